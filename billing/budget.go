@@ -1,0 +1,72 @@
+package billing
+
+import "time"
+
+// Scope is what a budget is set on.
+type Scope string
+
+// The scopes, from the narrowest to the widest.
+const (
+	ScopeKey     Scope = "key"
+	ScopeProject Scope = "project"
+	ScopeTeam    Scope = "team"
+	ScopeOrg     Scope = "org" // ScopeID is then "org"
+)
+
+// Period is how often a budget starts afresh.
+type Period string
+
+// The periods. All but Once follow the calendar in the budget's zone.
+const (
+	PeriodDay     Period = "day"
+	PeriodWeek    Period = "week" // Monday to Sunday, ISO 8601
+	PeriodMonth   Period = "month"
+	PeriodQuarter Period = "quarter"
+	PeriodYear    Period = "year"
+	PeriodOnce    Period = "once" // never resets
+)
+
+// Budget limits what a key, project, team or the whole organisation may use in
+// one window. Tokens, Money or both are set; nil means no limit of that kind,
+// zero means that nothing may be used.
+type Budget struct {
+	ID      string `json:"id"`
+	Scope   Scope  `json:"scope"`
+	ScopeID string `json:"scope_id"`
+	Period  Period `json:"period"`
+	Zone    string `json:"zone"` // IANA name; "" is UTC
+	Tokens  *int64 `json:"tokens"`
+	Money   *Money `json:"money"`
+}
+
+// Window is a half-open span of time: Start is inside, End is not. A window
+// that never ends has a zero End; one that always was has a zero Start.
+type Window struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+}
+
+// Balance is how one budget stands in one window.
+type Balance struct {
+	Budget Budget
+	Window Window
+	// Used is settled, Held is reserved by requests in flight.
+	UsedTokens, HeldTokens int64
+	UsedMoney, HeldMoney   Money
+}
+
+// FreeTokens is what may still be reserved; ok is false where tokens are not limited.
+func (b Balance) FreeTokens() (free int64, ok bool) {
+	if b.Budget.Tokens == nil {
+		return 0, false
+	}
+	return max(0, *b.Budget.Tokens-b.UsedTokens-b.HeldTokens), true
+}
+
+// FreeMoney is what may still be reserved; ok is false where money is not limited.
+func (b Balance) FreeMoney() (free Money, ok bool) {
+	if b.Budget.Money == nil {
+		return 0, false
+	}
+	return max(0, *b.Budget.Money-b.UsedMoney-b.HeldMoney), true
+}

@@ -1,0 +1,58 @@
+package billing
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What the stores and the verifier refuse with.
+var (
+	ErrMalformedKey = errors.New("billing: not a key of ours, or mistyped")
+	ErrUnknownKey   = errors.New("billing: unknown key")
+	ErrRevoked      = errors.New("billing: key is revoked")
+	ErrExpired      = errors.New("billing: key has expired")
+	ErrStaleKey     = errors.New("billing: key has changed since it was read")
+	ErrAddress      = errors.New("billing: address not allowed for this key")
+	ErrModel        = errors.New("billing: model not allowed for this key")
+	ErrDuplicate    = errors.New("billing: already there")
+	// ErrUnavailable wraps every fault of the database itself: no connection,
+	// time-out, shutting down. The work may be tried again.
+	ErrUnavailable = errors.New("billing: database unavailable")
+)
+
+// QuotaError is a refused hold: the balance of the budget that refused it and
+// what was asked of it.
+type QuotaError struct {
+	Balance     Balance
+	AskedTokens int64
+	AskedMoney  Money
+	// All are the balances of every budget of the hold, for finding what would fit.
+	All []Balance
+}
+
+// Error names the budget, what is used and what was asked.
+func (e *QuotaError) Error() string {
+	b := e.Balance
+	if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
+		return fmt.Sprintf("billing: %s %s budget %s: %d of %d tokens used, %d held, %d asked",
+			b.Budget.Scope, b.Budget.Period, b.Budget.ID, b.UsedTokens, *b.Budget.Tokens, b.HeldTokens, e.AskedTokens)
+	}
+	var limit Money
+	if b.Budget.Money != nil {
+		limit = *b.Budget.Money
+	}
+	return fmt.Sprintf("billing: %s %s budget %s: $%s of $%s used, $%s held, $%s asked",
+		b.Budget.Scope, b.Budget.Period, b.Budget.ID, b.UsedMoney.Short(), limit.Short(), b.HeldMoney.Short(), e.AskedMoney.Short())
+}
+
+// NotFoundError says what was not found: "key", "project", "team".
+type NotFoundError struct{ What, ID string }
+
+// Error names what is missing.
+func (e *NotFoundError) Error() string { return fmt.Sprintf("billing: no %s %q", e.What, e.ID) }
+
+// ConflictError says why a change does not fit what is there.
+type ConflictError struct{ Detail string }
+
+// Error is the detail.
+func (e *ConflictError) Error() string { return "billing: " + e.Detail }

@@ -1,0 +1,118 @@
+package billing
+
+import (
+	"context"
+	"time"
+)
+
+// Hold is what a request reserves from every budget that binds its key before
+// anything is sent upstream.
+type Hold struct {
+	ID         string // the request id
+	KeyID      KeyID
+	KeyVersion int64
+	Lines      []HoldLine // one for each budget of the key, ordered by budget id
+	Tokens     int64
+	Money      Money
+	// HeadroomTokens and HeadroomMoney must remain free besides the hold, or it
+	// is refused. A hold on a cheap upper bound asks for plenty, so that a
+	// request near its limit is counted exactly before it is judged.
+	HeadroomTokens int64
+	HeadroomMoney  Money
+	ExpiresAt      time.Time
+	// IfLost is the row that Sweep writes when the process never reports back.
+	IfLost Spend
+}
+
+// HoldLine is one budget, in the window that the request falls in.
+type HoldLine struct {
+	Budget Budget
+	Window Window
+}
+
+// Settlement ends a hold: the rows of its attempts go in, the hold comes out.
+type Settlement struct {
+	HoldID   string
+	Attempts []Spend // at least one; all with the same RequestID and OccurredAt
+}
+
+// Store is what the two databases offer. billingtest.Run is its definition.
+type Store interface {
+	Keys
+	Owners
+	Ledger
+	Reports
+	// Migrate brings the schema up to date under a lock, so that any number of
+	// processes may call it at once, and lists what it applied.
+	Migrate(ctx context.Context) ([]string, error)
+	// Ready is nil when the database answers and its schema is up to date.
+	Ready(ctx context.Context) error
+	// Setting reads a named value; where there is none yet it stores initial
+	// and returns that. Atomic.
+	Setting(ctx context.Context, name, initial string) (string, error)
+	// RecordPrices adds prices that the table does not have. Existing rows never change.
+	RecordPrices(ctx context.Context, prices []Price) error
+	Close() error
+}
+
+// Keys keeps virtual keys. Only a keyed hash of a secret is ever stored.
+type Keys interface {
+	// CreateKey stores k, which must name an existing ProjectID, with the
+	// budgets of scope key that it carries. *NotFoundError for the project.
+	CreateKey(ctx context.Context, k Key, hash [32]byte) error
+	// KeyByHash returns ErrUnknownKey where no secret has that hash. Revoked and
+	// expired keys are returned; Permit judges them.
+	KeyByHash(ctx context.Context, hash [32]byte) (Key, error)
+	// UpdateKey changes a key in one transaction and raises its version. change
+	// may run more than once. *NotFoundError for an unknown id.
+	UpdateKey(ctx context.Context, id KeyID, change func(*Key) error) (Key, error)
+	// ListKeys is ordered by id, which is the order of creation.
+	ListKeys(ctx context.Context, f KeyFilter) ([]Key, error)
+	// TouchKeys stores when keys were last used; it never moves a time back and
+	// does not raise versions.
+	TouchKeys(ctx context.Context, used map[KeyID]time.Time) error
+}
+
+// Owners keeps teams, projects and the budgets above the key.
+type Owners interface {
+	// EnsureProject finds the project by team and name, or creates the team, the
+	// project or both. Safe to call at once from several processes. An existing
+	// project in another environment is an *ConflictError.
+	EnsureProject(ctx context.Context, p Project) (Project, error)
+	ListTeams(ctx context.Context) ([]Team, error)
+	ListProjects(ctx context.Context) ([]Project, error)
+	// SetBudget inserts b or replaces the one with its id, raises the version of
+	// every key below and keeps what was used. A new budget starts with what its
+	// scope already spent in the current window.
+	SetBudget(ctx context.Context, b Budget, now time.Time) error
+	ListBudgets(ctx context.Context) ([]Budget, error)
+}
+
+// Ledger holds and settles. Every method is atomic and safe to call at once
+// from several processes.
+type Ledger interface {
+	// Reserve takes the hold from every budget or from none, and inserts the
+	// hold row. It refuses with *QuotaError, which names the budget; with
+	// ErrStaleKey when the key has changed since KeyVersion; with ErrRevoked or
+	// ErrExpired. A second call with the same id is an error. The balances
+	// include the hold.
+	Reserve(ctx context.Context, h Hold, now time.Time) ([]Balance, error)
+	// Settle takes the hold out and puts the rows in, and posts them to the
+	// counters and the rollup, in one transaction. Twice is once. Rows are
+	// posted to the windows that OccurredAt falls in, also for budgets made
+	// while the request was under way.
+	Settle(ctx context.Context, s Settlement) ([]Balance, error)
+	// Release gives a hold back when nothing was sent upstream. Twice is once.
+	Release(ctx context.Context, holdID string) error
+	// Sweep settles the holds whose ExpiresAt is before now, each with its
+	// IfLost row, and says how many there were.
+	Sweep(ctx context.Context, now time.Time) (int, error)
+	// Balances says how every budget of the key stands now. It creates nothing.
+	Balances(ctx context.Context, k *Key, now time.Time) ([]Balance, error)
+}
+
+// Reports reads what was spent.
+type Reports interface {
+	Spend(ctx context.Context, q SpendQuery) ([]SpendRow, error)
+	Events(ctx context.Context, q EventQuery) ([]Spend, error)
+}

@@ -1,0 +1,129 @@
+package billing
+
+import "time"
+
+// Provenance says where a number of tokens comes from.
+type Provenance string
+
+// The provenances, from the best to the least certain.
+const (
+	Reported Provenance = "reported" // the provider said so
+	Counted  Provenance = "counted"  // we counted the text that passed through
+	Bounded  Provenance = "bounded"  // neither was possible: an upper bound was taken
+)
+
+// Kind is what a row in the ledger is.
+type Kind string
+
+// The kinds. All but Usage carry a reason.
+const (
+	KindUsage      Kind = "usage"
+	KindAdjustment Kind = "adjustment"
+	KindCredit     Kind = "credit"
+	KindRefund     Kind = "refund"
+	KindFee        Kind = "fee"
+)
+
+// Status is how an attempt ended.
+type Status string
+
+// The statuses.
+const (
+	StatusOK              Status = "ok"
+	StatusError           Status = "error"            // the provider failed or refused
+	StatusClientAborted   Status = "client_aborted"   // the client hung up
+	StatusUpstreamAborted Status = "upstream_aborted" // the answer was cut after it had begun
+	StatusInterrupted     Status = "interrupted"      // the router died while it was under way
+	StatusDisputed        Status = "disputed"         // the provider's usage cannot be believed
+)
+
+// Pricing says how a row got its cost.
+type Pricing string
+
+// The pricings. An unpriced row has no cost, which is not a cost of zero.
+const (
+	Priced   Pricing = "priced"
+	Unpriced Pricing = "unpriced"
+	Free     Pricing = "free"
+)
+
+// RouteReason says why a provider was chosen.
+type RouteReason string
+
+// The route reasons.
+const (
+	RouteCheapest RouteReason = "cheapest"
+	RouteFailover RouteReason = "failover" // the ones before it failed
+	RoutePinned   RouteReason = "pinned"   // the client named the provider
+	RouteOnly     RouteReason = "only"     // nobody else could
+)
+
+// Spend is one row of the ledger: one attempt at one provider, or a correction.
+type Spend struct {
+	EventID    string    `json:"event_id"` // UUID v7
+	OccurredAt time.Time `json:"occurred_at"`
+	ReportDay  string    `json:"report_day"` // YYYY-MM-DD in the reporting zone; stores stamp it from OccurredAt
+	Kind       Kind      `json:"kind"`
+	RequestID  string    `json:"request_id"`
+	Attempt    int       `json:"attempt"` // from 1
+	// Final marks the last attempt of its request, so that requests can be
+	// counted by adding, whatever the rows are grouped by.
+	Final bool  `json:"final"`
+	Owner Owner `json:"owner"`
+
+	EndUser        string            `json:"end_user,omitempty"`
+	Tags           map[string]string `json:"tags,omitempty"`
+	RequestedModel string            `json:"requested_model"`
+	Provider       string            `json:"provider"`
+	Model          string            `json:"model"`
+	ServiceTier    string            `json:"service_tier"`
+	RouteReason    RouteReason       `json:"route_reason"`
+	Status         Status            `json:"status"`
+	ErrorKind      string            `json:"error_kind,omitempty"` // why it failed: a providers.Kind
+	Streamed       bool              `json:"streamed"`
+
+	UsageSource Provenance `json:"usage_source"`
+	Tokens      Tokens     `json:"tokens"`
+
+	Pricing  Pricing `json:"pricing"`
+	Price    Price   `json:"price"` // the snapshot that Cost was computed from; zero where unpriced
+	Cost     Cost    `json:"cost"`
+	Baseline Money   `json:"baseline"` // what the dearest candidate that could have served it would have cost
+	// OverrunTokens is how far the reported usage went beyond the hold.
+	OverrunTokens int64 `json:"overrun_tokens,omitempty"`
+
+	ProviderRequestID string    `json:"provider_request_id,omitempty"`
+	AdjustsEvent      string    `json:"adjusts_event,omitempty"`
+	AdjustsPeriod     string    `json:"adjusts_period,omitempty"` // YYYY-MM-01
+	Reason            string    `json:"reason,omitempty"`
+	Actor             string    `json:"actor,omitempty"`
+	RecordedAt        time.Time `json:"recorded_at"`
+}
+
+// SpendQuery asks for totals from the daily rollup.
+type SpendQuery struct {
+	GroupBy string // "team", "model", "key", "project", "provider" or "day"
+	Month   string // YYYY-MM in the reporting zone
+	KeyID   KeyID  // empty is all
+}
+
+// SpendRow is one line of a report.
+type SpendRow struct {
+	Group    []string // team: team, cost centre · model: provider, model · key: team, project, key name · others: one word
+	Requests int64
+	Attempts int64
+	Errors   int64
+	Tokens   Tokens
+	Cost     Money
+	Savings  Money // baseline - cost
+	Unpriced int64 // attempts without a price, which the cost does not include
+	Overrun  int64 // tokens beyond what was held
+	NotExact int64 // attempts whose usage was counted or bounded, not reported
+}
+
+// EventQuery asks for single rows, newest first.
+type EventQuery struct {
+	RequestID string
+	KeyID     KeyID
+	Limit     int // 0 is 100; at most 1000
+}

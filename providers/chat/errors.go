@@ -1,0 +1,27 @@
+package chat
+
+import "fmt"
+
+// Error is the error object of the OpenAI format, as a provider sent it or as
+// an adapter translated it.
+type Error struct {
+	Message string `json:"message"`
+	Type    string `json:"type"`
+	Param   string `json:"param"` // "" is null on the wire
+	Code    string `json:"code"`  // "" is null on the wire
+}
+
+// FieldError is a request body that is refused before it is sent anywhere.
+type FieldError struct {
+	Code    string // invalid_json, duplicate_field, invalid_value, unknown_parameter, missing_field, unsupported_content
+	Param   string // path of the member, as messages[0].role; "" for the body as a whole
+	Message string // for the client
+}
+
+// Error is the message with the member in front.
+func (e *FieldError) Error() string {
+	if e.Param == "" {
+		return fmt.Sprintf("chat: %s: %s", e.Code, e.Message)
+	}
+	return fmt.Sprintf("chat: %s: %s: %s", e.Code, e.Param, e.Message)
+}

@@ -1,0 +1,43 @@
+package chat
+
+import "io"
+
+// Usage is what an answer says it used, in four disjoint kinds whatever the
+// provider's own convention is. Reasoning is already inside Output.
+type Usage struct {
+	Input      int64 // prompt tokens neither read from nor written to a cache
+	CacheRead  int64
+	CacheWrite int64
+	Output     int64
+	Reasoning  int64
+}
+
+// Response is a whole answer in the OpenAI format, as bytes, with the views
+// that its adapter read from it.
+type Response struct {
+	Body   []byte
+	Model  string
+	ID     string
+	Finish string // finish_reason of the first choice
+	Usage  *Usage // nil where the provider reported none
+	Text   string // content, refusals, reasoning and tool-call text of all choices, for counting where Usage is nil
+}
+
+// Chunk is one event of a streamed answer in the OpenAI format: the JSON after
+// "data: ", without line ends. [DONE] is not a chunk; the stream's io.EOF is.
+type Chunk struct {
+	Data      []byte
+	Usage     *Usage // set on the chunk that reports usage
+	UsageOnly bool   // carries usage and no choices: not for clients that did not ask for it
+	Content   bool   // carries text, a tool call, a refusal or reasoning: after it there is no failover
+	Text      string // what of it counts as output: content, refusal, reasoning, tool names and arguments
+	Finish    string // finish_reason, when this chunk brings one
+}
+
+// Stream is a streamed answer. Next returns io.EOF after a complete answer,
+// io.ErrUnexpectedEOF where it was cut short (no finish reason came), or an
+// error that says what was wrong. Data is valid until the next call.
+type Stream interface {
+	Next() (Chunk, error)
+	io.Closer
+}

@@ -1,0 +1,107 @@
+package providers
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"tallyroute/providers/chat"
+)
+
+// Target is one model at one provider: everything that is needed to call it
+// and to decide whether it can do a request. Targets are built by the
+// catalogue and never change afterwards.
+type Target struct {
+	Provider string // "groq"
+	Model    string // our name for the model, without the provider: "llama-3.3-70b"
+	Upstream string // the provider's name for it
+	BaseURL  string // without a trailing slash: https://api.groq.com/openai/v1
+	Adapter  Adapter
+	Auth     Auth
+	Header   http.Header // sent with every call; never credentials
+	Quirks   Quirks
+	Can      Abilities
+	Weight   int // 0 takes no traffic
+	// Private allows a BaseURL on a loopback, private or link-local address.
+	Private bool
+
+	Context   int64 // tokens, prompt and output together; 0 is not known
+	MaxOutput int64 // tokens in one answer; 0 is not known
+	Tokenizer Tokenizer
+
+	HeaderTimeout time.Duration // until the response header of a plain call; 0 is the client's default
+	IdleTimeout   time.Duration // between two bytes of a stream; 0 is the client's default
+}
+
+// Name is the target as users write it: provider/model.
+func (t Target) Name() string { return t.Provider + "/" + t.Model }
+
+// Abilities are what a model can do besides answering text with text.
+type Abilities struct {
+	Stream, Tools, Vision, Audio, Documents, JSONSchema, Reasoning bool
+}
+
+// Tokenizer says how a model's tokens are estimated before it is called.
+type Tokenizer struct {
+	// Encoding is "o200k_base", "cl100k_base" or "": neither, so that a declared
+	// bound is used instead of a count.
+	Encoding string
+	// Percent scales the count of o200k_base for models with another tokenizer,
+	// so that the result is a bound: 100 is unscaled, 0 is the default of 100 for
+	// the two encodings and of 150 otherwise.
+	Percent int64
+	// Images names the rule for image tokens: "openai-tile", "openai-patch" or
+	// ""; "" takes the dearest known rule as a bound.
+	Images string
+	// ImageMultiplier scales the rule, in hundredths (0 is 100).
+	ImageMultiplier int64
+}
+
+// Quirks are declared differences from the OpenAI format.
+type Quirks struct {
+	Rename map[string]string // top-level member → the provider's name for it
+	Drop   []string          // top-level members that the provider refuses
+	// MaxTokens is the member that bounds the output, "max_tokens" or
+	// "max_completion_tokens"; "" is max_tokens.
+	MaxTokens string
+	// NoStreamUsage is set where stream_options is refused or ignored.
+	NoStreamUsage bool
+	Path          string // of chat completions below BaseURL; "" is /chat/completions
+}
+
+// Auth puts our credential on a call.
+type Auth interface {
+	Sign(ctx context.Context, r *http.Request) error
+}
+
+// Exchange is one call to be made: a request of a client, for one target.
+type Exchange struct {
+	Target  Target
+	Request *chat.Request
+	// MaxOutput is the output bound to send; 0 leaves the client's own untouched.
+	MaxOutput int64
+}
+
+// Call is what an adapter wants sent. Path is below the target's BaseURL.
+type Call struct {
+	Path    string
+	Header  http.Header
+	Body    []byte
+	Dropped []string // members of the request that the provider cannot take, by declared rule
+}
+
+// Adapter translates one wire format. It is pure: it touches no network, keeps
+// no state between calls and may be used by many goroutines at once.
+type Adapter interface {
+	// Encode writes the upstream call for x. It starts from the client's bytes
+	// and changes only what must differ.
+	Encode(x Exchange) (Call, error)
+	// Decode reads a whole answer with a 2xx status. An answer that is none (an
+	// error object, HTML, nothing) is an *Error.
+	Decode(x Exchange, body []byte) (*chat.Response, error)
+	// Stream reads a streamed answer with a 2xx status and closes body with itself.
+	Stream(x Exchange, body io.ReadCloser) chat.Stream
+	// Fail reads an answer with any other status.
+	Fail(x Exchange, status int, h http.Header, body []byte) *Error
+}
