@@ -1,6 +1,13 @@
 package chat
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrMalformed is what ParseResponse and ParseChunk return for bytes that are no
+// chat completion at all: HTML, nothing, broken JSON, JSON of another shape.
+var ErrMalformed = errors.New("chat: not a chat completion")
 
 // Error is the error object of the OpenAI format, as a provider sent it or as
 // an adapter translated it.
@@ -9,6 +16,11 @@ type Error struct {
 	Type    string `json:"type"`
 	Param   string `json:"param"` // "" is null on the wire
 	Code    string `json:"code"`  // "" is null on the wire
+}
+
+// Error is for the log: a provider's words.
+func (e *Error) Error() string {
+	return fmt.Sprintf("chat: the provider answered with an error (type %q, code %q): %s", e.Type, e.Code, e.Message)
 }
 
 // FieldError is a request body that is refused before it is sent anywhere.

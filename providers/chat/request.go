@@ -8,8 +8,17 @@ type Request struct {
 	body []byte
 }
 
+// Limits are the bounds of a request that an operator may move. The zero value
+// is the default.
+type Limits struct {
+	N int64 // most choices one request may ask for; 0 is MaxN
+}
+
+// Parse is ParseRequest with other bounds.
+func (l Limits) Parse(body []byte) (*Request, error) { return &Request{body: body}, nil }
+
 // ParseRequest scans body once, strictly. *FieldError where it is refused.
-func ParseRequest(body []byte) (*Request, error) { return &Request{body: body}, nil }
+func ParseRequest(body []byte) (*Request, error) { return Limits{}.Parse(body) }
 
 // Body is the request as bytes. It must not be changed.
 func (r *Request) Body() []byte { return r.body }
@@ -38,11 +47,11 @@ func (r *Request) EndUser() string { return "" }
 // Get is the raw value of a top-level member, nil where there is none. Names match exactly.
 func (r *Request) Get(member string) json.RawMessage { return nil }
 
-// With is a copy with one member set to v, which is encoded as JSON.
-func (r *Request) With(member string, v any) (*Request, error) { return r, nil }
+// Tools is the member "tools", nil where there is none or it is null.
+func (r *Request) Tools() json.RawMessage { return nil }
 
-// Without is a copy that lacks the members.
-func (r *Request) Without(members ...string) *Request { return r }
+// ResponseFormat is the member "response_format", nil where there is none or it is null.
+func (r *Request) ResponseFormat() json.RawMessage { return nil }
 
 // Needs is what a request asks of a model.
 type Needs struct {
