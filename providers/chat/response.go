@@ -48,7 +48,9 @@ type Stream interface {
 // ParseResponse reads a whole answer. It is an *Error where the provider sent an
 // error object, and wraps ErrMalformed where it is no chat completion. Usage is
 // read from "usage", or from usagePath where an adapter knows another place.
-func ParseResponse(body []byte, usagePath ...string) (*Response, error) { return &Response{Body: body}, nil }
+func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
+	return &Response{Body: body}, nil
+}
 
 // ParseChunk reads one event of a streamed answer; errors as in ParseResponse.
 // The Chunk keeps data as it is.
