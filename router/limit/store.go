@@ -1,0 +1,98 @@
+package limit
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// Key names one bucket: whose it is, and of what.
+type Key struct {
+	Scope string // whom the limit binds: a key's id
+	Kind  string // "requests" or "tokens"
+}
+
+const (
+	shards   = 64
+	perShard = 2048
+	sample   = 8 // how many buckets are looked at to find one to evict
+)
+
+// Store keeps the buckets of one process. It is safe for use by many
+// goroutines. Its size is bounded: where there are more than about 130,000
+// keys, one that has most of its limit free, out of a few, is forgotten, which
+// forgives what it used within the last minute.
+type Store struct {
+	seed   maphash.Seed
+	shards [shards]shard
+}
+
+type shard struct {
+	mu      sync.Mutex
+	buckets map[Key]bucket
+}
+
+// New is an empty store: every limit is free.
+func New() *Store {
+	s := &Store{seed: maphash.MakeSeed()}
+	for i := range s.shards {
+		s.shards[i].buckets = make(map[Key]bucket)
+	}
+	return s
+}
+
+// Take takes n from the bucket of k, which fills up with perMinute a minute
+// and holds no more than that; or it takes nothing and says when to try again.
+// Taking 0 shows how the bucket stands. A limit of 0 or less admits nothing.
+func (s *Store) Take(k Key, perMinute, n int64, now time.Time) Result {
+	if perMinute <= 0 {
+		return Result{}
+	}
+	sh := s.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	b := sh.buckets[k]
+	r := b.take(perMinute, n, now)
+	sh.put(k, b)
+	return r
+}
+
+// Give puts back what was taken but not used. What has meanwhile filled up by
+// itself is not given twice.
+func (s *Store) Give(k Key, perMinute, n int64, now time.Time) {
+	sh := s.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if b, known := sh.buckets[k]; known && perMinute > 0 {
+		b.give(perMinute, n, now)
+		sh.buckets[k] = b
+	}
+}
+
+func (s *Store) shard(k Key) *shard {
+	return &s.shards[maphash.Comparable(s.seed, k)%shards]
+}
+
+// put stores b. Where there is no room it takes the place of the fullest of a
+// few others; a bucket that is full is as good as none.
+func (s *shard) put(k Key, b bucket) {
+	if _, known := s.buckets[k]; !known && len(s.buckets) >= perShard {
+		delete(s.buckets, s.fullest())
+	}
+	s.buckets[k] = b
+}
+
+// fullest is the key of the fullest bucket in a sample.
+func (s *shard) fullest() (fullest Key) {
+	var at time.Time
+	seen := 0
+	for k, b := range s.buckets {
+		if seen == 0 || b.full.Before(at) {
+			fullest, at = k, b.full
+		}
+		if seen++; seen == sample {
+			break
+		}
+	}
+	return fullest
+}
