@@ -1,6 +1,7 @@
 package router
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -89,3 +90,9 @@ func (e *FailedError) Error() string {
 
 // Unwrap is the error of the last attempt.
 func (e *FailedError) Unwrap() error { return e.Err }
+
+// ErrClientGone says that the client hung up before anything could be answered.
+var ErrClientGone = errors.New("router: the client has gone")
+
+// errTrialTaken says that another request is trying an unhealthy target already.
+var errTrialTaken = errors.New("router: target is being tried by another request")

@@ -2,30 +2,29 @@ package router
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
 	"tallyroute/billing"
-	"tallyroute/providers"
 	"tallyroute/providers/chat"
 )
-
-// Inbound is one request as the server hands it over.
-type Inbound struct {
-	Caller
-	RequestID string // "req_" and a ULID, made by the server: the ledger's key
-	// Read returns the body. It is called at most once, after the key is known.
-	Read func() ([]byte, error)
-	Tags map[string]string
-	// Explain asks for the list of candidates in the answer.
-	Explain Explain
-}
 
 // Caller is who asks, from where and when.
 type Caller struct {
 	Secret billing.Secret
 	From   netip.Addr
 	At     time.Time
+}
+
+// Inbound is one request as the server hands it over.
+type Inbound struct {
+	Caller
+	RequestID string // "req_" and a ULID, made by the server: the ledger's key
+	// Read returns the body. It is called at most once, after the key is known.
+	Read    func() ([]byte, error)
+	Tags    map[string]string
+	Explain Explain
 }
 
 // Explain says whether an answer shall carry its plan.
@@ -37,112 +36,145 @@ const (
 	ExplainPlan         // every candidate, its price and why it was or was not taken
 )
 
-// Answer is a completion under way or done. Like a response body it must be
-// closed; closing settles the spend, once.
-type Answer struct {
-	Response *chat.Response // nil for streams
-
-	Requested  string // the model as the client named it
-	Target     providers.Target
-	Reason     billing.RouteReason
-	Attempts   []Attempt
-	Candidates []Candidate // only when the request asked to explain
-	WantsUsage bool        // the client asked for the usage chunk
-	MaxOutput  int64       // the output bound that was lowered to what fits; 0 where it was not
-	Dropped    []string    // members that the provider cannot take
-	Estimate   billing.Money
-	Estimated  bool // whether Estimate is known, that is, the target is priced
-	Rates      []Rate
-	Key        *billing.Key
+// Options are the settings of a Router. The zero value of each has a default.
+type Options struct {
+	MaxAttempts      int           // providers tried for one request; default 3
+	DefaultMaxOutput int64         // tokens, for models that declare none; default 4096
+	RequestTimeout   time.Duration // the whole request, all attempts included; default 10 min
+	SettleTimeout    time.Duration // how long a client may wait for its settlement; default 2 s
+	Linger           time.Duration // how long a stream is read on after its client has gone; default 80 ms
+	Clock            func() time.Time
 }
 
-// Attempt is one call to one provider, for headers and error messages.
-type Attempt struct {
-	Provider, Model string
-	Status          int            // HTTP status of the provider, 0 where none came
-	Kind            providers.Kind // "" for success
-	Took            time.Duration
+func (o Options) withDefaults() Options {
+	if o.MaxAttempts <= 0 {
+		o.MaxAttempts = 3
+	}
+	if o.DefaultMaxOutput <= 0 {
+		o.DefaultMaxOutput = 4096
+	}
+	if o.RequestTimeout <= 0 {
+		o.RequestTimeout = 10 * time.Minute
+	}
+	if o.SettleTimeout <= 0 {
+		o.SettleTimeout = 2 * time.Second
+	}
+	if o.Linger <= 0 {
+		o.Linger = 80 * time.Millisecond
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	return o
 }
 
-// Rate is one limit on requests or tokens as x-ratelimit headers show it.
-type Rate struct {
-	Kind      string // "requests" or "tokens"
-	Limit     int64
-	Remaining int64
-	Reset     time.Duration
+// Router answers chat completions. It is safe for use by many goroutines.
+type Router struct {
+	Parts
+	o       Options
+	settler *settler
 }
 
-// Outcome is what an answer came to. It is known once a plain answer is
-// returned, and for a stream after Next has returned io.EOF or Close was called.
-type Outcome struct {
-	Spend    billing.Spend // of the attempt that answered
-	Balances []billing.Balance
-	Overhead time.Duration // our own time: all but waiting for the upstream and the client
+// New puts a router together. Close ends it.
+func New(p Parts, o Options) *Router {
+	o = o.withDefaults()
+	return &Router{Parts: p, o: o, settler: newSettler(p.Ledger, p.Observer, o)}
 }
 
-// Next is the next chunk of a stream. At its end the spend is settled before
-// io.EOF is returned, so that a client that has seen the end has been booked.
-func (a *Answer) Next() (chat.Chunk, error) { return chat.Chunk{}, nil }
+// Close waits until every settlement is stored, or ctx ends. Requests must
+// have ended before.
+func (r *Router) Close(ctx context.Context) error { return r.settler.close(ctx) }
 
-// Outcome is what the answer came to so far.
-func (a *Answer) Outcome() Outcome { return Outcome{} }
+// asked is a request whose key is known and whose body has been read.
+type asked struct {
+	in     Inbound
+	key    *billing.Key
+	req    *chat.Request
+	timing timing
+}
 
-// Close ends the call, settles what was used and frees everything. A stream
-// that is closed before its end counts as hung up on by the client.
-func (a *Answer) Close() error { return nil }
-
-// Candidate is one target as the plan saw it.
-type Candidate struct {
-	Target   providers.Target
-	Price    billing.Price
-	Priced   bool
-	Prompt   int64         // tokens, as estimated for its tokenizer
-	Exact    bool          // whether Prompt is a count rather than a bound
-	Output   int64         // tokens of output that the price assumes
-	Cost     billing.Money // of this request, by which candidates are ordered
-	Health   string        // "healthy", or why not
-	Excluded string        // why it cannot be taken; "" where it can
-	Chosen   bool
+// timing is what the router's own time is computed from.
+type timing struct {
+	start   time.Time
+	outside time.Duration // spent waiting for the client or a provider
 }
 
 // Complete runs one chat completion. Errors are those of billing, *chat.FieldError,
-// *providers.Error (a request that the provider itself refused), and the typed
-// errors of this package.
-func (r *Router) Complete(ctx context.Context, in Inbound) (*Answer, error) { return nil, nil }
-
-// Explain plans a request without a key and without sending it.
-func (r *Router) Explain(ctx context.Context, req *chat.Request, now time.Time) ([]Candidate, error) {
-	return nil, nil
+// *providers.Error (a request that the provider itself refused), ErrClientGone and
+// the typed errors of this package; what in.Read returns is passed on.
+func (r *Router) Complete(ctx context.Context, in Inbound) (*Answer, error) {
+	a := asked{in: in, timing: timing{start: r.o.Clock()}}
+	answer, err := r.complete(ctx, &a)
+	if err != nil {
+		r.observeFailure(a, err)
+		return nil, err
+	}
+	return answer, nil
 }
 
-// Model is one name that a key may ask for, as GET /v1/models lists it.
-type Model struct {
-	ID            string
-	Created       time.Time
-	OwnedBy       string
-	ContextLength int64
-	MaxOutput     int64
-	Providers     []string
-	// Prompt and Completion are the cheapest known prices in nano-dollars per
-	// million tokens; nil where none is known.
-	Prompt, Completion *billing.Money
+// complete is the list of the steps. Each takes what the one before returned.
+func (r *Router) complete(ctx context.Context, a *asked) (*Answer, error) {
+	var err error
+	if a.key, err = r.verify(ctx, a.in.Caller); err != nil {
+		return nil, err
+	}
+	if a.req, err = r.read(a); err != nil {
+		return nil, err
+	}
+	rates, err := r.throttle(a.key, a.req, a.in.At)
+	if err != nil {
+		return nil, err
+	}
+	held, err := r.admit(ctx, *a)
+	if errors.Is(err, billing.ErrStaleKey) { // changed since it was cached: judge the request anew
+		if a.key, err = r.Verifier.Refresh(ctx, a.in.Secret, a.in.At); err != nil {
+			return nil, err
+		}
+		held, err = r.admit(ctx, *a)
+	}
+	if err != nil {
+		return nil, err
+	}
+	sent, err := r.send(ctx, held)
+	if err != nil {
+		return nil, err
+	}
+	return r.answer(ctx, sent, rates), nil
 }
 
-// Models lists what the key may use.
-func (r *Router) Models(ctx context.Context, c Caller) ([]Model, error) {
-	return nil, nil
+// admit decides whether a request of a known key may be sent, and where, and
+// holds what it may cost.
+func (r *Router) admit(ctx context.Context, a asked) (held, error) {
+	route, err := r.permit(a.key, a.req, a.in.Caller)
+	if err != nil {
+		return held{}, err
+	}
+	planned, err := r.plan(ctx, a, route)
+	if err != nil {
+		return held{}, err
+	}
+	return r.reserve(ctx, planned)
 }
 
-// Self is a key and how its budgets stand.
-func (r *Router) Self(ctx context.Context, c Caller) (*billing.Key, []billing.Balance, error) {
-	return nil, nil, nil
+// verify is the key of the caller, fit to be used from where the caller is.
+func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
+	key, err := r.Verifier.Verify(ctx, c.Secret, c.At)
+	if err != nil {
+		return nil, err
+	}
+	if err := key.Permit("", c.From, c.At); err != nil && !errors.Is(err, billing.ErrModel) {
+		return nil, err
+	}
+	return key, nil
 }
 
-// Events lists the newest rows that the key itself has caused; those of one
-// request where requestID is not empty.
-func (r *Router) Events(ctx context.Context, c Caller, requestID string) ([]billing.Spend, error) {
-	return nil, nil
+// read is the checked body. The time it takes is the client's.
+func (r *Router) read(a *asked) (*chat.Request, error) {
+	began := r.o.Clock()
+	body, err := a.in.Read()
+	a.timing.outside += r.o.Clock().Sub(began)
+	if err != nil {
+		return nil, err
+	}
+	return chat.ParseRequest(body)
 }
-
-// Router answers chat completions. Its parts are set once by New.
-type Router struct{}

@@ -1,0 +1,202 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/router/health"
+)
+
+// Answer is a completion under way or done. Like a response body it must be
+// closed; closing settles the spend, once. It is for one goroutine.
+type Answer struct {
+	Response *chat.Response // nil for streams
+
+	Requested  string // the model as the client named it
+	Target     providers.Target
+	Reason     billing.RouteReason
+	Attempts   []Attempt
+	Candidates []Candidate // only when the request asked to explain
+	WantsUsage bool        // the client asked for the usage chunk
+	MaxOutput  int64       // the output bound that was lowered to what fits; 0 where it was not
+	Dropped    []string    // members that the provider cannot take
+	Estimate   billing.Money
+	Estimated  bool // whether Estimate is known, that is, the target is priced
+	Rates      []Rate
+	Key        *billing.Key
+
+	r       *Router
+	s       sent
+	ctx     context.Context // of the client; only ever asked whether it has gone
+	once    sync.Once
+	out     Outcome
+	usage   *chat.Usage
+	text    strings.Builder
+	first   time.Duration
+	undo    func() bool // ends the tie between the client's going and the stream
+	settled time.Duration
+}
+
+// Outcome is what an answer came to. It is known once a plain answer is
+// returned, and for a stream after Next has returned an error or Close was called.
+type Outcome struct {
+	Spend    billing.Spend // of the attempt that answered
+	Balances []billing.Balance
+	Overhead time.Duration // our own time: all but waiting for a provider or the client
+}
+
+// answer turns what a provider began into what the client gets. A plain answer
+// is settled before it is returned.
+func (r *Router) answer(ctx context.Context, s sent, rates []Rate) *Answer {
+	c := s.chosen
+	a := &Answer{
+		Requested: s.req.Model(), Target: c.Target, Reason: s.reason(len(s.attempts)), Attempts: s.attempts,
+		WantsUsage: s.req.WantsUsage(), MaxOutput: s.lowered, Dropped: s.reply.Dropped,
+		Estimate: c.Cost, Estimated: c.Priced, Rates: rates, Key: s.key,
+		r: r, s: s, ctx: ctx, first: r.o.Clock().Sub(s.timing.start),
+		out: Outcome{Balances: s.balances},
+	}
+	if s.in.Explain == ExplainPlan {
+		a.Candidates = s.explained()
+	}
+	s.detach()
+	if s.reply.Stream == nil {
+		a.Response, a.usage = s.reply.Response, s.reply.Response.Usage
+		a.text.WriteString(s.reply.Response.Text)
+		a.finish(billing.StatusOK)
+		return a
+	}
+	a.out.Overhead = r.o.Clock().Sub(s.timing.start) - s.timing.outside
+	// A client that leaves gets a moment in which the stream is read on: what
+	// the provider has sent by then is counted, so that it and we agree.
+	a.undo = context.AfterFunc(ctx, func() { time.AfterFunc(r.o.Linger, s.end) })
+	return a
+}
+
+// explained are the candidates with the chosen one marked.
+func (s sent) explained() []Candidate {
+	list := append([]Candidate(nil), s.planned.candidates...)
+	for i := range list {
+		list[i].Chosen = list[i].Target.Name() == s.chosen.Target.Name()
+	}
+	return list
+}
+
+// Next is the next chunk of a stream. At its end the spend is settled before
+// io.EOF is returned, so that a client that has seen the end has been booked.
+func (a *Answer) Next() (chat.Chunk, error) {
+	c, err := a.s.reply.Stream.Next()
+	if err == nil {
+		a.watch(c)
+		return c, nil
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		a.finish(billing.StatusOK)
+	case a.ctx.Err() != nil:
+		a.finish(billing.StatusClientAborted)
+	default:
+		a.r.report(a.s.chosen, outcome(providerError(a.s.chosen, err)), a.r.o.Clock())
+		a.finish(billing.StatusUpstreamAborted)
+	}
+	return chat.Chunk{}, err
+}
+
+// watch notes what a chunk tells of the usage.
+func (a *Answer) watch(c chat.Chunk) {
+	if c.Usage != nil {
+		usage := *c.Usage
+		a.usage = &usage
+	}
+	a.text.WriteString(c.Text)
+}
+
+// Outcome is what the answer came to so far.
+func (a *Answer) Outcome() Outcome { return a.out }
+
+// Close ends the call, settles what was used and frees everything. A stream
+// that is closed before its end counts as hung up on by the client.
+func (a *Answer) Close() error {
+	if a.Response == nil {
+		a.linger()
+		a.finish(billing.StatusClientAborted)
+	}
+	a.s.end()
+	return a.s.reply.Close()
+}
+
+// linger reads a stream that nobody listens to any more for a moment: to its
+// end, if that is near, else up to a chunk, after which a provider that sends
+// at intervals is given the time to notice before it sends the next.
+func (a *Answer) linger() {
+	if a.out.Spend.RequestID != "" {
+		return
+	}
+	timer := time.AfterFunc(a.r.o.Linger, a.s.end)
+	defer timer.Stop()
+	began := a.r.o.Clock()
+	for {
+		c, err := a.s.reply.Stream.Next()
+		if err != nil {
+			return
+		}
+		a.watch(c)
+		if a.r.o.Clock().Sub(began) > a.r.o.Linger/2 {
+			return
+		}
+	}
+}
+
+// finish charges the attempt, settles the request and records it, once.
+func (a *Answer) finish(status billing.Status) {
+	a.once.Do(func() {
+		if a.undo != nil {
+			a.undo()
+		}
+		if status != billing.StatusOK {
+			a.s.end()
+		}
+		began := a.r.o.Clock()
+		row := a.r.row(a.s.held, a.s.chosen, len(a.s.attempts))
+		row.Final, row.Status = true, status
+		if a.s.reply.Response != nil {
+			row.ProviderRequestID = a.s.reply.Response.ID
+		}
+		a.r.charge(context.WithoutCancel(a.ctx), &row, a.s.held, used{candidate: a.s.chosen, usage: a.usage, text: a.text.String()})
+		balances := a.r.settler.settle(a.ctx, billing.Settlement{HoldID: a.s.hold.ID, Attempts: append(a.s.rows, row)})
+		a.out.Spend = row
+		if balances != nil {
+			a.out.Balances = balances
+		}
+		now := a.r.o.Clock()
+		if a.Response != nil {
+			a.out.Overhead = now.Sub(a.s.timing.start) - a.s.timing.outside
+		} else {
+			a.out.Overhead += now.Sub(began)
+		}
+		a.observe(row, now)
+	})
+}
+
+func (a *Answer) observe(row billing.Spend, now time.Time) {
+	rec := Record{
+		Event: EventRequest, RequestID: row.RequestID, KeyID: row.Owner.KeyID, TeamID: row.Owner.TeamID,
+		RequestedModel: row.RequestedModel, Provider: row.Provider, Model: row.Model, Streamed: row.Streamed,
+		Status: row.Status, Reason: row.RouteReason, Attempts: a.Attempts, Tokens: row.Tokens,
+		UsageSource: row.UsageSource, Pricing: row.Pricing, Cost: row.Cost.Total, OverrunTokens: row.OverrunTokens,
+		Total: now.Sub(a.s.timing.start), Overhead: a.out.Overhead, FirstByte: a.first,
+	}
+	a.r.Observer.Observe(rec)
+}
+
+// report tells the health of a target how a call went.
+func (r *Router) report(c Candidate, o health.Outcome, now time.Time) {
+	r.Health.Report(c.Target.Name(), c.Target.Provider, o, now)
+}

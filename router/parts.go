@@ -1,0 +1,76 @@
+package router
+
+import (
+	"context"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/router/health"
+	"tallyroute/router/limit"
+	"tallyroute/router/tokens"
+)
+
+// Parts are what a Router is made of.
+type Parts struct {
+	Verifier  Verifier
+	Ledger    Ledger
+	Events    Events
+	Prices    Prices
+	Catalogue Catalogue
+	Sender    Sender
+	Tokens    Tokens
+	Health    *health.Tracker
+	Limits    *limit.Store
+	Observer  Observer
+}
+
+// Verifier finds the key of a secret.
+type Verifier interface {
+	Verify(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error)
+	// Refresh is Verify past every cache.
+	Refresh(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error)
+}
+
+// Ledger holds and settles; see billing.Ledger for the obligations.
+type Ledger interface {
+	Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error)
+	Settle(ctx context.Context, s billing.Settlement) ([]billing.Balance, error)
+	Release(ctx context.Context, holdID string) error
+	Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error)
+}
+
+// Events reads single rows of the ledger.
+type Events interface {
+	Events(ctx context.Context, q billing.EventQuery) ([]billing.Spend, error)
+}
+
+// Prices answers what a model cost at an instant.
+type Prices interface {
+	At(provider, model string, t time.Time) (billing.Price, bool)
+}
+
+// Catalogue knows which targets serve a name.
+type Catalogue interface {
+	// Resolve finds the targets behind provider/model, a model or an alias.
+	// pinned reports that the client named the provider.
+	Resolve(name string) (targets []providers.Target, pinned, ok bool)
+	// Nearest is the known name most like the one given, among those that may
+	// be shown; "" where none is near.
+	Nearest(name string, may func(string) bool) string
+	Models() []Model
+}
+
+// Sender makes one call to one target.
+type Sender interface {
+	Do(ctx context.Context, x providers.Exchange) (*providers.Answer, error)
+}
+
+// Tokens estimates and counts.
+type Tokens interface {
+	// Bound is cheap and never below the true count.
+	Bound(r *chat.Request, t tokens.Tokenizer) int64
+	Prompt(ctx context.Context, r *chat.Request, t tokens.Tokenizer) (tokens.Estimate, error)
+	Text(ctx context.Context, text string, t tokens.Tokenizer) (tokens.Estimate, error)
+}

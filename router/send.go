@@ -1,0 +1,128 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/router/health"
+)
+
+// Attempt is one call to one provider, for headers and error messages.
+type Attempt struct {
+	Provider, Model string
+	Status          int            // HTTP status of the provider, 0 where none came
+	Kind            providers.Kind // "" for success
+	Took            time.Duration  // until the first content of a stream, or the whole of a plain answer
+}
+
+// sent is a request that a provider has begun to answer.
+type sent struct {
+	held
+	reply    *providers.Answer
+	chosen   Candidate // the last one tried
+	attempts []Attempt
+	rows     []billing.Spend // of the attempts that failed
+	end      context.CancelFunc
+	detach   func() bool // ends the tie between the client's going and the upstream call
+}
+
+// send tries the candidates in turn until one begins to answer. Until then
+// nothing has reached the client, so that a failure costs only time.
+func (r *Router) send(ctx context.Context, h held) (sent, error) {
+	upstream, end := context.WithTimeout(context.WithoutCancel(ctx), r.o.RequestTimeout)
+	s := sent{held: h, end: end, detach: context.AfterFunc(ctx, end)}
+	var last error
+	for _, c := range h.candidates {
+		if len(s.attempts) > 0 && !r.Health.Ready(c.Target.Name(), c.Target.Provider, r.o.Clock()) {
+			continue // went down since it was planned
+		}
+		s.chosen = c
+		if s.reply, last = r.attempt(upstream, &s, c); last == nil {
+			return s, nil
+		}
+		if ctx.Err() != nil {
+			r.abandon(ctx, s)
+			return sent{}, ErrClientGone
+		}
+		if pe := (*providers.Error)(nil); errors.As(last, &pe) && !pe.Kind.Failover() {
+			r.giveUp(ctx, s)
+			return sent{}, last
+		}
+		if upstream.Err() != nil {
+			break
+		}
+	}
+	r.giveUp(ctx, s)
+	return sent{}, &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last)}
+}
+
+// attempt makes one call and notes how it went.
+func (r *Router) attempt(ctx context.Context, s *sent, c Candidate) (*providers.Answer, error) {
+	began := r.o.Clock()
+	if !r.Health.Begin(c.Target.Name(), c.Target.Provider, began) {
+		return nil, &providers.Error{Provider: c.Target.Provider, Model: c.Target.Model, Kind: providers.KindOverload, Err: errTrialTaken}
+	}
+	reply, err := r.Sender.Do(ctx, providers.Exchange{Target: c.Target, Request: s.req, MaxOutput: s.maxOutput(c)})
+	now := r.o.Clock()
+	took := now.Sub(began)
+	s.timing.outside += took
+	a := Attempt{Provider: c.Target.Provider, Model: c.Target.Model, Took: took}
+	if err == nil {
+		r.report(c, health.Outcome{OK: true}, now)
+		s.attempts = append(s.attempts, a)
+		return reply, nil
+	}
+	pe := providerError(c, err)
+	a.Kind, a.Status = pe.Kind, pe.Status
+	r.report(c, outcome(pe), now)
+	row := r.row(s.held, c, len(s.attempts)+1)
+	row.Status, row.ErrorKind = billing.StatusError, string(pe.Kind)
+	s.attempts = append(s.attempts, a)
+	s.rows = append(s.rows, row)
+	return nil, pe
+}
+
+// giveUp settles a request that no provider answered: its attempts are on the
+// books at nothing. Without an attempt the hold is given back.
+func (r *Router) giveUp(ctx context.Context, s sent) {
+	s.detach()
+	s.end()
+	if len(s.rows) == 0 {
+		r.settler.release(ctx, s.hold.ID)
+		return
+	}
+	s.rows[len(s.rows)-1].Final = true
+	r.settler.settle(ctx, billing.Settlement{HoldID: s.hold.ID, Attempts: s.rows})
+}
+
+// abandon settles a request whose client left before anything came back. The
+// provider has the prompt and may have begun: it is charged as counted.
+func (r *Router) abandon(ctx context.Context, s sent) {
+	s.detach()
+	s.end()
+	if len(s.rows) == 0 {
+		r.settler.release(ctx, s.hold.ID)
+		return
+	}
+	last := &s.rows[len(s.rows)-1]
+	last.Final, last.Status = true, billing.StatusClientAborted
+	r.charge(context.WithoutCancel(ctx), last, s.held, used{candidate: s.chosen})
+	r.settler.settle(ctx, billing.Settlement{HoldID: s.hold.ID, Attempts: s.rows})
+}
+
+func providerError(c Candidate, err error) *providers.Error {
+	if pe := (*providers.Error)(nil); errors.As(err, &pe) {
+		return pe
+	}
+	return &providers.Error{Provider: c.Target.Provider, Model: c.Target.Model, Kind: providers.KindNetwork, Err: err}
+}
+
+func retryAfter(err error) time.Duration {
+	if pe := (*providers.Error)(nil); errors.As(err, &pe) {
+		return pe.RetryAfter
+	}
+	return 0
+}
