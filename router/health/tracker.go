@@ -1,0 +1,211 @@
+package health
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Status is what a target or provider may be used for.
+type Status int
+
+// The statuses.
+const (
+	Healthy Status = iota
+	Trial          // it was down; the next call finds out whether it still is
+	Open           // it is down, or a trial is under way
+)
+
+// String is the status as operators read it.
+func (s Status) String() string {
+	switch s {
+	case Healthy:
+		return "healthy"
+	case Trial:
+		return "trial"
+	case Open:
+		return "open"
+	}
+	return "unknown"
+}
+
+// State is how something stands at an instant.
+type State struct {
+	Status     Status
+	Cause      string        // of the outcome that opened it; "" where it is healthy
+	RetryAfter time.Duration // until it may be tried; 0 unless it is open
+}
+
+// Class sorts outcomes by what they say about a target.
+type Class int
+
+// The classes.
+const (
+	Neutral Class = iota // nothing: the request itself was at fault, or the client left
+	OK
+	Failed  // no connection, time-out, overload, an answer that is none
+	Limited // the target takes no more calls for now
+	Refused // our credential or account was refused, which goes for all of the provider
+)
+
+// Outcome is how a call went.
+type Outcome struct {
+	Class      Class
+	Cause      string        // a word for operators: "timeout"
+	RetryAfter time.Duration // what the provider asked for, with Limited; 0 is nothing
+	// Began is the instant given to Begin. Calls that began before the present
+	// state did say nothing about it: a time-out may come long after its target
+	// has recovered. The zero value is taken for now.
+	Began time.Time
+}
+
+// Options are the settings of a Tracker.
+type Options struct {
+	// Random is a number from 0 to n-1, for spreading the trials of several
+	// processes; rand.Int64N will do. Without it they are not spread.
+	Random func(n int64) int64
+	// LongestOpen is how long a failing target is left alone at most; default
+	// 10 s, so that it is back 10 s after it has recovered. A trial costs one
+	// request some time, but no money and no failure.
+	LongestOpen time.Duration
+}
+
+// Tracker keeps the health of every target, and of every provider as a whole.
+// It is safe for use by many goroutines.
+type Tracker struct {
+	o         Options
+	mu        sync.Mutex
+	targets   map[string]*circuit
+	providers map[string]*circuit
+}
+
+// New is a tracker to which everything is healthy.
+func New(o Options) *Tracker {
+	o.LongestOpen = cmp.Or(o.LongestOpen, 10*time.Second)
+	if o.Random == nil {
+		o.Random = func(int64) int64 { return 0 }
+	}
+	return &Tracker{o: o, targets: make(map[string]*circuit), providers: make(map[string]*circuit)}
+}
+
+// State is how a target stands, its provider included.
+func (t *Tracker) State(target, provider string, now time.Time) State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state(target, provider, now)
+}
+
+func (t *Tracker) state(target, provider string, now time.Time) State {
+	var s State
+	for _, c := range [...]*circuit{t.providers[provider], t.targets[target]} {
+		if c == nil {
+			continue
+		}
+		if x := c.state(now); x.Status > s.Status || (x.Status == s.Status && x.RetryAfter > s.RetryAfter) {
+			s = x
+		}
+	}
+	return s
+}
+
+// Ready reports whether a call may be made now.
+func (t *Tracker) Ready(target, provider string, now time.Time) bool {
+	return t.State(target, provider, now).Status != Open
+}
+
+// Begin asks to make a call. Where it returns true the call must be made and
+// its outcome reported: it may be the one trial that everybody waits for.
+func (t *Tracker) Begin(target, provider string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state(target, provider, now).Status == Open {
+		return false
+	}
+	t.find(t.targets, target).begin(now)
+	t.find(t.providers, provider).begin(now)
+	return true
+}
+
+// Report tells how a call went. It may be called again for the same call when
+// an answer that had begun well breaks off.
+func (t *Tracker) Report(target, provider string, o Outcome, now time.Time) {
+	if o.Began.IsZero() {
+		o.Began = now
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.find(t.targets, target); c.concerns(o, now) {
+		t.reportTarget(c, o, now)
+	}
+	if c := t.find(t.providers, provider); c.concerns(o, now) {
+		t.reportProvider(c, o, now)
+	}
+}
+
+func (t *Tracker) reportTarget(c *circuit, o Outcome, now time.Time) {
+	switch o.Class {
+	case OK:
+		c.succeed(now)
+	case Failed:
+		c.fail(o.Cause, now, t.openFor(c.opened))
+	case Limited:
+		c.limit(o, now)
+	case Refused, Neutral:
+		c.spare()
+	}
+}
+
+func (t *Tracker) reportProvider(c *circuit, o Outcome, now time.Time) {
+	switch o.Class {
+	case OK:
+		c.succeed(now)
+	case Refused:
+		c.open(o.Cause, now, refusedOpen)
+	case Failed, Limited, Neutral:
+		c.spare()
+	}
+}
+
+// openFor doubles with every opening, less up to a fifth, by chance.
+func (t *Tracker) openFor(opened int) time.Duration {
+	d := t.o.LongestOpen
+	if opened < 8 {
+		d = min(firstOpen<<opened, d)
+	}
+	return d - time.Duration(t.o.Random(int64(d)/5+1))
+}
+
+func (t *Tracker) find(m map[string]*circuit, name string) *circuit {
+	c := m[name]
+	if c == nil {
+		c = new(circuit)
+		m[name] = c
+	}
+	return c
+}
+
+// Entry is one target or provider in a Snapshot.
+type Entry struct {
+	Name  string // "groq" for the whole provider, "groq/llama-3.3-70b" for a target
+	State State
+	Until time.Time // when it may be tried; zero unless it is open
+}
+
+// Snapshot lists all that has been called or reported, by name.
+func (t *Tracker) Snapshot(now time.Time) []Entry {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []Entry
+	for _, m := range [...]map[string]*circuit{t.providers, t.targets} {
+		for name, c := range m {
+			e := Entry{Name: name, State: c.state(now)}
+			if e.State.Status == Open {
+				e.Until = now.Add(e.State.RetryAfter)
+			}
+			list = append(list, e)
+		}
+	}
+	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
