@@ -1,0 +1,171 @@
+package billing
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// maxLimit bounds what a budget may be set to: a thousand million million
+// tokens, or a million dollars' worth of nano-dollars. The databases check the
+// same bound.
+const maxLimit = 1_000_000_000_000_000
+
+// Validate reports every fault of b at once: a scope, period or zone that does
+// not exist, no limit at all, and limits that are negative or beyond what the databases hold.
+func (b Budget) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("billing: budget: "+format, args...))
+	}
+	switch b.Scope {
+	case ScopeKey, ScopeProject, ScopeTeam:
+	case ScopeOrg:
+		if b.ScopeID != "org" {
+			fault("scope_id of scope org is %q, must be \"org\"", b.ScopeID)
+		}
+	default:
+		fault("unknown scope %q, must be key, project, team or org", b.Scope)
+	}
+	if _, _, err := b.Period.at(date{2000, time.January, 1}); err != nil {
+		faults = append(faults, err)
+	}
+	if _, err := zone(b.Zone); err != nil {
+		faults = append(faults, err)
+	}
+	if b.Tokens == nil && b.Money == nil {
+		fault("limits neither tokens nor money")
+	}
+	if b.Tokens != nil && (*b.Tokens < 0 || *b.Tokens > maxLimit) {
+		fault("limit of %d tokens is not between 0 and %d", *b.Tokens, int64(maxLimit))
+	}
+	if b.Money != nil && (*b.Money < 0 || *b.Money > maxLimit) {
+		fault("limit of $%s is not between 0 and $%s", b.Money.Short(), Money(maxLimit).Short())
+	}
+	return errors.Join(faults...)
+}
+
+// Window is the window of b that t falls in, in UTC. It follows the calendar in
+// b's zone: a day is a local day, however many hours it has. Windows of one
+// budget neither overlap nor leave a gap. A budget that never resets has one
+// window without Start or End.
+func (b Budget) Window(t time.Time) (Window, error) {
+	if b.Period == PeriodOnce {
+		return Window{}, nil
+	}
+	loc, err := zone(b.Zone)
+	if err != nil {
+		return Window{}, err
+	}
+	year, month, day := t.In(loc).Date()
+	first, next, err := b.Period.at(date{year, month, day})
+	if err != nil {
+		return Window{}, err
+	}
+	w := Window{Start: first.begin(loc), End: next.begin(loc)}
+	// Where clocks are set back over midnight, the local date of t may be that
+	// of a neighbour.
+	for t.Before(w.Start) {
+		first, _, _ = b.Period.at(first.add(0, -1))
+		w = Window{Start: first.begin(loc), End: w.Start}
+	}
+	for !t.Before(w.End) {
+		_, next, _ = b.Period.at(next)
+		w = Window{Start: w.End, End: next.begin(loc)}
+	}
+	return w, nil
+}
+
+// Contains reports whether t is inside w.
+func (w Window) Contains(t time.Time) bool {
+	return !t.Before(w.Start) && (w.End.IsZero() || t.Before(w.End))
+}
+
+// at is the first date of the period that d is in, and the first of the next.
+func (p Period) at(d date) (first, next date, err error) {
+	switch p {
+	case PeriodDay:
+		return d, d.add(0, 1), nil
+	case PeriodWeek:
+		monday := d.add(0, -int(d.weekday()+6)%7)
+		return monday, monday.add(0, 7), nil
+	case PeriodMonth:
+		first = date{d.year, d.month, 1}
+		return first, first.add(1, 0), nil
+	case PeriodQuarter:
+		first = date{d.year, d.month - (d.month-1)%3, 1}
+		return first, first.add(3, 0), nil
+	case PeriodYear:
+		return date{d.year, time.January, 1}, date{d.year + 1, time.January, 1}, nil
+	case PeriodOnce:
+		return d, d, nil
+	}
+	return d, d, fmt.Errorf("billing: budget: unknown period %q, must be day, week, month, quarter, year or once", p)
+}
+
+// date is a day of the calendar, wherever that is.
+type date struct {
+	year  int
+	month time.Month
+	day   int
+}
+
+func (d date) midnight() time.Time {
+	return time.Date(d.year, d.month, d.day, 0, 0, 0, 0, time.UTC)
+}
+
+func (d date) weekday() time.Weekday { return d.midnight().Weekday() }
+
+func (d date) add(months, days int) date {
+	y, m, day := d.midnight().AddDate(0, months, days).Date()
+	return date{y, m, day}
+}
+
+// begin is the first instant at which clocks in loc show d or later. It is not
+// always midnight: where clocks are put forward at 24:00 the day begins at
+// 01:00, and a few dates were skipped altogether. time.Date does not say which
+// side of such a gap it returns.
+func (d date) begin(loc *time.Location) time.Time {
+	wall := d.midnight()
+	t := wall.Add(-26 * time.Hour).In(loc) // no zone is further from UTC than this
+	for {
+		from, to := t.ZoneBounds()
+		_, offset := t.Zone()
+		begin := wall.Add(-time.Duration(offset) * time.Second)
+		if begin.Before(from) {
+			begin = from.UTC()
+		}
+		if !to.IsZero() && !to.After(t) {
+			to = t.Add(time.Hour) // ZoneBounds ends far leap years a day early
+		}
+		if to.IsZero() || begin.Before(to) {
+			return begin
+		}
+		t = to
+	}
+}
+
+// zones remembers what names of zones stand for, because reading one costs
+// more than everything else here. Only names that exist get in.
+var zones sync.Map // string → *time.Location
+
+// zone finds an IANA zone. "Local" is refused: a budget must not depend on the
+// machine that looks at it.
+func zone(name string) (*time.Location, error) {
+	if name == "" || name == "UTC" {
+		return time.UTC, nil
+	}
+	if loc, ok := zones.Load(name); ok {
+		return loc.(*time.Location), nil
+	}
+	if name == "Local" {
+		return nil, fmt.Errorf("billing: budget: zone %q is not the name of a place", name)
+	}
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("billing: budget: %w", err)
+	}
+	zones.Store(name, loc)
+	return loc, nil
+}
