@@ -7,5 +7,6 @@ const (
 	MaxMessages = 2048
 	MaxN        = 8 // choices, unless Limits says otherwise
 	MaxMetadata = 16
-	MaxModel    = 256 // bytes of a model's name
+	MaxModel    = 256 // bytes of the model's name
+	maxEndUser  = 256
 )

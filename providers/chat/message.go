@@ -1,10 +1,13 @@
 package chat
 
-import "iter"
+import (
+	"bytes"
+	"iter"
+)
 
 // Message is one element of messages, as a view into the body.
 type Message struct {
-	Raw  []byte // the whole object, the same bytes for as long as a client resends it
+	Raw  []byte // the whole object: the same bytes for as long as a client resends it
 	Role Quoted
 	Name Quoted // nil where there is none
 }
@@ -19,25 +22,43 @@ const (
 	PieceImage                     // Text: the URL; Detail
 	PieceAudio                     // Text: base64 data; Detail: the format
 	PieceFile                      // Text: file_data or the file's id; Name: the file's name
-	PieceOther                     // Type, and Raw alone: a member or content part of no known kind
+	PieceOther                     // Raw alone: a member or content part of no known kind
 )
 
 // Piece is something in a message that costs tokens.
 type Piece struct {
 	Kind   PieceKind
-	Type   string // the content part's type, or the member the piece comes from: "text", "tool_calls", "tool_call_id"
+	Type   string // the member of the message or content part it comes from: "text", "image_url", "tool_calls", …
 	Text   Quoted
 	Name   Quoted
-	Detail string // of an image: "low", "high", "auto", …; "" where the client does not say
+	Detail string // of an image "low", "high", "auto", of audio "wav", "mp3", …; "" where the client does not say
 	Raw    []byte // its JSON
 }
 
 // DataURL reports whether an image or file carries its bytes in the request.
-func (p Piece) DataURL() bool { return false }
+func (p Piece) DataURL() bool {
+	const scheme = "data:"
+	head := p.Text[:min(len(p.Text), 2+6*len(scheme))] // all that five letters and their escapes may take
+	text := head.Bytes()
+	return len(text) >= len(scheme) && bytes.EqualFold(text[:len(scheme)], []byte(scheme))
+}
 
 // Messages are the elements of messages, in order.
-func (r *Request) Messages() iter.Seq[Message] { return func(func(Message) bool) {} }
+func (r *Request) Messages() iter.Seq[Message] {
+	return func(yield func(Message) bool) {
+		base := r.Get("messages")
+		for _, m := range r.messages {
+			if !yield(Message{Raw: m.whole.of(base), Role: m.role.of(base), Name: m.name.orNil(base)}) {
+				return
+			}
+		}
+	}
+}
 
-// Pieces are all that costs tokens in m besides its role and name. Nothing that
-// the client sent is left out: what is of no known kind is a PieceOther.
-func (m Message) Pieces() iter.Seq[Piece] { return func(func(Piece) bool) {} }
+// orNil is of, but nil for the empty span.
+func (s span) orNil(b []byte) []byte {
+	if s.end == 0 {
+		return nil
+	}
+	return s.of(b)
+}

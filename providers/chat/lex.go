@@ -1,0 +1,172 @@
+package chat
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"strconv"
+	"unicode/utf16"
+)
+
+// The functions here know JSON's tokens and nothing else. They take bytes and a
+// position and give a position back; -1 is "there is no such token here".
+
+// One byte repeated in all eight places of a word.
+const (
+	ones   = 0x0101010101010101
+	highs  = 0x80 * ones
+	spaces = ' ' * ones
+	quotes = '"' * ones
+	slants = '\\' * ones
+)
+
+// plainEnd is where the run of ordinary string bytes that starts at i ends: at a
+// quote, a backslash, a control character or the end of b. It looks at eight
+// bytes at a time: subtracting borrows out of a byte's top bit exactly where
+// that byte was below the one subtracted, and the lowest such place is exact.
+func plainEnd(b []byte, i int) int {
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		q, s := w^quotes, w^slants
+		if m := ((w-spaces)&^w | (q-ones)&^q | (s-ones)&^s) & highs; m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' {
+		i++
+	}
+	return i
+}
+
+// escapeEnd is the end of the escape sequence at b[i], a backslash; a pair of
+// surrogates is one sequence. lone is set for a surrogate without its other half.
+func escapeEnd(b []byte, i int) (end int, lone bool) {
+	if i+1 >= len(b) {
+		return -1, false
+	}
+	switch b[i+1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 2, false
+	case 'u':
+	default:
+		return -1, false
+	}
+	r := hex4(b, i+2)
+	switch {
+	case r < 0:
+		return -1, false
+	case !utf16.IsSurrogate(r):
+		return i + 6, false
+	case pair(b, i+6, r) < 0:
+		return i + 6, true
+	}
+	return i + 12, false
+}
+
+// pair is the code point of the surrogate high and the one escaped at b[i], -1
+// where they are no pair.
+func pair(b []byte, i int, high rune) rune {
+	if i+6 > len(b) || b[i] != '\\' || b[i+1] != 'u' {
+		return -1
+	}
+	low := hex4(b, i+2)
+	if high >= 0xDC00 || low < 0xDC00 || low > 0xDFFF {
+		return -1
+	}
+	return utf16.DecodeRune(high, low)
+}
+
+// hex4 is the number that the four hexadecimal digits at b[i] spell, or -1.
+func hex4(b []byte, i int) rune {
+	if i+4 > len(b) {
+		return -1
+	}
+	var r rune
+	for _, c := range b[i : i+4] {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			c = c | 0x20 - 'a' + 10
+		default:
+			return -1
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}
+
+// numberEnd is the end of the number at b[i].
+func numberEnd(b []byte, i int) int {
+	if b[i] == '-' {
+		i++
+	}
+	first := i
+	if i = digitsEnd(b, i); i == first || b[first] == '0' && i > first+1 {
+		return -1
+	}
+	if i < len(b) && b[i] == '.' {
+		first = i + 1
+		if i = digitsEnd(b, first); i == first {
+			return -1
+		}
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		first = i
+		if i = digitsEnd(b, first); i == first {
+			return -1
+		}
+	}
+	return i
+}
+
+func digitsEnd(b []byte, i int) int {
+	for i < len(b) && '0' <= b[i] && b[i] <= '9' {
+		i++
+	}
+	return i
+}
+
+// finite reports whether a number can be told from infinity in a float64, which
+// is what most parsers read it into.
+func finite(number []byte) bool {
+	if len(number) < 300 && !hasExponent(number) {
+		return true
+	}
+	_, err := strconv.ParseFloat(string(number), 64)
+	return err == nil
+}
+
+func hasExponent(number []byte) bool {
+	for _, c := range number {
+		if c|0x20 == 'e' {
+			return true
+		}
+	}
+	return false
+}
+
+// literalEnd is the end of the word true, false or null at b[i].
+func literalEnd(b []byte, i int) int {
+	word := "null"
+	switch b[i] {
+	case 't':
+		word = "true"
+	case 'f':
+		word = "false"
+	}
+	if len(b)-i < len(word) || string(b[i:i+len(word)]) != word {
+		return -1
+	}
+	return i + len(word)
+}
+
+// spaceEnd is where the white space at i ends.
+func spaceEnd(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}

@@ -1,0 +1,120 @@
+package chat
+
+import "iter"
+
+// Pieces are all that costs tokens in m besides its role and name, in the order
+// of the body. Nothing that a model may get to see is left out: what is of no
+// known kind is a PieceOther.
+func (m Message) Pieces() iter.Seq[Piece] {
+	return func(yield func(Piece) bool) {
+		for name, raw := range Each(m.Raw) {
+			if !pieces(string(name), raw, yield) {
+				return
+			}
+		}
+	}
+}
+
+// pieces yields those of one member of a message; false ends the iteration.
+func pieces(name string, raw []byte, yield func(Piece) bool) bool {
+	switch {
+	case raw[0] == 'n' || name == "role" || name == "name" || name == "cache_control":
+		return true
+	case raw[0] == '[' && name == "content":
+		return each(raw, func(element []byte) bool { return partPieces(element, yield) })
+	case raw[0] == '[' && name == "tool_calls":
+		return each(raw, func(element []byte) bool { return yield(callPiece(name, element)) })
+	case name == "function_call":
+		return yield(functionPiece(name, raw))
+	case raw[0] == '"' && (name == "content" || name == "refusal" || name == "reasoning" || name == "reasoning_content"):
+		return yield(Piece{Kind: PieceText, Type: name, Text: raw, Raw: raw})
+	}
+	return yield(Piece{Kind: PieceOther, Type: name, Raw: raw})
+}
+
+// each calls f for the elements of an array until it returns false.
+func each(array []byte, f func([]byte) bool) bool {
+	for element := range Elements(array) {
+		if !f(element) {
+			return false
+		}
+	}
+	return true
+}
+
+// partPieces yields what one content part holds. It goes by the members and not
+// by "type", because some providers do.
+func partPieces(part []byte, yield func(Piece) bool) bool {
+	for name, raw := range Each(part) {
+		p := Piece{Type: string(name), Raw: raw}
+		switch {
+		case raw[0] == 'n' || p.Type == "type" || p.Type == "cache_control":
+			continue
+		case raw[0] == '"' && (p.Type == "text" || p.Type == "refusal"):
+			p.Kind, p.Text = PieceText, raw
+		case p.Type == "image_url":
+			p.Kind = PieceImage
+			p.read("url", "", "detail")
+		case p.Type == "input_audio":
+			p.Kind = PieceAudio
+			p.read("data", "", "format")
+		case p.Type == "file":
+			p.Kind = PieceFile
+			p.read("file_data", "filename", "")
+			if p.Text == nil {
+				p.read("file_id", "filename", "")
+			}
+		default:
+			p.Kind = PieceOther
+		}
+		if !yield(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// callPiece is an element of tool_calls.
+func callPiece(from string, call []byte) Piece {
+	for name, raw := range Each(call) {
+		if (string(name) == "function" || string(name) == "custom") && raw[0] == '{' {
+			p := functionPiece(from, raw)
+			p.Raw = call
+			return p
+		}
+	}
+	return Piece{Kind: PieceOther, Type: from, Raw: call}
+}
+
+// functionPiece is a call of a function, or of a custom tool. Arguments that are
+// no string are no kind that we know.
+func functionPiece(from string, call []byte) Piece {
+	p := Piece{Kind: PieceToolCall, Type: from, Raw: call}
+	p.read("arguments", "name", "")
+	if p.Text == nil {
+		p.read("input", "name", "")
+	}
+	if p.Text == nil {
+		p.Kind = PieceOther
+	}
+	return p
+}
+
+// read fills p from the members of its object; a bare string is the text.
+func (p *Piece) read(text, name, detail string) {
+	if p.Raw[0] == '"' {
+		p.Text = p.Raw
+		return
+	}
+	for member, raw := range Each(p.Raw) {
+		switch {
+		case raw[0] != '"':
+		case string(member) == text:
+			p.Text = raw
+		case string(member) == name:
+			p.Name = raw
+		case string(member) == detail:
+			p.Detail = Quoted(raw).String()
+		}
+	}
+}
