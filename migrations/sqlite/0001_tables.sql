@@ -146,11 +146,11 @@ CREATE TABLE spend_events (
     OR (min(input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens) >= 0 AND coalesce(cost_nano, 0) >= 0)),
   CONSTRAINT spend_reason CHECK (kind = 'usage' OR (reason IS NOT NULL AND actor IS NOT NULL))
 ) STRICT;
-CREATE UNIQUE INDEX spend_once ON spend_events (request_id, attempt) WHERE kind = 'usage';
-CREATE INDEX spend_corrections ON spend_events (request_id) WHERE kind <> 'usage';
-CREATE INDEX spend_by_key ON spend_events (key_id, occurred_at);
-CREATE INDEX spend_by_time ON spend_events (occurred_at);
-CREATE INDEX spend_by_day ON spend_events (report_day, team_id);
+CREATE UNIQUE INDEX spend_events_once ON spend_events (request_id, attempt) WHERE kind = 'usage';
+CREATE INDEX spend_events_corrections ON spend_events (request_id) WHERE kind <> 'usage';
+CREATE INDEX spend_events_key ON spend_events (key_id, occurred_at);
+CREATE INDEX spend_events_time ON spend_events (occurred_at);
+CREATE INDEX spend_events_day ON spend_events (report_day, team_id);
 
 -- The daily sums of spend_events, posted by its trigger and by nothing else.
 -- price_id is in the grain, so that quantity x unit price = cost on every row.
