@@ -44,22 +44,3 @@ type Stream interface {
 	Next() (Chunk, error)
 	io.Closer
 }
-
-// ParseResponse reads a whole answer. It is an *Error where the provider sent an
-// error object, and wraps ErrMalformed where it is no chat completion. Usage is
-// read from "usage", or from usagePath where an adapter knows another place.
-func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
-	return &Response{Body: body}, nil
-}
-
-// ParseChunk reads one event of a streamed answer; errors as in ParseResponse.
-// The Chunk keeps data as it is.
-func ParseChunk(data []byte, usagePath ...string) (Chunk, error) { return Chunk{Data: data}, nil }
-
-// ParseError reads the error object that providers send, in any of its usual
-// shapes; false where body holds none.
-func ParseError(body []byte) (Error, bool) { return Error{}, false }
-
-// AddUsageMembers is data with further members, such as `"cost":0.1`, at the end
-// of its top-level usage object; data itself where there is no such object.
-func AddUsageMembers(data, members []byte) []byte { return data }

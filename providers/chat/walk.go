@@ -13,6 +13,7 @@ type cursor struct {
 	b     []byte
 	i     int
 	depth int
+	key   span // of the member that object is at
 	bad   bool
 }
 
@@ -113,7 +114,9 @@ func (c *cursor) object(f func(name []byte)) {
 			c.fail()
 			return
 		}
+		start := c.i
 		name := c.quoted()
+		c.key = span{start, c.i}
 		if !c.accept(':') {
 			c.fail()
 			return

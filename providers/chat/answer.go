@@ -1,0 +1,278 @@
+package chat
+
+import (
+	"fmt"
+	"slices"
+)
+
+// ParseResponse reads a whole answer. It is an *Error where the provider sent an
+// error object, and wraps ErrMalformed where it is no chat completion. Usage is
+// read from "usage", or from usagePath where an adapter knows another place.
+func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
+	a := answer{cursor: cursor{b: body}}
+	a.read()
+	if err := a.fault(); err != nil {
+		return nil, err
+	}
+	if a.choices == 0 {
+		return nil, fmt.Errorf("%w: it has no choices", ErrMalformed)
+	}
+	return &Response{
+		Body: body, Model: a.model.String(), ID: a.id.String(), Finish: a.finish,
+		Usage: a.usageAt(usagePath), Text: string(a.text),
+	}, nil
+}
+
+// ParseChunk reads one event of a streamed answer; errors as in ParseResponse.
+// The Chunk keeps data as it is.
+func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
+	var text [256]byte
+	a := answer{cursor: cursor{b: data}, text: text[:0]}
+	a.read()
+	if err := a.fault(); err != nil {
+		return Chunk{}, err
+	}
+	usage := a.usageAt(usagePath)
+	return Chunk{
+		Data: data, Usage: usage, UsageOnly: usage != nil && a.choices == 0,
+		Content: a.content || len(a.text) > 0, Text: string(a.text), Finish: a.finish,
+	}, nil
+}
+
+// answer reads an answer or a chunk in one walk.
+type answer struct {
+	cursor
+
+	id, model Quoted
+	finish    string // the first that is given
+	choices   int
+	text      []byte // all that counts as output
+	content   bool   // something came that is not text: a tool call, audio, an image
+	failed    bool   // it has an error object
+	usage     counts
+}
+
+func (a *answer) read() {
+	if a.peek() != '{' {
+		a.fail()
+		return
+	}
+	a.object(func(name []byte) {
+		switch string(name) {
+		case "id":
+			a.id = a.quoted()
+		case "model":
+			a.model = a.quoted()
+		case "choices":
+			a.array(a.choice)
+		case "usage":
+			a.usage.read(&a.cursor)
+		case "error":
+			a.failed = a.failed || something(a.skip())
+		default:
+			a.skip()
+		}
+	})
+}
+
+// something reports whether a value says anything: null, false and what is empty do not.
+func something(raw []byte) bool {
+	return !slices.Contains([]string{"", "null", "false", `""`, "{}", "[]"}, string(raw))
+}
+
+// fault is why what was read is no answer.
+func (a *answer) fault() error {
+	if !a.done() {
+		return fmt.Errorf("%w: %s", ErrMalformed, a.shape())
+	}
+	if !a.failed && (a.choices > 0 || a.usage.found) {
+		return nil
+	}
+	if e, ok := ParseError(a.b); ok {
+		return &e
+	}
+	return nil
+}
+
+// shape says in a word what came instead of an answer.
+func (a *answer) shape() string {
+	switch i := spaceEnd(a.b, 0); {
+	case i == len(a.b):
+		return "it is empty"
+	case a.b[i] == '<':
+		return "it looks like HTML"
+	case a.b[i] != '{':
+		return "it is not a JSON object"
+	}
+	return "its JSON is broken or cut"
+}
+
+func (a *answer) choice() {
+	a.choices++
+	var legacy Quoted // of completions; some send it beside the delta
+	plain := true
+	a.object(func(name []byte) {
+		switch string(name) {
+		case "delta", "message":
+			plain = false
+			a.message()
+		case "text":
+			legacy = a.quoted()
+		case "finish_reason":
+			if reason := a.quoted(); a.finish == "" {
+				a.finish = finish(reason)
+			}
+		default:
+			a.skip()
+		}
+	})
+	if plain {
+		a.add(legacy)
+	}
+}
+
+// finish is a reason without a copy for the usual ones.
+func finish(q Quoted) string {
+	for _, known := range [...]string{"stop", "tool_calls", "length", "content_filter", "function_call"} {
+		if len(q) == len(known)+2 && string(q[1:len(q)-1]) == known {
+			return known
+		}
+	}
+	return q.String()
+}
+
+// add takes a text as output.
+func (a *answer) add(q Quoted) { a.text = q.Append(a.text) }
+
+// message reads a message or a delta. Reasoning is often sent under two names at
+// once; it counts once.
+func (a *answer) message() {
+	var reasoning Quoted
+	var details []byte
+	a.object(func(name []byte) {
+		switch string(name) {
+		case "content":
+			a.parts()
+		case "refusal":
+			a.add(a.quoted())
+		case "reasoning", "reasoning_content", "thinking":
+			if q := a.quoted(); len(q) > len(reasoning) {
+				reasoning = q
+			}
+		case "reasoning_details":
+			details = a.skip()
+		case "tool_calls":
+			a.array(a.call)
+		case "function_call":
+			a.function()
+		case "audio":
+			a.audio()
+		case "images":
+			a.content = something(a.skip()) || a.content
+		default:
+			a.skip()
+		}
+	})
+	if a.add(reasoning); len(reasoning) <= len(`""`) {
+		a.details(details)
+	}
+}
+
+// parts reads content: a string, a list of parts, or a part.
+func (a *answer) parts() {
+	switch a.peek() {
+	case '"':
+		a.add(a.quoted())
+	case '[':
+		a.array(a.parts)
+	case '{':
+		a.part()
+	default:
+		a.skip()
+	}
+}
+
+// part reads one content part. An object that is none is an answer by itself.
+func (a *answer) part() {
+	start, typed := a.i, false
+	before := len(a.text)
+	a.object(func(name []byte) {
+		switch string(name) {
+		case "type":
+			typed = true
+			a.skip()
+		case "text", "refusal", "thinking":
+			a.parts()
+		case "image_url", "input_audio", "audio", "file":
+			a.content = something(a.skip()) || a.content
+		default:
+			a.skip()
+		}
+	})
+	if !typed && len(a.text) == before && !a.bad {
+		a.text = append(a.text, a.b[start:a.i]...)
+	}
+}
+
+func (a *answer) call() {
+	a.content = true
+	a.object(func(name []byte) {
+		switch string(name) {
+		case "function", "custom":
+			a.function()
+		default:
+			a.skip()
+		}
+	})
+}
+
+func (a *answer) function() {
+	a.object(func(name []byte) {
+		switch string(name) {
+		case "name", "arguments", "input":
+			if a.peek() == '{' { // some send arguments as they are
+				a.text = append(a.text, a.skip()...)
+				return
+			}
+			a.add(a.quoted())
+		default:
+			a.skip()
+		}
+	})
+}
+
+func (a *answer) audio() {
+	a.object(func(name []byte) {
+		switch string(name) {
+		case "transcript":
+			a.add(a.quoted())
+		case "data":
+			a.content = len(a.quoted()) > len(`""`) || a.content
+		default:
+			a.skip()
+		}
+	})
+}
+
+// details reads reasoning_details where reasoning came in no other way.
+func (a *answer) details(raw []byte) {
+	for detail := range Elements(raw) {
+		for name, value := range Each(detail) {
+			if n := string(name); (n == "text" || n == "summary") && value[0] == '"' {
+				a.add(value)
+			}
+		}
+	}
+}
+
+// usageAt is what was read of "usage", or what stands at path.
+func (a *answer) usageAt(path []string) *Usage {
+	if !a.usage.found && len(path) > 0 {
+		a.usage.read(&cursor{b: Lookup(a.b, path...)})
+	}
+	if !a.usage.found {
+		return nil
+	}
+	u := a.usage.usage()
+	return &u
+}

@@ -1,0 +1,85 @@
+package chat
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// maxMessage bounds a provider's words.
+const maxMessage = 4096
+
+// ParseError reads the error object that providers send, in any of its usual
+// shapes: the OpenAI one, a bare string, a list with one in it, or the members
+// at the top level. It is false where body holds none.
+func ParseError(body []byte) (Error, bool) {
+	c := cursor{b: body}
+	if c.skip(); c.bad {
+		return Error{}, false
+	}
+	body = first(body)
+	var e Error
+	for _, at := range [...]string{"error", "errors"} {
+		if raw := Lookup(body, at); something(raw) {
+			e.fill(raw)
+			return e, true
+		}
+	}
+	e.fill(body)
+	return e, e.Message != ""
+}
+
+// fill reads an error from an object, from the first of a list, or from a string.
+func (e *Error) fill(raw []byte) {
+	raw = first(raw)
+	if raw[0] == '"' {
+		e.Message = Quoted(raw).short()
+	}
+	for name, value := range Each(raw) {
+		switch string(name) {
+		case "message", "msg":
+			e.Message = scalar(value)
+		case "detail":
+			if e.Message == "" {
+				e.fill(value)
+			}
+		case "type":
+			e.Type = scalar(value)
+		case "param":
+			e.Param = scalar(value)
+		case "code":
+			e.Code = scalar(value)
+		}
+	}
+}
+
+// first is the first element of a list, and anything else as it is.
+func first(raw []byte) []byte {
+	for element := range Elements(raw) {
+		raw = element
+		break
+	}
+	return raw
+}
+
+// scalar is a string or a number as text, "" for anything else.
+func scalar(raw []byte) string {
+	if raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9' {
+		return string(raw)
+	}
+	if raw[0] != '"' {
+		return ""
+	}
+	return Quoted(raw).short()
+}
+
+// short is the text as a copy that is bounded and valid UTF-8.
+func (q Quoted) short() string {
+	text := q.Bytes()
+	if len(text) > maxMessage {
+		text = text[:maxMessage]
+		for len(text) > 0 && !utf8.RuneStart(text[len(text)-1]) {
+			text = text[:len(text)-1]
+		}
+	}
+	return strings.ToValidUTF8(string(text), "\uFFFD")
+}
