@@ -1,0 +1,74 @@
+# Everything CI does is "make check"; everything a person needs is in "make help".
+SHELL := /bin/bash
+export CGO_ENABLED := 0
+export GOFLAGS := -tags=nomsgpack -trimpath
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+TOOL := go tool -modfile=tools.mod
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+.PHONY: help build run demo test test-race test-postgres fuzz bench golden generate fmt fmt-check lint vuln check readme examples image
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+build: ## Build bin/tallyroute: one static file
+	go build -ldflags '$(LDFLAGS)' -o bin/tallyroute ./cmd/tallyroute
+
+run: ## Run the router with ./tallyroute.yaml, if there is one
+	go run ./cmd/tallyroute serve
+
+demo: ## Try it: a router, two demonstration providers, a key
+	@go run ./cmd/tallyroute demo
+
+test: ## All tests, those against a real PostgreSQL included
+	go test ./...
+
+test-race: ## All tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race ./...
+
+test-postgres: ## Only the packages that talk to PostgreSQL
+	go test ./billing/postgres/... ./cmd/tallyroute/...
+
+fuzz: ## Every fuzz test for FUZZTIME (30s)
+	@set -e; for pkg in $$(go list ./...); do \
+		for name in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$name"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+bench: ## Throughput and CPU per request beside a bare reverse proxy, then the micro benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+golden: ## Rewrite the golden files; review the diff like code
+	go test ./providers/... ./router/... -update
+
+generate: ## Regenerate what is generated
+	go generate ./...
+
+fmt: ## Format the code
+	$(TOOL) golangci-lint fmt
+
+fmt-check:
+	$(TOOL) golangci-lint fmt --diff
+
+lint: ## Vet and lint
+	go vet ./...
+	$(TOOL) golangci-lint run
+
+vuln: ## Look for known vulnerabilities in what is reachable
+	$(TOOL) govulncheck ./...
+
+readme: build ## Run the commands of the README
+	.ci/readme
+
+examples: build ## Run the SDK examples against a demonstration router
+	.ci/examples
+
+check: ## All that CI runs
+	.ci/run
+
+image: ## Build the container image
+	docker build --build-arg VERSION=$(VERSION) -t tallyroute:$(VERSION) .
