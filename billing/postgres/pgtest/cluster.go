@@ -1,0 +1,270 @@
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// patience is how long a server may take to start, stop or answer.
+const patience = 30 * time.Second
+
+// account is the user that the server runs as when the tests run as root,
+// which the server refuses to.
+type account struct{ uid, gid uint32 }
+
+// Cluster is one PostgreSQL server.
+type Cluster struct {
+	admin string // connection string of a user who may do everything
+	// What follows is empty for a server that was running before.
+	bin      string
+	dir      string
+	port     string
+	settings []string
+	account  *account
+	process  *os.Process
+	exited   chan struct{}
+	paused   []int
+}
+
+// DSN is the connection string of a new, empty database, which is dropped when
+// the test ends.
+func (c *Cluster) DSN(t testing.TB) string {
+	t.Helper()
+	name := "tallyroute_test_" + strings.ToLower(rand.Text()[:12])
+	if err := c.run(t.Context(), "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		// A server that the test has stopped keeps its databases until it is removed.
+		if err := c.run(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil && c.dir == "" {
+			t.Errorf("pgtest: %v", err)
+		}
+	})
+	return database(c.admin, name)
+}
+
+// Run executes statements on the server's own database, as its superuser.
+func (c *Cluster) Run(t testing.TB, statements string) {
+	t.Helper()
+	if err := c.run(t.Context(), statements); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+}
+
+func (c *Cluster) run(ctx context.Context, sql string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, c.admin)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // the statement has already answered
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+// database is dsn with another database.
+func database(dsn, name string) string {
+	u, err := url.Parse(dsn)
+	if err != nil || u.Scheme == "" {
+		return dsn + " dbname=" + name
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// start makes a cluster in a temporary folder and starts it, with the first
+// installation that can.
+func start(settings []string) (*Cluster, error) {
+	bins := folders()
+	if len(bins) == 0 {
+		return nil, errNotInstalled
+	}
+	sweepAbandoned()
+	var faults []error
+	for _, bin := range bins {
+		c := &Cluster{bin: bin, settings: settings}
+		err := c.create()
+		if err == nil {
+			err = c.boot()
+		}
+		if err == nil {
+			return c, nil
+		}
+		c.close()
+		faults = append(faults, fmt.Errorf("pgtest: %s: %w", bin, err))
+	}
+	return nil, errors.Join(faults...)
+}
+
+// create makes the folder and the files of the cluster.
+func (c *Cluster) create() error {
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()))
+	if err != nil {
+		return err
+	}
+	c.dir = dir
+	password := rand.Text()
+	if err := os.WriteFile(filepath.Join(dir, "password"), []byte(password), 0o600); err != nil {
+		return err
+	}
+	if err := c.giveAway(); err != nil {
+		return err
+	}
+	if c.port, err = freePort(); err != nil {
+		return err
+	}
+	c.admin = fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%s/postgres?sslmode=disable", password, c.port)
+	initdb := exec.Command(filepath.Join(c.bin, "initdb"), "--pgdata="+c.data(), "--username=postgres", //nolint:noctx // bounded by its work
+		"--auth=scram-sha-256", "--pwfile="+filepath.Join(dir, "password"), "--encoding=UTF8", "--locale=C", "--no-sync")
+	initdb.Dir, initdb.SysProcAttr = dir, attributes(c.account)
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return nil
+}
+
+// giveAway hands the folder to an unprivileged user when the tests run as root.
+func (c *Cluster) giveAway() error {
+	if os.Getuid() != 0 {
+		return nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		u, err = user.Lookup("nobody")
+	}
+	if err != nil {
+		return fmt.Errorf("the server does not run as root, and there is no user postgres or nobody: %w", err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return err
+	}
+	c.account = &account{uint32(uid), uint32(gid)}
+	return errors.Join(
+		os.Chown(c.dir, int(uid), int(gid)),
+		os.Chown(filepath.Join(c.dir, "password"), int(uid), int(gid)))
+}
+
+func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
+
+// boot starts the server and waits until it answers. Nothing that a test
+// writes has to survive a power cut, so nothing is synced.
+func (c *Cluster) boot() error {
+	args := []string{"-D", c.data()}
+	for _, setting := range append([]string{
+		"listen_addresses=127.0.0.1", "port=" + c.port, "unix_socket_directories=", "max_connections=100",
+		"fsync=off", "full_page_writes=off", "shared_buffers=32MB", "max_wal_size=256MB", "log_min_messages=fatal",
+	}, c.settings...) {
+		args = append(args, "-c", setting)
+	}
+	log, err := os.Create(filepath.Join(c.dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close() //nolint:errcheck // the server has its own descriptor
+	server := exec.Command(filepath.Join(c.bin, "postgres"), args...)
+	server.Dir, server.Stdout, server.Stderr, server.SysProcAttr = c.dir, log, log, attributes(c.account)
+	if err := c.launch(server); err != nil {
+		return err
+	}
+	if err := c.await(); err != nil {
+		text, _ := os.ReadFile(log.Name()) // an empty log says as much as an error
+		return fmt.Errorf("%w: %s", err, text)
+	}
+	return nil
+}
+
+// launch runs the server on a thread of its own: Linux ends a child when the
+// thread that made it ends, not when the process does.
+func (c *Cluster) launch(server *exec.Cmd) error {
+	exited, started := make(chan struct{}), make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := server.Start()
+		started <- err
+		if err == nil {
+			_ = server.Wait() // how it ended does not matter
+			close(exited)
+		}
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	c.process, c.exited = server.Process, exited
+	return nil
+}
+
+// await returns when the server answers.
+func (c *Cluster) await() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for tick := time.NewTicker(20 * time.Millisecond); ; {
+		err := c.run(ctx, "SELECT 1")
+		if err == nil {
+			tick.Stop()
+			return nil
+		}
+		select {
+		case <-c.exited:
+			return errors.New("the server stopped at once")
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *Cluster) close() {
+	if c.process != nil {
+		c.resume()
+		c.end(syscall.SIGQUIT)
+	}
+	if c.dir != "" {
+		_ = os.RemoveAll(c.dir) // a leftover is removed by a later run
+	}
+}
+
+// end sends the server a signal and waits until it is gone.
+func (c *Cluster) end(s syscall.Signal) bool {
+	_ = c.process.Signal(s) // it may be gone already
+	select {
+	case <-c.exited:
+		c.process = nil
+		return true
+	case <-time.After(patience):
+		return false
+	}
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // does not block
+	if err != nil {
+		return "", err
+	}
+	defer l.Close() //nolint:errcheck // only the number was wanted
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, err
+}

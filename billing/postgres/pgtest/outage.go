@@ -1,0 +1,97 @@
+package pgtest
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// folderPrefix begins the name of every cluster's folder; the process id of
+// the tests follows.
+const folderPrefix = "tallyroute-pg-"
+
+// Stop shuts the server down in order: clients are told, then cut off.
+func (c *Cluster) Stop(t testing.TB) { c.mustEnd(t, syscall.SIGINT) }
+
+// Kill ends the server at once, as a crash would.
+func (c *Cluster) Kill(t testing.TB) { c.mustEnd(t, syscall.SIGQUIT) }
+
+func (c *Cluster) mustEnd(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if !c.end(s) {
+		t.Fatalf("pgtest: the server did not stop within %s", patience)
+	}
+}
+
+// Start starts the server again after Stop or Kill, on the same port with the
+// same data.
+func (c *Cluster) Start(t testing.TB) {
+	t.Helper()
+	if err := c.boot(); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+}
+
+// Pause freezes the server: connections stay open and nothing answers.
+func (c *Cluster) Pause(t testing.TB) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), c.admin)
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	defer conn.Close(t.Context()) //nolint:errcheck // its process is frozen
+	c.paused = []int{c.process.Pid}
+	c.signal(syscall.SIGSTOP) // from now on there are no new processes
+	rows, err := conn.Query(t.Context(), "SELECT pid FROM pg_stat_activity")
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	c.paused = append(c.paused, pids...)
+	c.signal(syscall.SIGSTOP)
+}
+
+// Resume ends a Pause.
+func (c *Cluster) Resume() { c.resume() }
+
+func (c *Cluster) resume() {
+	c.signal(syscall.SIGCONT)
+	c.paused = nil
+}
+
+func (c *Cluster) signal(s syscall.Signal) {
+	for _, pid := range c.paused {
+		if p, err := os.FindProcess(pid); err == nil {
+			_ = p.Signal(s) // one that is gone needs none
+		}
+	}
+}
+
+// sweepAbandoned removes the folders of test processes that died before they
+// could.
+func sweepAbandoned() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*")) // the pattern is well formed
+	for _, dir := range dirs {
+		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), folderPrefix), "-")
+		pid, err := strconv.Atoi(owner)
+		if err != nil {
+			continue
+		}
+		p, err := os.FindProcess(pid)
+		if err == nil {
+			err = p.Signal(syscall.Signal(0))
+		}
+		if errors.Is(err, os.ErrProcessDone) {
+			_ = os.RemoveAll(dir) // the next run tries again
+		}
+	}
+}

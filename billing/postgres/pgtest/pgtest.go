@@ -1,0 +1,84 @@
+// Package pgtest gives tests a real PostgreSQL: the server that
+// $TALLYROUTE_TEST_POSTGRES names, or else a private one that it starts from
+// the programs installed on the machine and stops when the tests have run.
+// It never touches a database that it did not create.
+package pgtest
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"testing"
+)
+
+// Variable names the server to test against, as a connection string of a user
+// who may create databases.
+const Variable = "TALLYROUTE_TEST_POSTGRES"
+
+// shared is the server of this test process. It has to outlive every single
+// test, so only a package variable can hold it.
+var shared struct {
+	sync.Mutex
+	started bool
+	cluster *Cluster
+	err     error
+}
+
+// Main runs the tests and then stops the shared server:
+//
+//	func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func Main(m *testing.M) int {
+	defer func() {
+		shared.Lock()
+		defer shared.Unlock()
+		if shared.cluster != nil {
+			shared.cluster.close()
+		}
+	}()
+	return m.Run()
+}
+
+// DSN is the connection string of a new, empty database on the shared server.
+// The database is dropped when the test ends. Where there is no PostgreSQL the
+// test is skipped, or fails if $CI is set.
+func DSN(t testing.TB) string {
+	t.Helper()
+	shared.Lock()
+	if !shared.started {
+		shared.started = true
+		shared.cluster, shared.err = open()
+	}
+	cluster, err := shared.cluster, shared.err
+	shared.Unlock()
+	require(t, err)
+	return cluster.DSN(t)
+}
+
+// Private starts a server for one test alone, which may stop or freeze it.
+// Settings are server parameters such as "fsync=on". It is stopped when the
+// test ends.
+func Private(t testing.TB, settings ...string) *Cluster {
+	t.Helper()
+	c, err := start(settings)
+	require(t, err)
+	t.Cleanup(c.close)
+	return c
+}
+
+func open() (*Cluster, error) {
+	if dsn := os.Getenv(Variable); dsn != "" {
+		return &Cluster{admin: dsn}, nil
+	}
+	return start(nil)
+}
+
+func require(t testing.TB, err error) {
+	t.Helper()
+	switch {
+	case err == nil:
+	case errors.Is(err, errNotInstalled) && os.Getenv("CI") == "":
+		t.Skip(err)
+	default:
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,139 @@
+package pgtest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("PGTEST_ORPHAN") != "" {
+		orphan()
+	}
+	os.Exit(Main(m))
+}
+
+func TestDSN_IsAFreshDatabaseThatIsDropped(t *testing.T) {
+	var dsn string
+	t.Run("inner", func(t *testing.T) {
+		dsn = DSN(t)
+		if other := DSN(t); other == dsn {
+			t.Fatalf("two tests share %s", dsn)
+		}
+		if err := query(t, dsn, "CREATE TABLE x (y int)"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if dsn == "" {
+		t.Skip("there is no PostgreSQL")
+	}
+	if err := query(t, dsn, "SELECT 1"); err == nil {
+		t.Fatal("the database is still there")
+	}
+}
+
+func TestDatabase_ReplacesTheName(t *testing.T) {
+	for dsn, want := range map[string]string{
+		"postgres://u:p@h:1/postgres?sslmode=disable": "postgres://u:p@h:1/x?sslmode=disable",
+		"host=h user=u":                               "host=h user=u dbname=x",
+	} {
+		if got := database(dsn, "x"); got != want {
+			t.Errorf("database(%q) = %q, want %q", dsn, got, want)
+		}
+	}
+}
+
+func TestCluster_StopsStartsAndFreezes(t *testing.T) {
+	c := Private(t)
+	dsn := c.DSN(t)
+	if err := query(t, dsn, "CREATE TABLE x (y int)"); err != nil {
+		t.Fatal(err)
+	}
+	for name, end := range map[string]func(testing.TB){"Stop": c.Stop, "Kill": c.Kill} {
+		end(t)
+		if err := query(t, dsn, "SELECT 1"); err == nil {
+			t.Errorf("the server answers after %s", name)
+		}
+		c.Start(t)
+		if err := query(t, dsn, "SELECT y FROM x"); err != nil {
+			t.Errorf("after %s and Start: %v", name, err)
+		}
+	}
+	c.Pause(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := pgx.Connect(ctx, dsn); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a frozen server: %v", err)
+	}
+	c.Resume()
+	if err := query(t, dsn, "SELECT y FROM x"); err != nil {
+		t.Errorf("after Resume: %v", err)
+	}
+}
+
+// orphan is another test process: it starts a server, names it and waits to be killed.
+func orphan() {
+	c, err := start(nil)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("127.0.0.1:" + c.port)
+	select {}
+}
+
+func TestCluster_EndsWithTheTestsThatStartedIt(t *testing.T) {
+	Private(t) // skips where there is no PostgreSQL
+	tests := exec.CommandContext(t.Context(), os.Args[0])
+	tests.Env = append(os.Environ(), "PGTEST_ORPHAN=1")
+	out, err := tests.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tests.Start(); err != nil {
+		t.Fatal(err)
+	}
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tests.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = tests.Wait() // killed
+	for end := time.Now().Add(patience); ; {
+		conn, err := net.Dial("tcp", strings.TrimSpace(address)) //nolint:noctx // loopback
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return
+		}
+		if err == nil {
+			conn.Close()
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the server outlived its tests: %v", err)
+		}
+	}
+}
+
+func query(t *testing.T, dsn, sql string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // read-only, or already answered
+	_, err = conn.Exec(ctx, sql)
+	return err
+}

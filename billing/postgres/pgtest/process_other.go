@@ -1,0 +1,9 @@
+//go:build !linux
+
+package pgtest
+
+import "syscall"
+
+// attributes are the defaults: other systems cannot tie a program to the life
+// of its parent, and nobody runs tests as root on them.
+func attributes(*account) *syscall.SysProcAttr { return nil }
