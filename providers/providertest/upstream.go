@@ -1,0 +1,158 @@
+package providertest
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"tallyroute/providers"
+)
+
+// Upstream is a provider on loopback that does as it is told. It is closed with
+// its test.
+type Upstream struct {
+	server *httptest.Server
+	done   chan struct{} // closed at the end of the test: ends what hangs
+
+	mu      sync.Mutex
+	replies []Reply
+	seen    []Call
+	arrived chan struct{} // closed and replaced at each request
+}
+
+// Call is a request that an Upstream has seen.
+type Call struct {
+	Method, Path, Query string
+	Header              http.Header
+	Body                []byte
+	// Gone is closed when the caller's connection has ended before the script
+	// was through: the caller hung up.
+	Gone <-chan struct{}
+	// Done is closed when the script is through.
+	Done <-chan struct{}
+}
+
+// NewUpstream starts an Upstream. It gives the replies in order, one to each
+// request, and the last of them to all further requests.
+func NewUpstream(t testing.TB, replies ...Reply) *Upstream {
+	t.Helper()
+	u := &Upstream{done: make(chan struct{}), replies: replies, arrived: make(chan struct{})}
+	u.server = httptest.NewServer(http.HandlerFunc(u.serve))
+	t.Cleanup(u.close)
+	return u
+}
+
+func (u *Upstream) close() {
+	close(u.done)
+	u.server.CloseClientConnections()
+	u.server.Close()
+}
+
+// Then adds replies behind those that are there.
+func (u *Upstream) Then(replies ...Reply) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.replies = append(u.replies, replies...)
+}
+
+// Set replaces all replies that have not been given.
+func (u *Upstream) Set(replies ...Reply) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.replies = replies
+}
+
+// URL is where it listens, without a trailing slash.
+func (u *Upstream) URL() string { return u.server.URL }
+
+// Target is a target that points here, named provider/model, with the model's
+// name unchanged upstream.
+func (u *Upstream) Target(a providers.Adapter, provider, model string) providers.Target {
+	return providers.Target{
+		Provider: provider, Model: model, Upstream: model, BaseURL: u.URL(), Adapter: a,
+		Private: true, Weight: 1, Can: providers.Abilities{Stream: true, Tools: true, Vision: true, JSONSchema: true},
+	}
+}
+
+// Calls are the requests seen so far.
+func (u *Upstream) Calls() []Call {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.seen)
+}
+
+// Wait is the nth request, counted from 1, as soon as it has come. The test
+// fails where it does not come in ten seconds.
+func (u *Upstream) Wait(t testing.TB, n int) Call {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		u.mu.Lock()
+		arrived := u.arrived
+		if len(u.seen) >= n {
+			defer u.mu.Unlock()
+			return u.seen[n-1]
+		}
+		u.mu.Unlock()
+		select {
+		case <-arrived:
+		case <-deadline:
+			t.Fatalf("request %d did not come; %d came", n, len(u.Calls()))
+		}
+	}
+}
+
+// patience is how long a test waits for what should come at once.
+const patience = 10 * time.Second
+
+// Await waits for a channel to be closed, such as Call.Gone, and fails the test
+// where that does not happen in ten seconds.
+func Await(t testing.TB, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		t.Fatalf("%s: not within %s", what, patience)
+	}
+}
+
+func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the caller went in the middle of its request
+	}
+	gone, done := make(chan struct{}), make(chan struct{})
+	defer close(done)
+	stop := context.AfterFunc(r.Context(), func() { close(gone) })
+	defer stop()
+	reply := u.record(Call{
+		Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header.Clone(), Body: body, Gone: gone, Done: done,
+	})
+	if reply == nil {
+		http.Error(w, "no reply was scripted", http.StatusNotImplemented)
+		return
+	}
+	reply.play(&stage{w: w, r: r, done: u.done})
+}
+
+// record notes a request and takes the reply for it.
+func (u *Upstream) record(c Call) *Reply {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.seen = append(u.seen, c)
+	close(u.arrived)
+	u.arrived = make(chan struct{})
+	if len(u.replies) == 0 {
+		return nil
+	}
+	reply := u.replies[0]
+	if len(u.replies) > 1 {
+		u.replies = u.replies[1:]
+	}
+	return &reply
+}
