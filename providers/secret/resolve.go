@@ -1,0 +1,106 @@
+package secret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+)
+
+// maxFile bounds what is read from a file that was named as a credential.
+const maxFile = 64 << 10
+
+// ErrLiteral is a credential that was written down where a reference belongs.
+// It does not repeat what was written.
+var ErrLiteral = errors.New("secret: a credential is referred to, not written down: put it in an environment variable and write " +
+	`"env:NAME", or in a file and write "file:/path"`)
+
+// schemes are the places that credentials can be in. The next one is a function
+// in a file of its own and a line here.
+var schemes = []struct {
+	prefix string
+	read   func(ctx context.Context, name string) (string, error)
+}{
+	{"env:", readEnv},
+	{"file:", readFile},
+}
+
+// Resolve reads the credential that ref refers to.
+func Resolve(ctx context.Context, ref string) (Value, error) {
+	for _, s := range schemes {
+		name, ok := strings.CutPrefix(ref, s.prefix)
+		if !ok {
+			continue
+		}
+		text, err := s.read(ctx, name)
+		if err != nil {
+			return Value{}, err
+		}
+		return New(text), nil
+	}
+	return Value{}, ErrLiteral
+}
+
+func readEnv(_ context.Context, name string) (string, error) {
+	if !isName(name) {
+		return "", errors.New(`secret: "env:" must be followed by the name of an environment variable, in letters, digits and underscores`)
+	}
+	text := os.Getenv(name)
+	if text == "" {
+		return "", fmt.Errorf("secret: environment variable %s is not set", name)
+	}
+	return text, nil
+}
+
+// isName keeps a credential that was written behind env: out of error messages.
+func isName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c != '_' && (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9' || i == 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func readFile(_ context.Context, path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("secret: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	if err := private(f); err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return "", fmt.Errorf("secret: %w", err)
+	}
+	if len(text) > maxFile {
+		return "", fmt.Errorf("secret: %s is larger than %d bytes", path, maxFile)
+	}
+	line := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	if line == "" {
+		return "", fmt.Errorf("secret: %s is empty", path)
+	}
+	return line, nil
+}
+
+// private refuses a file that is no file, or that every user of the machine can
+// read. Windows keeps its rights elsewhere than in the mode.
+func private(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("secret: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("secret: %s is not a file", f.Name())
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0 {
+		return fmt.Errorf("secret: every user can read %s; run: chmod 600 %s", f.Name(), f.Name())
+	}
+	return nil
+}
