@@ -11,7 +11,6 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
-	"tallyroute/router/health"
 )
 
 // Answer is a completion under way or done. Like a response body it must be
@@ -103,7 +102,8 @@ func (a *Answer) Next() (chat.Chunk, error) {
 	case a.ctx.Err() != nil:
 		a.finish(billing.StatusClientAborted)
 	default:
-		a.r.report(a.s.chosen, outcome(providerError(a.s.chosen, err)), a.r.o.Clock())
+		now := a.r.o.Clock()
+		a.r.report(a.s.chosen, outcome(providerError(a.s.chosen, err), now), now)
 		a.finish(billing.StatusUpstreamAborted)
 	}
 	return chat.Chunk{}, err
@@ -171,6 +171,7 @@ func (a *Answer) finish(status billing.Status) {
 		}
 		a.r.charge(context.WithoutCancel(a.ctx), &row, a.s.held, used{candidate: a.s.chosen, usage: a.usage, text: a.text.String()})
 		balances := a.r.settler.settle(a.ctx, billing.Settlement{HoldID: a.s.hold.ID, Attempts: append(a.s.rows, row)})
+		a.r.rerate(a.s.asked, row.Tokens.Total())
 		a.out.Spend = row
 		if balances != nil {
 			a.out.Balances = balances
@@ -194,9 +195,4 @@ func (a *Answer) observe(row billing.Spend, now time.Time) {
 		Total: now.Sub(a.s.timing.start), Overhead: a.out.Overhead, FirstByte: a.first,
 	}
 	a.r.Observer.Observe(rec)
-}
-
-// report tells the health of a target how a call went.
-func (r *Router) report(c Candidate, o health.Outcome, now time.Time) {
-	r.Health.Report(c.Target.Name(), c.Target.Provider, o, now)
 }

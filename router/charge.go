@@ -78,7 +78,10 @@ func (r *Router) charge(ctx context.Context, row *billing.Spend, h held, u used)
 		price(row, h, u.candidate, t)
 		return
 	}
-	t := billing.Tokens(*u.usage)
+	t := billing.Tokens{
+		Input: u.usage.Input, CacheRead: u.usage.CacheRead, CacheWrite: u.usage.CacheWrite,
+		Output: u.usage.Output, Reasoning: u.usage.Reasoning,
+	}
 	row.UsageSource = billing.Reported
 	if !r.plausible(ctx, h, u, t) {
 		row.Status = billing.StatusDisputed

@@ -78,6 +78,8 @@ type FailedError struct {
 	Attempts   []Attempt
 	RetryAfter time.Duration // when the next candidate may be back; 0 is not known
 	Err        error         // of the last attempt, nil where none was made
+	// RateLimited says that every provider takes no more requests for now.
+	RateLimited bool
 }
 
 // Error counts the attempts.

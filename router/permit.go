@@ -57,23 +57,44 @@ type Rate struct {
 const bytesPerToken = 4
 
 // throttle takes one request, and the tokens that it asks for, from the key's
-// limits per minute.
-func (r *Router) throttle(key *billing.Key, req *chat.Request, now time.Time) ([]Rate, error) {
-	var rates []Rate
-	take := func(kind string, perMinute, n int64) error {
-		if perMinute <= 0 {
-			return nil
-		}
-		res := r.Limits.Take(limit.Key{Scope: string(key.ID), Kind: kind}, perMinute, n, now)
-		rates = append(rates, Rate{Kind: kind, Limit: perMinute, Remaining: res.Remaining, Reset: res.ResetAfter})
-		if res.OK {
-			return nil
-		}
-		return &RateError{Kind: kind, Limit: perMinute, Asked: n, RetryAfter: res.RetryAfter, Rates: rates}
+// limits per minute. The tokens are put right once they are known.
+func (r *Router) throttle(a *asked) ([]Rate, error) {
+	rates, err := r.takeRate(nil, a, "requests", a.key.RequestsPerMinute, 1)
+	if err != nil {
+		return nil, err
 	}
-	if err := take("requests", key.RequestsPerMinute, 1); err != nil {
-		return rates, err
+	n := int64(len(a.req.Body()))/bytesPerToken + multiply(a.req.MaxOutput(), a.req.N())
+	if rates, err = r.takeRate(rates, a, "tokens", a.key.TokensPerMinute, n); err != nil {
+		return nil, err
 	}
-	tokens := int64(len(req.Body()))/bytesPerToken + req.MaxOutput()*req.N()
-	return rates, take("tokens", key.TokensPerMinute, tokens)
+	a.taken = n
+	return rates, nil
+}
+
+func (r *Router) takeRate(rates []Rate, a *asked, kind string, perMinute, n int64) ([]Rate, error) {
+	if perMinute <= 0 {
+		return rates, nil
+	}
+	got := r.Limits.Take(limit.Key{Scope: string(a.key.ID), Kind: kind}, perMinute, n, a.in.At)
+	rates = append(rates, Rate{Kind: kind, Limit: perMinute, Remaining: got.Remaining, Reset: got.ResetAfter})
+	if got.OK {
+		return rates, nil
+	}
+	return nil, &RateError{Kind: kind, Limit: perMinute, Asked: n, RetryAfter: got.RetryAfter, Rates: rates}
+}
+
+// rerate puts the tokens that were taken beforehand right: what was not used is
+// given back, what was used beyond them is taken as far as there is any.
+func (r *Router) rerate(a asked, used int64) {
+	perMinute := a.key.TokensPerMinute
+	if perMinute <= 0 {
+		return
+	}
+	k, now := limit.Key{Scope: string(a.key.ID), Kind: "tokens"}, r.o.Clock()
+	if used <= a.taken {
+		r.Limits.Give(k, perMinute, a.taken-used, now)
+		return
+	}
+	left := r.Limits.Take(k, perMinute, 0, now).Remaining
+	r.Limits.Take(k, perMinute, min(used-a.taken, left), now)
 }

@@ -279,7 +279,6 @@ func describe(s health.State) (string, time.Duration) {
 	case health.Trial:
 		return healthTrial, 0
 	case health.Open:
-		return s.Cause, s.RetryAfter
 	}
 	return s.Cause, s.RetryAfter
 }
@@ -323,7 +322,7 @@ func refusal(p planned) error {
 	}
 	var longest Candidate
 	var missing []string
-	worst, retry := notExcluded, time.Duration(0)
+	worst, retry, limited := notExcluded, time.Duration(0), true
 	for _, c := range p.candidates {
 		worst = max(worst, c.why)
 		switch c.why {
@@ -331,6 +330,7 @@ func refusal(p planned) error {
 			if retry == 0 || c.retryIn < retry {
 				retry = c.retryIn
 			}
+			limited = limited && c.Health == string(providers.KindRate)
 		case tooLong:
 			if c.Target.Context >= longest.Target.Context {
 				longest = c
@@ -351,5 +351,5 @@ func refusal(p planned) error {
 		return &UnpricedError{Model: p.req.Model()}
 	case notExcluded, unhealthy, weightless:
 	}
-	return &FailedError{RetryAfter: retry}
+	return &FailedError{RetryAfter: retry, RateLimited: limited && worst == unhealthy}
 }

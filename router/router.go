@@ -90,6 +90,7 @@ type asked struct {
 	in     Inbound
 	key    *billing.Key
 	req    *chat.Request
+	taken  int64 // from the key's tokens per minute
 	timing timing
 }
 
@@ -121,7 +122,7 @@ func (r *Router) complete(ctx context.Context, a *asked) (*Answer, error) {
 	if a.req, err = r.read(a); err != nil {
 		return nil, err
 	}
-	rates, err := r.throttle(a.key, a.req, a.in.At)
+	rates, err := r.throttle(a)
 	if err != nil {
 		return nil, err
 	}

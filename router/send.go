@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"tallyroute/billing"
@@ -56,7 +57,12 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 		}
 	}
 	r.giveUp(ctx, s)
-	return sent{}, &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last)}
+	return sent{}, &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last), RateLimited: limited(s.attempts)}
+}
+
+// limited reports that every attempt was refused for its rate.
+func limited(attempts []Attempt) bool {
+	return len(attempts) > 0 && !slices.ContainsFunc(attempts, func(a Attempt) bool { return a.Kind != providers.KindRate })
 }
 
 // attempt makes one call and notes how it went.
@@ -71,13 +77,13 @@ func (r *Router) attempt(ctx context.Context, s *sent, c Candidate) (*providers.
 	s.timing.outside += took
 	a := Attempt{Provider: c.Target.Provider, Model: c.Target.Model, Took: took}
 	if err == nil {
-		r.report(c, health.Outcome{OK: true}, now)
+		r.report(c, health.Outcome{Class: health.OK, Began: began}, now)
 		s.attempts = append(s.attempts, a)
 		return reply, nil
 	}
 	pe := providerError(c, err)
 	a.Kind, a.Status = pe.Kind, pe.Status
-	r.report(c, outcome(pe), now)
+	r.report(c, outcome(pe, began), now)
 	row := r.row(s.held, c, len(s.attempts)+1)
 	row.Status, row.ErrorKind = billing.StatusError, string(pe.Kind)
 	s.attempts = append(s.attempts, a)
@@ -95,6 +101,7 @@ func (r *Router) giveUp(ctx context.Context, s sent) {
 		return
 	}
 	s.rows[len(s.rows)-1].Final = true
+	r.rerate(s.asked, 0)
 	r.settler.settle(ctx, billing.Settlement{HoldID: s.hold.ID, Attempts: s.rows})
 }
 
@@ -118,6 +125,27 @@ func providerError(c Candidate, err error) *providers.Error {
 		return pe
 	}
 	return &providers.Error{Provider: c.Target.Provider, Model: c.Target.Model, Kind: providers.KindNetwork, Err: err}
+}
+
+// report tells the health of a target how a call went.
+func (r *Router) report(c Candidate, o health.Outcome, now time.Time) {
+	r.Health.Report(c.Target.Name(), c.Target.Provider, o, now)
+}
+
+// outcome is what a failed call says about its target.
+func outcome(pe *providers.Error, began time.Time) health.Outcome {
+	o := health.Outcome{Class: health.Failed, Cause: string(pe.Kind), RetryAfter: pe.RetryAfter, Began: began}
+	switch pe.Kind {
+	case providers.KindRequest, providers.KindContext, providers.KindContent, providers.KindCanceled:
+		o.Class = health.Neutral
+	case providers.KindRate:
+		o.Class = health.Limited
+	case providers.KindCredential, providers.KindQuota:
+		o.Class = health.Refused
+	case providers.KindNetwork, providers.KindTimeout, providers.KindOverload, providers.KindBroken,
+		providers.KindRedirect, providers.KindUnknown:
+	}
+	return o
 }
 
 func retryAfter(err error) time.Duration {

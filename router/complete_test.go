@@ -1,0 +1,371 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+const (
+	hi       = `{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":10}`
+	hiOpen   = `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
+	hiStream = `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}],"max_tokens":10}`
+)
+
+func TestCheapestAnswersAndIsBooked(t *testing.T) {
+	g := newRig(t, keyWith(), target("dear", "2", "4"), target("cheap", "1", "2"))
+	out := g.ok(t, hi)
+	row := out.Spend
+	if row.Provider != "cheap" || row.RouteReason != billing.RouteCheapest || row.Status != billing.StatusOK {
+		t.Errorf("served by %s (%s, %s)", row.Provider, row.RouteReason, row.Status)
+	}
+	// 5 prompt tokens at $1 and 7 of output at $2 per million are 19,000 nano-dollars.
+	if row.Cost.Total != 19_000 || row.Baseline != 38_000 || row.UsageSource != billing.Reported {
+		t.Errorf("cost %d, baseline %d, source %s", row.Cost.Total, row.Baseline, row.UsageSource)
+	}
+	if rows := g.ledger.settled(t); len(rows) != 1 || !rows[0].Final {
+		t.Errorf("rows: %+v", rows)
+	}
+	if g.counter.counted != 0 {
+		t.Error("a request far from every limit was counted")
+	}
+}
+
+func TestFailoverUntilTheFirstContent(t *testing.T) {
+	for kind, status := range map[providers.Kind]int{
+		providers.KindNetwork: 0, providers.KindTimeout: 0, providers.KindCredential: 401, providers.KindRate: 429,
+		providers.KindQuota: 402, providers.KindOverload: 503, providers.KindBroken: 200, providers.KindRedirect: 302,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			g := newRig(t, keyWith(), target("dear", "2", "4"), target("cheap", "1", "2"))
+			g.sender.then(fails(kind, status))
+			out := g.ok(t, hi)
+			if out.Spend.Provider != "dear" || out.Spend.RouteReason != billing.RouteFailover || out.Spend.Attempt != 2 {
+				t.Errorf("served by %s as attempt %d (%s)", out.Spend.Provider, out.Spend.Attempt, out.Spend.RouteReason)
+			}
+			rows := g.ledger.settled(t)
+			if len(rows) != 2 || rows[0].Status != billing.StatusError || rows[0].Cost.Total != 0 || rows[0].Final || rows[0].ErrorKind != string(kind) {
+				t.Errorf("rows: %+v", rows)
+			}
+		})
+	}
+}
+
+func TestRefusalOfTheRequestItselfIsFinal(t *testing.T) {
+	g := newRig(t, keyWith(), target("a", "1", "2"), target("b", "2", "4"))
+	g.sender.then(fails(providers.KindRequest, 400))
+	_, err := g.ask(t.Context(), hi)
+	if pe := wantError[*providers.Error](t, err); pe.Status != 400 {
+		t.Errorf("status %d", pe.Status)
+	}
+	if len(g.sender.seen) != 1 {
+		t.Errorf("%d attempts", len(g.sender.seen))
+	}
+	if rows := g.ledger.settled(t); len(rows) != 1 || rows[0].Cost.Total != 0 || !rows[0].Final {
+		t.Errorf("rows: %+v", rows)
+	}
+}
+
+func TestAtMostThreeAttempts(t *testing.T) {
+	g := newRig(t, keyWith(tokenBudget(100_000)), target("a", "1", "1"), target("b", "2", "2"), target("c", "3", "3"), target("d", "4", "4"))
+	for range 4 {
+		g.sender.then(fails(providers.KindOverload, 500))
+	}
+	_, err := g.ask(t.Context(), hi)
+	if failed := wantError[*FailedError](t, err); len(failed.Attempts) != 3 {
+		t.Errorf("%d attempts", len(failed.Attempts))
+	}
+	if rows := g.ledger.settled(t); len(rows) != 3 || !rows[2].Final {
+		t.Errorf("rows: %+v", rows)
+	}
+	if b := g.ledger.balances["bud_t"]; b.UsedTokens != 0 || b.HeldTokens != 0 {
+		t.Errorf("balance %+v", b)
+	}
+}
+
+// A36, 3.A(e): without max_tokens the model's own maximum is sent, or what still fits.
+func TestA36_OutputBoundWithoutMaxTokens(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		body    string
+		key     *billing.Key
+		sent    int64 // the bound that goes upstream; 0 leaves the client's
+		lowered bool
+		refused bool
+	}{
+		{name: "no budget", body: hiOpen, key: keyWith(), sent: 1000},
+		{name: "the client's own", body: hi, key: keyWith(), sent: 0},
+		{name: "room for all", body: hiOpen, key: keyWith(tokenBudget(1_000_000)), sent: 1000},
+		{name: "100 tokens left", body: hiOpen, key: keyWith(tokenBudget(100)), sent: 100 - int64(len(hiOpen)/10), lowered: true},
+		{name: "no token left", body: hiOpen, key: keyWith(tokenBudget(int64(len(hiOpen) / 10))), refused: true},
+		{name: "the client's own does not fit", body: hi, key: keyWith(tokenBudget(10)), refused: true},
+		// $2 per million of output: 100 tokens are $0.0002, of which the prompt takes a little.
+		{name: "money for a few", body: hiOpen, key: keyWith(moneyBudget("0.0002")), sent: 96, lowered: true},
+		{name: "more than the model can", body: strings.Replace(hi, ":10}", ":5000}", 1), key: keyWith(), sent: 1000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newRig(t, c.key, target("a", "1", "2"))
+			a, err := g.ask(t.Context(), c.body)
+			if c.refused {
+				wantError[*billing.QuotaError](t, err)
+				if len(g.sender.seen) != 0 {
+					t.Error("was sent all the same")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Close()
+			if got := g.sender.seen[0].MaxOutput; got != c.sent {
+				t.Errorf("sent a bound of %d, want %d", got, c.sent)
+			}
+			if (a.MaxOutput != 0) != c.lowered {
+				t.Errorf("lowered to %d", a.MaxOutput)
+			}
+		})
+	}
+}
+
+func TestNearALimitThePromptIsCounted(t *testing.T) {
+	// The body has 73 bytes, so its bound is 73 tokens and its count 7.
+	g := newRig(t, keyWith(tokenBudget(17)), target("a", "1", "2"))
+	g.ok(t, hi)
+	if g.counter.counted == 0 {
+		t.Error("not counted")
+	}
+	if h := g.ledger.balances["bud_t"]; h.UsedTokens != 12 {
+		t.Errorf("balance %+v", h)
+	}
+}
+
+func TestChoicesMultiplyTheHold(t *testing.T) {
+	body := strings.Replace(hi, `"max_tokens":10`, `"n":3,"max_tokens":10`, 1)
+	g := newRig(t, keyWith(tokenBudget(1_000_000)), target("a", "1", "2"))
+	var held int64
+	g.sender.then(func(ctx context.Context, x providers.Exchange) (*providers.Answer, error) {
+		g.ledger.set(func(l *ledger) { held = l.holds["req_1"].Tokens })
+		return plain(&chat.Usage{Input: 1, Output: 1})(ctx, x)
+	})
+	g.ok(t, body)
+	if want := int64(len(body) + 30); held != want {
+		t.Errorf("held %d, want %d", held, want)
+	}
+}
+
+func TestStaleKeyIsJudgedAnew(t *testing.T) {
+	g := newRig(t, keyWith(), target("a", "1", "2"))
+	g.ledger.stale = 1
+	g.ok(t, hi)
+	g.ledger.stale = 2
+	if _, err := g.ask(t.Context(), hi); !errors.Is(err, billing.ErrStaleKey) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A37, 3.C(d): what the provider reports is taken, a reported zero included;
+// what it does not report is counted.
+func TestA37_StreamWithoutUsageIsCounted(t *testing.T) {
+	g := newRig(t, keyWith(), target("a", "1", "2"))
+	g.sender.then(streams(io.EOF, words("four", "5five")...))
+	out := g.ok(t, hiStream)
+	if out.Spend.UsageSource != billing.Counted || out.Spend.Tokens.Output != 9 || out.Spend.Tokens.Input != int64(len(hiStream)/10) {
+		t.Errorf("%+v", out.Spend)
+	}
+	usage := chat.Chunk{Usage: &chat.Usage{Input: 3, Output: 2}, UsageOnly: true}
+	g.sender.then(streams(io.EOF, append(words("ab"), usage)...))
+	out = g.ok(t, hiStream)
+	if out.Spend.UsageSource != billing.Reported || out.Spend.Tokens != (billing.Tokens{Input: 3, Output: 2}) {
+		t.Errorf("%+v", out.Spend)
+	}
+}
+
+func TestCutStreamIsChargedForWhatCame(t *testing.T) {
+	g := newRig(t, keyWith(), target("a", "1", "2"))
+	g.sender.then(streams(io.ErrUnexpectedEOF, words("half")...))
+	a, err := g.ask(t.Context(), hiStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Next(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Next(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("end is %v", err)
+	}
+	_ = a.Close()
+	rows := g.ledger.settled(t)
+	if len(rows) != 1 || rows[0].Status != billing.StatusUpstreamAborted || rows[0].UsageSource != billing.Counted || rows[0].Tokens.Output != 4 {
+		t.Errorf("rows %+v", rows)
+	}
+}
+
+// A53: whenever the client goes, there is exactly one row, and it is not free.
+func TestA53_ClientGone(t *testing.T) {
+	t.Run("before anything came", func(t *testing.T) {
+		g := newRig(t, keyWith(), target("a", "1", "2"), target("b", "2", "4"))
+		ctx, cancel := context.WithCancel(t.Context())
+		g.sender.then(func(up context.Context, x providers.Exchange) (*providers.Answer, error) {
+			cancel()
+			<-up.Done()
+			return fails(providers.KindCanceled, 0)(up, x)
+		})
+		if _, err := g.ask(ctx, hi); !errors.Is(err, ErrClientGone) {
+			t.Errorf("error %v", err)
+		}
+		rows := g.ledger.settled(t)
+		if len(rows) != 1 || rows[0].Status != billing.StatusClientAborted || rows[0].Tokens.Input != int64(len(hi)/10) || rows[0].UsageSource != billing.Counted {
+			t.Errorf("rows %+v", rows)
+		}
+	})
+	t.Run("in mid-stream", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			g := newRig(t, keyWith(), target("a", "1", "2"))
+			g.sender.then(streams(nil, words("one", "two")...))
+			ctx, cancel := context.WithCancel(t.Context())
+			a, err := g.ask(ctx, hiStream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if _, err := a.Next(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			began := time.Now()
+			cancel()
+			if _, err := a.Next(); err == nil {
+				t.Error("no error after the client had gone")
+			}
+			if waited := time.Since(began); waited > 100*time.Millisecond {
+				t.Errorf("upstream was cancelled after %s", waited)
+			}
+			_ = a.Close()
+			rows := g.ledger.settled(t)
+			if len(rows) != 1 || rows[0].Status != billing.StatusClientAborted || rows[0].Tokens.Output != 6 {
+				t.Errorf("rows %+v", rows)
+			}
+		})
+	})
+	t.Run("closed by the server, the rest is near", func(t *testing.T) {
+		g := newRig(t, keyWith(), target("a", "1", "2"))
+		usage := chat.Chunk{Usage: &chat.Usage{Input: 3, Output: 2}, UsageOnly: true}
+		g.sender.then(streams(io.EOF, append(words("one", "two"), usage)...))
+		a, err := g.ask(t.Context(), hiStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Next(); err != nil {
+			t.Fatal(err)
+		}
+		_ = a.Close()
+		rows := g.ledger.settled(t)
+		if len(rows) != 1 || rows[0].Status != billing.StatusClientAborted || rows[0].UsageSource != billing.Reported {
+			t.Errorf("rows %+v", rows)
+		}
+	})
+}
+
+// A47: usage that cannot be believed is disputed and never charged beyond the hold.
+func TestA47_UsageThatLies(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		usage  chat.Usage
+		status billing.Status
+		total  int64
+	}{
+		{"plain", chat.Usage{Input: 5, Output: 7}, billing.StatusOK, 12},
+		{"more than held, but believable", chat.Usage{Input: 5, Output: 25}, billing.StatusOK, 30},
+		{"a system prompt that we did not see", chat.Usage{Input: 900, Output: 7}, billing.StatusOK, 907},
+		{"zero with text", chat.Usage{Input: 5}, billing.StatusDisputed, 5},
+		{"a trillion", chat.Usage{Input: 1e12, Output: 7}, billing.StatusDisputed, int64(len(hi)) + 7},
+		{"a trillion of output", chat.Usage{Input: 5, Output: 1e12}, billing.StatusDisputed, 15},
+		{"negative", chat.Usage{Invalid: true}, billing.StatusDisputed, int64(len(hi)/10) + 7},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newRig(t, keyWith(), target("a", "1", "2"))
+			g.sender.then(plain(&c.usage))
+			row := g.ok(t, hi).Spend
+			if row.Status != c.status || row.Tokens.Total() != c.total {
+				t.Errorf("status %s, tokens %+v, want %s and %d in all", row.Status, row.Tokens, c.status, c.total)
+			}
+		})
+	}
+}
+
+func TestOverrunIsVisible(t *testing.T) {
+	g := newRig(t, keyWith(tokenBudget(1_000_000)), target("a", "1", "2"))
+	g.sender.then(plain(&chat.Usage{Input: 500, Output: 12}))
+	row := g.ok(t, hi).Spend
+	if want := 512 - int64(len(hi)+10); row.OverrunTokens != want {
+		t.Errorf("overrun %d, want %d", row.OverrunTokens, want)
+	}
+}
+
+func TestUnpricedIsNeverFree(t *testing.T) {
+	g := newRig(t, keyWith(moneyBudget("1")), target("a", "", ""))
+	_, err := g.ask(t.Context(), hi)
+	wantError[*UnpricedError](t, err)
+
+	g = newRig(t, keyWith(), target("a", "", ""), target("b", "9", "9"))
+	if row := g.ok(t, hi).Spend; row.Provider != "b" || row.Pricing != billing.Priced {
+		t.Errorf("served by %s, %s: an unknown price must not count as the cheapest", row.Provider, row.Pricing)
+	}
+}
+
+func TestSettlementIsTriedUntilStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, keyWith(), target("a", "1", "2"))
+		g.sender.then(func(ctx context.Context, x providers.Exchange) (*providers.Answer, error) {
+			g.ledger.set(func(l *ledger) { l.down = true })
+			return plain(&chat.Usage{Input: 5, Output: 7})(ctx, x)
+		})
+		g.ok(t, hi) // the client is not made to pay for our database
+		if rec := g.records.list[0]; rec.Event != EventSettleDelayed {
+			t.Errorf("record %+v", rec)
+		}
+		if _, err := g.ask(t.Context(), hi); !errors.Is(err, billing.ErrUnavailable) {
+			t.Errorf("error %v", err)
+		}
+		g.ledger.set(func(l *ledger) { l.down = false })
+		if err := g.Router.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if rows := g.ledger.settled(t); len(rows) != 1 || rows[0].Tokens.Total() != 12 {
+			t.Errorf("rows %+v", rows)
+		}
+	})
+}
+
+func TestDeadProviderIsLeftAlone(t *testing.T) {
+	g := newRig(t, keyWith(), target("cheap", "1", "2"), target("dear", "2", "4"))
+	dead := func(ctx context.Context, x providers.Exchange) (*providers.Answer, error) {
+		if x.Target.Provider == "cheap" {
+			return fails(providers.KindOverload, 503)(ctx, x)
+		}
+		return plain(&chat.Usage{Input: 1, Output: 1})(ctx, x)
+	}
+	for range 50 {
+		g.sender.then(dead)
+	}
+	for range 20 {
+		g.ok(t, hi)
+	}
+	calls := 0
+	for _, x := range g.sender.seen {
+		if x.Target.Provider == "cheap" {
+			calls++
+		}
+	}
+	if calls > 5 {
+		t.Errorf("%d calls to a dead provider", calls)
+	}
+}
