@@ -26,8 +26,7 @@ func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
 // ParseChunk reads one event of a streamed answer; errors as in ParseResponse.
 // The Chunk keeps data as it is.
 func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
-	var text [256]byte
-	a := answer{cursor: cursor{b: data}, text: text[:0]}
+	a := answer{cursor: cursor{b: data}}
 	a.read()
 	if err := a.fault(); err != nil {
 		return Chunk{}, err
@@ -141,8 +140,15 @@ func finish(q Quoted) string {
 	return q.String()
 }
 
-// add takes a text as output.
-func (a *answer) add(q Quoted) { a.text = q.Append(a.text) }
+// add takes a text as output. The first one is not copied if it has no escapes.
+func (a *answer) add(q Quoted) {
+	if a.text == nil {
+		text := q.Bytes()
+		a.text = text[:len(text):len(text)]
+		return
+	}
+	a.text = q.Append(a.text)
+}
 
 // message reads a message or a delta. Reasoning is often sent under two names at
 // once; it counts once.

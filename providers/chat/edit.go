@@ -73,8 +73,7 @@ func (v *views) reread(m Member) *FieldError {
 		return err
 	}
 	v.forget(f)
-	var names [8][]byte
-	s := scanner{views: *v, b: bytes.TrimSpace(m.Value), top: f, names: names[:0]}
+	s := scanner{views: *v, b: bytes.TrimSpace(m.Value), top: f}
 	if err := s.whole(f); err != nil {
 		return err.under([]byte(m.Name))
 	}

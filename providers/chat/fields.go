@@ -51,8 +51,8 @@ const (
 type field struct {
 	name     string
 	kinds    kind // 0 is any
-	required bool
-	most     int // members or elements, where there is a bound
+	required int  // the first so many of fields must be there
+	most     int  // members or elements, where there is a bound
 	rule     rule
 	need     need    // set by ruleNeed; of a top-level member, all that lies below it
 	fields   []field // members of the object, whose names are guarded against case variants
@@ -73,9 +73,9 @@ func named(names ...string) []field {
 
 // root is a chat completion request: the members that a router or a provider
 // acts on, the ones that every request has first.
-var root = field{kinds: isObject, fields: append([]field{
-	{name: "model", kinds: isString, required: true, rule: ruleModel},
-	{name: "messages", kinds: isArray, required: true, most: MaxMessages, each: &message, need: needVision | needAudio | needDocuments},
+var root = field{kinds: isObject, required: 2, fields: append([]field{
+	{name: "model", kinds: isString, rule: ruleModel},
+	{name: "messages", kinds: isArray, most: MaxMessages, each: &message, need: needVision | needAudio | needDocuments},
 	{name: "stream", kinds: isBool | isNull, rule: ruleStream},
 	{name: "stream_options", kinds: isObject | isNull, fields: []field{
 		{name: "include_usage", kinds: isBool | isNull, rule: ruleWantsUsage},
@@ -106,16 +106,16 @@ var root = field{kinds: isObject, fields: append([]field{
 	"service_tier", "store", "verbosity", "web_search_options", "prompt_cache_key", "prompt_cache_retention",
 	"prompt_cache_options", "moderation", "thinking", "models", "provider")...)}
 
-var message = field{kinds: isObject, rule: ruleMessage, fields: append([]field{
-	{name: "role", kinds: isString, required: true, rule: ruleRole},
+var message = field{kinds: isObject, required: 1, rule: ruleMessage, fields: append([]field{
+	{name: "role", kinds: isString, rule: ruleRole},
 	{name: "content", kinds: isString | isArray | isNull, each: &part},
 	{name: "name", kinds: isString | isNull, rule: ruleName},
 	{name: "tool_calls", kinds: isArray | isNull, each: &tool},
 	{name: "function_call", kinds: isObject | isNull, fields: function.fields},
 }, named("tool_call_id", "refusal", "audio", "reasoning", "reasoning_content", "reasoning_details", "prefix", "cache_control")...)}
 
-var part = field{kinds: isObject, fields: append([]field{
-	{name: "type", kinds: isString, required: true, rule: ruleNeedWord},
+var part = field{kinds: isObject, required: 1, fields: append([]field{
+	{name: "type", kinds: isString, rule: ruleNeedWord},
 	{name: "text", kinds: isString | isNull},
 	{name: "image_url", kinds: isObject | isString | isNull, rule: ruleNeed, need: needVision, fields: named("url", "detail")},
 	{name: "input_audio", kinds: isObject | isString | isNull, rule: ruleNeed, need: needAudio, fields: named("data", "format")},

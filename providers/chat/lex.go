@@ -21,13 +21,13 @@ const (
 
 // plainEnd is where the run of ordinary string bytes that starts at i ends: at a
 // quote, a backslash, a control character or the end of b. It looks at eight
-// bytes at a time: subtracting borrows out of a byte's top bit exactly where
-// that byte was below the one subtracted, and the lowest such place is exact.
+// bytes at a time: of the bytes below 0x80, a subtraction sets the top bit of just
+// those that were smaller than what is subtracted. A borrow may spoil the byte
+// above such a one, so only the lowest counts.
 func plainEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
-		q, s := w^quotes, w^slants
-		if m := ((w-spaces)&^w | (q-ones)&^q | (s-ones)&^s) & highs; m != 0 {
+		if m := ((w - spaces) | ((w ^ quotes) - ones) | ((w ^ slants) - ones)) &^ w & highs; m != 0 {
 			return i + bits.TrailingZeros64(m)/8
 		}
 	}

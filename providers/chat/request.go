@@ -30,20 +30,14 @@ func ParseRequest(body []byte) (*Request, error) { return Limits{}.Parse(body) }
 
 // Parse is ParseRequest with other bounds.
 func (l Limits) Parse(body []byte) (*Request, error) {
-	var (
-		names    [32][]byte
-		members  [24]member
-		messages [24]messageIndex
-	)
-	s := scanner{b: body, names: names[:0], members: members[:0], views: views{limits: l, messages: messages[:0]}}
+	s := scanner{b: body, views: views{limits: l, messages: make([]messageIndex, 0, 16)}, members: make([]member, 0, 16)}
 	if err := s.whole(&root); err != nil {
 		return nil, err
 	}
 	if err := s.bounds(); err != nil {
 		return nil, err
 	}
-	s.messages = slices.Clone(s.messages)
-	return &Request{views: s.views, body: body, members: slices.Clone(s.members)}, nil
+	return &Request{views: s.views, body: body, members: s.members}, nil
 }
 
 // bounds refuses two bounds of the output, of which a provider might obey either.

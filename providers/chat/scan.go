@@ -23,9 +23,8 @@ type scanner struct {
 
 	b       []byte
 	i       int
-	top     *field   // the top-level member that is being scanned
-	base    int      // where its value starts
-	names   [][]byte // names of the objects that are open, outermost first
+	top     *field // the top-level member that is being scanned
+	base    int    // where its value starts
 	members []member
 	seen    seen
 }
@@ -107,25 +106,32 @@ func kindOf(c byte) kind {
 }
 
 func (s *scanner) object(f *field, depth int) *FieldError {
-	mine := len(s.names)
+	var usual [16][]byte
+	names := usual[:0]
 	if err := s.open(depth); err != nil {
 		return err
 	}
 	for {
-		more, err := s.more('}', len(s.names)-mine)
+		more, err := s.more('}', len(names))
 		if err != nil {
 			return err
 		}
 		if !more {
-			break
+			return s.check(f, names)
 		}
-		if err := s.member(f, mine, depth); err != nil {
+		key, err := s.name()
+		if err != nil {
 			return err
 		}
+		if len(names) == MaxMembers || f.most > 0 && len(names) == f.most {
+			return wrong("has more than " + strconv.Itoa(len(names)) + " members; send fewer")
+		}
+		name := Quoted(key.of(s.b)).Bytes()
+		names = append(names, name)
+		if err := s.member(f, key, depth); err != nil {
+			return err.under(name)
+		}
 	}
-	err := s.check(f, s.names[mine:])
-	s.names = s.names[:mine]
-	return err
 }
 
 // open consumes the bracket of a container.
@@ -156,27 +162,18 @@ func (s *scanner) more(closing byte, n int) (bool, *FieldError) {
 	return true, nil
 }
 
-// member scans a name, the colon and the value.
-func (s *scanner) member(f *field, mine, depth int) *FieldError {
-	key, err := s.name()
+// member scans what belongs to a name.
+func (s *scanner) member(f *field, key span, depth int) *FieldError {
+	below, err := f.member(Quoted(key.of(s.b)).Bytes())
 	if err != nil {
 		return err
-	}
-	name := Quoted(key.of(s.b)).Bytes()
-	s.names = append(s.names, name)
-	if n := len(s.names) - mine; n > MaxMembers || f.most > 0 && n > f.most {
-		return wrong("has more than " + strconv.Itoa(n-1) + " members; send fewer")
-	}
-	below, err := f.member(name)
-	if err != nil {
-		return err.under(name)
 	}
 	start := s.i
 	if depth == 1 {
 		s.top, s.base = below, start
 	}
 	if err := s.value(below, depth); err != nil {
-		return err.under(name)
+		return err
 	}
 	if depth == 1 {
 		s.members = append(s.members, member{key, span{start, s.i}})
@@ -206,9 +203,9 @@ func (s *scanner) check(f *field, names [][]byte) *FieldError {
 	if twice := s.seen.twice(names); twice != nil {
 		return (&FieldError{Code: "duplicate_field", Message: "send this member once"}).under(twice)
 	}
-	for i := range f.fields {
-		if f.fields[i].required && !contains(names, f.fields[i].name) {
-			return &FieldError{Code: "missing_field", Param: f.fields[i].name, Message: "send this member"}
+	for i := range f.fields[:f.required] {
+		if name := f.fields[i].name; !contains(names, name) {
+			return &FieldError{Code: "missing_field", Param: name, Message: "send this member"}
 		}
 	}
 	return nil

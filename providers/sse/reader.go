@@ -1,21 +1,31 @@
 package sse
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 )
 
-// Limits of what a Reader accepts.
+// Limits of what a Reader accepts, in bytes.
 const (
 	MaxLine  = 1 << 20
-	MaxEvent = 4 << 20
+	MaxEvent = 4 << 20 // all data lines of one event
+)
+
+const (
+	firstBuffer = 4 << 10
+	// window bounds how far the search for a line feed looks beyond a carriage
+	// return that ends the line earlier.
+	window = 512
+	// idle is how many reads in a row may bring nothing.
+	idle = 100
 )
 
 // Event is one event. Its bytes are valid until the next call of Next.
 type Event struct {
 	Name []byte // "event", nil where the stream does not say
 	Data []byte // the "data" lines, joined by line feeds
-	ID   []byte // "id" of this event, nil where it has none
+	ID   []byte // "id" of this very event, nil where it has none
 }
 
 // TooLargeError is a line or an event beyond the limits. The stream cannot be
@@ -30,16 +40,159 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("sse: %s is larger than %d bytes", e.What, e.Limit)
 }
 
-// Reader reads events.
+// Reader reads events. It holds one line and one event at most.
 type Reader struct {
-	r io.Reader
+	r     io.Reader
+	buf   []byte
+	pos   int // buf[pos:end] is read and not yet used
+	seen  int // buf[pos:seen] holds no end of a line
+	end   int
+	err   error // of r, or a limit; what was read before it still counts
+	begun bool  // the byte order mark, if any, is behind us
+	cr    bool  // the last line ended with CR: an LF that follows belongs to it
+
+	data, name, id []byte
+	hasData        bool
 }
 
 // NewReader reads events from r.
-func NewReader(r io.Reader) *Reader { return &Reader{r: r} }
+func NewReader(r io.Reader) *Reader { return &Reader{r: r, buf: make([]byte, firstBuffer)} }
 
 // Next is the next event that has data. It is io.EOF at a clean end, a
 // *TooLargeError beyond the limits, and otherwise the error of the reader below,
 // which drops an event that was under way. At a clean end an event that lacks
 // only its blank line is delivered first, because many providers leave it out.
-func (r *Reader) Next() (Event, error) { return Event{}, io.EOF }
+func (r *Reader) Next() (Event, error) {
+	r.data, r.name, r.id, r.hasData = r.data[:0], r.name[:0], r.id[:0], false
+	for {
+		line, err := r.line()
+		if err == io.EOF && r.hasData {
+			return r.event(), nil
+		}
+		if err != nil {
+			return Event{}, err
+		}
+		if len(line) > 0 {
+			r.field(line)
+			continue
+		}
+		if r.hasData {
+			return r.event(), nil
+		}
+		r.name, r.id = r.name[:0], r.id[:0]
+	}
+}
+
+func (r *Reader) event() Event { return Event{Name: some(r.name), Data: r.data, ID: some(r.id)} }
+
+func some(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+// field takes in a line that is not blank. Comments, retry and what is unknown
+// leave nothing behind.
+func (r *Reader) field(line []byte) {
+	name, value, _ := bytes.Cut(line, []byte(":"))
+	value = bytes.TrimPrefix(value, []byte(" "))
+	switch string(name) {
+	case "data":
+		if r.hasData {
+			r.data = append(r.data, '\n')
+		}
+		r.data, r.hasData = append(r.data, value...), true
+		if len(r.data) > MaxEvent {
+			r.fail("event", MaxEvent)
+		}
+	case "event":
+		r.name = append(r.name[:0], value...)
+	case "id":
+		if bytes.IndexByte(value, 0) < 0 {
+			r.id = append(r.id[:0], value...)
+		}
+	}
+}
+
+// line is the next line without its end. What comes last without one is a line
+// if the stream ended well.
+func (r *Reader) line() ([]byte, error) {
+	for r.err == nil || r.pos < r.end {
+		if r.cr && r.pos < r.end {
+			if r.cr = false; r.buf[r.pos] == '\n' {
+				r.pos++
+				r.seen = r.pos
+			}
+		}
+		end := r.seen + lineEnd(r.buf[r.seen:r.end])
+		switch {
+		case end-r.pos > MaxLine:
+			r.fail("line", MaxLine)
+		case end < r.end:
+			r.cr = r.buf[end] == '\r'
+			return r.take(end, end+1), nil
+		case r.err == nil:
+			r.seen = end
+			r.fill()
+		case r.err == io.EOF && r.pos < r.end:
+			return r.take(end, end), nil
+		default:
+			r.pos = r.end // a line that was cut
+		}
+	}
+	return nil, r.err
+}
+
+// take is the line up to end; the next one starts at next.
+func (r *Reader) take(end, next int) []byte {
+	line := r.buf[r.pos:end]
+	r.pos, r.seen = next, next
+	if !r.begun {
+		r.begun = true
+		line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
+	}
+	return line
+}
+
+// fill reads more, behind what is not used yet.
+func (r *Reader) fill() {
+	copy(r.buf, r.buf[r.pos:r.end])
+	r.seen, r.end, r.pos = r.seen-r.pos, r.end-r.pos, 0
+	if r.end == len(r.buf) {
+		r.buf = append(r.buf, make([]byte, min(r.end, MaxLine+firstBuffer-r.end))...)
+	}
+	for range idle {
+		var n int
+		n, r.err = r.r.Read(r.buf[r.end:])
+		r.end += n
+		if n > 0 || r.err != nil {
+			return
+		}
+	}
+	r.err = io.ErrNoProgress
+}
+
+// fail ends the stream for good.
+func (r *Reader) fail(what string, limit int) {
+	r.err = &TooLargeError{what, limit}
+	r.pos, r.seen, r.end, r.hasData = 0, 0, 0, false
+}
+
+// lineEnd is the position of the first CR or LF, len(b) where there is none.
+func lineEnd(b []byte) int {
+	for start := 0; start < len(b); start += window {
+		w := b[start:min(start+window, len(b))]
+		lf := bytes.IndexByte(w, '\n')
+		if lf >= 0 {
+			w = w[:lf]
+		}
+		if cr := bytes.IndexByte(w, '\r'); cr >= 0 {
+			return start + cr
+		}
+		if lf >= 0 {
+			return start + lf
+		}
+	}
+	return len(b)
+}

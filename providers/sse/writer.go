@@ -1,20 +1,59 @@
 package sse
 
-import "io"
+import (
+	"bytes"
+	"io"
+)
 
 // Writer writes events, each with one Write, and flushes nothing itself.
 type Writer struct {
-	w io.Writer
+	w   io.Writer
+	buf []byte
 }
 
 // NewWriter writes events to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 // Data writes an event that has only data. Line ends in it become further data lines.
-func (w *Writer) Data(data []byte) error { return nil }
+func (w *Writer) Data(data []byte) error { return w.Event(Event{Data: data}) }
 
-// Event writes an event with a name and an id where they are not empty.
-func (w *Writer) Event(e Event) error { return nil }
+// Event writes an event, with a name and an id where they are not empty.
+func (w *Writer) Event(e Event) error {
+	w.buf = w.buf[:0]
+	if len(e.Name) > 0 {
+		w.lines("event: ", e.Name[:lineEnd(e.Name)])
+	}
+	if len(e.ID) > 0 {
+		w.lines("id: ", e.ID[:lineEnd(e.ID)])
+	}
+	w.lines("data: ", e.Data)
+	return w.write()
+}
 
 // Comment writes a comment, which keeps a connection alive and says nothing.
-func (w *Writer) Comment(text string) error { return nil }
+func (w *Writer) Comment(text string) error {
+	w.buf = w.buf[:0]
+	w.lines(": ", []byte(text))
+	return w.write()
+}
+
+// lines adds each line of text behind prefix.
+func (w *Writer) lines(prefix string, text []byte) {
+	for {
+		end := lineEnd(text)
+		w.buf = append(append(append(w.buf, prefix...), text[:end]...), '\n')
+		if end == len(text) {
+			return
+		}
+		if bytes.HasPrefix(text[end:], []byte("\r\n")) {
+			end++
+		}
+		text = text[end+1:]
+	}
+}
+
+func (w *Writer) write() error {
+	w.buf = append(w.buf, '\n')
+	_, err := w.w.Write(w.buf)
+	return err
+}
