@@ -2,10 +2,153 @@ package providers
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
 	"net/http"
+	"time"
 
 	"tallyroute/providers/chat"
 )
+
+// Options are the bounds of a Client. The zero value is the default of each.
+type Options struct {
+	DialTimeout   time.Duration // 3 s
+	TLSTimeout    time.Duration // 5 s
+	HeaderTimeout time.Duration // until the header of a plain answer: 120 s
+	StreamTimeout time.Duration // until the header of a streamed one: 30 s
+	// FirstTimeout is until the first content of a stream, 120 s: a provider that
+	// only keeps the connection alive does not answer.
+	FirstTimeout time.Duration
+	IdleTimeout  time.Duration // between two bytes of an answer: 60 s
+	MaxBody      int64         // of a plain answer: 32 MiB
+	IdleConns    int           // kept open per host: 256
+	UserAgent    string        // "tallyroute"
+	RootCAs      *x509.CertPool
+}
+
+// Bounds that nobody has had a reason to move.
+const (
+	maxHeader = 64 << 10
+	maxError  = 64 << 10 // of the body of a failed call that is read
+	errorTime = 5 * time.Second
+	keepAlive = 50 * time.Second
+)
+
+// Client makes calls. It owns everything that touches the network. It is for
+// many goroutines at once.
+type Client struct {
+	o       Options
+	guarded *http.Transport // refuses addresses that are not public
+	open    *http.Transport // for targets that are declared private
+
+	plain, streamed http.Header // ours, unless the target or the adapter says otherwise
+}
+
+// NewClient is a client with the bounds of o.
+func NewClient(o Options) *Client {
+	o = o.filled()
+	dialer := net.Dialer{Timeout: o.DialTimeout}
+	open := o.transport(dialer)
+	dialer.Control = guard
+	return &Client{
+		o: o, guarded: o.transport(dialer), open: open,
+		plain: o.header("application/json"), streamed: o.header("text/event-stream"),
+	}
+}
+
+func (o Options) header(accept string) http.Header {
+	return http.Header{"Content-Type": {"application/json"}, "Accept": {accept}, "User-Agent": {o.UserAgent}}
+}
+
+func (o Options) filled() Options {
+	for _, d := range []struct {
+		at    *time.Duration
+		value time.Duration
+	}{
+		{&o.DialTimeout, 3 * time.Second},
+		{&o.TLSTimeout, 5 * time.Second},
+		{&o.HeaderTimeout, 120 * time.Second},
+		{&o.StreamTimeout, 30 * time.Second},
+		{&o.FirstTimeout, 120 * time.Second},
+		{&o.IdleTimeout, 60 * time.Second},
+	} {
+		if *d.at == 0 {
+			*d.at = d.value
+		}
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 32 << 20
+	}
+	if o.IdleConns == 0 {
+		o.IdleConns = 256
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "tallyroute"
+	}
+	return o
+}
+
+// transport has no proxy, because one from the environment would see every
+// credential, and no time-out of its own for headers, because that depends on
+// the call. The bounds on idle connections are below those of common load
+// balancers, so that we do not write into a connection that is being closed.
+func (o Options) transport(d net.Dialer) *http.Transport {
+	return &http.Transport{
+		DialContext:            d.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs, ClientSessionCache: tls.NewLRUClientSessionCache(0)},
+		TLSHandshakeTimeout:    o.TLSTimeout,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    o.IdleConns,
+		IdleConnTimeout:        keepAlive,
+		MaxResponseHeaderBytes: maxHeader,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
+	}
+}
+
+// Close frees the connections that are not in use.
+func (c *Client) Close() {
+	c.guarded.CloseIdleConnections()
+	c.open.CloseIdleConnections()
+}
+
+// Do makes one call. Its errors are *Error. Cancelling ctx ends the call, a
+// stream that was returned included.
+func (c *Client) Do(ctx context.Context, x Exchange) (*Answer, error) {
+	call, err := x.Target.Adapter.Encode(x)
+	if err != nil {
+		return nil, unsendable(x, err)
+	}
+	t, err := c.begin(ctx, x, call)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := t.send()
+	if err != nil {
+		return nil, t.abort(err)
+	}
+	a, err := t.answer(resp)
+	if err != nil {
+		return nil, t.abort(err)
+	}
+	a.Header, a.Dropped = resp.Header, call.Dropped
+	return a, nil
+}
+
+// unsendable is a request that the adapter cannot express for this target.
+func unsendable(x Exchange, err error) *Error {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		e.Provider, e.Model = x.Target.Provider, x.Target.Model
+		return e
+	}
+	e := &Error{Provider: x.Target.Provider, Model: x.Target.Model, Kind: KindRequest, Err: err}
+	if f := (*chat.FieldError)(nil); errors.As(err, &f) {
+		e.Detail = chat.Error{Message: f.Message, Type: "invalid_request_error", Param: f.Param, Code: f.Code}
+	}
+	return e
+}
 
 // Answer is a successful call: a whole response, or a stream whose first
 // content has already been read, so that a caller may still try elsewhere
@@ -17,12 +160,10 @@ type Answer struct {
 	Dropped  []string       // members of the request that were dropped by declared rule
 }
 
-// Close ends the call and frees its connection.
-func (a *Answer) Close() error { return nil }
-
-// Client makes calls. It owns everything that touches the network.
-type Client struct{}
-
-// Do makes one call. Its errors are *Error. Cancelling ctx ends the call, a
-// stream that was returned included.
-func (c *Client) Do(ctx context.Context, x Exchange) (*Answer, error) { return nil, nil }
+// Close ends the call and frees its connection. Closing twice is closing once.
+func (a *Answer) Close() error {
+	if a.Stream == nil {
+		return nil
+	}
+	return a.Stream.Close()
+}

@@ -2,6 +2,10 @@ package providers
 
 import (
 	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"tallyroute/providers/chat"
@@ -12,19 +16,19 @@ type Kind string
 
 // The kinds.
 const (
-	KindNetwork    Kind = "network"    // no connection, reset, TLS, DNS
-	KindTimeout    Kind = "timeout"    // no header, no byte or no end in time
-	KindCredential Kind = "credential" // our key was refused: 401, 403, and 402 for an empty account
-	KindRate       Kind = "rate"       // 429
-	KindQuota      Kind = "quota"      // our account at the provider is used up
-	KindOverload   Kind = "overload"   // 5xx, 408, 409, 425, 529
-	KindBroken     Kind = "broken"     // an answer that is none: HTML, empty, malformed, cut, too large
-	KindRedirect   Kind = "redirect"   // 3xx, which is never followed
-	KindRequest    Kind = "request"    // the provider refused the request itself
-	KindContext    Kind = "context"    // the prompt is too long for the model
-	KindContent    Kind = "content"    // the provider's content policy refused it
-	KindUnknown    Kind = "unknown_model"
-	KindCanceled   Kind = "canceled" // our caller gave up
+	KindNetwork    Kind = "network"       // no connection, reset, TLS, DNS
+	KindTimeout    Kind = "timeout"       // no header, no byte or no end in time
+	KindCredential Kind = "credential"    // our key was refused: 401, 403
+	KindRate       Kind = "rate"          // 429
+	KindQuota      Kind = "quota"         // our account at the provider is used up: 402, and some 429
+	KindOverload   Kind = "overload"      // 5xx, 408, 409, 425
+	KindBroken     Kind = "broken"        // an answer that is none: HTML, empty, malformed, cut, too large
+	KindRedirect   Kind = "redirect"      // 3xx, which is never followed
+	KindRequest    Kind = "request"       // the provider refused the request itself
+	KindContext    Kind = "context"       // the prompt is too long for the model
+	KindContent    Kind = "content"       // the provider's content policy refused it
+	KindUnknown    Kind = "unknown_model" // 404, 410
+	KindCanceled   Kind = "canceled"      // our caller gave up
 )
 
 // Failover reports whether another target may be tried after this kind.
@@ -62,3 +66,58 @@ func (e *Error) Error() string {
 
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf is the kind of a failure of which only the status is known. Adapters
+// begin with it and look closer where the provider says more.
+func KindOf(status int) Kind {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return KindCredential
+	case http.StatusPaymentRequired:
+		return KindQuota
+	case http.StatusTooManyRequests:
+		return KindRate
+	case http.StatusNotFound, http.StatusGone:
+		return KindUnknown
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusFailedDependency, http.StatusTooEarly, 498:
+		return KindOverload // 498 and 424: the model, not the request, could not
+	}
+	switch status / 100 {
+	case 3:
+		return KindRedirect
+	case 4:
+		return KindRequest
+	case 5:
+		return KindOverload
+	}
+	return KindBroken
+}
+
+// maxRetryAfter is the longest that a provider may send us away.
+const maxRetryAfter = time.Minute
+
+// RetryAfter is what a provider's header says of when to come back: in
+// milliseconds, in seconds, or as a date. What it says otherwise is ignored.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
+	if d, ok := number(h.Get("Retry-After-Ms"), time.Millisecond); ok && d > 0 {
+		return d
+	}
+	after := h.Get("Retry-After")
+	if d, ok := number(after, time.Second); ok {
+		return d
+	}
+	if at, err := http.ParseTime(after); err == nil {
+		return clamp(at.Sub(now))
+	}
+	return 0
+}
+
+func number(s string, unit time.Duration) (time.Duration, bool) {
+	f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+		return 0, false
+	}
+	return clamp(time.Duration(min(max(f, 0), float64(maxRetryAfter/unit)) * float64(unit))), true
+}
+
+func clamp(d time.Duration) time.Duration { return min(max(d, 0), maxRetryAfter) }

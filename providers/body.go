@@ -1,0 +1,83 @@
+package providers
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// body is an answer's body in which no byte may be too long in coming.
+type body struct {
+	rc    io.ReadCloser
+	timer *time.Timer
+	idle  time.Duration
+	until time.Time // where set, when reading must be over
+	err   error     // why the network failed; nil for a clean end
+	ended bool      // all of it was read, or none can be
+}
+
+func (t *trip) body(resp *http.Response) *body {
+	idle := t.x.Target.IdleTimeout
+	if idle == 0 {
+		idle = t.c.o.IdleTimeout
+	}
+	return &body{rc: resp.Body, timer: t.timer, idle: idle}
+}
+
+// Read waits as long as it may. The time in which nobody reads does not count.
+func (b *body) Read(p []byte) (int, error) {
+	wait := b.idle
+	if !b.until.IsZero() {
+		wait = min(wait, time.Until(b.until))
+	}
+	b.timer.Reset(wait)
+	n, err := b.rc.Read(p)
+	b.timer.Stop()
+	if err != nil {
+		b.ended = true
+		if err != io.EOF { //nolint:errorlint // readers return it bare
+			b.err = err
+		}
+	}
+	return n, err
+}
+
+// Close ends the connection unless all of the body was read.
+func (b *body) Close() error { return b.rc.Close() }
+
+// How much of an answer that nobody needs is read, and for how long, so that the
+// connection can be used again.
+const (
+	drainBytes = 64 << 10
+	drainTime  = 50 * time.Millisecond
+)
+
+// drain reads on for a moment.
+func (b *body) drain() {
+	if !b.ended {
+		b.idle, b.until = drainTime, time.Now().Add(drainTime)
+		_, _ = io.CopyN(io.Discard, b, drainBytes)
+	}
+	_ = b.Close()
+}
+
+// readAll reads up to limit bytes. What the header says of the length is taken
+// for a hint, not for a promise.
+func (b *body) readAll(length, limit int64) ([]byte, error) {
+	const modest = 64 << 10
+	text := make([]byte, 0, min(max(length+1, 4<<10), modest))
+	for {
+		n, err := b.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		switch {
+		case int64(len(text)) > limit:
+			return nil, errTooLarge
+		case err == io.EOF: //nolint:errorlint // readers return it bare
+			return text, nil
+		case err != nil:
+			return nil, err
+		case len(text) == cap(text):
+			text = append(text, 0)[:len(text)]
+		}
+	}
+}
