@@ -135,15 +135,21 @@ func TestA36_OutputBoundWithoutMaxTokens(t *testing.T) {
 	}
 }
 
+// The body has 73 bytes, so its bound is 73 tokens and its count 7.
 func TestNearALimitThePromptIsCounted(t *testing.T) {
-	// The body has 73 bytes, so its bound is 73 tokens and its count 7.
-	g := newRig(t, keyWith(tokenBudget(17)), target("a", "1", "2"))
-	g.ok(t, hi)
-	if g.counter.counted == 0 {
-		t.Error("not counted")
-	}
-	if h := g.ledger.balances["bud_t"]; h.UsedTokens != 12 {
-		t.Errorf("balance %+v", h)
+	for limit, counted := range map[int64]bool{
+		17:     true,  // only the count fits
+		1000:   true,  // the bound fits, but not twenty times
+		10_000: false, // far from the limit
+	} {
+		g := newRig(t, keyWith(tokenBudget(limit)), target("a", "1", "2"))
+		g.ok(t, hi)
+		if got := g.counter.counted > 0; got != counted {
+			t.Errorf("with a budget of %d: counted is %t", limit, got)
+		}
+		if b := g.ledger.balances["bud_t"]; b.UsedTokens != 12 {
+			t.Errorf("balance %+v", b)
+		}
 	}
 }
 
