@@ -1,0 +1,139 @@
+package billingtest
+
+import (
+	"testing"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Audit checks that every number that a store gives out is the sum of its rows:
+// what each budget has used in the window of now, and each report. Nothing may
+// be held. Stores of up to 1000 rows per key can be audited.
+func Audit(t testing.TB, s billing.Store, now time.Time) {
+	t.Helper()
+	keys, rows := auditRead(t, s)
+	for _, k := range keys {
+		balances, err := s.Balances(t.Context(), &k, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range balances {
+			if b.HeldTokens != 0 || b.HeldMoney != 0 {
+				t.Errorf("audit: budget %s holds %d tokens and $%s, want nothing", b.Budget.ID, b.HeldTokens, b.HeldMoney)
+			}
+			used := auditSum(b, rows)
+			if b.UsedTokens != used.tokens || b.UsedMoney != used.money {
+				t.Errorf("audit: budget %s has used %d tokens and $%s, but the rows add up to %d and $%s",
+					b.Budget.ID, b.UsedTokens, b.UsedMoney, used.tokens, used.money)
+			}
+		}
+	}
+	auditReports(t, s, rows)
+}
+
+func auditRead(t testing.TB, s billing.Store) (keys []billing.Key, rows []billing.Spend) {
+	t.Helper()
+	var after billing.KeyID
+	for {
+		page, err := s.ListKeys(t.Context(), billing.KeyFilter{After: after})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		keys = append(keys, page...)
+		after = page[len(page)-1].ID
+	}
+	for _, k := range keys {
+		page, err := s.Events(t.Context(), billing.EventQuery{KeyID: k.ID, Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 1000 {
+			t.Fatalf("audit: %s has too many rows to be audited", k.ID)
+		}
+		rows = append(rows, page...)
+	}
+	return keys, rows
+}
+
+// auditSum is what the rows say that a budget has used in its window.
+func auditSum(b billing.Balance, rows []billing.Spend) (used amount) {
+	for _, r := range rows {
+		owner := map[billing.Scope]string{
+			billing.ScopeKey: string(r.Owner.KeyID), billing.ScopeProject: r.Owner.ProjectID,
+			billing.ScopeTeam: r.Owner.TeamID, billing.ScopeOrg: "org",
+		}[b.Budget.Scope]
+		if owner == b.Budget.ScopeID && b.Window.Contains(r.OccurredAt) {
+			used.tokens += r.Tokens.Total()
+			used.money += r.Cost.Total
+		}
+	}
+	return used
+}
+
+// auditReports compares every way of grouping with the rows of each month.
+func auditReports(t testing.TB, s billing.Store, rows []billing.Spend) {
+	t.Helper()
+	months := make(map[string]billing.SpendRow)
+	for _, r := range rows {
+		month := r.ReportDay[:7]
+		months[month] = addUp(months[month], rowOf(r))
+	}
+	for month, want := range months {
+		for _, group := range []string{"team", "model", "key", "project", "provider", "day"} {
+			report, err := s.Spend(t.Context(), billing.SpendQuery{GroupBy: group, Month: month})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got billing.SpendRow
+			for _, r := range report {
+				got = addUp(got, r)
+			}
+			if text(got) != text(want) {
+				t.Errorf("audit: %s by %s:\n got %s\nrows %s", month, group, text(got), text(want))
+			}
+		}
+	}
+}
+
+// rowOf is what one row of the ledger adds to a report.
+func rowOf(s billing.Spend) billing.SpendRow {
+	r := billing.SpendRow{Tokens: s.Tokens, Cost: s.Cost.Total, Overrun: s.OverrunTokens}
+	r.Tokens.Reasoning = 0 // reports leave it out
+	if s.Pricing != billing.Unpriced {
+		r.Savings = s.Baseline - s.Cost.Total
+	}
+	if s.Kind != billing.KindUsage {
+		return r
+	}
+	r.Attempts = 1
+	if s.Final {
+		r.Requests = 1
+	}
+	if s.Status != billing.StatusOK {
+		r.Errors = 1
+	}
+	if s.Pricing == billing.Unpriced {
+		r.Unpriced = 1
+	}
+	if s.UsageSource != billing.Reported {
+		r.NotExact = 1
+	}
+	return r
+}
+
+// addUp adds all but the names.
+func addUp(a, b billing.SpendRow) billing.SpendRow {
+	return billing.SpendRow{
+		Requests: a.Requests + b.Requests, Attempts: a.Attempts + b.Attempts, Errors: a.Errors + b.Errors,
+		Tokens: billing.Tokens{
+			Input: a.Tokens.Input + b.Tokens.Input, Output: a.Tokens.Output + b.Tokens.Output,
+			CacheRead: a.Tokens.CacheRead + b.Tokens.CacheRead, CacheWrite: a.Tokens.CacheWrite + b.Tokens.CacheWrite,
+		},
+		Cost: a.Cost + b.Cost, Savings: a.Savings + b.Savings,
+		Unpriced: a.Unpriced + b.Unpriced, Overrun: a.Overrun + b.Overrun, NotExact: a.NotExact + b.NotExact,
+	}
+}
