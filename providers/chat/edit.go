@@ -74,6 +74,9 @@ func (v *views) reread(m Member) *FieldError {
 	}
 	v.forget(f)
 	s := scanner{views: *v, b: bytes.TrimSpace(m.Value), top: f}
+	if err := s.bytes(); err != nil {
+		return err.under([]byte(m.Name))
+	}
 	if err := s.whole(f); err != nil {
 		return err.under([]byte(m.Name))
 	}

@@ -25,6 +25,7 @@ const (
 	ruleMaxTokens
 	ruleMaxCompletion
 	ruleNoNUL
+	ruleMessages
 	ruleMessage
 	ruleRole
 	ruleName
@@ -75,7 +76,7 @@ func named(names ...string) []field {
 // acts on, the ones that every request has first.
 var root = field{kinds: isObject, required: 2, fields: append([]field{
 	{name: "model", kinds: isString, rule: ruleModel},
-	{name: "messages", kinds: isArray, most: MaxMessages, each: &message, need: needVision | needAudio | needDocuments},
+	{name: "messages", kinds: isArray, most: MaxMessages, each: &message, rule: ruleMessages, need: needVision | needAudio | needDocuments},
 	{name: "stream", kinds: isBool | isNull, rule: ruleStream},
 	{name: "stream_options", kinds: isObject | isNull, fields: []field{
 		{name: "include_usage", kinds: isBool | isNull, rule: ruleWantsUsage},

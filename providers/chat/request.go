@@ -31,10 +31,7 @@ func ParseRequest(body []byte) (*Request, error) { return Limits{}.Parse(body) }
 // Parse is ParseRequest with other bounds.
 func (l Limits) Parse(body []byte) (*Request, error) {
 	s := scanner{b: body, views: views{limits: l, messages: make([]messageIndex, 0, 16)}, members: make([]member, 0, 16)}
-	if err := s.whole(&root); err != nil {
-		return nil, err
-	}
-	if err := s.bounds(); err != nil {
+	if err := s.request(); err != nil {
 		return nil, err
 	}
 	return &Request{views: s.views, body: body, members: s.members}, nil

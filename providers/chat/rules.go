@@ -48,6 +48,10 @@ func (s *scanner) apply(f *field, at span) *FieldError {
 		if !null && hasNUL(raw) {
 			err = wrong(`must not hold the character \u0000`)
 		}
+	case ruleMessages:
+		if empty(raw) {
+			err = wrong("must hold at least one message")
+		}
 	case ruleMessage:
 		s.message.whole = at.from(s.base)
 		s.messages = append(s.messages, s.message)

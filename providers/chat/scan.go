@@ -29,11 +29,22 @@ type scanner struct {
 	seen    seen
 }
 
-// whole scans b as one value that obeys f.
-func (s *scanner) whole(f *field) *FieldError {
+// request scans b as a body.
+func (s *scanner) request() *FieldError {
 	if err := s.bytes(); err != nil {
 		return err
 	}
+	if s.i = spaceEnd(s.b, 0); s.i == len(s.b) || s.b[s.i] != '{' {
+		return s.broken("the body must be a JSON object")
+	}
+	if err := s.whole(&root); err != nil {
+		return err
+	}
+	return s.bounds()
+}
+
+// whole scans b as one value that obeys f.
+func (s *scanner) whole(f *field) *FieldError {
 	s.i = spaceEnd(s.b, 0)
 	if err := s.value(f, 0); err != nil {
 		return err
@@ -164,9 +175,13 @@ func (s *scanner) more(closing byte, n int) (bool, *FieldError) {
 
 // member scans what belongs to a name.
 func (s *scanner) member(f *field, key span, depth int) *FieldError {
-	below, err := f.member(Quoted(key.of(s.b)).Bytes())
+	name := Quoted(key.of(s.b))
+	below, err := f.member(name.Bytes())
 	if err != nil {
 		return err
+	}
+	if below.rule == ruleNoNUL && hasNUL(name) {
+		return wrong(`must have a name without the character \u0000`)
 	}
 	start := s.i
 	if depth == 1 {
