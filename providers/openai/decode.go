@@ -1,0 +1,37 @@
+package openai
+
+import (
+	"errors"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+// Decode reads a whole answer.
+func (Adapter) Decode(_ providers.Exchange, body []byte) (*chat.Response, error) {
+	r, err := chat.ParseResponse(body)
+	if err != nil {
+		return nil, fault(err)
+	}
+	if r.Finish == "error" {
+		return nil, inBody(choiceError(body))
+	}
+	return r, nil
+}
+
+// fault is what ParseResponse or ParseChunk say of an answer that is none.
+func fault(err error) *providers.Error {
+	if e := (*chat.Error)(nil); errors.As(err, &e) {
+		return inBody(*e)
+	}
+	return &providers.Error{Kind: providers.KindBroken, Err: err}
+}
+
+// choiceError is the error that a provider reports inside the first choice.
+func choiceError(body []byte) chat.Error {
+	for choice := range chat.Elements(chat.Lookup(body, "choices")) {
+		e, _ := chat.ParseError(choice)
+		return e
+	}
+	return chat.Error{}
+}

@@ -1,0 +1,158 @@
+package openai
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+const (
+	path          = "/chat/completions"
+	maxTokens     = "max_tokens"
+	maxCompletion = "max_completion_tokens"
+	streamOptions = "stream_options"
+)
+
+// Encode changes what must differ for the target: the model's name, the bound of
+// the output, the wish for usage, and declared quirks. All else stays byte for byte.
+func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+	e := edit{x: x, q: x.Target.Quirks, r: x.Request}
+	e.model()
+	e.output()
+	e.usage()
+	e.quirks()
+	call := providers.Call{Path: e.q.Path, Body: e.r.Body(), Dropped: e.dropped}
+	if call.Path == "" {
+		call.Path = path
+	}
+	if len(e.sets)+len(e.drops) == 0 {
+		return call, nil
+	}
+	r, err := e.r.Edit(e.sets, e.drops...)
+	if err != nil {
+		return providers.Call{}, fmt.Errorf("openai: encode: %w", err)
+	}
+	call.Body = r.Body()
+	return call, nil
+}
+
+// edit gathers what is to be changed in a request.
+type edit struct {
+	x       providers.Exchange
+	q       providers.Quirks
+	r       *chat.Request
+	sets    []chat.Member
+	drops   []string
+	dropped []string // those of drops that said something which is now lost
+}
+
+func (e *edit) set(name string, value []byte) {
+	e.sets = append(e.sets, chat.Member{Name: name, Value: value})
+}
+
+// lose drops a member for good.
+func (e *edit) lose(name string) {
+	raw := e.r.Get(name)
+	if raw == nil {
+		return
+	}
+	e.drops = append(e.drops, name)
+	if string(raw) != "null" {
+		e.dropped = append(e.dropped, name)
+	}
+}
+
+func (e *edit) model() {
+	if e.r.Model() != e.x.Target.Upstream {
+		e.set("model", quote(e.x.Target.Upstream))
+	}
+}
+
+// output puts the bound of the output under the provider's name for it. The
+// client's own stays unless it is above ours.
+func (e *edit) output() {
+	name := e.bound()
+	value := e.r.Get(name)
+	for _, other := range []string{maxTokens, maxCompletion} {
+		raw := e.r.Get(other)
+		if other == name || raw == nil {
+			continue
+		}
+		e.drops = append(e.drops, other)
+		if string(raw) != "null" {
+			value = raw
+		}
+	}
+	own, most := e.r.MaxOutput(), e.x.MaxOutput
+	if most > 0 && (own == 0 || own > most) {
+		value = strconv.AppendInt(nil, most, 10)
+	}
+	if value != nil && string(value) != string(e.r.Get(name)) {
+		e.set(name, value)
+	}
+}
+
+// bound is the member by which the provider bounds the output.
+func (e *edit) bound() string {
+	name := e.q.MaxTokens
+	if name == "" {
+		name = maxTokens
+	}
+	if to := e.q.Rename[name]; to != "" {
+		return to
+	}
+	return name
+}
+
+// usage asks for the usage of a stream, whether the client did or not.
+func (e *edit) usage() {
+	switch {
+	case e.q.NoStreamUsage:
+		e.lose(streamOptions)
+	case e.r.Stream() && !e.r.WantsUsage():
+		e.set(streamOptions, withUsage(e.r.Get(streamOptions)))
+	}
+}
+
+// withUsage is stream_options with include_usage true and all else as it is.
+func withUsage(options []byte) []byte {
+	out := []byte(`{"include_usage":true`)
+	for name, value := range chat.Each(options) {
+		if string(name) != "include_usage" {
+			out = append(append(append(append(out, ','), quote(string(name))...), ':'), value...)
+		}
+	}
+	return append(out, '}')
+}
+
+// quirks renames and drops what is declared.
+func (e *edit) quirks() {
+	for _, from := range slices.Sorted(maps.Keys(e.q.Rename)) {
+		raw := e.r.Get(from)
+		switch to := e.q.Rename[from]; {
+		case raw == nil || from == maxTokens || from == maxCompletion:
+		case e.r.Get(to) != nil:
+			e.lose(from)
+		default:
+			e.set(to, raw)
+			e.drops = append(e.drops, from)
+		}
+	}
+	for _, name := range e.q.Drop {
+		e.lose(name)
+		e.sets = slices.DeleteFunc(e.sets, func(m chat.Member) bool { return m.Name == name })
+	}
+}
+
+func quote(s string) []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return []byte(`""`) // not reached: every string has a JSON form
+	}
+	return b
+}

@@ -1,0 +1,111 @@
+package openai
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/sse"
+)
+
+// Stream reads a streamed answer.
+func (Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+	n := x.Request.N()
+	if slices.Contains(x.Target.Quirks.Drop, "n") {
+		n = 1
+	}
+	return &stream{events: sse.NewReader(body), body: body, open: n}
+}
+
+// stream ends well with [DONE], or without it when every choice has a finish
+// reason. Nothing is read behind [DONE], nor behind the usage that follows the
+// last finish reason.
+type stream struct {
+	events   *sse.Reader
+	body     io.Closer
+	open     int64    // choices without a finish reason
+	finished []string // indexes of the others, where there are several
+	usage    bool     // the chunk that has nothing but usage came
+	end      error
+}
+
+// Next is the next chunk.
+func (s *stream) Next() (chat.Chunk, error) {
+	for s.end == nil {
+		if s.usage && s.open <= 0 {
+			s.end = io.EOF
+			break
+		}
+		c, err := s.next()
+		if err == nil && c.Data == nil {
+			continue
+		}
+		if s.end = err; err == nil {
+			return c, nil
+		}
+	}
+	return chat.Chunk{}, s.end
+}
+
+// next reads one event. A chunk without data is one to pass over.
+func (s *stream) next() (chat.Chunk, error) {
+	ev, err := s.events.Next()
+	switch {
+	case errors.Is(err, io.EOF) && s.open > 0:
+		return chat.Chunk{}, io.ErrUnexpectedEOF
+	case err != nil:
+		return chat.Chunk{}, err
+	case string(ev.Name) == "error":
+		e, _ := chat.ParseError(ev.Data)
+		return chat.Chunk{}, inBody(e)
+	}
+	data := bytes.TrimSpace(ev.Data)
+	if string(data) == "[DONE]" {
+		return chat.Chunk{}, io.EOF
+	}
+	if len(data) == 0 || foreign(ev.Name, data) {
+		return chat.Chunk{}, nil
+	}
+	c, err := chat.ParseChunk(data)
+	if err == nil && c.Finish != "" && c.Usage == nil {
+		c, err = chat.ParseChunk(data, "x_groq", "usage") // where Groq puts it unless asked
+	}
+	if err != nil {
+		return chat.Chunk{}, fault(err)
+	}
+	if c.Finish == "error" {
+		return chat.Chunk{}, inBody(choiceError(data))
+	}
+	s.watch(c)
+	return c, nil
+}
+
+// foreign reports an event that the format does not know, such as a ping.
+func foreign(name, data []byte) bool {
+	return len(name) > 0 && string(name) != "message" && chat.Lookup(data, "choices") == nil
+}
+
+// watch notes which choices are finished.
+func (s *stream) watch(c chat.Chunk) {
+	s.usage = s.usage || c.UsageOnly
+	if c.Finish == "" {
+		return
+	}
+	if s.open == 1 && s.finished == nil {
+		s.open = 0
+		return
+	}
+	for choice := range chat.Elements(chat.Lookup(c.Data, "choices")) {
+		index := string(chat.Lookup(choice, "index"))
+		if chat.Text(chat.Lookup(choice, "finish_reason")) != "" && !slices.Contains(s.finished, index) {
+			s.finished = append(s.finished, index)
+			s.open--
+		}
+	}
+}
+
+// Close closes the body.
+func (s *stream) Close() error { return s.body.Close() }
