@@ -76,10 +76,11 @@ func scalar(raw []byte) string {
 func (q Quoted) short() string {
 	text := q.Bytes()
 	if len(text) > maxMessage {
-		text = text[:maxMessage]
-		for len(text) > 0 && !utf8.RuneStart(text[len(text)-1]) {
-			text = text[:len(text)-1]
+		end := maxMessage
+		for end > maxMessage-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+			end--
 		}
+		text = text[:end]
 	}
 	return strings.ToValidUTF8(string(text), "\uFFFD")
 }

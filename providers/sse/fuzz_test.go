@@ -23,7 +23,7 @@ func FuzzReader(f *testing.F) {
 		if err != io.EOF {
 			t.Fatal(err)
 		}
-		parts, err := read(&cutter{stream, cuts})
+		parts, err := read(&cutter{stream: stream, cuts: cuts})
 		if err != io.EOF || !slices.Equal(whole, parts) {
 			t.Fatalf("whole %q, in parts %q, %v", whole, parts, err)
 		}
@@ -42,18 +42,21 @@ func FuzzReader(f *testing.F) {
 }
 
 // cutter reads in pieces of the given lengths, over and over.
-type cutter struct{ stream, cuts []byte }
+type cutter struct {
+	stream, cuts []byte
+	reads        int
+}
 
 func (c *cutter) Read(p []byte) (int, error) {
-	n := 1
-	if len(c.cuts) > 0 {
-		n = int(c.cuts[0])
-		c.cuts = append(c.cuts[1:], c.cuts[0])
-	}
 	if len(c.stream) == 0 {
 		return 0, io.EOF
 	}
-	n = copy(p[:min(len(p), max(n, 1))], c.stream)
+	n := 1
+	if len(c.cuts) > 0 {
+		n = max(1, int(c.cuts[c.reads%len(c.cuts)]))
+	}
+	c.reads++
+	n = copy(p[:min(len(p), n)], c.stream)
 	c.stream = c.stream[n:]
 	return n, nil
 }

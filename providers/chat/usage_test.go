@@ -1,0 +1,120 @@
+package chat_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"tallyroute/providers/chat"
+)
+
+func TestUsage(t *testing.T) {
+	tests := []struct {
+		name, usage string
+		want        *chat.Usage
+	}{
+		{"null", `null`, nil},
+		{"no object", `[1]`, nil},
+		{"empty", `{}`, nil},
+		{"only nulls", `{"prompt_tokens":null,"completion_tokens":null}`, nil},
+		{"other numbers", `{"queue_time":0.1,"cost":0.2}`, nil},
+		{"plain", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}`, &chat.Usage{Input: 10, Output: 5}},
+		{"zero", `{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}`, &chat.Usage{}},
+		{"no completion yet", `{"prompt_tokens":10,"completion_tokens":null,"total_tokens":null}`, &chat.Usage{Input: 10}},
+		{"details null", `{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":null,"completion_tokens_details":null}`, &chat.Usage{Input: 10, Output: 5}},
+		{"cache and reasoning inside", `{"prompt_tokens":1220,"completion_tokens":100,"total_tokens":1320,"prompt_tokens_details":{"cached_tokens":20,"cache_write_tokens":1100,"audio_tokens":0},` +
+			`"completion_tokens_details":{"reasoning_tokens":60,"audio_tokens":0}}`, &chat.Usage{Input: 100, CacheRead: 20, CacheWrite: 1100, Output: 100, Reasoning: 60}},
+		{"DeepSeek", `{"prompt_tokens":368,"completion_tokens":19,"total_tokens":387,"prompt_tokens_details":{"cached_tokens":256},"prompt_cache_hit_tokens":256,"prompt_cache_miss_tokens":112}`,
+			&chat.Usage{Input: 112, CacheRead: 256, Output: 19}},
+		{"Moonshot", `{"prompt_tokens":20,"completion_tokens":30,"total_tokens":50,"cached_tokens":10}`, &chat.Usage{Input: 10, CacheRead: 10, Output: 30}},
+		{"Mistral", `{"prompt_tokens":94,"completion_tokens":33,"num_cached_tokens":48,"total_tokens":127}`, &chat.Usage{Input: 46, CacheRead: 48, Output: 33}},
+		{"Mistral audio", `{"prompt_tokens":11,"completion_tokens":15,"prompt_tokens_details":{"audio_tokens":375,"cached_tokens":9},"total_tokens":401}`, &chat.Usage{Input: 377, CacheRead: 9, Output: 15}},
+		{"xAI: reasoning beside", `{"prompt_tokens":361,"completion_tokens":26,"total_tokens":622,"prompt_tokens_details":{"cached_tokens":360},"completion_tokens_details":{"reasoning_tokens":235}}`,
+			&chat.Usage{Input: 1, CacheRead: 360, Output: 261, Reasoning: 235}},
+		{"reasoning beside, total without it", `{"prompt_tokens":219,"completion_tokens":19,"total_tokens":238,"completion_tokens_details":{"reasoning_tokens":280}}`,
+			&chat.Usage{Input: 219, Output: 299, Reasoning: 280}},
+		{"Gemini: thoughts only in the total", `{"prompt_tokens":66,"completion_tokens":6,"total_tokens":100}`, &chat.Usage{Input: 66, Output: 34}},
+		{"cache beside, in the total", `{"prompt_tokens":100,"completion_tokens":5,"total_tokens":185,"cache_read_input_tokens":50,"cache_creation_input_tokens":30}`,
+			&chat.Usage{Input: 100, CacheRead: 50, CacheWrite: 30, Output: 5}},
+		{"cache beside, not in the total", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"cache_read_input_tokens":5000}`, &chat.Usage{Input: 10, CacheRead: 5000, Output: 5}},
+		{"total too small", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":1}`, &chat.Usage{Input: 10, Output: 5}},
+		{"whole floats", `{"prompt_tokens":10.0,"completion_tokens":5e0}`, &chat.Usage{Input: 10, Output: 5}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := chat.ParseChunk([]byte(`{"choices":[],"usage":` + tt.usage + `}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (c.Usage == nil) != (tt.want == nil) || c.Usage != nil && *c.Usage != *tt.want {
+				t.Errorf("%+v, want %+v", c.Usage, tt.want)
+			}
+		})
+	}
+}
+
+func TestA47_UsageThatLies(t *testing.T) {
+	for v, want := range map[string]int64{
+		"-1": 0, "-9223372036854775809": 0, "-1e300": 0, "1.5": 2, "-0.5": 0, "1000000000001": 1_000_000_000_000,
+		"9223372036854775808": 1_000_000_000_000, "1e300": 1_000_000_000_000, `"12"`: 0, "true": 0, "{}": 0, "[]": 0,
+	} {
+		c, err := chat.ParseChunk([]byte(`{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":` + v + `}}`))
+		if err != nil || c.Usage == nil || !c.Usage.Invalid || c.Usage.Output != want {
+			t.Errorf("%s: %+v, %v", v, c.Usage, err)
+		}
+	}
+	c, err := chat.ParseChunk([]byte(`{"usage":{"completion_tokens":1e999}}`))
+	if err != nil || !c.Usage.Invalid || c.Usage.Output < 0 {
+		t.Errorf("%+v, %v", c.Usage, err)
+	}
+}
+
+func TestUsagePath(t *testing.T) {
+	data := []byte(`{"choices":[],"usage":null,"x_groq":{"usage":{"prompt_tokens":12,"completion_tokens":26}}}`)
+	if c, err := chat.ParseChunk(data); err != nil || c.Usage != nil {
+		t.Errorf("%+v, %v", c.Usage, err)
+	}
+	c, err := chat.ParseChunk(data, "x_groq", "usage")
+	if want := (chat.Usage{Input: 12, Output: 26}); err != nil || !c.UsageOnly || *c.Usage != want {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if c, err := chat.ParseChunk(data, "x_groq", "nothing"); err != nil || c.Usage != nil {
+		t.Errorf("%+v, %v", c, err)
+	}
+	r, err := chat.ParseResponse([]byte(`{"choices":[{}],"usage":{"prompt_tokens":1},"x":{"prompt_tokens":2}}`), "x")
+	if err != nil || r.Usage.Input != 1 {
+		t.Errorf("usage comes first: %+v, %v", r.Usage, err)
+	}
+}
+
+func TestAddUsageMembers(t *testing.T) {
+	const members = `"cost":0.000123,"cost_details":{"input":0.1}`
+	tests := []struct{ name, data, want string }{
+		{"usual", `{"choices":[],"usage":{"prompt_tokens":1},"x":1}`, `{"choices":[],"usage":{"prompt_tokens":1,` + members + `},"x":1}`},
+		{"pretty", "{\n  \"usage\": {\n    \"prompt_tokens\": 1\n  }\n}\n", "{\n  \"usage\": {\n    \"prompt_tokens\": 1," + members + "\n  }\n}\n"},
+		{"empty usage", `{"usage":{ }}`, `{"usage":{` + members + ` }}`},
+		{"in place of another's", `{"usage":{"cost":9, "a":1,"cost_details":null}}`, `{"usage":{"cost":0.000123, "a":1,"cost_details":{"input":0.1}}}`},
+		{"a usage elsewhere", `{"x":{"usage":{"a":1}},"usage":{"b":1}}`, `{"x":{"usage":{"a":1}},"usage":{"b":1,` + members + `}}`},
+		{"null", `{"usage":null}`, `{"usage":null}`},
+		{"none", `{"choices":[]}`, `{"choices":[]}`},
+		{"no object", `[1]`, `[1]`},
+		{"broken", `{"usage":{"a":1}`, `{"usage":{"a":1}`},
+		{"empty", ``, ``},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := chat.AddUsageMembers([]byte(tt.data), []byte(members))
+			if string(got) != tt.want {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
+	}
+	const data = `{"usage":{"a":1}}`
+	for _, bad := range []string{`"cost"`, `,`, `"a":1}`, `"a":1,`} {
+		if got := chat.AddUsageMembers([]byte(data), []byte(bad)); string(got) != data || !json.Valid(got) {
+			t.Errorf("%s: %s", bad, got)
+		}
+	}
+	if got := chat.AddUsageMembers([]byte(data), nil); string(got) != data {
+		t.Errorf("nothing to add: %s", got)
+	}
+}
