@@ -1,7 +1,10 @@
 package billing
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -56,6 +59,60 @@ type Key struct {
 // Owner is the part of the key that is copied onto its spend.
 func (k *Key) Owner() Owner {
 	return Owner{KeyID: k.ID, ProjectID: k.ProjectID, TeamID: k.TeamID, CostCenter: k.CostCenter, Environment: k.Environment}
+}
+
+// Permit says whether a client at from may ask for model under this key now:
+// ErrRevoked, ErrExpired, ErrAddress or ErrModel where not.
+func (k *Key) Permit(model string, from netip.Addr, now time.Time) error {
+	if err := k.inForce(now); err != nil {
+		return err
+	}
+	if !k.reaches(from) {
+		return ErrAddress
+	}
+	if len(k.Models) > 0 && !slices.ContainsFunc(k.Models, func(p string) bool { return matches(p, model) }) {
+		return ErrModel
+	}
+	return nil
+}
+
+// inForce says whether the key still is one. A key that was revoked is so for
+// good, whatever the time: clocks differ.
+func (k *Key) inForce(now time.Time) error {
+	if !k.RevokedAt.IsZero() {
+		return fmt.Errorf("%w since %s", ErrRevoked, k.RevokedAt.UTC().Format(time.RFC3339))
+	}
+	if !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) {
+		return fmt.Errorf("%w on %s", ErrExpired, k.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// reaches says whether the key may be used from an address. An IPv4 address is
+// the same one however it is written.
+func (k *Key) reaches(from netip.Addr) bool {
+	if len(k.AllowedCIDRs) == 0 {
+		return true
+	}
+	from = from.Unmap().WithZone("")
+	return slices.ContainsFunc(k.AllowedCIDRs, func(p netip.Prefix) bool {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		return p.Contains(from)
+	})
+}
+
+// matches compares a model with a name, with "provider/*" or with "*".
+func matches(pattern, model string) bool {
+	if pattern == "*" {
+		return true
+	}
+	if provider, ok := strings.CutSuffix(pattern, "/*"); ok {
+		name, found := strings.CutPrefix(model, provider)
+		return found && len(name) > 1 && name[0] == '/'
+	}
+	return pattern == model
 }
 
 // KeyFilter narrows ListKeys. Empty members do not narrow.

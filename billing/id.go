@@ -1,0 +1,18 @@
+package billing
+
+import (
+	"crypto/rand"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// NewID makes an id such as "key_01JD…": prefix and a ULID, whose first part is
+// the time and whose second part nobody can guess.
+func NewID(prefix string) string {
+	var id ulid.ULID
+	_ = id.SetTime(ulid.Now()) // fits until the year 10889
+	_, _ = rand.Read(id[6:])   // never fails
+	text := make([]byte, len(prefix)+ulid.EncodedSize)
+	_ = id.MarshalTextTo(text[copy(text, prefix):]) // has room
+	return string(text)
+}

@@ -1,0 +1,184 @@
+package billing
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Secret is the text of a virtual key or an admin token:
+//
+//	sk-tr-<environment>-<43 characters, 256 random bits><6 characters, checksum>
+//
+// Both parts are base62. The checksum is the CRC-32 of all before it, so that a
+// mistyped or invented key is refused before anything is looked up. A Secret
+// never prints; Reveal is the one way to its text.
+type Secret struct {
+	redacted
+	// A pointer, because fmt prints unexported fields of other structs without
+	// asking their methods.
+	text *string
+}
+
+const (
+	secretPrefix   = "sk-tr-"
+	secretBody     = 43
+	secretChecksum = 6
+	secretTail     = secretBody + secretChecksum
+
+	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+
+// EnvironmentAdmin is the environment of admin tokens, which are secrets of
+// the same form but open no model.
+const EnvironmentAdmin = "admin"
+
+var environments = []string{"prod", "staging", "dev", EnvironmentAdmin}
+
+// NewSecret draws a secret from rand, which is crypto/rand.Reader outside of tests.
+func NewSecret(env string, rand io.Reader) (Secret, error) {
+	if !slices.Contains(environments, env) {
+		return Secret{}, fmt.Errorf("billing: no environment %q, must be prod, staging or dev", env)
+	}
+	text := make([]byte, 0, len(secretPrefix)+len("staging")+1+secretTail)
+	text = append(text, secretPrefix+env+"-"...)
+	full := len(text) + secretBody
+	var random [64]byte
+	for len(text) < full {
+		if _, err := io.ReadFull(rand, random[:]); err != nil {
+			return Secret{}, fmt.Errorf("billing: draw a secret: %w", err)
+		}
+		for _, b := range random {
+			// 248 is the last multiple of 62: beyond it some characters would
+			// come more often than others.
+			if b < 248 && len(text) < full {
+				text = append(text, base62[b%62])
+			}
+		}
+	}
+	sum := checksum(string(text))
+	s := string(append(text, sum[:]...))
+	return Secret{text: &s}, nil
+}
+
+// ParseSecret checks the form and the checksum of s, which may be any bytes,
+// and refuses with ErrMalformedKey.
+func ParseSecret(s string) (Secret, error) {
+	rest, ok := strings.CutPrefix(s, secretPrefix)
+	if !ok || len(rest) <= secretTail {
+		return Secret{}, ErrMalformedKey
+	}
+	tail := len(rest) - secretTail
+	env := rest[:tail-1]
+	if rest[tail-1] != '-' || !slices.Contains(environments, env) {
+		return Secret{}, ErrMalformedKey
+	}
+	for i := tail; i < len(rest); i++ {
+		if !isBase62(rest[i]) {
+			return Secret{}, ErrMalformedKey
+		}
+	}
+	sum := checksum(s[:len(s)-secretChecksum])
+	if s[len(s)-secretChecksum:] != string(sum[:]) {
+		return Secret{}, ErrMalformedKey
+	}
+	text := strings.Clone(s) // s may be a part of something larger
+	return Secret{text: &text}, nil
+}
+
+func isBase62(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+}
+
+// checksum is the CRC-32 of s in base62. It goes byte by byte because
+// crc32.ChecksumIEEE would make every wrong key cost an allocation.
+func checksum(s string) (sum [secretChecksum]byte) {
+	crc := ^uint32(0)
+	for i := range len(s) {
+		crc = crc32.IEEETable[byte(crc)^s[i]] ^ crc>>8
+	}
+	crc = ^crc
+	for i := len(sum) - 1; i >= 0; i-- {
+		sum[i] = base62[crc%62]
+		crc /= 62
+	}
+	return sum
+}
+
+// Reveal is the text itself. It is shown once, to whom the key was made for.
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+// Environment is prod, staging, dev or admin; "" for no secret at all.
+func (s Secret) Environment() string {
+	env := strings.TrimPrefix(s.Reveal(), secretPrefix)
+	return env[:max(0, len(env)-secretTail-1)]
+}
+
+// Hash is what stores keep in place of the secret: HMAC-SHA256 under p.
+func (s Secret) Hash(p Pepper) [32]byte {
+	return p.mac(s.Reveal())
+}
+
+// Equal compares in a time that tells nothing about where they differ.
+func (s Secret) Equal(other Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
+}
+
+// Display is enough to recognise the secret and too little to use it:
+// "sk-tr-prod-Ab12…x7qd".
+func (s Secret) Display() string {
+	text := s.Reveal()
+	if text == "" {
+		return ""
+	}
+	return text[:len(text)-secretTail+4] + "…" + s.Last4()
+}
+
+// Last4 are the last four characters, for messages to the holder.
+func (s Secret) Last4() string {
+	text := s.Reveal()
+	return text[max(0, len(text)-4):]
+}
+
+// mac keeps the key of p in one place.
+func (p Pepper) mac(text string) (sum [32]byte) {
+	var key string
+	if p.key != nil {
+		key = *p.key
+	}
+	m := hmac.New(sha256.New, []byte(key))
+	_, _ = io.WriteString(m, text) // a hash never fails
+	m.Sum(sum[:0])
+	return sum
+}
+
+// redacted is embedded by values that must not be printed, however they are
+// printed.
+type redacted struct{}
+
+const redactedText = "[redacted]"
+
+// String does not tell.
+func (redacted) String() string { return redactedText }
+
+// GoString does not tell.
+func (redacted) GoString() string { return redactedText }
+
+// Format does not tell, whatever the verb.
+func (redacted) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redactedText) }
+
+// MarshalText does not tell.
+func (redacted) MarshalText() ([]byte, error) { return []byte(redactedText), nil }
+
+// MarshalJSON does not tell.
+func (redacted) MarshalJSON() ([]byte, error) { return []byte(`"` + redactedText + `"`), nil }

@@ -1,0 +1,216 @@
+package billing
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// VerifierOptions bound how long a Verifier may go by what it remembers. Zero
+// values are the defaults.
+type VerifierOptions struct {
+	// Life is how old a snapshot of a key may be while the database answers, and
+	// so how long after its revocation a key may still open anything. 1 s.
+	Life time.Duration
+	// StaleFor is how old a snapshot may be while the database does not answer. 30 s.
+	StaleFor time.Duration
+	// UnknownLife is how long a secret that no key has is remembered as such. 5 s.
+	UnknownLife time.Duration
+	// MaxUnknown is how many of those are remembered. 100,000.
+	MaxUnknown int
+}
+
+// Verifier finds the key of a secret. It remembers keys for a moment, so that
+// most requests cost no query; a secret with a wrong form never costs one.
+type Verifier struct {
+	keys    Keys
+	pepper  Pepper
+	o       VerifierOptions
+	loads   singleflight.Group
+	unknown *expiringSet
+
+	mu    sync.RWMutex
+	known map[[32]byte]*snapshot
+}
+
+// snapshot is a key as it was read at an instant.
+type snapshot struct {
+	key  *Key
+	read time.Time // when it was asked for, so that it counts as too old rather than too young
+	// retry is when the database may be asked again after it failed to answer.
+	retry atomic.Int64
+	used  atomic.Int64 // 0 where Touched has seen it
+}
+
+// loadTimeout bounds a query that many requests may be waiting for.
+const loadTimeout = 5 * time.Second
+
+// NewVerifier makes a verifier over a store whose hashes were made under p.
+func NewVerifier(keys Keys, p Pepper, o VerifierOptions) *Verifier {
+	o.Life = cmp.Or(o.Life, time.Second)
+	o.StaleFor = cmp.Or(o.StaleFor, 30*time.Second)
+	o.UnknownLife = cmp.Or(o.UnknownLife, 5*time.Second)
+	o.MaxUnknown = cmp.Or(o.MaxUnknown, 100_000)
+	return &Verifier{
+		keys: keys, pepper: p, o: o,
+		unknown: newExpiringSet(o.UnknownLife, o.MaxUnknown),
+		known:   make(map[[32]byte]*snapshot),
+	}
+}
+
+// Verify finds the key of s, which is shared and must not be changed. It
+// refuses with ErrMalformedKey, ErrUnknownKey, ErrRevoked or ErrExpired; the
+// last two come with the key, for the log. While the database is away it goes
+// by what it remembers for as long as StaleFor, then refuses with
+// ErrUnavailable: that a key is unknown is said only when the database said so.
+func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, error) {
+	hash, err := v.hash(s)
+	if err != nil {
+		return nil, err
+	}
+	snap := v.remembered(hash)
+	if snap != nil && snap.age(now) < v.o.Life {
+		return snap.admit(now)
+	}
+	if snap == nil && v.unknown.has(hash, now) {
+		return nil, ErrUnknownKey
+	}
+	if snap == nil || now.UnixNano() >= snap.retry.Load() {
+		fresh, err := v.load(ctx, hash, now)
+		if err == nil && fresh.age(now) >= v.o.Life {
+			return v.Refresh(ctx, s, now) // it was asked for long before us
+		}
+		if err == nil {
+			return fresh.admit(now)
+		}
+		if snap == nil || errors.Is(err, ErrUnknownKey) || ctx.Err() != nil {
+			return nil, err
+		}
+		snap.retry.Store(now.Add(v.o.Life).UnixNano())
+	}
+	if snap.age(now) >= v.o.StaleFor {
+		return nil, fmt.Errorf("%w: the key was last confirmed %s ago", ErrUnavailable, snap.age(now).Round(time.Second))
+	}
+	return snap.admit(now)
+}
+
+// Refresh is Verify past everything remembered, for after ErrStaleKey.
+func (v *Verifier) Refresh(ctx context.Context, s Secret, now time.Time) (*Key, error) {
+	hash, err := v.hash(s)
+	if err != nil {
+		return nil, err
+	}
+	v.loads.Forget(string(hash[:])) // a load under way may have read too early
+	snap, err := v.load(ctx, hash, now)
+	if err != nil {
+		return nil, err
+	}
+	return snap.admit(now)
+}
+
+// Touched says when keys were last used, of those used since it was last
+// called, and lets go of what is too old to serve. It is called in the
+// background every now and then, with now in step with Verify.
+func (v *Verifier) Touched(now time.Time) map[KeyID]time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	touched := make(map[KeyID]time.Time)
+	for hash, snap := range v.known {
+		if used := snap.used.Swap(0); used != 0 {
+			at := time.Unix(0, used).UTC()
+			if at.After(touched[snap.key.ID]) {
+				touched[snap.key.ID] = at
+			}
+		}
+		if snap.age(now) >= v.o.StaleFor {
+			delete(v.known, hash)
+		}
+	}
+	return touched
+}
+
+// hash is under what s is looked up. Admin tokens are not keys.
+func (v *Verifier) hash(s Secret) ([32]byte, error) {
+	switch s.Environment() {
+	case "":
+		return [32]byte{}, ErrMalformedKey
+	case EnvironmentAdmin:
+		return [32]byte{}, ErrUnknownKey
+	}
+	return s.Hash(v.pepper), nil
+}
+
+func (v *Verifier) remembered(hash [32]byte) *snapshot {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.known[hash]
+}
+
+// load reads the key and remembers it. Those who ask for the same key meanwhile
+// share one query, which goes on when one of them gives up.
+func (v *Verifier) load(ctx context.Context, hash [32]byte, now time.Time) (*snapshot, error) {
+	loaded := v.loads.DoChan(string(hash[:]), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+		defer cancel()
+		key, err := v.keys.KeyByHash(ctx, hash)
+		switch {
+		case errors.Is(err, ErrUnknownKey):
+			v.forget(hash, now)
+			return nil, err
+		case err != nil && !errors.Is(err, ErrUnavailable):
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		case err != nil:
+			return nil, err
+		}
+		return v.remember(hash, &key, now), nil
+	})
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("billing: verify: %w", context.Cause(ctx))
+	case r := <-loaded:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*snapshot), nil
+	}
+}
+
+// remember keeps the newest version of a key that was ever read: of two loads
+// the one that began first may end last.
+func (v *Verifier) remember(hash [32]byte, key *Key, now time.Time) *snapshot {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	old, fresh := v.known[hash], &snapshot{key: key, read: now}
+	if old != nil {
+		if cmp.Or(cmp.Compare(old.key.Version, key.Version), old.read.Compare(now)) > 0 {
+			return old
+		}
+		fresh.used.Store(old.used.Load())
+	}
+	v.known[hash] = fresh
+	return fresh
+}
+
+func (v *Verifier) forget(hash [32]byte, now time.Time) {
+	v.unknown.add(hash, now)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.known, hash)
+}
+
+func (s *snapshot) age(now time.Time) time.Duration { return now.Sub(s.read) }
+
+// admit notes the use of a key that is in force.
+func (s *snapshot) admit(now time.Time) (*Key, error) {
+	if err := s.key.inForce(now); err != nil {
+		return s.key, err
+	}
+	s.used.Store(now.UnixNano())
+	return s.key, nil
+}
