@@ -1,6 +1,6 @@
 -- Owners, keys, prices, the ledger, budgets and holds.
 -- Money is bigint nano-USD (1 USD = 1e9); a price is nano-USD per million tokens.
--- Every number has bounds, so that a mistake upstream cannot poison a sum.
+-- What comes from outside has bounds, so that a mistake there cannot poison a sum.
 
 CREATE TABLE teams (
   id          text PRIMARY KEY,
@@ -204,15 +204,16 @@ CREATE INDEX budgets_scope ON budgets (scope, scope_id);
 
 -- What a budget has used and holds in one window. Used is a copy of the ledger,
 -- held the sum of the open holds. A window without bounds, of a budget that is
--- spent once, runs from -infinity to infinity.
+-- spent once, runs from -infinity to infinity. When a budget gets another period
+-- whose window begins at the same instant, the row is made to fit that window.
 CREATE TABLE budget_counters (
   budget_id    text NOT NULL REFERENCES budgets ON DELETE RESTRICT,
   window_start timestamptz NOT NULL,
   window_end   timestamptz NOT NULL,
-  used_tokens  bigint NOT NULL DEFAULT 0 CHECK (used_tokens BETWEEN -1000000000000000 AND 1000000000000000),
-  held_tokens  bigint NOT NULL DEFAULT 0 CHECK (held_tokens BETWEEN 0 AND 1000000000000000),
-  used_nano    bigint NOT NULL DEFAULT 0 CHECK (used_nano BETWEEN -1000000000000000000 AND 1000000000000000000),
-  held_nano    bigint NOT NULL DEFAULT 0 CHECK (held_nano BETWEEN 0 AND 1000000000000000000),
+  used_tokens  bigint NOT NULL DEFAULT 0,
+  held_tokens  bigint NOT NULL DEFAULT 0 CHECK (held_tokens >= 0),
+  used_nano    bigint NOT NULL DEFAULT 0,
+  held_nano    bigint NOT NULL DEFAULT 0 CHECK (held_nano >= 0),
   PRIMARY KEY (budget_id, window_start),
   CHECK (window_start < window_end)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
@@ -226,7 +227,7 @@ CREATE TABLE holds (
   budget_ids    text[] NOT NULL,
   window_starts timestamptz[] NOT NULL,
   tokens        bigint NOT NULL CHECK (tokens BETWEEN 0 AND 1000000000000000),
-  nano          bigint NOT NULL CHECK (nano BETWEEN 0 AND 1000000000000000000),
+  nano          bigint NOT NULL CHECK (nano BETWEEN 0 AND 1000000000000000),
   created_at    timestamptz NOT NULL,
   expires_at    timestamptz NOT NULL,
   if_lost       jsonb NOT NULL,

@@ -45,7 +45,7 @@ func TestDSN_IsAFreshDatabaseThatIsDropped(t *testing.T) {
 func TestDatabase_ReplacesTheName(t *testing.T) {
 	for dsn, want := range map[string]string{
 		"postgres://u:p@h:1/postgres?sslmode=disable": "postgres://u:p@h:1/x?sslmode=disable",
-		"host=h user=u":                               "host=h user=u dbname=x",
+		"host=h user=u": "host=h user=u dbname=x",
 	} {
 		if got := database(dsn, "x"); got != want {
 			t.Errorf("database(%q) = %q, want %q", dsn, got, want)

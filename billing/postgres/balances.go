@@ -1,0 +1,60 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"tallyroute/billing"
+)
+
+// balancesSQL has a row for every budget that is still in force. The counter's
+// columns are null where the window was not used yet.
+const balancesSQL = `
+SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
+       c.window_start, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano
+  FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS l (id, window_start, window_end)
+  JOIN budgets b ON b.id = l.id AND b.archived_at IS NULL
+  LEFT JOIN budget_counters c ON c.budget_id = l.id AND c.window_start = l.window_start AND c.window_end = l.window_end
+ ORDER BY b.id`
+
+// Balances implements billing.Ledger.
+func (s *Store) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error) {
+	ids := make([]string, len(k.Budgets))
+	starts, ends := make([]pgtype.Timestamptz, len(k.Budgets)), make([]pgtype.Timestamptz, len(k.Budgets))
+	windows := make(map[string]billing.Window, len(k.Budgets))
+	for i, b := range k.Budgets {
+		w, err := b.Window(now)
+		if err != nil {
+			return nil, err
+		}
+		ids[i], windows[b.ID] = b.ID, w
+		starts[i], ends[i] = bounds(w)
+	}
+	var all []billing.Balance
+	err := s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		rows, err := c.Query(ctx, balancesSQL, ids, starts, ends)
+		if err != nil {
+			return err
+		}
+		standings, err := pgx.CollectRows(rows, scanStanding)
+		if err != nil {
+			return err
+		}
+		all = make([]billing.Balance, 0, len(standings))
+		for _, st := range standings {
+			b, _ := st.balance()
+			if !st.start.Valid {
+				b.Window = windows[b.Budget.ID]
+				if b.UsedTokens, b.UsedMoney, err = used(ctx, c, b.Budget, b.Window); err != nil {
+					return err
+				}
+			}
+			all = append(all, b)
+		}
+		return nil
+	})
+	return all, err
+}

@@ -1,0 +1,193 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"tallyroute/billing"
+)
+
+// A counter is a copy of the ledger for one budget and window, made when the
+// window is first used and moved by every settlement. The copy stays exact
+// because making it and settling exclude each other, by scope:
+//
+//   - A counter is made under the exclusive lock of its budget's scope. The lock
+//     is taken first, then the ledger is summed up, then the counter is inserted
+//     and the transaction ends.
+//   - A settlement takes the shared locks of the four scopes of its rows' owner
+//     first, and only then the snapshot in which it looks for counters. It keeps
+//     the locks until its rows are committed.
+//
+// So of any settlement and any counter one comes wholly before the other. If
+// the settlement does, its rows are in the sum and it did not see the counter;
+// if the counter does, the rows are not in the sum and the settlement moves the
+// counter. Each row is counted once either way.
+//
+// Whatever locks more than one thing follows one order, and so never waits in a
+// circle: the admin lock; rows of api_keys by id; rows of budgets; scope locks
+// from the widest to the narrowest, of which a maker of counters holds only
+// one; the row of the hold; rows of budget_counters by budget id and window;
+// rows of spend_daily by primary key. Reserve takes the row of the hold last,
+// but that row is new and nobody else waits for it.
+
+// adminLock is held by everything that changes keys or budgets. With it, a key
+// that is made and a budget that is set at the same moment cannot miss each other.
+const adminLock int64 = 0x7461_6c6c_7972_6f75 // "tallyrou"
+
+// scopeLock is the number of the advisory lock of a scope. Two scopes that
+// share a number would only wait for each other without need.
+func scopeLock(scope billing.Scope, id string) int64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s/%s", scope, id)
+	return int64(h.Sum64()) //nolint:gosec // all 64 bits are wanted
+}
+
+// scopeLocks are the locks of everything that an owner belongs to, widest first.
+func scopeLocks(o billing.Owner) []int64 {
+	return []int64{
+		scopeLock(billing.ScopeOrg, "org"),
+		scopeLock(billing.ScopeTeam, o.TeamID),
+		scopeLock(billing.ScopeProject, o.ProjectID),
+		scopeLock(billing.ScopeKey, string(o.KeyID)),
+	}
+}
+
+// openCounterSQL finds a counter in its place where the budget had another
+// period before and that window began at the same instant. What its requests
+// in flight hold is kept, and given back by them.
+const openCounterSQL = `
+INSERT INTO budget_counters AS c (budget_id, window_start, window_end, used_tokens, used_nano)
+SELECT id, $2, $3, $4, $5 FROM budgets WHERE id = $1
+ON CONFLICT (budget_id, window_start) DO UPDATE
+   SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano
+ WHERE c.window_end <> excluded.window_end`
+
+// openCounter makes the counter of b in w, with what its scope used so far. It
+// does nothing where the counter or no such budget is there.
+func openCounter(ctx context.Context, tx pgx.Tx, b billing.Budget, w billing.Window) error {
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", scopeLock(b.Scope, b.ScopeID)); err != nil {
+		return err
+	}
+	tokens, money, err := used(ctx, tx, b, w)
+	if err != nil {
+		return err
+	}
+	start, end := bounds(w)
+	_, err = tx.Exec(ctx, openCounterSQL, b.ID, start, end, tokens, money)
+	return err
+}
+
+// usedSQL sums the ledger of a scope over a window. The days that lie wholly
+// inside are read from the rollup, and only the hours at both ends row by row,
+// so that opening the counter of a year costs no more than that of a day.
+// Which day a row was reported on depends on the reporting zone when it was
+// written, but never differs from its UTC day by more than the 14 hours that
+// zones may be apart from UTC; the bounds $2-$7 keep that distance.
+const usedSQL = `
+SELECT coalesce(sum(tokens), 0)::bigint, coalesce(sum(nano), 0)::bigint FROM (
+  SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
+    FROM spend_daily
+   WHERE {scope} AND report_day >= $2 AND report_day < $3
+  UNION ALL
+  SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens, cost_nano
+    FROM spend_events
+   WHERE {scope} AND occurred_at >= $4 AND occurred_at < $5 AND report_day < $2
+  UNION ALL
+  SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens, cost_nano
+    FROM spend_events
+   WHERE {scope} AND occurred_at >= $6 AND occurred_at < $7 AND report_day >= $3
+) AS part`
+
+// scopeSQL is the condition that a row of the ledger is in the scope with id $1.
+var scopeSQL = map[billing.Scope]string{
+	billing.ScopeKey:     "key_id = $1",
+	billing.ScopeProject: "project_id = $1",
+	billing.ScopeTeam:    "team_id = $1",
+	billing.ScopeOrg:     "$1::text = 'org'",
+}
+
+// querier is a connection or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// used is what the scope of b used in w, by the ledger.
+func used(ctx context.Context, q querier, b billing.Budget, w billing.Window) (tokens int64, money billing.Money, err error) {
+	scope, ok := scopeSQL[b.Scope]
+	if !ok {
+		return 0, 0, fmt.Errorf("billing/postgres: budget %s has unknown scope %q", b.ID, b.Scope)
+	}
+	p := split(w)
+	err = q.QueryRow(ctx, strings.ReplaceAll(usedSQL, "{scope}", scope), b.ScopeID,
+		p.firstDay, p.endDay, p.head[0], p.head[1], p.tail[0], p.tail[1]).Scan(&tokens, &money)
+	return tokens, money, err
+}
+
+// parts are a window as usedSQL reads it: the days [firstDay, endDay) that are
+// reported wholly inside the window, and the spans of time at both ends.
+type parts struct {
+	firstDay, endDay pgtype.Date
+	head, tail       [2]pgtype.Timestamptz
+}
+
+// offset is more than any zone is apart from UTC.
+const offset = 15 * time.Hour
+
+func split(w billing.Window) parts {
+	start, end := bounds(w)
+	p := parts{
+		firstDay: pgtype.Date{InfinityModifier: start.InfinityModifier, Valid: true},
+		endDay:   pgtype.Date{InfinityModifier: end.InfinityModifier, Valid: true},
+		head:     [2]pgtype.Timestamptz{start, start},
+		tail:     [2]pgtype.Timestamptz{end, end},
+	}
+	const day = 24 * time.Hour
+	if !w.Start.IsZero() {
+		p.firstDay.Time = w.Start.UTC().Add(offset + day - 1).Truncate(day)
+		p.head[1] = instant(p.firstDay.Time.Add(offset))
+	}
+	if !w.End.IsZero() {
+		p.endDay.Time = w.End.UTC().Add(-offset).Truncate(day)
+		p.tail[0] = instant(p.endDay.Time.Add(-offset))
+	}
+	if !w.Start.IsZero() && !w.End.IsZero() && !p.firstDay.Time.Before(p.endDay.Time) {
+		// No day is surely inside, so all of the window is read row by row: what
+		// was reported before that day as its head, the rest as its tail.
+		p.endDay = p.firstDay
+		p.head = [2]pgtype.Timestamptz{start, end}
+		p.tail = [2]pgtype.Timestamptz{start, end}
+	}
+	return p
+}
+
+// bounds are w as stored: what is open is infinite.
+func bounds(w billing.Window) (start, end pgtype.Timestamptz) {
+	start, end = instant(w.Start), instant(w.End)
+	if w.Start.IsZero() {
+		start = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
+	}
+	if w.End.IsZero() {
+		end = pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}
+	}
+	return start, end
+}
+
+func instant(t time.Time) pgtype.Timestamptz { return pgtype.Timestamptz{Time: t, Valid: true} }
+
+// window undoes bounds.
+func window(start, end pgtype.Timestamptz) billing.Window {
+	var w billing.Window
+	if start.InfinityModifier == pgtype.Finite {
+		w.Start = start.Time.UTC()
+	}
+	if end.InfinityModifier == pgtype.Finite {
+		w.End = end.Time.UTC()
+	}
+	return w
+}

@@ -1,0 +1,247 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing"
+)
+
+// keySelect reads keys with their owners' names and every budget that binds
+// them, all in one snapshot: a version never comes with another's budgets.
+const keySelect = `
+SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
+       k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.tags,
+       k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
+       (SELECT coalesce(json_agg(json_build_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
+                 'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano) ORDER BY b.id), '[]')
+          FROM budgets b
+         WHERE b.archived_at IS NULL
+           AND (b.scope, b.scope_id) IN (('key', k.id), ('project', k.project_id), ('team', p.team_id), ('org', 'org')))
+  FROM api_keys k
+  JOIN projects p ON p.id = k.project_id
+  JOIN teams t ON t.id = p.team_id`
+
+// scanKey reads a row of keySelect.
+func scanKey(row pgx.CollectableRow) (billing.Key, error) {
+	var k billing.Key
+	var cidrs []string
+	var tags, budgets []byte
+	var expires, revoked, used *time.Time
+	err := row.Scan(&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
+		&k.Models, &cidrs, &k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced, &tags,
+		&k.CreatedBy, &k.CreatedAt, &expires, &revoked, &k.RevokedReason, &used, &k.Version, &budgets)
+	if err != nil {
+		return k, err
+	}
+	for _, c := range cidrs {
+		prefix, err := netip.ParsePrefix(c)
+		if err != nil {
+			return k, fmt.Errorf("billing/postgres: key %s: %w", k.ID, err)
+		}
+		k.AllowedCIDRs = append(k.AllowedCIDRs, prefix)
+	}
+	k.CreatedAt = k.CreatedAt.UTC()
+	k.ExpiresAt, k.RevokedAt, k.LastUsedAt = utc(expires), utc(revoked), utc(used)
+	return k, errors.Join(json.Unmarshal(tags, &k.Tags), json.Unmarshal(budgets, &k.Budgets))
+}
+
+func utc(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// orNull is nil for the zero time.
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+const keyByHashSQL = keySelect + `
+  JOIN api_key_secrets s ON s.key_id = k.id
+ WHERE s.secret_hash = $1 AND (s.valid_until IS NULL OR s.valid_until > now())`
+
+// KeyByHash implements billing.Keys.
+func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (k billing.Key, err error) {
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		k, err = oneKey(ctx, c, keyByHashSQL, hash[:])
+		if errors.Is(err, pgx.ErrNoRows) {
+			return billing.ErrUnknownKey
+		}
+		return err
+	})
+	return k, err
+}
+
+// reader is a connection or a transaction.
+type reader interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func oneKey(ctx context.Context, r reader, sql string, args ...any) (billing.Key, error) {
+	rows, err := r.Query(ctx, sql, args...)
+	if err != nil {
+		return billing.Key{}, err
+	}
+	return pgx.CollectExactlyOneRow(rows, scanKey)
+}
+
+const listKeysSQL = keySelect + `
+ WHERE ($1 = '' OR k.id = $1)
+   AND ($2 = '' OR t.id = $2 OR t.name = $2)
+   AND ($3 = '' OR p.id = $3 OR p.name = $3)
+   AND ($4 = '' OR $4 = CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' WHEN k.expires_at <= $5 THEN 'expired' ELSE 'active' END)
+   AND strpos(k.name, $6) > 0
+   AND k.id > $7
+ ORDER BY k.id
+ LIMIT $8`
+
+// mostKeys is the longest list, and the length of one that was not limited.
+const mostKeys = 200
+
+// ListKeys implements billing.Keys.
+func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billing.Key, err error) {
+	switch f.Status {
+	case "", "active", "expired", "revoked":
+	default:
+		return nil, &billing.ConflictError{Detail: fmt.Sprintf("keys have no status %q", f.Status)}
+	}
+	limit := f.Limit
+	if limit <= 0 || limit > mostKeys {
+		limit = mostKeys
+	}
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		rows, err := c.Query(ctx, listKeysSQL, clean(string(f.ID)), clean(f.Team), clean(f.Project), f.Status,
+			f.Now, clean(f.Query), clean(string(f.After)), limit)
+		if err != nil {
+			return err
+		}
+		keys, err = pgx.CollectRows(rows, scanKey)
+		return err
+	})
+	return keys, err
+}
+
+const createKeySQL = `
+INSERT INTO api_keys (id, project_id, name, display, models, allowed_cidrs, requests_per_minute, tokens_per_minute,
+                      allow_unpriced, tags, created_by, created_at, expires_at, revoked_at, revoked_reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()), $13, $14, $15)`
+
+// CreateKey implements billing.Keys.
+func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := lockAdmin(ctx, tx); err != nil {
+			return err
+		}
+		if err := mustExist(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, createKeySQL, k.ID, k.ProjectID, clean(k.Name), clean(k.Display), cleanAll(k.Models), cidrs(k), k.RequestsPerMinute,
+			k.TokensPerMinute, k.AllowUnpriced, cleanTags(k.Tags), clean(k.CreatedBy), orNull(k.CreatedAt), orNull(k.ExpiresAt),
+			orNull(k.RevokedAt), clean(k.RevokedReason)); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "INSERT INTO api_key_secrets (key_id, version, secret_hash) VALUES ($1, 1, $2)", k.ID, hash[:]); err != nil {
+			return err
+		}
+		return keepBudgets(ctx, tx, k)
+	})
+	if taken := (*billing.ConflictError)(nil); code(err) == uniqueViolation || errors.As(err, &taken) {
+		return fmt.Errorf("%w: key %s, its secret or a budget of it", billing.ErrDuplicate, k.ID)
+	}
+	return err
+}
+
+const updateKeySQL = `
+UPDATE api_keys
+   SET project_id = $2, name = $3, display = $4, models = $5, allowed_cidrs = $6, requests_per_minute = $7, tokens_per_minute = $8,
+       allow_unpriced = $9, tags = $10, created_by = $11, expires_at = $12, revoked_at = $13, revoked_reason = $14,
+       version = version + 1
+ WHERE id = $1`
+
+// UpdateKey implements billing.Keys. The key's own budgets become those that
+// change leaves; one that is gone from them is archived.
+func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*billing.Key) error) (k billing.Key, err error) {
+	const byID = keySelect + " WHERE k.id = $1"
+	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := lockAdmin(ctx, tx); err != nil {
+			return err
+		}
+		k, err = oneKey(ctx, tx, byID, id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return &billing.NotFoundError{What: "key", ID: string(id)}
+		}
+		if err != nil {
+			return err
+		}
+		project := k.ProjectID
+		if err := change(&k); err != nil {
+			return err
+		}
+		k.ID = id
+		if k.ProjectID != project {
+			if err := mustExist(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, updateKeySQL, k.ID, k.ProjectID, clean(k.Name), clean(k.Display), cleanAll(k.Models), cidrs(k), k.RequestsPerMinute,
+			k.TokensPerMinute, k.AllowUnpriced, cleanTags(k.Tags), clean(k.CreatedBy), orNull(k.ExpiresAt), orNull(k.RevokedAt), clean(k.RevokedReason)); err != nil {
+			return err
+		}
+		if err := keepBudgets(ctx, tx, k); err != nil {
+			return err
+		}
+		k, err = oneKey(ctx, tx, byID, id)
+		return err
+	})
+	if err != nil {
+		return billing.Key{}, err
+	}
+	return k, nil
+}
+
+// touchSQL locks the rows in order, as everything does that changes keys.
+const touchSQL = `
+WITH used AS (
+  SELECT * FROM unnest($1::text[], $2::timestamptz[]) AS u (id, at)
+), locked AS MATERIALIZED (
+  SELECT k.id FROM api_keys k JOIN used USING (id)
+   WHERE k.last_used_at IS NULL OR k.last_used_at < used.at
+   ORDER BY k.id FOR NO KEY UPDATE OF k
+)
+UPDATE api_keys k SET last_used_at = greatest(k.last_used_at, used.at)
+  FROM used JOIN locked USING (id)
+ WHERE k.id = used.id`
+
+// TouchKeys implements billing.Keys.
+func (s *Store) TouchKeys(ctx context.Context, used map[billing.KeyID]time.Time) error {
+	if len(used) == 0 {
+		return nil
+	}
+	ids, times := make([]string, 0, len(used)), make([]time.Time, 0, len(used))
+	for id, at := range used {
+		ids, times = append(ids, string(id)), append(times, at)
+	}
+	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, touchSQL, ids, times)
+		return err
+	})
+}
+
+func cidrs(k billing.Key) []string {
+	texts := make([]string, len(k.AllowedCIDRs))
+	for i, p := range k.AllowedCIDRs {
+		texts[i] = p.String()
+	}
+	return texts
+}

@@ -1,0 +1,328 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"tallyroute/billing"
+)
+
+// reserveSQL takes a hold from every counter or from none, in one statement.
+// What a counter stands at is read from its locked row, after everybody who
+// came before has committed. Without the counters of all lines, or with one
+// that has no room, nothing changes and the rows say why.
+const reserveSQL = `
+WITH key AS (
+  SELECT revoked_at IS NOT NULL AS revoked, coalesce(expires_at <= $5, false) AS expired, version <> $4 AS stale
+    FROM api_keys WHERE id = $3
+), line AS (
+  SELECT * FROM unnest($6::text[], $7::timestamptz[], $8::timestamptz[]) AS l (budget_id, window_start, window_end)
+), locked AS MATERIALIZED (
+  SELECT c.*
+    FROM budget_counters c JOIN line USING (budget_id, window_start, window_end)
+   WHERE EXISTS (SELECT FROM key WHERE NOT (revoked OR expired OR stale))
+   ORDER BY c.budget_id, c.window_start
+     FOR UPDATE OF c
+), judged AS (
+  SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
+         c.window_start, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano,
+         coalesce(c.used_tokens::numeric + c.held_tokens + $11::bigint + $13::bigint <= b.token_limit, true)
+         AND coalesce(c.used_nano::numeric + c.held_nano + $12::bigint + $14::bigint <= b.amount_nano, true) AS fits
+    FROM locked c JOIN budgets b ON b.id = c.budget_id AND b.archived_at IS NULL
+), verdict AS (
+  SELECT count(*) = cardinality($6::text[]) AS complete, coalesce(bool_and(fits), true) AS fits FROM judged
+), taken AS (
+  UPDATE budget_counters c SET held_tokens = c.held_tokens + $9::bigint, held_nano = c.held_nano + $10::bigint
+    FROM judged j, verdict v
+   WHERE c.budget_id = j.id AND c.window_start = j.window_start AND v.complete AND v.fits
+), hold AS (
+  INSERT INTO holds (id, key_id, budget_ids, window_starts, tokens, nano, created_at, expires_at, if_lost)
+  SELECT $1, $3, $6::text[], $7::timestamptz[], $9::bigint, $10::bigint, $5, $15, $2::jsonb
+    FROM key, verdict v
+   WHERE v.complete AND v.fits AND NOT (revoked OR expired OR stale)
+)
+SELECT key.revoked, key.expired, key.stale, v.complete, coalesce(j.fits, true),
+       j.id, j.scope, j.scope_id, j.period, j.zone, j.token_limit, j.amount_nano,
+       j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano
+  FROM key CROSS JOIN verdict v LEFT JOIN judged j ON true
+ ORDER BY j.id`
+
+// Reserve implements billing.Ledger. It is not given up when the caller is
+// gone: the hold would be left behind, and billed once it expired.
+func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fault(ctx, err)
+	}
+	detached := context.WithoutCancel(ctx)
+	balances, err := s.reserve(detached, h, now)
+	switch {
+	case errors.Is(err, billing.ErrUnavailable):
+		s.doubts.add(h.ID)
+	case err == nil && ctx.Err() != nil:
+		return nil, errors.Join(fault(ctx, ctx.Err()), s.Release(detached, h.ID))
+	}
+	return balances, err
+}
+
+func (s *Store) reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
+	args, err := reserveArgs(h, now)
+	if err != nil {
+		return nil, err
+	}
+	for range tries {
+		var v verdict
+		err := s.on(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
+			v, err = judge(ctx, c, args)
+			return err
+		})
+		switch {
+		case code(err) == uniqueViolation:
+			return nil, fmt.Errorf("%w: hold %s", billing.ErrDuplicate, h.ID)
+		case err != nil:
+			return nil, err
+		case v.missing:
+			return nil, &billing.NotFoundError{What: "key", ID: string(h.KeyID)}
+		case v.complete:
+			return v.outcome(h)
+		}
+		if err := s.openMissing(ctx, h.Lines, v.balances); err != nil {
+			return nil, err
+		}
+	}
+	return nil, billing.ErrStaleKey // a line's budget is not in force any more
+}
+
+// mostHeld is the most that one hold reserves of tokens and of money. Nothing
+// that is limited is limited to more, so it never makes room.
+const mostHeld = 1_000_000_000_000_000
+
+func reserveArgs(h billing.Hold, now time.Time) ([]any, error) {
+	if h.Tokens < 0 || h.Money < 0 || h.HeadroomTokens < 0 || h.HeadroomMoney < 0 {
+		return nil, fmt.Errorf("billing/postgres: hold %s is negative", h.ID)
+	}
+	lost := tidy(h.IfLost)
+	if err := check(lost); err != nil {
+		return nil, fmt.Errorf("billing/postgres: hold %s could not be swept: %w", h.ID, err)
+	}
+	ifLost, err := json.Marshal(lost)
+	if err != nil {
+		return nil, fmt.Errorf("billing/postgres: hold %s: %w", h.ID, err)
+	}
+	budgets := make([]string, len(h.Lines))
+	starts, ends := make([]pgtype.Timestamptz, len(h.Lines)), make([]pgtype.Timestamptz, len(h.Lines))
+	for i, l := range h.Lines {
+		budgets[i] = l.Budget.ID
+		starts[i], ends[i] = bounds(l.Window)
+	}
+	return []any{
+		h.ID, ifLost, h.KeyID, h.KeyVersion, now, budgets, starts, ends,
+		min(h.Tokens, mostHeld), min(h.Money, mostHeld), h.Tokens, h.Money, h.HeadroomTokens, h.HeadroomMoney, h.ExpiresAt,
+	}, nil
+}
+
+// verdict is what reserveSQL answered. Its balances are without the hold.
+type verdict struct {
+	missing  bool // there is no such key
+	complete bool // every line has its counter
+	balances []billing.Balance
+	refused  int // index of the first balance without room, or -1
+}
+
+func judge(ctx context.Context, c *pgx.Conn, args []any) (verdict, error) {
+	rows, err := c.Query(ctx, reserveSQL, args...)
+	if err != nil {
+		return verdict{}, err
+	}
+	defer rows.Close()
+	var revoked, expired, stale, fits bool
+	v := verdict{missing: true, refused: -1}
+	for rows.Next() {
+		var st standing
+		if err := rows.Scan(append([]any{&revoked, &expired, &stale, &v.complete, &fits}, st.columns()...)...); err != nil {
+			return verdict{}, err
+		}
+		v.missing = false
+		if b, ok := st.balance(); ok {
+			if !fits && v.refused < 0 {
+				v.refused = len(v.balances)
+			}
+			v.balances = append(v.balances, b)
+		}
+	}
+	switch {
+	case rows.Err() != nil:
+		return verdict{}, rows.Err()
+	case revoked:
+		return verdict{}, billing.ErrRevoked
+	case expired:
+		return verdict{}, billing.ErrExpired
+	case stale:
+		return verdict{}, billing.ErrStaleKey
+	}
+	return v, nil
+}
+
+// outcome is the balances with the hold, or the refusal.
+func (v verdict) outcome(h billing.Hold) ([]billing.Balance, error) {
+	if v.refused >= 0 {
+		return nil, &billing.QuotaError{
+			Balance: v.balances[v.refused], All: v.balances,
+			AskedTokens: saturate(h.Tokens, h.HeadroomTokens), AskedMoney: h.Money.Add(h.HeadroomMoney),
+		}
+	}
+	for i := range v.balances {
+		v.balances[i].HeldTokens += min(h.Tokens, mostHeld)
+		v.balances[i].HeldMoney += min(h.Money, mostHeld)
+	}
+	return v.balances, nil
+}
+
+// saturate is a+b, which are not negative, or the largest number there is.
+func saturate(a, b int64) int64 {
+	if sum := a + b; sum >= 0 {
+		return sum
+	}
+	return math.MaxInt64
+}
+
+// openMissing makes the counters of the lines that have none yet.
+func (s *Store) openMissing(ctx context.Context, lines []billing.HoldLine, have []billing.Balance) error {
+	there := make(map[string]bool, len(have))
+	for _, b := range have {
+		there[b.Budget.ID] = true
+	}
+	for _, l := range lines {
+		if there[l.Budget.ID] {
+			continue
+		}
+		if err := s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return openCounter(ctx, tx, l.Budget, l.Window) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleSQL does all of a settlement but its locks. Deleting the hold decides:
+// whoever does not find it changes nothing. Counters are found by the end of their window (the index on it leads straight to the
+// current one) and by an expression over its start that no index tempts to.
+// Archived budgets are moved as well, so that one which comes back is right.
+const settleSQL = `
+WITH gone AS (
+  DELETE FROM holds WHERE id = $1 RETURNING budget_ids, window_starts, tokens, nano
+), posted AS (
+  INSERT INTO spend_events (` + eventColumns + `)
+  SELECT ` + eventColumns + `
+    FROM jsonb_populate_recordset(NULL::spend_events, $2::jsonb)
+   WHERE EXISTS (SELECT FROM gone)
+  RETURNING input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
+), spent AS (
+  SELECT coalesce(sum(tokens), 0)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano FROM posted
+), change AS (
+  SELECT budget_id, window_start,
+         sum(used_tokens)::bigint AS used_tokens, sum(used_nano)::bigint AS used_nano,
+         sum(held_tokens)::bigint AS held_tokens, sum(held_nano)::bigint AS held_nano
+    FROM (
+      SELECT l.budget_id, l.window_start, 0::bigint AS used_tokens, 0::bigint AS used_nano, g.tokens AS held_tokens, g.nano AS held_nano
+        FROM gone g, unnest(g.budget_ids, g.window_starts) AS l (budget_id, window_start)
+      UNION ALL
+      SELECT c.budget_id, c.window_start, s.tokens, s.nano, 0, 0
+        FROM gone, spent s, budgets b
+        JOIN budget_counters c ON c.budget_id = b.id AND c.window_end > $6 AND c.window_start + interval '0' <= $6
+       WHERE (b.scope, b.scope_id) IN (('key', $3), ('project', $4), ('team', $5), ('org', 'org'))
+    ) AS part
+   GROUP BY budget_id, window_start
+), locked AS MATERIALIZED (
+  SELECT c.budget_id, c.window_start
+    FROM budget_counters c JOIN change USING (budget_id, window_start)
+   ORDER BY c.budget_id, c.window_start
+     FOR UPDATE OF c
+), moved AS (
+  UPDATE budget_counters c
+     SET used_tokens = c.used_tokens + d.used_tokens, used_nano = c.used_nano + d.used_nano,
+         held_tokens = c.held_tokens - d.held_tokens, held_nano = c.held_nano - d.held_nano
+    FROM change d JOIN locked USING (budget_id, window_start)
+   WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start
+  RETURNING c.*
+)
+SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
+       m.window_start, m.window_end, m.used_tokens, m.held_tokens, m.used_nano, m.held_nano
+  FROM gone LEFT JOIN (moved m JOIN budgets b ON b.id = m.budget_id AND b.archived_at IS NULL) ON true
+ ORDER BY b.id, m.window_start`
+
+const lockScopesSQL = "SELECT pg_advisory_xact_lock_shared(l) FROM unnest($1::bigint[]) AS l"
+
+// Settle implements billing.Ledger.
+func (s *Store) Settle(ctx context.Context, st billing.Settlement) ([]billing.Balance, error) {
+	_, balances, err := s.settle(ctx, st)
+	return balances, err
+}
+
+// settle also reports whether the hold was still there.
+func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, balances []billing.Balance, err error) {
+	rows, err := s.eventRows(st.Attempts)
+	if err != nil {
+		return false, nil, err
+	}
+	first := st.Attempts[0]
+	post := func(ctx context.Context, c *pgx.Conn) error {
+		b := &pgx.Batch{} // sent as one, it is one transaction
+		b.Queue(lockScopesSQL, scopeLocks(first.Owner))
+		b.Queue(settleSQL, st.HoldID, rows, first.Owner.KeyID, first.Owner.ProjectID, first.Owner.TeamID, first.OccurredAt).
+			Query(func(rows pgx.Rows) error {
+				standings, err := pgx.CollectRows(rows, scanStanding)
+				was, balances = len(standings) > 0, nil
+				for _, st := range standings {
+					if b, ok := st.balance(); ok {
+						balances = append(balances, b)
+					}
+				}
+				return err
+			})
+		return c.SendBatch(ctx, b).Close()
+	}
+	err = s.on(ctx, post)
+	if lacksPartition(err) {
+		if err = s.addPartition(ctx, s.reportDay(first.OccurredAt)); err == nil {
+			err = s.on(ctx, post)
+		}
+	}
+	switch {
+	case code(err) == uniqueViolation:
+		return false, nil, fmt.Errorf("%w: an attempt of request %s", billing.ErrDuplicate, first.RequestID)
+	case err != nil:
+		return false, nil, err
+	}
+	return was, balances, nil
+}
+
+// releaseSQL takes a hold out and gives back what it reserved.
+const releaseSQL = `
+WITH gone AS (
+  DELETE FROM holds WHERE id = $1 RETURNING budget_ids, window_starts, tokens, nano
+), line AS (
+  SELECT l.budget_id, l.window_start, g.tokens, g.nano
+    FROM gone g, unnest(g.budget_ids, g.window_starts) AS l (budget_id, window_start)
+), locked AS MATERIALIZED (
+  SELECT c.budget_id, c.window_start
+    FROM budget_counters c JOIN line USING (budget_id, window_start)
+   ORDER BY c.budget_id, c.window_start
+     FOR UPDATE OF c
+)
+UPDATE budget_counters c SET held_tokens = c.held_tokens - line.tokens, held_nano = c.held_nano - line.nano
+  FROM line JOIN locked USING (budget_id, window_start)
+ WHERE c.budget_id = line.budget_id AND c.window_start = line.window_start`
+
+// Release implements billing.Ledger.
+func (s *Store) Release(ctx context.Context, holdID string) error {
+	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, releaseSQL, holdID)
+		return err
+	})
+}

@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"tallyroute/migrations"
+)
+
+// migrateLock is held for as long as one process migrates.
+const migrateLock int64 = adminLock + 1
+
+// housekeepingSQL runs at every start, not only after a migration: it makes the
+// partitions of the coming months, and lets role finance read if the role was
+// made by hand meanwhile.
+const housekeepingSQL = "SELECT spend_add_partitions(), finance_grant()"
+
+// Migrate implements billing.Store. It uses a connection of its own, without
+// time-outs, and needs a user who owns the database's tables.
+func (s *Store) Migrate(ctx context.Context) (applied []string, err error) {
+	all, err := migrations.Postgres()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, s.direct.Copy())
+	if err != nil {
+		return nil, fault(ctx, err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // closing also gives the lock back
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", migrateLock); err != nil {
+		return nil, fault(ctx, err)
+	}
+	applied, err = migrations.Run(ctx, migrator{conn}, all)
+	if err == nil {
+		_, err = conn.Exec(ctx, housekeepingSQL)
+	}
+	return applied, fault(ctx, err)
+}
+
+// Ready implements billing.Store.
+func (s *Store) Ready(ctx context.Context) error {
+	all, err := migrations.Postgres()
+	if err != nil {
+		return err
+	}
+	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		applied, err := migrator{c}.Applied(ctx)
+		if err != nil {
+			return err
+		}
+		pending, err := migrations.Pending(applied, all)
+		if err == nil && len(pending) > 0 {
+			err = fmt.Errorf("billing/postgres: the schema lacks %s: run tallyroute migrate", pending[0].Name)
+		}
+		return err
+	})
+}
+
+// migrator is migrations.Database on a connection that holds the lock.
+type migrator struct{ *pgx.Conn }
+
+const appliedSQL = "SELECT version, name, checksum FROM schema_migrations ORDER BY version"
+
+// Applied implements migrations.Database.
+func (m migrator) Applied(ctx context.Context) ([]migrations.Applied, error) {
+	rows, err := m.Query(ctx, appliedSQL)
+	if err == nil {
+		var applied []migrations.Applied
+		applied, err = pgx.CollectRows(rows, pgx.RowToStructByPos[migrations.Applied])
+		if err == nil {
+			return applied, nil
+		}
+	}
+	if code(err) == "42P01" { // no such table: nothing was applied yet
+		return nil, nil
+	}
+	return nil, err
+}
+
+const recordMigrationSQL = `
+CREATE TABLE IF NOT EXISTS schema_migrations (
+  version    int PRIMARY KEY,
+  name       text NOT NULL,
+  checksum   text NOT NULL,
+  applied_at timestamptz NOT NULL DEFAULT now()
+)`
+
+// Apply implements migrations.Database.
+func (m migrator) Apply(ctx context.Context, mig migrations.Migration) (done bool, err error) {
+	err = pgx.BeginFunc(ctx, m.Conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, recordMigrationSQL); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+			mig.Version, mig.Name, mig.Checksum)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		done = true
+		_, err = tx.Conn().PgConn().Exec(ctx, mig.SQL).ReadAll() // several statements, without arguments
+		return err
+	})
+	return done, err
+}
+
+// lacksPartition reports whether a row was refused because the month that it
+// falls in has no partition yet.
+func lacksPartition(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23514" && pg.TableName == "spend_events" && pg.ConstraintName == ""
+}
+
+// addPartition makes the partition of a day, which is YYYY-MM-DD.
+func (s *Store) addPartition(ctx context.Context, day string) error {
+	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, "SELECT spend_add_partition($1::text::date)", day)
+		return err
+	})
+}
+
+// Setting implements billing.Store.
+func (s *Store) Setting(ctx context.Context, name, initial string) (value string, err error) {
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return c.QueryRow(ctx, settingSQL, name, initial).Scan(&value)
+	})
+	return value, err
+}
+
+// settingSQL writes the value over itself where there is one: only so does one
+// statement return what another process stored at the same moment.
+const settingSQL = `
+INSERT INTO settings AS s (name, value) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET value = s.value
+RETURNING value`

@@ -1,0 +1,158 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/oklog/ulid/v2"
+
+	"tallyroute/billing"
+)
+
+// newID is a prefix and a ULID, so that ids sort by age.
+func newID(prefix string) string { return prefix + ulid.Make().String() }
+
+func lockAdmin(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", adminLock)
+	return err
+}
+
+// existsSQL says whether what a scope names is there.
+var existsSQL = map[billing.Scope]string{
+	billing.ScopeKey:     "SELECT EXISTS (SELECT FROM api_keys WHERE id = $1)",
+	billing.ScopeProject: "SELECT EXISTS (SELECT FROM projects WHERE id = $1)",
+	billing.ScopeTeam:    "SELECT EXISTS (SELECT FROM teams WHERE id = $1)",
+	billing.ScopeOrg:     "SELECT $1 = 'org'",
+}
+
+func mustExist(ctx context.Context, tx pgx.Tx, scope billing.Scope, id string) error {
+	sql, ok := existsSQL[scope]
+	if !ok {
+		return &billing.ConflictError{Detail: fmt.Sprintf("unknown scope %q", scope)}
+	}
+	var exists bool
+	if err := tx.QueryRow(ctx, sql, id).Scan(&exists); err != nil {
+		return err
+	}
+	if !exists {
+		return &billing.NotFoundError{What: string(scope), ID: id}
+	}
+	return nil
+}
+
+const (
+	teamSQL       = "SELECT id, name, cost_center, owner_email, created_at, archived_at FROM teams"
+	findTeamSQL   = teamSQL + " WHERE archived_at IS NULL AND (id = $1 OR name = $2 AND $1 = '')"
+	createTeamSQL = "INSERT INTO teams (id, name, cost_center) VALUES ($1, $2, $3)"
+
+	projectSQL = `
+SELECT p.id, p.name, p.team_id, t.name, t.cost_center, p.environment, p.created_at, p.archived_at
+  FROM projects p JOIN teams t ON t.id = p.team_id`
+	findProjectSQL   = projectSQL + " WHERE p.archived_at IS NULL AND p.team_id = $1 AND p.name = $2"
+	createProjectSQL = "INSERT INTO projects (id, team_id, name, environment) VALUES ($1, $2, $3, $4)"
+)
+
+// EnsureProject implements billing.Owners.
+func (s *Store) EnsureProject(ctx context.Context, p billing.Project) (found billing.Project, err error) {
+	if p.Name == "" || (p.Team == "" && p.TeamID == "") {
+		return billing.Project{}, &billing.ConflictError{Detail: "a project needs a name and a team"}
+	}
+	switch p.Environment {
+	case "", "prod", "staging", "dev":
+	default:
+		return billing.Project{}, &billing.ConflictError{Detail: fmt.Sprintf("environment %q is none of prod, staging, dev", p.Environment)}
+	}
+	p.Team, p.Name, p.CostCenter = clean(p.Team), clean(p.Name), clean(p.CostCenter)
+	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := lockAdmin(ctx, tx); err != nil {
+			return err
+		}
+		team, err := ensureTeam(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		found, err = ensureProject(ctx, tx, team, p)
+		return err
+	})
+	return found, err
+}
+
+func ensureTeam(ctx context.Context, tx pgx.Tx, p billing.Project) (string, error) {
+	team, err := one(ctx, tx, scanTeam, findTeamSQL, p.TeamID, p.Team)
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return team.ID, err
+	}
+	if p.TeamID != "" {
+		return "", &billing.NotFoundError{What: "team", ID: p.TeamID}
+	}
+	id := newID("team_")
+	_, err = tx.Exec(ctx, createTeamSQL, id, p.Team, cmp.Or(p.CostCenter, "unallocated"))
+	return id, err
+}
+
+func ensureProject(ctx context.Context, tx pgx.Tx, team string, p billing.Project) (billing.Project, error) {
+	found, err := one(ctx, tx, scanProject, findProjectSQL, team, p.Name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		if _, err := tx.Exec(ctx, createProjectSQL, cmp.Or(p.ID, newID("proj_")), team, p.Name, cmp.Or(p.Environment, "prod")); err != nil {
+			return billing.Project{}, err
+		}
+		return one(ctx, tx, scanProject, findProjectSQL, team, p.Name)
+	}
+	if err == nil && p.Environment != "" && p.Environment != found.Environment {
+		return billing.Project{}, &billing.ConflictError{
+			Detail: fmt.Sprintf("project %q of team %q is in environment %s, not %s", found.Name, found.Team, found.Environment, p.Environment),
+		}
+	}
+	return found, err
+}
+
+func one[T any](ctx context.Context, r reader, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
+	rows, err := r.Query(ctx, sql, args...)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return pgx.CollectExactlyOneRow(rows, scan)
+}
+
+func scanTeam(row pgx.CollectableRow) (billing.Team, error) {
+	var t billing.Team
+	var archived *time.Time
+	err := row.Scan(&t.ID, &t.Name, &t.CostCenter, &t.OwnerEmail, &t.CreatedAt, &archived)
+	t.CreatedAt, t.ArchivedAt = t.CreatedAt.UTC(), utc(archived)
+	return t, err
+}
+
+func scanProject(row pgx.CollectableRow) (billing.Project, error) {
+	var p billing.Project
+	var archived *time.Time
+	err := row.Scan(&p.ID, &p.Name, &p.TeamID, &p.Team, &p.CostCenter, &p.Environment, &p.CreatedAt, &archived)
+	p.CreatedAt, p.ArchivedAt = p.CreatedAt.UTC(), utc(archived)
+	return p, err
+}
+
+// ListTeams implements billing.Owners.
+func (s *Store) ListTeams(ctx context.Context) ([]billing.Team, error) {
+	return all(ctx, s, scanTeam, teamSQL+" ORDER BY name, id")
+}
+
+// ListProjects implements billing.Owners.
+func (s *Store) ListProjects(ctx context.Context) ([]billing.Project, error) {
+	return all(ctx, s, scanProject, projectSQL+" ORDER BY t.name, p.name, p.id")
+}
+
+func all[T any](ctx context.Context, s *Store, scan pgx.RowToFunc[T], sql string, args ...any) (rows []T, err error) {
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		r, err := c.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		rows, err = pgx.CollectRows(r, scan)
+		return err
+	})
+	return rows, err
+}

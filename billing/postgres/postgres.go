@@ -1,0 +1,117 @@
+// Package postgres keeps keys, budgets and the ledger in PostgreSQL, for any
+// number of routers at once. It owns the SQL and the order in which rows are
+// locked; what may be spent is decided by the billing package's rules, whose
+// arithmetic the statements carry out in the database.
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tallyroute/billing"
+)
+
+// Options tune a store. The zero value is usable.
+type Options struct {
+	// Reporting is the zone whose days and months the reports have. nil is UTC.
+	Reporting *time.Location
+	// MaxConns is the most connections of this process. 0 is what the connection
+	// string says as pool_max_conns, or else 8.
+	MaxConns int32
+	// Acquire, Statement and Lock bound the wait for a connection, for a
+	// statement and for a lock. 0 is 250 ms, 2 s and 500 ms.
+	Acquire, Statement, Lock time.Duration
+	// Tracer sees every statement.
+	Tracer pgx.QueryTracer
+}
+
+const (
+	defaultMaxConns  = 8
+	defaultAcquire   = 250 * time.Millisecond
+	defaultStatement = 2 * time.Second
+	defaultLock      = 500 * time.Millisecond
+	// connecting is how long a new connection may take to come up, in the
+	// background. While it does, it takes up a place in the pool.
+	connecting = 2 * time.Second
+	// slack is what a statement may take beyond its time-out before its
+	// connection is given up: a frozen server does not keep time.
+	slack = time.Second
+)
+
+// Store is billing.Store in PostgreSQL.
+type Store struct {
+	pool      *pgxpool.Pool
+	direct    *pgx.ConnConfig // without time-outs, for migrations
+	reporting *time.Location
+	acquire   time.Duration
+	answer    time.Duration
+	doubts    doubts
+	closed    atomic.Bool
+}
+
+var _ billing.Store = (*Store)(nil)
+
+// errDSN does not repeat the connection string, which may hold a password.
+var errDSN = errors.New("billing/postgres: connection string not understood; want postgres://user:password@host:port/database, " +
+	"with special characters of the password percent-encoded")
+
+// Open prepares a store. It does not connect: the database may be away now and
+// come back later.
+func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, errDSN
+	}
+	direct := config.ConnConfig.Copy()
+	config.ConnConfig.Tracer = o.Tracer
+	statement := cmp.Or(o.Statement, defaultStatement)
+	for name, value := range map[string]string{
+		"application_name":              "tallyroute",
+		"statement_timeout":             milliseconds(statement),
+		"lock_timeout":                  milliseconds(cmp.Or(o.Lock, defaultLock)),
+		"default_transaction_isolation": "read committed", // each statement sees what was committed before it
+		"TimeZone":                      "UTC",
+		"jit":                           "off", // compiling takes longer than any of our statements
+	} {
+		if _, set := config.ConnConfig.RuntimeParams[name]; !set || name == "default_transaction_isolation" {
+			config.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connecting
+	}
+	switch {
+	case o.MaxConns > 0:
+		config.MaxConns = o.MaxConns
+	case !strings.Contains(dsn, "pool_max_conns"):
+		config.MaxConns = defaultMaxConns
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("billing/postgres: %w", err)
+	}
+	return &Store{
+		pool: pool, direct: direct,
+		reporting: cmp.Or(o.Reporting, time.UTC),
+		acquire:   cmp.Or(o.Acquire, defaultAcquire),
+		answer:    statement + slack,
+	}, nil
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// Close closes the connections. It waits for those in use.
+func (s *Store) Close() error {
+	s.closed.Store(true)
+	s.pool.Close()
+	return nil
+}

@@ -1,0 +1,38 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing"
+)
+
+const recordPriceSQL = `
+INSERT INTO prices (id, provider, model, valid_from, input_nano, cache_read_nano, cache_write_nano, output_nano, request_fee_nano, source)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (id) DO NOTHING`
+
+// RecordPrices implements billing.Store. Another price for the same model from
+// the same instant on is a *billing.ConflictError: it would change the past.
+func (s *Store) RecordPrices(ctx context.Context, prices []billing.Price) error {
+	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		b := &pgx.Batch{}
+		for _, p := range prices {
+			b.Queue(recordPriceSQL, p.ID, p.Provider, p.Model, p.Since, p.Input, p.CacheRead, p.CacheWrite, p.Output, p.Request, p.Source)
+		}
+		results := tx.SendBatch(ctx, b)
+		for _, p := range prices {
+			_, err := results.Exec()
+			if code(err) == uniqueViolation {
+				err = &billing.ConflictError{Detail: fmt.Sprintf("%s %s already has another price since %s: give the new one a later date",
+					p.Provider, p.Model, p.Since.UTC().Format("2006-01-02 15:04:05"))}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return results.Close()
+	})
+}

@@ -1,0 +1,115 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing"
+)
+
+// groups are the columns of a report, what makes two rows one, and the order.
+var groups = map[string]struct{ columns, by, order string }{
+	"team": {
+		"coalesce(t.name, d.team_id), d.cost_center",
+		"t.name, d.team_id, d.cost_center", dearestFirst,
+	},
+	"key": {
+		"coalesce(t.name, d.team_id), coalesce(p.name, d.project_id), coalesce(k.name, d.key_id)",
+		"t.name, d.team_id, p.name, d.project_id, k.name, d.key_id", dearestFirst,
+	},
+	"project":  {"coalesce(p.name, d.project_id)", "p.name, d.project_id", dearestFirst},
+	"model":    {"d.provider, d.model", "d.provider, d.model", dearestFirst},
+	"provider": {"d.provider", "d.provider", dearestFirst},
+	"day":      {"d.report_day::text", "d.report_day", "1"},
+}
+
+const dearestFirst = "sum(d.cost_nano) DESC, 1"
+
+const spendSQL = `
+SELECT ARRAY[{columns}],
+       sum(d.requests)::bigint, sum(d.attempts)::bigint, sum(d.errors)::bigint,
+       sum(d.input_tokens)::bigint, sum(d.cache_read_tokens)::bigint, sum(d.cache_write_tokens)::bigint, sum(d.output_tokens)::bigint,
+       sum(d.cost_nano)::bigint, sum(d.baseline_cost_nano - d.cost_nano)::bigint,
+       coalesce(sum(d.attempts) FILTER (WHERE d.pricing = 'unpriced'), 0)::bigint, sum(d.overrun_tokens)::bigint,
+       coalesce(sum(d.attempts) FILTER (WHERE d.usage_source <> 'reported'), 0)::bigint
+  FROM spend_daily d
+  LEFT JOIN teams t ON t.id = d.team_id
+  LEFT JOIN projects p ON p.id = d.project_id
+  LEFT JOIN api_keys k ON k.id = d.key_id
+ WHERE ($1 = '' OR d.month = $1) AND ($2 = '' OR d.key_id = $2)
+ GROUP BY {by}
+ ORDER BY {order}, {by}`
+
+// Spend implements billing.Reports.
+func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) ([]billing.SpendRow, error) {
+	g, ok := groups[q.GroupBy]
+	if !ok {
+		return nil, fmt.Errorf("billing/postgres: spend cannot be grouped by %q", q.GroupBy)
+	}
+	if _, err := time.Parse("2006-01", q.Month); err != nil && q.Month != "" {
+		return nil, fmt.Errorf("billing/postgres: month %q is not of the form 2026-01", q.Month)
+	}
+	sql := strings.NewReplacer("{columns}", g.columns, "{by}", g.by, "{order}", g.order).Replace(spendSQL)
+	return all(ctx, s, func(row pgx.CollectableRow) (r billing.SpendRow, err error) {
+		err = row.Scan(&r.Group, &r.Requests, &r.Attempts, &r.Errors,
+			&r.Tokens.Input, &r.Tokens.CacheRead, &r.Tokens.CacheWrite, &r.Tokens.Output,
+			&r.Cost, &r.Savings, &r.Unpriced, &r.Overrun, &r.NotExact)
+		return r, err
+	}, sql, q.Month, clean(string(q.KeyID)))
+}
+
+// eventsSQL names both kinds of rows, so that the index of each is used.
+const eventsSQL = `
+SELECT e.event_id::text, e.occurred_at, e.report_day::text, e.kind, e.request_id, e.attempt, e.final,
+       e.key_id, e.project_id, e.team_id, e.cost_center, e.environment, coalesce(e.end_user, ''), e.tags,
+       e.requested_model, e.provider, e.model, e.service_tier, e.route_reason, e.status, coalesce(e.error_kind, ''), e.streamed,
+       e.usage_source, e.input_tokens, e.cache_read_tokens, e.cache_write_tokens, e.output_tokens, e.reasoning_tokens, e.overrun_tokens,
+       e.pricing, coalesce(e.price_id, ''), coalesce(e.input_price_nano, 0), coalesce(e.cache_read_price_nano, 0),
+       coalesce(e.cache_write_price_nano, 0), coalesce(e.output_price_nano, 0),
+       coalesce(e.input_cost_nano, 0), coalesce(e.cache_read_cost_nano, 0), coalesce(e.cache_write_cost_nano, 0),
+       coalesce(e.output_cost_nano, 0), coalesce(e.fee_nano, 0), coalesce(e.cost_nano, 0), coalesce(e.baseline_cost_nano, 0),
+       coalesce(e.provider_request_id, ''), coalesce(e.adjusts_event::text, ''), coalesce(e.adjusts_period::text, ''),
+       coalesce(e.reason, ''), coalesce(e.actor, ''), e.recorded_at, coalesce(r.source, ''), r.valid_from
+  FROM spend_events e
+  LEFT JOIN prices r ON r.id = e.price_id
+ WHERE ($2 = '' OR e.request_id = $2 AND e.kind = 'usage' OR e.request_id = $2 AND e.kind <> 'usage')
+   AND ($3 = '' OR e.key_id = $3)
+ ORDER BY e.occurred_at DESC, e.attempt DESC, e.event_id DESC
+ LIMIT $1`
+
+const (
+	newestEvents = 100
+	mostEvents   = 1000
+)
+
+// Events implements billing.Reports.
+func (s *Store) Events(ctx context.Context, q billing.EventQuery) ([]billing.Spend, error) {
+	limit := q.Limit
+	switch {
+	case limit <= 0:
+		limit = newestEvents
+	case limit > mostEvents:
+		limit = mostEvents
+	}
+	return all(ctx, s, scanSpend, eventsSQL, limit, clean(q.RequestID), clean(string(q.KeyID)))
+}
+
+func scanSpend(row pgx.CollectableRow) (e billing.Spend, err error) {
+	var since *time.Time
+	err = row.Scan(&e.EventID, &e.OccurredAt, &e.ReportDay, &e.Kind, &e.RequestID, &e.Attempt, &e.Final,
+		&e.Owner.KeyID, &e.Owner.ProjectID, &e.Owner.TeamID, &e.Owner.CostCenter, &e.Owner.Environment, &e.EndUser, &e.Tags,
+		&e.RequestedModel, &e.Provider, &e.Model, &e.ServiceTier, &e.RouteReason, &e.Status, &e.ErrorKind, &e.Streamed,
+		&e.UsageSource, &e.Tokens.Input, &e.Tokens.CacheRead, &e.Tokens.CacheWrite, &e.Tokens.Output, &e.Tokens.Reasoning, &e.OverrunTokens,
+		&e.Pricing, &e.Price.ID, &e.Price.Input, &e.Price.CacheRead, &e.Price.CacheWrite, &e.Price.Output,
+		&e.Cost.Input, &e.Cost.CacheRead, &e.Cost.CacheWrite, &e.Cost.Output, &e.Cost.Fee, &e.Cost.Total, &e.Baseline,
+		&e.ProviderRequestID, &e.AdjustsEvent, &e.AdjustsPeriod, &e.Reason, &e.Actor, &e.RecordedAt, &e.Price.Source, &since)
+	e.OccurredAt, e.RecordedAt, e.Price.Since = e.OccurredAt.UTC(), e.RecordedAt.UTC(), utc(since)
+	if e.Price.ID != "" {
+		e.Price.Provider, e.Price.Model, e.Price.Request = e.Provider, e.Model, e.Cost.Fee
+	}
+	return e, err
+}

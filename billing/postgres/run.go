@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tallyroute/billing"
+)
+
+var errClosed = errors.New("the store is closed")
+
+// tries is how often work is begun that the database gave up for the sake of
+// other work, or that never reached it.
+const tries = 4
+
+// on does work on a connection of the pool.
+func (s *Store) on(ctx context.Context, work func(context.Context, *pgx.Conn) error) error {
+	return s.within(ctx, s.answer, work)
+}
+
+// inTx does work in one transaction. It may be done more than once.
+func (s *Store) inTx(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
+	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return work(ctx, tx) })
+	})
+}
+
+// within is on with another limit to how long the database may take.
+func (s *Store) within(ctx context.Context, limit time.Duration, work func(context.Context, *pgx.Conn) error) error {
+	for try := 1; ; try++ {
+		err := s.once(ctx, limit, work)
+		if err == nil || try == tries || ctx.Err() != nil || !again(err) {
+			return fault(ctx, err)
+		}
+	}
+}
+
+func (s *Store) once(ctx context.Context, limit time.Duration, work func(context.Context, *pgx.Conn) error) error {
+	if s.closed.Load() {
+		return errClosed
+	}
+	conn, err := s.connection(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return work(ctx, conn.Conn())
+}
+
+func (s *Store) connection(ctx context.Context) (*pgxpool.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.acquire)
+	defer cancel()
+	conn, err := s.pool.Acquire(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("no connection within %s: %w", s.acquire, err)
+	}
+	return conn, err
+}
+
+// again reports whether work that failed with err has changed nothing and is
+// likely to succeed now.
+func again(err error) bool {
+	switch code(err) {
+	case "40001", "40P01": // serialization failure, deadlock
+		return true
+	}
+	return pgconn.SafeToRetry(err)
+}
+
+// fault makes the database's own faults billing.ErrUnavailable and leaves what
+// the caller did, or is to know, as it is. When the caller has gone, the error
+// says that too.
+func fault(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case !away(err) && code(err) == "":
+		return err
+	case !away(err):
+		return fmt.Errorf("billing/postgres: %w", err)
+	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
+		return fmt.Errorf("%w: %w: %w", billing.ErrUnavailable, ctx.Err(), err)
+	}
+	return fmt.Errorf("%w: %w", billing.ErrUnavailable, err)
+}
+
+// away reports whether err means that the database cannot serve at the moment.
+func away(err error) bool {
+	if c := code(err); c != "" {
+		for _, class := range []string{
+			"08", // connection exception
+			"28", // not let in: the password is being changed
+			"40", // given up for the sake of other work, too often
+			"53", // too many clients, out of memory, disk full
+			"57", // shutting down, starting up, statement time-out
+			"58", // input or output error
+		} {
+			if strings.HasPrefix(c, class) {
+				return true
+			}
+		}
+		switch c {
+		case "25006", // read-only: a standby
+			"3D000", // the database does not exist, yet
+			"42P01", // a table does not exist: not migrated yet
+			"55P03": // lock time-out
+			return true
+		}
+		return false
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.Is(err, errClosed) || errors.As(err, &connect) || errors.As(err, &network) || pgconn.Timeout(err) ||
+		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// code is the SQLSTATE of err, or "".
+func code(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}
+
+const uniqueViolation = "23505"
