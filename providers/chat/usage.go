@@ -87,31 +87,30 @@ func (n *counts) take(c *cursor, to *int64) {
 	*to = max(*to, min(max(v, 0), maxUsage))
 }
 
-// usage makes the kinds disjoint. Cached tokens are part of the prompt and
-// reasoning is part of the completion, unless the numbers show that they stand
-// beside it: a part that exceeds its whole, or that closes the gap to the total.
-// A gap that nothing closes is output that the provider does not itemise.
+// usage makes the kinds disjoint. By the format, cached tokens are part of the
+// prompt and reasoning is part of the completion. What the total has beyond the
+// two shows that some stand beside them: reasoning, the cache or audio, where
+// just that closes the gap, or else output that the provider does not itemise.
+// More cached tokens than prompt can only stand beside it, too.
 func (n counts) usage() Usage {
+	cached := n.cacheRead + n.cacheWrite
 	gap := max(n.total-n.prompt-n.completion, 0)
-	beside := func(part, whole int64) int64 {
-		if part <= whole && (part != gap || part == 0) {
-			return 0
-		}
-		gap = max(gap-part, 0)
-		return part
+	if gap == n.reasoning {
+		n.completion, gap = n.completion+gap, 0
 	}
-	n.completion += beside(n.reasoning, n.completion)
-	n.prompt += beside(n.cacheRead+n.cacheWrite, n.prompt)
-	if n.audio == gap {
-		n.prompt += gap
-		gap = 0
+	if cached > n.prompt || cached > 0 && cached == gap {
+		n.prompt, gap = n.prompt+cached, max(gap-cached, 0)
 	}
+	if gap == n.audio {
+		n.prompt, gap = n.prompt+gap, 0
+	}
+	n.completion += gap
 	return Usage{
-		Input:      n.prompt - n.cacheRead - n.cacheWrite,
+		Input:      n.prompt - cached,
 		CacheRead:  n.cacheRead,
 		CacheWrite: n.cacheWrite,
-		Output:     n.completion + gap,
-		Reasoning:  n.reasoning,
+		Output:     n.completion,
+		Reasoning:  min(n.reasoning, n.completion), // some count it with another tokenizer
 		Invalid:    n.invalid,
 	}
 }
