@@ -64,12 +64,8 @@ func (b Budget) Window(t time.Time) (Window, error) {
 		return Window{}, err
 	}
 	w := Window{Start: first.begin(loc), End: next.begin(loc)}
-	// Where clocks are set back over midnight, the local date of t may be that
-	// of a neighbour.
-	for t.Before(w.Start) {
-		first, _, _ = b.Period.at(first.add(0, -1))
-		w = Window{Start: first.begin(loc), End: w.Start}
-	}
+	// Where clocks are set back over midnight, a day has begun although they show
+	// the one before again.
 	for !t.Before(w.End) {
 		_, next, _ = b.Period.at(next)
 		w = Window{Start: w.End, End: next.begin(loc)}
