@@ -9,7 +9,7 @@ import (
 // error object, and wraps ErrMalformed where it is no chat completion. Usage is
 // read from "usage", or from usagePath where an adapter knows another place.
 func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
-	a := answer{cursor: cursor{b: body}}
+	a := answer{cursor: cursor{b: body}, from: "message"}
 	a.read()
 	if err := a.fault(); err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
 // ParseChunk reads one event of a streamed answer; errors as in ParseResponse.
 // The Chunk keeps data as it is.
 func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
-	a := answer{cursor: cursor{b: data}}
+	a := answer{cursor: cursor{b: data}, from: "delta"}
 	a.read()
 	if err := a.fault(); err != nil {
 		return Chunk{}, err
@@ -42,6 +42,7 @@ func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
 type answer struct {
 	cursor
 
+	from      string // where a choice says what it says: "message" or "delta"
 	id, model Quoted
 	finish    string // the first that is given
 	choices   int
@@ -106,18 +107,23 @@ func (a *answer) shape() string {
 	return "its JSON is broken or cut"
 }
 
+// choice reads a choice. Some providers say the same in a delta and in a message,
+// or in the text of the completions format: only the best of them counts.
 func (a *answer) choice() {
 	a.choices++
-	var legacy Quoted // of completions; some send it beside the delta
-	plain := true
+	var legacy Quoted
+	found, other := false, 0
 	a.object(func(name []byte) {
-		switch string(name) {
-		case "delta", "message":
-			plain = false
+		switch n := string(name); {
+		case n == a.from && a.peek() == '{':
+			found = true
 			a.message()
-		case "text":
+		case (n == "delta" || n == "message") && a.peek() == '{':
+			other = a.i
+			a.skip()
+		case n == "text":
 			legacy = a.quoted()
-		case "finish_reason":
+		case n == "finish_reason":
 			if reason := a.quoted(); a.finish == "" {
 				a.finish = finish(reason)
 			}
@@ -125,7 +131,14 @@ func (a *answer) choice() {
 			a.skip()
 		}
 	})
-	if plain {
+	switch {
+	case found || a.bad:
+	case other > 0:
+		end := a.i
+		a.i = other
+		a.message()
+		a.i = end
+	default:
 		a.add(legacy)
 	}
 }

@@ -102,6 +102,8 @@ func TestParseChunk(t *testing.T) {
 		{"audio", delta(`"audio":{"id":"a","data":"AAAA","transcript":"hi"}`), chat.Chunk{Content: true, Text: "hi"}},
 		{"legacy text", `{"choices":[{"text":"hi"}]}`, chat.Chunk{Content: true, Text: "hi"}},
 		{"text beside the delta", `{"choices":[{"text":"hi","delta":{"content":"hi"}}]}`, chat.Chunk{Content: true, Text: "hi"}},
+		{"message beside the delta", `{"choices":[{"message":{"content":"oh hi"},"delta":{"content":"hi"}}]}`, chat.Chunk{Content: true, Text: "hi"}},
+		{"message for a delta", `{"choices":[{"delta":null,"message":{"content":"hi"},"finish_reason":"stop"}]}`, chat.Chunk{Content: true, Text: "hi", Finish: "stop"}},
 		{"escaped names", `{"choices":[{"d\u0065lta":{"content":"hi"}}]}`, chat.Chunk{Content: true, Text: "hi"}},
 		{"usage only", `{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}`, chat.Chunk{UsageOnly: true, Usage: &chat.Usage{Input: 1, Output: 2}}},
 		{"usage without choices", `{"usage":{"prompt_tokens":1}}`, chat.Chunk{UsageOnly: true, Usage: &chat.Usage{Input: 1}}},
