@@ -95,11 +95,12 @@ func checkHost(u *url.URL) error {
 
 // checkPath refuses paths that a server might read as another one.
 func checkPath(path string) error {
-	rest := path
-	for rest != "" {
-		var segment string
-		segment, rest, _ = strings.Cut(strings.TrimPrefix(rest, "/"), "/")
-		if segment == "." || segment == ".." || segment == "" && rest != "" {
+	if path == "" {
+		return nil
+	}
+	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	for i, s := range segments {
+		if s == "." || s == ".." || s == "" && i < len(segments)-1 {
 			return urlError("has a path with empty, . or .. segments")
 		}
 	}

@@ -72,9 +72,10 @@ func Stream(data ...string) Reply {
 	return Script(append(steps, Event("[DONE]"))...)
 }
 
-// Script answers with an event stream made of steps; no [DONE] is added.
+// Script answers with an event stream made of steps; no [DONE] is added. The
+// header goes out at once.
 func Script(steps ...Step) Reply {
-	return Reply{Steps: steps}.With("Content-Type", "text/event-stream")
+	return Reply{Steps: append([]Step{Write("")}, steps...)}.With("Content-Type", "text/event-stream")
 }
 
 // Redirect answers with a redirect to another address.

@@ -30,6 +30,7 @@ type Call struct {
 	Method, Path, Query string
 	Header              http.Header
 	Body                []byte
+	Remote              string // the caller's end of the connection
 	// Gone is closed when the caller's connection has ended before the script
 	// was through: the caller hung up.
 	Gone <-chan struct{}
@@ -131,7 +132,8 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
 	stop := context.AfterFunc(r.Context(), func() { close(gone) })
 	defer stop()
 	reply := u.record(Call{
-		Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header.Clone(), Body: body, Gone: gone, Done: done,
+		Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header.Clone(), Body: body,
+		Remote: r.RemoteAddr, Gone: gone, Done: done,
 	})
 	if reply == nil {
 		http.Error(w, "no reply was scripted", http.StatusNotImplemented)
