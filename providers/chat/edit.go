@@ -32,6 +32,9 @@ func (r *Request) Edit(set []Member, drop ...string) (*Request, error) {
 		return nil, err
 	}
 	next.body, next.members = splice(r.body, r.members, set, drop)
+	if len(next.members) > MaxMembers {
+		return nil, wrong("has too many members")
+	}
 	return next, nil
 }
 
@@ -77,7 +80,7 @@ func (v *views) reread(m Member) *FieldError {
 	if err := s.bytes(); err != nil {
 		return err.under([]byte(m.Name))
 	}
-	if err := s.whole(f); err != nil {
+	if err := s.whole(f, 1); err != nil {
 		return err.under([]byte(m.Name))
 	}
 	*v = s.views

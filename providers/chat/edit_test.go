@@ -3,6 +3,7 @@ package chat_test
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"tallyroute/providers/chat"
@@ -105,6 +106,7 @@ func TestEditRereads(t *testing.T) {
 		{[]chat.Member{set("model", `"other"`)}, []string{"n"}},
 		{[]chat.Member{set("max_completion_tokens", "8")}, []string{"max_tokens", "stream"}},
 		{[]chat.Member{set("max_tokens", "null"), set("max_completion_tokens", "8")}, nil},
+		{[]chat.Member{set("response_format", `{"type":"json_schema"}`), set("modalities", `["audio"]`), set("stream_options", `{"include_usage":true}`)}, nil},
 		{nil, []string{"stream_options", "tools"}},
 		{nil, []string{"tools", "functions"}},
 		{[]chat.Member{set("functions", "[]"), set("tools", "null")}, nil},
@@ -119,7 +121,11 @@ func TestEditRereads(t *testing.T) {
 		}
 		same(t, r)
 	}
-	r := parse(t, body).Without("model", "messages", "n", "max_tokens", "stream", "stream_options", "tools", "functions", "response_format", "modalities")
+	r, err := parse(t, with(`"n":1`)).Edit([]chat.Member{set("response_format", `{"type":"json_schema"}`), set("tools", `[{}]`)})
+	if err != nil || !r.Needs().JSONSchema || !r.Needs().Tools {
+		t.Errorf("%+v, %v", r.Needs(), err)
+	}
+	r = parse(t, body).Without("model", "messages", "n", "max_tokens", "stream", "stream_options", "tools", "functions", "response_format", "modalities")
 	if got := view(r); got != (views{n: 1}) || string(r.Body()) != "{}" {
 		t.Errorf("%+v %s", got, r.Body())
 	}
@@ -136,6 +142,16 @@ func TestEditRefuses(t *testing.T) {
 		if next != nil || !errors.As(err, &fe) {
 			t.Errorf("%s = %s: %v", m.Name, m.Value, err)
 		}
+	}
+	deep := strings.Repeat("[", 63) + strings.Repeat("]", 63)
+	if _, err := r.Edit([]chat.Member{set("x", deep)}); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Edit([]chat.Member{set("x", "["+deep+"]")}); err == nil {
+		t.Error("65 levels")
+	}
+	if _, err := parse(t, with(many(998))).With("x", 1); err == nil {
+		t.Error("1,001 members")
 	}
 	if _, err := r.With("x", make(chan int)); err == nil {
 		t.Error("a channel is no JSON")

@@ -138,7 +138,12 @@ var words = []struct {
 	word string
 	need need
 }{
-	{"image_url", needVision}, {"input_audio", needAudio}, {"file", needDocuments},
-	{"video_url", needVision}, {"document_url", needDocuments}, {"file_url", needDocuments},
-	{"audio", needVoice}, {"json_schema", needSchema},
+	{"image_url", needVision},
+	{"input_audio", needAudio},
+	{"file", needDocuments},
+	{"video_url", needVision},
+	{"document_url", needDocuments},
+	{"file_url", needDocuments},
+	{"audio", needVoice},
+	{"json_schema", needSchema},
 }

@@ -168,6 +168,7 @@ func FuzzWith(f *testing.F) {
 	for _, r := range requests {
 		f.Add([]byte(r), "model", `"n"`, "max_tokens", uint8(0))
 		f.Add([]byte(r), `a"\b`, ` {"x": [1]} `, "n", uint8(5))
+		f.Add([]byte(r), "response_format", `{"type":"json_schema"}`, "stream", uint8(3))
 		f.Add([]byte(r), "messages", `[{"role":"user","content":"new"}]`, "messages", uint8(255))
 	}
 	f.Fuzz(func(t *testing.T, body []byte, name, value, other string, drop uint8) {

@@ -37,16 +37,16 @@ func (s *scanner) request() *FieldError {
 	if s.i = spaceEnd(s.b, 0); s.i == len(s.b) || s.b[s.i] != '{' {
 		return s.broken("the body must be a JSON object")
 	}
-	if err := s.whole(&root); err != nil {
+	if err := s.whole(&root, 0); err != nil {
 		return err
 	}
 	return s.bounds()
 }
 
-// whole scans b as one value that obeys f.
-func (s *scanner) whole(f *field) *FieldError {
+// whole scans b as one value that obeys f and lies in depth containers.
+func (s *scanner) whole(f *field, depth int) *FieldError {
 	s.i = spaceEnd(s.b, 0)
-	if err := s.value(f, 0); err != nil {
+	if err := s.value(f, depth); err != nil {
 		return err
 	}
 	if s.i = spaceEnd(s.b, s.i); s.i < len(s.b) {
@@ -184,13 +184,13 @@ func (s *scanner) member(f *field, key span, depth int) *FieldError {
 		return wrong(`must have a name without the character \u0000`)
 	}
 	start := s.i
-	if depth == 1 {
+	if f == &root {
 		s.top, s.base = below, start
 	}
 	if err := s.value(below, depth); err != nil {
 		return err
 	}
-	if depth == 1 {
+	if f == &root {
 		s.members = append(s.members, member{key, span{start, s.i}})
 	}
 	return nil

@@ -2,6 +2,7 @@ package sse_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -20,11 +21,11 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, stream, cuts []byte) {
 		whole, err := read(bytes.NewReader(stream))
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 		parts, err := read(&cutter{stream: stream, cuts: cuts})
-		if err != io.EOF || !slices.Equal(whole, parts) {
+		if !errors.Is(err, io.EOF) || !slices.Equal(whole, parts) {
 			t.Fatalf("whole %q, in parts %q, %v", whole, parts, err)
 		}
 		var out bytes.Buffer
@@ -35,7 +36,7 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 		again, err := read(&out)
-		if err != io.EOF || !slices.Equal(whole, again) {
+		if !errors.Is(err, io.EOF) || !slices.Equal(whole, again) {
 			t.Fatalf("read %q, wrote and read %q, %v", whole, again, err)
 		}
 	})
@@ -70,7 +71,7 @@ func FuzzWriter(f *testing.F) {
 			t.Fatal(err)
 		}
 		want := strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
-		if got, err := read(&out); err != io.EOF || len(got) != 1 || got[0].data != want {
+		if got, err := read(&out); !errors.Is(err, io.EOF) || len(got) != 1 || got[0].data != want {
 			t.Fatalf("%q became %q, %v", text, got, err)
 		}
 	})

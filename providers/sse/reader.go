@@ -2,6 +2,7 @@ package sse
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -66,7 +67,7 @@ func (r *Reader) Next() (Event, error) {
 	r.data, r.name, r.id, r.hasData = r.data[:0], r.name[:0], r.id[:0], false
 	for {
 		line, err := r.line()
-		if err == io.EOF && r.hasData {
+		if errors.Is(err, io.EOF) && r.hasData {
 			return r.event(), nil
 		}
 		if err != nil {
@@ -135,7 +136,7 @@ func (r *Reader) line() ([]byte, error) {
 		case r.err == nil:
 			r.seen = end
 			r.fill()
-		case r.err == io.EOF && r.pos < r.end:
+		case errors.Is(r.err, io.EOF) && r.pos < r.end:
 			return r.take(end, end), nil
 		default:
 			r.pos = r.end // a line that was cut

@@ -73,7 +73,7 @@ func TestReader(t *testing.T) {
 				"early": iotest.DataErrReader(strings.NewReader(tt.in)),
 			} {
 				got, err := read(r)
-				if err != io.EOF || !slices.Equal(got, tt.want) {
+				if !errors.Is(err, io.EOF) || !slices.Equal(got, tt.want) {
 					t.Errorf("%s: %q, %v; want %q", how, got, err, tt.want)
 				}
 			}
@@ -156,7 +156,7 @@ func TestA43_MalformedStream(t *testing.T) {
 				t.Errorf("%d events, want %d", len(got), tt.want)
 			}
 			var large *sse.TooLargeError
-			if errors.As(err, &large); tt.limit == "" && err != io.EOF || tt.limit != "" && (large == nil || large.What != tt.limit) {
+			if errors.As(err, &large); tt.limit == "" && !errors.Is(err, io.EOF) || tt.limit != "" && (large == nil || large.What != tt.limit) {
 				t.Errorf("error %v, want limit %q", err, tt.limit)
 			}
 		})
