@@ -8,11 +8,21 @@ import "iter"
 func (m Message) Pieces() iter.Seq[Piece] {
 	return func(yield func(Piece) bool) {
 		for name, raw := range Each(m.Raw) {
-			if !pieces(string(name), raw, yield) {
+			if !pieces(intern(name), raw, yield) {
 				return
 			}
 		}
 	}
+}
+
+// intern is a name without a copy for the usual ones.
+func intern(name []byte) string {
+	for _, usual := range [...]string{"role", "content", "type", "text", "image_url", "tool_calls", "tool_call_id", "name", "refusal"} {
+		if string(name) == usual {
+			return usual
+		}
+	}
+	return string(name)
 }
 
 // pieces yields those of one member of a message; false ends the iteration.
@@ -46,7 +56,7 @@ func each(array []byte, f func([]byte) bool) bool {
 // by "type", because some providers do.
 func partPieces(part []byte, yield func(Piece) bool) bool {
 	for name, raw := range Each(part) {
-		p := Piece{Type: string(name), Raw: raw}
+		p := Piece{Type: intern(name), Raw: raw}
 		switch {
 		case raw[0] == 'n' || p.Type == "type" || p.Type == "cache_control":
 			continue
