@@ -1,0 +1,196 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// The most that a counter is kept at. What goes beyond has long used up any
+// budget, whose limits are no larger.
+const (
+	mostUsedTokens = 1_000_000_000_000_000
+	mostUsedNano   = 1_000_000_000_000_000_000
+)
+
+// windows are the counters of some lines as two JSON lists, the form in which
+// holds keep them and statements take them.
+type windows struct{ budgets, starts string }
+
+func windowsOf(lines []billing.HoldLine) windows {
+	budgets, starts := make([]string, len(lines)), make([]string, len(lines))
+	for i, l := range lines {
+		budgets[i], starts[i] = l.Budget.ID, stamp(l.Window.Start)
+	}
+	return windows{asJSON(budgets), asJSON(starts)}
+}
+
+const selectCounters = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano
+FROM json_each(?1) b
+JOIN json_each(?2) w ON w.key = b.key
+JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = w.value`
+
+// standing reads the balances of lines. A window that has no counter yet stands
+// at what the ledger says, and is listed in missing.
+func standing(ctx context.Context, from *session, lines []billing.HoldLine, w windows) (balances []billing.Balance, missing []int, err error) {
+	balances = make([]billing.Balance, len(lines))
+	found := make([]bool, len(lines))
+	for i, l := range lines {
+		balances[i] = billing.Balance{Budget: l.Budget, Window: l.Window}
+	}
+	err = from.rows(ctx, selectCounters, []any{w.budgets, w.starts}, func(scan scanner) error {
+		var i int
+		var end string
+		var c billing.Balance
+		if err := scan(&i, &end, &c.UsedTokens, &c.HeldTokens, &c.UsedMoney, &c.HeldMoney); err != nil {
+			return err
+		}
+		// After a change of its period a budget may have had another window
+		// with this start. What it holds is still held.
+		found[i] = end == stampEnd(lines[i].Window.End)
+		c.Budget, c.Window = lines[i].Budget, lines[i].Window
+		balances[i] = c
+		return nil
+	})
+	for i := range lines {
+		if err == nil && !found[i] {
+			missing = append(missing, i)
+			err = spent(ctx, from, &balances[i])
+		}
+	}
+	return balances, missing, err
+}
+
+// spentBy adds up what a scope has used between two instants.
+var spentBy = map[billing.Scope]string{
+	billing.ScopeKey:     spentBetween + ` AND key_id = ?`,
+	billing.ScopeProject: spentBetween + ` AND project_id = ?`,
+	billing.ScopeTeam:    spentBetween + ` AND team_id = ?`,
+	billing.ScopeOrg:     spentBetween + ` AND 'org' = ?`,
+}
+
+const spentBetween = `SELECT coalesce(sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), 0), coalesce(sum(cost_nano), 0)
+FROM spend_events WHERE occurred_at >= ? AND occurred_at < ?`
+
+// spent fills in what the ledger says that a balance has used.
+func spent(ctx context.Context, from *session, b *billing.Balance) error {
+	query, ok := spentBy[b.Budget.Scope]
+	if !ok {
+		return fmt.Errorf("billing/sqlite: budget %s has no scope %q", b.Budget.ID, b.Budget.Scope)
+	}
+	_, err := from.row(ctx, query, []any{stamp(b.Window.Start), stampEnd(b.Window.End), b.Budget.ScopeID}, &b.UsedTokens, &b.UsedMoney)
+	b.UsedTokens = min(max(b.UsedTokens, -mostUsedTokens), mostUsedTokens)
+	b.UsedMoney = min(max(b.UsedMoney, -mostUsedNano), mostUsedNano)
+	return err
+}
+
+const putCounter = `INSERT INTO budget_counters (budget_id, window_start, window_end, used_tokens, used_nano) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano`
+
+// makeCounters begins the counters that are missing.
+func makeCounters(ctx context.Context, tx *session, balances []billing.Balance, missing []int) error {
+	for _, i := range missing {
+		b := balances[i]
+		if _, err := tx.exec(ctx, putCounter, b.Budget.ID, stamp(b.Window.Start), stampEnd(b.Window.End), b.UsedTokens, int64(b.UsedMoney)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const addHeld = `UPDATE budget_counters SET held_tokens = held_tokens + ?1, held_nano = held_nano + ?2
+WHERE (budget_id, window_start) IN (SELECT b.value, w.value FROM json_each(?3) b JOIN json_each(?4) w ON w.key = b.key)`
+
+// hold changes what counters hold, up or down.
+func hold(ctx context.Context, tx *session, w windows, tokens, nano int64) error {
+	_, err := tx.exec(ctx, addHeld, tokens, nano, w.budgets, w.starts)
+	return err
+}
+
+const addUsed = `UPDATE budget_counters SET
+  used_tokens = min(max(used_tokens + ?1, -1000000000000000), 1000000000000000),
+  used_nano   = min(max(used_nano + ?2, -1000000000000000000), 1000000000000000000)
+WHERE budget_id IN (SELECT id FROM budgets WHERE (scope, scope_id) IN (VALUES ('key', ?3), ('project', ?4), ('team', ?5), ('org', 'org')))
+  AND window_start <= ?6 AND window_end > ?6`
+
+// post charges a row to every counter that its owner and its time belong to.
+func post(ctx context.Context, tx *session, row billing.Spend) error {
+	tokens := row.Tokens.Total()
+	if tokens == 0 && row.Cost.Total == 0 {
+		return nil
+	}
+	o := row.Owner
+	_, err := tx.exec(ctx, addUsed, tokens, int64(row.Cost.Total), string(o.KeyID), o.ProjectID, o.TeamID, stamp(row.OccurredAt))
+	return err
+}
+
+const selectBalances = `SELECT g.id, g.scope, g.scope_id, g.period, g.zone, g.token_limit, g.amount_nano,
+  c.window_start, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano
+FROM json_each(?1) b
+JOIN json_each(?2) w ON w.key = b.key
+JOIN budgets g ON g.id = b.value AND g.archived_at IS NULL
+JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = w.value
+ORDER BY g.id`
+
+// balancesOf are how the budgets of a hold stand, in the windows of the hold.
+func balancesOf(ctx context.Context, tx *session, w windows) ([]billing.Balance, error) {
+	var balances []billing.Balance
+	err := tx.rows(ctx, selectBalances, []any{w.budgets, w.starts}, func(scan scanner) error {
+		var b billing.Balance
+		g := &b.Budget
+		err := scan(&g.ID, &g.Scope, &g.ScopeID, &g.Period, &g.Zone, &g.Tokens, &g.Money,
+			instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens, &b.HeldTokens, &b.UsedMoney, &b.HeldMoney)
+		balances = append(balances, b)
+		return err
+	})
+	return balances, err
+}
+
+// Balances implements billing.Ledger.
+func (s *Store) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error) {
+	lines := make([]billing.HoldLine, len(k.Budgets))
+	for i, b := range k.Budgets {
+		window, err := b.Window(now)
+		if err != nil {
+			return nil, err
+		}
+		lines[i] = billing.HoldLine{Budget: b, Window: window}
+	}
+	balances, _, err := standing(ctx, s.read, lines, windowsOf(lines))
+	return balances, err
+}
+
+// refusal is the first balance that a hold does not fit into, or nil.
+func refusal(h billing.Hold, balances []billing.Balance) *billing.QuotaError {
+	tokens, money := plus(h.Tokens, h.HeadroomTokens), h.Money.Add(h.HeadroomMoney)
+	for _, b := range balances {
+		freeTokens, limited := b.FreeTokens()
+		fits := !limited || tokens <= freeTokens
+		freeMoney, limited := b.FreeMoney()
+		fits = fits && (!limited || money <= freeMoney)
+		if !fits {
+			return &billing.QuotaError{Balance: b, AskedTokens: tokens, AskedMoney: money, All: balances}
+		}
+	}
+	return nil
+}
+
+// plus adds what is not negative, as far as it goes.
+func plus(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// decode reads what was stored as JSON by this package.
+func decode(text string, to any) error {
+	if err := json.Unmarshal([]byte(text), to); err != nil {
+		return fault(err)
+	}
+	return nil
+}

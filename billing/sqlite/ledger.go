@@ -1,0 +1,221 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"tallyroute/billing"
+)
+
+const (
+	selectKeyState = `SELECT version, expires_at, revoked_at FROM api_keys WHERE id = ?`
+	insertHold     = `INSERT INTO holds (id, key_id, budget_ids, window_starts, tokens, nano, created_at, expires_at, if_lost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+)
+
+// Reserve implements billing.Ledger. What a refusal says was asked includes the
+// headroom; it names the first budget, by id, that does not have that much.
+func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
+	if min(h.Tokens, h.HeadroomTokens) < 0 || min(h.Money, h.HeadroomMoney) < 0 || h.ID == "" || h.ID != clean(h.ID) {
+		return nil, fmt.Errorf("billing/sqlite: hold %q of %d tokens and $%s cannot be taken", h.ID, h.Tokens, h.Money.Short())
+	}
+	lost := tidy(h.IfLost)
+	if err := check(lost); err != nil {
+		return nil, fmt.Errorf("billing/sqlite: hold %s could not be swept: %w", h.ID, err)
+	}
+	ifLost, err := json.Marshal(lost)
+	if err != nil {
+		return nil, fmt.Errorf("billing/sqlite: %w", err)
+	}
+	var balances []billing.Balance
+	var refused *billing.QuotaError
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		if err := wantFresh(ctx, tx, h, now); err != nil {
+			return err
+		}
+		w := windowsOf(h.Lines)
+		var missing []int
+		var err error
+		if balances, missing, err = standing(ctx, tx, h.Lines, w); err != nil {
+			return err
+		}
+		// Counters are kept even if the hold is refused: the next request
+		// should not add up the ledger again.
+		if err := makeCounters(ctx, tx, balances, missing); err != nil {
+			return err
+		}
+		if refused = refusal(h, balances); refused != nil {
+			return nil
+		}
+		tokens, nano := min(h.Tokens, mostHeldTokens), min(int64(h.Money), mostHeldNano)
+		if err := hold(ctx, tx, w, tokens, nano); err != nil {
+			return err
+		}
+		for i := range balances {
+			balances[i].HeldTokens += tokens
+			balances[i].HeldMoney += billing.Money(nano)
+		}
+		_, err = tx.exec(ctx, insertHold, h.ID, string(h.KeyID), w.budgets, w.starts, tokens, nano, stamp(now), stamp(h.ExpiresAt), string(ifLost))
+		return err
+	})
+	if err == nil && refused != nil {
+		return nil, refused
+	}
+	return balances, err
+}
+
+// The most that one hold is counted with where nothing limits it, so that many
+// of them still add up.
+const (
+	mostHeldTokens = 1_000_000_000_000
+	mostHeldNano   = 1_000_000_000_000_000
+)
+
+// wantFresh refuses a hold on a key that is not what it was read as.
+func wantFresh(ctx context.Context, tx *session, h billing.Hold, now time.Time) error {
+	var version int64
+	var expires, revoked time.Time
+	found, err := tx.row(ctx, selectKeyState, []any{string(h.KeyID)}, &version, instant{&expires}, instant{&revoked})
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return &billing.NotFoundError{What: "key", ID: string(h.KeyID)}
+	case !revoked.IsZero():
+		return billing.ErrRevoked
+	case !expires.IsZero() && !expires.After(now):
+		return billing.ErrExpired
+	case version != h.KeyVersion:
+		return billing.ErrStaleKey
+	}
+	return nil
+}
+
+// held is what a hold row says.
+type held struct {
+	windows
+	tokens, nano int64
+	ifLost       string
+}
+
+const takeHold = `DELETE FROM holds WHERE id = ? RETURNING budget_ids, window_starts, tokens, nano, if_lost`
+
+// giveBack ends a hold. It reports false where there is none any more.
+func giveBack(ctx context.Context, tx *session, id string) (h held, found bool, err error) {
+	found, err = tx.row(ctx, takeHold, []any{id}, &h.budgets, &h.starts, &h.tokens, &h.nano, &h.ifLost)
+	if found && err == nil {
+		err = hold(ctx, tx, h.windows, -h.tokens, -h.nano)
+	}
+	return h, found, err
+}
+
+// Settle implements billing.Ledger. It says how the budgets of the hold stand
+// afterwards; nothing, where the hold was settled or swept before.
+func (s *Store) Settle(ctx context.Context, settlement billing.Settlement) ([]billing.Balance, error) {
+	rows, err := attempts(settlement)
+	if err != nil {
+		return nil, err
+	}
+	var balances []billing.Balance
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		h, found, err := giveBack(ctx, tx, settlement.HoldID)
+		if !found || err != nil {
+			return err
+		}
+		if err := s.book(ctx, tx, rows); err != nil {
+			return err
+		}
+		balances, err = balancesOf(ctx, tx, h.windows)
+		return err
+	})
+	return balances, err
+}
+
+// attempts are the rows of a settlement, fit to be booked.
+func attempts(settlement billing.Settlement) ([]billing.Spend, error) {
+	if len(settlement.Attempts) == 0 {
+		return nil, fmt.Errorf("billing/sqlite: settlement of %s has no attempts", settlement.HoldID)
+	}
+	rows := make([]billing.Spend, len(settlement.Attempts))
+	for i, a := range settlement.Attempts {
+		rows[i] = tidy(a)
+		if err := check(rows[i]); err != nil {
+			return nil, fmt.Errorf("billing/sqlite: settlement of %s: %w", settlement.HoldID, err)
+		}
+		if rows[i].RequestID != rows[0].RequestID || !rows[i].OccurredAt.Equal(rows[0].OccurredAt) {
+			return nil, fmt.Errorf("billing/sqlite: settlement of %s: its attempts are not of one request", settlement.HoldID)
+		}
+	}
+	return rows, nil
+}
+
+// book inserts rows, which the rollup follows by itself, and charges them.
+func (s *Store) book(ctx context.Context, tx *session, rows []billing.Spend) error {
+	for _, row := range rows {
+		if err := s.insertEvent(ctx, tx, row); err != nil {
+			return err
+		}
+		if err := post(ctx, tx, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Release implements billing.Ledger.
+func (s *Store) Release(ctx context.Context, holdID string) error {
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		_, _, err := giveBack(ctx, tx, holdID)
+		return err
+	})
+}
+
+const selectExpired = `SELECT id FROM holds WHERE expires_at < ? ORDER BY expires_at`
+
+// Sweep implements billing.Ledger. A hold whose row cannot be written stays as
+// it is and is in the error; the others are swept nevertheless.
+func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
+	var expired []string
+	err := s.read.rows(ctx, selectExpired, []any{stamp(now)}, func(scan scanner) error {
+		var id string
+		err := scan(&id)
+		expired = append(expired, id)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	swept := 0
+	var failed []error
+	for _, id := range expired {
+		found, err := s.sweep(ctx, id)
+		if errors.Is(err, billing.ErrUnavailable) {
+			return swept, err
+		}
+		if err != nil {
+			failed = append(failed, fmt.Errorf("billing/sqlite: sweep %s: %w", id, err))
+		} else if found {
+			swept++
+		}
+	}
+	return swept, errors.Join(failed...)
+}
+
+// sweep settles a hold with the row that it carries.
+func (s *Store) sweep(ctx context.Context, id string) (found bool, err error) {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		var h held
+		var err error
+		if h, found, err = giveBack(ctx, tx, id); !found || err != nil {
+			return err
+		}
+		var row billing.Spend
+		if err := decode(h.ifLost, &row); err != nil {
+			return err
+		}
+		return s.book(ctx, tx, []billing.Spend{row})
+	})
+	return found, err
+}

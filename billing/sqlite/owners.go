@@ -1,0 +1,239 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tallyroute/billing"
+)
+
+const selectProjects = `SELECT p.id, p.name, p.team_id, t.name, t.cost_center, p.environment, p.created_at, p.archived_at
+FROM projects p
+JOIN teams t ON t.id = p.team_id
+`
+
+func projectScan(p *billing.Project) []any {
+	return []any{&p.ID, &p.Name, &p.TeamID, &p.Team, &p.CostCenter, &p.Environment, instant{&p.CreatedAt}, instant{&p.ArchivedAt}}
+}
+
+const (
+	selectTeamID  = `SELECT id FROM teams WHERE name = ? AND archived_at IS NULL`
+	insertTeam    = `INSERT INTO teams (id, name, cost_center, created_at) VALUES (?, ?, ?, ?)`
+	whereTeamName = `WHERE p.team_id = ? AND p.name = ? AND p.archived_at IS NULL`
+	insertProject = `INSERT INTO projects (id, team_id, name, environment, created_at) VALUES (?, ?, ?, ?, ?)`
+)
+
+// EnsureProject implements billing.Owners. A new project is in prod and a new
+// team's cost centre is "unallocated" where p does not say otherwise.
+func (s *Store) EnsureProject(ctx context.Context, p billing.Project) (billing.Project, error) {
+	p.Team, p.Name, p.CostCenter = clean(p.Team), clean(p.Name), clean(p.CostCenter)
+	switch p.Environment {
+	case "", "prod", "staging", "dev":
+	default:
+		return billing.Project{}, &billing.ConflictError{Detail: fmt.Sprintf("no environment %q: want prod, staging or dev", p.Environment)}
+	}
+	if p.Name == "" || (p.Team == "" && p.TeamID == "") {
+		return billing.Project{}, &billing.ConflictError{Detail: "a project needs a name and a team"}
+	}
+	var got billing.Project
+	err := s.write.do(ctx, func(ctx context.Context, tx *session) (err error) {
+		got, err = s.ensureProject(ctx, tx, p)
+		return err
+	})
+	if err == nil && p.Environment != "" && p.Environment != got.Environment {
+		return billing.Project{}, &billing.ConflictError{Detail: fmt.Sprintf("project %q of team %q is in %s, not in %s", got.Name, got.Team, got.Environment, p.Environment)}
+	}
+	return got, err
+}
+
+func (s *Store) ensureProject(ctx context.Context, tx *session, p billing.Project) (got billing.Project, err error) {
+	if err := s.ensureTeam(ctx, tx, &p); err != nil {
+		return got, err
+	}
+	find := func() (bool, error) {
+		return tx.row(ctx, selectProjects+whereTeamName, []any{p.TeamID, p.Name}, projectScan(&got)...)
+	}
+	if found, err := find(); found || err != nil {
+		return got, err
+	}
+	if p.Environment == "" {
+		p.Environment = "prod"
+	}
+	if _, err := tx.exec(ctx, insertProject, billing.NewID("proj_"), p.TeamID, p.Name, p.Environment, stamp(s.clock())); err != nil {
+		return got, err
+	}
+	_, err = find()
+	return got, err
+}
+
+// ensureTeam fills in p.TeamID.
+func (s *Store) ensureTeam(ctx context.Context, tx *session, p *billing.Project) error {
+	if p.TeamID != "" {
+		return wantScope(ctx, tx, billing.ScopeTeam, p.TeamID)
+	}
+	found, err := tx.row(ctx, selectTeamID, []any{p.Team}, &p.TeamID)
+	if found || err != nil {
+		return err
+	}
+	if p.CostCenter == "" {
+		p.CostCenter = "unallocated"
+	}
+	p.TeamID = billing.NewID("team_")
+	_, err = tx.exec(ctx, insertTeam, p.TeamID, p.Team, p.CostCenter, stamp(s.clock()))
+	return err
+}
+
+const selectTeams = `SELECT id, name, cost_center, owner_email, created_at, archived_at FROM teams ORDER BY name, id`
+
+// ListTeams implements billing.Owners. They are ordered by name.
+func (s *Store) ListTeams(ctx context.Context) ([]billing.Team, error) {
+	var teams []billing.Team
+	err := s.read.rows(ctx, selectTeams, nil, func(scan scanner) error {
+		var t billing.Team
+		err := scan(&t.ID, &t.Name, &t.CostCenter, &t.OwnerEmail, instant{&t.CreatedAt}, instant{&t.ArchivedAt})
+		teams = append(teams, t)
+		return err
+	})
+	return teams, err
+}
+
+const byTeamAndName = `ORDER BY t.name, p.name, p.id`
+
+// ListProjects implements billing.Owners. They are ordered by team and name.
+func (s *Store) ListProjects(ctx context.Context) ([]billing.Project, error) {
+	var projects []billing.Project
+	err := s.read.rows(ctx, selectProjects+byTeamAndName, nil, func(scan scanner) error {
+		var p billing.Project
+		err := scan(projectScan(&p)...)
+		projects = append(projects, p)
+		return err
+	})
+	return projects, err
+}
+
+// scopeExists looks a scope up by its id.
+var scopeExists = map[billing.Scope]string{
+	billing.ScopeKey:     `SELECT count(*) FROM api_keys WHERE id = ?`,
+	billing.ScopeProject: `SELECT count(*) FROM projects WHERE id = ?`,
+	billing.ScopeTeam:    `SELECT count(*) FROM teams WHERE id = ?`,
+	billing.ScopeOrg:     `SELECT 'org' = ?`,
+}
+
+// wantScope is a *billing.NotFoundError where there is no such thing.
+func wantScope(ctx context.Context, tx *session, scope billing.Scope, id string) error {
+	var there bool
+	if _, err := tx.row(ctx, scopeExists[scope], []any{id}, &there); err != nil {
+		return err
+	}
+	if !there {
+		return &billing.NotFoundError{What: string(scope), ID: id}
+	}
+	return nil
+}
+
+const raiseVersions = `UPDATE api_keys SET version = version + 1
+WHERE CASE ?1 WHEN 'key'     THEN id = ?2
+              WHEN 'project' THEN project_id = ?2
+              WHEN 'team'    THEN project_id IN (SELECT id FROM projects WHERE team_id = ?2)
+              ELSE TRUE END`
+
+// SetBudget implements billing.Owners. Its scope can no longer be changed once
+// something may have been charged to it. The counters need no change: each
+// window gets one, filled from the ledger, when it is first asked for.
+func (s *Store) SetBudget(ctx context.Context, b billing.Budget, now time.Time) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	if b.ID == "" {
+		b.ID = billing.NewID("bud_")
+	}
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		if err := wantScope(ctx, tx, b.Scope, b.ScopeID); err != nil {
+			return err
+		}
+		if err := putBudget(ctx, tx, b, now); err != nil {
+			return err
+		}
+		_, err := tx.exec(ctx, raiseVersions, string(b.Scope), b.ScopeID)
+		return err
+	})
+}
+
+const selectBudgets = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE archived_at IS NULL ORDER BY id`
+
+// ListBudgets implements billing.Owners. They are ordered by id.
+func (s *Store) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
+	var budgets []billing.Budget
+	err := s.read.rows(ctx, selectBudgets, nil, func(scan scanner) error {
+		var b billing.Budget
+		err := scan(&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money)
+		budgets = append(budgets, b)
+		return err
+	})
+	return budgets, err
+}
+
+// ownBudgets are the budgets of the key itself, ready to be stored.
+func ownBudgets(k billing.Key) ([]billing.Budget, error) {
+	var own []billing.Budget
+	for _, b := range k.Budgets {
+		if b.Scope != billing.ScopeKey {
+			continue
+		}
+		if err := b.Validate(); err != nil {
+			return nil, err
+		}
+		b.ScopeID = string(k.ID)
+		if b.ID == "" {
+			b.ID = billing.NewID("bud_")
+		}
+		own = append(own, b)
+	}
+	return own, nil
+}
+
+const insertBudget = `INSERT INTO budgets (id, scope, scope_id, period, zone, token_limit, amount_nano, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+
+func addBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time) error {
+	_, err := tx.exec(ctx, insertBudget, b.ID, string(b.Scope), b.ScopeID, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money), stamp(now))
+	return err
+}
+
+const (
+	scopeOfBudget = `SELECT scope, scope_id FROM budgets WHERE id = ?`
+	updateBudget  = `UPDATE budgets SET period = ?, zone = ?, token_limit = ?, amount_nano = ?, archived_at = NULL WHERE id = ?`
+)
+
+// putBudget adds a budget or replaces the one with its id.
+func putBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time) error {
+	var old billing.Budget
+	found, err := tx.row(ctx, scopeOfBudget, []any{b.ID}, &old.Scope, &old.ScopeID)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return addBudget(ctx, tx, b, now)
+	}
+	if old.Scope != b.Scope || old.ScopeID != b.ScopeID {
+		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to %s %s: make a new one for %s %s", b.ID, old.Scope, old.ScopeID, b.Scope, b.ScopeID)}
+	}
+	_, err = tx.exec(ctx, updateBudget, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money), b.ID)
+	return err
+}
+
+const archiveOthers = `UPDATE budgets SET archived_at = ?
+WHERE scope = 'key' AND scope_id = ? AND archived_at IS NULL AND id NOT IN (SELECT value FROM json_each(?))`
+
+// replaceBudgets makes own the budgets of a key.
+func replaceBudgets(ctx context.Context, tx *session, keyID string, own []billing.Budget, now time.Time) error {
+	kept := make([]string, 0, len(own))
+	for _, b := range own {
+		if err := putBudget(ctx, tx, b, now); err != nil {
+			return err
+		}
+		kept = append(kept, b.ID)
+	}
+	_, err := tx.exec(ctx, archiveOthers, stamp(now), keyID, asJSON(kept))
+	return err
+}

@@ -1,0 +1,204 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tallyroute/billing"
+)
+
+// The most tokens of one kind and the most money of one meter that an attempt
+// is booked with. A provider that reports more is lying, and is to lock the
+// budget rather than the ledger: the sums must fit.
+const (
+	mostTokens int64         = 1_000_000_000_000
+	mostMeter  billing.Money = 1_000_000_000_000_000
+)
+
+// tidy makes a row fit to be stored, as far as that does not change what it
+// says. Its texts come from clients and providers.
+func tidy(r billing.Spend) billing.Spend {
+	for _, s := range []*string{
+		&r.EndUser, &r.RequestedModel, &r.Provider, &r.Model, &r.ServiceTier, &r.ErrorKind, &r.ProviderRequestID, &r.Reason, &r.Actor,
+		&r.Owner.CostCenter, &r.Owner.Environment, &r.Price.ID,
+	} {
+		*s = clean(*s)
+	}
+	r.Tags = cleanTags(r.Tags)
+	for _, n := range []*int64{&r.Tokens.Input, &r.Tokens.CacheRead, &r.Tokens.CacheWrite, &r.Tokens.Output, &r.Tokens.Reasoning, &r.OverrunTokens} {
+		*n = min(*n, mostTokens)
+	}
+	if r.Pricing == billing.Unpriced {
+		r.Cost, r.Baseline = billing.Cost{}, 0
+	}
+	r.Cost, r.Baseline = bounded(r.Cost), min(r.Baseline, 5*mostMeter)
+	return r
+}
+
+// bounded keeps each meter within bounds, and the total their sum.
+func bounded(c billing.Cost) billing.Cost {
+	if max(c.Input, c.CacheRead, c.CacheWrite, c.Output, c.Fee, c.Total/5) <= mostMeter {
+		return c
+	}
+	for _, m := range []*billing.Money{&c.Input, &c.CacheRead, &c.CacheWrite, &c.Output, &c.Fee} {
+		*m = min(*m, mostMeter)
+	}
+	c.Total = c.Input + c.CacheRead + c.CacheWrite + c.Output + c.Fee
+	return c
+}
+
+// check refuses what the ledger would refuse: a hold whose row cannot be
+// written could never be swept.
+func check(r billing.Spend) error {
+	var faults []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	usage := r.Kind == billing.KindUsage
+	t, c := r.Tokens, r.Cost
+	refuse(!kinds[r.Kind], "unknown kind %q", r.Kind)
+	refuse(!statuses[r.Status], "unknown status %q", r.Status)
+	refuse(!provenances[r.UsageSource], "unknown source of usage %q", r.UsageSource)
+	refuse(!pricings[r.Pricing], "unknown pricing %q", r.Pricing)
+	refuse(r.RequestID == "" || r.RequestID != clean(r.RequestID), "request id %q", r.RequestID)
+	refuse(r.Attempt < 1 || r.Attempt > 1<<15-1, "attempt %d", r.Attempt)
+	refuse(r.OccurredAt.IsZero(), "no time")
+	refuse(r.OverrunTokens < 0, "an overrun of %d tokens", r.OverrunTokens)
+	refuse(usage && min(t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning) < 0, "negative tokens")
+	refuse(usage && min(c.Input, c.CacheRead, c.CacheWrite, c.Output, c.Fee, c.Total) < 0, "a negative cost")
+	refuse(usage && r.Pricing == billing.Priced && c.Total != c.Input+c.CacheRead+c.CacheWrite+c.Output+c.Fee, "meters that do not add up to the cost")
+	refuse(!usage && (r.Reason == "" || r.Actor == ""), "a correction without a reason or an actor")
+	refuse(!isUUID(r.EventID) || !isUUID(r.AdjustsEvent), "an event id that is no UUID")
+	refuse(!isDay(r.AdjustsPeriod), "a period %q to adjust", r.AdjustsPeriod)
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("billing/sqlite: attempt %d of %s has %s", r.Attempt, r.RequestID, strings.ReplaceAll(err.Error(), "\n", ", "))
+	}
+	return nil
+}
+
+var (
+	kinds = map[billing.Kind]bool{
+		billing.KindUsage: true, billing.KindAdjustment: true, billing.KindCredit: true, billing.KindRefund: true, billing.KindFee: true,
+	}
+	statuses = map[billing.Status]bool{
+		billing.StatusOK: true, billing.StatusError: true, billing.StatusClientAborted: true,
+		billing.StatusUpstreamAborted: true, billing.StatusInterrupted: true, billing.StatusDisputed: true,
+	}
+	provenances = map[billing.Provenance]bool{billing.Reported: true, billing.Counted: true, billing.Bounded: true}
+	pricings    = map[billing.Pricing]bool{billing.Priced: true, billing.Unpriced: true, billing.Free: true}
+)
+
+func isUUID(s string) bool { return s == "" || uuid.Validate(s) == nil }
+
+func isDay(s string) bool {
+	_, err := time.Parse(time.DateOnly, s)
+	return s == "" || err == nil
+}
+
+const eventColumns = `event_id, occurred_at, report_day, kind, request_id, attempt, final, key_id, project_id, team_id, cost_center, environment,
+  end_user, tags, requested_model, provider, model, service_tier, route_reason, status, error_kind, streamed, usage_source,
+  input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, overrun_tokens,
+  pricing, price_id, input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
+  input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano, baseline_cost_nano,
+  provider_request_id, adjusts_event, adjusts_period, reason, actor, recorded_at`
+
+const insertEvent = `INSERT INTO spend_events (` + eventColumns + `) VALUES (
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// insertEvent adds a row that tidy and check have seen.
+func (s *Store) insertEvent(ctx context.Context, tx *session, r billing.Spend) error {
+	if r.EventID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("billing/sqlite: %w", err)
+		}
+		r.EventID = id.String()
+	}
+	amount := func(m billing.Money) any { return int64(m) }
+	if r.Pricing == billing.Unpriced {
+		amount = func(billing.Money) any { return nil }
+	}
+	o, t, p, c := r.Owner, r.Tokens, r.Price, r.Cost
+	_, err := tx.exec(ctx, insertEvent,
+		r.EventID, stamp(r.OccurredAt), r.OccurredAt.In(s.reporting).Format(time.DateOnly), string(r.Kind), r.RequestID, r.Attempt, r.Final,
+		string(o.KeyID), o.ProjectID, o.TeamID, o.CostCenter, o.Environment,
+		text(r.EndUser), asJSON(r.Tags), r.RequestedModel, r.Provider, r.Model, r.ServiceTier, string(r.RouteReason), string(r.Status), text(r.ErrorKind), r.Streamed, string(r.UsageSource),
+		t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning, r.OverrunTokens,
+		string(r.Pricing), text(p.ID), amount(p.Input), amount(p.CacheRead), amount(p.CacheWrite), amount(p.Output),
+		amount(c.Input), amount(c.CacheRead), amount(c.CacheWrite), amount(c.Output), amount(c.Fee), amount(c.Total), amount(r.Baseline),
+		text(r.ProviderRequestID), text(r.AdjustsEvent), text(r.AdjustsPeriod), text(r.Reason), text(r.Actor), stamp(s.clock()))
+	if errors.As(err, new(*billing.ConflictError)) && strings.Contains(err.Error(), "already there") {
+		return fmt.Errorf("billing/sqlite: %w: attempt %d of request %s", billing.ErrDuplicate, r.Attempt, r.RequestID)
+	}
+	return err
+}
+
+const (
+	selectEvents    = `SELECT ` + eventColumns + ` FROM spend_events `
+	eventsOfRequest = selectEvents + `WHERE request_id = ?1 AND (?2 = '' OR key_id = ?2)` + newestFirst
+	eventsOfKey     = selectEvents + `WHERE ?1 = '' AND key_id = ?2` + newestFirst
+	eventsOfAll     = selectEvents + `WHERE ?1 = '' AND ?2 = ''` + newestFirst
+	newestFirst     = ` ORDER BY occurred_at DESC, request_id DESC, attempt DESC LIMIT ?3`
+)
+
+// Events implements billing.Reports. Of the price, a row has the id and the
+// four rates.
+func (s *Store) Events(ctx context.Context, q billing.EventQuery) ([]billing.Spend, error) {
+	if q.Limit <= 0 {
+		q.Limit = 100
+	}
+	query := eventsOfAll
+	switch {
+	case q.RequestID != "":
+		query = eventsOfRequest
+	case q.KeyID != "":
+		query = eventsOfKey
+	}
+	var rows []billing.Spend
+	err := s.read.rows(ctx, query, []any{q.RequestID, string(q.KeyID), min(q.Limit, 1000)}, func(scan scanner) error {
+		var r billing.Spend
+		err := scanEvent(scan, &r)
+		rows = append(rows, r)
+		return err
+	})
+	return rows, err
+}
+
+func scanEvent(scan scanner, r *billing.Spend) error {
+	o, t, p, c := &r.Owner, &r.Tokens, &r.Price, &r.Cost
+	return scan(
+		&r.EventID, instant{&r.OccurredAt}, &r.ReportDay, &r.Kind, &r.RequestID, &r.Attempt, &r.Final,
+		&o.KeyID, &o.ProjectID, &o.TeamID, &o.CostCenter, &o.Environment,
+		orEmpty{&r.EndUser}, jsonText{&r.Tags}, &r.RequestedModel, &r.Provider, &r.Model, &r.ServiceTier, &r.RouteReason, &r.Status, orEmpty{&r.ErrorKind}, &r.Streamed, &r.UsageSource,
+		&t.Input, &t.CacheRead, &t.CacheWrite, &t.Output, &t.Reasoning, &r.OverrunTokens,
+		&r.Pricing, orEmpty{&p.ID}, orZero{&p.Input}, orZero{&p.CacheRead}, orZero{&p.CacheWrite}, orZero{&p.Output},
+		orZero{&c.Input}, orZero{&c.CacheRead}, orZero{&c.CacheWrite}, orZero{&c.Output}, orZero{&c.Fee}, orZero{&c.Total}, orZero{&r.Baseline},
+		orEmpty{&r.ProviderRequestID}, orEmpty{&r.AdjustsEvent}, orEmpty{&r.AdjustsPeriod}, orEmpty{&r.Reason}, orEmpty{&r.Actor}, instant{&r.RecordedAt})
+}
+
+// orEmpty scans NULL as "", orZero as no money.
+type (
+	orEmpty struct{ to *string }
+	orZero  struct{ to *billing.Money }
+)
+
+// Scan implements sql.Scanner.
+func (e orEmpty) Scan(v any) error {
+	*e.to, _ = v.(string)
+	return nil
+}
+
+// Scan implements sql.Scanner.
+func (z orZero) Scan(v any) error {
+	n, _ := v.(int64)
+	*z.to = billing.Money(n)
+	return nil
+}

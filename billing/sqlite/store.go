@@ -1,0 +1,245 @@
+// Package sqlite keeps keys, budgets and the ledger in one SQLite file: the
+// default store, which needs no setup. The server and commands beside it may
+// have the file open at the same time.
+//
+// A call that changes something returns when the change is on the disk: the
+// file is in WAL mode with synchronous=FULL, so that neither a killed process
+// nor a power cut loses a hold or a row that was acknowledged. Calls that come
+// in at the same moment share a transaction, and so the wait for the disk.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	_ "github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
+
+	"tallyroute/billing"
+	"tallyroute/migrations"
+)
+
+// Options are what a store may be told. The zero value reports in UTC.
+type Options struct {
+	Reporting *time.Location   // zone that the days of reports are in
+	Clock     func() time.Time // nil is time.Now; stamps when things were written
+}
+
+// Store is a billing.Store in a file.
+type Store struct {
+	reporting *time.Location
+	clock     func() time.Time
+	reads     *sql.DB
+	read      *session
+	write     *writer
+	closing   sync.Once
+	closed    error
+}
+
+var _ billing.Store = (*Store)(nil)
+
+// Pragmas of every connection. The busy time-out comes first: the others may
+// have to wait for another process.
+const (
+	readPragmas  = "&_pragma=busy_timeout(5000)&_pragma=query_only(1)"
+	writePragmas = "&_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)"
+)
+
+// Open opens the file at path or makes it, readable by its owner alone. It does
+// not make the tables: Migrate does.
+func Open(ctx context.Context, path string, o Options) (*Store, error) {
+	s := &Store{reporting: o.Reporting, clock: o.Clock}
+	if s.reporting == nil {
+		s.reporting = time.UTC
+	}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	if err := reserveFiles(path); err != nil {
+		return nil, fault(err)
+	}
+	// What SQLite makes beside the file gets the mode of the file.
+	file := "file:" + (&url.URL{Path: path}).EscapedPath() + "?modeof=" + url.QueryEscape(path)
+	writes, err := openWriter(ctx, file+writePragmas)
+	if err != nil {
+		return nil, err
+	}
+	s.write = writes
+	s.reads, err = sql.Open("sqlite3", file+readPragmas)
+	if err != nil {
+		return nil, errors.Join(fault(err), s.write.close())
+	}
+	s.reads.SetMaxOpenConns(2 * runtime.GOMAXPROCS(0))
+	s.reads.SetMaxIdleConns(2 * runtime.GOMAXPROCS(0))
+	s.read = newSession(s.reads)
+	return s, nil
+}
+
+// reserveFiles makes the database and the index of its log where they are
+// missing, because the driver would make them readable by everybody.
+func reserveFiles(path string) error {
+	for _, suffix := range []string{"", "-shm"} {
+		f, err := os.OpenFile(path+suffix, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return fmt.Errorf("open database: %w", err)
+		}
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("open database: %w", err)
+		}
+	}
+	return nil
+}
+
+// Close waits for what is being written. Calls after it fail with
+// billing.ErrUnavailable.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.closed = errors.Join(s.read.close(), s.reads.Close(), s.write.close())
+	})
+	return s.closed
+}
+
+// Migrate implements billing.Store.
+func (s *Store) Migrate(ctx context.Context) ([]string, error) {
+	all, err := migrations.SQLite()
+	if err != nil {
+		return nil, err
+	}
+	return migrations.Run(ctx, schema{s}, all)
+}
+
+// Ready implements billing.Store.
+func (s *Store) Ready(ctx context.Context) error {
+	all, err := migrations.SQLite()
+	if err != nil {
+		return err
+	}
+	applied, err := schema{s}.Applied(ctx)
+	if err != nil {
+		return err
+	}
+	pending, err := migrations.Pending(applied, all)
+	if err == nil && len(pending) > 0 {
+		err = fmt.Errorf("billing/sqlite: %d migrations are not applied, the first is %s: run tallyroute migrate", len(pending), pending[0].Name)
+	}
+	return err
+}
+
+// schema is the store as the runner of migrations sees it.
+type schema struct{ *Store }
+
+var _ migrations.Database = schema{}
+
+const (
+	createMigrations = `CREATE TABLE IF NOT EXISTS schema_migrations (
+  version    INTEGER PRIMARY KEY,
+  name       TEXT NOT NULL,
+  checksum   TEXT NOT NULL,
+  applied_at TEXT NOT NULL
+) STRICT`
+	hasMigrations    = `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations'`
+	selectMigrations = `SELECT version, name, checksum FROM schema_migrations ORDER BY version`
+	isMigrated       = `SELECT count(*) FROM schema_migrations WHERE version = ?`
+	insertMigration  = `INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)`
+)
+
+// Applied implements migrations.Database.
+func (s schema) Applied(ctx context.Context) ([]migrations.Applied, error) {
+	var there int
+	if _, err := s.read.row(ctx, hasMigrations, nil, &there); err != nil || there == 0 {
+		return nil, err
+	}
+	var applied []migrations.Applied
+	err := s.read.rows(ctx, selectMigrations, nil, func(scan scanner) error {
+		var a migrations.Applied
+		err := scan(&a.Version, &a.Name, &a.Checksum)
+		applied = append(applied, a)
+		return err
+	})
+	return applied, err
+}
+
+// Apply implements migrations.Database.
+func (s schema) Apply(ctx context.Context, m migrations.Migration) (bool, error) {
+	var done bool
+	err := s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		if _, err := tx.exec(ctx, createMigrations); err != nil {
+			return err
+		}
+		var there int
+		if _, err := tx.row(ctx, isMigrated, []any{m.Version}, &there); err != nil || there != 0 {
+			return err
+		}
+		if err := tx.script(ctx, m.SQL); err != nil {
+			return err
+		}
+		_, err := tx.exec(ctx, insertMigration, m.Version, m.Name, m.Checksum, stamp(s.clock()))
+		done = err == nil
+		return err
+	})
+	return done && err == nil, err
+}
+
+const (
+	selectSetting = `SELECT value FROM settings WHERE name = ?`
+	insertSetting = `INSERT INTO settings (name, value, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`
+)
+
+// Setting implements billing.Store.
+func (s *Store) Setting(ctx context.Context, name, initial string) (string, error) {
+	var value string
+	found, err := s.read.row(ctx, selectSetting, []any{name}, &value)
+	if found || err != nil {
+		return value, err
+	}
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		if _, err := tx.exec(ctx, insertSetting, name, initial, stamp(s.clock())); err != nil {
+			return err
+		}
+		_, err := tx.row(ctx, selectSetting, []any{name}, &value)
+		return err
+	})
+	return value, err
+}
+
+const (
+	insertPrice = `INSERT INTO prices (id, provider, model, input_nano, cache_read_nano, cache_write_nano, output_nano, request_fee_nano, source, valid_from, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	hasPrice = `SELECT count(*) FROM prices WHERE id = ?`
+)
+
+// RecordPrices implements billing.Store. A price with other rates for the same
+// model and the same date is a *billing.ConflictError, after the rest was added.
+func (s *Store) RecordPrices(ctx context.Context, prices []billing.Price) error {
+	var conflict error
+	err := s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		for _, p := range prices {
+			n, err := tx.exec(ctx, insertPrice, p.ID, p.Provider, p.Model, int64(p.Input), int64(p.CacheRead), int64(p.CacheWrite), int64(p.Output),
+				int64(p.Request), p.Source, stamp(p.Since), stamp(s.clock()))
+			if err != nil {
+				return err
+			}
+			there := 1
+			if n == 0 {
+				if _, err := tx.row(ctx, hasPrice, []any{p.ID}, &there); err != nil {
+					return err
+				}
+			}
+			if there == 0 {
+				conflict = &billing.ConflictError{Detail: fmt.Sprintf(
+					"the price of %s at %s since %s is recorded with other rates: give the new rates a date of their own", p.Model, p.Provider, p.Since.Format(time.DateOnly))}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return conflict
+}

@@ -1,0 +1,128 @@
+package sqlite
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// layout has a fixed width, so that instants compare as text.
+const layout = "2006-01-02T15:04:05.000000000Z"
+
+// The ends of a window that has none.
+const (
+	always = "0001-01-01T00:00:00.000000000Z" // the zero time.Time
+	never  = "9999-12-31T23:59:59.999999999Z"
+)
+
+func stamp(t time.Time) string { return t.UTC().Format(layout) }
+
+// stampOrNull is for columns in which NULL is what the zero time is in Go.
+func stampOrNull(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return stamp(t)
+}
+
+// stampEnd is for ends of windows.
+func stampEnd(t time.Time) string {
+	if t.IsZero() {
+		return never
+	}
+	return stamp(t)
+}
+
+// instant scans what stamp, stampOrNull and stampEnd wrote.
+type instant struct{ to *time.Time }
+
+// Scan implements sql.Scanner.
+func (i instant) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok || s == always || s == never {
+		*i.to = time.Time{}
+		return nil
+	}
+	t, err := time.Parse(layout, s)
+	*i.to = t
+	return err
+}
+
+// jsonText writes and scans a list or a map.
+type jsonText struct{ to any }
+
+var _ sql.Scanner = jsonText{}
+
+// Scan implements sql.Scanner.
+func (j jsonText) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("billing/sqlite: %T instead of JSON", v)
+	}
+	if s == "[]" || s == "{}" {
+		return nil // as it was when it was written: nothing
+	}
+	return json.Unmarshal([]byte(s), j.to)
+}
+
+// asJSON encodes what cannot fail to be encoded: texts and their containers.
+func asJSON[T []string | []netip.Prefix | map[string]string](v T) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "null" // the schema refuses it where it matters
+	}
+	return string(b)
+}
+
+// text is NULL where there is none.
+func text(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// longest is how many bytes of a text are kept.
+const longest = 256
+
+// clean makes a text from outside fit to be kept: NUL and what is not UTF-8
+// become U+FFFD, and what is too long is cut at the end of a character.
+func clean(s string) string {
+	if len(s) <= longest && utf8.ValidString(s) && !strings.Contains(s, "\x00") {
+		return s
+	}
+	if len(s) > longest+utf8.UTFMax {
+		s = s[:longest+utf8.UTFMax] // a client may send megabytes
+	}
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
+	if len(s) <= longest {
+		return s
+	}
+	end := longest
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}
+
+// cleanList is empty, not nil, where there is nothing.
+func cleanList(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = clean(s)
+	}
+	return out
+}
+
+// cleanTags is empty, not nil, where there is nothing.
+func cleanTags(tags map[string]string) map[string]string {
+	out := make(map[string]string, len(tags))
+	for k, v := range tags {
+		out[clean(k)] = clean(v)
+	}
+	return out
+}
