@@ -187,7 +187,7 @@ func budgetKeepsScope(w *world) {
 		return nil
 	})
 	w.wantConflict(err)
-	w.wantSame("budgets", w.reread(k).Budgets[0].ID, "bud_own")
+	w.wantStanding(w.reread(k), "bud_own", w.now, standing{})
 }
 
 // keyBudgetsOwn: changing a key changes its own budgets and no others.
