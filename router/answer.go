@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tallyroute/billing"
@@ -31,16 +32,16 @@ type Answer struct {
 	Rates      []Rate
 	Key        *billing.Key
 
-	r       *Router
-	s       sent
-	ctx     context.Context // of the client; only ever asked whether it has gone
-	once    sync.Once
-	out     Outcome
-	usage   *chat.Usage
-	text    strings.Builder
-	first   time.Duration
-	undo    func() bool // ends the tie between the client's going and the stream
-	settled time.Duration
+	r     *Router
+	s     sent
+	ctx   context.Context // of the client; only ever asked whether it has gone
+	once  sync.Once
+	out   Outcome
+	usage *chat.Usage
+	text  strings.Builder
+	first time.Duration
+	gone  atomic.Pointer[time.Time] // when the client left
+	undo  func() bool               // ends the tie between the client's going and the stream
 }
 
 // Outcome is what an answer came to. It is known once a plain answer is
@@ -73,9 +74,7 @@ func (r *Router) answer(ctx context.Context, s sent, rates []Rate) *Answer {
 		return a
 	}
 	a.out.Overhead = r.o.Clock().Sub(s.timing.start) - s.timing.outside
-	// A client that leaves gets a moment in which the stream is read on: what
-	// the provider has sent by then is counted, so that it and we agree.
-	a.undo = context.AfterFunc(ctx, func() { time.AfterFunc(r.o.Linger, s.end) })
+	a.undo = context.AfterFunc(ctx, a.clientGone)
 	return a
 }
 
@@ -94,7 +93,10 @@ func (a *Answer) Next() (chat.Chunk, error) {
 	c, err := a.s.reply.Stream.Next()
 	if err == nil {
 		a.watch(c)
-		return c, nil
+		if !a.lingered() {
+			return c, nil
+		}
+		err = ErrClientGone
 	}
 	switch {
 	case errors.Is(err, io.EOF):
@@ -118,6 +120,23 @@ func (a *Answer) watch(c chat.Chunk) {
 	a.text.WriteString(c.Text)
 }
 
+// lingered reports that the client has been gone for long enough. It is asked
+// after a chunk, so that a provider that sends at intervals has the time to
+// notice the end before it sends the next.
+func (a *Answer) lingered() bool {
+	gone := a.gone.Load()
+	return gone != nil && a.r.o.Clock().Sub(*gone) > a.r.o.Linger/2
+}
+
+// clientGone gives the stream its last moment: what the provider has sent by
+// then is counted, so that it and we agree.
+func (a *Answer) clientGone() {
+	now := a.r.o.Clock()
+	if a.gone.CompareAndSwap(nil, &now) {
+		time.AfterFunc(a.r.o.Linger, a.s.end)
+	}
+}
+
 // Outcome is what the answer came to so far.
 func (a *Answer) Outcome() Outcome { return a.out }
 
@@ -132,25 +151,19 @@ func (a *Answer) Close() error {
 	return a.s.reply.Close()
 }
 
-// linger reads a stream that nobody listens to any more for a moment: to its
-// end, if that is near, else up to a chunk, after which a provider that sends
-// at intervals is given the time to notice before it sends the next.
+// linger reads a stream that nobody listens to any more: to its end, if that is
+// near, else up to a chunk.
 func (a *Answer) linger() {
 	if a.out.Spend.RequestID != "" {
 		return
 	}
-	timer := time.AfterFunc(a.r.o.Linger, a.s.end)
-	defer timer.Stop()
-	began := a.r.o.Clock()
-	for {
+	a.clientGone()
+	for !a.lingered() {
 		c, err := a.s.reply.Stream.Next()
 		if err != nil {
 			return
 		}
 		a.watch(c)
-		if a.r.o.Clock().Sub(began) > a.r.o.Linger/2 {
-			return
-		}
 	}
 }
 
