@@ -1,0 +1,100 @@
+package tokens
+
+import (
+	"sync"
+	"unicode"
+	"unicode/utf8"
+)
+
+// class is what the patterns of the encodings tell apart. Every character has
+// exactly one.
+type class uint8
+
+const (
+	upper   class = 1 << iota // \p{Lu}, \p{Lt}
+	lower                     // \p{Ll}
+	other                     // \p{Lm}, \p{Lo}: letters without case
+	mark                      // \p{M}
+	number                    // \p{N}
+	newline                   // \r, \n
+	space                     // the rest of \s
+	symbol                    // all the rest
+
+	letter = upper | lower | other
+	blank  = newline | space
+)
+
+// classTable holds the classes of the first two planes, which is all but rare
+// ideographs.
+type classTable [0x20000]class
+
+// classes is the table; it never changes once it is built.
+var classes = sync.OnceValue(func() *classTable {
+	t := new(classTable)
+	for i := range t {
+		t[i] = symbol
+	}
+	for _, of := range categories {
+		for _, table := range of.tables {
+			t.fill(table, of.class)
+		}
+	}
+	t['\r'], t['\n'] = newline, newline
+	return t
+})
+
+var categories = [...]struct {
+	class  class
+	tables []*unicode.RangeTable
+}{
+	{upper, []*unicode.RangeTable{unicode.Lu, unicode.Lt}},
+	{lower, []*unicode.RangeTable{unicode.Ll}},
+	{other, []*unicode.RangeTable{unicode.Lm, unicode.Lo}},
+	{mark, []*unicode.RangeTable{unicode.M}},
+	{number, []*unicode.RangeTable{unicode.N}},
+	{space, []*unicode.RangeTable{unicode.White_Space}},
+}
+
+func (t *classTable) fill(table *unicode.RangeTable, c class) {
+	for _, r := range table.R16 {
+		for i := uint32(r.Lo); i <= uint32(r.Hi); i += uint32(r.Stride) {
+			t[i] = c
+		}
+	}
+	for _, r := range table.R32 {
+		for i := r.Lo; i <= r.Hi && i < uint32(len(t)); i += r.Stride {
+			t[i] = c
+		}
+	}
+}
+
+// at is the class and the length of the character at text[i]; 0, 0 at the end.
+func (t *classTable) at(text []byte, i int) (class, int) {
+	if i >= len(text) {
+		return 0, 0
+	}
+	if c := text[i]; c < utf8.RuneSelf {
+		return t[c], 1
+	}
+	r, n := utf8.DecodeRune(text[i:])
+	if int(r) < len(t) {
+		return t[r], n
+	}
+	for _, of := range categories {
+		if unicode.In(r, of.tables...) {
+			return of.class, n
+		}
+	}
+	return symbol, n
+}
+
+// run is the end of the run of characters of the given classes at text[i].
+func (t *classTable) run(text []byte, i int, of class) int {
+	for {
+		c, n := t.at(text, i)
+		if c&of == 0 {
+			return i
+		}
+		i += n
+	}
+}

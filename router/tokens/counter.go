@@ -1,0 +1,151 @@
+package tokens
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// Options are the settings of a Counter. The zero value of each has a default.
+type Options struct {
+	// Budget is about how much of a processor's time one call may take before the
+	// rest of its text is taken for a bound; default 25 ms, which is enough for a
+	// megabyte of English. It is kept by counting steps, not by a clock.
+	Budget time.Duration
+	// Slots is how many calls may count at once; default one less than there are
+	// processors, at least 1, so that counting never starves what is urgent.
+	Slots int
+	// Memo is how many messages are remembered; default 65,536, of 50 bytes each.
+	Memo int
+}
+
+func (o Options) withDefaults() Options {
+	if o.Budget <= 0 {
+		o.Budget = 25 * time.Millisecond
+	}
+	if o.Slots <= 0 {
+		o.Slots = max(1, runtime.GOMAXPROCS(0)-1)
+	}
+	if o.Memo <= 0 {
+		o.Memo = 1 << 16
+	}
+	return o
+}
+
+// Counter estimates and counts. It is safe for use by many goroutines.
+type Counter struct {
+	o         Options
+	encodings map[string]func() (*encoding, error) // loaded on first use, once
+	slots     chan struct{}
+	memo      *memo
+}
+
+// New is a counter that has not loaded a vocabulary yet; see Warm.
+func New(o Options) *Counter {
+	o = o.withDefaults()
+	load := func(name string, split splitter) func() (*encoding, error) {
+		return sync.OnceValues(func() (*encoding, error) { return loadEncoding(name, split) })
+	}
+	return &Counter{
+		o:         o,
+		encodings: map[string]func() (*encoding, error){O200k: load(O200k, splitO200k), Cl100k: load(Cl100k, splitCl100k)},
+		slots:     make(chan struct{}, o.Slots),
+		memo:      newMemo(o.Memo),
+	}
+}
+
+// Warm loads encodings, or O200k where none is named, so that no request has to
+// wait a fifth of a second for it.
+func (c *Counter) Warm(ctx context.Context, names ...string) error {
+	if len(names) == 0 {
+		names = []string{O200k}
+	}
+	for _, name := range names {
+		load, ok := c.encodings[name]
+		if !ok {
+			return fmt.Errorf("tokens: no encoding %q", name)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := load(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// session is one call: what it counts with, and how much it still may.
+type session struct {
+	work
+	c     *Counter
+	e     *encoding
+	t     Tokenizer
+	rules rules
+	alike string // the same for all that count alike, before Percent scales it
+	slot  bool   // taken
+}
+
+// budget is the work of one call.
+func (c *Counter) budget() int64 { return int64(c.o.Budget / workUnit) }
+
+func (c *Counter) begin(ctx context.Context, t Tokenizer) (*session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	load, own := c.encodings[t.Encoding]
+	if !own {
+		load = c.encodings[O200k]
+	}
+	e, err := load()
+	if err != nil {
+		return nil, err
+	}
+	s := &session{work: work{ctx: ctx, left: c.budget(), until: c.budget()}, c: c, e: e, t: t, rules: t.rules(), alike: t.alike()}
+	return s, nil
+}
+
+// end gives the slot back.
+func (s *session) end() {
+	if s.slot {
+		<-s.c.slots
+	}
+}
+
+// count counts text, once there is a slot.
+func (s *session) count(text []byte) tally {
+	if len(text) == 0 {
+		return tally{}
+	}
+	if s.err == nil && !s.slot {
+		select {
+		case s.c.slots <- struct{}{}:
+			s.slot = true
+		case <-s.ctx.Done():
+			s.err = s.ctx.Err()
+		}
+	}
+	if s.err != nil {
+		return tally{}
+	}
+	n, exact := s.e.count(text, &s.work)
+	return tally{text: n, inexact: !exact}
+}
+
+// remembered is what count comes to, from the memo where it is there. A count
+// that ran out of work is remembered only if it had all of it: the next call,
+// which need not count what came before, gets further.
+func (s *session) remembered(member string, raw []byte, count func() tally) tally {
+	d := s.c.memo.digest(member, s.alike, raw)
+	if v, ok := s.c.memo.get(d); ok {
+		return v
+	}
+	fresh := s.left == s.c.budget()
+	v := count()
+	if s.err == nil && (s.left > 0 || fresh) {
+		s.c.memo.put(d, v)
+	}
+	return v
+}

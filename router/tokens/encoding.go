@@ -1,0 +1,139 @@
+package tokens
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pkoukk/tiktoken-go"
+	loader "github.com/pkoukk/tiktoken-go-loader"
+)
+
+// The encodings that are counted exactly.
+const (
+	O200k  = tiktoken.MODEL_O200K_BASE
+	Cl100k = tiktoken.MODEL_CL100K_BASE
+)
+
+// tiktoken merges the bytes of a piece in time that grows with the square of
+// its length: 80 KB of one letter take seconds. Longer pieces than longestPiece,
+// which hardly occur in text of any language, are cut into parts.
+const (
+	longestPiece = 512
+	cutPiece     = 128
+)
+
+// workUnit is what work is measured in.
+const workUnit = 10 * time.Nanosecond
+
+// What counting costs: looking a piece up, going over its bytes, and calling
+// tiktoken with it. It only has to be right within a factor of two or so.
+const lookupWork = 5
+
+func walkWork(n int) int64 { return int64(n) / 4 }
+
+func mergeWork(n int) int64 { return 150 + 3*int64(n) + int64(n)*int64(n)/20 }
+
+// encoding counts by one vocabulary. It never changes.
+type encoding struct {
+	ranks   map[string]int
+	bpe     *tiktoken.Tiktoken
+	split   splitter
+	classes *classTable
+}
+
+// loadEncoding takes about 0.2 s and 20 MB, so it is done once. It reads what
+// is embedded in the program. tiktoken's own registry of encodings is not used:
+// it is global and would download them.
+func loadEncoding(name string, split splitter) (*encoding, error) {
+	ranks, err := loader.NewOfflineLoader().LoadTiktokenBpe(name + ".tiktoken")
+	if err != nil {
+		return nil, fmt.Errorf("tokens: load %s: %w", name, err)
+	}
+	const onePiece = `(?s:.+)` // the text has been split before
+	core, err := tiktoken.NewCoreBPE(ranks, nil, onePiece)
+	if err != nil {
+		return nil, fmt.Errorf("tokens: load %s: %w", name, err)
+	}
+	bpe := tiktoken.NewTiktoken(core, &tiktoken.Encoding{Name: name}, nil)
+	return &encoding{ranks: ranks, bpe: bpe, split: split, classes: classes()}, nil
+}
+
+// count is how many tokens text has as ordinary text: what looks like a special
+// token is none. Where the work runs out, the rest is taken for a token a byte,
+// which no text exceeds. exact is false then, and where a piece was cut.
+func (e *encoding) count(text []byte, w *work) (n int64, exact bool) {
+	text = valid(text)
+	now := text
+	if int64(len(text)) > w.left { // no need to go over more than will be counted
+		now = whole(text, int(max(w.left, 0)))
+	}
+	i := 0
+	for exact = true; i < len(now) && w.goesOn(); {
+		end := e.split(e.classes, now, i)
+		w.left -= walkWork(end-i) + lookupWork
+		if _, ok := e.ranks[string(now[i:end])]; ok {
+			n++
+		} else if end-i <= longestPiece {
+			n += e.merge(now[i:end], w)
+		} else {
+			exact = false
+			n += e.mergeParts(now[i:end], w)
+		}
+		i = end
+	}
+	return n + int64(len(text)-i), exact && i == len(text)
+}
+
+// merge is how many tokens a piece has.
+func (e *encoding) merge(piece []byte, w *work) int64 {
+	w.left -= mergeWork(len(piece))
+	return int64(len(e.bpe.EncodeOrdinary(string(piece))))
+}
+
+// mergeParts is how many tokens a long piece has at most. A token that would
+// have gone across a cut leaves two behind, so each cut counts for one more.
+func (e *encoding) mergeParts(piece []byte, w *work) (n int64) {
+	for len(piece) > 0 && w.goesOn() {
+		part := whole(piece, cutPiece)
+		n += e.merge(part, w) + 1
+		piece = piece[len(part):]
+	}
+	return n + int64(len(piece))
+}
+
+// valid is text with every byte that is no UTF-8 replaced, as tiktoken does it.
+func valid(text []byte) []byte {
+	if utf8.Valid(text) {
+		return text
+	}
+	return []byte(string([]rune(string(text))))
+}
+
+// whole is the first n bytes of text, or a little less: no character is cut.
+func whole(text []byte, n int) []byte {
+	for n < len(text) && n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:min(n, len(text))]
+}
+
+// work is how much may still be done for one call, and for whom.
+type work struct {
+	ctx   context.Context
+	left  int64
+	until int64 // ctx is looked at when left falls below
+	err   error // of ctx
+}
+
+const checkEvery = int64(time.Millisecond / workUnit)
+
+// goesOn reports whether there is work left and somebody who waits for it.
+func (w *work) goesOn() bool {
+	if w.left < w.until && w.err == nil {
+		w.until = w.left - checkEvery
+		w.err = w.ctx.Err()
+	}
+	return w.left > 0 && w.err == nil
+}

@@ -1,0 +1,151 @@
+package tokens
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"strconv"
+
+	"tallyroute/providers/chat"
+)
+
+// Tokenizer says how a model's tokens are estimated. It has the fields of
+// providers.Tokenizer, from which it can be converted.
+type Tokenizer struct {
+	Encoding        string // O200k or Cl100k; anything else is another, not known here
+	Percent         int64  // of the count; 0 is 100 for the two encodings and 150 otherwise
+	Images          string // "openai-tile" or "openai-patch"; anything else takes the dearest rule
+	ImageMultiplier int64  // scales the rule, in hundredths; 0 is 100
+}
+
+// own reports whether the model's tokenizer is one of the two.
+func (t Tokenizer) own() bool { return t.Encoding == O200k || t.Encoding == Cl100k }
+
+func (t Tokenizer) percent() int64 {
+	switch {
+	case t.Percent > 0:
+		return t.Percent
+	case t.own():
+		return 100
+	}
+	return 150
+}
+
+func (t Tokenizer) imagePercent() int64 {
+	if t.ImageMultiplier > 0 {
+		return t.ImageMultiplier
+	}
+	return 100
+}
+
+// alike is the same for all tokenizers that differ in Percent alone.
+func (t Tokenizer) alike() string {
+	encoding := ""
+	if t.own() {
+		encoding = t.Encoding
+	}
+	return encoding + "\x00" + t.Images + "\x00" + strconv.FormatInt(t.imagePercent(), 10)
+}
+
+// Estimate is a number of tokens.
+type Estimate struct {
+	Tokens int64
+	// Exact: counted with the model's own tokenizer and by documented rules.
+	// Otherwise Tokens is meant not to be exceeded.
+	Exact bool
+}
+
+// tally is an estimate under way.
+type tally struct {
+	text    int64 // counted text, which Percent scales
+	fixed   int64 // the rest
+	inexact bool
+}
+
+func (a *tally) add(b tally) {
+	a.text, a.fixed = plus(a.text, b.text), plus(a.fixed, b.fixed)
+	a.inexact = a.inexact || b.inexact
+}
+
+func plus(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// Bound is a number of tokens that the prompt of r does not exceed. It costs
+// next to nothing where there is only text: every tokenizer that works on bytes
+// makes at most one token of each, and the body has more of them than the
+// prompt that is made from it. Pictures and the like are taken by their rules.
+func (c *Counter) Bound(r *chat.Request, t Tokenizer) int64 {
+	rules := t.rules()
+	n := int64(len(r.Body())) + rules.priming
+	if r.Needs().Tools {
+		n += rules.tools
+	}
+	if r.ResponseFormat() != nil {
+		n += rules.format
+	}
+	if !mayHoldMedia(r) {
+		return n
+	}
+	for m := range r.Messages() {
+		for p := range m.Pieces() {
+			if v, ok := media(p, t); ok {
+				n = plus(n-int64(len(p.Text)), v.fixed)
+			}
+		}
+	}
+	return n
+}
+
+// mayHoldMedia reports whether there may be more in r than text. A part may
+// refer to something without saying so in its type.
+func mayHoldMedia(r *chat.Request) bool {
+	needs := r.Needs()
+	return needs.Vision || needs.Audio || needs.Documents || bytes.Contains(r.Body(), []byte("_url"))
+}
+
+// Prompt is how many tokens the prompt of r has: counted as far as that is
+// affordable, a bound where it is not.
+func (c *Counter) Prompt(ctx context.Context, r *chat.Request, t Tokenizer) (Estimate, error) {
+	s, err := c.begin(ctx, t)
+	if err != nil {
+		return Estimate{}, err
+	}
+	defer s.end()
+	return s.estimate(s.prompt(r), c.Bound(r, t))
+}
+
+// prompt adds up what a prompt is made of.
+func (s *session) prompt(r *chat.Request) tally {
+	sum := tally{fixed: s.rules.priming}
+	for m := range r.Messages() {
+		sum.add(s.remembered("message", m.Raw, func() tally { return s.message(m) }))
+	}
+	for name, raw := range chat.Each(r.Body()) {
+		sum.add(s.member(string(name), raw))
+	}
+	return sum
+}
+
+// Text is how many tokens the text of an answer has.
+func (c *Counter) Text(ctx context.Context, text string, t Tokenizer) (Estimate, error) {
+	s, err := c.begin(ctx, t)
+	if err != nil {
+		return Estimate{}, err
+	}
+	defer s.end()
+	b := valid([]byte(text))
+	return s.estimate(s.count(b), int64(len(b)))
+}
+
+// estimate is what a sum comes to.
+func (s *session) estimate(sum tally, bound int64) (Estimate, error) {
+	if s.err != nil {
+		return Estimate{}, s.err
+	}
+	n := plus(scale(sum.text, s.t.percent()), sum.fixed)
+	return Estimate{Tokens: min(n, bound), Exact: !sum.inexact && s.t.own() && s.t.percent() == 100}, nil
+}

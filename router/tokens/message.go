@@ -1,0 +1,164 @@
+package tokens
+
+import (
+	"bytes"
+
+	"tallyroute/providers/chat"
+)
+
+// rules are what a prompt has besides its text.
+type rules struct {
+	priming int64 // of the answer, and what is said before the first message
+	message int64
+	name    int64
+	tools   int64 // once, where there are tools
+	tool    int64
+	call    int64 // of a tool, in a message
+	format  int64 // where the form of the answer is prescribed
+}
+
+// newerTools is what the cookbook's formula for tools lacks for models after
+// gpt-4o, which wrap them in some instructions.
+const newerTools = 100
+
+// rules of OpenAI's models are those of its cookbook ("How to count tokens with
+// tiktoken"), which knows nothing of calls and formats. Others wrap messages in
+// templates of their own, and add instructions for tools and formats: Anthropic
+// some 600 tokens, gpt-oss 80 at the start. Theirs are meant to be generous.
+func (t Tokenizer) rules() rules {
+	switch t.Encoding {
+	case O200k:
+		return rules{priming: 3, message: 3, name: 1, tools: 12 + newerTools, tool: 7, call: 8, format: 16}
+	case Cl100k:
+		return rules{priming: 3, message: 3, name: 1, tools: 12, tool: 10, call: 8, format: 16}
+	}
+	return rules{priming: 80, message: 8, name: 4, tools: 700, tool: 24, call: 24, format: 700}
+}
+
+// What nobody can know before the call.
+const (
+	unknownFile = 128 << 10 // tokens of a file that is not in the request
+	leastFile   = 1200      // tokens of a page that is all picture
+	leastAudio  = 400       // of Voxtral, for half a minute of silence
+	longestID   = 256       // bytes of a file's id; what is longer is the file
+)
+
+// message counts one message.
+func (s *session) message(m chat.Message) tally {
+	a := s.count(m.Role.Bytes())
+	a.fixed += s.rules.message
+	if m.Name != nil {
+		a.add(s.count(m.Name.Bytes()))
+		a.fixed += s.rules.name
+	}
+	for p := range m.Pieces() {
+		a.add(s.piece(p))
+	}
+	return a
+}
+
+// piece counts what is in a message.
+func (s *session) piece(p chat.Piece) tally {
+	if v, ok := media(p, s.t); ok {
+		return v
+	}
+	switch p.Kind {
+	case chat.PieceText:
+		return s.count(p.Text.Bytes())
+	case chat.PieceToolCall:
+		a := tally{fixed: s.rules.call, inexact: true}
+		a.add(s.count(p.Name.Bytes()))
+		a.add(s.count(p.Text.Bytes()))
+		return a
+	}
+	return s.verbatim(p.Raw)
+}
+
+// verbatim counts JSON of which no rule is known as it stands.
+func (s *session) verbatim(raw []byte) tally {
+	a := s.count(raw)
+	a.inexact = true
+	return a
+}
+
+// format counts response_format.
+func (s *session) format(raw []byte) tally {
+	if chat.Text(chat.Lookup(raw, "type")) == "text" {
+		return tally{}
+	}
+	a := s.verbatim(raw)
+	a.fixed += s.rules.format
+	return a
+}
+
+// media is what a piece costs that is not text; false for text.
+func media(p chat.Piece, t Tokenizer) (v tally, ok bool) {
+	switch p.Kind {
+	case chat.PieceImage:
+		n, exact := imageTokens(p, t)
+		return tally{fixed: n, inexact: !exact}, true
+	case chat.PieceAudio:
+		return tally{fixed: audioTokens(p), inexact: true}, true
+	case chat.PieceFile:
+		return tally{fixed: fileTokens(p), inexact: true}, true
+	case chat.PieceOther:
+		if p.Type == "video_url" || p.Type == "document_url" || p.Type == "file_url" {
+			return tally{fixed: unknownFile, inexact: true}, true
+		}
+	case chat.PieceText, chat.PieceToolCall:
+	}
+	return tally{}, false
+}
+
+// audioTokens bounds sound by its bytes. Models take 10 (OpenAI) to 32 (Gemini)
+// tokens a second. A second has at least 8,000 bytes where it is not compressed
+// and 750 where it is.
+func audioTokens(p chat.Piece) int64 {
+	n := int64(len(p.Text)) * 3 / 4 // from base64
+	if p.Detail == "wav" || p.Detail == "pcm16" {
+		return max(n/250, leastAudio)
+	}
+	return max(n/20, leastAudio)
+}
+
+// fileTokens bounds a document by its bytes, which compression and pictures of
+// pages about make up for.
+func fileTokens(p chat.Piece) int64 {
+	if len(p.Text) <= longestID {
+		return unknownFile
+	}
+	return max(int64(len(p.Text))*3/4, leastFile)
+}
+
+// silent are the members of a request that are no part of the prompt.
+func silent(member string) bool {
+	switch member {
+	case "messages", // counted one by one
+		"model", "models", "provider", "stream", "stream_options", "temperature", "top_p", "top_k", "min_p",
+		"max_tokens", "max_completion_tokens", "n", "stop", "seed", "frequency_penalty", "presence_penalty",
+		"repetition_penalty", "logit_bias", "logprobs", "top_logprobs", "user", "safety_identifier", "metadata",
+		"modalities", "audio", "parallel_tool_calls", "reasoning_effort", "reasoning", "thinking", "verbosity",
+		"service_tier", "store", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options":
+		return true
+	}
+	return false
+}
+
+// member counts a top-level member besides messages. What is not known is
+// taken for a part of the prompt.
+func (s *session) member(name string, raw []byte) tally {
+	if silent(name) || bytes.Equal(raw, []byte("null")) {
+		return tally{}
+	}
+	return s.remembered(name, raw, func() tally {
+		switch name {
+		case "tools":
+			return s.tools(raw, "function")
+		case "functions":
+			return s.tools(raw, "")
+		case "response_format":
+			return s.format(raw)
+		}
+		return s.verbatim(raw)
+	})
+}
