@@ -94,6 +94,7 @@ func TestA17_NotJSON(t *testing.T) {
 		{"lone high surrogate", with(`"user":"\ud800"`), "invalid_json", "user"},
 		{"lone low surrogate", inMessage(`"content":"\uDC00 "`), "invalid_json", "messages[0].content"},
 		{"two high surrogates", with(`"x":{"y":"\ud83d\ud83d"}`), "invalid_json", "x.y"},
+		{"two low surrogates", with(`"user":"\udc00\udc00"`), "invalid_json", "user"},
 		{"lone surrogate in a name", with(`"\ud83d":1`), "invalid_json", ""},
 		{"cut in a string", with(`"n":1`)[:30], "invalid_json", "messages"},
 		{"cut behind a colon", `{"model":`, "invalid_json", "model"},
@@ -241,6 +242,21 @@ func TestA34_Bounds(t *testing.T) {
 	}
 }
 
+func TestRefusalsSayWhatToDo(t *testing.T) {
+	for body, want := range map[string]string{
+		"\xef\xbb\xbf{}":                "byte order mark",
+		with(`"user":"` + "\xff" + `"`): "UTF-8",
+		with(`"MODEL":"x"`):             `read this name as "model"`,
+		with(`"n":9`):                   "from 1 to 8",
+		with(`"stream":1`):              "true or false or null",
+		inMessage(`"content":1`):        "an array, a string or null",
+	} {
+		if _, err := chat.ParseRequest([]byte(body)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", body, err, want)
+		}
+	}
+}
+
 func TestLimits(t *testing.T) {
 	body := []byte(with(`"n":128`))
 	if r, err := (chat.Limits{N: 128}).Parse(body); err != nil || r.N() != 128 {
@@ -278,6 +294,7 @@ func TestA35_Needs(t *testing.T) {
 		{"text as output", with(`"modalities":["text"]`), chat.Needs{}},
 		{"file", part(`{"type":"file","file":{"file_id":"x"}}`), chat.Needs{Documents: true}},
 		{"document", part(`{"type":"document_url","document_url":"https://x"}`), chat.Needs{Documents: true}},
+		{"a word in the wrong place", part(`{"type":"audio"},{"type":"json_schema"}`), chat.Needs{}},
 		{"a word elsewhere", with(`"stop":"image_url","user":"json_schema","x":{"type":"input_audio"}`), chat.Needs{}},
 		{"predicted output and effort", with(`"prediction":{"type":"content","content":"x"},"reasoning_effort":"high"`), chat.Needs{}},
 	}

@@ -35,6 +35,11 @@ func TestUsage(t *testing.T) {
 			&chat.Usage{Input: 1, CacheRead: 360, Output: 261, Reasoning: 235},
 		},
 		{
+			"reasoning beside, as large as the cache",
+			`{"prompt_tokens":361,"completion_tokens":26,"total_tokens":622,"prompt_tokens_details":{"cached_tokens":235},"completion_tokens_details":{"reasoning_tokens":235}}`,
+			&chat.Usage{Input: 126, CacheRead: 235, Output: 261, Reasoning: 235},
+		},
+		{
 			"reasoning counted otherwise", `{"prompt_tokens":15,"completion_tokens":256,"total_tokens":271,"completion_tokens_details":{"reasoning_tokens":270}}`,
 			&chat.Usage{Input: 15, Output: 256, Reasoning: 256},
 		},

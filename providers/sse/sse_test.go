@@ -49,6 +49,7 @@ func TestReader(t *testing.T) {
 		{"no space", "data:a\n\n", data("a")},
 		{"one space is cut", "data:  a \n\n", data(" a ")},
 		{"CRLF", "data: a\r\n\r\ndata: b\r\n\r\n", data("a", "b")},
+		{"CRLF joins", "data: a\r\ndata: b\r\n\r\n", data("a\nb")},
 		{"CR", "data: a\r\rdata: b\r\r", data("a", "b")},
 		{"mixed", "data: a\r\n\ndata: b\n\rdata: c\r\r\n", data("a", "b", "c")},
 		{"lines are joined", "data: a\ndata\ndata:\ndata: b\n\n", data("a\n\n\nb")},
