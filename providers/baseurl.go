@@ -59,11 +59,10 @@ func parseBase(raw string) (*url.URL, error) {
 		return nil, urlError("must not hold a query or fragment")
 	case strings.HasSuffix(raw, "/"):
 		return nil, urlError("must not end in a slash")
+	case !plainPath(u.Path):
+		return nil, urlError("has a path with empty, . or .. segments")
 	}
-	if err := checkHost(u); err != nil {
-		return nil, err
-	}
-	return u, checkPath(u.Path)
+	return u, checkHost(u)
 }
 
 func checkHost(u *url.URL) error {
@@ -93,18 +92,18 @@ func checkHost(u *url.URL) error {
 	return nil
 }
 
-// checkPath refuses paths that a server might read as another one.
-func checkPath(path string) error {
-	if path == "" {
-		return nil
+// plainPath reports whether every server would read a path alike: it has no
+// empty, . or .. segments.
+func plainPath(path string) bool {
+	if strings.Contains(path, "//") {
+		return false
 	}
-	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
-	for i, s := range segments {
-		if s == "." || s == ".." || s == "" && i < len(segments)-1 {
-			return urlError("has a path with empty, . or .. segments")
+	for s := range strings.SplitSeq(path, "/") {
+		if s == "." || s == ".." {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 func urlError(what string) error { return errors.New("providers: base URL " + what) }

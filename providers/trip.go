@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -79,11 +80,11 @@ func (t *trip) own() http.Header {
 // because of a model's name in it.
 func checkCall(path string) error {
 	plain, _, _ := strings.Cut(path, "?")
-	lower := strings.ToLower(plain)
-	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "#\\ ") || strings.Contains(lower, "%5c") {
-		return fmt.Errorf("providers: path %q is none", path)
+	read, err := url.PathUnescape(plain)
+	if err != nil || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "# ") || strings.Contains(read, "\\") || !plainPath(read) {
+		return fmt.Errorf("providers: %q is no path below a base URL", path)
 	}
-	return checkPath(strings.NewReplacer("%2e", ".", "%2f", "/").Replace(lower))
+	return nil
 }
 
 // send makes the request and waits for the header of its answer. The transport

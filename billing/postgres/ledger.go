@@ -28,7 +28,7 @@ WITH key AS (
   SELECT c.*
     FROM budget_counters c JOIN line USING (budget_id, window_start, window_end)
    WHERE EXISTS (SELECT FROM key WHERE NOT (revoked OR expired OR stale))
-   ORDER BY c.budget_id, c.window_start
+ORDER BY random()
      FOR UPDATE OF c
 ), judged AS (
   SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
@@ -241,7 +241,7 @@ WITH gone AS (
 ), locked AS MATERIALIZED (
   SELECT c.budget_id, c.window_start
     FROM budget_counters c JOIN change USING (budget_id, window_start)
-   ORDER BY c.budget_id, c.window_start
+ORDER BY random()
      FOR UPDATE OF c
 ), moved AS (
   UPDATE budget_counters c
@@ -312,7 +312,7 @@ WITH gone AS (
 ), locked AS MATERIALIZED (
   SELECT c.budget_id, c.window_start
     FROM budget_counters c JOIN line USING (budget_id, window_start)
-   ORDER BY c.budget_id, c.window_start
+ORDER BY random()
      FOR UPDATE OF c
 )
 UPDATE budget_counters c SET held_tokens = c.held_tokens - line.tokens, held_nano = c.held_nano - line.nano

@@ -6,7 +6,6 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest"
-	"tallyroute/billing/postgres"
 )
 
 func TestStore(t *testing.T) {
@@ -17,7 +16,3 @@ func TestStore(t *testing.T) {
 		return s
 	})
 }
-
-// patient waits for as long as a crowded machine may take. Locks are waited for
-// longer than PostgreSQL takes to find a deadlock, so that it would be one.
-var patient = postgres.Options{Acquire: time.Minute, Statement: time.Minute, Lock: time.Minute}

@@ -31,8 +31,7 @@ func windowsOf(lines []billing.HoldLine) windows {
 
 const selectCounters = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano
 FROM json_each(?1) b
-JOIN json_each(?2) w ON w.key = b.key
-JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = w.value`
+JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = ?2 ->> b.key`
 
 // standing reads the balances of lines. A window that has no counter yet stands
 // at what the ledger says, and is listed in missing.
@@ -103,7 +102,7 @@ func makeCounters(ctx context.Context, tx *session, balances []billing.Balance, 
 }
 
 const addHeld = `UPDATE budget_counters SET held_tokens = held_tokens + ?1, held_nano = held_nano + ?2
-WHERE (budget_id, window_start) IN (SELECT b.value, w.value FROM json_each(?3) b JOIN json_each(?4) w ON w.key = b.key)`
+WHERE (budget_id, window_start) IN (SELECT b.value, ?4 ->> b.key FROM json_each(?3) b)`
 
 // hold changes what counters hold, up or down.
 func hold(ctx context.Context, tx *session, w windows, tokens, nano int64) error {
@@ -111,7 +110,8 @@ func hold(ctx context.Context, tx *session, w windows, tokens, nano int64) error
 	return err
 }
 
-const addUsed = `UPDATE budget_counters SET
+// addUsed goes by the ends of windows, of which few are yet to come.
+const addUsed = `UPDATE budget_counters INDEXED BY budget_counters_end SET
   used_tokens = min(max(used_tokens + ?1, -1000000000000000), 1000000000000000),
   used_nano   = min(max(used_nano + ?2, -1000000000000000000), 1000000000000000000)
 WHERE budget_id IN (SELECT id FROM budgets WHERE (scope, scope_id) IN (VALUES ('key', ?3), ('project', ?4), ('team', ?5), ('org', 'org')))
@@ -131,9 +131,8 @@ func post(ctx context.Context, tx *session, row billing.Spend) error {
 const selectBalances = `SELECT g.id, g.scope, g.scope_id, g.period, g.zone, g.token_limit, g.amount_nano,
   c.window_start, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano
 FROM json_each(?1) b
-JOIN json_each(?2) w ON w.key = b.key
 JOIN budgets g ON g.id = b.value AND g.archived_at IS NULL
-JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = w.value
+JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = ?2 ->> b.key
 ORDER BY g.id`
 
 // balancesOf are how the budgets of a hold stand, in the windows of the hold.

@@ -48,7 +48,7 @@ var _ billing.Store = (*Store)(nil)
 // have to wait for another process.
 const (
 	readPragmas  = "&_pragma=busy_timeout(5000)&_pragma=query_only(1)"
-	writePragmas = "&_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)"
+	writePragmas = "&_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)"
 )
 
 // Open opens the file at path or makes it, readable by its owner alone. It does

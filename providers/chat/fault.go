@@ -62,9 +62,9 @@ func clean(name []byte) string {
 // String lists the types for a sentence: "a string, an array or null".
 func (k kind) String() string {
 	var list []string
-	for i, name := range []string{"an object", "an array", "a string", "a number", "true or false", "null"} {
+	for i, name := range []string{"an object", "an array", "a string", "a number", "true/false", "null"} {
 		if k&(1<<i) != 0 {
-			list = append(list, name)
+			list = append(list, strings.Split(name, "/")...)
 		}
 	}
 	if last := len(list) - 1; last > 0 {

@@ -248,7 +248,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		with(`"user":"` + "\xff" + `"`): "UTF-8",
 		with(`"MODEL":"x"`):             `read this name as "model"`,
 		with(`"n":9`):                   "from 1 to 8",
-		with(`"stream":1`):              "true or false or null",
+		with(`"stream":1`):              "must be true, false or null",
 		inMessage(`"content":1`):        "an array, a string or null",
 	} {
 		if _, err := chat.ParseRequest([]byte(body)); err == nil || !strings.Contains(err.Error(), want) {

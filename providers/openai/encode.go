@@ -132,6 +132,17 @@ func withUsage(options []byte) []byte {
 
 // quirks renames and drops what is declared.
 func (e *edit) quirks() {
+	e.rename()
+	for _, name := range e.q.Drop {
+		e.lose(name)
+		e.sets = slices.DeleteFunc(e.sets, func(m chat.Member) bool { return m.Name == name })
+	}
+}
+
+func (e *edit) rename() {
+	if len(e.q.Rename) == 0 {
+		return
+	}
 	for _, from := range slices.Sorted(maps.Keys(e.q.Rename)) {
 		raw := e.r.Get(from)
 		switch to := e.q.Rename[from]; {
@@ -142,10 +153,6 @@ func (e *edit) quirks() {
 			e.set(to, raw)
 			e.drops = append(e.drops, from)
 		}
-	}
-	for _, name := range e.q.Drop {
-		e.lose(name)
-		e.sets = slices.DeleteFunc(e.sets, func(m chat.Member) bool { return m.Name == name })
 	}
 }
 

@@ -62,7 +62,7 @@ func (s *stream) next() (chat.Chunk, error) {
 		e, _ := chat.ParseError(ev.Data)
 		return chat.Chunk{}, inBody(e)
 	}
-	data := bytes.TrimSpace(ev.Data)
+	data := oneLine(bytes.TrimSpace(ev.Data))
 	if string(data) == "[DONE]" {
 		return chat.Chunk{}, io.EOF
 	}
@@ -81,6 +81,14 @@ func (s *stream) next() (chat.Chunk, error) {
 	}
 	s.watch(c)
 	return c, nil
+}
+
+// oneLine joins the lines of JSON, which can only break between its tokens.
+func oneLine(data []byte) []byte {
+	if bytes.IndexByte(data, '\n') < 0 {
+		return data
+	}
+	return bytes.ReplaceAll(data, []byte("\n"), []byte(" "))
 }
 
 // foreign reports an event that the format does not know, such as a ping.
