@@ -1,0 +1,247 @@
+package providertest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+// Subject is an adapter under test and the exchanges that show what it does.
+type Subject struct {
+	Adapter providers.Adapter
+	Dir     string // of the exchanges, one txtar file each; see golden
+	// Skip says, for a required exchange that the format cannot have, why not.
+	Skip map[string]string
+	// Update rewrites what the adapter made of the exchanges.
+	Update bool
+}
+
+// required are the exchanges that every adapter must have. Those that fail have
+// a kind, so that none is declared away by rewriting.
+var required = map[string]providers.Kind{
+	"plain": "", "stream": "", "tools": "", "stream_tools": "",
+	"cut_stream":      providers.KindBroken,
+	"rate_limited":    providers.KindRate,
+	"too_long":        providers.KindContext,
+	"bad_credential":  providers.KindCredential,
+	"content_refused": providers.KindContent,
+	"error_in_200":    providers.KindOverload,
+	"error_in_stream": providers.KindOverload,
+	"html":            providers.KindBroken,
+	"empty":           providers.KindBroken,
+}
+
+// Run is what an adapter must do.
+func Run(t *testing.T, s Subject) {
+	files, err := filepath.Glob(filepath.Join(s.Dir, "*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	present := make(map[string]bool)
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		present[name] = true
+		t.Run(name, func(t *testing.T) { s.run(t, name, file) })
+	}
+	for name := range required {
+		if !present[name] && s.Skip[name] == "" {
+			t.Errorf("there is no exchange %s in %s", name, s.Dir)
+		}
+	}
+	t.Run("hostile model name", s.hostileName)
+}
+
+// run checks one exchange.
+func (s Subject) run(t *testing.T, name, file string) {
+	g := readGolden(t, file)
+	x := g.exchange(t, s.Adapter)
+	sent := s.encode(t, x)
+	answer := s.answer(x, g, bytes.NewReader(g.body))
+	if s.Update {
+		g.write(t, sent, answer.String())
+	} else {
+		compare(t, "the call", sent, g.sent)
+		compare(t, "the answer", answer.String(), g.answer)
+	}
+	if want, ok := required[name]; ok {
+		if kind := kindOf(answer.err); kind != want {
+			t.Errorf("kind %q, want %q", kind, want)
+		}
+	}
+	s.boundaries(t, x, g, answer)
+	s.cuts(t, x, g)
+	s.overTheWire(t, x, g, answer)
+}
+
+// encode writes the call, and checks that this changes nothing and is always the same.
+func (s Subject) encode(t *testing.T, x providers.Exchange) string {
+	t.Helper()
+	before := string(x.Request.Body())
+	call, err := s.Adapter.Encode(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(x.Request.Body()) != before {
+		t.Error("Encode changes the client's request")
+	}
+	if again, err := s.Adapter.Encode(x); err != nil || renderCall(again) != renderCall(call) {
+		t.Errorf("Encode is not the same twice: %v", err)
+	}
+	if !json.Valid(call.Body) {
+		t.Errorf("the call is not JSON: %s", call.Body)
+	}
+	return renderCall(call)
+}
+
+// outcome is what a caller gets of an answer.
+type outcome struct {
+	response *chat.Response
+	chunks   []chat.Chunk
+	err      error // nil for a good end
+}
+
+// answer reads a recorded answer as the client would have it read.
+func (s Subject) answer(x providers.Exchange, g *golden, body io.Reader) outcome {
+	if g.status/100 != 2 {
+		text, _ := io.ReadAll(body)
+		return outcome{err: s.Adapter.Fail(x, g.status, g.header, text)}
+	}
+	if !x.Request.Stream() || g.whole() {
+		text, _ := io.ReadAll(body)
+		r, err := s.Adapter.Decode(x, text)
+		return outcome{response: r, err: err}
+	}
+	stream := s.Adapter.Stream(x, io.NopCloser(body))
+	chunks, err := drain(stream.Next)
+	return outcome{chunks: chunks, err: err}
+}
+
+// drain reads a stream to its end. Chunks are copied, for they live until the next.
+func drain(next func() (chat.Chunk, error)) ([]chat.Chunk, error) {
+	var list []chat.Chunk
+	for {
+		c, err := next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return list, nil
+		case err != nil:
+			return list, err
+		}
+		c.Data = bytes.Clone(c.Data)
+		list = append(list, c)
+	}
+}
+
+// boundaries: wherever the bytes are cut on their way, the answer is the same.
+func (s Subject) boundaries(t *testing.T, x providers.Exchange, g *golden, want outcome) {
+	t.Helper()
+	for i := 0; i <= len(g.body); i++ {
+		cut := io.MultiReader(bytes.NewReader(g.body[:i]), bytes.NewReader(g.body[i:]))
+		if got := s.answer(x, g, cut); got.String() != want.String() {
+			t.Fatalf("cut at byte %d of %d it is another answer:\n%s", i, len(g.body), got)
+		}
+	}
+	for _, size := range []int{1, 2, 3, 7, 64} {
+		if got := s.answer(x, g, &trickle{bytes.NewReader(g.body), size}); got.String() != want.String() {
+			t.Fatalf("in pieces of %d bytes it is another answer:\n%s", size, got)
+		}
+	}
+}
+
+// trickle gives at most size bytes at a time.
+type trickle struct {
+	r    io.Reader
+	size int
+}
+
+func (s *trickle) Read(p []byte) (int, error) { return s.r.Read(p[:min(len(p), s.size)]) }
+
+// cuts: an answer that is cut short never looks like a complete one.
+func (s Subject) cuts(t *testing.T, x providers.Exchange, g *golden) {
+	t.Helper()
+	for i := range len(bytes.TrimSpace(g.body)) {
+		got := s.answer(x, g, bytes.NewReader(g.body[:i]))
+		finished := slices.ContainsFunc(got.chunks, func(c chat.Chunk) bool { return c.Finish != "" })
+		if got.err == nil && !finished {
+			t.Fatalf("cut off at byte %d of %d it still ends well:\n%s", i, len(g.body), got)
+		}
+	}
+}
+
+// overTheWire: through the client it is the same, but that what fails before the
+// first content fails at once.
+func (s Subject) overTheWire(t *testing.T, x providers.Exchange, g *golden, want outcome) {
+	t.Helper()
+	reply := Reply{Status: g.status, Header: g.header, Steps: []Step{Write(string(g.body))}}
+	u := NewUpstream(t, reply)
+	x.Target.BaseURL = u.URL()
+	c := providers.NewClient(providers.Options{})
+	defer c.Close()
+	a, err := c.Do(t.Context(), x)
+	if err != nil {
+		if kindOf(err) != kindOf(want.err) {
+			t.Errorf("through the client it fails with %v, by itself with %v", err, want.err)
+		}
+		return
+	}
+	defer func() { _ = a.Close() }()
+	got := outcome{response: a.Response}
+	if a.Stream != nil {
+		got.chunks, got.err = drain(a.Stream.Next)
+	}
+	if kindOf(got.err) != kindOf(want.err) || len(got.chunks) != len(want.chunks) {
+		t.Errorf("through the client it is another answer:\n%s", got)
+	}
+}
+
+// hostileName: a model's name from a config cannot change what is called.
+func (s Subject) hostileName(t *testing.T) {
+	r, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := providers.Exchange{Target: providers.Target{Upstream: "evil\"?evil=1#evil\r\nevil: 1"}, Request: r}
+	call, err := s.Adapter.Encode(x)
+	if err != nil {
+		return // refused is well done
+	}
+	u, err := url.Parse("https://provider.example" + call.Path)
+	if err != nil || u.Fragment != "" || u.Query().Has("evil") || strings.ContainsAny(call.Path, "\r\n") {
+		t.Errorf("the path became %q", call.Path)
+	}
+	if !json.Valid(call.Body) {
+		t.Errorf("the body became %s", call.Body)
+	}
+	for name, values := range call.Header {
+		if strings.ContainsAny(name+strings.Join(values, ""), "\r\n") {
+			t.Errorf("header %q became %q", name, values)
+		}
+	}
+}
+
+func compare(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s is\n%s\nbut was\n%s", what, got, want)
+	}
+}
+
+// kindOf is the kind that a caller acts on.
+func kindOf(err error) providers.Kind {
+	if e := (*providers.Error)(nil); errors.As(err, &e) {
+		return e.Kind
+	}
+	if err != nil {
+		return providers.KindBroken
+	}
+	return ""
+}
