@@ -3,6 +3,7 @@ package chat
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 	"slices"
 	"strings"
 	"unicode"
@@ -99,6 +100,17 @@ func (r *Request) Get(name string) json.RawMessage {
 		return r.members[i].value.of(r.body)
 	}
 	return nil
+}
+
+// Members are the top-level members in their order: decoded name, raw value.
+func (r *Request) Members() iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for _, m := range r.members {
+			if !yield(Quoted(m.key.of(r.body)).Bytes(), m.value.of(r.body)) {
+				return
+			}
+		}
+	}
 }
 
 // find is the position of a top-level member, -1 where there is none.

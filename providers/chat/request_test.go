@@ -3,6 +3,7 @@ package chat_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -346,6 +347,25 @@ func TestAccessors(t *testing.T) {
 	}
 	if r.Tools() != nil || string(r.ResponseFormat()) != `{"type":"text"}` {
 		t.Errorf("%s %s", r.Tools(), r.ResponseFormat())
+	}
+}
+
+func TestMembers(t *testing.T) {
+	const object = `{"model":"m","x\n":{"a":1} ,` + messages + `,"y":null}`
+	var got []string
+	for name, value := range parse(t, object).Without("x\n").Members() {
+		if got = append(got, string(name)+"="+string(value)); string(name) == "messages" {
+			break
+		}
+	}
+	if want := []string{`model="m"`, messages[1:9] + "=" + messages[11:]}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for name := range parse(t, object).Members() {
+		got = append(got, string(name))
+	}
+	if want := []string{"model", "x\n", "messages", "y"}; !slices.Equal(got[2:], want) {
+		t.Errorf("%q, want %q", got[2:], want)
 	}
 }
 
