@@ -109,13 +109,14 @@ func classify(status int, d chat.Error) providers.Kind {
 			}
 		}
 	}
-	if status < 500 {
-		message := strings.ToLower(d.Message)
-		for _, s := range signs {
-			for _, words := range s.says {
-				if strings.Contains(message, words) {
-					return s.kind
-				}
+	message := strings.ToLower(d.Message)
+	for _, s := range signs {
+		if status >= 500 || status == http.StatusTooManyRequests && s.kind != providers.KindQuota {
+			continue // too many tokens are too many at once, there
+		}
+		for _, words := range s.says {
+			if strings.Contains(message, words) {
+				return s.kind
 			}
 		}
 	}
