@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,7 +66,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		return nil, fault(err)
 	}
 	// What SQLite makes beside the file gets the mode of the file.
-	file := "file:" + (&url.URL{Path: path}).EscapedPath() + "?modeof=" + url.QueryEscape(path)
+	file := "file:" + (&url.URL{Path: path}).EscapedPath() + "?modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20")
 	writes, err := openWriter(ctx, file+writePragmas)
 	if err != nil {
 		return nil, err
