@@ -26,6 +26,7 @@ func (p *problem) Error() string { return "admin: " + p.message }
 var (
 	errNoRoute  = &problem{status: 404, kind: "invalid_request_error", code: "not_found", message: "There is nothing at this address.", fix: "See GET /admin/v1/keys for where to begin."}
 	errNoMethod = &problem{status: 405, kind: "invalid_request_error", code: "method_not_allowed", message: "This address does not take this method."}
+	errQuery    = &problem{status: 422, kind: "invalid_request_error", code: "invalid_value", message: "The query string cannot be read.", fix: "Escape its values: ; is %3B, % is %25."}
 	errToken    = &problem{
 		status: 401, kind: "authentication_error", code: "invalid_admin_token",
 		message: "The admin API wants its own token; virtual keys are not accepted here.",

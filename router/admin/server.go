@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -109,6 +110,9 @@ func (a *api) begin(c *gin.Context) {
 	c.Request = c.Request.WithContext(ctx)
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, bodyLimit)
 	began := a.Clock()
+	if _, err := url.ParseQuery(c.Request.URL.RawQuery); err != nil {
+		a.fail(c, errQuery) // or a filter that cannot be read would narrow nothing
+	}
 	c.Next()
 	a.Log.Info("admin", zap.String("request_id", id), zap.String("method", c.Request.Method),
 		zap.String("route", c.FullPath()), zap.Int("status", c.Writer.Status()), zap.Duration("took", a.Clock().Sub(began)))
