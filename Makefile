@@ -40,6 +40,7 @@ fuzz: ## Every fuzz test for FUZZTIME (30s)
 	done
 
 bench: ## Throughput and CPU per request beside a bare reverse proxy, then the micro benchmarks
+	go run ./cmd/routebench
 	go test -run '^$$' -bench . -benchmem ./...
 
 golden: ## Rewrite the golden files; review the diff like code

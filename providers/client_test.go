@@ -347,8 +347,6 @@ func TestCloseEndsTheCall(t *testing.T) {
 
 func TestConnectionsAreUsedAgain(t *testing.T) {
 	list := words()
-	late := make(chan struct{})
-	close(late)
 	replies := []pt.Reply{
 		pt.JSON(200, pt.Completion("m", "a", 1, 1)),
 		pt.Stream(list...),
@@ -357,6 +355,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 		pt.JSON(429, pt.Problem("slow", "", "rate_limit_exceeded")),
 		pt.Redirect(302, "http://127.0.0.1:1/"),
 		pt.Body(502, "text/html", "<html>"+strings.Repeat("x", 10_000)),
+		pt.JSON(429, strings.Repeat("not asked for", 100)).With("Content-Encoding", "gzip"),
 		pt.Stream(),
 		pt.JSON(200, pt.Completion("m", "a", 1, 1)),
 	}
@@ -388,6 +387,31 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 		if call.Remote != calls[0].Remote {
 			t.Errorf("call %d came over another connection", i)
 		}
+	}
+}
+
+// The last bytes of a transfer often come a little after [DONE].
+func TestConnectionIsUsedAgainAfterALateEnd(t *testing.T) {
+	list := words()
+	end := make(chan struct{})
+	u := pt.NewUpstream(t, pt.Script(pt.Event(list[1]), pt.Event(list[3]), pt.Event("[DONE]"), pt.Until(end)))
+	c := client(t, providers.Options{})
+	for range 2 {
+		a := succeeds(t, c, exchange(t, u, askStream))
+		if _, err := rest(a.Stream); !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		select {
+		case end <- struct{}{}:
+		case <-time.After(10 * time.Second):
+			t.Fatal("upstream does not wait")
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if calls := u.Calls(); calls[0].Remote != calls[1].Remote {
+		t.Error("the second call came over another connection")
 	}
 }
 

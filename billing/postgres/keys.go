@@ -74,26 +74,13 @@ const keyByHashSQL = keySelect + `
 // KeyByHash implements billing.Keys.
 func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (k billing.Key, err error) {
 	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		k, err = oneKey(ctx, c, keyByHashSQL, hash[:])
+		k, err = one(ctx, c, scanKey, keyByHashSQL, hash[:])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return billing.ErrUnknownKey
 		}
 		return err
 	})
 	return k, err
-}
-
-// reader is a connection or a transaction.
-type reader interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-func oneKey(ctx context.Context, r reader, sql string, args ...any) (billing.Key, error) {
-	rows, err := r.Query(ctx, sql, args...)
-	if err != nil {
-		return billing.Key{}, err
-	}
-	return pgx.CollectExactlyOneRow(rows, scanKey)
 }
 
 const listKeysSQL = keySelect + `
@@ -177,7 +164,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 		if err := lockAdmin(ctx, tx); err != nil {
 			return err
 		}
-		k, err = oneKey(ctx, tx, byID, id)
+		k, err = one(ctx, tx, scanKey, byID, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &billing.NotFoundError{What: "key", ID: string(id)}
 		}
@@ -201,7 +188,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 		if err := keepBudgets(ctx, tx, k); err != nil {
 			return err
 		}
-		k, err = oneKey(ctx, tx, byID, id)
+		k, err = one(ctx, tx, scanKey, byID, id)
 		return err
 	})
 	if err != nil {

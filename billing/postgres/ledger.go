@@ -28,7 +28,7 @@ WITH key AS (
   SELECT c.*
     FROM budget_counters c JOIN line USING (budget_id, window_start, window_end)
    WHERE EXISTS (SELECT FROM key WHERE NOT (revoked OR expired OR stale))
-ORDER BY random()
+   ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
 ), judged AS (
   SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
@@ -44,7 +44,7 @@ ORDER BY random()
    WHERE c.budget_id = j.id AND c.window_start = j.window_start AND v.complete AND v.fits
 ), hold AS (
   INSERT INTO holds (id, key_id, budget_ids, window_starts, tokens, nano, created_at, expires_at, if_lost)
-  SELECT $1, $3, $6::text[], $7::timestamptz[], $9::bigint, $10::bigint, $5, $15, $2::jsonb
+  SELECT $1, $3, $6::text[], $7::timestamptz[], $9::bigint, $10::bigint, $5, $15, $2::json
     FROM key, verdict v
    WHERE v.complete AND v.fits AND NOT (revoked OR expired OR stale)
 )
@@ -63,7 +63,7 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 	detached := context.WithoutCancel(ctx)
 	balances, err := s.reserve(detached, h, now)
 	switch {
-	case errors.Is(err, billing.ErrUnavailable):
+	case inDoubt(err):
 		s.doubts.add(h.ID)
 	case err == nil && ctx.Err() != nil:
 		return nil, errors.Join(fault(ctx, ctx.Err()), s.Release(detached, h.ID))
@@ -219,7 +219,7 @@ WITH gone AS (
 ), posted AS (
   INSERT INTO spend_events (` + eventColumns + `)
   SELECT ` + eventColumns + `
-    FROM jsonb_populate_recordset(NULL::spend_events, $2::jsonb)
+    FROM json_populate_recordset(NULL::spend_events, $2::json)
    WHERE EXISTS (SELECT FROM gone)
   RETURNING input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
 ), spent AS (
@@ -241,7 +241,7 @@ WITH gone AS (
 ), locked AS MATERIALIZED (
   SELECT c.budget_id, c.window_start
     FROM budget_counters c JOIN change USING (budget_id, window_start)
-ORDER BY random()
+   ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
 ), moved AS (
   UPDATE budget_counters c
@@ -312,7 +312,7 @@ WITH gone AS (
 ), locked AS MATERIALIZED (
   SELECT c.budget_id, c.window_start
     FROM budget_counters c JOIN line USING (budget_id, window_start)
-ORDER BY random()
+   ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
 )
 UPDATE budget_counters c SET held_tokens = c.held_tokens - line.tokens, held_nano = c.held_nano - line.nano

@@ -110,8 +110,8 @@ func ensureProject(ctx context.Context, tx pgx.Tx, team string, p billing.Projec
 	return found, err
 }
 
-func one[T any](ctx context.Context, r reader, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
-	rows, err := r.Query(ctx, sql, args...)
+func one[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
+	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
 		var none T
 		return none, err

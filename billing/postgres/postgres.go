@@ -71,6 +71,9 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errDSN
 	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connecting
+	}
 	direct := config.ConnConfig.Copy()
 	config.ConnConfig.Tracer = o.Tracer
 	statement := cmp.Or(o.Statement, defaultStatement)
@@ -85,9 +88,6 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		if _, set := config.ConnConfig.RuntimeParams[name]; !set || name == "default_transaction_isolation" {
 			config.ConnConfig.RuntimeParams[name] = value
 		}
-	}
-	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = connecting
 	}
 	switch {
 	case o.MaxConns > 0:

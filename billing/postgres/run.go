@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,7 +16,10 @@ import (
 	"tallyroute/billing"
 )
 
-var errClosed = errors.New("the store is closed")
+var (
+	errClosed   = errors.New("the store is closed")
+	errNotAsked = errors.New("no connection")
+)
 
 // tries is how often work is begun that the database gave up for the sake of
 // other work, or that never reached it.
@@ -62,10 +65,17 @@ func (s *Store) connection(ctx context.Context) (*pgxpool.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.acquire)
 	defer cancel()
 	conn, err := s.pool.Acquire(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("no connection within %s: %w", s.acquire, err)
+	if err != nil {
+		return nil, fmt.Errorf("%w within %s: %w", errNotAsked, s.acquire, err)
 	}
-	return conn, err
+	return conn, nil
+}
+
+// inDoubt reports whether the database may have done what failed with err: it
+// was asked, and no answer came.
+func inDoubt(err error) bool {
+	return errors.Is(err, billing.ErrUnavailable) && code(err) == "" &&
+		!errors.Is(err, errNotAsked) && !errors.Is(err, errClosed)
 }
 
 // again reports whether work that failed with err has changed nothing and is
@@ -97,33 +107,30 @@ func fault(ctx context.Context, err error) error {
 
 // away reports whether err means that the database cannot serve at the moment.
 func away(err error) bool {
-	if c := code(err); c != "" {
-		for _, class := range []string{
-			"08", // connection exception
-			"28", // not let in: the password is being changed
-			"40", // given up for the sake of other work, too often
-			"53", // too many clients, out of memory, disk full
-			"57", // shutting down, starting up, statement time-out
-			"58", // input or output error
-		} {
-			if strings.HasPrefix(c, class) {
-				return true
-			}
-		}
-		switch c {
-		case "25006", // read-only: a standby
-			"3D000", // the database does not exist, yet
-			"42P01", // a table does not exist: not migrated yet
-			"55P03": // lock time-out
-			return true
-		}
-		return false
-	}
 	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.Is(err, errClosed) || errors.As(err, &connect) || errors.As(err, &network) || pgconn.Timeout(err) ||
+	switch c := code(err); {
+	case errors.As(err, &connect): // whatever the reason is, it may be gone the next time
+		return true
+	case c != "":
+		return slices.Contains(unable, c) || slices.Contains(unable, c[:2])
+	}
+	return errors.Is(err, errClosed) || errors.As(err, &network) || pgconn.Timeout(err) ||
 		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// unable are the SQLSTATEs, and classes of them, of a server that is there but
+// cannot do its work.
+var unable = []string{
+	"08",    // the connection broke
+	"40",    // given up for the sake of other work, too often
+	"53",    // too many clients, out of memory, disk full
+	"57",    // shutting down, starting up, statement time-out
+	"58",    // input or output error
+	"25006", // read-only: a standby
+	"42P01", // a table is missing: not migrated yet
+	"55P03", // lock time-out
 }
 
 // code is the SQLSTATE of err, or "".

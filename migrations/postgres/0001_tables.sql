@@ -230,7 +230,7 @@ CREATE TABLE holds (
   nano          bigint NOT NULL CHECK (nano BETWEEN 0 AND 1000000000000000),
   created_at    timestamptz NOT NULL,
   expires_at    timestamptz NOT NULL,
-  if_lost       jsonb NOT NULL,
+  if_lost       json NOT NULL,
   CHECK (cardinality(budget_ids) = cardinality(window_starts))
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE INDEX holds_expiry ON holds (expires_at);

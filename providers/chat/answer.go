@@ -88,7 +88,7 @@ func (a *answer) fault() error {
 	if !a.failed && (a.choices > 0 || a.usage.found) {
 		return nil
 	}
-	if e, ok := ParseError(a.b); ok {
+	if e, ok := ParseError(a.b); ok || a.failed {
 		return &e
 	}
 	return nil
@@ -107,8 +107,8 @@ func (a *answer) shape() string {
 	return "its JSON is broken or cut"
 }
 
-// choice reads a choice. Some providers say the same in a delta and in a message,
-// or in the text of the completions format: only the best of them counts.
+// choice reads a choice. Some providers say the same in from, in the other one of
+// delta and message, and in the text of the completions format: only the first of these that is there counts.
 func (a *answer) choice() {
 	a.choices++
 	var legacy Quoted

@@ -47,6 +47,7 @@ func TestA44_AnswersThatAreNone(t *testing.T) {
 		{"raw control character", "{\"choices\":[{\"message\":{\"content\":\"a\nb\"}}]}", ""},
 		{"error", `{"error":{"message":"no","type":"server_error","param":null,"code":500}}`, "no"},
 		{"error beside choices", `{"error":{"message":"no"},"choices":[{"finish_reason":"error"}]}`, "no"},
+		{"error, then null", `{"choices":[{}],"error":{"message":"no"},"error":null}`, ""},
 		{"error in words", `{"error":"no"}`, "no"},
 		{"error without a message", `{"error":{"code":"x"}}`, ""},
 		{"at the top", `{"object":"error","message":"no","type":"x"}`, "no"},
