@@ -1,0 +1,93 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+
+	"tallyroute/billing"
+	"tallyroute/providers/chat"
+	"tallyroute/router"
+)
+
+// explainHeader asks for the plan of the request in its answer.
+const explainHeader = "X-Tallyroute-Explain"
+
+// chatCompletions is POST /v1/chat/completions.
+func chatCompletions(x *exchange) {
+	in, err := x.inbound()
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	answer, err := x.Router.Complete(x.c.Request.Context(), in)
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	defer func() {
+		if err := answer.Close(); err != nil && x.err == nil {
+			x.err = err
+		}
+	}()
+	x.key = answer.Key.ID
+	describe(x.c.Writer.Header(), answer, x.Clock().Sub(x.start))
+	if answer.Response == nil {
+		x.relay(answer)
+		return
+	}
+	x.write(http.StatusOK, "application/json; charset=utf-8", plainBody(answer, in.Explain))
+}
+
+// inbound is the request as the router wants it. The body has not been read:
+// that is done once the key is known.
+func (x *exchange) inbound() (router.Inbound, error) {
+	caller, err := x.caller()
+	if err != nil {
+		return router.Inbound{}, err
+	}
+	tags, err := parseTags(x.c.Request.Header)
+	if err != nil {
+		return router.Inbound{}, err
+	}
+	in := router.Inbound{Caller: caller, RequestID: x.id, Read: x.body, Tags: tags}
+	if x.c.GetHeader(explainHeader) == "1" {
+		in.Explain = router.ExplainPlan
+	}
+	return in, nil
+}
+
+// plainBody is the provider's answer as it came, with what it cost in its usage
+// and, if that was asked for, the plan.
+func plainBody(a *router.Answer, explain router.Explain) []byte {
+	body := chat.AddUsageMembers(a.Response.Body, usageMembers(a.Outcome().Spend))
+	if explain == router.ExplainPlan {
+		body = addMember(body, "tallyroute", planOf(a))
+	}
+	return body
+}
+
+// usageMembers are the members that tell the cost inside a usage object. What
+// has no price has a cost of null, which is not a cost of zero.
+func usageMembers(s billing.Spend) []byte {
+	if s.Pricing == billing.Unpriced {
+		return []byte(`"cost":null,"cost_details":null`)
+	}
+	var b bytes.Buffer
+	amount := func(name string, m billing.Money) {
+		b.WriteString(`"` + name + `":` + m.Short() + `,`)
+	}
+	amount("cost", s.Cost.Total)
+	b.WriteString(`"cost_details":{`)
+	amount("input", s.Cost.Input)
+	amount("cache_read", s.Cost.CacheRead)
+	amount("cache_write", s.Cost.CacheWrite)
+	amount("output", s.Cost.Output)
+	amount("fee", s.Cost.Fee)
+	id, err := json.Marshal(s.Price.ID)
+	if err != nil {
+		id = []byte("null") // cannot be: every string is JSON
+	}
+	b.WriteString(`"currency":"USD","price_id":` + string(id) + `}`)
+	return b.Bytes()
+}

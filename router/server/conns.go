@@ -1,0 +1,54 @@
+package server
+
+import (
+	"container/list"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// connections keeps the number of open connections within a bound. Beyond it
+// the one goes that has waited longest without a request under way, so that a
+// crowd of idle connections cannot lock others out.
+type connections struct {
+	most int
+
+	mu   sync.Mutex
+	open map[net.Conn]*list.Element // nil while a request is under way
+	idle list.List                  // of net.Conn, the longest idle first
+}
+
+func newConnections(most int) *connections {
+	return &connections{most: most, open: make(map[net.Conn]*list.Element)}
+}
+
+// observe is an http.Server's ConnState.
+func (cs *connections) observe(c net.Conn, state http.ConnState) {
+	if victim := cs.move(c, state); victim != nil {
+		_ = victim.Close() // its own goroutine reports the end
+	}
+}
+
+// move notes the new state of c and returns the connection that has to go.
+func (cs *connections) move(c net.Conn, state http.ConnState) (victim net.Conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if e := cs.open[c]; e != nil {
+		cs.idle.Remove(e)
+	}
+	switch state {
+	case http.StateNew, http.StateIdle:
+		cs.open[c] = cs.idle.PushBack(c)
+	case http.StateActive:
+		cs.open[c] = nil
+	case http.StateHijacked, http.StateClosed:
+		delete(cs.open, c)
+	}
+	if len(cs.open) <= cs.most || cs.idle.Len() == 0 {
+		return nil
+	}
+	oldest := cs.idle.Front()
+	victim = cs.idle.Remove(oldest).(net.Conn)
+	delete(cs.open, victim)
+	return victim
+}

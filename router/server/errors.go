@@ -1,0 +1,374 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/router"
+)
+
+var (
+	errNoRoute   = errors.New("server: no such path")
+	errNoMethod  = errors.New("server: no such method")
+	errNoRequest = errors.New("server: no such request")
+)
+
+// problem is what a client reads of an error.
+type problem struct {
+	code    string
+	message string
+	param   string
+	fix     string        // "" is that of the code
+	after   time.Duration // when to try again; 0 is not known
+	final   bool          // trying again does not help, although it may with others of the code
+	status  int           // 0 is that of the code
+	kind    string        // "" is that of the code
+}
+
+// row is one line of the table: it knows one error.
+type row struct {
+	name string
+	read func(error) (problem, bool)
+}
+
+// is is a row for one sentinel.
+func is(target error, p problem) row {
+	return row{target.Error(), func(err error) (problem, bool) { return p, errors.Is(err, target) }}
+}
+
+// as is a row for one type of error.
+func as[E error](read func(E) problem) row {
+	var e E
+	return row{fmt.Sprintf("%T", e), func(err error) (problem, bool) {
+		var e E
+		if !errors.As(err, &e) {
+			return problem{}, false
+		}
+		return read(e), true
+	}}
+}
+
+// lapsed is a row for a key that was one. The error ends in since when.
+func lapsed(target error, how string) row {
+	return row{target.Error(), func(err error) (problem, bool) {
+		if !errors.Is(err, target) {
+			return problem{}, false
+		}
+		_, when, _ := strings.Cut(err.Error(), target.Error())
+		return problem{code: codeInvalidKey, message: thisKey + " " + how + when + "."}, true
+	}}
+}
+
+// thisKey begins messages about a key that is one. Who sent it is told its end.
+const thisKey = "This API key"
+
+// noKey is one answer for every key that is none, whatever is wrong with it:
+// who tries keys learns nothing.
+var noKey = problem{code: codeInvalidKey, message: "The API key is missing, mistyped or unknown."}
+
+// table turns errors into what clients read. The first row that knows an error
+// decides; an error that no row knows tells nothing but the request id.
+var table = []row{
+	is(billing.ErrMalformedKey, noKey),
+	is(billing.ErrUnknownKey, noKey),
+	lapsed(billing.ErrRevoked, "is revoked"), // its holder had it anyway, and may know
+	lapsed(billing.ErrExpired, "has expired"),
+	is(billing.ErrAddress, problem{code: codeAddress, message: thisKey + " may not be used from this address."}),
+	is(billing.ErrModel, problem{code: codeModelNotAllowed, param: "model", message: thisKey + " may not use the model."}),
+	is(errAmbiguous, problem{code: codeAmbiguous, message: "The request carries more than one API key."}),
+	is(errKeyInURL, problem{code: codeKeyInURL, message: "An API key must not be part of the URL."}),
+	is(errNoRoute, problem{code: codeNotFound, message: "There is nothing at this path."}),
+	is(errNoMethod, problem{code: codeNoMethod, message: "This path does not take that method."}),
+	is(errNoRequest, problem{code: codeNoRequest, message: thisKey + " has caused no request with this id."}),
+
+	as(func(e *fieldsError) problem {
+		return problem{code: codeTooManyHeaders, message: fmt.Sprintf("The request has %d header fields; %d are allowed.", e.Got, e.Limit)}
+	}),
+	as(func(e *tooLargeError) problem {
+		if e.Got == 0 {
+			return problem{code: codeTooLarge, message: fmt.Sprintf("The body has more than the %d bytes that are allowed.", e.Limit)}
+		}
+		return problem{code: codeTooLarge, message: fmt.Sprintf("The body has %d bytes; %d are allowed.", e.Got, e.Limit)}
+	}),
+	as(func(e *mediaTypeError) problem {
+		return problem{code: codeMediaType, message: fmt.Sprintf("The body is declared as %q, not as JSON in UTF-8.", label(e.Got, 64))}
+	}),
+	as(func(e *encodingError) problem {
+		return problem{code: codeEncoding, message: fmt.Sprintf("The body is encoded as %q.", label(e.Got, 64))}
+	}),
+	is(errBodyTimeout, problem{code: codeBodyTimeout, message: "The body did not come in time."}),
+	is(errBodyCut, problem{code: codeBodyCut, message: "The body ended before it was complete, or its chunks are malformed."}),
+	as(func(e *chat.FieldError) problem {
+		return problem{code: e.Code, param: e.Param, message: e.Message, status: http.StatusBadRequest, kind: kindRequest}
+	}),
+
+	as(unknownModel),
+	as(func(e *router.ForbiddenModelError) problem {
+		return problem{code: codeModelNotAllowed, param: "model", message: fmt.Sprintf(
+			thisKey+" may not use the model %q. It may use: %s.", label(e.Asked, chat.MaxModel), some(e.Allowed))}
+	}),
+	as(func(e *router.AbilityError) problem {
+		return problem{code: codeCannot, param: "model", message: fmt.Sprintf(
+			"No provider of %s can do: %s.", label(e.Model, chat.MaxModel), strings.Join(e.Needs, ", "))}
+	}),
+	as(func(e *router.UnpricedError) problem {
+		return problem{code: codeUnpriced, param: "model", message: fmt.Sprintf(
+			"No price is known for %s, and this key's budget is in money.", label(e.Model, chat.MaxModel))}
+	}),
+	as(tooLong),
+	as(quotaUsedUp),
+	as(func(e *router.RateError) problem {
+		return problem{
+			code: codeRate, after: e.RetryAfter, final: e.RetryAfter <= 0,
+			message: fmt.Sprintf(thisKey+" may use %d %s per minute; %d were asked for.", e.Limit, e.Kind, e.Asked),
+		}
+	}),
+	is(billing.ErrStaleKey, problem{code: codeLedger, after: time.Second, message: thisKey + " was changed while the request was being judged."}),
+	is(billing.ErrUnavailable, problem{code: codeLedger, after: 2 * time.Second, message: "The ledger cannot be reached, so the request was not sent."}),
+
+	as(streamFailed), // before the errors that it wraps
+	as(allFailed),    // likewise
+	as(providerRefused),
+}
+
+func unknownModel(e *router.ModelError) problem {
+	p := problem{code: codeModelNotFound, param: "model", message: fmt.Sprintf("There is no model or alias %q.", label(e.Asked, chat.MaxModel))}
+	if e.Nearest != "" {
+		p.message += fmt.Sprintf(" Did you mean %q?", e.Nearest)
+	}
+	p.message += " GET /v1/models lists what this API key may use."
+	return p
+}
+
+func tooLong(e *router.ContextError) problem {
+	asked := ""
+	if e.Output > 0 {
+		asked = fmt.Sprintf(" and %d tokens of output are asked for", e.Output)
+	}
+	return problem{code: codeContext, param: "messages", message: fmt.Sprintf(
+		"The prompt has %d tokens%s; the context of %s is %d tokens.", e.Prompt, asked, label(e.Model, chat.MaxModel), e.Context)}
+}
+
+// quotaUsedUp names the budget and its numbers: who is refused must be able to
+// see why, until when and by whom.
+func quotaUsedUp(e *billing.QuotaError) problem {
+	b := e.Balance
+	numbers := ""
+	if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
+		numbers = fmt.Sprintf("limit %d tokens, used %d, held by requests under way %d, asked %d",
+			*b.Budget.Tokens, b.UsedTokens, b.HeldTokens, e.AskedTokens)
+	} else if b.Budget.Money != nil {
+		numbers = fmt.Sprintf("limit $%s, used $%s, held by requests under way $%s, asked $%s",
+			b.Budget.Money.Short(), b.UsedMoney.Short(), b.HeldMoney.Short(), e.AskedMoney.Short())
+	}
+	until, fix := "It does not start afresh.", "Ask for less (a shorter prompt, a lower max_tokens)"
+	if !b.Window.End.IsZero() {
+		until = "It starts afresh at " + instant(b.Window.End) + "."
+		fix = "Wait until " + instant(b.Window.End) + ", ask for less (a shorter prompt, a lower max_tokens)"
+	}
+	return problem{
+		code: codeQuota,
+		message: fmt.Sprintf("Budget %s of %s %s (per %s) is used up: %s. %s",
+			b.Budget.ID, b.Budget.Scope, b.Budget.ScopeID, b.Budget.Period, numbers, until),
+		fix: fmt.Sprintf("%s, or have the owner of %s %s raise budget %s.", fix, b.Budget.Scope, b.Budget.ScopeID, b.Budget.ID),
+	}
+}
+
+// allFailed finds what all attempts have in common.
+func allFailed(e *router.FailedError) problem {
+	p := problem{after: e.RetryAfter}
+	switch kind := commonKind(e.Attempts); {
+	case e.RateLimited:
+		p.code, p.message = codeRate, "Every provider of the model takes no more requests for now."
+		p.after = max(p.after, time.Second)
+	case len(e.Attempts) == 0:
+		p.code, p.message = codeNoProvider, "No provider of the model is healthy."
+	case kind == providers.KindCredential:
+		p.code, p.message = codeUpstreamAuth, "The providers refused this router's credentials."
+	case kind == providers.KindRedirect:
+		p.code, p.message = codeRedirect, "The provider answered with a redirect."
+	case kind == providers.KindTimeout:
+		p.code, p.message = codeTimeout, "No provider answered in time."
+	default:
+		p.code, p.message = codeAllFailed, "Every provider that was tried failed."
+	}
+	if len(e.Attempts) > 0 {
+		p.message += " Tried: " + tried(e.Attempts) + "."
+	}
+	return p
+}
+
+// commonKind is why every attempt failed, "" where they differ.
+func commonKind(list []router.Attempt) providers.Kind {
+	if len(list) == 0 {
+		return ""
+	}
+	for _, a := range list {
+		if a.Kind != list[0].Kind {
+			return ""
+		}
+	}
+	return list[0].Kind
+}
+
+func tried(list []router.Attempt) string {
+	words := make([]string, len(list))
+	for i, a := range list {
+		how := string(a.Kind)
+		if a.Status != 0 {
+			how = strconv.Itoa(a.Status) + " " + how
+		}
+		words[i] = fmt.Sprintf("%s (%s, %d ms)", a.Provider, how, a.Took.Milliseconds())
+	}
+	return strings.Join(words, ", ")
+}
+
+// streamFailed is the failure of an answer that had begun.
+func streamFailed(e *streamError) problem {
+	var pe *providers.Error
+	switch {
+	case errors.Is(e.err, io.ErrUnexpectedEOF):
+		return problem{code: codeTruncated, message: "The provider ended the stream before the answer was complete."}
+	case errors.As(e.err, &pe) && pe.Kind == providers.KindTimeout:
+		return problem{code: codeTimeout, message: "The provider stopped in the middle of the answer."}
+	}
+	return problem{code: codeBroken, message: "The provider failed in the middle of the answer."}
+}
+
+// providerRefused passes on what a provider said about the request itself. Its
+// adapter has taken out what must not be told.
+func providerRefused(e *providers.Error) problem {
+	p := problem{
+		code: e.Detail.Code, kind: e.Detail.Type, message: e.Detail.Message, param: e.Detail.Param, status: e.Status,
+		fix: "Change the request: " + e.Provider + " refused it, and any other provider would too.",
+	}
+	if p.message == "" {
+		p.message = "The provider refused the request."
+	}
+	switch {
+	case e.Kind == providers.KindContext:
+		p.code = codeContext
+	case p.code == "":
+		p.code = codeRefused
+	}
+	if p.kind == "" {
+		p.kind = kindRequest
+	}
+	switch p.status { // what the provider says about us is not about the client
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusConflict,
+		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
+	default:
+		p.status = http.StatusBadRequest
+	}
+	return p
+}
+
+// some are the first names of a list.
+func some(names []string) string {
+	const most = 20
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + ", …"
+	}
+	return strings.Join(names, ", ")
+}
+
+// problemOf reads an error by the table.
+func problemOf(err error) problem {
+	p := problem{code: codeInternal, message: "Something failed here."}
+	for _, r := range table {
+		if found, ok := r.read(err); ok {
+			p = found
+			break
+		}
+	}
+	c, ours := codes[p.code]
+	if p.status == 0 {
+		p.status = c.status
+	}
+	if p.kind == "" {
+		p.kind = c.kind
+	}
+	if p.fix == "" {
+		p.fix = c.fix
+	}
+	p.final = p.final || !ours || c.retry == never
+	return p
+}
+
+// fail answers with an error: as JSON, or as an event where a stream has begun.
+func (x *exchange) fail(err error) {
+	if x.goneBefore(err) {
+		x.gone(err)
+		return
+	}
+	p := problemOf(err)
+	p.message = strings.Replace(p.message, thisKey, thisKey+x.keyEnd, 1)
+	if p.code == codeAddress {
+		p.message += " It was used from " + x.from().String() + "."
+	}
+	x.refused, x.err = p.code, err
+	if x.streaming || x.c.Writer.Written() {
+		if x.streaming {
+			x.event(x.errorBody(p))
+		}
+		x.cut = true
+		return
+	}
+	h := x.c.Writer.Header()
+	retryHeaders(h, p)
+	var rate *router.RateError
+	if errors.As(err, &rate) {
+		describeRates(h, rate.Rates)
+	}
+	var quota *billing.QuotaError
+	if errors.As(err, &quota) {
+		describeBudgets(h, append([]billing.Balance{quota.Balance}, quota.All...))
+	}
+	var failed *router.FailedError
+	if errors.As(err, &failed) {
+		h.Set("X-Tallyroute-Attempts", strconv.Itoa(len(failed.Attempts)))
+	}
+	x.write(p.status, "application/json; charset=utf-8", append(x.errorBody(p), '\n'))
+}
+
+// goneBefore reports that nobody is there to read an error. A body that did not
+// come also ends the request's context, but its client may be listening.
+func (x *exchange) goneBefore(err error) bool {
+	if errors.Is(err, errBodyTimeout) || errors.Is(err, errBodyCut) {
+		return false
+	}
+	return errors.Is(err, router.ErrClientGone) || x.c.Request.Context().Err() != nil
+}
+
+func retryHeaders(h http.Header, p problem) {
+	if p.final {
+		h.Set("X-Should-Retry", "false")
+		return
+	}
+	if p.after > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(p.after.Seconds())), 10))
+		h.Set("Retry-After-Ms", strconv.FormatInt(max(1, p.after.Milliseconds()), 10))
+	}
+}
+
+// errorBody is the error object of the OpenAI format, with what to do about it.
+func (x *exchange) errorBody(p problem) []byte {
+	return encode(map[string]any{"error": struct {
+		Message   string  `json:"message"`
+		Type      string  `json:"type"`
+		Param     *string `json:"param"`
+		Code      *string `json:"code"`
+		Fix       *string `json:"fix"`
+		DocURL    *string `json:"doc_url"`
+		RequestID string  `json:"request_id"`
+	}{p.message, p.kind, textOrNull(p.param), textOrNull(p.code), textOrNull(p.fix), docURL(p.code), x.id}})
+}

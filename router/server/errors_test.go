@@ -1,0 +1,269 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sashabaranov/go-openai"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/router"
+)
+
+func quota(tokens int64, money billing.Money) *billing.QuotaError {
+	b := billing.Budget{ID: "bud_7", Scope: billing.ScopeTeam, ScopeID: "team_3", Period: billing.PeriodDay}
+	if tokens > 0 {
+		b.Tokens = &tokens
+	}
+	if money > 0 {
+		b.Money = &money
+	}
+	return &billing.QuotaError{
+		Balance: billing.Balance{
+			Budget: b, Window: billing.Window{Start: day(2026, 11, 24), End: day(2026, 11, 25)},
+			UsedTokens: 950, HeldTokens: 20, UsedMoney: 1_500_000_000, HeldMoney: 250_000_000,
+		},
+		AskedTokens: 40, AskedMoney: 500_000_000,
+	}
+}
+
+func failedBy(kinds ...providers.Kind) *router.FailedError {
+	e := &router.FailedError{Err: &providers.Error{Kind: kinds[len(kinds)-1], Err: errors.New("secret-host.internal")}}
+	for i, k := range kinds {
+		e.Attempts = append(e.Attempts, router.Attempt{Provider: fmt.Sprintf("p%d", i+1), Model: "m", Status: 500 + i, Kind: k, Took: 12 * time.Millisecond})
+	}
+	return e
+}
+
+// examples are errors with what a client must read of them. Every row of the
+// table has at least one.
+var examples = []struct {
+	row    string // of the table; "" for none
+	err    error
+	status int
+	code   string
+	kind   string
+	param  string
+	says   []string // in message or fix
+	retry  string   // "no", or the Retry-After header, or "" for neither
+}{
+	{"billing: not a key of ours, or mistyped", billing.ErrMalformedKey, 401, "invalid_api_key", "authentication_error", "", nil, "no"},
+	{"billing: unknown key", fmt.Errorf("x: %w", billing.ErrUnknownKey), 401, "invalid_api_key", "authentication_error", "", nil, "no"},
+	{"billing: key is revoked", revokedKey(), 401, "invalid_api_key", "authentication_error", "", []string{"is revoked since 2026-11-01T00:00:00Z", "LAST4"}, "no"},
+	{"billing: key has expired", expiredKey(), 401, "invalid_api_key", "authentication_error", "", []string{"has expired on 2026-11-01T00:00:00Z", "LAST4"}, "no"},
+	{"billing: address not allowed for this key", billing.ErrAddress, 403, "ip_not_allowed", "permission_error", "", []string{"127.0.0.1"}, "no"},
+	{"billing: model not allowed for this key", billing.ErrModel, 403, "model_not_allowed", "permission_error", "model", nil, "no"},
+	{"server: more than one credential", errAmbiguous, 400, "ambiguous_credentials", "invalid_request_error", "", nil, "no"},
+	{"server: key in the URL", errKeyInURL, 400, "key_in_url", "invalid_request_error", "", nil, "no"},
+	{"server: no such path", errNoRoute, 404, "not_found", "invalid_request_error", "", nil, "no"},
+	{"server: no such method", errNoMethod, 405, "method_not_allowed", "invalid_request_error", "", nil, "no"},
+	{"server: no such request", errNoRequest, 404, "request_not_found", "invalid_request_error", "", nil, "no"},
+	{"*server.fieldsError", &fieldsError{101, 100}, 431, "too_many_headers", "invalid_request_error", "", []string{"101", "100"}, "no"},
+	{"*server.tooLargeError", &tooLargeError{11, 10}, 413, "request_too_large", "invalid_request_error", "", []string{"11 bytes", "10"}, "no"},
+	{"*server.tooLargeError", &tooLargeError{0, 10}, 413, "request_too_large", "invalid_request_error", "", []string{"10 bytes"}, "no"},
+	{"*server.mediaTypeError", &mediaTypeError{"text/plain"}, 415, "unsupported_media_type", "invalid_request_error", "", []string{"text/plain"}, "no"},
+	{"*server.encodingError", &encodingError{"gzip"}, 415, "unsupported_content_encoding", "invalid_request_error", "", []string{"gzip"}, "no"},
+	{"server: the body did not come in time", errBodyTimeout, 408, "request_timeout", "invalid_request_error", "", nil, ""},
+	{"server: the body is cut short or malformed", fmt.Errorf("%w: %w", errBodyCut, io.ErrUnexpectedEOF), 400, "incomplete_body", "invalid_request_error", "", nil, "no"},
+	{"*chat.FieldError", &chat.FieldError{Code: "invalid_value", Param: "messages[0].role", Message: "must be one of user"}, 400, "invalid_value", "invalid_request_error", "messages[0].role", []string{"must be one of user"}, "no"},
+	{"*chat.FieldError", &chat.FieldError{Code: "invalid_json", Message: "bad"}, 400, "invalid_json", "invalid_request_error", "", nil, "no"},
+	{"*router.ModelError", &router.ModelError{Asked: "gtp-4o", Nearest: "gpt-4o"}, 404, "model_not_found", "invalid_request_error", "model", []string{`"gtp-4o"`, `"gpt-4o"`, "GET /v1/models"}, "no"},
+	{"*router.ForbiddenModelError", &router.ForbiddenModelError{Asked: "x", Allowed: []string{"a", "b/*"}}, 403, "model_not_allowed", "permission_error", "model", []string{"a, b/*"}, "no"},
+	{"*router.AbilityError", &router.AbilityError{Model: "m", Needs: []string{"tools", "vision"}}, 400, "unsupported_by_model", "invalid_request_error", "model", []string{"tools, vision"}, "no"},
+	{"*router.UnpricedError", &router.UnpricedError{Model: "m"}, 400, "model_unpriced", "invalid_request_error", "model", []string{"m"}, "no"},
+	{"*router.ContextError", &router.ContextError{Model: "m", Prompt: 9000, Output: 500, Context: 8192}, 400, "context_length_exceeded", "invalid_request_error", "messages", []string{"9000", "500", "8192"}, "no"},
+	{"*billing.QuotaError", quota(1000, 0), 429, "insufficient_quota", "insufficient_quota", "", []string{"bud_7", "team team_3", "per day", "limit 1000 tokens", "used 950", "under way 20", "asked 40", "2026-11-25T00:00:00Z"}, "no"},
+	{"*billing.QuotaError", quota(0, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "", []string{"bud_7", "limit $2,", "used $1.5", "under way $0.25", "asked $0.5"}, "no"},
+	{"*billing.QuotaError", quota(5000, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "", []string{"limit $2,"}, "no"},
+	{"*router.RateError", &router.RateError{Kind: "requests", Limit: 60, Asked: 1, RetryAfter: 1500 * time.Millisecond, Rates: []router.Rate{{Kind: "requests", Limit: 60, Reset: time.Minute}}}, 429, "rate_limit_exceeded", "rate_limit_error", "", []string{"60 requests per minute"}, "2"},
+	{"*router.RateError", &router.RateError{Kind: "tokens", Limit: 100, Asked: 500}, 429, "rate_limit_exceeded", "rate_limit_error", "", []string{"100 tokens per minute", "500"}, "no"},
+	{"billing: key has changed since it was read", billing.ErrStaleKey, 503, "ledger_unavailable", "api_error", "", nil, "1"},
+	{"billing: database unavailable", fmt.Errorf("%w: dial secret-host.internal", billing.ErrUnavailable), 503, "ledger_unavailable", "api_error", "", nil, "2"},
+	{"*server.streamError", &streamError{io.ErrUnexpectedEOF}, 502, "upstream_truncated", "api_error", "", nil, ""},
+	{"*server.streamError", &streamError{&providers.Error{Kind: providers.KindTimeout}}, 504, "upstream_timeout", "api_error", "", nil, ""},
+	{"*server.streamError", &streamError{errors.New("secret-host.internal")}, 502, "upstream_error", "api_error", "", nil, ""},
+	{"*router.FailedError", failedBy(providers.KindOverload, providers.KindTimeout), 502, "all_providers_failed", "api_error", "", []string{"p1 (500 overload, 12 ms)", "p2 (501 timeout, 12 ms)"}, ""},
+	{"*router.FailedError", failedBy(providers.KindTimeout, providers.KindTimeout), 504, "upstream_timeout", "api_error", "", nil, ""},
+	{"*router.FailedError", failedBy(providers.KindCredential), 502, "upstream_auth_failed", "api_error", "", nil, "no"},
+	{"*router.FailedError", failedBy(providers.KindRedirect), 502, "upstream_redirect", "api_error", "", nil, "no"},
+	{"*router.FailedError", failedBy(providers.KindCredential, providers.KindOverload), 502, "all_providers_failed", "api_error", "", nil, ""},
+	{"*router.FailedError", &router.FailedError{RetryAfter: 4200 * time.Millisecond}, 503, "no_healthy_provider", "api_error", "", nil, "5"},
+	{"*router.FailedError", &router.FailedError{RateLimited: true, RetryAfter: 7 * time.Second, Attempts: failedBy(providers.KindRate).Attempts}, 429, "rate_limit_exceeded", "rate_limit_error", "", nil, "7"},
+	{"*router.FailedError", &router.FailedError{RateLimited: true}, 429, "rate_limit_exceeded", "rate_limit_error", "", nil, "1"},
+	{"*providers.Error", &providers.Error{Provider: "p", Kind: providers.KindRequest, Status: 422, Detail: chat.Error{Message: "bad tool", Type: "their_type", Param: "tools[0]", Code: "their_code"}}, 422, "their_code", "their_type", "tools[0]", []string{"bad tool", "p refused it"}, "no"},
+	{"*providers.Error", &providers.Error{Kind: providers.KindContext, Status: 400, Detail: chat.Error{Message: "too long", Code: "string_above_max_length"}}, 400, "context_length_exceeded", "invalid_request_error", "", []string{"too long"}, "no"},
+	{"*providers.Error", &providers.Error{Kind: providers.KindContent, Status: 401, Err: errors.New("secret-host.internal")}, 400, "upstream_refused", "invalid_request_error", "", nil, "no"},
+	{"", errors.New("pq: secret-host.internal SELECT * FROM api_keys"), 500, "internal_error", "api_error", "", nil, ""},
+}
+
+func revokedKey() error {
+	k := &billing.Key{RevokedAt: day(2026, 11, 1)}
+	return k.Permit("", netip.Addr{}, day(2026, 11, 24))
+}
+
+func expiredKey() error {
+	k := &billing.Key{ExpiresAt: day(2026, 11, 1)}
+	return k.Permit("", netip.Addr{}, day(2026, 11, 24))
+}
+
+func TestErrorTable(t *testing.T) {
+	have := make(map[string]bool)
+	for _, tc := range examples {
+		have[tc.row] = true
+		name := tc.code
+		if tc.row != "" {
+			name = tc.row + "/" + tc.code
+		}
+		t.Run(name, func(t *testing.T) {
+			if got := rowOf(tc.err); got != tc.row {
+				t.Errorf("read by row %q, want %q", got, tc.row)
+			}
+			g := newRig(t, func(o *Options) { o.Router = fails{tc.err} })
+			r := g.chat(hi)
+			e := r.refused(t, tc.status, tc.code)
+			if e["type"] != tc.kind {
+				t.Errorf("type %v, want %s", e["type"], tc.kind)
+			}
+			if param, there := e["param"]; !there || (tc.param == "" && param != nil) || (tc.param != "" && param != tc.param) {
+				t.Errorf("param %v, want %q", param, tc.param)
+			}
+			text := fmt.Sprint(e["message"], " ", e["fix"])
+			for _, want := range tc.says {
+				if want == "LAST4" {
+					want = g.secret[len(g.secret)-4:]
+				}
+				if !strings.Contains(text, want) {
+					t.Errorf("does not say %q: %s", want, text)
+				}
+			}
+			checkRetry(t, r.Header, tc.retry)
+			if strings.Contains(r.body, "secret-host") || strings.Contains(r.body, "SELECT") {
+				t.Errorf("tells too much: %s", r.body)
+			}
+			checkForClients(t, r)
+			if _, ours := codes[tc.code]; ours {
+				page := g.get(e["doc_url"].(string))
+				if page.StatusCode != 200 || !strings.HasPrefix(page.body, "# "+tc.code+"\n") {
+					t.Errorf("doc_url: %d %s", page.StatusCode, page.body)
+				}
+			}
+		})
+	}
+	for _, r := range table {
+		if !have[r.name] {
+			t.Errorf("row %q has no example", r.name)
+		}
+	}
+}
+
+// rowOf is the name of the row that reads err.
+func rowOf(err error) string {
+	for _, r := range table {
+		if _, ok := r.read(err); ok {
+			return r.name
+		}
+	}
+	return ""
+}
+
+func checkRetry(t *testing.T, h http.Header, want string) {
+	t.Helper()
+	should, after := h.Get("X-Should-Retry"), h.Get("Retry-After")
+	switch want {
+	case "no":
+		if should != "false" || after != "" {
+			t.Errorf("x-should-retry %q, retry-after %q; must not be retried", should, after)
+		}
+	default:
+		if should != "" || after != want {
+			t.Errorf("x-should-retry %q, retry-after %q; want %q", should, after, want)
+		}
+		if ms := h.Get("Retry-After-Ms"); (after == "") != (ms == "") {
+			t.Errorf("retry-after-ms %q", ms)
+		}
+	}
+}
+
+// checkForClients reads the error as the client of record and the published
+// schema do.
+func checkForClients(t *testing.T, r reply) {
+	t.Helper()
+	var resp openai.ErrorResponse
+	if err := json.Unmarshal([]byte(r.body), &resp); err != nil || resp.Error == nil || resp.Error.Message == "" {
+		t.Errorf("go-openai cannot read %s: %v", r.body, err)
+	}
+	if s := schema(t, "ErrorResponse"); s != nil {
+		if err := s.Validate(any(r.object(t))); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestCodesAreComplete(t *testing.T) {
+	met := make(map[string]bool)
+	for _, tc := range examples {
+		met[tc.code] = true
+	}
+	for _, c := range []string{codeDuplicate, codeUnknownParam, codeMissing, codeContent} { // the scanner's
+		met[c] = true
+	}
+	for name, c := range codes {
+		if c.status < 400 || c.kind == "" || c.about == "" || c.fix == "" {
+			t.Errorf("%s: %+v", name, c)
+		}
+		if !met[name] {
+			t.Errorf("%s: no example leads to it", name)
+		}
+	}
+	g := newRig(t)
+	g.get("/docs/errors/none").refused(t, 404, "not_found")
+	g.get("/docs/errors/").refused(t, 404, "not_found")
+}
+
+// TestA30_ProviderRefusesOurKey answers in general words, and passes on
+// nothing of what the provider sent.
+func TestA30_ProviderRefusesOurKey(t *testing.T) {
+	g := newRig(t)
+	g.refuses(providers.Error{
+		Kind: providers.KindCredential, Status: 401, Err: errors.New("https://secret-host.internal: bad key sk-live-123"),
+		Detail: chat.Error{Message: "Incorrect API key provided: sk-live-123", Code: "invalid_api_key"},
+	})
+	r := g.chat(hi)
+	r.refused(t, http.StatusBadGateway, "upstream_auth_failed")
+	if strings.Contains(r.body, "sk-live") || strings.Contains(r.body, "secret-host") {
+		t.Errorf("%s", r.body)
+	}
+	if r.Header.Get("X-Tallyroute-Attempts") != "1" {
+		t.Errorf("attempts %q", r.Header.Get("X-Tallyroute-Attempts"))
+	}
+	r = newRig(t).chat(hi) // a provider's header holds a secret and a cookie
+	for name := range r.Header {
+		switch {
+		case strings.HasPrefix(name, "X-Tallyroute-"), strings.HasPrefix(name, "X-Ratelimit-"):
+		case name == "Content-Type", name == "Content-Length", name == "Date", name == "X-Request-Id", name == "Openai-Processing-Ms",
+			name == "Cache-Control", name == "X-Content-Type-Options":
+		default:
+			t.Errorf("header %s: %q", name, r.Header[name])
+		}
+	}
+}
+
+// TestProviderRequestErrorPasses checks that what a provider says about the
+// request itself reaches the client as it is.
+func TestProviderRequestErrorPasses(t *testing.T) {
+	g := newRig(t)
+	g.refuses(providers.Error{Kind: providers.KindRequest, Status: 422, Detail: chat.Error{Message: "no", Type: "t", Param: "p", Code: "c"}})
+	e := g.chat(hi).refused(t, 422, "c")
+	if e["message"] != "no" || e["type"] != "t" || e["param"] != "p" || e["doc_url"] != nil {
+		t.Errorf("%v", e)
+	}
+}

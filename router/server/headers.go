@@ -1,0 +1,146 @@
+package server
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/router"
+)
+
+// describe writes what an answer cost and where it went. Nothing of what the
+// provider sent as headers is passed on.
+func describe(h http.Header, a *router.Answer, took time.Duration) {
+	out := a.Outcome()
+	h.Set("Openai-Processing-Ms", strconv.FormatInt(took.Milliseconds(), 10))
+	h.Set("X-Tallyroute-Provider", a.Target.Provider)
+	h.Set("X-Tallyroute-Model", a.Target.Model)
+	h.Set("X-Tallyroute-Requested-Model", a.Requested)
+	h.Set("X-Tallyroute-Attempts", strconv.Itoa(len(a.Attempts)))
+	h.Set("X-Tallyroute-Route-Reason", string(a.Reason))
+	h.Set("X-Tallyroute-Overhead-Ms", milliseconds(out.Overhead))
+	if a.MaxOutput > 0 {
+		h.Set("X-Tallyroute-Max-Tokens", strconv.FormatInt(a.MaxOutput, 10))
+	}
+	if len(a.Dropped) > 0 {
+		h.Set("X-Tallyroute-Dropped-Params", strings.Join(a.Dropped, ","))
+	}
+	describeCost(h, a)
+	describeRates(h, a.Rates)
+	describeBudgets(h, out.Balances)
+}
+
+// describeCost tells the cost of a plain answer. That of a stream is not known
+// when its headers go out: it is estimated here and told in its last chunk.
+func describeCost(h http.Header, a *router.Answer) {
+	if a.Response == nil {
+		status := "unpriced"
+		if a.Estimated {
+			status = "estimated"
+			h.Set("X-Tallyroute-Cost-Estimate-Usd", a.Estimate.Short())
+		}
+		h.Set("X-Tallyroute-Cost-Status", status)
+		return
+	}
+	s := a.Outcome().Spend
+	status := costStatus(s)
+	h.Set("X-Tallyroute-Cost-Status", status)
+	if status != "unpriced" {
+		h.Set("X-Tallyroute-Cost-Usd", s.Cost.Total.Short())
+	}
+}
+
+func costStatus(s billing.Spend) string {
+	switch {
+	case s.Pricing == billing.Unpriced:
+		return "unpriced"
+	case s.UsageSource == billing.Reported:
+		return "exact"
+	}
+	return "estimated"
+}
+
+// describeRates tells the limits per minute, as OpenAI does.
+func describeRates(h http.Header, rates []router.Rate) {
+	for _, r := range rates {
+		h.Set("X-Ratelimit-Limit-"+r.Kind, strconv.FormatInt(r.Limit, 10))
+		h.Set("X-Ratelimit-Remaining-"+r.Kind, strconv.FormatInt(r.Remaining, 10))
+		h.Set("X-Ratelimit-Reset-"+r.Kind, r.Reset.Round(time.Millisecond).String())
+	}
+}
+
+// describeBudgets tells what the tightest budgets leave.
+func describeBudgets(h http.Header, balances []billing.Balance) {
+	left := remaining(balances)
+	if left.USD != nil {
+		h.Set("X-Tallyroute-Budget-Remaining-Usd", *left.USD)
+	}
+	if left.Tokens != nil {
+		h.Set("X-Tallyroute-Budget-Remaining-Tokens", strconv.FormatInt(*left.Tokens, 10))
+	}
+	if left.ResetsAt != nil {
+		h.Set("X-Tallyroute-Budget-Reset", *left.ResetsAt)
+	}
+}
+
+// left is what a key may still use, by the tightest of its budgets.
+type left struct {
+	USD      *string `json:"usd"`       // null: no limit
+	Tokens   *int64  `json:"tokens"`    // null: no limit
+	ResetsAt *string `json:"resets_at"` // when the first of the two starts afresh; null: never
+}
+
+func remaining(balances []billing.Balance) left {
+	var money, tokens *billing.Balance
+	for i := range balances {
+		b := &balances[i]
+		if free, ok := b.FreeMoney(); ok && (money == nil || free < freeMoney(money)) {
+			money = b
+		}
+		if free, ok := b.FreeTokens(); ok && (tokens == nil || free < freeTokens(tokens)) {
+			tokens = b
+		}
+	}
+	var l left
+	var reset time.Time
+	if money != nil {
+		l.USD = textOrNull(freeMoney(money).Short())
+		reset = money.Window.End
+	}
+	if tokens != nil {
+		n := freeTokens(tokens)
+		l.Tokens = &n
+		if end := tokens.Window.End; reset.IsZero() || (!end.IsZero() && end.Before(reset)) {
+			reset = end
+		}
+	}
+	l.ResetsAt = timeOrNull(reset)
+	return l
+}
+
+func freeMoney(b *billing.Balance) billing.Money {
+	free, _ := b.FreeMoney()
+	return free
+}
+
+func freeTokens(b *billing.Balance) int64 {
+	free, _ := b.FreeTokens()
+	return free
+}
+
+// timeOrNull is t as RFC 3339 in UTC, or null on the wire where it is zero.
+func timeOrNull(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	return textOrNull(instant(t))
+}
+
+func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// milliseconds are d with up to three decimals.
+func milliseconds(d time.Duration) string {
+	return strconv.FormatFloat(float64(d.Microseconds())/1000, 'f', -1, 64)
+}

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"log"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// log writes one line: no body, no header but the client's own label for the
+// request, and no path that a client can make up.
+func (x *exchange) log(status int, took time.Duration) {
+	fields := []zap.Field{
+		zap.String("request_id", x.id),
+		zap.String("method", method(x.c.Request.Method)),
+		zap.String("route", x.route()),
+		zap.Int("status", status),
+		zap.Duration("took", took),
+	}
+	if x.key != "" {
+		fields = append(fields, zap.String("key_id", string(x.key)))
+	}
+	if x.refused != "" {
+		fields = append(fields, zap.String("code", x.refused))
+	}
+	if x.err != nil && (status >= 500 || x.streaming) {
+		fields = append(fields, zap.String("error", label(x.err.Error(), 1024)))
+	}
+	if theirs := x.c.GetHeader("X-Request-Id"); theirs != "" {
+		fields = append(fields, zap.String("client_request_id", label(theirs, 256)))
+	}
+	if n, err := strconv.ParseUint(x.c.GetHeader("X-Stainless-Retry-Count"), 10, 8); err == nil && n > 0 {
+		fields = append(fields, zap.Uint64("client_retry", n))
+	}
+	x.Log.Log(x.level(status), "request", fields...)
+}
+
+func (x *exchange) level(status int) zapcore.Level {
+	switch route := x.route(); {
+	case status >= http.StatusInternalServerError:
+		return zap.WarnLevel
+	case route == "/healthz" || route == "/readyz": // asked every few seconds
+		return zap.DebugLevel
+	}
+	return zap.InfoLevel
+}
+
+// route is the pattern that was matched: what a client can make up is no label.
+func (x *exchange) route() string {
+	if p := x.c.FullPath(); p != "" {
+		return p
+	}
+	return "unknown"
+}
+
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "other"
+}
+
+// label is a text of somebody else's as one line of at most n bytes.
+func label(s string, n int) string {
+	clean := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf) {
+			return '·'
+		}
+		return r
+	}, strings.ToValidUTF8(s[:min(len(s), n)], "·"))
+	return strings.ToValidUTF8(clean[:min(len(clean), n)], "")
+}
+
+// errorLog takes what net/http has to say: broken handshakes and the like.
+func errorLog(l *zap.Logger) *log.Logger {
+	std, err := zap.NewStdLogAt(l, zap.DebugLevel)
+	if err != nil {
+		return nil // no such level, which there is
+	}
+	return std
+}

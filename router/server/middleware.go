@@ -1,0 +1,138 @@
+package server
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/oklog/ulid/v2"
+	"go.uber.org/zap"
+
+	"tallyroute/billing"
+)
+
+// exchange is one request that is being answered.
+type exchange struct {
+	*server
+	c     *gin.Context
+	rc    *http.ResponseController
+	id    string // "req_" and a ULID: ours, never the client's
+	start time.Time
+	// keyEnd is how messages name the key that was sent: " (…x7qd)".
+	keyEnd string
+
+	// For the log.
+	key     billing.KeyID // once it is known
+	refused string        // the code of the error that was answered
+	err     error
+
+	streaming bool // an event stream has begun
+	cut       bool // the connection must not look as if the answer were whole
+}
+
+// serve is what every route has in common: a request id, limits on the header,
+// recovery, and one line in the log.
+func (s *server) serve(h func(*exchange)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		x := s.begin(c)
+		defer x.end()
+		if err := x.admit(); err != nil {
+			x.fail(err)
+			return
+		}
+		h(x)
+	}
+}
+
+func (s *server) begin(c *gin.Context) *exchange {
+	now := s.Clock()
+	x := &exchange{
+		server: s, c: c, rc: http.NewResponseController(raw(c.Writer)), start: now,
+		id: "req_" + ulid.MustNew(ulid.Timestamp(now), rand.Reader).String(),
+	}
+	h := c.Writer.Header()
+	h.Set("X-Request-Id", x.id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	return x
+}
+
+// raw is the writer below gin's, which swallows the errors of a flush.
+func raw(w http.ResponseWriter) http.ResponseWriter {
+	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
+		return u.Unwrap()
+	}
+	return w
+}
+
+// admit judges the head of a request, before anything of its body is read.
+func (x *exchange) admit() error {
+	r := x.c.Request
+	if slices.Contains(r.TransferEncoding, "chunked") {
+		// Where the body ends is then a matter of opinion. Whoever disagrees
+		// with us must not get a second request in behind it.
+		x.c.Header("Connection", "close")
+	}
+	if r.ContentLength != 0 {
+		_ = x.rc.SetReadDeadline(time.Now().Add(x.Limits.ReadBody))
+	}
+	if r.URL.Host != "" { // an absolute URI: we are no proxy
+		return errNoRoute
+	}
+	fields := 0
+	for _, values := range r.Header {
+		fields += len(values)
+	}
+	if fields > x.Limits.Fields {
+		return &fieldsError{fields, x.Limits.Fields}
+	}
+	return nil
+}
+
+// end is deferred: it answers for a panic, and writes the log.
+func (x *exchange) end() {
+	if v := recover(); v != nil {
+		x.panicked(v)
+	}
+	status := x.c.Writer.Status()
+	if x.refused == codeClientGone {
+		status = statusClientGone
+	}
+	took := x.Clock().Sub(x.start)
+	x.log(status, took)
+	x.Observe(method(x.c.Request.Method), x.route(), status, took)
+	if x.cut {
+		panic(http.ErrAbortHandler) // closes the connection without ending the answer
+	}
+}
+
+// panicked answers with an error that tells nothing. What was panicked with may
+// hold a client's text, so only faults of the runtime are logged in words.
+func (x *exchange) panicked(v any) {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		x.cut = true
+		return
+	}
+	what := fmt.Sprintf("%T", v)
+	if err, ok := v.(runtime.Error); ok {
+		what = err.Error()
+	}
+	x.fail(fmt.Errorf("server: panic: %s", what))
+	x.Log.Error("panic", zap.String("request_id", x.id), zap.String("what", what), zap.StackSkip("stack", 3))
+}
+
+// from is the address of the client: of the socket, unless a proxy that we
+// trust speaks for somebody else.
+func (x *exchange) from() netip.Addr {
+	addr, err := netip.ParseAddr(x.c.ClientIP())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}

@@ -1,0 +1,115 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"tallyroute/billing"
+	"tallyroute/router"
+)
+
+// model is one entry of GET /v1/models: OpenAI's members, then ours.
+type model struct {
+	ID            string   `json:"id"`
+	Object        string   `json:"object"`
+	Created       int64    `json:"created"`
+	OwnedBy       string   `json:"owned_by"`
+	ContextLength int64    `json:"context_length,omitempty"`
+	MaxOutput     int64    `json:"max_output_tokens,omitempty"`
+	Providers     []string `json:"providers"`
+	Pricing       *pricing `json:"pricing"` // null: no price is known
+}
+
+// pricing are the cheapest known prices in dollars: per token, as others write
+// them, and per million, as people do.
+type pricing struct {
+	Prompt               *string `json:"prompt"`
+	Completion           *string `json:"completion"`
+	PromptPerMillion     *string `json:"prompt_per_million"`
+	CompletionPerMillion *string `json:"completion_per_million"`
+	Currency             string  `json:"currency"`
+}
+
+func listModels(x *exchange) {
+	list, err := x.models()
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	data := make([]model, len(list))
+	for i, m := range list {
+		data[i] = modelOf(m)
+	}
+	x.json(http.StatusOK, map[string]any{"object": "list", "data": data})
+}
+
+// getModel is GET /v1/models/{id}; ids contain slashes.
+func getModel(x *exchange) {
+	list, err := x.models()
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	id := strings.TrimPrefix(x.c.Param("id"), "/")
+	i := slices.IndexFunc(list, func(m router.Model) bool { return names(m, id) })
+	if i < 0 {
+		x.fail(&router.ModelError{Asked: id})
+		return
+	}
+	m := modelOf(list[i])
+	m.ID = id
+	x.json(http.StatusOK, m)
+}
+
+// names reports whether id means m: by its name, or as provider/model.
+func names(m router.Model, id string) bool {
+	provider, rest, _ := strings.Cut(id, "/")
+	return m.ID == id || (m.ID == rest && slices.Contains(m.Providers, provider))
+}
+
+func (x *exchange) models() ([]router.Model, error) {
+	caller, err := x.caller()
+	if err != nil {
+		return nil, err
+	}
+	return x.Router.Models(x.c.Request.Context(), caller)
+}
+
+func modelOf(m router.Model) model {
+	out := model{
+		ID: m.ID, Object: "model", Created: m.Created.Unix(), OwnedBy: m.OwnedBy,
+		ContextLength: m.ContextLength, MaxOutput: m.MaxOutput, Providers: m.Providers,
+	}
+	if out.Providers == nil {
+		out.Providers = []string{}
+	}
+	if m.Prompt != nil || m.Completion != nil {
+		out.Pricing = &pricing{
+			Prompt: perToken(m.Prompt), PromptPerMillion: shortOrNull(m.Prompt),
+			Completion: perToken(m.Completion), CompletionPerMillion: shortOrNull(m.Completion), Currency: "USD",
+		}
+	}
+	return out
+}
+
+// perToken is a rate per million tokens, as dollars for one.
+func perToken(rate *billing.Money) *string {
+	if rate == nil {
+		return nil
+	}
+	whole, decimals, _ := strings.Cut(rate.String(), ".")
+	digits := whole + decimals // moving the point by six places is exact
+	digits = strings.Repeat("0", max(0, 16-len(digits))) + digits
+	point := len(digits) - 15
+	text := strings.TrimRight(strings.TrimRight(digits[:point]+"."+digits[point:], "0"), ".")
+	return &text
+}
+
+func shortOrNull(m *billing.Money) *string {
+	if m == nil {
+		return nil
+	}
+	text := m.Short()
+	return &text
+}

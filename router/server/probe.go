@@ -1,0 +1,38 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// reason is what may be said of why we are not ready.
+func reason(err error) string {
+	var r interface{ Reason() string }
+	switch {
+	case errors.As(err, &r):
+		return r.Reason()
+	case errors.Is(err, billing.ErrUnavailable):
+		return "the database does not answer"
+	}
+	return "starting or stopping"
+}
+
+func healthz(x *exchange) { x.json(http.StatusOK, map[string]string{"status": "ok"}) }
+
+func readyz(x *exchange) {
+	ctx, cancel := context.WithTimeout(x.c.Request.Context(), readyPatience)
+	defer cancel()
+	if err := x.Ready(ctx); err != nil {
+		x.err = err
+		x.json(http.StatusServiceUnavailable, map[string]string{"status": "unavailable", "reason": reason(err)})
+		return
+	}
+	x.json(http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// readyPatience bounds how long a readiness probe waits for the database.
+const readyPatience = 2 * time.Second

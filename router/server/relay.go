@@ -1,0 +1,88 @@
+package server
+
+import (
+	"errors"
+	"io"
+
+	"tallyroute/providers/chat"
+	"tallyroute/providers/sse"
+	"tallyroute/router"
+)
+
+// relay passes a stream on, one write and one flush for each event. Until the
+// first of them a failure is an ordinary error; from then on it is an event, no
+// [DONE] follows, and the connection is closed.
+func (x *exchange) relay(a *router.Answer) {
+	h := x.c.Writer.Header()
+	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("X-Accel-Buffering", "no") // nginx would collect events
+	var last []byte                  // the chunk that bears the usage waits for what it cost
+	for {
+		chunk, err := a.Next()
+		if err != nil {
+			x.endStream(a, last, err)
+			return
+		}
+		if last != nil {
+			x.event(last)
+			last = nil
+		}
+		switch {
+		case chunk.UsageOnly && !a.WantsUsage:
+		case bearsTotal(chunk) && a.WantsUsage:
+			last = append(last, chunk.Data...) // Data is gone with the next call
+		default:
+			x.event(chunk.Data)
+		}
+		if x.cut {
+			return
+		}
+	}
+}
+
+// bearsTotal reports a chunk after which no text is expected. Some providers
+// report the usage so far with every chunk; those are not held up.
+func bearsTotal(c chat.Chunk) bool {
+	return c.Usage != nil && (c.UsageOnly || c.Finish != "")
+}
+
+// endStream ends a stream as it ended upstream. The spend is settled by now.
+func (x *exchange) endStream(a *router.Answer, last []byte, err error) {
+	if last != nil {
+		x.event(chat.AddUsageMembers(last, usageMembers(a.Outcome().Spend)))
+	}
+	if x.cut {
+		return
+	}
+	if errors.Is(err, io.EOF) {
+		x.event([]byte("[DONE]"))
+		return
+	}
+	x.fail(&streamError{err})
+}
+
+// streamError is the failure of a stream that had begun.
+type streamError struct{ err error }
+
+func (e *streamError) Error() string { return "server: stream: " + e.err.Error() }
+func (e *streamError) Unwrap() error { return e.err }
+
+// event sends one event and notes where the client has gone.
+func (x *exchange) event(data []byte) {
+	if x.cut {
+		return
+	}
+	x.streaming = true
+	err := sse.NewWriter(streamPieces{x}).Data(data)
+	if err == nil {
+		err = x.rc.Flush()
+	}
+	if err != nil {
+		x.gone(err)
+	}
+}
+
+// streamPieces gives every event its own time to be taken.
+type streamPieces struct{ x *exchange }
+
+func (w streamPieces) Write(p []byte) (int, error) { return w.x.piece(p) }

@@ -1,0 +1,214 @@
+package server
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"tallyroute/billing"
+)
+
+// self is GET /v1/key: what the holder of a key may know of it.
+type self struct {
+	Object      string   `json:"object"`
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Display     string   `json:"display"`
+	Project     named    `json:"project"`
+	Team        named    `json:"team"`
+	Environment string   `json:"environment"`
+	Models      []string `json:"models"` // null: all
+	Limits      struct {
+		RequestsPerMinute *int64 `json:"requests_per_minute"` // null: no limit
+		TokensPerMinute   *int64 `json:"tokens_per_minute"`
+	} `json:"limits"`
+	Budgets   []budget `json:"budgets"`
+	Remaining left     `json:"remaining"`
+	CreatedAt *string  `json:"created_at"`
+	ExpiresAt *string  `json:"expires_at"` // null: never
+}
+
+type named struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// budget is how one budget stands that binds the key, whoever's it is.
+type budget struct {
+	ID       string  `json:"id"`
+	Scope    string  `json:"scope"`
+	Period   string  `json:"period"`
+	Zone     string  `json:"zone"`
+	Tokens   *meter  `json:"tokens"` // null: not limited
+	USD      *meter  `json:"usd"`
+	Since    *string `json:"since"`
+	ResetsAt *string `json:"resets_at"` // null: never
+}
+
+// meter is what is limited: numbers for tokens, decimal texts for money.
+type meter struct {
+	Limit     any `json:"limit"`
+	Used      any `json:"used"`
+	Held      any `json:"held"` // by requests under way
+	Remaining any `json:"remaining"`
+}
+
+func getKey(x *exchange) {
+	caller, err := x.caller()
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	key, balances, err := x.Router.Self(x.c.Request.Context(), caller)
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	x.key = key.ID
+	describeBudgets(x.c.Writer.Header(), balances)
+	x.json(http.StatusOK, selfOf(key, balances))
+}
+
+func selfOf(k *billing.Key, balances []billing.Balance) self {
+	s := self{
+		Object: "key", ID: string(k.ID), Name: k.Name, Display: k.Display,
+		Project: named{k.ProjectID, k.Project}, Team: named{k.TeamID, k.Team}, Environment: k.Environment,
+		Models: k.Models, Budgets: make([]budget, len(balances)), Remaining: remaining(balances),
+		CreatedAt: timeOrNull(k.CreatedAt), ExpiresAt: timeOrNull(k.ExpiresAt),
+	}
+	s.Limits.RequestsPerMinute = positiveOrNull(k.RequestsPerMinute)
+	s.Limits.TokensPerMinute = positiveOrNull(k.TokensPerMinute)
+	for i, b := range balances {
+		s.Budgets[i] = budgetOf(b)
+	}
+	return s
+}
+
+func budgetOf(b billing.Balance) budget {
+	out := budget{
+		ID: b.Budget.ID, Scope: string(b.Budget.Scope), Period: string(b.Budget.Period), Zone: b.Budget.Zone,
+		Since: timeOrNull(b.Window.Start), ResetsAt: timeOrNull(b.Window.End),
+	}
+	if out.Zone == "" {
+		out.Zone = "UTC"
+	}
+	if free, ok := b.FreeTokens(); ok {
+		out.Tokens = &meter{*b.Budget.Tokens, b.UsedTokens, b.HeldTokens, free}
+	}
+	if free, ok := b.FreeMoney(); ok {
+		out.USD = &meter{b.Budget.Money.Short(), b.UsedMoney.Short(), b.HeldMoney.Short(), free.Short()}
+	}
+	return out
+}
+
+func positiveOrNull(n int64) *int64 {
+	if n <= 0 {
+		return nil
+	}
+	return &n
+}
+
+// receipt is GET /v1/requests/{id}: what one request of the key came to.
+type receipt struct {
+	Object     string    `json:"object"`
+	ID         string    `json:"id"`
+	Model      string    `json:"model"` // as asked for
+	Status     string    `json:"status"`
+	OccurredAt string    `json:"occurred_at"`
+	CostUSD    *string   `json:"cost_usd"` // null: an attempt has no price
+	Tokens     int64     `json:"tokens"`
+	Attempts   []attempt `json:"attempts"`
+}
+
+type attempt struct {
+	Attempt     int            `json:"attempt"`
+	Provider    string         `json:"provider"`
+	Model       string         `json:"model"`
+	RouteReason string         `json:"route_reason"`
+	Status      string         `json:"status"`
+	Error       *string        `json:"error"`
+	Streamed    bool           `json:"streamed"`
+	UsageSource string         `json:"usage_source"`
+	Tokens      billing.Tokens `json:"tokens"`
+	Pricing     string         `json:"pricing"`
+	PriceID     *string        `json:"price_id"`
+	CostUSD     *string        `json:"cost_usd"`
+	Cost        *costDetails   `json:"cost_details"`
+}
+
+type costDetails struct {
+	Input      string `json:"input"`
+	CacheRead  string `json:"cache_read"`
+	CacheWrite string `json:"cache_write"`
+	Output     string `json:"output"`
+	Fee        string `json:"fee"`
+	Currency   string `json:"currency"`
+}
+
+func getRequest(x *exchange) {
+	caller, err := x.caller()
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	id := x.c.Param("id")
+	if !isRequestID(id) {
+		x.fail(errNoRequest)
+		return
+	}
+	rows, err := x.Router.Events(x.c.Request.Context(), caller, id)
+	if err == nil && len(rows) == 0 {
+		err = errNoRequest
+	}
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	x.key = rows[0].Owner.KeyID
+	x.json(http.StatusOK, receiptOf(id, rows))
+}
+
+// isRequestID spares the database what cannot be an id of ours.
+func isRequestID(s string) bool {
+	text, ok := strings.CutPrefix(s, "req_")
+	_, err := ulid.ParseStrict(text)
+	return ok && err == nil
+}
+
+// receiptOf adds up the rows of one request.
+func receiptOf(id string, rows []billing.Spend) receipt {
+	slices.SortFunc(rows, func(a, b billing.Spend) int { return cmp.Compare(a.Attempt, b.Attempt) })
+	r := receipt{Object: "request", ID: id, Attempts: make([]attempt, len(rows))}
+	var cost billing.Money
+	priced := true
+	for i, s := range rows {
+		r.Attempts[i] = attemptOf(s)
+		r.Tokens += s.Tokens.Total()
+		cost = cost.Add(s.Cost.Total)
+		priced = priced && (s.Pricing != billing.Unpriced || s.Tokens.Total() == 0)
+		r.Model, r.Status, r.OccurredAt = s.RequestedModel, string(s.Status), s.OccurredAt.UTC().Format(time.RFC3339Nano)
+	}
+	if priced {
+		r.CostUSD = shortOrNull(&cost)
+	}
+	return r
+}
+
+func attemptOf(s billing.Spend) attempt {
+	a := attempt{
+		Attempt: s.Attempt, Provider: s.Provider, Model: s.Model, RouteReason: string(s.RouteReason),
+		Status: string(s.Status), Error: textOrNull(s.ErrorKind), Streamed: s.Streamed,
+		UsageSource: string(s.UsageSource), Tokens: s.Tokens, Pricing: string(s.Pricing),
+	}
+	if s.Pricing == billing.Unpriced {
+		return a
+	}
+	c := s.Cost
+	a.PriceID, a.CostUSD = textOrNull(s.Price.ID), shortOrNull(&c.Total)
+	a.Cost = &costDetails{c.Input.Short(), c.CacheRead.Short(), c.CacheWrite.Short(), c.Output.Short(), c.Fee.Short(), "USD"}
+	return a
+}

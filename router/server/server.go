@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.uber.org/zap"
+
+	"tallyroute/billing"
+	"tallyroute/router"
+)
+
+// Router answers; *router.Router does.
+type Router interface {
+	Complete(ctx context.Context, in router.Inbound) (*router.Answer, error)
+	Models(ctx context.Context, c router.Caller) ([]router.Model, error)
+	Self(ctx context.Context, c router.Caller) (*billing.Key, []billing.Balance, error)
+	// Events lists the rows that the key of c has caused by one request.
+	Events(ctx context.Context, c router.Caller, requestID string) ([]billing.Spend, error)
+}
+
+var _ Router = (*router.Router)(nil)
+
+// Options are what the listener is made of. Only Router is required.
+type Options struct {
+	Router Router
+	// Ready is nil when requests can be answered. What a client reads of its
+	// error is what a method Reason() string of it says.
+	Ready func(ctx context.Context) error
+	// Observe is told of every request. method and route have few values.
+	Observe func(method, route string, status int, took time.Duration)
+	Log     *zap.Logger
+	Clock   func() time.Time
+	// TrustedProxies may say for whom they ask, in X-Forwarded-For. None by default.
+	TrustedProxies []netip.Prefix
+	Limits         Limits
+}
+
+// Limits are what one client may take up. The zero value of each has a default.
+type Limits struct {
+	Body        int64 // bytes of a request's body; 10 MiB
+	HeaderBytes int   // 32 KiB
+	Fields      int   // in a request's header; 100
+	Connections int   // open at once; 4096
+
+	ReadHeader time.Duration // until the header of a request has come; 5 s
+	ReadBody   time.Duration // until its body has come; 30 s
+	Idle       time.Duration // between two requests of a connection; 60 s
+	Write      time.Duration // until the client has taken one piece of an answer; 15 s
+}
+
+func (l Limits) withDefaults() Limits {
+	orElse(&l.Body, 10<<20)
+	orElse(&l.HeaderBytes, 32<<10)
+	orElse(&l.Fields, 100)
+	orElse(&l.Connections, 4096)
+	orElse(&l.ReadHeader, 5*time.Second)
+	orElse(&l.ReadBody, 30*time.Second)
+	orElse(&l.Idle, time.Minute)
+	orElse(&l.Write, 15*time.Second)
+	return l
+}
+
+func orElse[T int | int64 | time.Duration](v *T, otherwise T) {
+	if *v <= 0 {
+		*v = otherwise
+	}
+}
+
+func (o Options) withDefaults() Options {
+	if o.Ready == nil {
+		o.Ready = func(context.Context) error { return nil }
+	}
+	if o.Observe == nil {
+		o.Observe = func(string, string, int, time.Duration) {}
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	o.Limits = o.Limits.withDefaults()
+	return o
+}
+
+// server is the state that all requests share.
+type server struct {
+	Options
+	bodies bodyReader
+}
+
+// New is the public listener, ready for Serve.
+func New(o Options) (*http.Server, error) {
+	if o.Router == nil {
+		return nil, errors.New("server: no router")
+	}
+	o = o.withDefaults()
+	engine, err := newEngine(o)
+	if err != nil {
+		return nil, err
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Server{
+		Handler:           engine,
+		ReadHeaderTimeout: o.Limits.ReadHeader,
+		IdleTimeout:       o.Limits.Idle,
+		MaxHeaderBytes:    o.Limits.HeaderBytes,
+		ConnState:         newConnections(o.Limits.Connections).observe,
+		Protocols:         protocols, // neither HTTP/2 nor an upgrade to it
+		ErrorLog:          errorLog(o.Log),
+
+		DisableGeneralOptionsHandler: true,
+	}, nil
+}
+
+func newEngine(o Options) (*gin.Engine, error) {
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.RedirectTrailingSlash = false
+	engine.RedirectFixedPath = false
+	engine.HandleMethodNotAllowed = true
+	engine.RemoteIPHeaders = []string{"X-Forwarded-For"}
+	proxies := make([]string, len(o.TrustedProxies))
+	for i, p := range o.TrustedProxies {
+		proxies[i] = p.String()
+	}
+	if err := engine.SetTrustedProxies(proxies); err != nil {
+		return nil, err
+	}
+
+	s := &server{Options: o, bodies: newBodyReader(o.Limits)}
+	engine.POST("/v1/chat/completions", s.serve(chatCompletions))
+	engine.GET("/v1/models", s.serve(listModels))
+	engine.GET("/v1/models/*id", s.serve(getModel))
+	engine.GET("/v1/key", s.serve(getKey))
+	engine.GET("/v1/requests/:id", s.serve(getRequest))
+	engine.GET("/docs/errors/:code", s.serve(explainCode))
+	engine.GET("/healthz", s.serve(healthz))
+	engine.GET("/readyz", s.serve(readyz))
+	engine.NoRoute(s.serve(func(x *exchange) { x.fail(errNoRoute) }))
+	engine.NoMethod(s.serve(func(x *exchange) { x.fail(errNoMethod) }))
+	return engine, nil
+}
