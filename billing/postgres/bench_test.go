@@ -1,0 +1,70 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/postgres"
+	"tallyroute/billing/postgres/pgtest"
+)
+
+// BenchmarkRequest is one hold and one settlement, with every write synced to
+// disk, on keys with a budget of their own and one of their organisation.
+func BenchmarkRequest(b *testing.B) {
+	cluster := pgtest.Private(b, "fsync=on", "full_page_writes=on", "shared_buffers=128MB")
+	for _, run := range []struct{ keys, workers int }{{1, 1}, {1, 16}, {64, 1}, {64, 16}} {
+		for _, org := range []bool{false, true} {
+			b.Run(fmt.Sprintf("keys=%d/workers=%d/org=%t", run.keys, run.workers, org), func(b *testing.B) {
+				s := connect(b, cluster.DSN(b), postgres.Options{Acquire: time.Minute})
+				if _, err := s.Migrate(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				clients := make([]*client, run.keys)
+				for i := range clients {
+					clients[i] = newClient(b, s, fmt.Sprintf("k%d", i), budget("", billing.ScopeKey, "", 1e15))
+				}
+				if org {
+					if err := s.SetBudget(b.Context(), budget("bud_org", billing.ScopeOrg, "org", 1e15), noon); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for _, c := range clients {
+					c.refresh()
+					c.use(1, noon)
+				}
+				benchmark(b, clients, run.workers)
+			})
+		}
+	}
+}
+
+func benchmark(b *testing.B, clients []*client, workers int) {
+	b.ReportAllocs()
+	jobs := make(chan int, workers)
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for range workers {
+		wg.Go(func() {
+			for i := range jobs {
+				c := clients[i%len(clients)]
+				h := c.hold(100, noon)
+				if _, err := c.s.Reserve(context.Background(), h, noon); err != nil {
+					b.Error(err)
+				}
+				if _, err := c.s.Settle(context.Background(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{c.row(h.ID, 70, noon)}}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	for i := range b.N {
+		jobs <- i
+	}
+	close(jobs)
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+}

@@ -1,0 +1,113 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"sync/atomic"
+	"testing"
+
+	"tallyroute/billing/postgres"
+	"tallyroute/billing/postgres/pgtest"
+)
+
+// as is dsn for another user.
+func as(dsn, user, password string) string {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		panic(err) // of a test's own making
+	}
+	u.User = url.UserPassword(user, password)
+	return u.String()
+}
+
+func TestP24_ManyProcessesMigrateOnce(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	var applied atomic.Int64
+	together(8, func(int) {
+		s := connect(t, dsn, postgres.Options{})
+		names, err := s.Migrate(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		applied.Add(int64(len(names)))
+		if err := s.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	if want := get[int64](t, raw(t, dsn), "SELECT count(*) FROM schema_migrations"); applied.Load() != want || want == 0 {
+		t.Errorf("%d migrations were applied, the database has %d", applied.Load(), want)
+	}
+}
+
+// The role finance belongs to all databases of a server.
+func TestP24_SeveralDatabasesOfOneServer(t *testing.T) {
+	cluster := pgtest.Private(t)
+	dsns := make([]string, 6)
+	for i := range dsns {
+		dsns[i] = cluster.DSN(t)
+	}
+	together(len(dsns), func(i int) {
+		if _, err := connect(t, dsns[i], postgres.Options{}).Migrate(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, dsn := range dsns {
+		c := raw(t, dsn)
+		exec(t, c, "SET ROLE finance")
+		exec(t, c, "SELECT * FROM finance.spend")
+	}
+}
+
+// A migrator that is killed in the middle leaves a database that the next one
+// can bring up to date.
+func TestP24_KilledMigrator(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	killer := raw(t, dsn)
+	exec(t, killer, "BEGIN")
+	exec(t, killer, "CREATE SCHEMA finance") // the last migration waits for the end of this
+	died := make(chan error)
+	go func() {
+		s, err := postgres.Open(context.Background(), dsn, postgres.Options{})
+		if err == nil {
+			_, err = s.Migrate(context.Background())
+		}
+		died <- err
+	}()
+	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	for get[int](t, killer, waiting) == 0 {
+	}
+	exec(t, killer, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+	wantUnavailable(t, <-died)
+	exec(t, killer, "ROLLBACK")
+
+	s := connect(t, dsn, postgres.Options{})
+	if err := s.Ready(t.Context()); err == nil {
+		t.Error("half a schema is ready")
+	}
+	if names, err := s.Migrate(t.Context()); err != nil || len(names) == 0 {
+		t.Errorf("applied %v, %v", names, err)
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReady_BeforeTheSchema(t *testing.T) {
+	s := connect(t, pgtest.DSN(t), postgres.Options{})
+	if err := s.Ready(t.Context()); err == nil {
+		t.Error("an empty database is ready")
+	}
+	_, err := s.KeyByHash(t.Context(), hash("a"))
+	wantUnavailable(t, err)
+}
+
+func TestMigrate_GivesUpWithItsCaller(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := connect(t, dsn, postgres.Options{}).Migrate(ctx)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,130 @@
+package postgres_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"tallyroute/billing"
+	"tallyroute/billing/billingtest"
+	"tallyroute/billing/postgres"
+)
+
+// deadlocks is how many the server found in this database.
+const deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+
+func TestRace_SeveralProcesses(t *testing.T) {
+	first, dsn := open(t, patient)
+	billingtest.Race(t, first, connect(t, dsn, patient), connect(t, dsn, patient))
+	wantConserved(t, raw(t, dsn))
+}
+
+// Counters that are made while their scopes spend miss nothing and count
+// nothing twice, and 200 writers never wait in a circle.
+func TestRace_CountersMadeWhileSettling(t *testing.T) {
+	first, dsn := open(t, patient)
+	stores := []*postgres.Store{first, connect(t, dsn, patient), connect(t, dsn, patient)}
+	var clients []*client
+	for i := range 8 {
+		clients = append(clients, newClient(t, first, fmt.Sprintf("k%d", i), budget("", billing.ScopeKey, "", 1e12)))
+	}
+	k := clients[0].key
+	scopes := []billing.Budget{
+		budget("", billing.ScopeKey, string(k.ID), 1e12), budget("", billing.ScopeProject, k.ProjectID, 1e12),
+		budget("", billing.ScopeTeam, k.TeamID, 1e12), budget("", billing.ScopeOrg, "org", 1e12),
+	}
+	var settled atomic.Int64
+	together(200, func(i int) {
+		s := stores[i%len(stores)]
+		if i%10 == 0 {
+			for j, b := range scopes {
+				b.ID = fmt.Sprintf("bud_%d_%d", i, j)
+				b.Period = []billing.Period{billing.PeriodDay, billing.PeriodMonth, billing.PeriodOnce}[(i/10+j)%3]
+				if err := s.SetBudget(t.Context(), b, noon); err != nil {
+					t.Error(err)
+				}
+			}
+			return
+		}
+		c := *clients[i%len(clients)]
+		c.s = s
+		for range 5 {
+			fresh, err := s.KeyByHash(t.Context(), hash(c.key.Name))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.key = fresh
+			h := c.hold(int64(i), noon)
+			if _, err = s.Reserve(t.Context(), h, noon); errors.Is(err, billing.ErrStaleKey) {
+				continue
+			}
+			if err == nil {
+				other := c.row(h.ID, 1, noon)
+				other.Attempt, other.Model = 2, []string{"a", "z"}[i%2]
+				_, err = s.Settle(t.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{h.IfLost, other}})
+				settled.Add(1)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	check := raw(t, dsn)
+	wantConserved(t, check)
+	if n := get[int](t, check, "SELECT count(*) FROM budget_counters"); n < 80 {
+		t.Errorf("%d counters, want those of 80 budgets", n)
+	}
+	if settled.Load() == 0 {
+		t.Error("every request was refused")
+	}
+	first.Close() // its backends report what they counted when they end
+	if n := get[int](t, check, deadlocks); n != 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+}
+
+// 200 writers of one key, in the order that is worst for each.
+func TestE_d_NoDeadlocks(t *testing.T) {
+	s, dsn := open(t, patient)
+	c := newClient(t, s, "hot", budget("bud_b", billing.ScopeKey, "", 1e12), budget("bud_a", billing.ScopeKey, "", 1e12))
+	for _, b := range []billing.Budget{budget("bud_z", billing.ScopeOrg, "org", 1e12), budget("bud_0", billing.ScopeTeam, c.key.TeamID, 1e12)} {
+		if err := s.SetBudget(t.Context(), b, noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.refresh()
+	together(200, func(i int) {
+		h := c.hold(10, noon)
+		if i%2 == 1 {
+			slices.Reverse(h.Lines)
+		}
+		if _, err := s.Reserve(t.Context(), h, noon); err != nil {
+			t.Error(err)
+			return
+		}
+		if i%5 == 4 {
+			if err := s.Release(t.Context(), h.ID); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		second := c.row(h.ID, 3, noon)
+		second.Attempt, second.Model = 2, "another"
+		rows := []billing.Spend{h.IfLost, second}
+		if i%2 == 1 {
+			rows[0].Model, rows[1].Model = rows[1].Model, rows[0].Model
+		}
+		if _, err := s.Settle(t.Context(), billing.Settlement{HoldID: h.ID, Attempts: rows}); err != nil {
+			t.Error(err)
+		}
+	})
+	check := raw(t, dsn)
+	wantConserved(t, check)
+	s.Close()
+	if n := get[int](t, check, deadlocks); n != 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+}
