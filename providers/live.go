@@ -98,6 +98,7 @@ func (l *live) Close() error {
 	if l.end == nil {
 		l.end = l.abort(&Error{Kind: KindCanceled, Err: errClosed})
 	} else if errors.Is(l.end, io.EOF) {
+		l.body.drain()
 	}
 	err := l.from.Close()
 	l.cancel(errClosed)
