@@ -1,95 +1,101 @@
 package billing
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 	"time"
 )
 
-// Issuer makes and revokes virtual keys. The command line and the admin API
-// both go through it, so that a key is the same thing wherever it came from.
+// Issuer makes, changes and ends keys: what the command line and the admin API
+// have in common.
 type Issuer struct {
 	Keys   Keys
 	Owners Owners
 	Pepper Pepper
-	Clock  func() time.Time // nil is time.Now
+	// KnownModel reports whether a key may be limited to name, and if not, what
+	// is near. Nil accepts every name.
+	KnownModel func(name string) (nearest string, known bool)
+	Clock      func() time.Time // nil is time.Now
 }
 
-// KeyRequest is what somebody asks a key to be. Project is an id ("proj_…") or
-// a name; a name needs Team, and makes the team and the project where there are none.
+// KeyRequest is a key that somebody asks for.
 type KeyRequest struct {
 	Name        string
-	Team        string // name
-	Project     string // id or name
-	CostCenter  string // for a team that is made by this request
-	Environment string // prod, staging or dev; default: the project's, or dev for one that is made
+	Project     string // name or id; "" is "default". Made if it is new.
+	Team        string // name or id; "" is that of the project, or "default". Made if it is new.
+	CostCenter  string // of a team that is new
+	Environment string // "" is that of the project, or dev for one that is new
 
 	Models            []string
+	Budgets           []Budget // their ids and scopes are filled in
 	AllowedCIDRs      []netip.Prefix
 	RequestsPerMinute int64
 	TokensPerMinute   int64
 	AllowUnpriced     bool
-	Budgets           []Budget // of the key; Scope and ScopeID are filled in
-	ExpiresAt         time.Time
 	Tags              map[string]string
+	ExpiresAt         time.Time // zero: never
 	CreatedBy         string
 }
 
-// FieldError is a member of a request that cannot be meant.
-type FieldError struct{ Field, Detail string }
+// FieldError is a member of a KeyRequest, or of a key, that cannot be.
+type FieldError struct {
+	Field  string // as models[0]
+	Code   string // "invalid_value" or "unknown_model"
+	Detail string // what it must be
+}
 
-// Error names the member.
+// Error names the field.
 func (e *FieldError) Error() string { return fmt.Sprintf("billing: %s: %s", e.Field, e.Detail) }
 
-// What a key may carry.
+// The owners of keys that name none.
 const (
-	longestName = 128
-	mostTags    = 16
-	longestTag  = 256
-	mostModels  = 256
-	mostCIDRs   = 256
+	defaultTeam        = "default"
+	defaultProject     = "default"
+	defaultEnvironment = "dev"
 )
 
-// Issue makes a key and its secret. The secret is nowhere but in the answer.
-func (i Issuer) Issue(ctx context.Context, req KeyRequest) (Key, Secret, error) {
+// Issue makes a key and its secret, which is stored nowhere. Refusals are
+// *FieldError, one for each fault, *NotFoundError and *ConflictError.
+func (i Issuer) Issue(ctx context.Context, r KeyRequest) (Key, Secret, error) {
 	now := i.now()
-	if err := req.check(now); err != nil {
-		return Key{}, Secret{}, err
-	}
-	project, err := i.project(ctx, req)
-	if err != nil {
-		return Key{}, Secret{}, err
-	}
-	secret, err := NewSecret(project.Environment, rand.Reader)
-	if err != nil {
-		return Key{}, Secret{}, err
-	}
 	k := Key{
-		ID: KeyID(NewID("key_")), Name: req.Name, Display: secret.Display(),
-		ProjectID: project.ID, Project: project.Name, TeamID: project.TeamID, Team: project.Team,
-		CostCenter: project.CostCenter, Environment: project.Environment,
-		Models: req.Models, AllowedCIDRs: req.AllowedCIDRs,
-		RequestsPerMinute: req.RequestsPerMinute, TokensPerMinute: req.TokensPerMinute,
-		AllowUnpriced: req.AllowUnpriced, Tags: req.Tags,
-		CreatedBy: req.CreatedBy, CreatedAt: now, ExpiresAt: req.ExpiresAt,
+		ID: KeyID(NewID("key_")), Name: strings.TrimSpace(r.Name), Models: r.Models, AllowedCIDRs: r.AllowedCIDRs,
+		RequestsPerMinute: r.RequestsPerMinute, TokensPerMinute: r.TokensPerMinute, AllowUnpriced: r.AllowUnpriced,
+		Tags: r.Tags, CreatedBy: r.CreatedBy, CreatedAt: now, ExpiresAt: r.ExpiresAt,
 	}
-	for _, b := range req.Budgets {
+	for _, b := range r.Budgets {
 		b.ID, b.Scope, b.ScopeID = NewID("bud_"), ScopeKey, string(k.ID)
 		k.Budgets = append(k.Budgets, b)
 	}
+	if err := errors.Join(i.check(&k), checkOwner(r), checkExpiry(k.ExpiresAt, now)); err != nil {
+		return Key{}, Secret{}, err
+	}
+	p, err := i.project(ctx, r)
+	if err != nil {
+		return Key{}, Secret{}, err
+	}
+	secret, err := NewSecret(p.Environment, rand.Reader)
+	if err != nil {
+		return Key{}, Secret{}, err
+	}
+	k.ProjectID, k.Project, k.TeamID, k.Team = p.ID, p.Name, p.TeamID, p.Team
+	k.CostCenter, k.Environment, k.Display = p.CostCenter, p.Environment, secret.Display()
 	if err := i.Keys.CreateKey(ctx, k, secret.Hash(i.Pepper)); err != nil {
 		return Key{}, Secret{}, err
 	}
-	// As stored: with the budgets of its project, team and organisation.
-	stored, err := i.Find(ctx, k.ID)
-	return stored, secret, err
+	return k, secret, nil
 }
 
-// Find is the key with an id. *NotFoundError where there is none.
+// Find is the key with an id.
 func (i Issuer) Find(ctx context.Context, id KeyID) (Key, error) {
+	if id == "" {
+		return Key{}, &NotFoundError{What: "key"}
+	}
 	list, err := i.Keys.ListKeys(ctx, KeyFilter{ID: id, Limit: 1, Now: i.now()})
 	if err != nil {
 		return Key{}, err
@@ -100,13 +106,31 @@ func (i Issuer) Find(ctx context.Context, id KeyID) (Key, error) {
 	return list[0], nil
 }
 
-// Revoke ends a key for good. The next request with it is refused, on every
-// replica. Revoking it again changes nothing.
+// Change changes a key that is in force. change may run more than once.
+func (i Issuer) Change(ctx context.Context, id KeyID, change func(*Key)) (Key, error) {
+	return i.Keys.UpdateKey(ctx, id, func(k *Key) error {
+		if !k.RevokedAt.IsZero() {
+			return &ConflictError{Detail: fmt.Sprintf("key %s is revoked, which is for good: make a new one", id)}
+		}
+		expires := k.ExpiresAt
+		change(k)
+		k.Name = strings.TrimSpace(k.Name)
+		if k.ExpiresAt.Equal(expires) {
+			return i.check(k)
+		}
+		return errors.Join(i.check(k), checkExpiry(k.ExpiresAt, i.now()))
+	})
+}
+
+// Revoke ends a key for good. A key that is revoked already stays as it is.
 func (i Issuer) Revoke(ctx context.Context, id KeyID, reason string) (Key, error) {
 	now := i.now()
+	if len(reason) > maxReason {
+		return Key{}, invalid("reason", "must have at most %d bytes", maxReason)
+	}
 	return i.Keys.UpdateKey(ctx, id, func(k *Key) error {
 		if k.RevokedAt.IsZero() {
-			k.RevokedAt, k.RevokedReason = now, reason
+			k.RevokedAt, k.RevokedReason = now, strings.TrimSpace(reason)
 		}
 		return nil
 	})
@@ -116,99 +140,43 @@ func (i Issuer) now() time.Time {
 	if i.Clock == nil {
 		return time.Now().UTC()
 	}
-	return i.Clock()
+	return i.Clock().UTC()
 }
 
 // project finds the owner of a key, or makes it.
-func (i Issuer) project(ctx context.Context, req KeyRequest) (Project, error) {
-	if strings.HasPrefix(req.Project, "proj_") {
-		list, err := i.Owners.ListProjects(ctx)
-		if err != nil {
-			return Project{}, err
-		}
-		for _, p := range list {
-			if p.ID == req.Project {
-				return p, sameEnvironment(p, req.Environment)
-			}
-		}
-		return Project{}, &NotFoundError{What: "project", ID: req.Project}
+func (i Issuer) project(ctx context.Context, r KeyRequest) (Project, error) {
+	name := cmp.Or(r.Project, defaultProject)
+	byID := strings.HasPrefix(name, "proj_")
+	if name == defaultProject { // which is one of many: that of another team must not pay
+		r.Team = cmp.Or(r.Team, defaultTeam)
 	}
-	want := Project{Name: req.Project, Team: req.Team, CostCenter: req.CostCenter, Environment: req.Environment}
-	if want.Environment == "" {
-		var err error
-		if want.Environment, err = i.environment(ctx, req); err != nil {
-			return Project{}, err
-		}
-	}
-	return i.Owners.EnsureProject(ctx, want)
-}
-
-// environment is that of a project that exists, or dev.
-func (i Issuer) environment(ctx context.Context, req KeyRequest) (string, error) {
-	list, err := i.Owners.ListProjects(ctx)
+	want := Project{Name: name, Team: r.Team, CostCenter: r.CostCenter, Environment: r.Environment}
+	all, err := i.Owners.ListProjects(ctx)
 	if err != nil {
-		return "", err
+		return Project{}, err
 	}
-	for _, p := range list {
-		if p.Name == req.Project && (p.Team == req.Team || p.TeamID == req.Team) && p.ArchivedAt.IsZero() {
-			return p.Environment, nil
+	var found []Project
+	for _, p := range all {
+		ofTeam := r.Team == "" || r.Team == p.TeamID || r.Team == p.Team
+		if ofTeam && ((byID && p.ID == name) || (!byID && p.Name == name)) {
+			found = append(found, p)
 		}
 	}
-	return "dev", nil
-}
-
-func sameEnvironment(p Project, want string) error {
-	if want == "" || want == p.Environment {
-		return nil
-	}
-	return &ConflictError{Detail: fmt.Sprintf("project %s is in %s, not in %s; make a project of its own for each environment", p.ID, p.Environment, want)}
-}
-
-// check finds what cannot be meant before anything is stored.
-func (req KeyRequest) check(now time.Time) error {
-	for _, rule := range []struct {
-		broken        bool
-		field, detail string
-	}{
-		{strings.TrimSpace(req.Name) == "" || len(req.Name) > longestName, "name", "want 1 to 128 characters"},
-		{req.Project == "", "project", "want a project's id, or a name together with team"},
-		{req.Team == "" && !strings.HasPrefix(req.Project, "proj_"), "team", "want the team that the project belongs to"},
-		{len(req.Team) > longestName || len(req.Project) > longestName, "project", "want at most 128 characters"},
-		{!knownEnvironment(req.Environment), "environment", "want prod, staging or dev"},
-		{req.RequestsPerMinute < 0, "limits.requests_per_minute", "want 0 (no limit) or more"},
-		{req.TokensPerMinute < 0, "limits.tokens_per_minute", "want 0 (no limit) or more"},
-		{len(req.Models) > mostModels, "models", "want at most 256"},
-		{len(req.AllowedCIDRs) > mostCIDRs, "allowed_cidrs", "want at most 256"},
-		{!req.ExpiresAt.IsZero() && !req.ExpiresAt.After(now), "expires_at", "want an instant in the future"},
-		{len(req.Tags) > mostTags, "tags", "want at most 16"},
-		{longTag(req.Tags), "tags", "want at most 256 characters in each"},
-	} {
-		if rule.broken {
-			return &FieldError{Field: rule.field, Detail: rule.detail}
+	switch {
+	case len(found) == 0 && byID:
+		return Project{}, &NotFoundError{What: "project", ID: name}
+	case len(found) > 1:
+		return Project{}, invalid("team", "several teams have a project %q: say which", name)
+	case len(found) == 1 && !found[0].ArchivedAt.IsZero():
+		return Project{}, &ConflictError{Detail: fmt.Sprintf("project %q is archived", name)}
+	case len(found) == 1:
+		want.Name, want.TeamID, want.Team = found[0].Name, found[0].TeamID, ""
+	default:
+		want.Environment = cmp.Or(want.Environment, defaultEnvironment)
+		want.Team = cmp.Or(want.Team, defaultTeam)
+		if strings.HasPrefix(want.Team, "team_") {
+			want.TeamID, want.Team = want.Team, ""
 		}
 	}
-	for n, b := range req.Budgets {
-		b.ID, b.Scope, b.ScopeID = "bud_", ScopeKey, "key_"
-		if err := b.Validate(); err != nil {
-			return &FieldError{Field: fmt.Sprintf("budgets[%d]", n), Detail: strings.TrimPrefix(err.Error(), "billing: ")}
-		}
-	}
-	return nil
-}
-
-func knownEnvironment(e string) bool {
-	switch e {
-	case "", "prod", "staging", "dev":
-		return true
-	}
-	return false
-}
-
-func longTag(tags map[string]string) bool {
-	for k, v := range tags {
-		if len(k) > longestTag || len(v) > longestTag {
-			return true
-		}
-	}
-	return false
+	return i.Owners.EnsureProject(ctx, want) // which judges the environment
 }

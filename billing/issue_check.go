@@ -1,0 +1,121 @@
+package billing
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds of what a key may carry.
+const (
+	maxName    = 100 // bytes
+	maxReason  = 500
+	maxModels  = 200
+	maxModel   = 256 // bytes
+	maxRanges  = 100
+	maxTags    = 16
+	maxTagName = 64 // bytes
+	maxTag     = 256
+)
+
+func invalid(field, format string, args ...any) *FieldError {
+	return &FieldError{Field: field, Code: "invalid_value", Detail: fmt.Sprintf(format, args...)}
+}
+
+func checkOwner(r KeyRequest) error {
+	var faults []error
+	for _, f := range []struct{ field, name string }{{"project", r.Project}, {"team", r.Team}, {"cost_center", r.CostCenter}} {
+		if f.name != "" && !isName(f.name, maxName) {
+			faults = append(faults, invalid(f.field, "must be plain text of at most %d bytes", maxName))
+		}
+	}
+	if r.Environment != "" && (r.Environment == EnvironmentAdmin || !slices.Contains(environments, r.Environment)) {
+		faults = append(faults, invalid("environment", "must be prod, staging or dev"))
+	}
+	return errors.Join(faults...)
+}
+
+func checkExpiry(t, now time.Time) error {
+	if !t.IsZero() && !t.After(now) {
+		return invalid("expires_at", "must be in the future")
+	}
+	return nil
+}
+
+// check reports every fault of what a key may and may not do.
+func (i Issuer) check(k *Key) error {
+	var faults []error
+	fault := func(field, format string, args ...any) {
+		faults = append(faults, invalid(field, format, args...))
+	}
+	if !isName(k.Name, maxName) {
+		fault("name", "must be plain text of 1 to %d bytes", maxName)
+	}
+	if k.RequestsPerMinute < 0 || k.RequestsPerMinute > maxLimit {
+		fault("limits.requests_per_minute", "must be 0, for no limit, or more")
+	}
+	if k.TokensPerMinute < 0 || k.TokensPerMinute > maxLimit {
+		fault("limits.tokens_per_minute", "must be 0, for no limit, or more")
+	}
+	if len(k.AllowedCIDRs) > maxRanges {
+		fault("allowed_cidrs", "must have at most %d entries", maxRanges)
+	}
+	for n, p := range k.AllowedCIDRs {
+		if !p.IsValid() {
+			fault(fmt.Sprintf("allowed_cidrs[%d]", n), "must be a range such as 10.0.0.0/8")
+		}
+	}
+	for n, b := range k.Budgets {
+		if err := b.Validate(); err != nil {
+			fault(fmt.Sprintf("budgets[%d]", n), "%s", strings.ReplaceAll(err.Error(), "billing: budget: ", ""))
+		}
+	}
+	return errors.Join(append(faults, i.checkModels(k.Models), checkTags(k.Tags))...)
+}
+
+func (i Issuer) checkModels(models []string) error {
+	var faults []error
+	if len(models) > maxModels {
+		faults = append(faults, invalid("models", "must have at most %d entries", maxModels))
+	}
+	for n, m := range models {
+		field := fmt.Sprintf("models[%d]", n)
+		if !isName(m, maxModel) {
+			faults = append(faults, invalid(field, "must be plain text of 1 to %d bytes", maxModel))
+			continue
+		}
+		if i.KnownModel == nil || m == "*" {
+			continue
+		}
+		if nearest, known := i.KnownModel(m); !known {
+			e := &FieldError{Field: field, Code: "unknown_model", Detail: fmt.Sprintf("no model or alias %q", m)}
+			if nearest != "" {
+				e.Detail += fmt.Sprintf(", did you mean %q?", nearest)
+			}
+			faults = append(faults, e)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func checkTags(tags map[string]string) error {
+	if len(tags) > maxTags {
+		return invalid("tags", "must have at most %d entries", maxTags)
+	}
+	for name, value := range tags {
+		if !isName(name, maxTagName) || (value != "" && !isName(value, maxTag)) {
+			return invalid("tags", "must be plain text: names of 1 to %d bytes, values of at most %d", maxTagName, maxTag)
+		}
+	}
+	return nil
+}
+
+// isName reports plain text on one line, as a person may be shown it anywhere.
+func isName(s string, most int) bool {
+	return s != "" && len(s) <= most && strings.TrimSpace(s) == s && utf8.ValidString(s) &&
+		strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+}
