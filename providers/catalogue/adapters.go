@@ -1,0 +1,13 @@
+package catalogue
+
+import (
+	"tallyroute/providers"
+	"tallyroute/providers/openai"
+)
+
+// adapters are the wire formats there are. A new one is a line here.
+func adapters() map[string]providers.Adapter {
+	return map[string]providers.Adapter{
+		"openai": openai.New(),
+	}
+}

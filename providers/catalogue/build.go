@@ -1,0 +1,178 @@
+package catalogue
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/providers/secret"
+)
+
+//go:embed data/*.yaml
+var builtin embed.FS
+
+// Input is what the operator's configuration says. Both texts begin with their
+// own key, "providers:" and "aliases:"; either may be empty.
+type Input struct {
+	File      string // for faults
+	Providers string
+	Aliases   string
+}
+
+// Options are how a catalogue is built. The zero value is for production.
+type Options struct {
+	// Data holds the built-in documents as *.yaml; nil is those in the binary.
+	Data fs.FS
+	// Secrets resolves references to credentials; nil is secret.Resolve.
+	Secrets func(ctx context.Context, ref string) (secret.Value, error)
+	// Now is the clock by which Models picks prices; nil is time.Now.
+	Now func() time.Time
+}
+
+// Catalogue answers which targets a name stands for. It does not change.
+type Catalogue struct {
+	now      func() time.Time
+	routes   map[string]route
+	names    []string // all that are shown to people, sorted
+	models   []Listing
+	prices   []billing.Price
+	book     *billing.PriceBook
+	statuses []Status
+}
+
+// Status is a provider that is known and whether it takes part.
+type Status struct {
+	Name       string
+	Display    string
+	BaseURL    string
+	Adapter    string
+	Models     int
+	Configured bool
+	Why        string // it is not configured
+}
+
+// Build reads the built-in documents and the operator's over them. A provider
+// takes part when its credential can be resolved, or when it needs none. The
+// error is Faults: all that is wrong anywhere.
+func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
+	if o.Data == nil {
+		o.Data, _ = fs.Sub(builtin, "data")
+	}
+	if o.Secrets == nil {
+		o.Secrets = secret.Resolve
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	all, faults := builtins(o.Data)
+	r := newReader(in.File)
+	all = r.operatorProviders(in.Providers, all)
+	b := builder{Catalogue: &Catalogue{now: o.Now, routes: make(map[string]route)}, secrets: o.Secrets}
+	slices.SortStableFunc(all, func(a, b loaded) int { return strings.Compare(a.Name, b.Name) })
+	for _, l := range all {
+		b.provider(ctx, l)
+	}
+	aliases := newReader(in.File)
+	b.names(aliases, aliases.operatorAliases(in.Aliases), all)
+	faults = append(append(faults, r.faults...), aliases.faults...)
+	if err := faults.err(); err != nil {
+		return nil, err
+	}
+	return b.Catalogue, nil
+}
+
+// builtins reads every document of data.
+func builtins(data fs.FS) (all []loaded, faults Faults) {
+	names, err := fs.Glob(data, "*.yaml")
+	if err != nil {
+		return nil, Faults{{Problem: err.Error()}}
+	}
+	for _, name := range names {
+		text, err := fs.ReadFile(data, name)
+		if err != nil {
+			faults = append(faults, Fault{File: name, Problem: err.Error()})
+			continue
+		}
+		p, err := Parse(name, text)
+		var wrong Faults
+		if errors.As(err, &wrong) {
+			faults = append(faults, wrong...)
+		} else if p.Name != strings.TrimSuffix(path.Base(name), ".yaml") {
+			faults = append(faults, Fault{File: name, Path: "name", Problem: "is not that of the file"})
+		}
+		all = append(all, loaded{Provider: p})
+	}
+	return all, faults
+}
+
+// builder makes a catalogue provider by provider.
+type builder struct {
+	*Catalogue
+	secrets func(ctx context.Context, ref string) (secret.Value, error)
+	targets []providers.Target // of those that take part
+	facts   []Model            // of each target
+}
+
+// provider notes what is known of a provider and, if it takes part, its targets.
+func (b *builder) provider(ctx context.Context, l loaded) {
+	s := Status{Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: len(l.Models), Configured: true}
+	if l.Auth.Kind != authNone {
+		_, err := b.secrets(ctx, l.Auth.Secret)
+		if errors.Is(err, secret.ErrLiteral) && l.reader != nil {
+			l.reader.fault(join(l.path, "api_key"), "%s", strings.TrimPrefix(err.Error(), "secret: "))
+		}
+		if err != nil {
+			s.Configured, s.Why = false, strings.TrimPrefix(err.Error(), "secret: ")
+		}
+	}
+	b.statuses = append(b.statuses, s)
+	if !s.Configured {
+		return
+	}
+	common := b.target(l.Provider)
+	for _, m := range l.Models {
+		t := common
+		t.Model, t.Upstream, t.Can, t.Tokenizer = m.ID, m.Upstream, m.Can, m.Tokenizer
+		t.Context, t.MaxOutput = m.Context, m.MaxOutput
+		b.targets, b.facts = append(b.targets, t), append(b.facts, m)
+		b.prices = append(b.prices, m.Prices...)
+	}
+}
+
+// target is what all targets of a provider share.
+func (b *builder) target(p Provider) providers.Target {
+	header := make(http.Header)
+	for name, value := range p.Headers {
+		header.Set(name, value)
+	}
+	return providers.Target{
+		Provider: p.Name, BaseURL: p.BaseURL, Adapter: adapters()[p.Adapter], Auth: b.auth(p.Auth), Header: header, Quirks: p.Quirks,
+		Weight: p.Weight, Private: p.Private, HeaderTimeout: p.HeaderTimeout, IdleTimeout: p.IdleTimeout,
+	}
+}
+
+// auth resolves the credential anew for every call, so that one that was
+// rotated is seen.
+func (b *builder) auth(a Auth) providers.Auth {
+	resolve := b.secrets
+	source := func(ctx context.Context) (string, error) {
+		v, err := resolve(ctx, a.Secret)
+		return v.Reveal(), err
+	}
+	switch a.Kind {
+	case authHeader:
+		return providers.HeaderKey(a.Header, source)
+	case authBearer:
+		return providers.Bearer(source)
+	}
+	return providers.NoAuth()
+}

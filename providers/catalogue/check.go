@@ -1,0 +1,64 @@
+package catalogue
+
+import (
+	"strings"
+
+	"tallyroute/providers"
+)
+
+// check finds what no single member shows. A provider that was there before is
+// checked as a whole again.
+func (d document) check(path string) {
+	p := d.p
+	if p.Name == "" {
+		d.fault(path, "a provider needs a name")
+	}
+	d.checkURL(path)
+	d.checkAuth(path)
+	upstreams := make(map[string]string)
+	for i := range p.Models {
+		m := &p.Models[i]
+		if other, ok := upstreams[m.Upstream]; ok {
+			d.fault(join(path, "models"), "models %s and %s have the same upstream name", other, m.ID)
+		}
+		upstreams[m.Upstream] = m.ID
+		for j := range m.Prices {
+			m.Prices[j].Provider, m.Prices[j].Model = p.Name, m.ID
+			m.Prices[j].ID = priceID(m.Prices[j])
+		}
+	}
+}
+
+func (d document) checkURL(path string) {
+	check := providers.ValidateBaseURL
+	if d.p.Private {
+		check = providers.ValidatePrivateURL
+	}
+	if d.p.BaseURL == "" {
+		d.fault(path, "a provider needs a base_url")
+	} else if err := check(d.p.BaseURL); err != nil {
+		d.fault(join(path, "base_url"), "%s", strings.TrimPrefix(err.Error(), "providers: "))
+	}
+}
+
+func (d document) checkAuth(path string) {
+	a := &d.p.Auth
+	at := join(path, "auth")
+	if a.Kind == "" && a.Secret != "" {
+		a.Kind = authBearer
+	}
+	switch {
+	case a.Kind == "":
+		d.fault(path, "a provider needs an api_key; one that asks for none says auth: {kind: none}")
+	case a.Kind == authNone && (a.Secret != "" || a.Header != ""):
+		d.fault(at, "of kind none has no secret and no header")
+	case a.Kind != authNone && a.Secret == "":
+		d.fault(at, "needs a secret")
+	case a.Kind == authHeader && a.Header == "":
+		d.fault(at, "of kind header needs a header")
+	case a.Kind == authBearer && a.Header != "":
+		d.fault(at, "of kind bearer has no header")
+	}
+}
+
+func join(path, name string) string { return strings.TrimPrefix(path+"."+name, ".") }

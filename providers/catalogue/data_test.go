@@ -1,0 +1,152 @@
+package catalogue
+
+import (
+	"context"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers/secret"
+)
+
+// all is the built-in catalogue with every credential there.
+func all(t testing.TB) *Catalogue {
+	c, err := Build(t.Context(), Input{}, Options{Secrets: func(_ context.Context, ref string) (secret.Value, error) {
+		if !strings.HasPrefix(ref, "env:") {
+			t.Errorf("the built-in credential %s is not in the environment", ref)
+		}
+		return secret.New("x"), nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestData(t *testing.T) {
+	data, err := fs.Sub(builtin, "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, faults := builtins(data)
+	if err := faults.err(); err != nil {
+		t.Fatal(err)
+	}
+	if len(list) < 12 {
+		t.Errorf("only %d providers are built in", len(list))
+	}
+	models := 0
+	for _, l := range list {
+		if l.Display == "" || l.Private || l.Auth.Kind != authBearer || l.Weight != 1 {
+			t.Errorf("%s is not as built-in providers are: %+v", l.Name, l.Provider)
+		}
+		models += len(l.Models)
+		for _, m := range l.Models {
+			checkModel(t, l.Name, m)
+		}
+	}
+	if models < 40 {
+		t.Errorf("only %d models are built in", models)
+	}
+}
+
+func checkModel(t *testing.T, provider string, m Model) {
+	t.Helper()
+	name := provider + "/" + m.ID
+	if m.Context < 4096 || m.Context > 20_000_000 || (m.MaxOutput != 0 && m.MaxOutput < 1024) {
+		t.Errorf("%s has a context of %d and an output of %d", name, m.Context, m.MaxOutput)
+	}
+	if !m.Can.Stream || m.Owner == "" {
+		t.Errorf("%s is %+v", name, m)
+	}
+	if len(m.Prices) == 0 {
+		t.Errorf("%s has no price", name)
+	}
+	for _, p := range m.Prices {
+		const dollar = billing.NanoPerUSD
+		if p.Input <= 0 || p.Input > 50*dollar || p.Output <= 0 || p.Output > 300*dollar || p.Output < p.Input {
+			t.Errorf("%s costs %s and %s", name, p.Input.Short(), p.Output.Short())
+		}
+		if p.CacheRead > p.Input || p.CacheWrite > 2*p.Input {
+			t.Errorf("%s costs %s from and %s into the cache", name, p.CacheRead.Short(), p.CacheWrite.Short())
+		}
+		if p.Source != sourceCatalog || p.Since.Before(time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC)) || p.Since.Before(m.Created) {
+			t.Errorf("%s has a price of %s since %v", name, p.Source, p.Since)
+		}
+	}
+}
+
+// Models that several providers have give "cheapest" a choice, and their
+// prices are of one order.
+func TestData_Shared(t *testing.T) {
+	c := all(t)
+	shared := 0
+	book := billing.NewPriceBook(c.Prices())
+	for _, m := range c.Models() {
+		if len(m.Providers) < 2 || m.OwnedBy == aliasOwner {
+			continue
+		}
+		shared++
+		for _, provider := range m.Providers {
+			p, ok := book.At(provider, m.ID, time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))
+			if !ok || p.Input > *m.Prompt*maxLeap || p.Output > *m.Completion*maxLeap {
+				t.Errorf("%s/%s costs %s and %s, elsewhere %s and %s", provider, m.ID, p.Input.Short(), p.Output.Short(), m.Prompt.Short(), m.Completion.Short())
+			}
+		}
+	}
+	if shared < 10 {
+		t.Errorf("only %d models are at several providers", shared)
+	}
+	for _, name := range []string{"llama-3.3-70b", "gpt-oss-120b", "deepseek-v4-pro", "qwen3-coder-480b"} {
+		if list, _, _ := c.Resolve(name); len(list) < 2 {
+			t.Errorf("%s is at %d providers", name, len(list))
+		}
+	}
+}
+
+func TestData_NamesAreClear(t *testing.T) {
+	c := all(t)
+	var ids []string
+	for _, m := range c.Models() {
+		ids = append(ids, m.ID)
+	}
+	for _, s := range c.Providers() {
+		if slices.Contains(ids, s.Name) {
+			t.Errorf("%s is a provider and a model", s.Name)
+		}
+	}
+	if list, _, _ := c.Resolve("auto"); len(list) < 40 {
+		t.Errorf("auto has %d targets", len(list))
+	}
+	if list, pinned, ok := c.Resolve("openai/gpt-4o-mini"); !ok || !pinned || len(list) != 1 || list[0].Provider != "openai" {
+		t.Errorf("openai/gpt-4o-mini is %v", list)
+	}
+	if list, _, ok := c.Resolve("openai/gpt-oss-120b"); ok { // the upstream name of several others
+		t.Errorf("openai/gpt-oss-120b is %v", list)
+	}
+}
+
+func BenchmarkBuild(b *testing.B) {
+	for b.Loop() {
+		all(b)
+	}
+}
+
+func BenchmarkResolve(b *testing.B) {
+	c := all(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Resolve("llama-3.3-70b")
+	}
+}
+
+func BenchmarkNearest(b *testing.B) {
+	c := all(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Nearest("opnai/gpt-4o-mni", func(string) bool { return true })
+	}
+}

@@ -1,0 +1,55 @@
+package catalogue
+
+import (
+	"slices"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// loaded is a provider with what is needed to report a fault of it later.
+type loaded struct {
+	Provider
+	reader *reader
+	path   string
+}
+
+// operatorProviders reads the section "providers:" of the operator's
+// configuration over the built-in documents: by name, or as a list of documents
+// that have one. Those that are new must be complete.
+func (r *reader) operatorProviders(text string, all []loaded) []loaded {
+	r.document(text, func(_ string, n node) {
+		r.object("", n, map[string]read{"providers": func(path string, n node) {
+			if _, ok := n.(ast.ArrayNode); ok {
+				r.list(func(path string, n node) {
+					var name string
+					r.member(path, n, "name", scalar(r, &name, providerName))
+					all = r.overlay(path, n, name, all)
+				})(path, n)
+				return
+			}
+			r.mapping(path, n, func(path, name string, n node) {
+				if _, err := providerName(name); err != nil {
+					r.fault(path, "%s", err)
+					return
+				}
+				r.value(path, n, func(path string, n node) { all = r.overlay(path, n, name, all) })
+			})
+		}})
+	})
+	return all
+}
+
+// overlay reads a document over the provider with its name, or as a new one.
+func (r *reader) overlay(path string, n node, name string, all []loaded) []loaded {
+	i := slices.IndexFunc(all, func(l loaded) bool { return l.Name == name && name != "" })
+	if i < 0 {
+		i = len(all)
+		all = append(all, loaded{Provider: blank(name)})
+	} else if all[i].reader == r {
+		r.fault(path, "provider %s is already described in line %d", name, r.lines[all[i].path])
+		return all
+	}
+	all[i].reader, all[i].path = r, path
+	r.provider(path, n, &all[i].Provider, sourceContract)
+	return all
+}

@@ -1,0 +1,80 @@
+package catalogue
+
+import (
+	"slices"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+)
+
+// Provider is one document: how to call an upstream and what it offers.
+type Provider struct {
+	Name    string
+	Display string // for people; the name where it is empty
+	Adapter string // a wire format
+	BaseURL string
+	// Private allows a BaseURL on a loopback, private or link-local address.
+	Private       bool
+	Auth          Auth
+	Headers       map[string]string
+	Quirks        providers.Quirks
+	HeaderTimeout time.Duration
+	IdleTimeout   time.Duration
+	Weight        int // 0 takes no traffic
+	Models        []Model
+}
+
+// Auth says how a provider is given its credential.
+type Auth struct {
+	Kind   string // bearer, header or none
+	Header string // which one, where Kind is header
+	Secret string // a reference such as env:ACME_API_KEY
+}
+
+// Model is one model of a provider.
+type Model struct {
+	ID        string // our name for it, the same at every provider that has it
+	Upstream  string // the provider's name for it
+	Owner     string // who made it
+	Created   time.Time
+	Context   int64
+	MaxOutput int64
+	Can       providers.Abilities
+	Tokenizer providers.Tokenizer
+	Prices    []billing.Price // by Since; none: the model is unpriced
+}
+
+// blank is a provider before its document is read.
+func blank(name string) Provider {
+	return Provider{Name: name, Adapter: "openai", Weight: 1}
+}
+
+// model is where the model with an id stands, or where it comes to stand.
+func (p *Provider) model(id string) *Model {
+	i := slices.IndexFunc(p.Models, func(m Model) bool { return m.ID == id })
+	if i < 0 {
+		i = len(p.Models)
+		p.Models = append(p.Models, Model{ID: id, Upstream: id, Owner: p.Name, Can: providers.Abilities{Stream: true}})
+	}
+	return &p.Models[i]
+}
+
+// Parse reads and checks one document of a provider. The error is Faults: all
+// that is wrong with it, each with its line.
+func Parse(file string, text []byte) (Provider, error) {
+	r := newReader(file)
+	p := blank("")
+	r.document(string(text), func(path string, n node) { r.provider(path, n, &p, sourceCatalog) })
+	if len(r.faults) == 0 && p.Name == "" {
+		r.fault("", "the document is empty")
+	}
+	return p, r.faults.err()
+}
+
+// provider reads a document over p and checks what came of it.
+func (r *reader) provider(path string, n node, p *Provider, source string) {
+	d := document{reader: r, p: p, source: source, models: make(map[string]int)}
+	d.read(path, n)
+	d.check(path)
+}

@@ -1,0 +1,221 @@
+package catalogue
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// reader collects all that is wrong with one YAML text. The library's own
+// decoder stops at the first fault and quotes the text around it, which may
+// hold a credential, so only its parser is used.
+type reader struct {
+	file   string
+	lines  map[string]int // path → line, for faults that are found later
+	faults Faults
+}
+
+// read takes the node at a path to where it belongs.
+type read func(path string, n ast.Node)
+
+func newReader(file string) *reader {
+	return &reader{file: file, lines: make(map[string]int)}
+}
+
+// fault records a problem at a path; its line is that of the path or of the
+// nearest one above it that stands in the text.
+func (r *reader) fault(path, format string, args ...any) {
+	f := Fault{File: r.file, Path: path, Problem: fmt.Sprintf(format, args...)}
+	for p := path; f.Line == 0; p = p[:max(strings.LastIndexByte(p, '.'), strings.LastIndexByte(p, '['), 0)] {
+		f.Line = r.lines[p]
+		if p == "" {
+			break
+		}
+	}
+	r.faults = append(r.faults, f)
+}
+
+// document parses text, which must be one document, and reads it.
+func (r *reader) document(text string, into read) {
+	if problem := suspicious(text); problem != "" {
+		r.fault("", "%s", problem)
+		return
+	}
+	file, err := parser.ParseBytes([]byte(text), 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		r.syntax(err)
+		return
+	}
+	docs := slices.DeleteFunc(file.Docs, func(d *ast.DocumentNode) bool { return d.Body == nil })
+	switch len(docs) {
+	case 0:
+	case 1:
+		r.value("", docs[0].Body, into)
+	default:
+		r.fault("", "want one document, not %d", len(docs))
+	}
+}
+
+// syntax records that a text is not YAML.
+func (r *reader) syntax(err error) {
+	f := Fault{File: r.file, Problem: "not valid YAML"}
+	var at yaml.Error
+	if errors.As(err, &at) {
+		f.Problem += ": " + at.GetMessage()
+		if tk := at.GetToken(); tk != nil {
+			f.Line = tk.Position.Line
+		}
+	}
+	r.faults = append(r.faults, f)
+}
+
+// value hands n on unless it is nothing, which leaves what was there before, or
+// stands for something that is written elsewhere.
+func (r *reader) value(path string, n ast.Node, into read) {
+	if tk := n.GetToken(); tk != nil && r.lines[path] == 0 {
+		r.lines[path] = tk.Position.Line
+	}
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode:
+		r.fault(path, "anchors, aliases and tags are not supported")
+	case *ast.NullNode:
+	default:
+		into(path, n)
+	}
+}
+
+// object reads a mapping whose members are known.
+func (r *reader) object(path string, n ast.Node, members map[string]read) {
+	r.mapping(path, n, func(path, name string, n ast.Node) {
+		into, ok := members[name]
+		if !ok {
+			r.fault(path, "unknown setting%s", didYouMean(name, slices.Sorted(maps.Keys(members))))
+			return
+		}
+		r.value(path, n, into)
+	})
+}
+
+// member reads one member ahead of the others, where there is such a one.
+func (r *reader) member(path string, n ast.Node, name string, into read) {
+	if m, ok := n.(ast.MapNode); ok {
+		for it := m.MapRange(); it.Next(); {
+			if it.Key().GetToken().Value == name {
+				r.value(join(path, name), it.Value(), into)
+				return
+			}
+		}
+	}
+}
+
+// mapping reads a mapping with any members.
+func (r *reader) mapping(path string, n ast.Node, each func(path, name string, n ast.Node)) {
+	m, ok := n.(ast.MapNode)
+	if !ok {
+		r.fault(path, "want a group of settings")
+		return
+	}
+	seen := make(map[string]bool)
+	for it := m.MapRange(); it.Next(); {
+		key := it.Key().GetToken()
+		name := key.Value
+		at := join(path, shorten(name))
+		if r.lines[at] == 0 {
+			r.lines[at] = key.Position.Line
+		}
+		if seen[name] {
+			r.faults = append(r.faults, Fault{r.file, key.Position.Line, at, "is set twice"})
+			continue
+		}
+		seen[name] = true
+		each(at, name, it.Value())
+	}
+}
+
+// list reads each item of a list.
+func (r *reader) list(each read) read {
+	return func(path string, n ast.Node) {
+		items, ok := n.(ast.ArrayNode)
+		if !ok {
+			r.fault(path, "want a list")
+			return
+		}
+		i := 0
+		for it := items.ArrayRange(); it.Next(); i++ {
+			r.value(fmt.Sprintf("%s[%d]", path, i), it.Value(), each)
+		}
+	}
+}
+
+// scalar reads one word, as it is written, through parse. What parse refuses is
+// repeated only by parse itself.
+func scalar[T any](r *reader, into *T, parse func(string) (T, error)) read {
+	return func(path string, n ast.Node) {
+		word, ok := n.(ast.ScalarNode)
+		if !ok {
+			r.fault(path, "want a single value")
+			return
+		}
+		text := word.GetToken().Value
+		if literal, ok := n.(*ast.LiteralNode); ok {
+			text = literal.Value.Value
+		}
+		v, err := parse(text)
+		if err != nil {
+			r.fault(path, "%s", err)
+			return
+		}
+		*into = v
+	}
+}
+
+// words reads a list of single values in place of the ones before.
+func words(r *reader, into *[]string, parse func(string) (string, error)) read {
+	return func(path string, n ast.Node) {
+		*into = nil
+		r.list(func(path string, n ast.Node) {
+			var word string
+			scalar(r, &word, parse)(path, n)
+			*into = append(*into, word)
+		})(path, n)
+	}
+}
+
+// table reads a mapping from names to single values, over the ones before.
+func table(r *reader, into *map[string]string, parse func(string) (string, error)) read {
+	return func(path string, n ast.Node) {
+		all := maps.Clone(*into)
+		if all == nil {
+			all = make(map[string]string)
+		}
+		r.mapping(path, n, func(path, name string, n ast.Node) {
+			r.value(path, n, func(path string, n ast.Node) {
+				var v string
+				scalar(r, &v, parse)(path, n)
+				all[name] = v
+			})
+		})
+		*into = all
+	}
+}
+
+// shorten keeps what was written where it does not belong from filling a page.
+func shorten(s string) string {
+	const most = 40
+	s = strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return '?'
+		}
+		return c
+	}, strings.ToValidUTF8(s, "?"))
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

@@ -1,0 +1,130 @@
+package catalogue
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+)
+
+// route is what a name stands for.
+type route struct {
+	targets []providers.Target // by provider and model; never changed
+	pinned  bool
+}
+
+// names makes every name known that can be asked for. Where two would be
+// alike, aliases come before models, and our names before the providers' own.
+// Of those, names with a slash are known only behind their provider: what looks
+// like another provider's model must not be served by this one.
+func (b *builder) names(r *reader, aliases []alias, all []loaded) {
+	known := knownNames(all)
+	models := make(map[string][]providers.Target)
+	for _, t := range b.targets {
+		models[t.Model] = append(models[t.Model], t)
+		models[t.Name()] = []providers.Target{t}
+	}
+	for _, a := range aliases {
+		b.add(a.name, b.members(r, a, models, known))
+	}
+	for name, targets := range models {
+		b.add(name, targets)
+	}
+	b.Catalogue.names = slices.Sorted(maps.Keys(b.routes))
+	b.list(aliases)
+	upstream := make(map[string][]providers.Target)
+	for _, t := range b.targets {
+		upstream[t.Provider+"/"+t.Upstream] = []providers.Target{t}
+		if !strings.Contains(t.Upstream, "/") {
+			upstream[t.Upstream] = append(upstream[t.Upstream], t)
+		}
+	}
+	for name, targets := range upstream {
+		b.add(name, targets)
+	}
+}
+
+// add makes a name known that is not known yet.
+func (b *builder) add(name string, targets []providers.Target) {
+	if _, ok := b.routes[name]; ok || len(targets) == 0 {
+		return
+	}
+	provider, _, _ := strings.Cut(name, "/")
+	b.routes[name] = route{targets: targets, pinned: provider == targets[0].Provider && name != provider}
+}
+
+// members are the targets of an alias. A model that no configured provider has
+// is left out; one that nobody has is a fault.
+func (b *builder) members(r *reader, a alias, models map[string][]providers.Target, known []string) (targets []providers.Target) {
+	for _, t := range b.targets {
+		if a.every && t.Context >= a.minContext && t.Weight > 0 {
+			targets = append(targets, t)
+		}
+	}
+	for _, name := range a.models {
+		if !slices.Contains(known, name) {
+			r.fault(a.path, "no provider has a model %q%s", shorten(name), didYouMean(name, known))
+		}
+		targets = append(targets, models[name]...)
+	}
+	slices.SortStableFunc(targets, func(a, b providers.Target) int { return strings.Compare(a.Name(), b.Name()) })
+	return slices.CompactFunc(targets, func(a, b providers.Target) bool { return a.Name() == b.Name() })
+}
+
+// knownNames are the models of all providers, configured or not.
+func knownNames(all []loaded) (names []string) {
+	for _, l := range all {
+		for _, m := range l.Models {
+			names = append(names, m.ID, l.Name+"/"+m.ID)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Resolve finds the targets behind an alias, a model or provider/model; the
+// last is pinned. Providers' own names for their models are understood as
+// well. The targets are shared and must not be changed.
+func (c *Catalogue) Resolve(name string) (targets []providers.Target, pinned, ok bool) {
+	r, ok := c.routes[name]
+	return r.targets, r.pinned, ok
+}
+
+// Nearest is the known name most like the one given, among those that may be
+// shown; "" where none is near. A provider in front counts for little.
+func (c *Catalogue) Nearest(name string, may func(string) bool) string {
+	if len(name) > maxAsked {
+		return ""
+	}
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var near []candidate
+	asked := strings.ToLower(name)
+	for _, known := range c.names {
+		d := distance(asked, known)
+		if _, model, ok := strings.Cut(known, "/"); ok && !strings.Contains(asked, "/") {
+			d = min(d, distance(asked, model)+1)
+		}
+		if d <= reach(name) {
+			near = append(near, candidate{known, d})
+		}
+	}
+	slices.SortStableFunc(near, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	for _, n := range near {
+		if may(n.name) {
+			return n.name
+		}
+	}
+	return ""
+}
+
+// Prices are those of every provider that takes part, old ones included.
+func (c *Catalogue) Prices() []billing.Price { return slices.Clone(c.prices) }
+
+// Providers are all that are known, by name.
+func (c *Catalogue) Providers() []Status { return slices.Clone(c.statuses) }
