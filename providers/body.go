@@ -17,6 +17,7 @@ type body struct {
 }
 
 func (t *trip) body(resp *http.Response) *body {
+	t.until = "the next byte"
 	idle := t.x.Target.IdleTimeout
 	if idle == 0 {
 		idle = t.c.o.IdleTimeout
@@ -35,7 +36,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.timer.Stop()
 	if err != nil {
 		b.ended = true
-		if err != io.EOF { //nolint:errorlint // readers return it bare
+		if err != io.EOF {
 			b.err = err
 		}
 	}

@@ -18,8 +18,9 @@ type Options struct {
 	TLSTimeout    time.Duration // 5 s
 	HeaderTimeout time.Duration // until the header of a plain answer: 120 s
 	StreamTimeout time.Duration // until the header of a streamed one: 30 s
-	// FirstTimeout is until the first content of a stream, 120 s: a provider that
-	// only keeps the connection alive does not answer.
+	// FirstTimeout is until the first content of a stream, 120 s, or the target's
+	// IdleTimeout if that is longer: a provider that only keeps the connection
+	// alive does not answer.
 	FirstTimeout time.Duration
 	IdleTimeout  time.Duration // between two bytes of an answer: 60 s
 	MaxBody      int64         // of a plain answer: 32 MiB
@@ -125,7 +126,7 @@ func (c *Client) Do(ctx context.Context, x Exchange) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := t.send()
+	resp, err := t.send() //nolint:bodyclose // answer does, or what it returns
 	if err != nil {
 		return nil, t.abort(err)
 	}

@@ -79,6 +79,15 @@ func succeeds(t testing.TB, c *providers.Client, x providers.Exchange) *provider
 	return a
 }
 
+func closeTwice(t *testing.T, a *providers.Answer) {
+	t.Helper()
+	for range 2 {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // rest are the chunks of a stream and how it ends.
 func rest(s chat.Stream) ([]string, error) {
 	var list []string
@@ -118,9 +127,7 @@ func TestPlainCall(t *testing.T) {
 			t.Errorf("header %s is %q", name, call.Header[name])
 		}
 	}
-	if a.Close() != nil || a.Close() != nil {
-		t.Error("closing twice")
-	}
+	closeTwice(t, a)
 }
 
 // A caller may fail over until Do returns, so it must not return before content came.
@@ -247,9 +254,7 @@ func TestA45_AfterFirstContent(t *testing.T) {
 			if _, again := a.Stream.Next(); !errors.Is(again, err) {
 				t.Errorf("the second time it is %v", again)
 			}
-			if a.Close() != nil || a.Close() != nil {
-				t.Error("closing twice")
-			}
+			closeTwice(t, a)
 		})
 	}
 }
@@ -275,6 +280,11 @@ func TestTargetTimeouts(t *testing.T) {
 	x := exchange(t, u, ask)
 	x.Target.HeaderTimeout = 30 * time.Millisecond
 	if e := fails(t, c, x); e.Kind != providers.KindTimeout || e.Status != 0 {
+		t.Error(e)
+	}
+	x.Request = exchange(t, u, askStream).Request
+	u.Set(pt.Reply{Steps: []pt.Step{pt.Hang()}}, pt.Script(pt.Hang()))
+	if e := fails(t, c, x); e.Kind != providers.KindTimeout || e.Status != 0 || !strings.Contains(e.Error(), "the header") {
 		t.Error(e)
 	}
 	x = exchange(t, u, askStream)

@@ -28,12 +28,13 @@ type live struct {
 // stream reads a streamed answer up to its first content.
 func (t *trip) stream(resp *http.Response, b *body) (*Answer, error) {
 	l := &live{trip: t, resp: resp, body: b, from: t.x.Target.Adapter.Stream(t.x, b)}
-	b.until = time.Now().Add(t.c.o.FirstTimeout)
+	t.until = "the first content"
+	b.until = time.Now().Add(max(t.c.o.FirstTimeout, t.x.Target.IdleTimeout))
 	if err := l.begin(); err != nil {
 		_ = l.Close()
 		return nil, err
 	}
-	b.until = time.Time{}
+	t.until, b.until = "the next byte", time.Time{}
 	return &Answer{Stream: l}, nil
 }
 

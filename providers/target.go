@@ -30,7 +30,7 @@ type Target struct {
 	MaxOutput int64 // tokens in one answer; 0 is not known
 	Tokenizer Tokenizer
 
-	HeaderTimeout time.Duration // until the response header of a plain call; 0 is the client's default
+	HeaderTimeout time.Duration // until the response header; 0 is the client's default
 	IdleTimeout   time.Duration // between two bytes of a stream; 0 is the client's default
 }
 

@@ -252,7 +252,7 @@ func (s *seen) call(at int, f *function) {
 func (c *recorded) checkError(err error) error {
 	e := (*providers.Error)(nil)
 	if !errors.As(err, &e) {
-		return fmt.Errorf("no error but %v", err)
+		return fmt.Errorf("not an error of a provider: %w", err)
 	}
 	want := c.Expected.Error
 	if e.Detail.Type != want.Type || e.Detail.Code != want.Code || !strings.HasPrefix(e.Detail.Message, want.Message) {

@@ -93,7 +93,16 @@ func oneLine(data []byte) []byte {
 
 // foreign reports an event that the format does not know, such as a ping.
 func foreign(name, data []byte) bool {
-	return len(name) > 0 && string(name) != "message" && chat.Lookup(data, "choices") == nil
+	if len(name) == 0 || string(name) == "message" {
+		return false
+	}
+	for member := range chat.Each(data) {
+		switch string(member) {
+		case "choices", "usage", "error":
+			return false
+		}
+	}
+	return true
 }
 
 // watch notes which choices are finished.
