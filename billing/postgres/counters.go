@@ -45,7 +45,7 @@ const adminLock int64 = 0x7461_6c6c_7972_6f75 // "tallyrou"
 func scopeLock(scope billing.Scope, id string) int64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s/%s", scope, id)
-	return int64(h.Sum64()) //nolint:gosec // all 64 bits are wanted
+	return int64(h.Sum64())
 }
 
 // scopeLocks are the locks of everything that an owner belongs to, widest first.

@@ -210,9 +210,10 @@ func (s *Store) openMissing(ctx context.Context, lines []billing.HoldLine, have 
 }
 
 // settleSQL does all of a settlement but its locks. Deleting the hold decides:
-// whoever does not find it changes nothing. Counters are found by the end of their window (the index on it leads straight to the
-// current one) and by an expression over its start that no index tempts to.
-// Archived budgets are moved as well, so that one which comes back is right.
+// whoever does not find it changes nothing. A counter is found by the end of its
+// window, since the index on that leads straight to the current one; its start
+// is written so that no index tempts to begin with the oldest. Archived budgets
+// are moved as well, so that one which comes back is right.
 const settleSQL = `
 WITH gone AS (
   DELETE FROM holds WHERE id = $1 RETURNING budget_ids, window_starts, tokens, nano

@@ -74,9 +74,7 @@ func TestP24_KilledMigrator(t *testing.T) {
 		}
 		died <- err
 	}()
-	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-	for get[int](t, killer, waiting) == 0 {
-	}
+	awaitLock(t, raw(t, dsn))
 	exec(t, killer, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 	wantUnavailable(t, <-died)
 	exec(t, killer, "ROLLBACK")

@@ -240,10 +240,8 @@ func TestReserve_CallerGone(t *testing.T) {
 		_, err := s.Reserve(ctx, k.hold(5, noon), noon)
 		done <- err
 	}()
-	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 	check := raw(t, dsn)
-	for get[int](t, check, waiting) == 0 {
-	}
+	awaitLock(t, check)
 	cancel()
 	exec(t, c, "ROLLBACK")
 	if err := <-done; !errors.Is(err, context.Canceled) {

@@ -190,6 +190,18 @@ func wantConserved(t testing.TB, c *pgx.Conn) {
 	}
 }
 
+// awaitLock returns when somebody waits for a lock in this database. c must not
+// be in a transaction: there the answer would stay the same.
+func awaitLock(t testing.TB, c *pgx.Conn) {
+	t.Helper()
+	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	for end := time.Now().Add(time.Minute); get[int](t, c, waiting) == 0; {
+		if time.Now().After(end) {
+			t.Fatal("nobody waits for a lock")
+		}
+	}
+}
+
 // together runs do n times at once.
 func together(n int, do func(i int)) {
 	var wg sync.WaitGroup

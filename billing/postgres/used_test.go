@@ -45,8 +45,11 @@ func TestUsed_IsTheSumOfTheRows(t *testing.T) {
 		}
 	}
 	scopes := []billing.Budget{
-		{Scope: billing.ScopeKey, ScopeID: "key_1"}, {Scope: billing.ScopeProject, ScopeID: "proj_1"},
-		{Scope: billing.ScopeTeam, ScopeID: "team"}, {Scope: billing.ScopeOrg, ScopeID: "org"}, {Scope: billing.ScopeTeam, ScopeID: "other"},
+		{Scope: billing.ScopeKey, ScopeID: "key_1"},
+		{Scope: billing.ScopeProject, ScopeID: "proj_1"},
+		{Scope: billing.ScopeTeam, ScopeID: "team"},
+		{Scope: billing.ScopeOrg, ScopeID: "org"},
+		{Scope: billing.ScopeTeam, ScopeID: "other"},
 	}
 	windows := randomWindows()
 	err = s.within(t.Context(), time.Minute, func(ctx context.Context, c *pgx.Conn) error {

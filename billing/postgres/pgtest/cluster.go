@@ -133,7 +133,7 @@ func (c *Cluster) create() error {
 		return err
 	}
 	c.admin = fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%s/postgres?sslmode=disable", password, c.port)
-	initdb := exec.Command(filepath.Join(c.bin, "initdb"), "--pgdata="+c.data(), "--username=postgres", //nolint:noctx // bounded by its work
+	initdb := exec.Command(filepath.Join(c.bin, "initdb"), "--pgdata="+c.data(), "--username=postgres", //nolint:gosec,noctx // a program of the machine, bounded by its work
 		"--auth=scram-sha-256", "--pwfile="+filepath.Join(dir, "password"), "--encoding=UTF8", "--locale=C", "--no-sync")
 	initdb.Dir, initdb.SysProcAttr = dir, attributes(c.account)
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -184,8 +184,8 @@ func (c *Cluster) boot() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the server has its own descriptor
-	server := exec.Command(filepath.Join(c.bin, "postgres"), args...)
+	defer log.Close()                                                 //nolint:errcheck // the server has its own descriptor
+	server := exec.Command(filepath.Join(c.bin, "postgres"), args...) //nolint:gosec,noctx // the same, until close
 	server.Dir, server.Stdout, server.Stderr, server.SysProcAttr = c.dir, log, log, attributes(c.account)
 	if err := c.launch(server); err != nil {
 		return err

@@ -112,7 +112,7 @@ func TestCluster_EndsWithTheTestsThatStartedIt(t *testing.T) {
 	}
 	_ = tests.Wait() // killed
 	for end := time.Now().Add(patience); ; {
-		conn, err := net.Dial("tcp", strings.TrimSpace(address)) //nolint:noctx // loopback
+		conn, err := net.Dial("tcp", strings.TrimSpace(address))
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return
 		}
@@ -133,7 +133,7 @@ func query(t *testing.T, dsn, sql string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx) //nolint:errcheck // read-only, or already answered
+	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, sql)
 	return err
 }
