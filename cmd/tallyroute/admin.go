@@ -1,0 +1,26 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+
+	"tallyroute/billing"
+)
+
+// adminCommand is "tallyroute admin".
+type adminCommand struct {
+	Token adminToken `cmd:"" help:"Print a fresh token for the admin API."`
+}
+
+type adminToken struct{}
+
+// Run prints a token. It counts once the configuration refers to it.
+func (adminToken) Run(a *app) error {
+	token, err := billing.NewSecret(billing.EnvironmentAdmin, rand.Reader)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout, token.Reveal())
+	fmt.Fprintln(a.stderr, "Put it in the environment of tallyroute serve as TALLYROUTE_ADMIN_TOKEN, or in a file and set admin_token: file:/path.")
+	return nil
+}

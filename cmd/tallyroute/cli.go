@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/alecthomas/kong"
+
+	"tallyroute/billing"
+)
+
+// Exit codes of every command.
+const (
+	exitOK       = 0
+	exitError    = 1
+	exitUsage    = 2
+	exitNotFound = 3
+	exitDenied   = 4
+)
+
+// app is what a command may touch besides its own flags.
+type app struct {
+	ctx            context.Context
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	env            []string
+	configPath     string
+}
+
+// grammar is the command line: one member for each noun.
+type grammar struct {
+	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
+
+	Demo     demoCommand     `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
+	Serve    serveCommand    `cmd:"" help:"Run the router."`
+	Migrate  migrateCommand  `cmd:"" help:"Bring the database's tables up to date."`
+	Keys     keysCommand     `cmd:"" help:"Create, list, show and revoke virtual keys."`
+	Teams    teamsCommand    `cmd:"" help:"Create and list teams."`
+	Projects projectsCommand `cmd:"" help:"Create and list projects."`
+	Budgets  budgetsCommand  `cmd:"" help:"Set and list the budgets of teams, projects and the organisation."`
+	Route    routeCommand    `cmd:"" help:"Explain which provider would be taken, and why."`
+	Report   reportCommand   `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
+	Setup    configCommand   `cmd:"" name:"config" help:"Check and print the configuration."`
+	Admin    adminCommand    `cmd:"" help:"Make a token for the admin API."`
+	Chat     chatCommand     `cmd:"" help:"Send one message through a running router."`
+	Health   healthCommand   `cmd:"" help:"Ask the running router whether it is alive."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+}
+
+// usageError is a command line that cannot be meant.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// deniedError is an answer of a router that refused.
+type deniedError struct{ err error }
+
+func (e deniedError) Error() string { return e.err.Error() }
+func (e deniedError) Unwrap() error { return e.err }
+
+// command parses args and runs what they name.
+func (a *app) command(args []string) error {
+	var g grammar
+	stopped := false // by --help, which has then printed all there is to say
+	parser, err := kong.New(&g,
+		kong.Name("tallyroute"),
+		kong.Description("One OpenAI-compatible endpoint that holds budgets, takes the cheapest healthy provider and books every attempt."),
+		kong.Writers(a.stdout, a.stderr),
+		kong.Exit(func(int) { stopped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+	)
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	chosen, err := parser.Parse(args)
+	if stopped {
+		return nil
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	a.configPath = g.Config
+	return chosen.Run(a)
+}
+
+// exitCode prints err, if there is one, and chooses the exit code.
+func exitCode(stderr io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(stderr, "tallyroute:", err)
+	var (
+		usage    usageError
+		denied   deniedError
+		notFound *billing.NotFoundError
+	)
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, "Run tallyroute --help for the commands and their flags.")
+		return exitUsage
+	case errors.As(err, &denied):
+		return exitDenied
+	case errors.As(err, &notFound), errors.Is(err, billing.ErrUnknownKey):
+		return exitNotFound
+	}
+	return exitError
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Config is tallyroute.yaml. Everything has a default, so an empty file, or
+// none, is a working configuration. The name of a member in the file is its
+// yaml tag, and the environment variable that overrides it is derived from the
+// tags on the way to it: limits.max_body_bytes is TALLYROUTE_LIMITS_MAX_BODY_BYTES.
+type Config struct {
+	Listen              string    `yaml:"listen"`
+	AdminListen         string    `yaml:"admin_listen"` // "off" for none
+	Database            dsn       `yaml:"database"`
+	DatabaseConnections int       `yaml:"database_connections"`
+	ReportingTimezone   string    `yaml:"reporting_timezone"`
+	KeyPepper           secretRef `yaml:"key_pepper"`
+	AdminToken          secretRef `yaml:"admin_token"`
+	Providers           section   `yaml:"providers"`
+	Aliases             section   `yaml:"aliases"`
+	Defaults            defaults  `yaml:"defaults"`
+	Limits              limits    `yaml:"limits"`
+	Timeouts            timeouts  `yaml:"timeouts"`
+	Routing             routing   `yaml:"routing"`
+	Log                 logging   `yaml:"log"`
+	Demo                bool      `yaml:"demo"`
+	TrustedProxies      []prefix  `yaml:"trusted_proxies"`
+
+	file string // where it was read from; "" where there is none
+}
+
+// defaults are what a request or a key gets when it does not say.
+type defaults struct {
+	KeyBudget       keyBudget `yaml:"key_budget"`
+	OnUnpriced      string    `yaml:"on_unpriced"`       // block or allow
+	MaxOutputTokens int64     `yaml:"max_output_tokens"` // 0 is the model's own maximum
+}
+
+// keyBudget is the budget of a key that is created without one.
+type keyBudget struct {
+	Period billing.Period `yaml:"period"`
+	Zone   string         `yaml:"zone"`
+	USD    *usd           `yaml:"usd"`
+	Tokens *int64         `yaml:"tokens"`
+}
+
+// limits bound what one client, or all of them together, may take.
+type limits struct {
+	MaxBodyBytes       int64 `yaml:"max_body_bytes"`
+	MaxHeaderBytes     int   `yaml:"max_header_bytes"`
+	MaxConnections     int   `yaml:"max_connections"`
+	MaxUpstreamPerHost int   `yaml:"max_upstream_connections"`
+}
+
+// timeouts bound how long anything may take.
+type timeouts struct {
+	ReadHeader           duration `yaml:"read_header"`
+	ReadBody             duration `yaml:"read_body"`
+	Idle                 duration `yaml:"idle"`
+	Write                duration `yaml:"write"` // of one event of a stream
+	Request              duration `yaml:"request"`
+	Admin                duration `yaml:"admin"`
+	UpstreamDial         duration `yaml:"upstream_dial"`
+	UpstreamTLS          duration `yaml:"upstream_tls"`
+	UpstreamHeader       duration `yaml:"upstream_header"`
+	UpstreamStreamHeader duration `yaml:"upstream_stream_header"`
+	UpstreamIdle         duration `yaml:"upstream_idle"`
+	DatabaseAcquire      duration `yaml:"database_acquire"`
+	DatabaseStatement    duration `yaml:"database_statement"`
+	DatabaseLock         duration `yaml:"database_lock"`
+	ShutdownWait         duration `yaml:"shutdown_wait"` // between readyz saying no and the listener closing
+	Shutdown             duration `yaml:"shutdown"`      // for streams to end by themselves
+}
+
+// routing is how hard a request is tried.
+type routing struct {
+	MaxAttempts int `yaml:"max_attempts"`
+}
+
+// logging is what is written to standard error.
+type logging struct {
+	Level  string `yaml:"level"`
+	Format string `yaml:"format"` // json, text or auto: text on a terminal
+}
+
+// defaultConfig is the configuration of an empty file.
+func defaultConfig() Config {
+	return Config{
+		Listen:            "127.0.0.1:8080",
+		AdminListen:       "127.0.0.1:8081",
+		Database:          "sqlite:./tallyroute.db",
+		ReportingTimezone: "UTC",
+		Defaults:          defaults{OnUnpriced: "block"},
+		Limits:            limits{MaxBodyBytes: 10 << 20, MaxHeaderBytes: 32 << 10, MaxConnections: 4096, MaxUpstreamPerHost: 512},
+		Timeouts: timeouts{
+			ReadHeader: seconds(5), ReadBody: seconds(30), Idle: seconds(60), Write: seconds(15),
+			Request: duration(10 * time.Minute), Admin: seconds(15),
+			UpstreamDial: seconds(3), UpstreamTLS: seconds(5), UpstreamHeader: seconds(120),
+			UpstreamStreamHeader: seconds(30), UpstreamIdle: seconds(60),
+			DatabaseAcquire: duration(250 * time.Millisecond), DatabaseStatement: seconds(2), DatabaseLock: duration(500 * time.Millisecond),
+			ShutdownWait: seconds(2), Shutdown: seconds(30),
+		},
+		Routing: routing{MaxAttempts: 3},
+		Log:     logging{Level: "info", Format: "auto"},
+	}
+}
+
+// config reads the file and the environment and reports every fault of both.
+func (a *app) config() (*Config, error) {
+	cfg, r, err := a.readConfig()
+	if err == nil {
+		err = r.err()
+	}
+	return cfg, err
+}
+
+// readConfig reads the file and the environment; the reader has the faults.
+func (a *app) readConfig() (*Config, *configReader, error) {
+	file, text, err := readConfigFile(a.configPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg := defaultConfig()
+	cfg.file = file
+	r := newConfigReader(cfg.source())
+	r.file(text, &cfg)
+	r.environment(a.env, &cfg)
+	r.check(&cfg)
+	return &cfg, r, nil
+}
+
+// source is what faults call the file.
+func (c *Config) source() string {
+	if c.file == "" {
+		return "defaults"
+	}
+	return filepath.Base(c.file)
+}
+
+// maxConfigBytes is far above any configuration that a person writes.
+const maxConfigBytes = 1 << 20
+
+// readConfigFile reads the named file, or ./tallyroute.yaml where none is named
+// and that one exists.
+func readConfigFile(name string) (file string, text []byte, err error) {
+	file = name
+	if file == "" {
+		file = "tallyroute.yaml"
+	}
+	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) && name == "" {
+		return "", nil, nil
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("configuration: %w", err)
+	}
+	if info.Size() > maxConfigBytes {
+		return "", nil, fmt.Errorf("configuration: %s is larger than %d bytes", file, maxConfigBytes)
+	}
+	text, err = os.ReadFile(file)
+	if err != nil {
+		return "", nil, fmt.Errorf("configuration: %w", err)
+	}
+	return file, text, nil
+}
+
+// fault is one thing that is wrong with the configuration. It names places and
+// never repeats a value, which may be a secret.
+type fault struct {
+	source  string // the file, or "environment"
+	line    int    // 0 where there is none
+	path    string // limits.max_body_bytes, or the name of a variable
+	problem string
+}
+
+func (f fault) String() string {
+	s := f.source
+	if f.line > 0 {
+		s = fmt.Sprintf("%s:%d", s, f.line)
+	}
+	if f.path != "" {
+		s += ": " + f.path
+	}
+	return s + ": " + f.problem
+}
+
+// faultsError is everything that is wrong, in the order in which it was found.
+type faultsError []fault
+
+func (e faultsError) Error() string {
+	lines := make([]string, len(e))
+	for i, f := range e {
+		lines[i] = "\n  " + f.String()
+	}
+	noun := "faults"
+	if len(e) == 1 {
+		noun = "fault"
+	}
+	return fmt.Sprintf("configuration: %d %s%s", len(e), noun, strings.Join(lines, ""))
+}

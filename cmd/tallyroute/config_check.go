@@ -1,0 +1,155 @@
+package main
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// check records what cannot work, setting by setting.
+func (r *configReader) check(cfg *Config) {
+	r.checkListeners(cfg)
+	r.checkDatabase(cfg)
+	r.checkDefaults(cfg.Defaults)
+	r.checkNumbers(cfg)
+	r.checkDurations(cfg.Timeouts)
+	r.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
+	r.oneOf("log.format", cfg.Log.Format, "auto", "json", "text")
+}
+
+func (r *configReader) checkListeners(cfg *Config) {
+	if !isHostPort(cfg.Listen) {
+		r.fault("listen", "want host:port, such as 127.0.0.1:8080")
+	}
+	if cfg.adminOff() {
+		return
+	}
+	if !isHostPort(cfg.AdminListen) {
+		r.fault("admin_listen", "want host:port, such as 127.0.0.1:8081, or off")
+	}
+	if cfg.AdminListen == cfg.Listen && !strings.HasSuffix(cfg.Listen, ":0") {
+		r.fault("admin_listen", "must not be the same as listen")
+	}
+}
+
+// adminOff reports whether there shall be no admin listener.
+func (c *Config) adminOff() bool { return c.AdminListen == "off" || c.AdminListen == "" }
+
+func isHostPort(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n <= 65535
+}
+
+func (r *configReader) checkDatabase(cfg *Config) {
+	_, sqliteErr := cfg.Database.sqlitePath()
+	if sqliteErr != nil && !cfg.Database.postgres() && !isReference(string(cfg.Database)) {
+		r.fault("database", "want sqlite:PATH, postgres://… or a reference such as env:DATABASE_URL")
+	}
+	if cfg.DatabaseConnections < 0 || cfg.DatabaseConnections > 1000 {
+		r.fault("database_connections", "want 1 to 1000, or 0 for the default")
+	}
+	if _, err := time.LoadLocation(cfg.ReportingTimezone); err != nil || cfg.ReportingTimezone == "Local" {
+		r.fault("reporting_timezone", "want a name such as Europe/Berlin")
+	}
+}
+
+func (r *configReader) checkDefaults(d defaults) {
+	r.oneOf("defaults.on_unpriced", d.OnUnpriced, "block", "allow")
+	if d.MaxOutputTokens < 0 {
+		r.fault("defaults.max_output_tokens", "must not be negative")
+	}
+	b := d.KeyBudget
+	if b.Period != "" && !isPeriod(b.Period) {
+		r.fault("defaults.key_budget.period", "want one of %s", strings.Join(periodNames(), ", "))
+	}
+	if b.Period == "" && (b.USD != nil || b.Tokens != nil) {
+		r.fault("defaults.key_budget", "needs a period: one of %s", strings.Join(periodNames(), ", "))
+	}
+	if b.Tokens != nil && *b.Tokens < 0 {
+		r.fault("defaults.key_budget.tokens", "must not be negative")
+	}
+	if _, err := time.LoadLocation(b.Zone); err != nil {
+		r.fault("defaults.key_budget.zone", "want a name such as Europe/Berlin")
+	}
+}
+
+func periodNames() []string {
+	return []string{
+		string(billing.PeriodDay), string(billing.PeriodWeek), string(billing.PeriodMonth),
+		string(billing.PeriodQuarter), string(billing.PeriodYear), string(billing.PeriodOnce),
+	}
+}
+
+func isPeriod(p billing.Period) bool {
+	for _, name := range periodNames() {
+		if string(p) == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *configReader) checkNumbers(cfg *Config) {
+	for _, n := range []struct {
+		path             string
+		value, low, high int64
+	}{
+		{"limits.max_body_bytes", cfg.Limits.MaxBodyBytes, 1 << 10, 256 << 20},
+		{"limits.max_header_bytes", int64(cfg.Limits.MaxHeaderBytes), 4 << 10, 1 << 20},
+		{"limits.max_connections", int64(cfg.Limits.MaxConnections), 1, 1_000_000},
+		{"limits.max_upstream_connections", int64(cfg.Limits.MaxUpstreamPerHost), 1, 100_000},
+		{"routing.max_attempts", int64(cfg.Routing.MaxAttempts), 1, 10},
+	} {
+		if n.value < n.low || n.value > n.high {
+			r.fault(n.path, "want %d to %d", n.low, n.high)
+		}
+	}
+}
+
+func (r *configReader) checkDurations(t timeouts) {
+	const longest = duration(24 * time.Hour)
+	for _, d := range []struct {
+		path  string
+		value duration
+	}{
+		{"timeouts.read_header", t.ReadHeader},
+		{"timeouts.read_body", t.ReadBody},
+		{"timeouts.idle", t.Idle},
+		{"timeouts.write", t.Write},
+		{"timeouts.request", t.Request},
+		{"timeouts.admin", t.Admin},
+		{"timeouts.upstream_dial", t.UpstreamDial},
+		{"timeouts.upstream_tls", t.UpstreamTLS},
+		{"timeouts.upstream_header", t.UpstreamHeader},
+		{"timeouts.upstream_stream_header", t.UpstreamStreamHeader},
+		{"timeouts.upstream_idle", t.UpstreamIdle},
+		{"timeouts.database_acquire", t.DatabaseAcquire},
+		{"timeouts.database_statement", t.DatabaseStatement},
+		{"timeouts.database_lock", t.DatabaseLock},
+	} {
+		if d.value <= 0 || d.value > longest {
+			r.fault(d.path, "want more than 0 and at most 24h")
+		}
+	}
+	for path, d := range map[string]duration{"timeouts.shutdown": t.Shutdown, "timeouts.shutdown_wait": t.ShutdownWait} {
+		if d < 0 || d > longest {
+			r.fault(path, "want 0 to 24h")
+		}
+	}
+}
+
+func (r *configReader) oneOf(path, value string, allowed ...string) {
+	for _, a := range allowed {
+		if value == a {
+			return
+		}
+	}
+	r.fault(path, "want one of %s", strings.Join(allowed, ", "))
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"tallyroute/billing"
+)
+
+// once sends two requests through a router in a temporary folder and holds what
+// the answers, the ledger, the quota and the providers' bills say against each other.
+func (c demoCommand) once(a *app) error {
+	dir, err := os.MkdirTemp("", "tallyroute-demo-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	c.Listen, c.AdminListen, c.Database = "127.0.0.1:0", "127.0.0.1:0", dsn("sqlite:"+filepath.Join(dir, "tallyroute.db"))
+	cfg := c.config()
+	s, err := newService(a.ctx, cfg, newLogger(a.stderr, cfg.Log))
+	if err != nil {
+		return err
+	}
+	return s.demonstrate(a.ctx, func(ctx context.Context) error { return s.rehearse(ctx, a.stdout) })
+}
+
+// act is one request of the demonstration: what was answered and what was booked.
+type act struct {
+	told
+	rows []billing.Spend // of its attempts, in order
+}
+
+// rehearse plays both requests and checks them.
+func (s *service) rehearse(ctx context.Context, w io.Writer) error {
+	key, secret, err := s.demoKey(ctx)
+	if err != nil {
+		return err
+	}
+	client := newChatClient("http://"+s.public.address()+"/v1", secret.Reveal())
+	fmt.Fprint(w, "1  plain     ")
+	first, err := s.play(ctx, func(out io.Writer) (told, error) { return client.plain(ctx, "auto", "hello, finance", out) }, w)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(w, "2  streamed  ")
+	second, err := s.play(ctx, func(out io.Writer) (told, error) { return client.stream(ctx, "auto", "hello again", out) }, w)
+	if err != nil {
+		return err
+	}
+	if err := printSpend(w, append(first.rows, second.rows...)); err != nil {
+		return err
+	}
+	balances, err := s.store.Balances(ctx, &key, first.rows[0].OccurredAt)
+	if err != nil {
+		return err
+	}
+	var c checks
+	c.answer("the first request", first, told{Provider: "demo-a", Attempts: "1", Reason: string(billing.RouteCheapest)})
+	c.answer("the second request", second, told{Provider: "demo-b", Attempts: "2", Reason: string(billing.RouteFailover)})
+	c.ledger(s, append(first.rows, second.rows...), balances)
+	if err := c.err(); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(w, "ok: answers, headers, prices, spend rows, quota and the providers' bills agree")
+	return err
+}
+
+// play sends one request and reads what was booked for it.
+func (s *service) play(ctx context.Context, send func(io.Writer) (told, error), w io.Writer) (act, error) {
+	t, err := send(w)
+	if err != nil {
+		fmt.Fprintln(w)
+		return act{}, chatError(err)
+	}
+	fmt.Fprintf(w, "\n             %s\n", t)
+	rows, err := s.store.Events(ctx, billing.EventQuery{RequestID: t.RequestID})
+	if err != nil {
+		return act{}, err
+	}
+	if len(rows) == 0 {
+		return act{}, fmt.Errorf("demo: no spend row for %s", t.RequestID)
+	}
+	ordered := make([]billing.Spend, len(rows))
+	for _, r := range rows {
+		if r.Attempt < 1 || r.Attempt > len(rows) {
+			return act{}, fmt.Errorf("demo: attempt %d of %d rows", r.Attempt, len(rows))
+		}
+		ordered[r.Attempt-1] = r
+	}
+	return act{t, ordered}, nil
+}
+
+// printSpend prints rows of the ledger.
+func printSpend(w io.Writer, rows []billing.Spend) error {
+	t := table{header: []string{"REQUEST", "TRY", "PROVIDER", "MODEL", "STATUS", "WHY", "PROMPT", "COMPLETION", "USAGE", "COST USD"}}
+	for _, r := range rows {
+		t.add(text("…"+r.RequestID[max(0, len(r.RequestID)-6):]), number(int64(r.Attempt)), text(r.Provider), text(r.Model),
+			text(strings.TrimSpace(string(r.Status)+" "+r.ErrorKind)), text(string(r.RouteReason)),
+			number(r.Tokens.Prompt()), number(r.Tokens.Output), text(string(r.UsageSource)), money(r.Cost.Total))
+	}
+	fmt.Fprintln(w)
+	err := t.printTable(w)
+	fmt.Fprintln(w)
+	return err
+}
+
+// checks collects sentences about what differs from what it should be.
+type checks struct{ wrong []error }
+
+func (c *checks) want(ok bool, format string, args ...any) {
+	if !ok {
+		c.wrong = append(c.wrong, fmt.Errorf("demo: "+format, args...))
+	}
+}
+
+func (c *checks) err() error { return errors.Join(c.wrong...) }
+
+// answer compares what the client was told with what it should be told and
+// with what was booked.
+func (c *checks) answer(name string, got act, want told) {
+	c.want(got.Provider == want.Provider, "%s was answered by %q, not by %s", name, got.Provider, want.Provider)
+	c.want(got.Attempts == want.Attempts, "%s took %q attempts, not %s", name, got.Attempts, want.Attempts)
+	c.want(got.Reason == want.Reason, "%s was routed for the reason %q, not %s", name, got.Reason, want.Reason)
+	c.want(strings.HasPrefix(got.Text, "You said: "), "%s was answered with %q", name, got.Text)
+	c.want(got.RequestID != "" && got.Cost != "", "%s: a header is missing", name)
+	c.want(strconv.Itoa(len(got.rows)) == want.Attempts, "%s has %d rows in the ledger, not %s", name, len(got.rows), want.Attempts)
+	last := got.rows[len(got.rows)-1]
+	c.want(last.Final && last.Status == billing.StatusOK && last.Provider == want.Provider, "%s: the last row is not that of its answer", name)
+	c.want(int64(got.Usage.PromptTokens) == last.Tokens.Prompt() && int64(got.Usage.CompletionTokens) == last.Tokens.Output,
+		"%s: the client was told of %d + %d tokens, but %d + %d were booked", name,
+		got.Usage.PromptTokens, got.Usage.CompletionTokens, last.Tokens.Prompt(), last.Tokens.Output)
+	if cost, err := billing.ParseMoney(got.Cost); err == nil { // that of a stream is not known when its headers are sent
+		c.want(cost == last.Cost.Total, "%s: the client was told of $%s, but $%s were booked", name, got.Cost, last.Cost.Total)
+	}
+}
+
+// ledger compares the rows with the price list, the quota and the bills.
+func (c *checks) ledger(s *service, rows []billing.Spend, balances []billing.Balance) {
+	booked := make(map[string]demoBill)
+	var tokens int64
+	var cost billing.Money
+	for _, r := range rows {
+		tokens += r.Tokens.Total()
+		cost = cost.Add(r.Cost.Total)
+		b := booked[r.Provider]
+		b.Requests++
+		b.PromptTokens += r.Tokens.Prompt()
+		b.CompletionTokens += r.Tokens.Output
+		if r.Status != billing.StatusOK {
+			b.Failures++
+			c.want(r.Tokens.Total() == 0 && r.Cost.Total == 0, "a failed attempt was charged %d tokens", r.Tokens.Total())
+		}
+		booked[r.Provider] = b
+		price, ok := s.prices.At(r.Provider, r.Model, r.OccurredAt)
+		c.want(ok && r.Cost == price.Cost(r.Tokens), "%s/%s: the cost of $%s is not price x tokens", r.Provider, r.Model, r.Cost.Total)
+	}
+	for _, u := range s.demo.upstreams {
+		c.want(booked[u.name] == u.owed(), "%s bills %+v, but the ledger has %+v", u.name, u.owed(), booked[u.name])
+	}
+	c.want(len(balances) > 0, "the key has no budget")
+	for _, b := range balances {
+		c.want(b.UsedTokens == tokens && b.HeldTokens == 0, "the quota has %d tokens used and %d held, but the rows come to %d", b.UsedTokens, b.HeldTokens, tokens)
+		c.want(b.UsedMoney == cost && b.HeldMoney == 0, "the budget has $%s used and $%s held, but the rows come to $%s", b.UsedMoney, b.HeldMoney, cost)
+	}
+}

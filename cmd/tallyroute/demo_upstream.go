@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"tallyroute/providers/chat"
+)
+
+// demoUpstream is a provider to try things with: a real HTTP server that
+// speaks the OpenAI wire format, has two models, fails on a schedule and keeps
+// a bill that the router's ledger can be held against.
+type demoUpstream struct {
+	name  string
+	count demoCounter
+	// pace is the time from one word of a stream to the next.
+	pace time.Duration
+	// fails says of the n-th request, counted from 1, whether it is refused.
+	fails func(n int64) bool
+
+	mu   sync.Mutex
+	bill demoBill
+}
+
+// demoBill is what a demoUpstream says it is owed. Prompt tokens are owed from
+// the moment a request is accepted, completion tokens by the text that was
+// written before the caller went away.
+type demoBill struct {
+	Requests         int64 `json:"requests"`
+	Failures         int64 `json:"failures"`
+	Aborted          int64 `json:"aborted"`
+	PromptTokens     int64 `json:"prompt_tokens"`
+	CompletionTokens int64 `json:"completion_tokens"`
+}
+
+// demoCounter counts tokens as the router does.
+type demoCounter interface {
+	Prompt(ctx context.Context, r *chat.Request) int64
+	Text(ctx context.Context, text string) int64
+}
+
+// every third request, beginning with the second
+func flaky(n int64) bool { return n%3 == 2 }
+
+func steady(int64) bool { return false }
+
+const (
+	demoPace     = 15 * time.Millisecond
+	demoMaxBytes = 16 << 20
+	demoMaxWords = 2000
+)
+
+// handler is the upstream's routes.
+func (u *demoUpstream) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/chat/completions", u.complete)
+	mux.HandleFunc("GET /v1/models", u.models)
+	mux.HandleFunc("GET /demo/bill", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, u.owed()) })
+	return mux
+}
+
+// owed is the bill so far.
+func (u *demoUpstream) owed() demoBill {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.bill
+}
+
+// charge changes the bill.
+func (u *demoUpstream) charge(change func(*demoBill)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	change(&u.bill)
+}
+
+func (u *demoUpstream) models(w http.ResponseWriter, _ *http.Request) {
+	type model struct {
+		ID      string `json:"id"`
+		Object  string `json:"object"`
+		Created int64  `json:"created"`
+		OwnedBy string `json:"owned_by"`
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"object": "list",
+		"data":   []model{{"echo", "model", demoCreated, u.name}, {"story", "model", demoCreated, u.name}},
+	})
+}
+
+// demoCreated is when the models are said to have been made: 2026-01-01.
+const demoCreated = 1767225600
+
+// complete answers one chat completion.
+func (u *demoUpstream) complete(w http.ResponseWriter, r *http.Request) {
+	var number int64
+	u.charge(func(b *demoBill) { b.Requests++; number = b.Requests })
+	x, fault := u.read(r)
+	if fault == nil && u.fails(number) {
+		fault = &demoFault{http.StatusServiceUnavailable, "The demonstration fails now and then, so that you can see what happens next.", "overloaded"}
+	}
+	if fault == nil && x.order.fail != 0 {
+		fault = &demoFault{x.order.fail, "Failed as the prompt asked for.", "demo_" + strconv.Itoa(x.order.fail)}
+	}
+	if fault != nil {
+		u.charge(func(b *demoBill) { b.Failures++ })
+		fault.write(w)
+		return
+	}
+	x.id = fmt.Sprintf("chatcmpl-%s-%d", u.name, number)
+	// Counted even when the caller has gone: it was accepted.
+	x.prompt = u.count.Prompt(context.WithoutCancel(r.Context()), x.request)
+	u.charge(func(b *demoBill) { b.PromptTokens += x.prompt })
+	if x.order.hang {
+		<-r.Context().Done()
+	}
+	if x.request.Stream() {
+		u.stream(w, r, x)
+		return
+	}
+	u.plain(w, r, x)
+}
+
+// read takes a request apart. A body that is none is refused as a provider would.
+func (u *demoUpstream) read(r *http.Request) (*demoExchange, *demoFault) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, demoMaxBytes))
+	if err != nil {
+		return nil, &demoFault{http.StatusBadRequest, "The body could not be read.", "invalid_body"}
+	}
+	request, err := chat.ParseRequest(body)
+	if err != nil {
+		return nil, &demoFault{http.StatusBadRequest, err.Error(), "invalid_json"}
+	}
+	var said demoRequest
+	if err := json.Unmarshal(body, &said); err != nil {
+		return nil, &demoFault{http.StatusBadRequest, "The body is not a chat completion request.", "invalid_json"}
+	}
+	if said.Model != "echo" && said.Model != "story" {
+		return nil, &demoFault{http.StatusNotFound, "There are two models here: echo and story.", "model_not_found"}
+	}
+	x := &demoExchange{request: request, said: said, order: parseOrder(said.lastText(), u.name)}
+	x.compose(func(text string) int64 { return u.count.Text(r.Context(), text) })
+	return x, nil
+}
+
+// plain writes the whole answer at once, after about the time that a quick
+// model would take.
+func (u *demoUpstream) plain(w http.ResponseWriter, r *http.Request, x *demoExchange) {
+	if !wait(r.Context(), x.pace(u.pace)) {
+		u.charge(func(b *demoBill) { b.Aborted++ })
+		return
+	}
+	completion := u.count.Text(r.Context(), strings.Repeat(x.text(), x.choices()))
+	u.charge(func(b *demoBill) { b.CompletionTokens += completion })
+	writeJSON(w, http.StatusOK, x.response(completion))
+}
+
+// stream writes the answer word by word.
+func (u *demoUpstream) stream(w http.ResponseWriter, r *http.Request, x *demoExchange) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-cache")
+	var written strings.Builder
+	send := func(event any) bool {
+		if r.Context().Err() != nil {
+			return false
+		}
+		data, err := json.Marshal(event)
+		if err != nil {
+			return false
+		}
+		if _, err := fmt.Fprintf(w, "data: %s\n\n", data); err != nil {
+			return false
+		}
+		return http.NewResponseController(w).Flush() == nil
+	}
+	// The text is counted even when the caller has gone: it was written.
+	ctx := context.WithoutCancel(r.Context())
+	whole := u.words(r.Context(), x, &written, send)
+	completion := u.count.Text(ctx, written.String())
+	u.charge(func(b *demoBill) {
+		b.CompletionTokens += completion
+		if !whole && x.order.cut == 0 {
+			b.Aborted++
+		}
+	})
+	if !whole {
+		panic(http.ErrAbortHandler) // the connection ends in the middle of the answer
+	}
+	for i := range x.choices() {
+		send(x.chunk(i, map[string]any{}, x.finish))
+	}
+	if x.request.WantsUsage() {
+		send(x.usageChunk(completion))
+	}
+	io.WriteString(w, "data: [DONE]\n\n")
+}
+
+// words sends the role and then the words, and notes what was sent. It reports
+// whether all of them were.
+func (u *demoUpstream) words(ctx context.Context, x *demoExchange, written *strings.Builder, send func(any) bool) bool {
+	for i := range x.choices() {
+		if !send(x.chunk(i, map[string]any{"role": "assistant", "content": ""}, "")) {
+			return false
+		}
+	}
+	began := time.Now()
+	for k, p := range x.pieces {
+		if x.order.cut != 0 && k == x.order.cut {
+			return false
+		}
+		// The pace is kept from the beginning, so that delays do not add up.
+		if !wait(ctx, time.Until(began.Add(time.Duration(k+1)*x.pace(u.pace)))) {
+			return false
+		}
+		for i := range x.choices() {
+			if !send(x.chunk(i, p.delta, "")) {
+				return false
+			}
+			written.WriteString(p.text)
+		}
+	}
+	return true
+}
+
+// wait sleeps for d and reports whether ctx is still alive then.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return ctx.Err() == nil
+	}
+}
+
+// demoFault is a refusal in the OpenAI format.
+type demoFault struct {
+	status        int
+	message, code string
+}
+
+func (f *demoFault) write(w http.ResponseWriter) {
+	kind := "invalid_request_error"
+	if f.status >= 500 {
+		kind = "server_error"
+	}
+	writeJSON(w, f.status, map[string]any{
+		"error": map[string]any{"message": f.message, "type": kind, "param": nil, "code": f.code},
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}

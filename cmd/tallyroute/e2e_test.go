@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sashabaranov/go-openai"
+
+	"tallyroute/billing/postgres/pgtest"
+)
+
+// program is a running "tallyroute serve".
+type program struct {
+	t       *testing.T
+	config  string
+	where   map[string]string // of each listener
+	stop    context.CancelFunc
+	code    chan int
+	log     *logLines
+	stopped sync.Once
+}
+
+// logLines collects what a program logs and lets tests wait for it.
+type logLines struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	lines chan map[string]any // of listeners that have opened
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range bytes.Lines(p) {
+		var fields map[string]any
+		if json.Unmarshal(line, &fields) == nil && fields["msg"] == "listening" {
+			l.lines <- fields
+		}
+	}
+	return l.text.Write(p)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// onBoth runs a test on SQLite and on PostgreSQL.
+func onBoth(t *testing.T, test func(t *testing.T, database string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "tallyroute.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, pgtest.DSN(t)) })
+}
+
+// writeConfig makes a configuration with the demonstration's providers.
+func writeConfig(t *testing.T, database, more string) string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "tallyroute.yaml")
+	pepper := filepath.Join(dir, "pepper")
+	text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndatabase: %q\nkey_pepper: file:%s\ndemo: true\nlog: {format: json}\n%s", database, pepper, more)
+	if !strings.Contains(more, "timeouts:") {
+		text += "timeouts: {shutdown_wait: 0s}\n"
+	}
+	for name, content := range map[string]string{file: text, pepper: strings.Repeat("p", 32)} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return file
+}
+
+// command runs tallyroute to its end and returns what it printed.
+func command(t *testing.T, args ...string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), args, strings.NewReader(""), &stdout, &stderr); code != exitOK {
+		t.Fatalf("tallyroute %v: exit code %d: %s", args, code, stderr.String())
+	}
+	return stdout.String()
+}
+
+// launch starts the program and returns once its sockets are open.
+func launch(t *testing.T, config string) *program {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &program{
+		t: t, config: config, where: make(map[string]string), stop: cancel,
+		code: make(chan int, 1), log: &logLines{lines: make(chan map[string]any, 8)},
+	}
+	go func() {
+		p.code <- run(ctx, []string{"--config", config, "serve"}, strings.NewReader(""), io.Discard, p.log)
+	}()
+	t.Cleanup(func() { p.end() })
+	for len(p.where) < 4 { // public, admin, demo-a and demo-b
+		select {
+		case l := <-p.log.lines:
+			p.where[l["for"].(string)] = l["address"].(string)
+		case code := <-p.code:
+			p.code <- code
+			t.Fatalf("serve ended with %d: %s", code, p.log)
+		case <-time.After(30 * time.Second):
+			t.Fatalf("serve does not listen: %s", p.log)
+		}
+	}
+	return p
+}
+
+// serve is launch, and wait until requests can be answered.
+func serve(t *testing.T, config string) *program {
+	t.Helper()
+	p := launch(t, config)
+	p.await(http.StatusOK)
+	return p
+}
+
+// end stops the program and returns its exit code.
+func (p *program) end() int {
+	code := exitOK
+	p.stopped.Do(func() {
+		p.stop()
+		select {
+		case code = <-p.code:
+		case <-time.After(60 * time.Second):
+			p.t.Errorf("serve does not end: %s", p.log)
+		}
+		if p.t.Failed() {
+			p.t.Log(p.log)
+		}
+	})
+	return code
+}
+
+func (p *program) base() string { return "http://" + p.where["public"] }
+
+// get asks for a path of one of the listeners.
+func (p *program) get(listener, path string) (int, string) {
+	p.t.Helper()
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.where[listener]+path, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body)
+}
+
+// await polls readyz until it answers with status.
+func (p *program) await(status int) (took time.Duration) {
+	p.t.Helper()
+	began := time.Now()
+	for {
+		got, body := p.get("public", "/readyz")
+		if got == status {
+			return time.Since(began)
+		}
+		if time.Since(began) > 20*time.Second {
+			p.t.Fatalf("readyz: %d %s; want %d\n%s", got, body, status, p.log)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// key makes a virtual key.
+func (p *program) key(flags ...string) string {
+	p.t.Helper()
+	args := append([]string{"--config", p.config, "keys", "create", "--name", "test", "--team", "web", "--project", "shop", "--env", "dev", "--secret-only"}, flags...)
+	return strings.TrimSpace(command(p.t, args...))
+}
+
+// client is go-openai, with what it sent counted.
+func (p *program) client(key string) *openai.Client {
+	cfg := openai.DefaultConfig(key)
+	cfg.BaseURL = p.base() + "/v1"
+	return openai.NewClientWithConfig(cfg)
+}
+
+// bills are what the demonstration's providers are owed.
+func (p *program) bills() map[string]demoBill {
+	p.t.Helper()
+	bills := make(map[string]demoBill)
+	for _, name := range []string{"demo-a", "demo-b"} {
+		_, body := p.get(name, "/demo/bill")
+		var b demoBill
+		if err := json.Unmarshal([]byte(body), &b); err != nil {
+			p.t.Fatalf("%s: %v: %s", name, err, body)
+		}
+		bills[name] = b
+	}
+	return bills
+}
+
+// booked is what the ledger has of each provider.
+func (p *program) booked() map[string]reportView {
+	p.t.Helper()
+	var rows []reportView
+	if err := json.Unmarshal([]byte(command(p.t, "--config", p.config, "report", "providers", "-o", "json")), &rows); err != nil {
+		p.t.Fatal(err)
+	}
+	byName := make(map[string]reportView)
+	for _, r := range rows {
+		byName[r.Group["provider"]] = r
+	}
+	return byName
+}
+
+// shown is the only key of the database as keys show prints it.
+func (p *program) shown() keyView {
+	p.t.Helper()
+	var list []keyView
+	if err := json.Unmarshal([]byte(command(p.t, "--config", p.config, "keys", "list", "-o", "json")), &list); err != nil || len(list) != 1 {
+		p.t.Fatalf("%d keys: %v", len(list), err)
+	}
+	var v keyView
+	if err := json.Unmarshal([]byte(command(p.t, "--config", p.config, "keys", "show", list[0].ID, "-o", "json")), &v); err != nil {
+		p.t.Fatal(err)
+	}
+	return v
+}
+
+// events reads the data of every event of a stream.
+func events(r io.Reader) ([]string, error) {
+	var all []string
+	s := bufio.NewScanner(r)
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		if data, ok := strings.CutPrefix(s.Text(), "data: "); ok {
+			all = append(all, data)
+		}
+	}
+	return all, s.Err()
+}
+
+// poll waits until something becomes true.
+func poll(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for began := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("still waiting until %s", what)
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "tallyroute"
+
+// layers says which of our packages each package may import. A package that is
+// not here has not been thought about yet.
+var layers = map[string][]string{
+	"providers/chat":   {},
+	"providers/sse":    {},
+	"providers/secret": {},
+	"router/health":    {},
+	"router/limit":     {},
+	"billing":          {},
+	"migrations":       {},
+
+	"providers":              {"providers/chat"},
+	"providers/openai":       {"providers", "providers/chat", "providers/sse"},
+	"providers/providertest": {"providers", "providers/chat", "providers/sse"},
+	"providers/catalogue":    {"providers", "providers/openai", "providers/secret", "billing"},
+
+	"billing/postgres":        {"billing", "migrations"},
+	"billing/sqlite":          {"billing", "migrations"},
+	"billing/billingtest":     {"billing"},
+	"billing/postgres/pgtest": {},
+
+	"router/tokens": {"providers/chat"},
+	"router":        {"router/tokens", "router/health", "router/limit", "providers", "providers/chat", "billing"},
+	"router/server": {"router", "providers", "providers/chat", "providers/sse", "billing"},
+	"router/admin":  {"billing"},
+
+	"cmd/tallyroute": {"*"},
+	"cmd/routebench": {},
+	"examples":       {},
+}
+
+// testLayers is what the tests of a package may import besides: suites and
+// harnesses, and the real parts where a test is about their meeting.
+var testLayers = map[string][]string{
+	"*":                   {"billing/billingtest", "billing/postgres/pgtest", "providers/providertest"},
+	"billing/billingtest": {"billing/sqlite"},
+	"providers":           {"providers/openai", "providers/sse"},
+	"providers/openai":    {"providers/catalogue", "providers/secret"},
+	"router":              {"billing/sqlite", "providers/openai", "providers/sse", "providers/catalogue"},
+	"router/server":       {"billing/sqlite", "providers/openai", "providers/catalogue", "router/tokens", "router/health", "router/limit"},
+	"router/admin":        {"billing/sqlite", "router/server"},
+	"router/tokens":       {"providers"},
+}
+
+// fences says where each module of the outside world may be imported. "test"
+// stands for the test files of every package, "*" for everywhere.
+var fences = map[string][]string{
+	"github.com/gin-gonic/gin":              {"router/server", "router/admin"},
+	"github.com/jackc/pgx":                  {"billing/postgres", "billing/postgres/pgtest"},
+	"github.com/ncruces/go-sqlite3":         {"billing/sqlite"},
+	"github.com/pkoukk/tiktoken-go":         {"router/tokens"},
+	"github.com/pkoukk/tiktoken-go-loader":  {"router/tokens"},
+	"go.uber.org/zap":                       {"cmd/tallyroute", "router/server", "router/admin"},
+	"github.com/sashabaranov/go-openai":     {"cmd/tallyroute", "test", "examples"},
+	"github.com/goccy/go-yaml":              {"cmd/tallyroute", "providers/catalogue"},
+	"github.com/prometheus/client_golang":   {"cmd/tallyroute"},
+	"github.com/prometheus/client_model":    {"cmd/tallyroute"},
+	"github.com/alecthomas/kong":            {"cmd/tallyroute"},
+	"github.com/santhosh-tekuri/jsonschema": {"test"},
+	"github.com/rogpeppe/go-internal":       {"test"},
+	"go.uber.org/goleak":                    {"test"},
+	"github.com/openai/openai-go":           {"test", "examples"},
+	"golang.org/x/tools":                    {"test"},
+	"github.com/oklog/ulid":                 {"*"},
+	"github.com/google/uuid":                {"*"},
+	"golang.org/x/net":                      {"*"},
+	"golang.org/x/sync":                     {"*"},
+}
+
+// source is one Go file of the project.
+type source struct {
+	path, pkg string // from the project's root; pkg is the folder
+	test      bool
+	text      []byte
+	file      *ast.File
+	fset      *token.FileSet
+}
+
+// sources parses every Go file of the project.
+func sources(t *testing.T) []source {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	var all []source
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := d.Name()
+		if d.IsDir() && name != root && (strings.HasPrefix(base, ".") || base == "testdata" || base == "node_modules" || base == "bin") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(base, ".go") {
+			return nil
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, name, text, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		all = append(all, source{rel, path.Dir(rel), strings.HasSuffix(base, "_test.go"), text, file, fset})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("only %d files found: the test looks in the wrong place", len(all))
+	}
+	return all
+}
+
+// layerOf is the row of the table for a package; everything below examples is one row.
+func layerOf(pkg string) string {
+	if pkg == "examples" || strings.HasPrefix(pkg, "examples/") {
+		return "examples"
+	}
+	return pkg
+}
+
+func TestLayers(t *testing.T) {
+	for _, s := range sources(t) {
+		pkg := layerOf(s.pkg)
+		may, known := layers[pkg]
+		if !known {
+			t.Errorf("%s: package %s has no row in the layer table", s.path, pkg)
+			continue
+		}
+		if s.test {
+			may = slices.Concat(may, testLayers["*"], testLayers[pkg], []string{pkg})
+		}
+		for _, spec := range s.file.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ours, ok := strings.CutPrefix(name, module+"/"); ok {
+				if !slices.Contains(may, ours) && !slices.Contains(may, "*") {
+					t.Errorf("%s may not import %s", s.path, name)
+				}
+				continue
+			}
+			checkFence(t, s, pkg, name)
+		}
+	}
+}
+
+// checkFence refuses an import from outside that is not allowed in this place.
+func checkFence(t *testing.T, s source, pkg, name string) {
+	t.Helper()
+	if first, _, _ := strings.Cut(name, "/"); !strings.Contains(first, ".") {
+		return // the standard library
+	}
+	for fenced, places := range fences {
+		if name != fenced && !strings.HasPrefix(name, fenced+"/") {
+			continue
+		}
+		if !slices.Contains(places, "*") && !slices.Contains(places, pkg) && !(s.test && slices.Contains(places, "test")) {
+			t.Errorf("%s may not import %s", s.path, name)
+		}
+		return
+	}
+	t.Errorf("%s imports %s, which has no row in the table of fences", s.path, name)
+}
+
+// TestLayersOfTable keeps the table itself honest: no row for a package that is
+// gone, and no way around a layer.
+func TestLayersOfTable(t *testing.T) {
+	present := make(map[string]bool)
+	for _, s := range sources(t) {
+		present[layerOf(s.pkg)] = true
+	}
+	for pkg, may := range layers {
+		if !present[pkg] {
+			t.Errorf("the layer table has a row for %s, which has no Go file", pkg)
+		}
+		for _, other := range may {
+			if strings.HasPrefix(pkg, "providers") && other == "billing" && pkg != "providers/catalogue" {
+				t.Errorf("%s and billing may meet only in router and providers/catalogue", pkg)
+			}
+		}
+	}
+}

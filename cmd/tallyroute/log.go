@@ -1,0 +1,89 @@
+package main
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"tallyroute/router"
+)
+
+// newLogger writes to w: one JSON object a line, or text for people where w is
+// a terminal.
+func newLogger(w io.Writer, l logging) *zap.Logger {
+	level, err := zapcore.ParseLevel(l.Level)
+	if err != nil {
+		level = zapcore.InfoLevel
+	}
+	cfg := zap.NewProductionEncoderConfig()
+	cfg.TimeKey, cfg.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
+	cfg.EncodeDuration = zapcore.StringDurationEncoder
+	encoder := zapcore.NewJSONEncoder(cfg)
+	if l.Format == "text" || (l.Format == "auto" && isTerminal(w)) {
+		cfg.EncodeTime = zapcore.TimeEncoderOfLayout(time.TimeOnly)
+		cfg.EncodeLevel = zapcore.CapitalLevelEncoder
+		encoder = zapcore.NewConsoleEncoder(cfg)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// recordLog writes one line for each request. A Record has no secret and no
+// text, and what a client chose is cut and escaped by the encoder.
+type recordLog struct{ log *zap.Logger }
+
+var _ router.Observer = recordLog{}
+
+// Observe writes r.
+func (l recordLog) Observe(r router.Record) {
+	if r.Event != router.EventRequest {
+		l.log.Warn(string(r.Event), zap.String("request_id", r.RequestID), zap.Error(r.Err))
+		return
+	}
+	fields := []zap.Field{
+		zap.String("request_id", r.RequestID),
+		zap.String("key_id", string(r.KeyID)),
+		zap.String("team_id", r.TeamID),
+		zap.String("model", r.RequestedModel),
+		zap.String("status", string(r.Status)),
+		zap.Bool("streamed", r.Streamed),
+		zap.Int("attempts", len(r.Attempts)),
+		zap.Duration("total", r.Total),
+		zap.Duration("overhead", r.Overhead),
+	}
+	if r.Refusal != "" {
+		l.log.Info("refused", append(fields, zap.String("cause", r.Refusal), zap.Error(r.Err))...)
+		return
+	}
+	l.log.Info("answered", append(fields,
+		zap.String("provider", r.Provider),
+		zap.String("served", r.Model),
+		zap.String("reason", string(r.Reason)),
+		zap.Int64("prompt_tokens", r.Tokens.Prompt()),
+		zap.Int64("completion_tokens", r.Tokens.Output),
+		zap.String("usage", string(r.UsageSource)),
+		zap.String("cost_usd", r.Cost.Short()),
+		zap.Duration("first_byte", r.FirstByte),
+	)...)
+}
+
+// observers tells several.
+type observers []router.Observer
+
+// Observe tells each of them.
+func (list observers) Observe(r router.Record) {
+	for _, o := range list {
+		o.Observe(r)
+	}
+}

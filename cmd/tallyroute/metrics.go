@@ -1,0 +1,154 @@
+package main
+
+import (
+	"net/http"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"tallyroute/router"
+)
+
+// metrics is what Prometheus is told. Every label takes its values from the
+// configuration or from a fixed list, so that no client can make new series:
+// a model that is not known is "unknown".
+type metrics struct {
+	registry *prometheus.Registry
+
+	requests  *prometheus.CounterVec
+	refusals  *prometheus.CounterVec
+	attempts  *prometheus.CounterVec
+	tokens    *prometheus.CounterVec
+	cost      *prometheus.CounterVec
+	unpriced  *prometheus.CounterVec
+	overrun   prometheus.Counter
+	settling  *prometheus.CounterVec
+	overhead  prometheus.Histogram
+	duration  *prometheus.HistogramVec
+	firstByte *prometheus.HistogramVec
+	swept     prometheus.Counter
+	http      *prometheus.HistogramVec
+	flying    prometheus.Gauge
+}
+
+var _ router.Observer = (*metrics)(nil)
+
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "tallyroute", Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "tallyroute", Name: name, Help: help, Buckets: buckets}, labels)
+	}
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: counter("requests_total", "Requests that have ended, by the model asked for and how the last attempt ended.", "model", "status", "streamed"),
+		refusals: counter("refusals_total", "Requests that were answered with an error of our own, by cause.", "cause"),
+		attempts: counter("attempts_total", "Calls to providers; kind is empty for those that succeeded.", "provider", "model", "kind"),
+		tokens:   counter("tokens_total", "Tokens booked, by kind.", "provider", "model", "kind"),
+		cost:     counter("cost_nano_usd_total", "Cost booked, in billionths of a dollar.", "provider", "model"),
+		unpriced: counter("unpriced_requests_total", "Answered requests without a known price.", "provider", "model"),
+		overrun:  prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tallyroute", Name: "overrun_tokens_total", Help: "Tokens that providers reported beyond what was held."}),
+		settling: counter("settlements_deferred_total", "Settlements that the database did not take at once: delayed or lost to the sweep.", "event"),
+		overhead: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "tallyroute", Name: "overhead_seconds", Buckets: overheadBuckets(),
+			Help: "The router's own time for a request: all but waiting for a provider or the client.",
+		}),
+		duration:  histogram("request_duration_seconds", "From the first byte of a request to the last of its answer.", slowBuckets(), "model", "streamed"),
+		firstByte: histogram("first_byte_seconds", "From the first byte of a request to the first content of its answer.", slowBuckets(), "model", "streamed"),
+		http:      histogram("http_request_duration_seconds", "Requests to the public listener, by route.", slowBuckets(), "method", "route", "status"),
+		flying:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "tallyroute", Name: "requests_in_flight", Help: "Requests to the public listener that are under way."}),
+		swept:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tallyroute", Name: "holds_swept_total", Help: "Holds of processes that never reported back."}),
+	}
+	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.overrun,
+		m.settling, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	return m
+}
+
+// overheadBuckets reach from 50 µs, which an uncontended request takes, to the
+// seconds that a struggling database takes.
+func overheadBuckets() []float64 {
+	return []float64{50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 2.5}
+}
+
+func slowBuckets() []float64 {
+	return []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600}
+}
+
+func buildInfo() prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "tallyroute", Name: "build_info", Help: "Always 1; the labels say what is running.",
+		ConstLabels: prometheus.Labels{"version": versionString(), "go": runtime.Version()},
+	})
+	g.Set(1)
+	return g
+}
+
+// observeHTTP counts a request to the public listener.
+func (m *metrics) observeHTTP(method, route string, status int, took time.Duration) {
+	m.http.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+// inFlight counts what is under way in h.
+func (m *metrics) inFlight(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.flying.Inc()
+		defer m.flying.Dec()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// handler is GET /metrics.
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Observe counts one record.
+func (m *metrics) Observe(r router.Record) {
+	if r.Event != router.EventRequest {
+		m.settling.WithLabelValues(string(r.Event)).Inc()
+		return
+	}
+	model, streamed := r.RequestedModel, strconv.FormatBool(r.Streamed)
+	if model == "" {
+		model = "unknown"
+	}
+	m.requests.WithLabelValues(model, string(r.Status), streamed).Inc()
+	m.overhead.Observe(r.Overhead.Seconds())
+	m.duration.WithLabelValues(model, streamed).Observe(r.Total.Seconds())
+	for _, a := range r.Attempts {
+		m.attempts.WithLabelValues(a.Provider, a.Model, string(a.Kind)).Inc()
+	}
+	if r.Refusal != "" {
+		m.refusals.WithLabelValues(r.Refusal).Inc()
+		return
+	}
+	if r.FirstByte > 0 {
+		m.firstByte.WithLabelValues(model, streamed).Observe(r.FirstByte.Seconds())
+	}
+	m.book(r)
+}
+
+// book counts what an answered request used and cost.
+func (m *metrics) book(r router.Record) {
+	for kind, n := range map[string]int64{
+		"input": r.Tokens.Input, "cache_read": r.Tokens.CacheRead, "cache_write": r.Tokens.CacheWrite,
+		"output": r.Tokens.Output, "reasoning": r.Tokens.Reasoning,
+	} {
+		if n > 0 {
+			m.tokens.WithLabelValues(r.Provider, r.Model, kind).Add(float64(n))
+		}
+	}
+	if r.Pricing == "unpriced" {
+		m.unpriced.WithLabelValues(r.Provider, r.Model).Inc()
+	}
+	if r.Cost > 0 {
+		m.cost.WithLabelValues(r.Provider, r.Model).Add(float64(r.Cost))
+	}
+	m.overrun.Add(float64(r.OverrunTokens))
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+
+	"tallyroute/billing"
+	"tallyroute/billing/postgres/pgtest"
+)
+
+// kind is one kind of request in the mixture.
+type kind struct {
+	name   string
+	prompt string
+	stream bool
+	leave  int           // bytes of the answer after which the client hangs up; 0 stays
+	early  time.Duration // after which the client hangs up
+	cut    bool          // the connection ends in the middle
+	status []int         // any of them is right
+	end    string
+}
+
+var mixture = []kind{
+	{name: "plain", prompt: "one two three", status: []int{200}, end: "}"},
+	{name: "stream", prompt: "tell me", stream: true, status: []int{200}, end: "data: [DONE]\n\n"},
+	{name: "long stream", prompt: "[[demo slow=2ms words=60]]", stream: true, status: []int{200}, end: "data: [DONE]\n\n"},
+	{name: "plain", prompt: "four five six", status: []int{200}, end: "}"},
+	{name: "stream", prompt: "and then?", stream: true, status: []int{200}, end: "data: [DONE]\n\n"},
+	// The pace leaves the upstream the time to notice before its next word.
+	{name: "client leaves a stream", prompt: "[[demo slow=35ms words=200]]", stream: true, leave: 1500, status: []int{200}},
+	{name: "client leaves at once", prompt: "[[demo slow=2s words=3]]", early: 200 * time.Millisecond},
+	{name: "cut by the upstream", prompt: "[[demo cut=3]] and so on", stream: true, cut: true, status: []int{200}, end: "}\n\n"},
+	{name: "one fails, the other answers", prompt: "[[demo at=demo-a fail=503]]", status: []int{200}, end: "}"},
+	{name: "refused by the upstream", prompt: "[[demo fail=400]]", status: []int{400}, end: "}"},
+	{name: "both fail", prompt: "[[demo fail=500]]", status: []int{502}, end: "}"},
+	{name: "not JSON", prompt: "\x00", status: []int{400}, end: "}"},
+}
+
+// After any mixture of streams, hang-ups, failovers and errors, what the
+// ledger says equals what the providers say, and the quota equals the ledger.
+func TestMixedTrafficAddsUp(t *testing.T) {
+	for name, database := range map[string]func(*testing.T) string{
+		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "mixed.db") },
+		"postgres": func(t *testing.T) string { return pgtest.DSN(t) },
+	} {
+		t.Run(name, func(t *testing.T) { mixed(t, database(t)) })
+	}
+}
+
+func mixed(t *testing.T, database string) {
+	const requests, clients = 500, 16
+	c := demoCommand{Listen: "127.0.0.1:0", AdminListen: "off", Database: dsn(database)}
+	s, err := newService(t.Context(), c.config(), zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.demonstrate(t.Context(), func(ctx context.Context) error {
+		key, secret, err := s.demoKey(ctx)
+		if err != nil {
+			return err
+		}
+		url := "http://" + s.public.address() + "/v1/chat/completions"
+		var next, away atomic.Int64
+		var wg sync.WaitGroup
+		for n := range clients {
+			random := rand.New(rand.NewPCG(1, uint64(n)))
+			wg.Go(func() {
+				for next.Add(1) <= requests {
+					k := mixture[random.IntN(len(mixture))]
+					switch err := k.send(ctx, url, secret.Reveal()); {
+					case errors.Is(err, errAway):
+						away.Add(1)
+					case err != nil:
+						t.Errorf("%s: %v", k.name, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if n := away.Load(); n > requests/5 {
+			t.Errorf("%d of %d requests found no healthy provider: too many for the rest to mean much", n, requests)
+		}
+		return s.addsUp(ctx, t, key)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var errAway = errors.New("no healthy provider")
+
+// send sends one request and checks how it ends.
+func (k kind) send(ctx context.Context, url, key string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if k.early > 0 {
+		time.AfterFunc(k.early, cancel)
+	}
+	body := fmt.Sprintf(`{"model":"echo","stream":%t,"max_tokens":400,"messages":[{"role":"user","content":%q}]}`, k.stream, k.prompt)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	resp, err := http.DefaultClient.Do(req)
+	if k.early > 0 && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	// Where too many fail in a row, the router stops asking for a while.
+	if resp.StatusCode == http.StatusServiceUnavailable {
+		return errAway
+	}
+	if k.leave > 0 {
+		_, err := io.CopyN(io.Discard, resp.Body, int64(k.leave))
+		return err
+	}
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil && k.early == 0 && !k.cut {
+		return fmt.Errorf("%w after %.200s", err, answer)
+	}
+	for _, status := range k.status {
+		if resp.StatusCode == status && bytes.HasSuffix(bytes.TrimSpace(answer), []byte(strings.TrimSpace(k.end))) {
+			return nil
+		}
+	}
+	if k.early > 0 {
+		return nil
+	}
+	return fmt.Errorf("status %d: %.300s … %.100s", resp.StatusCode, answer, answer[max(0, len(answer)-100):])
+}
+
+// addsUp waits for the last settlement and compares ledger, quota and bills.
+func (s *service) addsUp(ctx context.Context, t *testing.T, key billing.Key) error {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		balances, err := s.store.Balances(ctx, &key, time.Now())
+		if err != nil {
+			return err
+		}
+		if balances[0].HeldTokens == 0 && testutil.ToFloat64(s.metrics.flying) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still held: %+v", balances)
+		}
+		time.Sleep(10 * time.Millisecond) // polls the database; nothing is decided by it
+	}
+	rows, err := s.store.Spend(ctx, billing.SpendQuery{GroupBy: "provider", Month: time.Now().UTC().Format("2006-01")})
+	if err != nil {
+		return err
+	}
+	var used billing.Tokens
+	var cost billing.Money
+	for _, row := range rows {
+		for _, u := range s.demo.upstreams {
+			if bill := u.owed(); u.name == row.Group[0] {
+				if row.Tokens.Prompt() != bill.PromptTokens || row.Tokens.Output != bill.CompletionTokens {
+					t.Errorf("%s: the ledger has %d + %d tokens, the bill %d + %d", u.name, row.Tokens.Prompt(), row.Tokens.Output, bill.PromptTokens, bill.CompletionTokens)
+				}
+				if row.Attempts > bill.Requests || row.Attempts < bill.Requests-bill.Failures {
+					t.Errorf("%s: %d attempts in the ledger, %d requests on the bill", u.name, row.Attempts, bill.Requests)
+				}
+			}
+		}
+		used.Input += row.Tokens.Prompt()
+		used.Output += row.Tokens.Output
+		cost = cost.Add(row.Cost)
+	}
+	balances, err := s.store.Balances(ctx, &key, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, b := range balances {
+		if b.UsedTokens != used.Total() || b.UsedMoney != cost {
+			t.Errorf("the quota has %d tokens and $%s used, the rows come to %d and $%s", b.UsedTokens, b.UsedMoney, used.Total(), cost)
+		}
+	}
+	if used.Output == 0 || cost == 0 {
+		t.Error("nothing was booked")
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"tallyroute/billing"
+	"tallyroute/providers/secret"
+)
+
+// pepperFile is where the pepper is kept when the configuration does not say.
+const pepperFile = "tallyroute.pepper"
+
+// pepperSetting is under which name a database remembers its pepper's id.
+const pepperSetting = "pepper_id"
+
+// keptPepper is the pepper and where it was found.
+type keptPepper struct {
+	billing.Pepper
+	where string
+	fresh bool // made just now, in a file of our own
+}
+
+// pepper reads the pepper, or makes one in a file beside the database on first use.
+func (c *Config) pepper(ctx context.Context) (keptPepper, error) {
+	if v, ok, err := c.KeyPepper.resolve(ctx); ok || err != nil {
+		if err != nil {
+			return keptPepper{}, fmt.Errorf("key_pepper: %w", err)
+		}
+		p, err := billing.ParsePepper(v.Reveal())
+		if err != nil {
+			return keptPepper{}, fmt.Errorf("key_pepper: %w", err)
+		}
+		return keptPepper{Pepper: p, where: "key_pepper"}, nil
+	}
+	path := pepperFile
+	if db, err := c.Database.sqlitePath(); err == nil {
+		path = filepath.Join(filepath.Dir(db), pepperFile)
+	}
+	fresh, err := makePepper(path)
+	if err != nil {
+		return keptPepper{}, fmt.Errorf("key_pepper: %w", err)
+	}
+	v, err := secret.Resolve(ctx, "file:"+path)
+	if err != nil {
+		return keptPepper{}, fmt.Errorf("key_pepper: %w", err)
+	}
+	p, err := billing.ParsePepper(v.Reveal())
+	if err != nil {
+		return keptPepper{}, fmt.Errorf("key_pepper: %s: %w", path, err)
+	}
+	return keptPepper{Pepper: p, where: path, fresh: fresh}, nil
+}
+
+// makePepper writes a new pepper to path, unless there is one. The file appears
+// whole or not at all, also when two processes try at once.
+func makePepper(path string) (fresh bool, err error) {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	p, err := billing.NewPepper(rand.Reader)
+	if err != nil {
+		return false, err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".tallyroute-pepper-*") // with mode 0600
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(p.Reveal() + "\n")
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return false, err
+	}
+	err = os.Link(f.Name(), path)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// wrongPepperError is a pepper that is not the one under which the database's
+// keys were hashed: with it, every key would be unknown.
+type wrongPepperError struct{ where string }
+
+func (e *wrongPepperError) Error() string {
+	return fmt.Sprintf("the pepper in %s is not the one that this database's keys were made with; "+
+		"put the right one back, or point key_pepper at it", e.where)
+}
+
+// confirm compares p with the pepper that the database remembers.
+func (p keptPepper) confirm(ctx context.Context, s billing.Store) error {
+	id, err := s.Setting(ctx, pepperSetting, p.ID())
+	if err != nil {
+		return err
+	}
+	if id == p.ID() {
+		return nil
+	}
+	if p.fresh {
+		if err := os.Remove(p.where); err != nil { // it would hide that the right one is missing
+			return err
+		}
+	}
+	return &wrongPepperError{p.where}
+}

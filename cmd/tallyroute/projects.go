@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+
+	"tallyroute/billing"
+)
+
+// projectsCommand is "tallyroute projects".
+type projectsCommand struct {
+	List   projectsList   `cmd:"" help:"List the projects."`
+	Create projectsCreate `cmd:"" help:"Create a project, and its team where there is none."`
+}
+
+// projectView is a project as JSON shows it.
+type projectView struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	TeamID      string `json:"team_id"`
+	Team        string `json:"team"`
+	CostCenter  string `json:"cost_center"`
+	Environment string `json:"environment"`
+	CreatedAt   string `json:"created_at"`
+	Archived    bool   `json:"archived"`
+}
+
+func viewProject(p billing.Project) projectView {
+	return projectView{p.ID, p.Name, p.TeamID, p.Team, p.CostCenter, p.Environment, timestamp(p.CreatedAt), !p.ArchivedAt.IsZero()}
+}
+
+type projectsList struct{ format }
+
+// Run lists the projects.
+func (c projectsList) Run(a *app) error {
+	return a.withStore(func(s billing.Store, _ *Config) error {
+		projects, err := s.ListProjects(a.ctx)
+		if err != nil {
+			return err
+		}
+		t := table{header: []string{"ID", "TEAM", "NAME", "ENVIRONMENT", "COST CENTER", "CREATED"}}
+		views := []projectView{}
+		for _, p := range projects {
+			t.add(text(p.ID), text(p.Team), text(p.Name), text(p.Environment), text(p.CostCenter), text(day(p.CreatedAt)))
+			views = append(views, viewProject(p))
+		}
+		t.records = views
+		return t.print(a.stdout, c.Output)
+	})
+}
+
+type projectsCreate struct {
+	plainFormat
+	Name       string `arg:"" help:"Name of the project."`
+	Team       string `help:"Name of its team." required:"" placeholder:"NAME"`
+	Env        string `help:"Environment: ${enum}." enum:"prod,staging,dev" default:"prod"`
+	CostCenter string `help:"To which a team that is new is charged." placeholder:"NAME"`
+}
+
+// Run creates the project, or finds it.
+func (c projectsCreate) Run(a *app) error {
+	return a.ensureProject(c.Output, billing.Project{Team: c.Team, CostCenter: c.CostCenter, Name: c.Name, Environment: c.Env})
+}
+
+// ensureProject creates what is missing of a project and its team, and prints it.
+func (a *app) ensureProject(output string, want billing.Project) error {
+	return a.withNewStore(func(s billing.Store, _ *Config) error {
+		p, err := s.EnsureProject(a.ctx, want)
+		if err != nil {
+			return err
+		}
+		if output == "json" {
+			return printJSON(a.stdout, viewProject(p))
+		}
+		_, err = fmt.Fprintf(a.stdout, "team %s (%s), cost center %s\nproject %s (%s), environment %s\n",
+			p.Team, p.TeamID, p.CostCenter, p.Name, p.ID, p.Environment)
+		return err
+	})
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/router"
+	"tallyroute/router/admin"
+	"tallyroute/router/health"
+	"tallyroute/router/limit"
+	"tallyroute/router/server"
+	"tallyroute/router/tokens"
+)
+
+// service is a router with everything that it stands on.
+type service struct {
+	cfg      *Config
+	log      *zap.Logger
+	metrics  *metrics
+	store    billing.Store
+	pepper   keptPepper
+	ready    *readiness
+	verifier *billing.Verifier
+	tokens   *tokens.Counter
+	book     book
+	prices   *billing.PriceBook
+	client   *providers.Client
+	health   *health.Tracker
+	router   *router.Router
+	demo     *demoProviders // nil where there are none
+
+	public      *listener
+	admin       *listener // nil where it is off
+	cutRequests context.CancelFunc
+}
+
+// newService puts a router together and opens its sockets. Nothing runs yet,
+// and the database may be away.
+func newService(ctx context.Context, cfg *Config, log *zap.Logger) (*service, error) {
+	s := &service{cfg: cfg, log: log, metrics: newMetrics(), cutRequests: func() {}}
+	var err error
+	if s.pepper, err = cfg.pepper(ctx); err != nil {
+		return nil, err
+	}
+	if s.store, err = cfg.openStore(ctx); err != nil {
+		return nil, err
+	}
+	s.ready = newReadiness(s.store)
+	s.verifier = billing.NewVerifier(s.store, s.pepper.Pepper, billing.VerifierOptions{})
+	s.tokens = tokens.New(tokens.Options{})
+	if err := s.route(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.listen(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// route builds what decides and what calls.
+func (s *service) route(ctx context.Context) error {
+	t := s.cfg.Timeouts
+	var demo map[string]string
+	var err error
+	if s.cfg.Demo {
+		if s.demo, err = newDemoProviders(ctx, s.tokens); err != nil {
+			return err
+		}
+		demo = s.demo.documents()
+	}
+	if s.book, err = s.cfg.catalogue(ctx, demo); err != nil {
+		return err
+	}
+	s.prices = billing.NewPriceBook(s.book.Prices())
+	s.client = providers.NewClient(providers.Options{
+		DialTimeout: time.Duration(t.UpstreamDial), TLSTimeout: time.Duration(t.UpstreamTLS),
+		HeaderTimeout: time.Duration(t.UpstreamHeader), StreamTimeout: time.Duration(t.UpstreamStreamHeader),
+		IdleTimeout: time.Duration(t.UpstreamIdle), IdleConns: s.cfg.Limits.MaxUpstreamPerHost,
+		UserAgent: "tallyroute/" + versionString(),
+	})
+	s.health = health.New(health.Options{Random: rand.Int64N})
+	s.router = router.New(router.Parts{
+		Verifier: gatedVerifier{s.verifier, s.ready}, Ledger: s.store, Events: s.store, Prices: s.prices,
+		Catalogue: s.book, Sender: s.client, Tokens: s.tokens, Health: s.health, Limits: limit.New(),
+		Observer: observers{s.metrics, recordLog{s.log}},
+	}, s.cfg.routerOptions())
+	return nil
+}
+
+func (c *Config) routerOptions() router.Options {
+	return router.Options{
+		MaxAttempts: c.Routing.MaxAttempts, DefaultMaxOutput: c.Defaults.MaxOutputTokens,
+		RequestTimeout: time.Duration(c.Timeouts.Request),
+	}
+}
+
+// listen opens the sockets.
+func (s *service) listen(ctx context.Context) error {
+	t, l := s.cfg.Timeouts, s.cfg.Limits
+	public, err := server.New(server.Options{
+		Router: s.router, Ready: s.ready.check, Observe: s.metrics.observeHTTP, Log: s.log,
+		TrustedProxies: prefixes(s.cfg.TrustedProxies),
+		Limits: server.Limits{
+			Body: l.MaxBodyBytes, HeaderBytes: l.MaxHeaderBytes, Connections: l.MaxConnections,
+			ReadHeader: time.Duration(t.ReadHeader), ReadBody: time.Duration(t.ReadBody),
+			Idle: time.Duration(t.Idle), Write: time.Duration(t.Write),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	// Requests outlive the signal to stop; they end by themselves or are cut.
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	s.cutRequests = cut
+	public.BaseContext = func(net.Listener) context.Context { return requests }
+	public.Handler = s.metrics.inFlight(public.Handler)
+	if s.public, err = listen(ctx, "public", s.cfg.Listen, public); err != nil || s.cfg.adminOff() {
+		return err
+	}
+	token, err := s.adminToken(ctx)
+	if err != nil {
+		return err
+	}
+	s.admin, err = listen(ctx, "admin", s.cfg.AdminListen, s.administration(token))
+	return err
+}
+
+// adminToken is what opens the admin API; "" where it is switched off.
+func (s *service) adminToken(ctx context.Context) (string, error) {
+	v, ok, err := s.cfg.AdminToken.resolve(ctx)
+	if !ok || err != nil {
+		return "", err
+	}
+	token, err := billing.ParseSecret(v.Reveal())
+	if err != nil || token.Environment() != billing.EnvironmentAdmin {
+		return "", errAdminToken
+	}
+	return token.Reveal(), nil
+}
+
+// administration is the server behind the admin listener.
+func (s *service) administration(token string) *http.Server {
+	return admin.New(admin.Options{
+		Keys: s.store, Owners: s.store, Reports: s.store,
+		Issuer: billing.Issuer{Keys: s.store, Owners: s.store, Pepper: s.pepper.Pepper},
+		Token:  func() string { return token },
+
+		KnownModel: s.book.known,
+		Health:     func() any { return viewHealth(s.health.Snapshot(time.Now())) },
+		Ready:      s.ready.check,
+		Metrics:    s.metrics.handler(),
+		Version:    versionString(),
+		BaseURL:    "http://" + reachable(s.public.address()) + "/v1",
+		Log:        s.log,
+	})
+}
+
+// listeners are all that are open.
+func (s *service) listeners() []*listener {
+	list := []*listener{s.public}
+	if s.admin != nil {
+		list = append(list, s.admin)
+	}
+	if s.demo != nil {
+		list = append(list, s.demo.listeners...)
+	}
+	return list
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"tallyroute/billing"
+)
+
+// teamsCommand is "tallyroute teams".
+type teamsCommand struct {
+	List   teamsList   `cmd:"" help:"List the teams."`
+	Create teamsCreate `cmd:"" help:"Create a team with its first project."`
+}
+
+type teamsCreate struct {
+	plainFormat
+	Name       string `arg:"" help:"Name of the team."`
+	CostCenter string `help:"To which it is charged." placeholder:"NAME"`
+	Project    string `help:"Name of its first project." default:"default"`
+	Env        string `help:"Environment of that project: ${enum}." enum:"prod,staging,dev" default:"prod"`
+}
+
+// Run creates the team, or finds it.
+func (c teamsCreate) Run(a *app) error {
+	return a.ensureProject(c.Output, billing.Project{Team: c.Name, CostCenter: c.CostCenter, Name: c.Project, Environment: c.Env})
+}
+
+type teamsList struct{ format }
+
+// teamView is a team as JSON shows it.
+type teamView struct {
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	CostCenter string `json:"cost_center"`
+	OwnerEmail string `json:"owner_email"`
+	CreatedAt  string `json:"created_at"`
+	Archived   bool   `json:"archived"`
+}
+
+// Run lists the teams.
+func (c teamsList) Run(a *app) error {
+	return a.withStore(func(s billing.Store, _ *Config) error {
+		teams, err := s.ListTeams(a.ctx)
+		if err != nil {
+			return err
+		}
+		t := table{header: []string{"ID", "NAME", "COST CENTER", "OWNER", "CREATED"}}
+		views := []teamView{}
+		for _, team := range teams {
+			t.add(text(team.ID), text(team.Name), text(team.CostCenter), text(team.OwnerEmail), text(day(team.CreatedAt)))
+			views = append(views, teamView{team.ID, team.Name, team.CostCenter, team.OwnerEmail, timestamp(team.CreatedAt), !team.ArchivedAt.IsZero()})
+		}
+		t.records = views
+		return t.print(a.stdout, c.Output)
+	})
+}

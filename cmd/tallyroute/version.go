@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+// version is set by the linker: -X main.version=1.2.3.
+var version string
+
+// versionString is the version, or what the build says of itself.
+func versionString() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "0.1.0-dev+" + s.Value[:12]
+		}
+	}
+	return "0.1.0-dev"
+}
+
+// versionCommand is "tallyroute version".
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(a *app) error {
+	_, err := fmt.Fprintf(a.stdout, "tallyroute %s %s %s/%s\n", versionString(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
