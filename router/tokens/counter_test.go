@@ -168,6 +168,7 @@ func strange(n int) map[string]string {
 		"new lines":               fill("\n"),
 		"mixed blanks":            fill(" \n\t\r\n\u00a0"),
 		"not UTF-8":               fill("\xff\xfe"),
+		"halves of characters":    fill("\x80"),
 		"family":                  fill("👩‍👩‍👧‍👦"),
 		"special tokens":          fill("<|endoftext|>"),
 		"marks":                   fill("\u0301"),
@@ -190,8 +191,12 @@ func strange(n int) map[string]string {
 // One piece may exceed the budget by what it costs itself.
 const overdraft = 20_000
 
+// hangs is far longer than anything takes that is bounded by the budget, even on
+// a machine that does much else; what it is measured for is its unit of work.
+const hangs = 30 * time.Second
+
 func TestA18_NoTextIsExpensive(t *testing.T) {
-	for _, n := range []int{256 << 10, 1 << 20, 10 << 20} {
+	for _, n := range []int{256 << 10, 10 << 20} {
 		for name, text := range strange(n) {
 			t.Run(name, func(t *testing.T) {
 				s, err := shared().begin(t.Context(), gpt4o)
@@ -204,7 +209,7 @@ func TestA18_NoTextIsExpensive(t *testing.T) {
 				if s.left < -overdraft {
 					t.Errorf("%d of %d units of work were done", shared().budget()-s.left, shared().budget())
 				}
-				if took := time.Since(start); took > 5*time.Second { // a hundred times too long
+				if took := time.Since(start); took > hangs {
 					t.Errorf("took %v", took)
 				}
 				if least := int64(len(text) / 128); got.text < least {
@@ -253,7 +258,7 @@ func TestP31_AMegabyteOfAnythingInOneRequest(t *testing.T) {
 			r := conversation(t, text)
 			start := time.Now()
 			got := prompt(t, c, r, gpt4o)
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > hangs {
 				t.Errorf("took %v", took)
 			}
 			if bound := c.Bound(r, gpt4o); got.Tokens > bound || got.Tokens < 1<<20/128 {

@@ -61,12 +61,12 @@ func shorten(s string) string {
 	return s
 }
 
-// Every character, where the patterns could treat it in a way of its own.
-func TestEveryCharacter(t *testing.T) {
+// Characters of all kinds where the patterns could treat one in a way of its own.
+func TestCharacters(t *testing.T) {
 	frames := []string{"%", "a%", "%a", "A%a", "'%", "'l%", " %", "%\n", "%%A", "1%1", "%'s"}
 	var b strings.Builder
 	for r := rune(0); r <= utf8.MaxRune; r++ {
-		if !utf8.ValidRune(r) || (r > 0x3000 && r%61 != 0) {
+		if !utf8.ValidRune(r) || (r > 0x0600 && r%7 != 0) || (r > 0x3000 && r%211 != 0) {
 			continue
 		}
 		for _, f := range frames {
@@ -114,10 +114,56 @@ func randomText(rnd *rand.Rand, n int) string {
 }
 
 func TestRandomText(t *testing.T) {
-	for seed := range uint64(1500) {
+	for seed := range uint64(500) {
 		same(t, randomText(rand.New(rand.NewPCG(seed, 7)), 1+int(seed)%600))
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// Where the patterns decide otherwise than one might think.
+func TestTextWithPitfalls(t *testing.T) {
+	for _, text := range []string{
+		"I'llama we'REnt they'VErily 'lll x'll' it'Ss I'mm d'd'd 'sa 'ta 're 'r 'v 'l '", "'LLama", "a'lb", "a'rE", "a'Ve!", "L'l",
+		"CamelCaseHTTPServer2Go iPhone ABCd aBC ÀÉñ", "ʰABC ªBC 中ABC中abc", "\u0301abc \u0301\u0301ABC (\u0301x", "ǅabc ǅABC aǅ",
+		"  x", " \n x", "\n\n x", " \t\r\n\r\n\tx", "x \u00a0", "x\u2003\u2003y", "\u0085\u0085z", "x  ", "x\n", "\r", "   ",
+		"a//\n//b", "!!\n/\r/x", " /\n", "://www", "--\n\n--", "\n/", "§\n\n",
+		"1234567", "12٣४5", "Ⅷ½²³x", "1,000.00", "x1y22z333",
+		"\xff", "a\x80\x80b", "\xc3", "\xe4\xb8", " \xf0\x9f",
+	} {
+		same(t, text)
+	}
+}
+
+// Pieces that are too long are cut. What that gives is not exact, but enough.
+func TestLongPieces(t *testing.T) {
+	const syllables = "lo rem ip sum do lor sit a met con sec te tur ad i pis cing e lit sed tempor the ing tion un"
+	rnd := rand.New(rand.NewPCG(5, 6))
+	kinds := map[string]func() string{
+		"syllables": func() string { parts := strings.Fields(syllables); return parts[rnd.IntN(len(parts))] },
+		"letters":   func() string { return string(rune('a' + rnd.IntN(26))) },
+		"few":       func() string { return string(rune('a' + rnd.IntN(2))) },
+	}
+	for i := range 40 {
+		pattern := ""
+		for range 1 + i%9 {
+			pattern += string("-=_.*#~+"[rnd.IntN(8)])
+		}
+		kinds["pattern "+pattern] = func() string { return pattern }
+	}
+	for name, next := range kinds {
+		var b strings.Builder
+		for b.Len() < 1500 {
+			b.WriteString(next())
+		}
+		text := b.String()
+		for encoding, e := range encodings() {
+			want := int64(len(reference()[encoding].EncodeOrdinary(text)))
+			got, exact := e.count([]byte(text), &work{ctx: t.Context(), left: math.MaxInt64})
+			if exact || got < want || got > 2*want+64 {
+				t.Errorf("%s: %s: %d tokens, exact: %v; tiktoken has %d", encoding, name, got, exact, want)
+			}
 		}
 	}
 }
