@@ -44,13 +44,18 @@ type KeyRequest struct {
 
 // FieldError is a member of a KeyRequest, or of a key, that cannot be.
 type FieldError struct {
-	Field  string // as models[0]
+	Field  string // as models[0]; "" for the whole
 	Code   string // "invalid_value" or "unknown_model"
 	Detail string // what it must be
 }
 
 // Error names the field.
-func (e *FieldError) Error() string { return fmt.Sprintf("billing: %s: %s", e.Field, e.Detail) }
+func (e *FieldError) Error() string {
+	if e.Field == "" {
+		return "billing: " + e.Detail
+	}
+	return fmt.Sprintf("billing: %s: %s", e.Field, e.Detail)
+}
 
 // The owners of keys that name none.
 const (
@@ -87,6 +92,11 @@ func (i Issuer) Issue(ctx context.Context, r KeyRequest) (Key, Secret, error) {
 	k.CostCenter, k.Environment, k.Display = p.CostCenter, p.Environment, secret.Display()
 	if err := i.Keys.CreateKey(ctx, k, secret.Hash(i.Pepper)); err != nil {
 		return Key{}, Secret{}, err
+	}
+	// As stored, it also has the budgets of its owners. The secret must not be
+	// lost for lack of them.
+	if stored, err := i.Find(ctx, k.ID); err == nil {
+		k = stored
 	}
 	return k, secret, nil
 }
@@ -136,6 +146,18 @@ func (i Issuer) Revoke(ctx context.Context, id KeyID, reason string) (Key, error
 	})
 }
 
+// EnsureProject finds a project by team and name, or makes what is missing of it.
+func (i Issuer) EnsureProject(ctx context.Context, p Project) (Project, error) {
+	if p.Name == "" {
+		return Project{}, invalid("name", "must be plain text of 1 to %d bytes", maxName)
+	}
+	err := checkOwner(KeyRequest{Project: p.Name, Team: cmp.Or(p.Team, p.TeamID), CostCenter: p.CostCenter, Environment: p.Environment})
+	if err != nil {
+		return Project{}, err
+	}
+	return i.Owners.EnsureProject(ctx, p)
+}
+
 func (i Issuer) now() time.Time {
 	if i.Clock == nil {
 		return time.Now().UTC()
@@ -178,5 +200,5 @@ func (i Issuer) project(ctx context.Context, r KeyRequest) (Project, error) {
 			want.TeamID, want.Team = want.Team, ""
 		}
 	}
-	return i.Owners.EnsureProject(ctx, want) // which judges the environment
+	return i.EnsureProject(ctx, want) // which judges the environment
 }

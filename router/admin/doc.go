@@ -1,4 +1,4 @@
-// Package admin is the second listener: keys, owners, budgets and spend for
-// administrators, health and metrics for operators. It speaks to the stores
-// alone; it knows no provider and sends nothing upstream.
+// Package admin is the admin listener: keys, owners, budgets, spend, health and
+// metrics, for operators. It is not reachable with a virtual key, and nothing
+// here answers a completion.
 package admin

@@ -3,93 +3,121 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
-
-	"github.com/gin-gonic/gin"
-	"go.uber.org/zap"
+	"strings"
 
 	"tallyroute/billing"
 )
 
-// problem is an error as clients see it.
-type problem struct {
-	status           int
-	kind, code       string
-	param            string
-	message, fix     string
-	retryAfterSecond string
-}
-
-// Error is the message, which is for clients.
-func (p *problem) Error() string { return "admin: " + p.message }
-
 var (
-	errNoRoute  = &problem{status: 404, kind: "invalid_request_error", code: "not_found", message: "There is nothing at this address.", fix: "See GET /admin/v1/keys for where to begin."}
-	errNoMethod = &problem{status: 405, kind: "invalid_request_error", code: "method_not_allowed", message: "This address does not take this method."}
-	errQuery    = &problem{status: 422, kind: "invalid_request_error", code: "invalid_value", message: "The query string cannot be read.", fix: "Escape its values: ; is %3B, % is %25."}
-	errToken    = &problem{
-		status: 401, kind: "authentication_error", code: "invalid_admin_token",
-		message: "The admin API wants its own token; virtual keys are not accepted here.",
-		fix:     "Send Authorization: Bearer with the token that the router was started with.",
-	}
-	errDisabled = &problem{
-		status: 503, kind: "api_error", code: "admin_disabled", message: "The admin API is switched off: no token is configured.",
-		fix: "Make a token with: tallyroute admin token, set TALLYROUTE_ADMIN_TOKEN to a reference to it and restart.",
-	}
-	errPanic = &problem{status: 500, kind: "api_error", code: "internal_error", message: "Something went wrong here; the log knows more under this request id."}
+	errNoRoute    = errors.New("admin: no such path")
+	errNoMethod   = errors.New("admin: no such method")
+	errDisabled   = errors.New("admin: no token is configured")
+	errToken      = errors.New("admin: not the admin token")
+	errAmbiguous  = errors.New("admin: more than one credential")
+	errVirtualKey = errors.New("admin: a virtual key")
+	errTooLarge   = errors.New("admin: body too large")
+	errMediaType  = errors.New("admin: body not declared as JSON")
+	errBody       = errors.New("admin: body cannot be read")
 )
 
-func invalid(param, message string) *problem {
-	return &problem{status: 422, kind: "invalid_request_error", code: "invalid_value", param: param, message: message}
+// syntaxError is a body that is no JSON object, or not the only one.
+type syntaxError struct{ detail string }
+
+func (e *syntaxError) Error() string { return "admin: " + e.detail }
+
+// Types of errors, as clients read them.
+const (
+	kindRequest    = "invalid_request_error"
+	kindAuth       = "authentication_error"
+	kindPermission = "permission_error"
+	kindAPI        = "api_error"
+)
+
+// problem is what an operator reads of an error.
+type problem struct {
+	status                   int
+	code, kind, message, fix string
+	param                    string // "" is null
 }
 
-// describe is the one table of errors.
-func describe(err error) *problem {
-	var (
-		p        *problem
-		field    *billing.FieldError
-		missing  *billing.NotFoundError
-		conflict *billing.ConflictError
-		tooLarge *http.MaxBytesError
-	)
+const bearerFix = "Send the admin token as \"Authorization: Bearer sk-tr-admin-…\"."
+
+// sentinels are the errors that say everything by themselves.
+var sentinels = []struct {
+	err error
+	problem
+}{
+	{errNoRoute, problem{http.StatusNotFound, "not_found", kindRequest, "There is nothing at this path.", "The API is below /admin/v1; completions are on the public listener.", ""}},
+	{errNoMethod, problem{http.StatusMethodNotAllowed, "method_not_allowed", kindRequest, "This path does not take that method.", "Use a method that the Allow header names.", ""}},
+	{errDisabled, problem{http.StatusServiceUnavailable, "admin_disabled", kindAPI, "No admin token is configured, so the admin API is disabled.", "Make one with \"tallyroute admin token\", set TALLYROUTE_ADMIN_TOKEN and restart.", ""}},
+	{errToken, problem{http.StatusUnauthorized, "invalid_admin_token", kindAuth, "The admin token is missing or wrong.", bearerFix, ""}},
+	{errAmbiguous, problem{http.StatusBadRequest, "ambiguous_credentials", kindRequest, "The request carries more than one credential.", bearerFix, ""}},
+	{errVirtualKey, problem{http.StatusForbidden, "insufficient_role", kindPermission, "A virtual key opens nothing here.", bearerFix, ""}},
+	{errTooLarge, problem{http.StatusRequestEntityTooLarge, "request_too_large", kindRequest, "The body has more than the 1048576 bytes that are allowed.", "Send less.", ""}},
+	{errMediaType, problem{http.StatusUnsupportedMediaType, "unsupported_media_type", kindRequest, "The body is not declared as JSON.", "Send Content-Type: application/json", ""}},
+	{errBody, problem{http.StatusBadRequest, "incomplete_body", kindRequest, "The body did not come, or not whole.", "Send as many bytes as Content-Length says.", ""}},
+	{billing.ErrDuplicate, problem{http.StatusConflict, "conflict", kindRequest, "There is one with this id already.", "Choose another id, or leave it out.", ""}},
+	{billing.ErrUnavailable, problem{http.StatusServiceUnavailable, "ledger_unavailable", kindAPI, "The database does not answer.", "Try again shortly.", ""}},
+	{context.DeadlineExceeded, problem{http.StatusServiceUnavailable, "ledger_unavailable", kindAPI, "The database does not answer in time.", "Try again shortly.", ""}},
+}
+
+func problemOf(err error) problem {
+	var syntax *syntaxError
+	var field *billing.FieldError
+	var none *billing.NotFoundError
+	var conflict *billing.ConflictError
 	switch {
-	case errors.As(err, &p):
-		return p
+	case errors.As(err, &syntax):
+		return problem{http.StatusBadRequest, "invalid_json", kindRequest, "The body is not what it must be: " + syntax.detail + ".", "Send one JSON object in UTF-8.", ""}
 	case errors.As(err, &field):
-		return invalid(field.Field, field.Field+": "+field.Detail+".")
-	case errors.As(err, &missing):
-		return &problem{status: 404, kind: "invalid_request_error", code: missing.What + "_not_found", message: "There is no " + missing.What + " with this id.", fix: "List them to see which there are."}
+		return problem{http.StatusUnprocessableEntity, field.Code, kindRequest, sentence(err), fixOf(field), field.Field}
+	case errors.As(err, &none):
+		return problem{http.StatusNotFound, none.What + "_not_found", kindRequest, fmt.Sprintf("There is no %s %q.", none.What, none.ID), fmt.Sprintf("GET /admin/v1/%ss lists them.", none.What), ""}
 	case errors.As(err, &conflict):
-		return &problem{status: 409, kind: "invalid_request_error", code: "conflict", message: conflict.Detail}
-	case errors.Is(err, billing.ErrDuplicate):
-		return &problem{status: 409, kind: "invalid_request_error", code: "conflict", message: "It is there already."}
-	case errors.As(err, &tooLarge):
-		return &problem{status: 413, kind: "invalid_request_error", code: "request_too_large", message: "The body is larger than 1 MiB."}
-	case errors.Is(err, billing.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return &problem{status: 503, kind: "api_error", code: "ledger_unavailable", message: "The database does not answer.", fix: "Try again in a moment.", retryAfterSecond: "1"}
+		return problem{http.StatusConflict, "conflict", kindRequest, capital(conflict.Detail) + ".", "Look at what is there, and change the request.", ""}
 	}
-	return errPanic
+	for _, s := range sentinels {
+		if errors.Is(err, s.err) {
+			return s.problem
+		}
+	}
+	return problem{http.StatusInternalServerError, "internal_error", kindAPI, "Something failed here.", "Look for the request id in the log.", ""}
 }
 
-// fail answers with an error in OpenAI's shape.
-func (a *api) fail(c *gin.Context, err error) {
-	p := describe(err)
-	id := c.Writer.Header().Get("X-Request-Id")
-	if p.status >= http.StatusInternalServerError {
-		a.Log.Error("admin request failed", zap.String("request_id", id), zap.Error(err))
+// sentence names every fault of a request.
+func sentence(err error) string {
+	return strings.ReplaceAll(err.Error(), "billing: ", "")
+}
+
+func fixOf(e *billing.FieldError) string {
+	switch e.Code {
+	case "unknown_model":
+		return "Take a name from GET /v1/models, or provider/* for all of a provider."
+	case "unknown_field":
+		return "Leave it out; names are written exactly as documented."
 	}
-	if p.retryAfterSecond != "" {
-		c.Header("Retry-After", p.retryAfterSecond)
+	return "Change the member that param names."
+}
+
+func capital(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):] }
+
+// fail answers with an error, in the form of OpenAI's.
+func (x *exchange) fail(err error) {
+	x.err = err
+	if x.c.Writer.Written() {
+		return
 	}
-	c.AbortWithStatusJSON(p.status, gin.H{"error": gin.H{
-		"message": p.message, "type": p.kind, "param": orNull(p.param), "code": p.code,
-		"fix": orNull(p.fix), "doc_url": "/docs/errors/" + p.code, "request_id": orNull(id),
+	p := problemOf(err)
+	if p.code == "ledger_unavailable" {
+		x.c.Header("Retry-After", "2")
+	}
+	param := &p.param
+	if p.param == "" {
+		param = nil
+	}
+	_ = x.json(p.status, map[string]any{"error": map[string]any{ // which always has a JSON form
+		"message": p.message, "type": p.kind, "param": param, "code": p.code, "fix": p.fix, "request_id": x.id,
 	}})
-}
-
-func orNull(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
 }

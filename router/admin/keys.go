@@ -1,287 +1,261 @@
 package admin
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
-
-	"github.com/gin-gonic/gin"
 
 	"tallyroute/billing"
 )
 
-// budgetBody is a budget as requests give it.
-type budgetBody struct {
-	ID      string  `json:"id"`
-	Scope   string  `json:"scope"`
-	ScopeID string  `json:"scope_id"`
-	Period  string  `json:"period"`
-	Zone    string  `json:"zone"`
-	USD     *usd    `json:"usd"`
-	Tokens  *int64  `json:"tokens"`
-	Action  *string `json:"action"`
-}
-
-func (b budgetBody) budget() (billing.Budget, error) {
-	if b.Action != nil && *b.Action != "block" {
-		return billing.Budget{}, invalid("budget.action", `The only action is "block".`)
-	}
-	return billing.Budget{
-		ID: b.ID, Scope: billing.Scope(b.Scope), ScopeID: b.ScopeID, Period: billing.Period(b.Period),
-		Zone: b.Zone, Tokens: b.Tokens, Money: (*billing.Money)(b.USD),
-	}, nil
-}
-
-type rateBody struct {
-	RequestsPerMinute *int64 `json:"requests_per_minute"`
-	TokensPerMinute   *int64 `json:"tokens_per_minute"`
-}
-
-// keyBody is what a key is asked to be. In a PATCH, what is absent stays.
+// keyBody is what a key may be made of, or changed in.
 type keyBody struct {
-	Name          *string            `json:"name"`
-	Team          *string            `json:"team"`
-	Project       *string            `json:"project"`
-	CostCenter    *string            `json:"cost_center"`
-	Environment   *string            `json:"environment"`
-	Models        *[]string          `json:"models"`
-	Budget        *budgetBody        `json:"budget"`
-	Budgets       *[]budgetBody      `json:"budgets"`
-	Limits        *rateBody          `json:"limits"`
-	AllowedCIDRs  *[]string          `json:"allowed_cidrs"`
-	AllowUnpriced *bool              `json:"allow_unpriced"`
-	ExpiresIn     *span              `json:"expires_in"`
-	ExpiresAt     *time.Time         `json:"expires_at"`
-	Tags          *map[string]string `json:"tags"`
+	name, project, team, costCenter, environment string
+	models                                       []string
+	cidrs                                        []netip.Prefix
+	budgets                                      []billing.Budget
+	requests, tokens                             int64
+	limits                                       map[string]bool // which of the two are there
+	unpriced                                     bool
+	tags                                         map[string]string
+	expiresAt                                    *time.Time
+	expiresIn                                    duration
 }
 
-func or[T any](p *T, otherwise T) T {
-	if p == nil {
-		return otherwise
-	}
-	return *p
-}
-
-func (a *api) createKey(c *gin.Context) (int, any, error) {
-	var body keyBody
-	if err := read(c, &body); err != nil {
-		return 0, nil, err
-	}
-	req := billing.KeyRequest{
-		Name: or(body.Name, ""), Team: or(body.Team, ""), Project: or(body.Project, ""),
-		CostCenter: or(body.CostCenter, ""), Environment: or(body.Environment, ""), CreatedBy: "admin",
-	}
-	var k billing.Key
-	if err := a.apply(body, &k); err != nil {
-		return 0, nil, err
-	}
-	req.Models, req.AllowedCIDRs, req.Budgets, req.Tags = k.Models, k.AllowedCIDRs, k.Budgets, k.Tags
-	req.RequestsPerMinute, req.TokensPerMinute = k.RequestsPerMinute, k.TokensPerMinute
-	req.AllowUnpriced, req.ExpiresAt = k.AllowUnpriced, k.ExpiresAt
-	key, secret, err := a.Issuer.Issue(c.Request.Context(), req)
-	if err != nil {
-		return 0, nil, err
-	}
-	view := a.view(key)
-	view["secret"], view["secret_shown_once"] = secret.Reveal(), true
-	view["snippets"] = a.snippets(secret.Reveal())
-	view["warnings"] = warnings(key)
-	return http.StatusCreated, view, nil
-}
-
-// apply puts what a body says into a key.
-func (a *api) apply(body keyBody, k *billing.Key) error {
-	if body.Models != nil {
-		if err := a.checkModels(*body.Models); err != nil {
+// shared are the members that a new key and a changed one have in common.
+func (b *keyBody) shared() object {
+	return object{
+		"name": &b.name, "models": &b.models, "allowed_cidrs": b.readRanges, "tags": &b.tags, "allow_unpriced": &b.unpriced,
+		"limits": func(raw []byte) (err error) {
+			b.limits, err = object{"requests_per_minute": &b.requests, "tokens_per_minute": &b.tokens}.read(raw)
 			return err
-		}
-		k.Models = *body.Models
+		},
+		"expires_at": b.readExpiresAt, "expires_in": &b.expiresIn,
+		"budget": b.readBudget, "budgets": b.readBudgets,
 	}
-	if body.AllowedCIDRs != nil {
-		list, err := parseCIDRs(*body.AllowedCIDRs)
+}
+
+// readExpiresAt reads an instant; null is never.
+func (b *keyBody) readExpiresAt(raw []byte) error {
+	if err := json.Unmarshal(raw, &b.expiresAt); err != nil {
+		return hint("must be an instant such as 2027-01-31T00:00:00Z, or null")
+	}
+	return nil
+}
+
+// check refuses members that contradict each other.
+func (b *keyBody) check(seen map[string]bool) error {
+	switch {
+	case seen["expires_at"] && seen["expires_in"]:
+		return invalid("expires_in", "must not be there beside expires_at")
+	case seen["budget"] && seen["budgets"]:
+		return invalid("budget", "must not be there beside budgets")
+	}
+	return nil
+}
+
+func (b *keyBody) readRanges(raw []byte) error {
+	var texts []string
+	if err := json.Unmarshal(raw, &texts); err != nil {
+		return hint("must be an array of ranges of addresses")
+	}
+	for i, text := range texts {
+		p, err := readRange(text)
 		if err != nil {
-			return err
+			return within(fmt.Sprintf("[%d]", i), err)
 		}
-		k.AllowedCIDRs = list
+		b.cidrs = append(b.cidrs, p)
 	}
-	if err := body.budgets(k); err != nil {
+	return nil
+}
+
+// expiry is when the key ends; zero is never.
+func (b *keyBody) expiry(now time.Time) time.Time {
+	switch {
+	case b.expiresIn > 0:
+		return now.UTC().Add(time.Duration(b.expiresIn)).Truncate(time.Second)
+	case b.expiresAt != nil:
+		return b.expiresAt.UTC()
+	}
+	return time.Time{}
+}
+
+// replaceBudgets makes the budgets of the body the key's own. One of the same
+// period and zone is the one that there was, changed: what was used stays used.
+func (b *keyBody) replaceBudgets(k *billing.Key) {
+	var own, kept []billing.Budget
+	for _, old := range k.Budgets {
+		if old.Scope == billing.ScopeKey {
+			own = append(own, old)
+		} else {
+			kept = append(kept, old)
+		}
+	}
+	for _, asked := range b.budgets {
+		asked.ID, asked.Scope, asked.ScopeID = billing.NewID("bud_"), billing.ScopeKey, string(k.ID)
+		same := func(old billing.Budget) bool { return old.Period == asked.Period && zoneOf(old) == zoneOf(asked) }
+		if i := slices.IndexFunc(own, same); i >= 0 {
+			asked.ID = own[i].ID
+			own = slices.Delete(own, i, i+1)
+		}
+		kept = append(kept, asked)
+	}
+	k.Budgets = kept
+}
+
+// createKey is POST /keys. The secret is in this answer and nowhere else.
+func createKey(x *exchange) error {
+	var b keyBody
+	members := b.shared()
+	members["project"], members["team"], members["cost_center"], members["environment"] = &b.project, &b.team, &b.costCenter, &b.environment
+	seen, err := x.body(members)
+	if err == nil {
+		err = b.check(seen)
+	}
+	if err != nil {
 		return err
 	}
-	if body.Limits != nil {
-		k.RequestsPerMinute = or(body.Limits.RequestsPerMinute, k.RequestsPerMinute)
-		k.TokensPerMinute = or(body.Limits.TokensPerMinute, k.TokensPerMinute)
-		if k.RequestsPerMinute < 0 || k.TokensPerMinute < 0 {
-			return invalid("limits", "A limit per minute is 0 (none) or more.")
-		}
+	key, secret, err := x.Issuer.Issue(x.ctx(), billing.KeyRequest{
+		Name: b.name, Project: b.project, Team: b.team, CostCenter: b.costCenter, Environment: b.environment,
+		Models: b.models, Budgets: b.budgets, AllowedCIDRs: b.cidrs, RequestsPerMinute: b.requests, TokensPerMinute: b.tokens,
+		AllowUnpriced: b.unpriced, Tags: b.tags, ExpiresAt: b.expiry(x.start), CreatedBy: "admin",
+	})
+	if err != nil {
+		return err
 	}
-	if body.ExpiresIn != nil && body.ExpiresAt != nil {
-		return invalid("expires_in", "Give expires_in or expires_at, not both.")
-	}
-	if body.ExpiresIn != nil {
-		k.ExpiresAt = a.Clock().Add(time.Duration(*body.ExpiresIn)).UTC()
-	}
-	k.ExpiresAt = or(body.ExpiresAt, k.ExpiresAt)
-	k.Name = or(body.Name, k.Name)
-	k.Tags = or(body.Tags, k.Tags)
-	k.AllowUnpriced = or(body.AllowUnpriced, k.AllowUnpriced)
-	return nil
+	x.subject = string(key.ID)
+	return x.json(http.StatusCreated, createdKey{
+		keyView: viewKey(&key, x.start), Secret: secret.Reveal(), SecretShownOnce: true,
+		Snippets: snippets(x.BaseURL, &key), Warnings: warnings(&key),
+	})
 }
 
-// budgets replaces the key's own budgets where the body names any. One that
-// keeps its id keeps what was used.
-func (body keyBody) budgets(k *billing.Key) error {
-	var asked []budgetBody
-	switch {
-	case body.Budget != nil && body.Budgets != nil:
-		return invalid("budget", "Give budget or budgets, not both.")
-	case body.Budget != nil:
-		asked = []budgetBody{*body.Budget}
-	case body.Budgets != nil:
-		asked = *body.Budgets
-	default:
-		return nil
+// createdKey is a key with its secret.
+type createdKey struct {
+	keyView
+	Secret          string            `json:"secret"`
+	SecretShownOnce bool              `json:"secret_shown_once"`
+	Snippets        map[string]string `json:"snippets"`
+	Warnings        []string          `json:"warnings"`
+}
+
+func warnings(k *billing.Key) []string {
+	list := []string{}
+	if len(k.Budgets) == 0 {
+		list = append(list, "The key has no budget of its own: it may spend all that its owners may.")
 	}
-	own := slices.DeleteFunc(slices.Clone(k.Budgets), func(b billing.Budget) bool { return b.Scope != billing.ScopeKey })
-	rest := slices.DeleteFunc(slices.Clone(k.Budgets), func(b billing.Budget) bool { return b.Scope == billing.ScopeKey })
-	for n, given := range asked {
-		b, err := given.budget()
+	if k.ExpiresAt.IsZero() {
+		list = append(list, "The key never expires.")
+	}
+	return list
+}
+
+func listKeys(x *exchange) error {
+	q, err := x.query("team", "project", "status", "q", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	switch q.Get("status") {
+	case "", "active", "expired", "revoked":
+	default:
+		return invalid("status", "must be active, expired or revoked")
+	}
+	limit, err := limitOf(q)
+	if err != nil {
+		return err
+	}
+	f := billing.KeyFilter{
+		Team: q.Get("team"), Project: q.Get("project"), Status: q.Get("status"), Query: q.Get("q"),
+		After: billing.KeyID(q.Get("cursor")), Limit: limit, Now: x.start,
+	}
+	keys, err := x.Keys.ListKeys(x.ctx(), f)
+	if err != nil {
+		return err
+	}
+	views := make([]keyView, len(keys))
+	for i := range keys {
+		views[i] = viewKey(&keys[i], x.start)
+	}
+	list := page[keyView]{Data: views}
+	if len(keys) == limit { // there may be more
+		f.After, f.Limit = keys[limit-1].ID, 1
+		more, err := x.Keys.ListKeys(x.ctx(), f)
 		if err != nil {
 			return err
 		}
-		if given.Scope != "" && b.Scope != billing.ScopeKey {
-			return invalid("budgets.scope", "A key carries budgets of its own; set those of a project, team or the organisation at /admin/v1/budgets.")
+		if len(more) > 0 {
+			list.continueAfter(string(f.After))
 		}
-		b.Scope, b.ScopeID = billing.ScopeKey, string(k.ID)
-		// A lone budget of the same period is the one that there is, changed.
-		if b.ID == "" {
-			if i := slices.IndexFunc(own, func(o billing.Budget) bool { return o.Period == b.Period && o.Zone == b.Zone }); i >= 0 {
-				b.ID = own[i].ID
-				own = slices.Delete(own, i, i+1)
-			}
-		}
-		check := b
-		if check.ScopeID == "" {
-			check.ScopeID = "key_"
-		}
-		if err := check.Validate(); err != nil {
-			return &billing.FieldError{Field: fmt.Sprintf("budgets[%d]", n), Detail: err.Error()}
-		}
-		rest = append(rest, b)
 	}
-	k.Budgets = rest
-	return nil
+	return x.json(http.StatusOK, list)
 }
 
-func (a *api) checkModels(names []string) error {
-	if a.KnownModel == nil {
-		return nil
+func getKey(x *exchange) error {
+	key, err := x.Issuer.Find(x.ctx(), billing.KeyID(x.c.Param("id")))
+	if err != nil {
+		return err
 	}
-	for i, name := range names {
-		if nearest, known := a.KnownModel(name); !known {
-			message := fmt.Sprintf("No model or alias %.64q.", name)
-			if nearest != "" {
-				message += fmt.Sprintf(" Did you mean %q?", nearest)
-			}
-			return &problem{
-				status: 422, kind: "invalid_request_error", code: "unknown_model", param: fmt.Sprintf("models[%d]", i),
-				message: message, fix: "GET /v1/models lists the names; provider/* stands for all of a provider.",
-			}
-		}
-	}
-	return nil
-}
-
-func parseCIDRs(list []string) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for i, text := range list {
-		if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
-			out = append(out, netip.PrefixFrom(addr, addr.BitLen()))
-			continue
-		}
-		p, err := netip.ParsePrefix(text)
+	v := viewKey(&key, x.start)
+	if x.Balances != nil {
+		balances, err := x.Balances(x.ctx(), &key, x.start)
 		if err != nil {
-			return nil, invalid(fmt.Sprintf("allowed_cidrs[%d]", i), fmt.Sprintf("%.64q is not an address range such as 10.0.0.0/8.", text))
+			return err
 		}
-		out = append(out, p.Masked())
+		v.Budgets = viewBalances(balances)
 	}
-	return out, nil
+	return x.json(http.StatusOK, v)
 }
 
-func (a *api) getKey(c *gin.Context) (int, any, error) {
-	k, err := a.Issuer.Find(c.Request.Context(), billing.KeyID(c.Param("id")))
+// changeKey is PATCH /keys/{id}: the members that are there are changed.
+func changeKey(x *exchange) error {
+	var b keyBody
+	seen, err := x.body(b.shared())
+	if err == nil {
+		err = b.check(seen)
+	}
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
-	return http.StatusOK, a.view(k), nil
-}
-
-func (a *api) updateKey(c *gin.Context) (int, any, error) {
-	var body keyBody
-	if err := read(c, &body); err != nil {
-		return 0, nil, err
-	}
-	if body.Team != nil || body.Project != nil || body.CostCenter != nil || body.Environment != nil {
-		return 0, nil, invalid("project", "A key stays with its project; make a new one for another.")
-	}
-	if body.Name != nil && *body.Name == "" {
-		return 0, nil, invalid("name", "A key has a name.")
-	}
-	k, err := a.Keys.UpdateKey(c.Request.Context(), billing.KeyID(c.Param("id")), func(k *billing.Key) error {
-		return a.apply(body, k)
+	x.subject = x.c.Param("id")
+	key, err := x.Issuer.Change(x.ctx(), billing.KeyID(x.c.Param("id")), func(k *billing.Key) {
+		for _, member := range []struct {
+			there bool
+			set   func()
+		}{
+			{seen["name"], func() { k.Name = b.name }},
+			{seen["models"], func() { k.Models = b.models }},
+			{seen["allowed_cidrs"], func() { k.AllowedCIDRs = b.cidrs }},
+			{seen["tags"], func() { k.Tags = b.tags }},
+			{seen["allow_unpriced"], func() { k.AllowUnpriced = b.unpriced }},
+			{b.limits["requests_per_minute"], func() { k.RequestsPerMinute = b.requests }},
+			{b.limits["tokens_per_minute"], func() { k.TokensPerMinute = b.tokens }},
+			{seen["expires_at"] || seen["expires_in"], func() { k.ExpiresAt = b.expiry(x.start) }},
+			{seen["budget"] || seen["budgets"], func() { b.replaceBudgets(k) }},
+		} {
+			if member.there {
+				member.set()
+			}
+		}
 	})
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
-	return http.StatusOK, a.view(k), nil
+	return x.json(http.StatusOK, viewKey(&key, x.start))
 }
 
-func (a *api) revokeKey(c *gin.Context) (int, any, error) {
-	var body struct {
-		Reason string `json:"reason"`
+// revokeKey is POST /keys/{id}/revoke. Doing it twice changes nothing.
+func revokeKey(x *exchange) error {
+	var reason string
+	if err := x.optionalBody(object{"reason": &reason}); err != nil {
+		return err
 	}
-	if err := read(c, &body); err != nil {
-		return 0, nil, err
-	}
-	k, err := a.Issuer.Revoke(c.Request.Context(), billing.KeyID(c.Param("id")), body.Reason)
+	x.subject = x.c.Param("id")
+	key, err := x.Issuer.Revoke(x.ctx(), billing.KeyID(x.c.Param("id")), reason)
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
-	return http.StatusOK, a.view(k), nil
-}
-
-// pageLimit is the most that a list returns at once.
-const pageLimit = 200
-
-func (a *api) listKeys(c *gin.Context) (int, any, error) {
-	limit := 50
-	if text := c.Query("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > pageLimit {
-			return 0, nil, invalid("limit", "Want a number from 1 to 200.")
-		}
-		limit = n
-	}
-	status := c.Query("status")
-	if status != "" && status != "active" && status != "expired" && status != "revoked" {
-		return 0, nil, invalid("status", "Want active, expired or revoked.")
-	}
-	list, err := a.Keys.ListKeys(c.Request.Context(), billing.KeyFilter{
-		Team: c.Query("team"), Project: c.Query("project"), Status: status, Query: c.Query("q"),
-		After: billing.KeyID(c.Query("after")), Limit: limit, Now: a.Clock(),
-	})
-	if err != nil {
-		return 0, nil, err
-	}
-	data := make([]gin.H, len(list))
-	for i, k := range list {
-		data[i] = a.view(k)
-	}
-	page := gin.H{"data": data, "has_more": len(list) == limit, "next_cursor": nil}
-	if len(list) == limit {
-		page["next_cursor"] = list[len(list)-1].ID
-	}
-	return http.StatusOK, page, nil
+	return x.json(http.StatusOK, viewKey(&key, x.start))
 }

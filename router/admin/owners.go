@@ -1,143 +1,131 @@
 package admin
 
 import (
+	"cmp"
 	"net/http"
-	"regexp"
-
-	"github.com/gin-gonic/gin"
+	"slices"
+	"strings"
 
 	"tallyroute/billing"
 )
 
-func (a *api) listTeams(c *gin.Context) (int, any, error) {
-	list, err := a.Owners.ListTeams(c.Request.Context())
+type teamView struct {
+	ID         string  `json:"id"`
+	Name       string  `json:"name"`
+	CostCenter string  `json:"cost_center"`
+	OwnerEmail *string `json:"owner_email"`
+	CreatedAt  *string `json:"created_at"`
+	ArchivedAt *string `json:"archived_at"`
+}
+
+type projectView struct {
+	ID          string  `json:"id"`
+	Name        string  `json:"name"`
+	Team        named   `json:"team"`
+	CostCenter  string  `json:"cost_center"`
+	Environment string  `json:"environment"`
+	CreatedAt   *string `json:"created_at"`
+	ArchivedAt  *string `json:"archived_at"`
+}
+
+func viewTeam(t billing.Team) teamView {
+	v := teamView{ID: t.ID, Name: t.Name, CostCenter: t.CostCenter, CreatedAt: instant(t.CreatedAt), ArchivedAt: instant(t.ArchivedAt)}
+	if t.OwnerEmail != "" {
+		v.OwnerEmail = &t.OwnerEmail
+	}
+	return v
+}
+
+func viewProject(p billing.Project) projectView {
+	return projectView{p.ID, p.Name, named{p.TeamID, p.Team}, p.CostCenter, p.Environment, instant(p.CreatedAt), instant(p.ArchivedAt)}
+}
+
+func listTeams(x *exchange) error {
+	teams, err := x.Owners.ListTeams(x.ctx())
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
-	data := make([]gin.H, len(list))
-	for i, t := range list {
-		data[i] = gin.H{
-			"id": t.ID, "name": t.Name, "cost_center": t.CostCenter, "owner_email": orNull(t.OwnerEmail),
-			"created_at": instant(t.CreatedAt), "archived_at": instant(t.ArchivedAt),
-		}
+	views := make([]teamView, len(teams))
+	for i, t := range teams {
+		views[i] = viewTeam(t)
 	}
-	return http.StatusOK, whole(data), nil
+	return paged(x, views, func(t teamView) string { return t.ID })
 }
 
-// whole is a list that has no further page.
-func whole(data []gin.H) gin.H { return gin.H{"data": data, "has_more": false, "next_cursor": nil} }
-
-func (a *api) listProjects(c *gin.Context) (int, any, error) {
-	list, err := a.Owners.ListProjects(c.Request.Context())
+// createTeam is POST /teams. A team comes with its first project, without which
+// it could own nothing. One that is there already is found, not changed.
+func createTeam(x *exchange) error {
+	var p billing.Project
+	_, err := x.body(object{"name": &p.Team, "cost_center": &p.CostCenter, "project": &p.Name, "environment": &p.Environment})
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
-	data := make([]gin.H, len(list))
-	for i, p := range list {
-		data[i] = viewProject(p)
+	if p.Team == "" {
+		return invalid("name", "must be there")
 	}
-	return http.StatusOK, whole(data), nil
+	p.Name = cmp.Or(p.Name, "default")
+	teams, err := x.Owners.ListTeams(x.ctx())
+	if err != nil {
+		return err
+	}
+	there := slices.ContainsFunc(teams, func(t billing.Team) bool { return t.Name == p.Team })
+	made, err := x.Issuer.EnsureProject(x.ctx(), p)
+	if err != nil {
+		return err
+	}
+	if teams, err = x.Owners.ListTeams(x.ctx()); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(teams, func(t billing.Team) bool { return t.ID == made.TeamID })
+	if i < 0 {
+		return &billing.NotFoundError{What: "team", ID: made.TeamID}
+	}
+	x.subject = made.TeamID
+	return x.json(madeOrFound[there], struct {
+		teamView
+		Project projectView `json:"project"`
+	}{viewTeam(teams[i]), viewProject(made)})
 }
 
-func viewProject(p billing.Project) gin.H {
-	return gin.H{
-		"id": p.ID, "name": p.Name, "team": gin.H{"id": p.TeamID, "name": p.Team}, "cost_center": p.CostCenter,
-		"environment": p.Environment, "created_at": instant(p.CreatedAt), "archived_at": instant(p.ArchivedAt),
+func listProjects(x *exchange) error {
+	projects, err := x.Owners.ListProjects(x.ctx())
+	if err != nil {
+		return err
 	}
+	views := make([]projectView, len(projects))
+	for i, p := range projects {
+		views[i] = viewProject(p)
+	}
+	return paged(x, views, func(p projectView) string { return p.ID })
 }
 
-type projectBody struct {
-	Name        string `json:"name"`
-	Team        string `json:"team"`
-	CostCenter  string `json:"cost_center"`
-	Environment string `json:"environment"`
-}
-
-func (a *api) createProject(c *gin.Context) (int, any, error) {
-	var body projectBody
-	if err := read(c, &body); err != nil {
-		return 0, nil, err
+// createProject is POST /projects. The team, by name or id, is made if it is new.
+func createProject(x *exchange) error {
+	var p billing.Project
+	_, err := x.body(object{"name": &p.Name, "team": &p.Team, "cost_center": &p.CostCenter, "environment": &p.Environment})
+	if err != nil {
+		return err
 	}
-	if body.Name == "" || body.Team == "" {
-		return 0, nil, invalid("name", "A project wants a name and a team.")
+	if p.Team == "" {
+		return invalid("team", "must be there")
 	}
-	if body.Environment == "" {
-		body.Environment = "dev"
+	projects, err := x.Owners.ListProjects(x.ctx())
+	if err != nil {
+		return err
 	}
-	p, err := a.Owners.EnsureProject(c.Request.Context(), billing.Project{
-		Name: body.Name, Team: body.Team, CostCenter: body.CostCenter, Environment: body.Environment,
+	there := slices.ContainsFunc(projects, func(o billing.Project) bool {
+		return o.Name == p.Name && (o.Team == p.Team || o.TeamID == p.Team)
 	})
-	if err != nil {
-		return 0, nil, err
+	if strings.HasPrefix(p.Team, "team_") {
+		p.TeamID, p.Team = p.Team, ""
 	}
-	return http.StatusCreated, viewProject(p), nil
+	made, err := x.Issuer.EnsureProject(x.ctx(), p)
+	if err != nil {
+		return err
+	}
+	x.subject = made.ID
+	return x.json(madeOrFound[there], viewProject(made))
 }
 
-func (a *api) listBudgets(c *gin.Context) (int, any, error) {
-	list, err := a.Owners.ListBudgets(c.Request.Context())
-	if err != nil {
-		return 0, nil, err
-	}
-	data := make([]gin.H, len(list))
-	for i, b := range list {
-		data[i] = viewBudget(b)
-	}
-	return http.StatusOK, whole(data), nil
-}
-
-// setBudget sets the budget of a project, a team or the organisation.
-func (a *api) setBudget(c *gin.Context) (int, any, error) {
-	var body budgetBody
-	if err := read(c, &body); err != nil {
-		return 0, nil, err
-	}
-	b, err := body.budget()
-	if err != nil {
-		return 0, nil, err
-	}
-	if b.Scope == billing.ScopeOrg && b.ScopeID == "" {
-		b.ScopeID = "org"
-	}
-	if b.ID == "" {
-		b.ID = billing.NewID("bud_")
-	}
-	if err := b.Validate(); err != nil {
-		return 0, nil, &billing.FieldError{Field: "budget", Detail: err.Error()}
-	}
-	if err := a.Owners.SetBudget(c.Request.Context(), b, a.Clock()); err != nil {
-		return 0, nil, err
-	}
-	return http.StatusCreated, viewBudget(b), nil
-}
-
-var month = regexp.MustCompile(`^\d{4}-(0[1-9]|1[0-2])$`)
-
-// spend is a report from the daily rollup.
-func (a *api) spend(c *gin.Context) (int, any, error) {
-	q := billing.SpendQuery{GroupBy: c.DefaultQuery("group_by", "team"), Month: c.Query("month"), KeyID: billing.KeyID(c.Query("key"))}
-	switch q.GroupBy {
-	case "team", "model", "key", "project", "provider", "day":
-	default:
-		return 0, nil, invalid("group_by", "Want team, model, key, project, provider or day.")
-	}
-	if q.Month == "" {
-		q.Month = a.Clock().UTC().Format("2006-01")
-	}
-	if !month.MatchString(q.Month) {
-		return 0, nil, invalid("month", "Want a month such as 2026-11.")
-	}
-	rows, err := a.Reports.Spend(c.Request.Context(), q)
-	if err != nil {
-		return 0, nil, err
-	}
-	data := make([]gin.H, len(rows))
-	for i, r := range rows {
-		data[i] = gin.H{
-			"group": r.Group, "requests": r.Requests, "attempts": r.Attempts, "errors": r.Errors,
-			"input_tokens": r.Tokens.Input, "cache_read_tokens": r.Tokens.CacheRead, "cache_write_tokens": r.Tokens.CacheWrite,
-			"output_tokens": r.Tokens.Output, "cost_usd": r.Cost.String(), "routing_savings_usd": r.Savings.String(),
-			"currency": "USD", "unpriced_attempts": r.Unpriced, "overrun_tokens": r.Overrun, "not_reported_attempts": r.NotExact,
-		}
-	}
-	return http.StatusOK, whole(data), nil
-}
+// madeOrFound is the status of an answer about what was there already, or not.
+var madeOrFound = map[bool]int{false: http.StatusCreated, true: http.StatusOK}

@@ -2,11 +2,8 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
+	"log"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -15,169 +12,132 @@ import (
 	"tallyroute/billing"
 )
 
-// Options are what the admin listener is made of.
+// Options are what the listener is made of. Keys, Owners, Reports and Issuer are required.
 type Options struct {
 	Keys    billing.Keys
 	Owners  billing.Owners
 	Reports billing.Reports
 	Issuer  billing.Issuer
-	// Token opens the API. Where it is empty the API answers that it is switched off.
+	// Token is what opens the API; while it is empty the API is disabled.
 	Token func() string
+
 	// KnownModel reports whether a key may be limited to name, and if not, what is near.
 	KnownModel func(name string) (nearest string, known bool)
-	// Health is a view of how providers are doing, ready for JSON.
+	// Balances tells how the budgets of a key stand. Optional.
+	Balances func(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error)
+	// Health is how the providers have been behaving, as it is to be encoded. Optional.
 	Health func() any
-	// Ready is nil when requests can be answered. What a client reads of its
-	// error is what a method Reason() string of it says.
+	// Ready is nil when requests can be answered. What is told of its error is
+	// what a method Reason() string of it says.
 	Ready   func(ctx context.Context) error
-	Metrics http.Handler
+	Metrics http.Handler // optional
 	Version string
-	BaseURL string // of the public listener, for snippets: http://127.0.0.1:8080/v1
+	BaseURL string // of the public listener, for the snippets: http://host:8080/v1
 	Log     *zap.Logger
 	Clock   func() time.Time
 }
 
-// How long one admin request may take, and how much it may send.
-const (
-	requestTimeout = 15 * time.Second
-	bodyLimit      = 1 << 20
-	headerLimit    = 32 << 10
-)
-
-// api is the state that all requests share.
-type api struct{ Options }
-
-// New is the admin listener, ready for Serve.
-func New(o Options) *http.Server {
+func (o Options) withDefaults() Options {
+	if o.Token == nil {
+		o.Token = func() string { return "" }
+	}
+	if o.Ready == nil {
+		o.Ready = func(context.Context) error { return nil }
+	}
+	if o.Health == nil {
+		o.Health = func() any { return map[string]any{"data": []any{}} }
+	}
+	if o.Metrics == nil {
+		o.Metrics = http.NotFoundHandler()
+	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	if o.Token == nil {
-		o.Token = func() string { return "" }
-	}
+	o.Issuer.KnownModel = o.KnownModel
+	return o
+}
+
+// Bounds of an admin request.
+const (
+	readHeaderTimeout = 5 * time.Second
+	requestTimeout    = 15 * time.Second // reading, the work itself, and writing: each
+	idleTimeout       = time.Minute
+	maxHeader         = 32 << 10
+	maxBody           = 1 << 20
+)
+
+// server is the state that all requests share.
+type server struct{ Options }
+
+// New is the admin listener, ready for Serve.
+func New(o Options) *http.Server {
+	o = o.withDefaults()
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	return &http.Server{
-		Handler:           newEngine(&api{o}),
-		ReadHeaderTimeout: 5 * time.Second,
+		Handler:           newEngine(&server{o}),
+		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       requestTimeout,
-		WriteTimeout:      2 * requestTimeout, // a scrape of the metrics included
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    headerLimit,
-		ErrorLog:          zap.NewStdLog(o.Log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
+		WriteTimeout:      2 * requestTimeout, // it starts before the work does
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		Protocols:         protocols,
+		ErrorLog:          errorLog(o.Log),
+
+		DisableGeneralOptionsHandler: true,
 	}
 }
 
-func newEngine(a *api) *gin.Engine {
+func newEngine(s *server) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode)
-	e := gin.New()
-	e.RedirectTrailingSlash, e.RedirectFixedPath, e.HandleMethodNotAllowed = false, false, true
-	_ = e.SetTrustedProxies(nil) // nil is always accepted
-	e.Use(a.recover)
-	e.GET("/healthz", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok"}) })
-	e.GET("/readyz", a.readyz)
-	e.GET("/version", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"version": a.Version}) })
-	if a.Metrics != nil {
-		e.GET("/metrics", gin.WrapH(a.Metrics))
+	engine := gin.New()
+	engine.RedirectTrailingSlash = false
+	engine.RedirectFixedPath = false
+	engine.HandleMethodNotAllowed = true
+	engine.ForwardedByClientIP = false
+
+	engine.GET("/healthz", s.serve(healthz))
+	engine.GET("/readyz", s.serve(readyz))
+	engine.GET("/version", s.serve(version))
+	engine.GET("/metrics", s.serve(func(x *exchange) error {
+		x.Metrics.ServeHTTP(x.c.Writer, x.c.Request)
+		return nil
+	}))
+
+	api := engine.Group("/admin/v1")
+	for _, r := range []struct {
+		method, path string
+		handle       handler
+	}{
+		{http.MethodPost, "/keys", createKey},
+		{http.MethodGet, "/keys", listKeys},
+		{http.MethodGet, "/keys/:id", getKey},
+		{http.MethodPatch, "/keys/:id", changeKey},
+		{http.MethodPost, "/keys/:id/revoke", revokeKey},
+		{http.MethodGet, "/teams", listTeams},
+		{http.MethodPost, "/teams", createTeam},
+		{http.MethodGet, "/projects", listProjects},
+		{http.MethodPost, "/projects", createProject},
+		{http.MethodGet, "/budgets", listBudgets},
+		{http.MethodPost, "/budgets", setBudget},
+		{http.MethodGet, "/spend", getSpend},
+		{http.MethodGet, "/health", getHealth},
+	} {
+		api.Handle(r.method, r.path, s.serve(operatorsOnly(r.handle)))
 	}
-	v1 := e.Group("/admin/v1", a.begin, a.authenticate)
-	v1.POST("/keys", a.handle(a.createKey))
-	v1.GET("/keys", a.handle(a.listKeys))
-	v1.GET("/keys/:id", a.handle(a.getKey))
-	v1.PATCH("/keys/:id", a.handle(a.updateKey))
-	v1.POST("/keys/:id/revoke", a.handle(a.revokeKey))
-	v1.GET("/teams", a.handle(a.listTeams))
-	v1.GET("/projects", a.handle(a.listProjects))
-	v1.POST("/projects", a.handle(a.createProject))
-	v1.GET("/budgets", a.handle(a.listBudgets))
-	v1.POST("/budgets", a.handle(a.setBudget))
-	v1.GET("/spend", a.handle(a.spend))
-	v1.GET("/health", a.handle(func(*gin.Context) (int, any, error) { return http.StatusOK, a.Health(), nil }))
-	e.NoRoute(a.begin, a.handle(func(*gin.Context) (int, any, error) { return 0, nil, errNoRoute }))
-	e.NoMethod(a.begin, a.handle(func(*gin.Context) (int, any, error) { return 0, nil, errNoMethod }))
-	return e
+	engine.NoRoute(s.serve(func(*exchange) error { return errNoRoute }))
+	engine.NoMethod(s.serve(func(*exchange) error { return errNoMethod }))
+	return engine
 }
 
-// begin gives the request an id, a time and a size.
-func (a *api) begin(c *gin.Context) {
-	id := billing.NewID("req_")
-	c.Header("X-Request-Id", id)
-	c.Header("Cache-Control", "no-store") // answers may hold a secret
-	c.Header("X-Content-Type-Options", "nosniff")
-	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
-	defer cancel()
-	c.Request = c.Request.WithContext(ctx)
-	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, bodyLimit)
-	began := a.Clock()
-	if _, err := url.ParseQuery(c.Request.URL.RawQuery); err != nil {
-		a.fail(c, errQuery) // or a filter that cannot be read would narrow nothing
+// errorLog takes what net/http has to say: broken handshakes and the like.
+func errorLog(l *zap.Logger) *log.Logger {
+	std, err := zap.NewStdLogAt(l, zap.DebugLevel)
+	if err != nil {
+		return nil // no such level, which there is
 	}
-	c.Next()
-	a.Log.Info("admin", zap.String("request_id", id), zap.String("method", c.Request.Method),
-		zap.String("route", c.FullPath()), zap.Int("status", c.Writer.Status()), zap.Duration("took", a.Clock().Sub(began)))
-}
-
-// authenticate lets in who has the token. Hashes are compared, so that the time
-// it takes says nothing about how much of a guess was right, or how long it was.
-func (a *api) authenticate(c *gin.Context) {
-	token := a.Token()
-	if token == "" {
-		a.fail(c, errDisabled)
-		return
-	}
-	given := c.Request.Header.Values("Authorization")
-	scheme, value := "", ""
-	if len(given) == 1 {
-		scheme, value, _ = strings.Cut(given[0], " ")
-	}
-	want, got := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(strings.TrimSpace(value)))
-	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-		a.fail(c, errToken)
-		return
-	}
-	c.Next()
-}
-
-func (a *api) readyz(c *gin.Context) {
-	if a.Ready == nil {
-		c.JSON(http.StatusOK, gin.H{"status": "ready"})
-		return
-	}
-	err := a.Ready(c.Request.Context())
-	if err == nil {
-		c.JSON(http.StatusOK, gin.H{"status": "ready"})
-		return
-	}
-	reason := "not ready"
-	if r, ok := err.(interface{ Reason() string }); ok {
-		reason = r.Reason()
-	}
-	c.JSON(http.StatusServiceUnavailable, gin.H{"status": "not_ready", "reason": reason})
-}
-
-// recover turns a panic into an error that tells the client nothing.
-func (a *api) recover(c *gin.Context) {
-	defer func() {
-		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler { //nolint:errorlint // the sentinel itself is what is thrown
-				panic(p)
-			}
-			a.Log.Error("panic", zap.Any("value", p), zap.Stack("stack"))
-			a.fail(c, errPanic)
-		}
-	}()
-	c.Next()
-}
-
-// handle writes what f returns as JSON, or its error.
-func (a *api) handle(f func(*gin.Context) (int, any, error)) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		status, body, err := f(c)
-		if err != nil {
-			a.fail(c, err)
-			return
-		}
-		c.JSON(status, body)
-	}
+	return std
 }
