@@ -6,12 +6,13 @@ import (
 )
 
 // What a text may have at most. The YAML parser takes time that grows with the
-// square of what stands in one group, and stack with every level.
+// square of what stands in one group, and stack with every level; levels that
+// are made by dashes or indentation are bounded by the length of a line.
 const (
 	maxText     = 256 << 10
 	maxDepth    = 16
 	maxSiblings = 1000
-	maxCommas   = 10_000
+	maxMarks    = 10_000 // of one kind
 	maxLine     = 16 << 10
 )
 
@@ -21,8 +22,10 @@ func suspicious(text string) string {
 	if len(text) > maxText {
 		return fmt.Sprintf("larger than %d bytes", maxText)
 	}
-	if strings.Count(text, ",") > maxCommas {
-		return fmt.Sprintf("more than %d commas", maxCommas)
+	for _, mark := range []string{",", "'", `"`} {
+		if strings.Count(text, mark) > maxMarks {
+			return fmt.Sprintf("more than %d times %s", maxMarks, mark)
+		}
 	}
 	depth := 0
 	siblings := make(map[int]int) // by indentation
@@ -50,16 +53,9 @@ func suspicious(text string) string {
 	return ""
 }
 
-// nesting is how deep a line is within brackets and stacked dashes, given how
-// deep the brackets were before it. Past the limit it counts no further.
+// nesting is how deep within brackets text is at the end of line, or at its
+// deepest past the limit, given how deep it was before.
 func nesting(line string, depth int) int {
-	stacked := 0
-	for rest := line; len(rest) > 1 && strings.IndexByte("-?:", rest[0]) >= 0 && (rest[1] == ' ' || rest[1] == '\t'); stacked++ {
-		rest = strings.TrimLeft(rest[1:], " \t")
-	}
-	if stacked > maxDepth {
-		return stacked
-	}
 	for i := 0; i < len(line) && depth <= maxDepth; i++ {
 		switch line[i] {
 		case '[', '{':

@@ -8,13 +8,16 @@ const maxAsked = 128
 // didYouMean is "; did you mean x?" for the name of known that is most like
 // name, or nothing.
 func didYouMean(name string, known []string) string {
-	best, least := "", reach(name)+1
+	if len(name) > maxAsked {
+		return ""
+	}
+	best, least := "", reach(name)
 	for _, k := range known {
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least {
-			best, least = k, d
+		if d, ok := within(least, strings.ToLower(name), strings.ToLower(k)); ok {
+			best, least = k, d-1
 		}
 	}
-	if best == "" || len(name) > maxAsked {
+	if best == "" {
 		return ""
 	}
 	return "; did you mean " + best + "?"
@@ -22,6 +25,15 @@ func didYouMean(name string, known []string) string {
 
 // reach is how many letters of name may be wrong.
 func reach(name string) int { return len(name)/3 + 1 }
+
+// within is the distance between a and b where it is at most limit.
+func within(limit int, a, b string) (int, bool) {
+	if len(a)-len(b) > limit || len(b)-len(a) > limit {
+		return 0, false
+	}
+	d := distance(a, b)
+	return d, d <= limit
+}
 
 // distance counts the bytes to insert, delete or replace between a and b.
 func distance(a, b string) int {

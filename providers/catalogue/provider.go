@@ -65,6 +65,9 @@ func (p *Provider) model(id string) *Model {
 func Parse(file string, text []byte) (Provider, error) {
 	r := newReader(file)
 	p := blank("")
+	if len(text) > maxText {
+		text = text[:maxText+1] // is refused below, and need not be copied for that
+	}
 	r.document(string(text), func(path string, n node) { r.provider(path, n, &p, sourceCatalog) })
 	if len(r.faults) == 0 && p.Name == "" {
 		r.fault("", "the document is empty")

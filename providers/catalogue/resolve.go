@@ -106,11 +106,12 @@ func (c *Catalogue) Nearest(name string, may func(string) bool) string {
 	var near []candidate
 	asked := strings.ToLower(name)
 	for _, known := range c.names {
-		d := distance(asked, known)
-		if _, model, ok := strings.Cut(known, "/"); ok && !strings.Contains(asked, "/") {
-			d = min(d, distance(asked, model)+1)
+		d, ok := within(reach(name), asked, known)
+		if _, model, slash := strings.Cut(known, "/"); slash && !ok && !strings.Contains(asked, "/") {
+			d, ok = within(reach(name)-1, asked, model)
+			d++
 		}
-		if d <= reach(name) {
+		if ok {
 			near = append(near, candidate{known, d})
 		}
 	}
