@@ -3,6 +3,7 @@ package providers
 import (
 	"io"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -66,7 +67,10 @@ func (b *body) drain() {
 // for a hint, not for a promise.
 func (b *body) readAll(length, limit int64) ([]byte, error) {
 	const modest = 64 << 10
-	text := make([]byte, 0, min(max(length+1, 4<<10), modest))
+	if length < 0 {
+		length = 4 << 10
+	}
+	text := make([]byte, 0, min(length+1, modest))
 	for {
 		n, err := b.Read(text[len(text):cap(text)])
 		text = text[:len(text)+n]
@@ -78,7 +82,7 @@ func (b *body) readAll(length, limit int64) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		case len(text) == cap(text):
-			text = append(text, 0)[:len(text)]
+			text = slices.Grow(text, len(text))
 		}
 	}
 }

@@ -180,8 +180,11 @@ func Endless(text string, pause time.Duration) Step {
 // GzipBomb answers with a few compressed kilobytes that unpack to size bytes.
 func GzipBomb(size int64) Reply {
 	return Reply{Steps: []Step{func(s *stage) bool {
-		z := gzip.NewWriter(s.w)
-		_, err := io.CopyN(z, spaces{}, size)
+		z, err := gzip.NewWriterLevel(s.w, gzip.BestSpeed)
+		if err != nil {
+			return false
+		}
+		_, err = io.CopyN(z, spaces{}, size)
 		return err == nil && z.Close() == nil
 	}}}.With("Content-Type", "application/json").With("Content-Encoding", "gzip")
 }

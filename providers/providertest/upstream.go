@@ -130,7 +130,11 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
 	gone, done := make(chan struct{}), make(chan struct{})
 	defer close(done)
 	stop := context.AfterFunc(r.Context(), func() { close(gone) })
-	defer stop()
+	defer func() {
+		if stop() && r.Context().Err() != nil {
+			close(gone) // the script was through first
+		}
+	}()
 	reply := u.record(Call{
 		Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header.Clone(), Body: body,
 		Remote: r.RemoteAddr, Gone: gone, Done: done,
