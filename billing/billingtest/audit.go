@@ -43,8 +43,11 @@ func auditRead(t testing.TB, s billing.Store) (keys []billing.Key, rows []billin
 		if len(page) == 0 {
 			break
 		}
-		keys = append(keys, page...)
-		after = page[len(page)-1].ID
+		last := page[len(page)-1].ID
+		if last <= after {
+			t.Fatalf("audit: after %s the keys begin again with %s", after, page[0].ID)
+		}
+		keys, after = append(keys, page...), last
 	}
 	for _, k := range keys {
 		page, err := s.Events(t.Context(), billing.EventQuery{KeyID: k.ID, Limit: 1000})

@@ -89,6 +89,16 @@ func (w *world) manyBudgets() *billing.Key {
 	return w.reread(k)
 }
 
+// plenty raises every budget of a key far beyond what a case uses.
+func (w *world) plenty(k *billing.Key) *billing.Key {
+	w.Helper()
+	for _, b := range k.Budgets {
+		*b.Tokens, *b.Money = 1_000_000, 1_000_000
+		w.must(w.SetBudget(w.Context(), b, w.now))
+	}
+	return w.reread(k)
+}
+
 func holdAllOrNone(w *world) {
 	k := w.manyBudgets()
 	for _, a := range []amount{{51, 0}, {0, 401}, {51, 401}} {

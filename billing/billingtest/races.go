@@ -128,15 +128,11 @@ func raceRandom(w *world, rounds int, stores ...billing.Store) {
 // raceSharedOwners: writers that share some budgets and not others wait for
 // each other in one order, and never in a circle.
 func raceSharedOwners(w *world) {
-	k := w.manyBudgets()
+	w.plenty(w.manyBudgets())
 	var keys []*billing.Key
 	for i := range 8 {
 		p := w.project([]string{"web", "data"}[i%2], []string{"shop", "lake", "blog"}[i%3])
 		keys = append(keys, w.keyIn(p, tokens(1_000_000).budget(w.id([]string{"aaa", "bud", "zzz"}[i%3]))))
-	}
-	for _, b := range k.Budgets {
-		*b.Tokens, *b.Money = 1_000_000, 1_000_000
-		w.must(w.SetBudget(w.Context(), b, w.now))
 	}
 	for i := range keys {
 		keys[i] = w.reread(keys[i])

@@ -162,7 +162,7 @@ func reportAuckland(w *world) {
 // reportOneNumber mixes everything that can be settled and wants every report,
 // every balance and the rows to agree.
 func reportOneNumber(w *world) {
-	k := w.manyBudgets()
+	k := w.plenty(w.manyBudgets())
 	other := w.keyIn(w.project("data", "lake"))
 	for i := range 60 {
 		key := []*billing.Key{k, other}[i%2]
@@ -174,6 +174,7 @@ func reportOneNumber(w *world) {
 		row.UsageSource = []billing.Provenance{billing.Reported, billing.Counted, billing.Bounded}[i%3]
 		row.Pricing = []billing.Pricing{billing.Priced, billing.Priced, billing.Priced, billing.Priced, billing.Unpriced}[i%5]
 		row.Baseline, row.OverrunTokens = row.Cost.Total*2, int64(i%2)
+		row.Tokens.CacheRead, row.Tokens.CacheWrite = int64(i%4), int64(i%5)
 		retry := row
 		retry.Attempt, row.Final = 2, false
 		attempts := []billing.Spend{row, retry}
@@ -193,9 +194,8 @@ func reportOwnersChange(w *world) {
 	w.use(k, amount{1, 1}, w.now)
 	before := w.report(billing.SpendQuery{GroupBy: "team", Month: "2026-03"})
 	p := w.project("data", "lake")
-	moved := w.change(k, func(k *billing.Key) { k.ProjectID, k.RevokedAt = p.ID, w.now })
+	w.change(k, func(k *billing.Key) { k.ProjectID, k.RevokedAt = p.ID, w.now })
 	w.wantSame("by team", w.report(billing.SpendQuery{GroupBy: "team", Month: "2026-03"}), before)
 	w.wantSame("by key", w.report(billing.SpendQuery{GroupBy: "key", Month: "2026-03"}), map[string]billing.Money{"web/shop/" + k.Name: 1})
 	Audit(w, w, w.now)
-	_ = moved
 }

@@ -288,6 +288,7 @@ func settleCorrections(w *world) {
 	row.Kind, row.Reason, row.Actor, row.AdjustsPeriod = billing.KindCredit, "the provider gave some back", "ann", "2026-02-01"
 	row.AdjustsEvent = w.events(k)[0].EventID
 	row.Cost, row.Baseline = billing.Cost{Total: -15}, -15
+	row.Status, row.UsageSource = billing.StatusDisputed, billing.Bounded // of no attempt
 	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
 	w.must(err)
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{30, 25}})

@@ -78,9 +78,13 @@ func windowOnce(w *world) {
 	w.use(k, amount{10, 20}, w.now.AddDate(-3, 0, 0))
 	w.use(k, amount{10, 20}, w.now.AddDate(3, 0, 0))
 	w.wantStanding(k, "bud_1", w.now.AddDate(1, 0, 0), standing{used: amount{30, 60}})
-	balances := w.reserve(w.hold(k, amount{70, 40}))
-	if len(balances) != 1 || balances[0].Window != (billing.Window{}) {
-		w.Errorf("balances %+v, want a window without ends", balances)
+	h := w.hold(k, amount{70, 40})
+	reserved := w.reserve(h)
+	settled := w.settle(k, h, amount{70, 40})
+	for _, balances := range [][]billing.Balance{reserved, settled} {
+		if len(balances) != 1 || balances[0].Window != (billing.Window{}) {
+			w.Errorf("balances %+v, want a window without ends", balances)
+		}
 	}
 	_, err := w.Reserve(w.Context(), w.hold(k, tokens(1)), w.now)
 	if got := w.wantRefused(err, "bud_1"); got.Balance.Window != (billing.Window{}) {
