@@ -18,7 +18,7 @@ type body struct {
 }
 
 func (t *trip) body(resp *http.Response) *body {
-	t.until = "the next byte"
+	t.awaited = "the next byte"
 	idle := t.x.Target.IdleTimeout
 	if idle == 0 {
 		idle = t.c.o.IdleTimeout

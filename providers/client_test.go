@@ -228,6 +228,7 @@ func TestA45_AfterFirstContent(t *testing.T) {
 		"stalls":           {[]pt.Step{pt.Hang()}, providers.KindTimeout, nil},
 		"never ends":       {[]pt.Step{pt.Endless(": ping\n\n", 20*time.Millisecond)}, providers.KindTimeout, context.DeadlineExceeded},
 		"breaks":           {[]pt.Step{pt.Event(`{"choices":[`)}, providers.KindBroken, chat.ErrMalformed},
+		"fails, then cut":  {[]pt.Step{pt.Event(pt.Problem("overloaded", "server_error", "")), pt.Cut()}, providers.KindOverload, nil},
 		"fails":            {[]pt.Step{pt.Event(pt.Problem("overloaded", "server_error", ""))}, providers.KindOverload, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

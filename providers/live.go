@@ -28,13 +28,13 @@ type live struct {
 // stream reads a streamed answer up to its first content.
 func (t *trip) stream(resp *http.Response, b *body) (*Answer, error) {
 	l := &live{trip: t, resp: resp, body: b, from: t.x.Target.Adapter.Stream(t.x, b)}
-	t.until = "the first content"
+	t.awaited = "the first content"
 	b.until = time.Now().Add(max(t.c.o.FirstTimeout, t.x.Target.IdleTimeout))
 	if err := l.begin(); err != nil {
 		_ = l.Close()
 		return nil, err
 	}
-	t.until, b.until = "the next byte", time.Time{}
+	t.awaited, b.until = "the next byte", time.Time{}
 	return &Answer{Stream: l}, nil
 }
 
@@ -80,10 +80,11 @@ func (l *live) Next() (chat.Chunk, error) {
 	return chat.Chunk{}, l.end
 }
 
-// fault is why a stream failed. Where the network did, what the adapter makes of
-// it does not matter.
+// fault is why a stream failed: what the provider said of it, or else what the
+// network did. The adapter may have read ahead, so that both can be known.
 func (l *live) fault(err error) *Error {
-	if l.body.err != nil {
+	said := (*Error)(nil)
+	if !errors.As(err, &said) && l.body.err != nil {
 		return l.fill(l.network(l.body.err), l.resp)
 	}
 	return l.fill(asError(err), l.resp)

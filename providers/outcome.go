@@ -85,7 +85,7 @@ func (t *trip) network(err error) *Error {
 	e := &Error{Kind: KindNetwork, Err: err}
 	switch cause := context.Cause(t.ctx); {
 	case errors.Is(cause, errSilent), errors.Is(t.ctx.Err(), context.DeadlineExceeded):
-		e.Kind, e.Err = KindTimeout, fmt.Errorf("%w (%s)", cause, t.until)
+		e.Kind, e.Err = KindTimeout, fmt.Errorf("%w (%s)", cause, t.awaited)
 	case cause != nil:
 		e.Kind, e.Err = KindCanceled, cause
 	case errors.Is(err, io.ErrUnexpectedEOF):

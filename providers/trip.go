@@ -13,14 +13,14 @@ import (
 
 // trip is one call under way.
 type trip struct {
-	c      *Client
-	x      Exchange
-	call   Call
-	req    *http.Request
-	ctx    context.Context // of the request; its cause says why it was cut short
-	cancel context.CancelCauseFunc
-	timer  *time.Timer // cancels when nothing came in time
-	until  string      // what is waited for
+	c       *Client
+	x       Exchange
+	call    Call
+	req     *http.Request
+	ctx     context.Context // of the request; its cause says why it was cut short
+	cancel  context.CancelCauseFunc
+	timer   *time.Timer // cancels when nothing came in time
+	awaited string      // for the message: what did not come
 }
 
 // Why we end a call ourselves.
@@ -80,7 +80,7 @@ func checkCall(path string) error {
 // is used without a http.Client: nothing follows redirects, and nothing is
 // gained from the rest of it.
 func (t *trip) send() (*http.Response, error) {
-	t.until = "the header"
+	t.awaited = "the header"
 	t.timer = time.AfterFunc(t.headerTimeout(), func() { t.cancel(errSilent) })
 	resp, err := t.transport().RoundTrip(t.req)
 	t.timer.Stop()
