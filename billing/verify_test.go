@@ -351,12 +351,12 @@ func TestVerifier_Races(t *testing.T) {
 		wg.Go(func() {
 			for j := range 300 {
 				now := noon.Add(time.Duration(j) * 100 * time.Millisecond)
-				switch {
-				case i == 0:
+				switch i {
+				case 0:
 					b.shelf.put(b.hash, Key{ID: "key_1", Version: int64(j)})
-				case i == 1:
+				case 1:
 					b.Touched(now)
-				case i == 2:
+				case 2:
 					_, _ = b.Refresh(t.Context(), b.secret, now)
 				default:
 					if _, err := b.Verify(t.Context(), b.secret, now); err != nil {

@@ -13,7 +13,7 @@ const (
 	maxDepth    = 16
 	maxSiblings = 1000
 	maxMarks    = 10_000 // of one kind
-	maxLine     = 16 << 10
+	maxLine     = 4 << 10
 )
 
 // suspicious says why text is not given to the YAML parser; "" where it is. It

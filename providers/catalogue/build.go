@@ -26,6 +26,8 @@ type Input struct {
 	File      string // for faults
 	Providers string
 	Aliases   string
+	// Documents are further providers, each as a file of its own would be.
+	Documents []string
 }
 
 // Options are how a catalogue is built. The zero value is for production.
@@ -76,6 +78,11 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 	all, faults := builtins(o.Data)
 	r := newReader(in.File)
 	all = r.operatorProviders(in.Providers, all)
+	for _, text := range in.Documents {
+		extra := newReader("")
+		all = extra.operatorDocument(text, all)
+		faults = append(faults, extra.faults...)
+	}
 	b := builder{Catalogue: &Catalogue{now: o.Now, routes: make(map[string]route)}, secrets: o.Secrets}
 	slices.SortStableFunc(all, func(a, b loaded) int { return strings.Compare(a.Name, b.Name) })
 	for _, l := range all {

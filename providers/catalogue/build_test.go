@@ -312,6 +312,20 @@ providers:
 	}
 }
 
+func TestBuild_Documents(t *testing.T) {
+	c := build(t, Input{
+		Providers: "providers: {acme: {weight: 2}}",
+		Documents: []string{"name: own\nbase_url: https://own.example/v1\nauth: {kind: none}\nmodels: [{id: large}]", "name: acme\ntimeouts: {idle: 1s}"},
+	}, "ACME_API_KEY")
+	list, _, _ := c.Resolve("large")
+	if targets(c, "large") != "acme/large own/large" || list[0].Weight != 2 || list[0].IdleTimeout != time.Second {
+		t.Errorf("large is %+v", list)
+	}
+	if _, err := try(t, Input{Documents: []string{"name: own"}}); err == nil || !strings.Contains(err.Error(), "1: a provider needs a base_url") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A credential is asked for at every call, so that one that was rotated is seen.
 func TestBuild_Rotated(t *testing.T) {
 	value := "first"

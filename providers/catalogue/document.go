@@ -217,8 +217,10 @@ func (d document) leap(w written, before billing.Price) {
 		name     string
 		old, now billing.Money
 	}{
-		{"prompt", before.Input, w.Input}, {"completion", before.Output, w.Output},
-		{"cache_read", before.CacheRead, w.CacheRead}, {"cache_write", before.CacheWrite, w.CacheWrite},
+		{"prompt", before.Input, w.Input},
+		{"completion", before.Output, w.Output},
+		{"cache_read", before.CacheRead, w.CacheRead},
+		{"cache_write", before.CacheWrite, w.CacheWrite},
 	} {
 		low, high := min(rate.old, rate.now), max(rate.old, rate.now)
 		if high > low*maxLeap {

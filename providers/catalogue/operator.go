@@ -20,11 +20,7 @@ func (r *reader) operatorProviders(text string, all []loaded) []loaded {
 	r.document(text, func(_ string, n node) {
 		r.object("", n, map[string]read{"providers": func(path string, n node) {
 			if _, ok := n.(ast.ArrayNode); ok {
-				r.list(func(path string, n node) {
-					var name string
-					r.member(path, n, "name", scalar(r, &name, providerName))
-					all = r.overlay(path, n, name, all)
-				})(path, n)
+				r.list(func(path string, n node) { all = r.named(path, n, all) })(path, n)
 				return
 			}
 			r.mapping(path, n, func(path, name string, n node) {
@@ -37,6 +33,19 @@ func (r *reader) operatorProviders(text string, all []loaded) []loaded {
 		}})
 	})
 	return all
+}
+
+// operatorDocument reads one document that has a name.
+func (r *reader) operatorDocument(text string, all []loaded) []loaded {
+	r.document(text, func(path string, n node) { all = r.named(path, n, all) })
+	return all
+}
+
+// named is overlay for a document that has a name.
+func (r *reader) named(path string, n node, all []loaded) []loaded {
+	var name string
+	r.member(path, n, "name", scalar(r, &name, providerName))
+	return r.overlay(path, n, name, all)
 }
 
 // overlay reads a document over the provider with its name, or as a new one.
