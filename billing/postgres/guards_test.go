@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"tallyroute/billing/postgres"
 	"tallyroute/billing/postgres/pgtest"
 )
 
@@ -24,7 +23,7 @@ func wantRefused(t *testing.T, c *pgx.Conn, sql, words string) {
 }
 
 func TestLedger_IsAppendOnly(t *testing.T) {
-	s, dsn := open(t, postgres.Options{})
+	s, dsn := open(t, patient)
 	newClient(t, s, "a").use(10, noon)
 	c := raw(t, dsn)
 	for _, sql := range []string{
@@ -41,7 +40,7 @@ func TestLedger_IsAppendOnly(t *testing.T) {
 }
 
 func TestLedger_ClosedPeriod(t *testing.T) {
-	s, dsn := open(t, postgres.Options{})
+	s, dsn := open(t, patient)
 	newClient(t, s, "a").use(10, noon)
 	c := raw(t, dsn)
 	exec(t, c, "INSERT INTO billing_periods (period, timezone, status) VALUES ('2026-11-01', 'UTC', 'closed'), ('2026-12-01', 'UTC', 'open')")
@@ -62,7 +61,7 @@ func copyRow(table, day string) string {
 
 // No insert gets round the rollup, also not one that names a partition.
 func TestLedger_RollupFollowsEveryInsert(t *testing.T) {
-	s, dsn := open(t, postgres.Options{})
+	s, dsn := open(t, patient)
 	newClient(t, s, "a").use(10, noon)
 	c := raw(t, dsn)
 	exec(t, c, copyRow("spend_events", "2026-11-19"))
@@ -75,7 +74,7 @@ func TestLedger_RollupFollowsEveryInsert(t *testing.T) {
 }
 
 func TestLedger_RefusesNonsense(t *testing.T) {
-	s, dsn := open(t, postgres.Options{})
+	s, dsn := open(t, patient)
 	newClient(t, s, "a").use(10, noon)
 	c := raw(t, dsn)
 	for name, change := range map[string][2]string{
@@ -93,7 +92,7 @@ func TestLedger_RefusesNonsense(t *testing.T) {
 }
 
 func TestPartitions(t *testing.T) {
-	s, dsn := open(t, postgres.Options{})
+	s, dsn := open(t, patient)
 	c := raw(t, dsn)
 	const ahead = `SELECT count(*) FROM generate_series(-1, 3) n
 		WHERE to_regclass('spend_events_' || to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + n * interval '1 month', 'YYYY_MM')) IS NOT NULL`
@@ -119,7 +118,7 @@ func TestPartitions(t *testing.T) {
 
 // A month is dropped as a table, and no total changes.
 func TestPartitions_DropKeepsTotals(t *testing.T) {
-	s, dsn := open(t, postgres.Options{})
+	s, dsn := open(t, patient)
 	once := budget("bud_once", "key", "", 1e6)
 	once.Period = "once"
 	k := newClient(t, s, "a", once)
@@ -143,7 +142,7 @@ func TestPartitions_DropKeepsTotals(t *testing.T) {
 }
 
 func TestFinance_ReadsTheViewsAndNothingElse(t *testing.T) {
-	s, dsn := open(t, postgres.Options{})
+	s, dsn := open(t, patient)
 	newClient(t, s, "checkout").use(10, noon)
 	c := raw(t, dsn)
 	exec(t, c, "SET ROLE finance")
@@ -172,7 +171,7 @@ func TestFinance_ReadsTheViewsAndNothingElse(t *testing.T) {
 
 // Every view and column explains itself in psql.
 func TestFinance_IsCommented(t *testing.T) {
-	_, dsn := open(t, postgres.Options{})
+	_, dsn := open(t, patient)
 	c := raw(t, dsn)
 	rows, err := c.Query(t.Context(), `
 		SELECT format('%s.%s', attrelid::regclass, attname) FROM pg_attribute JOIN pg_class v ON v.oid = attrelid
@@ -197,7 +196,7 @@ func TestFinance_RoleMadeByHand(t *testing.T) {
 	super := raw(t, dsn)
 	exec(t, super, "GRANT ALL ON SCHEMA public TO plain")
 	exec(t, super, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO plain', current_database()); END $$")
-	s := connect(t, as(dsn, "plain", "plain"), postgres.Options{})
+	s := connect(t, as(dsn, "plain", "plain"), patient)
 	for range 2 {
 		if _, err := s.Migrate(t.Context()); err != nil {
 			t.Fatal(err)

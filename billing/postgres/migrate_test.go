@@ -25,7 +25,7 @@ func TestP24_ManyProcessesMigrateOnce(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	var applied atomic.Int64
 	together(8, func(int) {
-		s := connect(t, dsn, postgres.Options{})
+		s := connect(t, dsn, patient)
 		names, err := s.Migrate(t.Context())
 		if err != nil {
 			t.Error(err)
@@ -48,7 +48,7 @@ func TestP24_SeveralDatabasesOfOneServer(t *testing.T) {
 		dsns[i] = cluster.DSN(t)
 	}
 	together(len(dsns), func(i int) {
-		if _, err := connect(t, dsns[i], postgres.Options{}).Migrate(t.Context()); err != nil {
+		if _, err := connect(t, dsns[i], patient).Migrate(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -68,7 +68,7 @@ func TestP24_KilledMigrator(t *testing.T) {
 	exec(t, killer, "CREATE SCHEMA finance") // the last migration waits for the end of this
 	died := make(chan error)
 	go func() {
-		s, err := postgres.Open(context.Background(), dsn, postgres.Options{})
+		s, err := postgres.Open(context.Background(), dsn, patient)
 		if err == nil {
 			_, err = s.Migrate(context.Background())
 		}
@@ -79,7 +79,7 @@ func TestP24_KilledMigrator(t *testing.T) {
 	wantUnavailable(t, <-died)
 	exec(t, killer, "ROLLBACK")
 
-	s := connect(t, dsn, postgres.Options{})
+	s := connect(t, dsn, patient)
 	if err := s.Ready(t.Context()); err == nil {
 		t.Error("half a schema is ready")
 	}
@@ -92,7 +92,7 @@ func TestP24_KilledMigrator(t *testing.T) {
 }
 
 func TestReady_BeforeTheSchema(t *testing.T) {
-	s := connect(t, pgtest.DSN(t), postgres.Options{})
+	s := connect(t, pgtest.DSN(t), patient)
 	if err := s.Ready(t.Context()); err == nil {
 		t.Error("an empty database is ready")
 	}
@@ -104,7 +104,7 @@ func TestMigrate_GivesUpWithItsCaller(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := connect(t, dsn, postgres.Options{}).Migrate(ctx)
+	_, err := connect(t, dsn, patient).Migrate(ctx)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

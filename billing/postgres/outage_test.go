@@ -18,7 +18,11 @@ import (
 )
 
 // quick is how long an answer may take that is due at once, on a crowded machine.
-const quick = 10 * time.Second
+const quick = 20 * time.Second
+
+// steady waits for a connection longer than by default, since it is started on
+// a crowded machine, and for all else as long.
+var steady = postgres.Options{Acquire: 2 * time.Second}
 
 // inTime fails if do takes longer than a request can wait.
 func inTime(t *testing.T, what string, do func() error) error {
@@ -91,7 +95,7 @@ func TestOpen_BadDSN(t *testing.T) {
 func TestA55_ServerAway(t *testing.T) {
 	cluster := pgtest.Private(t)
 	dsn := cluster.DSN(t)
-	s := connect(t, dsn, postgres.Options{})
+	s := connect(t, dsn, steady)
 	if _, err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +138,7 @@ func TestA55_ServerAway(t *testing.T) {
 func TestA55_ServerUnable(t *testing.T) {
 	cluster := pgtest.Private(t, "max_connections=20", "superuser_reserved_connections=3")
 	dsn := cluster.DSN(t)
-	s := connect(t, dsn, postgres.Options{})
+	s := connect(t, dsn, steady)
 	if _, err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -146,13 +150,13 @@ func TestA55_ServerUnable(t *testing.T) {
 	const forAll = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I %s', current_database(), "
 
 	exec(t, c, forAll+"'SET default_transaction_read_only = on'); END $$")
-	wantUnavailable(t, write(connect(t, dsn, postgres.Options{}))) // as a standby answers
+	wantUnavailable(t, write(connect(t, dsn, steady))) // as a standby answers
 	exec(t, c, forAll+"'RESET default_transaction_read_only'); END $$")
 
 	cluster.Run(t, "CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT 0")
-	wantUnavailable(t, write(connect(t, as(dsn, "few", "few"), postgres.Options{}))) // too many clients
-	wantUnavailable(t, write(connect(t, as(dsn, "few", "wrong"), postgres.Options{})))
-	wantUnavailable(t, write(connect(t, strings.Replace(dsn, "tallyroute_test_", "no_such_", 1), postgres.Options{})))
+	wantUnavailable(t, write(connect(t, as(dsn, "few", "few"), steady))) // too many clients
+	wantUnavailable(t, write(connect(t, as(dsn, "few", "wrong"), steady)))
+	wantUnavailable(t, write(connect(t, strings.Replace(dsn, "tallyroute_test_", "no_such_", 1), steady)))
 
 	exec(t, c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tallyroute'")
 	heals(t, s)
@@ -163,7 +167,7 @@ func TestA55_ServerUnable(t *testing.T) {
 
 // A slow lock is waited for half a second, a slow statement for two.
 func TestA55_SlowLock(t *testing.T) {
-	s, dsn := open(t, postgres.Options{})
+	s, dsn := open(t, steady)
 	k := newClient(t, s, "a", budget("bud_1", billing.ScopeKey, "", 1e6))
 	k.use(1, noon)
 	c := raw(t, dsn)
@@ -179,7 +183,7 @@ func TestA55_SlowLock(t *testing.T) {
 	k.use(1, noon)
 	wantConserved(t, c)
 
-	slow := connect(t, dsn, postgres.Options{Statement: 100 * time.Millisecond, Lock: time.Minute})
+	slow := connect(t, dsn, postgres.Options{Acquire: time.Minute, Statement: 100 * time.Millisecond, Lock: time.Minute})
 	exec(t, c, "BEGIN")
 	exec(t, c, "SELECT * FROM budget_counters FOR UPDATE")
 	_, err = slow.Reserve(t.Context(), k.hold(1, noon), noon)
@@ -189,7 +193,7 @@ func TestA55_SlowLock(t *testing.T) {
 
 // All connections are in use: nobody waits for one longer than a moment.
 func TestA55_PoolExhausted(t *testing.T) {
-	s, dsn := open(t, postgres.Options{MaxConns: 2, Lock: time.Minute, Statement: time.Minute})
+	s, dsn := open(t, postgres.Options{MaxConns: 2, Acquire: 2 * time.Second, Lock: time.Minute, Statement: time.Minute})
 	k := newClient(t, s, "a", budget("bud_1", billing.ScopeKey, "", 1e6))
 	k.use(1, noon)
 	c := raw(t, dsn)
@@ -228,7 +232,7 @@ func TestA55_PoolExhausted(t *testing.T) {
 }
 
 func TestReserve_CallerGone(t *testing.T) {
-	s, dsn := open(t, postgres.Options{Lock: time.Minute, Statement: time.Minute})
+	s, dsn := open(t, patient)
 	k := newClient(t, s, "a", budget("bud_1", billing.ScopeKey, "", 1e6))
 	k.use(1, noon)
 	c := raw(t, dsn)
@@ -256,9 +260,9 @@ func TestReserve_CallerGone(t *testing.T) {
 // The answer to Reserve is lost on the way although the hold was taken: the
 // request is refused, so it must not be billed.
 func TestReserve_AnswerLost(t *testing.T) {
-	_, dsn := open(t, postgres.Options{})
+	_, dsn := open(t, patient)
 	p := proxy(t, dsn)
-	s := connect(t, p.dsn, postgres.Options{MaxConns: 1})
+	s := connect(t, p.dsn, postgres.Options{MaxConns: 1, Acquire: 2 * time.Second})
 	k := newClient(t, s, "a", budget("bud_1", billing.ScopeKey, "", 1e6))
 	k.use(1, noon)
 	p.deaf.Store(true)
@@ -281,9 +285,9 @@ func TestReserve_AnswerLost(t *testing.T) {
 
 // A settlement whose answer is lost may be repeated.
 func TestSettle_AnswerLost(t *testing.T) {
-	_, dsn := open(t, postgres.Options{})
+	_, dsn := open(t, patient)
 	p := proxy(t, dsn)
-	s := connect(t, p.dsn, postgres.Options{MaxConns: 1})
+	s := connect(t, p.dsn, postgres.Options{MaxConns: 1, Acquire: 2 * time.Second})
 	k := newClient(t, s, "a", budget("bud_1", billing.ScopeKey, "", 1e6))
 	h := k.hold(5, noon)
 	if _, err := s.Reserve(t.Context(), h, noon); err != nil {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -60,29 +61,36 @@ func bounded(c billing.Cost) billing.Cost {
 // check refuses what the ledger would refuse, before a hold is taken that could
 // never be swept.
 func check(a billing.Spend) error {
-	var faults []error
-	fault := func(bad bool, what string) {
-		if bad {
-			faults = append(faults, errors.New(what))
-		}
-	}
 	usage := a.Kind == billing.KindUsage
 	t, c := a.Tokens, a.Cost
-	fault(a.RequestID == "", "no request id")
-	fault(a.OccurredAt.IsZero(), "no time")
-	fault(a.Attempt < 1 || a.Attempt > 1<<15-1, "attempts count from 1 to 32767")
-	fault(!kinds[a.Kind], fmt.Sprintf("unknown kind %q", a.Kind))
-	fault(!statuses[a.Status], fmt.Sprintf("unknown status %q", a.Status))
-	fault(!sources[a.UsageSource], fmt.Sprintf("unknown source of usage %q", a.UsageSource))
-	fault(!pricings[a.Pricing], fmt.Sprintf("unknown pricing %q", a.Pricing))
-	fault(usage && min(t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning) < 0, "negative tokens")
-	fault(a.OverrunTokens < 0, "negative overrun")
-	fault(usage && min(c.Input, c.CacheRead, c.CacheWrite, c.Output, c.Fee, c.Total) < 0, "negative cost")
-	fault(usage && a.Pricing == billing.Priced && c.Total != c.Input+c.CacheRead+c.CacheWrite+c.Output+c.Fee, "the meters do not add up to the cost")
-	fault(!usage && (a.Reason == "" || a.Actor == ""), "a correction needs a reason and an actor")
-	fault(!isUUID(a.EventID) || !isUUID(a.AdjustsEvent), "an event id is not a UUID")
-	_, err := time.Parse(time.DateOnly, a.AdjustsPeriod)
-	fault(a.AdjustsPeriod != "" && err != nil, "the period to adjust is not a date")
+	_, period := time.Parse(time.DateOnly, a.AdjustsPeriod)
+	var faults []error
+	for _, rule := range []struct {
+		broken bool
+		fault  string
+	}{
+		{a.RequestID == "", "no request id"},
+		{a.OccurredAt.IsZero(), "no time"},
+		{a.Attempt < 1 || a.Attempt > math.MaxInt16, "attempts count from 1 to 32767"},
+		{!kinds[a.Kind], fmt.Sprintf("unknown kind %q", a.Kind)},
+		{!statuses[a.Status], fmt.Sprintf("unknown status %q", a.Status)},
+		{!sources[a.UsageSource], fmt.Sprintf("unknown source of usage %q", a.UsageSource)},
+		{!pricings[a.Pricing], fmt.Sprintf("unknown pricing %q", a.Pricing)},
+		{usage && min(t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning) < 0, "negative tokens"},
+		{a.OverrunTokens < 0, "negative overrun"},
+		{usage && min(c.Input, c.CacheRead, c.CacheWrite, c.Output, c.Fee, c.Total) < 0, "negative cost"},
+		{
+			usage && a.Pricing == billing.Priced && c.Total != c.Input+c.CacheRead+c.CacheWrite+c.Output+c.Fee,
+			"the meters do not add up to the cost",
+		},
+		{!usage && (a.Reason == "" || a.Actor == ""), "a correction needs a reason and an actor"},
+		{!isUUID(a.EventID) || !isUUID(a.AdjustsEvent), "an event id is not a UUID"},
+		{a.AdjustsPeriod != "" && period != nil, "the period to adjust is not a date"},
+	} {
+		if rule.broken {
+			faults = append(faults, errors.New(rule.fault))
+		}
+	}
 	return errors.Join(faults...)
 }
 
