@@ -273,7 +273,9 @@ func Test3Dd_DeadlinesNeverShrink(t *testing.T) {
 	until := r.now.Add(40 * time.Second)
 	for _, o := range []Outcome{
 		{Class: Limited, RetryAfter: time.Second},
-		{Class: Failed}, {Class: OK}, {Class: Neutral},
+		{Class: Failed},
+		{Class: OK},
+		{Class: Neutral},
 		{Class: OK, Began: early},
 	} {
 		r.wait(time.Second)

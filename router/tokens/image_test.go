@@ -196,6 +196,7 @@ func TestA35_NothingIsCountedAsNothing(t *testing.T) {
 		"small file":                {with(`{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,` + large[:400] + `"}}`), 1200, false},
 		"file by id":                {with(`{"type":"file","file":{"file_id":"file-123"}}`), 100_000, false},
 		"video":                     {with(`{"type":"video_url","video_url":{"url":"https://example.com/a.mp4"}}`), 100_000, false},
+		"video, by member alone":    {with(`{"type":"","video_url":"https://example.com/a.mp4"}`), 100_000, false},
 		"tools":                     {`{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[` + manyTools + `]}`, 200 * 15, false},
 		"functions":                 {`{"model":"m","messages":[{"role":"user","content":"hi"}],"functions":[` + function + `]}`, 20, false},
 		"custom tool":               {`{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"custom","custom":{"name":"sql","description":"a query"}}]}`, 20, false},
@@ -260,6 +261,7 @@ func FuzzBound(f *testing.F) {
 	f.Add(`{"model":"m","messages":[],"tools":[{"function":{"name":"","parameters":{"properties":{"":{},"a":{"enum":["",""]}}}}}]}`)
 	f.Add(`{"model":"m","messages":[{"role":""},{"role":""}],"functions":[{}],"response_format":{"type":"json_object"}}`)
 	f.Add(with(`{"type":"image_url","image_url":{"url":"data:image/gif;base64,R0lGODlhAQABAAAAACw="}}`))
+	f.Add(with(`{"type":"","file_url":""}`))
 	f.Add(with(`{"type":"file","file":{"file_id":""}},{"type":"video_url","video_url":""},{"type":"input_audio","input_audio":"\u00e9"}`))
 	f.Fuzz(func(t *testing.T, body string) {
 		var members map[string]json.RawMessage

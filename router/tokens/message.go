@@ -70,8 +70,9 @@ func (s *session) piece(p chat.Piece) tally {
 		a.add(s.count(p.Name.Bytes()))
 		a.add(s.count(p.Text.Bytes()))
 		return a
+	default:
+		return s.verbatim(p.Raw)
 	}
-	return s.verbatim(p.Raw)
 }
 
 // verbatim counts JSON of which no rule is known as it stands.
