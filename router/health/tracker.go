@@ -13,8 +13,11 @@ type Status int
 // The statuses.
 const (
 	Healthy Status = iota
-	Trial          // it was down; the next call finds out whether it still is
-	Open           // it is down, or a trial is under way
+	// Trial: it was down, and the next call finds out whether it still is. It
+	// should be called in its usual turn: put behind healthy ones it would never
+	// be called, and so never come back.
+	Trial
+	Open // it is down, or a trial is under way
 )
 
 // String is the status as operators read it.
