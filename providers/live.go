@@ -25,6 +25,8 @@ type live struct {
 	closed bool
 }
 
+var _ chat.Stream = (*live)(nil)
+
 // stream reads a streamed answer up to its first content.
 func (t *trip) stream(resp *http.Response, b *body) (*Answer, error) {
 	l := &live{trip: t, resp: resp, body: b, from: t.x.Target.Adapter.Stream(t.x, b)}

@@ -32,6 +32,8 @@ type stream struct {
 	end      error
 }
 
+var _ chat.Stream = (*stream)(nil)
+
 // Next is the next chunk.
 func (s *stream) Next() (chat.Chunk, error) {
 	for s.end == nil {
