@@ -59,7 +59,8 @@ func (r *Router) answer(ctx context.Context, s sent, rates []Rate) *Answer {
 	a := &Answer{
 		Requested: s.req.Model(), Target: c.Target, Reason: s.reason(len(s.attempts)), Attempts: s.attempts,
 		WantsUsage: s.req.WantsUsage(), MaxOutput: s.lowered, Dropped: s.reply.Dropped,
-		Estimate: c.Cost, Estimated: c.Priced, Rates: rates, Key: s.key,
+		Estimate: c.Cost, Estimated: c.Priced, Key: s.key,
+		limits: rates, Rates: withQuota(rates, s.balances, s.in.At),
 		r: r, s: s, ctx: ctx, first: r.o.Clock().Sub(s.timing.start),
 		out: Outcome{Balances: s.balances},
 	}
@@ -188,6 +189,7 @@ func (a *Answer) finish(status billing.Status) {
 		a.out.Spend = row
 		if balances != nil {
 			a.out.Balances = balances
+			a.Rates = withQuota(a.limits, balances, a.s.in.At)
 		}
 		now := a.r.o.Clock()
 		if a.Response != nil {

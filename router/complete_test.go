@@ -375,3 +375,15 @@ func TestDeadProviderIsLeftAlone(t *testing.T) {
 		t.Errorf("%d calls to a dead provider", calls)
 	}
 }
+
+func TestQuotaShowsAsRateLimit(t *testing.T) {
+	g := newRig(t, keyWith(tokenBudget(100_000), moneyBudget("5")), target("a", "1", "2"))
+	a, err := g.ask(t.Context(), hi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if len(a.Rates) != 1 || a.Rates[0].Kind != "tokens" || a.Rates[0].Limit != 100_000 || a.Rates[0].Remaining != 100_000-12 {
+		t.Errorf("rates %+v", a.Rates)
+	}
+}

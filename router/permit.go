@@ -98,3 +98,27 @@ func (r *Router) rerate(a asked, used int64) {
 	left := r.Limits.Take(k, perMinute, 0, now).Remaining
 	r.Limits.Take(k, perMinute, min(used-a.taken, left), now)
 }
+
+// withQuota adds the token quota to the limits per minute where there is none on
+// tokens: of the budgets, the one with the least left. Clients then see it in
+// the headers that they know.
+func withQuota(rates []Rate, balances []billing.Balance, now time.Time) []Rate {
+	if slices.ContainsFunc(rates, func(r Rate) bool { return r.Kind == "tokens" }) {
+		return rates
+	}
+	var tightest *Rate
+	for _, b := range balances {
+		free, ok := b.FreeTokens()
+		if !ok || (tightest != nil && tightest.Remaining <= free) {
+			continue
+		}
+		tightest = &Rate{Kind: "tokens", Limit: *b.Budget.Tokens, Remaining: free}
+		if !b.Window.End.IsZero() {
+			tightest.Reset = b.Window.End.Sub(now)
+		}
+	}
+	if tightest == nil {
+		return rates
+	}
+	return append(rates, *tightest)
+}

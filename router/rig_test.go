@@ -246,12 +246,6 @@ func (r *records) Observe(rec Record) {
 	r.list = append(r.list, rec)
 }
 
-func (r *records) last() Record {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.list[len(r.list)-1]
-}
-
 // ledger keeps one counter per budget in memory.
 type ledger struct {
 	mu       sync.Mutex

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -63,29 +64,29 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	return compare(ctx, s, dir)
+	return errors.Join(compare(ctx, s, dir, os.Stdout), os.RemoveAll(dir))
 }
 
 // compare starts everything, runs the rounds and prints the result.
-func compare(ctx context.Context, s settings, dir string) error {
+func compare(ctx context.Context, s settings, dir string, w io.Writer) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	if s.binary == "" {
 		s.binary = filepath.Join(dir, "tallyroute")
+		//nolint:gosec // the path is a temporary folder of our own
 		build := exec.CommandContext(ctx, "go", "build", "-tags", "nomsgpack", "-o", s.binary, "./cmd/tallyroute")
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
 			return fmt.Errorf("building tallyroute (run this from the project's root, or give -binary): %w", err)
 		}
 	}
-	upstream, err := freeAddress()
+	upstream, err := freeAddress(ctx)
 	if err != nil {
 		return err
 	}
-	mock, err := start(ctx, nil, self, "upstream", upstream)
+	mock, err := start(ctx, self, "upstream", upstream)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func compare(ctx context.Context, s settings, dir string) error {
 	}
 	defer router.process.stop()
 	for _, load := range loads {
-		if err := measure(ctx, s, load, proxy, router); err != nil {
+		if err := measure(ctx, s, load, w, proxy, router); err != nil {
 			return errors.Join(err, router.process.tail())
 		}
 	}
@@ -109,7 +110,7 @@ func compare(ctx context.Context, s settings, dir string) error {
 }
 
 // measure runs one kind of load through both targets in turns.
-func measure(ctx context.Context, s settings, l load, proxy, router target) error {
+func measure(ctx context.Context, s settings, l load, w io.Writer, proxy, router target) error {
 	var direct, routed []round
 	for i := range s.rounds + 1 {
 		// Which of the two goes first alternates, so that drift hits both alike.
@@ -132,24 +133,24 @@ func measure(ctx context.Context, s settings, l load, proxy, router target) erro
 			}
 		}
 	}
-	report(l, direct, routed)
+	report(w, l, direct, routed)
 	return nil
 }
 
-func report(l load, direct, routed []round) {
-	fmt.Printf("%s\n", l.name)
-	print := func(name string, rounds []round) {
-		fmt.Printf("  %-10s %8.0f requests/s  %7.1f µs CPU/request  p50 %s  p99 %s\n", name,
+func report(w io.Writer, l load, direct, routed []round) {
+	fmt.Fprintf(w, "%s\n", l.name)
+	line := func(name string, rounds []round) {
+		fmt.Fprintf(w, "  %-10s %8.0f requests/s  %7.1f µs CPU/request  p50 %s  p99 %s\n", name,
 			median(rounds, func(r round) float64 { return r.perSecond }),
 			median(rounds, func(r round) float64 { return r.cpuMicros }),
 			time.Duration(median(rounds, func(r round) float64 { return float64(r.p50) })).Round(10*time.Microsecond),
 			time.Duration(median(rounds, func(r round) float64 { return float64(r.p99) })).Round(10*time.Microsecond))
 	}
-	print("proxy", direct)
-	print("tallyroute", routed)
+	line("proxy", direct)
+	line("tallyroute", routed)
 	ratio := func(f func(round) float64) float64 {
 		return median(routed, f) / median(direct, f)
 	}
-	fmt.Printf("  ratio      %8.2f throughput    %7.2f CPU/request\n",
+	fmt.Fprintf(w, "  ratio      %8.2f throughput    %7.2f CPU/request\n",
 		ratio(func(r round) float64 { return r.perSecond }), ratio(func(r round) float64 { return r.cpuMicros }))
 }

@@ -33,19 +33,19 @@ func serveUpstream(ctx context.Context, addr string) error {
 		}
 		if !bytes.Contains(body, []byte(`"stream":true`)) {
 			w.Header().Set("Content-Type", "application/json")
-			w.Write(plain)
+			_, _ = w.Write(plain)
 			return
 		}
 		w.Header().Set("Content-Type", "text/event-stream")
 		flusher := http.NewResponseController(w)
-		w.Write(chunk(`{"role":"assistant","content":""}`, "null", ""))
+		_, _ = w.Write(chunk(`{"role":"assistant","content":""}`, "null", ""))
 		for range chunkCount {
-			w.Write(chunk(`{"content":"eight ch"}`, "null", ""))
-			flusher.Flush()
+			_, _ = w.Write(chunk(`{"content":"eight ch"}`, "null", ""))
+			_ = flusher.Flush()
 		}
-		w.Write(chunk(`{}`, `"stop"`, ""))
-		w.Write([]byte(`data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767225600,"model":"bench","choices":[],"usage":{"prompt_tokens":256,"completion_tokens":20,"total_tokens":276}}` + "\n\n"))
-		w.Write([]byte("data: [DONE]\n\n"))
+		_, _ = w.Write(chunk(`{}`, `"stop"`, ""))
+		_, _ = w.Write([]byte(`data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767225600,"model":"bench","choices":[],"usage":{"prompt_tokens":256,"completion_tokens":20,"total_tokens":276}}` + "\n\n"))
+		_, _ = w.Write([]byte("data: [DONE]\n\n"))
 	}
 	return serve(ctx, addr, http.HandlerFunc(handler))
 }
@@ -67,18 +67,17 @@ func serveProxy(ctx context.Context, arg string) error {
 
 func serve(ctx context.Context, addr string, h http.Handler) error {
 	s := &http.Server{Addr: addr, Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	context.AfterFunc(ctx, func() { s.Close() })
+	context.AfterFunc(ctx, func() { _ = s.Close() })
 	return s.ListenAndServe()
 }
 
 // freeAddress is a loopback address that nobody listens on.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return l.Addr().String(), l.Close()
 }
 
 // waitFor waits until something answers at url with a 2xx status.
@@ -92,7 +91,7 @@ func waitFor(ctx context.Context, url string) error {
 		}
 		resp, err := http.DefaultClient.Do(req)
 		if err == nil {
-			resp.Body.Close()
+			_ = resp.Body.Close()
 			if resp.StatusCode < 500 {
 				return nil
 			}

@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,11 +46,11 @@ type target struct {
 }
 
 func startProxy(ctx context.Context, self, upstream string) (target, error) {
-	addr, err := freeAddress()
+	addr, err := freeAddress(ctx)
 	if err != nil {
 		return target{}, err
 	}
-	p, err := start(ctx, nil, self, "proxy", addr+","+upstream)
+	p, err := start(ctx, self, "proxy", addr+","+upstream)
 	if err != nil {
 		return target{}, err
 	}
@@ -59,38 +59,43 @@ func startProxy(ctx context.Context, self, upstream string) (target, error) {
 
 // startRouter writes a configuration with one provider, makes a key and serves.
 func startRouter(ctx context.Context, s settings, dir, upstream string) (target, error) {
-	addr, err := freeAddress()
+	addr, err := freeAddress(ctx)
 	if err != nil {
 		return target{}, err
 	}
-	admin, err := freeAddress()
+	admin, err := freeAddress(ctx)
 	if err != nil {
 		return target{}, err
 	}
 	if s.database == "" {
 		s.database = "sqlite:" + filepath.Join(dir, "bench.db")
 	}
+	pepper := filepath.Join(dir, "pepper")
+	if err := os.WriteFile(pepper, []byte(rand.Text()+rand.Text()), 0o600); err != nil {
+		return target{}, err
+	}
 	config := filepath.Join(dir, "tallyroute.yaml")
-	if err := os.WriteFile(config, []byte(fmt.Sprintf(configText, addr, admin, s.database, filepath.Join(dir, "pepper"), upstream)), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, configText, addr, admin, s.database, pepper, upstream), 0o600); err != nil {
 		return target{}, err
 	}
 	args := []string{"--config", config, "keys", "create", "--name", "bench", "--team", "bench", "--project", "bench", "--env", "dev", "--secret-only"}
 	if s.budget {
 		args = append(args, "--budget-tokens", "900000000000", "--budget-usd", "1000000", "--period", "month")
 	}
+	//nolint:gosec // the program is the one that the user names
 	if out, err := exec.CommandContext(ctx, s.binary, "--config", config, "migrate").CombinedOutput(); err != nil {
 		return target{}, fmt.Errorf("migrate: %w: %s", err, out)
 	}
-	secret, err := exec.CommandContext(ctx, s.binary, args...).Output()
+	secret, err := exec.CommandContext(ctx, s.binary, args...).Output() //nolint:gosec // as above
 	if err != nil {
 		return target{}, fmt.Errorf("keys create: %w", err)
 	}
-	p, err := start(ctx, nil, s.binary, "--config", config, "serve")
+	p, err := start(ctx, s.binary, "--config", config, "serve")
 	if err != nil {
 		return target{}, err
 	}
 	t := target{name: "tallyroute", url: "http://" + addr + "/v1/chat/completions", key: strings.TrimSpace(string(secret)), process: p}
-	return t, errors.Join(waitFor(ctx, "http://"+addr+"/readyz"))
+	return t, waitFor(ctx, "http://"+addr+"/readyz")
 }
 
 const configText = `listen: %s
@@ -165,7 +170,7 @@ func (t target) send(ctx context.Context, client *http.Client, l load) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err
@@ -182,10 +187,10 @@ type process struct {
 	out *bytes.Buffer
 }
 
-func start(ctx context.Context, env []string, name string, args ...string) (*process, error) {
+func start(ctx context.Context, name string, args ...string) (*process, error) {
+	//nolint:gosec // this program itself, or the one that the user names
 	p := &process{cmd: exec.CommandContext(ctx, name, args...), out: new(bytes.Buffer)}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
@@ -194,8 +199,8 @@ func start(ctx context.Context, env []string, name string, args ...string) (*pro
 }
 
 func (p *process) stop() {
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	p.cmd.Wait()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.cmd.Wait() // it was told to end; how it did does not matter
 }
 
 // tail is the end of what the process printed, as an error.

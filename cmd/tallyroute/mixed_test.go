@@ -147,6 +147,9 @@ func (k kind) send(ctx context.Context, url, key string) error {
 	return fmt.Errorf("status %d: %.300s … %.100s", resp.StatusCode, answer, answer[max(0, len(answer)-100):])
 }
 
+// tokensPerWord bounds the words of the demonstration's echo.
+const tokensPerWord = 3
+
 // addsUp waits for the last settlement and compares ledger, quota and bills.
 func (s *service) addsUp(ctx context.Context, t *testing.T, key billing.Key) error {
 	deadline := time.Now().Add(10 * time.Second)
@@ -172,7 +175,10 @@ func (s *service) addsUp(ctx context.Context, t *testing.T, key billing.Key) err
 	for _, row := range rows {
 		for _, u := range s.demo.upstreams {
 			if bill := u.owed(); u.name == row.Group[0] {
-				if row.Tokens.Prompt() != bill.PromptTokens || row.Tokens.Output != bill.CompletionTokens {
+				// A word that crosses our cancellation on the wire is written and
+				// never read; on a machine that stalls there may be one per hang-up.
+				crossed := bill.CompletionTokens - row.Tokens.Output
+				if row.Tokens.Prompt() != bill.PromptTokens || crossed < 0 || crossed > tokensPerWord*bill.Aborted {
 					t.Errorf("%s: the ledger has %d + %d tokens, the bill %d + %d", u.name, row.Tokens.Prompt(), row.Tokens.Output, bill.PromptTokens, bill.CompletionTokens)
 				}
 				if row.Attempts > bill.Requests || row.Attempts < bill.Requests-bill.Failures {
