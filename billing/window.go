@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// maxLimit bounds what a budget may be set to: a thousand million million
-// tokens, or a million dollars' worth of nano-dollars. The databases check the
-// same bound.
-const maxLimit = 1_000_000_000_000_000
+// What a budget may be set to at most. The databases check the same bounds.
+const (
+	maxTokenLimit       = 1_000_000_000_000_000
+	maxMoneyLimit Money = 1_000_000_000 * NanoPerUSD
+)
 
 // Validate reports every fault of b at once: a scope, period or zone that does
 // not exist, no limit at all, and limits that are negative or beyond what the databases hold.
@@ -37,11 +38,11 @@ func (b Budget) Validate() error {
 	if b.Tokens == nil && b.Money == nil {
 		fault("limits neither tokens nor money")
 	}
-	if b.Tokens != nil && (*b.Tokens < 0 || *b.Tokens > maxLimit) {
-		fault("limit of %d tokens is not between 0 and %d", *b.Tokens, int64(maxLimit))
+	if b.Tokens != nil && (*b.Tokens < 0 || *b.Tokens > maxTokenLimit) {
+		fault("limit of %d tokens is not between 0 and %d", *b.Tokens, int64(maxTokenLimit))
 	}
-	if b.Money != nil && (*b.Money < 0 || *b.Money > maxLimit) {
-		fault("limit of $%s is not between 0 and $%s", b.Money.Short(), Money(maxLimit).Short())
+	if b.Money != nil && (*b.Money < 0 || *b.Money > maxMoneyLimit) {
+		fault("limit of $%s is not between 0 and $%s", b.Money.Short(), maxMoneyLimit.Short())
 	}
 	return errors.Join(faults...)
 }

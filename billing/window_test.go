@@ -125,7 +125,7 @@ func TestWindow_Tiles(t *testing.T) {
 				}
 				at = w.End
 				if period == PeriodDay {
-					at = at.Add(time.Duration(rnd.Int64N(int64(36 * time.Hour)))) // to save time
+					at = at.Add(time.Duration(rnd.Int64N(int64(15 * 24 * time.Hour)))) // to save time
 				}
 			}
 		}
@@ -171,9 +171,9 @@ func TestBudget_Validate(t *testing.T) {
 		"zone":           {func(b *Budget) { b.Zone = "Europe/Atlantis" }, "Atlantis"},
 		"no limit":       {func(b *Budget) { b.Tokens = nil }, "neither"},
 		"negative":       {func(b *Budget) { b.Tokens = limit(-1) }, "-1 tokens"},
-		"large":          {func(b *Budget) { b.Tokens = limit(maxLimit + 1) }, "tokens is not between"},
+		"large":          {func(b *Budget) { b.Tokens = limit(maxTokenLimit + 1) }, "tokens is not between"},
 		"negative money": {func(b *Budget) { b.Money = money(-1) }, "$-0.000000001"},
-		"large money":    {func(b *Budget) { b.Money = money(maxLimit + 1) }, "$1000000"},
+		"large money":    {func(b *Budget) { b.Money = money(maxMoneyLimit + 1) }, "$1000000000"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
