@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// What a budget may be set to at most. The databases check the same bounds.
+// What a budget or a rate may be set to at most, in tokens and in money. The
+// databases check the same bounds.
 const (
-	maxTokenLimit       = 1_000_000_000_000_000
+	maxLimit            = 1_000_000_000_000_000
 	maxMoneyLimit Money = 1_000_000_000 * NanoPerUSD
 )
 
@@ -38,8 +39,8 @@ func (b Budget) Validate() error {
 	if b.Tokens == nil && b.Money == nil {
 		fault("limits neither tokens nor money")
 	}
-	if b.Tokens != nil && (*b.Tokens < 0 || *b.Tokens > maxTokenLimit) {
-		fault("limit of %d tokens is not between 0 and %d", *b.Tokens, int64(maxTokenLimit))
+	if b.Tokens != nil && (*b.Tokens < 0 || *b.Tokens > maxLimit) {
+		fault("limit of %d tokens is not between 0 and %d", *b.Tokens, int64(maxLimit))
 	}
 	if b.Money != nil && (*b.Money < 0 || *b.Money > maxMoneyLimit) {
 		fault("limit of $%s is not between 0 and $%s", b.Money.Short(), maxMoneyLimit.Short())

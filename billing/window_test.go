@@ -171,7 +171,7 @@ func TestBudget_Validate(t *testing.T) {
 		"zone":           {func(b *Budget) { b.Zone = "Europe/Atlantis" }, "Atlantis"},
 		"no limit":       {func(b *Budget) { b.Tokens = nil }, "neither"},
 		"negative":       {func(b *Budget) { b.Tokens = limit(-1) }, "-1 tokens"},
-		"large":          {func(b *Budget) { b.Tokens = limit(maxTokenLimit + 1) }, "tokens is not between"},
+		"large":          {func(b *Budget) { b.Tokens = limit(maxLimit + 1) }, "tokens is not between"},
 		"negative money": {func(b *Budget) { b.Money = money(-1) }, "$-0.000000001"},
 		"large money":    {func(b *Budget) { b.Money = money(maxMoneyLimit + 1) }, "$1000000000"},
 	}
