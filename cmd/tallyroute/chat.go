@@ -74,25 +74,26 @@ func newChatClient(base, key string) chatClient {
 
 // told is what the router says of an answer besides the answer.
 type told struct {
-	Text, Provider, Model, Attempts, Reason, Cost string
-	RequestID                                     string
-	Usage                                         openai.Usage
+	Text, Provider, Model, Attempts, Reason string
+	Cost, Estimate                          string // of a stream the estimate alone
+	RequestID                               string
+	Usage                                   openai.Usage
 }
 
 func (t told) String() string {
+	cost := t.Cost
+	if cost == "" {
+		cost = t.Estimate + " (at most)"
+	}
 	return fmt.Sprintf("%s/%s · %s, attempt %s · %d + %d tokens · $%s · %s",
-		t.Provider, t.Model, t.Reason, t.Attempts, t.Usage.PromptTokens, t.Usage.CompletionTokens, t.Cost, t.RequestID)
+		t.Provider, t.Model, t.Reason, t.Attempts, t.Usage.PromptTokens, t.Usage.CompletionTokens, cost, t.RequestID)
 }
 
 func headersOf(h http.Header) told {
-	cost := h.Get("x-tallyroute-cost-usd")
-	if cost == "" {
-		cost = h.Get("x-tallyroute-cost-estimate-usd") + " (estimate)"
-	}
 	return told{
 		Provider: h.Get("x-tallyroute-provider"), Model: h.Get("x-tallyroute-model"),
 		Attempts: h.Get("x-tallyroute-attempts"), Reason: h.Get("x-tallyroute-route-reason"),
-		Cost: cost, RequestID: h.Get("x-request-id"),
+		Cost: h.Get("x-tallyroute-cost-usd"), Estimate: h.Get("x-tallyroute-cost-estimate-usd"), RequestID: h.Get("x-request-id"),
 	}
 }
 

@@ -61,8 +61,8 @@ func (s *service) rehearse(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	var c checks
-	c.answer("the first request", first, told{Provider: "demo-a", Attempts: "1", Reason: string(billing.RouteCheapest)})
-	c.answer("the second request", second, told{Provider: "demo-b", Attempts: "2", Reason: string(billing.RouteFailover)})
+	c.answer("the first request", first, told{Text: "You said: hello, finance", Provider: "demo-a", Attempts: "1", Reason: string(billing.RouteCheapest)})
+	c.answer("the second request", second, told{Text: "You said: hello again", Provider: "demo-b", Attempts: "2", Reason: string(billing.RouteFailover)})
 	c.ledger(s, append(first.rows, second.rows...), balances)
 	if err := c.err(); err != nil {
 		return err
@@ -113,30 +113,39 @@ func printSpend(w io.Writer, rows []billing.Spend) error {
 // checks collects sentences about what differs from what it should be.
 type checks struct{ wrong []error }
 
-func (c *checks) want(ok bool, format string, args ...any) {
-	if !ok {
-		c.wrong = append(c.wrong, fmt.Errorf("demo: "+format, args...))
-	}
+func (c *checks) err() error { return errors.Join(c.wrong...) }
+
+func (c *checks) failf(format string, args ...any) {
+	c.wrong = append(c.wrong, fmt.Errorf("demo: "+format, args...))
 }
 
-func (c *checks) err() error { return errors.Join(c.wrong...) }
+// same wants two things to be equal.
+func same[T comparable](c *checks, what string, got, want T) {
+	if got != want {
+		c.failf("%s is %v; it should be %v", what, got, want)
+	}
+}
 
 // answer compares what the client was told with what it should be told and
 // with what was booked.
 func (c *checks) answer(name string, got act, want told) {
-	c.want(got.Provider == want.Provider, "%s was answered by %q, not by %s", name, got.Provider, want.Provider)
-	c.want(got.Attempts == want.Attempts, "%s took %q attempts, not %s", name, got.Attempts, want.Attempts)
-	c.want(got.Reason == want.Reason, "%s was routed for the reason %q, not %s", name, got.Reason, want.Reason)
-	c.want(strings.HasPrefix(got.Text, "You said: "), "%s was answered with %q", name, got.Text)
-	c.want(got.RequestID != "" && got.Cost != "", "%s: a header is missing", name)
-	c.want(strconv.Itoa(len(got.rows)) == want.Attempts, "%s has %d rows in the ledger, not %s", name, len(got.rows), want.Attempts)
+	same(c, name+": the provider in the header", got.Provider, want.Provider)
+	same(c, name+": the attempts in the header", got.Attempts, want.Attempts)
+	same(c, name+": the reason in the header", got.Reason, want.Reason)
+	same(c, name+": the number of rows in the ledger", strconv.Itoa(len(got.rows)), want.Attempts)
+	same(c, name+": the answer", got.Text, want.Text)
 	last := got.rows[len(got.rows)-1]
-	c.want(last.Final && last.Status == billing.StatusOK && last.Provider == want.Provider, "%s: the last row is not that of its answer", name)
-	c.want(int64(got.Usage.PromptTokens) == last.Tokens.Prompt() && int64(got.Usage.CompletionTokens) == last.Tokens.Output,
-		"%s: the client was told of %d + %d tokens, but %d + %d were booked", name,
-		got.Usage.PromptTokens, got.Usage.CompletionTokens, last.Tokens.Prompt(), last.Tokens.Output)
+	same(c, name+": the provider in the ledger", last.Provider, want.Provider)
+	same(c, name+": the status in the ledger", last.Status, billing.StatusOK)
+	same(c, name+": the prompt in the ledger", last.Tokens.Prompt(), int64(got.Usage.PromptTokens))
+	same(c, name+": the completion in the ledger", last.Tokens.Output, int64(got.Usage.CompletionTokens))
+	if !last.Final {
+		c.failf("%s: its last row is not marked as such", name)
+	}
 	if cost, err := billing.ParseMoney(got.Cost); err == nil { // that of a stream is not known when its headers are sent
-		c.want(cost == last.Cost.Total, "%s: the client was told of $%s, but $%s were booked", name, got.Cost, last.Cost.Total)
+		same(c, name+": the cost in the ledger", last.Cost.Total, cost)
+	} else if got.Estimate == "" {
+		c.failf("%s: no header tells its cost", name)
 	}
 }
 
@@ -154,18 +163,18 @@ func (c *checks) ledger(s *service, rows []billing.Spend, balances []billing.Bal
 		b.CompletionTokens += r.Tokens.Output
 		if r.Status != billing.StatusOK {
 			b.Failures++
-			c.want(r.Tokens.Total() == 0 && r.Cost.Total == 0, "a failed attempt was charged %d tokens", r.Tokens.Total())
 		}
 		booked[r.Provider] = b
-		price, ok := s.prices.At(r.Provider, r.Model, r.OccurredAt)
-		c.want(ok && r.Cost == price.Cost(r.Tokens), "%s/%s: the cost of $%s is not price x tokens", r.Provider, r.Model, r.Cost.Total)
+		price, _ := s.prices.At(r.Provider, r.Model, r.OccurredAt)
+		same(c, "the cost of a row", r.Cost, price.Cost(r.Tokens))
 	}
 	for _, u := range s.demo.upstreams {
-		c.want(booked[u.name] == u.owed(), "%s bills %+v, but the ledger has %+v", u.name, u.owed(), booked[u.name])
+		same(c, "what the ledger has of "+u.name+", which bills as much,", booked[u.name], u.owed())
 	}
-	c.want(len(balances) > 0, "the key has no budget")
+	same(c, "the number of budgets", len(balances), 1)
 	for _, b := range balances {
-		c.want(b.UsedTokens == tokens && b.HeldTokens == 0, "the quota has %d tokens used and %d held, but the rows come to %d", b.UsedTokens, b.HeldTokens, tokens)
-		c.want(b.UsedMoney == cost && b.HeldMoney == 0, "the budget has $%s used and $%s held, but the rows come to $%s", b.UsedMoney, b.HeldMoney, cost)
+		same(c, "the quota's used tokens", b.UsedTokens, tokens)
+		same(c, "the budget's used dollars", b.UsedMoney, cost)
+		same(c, "what the quota still holds", b.HeldTokens+int64(b.HeldMoney), 0)
 	}
 }

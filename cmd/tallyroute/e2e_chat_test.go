@@ -135,7 +135,7 @@ func TestChatErrors(t *testing.T) {
 		"model not allowed": {key, "story", "hi", 403, "model_not_allowed"},
 		"mistyped key":      {key[:len(key)-1] + "!", "echo", "hi", 401, "invalid_api_key"},
 		"upstream's own":    {key, "echo", "[[demo fail=400]]", 400, "demo_400"},
-		"all fail":          {key, "echo", "[[demo fail=503]]", 503, "all_providers_failed"},
+		"all fail":          {key, "echo", "[[demo fail=503]]", 502, "all_providers_failed"},
 	} {
 		_, err := p.client(tt.key).CreateChatCompletion(t.Context(), ask(tt.model, tt.message))
 		var got *openai.APIError

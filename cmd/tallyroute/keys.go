@@ -21,7 +21,7 @@ type keysCommand struct {
 type keysCreate struct {
 	plainFormat
 	Name          string            `help:"What the key is for." required:"" placeholder:"NAME"`
-	Team          string            `help:"Name of the team; made if it is new." placeholder:"NAME"`
+	Team          string            `help:"Name of the team; made if it is new." default:"default" placeholder:"NAME"`
 	Project       string            `help:"Name or id of the project; made if it is new." default:"default" placeholder:"NAME"`
 	CostCenter    string            `help:"To which a team that is new is charged." placeholder:"NAME"`
 	Env           string            `help:"Environment: prod, staging or dev. Default: the project's, or dev." placeholder:"ENV"`

@@ -61,7 +61,8 @@ var testLayers = map[string][]string{
 }
 
 // fences says where each module of the outside world may be imported. "test"
-// stands for the test files of every package, "*" for everywhere.
+// stands for the test files of every package and the packages that only tests
+// use, "*" for everywhere.
 var fences = map[string][]string{
 	"github.com/gin-gonic/gin":              {"router/server", "router/admin"},
 	"github.com/jackc/pgx":                  {"billing/postgres", "billing/postgres/pgtest"},
@@ -181,7 +182,7 @@ func checkFence(t *testing.T, s source, pkg, name string) {
 		if name != fenced && !strings.HasPrefix(name, fenced+"/") {
 			continue
 		}
-		if !slices.Contains(places, "*") && !slices.Contains(places, pkg) && !(s.test && slices.Contains(places, "test")) {
+		if !slices.Contains(places, "*") && !slices.Contains(places, pkg) && !(s.support() && slices.Contains(places, "test")) {
 			t.Errorf("%s may not import %s", s.path, name)
 		}
 		return

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sashabaranov/go-openai"
+
+	"tallyroute/billing/postgres/pgtest"
+)
+
+// TestDatabaseAwayAtStart: the process stays up, says why it is not ready,
+// refuses with 503 and never with 401, and heals by itself within two seconds.
+func TestDatabaseAwayAtStart(t *testing.T) {
+	cluster := pgtest.Private(t)
+	config := writeConfig(t, cluster.DSN(t), "")
+	command(t, "--config", config, "migrate")
+	key := (&program{t: t, config: config}).key()
+	cluster.Stop(t)
+
+	p := launch(t, config)
+	p.await(http.StatusServiceUnavailable)
+	if _, body := p.get("public", "/readyz"); !strings.Contains(body, "database") || strings.Contains(body, "postgres://") {
+		t.Errorf("readyz: %s", body)
+	}
+	if status, _ := p.get("public", "/healthz"); status != http.StatusOK {
+		t.Errorf("healthz: %d", status)
+	}
+	_, err := p.client(key).CreateChatCompletion(t.Context(), ask("demo-b/echo", "hi"))
+	var refused *openai.APIError
+	if !errors.As(err, &refused) || refused.HTTPStatusCode != http.StatusServiceUnavailable {
+		t.Errorf("while the database is away: %v", err)
+	}
+	cluster.Start(t)
+	if took := p.await(http.StatusOK); took > 2*time.Second {
+		t.Errorf("healed after %v", took)
+	}
+	if _, err := p.client(key).CreateChatCompletion(t.Context(), ask("demo-b/echo", "hi")); err != nil {
+		t.Errorf("after it came back: %v", err)
+	}
+}
+
+// TestDatabaseLostInFlight: an answer that is under way reaches its client, and
+// its row is there when the database is.
+func TestDatabaseLostInFlight(t *testing.T) {
+	cluster := pgtest.Private(t)
+	p := serve(t, writeConfig(t, cluster.DSN(t), ""))
+	key := p.key("--budget-tokens", "100000")
+	s, err := p.client(key).CreateChatCompletionStream(t.Context(), ask("demo-b/story", "[[demo slow=20ms words=50]] go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	cluster.Kill(t)
+	words, err := drain(s)
+	if err != nil || words != 50 {
+		t.Errorf("the stream ended after %d words: %v", words, err)
+	}
+	_, err = p.client(key).CreateChatCompletion(t.Context(), ask("demo-b/echo", "hi"))
+	var refused *openai.APIError
+	if !errors.As(err, &refused) || refused.HTTPStatusCode != http.StatusServiceUnavailable {
+		t.Errorf("while the database is away: %v", err)
+	}
+	cluster.Start(t)
+	p.await(http.StatusOK)
+	poll(t, "the row is there", func() bool { return p.booked()["demo-b"].Attempts == 1 })
+	if got, bill := p.booked()["demo-b"].Tokens, p.bills()["demo-b"]; got.Output != bill.CompletionTokens || got.Prompt() != bill.PromptTokens {
+		t.Errorf("booked %+v, bill %+v", got, bill)
+	}
+}
+
+// drain reads a stream to its end and counts the chunks with text.
+func drain(s *openai.ChatCompletionStream) (words int, err error) {
+	for {
+		chunk, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return words, nil
+		}
+		if err != nil {
+			return words, err
+		}
+		for _, c := range chunk.Choices {
+			if c.Delta.Content != "" {
+				words++
+			}
+		}
+	}
+}
+
+// TestA54_GracefulShutdown: streams under way end whole, readyz says no at once,
+// nothing new is accepted, and the exit code is 0.
+func TestA54_GracefulShutdown(t *testing.T) {
+	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 100ms}\n"))
+	key := p.key("--budget-tokens", "1000000")
+	const streams = 20
+	began := make(chan struct{}, streams)
+	results := make(chan error, streams)
+	for range streams {
+		go func() {
+			s, err := p.client(key).CreateChatCompletionStream(context.Background(), ask("demo-b/story", "[[demo slow=10ms words=60]] go"))
+			if err != nil {
+				began <- struct{}{}
+				results <- err
+				return
+			}
+			defer s.Close()
+			began <- struct{}{}
+			words, err := drain(s)
+			if err == nil && words != 60 {
+				err = errors.New("a stream was cut")
+			}
+			results <- err
+		}()
+	}
+	for range streams {
+		<-began
+	}
+	p.stop()
+	p.await(http.StatusServiceUnavailable)
+	for range streams {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if code := p.end(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	if status, _ := p.get("public", "/healthz"); status != 0 {
+		t.Errorf("still answers: %d", status)
+	}
+	if got := p.booked()["demo-b"]; got.Requests != streams || got.Errors != 0 {
+		t.Errorf("booked %+v", got)
+	}
+}
+
+// TestA54_PatienceEnds: what does not end in time is cut off and still booked.
+func TestA54_PatienceEnds(t *testing.T) {
+	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 0s, shutdown: 200ms}\n"))
+	s, err := p.client(p.key()).CreateChatCompletionStream(t.Context(), ask("demo-b/story", "[[demo slow=50ms words=1000]] go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	p.stop()
+	if _, err := drain(s); err == nil {
+		t.Error("a stream that was cut off looks whole")
+	}
+	if code := p.end(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	if got := p.booked()["demo-b"]; got.Attempts != 1 || got.Tokens.Output == 0 {
+		t.Errorf("booked %+v", got)
+	}
+}
