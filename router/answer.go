@@ -32,16 +32,17 @@ type Answer struct {
 	Rates      []Rate
 	Key        *billing.Key
 
-	r     *Router
-	s     sent
-	ctx   context.Context // of the client; only ever asked whether it has gone
-	once  sync.Once
-	out   Outcome
-	usage *chat.Usage
-	text  strings.Builder
-	first time.Duration
-	gone  atomic.Pointer[time.Time] // when the client left
-	undo  func() bool               // ends the tie between the client's going and the stream
+	r      *Router
+	limits []Rate // per minute
+	s      sent
+	ctx    context.Context // of the client; only ever asked whether it has gone
+	once   sync.Once
+	out    Outcome
+	usage  *chat.Usage
+	text   strings.Builder
+	first  time.Duration
+	gone   atomic.Pointer[time.Time] // when the client left
+	undo   func() bool               // ends the tie between the client's going and the stream
 }
 
 // Outcome is what an answer came to. It is known once a plain answer is

@@ -387,3 +387,31 @@ func TestQuotaShowsAsRateLimit(t *testing.T) {
 		t.Errorf("rates %+v", a.Rates)
 	}
 }
+
+// P20: a provider that has recovered is found out by one trial, at its price.
+func TestP20_RecoveredProviderComesBack(t *testing.T) {
+	now := epoch
+	g := newRig(t, keyWith(), target("cheap", "1", "2"), target("dear", "2", "4"))
+	g.o.Clock = func() time.Time { return now }
+	ask := func() string {
+		a, err := g.Complete(t.Context(), Inbound{
+			Caller: Caller{At: now}, RequestID: "req_x", Read: func() ([]byte, error) { return []byte(hi), nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		return a.Target.Provider
+	}
+	for range 5 {
+		g.sender.then(fails(providers.KindOverload, 503), plain(&chat.Usage{Input: 1, Output: 1}))
+		ask()
+	}
+	if got := ask(); got != "dear" {
+		t.Errorf("%s answered while cheap was out", got)
+	}
+	now = now.Add(11 * time.Second)
+	if got := ask(); got != "cheap" {
+		t.Errorf("%s answered after cheap had recovered", got)
+	}
+}

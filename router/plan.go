@@ -187,13 +187,13 @@ func order(in planInput) (list []Candidate, certain bool) {
 	})
 }
 
-// before orders candidates: usable ones first, healthy before trials, priced
-// before unpriced, then by cost; the name breaks ties, so that the order is
-// the same everywhere.
+// before orders candidates: usable ones first, priced before unpriced, then by
+// cost; the name breaks ties, so that the order is the same everywhere. One that
+// was down and may be tried again stands where its price puts it: only one
+// request is let through to find out, and nobody else would ever.
 func before(a, b Candidate) int {
 	return cmp.Or(
 		compareBool(a.why != notExcluded, b.why != notExcluded),
-		compareBool(a.Health == healthTrial, b.Health == healthTrial),
 		compareBool(!a.Priced, !b.Priced),
 		cmp.Compare(a.Cost, b.Cost),
 		cmp.Compare(b.Target.Weight, a.Target.Weight),

@@ -46,7 +46,7 @@ func TestOrder(t *testing.T) {
 		"by name where equal":   {in: input(target("y", "1", "1"), target("x", "1", "1")), want: []string{"x", "y"}},
 		"weight 0 is out":       {in: input(off, a), want: []string{"a", "off"}, why: []exclusion{notExcluded, weightless}},
 		"unhealthy is out":      {in: input(a, c), want: []string{"c", "a"}, why: []exclusion{notExcluded, unhealthy}, shape: func(in *planInput) { in.health[0] = health.State{Status: health.Open, Cause: "rate"} }},
-		"a trial comes last":    {in: input(a, c), want: []string{"c", "a"}, shape: func(in *planInput) { in.health[0] = health.State{Status: health.Trial} }},
+		"a trial by its price":  {in: input(c, a), want: []string{"a", "c"}, shape: func(in *planInput) { in.health[1] = health.State{Status: health.Trial} }},
 		"cannot see":            {in: input(blind), want: []string{"blind"}, why: []exclusion{cannotDo}, shape: func(in *planInput) { in.needs = chat.Needs{Vision: true} }},
 		"unpriced after priced": {in: input(target("free?", "", ""), c), want: []string{"c", "free?"}},
 	} {
