@@ -28,12 +28,18 @@ var noon = time.Date(2026, 11, 18, 12, 0, 0, 0, time.UTC)
 // open is a store on a database of its own, with its schema.
 func open(t testing.TB, o postgres.Options) (*postgres.Store, string) {
 	t.Helper()
-	dsn := pgtest.DSN(t)
-	s := connect(t, dsn, o)
-	if _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
+	dsn := pgtest.Copy(t, migrate)
+	return connect(t, dsn, o), dsn
+}
+
+func migrate(dsn string) error {
+	s, err := postgres.Open(context.Background(), dsn, patient)
+	if err != nil {
+		return err
 	}
-	return s, dsn
+	defer s.Close()
+	_, err = s.Migrate(context.Background())
+	return err
 }
 
 // connect is a store on a database that is there.

@@ -46,19 +46,33 @@ type Cluster struct {
 // the test ends.
 func (c *Cluster) DSN(t testing.TB) string {
 	t.Helper()
-	name := "tallyroute_test_" + strings.ToLower(rand.Text()[:12])
-	if err := c.run(t.Context(), "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
+	return c.copy(t, "template0")
+}
+
+func (c *Cluster) copy(t testing.TB, template string) string {
+	t.Helper()
+	name, err := c.create(t.Context(), template)
+	require(t, err)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
 		// A server that the test has stopped keeps its databases until it is removed.
-		if err := c.run(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil && c.dir == "" {
+		if err := c.drop(name); err != nil && c.dir == "" {
 			t.Errorf("pgtest: %v", err)
 		}
 	})
 	return database(c.admin, name)
+}
+
+func (c *Cluster) create(ctx context.Context, template string) (string, error) {
+	name := "tallyroute_test_" + strings.ToLower(rand.Text()[:12])
+	return name, c.run(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template)
+}
+
+// drop runs after a test, when its context is over.
+func (c *Cluster) drop(name string) error {
+	if name == "" {
+		return nil
+	}
+	return c.run(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
 }
 
 // Run executes statements on the server's own database, as its superuser.
@@ -102,7 +116,7 @@ func start(settings []string) (*Cluster, error) {
 	var faults []error
 	for _, bin := range bins {
 		c := &Cluster{bin: bin, settings: settings}
-		err := c.create()
+		err := c.prepare()
 		if err == nil {
 			err = c.boot()
 		}
@@ -115,8 +129,8 @@ func start(settings []string) (*Cluster, error) {
 	return nil, errors.Join(faults...)
 }
 
-// create makes the folder and the files of the cluster.
-func (c *Cluster) create() error {
+// prepare makes the folder and the files of the cluster.
+func (c *Cluster) prepare() error {
 	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()))
 	if err != nil {
 		return err

@@ -19,9 +19,10 @@ const Variable = "TALLYROUTE_TEST_POSTGRES"
 // test, so only a package variable can hold it.
 var shared struct {
 	sync.Mutex
-	started bool
-	cluster *Cluster
-	err     error
+	started  bool
+	cluster  *Cluster
+	template string // the database that Copy copies
+	err      error
 }
 
 // Main runs the tests and then stops the shared server:
@@ -32,6 +33,7 @@ func Main(m *testing.M) int {
 		shared.Lock()
 		defer shared.Unlock()
 		if shared.cluster != nil {
+			_ = shared.cluster.drop(shared.template) // with the server, if it is private
 			shared.cluster.close()
 		}
 	}()
@@ -43,15 +45,35 @@ func Main(m *testing.M) int {
 // test is skipped, or fails if $CI is set.
 func DSN(t testing.TB) string {
 	t.Helper()
+	return server(t).DSN(t)
+}
+
+// Copy is DSN for a database with what fill puts into one. fill runs once in a
+// test process, and must close its connections.
+func Copy(t testing.TB, fill func(dsn string) error) string {
+	t.Helper()
+	c := server(t)
 	shared.Lock()
+	defer shared.Unlock()
+	if shared.template == "" {
+		name, err := c.create(t.Context(), "template0")
+		require(t, err)
+		require(t, fill(database(c.admin, name)))
+		shared.template = name
+	}
+	return c.copy(t, shared.template)
+}
+
+func server(t testing.TB) *Cluster {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
 	if !shared.started {
 		shared.started = true
 		shared.cluster, shared.err = open()
 	}
-	cluster, err := shared.cluster, shared.err
-	shared.Unlock()
-	require(t, err)
-	return cluster.DSN(t)
+	require(t, shared.err)
+	return shared.cluster
 }
 
 // Private starts a server for one test alone, which may stop or freeze it.

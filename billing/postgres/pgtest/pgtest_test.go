@@ -42,6 +42,26 @@ func TestDSN_IsAFreshDatabaseThatIsDropped(t *testing.T) {
 	}
 }
 
+func TestCopy_FillsOnce(t *testing.T) {
+	filled := 0
+	fill := func(dsn string) error {
+		filled++
+		return query(t, dsn, "CREATE TABLE x (y int)")
+	}
+	first, second := Copy(t, fill), Copy(t, fill)
+	if filled != 1 || first == second {
+		t.Errorf("filled %d times, for %s and %s", filled, first, second)
+	}
+	for _, sql := range []string{"INSERT INTO x VALUES (1)", "DROP TABLE x"} {
+		if err := query(t, first, sql); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := query(t, second, "SELECT y FROM x"); err != nil {
+		t.Errorf("the copies are one: %v", err)
+	}
+}
+
 func TestDatabase_ReplacesTheName(t *testing.T) {
 	for dsn, want := range map[string]string{
 		"postgres://u:p@h:1/postgres?sslmode=disable": "postgres://u:p@h:1/x?sslmode=disable",
