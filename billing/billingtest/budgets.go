@@ -101,7 +101,7 @@ func budgetLowered(w *world) {
 	w.reserve(h)
 	k = w.change(k, func(k *billing.Key) { *k.Budgets[0].Tokens = 10 })
 	_, err := w.Reserve(w.Context(), w.hold(k, tokens(1)), w.now)
-	got := w.wantRefused(err, "bud_1")
+	got := w.refusal(err, "bud_1")
 	if free, _ := got.Balance.FreeTokens(); free != 0 {
 		w.Errorf("free %d", free)
 	}

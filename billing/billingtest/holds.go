@@ -115,7 +115,7 @@ func holdAllOrNone(w *world) {
 		w.wantStanding(k, b.ID, w.now, standing{held: amount{50, 400}})
 	}
 	_, err := w.Reserve(w.Context(), w.hold(k, amount{51, 0}), w.now)
-	if got := w.wantRefused(err, "bud_1"); len(got.All) != 4 {
+	if got := w.refusal(err, "bud_1"); len(got.All) != 4 {
 		w.Errorf("balances %v", got.All)
 	}
 }
@@ -126,7 +126,7 @@ func holdRefusal(w *world) {
 	w.reserve(w.hold(k, amount{5, 6}))
 	h := w.hold(k, amount{26, 7})
 	_, err := w.Reserve(w.Context(), h, w.now)
-	got := w.wantRefused(err, "bud_3")
+	got := w.refusal(err, "bud_3")
 	if got.AskedTokens != 26 || got.AskedMoney != 7 || standingOf(got.Balance) != (standing{amount{20, 30}, amount{5, 6}}) {
 		w.Errorf("got %+v", got)
 	}
@@ -148,7 +148,7 @@ func holdHeadroom(w *world) {
 	h := w.hold(k, amount{40, 400})
 	h.HeadroomTokens = 61
 	_, err := w.Reserve(w.Context(), h, w.now)
-	if got := w.wantRefused(err, "bud_1"); got.AskedTokens != 101 || got.AskedMoney != 400 {
+	if got := w.refusal(err, "bud_1"); got.AskedTokens != 101 || got.AskedMoney != 400 {
 		w.Errorf("asked %d tokens and %d, want the headroom in it", got.AskedTokens, got.AskedMoney)
 	}
 	h.HeadroomTokens, h.HeadroomMoney = 60, 601
@@ -231,7 +231,10 @@ func holdUnknownKey(w *world) {
 func holdHuge(w *world) {
 	k := w.key(amount{100, 100}.budget("bud_1"))
 	for _, h := range []billing.Hold{
-		{Tokens: math.MaxInt64}, {Money: math.MaxInt64}, {HeadroomTokens: math.MaxInt64}, {HeadroomMoney: math.MaxInt64},
+		{Tokens: math.MaxInt64},
+		{Money: math.MaxInt64},
+		{HeadroomTokens: math.MaxInt64},
+		{HeadroomMoney: math.MaxInt64},
 		{Tokens: math.MaxInt64, Money: math.MaxInt64, HeadroomTokens: math.MaxInt64, HeadroomMoney: math.MaxInt64},
 	} {
 		full := w.hold(k, tokens(1))

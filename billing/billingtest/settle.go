@@ -183,7 +183,7 @@ func settleHuge(w *world) {
 		_, err = w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
 		w.must(err)
 		_, err = w.Reserve(w.Context(), w.holdAt(k, tokens(1), h.IfLost.OccurredAt), h.IfLost.OccurredAt)
-		got := w.wantRefused(err, "bud_1")
+		got := w.refusal(err, "bud_1")
 		if got.Balance.UsedTokens < 1_000_000 || got.Balance.UsedMoney < 1_000_000 || got.Balance.HeldTokens != 0 {
 			w.Errorf("balance %+v", got.Balance)
 		}

@@ -87,7 +87,7 @@ func windowOnce(w *world) {
 		}
 	}
 	_, err := w.Reserve(w.Context(), w.hold(k, tokens(1)), w.now)
-	if got := w.wantRefused(err, "bud_1"); got.Balance.Window != (billing.Window{}) {
+	if got := w.refusal(err, "bud_1"); got.Balance.Window != (billing.Window{}) {
 		w.Errorf("window %v", got.Balance.Window)
 	}
 }

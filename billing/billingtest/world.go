@@ -213,7 +213,12 @@ func (w *world) use(k *billing.Key, a amount, at time.Time) {
 }
 
 // wantRefused wants a refusal that names the budget.
-func (w *world) wantRefused(err error, budget string) *billing.QuotaError {
+func (w *world) wantRefused(err error, budget string) {
+	w.Helper()
+	_ = w.refusal(err, budget)
+}
+
+func (w *world) refusal(err error, budget string) *billing.QuotaError {
 	w.Helper()
 	var refused *billing.QuotaError
 	if !errors.As(err, &refused) {

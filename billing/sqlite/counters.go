@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"time"
@@ -90,15 +89,18 @@ func spent(ctx context.Context, from *session, b *billing.Balance) error {
 const putCounter = `INSERT INTO budget_counters (budget_id, window_start, window_end, used_tokens, used_nano) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano`
 
-// makeCounters begins the counters that are missing.
-func makeCounters(ctx context.Context, tx *session, balances []billing.Balance, missing []int) error {
+// beginCounters reads the balances of lines and makes the counters that are
+// missing.
+func beginCounters(ctx context.Context, tx *session, lines []billing.HoldLine, w windows) ([]billing.Balance, error) {
+	balances, missing, err := standing(ctx, tx, lines, w)
 	for _, i := range missing {
-		b := balances[i]
-		if _, err := tx.exec(ctx, putCounter, b.Budget.ID, stamp(b.Window.Start), stampEnd(b.Window.End), b.UsedTokens, int64(b.UsedMoney)); err != nil {
-			return err
+		if err != nil {
+			break
 		}
+		b := balances[i]
+		_, err = tx.exec(ctx, putCounter, b.Budget.ID, stamp(b.Window.Start), stampEnd(b.Window.End), b.UsedTokens, int64(b.UsedMoney))
 	}
-	return nil
+	return balances, err
 }
 
 const addHeld = `UPDATE budget_counters SET held_tokens = held_tokens + ?1, held_nano = held_nano + ?2
@@ -184,12 +186,4 @@ func plus(a, b int64) int64 {
 		return math.MaxInt64
 	}
 	return a + b
-}
-
-// decode reads what was stored as JSON by this package.
-func decode(text string, to any) error {
-	if err := json.Unmarshal([]byte(text), to); err != nil {
-		return fault(err)
-	}
-	return nil
 }

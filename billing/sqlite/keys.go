@@ -28,8 +28,17 @@ JOIN teams t ON t.id = p.team_id
 func keyScan(k *billing.Key) []any {
 	return []any{
 		&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
-		jsonText{&k.Models}, jsonText{&k.AllowedCIDRs}, &k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced, jsonText{&k.Tags},
-		&k.CreatedBy, instant{&k.CreatedAt}, instant{&k.ExpiresAt}, instant{&k.RevokedAt}, &k.RevokedReason, instant{&k.LastUsedAt}, &k.Version,
+		jsonText{&k.Models},
+		jsonText{&k.AllowedCIDRs},
+		&k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced,
+		jsonText{&k.Tags},
+		&k.CreatedBy,
+		instant{&k.CreatedAt},
+		instant{&k.ExpiresAt},
+		instant{&k.RevokedAt},
+		&k.RevokedReason,
+		instant{&k.LastUsedAt},
+		&k.Version,
 		jsonText{&k.Budgets},
 	}
 }
@@ -51,7 +60,7 @@ func keyColumns(k billing.Key) []any {
 	}
 }
 
-const insertSecret = `INSERT INTO api_key_secrets (key_id, version, secret_hash, created_at) VALUES (?, 1, ?, ?)`
+const insertHash = `INSERT INTO api_key_secrets (key_id, version, secret_hash, created_at) VALUES (?, 1, ?, ?)`
 
 // CreateKey implements billing.Keys. A key or a secret that is there already is
 // billing.ErrDuplicate.
@@ -71,7 +80,7 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte) err
 		if _, err := tx.exec(ctx, insertKey, append(keyColumns(k), string(k.ID), stamp(k.CreatedAt))...); err != nil {
 			return err
 		}
-		if _, err := tx.exec(ctx, insertSecret, string(k.ID), hash[:], stamp(now)); err != nil {
+		if _, err := tx.exec(ctx, insertHash, string(k.ID), hash[:], stamp(now)); err != nil {
 			return err
 		}
 		for _, b := range own {

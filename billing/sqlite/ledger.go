@@ -21,49 +21,49 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 	if min(h.Tokens, h.HeadroomTokens) < 0 || min(h.Money, h.HeadroomMoney) < 0 || h.ID == "" || h.ID != clean(h.ID) {
 		return nil, fmt.Errorf("billing/sqlite: hold %q of %d tokens and $%s cannot be taken", h.ID, h.Tokens, h.Money.Short())
 	}
-	lost := tidy(h.IfLost)
-	if err := check(lost); err != nil {
-		return nil, fmt.Errorf("billing/sqlite: hold %s could not be swept: %w", h.ID, err)
-	}
-	ifLost, err := json.Marshal(lost)
+	ifLost, err := lastWill(h)
 	if err != nil {
-		return nil, fmt.Errorf("billing/sqlite: %w", err)
+		return nil, err
 	}
 	var balances []billing.Balance
 	var refused *billing.QuotaError
-	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) (err error) {
 		if err := wantFresh(ctx, tx, h, now); err != nil {
 			return err
 		}
 		w := windowsOf(h.Lines)
-		var missing []int
-		var err error
-		if balances, missing, err = standing(ctx, tx, h.Lines, w); err != nil {
+		if balances, err = beginCounters(ctx, tx, h.Lines, w); err != nil {
 			return err
 		}
-		// Counters are kept even if the hold is refused: the next request
-		// should not add up the ledger again.
-		if err := makeCounters(ctx, tx, balances, missing); err != nil {
-			return err
-		}
+		// No error of the transaction: the counters that it began are kept, so
+		// that the next request need not add up the ledger again.
 		if refused = refusal(h, balances); refused != nil {
 			return nil
 		}
-		tokens, nano := min(h.Tokens, mostHeldTokens), min(int64(h.Money), mostHeldNano)
-		if err := hold(ctx, tx, w, tokens, nano); err != nil {
-			return err
-		}
+		taken := held{w, min(h.Tokens, mostHeldTokens), min(int64(h.Money), mostHeldNano), ifLost}
 		for i := range balances {
-			balances[i].HeldTokens += tokens
-			balances[i].HeldMoney += billing.Money(nano)
+			balances[i].HeldTokens += taken.tokens
+			balances[i].HeldMoney += billing.Money(taken.nano)
 		}
-		_, err = tx.exec(ctx, insertHold, h.ID, string(h.KeyID), w.budgets, w.starts, tokens, nano, stamp(now), stamp(h.ExpiresAt), string(ifLost))
-		return err
+		return take(ctx, tx, h, taken, now)
 	})
 	if err == nil && refused != nil {
 		return nil, refused
 	}
 	return balances, err
+}
+
+// lastWill is the row of a hold whose process never reports back, as JSON.
+func lastWill(h billing.Hold) (string, error) {
+	row := tidy(h.IfLost)
+	if err := check(row); err != nil {
+		return "", fmt.Errorf("hold %s could not be swept: %w", h.ID, err)
+	}
+	b, err := json.Marshal(row)
+	if err != nil {
+		return "", fmt.Errorf("billing/sqlite: %w", err)
+	}
+	return string(b), nil
 }
 
 // The most that one hold is counted with where nothing limits it, so that many
@@ -100,11 +100,20 @@ type held struct {
 	ifLost       string
 }
 
-const takeHold = `DELETE FROM holds WHERE id = ? RETURNING budget_ids, window_starts, tokens, nano, if_lost`
+// take holds from every counter and keeps the row that says so.
+func take(ctx context.Context, tx *session, h billing.Hold, t held, now time.Time) error {
+	if err := hold(ctx, tx, t.windows, t.tokens, t.nano); err != nil {
+		return err
+	}
+	_, err := tx.exec(ctx, insertHold, h.ID, string(h.KeyID), t.budgets, t.starts, t.tokens, t.nano, stamp(now), stamp(h.ExpiresAt), t.ifLost)
+	return err
+}
+
+const deleteHold = `DELETE FROM holds WHERE id = ? RETURNING budget_ids, window_starts, tokens, nano, if_lost`
 
 // giveBack ends a hold. It reports false where there is none any more.
 func giveBack(ctx context.Context, tx *session, id string) (h held, found bool, err error) {
-	found, err = tx.row(ctx, takeHold, []any{id}, &h.budgets, &h.starts, &h.tokens, &h.nano, &h.ifLost)
+	found, err = tx.row(ctx, deleteHold, []any{id}, &h.budgets, &h.starts, &h.tokens, &h.nano, &h.ifLost)
 	if found && err == nil {
 		err = hold(ctx, tx, h.windows, -h.tokens, -h.nano)
 	}
@@ -142,7 +151,7 @@ func attempts(settlement billing.Settlement) ([]billing.Spend, error) {
 	for i, a := range settlement.Attempts {
 		rows[i] = tidy(a)
 		if err := check(rows[i]); err != nil {
-			return nil, fmt.Errorf("billing/sqlite: settlement of %s: %w", settlement.HoldID, err)
+			return nil, fmt.Errorf("settlement of %s: %w", settlement.HoldID, err)
 		}
 		if rows[i].RequestID != rows[0].RequestID || !rows[i].OccurredAt.Equal(rows[0].OccurredAt) {
 			return nil, fmt.Errorf("billing/sqlite: settlement of %s: its attempts are not of one request", settlement.HoldID)
@@ -195,7 +204,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 			return swept, err
 		}
 		if err != nil {
-			failed = append(failed, fmt.Errorf("billing/sqlite: sweep %s: %w", id, err))
+			failed = append(failed, fmt.Errorf("sweep %s: %w", id, err))
 		} else if found {
 			swept++
 		}
@@ -212,8 +221,8 @@ func (s *Store) sweep(ctx context.Context, id string) (found bool, err error) {
 			return err
 		}
 		var row billing.Spend
-		if err := decode(h.ifLost, &row); err != nil {
-			return err
+		if err := json.Unmarshal([]byte(h.ifLost), &row); err != nil {
+			return fmt.Errorf("billing/sqlite: %w", err)
 		}
 		return s.book(ctx, tx, []billing.Spend{row})
 	})

@@ -68,7 +68,7 @@ func work(ctx context.Context, path, name string, out io.Writer) error {
 
 func startWorker(t *testing.T, path, name string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), "SQLITE_WORKER="+path, "SQLITE_NAME="+name)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -147,7 +147,7 @@ func TestP05_KilledProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s := open(t, path, Options{})
 	k := newKey(t, s, "key_1", limit(1_000_000))
-	rnd := rand.New(rand.NewPCG(5, 5)) //nolint:gosec // the same moments every time
+	rnd := rand.New(rand.NewPCG(5, 5))
 	var acknowledged []string
 	for round := range 8 {
 		cmd, lines := startWorker(t, path, strconv.Itoa(round))

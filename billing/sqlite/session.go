@@ -57,7 +57,7 @@ func (s *session) prepared(ctx context.Context, query string) (*sql.Stmt, error)
 	if st := s.statements[query]; st != nil {
 		return st, nil
 	}
-	st, err := s.db.PrepareContext(ctx, query)
+	st, err := s.db.PrepareContext(ctx, query) //nolint:sqlclosecheck // close does it
 	if err != nil {
 		return nil, fault(err)
 	}
@@ -67,7 +67,7 @@ func (s *session) prepared(ctx context.Context, query string) (*sql.Stmt, error)
 
 // exec runs a statement and says how many rows it changed.
 func (s *session) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	st, err := s.prepared(ctx, query)
+	st, err := s.prepared(ctx, query) //nolint:sqlclosecheck // close does it
 	if err != nil {
 		return 0, err
 	}
@@ -87,7 +87,7 @@ func (s *session) script(ctx context.Context, text string) error {
 
 // row reads at most one row and says whether there was one.
 func (s *session) row(ctx context.Context, query string, args []any, columns ...any) (bool, error) {
-	st, err := s.prepared(ctx, query)
+	st, err := s.prepared(ctx, query) //nolint:sqlclosecheck // close does it
 	if err != nil {
 		return false, err
 	}
@@ -100,7 +100,7 @@ func (s *session) row(ctx context.Context, query string, args []any, columns ...
 
 // rows calls each with every row.
 func (s *session) rows(ctx context.Context, query string, args []any, each func(scan scanner) error) (err error) {
-	st, err := s.prepared(ctx, query)
+	st, err := s.prepared(ctx, query) //nolint:sqlclosecheck // close does it
 	if err != nil {
 		return err
 	}
@@ -133,6 +133,7 @@ func fault(err error) error {
 		return fmt.Errorf("billing/sqlite: %w: %w", billing.ErrDuplicate, err)
 	case sqlite3.CONSTRAINT_TRIGGER:
 		return &billing.ConflictError{Detail: strings.TrimPrefix(broken.Error(), "sqlite3: constraint failed: ")}
+	default:
+		return fmt.Errorf("billing/sqlite: %w", err)
 	}
-	return fmt.Errorf("billing/sqlite: %w", err)
 }

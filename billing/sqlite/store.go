@@ -48,8 +48,8 @@ var _ billing.Store = (*Store)(nil)
 // Pragmas of every connection. The busy time-out comes first: the others may
 // have to wait for another process.
 const (
-	readPragmas  = "&_pragma=busy_timeout(5000)&_pragma=query_only(1)"
-	writePragmas = "&_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)"
+	readPragmas  = "&_pragma=" + busyTimeout + "&_pragma=query_only(1)"
+	writePragmas = "&_pragma=" + busyTimeout + "&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)"
 )
 
 // Open opens the file at path or makes it, readable by its owner alone. It does
@@ -86,7 +86,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 // missing, because the driver would make them readable by everybody.
 func reserveFiles(path string) error {
 	for _, suffix := range []string{"", "-shm"} {
-		f, err := os.OpenFile(path+suffix, os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := os.OpenFile(path+suffix, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the file
 		if err != nil {
 			return fmt.Errorf("open database: %w", err)
 		}

@@ -13,7 +13,8 @@ import (
 // TestStamp: instants compare as text just as they do in time.
 func TestStamp(t *testing.T) {
 	times := []time.Time{
-		{}, time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC), time.Date(999, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(0, 0), march, march.Add(1),
+		{},
+		time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC), time.Date(999, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(0, 0), march, march.Add(1),
 		march.Add(time.Second - 1), march.In(time.FixedZone("", -5*3600)).Add(time.Hour), time.Date(9999, 12, 31, 23, 59, 59, 999_999_998, time.UTC),
 	}
 	for i, a := range times {
@@ -71,7 +72,8 @@ func TestPlus(t *testing.T) {
 // TestTidy_KeepsWhatFits: rows within bounds are booked as they are.
 func TestTidy_KeepsWhatFits(t *testing.T) {
 	for _, c := range []billing.Cost{
-		{Input: 1, Output: 2, Total: 3}, {Input: mostMeter, CacheRead: mostMeter, CacheWrite: mostMeter, Output: mostMeter, Fee: mostMeter, Total: 5 * mostMeter},
+		{Input: 1, Output: 2, Total: 3},
+		{Input: mostMeter, CacheRead: mostMeter, CacheWrite: mostMeter, Output: mostMeter, Fee: mostMeter, Total: 5 * mostMeter},
 		{Total: -7},
 	} {
 		if got := bounded(c); got != c {

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"tallyroute/billing"
 )
@@ -31,6 +34,12 @@ type job struct {
 	done   chan struct{}
 }
 
+// patience is how long to wait for another process; in pragmas, in milliseconds.
+const (
+	patience    = 5 * time.Second
+	busyTimeout = "busy_timeout(5000)"
+)
+
 // mostJobs bounds how long one transaction keeps other processes waiting.
 const mostJobs = 256
 
@@ -51,7 +60,7 @@ func openWriter(ctx context.Context, dsn string) (*writer, error) {
 		return nil, fault(err)
 	}
 	db.SetMaxOpenConns(1)
-	conn, err := db.Conn(ctx)
+	conn, err := firstConn(ctx, db)
 	if err != nil {
 		return nil, errors.Join(fault(err), db.Close())
 	}
@@ -61,6 +70,24 @@ func openWriter(ctx context.Context, dsn string) (*writer, error) {
 	}
 	go w.run(context.WithoutCancel(ctx))
 	return w, nil
+}
+
+// firstConn opens a connection. The switch of a new file to WAL mode does not
+// wait for others that switch it at the same moment, so it is tried again.
+func firstConn(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		conn, err := db.Conn(ctx)
+		if !errors.Is(err, sqlite3.BUSY) {
+			return conn, err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // do runs change in a transaction and returns when it is on the disk. A change
