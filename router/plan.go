@@ -193,22 +193,21 @@ func order(in planInput) (list []Candidate, certain bool) {
 // request is let through to find out, and nobody else would ever.
 func before(a, b Candidate) int {
 	return cmp.Or(
-		compareBool(a.why != notExcluded, b.why != notExcluded),
-		compareBool(!a.Priced, !b.Priced),
+		cmp.Compare(a.rank(), b.rank()),
 		cmp.Compare(a.Cost, b.Cost),
 		cmp.Compare(b.Target.Weight, a.Target.Weight),
 		cmp.Compare(a.Target.Name(), b.Target.Name()),
 	)
 }
 
-func compareBool(a, b bool) int {
+func (c Candidate) rank() int {
 	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
+	case c.why != notExcluded:
+		return 2
+	case !c.Priced:
+		return 1
 	}
-	return 1
+	return 0
 }
 
 const (

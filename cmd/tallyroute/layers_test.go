@@ -79,7 +79,7 @@ var fences = map[string][]string{
 	"github.com/rogpeppe/go-internal":       {"test"},
 	"go.uber.org/goleak":                    {"test"},
 	"github.com/openai/openai-go":           {"test", "examples"},
-	"golang.org/x/tools":                    {"test"},
+	"golang.org/x/tools":                    {"test", "providers/providertest"},
 	"github.com/oklog/ulid":                 {"*"},
 	"github.com/google/uuid":                {"*"},
 	"golang.org/x/net":                      {"*"},
