@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{"Rows", rowCases()},
 		{"Reports", reportCases()},
 		{"Races", raceCases()},
+		{"Random", randomCases()},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
