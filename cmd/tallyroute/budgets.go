@@ -48,7 +48,7 @@ func (c budgetsList) Run(a *app) error {
 			views = append(views, budgetView{b.ID, b.Scope, b.ScopeID, name, b.Period, orElse(b.Zone, "UTC"), usdText(b.Money), b.Tokens})
 		}
 		t.records = views
-		return t.print(a.stdout, c.Output)
+		return t.write(a.stdout, c.Output)
 	})
 }
 

@@ -127,7 +127,7 @@ func (c chatClient) stream(ctx context.Context, model, message string, w io.Writ
 	if err != nil {
 		return told{}, err
 	}
-	defer s.Close()
+	defer closing(s)
 	t := headersOf(s.Header())
 	var said strings.Builder
 	for {
@@ -150,6 +150,9 @@ func (c chatClient) stream(ctx context.Context, model, message string, w io.Writ
 		}
 	}
 }
+
+// closing is for what was only read: there is nothing to do about its error.
+func closing(c io.Closer) { _ = c.Close() }
 
 // fileOrStdin opens name, "-" being standard input.
 func (a *app) fileOrStdin(name string) (io.ReadCloser, error) {

@@ -20,7 +20,7 @@ func (c demoCommand) once(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	c.Listen, c.AdminListen, c.Database = "127.0.0.1:0", "127.0.0.1:0", dsn("sqlite:"+filepath.Join(dir, "tallyroute.db"))
 	cfg := c.config()
 	s, err := newService(a.ctx, cfg, newLogger(a.stderr, cfg.Log))

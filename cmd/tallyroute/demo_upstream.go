@@ -197,7 +197,7 @@ func (u *demoUpstream) stream(w http.ResponseWriter, r *http.Request, x *demoExc
 	if x.request.WantsUsage() {
 		send(x.usageChunk(completion))
 	}
-	io.WriteString(w, "data: [DONE]\n\n")
+	fmt.Fprint(w, "data: [DONE]\n\n")
 }
 
 // words sends the role and then the words, and notes what was sent. It reports
@@ -258,5 +258,5 @@ func (f *demoFault) write(w http.ResponseWriter) {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v)
+	_ = json.NewEncoder(w).Encode(v) // a caller that has gone is noticed elsewhere
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -230,19 +229,6 @@ func (p *program) shown() keyView {
 		p.t.Fatal(err)
 	}
 	return v
-}
-
-// events reads the data of every event of a stream.
-func events(r io.Reader) ([]string, error) {
-	var all []string
-	s := bufio.NewScanner(r)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		if data, ok := strings.CutPrefix(s.Text(), "data: "); ok {
-			all = append(all, data)
-		}
-	}
-	return all, s.Err()
 }
 
 // poll waits until something becomes true.

@@ -33,7 +33,7 @@ func (c healthCommand) Run(a *app) error {
 	if err != nil {
 		return fmt.Errorf("not alive: %w", err)
 	}
-	defer resp.Body.Close()
+	defer closing(resp.Body)
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("not alive: %s/healthz answers %s", base, resp.Status)
 	}

@@ -225,7 +225,7 @@ func (c keysList) Run(a *app) error {
 			}
 		}
 		t.records = views
-		return t.print(a.stdout, c.Output)
+		return t.write(a.stdout, c.Output)
 	})
 }
 

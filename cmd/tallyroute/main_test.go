@@ -42,7 +42,7 @@ func wantStatus(ts *testscript.TestScript, _ bool, args []string) {
 	// The script's shell cannot tell one failure from another; the program can.
 	err := ts.Exec("tallyroute", args[1:]...)
 	got := "0"
-	if exit, ok := err.(interface{ ExitCode() int }); ok { //nolint:errorlint // Exec returns it unwrapped
+	if exit, ok := err.(interface{ ExitCode() int }); ok {
 		got = string(rune('0' + exit.ExitCode()))
 	} else if err != nil {
 		ts.Fatalf("%v", err)

@@ -43,8 +43,8 @@ type table struct {
 
 func (t *table) add(cells ...cell) { t.rows = append(t.rows, cells) }
 
-// print writes t as the flag -o says.
-func (t *table) print(w io.Writer, how string) error {
+// write prints t as the flag -o says.
+func (t *table) write(w io.Writer, how string) error {
 	switch how {
 	case "json":
 		return printJSON(w, t.records)

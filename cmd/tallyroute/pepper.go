@@ -71,7 +71,7 @@ func makePepper(path string) (fresh bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	_, err = f.WriteString(p.Reveal() + "\n")
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err != nil {

@@ -44,7 +44,7 @@ func (c projectsList) Run(a *app) error {
 			views = append(views, viewProject(p))
 		}
 		t.records = views
-		return t.print(a.stdout, c.Output)
+		return t.write(a.stdout, c.Output)
 	})
 }
 

@@ -65,7 +65,7 @@ func (c reportCommand) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		return c.report(rows).print(a.stdout, c.Output)
+		return c.report(rows).write(a.stdout, c.Output)
 	})
 }
 

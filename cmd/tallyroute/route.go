@@ -64,7 +64,7 @@ func (c routeExplain) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return explain(candidates).print(a.stdout, c.Output)
+	return explain(candidates).write(a.stdout, c.Output)
 }
 
 // planner is a router that can plan and nothing else.
@@ -81,7 +81,7 @@ func (c routeExplain) request(a *app) (*chat.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer closing(f)
 	body, err := io.ReadAll(io.LimitReader(f, 16<<20))
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func (c *Config) openStore(ctx context.Context) (billing.Store, error) {
 	if where.postgres() {
 		return postgres.Open(ctx, string(where), postgres.Options{
 			Reporting: zone,
-			MaxConns:  int32(c.DatabaseConnections), //nolint:gosec // checked to be at most 1000
+			MaxConns:  int32(c.DatabaseConnections), // at most 1000
 			Acquire:   time.Duration(c.Timeouts.DatabaseAcquire),
 			Statement: time.Duration(c.Timeouts.DatabaseStatement),
 			Lock:      time.Duration(c.Timeouts.DatabaseLock),

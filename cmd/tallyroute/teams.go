@@ -49,6 +49,6 @@ func (c teamsList) Run(a *app) error {
 			views = append(views, teamView{team.ID, team.Name, team.CostCenter, team.OwnerEmail, timestamp(team.CreatedAt), !team.ArchivedAt.IsZero()})
 		}
 		t.records = views
-		return t.print(a.stdout, c.Output)
+		return t.write(a.stdout, c.Output)
 	})
 }
