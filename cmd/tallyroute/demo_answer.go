@@ -1,179 +1,20 @@
 package main
 
 import (
-	"encoding/json"
-	"regexp"
 	"sort"
-	"strconv"
 	"strings"
 	"time"
 
 	"tallyroute/providers/chat"
 )
 
-// demoRequest is what the demonstration reads of a request.
-type demoRequest struct {
-	Model    string `json:"model"`
-	Messages []struct {
-		Role    string          `json:"role"`
-		Content json.RawMessage `json:"content"`
-	} `json:"messages"`
-	Tools []struct {
-		Function demoFunction `json:"function"`
-	} `json:"tools"`
-	ToolChoice json.RawMessage `json:"tool_choice"`
-}
-
-type demoFunction struct {
-	Name       string `json:"name"`
-	Parameters struct {
-		Required   []string `json:"required"`
-		Properties map[string]struct {
-			Type string   `json:"type"`
-			Enum []string `json:"enum"`
-		} `json:"properties"`
-	} `json:"parameters"`
-}
-
-// lastText is the text of the last message.
-func (r demoRequest) lastText() string {
-	if len(r.Messages) == 0 {
-		return ""
-	}
-	content := r.Messages[len(r.Messages)-1].Content
-	var text string
-	if json.Unmarshal(content, &text) == nil {
-		return text
-	}
-	var parts []struct{ Text string }
-	if json.Unmarshal(content, &parts) != nil {
-		return ""
-	}
-	texts := make([]string, 0, len(parts))
-	for _, p := range parts {
-		texts = append(texts, p.Text)
-	}
-	return strings.Join(texts, " ")
-}
-
-func (r demoRequest) lastRole() string {
-	if len(r.Messages) == 0 {
-		return ""
-	}
-	return r.Messages[len(r.Messages)-1].Role
-}
-
-// tool is the function that the user asks for, nil where none is.
-func (r demoRequest) tool() *demoFunction {
-	choice := strings.Trim(string(r.ToolChoice), `"`)
-	if len(r.Tools) == 0 || r.lastRole() != "user" || choice == "none" {
-		return nil
-	}
-	var named struct{ Function struct{ Name string } }
-	_ = json.Unmarshal(r.ToolChoice, &named) // it may be a word instead
-	said := strings.ToLower(r.lastText())
-	for i := range r.Tools {
-		f := &r.Tools[i].Function
-		if f.Name == named.Function.Name || asksFor(said, f.Name) {
-			return f
-		}
-	}
-	if choice == "required" {
-		return &r.Tools[0].Function
-	}
-	return nil
-}
-
-// asksFor reports whether a word of a function's name occurs in what was said.
-func asksFor(said, function string) bool {
-	for word := range strings.FieldsFuncSeq(strings.ToLower(function), func(r rune) bool { return r == '_' || r == '-' }) {
-		if len(word) > 3 && strings.Contains(said, word) {
-			return true
-		}
-	}
-	return false
-}
-
-// arguments makes up a value for every required parameter.
-func (f *demoFunction) arguments(said string) string {
-	args := make(map[string]any)
-	words := strings.Fields(strings.Trim(said, ".?! "))
-	for _, name := range f.Parameters.Required {
-		p := f.Parameters.Properties[name]
-		switch {
-		case len(p.Enum) > 0:
-			args[name] = p.Enum[0]
-		case p.Type == "integer" || p.Type == "number":
-			args[name] = 1
-		case p.Type == "boolean":
-			args[name] = true
-		case len(words) > 0:
-			args[name] = words[len(words)-1]
-		default:
-			args[name] = ""
-		}
-	}
-	text, err := json.Marshal(args)
-	if err != nil {
-		return "{}"
-	}
-	return string(text)
-}
-
-// demoOrder is a wish in the prompt, for those who like to see things fail:
-//
-//	[[demo fail=503]]             refuse with that status
-//	[[demo fail=503 at=demo-a]]   only there
-//	[[demo cut=5]]                end the connection after five words
-//	[[demo hang]]                 say nothing more until the caller goes
-//	[[demo slow=20ms words=200]]  so much from word to word, and so many words
-type demoOrder struct {
-	fail, cut, words int
-	hang             bool
-	slow             time.Duration
-}
-
-var demoOrders = regexp.MustCompile(`\[\[demo ([^\]]*)\]\]`)
-
-// parseOrder reads the order for the upstream with this name. What cannot be
-// read is taken as no order.
-func parseOrder(text, name string) demoOrder {
-	var o demoOrder
-	for _, found := range demoOrders.FindAllStringSubmatch(text, -1) {
-		var one demoOrder
-		elsewhere := false
-		for word := range strings.FieldsSeq(found[1]) {
-			key, value, _ := strings.Cut(word, "=")
-			n, _ := strconv.Atoi(value)
-			switch key {
-			case "fail":
-				if n >= 400 && n <= 599 {
-					one.fail = n
-				}
-			case "cut":
-				one.cut = max(n, 0)
-			case "words":
-				one.words = min(max(n, 0), demoMaxWords)
-			case "slow":
-				one.slow, _ = time.ParseDuration(value)
-			case "hang":
-				one.hang = true
-			case "at":
-				elsewhere = value != name
-			}
-		}
-		if !elsewhere {
-			o = one
-		}
-	}
-	return o
-}
-
 // demoPiece is one chunk of an answer: its delta, and what of it is text.
 type demoPiece struct {
-	delta map[string]any
+	delta demoDelta
 	text  string
 }
+
+type demoDelta map[string]any
 
 // demoExchange is one request and the answer that was made up for it.
 type demoExchange struct {
@@ -201,7 +42,7 @@ func (x *demoExchange) compose(tokens func(string) int64) {
 		words, x.finish = fitting, "length"
 	}
 	for _, w := range words {
-		x.pieces = append(x.pieces, demoPiece{map[string]any{"content": w}, w})
+		x.pieces = append(x.pieces, demoPiece{demoDelta{"content": w}, w})
 	}
 }
 
@@ -239,12 +80,12 @@ func (x *demoExchange) words() []string {
 }
 
 func toolPieces(name, arguments string) []demoPiece {
-	call := func(function map[string]string, more map[string]any) map[string]any {
+	call := func(function map[string]string, more map[string]any) demoDelta {
 		entry := map[string]any{"index": 0, "function": function}
 		for k, v := range more {
 			entry[k] = v
 		}
-		return map[string]any{"tool_calls": []any{entry}}
+		return demoDelta{"tool_calls": []any{entry}}
 	}
 	half := len(arguments) / 2
 	return []demoPiece{
@@ -271,53 +112,6 @@ func (x *demoExchange) text() string {
 		b.WriteString(p.text)
 	}
 	return b.String()
-}
-
-// response is the whole answer.
-func (x *demoExchange) response(completion int64) map[string]any {
-	message := map[string]any{"role": "assistant", "content": x.text(), "refusal": nil}
-	if x.tool != nil {
-		message["content"] = nil
-		message["tool_calls"] = []any{map[string]any{
-			"id": "call_demo_1", "type": "function",
-			"function": map[string]string{"name": x.tool.Name, "arguments": strings.TrimPrefix(x.text(), x.tool.Name)},
-		}}
-	}
-	choices := make([]any, x.choices())
-	for i := range choices {
-		choices[i] = map[string]any{"index": i, "message": message, "logprobs": nil, "finish_reason": x.finish}
-	}
-	body := x.envelope("chat.completion")
-	body["choices"], body["usage"] = choices, x.usage(completion)
-	return body
-}
-
-// chunk is one event of a stream; finish is "" but on the last.
-func (x *demoExchange) chunk(index int, delta map[string]any, finish string) map[string]any {
-	choice := map[string]any{"index": index, "delta": delta, "logprobs": nil, "finish_reason": nil}
-	if finish != "" {
-		choice["finish_reason"] = finish
-	}
-	body := x.envelope("chat.completion.chunk")
-	body["choices"] = []any{choice}
-	if x.request.WantsUsage() {
-		body["usage"] = nil
-	}
-	return body
-}
-
-func (x *demoExchange) usageChunk(completion int64) map[string]any {
-	body := x.envelope("chat.completion.chunk")
-	body["choices"], body["usage"] = []any{}, x.usage(completion)
-	return body
-}
-
-func (x *demoExchange) envelope(object string) map[string]any {
-	return map[string]any{"id": x.id, "object": object, "created": demoCreated, "model": x.said.Model}
-}
-
-func (x *demoExchange) usage(completion int64) map[string]int64 {
-	return map[string]int64{"prompt_tokens": x.prompt, "completion_tokens": completion, "total_tokens": x.prompt + completion}
 }
 
 // demoStory is about 60 words, so that a stream of it takes about a second.

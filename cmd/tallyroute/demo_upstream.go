@@ -192,7 +192,7 @@ func (u *demoUpstream) stream(w http.ResponseWriter, r *http.Request, x *demoExc
 		panic(http.ErrAbortHandler) // the connection ends in the middle of the answer
 	}
 	for i := range x.choices() {
-		send(x.chunk(i, map[string]any{}, x.finish))
+		send(x.chunk(i, demoDelta{}, x.finish))
 	}
 	if x.request.WantsUsage() {
 		send(x.usageChunk(completion))
@@ -204,7 +204,7 @@ func (u *demoUpstream) stream(w http.ResponseWriter, r *http.Request, x *demoExc
 // whether all of them were.
 func (u *demoUpstream) words(ctx context.Context, x *demoExchange, written *strings.Builder, send func(any) bool) bool {
 	for i := range x.choices() {
-		if !send(x.chunk(i, map[string]any{"role": "assistant", "content": ""}, "")) {
+		if !send(x.chunk(i, demoDelta{"role": "assistant", "content": ""}, "")) {
 			return false
 		}
 	}
