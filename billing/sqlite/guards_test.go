@@ -201,7 +201,7 @@ func TestFinanceViews(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		`SELECT team || ' ' || cost_center || ' ' || requests || ' ' || tokens || ' ' || cost_usd || ' ' || routing_savings_usd || ' ' || unpriced_requests FROM spend_by_team_month`: "web unallocated 2 1234567895 1.23 1.23 1",
+		`SELECT team || ' ' || cost_center || ' ' || requests || ' ' || tokens || ' ' || cost_usd || ' ' || routing_savings_usd || ' ' || unpriced_requests FROM spend_by_team_month`: "web unallocated 2 1234567895 1.23456789 1.23456789 1",
 		`SELECT month || ' ' || usd_per_million_tokens FROM spend_by_model_month`:                                                                                                     "2026-03 0.001",
 		`SELECT key_name || ' ' || attempts || ' ' || errors FROM spend_by_key_month`:                                                                                                 "key_1 2 1",
 		`SELECT first_day || ' ' || tokens || ' ' || requests FROM unpriced_usage`:                                                                                                    "2026-03-14 5 1",

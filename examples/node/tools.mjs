@@ -13,7 +13,7 @@ const tools = [
     },
   },
 ];
-const messages = [{ role: "user", content: "How much is left for the team payments?" }];
+const messages = [{ role: "user", content: "Ask get_budget: how much is left for the team payments?" }];
 const first = await client.chat.completions.create({ model, messages, tools });
 const call = first.choices[0].message.tool_calls?.[0];
 if (!call) throw new Error("no tool was called");

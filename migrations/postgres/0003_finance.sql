@@ -42,8 +42,8 @@ SELECT d.report_day AS day, d.month, coalesce(t.name, d.team_id) AS team, coales
 
 CREATE VIEW finance.spend_by_team_month AS
 SELECT month, team, cost_center, sum(requests)::bigint AS requests, sum(tokens)::bigint AS tokens,
-       round(sum(cost_usd), 2) AS cost_usd, sum(cost_nano)::bigint AS cost_nano,
-       round(sum(routing_savings_usd), 2) AS routing_savings_usd,
+       sum(cost_usd) AS cost_usd, sum(cost_nano)::bigint AS cost_nano,
+       sum(routing_savings_usd) AS routing_savings_usd,
        coalesce(sum(requests) FILTER (WHERE pricing = 'unpriced'), 0)::bigint AS unpriced_requests
   FROM finance.spend_by_day
  GROUP BY month, team, cost_center;
@@ -52,7 +52,7 @@ CREATE VIEW finance.spend_by_model_month AS
 SELECT month, provider, model, sum(requests)::bigint AS requests, sum(input_tokens)::bigint AS input_tokens,
        sum(cache_read_tokens)::bigint AS cache_read_tokens, sum(cache_write_tokens)::bigint AS cache_write_tokens,
        sum(output_tokens)::bigint AS output_tokens,
-       round(sum(cost_usd), 2) AS cost_usd, sum(cost_nano)::bigint AS cost_nano,
+       sum(cost_usd) AS cost_usd, sum(cost_nano)::bigint AS cost_nano,
        round(sum(cost_usd) FILTER (WHERE pricing <> 'unpriced') * 1000000
              / nullif(sum(tokens) FILTER (WHERE pricing <> 'unpriced'), 0), 4) AS usd_per_million_tokens
   FROM finance.spend_by_day
@@ -62,8 +62,8 @@ CREATE VIEW finance.spend_by_key_month AS
 SELECT d.month, coalesce(t.name, d.team_id) AS team, coalesce(p.name, d.project_id) AS project, coalesce(k.name, d.key_id) AS key_name, d.key_id, d.cost_center, d.environment,
        sum(d.requests)::bigint AS requests, sum(d.attempts)::bigint AS attempts, sum(d.errors)::bigint AS errors,
        sum(d.input_tokens + d.cache_read_tokens + d.cache_write_tokens + d.output_tokens)::bigint AS tokens,
-       round(finance.usd(sum(d.cost_nano)), 2) AS cost_usd, sum(d.cost_nano)::bigint AS cost_nano,
-       round(finance.usd(sum(d.baseline_cost_nano - d.cost_nano)), 2) AS routing_savings_usd,
+       finance.usd(sum(d.cost_nano)) AS cost_usd, sum(d.cost_nano)::bigint AS cost_nano,
+       finance.usd(sum(d.baseline_cost_nano - d.cost_nano)) AS routing_savings_usd,
        coalesce(sum(d.requests) FILTER (WHERE d.pricing = 'unpriced'), 0)::bigint AS unpriced_requests
   FROM spend_daily d
   LEFT JOIN teams t ON t.id = d.team_id

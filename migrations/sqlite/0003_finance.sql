@@ -37,8 +37,8 @@ SELECT d.report_day AS day, d.month, coalesce(t.name, d.team_id) AS team, coales
 CREATE VIEW spend_by_team_month AS
 SELECT d.month, coalesce(t.name, d.team_id) AS team, d.cost_center, sum(d.requests) AS requests,
        sum(d.input_tokens + d.cache_read_tokens + d.cache_write_tokens + d.output_tokens) AS tokens,
-       round(sum(d.cost_nano) / 1e9, 2) AS cost_usd, sum(d.cost_nano) AS cost_nano,
-       round(sum(d.baseline_cost_nano - d.cost_nano) / 1e9, 2) AS routing_savings_usd,
+       sum(d.cost_nano) / 1e9 AS cost_usd, sum(d.cost_nano) AS cost_nano,
+       sum(d.baseline_cost_nano - d.cost_nano) / 1e9 AS routing_savings_usd,
        coalesce(sum(d.requests) FILTER (WHERE d.pricing = 'unpriced'), 0) AS unpriced_requests
   FROM spend_daily d
   LEFT JOIN teams t ON t.id = d.team_id
@@ -48,7 +48,7 @@ CREATE VIEW spend_by_model_month AS
 SELECT month, provider, model, sum(requests) AS requests, sum(input_tokens) AS input_tokens,
        sum(cache_read_tokens) AS cache_read_tokens, sum(cache_write_tokens) AS cache_write_tokens,
        sum(output_tokens) AS output_tokens,
-       round(sum(cost_nano) / 1e9, 2) AS cost_usd, sum(cost_nano) AS cost_nano,
+       sum(cost_nano) / 1e9 AS cost_usd, sum(cost_nano) AS cost_nano,
        round(sum(cost_nano) FILTER (WHERE pricing <> 'unpriced') / 1e3
              / nullif(sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens) FILTER (WHERE pricing <> 'unpriced'), 0), 4) AS usd_per_million_tokens
   FROM spend_daily
@@ -58,8 +58,8 @@ CREATE VIEW spend_by_key_month AS
 SELECT d.month, coalesce(t.name, d.team_id) AS team, coalesce(p.name, d.project_id) AS project, coalesce(k.name, d.key_id) AS key_name, d.key_id, d.cost_center, d.environment,
        sum(d.requests) AS requests, sum(d.attempts) AS attempts, sum(d.errors) AS errors,
        sum(d.input_tokens + d.cache_read_tokens + d.cache_write_tokens + d.output_tokens) AS tokens,
-       round(sum(d.cost_nano) / 1e9, 2) AS cost_usd, sum(d.cost_nano) AS cost_nano,
-       round(sum(d.baseline_cost_nano - d.cost_nano) / 1e9, 2) AS routing_savings_usd,
+       sum(d.cost_nano) / 1e9 AS cost_usd, sum(d.cost_nano) AS cost_nano,
+       sum(d.baseline_cost_nano - d.cost_nano) / 1e9 AS routing_savings_usd,
        coalesce(sum(d.requests) FILTER (WHERE d.pricing = 'unpriced'), 0) AS unpriced_requests
   FROM spend_daily d
   LEFT JOIN teams t ON t.id = d.team_id
