@@ -1,5 +1,5 @@
-// Package postgres keeps keys, budgets and the ledger in PostgreSQL, for any
-// number of routers at once. It owns the SQL and the order in which rows are
+// Package postgres keeps keys, budgets and the ledger in PostgreSQL, version 13
+// or newer, for any number of routers at once. It owns the SQL and the order in which rows are
 // locked; what may be spent is decided by the billing package's rules, whose
 // arithmetic the statements carry out in the database.
 package postgres

@@ -85,7 +85,7 @@ func again(err error) bool {
 	case "40001", "40P01": // serialization failure, deadlock
 		return true
 	}
-	return pgconn.SafeToRetry(err)
+	return pgconn.SafeToRetry(err) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // fault makes the database's own faults billing.ErrUnavailable and leaves what

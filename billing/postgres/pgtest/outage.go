@@ -47,7 +47,7 @@ func (c *Cluster) Pause(t testing.TB) {
 	}
 	defer conn.Close(t.Context()) //nolint:errcheck // its process is frozen
 	c.paused = []int{c.process.Pid}
-	c.signal(syscall.SIGSTOP) // from now on there are no new processes
+	c.signal(freeze) // from now on there are no new processes
 	rows, err := conn.Query(t.Context(), "SELECT pid FROM pg_stat_activity")
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
@@ -57,14 +57,14 @@ func (c *Cluster) Pause(t testing.TB) {
 		t.Fatalf("pgtest: %v", err)
 	}
 	c.paused = append(c.paused, pids...)
-	c.signal(syscall.SIGSTOP)
+	c.signal(freeze)
 }
 
 // Resume ends a Pause.
 func (c *Cluster) Resume() { c.resume() }
 
 func (c *Cluster) resume() {
-	c.signal(syscall.SIGCONT)
+	c.signal(thaw)
 	c.paused = nil
 }
 

@@ -1,8 +1,10 @@
-//go:build !linux
+//go:build !linux && !windows
 
 package pgtest
 
 import "syscall"
+
+const freeze, thaw = syscall.SIGSTOP, syscall.SIGCONT
 
 // attributes are the defaults: other systems cannot tie a program to the life
 // of its parent, and nobody runs tests as root on them.

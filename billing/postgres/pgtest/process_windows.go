@@ -1,0 +1,9 @@
+package pgtest
+
+import "syscall"
+
+// Windows can neither freeze a program nor thaw it; there, tests use the server
+// that $TALLYROUTE_TEST_POSTGRES names.
+const freeze, thaw = syscall.SIGTERM, syscall.SIGTERM
+
+func attributes(*account) *syscall.SysProcAttr { return nil }
