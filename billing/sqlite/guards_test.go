@@ -120,7 +120,7 @@ func TestLedger_IsAppendOnly(t *testing.T) {
 	}
 	// Replacing a row is deleting it without asking.
 	for _, verb := range []string{"INSERT", "INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE"} {
-		for _, column := range []string{"event_id", "recorded_at"} { // another event, or the same attempt again
+		for _, column := range []string{"event_id", "request_id"} { // the same attempt again, or the same event
 			query := verb + ` INTO spend_events (` + eventColumns + `) SELECT ` + strings.Replace(eventColumns, column, column+` || 'x'`, 1) + ` FROM spend_events`
 			if err := operator(t, s, query); err == nil || !strings.Contains(err.Error(), "append-only") {
 				t.Errorf("%s with another %s: got %v", verb, column, err)
@@ -375,6 +375,30 @@ func TestFault(t *testing.T) {
 		err := operator(t, s, query)
 		if err == nil || (want != nil && !errors.Is(err, want)) || (want == nil && errors.Is(err, billing.ErrUnavailable)) {
 			t.Errorf("%s: got %v, want %v", query, err, want)
+		}
+	}
+}
+
+// TestSecrets_ValidUntil: a secret that was rotated out stops at its instant,
+// and the new one is the same key.
+func TestSecrets_ValidUntil(t *testing.T) {
+	now := march
+	s := open(t, filepath.Join(t.TempDir(), "tallyroute.db"), Options{Clock: func() time.Time { return now }})
+	k := newKey(t, s, "key_1")
+	fresh := hashOf("rotated")
+	if err := operator(t, s, `UPDATE api_key_secrets SET valid_until = ?`, stamp(march.Add(time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	if err := operator(t, s, `INSERT INTO api_key_secrets (key_id, version, secret_hash, created_at) VALUES (?, 2, ?, ?)`, string(k.ID), fresh[:], stamp(march)); err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[time.Duration]error{time.Hour - 1: nil, time.Hour: billing.ErrUnknownKey} {
+		now = march.Add(at)
+		if _, err := s.KeyByHash(t.Context(), hashOf("key_1")); !errors.Is(err, want) {
+			t.Errorf("the old secret after %v: got %v, want %v", at, err, want)
+		}
+		if got, err := s.KeyByHash(t.Context(), fresh); err != nil || got.ID != k.ID {
+			t.Errorf("the new secret: %v, %v", got.ID, err)
 		}
 	}
 }

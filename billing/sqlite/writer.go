@@ -172,16 +172,13 @@ func (w *writer) together(ctx context.Context, batch []*job) {
 	}
 }
 
-// one runs a job. Its own error is for who waits; the result is a fault of the
-// database.
+// one runs a job. Its own error is for who waits. Where the database has given
+// up the whole transaction there is no savepoint left, and that is the result.
 func (w *writer) one(ctx context.Context, j *job) error {
 	if _, err := w.tx.exec(ctx, savepoint); err != nil {
 		return err
 	}
 	j.err = j.change(ctx, w.tx)
-	if errors.Is(j.err, billing.ErrUnavailable) {
-		return j.err
-	}
 	if j.err != nil {
 		if _, err := w.tx.exec(ctx, rollbackTo); err != nil {
 			return err

@@ -68,63 +68,84 @@ func TestWriter_JobsOfOneBatchFailAlone(t *testing.T) {
 	}
 }
 
-// TestWriter_FaultFailsAll: what is not on the disk was not done, for anybody.
-func TestWriter_FaultFailsAll(t *testing.T) {
+// TestWriter_GivenUpTransaction: SQLite ends a transaction by itself when a disk
+// is full or broken. Then nobody's change was made, and all are told.
+func TestWriter_GivenUpTransaction(t *testing.T) {
 	s, _ := fresh(t)
-	batch := make([]*job, 3)
-	for i := range batch {
-		batch[i] = &job{done: make(chan struct{}), change: func(ctx context.Context, tx *session) error {
-			if _, err := tx.exec(ctx, addSetting, fmt.Sprintf("job %d", i)); err != nil {
-				return err
+	set := func(name string, then ...string) *job {
+		return &job{done: make(chan struct{}), change: func(ctx context.Context, tx *session) error {
+			_, err := tx.exec(ctx, addSetting, name)
+			for _, query := range then {
+				_, err = tx.exec(ctx, query)
 			}
-			if i == 1 {
-				_, err := tx.exec(ctx, `SELECT * FROM nothing`)
-				return err
-			}
-			return nil
+			return err
 		}}
 	}
 	release := blocked(t, s)
-	for _, j := range batch {
-		go func() { s.write.jobs <- j }()
+	tests := map[string]struct {
+		batch []*job
+		want  []bool
+	}{
+		"a statement fails":   {[]*job{set("a"), set("b", `SELECT * FROM nothing`), set("c")}, []bool{true, false, true}},
+		"the whole fails":     {[]*job{set("d"), set("e", rollback, `SELECT * FROM nothing`), set("f")}, []bool{false, false, false}},
+		"the whole, unseen":   {[]*job{set("g"), set("h", rollback), set("i")}, []bool{false, false, false}},
+		"and then it is well": {[]*job{set("j"), set("k")}, []bool{true, true}},
 	}
 	release()
-	for i, j := range batch {
-		<-j.done
-		_ = i
-	}
-	// The jobs may have come in one batch or in several; either way what an
-	// error was returned for is not there.
-	for i, j := range batch {
-		there := number(t, s, fmt.Sprintf(`SELECT count(*) FROM settings WHERE name = 'job %d'`, i)) == 1
-		if there != (j.err == nil) {
-			t.Errorf("job %d: %v, but it is there: %v", i, j.err, there)
+	for name, tt := range tests {
+		s.write.together(t.Context(), tt.batch) // nobody else writes now
+		for i, j := range tt.batch {
+			<-j.done
+			if (j.err == nil) != tt.want[i] || (j.err != nil && !errors.Is(j.err, billing.ErrUnavailable)) {
+				t.Errorf("%s: job %d: %v", name, i, j.err)
+			}
 		}
 	}
-	if !errors.Is(batch[1].err, billing.ErrUnavailable) {
-		t.Errorf("got %v", batch[1].err)
+	if n := number(t, s, `SELECT count(*) FROM settings`); n != 4 {
+		t.Errorf("%d changes were made, want 4", n)
 	}
 }
 
-// TestWriter_GivesUpWaiting: who waits for a busy writer can stop waiting, and
-// then his change is not made.
+// TestWriter_GivesUpWaiting: who waits can stop waiting as long as his change
+// has not begun, and then it is not made. Once it has begun he learns how it ends.
 func TestWriter_GivesUpWaiting(t *testing.T) {
+	why := errors.New("the end of it")
+	for range 50 {
+		w := &writer{jobs: make(chan *job), closing: make(chan struct{})} // this test is its loop
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error)
+		begin := func() *job {
+			go func() {
+				result <- w.do(ctx, func(context.Context, *session) error { return nil })
+			}()
+			return <-w.jobs
+		}
+		waiting, begun := begin(), begin()
+		begun.taken.Store(true)
+		cancel()
+		if err := <-result; !errors.Is(err, billing.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if !waiting.taken.Load() {
+			t.Error("its change can still be made")
+		}
+		begun.err = why
+		close(begun.done)
+		if err := <-result; !errors.Is(err, why) {
+			t.Errorf("got %v, want how it ended", err)
+		}
+	}
+}
+
+// TestWriter_LeavesOutWhoGaveUp is the other side of it.
+func TestWriter_LeavesOutWhoGaveUp(t *testing.T) {
 	s, _ := fresh(t)
-	release := blocked(t, s)
-	ctx, cancel := context.WithCancel(t.Context())
-	result := make(chan error)
-	go func() {
-		_, err := s.Setting(ctx, "late", "x")
-		result <- err
-	}()
-	cancel()
-	if err := <-result; !errors.Is(err, billing.ErrUnavailable) || !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	release()
-	if n := number(t, s, `SELECT count(*) FROM settings`); n != 0 {
-		t.Error("it was stored nevertheless")
-	}
+	gone := &job{done: make(chan struct{}), change: func(context.Context, *session) error {
+		t.Error("the change of somebody who no longer waits is made")
+		return nil
+	}}
+	gone.taken.Store(true)
+	s.write.together(t.Context(), []*job{gone}) // nobody else writes now
 }
 
 // TestFullDisk: a full disk loses nothing that was acknowledged, and is left as
@@ -192,13 +213,14 @@ func setBusyTimeout(t *testing.T, s *Store) {
 }
 
 func TestSession_PreparesOnce(t *testing.T) {
-	s, k := fresh(t, limit(1_000_000))
-	mustRequest(t, s, k, "req_0", 1)
-	before := len(s.write.tx.statements)
-	for i := range 20 {
-		mustRequest(t, s, k, fmt.Sprintf("req_%d", i+1), 1)
-	}
-	if after := len(s.write.tx.statements); after != before {
-		t.Errorf("statements grew from %d to %d", before, after)
+	s, _ := fresh(t)
+	for _, from := range []*session{s.read, s.write.tx} {
+		first, err := from.prepared(t.Context(), selectTeams)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := from.prepared(t.Context(), selectTeams); again != first || err != nil {
+			t.Errorf("prepared again: %v", err)
+		}
 	}
 }
