@@ -54,10 +54,10 @@ type keyBudget struct {
 
 // limits bound what one client, or all of them together, may take.
 type limits struct {
-	MaxBodyBytes       int64 `yaml:"max_body_bytes"`
-	MaxHeaderBytes     int   `yaml:"max_header_bytes"`
-	MaxConnections     int   `yaml:"max_connections"`
-	MaxUpstreamPerHost int   `yaml:"max_upstream_connections"`
+	MaxBodyBytes   int64 `yaml:"max_body_bytes"`
+	MaxHeaderBytes int   `yaml:"max_header_bytes"`
+	MaxConnections int   `yaml:"max_connections"`
+	IdleUpstream   int   `yaml:"idle_upstream_connections"` // kept open to each provider
 }
 
 // timeouts bound how long anything may take.
@@ -99,7 +99,7 @@ func defaultConfig() Config {
 		Database:          "sqlite:./tallyroute.db",
 		ReportingTimezone: "UTC",
 		Defaults:          defaults{OnUnpriced: "block"},
-		Limits:            limits{MaxBodyBytes: 10 << 20, MaxHeaderBytes: 32 << 10, MaxConnections: 4096, MaxUpstreamPerHost: 512},
+		Limits:            limits{MaxBodyBytes: 10 << 20, MaxHeaderBytes: 32 << 10, MaxConnections: 4096, IdleUpstream: 256},
 		Timeouts: timeouts{
 			ReadHeader: seconds(5), ReadBody: seconds(30), Idle: seconds(60), Write: seconds(15),
 			Request: duration(10 * time.Minute), Admin: seconds(15),

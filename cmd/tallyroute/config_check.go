@@ -104,7 +104,7 @@ func (r *configReader) checkNumbers(cfg *Config) {
 		{"limits.max_body_bytes", cfg.Limits.MaxBodyBytes, 1 << 10, 256 << 20},
 		{"limits.max_header_bytes", int64(cfg.Limits.MaxHeaderBytes), 4 << 10, 1 << 20},
 		{"limits.max_connections", int64(cfg.Limits.MaxConnections), 1, 1_000_000},
-		{"limits.max_upstream_connections", int64(cfg.Limits.MaxUpstreamPerHost), 1, 100_000},
+		{"limits.idle_upstream_connections", int64(cfg.Limits.IdleUpstream), 1, 100_000},
 		{"routing.max_attempts", int64(cfg.Routing.MaxAttempts), 1, 10},
 	} {
 		if n.value < n.low || n.value > n.high {

@@ -33,6 +33,7 @@ type metrics struct {
 	swept     prometheus.Counter
 	http      *prometheus.HistogramVec
 	flying    prometheus.Gauge
+	held      *prometheus.GaugeVec
 }
 
 var _ router.Observer = (*metrics)(nil)
@@ -62,10 +63,11 @@ func newMetrics() *metrics {
 		firstByte: histogram("first_byte_seconds", "From the first byte of a request to the first content of its answer.", slowBuckets(), "model", "streamed"),
 		http:      histogram("http_request_duration_seconds", "Requests to the public listener, by route.", slowBuckets(), "method", "route", "status"),
 		flying:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "tallyroute", Name: "requests_in_flight", Help: "Requests to the public listener that are under way."}),
+		held:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tallyroute", Name: "held", Help: "What this process holds for requests under way: how many holds, tokens and nano-dollars."}, []string{"unit"}),
 		swept:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tallyroute", Name: "holds_swept_total", Help: "Holds of processes that never reported back."}),
 	}
 	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.overrun,
-		m.settling, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying,
+		m.settling, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying, m.held,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	return m
 }
@@ -136,12 +138,15 @@ func (m *metrics) Observe(r router.Record) {
 
 // book counts what an answered request used and cost.
 func (m *metrics) book(r router.Record) {
-	for kind, n := range map[string]int64{
-		"input": r.Tokens.Input, "cache_read": r.Tokens.CacheRead, "cache_write": r.Tokens.CacheWrite,
-		"output": r.Tokens.Output, "reasoning": r.Tokens.Reasoning,
+	for _, t := range [...]struct {
+		kind string
+		n    int64
+	}{
+		{"input", r.Tokens.Input}, {"cache_read", r.Tokens.CacheRead}, {"cache_write", r.Tokens.CacheWrite},
+		{"output", r.Tokens.Output}, {"reasoning", r.Tokens.Reasoning},
 	} {
-		if n > 0 {
-			m.tokens.WithLabelValues(r.Provider, r.Model, kind).Add(float64(n))
+		if t.n > 0 {
+			m.tokens.WithLabelValues(r.Provider, r.Model, t.kind).Add(float64(t.n))
 		}
 	}
 	if r.Pricing == "unpriced" {

@@ -42,7 +42,8 @@ type candidateView struct {
 }
 
 // Run plans the request as the router would at this moment, without sending
-// it. Health is that of a router that has just started: nothing is known yet.
+// it. How the targets stand is asked of the router that is running, if one is
+// and the admin token is at hand; otherwise all are taken to be healthy.
 func (c routeExplain) Run(a *app) error {
 	req, err := c.request(a)
 	if err != nil {
@@ -52,7 +53,9 @@ func (c routeExplain) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	candidates, err := planner(cfg, b).Explain(a.ctx, req, time.Now())
+	now := time.Now()
+	told, live := cfg.askHealth(a.ctx)
+	candidates, err := planner(cfg, b, trackerOf(told, now)).Explain(a.ctx, req, now)
 	var unknown *router.ModelError
 	if errors.As(err, &unknown) {
 		hint := ""
@@ -64,14 +67,19 @@ func (c routeExplain) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if !live {
+		for i := range candidates {
+			candidates[i].Health = "not known"
+		}
+	}
 	return explain(candidates).write(a.stdout, c.Output)
 }
 
 // planner is a router that can plan and nothing else.
-func planner(cfg *Config, b book) *router.Router {
+func planner(cfg *Config, b book, t *health.Tracker) *router.Router {
 	return router.New(router.Parts{
 		Prices: billing.NewPriceBook(b.Prices()), Catalogue: b,
-		Tokens: tokens.New(tokens.Options{}), Health: health.New(health.Options{}),
+		Tokens: tokens.New(tokens.Options{}), Health: t,
 	}, cfg.routerOptions())
 }
 

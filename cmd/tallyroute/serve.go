@@ -35,6 +35,7 @@ func (s *service) run(ctx context.Context) error {
 	defer end()
 	jobs, life := errgroup.WithContext(life)
 	s.start(life, jobs)
+	s.tellProviders()
 	select {
 	case <-ctx.Done():
 		s.log.Info("stopping")

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"go.uber.org/zap"
+
 	"tallyroute/router/health"
 )
 
@@ -26,4 +28,21 @@ func viewHealth(entries []health.Entry) any {
 		})
 	}
 	return map[string]any{"data": views}
+}
+
+// tellProviders logs who takes part. A router without any is of little use.
+func (s *service) tellProviders() {
+	var taking, missing []string
+	for _, p := range s.book.Providers() {
+		if p.Configured {
+			taking = append(taking, p.Name)
+		} else {
+			missing = append(missing, p.Name)
+		}
+	}
+	if len(taking) == 0 {
+		s.log.Warn("no provider has its credential; set one, such as OPENAI_API_KEY, or demo: true", zap.Strings("known", missing))
+		return
+	}
+	s.log.Info("providers", zap.Strings("taking_part", taking), zap.Int("without_credential", len(missing)))
 }

@@ -82,12 +82,13 @@ func (s *service) route(ctx context.Context) error {
 	s.client = providers.NewClient(providers.Options{
 		DialTimeout: time.Duration(t.UpstreamDial), TLSTimeout: time.Duration(t.UpstreamTLS),
 		HeaderTimeout: time.Duration(t.UpstreamHeader), StreamTimeout: time.Duration(t.UpstreamStreamHeader),
-		IdleTimeout: time.Duration(t.UpstreamIdle), IdleConns: s.cfg.Limits.MaxUpstreamPerHost,
+		IdleTimeout: time.Duration(t.UpstreamIdle), IdleConns: s.cfg.Limits.IdleUpstream,
 		UserAgent: "tallyroute/" + versionString(),
 	})
 	s.health = health.New(health.Options{Random: rand.Int64N})
+	s.metrics.watch(s.health)
 	s.router = router.New(router.Parts{
-		Verifier: gatedVerifier{s.verifier, s.ready}, Ledger: s.store, Events: s.store, Prices: s.prices,
+		Verifier: gatedVerifier{s.verifier, s.ready}, Ledger: s.metrics.ledger(s.store), Events: s.store, Prices: s.prices,
 		Catalogue: s.book, Sender: s.client, Tokens: s.tokens, Health: s.health, Limits: limit.New(),
 		Observer: observers{s.metrics, recordLog{s.log}},
 	}, s.cfg.routerOptions())
