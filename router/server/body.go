@@ -67,7 +67,9 @@ func (x *exchange) body() ([]byte, error) {
 	var large *tooLargeError
 	switch {
 	case err == nil:
-		_ = x.rc.SetReadDeadline(time.Time{}) // what is read from now on is only whether the client is there
+		// What is read from now on is only whether the client is still there.
+		// net/http lifts the deadline too, but does not promise it.
+		_ = x.rc.SetReadDeadline(time.Time{})
 		return body, nil
 	case errors.As(err, &large), errors.Is(err, context.Canceled):
 		return nil, err
@@ -76,6 +78,10 @@ func (x *exchange) body() ([]byte, error) {
 	}
 	return nil, fmt.Errorf("%w: %w", errBodyCut, err)
 }
+
+// jsonMedia are the media types that a body may be declared as. The second is
+// what curl -d sends of its own accord; the body has to be JSON all the same.
+var jsonMedia = map[string]bool{"application/json": true, "application/x-www-form-urlencoded": true}
 
 func checkMedia(h http.Header) error {
 	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
@@ -87,7 +93,7 @@ func checkMedia(h http.Header) error {
 	}
 	media, params, err := mime.ParseMediaType(given[0])
 	charset := params["charset"]
-	if err != nil || len(given) > 1 || media != "application/json" || (charset != "" && !strings.EqualFold(charset, "utf-8")) {
+	if err != nil || len(given) > 1 || !jsonMedia[media] || (charset != "" && !strings.EqualFold(charset, "utf-8")) {
 		return &mediaTypeError{given[0]}
 	}
 	return nil
@@ -106,9 +112,6 @@ func (b bodyReader) read(r *http.Request) ([]byte, error) {
 	n, err := fill(short, r.Body)
 	if err != nil || n < len(short) {
 		return short[:n], err
-	}
-	if int64(n) > b.limit {
-		return nil, &tooLargeError{0, b.limit}
 	}
 	return b.readLong(short, r)
 }
