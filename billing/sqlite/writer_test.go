@@ -215,11 +215,11 @@ func setBusyTimeout(t *testing.T, s *Store) {
 func TestSession_PreparesOnce(t *testing.T) {
 	s, _ := fresh(t)
 	for _, from := range []*session{s.read, s.write.tx} {
-		first, err := from.prepared(t.Context(), selectTeams)
+		first, err := from.prepared(t.Context(), selectTeams) //nolint:sqlclosecheck // close does it
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := from.prepared(t.Context(), selectTeams); again != first || err != nil {
+		if again, err := from.prepared(t.Context(), selectTeams); again != first || err != nil { //nolint:sqlclosecheck // close does it
 			t.Errorf("prepared again: %v", err)
 		}
 	}
