@@ -395,7 +395,7 @@ func TestA15_NoCORS(t *testing.T) {
 
 func TestA16_IdleConnections(t *testing.T) {
 	const most = 20
-	g := newRig(t, func(o *Options) { o.Limits.Connections = most })
+	g := newRig(t, func(o *Options) { o.Limits.Connections, o.Limits.ReadHeader = most, time.Minute })
 	var started sync.WaitGroup
 	started.Add(1)
 	release := make(chan struct{})

@@ -39,14 +39,18 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// running is a chunk of a provider that reports the usage so far with each.
+func running(s string) event {
+	return event{chunk: chat.Chunk{
+		Data:  []byte(chunkJSON(`{"content":"`+s+`"}`, "null", `{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}`)),
+		Usage: &chat.Usage{Input: 10, Output: 1}, Content: true, Text: s,
+	}}
+}
+
 func TestA37_UsageOnlyForThoseWhoAsked(t *testing.T) {
 	mixed := event{chunk: chat.Chunk{
 		Data:  []byte(chunkJSON(`{}`, `"stop"`, `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}`)),
 		Usage: &chat.Usage{Input: 10, Output: 5}, Finish: "stop",
-	}}
-	running := event{chunk: chat.Chunk{
-		Data:  []byte(chunkJSON(`{"content":"x"}`, "null", `{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}`)),
-		Usage: &chat.Usage{Input: 10, Output: 1}, Content: true, Text: "x",
 	}}
 	const cost = `"cost":0.00005,"cost_details":{`
 	for name, tc := range map[string]struct {
@@ -62,7 +66,7 @@ func TestA37_UsageOnlyForThoseWhoAsked(t *testing.T) {
 		"with the last choice":        {hiUsage, []event{text("a"), mixed}, 3, 1, true},
 		"with the last, not asked":    {hiStream, []event{text("a"), mixed}, 3, 1, false},
 		"twice":                       {hiUsage, []event{text("a"), mixed, usageOnly()}, 4, 2, true},
-		"with every chunk":            {hiUsage, []event{running, running, finish(), usageOnly()}, 5, 3, true},
+		"with every chunk":            {hiUsage, []event{running("x"), running("y"), finish(), usageOnly()}, 5, 3, true},
 		"none, although it was asked": {hiUsage, []event{text("a"), finish()}, 3, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,8 +100,10 @@ func TestEventsAreFlushedAtOnce(t *testing.T) {
 		case <-ctx.Done():
 		}
 	}}
-	g.streams(text("one"), wait, text("two"), wait, text("three"), wait, finish())
-	resp, err := g.client.Do(g.request(http.MethodPost, "/v1/chat/completions", hiStream))
+	g.streams(text("one"), wait, running("two"), wait, text("three"), wait, finish())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	resp, err := g.client.Do(g.request(http.MethodPost, "/v1/chat/completions", hiUsage).WithContext(ctx))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +116,11 @@ func TestEventsAreFlushedAtOnce(t *testing.T) {
 			t.Fatalf("%q, want %s", lines.Text(), want)
 		}
 		if want != "stop" && want != "[DONE]" {
-			next <- struct{}{}
+			select {
+			case next <- struct{}{}:
+			case <-ctx.Done():
+				t.Fatal("the next event was asked for too early")
+			}
 		}
 	}
 }

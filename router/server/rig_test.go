@@ -376,6 +376,7 @@ func plainAnswer() *providers.Answer {
 type stream struct {
 	ctx    context.Context
 	events []event
+	data   []byte // of the chunk that was returned last
 	closed atomic.Int64
 }
 
@@ -408,6 +409,7 @@ func chunkJSON(delta, finish, usage string) string {
 }
 
 func (s *stream) Next() (chat.Chunk, error) {
+	clear(s.data) // it was valid until now
 	if err := s.ctx.Err(); err != nil {
 		return chat.Chunk{}, err
 	}
@@ -420,6 +422,8 @@ func (s *stream) Next() (chat.Chunk, error) {
 		e.do(s.ctx)
 		return s.Next()
 	}
+	s.data = append(s.data[:0], e.chunk.Data...)
+	e.chunk.Data = s.data
 	return e.chunk, e.err
 }
 

@@ -179,16 +179,20 @@ func isRequestID(s string) bool {
 	return ok && err == nil
 }
 
-// receiptOf adds up the rows of one request.
+// receiptOf adds up the rows of one request. Corrections count for what it
+// came to, but are no attempts.
 func receiptOf(id string, rows []billing.Spend) receipt {
-	slices.SortFunc(rows, func(a, b billing.Spend) int { return cmp.Compare(a.Attempt, b.Attempt) })
-	r := receipt{Object: "request", ID: id, Attempts: make([]attempt, len(rows))}
+	slices.SortStableFunc(rows, func(a, b billing.Spend) int { return cmp.Compare(a.Attempt, b.Attempt) })
+	r := receipt{Object: "request", ID: id, Attempts: []attempt{}}
 	var cost billing.Money
 	priced := true
-	for i, s := range rows {
-		r.Attempts[i] = attemptOf(s)
-		r.Tokens += s.Tokens.Total()
+	for _, s := range rows {
 		cost = cost.Add(s.Cost.Total)
+		if s.Kind != billing.KindUsage {
+			continue
+		}
+		r.Attempts = append(r.Attempts, attemptOf(s))
+		r.Tokens += s.Tokens.Total()
 		priced = priced && (s.Pricing != billing.Unpriced || s.Tokens.Total() == 0)
 		r.Model, r.Status, r.OccurredAt = s.RequestedModel, string(s.Status), s.OccurredAt.UTC().Format(time.RFC3339Nano)
 	}
