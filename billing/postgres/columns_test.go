@@ -1,0 +1,31 @@
+package postgres_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// TestColumns holds both databases to one list of tables, views and columns.
+func TestColumns(t *testing.T) {
+	_, dsn := open(t, patient)
+	rows, err := raw(t, dsn).Query(t.Context(), `SELECT table_name || '.' || column_name FROM information_schema.columns
+WHERE table_schema IN ('public', 'finance') AND table_name !~ '^spend_events_\d{4}_\d{2}$'
+ORDER BY table_name COLLATE "C", column_name COLLATE "C"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("../../migrations/testdata/columns.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := strings.Join(got, "\n") + "\n"; all != string(want) {
+		t.Errorf("the columns differ from migrations/testdata/columns.txt; they are:\n%s", all)
+	}
+}
