@@ -93,7 +93,7 @@ var codes = map[string]code{
 	codeInvalidValue:    {http.StatusBadRequest, kindRequest, never, "A value is of the wrong type or out of bounds.", "Change the member that param names."},
 	codeUnknownParam:    {http.StatusBadRequest, kindRequest, never, "A member is not supported here.", "Leave out the member that param names."},
 	codeMissing:         {http.StatusBadRequest, kindRequest, never, "A member that is required is missing.", "Add the member that param names."},
-	codeContent:         {http.StatusBadRequest, kindRequest, never, "The messages hold content of a kind that cannot be counted, and so not be charged.", "Leave out the part that param names."},
+	codeContent:         {http.StatusBadRequest, kindRequest, never, "The messages hold content of a kind that no provider of the model takes.", "Leave that content out, or choose another model."},
 	codeContext:         {http.StatusBadRequest, kindRequest, never, "Prompt and answer together are longer than the model's context.", "Send a shorter prompt, ask for fewer tokens, or choose a model with a longer context."},
 	codeTooLarge:        {http.StatusRequestEntityTooLarge, kindRequest, never, "The body is larger than this router takes.", "Send less, images above all; the operator may raise the limit."},
 	codeTooManyHeaders:  {http.StatusRequestHeaderFieldsTooLarge, kindRequest, never, "The request has too many header fields.", "Send fewer header fields."},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,10 +117,7 @@ var table = []row{
 		return problem{code: codeModelNotAllowed, param: "model", message: fmt.Sprintf(
 			thisKey+" may not use the model %q. It may use: %s.", label(e.Asked, chat.MaxModel), some(e.Allowed))}
 	}),
-	as(func(e *router.AbilityError) problem {
-		return problem{code: codeCannot, param: "model", message: fmt.Sprintf(
-			"No provider of %s can do: %s.", label(e.Model, chat.MaxModel), strings.Join(e.Needs, ", "))}
-	}),
+	as(unable),
 	as(func(e *router.UnpricedError) problem {
 		return problem{code: codeUnpriced, param: "model", message: fmt.Sprintf(
 			"No price is known for %s, and this key's budget is in money.", label(e.Model, chat.MaxModel))}
@@ -146,6 +144,19 @@ func unknownModel(e *router.ModelError) problem {
 		p.message += fmt.Sprintf(" Did you mean %q?", e.Nearest)
 	}
 	p.message += " GET /v1/models lists what this API key may use."
+	return p
+}
+
+// unable tells content that no provider of the model takes, which is in the
+// messages, from other abilities.
+func unable(e *router.AbilityError) problem {
+	p := problem{code: codeCannot, param: "model", message: fmt.Sprintf(
+		"No provider of %s can do: %s.", label(e.Model, chat.MaxModel), strings.Join(e.Needs, ", "))}
+	for _, content := range []string{"vision", "audio", "documents"} {
+		if slices.Contains(e.Needs, content) {
+			p.code, p.param = codeContent, "messages"
+		}
+	}
 	return p
 }
 

@@ -78,7 +78,8 @@ var examples = []struct {
 	{"*chat.FieldError", &chat.FieldError{Code: "invalid_json", Message: "bad"}, 400, "invalid_json", "invalid_request_error", "", nil, "no"},
 	{"*router.ModelError", &router.ModelError{Asked: "gtp-4o", Nearest: "gpt-4o"}, 404, "model_not_found", "invalid_request_error", "model", []string{`"gtp-4o"`, `"gpt-4o"`, "GET /v1/models"}, "no"},
 	{"*router.ForbiddenModelError", &router.ForbiddenModelError{Asked: "x", Allowed: []string{"a", "b/*"}}, 403, "model_not_allowed", "permission_error", "model", []string{"a, b/*"}, "no"},
-	{"*router.AbilityError", &router.AbilityError{Model: "m", Needs: []string{"tools", "vision"}}, 400, "unsupported_by_model", "invalid_request_error", "model", []string{"tools, vision"}, "no"},
+	{"*router.AbilityError", &router.AbilityError{Model: "m", Needs: []string{"tools"}}, 400, "unsupported_by_model", "invalid_request_error", "model", []string{"tools"}, "no"},
+	{"*router.AbilityError", &router.AbilityError{Model: "m", Needs: []string{"tools", "audio"}}, 400, "unsupported_content", "invalid_request_error", "messages", []string{"tools, audio"}, "no"},
 	{"*router.UnpricedError", &router.UnpricedError{Model: "m"}, 400, "model_unpriced", "invalid_request_error", "model", []string{"m"}, "no"},
 	{"*router.ContextError", &router.ContextError{Model: "m", Prompt: 9000, Output: 500, Context: 8192}, 400, "context_length_exceeded", "invalid_request_error", "messages", []string{"9000", "500", "8192"}, "no"},
 	{"*billing.QuotaError", quota(1000, 0), 429, "insufficient_quota", "insufficient_quota", "", []string{"bud_7", "team team_3", "per day", "limit 1000 tokens", "used 950", "under way 20", "asked 40", "2026-11-25T00:00:00Z"}, "no"},
@@ -213,7 +214,7 @@ func TestCodesAreComplete(t *testing.T) {
 	for _, tc := range examples {
 		met[tc.code] = true
 	}
-	for _, c := range []string{codeDuplicate, codeUnknownParam, codeMissing, codeContent} { // the scanner's
+	for _, c := range []string{codeDuplicate, codeUnknownParam, codeMissing} { // the scanner's
 		met[c] = true
 	}
 	for name, c := range codes {
