@@ -7,7 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,9 +46,28 @@ func (c demoCommand) Run(a *app) error {
 		}
 		c.greet(a.stdout, s, &key, secret, age)
 		<-ctx.Done()
-		fmt.Fprintln(a.stdout, "\nstopped. What was spent: tallyroute report models")
+		fmt.Fprintf(a.stdout, "\nstopped. What was spent: %s%s report models\n", c.where(), self())
 		return nil
 	})
+}
+
+// where tells other commands of a database that they would not find by themselves.
+func (c demoCommand) where() string {
+	if c.Database == defaultConfig().Database {
+		return ""
+	}
+	return envName("database") + "=" + string(c.Database) + " "
+}
+
+// self is how this program was called, for commands to paste.
+func self() string {
+	if _, err := exec.LookPath("tallyroute"); err == nil {
+		return "tallyroute"
+	}
+	if strings.Contains(os.Args[0], "go-build") {
+		return "go run ./cmd/tallyroute"
+	}
+	return os.Args[0]
 }
 
 // config is the demonstration's configuration. It reads no file and needs no
@@ -128,7 +149,7 @@ func (c demoCommand) greet(w io.Writer, s *service, key *billing.Key, secret bil
 	fmt.Fprintf(w, "try it    curl -i %s/v1/chat/completions -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' "+
 		"-d '{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}'\n", base, secret.Reveal())
 	fmt.Fprintf(w, "again     the second request finds demo-a failing: x-tallyroute-provider says who answered, x-tallyroute-attempts after how many tries\n")
-	fmt.Fprintf(w, "spend     TALLYROUTE_DATABASE=%s tallyroute report models\n", c.Database)
-	fmt.Fprintf(w, "next      OPENAI_API_KEY=… tallyroute serve: real models appear; keys: tallyroute keys create --help\n")
+	fmt.Fprintf(w, "spend     %s%s report models\n", c.where(), self())
+	fmt.Fprintf(w, "next      OPENAI_API_KEY=… %s serve: real models appear; keys: %s keys create --help\n", self(), self())
 	fmt.Fprintf(w, "undo      rm %s* %s\n", path, filepath.Join(filepath.Dir(path), pepperFile))
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -153,7 +156,8 @@ func TestA54_PatienceEnds(t *testing.T) {
 	}
 	defer s.Close()
 	p.stop()
-	if _, err := drain(s); err == nil {
+	_, err = drain(s)
+	if err == nil {
 		t.Error("a stream that was cut off looks whole")
 	}
 	if code := p.end(); code != exitOK {
@@ -161,5 +165,22 @@ func TestA54_PatienceEnds(t *testing.T) {
 	}
 	if got := p.booked()["demo-b"]; got.Attempts != 1 || got.Tokens.Output == 0 {
 		t.Errorf("booked %+v", got)
+	}
+}
+
+// TestWrongPepperEndsServe: it would make every key unknown, so it is said and
+// nothing is served.
+func TestWrongPepperEndsServe(t *testing.T) {
+	config := writeConfig(t, "sqlite:"+filepath.Join(t.TempDir(), "t.db"), "")
+	(&program{t: t, config: config}).key()
+	if err := os.WriteFile(filepath.Join(filepath.Dir(config), "pepper"), []byte(strings.Repeat("q", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	if code := run(t.Context(), []string{"--config", config, "serve"}, strings.NewReader(""), io.Discard, &stderr); code != exitError {
+		t.Errorf("exit code %d", code)
+	}
+	if !strings.Contains(stderr.String(), "key_pepper is not the one that this database's keys were made with") {
+		t.Error(stderr.String())
 	}
 }

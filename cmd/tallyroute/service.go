@@ -38,7 +38,7 @@ type service struct {
 
 	public      *listener
 	admin       *listener // nil where it is off
-	cutRequests context.CancelFunc
+	cutRequests func() // ends what is under way, with http.ErrServerClosed as the cause
 }
 
 // newService puts a router together and opens its sockets. Nothing runs yet,
@@ -118,8 +118,8 @@ func (s *service) listen(ctx context.Context) error {
 		return err
 	}
 	// Requests outlive the signal to stop; they end by themselves or are cut.
-	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
-	s.cutRequests = cut
+	requests, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	s.cutRequests = func() { cut(http.ErrServerClosed) }
 	public.BaseContext = func(net.Listener) context.Context { return requests }
 	public.Handler = s.metrics.inFlight(public.Handler)
 	if s.public, err = listen(ctx, "public", s.cfg.Listen, public); err != nil || s.cfg.adminOff() {
