@@ -160,16 +160,15 @@ func TestA45_StreamsThatDoNotEnd(t *testing.T) {
 		reply pt.Reply
 		code  string
 	}{
-		"stalls":             {pt.Script(pt.Event(attackWord), pt.Event(attackWord), pt.Hang()), "upstream_timeout"},
-		"closes mid-chunk":   {pt.Script(pt.Event(attackWord), pt.Cut()), "upstream_truncated"},
-		"reset":              {pt.Script(pt.Event(attackWord), pt.Reset()), ""},
-		"no end":             {pt.Script(pt.Event(attackWord)), "upstream_truncated"},
-		"done without cause": {pt.Stream(attackWord), "upstream_truncated"},
-		"error":              {pt.Stream(attackWord, `{"error":{"message":"upstream.internal.example fell","type":"server_error"}}`), "upstream_error"},
-		"malformed":          {pt.Stream(attackWord, `{"choices":[`), ""},
-		"words for ever":     {pt.Script(pt.Event(attackWord), pt.Endless("data: "+attackWord+"\n\n", 20*time.Millisecond)), "upstream_timeout"},
-		"comments for ever":  {pt.Script(pt.Event(attackWord), pt.Endless(": ping\n\n", 20*time.Millisecond)), "upstream_timeout"},
-		"endless line":       {pt.Script(pt.Event(attackWord), pt.Endless("data: xxxxxxxx", 0)), "upstream_error"},
+		"stalls":            {pt.Script(pt.Event(attackWord), pt.Event(attackWord), pt.Hang()), "upstream_timeout"},
+		"closes mid-chunk":  {pt.Script(pt.Event(attackWord), pt.Cut()), "upstream_truncated"},
+		"reset":             {pt.Script(pt.Event(attackWord), pt.Reset()), ""},
+		"no end":            {pt.Script(pt.Event(attackWord)), "upstream_truncated"},
+		"error":             {pt.Stream(attackWord, `{"error":{"message":"upstream.internal.example fell","type":"server_error"}}`), "upstream_error"},
+		"malformed":         {pt.Stream(attackWord, `{"choices":[`), ""},
+		"words for ever":    {pt.Script(pt.Event(attackWord), pt.Endless("data: "+attackWord+"\n\n", 20*time.Millisecond)), "upstream_timeout"},
+		"comments for ever": {pt.Script(pt.Event(attackWord), pt.Endless(": ping\n\n", 20*time.Millisecond)), "upstream_timeout"},
+		"endless line":      {pt.Script(pt.Event(attackWord), pt.Endless("data: xxxxxxxx", 0)), "upstream_error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := attacked(t, "timeouts: {upstream_idle: 300ms, request: 1500ms, shutdown_wait: 0s}\n", tt.reply, pt.Stream(attackWord, attackFinish))

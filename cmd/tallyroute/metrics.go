@@ -142,8 +142,11 @@ func (m *metrics) book(r router.Record) {
 		kind string
 		n    int64
 	}{
-		{"input", r.Tokens.Input}, {"cache_read", r.Tokens.CacheRead}, {"cache_write", r.Tokens.CacheWrite},
-		{"output", r.Tokens.Output}, {"reasoning", r.Tokens.Reasoning},
+		{"input", r.Tokens.Input},
+		{"cache_read", r.Tokens.CacheRead},
+		{"cache_write", r.Tokens.CacheWrite},
+		{"output", r.Tokens.Output},
+		{"reasoning", r.Tokens.Reasoning},
 	} {
 		if t.n > 0 {
 			m.tokens.WithLabelValues(r.Provider, r.Model, t.kind).Add(float64(t.n))

@@ -20,7 +20,7 @@ type absentStore struct {
 	asked int
 }
 
-func (s *absentStore) Migrate(context.Context) ([]string, error) { return nil, s.Ready(nil) }
+func (s *absentStore) Migrate(ctx context.Context) ([]string, error) { return nil, s.Ready(ctx) }
 
 func (s *absentStore) Ready(context.Context) error {
 	s.asked++

@@ -38,7 +38,7 @@ type service struct {
 
 	public      *listener
 	admin       *listener // nil where it is off
-	cutRequests func() // ends what is under way, with http.ErrServerClosed as the cause
+	cutRequests func()    // ends what is under way, with http.ErrServerClosed as the cause
 }
 
 // newService puts a router together and opens its sockets. Nothing runs yet,
