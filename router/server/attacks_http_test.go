@@ -248,7 +248,7 @@ func TestA10_CompressedBody(t *testing.T) {
 	for _, media := range []string{"text/plain", "multipart/form-data; boundary=x", "application/json; charset=latin1", "json", "application/xml"} {
 		g.chat(hi, "Content-Type", media).refused(t, http.StatusUnsupportedMediaType, "unsupported_media_type")
 	}
-	for _, media := range []string{"application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON", ""} {
+	for _, media := range []string{"application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON", "", "application/x-www-form-urlencoded"} {
 		if r := g.chat(hi, "Content-Type", media); r.StatusCode != 200 {
 			t.Errorf("%q: %d %s", media, r.StatusCode, r.body)
 		}
