@@ -82,9 +82,10 @@ func (s *Store) eventRows(attempts []billing.Spend) ([]byte, error) {
 		if a.RequestID != attempts[0].RequestID || !a.OccurredAt.Equal(attempts[0].OccurredAt) || a.Owner != attempts[0].Owner {
 			return nil, fmt.Errorf("billing/postgres: attempts %d and %d are not of one request", attempts[0].Attempt, a.Attempt)
 		}
-		a = tidy(a)
-		if err := check(a); err != nil {
-			return nil, fmt.Errorf("billing/postgres: attempt %d of request %s: %w", a.Attempt, a.RequestID, err)
+		a = a.Tidy()
+		a.OccurredAt = a.OccurredAt.Truncate(time.Microsecond) // what the database keeps
+		if err := a.Check(); err != nil {
+			return nil, fmt.Errorf("billing/postgres: %w", err)
 		}
 		row, err := s.eventRow(a)
 		if err != nil {

@@ -107,8 +107,9 @@ func reserveArgs(h billing.Hold, now time.Time) ([]any, error) {
 	if h.Tokens < 0 || h.Money < 0 || h.HeadroomTokens < 0 || h.HeadroomMoney < 0 {
 		return nil, fmt.Errorf("billing/postgres: hold %s is negative", h.ID)
 	}
-	lost := tidy(h.IfLost)
-	if err := check(lost); err != nil {
+	lost := h.IfLost.Tidy()
+	lost.OccurredAt = lost.OccurredAt.Truncate(time.Microsecond) // what the database keeps
+	if err := lost.Check(); err != nil {
 		return nil, fmt.Errorf("billing/postgres: hold %s could not be swept: %w", h.ID, err)
 	}
 	ifLost, err := json.Marshal(lost)

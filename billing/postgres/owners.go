@@ -66,7 +66,7 @@ func (s *Store) EnsureProject(ctx context.Context, p billing.Project) (found bil
 	default:
 		return billing.Project{}, &billing.ConflictError{Detail: fmt.Sprintf("environment %q is none of prod, staging, dev", p.Environment)}
 	}
-	p.Team, p.Name, p.CostCenter = clean(p.Team), clean(p.Name), clean(p.CostCenter)
+	p.Team, p.Name, p.CostCenter = billing.CleanText(p.Team), billing.CleanText(p.Name), billing.CleanText(p.CostCenter)
 	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := lockAdmin(ctx, tx); err != nil {
 			return err

@@ -59,7 +59,7 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) ([]billing.Spen
 			&r.Tokens.Input, &r.Tokens.CacheRead, &r.Tokens.CacheWrite, &r.Tokens.Output,
 			&r.Cost, &r.Savings, &r.Unpriced, &r.Overrun, &r.NotExact)
 		return r, err
-	}, sql, q.Month, clean(string(q.KeyID)))
+	}, sql, q.Month, billing.CleanText(string(q.KeyID)))
 }
 
 // eventsSQL names both kinds of rows, so that the index of each is used.
@@ -95,7 +95,7 @@ func (s *Store) Events(ctx context.Context, q billing.EventQuery) ([]billing.Spe
 	case limit > mostEvents:
 		limit = mostEvents
 	}
-	return all(ctx, s, scanSpend, eventsSQL, limit, clean(q.RequestID), clean(string(q.KeyID)))
+	return all(ctx, s, scanSpend, eventsSQL, limit, billing.CleanText(q.RequestID), billing.CleanText(string(q.KeyID)))
 }
 
 func scanSpend(row pgx.CollectableRow) (e billing.Spend, err error) {

@@ -55,8 +55,8 @@ WHERE id = ? AND version = ?`
 func keyColumns(k billing.Key) []any {
 	cidrs := append(make([]netip.Prefix, 0, len(k.AllowedCIDRs)), k.AllowedCIDRs...)
 	return []any{
-		clean(k.Name), clean(k.Display), k.ProjectID, asJSON(cleanList(k.Models)), asJSON(cidrs), k.RequestsPerMinute,
-		k.TokensPerMinute, k.AllowUnpriced, asJSON(cleanTags(k.Tags)), clean(k.CreatedBy), stampOrNull(k.ExpiresAt), stampOrNull(k.RevokedAt), clean(k.RevokedReason),
+		billing.CleanText(k.Name), billing.CleanText(k.Display), k.ProjectID, asJSON(billing.CleanTexts(k.Models)), asJSON(cidrs), k.RequestsPerMinute,
+		k.TokensPerMinute, k.AllowUnpriced, asJSON(billing.CleanTags(k.Tags)), billing.CleanText(k.CreatedBy), stampOrNull(k.ExpiresAt), stampOrNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
 	}
 }
 

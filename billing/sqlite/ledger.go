@@ -18,7 +18,7 @@ const (
 // Reserve implements billing.Ledger. What a refusal says was asked includes the
 // headroom; it names the first budget, by id, that does not have that much.
 func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
-	if min(h.Tokens, h.HeadroomTokens) < 0 || min(h.Money, h.HeadroomMoney) < 0 || h.ID == "" || h.ID != clean(h.ID) {
+	if min(h.Tokens, h.HeadroomTokens) < 0 || min(h.Money, h.HeadroomMoney) < 0 || h.ID == "" || h.ID != billing.CleanText(h.ID) {
 		return nil, fmt.Errorf("billing/sqlite: hold %q of %d tokens and $%s cannot be taken", h.ID, h.Tokens, h.Money.Short())
 	}
 	ifLost, err := lastWill(h)
@@ -55,8 +55,8 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 
 // lastWill is the row of a hold whose process never reports back, as JSON.
 func lastWill(h billing.Hold) (string, error) {
-	row := tidy(h.IfLost)
-	if err := check(row); err != nil {
+	row := h.IfLost.Tidy()
+	if err := row.Check(); err != nil {
 		return "", fmt.Errorf("hold %s could not be swept: %w", h.ID, err)
 	}
 	b, err := json.Marshal(row)
@@ -149,8 +149,8 @@ func attempts(settlement billing.Settlement) ([]billing.Spend, error) {
 	}
 	rows := make([]billing.Spend, len(settlement.Attempts))
 	for i, a := range settlement.Attempts {
-		rows[i] = tidy(a)
-		if err := check(rows[i]); err != nil {
+		rows[i] = a.Tidy()
+		if err := rows[i].Check(); err != nil {
 			return nil, fmt.Errorf("settlement of %s: %w", settlement.HoldID, err)
 		}
 		if rows[i].RequestID != rows[0].RequestID || !rows[i].OccurredAt.Equal(rows[0].OccurredAt) {

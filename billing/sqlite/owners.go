@@ -27,7 +27,7 @@ const (
 // EnsureProject implements billing.Owners. A new project is in prod and a new
 // team's cost centre is "unallocated" where p does not say otherwise.
 func (s *Store) EnsureProject(ctx context.Context, p billing.Project) (billing.Project, error) {
-	p.Team, p.Name, p.CostCenter = clean(p.Team), clean(p.Name), clean(p.CostCenter)
+	p.Team, p.Name, p.CostCenter = billing.CleanText(p.Team), billing.CleanText(p.Name), billing.CleanText(p.CostCenter)
 	switch p.Environment {
 	case "", "prod", "staging", "dev":
 	default:

@@ -12,96 +12,6 @@ import (
 	"tallyroute/billing"
 )
 
-// The most tokens of one kind and the most money of one meter that an attempt
-// is booked with. A provider that reports more is lying, and is to lock the
-// budget rather than the ledger: the sums must fit.
-const (
-	mostTokens int64         = 1_000_000_000_000
-	mostMeter  billing.Money = 1_000_000_000_000_000
-)
-
-// tidy makes a row fit to be stored, as far as that does not change what it
-// says. Its texts come from clients and providers.
-func tidy(r billing.Spend) billing.Spend {
-	for _, s := range []*string{
-		&r.EndUser, &r.RequestedModel, &r.Provider, &r.Model, &r.ServiceTier, &r.ErrorKind, &r.ProviderRequestID, &r.Reason, &r.Actor,
-		&r.Owner.CostCenter, &r.Owner.Environment, &r.Price.ID,
-	} {
-		*s = clean(*s)
-	}
-	r.Tags = cleanTags(r.Tags)
-	for _, n := range []*int64{&r.Tokens.Input, &r.Tokens.CacheRead, &r.Tokens.CacheWrite, &r.Tokens.Output, &r.Tokens.Reasoning, &r.OverrunTokens} {
-		*n = min(*n, mostTokens)
-	}
-	if r.Pricing == billing.Unpriced {
-		r.Cost, r.Baseline = billing.Cost{}, 0
-	}
-	r.Cost, r.Baseline = bounded(r.Cost), min(r.Baseline, 5*mostMeter)
-	return r
-}
-
-// bounded keeps each meter within bounds, and the total their sum.
-func bounded(c billing.Cost) billing.Cost {
-	if max(c.Input, c.CacheRead, c.CacheWrite, c.Output, c.Fee, c.Total/5) <= mostMeter {
-		return c
-	}
-	for _, m := range []*billing.Money{&c.Input, &c.CacheRead, &c.CacheWrite, &c.Output, &c.Fee} {
-		*m = min(*m, mostMeter)
-	}
-	c.Total = c.Input + c.CacheRead + c.CacheWrite + c.Output + c.Fee
-	return c
-}
-
-// check refuses what the ledger would refuse: a hold whose row cannot be
-// written could never be swept.
-func check(r billing.Spend) error {
-	var faults []error
-	refuse := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	usage := r.Kind == billing.KindUsage
-	t, c := r.Tokens, r.Cost
-	refuse(!kinds[r.Kind], "unknown kind %q", r.Kind)
-	refuse(!statuses[r.Status], "unknown status %q", r.Status)
-	refuse(!provenances[r.UsageSource], "unknown source of usage %q", r.UsageSource)
-	refuse(!pricings[r.Pricing], "unknown pricing %q", r.Pricing)
-	refuse(r.RequestID == "" || r.RequestID != clean(r.RequestID), "request id %q", r.RequestID)
-	refuse(r.Attempt < 1 || r.Attempt > 1<<15-1, "attempt %d", r.Attempt)
-	refuse(r.OccurredAt.IsZero(), "no time")
-	refuse(r.OverrunTokens < 0, "an overrun of %d tokens", r.OverrunTokens)
-	refuse(usage && min(t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning) < 0, "negative tokens")
-	refuse(usage && min(c.Input, c.CacheRead, c.CacheWrite, c.Output, c.Fee, c.Total) < 0, "a negative cost")
-	refuse(usage && r.Pricing == billing.Priced && c.Total != c.Input+c.CacheRead+c.CacheWrite+c.Output+c.Fee, "meters that do not add up to the cost")
-	refuse(!usage && (r.Reason == "" || r.Actor == ""), "a correction without a reason or an actor")
-	refuse(!isUUID(r.EventID) || !isUUID(r.AdjustsEvent), "an event id that is no UUID")
-	refuse(!isDay(r.AdjustsPeriod), "a period %q to adjust", r.AdjustsPeriod)
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("billing/sqlite: attempt %d of %s has %s", r.Attempt, r.RequestID, strings.ReplaceAll(err.Error(), "\n", ", "))
-	}
-	return nil
-}
-
-var (
-	kinds = map[billing.Kind]bool{
-		billing.KindUsage: true, billing.KindAdjustment: true, billing.KindCredit: true, billing.KindRefund: true, billing.KindFee: true,
-	}
-	statuses = map[billing.Status]bool{
-		billing.StatusOK: true, billing.StatusError: true, billing.StatusClientAborted: true,
-		billing.StatusUpstreamAborted: true, billing.StatusInterrupted: true, billing.StatusDisputed: true,
-	}
-	provenances = map[billing.Provenance]bool{billing.Reported: true, billing.Counted: true, billing.Bounded: true}
-	pricings    = map[billing.Pricing]bool{billing.Priced: true, billing.Unpriced: true, billing.Free: true}
-)
-
-func isUUID(s string) bool { return s == "" || uuid.Validate(s) == nil }
-
-func isDay(s string) bool {
-	_, err := time.Parse(time.DateOnly, s)
-	return s == "" || err == nil
-}
-
 const eventColumns = `event_id, occurred_at, report_day, kind, request_id, attempt, final, key_id, project_id, team_id, cost_center, environment,
   end_user, tags, requested_model, provider, model, service_tier, route_reason, status, error_kind, streamed, usage_source,
   input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, overrun_tokens,
@@ -113,7 +23,7 @@ const insertEvent = `INSERT INTO spend_events (` + eventColumns + `) VALUES (
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
-// insertEvent adds a row that tidy and check have seen.
+// insertEvent adds a row that has been tidied and checked.
 func (s *Store) insertEvent(ctx context.Context, tx *session, r billing.Spend) error {
 	if r.EventID == "" {
 		id, err := uuid.NewV7()

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // layout has a fixed width, so that instants compare as text.
@@ -84,45 +82,4 @@ func text(s string) any {
 		return nil
 	}
 	return s
-}
-
-// longest is how many bytes of a text are kept.
-const longest = 256
-
-// clean makes a text from outside fit to be kept: NUL and what is not UTF-8
-// become U+FFFD, and what is too long is cut at the end of a character.
-func clean(s string) string {
-	if len(s) <= longest && utf8.ValidString(s) && !strings.Contains(s, "\x00") {
-		return s
-	}
-	if len(s) > longest+utf8.UTFMax {
-		s = s[:longest+utf8.UTFMax] // a client may send megabytes
-	}
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
-	if len(s) <= longest {
-		return s
-	}
-	end := longest
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end]
-}
-
-// cleanList is empty, not nil, where there is nothing.
-func cleanList(list []string) []string {
-	out := make([]string, len(list))
-	for i, s := range list {
-		out[i] = clean(s)
-	}
-	return out
-}
-
-// cleanTags is empty, not nil, where there is nothing.
-func cleanTags(tags map[string]string) map[string]string {
-	out := make(map[string]string, len(tags))
-	for k, v := range tags {
-		out[clean(k)] = clean(v)
-	}
-	return out
 }

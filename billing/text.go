@@ -1,0 +1,48 @@
+package billing
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// LongestText is how many bytes of a text from outside are kept.
+const LongestText = 256
+
+// CleanText makes a text from outside fit to be kept: NUL and what is not
+// UTF-8, which databases refuse, become U+FFFD, and what is too long is cut at
+// the end of a character.
+func CleanText(s string) string {
+	if len(s) <= LongestText && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	if len(s) > LongestText+utf8.UTFMax {
+		s = s[:LongestText+utf8.UTFMax] // a client may send megabytes
+	}
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
+	if len(s) <= LongestText {
+		return s
+	}
+	end := LongestText
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}
+
+// CleanTexts is empty, not nil, where there is nothing.
+func CleanTexts(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = CleanText(s)
+	}
+	return out
+}
+
+// CleanTags is empty, not nil, where there is nothing.
+func CleanTags(tags map[string]string) map[string]string {
+	out := make(map[string]string, len(tags))
+	for k, v := range tags {
+		out[CleanText(k)] = CleanText(v)
+	}
+	return out
+}
