@@ -27,7 +27,7 @@ func newLogger(w io.Writer, l logging) *zap.Logger {
 		cfg.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(cfg)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+	return zap.New(cleanCore{zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)})
 }
 
 func isTerminal(w io.Writer) bool {

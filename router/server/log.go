@@ -26,7 +26,7 @@ func (x *exchange) log(status int, took time.Duration) {
 		fields = append(fields, zap.String("key_id", string(x.key)))
 	}
 	if x.refused != "" {
-		fields = append(fields, zap.String("code", x.refused))
+		fields = append(fields, zap.String("code", label(x.refused, 64)))
 	}
 	if x.err != nil && (status >= 500 || x.streaming) {
 		fields = append(fields, zap.String("error", label(x.err.Error(), 1024)))
