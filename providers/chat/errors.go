@@ -18,9 +18,9 @@ type Error struct {
 	Code    string `json:"code"`  // "" is null on the wire
 }
 
-// Error is for the log: a provider's words.
+// Error is for the log. The message is not: providers repeat prompts in it.
 func (e *Error) Error() string {
-	return fmt.Sprintf("chat: the provider answered with an error (type %q, code %q): %s", e.Type, e.Code, e.Message)
+	return fmt.Sprintf("chat: the provider answered with an error (type %q, code %q)", e.Type, e.Code)
 }
 
 // FieldError is a request body that is refused before it is sent anywhere.
