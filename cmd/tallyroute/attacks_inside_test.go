@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -22,7 +24,7 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// TestFinding01_LongRunsAreQuick: no text of 256 KB holds up the whole way of a
+// TestFinding01_A18_LongRunsAreQuick: no text of 256 KB holds up the whole way of a
 // request, nor what else goes on meanwhile.
 func TestFinding01_A18_LongRunsAreQuick(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
@@ -59,7 +61,7 @@ func TestFinding01_A18_LongRunsAreQuick(t *testing.T) {
 	g.balances()
 }
 
-// TestFinding06_A02_PrivateProvidersMustBeDeclared: without "private: true" a
+// TestFinding06_A02_DialGuard: without "private: true" a
 // provider on loopback is refused, at the start or when it is called.
 func TestFinding06_A02_DialGuard(t *testing.T) {
 	u := pt.NewUpstream(t, pt.JSON(200, attackAnswer))
@@ -68,12 +70,14 @@ func TestFinding06_A02_DialGuard(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("by address", func(t *testing.T) {
-		var out bytes.Buffer
-		cfg := defaultConfig()
-		cfg.Listen, cfg.AdminListen, cfg.Database = "127.0.0.1:0", "off", dsn("sqlite:"+t.TempDir()+"/t.db")
-		cfg.Providers = section("up0: {adapter: openai, base_url: \"" + u.URL() + "\", auth: {kind: none}, models: [{id: m, context: 1000, prices: [{since: 2026-01-01, prompt: \"1\", completion: \"1\"}]}]}")
-		if _, err := newService(t.Context(), &cfg, newLogger(&out, cfg.Log)); err == nil || !strings.Contains(err.Error(), "private") {
-			t.Errorf("accepted: %v", err)
+		dir := t.TempDir()
+		file := filepath.Join(dir, "tallyroute.yaml")
+		text := strings.ReplaceAll("providers:\n"+attackProvider(0, u.URL(), ""), "CREDENTIAL", file)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := (&app{ctx: t.Context(), configPath: file}).settings(); err == nil || !strings.Contains(err.Error(), "private: true") {
+			t.Errorf("accepted, or refused for another reason: %v", err)
 		}
 	})
 	t.Run("by name", func(t *testing.T) {
@@ -95,7 +99,7 @@ func TestFinding06_A02_DialGuard(t *testing.T) {
 func TestFinding07_A13_SpoofedAddress(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	if _, err := g.store.UpdateKey(t.Context(), g.key.ID, func(k *billing.Key) error {
-		k.Addresses = []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32")}
+		k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32")}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -244,7 +248,7 @@ func TestA31_LogInjection(t *testing.T) {
 	evil := "x\n{\"level\":\"fatal\",\"msg\":\"forged-line\"}\r\x1b[31m\u2028\u202e" + strings.Repeat("z", 100)
 	huge := strings.Repeat("y", 9000)
 	text := func(s string) string { b, _ := json.Marshal(s); return string(b) }
-	g := attacked(t, "", pt.JSON(400, `{"error":{"message":`+text(evil+huge+prompt)+`,"code":`+text(evil)+`}}`))
+	g := attacked(t, "", pt.JSON(400, `{"error":{"message":`+text(evil+prompt+huge)+`,"code":`+text(evil)+`}}`))
 	body := func(model, user string) string {
 		return `{"model":` + text(model) + `,"user":` + text(user) + `,"messages":[{"role":"user","content":"` + prompt + `"}],` + text(evil) + `:1,"max_tokens":5}`
 	}
@@ -254,10 +258,10 @@ func TestA31_LogInjection(t *testing.T) {
 		}
 	}
 	for _, status := range []int{429, 500, 401, 200} {
-		g.ups[0].Set(pt.JSON(status, `{"error":{"message":`+text(evil+huge+prompt)+`,"code":`+text(evil)+`,"type":`+text(huge)+`}}`))
+		g.ups[0].Set(pt.JSON(status, `{"error":{"message":`+text(evil+prompt+huge)+`,"code":`+text(evil)+`,"type":`+text(huge)+`}}`))
 		g.complete(body("m", "u"))
 	}
-	g.ups[0].Set(pt.Stream(attackWord, `{"error":{"message":`+text(evil+huge+prompt)+`}}`))
+	g.ups[0].Set(pt.Stream(attackWord, `{"error":{"message":`+text(evil+prompt+huge)+`}}`))
 	g.complete(strings.Replace(body("m", "u"), "{", `{"stream":true,`, 1))
 	g.ask(http.MethodGet, "/v1/models/"+strings.Repeat("%0a%1b", 900), nil)
 	g.raw("GET /\x1b[31m" + huge + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -418,7 +422,7 @@ func TestPublishedSchemas(t *testing.T) {
 	}
 }
 
-// TestA09_A12_Parallel: attackers beside ordinary clients, who notice nothing.
+// TestA09_A12_OthersAreServed: attackers beside ordinary clients, who notice nothing.
 func TestA09_A12_OthersAreServed(t *testing.T) {
 	g := attacked(t, "timeouts: {read_header: 1s, read_body: 1s, shutdown_wait: 0s}\n", pt.JSON(200, attackAnswer))
 	base := runtime.NumGoroutine()
