@@ -59,6 +59,7 @@ type Catalogue interface {
 	// Nearest is the known name most like the one given, among those that may
 	// be shown; "" where none is near.
 	Nearest(name string, may func(string) bool) string
+	// Models lists every name that can be asked for, in a slice of the caller's own.
 	Models() []Model
 }
 
