@@ -7,6 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.
 LDFLAGS := -s -w -X main.version=$(VERSION)
 TOOL := go tool -modfile=tools.mod
 FUZZTIME ?= 30s
+RACE ?= ./...
 
 .DEFAULT_GOAL := help
 .PHONY: help build run demo test test-race test-postgres fuzz bench golden generate fmt fmt-check lint vuln check readme examples image
@@ -27,7 +28,7 @@ test: ## All tests, those against a real PostgreSQL included
 	go test ./...
 
 test-race: ## All tests with the race detector (needs a C compiler)
-	CGO_ENABLED=1 go test -race ./...
+	CGO_ENABLED=1 go test -race $(RACE)
 
 test-postgres: ## Only the packages that talk to PostgreSQL
 	go test ./billing/postgres/... ./cmd/tallyroute/...
