@@ -18,7 +18,7 @@ func ValidateBaseURL(raw string) error {
 	}
 	host := u.Hostname()
 	if u.Scheme != "https" {
-		return urlError("must begin with https:// unless the provider is declared private")
+		return urlError("must begin with https:// unless the provider has private: true")
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		if !public(a) {

@@ -9,7 +9,7 @@ import (
 
 // ErrNotPublic is a connection that was refused because it would have led to an
 // address that is not on the public internet.
-var ErrNotPublic = errors.New("providers: not a public address; a provider that is meant to be there must be declared private")
+var ErrNotPublic = errors.New("providers: not a public address; a provider that is meant to be there needs private: true")
 
 // guard refuses connections to addresses that are not public. It sees each
 // address as it is dialled, after every spelling and every name was resolved.

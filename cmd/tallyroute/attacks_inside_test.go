@@ -167,7 +167,7 @@ func TestFinding09_TextInTheLedger(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	for _, id := range []string{`"a\u0000b"`, `"\ud800"`, `"` + strings.Repeat("x", 1<<16) + `"`, `"'; DROP TABLE spend_events; --"`, `5`, `null`, `["x"]`} {
 		g.ups[0].Set(pt.JSON(200, strings.Replace(strings.Replace(attackAnswer, `"chatcmpl-1"`, id, 1), `"model":"m"`, `"model":`+id, 1)))
-		r := g.complete(`{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":50,"user":"'; DROP TABLE keys; -- é‮"}`,
+		r := g.complete(`{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":50,"user":"'; DROP TABLE keys; -- é\u202e"}`,
 			"X-Tallyroute-Tags", "feature=a'b")
 		switch r.status {
 		case 200:
