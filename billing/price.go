@@ -1,20 +1,24 @@
 package billing
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
-	"sort"
 	"time"
 )
 
-// Tokens is the usage of one attempt in four disjoint kinds. Reasoning is
-// informational: those tokens are already inside Output.
+// Tokens is the usage of one attempt in four disjoint kinds. The others are
+// inside these: they add nothing to a total, but may have a rate of their own.
 type Tokens struct {
 	Input      int64 `json:"input"`
 	CacheRead  int64 `json:"cache_read"`
 	CacheWrite int64 `json:"cache_write"`
 	Output     int64 `json:"output"`
-	Reasoning  int64 `json:"reasoning"`
+	Reasoning  int64 `json:"reasoning"` // in Output
+
+	CacheWrite1h int64 `json:"cache_write_1h,omitempty"` // in CacheWrite: kept for an hour rather than minutes
+	AudioInput   int64 `json:"audio_input,omitempty"`    // in Input
+	AudioOutput  int64 `json:"audio_output,omitempty"`   // in Output, beside Reasoning
 }
 
 // Total is the number of tokens that a token quota is charged with.
@@ -27,9 +31,17 @@ func (t Tokens) Prompt() int64 {
 	return saturatingAdd(saturatingAdd(t.Input, t.CacheRead), t.CacheWrite)
 }
 
-// Price is what one provider asks for one model from one instant on. The four
-// rates are nano-dollars per million tokens, so price x tokens / 1e6 is
-// integer arithmetic here and in SQL.
+// The service tiers that have prices of their own.
+const (
+	TierStandard = "standard"
+	TierBatch    = "batch"    // answered within hours
+	TierFlex     = "flex"     // answered when there is room
+	TierPriority = "priority" // answered first
+)
+
+// Price is what one provider asks for one model from one instant on. Rates are
+// nano-dollars per million tokens, so price x tokens / 1e6 is integer
+// arithmetic here and in SQL.
 type Price struct {
 	ID         string    `json:"id"` // stable: the same facts give the same id on every replica
 	Provider   string    `json:"provider"`
@@ -41,6 +53,26 @@ type Price struct {
 	Output     Money     `json:"output"`
 	Request    Money     `json:"request"` // fee per request, in nano-dollars
 	Source     string    `json:"source"`  // "catalog", "contract" or "manual"
+
+	// Rates of kinds that are inside another. Zero is the rate of that other
+	// kind and never free: what nobody has priced must not cost nothing.
+	CacheWrite1h Money `json:"cache_write_1h,omitempty"`
+	Reasoning    Money `json:"reasoning,omitempty"`
+	AudioInput   Money `json:"audio_input,omitempty"`
+	AudioOutput  Money `json:"audio_output,omitempty"`
+
+	ServiceTier string `json:"service_tier,omitempty"` // TierStandard where empty
+	MinInput    int64  `json:"min_input,omitempty"`    // it holds for prompts of at least so many tokens
+}
+
+// Resolved is p with every rate and the tier written out.
+func (p Price) Resolved() Price {
+	p.CacheWrite1h = cmp.Or(p.CacheWrite1h, p.CacheWrite)
+	p.Reasoning = cmp.Or(p.Reasoning, p.Output)
+	p.AudioInput = cmp.Or(p.AudioInput, p.Input)
+	p.AudioOutput = cmp.Or(p.AudioOutput, p.Output)
+	p.ServiceTier = cmp.Or(p.ServiceTier, TierStandard)
+	return p
 }
 
 // Cost is the price of one attempt by meter. Total is the sum of the others.
@@ -48,18 +80,45 @@ type Cost struct {
 	Input, CacheRead, CacheWrite, Output, Fee, Total Money
 }
 
-// Cost prices t. Each meter is rounded to the nearest nano-dollar, halves to
-// even, before the meters are added; what does not fit saturates.
+// Cost prices t. Each kind that has a rate of its own is rounded to the nearest
+// nano-dollar, halves to even, before it is added to the meter of the kind that
+// it is part of, and the meters to the total; what does not fit saturates.
 func (p Price) Cost(t Tokens) Cost {
 	c := Cost{
-		Input:      meter(p.Input, t.Input),
+		Input:      parts{p.Input, t.Input}.less(p.AudioInput, t.AudioInput),
 		CacheRead:  meter(p.CacheRead, t.CacheRead),
-		CacheWrite: meter(p.CacheWrite, t.CacheWrite),
-		Output:     meter(p.Output, t.Output),
+		CacheWrite: parts{p.CacheWrite, t.CacheWrite}.less(p.CacheWrite1h, t.CacheWrite1h),
+		Output:     p.output(t),
 		Fee:        p.Request,
 	}
 	c.Total = c.Input.Add(c.CacheRead).Add(c.CacheWrite).Add(c.Output).Add(c.Fee)
 	return c
+}
+
+// output is the meter that has two kinds inside.
+func (p Price) output(t Tokens) Money {
+	reasoning := min(max(t.Reasoning, 0), max(t.Output, 0))
+	if p.Reasoning == 0 || p.Reasoning == p.Output {
+		reasoning = 0
+	}
+	rest := parts{p.Output, t.Output - reasoning}.less(p.AudioOutput, t.AudioOutput)
+	return rest.Add(meter(p.Reasoning, reasoning))
+}
+
+// parts is a quantity of one kind at its rate.
+type parts struct {
+	rate     Money
+	quantity int64
+}
+
+// less prices the part of it that has another rate at that; there is never more
+// of a part than of the whole.
+func (w parts) less(rate Money, part int64) Money {
+	if rate == 0 || rate == w.rate || part <= 0 || w.quantity <= 0 {
+		return meter(w.rate, w.quantity)
+	}
+	part = min(part, w.quantity)
+	return meter(w.rate, w.quantity-part).Add(meter(rate, part))
 }
 
 // meter is rate x quantity / 1e6, halves to even. Negative input counts as none.
@@ -80,46 +139,4 @@ func meter(rate Money, quantity int64) Money {
 		return math.MaxInt64
 	}
 	return Money(quo)
-}
-
-// PriceBook answers what a model cost at an instant. Old prices are kept. It
-// is built once and then only read.
-type PriceBook struct {
-	prices map[priceKey][]Price // by Since, ascending
-}
-
-type priceKey struct{ provider, model string }
-
-// NewPriceBook builds a book of dated prices, in any order.
-func NewPriceBook(prices []Price) *PriceBook {
-	b := &PriceBook{prices: make(map[priceKey][]Price)}
-	for _, p := range prices {
-		k := priceKey{p.Provider, p.Model}
-		b.prices[k] = append(b.prices[k], p)
-	}
-	for _, list := range b.prices {
-		sort.SliceStable(list, func(i, j int) bool { return list[i].Since.Before(list[j].Since) })
-	}
-	return b
-}
-
-// At is the price in force at t: the last one whose Since is not after t.
-// It reports false where no price is known, which is never the same as free.
-func (b *PriceBook) At(provider, model string, t time.Time) (Price, bool) {
-	list := b.prices[priceKey{provider, model}]
-	i := sort.Search(len(list), func(i int) bool { return list[i].Since.After(t) })
-	if i == 0 {
-		return Price{}, false
-	}
-	return list[i-1], true
-}
-
-// All lists every price in the book, for the prices table.
-func (b *PriceBook) All() []Price {
-	var all []Price
-	for _, list := range b.prices {
-		all = append(all, list...)
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].ID < all[j].ID })
-	return all
 }

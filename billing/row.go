@@ -36,7 +36,10 @@ func (s Spend) Tidy() Spend {
 	if s.ServiceTier == "" {
 		s.ServiceTier = "standard"
 	}
-	for _, n := range []*int64{&s.Tokens.Input, &s.Tokens.CacheRead, &s.Tokens.CacheWrite, &s.Tokens.Output, &s.Tokens.Reasoning, &s.OverrunTokens} {
+	t := &s.Tokens
+	for _, n := range []*int64{
+		&t.Input, &t.CacheRead, &t.CacheWrite, &t.Output, &t.Reasoning, &t.CacheWrite1h, &t.AudioInput, &t.AudioOutput, &s.OverrunTokens,
+	} {
 		*n = min(*n, MostTokens)
 	}
 	if s.Pricing == Unpriced {
@@ -79,7 +82,7 @@ func (s Spend) Check() error {
 	refuse(s.Attempt < 1 || s.Attempt > math.MaxInt16, "attempt %d", s.Attempt)
 	refuse(s.OccurredAt.IsZero(), "no time")
 	refuse(s.OverrunTokens < 0, "an overrun of %d tokens", s.OverrunTokens)
-	refuse(usage && min(t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning) < 0, "negative tokens")
+	refuse(usage && min(t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning, t.CacheWrite1h, t.AudioInput, t.AudioOutput) < 0, "negative tokens")
 	refuse(usage && min(c.Input, c.CacheRead, c.CacheWrite, c.Output, c.Fee, c.Total) < 0, "a negative cost")
 	refuse(usage && s.Pricing == Priced && c.Total != c.sum(), "meters that do not add up to the cost")
 	refuse(!usage && (s.Reason == "" || s.Actor == ""), "a correction without a reason or an actor")

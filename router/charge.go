@@ -20,7 +20,7 @@ func (r *Router) row(h held, c Candidate, attempt int) billing.Spend {
 		OccurredAt: h.in.At, Kind: billing.KindUsage, RequestID: h.in.RequestID, Attempt: attempt,
 		Owner: h.key.Owner(), EndUser: h.req.EndUser(), Tags: tags(h),
 		RequestedModel: h.req.Model(), Provider: c.Target.Provider, Model: c.Target.Model,
-		ServiceTier: "standard", RouteReason: h.reason(attempt), Streamed: h.req.Stream(),
+		ServiceTier: tierFor(h.req, c.Target), RouteReason: h.reason(attempt), Streamed: h.req.Stream(),
 		Status: billing.StatusOK, UsageSource: billing.Reported, Pricing: billing.Unpriced, Price: c.Price,
 	}
 	if c.Priced {
@@ -63,7 +63,7 @@ func (r *Router) lost(h held) billing.Spend {
 	c := h.candidates[0]
 	row := r.row(h, c, 1)
 	row.Final, row.Status, row.UsageSource = true, billing.StatusInterrupted, billing.Bounded
-	price(&row, h, c, h.most(c))
+	r.price(&row, h, c, h.most(c))
 	return row
 }
 
@@ -75,12 +75,12 @@ func (r *Router) charge(ctx context.Context, row *billing.Spend, h held, u used)
 		if u.usage != nil {
 			row.Status = billing.StatusDisputed
 		}
-		price(row, h, u.candidate, t)
+		r.price(row, h, u.candidate, t)
 		return
 	}
-	t := billing.Tokens{
-		Input: u.usage.Input, CacheRead: u.usage.CacheRead, CacheWrite: u.usage.CacheWrite,
-		Output: u.usage.Output, Reasoning: u.usage.Reasoning,
+	t := reported(u.usage)
+	if u.usage.ServiceTier != "" {
+		row.ServiceTier = tierOf(u.usage.ServiceTier)
 	}
 	row.UsageSource = billing.Reported
 	if !r.plausible(ctx, h, u, t) {
@@ -88,21 +88,29 @@ func (r *Router) charge(ctx context.Context, row *billing.Spend, h held, u used)
 		t = atMost(t, h.most(u.candidate))
 	}
 	row.OverrunTokens = max(0, t.Total()-h.hold.Tokens)
-	price(row, h, u.candidate, t)
+	r.price(row, h, u.candidate, t)
 }
 
-// price stamps the row with the cost of t, and with what t would have cost at
-// the dearest of the candidates that could have served it.
-func price(row *billing.Spend, h held, c Candidate, t billing.Tokens) {
+func reported(u *chat.Usage) billing.Tokens {
+	return billing.Tokens{
+		Input: u.Input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, Output: u.Output, Reasoning: u.Reasoning,
+		CacheWrite1h: u.CacheWrite1h, AudioInput: u.AudioInput, AudioOutput: u.AudioOutput,
+	}
+}
+
+// price stamps the row with the cost of t in the tier of the row, and with what
+// t would have cost at the dearest of the candidates that could have served it.
+func (r *Router) price(row *billing.Spend, h held, c Candidate, t billing.Tokens) {
 	row.Tokens = t
 	if !c.Priced {
 		return
 	}
-	row.Cost = c.Price.Cost(t)
+	row.Price = r.priceOf(h, c, row.ServiceTier, t)
+	row.Cost = row.Price.Cost(t)
 	row.Baseline = row.Cost.Total
 	for _, other := range h.planned.candidates {
 		if other.Priced && other.why == notExcluded {
-			row.Baseline = max(row.Baseline, other.Price.Cost(t).Total)
+			row.Baseline = max(row.Baseline, r.priceOf(h, other, row.ServiceTier, t).Cost(t).Total)
 		}
 	}
 }
@@ -172,5 +180,7 @@ func atMost(t, most billing.Tokens) billing.Tokens {
 	return billing.Tokens{
 		Input: clip(t.Input), CacheRead: clip(t.CacheRead), CacheWrite: clip(t.CacheWrite),
 		Output: min(max(t.Output, 0), most.Output), Reasoning: min(max(t.Reasoning, 0), most.Output),
+		CacheWrite1h: min(max(t.CacheWrite1h, 0), most.Input), AudioInput: min(max(t.AudioInput, 0), most.Input),
+		AudioOutput: min(max(t.AudioOutput, 0), most.Output),
 	}
 }

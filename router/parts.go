@@ -48,7 +48,10 @@ type Events interface {
 
 // Prices answers what a model cost at an instant.
 type Prices interface {
-	At(provider, model string, t time.Time) (billing.Price, bool)
+	// AtFor is the price in force; false where none is known, which is not free.
+	AtFor(q billing.PriceQuery) (billing.Price, bool)
+	// Dearest has each rate at the highest that a prompt of up to q.Prompt meets.
+	Dearest(q billing.PriceQuery) (billing.Price, bool)
 }
 
 // Catalogue knows which targets serve a name.

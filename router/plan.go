@@ -70,7 +70,7 @@ func (p planned) usable(n int) []Candidate {
 // plan orders the targets of a route by the price of this request. The cheap
 // bound of the prompt serves as long as no decision hangs on the exact count.
 func (r *Router) plan(ctx context.Context, a asked, rt route) (planned, error) {
-	in := r.planInput(a, rt)
+	in := r.planInput(a, rt, r.bounds(a, rt.targets))
 	p := planned{asked: a, pinned: rt.pinned}
 	var certain bool
 	p.candidates, certain = order(in)
@@ -86,15 +86,16 @@ func (r *Router) planExactly(ctx context.Context, p planned) (planned, error) {
 	for i, c := range p.candidates {
 		targets[i] = c.Target
 	}
-	in := r.planInput(p.asked, route{targets: targets, pinned: p.pinned})
-	in.last = true
+	prompts := make([]tokens.Estimate, len(targets))
 	for i, t := range targets {
 		est, err := r.Tokens.Prompt(ctx, p.req, tokenizer(t))
 		if err != nil {
 			return planned{}, err
 		}
-		in.prompts[i] = est
+		prompts[i] = est
 	}
+	in := r.planInput(p.asked, route{targets: targets, pinned: p.pinned}, prompts)
+	in.last = true
 	p.candidates, _ = order(in)
 	p.last = true
 	return p, refusal(p)
@@ -109,7 +110,7 @@ func (r *Router) Explain(ctx context.Context, req *chat.Request, now time.Time) 
 	}
 	a := asked{in: Inbound{Caller: Caller{At: now}}, key: &billing.Key{AllowUnpriced: true}, req: req}
 	p := planned{asked: a, pinned: pinned}
-	p.candidates, _ = order(r.planInput(a, route{targets: targets, pinned: pinned}))
+	p.candidates, _ = order(r.planInput(a, route{targets: targets, pinned: pinned}, r.bounds(a, targets)))
 	p, err := r.planExactly(ctx, p)
 	if len(p.candidates) == 0 {
 		return nil, err
@@ -135,18 +136,27 @@ type planInput struct {
 	last       bool // the prompts are as exact as they get
 }
 
-func (r *Router) planInput(a asked, rt route) planInput {
+// bounds are cheap upper bounds of the prompt for each target.
+func (r *Router) bounds(a asked, targets []providers.Target) []tokens.Estimate {
+	list := make([]tokens.Estimate, len(targets))
+	for i, t := range targets {
+		list[i] = tokens.Estimate{Tokens: r.Tokens.Bound(a.req, tokenizer(t))}
+	}
+	return list
+}
+
+func (r *Router) planInput(a asked, rt route, prompts []tokens.Estimate) planInput {
 	n := len(rt.targets)
 	in := planInput{
 		targets: rt.targets, needs: a.req.Needs(), choices: a.req.N(), clientMax: a.req.MaxOutput(),
 		defaultMax: r.o.DefaultMaxOutput, needsPrice: hasMoneyBudget(a.key) && !a.key.AllowUnpriced,
-		prompts: make([]tokens.Estimate, n), health: make([]health.State, n),
+		prompts: prompts, health: make([]health.State, n),
 		prices: make([]billing.Price, n), priced: make([]bool, n),
 	}
 	for i, t := range rt.targets {
-		in.prompts[i] = tokens.Estimate{Tokens: r.Tokens.Bound(a.req, tokenizer(t))}
 		in.health[i] = r.Health.State(t.Name(), t.Provider, a.in.At)
-		in.prices[i], in.priced[i] = r.Prices.At(t.Provider, t.Model, a.in.At)
+		q := billing.PriceQuery{Provider: t.Provider, Model: t.Model, Tier: tierFor(a.req, t), Prompt: prompts[i].Tokens, At: a.in.At}
+		in.prices[i], in.priced[i] = r.priceAt(q)
 	}
 	return in
 }
@@ -222,6 +232,9 @@ func (in planInput) candidate(i int) (c Candidate, sure bool) {
 	c = Candidate{Target: t, Price: in.prices[i], Priced: in.priced[i], Prompt: in.prompts[i].Tokens, Exact: in.prompts[i].Exact}
 	c.Health, c.retryIn = describe(in.health[i])
 	c.MaxOutput, sure = in.maxOutput(c)
+	if c.Price.MinInput > 0 && !c.Exact && !in.last {
+		sure = false // dearer only because the bound is so high, perhaps
+	}
 	c.Output = min(c.MaxOutput, assumedOutput) * in.choices
 	c.Cost = in.cost(c, c.Prompt)
 	switch missing := lacks(t.Can, in.needs); {

@@ -85,12 +85,12 @@ func (r *Router) take(ctx context.Context, p planned, lowered int64) (held, erro
 		ExpiresAt: p.in.At.Add(r.o.RequestTimeout + holdGrace),
 	}
 	for _, c := range h.candidates {
-		t := h.most(c)
+		t, price := h.most(c), r.dearest(p, c)
 		h.hold.Tokens = max(h.hold.Tokens, t.Total())
-		h.hold.Money = max(h.hold.Money, dearest(c.Price).Cost(t).Total)
+		h.hold.Money = max(h.hold.Money, price.Cost(t).Total)
 		if !c.Exact {
 			h.hold.HeadroomTokens = max(h.hold.HeadroomTokens, multiply(c.Prompt, headroom))
-			h.hold.HeadroomMoney = max(h.hold.HeadroomMoney, dearest(c.Price).Cost(billing.Tokens{Input: multiply(c.Prompt, headroom)}).Total)
+			h.hold.HeadroomMoney = max(h.hold.HeadroomMoney, price.Cost(billing.Tokens{Input: multiply(c.Prompt, headroom)}).Total)
 		}
 	}
 	if p.last {
@@ -112,19 +112,12 @@ func (h held) most(c Candidate) billing.Tokens {
 	return billing.Tokens{Input: c.Prompt, Output: multiply(out, h.req.N())}
 }
 
-// dearest prices every prompt token as the dearest kind of prompt token, since
-// what will be read from or written to a cache is not known before the call.
-func dearest(p billing.Price) billing.Price {
-	p.Input = max(p.Input, p.CacheRead, p.CacheWrite)
-	return p
-}
-
 // fits is how many tokens of output one choice may have within what is free of
 // every budget that was asked, whichever candidate serves it.
 func (r *Router) fits(p planned, q *billing.QuotaError) int64 {
 	most := int64(math.MaxInt64)
 	for _, c := range p.usable(r.o.MaxAttempts) {
-		price := dearest(c.Price)
+		price := r.dearest(p, c)
 		prompt := price.Cost(billing.Tokens{Input: c.Prompt}).Total
 		for _, b := range q.All {
 			if free, ok := b.FreeTokens(); ok {

@@ -27,7 +27,7 @@ func rowCases() map[string]func(w *world) {
 // fullRow has a value in every column.
 func (w *world) fullRow(k *billing.Key, request string) billing.Spend {
 	price := billing.Price{ID: "price_9", Input: 150_000_000, CacheRead: 75_000_000, CacheWrite: 187_500_000, Output: 600_000_000, Request: 5}
-	used := billing.Tokens{Input: 1000, CacheRead: 200, CacheWrite: 30, Output: 400, Reasoning: 150}
+	used := billing.Tokens{Input: 1000, CacheRead: 200, CacheWrite: 30, Output: 400, Reasoning: 150, CacheWrite1h: 20, AudioInput: 7, AudioOutput: 9}
 	return billing.Spend{
 		EventID: "01980a3c-7d1e-7c3a-8f00-000000000001", OccurredAt: w.now, Kind: billing.KindUsage, RequestID: request, Attempt: 1, Final: true, Owner: k.Owner(),
 		EndUser: "user-7", Tags: map[string]string{"feature": "checkout", "ключ": "値"}, RequestedModel: "cheap", Provider: "demo-a", Model: "small", ServiceTier: "flex",

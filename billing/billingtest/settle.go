@@ -177,7 +177,7 @@ func settleHuge(w *world) {
 		_, err := w.Reserve(w.Context(), h, h.IfLost.OccurredAt)
 		w.must(err)
 		row := h.IfLost
-		row.Tokens = billing.Tokens{Input: math.MaxInt64, CacheRead: math.MaxInt64, CacheWrite: math.MaxInt64, Output: math.MaxInt64, Reasoning: math.MaxInt64}
+		row.Tokens = billing.Tokens{Input: math.MaxInt64, CacheRead: math.MaxInt64, CacheWrite: math.MaxInt64, Output: math.MaxInt64, Reasoning: math.MaxInt64, CacheWrite1h: math.MaxInt64, AudioInput: math.MaxInt64, AudioOutput: math.MaxInt64}
 		row.OverrunTokens, row.Baseline = math.MaxInt64, math.MaxInt64
 		row.Cost = billing.Cost{Input: math.MaxInt64, CacheRead: math.MaxInt64, CacheWrite: math.MaxInt64, Output: math.MaxInt64, Fee: math.MaxInt64, Total: math.MaxInt64}
 		_, err = w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})

@@ -82,6 +82,8 @@ func samplePrices() []billing.Price {
 		{ID: "price_1", Provider: "a", Model: "m", Since: since, Input: 100, CacheRead: 10, CacheWrite: 125, Output: 400, Request: 7, Source: "catalog"},
 		{ID: "price_2", Provider: "a", Model: "m", Since: since.AddDate(0, 1, 0), Input: 90, Output: 400, Source: "contract"},
 		{ID: "price_3", Provider: "b", Model: "m", Since: since, Input: 80, Output: 300, Source: "manual"},
+		{ID: "price_6", Provider: "a", Model: "m", Since: since, Input: 50, Output: 200, Source: "catalog", ServiceTier: billing.TierBatch, CacheWrite1h: 1, Reasoning: 2, AudioInput: 3, AudioOutput: 4},
+		{ID: "price_7", Provider: "a", Model: "m", Since: since, Input: 200, Output: 800, Source: "catalog", MinInput: 200_001},
 	}
 }
 
@@ -96,6 +98,9 @@ func pricesNeverChange(w *world) {
 	fresh := prices[2]
 	fresh.ID, fresh.Model = "price_5", "n"
 	w.wantConflict(w.RecordPrices(w.Context(), []billing.Price{other, fresh}))
+	step := prices[4] // one step by length is one price
+	step.ID, step.Reasoning = "price_8", 1
+	w.wantConflict(w.RecordPrices(w.Context(), []billing.Price{step}))
 	w.must(w.RecordPrices(w.Context(), prices)) // and nothing of it broke
 }
 

@@ -10,8 +10,9 @@ import (
 )
 
 const recordPriceSQL = `
-INSERT INTO prices (id, provider, model, valid_from, input_nano, cache_read_nano, cache_write_nano, output_nano, request_fee_nano, source)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO prices (id, provider, model, valid_from, input_nano, cache_read_nano, cache_write_nano, output_nano, request_fee_nano, source,
+  cache_write_1h_nano, reasoning_nano, audio_input_nano, audio_output_nano, service_tier, min_input_tokens)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (id) DO NOTHING`
 
 // RecordPrices implements billing.Store. Another price for the same model from
@@ -20,7 +21,9 @@ func (s *Store) RecordPrices(ctx context.Context, prices []billing.Price) error 
 	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		b := &pgx.Batch{}
 		for _, p := range prices {
-			b.Queue(recordPriceSQL, p.ID, p.Provider, p.Model, p.Since, p.Input, p.CacheRead, p.CacheWrite, p.Output, p.Request, p.Source)
+			p = p.Resolved()
+			b.Queue(recordPriceSQL, p.ID, p.Provider, p.Model, p.Since, p.Input, p.CacheRead, p.CacheWrite, p.Output, p.Request, p.Source,
+				p.CacheWrite1h, p.Reasoning, p.AudioInput, p.AudioOutput, p.ServiceTier, p.MinInput)
 		}
 		results := tx.SendBatch(ctx, b)
 		for _, p := range prices {

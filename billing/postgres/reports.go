@@ -68,6 +68,7 @@ SELECT e.event_id::text, e.occurred_at, e.report_day::text, e.kind, e.request_id
        e.key_id, e.project_id, e.team_id, e.cost_center, e.environment, coalesce(e.end_user, ''), e.tags,
        e.requested_model, e.provider, e.model, e.service_tier, e.route_reason, e.status, coalesce(e.error_kind, ''), e.streamed,
        e.usage_source, e.input_tokens, e.cache_read_tokens, e.cache_write_tokens, e.output_tokens, e.reasoning_tokens, e.overrun_tokens,
+       e.cache_write_1h_tokens, e.audio_input_tokens, e.audio_output_tokens,
        e.pricing, coalesce(e.price_id, ''), coalesce(e.input_price_nano, 0), coalesce(e.cache_read_price_nano, 0),
        coalesce(e.cache_write_price_nano, 0), coalesce(e.output_price_nano, 0),
        coalesce(e.input_cost_nano, 0), coalesce(e.cache_read_cost_nano, 0), coalesce(e.cache_write_cost_nano, 0),
@@ -104,6 +105,7 @@ func scanSpend(row pgx.CollectableRow) (e billing.Spend, err error) {
 		&e.Owner.KeyID, &e.Owner.ProjectID, &e.Owner.TeamID, &e.Owner.CostCenter, &e.Owner.Environment, &e.EndUser, &e.Tags,
 		&e.RequestedModel, &e.Provider, &e.Model, &e.ServiceTier, &e.RouteReason, &e.Status, &e.ErrorKind, &e.Streamed,
 		&e.UsageSource, &e.Tokens.Input, &e.Tokens.CacheRead, &e.Tokens.CacheWrite, &e.Tokens.Output, &e.Tokens.Reasoning, &e.OverrunTokens,
+		&e.Tokens.CacheWrite1h, &e.Tokens.AudioInput, &e.Tokens.AudioOutput,
 		&e.Pricing, &e.Price.ID, &e.Price.Input, &e.Price.CacheRead, &e.Price.CacheWrite, &e.Price.Output,
 		&e.Cost.Input, &e.Cost.CacheRead, &e.Cost.CacheWrite, &e.Cost.Output, &e.Cost.Fee, &e.Cost.Total, &e.Baseline,
 		&e.ProviderRequestID, &e.AdjustsEvent, &e.AdjustsPeriod, &e.Reason, &e.Actor, &e.RecordedAt, &e.Price.Source, &since)

@@ -210,8 +210,9 @@ func (s *Store) Setting(ctx context.Context, name, initial string) (string, erro
 }
 
 const (
-	insertPrice = `INSERT INTO prices (id, provider, model, input_nano, cache_read_nano, cache_write_nano, output_nano, request_fee_nano, source, valid_from, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	insertPrice = `INSERT INTO prices (id, provider, model, input_nano, cache_read_nano, cache_write_nano, output_nano, request_fee_nano, source, valid_from, created_at,
+  cache_write_1h_nano, reasoning_nano, audio_input_nano, audio_output_nano, service_tier, min_input_tokens)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	hasPrice = `SELECT count(*) FROM prices WHERE id = ?`
 )
 
@@ -221,8 +222,10 @@ func (s *Store) RecordPrices(ctx context.Context, prices []billing.Price) error 
 	var conflict error
 	err := s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		for _, p := range prices {
+			p = p.Resolved()
 			n, err := tx.exec(ctx, insertPrice, p.ID, p.Provider, p.Model, int64(p.Input), int64(p.CacheRead), int64(p.CacheWrite), int64(p.Output),
-				int64(p.Request), p.Source, stamp(p.Since), stamp(s.clock()))
+				int64(p.Request), p.Source, stamp(p.Since), stamp(s.clock()),
+				int64(p.CacheWrite1h), int64(p.Reasoning), int64(p.AudioInput), int64(p.AudioOutput), p.ServiceTier, p.MinInput)
 			if err != nil {
 				return err
 			}

@@ -44,6 +44,7 @@ type answer struct {
 
 	from      string // where a choice says what it says: "message" or "delta"
 	id, model Quoted
+	tier      Quoted // service_tier
 	finish    string // the first that is given
 	choices   int
 	text      []byte // all that counts as output
@@ -63,6 +64,8 @@ func (a *answer) read() {
 			a.id = a.quoted()
 		case "model":
 			a.model = a.quoted()
+		case "service_tier":
+			a.tier = a.quoted()
 		case "choices":
 			a.array(a.choice)
 		case "usage":
@@ -293,5 +296,6 @@ func (a *answer) usageAt(path []string) *Usage {
 		return nil
 	}
 	u := a.usage.usage()
+	u.ServiceTier = a.tier.String()
 	return &u
 }

@@ -3,13 +3,20 @@ package chat
 import "io"
 
 // Usage is what an answer says it used, in four disjoint kinds whatever the
-// provider's own convention is. Reasoning is already inside Output.
+// provider's own convention is. The other kinds are already inside these.
 type Usage struct {
 	Input      int64 // prompt tokens neither read from nor written to a cache
 	CacheRead  int64
 	CacheWrite int64
 	Output     int64
 	Reasoning  int64
+
+	CacheWrite1h int64 // inside CacheWrite: kept for an hour rather than minutes
+	AudioInput   int64 // inside Input
+	AudioOutput  int64 // inside Output, beside Reasoning
+	// ServiceTier is what the provider says it served, in its own words; "" where
+	// it does not say.
+	ServiceTier string
 	// Invalid says that a count could not be believed: negative, fractional, above
 	// 10^12, or parts that exceed their whole. Such a count is brought into bounds.
 	Invalid bool

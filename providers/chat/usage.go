@@ -13,7 +13,9 @@ type counts struct {
 	found, invalid            bool
 	prompt, completion, total int64
 	cacheRead, cacheWrite     int64
-	audio, reasoning          int64
+	audioIn, audioOut         int64
+	write5m, write1h          int64 // of cacheWrite
+	reasoning                 int64
 }
 
 // read takes the numbers of a usage object; anything else it passes over.
@@ -29,13 +31,7 @@ func (n *counts) read(c *cursor) {
 		case "prompt_tokens_details":
 			c.object(func(name []byte) { n.detail(c, name) })
 		case "completion_tokens_details":
-			c.object(func(name []byte) {
-				if string(name) != "reasoning_tokens" {
-					c.skip()
-					return
-				}
-				n.take(c, &n.reasoning)
-			})
+			c.object(func(name []byte) { n.outputDetail(c, name) })
 		default:
 			n.dialect(c, name)
 		}
@@ -49,7 +45,30 @@ func (n *counts) detail(c *cursor, name []byte) {
 	case "cache_write_tokens":
 		n.take(c, &n.cacheWrite)
 	case "audio_tokens":
-		n.take(c, &n.audio)
+		n.take(c, &n.audioIn)
+	default:
+		c.skip()
+	}
+}
+
+func (n *counts) outputDetail(c *cursor, name []byte) {
+	switch string(name) {
+	case "reasoning_tokens":
+		n.take(c, &n.reasoning)
+	case "audio_tokens":
+		n.take(c, &n.audioOut)
+	default:
+		c.skip()
+	}
+}
+
+// lifetime reads how long what was written to the cache is kept.
+func (n *counts) lifetime(c *cursor, name []byte) {
+	switch string(name) {
+	case "ephemeral_5m_input_tokens":
+		n.take(c, &n.write5m)
+	case "ephemeral_1h_input_tokens":
+		n.take(c, &n.write1h)
 	default:
 		c.skip()
 	}
@@ -63,6 +82,8 @@ func (n *counts) dialect(c *cursor, name []byte) {
 		n.take(c, &n.cacheRead)
 	case "cache_creation_input_tokens":
 		n.take(c, &n.cacheWrite)
+	case "cache_creation":
+		c.object(func(name []byte) { n.lifetime(c, name) })
 	default:
 		c.skip()
 	}
@@ -93,6 +114,7 @@ func (n *counts) take(c *cursor, to *int64) {
 // just that closes the gap, or else output that the provider does not itemise.
 // More cached tokens than prompt can only stand beside it, too.
 func (n counts) usage() Usage {
+	n.cacheWrite = max(n.cacheWrite, n.write5m+n.write1h)
 	cached := n.cacheRead + n.cacheWrite
 	gap := max(n.total-n.prompt-n.completion, 0)
 	if gap == n.reasoning {
@@ -101,16 +123,20 @@ func (n counts) usage() Usage {
 	if cached > n.prompt || cached > 0 && cached == gap {
 		n.prompt, gap = n.prompt+cached, max(gap-cached, 0)
 	}
-	if gap == n.audio {
+	if gap == n.audioIn {
 		n.prompt, gap = n.prompt+gap, 0
 	}
 	n.completion += gap
+	reasoning := min(n.reasoning, n.completion) // some count it with another tokenizer
 	return Usage{
-		Input:      n.prompt - cached,
-		CacheRead:  n.cacheRead,
-		CacheWrite: n.cacheWrite,
-		Output:     n.completion,
-		Reasoning:  min(n.reasoning, n.completion), // some count it with another tokenizer
-		Invalid:    n.invalid,
+		Input:        n.prompt - cached,
+		CacheRead:    n.cacheRead,
+		CacheWrite:   n.cacheWrite,
+		Output:       n.completion,
+		Reasoning:    reasoning,
+		CacheWrite1h: n.write1h,
+		AudioInput:   min(n.audioIn, n.prompt-cached),
+		AudioOutput:  min(n.audioOut, n.completion-reasoning),
+		Invalid:      n.invalid,
 	}
 }

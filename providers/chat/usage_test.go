@@ -29,7 +29,7 @@ func TestUsage(t *testing.T) {
 		},
 		{"Moonshot", `{"prompt_tokens":20,"completion_tokens":30,"total_tokens":50,"cached_tokens":10}`, &chat.Usage{Input: 10, CacheRead: 10, Output: 30}},
 		{"Mistral", `{"prompt_tokens":94,"completion_tokens":33,"num_cached_tokens":48,"total_tokens":127}`, &chat.Usage{Input: 46, CacheRead: 48, Output: 33}},
-		{"Mistral audio", `{"prompt_tokens":11,"completion_tokens":15,"prompt_tokens_details":{"audio_tokens":375,"cached_tokens":9},"total_tokens":401}`, &chat.Usage{Input: 377, CacheRead: 9, Output: 15}},
+		{"Mistral audio", `{"prompt_tokens":11,"completion_tokens":15,"prompt_tokens_details":{"audio_tokens":375,"cached_tokens":9},"total_tokens":401}`, &chat.Usage{Input: 377, CacheRead: 9, Output: 15, AudioInput: 375}},
 		{
 			"xAI: reasoning beside", `{"prompt_tokens":361,"completion_tokens":26,"total_tokens":622,"prompt_tokens_details":{"cached_tokens":360},"completion_tokens_details":{"reasoning_tokens":235}}`,
 			&chat.Usage{Input: 1, CacheRead: 360, Output: 261, Reasoning: 235},
@@ -49,6 +49,15 @@ func TestUsage(t *testing.T) {
 			&chat.Usage{Input: 100, CacheRead: 50, CacheWrite: 30, Output: 5},
 		},
 		{"cache beside, not in the total", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"cache_read_input_tokens":5000}`, &chat.Usage{Input: 10, CacheRead: 5000, Output: 5}},
+		{
+			"audio both ways", `{"prompt_tokens":120,"completion_tokens":90,"total_tokens":210,"prompt_tokens_details":{"audio_tokens":100,"cached_tokens":50},"completion_tokens_details":{"audio_tokens":70,"reasoning_tokens":15}}`,
+			&chat.Usage{Input: 70, CacheRead: 50, Output: 90, Reasoning: 15, AudioInput: 70, AudioOutput: 70},
+		},
+		{
+			"writes by how long they are kept", `{"prompt_tokens":1000,"completion_tokens":5,"total_tokens":1005,"cache_creation_input_tokens":900,"cache_creation":{"ephemeral_5m_input_tokens":200,"ephemeral_1h_input_tokens":700}}`,
+			&chat.Usage{Input: 100, CacheWrite: 900, CacheWrite1h: 700, Output: 5},
+		},
+		{"only how long", `{"prompt_tokens":1000,"completion_tokens":5,"cache_creation":{"ephemeral_1h_input_tokens":700}}`, &chat.Usage{Input: 300, CacheWrite: 700, CacheWrite1h: 700, Output: 5}},
 		{"total too small", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":1}`, &chat.Usage{Input: 10, Output: 5}},
 		{"whole floats", `{"prompt_tokens":10.0,"completion_tokens":5e0}`, &chat.Usage{Input: 10, Output: 5}},
 	}
