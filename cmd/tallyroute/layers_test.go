@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"router/health":    {},
 	"router/limit":     {},
 	"billing":          {},
+	"billing/journal":  {},
 	"migrations":       {},
 
 	"providers":              {"providers/chat"},

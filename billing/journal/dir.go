@@ -1,0 +1,126 @@
+package journal
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// Names in the directory besides the segments.
+const (
+	lockFile   = "lock"
+	idFile     = "id"
+	probeFile  = "probe"
+	quarantine = "quarantine"
+)
+
+// makeDir creates the directory and makes its name last.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(filepath.Clean(dir)))
+}
+
+// lockDir makes this process the only one that uses the directory.
+func lockDir(dir string) (*os.File, error) {
+	name := filepath.Join(dir, lockFile)
+	f, err := openLocked(name)
+	if errors.Is(err, ErrLocked) {
+		return nil, fmt.Errorf("%w: %s is held by %s", ErrLocked, dir, holder(name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Who it is only helps the one who is refused: no space for it is no fault.
+	host, _ := os.Hostname()
+	if err := f.Truncate(0); err == nil {
+		_, _ = f.WriteAt(fmt.Appendf(nil, "pid %d on %s\n", os.Getpid(), host), 0)
+	}
+	return f, nil
+}
+
+// holder is who says that he holds the lock.
+func holder(name string) string {
+	b, err := os.ReadFile(name)
+	if text := strings.TrimSpace(string(b)); err == nil && text != "" {
+		return text
+	}
+	return "a process that has not said its name"
+}
+
+// loadID reads the id of the directory, or makes one.
+func loadID(dir string) (string, error) {
+	name := filepath.Join(dir, idFile)
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		id := newID()
+		return id, replace(name, []byte(id+"\n"))
+	}
+	if err != nil {
+		return "", err
+	}
+	id := strings.TrimSuffix(string(b), "\n")
+	text, ok := strings.CutPrefix(id, idPrefix)
+	if _, err := ulid.ParseStrict(text); !ok || err != nil {
+		return "", fmt.Errorf("journal: %s does not hold an id; remove it to get a new one once the journal is empty", name)
+	}
+	return id, nil
+}
+
+const idPrefix = "rep_"
+
+// newID is the time and 80 random bits.
+func newID() string {
+	var id ulid.ULID
+	_ = id.SetTime(ulid.Now()) // fits until the year 10889
+	_, _ = rand.Read(id[6:])   // never fails
+	return idPrefix + id.String()
+}
+
+// replace writes a small file so that it is there whole or not at all.
+func replace(name string, content []byte) error {
+	f, err := os.OpenFile(name+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(name+".tmp", name); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(name))
+}
+
+// listSegments returns the segments of a directory in their order, with their
+// sizes. It refuses a directory that a newer version has written to.
+func listSegments(dir string) ([]*segment, error) {
+	entries, err := os.ReadDir(dir) // sorted by name, which is by number
+	if err != nil {
+		return nil, err
+	}
+	var list []*segment
+	for _, e := range entries {
+		n, ok := segmentOf(e.Name())
+		if !ok {
+			continue
+		}
+		s := &segment{number: n}
+		if err := s.inspect(filepath.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}

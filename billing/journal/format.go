@@ -1,0 +1,89 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// The format is docs/adr/0013-journal.md; all numbers are little endian.
+//
+//	segment: header, records
+//	header:  magic (8 bytes), version u32, segment u64, before u64, crc32c u32 over these
+//	record:  length u32, its complement u32, crc32c u32, payload
+//
+// The header keeps this form in every version. "before" is the length of the
+// segment before this one if the same process wrote it, else nought. The crc32c
+// of a record covers the segment's number, the length and the payload.
+const (
+	magic      = "tallyjnl"
+	version    = 1
+	headerSize = 32
+	headSize   = 12
+	suffix     = ".log"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Segment numbers the files of a log; they grow for the life of the directory.
+type Segment uint64
+
+// String is the number as in the name of the file.
+func (s Segment) String() string { return fmt.Sprintf("%016x", uint64(s)) }
+
+func (s Segment) file() string { return s.String() + suffix }
+
+// segmentOf reads the name of a file.
+func segmentOf(name string) (Segment, bool) {
+	digits, ok := strings.CutSuffix(name, suffix)
+	if !ok || len(digits) != 16 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 16, 64)
+	if err != nil || Segment(n).file() != name || n == 0 || n == math.MaxUint64 {
+		return 0, false
+	}
+	return Segment(n), true
+}
+
+// seed is where the sum of every record of a segment starts, so that bytes of
+// another segment are never taken for a record of this one.
+func (s Segment) seed() uint32 {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(s))
+	return crc32.Checksum(b[:], castagnoli)
+}
+
+// header is the beginning of a segment.
+func header(s Segment, before int64) []byte {
+	b := make([]byte, 0, headerSize)
+	b = append(b, magic...)
+	b = binary.LittleEndian.AppendUint32(b, version)
+	b = binary.LittleEndian.AppendUint64(b, uint64(s))
+	b = binary.LittleEndian.AppendUint64(b, uint64(before))
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// parseHeader reads a header; ok is whether it is one, of whatever version.
+func parseHeader(b []byte) (version uint32, s Segment, before int64, ok bool) {
+	if len(b) < headerSize || string(b[:8]) != magic ||
+		binary.LittleEndian.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli) {
+		return 0, 0, 0, false
+	}
+	return binary.LittleEndian.Uint32(b[8:]), Segment(binary.LittleEndian.Uint64(b[12:])),
+		int64(binary.LittleEndian.Uint64(b[20:])), true
+}
+
+// frame appends a record to b as it stands in the file.
+func frame(b []byte, seed uint32, rec []byte) []byte {
+	at := len(b)
+	length := uint32(len(rec))
+	b = binary.LittleEndian.AppendUint32(b, length)
+	b = binary.LittleEndian.AppendUint32(b, ^length)
+	sum := crc32.Update(crc32.Update(seed, castagnoli, b[at:at+4]), castagnoli, rec)
+	b = binary.LittleEndian.AppendUint32(b, sum)
+	return append(b, rec...)
+}
