@@ -24,6 +24,7 @@ type circuit struct {
 	lease time.Time // a trial is under way until here
 	cause string
 
+	worked  time.Time // the last success
 	opened  int // how often it has opened without closing
 	limited int // the same for rate limits
 	inARow  int // failures
@@ -61,8 +62,14 @@ func (c *circuit) succeed(now time.Time) {
 	if !c.until.IsZero() {
 		*c = circuit{since: now}
 	}
-	c.inARow, c.limited = 0, 0
+	c.worked, c.inARow, c.limited = now, 0, 0
 	c.recent.add(now, 0)
+}
+
+// workedLately reports a success within the time for which a refusal lasts, and
+// no trouble since.
+func (c *circuit) workedLately(now time.Time) bool {
+	return c.until.IsZero() && !c.worked.IsZero() && now.Sub(c.worked) < refusedOpen
 }
 
 // fail counts a failure, and opens c for the given time where it was one too

@@ -49,7 +49,7 @@ const (
 	OK
 	Failed  // no connection, time-out, overload, an answer that is none
 	Limited // the target takes no more calls for now
-	Refused // our credential or account was refused, which goes for all of the provider
+	Refused // our credential or account was refused
 )
 
 // Outcome is how a call went.
@@ -138,11 +138,16 @@ func (t *Tracker) Report(target, provider string, o Outcome, now time.Time) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	whole := t.find(t.providers, provider)
 	if c := t.find(t.targets, target); c.concerns(o, now) {
-		t.reportTarget(c, o, now)
+		if o.Class == Refused && whole.workedLately(now) {
+			c.open(o.Cause, now, refusedOpen)
+		} else {
+			t.reportTarget(c, o, now)
+		}
 	}
-	if c := t.find(t.providers, provider); c.concerns(o, now) {
-		t.reportProvider(c, o, now)
+	if whole.concerns(o, now) {
+		t.reportProvider(whole, o, now)
 	}
 }
 
@@ -159,12 +164,17 @@ func (t *Tracker) reportTarget(c *circuit, o Outcome, now time.Time) {
 	}
 }
 
+// reportProvider takes a refused credential for that of the whole provider,
+// unless it has opened another of its targets a moment ago: then it is this
+// target alone that our account may not use.
 func (t *Tracker) reportProvider(c *circuit, o Outcome, now time.Time) {
 	switch o.Class {
 	case OK:
 		c.succeed(now)
 	case Refused:
-		c.open(o.Cause, now, refusedOpen)
+		if !c.workedLately(now) {
+			c.open(o.Cause, now, refusedOpen)
+		}
 	case Failed, Limited, Neutral:
 		c.spare()
 	}

@@ -327,6 +327,22 @@ func Test3Db_ARefusedCredentialTakesTheWholeProviderOut(t *testing.T) {
 	r.want(sibling, Healthy)
 }
 
+// A provider that answers others with the same credential has not refused that,
+// but the model: it is left alone by itself, and so for each that is refused.
+func TestARefusalBesideSuccessesTakesOneTargetOut(t *testing.T) {
+	r := newRig(t)
+	r.call(sibling, Outcome{Class: OK})
+	r.call(target, Outcome{Class: Refused, Cause: "credential"})
+	if s := r.want(target, Open); s.Cause != "credential" || s.RetryAfter != time.Minute {
+		t.Errorf("%+v", s)
+	}
+	r.want(sibling, Healthy)
+	r.wait(time.Minute)
+	r.call(sibling, Outcome{Class: Refused, Cause: "credential"}) // nothing has worked for a minute
+	r.want(sibling, Open)
+	r.want("acme/other", Open)
+}
+
 func TestLimited(t *testing.T) {
 	tests := map[string]struct {
 		asked []time.Duration
