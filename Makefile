@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 RACE ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-race test-postgres fuzz bench golden generate fmt fmt-check lint vuln check readme examples image
+.PHONY: help build run demo test test-race test-postgres fuzz bench golden generate fmt fmt-check lint vuln corpus check readme examples image
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ fuzz: ## Every fuzz test for FUZZTIME (30s)
 bench: ## Throughput and CPU per request beside a bare reverse proxy, then the micro benchmarks
 	go run ./cmd/routebench
 	go test -run '^$$' -bench . -benchmem ./...
+
+corpus: ## Recorded provider traffic through the real router; CORPUS='-families gemini -v' for one format
+	go run ./cmd/corpus $(CORPUS)
 
 golden: ## Rewrite the golden files; review the diff like code
 	go test ./providers/... ./router/... -update

@@ -45,6 +45,7 @@ var layers = map[string][]string{
 
 	"cmd/tallyroute": {"*"},
 	"cmd/routebench": {},
+	"cmd/corpus":     {"providers/catalogue", "providers/secret"},
 	"examples":       {},
 }
 

@@ -11,3 +11,6 @@ func adapters() map[string]providers.Adapter {
 		"openai": openai.New(),
 	}
 }
+
+// Adapters are the names of the wire formats there are, sorted.
+func Adapters() []string { return adapterNames() }

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"tallyroute/providers/catalogue"
+	"tallyroute/providers/secret"
+)
+
+// format is a family of APIs and how the router calls it.
+type format struct {
+	family  string
+	adapter string // by default; see adapterOf
+	base    string // what the base URL has behind the API's own
+	auth    string
+}
+
+const noAuth = "{kind: none}"
+
+// formats are the families that a chat completion can be translated to.
+func formats() []format {
+	return []format{
+		{family: "openai-chat", adapter: "openai", auth: noAuth},
+		{family: "openai-responses", adapter: "responses", auth: noAuth},
+		{family: "anthropic-messages", adapter: "anthropic", auth: noAuth},
+		{family: "gemini", adapter: "gemini", auth: noAuth},
+		{family: "bedrock-converse", adapter: "bedrock", auth: noAuth},
+		{family: "cohere-v2", adapter: "cohere", auth: noAuth},
+		{family: "ollama-native", adapter: "ollama", auth: noAuth},
+	}
+}
+
+// missing says why a format cannot be judged, "" where it can.
+func (f format) missing() string {
+	if slices.Contains(catalogue.Adapters(), f.adapter) {
+		return ""
+	}
+	return "there is no adapter " + f.adapter
+}
+
+// adapterOf are the APIs of a family that have an adapter of their own.
+func (f format) adapterOf(provider string) string {
+	if f.family == "openai-chat" && slices.Contains([]string{"azure", "mistral"}, provider) && slices.Contains(catalogue.Adapters(), provider) {
+		return provider
+	}
+	return f.adapter
+}
+
+// api is a provider's API with the exchanges that are there.
+type api struct {
+	name     string
+	Family   string
+	Provider string
+	BaseURL  string `json:"base_url"`
+	Models   []string
+}
+
+// exchanges are all APIs.
+type exchanges map[string]api
+
+// exchanges asks the judge what there is.
+func (s *settings) exchanges(ctx context.Context, dir string) (exchanges, error) {
+	//nolint:gosec // a program that was just built
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "judge"), "config", "-cases", s.cases, "-apis", s.apis, "-addr", "ADDRESS")
+	text, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("judge config: %w", err)
+	}
+	var all exchanges
+	return all, json.Unmarshal(text, &all)
+}
+
+// of are the APIs of a family, by name.
+func (e exchanges) of(family string) (list []api) {
+	for _, name := range slices.Sorted(maps.Keys(e)) {
+		if a := e[name]; a.Family == family {
+			a.name = name
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// able lists everything: what a recorded model could not do, it has refused.
+const able = "[tools, vision, audio, documents, json_schema, reasoning]"
+
+// config is the section "providers:" for the APIs. A provider that the catalogue
+// knows is called as it says; only the place and the models are others.
+func (f format) config(apis []api, address string, known map[string]catalogue.Status) string {
+	var b strings.Builder
+	b.WriteString("providers:\n")
+	taken := make(map[string]bool)
+	for _, a := range apis {
+		name, adapter := strings.ToLower(a.name), f.adapterOf(a.Provider)
+		if s, ok := known[a.Provider]; ok && s.Adapter == adapter && !taken[a.Provider] {
+			name = a.Provider
+		}
+		taken[name] = true
+		fmt.Fprintf(&b, "  %s:\n    adapter: %s\n    base_url: %s\n    private: true\n    auth: %s\n    models:\n",
+			name, adapter, strings.Replace(a.BaseURL, "ADDRESS", address, 1)+f.base, f.auth)
+		for _, m := range a.Models {
+			fmt.Fprintf(&b, "      - {id: %s, upstream: %s, context: 100m, max_output: 1m, can: %s,\n        prices: [{since: 2020-01-01, prompt: \"1\", completion: \"2\"}]}\n",
+				strings.ToLower(m), m, able)
+		}
+	}
+	return b.String()
+}
+
+// known are the providers of the catalogue.
+func known(ctx context.Context) (map[string]catalogue.Status, error) {
+	c, err := catalogue.Build(ctx, catalogue.Input{}, catalogue.Options{
+		Secrets: func(context.Context, string) (secret.Value, error) { return secret.New("none"), nil },
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]catalogue.Status)
+	for _, s := range c.Providers() {
+		all[s.Name] = s
+	}
+	return all, nil
+}
