@@ -40,6 +40,8 @@ func (t Target) Name() string { return t.Provider + "/" + t.Model }
 // Abilities are what a model can do besides answering text with text.
 type Abilities struct {
 	Stream, Tools, Vision, Audio, Documents, JSONSchema, Reasoning bool
+	// Embeddings says that the model makes vectors, and does not answer with text.
+	Embeddings bool
 }
 
 // Tokenizer says how a model's tokens are estimated before it is called.

@@ -301,6 +301,7 @@ func lacks(can providers.Abilities, needs chat.Needs) []string {
 		name      string
 		need, can bool
 	}{
+		{"chat", true, !can.Embeddings},
 		{"streaming", needs.Stream, can.Stream},
 		{"tools", needs.Tools, can.Tools},
 		{"vision", needs.Vision, can.Vision},

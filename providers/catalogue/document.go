@@ -2,14 +2,10 @@ package catalogue
 
 import (
 	"cmp"
-	"errors"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
-	"tallyroute/billing"
 	"tallyroute/providers"
 )
 
@@ -133,6 +129,7 @@ func (d document) model(path string, n node) {
 	d.object(path, n, map[string]read{
 		"id":         done,
 		"upstream":   scalar(d.reader, &m.Upstream, upstreamName),
+		"canonical":  scalar(d.reader, &m.Canonical, modelName),
 		"owner":      scalar(d.reader, &m.Owner, plain),
 		"created":    scalar(d.reader, &m.Created, date),
 		"context":    scalar(d.reader, &m.Context, tokens),
@@ -148,10 +145,11 @@ func (d document) model(path string, n node) {
 
 func (d document) abilities(into *providers.Abilities) read {
 	return func(path string, n node) {
-		can := providers.Abilities{Stream: true}
+		var can providers.Abilities
 		flags := map[string]*bool{
 			"stream": &can.Stream, "tools": &can.Tools, "vision": &can.Vision, "audio": &can.Audio,
 			"documents": &can.Documents, "json_schema": &can.JSONSchema, "reasoning": &can.Reasoning,
+			"embeddings": &can.Embeddings,
 		}
 		d.list(func(path string, n node) {
 			var name string
@@ -160,6 +158,7 @@ func (d document) abilities(into *providers.Abilities) read {
 				*flags[name] = true
 			}
 		})(path, n)
+		can.Stream = can.Stream || !can.Embeddings
 		*into = can
 	}
 }
@@ -173,124 +172,4 @@ func (d document) tokenizer(t *providers.Tokenizer) read {
 			"image_multiplier": scalar(d.reader, &t.ImageMultiplier, between64(1, 10_000)),
 		})
 	}
-}
-
-// written is a price as it stands in a document.
-type written struct {
-	billing.Price
-	force bool
-	path  string
-}
-
-// prices reads all prices of a model in place of the ones before.
-func (d document) prices(m *Model) read {
-	return func(path string, n node) {
-		var list []written
-		d.list(func(path string, n node) {
-			if p, ok := d.price(path, n); ok {
-				list = append(list, p)
-			}
-		})(path, n)
-		slices.SortStableFunc(list, func(a, b written) int { return a.Since.Compare(b.Since) })
-		var before *billing.Price
-		if len(m.Prices) > 0 {
-			before = &m.Prices[len(m.Prices)-1]
-		}
-		now := make([]billing.Price, len(list))
-		for i, w := range list {
-			if i > 0 && list[i-1].Since.Equal(w.Since) {
-				d.fault(w.path, "another price of the model has the same since")
-			}
-			if before != nil && !w.force {
-				d.leap(w, *before)
-			}
-			now[i], before = w.Price, &list[i].Price
-		}
-		m.Prices = now
-	}
-}
-
-// leap refuses a price that is far from the one before it: nearly always it
-// was written for a thousand tokens, or a digit slipped.
-func (d document) leap(w written, before billing.Price) {
-	for _, rate := range []struct {
-		name     string
-		old, now billing.Money
-	}{
-		{"prompt", before.Input, w.Input},
-		{"completion", before.Output, w.Output},
-		{"cache_read", before.CacheRead, w.CacheRead},
-		{"cache_write", before.CacheWrite, w.CacheWrite},
-	} {
-		low, high := min(rate.old, rate.now), max(rate.old, rate.now)
-		if high > low*maxLeap {
-			d.fault(w.path, "%s goes from $%s to $%s per million tokens; if that is right, add force: true",
-				rate.name, rate.old.Short(), rate.now.Short())
-			return
-		}
-	}
-}
-
-const maxLeap = 20
-
-// price reads one price in dollars per million tokens, which is nano-dollars
-// per million tokens as billing has it. Reading from and writing to a cache
-// cost as much as the prompt where nothing else is said.
-func (d document) price(path string, n node) (written, bool) {
-	w := written{path: path, Price: billing.Price{Source: d.source}}
-	var prompt, completion, cacheRead, cacheWrite *billing.Money
-	faults := len(d.faults)
-	d.object(path, n, map[string]read{
-		"since":       scalar(d.reader, &w.Since, date),
-		"prompt":      scalar(d.reader, &prompt, rate),
-		"completion":  scalar(d.reader, &completion, rate),
-		"cache_read":  scalar(d.reader, &cacheRead, rate),
-		"cache_write": scalar(d.reader, &cacheWrite, rate),
-		"request":     scalar(d.reader, &w.Request, dollars),
-		"source":      scalar(d.reader, &w.Source, oneOf(sourceCatalog, sourceContract, sourceManual)),
-		"force":       scalar(d.reader, &w.force, yesNo),
-	})
-	if len(d.faults) == faults && (w.Since.IsZero() || prompt == nil || completion == nil) {
-		d.fault(path, "a price needs since, prompt and completion")
-	}
-	if len(d.faults) > faults {
-		return w, false
-	}
-	w.Input, w.Output = *prompt, *completion
-	w.CacheRead, w.CacheWrite = *cmp.Or(cacheRead, prompt), *cmp.Or(cacheWrite, prompt)
-	return w, true
-}
-
-var (
-	errRate    = errors.New(`want dollars per million tokens, such as "0.50"`)
-	errDollars = errors.New(`want dollars, such as "0.005"`)
-	errDate    = errors.New("want a date such as 2026-01-31")
-)
-
-// dearest is far above any price there is.
-const dearest = 100_000 * billing.NanoPerUSD
-
-func rate(s string) (*billing.Money, error) {
-	m, err := billing.ParseMoney(s)
-	if err != nil || m < 0 || m > dearest {
-		return nil, errRate
-	}
-	return &m, nil
-}
-
-func dollars(s string) (billing.Money, error) {
-	m, err := billing.ParseMoney(s)
-	if err != nil || m < 0 || m > dearest {
-		return 0, errDollars
-	}
-	return m, nil
-}
-
-func date(s string) (time.Time, error) {
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return time.Time{}, errDate
 }

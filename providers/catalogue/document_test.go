@@ -83,6 +83,11 @@ func TestParse(t *testing.T) {
 			{ID: "gift", Upstream: "gift", Owner: "acme", Can: providers.Abilities{Stream: true}, Prices: []billing.Price{{Since: day(1, 1, 0), Source: "catalog"}}},
 		},
 	}
+	for _, m := range want.Models {
+		for i := range m.Prices {
+			m.Prices[i] = m.Prices[i].Resolved()
+		}
+	}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", p, want)
 	}
@@ -151,7 +156,7 @@ func TestParse_Faults(t *testing.T) {
 		"context zero":              {models("{id: large, context: 0}"), "models[0].context: want a number of tokens"},
 		"huge context":              {models("{id: large, context: 99999999999999m}"), "models[0].context: want a number of tokens"},
 		"output beyond context":     {models("{id: large, context: 1k, max_output: 2k}"), "models[0].max_output: is more than the context of 1000"},
-		"ability":                   {models("{id: large, can: [tools, visoin]}"), "models[0].can[1]: want one of audio, documents, json_schema, reasoning, stream, tools, vision; did you mean vision?"},
+		"ability":                   {models("{id: large, can: [tools, visoin]}"), "models[0].can[1]: want one of audio, documents, embeddings, json_schema, reasoning, stream, tools, vision; did you mean vision?"},
 		"encoding":                  {models("{id: large, tokenizer: {encoding: p50k_base}}"), "models[0].tokenizer.encoding: want one of"},
 		"percent":                   {models("{id: large, tokenizer: {percent: 0}}"), "models[0].tokenizer.percent: want a whole number"},
 		"no since":                  {price(`{prompt: "1", completion: "1"}`), "models[0].prices[0]: a price needs since, prompt and completion"},

@@ -35,6 +35,7 @@ type Auth struct {
 // Model is one model of a provider.
 type Model struct {
 	ID        string // our name for it, the same at every provider that has it
+	Canonical string // the model that it is a variant of; "" where it is that model itself
 	Upstream  string // the provider's name for it
 	Owner     string // who made it
 	Created   time.Time

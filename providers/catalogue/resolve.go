@@ -23,8 +23,11 @@ type route struct {
 func (b *builder) names(r *reader, aliases []alias, all []loaded) {
 	known := knownNames(all)
 	models := make(map[string][]providers.Target)
-	for _, t := range b.targets {
+	for i, t := range b.targets {
 		models[t.Model] = append(models[t.Model], t)
+		if canonical := b.facts[i].Canonical; canonical != "" && canonical != t.Model {
+			models[canonical] = append(models[canonical], t)
+		}
 		models[t.Name()] = []providers.Target{t}
 	}
 	for _, a := range aliases {
@@ -60,7 +63,7 @@ func (b *builder) add(name string, targets []providers.Target) {
 // is left out; one that nobody has is a fault.
 func (b *builder) members(r *reader, a alias, models map[string][]providers.Target, known []string) (targets []providers.Target) {
 	for _, t := range b.targets {
-		if a.every && t.Context >= a.minContext && t.Weight > 0 {
+		if a.every && t.Context >= a.minContext && t.Weight > 0 && !t.Can.Embeddings {
 			targets = append(targets, t)
 		}
 	}
@@ -78,7 +81,7 @@ func (b *builder) members(r *reader, a alias, models map[string][]providers.Targ
 func knownNames(all []loaded) (names []string) {
 	for _, l := range all {
 		for _, m := range l.Models {
-			names = append(names, m.ID, l.Name+"/"+m.ID)
+			names = append(names, m.ID, cmp.Or(m.Canonical, m.ID), l.Name+"/"+m.ID)
 		}
 	}
 	slices.Sort(names)
