@@ -13,6 +13,7 @@ type body struct {
 	timer *time.Timer
 	idle  time.Duration
 	until time.Time // where set, when reading must be over
+	waits func()    // where set, called before each wait
 	err   error     // why the network failed; nil for a clean end
 	ended bool      // all of it was read, or none can be
 }
@@ -28,6 +29,9 @@ func (t *trip) body(resp *http.Response) *body {
 
 // Read waits as long as it may. The time in which nobody reads does not count.
 func (b *body) Read(p []byte) (int, error) {
+	if b.waits != nil {
+		b.waits()
+	}
 	wait := b.idle
 	if !b.until.IsZero() {
 		wait = min(wait, time.Until(b.until))

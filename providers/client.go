@@ -161,6 +161,18 @@ type Answer struct {
 	Dropped  []string       // members of the request that were dropped by declared rule
 }
 
+// OnWait has f called whenever the next chunk of a stream has not come yet, by
+// the goroutine that asks for it. What was passed on until then can so be
+// flushed together: all that the provider had sent. It reports false where there
+// is no telling; each chunk is then to be flushed by itself.
+func (a *Answer) OnWait(f func()) bool {
+	l, ok := a.Stream.(*live)
+	if ok {
+		l.body.waits = f
+	}
+	return ok
+}
+
 // Close ends the call and frees its connection. Closing twice is closing once.
 func (a *Answer) Close() error {
 	if a.Stream == nil {

@@ -43,6 +43,7 @@ type Answer struct {
 	first  time.Duration
 	gone   atomic.Pointer[time.Time] // when the client left
 	undo   func() bool               // ends the tie between the client's going and the stream
+	waits  func()                    // called before waiting; nil where nobody asked
 }
 
 // Outcome is what an answer came to. It is known once a plain answer is
@@ -87,6 +88,17 @@ func (s sent) explained() []Candidate {
 		list[i].Chosen = list[i].Target.Name() == s.chosen.Target.Name()
 	}
 	return list
+}
+
+// OnWait has f called before Next waits for the provider or for the ledger, so
+// that what was passed on until then need not be flushed before. It reports
+// false where there is no telling; each chunk is then to be flushed by itself.
+func (a *Answer) OnWait(f func()) bool {
+	if !a.s.reply.OnWait(f) {
+		return false
+	}
+	a.waits = f
+	return true
 }
 
 // Next is the next chunk of a stream. At its end the spend is settled before
@@ -177,6 +189,9 @@ func (a *Answer) finish(status billing.Status) {
 		}
 		if status != billing.StatusOK {
 			a.s.end()
+		}
+		if a.waits != nil {
+			a.waits() // the ledger may take its time
 		}
 		began := a.r.o.Clock()
 		row := a.r.row(a.s.held, a.s.chosen, len(a.s.attempts))

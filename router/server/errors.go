@@ -330,6 +330,7 @@ func (x *exchange) fail(err error) {
 	if x.streaming || x.c.Writer.Written() {
 		if x.streaming {
 			x.event(x.errorBody(p))
+			x.flush()
 		}
 		x.cut = true
 		return

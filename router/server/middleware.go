@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/providers/sse"
 )
 
 // exchange is one request that is being answered.
@@ -33,6 +34,9 @@ type exchange struct {
 	err     error
 
 	streaming bool // an event stream has begun
+	events    *sse.Writer
+	batched   bool // events are flushed when the next one is waited for
+	unsent    bool // there are events that were not flushed
 	cut       bool // the connection must not look as if the answer were whole
 }
 

@@ -9,14 +9,16 @@ import (
 	"tallyroute/router"
 )
 
-// relay passes a stream on, one write and one flush for each event. Until the
-// first of them a failure is an ordinary error; from then on it is an event, no
+// relay passes a stream on, each event as it came. All events that the provider
+// has sent by now are flushed together, before we wait for more. Until the first
+// of them a failure is an ordinary error; from then on it is an event, no
 // [DONE] follows, and the connection is closed.
 func (x *exchange) relay(a *router.Answer) {
 	h := x.c.Writer.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("X-Accel-Buffering", "no") // nginx would collect events
-	var last []byte                  // the chunk that bears the usage waits for what it cost
+	x.batched = a.OnWait(x.flush)
+	var last []byte // the chunk that bears the usage waits for what it cost
 	for {
 		chunk, err := a.Next()
 		if err != nil {
@@ -72,12 +74,26 @@ func (x *exchange) event(data []byte) {
 	if x.cut {
 		return
 	}
-	x.streaming = true
-	err := sse.NewWriter(streamPieces{x}).Data(data)
-	if err == nil {
-		err = x.rc.Flush()
+	if !x.streaming {
+		x.streaming, x.events = true, sse.NewWriter(streamPieces{x})
 	}
-	if err != nil {
+	x.unsent = true
+	if err := x.events.Data(data); err != nil {
+		x.gone(err)
+		return
+	}
+	if !x.batched {
+		x.flush()
+	}
+}
+
+// flush sends what there is of events. The end of the handler does so, too.
+func (x *exchange) flush() {
+	if !x.unsent || x.cut {
+		return
+	}
+	x.unsent = false
+	if err := x.rc.Flush(); err != nil {
 		x.gone(err)
 	}
 }
