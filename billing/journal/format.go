@@ -57,6 +57,13 @@ func (s Segment) seed() uint32 {
 	return crc32.Checksum(b[:], castagnoli)
 }
 
+// head is what a header says.
+type head struct {
+	version uint32
+	number  Segment
+	before  int64
+}
+
 // header is the beginning of a segment.
 func header(s Segment, before int64) []byte {
 	b := make([]byte, 0, headerSize)
@@ -68,13 +75,16 @@ func header(s Segment, before int64) []byte {
 }
 
 // parseHeader reads a header; ok is whether it is one, of whatever version.
-func parseHeader(b []byte) (version uint32, s Segment, before int64, ok bool) {
+func parseHeader(b []byte) (h head, ok bool) {
 	if len(b) < headerSize || string(b[:8]) != magic ||
 		binary.LittleEndian.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli) {
-		return 0, 0, 0, false
+		return head{}, false
 	}
-	return binary.LittleEndian.Uint32(b[8:]), Segment(binary.LittleEndian.Uint64(b[12:])),
-		int64(binary.LittleEndian.Uint64(b[20:])), true
+	return head{
+		version: binary.LittleEndian.Uint32(b[8:]),
+		number:  Segment(binary.LittleEndian.Uint64(b[12:])),
+		before:  int64(binary.LittleEndian.Uint64(b[20:])),
+	}, true
 }
 
 // frame appends a record to b as it stands in the file.

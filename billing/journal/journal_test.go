@@ -1,18 +1,18 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
-
-	"go.uber.org/goleak"
+	"time"
 )
-
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
-}
 
 // mustOpen opens a log that is closed at the end of the test.
 func mustOpen(t *testing.T, dir string, o Options) *Log {
@@ -102,4 +102,217 @@ func TestLocked(t *testing.T) {
 	}
 	mustClose(t, l)
 	mustOpen(t, dir, Options{})
+}
+
+// TestLockedByAnother is a second process, and the first one's death.
+func TestLockedByAnother(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), childDir+"="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(dir, Options{})
+	if want := fmt.Sprintf("pid %d ", cmd.Process.Pid); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v; want %s", err, want)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	mustOpen(t, dir, Options{})
+}
+
+func TestFilesArePrivate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	l := mustOpen(t, dir, Options{})
+	mustAppend(t, l, "a")
+	mustClose(t, l)
+	if err := os.WriteFile(filepath.Join(dir, Segment(2).file()), bytes.Repeat([]byte("x"), 99), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l = mustOpen(t, dir, Options{})
+	if _, err := replayed(l); !errors.As(err, new(*DamageError)) {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s is %v", name, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestID(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir, Options{})
+	if !strings.HasPrefix(l.ID(), "rep_") || len(l.ID()) != 30 {
+		t.Errorf("the id is %q", l.ID())
+	}
+	if other := mustOpen(t, t.TempDir(), Options{}); other.ID() == l.ID() {
+		t.Errorf("two directories are %s", l.ID())
+	}
+	mustClose(t, l)
+	for _, bad := range []string{"", "rep_", "rep_x", l.ID()[:20], "key" + l.ID()[3:]} {
+		if err := os.WriteFile(filepath.Join(dir, idFile), []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(dir, Options{}); err == nil {
+			t.Errorf("%q is taken for an id", bad)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, o := range []Options{{Sync: "sometimes"}, {Interval: -1}, {SegmentBytes: -1}, {MaxBytes: -1}} {
+		if _, err := Open(t.TempDir(), o); err == nil {
+			t.Errorf("%+v is accepted", o)
+		}
+	}
+}
+
+func TestSizeOfRecords(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir, Options{})
+	for _, n := range []int{0, MaxRecord + 1} {
+		if _, err := l.Append(make([]byte, n)); !errors.Is(err, ErrRecord) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+	want := strings.Repeat("x", MaxRecord)
+	mustAppend(t, l, want, "y")
+	expect(t, l, want, "y")
+}
+
+// TestReplayStops at the error of the visitor.
+func TestReplayStops(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, 1, image(1, 0, "a", "b"))
+	l := mustOpen(t, dir, Options{})
+	stop := errors.New("stop")
+	n := 0
+	if err := l.Replay(func(Segment, []byte) error { n++; return stop }); !errors.Is(err, stop) || n != 1 {
+		t.Errorf("%v after %d records", err, n)
+	}
+}
+
+// TestSegments says which records Drop takes away.
+func TestSegments(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir, Options{SegmentBytes: 100})
+	big := strings.Repeat("x", 50)
+	for want := Segment(1); want <= 5; want++ {
+		if s := mustAppend(t, l, big); s != want || l.Active() != want {
+			t.Errorf("in segment %d of %d, want %d", s, l.Active(), want)
+		}
+	}
+	for _, before := range []Segment{0, 1, 3, 3, 2} {
+		if err := l.Drop(before); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := int64(3 * len(image(1, 0, big))); l.Size() != want {
+		t.Errorf("size is %d, want %d", l.Size(), want)
+	}
+	if err := l.Drop(1 << 60); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, "y")
+	expect(t, l, big, "y") // the newest segment stays
+}
+
+// TestTogether appends, drops, looks and closes at once; the race detector
+// watches. What was acknowledged and not dropped is there.
+func TestTogether(t *testing.T) {
+	for _, sync := range []Sync{SyncAlways, SyncInterval, SyncOff} {
+		t.Run(string(sync), func(t *testing.T) { together(t, sync) })
+	}
+}
+
+func together(t *testing.T, mode Sync) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir, Options{Sync: mode, SegmentBytes: 4000, Interval: time.Millisecond})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	acked := make(map[string]Segment)
+	enough := make(chan struct{})
+	for w := range 16 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				rec := fmt.Sprint(w, " ", i)
+				s, err := l.Append([]byte(rec))
+				if errors.Is(err, ErrClosed) {
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				acked[rec] = s
+				if len(acked) == 2000 {
+					close(enough)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	dropped := Segment(0)
+	wg.Go(func() {
+		for {
+			select {
+			case <-enough:
+				return
+			default:
+			}
+			if s := l.Active(); s > 5 {
+				dropped = s - 5
+			}
+			if err := errors.Join(l.Drop(dropped), l.Err()); err != nil || l.Size() <= 0 {
+				t.Error(err, l.Size())
+			}
+		}
+	})
+	<-enough
+	mustClose(t, l)
+	wg.Wait()
+
+	next := mustOpen(t, dir, Options{})
+	got, err := replayed(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rec := range got {
+		delete(acked, rec)
+	}
+	for rec, s := range acked {
+		if s >= dropped {
+			t.Errorf("%s of segment %d is not there", rec, s)
+		}
+	}
+}
+
+// TestAppendAllocatesNothing because it is on the way of every request.
+func TestAppendAllocatesNothing(t *testing.T) {
+	l := mustOpen(t, t.TempDir(), Options{Sync: SyncOff})
+	rec := make([]byte, 300)
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, err := l.Append(rec); err != nil {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 }

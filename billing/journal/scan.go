@@ -54,7 +54,7 @@ func scan(s Segment, data []byte, end int64, yield func(rec []byte) error) ([]ga
 		data, size = data[:end], end // what follows was cut off when it failed
 	}
 	at := min(size, headerSize)
-	if _, number, _, ok := parseHeader(data[:at]); at == headerSize && (!ok || number != s) {
+	if h, ok := parseHeader(data[:at]); at == headerSize && (!ok || h.number != s) {
 		gaps = append(gaps, gap{at: 0, n: headerSize, reason: "the header is damaged"})
 	}
 	seed := s.seed()

@@ -30,16 +30,16 @@ func (s *segment) inspect(name string) error {
 	if s.size, err = f.Seek(0, io.SeekEnd); err != nil {
 		return err
 	}
-	head := make([]byte, headerSize)
-	if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+	first := make([]byte, headerSize)
+	if _, err := f.ReadAt(first, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	v, number, before, ok := parseHeader(head)
-	if ok && v != version {
-		return fmt.Errorf("%w: %s has version %d, this program reads %d", ErrVersion, name, v, version)
+	h, ok := parseHeader(first)
+	if ok && h.version != version {
+		return fmt.Errorf("%w: %s has version %d, this program reads %d", ErrVersion, name, h.version, version)
 	}
-	if ok && number == s.number && before >= headerSize {
-		s.before = before
+	if ok && h.number == s.number && h.before >= headerSize {
+		s.before = h.before
 	}
 	return nil
 }
