@@ -30,8 +30,10 @@ var layers = map[string][]string{
 
 	"providers":              {"providers/chat"},
 	"providers/openai":       {"providers", "providers/chat", "providers/sse"},
+	"providers/blocks":       {"providers", "providers/chat"},
+	"providers/anthropic":    {"providers", "providers/blocks", "providers/chat", "providers/sse"},
 	"providers/providertest": {"providers", "providers/chat", "providers/sse"},
-	"providers/catalogue":    {"providers", "providers/openai", "providers/secret", "billing"},
+	"providers/catalogue":    {"providers", "providers/anthropic", "providers/openai", "providers/secret", "billing"},
 
 	"billing/postgres":        {"billing", "migrations"},
 	"billing/sqlite":          {"billing", "migrations"},

@@ -2,13 +2,15 @@ package catalogue
 
 import (
 	"tallyroute/providers"
+	"tallyroute/providers/anthropic"
 	"tallyroute/providers/openai"
 )
 
 // adapters are the wire formats there are. A new one is a line here.
 func adapters() map[string]providers.Adapter {
 	return map[string]providers.Adapter{
-		"openai": openai.New(),
+		"anthropic": anthropic.New(),
+		"openai":    openai.New(),
 	}
 }
 

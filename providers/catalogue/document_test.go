@@ -118,7 +118,7 @@ func TestParse_Faults(t *testing.T) {
 		"unrelated setting":         {head + "zzzzzzzzzz: []\n", "x.yaml:4: zzzzzzzzzz: unknown setting"},
 		"control characters":        {head + "\"a\\nb\\u001b\": 1\n", "x.yaml:4: a?b?: unknown setting"},
 		"set twice":                 {head + "name: acme\n", "x.yaml:4: name: is set twice"},
-		"adapter":                   {head + "adapter: opnai\n", "x.yaml:4: adapter: want one of openai; did you mean openai?"},
+		"adapter":                   {head + "adapter: opnai\n", "x.yaml:4: adapter: want one of " + strings.Join(adapterNames(), ", ") + "; did you mean openai?"},
 		"no base_url":               {"name: acme\napi_key: env:A\n", "a provider needs a base_url"},
 		"http":                      {strings.Replace(head, "https", "http", 1), "x.yaml:2: base_url: base URL must begin with https://"},
 		"loopback":                  {strings.Replace(head, "api.acme.example", "127.0.0.1", 1), "x.yaml:2: base_url:"},

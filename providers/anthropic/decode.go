@@ -1,0 +1,242 @@
+package anthropic
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"tallyroute/providers"
+	"tallyroute/providers/blocks"
+	"tallyroute/providers/chat"
+)
+
+// Format is what reasoning that Claude signed is marked with, so that it goes
+// back to no other model.
+const Format = "anthropic-claude-v1"
+
+var errShape = errors.New("anthropic: the answer is no message")
+
+// Decode reads a whole answer.
+func (a Adapter) Decode(_ providers.Exchange, body []byte) (*chat.Response, error) {
+	if !json.Valid(body) {
+		return nil, &providers.Error{Kind: providers.KindBroken, Err: errShape}
+	}
+	m := message{answer: blocks.Answer{Head: blocks.Head{Created: a.now()}}}
+	m.read(body)
+	switch {
+	case m.failure != nil:
+		return nil, inBody(m.failure)
+	case !m.content || m.stop == "":
+		if e, ok := chat.ParseError(body); ok {
+			return nil, said(e)
+		}
+		return nil, &providers.Error{Kind: providers.KindBroken, Err: errShape}
+	}
+	m.finish()
+	r, err := m.answer.Response()
+	if err != nil {
+		return nil, &providers.Error{Kind: providers.KindBroken, Err: fmt.Errorf("anthropic: %w", err)}
+	}
+	return r, nil
+}
+
+// message is a whole answer that is being read.
+type message struct {
+	answer  blocks.Answer
+	stop    string
+	content bool
+	failure []byte
+	details []byte // stop_details
+	usage   usage
+	chars   int // of the text so far
+}
+
+func (m *message) read(body []byte) {
+	for name, raw := range chat.Each(body) {
+		switch string(name) {
+		case "id":
+			m.answer.ID = chat.Text(raw)
+		case "model":
+			m.answer.Model = chat.Text(raw)
+		case "content":
+			m.content = raw[0] == '['
+			for block := range chat.Elements(raw) {
+				m.block(block)
+			}
+		case "stop_reason":
+			m.stop = chat.Text(raw)
+		case "stop_details":
+			m.details = raw
+		case "usage":
+			m.usage.read(raw)
+		case "error":
+			if raw[0] != 'n' {
+				m.failure = body
+			}
+		}
+	}
+}
+
+func (m *message) finish() {
+	a := &m.answer
+	a.Finish, a.Native = finish(m.stop), m.stop
+	if a.Finish == "stop" && len(a.Calls) > 0 {
+		a.Finish = "tool_calls"
+	}
+	if m.stop == "refusal" {
+		a.Refusal = chat.Text(chat.Lookup(m.details, "explanation"))
+	}
+	a.Tier = m.usage.tier
+	if m.usage.found {
+		a.Usage = &m.usage.Usage
+	}
+}
+
+// block reads one of content. What the provider did with its own tools is passed
+// over: the OpenAI format has no place for it.
+func (m *message) block(raw []byte) {
+	a := &m.answer
+	b := readBlock(raw)
+	switch b.kind {
+	case "text":
+		start := m.chars
+		a.Text = append(a.Text, blocks.Inside(b.text)...)
+		m.chars += utf8.RuneCount(chat.Quoted(b.text).Bytes())
+		for citation := range chat.Elements(b.citations) {
+			if n := annotation(citation, span{start, m.chars}); n != nil {
+				a.Annotations = append(a.Annotations, n)
+			}
+		}
+	case "thinking":
+		if len(blocks.Inside(b.text))+len(blocks.Inside(b.signature)) == 0 {
+			return
+		}
+		a.Reasoning = append(a.Reasoning, blocks.Inside(b.text)...)
+		d := blocks.Detail{Index: len(a.Details), Text: blocks.Inside(b.text), Format: Format}
+		if len(blocks.Inside(b.signature)) > 0 {
+			d.Signature = blocks.Inside(b.signature)
+		}
+		a.Details = append(a.Details, d)
+	case "redacted_thinking":
+		a.Details = append(a.Details, blocks.Detail{Index: len(a.Details), Data: blocks.Inside(b.text), Format: Format})
+	case "tool_use":
+		a.Calls = append(a.Calls, blocks.ToolCall{ID: chat.Text(b.id), Name: b.name, Arguments: string(b.input)})
+	}
+}
+
+// content is what is read of a block, as JSON.
+type content struct {
+	kind                             string
+	text                             []byte // of a text, of a thought, or the data of a hidden one
+	signature, id, name, input, data []byte
+	citations                        []byte
+}
+
+func readBlock(raw []byte) content {
+	var b content
+	for name, value := range chat.Each(raw) {
+		switch string(name) {
+		case "type":
+			b.kind = chat.Text(value)
+		case "text", "thinking", "data":
+			b.text = value
+		case "signature":
+			b.signature = value
+		case "id":
+			b.id = value
+		case "name":
+			b.name = value
+		case "input":
+			b.input = value
+		case "citations":
+			b.citations = value
+		}
+	}
+	return b
+}
+
+// span is a part of the answer's text, in characters.
+type span struct{ start, end int }
+
+// annotation is a citation of a page of the web, the only kind that the OpenAI
+// format has; nil for others.
+func annotation(citation []byte, at span) []byte {
+	url := chat.Lookup(citation, "url")
+	if len(url) == 0 || url[0] != '"' {
+		return nil
+	}
+	title := chat.Lookup(citation, "title")
+	if len(title) == 0 || title[0] != '"' {
+		title = url
+	}
+	var w blocks.Writer
+	w.Open('{')
+	w.TextMember("type", "url_citation")
+	w.Key("url_citation")
+	w.Open('{')
+	w.IntMember("start_index", int64(at.start))
+	w.IntMember("end_index", int64(at.end))
+	w.Member("url", url)
+	w.Member("title", title)
+	w.Close('}')
+	w.Close('}')
+	return w.Bytes()
+}
+
+// finish is a stop reason in the words of OpenAI.
+func finish(stop string) string {
+	switch stop {
+	case "tool_use":
+		return "tool_calls"
+	case "max_tokens", "model_context_window_exceeded":
+		return "length"
+	case "refusal":
+		return "content_filter"
+	}
+	return "stop" // end_turn, stop_sequence, pause_turn
+}
+
+// usage is what was used. Of a streamed answer, what comes later counts.
+type usage struct {
+	blocks.Usage
+	found bool
+	tier  string
+}
+
+func (u *usage) read(raw []byte) {
+	var short int64
+	for name, value := range chat.Each(raw) {
+		switch string(name) {
+		case "input_tokens":
+			u.found = true
+			blocks.Count(value, &u.Input)
+		case "cache_read_input_tokens":
+			blocks.Count(value, &u.CacheRead)
+		case "cache_creation_input_tokens":
+			blocks.Count(value, &u.CacheWrite)
+		case "cache_creation":
+			blocks.Count(chat.Lookup(value, "ephemeral_5m_input_tokens"), &short)
+			blocks.Count(chat.Lookup(value, "ephemeral_1h_input_tokens"), &u.CacheWrite1h)
+		case "output_tokens":
+			u.found = true
+			blocks.Count(value, &u.Output)
+		case "output_tokens_details":
+			blocks.Count(chat.Lookup(value, "thinking_tokens"), &u.Reasoning)
+		case "service_tier":
+			u.tier = tier(chat.Text(value))
+		}
+	}
+	u.CacheWrite = max(u.CacheWrite, short+u.CacheWrite1h)
+}
+
+// tier is a service tier in the words of OpenAI, where it has one.
+func tier(name string) string {
+	switch name {
+	case "standard":
+		return "default"
+	case "priority":
+		return "priority"
+	}
+	return ""
+}
