@@ -42,6 +42,7 @@ type Store interface {
 	Owners
 	Ledger
 	Reports
+	Books
 	// Migrate brings the schema up to date under a lock, so that any number of
 	// processes may call it at once, and lists what it applied.
 	Migrate(ctx context.Context) ([]string, error)

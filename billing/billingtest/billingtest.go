@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{"Budgets", budgetCases()},
 		{"Rows", rowCases()},
 		{"Reports", reportCases()},
+		{"Books", bookCases()},
 		{"Races", raceCases()},
 		{"Random", randomCases()},
 	}

@@ -88,20 +88,26 @@ func openCounter(ctx context.Context, tx pgx.Tx, b billing.Budget, w billing.Win
 // so that opening the counter of a year costs no more than that of a day.
 // Which day a row was reported on depends on the reporting zone when it was
 // written, but never differs from its UTC day by more than the 14 hours that
-// zones may be apart from UTC; the bounds $2-$7 keep that distance.
+// zones may be apart from UTC; the bounds $2-$7 keep that distance. Only rows
+// for a closed month are reported on another day: they are taken out of the
+// days that they were reported on, and put where they occurred.
 const usedSQL = `
 SELECT coalesce(sum(tokens), 0)::bigint, coalesce(sum(nano), 0)::bigint FROM (
   SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
     FROM spend_daily
    WHERE {scope} AND report_day >= $2 AND report_day < $3
   UNION ALL
-  SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens, cost_nano
-    FROM spend_events
-   WHERE {scope} AND occurred_at >= $4 AND occurred_at < $5 AND report_day < $2
+  SELECT tokens, nano FROM spend_moments
+   WHERE {scope} AND occurred_at >= $4 AND occurred_at < $5 AND report_day < $2 AND NOT moved
   UNION ALL
-  SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens, cost_nano
-    FROM spend_events
-   WHERE {scope} AND occurred_at >= $6 AND occurred_at < $7 AND report_day >= $3
+  SELECT tokens, nano FROM spend_moments
+   WHERE {scope} AND occurred_at >= $6 AND occurred_at < $7 AND report_day >= $3 AND NOT moved
+  UNION ALL
+  SELECT -tokens, -nano FROM spend_moments
+   WHERE {scope} AND moved AND report_day >= $2 AND report_day < $3
+  UNION ALL
+  SELECT tokens, nano FROM spend_moments
+   WHERE {scope} AND moved AND occurred_at >= $8 AND occurred_at < $9
 ) AS part`
 
 // scopeSQL is the condition that a row of the ledger is in the scope with id $1.
@@ -125,8 +131,9 @@ func used(ctx context.Context, q querier, b billing.Budget, w billing.Window) (t
 		return 0, 0, fmt.Errorf("billing/postgres: budget %s has unknown scope %q", b.ID, b.Scope)
 	}
 	p := split(w)
+	start, end := bounds(w)
 	err = q.QueryRow(ctx, strings.ReplaceAll(usedSQL, "{scope}", scope), b.ScopeID,
-		p.firstDay, p.endDay, p.head[0], p.head[1], p.tail[0], p.tail[1]).Scan(&tokens, &money)
+		p.firstDay, p.endDay, p.head[0], p.head[1], p.tail[0], p.tail[1], start, end).Scan(&tokens, &money)
 	return tokens, money, err
 }
 

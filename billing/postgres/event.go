@@ -124,6 +124,9 @@ func (s *Store) eventRow(a billing.Spend) (eventRow, error) {
 		ProviderRequestID: text(a.ProviderRequestID), AdjustsEvent: text(a.AdjustsEvent), AdjustsPeriod: text(a.AdjustsPeriod),
 		Reason: text(a.Reason), Actor: text(a.Actor),
 	}
+	if a.AdjustsPeriod != "" && a.ReportDay != "" {
+		row.ReportDay = a.ReportDay // of a closed month, booked in another
+	}
 	row.setMoney(a)
 	return row, nil
 }

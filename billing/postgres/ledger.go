@@ -274,26 +274,17 @@ func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, ba
 	}
 	first := st.Attempts[0]
 	post := func(ctx context.Context, c *pgx.Conn) error {
-		b := &pgx.Batch{} // sent as one, it is one transaction
-		b.Queue(lockScopesSQL, scopeLocks(first.Owner))
-		b.Queue(settleSQL, st.HoldID, rows, first.Owner.KeyID, first.Owner.ProjectID, first.Owner.TeamID, first.OccurredAt).
-			Query(func(rows pgx.Rows) error {
-				standings, err := pgx.CollectRows(rows, scanStanding)
-				was, balances = len(standings) > 0, nil
-				for _, st := range standings {
-					if b, ok := st.balance(); ok {
-						balances = append(balances, b)
-					}
-				}
-				return err
-			})
-		return c.SendBatch(ctx, b).Close()
+		b := settleBatch(st.HoldID, first, rows, func(standings []standing) { was, balances = settled(standings) })
+		return c.SendBatch(ctx, b).Close() // sent as one, it is one transaction
 	}
 	err = s.on(ctx, post)
 	if lacksPartition(err) {
 		if err = s.addPartition(ctx, s.reportDay(first.OccurredAt)); err == nil {
 			err = s.on(ctx, post)
 		}
+	}
+	if closedPeriod(err) {
+		was, balances, err = s.settleLate(ctx, st)
 	}
 	switch {
 	case code(err) == uniqueViolation:
@@ -302,6 +293,50 @@ func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, ba
 		return false, nil, err
 	}
 	return was, balances, nil
+}
+
+// settleBatch is the whole of a settlement.
+func settleBatch(hold string, first billing.Spend, rows []byte, done func([]standing)) *pgx.Batch {
+	b := &pgx.Batch{}
+	b.Queue(lockScopesSQL, scopeLocks(first.Owner))
+	b.Queue(settleSQL, hold, rows, first.Owner.KeyID, first.Owner.ProjectID, first.Owner.TeamID, first.OccurredAt).
+		Query(func(rows pgx.Rows) error {
+			standings, err := pgx.CollectRows(rows, scanStanding)
+			done(standings)
+			return err
+		})
+	return b
+}
+
+// settled says whether the hold was there, and how its budgets stand.
+func settled(standings []standing) (was bool, balances []billing.Balance) {
+	for _, st := range standings {
+		if b, ok := st.balance(); ok {
+			balances = append(balances, b)
+		}
+	}
+	return len(standings) > 0, balances
+}
+
+// settleLate settles what occurred in a month that was closed since.
+func (s *Store) settleLate(ctx context.Context, st billing.Settlement) (was bool, balances []billing.Balance, err error) {
+	first := st.Attempts[0]
+	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		late, err := s.bookLate(ctx, tx, st.Attempts)
+		if err != nil {
+			return err
+		}
+		if len(late) < len(st.Attempts) {
+			return fmt.Errorf("%w: an attempt of request %s", billing.ErrDuplicate, first.RequestID)
+		}
+		rows, err := s.eventRows(late)
+		if err != nil {
+			return err
+		}
+		b := settleBatch(st.HoldID, first, rows, func(standings []standing) { was, balances = settled(standings) })
+		return tx.SendBatch(ctx, b).Close()
+	})
+	return was, balances, err
 }
 
 // releaseSQL takes a hold out and gives back what it reserved.

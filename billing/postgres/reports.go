@@ -62,8 +62,8 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) ([]billing.Spen
 	}, sql, q.Month, billing.CleanText(string(q.KeyID)))
 }
 
-// eventsSQL names both kinds of rows, so that the index of each is used.
-const eventsSQL = `
+// selectEventsSQL has the columns that scanSpend scans.
+const selectEventsSQL = `
 SELECT e.event_id::text, e.occurred_at, e.report_day::text, e.kind, e.request_id, e.attempt, e.final,
        e.key_id, e.project_id, e.team_id, e.cost_center, e.environment, coalesce(e.end_user, ''), e.tags,
        e.requested_model, e.provider, e.model, e.service_tier, e.route_reason, e.status, coalesce(e.error_kind, ''), e.streamed,
@@ -76,7 +76,10 @@ SELECT e.event_id::text, e.occurred_at, e.report_day::text, e.kind, e.request_id
        coalesce(e.provider_request_id, ''), coalesce(e.adjusts_event::text, ''), coalesce(e.adjusts_period::text, ''),
        coalesce(e.reason, ''), coalesce(e.actor, ''), e.recorded_at, coalesce(r.source, ''), r.valid_from
   FROM spend_events e
-  LEFT JOIN prices r ON r.id = e.price_id
+  LEFT JOIN prices r ON r.id = e.price_id`
+
+// eventsSQL names both kinds of rows, so that the index of each is used.
+const eventsSQL = selectEventsSQL + `
  WHERE ($2 = '' OR e.request_id = $2 AND e.kind = 'usage' OR e.request_id = $2 AND e.kind <> 'usage')
    AND ($3 = '' OR e.key_id = $3)
  ORDER BY e.occurred_at DESC, e.attempt DESC, e.event_id DESC

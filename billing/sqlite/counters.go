@@ -63,16 +63,23 @@ func standing(ctx context.Context, from *session, lines []billing.HoldLine, w wi
 	return balances, missing, err
 }
 
-// spentBy adds up what a scope has used between two instants.
+// spentBy adds up what a scope has used between two instants. Of archived rows
+// it reads what is left of them.
 var spentBy = map[billing.Scope]string{
-	billing.ScopeKey:     spentBetween + ` AND key_id = ?`,
-	billing.ScopeProject: spentBetween + ` AND project_id = ?`,
-	billing.ScopeTeam:    spentBetween + ` AND team_id = ?`,
-	billing.ScopeOrg:     spentBetween + ` AND 'org' = ?`,
+	billing.ScopeKey:     spentBetween("key_id = ?3"),
+	billing.ScopeProject: spentBetween("project_id = ?3"),
+	billing.ScopeTeam:    spentBetween("team_id = ?3"),
+	billing.ScopeOrg:     spentBetween("'org' = ?3"),
 }
 
-const spentBetween = `SELECT coalesce(sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), 0), coalesce(sum(cost_nano), 0)
-FROM spend_events WHERE occurred_at >= ? AND occurred_at < ?`
+func spentBetween(scope string) string {
+	return `SELECT coalesce(sum(tokens), 0), coalesce(sum(nano), 0) FROM (
+  SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
+    FROM spend_events WHERE occurred_at >= ?1 AND occurred_at < ?2 AND ` + scope + `
+  UNION ALL
+  SELECT tokens, nano FROM spend_archived WHERE slot >= ?1 AND slot < ?2 AND ` + scope + `
+)`
+}
 
 // spent fills in what the ledger says that a balance has used.
 func spent(ctx context.Context, from *session, b *billing.Balance) error {

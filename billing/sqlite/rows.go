@@ -24,8 +24,44 @@ const insertEvent = `INSERT INTO spend_events (` + eventColumns + `) VALUES (
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
-// insertEvent adds a row that has been tidied and checked.
+// insertEvent adds a row that has been tidied and checked. Where its month is
+// closed, it is booked on the first day of the next open month.
 func (s *Store) insertEvent(ctx context.Context, tx *session, r billing.Spend) error {
+	r.ReportDay = r.OccurredAt.In(s.reporting).Format(time.DateOnly)
+	err := s.insertOn(ctx, tx, r)
+	if !errors.As(err, new(*billing.ConflictError)) {
+		return err
+	}
+	late, moved, openErr := bookLate(ctx, tx, r)
+	if openErr != nil || !moved {
+		return errors.Join(openErr, err)
+	}
+	return s.insertOn(ctx, tx, late)
+}
+
+const nextOpenDay = `WITH RECURSIVE day (first) AS (
+  SELECT ?
+  UNION ALL
+  SELECT date(first, '+1 month') FROM day WHERE EXISTS (SELECT 1 FROM billing_periods WHERE period = day.first AND status = 'closed')
+)
+SELECT max(first) FROM day`
+
+// bookLate gives a row whose month is closed the first day of the next open
+// month as its ReportDay, and its own month as AdjustsPeriod. It reports false
+// where the month is open.
+func bookLate(ctx context.Context, tx *session, r billing.Spend) (billing.Spend, bool, error) {
+	month := billing.MonthOf(r.ReportDay)
+	var open string
+	_, err := tx.row(ctx, nextOpenDay, []any{month.First()}, &open)
+	if err != nil || open == month.First() {
+		return r, false, err
+	}
+	r.ReportDay, r.AdjustsPeriod = open, month.First()
+	return r, true, nil
+}
+
+// insertOn adds a row on its ReportDay.
+func (s *Store) insertOn(ctx context.Context, tx *session, r billing.Spend) error {
 	if r.EventID == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
@@ -39,7 +75,7 @@ func (s *Store) insertEvent(ctx context.Context, tx *session, r billing.Spend) e
 	}
 	o, t, p, c := r.Owner, r.Tokens, r.Price, r.Cost
 	_, err := tx.exec(ctx, insertEvent,
-		r.EventID, stamp(r.OccurredAt), r.OccurredAt.In(s.reporting).Format(time.DateOnly), string(r.Kind), r.RequestID, r.Attempt, r.Final,
+		r.EventID, stamp(r.OccurredAt), r.ReportDay, string(r.Kind), r.RequestID, r.Attempt, r.Final,
 		string(o.KeyID), o.ProjectID, o.TeamID, o.CostCenter, o.Environment,
 		text(r.EndUser), asJSON(r.Tags), r.RequestedModel, r.Provider, r.Model, r.ServiceTier, string(r.RouteReason), string(r.Status), text(r.ErrorKind), r.Streamed, string(r.UsageSource),
 		t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning, r.OverrunTokens,

@@ -35,8 +35,9 @@ var layers = map[string][]string{
 	"providers/providertest": {"providers", "providers/chat", "providers/sse"},
 	"providers/catalogue":    {"providers", "providers/anthropic", "providers/openai", "providers/secret", "billing"},
 
-	"billing/postgres":        {"billing", "migrations"},
-	"billing/sqlite":          {"billing", "migrations"},
+	"billing/audit":           {"billing"},
+	"billing/postgres":        {"billing", "billing/audit", "migrations"},
+	"billing/sqlite":          {"billing", "billing/audit", "migrations"},
 	"billing/billingtest":     {"billing"},
 	"billing/postgres/pgtest": {},
 

@@ -1,0 +1,68 @@
+package billing
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Auditor proves that the ledger adds up.
+type Auditor interface {
+	// Audit checks every law in one consistent snapshot and changes nothing,
+	// but for a note of its result where o.Since is set.
+	Audit(ctx context.Context, o AuditOptions) (AuditReport, error)
+}
+
+// AuditOptions say how an audit is done. The zero value audits now.
+type AuditOptions struct {
+	Now time.Time
+	// Since is for the job that many processes have: where one of them began an
+	// audit after it, that one's result is told instead; where one is at it now,
+	// the last result.
+	Since time.Time
+	// Digests reads every row of the closed months again and compares digests.
+	Digests bool
+}
+
+// AuditReport is what an audit found.
+type AuditReport struct {
+	RanAt time.Time
+	Took  time.Duration
+	Laws  []Law // empty where another process audited
+	// Breaches is how many things break a law; First is one of them, in words.
+	Breaches int64
+	First    string
+}
+
+// Law is one thing that must hold, and whether it did.
+type Law struct {
+	Name     string // one word
+	Says     string // what must hold
+	Breaches int64
+	First    Breach // the first of them; zero where there is none
+}
+
+// Breach is one place where a law does not hold.
+type Breach struct{ Where, Expected, Found string }
+
+// String is the breach in one line.
+func (b Breach) String() string {
+	return fmt.Sprintf("%s: expected %s, found %s", b.Where, b.Expected, b.Found)
+}
+
+// Add counts a breach of the law.
+func (l *Law) Add(b Breach) {
+	if l.Breaches == 0 {
+		l.First = b
+	}
+	l.Breaches++
+}
+
+// Add takes in a law that was checked.
+func (r *AuditReport) Add(l Law) {
+	r.Laws = append(r.Laws, l)
+	if r.Breaches == 0 && l.Breaches > 0 {
+		r.First = l.Name + ": " + l.First.String()
+	}
+	r.Breaches += l.Breaches
+}

@@ -1,0 +1,193 @@
+package audit
+
+import (
+	"strings"
+
+	"tallyroute/billing"
+)
+
+// law is a statement that both databases understand. Each row that it selects
+// is a breach: where, what was expected, what was found.
+type law struct{ name, says, sql string }
+
+// grain is what makes two rows of the rollup one, sums is what it adds up.
+var (
+	grain = []string{
+		"report_day", "team_id", "project_id", "key_id", "cost_center", "environment",
+		"provider", "model", "kind", "pricing", "usage_source", "price_id",
+	}
+	sums = []string{
+		"requests", "attempts", "errors", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "overrun_tokens",
+		"input_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano", "output_cost_nano", "fee_nano", "cost_nano", "baseline_cost_nano",
+	}
+)
+
+const (
+	allTokens = "input_tokens + cache_read_tokens + cache_write_tokens + output_tokens"
+	allMeters = "coalesce(input_cost_nano, 0) + coalesce(cache_read_cost_nano, 0) + coalesce(cache_write_cost_nano, 0)" +
+		" + coalesce(output_cost_nano, 0) + coalesce(fee_nano, 0)"
+	archived = "(SELECT substr(CAST(period AS text), 1, 7) FROM billing_periods WHERE archived_at IS NOT NULL)"
+)
+
+func laws(d Dialect) []law {
+	return []law{
+		{"rows", "the cost of a row is the sum of its meters, and nothing is negative that cannot be", rowsSQL},
+		{"attempts", "the attempts of a request are 1 to n, each there once, and the last alone is final", attemptsSQL},
+		{"rejects", "every attempt found its place in the ledger", rejectsSQL},
+		{"rollup", "the rollup is the sum of the rows", rollupSQL()},
+		{"keys", "what a key has used is the same by the rows and by the rollup", keysSQL},
+		{"archive", "archived months have the rows, the cost and the tokens that they were closed with", archiveSQL},
+		{"closed", "closed months have the rows and the cost that they were closed with", closedRowsSQL},
+		{"holds", "what a counter holds is the sum of the open holds", holdsSQL(d.HeldByWindow)},
+		{"leases", "what a counter has leased is the sum of its leases, and no lease is busier than it is large", leasesSQL},
+		{"signs", "nothing that is held, leased or counted is negative", signsSQL},
+	}
+}
+
+const rowsSQL = `
+SELECT 'spend_events: row ' || CAST(event_id AS text) || ', attempt ' || attempt || ' of request ' || request_id,
+       CASE WHEN pricing = 'unpriced' THEN 'no cost' ELSE 'a cost of ' || (` + allMeters + `) || ' nano-dollars, nothing negative' END,
+       coalesce('a cost of ' || cost_nano || ' nano-dollars', 'no cost') || ', ' || (` + allTokens + `) || ' tokens'
+  FROM spend_events
+ WHERE (pricing = 'unpriced') <> (cost_nano IS NULL)
+    OR kind = 'usage' AND pricing <> 'unpriced' AND cost_nano <> ` + allMeters + `
+    OR kind = 'usage' AND (input_tokens < 0 OR cache_read_tokens < 0 OR cache_write_tokens < 0 OR output_tokens < 0 OR reasoning_tokens < 0 OR cost_nano < 0)
+    OR kind <> 'usage' AND (` + allMeters + ` NOT IN (0, coalesce(cost_nano, 0)) OR coalesce(reason, '') = '' OR coalesce(actor, '') = '')
+    OR attempt < 1 OR overrun_tokens < 0`
+
+const attemptsSQL = `
+SELECT 'spend_events: request ' || request_id,
+       'attempts 1 to ' || max(attempt) || ', each once, with attempt ' || max(attempt) || ' final',
+       sum(n) || ' rows of ' || count(*) || ' attempts from ' || min(attempt) || ' to ' || max(attempt) || ', ' || sum(finals) || ' final'
+  FROM (
+    SELECT request_id, attempt, count(*) AS n, sum(CASE WHEN final THEN 1 ELSE 0 END) AS finals
+      FROM spend_events WHERE kind = 'usage'
+     GROUP BY request_id, attempt
+  ) AS a
+ GROUP BY request_id
+HAVING sum(n) <> count(*) OR min(attempt) <> 1 OR max(attempt) <> count(*) OR sum(finals) <> 1
+    OR max(CASE WHEN finals > 0 THEN attempt ELSE 0 END) <> max(attempt)`
+
+const rejectsSQL = `
+SELECT 'spend_rejects: attempt ' || attempt || ' of request ' || request_id, 'a row in spend_events', 'refused: ' || reason
+  FROM spend_rejects`
+
+// rollupSQL compares the rollup with the rows of all months that have rows.
+func rollupSQL() string {
+	var selected, differ, expected, found []string
+	for _, c := range sums {
+		selected = append(selected, map[string]string{
+			"requests":           "sum(CASE WHEN kind = 'usage' AND final THEN 1 ELSE 0 END)",
+			"attempts":           "sum(CASE WHEN kind = 'usage' THEN 1 ELSE 0 END)",
+			"errors":             "sum(CASE WHEN kind = 'usage' AND status <> 'ok' THEN 1 ELSE 0 END)",
+			"baseline_cost_nano": "sum(CASE WHEN pricing = 'unpriced' THEN 0 ELSE coalesce(baseline_cost_nano, cost_nano, 0) END)",
+		}[c])
+		if last := len(selected) - 1; selected[last] == "" {
+			selected[last] = "sum(coalesce(" + c + ", 0))"
+		}
+		selected[len(selected)-1] += " AS " + c
+		differ = append(differ, "coalesce(r."+c+", -1) <> coalesce(d."+c+", -1)")
+		expected = append(expected, "CASE WHEN coalesce(r."+c+", -1) <> coalesce(d."+c+", -1) THEN '"+c+" ' || coalesce(CAST(r."+c+" AS text), 'of no row') || ' ' ELSE '' END")
+		found = append(found, "CASE WHEN coalesce(r."+c+", -1) <> coalesce(d."+c+", -1) THEN '"+c+" ' || coalesce(CAST(d."+c+" AS text), 'of no row') || ' ' ELSE '' END")
+	}
+	by := strings.Join(grain, ", ")
+	return `
+SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id || ', ' || kind || ' of ' || provider || ' ' || model || ', ' || pricing || ' ' || price_id,
+       ` + strings.Join(expected, " || ") + `,
+       ` + strings.Join(found, " || ") + ` || CASE WHEN d.month <> substr(CAST(report_day AS text), 1, 7) THEN 'month ' || d.month ELSE '' END
+  FROM (
+    SELECT ` + strings.Replace(by, "price_id", "coalesce(price_id, '') AS price_id", 1) + `, ` + strings.Join(selected, ", ") + `
+      FROM spend_events
+     GROUP BY ` + strings.Replace(by, "price_id", "coalesce(price_id, '')", 1) + `
+  ) AS r
+  FULL JOIN (SELECT * FROM spend_daily WHERE substr(CAST(report_day AS text), 1, 7) NOT IN ` + archived + `) AS d USING (` + by + `)
+ WHERE ` + strings.Join(differ, " OR ") + ` OR d.month <> substr(CAST(report_day AS text), 1, 7)`
+}
+
+const keysSQL = `
+SELECT 'spend_daily: key ' || key_id,
+       coalesce(r.tokens, 0) || ' tokens and ' || coalesce(r.nano, 0) || ' nano-dollars by the rows',
+       coalesce(d.tokens, 0) || ' tokens and ' || coalesce(d.nano, 0) || ' nano-dollars by the rollup'
+  FROM (SELECT key_id, sum(tokens) AS tokens, sum(coalesce(nano, 0)) AS nano FROM spend_moments GROUP BY key_id) AS r
+  FULL JOIN (SELECT key_id, sum(` + allTokens + `) AS tokens, sum(cost_nano) AS nano FROM spend_daily GROUP BY key_id) AS d USING (key_id)
+ WHERE coalesce(r.tokens, 0) <> coalesce(d.tokens, 0) OR coalesce(r.nano, 0) <> coalesce(d.nano, 0)`
+
+const archiveSQL = `
+SELECT 'spend_archived: month ' || p.month,
+       p.ledger_rows || ' rows and ' || p.ledger_nano || ' nano-dollars, ' || coalesce(d.tokens, 0) || ' tokens, none left in spend_events',
+       coalesce(a.events, 0) || ' rows and ' || coalesce(a.nano, 0) || ' nano-dollars, ' || coalesce(a.tokens, 0) || ' tokens; '
+         || coalesce(d.nano, 0) || ' nano-dollars in spend_daily'
+  FROM (SELECT substr(CAST(period AS text), 1, 7) AS month, coalesce(ledger_rows, -1) AS ledger_rows, coalesce(ledger_nano, -1) AS ledger_nano
+          FROM billing_periods WHERE archived_at IS NOT NULL) AS p
+  LEFT JOIN (SELECT substr(CAST(report_day AS text), 1, 7) AS month, sum(events) AS events, sum(tokens) AS tokens, sum(nano) AS nano
+               FROM spend_archived GROUP BY 1) AS a ON a.month = p.month
+  LEFT JOIN (SELECT substr(CAST(report_day AS text), 1, 7) AS month, sum(` + allTokens + `) AS tokens, sum(cost_nano) AS nano
+               FROM spend_daily GROUP BY 1) AS d ON d.month = p.month
+ WHERE coalesce(a.events, 0) <> p.ledger_rows OR coalesce(a.nano, 0) <> p.ledger_nano
+    OR coalesce(d.nano, 0) <> p.ledger_nano OR coalesce(a.tokens, 0) <> coalesce(d.tokens, 0)
+UNION ALL
+SELECT 'spend_archived: month ' || month, 'an archived month', 'one that is not'
+  FROM (SELECT substr(CAST(report_day AS text), 1, 7) AS month FROM spend_archived GROUP BY 1) AS a
+ WHERE month NOT IN ` + archived
+
+const closedRowsSQL = `
+SELECT 'billing_periods: month ' || p.month,
+       coalesce(e.events, 0) || ' rows and ' || coalesce(e.nano, 0) || ' nano-dollars',
+       p.ledger_rows || ' rows and ' || p.ledger_nano || ' nano-dollars'
+  FROM (SELECT substr(CAST(period AS text), 1, 7) AS month, coalesce(ledger_rows, -1) AS ledger_rows, coalesce(ledger_nano, -1) AS ledger_nano
+          FROM billing_periods WHERE status = 'closed' AND archived_at IS NULL AND ledger_sha256 IS NOT NULL) AS p
+  LEFT JOIN (SELECT substr(CAST(report_day AS text), 1, 7) AS month, count(*) AS events, coalesce(sum(cost_nano), 0) AS nano
+               FROM spend_events GROUP BY 1) AS e ON e.month = p.month
+ WHERE coalesce(e.events, 0) <> p.ledger_rows OR coalesce(e.nano, 0) <> p.ledger_nano`
+
+func holdsSQL(held string) string {
+	return `
+SELECT 'budget_counters: held by budget ' || budget_id || ', window from ' || CAST(window_start AS text),
+       coalesce(h.tokens, 0) || ' tokens and ' || coalesce(h.nano, 0) || ' nano-dollars',
+       coalesce(c.held_tokens, 0) || ' tokens and ' || coalesce(c.held_nano, 0) || ' nano-dollars'
+  FROM budget_counters AS c
+  FULL JOIN (SELECT budget_id, window_start, sum(tokens) AS tokens, sum(nano) AS nano FROM (` + held + `) AS l GROUP BY budget_id, window_start) AS h
+      USING (budget_id, window_start)
+ WHERE coalesce(h.tokens, 0) <> coalesce(c.held_tokens, 0) OR coalesce(h.nano, 0) <> coalesce(c.held_nano, 0)`
+}
+
+const leasesSQL = `
+SELECT 'budget_counters: leased from budget ' || budget_id || ', window from ' || CAST(window_start AS text),
+       coalesce(l.tokens, 0) || ' tokens and ' || coalesce(l.nano, 0) || ' nano-dollars',
+       coalesce(c.leased_tokens, 0) || ' tokens and ' || coalesce(c.leased_nano, 0) || ' nano-dollars'
+  FROM budget_counters AS c
+  FULL JOIN (SELECT budget_id, window_start, sum(tokens) AS tokens, sum(nano) AS nano FROM leases GROUP BY budget_id, window_start) AS l
+      USING (budget_id, window_start)
+ WHERE coalesce(l.tokens, 0) <> coalesce(c.leased_tokens, 0) OR coalesce(l.nano, 0) <> coalesce(c.leased_nano, 0)
+UNION ALL
+SELECT 'leases: of replica ' || replica_id || ' on budget ' || budget_id || ', window from ' || CAST(window_start AS text),
+       'at least the ' || busy_tokens || ' tokens and ' || busy_nano || ' nano-dollars that are busy',
+       tokens || ' tokens and ' || nano || ' nano-dollars'
+  FROM leases WHERE tokens < busy_tokens OR nano < busy_nano`
+
+const signsSQL = `
+SELECT 'budget_counters: budget ' || budget_id || ', window from ' || CAST(window_start AS text), 'nothing negative',
+       'held ' || held_tokens || ' and ' || held_nano || ', leased ' || leased_tokens || ' and ' || leased_nano
+  FROM budget_counters WHERE held_tokens < 0 OR held_nano < 0 OR leased_tokens < 0 OR leased_nano < 0
+UNION ALL
+SELECT 'leases: of replica ' || replica_id || ' on budget ' || budget_id, 'nothing negative',
+       tokens || ' and ' || nano || ', busy ' || busy_tokens || ' and ' || busy_nano
+  FROM leases WHERE tokens < 0 OR nano < 0 OR busy_tokens < 0 OR busy_nano < 0
+UNION ALL
+SELECT 'holds: ' || id, 'nothing negative', tokens || ' and ' || nano FROM holds WHERE tokens < 0 OR nano < 0
+UNION ALL
+SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id, 'nothing negative', requests || ' requests, ' || attempts || ' attempts, ' || errors || ' errors'
+  FROM spend_daily WHERE requests < 0 OR attempts < 0 OR errors < 0`
+
+// rollupLinesSQL has each row of a month's rollup as one text. Columns that the
+// rollup gets later are not in it, so that digests stay what they are.
+func rollupLinesSQL(m billing.Month) string {
+	var parts []string
+	for _, c := range grain {
+		parts = append(parts, "CAST("+c+" AS text)")
+	}
+	for _, c := range sums {
+		parts = append(parts, "CAST("+c+" AS text)")
+	}
+	return "SELECT " + strings.Join(parts, " || '|' || ") + " FROM spend_daily WHERE month = '" + strings.ReplaceAll(string(m), "'", "''") + "'"
+}

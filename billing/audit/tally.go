@@ -1,0 +1,135 @@
+package audit
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Moment is what one row of the ledger, or several of one quarter of an hour
+// of an archived month, used.
+type Moment struct {
+	KeyID, ProjectID, TeamID string
+	At                       time.Time
+	Tokens                   int64
+	Money                    billing.Money
+}
+
+// Tally adds moments up for every counter of every budget, in one pass.
+type Tally struct {
+	budgets map[billing.Scope]map[string][]string // budget ids by scope and scope id
+	windows map[string][]counted                  // by budget id, ordered by start
+}
+
+type counted struct {
+	billing.Window
+	used, is used
+	last     time.Time // when the last of this window and those before it ends; zero is never
+}
+
+type used struct {
+	tokens int64
+	money  billing.Money
+}
+
+// NewTally is a tally for these counters, whose balances say what they stand at.
+func NewTally(counters []billing.Balance) *Tally {
+	t := &Tally{budgets: make(map[billing.Scope]map[string][]string), windows: make(map[string][]counted)}
+	for _, c := range counters {
+		b := c.Budget
+		if t.windows[b.ID] == nil {
+			of := t.budgets[b.Scope]
+			if of == nil {
+				of = make(map[string][]string)
+				t.budgets[b.Scope] = of
+			}
+			of[b.ScopeID] = append(of[b.ScopeID], b.ID)
+		}
+		t.windows[b.ID] = append(t.windows[b.ID], counted{Window: c.Window, is: used{c.UsedTokens, c.UsedMoney}})
+	}
+	for _, list := range t.windows {
+		slices.SortFunc(list, func(a, b counted) int { return a.Start.Compare(b.Start) })
+		// Windows of one budget overlap only after it got another period.
+		for i := range list {
+			list[i].last = list[i].End
+			if i > 0 && !list[i].last.IsZero() && (list[i-1].last.IsZero() || list[i-1].last.After(list[i].last)) {
+				list[i].last = list[i-1].last
+			}
+		}
+	}
+	return t
+}
+
+// Add takes in a moment.
+func (t *Tally) Add(m Moment) {
+	t.addTo(billing.ScopeKey, m.KeyID, m)
+	t.addTo(billing.ScopeProject, m.ProjectID, m)
+	t.addTo(billing.ScopeTeam, m.TeamID, m)
+	t.addTo(billing.ScopeOrg, "org", m)
+}
+
+func (t *Tally) addTo(scope billing.Scope, id string, m Moment) {
+	for _, budget := range t.budgets[scope][id] {
+		windows := t.windows[budget]
+		after, _ := slices.BinarySearchFunc(windows, m.At, func(w counted, at time.Time) int {
+			if w.Start.After(at) {
+				return 1
+			}
+			return -1
+		})
+		for i := after - 1; i >= 0 && windows[i].reaches(m.At); i-- {
+			if windows[i].Contains(m.At) {
+				windows[i].used.tokens = saturatingAdd(windows[i].used.tokens, m.Tokens)
+				windows[i].used.money = windows[i].used.money.Add(m.Money)
+			}
+		}
+	}
+}
+
+// reaches reports whether w or a window before it ends after t.
+func (w counted) reaches(t time.Time) bool { return w.last.IsZero() || t.Before(w.last) }
+
+// Judge checks the law that what a counter says was used is what the ledger
+// says. clamp is how a store bounds a sum.
+func (t *Tally) Judge(clamp func(tokens int64, money billing.Money) (int64, billing.Money)) billing.Law {
+	l := billing.Law{Name: "counters", Says: "what a budget has used in a window is the sum of the rows in it"}
+	for _, budget := range slices.Sorted(maps.Keys(t.windows)) {
+		for _, w := range t.windows[budget] {
+			tokens, money := clamp(w.used.tokens, w.used.money)
+			if tokens != w.is.tokens || money != w.is.money {
+				l.Add(billing.Breach{
+					Where:    fmt.Sprintf("budget_counters: budget %s, window from %s", budget, from(w.Window)),
+					Expected: amountOf(tokens, money), Found: amountOf(w.is.tokens, w.is.money),
+				})
+			}
+		}
+	}
+	return l
+}
+
+func from(w billing.Window) string {
+	if w.Start.IsZero() {
+		return "always"
+	}
+	return w.Start.UTC().Format(time.RFC3339)
+}
+
+func amountOf(tokens int64, money billing.Money) string {
+	return fmt.Sprintf("%d tokens and $%s", tokens, money)
+}
+
+// saturatingAdd is a+b, or the nearest end of the range.
+func saturatingAdd(a, b int64) int64 {
+	sum := a + b
+	switch {
+	case a > 0 && b > 0 && sum < 0:
+		return math.MaxInt64
+	case a < 0 && b < 0 && sum >= 0:
+		return math.MinInt64
+	}
+	return sum
+}

@@ -1,0 +1,537 @@
+package billingtest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+func bookCases() map[string]func(w *world) {
+	return map[string]func(w *world){
+		"CloseRefuses":           bookCloseRefuses,
+		"CloseInAnotherZone":     bookCloseZone,
+		"CloseAndReopen":         bookCloseReopen,
+		"LateRow":                bookLateRow,
+		"LateSweep":              bookLateSweep,
+		"D06_Reprice":            bookReprice,
+		"D06_RepriceUnpriced":    bookRepriceUnpriced,
+		"D06_RepriceClosedMonth": bookRepriceClosed,
+		"D06_RepriceManyAtOnce":  bookRepriceMany,
+		"Correct":                bookCorrect,
+		"ArchiveRefuses":         bookArchiveRefuses,
+		"ArchiveKeepsTotals":     bookArchive,
+		"ArchiveKnowsMovedRows":  bookArchiveMoved,
+		"AuditOfNothing":         func(w *world) { w.wantProved() },
+		"AuditOncePerInterval":   bookAuditOnce,
+		"Upkeep":                 func(w *world) { w.must(w.Upkeep(w.Context())) },
+	}
+}
+
+// wantProved wants every law to hold.
+func (w *world) wantProved() {
+	w.Helper()
+	r := w.audit(billing.AuditOptions{Now: w.now, Digests: true})
+	for _, l := range r.Laws {
+		if l.Breaches > 0 {
+			w.Errorf("law %s (%s) is broken %d times: %s", l.Name, l.Says, l.Breaches, l.First)
+		}
+	}
+	if len(r.Laws) < 10 || r.Breaches != 0 {
+		w.Errorf("%d laws, %d breaches", len(r.Laws), r.Breaches)
+	}
+}
+
+func (w *world) audit(o billing.AuditOptions) billing.AuditReport {
+	w.Helper()
+	r, err := w.Audit(w.Context(), o)
+	w.must(err)
+	return r
+}
+
+func april() time.Time { return time.Date(2026, 4, 2, 9, 0, 0, 0, time.UTC) }
+
+func closing(m billing.Month, at time.Time) billing.PeriodChange {
+	return billing.PeriodChange{Month: m, Actor: "ann", Now: at}
+}
+
+func (w *world) close(m billing.Month, at time.Time) billing.PeriodStanding {
+	w.Helper()
+	p, err := w.ClosePeriod(w.Context(), closing(m, at))
+	w.must(err)
+	return p
+}
+
+// archive writes a month nowhere and drops it.
+func (w *world) archive(m billing.Month, at time.Time) {
+	w.Helper()
+	w.must(w.ArchiveMonth(w.Context(), w.file(m, at)))
+}
+
+func (w *world) file(m billing.Month, at time.Time) billing.ArchivedMonth {
+	w.Helper()
+	d := billing.NewMonthDigest()
+	w.must(w.MonthRows(w.Context(), m, func(row billing.Spend) error {
+		_, err := d.Add(row)
+		return err
+	}))
+	return billing.ArchivedMonth{Month: m, Rows: d.Rows, Money: d.Money, SHA256: d.SHA256(), Actor: "ann", Now: at}
+}
+
+func bookCloseRefuses(w *world) {
+	k := w.key()
+	w.use(k, amount{10, 5}, w.now)
+	for name, c := range map[string]billing.PeriodChange{
+		"no month":   {Month: "2026-3", Actor: "ann", Now: april()},
+		"no actor":   {Month: "2026-03", Now: april()},
+		"this month": {Month: "2026-03", Actor: "ann", Now: w.now},
+		"too early":  {Month: "2026-03", Actor: "ann", Now: time.Date(2026, 3, 31, 23, 59, 59, 0, time.UTC)},
+	} {
+		if _, err := w.ClosePeriod(w.Context(), c); err == nil {
+			w.Errorf("%s: closed", name)
+		}
+	}
+	h := w.hold(k, tokens(1))
+	w.reserve(h)
+	row := w.row(k, h.ID, amount{7, 0}, w.now)
+	row.Pricing, row.Price, row.Cost, row.Baseline = billing.Unpriced, billing.Price{}, billing.Cost{}, 0
+	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
+	w.must(err)
+	_, err = w.ClosePeriod(w.Context(), closing("2026-03", april()))
+	w.wantConflict(err)
+	if err == nil || !strings.Contains(err.Error(), "1 attempts without a price") {
+		w.Errorf("got %v", err)
+	}
+	c := closing("2026-03", april())
+	c.AcceptUnpriced = true
+	p, err := w.ClosePeriod(w.Context(), c)
+	w.must(err)
+	if p.Unpriced != 1 || p.Rows != 2 || p.Money != 5 || len(p.SHA256) != 64 || p.Status != billing.PeriodClosed || p.ClosedBy != "ann" {
+		w.Errorf("closed as %+v", p)
+	}
+	_, err = w.ClosePeriod(w.Context(), c)
+	w.wantConflict(err)
+	w.wantProved()
+}
+
+func bookCloseZone(w *world) {
+	in := w.in("America/New_York")
+	_, err := in.ClosePeriod(w.Context(), closing("2026-03", time.Date(2026, 4, 1, 3, 59, 0, 0, time.UTC)))
+	in.wantConflict(err)
+	p := in.close("2026-03", time.Date(2026, 4, 1, 4, 0, 0, 0, time.UTC))
+	if p.Rows != 0 || p.Money != 0 || p.SHA256 == "" {
+		w.Errorf("an empty month is closed as %+v", p)
+	}
+}
+
+func bookCloseReopen(w *world) {
+	k := w.key()
+	w.use(k, amount{10, 5}, w.now)
+	w.use(k, amount{20, 8}, april())
+	first := w.close("2026-03", april())
+	list, err := w.ListPeriods(w.Context())
+	w.must(err)
+	if len(list) != 2 || list[0].Month != "2026-04" || list[0].Status != billing.PeriodOpen || list[0].Money != 8 || list[0].Rows != 1 || list[1] != first {
+		w.Errorf("periods %+v", list)
+	}
+	reopen := closing("2026-03", april())
+	_, err = w.ReopenPeriod(w.Context(), reopen)
+	if err == nil {
+		w.Error("reopened without a reason")
+	}
+	reopen.Reason = "the bill was wrong"
+	p, err := w.ReopenPeriod(w.Context(), reopen)
+	w.must(err)
+	if p.Status != billing.PeriodOpen || p.SHA256 != "" {
+		w.Errorf("reopened as %+v", p)
+	}
+	_, err = w.ReopenPeriod(w.Context(), reopen)
+	w.wantConflict(err)
+	w.use(k, amount{1, 1}, w.now)
+	second := w.close("2026-03", april())
+	if second.Rows != 2 || second.Money != 6 || second.SHA256 == first.SHA256 {
+		w.Errorf("closed again as %+v", second)
+	}
+	w.wantProved()
+}
+
+// bookLateRow: what occurred in a closed month is booked in the next that is
+// open, once, and moves the counters of when it occurred.
+func bookLateRow(w *world) {
+	k := w.key(amount{1000, 1000}.budget("bud_1"))
+	w.use(k, amount{10, 5}, w.now)
+	late := w.hold(k, amount{50, 50})
+	w.reserve(late)
+	other := w.hold(k, amount{50, 50})
+	w.reserve(other)
+	w.close("2026-03", april())
+	w.settle(k, late, amount{20, 7})
+	if again := w.settle(k, late, amount{20, 7}); len(again) != 0 {
+		w.Errorf("settled twice: %v", again)
+	}
+	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: other.ID, Attempts: []billing.Spend{w.row(k, late.ID, amount{20, 7}, w.now)}})
+	w.wantErr(err, billing.ErrDuplicate)
+	w.must(w.Release(w.Context(), other.ID))
+	w.wantStanding(k, "bud_1", w.now, standing{used: amount{30, 12}})
+	for _, r := range w.events(k) {
+		if r.RequestID == late.ID && (r.ReportDay != "2026-04-01" || r.AdjustsPeriod != "2026-03-01" || !r.OccurredAt.Equal(w.now.Truncate(time.Microsecond))) {
+			w.Errorf("the late row is booked as %+v", r)
+		}
+	}
+	w.wantProved()
+	// A counter that is made afterwards counts the row where it occurred.
+	year, once := w.wide(billing.PeriodYear), w.wide(billing.PeriodOnce)
+	month := w.wide(billing.PeriodMonth)
+	k = w.reread(k)
+	for _, b := range []string{year, once, month} {
+		w.wantStanding(k, b, w.now, standing{used: amount{30, 12}})
+	}
+	w.wantStanding(k, month, april(), standing{})
+	w.wantStanding(k, year, april(), standing{used: amount{30, 12}})
+}
+
+// wide is a budget of the organisation.
+func (w *world) wide(p billing.Period) string {
+	w.Helper()
+	b := amount{1_000_000, 1_000_000}.budget(w.id("bud"))
+	b.Scope, b.ScopeID, b.Period = billing.ScopeOrg, "org", p
+	w.must(w.SetBudget(w.Context(), b, w.now))
+	return b.ID
+}
+
+func bookLateSweep(w *world) {
+	k := w.key(amount{1000, 1000}.budget("bud_1"))
+	w.reserve(w.hold(k, amount{50, 40}))
+	w.close("2026-03", april())
+	n, err := w.Sweep(w.Context(), april())
+	w.must(err)
+	rows := w.events(k)
+	if n != 1 || len(rows) != 1 || rows[0].AdjustsPeriod != "2026-03-01" {
+		w.Errorf("swept %d into %+v", n, rows)
+	}
+	w.wantProved()
+}
+
+// repricing takes all of a time span to a price.
+func repricing(p billing.Price) billing.Repricing {
+	return billing.Repricing{
+		From: noon().Add(-time.Hour), To: noon().Add(time.Hour), Reason: "the list was wrong", Actor: "ann", Now: april(),
+		Price: func(billing.Spend) (billing.Price, bool) { return p, p.ID != "" },
+	}
+}
+
+func (w *world) reprice(r billing.Repricing) billing.Repriced {
+	w.Helper()
+	sum, err := w.Reprice(w.Context(), r)
+	w.must(err)
+	return sum
+}
+
+func bookReprice(w *world) {
+	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
+	w.use(k, amount{100, 40}, w.now)
+	w.use(k, amount{100, 40}, w.now.Add(2*time.Hour)) // outside
+	p := billing.Price{ID: "price_2", Provider: "demo-a", Model: "small", Input: 200_000, Output: 400_000, Request: 3, Source: "contract"}
+	want := billing.Repriced{Rows: 1, Adjusted: 1, Difference: 10 + 20 + 3 - 40}
+	dry := repricing(p)
+	dry.DryRun = true
+	if got := w.reprice(dry); got != want {
+		w.Errorf("dry run %+v, want %+v", got, want)
+	}
+	if len(w.events(k)) != 2 {
+		w.Error("a dry run posts")
+	}
+	if got := w.reprice(repricing(p)); got != want {
+		w.Errorf("got %+v, want %+v", got, want)
+	}
+	w.wantStanding(k, "bud_1", w.now, standing{used: amount{200, 73}})
+	if got := w.reprice(repricing(p)); got != (billing.Repriced{Rows: 1}) {
+		w.Errorf("again %+v", got)
+	}
+	var adjustment, usage billing.Spend
+	for _, r := range w.events(k) {
+		switch {
+		case r.Kind == billing.KindAdjustment:
+			adjustment = r
+		case r.OccurredAt.Equal(w.now.Truncate(time.Microsecond)):
+			usage = r
+		}
+	}
+	if adjustment.AdjustsEvent != usage.EventID || adjustment.Reason != "the list was wrong" || adjustment.Actor != "ann" || adjustment.Price.ID != "price_2" ||
+		adjustment.Cost != (billing.Cost{Input: 10 - 40, Output: 20, Fee: 3, Total: -7}) || adjustment.Baseline != -7 || usage.Cost.Total != 40 || adjustment.Tokens.Total() != 0 {
+		w.Errorf("the adjustment is %+v\nof %+v", adjustment, usage)
+	}
+	p.ID, p.Output = "price_3", 800_000
+	if got := w.reprice(repricing(p)); got.Adjusted != 1 || got.Difference != 20 {
+		w.Errorf("a third price: %+v", got)
+	}
+	w.wantStanding(k, "bud_1", w.now, standing{used: amount{200, 93}})
+	for name, r := range map[string]billing.Repricing{
+		"another provider": {Provider: "demo-b"}, "another model": {Model: "large"},
+	} {
+		all := repricing(p)
+		all.Provider, all.Model = r.Provider, r.Model
+		if got := w.reprice(all); got.Rows != 0 {
+			w.Errorf("%s: %+v", name, got)
+		}
+	}
+	bad := repricing(p)
+	bad.Reason = ""
+	if _, err := w.Reprice(w.Context(), bad); err == nil {
+		w.Error("repriced without a reason")
+	}
+	w.wantProved()
+	Audit(w, w, w.now)
+}
+
+func bookRepriceUnpriced(w *world) {
+	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
+	h := w.hold(k, tokens(100))
+	w.reserve(h)
+	failed, row := w.row(k, h.ID, amount{0, 0}, w.now), w.row(k, h.ID, amount{100, 0}, w.now)
+	failed.Final, failed.Status, row.Attempt = false, billing.StatusError, 2
+	for _, r := range []*billing.Spend{&failed, &row} {
+		r.Pricing, r.Price, r.Cost, r.Baseline = billing.Unpriced, billing.Price{}, billing.Cost{}, 0
+	}
+	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{failed, row}})
+	w.must(err)
+	if got := w.reprice(repricing(billing.Price{})); got != (billing.Repriced{Rows: 2, Unpriced: 2}) {
+		w.Errorf("without a price: %+v", got)
+	}
+	p := billing.Price{ID: "price_2", Input: 1_000_000, Output: 1_000_000, Request: 5}
+	if got := w.reprice(repricing(p)); got != (billing.Repriced{Rows: 2, Adjusted: 2, Priced: 2, Difference: 105}) {
+		w.Errorf("got %+v", got)
+	}
+	if got := w.reprice(repricing(p)); got != (billing.Repriced{Rows: 2}) {
+		w.Errorf("again %+v", got)
+	}
+	w.wantStanding(k, "bud_1", w.now, standing{used: amount{100, 105}})
+	if p := w.close("2026-03", april()); p.Unpriced != 0 || p.Rows != 4 || p.Money != 105 {
+		w.Errorf("closed as %+v", p)
+	}
+	report, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: "team", Month: "2026-03"})
+	w.must(err)
+	if len(report) != 1 || report[0].Cost != 105 || report[0].Savings != 0 || report[0].Requests != 1 {
+		w.Errorf("report %+v", report)
+	}
+	w.wantProved()
+}
+
+// bookRepriceClosed: the adjustment of a closed month is posted to an open one,
+// says so, and moves the counters of when the usage was.
+func bookRepriceClosed(w *world) {
+	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
+	w.use(k, amount{100, 40}, w.now)
+	before := w.close("2026-03", april())
+	p := billing.Price{ID: "price_2", Input: 2_000_000}
+	if got := w.reprice(repricing(p)); got.Adjusted != 1 || got.Difference != 60 {
+		w.Errorf("got %+v", got)
+	}
+	if got := w.reprice(repricing(p)); got.Adjusted != 0 {
+		w.Errorf("again %+v", got)
+	}
+	w.wantStanding(k, "bud_1", w.now, standing{used: amount{100, 100}})
+	newest := w.events(k)[0]
+	if newest.Kind != billing.KindAdjustment {
+		newest = w.events(k)[1]
+	}
+	if newest.ReportDay != "2026-04-01" || newest.AdjustsPeriod != "2026-03-01" {
+		w.Errorf("booked as %+v", newest)
+	}
+	list, err := w.ListPeriods(w.Context())
+	w.must(err)
+	if len(list) != 2 || list[1] != before || list[0].Money != 60 {
+		w.Errorf("periods %+v", list)
+	}
+	w.wantProved()
+	Audit(w, w, w.now)
+}
+
+// bookRepriceMany has more rows than a batch, of several keys, and several who
+// reprice them at once.
+func bookRepriceMany(w *world) {
+	keys := []*billing.Key{w.key(tokens(1e9).budget("bud_1")), w.key(tokens(1e9).budget("bud_2"))}
+	for i := range 2 {
+		h := w.hold(keys[i], tokens(1))
+		w.reserve(h)
+		rows := make([]billing.Spend, 600)
+		for n := range rows {
+			rows[n] = w.row(keys[i], h.ID, amount{10, 1}, w.now)
+			rows[n].Attempt, rows[n].Final = n+1, n == len(rows)-1
+		}
+		_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: rows})
+		w.must(err)
+	}
+	p := billing.Price{ID: "price_2", Input: 1_000_000, Output: 1_000_000}
+	sums := make([]billing.Repriced, 3)
+	errs := make([]error, len(sums))
+	each(w.Context(), len(sums), func(_ context.Context, i int) { sums[i], errs[i] = w.Reprice(w.Context(), repricing(p)) })
+	w.must(errors.Join(errs...))
+	var adjusted int64
+	var money billing.Money
+	for _, s := range sums {
+		adjusted, money = adjusted+s.Adjusted, money+s.Difference
+		if s.Rows != 1200 {
+			w.Errorf("looked at %d rows, want 1200", s.Rows)
+		}
+	}
+	if adjusted != 1200 || money != 1200*9 {
+		w.Errorf("%d adjustments of %d together, want 1200 of 10800", adjusted, money)
+	}
+	w.wantProved()
+}
+
+func bookCorrect(w *world) {
+	k := w.key(amount{1000, 1000}.budget("bud_1"))
+	w.use(k, amount{10, 50}, w.now)
+	for kind, want := range map[billing.Kind]billing.Money{billing.KindCredit: -20, billing.KindFee: 20, billing.KindAdjustment: 20, billing.KindRefund: -20} {
+		row, err := billing.Correction{Kind: kind, Amount: 20, Owner: k.Owner(), Reason: "as agreed", Actor: "ann", Occurred: w.now, Period: "2026-02"}.Spend()
+		w.must(err)
+		if row.Cost.Total != want || row.AdjustsPeriod != "2026-02-01" {
+			w.Errorf("%s is %+v", kind, row)
+		}
+		if kind != billing.KindRefund {
+			w.must(w.Correct(w.Context(), []billing.Spend{row}))
+		}
+	}
+	w.wantStanding(k, "bud_1", w.now, standing{used: amount{10, 70}})
+	if err := w.Correct(w.Context(), []billing.Spend{w.row(k, "req_x", tokens(1), w.now)}); err == nil {
+		w.Error("usage is taken for a correction")
+	}
+	for _, c := range []billing.Correction{
+		{Kind: billing.KindUsage, Amount: 1}, {Kind: billing.KindCredit, Amount: -1}, {Kind: billing.KindFee}, {Kind: billing.KindAdjustment}, {Kind: "gift", Amount: 1},
+	} {
+		c.Owner, c.Reason, c.Actor, c.Occurred = k.Owner(), "r", "a", w.now
+		if _, err := c.Spend(); err == nil {
+			w.Errorf("%+v is accepted", c)
+		}
+	}
+	w.wantProved()
+	Audit(w, w, w.now)
+}
+
+func bookArchiveRefuses(w *world) {
+	k := w.key()
+	w.use(k, amount{10, 5}, w.now)
+	w.use(k, amount{10, 5}, w.now.AddDate(0, -1, 0))
+	w.wantConflict(w.ArchiveMonth(w.Context(), w.file("2026-03", april())))
+	w.close("2026-03", april())
+	w.wantConflict(w.ArchiveMonth(w.Context(), w.file("2026-03", april()))) // February is older
+	w.close("2026-02", april())
+	wrong := w.file("2026-02", april())
+	wrong.SHA256 = strings.Repeat("0", 64)
+	w.wantConflict(w.ArchiveMonth(w.Context(), wrong))
+	w.archive("2026-02", april())
+	w.wantConflict(w.ArchiveMonth(w.Context(), w.file("2026-02", april())))
+	reopen := closing("2026-02", april())
+	reopen.Reason = "try"
+	_, err := w.ReopenPeriod(w.Context(), reopen)
+	w.wantConflict(err)
+	r := repricing(billing.Price{ID: "price_2"})
+	r.From = noon().AddDate(0, -2, 0)
+	_, err = w.Reprice(w.Context(), r)
+	w.wantConflict(err)
+	w.wantProved()
+}
+
+// bookArchive: every total stays, also those of budgets that are made later and
+// whose windows begin in the archived month.
+func bookArchive(w *world) {
+	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
+	for i := range 60 { // February to the beginning of April
+		w.use(k, amount{int64(10 + i), billing.Money(i)}, time.Date(2026, 2, 1+i, (7*i)%24, (13*i)%60, i%60, 0, time.UTC))
+	}
+	at := time.Date(2026, 4, 2, 9, 0, 0, 0, time.UTC)
+	var before []string
+	var budgets []billing.Budget
+	for _, zone := range []string{"UTC", "Asia/Kathmandu", "America/New_York", "Pacific/Kiritimati"} {
+		for _, p := range []billing.Period{billing.PeriodDay, billing.PeriodWeek, billing.PeriodMonth, billing.PeriodQuarter, billing.PeriodYear, billing.PeriodOnce} {
+			b := amount{1_000_000, 1_000_000}.budget(w.id("bud"))
+			b.Scope, b.ScopeID, b.Period, b.Zone = billing.ScopeOrg, "org", p, zone
+			budgets = append(budgets, b)
+		}
+	}
+	standings := func() (all []string) {
+		w.Helper()
+		probe := *k
+		probe.Budgets = nil
+		for _, b := range budgets {
+			b.ID = w.id("bud")
+			w.must(w.SetBudget(w.Context(), b, at))
+			probe.Budgets = []billing.Budget{b}
+			for _, t := range []time.Time{at, w.now, time.Date(2026, 2, 28, 23, 0, 0, 0, time.UTC), time.Date(2026, 3, 31, 20, 0, 0, 0, time.UTC)} {
+				balances, err := w.Balances(w.Context(), &probe, t)
+				w.must(err)
+				all = append(all, text([]any{b.Period, b.Zone, t, standingOf(balances[0]).used.tokens, standingOf(balances[0]).used.money}))
+			}
+		}
+		return all
+	}
+	reports := func() (all []string) {
+		for _, group := range []string{"team", "model", "key", "project", "provider", "day"} {
+			for _, month := range []string{"", "2026-02", "2026-03", "2026-04"} {
+				rows, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: group, Month: month})
+				w.must(err)
+				all = append(all, text(rows))
+			}
+		}
+		return all
+	}
+	before = append(standings(), reports()...)
+	for _, m := range []billing.Month{"2026-02", "2026-03"} {
+		w.close(m, at)
+		w.archive(m, at)
+		w.wantProved()
+	}
+	if rows := w.events(k); len(rows) != 1 {
+		w.Errorf("%d rows are left, want those of April", len(rows))
+	}
+	after := append(standings(), reports()...)
+	for i := range before {
+		if before[i] != after[i] {
+			w.Errorf("archiving changed\n%s\nto\n%s", before[i], after[i])
+		}
+	}
+	list, err := w.ListPeriods(w.Context())
+	w.must(err)
+	if len(list) != 3 || list[1].Status != billing.PeriodArchived || list[2].Rows != 28 || list[2].ArchivedBy != "ann" {
+		w.Errorf("periods %+v", list)
+	}
+	w.use(w.reread(k), amount{5, 5}, at)
+	w.wantProved()
+}
+
+// bookArchiveMoved archives a month whose rows belong to another.
+func bookArchiveMoved(w *world) {
+	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
+	w.use(k, amount{10, 5}, w.now)
+	late := w.hold(k, amount{50, 50})
+	w.reserve(late)
+	w.close("2026-03", april())
+	w.settle(k, late, amount{20, 7})
+	w.use(k, amount{1, 1}, april())
+	may := time.Date(2026, 5, 3, 0, 0, 0, 0, time.UTC)
+	w.close("2026-04", may)
+	w.archive("2026-03", may)
+	w.archive("2026-04", may)
+	year, month := w.wide(billing.PeriodYear), w.wide(billing.PeriodMonth)
+	k = w.reread(k)
+	w.wantStanding(k, year, may, standing{used: amount{31, 13}})
+	w.wantStanding(k, month, w.now, standing{used: amount{30, 12}})
+	w.wantStanding(k, month, april(), standing{used: amount{1, 1}})
+	w.wantProved()
+}
+
+func bookAuditOnce(w *world) {
+	k := w.key(amount{1000, 1000}.budget("bud_1"))
+	w.use(k, amount{10, 5}, w.now)
+	at := w.now.Truncate(time.Millisecond)
+	first := w.audit(billing.AuditOptions{Now: at, Since: at.Add(-time.Hour)})
+	second := w.audit(billing.AuditOptions{Now: at.Add(time.Minute), Since: at.Add(-time.Hour)})
+	third := w.audit(billing.AuditOptions{Now: at.Add(time.Hour), Since: at.Add(time.Minute)})
+	if len(first.Laws) == 0 || !first.RanAt.Equal(at) || len(second.Laws) != 0 || !second.RanAt.Equal(at) || len(third.Laws) == 0 {
+		w.Errorf("audits %+v, %+v and %+v", first, second, third)
+	}
+}

@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing"
+	"tallyroute/billing/audit"
+)
+
+const monthRowsSQL = selectEventsSQL + `
+ WHERE e.report_day >= $1::text::date AND e.report_day < $2::text::date
+ ORDER BY e.event_id`
+
+// MonthRows implements billing.Archives.
+func (s *Store) MonthRows(ctx context.Context, m billing.Month, each func(billing.Spend) error) error {
+	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error { return monthRows(ctx, c, m, each) })
+}
+
+// monthRows streams: one statement is one snapshot.
+func monthRows(ctx context.Context, q querier, m billing.Month, each func(billing.Spend) error) error {
+	rows, err := q.Query(ctx, monthRowsSQL, m.First(), m.Next().First())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		row, err := scanSpend(rows)
+		if err != nil {
+			return err
+		}
+		if err := each(row); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+const (
+	// keepMomentsSQL keeps what windows of budgets may need to know of the rows.
+	keepMomentsSQL = `
+INSERT INTO spend_archived (report_day, slot, moved, key_id, project_id, team_id, events, tokens, nano)
+SELECT report_day, to_timestamp(floor(extract(epoch FROM occurred_at) / 900) * 900), adjusts_period IS NOT NULL, key_id, project_id, team_id,
+       count(*), sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), coalesce(sum(cost_nano), 0)
+  FROM spend_events
+ WHERE report_day >= $1::text::date AND report_day < $2::text::date
+ GROUP BY 1, 2, 3, 4, 5, 6`
+	archivePeriodSQL = `UPDATE billing_periods SET archived_at = $2, archived_by = $3, rollup_sha256 = $4 WHERE period = $1::text::date`
+	olderRowsSQL     = `SELECT coalesce((SELECT to_char(report_day, 'YYYY-MM') FROM spend_events WHERE report_day < $1::text::date ORDER BY report_day LIMIT 1), '')`
+)
+
+// ArchiveMonth implements billing.Archives. Only the last step, which takes the
+// partition away, keeps writers waiting, for as long as it takes to write that down.
+func (s *Store) ArchiveMonth(ctx context.Context, a billing.ArchivedMonth) error {
+	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		for try := 1; ; try++ {
+			err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return archiveMonth(ctx, tx, a) })
+			if code(err) != "55P03" && code(err) != "40P01" || try == tries { // lock time-out, deadlock
+				return err
+			}
+		}
+	})
+}
+
+func archiveMonth(ctx context.Context, tx pgx.Tx, a billing.ArchivedMonth) error {
+	if _, err := tx.Exec(ctx, periodsLockSQL); err != nil {
+		return err
+	}
+	p, err := period(ctx, tx, a.Month)
+	if err == nil {
+		err = a.Check(p)
+	}
+	if err != nil {
+		return err
+	}
+	var older string
+	if err := tx.QueryRow(ctx, olderRowsSQL, a.Month.First()).Scan(&older); err != nil {
+		return err
+	}
+	if older != "" {
+		return &billing.ConflictError{Detail: fmt.Sprintf("month %s still has rows: archive it before %s", older, a.Month)}
+	}
+	if _, err := tx.Exec(ctx, keepMomentsSQL, a.Month.First(), a.Month.Next().First()); err != nil {
+		return err
+	}
+	rollup, err := audit.RollupDigest(ctx, snapshot{tx}, a.Month)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, archivePeriodSQL, a.Month.First(), a.Now, billing.CleanText(a.Actor), rollup); err != nil {
+		return err
+	}
+	if err := recordChange(ctx, tx, "archive", billing.PeriodChange{Month: a.Month, Actor: a.Actor, Now: a.Now}, p); err != nil {
+		return err
+	}
+	part := partition(a.Month)
+	_, err = tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'")
+	for _, sql := range []string{"ALTER TABLE spend_events DETACH PARTITION " + part, "DROP TABLE " + part} {
+		if err == nil {
+			_, err = tx.Exec(ctx, sql)
+		}
+	}
+	return err
+}
+
+// Upkeep implements billing.Archives: it makes the partitions of the months to come.
+func (s *Store) Upkeep(ctx context.Context) error {
+	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, housekeepingSQL)
+		return err
+	})
+}

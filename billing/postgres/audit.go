@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing"
+	"tallyroute/billing/audit"
+)
+
+// snapshot is what an audit reads.
+type snapshot struct{ querier }
+
+var _ audit.Snapshot = snapshot{}
+
+// Each implements audit.Snapshot.
+func (s snapshot) Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error) error {
+	rows, err := s.Query(ctx, sql)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+const countersSQL = `
+SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
+       c.window_start, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano
+  FROM budget_counters c JOIN budgets b ON b.id = c.budget_id`
+
+// Counters implements audit.Snapshot.
+func (s snapshot) Counters(ctx context.Context) ([]billing.Balance, error) {
+	rows, err := s.Query(ctx, countersSQL)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (billing.Balance, error) {
+		st, err := scanStanding(row)
+		b, _ := st.balance()
+		return b, err
+	})
+}
+
+const momentsSQL = "SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0) FROM spend_moments"
+
+// Moments implements audit.Snapshot.
+func (s snapshot) Moments(ctx context.Context, each func(audit.Moment)) error {
+	rows, err := s.Query(ctx, momentsSQL)
+	if err != nil {
+		return err
+	}
+	var m audit.Moment
+	_, err = pgx.ForEachRow(rows, []any{&m.KeyID, &m.ProjectID, &m.TeamID, &m.At, &m.Tokens, &m.Money}, func() error {
+		each(m)
+		return nil
+	})
+	return err
+}
+
+// MonthRows implements audit.Snapshot.
+func (s snapshot) MonthRows(ctx context.Context, m billing.Month, each func(billing.Spend) error) error {
+	return monthRows(ctx, s.querier, m, each)
+}
+
+const (
+	auditLockSQL = "SELECT pg_try_advisory_lock(hashtextextended('tallyroute.audit', 0))"
+	lastAuditSQL = "SELECT ran_at, took_ms, breaches, first FROM audits ORDER BY id DESC LIMIT 1"
+	noteAuditSQL = "INSERT INTO audits (ran_at, took_ms, breaches, first) VALUES ($1, $2, $3, $4)"
+)
+
+var dialect = audit.Dialect{
+	HeldByWindow: "SELECT l.budget_id, l.window_start, h.tokens, h.nano FROM holds h, unnest(h.budget_ids, h.window_starts) AS l (budget_id, window_start)",
+}
+
+// Audit implements billing.Auditor. The snapshot is a read-only transaction, so
+// a standby can be audited too.
+func (s *Store) Audit(ctx context.Context, o billing.AuditOptions) (r billing.AuditReport, err error) {
+	err = s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		if !o.Since.IsZero() {
+			var mine bool
+			if err := c.QueryRow(ctx, auditLockSQL).Scan(&mine); err != nil { // given back with the connection
+				return err
+			}
+			last, err := lastAudit(ctx, c)
+			if err != nil || !mine || last.RanAt.After(o.Since) {
+				r = last
+				return err
+			}
+		}
+		snap := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+		err := pgx.BeginTxFunc(ctx, c, snap, func(tx pgx.Tx) error {
+			r, err = audit.Run(ctx, snapshot{tx}, dialect, o)
+			return err
+		})
+		if err == nil && !o.Since.IsZero() {
+			_, err = c.Exec(ctx, noteAuditSQL, r.RanAt, r.Took.Milliseconds(), r.Breaches, billing.CleanText(r.First))
+		}
+		return err
+	})
+	return r, err
+}
+
+// lastAudit is zero where there was none yet.
+func lastAudit(ctx context.Context, c *pgx.Conn) (r billing.AuditReport, err error) {
+	var ms int64
+	err = c.QueryRow(ctx, lastAuditSQL).Scan(&r.RanAt, &ms, &r.Breaches, &r.First)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return billing.AuditReport{}, nil
+	}
+	r.RanAt, r.Took = r.RanAt.UTC(), time.Duration(ms)*time.Millisecond
+	return r, err
+}

@@ -1,0 +1,222 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing"
+)
+
+// postSQL inserts rows of any owners and moves the counters of every window
+// that they occurred in. It comes after the locks of their scopes.
+const postSQL = `
+WITH posted AS (
+  INSERT INTO spend_events (` + eventColumns + `)
+  SELECT ` + eventColumns + ` FROM json_populate_recordset(NULL::spend_events, $1::json)
+  RETURNING key_id, project_id, team_id, occurred_at,
+            input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, coalesce(cost_nano, 0) AS nano
+), scoped AS (
+  SELECT s.scope, s.scope_id, occurred_at, tokens, nano
+    FROM posted, LATERAL (VALUES ('key', key_id), ('project', project_id), ('team', team_id), ('org', 'org')) AS s (scope, scope_id)
+), change AS (
+  SELECT c.budget_id, c.window_start, sum(s.tokens)::bigint AS tokens, sum(s.nano)::bigint AS nano
+    FROM scoped s
+    JOIN budgets b ON b.scope = s.scope AND b.scope_id = s.scope_id
+    JOIN budget_counters c ON c.budget_id = b.id AND c.window_start <= s.occurred_at AND c.window_end > s.occurred_at
+   GROUP BY 1, 2
+), locked AS MATERIALIZED (
+  SELECT c.budget_id, c.window_start
+    FROM budget_counters c JOIN change USING (budget_id, window_start)
+   ORDER BY c.budget_id, c.window_start
+     FOR UPDATE OF c
+)
+UPDATE budget_counters c SET used_tokens = c.used_tokens + d.tokens, used_nano = c.used_nano + d.nano
+  FROM change d JOIN locked USING (budget_id, window_start)
+ WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start`
+
+// post books rows that are no usage, in a transaction.
+func (s *Store) post(ctx context.Context, tx pgx.Tx, rows []billing.Spend) error {
+	rows, err := s.bookLate(ctx, tx, rows)
+	if err != nil {
+		return err
+	}
+	events := make([]eventRow, len(rows))
+	owners := make(map[billing.Owner]bool)
+	for i, r := range rows {
+		r = r.Tidy()
+		r.OccurredAt = r.OccurredAt.Truncate(time.Microsecond) // what the database keeps
+		if err := r.Check(); err != nil {
+			return fmt.Errorf("billing/postgres: %w", err)
+		}
+		if events[i], err = s.eventRow(r); err != nil {
+			return err
+		}
+		owners[r.Owner] = true
+	}
+	encoded, err := json.Marshal(events)
+	if err != nil {
+		return fmt.Errorf("billing/postgres: %w", err)
+	}
+	if _, err := tx.Exec(ctx, lockScopesSQL, locksOf(owners)); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, postSQL, encoded)
+	return err
+}
+
+// locksOf are the locks of all scopes of all owners, the widest first.
+func locksOf(owners map[billing.Owner]bool) []int64 {
+	var byWidth [4][]int64
+	for o := range owners {
+		for i, lock := range scopeLocks(o) {
+			byWidth[i] = append(byWidth[i], lock)
+		}
+	}
+	var all []int64
+	for _, locks := range byWidth {
+		slices.Sort(locks)
+		all = append(all, slices.Compact(locks)...)
+	}
+	return all
+}
+
+// Correct implements billing.Corrections.
+func (s *Store) Correct(ctx context.Context, rows []billing.Spend) error {
+	for _, r := range rows {
+		if r.Kind == billing.KindUsage || r.Kind == "" {
+			return errors.New("billing/postgres: usage is settled, not corrected")
+		}
+	}
+	return s.correct(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.post(ctx, tx, rows) })
+}
+
+// correct does work in a transaction of its own time, and makes the partitions
+// that it lacks.
+func (s *Store) correct(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
+	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		for try := 1; ; try++ {
+			err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return work(ctx, tx) })
+			if err != nil && try < tries {
+				if again(err) || closedPeriod(err) { // a month was closed after it was looked at
+					continue
+				}
+				if lacksPartition(err) {
+					if _, err = c.Exec(ctx, housekeepingSQL); err == nil {
+						continue
+					}
+				}
+			}
+			if code(err) == uniqueViolation {
+				err = fmt.Errorf("%w: a correction", billing.ErrDuplicate)
+			}
+			return err
+		}
+	})
+}
+
+// repriceBatch is how many rows are looked at in one transaction.
+const repriceBatch = 500
+
+const (
+	repriceLockSQL = "SELECT pg_advisory_xact_lock(hashtextextended('tallyroute.reprice', 0))"
+	repriceSQL     = selectEventsSQL + `
+ WHERE e.kind = 'usage' AND e.occurred_at >= $1 AND e.occurred_at < $2 AND (e.occurred_at, e.event_id) > ($3, $4::text::uuid)
+   AND ($5 = '' OR e.provider = $5) AND ($6 = '' OR e.model = $6)
+ ORDER BY e.occurred_at, e.event_id
+ LIMIT $7`
+	adjustmentsSQL = `
+SELECT adjusts_event::text, sum(coalesce(input_cost_nano, 0))::bigint, sum(coalesce(cache_read_cost_nano, 0))::bigint,
+       sum(coalesce(cache_write_cost_nano, 0))::bigint, sum(coalesce(output_cost_nano, 0))::bigint, sum(coalesce(fee_nano, 0))::bigint,
+       sum(cost_nano)::bigint, sum(coalesce(baseline_cost_nano, 0))::bigint
+  FROM spend_events
+ WHERE adjusts_event = ANY ($1::text[]::uuid[]) AND kind = 'adjustment' AND pricing = 'priced'
+ GROUP BY adjusts_event`
+)
+
+// cursor is the row that a batch ends with.
+type cursor struct {
+	at time.Time
+	id string
+}
+
+// Reprice implements billing.Corrections. Two of them take turns by batches, so
+// that neither adjusts what the other did.
+func (s *Store) Reprice(ctx context.Context, r billing.Repricing) (sum billing.Repriced, err error) {
+	if err := r.Check(); err != nil {
+		return sum, err
+	}
+	months, err := s.ListPeriods(ctx)
+	if err == nil {
+		err = r.Reachable(months, s.reporting)
+	}
+	last := cursor{r.From.Add(-time.Microsecond), "ffffffff-ffff-ffff-ffff-ffffffffffff"}
+	for more := true; more && err == nil; {
+		var batch billing.Repriced
+		var next cursor
+		err = s.correct(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+			batch, more, next = sum, false, last
+			if _, err := tx.Exec(ctx, repriceLockSQL); err != nil {
+				return err
+			}
+			next, more, err = s.repriceSome(ctx, tx, r, &batch, last)
+			return err
+		})
+		if err == nil {
+			sum, last = batch, next
+		}
+	}
+	return sum, err
+}
+
+func (s *Store) repriceSome(ctx context.Context, tx pgx.Tx, r billing.Repricing, sum *billing.Repriced, last cursor) (next cursor, more bool, err error) {
+	found, err := tx.Query(ctx, repriceSQL, r.From, r.To, last.at, last.id, r.Provider, r.Model, repriceBatch)
+	if err != nil {
+		return last, false, err
+	}
+	rows, err := pgx.CollectRows(found, scanSpend)
+	if err != nil || len(rows) == 0 {
+		return last, false, err
+	}
+	charged, err := chargedWith(ctx, tx, rows)
+	if err != nil {
+		return last, false, err
+	}
+	var adjustments []billing.Spend
+	for _, c := range charged {
+		if row, changed := r.Reprice(c, sum); changed {
+			adjustments = append(adjustments, row)
+		}
+	}
+	if len(adjustments) > 0 && !r.DryRun {
+		err = s.post(ctx, tx, adjustments)
+	}
+	end := rows[len(rows)-1]
+	return cursor{end.OccurredAt, end.EventID}, len(rows) == repriceBatch, err
+}
+
+// chargedWith are rows with their adjustments.
+func chargedWith(ctx context.Context, tx pgx.Tx, rows []billing.Spend) ([]billing.Charged, error) {
+	charged, ids := make([]billing.Charged, len(rows)), make([]string, len(rows))
+	at := make(map[string]int, len(rows))
+	for i, row := range rows {
+		charged[i], ids[i], at[row.EventID] = billing.NewCharged(row), row.EventID, i
+	}
+	found, err := tx.Query(ctx, adjustmentsSQL, ids)
+	if err != nil {
+		return nil, err
+	}
+	var id string
+	var c billing.Cost
+	var baseline billing.Money
+	_, err = pgx.ForEachRow(found, []any{&id, &c.Input, &c.CacheRead, &c.CacheWrite, &c.Output, &c.Fee, &c.Total, &baseline}, func() error {
+		charged[at[id]].Add(c, baseline)
+		return nil
+	})
+	return charged, err
+}

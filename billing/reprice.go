@@ -1,0 +1,179 @@
+package billing
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Repricing asks for usage rows to be costed again.
+type Repricing struct {
+	Provider, Model string    // empty is all
+	From, To        time.Time // of OccurredAt; To is not included
+	Reason, Actor   string
+	Now             time.Time
+	// Price is the price that a row should have been costed with.
+	Price func(row Spend) (Price, bool)
+	// DryRun posts nothing.
+	DryRun bool
+}
+
+// Check refuses what nobody answers for and spans that are empty.
+func (r Repricing) Check() error {
+	switch {
+	case r.Reason == "" || r.Actor == "":
+		return errors.New("billing: repricing needs a reason and an actor")
+	case r.Price == nil || !r.From.Before(r.To):
+		return errors.New("billing: repricing needs prices and a span of time")
+	}
+	return nil
+}
+
+// Reachable refuses, with a *ConflictError, a span that touches an archived month.
+func (r Repricing) Reachable(months []PeriodStanding, zone *time.Location) error {
+	for _, p := range months {
+		start, end := p.Month.Span(zone)
+		if p.Status == PeriodArchived && r.From.Before(end) && start.Before(r.To) {
+			return &ConflictError{Detail: fmt.Sprintf("month %s is archived: its rows cannot be looked at any more", p.Month)}
+		}
+	}
+	return nil
+}
+
+// Repriced says what a repricing did, or would do.
+type Repriced struct {
+	Rows       int64 // that were looked at
+	Adjusted   int64 // that got an adjustment
+	Priced     int64 // of them, those that had no price before
+	Unpriced   int64 // that have no price even now
+	Difference Money // sum of the adjustments
+}
+
+// Charged is a usage row with what its adjustments make of it.
+type Charged struct {
+	Row      Spend
+	Priced   bool // by itself or by an adjustment
+	Cost     Cost
+	Baseline Money
+}
+
+// NewCharged is a row without adjustments.
+func NewCharged(row Spend) Charged {
+	return Charged{Row: row, Priced: row.Pricing != Unpriced, Cost: row.Cost, Baseline: row.Baseline}
+}
+
+// Add takes in an adjustment of the row.
+func (c *Charged) Add(cost Cost, baseline Money) {
+	c.Priced = true
+	c.Cost = c.Cost.plus(cost)
+	c.Baseline = c.Baseline.Add(baseline)
+}
+
+func (c Cost) plus(d Cost) Cost {
+	return Cost{
+		Input: c.Input.Add(d.Input), CacheRead: c.CacheRead.Add(d.CacheRead), CacheWrite: c.CacheWrite.Add(d.CacheWrite),
+		Output: c.Output.Add(d.Output), Fee: c.Fee.Add(d.Fee), Total: c.Total.Add(d.Total),
+	}
+}
+
+func (c Cost) minus(d Cost) Cost {
+	return c.plus(Cost{Input: -d.Input, CacheRead: -d.CacheRead, CacheWrite: -d.CacheWrite, Output: -d.Output, Fee: -d.Fee, Total: -d.Total})
+}
+
+// Adjust is the row that makes c cost what p says, with the differences as its
+// meters; false where c does already.
+func (c Charged) Adjust(p Price, r Repricing) (Spend, bool) {
+	want := p.Cost(c.Row.Tokens).bounded()
+	if c.Row.Status == StatusError && c.Row.Tokens.Total() == 0 {
+		want = Cost{} // a call that the provider refused is not charged
+	}
+	if c.Priced && want == c.Cost {
+		return Spend{}, false
+	}
+	row := c.Row
+	row.EventID, row.Kind, row.Final = "", KindAdjustment, false
+	row.AdjustsEvent, row.AdjustsPeriod = c.Row.EventID, ""
+	row.Reason, row.Actor = r.Reason, r.Actor
+	row.Tokens, row.OverrunTokens = Tokens{}, 0 // they have not changed
+	row.Pricing, row.Price = Priced, p
+	row.Cost = want.minus(c.Cost)
+	row.Baseline = c.baseline(want.Total) - c.Baseline
+	return row, true
+}
+
+// baseline is what the dearest candidate would have cost if this one cost
+// total: what was the only one stays so, and none is cheaper than what was taken.
+func (c Charged) baseline(total Money) Money {
+	if !c.Priced || c.Baseline == c.Cost.Total {
+		return total
+	}
+	return max(c.Baseline, total)
+}
+
+// Reprice looks at one row and counts it; it returns the adjustment to post, if
+// there is one.
+func (r Repricing) Reprice(c Charged, sum *Repriced) (Spend, bool) {
+	sum.Rows++
+	p, known := r.Price(c.Row)
+	if !known {
+		if !c.Priced {
+			sum.Unpriced++
+		}
+		return Spend{}, false
+	}
+	row, changed := c.Adjust(p, r)
+	if !changed {
+		return Spend{}, false
+	}
+	sum.Adjusted++
+	if !c.Priced {
+		sum.Priced++
+	}
+	sum.Difference = sum.Difference.Add(row.Cost.Total)
+	return row, true
+}
+
+// Correction is a row that a person posts by hand.
+type Correction struct {
+	Kind     Kind  // anything but usage
+	Amount   Money // of a credit or refund what is given back; of a fee or adjustment what is charged
+	Owner    Owner
+	Period   Month // that it is for; "" where none is named
+	Reason   string
+	Actor    string
+	Occurred time.Time
+}
+
+// Spend is the row to book.
+func (c Correction) Spend() (Spend, error) {
+	amount := c.Amount
+	switch c.Kind {
+	case KindCredit, KindRefund:
+		if amount <= 0 {
+			return Spend{}, &FieldError{Field: "amount", Code: "invalid_value", Detail: "must be more than zero: it is given back"}
+		}
+		amount = -amount
+	case KindFee:
+		if amount <= 0 {
+			return Spend{}, &FieldError{Field: "amount", Code: "invalid_value", Detail: "must be more than zero: it is charged"}
+		}
+	case KindAdjustment:
+		if amount == 0 {
+			return Spend{}, &FieldError{Field: "amount", Code: "invalid_value", Detail: "must not be zero"}
+		}
+	case KindUsage:
+		fallthrough
+	default:
+		return Spend{}, &FieldError{Field: "kind", Code: "invalid_value", Detail: "must be adjustment, credit, refund or fee"}
+	}
+	row := Spend{
+		OccurredAt: c.Occurred, Kind: c.Kind, RequestID: NewID("adj_"), Attempt: 1, Owner: c.Owner,
+		RequestedModel: string(c.Kind), Provider: "manual", Model: string(c.Kind),
+		Status: StatusOK, UsageSource: Reported, Pricing: Priced, RouteReason: RouteOnly,
+		Cost: Cost{Fee: amount, Total: amount}, Baseline: amount, Reason: c.Reason, Actor: c.Actor,
+	}
+	if c.Period != "" {
+		row.AdjustsPeriod = c.Period.First()
+	}
+	return row, row.Tidy().Check()
+}
