@@ -51,7 +51,7 @@ golden: ## Rewrite the golden files; review the diff like code
 	go test ./providers/... ./router/... -update
 
 generate: ## Regenerate what is generated
-	go generate ./...
+	TALLYROUTE_GENERATE=1 go test -count=1 -run TestReadme ./providers/catalogue
 
 fmt: ## Format the code
 	$(TOOL) golangci-lint fmt

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +35,9 @@ type Options struct {
 	Data fs.FS
 	// Secrets resolves references to credentials; nil is secret.Resolve.
 	Secrets func(ctx context.Context, ref string) (secret.Value, error)
+	// Whole reads every built-in document to its end, to check it, even where its
+	// provider takes no part.
+	Whole bool
 	// Now is the clock by which Models picks prices; nil is time.Now.
 	Now func() time.Time
 }
@@ -75,7 +77,11 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	all, faults := builtins(o.Data)
+	read := heads
+	if o.Whole {
+		read = builtins
+	}
+	all, faults := read(o.Data)
 	r := newReader(in.File)
 	all = r.operatorProviders(in.Providers, all)
 	for _, text := range in.Documents {
@@ -85,9 +91,10 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 	}
 	b := builder{Catalogue: &Catalogue{now: o.Now, routes: make(map[string]route)}, secrets: o.Secrets}
 	slices.SortStableFunc(all, func(a, b loaded) int { return strings.Compare(a.Name, b.Name) })
-	for _, l := range all {
-		b.provider(ctx, l)
+	for i := range all {
+		b.provider(ctx, &all[i])
 	}
+	faults = append(faults, b.faults...)
 	aliases := newReader(in.File)
 	b.names(aliases, aliases.operatorAliases(in.Aliases), all)
 	faults = append(append(faults, r.faults...), aliases.faults...)
@@ -97,41 +104,18 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 	return b.Catalogue, nil
 }
 
-// builtins reads every document of data.
-func builtins(data fs.FS) (all []loaded, faults Faults) {
-	names, err := fs.Glob(data, "*.yaml")
-	if err != nil {
-		return nil, Faults{{Problem: err.Error()}}
-	}
-	for _, name := range names {
-		text, err := fs.ReadFile(data, name)
-		if err != nil {
-			faults = append(faults, Fault{File: name, Problem: err.Error()})
-			continue
-		}
-		p, err := Parse(name, text)
-		var wrong Faults
-		if errors.As(err, &wrong) {
-			faults = append(faults, wrong...)
-		} else if p.Name != strings.TrimSuffix(path.Base(name), ".yaml") {
-			faults = append(faults, Fault{File: name, Path: "name", Problem: "is not that of the file"})
-		}
-		all = append(all, loaded{Provider: p})
-	}
-	return all, faults
-}
-
 // builder makes a catalogue provider by provider.
 type builder struct {
 	*Catalogue
 	secrets func(ctx context.Context, ref string) (secret.Value, error)
 	targets []providers.Target // of those that take part
 	facts   []Model            // of each target
+	faults  Faults             // of documents that were read late
 }
 
 // provider notes what is known of a provider and, if it takes part, its targets.
-func (b *builder) provider(ctx context.Context, l loaded) {
-	s := Status{Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: len(l.Models), Configured: true}
+func (b *builder) provider(ctx context.Context, l *loaded) {
+	s := Status{Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: l.count(), Configured: true}
 	if l.Auth.Kind != authNone {
 		_, err := b.secrets(ctx, l.Auth.Secret)
 		if errors.Is(err, secret.ErrLiteral) && l.reader != nil {
@@ -145,6 +129,7 @@ func (b *builder) provider(ctx context.Context, l loaded) {
 	if !s.Configured {
 		return
 	}
+	b.faults = append(b.faults, l.read()...)
 	common := b.target(l.Provider)
 	for _, m := range l.Models {
 		t := common

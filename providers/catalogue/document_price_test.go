@@ -154,7 +154,7 @@ providers:
 		"acme/large-fast": "acme/large-fast pinned",
 		"other":           "bolt/other-x",
 		"other-x":         "bolt/other-x",
-		"bolt/other":      "",
+		"bolt/other":      "bolt/other-x pinned",
 		"auto":            "acme/large bolt/large bolt/odd", // large-fast has no known context, vectors answer no chat
 	} {
 		if got := targets(c, name); got != want {

@@ -11,6 +11,7 @@ type loaded struct {
 	Provider
 	reader *reader
 	path   string
+	rest   *unread // nil where all was read
 }
 
 // operatorProviders reads the section "providers:" of the operator's
@@ -58,6 +59,7 @@ func (r *reader) overlay(path string, n node, name string, all []loaded) []loade
 		r.fault(path, "provider %s is already described in line %d", name, r.lines[all[i].path])
 		return all
 	}
+	r.faults = append(r.faults, all[i].read()...)
 	all[i].reader, all[i].path = r, path
 	r.provider(path, n, &all[i].Provider, sourceContract)
 	return all

@@ -22,13 +22,19 @@ type route struct {
 // like another provider's model must not be served by this one.
 func (b *builder) names(r *reader, aliases []alias, all []loaded) {
 	known := knownNames(all)
-	models := make(map[string][]providers.Target)
+	models, variants := make(map[string][]providers.Target), make(map[string][]providers.Target)
 	for i, t := range b.targets {
 		models[t.Model] = append(models[t.Model], t)
 		if canonical := b.facts[i].Canonical; canonical != "" && canonical != t.Model {
 			models[canonical] = append(models[canonical], t)
+			variants[t.Provider+"/"+canonical] = append(variants[t.Provider+"/"+canonical], t)
 		}
 		models[t.Name()] = []providers.Target{t}
+	}
+	for name, targets := range variants { // where the provider has only variants
+		if models[name] == nil {
+			models[name] = targets
+		}
 	}
 	for _, a := range aliases {
 		b.add(a.name, b.members(r, a, models, known))
@@ -80,8 +86,8 @@ func (b *builder) members(r *reader, a alias, models map[string][]providers.Targ
 // knownNames are the models of all providers, configured or not.
 func knownNames(all []loaded) (names []string) {
 	for _, l := range all {
-		for _, m := range l.Models {
-			names = append(names, m.ID, cmp.Or(m.Canonical, m.ID), l.Name+"/"+m.ID)
+		for _, name := range l.names() {
+			names = append(names, name, l.Name+"/"+name)
 		}
 	}
 	slices.Sort(names)
