@@ -1,10 +1,12 @@
 package billing
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
 	"math/bits"
+	"strconv"
 	"strings"
 )
 
@@ -44,18 +46,41 @@ func ParseMoney(s string) (Money, error) {
 	return Money(nano), nil
 }
 
+// moneyText has room for the longest amount.
+type moneyText [len("-9223372036.854775808")]byte
+
 // String is the amount in dollars with exactly nine decimals, so that no digit is lost.
 func (m Money) String() string {
-	sign, abs := "", uint64(m)
-	if m < 0 {
-		sign, abs = "-", -abs
-	}
-	return fmt.Sprintf("%s%d.%09d", sign, abs/NanoPerUSD, abs%NanoPerUSD)
+	var text moneyText
+	return string(m.append(text[:0]))
 }
 
 // Short is the amount in dollars without trailing zeros, for people: "0.075", "50".
 func (m Money) Short() string {
-	return strings.TrimRight(strings.TrimRight(m.String(), "0"), ".")
+	var text moneyText
+	return string(m.AppendShort(text[:0]))
+}
+
+// AppendShort appends what Short is.
+func (m Money) AppendShort(dst []byte) []byte {
+	dst = m.append(dst)
+	for dst[len(dst)-1] == '0' {
+		dst = dst[:len(dst)-1] // the point stops it
+	}
+	return bytes.TrimSuffix(dst, []byte("."))
+}
+
+func (m Money) append(dst []byte) []byte {
+	abs := uint64(m)
+	if m < 0 {
+		dst, abs = append(dst, '-'), -abs
+	}
+	dst = append(strconv.AppendUint(dst, abs/NanoPerUSD, 10), '.')
+	rest := abs % NanoPerUSD
+	for unit := uint64(NanoPerUSD / 10); unit > 0; unit /= 10 {
+		dst = append(dst, '0'+byte(rest/unit%10))
+	}
+	return dst
 }
 
 // Add is m+n, or the nearest end of the range where the sum does not fit.

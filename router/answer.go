@@ -39,7 +39,7 @@ type Answer struct {
 	once   sync.Once
 	out    Outcome
 	usage  *chat.Usage
-	text   strings.Builder
+	text   strings.Builder // of a stream
 	first  time.Duration
 	gone   atomic.Pointer[time.Time] // when the client left
 	undo   func() bool               // ends the tie between the client's going and the stream
@@ -72,7 +72,6 @@ func (r *Router) answer(ctx context.Context, s sent, rates []Rate) *Answer {
 	s.detach()
 	if s.reply.Stream == nil {
 		a.Response, a.usage = s.reply.Response, s.reply.Response.Usage
-		a.text.WriteString(s.reply.Response.Text)
 		a.finish(billing.StatusOK)
 		return a
 	}
@@ -123,6 +122,14 @@ func (a *Answer) Next() (chat.Chunk, error) {
 		a.finish(billing.StatusUpstreamAborted)
 	}
 	return chat.Chunk{}, err
+}
+
+// said is the text that came.
+func (a *Answer) said() string {
+	if a.Response != nil {
+		return a.Response.Text
+	}
+	return a.text.String()
 }
 
 // watch notes what a chunk tells of the usage.
@@ -199,7 +206,7 @@ func (a *Answer) finish(status billing.Status) {
 		if a.s.reply.Response != nil {
 			row.ProviderRequestID = a.s.reply.Response.ID
 		}
-		a.r.charge(context.WithoutCancel(a.ctx), &row, a.s.held, used{candidate: a.s.chosen, usage: a.usage, text: a.text.String()})
+		a.r.charge(context.WithoutCancel(a.ctx), &row, a.s.held, used{candidate: a.s.chosen, usage: a.usage, text: a.said()})
 		balances := a.r.settler.settle(a.ctx, billing.Settlement{HoldID: a.s.hold.ID, Attempts: append(a.s.rows, row)})
 		a.r.rerate(a.s.asked, row.Tokens.Total())
 		a.out.Spend = row

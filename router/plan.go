@@ -180,7 +180,7 @@ func order(in planInput) (list []Candidate, certain bool) {
 	if !certain {
 		return list, false
 	}
-	if in.last {
+	if in.last || len(list) == 1 {
 		slices.SortStableFunc(list, before)
 		return list, true
 	}
@@ -202,12 +202,10 @@ func order(in planInput) (list []Candidate, certain bool) {
 // was down and may be tried again stands where its price puts it: only one
 // request is let through to find out, and nobody else would ever.
 func before(a, b Candidate) int {
-	return cmp.Or(
-		cmp.Compare(a.rank(), b.rank()),
-		cmp.Compare(a.Cost, b.Cost),
-		cmp.Compare(b.Target.Weight, a.Target.Weight),
-		cmp.Compare(a.Target.Name(), b.Target.Name()),
-	)
+	if c := cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Cost, b.Cost), cmp.Compare(b.Target.Weight, a.Target.Weight)); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Target.Name(), b.Target.Name())
 }
 
 func (c Candidate) rank() int {

@@ -14,6 +14,24 @@ import (
 // newLogger writes to w: one JSON object a line, or text for people where w is
 // a terminal.
 func newLogger(w io.Writer, l logging) *zap.Logger {
+	return loggerTo(zapcore.Lock(zapcore.AddSync(w)), l, isTerminal(w))
+}
+
+// newBusyLogger is newLogger for many lines a second, which it collects for a
+// moment. What is more than information is written at once, with all before it.
+// Sync writes what is left.
+func newBusyLogger(w io.Writer, l logging) *zap.Logger {
+	lines := newLineBuffer(w)
+	hurry := func(e zapcore.Entry) error {
+		if e.Level > zapcore.InfoLevel {
+			return lines.Sync()
+		}
+		return nil
+	}
+	return loggerTo(lines, l, isTerminal(w)).WithOptions(zap.Hooks(hurry))
+}
+
+func loggerTo(w zapcore.WriteSyncer, l logging, terminal bool) *zap.Logger {
 	level, err := zapcore.ParseLevel(l.Level)
 	if err != nil {
 		level = zapcore.InfoLevel
@@ -22,12 +40,12 @@ func newLogger(w io.Writer, l logging) *zap.Logger {
 	cfg.TimeKey, cfg.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
 	cfg.EncodeDuration = zapcore.StringDurationEncoder
 	encoder := zapcore.NewJSONEncoder(cfg)
-	if l.Format == "text" || (l.Format == "auto" && isTerminal(w)) {
+	if l.Format == "text" || (l.Format == "auto" && terminal) {
 		cfg.EncodeTime = zapcore.TimeEncoderOfLayout(time.TimeOnly)
 		cfg.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(cfg)
 	}
-	return zap.New(cleanCore{zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)})
+	return zap.New(cleanCore{zapcore.NewCore(encoder, w, level)})
 }
 
 func isTerminal(w io.Writer) bool {
@@ -51,7 +69,15 @@ func (l recordLog) Observe(r router.Record) {
 		l.log.Warn(string(r.Event), zap.String("request_id", r.RequestID), zap.Error(r.Err))
 		return
 	}
-	fields := []zap.Field{
+	message := "answered"
+	if r.Refusal != "" {
+		message = "refused"
+	}
+	line := l.log.Check(zapcore.InfoLevel, message)
+	if line == nil {
+		return
+	}
+	fields := append(make([]zap.Field, 0, 17),
 		zap.String("request_id", r.RequestID),
 		zap.String("key_id", string(r.KeyID)),
 		zap.String("team_id", r.TeamID),
@@ -61,12 +87,12 @@ func (l recordLog) Observe(r router.Record) {
 		zap.Int("attempts", len(r.Attempts)),
 		zap.Duration("total", r.Total),
 		zap.Duration("overhead", r.Overhead),
-	}
+	)
 	if r.Refusal != "" {
-		l.log.Info("refused", append(fields, zap.String("cause", r.Refusal), zap.Error(r.Err))...)
+		line.Write(append(fields, zap.String("cause", r.Refusal), zap.Error(r.Err))...)
 		return
 	}
-	l.log.Info("answered", append(fields,
+	line.Write(append(fields,
 		zap.String("provider", r.Provider),
 		zap.String("served", r.Model),
 		zap.String("reason", string(r.Reason)),

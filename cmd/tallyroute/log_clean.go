@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -37,20 +38,30 @@ func (c cleanCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return c.Core.Write(e, cleanFields(fields))
 }
 
+// cleanFields are the fields as they may be written: most of the time as they are.
 func cleanFields(fields []zapcore.Field) []zapcore.Field {
-	clean := make([]zapcore.Field, len(fields))
 	for i, f := range fields {
-		switch err, isError := f.Interface.(error); {
-		case f.Type == zapcore.ErrorType && isError:
-			f = zap.String(f.Key, cleanText(err.Error(), maxLogError))
-		case f.Type == zapcore.StringType && f.Key == "error":
-			f.String = cleanText(f.String, maxLogError)
-		case f.Type == zapcore.StringType && f.Key != "stack": // which is ours, and long
-			f.String = cleanText(f.String, maxLogText)
+		if c := cleanField(f); c.Type != f.Type || c.String != f.String {
+			clean := slices.Clone(fields)
+			for j := i; j < len(clean); j++ {
+				clean[j] = cleanField(clean[j])
+			}
+			return clean
 		}
-		clean[i] = f
 	}
-	return clean
+	return fields
+}
+
+func cleanField(f zapcore.Field) zapcore.Field {
+	switch err, isError := f.Interface.(error); {
+	case f.Type == zapcore.ErrorType && isError:
+		return zap.String(f.Key, cleanText(err.Error(), maxLogError))
+	case f.Type == zapcore.StringType && f.Key == "error":
+		f.String = cleanText(f.String, maxLogError)
+	case f.Type == zapcore.StringType && f.Key != "stack": // which is ours, and long
+		f.String = cleanText(f.String, maxLogText)
+	}
+	return f
 }
 
 // cleanText is s as one line of at most most bytes. Most texts are returned as

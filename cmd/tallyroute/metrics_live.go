@@ -18,14 +18,20 @@ type heldLedger struct {
 	count, tokens, money prometheus.Gauge
 
 	mu    sync.Mutex
-	holds map[string]billing.Hold
+	holds map[string]heldAmount
+}
+
+// heldAmount is what one request holds.
+type heldAmount struct {
+	tokens int64
+	money  billing.Money
 }
 
 // ledger is l, with what it holds counted.
 func (m *metrics) ledger(l router.Ledger) router.Ledger {
 	return &heldLedger{
 		Ledger: l, count: m.held.WithLabelValues("holds"), tokens: m.held.WithLabelValues("tokens"),
-		money: m.held.WithLabelValues("nano_usd"), holds: make(map[string]billing.Hold),
+		money: m.held.WithLabelValues("nano_usd"), holds: make(map[string]heldAmount),
 	}
 }
 
@@ -33,10 +39,11 @@ func (m *metrics) ledger(l router.Ledger) router.Ledger {
 func (l *heldLedger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
 	balances, err := l.Ledger.Reserve(ctx, h, now)
 	if err == nil {
+		held := heldAmount{h.Tokens, h.Money}
 		l.mu.Lock()
-		l.holds[h.ID] = billing.Hold{Tokens: h.Tokens, Money: h.Money}
+		l.holds[h.ID] = held
 		l.mu.Unlock()
-		l.add(h, 1)
+		l.add(held, 1)
 	}
 	return balances, err
 }
@@ -69,10 +76,10 @@ func (l *heldLedger) end(id string) {
 	}
 }
 
-func (l *heldLedger) add(h billing.Hold, sign float64) {
+func (l *heldLedger) add(h heldAmount, sign float64) {
 	l.count.Add(sign)
-	l.tokens.Add(sign * float64(h.Tokens))
-	l.money.Add(sign * float64(h.Money))
+	l.tokens.Add(sign * float64(h.tokens))
+	l.money.Add(sign * float64(h.money))
 }
 
 // targetHealth tells how every target stands when Prometheus asks.

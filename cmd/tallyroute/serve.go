@@ -18,7 +18,8 @@ func (serveCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(a.stderr, cfg.Log)
+	log := newBusyLogger(a.stderr, cfg.Log)
+	defer func() { _ = log.Sync() }()
 	s, err := newService(a.ctx, cfg, log)
 	if err != nil {
 		return err
@@ -57,6 +58,7 @@ func (s *service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.sweep(life) })
 	jobs.Go(func() error { return s.flushTouched(life) })
 	jobs.Go(func() error { return s.warm(life) })
+	jobs.Go(func() error { return tuneMemory(life) })
 	for _, l := range s.listeners() {
 		jobs.Go(l.serve)
 		s.log.Info("listening", zap.String("for", l.name), zap.String("address", l.address()))

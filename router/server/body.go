@@ -91,6 +91,9 @@ func checkMedia(h http.Header) error {
 	if len(given) == 0 || (len(given) == 1 && given[0] == "") {
 		return nil
 	}
+	if len(given) == 1 && given[0] == "application/json" {
+		return nil // as nearly all send it
+	}
 	media, params, err := mime.ParseMediaType(given[0])
 	charset := params["charset"]
 	if err != nil || len(given) > 1 || !jsonMedia[media] || (charset != "" && !strings.EqualFold(charset, "utf-8")) {

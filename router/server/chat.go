@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 
@@ -73,21 +72,20 @@ func usageMembers(s billing.Spend) []byte {
 	if s.Pricing == billing.Unpriced {
 		return []byte(`"cost":null,"cost_details":null`)
 	}
-	var b bytes.Buffer
+	b := make([]byte, 0, 256)
 	amount := func(name string, m billing.Money) {
-		b.WriteString(`"` + name + `":` + m.Short() + `,`)
+		b = append(m.AppendShort(append(b, name...)), ',')
 	}
-	amount("cost", s.Cost.Total)
-	b.WriteString(`"cost_details":{`)
-	amount("input", s.Cost.Input)
-	amount("cache_read", s.Cost.CacheRead)
-	amount("cache_write", s.Cost.CacheWrite)
-	amount("output", s.Cost.Output)
-	amount("fee", s.Cost.Fee)
+	amount(`"cost":`, s.Cost.Total)
+	amount(`"cost_details":{"input":`, s.Cost.Input)
+	amount(`"cache_read":`, s.Cost.CacheRead)
+	amount(`"cache_write":`, s.Cost.CacheWrite)
+	amount(`"output":`, s.Cost.Output)
+	amount(`"fee":`, s.Cost.Fee)
 	id, err := json.Marshal(s.Price.ID)
 	if err != nil {
 		id = []byte("null") // cannot be: every string is JSON
 	}
-	b.WriteString(`"currency":"USD","price_id":` + string(id) + `}`)
-	return b.Bytes()
+	b = append(append(b, `"currency":"USD","price_id":`...), id...)
+	return append(b, '}')
 }

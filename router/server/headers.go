@@ -62,12 +62,19 @@ func costStatus(s billing.Spend) string {
 	return "estimated"
 }
 
+// rateHeaders are the names for each kind of a router.Rate.
+var rateHeaders = map[string]struct{ limit, remaining, reset string }{
+	"requests": {"X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests"},
+	"tokens":   {"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"},
+}
+
 // describeRates tells the limits per minute, as OpenAI does.
 func describeRates(h http.Header, rates []router.Rate) {
 	for _, r := range rates {
-		h.Set("X-Ratelimit-Limit-"+r.Kind, strconv.FormatInt(r.Limit, 10))
-		h.Set("X-Ratelimit-Remaining-"+r.Kind, strconv.FormatInt(r.Remaining, 10))
-		h.Set("X-Ratelimit-Reset-"+r.Kind, r.Reset.Round(time.Millisecond).String())
+		names := rateHeaders[r.Kind]
+		h.Set(names.limit, strconv.FormatInt(r.Limit, 10))
+		h.Set(names.remaining, strconv.FormatInt(r.Remaining, 10))
+		h.Set(names.reset, r.Reset.Round(time.Millisecond).String())
 	}
 }
 

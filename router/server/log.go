@@ -15,13 +15,17 @@ import (
 // log writes one line: no body, no header but the client's own label for the
 // request, and no path that a client can make up.
 func (x *exchange) log(status int, took time.Duration) {
-	fields := []zap.Field{
+	line := x.Log.Check(x.level(status), "request")
+	if line == nil {
+		return
+	}
+	fields := append(make([]zap.Field, 0, 8),
 		zap.String("request_id", x.id),
 		zap.String("method", method(x.c.Request.Method)),
 		zap.String("route", x.route()),
 		zap.Int("status", status),
 		zap.Duration("took", took),
-	}
+	)
 	if x.key != "" {
 		fields = append(fields, zap.String("key_id", string(x.key)))
 	}
@@ -37,7 +41,7 @@ func (x *exchange) log(status int, took time.Duration) {
 	if n, err := strconv.ParseUint(x.c.GetHeader("X-Stainless-Retry-Count"), 10, 8); err == nil && n > 0 {
 		fields = append(fields, zap.Uint64("client_retry", n))
 	}
-	x.Log.Log(x.level(status), "request", fields...)
+	line.Write(fields...)
 }
 
 func (x *exchange) level(status int) zapcore.Level {

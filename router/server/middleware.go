@@ -134,9 +134,12 @@ func (x *exchange) panicked(v any) {
 // from is the address of the client: of the socket, unless a proxy that we
 // trust speaks for somebody else.
 func (x *exchange) from() netip.Addr {
-	addr, err := netip.ParseAddr(x.c.ClientIP())
-	if err != nil {
-		return netip.Addr{}
+	var addr netip.Addr
+	if len(x.TrustedProxies) == 0 {
+		socket, _ := netip.ParseAddrPort(x.c.Request.RemoteAddr) // the zero value where it is none
+		addr = socket.Addr()
+	} else {
+		addr, _ = netip.ParseAddr(x.c.ClientIP())
 	}
 	return addr.Unmap().WithZone("")
 }
