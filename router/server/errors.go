@@ -205,6 +205,8 @@ func allFailed(e *router.FailedError) problem {
 		p.code, p.message = codeNoProvider, "No provider of the model is healthy."
 	case kind == providers.KindCredential:
 		p.code, p.message = codeUpstreamAuth, "The providers refused this router's credentials."
+	case kind == providers.KindUnknown:
+		return noSuchModel(e, p)
 	case kind == providers.KindRedirect:
 		p.code, p.message = codeRedirect, "The provider answered with a redirect."
 	case kind == providers.KindTimeout:
@@ -215,6 +217,23 @@ func allFailed(e *router.FailedError) problem {
 	if len(e.Attempts) > 0 {
 		p.message += " Tried: " + tried(e.Attempts) + "."
 	}
+	return p
+}
+
+// noSuchModel passes on what the last provider said of a model that none of them
+// has any more. It is not the router that cannot be reached, and waiting does not help.
+func noSuchModel(e *router.FailedError, p problem) problem {
+	p.code, p.param, p.final = codeModelNotFound, "model", true
+	p.message = "The provider does not know the model."
+	if pe := (*providers.Error)(nil); errors.As(e.Err, &pe) {
+		if pe.Detail.Message != "" {
+			p.message = pe.Detail.Message
+		}
+		if pe.Status == http.StatusBadRequest {
+			p.status = pe.Status
+		}
+	}
+	p.message += " Tried: " + tried(e.Attempts) + "."
 	return p
 }
 

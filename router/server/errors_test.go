@@ -96,6 +96,11 @@ var examples = []struct {
 	{"*router.FailedError", failedBy(providers.KindTimeout, providers.KindTimeout), 504, "upstream_timeout", "api_error", "", nil, ""},
 	{"*router.FailedError", failedBy(providers.KindCredential), 502, "upstream_auth_failed", "api_error", "", nil, "no"},
 	{"*router.FailedError", failedBy(providers.KindRedirect), 502, "upstream_redirect", "api_error", "", nil, "no"},
+	{"*router.FailedError", failedBy(providers.KindUnknown), 404, "model_not_found", "invalid_request_error", "model", []string{"does not know the model", "Tried: p1"}, "no"},
+	{"*router.FailedError", &router.FailedError{
+		Attempts: []router.Attempt{{Provider: "p1", Kind: providers.KindUnknown, Status: 400}},
+		Err:      &providers.Error{Kind: providers.KindUnknown, Status: 400, Detail: chat.Error{Message: "Invalid model: m"}},
+	}, 400, "model_not_found", "invalid_request_error", "model", []string{"Invalid model: m Tried"}, "no"},
 	{"*router.FailedError", failedBy(providers.KindCredential, providers.KindOverload), 502, "all_providers_failed", "api_error", "", nil, ""},
 	{"*router.FailedError", &router.FailedError{RetryAfter: 4200 * time.Millisecond}, 503, "no_healthy_provider", "api_error", "", nil, "5"},
 	{"*router.FailedError", &router.FailedError{RateLimited: true, RetryAfter: 7 * time.Second, Attempts: failedBy(providers.KindRate).Attempts}, 429, "rate_limit_exceeded", "rate_limit_error", "", nil, "7"},
