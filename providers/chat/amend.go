@@ -45,3 +45,18 @@ func indexOf(object []byte) ([]member, bool) {
 	})
 	return index, isObject && c.done()
 }
+
+// EditObject is a copy of any JSON object with some members set and others
+// dropped, as Request.Edit does it; all other bytes stay. It is object itself
+// where nothing is to be changed, or where it is no object.
+func EditObject(object []byte, set []Member, drop ...string) []byte {
+	if len(set)+len(drop) == 0 {
+		return object
+	}
+	index, ok := indexOf(object)
+	if !ok {
+		return object
+	}
+	out, _ := splice(object, index, set, drop)
+	return out
+}

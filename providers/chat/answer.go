@@ -11,6 +11,7 @@ import (
 func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
 	a := answer{cursor: cursor{b: body}, from: "message"}
 	a.read()
+	a.strict()
 	if err := a.fault(); err != nil {
 		return nil, err
 	}
@@ -19,7 +20,7 @@ func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
 	}
 	return &Response{
 		Body: body, Model: a.model.String(), ID: a.id.String(), Finish: a.finish,
-		Usage: a.usageAt(usagePath), Text: string(a.text),
+		Usage: a.usageAt(usagePath), Text: string(a.text), Odd: a.odd,
 	}, nil
 }
 
@@ -28,13 +29,14 @@ func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
 func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
 	a := answer{cursor: cursor{b: data}, from: "delta"}
 	a.read()
+	a.strict()
 	if err := a.fault(); err != nil {
 		return Chunk{}, err
 	}
 	usage := a.usageAt(usagePath)
 	return Chunk{
 		Data: data, Usage: usage, UsageOnly: usage != nil && a.choices == 0,
-		Content: a.content || len(a.text) > 0, Text: string(a.text), Finish: a.finish,
+		Content: a.content || len(a.text) > 0, Text: string(a.text), Finish: a.finish, ID: a.id, Odd: a.odd,
 	}, nil
 }
 
@@ -51,6 +53,7 @@ type answer struct {
 	content   bool   // something came that is not text: a tool call, audio, an image
 	failed    bool   // it has an error object
 	usage     counts
+	shape
 }
 
 func (a *answer) read() {
@@ -62,13 +65,25 @@ func (a *answer) read() {
 		switch string(name) {
 		case "id":
 			a.id = a.quoted()
+			a.saw(hasID, len(a.id) > len(`""`))
 		case "model":
 			a.model = a.quoted()
+			a.saw(hasModel, a.model != nil)
+		case "object":
+			a.saw(hasObject, a.rightObject(a.skip()))
+		case "created":
+			a.saw(hasCreated, isCount(a.skip()))
 		case "service_tier":
-			a.tier = a.quoted()
+			raw := a.skip()
+			a.tier, a.odd = word(raw), a.odd || !rightTier(raw)
+		case "system_fingerprint":
+			a.odd = a.odd || a.peek() != '"'
+			a.skip()
 		case "choices":
+			a.saw(hasChoices, a.peek() == '[')
 			a.array(a.choice)
 		case "usage":
+			a.usageShape()
 			a.usage.read(&a.cursor)
 		case "error":
 			a.failed = a.failed || something(a.skip())
@@ -86,7 +101,7 @@ func something(raw []byte) bool {
 // fault is why what was read is no answer.
 func (a *answer) fault() error {
 	if !a.done() {
-		return fmt.Errorf("%w: %s", ErrMalformed, a.shape())
+		return fmt.Errorf("%w: %s", ErrMalformed, a.describe())
 	}
 	if !a.failed && (a.choices > 0 || a.usage.found) {
 		return nil
@@ -97,8 +112,8 @@ func (a *answer) fault() error {
 	return nil
 }
 
-// shape says in a word what came instead of an answer.
-func (a *answer) shape() string {
+// describe says in a word what came instead of an answer.
+func (a *answer) describe() string {
 	switch i := spaceEnd(a.b, 0); {
 	case i == len(a.b):
 		return "it is empty"
@@ -116,10 +131,12 @@ func (a *answer) choice() {
 	a.choices++
 	var legacy Quoted
 	found, other := false, 0
+	outer := a.within()
 	a.object(func(name []byte) {
 		switch n := string(name); {
 		case n == a.from && a.peek() == '{':
 			found = true
+			a.saw(hasMessage, true)
 			a.message()
 		case (n == "delta" || n == "message") && a.peek() == '{':
 			other = a.i
@@ -127,13 +144,22 @@ func (a *answer) choice() {
 		case n == "text":
 			legacy = a.quoted()
 		case n == "finish_reason":
-			if reason := a.quoted(); a.finish == "" {
-				a.finish = finish(reason)
+			a.saw(hasFinish, a.peek() == '"' || a.mayBeNull())
+			reason := a.quoted()
+			if a.finish == "" {
+				a.finish = a.known(reason)
+			} else {
+				a.known(reason)
 			}
+		case n == "index":
+			a.saw(hasIndex, isCount(a.skip()))
+		case n == "logprobs":
+			a.saw(hasLogprobs, string(a.skip()) == "null")
 		default:
 			a.skip()
 		}
 	})
+	a.choiceShape(outer)
 	switch {
 	case found || a.bad:
 	case other > 0:
@@ -146,13 +172,14 @@ func (a *answer) choice() {
 	}
 }
 
-// finish is a reason without a copy for the usual ones.
-func finish(q Quoted) string {
+// known is a reason without a copy for those that the format has; any other is odd.
+func (a *answer) known(q Quoted) string {
 	for _, known := range [...]string{"stop", "tool_calls", "length", "content_filter", "function_call"} {
 		if len(q) == len(known)+2 && string(q[1:len(q)-1]) == known {
 			return known
 		}
 	}
+	a.odd = a.odd || q != nil
 	return q.String()
 }
 
@@ -171,23 +198,35 @@ func (a *answer) add(q Quoted) {
 func (a *answer) message() {
 	var reasoning Quoted
 	var details []byte
+	outer := a.within()
 	a.object(func(name []byte) {
 		switch string(name) {
+		case "role":
+			a.saw(hasRole, string(a.skip()) == `"assistant"`)
 		case "content":
+			a.saw(hasContent, a.textOrNull())
 			a.parts()
 		case "refusal":
+			a.saw(hasRefusal, a.textOrNull())
 			a.add(a.quoted())
 		case "reasoning", "reasoning_content", "thinking":
-			if q := a.quoted(); len(q) > len(reasoning) {
+			q := a.quoted()
+			a.reasoningShape(name, q)
+			if len(q) > len(reasoning) {
 				reasoning = q
 			}
 		case "reasoning_details":
 			details = a.skip()
 		case "tool_calls":
+			a.callsShape()
 			a.array(a.call)
 		case "function_call":
+			a.odd = true
 			a.function()
+		case "annotations":
+			a.odd = string(a.skip()) != "[]" || a.odd
 		case "audio":
+			a.odd = true
 			a.audio()
 		case "images":
 			a.content = something(a.skip()) || a.content
@@ -195,6 +234,7 @@ func (a *answer) message() {
 			a.skip()
 		}
 	})
+	a.messageShape(outer)
 	if a.add(reasoning); len(reasoning) <= len(`""`) {
 		a.details(details)
 	}
@@ -238,20 +278,29 @@ func (a *answer) part() {
 
 func (a *answer) call() {
 	a.content = true
+	outer := a.within()
 	a.object(func(name []byte) {
 		switch string(name) {
 		case "function", "custom":
+			a.saw(hasFunction, a.peek() == '{')
 			a.function()
+		case "id":
+			a.saw(hasCallID, len(a.quoted()) > len(`""`))
+		case "type":
+			a.saw(hasType, a.peek() == '"')
+			a.skip()
 		default:
 			a.skip()
 		}
 	})
+	a.callShape(outer)
 }
 
 func (a *answer) function() {
 	a.object(func(name []byte) {
 		switch string(name) {
 		case "name", "arguments", "input":
+			a.saw(hasWords, a.peek() == '"')
 			if a.peek() == '{' { // some send arguments as they are
 				a.text = append(a.text, a.skip()...)
 				return

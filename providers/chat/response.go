@@ -31,6 +31,9 @@ type Response struct {
 	Finish string // finish_reason of the first choice
 	Usage  *Usage // nil where the provider reported none
 	Text   string // content, refusals, reasoning and tool-call text of all choices, for counting where Usage is nil
+	// Odd says that Body may differ from OpenAI's schema: something is missing, null
+	// where it may not be, of another type or said in another place.
+	Odd bool
 }
 
 // Chunk is one event of a streamed answer in the OpenAI format: the JSON after
@@ -42,6 +45,8 @@ type Chunk struct {
 	Content   bool   // carries text, a tool call, a refusal or reasoning: after it there is no failover
 	Text      string // what of it counts as output: content, refusal, reasoning, tool names and arguments
 	Finish    string // finish_reason, when this chunk brings one
+	ID        Quoted // of the answer, as it stands in Data
+	Odd       bool   // as in a Response; a tool call always is, for what it means depends on the chunks before
 }
 
 // Stream is a streamed answer. Next returns io.EOF after a complete answer,

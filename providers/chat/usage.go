@@ -16,6 +16,10 @@ type counts struct {
 	audioIn, audioOut         int64
 	write5m, write1h          int64 // of cacheWrite
 	reasoning                 int64
+
+	plain    int   // how many of the three main counts are written as the format has them
+	strange  bool  // something is null that may not be
+	saidRead int64 // of cacheRead, what is said where the format has it
 }
 
 // read takes the numbers of a usage object; anything else it passes over.
@@ -23,14 +27,16 @@ func (n *counts) read(c *cursor) {
 	c.object(func(name []byte) {
 		switch string(name) {
 		case "prompt_tokens":
-			n.take(c, &n.prompt)
+			n.main(c, &n.prompt)
 		case "completion_tokens":
-			n.take(c, &n.completion)
+			n.main(c, &n.completion)
 		case "total_tokens":
-			n.take(c, &n.total)
+			n.main(c, &n.total)
 		case "prompt_tokens_details":
+			n.strange = n.strange || c.peek() != '{'
 			c.object(func(name []byte) { n.detail(c, name) })
 		case "completion_tokens_details":
+			n.strange = n.strange || c.peek() != '{'
 			c.object(func(name []byte) { n.outputDetail(c, name) })
 		default:
 			n.dialect(c, name)
@@ -38,10 +44,31 @@ func (n *counts) read(c *cursor) {
 	})
 }
 
+// main takes one of the three counts that are always there.
+func (n *counts) main(c *cursor, to *int64) {
+	if '0' <= c.peek() && c.peek() <= '9' {
+		n.plain++
+	}
+	n.take(c, to)
+}
+
+// odd reports that what was read says something else than the format would have
+// it say, or in another way.
+func (n counts) odd() bool {
+	if !n.found {
+		return n.strange
+	}
+	u := n.usage()
+	return n.strange || n.invalid || n.plain != 3 || n.total != n.prompt+n.completion ||
+		n.prompt != u.Input+u.CacheRead+u.CacheWrite || n.completion != u.Output || n.saidRead != u.CacheRead
+}
+
 func (n *counts) detail(c *cursor, name []byte) {
+	n.strange = n.strange || c.peek() == 'n'
 	switch string(name) {
 	case "cached_tokens":
-		n.take(c, &n.cacheRead)
+		n.take(c, &n.saidRead)
+		n.cacheRead = max(n.cacheRead, n.saidRead)
 	case "cache_write_tokens":
 		n.take(c, &n.cacheWrite)
 	case "audio_tokens":
@@ -52,6 +79,7 @@ func (n *counts) detail(c *cursor, name []byte) {
 }
 
 func (n *counts) outputDetail(c *cursor, name []byte) {
+	n.strange = n.strange || c.peek() == 'n'
 	switch string(name) {
 	case "reasoning_tokens":
 		n.take(c, &n.reasoning)

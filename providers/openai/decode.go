@@ -8,13 +8,20 @@ import (
 )
 
 // Decode reads a whole answer.
-func (Adapter) Decode(_ providers.Exchange, body []byte) (*chat.Response, error) {
+func (Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
 	r, err := chat.ParseResponse(body)
 	if err != nil {
 		return nil, fault(err)
 	}
-	if r.Finish == "error" {
+	if failed(r.Finish) {
 		return nil, inBody(choiceError(body))
+	}
+	if r.Odd {
+		mended := *r
+		m := mender{x: x}
+		mended.Body = m.answer(body, r.Usage)
+		mended.ID, mended.Finish, mended.Odd = m.id, finishReason(r.Finish), false
+		return &mended, nil
 	}
 	return r, nil
 }

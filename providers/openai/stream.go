@@ -17,7 +17,7 @@ func (Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	if slices.Contains(x.Target.Quirks.Drop, "n") {
 		n = 1
 	}
-	return &stream{events: sse.NewReader(body), body: body, open: n}
+	return &stream{events: sse.NewReader(body), body: body, open: n, mender: mender{x: x, stream: true}}
 }
 
 // stream ends well with [DONE], or without it when every choice has a finish
@@ -29,7 +29,11 @@ type stream struct {
 	open     int64    // choices without a finish reason
 	finished []string // indexes of the others, where there are several
 	usage    bool     // the chunk that has nothing but usage came
+	said     bool     // there was something that counts
+	closed   bool     // [DONE] came, behind a reason that was made up
 	end      error
+
+	mender mender
 }
 
 var _ chat.Stream = (*stream)(nil)
@@ -37,7 +41,7 @@ var _ chat.Stream = (*stream)(nil)
 // Next is the next chunk.
 func (s *stream) Next() (chat.Chunk, error) {
 	for s.end == nil {
-		if s.usage && s.open <= 0 {
+		if s.usage && s.open <= 0 || s.closed {
 			s.end = io.EOF
 			break
 		}
@@ -66,7 +70,7 @@ func (s *stream) next() (chat.Chunk, error) {
 	}
 	data := oneLine(bytes.TrimSpace(ev.Data))
 	if string(data) == "[DONE]" {
-		return chat.Chunk{}, io.EOF
+		return s.done()
 	}
 	if len(data) == 0 || foreign(ev.Name, data) {
 		return chat.Chunk{}, nil
@@ -74,14 +78,41 @@ func (s *stream) next() (chat.Chunk, error) {
 	c, err := chat.ParseChunk(data)
 	if err == nil && c.Finish != "" && c.Usage == nil {
 		c, err = chat.ParseChunk(data, "x_groq", "usage") // where Groq puts it unless asked
+		c.Odd = c.Odd || c.Usage != nil
 	}
 	if err != nil {
 		return chat.Chunk{}, fault(err)
 	}
-	if c.Finish == "error" {
+	if failed(c.Finish) {
 		return chat.Chunk{}, inBody(choiceError(data))
 	}
 	s.watch(c)
+	s.said = s.said || c.Content
+	if c.Odd || c.Finish != "" || s.open <= 0 || !s.mender.follows(c) {
+		c.Data = s.mender.answer(data, c.Usage)
+	}
+	if c.Odd = false; c.Finish != "" {
+		c.Finish = finishReason(c.Finish)
+	}
+	return c, nil
+}
+
+// done is the end that a stream has by its own word. Where it lacks a reason,
+// that is made up first.
+func (s *stream) done() (chat.Chunk, error) {
+	var data []byte
+	if s.said {
+		data = s.mender.ending()
+	}
+	if data == nil {
+		return chat.Chunk{}, io.EOF
+	}
+	s.open = 0
+	c, err := chat.ParseChunk(data)
+	if err != nil {
+		return chat.Chunk{}, fault(err)
+	}
+	s.closed = true
 	return c, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -168,7 +169,15 @@ func renderUsage(u *chat.Usage) string {
 	if u == nil {
 		return "no usage"
 	}
-	return fmt.Sprintf("usage %+v", *u)
+	var b strings.Builder
+	b.WriteString("usage")
+	v := reflect.ValueOf(*u)
+	for i := range v.NumField() {
+		if f := v.Field(i); !f.IsZero() {
+			fmt.Fprintf(&b, " %s:%v", v.Type().Field(i).Name, f)
+		}
+	}
+	return b.String()
 }
 
 func renderError(err error) string {

@@ -1,0 +1,283 @@
+package openai
+
+import (
+	"bytes"
+	"encoding/hex"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+// mender brings answers into the form that OpenAI's schema has, where they are
+// not: what must be there is added, what may not be null is left out, what is
+// said elsewhere is said where clients look. Members that the schema does not
+// know stay as they are, and so do all other bytes. It is for one answer.
+type mender struct {
+	x       providers.Exchange
+	stream  bool
+	id      string // of the answer; known from the first chunk on
+	head    []byte // the first chunk of a stream
+	choices map[string]*choice
+	usage   *chat.Usage // of what is being mended
+}
+
+// choice is what a stream has said of one of its choices.
+type choice struct {
+	role, finished bool
+	calls          []call
+	at             int            // the call that was continued last
+	named          map[string]int // the provider's index → that of its last call there
+}
+
+// call is a tool call of a stream.
+type call struct{ id, name string }
+
+// edits are what is to be changed in one object.
+type edits struct {
+	set  []chat.Member
+	drop []string
+}
+
+func (e *edits) put(name string, value []byte) {
+	e.set = append(e.set, chat.Member{Name: name, Value: value})
+}
+
+// change sets a member unless it says the same already.
+func (e *edits) change(name string, from, to []byte) {
+	if !bytes.Equal(from, to) {
+		e.put(name, to)
+	}
+}
+
+func (e *edits) leave(name string) { e.drop = append(e.drop, name) }
+
+func (e *edits) apply(object []byte) []byte { return chat.EditObject(object, e.set, e.drop...) }
+
+var null = []byte("null")
+
+func isNull(raw []byte) bool { return string(raw) == "null" }
+
+// object is the members of one.
+type object map[string][]byte
+
+// read is the members of an object; of a name that comes twice the last counts.
+func read(raw []byte) object {
+	o := make(object)
+	for name, value := range chat.Each(raw) {
+		o[string(name)] = value
+	}
+	return o
+}
+
+// answer mends a whole answer or a chunk.
+func (m *mender) answer(body []byte, usage *chat.Usage) []byte {
+	m.usage = usage
+	o, e := read(body), &edits{}
+	m.identity(o, e, body)
+	kind := `"chat.completion"`
+	if m.stream {
+		kind = `"chat.completion.chunk"`
+	}
+	e.change("object", o["object"], []byte(kind))
+	e.change("created", o["created"], whole(o["created"]))
+	if o["model"] == nil || chat.Text(o["model"]) == "" {
+		e.put("model", quote(m.x.Target.Upstream))
+	}
+	m.words(o, e)
+	m.usageOf(o, e)
+	e.change("choices", o["choices"], m.choicesOf(o["choices"]))
+	body = e.apply(body)
+	if m.stream && m.head == nil {
+		m.head = bytes.Clone(body)
+	}
+	return body
+}
+
+// follows reports a chunk of the same answer as the first; that is none itself.
+func (m *mender) follows(c chat.Chunk) bool { return m.head != nil && string(c.ID.Bytes()) == m.id }
+
+// identity gives an answer an id where it has none, and all chunks the same.
+func (m *mender) identity(o object, e *edits, body []byte) {
+	id := chat.Text(o["id"])
+	if m.id == "" {
+		if m.id = id; id == "" {
+			m.id = "chatcmpl-" + digest(body)
+		}
+	}
+	if id != m.id || o["id"] == nil {
+		e.put("id", quote(m.id))
+	}
+}
+
+// digest is a name made of bytes: the same answer gets the same.
+func digest(parts ...[]byte) string {
+	h := fnv.New64a()
+	for _, p := range parts {
+		_, _ = h.Write(p) // never fails
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// whole is a number without its fraction; 0 for anything else.
+func whole(raw []byte) []byte {
+	if len(raw) == 0 || raw[0] == '"' {
+		raw = []byte(chat.Text(raw))
+	}
+	if _, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+		return raw
+	}
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || f < 0 || f > 1<<53 {
+		return []byte("0")
+	}
+	return strconv.AppendInt(nil, int64(f), 10)
+}
+
+// tiers are what providers call the tiers of the format.
+var tiers = map[string]string{"standard": "default", "on_demand": "default", "performance": "priority"}
+
+// words are service_tier and system_fingerprint.
+func (m *mender) words(o object, e *edits) {
+	if raw, ok := o["system_fingerprint"]; ok && raw[0] != '"' {
+		e.leave("system_fingerprint")
+	}
+	raw, ok := o["service_tier"]
+	if !ok || isNull(raw) {
+		return
+	}
+	switch tier := chat.Text(raw); tier {
+	case "auto", "default", "flex", "scale", "priority", "fast":
+	default:
+		if to := tiers[tier]; to != "" {
+			e.put("service_tier", quote(to))
+		} else {
+			e.leave("service_tier")
+		}
+	}
+}
+
+// choicesOf mends every choice.
+func (m *mender) choicesOf(raw []byte) []byte {
+	if len(raw) == 0 || raw[0] != '[' {
+		return []byte("[]")
+	}
+	i := -1
+	return each(raw, func(c []byte) []byte {
+		i++
+		return m.choice(c, i)
+	})
+}
+
+// each changes the elements of an array. It is raw itself where none changes.
+func each(raw []byte, f func([]byte) []byte) []byte {
+	out, changed := []byte{'['}, false
+	for element := range chat.Elements(raw) {
+		to := f(element)
+		changed = changed || !bytes.Equal(to, element)
+		if to == nil {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(out, to...)
+	}
+	if !changed {
+		return raw
+	}
+	return append(out, ']')
+}
+
+func (m *mender) choice(raw []byte, i int) []byte {
+	o, e := read(raw), &edits{}
+	index := o["index"]
+	if len(index) == 0 || index[0] < '0' || index[0] > '9' {
+		index = strconv.AppendInt(nil, int64(i), 10)
+	}
+	e.change("index", o["index"], index)
+	name, other := "message", "delta"
+	if m.stream {
+		name, other = other, name
+	}
+	said := o[name]
+	if len(said) == 0 || said[0] != '{' {
+		if said = o[other]; len(said) == 0 || said[0] != '{' {
+			said = []byte("{}")
+		}
+		if text := o["text"]; len(text) > 0 && text[0] == '"' && string(said) == "{}" {
+			said = chat.EditObject(said, []chat.Member{{Name: "content", Value: text}})
+		}
+	}
+	state := m.state(string(index))
+	e.change(name, o[name], m.message(said, state))
+	if to := m.logprobs(o["logprobs"]); o["logprobs"] != nil || !m.stream {
+		e.change("logprobs", o["logprobs"], to)
+	}
+	e.change("finish_reason", o["finish_reason"], m.finish(o["finish_reason"], said, state))
+	return e.apply(raw)
+}
+
+// state is what is known of a choice.
+func (m *mender) state(index string) *choice {
+	if m.choices == nil {
+		m.choices = make(map[string]*choice)
+	}
+	if m.choices[index] == nil {
+		m.choices[index] = &choice{named: make(map[string]int)}
+	}
+	return m.choices[index]
+}
+
+// ending is a chunk that ends the choices of a stream that nothing has ended;
+// nil where there are none.
+func (m *mender) ending() []byte {
+	var list [][]byte
+	for _, index := range slices.Sorted(maps.Keys(m.choices)) {
+		c := m.choices[index]
+		if c.finished {
+			continue
+		}
+		c.finished = true
+		reason := "stop"
+		if len(c.calls) > 0 {
+			reason = "tool_calls"
+		}
+		list = append(list, []byte(`{"index":`+index+`,"delta":{},"logprobs":null,"finish_reason":"`+reason+`"}`))
+	}
+	if list == nil {
+		return nil
+	}
+	choices := slices.Concat([]byte("["), joined(list), []byte("]"))
+	return chat.EditObject(m.head, []chat.Member{{Name: "choices", Value: choices}}, "usage", "x_groq")
+}
+
+// finish is the reason by its name in the format. A stream gives it once.
+func (m *mender) finish(raw, said []byte, c *choice) []byte {
+	reason := chat.Text(raw)
+	if m.stream && (reason == "" || c.finished) {
+		return null
+	}
+	c.finished = true
+	to := finishReason(reason)
+	called := len(c.calls) > 0
+	if !m.stream {
+		for range chat.Elements(chat.Lookup(said, "tool_calls")) {
+			called = true
+		}
+	}
+	if to == "stop" && called && !m.forced() {
+		to = "tool_calls"
+	}
+	return quote(to)
+}
+
+// forced reports that the client has named the one function to be called. Then
+// "stop" is the reason that the format has, too.
+func (m *mender) forced() bool {
+	choice := m.x.Request.Get("tool_choice")
+	return len(choice) > 0 && choice[0] == '{'
+}

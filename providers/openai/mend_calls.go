@@ -1,0 +1,158 @@
+package openai
+
+import (
+	"slices"
+	"strconv"
+
+	"tallyroute/providers/chat"
+)
+
+// calls mends a list of tool calls.
+func (m *mender) calls(o object, e *edits, c *choice) {
+	raw, ok := o["tool_calls"]
+	switch {
+	case !ok:
+	case raw[0] != '[':
+		e.leave("tool_calls")
+	case m.stream:
+		e.change("tool_calls", raw, each(raw, func(call []byte) []byte { return m.piece(call, c) }))
+	default:
+		seen := make(map[string]bool)
+		e.change("tool_calls", raw, each(raw, func(call []byte) []byte { return m.call(call, seen) }))
+	}
+}
+
+// call mends a whole tool call.
+func (m *mender) call(raw []byte, seen map[string]bool) []byte {
+	o, e := read(raw), &edits{}
+	id := chat.Text(o["id"])
+	if id == "" || seen[id] {
+		id = m.callID(len(seen))
+		e.put("id", quote(id))
+	}
+	seen[id] = true
+	kind, body := "function", o["function"]
+	if chat.Text(o["type"]) == "custom" || len(body) == 0 && o["custom"] != nil {
+		kind, body = "custom", o["custom"]
+	}
+	e.change("type", o["type"], quote(kind))
+	if len(body) == 0 || body[0] != '{' {
+		body = []byte("{}")
+	}
+	e.change(kind, o[kind], m.whole(body, kind))
+	return e.apply(raw)
+}
+
+// whole is a function or a custom tool with all that it must have.
+func (m *mender) whole(body []byte, kind string) []byte {
+	o, e := read(body), &edits{}
+	names := []string{"name", "arguments"}
+	if kind == "custom" {
+		names[1] = "input"
+	}
+	for _, name := range names {
+		e.change(name, o[name], word(o[name]))
+	}
+	return e.apply(body)
+}
+
+// words2 is a function's name and arguments as far as they are there.
+func (m *mender) functionWords(body []byte) []byte {
+	o, e := read(body), &edits{}
+	for _, name := range []string{"name", "arguments"} {
+		raw, ok := o[name]
+		switch {
+		case ok && isNull(raw):
+			e.leave(name)
+		case ok || !m.stream:
+			e.change(name, raw, word(raw))
+		}
+	}
+	return e.apply(body)
+}
+
+// word is a text. Some send arguments as the JSON that they are.
+func word(raw []byte) []byte {
+	switch {
+	case len(raw) == 0 || isNull(raw):
+		return []byte(`""`)
+	case raw[0] == '"':
+		return raw
+	}
+	return quote(string(raw))
+}
+
+// callID names a call that has no name. It is the same for the same answer, and
+// another in the next turn.
+func (m *mender) callID(i int) string {
+	return "call_" + digest([]byte(m.id), []byte{'/'}, strconv.AppendInt(nil, int64(i), 10))
+}
+
+// piece mends a piece of a tool call: it belongs to the call that its index
+// says, unless that is missing or stands for another call by now.
+func (m *mender) piece(raw []byte, c *choice) []byte {
+	o, e := read(raw), &edits{}
+	at, begins := m.belongs(o, c)
+	c.at = at
+	e.change("index", o["index"], strconv.AppendInt(nil, int64(at), 10))
+	m.pieceID(o, e, c.calls[at].id, begins)
+	if kind, ok := o["type"]; ok && chat.Text(kind) != "function" {
+		e.leave("type")
+	}
+	if f, ok := o["function"]; ok {
+		if f[0] != '{' {
+			e.leave("function")
+		} else {
+			e.change("function", f, m.pieceFunction(f, &c.calls[at], begins))
+		}
+	}
+	return e.apply(raw)
+}
+
+// pieceID is that of the call: in its first piece, and never another one.
+func (m *mender) pieceID(o object, e *edits, id string, begins bool) {
+	raw, ok := o["id"]
+	switch {
+	case begins:
+		e.change("id", raw, quote(id))
+	case ok && chat.Text(raw) != id:
+		e.leave("id")
+	}
+}
+
+// pieceFunction says the name of a function once.
+func (m *mender) pieceFunction(raw []byte, k *call, begins bool) []byte {
+	name := chat.Text(chat.Lookup(raw, "name"))
+	body := m.functionWords(raw)
+	if !begins && name != "" && name == k.name {
+		return chat.EditObject(body, nil, "name")
+	}
+	k.name += name
+	return body
+}
+
+// belongs is the call that a piece belongs to, and whether it begins it.
+func (m *mender) belongs(o object, c *choice) (at int, begins bool) {
+	id, name := chat.Text(o["id"]), chat.Text(chat.Lookup(o["function"], "name"))
+	index := string(o["index"])
+	at, known := c.named[index]
+	if index == "" || index == "null" {
+		index, at, known = "", c.at, len(c.calls) > 0 && name == ""
+	}
+	for i, k := range c.calls {
+		if id != "" && k.id == id && (known || name == "" || index == "") {
+			return i, false
+		}
+	}
+	// Another id with a name at an index that is taken is another call.
+	if known && (id == "" || name == "") {
+		return at, false
+	}
+	if id == "" || slices.ContainsFunc(c.calls, func(k call) bool { return k.id == id }) {
+		id = m.callID(len(c.calls))
+	}
+	c.calls = append(c.calls, call{id: id})
+	at = len(c.calls) - 1
+	c.named[index] = at
+	return at, true
+}

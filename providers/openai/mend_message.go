@@ -1,0 +1,279 @@
+package openai
+
+import (
+	"slices"
+	"strconv"
+
+	"tallyroute/providers/chat"
+)
+
+// message mends a message, or the delta of a stream.
+func (m *mender) message(raw []byte, c *choice) []byte {
+	o, e := read(raw), &edits{}
+	m.role(o, e, c)
+	content, reasoning := content(o["content"])
+	if o["content"] != nil || !m.stream {
+		e.change("content", o["content"], content)
+	}
+	if refusal, ok := o["refusal"]; !m.stream && !ok || ok && refusal[0] != '"' {
+		e.change("refusal", refusal, null)
+	}
+	m.reasoning(o, e, reasoning)
+	m.calls(o, e, c)
+	m.function(o, e)
+	m.extras(o, e)
+	return e.apply(raw)
+}
+
+// role is in every message, and in the first delta of a stream.
+func (m *mender) role(o object, e *edits, c *choice) {
+	raw, ok := o["role"]
+	assistant := []byte(`"assistant"`)
+	switch {
+	case !m.stream || ok && raw[0] == '"' && len(raw) > len(`""`):
+		e.change("role", raw, assistant)
+	case c.role && ok:
+		e.leave("role")
+	case c.role || len(o) == 0:
+		return
+	default:
+		e.put("role", assistant)
+	}
+	c.role = true
+}
+
+// content is what is said as a text or null, and the reasoning that stands in a
+// list of parts beside it. An object is what was asked for as JSON.
+func content(raw []byte) (text, reasoning []byte) {
+	if len(raw) == 0 || raw[0] != '[' && raw[0] != '{' {
+		if len(raw) == 0 || raw[0] != '"' {
+			return null, nil
+		}
+		return raw, nil
+	}
+	if raw[0] == '{' {
+		return quote(string(raw)), nil
+	}
+	var said, thought []byte
+	for part := range chat.Elements(raw) {
+		if part[0] == '"' {
+			said = chat.Quoted(part).Append(said)
+			continue
+		}
+		for name, value := range chat.Each(part) {
+			switch string(name) {
+			case "text":
+				said = append(said, textsOf(value)...)
+			case "thinking":
+				thought = append(thought, textsOf(value)...)
+			}
+		}
+	}
+	if thought != nil {
+		reasoning = quote(string(thought))
+	}
+	if said == nil && thought != nil {
+		return quote(""), reasoning
+	}
+	return quote(string(said)), reasoning
+}
+
+// textsOf is a text, or those of a list of parts.
+func textsOf(raw []byte) []byte {
+	var text []byte
+	if raw[0] == '"' {
+		return chat.Quoted(raw).Append(text)
+	}
+	for part := range chat.Elements(raw) {
+		text = append(text, chat.Text(chat.Lookup(part, "text"))...)
+	}
+	return text
+}
+
+// reasoning puts what a model has thought where most clients look for it. Where
+// else it stands, it stays.
+func (m *mender) reasoning(o object, e *edits, inContent []byte) {
+	if len(o["reasoning_content"]) > len(`""`) && o["reasoning_content"][0] == '"' {
+		return
+	}
+	for _, raw := range [][]byte{o["reasoning"], o["thinking"], inContent} {
+		if len(raw) > len(`""`) && raw[0] == '"' {
+			e.put("reasoning_content", raw)
+			return
+		}
+	}
+}
+
+// function is a call in the way that came before tool calls.
+func (m *mender) function(o object, e *edits) {
+	raw, ok := o["function_call"]
+	if !ok {
+		return
+	}
+	name := chat.Lookup(raw, "name")
+	if raw[0] != '{' || !m.stream && len(name) <= len(`""`) {
+		e.leave("function_call")
+		return
+	}
+	e.change("function_call", raw, m.functionWords(raw))
+}
+
+// extras are members that the schema knows and that may not be empty.
+func (m *mender) extras(o object, e *edits) {
+	if raw, ok := o["audio"]; ok && !isNull(raw) && len(chat.Text(chat.Lookup(raw, "id"))) == 0 && !m.stream {
+		e.leave("audio")
+	}
+	raw, ok := o["annotations"]
+	if !ok {
+		return
+	}
+	if raw[0] != '[' {
+		e.leave("annotations")
+		return
+	}
+	if m.stream {
+		return
+	}
+	var others [][]byte
+	kept := each(raw, func(a []byte) []byte {
+		if chat.Text(chat.Lookup(a, "type")) != "url_citation" {
+			others = append(others, slices.Clone(a))
+			return nil
+		}
+		return citation(a)
+	})
+	e.change("annotations", raw, kept)
+	if others != nil { // of kinds that the schema does not know
+		e.put("other_annotations", slices.Concat([]byte("["), joined(others), []byte("]")))
+	}
+}
+
+func joined(list [][]byte) (out []byte) {
+	for i, raw := range list {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, raw...)
+	}
+	return out
+}
+
+// citation is a citation with all that one must have.
+func citation(raw []byte) []byte {
+	inner := chat.Lookup(raw, "url_citation")
+	o, e := read(inner), &edits{}
+	for _, name := range []string{"start_index", "end_index"} {
+		e.change(name, o[name], whole(o[name]))
+	}
+	for _, name := range []string{"url", "title"} {
+		if v := o[name]; len(v) == 0 || v[0] != '"' {
+			e.put(name, quote(""))
+		}
+	}
+	if len(inner) == 0 || inner[0] != '{' {
+		inner = []byte("{}")
+	}
+	return chat.EditObject(raw, []chat.Member{{Name: "url_citation", Value: e.apply(inner)}})
+}
+
+// logprobs are null, or an object with both of its lists.
+func (m *mender) logprobs(raw []byte) []byte {
+	if len(raw) == 0 || raw[0] != '{' {
+		return null
+	}
+	o, e := read(raw), &edits{}
+	for _, name := range []string{"content", "refusal"} {
+		list := o[name]
+		if len(list) == 0 || list[0] != '[' {
+			e.change(name, list, null)
+			continue
+		}
+		e.change(name, list, each(list, token))
+	}
+	return e.apply(raw)
+}
+
+// token is one token with its probability and those of others.
+func token(raw []byte) []byte {
+	raw = tokenAlone(raw)
+	top := chat.Lookup(raw, "top_logprobs")
+	to := []byte("[]")
+	if len(top) > 0 && top[0] == '[' {
+		to = each(top, tokenAlone)
+	}
+	if string(to) == string(top) {
+		return raw
+	}
+	return chat.EditObject(raw, []chat.Member{{Name: "top_logprobs", Value: to}})
+}
+
+func tokenAlone(raw []byte) []byte {
+	o, e := read(raw), &edits{}
+	if _, ok := o["bytes"]; !ok {
+		e.put("bytes", null)
+	}
+	if len(o["token"]) == 0 || o["token"][0] != '"' {
+		e.put("token", quote(""))
+	}
+	if lp := o["logprob"]; len(lp) == 0 || lp[0] != '-' && (lp[0] < '0' || lp[0] > '9') {
+		e.put("logprob", []byte("-9999.0")) // the format's own word for very unlikely
+	}
+	return e.apply(raw)
+}
+
+// usageOf has the three counts, by the meaning that they have in the format.
+func (m *mender) usageOf(o object, e *edits) {
+	raw, u := o["usage"], m.usage
+	if u == nil {
+		if _, ok := o["usage"]; ok && (!m.stream || !isNull(raw)) {
+			e.leave("usage")
+		}
+		return
+	}
+	if len(raw) == 0 || raw[0] != '{' {
+		if !m.x.Request.WantsUsage() && m.stream {
+			return
+		}
+		raw = []byte("{}")
+	}
+	e.change("usage", o["usage"], usage(raw, u))
+}
+
+func usage(raw []byte, u *chat.Usage) []byte {
+	o, e := read(raw), &edits{}
+	prompt := u.Input + u.CacheRead + u.CacheWrite
+	for _, count := range []struct {
+		name  string
+		value int64
+	}{{"prompt_tokens", prompt}, {"completion_tokens", u.Output}, {"total_tokens", prompt + u.Output}} {
+		e.change(count.name, o[count.name], strconv.AppendInt(nil, count.value, 10))
+	}
+	details(o, e, "prompt_tokens_details", "cached_tokens", u.CacheRead)
+	details(o, e, "completion_tokens_details", "reasoning_tokens", u.Reasoning)
+	return e.apply(raw)
+}
+
+// details says a count where the format has it, and leaves nulls out.
+func details(o object, e *edits, name, member string, count int64) {
+	raw, ok := o[name]
+	if !ok && count == 0 {
+		return
+	}
+	if !ok || raw[0] != '{' {
+		if count == 0 {
+			e.leave(name)
+			return
+		}
+		raw = []byte("{}")
+	}
+	in := &edits{}
+	for inner, value := range chat.Each(raw) {
+		if isNull(value) {
+			in.leave(string(inner))
+		}
+	}
+	if had := chat.Lookup(raw, member); count > 0 {
+		in.change(member, had, strconv.AppendInt(nil, count, 10))
+	}
+	e.change(name, o[name], in.apply(raw))
+}

@@ -1,0 +1,33 @@
+package openai
+
+import "strings"
+
+// reasons are the words of others for the reasons of the format.
+var reasons = map[string]string{
+	"eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop", "end": "stop", "complete": "stop",
+	"completed": "stop", "finished": "stop",
+	"max_tokens": "length", "model_length": "length", "max_length": "length", "max_output_tokens": "length",
+	"model_context_window_exceeded": "length", "context_length_exceeded": "length", "abort": "length",
+	"insufficient_system_resource": "length",
+	"tool_use":                     "tool_calls", "tool_call": "tool_calls", "function_calls": "tool_calls",
+	"safety": "content_filter", "sensitive": "content_filter", "refusal": "content_filter", "recitation": "content_filter",
+	"content_filtered": "content_filter", "moderation": "content_filter", "guardrail_intervened": "content_filter",
+}
+
+// finishReason is a reason by its name in the format. An answer that has ended
+// for a reason nobody knows has ended.
+func finishReason(said string) string {
+	switch said {
+	case "stop", "length", "tool_calls", "content_filter", "function_call":
+		return said
+	}
+	if to := reasons[strings.ToLower(said)]; to != "" {
+		return to
+	}
+	return "stop"
+}
+
+// failed reports a reason that says that there is no answer.
+func failed(reason string) bool {
+	return reason == "error" || reason == "network_error" || reason == "server_error"
+}
