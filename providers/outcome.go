@@ -32,7 +32,7 @@ func (t *trip) answer(resp *http.Response) (*Answer, error) {
 		return nil, t.broken(resp, b, errEncoded)
 	case mediaType(resp) == "text/html":
 		return nil, t.broken(resp, b, errHTML)
-	case t.x.Request.Stream() && mediaType(resp) != "application/json":
+	case t.x.Request.Stream() && (mediaType(resp) != "application/json" || streamsJSON(t.x.Target.Adapter)):
 		return t.stream(resp, b)
 	}
 	return t.whole(resp, b)
@@ -127,6 +127,11 @@ func (t *trip) abort(err error) *Error {
 func encoded(resp *http.Response) bool {
 	e := resp.Header.Get("Content-Encoding")
 	return e != "" && !strings.EqualFold(e, "identity")
+}
+
+func streamsJSON(a Adapter) bool {
+	j, ok := a.(JSONStreamer)
+	return ok && j.StreamsJSON()
 }
 
 func mediaType(resp *http.Response) string {

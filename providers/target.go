@@ -107,3 +107,9 @@ type Adapter interface {
 	// Fail reads an answer with any other status.
 	Fail(x Exchange, status int, h http.Header, body []byte) *Error
 }
+
+// JSONStreamer is an Adapter whose Stream reads answers of the media type
+// application/json, too. To others such an answer is whole.
+type JSONStreamer interface {
+	StreamsJSON() bool
+}

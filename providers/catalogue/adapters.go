@@ -3,6 +3,7 @@ package catalogue
 import (
 	"tallyroute/providers"
 	"tallyroute/providers/anthropic"
+	"tallyroute/providers/gemini"
 	"tallyroute/providers/openai"
 )
 
@@ -10,6 +11,7 @@ import (
 func adapters() map[string]providers.Adapter {
 	return map[string]providers.Adapter{
 		"anthropic": anthropic.New(),
+		"gemini":    gemini.New(),
 		"openai":    openai.New(),
 	}
 }

@@ -1,0 +1,300 @@
+package gemini
+
+import (
+	"encoding/json"
+	"strings"
+
+	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
+)
+
+// contents writes the conversation. System messages are one instruction, wherever
+// they stand; the results of one round of calls are one turn.
+func (e *encoder) contents() error {
+	var results [][]byte
+	flush := func() {
+		if len(results) > 0 {
+			e.turn("user", results)
+			results = nil
+		}
+	}
+	for i := range e.c.Turns {
+		t := &e.c.Turns[i]
+		if t.Role == "tool" {
+			result, err := e.result(t)
+			if err != nil {
+				return err
+			}
+			results = append(results, result)
+			continue
+		}
+		flush()
+		if err := e.said(t); err != nil {
+			return err
+		}
+	}
+	flush()
+	if len(e.turns) == 0 { // there must be one
+		e.turn("user", e.system)
+		e.system = nil
+	}
+	return nil
+}
+
+func (e *encoder) turn(role string, parts [][]byte) {
+	var o translate.Object
+	o.Text("role", role)
+	o.Raw("parts", translate.Array(parts))
+	e.turns = append(e.turns, o.Bytes())
+}
+
+// said is what the system, a user or the assistant said.
+func (e *encoder) said(t *translate.Turn) error {
+	if t.Role == "assistant" {
+		return e.assistant(t)
+	}
+	parts, err := e.parts(t)
+	if err != nil {
+		return err
+	}
+	if t.Role == "system" {
+		e.system = append(e.system, parts...)
+		return nil
+	}
+	if len(parts) == 0 {
+		parts = [][]byte{text(nil)}
+	}
+	e.turn("user", parts)
+	return nil
+}
+
+func text(quoted []byte) []byte {
+	if quoted == nil {
+		quoted = []byte(`""`)
+	}
+	return translate.One("text", quoted)
+}
+
+func (e *encoder) parts(t *translate.Turn) ([][]byte, error) {
+	var list [][]byte
+	for _, p := range t.Parts {
+		if p.Kind == translate.Text {
+			list = append(list, text(p.Text))
+			continue
+		}
+		part, err := e.media(t, p)
+		if err != nil {
+			return nil, err
+		}
+		if p.Detail != "" && p.Detail != "auto" {
+			e.c.Lose("messages.image_url.detail")
+		}
+		list = append(list, part)
+	}
+	return list, nil
+}
+
+// media is an image, a sound, a film or a document: by its bytes, or by the place
+// from which Google itself will fetch it.
+func (e *encoder) media(t *translate.Turn, p translate.Part) ([]byte, error) {
+	m := p.Media
+	mime := m.MIME
+	if mime == "" && p.Kind == translate.Image {
+		mime = "image/jpeg" // Google looks at the bytes, too
+	}
+	var o translate.Object
+	if m.Inline() {
+		if mime == "" {
+			return nil, t.Refuse(p, "does not say of which media type it is")
+		}
+		o.Text("mimeType", mime)
+		o.Raw("data", quoted(m.Data))
+		return translate.One("inlineData", o.Bytes()), nil
+	}
+	at := m.URL
+	if at == "" {
+		at = m.ID
+	}
+	if !strings.Contains(at, "://") {
+		return nil, t.Refuse(p, "must carry its bytes as a data URL, or the URI of a file that Google can read")
+	}
+	o.Some("mimeType", mime)
+	o.Text("fileUri", at)
+	return translate.One("fileData", o.Bytes()), nil
+}
+
+// quoted is base64 as a JSON string.
+func quoted(data []byte) []byte {
+	return append(append(append(make([]byte, 0, len(data)+2), '"'), data...), '"')
+}
+
+// result is what a function gave. It must be an object.
+func (e *encoder) result(t *translate.Turn) ([]byte, error) {
+	if t.Called == "" {
+		return nil, t.Unanswerable()
+	}
+	var o translate.Object
+	var media [][]byte
+	for _, p := range t.Parts {
+		if p.Kind == translate.Text {
+			continue
+		}
+		part, err := e.media(t, p)
+		if err != nil {
+			return nil, err
+		}
+		media = append(media, part)
+	}
+	o.Some("id", t.CallID)
+	o.Text("name", t.Called)
+	o.Raw("response", object(t.PlainText()))
+	o.Array("parts", media)
+	return translate.One("functionResponse", o.Bytes()), nil
+}
+
+// object is a text as an object: the one that it spells, or one that holds it.
+func object(text string) []byte {
+	raw := []byte(strings.TrimSpace(text))
+	if !json.Valid(raw) || raw[0] != '{' && raw[0] != '[' {
+		return translate.One("result", translate.Quote(text))
+	}
+	if raw[0] == '[' {
+		return translate.One("result", raw)
+	}
+	return raw
+}
+
+// assistant writes what the model said: what it thought, its text and its calls,
+// each with its signature.
+func (e *encoder) assistant(t *translate.Turn) error {
+	s := e.signatures(t)
+	list := s.thoughts
+	parts, err := e.parts(t)
+	if err != nil {
+		return err
+	}
+	for i, p := range t.Parts {
+		if p.Kind != translate.Text || len(p.Text.Bytes()) > 0 {
+			list = append(list, parts[i])
+		}
+	}
+	list = s.text(list, len(list) > len(s.thoughts))
+	for i, call := range t.Calls {
+		part, err := e.call(t, call, s.of(call, i, e.x.Target.Upstream))
+		if err != nil {
+			return err
+		}
+		list = append(list, part)
+	}
+	if len(list) > 0 {
+		e.turn("model", list)
+	}
+	return nil
+}
+
+func (e *encoder) call(t *translate.Turn, call translate.Call, signature string) ([]byte, error) {
+	arguments := strings.TrimSpace(call.Arguments)
+	switch {
+	case call.Custom:
+		arguments = string(translate.One("input", translate.Quote(call.Arguments)))
+	case arguments == "":
+		arguments = "{}"
+	case arguments[0] != '{' || !json.Valid([]byte(arguments)): // what a model got wrong it may see again
+		arguments = string(translate.One("arguments", translate.Quote(call.Arguments)))
+	}
+	var f, o translate.Object
+	f.Some("id", call.ID)
+	f.Text("name", call.Name)
+	f.Raw("args", []byte(arguments))
+	o.Raw("functionCall", f.Bytes())
+	o.Some("thoughtSignature", signature)
+	return o.Bytes(), nil
+}
+
+// signed is what reasoning_details bring back to Google.
+type signed struct {
+	thoughts [][]byte          // parts
+	answer   string            // the signature of the text
+	calls    map[string]string // those of calls, by their ids
+}
+
+// signatures reads reasoning_details. Those of other providers say nothing to this
+// one; thoughts without a signature are not needed again.
+func (e *encoder) signatures(t *translate.Turn) signed {
+	s := signed{calls: make(map[string]string)}
+	thought, foreign := "", t.Reasoning != "" && len(t.Details) == 0
+	for _, d := range t.Details {
+		switch {
+		case d.Format != "" && d.Format != format:
+			foreign = true
+		case d.Type == "google.part":
+			if part := chat.Lookup(d.Raw, "part"); translate.IsObject(part) {
+				s.thoughts = append(s.thoughts, part)
+			}
+		case d.Type == "reasoning.text":
+			if thought += d.Text; d.Signature != "" {
+				s.think(thought, d.Signature)
+				thought = ""
+			}
+		case d.Type == "reasoning.encrypted" && d.ID != "":
+			s.calls[d.ID] = d.Data
+		case d.Type == "reasoning.encrypted":
+			s.answer = d.Data
+		}
+	}
+	if thought != "" {
+		s.think(thought, "")
+	}
+	if foreign {
+		e.c.Lose("messages.reasoning")
+	}
+	if sig := googleSignature(t.Extra); sig != "" && s.answer == "" {
+		s.answer = sig
+	}
+	return s
+}
+
+func (s *signed) think(thought, signature string) {
+	var o translate.Object
+	o.Text("text", thought)
+	o.Raw("thought", []byte("true"))
+	o.Some("thoughtSignature", signature)
+	s.thoughts = append(s.thoughts, o.Bytes())
+}
+
+// text puts the signature of the text on the last part of it, or on an empty one
+// where there is none.
+func (s *signed) text(list [][]byte, said bool) [][]byte {
+	if s.answer == "" {
+		return list
+	}
+	var o translate.Object
+	o.Text("thoughtSignature", s.answer)
+	if said {
+		list[len(list)-1] = translate.Extend(list[len(list)-1], o)
+		return list
+	}
+	return append(list, translate.Extend(text(nil), o))
+}
+
+// unsigned is what Google asks to be sent in place of the signature of a call that
+// another model made.
+const unsigned = "skip_thought_signature_validator"
+
+// of is the signature of a call. The first call of a turn must have one.
+func (s *signed) of(call translate.Call, i int, model string) string {
+	if sig := googleSignature(call.Extra); sig != "" {
+		return sig
+	}
+	if sig := s.calls[call.ID]; sig != "" {
+		return sig
+	}
+	if i == 0 && third(model) {
+		return unsigned
+	}
+	return ""
+}
+
+func googleSignature(extra []byte) string {
+	return chat.Text(chat.Lookup(extra, "google", "thought_signature"))
+}

@@ -1,0 +1,137 @@
+package gemini
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
+)
+
+// errNothing is a reply with neither an answer nor a reason why there is none.
+var errNothing = fmt.Errorf("%w: it has no candidates", chat.ErrMalformed)
+
+// Decode reads a whole answer.
+func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
+	r, err := read(body)
+	if err != nil {
+		return nil, broken(err)
+	}
+	h := a.head(x, r, body)
+	var choices []translate.Choice
+	for _, c := range r.candidates {
+		state := choice{id: h.ID, index: c.index}
+		out := translate.Choice{Message: state.say(c), Index: c.index, Native: c.finish}
+		out.Finish = finish(c.finish, state.calls)
+		if notes := annotations(out.Text, c.grounded); notes != nil {
+			out.More.Raw("annotations", notes)
+		}
+		choices = append(choices, out)
+	}
+	if len(choices) == 0 && r.blocked != "" {
+		choices = []translate.Choice{{Message: translate.Message{Refusal: refusal(r.blocked)}, Finish: "content_filter", Native: r.blocked}}
+	}
+	if len(choices) == 0 {
+		return nil, broken(errNothing)
+	}
+	answer, err := translate.Response(h, choices, count(r.usage))
+	if err != nil {
+		return nil, broken(err)
+	}
+	return answer, nil
+}
+
+// broken is an error of which the kind is known.
+func broken(err error) error {
+	if e := (*providers.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	return &providers.Error{Kind: providers.KindBroken, Err: err}
+}
+
+// StreamsJSON: a stream that is not asked for as events is one JSON array.
+func (Adapter) StreamsJSON() bool { return true }
+
+// Stream reads a streamed answer.
+func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+	return translate.NewStream(&stream{a: a, x: x, frames: translate.NewFrames(body)}, body)
+}
+
+// stream ends with its connection: only then the last finish reason is known, for
+// some models send one with every piece.
+type stream struct {
+	a       Adapter
+	x       providers.Exchange
+	frames  *translate.Frames
+	choices []*choice
+	ends    []string // their finish reasons, "" where there is none yet
+	blocked string
+	usage   []byte
+}
+
+// Step reads one reply.
+func (s *stream) Step(q *translate.Queue) error {
+	data, err := s.frames.Next()
+	if errors.Is(err, io.EOF) {
+		s.end(q)
+	}
+	if err != nil {
+		return err
+	}
+	r, err := read(data)
+	if err != nil {
+		return broken(err)
+	}
+	if q.ID == "" {
+		q.Head = s.a.head(s.x, r, data)
+	}
+	if r.usage != nil {
+		s.usage = slices.Clone(r.usage)
+		q.Tier = tier(s.usage)
+	}
+	if r.blocked != "" {
+		s.blocked = r.blocked
+	}
+	for _, c := range r.candidates {
+		i := s.at(q, c.index)
+		m := s.choices[i].say(c)
+		if notes := annotations("", c.grounded); notes != nil {
+			m.More.Raw("annotations", notes)
+		}
+		q.Say(c.index, m)
+		if c.finish != "" {
+			s.ends[i] = c.finish
+		}
+	}
+	return nil
+}
+
+// at is where the choice with an index stands.
+func (s *stream) at(q *translate.Queue, index int) int {
+	i := slices.IndexFunc(s.choices, func(c *choice) bool { return c.index == index })
+	if i < 0 {
+		i = len(s.choices)
+		s.choices, s.ends = append(s.choices, &choice{id: q.ID, index: index}), append(s.ends, "")
+	}
+	return i
+}
+
+// end says how the choices ended, if all of them did, and what was used.
+func (s *stream) end(q *translate.Queue) {
+	if len(s.choices) == 0 && s.blocked != "" {
+		q.Say(0, translate.Message{Refusal: refusal(s.blocked)})
+		q.Finish(0, "content_filter", s.blocked)
+		q.Usage(count(s.usage))
+		return
+	}
+	if len(s.choices) == 0 || slices.Contains(s.ends, "") {
+		return // it was cut short
+	}
+	for i, c := range s.choices {
+		q.Finish(c.index, finish(s.ends[i], c.calls), s.ends[i])
+	}
+	q.Usage(count(s.usage))
+}

@@ -1,0 +1,36 @@
+// Package gemini is the adapter of Google's generateContent format, as the Gemini
+// API and Vertex AI speak it. It owns what a request of the OpenAI format becomes
+// and what is made of an answer; how either travels is the client's.
+//
+// The format is documented at https://ai.google.dev/api/generate-content. What a
+// model thought comes as reasoning_content, and what Google needs to see again of
+// it as reasoning_details and as extra_content.google.thought_signature of a tool
+// call, where Google's own OpenAI endpoint has it.
+package gemini
+
+import (
+	"time"
+
+	"tallyroute/providers"
+)
+
+// format marks our elements of reasoning_details.
+const format = "google-gemini-v1"
+
+// Adapter speaks the format.
+type Adapter struct {
+	// Models is what stands before a model's name in a path: "/models/".
+	Models string
+	// Vertex is set for Vertex AI, which differs in what a request may hold.
+	Vertex bool
+	// Now is the clock for answers that do not say when they were made.
+	Now func() time.Time
+}
+
+var (
+	_ providers.Adapter      = Adapter{}
+	_ providers.JSONStreamer = Adapter{}
+)
+
+// New is the adapter of the Gemini API.
+func New() Adapter { return Adapter{Models: "/models/", Now: time.Now} }

@@ -1,0 +1,241 @@
+package gemini
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
+)
+
+// Encode writes a generateContent call.
+func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+	c, err := translate.Read(x.Request)
+	if err != nil {
+		return providers.Call{}, err
+	}
+	e := encoder{Adapter: a, x: x, c: c}
+	if err := e.contents(); err != nil {
+		return providers.Call{}, err
+	}
+	lost, err := translate.Options(x, e.options())
+	if err != nil {
+		return providers.Call{}, err
+	}
+	body, err := e.body()
+	if err != nil {
+		return providers.Call{}, err
+	}
+	return providers.Call{Path: a.path(x), Body: body, Dropped: slices.Concat(lost, c.Lost)}, nil
+}
+
+// path is where a model is called. Streams are asked for as events; without that
+// they would be one JSON array.
+func (a Adapter) path(x providers.Exchange) string {
+	model := strings.TrimPrefix(x.Target.Upstream, "models/")
+	at := a.Models + url.PathEscape(model)
+	if tuned, ok := strings.CutPrefix(model, "tunedModels/"); ok {
+		at = "/tunedModels/" + url.PathEscape(tuned)
+	}
+	if x.Request.Stream() {
+		return at + ":streamGenerateContent?alt=sse"
+	}
+	return at + ":generateContent"
+}
+
+// encoder gathers the parts of a request.
+type encoder struct {
+	Adapter
+
+	x providers.Exchange
+	c *translate.Conversation
+
+	system, turns [][]byte
+	tools         [][]byte
+	top, config   translate.Object // of the request, and its generationConfig
+	calling       translate.Object // functionCallingConfig
+	thought       bool             // thinkingConfig is there in Google's own words
+}
+
+func (e *encoder) body() ([]byte, error) {
+	if err := e.declare(); err != nil {
+		return nil, err
+	}
+	if n := translate.MaxOutput(e.x); n > 0 {
+		e.config.Int("maxOutputTokens", n)
+	}
+	if err := e.thinking(); err != nil {
+		return nil, err
+	}
+	var o translate.Object
+	o.Raw("contents", translate.Array(e.turns))
+	if len(e.system) > 0 {
+		o.Raw("systemInstruction", translate.One("parts", translate.Array(e.system)))
+	}
+	o.Array("tools", e.tools)
+	if !e.calling.Empty() && len(e.tools) > 0 {
+		o.Raw("toolConfig", translate.One("functionCallingConfig", e.calling.Bytes()))
+	}
+	o.Object("generationConfig", e.config)
+	o.Join(e.top)
+	return o.Bytes(), nil
+}
+
+// thinking says how much is to be thought. Since the third generation models are
+// told a level, those before it a budget of tokens.
+func (e *encoder) thinking() error {
+	effort := translate.ReadEffort(e.x.Request)
+	if !effort.Asked || e.thought {
+		return nil
+	}
+	budget, known := budgets[effort.Level]
+	var o translate.Object
+	switch {
+	case effort.Budget >= 0:
+		o.Int("thinkingBudget", effort.Budget)
+	case effort.Level == "":
+	case !known:
+		return &chat.FieldError{Code: "unsupported_parameter", Param: "reasoning_effort", Message: "is no effort that this model can be asked for"}
+	case second(e.x.Target.Upstream):
+		o.Int("thinkingBudget", budget)
+	default:
+		o.Text("thinkingLevel", levels[effort.Level])
+	}
+	if effort.Level != "none" && effort.Budget != 0 && !effort.Hidden {
+		o.Raw("includeThoughts", []byte("true"))
+	}
+	e.config.Object("thinkingConfig", o)
+	return nil
+}
+
+// What Google's own OpenAI endpoint makes of reasoning_effort.
+var (
+	budgets = map[string]int64{"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
+	levels  = map[string]string{
+		"none": "MINIMAL", "minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH",
+	}
+)
+
+// second reports a model of the generations that have a budget.
+func second(model string) bool {
+	return strings.Contains(model, "gemini-2") || strings.Contains(model, "gemini-1") || strings.Contains(model, "robotics-er")
+}
+
+// third reports a model that refuses calls of functions without a signature.
+func third(model string) bool {
+	_, version, ok := strings.Cut(model, "gemini-")
+	return ok && version != "" && '3' <= version[0] && version[0] <= '9'
+}
+
+// options are the top-level members that have a word in the format.
+func (e *encoder) options() map[string]translate.Option {
+	config := func(name string) translate.Option {
+		return func(value []byte) error { e.config.Raw(name, value); return nil }
+	}
+	top := func(name string) translate.Option {
+		return func(value []byte) error { e.top.Raw(name, value); return nil }
+	}
+	seen := func([]byte) error { return nil } // is read elsewhere
+	options := map[string]translate.Option{
+		"temperature": config("temperature"), "top_p": config("topP"), "top_k": config("topK"), "seed": config("seed"),
+		"frequency_penalty": config("frequencyPenalty"), "presence_penalty": config("presencePenalty"),
+		"n": config("candidateCount"), "logprobs": config("responseLogprobs"), "top_logprobs": config("logprobs"),
+		"stop":            func(value []byte) error { e.config.Raw("stopSequences", translate.Strings(value)); return nil },
+		"response_format": e.responseFormat, "modalities": e.modalities, "audio": e.voice,
+		"image_config": config("imageConfig"), "speech_config": config("speechConfig"),
+		"tools": seen, "tool_choice": e.toolChoice, "web_search_options": e.webSearch,
+		"reasoning_effort": seen, "reasoning": seen, "thinking": seen,
+		"safety_settings": top("safetySettings"), "cached_content": top("cachedContent"),
+		"functions": func([]byte) error { return translate.Unsupported("is the old form of tools, which this model cannot be given; use tools") },
+		"google":    e.google, "thinking_config": e.thinkingConfig,
+	}
+	if e.Vertex {
+		options["labels"] = top("labels")
+	} else {
+		options["store"] = top("store")
+	}
+	return options
+}
+
+// google is what clients of Google's OpenAI endpoint say beside its format.
+func (e *encoder) google(value []byte) error {
+	for name, v := range chat.Each(value) {
+		switch string(name) {
+		case "safety_settings", "safetySettings":
+			e.top.Raw("safetySettings", v)
+		case "cached_content", "cachedContent":
+			e.top.Raw("cachedContent", v)
+		case "thinking_config", "thinkingConfig":
+			_ = e.thinkingConfig(v) // it takes all
+		default:
+			e.c.Lose("google." + string(name))
+		}
+	}
+	return nil
+}
+
+// thinkingConfig passes under the names of Google's JSON.
+func (e *encoder) thinkingConfig(value []byte) error {
+	var o translate.Object
+	for name, v := range chat.Each(value) {
+		switch string(name) {
+		case "include_thoughts":
+			name = []byte("includeThoughts")
+		case "thinking_budget":
+			name = []byte("thinkingBudget")
+		case "thinking_level":
+			name = []byte("thinkingLevel")
+		}
+		o.Raw(string(name), v)
+	}
+	e.config.Object("thinkingConfig", o)
+	e.thought = true
+	return nil
+}
+
+func (e *encoder) responseFormat(value []byte) error {
+	switch kind := chat.Text(chat.Lookup(value, "type")); kind {
+	case "text", "":
+		return nil
+	case "json_object":
+	case "json_schema":
+		e.config.Raw("responseJsonSchema", translate.Present(chat.Lookup(value, "json_schema", "schema")))
+	default:
+		return translate.Unsupported("has a type that this model cannot be asked for")
+	}
+	e.config.Text("responseMimeType", "application/json")
+	return nil
+}
+
+func (e *encoder) modalities(value []byte) error {
+	var list [][]byte
+	for m := range chat.Elements(value) {
+		list = append(list, translate.Quote(strings.ToUpper(chat.Text(m))))
+	}
+	e.config.Array("responseModalities", list)
+	return nil
+}
+
+// voice is who speaks. In which format is Google's choice.
+func (e *encoder) voice(value []byte) error {
+	voice := chat.Lookup(value, "voice")
+	if voice == nil {
+		return translate.ErrLost
+	}
+	prebuilt := translate.One("prebuiltVoiceConfig", translate.One("voiceName", voice))
+	e.config.Raw("speechConfig", translate.One("voiceConfig", prebuilt))
+	if chat.Lookup(value, "format") != nil {
+		e.c.Lose("audio.format")
+	}
+	return nil
+}
+
+func (e *encoder) webSearch(value []byte) error {
+	e.tools = append(e.tools, []byte(`{"googleSearch":{}}`))
+	for name := range chat.Each(value) {
+		e.c.Lose("web_search_options." + string(name))
+	}
+	return nil
+}

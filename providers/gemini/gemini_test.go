@@ -1,0 +1,35 @@
+package gemini_test
+
+import (
+	"flag"
+	"strings"
+	"testing"
+	"time"
+
+	"tallyroute/providers/gemini"
+	"tallyroute/providers/providertest"
+)
+
+var update = flag.Bool("update", false, "rewrite what the adapter made of the exchanges in testdata")
+
+// adapter is that of the Gemini API at a time that stands still.
+func adapter() gemini.Adapter {
+	a := gemini.New()
+	a.Now = func() time.Time { return time.Unix(1767225600, 0) }
+	return a
+}
+
+func TestAdapter(t *testing.T) {
+	providertest.Run(t, providertest.Subject{Adapter: adapter(), Dir: "testdata", Update: *update})
+}
+
+func TestCorpus(t *testing.T) {
+	providertest.Corpus(t, adapter(), func(c *providertest.Recorded) bool {
+		return c.Family == "gemini" && strings.Contains(c.API, "enerateContent") || c.Family == "gemini" && strings.Contains(c.API, "stream")
+	})
+}
+
+// What goes upstream is valid by the provider's own schema.
+func TestCallsAreValid(t *testing.T) {
+	providertest.ValidCalls(t, "testdata", "gemini/gemini-native.openapi.json", "/components/schemas/GenerateContentRequest")
+}

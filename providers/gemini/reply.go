@@ -1,0 +1,162 @@
+package gemini
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
+)
+
+// reply is one GenerateContentResponse: a whole answer, or a piece of one.
+type reply struct {
+	id, model, created string
+	candidates         []candidate
+	blocked            string // why the prompt was, "" where it was not
+	usage              []byte // usageMetadata
+}
+
+// candidate is one choice.
+type candidate struct {
+	index    int
+	parts    [][]byte
+	finish   string
+	logprobs []byte
+	grounded []byte // groundingMetadata
+}
+
+// read reads a reply. Its error is an *providers.Error where Google reports one.
+func read(data []byte) (reply, error) {
+	var r reply
+	if !json.Valid(data) {
+		return r, fmt.Errorf("%w: no JSON", chat.ErrMalformed)
+	}
+	if e := failure(data); e != nil {
+		return r, e
+	}
+	for name, value := range chat.Each(data) {
+		switch string(name) {
+		case "candidates":
+			for c := range chat.Elements(value) {
+				r.candidates = append(r.candidates, readCandidate(c))
+			}
+		case "promptFeedback":
+			r.blocked = chat.Text(chat.Lookup(value, "blockReason"))
+		case "usageMetadata":
+			r.usage = translate.Present(value)
+		case "modelVersion":
+			r.model = chat.Text(value)
+		case "responseId":
+			r.id = chat.Text(value)
+		case "createTime":
+			r.created = chat.Text(value)
+		}
+	}
+	return r, nil
+}
+
+func readCandidate(raw []byte) candidate {
+	var c candidate
+	for name, value := range chat.Each(raw) {
+		switch string(name) {
+		case "index":
+			var n translate.Counter
+			c.index = int(n.Take(value))
+		case "content":
+			for p := range chat.Elements(chat.Lookup(value, "parts")) {
+				c.parts = append(c.parts, p)
+			}
+		case "finishReason":
+			c.finish = chat.Text(value)
+		case "logprobsResult":
+			c.logprobs = translate.Present(value)
+		case "groundingMetadata":
+			c.grounded = translate.Present(value)
+		}
+	}
+	return c
+}
+
+// head is what is said of an answer as a whole. Without an identifier of Google's
+// it gets one from what came first.
+func (a Adapter) head(x providers.Exchange, r reply, data []byte) translate.Head {
+	h := translate.Head{ID: r.id, Model: r.model, Created: translate.Unix(r.created, a.Now), Tier: tier(r.usage)}
+	if h.ID == "" {
+		h.ID = translate.Derived("chatcmpl-", string(data))
+	}
+	if h.Model == "" {
+		h.Model = x.Target.Upstream
+	}
+	return h
+}
+
+// tier is the service tier that was used, in the OpenAI format's words.
+func tier(usage []byte) string {
+	word := chat.Text(chat.Lookup(usage, "serviceTier")) + chat.Text(chat.Lookup(usage, "trafficType"))
+	switch word = strings.ToLower(word); {
+	case strings.Contains(word, "flex"):
+		return "flex"
+	case strings.Contains(word, "priority"):
+		return "priority"
+	case word == "standard" || word == "on_demand":
+		return "default"
+	}
+	return ""
+}
+
+// count makes the kinds of the OpenAI format of Google's: thoughts stand beside
+// the candidates there, and what tools brought in beside the prompt. What the total
+// has beyond them is output that Google does not itemise.
+func count(metadata []byte) *translate.Usage {
+	if metadata == nil {
+		return nil
+	}
+	u := &translate.Usage{}
+	prompt := u.At(metadata, "promptTokenCount")
+	u.Prompt = prompt + u.At(metadata, "toolUsePromptTokenCount")
+	u.CacheRead = u.At(metadata, "cachedContentTokenCount")
+	u.Reasoning = u.At(metadata, "thoughtsTokenCount")
+	u.Completion = u.At(metadata, "candidatesTokenCount") + u.Reasoning
+	total := u.At(metadata, "totalTokenCount")
+	if !u.Found {
+		return nil
+	}
+	if gap := total - u.Prompt - u.Completion; gap > 0 {
+		u.Completion += gap
+	}
+	u.AudioInput = min(audio(u, metadata, "promptTokensDetails")-audio(u, metadata, "cacheTokensDetails"), u.Prompt)
+	u.AudioOutput = min(audio(u, metadata, "candidatesTokensDetails"), u.Completion)
+	return u
+}
+
+// audio is how many of some tokens were sound.
+func audio(u *translate.Usage, metadata []byte, details string) int64 {
+	var n int64
+	for d := range chat.Elements(chat.Lookup(metadata, details)) {
+		if chat.Text(chat.Lookup(d, "modality")) == "AUDIO" {
+			n += u.At(d, "tokenCount")
+		}
+	}
+	return n
+}
+
+// finish is a reason in the OpenAI format's words. Google says STOP where
+// functions are called. What it says of calls that went wrong has no word there.
+func finish(reason string, calls int) string {
+	switch reason {
+	case "MAX_TOKENS":
+		return "length"
+	case "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR",
+		"IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION":
+		return "content_filter"
+	}
+	if calls > 0 {
+		return "tool_calls"
+	}
+	return "stop"
+}
+
+// refusal is what is said of a prompt that was not answered.
+func refusal(blocked string) string { return "The prompt was blocked: " + blocked + "." }

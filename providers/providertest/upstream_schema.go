@@ -1,0 +1,61 @@
+package providertest
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/tools/txtar"
+)
+
+// ValidCalls checks what goes upstream in the exchanges of dir against a schema of
+// the provider's own: spec is an OpenAPI or JSON Schema file below the published
+// schemas, at the place of the schema in it. It skips where they are not here.
+func ValidCalls(t *testing.T, dir, spec, at string) {
+	t.Helper()
+	shared := os.Getenv("TALLYROUTE_SHARED")
+	if shared == "" {
+		shared = filepath.Join("..", "..", "..", "shared")
+	}
+	text, err := os.ReadFile(filepath.Join(shared, "spec", spec)) //nolint:gosec // of the test data
+	if err != nil {
+		t.Skip("the published schemas are not here")
+	}
+	if filepath.Ext(spec) == ".yaml" {
+		if text, err = yaml.YAMLToJSON(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("spec.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("spec.json#" + at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no exchanges in %s: %v", dir, err)
+	}
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range a.Files {
+			if _, body, _ := bytes.Cut(f.Data, []byte("\n\n")); f.Name == "call" {
+				if err := (schema{s}).check(body); err != nil {
+					t.Errorf("%s: %v", file, err)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package translate
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"tallyroute/providers/chat"
+	"tallyroute/providers/sse"
+)
+
+// Frames reads the JSON values of a streamed answer, however they are framed: as
+// events, as the elements of one array, or one after the other.
+type Frames struct {
+	r    *bufio.Reader
+	next func() ([]byte, error)
+	name []byte // of the event that was read last
+}
+
+// NewFrames reads from r.
+func NewFrames(r io.Reader) *Frames {
+	f := &Frames{r: bufio.NewReader(r)}
+	f.next = f.first
+	return f
+}
+
+// Next is the next value, valid until the next call. What is no JSON wraps
+// chat.ErrMalformed; an event that says [DONE] ends the stream with io.EOF.
+func (f *Frames) Next() ([]byte, error) { return f.next() }
+
+// Name is that of the event of the last value, "" where there is none.
+func (f *Frames) Name() string { return string(f.name) }
+
+// first looks how the stream is framed.
+func (f *Frames) first() ([]byte, error) {
+	for {
+		c, err := f.r.ReadByte()
+		if err != nil {
+			return nil, err
+		}
+		if c == ' ' || c == '\t' || c == '\r' || c == '\n' {
+			continue
+		}
+		if err := f.r.UnreadByte(); err != nil {
+			return nil, err
+		}
+		switch c {
+		case '[':
+			f.next = f.array()
+		case '{':
+			f.next = f.values()
+		default:
+			f.next = f.events()
+		}
+		return f.next()
+	}
+}
+
+func (f *Frames) events() func() ([]byte, error) {
+	events := sse.NewReader(f.r)
+	return func() ([]byte, error) {
+		ev, err := events.Next()
+		if err != nil {
+			return nil, err
+		}
+		f.name = ev.Name
+		if string(ev.Data) == "[DONE]" {
+			return nil, io.EOF
+		}
+		if !json.Valid(ev.Data) {
+			return nil, fmt.Errorf("%w: an event that is no JSON", chat.ErrMalformed)
+		}
+		return ev.Data, nil
+	}
+}
+
+// values are JSON values one after the other, such as one on each line.
+func (f *Frames) values() func() ([]byte, error) {
+	b := &bounded{r: f.r}
+	d := json.NewDecoder(b)
+	return func() ([]byte, error) {
+		b.n = 0
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return nil, malformed(err)
+		}
+		return raw, nil
+	}
+}
+
+// array are the elements of one array.
+func (f *Frames) array() func() ([]byte, error) {
+	b := &bounded{r: f.r}
+	d := json.NewDecoder(b)
+	open := false
+	return func() ([]byte, error) {
+		b.n = 0
+		if !open {
+			if _, err := d.Token(); err != nil {
+				return nil, malformed(err)
+			}
+			open = true
+		}
+		if !d.More() {
+			if _, err := d.Token(); err != nil {
+				return nil, cut(err)
+			}
+			return nil, io.EOF
+		}
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return nil, cut(err)
+		}
+		return raw, nil
+	}
+}
+
+// malformed names what is no JSON; what the network did stays as it is.
+func malformed(err error) error {
+	if e := (*json.SyntaxError)(nil); errors.As(err, &e) {
+		return fmt.Errorf("%w: %w", chat.ErrMalformed, err)
+	}
+	return err
+}
+
+// cut is malformed where more must come.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return malformed(err)
+}
+
+// maxFrame bounds one value, as the events of an event stream are bounded.
+const maxFrame = 2 * sse.MaxEvent
+
+// bounded fails when more is read for one value than one may have.
+type bounded struct {
+	r io.Reader
+	n int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.n > maxFrame {
+		return 0, &sse.TooLargeError{What: "value", Limit: maxFrame}
+	}
+	n, err := b.r.Read(p)
+	b.n += n
+	return n, err
+}
