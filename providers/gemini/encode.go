@@ -148,8 +148,10 @@ func (e *encoder) options() map[string]translate.Option {
 		"tools": seen, "tool_choice": e.toolChoice, "web_search_options": e.webSearch,
 		"reasoning_effort": seen, "reasoning": seen, "thinking": seen,
 		"safety_settings": top("safetySettings"), "cached_content": top("cachedContent"),
-		"functions": func([]byte) error { return translate.Unsupported("is the old form of tools, which this model cannot be given; use tools") },
-		"google":    e.google, "thinking_config": e.thinkingConfig,
+		"functions": func([]byte) error {
+			return translate.Unsupported("is the old form of tools, which this model cannot be given; use tools")
+		},
+		"google": e.google, "thinking_config": e.thinkingConfig,
 	}
 	if e.Vertex {
 		options["labels"] = top("labels")

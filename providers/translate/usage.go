@@ -35,7 +35,9 @@ func (c *Counter) Take(raw []byte) int64 {
 }
 
 // At is Take of the value at a path.
-func (c *Counter) At(object []byte, path ...string) int64 { return c.Take(chat.Lookup(object, path...)) }
+func (c *Counter) At(object []byte, path ...string) int64 {
+	return c.Take(chat.Lookup(object, path...))
+}
 
 // Usage is what an answer used, by the OpenAI format's convention: what was read
 // from or written to a cache and audio are parts of Prompt, reasoning and audio of
