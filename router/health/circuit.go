@@ -25,9 +25,9 @@ type circuit struct {
 	cause string
 
 	worked  time.Time // the last success
-	opened  int // how often it has opened without closing
-	limited int // the same for rate limits
-	inARow  int // failures
+	opened  int       // how often it has opened without closing
+	limited int       // the same for rate limits
+	inARow  int       // failures
 	recent  recent
 }
 
