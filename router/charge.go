@@ -86,6 +86,8 @@ func (r *Router) charge(ctx context.Context, row *billing.Spend, h held, u used)
 	if !r.plausible(ctx, h, u, t) {
 		row.Status = billing.StatusDisputed
 		t = atMost(t, h.most(u.candidate))
+	} else {
+		r.learnt.Observe(h.prompt(u.candidate), t.Prompt())
 	}
 	row.OverrunTokens = max(0, t.Total()-h.hold.Tokens)
 	r.price(row, h, u.candidate, t)

@@ -10,6 +10,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/health"
+	"tallyroute/router/learn"
 	"tallyroute/router/tokens"
 )
 
@@ -20,6 +21,7 @@ type Candidate struct {
 	Priced    bool
 	Prompt    int64         // tokens, as estimated for its tokenizer
 	Exact     bool          // whether Prompt is a count rather than a bound
+	Hold      int64         // tokens that a hold counts for the prompt, by what was learnt of its estimates
 	MaxOutput int64         // tokens of output that one choice may have
 	Output    int64         // tokens of output that Cost assumes
 	Cost      billing.Money // of this request, by which candidates are ordered
@@ -77,7 +79,30 @@ func (r *Router) plan(ctx context.Context, a asked, rt route) (planned, error) {
 	if !certain {
 		return r.planExactly(ctx, p)
 	}
-	return p, refusal(p)
+	return r.withHolds(p), refusal(p)
+}
+
+// withHolds fills in what a hold counts for each prompt.
+func (r *Router) withHolds(p planned) planned {
+	for i := range p.candidates {
+		p.candidates[i].Hold = r.learnt.Hold(p.prompt(p.candidates[i]))
+	}
+	return p
+}
+
+// prompt is the estimate for c, as it is learnt from.
+func (p planned) prompt(c Candidate) learn.Prompt {
+	needs, basis := p.req.Needs(), learn.Bounded
+	switch {
+	case c.Exact:
+		basis = learn.Exact
+	case p.last:
+		basis = learn.Counted
+	}
+	return learn.Prompt{
+		Provider: c.Target.Provider, Model: c.Target.Model, Basis: basis, Tokens: c.Prompt,
+		Media: needs.Vision || needs.Audio || needs.Documents,
+	}
 }
 
 // planExactly plans again with counted prompts.
@@ -98,7 +123,7 @@ func (r *Router) planExactly(ctx context.Context, p planned) (planned, error) {
 	in.last = true
 	p.candidates, _ = order(in)
 	p.last = true
-	return p, refusal(p)
+	return r.withHolds(p), refusal(p)
 }
 
 // Explain plans a request without a key and without sending it.

@@ -109,7 +109,7 @@ func (h held) most(c Candidate) billing.Tokens {
 	if h.lowered > 0 {
 		out = min(out, h.lowered)
 	}
-	return billing.Tokens{Input: c.Prompt, Output: multiply(out, h.req.N())}
+	return billing.Tokens{Input: c.Hold, Output: multiply(out, h.req.N())}
 }
 
 // fits is how many tokens of output one choice may have within what is free of
@@ -118,10 +118,10 @@ func (r *Router) fits(p planned, q *billing.QuotaError) int64 {
 	most := int64(math.MaxInt64)
 	for _, c := range p.usable(r.o.MaxAttempts) {
 		price := r.dearest(p, c)
-		prompt := price.Cost(billing.Tokens{Input: c.Prompt}).Total
+		prompt := price.Cost(billing.Tokens{Input: c.Hold}).Total
 		for _, b := range q.All {
 			if free, ok := b.FreeTokens(); ok {
-				most = min(most, free-c.Prompt)
+				most = min(most, free-c.Hold)
 			}
 			if free, ok := b.FreeMoney(); ok && price.Output > 0 {
 				most = min(most, affordable(free-prompt, price.Output))

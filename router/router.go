@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers/chat"
+	"tallyroute/router/learn"
 )
 
 // Caller is who asks, from where and when.
@@ -73,12 +74,13 @@ type Router struct {
 	Parts
 	o       Options
 	settler *settler
+	learnt  *learn.Factors
 }
 
 // New puts a router together. Close ends it.
 func New(p Parts, o Options) *Router {
 	o = o.withDefaults()
-	return &Router{Parts: p, o: o, settler: newSettler(p.Ledger, p.Observer, o)}
+	return &Router{Parts: p, o: o, settler: newSettler(p.Ledger, p.Observer, o), learnt: learn.New()}
 }
 
 // Close waits until every settlement is stored, or ctx ends. Requests must

@@ -46,7 +46,7 @@ func (r *Router) priceAt(q billing.PriceQuery) (billing.Price, bool) {
 // thought, is not known before the call; nor is whether a provider serves the
 // tier that it was asked for.
 func (r *Router) dearest(p planned, c Candidate) billing.Price {
-	q := billing.PriceQuery{Provider: c.Target.Provider, Model: c.Target.Model, Tier: tierFor(p.req, c.Target), Prompt: c.Prompt, At: p.in.At}
+	q := billing.PriceQuery{Provider: c.Target.Provider, Model: c.Target.Model, Tier: tierFor(p.req, c.Target), Prompt: max(c.Prompt, c.Hold), At: p.in.At}
 	most, _ := r.Prices.Dearest(q)
 	if q.Tier != billing.TierStandard {
 		q.Tier = billing.TierStandard

@@ -24,6 +24,7 @@ var layers = map[string][]string{
 	"providers/secret": {},
 	"router/health":    {},
 	"router/limit":     {},
+	"router/learn":     {},
 	"billing":          {},
 	"billing/journal":  {},
 	"migrations":       {},
@@ -44,7 +45,7 @@ var layers = map[string][]string{
 	"billing/postgres/pgtest": {},
 
 	"router/tokens": {"providers/chat"},
-	"router":        {"router/tokens", "router/health", "router/limit", "providers", "providers/chat", "billing"},
+	"router":        {"router/tokens", "router/health", "router/limit", "router/learn", "providers", "providers/chat", "billing"},
 	"router/server": {"router", "providers", "providers/chat", "providers/sse", "billing"},
 	"router/admin":  {"billing"},
 

@@ -1,0 +1,144 @@
+package learn
+
+import (
+	"maps"
+	"math"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+)
+
+// Basis is what an estimate rests on. Each is learnt by itself, since a bound
+// is wrong in another way than a count.
+type Basis uint8
+
+// The bases.
+const (
+	Bounded Basis = iota // an upper bound, from the length of the text
+	Counted              // counted with a tokenizer like the model's
+	Exact                // counted with the model's own
+	bases
+)
+
+// Prompt is an estimate for one model of one provider.
+type Prompt struct {
+	Provider, Model string
+	Basis           Basis
+	Media           bool  // whether there is more in it than text
+	Tokens          int64 // as estimated
+}
+
+// Factors are what is known of all models. They are safe for use by many
+// goroutines; reading them takes no lock and allocates nothing.
+type Factors struct {
+	mu     sync.Mutex // of those who add a model
+	models atomic.Pointer[map[model]*factors]
+}
+
+type model struct{ provider, name string }
+
+// Prompts of like length are judged by like, because what providers add to a
+// prompt unseen weighs more in a short one. Each size has prompts of up to four
+// times the tokens of the one before.
+const sizes = 8
+
+type factors [bases][2][sizes]slot
+
+// New knows nothing.
+func New() *Factors {
+	f := &Factors{}
+	f.models.Store(&map[model]*factors{})
+	return f
+}
+
+// Hold is how many tokens to hold for the prompt.
+func (f *Factors) Hold(p Prompt) int64 {
+	known := (*f.models.Load())[model{p.Provider, p.Model}]
+	if known == nil || p.Tokens <= 0 {
+		return p.Tokens
+	}
+	factor := known.slot(p).factor.Load()
+	if factor == 0 {
+		return p.Tokens
+	}
+	return min(scaleUp(p.Tokens, factor), most(p.Tokens))
+}
+
+// Observe learns from a prompt for which the provider reported so many tokens.
+// A report that is not believed must not come here.
+func (f *Factors) Observe(p Prompt, reported int64) {
+	if p.Tokens <= 0 || reported <= 0 || p.Basis >= bases {
+		return
+	}
+	f.of(model{p.Provider, p.Model}).slot(p).observe(ratio(min(reported, most(p.Tokens)), p.Tokens), least(p.Basis))
+}
+
+// of is what is known of m. Models are few and come from the catalogue, so the
+// map is copied for each.
+func (f *Factors) of(m model) *factors {
+	if known := (*f.models.Load())[m]; known != nil {
+		return known
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	old := *f.models.Load()
+	if known := old[m]; known != nil {
+		return known
+	}
+	grown := maps.Clone(old)
+	grown[m] = &factors{}
+	f.models.Store(&grown)
+	return grown[m]
+}
+
+func (f *factors) slot(p Prompt) *slot {
+	media := 0
+	if p.Media {
+		media = 1
+	}
+	return &f[p.Basis][media][min(bits.Len64(uint64(p.Tokens))/2, sizes-1)] //nolint:gosec // Tokens is above 0 here
+}
+
+// Factors are in thousandths. However little a provider reports, no less than
+// half an estimate is held, and never less than an exact count. However much it
+// reports, no more than four times the estimate and a thousand tokens, which is
+// beyond what is believed.
+const (
+	unit      = 1000
+	floor     = unit / 2
+	mostTimes = 4
+	mostMore  = 1000
+)
+
+func least(b Basis) int64 {
+	if b == Exact {
+		return unit
+	}
+	return floor
+}
+
+func most(tokens int64) int64 {
+	if tokens > (math.MaxInt64-mostMore)/mostTimes {
+		return math.MaxInt64
+	}
+	return tokens*mostTimes + mostMore
+}
+
+// ratio is a/b in thousandths, rounded up; both are above 0 and a is at most most(b).
+func ratio(a, b int64) int64 {
+	hi, lo := bits.Mul64(uint64(a), unit)       //nolint:gosec // above 0
+	lo, carry := bits.Add64(lo, uint64(b-1), 0) //nolint:gosec // above 0
+	n, _ := bits.Div64(hi+carry, lo, uint64(b)) //nolint:gosec // above 0, and the quotient at most 1,004,000
+	return int64(n)                             //nolint:gosec // likewise
+}
+
+// scaleUp is n times a factor, rounded up and saturating.
+func scaleUp(n, factor int64) int64 {
+	hi, lo := bits.Mul64(uint64(n), uint64(factor)) //nolint:gosec // both are above 0
+	lo, carry := bits.Add64(lo, unit-1, 0)
+	if hi += carry; hi >= unit {
+		return math.MaxInt64
+	}
+	v, _ := bits.Div64(hi, lo, unit)
+	return int64(min(v, math.MaxInt64)) //nolint:gosec // bounded on the spot
+}
