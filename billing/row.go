@@ -43,9 +43,10 @@ func (s Spend) Tidy() Spend {
 		*n = min(*n, MostTokens)
 	}
 	if s.Pricing == Unpriced {
-		s.Cost, s.Baseline = Cost{}, 0
+		s.Cost, s.Baseline, s.OverrunMoney = Cost{}, 0, 0
 	}
 	s.Cost, s.Baseline = s.Cost.bounded(), min(s.Baseline, 5*MostMeter)
+	s.OverrunMoney = min(s.OverrunMoney, 5*MostMeter)
 	return s
 }
 
@@ -82,6 +83,7 @@ func (s Spend) Check() error {
 	refuse(s.Attempt < 1 || s.Attempt > math.MaxInt16, "attempt %d", s.Attempt)
 	refuse(s.OccurredAt.IsZero(), "no time")
 	refuse(s.OverrunTokens < 0, "an overrun of %d tokens", s.OverrunTokens)
+	refuse(s.OverrunMoney < 0, "an overrun of $%s", s.OverrunMoney)
 	refuse(usage && min(t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning, t.CacheWrite1h, t.AudioInput, t.AudioOutput) < 0, "negative tokens")
 	refuse(usage && min(c.Input, c.CacheRead, c.CacheWrite, c.Output, c.Fee, c.Total) < 0, "a negative cost")
 	refuse(usage && s.Pricing == Priced && c.Total != c.sum(), "meters that do not add up to the cost")

@@ -89,8 +89,10 @@ type Spend struct {
 	Price    Price   `json:"price"` // the snapshot that Cost was computed from; zero where unpriced
 	Cost     Cost    `json:"cost"`
 	Baseline Money   `json:"baseline"` // what the dearest candidate that could have served it would have cost
-	// OverrunTokens is how far the reported usage went beyond the hold.
+	// OverrunTokens and OverrunMoney are how far this attempt took its request
+	// beyond the hold.
 	OverrunTokens int64 `json:"overrun_tokens,omitempty"`
+	OverrunMoney  Money `json:"overrun_money,omitempty"`
 
 	ProviderRequestID string    `json:"provider_request_id,omitempty"`
 	AdjustsEvent      string    `json:"adjusts_event,omitempty"`
@@ -118,7 +120,9 @@ type SpendRow struct {
 	Savings  Money // baseline - cost
 	Unpriced int64 // attempts without a price, which the cost does not include
 	Overrun  int64 // tokens beyond what was held
-	NotExact int64 // attempts whose usage was counted or bounded, not reported
+	// OverrunMoney is what requests cost beyond what was held.
+	OverrunMoney Money
+	NotExact     int64 // attempts whose usage was counted or bounded, not reported
 }
 
 // EventQuery asks for single rows, newest first.

@@ -207,7 +207,10 @@ func (a *Answer) finish(status billing.Status) {
 			row.ProviderRequestID = a.s.reply.Response.ID
 		}
 		a.r.charge(context.WithoutCancel(a.ctx), &row, a.s.held, used{candidate: a.s.chosen, usage: a.usage, text: a.said()})
-		balances := a.r.settler.settle(a.ctx, billing.Settlement{HoldID: a.s.hold.ID, Attempts: append(a.s.rows, row)})
+		rows := append(a.s.rows, row)
+		overrun(rows, a.s.hold)
+		row = rows[len(rows)-1]
+		balances := a.r.settler.settle(a.ctx, billing.Settlement{HoldID: a.s.hold.ID, Attempts: rows})
 		a.r.rerate(a.s.asked, row.Tokens.Total())
 		a.out.Spend = row
 		if balances != nil {
@@ -229,7 +232,8 @@ func (a *Answer) observe(row billing.Spend, now time.Time) {
 		Event: EventRequest, RequestID: row.RequestID, KeyID: row.Owner.KeyID, TeamID: row.Owner.TeamID,
 		RequestedModel: row.RequestedModel, Provider: row.Provider, Model: row.Model, Streamed: row.Streamed,
 		Status: row.Status, Reason: row.RouteReason, Attempts: a.Attempts, Tokens: row.Tokens,
-		UsageSource: row.UsageSource, Pricing: row.Pricing, Cost: row.Cost.Total, OverrunTokens: row.OverrunTokens,
+		UsageSource: row.UsageSource, Pricing: row.Pricing, Cost: row.Cost.Total,
+		OverrunTokens: row.OverrunTokens, OverrunMoney: row.OverrunMoney,
 		Total: now.Sub(a.s.timing.start), Overhead: a.out.Overhead, FirstByte: a.first,
 	}
 	a.r.Observer.Observe(rec)

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"math"
 
 	"tallyroute/billing"
 	"tallyroute/providers/chat"
@@ -89,7 +90,6 @@ func (r *Router) charge(ctx context.Context, row *billing.Spend, h held, u used)
 	} else {
 		r.learnt.Observe(h.prompt(u.candidate), t.Prompt())
 	}
-	row.OverrunTokens = max(0, t.Total()-h.hold.Tokens)
 	r.price(row, h, u.candidate, t)
 }
 
@@ -185,4 +185,27 @@ func atMost(t, most billing.Tokens) billing.Tokens {
 		CacheWrite1h: min(max(t.CacheWrite1h, 0), most.Input), AudioInput: min(max(t.AudioInput, 0), most.Input),
 		AudioOutput: min(max(t.AudioOutput, 0), most.Output),
 	}
+}
+
+// overrun notes on each attempt how far it took the request beyond its hold, in
+// tokens and in money. The hold is for the request, so what attempts before
+// have used counts too. An attempt without a price costs nothing that is known.
+func overrun(rows []billing.Spend, h billing.Hold) {
+	var tokens int64
+	var money billing.Money
+	for i := range rows {
+		before, spent := max(0, tokens-h.Tokens), max(0, money-h.Money)
+		tokens = plus(tokens, rows[i].Tokens.Total())
+		money = billing.Money(plus(int64(money), int64(rows[i].Cost.Total)))
+		rows[i].OverrunTokens = max(0, tokens-h.Tokens) - before
+		rows[i].OverrunMoney = max(0, money-h.Money) - spent
+	}
+}
+
+// plus is a+b, saturating; both are at least 0.
+func plus(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }

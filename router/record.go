@@ -38,7 +38,8 @@ type Record struct {
 	UsageSource    billing.Provenance
 	Pricing        billing.Pricing
 	Cost           billing.Money
-	OverrunTokens  int64
+	OverrunTokens  int64 // that the last attempt took the request beyond its hold
+	OverrunMoney   billing.Money
 	Total          time.Duration
 	Overhead       time.Duration // our own time: all but waiting for a provider or the client
 	FirstByte      time.Duration // until the first content of the answer was there

@@ -117,6 +117,7 @@ func (r *Router) abandon(ctx context.Context, s sent) {
 	last := &s.rows[len(s.rows)-1]
 	last.Final, last.Status = true, billing.StatusClientAborted
 	r.charge(context.WithoutCancel(ctx), last, s.held, used{candidate: s.chosen})
+	overrun(s.rows, s.hold)
 	r.settler.settle(ctx, billing.Settlement{HoldID: s.hold.ID, Attempts: s.rows})
 }
 

@@ -104,7 +104,7 @@ func auditReports(t testing.TB, s billing.Store, rows []billing.Spend) {
 
 // rowOf is what one row of the ledger adds to a report.
 func rowOf(s billing.Spend) billing.SpendRow {
-	r := billing.SpendRow{Tokens: s.Tokens, Cost: s.Cost.Total, Overrun: s.OverrunTokens}
+	r := billing.SpendRow{Tokens: s.Tokens, Cost: s.Cost.Total, Overrun: s.OverrunTokens, OverrunMoney: s.OverrunMoney}
 	r.Tokens.Reasoning = 0 // reports leave it out
 	if s.Pricing != billing.Unpriced {
 		r.Savings = s.Baseline - s.Cost.Total
@@ -137,6 +137,6 @@ func addUp(a, b billing.SpendRow) billing.SpendRow {
 			CacheRead: a.Tokens.CacheRead + b.Tokens.CacheRead, CacheWrite: a.Tokens.CacheWrite + b.Tokens.CacheWrite,
 		},
 		Cost: a.Cost + b.Cost, Savings: a.Savings + b.Savings,
-		Unpriced: a.Unpriced + b.Unpriced, Overrun: a.Overrun + b.Overrun, NotExact: a.NotExact + b.NotExact,
+		Unpriced: a.Unpriced + b.Unpriced, Overrun: a.Overrun + b.Overrun, OverrunMoney: a.OverrunMoney + b.OverrunMoney, NotExact: a.NotExact + b.NotExact,
 	}
 }

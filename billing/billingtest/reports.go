@@ -173,7 +173,7 @@ func reportOneNumber(w *world) {
 		row.Status = []billing.Status{billing.StatusOK, billing.StatusError, billing.StatusDisputed, billing.StatusOK}[i%4]
 		row.UsageSource = []billing.Provenance{billing.Reported, billing.Counted, billing.Bounded}[i%3]
 		row.Pricing = []billing.Pricing{billing.Priced, billing.Priced, billing.Priced, billing.Priced, billing.Unpriced}[i%5]
-		row.Baseline, row.OverrunTokens = row.Cost.Total*2, int64(i%2)
+		row.Baseline, row.OverrunTokens, row.OverrunMoney = row.Cost.Total*2, int64(i%2), billing.Money(i%3)
 		row.Tokens.CacheRead, row.Tokens.CacheWrite = int64(i%4), int64(i%5)
 		retry := row
 		retry.Attempt, row.Final = 2, false

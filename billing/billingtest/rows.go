@@ -32,7 +32,7 @@ func (w *world) fullRow(k *billing.Key, request string) billing.Spend {
 		EventID: "01980a3c-7d1e-7c3a-8f00-000000000001", OccurredAt: w.now, Kind: billing.KindUsage, RequestID: request, Attempt: 1, Final: true, Owner: k.Owner(),
 		EndUser: "user-7", Tags: map[string]string{"feature": "checkout", "ключ": "値"}, RequestedModel: "cheap", Provider: "demo-a", Model: "small", ServiceTier: "flex",
 		RouteReason: billing.RouteFailover, Status: billing.StatusClientAborted, ErrorKind: "timeout", Streamed: true, UsageSource: billing.Counted,
-		Tokens: used, Pricing: billing.Priced, Price: price, Cost: price.Cost(used), Baseline: 999_999_999, OverrunTokens: 3, ProviderRequestID: "chatcmpl-1",
+		Tokens: used, Pricing: billing.Priced, Price: price, Cost: price.Cost(used), Baseline: 999_999_999, OverrunTokens: 3, OverrunMoney: 4, ProviderRequestID: "chatcmpl-1",
 	}
 }
 

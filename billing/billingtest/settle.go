@@ -104,7 +104,7 @@ func settleOverrun(w *world) {
 	h := w.hold(k, amount{90, 90})
 	w.reserve(h)
 	row := w.row(k, h.ID, amount{150, 140}, w.now)
-	row.OverrunTokens = 60
+	row.OverrunTokens, row.OverrunMoney = 60, 50
 	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
 	w.must(err)
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{150, 140}})
@@ -112,7 +112,7 @@ func settleOverrun(w *world) {
 	w.wantRefused(err, "bud_1")
 	report, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: "key", Month: "2026-03", KeyID: k.ID})
 	w.must(err)
-	if len(report) != 1 || report[0].Overrun != 60 {
+	if len(report) != 1 || report[0].Overrun != 60 || report[0].OverrunMoney != 50 {
 		w.Errorf("report %+v", report)
 	}
 	Audit(w, w, w.now)
@@ -178,7 +178,7 @@ func settleHuge(w *world) {
 		w.must(err)
 		row := h.IfLost
 		row.Tokens = billing.Tokens{Input: math.MaxInt64, CacheRead: math.MaxInt64, CacheWrite: math.MaxInt64, Output: math.MaxInt64, Reasoning: math.MaxInt64, CacheWrite1h: math.MaxInt64, AudioInput: math.MaxInt64, AudioOutput: math.MaxInt64}
-		row.OverrunTokens, row.Baseline = math.MaxInt64, math.MaxInt64
+		row.OverrunTokens, row.OverrunMoney, row.Baseline = math.MaxInt64, math.MaxInt64, math.MaxInt64
 		row.Cost = billing.Cost{Input: math.MaxInt64, CacheRead: math.MaxInt64, CacheWrite: math.MaxInt64, Output: math.MaxInt64, Fee: math.MaxInt64, Total: math.MaxInt64}
 		_, err = w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
 		w.must(err)

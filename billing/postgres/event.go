@@ -15,7 +15,7 @@ import (
 const eventColumns = `event_id, occurred_at, report_day, kind, request_id, attempt, final,
   key_id, project_id, team_id, cost_center, environment, end_user, tags,
   requested_model, provider, model, service_tier, route_reason, status, error_kind, streamed, usage_source,
-  input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, overrun_tokens,
+  input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, overrun_tokens, overrun_nano,
   cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
   pricing, price_id, input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
   input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano, baseline_cost_nano,
@@ -53,6 +53,7 @@ type eventRow struct {
 	OutputTokens        int64             `json:"output_tokens"`
 	ReasoningTokens     int64             `json:"reasoning_tokens"`
 	OverrunTokens       int64             `json:"overrun_tokens"`
+	OverrunNano         billing.Money     `json:"overrun_nano"`
 	CacheWrite1hTokens  int64             `json:"cache_write_1h_tokens"`
 	AudioInputTokens    int64             `json:"audio_input_tokens"`
 	AudioOutputTokens   int64             `json:"audio_output_tokens"`
@@ -120,7 +121,7 @@ func (s *Store) eventRow(a billing.Spend) (eventRow, error) {
 		UsageSource: string(a.UsageSource), InputTokens: a.Tokens.Input, CacheReadTokens: a.Tokens.CacheRead,
 		CacheWriteTokens: a.Tokens.CacheWrite, OutputTokens: a.Tokens.Output, ReasoningTokens: a.Tokens.Reasoning,
 		CacheWrite1hTokens: a.Tokens.CacheWrite1h, AudioInputTokens: a.Tokens.AudioInput, AudioOutputTokens: a.Tokens.AudioOutput,
-		OverrunTokens: a.OverrunTokens, Pricing: string(a.Pricing),
+		OverrunTokens: a.OverrunTokens, OverrunNano: a.OverrunMoney, Pricing: string(a.Pricing),
 		ProviderRequestID: text(a.ProviderRequestID), AdjustsEvent: text(a.AdjustsEvent), AdjustsPeriod: text(a.AdjustsPeriod),
 		Reason: text(a.Reason), Actor: text(a.Actor),
 	}

@@ -34,7 +34,7 @@ SELECT ARRAY[{columns}],
        sum(d.requests)::bigint, sum(d.attempts)::bigint, sum(d.errors)::bigint,
        sum(d.input_tokens)::bigint, sum(d.cache_read_tokens)::bigint, sum(d.cache_write_tokens)::bigint, sum(d.output_tokens)::bigint,
        sum(d.cost_nano)::bigint, sum(d.baseline_cost_nano - d.cost_nano)::bigint,
-       coalesce(sum(d.attempts) FILTER (WHERE d.pricing = 'unpriced'), 0)::bigint, sum(d.overrun_tokens)::bigint,
+       coalesce(sum(d.attempts) FILTER (WHERE d.pricing = 'unpriced'), 0)::bigint, sum(d.overrun_tokens)::bigint, sum(d.overrun_nano)::bigint,
        coalesce(sum(d.attempts) FILTER (WHERE d.usage_source <> 'reported'), 0)::bigint
   FROM spend_daily d
   LEFT JOIN teams t ON t.id = d.team_id
@@ -57,7 +57,7 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) ([]billing.Spen
 	return all(ctx, s, func(row pgx.CollectableRow) (r billing.SpendRow, err error) {
 		err = row.Scan(&r.Group, &r.Requests, &r.Attempts, &r.Errors,
 			&r.Tokens.Input, &r.Tokens.CacheRead, &r.Tokens.CacheWrite, &r.Tokens.Output,
-			&r.Cost, &r.Savings, &r.Unpriced, &r.Overrun, &r.NotExact)
+			&r.Cost, &r.Savings, &r.Unpriced, &r.Overrun, &r.OverrunMoney, &r.NotExact)
 		return r, err
 	}, sql, q.Month, billing.CleanText(string(q.KeyID)))
 }
@@ -67,7 +67,7 @@ const selectEventsSQL = `
 SELECT e.event_id::text, e.occurred_at, e.report_day::text, e.kind, e.request_id, e.attempt, e.final,
        e.key_id, e.project_id, e.team_id, e.cost_center, e.environment, coalesce(e.end_user, ''), e.tags,
        e.requested_model, e.provider, e.model, e.service_tier, e.route_reason, e.status, coalesce(e.error_kind, ''), e.streamed,
-       e.usage_source, e.input_tokens, e.cache_read_tokens, e.cache_write_tokens, e.output_tokens, e.reasoning_tokens, e.overrun_tokens,
+       e.usage_source, e.input_tokens, e.cache_read_tokens, e.cache_write_tokens, e.output_tokens, e.reasoning_tokens, e.overrun_tokens, e.overrun_nano,
        e.cache_write_1h_tokens, e.audio_input_tokens, e.audio_output_tokens,
        e.pricing, coalesce(e.price_id, ''), coalesce(e.input_price_nano, 0), coalesce(e.cache_read_price_nano, 0),
        coalesce(e.cache_write_price_nano, 0), coalesce(e.output_price_nano, 0),
@@ -107,7 +107,7 @@ func scanSpend(row pgx.CollectableRow) (e billing.Spend, err error) {
 	err = row.Scan(&e.EventID, &e.OccurredAt, &e.ReportDay, &e.Kind, &e.RequestID, &e.Attempt, &e.Final,
 		&e.Owner.KeyID, &e.Owner.ProjectID, &e.Owner.TeamID, &e.Owner.CostCenter, &e.Owner.Environment, &e.EndUser, &e.Tags,
 		&e.RequestedModel, &e.Provider, &e.Model, &e.ServiceTier, &e.RouteReason, &e.Status, &e.ErrorKind, &e.Streamed,
-		&e.UsageSource, &e.Tokens.Input, &e.Tokens.CacheRead, &e.Tokens.CacheWrite, &e.Tokens.Output, &e.Tokens.Reasoning, &e.OverrunTokens,
+		&e.UsageSource, &e.Tokens.Input, &e.Tokens.CacheRead, &e.Tokens.CacheWrite, &e.Tokens.Output, &e.Tokens.Reasoning, &e.OverrunTokens, &e.OverrunMoney,
 		&e.Tokens.CacheWrite1h, &e.Tokens.AudioInput, &e.Tokens.AudioOutput,
 		&e.Pricing, &e.Price.ID, &e.Price.Input, &e.Price.CacheRead, &e.Price.CacheWrite, &e.Price.Output,
 		&e.Cost.Input, &e.Cost.CacheRead, &e.Cost.CacheWrite, &e.Cost.Output, &e.Cost.Fee, &e.Cost.Total, &e.Baseline,

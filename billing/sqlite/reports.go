@@ -12,7 +12,7 @@ import (
 const sums = `, sum(d.requests), sum(d.attempts), sum(d.errors),
   sum(d.input_tokens), sum(d.cache_read_tokens), sum(d.cache_write_tokens), sum(d.output_tokens),
   sum(d.cost_nano) AS cost, sum(d.baseline_cost_nano - d.cost_nano),
-  coalesce(sum(d.attempts) FILTER (WHERE d.pricing = 'unpriced'), 0), sum(d.overrun_tokens),
+  coalesce(sum(d.attempts) FILTER (WHERE d.pricing = 'unpriced'), 0), sum(d.overrun_tokens), sum(d.overrun_nano),
   coalesce(sum(d.attempts) FILTER (WHERE d.usage_source <> 'reported'), 0)
 FROM spend_daily d
 LEFT JOIN teams t ON t.id = d.team_id
@@ -57,7 +57,7 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) ([]billing.Spen
 		var r billing.SpendRow
 		err := scan(jsonText{&r.Group}, &r.Requests, &r.Attempts, &r.Errors,
 			&r.Tokens.Input, &r.Tokens.CacheRead, &r.Tokens.CacheWrite, &r.Tokens.Output,
-			&r.Cost, &r.Savings, &r.Unpriced, &r.Overrun, &r.NotExact)
+			&r.Cost, &r.Savings, &r.Unpriced, &r.Overrun, &r.OverrunMoney, &r.NotExact)
 		rows = append(rows, r)
 		return err
 	})

@@ -14,14 +14,14 @@ import (
 
 const eventColumns = `event_id, occurred_at, report_day, kind, request_id, attempt, final, key_id, project_id, team_id, cost_center, environment,
   end_user, tags, requested_model, provider, model, service_tier, route_reason, status, error_kind, streamed, usage_source,
-  input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, overrun_tokens,
+  input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, overrun_tokens, overrun_nano,
   cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
   pricing, price_id, input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
   input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano, baseline_cost_nano,
   provider_request_id, adjusts_event, adjusts_period, reason, actor, recorded_at`
 
 const insertEvent = `INSERT INTO spend_events (` + eventColumns + `) VALUES (
-  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 // insertEvent adds a row that has been tidied and checked. Where its month is
@@ -78,7 +78,7 @@ func (s *Store) insertOn(ctx context.Context, tx *session, r billing.Spend) erro
 		r.EventID, stamp(r.OccurredAt), r.ReportDay, string(r.Kind), r.RequestID, r.Attempt, r.Final,
 		string(o.KeyID), o.ProjectID, o.TeamID, o.CostCenter, o.Environment,
 		text(r.EndUser), asJSON(r.Tags), r.RequestedModel, r.Provider, r.Model, r.ServiceTier, string(r.RouteReason), string(r.Status), text(r.ErrorKind), r.Streamed, string(r.UsageSource),
-		t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning, r.OverrunTokens,
+		t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning, r.OverrunTokens, int64(r.OverrunMoney),
 		t.CacheWrite1h, t.AudioInput, t.AudioOutput,
 		string(r.Pricing), text(p.ID), amount(p.Input), amount(p.CacheRead), amount(p.CacheWrite), amount(p.Output),
 		amount(c.Input), amount(c.CacheRead), amount(c.CacheWrite), amount(c.Output), amount(c.Fee), amount(c.Total), amount(r.Baseline),
@@ -126,7 +126,7 @@ func scanEvent(scan scanner, r *billing.Spend) error {
 		&r.EventID, instant{&r.OccurredAt}, &r.ReportDay, &r.Kind, &r.RequestID, &r.Attempt, &r.Final,
 		&o.KeyID, &o.ProjectID, &o.TeamID, &o.CostCenter, &o.Environment,
 		orEmpty{&r.EndUser}, jsonText{&r.Tags}, &r.RequestedModel, &r.Provider, &r.Model, &r.ServiceTier, &r.RouteReason, &r.Status, orEmpty{&r.ErrorKind}, &r.Streamed, &r.UsageSource,
-		&t.Input, &t.CacheRead, &t.CacheWrite, &t.Output, &t.Reasoning, &r.OverrunTokens,
+		&t.Input, &t.CacheRead, &t.CacheWrite, &t.Output, &t.Reasoning, &r.OverrunTokens, &r.OverrunMoney,
 		&t.CacheWrite1h, &t.AudioInput, &t.AudioOutput,
 		&r.Pricing, orEmpty{&p.ID}, orZero{&p.Input}, orZero{&p.CacheRead}, orZero{&p.CacheWrite}, orZero{&p.Output},
 		orZero{&c.Input}, orZero{&c.CacheRead}, orZero{&c.CacheWrite}, orZero{&c.Output}, orZero{&c.Fee}, orZero{&c.Total}, orZero{&r.Baseline},

@@ -25,7 +25,7 @@ type metrics struct {
 	tokens    *prometheus.CounterVec
 	cost      *prometheus.CounterVec
 	unpriced  *prometheus.CounterVec
-	overrun   prometheus.Counter
+	overrun   overrunMetrics
 	settling  *prometheus.CounterVec
 	overhead  prometheus.Histogram
 	duration  *prometheus.HistogramVec
@@ -53,7 +53,11 @@ func newMetrics() *metrics {
 		tokens:   counter("tokens_total", "Tokens booked, by kind.", "provider", "model", "kind"),
 		cost:     counter("cost_nano_usd_total", "Cost booked, in billionths of a dollar.", "provider", "model"),
 		unpriced: counter("unpriced_requests_total", "Answered requests without a known price.", "provider", "model"),
-		overrun:  prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tallyroute", Name: "overrun_tokens_total", Help: "Tokens that providers reported beyond what was held."}),
+		overrun: overrunMetrics{
+			requests: counter("overrun_requests_total", "Requests that used or cost more than was held for them.", "provider", "model"),
+			tokens:   counter("overrun_tokens_total", "Tokens that providers reported beyond what was held.", "provider", "model"),
+			cost:     counter("overrun_nano_usd_total", "Cost beyond what was held, in billionths of a dollar.", "provider", "model"),
+		},
 		settling: counter("settlements_deferred_total", "Settlements that the database did not take at once: delayed or lost to the sweep.", "event"),
 		overhead: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "tallyroute", Name: "overhead_seconds", Buckets: overheadBuckets(),
@@ -66,7 +70,7 @@ func newMetrics() *metrics {
 		held:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tallyroute", Name: "held", Help: "What this process holds for requests under way: how many holds, tokens and nano-dollars."}, []string{"unit"}),
 		swept:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tallyroute", Name: "holds_swept_total", Help: "Holds of processes that never reported back."}),
 	}
-	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.overrun,
+	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.overrun.requests, m.overrun.tokens, m.overrun.cost,
 		m.settling, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying, m.held,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	return m
@@ -158,5 +162,17 @@ func (m *metrics) book(r router.Record) {
 	if r.Cost > 0 {
 		m.cost.WithLabelValues(r.Provider, r.Model).Add(float64(r.Cost))
 	}
-	m.overrun.Add(float64(r.OverrunTokens))
+	m.overrun.count(r)
+}
+
+// overrunMetrics tell of requests that went beyond their holds.
+type overrunMetrics struct{ requests, tokens, cost *prometheus.CounterVec }
+
+func (m overrunMetrics) count(r router.Record) {
+	if r.OverrunTokens <= 0 && r.OverrunMoney <= 0 {
+		return
+	}
+	m.requests.WithLabelValues(r.Provider, r.Model).Inc()
+	m.tokens.WithLabelValues(r.Provider, r.Model).Add(float64(r.OverrunTokens))
+	m.cost.WithLabelValues(r.Provider, r.Model).Add(float64(r.OverrunMoney))
 }

@@ -32,7 +32,7 @@ func TestMetricsOfAnAnswer(t *testing.T) {
 	m.Observe(router.Record{
 		Event: router.EventRequest, RequestedModel: "auto", Provider: "b", Model: "m", Status: billing.StatusOK, Streamed: true,
 		Attempts: []router.Attempt{{Provider: "a", Model: "m", Kind: "overload"}, {Provider: "b", Model: "m"}},
-		Tokens:   billing.Tokens{Input: 10, Output: 5}, Cost: 1234, Total: time.Second, Overhead: time.Millisecond, FirstByte: time.Second / 2,
+		Tokens:   billing.Tokens{Input: 10, Output: 5}, Cost: 1234, OverrunTokens: 3, OverrunMoney: 7, Total: time.Second, Overhead: time.Millisecond, FirstByte: time.Second / 2,
 	})
 	for name, got := range map[string]float64{
 		"requests": testutil.ToFloat64(m.requests.WithLabelValues("auto", "ok", "true")) - 1,
@@ -41,6 +41,9 @@ func TestMetricsOfAnAnswer(t *testing.T) {
 		"input":    testutil.ToFloat64(m.tokens.WithLabelValues("b", "m", "input")) - 10,
 		"output":   testutil.ToFloat64(m.tokens.WithLabelValues("b", "m", "output")) - 5,
 		"cost":     testutil.ToFloat64(m.cost.WithLabelValues("b", "m")) - 1234,
+		"overruns": testutil.ToFloat64(m.overrun.requests.WithLabelValues("b", "m")) - 1,
+		"beyond":   testutil.ToFloat64(m.overrun.tokens.WithLabelValues("b", "m")) - 3,
+		"dearer":   testutil.ToFloat64(m.overrun.cost.WithLabelValues("b", "m")) - 7,
 	} {
 		if got != 0 {
 			t.Errorf("%s is off by %v", name, got)

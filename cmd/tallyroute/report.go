@@ -43,6 +43,7 @@ type reportView struct {
 	SavingsUSD       string            `json:"savings_usd"`
 	UnpricedAttempts int64             `json:"unpriced_attempts"`
 	OverrunTokens    int64             `json:"overrun_tokens"`
+	OverrunUSD       string            `json:"overrun_usd"`
 	NotExact         int64             `json:"attempts_not_exact"`
 }
 
@@ -73,7 +74,7 @@ func (c reportCommand) Run(a *app) error {
 func (c reportCommand) report(rows []billing.SpendRow) *table {
 	columns := reportColumns(c.By)
 	t := &table{header: append(append([]string(nil), columns...),
-		"REQUESTS", "ATTEMPTS", "ERRORS", "PROMPT TOKENS", "COMPLETION TOKENS", "COST USD", "SAVED USD", "UNPRICED")}
+		"REQUESTS", "ATTEMPTS", "ERRORS", "PROMPT TOKENS", "COMPLETION TOKENS", "COST USD", "SAVED USD", "UNPRICED", "OVERRUN USD")}
 	views := []reportView{}
 	for _, r := range rows {
 		var cells []cell
@@ -87,11 +88,11 @@ func (c reportCommand) report(rows []billing.SpendRow) *table {
 			group[strings.ReplaceAll(strings.ToLower(name), " ", "_")] = word
 		}
 		t.add(append(cells, number(r.Requests), number(r.Attempts), number(r.Errors),
-			number(r.Tokens.Prompt()), number(r.Tokens.Output), money(r.Cost), money(r.Savings), number(r.Unpriced))...)
+			number(r.Tokens.Prompt()), number(r.Tokens.Output), money(r.Cost), money(r.Savings), number(r.Unpriced), money(r.OverrunMoney))...)
 		views = append(views, reportView{
 			Group: group, Requests: r.Requests, Attempts: r.Attempts, Errors: r.Errors, Tokens: r.Tokens,
 			CostUSD: r.Cost.String(), SavingsUSD: r.Savings.String(), UnpricedAttempts: r.Unpriced,
-			OverrunTokens: r.Overrun, NotExact: r.NotExact,
+			OverrunTokens: r.Overrun, OverrunUSD: r.OverrunMoney.String(), NotExact: r.NotExact,
 		})
 	}
 	t.records = views

@@ -484,7 +484,7 @@ func TestOwnersAndBudgets(t *testing.T) {
 func TestSpend(t *testing.T) {
 	row := billing.SpendRow{
 		Group: []string{"acme", "m"}, Requests: 3, Attempts: 4, Errors: 1, Tokens: billing.Tokens{Input: 10, Output: 5},
-		Cost: 1_234_567_890, Savings: 5, Unpriced: 1, NotExact: 2, Overrun: 9,
+		Cost: 1_234_567_890, Savings: 5, Unpriced: 1, NotExact: 2, Overrun: 9, OverrunMoney: 7,
 	}
 	var asked billing.SpendQuery
 	g := newRig(t, func(o *Options) {
@@ -494,7 +494,7 @@ func TestSpend(t *testing.T) {
 	got := g.ask("GET", "/admin/v1/spend?group_by=model&key_id=key_1", "")
 	line, _ := got.data()[0].(map[string]any)
 	group, _ := line["group"].(map[string]any)
-	if group["provider"] != "acme" || group["model"] != "m" || line["cost_usd"] != "1.23456789" || line["requests"] != 3.0 || got.v["month"] != "2026-11" || got.v["currency"] != "USD" {
+	if group["provider"] != "acme" || group["model"] != "m" || line["cost_usd"] != "1.23456789" || line["requests"] != 3.0 || line["overrun_usd"] != "0.000000007" || got.v["month"] != "2026-11" || got.v["currency"] != "USD" {
 		t.Error(got.text)
 	}
 	if asked != (billing.SpendQuery{GroupBy: "model", Month: "2026-11", KeyID: "key_1"}) {

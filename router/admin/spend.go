@@ -28,6 +28,7 @@ type spendView struct {
 	Unpriced   int64             `json:"unpriced_attempts"` // which the cost does not include
 	NotExact   int64             `json:"not_reported_attempts"`
 	Overrun    int64             `json:"overrun_tokens"`
+	OverrunUSD string            `json:"overrun_usd"`
 }
 
 type tokensView struct {
@@ -80,7 +81,7 @@ func viewSpend(words []string, r billing.SpendRow) spendView {
 	v := spendView{
 		Group: make(map[string]string, len(words)), Requests: r.Requests, Attempts: r.Attempts, Errors: r.Errors,
 		Tokens:  tokensView{r.Tokens.Input, r.Tokens.CacheRead, r.Tokens.CacheWrite, r.Tokens.Output},
-		CostUSD: r.Cost.Short(), SavingsUSD: r.Savings.Short(), Unpriced: r.Unpriced, NotExact: r.NotExact, Overrun: r.Overrun,
+		CostUSD: r.Cost.Short(), SavingsUSD: r.Savings.Short(), Unpriced: r.Unpriced, NotExact: r.NotExact, Overrun: r.Overrun, OverrunUSD: r.OverrunMoney.Short(),
 	}
 	for i, w := range words {
 		if i < len(r.Group) {
