@@ -84,7 +84,7 @@ var unpriced = map[string]bool{"github": true, "nvidia": true, "ollama": true, "
 func checkModel(t *testing.T, provider string, m Model) {
 	t.Helper()
 	name := provider + "/" + m.ID
-	if m.Context < 4096 || m.Context > 20_000_000 || (m.MaxOutput != 0 && m.MaxOutput < 1024) {
+	if m.Context < 4096 && !m.Can.Embeddings || m.Context < 256 || m.Context > 20_000_000 || (m.MaxOutput != 0 && m.MaxOutput < 1024) {
 		t.Errorf("%s has a context of %d and an output of %d", name, m.Context, m.MaxOutput)
 	}
 	if m.Can.Stream == m.Can.Embeddings || m.Owner == "" {
