@@ -2,7 +2,6 @@ package openai
 
 import (
 	"slices"
-	"strconv"
 
 	"tallyroute/providers/chat"
 )
@@ -219,61 +218,4 @@ func tokenAlone(raw []byte) []byte {
 		e.put("logprob", []byte("-9999.0")) // the format's own word for very unlikely
 	}
 	return e.apply(raw)
-}
-
-// usageOf has the three counts, by the meaning that they have in the format.
-func (m *mender) usageOf(o object, e *edits) {
-	raw, u := o["usage"], m.usage
-	if u == nil {
-		if _, ok := o["usage"]; ok && (!m.stream || !isNull(raw)) {
-			e.leave("usage")
-		}
-		return
-	}
-	if len(raw) == 0 || raw[0] != '{' {
-		if !m.x.Request.WantsUsage() && m.stream {
-			return
-		}
-		raw = []byte("{}")
-	}
-	e.change("usage", o["usage"], usage(raw, u))
-}
-
-func usage(raw []byte, u *chat.Usage) []byte {
-	o, e := read(raw), &edits{}
-	prompt := u.Input + u.CacheRead + u.CacheWrite
-	for _, count := range []struct {
-		name  string
-		value int64
-	}{{"prompt_tokens", prompt}, {"completion_tokens", u.Output}, {"total_tokens", prompt + u.Output}} {
-		e.change(count.name, o[count.name], strconv.AppendInt(nil, count.value, 10))
-	}
-	details(o, e, "prompt_tokens_details", "cached_tokens", u.CacheRead)
-	details(o, e, "completion_tokens_details", "reasoning_tokens", u.Reasoning)
-	return e.apply(raw)
-}
-
-// details says a count where the format has it, and leaves nulls out.
-func details(o object, e *edits, name, member string, count int64) {
-	raw, ok := o[name]
-	if !ok && count == 0 {
-		return
-	}
-	if !ok || raw[0] != '{' {
-		if count == 0 {
-			e.leave(name)
-			return
-		}
-		raw = []byte("{}")
-	}
-	in := &edits{}
-	for inner, value := range chat.Each(raw) {
-		if isNull(value) {
-			in.leave(string(inner))
-		}
-	}
-	if had := chat.Lookup(raw, member); count > 0 {
-		in.change(member, had, strconv.AppendInt(nil, count, 10))
-	}
-	e.change(name, o[name], in.apply(raw))
 }
