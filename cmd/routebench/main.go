@@ -1,8 +1,13 @@
 // Command routebench measures what the router costs besides proxying: it runs
-// the same load through a bare httputil.ReverseProxy and through tallyroute, in
-// turns, against one mock upstream, and prints the ratios of CPU time per
-// request and of throughput. Absolute figures say more about the machine than
-// about the program; the ratios are what to compare.
+// the same load through a bare httputil.ReverseProxy and through tallyroute with
+// keys, budgets, ledger, metrics and log, in turns, against one mock upstream,
+// and prints the medians of CPU time per request and of throughput, and their
+// ratios. Absolute figures say more about the machine than about the program;
+// the ratios are what to compare.
+//
+// CPU time is that of the target's process, by /proc, over the requests that
+// ended in the measured window; the load is a closed loop over a fixed number of
+// connections. Linux only.
 //
 //	go run ./cmd/routebench                         on SQLite
 //	go run ./cmd/routebench -database postgres://…  on PostgreSQL
@@ -18,6 +23,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -34,9 +40,10 @@ func main() {
 type settings struct {
 	database string
 	binary   string
-	requests int
-	clients  int
+	only     string
 	rounds   int
+	warmup   time.Duration
+	window   time.Duration
 	budget   bool
 }
 
@@ -53,9 +60,10 @@ func run(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("routebench", flag.ContinueOnError)
 	fs.StringVar(&s.database, "database", "", "postgres://… or sqlite:PATH; default a new SQLite file")
 	fs.StringVar(&s.binary, "binary", "", "the tallyroute program; default: build it")
-	fs.IntVar(&s.requests, "requests", 4000, "requests in each round")
-	fs.IntVar(&s.clients, "clients", 16, "requests in flight")
-	fs.IntVar(&s.rounds, "rounds", 5, "counted rounds of each target; one more warms up")
+	fs.StringVar(&s.only, "only", "", "run only the loads whose name has this in it")
+	fs.IntVar(&s.rounds, "rounds", 5, "rounds of each target")
+	fs.DurationVar(&s.warmup, "warmup", 500*time.Millisecond, "load before the measured window of a round")
+	fs.DurationVar(&s.window, "window", 2*time.Second, "the measured window of a round")
 	fs.BoolVar(&s.budget, "budget", true, "the key has a token and a money budget")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -74,83 +82,77 @@ func compare(ctx context.Context, s settings, dir string, w io.Writer) error {
 		return err
 	}
 	if s.binary == "" {
-		s.binary = filepath.Join(dir, "tallyroute")
-		//nolint:gosec // the path is a temporary folder of our own
-		build := exec.CommandContext(ctx, "go", "build", "-tags", "nomsgpack", "-o", s.binary, "./cmd/tallyroute")
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			return fmt.Errorf("building tallyroute (run this from the project's root, or give -binary): %w", err)
+		if s.binary, err = build(ctx, dir); err != nil {
+			return err
 		}
 	}
 	upstream, err := freeAddress(ctx)
 	if err != nil {
 		return err
 	}
-	mock, err := start(ctx, self, "upstream", upstream)
+	mock, err := start(ctx, filepath.Join(dir, "upstream.log"), self, "upstream", upstream)
 	if err != nil {
 		return err
 	}
 	defer mock.stop()
-	proxy, err := startProxy(ctx, self, upstream)
+	proxy, err := startProxy(ctx, dir, self, upstream)
 	if err != nil {
 		return err
 	}
 	defer proxy.process.stop()
 	router, err := startRouter(ctx, s, dir, upstream)
 	if err != nil {
-		return err
+		return errors.Join(err, router.process.tail())
 	}
 	defer router.process.stop()
-	for _, load := range loads {
-		if err := measure(ctx, s, load, w, proxy, router); err != nil {
+	var r report
+	for _, l := range loads() {
+		if !strings.Contains(l.name, s.only) {
+			continue
+		}
+		pair, err := measure(ctx, s, l, proxy, router)
+		if err != nil {
 			return errors.Join(err, router.process.tail())
 		}
+		pair.write(w)
+		r.add("CPU per request, times a bare proxy's: "+l.name, pair.ratio(cpuMicros), l.most)
 	}
+	r.write(w)
 	return nil
 }
 
+// build builds tallyroute into dir.
+func build(ctx context.Context, dir string) (string, error) {
+	binary := filepath.Join(dir, "tallyroute")
+	//nolint:gosec // the path is a temporary folder of our own
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "nomsgpack", "-trimpath", "-o", binary, "./cmd/tallyroute")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("building tallyroute (run this from the project's root, or give -binary): %w", err)
+	}
+	return binary, nil
+}
+
 // measure runs one kind of load through both targets in turns.
-func measure(ctx context.Context, s settings, l load, w io.Writer, proxy, router target) error {
-	var direct, routed []round
-	for i := range s.rounds + 1 {
+func measure(ctx context.Context, s settings, l load, proxy, router target) (pair, error) {
+	p := pair{name: l.name}
+	for i := range s.rounds {
 		// Which of the two goes first alternates, so that drift hits both alike.
 		order := []target{proxy, router}
 		if i%2 == 1 {
 			order = []target{router, proxy}
 		}
 		for _, t := range order {
-			r, err := t.run(ctx, s, l)
+			r, err := t.round(ctx, s, l)
 			if err != nil {
-				return fmt.Errorf("%s, %s: %w", l.name, t.name, err)
-			}
-			if i == 0 {
-				continue
+				return p, fmt.Errorf("%s, %s: %w", l.name, t.name, err)
 			}
 			if t.name == proxy.name {
-				direct = append(direct, r)
+				p.direct = append(p.direct, r)
 			} else {
-				routed = append(routed, r)
+				p.routed = append(p.routed, r)
 			}
 		}
 	}
-	report(w, l, direct, routed)
-	return nil
-}
-
-func report(w io.Writer, l load, direct, routed []round) {
-	fmt.Fprintf(w, "%s\n", l.name)
-	line := func(name string, rounds []round) {
-		fmt.Fprintf(w, "  %-10s %8.0f requests/s  %7.1f µs CPU/request  p50 %s  p99 %s\n", name,
-			median(rounds, func(r round) float64 { return r.perSecond }),
-			median(rounds, func(r round) float64 { return r.cpuMicros }),
-			time.Duration(median(rounds, func(r round) float64 { return float64(r.p50) })).Round(10*time.Microsecond),
-			time.Duration(median(rounds, func(r round) float64 { return float64(r.p99) })).Round(10*time.Microsecond))
-	}
-	line("proxy", direct)
-	line("tallyroute", routed)
-	ratio := func(f func(round) float64) float64 {
-		return median(routed, f) / median(direct, f)
-	}
-	fmt.Fprintf(w, "  ratio      %8.2f throughput    %7.2f CPU/request\n",
-		ratio(func(r round) float64 { return r.perSecond }), ratio(func(r round) float64 { return r.cpuMicros }))
+	return p, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -15,42 +16,88 @@ import (
 
 const (
 	answerText = "The quick brown fox jumps over the lazy dog while the accountants count every token that it takes to say so, twice. "
-	chunkCount = 20
+	answerSize = 400
+	chunkCount = 100
 )
 
-// serveUpstream is the mock provider: it answers at once, plain or streamed.
-func serveUpstream(ctx context.Context, addr string) error {
-	plain := []byte(`{"id":"chatcmpl-1","object":"chat.completion","created":1767225600,"model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":"` +
-		strings.Repeat(answerText, 3) + `","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":256,"completion_tokens":80,"total_tokens":336}}`)
-	chunk := func(delta, finish, more string) []byte {
-		return []byte(`data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767225600,"model":"bench","choices":[{"index":0,"delta":` +
-			delta + `,"finish_reason":` + finish + `}]` + more + "}\n\n")
+// mock is a provider that answers at once, plain or streamed. It speaks raw
+// HTTP, so that it costs less than what is measured.
+type mock struct {
+	plain  []byte
+	stream [][]byte // what is written at a time
+}
+
+func newMock() mock {
+	const (
+		details = `,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0}}`
+		prefix  = `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767225600,"model":"bench","service_tier":"default","choices":[`
+	)
+	answer := `{"id":"chatcmpl-1","object":"chat.completion","created":1767225600,"model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":"` +
+		strings.Repeat(answerText, 4)[:answerSize] + `","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":256,"completion_tokens":100,"total_tokens":356` + details + "}"
+	m := mock{plain: fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)}
+	chunk := func(delta, finish string) string {
+		return framed(prefix + `{"index":0,"delta":` + delta + `,"logprobs":null,"finish_reason":` + finish + `}],"usage":null}` + "\n\n")
 	}
-	handler := func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
+	next := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		chunk(`{"role":"assistant","content":"","refusal":null}`, "null")
+	for range chunkCount {
+		m.stream = append(m.stream, []byte(next+chunk(`{"content":"eight ch"}`, "null")))
+		next = ""
+	}
+	end := chunk(`{}`, `"stop"`) + framed(prefix+`],"usage":{"prompt_tokens":256,"completion_tokens":100,"total_tokens":356`+details+"}\n\n") +
+		framed("data: [DONE]\n\n") + "0\r\n\r\n"
+	m.stream = append(m.stream, []byte(end))
+	return m
+}
+
+// framed is text as one chunk of HTTP.
+func framed(text string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(text), text) }
+
+// serveUpstream is the mock provider.
+func serveUpstream(ctx context.Context, addr string) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { _ = l.Close() })
+	m := newMock()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go m.serve(conn)
+	}
+}
+
+// serve answers on one connection until it ends.
+func (m mock) serve(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	r := bufio.NewReader(conn)
+	for {
+		req, err := http.ReadRequest(r)
 		if err != nil {
 			return
 		}
-		if !bytes.Contains(body, []byte(`"stream":true`)) {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write(plain)
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
 			return
 		}
-		w.Header().Set("Content-Type", "text/event-stream")
-		flusher := http.NewResponseController(w)
-		_, _ = w.Write(chunk(`{"role":"assistant","content":""}`, "null", ""))
-		for range chunkCount {
-			_, _ = w.Write(chunk(`{"content":"eight ch"}`, "null", ""))
-			_ = flusher.Flush()
+		parts := [][]byte{m.plain}
+		if bytes.Contains(body, []byte(`"stream":true`)) {
+			parts = m.stream
 		}
-		_, _ = w.Write(chunk(`{}`, `"stop"`, ""))
-		_, _ = w.Write([]byte(`data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767225600,"model":"bench","choices":[],"usage":{"prompt_tokens":256,"completion_tokens":20,"total_tokens":276}}` + "\n\n"))
-		_, _ = w.Write([]byte("data: [DONE]\n\n"))
+		for _, part := range parts {
+			if _, err := conn.Write(part); err != nil {
+				return
+			}
+		}
 	}
-	return serve(ctx, addr, http.HandlerFunc(handler))
 }
 
-// serveProxy is the bare proxy; arg is "address,upstream".
+// serveProxy is the bare proxy; arg is "address,upstream". It reads a request's
+// body before it forwards it, as the router does: a proxy that copies the body as
+// it arrives cuts an answer now and then, which net/http cannot help.
 func serveProxy(ctx context.Context, arg string) error {
 	addr, upstream, _ := strings.Cut(arg, ",")
 	target, err := url.Parse("http://" + upstream)
@@ -62,11 +109,15 @@ func serveProxy(ctx context.Context, arg string) error {
 		FlushInterval: -1,
 		Transport:     &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, DisableCompression: true},
 	}
-	return serve(ctx, addr, proxy)
-}
-
-func serve(ctx context.Context, addr string, h http.Handler) error {
-	s := &http.Server{Addr: addr, Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	s := &http.Server{Addr: addr, ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		proxy.ServeHTTP(w, r)
+	})}
 	context.AfterFunc(ctx, func() { _ = s.Close() })
 	return s.ListenAndServe()
 }
@@ -78,28 +129,4 @@ func freeAddress(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return l.Addr().String(), l.Close()
-}
-
-// waitFor waits until something answers at url with a 2xx status.
-func waitFor(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode < 500 {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("nothing answers at %s", url)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }
