@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -107,8 +106,7 @@ func TestLocked(t *testing.T) {
 // TestLockedByAnother is a second process, and the first one's death.
 func TestLockedByAnother(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childDir+"="+dir)
+	cmd := childProcess(t, dir, SyncOff, 1)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -18,15 +18,14 @@ import (
 
 // What tells the test binary to be the process that is killed.
 const (
-	childDir  = "JOURNAL_CHILD_DIR"
-	childSync = "JOURNAL_CHILD_SYNC"
 	childName = "JOURNAL_CHILD_NAME"
+	childSync = "JOURNAL_CHILD_SYNC"
 )
 
 // TestMain is also the process that is killed.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		if err := child(dir, os.Stdout); err != nil {
+	if name := os.Getenv(childName); name != "" {
+		if err := child(name, os.Stdout); err != nil {
 			fmt.Println("failed:", err)
 			os.Exit(1)
 		}
@@ -35,10 +34,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// child appends for ever, and prints what was acknowledged: process, writer,
-// number.
-func child(dir string, out io.Writer) error {
-	l, err := Open(dir, Options{Sync: Sync(os.Getenv(childSync)), SegmentBytes: 64 << 10})
+// child appends for ever to a log in its working directory, and prints what was
+// acknowledged: process, writer, number.
+func child(process string, out io.Writer) error {
+	l, err := Open(".", Options{Sync: Sync(os.Getenv(childSync)), SegmentBytes: 64 << 10})
 	if err != nil {
 		return err
 	}
@@ -47,7 +46,7 @@ func child(dir string, out io.Writer) error {
 	for w := range 4 {
 		go func() {
 			for i := 0; ; i++ {
-				name := fmt.Sprintf("%s %d %d", os.Getenv(childName), w, i)
+				name := fmt.Sprintf("%s %d %d", process, w, i)
 				if _, err := l.Append(padded(name)); err != nil {
 					errs <- err
 					return
@@ -122,13 +121,25 @@ func TestP05_KillMinus9(t *testing.T) {
 	}
 }
 
+// childProcess is the process number i, not yet started.
+func childProcess(t *testing.T, dir string, sync Sync, i int) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), childSync+"="+string(sync), fmt.Sprintf("%s=%d", childName, i))
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
 // killed runs a process until it is killed after a random number of records, and
 // returns what it acknowledged.
 func killed(t *testing.T, dir string, sync Sync, i int) []string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childDir+"="+dir, childSync+"="+string(sync), fmt.Sprintf("%s=%d", childName, i))
-	cmd.Stderr = os.Stderr
+	cmd := childProcess(t, dir, sync, i)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

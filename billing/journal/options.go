@@ -15,7 +15,7 @@ type Sync string
 // When to sync.
 const (
 	SyncAlways   Sync = "always"   // before Append returns, one sync for all who wait
-	SyncInterval Sync = "interval" // within Options.Interval and the time of one sync
+	SyncInterval Sync = "interval" // within Options.Interval, the syncs themselves not counted
 	SyncOff      Sync = "off"      // when the kernel likes, and at Close
 )
 

@@ -80,15 +80,20 @@ func scan(s Segment, data []byte, end int64, yield func(rec []byte) error) ([]ga
 }
 
 // skip finds out how long the gap is that b begins with. A sound length is
-// trusted, so that what a record contains is not taken for records; else the
-// next record that is sound in every byte is looked for.
+// trusted, so that what a record contains is not taken for records.
 func skip(b []byte, seed uint32, n int, st state) gap {
-	switch {
-	case st == short:
+	switch st {
+	case short:
 		return gap{n: int64(len(b)), torn: true, reason: "the record is cut off"}
-	case st == wrong:
+	case wrong:
 		return gap{n: int64(n), reason: "the checksum is wrong"}
+	default:
+		return seek(b, seed)
 	}
+}
+
+// seek looks for the next record that is sound in every byte.
+func seek(b []byte, seed uint32) gap {
 	if empty(b) {
 		return gap{n: int64(len(b)), torn: true, reason: "nothing but noughts"}
 	}
