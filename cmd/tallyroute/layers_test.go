@@ -36,7 +36,8 @@ var layers = map[string][]string{
 	"providers/translate":    {"providers", "providers/chat", "providers/sse"},
 	"providers/gemini":       {"providers", "providers/chat", "providers/sse", "providers/translate"},
 	"providers/providertest": {"providers", "providers/chat", "providers/sse"},
-	"providers/catalogue":    {"providers", "providers/anthropic", "providers/gemini", "providers/openai", "providers/secret", "billing"},
+	"providers/bedrock":      {"providers", "providers/anthropic", "providers/blocks", "providers/chat"},
+	"providers/catalogue":    {"providers", "providers/anthropic", "providers/bedrock", "providers/gemini", "providers/openai", "providers/secret", "billing"},
 
 	"billing/audit":           {"billing"},
 	"billing/postgres":        {"billing", "billing/audit", "migrations"},
@@ -87,6 +88,7 @@ var fences = map[string][]string{
 	"github.com/rogpeppe/go-internal":       {"test"},
 	"go.uber.org/goleak":                    {"test"},
 	"github.com/openai/openai-go":           {"test", "examples"},
+	"github.com/aws/aws-sdk-go-v2":          {"providers/bedrock"},
 	"golang.org/x/tools":                    {"test", "providers/providertest"},
 	"github.com/oklog/ulid":                 {"*"},
 	"github.com/google/uuid":                {"*"},

@@ -104,7 +104,7 @@ func (m *message) block(raw []byte) {
 		a.Text = append(a.Text, blocks.Inside(b.text)...)
 		m.chars += utf8.RuneCount(chat.Quoted(b.text).Bytes())
 		for citation := range chat.Elements(b.citations) {
-			if n := annotation(citation, span{start, m.chars}); n != nil {
+			if n := annotation(citation, start, m.chars); n != nil {
 				a.Annotations = append(a.Annotations, n)
 			}
 		}
@@ -113,11 +113,9 @@ func (m *message) block(raw []byte) {
 			return
 		}
 		a.Reasoning = append(a.Reasoning, blocks.Inside(b.text)...)
-		d := blocks.Detail{Index: len(a.Details), Text: blocks.Inside(b.text), Format: Format}
-		if len(blocks.Inside(b.signature)) > 0 {
-			d.Signature = blocks.Inside(b.signature)
-		}
-		a.Details = append(a.Details, d)
+		a.Details = append(a.Details, blocks.Detail{
+			Index: len(a.Details), Text: blocks.Inside(b.text), Signature: blocks.Some(b.signature), Format: Format,
+		})
 	case "redacted_thinking":
 		a.Details = append(a.Details, blocks.Detail{Index: len(a.Details), Data: blocks.Inside(b.text), Format: Format})
 	case "tool_use":
@@ -156,32 +154,9 @@ func readBlock(raw []byte) content {
 	return b
 }
 
-// span is a part of the answer's text, in characters.
-type span struct{ start, end int }
-
-// annotation is a citation of a page of the web, the only kind that the OpenAI
-// format has; nil for others.
-func annotation(citation []byte, at span) []byte {
-	url := chat.Lookup(citation, "url")
-	if len(url) == 0 || url[0] != '"' {
-		return nil
-	}
-	title := chat.Lookup(citation, "title")
-	if len(title) == 0 || title[0] != '"' {
-		title = url
-	}
-	var w blocks.Writer
-	w.Open('{')
-	w.TextMember("type", "url_citation")
-	w.Key("url_citation")
-	w.Open('{')
-	w.IntMember("start_index", int64(at.start))
-	w.IntMember("end_index", int64(at.end))
-	w.Member("url", url)
-	w.Member("title", title)
-	w.Close('}')
-	w.Close('}')
-	return w.Bytes()
+// annotation is a citation of a page of the web; nil for others.
+func annotation(citation []byte, start, end int) []byte {
+	return blocks.Citation{URL: chat.Lookup(citation, "url"), Title: chat.Lookup(citation, "title"), Start: start, End: end}.JSON()
 }
 
 // finish is a stop reason in the words of OpenAI.

@@ -139,7 +139,7 @@ func (s *stream) blockStart(data []byte) {
 	case "thinking":
 		b.number = s.think
 		s.think++
-		s.emit.Thought(blocks.Detail{Index: b.number, Text: blocks.Inside(c.text), Signature: some(c.signature), Format: Format})
+		s.emit.Thought(blocks.Detail{Index: b.number, Text: blocks.Inside(c.text), Signature: blocks.Some(c.signature), Format: Format})
 	case "redacted_thinking":
 		s.emit.Thought(blocks.Detail{Index: s.think, Data: blocks.Inside(c.text), Format: Format})
 		s.think++
@@ -150,14 +150,6 @@ func (s *stream) blockStart(data []byte) {
 		s.emit.Call(b.number, blocks.ToolCall{ID: chat.Text(c.id), Name: name})
 	}
 	s.open = append(s.open, b)
-}
-
-// some is the inside of a JSON string, nil where there is nothing in it.
-func some(raw []byte) []byte {
-	if inside := blocks.Inside(raw); len(inside) > 0 {
-		return inside
-	}
-	return nil
 }
 
 func (s *stream) text(raw []byte) {
@@ -189,7 +181,7 @@ func (s *stream) delta(data []byte) {
 		case "thinking":
 			s.emit.Thought(blocks.Detail{Index: b.number, Text: blocks.Inside(value), Format: Format})
 		case "signature":
-			s.emit.Thought(blocks.Detail{Index: b.number, Signature: some(value), Format: Format})
+			s.emit.Thought(blocks.Detail{Index: b.number, Signature: blocks.Some(value), Format: Format})
 		case "partial_json":
 			if b.kind == "tool_use" && len(blocks.Inside(value)) > 0 {
 				b.pieces = true
@@ -214,7 +206,7 @@ func (s *stream) blockStop(index string) {
 	}
 	var notes [][]byte
 	for _, c := range b.citations {
-		if n := annotation(c, span{b.start, s.chars}); n != nil {
+		if n := annotation(c, b.start, s.chars); n != nil {
 			notes = append(notes, n)
 		}
 	}

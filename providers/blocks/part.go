@@ -1,6 +1,7 @@
 package blocks
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -9,14 +10,14 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// parts reads content: a string or a list of parts. Empty texts are left out,
-// because providers refuse them.
+// parts reads content: a string or a list of parts. Texts of nothing but white
+// space are left out, because providers refuse them.
 func parts(content []byte, param string) ([]Block, error) {
 	if content == nil {
 		return nil, nil
 	}
 	if content[0] == '"' {
-		if len(Inside(content)) == 0 {
+		if blank(content) {
 			return nil, nil
 		}
 		return []Block{{Kind: Text, Text: content, Param: param}}, nil
@@ -28,7 +29,7 @@ func parts(content []byte, param string) ([]Block, error) {
 		if err != nil {
 			return nil, err
 		}
-		if b.Kind != Text || len(Inside(b.Text)) > 0 {
+		if b.Kind != Text || !blank(b.Text) {
 			list = append(list, b)
 		}
 		i++
@@ -154,6 +155,8 @@ func typeOf(name string) string {
 	}
 	return "application/pdf"
 }
+
+func blank(text chat.Quoted) bool { return len(bytes.TrimSpace(text.Bytes())) == 0 }
 
 func isObject(text []byte) bool {
 	trimmed := strings.TrimSpace(string(text))

@@ -105,3 +105,11 @@ func Inside(raw []byte) []byte {
 	}
 	return raw[1 : len(raw)-1]
 }
+
+// Some is Inside, but nil where there is nothing inside.
+func Some(raw []byte) []byte {
+	if inside := Inside(raw); len(inside) > 0 {
+		return inside
+	}
+	return nil
+}

@@ -3,6 +3,7 @@ package catalogue
 import (
 	"tallyroute/providers"
 	"tallyroute/providers/anthropic"
+	"tallyroute/providers/bedrock"
 	"tallyroute/providers/gemini"
 	"tallyroute/providers/openai"
 )
@@ -12,6 +13,7 @@ func adapters() map[string]providers.Adapter {
 	return map[string]providers.Adapter{
 		"anthropic": anthropic.New(),
 		"gemini":    gemini.New(),
+		"bedrock":   bedrock.New(),
 		"openai":    openai.New(),
 	}
 }

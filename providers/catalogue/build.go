@@ -13,6 +13,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers"
+	"tallyroute/providers/bedrock"
 	"tallyroute/providers/secret"
 )
 
@@ -116,8 +117,8 @@ type builder struct {
 // provider notes what is known of a provider and, if it takes part, its targets.
 func (b *builder) provider(ctx context.Context, l *loaded) {
 	s := Status{Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: l.count(), Configured: true}
-	if l.Auth.Kind != authNone {
-		_, err := b.secrets(ctx, l.Auth.Secret)
+	for _, ref := range l.Auth.references() {
+		_, err := b.secrets(ctx, ref)
 		if errors.Is(err, secret.ErrLiteral) && l.reader != nil {
 			l.reader.fault(join(l.path, "api_key"), "%s", strings.TrimPrefix(err.Error(), "secret: "))
 		}
@@ -140,6 +141,17 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 	}
 }
 
+// references are the credentials that a provider cannot be called without.
+func (a Auth) references() []string {
+	switch a.Kind {
+	case authNone:
+		return nil
+	case authAWS:
+		return []string{a.Secret, a.Access}
+	}
+	return []string{a.Secret}
+}
+
 // target is what all targets of a provider share.
 func (b *builder) target(p Provider) providers.Target {
 	header := make(http.Header)
@@ -156,15 +168,35 @@ func (b *builder) target(p Provider) providers.Target {
 // rotated is seen.
 func (b *builder) auth(a Auth) providers.Auth {
 	resolve := b.secrets
-	source := func(ctx context.Context) (string, error) {
-		v, err := resolve(ctx, a.Secret)
-		return v.Reveal(), err
+	from := func(ref string) providers.Source {
+		return func(ctx context.Context) (string, error) {
+			v, err := resolve(ctx, ref)
+			return v.Reveal(), err
+		}
 	}
+	source := from(a.Secret)
 	switch a.Kind {
+	case authAWS:
+		return bedrock.Sign(bedrock.Keys{Region: a.Region, Access: from(a.Access), Secret: source, Session: optional(a.Session, from(a.Session))})
 	case authHeader:
 		return providers.HeaderKey(a.Header, source)
 	case authBearer:
 		return providers.Bearer(source)
 	}
 	return providers.NoAuth()
+}
+
+// optional is a source that gives nothing where there is nothing: only keys that
+// were lent for a time have a session token.
+func optional(ref string, from providers.Source) providers.Source {
+	if ref == "" {
+		return nil
+	}
+	return func(ctx context.Context) (string, error) {
+		text, err := from(ctx)
+		if missing := (*secret.NotSetError)(nil); errors.As(err, &missing) {
+			return "", nil
+		}
+		return text, err
+	}
 }

@@ -56,6 +56,10 @@ func (d document) checkAuth(path string) {
 		d.fault(at, "needs a secret")
 	case a.Kind == authHeader && a.Header == "":
 		d.fault(at, "of kind header needs a header")
+	case a.Kind == authAWS && a.Access == "":
+		d.fault(at, "of kind aws needs an access_key beside the secret")
+	case a.Kind != authAWS && a.Access+a.Session+a.Region != "":
+		d.fault(at, "has access_key, session_token and region only where its kind is aws")
 	case a.Kind == authBearer && a.Header != "":
 		d.fault(at, "of kind bearer has no header")
 	}

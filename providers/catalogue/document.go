@@ -62,12 +62,17 @@ func (d document) auth(path string, n node) {
 	a, before := &d.p.Auth, d.p.Auth
 	*a = Auth{}
 	d.object(path, n, map[string]read{
-		"kind":   scalar(d.reader, &a.Kind, oneOf(authBearer, authHeader, authNone)),
+		"kind":   scalar(d.reader, &a.Kind, oneOf(authBearer, authHeader, authAWS, authNone)),
 		"header": scalar(d.reader, &a.Header, headerName),
 		"secret": scalar(d.reader, &a.Secret, credential),
+
+		"access_key":    scalar(d.reader, &a.Access, credential),
+		"session_token": scalar(d.reader, &a.Session, credential),
+		"region":        scalar(d.reader, &a.Region, awsRegion),
 	})
 	if a.Kind == "" {
 		a.Kind, a.Header = before.Kind, cmp.Or(a.Header, before.Header)
+		a.Access, a.Session, a.Region = cmp.Or(a.Access, before.Access), cmp.Or(a.Session, before.Session), cmp.Or(a.Region, before.Region)
 	}
 	if a.Kind != authNone {
 		a.Secret = cmp.Or(a.Secret, before.Secret)

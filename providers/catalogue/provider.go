@@ -27,9 +27,14 @@ type Provider struct {
 
 // Auth says how a provider is given its credential.
 type Auth struct {
-	Kind   string // bearer, header or none
+	Kind   string // bearer, header, aws or none
 	Header string // which one, where Kind is header
 	Secret string // a reference such as env:ACME_API_KEY
+
+	// Where Kind is aws, Secret is the secret access key, and these say the rest.
+	Access  string // a reference to the access key id
+	Session string // a reference to the session token; it need not lead anywhere
+	Region  string // "" is the one in the host's name
 }
 
 // Model is one model of a provider.

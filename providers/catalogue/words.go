@@ -15,6 +15,7 @@ import (
 const (
 	authBearer = "bearer"
 	authHeader = "header"
+	authAWS    = "aws"
 	authNone   = "none"
 )
 
@@ -137,6 +138,13 @@ func callPath(s string) (string, error) {
 	if !strings.HasPrefix(s, "/") || len(s) > 200 || strings.Contains(s, "..") || strings.Contains(s, "//") ||
 		strings.Trim(strings.ToLower(s), lowerLetters+digits+"/-._~:") != "" {
 		return "", errors.New("want a path such as /chat/completions")
+	}
+	return s, nil
+}
+
+func awsRegion(s string) (string, error) {
+	if !made(s, lowerLetters+digits+"-", 40) {
+		return "", errors.New("want a region such as us-east-1")
 	}
 	return s, nil
 }

@@ -50,9 +50,17 @@ func readEnv(_ context.Context, name string) (string, error) {
 	}
 	text := os.Getenv(name)
 	if text == "" {
-		return "", fmt.Errorf("secret: environment variable %s is not set", name)
+		return "", &NotSetError{name}
 	}
 	return text, nil
+}
+
+// NotSetError is an environment variable that is referred to and not set.
+type NotSetError struct{ Name string }
+
+// Error names the variable.
+func (e *NotSetError) Error() string {
+	return fmt.Sprintf("secret: environment variable %s is not set", e.Name)
 }
 
 // isName keeps a credential that was written behind env: out of error messages.

@@ -1,0 +1,111 @@
+package bedrock
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"tallyroute/providers"
+)
+
+// Keys are where the parts of a credential of AWS come from.
+type Keys struct {
+	Region  string           // "" takes it from the host that is called
+	Access  providers.Source // AWS_ACCESS_KEY_ID
+	Secret  providers.Source // AWS_SECRET_ACCESS_KEY
+	Session providers.Source // AWS_SESSION_TOKEN; nil, or one that gives "", for keys that have none
+}
+
+// Sign signs calls with Signature Version 4.
+func Sign(k Keys) providers.Auth { return signature{keys: k, signer: v4.NewSigner(), now: time.Now} }
+
+var _ providers.Auth = signature{}
+
+var (
+	errNoKeys   = errors.New("bedrock: the credential is empty")
+	errNoRegion = errors.New("bedrock: the host names no region; set one in auth")
+)
+
+type signature struct {
+	keys   Keys
+	signer *v4.Signer
+	now    func() time.Time
+}
+
+// Sign puts the signature and what it stands on into the header.
+func (s signature) Sign(ctx context.Context, r *http.Request) error {
+	c, err := s.keys.read(ctx)
+	if err != nil {
+		return err
+	}
+	region := s.keys.Region
+	if region == "" {
+		if region = regionOf(r.URL.Hostname()); region == "" {
+			return errNoRegion
+		}
+	}
+	hash, err := hashOf(r)
+	if err != nil {
+		return err
+	}
+	if err := s.signer.SignHTTP(ctx, c, r, hash, "bedrock", region, s.now()); err != nil {
+		return fmt.Errorf("bedrock: sign: %w", err)
+	}
+	return nil
+}
+
+func (k Keys) read(ctx context.Context) (aws.Credentials, error) {
+	var c aws.Credentials
+	for _, part := range []struct {
+		from providers.Source
+		to   *string
+	}{{k.Access, &c.AccessKeyID}, {k.Secret, &c.SecretAccessKey}, {k.Session, &c.SessionToken}} {
+		if part.from == nil {
+			continue
+		}
+		text, err := part.from(ctx)
+		if err != nil {
+			return c, fmt.Errorf("bedrock: credential: %w", err)
+		}
+		*part.to = text
+	}
+	if !c.HasKeys() {
+		return c, errNoKeys
+	}
+	return c, nil
+}
+
+// regionOf is the region in a host such as bedrock-runtime.eu-west-1.amazonaws.com.
+func regionOf(host string) string {
+	labels := strings.Split(host, ".")
+	for i, label := range labels {
+		if strings.HasPrefix(label, "bedrock") && i+1 < len(labels) && strings.Count(labels[i+1], "-") >= 2 {
+			return labels[i+1]
+		}
+	}
+	return ""
+}
+
+// hashOf is the hash of the body, which can be read again.
+func hashOf(r *http.Request) (string, error) {
+	h := sha256.New()
+	if r.GetBody != nil {
+		body, err := r.GetBody()
+		if err != nil {
+			return "", fmt.Errorf("bedrock: %w", err)
+		}
+		if _, err := io.Copy(h, body); err != nil {
+			return "", fmt.Errorf("bedrock: %w", err)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

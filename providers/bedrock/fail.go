@@ -1,0 +1,123 @@
+package bedrock
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+// Fail reads an answer whose status says that it is none.
+func (Adapter) Fail(_ providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
+	kind, text := said(h, body)
+	if kind == "" && text == "" {
+		err := fmt.Errorf("bedrock: status %d with a body that is no error object", status)
+		return &providers.Error{Kind: providers.KindOf(status), Status: status, Err: err}
+	}
+	return failed(status, kind, text)
+}
+
+// said is the name of an exception and what it says. The name stands in a header,
+// or in the body behind a namespace.
+func said(h http.Header, body []byte) (kind, text string) {
+	kind = h.Get("X-Amzn-Errortype")
+	for name, raw := range chat.Each(body) {
+		switch string(name) {
+		case "message", "Message":
+			text = chat.Text(raw)
+		case "__type", "code":
+			if kind == "" {
+				kind = chat.Text(raw)
+			}
+		}
+	}
+	kind, _, _ = strings.Cut(kind, ":")
+	return kind[strings.LastIndexByte(kind, '#')+1:], text
+}
+
+// failed is the error of an exception; the status is 0 where none tells.
+func failed(status int, kind, text string) *providers.Error {
+	d := chat.Error{Type: kind, Message: text}
+	known := exceptions[strings.ToLower(strings.TrimSuffix(kind, "Exception"))]
+	if status == 0 || status/100 == 2 {
+		status = known.status
+	}
+	if status == 0 {
+		status = http.StatusInternalServerError
+	}
+	e := &providers.Error{Kind: known.kind, Status: status, Detail: d, Err: &d}
+	if e.Kind == "" {
+		e.Kind = providers.KindOf(status)
+	}
+	if k := spoken(strings.ToLower(text)); k != "" && (e.Kind == providers.KindRequest || e.Kind == providers.KindRate) {
+		if e.Kind == providers.KindRequest || k == providers.KindQuota {
+			e.Kind = k
+		}
+	}
+	return e
+}
+
+// exception is what is known of one by its name.
+type exception struct {
+	status int
+	kind   providers.Kind
+}
+
+// exceptions are those of the Bedrock Runtime API, and the ones that all of AWS has.
+var exceptions = map[string]exception{
+	"accessdenied":               {403, providers.KindCredential},
+	"unrecognizedclient":         {403, providers.KindCredential},
+	"expiredtoken":               {403, providers.KindCredential},
+	"invalidsignature":           {403, providers.KindCredential},
+	"incompletesignature":        {403, providers.KindCredential},
+	"missingauthenticationtoken": {403, providers.KindCredential},
+	"notauthorized":              {403, providers.KindCredential},
+	"optinrequired":              {403, providers.KindCredential},
+	"throttling":                 {429, providers.KindRate},
+	"toomanyrequests":            {429, providers.KindRate},
+	"servicequotaexceeded":       {400, providers.KindQuota},
+	"resourcenotfound":           {404, providers.KindUnknown},
+	"validation":                 {400, providers.KindRequest},
+	"serialization":              {400, providers.KindRequest},
+	"conflict":                   {409, providers.KindRequest},
+	"modelnotready":              {429, providers.KindOverload},
+	"modelerror":                 {424, providers.KindOverload},
+	"modelstreamerror":           {424, providers.KindOverload},
+	"modeltimeout":               {408, providers.KindOverload},
+	"requesttimeout":             {408, providers.KindOverload},
+	"internalserver":             {500, providers.KindOverload},
+	"internalfailure":            {500, providers.KindOverload},
+	"serviceunavailable":         {503, providers.KindOverload},
+	"requestexpired":             {403, providers.KindCredential},
+	"invalidclienttokenid":       {403, providers.KindCredential},
+}
+
+// spoken is what a message says where its exception says too little; "" for nothing.
+func spoken(message string) providers.Kind {
+	for _, w := range words {
+		for _, text := range w.says {
+			if strings.Contains(message, text) {
+				return w.kind
+			}
+		}
+	}
+	return ""
+}
+
+var words = []struct {
+	kind providers.Kind
+	says []string // in lower case
+}{
+	{providers.KindContext, []string{
+		"input is too long", "prompt is too long", "exceed context limit", "maximum context length", "context window", "too many input tokens",
+		"exceeds the maximum number of tokens", "input tokens exceed", "expected maxlength", "context length",
+	}},
+	{providers.KindContent, []string{"content filter", "content policy", "blocked by", "responsible ai", "guardrail intervened"}},
+	{providers.KindUnknown, []string{
+		"model identifier is invalid", "on-demand throughput isn", "end of its life", "marked by provider as legacy", "access to the model",
+		"model id is not supported", "doesn't support the model",
+	}},
+	{providers.KindQuota, []string{"tokens per day", "daily limit", "payment instrument"}},
+}
