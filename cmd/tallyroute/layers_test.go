@@ -35,9 +35,11 @@ var layers = map[string][]string{
 	"providers/anthropic":    {"providers", "providers/blocks", "providers/chat", "providers/sse"},
 	"providers/translate":    {"providers", "providers/chat", "providers/sse"},
 	"providers/gemini":       {"providers", "providers/chat", "providers/sse", "providers/translate"},
+	"providers/cohere":       {"providers", "providers/chat", "providers/translate"},
+	"providers/responses":    {"providers", "providers/chat", "providers/openai", "providers/translate"},
 	"providers/providertest": {"providers", "providers/chat", "providers/sse"},
 	"providers/bedrock":      {"providers", "providers/anthropic", "providers/blocks", "providers/chat"},
-	"providers/catalogue":    {"providers", "providers/anthropic", "providers/bedrock", "providers/gemini", "providers/openai", "providers/secret", "billing"},
+	"providers/catalogue":    {"providers", "providers/anthropic", "providers/bedrock", "providers/cohere", "providers/gemini", "providers/openai", "providers/responses", "providers/secret", "billing"},
 
 	"billing/audit":           {"billing"},
 	"billing/postgres":        {"billing", "billing/audit", "migrations"},

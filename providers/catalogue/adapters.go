@@ -4,17 +4,21 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/anthropic"
 	"tallyroute/providers/bedrock"
+	"tallyroute/providers/cohere"
 	"tallyroute/providers/gemini"
 	"tallyroute/providers/openai"
+	"tallyroute/providers/responses"
 )
 
 // adapters are the wire formats there are. A new one is a line here.
 func adapters() map[string]providers.Adapter {
 	return map[string]providers.Adapter{
 		"anthropic": anthropic.New(),
+		"cohere":    cohere.New(),
 		"gemini":    gemini.New(),
 		"bedrock":   bedrock.New(),
 		"openai":    openai.New(),
+		"responses": responses.New(),
 	}
 }
 

@@ -126,9 +126,18 @@ func (c Said) whole() []byte {
 	return o.Bytes()
 }
 
+// piece is the call as an element of a delta. The format has no type there for
+// custom tools, and so it is left out.
 func (c Said) piece() []byte {
 	var o, f Object
 	o.Int("index", int64(c.Index))
+	if c.Custom {
+		o.Some("id", c.ID)
+		f.Some("name", c.Name)
+		f.Text("input", c.Arguments)
+		o.Raw("custom", f.Bytes())
+		return o.Bytes()
+	}
 	if c.ID != "" {
 		o.Text("id", c.ID)
 		o.Text("type", "function")

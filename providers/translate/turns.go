@@ -3,6 +3,7 @@ package translate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"tallyroute/providers/chat"
 )
@@ -327,4 +328,13 @@ func (t *Turn) PlainText() string {
 		}
 	}
 	return string(b)
+}
+
+// Arguments are those of a call as JSON text: an empty object where a model has
+// written none.
+func Arguments(c Call) string {
+	if strings.TrimSpace(c.Arguments) == "" {
+		return "{}"
+	}
+	return c.Arguments
 }

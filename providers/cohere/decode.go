@@ -1,0 +1,149 @@
+package cohere
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
+)
+
+// Decode reads a whole answer.
+func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
+	if !json.Valid(body) {
+		return nil, broken(fmt.Errorf("%w: no JSON", chat.ErrMalformed))
+	}
+	message := chat.Lookup(body, "message")
+	if !translate.IsObject(message) {
+		if _, ok := chat.ParseError(body); ok {
+			return nil, failure(0, body)
+		}
+		return nil, broken(fmt.Errorf("%w: it has no message", chat.ErrMalformed))
+	}
+	var c translate.Choice
+	s := speaker{}
+	s.message(&c.Message, message)
+	c.Native = chat.Text(chat.Lookup(body, "finish_reason"))
+	if failed(c.Native) {
+		return nil, unfinished(c.Native, body)
+	}
+	c.Finish = finish(c.Native, s.calls)
+	r, err := translate.Response(a.head(x, chat.Text(chat.Lookup(body, "id")), body), []translate.Choice{c}, count(chat.Lookup(body, "usage")))
+	if err != nil {
+		return nil, broken(err)
+	}
+	return r, nil
+}
+
+func broken(err error) error {
+	if e := (*providers.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	return &providers.Error{Kind: providers.KindBroken, Err: err}
+}
+
+// head is what is said of an answer as a whole: Cohere says no more than its id.
+func (a Adapter) head(x providers.Exchange, id string, data []byte) translate.Head {
+	if id == "" {
+		id = translate.Derived("chatcmpl-", string(data))
+	}
+	return translate.Head{ID: id, Model: x.Target.Upstream, Created: a.Now().Unix()}
+}
+
+// count reads usage. What Cohere bills leaves out what it puts around a prompt by
+// itself; where it does not say, it is what the model read and wrote. What was read
+// from a cache is a part of the latter, costs as much as all else, and is not told.
+func count(usage []byte) *translate.Usage {
+	u := &translate.Usage{}
+	billed := func(name string) int64 {
+		if v := translate.Present(chat.Lookup(usage, "billed_units", name)); v != nil {
+			return u.Take(v)
+		}
+		return u.At(usage, "tokens", name)
+	}
+	u.Prompt, u.Completion = billed("input_tokens"), billed("output_tokens")
+	u.Reasoning = min(u.At(usage, "tokens", "reasoning_tokens"), u.Completion)
+	if !u.Found {
+		return nil
+	}
+	return u
+}
+
+// failed reports a finish reason that is none.
+func failed(reason string) bool { return reason == "ERROR" || reason == "TIMEOUT" }
+
+// unfinished is an answer that Cohere could not finish.
+func unfinished(reason string, data []byte) *providers.Error {
+	d := chat.Error{Message: "The provider could not finish its answer.", Type: reason}
+	if said := chat.Text(chat.Lookup(data, "delta", "error")); said != "" {
+		d.Message = said
+	}
+	return &providers.Error{Kind: providers.KindOverload, Detail: d, Err: &d}
+}
+
+// finish is a reason in the OpenAI format's words.
+func finish(reason string, calls int) string {
+	switch reason {
+	case "MAX_TOKENS", "ERROR_LIMIT":
+		return "length"
+	case "TOOL_CALL":
+		return "tool_calls"
+	case "ERROR_TOXIC":
+		return "content_filter"
+	}
+	if calls > 0 {
+		return "tool_calls"
+	}
+	return "stop"
+}
+
+// speaker makes one message of the pieces of an answer.
+type speaker struct{ calls, details int }
+
+func (s *speaker) message(m *translate.Message, raw []byte) {
+	s.plan(m, chat.Text(chat.Lookup(raw, "tool_plan")))
+	content := chat.Lookup(raw, "content")
+	if text := chat.Text(content); text != "" {
+		m.Text = text
+	}
+	for part := range chat.Elements(content) {
+		m.Text += chat.Text(chat.Lookup(part, "text"))
+		s.think(m, chat.Text(chat.Lookup(part, "thinking")))
+	}
+	for call := range chat.Elements(chat.Lookup(raw, "tool_calls")) {
+		s.call(m, call)
+		if last := &m.Calls[len(m.Calls)-1]; last.Arguments == "" {
+			last.Arguments = "{}"
+		}
+	}
+}
+
+func (s *speaker) think(m *translate.Message, text string) { s.reason(m, "reasoning.text", text) }
+
+// plan is what the model says that it will do with the tools.
+func (s *speaker) plan(m *translate.Message, text string) { s.reason(m, "cohere.tool_plan", text) }
+
+func (s *speaker) reason(m *translate.Message, kind, text string) {
+	if text == "" {
+		return
+	}
+	m.Reasoning += text
+	var o translate.Object
+	o.Text("type", kind)
+	o.Text("format", format)
+	o.Int("index", int64(s.details))
+	o.Text("text", text)
+	s.details++
+	m.Details = append(m.Details, o.Bytes())
+}
+
+func (s *speaker) call(m *translate.Message, raw []byte) {
+	id, name := chat.Text(chat.Lookup(raw, "id")), chat.Text(chat.Lookup(raw, "function", "name"))
+	if id == "" {
+		id = translate.Derived("call_", string(raw), fmt.Sprint(s.calls))
+	}
+	m.Calls = append(m.Calls, translate.Said{Index: s.calls, ID: id, Name: name, Arguments: chat.Text(chat.Lookup(raw, "function", "arguments"))})
+	s.calls++
+}

@@ -1,0 +1,28 @@
+// Package cohere is the adapter of Cohere's chat format, version 2. It owns what a
+// chat completion request becomes there and what is made of an answer; how either
+// travels is the client's.
+//
+// The format is documented at https://docs.cohere.com/reference/chat. What a model
+// plans before it calls tools is reasoning here. Usage is what Cohere bills, not
+// what its models read.
+package cohere
+
+import (
+	"time"
+
+	"tallyroute/providers"
+)
+
+// format marks our elements of reasoning_details.
+const format = "cohere-v2"
+
+// Adapter speaks the format.
+type Adapter struct {
+	// Now is the clock: answers do not say when they were made.
+	Now func() time.Time
+}
+
+var _ providers.Adapter = Adapter{}
+
+// New is the adapter.
+func New() Adapter { return Adapter{Now: time.Now} }

@@ -1,0 +1,72 @@
+package cohere
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+// Fail reads an answer whose status says that it is none.
+func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
+	if _, ok := chat.ParseError(body); !ok {
+		err := fmt.Errorf("cohere: status %d with a body that is no error object", status)
+		return &providers.Error{Kind: kindOf(status), Status: status, Err: err}
+	}
+	return failure(status, body)
+}
+
+// failure describes an error object; status is 0 where none tells.
+func failure(status int, body []byte) *providers.Error {
+	d, _ := chat.ParseError(body)
+	if d.Type == "" {
+		d.Type = chat.Text(chat.Lookup(body, "error_type"))
+	}
+	e := &providers.Error{Kind: classify(status, strings.ToLower(d.Message+" "+d.Type)), Status: status, Detail: d, Err: &d}
+	if status == 0 && !e.Kind.Failover() {
+		e.Status = http.StatusBadRequest
+	}
+	return e
+}
+
+// kindOf is the kind of a status. Cohere has two of its own: a token that is none,
+// and a request that its client gave up.
+func kindOf(status int) providers.Kind {
+	switch status {
+	case 498:
+		return providers.KindCredential
+	case 499, 0:
+		return providers.KindOverload
+	}
+	return providers.KindOf(status)
+}
+
+// signs are what messages say, in lower case, of which statuses.
+var signs = []struct {
+	kind   providers.Kind
+	status []int // in which it counts
+	says   []string
+}{
+	{providers.KindContext, []int{0, 400, 422}, []string{"too many tokens", "too_many_tokens", "maximum context", "context length", "size limit exceeded"}},
+	{providers.KindContent, []int{0, 400, 403, 422}, []string{"blocked input", "blocked output", "content policy", "usage policy", "safety"}},
+	{providers.KindUnknown, []int{0, 400}, []string{"model not found", "unknown model", "was removed", "no such model"}},
+	{providers.KindCredential, []int{0, 400}, []string{"invalid api token", "invalid api key", "no api key"}},
+	{providers.KindQuota, []int{0, 400, 403, 429}, []string{"calls / month", "per month", "monthly", "billing", "payment"}},
+}
+
+func classify(status int, message string) providers.Kind {
+	for _, s := range signs {
+		counts := false
+		for _, in := range s.status {
+			counts = counts || in == status
+		}
+		for _, said := range s.says {
+			if counts && strings.Contains(message, said) {
+				return s.kind
+			}
+		}
+	}
+	return kindOf(status)
+}

@@ -1,0 +1,178 @@
+package cohere
+
+import (
+	"strings"
+
+	"tallyroute/providers/translate"
+)
+
+// messages writes the conversation.
+func (e *encoder) messages() ([][]byte, error) {
+	var list [][]byte
+	for i := range e.c.Turns {
+		t := &e.c.Turns[i]
+		var o translate.Object
+		o.Text("role", t.Role)
+		var err error
+		switch t.Role {
+		case "assistant":
+			err = e.assistant(&o, t)
+		case "tool":
+			err = e.result(&o, t)
+		default:
+			err = e.said(&o, t)
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, o.Bytes())
+	}
+	return list, nil
+}
+
+// said is what a user or the system said.
+func (e *encoder) said(o *translate.Object, t *translate.Turn) error {
+	if len(t.Parts) == 1 && t.Parts[0].Kind == translate.Text {
+		o.Raw("content", t.Parts[0].Text)
+		return nil
+	}
+	var list [][]byte
+	for _, p := range t.Parts {
+		switch p.Kind {
+		case translate.Text:
+			list = append(list, text(p.Text))
+		case translate.Image:
+			list = append(list, image(p))
+		case translate.File:
+			if err := e.document(t, p); err != nil {
+				return err
+			}
+		case translate.Audio, translate.Video:
+			return t.Refuse(p, "is sound or film, which this model cannot be given")
+		}
+	}
+	if len(list) == 0 {
+		o.Text("content", "")
+		return nil
+	}
+	o.Raw("content", translate.Array(list))
+	return nil
+}
+
+func text(quoted []byte) []byte {
+	var o translate.Object
+	o.Text("type", "text")
+	o.Raw("text", quoted)
+	return o.Bytes()
+}
+
+func image(p translate.Part) []byte {
+	var o, u translate.Object
+	at := p.Media.URL
+	if p.Media.Inline() {
+		at = "data:" + p.Media.MIME + ";base64," + string(p.Media.Data)
+	}
+	u.Text("url", at)
+	u.Some("detail", p.Detail)
+	o.Text("type", "image_url")
+	o.Raw("image_url", u.Bytes())
+	return o.Bytes()
+}
+
+// document is a file that is text. Cohere has its own place for documents, and no
+// reader for other formats.
+func (e *encoder) document(t *translate.Turn, p translate.Part) error {
+	m := p.Media
+	readable := strings.HasPrefix(m.MIME, "text/") || m.MIME == "application/json" || m.MIME == "application/xml"
+	if !m.Inline() || !readable {
+		return t.Refuse(p, "is a document, of which this model can be given only text, in the request")
+	}
+	body, err := m.Bytes()
+	if err != nil {
+		return t.Refuse(p, "is not base64")
+	}
+	var data translate.Object
+	data.Some("title", m.Name)
+	data.Text("text", string(body))
+	e.documents = append(e.documents, translate.One("data", data.Bytes()))
+	return nil
+}
+
+// result is what a tool gave.
+func (e *encoder) result(o *translate.Object, t *translate.Turn) error {
+	for _, p := range t.Parts {
+		if p.Kind != translate.Text {
+			return t.Refuse(p, "is no text, and only text can be the result of a tool for this model")
+		}
+	}
+	id := t.CallID
+	if id == "" {
+		return t.Unanswerable()
+	}
+	o.Text("tool_call_id", id)
+	o.Text("content", t.PlainText())
+	return nil
+}
+
+// assistant writes what the model thought, said, planned and called.
+func (e *encoder) assistant(o *translate.Object, t *translate.Turn) error {
+	var list [][]byte
+	thought, plan := e.thoughts(t)
+	if thought != "" {
+		var c translate.Object
+		c.Text("type", "thinking")
+		c.Text("thinking", thought)
+		list = append(list, c.Bytes())
+	}
+	for _, p := range t.Parts {
+		if p.Kind != translate.Text {
+			return t.Refuse(p, "is no text, and only text can have been said by this model")
+		}
+		if len(p.Text.Bytes()) > 0 {
+			list = append(list, text(p.Text))
+		}
+	}
+	o.Array("content", list)
+	o.Some("tool_plan", plan)
+	var calls [][]byte
+	for _, call := range t.Calls {
+		var c, f translate.Object
+		f.Text("name", call.Name)
+		f.Text("arguments", translate.Arguments(call))
+		c.Text("id", call.ID)
+		c.Text("type", "function")
+		c.Raw("function", f.Bytes())
+		calls = append(calls, c.Bytes())
+	}
+	o.Array("tool_calls", calls)
+	if len(list) == 0 && len(calls) == 0 {
+		o.Text("content", "")
+	}
+	return nil
+}
+
+// thoughts are what the model thought and what it planned. Without our details
+// nobody says which is which: beside calls it is taken for the plan.
+func (e *encoder) thoughts(t *translate.Turn) (thought, plan string) {
+	if len(t.Details) == 0 {
+		if len(t.Calls) > 0 {
+			return "", t.Reasoning
+		}
+		return t.Reasoning, ""
+	}
+	foreign := false
+	for _, d := range t.Details {
+		switch {
+		case d.Format != "" && d.Format != format:
+			foreign = true
+		case d.Type == "cohere.tool_plan":
+			plan += d.Text
+		case d.Type == "reasoning.text":
+			thought += d.Text
+		}
+	}
+	if foreign {
+		e.c.Lose("messages.reasoning_details")
+	}
+	return thought, plan
+}

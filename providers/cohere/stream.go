@@ -1,0 +1,95 @@
+package cohere
+
+import (
+	"errors"
+	"io"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
+)
+
+// Stream reads a streamed answer.
+func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+	return translate.NewStream(&stream{a: a, x: x, frames: translate.NewFrames(body)}, body)
+}
+
+// stream ends with the event that the message does.
+type stream struct {
+	a      Adapter
+	x      providers.Exchange
+	frames *translate.Frames
+	speaker
+	argued bool // the call under way has arguments
+	end    bool
+}
+
+// Step reads one event.
+func (s *stream) Step(q *translate.Queue) error {
+	if s.end {
+		return io.EOF
+	}
+	data, err := s.frames.Next()
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	kind := chat.Text(chat.Lookup(data, "type"))
+	if kind == "" {
+		if _, ok := chat.ParseError(data); ok {
+			return failure(0, data)
+		}
+		return nil
+	}
+	if q.ID == "" {
+		q.Head = s.a.head(s.x, chat.Text(chat.Lookup(data, "id")), data)
+	}
+	if kind == "message-end" {
+		return s.finish(q, data)
+	}
+	var m translate.Message
+	s.event(&m, kind, chat.Lookup(data, "delta", "message"))
+	q.Say(0, m)
+	return nil
+}
+
+func (s *stream) event(m *translate.Message, kind string, message []byte) {
+	content, call := chat.Lookup(message, "content"), chat.Lookup(message, "tool_calls")
+	switch kind {
+	case "content-start", "content-delta":
+		m.Text = chat.Text(chat.Lookup(content, "text"))
+		s.think(m, chat.Text(chat.Lookup(content, "thinking")))
+	case "tool-plan-delta":
+		s.plan(m, chat.Text(chat.Lookup(message, "tool_plan")))
+	case "tool-call-start":
+		s.call(m, call)
+		s.argued = m.Calls[0].Arguments != ""
+	case "tool-call-delta":
+		s.argue(m, chat.Text(chat.Lookup(call, "function", "arguments")))
+	case "tool-call-end":
+		if !s.argued {
+			s.argue(m, "{}")
+		}
+	}
+}
+
+// argue adds to the arguments of the call under way.
+func (s *stream) argue(m *translate.Message, piece string) {
+	if piece != "" && s.calls > 0 {
+		s.argued = true
+		m.Calls = append(m.Calls, translate.Said{Index: s.calls - 1, Arguments: piece})
+	}
+}
+
+func (s *stream) finish(q *translate.Queue, data []byte) error {
+	s.end = true
+	reason := chat.Text(chat.Lookup(data, "delta", "finish_reason"))
+	if failed(reason) {
+		return unfinished(reason, data)
+	}
+	q.Finish(0, finish(reason, s.calls), reason)
+	q.Usage(count(chat.Lookup(data, "delta", "usage")))
+	return nil
+}

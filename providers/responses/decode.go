@@ -1,0 +1,280 @@
+package responses
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/openai"
+	"tallyroute/providers/translate"
+)
+
+// Fail reads an answer whose status says that it is none: the errors are those of
+// the chat format.
+func (Adapter) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
+	return openai.New().Fail(x, status, h, body)
+}
+
+// failed is an error under a status that says nothing.
+func failed(x providers.Exchange, body []byte) *providers.Error {
+	e := openai.New().Fail(x, 0, nil, body)
+	if e.Kind == providers.KindBroken {
+		e.Kind = providers.KindOverload
+	}
+	if !e.Kind.Failover() {
+		e.Status = http.StatusBadRequest
+	}
+	return e
+}
+
+// Decode reads a whole answer.
+func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
+	if !json.Valid(body) || !translate.IsObject(body[start(body):]) {
+		return nil, broken(fmt.Errorf("%w: no JSON object", chat.ErrMalformed))
+	}
+	if e := translate.Present(chat.Lookup(body, "error")); e != nil {
+		return nil, failed(x, body)
+	}
+	output := chat.Lookup(body, "output")
+	if output == nil {
+		return nil, broken(fmt.Errorf("%w: it has no output", chat.ErrMalformed))
+	}
+	var c translate.Choice
+	s := speaker{}
+	for item := range chat.Elements(output) {
+		s.item(&c.Message, item)
+	}
+	var err error
+	if c.Finish, c.Native, err = s.ending(x, body); err != nil {
+		return nil, err
+	}
+	r, err := translate.Response(a.head(x, body), []translate.Choice{c}, count(chat.Lookup(body, "usage")))
+	if err != nil {
+		return nil, broken(err)
+	}
+	return r, nil
+}
+
+func start(body []byte) int {
+	for i, c := range body {
+		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			return i
+		}
+	}
+	return 0
+}
+
+func broken(err error) error {
+	if e := (*providers.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	return &providers.Error{Kind: providers.KindBroken, Err: err}
+}
+
+// head is what is said of an answer as a whole.
+func (a Adapter) head(x providers.Exchange, response []byte) translate.Head {
+	h := translate.Head{ID: chat.Text(chat.Lookup(response, "id")), Model: chat.Text(chat.Lookup(response, "model"))}
+	var n translate.Counter
+	if h.Created = n.At(response, "created_at"); h.Created == 0 {
+		h.Created = a.Now().Unix()
+	}
+	if h.ID == "" {
+		h.ID = translate.Derived("chatcmpl-", string(response))
+	}
+	if h.Model == "" {
+		h.Model = x.Target.Upstream
+	}
+	switch tier := chat.Text(chat.Lookup(response, "service_tier")); tier {
+	case "default", "flex", "scale", "priority", "auto", "fast":
+		h.Tier = tier
+	}
+	return h
+}
+
+// count reads usage, whose parts are those of the chat format under other names.
+// What the total has beyond them is output that is not itemised.
+func count(usage []byte) *translate.Usage {
+	if usage = translate.Present(usage); usage == nil {
+		return nil
+	}
+	u := &translate.Usage{}
+	u.Prompt = u.At(usage, "input_tokens")
+	u.Completion = u.At(usage, "output_tokens")
+	u.CacheRead = u.At(usage, "input_tokens_details", "cached_tokens")
+	u.CacheWrite = u.At(usage, "input_tokens_details", "cache_write_tokens")
+	u.Reasoning = u.At(usage, "output_tokens_details", "reasoning_tokens")
+	if gap := u.At(usage, "total_tokens") - u.Prompt - u.Completion; gap > 0 {
+		u.Completion += gap
+	}
+	if !u.Found {
+		return nil
+	}
+	return u
+}
+
+// speaker makes one message of the items of an output.
+type speaker struct {
+	calls   int
+	details int
+	thought bool // a summary came before
+}
+
+// item reads a whole item. What OpenAI's own tools did is not shown.
+func (s *speaker) item(m *translate.Message, item []byte) {
+	switch chat.Text(chat.Lookup(item, "type")) {
+	case "message":
+		for part := range chat.Elements(chat.Lookup(item, "content")) {
+			s.content(m, part)
+		}
+	case "function_call":
+		s.call(m, item, chat.Text(chat.Lookup(item, "arguments")))
+	case "custom_tool_call":
+		s.call(m, item, chat.Text(chat.Lookup(item, "input")))
+		m.Calls[len(m.Calls)-1].Custom = true
+	case "reasoning":
+		for part := range chat.Elements(chat.Lookup(item, "summary")) {
+			m.Reasoning += s.paragraph() + chat.Text(chat.Lookup(part, "text"))
+		}
+		for part := range chat.Elements(chat.Lookup(item, "content")) {
+			m.Reasoning += chat.Text(chat.Lookup(part, "text"))
+		}
+		s.keep(m, item)
+	case "image_generation_call":
+		s.image(m, item)
+	}
+}
+
+// paragraph separates one summary from the next.
+func (s *speaker) paragraph() string {
+	if s.thought {
+		return "\n\n"
+	}
+	s.thought = true
+	return ""
+}
+
+func (s *speaker) content(m *translate.Message, part []byte) {
+	switch chat.Text(chat.Lookup(part, "type")) {
+	case "output_text":
+		m.Text += chat.Text(chat.Lookup(part, "text"))
+		var notes [][]byte
+		for a := range chat.Elements(chat.Lookup(part, "annotations")) {
+			if n := citation(a); n != nil {
+				notes = append(notes, n)
+			}
+		}
+		m.More.Array("annotations", notes)
+		if l := chat.Lookup(part, "logprobs"); len(l) > len("[]") {
+			m.Logprobs = logprobs(l)
+		}
+	case "refusal":
+		m.Refusal += chat.Text(chat.Lookup(part, "refusal"))
+	}
+}
+
+// citation is the citation of a URL, which is nested in the chat format; nil for
+// what has no word there.
+func citation(annotation []byte) []byte {
+	if chat.Text(chat.Lookup(annotation, "type")) != "url_citation" {
+		return nil
+	}
+	var o translate.Object
+	for _, name := range []string{"start_index", "end_index"} {
+		v := translate.Present(chat.Lookup(annotation, name))
+		if v == nil {
+			v = []byte("0")
+		}
+		o.Raw(name, v)
+	}
+	o.Text("url", chat.Text(chat.Lookup(annotation, "url")))
+	o.Text("title", chat.Text(chat.Lookup(annotation, "title")))
+	var a translate.Object
+	a.Text("type", "url_citation")
+	a.Raw("url_citation", o.Bytes())
+	return a.Bytes()
+}
+
+func logprobs(list []byte) []byte {
+	var o translate.Object
+	o.Raw("content", list)
+	o.Raw("refusal", []byte("null"))
+	return o.Bytes()
+}
+
+func (s *speaker) call(m *translate.Message, item []byte, arguments string) {
+	m.Calls = append(m.Calls, translate.Said{Index: s.calls, ID: callID(item, s.calls), Name: chat.Text(chat.Lookup(item, "name")), Arguments: arguments})
+	s.calls++
+}
+
+// callID is the identifier by which a result answers a call.
+func callID(item []byte, index int) string {
+	for _, name := range []string{"call_id", "id"} {
+		if id := chat.Text(chat.Lookup(item, name)); id != "" {
+			return id
+		}
+	}
+	return translate.Derived("call_", string(item), fmt.Sprint(index))
+}
+
+// keep puts a reasoning item among the details, piece by piece.
+func (s *speaker) keep(m *translate.Message, item []byte) {
+	id := chat.Text(chat.Lookup(item, "id"))
+	add := func(kind, member, text string) {
+		if text == "" {
+			return
+		}
+		var o translate.Object
+		o.Text("type", kind)
+		o.Text("format", format)
+		o.Int("index", int64(s.details))
+		o.Some("id", id)
+		o.Text(member, text)
+		s.details++
+		m.Details = append(m.Details, o.Bytes())
+	}
+	for part := range chat.Elements(chat.Lookup(item, "summary")) {
+		add("reasoning.summary", "summary", chat.Text(chat.Lookup(part, "text")))
+	}
+	for part := range chat.Elements(chat.Lookup(item, "content")) {
+		add("reasoning.text", "text", chat.Text(chat.Lookup(part, "text")))
+	}
+	add("reasoning.encrypted", "data", chat.Text(chat.Lookup(item, "encrypted_content")))
+}
+
+// image is a picture that was made.
+func (s *speaker) image(m *translate.Message, item []byte) {
+	data := chat.Text(chat.Lookup(item, "result"))
+	if data == "" {
+		return
+	}
+	kind := chat.Text(chat.Lookup(item, "output_format"))
+	if kind == "" {
+		kind = "png"
+	}
+	var o translate.Object
+	o.Text("type", "image_url")
+	o.Raw("image_url", translate.One("url", translate.Quote("data:image/"+kind+";base64,"+data)))
+	m.More.Raw("images", translate.Array([][]byte{o.Bytes()}))
+}
+
+// ending says how an answer ended, or why it failed.
+func (s *speaker) ending(x providers.Exchange, response []byte) (finish, native string, err error) {
+	switch status := chat.Text(chat.Lookup(response, "status")); status {
+	case "failed", "cancelled":
+		return "", "", failed(x, response)
+	case "incomplete":
+		reason := chat.Text(chat.Lookup(response, "incomplete_details", "reason"))
+		if reason == "content_filter" {
+			return "content_filter", reason, nil
+		}
+		return "length", reason, nil
+	default:
+		if s.calls > 0 {
+			return "tool_calls", status, nil
+		}
+		return "stop", status, nil
+	}
+}

@@ -1,0 +1,29 @@
+// Package responses is the adapter of OpenAI's Responses API, for models that
+// exist only there and for everybody who speaks it. It owns what a chat completion
+// request becomes there and what is made of an answer; how either travels is the
+// client's.
+//
+// The format is documented at https://platform.openai.com/docs/api-reference/responses.
+// Nothing is kept at the provider unless the client says so: what it needs to see
+// again of its reasoning travels encrypted in reasoning_details.
+package responses
+
+import (
+	"time"
+
+	"tallyroute/providers"
+)
+
+// format marks our elements of reasoning_details.
+const format = "openai-responses-v1"
+
+// Adapter speaks the format.
+type Adapter struct {
+	// Now is the clock for answers that do not say when they were made.
+	Now func() time.Time
+}
+
+var _ providers.Adapter = Adapter{}
+
+// New is the adapter.
+func New() Adapter { return Adapter{Now: time.Now} }

@@ -1,0 +1,259 @@
+package responses
+
+import (
+	"slices"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
+)
+
+// path is that of responses below a base URL, unless the target's quirks say otherwise.
+const path = "/responses"
+
+// least is the smallest bound of the output that the API takes, in tokens.
+const least = 16
+
+// Encode writes a call of the Responses API.
+func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+	c, err := translate.Read(x.Request)
+	if err != nil {
+		return providers.Call{}, err
+	}
+	e := encoder{x: x, c: c}
+	e.o.Text("model", x.Target.Upstream)
+	input, err := e.input()
+	if err != nil {
+		return providers.Call{}, err
+	}
+	e.o.Raw("input", translate.Array(input))
+	lost, err := translate.Options(x, e.options())
+	if err != nil {
+		return providers.Call{}, err
+	}
+	if err := e.finish(); err != nil {
+		return providers.Call{}, err
+	}
+	call := providers.Call{Path: x.Target.Quirks.Path, Body: e.o.Bytes(), Dropped: slices.Concat(lost, c.Lost)}
+	if call.Path == "" {
+		call.Path = path
+	}
+	return call, nil
+}
+
+// encoder gathers the members of a request.
+type encoder struct {
+	x providers.Exchange
+	c *translate.Conversation
+
+	o, text, reasoning translate.Object
+	tools, include     [][]byte
+	stored             bool // the client says whether the answer is kept
+}
+
+// finish writes what comes of several members.
+func (e *encoder) finish() error {
+	if n := translate.MaxOutput(e.x); n > 0 {
+		if n < least {
+			return &chat.FieldError{Code: "invalid_value", Param: "max_completion_tokens", Message: "must be at least 16 for this model"}
+		}
+		e.o.Int("max_output_tokens", n)
+	}
+	for _, tool := range translate.Tools(e.x) {
+		t, err := e.tool(tool)
+		if err != nil {
+			return err
+		}
+		e.tools = append(e.tools, t)
+	}
+	e.effort()
+	e.o.Array("tools", e.tools)
+	e.o.Object("text", e.text)
+	e.o.Object("reasoning", e.reasoning)
+	if !e.stored {
+		e.o.Raw("store", []byte("false"))
+	}
+	e.o.Array("include", e.include)
+	if e.x.Request.Stream() {
+		e.o.Raw("stream", []byte("true"))
+		if v := translate.Present(chat.Lookup(e.x.Request.Get("stream_options"), "include_obfuscation")); v != nil {
+			e.o.Raw("stream_options", translate.One("include_obfuscation", v))
+		}
+	}
+	return nil
+}
+
+// effort asks for reasoning, and for what is needed to go on from it: models that
+// do not reason refuse to be asked.
+func (e *encoder) effort() {
+	effort := translate.ReadEffort(e.x.Request)
+	if effort.Level != "" {
+		e.reasoning.Text("effort", effort.Level)
+	}
+	if effort.Budget >= 0 {
+		e.c.Lose("reasoning.max_tokens")
+	}
+	if summary := translate.Present(chat.Lookup(e.x.Request.Get("reasoning"), "summary")); summary != nil {
+		e.reasoning.Raw("summary", summary)
+	}
+	if effort.Asked && effort.Level != "none" || e.x.Target.Can.Reasoning {
+		e.include = append(e.include, []byte(`"reasoning.encrypted_content"`))
+	}
+}
+
+// options are the top-level members that have a word in the format.
+func (e *encoder) options() map[string]translate.Option {
+	same := func(name string) translate.Option {
+		return func(value []byte) error { e.o.Raw(name, value); return nil }
+	}
+	seen := func([]byte) error { return nil } // is read elsewhere
+	options := map[string]translate.Option{
+		"response_format": e.responseFormat,
+		"verbosity":       func(value []byte) error { e.text.Raw("verbosity", value); return nil },
+		"tools":           seen, "tool_choice": e.toolChoice, "web_search_options": e.webSearch,
+		"reasoning_effort": seen, "reasoning": seen, "thinking": seen,
+		"logprobs": func([]byte) error {
+			e.include = append(e.include, []byte(`"message.output_text.logprobs"`))
+			return nil
+		},
+		"store": func(value []byte) error { e.stored = true; e.o.Raw("store", value); return nil },
+		"n":     func([]byte) error { return translate.Unsupported("must be 1: this model gives one choice") },
+		"functions": func([]byte) error {
+			return translate.Unsupported("is the old form of tools, which this model cannot be given; use tools")
+		},
+	}
+	for _, name := range []string{
+		"temperature", "top_p", "top_logprobs", "parallel_tool_calls", "user", "safety_identifier", "metadata", "service_tier",
+		"prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "moderation",
+		"truncation", "max_tool_calls", "prompt", "previous_response_id",
+	} {
+		options[name] = same(name)
+	}
+	return options
+}
+
+func (e *encoder) responseFormat(value []byte) error {
+	if chat.Text(chat.Lookup(value, "type")) != "json_schema" {
+		e.text.Raw("format", value)
+		return nil
+	}
+	o := translate.Object{}
+	o.Text("type", "json_schema")
+	for name, v := range chat.Each(chat.Lookup(value, "json_schema")) {
+		o.Raw(string(name), v)
+	}
+	e.text.Raw("format", o.Bytes())
+	return nil
+}
+
+// webSearch is a tool here. What the chat format nests is flat.
+func (e *encoder) webSearch(value []byte) error {
+	var o translate.Object
+	o.Text("type", "web_search_preview")
+	for name, v := range chat.Each(value) {
+		switch string(name) {
+		case "search_context_size":
+			o.Raw("search_context_size", v)
+		case "user_location":
+			var at translate.Object
+			at.Text("type", "approximate")
+			for place, where := range chat.Each(chat.Lookup(v, "approximate")) {
+				at.Raw(string(place), where)
+			}
+			o.Raw("user_location", at.Bytes())
+		default:
+			e.c.Lose("web_search_options." + string(name))
+		}
+	}
+	e.tools = append(e.tools, o.Bytes())
+	return nil
+}
+
+// tool is flat, too, and strict unless it says otherwise. Tools of OpenAI's own pass.
+func (e *encoder) tool(tool []byte) ([]byte, error) {
+	kind := "function"
+	inner := chat.Lookup(tool, kind)
+	if inner == nil {
+		kind = "custom"
+		inner = chat.Lookup(tool, kind)
+	}
+	if !translate.IsObject(inner) {
+		if chat.Text(chat.Lookup(tool, "type")) == "" {
+			return nil, &chat.FieldError{Code: "unsupported_parameter", Param: "tools", Message: "holds a tool that does not say what it is"}
+		}
+		return tool, nil
+	}
+	var o translate.Object
+	o.Text("type", kind)
+	parameters, strict := []byte(`{"type":"object","properties":{}}`), []byte("false")
+	for name, v := range chat.Each(inner) {
+		switch string(name) {
+		case "parameters":
+			if translate.IsObject(v) {
+				parameters = v
+			}
+		case "strict":
+			if v = translate.Present(v); v != nil {
+				strict = v
+			}
+		case "format":
+			o.Raw("format", grammar(v))
+		default:
+			o.Raw(string(name), v)
+		}
+	}
+	if kind == "function" {
+		o.Raw("parameters", parameters)
+		o.Raw("strict", strict)
+	}
+	return o.Bytes(), nil
+}
+
+// grammar is the format of a custom tool, which is nested in the chat format.
+func grammar(format []byte) []byte {
+	inner := chat.Lookup(format, "grammar")
+	if !translate.IsObject(inner) {
+		return format
+	}
+	var o translate.Object
+	o.Text("type", "grammar")
+	for name, v := range chat.Each(inner) {
+		o.Raw(string(name), v)
+	}
+	return o.Bytes()
+}
+
+// toolChoice is a word, or names what may be called without nesting it.
+func (e *encoder) toolChoice(value []byte) error {
+	if value[0] == '"' {
+		e.o.Raw("tool_choice", value)
+		return nil
+	}
+	if allowed := chat.Lookup(value, "allowed_tools"); allowed != nil {
+		var o translate.Object
+		o.Text("type", "allowed_tools")
+		o.Raw("mode", chat.Lookup(allowed, "mode"))
+		var tools [][]byte
+		for tool := range chat.Elements(chat.Lookup(allowed, "tools")) {
+			tools = append(tools, flat(tool))
+		}
+		o.Raw("tools", translate.Array(tools))
+		e.o.Raw("tool_choice", o.Bytes())
+		return nil
+	}
+	e.o.Raw("tool_choice", flat(value))
+	return nil
+}
+
+// flat is {"type":"function","name":…} of {"type":"function","function":{"name":…}}.
+func flat(choice []byte) []byte {
+	for _, kind := range []string{"function", "custom"} {
+		if name := chat.Lookup(choice, kind, "name"); name != nil {
+			var o translate.Object
+			o.Text("type", kind)
+			o.Raw("name", name)
+			return o.Bytes()
+		}
+	}
+	return choice
+}

@@ -1,0 +1,220 @@
+package responses
+
+import (
+	"tallyroute/providers/translate"
+)
+
+// input writes the conversation as items.
+func (e *encoder) input() ([][]byte, error) {
+	var items [][]byte
+	for i := range e.c.Turns {
+		t := &e.c.Turns[i]
+		var list [][]byte
+		var err error
+		switch t.Role {
+		case "assistant":
+			list, err = e.assistant(t)
+		case "tool":
+			list, err = e.result(t)
+		default:
+			list, err = e.message(t)
+		}
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, list...)
+	}
+	return items, nil
+}
+
+func (e *encoder) message(t *translate.Turn) ([][]byte, error) {
+	var o translate.Object
+	o.Text("type", "message")
+	o.Text("role", t.Role)
+	if len(t.Parts) == 1 && t.Parts[0].Kind == translate.Text {
+		o.Raw("content", t.Parts[0].Text)
+		return [][]byte{o.Bytes()}, nil
+	}
+	content, err := parts(t)
+	if err != nil {
+		return nil, err
+	}
+	o.Raw("content", translate.Array(content))
+	return [][]byte{o.Bytes()}, nil
+}
+
+func parts(t *translate.Turn) ([][]byte, error) {
+	var list [][]byte
+	for _, p := range t.Parts {
+		var o translate.Object
+		switch p.Kind {
+		case translate.Text:
+			o.Text("type", "input_text")
+			o.Raw("text", p.Text)
+		case translate.Image:
+			o.Text("type", "input_image")
+			o.Text("image_url", place(p.Media))
+			detail := p.Detail
+			if detail == "" {
+				detail = "auto"
+			}
+			o.Text("detail", detail)
+		case translate.File:
+			file(&o, p.Media)
+		case translate.Audio, translate.Video:
+			return nil, t.Refuse(p, "is sound or film, which this model cannot be given")
+		}
+		list = append(list, o.Bytes())
+	}
+	return list, nil
+}
+
+// place is a URL, be it one that holds the bytes.
+func place(m translate.Media) string {
+	if !m.Inline() {
+		return m.URL
+	}
+	mime := m.MIME
+	if mime == "" {
+		mime = "application/octet-stream"
+	}
+	return "data:" + mime + ";base64," + string(m.Data)
+}
+
+func file(o *translate.Object, m translate.Media) {
+	o.Text("type", "input_file")
+	switch {
+	case m.ID != "":
+		o.Text("file_id", m.ID)
+	case m.Inline():
+		name := m.Name
+		if name == "" {
+			name = "document.pdf" // there must be one
+		}
+		o.Text("filename", name)
+		o.Text("file_data", place(m))
+	default:
+		o.Text("file_url", m.URL)
+	}
+}
+
+// result is what a tool gave: its text, or its parts where some are more than text.
+func (e *encoder) result(t *translate.Turn) ([][]byte, error) {
+	var o translate.Object
+	o.Text("type", "function_call_output")
+	if e.custom(t.CallID) {
+		o = translate.Object{}
+		o.Text("type", "custom_tool_call_output")
+	}
+	o.Text("call_id", t.CallID)
+	for _, p := range t.Parts {
+		if p.Kind == translate.Text {
+			continue
+		}
+		list, err := parts(t)
+		if err != nil {
+			return nil, err
+		}
+		o.Raw("output", translate.Array(list))
+		return [][]byte{o.Bytes()}, nil
+	}
+	o.Text("output", t.PlainText())
+	return [][]byte{o.Bytes()}, nil
+}
+
+// custom reports whether a call was one of a custom tool.
+func (e *encoder) custom(id string) bool {
+	for _, t := range e.c.Turns {
+		for _, call := range t.Calls {
+			if call.ID == id && call.Custom {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// assistant writes what the model thought, said and called.
+func (e *encoder) assistant(t *translate.Turn) ([][]byte, error) {
+	list := e.thoughts(t)
+	for _, p := range t.Parts {
+		if p.Kind != translate.Text {
+			return nil, t.Refuse(p, "is no text, and only text can have been said by this model")
+		}
+	}
+	if text := t.PlainText(); text != "" {
+		var o translate.Object
+		o.Text("type", "message")
+		o.Text("role", "assistant")
+		o.Text("content", text)
+		list = append(list, o.Bytes())
+	}
+	for _, call := range t.Calls {
+		var o translate.Object
+		if call.Custom {
+			o.Text("type", "custom_tool_call")
+			o.Text("call_id", call.ID)
+			o.Text("name", call.Name)
+			o.Text("input", call.Arguments)
+		} else {
+			o.Text("type", "function_call")
+			o.Text("call_id", call.ID)
+			o.Text("name", call.Name)
+			o.Text("arguments", translate.Arguments(call))
+		}
+		list = append(list, o.Bytes())
+	}
+	return list, nil
+}
+
+// thought is one reasoning item.
+type thought struct {
+	id, encrypted string
+	summary       [][]byte
+}
+
+// thoughts are the reasoning items that can be given back: those that the provider
+// has encrypted, for it keeps none. All else is dropped.
+func (e *encoder) thoughts(t *translate.Turn) [][]byte {
+	var all []*thought
+	byID := make(map[string]*thought)
+	lost := t.Reasoning != "" && len(t.Details) == 0
+	for _, d := range t.Details {
+		if d.Format != "" && d.Format != format || d.ID == "" {
+			lost = true
+			continue
+		}
+		th := byID[d.ID]
+		if th == nil {
+			th = &thought{id: d.ID}
+			byID[d.ID] = th
+			all = append(all, th)
+		}
+		switch d.Type {
+		case "reasoning.summary":
+			var o translate.Object
+			o.Text("type", "summary_text")
+			o.Text("text", d.Text)
+			th.summary = append(th.summary, o.Bytes())
+		case "reasoning.encrypted":
+			th.encrypted = d.Data
+		}
+	}
+	var list [][]byte
+	for _, th := range all {
+		if th.encrypted == "" {
+			lost = true
+			continue
+		}
+		var o translate.Object
+		o.Text("type", "reasoning")
+		o.Text("id", th.id)
+		o.Raw("summary", translate.Array(th.summary))
+		o.Text("encrypted_content", th.encrypted)
+		list = append(list, o.Bytes())
+	}
+	if lost {
+		e.c.Lose("messages.reasoning")
+	}
+	return list
+}

@@ -1,0 +1,216 @@
+package responses
+
+import (
+	"errors"
+	"io"
+	"strings"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
+)
+
+// Stream reads a streamed answer.
+func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+	return translate.NewStream(&stream{a: a, x: x, frames: translate.NewFrames(body), items: make(map[string]*item)}, body)
+}
+
+// stream ends with the event that the response is complete.
+type stream struct {
+	a      Adapter
+	x      providers.Exchange
+	frames *translate.Frames
+	speaker
+	items map[string]*item // by output_index
+	end   bool
+}
+
+// item is one item of the output under way: how much of it was said.
+type item struct {
+	call   int // its index, where it is one
+	begun  bool
+	custom bool
+	said   map[string]int // bytes, by what they belong to
+}
+
+// Step reads one event.
+func (s *stream) Step(q *translate.Queue) error {
+	if s.end {
+		return io.EOF
+	}
+	data, err := s.frames.Next()
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	kind := chat.Text(chat.Lookup(data, "type"))
+	if kind == "" {
+		kind = s.frames.Name()
+	}
+	if kind == "error" || kind == "" && translate.Present(chat.Lookup(data, "error")) != nil {
+		return failed(s.x, data)
+	}
+	if response := chat.Lookup(data, "response"); translate.IsObject(response) {
+		if q.ID == "" || strings.HasSuffix(kind, "completed") {
+			id := q.ID
+			q.Head = s.a.head(s.x, response)
+			if id != "" {
+				q.ID = id
+			}
+		}
+		return s.whole(q, kind, response)
+	}
+	if q.ID == "" {
+		q.Head = s.a.head(s.x, data)
+	}
+	if chat.Lookup(data, "output_index") == nil && chat.Lookup(data, "item_id") == nil {
+		return nil // not about what is said
+	}
+	var m translate.Message
+	s.event(&m, kind, data)
+	q.Say(0, m)
+	return nil
+}
+
+// whole reads the events that carry the response as far as it is.
+func (s *stream) whole(q *translate.Queue, kind string, response []byte) error {
+	switch kind {
+	case "response.completed", "response.incomplete", "response.failed", "response.done":
+	default:
+		return nil
+	}
+	if len(s.items) == 0 && kind != "response.failed" { // nothing came in pieces
+		var m translate.Message
+		for it := range chat.Elements(chat.Lookup(response, "output")) {
+			s.item(&m, it)
+		}
+		q.Say(0, m)
+	}
+	finish, native, err := s.ending(s.x, response)
+	if kind == "response.failed" && err == nil {
+		err = failed(s.x, response)
+	}
+	if err != nil {
+		return err
+	}
+	q.Finish(0, finish, native)
+	q.Usage(count(chat.Lookup(response, "usage")))
+	s.end = true
+	return nil
+}
+
+// at is the item that an event is about.
+func (s *stream) at(data []byte) *item {
+	key := string(chat.Lookup(data, "output_index"))
+	if key == "" {
+		key = chat.Text(chat.Lookup(data, "item_id"))
+	}
+	it := s.items[key]
+	if it == nil {
+		it = &item{said: make(map[string]int)}
+		s.items[key] = it
+	}
+	return it
+}
+
+// rest is what of a whole text was not said in pieces.
+func (it *item) rest(part, whole string) string {
+	said := min(it.said[part], len(whole))
+	it.said[part] = len(whole)
+	return whole[said:]
+}
+
+func (it *item) next(part, piece string) string {
+	it.said[part] += len(piece)
+	return piece
+}
+
+// event reads an event about one item. Each text comes in pieces and then once
+// more as a whole, of which only what was not in the pieces is news.
+func (s *stream) event(m *translate.Message, kind string, data []byte) {
+	it := s.at(data)
+	part := string(chat.Lookup(data, "content_index"))
+	delta := chat.Text(chat.Lookup(data, "delta"))
+	switch kind {
+	case "response.output_item.added":
+		s.added(m, it, chat.Lookup(data, "item"))
+	case "response.output_text.delta":
+		m.Text = it.next("text"+part, delta)
+		if l := chat.Lookup(data, "logprobs"); len(l) > len("[]") {
+			m.Logprobs = logprobs(l)
+		}
+	case "response.output_text.done":
+		m.Text = it.rest("text"+part, chat.Text(chat.Lookup(data, "text")))
+	case "response.refusal.delta":
+		m.Refusal = it.next("refusal"+part, delta)
+	case "response.refusal.done":
+		m.Refusal = it.rest("refusal"+part, chat.Text(chat.Lookup(data, "refusal")))
+	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
+		s.piece(m, it, it.next("arguments", delta))
+	case "response.function_call_arguments.done":
+		s.piece(m, it, it.rest("arguments", chat.Text(chat.Lookup(data, "arguments"))))
+	case "response.custom_tool_call_input.done":
+		s.piece(m, it, it.rest("arguments", chat.Text(chat.Lookup(data, "input"))))
+	case "response.reasoning_summary_part.added":
+		m.Reasoning = s.paragraph()
+	case "response.reasoning_summary_text.delta":
+		m.Reasoning = it.next("summary", delta)
+		s.thought = true
+	case "response.reasoning_text.delta":
+		m.Reasoning = it.next("thought"+part, delta)
+	case "response.output_text.annotation.added":
+		if n := citation(chat.Lookup(data, "annotation")); n != nil {
+			m.More.Array("annotations", [][]byte{n})
+		}
+	case "response.output_item.done":
+		s.done(m, it, chat.Lookup(data, "item"))
+	}
+}
+
+// added begins a call.
+func (s *stream) added(m *translate.Message, it *item, raw []byte) {
+	kind := chat.Text(chat.Lookup(raw, "type"))
+	if kind != "function_call" && kind != "custom_tool_call" || it.begun {
+		return
+	}
+	it.begun, it.call, it.custom = true, s.calls, kind == "custom_tool_call"
+	s.call(m, raw, it.next("arguments", arguments(raw)))
+	m.Calls[0].Custom = it.custom
+}
+
+func arguments(raw []byte) string {
+	return chat.Text(chat.Lookup(raw, "arguments")) + chat.Text(chat.Lookup(raw, "input"))
+}
+
+// piece is the next piece of the arguments of a call.
+func (s *stream) piece(m *translate.Message, it *item, text string) {
+	if text != "" && it.begun {
+		m.Calls = append(m.Calls, translate.Said{Index: it.call, Arguments: text, Custom: it.custom})
+	}
+}
+
+// done says what of an item did not come in pieces.
+func (s *stream) done(m *translate.Message, it *item, raw []byte) {
+	switch kind := chat.Text(chat.Lookup(raw, "type")); kind {
+	case "function_call", "custom_tool_call":
+		if !it.begun {
+			s.added(m, it, raw)
+			return
+		}
+		s.piece(m, it, it.rest("arguments", arguments(raw)))
+	case "reasoning":
+		if it.said["summary"] == 0 && it.said["thought0"] == 0 {
+			s.item(m, raw)
+			return
+		}
+		s.keep(m, raw)
+	case "message":
+		if len(it.said) == 0 {
+			s.item(m, raw)
+		}
+	case "image_generation_call":
+		s.item(m, raw)
+	}
+}
