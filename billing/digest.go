@@ -100,6 +100,7 @@ type monthLine struct {
 	CacheWrite1h int64 `json:"cache_write_1h_tokens,omitempty"`
 	AudioInput   int64 `json:"audio_input_tokens,omitempty"`
 	AudioOutput  int64 `json:"audio_output_tokens,omitempty"`
+	OverrunMoney Money `json:"overrun_nano,omitempty"`
 }
 
 func newMonthLine(s Spend) monthLine {
@@ -119,6 +120,6 @@ func newMonthLine(s Spend) monthLine {
 		OutputCost: s.Cost.Output, Fee: s.Cost.Fee, Cost: s.Cost.Total, Baseline: s.Baseline,
 		ProviderRequestID: s.ProviderRequestID, AdjustsEvent: s.AdjustsEvent, AdjustsPeriod: s.AdjustsPeriod,
 		Reason: s.Reason, Actor: s.Actor, RecordedAt: stamp(s.RecordedAt),
-		CacheWrite1h: s.Tokens.CacheWrite1h, AudioInput: s.Tokens.AudioInput, AudioOutput: s.Tokens.AudioOutput,
+		CacheWrite1h: s.Tokens.CacheWrite1h, AudioInput: s.Tokens.AudioInput, AudioOutput: s.Tokens.AudioOutput, OverrunMoney: s.OverrunMoney,
 	}
 }

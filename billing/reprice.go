@@ -94,7 +94,7 @@ func (c Charged) Adjust(p Price, r Repricing) (Spend, bool) {
 	row.EventID, row.Kind, row.Final = "", KindAdjustment, false
 	row.AdjustsEvent, row.AdjustsPeriod = c.Row.EventID, ""
 	row.Reason, row.Actor = r.Reason, r.Actor
-	row.Tokens, row.OverrunTokens = Tokens{}, 0 // they have not changed
+	row.Tokens, row.OverrunTokens, row.OverrunMoney = Tokens{}, 0, 0 // they have not changed
 	row.Pricing, row.Price = Priced, p
 	row.Cost = want.minus(c.Cost)
 	row.Baseline = c.baseline(want.Total) - c.Baseline

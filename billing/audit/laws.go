@@ -17,7 +17,7 @@ var (
 		"provider", "model", "kind", "pricing", "usage_source", "price_id",
 	}
 	sums = []string{
-		"requests", "attempts", "errors", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "overrun_tokens",
+		"requests", "attempts", "errors", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "overrun_tokens", "overrun_nano",
 		"input_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano", "output_cost_nano", "fee_nano", "cost_nano", "baseline_cost_nano",
 	}
 )
@@ -93,7 +93,7 @@ func rollupSQL() string {
 	by := strings.Join(grain, ", ")
 	return `
 SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id || ', ' || kind || ' of ' || provider || ' ' || model || ', ' || pricing || ' ' || price_id,
-       ` + strings.Join(expected, " || ") + `,
+       ` + strings.Join(expected, " || ") + ` || CASE WHEN d.month <> substr(CAST(report_day AS text), 1, 7) THEN 'month ' || substr(CAST(report_day AS text), 1, 7) ELSE '' END,
        ` + strings.Join(found, " || ") + ` || CASE WHEN d.month <> substr(CAST(report_day AS text), 1, 7) THEN 'month ' || d.month ELSE '' END
   FROM (
     SELECT ` + strings.Replace(by, "price_id", "coalesce(price_id, '') AS price_id", 1) + `, ` + strings.Join(selected, ", ") + `

@@ -42,6 +42,10 @@ type grammar struct {
 	Budgets  budgetsCommand  `cmd:"" help:"Set and list the budgets of teams, projects and the organisation."`
 	Route    routeCommand    `cmd:"" help:"Explain which provider would be taken, and why."`
 	Report   reportCommand   `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
+	Period   periodCommand   `cmd:"" help:"List, close and reopen the months of the ledger."`
+	Prices   pricesCommand   `cmd:"" help:"Correct what was costed with a wrong price."`
+	Spend    spendCommand    `cmd:"" help:"Post corrections, and archive closed months."`
+	Audit    auditCommand    `cmd:"" help:"Prove that the ledger adds up."`
 	Setup    configCommand   `cmd:"" name:"config" help:"Check and print the configuration."`
 	Admin    adminCommand    `cmd:"" help:"Make a token for the admin API."`
 	Chat     chatCommand     `cmd:"" help:"Send one message through a running router."`

@@ -22,6 +22,7 @@ type Config struct {
 	Database            dsn       `yaml:"database"`
 	DatabaseConnections int       `yaml:"database_connections"`
 	ReportingTimezone   string    `yaml:"reporting_timezone"`
+	AuditEvery          duration  `yaml:"audit_every"` // 0 is never
 	KeyPepper           secretRef `yaml:"key_pepper"`
 	AdminToken          secretRef `yaml:"admin_token"`
 	Providers           section   `yaml:"providers"`
@@ -98,6 +99,7 @@ func defaultConfig() Config {
 		AdminListen:       "127.0.0.1:8081",
 		Database:          "sqlite:./tallyroute.db",
 		ReportingTimezone: "UTC",
+		AuditEvery:        duration(time.Hour),
 		Defaults:          defaults{OnUnpriced: "block"},
 		Limits:            limits{MaxBodyBytes: 10 << 20, MaxHeaderBytes: 32 << 10, MaxConnections: 4096, IdleUpstream: 256},
 		Timeouts: timeouts{

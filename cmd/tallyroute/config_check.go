@@ -13,6 +13,7 @@ import (
 func (r *configReader) check(cfg *Config) {
 	r.checkListeners(cfg)
 	r.checkDatabase(cfg)
+	r.checkAudit(cfg.AuditEvery)
 	r.checkDefaults(cfg.Defaults)
 	r.checkNumbers(cfg)
 	r.checkDurations(cfg.Timeouts)
@@ -57,6 +58,15 @@ func (r *configReader) checkDatabase(cfg *Config) {
 	}
 	if _, err := time.LoadLocation(cfg.ReportingTimezone); err != nil || cfg.ReportingTimezone == "Local" {
 		r.fault("reporting_timezone", "want a name such as Europe/Berlin")
+	}
+}
+
+// shortestAudit keeps audits from following one another without a pause.
+const shortestAudit = duration(time.Minute)
+
+func (r *configReader) checkAudit(every duration) {
+	if every != 0 && every < shortestAudit {
+		r.fault("audit_every", "want at least 1m, or 0 for never")
 	}
 }
 

@@ -76,6 +76,19 @@ func (u *usd) UnmarshalText(text []byte) error {
 // MarshalText writes decimal dollars.
 func (u usd) MarshalText() ([]byte, error) { return []byte(billing.Money(u).Short()), nil }
 
+// signedUSD is an amount in decimal dollars that may be negative.
+type signedUSD billing.Money
+
+// UnmarshalText reads decimal dollars such as -1.50.
+func (u *signedUSD) UnmarshalText(text []byte) error {
+	m, err := billing.ParseMoney(string(text))
+	if err != nil {
+		return errors.New("want an amount in dollars such as 50 or -0.25")
+	}
+	*u = signedUSD(m)
+	return nil
+}
+
 // money is the amount, nil where none was given.
 func (u *usd) money() *billing.Money { return (*billing.Money)(u) }
 

@@ -34,6 +34,7 @@ type metrics struct {
 	http      *prometheus.HistogramVec
 	flying    prometheus.Gauge
 	held      *prometheus.GaugeVec
+	auditGauges
 }
 
 var _ router.Observer = (*metrics)(nil)
@@ -70,6 +71,8 @@ func newMetrics() *metrics {
 		held:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tallyroute", Name: "held", Help: "What this process holds for requests under way: how many holds, tokens and nano-dollars."}, []string{"unit"}),
 		swept:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tallyroute", Name: "holds_swept_total", Help: "Holds of processes that never reported back."}),
 	}
+	m.auditGauges = newAuditGauges()
+	m.registry.MustRegister(m.breaches, m.ran, m.took)
 	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.overrun.requests, m.overrun.tokens, m.overrun.cost,
 		m.settling, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying, m.held,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())

@@ -57,6 +57,8 @@ func (s *service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.bringUp(life) })
 	jobs.Go(func() error { return s.sweep(life) })
 	jobs.Go(func() error { return s.flushTouched(life) })
+	jobs.Go(func() error { return s.upkeep(life) })
+	jobs.Go(func() error { return s.audit(life) })
 	jobs.Go(func() error { return s.warm(life) })
 	jobs.Go(func() error { return tuneMemory(life) })
 	for _, l := range s.listeners() {

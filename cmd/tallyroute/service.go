@@ -149,7 +149,7 @@ func (s *service) adminToken(ctx context.Context) (string, error) {
 // administration is the server behind the admin listener.
 func (s *service) administration(token string) *http.Server {
 	return admin.New(admin.Options{
-		Keys: s.store, Owners: s.store, Reports: s.store, Balances: s.store.Balances,
+		Keys: s.store, Owners: s.store, Reports: s.store, Periods: s.store, Balances: s.store.Balances,
 		Issuer: billing.Issuer{Keys: s.store, Owners: s.store, Pepper: s.pepper.Pepper},
 		Token:  func() string { return token },
 

@@ -54,7 +54,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	o := Options{
-		Keys: store, Owners: store, Reports: store, Balances: store.Balances,
+		Keys: store, Owners: store, Reports: store, Periods: store, Balances: store.Balances,
 		Issuer: billing.Issuer{Keys: store, Owners: store, Pepper: pepper},
 		Token:  func() string { return token }, Version: "test", Log: zap.New(core), BaseURL: "http://127.0.0.1:8080/v1",
 		KnownModel: func(name string) (string, bool) { return "chat-cheap", name == "chat-cheap" || name == "openai/*" },
@@ -399,7 +399,7 @@ func TestA19_EveryRouteWantsTheToken(t *testing.T) {
 			off.send(r.Method, path, "{}", "Authorization", authorization).refused(t, 503, "admin_disabled")
 		}
 	}
-	if n != 13 {
+	if n != 16 {
 		t.Errorf("%d routes were looked at", n)
 	}
 }
@@ -583,5 +583,39 @@ func TestProbes(t *testing.T) {
 	}
 	if got := newRig(t, func(o *Options) { o.Metrics, o.Health = nil, nil }); got.send("GET", "/metrics", "").status != 404 || got.ask("GET", "/admin/v1/health", "").status != 200 {
 		t.Error("without metrics and health")
+	}
+}
+
+// TestPeriods closes a month and opens it again.
+func TestPeriods(t *testing.T) {
+	g := newRig(t)
+	if got := g.ask("GET", "/admin/v1/periods", ""); got.status != 200 || len(got.v["data"].([]any)) != 0 {
+		t.Fatalf("%d %s", got.status, got.text)
+	}
+	closed := g.ask("POST", "/admin/v1/periods/2020-01/close", `{"accept_unpriced":true}`)
+	if closed.status != 200 || closed.v["status"] != "closed" || closed.v["cost_usd"] != "0" || closed.v["closed_by"] != "admin" || len(closed.v["sha256"].(string)) != 64 {
+		t.Fatalf("%d %s", closed.status, closed.text)
+	}
+	if got := g.ask("GET", "/admin/v1/periods", ""); len(got.v["data"].([]any)) != 1 {
+		t.Errorf("%s", got.text)
+	}
+	for _, c := range []struct {
+		path, body string
+		status     int
+		code       string
+	}{
+		{"2020-01/close", "", 409, "conflict"},
+		{"2999-01/close", "", 409, "conflict"},
+		{"2020-1/close", "", 422, "invalid_value"},
+		{"2020-01/reopen", "", 422, "invalid_value"},
+		{"2020-01/reopen", `{"why":"x"}`, 422, "unknown_field"},
+		{"2020-01/reopen", `{"reason":"the bill was wrong"}`, 200, ""},
+		{"2020-01/reopen", `{"reason":"again"}`, 409, "conflict"},
+	} {
+		got := g.ask("POST", "/admin/v1/periods/"+c.path, c.body)
+		problem, _ := got.v["error"].(map[string]any)
+		if code, _ := problem["code"].(string); got.status != c.status || code != c.code {
+			t.Errorf("%s %s: %d %s", c.path, c.body, got.status, got.text)
+		}
 	}
 }

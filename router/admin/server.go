@@ -12,11 +12,12 @@ import (
 	"tallyroute/billing"
 )
 
-// Options are what the listener is made of. Keys, Owners, Reports and Issuer are required.
+// Options are what the listener is made of. Keys, Owners, Reports, Periods and Issuer are required.
 type Options struct {
 	Keys    billing.Keys
 	Owners  billing.Owners
 	Reports billing.Reports
+	Periods billing.Periods
 	Issuer  billing.Issuer
 	// Token is what opens the API; while it is empty the API is disabled.
 	Token func() string
@@ -124,6 +125,9 @@ func newEngine(s *server) *gin.Engine {
 		{http.MethodGet, "/budgets", listBudgets},
 		{http.MethodPost, "/budgets", setBudget},
 		{http.MethodGet, "/spend", getSpend},
+		{http.MethodGet, "/periods", listPeriods},
+		{http.MethodPost, "/periods/:month/close", closePeriod},
+		{http.MethodPost, "/periods/:month/reopen", reopenPeriod},
 		{http.MethodGet, "/health", getHealth},
 	} {
 		api.Handle(r.method, r.path, s.serve(operatorsOnly(r.handle)))

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// periodCommand is "tallyroute period": the months of the ledger.
+type periodCommand struct {
+	List   periodList   `cmd:"" help:"List the months: open, closed or archived, with their sums."`
+	Close  periodClose  `cmd:"" help:"Close a month that is over: it takes no more rows, and its sum and digest are kept."`
+	Reopen periodReopen `cmd:"" help:"Open a closed month again."`
+}
+
+// periodView is a month as JSON shows it.
+type periodView struct {
+	Month    billing.Month        `json:"month"`
+	Status   billing.PeriodStatus `json:"status"`
+	Rows     int64                `json:"rows"`
+	USD      string               `json:"usd"`
+	Unpriced int64                `json:"unpriced_attempts"`
+	SHA256   string               `json:"sha256,omitempty"`
+	Closed   string               `json:"closed_at,omitempty"`
+	ClosedBy string               `json:"closed_by,omitempty"`
+	Archived string               `json:"archived_at,omitempty"`
+}
+
+func periodTable(all ...billing.PeriodStanding) *table {
+	t := &table{header: []string{"MONTH", "STATUS", "ROWS", "USD", "UNPRICED", "CLOSED", "BY", "SHA256"}}
+	views := []periodView{}
+	for _, p := range all {
+		digest := p.SHA256
+		if p.Status != billing.PeriodOpen && digest == "" {
+			digest = "close it again: the last close was cut short"
+		}
+		t.add(text(string(p.Month)), text(string(p.Status)), number(p.Rows), money(p.Money), number(p.Unpriced),
+			text(day(p.ClosedAt)), text(orElse(p.ClosedBy, "-")), text(orElse(digest, "-")))
+		views = append(views, periodView{
+			p.Month, p.Status, p.Rows, p.Money.String(), p.Unpriced, p.SHA256, timestamp(p.ClosedAt), p.ClosedBy, timestamp(p.ArchivedAt),
+		})
+	}
+	t.records = views
+	return t
+}
+
+type periodList struct{ format }
+
+// Run lists the months.
+func (c periodList) Run(a *app) error {
+	return a.withStore(func(s billing.Store, _ *Config) error {
+		all, err := s.ListPeriods(a.ctx)
+		if err != nil {
+			return err
+		}
+		return periodTable(all...).write(a.stdout, c.Output)
+	})
+}
+
+type periodClose struct {
+	format
+	Month          string `arg:"" help:"The month, as YYYY-MM, in the reporting time zone."`
+	AcceptUnpriced bool   `help:"Close it although attempts in it have no price."`
+}
+
+// Run closes the month.
+func (c periodClose) Run(a *app) error {
+	change, err := periodChange(c.Month, "")
+	if err != nil {
+		return err
+	}
+	change.AcceptUnpriced = c.AcceptUnpriced
+	return a.withStore(func(s billing.Store, _ *Config) error {
+		p, err := s.ClosePeriod(a.ctx, change)
+		if err != nil {
+			return err
+		}
+		return periodTable(p).write(a.stdout, c.Output)
+	})
+}
+
+type periodReopen struct {
+	format
+	Month  string `arg:"" help:"The month, as YYYY-MM, in the reporting time zone."`
+	Reason string `required:"" help:"Why. It is recorded." placeholder:"TEXT"`
+}
+
+// Run opens the month again.
+func (c periodReopen) Run(a *app) error {
+	change, err := periodChange(c.Month, c.Reason)
+	if err != nil {
+		return err
+	}
+	return a.withStore(func(s billing.Store, _ *Config) error {
+		p, err := s.ReopenPeriod(a.ctx, change)
+		if err != nil {
+			return err
+		}
+		return periodTable(p).write(a.stdout, c.Output)
+	})
+}
+
+func periodChange(month, reason string) (billing.PeriodChange, error) {
+	m, err := billing.ParseMonth(month)
+	if err != nil {
+		return billing.PeriodChange{}, usagef("want a month as YYYY-MM")
+	}
+	return billing.PeriodChange{Month: m, Actor: whoami(), Reason: reason, Now: time.Now()}, nil
+}
+
+// moment is an instant on the command line: a day in the reporting time zone, or
+// RFC 3339.
+func moment(flag, s string, zone *time.Location) (time.Time, error) {
+	if t, err := time.ParseInLocation(time.DateOnly, s, zone); err == nil {
+		return t, nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return t, usagef("%s: want YYYY-MM-DD or a time such as 2026-11-25T12:00:00Z", flag)
+	}
+	return t, nil
+}
+
+// reporting is the zone of the days and months in reports.
+func (c *Config) reporting() (*time.Location, error) {
+	zone, err := time.LoadLocation(c.ReportingTimezone)
+	if err != nil {
+		return nil, fmt.Errorf("reporting_timezone: %w", err)
+	}
+	return zone, nil
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"tallyroute/billing"
+)
+
+type spendArchive struct {
+	Month string `required:"" help:"A closed month, as YYYY-MM." placeholder:"YYYY-MM"`
+	Out   string `required:"" help:"Folder for the file and its manifest." type:"existingdir" placeholder:"DIR"`
+}
+
+// manifest says what is in an archive. The digest is that of the lines, not of
+// the compressed file, and the one that the month was closed with.
+type manifest struct {
+	Month   billing.Month `json:"month"`
+	File    string        `json:"file"`
+	Format  string        `json:"format"`
+	Rows    int64         `json:"rows"`
+	USD     string        `json:"usd"`
+	Nano    billing.Money `json:"cost_nano"`
+	SHA256  string        `json:"sha256"`
+	Written string        `json:"written_at"`
+	By      string        `json:"written_by"`
+}
+
+// Run writes the file, reads it back, and only then drops the rows.
+func (c spendArchive) Run(a *app) error {
+	m, err := billing.ParseMonth(c.Month)
+	if err != nil {
+		return usagef("--month: want YYYY-MM")
+	}
+	return a.withStore(func(s billing.Store, _ *Config) error {
+		if err := archivable(a, s, m); err != nil {
+			return err
+		}
+		name := filepath.Join(c.Out, "spend-"+string(m)+".jsonl.gz")
+		if err := writeRows(name, func(each func(billing.Spend) error) error { return s.MonthRows(a.ctx, m, each) }); err != nil {
+			return err
+		}
+		d, err := readRows(name)
+		if err != nil {
+			return fmt.Errorf("reading %s back: %w", name, err)
+		}
+		now := time.Now()
+		err = writeManifest(filepath.Join(c.Out, "spend-"+string(m)+".manifest.json"), manifest{
+			Month: m, File: filepath.Base(name), Format: "one row per line as JSON, ordered by event_id, gzip",
+			Rows: d.Rows, USD: d.Money.String(), Nano: d.Money, SHA256: d.SHA256(), Written: timestamp(now), By: whoami(),
+		})
+		if err != nil {
+			return err
+		}
+		err = s.ArchiveMonth(a.ctx, billing.ArchivedMonth{Month: m, Rows: d.Rows, Money: d.Money, SHA256: d.SHA256(), Actor: whoami(), Now: now})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "%s: %d rows, $%s, written to %s and dropped\n", m, d.Rows, d.Money, name)
+		return err
+	})
+}
+
+// archivable refuses before anything is written.
+func archivable(a *app, s billing.Store, m billing.Month) error {
+	all, err := s.ListPeriods(a.ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if p.Month == m && p.Status == billing.PeriodClosed && p.SHA256 != "" {
+			return nil
+		}
+		if p.Month == m && p.Status == billing.PeriodArchived {
+			return &billing.ConflictError{Detail: fmt.Sprintf("month %s is archived already, by %s", m, p.ArchivedBy)}
+		}
+	}
+	return &billing.ConflictError{Detail: fmt.Sprintf("month %s is not closed: run tallyroute period close %s", m, m)}
+}
+
+// writeRows writes to a file that appears whole or not at all, and never over
+// another.
+func writeRows(name string, rows func(each func(billing.Spend) error) error) error {
+	if _, err := os.Stat(name); err == nil {
+		return fmt.Errorf("%s is there already: move it away first", name)
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".tallyroute-archive-*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	buffered := bufio.NewWriter(f)
+	packed := gzip.NewWriter(buffered)
+	d := billing.NewMonthDigest()
+	err = rows(func(row billing.Spend) error {
+		line, err := d.Add(row)
+		if err == nil {
+			_, err = packed.Write(line)
+		}
+		return err
+	})
+	err = errors.Join(err, packed.Close(), buffered.Flush(), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Link(f.Name(), name)
+}
+
+// readRows digests what is in the file.
+func readRows(name string) (*billing.MonthDigest, error) {
+	f, err := os.Open(name) //nolint:gosec // the operator names the folder
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	unpacked, err := gzip.NewReader(bufio.NewReader(f))
+	if err != nil {
+		return nil, err
+	}
+	d := billing.NewMonthDigest()
+	lines := bufio.NewReader(unpacked)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) && len(line) == 0 {
+			return d, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		var row struct {
+			Cost billing.Money `json:"cost_nano"`
+		}
+		if err := json.Unmarshal(line, &row); err != nil {
+			return nil, err
+		}
+		d.AddLine(line, row.Cost)
+	}
+}
+
+func writeManifest(name string, m manifest) error {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, append(b, '\n'), 0o600)
+}
