@@ -60,17 +60,34 @@ type Tokenizer struct {
 	ImageMultiplier int64
 }
 
-// Quirks are declared differences from the OpenAI format.
+// Quirks are declared differences from the OpenAI format. What is lost by them
+// is told to the client.
 type Quirks struct {
 	Rename map[string]string // top-level member → the provider's name for it
 	Drop   []string          // top-level members that the provider refuses
+	// Known are the only top-level members that the provider takes, by its names,
+	// besides model, messages and stream; all others are dropped. Empty: any.
+	Known []string
+	// Refuse are top-level members that the provider cannot do, and without which
+	// the answer would be another one: with them a request is refused.
+	Refuse []string
+	Bounds map[string]Bound // the least and the most of top-level members that are numbers
 	// MaxTokens is the member that bounds the output, "max_tokens" or
 	// "max_completion_tokens"; "" is max_tokens.
 	MaxTokens string
 	// NoStreamUsage is set where stream_options is refused or ignored.
 	NoStreamUsage bool
-	Path          string // of chat completions below BaseURL; "" is /chat/completions
+
+	Roles         map[string]string // role of a message → the provider's name for it
+	MessageRename map[string]string // member of a message of the assistant → the provider's name for it
+	MessageDrop   []string          // members of messages that the provider refuses
+
+	Path       string // of chat completions below BaseURL; "" is /chat/completions
+	APIVersion string // of adapters whose calls name one
 }
+
+// Bound is the least and the most of a number, in JSON; "" is none.
+type Bound struct{ Min, Max string }
 
 // Auth puts our credential on a call.
 type Auth interface {

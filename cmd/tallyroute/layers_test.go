@@ -31,6 +31,8 @@ var layers = map[string][]string{
 
 	"providers":              {"providers/chat"},
 	"providers/openai":       {"providers", "providers/chat", "providers/sse"},
+	"providers/azure":        {"providers", "providers/chat", "providers/openai"},
+	"providers/mistral":      {"providers", "providers/chat", "providers/openai"},
 	"providers/blocks":       {"providers", "providers/chat"},
 	"providers/anthropic":    {"providers", "providers/blocks", "providers/chat", "providers/sse"},
 	"providers/translate":    {"providers", "providers/chat", "providers/sse"},
@@ -39,7 +41,7 @@ var layers = map[string][]string{
 	"providers/responses":    {"providers", "providers/chat", "providers/openai", "providers/translate"},
 	"providers/providertest": {"providers", "providers/chat", "providers/sse"},
 	"providers/bedrock":      {"providers", "providers/anthropic", "providers/blocks", "providers/chat"},
-	"providers/catalogue":    {"providers", "providers/anthropic", "providers/bedrock", "providers/cohere", "providers/gemini", "providers/openai", "providers/responses", "providers/secret", "billing"},
+	"providers/catalogue":    {"providers", "providers/anthropic", "providers/azure", "providers/bedrock", "providers/cohere", "providers/gemini", "providers/mistral", "providers/openai", "providers/responses", "providers/secret", "billing"},
 
 	"billing/audit":           {"billing"},
 	"billing/postgres":        {"billing", "billing/audit", "migrations"},

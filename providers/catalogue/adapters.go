@@ -3,9 +3,11 @@ package catalogue
 import (
 	"tallyroute/providers"
 	"tallyroute/providers/anthropic"
+	"tallyroute/providers/azure"
 	"tallyroute/providers/bedrock"
 	"tallyroute/providers/cohere"
 	"tallyroute/providers/gemini"
+	"tallyroute/providers/mistral"
 	"tallyroute/providers/openai"
 	"tallyroute/providers/responses"
 )
@@ -14,9 +16,11 @@ import (
 func adapters() map[string]providers.Adapter {
 	return map[string]providers.Adapter{
 		"anthropic": anthropic.New(),
+		"azure":     azure.New(),
 		"cohere":    cohere.New(),
 		"gemini":    gemini.New(),
 		"bedrock":   bedrock.New(),
+		"mistral":   mistral.New(),
 		"openai":    openai.New(),
 		"responses": responses.New(),
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers"
+	"tallyroute/providers/azure"
 	"tallyroute/providers/bedrock"
 	"tallyroute/providers/secret"
 )
@@ -126,10 +128,15 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 			s.Configured, s.Why = false, strings.TrimPrefix(err.Error(), "secret: ")
 		}
 	}
+	at, err := b.place(ctx, l.Provider)
+	if err != nil && s.Configured {
+		s.Configured, s.Why = false, err.Error()
+	}
 	b.statuses = append(b.statuses, s)
 	if !s.Configured {
 		return
 	}
+	l.BaseURL = at
 	b.faults = append(b.faults, l.read()...)
 	common := b.target(l.Provider)
 	for _, m := range l.Models {
@@ -148,8 +155,27 @@ func (a Auth) references() []string {
 		return nil
 	case authAWS:
 		return []string{a.Secret, a.Access}
+	case authEntra:
+		return []string{a.Secret, a.Tenant, a.Client}
 	}
 	return []string{a.Secret}
+}
+
+// place is the base URL with the values of its variables.
+func (b *builder) place(ctx context.Context, p Provider) (string, error) {
+	at := p.BaseURL
+	for _, name := range sortedKeys(p.Variables) {
+		v, err := b.secrets(ctx, p.Variables[name])
+		if err != nil {
+			return "", errors.New(strings.TrimPrefix(err.Error(), "secret: "))
+		}
+		value, err := variable(v.Reveal())
+		if err != nil {
+			return "", fmt.Errorf("variable %s: %w", name, err)
+		}
+		at = strings.ReplaceAll(at, "{"+name+"}", value)
+	}
+	return at, nil
 }
 
 // target is what all targets of a provider share.
@@ -178,6 +204,9 @@ func (b *builder) auth(a Auth) providers.Auth {
 	switch a.Kind {
 	case authAWS:
 		return bedrock.Sign(bedrock.Keys{Region: a.Region, Access: from(a.Access), Secret: source, Session: optional(a.Session, from(a.Session))})
+	case authEntra:
+		l := azure.Login{Tenant: from(a.Tenant), Client: from(a.Client), Secret: source, Scope: a.Scope, Server: a.Server}
+		return azure.Entra(l, providers.TokenClient())
 	case authHeader:
 		return providers.HeaderKey(a.Header, source)
 	case authBearer:

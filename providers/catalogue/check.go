@@ -36,7 +36,13 @@ func (d document) checkURL(path string) {
 	}
 	if d.p.BaseURL == "" {
 		d.fault(path, "a provider needs a base_url")
-	} else if err := check(d.p.BaseURL); err != nil {
+		return
+	}
+	sample, err := d.p.sample()
+	if err == nil {
+		err = check(sample)
+	}
+	if err != nil {
 		d.fault(join(path, "base_url"), "%s", strings.TrimPrefix(err.Error(), "providers: "))
 	}
 }
@@ -60,6 +66,10 @@ func (d document) checkAuth(path string) {
 		d.fault(at, "of kind aws needs an access_key beside the secret")
 	case a.Kind != authAWS && a.Access+a.Session+a.Region != "":
 		d.fault(at, "has access_key, session_token and region only where its kind is aws")
+	case a.Kind == authEntra && (a.Tenant == "" || a.Client == ""):
+		d.fault(at, "of kind entra needs a tenant and a client beside the secret")
+	case a.Kind != authEntra && a.Tenant+a.Client+a.Scope+a.Server != "":
+		d.fault(at, "has tenant, client, scope and server only where its kind is entra")
 	case a.Kind == authBearer && a.Header != "":
 		d.fault(at, "of kind bearer has no header")
 	}

@@ -39,18 +39,19 @@ func (d document) read(path string, n node) {
 		}
 	})
 	d.object(path, n, map[string]read{
-		"name":     done,
-		"display":  scalar(d.reader, &p.Display, plain),
-		"adapter":  scalar(d.reader, &p.Adapter, oneOf(adapterNames()...)),
-		"base_url": scalar(d.reader, &p.BaseURL, plain),
-		"private":  scalar(d.reader, &p.Private, yesNo),
-		"api_key":  scalar(d.reader, &p.Auth.Secret, credential),
-		"auth":     d.auth,
-		"headers":  d.headers,
-		"quirks":   d.quirks,
-		"timeouts": d.timeouts,
-		"weight":   scalar(d.reader, &p.Weight, between(0, 1000)),
-		"models":   d.list(d.model),
+		"name":      done,
+		"display":   scalar(d.reader, &p.Display, plain),
+		"adapter":   scalar(d.reader, &p.Adapter, oneOf(adapterNames()...)),
+		"base_url":  scalar(d.reader, &p.BaseURL, plain),
+		"variables": d.variables,
+		"private":   scalar(d.reader, &p.Private, yesNo),
+		"api_key":   scalar(d.reader, &p.Auth.Secret, credential),
+		"auth":      d.auth,
+		"headers":   d.headers,
+		"quirks":    d.quirks,
+		"timeouts":  d.timeouts,
+		"weight":    scalar(d.reader, &p.Weight, between(0, 1000)),
+		"models":    d.list(d.model),
 	})
 }
 
@@ -62,17 +63,24 @@ func (d document) auth(path string, n node) {
 	a, before := &d.p.Auth, d.p.Auth
 	*a = Auth{}
 	d.object(path, n, map[string]read{
-		"kind":   scalar(d.reader, &a.Kind, oneOf(authBearer, authHeader, authAWS, authNone)),
+		"kind":   scalar(d.reader, &a.Kind, oneOf(authBearer, authHeader, authAWS, authEntra, authNone)),
 		"header": scalar(d.reader, &a.Header, headerName),
 		"secret": scalar(d.reader, &a.Secret, credential),
 
 		"access_key":    scalar(d.reader, &a.Access, credential),
 		"session_token": scalar(d.reader, &a.Session, credential),
 		"region":        scalar(d.reader, &a.Region, awsRegion),
+
+		"tenant": scalar(d.reader, &a.Tenant, credential),
+		"client": scalar(d.reader, &a.Client, credential),
+		"scope":  scalar(d.reader, &a.Scope, plain),
+		"server": scalar(d.reader, &a.Server, httpsURL),
 	})
 	if a.Kind == "" {
 		a.Kind, a.Header = before.Kind, cmp.Or(a.Header, before.Header)
 		a.Access, a.Session, a.Region = cmp.Or(a.Access, before.Access), cmp.Or(a.Session, before.Session), cmp.Or(a.Region, before.Region)
+		a.Tenant, a.Client = cmp.Or(a.Tenant, before.Tenant), cmp.Or(a.Client, before.Client)
+		a.Scope, a.Server = cmp.Or(a.Scope, before.Scope), cmp.Or(a.Server, before.Server)
 	}
 	if a.Kind != authNone {
 		a.Secret = cmp.Or(a.Secret, before.Secret)
@@ -86,22 +94,6 @@ func (d document) headers(path string, n node) {
 			d.fault(path+"."+shorten(name), "%s", err)
 		} else if reserved(name) {
 			d.fault(path+"."+name, "is set by the router itself; credentials belong in auth")
-		}
-	}
-}
-
-func (d document) quirks(path string, n node) {
-	q := &d.p.Quirks
-	d.object(path, n, map[string]read{
-		"rename":          table(d.reader, &q.Rename, memberName),
-		"drop":            words(d.reader, &q.Drop, memberName),
-		"max_tokens":      scalar(d.reader, &q.MaxTokens, memberName),
-		"no_stream_usage": scalar(d.reader, &q.NoStreamUsage, yesNo),
-		"path":            scalar(d.reader, &q.Path, callPath),
-	})
-	for _, name := range sortedKeys(q.Rename) {
-		if _, err := memberName(name); err != nil {
-			d.fault(path+".rename."+shorten(name), "%s", err)
 		}
 	}
 }

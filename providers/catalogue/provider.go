@@ -13,7 +13,9 @@ type Provider struct {
 	Name    string
 	Display string // for people; the name where it is empty
 	Adapter string // a wire format
-	BaseURL string
+	BaseURL string // {name} in it is the value of a variable
+	// Variables are references to what differs between accounts: name → env:NAME.
+	Variables map[string]string
 	// Private allows a BaseURL on a loopback, private or link-local address.
 	Private       bool
 	Auth          Auth
@@ -27,7 +29,7 @@ type Provider struct {
 
 // Auth says how a provider is given its credential.
 type Auth struct {
-	Kind   string // bearer, header, aws or none
+	Kind   string // bearer, header, aws, entra or none
 	Header string // which one, where Kind is header
 	Secret string // a reference such as env:ACME_API_KEY
 
@@ -35,6 +37,12 @@ type Auth struct {
 	Access  string // a reference to the access key id
 	Session string // a reference to the session token; it need not lead anywhere
 	Region  string // "" is the one in the host's name
+
+	// Where Kind is entra, Secret is that of an application, and these say the rest.
+	Tenant string // a reference to the directory
+	Client string // a reference to the id of the application
+	Scope  string // "" is that of Azure OpenAI
+	Server string // "" is that of the public cloud
 }
 
 // Model is one model of a provider.

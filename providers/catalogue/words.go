@@ -16,6 +16,7 @@ const (
 	authBearer = "bearer"
 	authHeader = "header"
 	authAWS    = "aws"
+	authEntra  = "entra"
 	authNone   = "none"
 )
 

@@ -37,7 +37,9 @@ func (e *Error) fill(raw []byte) {
 	for name, value := range Each(raw) {
 		switch string(name) {
 		case "message", "msg":
-			e.Message = scalar(value)
+			if e.Message = scalar(value); e.Message == "" {
+				e.fillMessage(value)
+			}
 		case "detail":
 			if e.Message == "" {
 				e.fill(value)
@@ -50,6 +52,16 @@ func (e *Error) fill(raw []byte) {
 			e.Code = scalar(value)
 		}
 	}
+}
+
+// fillMessage reads a message that is an object, whose own message it takes.
+func (e *Error) fillMessage(raw []byte) {
+	if raw[0] != '{' {
+		return
+	}
+	var inner Error
+	inner.fill(raw)
+	e.Message = inner.Message
 }
 
 // first is the first element of a list, and anything else as it is.

@@ -2,8 +2,10 @@ package openai
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 
@@ -22,10 +24,14 @@ const (
 // the output, the wish for usage, and declared quirks. All else stays byte for byte.
 func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	e := edit{x: x, q: x.Target.Quirks, r: x.Request}
+	if err := e.refuse(); err != nil {
+		return providers.Call{}, err
+	}
 	e.model()
 	e.output()
 	e.usage()
 	e.quirks()
+	e.messages()
 	call := providers.Call{Path: e.q.Path, Body: e.r.Body(), Dropped: e.dropped}
 	if call.Path == "" {
 		call.Path = path
@@ -112,7 +118,7 @@ func (e *edit) bound() string {
 // usage asks for the usage of a stream, whether the client did or not.
 func (e *edit) usage() {
 	switch {
-	case e.q.NoStreamUsage:
+	case e.q.NoStreamUsage || len(e.q.Known) > 0 && !e.known(streamOptions):
 		e.lose(streamOptions)
 	case e.r.Stream() && !e.r.WantsUsage():
 		e.set(streamOptions, withUsage(e.r.Get(streamOptions)))
@@ -130,12 +136,71 @@ func withUsage(options []byte) []byte {
 	return append(out, '}')
 }
 
-// quirks renames and drops what is declared.
+// refuse finds what the provider cannot do at all.
+func (e *edit) refuse() error {
+	for _, name := range e.q.Refuse {
+		if raw := e.r.Get(name); raw != nil && string(raw) != "null" {
+			return &providers.Error{Kind: providers.KindRequest, Status: http.StatusBadRequest, Err: errCannot, Detail: chat.Error{
+				Message: "This provider cannot do " + name + ".", Type: "invalid_request_error", Param: name, Code: "unsupported_parameter",
+			}}
+		}
+	}
+	return nil
+}
+
+var errCannot = errors.New("openai: the provider is declared not to know a member")
+
+// quirks renames, bounds and drops what is declared.
 func (e *edit) quirks() {
 	e.rename()
+	e.bounds()
 	for _, name := range e.q.Drop {
-		e.lose(name)
-		e.sets = slices.DeleteFunc(e.sets, func(m chat.Member) bool { return m.Name == name })
+		e.remove(name)
+	}
+	if len(e.q.Known) == 0 {
+		return
+	}
+	for name := range e.r.Members() {
+		if n := string(name); !e.known(n) && !slices.Contains(e.drops, n) {
+			e.remove(n)
+		}
+	}
+}
+
+// remove loses a member, and what was to be said in it.
+func (e *edit) remove(name string) {
+	e.lose(name)
+	e.sets = slices.DeleteFunc(e.sets, func(m chat.Member) bool { return m.Name == name })
+}
+
+func (e *edit) known(name string) bool {
+	switch name {
+	case "model", "messages", "stream":
+		return true
+	}
+	return slices.Contains(e.q.Known, name)
+}
+
+// bounds brings numbers into what the provider takes.
+func (e *edit) bounds() {
+	for _, name := range slices.Sorted(maps.Keys(e.q.Bounds)) {
+		raw := e.r.Get(name)
+		value, err := strconv.ParseFloat(string(raw), 64)
+		if err != nil {
+			continue // null, or nothing
+		}
+		b := e.q.Bounds[name]
+		to := ""
+		if least, err := strconv.ParseFloat(b.Min, 64); err == nil && value < least {
+			to = b.Min
+		}
+		if most, err := strconv.ParseFloat(b.Max, 64); err == nil && value > most {
+			to = b.Max
+		}
+		if to != "" {
+			e.set(name, []byte(to))
+			e.dropped = append(e.dropped, name)
+		}
 	}
 }
 

@@ -96,7 +96,10 @@ func (m *mender) piece(raw []byte, c *choice) []byte {
 	c.at = at
 	e.change("index", o["index"], strconv.AppendInt(nil, int64(at), 10))
 	m.pieceID(o, e, c.calls[at].id, begins)
-	if kind, ok := o["type"]; ok && chat.Text(kind) != "function" {
+	switch kind, ok := o["type"]; {
+	case begins:
+		e.change("type", kind, quote("function"))
+	case ok && chat.Text(kind) != "function":
 		e.leave("type")
 	}
 	if f, ok := o["function"]; ok {

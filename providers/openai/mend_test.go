@@ -119,7 +119,7 @@ func TestMendStream(t *testing.T) {
 		},
 		"calls without an index": {
 			[]string{first, call(`{"id":"a","function":{"name":"f","arguments":"{"}},{"id":"b","function":{"name":"g","arguments":"{}"}}`), call(`{"function":{"arguments":"}"}}`), end("tool_calls")},
-			[]string{first, call(`{"id":"a","function":{"name":"f","arguments":"{"},"index":0},{"id":"b","function":{"name":"g","arguments":"{}"},"index":1}`), call(`{"function":{"arguments":"}"},"index":1}`), end("tool_calls")},
+			[]string{first, call(`{"id":"a","function":{"name":"f","arguments":"{"},"index":0,"type":"function"},{"id":"b","function":{"name":"g","arguments":"{}"},"index":1,"type":"function"}`), call(`{"function":{"arguments":"}"},"index":1}`), end("tool_calls")},
 		},
 		"an index used again": {
 			[]string{first, call(`{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}`), call(`{"index":0,"id":"b","type":"function","function":{"name":"f","arguments":"{"}}`), call(`{"index":0,"id":null,"type":null,"function":{"name":null,"arguments":"}"}}`), end("tool_calls")},
@@ -131,7 +131,7 @@ func TestMendStream(t *testing.T) {
 		},
 		"no id at all": {
 			[]string{first, call(`{"index":0,"id":"","function":{"name":"f","arguments":{"x":1}}}`), call(`{"index":1,"function":{"name":"f","arguments":"{}"}}`), end("stop")},
-			[]string{first, call(`{"index":0,"id":"call_55bacc91d477ae76","function":{"name":"f","arguments":"{\"x\":1}"}}`), call(`{"index":1,"function":{"name":"f","arguments":"{}"},"id":"call_55bacd91d477b029"}`), end("tool_calls")},
+			[]string{first, call(`{"index":0,"id":"call_55bacc91d477ae76","function":{"name":"f","arguments":"{\"x\":1}"},"type":"function"}`), call(`{"index":1,"function":{"name":"f","arguments":"{}"},"id":"call_55bacd91d477b029","type":"function"}`), end("tool_calls")},
 		},
 		"an empty reason": {
 			[]string{first, head + `{"content":"a"},"finish_reason":""}]}`, "[DONE]"},

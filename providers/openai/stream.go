@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -13,11 +14,19 @@ import (
 
 // Stream reads a streamed answer.
 func (Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
-	n := x.Request.N()
-	if slices.Contains(x.Target.Quirks.Drop, "n") {
+	return &stream{events: sse.NewReader(body), body: body, open: choices(x), mender: mender{x: x, stream: true}}
+}
+
+// choices is how many were asked for of the provider.
+func choices(x providers.Exchange) int64 {
+	n, q := x.Request.N(), x.Target.Quirks
+	if most, err := strconv.ParseInt(q.Bounds["n"].Max, 10, 64); err == nil {
+		n = min(n, most)
+	}
+	if slices.Contains(q.Drop, "n") || len(q.Known) > 0 && !slices.Contains(q.Known, "n") {
 		n = 1
 	}
-	return &stream{events: sse.NewReader(body), body: body, open: n, mender: mender{x: x, stream: true}}
+	return n
 }
 
 // stream ends well with [DONE], or without it when every choice has a finish
@@ -33,6 +42,7 @@ type stream struct {
 	closed   bool     // [DONE] came, behind a reason that was made up
 	end      error
 
+	ahead  []byte // what came before the answer had an id
 	mender mender
 }
 
@@ -86,6 +96,11 @@ func (s *stream) next() (chat.Chunk, error) {
 	if failed(c.Finish) {
 		return chat.Chunk{}, inBody(choiceError(data))
 	}
+	if s.mender.head == nil && len(c.ID) <= len(`""`) && !c.Content && c.Finish == "" && c.Usage == nil {
+		s.ahead = bytes.Clone(data)
+		return chat.Chunk{}, nil
+	}
+	data, c.Odd = s.merged(data), c.Odd || s.ahead != nil
 	s.watch(c)
 	s.said = s.said || c.Content
 	if c.Odd || c.Finish != "" || s.open <= 0 || !s.mender.follows(c) {
@@ -95,6 +110,21 @@ func (s *stream) next() (chat.Chunk, error) {
 		c.Finish = finishReason(c.Finish)
 	}
 	return c, nil
+}
+
+// merged is the first chunk that names the answer, with what was said ahead of
+// it: Azure begins with what its filter thinks of the prompt.
+func (s *stream) merged(data []byte) []byte {
+	if s.ahead == nil || s.mender.head != nil {
+		return data
+	}
+	var more []chat.Member
+	for name, value := range chat.Each(s.ahead) {
+		if chat.Lookup(data, string(name)) == nil && string(name) != "choices" {
+			more = append(more, chat.Member{Name: string(name), Value: value})
+		}
+	}
+	return chat.EditObject(data, more)
 }
 
 // done is the end that a stream has by its own word. Where it lacks a reason,

@@ -1,0 +1,15 @@
+package azure_test
+
+import (
+	"flag"
+	"testing"
+
+	"tallyroute/providers/azure"
+	"tallyroute/providers/providertest"
+)
+
+var update = flag.Bool("update", false, "rewrite what the adapter made of the exchanges in testdata")
+
+func TestAdapter(t *testing.T) {
+	providertest.Run(t, providertest.Subject{Adapter: azure.New(), Dir: "testdata", Update: *update})
+}

@@ -1,0 +1,124 @@
+package catalogue
+
+import (
+	"errors"
+	"maps"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"tallyroute/providers"
+)
+
+// quirks reads the declared differences of a provider from the OpenAI format.
+func (d document) quirks(path string, n node) {
+	q := &d.p.Quirks
+	d.object(path, n, map[string]read{
+		"rename":          table(d.reader, &q.Rename, memberName),
+		"drop":            words(d.reader, &q.Drop, memberName),
+		"known":           words(d.reader, &q.Known, memberName),
+		"refuse":          words(d.reader, &q.Refuse, memberName),
+		"bounds":          d.bounds,
+		"max_tokens":      scalar(d.reader, &q.MaxTokens, memberName),
+		"no_stream_usage": scalar(d.reader, &q.NoStreamUsage, yesNo),
+		"roles":           table(d.reader, &q.Roles, oneOf("system", "developer", "user", "assistant", "tool")),
+		"message_rename":  table(d.reader, &q.MessageRename, messageMember),
+		"message_drop":    words(d.reader, &q.MessageDrop, messageMember),
+		"path":            scalar(d.reader, &q.Path, callPath),
+		"api_version":     scalar(d.reader, &q.APIVersion, apiVersion),
+	})
+	for at, names := range map[string]map[string]string{"rename": q.Rename, "message_rename": q.MessageRename} {
+		for _, name := range sortedKeys(names) {
+			if _, err := memberName(name); err != nil {
+				d.fault(path+"."+at+"."+shorten(name), "%s", err)
+			}
+		}
+	}
+}
+
+// bounds reads the least and the most of members that are numbers.
+func (d document) bounds(path string, n node) {
+	q := &d.p.Quirks
+	all := maps.Clone(q.Bounds)
+	if all == nil {
+		all = make(map[string]providers.Bound)
+	}
+	d.mapping(path, n, func(path, name string, n node) {
+		if _, err := memberName(name); err != nil {
+			d.fault(path, "%s", err)
+			return
+		}
+		var b providers.Bound
+		d.value(path, n, func(path string, n node) {
+			d.object(path, n, map[string]read{
+				"min": scalar(d.reader, &b.Min, number),
+				"max": scalar(d.reader, &b.Max, number),
+			})
+		})
+		all[name] = b
+	})
+	q.Bounds = all
+}
+
+// number is a number as JSON has it.
+func number(s string) (string, error) {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || f != f || strings.Trim(s, "-.0123456789") != "" || strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") {
+		return "", errors.New("want a number such as 1 or 0.5")
+	}
+	return s, nil
+}
+
+// messageMember is the name of a member of a message that may be changed.
+func messageMember(s string) (string, error) {
+	if s == "role" || s == "content" {
+		return "", errors.New("role and content cannot be renamed or dropped")
+	}
+	return memberName(s)
+}
+
+func apiVersion(s string) (string, error) {
+	if !made(s, lowerLetters+digits+"-.", 40) {
+		return "", errors.New("want a version such as v1 or 2024-10-21")
+	}
+	return s, nil
+}
+
+// httpsURL is an address that is reached as those of providers are.
+func httpsURL(s string) (string, error) {
+	if err := providers.ValidateBaseURL(s); err != nil {
+		return "", errors.New(strings.TrimPrefix(err.Error(), "providers: base URL "))
+	}
+	return s, nil
+}
+
+// placeholder is where the value of a variable goes in a base URL.
+var placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
+
+// variables are references to what differs between accounts, for the base URL.
+func (d document) variables(path string, n node) {
+	table(d.reader, &d.p.Variables, credential)(path, n)
+	for _, name := range sortedKeys(d.p.Variables) {
+		if !placeholder.MatchString("{" + name + "}") {
+			d.fault(path+"."+shorten(name), "want a name of lower-case letters")
+		}
+	}
+}
+
+// sample is a base URL as it may look with all of its variables.
+func (p Provider) sample() (string, error) {
+	for _, at := range placeholder.FindAllString(p.BaseURL, -1) {
+		if _, ok := p.Variables[strings.Trim(at, "{}")]; !ok {
+			return "", errors.New("has " + at + ", which variables does not have")
+		}
+	}
+	return placeholder.ReplaceAllString(p.BaseURL, "x"), nil
+}
+
+// variable is a value that cannot lead elsewhere than a plain word would.
+func variable(s string) (string, error) {
+	if s == "" || len(s) > 100 || strings.Trim(strings.ToLower(s), lowerLetters+digits+"-_.") != "" || strings.Trim(s, ".") == "" || strings.Contains(s, "..") {
+		return "", errors.New("want a word of letters, digits and -_. for a base URL")
+	}
+	return s, nil
+}

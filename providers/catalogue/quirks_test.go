@@ -1,0 +1,96 @@
+package catalogue
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"tallyroute/providers"
+	"tallyroute/providers/secret"
+)
+
+const acme = `name: acme
+display: Acme
+base_url: https://{account}.api.acme.example/{region}/v1
+variables: {account: "env:ACME_ACCOUNT", region: "env:ACME_REGION"}
+auth: {kind: bearer, secret: "env:ACME_API_KEY"}
+quirks:
+  rename: {seed: random_seed}
+  known: [max_tokens, random_seed]
+  refuse: [audio]
+  bounds: {temperature: {min: 0, max: 1.5}, n: {max: 1}}
+  roles: {developer: system}
+  message_rename: {reasoning_content: reasoning}
+  message_drop: [annotations]
+  api_version: 2024-10-21
+models:
+  - {id: large, context: 128000, prices: [{since: 2026-01-01, prompt: "1", completion: "2"}]}
+`
+
+// environment resolves env: references from a map.
+func environment(vars map[string]string) func(context.Context, string) (secret.Value, error) {
+	return func(_ context.Context, ref string) (secret.Value, error) {
+		if v, ok := vars[strings.TrimPrefix(ref, "env:")]; ok {
+			return secret.New(v), nil
+		}
+		return secret.Value{}, errors.New("secret: " + ref + " is not set")
+	}
+}
+
+// The thirty-first provider is one file, with all that may differ.
+func TestOneFileIsAProvider(t *testing.T) {
+	build := func(vars map[string]string) *Catalogue {
+		t.Helper()
+		c, err := Build(t.Context(), Input{}, Options{Data: fstest.MapFS{"acme.yaml": {Data: []byte(acme)}}, Secrets: environment(vars)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	vars := map[string]string{"ACME_API_KEY": "k", "ACME_ACCOUNT": "team-1", "ACME_REGION": "eu.2"}
+	list, _, ok := build(vars).Resolve("acme/large")
+	if !ok || len(list) != 1 || list[0].BaseURL != "https://team-1.api.acme.example/eu.2/v1" {
+		t.Fatalf("%v %+v", ok, list)
+	}
+	want := providers.Quirks{
+		Rename: map[string]string{"seed": "random_seed"}, Known: []string{"max_tokens", "random_seed"}, Refuse: []string{"audio"},
+		Bounds: map[string]providers.Bound{"temperature": {Min: "0", Max: "1.5"}, "n": {Max: "1"}},
+		Roles:  map[string]string{"developer": "system"}, MessageRename: map[string]string{"reasoning_content": "reasoning"},
+		MessageDrop: []string{"annotations"}, APIVersion: "2024-10-21",
+	}
+	if got := list[0].Quirks; !reflect.DeepEqual(got, want) {
+		t.Errorf("quirks %+v, want %+v", got, want)
+	}
+	for value, says := range map[string]string{"evil.example/x?": "variable account", "..": "variable account", "": "variable account"} {
+		vars["ACME_ACCOUNT"] = value
+		if s := build(vars).Providers()[0]; s.Configured || !strings.Contains(s.Why, says) {
+			t.Errorf("%q: %+v", value, s)
+		}
+	}
+	delete(vars, "ACME_ACCOUNT")
+	if s := build(vars).Providers()[0]; s.Configured || !strings.Contains(s.Why, "ACME_ACCOUNT is not set") {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestQuirks_Faults(t *testing.T) {
+	for in, want := range map[string]string{
+		"quirks: {bounds: {temperature: {max: high}}}":                "quirks.bounds.temperature.max: want a number",
+		"quirks: {bounds: {messages: {max: 1}}}":                      "cannot be renamed or dropped",
+		"quirks: {message_drop: [content]}":                           "role and content cannot be",
+		"quirks: {roles: {developer: king}}":                          "want one of",
+		"quirks: {api_version: '2024?x=1'}":                           "want a version",
+		"variables: {region: 'env:X'}\nbase_url: https://{a}.x.io/v1": "has {a}, which variables does not have",
+	} {
+		text := "name: x\nauth: {kind: none}\n" + in
+		if !strings.Contains(in, "base_url") {
+			text += "\nbase_url: https://api.x.example/v1"
+		}
+		if _, err := Parse("x.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", in, err)
+		}
+	}
+}

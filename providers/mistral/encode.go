@@ -1,0 +1,310 @@
+package mistral
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+// translation is what one request becomes.
+type translation struct {
+	ids  map[string]string // the client's id of a tool call → one that Mistral takes
+	lost []string          // members that said something which is gone
+	err  error             // of what cannot be said at all
+}
+
+// request is the request with the messages, tools and prediction as Mistral has them.
+func (t *translation) request(r *chat.Request) (*chat.Request, error) {
+	var set []chat.Member
+	change := func(name string, to []byte) {
+		if from := r.Get(name); to != nil && !bytes.Equal(from, to) {
+			set = append(set, chat.Member{Name: name, Value: to})
+		}
+	}
+	change("messages", elements(r.Get("messages"), t.message))
+	if raw := r.Get("tools"); isArray(raw) {
+		change("tools", elements(raw, t.tool))
+	}
+	if raw := r.Get("prediction"); isArray(chat.Lookup(raw, "content")) {
+		change("prediction", chat.EditObject(raw, []chat.Member{{Name: "content", Value: quote(texts(chat.Lookup(raw, "content")))}}))
+	}
+	if choice := r.Get("tool_choice"); len(choice) > 0 && choice[0] == '{' && chat.Text(chat.Lookup(choice, "type")) != "function" {
+		t.refuse("tool_choice", "Mistral takes a function as tool_choice, or one of auto, none, any and required.")
+	}
+	if t.err != nil {
+		return nil, t.err
+	}
+	if set == nil {
+		return r, nil
+	}
+	out, err := r.Edit(set)
+	if err != nil {
+		return nil, fmt.Errorf("mistral: encode: %w", err)
+	}
+	return out, nil
+}
+
+var errCannot = errors.New("mistral: the request cannot be expressed")
+
+func (t *translation) refuse(param, message string) {
+	if t.err == nil {
+		t.err = &providers.Error{Kind: providers.KindRequest, Status: http.StatusBadRequest, Err: errCannot, Detail: chat.Error{
+			Message: message, Type: "invalid_request_error", Param: param, Code: "unsupported_value",
+		}}
+	}
+}
+
+// roleMembers are what a message of each role may have.
+var roleMembers = map[string][]string{
+	"system":    {"role", "content"},
+	"user":      {"role", "content"},
+	"assistant": {"role", "content", "tool_calls", "prefix"},
+	"tool":      {"role", "content", "tool_call_id", "name"},
+}
+
+// harmless are members that we or OpenAI put into an answer that a client sends
+// back: that they are left out loses nothing.
+var harmless = []string{"refusal", "annotations", "reasoning_content", "reasoning", "reasoning_details", "audio", "other_annotations"}
+
+func (t *translation) message(raw []byte) []byte {
+	given := make(map[string][]byte, 8)
+	var names []string
+	for name, value := range chat.Each(raw) {
+		given[string(name)] = value
+		names = append(names, string(name))
+	}
+	role := chat.Text(given["role"])
+	var set []chat.Member
+	var drop []string
+	if role == "developer" {
+		role = "system"
+		set = append(set, chat.Member{Name: "role", Value: quote(role)})
+	}
+	if role == "function" {
+		t.refuse("messages", "Mistral knows messages of the role tool, not of the role function.")
+	}
+	for _, name := range names {
+		if !slices.Contains(roleMembers[role], name) && roleMembers[role] != nil {
+			drop = append(drop, name)
+			t.lose(name, given[name])
+		}
+	}
+	put := func(name string, to []byte) {
+		if !bytes.Equal(given[name], to) {
+			set = append(set, chat.Member{Name: name, Value: to})
+		}
+	}
+	if content, ok := given["content"]; ok || role == "assistant" {
+		put("content", t.content(content, thought(role, given)))
+	}
+	if calls, ok := given["tool_calls"]; ok && isArray(calls) {
+		put("tool_calls", elements(calls, t.call))
+	}
+	if id, ok := given["tool_call_id"]; ok {
+		put("tool_call_id", quote(t.id(chat.Text(id))))
+	}
+	return chat.EditObject(raw, set, drop...)
+}
+
+// lose notes that a member of a message is gone, unless it says nothing.
+func (t *translation) lose(name string, value []byte) {
+	if name == "function_call" && string(value) != "null" {
+		t.refuse("messages", "Mistral knows tool_calls, not function_call.")
+	}
+	if slices.Contains(harmless, name) || slices.Contains([]string{"null", "[]", `""`}, string(value)) {
+		return
+	}
+	if name = "messages." + name; !slices.Contains(t.lost, name) {
+		t.lost = append(t.lost, name)
+	}
+}
+
+// thought is the reasoning of an earlier answer, which goes back into its content.
+func thought(role string, given map[string][]byte) []byte {
+	if role != "assistant" {
+		return nil
+	}
+	for _, name := range []string{"reasoning_content", "reasoning"} {
+		if raw := given[name]; len(raw) > len(`""`) && raw[0] == '"' {
+			return raw
+		}
+	}
+	return nil
+}
+
+// content is a text, or parts as Mistral has them.
+func (t *translation) content(raw, thought []byte) []byte {
+	if isArray(raw) {
+		raw = elements(raw, t.part)
+	}
+	if len(raw) == 0 {
+		raw = []byte("null")
+	}
+	if thought == nil {
+		return raw
+	}
+	out := []byte(`[{"type":"thinking","thinking":[{"type":"text","text":` + string(thought) + `}]}`)
+	switch {
+	case isArray(raw):
+		for part := range chat.Elements(raw) {
+			out = append(append(out, ','), part...)
+		}
+	case raw[0] == '"' && len(raw) > len(`""`):
+		out = append(append(append(out, `,{"type":"text","text":`...), raw...), '}')
+	}
+	return append(out, ']')
+}
+
+// part is one part of content.
+func (t *translation) part(raw []byte) []byte {
+	switch kind := chat.Text(chat.Lookup(raw, "type")); kind {
+	case "text":
+		return object("type", `"text"`, "text", string(chat.Lookup(raw, "text")))
+	case "refusal":
+		return object("type", `"text"`, "text", string(chat.Lookup(raw, "refusal")))
+	case "input_audio":
+		audio := chat.Lookup(raw, "input_audio")
+		if data := chat.Lookup(audio, "data"); data != nil {
+			audio = data
+		}
+		return object("type", `"input_audio"`, "input_audio", string(audio))
+	case "file":
+		return t.file(raw)
+	default: // image_url is the same; document_url, thinking, reference are its own
+		if chat.Lookup(raw, "cache_control") != nil {
+			return chat.EditObject(raw, nil, "cache_control")
+		}
+		return raw
+	}
+}
+
+// file is a document: by its id, or with its bytes.
+func (t *translation) file(raw []byte) []byte {
+	file := chat.Lookup(raw, "file")
+	if data := chat.Lookup(file, "file_data"); data != nil {
+		members := []string{"type", `"document_url"`, "document_url", string(data)}
+		if name := chat.Lookup(file, "filename"); name != nil {
+			members = append(members, "document_name", string(name))
+		}
+		return object(members...)
+	}
+	if id := chat.Lookup(file, "file_id"); id != nil {
+		return object("type", `"file"`, "file_id", string(id))
+	}
+	return raw
+}
+
+// call is a tool call of an earlier answer.
+func (t *translation) call(raw []byte) []byte {
+	if chat.Lookup(raw, "custom") != nil && chat.Lookup(raw, "function") == nil {
+		t.refuse("messages", "Mistral knows calls of functions, not of custom tools.")
+	}
+	f := chat.Lookup(raw, "function")
+	arguments := string(chat.Lookup(f, "arguments"))
+	if arguments == "" || arguments == `""` || arguments == "null" {
+		arguments = `"{}"`
+	}
+	return object("id", string(quote(t.id(chat.Text(chat.Lookup(raw, "id"))))), "type", `"function"`,
+		"function", string(object("name", string(chat.Lookup(f, "name")), "arguments", arguments)))
+}
+
+// idLength is that of the only ids of tool calls that Mistral takes: letters and digits.
+const idLength = 9
+
+// id is the name of a tool call. One that Mistral would refuse gets another,
+// which is the same wherever it stands.
+func (t *translation) id(id string) string {
+	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	if len(id) == idLength && strings.Trim(id, letters) == "" {
+		return id
+	}
+	if to := t.ids[id]; to != "" {
+		return to
+	}
+	sum := sha256.Sum256([]byte(id))
+	to := make([]byte, idLength)
+	for i := range to {
+		to[i] = letters[int(sum[i])%len(letters)]
+	}
+	t.ids[id] = string(to)
+	return string(to)
+}
+
+// tool is a function that may be called.
+func (t *translation) tool(raw []byte) []byte {
+	f := chat.Lookup(raw, "function")
+	if len(f) == 0 || f[0] != '{' {
+		t.refuse("tools", "Mistral knows tools of the type function alone.")
+		return raw
+	}
+	var set []chat.Member
+	if p := chat.Lookup(f, "parameters"); len(p) == 0 || p[0] != '{' {
+		set = append(set, chat.Member{Name: "parameters", Value: []byte(`{"type":"object","properties":{}}`)})
+	}
+	var drop []string
+	for name, value := range chat.Each(f) {
+		if string(value) == "null" && string(name) != "parameters" {
+			drop = append(drop, string(name))
+		}
+	}
+	if len(set)+len(drop) > 0 {
+		f = chat.EditObject(f, set, drop...)
+	} else if chat.Lookup(raw, "cache_control") == nil {
+		return raw
+	}
+	return chat.EditObject(raw, []chat.Member{{Name: "function", Value: f}}, "cache_control")
+}
+
+// elements changes each element of an array.
+func elements(raw []byte, f func([]byte) []byte) []byte {
+	out := []byte{'['}
+	for element := range chat.Elements(raw) {
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(out, f(element)...)
+	}
+	return append(out, ']')
+}
+
+// object is names and values, which are JSON.
+func object(members ...string) []byte {
+	out := []byte{'{'}
+	for i := 0; i+1 < len(members); i += 2 {
+		if members[i+1] == "" {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, quote(members[i])...), ':'), members[i+1]...)
+	}
+	return append(out, '}')
+}
+
+func isArray(raw []byte) bool { return len(raw) > 0 && raw[0] == '[' }
+
+// texts are those of a list of parts, joined.
+func texts(parts []byte) string {
+	var b strings.Builder
+	for part := range chat.Elements(parts) {
+		b.WriteString(chat.Text(chat.Lookup(part, "text")))
+	}
+	return b.String()
+}
+
+func quote(s string) []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return []byte(`""`) // not reached: every string has a JSON form
+	}
+	return b
+}
