@@ -181,9 +181,10 @@ func TestP17_FullDisk(t *testing.T) {
 // says that it is not ready.
 func TestFullDiskHealsAlone(t *testing.T) {
 	withFaults(t, Options{}, func(t *testing.T, l *Log, d *faultyDisk) {
+		d.part = 40
 		d.set("write", syscall.ENOSPC)
 		d.set("truncate", syscall.EIO)
-		appendFails(t, l, "lost", ErrFull)
+		appendFails(t, l, "lost, and longer than the next one", ErrFull)
 		time.Sleep(time.Second)
 		if !errors.Is(l.Err(), ErrFull) {
 			t.Errorf("still full: %v", l.Err())
