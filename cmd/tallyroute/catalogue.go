@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"tallyroute/providers/catalogue"
@@ -68,9 +72,11 @@ func (a *app) settings() (*Config, book, error) {
 // catalogue builds what the configuration says, with the demonstration's
 // documents where there are any.
 func (c *Config) catalogue(ctx context.Context, demo map[string]string) (book, error) {
-	in := catalogue.Input{File: c.source(), Providers: string(c.Providers), Aliases: string(c.Aliases)}
+	in, err := c.catalogueInput()
+	if err != nil {
+		return book{}, err
+	}
 	if demo != nil {
-		var err error
 		if in.Providers, err = addProviders(in.Providers, demo); err != nil {
 			return book{}, err
 		}
@@ -84,6 +90,66 @@ func (c *Config) catalogue(ctx context.Context, demo map[string]string) (book, e
 		b, err = catalogue.Build(ctx, in, catalogue.Options{})
 	}
 	return book{b}, err
+}
+
+// catalogueInput is what the configuration and the file of newer prices say.
+func (c *Config) catalogueInput() (catalogue.Input, error) {
+	newer, err := c.newerPrices()
+	return catalogue.Input{
+		File: c.source(), Providers: string(c.Providers), Aliases: string(c.Aliases), Prices: newer, PricesFile: filepath.Base(c.PricesFile),
+	}, err
+}
+
+// newerPrices is the text of the file of newer prices, which need not be there
+// unless the configuration names it.
+func (c *Config) newerPrices() (string, error) {
+	text, err := os.ReadFile(c.PricesFile)
+	if errors.Is(err, fs.ErrNotExist) && c.PricesFile == defaultConfig().PricesFile {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("configuration: prices_file: %w", err)
+	}
+	return string(text), nil
+}
+
+// wholeCatalogue is the catalogue with every offer of every provider in it.
+func (c *Config) wholeCatalogue(ctx context.Context) (*catalogue.Catalogue, error) {
+	in, err := c.catalogueInput()
+	if err != nil {
+		return nil, err
+	}
+	return catalogue.Build(ctx, in, catalogue.Options{Whole: true})
+}
+
+// pricesBook reads what there is to update. The configuration's own prices are
+// not: they are contracts.
+func (c *Config) pricesBook(ctx context.Context) (*pricesBook, error) {
+	in, err := c.catalogueInput()
+	if err != nil {
+		return nil, err
+	}
+	p := &pricesBook{file: c.PricesFile, plain: make(map[string]catalogue.Offer), own: make(map[string]bool)}
+	offers := func(in catalogue.Input) []catalogue.Offer {
+		if err != nil {
+			return nil
+		}
+		var b *catalogue.Catalogue
+		if b, err = catalogue.Build(ctx, in, catalogue.Options{Whole: true}); err != nil {
+			return nil
+		}
+		return b.Offers()
+	}
+	for _, o := range offers(in) {
+		for _, price := range o.Prices {
+			p.own[o.Name()] = p.own[o.Name()] || o.Own && price.Source != "catalog"
+		}
+	}
+	p.offers = offers(catalogue.Input{Prices: in.Prices, PricesFile: in.PricesFile})
+	for _, o := range offers(catalogue.Input{}) {
+		p.plain[o.Name()] = o
+	}
+	return p, err
 }
 
 var errDemoStyle = errors.New("configuration: with demo: true, write providers: as one provider per line, without braces around them all")

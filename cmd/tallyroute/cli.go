@@ -33,24 +33,26 @@ type app struct {
 type grammar struct {
 	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
 
-	Demo     demoCommand     `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
-	Serve    serveCommand    `cmd:"" help:"Run the router."`
-	Migrate  migrateCommand  `cmd:"" help:"Bring the database's tables up to date."`
-	Keys     keysCommand     `cmd:"" help:"Create, list, show and revoke virtual keys."`
-	Teams    teamsCommand    `cmd:"" help:"Create and list teams."`
-	Projects projectsCommand `cmd:"" help:"Create and list projects."`
-	Budgets  budgetsCommand  `cmd:"" help:"Set and list the budgets of teams, projects and the organisation."`
-	Route    routeCommand    `cmd:"" help:"Explain which provider would be taken, and why."`
-	Report   reportCommand   `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
-	Period   periodCommand   `cmd:"" help:"List, close and reopen the months of the ledger."`
-	Prices   pricesCommand   `cmd:"" help:"Correct what was costed with a wrong price."`
-	Spend    spendCommand    `cmd:"" help:"Post corrections, and archive closed months."`
-	Audit    auditCommand    `cmd:"" help:"Prove that the ledger adds up."`
-	Setup    configCommand   `cmd:"" name:"config" help:"Check and print the configuration."`
-	Admin    adminCommand    `cmd:"" help:"Make a token for the admin API."`
-	Chat     chatCommand     `cmd:"" help:"Send one message through a running router."`
-	Health   healthCommand   `cmd:"" help:"Ask the running router whether it is alive."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Demo      demoCommand      `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
+	Serve     serveCommand     `cmd:"" help:"Run the router."`
+	Migrate   migrateCommand   `cmd:"" help:"Bring the database's tables up to date."`
+	Keys      keysCommand      `cmd:"" help:"Create, list, show and revoke virtual keys."`
+	Teams     teamsCommand     `cmd:"" help:"Create and list teams."`
+	Projects  projectsCommand  `cmd:"" help:"Create and list projects."`
+	Budgets   budgetsCommand   `cmd:"" help:"Set and list the budgets of teams, projects and the organisation."`
+	Models    modelsCommand    `cmd:"" help:"Who serves a model, and at what price."`
+	Catalogue catalogueCommand `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
+	Route     routeCommand     `cmd:"" help:"Explain which provider would be taken, and why."`
+	Report    reportCommand    `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
+	Period    periodCommand    `cmd:"" help:"List, close and reopen the months of the ledger."`
+	Prices    pricesCommand    `cmd:"" help:"Correct what was costed with a wrong price."`
+	Spend     spendCommand     `cmd:"" help:"Post corrections, and archive closed months."`
+	Audit     auditCommand     `cmd:"" help:"Prove that the ledger adds up."`
+	Setup     configCommand    `cmd:"" name:"config" help:"Check and print the configuration."`
+	Admin     adminCommand     `cmd:"" help:"Make a token for the admin API."`
+	Chat      chatCommand      `cmd:"" help:"Send one message through a running router."`
+	Health    healthCommand    `cmd:"" help:"Ask the running router whether it is alive."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // usageError is a command line that cannot be meant.

@@ -27,6 +27,7 @@ type Config struct {
 	AdminToken          secretRef `yaml:"admin_token"`
 	Providers           section   `yaml:"providers"`
 	Aliases             section   `yaml:"aliases"`
+	PricesFile          string    `yaml:"prices_file"` // newer prices of built-in models
 	Defaults            defaults  `yaml:"defaults"`
 	Limits              limits    `yaml:"limits"`
 	Timeouts            timeouts  `yaml:"timeouts"`
@@ -100,6 +101,7 @@ func defaultConfig() Config {
 		Database:          "sqlite:./tallyroute.db",
 		ReportingTimezone: "UTC",
 		AuditEvery:        duration(time.Hour),
+		PricesFile:        "tallyroute.prices.yaml",
 		Defaults:          defaults{OnUnpriced: "block"},
 		Limits:            limits{MaxBodyBytes: 10 << 20, MaxHeaderBytes: 32 << 10, MaxConnections: 4096, IdleUpstream: 256},
 		Timeouts: timeouts{

@@ -28,6 +28,10 @@ type Input struct {
 	File      string // for faults
 	Providers string
 	Aliases   string
+	// Prices is a file with newer prices of built-in models, PricesFile its name.
+	// What the configuration says goes over it.
+	Prices     string
+	PricesFile string
 	// Documents are further providers, each as a file of its own would be.
 	Documents []string
 }
@@ -51,6 +55,7 @@ type Catalogue struct {
 	routes   map[string]route
 	names    []string // all that are shown to people, sorted
 	models   []Listing
+	offers   []Offer // of all providers, where the documents were read whole
 	prices   []billing.Price
 	book     *billing.PriceBook
 	statuses []Status
@@ -85,6 +90,9 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 		read = builtins
 	}
 	all, faults := read(o.Data)
+	newer := newReader(in.PricesFile)
+	all = newer.newerPrices(in.Prices, all)
+	faults = append(faults, newer.faults...)
 	r := newReader(in.File)
 	all = r.operatorProviders(in.Providers, all)
 	for _, text := range in.Documents {
@@ -133,6 +141,9 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 		s.Configured, s.Why = false, err.Error()
 	}
 	b.statuses = append(b.statuses, s)
+	if l.rest == nil {
+		b.note(l, s)
+	}
 	if !s.Configured {
 		return
 	}

@@ -81,6 +81,24 @@ func TestData_NamesBeforeReading(t *testing.T) {
 // unpriced are providers that publish no prices per token.
 var unpriced = map[string]bool{"github": true, "nvidia": true, "ollama": true, "snowflake": true}
 
+// One open model is one model, whoever serves it.
+func TestData_OneNameForOneModel(t *testing.T) {
+	c, err := Build(t.Context(), Input{}, Options{Whole: true, Secrets: have()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range Strays(c.Offers()) {
+		var names []string
+		for _, o := range group {
+			names = append(names, o.Name()+" is "+o.Is())
+		}
+		t.Errorf("%s: %s", looks(group[0].Upstream), strings.Join(names, ", "))
+	}
+	if n := len(c.Offers()); n < 1000 {
+		t.Errorf("only %d offers", n)
+	}
+}
+
 func checkModel(t *testing.T, provider string, m Model) {
 	t.Helper()
 	name := provider + "/" + m.ID

@@ -64,3 +64,37 @@ func (r *reader) overlay(path string, n node, name string, all []loaded) []loade
 	r.provider(path, n, &all[i].Provider, sourceContract)
 	return all
 }
+
+// newerPrices reads a file of newer prices over the built-in documents. It says
+// nothing of a provider but what its models cost.
+func (r *reader) newerPrices(text string, all []loaded) []loaded {
+	r.document(text, func(_ string, n node) {
+		r.object("", n, map[string]read{"providers": func(path string, n node) {
+			r.mapping(path, n, func(path, name string, n node) {
+				i := slices.IndexFunc(all, func(l loaded) bool { return l.Name == name })
+				if i < 0 {
+					r.fault(path, "no built-in provider has that name")
+					return
+				}
+				r.faults = append(r.faults, all[i].read()...)
+				d := document{reader: r, p: &all[i].Provider, source: sourceCatalog, models: make(map[string]int)}
+				r.value(path, n, d.pricesAlone)
+				d.check(path)
+			})
+		}})
+	})
+	return all
+}
+
+func (d document) pricesAlone(path string, n node) {
+	d.object(path, n, map[string]read{"models": d.list(func(path string, n node) {
+		var id string
+		d.member(path, n, "id", scalar(d.reader, &id, modelName))
+		i := slices.IndexFunc(d.p.Models, func(m Model) bool { return m.ID == id })
+		if i < 0 {
+			d.fault(path, "the provider has no model %q", shorten(id))
+			return
+		}
+		d.object(path, n, map[string]read{"id": done, "prices": d.prices(&d.p.Models[i])})
+	})})
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"tallyroute/providers/catalogue"
+)
+
+// catalogueCommand is "tallyroute catalogue".
+type catalogueCommand struct {
+	Check   catalogueCheck   `cmd:"" help:"Read the whole catalogue, and the configuration over it, and report everything that is wrong."`
+	Compare catalogueCompare `cmd:"" help:"Show where published lists of prices disagree with the catalogue or with each other."`
+	Update  catalogueUpdate  `cmd:"" help:"Take newer prices from published lists, after a look at what would change."`
+}
+
+type catalogueCheck struct {
+	Files []string `arg:"" optional:"" help:"Further providers to check, one YAML document each." type:"existingfile"`
+}
+
+// Run reads every document to its end. What is wrong is an error; what is only
+// odd is said.
+func (c catalogueCheck) Run(a *app) error {
+	cfg, _, err := a.settings()
+	if err != nil {
+		return err
+	}
+	whole, err := cfg.wholeCatalogue(a.ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkFiles(c.Files); err != nil {
+		return err
+	}
+	offers := whole.Offers()
+	for _, group := range catalogue.Strays(offers) {
+		words := make([]string, len(group))
+		for i, o := range group {
+			words[i] = o.Name() + " is " + o.Is()
+		}
+		fmt.Fprintf(a.stdout, "one model by several names: %s; give them one canonical name\n", strings.Join(words, ", "))
+	}
+	now := time.Now()
+	prices, unpriced, models := 0, make(map[string]int), make(map[string]bool)
+	for _, o := range offers {
+		prices += len(o.Prices)
+		models[o.Is()] = true
+		if len(o.Price(now)) == 0 {
+			unpriced[o.Provider]++
+		}
+	}
+	for _, name := range names(unpriced) {
+		fmt.Fprintf(a.stdout, "no price: %d models of %s\n", unpriced[name], name)
+	}
+	_, err = fmt.Fprintf(a.stdout, "ok: %d providers, %d models at %d targets, %d prices\n", len(whole.Providers()), len(models), len(offers), prices)
+	return err
+}
+
+// checkFiles checks documents that are not part of the catalogue yet.
+func checkFiles(names []string) error {
+	var all catalogue.Faults
+	for _, name := range names {
+		text, err := os.ReadFile(name) //nolint:gosec // the operator names the file
+		if err != nil {
+			return err
+		}
+		_, err = catalogue.Parse(filepath.Base(name), text)
+		var wrong catalogue.Faults
+		if errors.As(err, &wrong) {
+			all = append(all, wrong...)
+		}
+	}
+	if len(all) > 0 {
+		return all
+	}
+	return nil
+}
+
+// ofProvider are the offers of one provider, or all where none is named.
+func ofProvider(offers []catalogue.Offer, provider string) ([]catalogue.Offer, error) {
+	if provider == "" {
+		return offers, nil
+	}
+	list := slices.DeleteFunc(slices.Clone(offers), func(o catalogue.Offer) bool { return o.Provider != provider })
+	if len(list) == 0 {
+		return nil, usagef("--provider: the catalogue has no models of %q", provider)
+	}
+	return list, nil
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers/catalogue"
+)
+
+// catalogueUpdate is "tallyroute catalogue update".
+type catalogueUpdate struct {
+	format
+	Files    []string `arg:"" help:"Published lists: LiteLLM's map, models.dev or genai-prices, as JSON. Where several know a model, the last one counts." placeholder:"FILE"`
+	Provider string   `help:"Only the models of this provider."`
+	Apply    bool     `help:"Write the new prices to the file that prices_file in the configuration names. Without it they are only shown."`
+	Force    bool     `help:"Take prices that are more than twenty times off the ones before."`
+}
+
+// changeView is one rate that changes.
+type changeView struct {
+	Target  string  `json:"target"`
+	Kind    string  `json:"kind"`
+	Now     *string `json:"now"` // null: there is none
+	New     *string `json:"new"`
+	List    string  `json:"list"`
+	Since   string  `json:"since"`
+	Refused string  `json:"refused"` // why it needs --force
+}
+
+var errFar = errors.New("prices that are more than twenty times off the ones before are not taken; if they are right, add --force")
+
+// Run shows what the lists would change, and with --apply writes it.
+func (c catalogueUpdate) Run(a *app) error {
+	cfg, _, err := a.settings()
+	if err != nil {
+		return err
+	}
+	lists, err := a.readLists(c.Files)
+	if err != nil {
+		return err
+	}
+	p, err := cfg.pricesBook(a.ctx)
+	if err != nil {
+		return err
+	}
+	offers, err := ofProvider(p.offers, c.Provider)
+	if err != nil {
+		return err
+	}
+	changes, left := p.renew(offers, lists, time.Now())
+	t, refused := changesTable(changes)
+	if err := t.write(a.stdout, c.Output); err != nil {
+		return err
+	}
+	for _, kind := range names(left) {
+		fmt.Fprintf(a.stderr, "not taken over: %s of %d models, which is no price of tokens or none that can be believed\n", kind, left[kind])
+	}
+	fmt.Fprintf(a.stderr, "%d models have other prices, %d of them refused\n", len(changes), refused)
+	switch {
+	case refused > 0 && !c.Force:
+		return errFar
+	case len(changes) == 0:
+		return nil
+	case !c.Apply:
+		fmt.Fprintln(a.stderr, "nothing was written; add --apply")
+		return nil
+	}
+	if err := p.write(changes); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "wrote %s; the router reads it when it starts\n", p.file)
+	return nil
+}
+
+// listChange is a change and the list that it comes from.
+type listChange struct {
+	catalogue.Change
+	list string
+}
+
+// pricesBook is what there is to update: built-in models with the prices of the
+// file of newer prices.
+type pricesBook struct {
+	file   string
+	offers []catalogue.Offer
+	plain  map[string]catalogue.Offer // without that file, by name
+	own    map[string]bool            // names whose prices the configuration says
+}
+
+// renew finds what the lists say otherwise. left counts what they have besides,
+// by its name in them.
+func (p *pricesBook) renew(offers []catalogue.Offer, lists []priceList, now time.Time) (changes []listChange, left map[string]int) {
+	left = make(map[string]int)
+	today := now.UTC().Truncate(24 * time.Hour)
+	for _, o := range offers {
+		if p.own[o.Name()] {
+			continue
+		}
+		for _, l := range slices.Backward(lists) {
+			e, ok := l.Find(o.Provider, o.Upstream)
+			if !ok {
+				continue
+			}
+			for _, name := range e.Left {
+				left[name]++
+			}
+			if len(e.Prices) == 0 {
+				continue
+			}
+			if change, ok := catalogue.Renew(o, e, today, now); ok {
+				changes = append(changes, listChange{change, l.file})
+			}
+			break
+		}
+	}
+	return changes, left
+}
+
+// write adds the changes to the file, in one step.
+func (p *pricesBook) write(changes []listChange) error {
+	fresh := make(map[string][]billing.Price)
+	for _, c := range changes {
+		fresh[c.Offer.Name()] = c.New
+	}
+	var list []catalogue.Offer
+	for _, o := range p.offers {
+		newer := fresh[o.Name()]
+		if newer == nil && slices.Equal(o.Prices, p.plain[o.Name()].Prices) {
+			continue
+		}
+		o.Prices = append(slices.Clone(o.Prices), newer...)
+		list = append(list, o)
+	}
+	temp, err := os.CreateTemp(filepath.Dir(p.file), ".prices-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name()) //nolint:errcheck // it is gone once it was renamed
+	_, err = temp.WriteString(catalogue.WritePrices(list))
+	if err == nil {
+		err = temp.Chmod(0o644)
+	}
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), p.file)
+}
+
+// changesTable has a line for each rate that changes, and counts the models
+// that are refused.
+func changesTable(changes []listChange) (t *table, refused int) {
+	t = &table{header: []string{"TARGET", "KIND", "USD/M NOW", "USD/M NEW", "CHANGE", "LIST", "SINCE", "REFUSED"}}
+	views := []changeView{}
+	for _, c := range changes {
+		if c.Far != "" {
+			refused++
+		}
+		now, fresh := ratesOf(c.Now), ratesOf(c.New)
+		all := make(map[string]bool)
+		for kind := range now {
+			all[kind] = true
+		}
+		for kind := range fresh {
+			all[kind] = true
+		}
+		for _, kind := range names(all) {
+			was, had := now[kind]
+			is, has := fresh[kind]
+			if had && has && was == is {
+				continue
+			}
+			v := changeView{
+				Target: c.Offer.Name(), Kind: kind, Now: rateText(now, kind), New: rateText(fresh, kind), List: c.list,
+				Since: strings.TrimSuffix(c.New[0].Since.Format(time.RFC3339), "T00:00:00Z"), Refused: c.Far,
+			}
+			t.add(text(v.Target), text(kind), rateCell(v.Now), rateCell(v.New), text(percent(was, is)), text(c.list), text(v.Since), text(c.Far))
+			views = append(views, v)
+		}
+	}
+	t.records = views
+	return t, refused
+}
+
+// percent is how far a rate goes up or down.
+func percent(was, is billing.Money) string {
+	if was <= 0 || is < 0 {
+		return "-"
+	}
+	tenths := (is - was) * 1000 / was
+	sign := "+"
+	if tenths < 0 {
+		sign, tenths = "-", -tenths
+	}
+	return fmt.Sprintf("%s%d.%d %%", sign, tenths/10, tenths%10)
+}
