@@ -137,8 +137,12 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 		}
 	}
 	at, err := b.place(ctx, l.Provider)
-	if err != nil && s.Configured {
+	switch {
+	case !s.Configured:
+	case err != nil:
 		s.Configured, s.Why = false, err.Error()
+	case s.Models == 0:
+		s.Configured, s.Why = false, "no models are listed"
 	}
 	b.statuses = append(b.statuses, s)
 	if l.rest == nil {
@@ -176,6 +180,9 @@ func (a Auth) references() []string {
 func (b *builder) place(ctx context.Context, p Provider) (string, error) {
 	at := p.BaseURL
 	for _, name := range sortedKeys(p.Variables) {
+		if !strings.Contains(at, "{"+name+"}") {
+			continue // the operator has given a base URL of his own
+		}
 		v, err := b.secrets(ctx, p.Variables[name])
 		if err != nil {
 			return "", errors.New(strings.TrimPrefix(err.Error(), "secret: "))
