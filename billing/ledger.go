@@ -43,6 +43,7 @@ type Store interface {
 	Ledger
 	Reports
 	Books
+	Replays
 	// Migrate brings the schema up to date under a lock, so that any number of
 	// processes may call it at once, and lists what it applied.
 	Migrate(ctx context.Context) ([]string, error)

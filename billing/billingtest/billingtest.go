@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{"Rows", rowCases()},
 		{"Reports", reportCases()},
 		{"Books", bookCases()},
+		{"Replays", replayCases()},
 		{"Races", raceCases()},
 		{"Random", randomCases()},
 	}

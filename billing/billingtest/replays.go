@@ -1,0 +1,139 @@
+package billingtest
+
+import (
+	"bytes"
+	"context"
+	"sync/atomic"
+	"time"
+
+	"tallyroute/billing"
+)
+
+func replayCases() map[string]func(w *world) {
+	return map[string]func(w *world){
+		"A39_ClaimedOnce":    replayOnce,
+		"A39_ManyAtOnce":     replayMany,
+		"A39_KeysApart":      replayKeys,
+		"A39_PastItsTime":    replayExpires,
+		"A39_GivenUp":        replayForgotten,
+		"A39_TooLarge":       replayTooLarge,
+		"A39_TakenOver":      replayTakenOver,
+		"A39_ExpiredIsSwept": replaySwept,
+	}
+}
+
+// claimOf is a claim of a request for a name.
+func claimOf(key, name, request string) billing.Claim {
+	return billing.Claim{KeyID: billing.KeyID(key), Name: hashOf(name), Fingerprint: hashOf("asked by " + request), RequestID: request}
+}
+
+func (w *world) claim(c billing.Claim, now time.Time) *billing.Replay {
+	w.Helper()
+	found, err := w.Claim(w.Context(), c, now, now.Add(time.Minute))
+	w.must(err)
+	return found
+}
+
+func (w *world) wantClaimed(c billing.Claim, now time.Time) {
+	w.Helper()
+	if found := w.claim(c, now); found != nil {
+		w.Fatalf("%s is refused for %+v", c.RequestID, found)
+	}
+}
+
+// wantFound wants to be told of the request that has the name.
+func (w *world) wantFound(c billing.Claim, now time.Time, request string, state billing.ReplayState, answer string) {
+	w.Helper()
+	found := w.claim(c, now)
+	if found == nil || found.RequestID != request || found.State != state || !bytes.Equal(found.Answer, []byte(answer)) ||
+		found.Fingerprint != hashOf("asked by "+request) {
+		w.Fatalf("found %+v, want %s of %s with %q", found, state, request, answer)
+	}
+}
+
+func replayOnce(w *world) {
+	first, second := claimOf("key_1", "order", "req_1"), claimOf("key_1", "order", "req_2")
+	w.wantClaimed(first, w.now)
+	w.wantClaimed(first, w.now) // the answer to the first call may have been lost
+	w.wantFound(second, w.now, "req_1", billing.ReplayRunning, "")
+	answer := "\x00 any bytes \xff"
+	w.must(w.Keep(w.Context(), first, []byte(answer), w.now.Add(24*time.Hour)))
+	for range 2 {
+		w.wantFound(second, w.now.Add(23*time.Hour), "req_1", billing.ReplayKept, answer)
+	}
+}
+
+func replayMany(w *world) {
+	var granted atomic.Int64
+	each(w.Context(), 100, func(ctx context.Context, i int) {
+		found, err := w.Claim(ctx, claimOf("key_1", "order", w.id("req")), w.now, w.now.Add(time.Minute))
+		if err != nil {
+			w.Errorf("claim %d: %v", i, err)
+		} else if found == nil {
+			granted.Add(1)
+		} else if found.State != billing.ReplayRunning {
+			w.Errorf("claim %d found %+v", i, found)
+		}
+	})
+	if n := granted.Load(); n != 1 {
+		w.Errorf("%d of 100 claims were granted", n)
+	}
+}
+
+func replayKeys(w *world) {
+	w.wantClaimed(claimOf("key_1", "order", "req_1"), w.now)
+	w.wantClaimed(claimOf("key_2", "order", "req_2"), w.now)
+	w.wantClaimed(claimOf("key_1", "another", "req_3"), w.now)
+}
+
+func replayExpires(w *world) {
+	first, second := claimOf("key_1", "order", "req_1"), claimOf("key_1", "order", "req_2")
+	w.wantClaimed(first, w.now)
+	w.must(w.Keep(w.Context(), first, []byte("x"), w.now.Add(time.Hour)))
+	w.wantFound(second, w.now.Add(time.Hour-time.Millisecond), "req_1", billing.ReplayKept, "x")
+	w.wantClaimed(second, w.now.Add(time.Hour))
+	w.wantFound(first, w.now.Add(time.Hour), "req_2", billing.ReplayRunning, "")
+}
+
+func replayForgotten(w *world) {
+	first, second := claimOf("key_1", "order", "req_1"), claimOf("key_1", "order", "req_2")
+	w.wantClaimed(first, w.now)
+	w.must(w.Forget(w.Context(), second)) // which has no claim
+	w.wantFound(second, w.now, "req_1", billing.ReplayRunning, "")
+	w.must(w.Forget(w.Context(), first))
+	w.must(w.Forget(w.Context(), first))
+	w.wantClaimed(second, w.now)
+	w.must(w.Keep(w.Context(), second, []byte("x"), w.now.Add(time.Hour)))
+	w.must(w.Forget(w.Context(), second)) // too late
+	w.wantFound(first, w.now, "req_2", billing.ReplayKept, "x")
+}
+
+func replayTooLarge(w *world) {
+	first := claimOf("key_1", "order", "req_1")
+	w.wantClaimed(first, w.now)
+	w.must(w.Keep(w.Context(), first, nil, w.now.Add(time.Hour)))
+	w.wantFound(claimOf("key_1", "order", "req_2"), w.now, "req_1", billing.ReplayTooLarge, "")
+}
+
+// replayTakenOver: a request that comes back after its time changes nothing.
+func replayTakenOver(w *world) {
+	first, second := claimOf("key_1", "order", "req_1"), claimOf("key_1", "order", "req_2")
+	w.wantClaimed(first, w.now)
+	w.wantClaimed(second, w.now.Add(2*time.Minute))
+	w.must(w.Keep(w.Context(), first, []byte("old"), w.now.Add(time.Hour)))
+	w.must(w.Forget(w.Context(), first))
+	w.wantFound(first, w.now.Add(2*time.Minute), "req_2", billing.ReplayRunning, "")
+}
+
+func replaySwept(w *world) {
+	for _, name := range []string{"a", "b", "c"} {
+		w.wantClaimed(claimOf("key_1", name, "req_"+name), w.now)
+	}
+	w.must(w.Keep(w.Context(), claimOf("key_1", "c", "req_c"), []byte("x"), w.now.Add(time.Hour)))
+	n, err := w.ExpireReplays(w.Context(), w.now.Add(time.Minute))
+	w.must(err)
+	if n != 2 {
+		w.Errorf("%d were removed, want the two that nobody answered", n)
+	}
+	w.wantFound(claimOf("key_1", "c", "req_d"), w.now, "req_c", billing.ReplayKept, "x")
+}

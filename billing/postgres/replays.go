@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing"
+)
+
+// claimSQL takes a name that is free or past its time.
+const claimSQL = `
+INSERT INTO idempotency AS i (key_id, name, fingerprint, request_id, state, expires_at)
+VALUES ($1, $2, $3, $4, 'running', $5)
+ON CONFLICT (key_id, name) DO UPDATE SET
+  fingerprint = excluded.fingerprint, request_id = excluded.request_id, state = 'running', answer = NULL, expires_at = excluded.expires_at
+WHERE i.expires_at <= $6`
+
+const claimedSQL = `SELECT request_id, fingerprint, state, answer FROM idempotency WHERE key_id = $1 AND name = $2`
+
+// claims is how often a name is asked for that was taken and then was free.
+const claims = 4
+
+// Claim implements billing.Replays.
+func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time) (found *billing.Replay, err error) {
+	err = s.on(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		for range claims {
+			tag, err := conn.Exec(ctx, claimSQL, c.KeyID, c.Name[:], c.Fingerprint[:], c.RequestID, until, now)
+			if err != nil {
+				return err
+			}
+			if tag.RowsAffected() == 1 {
+				found = nil
+				return nil
+			}
+			found, err = claimed(ctx, conn, c)
+			if !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
+		}
+		return fmt.Errorf("%w: a name was free and taken %d times", billing.ErrUnavailable, claims)
+	})
+	return found, err
+}
+
+// claimed is what is there under the name; nil where that is c itself.
+func claimed(ctx context.Context, conn *pgx.Conn, c billing.Claim) (*billing.Replay, error) {
+	var r billing.Replay
+	var fingerprint []byte
+	err := conn.QueryRow(ctx, claimedSQL, c.KeyID, c.Name[:]).Scan(&r.RequestID, &fingerprint, &r.State, &r.Answer)
+	if err != nil {
+		return nil, err
+	}
+	if r.RequestID == c.RequestID && r.State == billing.ReplayRunning {
+		return nil, nil // taken by a statement whose answer was lost
+	}
+	copy(r.Fingerprint[:], fingerprint)
+	return &r, nil
+}
+
+const keepSQL = `UPDATE idempotency SET state = $4, answer = $5, expires_at = $6 WHERE key_id = $1 AND name = $2 AND request_id = $3`
+
+// Keep implements billing.Replays.
+func (s *Store) Keep(ctx context.Context, c billing.Claim, answer []byte, until time.Time) error {
+	return s.on(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, keepSQL, c.KeyID, c.Name[:], c.RequestID, billing.StateOf(answer), answer, until)
+		return err
+	})
+}
+
+const forgetSQL = `DELETE FROM idempotency WHERE key_id = $1 AND name = $2 AND request_id = $3 AND state = 'running'`
+
+// Forget implements billing.Replays.
+func (s *Store) Forget(ctx context.Context, c billing.Claim) error {
+	return s.on(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, forgetSQL, c.KeyID, c.Name[:], c.RequestID)
+		return err
+	})
+}
+
+// expireSQL leaves much of it for the next time, rather than to hold locks long.
+const expireSQL = `
+DELETE FROM idempotency WHERE (key_id, name) IN (
+  SELECT key_id, name FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT 5000 FOR UPDATE SKIP LOCKED)`
+
+// ExpireReplays implements billing.Replays.
+func (s *Store) ExpireReplays(ctx context.Context, now time.Time) (n int, err error) {
+	err = s.on(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, expireSQL, now)
+		n = int(tag.RowsAffected())
+		return err
+	})
+	return n, err
+}

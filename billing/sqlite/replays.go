@@ -1,0 +1,77 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"tallyroute/billing"
+)
+
+const (
+	claimName = `INSERT INTO idempotency (key_id, name, fingerprint, request_id, state, expires_at)
+VALUES (?1, ?2, ?3, ?4, 'running', ?5)
+ON CONFLICT (key_id, name) DO UPDATE SET
+  fingerprint = excluded.fingerprint, request_id = excluded.request_id, state = 'running', answer = NULL, expires_at = excluded.expires_at
+WHERE expires_at <= ?6`
+	selectClaim = `SELECT request_id, fingerprint, state, answer FROM idempotency WHERE key_id = ? AND name = ?`
+	keepAnswer  = `UPDATE idempotency SET state = ?4, answer = ?5, expires_at = ?6 WHERE key_id = ?1 AND name = ?2 AND request_id = ?3`
+	forgetClaim = `DELETE FROM idempotency WHERE key_id = ? AND name = ? AND request_id = ? AND state = 'running'`
+	// expireReplays leaves much of it for the next time, so that nobody waits long.
+	expireReplays = `DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT 5000)`
+)
+
+// Claim implements billing.Replays.
+func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time) (found *billing.Replay, err error) {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		found = nil
+		n, err := tx.exec(ctx, claimName, string(c.KeyID), c.Name[:], c.Fingerprint[:], c.RequestID, stamp(until), stamp(now))
+		if err != nil || n == 1 {
+			return err
+		}
+		var r billing.Replay
+		var fingerprint []byte
+		if _, err := tx.row(ctx, selectClaim, []any{string(c.KeyID), c.Name[:]}, &r.RequestID, &fingerprint, &r.State, &r.Answer); err != nil {
+			return err
+		}
+		if r.RequestID == c.RequestID && r.State == billing.ReplayRunning {
+			return nil // by a call whose answer was lost
+		}
+		copy(r.Fingerprint[:], fingerprint)
+		found = &r
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Keep implements billing.Replays.
+func (s *Store) Keep(ctx context.Context, c billing.Claim, answer []byte, until time.Time) error {
+	var blob any
+	if answer != nil {
+		blob = answer
+	}
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		_, err := tx.exec(ctx, keepAnswer, string(c.KeyID), c.Name[:], c.RequestID, string(billing.StateOf(answer)), blob, stamp(until))
+		return err
+	})
+}
+
+// Forget implements billing.Replays.
+func (s *Store) Forget(ctx context.Context, c billing.Claim) error {
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		_, err := tx.exec(ctx, forgetClaim, string(c.KeyID), c.Name[:], c.RequestID)
+		return err
+	})
+}
+
+// ExpireReplays implements billing.Replays.
+func (s *Store) ExpireReplays(ctx context.Context, now time.Time) (n int, err error) {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		gone, err := tx.exec(ctx, expireReplays, stamp(now))
+		n = int(gone)
+		return err
+	})
+	return n, err
+}
