@@ -169,6 +169,7 @@ func (a *Answer) Close() error {
 		a.finish(billing.StatusClientAborted)
 	}
 	a.s.end()
+	a.r.forget(a.ctx, a.s.claim)
 	return a.s.reply.Close()
 }
 

@@ -24,6 +24,7 @@ type Parts struct {
 	Health    *health.Tracker
 	Limits    *limit.Store
 	Observer  Observer
+	Replays   Replays // nil keeps no answers
 }
 
 // Verifier finds the key of a secret.

@@ -16,6 +16,8 @@ type Event string
 const (
 	EventRequest       Event = "request"        // a request has ended
 	EventSettleDelayed Event = "settle_delayed" // the database did not take a settlement; it is tried again
+	EventReplayed      Event = "replayed"       // a request got the answer that it had got before
+	EventReplayLost    Event = "replay_lost"    // an answer was not kept, or a claim not given up; it lapses
 	EventSettleLost    Event = "settle_lost"    // a settlement was given up; its hold will be swept
 )
 
@@ -51,6 +53,10 @@ type Observer interface{ Observe(Record) }
 
 // observeFailure records a request that was not answered.
 func (r *Router) observeFailure(a asked, err error) {
+	if is[*ReplayedError](err) {
+		r.Observer.Observe(Record{Event: EventReplayed, RequestID: a.in.RequestID, KeyID: a.key.ID, TeamID: a.key.TeamID, Err: err})
+		return
+	}
 	total := r.o.Clock().Sub(a.timing.start)
 	rec := Record{
 		Event: EventRequest, RequestID: a.in.RequestID, Status: billing.StatusError, Refusal: refusalWord(err),
@@ -90,6 +96,7 @@ func refusalWord(err error) string {
 		{"model", is[*ModelError](err) || is[*ForbiddenModelError](err)},
 		{"request", is[*chat.FieldError](err) || is[*AbilityError](err) || is[*ContextError](err)},
 		{"unpriced", is[*UnpricedError](err)},
+		{"duplicate", is[*DuplicateError](err)},
 		{"failed", is[*FailedError](err)},
 		{"provider", is[*providers.Error](err)},
 	} {

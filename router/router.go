@@ -26,6 +26,9 @@ type Inbound struct {
 	Read    func() ([]byte, error)
 	Tags    map[string]string
 	Explain Explain
+	// Idempotency is what the client calls the request, so that it may send it
+	// again and have it answered once; "" for most.
+	Idempotency string
 }
 
 // Explain says whether an answer shall carry its plan.
@@ -44,6 +47,7 @@ type Options struct {
 	RequestTimeout   time.Duration // the whole request, all attempts included; default 10 min
 	SettleTimeout    time.Duration // how long a client may wait for its settlement; default 2 s
 	Linger           time.Duration // how long a stream is read on after its client has gone; default 80 ms
+	ReplayTTL        time.Duration // how long an answer is kept for who asks again; default 24 h
 	Clock            func() time.Time
 }
 
@@ -62,6 +66,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Linger <= 0 {
 		o.Linger = 80 * time.Millisecond
+	}
+	if o.ReplayTTL <= 0 {
+		o.ReplayTTL = 24 * time.Hour
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -92,7 +99,8 @@ type asked struct {
 	in     Inbound
 	key    *billing.Key
 	req    *chat.Request
-	taken  int64 // from the key's tokens per minute
+	taken  int64  // from the key's tokens per minute
+	claim  *claim // where it may be sent again; else nil
 	timing timing
 }
 
@@ -109,6 +117,7 @@ func (r *Router) Complete(ctx context.Context, in Inbound) (*Answer, error) {
 	a := asked{in: in, timing: timing{start: r.o.Clock()}}
 	answer, err := r.complete(ctx, &a)
 	if err != nil {
+		r.forget(ctx, a.claim)
 		r.observeFailure(a, err)
 		return nil, err
 	}
@@ -126,6 +135,9 @@ func (r *Router) complete(ctx context.Context, a *asked) (*Answer, error) {
 	}
 	rates, err := r.throttle(a)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.claim(ctx, a); err != nil {
 		return nil, err
 	}
 	held, err := r.admit(ctx, *a)

@@ -33,6 +33,7 @@ type Config struct {
 	Timeouts            timeouts  `yaml:"timeouts"`
 	Routing             routing   `yaml:"routing"`
 	Log                 logging   `yaml:"log"`
+	Idempotency         replays   `yaml:"idempotency"`
 	Demo                bool      `yaml:"demo"`
 	TrustedProxies      []prefix  `yaml:"trusted_proxies"`
 
@@ -87,6 +88,11 @@ type routing struct {
 	MaxAttempts int `yaml:"max_attempts"`
 }
 
+// replays is what is kept of answers that may be asked for again.
+type replays struct {
+	TTL lifetime `yaml:"ttl"`
+}
+
 // logging is what is written to standard error.
 type logging struct {
 	Level  string `yaml:"level"`
@@ -112,8 +118,9 @@ func defaultConfig() Config {
 			DatabaseAcquire: duration(250 * time.Millisecond), DatabaseStatement: seconds(2), DatabaseLock: duration(500 * time.Millisecond),
 			ShutdownWait: seconds(2), Shutdown: seconds(30),
 		},
-		Routing: routing{MaxAttempts: 3},
-		Log:     logging{Level: "info", Format: "auto"},
+		Routing:     routing{MaxAttempts: 3},
+		Idempotency: replays{TTL: lifetime(24 * time.Hour)},
+		Log:         logging{Level: "info", Format: "auto"},
 	}
 }
 

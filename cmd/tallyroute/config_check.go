@@ -17,6 +17,7 @@ func (r *configReader) check(cfg *Config) {
 	r.checkDefaults(cfg.Defaults)
 	r.checkNumbers(cfg)
 	r.checkDurations(cfg.Timeouts)
+	r.checkIdempotency(cfg.Idempotency.TTL)
 	r.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	r.oneOf("log.format", cfg.Log.Format, "auto", "json", "text")
 }
@@ -152,6 +153,12 @@ func (r *configReader) checkDurations(t timeouts) {
 		if d < 0 || d > longest {
 			r.fault(path, "want 0 to 24h")
 		}
+	}
+}
+
+func (r *configReader) checkIdempotency(ttl lifetime) {
+	if ttl != 0 && (ttl < lifetime(time.Minute) || ttl > lifetime(30*24*time.Hour)) {
+		r.fault("idempotency.ttl", "want 1m to 30d, or off")
 	}
 }
 

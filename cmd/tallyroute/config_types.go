@@ -60,6 +60,31 @@ func parseDuration(s string) (time.Duration, error) {
 	return sum + v, nil
 }
 
+// lifetime is how long something is kept; 0, written "off", is not at all.
+type lifetime time.Duration
+
+// UnmarshalText reads a duration or "off".
+func (l *lifetime) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		*l = 0
+		return nil
+	}
+	v, err := parseDuration(string(text))
+	if err != nil || v <= 0 {
+		return errors.New("want a duration such as 24h or 7d, or off")
+	}
+	*l = lifetime(v)
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (l lifetime) MarshalText() ([]byte, error) {
+	if l == 0 {
+		return []byte("off"), nil
+	}
+	return []byte(time.Duration(l).String()), nil
+}
+
 // usd is an amount of money in decimal dollars.
 type usd billing.Money
 

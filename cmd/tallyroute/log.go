@@ -65,6 +65,10 @@ var _ router.Observer = recordLog{}
 
 // Observe writes r.
 func (l recordLog) Observe(r router.Record) {
+	if r.Event == router.EventReplayed {
+		l.log.Info(string(r.Event), zap.String("request_id", r.RequestID), zap.String("key_id", string(r.KeyID)), zap.Error(r.Err))
+		return
+	}
 	if r.Event != router.EventRequest {
 		l.log.Warn(string(r.Event), zap.String("request_id", r.RequestID), zap.Error(r.Err))
 		return

@@ -27,6 +27,7 @@ type metrics struct {
 	unpriced  *prometheus.CounterVec
 	overrun   overrunMetrics
 	settling  *prometheus.CounterVec
+	replays   *prometheus.CounterVec
 	overhead  prometheus.Histogram
 	duration  *prometheus.HistogramVec
 	firstByte *prometheus.HistogramVec
@@ -60,6 +61,7 @@ func newMetrics() *metrics {
 			cost:     counter("overrun_nano_usd_total", "Cost beyond what was held, in billionths of a dollar.", "provider", "model"),
 		},
 		settling: counter("settlements_deferred_total", "Settlements that the database did not take at once: delayed or lost to the sweep.", "event"),
+		replays:  counter("idempotent_replays_total", "Requests that got the answer that was kept, and answers that could not be kept.", "outcome"),
 		overhead: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "tallyroute", Name: "overhead_seconds", Buckets: overheadBuckets(),
 			Help: "The router's own time for a request: all but waiting for a provider or the client.",
@@ -74,7 +76,7 @@ func newMetrics() *metrics {
 	m.auditGauges = newAuditGauges()
 	m.registry.MustRegister(m.breaches, m.ran, m.took)
 	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.overrun.requests, m.overrun.tokens, m.overrun.cost,
-		m.settling, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying, m.held,
+		m.settling, m.replays, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying, m.held,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	return m
 }
@@ -120,7 +122,7 @@ func (m *metrics) handler() http.Handler {
 // Observe counts one record.
 func (m *metrics) Observe(r router.Record) {
 	if r.Event != router.EventRequest {
-		m.settling.WithLabelValues(string(r.Event)).Inc()
+		m.happened(r.Event)
 		return
 	}
 	model, streamed := r.RequestedModel, strconv.FormatBool(r.Streamed)
@@ -141,6 +143,18 @@ func (m *metrics) Observe(r router.Record) {
 		m.firstByte.WithLabelValues(model, streamed).Observe(r.FirstByte.Seconds())
 	}
 	m.book(r)
+}
+
+// happened counts what is no request of its own.
+func (m *metrics) happened(e router.Event) {
+	switch e {
+	case router.EventReplayed:
+		m.replays.WithLabelValues("replayed").Inc()
+	case router.EventReplayLost:
+		m.replays.WithLabelValues("lost").Inc()
+	case router.EventRequest, router.EventSettleDelayed, router.EventSettleLost:
+		m.settling.WithLabelValues(string(e)).Inc()
+	}
 }
 
 // book counts what an answered request used and cost.

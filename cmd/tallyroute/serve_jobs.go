@@ -13,7 +13,8 @@ const (
 	touchEvery = 10 * time.Second
 )
 
-// sweep settles the holds of processes that died, until ctx ends.
+// sweep settles the holds of processes that died, and removes answers that were
+// kept for long enough, until ctx ends.
 func (s *service) sweep(ctx context.Context) error {
 	for wait(ctx, sweepEvery) {
 		if !s.ready.up() {
@@ -26,6 +27,9 @@ func (s *service) sweep(ctx context.Context) error {
 		if n > 0 {
 			s.metrics.swept.Add(float64(n))
 			s.log.Warn("holds swept whose process never reported back", zap.Int("holds", n))
+		}
+		if _, err := s.store.ExpireReplays(ctx, time.Now()); err != nil {
+			s.log.Warn("removing old answers", zap.Error(err))
 		}
 	}
 	return nil

@@ -87,10 +87,14 @@ func (s *service) route(ctx context.Context) error {
 	})
 	s.health = health.New(health.Options{Random: rand.Int64N})
 	s.metrics.watch(s.health)
+	var kept router.Replays
+	if s.cfg.Idempotency.TTL > 0 {
+		kept = s.store
+	}
 	s.router = router.New(router.Parts{
 		Verifier: gatedVerifier{s.verifier, s.ready}, Ledger: s.metrics.ledger(s.store), Events: s.store, Prices: s.prices,
 		Catalogue: s.book, Sender: s.client, Tokens: s.tokens, Health: s.health, Limits: limit.New(),
-		Observer: observers{s.metrics, recordLog{s.log}},
+		Observer: observers{s.metrics, recordLog{s.log}}, Replays: kept,
 	}, s.cfg.routerOptions())
 	return nil
 }
@@ -98,7 +102,7 @@ func (s *service) route(ctx context.Context) error {
 func (c *Config) routerOptions() router.Options {
 	return router.Options{
 		MaxAttempts: c.Routing.MaxAttempts, DefaultMaxOutput: c.Defaults.MaxOutputTokens,
-		RequestTimeout: time.Duration(c.Timeouts.Request),
+		RequestTimeout: time.Duration(c.Timeouts.Request), ReplayTTL: time.Duration(c.Idempotency.TTL),
 	}
 }
 
@@ -107,7 +111,7 @@ func (s *service) listen(ctx context.Context) error {
 	t, l := s.cfg.Timeouts, s.cfg.Limits
 	public, err := server.New(server.Options{
 		Router: s.router, Ready: s.ready.check, Observe: s.metrics.observeHTTP, Log: s.log,
-		TrustedProxies: prefixes(s.cfg.TrustedProxies),
+		TrustedProxies: prefixes(s.cfg.TrustedProxies), KeepAnswers: s.cfg.Idempotency.TTL > 0,
 		Limits: server.Limits{
 			Body: l.MaxBodyBytes, HeaderBytes: l.MaxHeaderBytes, Connections: l.MaxConnections,
 			ReadHeader: time.Duration(t.ReadHeader), ReadBody: time.Duration(t.ReadBody),

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"tallyroute/billing"
@@ -19,7 +20,13 @@ func chatCompletions(x *exchange) {
 		x.fail(err)
 		return
 	}
-	answer, err := x.Router.Complete(x.c.Request.Context(), in)
+	ctx, end := x.life(in)
+	defer end()
+	answer, err := x.Router.Complete(ctx, in)
+	if again := (*router.ReplayedError)(nil); errors.As(err, &again) {
+		x.replay(again)
+		return
+	}
 	if err != nil {
 		x.fail(err)
 		return
@@ -35,7 +42,10 @@ func chatCompletions(x *exchange) {
 		x.relay(answer)
 		return
 	}
-	x.write(http.StatusOK, "application/json; charset=utf-8", plainBody(answer, in.Explain))
+	body := plainBody(answer, in.Explain)
+	x.c.Writer.Header().Set("Content-Type", jsonType)
+	x.keep(answer, body)
+	x.write(http.StatusOK, jsonType, body)
 }
 
 // inbound is the request as the router wants it. The body has not been read:
@@ -49,7 +59,11 @@ func (x *exchange) inbound() (router.Inbound, error) {
 	if err != nil {
 		return router.Inbound{}, err
 	}
-	in := router.Inbound{Caller: caller, RequestID: x.id, Read: x.body, Tags: tags}
+	name, err := x.idempotencyKey()
+	if err != nil {
+		return router.Inbound{}, err
+	}
+	in := router.Inbound{Caller: caller, RequestID: x.id, Read: x.body, Tags: tags, Idempotency: name}
 	if x.c.GetHeader(explainHeader) == "1" {
 		in.Explain = router.ExplainPlan
 	}

@@ -44,6 +44,10 @@ const (
 	codeNoProvider      = "no_healthy_provider"
 	codeLedger          = "ledger_unavailable"
 	codeInternal        = "internal_error"
+
+	codeIdempotencyConflict = "idempotency_conflict"
+	codeIdempotencyRunning  = "idempotency_in_progress"
+	codeIdempotencyLarge    = "idempotency_answer_too_large"
 )
 
 // A client that has gone reads nothing; these are for the log.
@@ -116,6 +120,10 @@ var codes = map[string]code{
 	codeNoProvider:      {http.StatusServiceUnavailable, kindAPI, sensible, "All providers of the model have failed lately and are given time to recover.", "Wait as long as Retry-After says, or choose another model."},
 	codeLedger:          {http.StatusServiceUnavailable, kindAPI, sensible, "The database does not answer, so nothing can be held or charged; therefore nothing was sent.", "Try again shortly."},
 	codeInternal:        {http.StatusInternalServerError, kindAPI, sensible, "Something failed that should not have.", "Show the request id to the operator: the log says more."},
+
+	codeIdempotencyConflict: {http.StatusConflict, kindRequest, never, "The Idempotency-Key belongs to a request with another body.", "Use a new Idempotency-Key for every new request."},
+	codeIdempotencyRunning:  {http.StatusConflict, kindRequest, sensible, "The first request with this Idempotency-Key is still being answered.", "Wait as long as Retry-After says and send it again: the answer will be the first one's."},
+	codeIdempotencyLarge:    {http.StatusConflict, kindRequest, never, "The request was answered and charged before, and the answer was too large to be kept.", "Use the answer of the request that the message names, or send it anew under another Idempotency-Key."},
 }
 
 // explainCode is GET /docs/errors/{code}: the page that doc_url names.

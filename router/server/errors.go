@@ -118,6 +118,8 @@ var table = []row{
 			thisKey+" may not use the model %q. It may use: %s.", label(e.Asked, chat.MaxModel), some(e.Allowed))}
 	}),
 	as(unable),
+	as(sentBefore),
+	is(errIdempotencyKey, problem{code: codeInvalidValue, param: idempotencyHeader, message: "The Idempotency-Key must be one header of 1 to 255 visible ASCII characters."}),
 	as(func(e *router.UnpricedError) problem {
 		return problem{code: codeUnpriced, param: "model", message: fmt.Sprintf(
 			"No price is known for %s, and this key's budget is in money.", label(e.Model, chat.MaxModel))}

@@ -33,7 +33,8 @@ type exchange struct {
 	refused string        // the code of the error that was answered
 	err     error
 
-	streaming bool // an event stream has begun
+	recorded  *recording // of a stream that is kept; else nil
+	streaming bool       // an event stream has begun
 	events    *sse.Writer
 	batched   bool // events are flushed when the next one is waited for
 	unsent    bool // there are events that were not flushed

@@ -18,6 +18,9 @@ func (x *exchange) relay(a *router.Answer) {
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("X-Accel-Buffering", "no") // nginx would collect events
 	x.batched = a.OnWait(x.flush)
+	if a.Claimed() {
+		x.recorded = &recording{}
+	}
 	var last []byte // the chunk that bears the usage waits for what it cost
 	for {
 		chunk, err := a.Next()
@@ -36,7 +39,7 @@ func (x *exchange) relay(a *router.Answer) {
 		default:
 			x.event(chunk.Data)
 		}
-		if x.cut {
+		if x.cut && x.recorded == nil {
 			return
 		}
 	}
@@ -53,11 +56,12 @@ func (x *exchange) endStream(a *router.Answer, last []byte, err error) {
 	if last != nil {
 		x.event(chat.AddUsageMembers(last, usageMembers(a.Outcome().Spend)))
 	}
-	if x.cut {
+	if errors.Is(err, io.EOF) {
+		x.keepStream(a)
+		x.event([]byte("[DONE]"))
 		return
 	}
-	if errors.Is(err, io.EOF) {
-		x.event([]byte("[DONE]"))
+	if x.cut {
 		return
 	}
 	x.fail(&streamError{err})
@@ -71,6 +75,7 @@ func (e *streamError) Unwrap() error { return e.err }
 
 // event sends one event and notes where the client has gone.
 func (x *exchange) event(data []byte) {
+	x.recorded.event(data)
 	if x.cut {
 		return
 	}

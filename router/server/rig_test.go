@@ -45,6 +45,7 @@ type rig struct {
 	ledger   *ledger
 	sender   *sender
 	models   *models
+	replays  *replays
 	log      *syncBuffer
 	observed chan string // method, route, status
 }
@@ -55,19 +56,19 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	g := &rig{
 		t: t, secret: newSecret(t), verifier: &verifier{key: &billing.Key{ID: "key_1", Name: "checkout", Version: 1}},
 		ledger: &ledger{settled: make(chan billing.Settlement, 1000)}, sender: &sender{}, log: &syncBuffer{},
-		models: &models{}, observed: make(chan string, 10_000),
+		models: &models{}, replays: &replays{}, observed: make(chan string, 10_000),
 	}
 	prices := billing.NewPriceBook([]billing.Price{{
 		ID: "price_1", Provider: "acme", Model: "m", Since: time.Unix(0, 0), Input: 2_000_000_000, Output: 6_000_000_000,
 	}})
 	r := router.New(router.Parts{
 		Verifier: g.verifier, Ledger: g.ledger, Events: g.ledger, Prices: prices, Catalogue: g.models, Sender: g.sender,
-		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{},
+		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Replays: g.replays,
 	}, router.Options{Linger: 20 * time.Millisecond})
 	t.Cleanup(func() { _ = r.Close(context.Background()) })
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), g.log, zap.DebugLevel)
 	o := Options{
-		Router: r, Log: zap.New(core),
+		Router: r, Log: zap.New(core), KeepAnswers: true,
 		Observe: func(method, route string, status int, _ time.Duration) {
 			g.observed <- fmt.Sprintf("%s %s %d", method, route, status)
 		},

@@ -37,7 +37,10 @@ type Options struct {
 	Clock   func() time.Time
 	// TrustedProxies may say for whom they ask, in X-Forwarded-For. None by default.
 	TrustedProxies []netip.Prefix
-	Limits         Limits
+	// KeepAnswers says that the router keeps the answers to requests with an
+	// Idempotency-Key. Without it that header means nothing.
+	KeepAnswers bool
+	Limits      Limits
 }
 
 // Limits are what one client may take up. The zero value of each has a default.

@@ -7,9 +7,11 @@ import (
 	"time"
 )
 
+const jsonType = "application/json; charset=utf-8"
+
 // json answers with v.
 func (x *exchange) json(status int, v any) {
-	x.write(status, "application/json; charset=utf-8", append(encode(v), '\n'))
+	x.write(status, jsonType, append(encode(v), '\n'))
 }
 
 // encode writes v as JSON, characters of HTML as they are. It is for values of

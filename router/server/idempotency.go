@@ -1,0 +1,139 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"tallyroute/providers/sse"
+	"tallyroute/router"
+)
+
+// What a request that may be sent again says, and what its answer says when it
+// was.
+const (
+	idempotencyHeader = "Idempotency-Key"
+	replayedHeader    = "Idempotent-Replayed"
+	originalHeader    = "X-Tallyroute-Original-Request-Id"
+)
+
+const (
+	longestIdempotencyKey = 255
+	mostKept              = 1 << 20     // bytes of an answer
+	idempotencyWait       = time.Second // before asking again for what is being answered
+)
+
+var errIdempotencyKey = errors.New("server: malformed idempotency key")
+
+// idempotencyKey is what the client calls its request, "" where it does not or
+// where nothing is kept.
+func (x *exchange) idempotencyKey() (string, error) {
+	values := x.c.Request.Header.Values(idempotencyHeader)
+	if len(values) == 0 || !x.KeepAnswers {
+		return "", nil
+	}
+	key := values[0]
+	printable := func(c rune) bool { return c > ' ' && c < 0x7f }
+	if len(values) > 1 || key == "" || len(key) > longestIdempotencyKey || strings.ContainsFunc(key, func(c rune) bool { return !printable(c) }) {
+		return "", errIdempotencyKey
+	}
+	return key, nil
+}
+
+// life is how long a request goes on. One that may be sent again outlives its
+// client: it is answered and kept for when that comes back, instead of being
+// paid for twice. The end of the program ends it all the same.
+func (x *exchange) life(in router.Inbound) (context.Context, context.CancelFunc) {
+	client := x.c.Request.Context()
+	if in.Idempotency == "" {
+		return client, func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
+	stop := context.AfterFunc(client, func() {
+		if errors.Is(context.Cause(client), http.ErrServerClosed) {
+			cancel()
+		}
+	})
+	return ctx, func() { stop(); cancel() }
+}
+
+// recording is a stream that is kept as it passes; nil keeps nothing.
+type recording struct {
+	text  bytes.Buffer
+	large bool
+}
+
+func (r *recording) event(data []byte) {
+	if r == nil || r.large {
+		return
+	}
+	if r.text.Len()+len(data) > mostKept {
+		r.text, r.large = bytes.Buffer{}, true
+		return
+	}
+	_ = sse.NewWriter(&r.text).Data(data) // a buffer takes everything
+}
+
+// keep stores an answer, before its last byte is sent.
+func (x *exchange) keep(a *router.Answer, body []byte) {
+	if !a.Claimed() {
+		return
+	}
+	if len(body) > mostKept {
+		body = nil
+	}
+	a.Keep(router.Kept{Header: describing(x.c.Writer.Header()), Body: body})
+}
+
+// describing are the members of a header that belong to the answer and not to
+// the call.
+func describing(h http.Header) map[string]string {
+	kept := make(map[string]string)
+	for name, values := range h {
+		if strings.HasPrefix(name, "X-Tallyroute-") || name == "Content-Type" {
+			kept[name] = values[0]
+		}
+	}
+	return kept
+}
+
+// replay answers with what was answered before.
+func (x *exchange) replay(e *router.ReplayedError) {
+	x.key = e.KeyID
+	h := x.c.Writer.Header()
+	for name, value := range e.Header {
+		h.Set(name, value)
+	}
+	h.Set(replayedHeader, "true")
+	h.Set(originalHeader, e.RequestID)
+	x.write(http.StatusOK, e.Header["Content-Type"], e.Body)
+}
+
+// sentBefore is what a client reads of a request that it has sent before.
+func sentBefore(e *router.DuplicateError) problem {
+	switch e.Reason {
+	case router.DuplicateRunning:
+		return problem{code: codeIdempotencyRunning, after: idempotencyWait, message: "The request with this Idempotency-Key is still being answered: " + e.RequestID + "."}
+	case router.DuplicateLarge:
+		return problem{code: codeIdempotencyLarge, message: "The request with this Idempotency-Key was answered, and the answer was too large to be kept: " + e.RequestID + "."}
+	case router.DuplicateOther:
+	}
+	return problem{code: codeIdempotencyConflict, message: "This Idempotency-Key was used for another request: " + e.RequestID + "."}
+}
+
+// keepStream stores a stream that has come to its end.
+func (x *exchange) keepStream(a *router.Answer) {
+	if x.recorded == nil {
+		return
+	}
+	x.recorded.event([]byte("[DONE]"))
+	if x.recorded.large {
+		x.keep(a, nil)
+		return
+	}
+	x.keep(a, x.recorded.text.Bytes())
+	x.recorded = nil
+}
