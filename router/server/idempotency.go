@@ -45,19 +45,16 @@ func (x *exchange) idempotencyKey() (string, error) {
 
 // life is how long a request goes on. One that may be sent again outlives its
 // client: it is answered and kept for when that comes back, instead of being
-// paid for twice. The end of the program ends it all the same.
+// paid for twice. The end of the server's own life ends it all the same.
 func (x *exchange) life(in router.Inbound) (context.Context, context.CancelFunc) {
 	client := x.c.Request.Context()
 	if in.Idempotency == "" {
 		return client, func() {}
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
-	stop := context.AfterFunc(client, func() {
-		if errors.Is(context.Cause(client), http.ErrServerClosed) {
-			cancel()
-		}
-	})
-	return ctx, func() { stop(); cancel() }
+	if srv, ok := client.Value(http.ServerContextKey).(*http.Server); ok && srv.BaseContext != nil {
+		return context.WithCancel(srv.BaseContext(nil))
+	}
+	return context.WithCancel(context.WithoutCancel(client))
 }
 
 // recording is a stream that is kept as it passes; nil keeps nothing.

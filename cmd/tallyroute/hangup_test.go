@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// hangupUpstream is a provider that bills what it has sent, by end user.
+type hangupUpstream struct {
+	mu    sync.Mutex
+	words map[string]int64
+	done  map[string]bool
+}
+
+const (
+	hangupWords = 45
+	hangupPause = 5 * time.Millisecond
+)
+
+var hangupUser = regexp.MustCompile(`"user":"([^"]+)"`)
+
+func (u *hangupUpstream) bill(user string, words int64, done bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.words[user] += words
+	u.done[user] = u.done[user] || done
+}
+
+// billed is what a call came to, once it is over.
+func (u *hangupUpstream) billed(user string) (words int64, done bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.words[user], u.done[user]
+}
+
+func (u *hangupUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	user := hangupUser.FindStringSubmatch(string(body))[1]
+	defer u.bill(user, 0, true)
+	streamed := strings.Contains(string(body), `"stream":true`)
+	write := func(text string) bool {
+		if r.Context().Err() != nil {
+			return false
+		}
+		_, err := io.WriteString(w, text)
+		if err == nil {
+			err = http.NewResponseController(w).Flush()
+		}
+		return err == nil
+	}
+	if streamed {
+		w.Header().Set("Content-Type", "text/event-stream")
+	}
+	for range hangupWords {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(hangupPause):
+		}
+		if !streamed {
+			continue
+		}
+		if !write("data: " + attackHead + `"choices":[{"index":0,"delta":{"content":" hello"},"finish_reason":null}]}` + "\n\n") {
+			return
+		}
+		u.bill(user, 1, false)
+	}
+	if streamed {
+		write("data: " + attackFinish + "\n\ndata: [DONE]\n\n")
+		return
+	}
+	u.bill(user, 2, false) // those of the answer
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, strings.Replace(attackAnswer, `"prompt_tokens":8`, `"prompt_tokens":1`, 1))
+}
+
+// hangup is one way of going away.
+type hangup struct {
+	user string
+	way  string // FIN, RST or half
+	at   int    // events of a stream, or pauses of a plain answer
+}
+
+// leave asks and hangs up.
+func (h hangup) leave(t *testing.T, g *attackTarget, body string) {
+	var d net.Dialer
+	c, err := d.DialContext(t.Context(), "tcp", g.public.address())
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer c.Close()
+	conn, _ := c.(*net.TCPConn)
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", g.secret, len(body), body)
+	lines := bufio.NewReader(conn)
+	if strings.Contains(body, `"stream":true`) {
+		for seen := 0; seen < h.at; {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				t.Errorf("%s: after %d events: %v", h.user, seen, err)
+				return
+			}
+			if strings.HasPrefix(line, "data: ") {
+				seen++
+			}
+		}
+	} else {
+		time.Sleep(time.Duration(h.at) * hangupPause)
+	}
+	switch h.way {
+	case "RST":
+		_ = conn.SetLinger(0)
+	case "half":
+		_ = conn.CloseWrite()
+		_, _ = io.Copy(io.Discard, lines)
+	}
+}
+
+// TestP07_A53_HangUpAnywhere: a client that goes away, at any point and in any
+// way, is one row within two seconds, of what the provider has sent.
+func TestP07_A53_HangUpAnywhere(t *testing.T) {
+	u := &hangupUpstream{words: make(map[string]int64), done: make(map[string]bool)}
+	upstream := httptest.NewServer(u)
+	defer upstream.Close()
+	g := &attackTarget{t: t, out: &attackOutput{}}
+	g.start("providers:\n" + attackProvider(0, upstream.URL, "    private: true\n"))
+	prompt := strings.Repeat(" hello", 100)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 12)
+	var all []hangup
+	ask := func(h hangup, streamed string) {
+		all = append(all, h)
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			h.leave(t, g, fmt.Sprintf(`{"model":"m","user":%q,%s"messages":[{"role":"user","content":%q}],"max_tokens":100}`, h.user, streamed, prompt))
+		})
+	}
+	for _, way := range []string{"FIN", "RST", "half"} {
+		for at := 1; at <= 40; at++ {
+			ask(hangup{fmt.Sprintf("stream-%s-%d", way, at), way, at}, `"stream":true,`)
+		}
+		for at := 2; at <= hangupWords; at += 8 {
+			ask(hangup{fmt.Sprintf("plain-%s-%d", way, at), way, at}, "")
+		}
+	}
+	wg.Wait()
+	began := time.Now()
+	rows := g.rows(len(all))
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the last row was there after %s", took)
+	}
+	byUser := make(map[string]billing.Spend)
+	for _, row := range rows {
+		if _, twice := byUser[row.EndUser]; twice {
+			t.Errorf("%s has two rows", row.EndUser)
+		}
+		byUser[row.EndUser] = row
+	}
+	for _, h := range all {
+		u.check(t, h.user, byUser[h.user])
+	}
+}
+
+// check compares a row with the bill: the prompt counts as much as in every
+// other row, and the cost is within five per cent.
+func (u *hangupUpstream) check(t *testing.T, user string, row billing.Spend) {
+	poll(t, "the provider has noticed", func() bool { _, done := u.billed(user); return done })
+	words, _ := u.billed(user)
+	if row.UsageSource == billing.Reported { // a plain answer that was just in time
+		return
+	}
+	bill := row.Price.Cost(billing.Tokens{Input: row.Tokens.Prompt(), Output: words}).Total
+	if off := max(bill-row.Cost.Total, row.Cost.Total-bill); off > bill/20 || row.Tokens.Prompt() < 100 || row.Tokens.Prompt() > 120 {
+		t.Errorf("%s: %s, %s: %+v and $%s, the provider has sent %d words for $%s", user, row.Status, row.UsageSource, row.Tokens, row.Cost.Total, words, bill)
+	}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// spawn runs the program as a process of its own, which signals can reach.
+func spawn(t *testing.T, config string) (*program, *exec.Cmd) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{t: t, config: config, where: make(map[string]string), log: &logLines{lines: make(chan map[string]any, 8)}}
+	c := exec.Command(self, "--config", config, "serve") //nolint:noctx // it ends by the signals that are tested
+	c.Args[0] = "tallyroute"                             // by which the test's program knows what it is
+	c.Stderr = p.log
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		if t.Failed() {
+			t.Log(p.log)
+		}
+	})
+	for len(p.where) < 4 {
+		select {
+		case l := <-p.log.lines:
+			p.where[l["for"].(string)] = l["address"].(string)
+		case <-time.After(60 * time.Second):
+			t.Fatalf("serve does not listen: %s", p.log)
+		}
+	}
+	p.await(http.StatusOK)
+	return p, c
+}
+
+// send sends a signal and notes the time.
+func send(t *testing.T, c *exec.Cmd, s os.Signal) time.Time {
+	t.Helper()
+	if err := c.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+	return time.Now()
+}
+
+// streaming begins n streams and returns what becomes of them.
+func (p *program) streaming(n int, key, prompt string, words int) <-chan error {
+	p.t.Helper()
+	began, results := make(chan struct{}), make(chan error, n)
+	for range n {
+		go func() {
+			s, err := p.client(key).CreateChatCompletionStream(context.Background(), ask("demo-b/story", prompt))
+			if err == nil {
+				_, err = s.Recv()
+			}
+			began <- struct{}{}
+			if err != nil {
+				results <- err
+				return
+			}
+			defer s.Close()
+			got, err := drain(s)
+			if err == nil && got < words-1 { // but for what was received above
+				err = errors.New("a stream was cut and looks whole")
+			}
+			results <- err
+		}()
+	}
+	for range n {
+		<-began
+	}
+	return results
+}
+
+const signalStreams = 50
+
+// TestP25_A54_Terminate: fifty streams end whole, readyz says no at once, and
+// the exit code is 0.
+func TestP25_A54_Terminate(t *testing.T) {
+	p, c := spawn(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 1s, shutdown: 60s}\n"))
+	results := p.streaming(signalStreams, p.key("--budget-tokens", "10000000"), "[[demo slow=50ms words=60]] go", 60)
+	send(t, c, syscall.SIGTERM)
+	if took := p.await(http.StatusServiceUnavailable); took > time.Second {
+		t.Errorf("readyz said no after %s", took)
+	}
+	for range signalStreams {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if got := p.booked()["demo-b"]; got.Requests != signalStreams || got.Errors != 0 || got.NotExact != 0 {
+		t.Errorf("booked %+v", got)
+	}
+}
+
+// TestA54_SecondSignal: who does not want to wait need not, and what was under
+// way is on the books after the next start.
+func TestA54_SecondSignal(t *testing.T) { killed(t, syscall.SIGTERM, syscall.SIGTERM) }
+
+// TestA54_Kill: nothing of what was under way is free.
+func TestA54_Kill(t *testing.T) { killed(t, syscall.SIGKILL) }
+
+func killed(t *testing.T, signals ...os.Signal) {
+	config := writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 30s, shutdown: 60s}\n")
+	p, c := spawn(t, config)
+	results := p.streaming(signalStreams, p.key("--budget-tokens", "10000000"), "[[demo slow=200ms words=1000]] go", 1000)
+	var last time.Time
+	for i, s := range signals {
+		if i > 0 {
+			p.await(http.StatusServiceUnavailable) // the one before has come
+		}
+		last = send(t, c, s)
+	}
+	err := c.Wait()
+	if took := time.Since(last); took > 5*time.Second || err == nil {
+		t.Errorf("it ended after %s with %v", took, err)
+	}
+	for range signalStreams {
+		if err := <-results; err == nil {
+			t.Error("a stream that was cut looks whole")
+		}
+	}
+	next, _ := spawn(t, config)
+	cfg, _, err := (&app{ctx: t.Context(), configPath: next.config}).settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := cfg.openStore(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	var rows []billing.Spend
+	poll(t, "every stream has its row", func() bool {
+		if _, err := store.Sweep(t.Context(), time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if rows, err = store.Events(t.Context(), billing.EventQuery{Limit: 1000}); err != nil {
+			t.Fatal(err)
+		}
+		return len(rows) >= signalStreams
+	})
+	for _, row := range rows {
+		if row.Status != billing.StatusInterrupted || row.UsageSource != billing.Bounded || row.Cost.Total == 0 || !row.Final {
+			t.Errorf("row %+v", row)
+		}
+	}
+	if len(rows) != signalStreams {
+		t.Errorf("%d rows", len(rows))
+	}
+	if used := next.shown().Budgets[0]; *used.UsedTokens == 0 {
+		t.Errorf("budget %+v", used)
+	}
+}
