@@ -37,6 +37,14 @@ func (u *hangupUpstream) bill(user string, words int64, done bool) {
 	u.done[user] = u.done[user] || done
 }
 
+// asked reports whether a call has come.
+func (u *hangupUpstream) asked(user string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, ok := u.done[user]
+	return ok
+}
+
 // billed is what a call came to, once it is over.
 func (u *hangupUpstream) billed(user string) (words int64, done bool) {
 	u.mu.Lock()
@@ -47,6 +55,7 @@ func (u *hangupUpstream) billed(user string) (words int64, done bool) {
 func (u *hangupUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	user := hangupUser.FindStringSubmatch(string(body))[1]
+	u.bill(user, 0, false)
 	defer u.bill(user, 0, true)
 	streamed := strings.Contains(string(body), `"stream":true`)
 	write := func(text string) bool {
@@ -93,7 +102,8 @@ type hangup struct {
 }
 
 // leave asks and hangs up.
-func (h hangup) leave(t *testing.T, g *attackTarget, body string) {
+func (h hangup) leave(g *attackTarget, u *hangupUpstream, body string) {
+	t := g.t
 	var d net.Dialer
 	c, err := d.DialContext(t.Context(), "tcp", g.public.address())
 	if err != nil {
@@ -117,6 +127,9 @@ func (h hangup) leave(t *testing.T, g *attackTarget, body string) {
 			}
 		}
 	} else {
+		for !u.asked(h.user) && t.Context().Err() == nil {
+			time.Sleep(hangupPause)
+		}
 		time.Sleep(time.Duration(h.at) * hangupPause)
 	}
 	switch h.way {
@@ -145,7 +158,7 @@ func TestP07_A53_HangUpAnywhere(t *testing.T) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			h.leave(t, g, fmt.Sprintf(`{"model":"m","user":%q,%s"messages":[{"role":"user","content":%q}],"max_tokens":100}`, h.user, streamed, prompt))
+			h.leave(g, u, fmt.Sprintf(`{"model":"m","user":%q,%s"messages":[{"role":"user","content":%q}],"max_tokens":100}`, h.user, streamed, prompt))
 		})
 	}
 	for _, way := range []string{"FIN", "RST", "half"} {
