@@ -35,6 +35,8 @@ const (
 	maxError  = 64 << 10 // of the body of a failed call that is read
 	errorTime = 5 * time.Second
 	keepAlive = 50 * time.Second
+	// writeBuffer takes most requests whole, so that they are sent in one piece.
+	writeBuffer = 16 << 10
 )
 
 // Client makes calls. It owns everything that touches the network. It is for
@@ -102,6 +104,7 @@ func (o Options) transport(d net.Dialer) *http.Transport {
 		TLSHandshakeTimeout:    o.TLSTimeout,
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    o.IdleConns,
+		WriteBufferSize:        writeBuffer,
 		IdleConnTimeout:        keepAlive,
 		MaxResponseHeaderBytes: maxHeader,
 		ForceAttemptHTTP2:      true,

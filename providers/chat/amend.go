@@ -1,6 +1,9 @@
 package chat
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 // AddUsageMembers is data with further members, such as `"cost":0.1`, at the end
 // of its top-level usage object, in place of any that it had by the same names.
@@ -21,6 +24,9 @@ func AddUsageMembers(data, members []byte) []byte {
 	if !ok || c.bad || usage.end == 0 {
 		return data
 	}
+	if usage.alien(data, fragment, index) {
+		return usage.grown(data, members)
+	}
 	set := make([]Member, len(index))
 	for i, m := range index {
 		set[i] = Member{Quoted(m.key.of(fragment)).String(), m.value.of(fragment)}
@@ -29,6 +35,37 @@ func AddUsageMembers(data, members []byte) []byte {
 	index, _ = indexOf(object) // it was walked just now
 	object, _ = splice(object, index, set, nil)
 	return slices.Concat(data[:usage.start], object, data[usage.end:])
+}
+
+// alien reports that the object at s has none of the members of fragment, which
+// are different ones, so that they can be put behind its own. It may err on the
+// safe side.
+func (s span) alien(data, fragment []byte, members []member) bool {
+	object := s.of(data)
+	if len(members) == 0 || bytes.IndexByte(object, '\\') >= 0 || bytes.IndexByte(fragment, '\\') >= 0 {
+		return false // names may be spelled in more than one way
+	}
+	for i, m := range members {
+		name := m.key.of(fragment)
+		same := func(n member) bool { return bytes.Equal(n.key.of(fragment), name) }
+		if bytes.Contains(object, name) || slices.ContainsFunc(members[:i], same) {
+			return false
+		}
+	}
+	return true
+}
+
+// grown is data with members at the end of the object at s.
+func (s span) grown(data, members []byte) []byte {
+	at := s.end - 1
+	for spaceEnd(data[:at], at-1) == at {
+		at--
+	}
+	out := append(make([]byte, 0, len(data)+1+len(members)), data[:at]...)
+	if at > s.start+1 {
+		out = append(out, ',')
+	}
+	return append(append(out, members...), data[at:]...)
 }
 
 // indexOf is where the members of an object lie; false for what is no object.

@@ -37,7 +37,7 @@ func chatCompletions(x *exchange) {
 		}
 	}()
 	x.key = answer.Key.ID
-	describe(x.c.Writer.Header(), answer, x.Clock().Sub(x.start))
+	describe(&x.head, answer, x.Clock().Sub(x.start))
 	if answer.Response == nil {
 		x.relay(answer)
 		return

@@ -1,7 +1,12 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -136,8 +141,61 @@ func day(year int, month time.Month, d int) time.Time {
 
 func TestA36_LoweredOutputIsTold(t *testing.T) {
 	h := http.Header{}
-	describe(h, &router.Answer{Response: &chat.Response{}, MaxOutput: 42, Dropped: []string{"logprobs", "seed"}}, time.Second)
+	f := newFields(h)
+	describe(&f, &router.Answer{Response: &chat.Response{}, MaxOutput: 42, Dropped: []string{"logprobs", "seed"}}, time.Second)
 	if h.Get("X-Tallyroute-Max-Tokens") != "42" || h.Get("X-Tallyroute-Dropped-Params") != "logprobs,seed" || h.Get("Openai-Processing-Ms") != "1000" {
 		t.Errorf("%v", h)
+	}
+}
+
+// A name that net/http would spell otherwise would be looked for in vain.
+func TestFieldNamesAreCanonical(t *testing.T) {
+	var names []string
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\.set\("([^"]+)"`).FindAllSubmatch(text, -1) {
+			names = append(names, string(m[1]))
+		}
+	}
+	if len(names) < 15 {
+		t.Errorf("only %d names found", len(names))
+	}
+	for _, n := range rateHeaders {
+		names = append(names, n.limit, n.remaining, n.reset)
+	}
+	for _, name := range names {
+		if http.CanonicalHeaderKey(name) != name {
+			t.Errorf("%s is not canonical", name)
+		}
+	}
+}
+
+// Values share memory; adding to one must not change another.
+func TestFieldValuesAreApart(t *testing.T) {
+	h := http.Header{}
+	f := newFields(h)
+	for i := range 3 * usualFields {
+		f.set(fmt.Sprintf("X-%d", i), fmt.Sprint(i))
+	}
+	h.Add("X-1", "more")
+	h["X-2"][0] = "other"
+	for i := range 3 * usualFields {
+		want := []string{fmt.Sprint(i)}
+		switch i {
+		case 1:
+			want = append(want, "more")
+		case 2:
+			want[0] = "other"
+		}
+		if got := h.Values(fmt.Sprintf("X-%d", i)); !slices.Equal(got, want) {
+			t.Errorf("X-%d: %q, want %q", i, got, want)
+		}
 	}
 }

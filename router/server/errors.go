@@ -356,7 +356,7 @@ func (x *exchange) fail(err error) {
 		x.cut = true
 		return
 	}
-	h := x.c.Writer.Header()
+	h := &x.head
 	retryHeaders(h, p)
 	var rate *router.RateError
 	if errors.As(err, &rate) {
@@ -368,7 +368,7 @@ func (x *exchange) fail(err error) {
 	}
 	var failed *router.FailedError
 	if errors.As(err, &failed) {
-		h.Set("X-Tallyroute-Attempts", strconv.Itoa(len(failed.Attempts)))
+		h.set("X-Tallyroute-Attempts", strconv.Itoa(len(failed.Attempts)))
 	}
 	x.write(p.status, "application/json; charset=utf-8", append(x.errorBody(p), '\n'))
 }
@@ -382,14 +382,14 @@ func (x *exchange) goneBefore(err error) bool {
 	return errors.Is(err, router.ErrClientGone) || x.c.Request.Context().Err() != nil
 }
 
-func retryHeaders(h http.Header, p problem) {
+func retryHeaders(h *fields, p problem) {
 	if p.final {
-		h.Set("X-Should-Retry", "false")
+		h.set("X-Should-Retry", "false")
 		return
 	}
 	if p.after > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(p.after.Seconds())), 10))
-		h.Set("Retry-After-Ms", strconv.FormatInt(max(1, p.after.Milliseconds()), 10))
+		h.set("Retry-After", strconv.FormatInt(int64(math.Ceil(p.after.Seconds())), 10))
+		h.set("Retry-After-Ms", strconv.FormatInt(max(1, p.after.Milliseconds()), 10))
 	}
 }
 

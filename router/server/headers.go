@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -12,20 +11,20 @@ import (
 
 // describe writes what an answer cost and where it went. Nothing of what the
 // provider sent as headers is passed on.
-func describe(h http.Header, a *router.Answer, took time.Duration) {
+func describe(h *fields, a *router.Answer, took time.Duration) {
 	out := a.Outcome()
-	h.Set("Openai-Processing-Ms", strconv.FormatInt(took.Milliseconds(), 10))
-	h.Set("X-Tallyroute-Provider", a.Target.Provider)
-	h.Set("X-Tallyroute-Model", a.Target.Model)
-	h.Set("X-Tallyroute-Requested-Model", a.Requested)
-	h.Set("X-Tallyroute-Attempts", strconv.Itoa(len(a.Attempts)))
-	h.Set("X-Tallyroute-Route-Reason", string(a.Reason))
-	h.Set("X-Tallyroute-Overhead-Ms", milliseconds(out.Overhead))
+	h.set("Openai-Processing-Ms", strconv.FormatInt(took.Milliseconds(), 10))
+	h.set("X-Tallyroute-Provider", a.Target.Provider)
+	h.set("X-Tallyroute-Model", a.Target.Model)
+	h.set("X-Tallyroute-Requested-Model", a.Requested)
+	h.set("X-Tallyroute-Attempts", strconv.Itoa(len(a.Attempts)))
+	h.set("X-Tallyroute-Route-Reason", string(a.Reason))
+	h.set("X-Tallyroute-Overhead-Ms", milliseconds(out.Overhead))
 	if a.MaxOutput > 0 {
-		h.Set("X-Tallyroute-Max-Tokens", strconv.FormatInt(a.MaxOutput, 10))
+		h.set("X-Tallyroute-Max-Tokens", strconv.FormatInt(a.MaxOutput, 10))
 	}
 	if len(a.Dropped) > 0 {
-		h.Set("X-Tallyroute-Dropped-Params", strings.Join(a.Dropped, ","))
+		h.set("X-Tallyroute-Dropped-Params", strings.Join(a.Dropped, ","))
 	}
 	describeCost(h, a)
 	describeRates(h, a.Rates)
@@ -34,21 +33,21 @@ func describe(h http.Header, a *router.Answer, took time.Duration) {
 
 // describeCost tells the cost of a plain answer. That of a stream is not known
 // when its headers go out: it is estimated here and told in its last chunk.
-func describeCost(h http.Header, a *router.Answer) {
+func describeCost(h *fields, a *router.Answer) {
 	if a.Response == nil {
 		status := "unpriced"
 		if a.Estimated {
 			status = "estimated"
-			h.Set("X-Tallyroute-Cost-Estimate-Usd", a.Estimate.Short())
+			h.set("X-Tallyroute-Cost-Estimate-Usd", a.Estimate.Short())
 		}
-		h.Set("X-Tallyroute-Cost-Status", status)
+		h.set("X-Tallyroute-Cost-Status", status)
 		return
 	}
 	s := a.Outcome().Spend
 	status := costStatus(s)
-	h.Set("X-Tallyroute-Cost-Status", status)
+	h.set("X-Tallyroute-Cost-Status", status)
 	if status != "unpriced" {
-		h.Set("X-Tallyroute-Cost-Usd", s.Cost.Total.Short())
+		h.set("X-Tallyroute-Cost-Usd", s.Cost.Total.Short())
 	}
 }
 
@@ -69,26 +68,26 @@ var rateHeaders = map[string]struct{ limit, remaining, reset string }{
 }
 
 // describeRates tells the limits per minute, as OpenAI does.
-func describeRates(h http.Header, rates []router.Rate) {
+func describeRates(h *fields, rates []router.Rate) {
 	for _, r := range rates {
 		names := rateHeaders[r.Kind]
-		h.Set(names.limit, strconv.FormatInt(r.Limit, 10))
-		h.Set(names.remaining, strconv.FormatInt(r.Remaining, 10))
-		h.Set(names.reset, r.Reset.Round(time.Millisecond).String())
+		h.set(names.limit, strconv.FormatInt(r.Limit, 10))
+		h.set(names.remaining, strconv.FormatInt(r.Remaining, 10))
+		h.set(names.reset, r.Reset.Round(time.Millisecond).String())
 	}
 }
 
 // describeBudgets tells what the tightest budgets leave.
-func describeBudgets(h http.Header, balances []billing.Balance) {
+func describeBudgets(h *fields, balances []billing.Balance) {
 	left := remaining(balances)
 	if left.USD != nil {
-		h.Set("X-Tallyroute-Budget-Remaining-Usd", *left.USD)
+		h.set("X-Tallyroute-Budget-Remaining-Usd", *left.USD)
 	}
 	if left.Tokens != nil {
-		h.Set("X-Tallyroute-Budget-Remaining-Tokens", strconv.FormatInt(*left.Tokens, 10))
+		h.set("X-Tallyroute-Budget-Remaining-Tokens", strconv.FormatInt(*left.Tokens, 10))
 	}
 	if left.ResetsAt != nil {
-		h.Set("X-Tallyroute-Budget-Reset", *left.ResetsAt)
+		h.set("X-Tallyroute-Budget-Reset", *left.ResetsAt)
 	}
 }
 

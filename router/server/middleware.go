@@ -24,6 +24,7 @@ type exchange struct {
 	c     *gin.Context
 	rc    *http.ResponseController
 	id    string // "req_" and a ULID: ours, never the client's
+	head  fields
 	start time.Time
 	// keyEnd is how messages name the key that was sent: " (…x7qd)".
 	keyEnd string
@@ -61,11 +62,29 @@ func (s *server) begin(c *gin.Context) *exchange {
 		server: s, c: c, rc: http.NewResponseController(raw(c.Writer)), start: now,
 		id: "req_" + ulid.MustNew(ulid.Timestamp(now), rand.Reader).String(),
 	}
-	h := c.Writer.Header()
-	h.Set("X-Request-Id", x.id)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
+	x.head = newFields(c.Writer.Header())
+	x.head.set("X-Request-Id", x.id)
+	x.head.set("X-Content-Type-Options", "nosniff")
+	x.head.set("Cache-Control", "no-store")
 	return x
+}
+
+// fields are the header of an answer. All values lie in one piece of memory, and
+// names have to be spelled as net/http keeps them.
+type fields struct {
+	header http.Header
+	values []string
+}
+
+// usualFields is a few more than an answer has.
+const usualFields = 24
+
+func newFields(h http.Header) fields { return fields{h, make([]string, 0, usualFields)} }
+
+func (f *fields) set(name, value string) {
+	f.values = append(f.values, value)
+	last := len(f.values)
+	f.header[name] = f.values[last-1 : last : last]
 }
 
 // raw is the writer below gin's, which swallows the errors of a flush.

@@ -14,9 +14,8 @@ import (
 // of them a failure is an ordinary error; from then on it is an event, no
 // [DONE] follows, and the connection is closed.
 func (x *exchange) relay(a *router.Answer) {
-	h := x.c.Writer.Header()
-	h.Set("Content-Type", "text/event-stream; charset=utf-8")
-	h.Set("X-Accel-Buffering", "no") // nginx would collect events
+	x.head.set("Content-Type", "text/event-stream; charset=utf-8")
+	x.head.set("X-Accel-Buffering", "no") // nginx would collect events
 	x.batched = a.OnWait(x.flush)
 	if a.Claimed() {
 		x.recorded = &recording{}

@@ -69,7 +69,7 @@ func getKey(x *exchange) {
 		return
 	}
 	x.key = key.ID
-	describeBudgets(x.c.Writer.Header(), balances)
+	describeBudgets(&x.head, balances)
 	x.json(http.StatusOK, selfOf(key, balances))
 }
 

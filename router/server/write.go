@@ -28,9 +28,8 @@ func encode(v any) []byte {
 
 // write answers with body. Each piece of it has its own time to be taken.
 func (x *exchange) write(status int, contentType string, body []byte) {
-	h := x.c.Writer.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	x.head.set("Content-Type", contentType)
+	x.head.set("Content-Length", strconv.Itoa(len(body)))
 	x.c.Status(status)
 	for len(body) > 0 {
 		n, err := x.piece(body[:min(len(body), pieceSize)])
