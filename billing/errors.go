@@ -15,6 +15,10 @@ var (
 	ErrAddress      = errors.New("billing: address not allowed for this key")
 	ErrModel        = errors.New("billing: model not allowed for this key")
 	ErrDuplicate    = errors.New("billing: already there")
+	ErrNoHold       = errors.New("billing: no such hold")
+	// ErrFenced says that a replica is not known to the database, or was
+	// forgotten: it must not use what it leased.
+	ErrFenced = errors.New("billing: replica is not known")
 	// ErrUnavailable wraps every fault of the database itself: no connection,
 	// time-out, shutting down. The work may be tried again.
 	ErrUnavailable = errors.New("billing: database unavailable")
@@ -56,3 +60,16 @@ type ConflictError struct{ Detail string }
 
 // Error is the detail.
 func (e *ConflictError) Error() string { return "billing: " + e.Detail }
+
+// RowError is a row of a posting that the database refuses for what is in it.
+// Index is -1 where the database does not say which one.
+type RowError struct {
+	Index int
+	Err   error
+}
+
+// Error is the database's.
+func (e *RowError) Error() string { return "billing: row refused: " + e.Err.Error() }
+
+// Unwrap is what the database said.
+func (e *RowError) Unwrap() error { return e.Err }

@@ -20,7 +20,7 @@ type Hold struct {
 	HeadroomTokens int64
 	HeadroomMoney  Money
 	ExpiresAt      time.Time
-	// IfLost is the row that Sweep writes when the process never reports back.
+	// IfLost is the row that is written when the process never reports back.
 	IfLost Spend
 }
 
@@ -41,6 +41,9 @@ type Store interface {
 	Keys
 	Owners
 	Ledger
+	Sweeper
+	Allowances
+	Replicas
 	Reports
 	Books
 	Replays
@@ -99,6 +102,10 @@ type Ledger interface {
 	// ErrExpired. A second call with the same id is an error. The balances
 	// include the hold.
 	Reserve(ctx context.Context, h Hold, now time.Time) ([]Balance, error)
+	// Retry tells the ledger that another attempt is about to be made: ifLost
+	// are the rows of those that failed and, last, of the one to come. They take
+	// the place of the hold's IfLost. A hold that is not there is ErrNoHold.
+	Retry(ctx context.Context, holdID string, ifLost []Spend) error
 	// Settle takes the hold out and puts the rows in, and posts them to the
 	// counters and the rollup, in one transaction. Twice is once. Rows are
 	// posted to the windows that OccurredAt falls in, also for budgets made
@@ -106,11 +113,15 @@ type Ledger interface {
 	Settle(ctx context.Context, s Settlement) ([]Balance, error)
 	// Release gives a hold back when nothing was sent upstream. Twice is once.
 	Release(ctx context.Context, holdID string) error
-	// Sweep settles the holds whose ExpiresAt is before now, each with its
-	// IfLost row, and says how many there were.
-	Sweep(ctx context.Context, now time.Time) (int, error)
 	// Balances says how every budget of the key stands now. It creates nothing.
 	Balances(ctx context.Context, k *Key, now time.Time) ([]Balance, error)
+}
+
+// Sweeper ends what processes left behind.
+type Sweeper interface {
+	// Sweep settles the holds whose ExpiresAt is before now, each with its
+	// IfLost rows, and says how many there were.
+	Sweep(ctx context.Context, now time.Time) (int, error)
 }
 
 // Reports reads what was spent.

@@ -11,13 +11,18 @@ import (
 )
 
 // balancesSQL has a row for every budget that is still in force. The counter's
-// columns are null where the window was not used yet.
+// columns are null where the window was not used yet. What replicas have leased
+// and do not use is not held by anybody.
 const balancesSQL = `
 SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
-       c.window_start, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano
+       c.window_start, c.window_end, c.used_tokens, c.held_tokens + busy.tokens, c.used_nano, c.held_nano + busy.nano
   FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS l (id, window_start, window_end)
   JOIN budgets b ON b.id = l.id AND b.archived_at IS NULL
   LEFT JOIN budget_counters c ON c.budget_id = l.id AND c.window_start = l.window_start AND c.window_end = l.window_end
+ CROSS JOIN LATERAL (
+   SELECT coalesce(sum(busy_tokens), 0)::bigint AS tokens, coalesce(sum(busy_nano), 0)::bigint AS nano
+     FROM leases WHERE budget_id = c.budget_id AND window_start = c.window_start
+ ) AS busy
  ORDER BY b.id`
 
 // Balances implements billing.Ledger.

@@ -48,7 +48,7 @@ func (s *Store) SetBudget(ctx context.Context, b billing.Budget, now time.Time) 
 	if err != nil {
 		return err
 	}
-	return s.within(ctx, seeding, func(ctx context.Context, c *pgx.Conn) error {
+	return s.within(ctx, lane{s.requests.pool, seeding}, func(ctx context.Context, c *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", seeding.Milliseconds())); err != nil {
 				return err

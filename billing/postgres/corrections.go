@@ -13,12 +13,11 @@ import (
 	"tallyroute/billing"
 )
 
-// postSQL inserts rows of any owners and moves the counters of every window
+// correctSQL inserts rows of any owners and moves the counters of every window
 // that they occurred in. It comes after the locks of their scopes.
-const postSQL = `
+var correctSQL = `
 WITH posted AS (
-  INSERT INTO spend_events (` + eventColumns + `)
-  SELECT ` + eventColumns + ` FROM json_populate_recordset(NULL::spend_events, $1::json)
+  ` + insertEventsSQL(1) + `
   RETURNING key_id, project_id, team_id, occurred_at,
             input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, coalesce(cost_nano, 0) AS nano
 ), scoped AS (
@@ -40,50 +39,22 @@ UPDATE budget_counters c SET used_tokens = c.used_tokens + d.tokens, used_nano =
   FROM change d JOIN locked USING (budget_id, window_start)
  WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start`
 
-// post books rows that are no usage, in a transaction.
-func (s *Store) post(ctx context.Context, tx pgx.Tx, rows []billing.Spend) error {
+// correct books rows that are no usage, in a transaction.
+func (s *Store) correct(ctx context.Context, tx pgx.Tx, rows []billing.Spend) error {
 	rows, err := s.bookLate(ctx, tx, rows)
 	if err != nil {
 		return err
 	}
-	events := make([]eventRow, len(rows))
-	owners := make(map[billing.Owner]bool)
-	for i, r := range rows {
-		r = r.Tidy()
-		r.OccurredAt = r.OccurredAt.Truncate(time.Microsecond) // what the database keeps
-		if err := r.Check(); err != nil {
-			return fmt.Errorf("billing/postgres: %w", err)
-		}
-		if events[i], err = s.eventRow(r); err != nil {
+	for i := range rows {
+		if rows[i], err = s.event(rows[i]); err != nil {
 			return err
 		}
-		owners[r.Owner] = true
 	}
-	encoded, err := json.Marshal(events)
-	if err != nil {
-		return fmt.Errorf("billing/postgres: %w", err)
-	}
-	if _, err := tx.Exec(ctx, lockScopesSQL, locksOf(owners)); err != nil {
+	if _, err := tx.Exec(ctx, lockScopesSQL, batchLocks(rows)); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, postSQL, encoded)
+	_, err = tx.Exec(ctx, correctSQL, arrays(rows)...)
 	return err
-}
-
-// locksOf are the locks of all scopes of all owners, the widest first.
-func locksOf(owners map[billing.Owner]bool) []int64 {
-	var byWidth [4][]int64
-	for o := range owners {
-		for i, lock := range scopeLocks(o) {
-			byWidth[i] = append(byWidth[i], lock)
-		}
-	}
-	var all []int64
-	for _, locks := range byWidth {
-		slices.Sort(locks)
-		all = append(all, slices.Compact(locks)...)
-	}
-	return all
 }
 
 // Correct implements billing.Corrections.
@@ -93,7 +64,7 @@ func (s *Store) Correct(ctx context.Context, rows []billing.Spend) error {
 			return errors.New("billing/postgres: usage is settled, not corrected")
 		}
 	}
-	return s.correct(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.post(ctx, tx, rows) })
+	return s.correct(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.correct(ctx, tx, rows) })
 }
 
 // correct does work in a transaction of its own time, and makes the partitions
@@ -194,7 +165,7 @@ func (s *Store) repriceSome(ctx context.Context, tx pgx.Tx, r billing.Repricing,
 		}
 	}
 	if len(adjustments) > 0 && !r.DryRun {
-		err = s.post(ctx, tx, adjustments)
+		err = s.correct(ctx, tx, adjustments)
 	}
 	end := rows[len(rows)-1]
 	return cursor{end.OccurredAt, end.EventID}, len(rows) == repriceBatch, err

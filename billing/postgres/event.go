@@ -4,155 +4,184 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"tallyroute/billing"
 )
 
-// eventColumns are the columns of spend_events that a settlement writes.
-const eventColumns = `event_id, occurred_at, report_day, kind, request_id, attempt, final,
-  key_id, project_id, team_id, cost_center, environment, end_user, tags,
-  requested_model, provider, model, service_tier, route_reason, status, error_kind, streamed, usage_source,
-  input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, overrun_tokens, overrun_nano,
-  cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
-  pricing, price_id, input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
-  input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano, baseline_cost_nano,
-  provider_request_id, adjusts_event, adjusts_period, reason, actor`
-
-// eventRow is a row of spend_events as JSON, which the database turns into a
-// row by the names of its columns. Pointers and empty texts are null.
-type eventRow struct {
-	EventID             string            `json:"event_id"`
-	OccurredAt          time.Time         `json:"occurred_at"`
-	ReportDay           string            `json:"report_day"`
-	Kind                string            `json:"kind"`
-	RequestID           string            `json:"request_id"`
-	Attempt             int               `json:"attempt"`
-	Final               bool              `json:"final"`
-	KeyID               string            `json:"key_id"`
-	ProjectID           string            `json:"project_id"`
-	TeamID              string            `json:"team_id"`
-	CostCenter          string            `json:"cost_center"`
-	Environment         string            `json:"environment"`
-	EndUser             *string           `json:"end_user,omitempty"`
-	Tags                map[string]string `json:"tags"`
-	RequestedModel      string            `json:"requested_model"`
-	Provider            string            `json:"provider"`
-	Model               string            `json:"model"`
-	ServiceTier         string            `json:"service_tier"`
-	RouteReason         string            `json:"route_reason"`
-	Status              string            `json:"status"`
-	ErrorKind           *string           `json:"error_kind,omitempty"`
-	Streamed            bool              `json:"streamed"`
-	UsageSource         string            `json:"usage_source"`
-	InputTokens         int64             `json:"input_tokens"`
-	CacheReadTokens     int64             `json:"cache_read_tokens"`
-	CacheWriteTokens    int64             `json:"cache_write_tokens"`
-	OutputTokens        int64             `json:"output_tokens"`
-	ReasoningTokens     int64             `json:"reasoning_tokens"`
-	OverrunTokens       int64             `json:"overrun_tokens"`
-	OverrunNano         billing.Money     `json:"overrun_nano"`
-	CacheWrite1hTokens  int64             `json:"cache_write_1h_tokens"`
-	AudioInputTokens    int64             `json:"audio_input_tokens"`
-	AudioOutputTokens   int64             `json:"audio_output_tokens"`
-	Pricing             string            `json:"pricing"`
-	PriceID             *string           `json:"price_id,omitempty"`
-	InputPriceNano      *billing.Money    `json:"input_price_nano,omitempty"`
-	CacheReadPriceNano  *billing.Money    `json:"cache_read_price_nano,omitempty"`
-	CacheWritePriceNano *billing.Money    `json:"cache_write_price_nano,omitempty"`
-	OutputPriceNano     *billing.Money    `json:"output_price_nano,omitempty"`
-	InputCostNano       *billing.Money    `json:"input_cost_nano,omitempty"`
-	CacheReadCostNano   *billing.Money    `json:"cache_read_cost_nano,omitempty"`
-	CacheWriteCostNano  *billing.Money    `json:"cache_write_cost_nano,omitempty"`
-	OutputCostNano      *billing.Money    `json:"output_cost_nano,omitempty"`
-	FeeNano             *billing.Money    `json:"fee_nano,omitempty"`
-	CostNano            *billing.Money    `json:"cost_nano,omitempty"`
-	BaselineCostNano    *billing.Money    `json:"baseline_cost_nano,omitempty"`
-	ProviderRequestID   *string           `json:"provider_request_id,omitempty"`
-	AdjustsEvent        *string           `json:"adjusts_event,omitempty"`
-	AdjustsPeriod       *string           `json:"adjusts_period,omitempty"`
-	Reason              *string           `json:"reason,omitempty"`
-	Actor               *string           `json:"actor,omitempty"`
+// column is a column of spend_events that rows are written with: rows travel
+// as one array for each column, which the database puts side by side again.
+type column struct {
+	name, kind string // kind is the type of an element of the array
+	cast       string // of the element to the type of the column, where they differ
+	array      func(rows []billing.Spend) any
 }
 
-// eventRows encodes the attempts of one request.
-func (s *Store) eventRows(attempts []billing.Spend) ([]byte, error) {
+// columns are all that a settlement writes.
+var columns = []column{
+	{name: "event_id", kind: "text", cast: "::uuid", array: texts(func(e *billing.Spend) string { return e.EventID })},
+	{name: "occurred_at", kind: "timestamptz", array: values(func(e *billing.Spend) time.Time { return e.OccurredAt })},
+	{name: "report_day", kind: "text", cast: "::date", array: texts(func(e *billing.Spend) string { return e.ReportDay })},
+	{name: "kind", kind: "text", array: texts(func(e *billing.Spend) string { return string(e.Kind) })},
+	{name: "request_id", kind: "text", array: texts(func(e *billing.Spend) string { return e.RequestID })},
+	{name: "attempt", kind: "int2", array: values(func(e *billing.Spend) int16 { return int16(e.Attempt) })}, // Check bounds it
+	{name: "final", kind: "bool", array: values(func(e *billing.Spend) bool { return e.Final })},
+	{name: "key_id", kind: "text", array: texts(func(e *billing.Spend) string { return string(e.Owner.KeyID) })},
+	{name: "project_id", kind: "text", array: texts(func(e *billing.Spend) string { return e.Owner.ProjectID })},
+	{name: "team_id", kind: "text", array: texts(func(e *billing.Spend) string { return e.Owner.TeamID })},
+	{name: "cost_center", kind: "text", array: texts(func(e *billing.Spend) string { return e.Owner.CostCenter })},
+	{name: "environment", kind: "text", array: texts(func(e *billing.Spend) string { return e.Owner.Environment })},
+	{name: "end_user", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.EndUser })},
+	{name: "tags", kind: "text", cast: "::jsonb", array: texts(func(e *billing.Spend) string { return tagsJSON(e.Tags) })},
+	{name: "requested_model", kind: "text", array: texts(func(e *billing.Spend) string { return e.RequestedModel })},
+	{name: "provider", kind: "text", array: texts(func(e *billing.Spend) string { return e.Provider })},
+	{name: "model", kind: "text", array: texts(func(e *billing.Spend) string { return e.Model })},
+	{name: "service_tier", kind: "text", array: texts(func(e *billing.Spend) string { return e.ServiceTier })},
+	{name: "route_reason", kind: "text", array: texts(func(e *billing.Spend) string { return string(e.RouteReason) })},
+	{name: "status", kind: "text", array: texts(func(e *billing.Spend) string { return string(e.Status) })},
+	{name: "error_kind", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.ErrorKind })},
+	{name: "streamed", kind: "bool", array: values(func(e *billing.Spend) bool { return e.Streamed })},
+	{name: "usage_source", kind: "text", array: texts(func(e *billing.Spend) string { return string(e.UsageSource) })},
+	{name: "input_tokens", kind: "int8", array: values(func(e *billing.Spend) int64 { return e.Tokens.Input })},
+	{name: "cache_read_tokens", kind: "int8", array: values(func(e *billing.Spend) int64 { return e.Tokens.CacheRead })},
+	{name: "cache_write_tokens", kind: "int8", array: values(func(e *billing.Spend) int64 { return e.Tokens.CacheWrite })},
+	{name: "output_tokens", kind: "int8", array: values(func(e *billing.Spend) int64 { return e.Tokens.Output })},
+	{name: "reasoning_tokens", kind: "int8", array: values(func(e *billing.Spend) int64 { return e.Tokens.Reasoning })},
+	{name: "cache_write_1h_tokens", kind: "int8", array: values(func(e *billing.Spend) int64 { return e.Tokens.CacheWrite1h })},
+	{name: "audio_input_tokens", kind: "int8", array: values(func(e *billing.Spend) int64 { return e.Tokens.AudioInput })},
+	{name: "audio_output_tokens", kind: "int8", array: values(func(e *billing.Spend) int64 { return e.Tokens.AudioOutput })},
+	{name: "overrun_tokens", kind: "int8", array: values(func(e *billing.Spend) int64 { return e.OverrunTokens })},
+	{name: "overrun_nano", kind: "int8", array: values(func(e *billing.Spend) int64 { return int64(e.OverrunMoney) })},
+	{name: "pricing", kind: "text", array: texts(func(e *billing.Spend) string { return string(e.Pricing) })},
+	{name: "price_id", kind: "text", array: textsOrNull(func(e *billing.Spend) string {
+		if e.Pricing == billing.Unpriced {
+			return ""
+		}
+		return e.Price.ID
+	})},
+	{name: "input_price_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Price.Input })},
+	{name: "cache_read_price_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Price.CacheRead })},
+	{name: "cache_write_price_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Price.CacheWrite })},
+	{name: "output_price_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Price.Output })},
+	{name: "input_cost_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Cost.Input })},
+	{name: "cache_read_cost_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Cost.CacheRead })},
+	{name: "cache_write_cost_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Cost.CacheWrite })},
+	{name: "output_cost_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Cost.Output })},
+	{name: "fee_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Cost.Fee })},
+	{name: "cost_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Cost.Total })},
+	{name: "baseline_cost_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Baseline })},
+	{name: "provider_request_id", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.ProviderRequestID })},
+	{name: "adjusts_event", kind: "text", cast: "::uuid", array: textsOrNull(func(e *billing.Spend) string { return e.AdjustsEvent })},
+	{name: "adjusts_period", kind: "text", cast: "::date", array: textsOrNull(func(e *billing.Spend) string { return e.AdjustsPeriod })},
+	{name: "reason", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Reason })},
+	{name: "actor", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Actor })},
+}
+
+// insertEventsSQL is a statement that inserts the rows whose arrays are the
+// parameters from the first on.
+func insertEventsSQL(first int) string {
+	names, casts, arrays := make([]string, len(columns)), make([]string, len(columns)), make([]string, len(columns))
+	for i, c := range columns {
+		names[i], casts[i] = c.name, c.name+c.cast
+		arrays[i] = "$" + strconv.Itoa(first+i) + "::" + c.kind + "[]"
+	}
+	all := strings.Join(names, ", ")
+	return "INSERT INTO spend_events (" + all + ")\n  SELECT " + strings.Join(casts, ", ") +
+		"\n    FROM unnest(" + strings.Join(arrays, ", ") + ") AS r (" + all + ")"
+}
+
+// arrays are the parameters of insertEventsSQL.
+func arrays(rows []billing.Spend) []any {
+	all := make([]any, len(columns))
+	for i, c := range columns {
+		all[i] = c.array(rows)
+	}
+	return all
+}
+
+func values[T any](of func(*billing.Spend) T) func([]billing.Spend) any {
+	return func(rows []billing.Spend) any {
+		all := make([]T, len(rows))
+		for i := range rows {
+			all[i] = of(&rows[i])
+		}
+		return all
+	}
+}
+
+func texts(of func(*billing.Spend) string) func([]billing.Spend) any { return values(of) }
+
+// textsOrNull writes null for "".
+func textsOrNull(of func(*billing.Spend) string) func([]billing.Spend) any {
+	return values(func(e *billing.Spend) pgtype.Text {
+		s := of(e)
+		return pgtype.Text{String: s, Valid: s != ""}
+	})
+}
+
+// amounts writes null where there is no price: what an attempt cost is then
+// unknown, which is not nothing.
+func amounts(of func(*billing.Spend) billing.Money) func([]billing.Spend) any {
+	return values(func(e *billing.Spend) pgtype.Int8 {
+		return pgtype.Int8{Int64: int64(of(e)), Valid: e.Pricing != billing.Unpriced}
+	})
+}
+
+// events are the attempts of one request, fit to be written.
+func (s *Store) events(attempts []billing.Spend) ([]billing.Spend, error) {
 	if len(attempts) == 0 {
 		return nil, errors.New("billing/postgres: a settlement needs an attempt")
 	}
-	rows := make([]eventRow, len(attempts))
+	rows := make([]billing.Spend, len(attempts))
 	for i, a := range attempts {
 		if a.RequestID != attempts[0].RequestID || !a.OccurredAt.Equal(attempts[0].OccurredAt) || a.Owner != attempts[0].Owner {
 			return nil, fmt.Errorf("billing/postgres: attempts %d and %d are not of one request", attempts[0].Attempt, a.Attempt)
 		}
-		a = a.Tidy()
-		a.OccurredAt = a.OccurredAt.Truncate(time.Microsecond) // what the database keeps
-		if err := a.Check(); err != nil {
-			return nil, fmt.Errorf("billing/postgres: %w", err)
-		}
-		row, err := s.eventRow(a)
+		row, err := s.event(a)
 		if err != nil {
 			return nil, err
 		}
 		rows[i] = row
 	}
-	return json.Marshal(rows)
+	return rows, nil
 }
 
-func (s *Store) eventRow(a billing.Spend) (eventRow, error) {
-	id := a.EventID
-	if id == "" {
+// event is a row with everything that the database wants of it.
+func (s *Store) event(a billing.Spend) (billing.Spend, error) {
+	a = a.Tidy()
+	a.OccurredAt = a.OccurredAt.Truncate(time.Microsecond) // what the database keeps
+	if a.ReportDay == "" {
+		a.ReportDay = s.reportDay(a.OccurredAt)
+	}
+	if err := a.Check(); err != nil {
+		return a, fmt.Errorf("billing/postgres: %w", err)
+	}
+	if a.EventID == "" {
 		v7, err := uuid.NewV7()
 		if err != nil {
-			return eventRow{}, fmt.Errorf("billing/postgres: %w", err)
+			return a, fmt.Errorf("billing/postgres: %w", err)
 		}
-		id = v7.String()
+		a.EventID = v7.String()
 	}
-	row := eventRow{
-		EventID: id, OccurredAt: a.OccurredAt, ReportDay: s.reportDay(a.OccurredAt), Kind: string(a.Kind),
-		RequestID: a.RequestID, Attempt: a.Attempt, Final: a.Final,
-		KeyID: string(a.Owner.KeyID), ProjectID: a.Owner.ProjectID, TeamID: a.Owner.TeamID,
-		CostCenter: a.Owner.CostCenter, Environment: a.Owner.Environment,
-		EndUser: text(a.EndUser), Tags: a.Tags,
-		RequestedModel: a.RequestedModel, Provider: a.Provider, Model: a.Model, ServiceTier: a.ServiceTier,
-		RouteReason: string(a.RouteReason), Status: string(a.Status), ErrorKind: text(a.ErrorKind), Streamed: a.Streamed,
-		UsageSource: string(a.UsageSource), InputTokens: a.Tokens.Input, CacheReadTokens: a.Tokens.CacheRead,
-		CacheWriteTokens: a.Tokens.CacheWrite, OutputTokens: a.Tokens.Output, ReasoningTokens: a.Tokens.Reasoning,
-		CacheWrite1hTokens: a.Tokens.CacheWrite1h, AudioInputTokens: a.Tokens.AudioInput, AudioOutputTokens: a.Tokens.AudioOutput,
-		OverrunTokens: a.OverrunTokens, OverrunNano: a.OverrunMoney, Pricing: string(a.Pricing),
-		ProviderRequestID: text(a.ProviderRequestID), AdjustsEvent: text(a.AdjustsEvent), AdjustsPeriod: text(a.AdjustsPeriod),
-		Reason: text(a.Reason), Actor: text(a.Actor),
-	}
-	if a.AdjustsPeriod != "" && a.ReportDay != "" {
-		row.ReportDay = a.ReportDay // of a closed month, booked in another
-	}
-	row.setMoney(a)
-	return row, nil
-}
-
-// setMoney leaves everything null where there is no price: what an attempt
-// cost is then unknown, which is not nothing.
-func (r *eventRow) setMoney(a billing.Spend) {
-	if a.Pricing == billing.Unpriced {
-		return
-	}
-	r.PriceID = text(a.Price.ID)
-	r.InputPriceNano, r.CacheReadPriceNano = &a.Price.Input, &a.Price.CacheRead
-	r.CacheWritePriceNano, r.OutputPriceNano = &a.Price.CacheWrite, &a.Price.Output
-	r.InputCostNano, r.CacheReadCostNano = &a.Cost.Input, &a.Cost.CacheRead
-	r.CacheWriteCostNano, r.OutputCostNano = &a.Cost.CacheWrite, &a.Cost.Output
-	r.FeeNano, r.CostNano, r.BaselineCostNano = &a.Cost.Fee, &a.Cost.Total, &a.Baseline
+	return a, nil
 }
 
 // reportDay is the day that an attempt at t is reported on.
 func (s *Store) reportDay(t time.Time) string { return t.In(s.reporting).Format(time.DateOnly) }
 
-// text is nil for "".
-func text(s string) *string {
-	if s == "" {
-		return nil
+// tagsJSON is a JSON object of tags.
+func tagsJSON(tags map[string]string) string {
+	if len(tags) == 0 {
+		return "{}"
 	}
-	return &s
+	b, err := json.Marshal(tags)
+	if err != nil {
+		return "{}" // not reached: maps of strings have a JSON form
+	}
+	return string(b)
 }

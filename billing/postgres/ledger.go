@@ -32,9 +32,10 @@ WITH key AS (
      FOR UPDATE OF c
 ), judged AS (
   SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
-         c.window_start, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano,
-         coalesce(c.used_tokens::numeric + c.held_tokens + $11::bigint + $13::bigint <= b.token_limit, true)
-         AND coalesce(c.used_nano::numeric + c.held_nano + $12::bigint + $14::bigint <= b.amount_nano, true) AS fits
+         c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens AS held_tokens,
+         c.used_nano, c.held_nano + c.leased_nano AS held_nano,
+         coalesce(c.used_tokens::numeric + c.held_tokens + c.leased_tokens + $11::bigint + $13::bigint <= b.token_limit, true)
+         AND coalesce(c.used_nano::numeric + c.held_nano + c.leased_nano + $12::bigint + $14::bigint <= b.amount_nano, true) AS fits
     FROM locked c JOIN budgets b ON b.id = c.budget_id AND b.archived_at IS NULL
 ), verdict AS (
   SELECT count(*) = cardinality($6::text[]) AS complete, coalesce(bool_and(fits), true) AS fits FROM judged
@@ -112,7 +113,7 @@ func reserveArgs(h billing.Hold, now time.Time) ([]any, error) {
 	if err := lost.Check(); err != nil {
 		return nil, fmt.Errorf("billing/postgres: hold %s could not be swept: %w", h.ID, err)
 	}
-	ifLost, err := json.Marshal(lost)
+	ifLost, err := json.Marshal([]billing.Spend{lost})
 	if err != nil {
 		return nil, fmt.Errorf("billing/postgres: hold %s: %w", h.ID, err)
 	}
@@ -210,18 +211,37 @@ func (s *Store) openMissing(ctx context.Context, lines []billing.HoldLine, have 
 	return nil
 }
 
+const retrySQL = `UPDATE holds SET if_lost = $2::json WHERE id = $1`
+
+// Retry implements billing.Ledger.
+func (s *Store) Retry(ctx context.Context, holdID string, ifLost []billing.Spend) error {
+	rows, err := s.events(ifLost)
+	if err != nil {
+		return err
+	}
+	will, err := json.Marshal(rows)
+	if err != nil {
+		return fmt.Errorf("billing/postgres: hold %s: %w", holdID, err)
+	}
+	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		tag, err := c.Exec(ctx, retrySQL, holdID, will)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = fmt.Errorf("%w: %s", billing.ErrNoHold, holdID)
+		}
+		return err
+	})
+}
+
 // settleSQL does all of a settlement but its locks. Deleting the hold decides:
 // whoever does not find it changes nothing. A counter is found by the end of its
 // window, since the index on that leads straight to the current one; its start
 // is written so that no index tempts to begin with the oldest. Archived budgets
 // are moved as well, so that one which comes back is right.
-const settleSQL = `
+var settleSQL = `
 WITH gone AS (
   DELETE FROM holds WHERE id = $1 RETURNING budget_ids, window_starts, tokens, nano
 ), posted AS (
-  INSERT INTO spend_events (` + eventColumns + `)
-  SELECT ` + eventColumns + `
-    FROM json_populate_recordset(NULL::spend_events, $2::json)
+  ` + insertEventsSQL(6) + `
    WHERE EXISTS (SELECT FROM gone)
   RETURNING input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
 ), spent AS (
@@ -236,8 +256,8 @@ WITH gone AS (
       UNION ALL
       SELECT c.budget_id, c.window_start, s.tokens, s.nano, 0, 0
         FROM gone, spent s, budgets b
-        JOIN budget_counters c ON c.budget_id = b.id AND c.window_end > $6 AND c.window_start + interval '0' <= $6
-       WHERE (b.scope, b.scope_id) IN (('key', $3), ('project', $4), ('team', $5), ('org', 'org'))
+        JOIN budget_counters c ON c.budget_id = b.id AND c.window_end > $5 AND c.window_start + interval '0' <= $5
+       WHERE (b.scope, b.scope_id) IN (('key', $2), ('project', $3), ('team', $4), ('org', 'org'))
     ) AS part
    GROUP BY budget_id, window_start
 ), locked AS MATERIALIZED (
@@ -254,7 +274,7 @@ WITH gone AS (
   RETURNING c.*
 )
 SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
-       m.window_start, m.window_end, m.used_tokens, m.held_tokens, m.used_nano, m.held_nano
+       m.window_start, m.window_end, m.used_tokens, m.held_tokens + m.leased_tokens, m.used_nano, m.held_nano + m.leased_nano
   FROM gone LEFT JOIN (moved m JOIN budgets b ON b.id = m.budget_id AND b.archived_at IS NULL) ON true
  ORDER BY b.id, m.window_start`
 
@@ -268,18 +288,18 @@ func (s *Store) Settle(ctx context.Context, st billing.Settlement) ([]billing.Ba
 
 // settle also reports whether the hold was still there.
 func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, balances []billing.Balance, err error) {
-	rows, err := s.eventRows(st.Attempts)
+	rows, err := s.events(st.Attempts)
 	if err != nil {
 		return false, nil, err
 	}
-	first := st.Attempts[0]
+	first := rows[0]
 	post := func(ctx context.Context, c *pgx.Conn) error {
-		b := settleBatch(st.HoldID, first, rows, func(standings []standing) { was, balances = settled(standings) })
+		b := settleBatch(st.HoldID, rows, func(standings []standing) { was, balances = settled(standings) })
 		return c.SendBatch(ctx, b).Close() // sent as one, it is one transaction
 	}
 	err = s.on(ctx, post)
 	if lacksPartition(err) {
-		if err = s.addPartition(ctx, s.reportDay(first.OccurredAt)); err == nil {
+		if err = s.addPartition(ctx, first.ReportDay); err == nil {
 			err = s.on(ctx, post)
 		}
 	}
@@ -296,10 +316,11 @@ func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, ba
 }
 
 // settleBatch is the whole of a settlement.
-func settleBatch(hold string, first billing.Spend, rows []byte, done func([]standing)) *pgx.Batch {
+func settleBatch(hold string, rows []billing.Spend, done func([]standing)) *pgx.Batch {
+	o := rows[0].Owner
 	b := &pgx.Batch{}
-	b.Queue(lockScopesSQL, scopeLocks(first.Owner))
-	b.Queue(settleSQL, hold, rows, first.Owner.KeyID, first.Owner.ProjectID, first.Owner.TeamID, first.OccurredAt).
+	b.Queue(lockScopesSQL, scopeLocks(o))
+	b.Queue(settleSQL, append([]any{hold, o.KeyID, o.ProjectID, o.TeamID, rows[0].OccurredAt}, arrays(rows)...)...).
 		Query(func(rows pgx.Rows) error {
 			standings, err := pgx.CollectRows(rows, scanStanding)
 			done(standings)
@@ -329,11 +350,11 @@ func (s *Store) settleLate(ctx context.Context, st billing.Settlement) (was bool
 		if len(late) < len(st.Attempts) {
 			return fmt.Errorf("%w: an attempt of request %s", billing.ErrDuplicate, first.RequestID)
 		}
-		rows, err := s.eventRows(late)
+		rows, err := s.events(late)
 		if err != nil {
 			return err
 		}
-		b := settleBatch(st.HoldID, first, rows, func(standings []standing) { was, balances = settled(standings) })
+		b := settleBatch(st.HoldID, rows, func(standings []standing) { was, balances = settled(standings) })
 		return tx.SendBatch(ctx, b).Close()
 	})
 	return was, balances, err

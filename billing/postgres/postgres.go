@@ -45,15 +45,19 @@ const (
 	// slack is what a statement may take beyond its time-out before its
 	// connection is given up: a frozen server does not keep time.
 	slack = time.Second
+	// posting is how long a batch of rows may take: longer than a statement on
+	// the way of a request, since none waits for it.
+	posting      = 30 * time.Second
+	postingConns = 2
 )
 
 // Store is billing.Store in PostgreSQL.
 type Store struct {
-	pool      *pgxpool.Pool
+	requests  lane            // what requests wait for
+	postings  lane            // what nobody waits for: batches of rows
 	direct    *pgx.ConnConfig // without time-outs, for migrations
 	reporting *time.Location
 	acquire   time.Duration
-	answer    time.Duration
 	doubts    doubts
 	closed    atomic.Bool
 }
@@ -99,11 +103,19 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("billing/postgres: %w", err)
 	}
+	background := config.Copy()
+	background.MaxConns = postingConns
+	background.ConnConfig.RuntimeParams["statement_timeout"] = milliseconds(posting)
+	background.ConnConfig.RuntimeParams["lock_timeout"] = milliseconds(posting)
+	posters, err := pgxpool.NewWithConfig(ctx, background)
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("billing/postgres: %w", err)
+	}
 	return &Store{
-		pool: pool, direct: direct,
+		requests: lane{pool, statement + slack}, postings: lane{posters, posting + slack}, direct: direct,
 		reporting: cmp.Or(o.Reporting, time.UTC),
 		acquire:   cmp.Or(o.Acquire, defaultAcquire),
-		answer:    statement + slack,
 	}, nil
 }
 
@@ -112,6 +124,7 @@ func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseco
 // Close closes the connections. It waits for those in use.
 func (s *Store) Close() error {
 	s.closed.Store(true)
-	s.pool.Close()
+	s.requests.pool.Close()
+	s.postings.pool.Close()
 	return nil
 }

@@ -27,7 +27,7 @@ const tries = 4
 
 // on does work on a connection of the pool.
 func (s *Store) on(ctx context.Context, work func(context.Context, *pgx.Conn) error) error {
-	return s.within(ctx, s.answer, work)
+	return s.within(ctx, s.requests, work)
 }
 
 // inTx does work in one transaction. It may be done more than once.
@@ -37,34 +37,40 @@ func (s *Store) inTx(ctx context.Context, work func(context.Context, pgx.Tx) err
 	})
 }
 
-// within is on with another limit to how long the database may take.
-func (s *Store) within(ctx context.Context, limit time.Duration, work func(context.Context, *pgx.Conn) error) error {
+// lane is where work is done, and how long the database may take over it.
+type lane struct {
+	pool  *pgxpool.Pool
+	limit time.Duration
+}
+
+// within is on in another lane.
+func (s *Store) within(ctx context.Context, l lane, work func(context.Context, *pgx.Conn) error) error {
 	for try := 1; ; try++ {
-		err := s.once(ctx, limit, work)
+		err := s.once(ctx, l, work)
 		if err == nil || try == tries || ctx.Err() != nil || !again(err) {
 			return fault(ctx, err)
 		}
 	}
 }
 
-func (s *Store) once(ctx context.Context, limit time.Duration, work func(context.Context, *pgx.Conn) error) error {
+func (s *Store) once(ctx context.Context, l lane, work func(context.Context, *pgx.Conn) error) error {
 	if s.closed.Load() {
 		return errClosed
 	}
-	conn, err := s.connection(ctx)
+	conn, err := s.connection(ctx, l.pool)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
 	return work(ctx, conn.Conn())
 }
 
-func (s *Store) connection(ctx context.Context) (*pgxpool.Conn, error) {
+func (s *Store) connection(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.acquire)
 	defer cancel()
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w within %s: %w", errNotAsked, s.acquire, err)
 	}
@@ -142,4 +148,7 @@ func code(err error) string {
 	return ""
 }
 
-const uniqueViolation = "23505"
+const (
+	uniqueViolation     = "23505"
+	foreignKeyViolation = "23503"
+)

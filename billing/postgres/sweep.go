@@ -74,11 +74,11 @@ func (s *Store) expired(ctx context.Context, now time.Time, after expiredHold) (
 }
 
 func (s *Store) settleLost(ctx context.Context, h expiredHold) (bool, error) {
-	var lost billing.Spend
+	var lost []billing.Spend
 	if err := json.Unmarshal(h.IfLost, &lost); err != nil {
 		return false, err
 	}
-	was, _, err := s.settle(ctx, billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{lost}})
+	was, _, err := s.settle(ctx, billing.Settlement{HoldID: h.ID, Attempts: lost})
 	return was, err
 }
 

@@ -1,0 +1,193 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// exactFor is how long a window stays exact after we heard that it is. The
+// database says so again for as long as somebody runs dry.
+const exactFor = 5 * time.Second
+
+// idleAfter is how long a lease may lie unused before it is given back.
+const idleAfter = time.Minute
+
+// Run keeps the ledger going until ctx ends: it posts what is settled, shows
+// the database that it is alive, and gives back what others want. A database
+// that is away is tried again and again.
+func (l *Ledger) Run(ctx context.Context) error {
+	var jobs sync.WaitGroup
+	jobs.Go(func() { l.write(ctx) })
+	jobs.Go(func() { l.keep(ctx) })
+	jobs.Go(func() { l.listen(ctx) })
+	wake(l.wakeWriter) // for what was replayed
+	jobs.Wait()
+	return nil
+}
+
+// keep renews the leases and tends them.
+func (l *Ledger) keep(ctx context.Context) {
+	every := time.NewTicker(renewEvery)
+	defer every.Stop()
+	returned := false
+	for {
+		if err := l.renew(ctx); err != nil && ctx.Err() == nil {
+			l.o.Report(fmt.Errorf("billing/lease: renewing the leases: %w", err))
+		} else if !returned && l.Replayed() && l.joined.Load() {
+			// What earlier processes had leased is not needed any more.
+			returned = l.returnEarlier(ctx)
+		}
+		for ticked := false; !ticked; {
+			select {
+			case <-every.C:
+				l.tend(time.Now())
+				l.carry()
+				ticked = true
+			case <-l.wakeKeeper:
+				l.topUp(ctx)
+				ticked = l.wanted()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// wanted reports that the database is to be asked at once who wants something.
+func (l *Ledger) wanted() bool { return l.heardWant.Swap(false) }
+
+// listen hears of other replicas that ran dry, so that they need not wait for
+// the next renewal.
+func (l *Ledger) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = l.store.Wanted(ctx, func() { // the renewals notice as well, later
+			l.heardWant.Store(true)
+			wake(l.wakeKeeper)
+		})
+		sleep(ctx, renewEvery)
+	}
+}
+
+func (l *Ledger) returnEarlier(ctx context.Context) bool {
+	l.mu.Lock()
+	replica := l.replica
+	l.mu.Unlock()
+	if err := l.store.Return(ctx, replica.ID, replica.Epoch); err != nil {
+		l.o.Report(fmt.Errorf("billing/lease: giving back what the process before had leased: %w", err))
+		return false
+	}
+	return true
+}
+
+// renew shows that we are alive, and gives back what others want.
+func (l *Ledger) renew(ctx context.Context) error {
+	l.mu.Lock()
+	replica := l.replica
+	l.mu.Unlock()
+	join := billing.Join(!l.joined.Load())
+	asked := time.Now()
+	h, err := l.store.Renew(ctx, replica, join)
+	if err != nil {
+		return err
+	}
+	l.offset.Store(int64(h.Now.Sub(asked.Add(time.Since(asked) / 2))))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if replica.Epoch != l.replica.Epoch {
+		return nil
+	}
+	if h.Fenced {
+		l.fenceLocked()
+		return billing.ErrFenced
+	}
+	l.joined.Store(true)
+	l.heard(asked)
+	now, wanted := time.Now(), false
+	for _, id := range h.Exact {
+		if le := l.leases[keyOf(billing.HoldLine{Budget: billing.Budget{ID: id.BudgetID}, Window: billing.Window{Start: id.WindowStart}})]; le != nil {
+			le.exact = now.Add(exactFor)
+			wanted = wanted || le.idle() != (billing.Amount{})
+			le.giveBack()
+		}
+	}
+	if wanted || len(h.Exact) > 0 {
+		l.flushes++ // others want to see what is busy
+		wake(l.wakeWriter)
+	}
+	return nil
+}
+
+func isFenced(err error) bool { return errors.Is(err, billing.ErrFenced) }
+
+// fenceLocked begins anew: the database does not know our leases any more.
+// Requests under way go on; what they use is posted without a lease.
+func (l *Ledger) fenceLocked() {
+	for _, le := range l.leases {
+		le.gone = true
+	}
+	clear(l.leases)
+	l.replica.Epoch = newEpoch()
+	l.seq = 0
+	l.joined.Store(false)
+	l.deadline.Store(0)
+	wake(l.wakeKeeper)
+	l.heardWant.Store(true)
+}
+
+// tend moves the rates on and gives back what lies idle.
+func (l *Ledger) tend(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for k, le := range l.leases {
+		le.tick()
+		quiet := le.held == (billing.Amount{}) && le.covered == (billing.Amount{})
+		if quiet && (now.Sub(le.touched) > idleAfter || le.over(l.Now())) {
+			if le.giveBack(); le.amount == (billing.Amount{}) && le.owed == (billing.Amount{}) {
+				delete(l.leases, k)
+			}
+		}
+	}
+	if l.owes() {
+		wake(l.wakeWriter)
+	}
+}
+
+// topUp asks for more for the leases that are about to run dry.
+func (l *Ledger) topUp(ctx context.Context) {
+	if !l.joined.Load() || !l.usable() {
+		return
+	}
+	wants, leases := l.lowOnes(time.Now())
+	if len(wants) == 0 {
+		return
+	}
+	if _, _, err := l.grant(ctx, wants); err != nil {
+		l.o.Report(fmt.Errorf("billing/lease: asking for allowances ahead: %w", err))
+	}
+	giveUp(leases)
+}
+
+// lowOnes are the leases that run dry soon and for which nobody is asking.
+func (l *Ledger) lowOnes(now time.Time) (wants []billing.Want, leases []*lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, le := range l.leases {
+		if !le.low(now) || now.Sub(le.topped) < renewEvery/2 {
+			continue
+		}
+		select {
+		case <-le.refill:
+		default:
+			continue
+		}
+		le.topped = now
+		wants = append(wants, billing.Want{HoldLine: billing.HoldLine{Budget: le.budget, Window: le.window}, Wish: le.wish(billing.Amount{}, l.o.TTL)})
+		leases = append(leases, le)
+	}
+	return wants, leases
+}

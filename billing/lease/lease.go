@@ -1,0 +1,174 @@
+package lease
+
+import (
+	"time"
+
+	"tallyroute/billing"
+)
+
+// lease is what this process has of one window of one budget. All of its
+// members are guarded by the ledger's lock. Its state moves like this:
+//
+//	grant     amount += granted
+//	take      held += hold
+//	settle    held -= hold, covered += min(used, hold), spent += used
+//	release   held -= hold
+//	post      amount -= covered of the batch, covered -= it, spent -= it
+//	give back amount -= free
+//
+// amount is never more than what the database has leased to us, and covers
+// everything that we admitted: held + covered <= amount, as long as the lease
+// was not cut short by the operator.
+type lease struct {
+	id     billing.LeaseID
+	budget billing.Budget // as it was when the lease was last granted
+	window billing.Window
+
+	amount  billing.Amount
+	held    billing.Amount // by requests under way
+	covered billing.Amount // of the amount, used by settlements that are yet to be posted
+	spent   billing.Amount // what those settlements used, overruns included
+	owed    billing.Amount // given up, and to be given back with the next posting
+
+	// How the window stood when the database was last asked.
+	used   billing.Amount
+	others billing.Amount // held, and leased by others
+
+	taken   billing.Amount // since the last tick
+	rate    billing.Amount // taken in a second, smoothed
+	touched time.Time      // when it was last taken from
+	exact   time.Time      // until then others want what we do not need
+	asked   time.Time      // when we last waited in vain for others to give back
+	topped  time.Time      // when it was last asked for ahead
+	refill  chan struct{}  // holds one token while nobody is asking for more
+	gone    bool           // the database gave it back for us: it counts for nothing
+}
+
+func newLease(line billing.HoldLine) *lease {
+	l := &lease{
+		id:     billing.LeaseID{BudgetID: line.Budget.ID, WindowStart: line.Window.Start},
+		budget: line.Budget, window: line.Window, refill: make(chan struct{}, 1),
+	}
+	l.refill <- struct{}{}
+	return l
+}
+
+// free is what may still be held. It may be negative.
+func (l *lease) free() billing.Amount { return l.amount.Minus(l.held).Minus(l.covered) }
+
+// idle is the part of free that there is.
+func (l *lease) idle() billing.Amount { return l.free().AtLeast(billing.Amount{}) }
+
+// lacks is what is missing for a hold.
+func (l *lease) lacks(hold billing.Amount) billing.Amount {
+	return hold.Minus(l.free()).AtLeast(billing.Amount{})
+}
+
+func (l *lease) take(hold billing.Amount, now time.Time) {
+	l.held = l.held.Plus(hold)
+	l.taken = l.taken.Plus(hold)
+	l.touched = now
+}
+
+func (l *lease) release(hold billing.Amount) { l.held = l.held.Minus(hold) }
+
+func (l *lease) settle(hold, used billing.Amount) {
+	l.held = l.held.Minus(hold)
+	l.covered = l.covered.Plus(used.AtMost(hold))
+	l.spent = l.spent.Plus(used)
+}
+
+// posted forgets what the database now knows as used.
+func (l *lease) posted(covered, spent billing.Amount) {
+	l.amount = l.amount.Minus(covered)
+	l.covered = l.covered.Minus(covered)
+	l.spent = l.spent.Minus(spent)
+	l.used = l.used.Plus(spent)
+}
+
+// giveBack gives up what is idle.
+func (l *lease) giveBack() {
+	idle := l.idle()
+	l.amount = l.amount.Minus(idle)
+	l.owed = l.owed.Plus(idle)
+}
+
+// granted adds what the database granted, and notes how the window stands.
+func (l *lease) granted(g billing.Granted) {
+	l.amount = l.amount.Plus(g.Amount)
+	l.budget = g.Balance.Budget
+	l.stands(g.Balance)
+}
+
+// stands notes how the database says that the window stands, in which our own
+// lease counts as held.
+func (l *lease) stands(b billing.Balance) {
+	l.used = billing.Amount{Tokens: b.UsedTokens, Money: b.UsedMoney}
+	held := billing.Amount{Tokens: b.HeldTokens, Money: b.HeldMoney}
+	l.others = held.Minus(l.amount).Minus(l.owed).AtLeast(billing.Amount{})
+}
+
+// balance is how the window stands as far as this process knows.
+func (l *lease) balance(b billing.Budget) billing.Balance {
+	return billing.Balance{
+		Budget: b, Window: l.window,
+		UsedTokens: l.used.Tokens + l.spent.Tokens, UsedMoney: l.used.Money + l.spent.Money,
+		HeldTokens: l.others.Tokens + l.held.Tokens, HeldMoney: l.others.Money + l.held.Money,
+	}
+}
+
+// tick moves the rate on by a second.
+func (l *lease) tick() {
+	const memory = 8
+	l.rate = billing.Amount{
+		Tokens: l.rate.Tokens + (l.taken.Tokens-l.rate.Tokens)/memory,
+		Money:  l.rate.Money + (l.taken.Money-l.rate.Money)/memory,
+	}
+	if l.taken.Tokens > l.rate.Tokens && l.rate.Tokens == 0 {
+		l.rate = l.taken // a first second, or a small one
+	}
+	l.taken = billing.Amount{}
+}
+
+// firstBlock is how many holds like the first one are asked for before there
+// is a rate.
+const firstBlock = 20
+
+// wish is how much to ask for: what is used in the time that we may have to do
+// without the database. The database gives less near the limit.
+func (l *lease) wish(hold billing.Amount, ttl time.Duration) billing.Amount {
+	return times(l.rate, int64(ttl/time.Second)).AtLeast(times(hold, firstBlock))
+}
+
+// low reports that the lease will run dry within moments, so that it is topped
+// up before a request has to wait for it.
+func (l *lease) low(now time.Time) bool {
+	const moments = 2
+	soon := times(l.rate.AtLeast(l.taken), moments)
+	return !l.gone && now.After(l.exact) && soon != (billing.Amount{}) && !l.free().Covers(soon)
+}
+
+// over reports that nothing can be held in the window any more, give or take
+// the difference of clocks.
+func (l *lease) over(now time.Time) bool {
+	return !l.window.End.IsZero() && now.After(l.window.End.Add(time.Minute))
+}
+
+// narrowed reports that a limit of the budget is lower than when the lease was
+// granted.
+func (l *lease) narrowed(b billing.Budget) bool {
+	return less(b.Tokens, l.budget.Tokens) || less(b.Money, l.budget.Money)
+}
+
+// less compares limits, of which nil is none.
+func less[T int64 | billing.Money](a, b *T) bool {
+	return a != nil && (b == nil || *a < *b)
+}
+
+func times(a billing.Amount, n int64) billing.Amount {
+	const most = int64(1) << 50 / 1000 // beyond it the database grants no more anyway
+	return billing.Amount{
+		Tokens: min(max(a.Tokens, 0), most) * min(n, 1000),
+		Money:  billing.Money(min(max(int64(a.Money), 0), most) * min(n, 1000)),
+	}
+}

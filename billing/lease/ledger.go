@@ -1,0 +1,433 @@
+package lease
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/journal"
+)
+
+// Store is what the ledger stands on.
+type Store interface {
+	billing.Allowances
+	Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error)
+	Wanted(ctx context.Context, wake func()) error
+}
+
+// Journal keeps records over a crash of the process; see the package journal.
+type Journal interface {
+	Replay(record func(s journal.Segment, rec []byte) error) error
+	Append(rec []byte) (journal.Segment, error)
+	Drop(before journal.Segment) error
+	Active() journal.Segment
+	Err() error
+}
+
+// Options tune a ledger. The zero value of each has a default.
+type Options struct {
+	Replica string         // the id of this process, which stays with its journal
+	Name    string         // for people
+	Zone    *time.Location // of reports; UTC
+	// TTL is how long leases last without the database, and so how long requests
+	// go on when it is away. 5 min.
+	TTL time.Duration
+	// Batch is the most settlements of one posting; 1000. Pause is between two
+	// postings while nobody waits for them; 200 ms.
+	Batch int
+	Pause time.Duration
+	// Report is told of faults in the background. It must not block.
+	Report func(error)
+}
+
+// renewEvery is how often a process shows that it is alive, and at most so
+// long it takes to notice that others want what it does not use.
+const renewEvery = time.Second
+
+// Ledger is a billing.Ledger in memory. Open makes one, Run keeps it going.
+type Ledger struct {
+	store Store
+	log   Journal
+	o     Options
+
+	mu     sync.Mutex
+	leases map[windowKey]*lease
+	open   map[string]*entry
+	segs   segments
+	queue  []*entry // settled, oldest first, yet to be posted
+	posted int64    // entries ever posted
+	queued int64    // entries ever queued
+	// Calls of Flush, and those of them that were answered. A round answers those
+	// that came before it began.
+	flushes, flushed int64
+	onFlush          chan struct{} // closed, and made anew, when flushed grows
+
+	replica   billing.Replica // guarded by mu; its epoch changes when it was fenced
+	joined    atomic.Bool
+	deadline  atomic.Int64 // nanoseconds since begun: leases may not be used after it
+	begun     time.Time
+	heardWant atomic.Bool  // that somebody ran dry
+	offset    atomic.Int64 // nanoseconds that the database's clock is ahead of ours
+
+	wakeWriter, wakeKeeper chan struct{}
+	replayed               int64 // of the queue, entries of earlier processes
+
+	seq     int64    // of the last posting; the writer's own
+	pending *posting // that may or may not have arrived; the writer's own
+}
+
+var _ billing.Ledger = (*Ledger)(nil)
+
+// windowKey finds a lease.
+type windowKey struct {
+	budget string
+	start  int64 // UnixNano of the window, 0 where it always was
+}
+
+func keyOf(l billing.HoldLine) windowKey {
+	k := windowKey{budget: l.Budget.ID}
+	if !l.Window.Start.IsZero() {
+		k.start = l.Window.Start.UnixNano()
+	}
+	return k
+}
+
+// entry is a request from its hold to its posting.
+type entry struct {
+	id      string
+	hold    billing.Amount
+	used    billing.Amount // once it is settled
+	leases  []*lease
+	ifLost  []billing.Spend
+	rows    []billing.Spend // once it is settled
+	begun   journal.Segment
+	settled journal.Segment
+	few     [4]*lease // room for leases
+}
+
+// Open takes up what an earlier process left in the journal, which must not
+// have been appended to, and is ready to hold. Run must be called for anything
+// to be posted.
+func Open(store Store, log Journal, o Options) (*Ledger, error) {
+	o.TTL = cmp.Or(o.TTL, 5*time.Minute)
+	o.Batch = cmp.Or(o.Batch, 1000)
+	o.Pause = cmp.Or(o.Pause, 200*time.Millisecond)
+	o.Zone = cmp.Or(o.Zone, time.UTC)
+	if o.Report == nil {
+		o.Report = func(error) {}
+	}
+	l := &Ledger{
+		store: store, log: log, o: o,
+		leases: make(map[windowKey]*lease), open: make(map[string]*entry), segs: newSegments(),
+		onFlush: make(chan struct{}),
+		replica: billing.Replica{ID: o.Replica, Epoch: newEpoch(), Name: o.Name, TTL: o.TTL},
+		begun:   time.Now(), wakeWriter: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
+	}
+	return l, l.replay()
+}
+
+// usable reports whether leases may be used now: the database was heard of
+// recently enough that nobody can have taken them back.
+func (l *Ledger) usable() bool { return int64(time.Since(l.begun)) < l.deadline.Load() }
+
+// heard notes that the database gave us another TTL when it was asked.
+func (l *Ledger) heard(asked time.Time) {
+	margin := min(15*time.Second, l.o.TTL/4)
+	until := int64(asked.Sub(l.begun) + l.o.TTL - margin)
+	for old := l.deadline.Load(); until > old && !l.deadline.CompareAndSwap(old, until); old = l.deadline.Load() {
+	}
+}
+
+// mostHeld is the most that one hold reserves. Nothing is limited to more.
+const mostHeld = 1_000_000_000_000_000
+
+// Reserve implements billing.Ledger. It does not look at the key: whether that
+// is in force is for the verifier to say.
+func (l *Ledger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
+	if h.ID == "" || h.Tokens < 0 || h.Money < 0 || h.HeadroomTokens < 0 || h.HeadroomMoney < 0 {
+		return nil, fmt.Errorf("billing/lease: hold %q is negative or has no id", h.ID)
+	}
+	lost, err := l.row(h.IfLost)
+	if err != nil {
+		return nil, fmt.Errorf("billing/lease: hold %s could not be replayed: %w", h.ID, err)
+	}
+	e := &entry{id: h.ID, hold: billing.Amount{Tokens: min(h.Tokens, mostHeld), Money: min(h.Money, mostHeld)}, ifLost: []billing.Spend{lost}}
+	balances, err := l.hold(ctx, e, h)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.begin(e); err != nil {
+		l.drop(e)
+		return nil, err
+	}
+	return balances, nil
+}
+
+// hold takes e from memory, or else from the database.
+func (l *Ledger) hold(ctx context.Context, e *entry, h billing.Hold) ([]billing.Balance, error) {
+	if balances, _, err := l.take(e, h); balances != nil || err != nil {
+		return balances, err
+	}
+	return l.holdMore(ctx, e, h)
+}
+
+// take takes e from the leases, from all or from none. Without balances, there
+// are leases that lack something.
+func (l *Ledger) take(e *entry, h billing.Hold) (balances []billing.Balance, lacking []*lease, err error) {
+	usable, now := l.usable() || len(h.Lines) == 0, time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, twice := l.open[e.id]; twice {
+		return nil, nil, fmt.Errorf("%w: hold %s", billing.ErrDuplicate, e.id)
+	}
+	e.leases = e.few[:0]
+	for _, line := range h.Lines {
+		le := l.lease(line)
+		if le.narrowed(line.Budget) {
+			le.giveBack()
+		}
+		if !usable || le.lacks(e.hold) != (billing.Amount{}) {
+			lacking = append(lacking, le)
+		}
+		e.leases = append(e.leases, le)
+	}
+	if len(lacking) > 0 {
+		return nil, lacking, nil
+	}
+	balances = make([]billing.Balance, len(h.Lines))
+	for i, le := range e.leases {
+		le.take(e.hold, now)
+		balances[i] = le.balance(h.Lines[i].Budget)
+		if le.low(now) {
+			wake(l.wakeKeeper)
+		}
+	}
+	l.open[e.id] = e
+	return balances, nil, nil
+}
+
+// lease finds or begins the lease of a line. The lock is held.
+func (l *Ledger) lease(line billing.HoldLine) *lease {
+	k := keyOf(line)
+	le := l.leases[k]
+	if le == nil {
+		le = newLease(line)
+		l.leases[k] = le
+	}
+	le.window = line.Window // its end moves when the period changes
+	return le
+}
+
+// begin puts the attempt into the journal.
+func (l *Ledger) begin(e *entry) error {
+	buf := buffers.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
+	defer buffers.Put(buf)
+	*buf = appendRecord((*buf)[:0], recordBegin, e.id, e.ifLost)
+	seg, err := l.log.Append(*buf)
+	if err != nil {
+		return fmt.Errorf("%w: %w", billing.ErrUnavailable, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.begun = seg
+	l.segs.pin(seg)
+	return nil
+}
+
+// drop undoes a hold of which nothing was sent.
+func (l *Ledger) drop(e *entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, e.id)
+	for _, le := range e.leases {
+		le.release(e.hold)
+	}
+}
+
+// Retry implements billing.Ledger.
+func (l *Ledger) Retry(_ context.Context, holdID string, ifLost []billing.Spend) error {
+	rows, err := l.rows(ifLost)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	e := l.open[holdID]
+	if e != nil {
+		e.ifLost = rows
+	}
+	l.mu.Unlock()
+	if e == nil {
+		return fmt.Errorf("%w: %s", billing.ErrNoHold, holdID)
+	}
+	buf := buffers.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
+	defer buffers.Put(buf)
+	*buf = appendRecord((*buf)[:0], recordRetry, holdID, rows)
+	if _, err := l.log.Append(*buf); err != nil {
+		return fmt.Errorf("%w: %w", billing.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// Settle implements billing.Ledger. What it returns is in the journal, and will
+// be in the database soon. Where the journal cannot be written the settlement
+// is kept in memory, and if the process dies before it is posted, the hold is
+// charged instead.
+func (l *Ledger) Settle(_ context.Context, st billing.Settlement) ([]billing.Balance, error) {
+	rows, err := l.rows(st.Attempts)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	e := l.open[st.HoldID]
+	delete(l.open, st.HoldID) // from here on it is ours, whoever else settles it
+	l.mu.Unlock()
+	if e == nil {
+		return nil, nil
+	}
+	buf := buffers.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
+	defer buffers.Put(buf)
+	*buf = appendRecord((*buf)[:0], recordSettle, e.id, rows)
+	seg, err := l.log.Append(*buf)
+	if err != nil {
+		l.o.Report(fmt.Errorf("billing/lease: the settlement of %s is only in memory: %w", e.id, err))
+	}
+	return l.settled(e, rows, seg), nil
+}
+
+// settled queues a settlement for posting.
+func (l *Ledger) settled(e *entry, rows []billing.Spend, seg journal.Segment) []billing.Balance {
+	e.rows, e.settled, e.used = rows, seg, usedBy(rows)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seg != 0 {
+		l.segs.pin(seg)
+	}
+	urgent := len(l.queue) >= l.o.Batch
+	balances := make([]billing.Balance, len(e.leases))
+	for i, le := range e.leases {
+		le.settle(e.hold, e.used)
+		balances[i] = le.balance(le.budget)
+		urgent = urgent || le.exact.After(le.touched)
+	}
+	l.queue = append(l.queue, e)
+	l.queued++
+	if len(l.queue) == 1 || urgent {
+		wake(l.wakeWriter)
+	}
+	return balances
+}
+
+func usedBy(rows []billing.Spend) (used billing.Amount) {
+	for i := range rows {
+		used = used.Plus(billing.Amount{Tokens: rows[i].Tokens.Total(), Money: rows[i].Cost.Total})
+	}
+	return used
+}
+
+// Release implements billing.Ledger.
+func (l *Ledger) Release(_ context.Context, holdID string) error {
+	l.mu.Lock()
+	e := l.open[holdID]
+	delete(l.open, holdID)
+	l.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	buf := buffers.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
+	defer buffers.Put(buf)
+	*buf = appendRecord((*buf)[:0], recordRelease, holdID, nil)
+	_, err := l.log.Append(*buf)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, le := range e.leases {
+		le.release(e.hold)
+	}
+	if err == nil { // else the beginning must stay, or a replay would not know of either
+		l.segs.unpin(e.begun)
+	}
+	return nil
+}
+
+// Balances implements billing.Ledger: what the database says once everything
+// settled here is in it.
+func (l *Ledger) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error) {
+	if err := l.Flush(ctx); err != nil {
+		return nil, err
+	}
+	return l.store.Balances(ctx, k, now)
+}
+
+// Flush waits until everything that was settled before is in the database, and
+// what is held by requests under way can be seen there.
+func (l *Ledger) Flush(ctx context.Context) error {
+	l.mu.Lock()
+	l.flushes++
+	mine := l.flushes
+	l.mu.Unlock()
+	for {
+		l.mu.Lock()
+		done, onFlush := l.flushed >= mine, l.onFlush
+		l.mu.Unlock()
+		if done {
+			return nil
+		}
+		wake(l.wakeWriter)
+		select {
+		case <-onFlush:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: settlements are yet to be stored: %w", billing.ErrUnavailable, ctx.Err())
+		}
+	}
+}
+
+// Now is the time by the database's clock, or by ours until it was heard of:
+// replicas whose clocks differ agree on the windows of budgets.
+func (l *Ledger) Now() time.Time { return time.Now().Add(time.Duration(l.offset.Load())) }
+
+// Unavailable is nil while requests can be held: the journal can be written.
+func (l *Ledger) Unavailable() error {
+	if err := l.log.Err(); err != nil {
+		return fmt.Errorf("billing/lease: the journal cannot be written: %w", err)
+	}
+	return nil
+}
+
+// Backlog is how many settlements are yet to be stored, and how many requests
+// are under way.
+func (l *Ledger) Backlog() (settlements, open int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue), len(l.open)
+}
+
+// wake is heard once, however often it is called before.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// rows are the attempts of one request as they will be stored.
+func (l *Ledger) rows(attempts []billing.Spend) ([]billing.Spend, error) {
+	if len(attempts) == 0 {
+		return nil, errors.New("billing/lease: a settlement needs an attempt")
+	}
+	rows := make([]billing.Spend, len(attempts))
+	for i, a := range attempts {
+		if a.RequestID != attempts[0].RequestID || !a.OccurredAt.Equal(attempts[0].OccurredAt) || a.Owner != attempts[0].Owner {
+			return nil, fmt.Errorf("billing/lease: attempts %d and %d are not of one request", attempts[0].Attempt, a.Attempt)
+		}
+		row, err := l.row(a)
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = row
+	}
+	return rows, nil
+}

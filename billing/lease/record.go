@@ -1,0 +1,228 @@
+package lease
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// A record of the journal is its kind, the id of the request, and rows. All
+// numbers are varints, texts have their length in front. The members of a row
+// follow each other in the order of codec.spend; a change of that order, or a
+// member more, is another recordVersion, and the old ones stay readable.
+const recordVersion = 1
+
+// The kinds of records.
+const (
+	recordBegin   byte = 1 // an attempt is about to be made; the row that is booked if nothing else is heard of it
+	recordRetry   byte = 2 // another attempt is about to be made; takes the place of the rows before
+	recordSettle  byte = 3 // the request has ended; its rows
+	recordRelease byte = 4 // nothing was sent
+)
+
+// record is one of the journal, read.
+type record struct {
+	kind byte
+	id   string
+	rows []billing.Spend
+}
+
+var errRecord = errors.New("billing/lease: not a record of this journal")
+
+// appendRecord adds a record to b.
+func appendRecord(b []byte, kind byte, id string, rows []billing.Spend) []byte {
+	b = append(b, recordVersion, kind)
+	b = appendText(b, id)
+	b = binary.AppendUvarint(b, uint64(len(rows)))
+	c := codec{b: b, writing: true}
+	for i := range rows {
+		c.spend(&rows[i])
+	}
+	return c.b
+}
+
+// readRecord copies what it reads.
+func readRecord(b []byte) (record, error) {
+	if len(b) < 2 || b[0] != recordVersion || b[1] < recordBegin || b[1] > recordRelease {
+		return record{}, fmt.Errorf("%w: it begins with %x", errRecord, b[:min(2, len(b))])
+	}
+	c := codec{b: b[2:]}
+	r := record{kind: b[1]}
+	c.text(&r.id)
+	n := c.uint()
+	for range n {
+		if c.broken {
+			break
+		}
+		var s billing.Spend
+		c.spend(&s)
+		r.rows = append(r.rows, s)
+	}
+	if c.broken || len(c.b) > 0 {
+		return record{}, errRecord
+	}
+	return r, nil
+}
+
+// codec writes and reads members in one order, so that both agree.
+type codec struct {
+	b       []byte
+	writing bool
+	broken  bool // what was read is no record
+}
+
+// spend is everything of a row that is stored with it. What the price was
+// called beside its id, and when the row was recorded, the database knows.
+func (c *codec) spend(s *billing.Spend) {
+	c.text(&s.EventID)
+	c.time(&s.OccurredAt)
+	c.text(&s.ReportDay)
+	c.text((*string)(&s.Kind))
+	c.text(&s.RequestID)
+	c.int(&s.Attempt)
+	c.bool(&s.Final)
+	c.owner(&s.Owner)
+	c.text(&s.EndUser)
+	c.tags(&s.Tags)
+	c.text(&s.RequestedModel)
+	c.text(&s.Provider)
+	c.text(&s.Model)
+	c.text(&s.ServiceTier)
+	c.text((*string)(&s.RouteReason))
+	c.text((*string)(&s.Status))
+	c.text(&s.ErrorKind)
+	c.bool(&s.Streamed)
+	c.text((*string)(&s.UsageSource))
+	c.tokens(&s.Tokens)
+	c.text((*string)(&s.Pricing))
+	c.price(&s.Price)
+	c.cost(&s.Cost)
+	c.money(&s.Baseline)
+	c.int64(&s.OverrunTokens)
+	c.text(&s.ProviderRequestID)
+	c.text(&s.AdjustsEvent)
+	c.text(&s.AdjustsPeriod)
+	c.text(&s.Reason)
+	c.text(&s.Actor)
+}
+
+func (c *codec) owner(o *billing.Owner) {
+	c.text((*string)(&o.KeyID))
+	c.text(&o.ProjectID)
+	c.text(&o.TeamID)
+	c.text(&o.CostCenter)
+	c.text(&o.Environment)
+}
+
+func (c *codec) tokens(t *billing.Tokens) {
+	for _, n := range []*int64{
+		&t.Input, &t.CacheRead, &t.CacheWrite, &t.Output, &t.Reasoning, &t.CacheWrite1h, &t.AudioInput, &t.AudioOutput,
+	} {
+		c.int64(n)
+	}
+}
+
+func (c *codec) price(p *billing.Price) {
+	c.text(&p.ID)
+	for _, m := range []*billing.Money{&p.Input, &p.CacheRead, &p.CacheWrite, &p.Output, &p.Request} {
+		c.money(m)
+	}
+}
+
+func (c *codec) cost(t *billing.Cost) {
+	for _, m := range []*billing.Money{&t.Input, &t.CacheRead, &t.CacheWrite, &t.Output, &t.Fee, &t.Total} {
+		c.money(m)
+	}
+}
+
+func (c *codec) tags(tags *map[string]string) {
+	if c.writing {
+		c.b = binary.AppendUvarint(c.b, uint64(len(*tags)))
+		for k, v := range *tags {
+			c.b = appendText(appendText(c.b, k), v)
+		}
+		return
+	}
+	n := c.uint()
+	if n > 0 && !c.broken {
+		*tags = make(map[string]string, min(n, 64))
+	}
+	for range n {
+		var k, v string
+		c.text(&k)
+		c.text(&v)
+		if c.broken {
+			return
+		}
+		(*tags)[k] = v
+	}
+}
+
+func (c *codec) text(s *string) {
+	if c.writing {
+		c.b = appendText(c.b, *s)
+		return
+	}
+	n := c.uint()
+	if n > uint64(len(c.b)) {
+		c.broken = true
+		return
+	}
+	*s, c.b = string(c.b[:n]), c.b[n:]
+}
+
+func (c *codec) money(m *billing.Money) { c.int64((*int64)(m)) }
+
+func (c *codec) int64(n *int64) {
+	if c.writing {
+		c.b = binary.AppendVarint(c.b, *n)
+		return
+	}
+	v, size := binary.Varint(c.b)
+	if size <= 0 {
+		c.broken, c.b = true, nil
+		return
+	}
+	*n, c.b = v, c.b[size:]
+}
+
+func (c *codec) int(n *int) {
+	wide := int64(*n)
+	c.int64(&wide)
+	*n = int(wide)
+}
+
+func (c *codec) uint() uint64 {
+	v, size := binary.Uvarint(c.b)
+	if size <= 0 {
+		c.broken, c.b = true, nil
+		return 0
+	}
+	c.b = c.b[size:]
+	return v
+}
+
+func (c *codec) bool(v *bool) {
+	var n int64
+	if *v {
+		n = 1
+	}
+	c.int64(&n)
+	*v = n != 0
+}
+
+// time has microseconds, as the databases do.
+func (c *codec) time(t *time.Time) {
+	n := t.UnixMicro()
+	c.int64(&n)
+	if !c.writing {
+		*t = time.UnixMicro(n).UTC()
+	}
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}

@@ -1,0 +1,213 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// How long a request that found no room waits for other replicas to give back
+// what they do not use, and for how long afterwards nobody waits again.
+const (
+	reclaimWait = 1500 * time.Millisecond
+	reclaimRest = time.Second
+	firstLook   = 10 * time.Millisecond
+)
+
+// mostRounds is how often a hold is begun anew because others took what it had
+// been granted room for.
+const mostRounds = 50
+
+// holdMore holds after asking the database for what the leases lack.
+func (l *Ledger) holdMore(ctx context.Context, e *entry, h billing.Hold) ([]billing.Balance, error) {
+	for range mostRounds {
+		balances, lacking, err := l.take(e, h)
+		if balances != nil || err != nil {
+			return balances, err
+		}
+		if err := l.refill(ctx, lacking, e, h); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%w: others were faster %d times", billing.ErrUnavailable, mostRounds)
+}
+
+// refill asks for what is lacking. Those who lack the same wait for each other:
+// what one is granted often suffices for all.
+func (l *Ledger) refill(ctx context.Context, lacking []*lease, e *entry, h billing.Hold) error {
+	for i, le := range lacking { // in the order of the hold, which is the same for all
+		select {
+		case <-le.refill:
+		case <-ctx.Done():
+			giveUp(lacking[:i])
+			return fmt.Errorf("%w: waiting for an allowance: %w", billing.ErrUnavailable, ctx.Err())
+		}
+	}
+	defer giveUp(lacking)
+	if err := l.ready(ctx); err != nil {
+		return err
+	}
+	wants := l.wants(lacking, e, h)
+	if len(wants) == 0 {
+		return nil // granted to somebody else meanwhile
+	}
+	return l.ask(ctx, wants, lacking, h)
+}
+
+func giveUp(leases []*lease) {
+	for _, le := range leases {
+		le.refill <- struct{}{}
+	}
+}
+
+// ready makes sure that the database knows us and that the leases are ours.
+func (l *Ledger) ready(ctx context.Context) error {
+	if l.joined.Load() && l.usable() {
+		return nil
+	}
+	if err := l.renew(ctx); err != nil {
+		return fmt.Errorf("%w: no allowance without the database: %w", billing.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// wants lists what the leases still lack for h. What they gave up before must
+// be given back first, or it would stand in our own way.
+func (l *Ledger) wants(lacking []*lease, e *entry, h billing.Hold) []billing.Want {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var wants []billing.Want
+	for _, line := range h.Lines {
+		le := l.lease(line)
+		need := le.lacks(e.hold)
+		if !slices.Contains(lacking, le) || need == (billing.Amount{}) {
+			continue
+		}
+		wants = append(wants, billing.Want{
+			HoldLine: line, Need: need, Wish: le.wish(e.hold, l.o.TTL),
+			Headroom: billing.Amount{Tokens: h.HeadroomTokens, Money: h.HeadroomMoney},
+		})
+	}
+	return wants
+}
+
+// ask gets a grant, or the refusal. Where other replicas may have something
+// idle, it waits a moment for them to give it back.
+func (l *Ledger) ask(ctx context.Context, wants []billing.Want, lacking []*lease, h billing.Hold) error {
+	began, pause := time.Now(), firstLook
+	for {
+		if l.owing(lacking) {
+			if err := l.Flush(ctx); err != nil {
+				return err
+			}
+		}
+		granted, ok, err := l.grant(ctx, wants)
+		if err != nil || ok {
+			return err
+		}
+		if !l.mayCome(granted, wants, began) {
+			return l.refusal(granted, wants, h)
+		}
+		wake(l.wakeWriter) // what we settled may be what is lacking
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return l.refusal(granted, wants, h)
+		}
+		pause = min(2*pause, 200*time.Millisecond)
+	}
+}
+
+func (l *Ledger) owing(lacking []*lease) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(lacking, func(le *lease) bool { return le.owed != (billing.Amount{}) })
+}
+
+// grant asks once and takes in the answer.
+func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Granted, bool, error) {
+	l.mu.Lock()
+	replica := l.replica
+	l.mu.Unlock()
+	// What may have been granted must not be lost when the caller goes.
+	granted, ok, err := l.store.Grant(context.WithoutCancel(ctx), replica, wants)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil || replica.Epoch != l.replica.Epoch {
+		// If it was granted after all, it is given back with the epoch: when we
+		// stop, or when we find that we were fenced.
+		return nil, false, l.refused(err)
+	}
+	for _, g := range granted {
+		le := l.leases[keyOf(billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window})]
+		if le == nil {
+			continue
+		}
+		if le.granted(g); g.Exact {
+			le.exact = time.Now().Add(exactFor)
+		}
+	}
+	return granted, ok, nil
+}
+
+// refused is why nothing was granted. Being unknown means to begin anew.
+func (l *Ledger) refused(err error) error {
+	if err == nil || isFenced(err) {
+		l.fenceLocked()
+		return fmt.Errorf("%w: the leases were given back meanwhile", billing.ErrUnavailable)
+	}
+	return err
+}
+
+// mayCome reports that waiting makes sense: a window without room has something
+// idle elsewhere, and nobody has waited for it in vain just now.
+func (l *Ledger) mayCome(granted []billing.Granted, wants []billing.Want, began time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	waited, idle := now.Sub(began) > reclaimWait, false
+	for _, g := range granted {
+		if g.Fits {
+			continue
+		}
+		le := l.leases[keyOf(billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window})]
+		if !g.Idle || le == nil || le.asked.After(began) || now.Sub(le.asked) < reclaimRest && waited {
+			return false
+		}
+		if waited {
+			le.asked = now
+			return false
+		}
+		idle = true
+	}
+	return idle
+}
+
+// refusal names the first window without room. What of it is idle in our own
+// lease counts as free: it is what fits() works with.
+func (l *Ledger) refusal(granted []billing.Granted, wants []billing.Want, h billing.Hold) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := &billing.QuotaError{AskedTokens: plus(h.Tokens, h.HeadroomTokens), AskedMoney: h.Money.Add(h.HeadroomMoney)}
+	for _, line := range h.Lines {
+		le := l.lease(line)
+		if i := slices.IndexFunc(granted, func(g billing.Granted) bool { return g.Balance.Budget.ID == line.Budget.ID }); i >= 0 {
+			le.stands(granted[i].Balance)
+			b := le.balance(granted[i].Balance.Budget)
+			q.All = append(q.All, b)
+			if !granted[i].Fits && q.Balance.Budget.ID == "" {
+				q.Balance = b
+			}
+			continue
+		}
+		q.All = append(q.All, le.balance(line.Budget))
+	}
+	return q
+}
+
+func plus(a, b int64) int64 { return billing.Amount{Tokens: a}.Plus(billing.Amount{Tokens: b}).Tokens }

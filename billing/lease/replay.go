@@ -1,0 +1,165 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/journal"
+)
+
+// replay reads what earlier processes left in the journal. What they settled is
+// queued again; whether it was stored already, the database knows. What they
+// began and never ended is booked as they said it should be: the provider may
+// have been asked.
+func (l *Ledger) replay() error {
+	begun := make(map[string]*entry)
+	var order []*entry
+	err := l.log.Replay(func(seg journal.Segment, raw []byte) error {
+		r, err := readRecord(raw)
+		if err != nil {
+			l.o.Report(fmt.Errorf("%w, in segment %d", err, seg)) // it is kept: the segment stays pinned
+			l.segs.pin(seg)
+			return nil
+		}
+		e := begun[r.id]
+		if e == nil {
+			e = &entry{id: r.id}
+			begun[r.id] = e
+			order = append(order, e)
+		}
+		l.reread(e, r, seg)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range order {
+		if e.rows == nil {
+			e.rows = e.ifLost
+		}
+		if e.rows != nil {
+			l.queue = append(l.queue, e)
+		}
+	}
+	l.queued = int64(len(l.queue))
+	l.replayed = l.queued
+	return nil
+}
+
+// reread takes a record of an earlier process into what is known of its request.
+func (l *Ledger) reread(e *entry, r record, seg journal.Segment) {
+	pin := func(at *journal.Segment) {
+		if *at != 0 {
+			l.segs.unpin(*at)
+		}
+		*at = seg
+		l.segs.pin(seg)
+	}
+	switch r.kind {
+	case recordBegin:
+		e.ifLost = r.rows
+		pin(&e.begun)
+	case recordRetry:
+		e.ifLost = r.rows
+		if e.begun == 0 { // its beginning was damaged
+			pin(&e.begun)
+		}
+	case recordSettle:
+		e.rows = r.rows
+		pin(&e.settled)
+	case recordRelease:
+		e.ifLost, e.rows = nil, nil
+		if e.begun != 0 {
+			l.segs.unpin(e.begun)
+			e.begun = 0
+		}
+	}
+}
+
+// Replayed reports that everything of earlier processes is in the database.
+func (l *Ledger) Replayed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.posted >= l.replayed
+}
+
+// carry copies the beginnings of requests that are under way for long from the
+// oldest segments into the newest, so that a single one does not keep the
+// journal from shrinking.
+func (l *Ledger) carry() {
+	const keep = 2 // segments that are left alone
+	active := l.log.Active()
+	l.mu.Lock()
+	var old []*entry
+	for _, e := range l.open {
+		if e.begun != 0 && e.begun+keep < active {
+			old = append(old, e)
+		}
+	}
+	l.mu.Unlock()
+	for _, e := range old {
+		if !l.carryOne(e) {
+			return
+		}
+	}
+}
+
+// carryOne holds the lock while it writes: a settlement of the request must not
+// get before its beginning.
+func (l *Ledger) carryOne(e *entry) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open[e.id] != e {
+		return true
+	}
+	seg, err := l.log.Append(appendRecord(nil, recordBegin, e.id, e.ifLost))
+	if err != nil {
+		return false
+	}
+	l.segs.unpin(e.begun)
+	e.begun = seg
+	l.segs.pin(seg)
+	return true
+}
+
+// shrink drops the segments that are not needed any more.
+func (l *Ledger) shrink() {
+	active := l.log.Active()
+	l.mu.Lock()
+	first, moved := l.segs.advance(active)
+	l.mu.Unlock()
+	if !moved {
+		return
+	}
+	if err := l.log.Drop(first); err != nil {
+		l.o.Report(fmt.Errorf("billing/lease: journal: %w", err))
+	}
+}
+
+// Close ends a ledger whose Run has ended: it stores what is settled and gives
+// back what is leased, unless the database is away. What is then left is in the
+// journal for the next process.
+func (l *Ledger) Close(ctx context.Context) error {
+	for l.round(ctx) {
+	}
+	left, _ := l.Backlog()
+	if left > 0 {
+		return fmt.Errorf("%w: %d settlements are left in the journal", billing.ErrUnavailable, left)
+	}
+	l.mu.Lock()
+	underWay := len(l.open)
+	l.mu.Unlock()
+	l.shrink()
+	if underWay > 0 || !l.joined.Load() {
+		return nil // whoever replays the journal gives the leases back
+	}
+	return l.store.Return(ctx, l.o.Replica, "")
+}
+
+// since is how long ago something was, for messages.
+func since(t time.Time) time.Duration { return time.Since(t).Round(time.Millisecond) }
+
+var errStopped = errors.New("billing/lease: stopped")

@@ -1,0 +1,257 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Between two tries of a posting while the database is away.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 2 * time.Second
+	// linger lets a few settlements come together after a quiet time.
+	linger = 5 * time.Millisecond
+)
+
+// posting is one batch on its way.
+type posting struct {
+	billing.Posting
+	entries []*entry
+	moves   map[*lease]move
+	flushes int64 // calls of Flush that it answers, if it is the last that was queued then
+	queued  int64 // where the queue ended when it was made
+}
+
+// move is what a posting does to a lease.
+type move struct{ covered, spent, owed billing.Amount }
+
+// write posts what was settled until ctx ends.
+func (l *Ledger) write(ctx context.Context) {
+	retry := firstRetry
+	for {
+		select {
+		case <-l.wakeWriter:
+		case <-ctx.Done():
+			return
+		}
+		sleep(ctx, linger)
+		for began := time.Now(); l.round(ctx); began = time.Now() {
+			if retry = firstRetry; !l.urgent() {
+				sleep(ctx, l.o.Pause-time.Since(began))
+			}
+		}
+		if l.behind() { // the database is away
+			sleep(ctx, retry)
+			retry = min(2*retry, lastRetry)
+			wake(l.wakeWriter)
+		}
+	}
+}
+
+// urgent reports that somebody waits, or that there is more than one batch.
+func (l *Ledger) urgent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.flushes > l.flushed || len(l.queue) >= l.o.Batch
+}
+
+func (l *Ledger) behind() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) > 0 || l.flushes > l.flushed || l.pending != nil
+}
+
+// round posts one batch and reports whether there may be another. A batch of
+// which it is not known whether it arrived is posted again as it was.
+func (l *Ledger) round(ctx context.Context) bool {
+	if l.pending == nil {
+		l.pending = l.gather()
+	}
+	p := l.pending
+	if p == nil {
+		return false
+	}
+	err := l.post(ctx, p)
+	var bad *billing.RowError
+	switch {
+	case err == nil:
+		l.pending = nil
+		l.shrink()
+		return true
+	case errors.As(err, &bad):
+		l.pending = nil
+		return l.bisect(ctx, p, bad)
+	}
+	l.o.Report(fmt.Errorf("billing/lease: posting %d settlements: %w", len(p.entries), err))
+	return false
+}
+
+// gather makes the next posting, or none.
+func (l *Ledger) gather() *posting {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(l.queue), l.o.Batch)
+	p := &posting{entries: l.queue[:n:n], flushes: l.flushes, queued: l.posted + int64(len(l.queue))}
+	p.Replica = l.replica
+	if n > 0 || l.flushes > l.flushed || l.owes() {
+		l.queue = l.queue[n:]
+		l.fill(p)
+		return p
+	}
+	return nil
+}
+
+// owes reports that something given up is yet to be given back.
+func (l *Ledger) owes() bool {
+	for _, le := range l.leases {
+		if le.owed != (billing.Amount{}) {
+			return true
+		}
+	}
+	return false
+}
+
+// fill makes the rows and the changes of the leases. The lock is held.
+func (l *Ledger) fill(p *posting) {
+	p.moves = make(map[*lease]move)
+	for _, e := range p.entries {
+		p.Rows = append(p.Rows, e.rows...)
+		for _, le := range e.leases {
+			m := p.moves[le]
+			m.covered, m.spent = m.covered.Plus(e.used.AtMost(e.hold)), m.spent.Plus(e.used)
+			p.moves[le] = m
+		}
+	}
+	now := time.Now()
+	for _, le := range l.leases {
+		if le.exact.After(now) {
+			le.giveBack()
+		}
+		_, moved := p.moves[le]
+		if moved || le.owed != (billing.Amount{}) || l.flushes > l.flushed && le.amount != (billing.Amount{}) {
+			m := p.moves[le]
+			m.owed = le.owed
+			p.moves[le] = m
+		}
+	}
+	for le, m := range p.moves {
+		if le.gone {
+			continue
+		}
+		p.Leases = append(p.Leases, billing.LeaseChange{
+			BudgetID: le.id.BudgetID, WindowStart: le.id.WindowStart,
+			Down: m.covered.Plus(m.owed), Busy: le.held.Plus(le.covered).Minus(m.covered),
+		})
+	}
+}
+
+// post sends p and takes in what it did.
+func (l *Ledger) post(ctx context.Context, p *posting) error {
+	asked := time.Now()
+	p.Seq = l.seq + 1
+	done, err := l.store.Post(context.WithoutCancel(ctx), p.Posting)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if done.Fenced {
+		l.fenceLocked()
+	} else if p.Replica.Epoch == l.replica.Epoch {
+		l.seq++
+		l.heard(asked)
+	}
+	for le, m := range p.moves {
+		le.posted(m.covered, m.spent)
+		le.owed = le.owed.Minus(m.owed)
+	}
+	for _, b := range done.Balances {
+		if le := l.leases[keyOf(billing.HoldLine{Budget: b.Budget, Window: b.Window})]; le != nil {
+			le.stands(b)
+		}
+	}
+	l.finish(p)
+	return nil
+}
+
+// finish forgets the entries of p and answers whoever waits for them.
+func (l *Ledger) finish(p *posting) {
+	for _, e := range p.entries {
+		if e.begun != 0 {
+			l.segs.unpin(e.begun)
+		}
+		if e.settled != 0 {
+			l.segs.unpin(e.settled)
+		}
+	}
+	l.posted += int64(len(p.entries))
+	if l.posted >= p.queued && p.flushes > l.flushed {
+		l.flushed = p.flushes
+		close(l.onFlush)
+		l.onFlush = make(chan struct{})
+	}
+	if len(l.queue) > 0 || l.flushes > l.flushed {
+		wake(l.wakeWriter)
+	}
+}
+
+// bisect finds the row that the database refuses, keeps it aside, and posts the
+// others.
+func (l *Ledger) bisect(ctx context.Context, p *posting, bad *billing.RowError) bool {
+	if len(p.entries) > 1 {
+		half := len(p.entries) / 2
+		first, second := l.part(p, p.entries[:half]), l.part(p, p.entries[half:])
+		l.mu.Lock()
+		l.queue = append(append([]*entry(nil), second...), l.queue...)
+		l.mu.Unlock()
+		l.pending = l.again(first, p)
+		return l.round(ctx)
+	}
+	if len(p.entries) == 0 {
+		l.o.Report(fmt.Errorf("billing/lease: the database refuses to move leases: %w", bad))
+		return false
+	}
+	e := p.entries[0]
+	for _, row := range e.rows {
+		if err := l.store.Reject(context.WithoutCancel(ctx), row, bad.Error()); err != nil {
+			l.pending = p
+			l.o.Report(fmt.Errorf("billing/lease: keeping a row that is refused: %w", err))
+			return false
+		}
+	}
+	l.o.Report(fmt.Errorf("billing/lease: request %s is not in the ledger but in spend_rejects: %w", e.id, bad))
+	e.rows = nil
+	l.pending = l.again([]*entry{e}, p)
+	return true
+}
+
+// part copies entries, whose slice is shared with the queue.
+func (l *Ledger) part(_ *posting, entries []*entry) []*entry {
+	return append([]*entry(nil), entries...)
+}
+
+// again is a posting of fewer entries in the place of p, which did nothing.
+func (l *Ledger) again(entries []*entry, p *posting) *posting {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := &posting{entries: entries, flushes: p.flushes, queued: p.queued}
+	next.Replica = l.replica
+	l.fill(next)
+	return next
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"tallyroute/billing"
+)
+
+// grantSQL leases from every counter or from none, in one statement. The rows
+// of the counters are locked in the order of everybody else. Beyond what is
+// needed, one sixteenth of what is left at most is granted, so that the end of
+// a budget is shared in single holds and a replica that dies takes little with
+// it. A window in which others were granted more than they use is marked, and
+// they are told to give it back.
+const grantSQL = `
+WITH replica AS (
+  SELECT FROM replicas WHERE id = $1 AND epoch = $2
+), line AS (
+  SELECT * FROM unnest($3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
+       AS l (budget_id, window_start, window_end, need_tokens, need_nano, head_tokens, head_nano, wish_tokens, wish_nano)
+), locked AS MATERIALIZED (
+  SELECT c.*
+    FROM budget_counters c JOIN line USING (budget_id, window_start, window_end)
+   WHERE EXISTS (SELECT FROM replica)
+   ORDER BY c.budget_id, c.window_start
+     FOR UPDATE OF c
+), room AS (
+  SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, l.need_tokens, l.need_nano,
+         c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens AS held_tokens,
+         c.used_nano, c.held_nano + c.leased_nano AS held_nano, c.exact_until > now() AS exact,
+         greatest(l.wish_tokens, l.need_tokens) AS wish_tokens, greatest(l.wish_nano, l.need_nano) AS wish_nano,
+         b.token_limit::numeric - c.used_tokens - c.held_tokens - c.leased_tokens - l.need_tokens AS left_tokens,
+         b.amount_nano::numeric - c.used_nano - c.held_nano - c.leased_nano - l.need_nano AS left_nano,
+         l.head_tokens, l.head_nano
+    FROM locked c
+    JOIN line l USING (budget_id, window_start)
+    JOIN budgets b ON b.id = c.budget_id AND b.archived_at IS NULL
+), judged AS (
+  SELECT r.*, coalesce(left_tokens >= head_tokens, true) AND coalesce(left_nano >= head_nano, true) AS fits,
+         need_tokens + coalesce(CASE WHEN exact THEN 0 ELSE least(wish_tokens - need_tokens, trunc(greatest(left_tokens, 0) / 16)) END, wish_tokens - need_tokens)::bigint AS grant_tokens,
+         need_nano + coalesce(CASE WHEN exact THEN 0 ELSE least(wish_nano - need_nano, trunc(greatest(left_nano, 0) / 16)) END, wish_nano - need_nano)::bigint AS grant_nano,
+         (NOT coalesce(left_tokens >= head_tokens, true) OR NOT coalesce(left_nano >= head_nano, true)) AND EXISTS (
+           SELECT FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at > now()
+            WHERE l.budget_id = r.id AND l.window_start = r.window_start AND (l.replica_id, l.epoch) <> ($1, $2)
+              AND (l.tokens > l.busy_tokens AND left_tokens < head_tokens OR l.nano > l.busy_nano AND left_nano < head_nano)
+         ) AS idle
+    FROM room r
+), verdict AS (
+  SELECT count(*) = cardinality($3::text[]) AS complete, coalesce(bool_and(fits), true) AS fits FROM judged
+), moved AS (
+  UPDATE budget_counters c
+     SET leased_tokens = c.leased_tokens + CASE WHEN v.fits THEN j.grant_tokens ELSE 0 END,
+         leased_nano = c.leased_nano + CASE WHEN v.fits THEN j.grant_nano ELSE 0 END,
+         exact_until = CASE WHEN j.idle AND NOT v.fits THEN now() + interval '5 seconds' ELSE c.exact_until END
+    FROM judged j, verdict v
+   WHERE c.budget_id = j.id AND c.window_start = j.window_start AND v.complete AND (v.fits OR j.idle)
+), leased AS (
+  INSERT INTO leases AS l (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano)
+  SELECT j.id, j.window_start, $1, $2, j.grant_tokens, j.grant_nano, j.need_tokens, j.need_nano
+    FROM judged j, verdict v WHERE v.complete AND v.fits
+  ON CONFLICT (budget_id, window_start, replica_id, epoch) DO UPDATE
+     SET tokens = l.tokens + excluded.tokens, nano = l.nano + excluded.nano,
+         busy_tokens = least(l.busy_tokens + excluded.busy_tokens, l.tokens + excluded.tokens),
+         busy_nano = least(l.busy_nano + excluded.busy_nano, l.nano + excluded.nano)
+)
+SELECT EXISTS (SELECT FROM replica), v.complete, v.fits, coalesce(j.fits, true), coalesce(j.idle, false), coalesce(j.exact, false),
+       coalesce(j.grant_tokens, 0), coalesce(j.grant_nano, 0),
+       j.id, j.scope, j.scope_id, j.period, j.zone, j.token_limit, j.amount_nano,
+       j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano,
+       CASE WHEN j.idle AND NOT v.fits THEN pg_notify('` + wantedChannel + `', j.id)::text END
+  FROM verdict v LEFT JOIN judged j ON true
+ ORDER BY j.id`
+
+// wantedChannel carries the ids of budgets of which a replica ran dry.
+const wantedChannel = "tallyroute_wanted"
+
+// Grant implements billing.Allowances.
+func (s *Store) Grant(ctx context.Context, r billing.Replica, wants []billing.Want) ([]billing.Granted, bool, error) {
+	args := grantArgs(r, wants)
+	for range tries {
+		var a granting
+		err := s.on(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
+			a, err = askGrant(ctx, c, args)
+			return err
+		})
+		switch {
+		case code(err) == foreignKeyViolation: // forgotten meanwhile
+			return nil, false, fmt.Errorf("%w: %s", billing.ErrFenced, r.ID)
+		case err != nil:
+			return nil, false, err
+		case !a.known:
+			return nil, false, fmt.Errorf("%w: %s", billing.ErrFenced, r.ID)
+		case a.complete:
+			return a.granted, a.fits, nil
+		}
+		have := make([]billing.Balance, len(a.granted))
+		for i, g := range a.granted {
+			have[i] = g.Balance
+		}
+		lines := make([]billing.HoldLine, len(wants))
+		for i, w := range wants {
+			lines[i] = w.HoldLine
+		}
+		if err := s.openMissing(ctx, lines, have); err != nil {
+			return nil, false, err
+		}
+	}
+	return nil, false, billing.ErrStaleKey // a line's budget is not in force any more
+}
+
+// granting is what grantSQL answered.
+type granting struct {
+	known, complete, fits bool
+	granted               []billing.Granted
+}
+
+func askGrant(ctx context.Context, c *pgx.Conn, args []any) (granting, error) {
+	rows, err := c.Query(ctx, grantSQL, args...)
+	if err != nil {
+		return granting{}, err
+	}
+	defer rows.Close()
+	var a granting
+	for rows.Next() {
+		var st standing
+		var g billing.Granted
+		var told pgtype.Text
+		columns := append([]any{&a.known, &a.complete, &a.fits, &g.Fits, &g.Idle, &g.Exact, &g.Amount.Tokens, &g.Amount.Money}, st.columns()...)
+		if err := rows.Scan(append(columns, &told)...); err != nil {
+			return granting{}, err
+		}
+		b, ok := st.balance()
+		if !ok {
+			continue
+		}
+		if g.Balance = b; a.fits {
+			g.Balance.HeldTokens += g.Amount.Tokens
+			g.Balance.HeldMoney += g.Amount.Money
+		} else {
+			g.Amount = billing.Amount{}
+		}
+		a.granted = append(a.granted, g)
+	}
+	return a, rows.Err()
+}
+
+func grantArgs(r billing.Replica, wants []billing.Want) []any {
+	n := len(wants)
+	budgets := make([]string, n)
+	starts, ends := make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n)
+	var amounts [6][]int64
+	for i := range amounts {
+		amounts[i] = make([]int64, n)
+	}
+	for i, w := range wants {
+		budgets[i] = w.Budget.ID
+		starts[i], ends[i] = bounds(w.Window)
+		for j, a := range []billing.Amount{w.Need, w.Headroom, w.Wish} {
+			amounts[2*j][i] = min(max(a.Tokens, 0), mostHeld)
+			amounts[2*j+1][i] = min(max(int64(a.Money), 0), mostHeld)
+		}
+	}
+	return []any{r.ID, r.Epoch, budgets, starts, ends, amounts[0], amounts[1], amounts[2], amounts[3], amounts[4], amounts[5]}
+}

@@ -1,0 +1,233 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"tallyroute/billing"
+)
+
+// postSQL puts a batch of rows in and moves the counters and the leases with
+// them. A row that is there already changes nothing. The leases move only if
+// the replica's postings have come to this one.
+//
+// Which windows a row falls into depends on its owner and its time. Windows
+// begin at quarters of an hour, wherever they are, so rows are summed up by
+// owner and quarter before the counters are looked for. A counter is found by
+// the end of its window, whose index leads straight to the current one.
+var postSQL = `
+WITH gate AS (
+  UPDATE replicas SET posted_seq = $3, seen_at = now(), expires_at = now() + $4::bigint * interval '1 millisecond'
+   WHERE id = $1 AND epoch = $2 AND posted_seq = $3 - 1
+  RETURNING true
+), posted AS (
+  ` + insertEventsSQL(11) + `
+  ON CONFLICT DO NOTHING
+  RETURNING key_id, project_id, team_id, occurred_at,
+            input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
+), spent AS (
+  SELECT key_id, project_id, team_id, to_timestamp(floor(extract(epoch FROM occurred_at) / 900) * 900) AS quarter,
+         sum(tokens)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano
+    FROM posted GROUP BY 1, 2, 3, 4
+), change AS (
+  SELECT budget_id, window_start,
+         sum(used_tokens)::bigint AS used_tokens, sum(used_nano)::bigint AS used_nano,
+         sum(down_tokens)::bigint AS down_tokens, sum(down_nano)::bigint AS down_nano
+    FROM (
+      SELECT c.budget_id, c.window_start, s.tokens AS used_tokens, s.nano AS used_nano, 0::bigint AS down_tokens, 0::bigint AS down_nano
+        FROM spent s
+       CROSS JOIN LATERAL (VALUES ('key', s.key_id), ('project', s.project_id), ('team', s.team_id), ('org', 'org')) AS o (scope, scope_id)
+        JOIN budgets b ON b.scope = o.scope AND b.scope_id = o.scope_id
+        JOIN budget_counters c ON c.budget_id = b.id AND c.window_end > s.quarter AND c.window_start + interval '0' <= s.quarter
+      UNION ALL
+      SELECT budget_id, window_start, 0, 0, down_tokens, down_nano
+        FROM gate, unnest($5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[]) AS l (budget_id, window_start, down_tokens, down_nano)
+    ) AS part
+   GROUP BY budget_id, window_start
+), locked AS MATERIALIZED (
+  SELECT c.budget_id, c.window_start
+    FROM budget_counters c JOIN change USING (budget_id, window_start)
+   ORDER BY c.budget_id, c.window_start
+     FOR UPDATE OF c
+), moved AS (
+  UPDATE budget_counters c
+     SET used_tokens = c.used_tokens + d.used_tokens, used_nano = c.used_nano + d.used_nano,
+         leased_tokens = c.leased_tokens - d.down_tokens, leased_nano = c.leased_nano - d.down_nano
+    FROM change d JOIN locked USING (budget_id, window_start)
+   WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start
+  RETURNING c.*
+), lowered AS (
+  UPDATE leases l
+     SET tokens = l.tokens - d.down_tokens, nano = l.nano - d.down_nano,
+         busy_tokens = least(d.busy_tokens, l.tokens - d.down_tokens), busy_nano = least(d.busy_nano, l.nano - d.down_nano)
+    FROM gate, unnest($5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
+               AS d (budget_id, window_start, down_tokens, down_nano, busy_tokens, busy_nano)
+          JOIN locked USING (budget_id, window_start) -- the counter first, as in grantSQL
+   WHERE l.replica_id = $1 AND l.epoch = $2 AND l.budget_id = d.budget_id AND l.window_start = d.window_start
+)
+SELECT (SELECT count(*) FROM posted), coalesce((SELECT true FROM gate), (SELECT posted_seq >= $3 FROM replicas WHERE id = $1 AND epoch = $2), false),
+       b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
+       m.window_start, m.window_end, m.used_tokens, m.held_tokens + m.leased_tokens, m.used_nano, m.held_nano + m.leased_nano
+  FROM (VALUES (1)) AS one LEFT JOIN (moved m JOIN budgets b ON b.id = m.budget_id AND b.archived_at IS NULL) ON true
+ ORDER BY b.id, m.window_start`
+
+// Post implements billing.Allowances.
+func (s *Store) Post(ctx context.Context, p billing.Posting) (billing.Posted, error) {
+	rows := make([]billing.Spend, len(p.Rows))
+	for i, r := range p.Rows {
+		row, err := s.event(r)
+		if err != nil {
+			return billing.Posted{}, &billing.RowError{Index: i, Err: err}
+		}
+		rows[i] = row
+	}
+	var posted billing.Posted
+	post := func(ctx context.Context, c *pgx.Conn) error {
+		return c.SendBatch(ctx, postBatch(p, rows, &posted)).Close() // sent as one, it is one transaction
+	}
+	err := s.within(ctx, s.postings, post)
+	if lacksPartition(err) {
+		if err = s.addPartitions(ctx, rows); err == nil {
+			err = s.within(ctx, s.postings, post)
+		}
+	}
+	if closedPeriod(err) {
+		err = s.within(ctx, s.postings, func(ctx context.Context, c *pgx.Conn) error {
+			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return s.postLate(ctx, tx, p, &posted) })
+		})
+	}
+	return posted, rowFault(err)
+}
+
+// postBatch is the whole of a posting.
+func postBatch(p billing.Posting, rows []billing.Spend, posted *billing.Posted) *pgx.Batch {
+	b := &pgx.Batch{}
+	b.Queue(lockScopesSQL, batchLocks(rows))
+	b.Queue(postSQL, append(postArgs(p), arrays(rows)...)...).Query(func(rows pgx.Rows) (err error) {
+		*posted, err = readPosted(rows)
+		return err
+	})
+	return b
+}
+
+// postLate posts rows of which some occurred in months that were closed since.
+func (s *Store) postLate(ctx context.Context, tx pgx.Tx, p billing.Posting, posted *billing.Posted) error {
+	rows, err := s.bookLate(ctx, tx, p.Rows)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		if rows[i], err = s.event(rows[i]); err != nil {
+			return err
+		}
+	}
+	return tx.SendBatch(ctx, postBatch(p, rows, posted)).Close()
+}
+
+func readPosted(rows pgx.Rows) (billing.Posted, error) {
+	defer rows.Close()
+	var p billing.Posted
+	for rows.Next() {
+		var st standing
+		var known bool
+		if err := rows.Scan(append([]any{&p.Inserted, &known}, st.columns()...)...); err != nil {
+			return p, err
+		}
+		p.Fenced = !known
+		if b, ok := st.balance(); ok {
+			p.Balances = append(p.Balances, b)
+		}
+	}
+	return p, rows.Err()
+}
+
+// rowFault tells what is wrong with a row from what is wrong with the database.
+func rowFault(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && !errors.Is(err, billing.ErrUnavailable) {
+		return &billing.RowError{Index: -1, Err: err}
+	}
+	return err
+}
+
+func postArgs(p billing.Posting) []any {
+	n := len(p.Leases)
+	budgets, starts := make([]string, n), make([]pgtype.Timestamptz, n)
+	var amounts [4][]int64
+	for i := range amounts {
+		amounts[i] = make([]int64, n)
+	}
+	for i, l := range p.Leases {
+		budgets[i] = l.BudgetID
+		starts[i], _ = bounds(billing.Window{Start: l.WindowStart})
+		amounts[0][i], amounts[1][i] = l.Down.Tokens, int64(l.Down.Money)
+		amounts[2][i], amounts[3][i] = l.Busy.Tokens, int64(l.Busy.Money)
+	}
+	return []any{p.Replica.ID, p.Replica.Epoch, p.Seq, p.Replica.TTL.Milliseconds(), budgets, starts, amounts[0], amounts[1], amounts[2], amounts[3]}
+}
+
+// batchLocks are the locks of all that the owners of rows belong to, in the one
+// order: the widest scopes first, those of one scope by number.
+func batchLocks(rows []billing.Spend) []int64 {
+	var scopes [4]map[int64]struct{}
+	for i := range scopes {
+		scopes[i] = make(map[int64]struct{})
+	}
+	seen := make(map[billing.Owner]struct{})
+	for i := range rows {
+		o := rows[i].Owner
+		if _, ok := seen[o]; ok {
+			continue
+		}
+		seen[o] = struct{}{}
+		for j, l := range scopeLocks(o) {
+			scopes[j][l] = struct{}{}
+		}
+	}
+	var all []int64
+	for _, scope := range scopes {
+		list := make([]int64, 0, len(scope))
+		for l := range scope {
+			list = append(list, l)
+		}
+		slices.Sort(list)
+		all = append(all, list...)
+	}
+	return all
+}
+
+// addPartitions makes the partitions of all days that the rows are reported on.
+func (s *Store) addPartitions(ctx context.Context, rows []billing.Spend) error {
+	months := make(map[string]string)
+	for i := range rows {
+		months[rows[i].ReportDay[:len("2006-01")]] = rows[i].ReportDay
+	}
+	for _, day := range months {
+		if err := s.addPartition(ctx, day); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const rejectSQL = `
+INSERT INTO spend_rejects (request_id, attempt, reason, spend) VALUES ($1, $2, $3, $4) ON CONFLICT (request_id, attempt) DO NOTHING`
+
+// Reject implements billing.Allowances.
+func (s *Store) Reject(ctx context.Context, row billing.Spend, reason string) error {
+	raw, err := json.Marshal(row)
+	if err != nil {
+		return fmt.Errorf("billing/postgres: %w", err)
+	}
+	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, rejectSQL, billing.CleanText(row.RequestID), row.Attempt, billing.CleanText(reason), raw)
+		return err
+	})
+}
