@@ -51,6 +51,7 @@ type Want struct {
 // Granted is one window after it was asked.
 type Granted struct {
 	Amount Amount // what was granted; zero in a refusal
+	Leased Amount // what the asker has leased of it in all
 	// Balance is how the window stands. What replicas lease, the asker
 	// included, counts as held.
 	Balance Balance

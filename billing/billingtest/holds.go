@@ -233,8 +233,8 @@ func holdHuge(w *world) {
 	for _, h := range []billing.Hold{
 		{Tokens: math.MaxInt64},
 		{Money: math.MaxInt64},
-		{HeadroomTokens: math.MaxInt64},
-		{HeadroomMoney: math.MaxInt64},
+		{Tokens: 1, HeadroomTokens: math.MaxInt64},
+		{Tokens: 1, HeadroomMoney: math.MaxInt64},
 		{Tokens: math.MaxInt64, Money: math.MaxInt64, HeadroomTokens: math.MaxInt64, HeadroomMoney: math.MaxInt64},
 	} {
 		full := w.hold(k, tokens(1))

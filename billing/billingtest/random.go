@@ -92,6 +92,9 @@ func (l *life) pick() billing.Hold {
 }
 
 func (l *life) sweep() {
+	if _, inMemory := l.Store.(Leased); inMemory {
+		return // its holds live and die with the process
+	}
 	n, err := l.Sweep(l.Context(), l.now)
 	l.must(err)
 	before := len(l.open)

@@ -117,7 +117,7 @@ func (l *Ledger) renew(ctx context.Context) error {
 	}
 	if wanted || len(h.Exact) > 0 {
 		l.flushes++ // others want to see what is busy
-		wake(l.wakeWriter)
+		l.postNow()
 	}
 	return nil
 }
@@ -166,8 +166,18 @@ func (l *Ledger) topUp(ctx context.Context) {
 	if len(wants) == 0 {
 		return
 	}
-	if _, _, err := l.grant(ctx, wants); err != nil {
-		l.o.Report(fmt.Errorf("billing/lease: asking for allowances ahead: %w", err))
+	for i, le := range leases {
+		granted, ok, err := l.grant(ctx, wants[i:i+1])
+		if err != nil && !errors.Is(err, billing.ErrStaleKey) {
+			l.o.Report(fmt.Errorf("billing/lease: asking for an allowance ahead: %w", err))
+		}
+		l.mu.Lock()
+		if err != nil && len(granted) == 0 { // the budget is no more, or the database is away
+			le.topped = le.topped.Add(idleAfter)
+		} else if !ok { // used up: what is left is for those who need it
+			le.exact = time.Now().Add(exactFor)
+		}
+		l.mu.Unlock()
 	}
 	giveUp(leases)
 }

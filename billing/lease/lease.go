@@ -11,7 +11,7 @@ import (
 //
 //	grant     amount += granted
 //	take      held += hold
-//	settle    held -= hold, covered += min(used, hold), spent += used
+//	settle    held -= hold, covered += used as far as it goes, spent += used
 //	release   held -= hold
 //	post      amount -= covered of the batch, covered -= it, spent -= it
 //	give back amount -= free
@@ -23,6 +23,9 @@ type lease struct {
 	id     billing.LeaseID
 	budget billing.Budget // as it was when the lease was last granted
 	window billing.Window
+	// What the database was last asked with, which may be older than its answer.
+	asOf     billing.Budget
+	asOfTime time.Time
 
 	amount  billing.Amount
 	held    billing.Amount // by requests under way
@@ -40,6 +43,9 @@ type lease struct {
 	exact   time.Time      // until then others want what we do not need
 	asked   time.Time      // when we last waited in vain for others to give back
 	topped  time.Time      // when it was last asked for ahead
+	shown   billing.Amount // what the database was last told to be busy
+	stale   bool           // how the window stands is not known
+	doubt   bool           // a grant may or may not have been made
 	refill  chan struct{}  // holds one token while nobody is asking for more
 	gone    bool           // the database gave it back for us: it counts for nothing
 }
@@ -47,7 +53,7 @@ type lease struct {
 func newLease(line billing.HoldLine) *lease {
 	l := &lease{
 		id:     billing.LeaseID{BudgetID: line.Budget.ID, WindowStart: line.Window.Start},
-		budget: line.Budget, window: line.Window, refill: make(chan struct{}, 1),
+		budget: line.Budget, window: line.Window, touched: time.Now(), refill: make(chan struct{}, 1),
 	}
 	l.refill <- struct{}{}
 	return l
@@ -59,10 +65,19 @@ func (l *lease) free() billing.Amount { return l.amount.Minus(l.held).Minus(l.co
 // idle is the part of free that there is.
 func (l *lease) idle() billing.Amount { return l.free().AtLeast(billing.Amount{}) }
 
+// suffices reports that a hold can be taken.
+func (l *lease) suffices(hold billing.Amount) bool { return !l.stale && l.free().Covers(hold) }
+
 // lacks is what is missing for a hold.
 func (l *lease) lacks(hold billing.Amount) billing.Amount {
 	return hold.Minus(l.free()).AtLeast(billing.Amount{})
 }
+
+// busy is the part of amount that is not idle.
+func (l *lease) busy() billing.Amount { return l.held.Plus(l.covered) }
+
+// wanted reports that others want what we do not need.
+func (l *lease) wanted() bool { return !l.exact.IsZero() && l.exact.After(time.Now()) }
 
 func (l *lease) take(hold billing.Amount, now time.Time) {
 	l.held = l.held.Plus(hold)
@@ -72,10 +87,29 @@ func (l *lease) take(hold billing.Amount, now time.Time) {
 
 func (l *lease) release(hold billing.Amount) { l.held = l.held.Minus(hold) }
 
-func (l *lease) settle(hold, used billing.Amount) {
+// settle says how much of what was used the lease covers: more than the hold
+// only if that much is idle.
+func (l *lease) settle(hold, used billing.Amount) (covered billing.Amount) {
 	l.held = l.held.Minus(hold)
-	l.covered = l.covered.Plus(used.AtMost(hold))
+	covered = used.AtMost(hold.AtLeast(l.idle()))
+	l.covered = l.covered.Plus(covered)
 	l.spent = l.spent.Plus(used)
+	return covered
+}
+
+// unsettled reports that the database must hear of something before it is asked
+// for more: it would grant what is spoken for, or refuse what is not.
+func (l *lease) unsettled() bool { return l.owed != (billing.Amount{}) || l.spent != l.covered }
+
+// move makes it the lease of line, whose period may have changed.
+func (l *lease) move(line billing.HoldLine) {
+	if l.narrowed(line.Budget) {
+		l.giveBack()
+	}
+	if !l.window.End.Equal(line.Window.End) {
+		l.giveBack()
+		l.window, l.stale = line.Window, true
+	}
 }
 
 // posted forgets what the database now knows as used.
@@ -94,9 +128,14 @@ func (l *lease) giveBack() {
 }
 
 // granted adds what the database granted, and notes how the window stands.
-func (l *lease) granted(g billing.Granted) {
+func (l *lease) granted(g billing.Granted, asked billing.Budget) {
+	if now := g.Balance.Budget; less(now.Tokens, l.budget.Tokens) || less(now.Money, l.budget.Money) {
+		l.giveBack() // it was granted under a limit that is no more
+	}
+	l.asOf, l.asOfTime = asked, time.Now()
 	l.amount = l.amount.Plus(g.Amount)
-	l.budget = g.Balance.Budget
+	l.shown = billing.Amount{Tokens: -1} // the database took the need for busy
+	l.budget, l.stale = g.Balance.Budget, false
 	l.stands(g.Balance)
 }
 
@@ -155,9 +194,20 @@ func (l *lease) over(now time.Time) bool {
 }
 
 // narrowed reports that a limit of the budget is lower than when the lease was
-// granted.
+// granted. It goes by keys that are up to a second old, and so may have it the
+// wrong way round: what the database was asked with just now is no news.
 func (l *lease) narrowed(b billing.Budget) bool {
-	return less(b.Tokens, l.budget.Tokens) || less(b.Money, l.budget.Money)
+	if !less(b.Tokens, l.budget.Tokens) && !less(b.Money, l.budget.Money) {
+		return false
+	}
+	return !same(b.Tokens, l.asOf.Tokens) || !same(b.Money, l.asOf.Money) || time.Since(l.asOfTime) > asOfFor
+}
+
+// asOfFor is longer than keys are remembered while the database answers.
+const asOfFor = 2 * time.Second
+
+func same[T int64 | billing.Money](a, b *T) bool {
+	return a == nil && b == nil || a != nil && b != nil && *a == *b
 }
 
 // less compares limits, of which nil is none.

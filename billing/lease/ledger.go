@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,13 +70,15 @@ type Ledger struct {
 
 	replica   billing.Replica // guarded by mu; its epoch changes when it was fenced
 	joined    atomic.Bool
+	failed    atomic.Int64 // nanoseconds since begun when the database last did not answer a request; 0 never
 	deadline  atomic.Int64 // nanoseconds since begun: leases may not be used after it
 	begun     time.Time
 	heardWant atomic.Bool  // that somebody ran dry
 	offset    atomic.Int64 // nanoseconds that the database's clock is ahead of ours
 
 	wakeWriter, wakeKeeper chan struct{}
-	replayed               int64 // of the queue, entries of earlier processes
+	hurry                  chan struct{} // ends the writer's rest
+	replayed               int64         // of the queue, entries of earlier processes
 
 	seq     int64    // of the last posting; the writer's own
 	pending *posting // that may or may not have arrived; the writer's own
@@ -107,7 +110,9 @@ type entry struct {
 	rows    []billing.Spend // once it is settled
 	begun   journal.Segment
 	settled journal.Segment
-	few     [4]*lease // room for leases
+	covered []billing.Amount // of used, by each of the leases
+	few     [4]*lease        // room for leases
+	some    [4]billing.Amount
 }
 
 // Open takes up what an earlier process left in the journal, which must not
@@ -126,7 +131,7 @@ func Open(store Store, log Journal, o Options) (*Ledger, error) {
 		leases: make(map[windowKey]*lease), open: make(map[string]*entry), segs: newSegments(),
 		onFlush: make(chan struct{}),
 		replica: billing.Replica{ID: o.Replica, Epoch: newEpoch(), Name: o.Name, TTL: o.TTL},
-		begun:   time.Now(), wakeWriter: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
+		begun:   time.Now(), wakeWriter: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 	}
 	return l, l.replay()
 }
@@ -188,10 +193,7 @@ func (l *Ledger) take(e *entry, h billing.Hold) (balances []billing.Balance, lac
 	e.leases = e.few[:0]
 	for _, line := range h.Lines {
 		le := l.lease(line)
-		if le.narrowed(line.Budget) {
-			le.giveBack()
-		}
-		if !usable || le.lacks(e.hold) != (billing.Amount{}) {
+		if !usable || !le.suffices(e.hold) {
 			lacking = append(lacking, le)
 		}
 		e.leases = append(e.leases, le)
@@ -208,6 +210,8 @@ func (l *Ledger) take(e *entry, h billing.Hold) (balances []billing.Balance, lac
 		}
 	}
 	l.open[e.id] = e
+	e.begun = l.log.Active() // pinned before it is written to, lest it be dropped
+	l.segs.pin(e.begun)
 	return balances, nil, nil
 }
 
@@ -219,24 +223,43 @@ func (l *Ledger) lease(line billing.HoldLine) *lease {
 		le = newLease(line)
 		l.leases[k] = le
 	}
-	le.window = line.Window // its end moves when the period changes
+	le.move(line)
 	return le
 }
 
 // begin puts the attempt into the journal.
 func (l *Ledger) begin(e *entry) error {
+	seg, err := l.append(recordBegin, e.id, e.ifLost)
+	if err != nil {
+		return err
+	}
+	l.moved(&e.begun, seg)
+	return nil
+}
+
+// append writes a record.
+func (l *Ledger) append(kind byte, id string, rows []billing.Spend) (journal.Segment, error) {
 	buf := buffers.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
 	defer buffers.Put(buf)
-	*buf = appendRecord((*buf)[:0], recordBegin, e.id, e.ifLost)
+	*buf = appendRecord((*buf)[:0], kind, id, rows)
 	seg, err := l.log.Append(*buf)
 	if err != nil {
-		return fmt.Errorf("%w: %w", billing.ErrUnavailable, err)
+		return 0, fmt.Errorf("%w: %w", billing.ErrUnavailable, err)
+	}
+	return seg, nil
+}
+
+// moved pins the segment that a record went to, where that is not the one that
+// was pinned for it.
+func (l *Ledger) moved(at *journal.Segment, seg journal.Segment) {
+	if *at == seg {
+		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e.begun = seg
+	l.segs.unpin(*at)
+	*at = seg
 	l.segs.pin(seg)
-	return nil
 }
 
 // drop undoes a hold of which nothing was sent.
@@ -244,6 +267,7 @@ func (l *Ledger) drop(e *entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.open, e.id)
+	l.segs.unpin(e.begun)
 	for _, le := range e.leases {
 		le.release(e.hold)
 	}
@@ -264,13 +288,8 @@ func (l *Ledger) Retry(_ context.Context, holdID string, ifLost []billing.Spend)
 	if e == nil {
 		return fmt.Errorf("%w: %s", billing.ErrNoHold, holdID)
 	}
-	buf := buffers.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
-	defer buffers.Put(buf)
-	*buf = appendRecord((*buf)[:0], recordRetry, holdID, rows)
-	if _, err := l.log.Append(*buf); err != nil {
-		return fmt.Errorf("%w: %w", billing.ErrUnavailable, err)
-	}
-	return nil
+	_, err = l.append(recordRetry, holdID, rows)
+	return err
 }
 
 // Settle implements billing.Ledger. What it returns is in the journal, and will
@@ -282,41 +301,51 @@ func (l *Ledger) Settle(_ context.Context, st billing.Settlement) ([]billing.Bal
 	if err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
-	e := l.open[st.HoldID]
-	delete(l.open, st.HoldID) // from here on it is ours, whoever else settles it
-	l.mu.Unlock()
+	e := l.end(st.HoldID)
 	if e == nil {
 		return nil, nil
 	}
-	buf := buffers.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
-	defer buffers.Put(buf)
-	*buf = appendRecord((*buf)[:0], recordSettle, e.id, rows)
-	seg, err := l.log.Append(*buf)
+	seg, err := l.append(recordSettle, e.id, rows)
 	if err != nil {
 		l.o.Report(fmt.Errorf("billing/lease: the settlement of %s is only in memory: %w", e.id, err))
+	} else {
+		l.moved(&e.settled, seg)
 	}
-	return l.settled(e, rows, seg), nil
+	return l.queueUp(e, rows), nil
 }
 
-// settled queues a settlement for posting.
-func (l *Ledger) settled(e *entry, rows []billing.Spend, seg journal.Segment) []billing.Balance {
-	e.rows, e.settled, e.used = rows, seg, usedBy(rows)
+// end takes a request from those under way: from here on it is the caller's,
+// whoever else would end it. The segment of its last record is pinned.
+func (l *Ledger) end(holdID string) *entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if seg != 0 {
-		l.segs.pin(seg)
+	e := l.open[holdID]
+	if e != nil {
+		delete(l.open, holdID)
+		e.settled = l.log.Active()
+		l.segs.pin(e.settled)
 	}
+	return e
+}
+
+// queueUp queues a settlement for posting.
+func (l *Ledger) queueUp(e *entry, rows []billing.Spend) []billing.Balance {
+	e.rows, e.used = rows, usedBy(rows)
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	urgent := len(l.queue) >= l.o.Batch
 	balances := make([]billing.Balance, len(e.leases))
+	e.covered = append(e.some[:0], make([]billing.Amount, len(e.leases))...)
 	for i, le := range e.leases {
-		le.settle(e.hold, e.used)
+		e.covered[i] = le.settle(e.hold, e.used)
 		balances[i] = le.balance(le.budget)
-		urgent = urgent || le.exact.After(le.touched)
+		urgent = urgent || le.wanted()
 	}
 	l.queue = append(l.queue, e)
 	l.queued++
-	if len(l.queue) == 1 || urgent {
+	if urgent {
+		l.postNow()
+	} else if len(l.queue) == 1 {
 		wake(l.wakeWriter)
 	}
 	return balances
@@ -331,23 +360,24 @@ func usedBy(rows []billing.Spend) (used billing.Amount) {
 
 // Release implements billing.Ledger.
 func (l *Ledger) Release(_ context.Context, holdID string) error {
-	l.mu.Lock()
-	e := l.open[holdID]
-	delete(l.open, holdID)
-	l.mu.Unlock()
+	e := l.end(holdID)
 	if e == nil {
 		return nil
 	}
-	buf := buffers.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
-	defer buffers.Put(buf)
-	*buf = appendRecord((*buf)[:0], recordRelease, holdID, nil)
-	_, err := l.log.Append(*buf)
+	_, err := l.append(recordRelease, holdID, nil)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	wanted := false
 	for _, le := range e.leases {
 		le.release(e.hold)
+		wanted = wanted || le.wanted()
 	}
-	if err == nil { // else the beginning must stay, or a replay would not know of either
+	if wanted {
+		l.flushes++ // others wait for it
+		l.postNow()
+	}
+	l.segs.unpin(e.settled)
+	if err == nil { // else the beginning must stay, lest a replay book it
 		l.segs.unpin(e.begun)
 	}
 	return nil
@@ -376,7 +406,7 @@ func (l *Ledger) Flush(ctx context.Context) error {
 		if done {
 			return nil
 		}
-		wake(l.wakeWriter)
+		l.postNow()
 		select {
 		case <-onFlush:
 		case <-ctx.Done():
@@ -405,6 +435,12 @@ func (l *Ledger) Backlog() (settlements, open int) {
 	return len(l.queue), len(l.open)
 }
 
+// postNow wakes the writer, from its rest if need be.
+func (l *Ledger) postNow() {
+	wake(l.hurry)
+	wake(l.wakeWriter)
+}
+
 // wake is heard once, however often it is called before.
 func wake(c chan struct{}) {
 	select {
@@ -422,6 +458,9 @@ func (l *Ledger) rows(attempts []billing.Spend) ([]billing.Spend, error) {
 	for i, a := range attempts {
 		if a.RequestID != attempts[0].RequestID || !a.OccurredAt.Equal(attempts[0].OccurredAt) || a.Owner != attempts[0].Owner {
 			return nil, fmt.Errorf("billing/lease: attempts %d and %d are not of one request", attempts[0].Attempt, a.Attempt)
+		}
+		if slices.ContainsFunc(attempts[:i], func(b billing.Spend) bool { return b.Attempt == a.Attempt }) {
+			return nil, fmt.Errorf("billing/lease: %w: attempt %d of request %s", billing.ErrDuplicate, a.Attempt, a.RequestID)
 		}
 		row, err := l.row(a)
 		if err != nil {

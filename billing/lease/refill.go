@@ -68,7 +68,13 @@ func (l *Ledger) ready(ctx context.Context) error {
 	if l.joined.Load() && l.usable() {
 		return nil
 	}
+	const rest = 200 * time.Millisecond // so that an outage costs each request little
+	now := int64(time.Since(l.begun))
+	if failed := l.failed.Load(); failed != 0 && now-failed < int64(rest) {
+		return fmt.Errorf("%w: no allowance without the database", billing.ErrUnavailable)
+	}
 	if err := l.renew(ctx); err != nil {
+		l.failed.Store(now)
 		return fmt.Errorf("%w: no allowance without the database: %w", billing.ErrUnavailable, err)
 	}
 	return nil
@@ -83,7 +89,7 @@ func (l *Ledger) wants(lacking []*lease, e *entry, h billing.Hold) []billing.Wan
 	for _, line := range h.Lines {
 		le := l.lease(line)
 		need := le.lacks(e.hold)
-		if !slices.Contains(lacking, le) || need == (billing.Amount{}) {
+		if !slices.Contains(lacking, le) || le.suffices(e.hold) {
 			continue
 		}
 		wants = append(wants, billing.Want{
@@ -108,16 +114,16 @@ func (l *Ledger) ask(ctx context.Context, wants []billing.Want, lacking []*lease
 		if err != nil || ok {
 			return err
 		}
-		if !l.mayCome(granted, wants, began) {
-			return l.refusal(granted, wants, h)
+		if !l.mayCome(granted, began) {
+			return l.refusal(granted, h)
 		}
-		wake(l.wakeWriter) // what we settled may be what is lacking
+		l.postNow() // what we settled may be what is lacking
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return l.refusal(granted, wants, h)
+			return l.refusal(granted, h)
 		}
 		pause = min(2*pause, 200*time.Millisecond)
 	}
@@ -126,7 +132,7 @@ func (l *Ledger) ask(ctx context.Context, wants []billing.Want, lacking []*lease
 func (l *Ledger) owing(lacking []*lease) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.ContainsFunc(lacking, func(le *lease) bool { return le.owed != (billing.Amount{}) })
+	return slices.ContainsFunc(lacking, (*lease).unsettled)
 }
 
 // grant asks once and takes in the answer.
@@ -139,20 +145,41 @@ func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Gra
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil || replica.Epoch != l.replica.Epoch {
-		// If it was granted after all, it is given back with the epoch: when we
-		// stop, or when we find that we were fenced.
+		l.doubt(wants)
 		return nil, false, l.refused(err)
 	}
 	for _, g := range granted {
-		le := l.leases[keyOf(billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window})]
-		if le == nil {
-			continue
+		line := billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window}
+		le := l.leases[keyOf(line)]
+		if le == nil { // given back while we asked
+			le = newLease(line)
+			l.leases[keyOf(line)] = le
 		}
-		if le.granted(g); g.Exact {
+		if le.granted(g, askedWith(wants, line)); g.Exact {
 			le.exact = time.Now().Add(exactFor)
 		}
 	}
 	return granted, ok, nil
+}
+
+// askedWith is the budget of a line as it was asked with.
+func askedWith(wants []billing.Want, line billing.HoldLine) billing.Budget {
+	for _, w := range wants {
+		if keyOf(w.HoldLine) == keyOf(line) {
+			return w.Budget
+		}
+	}
+	return line.Budget
+}
+
+// doubt marks leases that the database may have granted more to than we know.
+// The writer asks again.
+func (l *Ledger) doubt(wants []billing.Want) {
+	for _, w := range wants {
+		if le := l.leases[keyOf(w.HoldLine)]; le != nil {
+			le.doubt = true
+		}
+	}
 }
 
 // refused is why nothing was granted. Being unknown means to begin anew.
@@ -164,33 +191,32 @@ func (l *Ledger) refused(err error) error {
 	return err
 }
 
-// mayCome reports that waiting makes sense: a window without room has something
-// idle elsewhere, and nobody has waited for it in vain just now.
-func (l *Ledger) mayCome(granted []billing.Granted, wants []billing.Want, began time.Time) bool {
+// mayCome reports that waiting makes sense: what has no room here lies idle
+// elsewhere, and nobody has waited for it in vain just now.
+func (l *Ledger) mayCome(granted []billing.Granted, began time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	waited, idle := now.Sub(began) > reclaimWait, false
+	waited := now.Sub(began) > reclaimWait
 	for _, g := range granted {
 		if g.Fits {
 			continue
 		}
 		le := l.leases[keyOf(billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window})]
-		if !g.Idle || le == nil || le.asked.After(began) || now.Sub(le.asked) < reclaimRest && waited {
+		if !g.Idle || le == nil || now.Sub(le.asked) < reclaimRest {
 			return false
 		}
 		if waited {
 			le.asked = now
 			return false
 		}
-		idle = true
 	}
-	return idle
+	return true
 }
 
 // refusal names the first window without room. What of it is idle in our own
 // lease counts as free: it is what fits() works with.
-func (l *Ledger) refusal(granted []billing.Granted, wants []billing.Want, h billing.Hold) error {
+func (l *Ledger) refusal(granted []billing.Granted, h billing.Hold) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := &billing.QuotaError{AskedTokens: plus(h.Tokens, h.HeadroomTokens), AskedMoney: h.Money.Add(h.HeadroomMoney)}

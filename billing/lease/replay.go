@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/journal"
@@ -33,7 +32,10 @@ func (l *Ledger) replay() error {
 		l.reread(e, r, seg)
 		return nil
 	})
-	if err != nil {
+	var damage *journal.DamageError
+	if errors.As(err, &damage) { // all that could be read was; the rest is in quarantine
+		l.o.Report(fmt.Errorf("billing/lease: %w", damage))
+	} else if err != nil {
 		return err
 	}
 	for _, e := range order {
@@ -158,8 +160,3 @@ func (l *Ledger) Close(ctx context.Context) error {
 	}
 	return l.store.Return(ctx, l.o.Replica, "")
 }
-
-// since is how long ago something was, for messages.
-func since(t time.Time) time.Duration { return time.Since(t).Round(time.Millisecond) }
-
-var errStopped = errors.New("billing/lease: stopped")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tallyroute/billing"
@@ -41,7 +42,7 @@ func (l *Ledger) write(ctx context.Context) {
 		sleep(ctx, linger)
 		for began := time.Now(); l.round(ctx); began = time.Now() {
 			if retry = firstRetry; !l.urgent() {
-				sleep(ctx, l.o.Pause-time.Since(began))
+				l.rest(ctx, l.o.Pause-time.Since(began))
 			}
 		}
 		if l.behind() { // the database is away
@@ -49,6 +50,17 @@ func (l *Ledger) write(ctx context.Context) {
 			retry = min(2*retry, lastRetry)
 			wake(l.wakeWriter)
 		}
+	}
+}
+
+// rest waits between two postings, unless somebody is in a hurry.
+func (l *Ledger) rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(max(d, 0))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.hurry:
+	case <-ctx.Done():
 	}
 }
 
@@ -69,6 +81,7 @@ func (l *Ledger) behind() bool {
 // which it is not known whether it arrived is posted again as it was.
 func (l *Ledger) round(ctx context.Context) bool {
 	if l.pending == nil {
+		l.clearDoubts(ctx)
 		l.pending = l.gather()
 	}
 	p := l.pending
@@ -88,6 +101,40 @@ func (l *Ledger) round(ctx context.Context) bool {
 	}
 	l.o.Report(fmt.Errorf("billing/lease: posting %d settlements: %w", len(p.entries), err))
 	return false
+}
+
+// clearDoubts asks what the database has leased to us where it may be more than
+// we know. No posting is under way, so that both can be compared.
+func (l *Ledger) clearDoubts(ctx context.Context) {
+	wants, leases, replica := l.doubtful()
+	for i, le := range leases {
+		granted, _, err := l.store.Grant(ctx, replica, wants[i:i+1])
+		if err == nil && len(granted) == 1 {
+			l.mu.Lock()
+			le.amount, le.doubt = granted[0].Leased.Minus(le.owed), false
+			l.mu.Unlock()
+		}
+		giveUp(leases[i : i+1])
+	}
+}
+
+// doubtful are the leases in doubt for which nobody is asking, and what asks
+// for nothing of them.
+func (l *Ledger) doubtful() (wants []billing.Want, leases []*lease, r billing.Replica) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, le := range l.leases {
+		if !le.doubt || !l.joined.Load() {
+			continue
+		}
+		select {
+		case <-le.refill:
+			leases = append(leases, le)
+			wants = append(wants, billing.Want{HoldLine: billing.HoldLine{Budget: le.budget, Window: le.window}})
+		default:
+		}
+	}
+	return wants, leases, l.replica
 }
 
 // gather makes the next posting, or none.
@@ -120,9 +167,9 @@ func (l *Ledger) fill(p *posting) {
 	p.moves = make(map[*lease]move)
 	for _, e := range p.entries {
 		p.Rows = append(p.Rows, e.rows...)
-		for _, le := range e.leases {
+		for i, le := range e.leases {
 			m := p.moves[le]
-			m.covered, m.spent = m.covered.Plus(e.used.AtMost(e.hold)), m.spent.Plus(e.used)
+			m.covered, m.spent = m.covered.Plus(e.covered[i]), m.spent.Plus(e.used)
 			p.moves[le] = m
 		}
 	}
@@ -132,7 +179,7 @@ func (l *Ledger) fill(p *posting) {
 			le.giveBack()
 		}
 		_, moved := p.moves[le]
-		if moved || le.owed != (billing.Amount{}) || l.flushes > l.flushed && le.amount != (billing.Amount{}) {
+		if moved || le.owed != (billing.Amount{}) || l.flushes > l.flushed && le.busy() != le.shown {
 			m := p.moves[le]
 			m.owed = le.owed
 			p.moves[le] = m
@@ -144,8 +191,9 @@ func (l *Ledger) fill(p *posting) {
 		}
 		p.Leases = append(p.Leases, billing.LeaseChange{
 			BudgetID: le.id.BudgetID, WindowStart: le.id.WindowStart,
-			Down: m.covered.Plus(m.owed), Busy: le.held.Plus(le.covered).Minus(m.covered),
+			Down: m.covered.Plus(m.owed), Busy: le.busy().Minus(m.covered),
 		})
+		le.shown = le.busy().Minus(m.covered)
 	}
 }
 
@@ -204,11 +252,10 @@ func (l *Ledger) finish(p *posting) {
 func (l *Ledger) bisect(ctx context.Context, p *posting, bad *billing.RowError) bool {
 	if len(p.entries) > 1 {
 		half := len(p.entries) / 2
-		first, second := l.part(p, p.entries[:half]), l.part(p, p.entries[half:])
 		l.mu.Lock()
-		l.queue = append(append([]*entry(nil), second...), l.queue...)
+		l.queue = append(slices.Clone(p.entries[half:]), l.queue...)
 		l.mu.Unlock()
-		l.pending = l.again(first, p)
+		l.pending = l.again(p.entries[:half], p)
 		return l.round(ctx)
 	}
 	if len(p.entries) == 0 {
@@ -227,11 +274,6 @@ func (l *Ledger) bisect(ctx context.Context, p *posting, bad *billing.RowError) 
 	e.rows = nil
 	l.pending = l.again([]*entry{e}, p)
 	return true
-}
-
-// part copies entries, whose slice is shared with the queue.
-func (l *Ledger) part(_ *posting, entries []*entry) []*entry {
-	return append([]*entry(nil), entries...)
 }
 
 // again is a posting of fewer entries in the place of p, which did nothing.

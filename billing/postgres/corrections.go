@@ -2,10 +2,8 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,8 +37,8 @@ UPDATE budget_counters c SET used_tokens = c.used_tokens + d.tokens, used_nano =
   FROM change d JOIN locked USING (budget_id, window_start)
  WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start`
 
-// correct books rows that are no usage, in a transaction.
-func (s *Store) correct(ctx context.Context, tx pgx.Tx, rows []billing.Spend) error {
+// enter books rows that are no usage, in a transaction.
+func (s *Store) enter(ctx context.Context, tx pgx.Tx, rows []billing.Spend) error {
 	rows, err := s.bookLate(ctx, tx, rows)
 	if err != nil {
 		return err
@@ -64,7 +62,7 @@ func (s *Store) Correct(ctx context.Context, rows []billing.Spend) error {
 			return errors.New("billing/postgres: usage is settled, not corrected")
 		}
 	}
-	return s.correct(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.correct(ctx, tx, rows) })
+	return s.correct(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.enter(ctx, tx, rows) })
 }
 
 // correct does work in a transaction of its own time, and makes the partitions
@@ -165,7 +163,7 @@ func (s *Store) repriceSome(ctx context.Context, tx pgx.Tx, r billing.Repricing,
 		}
 	}
 	if len(adjustments) > 0 && !r.DryRun {
-		err = s.correct(ctx, tx, adjustments)
+		err = s.enter(ctx, tx, adjustments)
 	}
 	end := rows[len(rows)-1]
 	return cursor{end.OccurredAt, end.EventID}, len(rows) == repriceBatch, err

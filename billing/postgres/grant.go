@@ -68,12 +68,13 @@ WITH replica AS (
          busy_nano = least(l.busy_nano + excluded.busy_nano, l.nano + excluded.nano)
 )
 SELECT EXISTS (SELECT FROM replica), v.complete, v.fits, coalesce(j.fits, true), coalesce(j.idle, false), coalesce(j.exact, false),
-       coalesce(j.grant_tokens, 0), coalesce(j.grant_nano, 0),
+       coalesce(j.grant_tokens, 0), coalesce(j.grant_nano, 0), coalesce(mine.tokens, 0), coalesce(mine.nano, 0),
        j.id, j.scope, j.scope_id, j.period, j.zone, j.token_limit, j.amount_nano,
        j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano,
        CASE WHEN j.idle AND NOT v.fits THEN pg_notify('` + wantedChannel + `', j.id)::text END
   FROM verdict v LEFT JOIN judged j ON true
- ORDER BY j.id`
+  LEFT JOIN leases mine ON mine.budget_id = j.id AND mine.window_start = j.window_start AND mine.replica_id = $1 AND mine.epoch = $2
+ ORDER BY j.id, j.window_start`
 
 // wantedChannel carries the ids of budgets of which a replica ran dry.
 const wantedChannel = "tallyroute_wanted"
@@ -129,7 +130,7 @@ func askGrant(ctx context.Context, c *pgx.Conn, args []any) (granting, error) {
 		var st standing
 		var g billing.Granted
 		var told pgtype.Text
-		columns := append([]any{&a.known, &a.complete, &a.fits, &g.Fits, &g.Idle, &g.Exact, &g.Amount.Tokens, &g.Amount.Money}, st.columns()...)
+		columns := append([]any{&a.known, &a.complete, &a.fits, &g.Fits, &g.Idle, &g.Exact, &g.Amount.Tokens, &g.Amount.Money, &g.Leased.Tokens, &g.Leased.Money}, st.columns()...)
 		if err := rows.Scan(append(columns, &told)...); err != nil {
 			return granting{}, err
 		}
@@ -140,6 +141,7 @@ func askGrant(ctx context.Context, c *pgx.Conn, args []any) (granting, error) {
 		if g.Balance = b; a.fits {
 			g.Balance.HeldTokens += g.Amount.Tokens
 			g.Balance.HeldMoney += g.Amount.Money
+			g.Leased = g.Leased.Plus(g.Amount)
 		} else {
 			g.Amount = billing.Amount{}
 		}

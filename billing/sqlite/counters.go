@@ -28,19 +28,26 @@ func windowsOf(lines []billing.HoldLine) windows {
 	return windows{asJSON(budgets), asJSON(starts)}
 }
 
-const selectCounters = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano
-FROM json_each(?1) b
-JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = ?2 ->> b.key`
+// What replicas lease is spoken for. selectBusy leaves out what they do not use
+// of it, for people to see.
+const (
+	selectCounters = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens, c.used_nano, c.held_nano + c.leased_nano` + fromCounters
+	selectBusy     = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens + coalesce((SELECT sum(busy_tokens)` + fromLeases + `), 0),
+  c.used_nano, c.held_nano + coalesce((SELECT sum(busy_nano)` + fromLeases + `), 0)` + fromCounters
+	fromCounters = ` FROM json_each(?1) b JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = ?2 ->> b.key`
+	fromLeases   = ` FROM leases l WHERE l.budget_id = c.budget_id AND l.window_start = c.window_start`
+)
 
 // standing reads the balances of lines. A window that has no counter yet stands
 // at what the ledger says, and is listed in missing.
-func standing(ctx context.Context, from *session, lines []billing.HoldLine, w windows) (balances []billing.Balance, missing []int, err error) {
+func standing(ctx context.Context, from *session, query string, lines []billing.HoldLine) (balances []billing.Balance, missing []int, err error) {
 	balances = make([]billing.Balance, len(lines))
 	found := make([]bool, len(lines))
 	for i, l := range lines {
 		balances[i] = billing.Balance{Budget: l.Budget, Window: l.Window}
 	}
-	err = from.rows(ctx, selectCounters, []any{w.budgets, w.starts}, func(scan scanner) error {
+	w := windowsOf(lines)
+	err = from.rows(ctx, query, []any{w.budgets, w.starts}, func(scan scanner) error {
 		var i int
 		var end string
 		var c billing.Balance
@@ -98,8 +105,8 @@ ON CONFLICT DO UPDATE SET window_end = excluded.window_end, used_tokens = exclud
 
 // beginCounters reads the balances of lines and makes the counters that are
 // missing.
-func beginCounters(ctx context.Context, tx *session, lines []billing.HoldLine, w windows) ([]billing.Balance, error) {
-	balances, missing, err := standing(ctx, tx, lines, w)
+func beginCounters(ctx context.Context, tx *session, lines []billing.HoldLine) ([]billing.Balance, error) {
+	balances, missing, err := standing(ctx, tx, selectCounters, lines)
 	for _, i := range missing {
 		if err != nil {
 			break
@@ -138,7 +145,7 @@ func post(ctx context.Context, tx *session, row billing.Spend) error {
 }
 
 const selectBalances = `SELECT g.id, g.scope, g.scope_id, g.period, g.zone, g.token_limit, g.amount_nano,
-  c.window_start, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano
+  c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens, c.used_nano, c.held_nano + c.leased_nano
 FROM json_each(?1) b
 JOIN budgets g ON g.id = b.value AND g.archived_at IS NULL
 JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = ?2 ->> b.key
@@ -168,7 +175,7 @@ func (s *Store) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]
 		}
 		lines[i] = billing.HoldLine{Budget: b, Window: window}
 	}
-	balances, _, err := standing(ctx, s.read, lines, windowsOf(lines))
+	balances, _, err := standing(ctx, s.read, selectBusy, lines)
 	return balances, err
 }
 

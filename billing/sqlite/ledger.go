@@ -32,7 +32,7 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 			return err
 		}
 		w := windowsOf(h.Lines)
-		if balances, err = beginCounters(ctx, tx, h.Lines, w); err != nil {
+		if balances, err = beginCounters(ctx, tx, h.Lines); err != nil {
 			return err
 		}
 		// No error of the transaction: the counters that it began are kept, so
@@ -59,11 +59,36 @@ func lastWill(h billing.Hold) (string, error) {
 	if err := row.Check(); err != nil {
 		return "", fmt.Errorf("hold %s could not be swept: %w", h.ID, err)
 	}
-	b, err := json.Marshal(row)
+	return asWill([]billing.Spend{row})
+}
+
+func asWill(rows []billing.Spend) (string, error) {
+	b, err := json.Marshal(rows)
 	if err != nil {
 		return "", fmt.Errorf("billing/sqlite: %w", err)
 	}
 	return string(b), nil
+}
+
+const updateWill = `UPDATE holds SET if_lost = ? WHERE id = ?`
+
+// Retry implements billing.Ledger.
+func (s *Store) Retry(ctx context.Context, holdID string, ifLost []billing.Spend) error {
+	rows, err := attempts(billing.Settlement{HoldID: holdID, Attempts: ifLost})
+	if err != nil {
+		return err
+	}
+	will, err := asWill(rows)
+	if err != nil {
+		return err
+	}
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		n, err := tx.exec(ctx, updateWill, will, holdID)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("billing/sqlite: %w: %s", billing.ErrNoHold, holdID)
+		}
+		return err
+	})
 }
 
 // The most that one hold is counted with where nothing limits it, so that many
@@ -212,7 +237,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 	return swept, errors.Join(failed...)
 }
 
-// sweep settles a hold with the row that it carries.
+// sweep settles a hold with the rows that it carries.
 func (s *Store) sweep(ctx context.Context, id string) (found bool, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		var h held
@@ -220,11 +245,11 @@ func (s *Store) sweep(ctx context.Context, id string) (found bool, err error) {
 		if h, found, err = giveBack(ctx, tx, id); !found || err != nil {
 			return err
 		}
-		var row billing.Spend
-		if err := json.Unmarshal([]byte(h.ifLost), &row); err != nil {
+		var rows []billing.Spend
+		if err := json.Unmarshal([]byte(h.ifLost), &rows); err != nil {
 			return fmt.Errorf("billing/sqlite: %w", err)
 		}
-		return s.book(ctx, tx, []billing.Spend{row})
+		return s.book(ctx, tx, rows)
 	})
 	return found, err
 }

@@ -1,0 +1,99 @@
+package billingtest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// RunLeased tests a ledger that holds in memory what it leased from a store. It
+// does all that the store's own ledger does but what only a database can: it
+// leaves the state of a key to the verifier, and holds of dead processes to
+// their journals.
+func RunLeased(t *testing.T, open Open) {
+	groups := []struct {
+		name  string
+		cases map[string]func(w *world)
+		not   []string
+	}{
+		{"Holds", holdCases(), []string{"RevokedMeanwhile", "UnknownKey", "Sweep", "SweepKeepsOthers"}},
+		{"Settle", settleCases(), []string{"AttemptThatIsThere"}},
+		{"Windows", windowCases(), []string{"SweptAfterItsEnd"}},
+		{"Budgets", budgetCases(), []string{"StaleKeyIsRefused"}},
+		{"Rows", rowCases(), []string{"KeepEverythingIfSwept", "HostileTextIfSwept"}},
+		{"Reports", reportCases(), nil},
+		{"Races", raceCases(), []string{"SweepAndSettle", "RevokedIsRevoked"}},
+		{"Random", randomCases(), nil},
+	}
+	for _, g := range groups {
+		t.Run(g.name, func(t *testing.T) {
+			for _, name := range g.not {
+				delete(g.cases, name)
+			}
+			for name, test := range g.cases {
+				t.Run(name, func(t *testing.T) { test(newWorld(t, open)) })
+			}
+		})
+	}
+}
+
+// Leased puts a ledger before a store, so that what reads the store sees what
+// the ledger has settled.
+type Leased struct {
+	billing.Store
+	Ledger interface {
+		billing.Ledger
+		Flush(ctx context.Context) error
+	}
+}
+
+// Reserve is the ledger's.
+func (l Leased) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
+	return l.Ledger.Reserve(ctx, h, now)
+}
+
+// Retry is the ledger's.
+func (l Leased) Retry(ctx context.Context, holdID string, ifLost []billing.Spend) error {
+	return l.Ledger.Retry(ctx, holdID, ifLost)
+}
+
+// Settle is the ledger's.
+func (l Leased) Settle(ctx context.Context, s billing.Settlement) ([]billing.Balance, error) {
+	return l.Ledger.Settle(ctx, s)
+}
+
+// Release is the ledger's.
+func (l Leased) Release(ctx context.Context, holdID string) error {
+	return l.Ledger.Release(ctx, holdID)
+}
+
+// Balances is the ledger's.
+func (l Leased) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error) {
+	return l.Ledger.Balances(ctx, k, now)
+}
+
+// Events reads what was settled.
+func (l Leased) Events(ctx context.Context, q billing.EventQuery) ([]billing.Spend, error) {
+	if err := l.Ledger.Flush(ctx); err != nil {
+		return nil, err
+	}
+	return l.Store.Events(ctx, q)
+}
+
+// Spend adds up what was settled.
+func (l Leased) Spend(ctx context.Context, q billing.SpendQuery) ([]billing.SpendRow, error) {
+	if err := l.Ledger.Flush(ctx); err != nil {
+		return nil, err
+	}
+	return l.Store.Spend(ctx, q)
+}
+
+// SetBudget changes a budget that knows all that was settled.
+func (l Leased) SetBudget(ctx context.Context, b billing.Budget, now time.Time) error {
+	if err := l.Ledger.Flush(ctx); err != nil {
+		return err
+	}
+	return l.Store.SetBudget(ctx, b, now)
+}

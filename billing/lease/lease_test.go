@@ -1,0 +1,105 @@
+package lease_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/billingtest"
+	"tallyroute/billing/journal"
+	"tallyroute/billing/lease"
+	"tallyroute/billing/postgres"
+	"tallyroute/billing/postgres/pgtest"
+	"tallyroute/billing/sqlite"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// patient waits for as long as a crowded machine may take.
+var patient = postgres.Options{Acquire: time.Minute, Statement: time.Minute, Lock: time.Minute}
+
+func TestSuiteSQLite(t *testing.T) {
+	billingtest.RunLeased(t, func(t *testing.T, zone *time.Location) billing.Store { return leased(t, openSQLite(t, zone), zone) })
+}
+
+func TestSuitePostgres(t *testing.T) {
+	billingtest.RunLeased(t, func(t *testing.T, zone *time.Location) billing.Store { return leased(t, openPostgres(t, zone), zone) })
+}
+
+func openSQLite(t *testing.T, zone *time.Location) billing.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), t.TempDir()+"/ledger.db", sqlite.Options{Reporting: zone})
+	return migrated(t, s, err)
+}
+
+func openPostgres(t *testing.T, zone *time.Location) billing.Store {
+	t.Helper()
+	o := patient
+	o.Reporting = zone
+	return connect(t, pgtest.Copy(t, migrate), o)
+}
+
+func migrate(dsn string) error {
+	s, err := postgres.Open(context.Background(), dsn, patient)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = s.Migrate(context.Background())
+	return err
+}
+
+func connect(t *testing.T, dsn string, o postgres.Options) billing.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), dsn, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func migrated(t *testing.T, s billing.Store, err error) billing.Store {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// leased is a store behind a ledger with a journal of its own, which runs until
+// the test ends.
+func leased(t *testing.T, s billing.Store, zone *time.Location) billing.Store {
+	t.Helper()
+	log, err := journal.Open(t.TempDir(), journal.Options{Sync: journal.SyncOff})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := lease.Open(s, log, lease.Options{Replica: log.ID(), Zone: zone, Report: func(err error) { t.Log(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = l.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-done
+		if err := l.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return billingtest.Leased{Store: s, Ledger: l}
+}
