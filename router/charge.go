@@ -59,10 +59,9 @@ func (h held) reason(attempt int) billing.RouteReason {
 	return billing.RouteCheapest
 }
 
-// lost is the row for a request whose process dies: all that it may have used.
-func (r *Router) lost(h held) billing.Spend {
-	c := h.candidates[0]
-	row := r.row(h, c, 1)
+// lost is the row of an attempt whose process dies: all that it may have used.
+func (r *Router) lost(h held, c Candidate, attempt int) billing.Spend {
+	row := r.row(h, c, attempt)
 	row.Final, row.Status, row.UsageSource = true, billing.StatusInterrupted, billing.Bounded
 	r.price(&row, h, c, h.most(c))
 	return row

@@ -37,6 +37,7 @@ type Verifier interface {
 // Ledger holds and settles; see billing.Ledger for the obligations.
 type Ledger interface {
 	Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error)
+	Retry(ctx context.Context, holdID string, ifLost []billing.Spend) error
 	Settle(ctx context.Context, s billing.Settlement) ([]billing.Balance, error)
 	Release(ctx context.Context, holdID string) error
 	Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error)

@@ -96,7 +96,7 @@ func (r *Router) take(ctx context.Context, p planned, lowered int64) (held, erro
 	if p.last {
 		h.hold.HeadroomTokens, h.hold.HeadroomMoney = 0, 0
 	}
-	h.hold.IfLost = r.lost(h)
+	h.hold.IfLost = r.lost(h, h.candidates[0], 1)
 	if h.balances, err = r.Ledger.Reserve(ctx, h.hold, p.in.At); err != nil {
 		return held{}, err
 	}

@@ -256,6 +256,7 @@ type ledger struct {
 	down     bool
 	stale    int // refuse this many holds as made on an old key
 	reserves int
+	retries  [][]billing.Spend // what was said of attempts after the first
 }
 
 func newLedger() *ledger {
@@ -309,6 +310,16 @@ func (l *ledger) all() []billing.Balance {
 		list = append(list, *b)
 	}
 	return list
+}
+
+func (l *ledger) Retry(_ context.Context, holdID string, ifLost []billing.Spend) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.holds[holdID]; !ok {
+		return billing.ErrNoHold
+	}
+	l.retries = append(l.retries, ifLost)
+	return nil
 }
 
 func (l *ledger) Settle(_ context.Context, s billing.Settlement) ([]billing.Balance, error) {

@@ -26,6 +26,7 @@ type sent struct {
 	chosen   Candidate // the last one tried
 	attempts []Attempt
 	rows     []billing.Spend // of the attempts that failed
+	declared string          // the target that the ledger was told of: what is lost if the process dies
 	end      context.CancelFunc
 	detach   func() bool // ends the tie between the client's going and the upstream call
 }
@@ -34,13 +35,17 @@ type sent struct {
 // nothing has reached the client, so that a failure costs only time.
 func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	upstream, end := context.WithTimeout(context.WithoutCancel(ctx), r.o.RequestTimeout)
-	s := sent{held: h, end: end, detach: context.AfterFunc(ctx, end)}
+	s := sent{held: h, end: end, detach: context.AfterFunc(ctx, end), declared: h.candidates[0].Target.Name()}
 	var last error
 	for _, c := range h.candidates {
 		if len(s.attempts) > 0 && !r.Health.Ready(c.Target.Name(), c.Target.Provider, r.o.Clock()) {
 			continue // went down since it was planned
 		}
 		s.chosen = c
+		if last = r.declare(upstream, &s, c); last != nil {
+			r.giveUp(ctx, s)
+			return sent{}, last
+		}
 		if s.reply, last = r.attempt(upstream, &s, c); last == nil {
 			return s, nil
 		}
@@ -58,6 +63,16 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	}
 	r.giveUp(ctx, s)
 	return sent{}, &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last), RateLimited: limited(s.attempts)}
+}
+
+// declare tells the ledger which attempt comes next, unless the hold has said
+// so already: should the process die, it is booked like one that was answered.
+func (r *Router) declare(ctx context.Context, s *sent, c Candidate) error {
+	if name := c.Target.Name(); len(s.rows) > 0 || name != s.declared {
+		s.declared = name
+		return r.Ledger.Retry(ctx, s.hold.ID, append(slices.Clone(s.rows), r.lost(s.held, c, len(s.rows)+1)))
+	}
+	return nil
 }
 
 // limited reports that every attempt was refused for its rate.

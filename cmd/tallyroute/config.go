@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/journal"
 )
 
 // Config is tallyroute.yaml. Everything has a default, so an empty file, or
@@ -22,7 +23,12 @@ type Config struct {
 	Database            dsn       `yaml:"database"`
 	DatabaseConnections int       `yaml:"database_connections"`
 	ReportingTimezone   string    `yaml:"reporting_timezone"`
-	AuditEvery          duration  `yaml:"audit_every"` // 0 is never
+	AuditEvery          duration  `yaml:"audit_every"`        // 0 is never
+	Journal             string    `yaml:"journal"`            // a directory, "" beside the database, "off" for none
+	JournalSync         string    `yaml:"journal_sync"`       // always, interval or off
+	JournalMaxBytes     int64     `yaml:"journal_max_bytes"`  // of all segments
+	OfflineTTL          duration  `yaml:"offline_ttl"`        // how long keys and allowances last without the database
+	ReplicaLostAfter    duration  `yaml:"replica_lost_after"` // since its leases expired; 0 for never
 	KeyPepper           secretRef `yaml:"key_pepper"`
 	AdminToken          secretRef `yaml:"admin_token"`
 	Providers           section   `yaml:"providers"`
@@ -108,6 +114,10 @@ func defaultConfig() Config {
 		ReportingTimezone: "UTC",
 		AuditEvery:        duration(time.Hour),
 		PricesFile:        "tallyroute.prices.yaml",
+		JournalSync:       string(journal.SyncInterval),
+		JournalMaxBytes:   1 << 30,
+		OfflineTTL:        duration(5 * time.Minute),
+		ReplicaLostAfter:  duration(time.Hour),
 		Defaults:          defaults{OnUnpriced: "block"},
 		Limits:            limits{MaxBodyBytes: 10 << 20, MaxHeaderBytes: 32 << 10, MaxConnections: 4096, IdleUpstream: 256},
 		Timeouts: timeouts{

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/journal"
 )
 
 // check records what cannot work, setting by setting.
@@ -14,6 +15,7 @@ func (r *configReader) check(cfg *Config) {
 	r.checkListeners(cfg)
 	r.checkDatabase(cfg)
 	r.checkAudit(cfg.AuditEvery)
+	r.checkJournal(cfg)
 	r.checkDefaults(cfg.Defaults)
 	r.checkNumbers(cfg)
 	r.checkDurations(cfg.Timeouts)
@@ -68,6 +70,19 @@ const shortestAudit = duration(time.Minute)
 func (r *configReader) checkAudit(every duration) {
 	if every != 0 && every < shortestAudit {
 		r.fault("audit_every", "want at least 1m, or 0 for never")
+	}
+}
+
+func (r *configReader) checkJournal(cfg *Config) {
+	r.oneOf("journal_sync", cfg.JournalSync, string(journal.SyncAlways), string(journal.SyncInterval), string(journal.SyncOff))
+	if cfg.JournalMaxBytes < 1<<20 || cfg.JournalMaxBytes > 1<<40 {
+		r.fault("journal_max_bytes", "want %d to %d", 1<<20, 1<<40)
+	}
+	if t := time.Duration(cfg.OfflineTTL); t < 2*time.Second || t > 24*time.Hour {
+		r.fault("offline_ttl", "want 2s to 24h")
+	}
+	if cfg.ReplicaLostAfter > duration(365*24*time.Hour) {
+		r.fault("replica_lost_after", "want at most 365d, or 0 for never")
 	}
 }
 

@@ -68,6 +68,9 @@ func writeConfig(t *testing.T, database, more string) string {
 	file := filepath.Join(dir, "tallyroute.yaml")
 	pepper := filepath.Join(dir, "pepper")
 	text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndatabase: %q\nkey_pepper: file:%s\ndemo: true\nlog: {format: json}\n%s", database, pepper, more)
+	if !strings.Contains(more, "journal:") {
+		text += "journal: " + filepath.Join(dir, "journal") + "\n"
+	}
 	if !strings.Contains(more, "timeouts:") {
 		text += "timeouts: {shutdown_wait: 0s}\n"
 	}

@@ -45,6 +45,7 @@ var layers = map[string][]string{
 	"providers/catalogue":           {"providers", "providers/catalogue/published", "providers/anthropic", "providers/azure", "providers/bedrock", "providers/cohere", "providers/gemini", "providers/mistral", "providers/openai", "providers/responses", "providers/secret", "billing"},
 
 	"billing/audit":           {"billing"},
+	"billing/lease":           {"billing", "billing/journal"},
 	"billing/postgres":        {"billing", "billing/audit", "migrations"},
 	"billing/sqlite":          {"billing", "billing/audit", "migrations"},
 	"billing/billingtest":     {"billing"},
@@ -66,6 +67,7 @@ var layers = map[string][]string{
 var testLayers = map[string][]string{
 	"*":                   {"billing/billingtest", "billing/postgres/pgtest", "providers/providertest"},
 	"billing/billingtest": {"billing/sqlite"},
+	"billing/lease":       {"billing/sqlite", "billing/postgres"},
 	"providers":           {"providers/openai", "providers/sse"},
 	"providers/openai":    {"providers/catalogue", "providers/secret"},
 	"router":              {"billing/sqlite", "providers/openai", "providers/sse", "providers/catalogue"},

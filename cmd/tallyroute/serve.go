@@ -55,7 +55,9 @@ func (s *service) run(ctx context.Context) error {
 // start begins everything that runs beside the requests.
 func (s *service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.bringUp(life) })
+	jobs.Go(func() error { return s.books.run(life) })
 	jobs.Go(func() error { return s.sweep(life) })
+	jobs.Go(func() error { return s.forgetLost(life) })
 	jobs.Go(func() error { return s.flushTouched(life) })
 	jobs.Go(func() error { return s.upkeep(life) })
 	jobs.Go(func() error { return s.audit(life) })
@@ -95,5 +97,6 @@ const settleGrace = 5 * time.Second
 func (s *service) close() error {
 	s.cutRequests()
 	s.client.Close()
+	s.closeBooks()
 	return s.store.Close()
 }

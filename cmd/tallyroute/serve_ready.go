@@ -15,13 +15,14 @@ import (
 // readiness says whether requests can be answered.
 type readiness struct {
 	store billing.Store
+	books func() error // nil while requests can be written down
 
 	mu  sync.Mutex
 	not *notReadyError // nil once the database has been brought up to date
 }
 
-func newReadiness(s billing.Store) *readiness {
-	return &readiness{store: s, not: &notReadyError{reason: "starting"}}
+func newReadiness(s billing.Store, books func() error) *readiness {
+	return &readiness{store: s, books: books, not: &notReadyError{reason: "starting"}}
 }
 
 // notReadyError has a reason that anybody may read, and the error for the log.
@@ -80,6 +81,9 @@ func (r *readiness) check(ctx context.Context) error {
 	}
 	if err := r.store.Ready(ctx); err != nil {
 		return because(err)
+	}
+	if err := r.books(); err != nil {
+		return &notReadyError{"journal: cannot be written", err}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -25,6 +26,7 @@ type service struct {
 	log      *zap.Logger
 	metrics  *metrics
 	store    billing.Store
+	books    *books // the ledger before the store
 	pepper   keptPepper
 	ready    *readiness
 	verifier *billing.Verifier
@@ -52,8 +54,11 @@ func newService(ctx context.Context, cfg *Config, log *zap.Logger) (*service, er
 	if s.store, err = cfg.openStore(ctx); err != nil {
 		return nil, err
 	}
-	s.ready = newReadiness(s.store)
-	s.verifier = billing.NewVerifier(s.store, s.pepper.Pepper, billing.VerifierOptions{})
+	if s.books, err = s.openBooks(); err != nil {
+		return nil, errors.Join(err, s.store.Close())
+	}
+	s.ready = newReadiness(s.store, s.books.unavailable)
+	s.verifier = billing.NewVerifier(s.store, s.pepper.Pepper, billing.VerifierOptions{StaleFor: time.Duration(cfg.OfflineTTL)})
 	s.tokens = tokens.New(tokens.Options{})
 	if err := s.route(ctx); err != nil {
 		return nil, err
@@ -92,7 +97,7 @@ func (s *service) route(ctx context.Context) error {
 		kept = s.store
 	}
 	s.router = router.New(router.Parts{
-		Verifier: gatedVerifier{s.verifier, s.ready}, Ledger: s.metrics.ledger(s.store), Events: s.store, Prices: s.prices,
+		Verifier: gatedVerifier{s.verifier, s.ready}, Ledger: s.metrics.ledger(s.books), Events: s.books, Prices: s.prices,
 		Catalogue: s.book, Sender: s.client, Tokens: s.tokens, Health: s.health, Limits: limit.New(),
 		Observer: observers{s.metrics, recordLog{s.log}}, Replays: kept,
 	}, s.cfg.routerOptions())
@@ -110,7 +115,7 @@ func (c *Config) routerOptions() router.Options {
 func (s *service) listen(ctx context.Context) error {
 	t, l := s.cfg.Timeouts, s.cfg.Limits
 	public, err := server.New(server.Options{
-		Router: s.router, Ready: s.ready.check, Observe: s.metrics.observeHTTP, Log: s.log,
+		Router: s.router, Ready: s.ready.check, Observe: s.metrics.observeHTTP, Log: s.log, Clock: s.books.now,
 		TrustedProxies: prefixes(s.cfg.TrustedProxies), KeepAnswers: s.cfg.Idempotency.TTL > 0,
 		Limits: server.Limits{
 			Body: l.MaxBodyBytes, HeaderBytes: l.MaxHeaderBytes, Connections: l.MaxConnections,
@@ -153,7 +158,7 @@ func (s *service) adminToken(ctx context.Context) (string, error) {
 // administration is the server behind the admin listener.
 func (s *service) administration(token string) *http.Server {
 	return admin.New(admin.Options{
-		Keys: s.store, Owners: s.store, Reports: s.store, Periods: s.store, Balances: s.store.Balances,
+		Keys: s.store, Owners: s.store, Reports: s.books, Periods: s.store, Balances: s.books.Balances,
 		Issuer: billing.Issuer{Keys: s.store, Owners: s.store, Pepper: s.pepper.Pepper},
 		Token:  func() string { return token },
 

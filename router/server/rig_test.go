@@ -284,6 +284,8 @@ func (l *ledger) Settle(_ context.Context, s billing.Settlement) ([]billing.Bala
 	return l.balance, nil
 }
 
+func (l *ledger) Retry(context.Context, string, []billing.Spend) error { return nil }
+
 func (l *ledger) Release(context.Context, string) error { l.held.Add(-1); return nil }
 
 func (l *ledger) Balances(context.Context, *billing.Key, time.Time) ([]billing.Balance, error) {

@@ -1,0 +1,25 @@
+package main
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// watchBooks adds what is under way between a request and the database.
+func (m *metrics) watchBooks(b *books) {
+	gauge := func(name, help string, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	gauge("tallyroute_ledger_backlog", "Settlements that are in the journal and not yet in the database.", func() float64 {
+		settlements, _ := b.fast.Backlog()
+		return float64(settlements)
+	})
+	gauge("tallyroute_ledger_open", "Requests that hold an allowance.", func() float64 {
+		_, open := b.fast.Backlog()
+		return float64(open)
+	})
+	gauge("tallyroute_journal_bytes", "Size of the journal on disk.", func() float64 { return float64(b.log.Size()) })
+	gauge("tallyroute_journal_failed", "1 while the journal cannot be written, and requests are refused.", func() float64 {
+		if b.log.Err() != nil {
+			return 1
+		}
+		return 0
+	})
+}
