@@ -59,6 +59,7 @@ type Ledger struct {
 	mu     sync.Mutex
 	leases map[windowKey]*lease
 	open   map[string]*entry
+	ending int // requests that are neither open nor queued: their last record is being written
 	segs   segments
 	queue  []*entry // settled, oldest first, yet to be posted
 	posted int64    // entries ever posted
@@ -322,6 +323,7 @@ func (l *Ledger) end(holdID string) *entry {
 	e := l.open[holdID]
 	if e != nil {
 		delete(l.open, holdID)
+		l.ending++
 		e.settled = l.log.Active()
 		l.segs.pin(e.settled)
 	}
@@ -333,6 +335,7 @@ func (l *Ledger) queueUp(e *entry, rows []billing.Spend) []billing.Balance {
 	e.rows, e.used = rows, usedBy(rows)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.ending--
 	urgent := len(l.queue) >= l.o.Batch
 	balances := make([]billing.Balance, len(e.leases))
 	e.covered = append(e.some[:0], make([]billing.Amount, len(e.leases))...)
@@ -376,6 +379,7 @@ func (l *Ledger) Release(_ context.Context, holdID string) error {
 		l.flushes++ // others wait for it
 		l.postNow()
 	}
+	l.ending--
 	l.segs.unpin(e.settled)
 	if err == nil { // else the beginning must stay, lest a replay book it
 		l.segs.unpin(e.begun)

@@ -21,6 +21,7 @@ const (
 	recordRetry   byte = 2 // another attempt is about to be made; takes the place of the rows before
 	recordSettle  byte = 3 // the request has ended; its rows
 	recordRelease byte = 4 // nothing was sent
+	recordDone    byte = 5 // everything before is in the database
 )
 
 // record is one of the journal, read.
@@ -46,7 +47,7 @@ func appendRecord(b []byte, kind byte, id string, rows []billing.Spend) []byte {
 
 // readRecord copies what it reads.
 func readRecord(b []byte) (record, error) {
-	if len(b) < 2 || b[0] != recordVersion || b[1] < recordBegin || b[1] > recordRelease {
+	if len(b) < 2 || b[0] != recordVersion || b[1] < recordBegin || b[1] > recordDone {
 		return record{}, fmt.Errorf("%w: it begins with %x", errRecord, b[:min(2, len(b))])
 	}
 	c := codec{b: b[2:]}

@@ -23,6 +23,14 @@ func (l *Ledger) replay() error {
 			l.segs.pin(seg)
 			return nil
 		}
+		if r.kind == recordDone {
+			for _, e := range order {
+				l.forget(e)
+			}
+			clear(begun)
+			order = order[:0]
+			return nil
+		}
 		e := begun[r.id]
 		if e == nil {
 			e = &entry{id: r.id}
@@ -78,6 +86,26 @@ func (l *Ledger) reread(e *entry, r record, seg journal.Segment) {
 			l.segs.unpin(e.begun)
 			e.begun = 0
 		}
+	}
+}
+
+// forget lets go of the segments of an entry.
+func (l *Ledger) forget(e *entry) {
+	for _, seg := range []journal.Segment{e.begun, e.settled} {
+		if seg != 0 {
+			l.segs.unpin(seg)
+		}
+	}
+}
+
+// done writes down that nothing before is needed, if that is so, so that the
+// next start need not read it again. The lock is held.
+func (l *Ledger) done() {
+	if len(l.queue)+len(l.open)+l.ending > 0 || l.log.Err() != nil {
+		return
+	}
+	if _, err := l.log.Append(appendRecord(nil, recordDone, "", nil)); err != nil {
+		l.o.Report(fmt.Errorf("billing/lease: journal: %w", err))
 	}
 }
 

@@ -229,14 +229,11 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 // finish forgets the entries of p and answers whoever waits for them.
 func (l *Ledger) finish(p *posting) {
 	for _, e := range p.entries {
-		if e.begun != 0 {
-			l.segs.unpin(e.begun)
-		}
-		if e.settled != 0 {
-			l.segs.unpin(e.settled)
-		}
+		l.forget(e)
 	}
-	l.posted += int64(len(p.entries))
+	if l.posted += int64(len(p.entries)); len(p.entries) > 0 {
+		l.done()
+	}
 	if l.posted >= p.queued && p.flushes > l.flushed {
 		l.flushed = p.flushes
 		close(l.onFlush)

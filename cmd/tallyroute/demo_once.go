@@ -56,7 +56,7 @@ func (s *service) rehearse(ctx context.Context, w io.Writer) error {
 	if err := printSpend(w, append(first.rows, second.rows...)); err != nil {
 		return err
 	}
-	balances, err := s.store.Balances(ctx, &key, first.rows[0].OccurredAt)
+	balances, err := s.books.Balances(ctx, &key, first.rows[0].OccurredAt)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (s *service) play(ctx context.Context, send func(io.Writer) (told, error), 
 		return act{}, chatError(err)
 	}
 	fmt.Fprintf(w, "\n             %s\n", t)
-	rows, err := s.store.Events(ctx, billing.EventQuery{RequestID: t.RequestID})
+	rows, err := s.books.Events(ctx, billing.EventQuery{RequestID: t.RequestID})
 	if err != nil {
 		return act{}, err
 	}

@@ -159,7 +159,7 @@ const tokensPerWord = 3
 func (s *service) addsUp(ctx context.Context, t *testing.T, key billing.Key) error {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		balances, err := s.store.Balances(ctx, &key, time.Now())
+		balances, err := s.books.Balances(ctx, &key, time.Now())
 		if err != nil {
 			return err
 		}
@@ -171,7 +171,7 @@ func (s *service) addsUp(ctx context.Context, t *testing.T, key billing.Key) err
 		}
 		time.Sleep(10 * time.Millisecond) // polls the database; nothing is decided by it
 	}
-	rows, err := s.store.Spend(ctx, billing.SpendQuery{GroupBy: "provider", Month: time.Now().UTC().Format("2006-01")})
+	rows, err := s.books.Spend(ctx, billing.SpendQuery{GroupBy: "provider", Month: time.Now().UTC().Format("2006-01")})
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (s *service) addsUp(ctx context.Context, t *testing.T, key billing.Key) err
 		used.Output += row.Tokens.Output
 		cost = cost.Add(row.Cost)
 	}
-	balances, err := s.store.Balances(ctx, &key, time.Now())
+	balances, err := s.books.Balances(ctx, &key, time.Now())
 	if err != nil {
 		return err
 	}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
@@ -20,8 +23,12 @@ import (
 type books struct {
 	billing.Ledger
 	store billing.Store
+	dir   string        // of the journal
 	log   *journal.Log  // nil without a journal
 	fast  *lease.Ledger // nil without a journal
+
+	confirmed chan struct{} // closed once the journal is known to belong to the database
+	once      sync.Once
 }
 
 const journalOff = "off"
@@ -31,7 +38,7 @@ func (s *service) openBooks() (*books, error) {
 	if s.cfg.Journal == journalOff {
 		return &books{Ledger: s.store, store: s.store}, nil
 	}
-	log, err := s.cfg.openJournal()
+	dir, log, err := s.cfg.openJournal()
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w; name another directory, or set journal: off to hold in the database", err)
 	}
@@ -50,7 +57,7 @@ func (s *service) openBooks() (*books, error) {
 	if left, _ := fast.Backlog(); left > 0 {
 		s.log.Info("taking up what an earlier process left in the journal", zap.Int("requests", left))
 	}
-	b := &books{Ledger: fast, store: s.store, log: log, fast: fast}
+	b := &books{Ledger: fast, store: s.store, dir: dir, log: log, fast: fast, confirmed: make(chan struct{})}
 	s.metrics.watchBooks(b)
 	return b, nil
 }
@@ -61,10 +68,11 @@ const mostJournals = 64
 
 // openJournal opens the directory that is configured, or else the first beside
 // the database that no other process uses.
-func (c *Config) openJournal() (*journal.Log, error) {
+func (c *Config) openJournal() (string, *journal.Log, error) {
 	o := journal.Options{Sync: journal.Sync(c.JournalSync), MaxBytes: c.JournalMaxBytes}
 	if c.Journal != "" {
-		return journal.Open(c.Journal, o)
+		log, err := journal.Open(c.Journal, o)
+		return c.Journal, log, err
 	}
 	base := "tallyroute.journal"
 	if path, err := c.Database.sqlitePath(); err == nil {
@@ -74,18 +82,65 @@ func (c *Config) openJournal() (*journal.Log, error) {
 	for n := 2; ; n++ {
 		log, err := journal.Open(dir, o)
 		if !errors.Is(err, journal.ErrLocked) || n > mostJournals {
-			return log, err
+			return dir, log, err
 		}
 		dir = fmt.Sprintf("%s.%d", base, n)
 	}
 }
 
-// run keeps the ledger going.
+// run keeps the ledger going, once it is known that the journal is the database's.
 func (b *books) run(ctx context.Context) error {
 	if b.fast == nil {
 		return nil
 	}
-	return b.fast.Run(ctx)
+	select {
+	case <-b.confirmed:
+		return b.fast.Run(ctx)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+const (
+	// ledgerSetting is under which name a database keeps its own name.
+	ledgerSetting = "ledger_id"
+	// ledgerFile is where a journal keeps the name of its database.
+	ledgerFile = "ledger"
+)
+
+// wrongJournalError is a journal with spend of another database.
+type wrongJournalError struct{ dir string }
+
+func (e *wrongJournalError) Error() string {
+	return fmt.Sprintf("the journal in %s has spend that belongs to another database; "+
+		"start once with that database to store it, or name another directory as journal", e.dir)
+}
+
+// confirm makes sure that what is in the journal belongs to the database. A
+// journal without anything left may move to another one.
+func (b *books) confirm(ctx context.Context) error {
+	if b.fast == nil {
+		return nil
+	}
+	id, err := b.store.Setting(ctx, ledgerSetting, "ledger_"+ulid.Make().String())
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(b.dir, ledgerFile)
+	known, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if string(known) != id {
+		if left, _ := b.fast.Backlog(); left > 0 && len(known) > 0 {
+			return &wrongJournalError{b.dir}
+		}
+		if err := os.WriteFile(file, []byte(id), 0o600); err != nil {
+			return err
+		}
+	}
+	b.once.Do(func() { close(b.confirmed) })
+	return nil
 }
 
 // unavailable is nil while requests can be written down.
@@ -136,8 +191,12 @@ func (s *service) closeBooks() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), settleGrace)
 	defer cancel()
-	if err := s.books.fast.Close(ctx); err != nil {
-		s.log.Warn("the next start takes up what is left in the journal", zap.Error(err))
+	select {
+	case <-s.books.confirmed:
+		if err := s.books.fast.Close(ctx); err != nil {
+			s.log.Warn("the next start takes up what is left in the journal", zap.Error(err))
+		}
+	default:
 	}
 	if err := s.books.log.Close(); err != nil {
 		s.log.Error("closing the journal", zap.Error(err))

@@ -106,8 +106,7 @@ func (s *service) bringUp(ctx context.Context) error {
 			s.log.Info("ready", zap.Stringer("database", s.cfg.Database))
 			return nil
 		}
-		var wrong *wrongPepperError
-		if errors.As(err, &wrong) {
+		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -135,6 +134,9 @@ func (s *service) prepare(ctx context.Context) error {
 		s.log.Info("migrated", zap.Strings("applied", applied))
 	}
 	if err := s.pepper.confirm(ctx, s.store); err != nil {
+		return err
+	}
+	if err := s.books.confirm(ctx); err != nil {
 		return err
 	}
 	return s.store.RecordPrices(ctx, s.prices.All())

@@ -43,7 +43,7 @@ func TestBringUp(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store := &absentStore{back: time.Now().Add(away)}
 			cfg := defaultConfig()
-			s := &service{cfg: &cfg, log: zap.NewNop(), store: store, ready: newReadiness(store, func() error { return nil }), prices: billing.NewPriceBook(nil)}
+			s := &service{cfg: &cfg, log: zap.NewNop(), store: store, books: &books{}, ready: newReadiness(store, func() error { return nil }), prices: billing.NewPriceBook(nil)}
 			gate := gatedVerifier{nil, s.ready}
 			if _, err := gate.Verify(t.Context(), billing.Secret{}, time.Now()); !errors.Is(err, billing.ErrUnavailable) {
 				t.Errorf("before: %v", err)
