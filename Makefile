@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 RACE ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-race test-postgres fuzz bench golden generate fmt fmt-check lint vuln corpus check readme examples image
+.PHONY: help build run demo test test-race test-postgres fuzz bench bench-views golden generate fmt fmt-check lint vuln corpus check readme examples image
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench: ## Throughput and CPU per request beside a bare reverse proxy, then the m
 
 corpus: ## Recorded provider traffic through the real router; CORPUS='-families gemini -v' for one format
 	go run ./cmd/corpus $(CORPUS)
+
+bench-views: ## The finance views and the audit over 1,000,000 rows, in PostgreSQL
+	TALLYROUTE_VIEW_ROWS=1000000 go test -v -timeout 30m -run 'TestViews_' ./billing/postgres
 
 golden: ## Rewrite the golden files; review the diff like code
 	go test ./providers/... ./router/... -update

@@ -89,7 +89,8 @@ type Quirks struct {
 // Bound is the least and the most of a number, in JSON; "" is none.
 type Bound struct{ Min, Max string }
 
-// Auth puts our credential on a call.
+// Auth puts our credential on a call. It fails for want of one, unless its error is
+// an *Error of another kind.
 type Auth interface {
 	Sign(ctx context.Context, r *http.Request) error
 }

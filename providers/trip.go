@@ -51,7 +51,11 @@ func (c *Client) begin(ctx context.Context, x Exchange, call Call) (*trip, error
 	}
 	if x.Target.Auth != nil {
 		if err := x.Target.Auth.Sign(t.ctx, req); err != nil {
-			return nil, t.abort(&Error{Kind: KindCredential, Err: err})
+			e := (*Error)(nil)
+			if !errors.As(err, &e) {
+				e = &Error{Kind: KindCredential, Err: err}
+			}
+			return nil, t.abort(e)
 		}
 	}
 	return t, nil

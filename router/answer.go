@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -204,6 +205,9 @@ func (a *Answer) finish(status billing.Status) {
 		began := a.r.o.Clock()
 		row := a.r.row(a.s.held, a.s.chosen, len(a.s.attempts))
 		row.Final, row.Status = true, status
+		if slices.Contains(a.s.reply.Dropped, "service_tier") {
+			row.ServiceTier = billing.TierStandard // it never heard of another
+		}
 		if a.s.reply.Response != nil {
 			row.ProviderRequestID = a.s.reply.Response.ID
 		}

@@ -22,7 +22,8 @@ func tierOf(name string) string {
 // tierFor is the tier that a request asks of t, which may not have any.
 func tierFor(req *chat.Request, t providers.Target) string {
 	asked := req.Get("service_tier")
-	if asked == nil || slices.Contains(t.Quirks.Drop, "service_tier") {
+	known := len(t.Quirks.Known) == 0 || slices.Contains(t.Quirks.Known, "service_tier")
+	if asked == nil || !known || slices.Contains(t.Quirks.Drop, "service_tier") {
 		return billing.TierStandard
 	}
 	return tierOf(chat.Text(asked))

@@ -91,6 +91,14 @@ func TestTiers_WhoMayServe(t *testing.T) {
 	if e := (*UnpricedError)(nil); !errors.As(err, &e) {
 		t.Errorf("a tier without a price: %v", err)
 	}
+	// One that was not told of the tier serves the standard one.
+	g.targets["m"] = []providers.Target{a}
+	g.sender.then(func(context.Context, providers.Exchange) (*providers.Answer, error) {
+		return &providers.Answer{Response: &chat.Response{Body: []byte(`{}`), Usage: &chat.Usage{Input: 5, Output: 7}, Text: "seven.."}, Dropped: []string{"service_tier"}}, nil
+	})
+	if s := g.ok(t, `{"model":"m","service_tier":"priority","messages":[{"role":"user","content":"x"}]}`).Spend; s.Price.ID != "a_standard" || s.ServiceTier != "standard" {
+		t.Errorf("not told of the tier: %s at %s", s.ServiceTier, s.Price.ID)
+	}
 	// A provider that has no tiers is not asked for one.
 	b.Quirks.Drop = []string{"service_tier"}
 	g.targets["m"] = []providers.Target{b}

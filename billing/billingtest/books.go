@@ -15,6 +15,7 @@ func bookCases() map[string]func(w *world) {
 		"CloseInAnotherZone":     bookCloseZone,
 		"CloseAndReopen":         bookCloseReopen,
 		"LateRow":                bookLateRow,
+		"CloseWhileRowsArrive":   bookCloseRace,
 		"LateSweep":              bookLateSweep,
 		"D06_Reprice":            bookReprice,
 		"D06_RepriceUnpriced":    bookRepriceUnpriced,
@@ -199,6 +200,43 @@ func (w *world) wide(p billing.Period) string {
 	b.Scope, b.ScopeID, b.Period = billing.ScopeOrg, "org", p
 	w.must(w.SetBudget(w.Context(), b, w.now))
 	return b.ID
+}
+
+// bookCloseRace: each row that arrives while its month is closed is either in
+// what the month was closed with or in the next month.
+func bookCloseRace(w *world) {
+	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
+	const n = 24
+	holds := make([]billing.Hold, n)
+	for i := range holds {
+		holds[i] = w.hold(k, amount{10, 10})
+		w.reserve(holds[i])
+	}
+	errs := make([]error, n+1)
+	var p billing.PeriodStanding
+	each(w.Context(), n+1, func(ctx context.Context, i int) {
+		if i == n/2 {
+			p, errs[i] = w.ClosePeriod(ctx, closing("2026-03", april()))
+			return
+		}
+		h := holds[min(i, n-1)]
+		if i > n/2 {
+			h = holds[i-1]
+		}
+		_, errs[i] = w.Settle(ctx, billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{w.row(k, h.ID, amount{10, 3}, w.now)}})
+	})
+	w.must(errors.Join(errs...))
+	var late int64
+	for _, r := range w.events(k) {
+		if r.ReportDay == "2026-04-01" && r.AdjustsPeriod == "2026-03-01" {
+			late++
+		}
+	}
+	if p.Rows+late != n {
+		w.Errorf("%d rows in the month and %d after it, want %d", p.Rows, late, n)
+	}
+	w.wantStanding(k, "bud_1", w.now, standing{used: amount{10 * n, 3 * n}})
+	w.wantProved()
 }
 
 func bookLateSweep(w *world) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tallyroute/billing"
 	"tallyroute/billing/billingtest"
 )
 
@@ -34,4 +35,34 @@ func TestD15_AuditNamesEveryCorruption(t *testing.T) {
 		_, err := c.Exec(t.Context(), sql)
 		return err
 	})
+}
+
+// TestUpkeep_MakesTheComingMonths on a database that runs on from month to month.
+func TestUpkeep_MakesTheComingMonths(t *testing.T) {
+	s, dsn := open(t, patient)
+	c := raw(t, dsn)
+	const name = `'spend_events_' || to_char(now() AT TIME ZONE 'UTC' + interval '3 months' - interval '27 days', 'YYYY_MM')`
+	part := get[string](t, c, "SELECT "+name)
+	exec(t, c, "DROP TABLE "+part)
+	if err := s.Upkeep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !get[bool](t, c, "SELECT to_regclass('"+part+"') IS NOT NULL") {
+		t.Errorf("%s was not made", part)
+	}
+}
+
+// TestAudit_OneProcessAtATime: who comes while another audits is told the last result.
+func TestAudit_OneProcessAtATime(t *testing.T) {
+	s, dsn := open(t, patient)
+	c := raw(t, dsn)
+	exec(t, c, "SELECT pg_advisory_lock(hashtextextended('tallyroute.audit', 0))")
+	r, err := s.Audit(t.Context(), billing.AuditOptions{Now: noon, Since: noon.Add(-1)})
+	if err != nil || len(r.Laws) != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	exec(t, c, "SELECT pg_advisory_unlock(hashtextextended('tallyroute.audit', 0))")
+	if r, err = s.Audit(t.Context(), billing.AuditOptions{Now: noon, Since: noon.Add(-1)}); err != nil || len(r.Laws) == 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
 }

@@ -62,31 +62,31 @@ func (s *Store) Correct(ctx context.Context, rows []billing.Spend) error {
 			return errors.New("billing/postgres: usage is settled, not corrected")
 		}
 	}
-	return s.correct(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.enter(ctx, tx, rows) })
+	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return correct(ctx, c, func(ctx context.Context, tx pgx.Tx) error { return s.enter(ctx, tx, rows) })
+	})
 }
 
-// correct does work in a transaction of its own time, and makes the partitions
-// that it lacks.
-func (s *Store) correct(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
-	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		for try := 1; ; try++ {
-			err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return work(ctx, tx) })
-			if err != nil && try < tries {
-				if again(err) || closedPeriod(err) { // a month was closed after it was looked at
+// correct does work in a transaction, and again where a month was closed after
+// work had looked at it. It makes the partitions that are missing.
+func correct(ctx context.Context, c *pgx.Conn, work func(context.Context, pgx.Tx) error) error {
+	for try := 1; ; try++ {
+		err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return work(ctx, tx) })
+		if err != nil && try < tries {
+			if again(err) || closedPeriod(err) {
+				continue
+			}
+			if lacksPartition(err) {
+				if _, err = c.Exec(ctx, housekeepingSQL); err == nil {
 					continue
 				}
-				if lacksPartition(err) {
-					if _, err = c.Exec(ctx, housekeepingSQL); err == nil {
-						continue
-					}
-				}
 			}
-			if code(err) == uniqueViolation {
-				err = fmt.Errorf("%w: a correction", billing.ErrDuplicate)
-			}
-			return err
 		}
-	})
+		if code(err) == uniqueViolation {
+			err = fmt.Errorf("%w: a correction", billing.ErrDuplicate)
+		}
+		return err
+	}
 }
 
 // repriceBatch is how many rows are looked at in one transaction.
@@ -124,22 +124,28 @@ func (s *Store) Reprice(ctx context.Context, r billing.Repricing) (sum billing.R
 	if err == nil {
 		err = r.Reachable(months, s.reporting)
 	}
-	last := cursor{r.From.Add(-time.Microsecond), "ffffffff-ffff-ffff-ffff-ffffffffffff"}
-	for more := true; more && err == nil; {
-		var batch billing.Repriced
-		var next cursor
-		err = s.correct(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-			batch, more, next = sum, false, last
-			if _, err := tx.Exec(ctx, repriceLockSQL); err != nil {
+	if err != nil {
+		return sum, err
+	}
+	err = s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		last := cursor{r.From.Add(-time.Microsecond), "ffffffff-ffff-ffff-ffff-ffffffffffff"}
+		for more := true; more; {
+			batch, next := sum, last
+			err := correct(ctx, c, func(ctx context.Context, tx pgx.Tx) (err error) {
+				batch = sum
+				if _, err := tx.Exec(ctx, repriceLockSQL); err != nil {
+					return err
+				}
+				next, more, err = s.repriceSome(ctx, tx, r, &batch, last)
+				return err
+			})
+			if err != nil {
 				return err
 			}
-			next, more, err = s.repriceSome(ctx, tx, r, &batch, last)
-			return err
-		})
-		if err == nil {
 			sum, last = batch, next
 		}
-	}
+		return nil
+	})
 	return sum, err
 }
 

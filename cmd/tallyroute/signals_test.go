@@ -16,19 +16,16 @@ import (
 // spawn runs the program as a process of its own, which signals can reach.
 func spawn(t *testing.T, config string) (*program, *exec.Cmd) {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	p := &program{t: t, config: config, where: make(map[string]string), log: &logLines{lines: make(chan map[string]any, 8)}}
-	c := exec.Command(self, "--config", config, "serve") //nolint:noctx // it ends by the signals that are tested
-	c.Args[0] = "tallyroute"                             // by which the test's program knows what it is
+	c := exec.CommandContext(t.Context(), os.Args[0], "--config", config, "serve")
+	c.Args[0] = "tallyroute" // by which the test's program knows what it is
 	c.Stderr = p.log
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = c.Process.Kill()
+		_ = c.Wait()
 		if t.Failed() {
 			t.Log(p.log)
 		}

@@ -8,8 +8,10 @@ import (
 	"tallyroute/providers/cohere"
 	"tallyroute/providers/gemini"
 	"tallyroute/providers/mistral"
+	"tallyroute/providers/ollama"
 	"tallyroute/providers/openai"
 	"tallyroute/providers/responses"
+	"tallyroute/providers/vertex"
 )
 
 // adapters are the wire formats there are. A new one is a line here.
@@ -21,8 +23,10 @@ func adapters() map[string]providers.Adapter {
 		"gemini":    gemini.New(),
 		"bedrock":   bedrock.New(),
 		"mistral":   mistral.New(),
+		"ollama":    ollama.New(),
 		"openai":    openai.New(),
 		"responses": responses.New(),
+		"vertex":    vertex.New(nil),
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"tallyroute/providers/azure"
 	"tallyroute/providers/bedrock"
 	"tallyroute/providers/secret"
+	"tallyroute/providers/vertex"
 )
 
 //go:embed data/*.yaml
@@ -225,6 +226,8 @@ func (b *builder) auth(a Auth) providers.Auth {
 	case authEntra:
 		l := azure.Login{Tenant: from(a.Tenant), Client: from(a.Client), Secret: source, Scope: a.Scope, Server: a.Server}
 		return azure.Entra(l, providers.TokenClient())
+	case authGoogle:
+		return vertex.ServiceAccount(source, providers.TokenClient())
 	case authHeader:
 		return providers.HeaderKey(a.Header, source)
 	case authBearer:

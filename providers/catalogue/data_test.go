@@ -79,7 +79,7 @@ func TestData_NamesBeforeReading(t *testing.T) {
 }
 
 // unpriced are providers that publish no prices per token.
-var unpriced = map[string]bool{"github": true, "nvidia": true, "ollama": true, "snowflake": true}
+var unpriced = map[string]bool{"github": true, "nvidia": true, "ollama-cloud": true, "snowflake": true}
 
 // One open model is one model, whoever serves it.
 func TestData_OneNameForOneModel(t *testing.T) {

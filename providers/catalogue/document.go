@@ -63,7 +63,7 @@ func (d document) auth(path string, n node) {
 	a, before := &d.p.Auth, d.p.Auth
 	*a = Auth{}
 	d.object(path, n, map[string]read{
-		"kind":   scalar(d.reader, &a.Kind, oneOf(authBearer, authHeader, authAWS, authEntra, authNone)),
+		"kind":   scalar(d.reader, &a.Kind, oneOf(authBearer, authHeader, authAWS, authEntra, authGoogle, authNone)),
 		"header": scalar(d.reader, &a.Header, headerName),
 		"secret": scalar(d.reader, &a.Secret, credential),
 

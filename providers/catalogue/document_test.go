@@ -133,7 +133,7 @@ func TestParse_Faults(t *testing.T) {
 		"no header":                 {head + "auth: {kind: header}\n", "x.yaml:4: auth: of kind header needs a header"},
 		"header of bearer":          {head + "auth: {kind: bearer, header: X-Key}\n", "x.yaml:4: auth: of kind bearer has no header"},
 		"none with secret":          {"name: a\nbase_url: https://a.example/v1\nauth: {kind: none, secret: env:A}\n", "auth: of kind none has no secret"},
-		"kind":                      {head + "auth: {kind: basic}\n", "auth.kind: want one of bearer, header, aws, entra, none"},
+		"kind":                      {head + "auth: {kind: basic}\n", "auth.kind: want one of bearer, header, aws, entra, google, none"},
 		"header's name":             {head + "auth: {kind: header, header: 'a b'}\n", "auth.header: want the name of a header"},
 		"credential header":         {head + "headers: {authorization: x}\n", "x.yaml:4: headers.authorization: is set by the router itself"},
 		"header with a line end":    {head + "headers: {X-A: \"b\\r\\nc\"}\n", "headers.X-A: want the value of a header"},

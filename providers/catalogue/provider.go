@@ -29,9 +29,9 @@ type Provider struct {
 
 // Auth says how a provider is given its credential.
 type Auth struct {
-	Kind   string // bearer, header, aws, entra or none
+	Kind   string // bearer, header, aws, entra, google or none
 	Header string // which one, where Kind is header
-	Secret string // a reference such as env:ACME_API_KEY
+	Secret string // a reference such as env:ACME_API_KEY; of kind google to the key of a service account
 
 	// Where Kind is aws, Secret is the secret access key, and these say the rest.
 	Access  string // a reference to the access key id

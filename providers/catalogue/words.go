@@ -16,6 +16,7 @@ const (
 	authBearer = "bearer"
 	authHeader = "header"
 	authAWS    = "aws"
+	authGoogle = "google"
 	authEntra  = "entra"
 	authNone   = "none"
 )

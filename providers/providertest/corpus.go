@@ -63,10 +63,7 @@ type recordedUsage struct {
 // comes of it with what must. It skips where the recordings are not here. pick
 // says which of them the adapter is for.
 func Corpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
-	shared := os.Getenv("TALLYROUTE_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "..", "..", "shared")
-	}
+	shared := sharedFolder()
 	files, err := filepath.Glob(filepath.Join(shared, "corpus", "dev", "*", "*.json"))
 	if err != nil || len(files) == 0 {
 		t.Skip("the recorded exchanges are not here")
@@ -91,6 +88,15 @@ func Corpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
 		}
 	}
 	t.Logf("%d exchanges", all)
+}
+
+// sharedFolder is where recordings and published schemas are looked for, from a
+// package below providers.
+func sharedFolder() string {
+	if dir := os.Getenv("TALLYROUTE_SHARED"); dir != "" {
+		return dir
+	}
+	return filepath.Join("..", "..", "..", "shared")
 }
 
 // body is what the provider sent.

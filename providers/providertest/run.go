@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,6 +36,11 @@ type Subject struct {
 // a kind, so that none is declared away by rewriting.
 var required = map[string]providers.Kind{
 	"plain": "", "stream": "", "tools": "", "stream_tools": "",
+	"parallel_tools": "", "tool_results": "", "image": "", "structured_output": "",
+	"reasoning": "", "stream_reasoning": "", "usage_kinds": "",
+	"overload":        providers.KindOverload,
+	"quota_used_up":   providers.KindQuota,
+	"unknown_model":   providers.KindUnknown,
 	"cut_stream":      providers.KindBroken,
 	"rate_limited":    providers.KindRate,
 	"too_long":        providers.KindContext,
@@ -56,8 +64,12 @@ func Run(t *testing.T, s Subject) {
 		present[name] = true
 		t.Run(name, func(t *testing.T) { s.run(t, name, file) })
 	}
-	for name := range required {
-		if !present[name] && s.Skip[name] == "" {
+	for _, name := range slices.Sorted(maps.Keys(required)) {
+		switch why := s.Skip[name]; {
+		case present[name]:
+		case why != "":
+			t.Logf("there is no exchange %s: %s", name, why)
+		default:
 			t.Errorf("there is no exchange %s in %s", name, s.Dir)
 		}
 	}
@@ -84,9 +96,30 @@ func (s Subject) run(t *testing.T, name, file string) {
 			t.Errorf("kind %q, want %q", kind, want)
 		}
 	}
+	s.valid(t, answer)
 	s.boundaries(t, x, g, answer)
 	s.cuts(t, x, g)
 	s.overTheWire(t, x, g, answer)
+}
+
+// valid checks what a client would get by OpenAI's own schemas, where they are here.
+func (s Subject) valid(t *testing.T, o outcome) {
+	t.Helper()
+	dir := filepath.Join(sharedFolder(), "spec", "openai")
+	if _, err := os.Stat(dir); err != nil {
+		return
+	}
+	v := newValidator(t, dir)
+	if o.response != nil {
+		if err := v.whole.check(o.response.Body); err != nil {
+			t.Errorf("the answer is not valid: %v\n%s", err, o.response.Body)
+		}
+	}
+	for _, c := range o.chunks {
+		if err := v.chunk.check(c.Data); err != nil {
+			t.Errorf("a chunk is not valid: %v\n%s", err, c.Data)
+		}
+	}
 }
 
 // encode writes the call, and checks that this changes nothing and is always the same.
@@ -157,6 +190,12 @@ func (s Subject) boundaries(t *testing.T, x providers.Exchange, g *golden, want 
 			t.Fatalf("cut at byte %d of %d it is another answer:\n%s", i, len(g.body), got)
 		}
 	}
+	random := rand.New(rand.NewPCG(1, uint64(len(g.body)))) //nolint:gosec // the same at every run
+	for range 20 {
+		if got := s.answer(x, g, &scattered{bytes.NewReader(g.body), random}); got.String() != want.String() {
+			t.Fatalf("in pieces of any size it is another answer:\n%s", got)
+		}
+	}
 	for _, size := range []int{1, 2, 3, 7, 64} {
 		if got := s.answer(x, g, &trickle{bytes.NewReader(g.body), size}); got.String() != want.String() {
 			t.Fatalf("in pieces of %d bytes it is another answer:\n%s", size, got)
@@ -174,6 +213,16 @@ type trickle struct {
 }
 
 func (s *trickle) Read(p []byte) (int, error) { return s.r.Read(p[:min(len(p), s.size)]) }
+
+// scattered gives pieces of any size.
+type scattered struct {
+	r      io.Reader
+	random *rand.Rand
+}
+
+func (s *scattered) Read(p []byte) (int, error) {
+	return s.r.Read(p[:min(len(p), 1+s.random.IntN(1<<s.random.IntN(9)))])
+}
 
 // cuts: an answer that is cut short never looks like a complete one.
 func (s Subject) cuts(t *testing.T, x providers.Exchange, g *golden) {

@@ -177,7 +177,7 @@ func TestA39_ClientGone(t *testing.T) {
 	for _, body := range []string{hi, hiStream} {
 		g := newRig(t)
 		begun, release := make(chan struct{}), make(chan struct{})
-		s := g.streams(text("hello"), event{do: func(context.Context) { close(begun); <-release }}, text(" there"), finish(), usageOnly())
+		g.streams(text("hello"), event{do: func(context.Context) { close(begun); <-release }}, text(" there"), finish(), usageOnly())
 		if body == hi {
 			g.sender.play = func(context.Context, providers.Exchange) (*providers.Answer, error) {
 				close(begun)
@@ -209,7 +209,6 @@ func TestA39_ClientGone(t *testing.T) {
 		if body == hiStream && (!strings.Contains(again.body, " there") || !strings.HasSuffix(strings.TrimSpace(again.body), "[DONE]")) {
 			t.Errorf("the kept stream is not whole: %s", again.body)
 		}
-		_ = s
 	}
 }
 

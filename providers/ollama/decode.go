@@ -1,0 +1,228 @@
+package ollama
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
+)
+
+// Decode reads a whole answer.
+func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
+	if !json.Valid(body) {
+		return nil, broken(fmt.Errorf("%w: no JSON", chat.ErrMalformed))
+	}
+	if failed(body) {
+		return nil, failure(0, body)
+	}
+	message := chat.Lookup(body, "message")
+	if !translate.IsObject(message) {
+		return nil, broken(fmt.Errorf("%w: it has no message", chat.ErrMalformed))
+	}
+	h := a.head(x, body)
+	s := speaker{id: h.ID}
+	c := translate.Choice{Message: s.say(message), Native: chat.Text(chat.Lookup(body, "done_reason"))}
+	c.Logprobs = logprobs(chat.Lookup(body, "logprobs"))
+	c.Finish = finish(c.Native, s.calls)
+	r, err := translate.Response(h, []translate.Choice{c}, count(body))
+	if err != nil {
+		return nil, broken(err)
+	}
+	return r, nil
+}
+
+func broken(err error) error {
+	if e := (*providers.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	return &providers.Error{Kind: providers.KindBroken, Err: err}
+}
+
+// head is what is said of an answer as a whole. Ollama gives it no identifier.
+func (a Adapter) head(x providers.Exchange, data []byte) translate.Head {
+	h := translate.Head{
+		ID:      translate.Derived("chatcmpl-", string(data)),
+		Model:   chat.Text(chat.Lookup(data, "model")),
+		Created: translate.Unix(chat.Text(chat.Lookup(data, "created_at")), a.Now),
+	}
+	if h.Model == "" {
+		h.Model = x.Target.Upstream
+	}
+	return h
+}
+
+// count reads what was used. Servers that had the prompt in their cache leave its
+// length out: then nothing is known, rather than that it had none.
+func count(data []byte) *translate.Usage {
+	u := &translate.Usage{}
+	if u.Prompt = u.At(data, "prompt_eval_count"); !u.Found {
+		return nil
+	}
+	u.Completion = u.At(data, "eval_count")
+	return u
+}
+
+// finish is a reason in the OpenAI format's words.
+func finish(reason string, calls int) string {
+	switch {
+	case reason == "length":
+		return "length"
+	case calls > 0:
+		return "tool_calls"
+	}
+	return "stop"
+}
+
+// speaker makes one message of the pieces of an answer.
+type speaker struct {
+	id    string
+	calls int
+}
+
+func (s *speaker) say(message []byte) translate.Message {
+	m := translate.Message{Text: chat.Text(chat.Lookup(message, "content")), Reasoning: chat.Text(chat.Lookup(message, "thinking"))}
+	for call := range chat.Elements(chat.Lookup(message, "tool_calls")) {
+		f := chat.Lookup(call, "function")
+		said := translate.Said{Index: s.calls, ID: chat.Text(chat.Lookup(call, "id")), Name: chat.Text(chat.Lookup(f, "name")), Arguments: "{}"}
+		if said.ID == "" {
+			said.ID = translate.Derived("call_", s.id, strconv.Itoa(s.calls), said.Name)
+		}
+		if arguments := translate.Present(chat.Lookup(f, "arguments")); arguments != nil {
+			said.Arguments = string(translate.Compact(arguments))
+			if text := chat.Text(arguments); text != "" {
+				said.Arguments = text
+			}
+		}
+		s.calls++
+		m.Calls = append(m.Calls, said)
+	}
+	return m
+}
+
+// logprobs are those of the OpenAI format but for the object around them.
+func logprobs(list []byte) []byte {
+	if len(list) <= len("[]") || list[0] != '[' {
+		return nil
+	}
+	var tokens [][]byte
+	for token := range chat.Elements(list) {
+		var o translate.Object
+		for _, name := range []string{"token", "logprob"} {
+			o.Raw(name, chat.Lookup(token, name))
+		}
+		b := chat.Lookup(token, "bytes")
+		if b == nil {
+			b = []byte("null")
+		}
+		o.Raw("bytes", b)
+		tops := chat.Lookup(token, "top_logprobs")
+		if tops == nil {
+			tops = []byte("[]")
+		}
+		o.Raw("top_logprobs", tops)
+		tokens = append(tokens, o.Bytes())
+	}
+	var o translate.Object
+	o.Raw("content", translate.Array(tokens))
+	o.Raw("refusal", []byte("null"))
+	return o.Bytes()
+}
+
+// Stream reads a streamed answer.
+func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+	return translate.NewStream(&stream{a: a, x: x, frames: translate.NewFrames(body)}, body)
+}
+
+// stream ends with the line that says that it is done.
+type stream struct {
+	a      Adapter
+	x      providers.Exchange
+	frames *translate.Frames
+	speaker
+	end bool
+}
+
+// Step reads one line.
+func (s *stream) Step(q *translate.Queue) error {
+	if s.end {
+		return io.EOF
+	}
+	data, err := s.frames.Next()
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	if failed(data) {
+		return failure(0, data)
+	}
+	if q.ID == "" {
+		q.Head = s.a.head(s.x, data)
+		s.id = q.ID
+	}
+	m := s.say(chat.Lookup(data, "message"))
+	m.Logprobs = logprobs(chat.Lookup(data, "logprobs"))
+	q.Say(0, m)
+	if string(chat.Lookup(data, "done")) == "true" {
+		reason := chat.Text(chat.Lookup(data, "done_reason"))
+		q.Finish(0, finish(reason, s.calls), reason)
+		q.Usage(count(data))
+		s.end = true
+	}
+	return nil
+}
+
+// failed reports a line that is an error.
+func failed(data []byte) bool { return translate.Present(chat.Lookup(data, "error")) != nil }
+
+// Fail reads an answer whose status says that it is none.
+func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
+	if _, ok := chat.ParseError(body); !ok {
+		err := fmt.Errorf("ollama: status %d with a body that is no error object", status)
+		return &providers.Error{Kind: providers.KindOf(status), Status: status, Err: err}
+	}
+	return failure(status, body)
+}
+
+// failure describes an error object; status is 0 where none tells.
+func failure(status int, body []byte) *providers.Error {
+	d, _ := chat.ParseError(body)
+	e := &providers.Error{Kind: classify(status, strings.ToLower(d.Message)), Status: status, Detail: d, Err: &d}
+	if status == 0 && !e.Kind.Failover() {
+		e.Status = http.StatusBadRequest
+	}
+	return e
+}
+
+// classify says whose fault an error is. Ollama has no codes, only words.
+func classify(status int, message string) providers.Kind {
+	says := func(words ...string) bool {
+		for _, w := range words {
+			if strings.Contains(message, w) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case says("context length", "context window", "exceeds maximum context", "too long"):
+		return providers.KindContext
+	case says("not found") && says("model"):
+		return providers.KindUnknown
+	case says("usage limit", "subscription", "upgrade"):
+		return providers.KindQuota
+	case says("does not support", "invalid"):
+		return providers.KindRequest
+	case status == 0:
+		return providers.KindOverload
+	}
+	return providers.KindOf(status)
+}
