@@ -23,7 +23,7 @@ var (
 )
 
 const (
-	allTokens = "input_tokens + cache_read_tokens + cache_write_tokens + output_tokens"
+	allTokens = "input_tokens + cache_read_tokens + cache_write_tokens + output_tokens" //nolint:gosec // of a prompt and its answer
 	allMeters = "coalesce(input_cost_nano, 0) + coalesce(cache_read_cost_nano, 0) + coalesce(cache_write_cost_nano, 0)" +
 		" + coalesce(output_cost_nano, 0) + coalesce(fee_nano, 0)"
 	archived = "(SELECT substr(CAST(period AS text), 1, 7) FROM billing_periods WHERE archived_at IS NOT NULL)"

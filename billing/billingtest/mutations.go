@@ -194,7 +194,7 @@ func rollupMutations() (all []mutation) {
 	for _, c := range []string{"team_id", "project_id", "key_id", "cost_center", "environment", "provider", "model", "kind", "pricing", "usage_source", "price_id"} {
 		all = append(all, mutation{"UPDATE spend_daily SET " + c + " = 'other' WHERE provider = 'demo-b' AND kind = 'usage'", "rollup", "spend_daily"})
 	}
-	for _, m := range []mutation{
+	return append(all, []mutation{
 		{"UPDATE spend_daily SET month = '2026-05' WHERE provider = 'demo-b'", "rollup", "2026-04-02"},
 		{"UPDATE spend_daily SET report_day = '2026-04-05' WHERE provider = 'demo-b' AND kind = 'usage'", "rollup", "demo-b"},
 		{"UPDATE spend_daily SET input_tokens = input_tokens + 1 WHERE provider = 'demo-b'", "keys", "key_"},
@@ -216,10 +216,7 @@ func rollupMutations() (all []mutation) {
 		{"UPDATE billing_periods SET rollup_sha256 = 'feed' WHERE period = '2026-02-01'", "months", "rollup of 2026-02"},
 		{"UPDATE billing_periods SET archived_at = NULL WHERE period = '2026-02-01'", "archive", "month 2026-02"},
 		{"DELETE FROM billing_periods WHERE period = '2026-02-01'", "archive", "month 2026-02"},
-	} {
-		all = append(all, m)
-	}
-	return all
+	}...)
 }
 
 func counterMutations() (all []mutation) {
@@ -231,7 +228,7 @@ func counterMutations() (all []mutation) {
 			all = append(all, mutation{"UPDATE budget_counters SET " + c + " = -1 WHERE held_tokens > 0", "signs", "bud_1"})
 		}
 	}
-	for _, m := range []mutation{
+	return append(all, []mutation{
 		{"DELETE FROM budget_counters WHERE held_tokens > 0", "holds", "bud_1"},
 		{"UPDATE budget_counters SET window_end = '2026-04-02T08:00:00.000000000Z' WHERE held_tokens > 0", "counters", "bud_1"},
 		{"UPDATE budget_counters SET window_start = '2026-04-02T10:00:00.000000000Z' WHERE held_tokens > 0", "holds", "bud_1"},
@@ -246,8 +243,5 @@ func counterMutations() (all []mutation) {
 		{"UPDATE leases SET busy_nano = -1", "signs", "rep_1"},
 		{"DELETE FROM leases", "leases", "bud_1"},
 		{"INSERT INTO spend_rejects (request_id, attempt, reason, spend, rejected_at) VALUES ('req_bad', 1, 'poison', '', '2026-04-02T09:00:00.000000000Z')", "rejects", "req_bad"},
-	} {
-		all = append(all, m)
-	}
-	return all
+	}...)
 }

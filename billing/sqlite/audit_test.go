@@ -43,6 +43,7 @@ func unguarded(t *testing.T, path string) *sql.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer rows.Close() //nolint:errcheck // it was only read
 	var drops []string
 	for rows.Next() {
 		var drop string

@@ -32,6 +32,7 @@ func formats() []format {
 		{family: "anthropic-messages", adapter: "anthropic", auth: noAuth},
 		{family: "gemini", adapter: "gemini", auth: noAuth},
 		{family: "bedrock-converse", adapter: "bedrock", auth: noAuth},
+		{family: "bedrock-invoke", adapter: "bedrock-invoke", auth: noAuth},
 		{family: "cohere-v2", adapter: "cohere", auth: noAuth},
 		{family: "ollama-native", adapter: "ollama", auth: noAuth},
 	}

@@ -32,6 +32,6 @@ SELECT month, environment, round(sum(cost_usd), 2) AS cost_usd
 FROM spend_by_day WHERE environment <> 'prod' GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- What does a feature cost per request?
-SELECT tags->>'feature' AS feature, count(DISTINCT request_id) AS requests,
-       round(sum(cost_usd) / count(DISTINCT request_id), 6) AS usd_per_request
+SELECT tags->>'feature' AS feature, count(*) FILTER (WHERE kind = 'usage' AND final) AS requests,
+       round(sum(cost_usd) / nullif(count(*) FILTER (WHERE kind = 'usage' AND final), 0), 6) AS usd_per_request
 FROM spend WHERE day >= date_trunc('month', current_date) GROUP BY 1 ORDER BY 2 DESC;

@@ -13,7 +13,12 @@ import (
 
 // Stream reads a streamed answer.
 func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
-	s := &stream{Closer: body, frames: newFrames(body), format: familyOf(x.Target.Upstream).format()}
+	return a.events(x, newFrames(body).next, body)
+}
+
+// events reads a streamed answer from frames.
+func (a Adapter) events(x providers.Exchange, next func() (frame, error), c io.Closer) *stream {
+	s := &stream{Closer: c, next: next, format: familyOf(x.Target.Upstream).format()}
 	s.emit.Head = a.head(x)
 	return s
 }
@@ -22,7 +27,7 @@ func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 type stream struct {
 	io.Closer
 
-	frames *frames
+	next   func() (frame, error)
 	format string // of reasoning
 	emit   blocks.Emitter
 	open   []block
@@ -54,7 +59,7 @@ func (s *stream) Next() (chat.Chunk, error) {
 		if s.end != nil {
 			return chat.Chunk{}, s.end
 		}
-		f, err := s.frames.next()
+		f, err := s.next()
 		switch {
 		case errors.Is(err, io.EOF) && !s.done:
 			s.end = io.ErrUnexpectedEOF

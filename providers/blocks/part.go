@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"tallyroute/providers/chat"
@@ -72,10 +73,25 @@ func part(raw []byte, param string) (Block, error) {
 	if strings.HasPrefix(b.Media.Type, "image/") && b.Kind == Document {
 		b.Kind = Image
 	}
-	if b.Kind != Native && b.Kind != Text && b.Kind != Thinking && b.Kind != Redacted && b.Media.empty() {
+	media := b.Kind == Image || b.Kind == Document || b.Kind == Audio || b.Kind == Video
+	if media && b.Media.empty() {
+		if b.Media.Data != nil {
+			b.Kind = nothing
+			return b, nil
+		}
 		return b, Unsupported(param+"."+b.Type, "must hold data, a URL or the id of a file")
 	}
 	return b, nil
+}
+
+// present leaves out what has nothing in it, and says so.
+func (c *Conversation) present(list []Block) []Block {
+	return slices.DeleteFunc(list, func(b Block) bool {
+		if b.Kind == nothing {
+			c.lose("messages.content." + b.Type)
+		}
+		return b.Kind == nothing
+	})
 }
 
 // thought is a part in which reasoning is given back as Anthropic writes it.

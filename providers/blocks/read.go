@@ -79,6 +79,7 @@ func (c *Conversation) take(m message) error {
 	if err != nil {
 		return err
 	}
+	list = c.present(list)
 	switch m.role {
 	case "system", "developer":
 		for _, b := range list {

@@ -17,6 +17,7 @@ const (
 	Thinking             // Text, Signature, Format: reasoning as it was given out
 	Redacted             // Text: opaque data; Format
 	Native               // Raw: a part of no kind that the OpenAI format has
+	nothing              // a picture or a file without a byte in it
 )
 
 // Block is one piece of a turn.

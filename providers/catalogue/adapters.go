@@ -17,16 +17,17 @@ import (
 // adapters are the wire formats there are. A new one is a line here.
 func adapters() map[string]providers.Adapter {
 	return map[string]providers.Adapter{
-		"anthropic": anthropic.New(),
-		"azure":     azure.New(),
-		"cohere":    cohere.New(),
-		"gemini":    gemini.New(),
-		"bedrock":   bedrock.New(),
-		"mistral":   mistral.New(),
-		"ollama":    ollama.New(),
-		"openai":    openai.New(),
-		"responses": responses.New(),
-		"vertex":    vertex.New(nil),
+		"anthropic":      anthropic.New(),
+		"azure":          azure.New(),
+		"bedrock":        bedrock.New(),
+		"bedrock-invoke": bedrock.NewInvoke(),
+		"cohere":         cohere.New(),
+		"gemini":         gemini.New(),
+		"mistral":        mistral.New(),
+		"ollama":         ollama.New(),
+		"openai":         openai.New(),
+		"responses":      responses.New(),
+		"vertex":         vertex.New(nil),
 	}
 }
 

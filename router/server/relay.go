@@ -72,14 +72,18 @@ type streamError struct{ err error }
 func (e *streamError) Error() string { return "server: stream: " + e.err.Error() }
 func (e *streamError) Unwrap() error { return e.err }
 
-// event sends one event and notes where the client has gone.
+// event sends one event and notes where the client has gone. All that is flushed
+// together has one time to be taken.
 func (x *exchange) event(data []byte) {
 	x.recorded.event(data)
 	if x.cut {
 		return
 	}
 	if !x.streaming {
-		x.streaming, x.events = true, sse.NewWriter(streamPieces{x})
+		x.streaming, x.events = true, sse.NewWriter(x.c.Writer)
+	}
+	if !x.unsent {
+		x.deadline()
 	}
 	x.unsent = true
 	if err := x.events.Data(data); err != nil {
@@ -101,8 +105,3 @@ func (x *exchange) flush() {
 		x.gone(err)
 	}
 }
-
-// streamPieces gives every event its own time to be taken.
-type streamPieces struct{ x *exchange }
-
-func (w streamPieces) Write(p []byte) (int, error) { return w.x.piece(p) }

@@ -45,8 +45,13 @@ const pieceSize = 64 << 10
 
 // piece writes p, which the client has a limited time to take.
 func (x *exchange) piece(p []byte) (int, error) {
-	_ = x.rc.SetWriteDeadline(time.Now().Add(x.Limits.Write))
+	x.deadline()
 	return x.c.Writer.Write(p)
+}
+
+// deadline gives the client its time to take what is written next.
+func (x *exchange) deadline() {
+	_ = x.rc.SetWriteDeadline(time.Now().Add(x.Limits.Write))
 }
 
 // gone notes that the client does not listen any more.

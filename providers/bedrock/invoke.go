@@ -1,0 +1,150 @@
+package bedrock
+
+import (
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"tallyroute/providers"
+	"tallyroute/providers/anthropic"
+	"tallyroute/providers/blocks"
+	"tallyroute/providers/chat"
+)
+
+// Invoke speaks InvokeModel, for what Converse does not carry: Claude in the
+// format of Anthropic, with all that it has, and Nova in its own, which is that of
+// Converse. Other models are called by Converse.
+type Invoke struct {
+	converse Adapter
+	messages anthropic.Adapter
+}
+
+var _ providers.Adapter = Invoke{}
+
+// NewInvoke is the adapter of InvokeModel.
+func NewInvoke() Invoke { return InvokeAt(time.Now) }
+
+// InvokeAt is the adapter with another clock.
+func InvokeAt(now func() time.Time) Invoke {
+	return Invoke{At(now), anthropic.At(anthropic.Host{Path: invokePath, Version: "bedrock-2023-05-31", NoStream: true, Now: now})}
+}
+
+func invokePath(x providers.Exchange) string {
+	return path(x, "/invoke", "/invoke-with-response-stream")
+}
+
+// Encode writes a request in the format of the model.
+func (a Invoke) Encode(x providers.Exchange) (providers.Call, error) {
+	family := familyOf(x.Target.Upstream)
+	if family != nova && family != nova2 {
+		call, err := a.messages.Encode(x)
+		call.Header = accept(x)
+		return call, err
+	}
+	e := &encoder{x: x, family: others, names: make(map[string]bool)} // its extras have other places here
+	if err := e.read(); err != nil {
+		return providers.Call{}, err
+	}
+	e.plan()
+	if err := e.write(); err != nil {
+		return providers.Call{}, err
+	}
+	return providers.Call{Path: invokePath(x), Header: accept(x), Body: e.w.Bytes(), Dropped: append(e.s.Dropped, e.c.Lost...)}, nil
+}
+
+// Decode reads a whole answer in the format that it has.
+func (a Invoke) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
+	if chat.Lookup(body, "output") != nil {
+		return a.converse.Decode(x, body)
+	}
+	r, err := a.messages.Decode(x, body)
+	if e := (*providers.Error)(nil); err != nil && errors.As(err, &e) && e.Detail.Message != "" {
+		if kind, text := said(nil, body); text != "" {
+			return nil, failed(0, kind, text)
+		}
+	}
+	return r, err
+}
+
+// Fail reads an answer whose status says that it is none.
+func (a Invoke) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
+	return a.converse.Fail(x, status, h, body)
+}
+
+// Stream reads a streamed answer, whose first event tells its format.
+func (a Invoke) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+	return &invoked{Closer: body, a: a, x: x, chunks: chunks{frames: newFrames(body)}}
+}
+
+// invoked is a streamed answer whose format is not known before it begins.
+type invoked struct {
+	io.Closer
+
+	a      Invoke
+	x      providers.Exchange
+	chunks chunks
+	inner  chat.Stream
+}
+
+// Next is the next chunk.
+func (s *invoked) Next() (chat.Chunk, error) {
+	if s.inner == nil {
+		first, err := s.chunks.next()
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return chat.Chunk{}, err
+		}
+		s.chunks.held = first
+		if chat.Lookup(first, "type") != nil {
+			s.inner = s.a.messages.Events(s.chunks.next, s.Closer)
+		} else {
+			s.inner = s.a.converse.events(s.x, s.chunks.frame, s.Closer)
+		}
+	}
+	return s.inner.Next()
+}
+
+// chunks are the events of a model inside the frames of AWS.
+type chunks struct {
+	frames *frames
+	held   []byte // is given first
+}
+
+// next is the next event as JSON.
+func (c *chunks) next() ([]byte, error) {
+	if data := c.held; data != nil {
+		c.held = nil
+		return data, nil
+	}
+	f, err := c.frames.next()
+	if err != nil {
+		return nil, err
+	}
+	if f.failed {
+		_, text := said(nil, f.data)
+		return nil, failed(0, f.name, text)
+	}
+	data, err := base64.StdEncoding.AppendDecode(nil, blocks.Inside(chat.Lookup(f.data, "bytes")))
+	if err != nil || len(data) == 0 {
+		return nil, broken(errShape)
+	}
+	return data, nil
+}
+
+// frame is the next event of a model that has its name around it.
+func (c *chunks) frame() (frame, error) {
+	data, err := c.next()
+	if err != nil {
+		return frame{}, err
+	}
+	for name, value := range chat.Each(data) {
+		if value[0] == '{' {
+			return frame{name: string(name), data: value}, nil
+		}
+	}
+	return frame{}, broken(errShape)
+}
