@@ -103,6 +103,7 @@ func (c *codec) spend(s *billing.Spend) {
 	c.cost(&s.Cost)
 	c.money(&s.Baseline)
 	c.int64(&s.OverrunTokens)
+	c.money(&s.OverrunMoney)
 	c.text(&s.ProviderRequestID)
 	c.text(&s.AdjustsEvent)
 	c.text(&s.AdjustsPeriod)
