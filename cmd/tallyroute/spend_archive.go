@@ -115,7 +115,7 @@ func writeRows(name string, rows func(each func(billing.Spend) error) error) err
 
 // readRows digests what is in the file.
 func readRows(name string) (*billing.MonthDigest, error) {
-	f, err := os.Open(name) //nolint:gosec // the operator names the folder
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
