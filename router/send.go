@@ -36,21 +36,26 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	upstream, end := context.WithTimeout(context.WithoutCancel(ctx), r.o.RequestTimeout)
 	s := sent{held: h, end: end, detach: context.AfterFunc(ctx, end)}
 	var last error
-	for _, c := range h.candidates {
-		if len(s.attempts) > 0 && !r.Health.Ready(c.Target.Name(), c.Target.Provider, r.o.Clock()) {
-			continue // went down since it was planned
-		}
-		s.chosen = c
-		if s.reply, last = r.attempt(upstream, &s, c); last == nil {
-			return s, nil
-		}
-		if ctx.Err() != nil {
-			r.abandon(ctx, s)
-			return sent{}, ErrClientGone
-		}
-		if pe := (*providers.Error)(nil); errors.As(last, &pe) && !pe.Kind.Failover() {
-			r.giveUp(ctx, s)
-			return sent{}, last
+	for _, planned := range h.candidates {
+		for c := range r.accounts(planned) {
+			if len(s.attempts) > 0 && !r.ready(c) {
+				continue // went down since it was planned
+			}
+			s.chosen = c
+			if s.reply, last = r.attempt(upstream, &s, c); last == nil {
+				return s, nil
+			}
+			if ctx.Err() != nil {
+				r.abandon(ctx, s)
+				return sent{}, ErrClientGone
+			}
+			if pe := (*providers.Error)(nil); errors.As(last, &pe) && !pe.Kind.Failover() {
+				r.giveUp(ctx, s)
+				return sent{}, last
+			}
+			if upstream.Err() != nil || !anotherMay(last) {
+				break
+			}
 		}
 		if upstream.Err() != nil {
 			break
@@ -58,6 +63,11 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	}
 	r.giveUp(ctx, s)
 	return sent{}, &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last), RateLimited: limited(s.attempts)}
+}
+
+func (r *Router) ready(c Candidate) bool {
+	target, provider := healthKeys(c.Target)
+	return r.Health.Ready(target, provider, r.o.Clock())
 }
 
 // limited reports that every attempt was refused for its rate.
@@ -68,7 +78,8 @@ func limited(attempts []Attempt) bool {
 // attempt makes one call and notes how it went.
 func (r *Router) attempt(ctx context.Context, s *sent, c Candidate) (*providers.Answer, error) {
 	began := r.o.Clock()
-	if !r.Health.Begin(c.Target.Name(), c.Target.Provider, began) {
+	target, provider := healthKeys(c.Target)
+	if !r.Health.Begin(target, provider, began) {
 		return nil, &providers.Error{Provider: c.Target.Provider, Model: c.Target.Model, Kind: providers.KindOverload, Err: errTrialTaken}
 	}
 	reply, err := r.Sender.Do(ctx, providers.Exchange{Target: c.Target, Request: s.req, MaxOutput: s.maxOutput(c)})
@@ -130,7 +141,8 @@ func providerError(c Candidate, err error) *providers.Error {
 
 // report tells the health of a target how a call went.
 func (r *Router) report(c Candidate, o health.Outcome, now time.Time) {
-	r.Health.Report(c.Target.Name(), c.Target.Provider, o, now)
+	target, provider := healthKeys(c.Target)
+	r.Health.Report(target, provider, o, now)
 }
 
 // outcome is what a failed call says about its target.
