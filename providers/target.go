@@ -19,10 +19,14 @@ type Target struct {
 	BaseURL  string // without a trailing slash: https://api.groq.com/openai/v1
 	Adapter  Adapter
 	Auth     Auth
-	Header   http.Header // sent with every call; never credentials
-	Quirks   Quirks
-	Can      Abilities
-	Weight   int // 0 takes no traffic
+	// Credentials are those to choose from where there are several; Auth and
+	// Account are then what With chose.
+	Credentials []Credential
+	Account     string      // the name of the credential; "" where there is only one
+	Header      http.Header // sent with every call; never credentials
+	Quirks      Quirks
+	Can         Abilities
+	Weight      int // 0 takes no traffic
 	// Private allows a BaseURL on a loopback, private or link-local address.
 	Private bool
 
@@ -36,6 +40,19 @@ type Target struct {
 
 // Name is the target as users write it: provider/model.
 func (t Target) Name() string { return t.Provider + "/" + t.Model }
+
+// Credential is one of several that a provider may be called with.
+type Credential struct {
+	Name   string // tells it from the others, and nothing of what it is
+	Auth   Auth
+	Weight int // the share of calls that it takes; 0 takes none
+}
+
+// With is the target called with c.
+func (t Target) With(c Credential) Target {
+	t.Auth, t.Account = c.Auth, c.Name
+	return t
+}
 
 // Abilities are what a model can do besides answering text with text.
 type Abilities struct {

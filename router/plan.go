@@ -179,7 +179,7 @@ func (r *Router) planInput(a asked, rt route, prompts []tokens.Estimate) planInp
 		prices: make([]billing.Price, n), priced: make([]bool, n),
 	}
 	for i, t := range rt.targets {
-		in.health[i] = r.Health.State(t.Name(), t.Provider, a.in.At)
+		in.health[i] = r.state(t, a.in.At)
 		q := billing.PriceQuery{Provider: t.Provider, Model: t.Model, Tier: tierFor(a.req, t), Prompt: prompts[i].Tokens, At: a.in.At}
 		in.prices[i], in.priced[i] = r.priceAt(q)
 	}

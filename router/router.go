@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -49,6 +50,9 @@ type Options struct {
 	Linger           time.Duration // how long a stream is read on after its client has gone; default 80 ms
 	ReplayTTL        time.Duration // how long an answer is kept for who asks again; default 24 h
 	Clock            func() time.Time
+	// Random is a number from 0 to n-1, by which credentials share calls; default
+	// rand.Int64N.
+	Random func(n int64) int64
 }
 
 func (o Options) withDefaults() Options {
@@ -69,6 +73,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ReplayTTL <= 0 {
 		o.ReplayTTL = 24 * time.Hour
+	}
+	if o.Random == nil {
+		o.Random = rand.Int64N
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now

@@ -37,25 +37,30 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	upstream, end := context.WithTimeout(context.WithoutCancel(ctx), r.o.RequestTimeout)
 	s := sent{held: h, end: end, detach: context.AfterFunc(ctx, end), declared: h.candidates[0].Target.Name()}
 	var last error
-	for _, c := range h.candidates {
-		if len(s.attempts) > 0 && !r.Health.Ready(c.Target.Name(), c.Target.Provider, r.o.Clock()) {
-			continue // went down since it was planned
-		}
-		s.chosen = c
-		if last = r.declare(upstream, &s, c); last != nil {
-			r.giveUp(ctx, s)
-			return sent{}, last
-		}
-		if s.reply, last = r.attempt(upstream, &s, c); last == nil {
-			return s, nil
-		}
-		if ctx.Err() != nil {
-			r.abandon(ctx, s)
-			return sent{}, ErrClientGone
-		}
-		if pe := (*providers.Error)(nil); errors.As(last, &pe) && !pe.Kind.Failover() {
-			r.giveUp(ctx, s)
-			return sent{}, last
+	for _, planned := range h.candidates {
+		for c := range r.accounts(planned) {
+			if len(s.attempts) > 0 && !r.ready(c) {
+				continue // went down since it was planned
+			}
+			s.chosen = c
+			if last = r.declare(upstream, &s, c); last != nil {
+				r.giveUp(ctx, s)
+				return sent{}, last
+			}
+			if s.reply, last = r.attempt(upstream, &s, c); last == nil {
+				return s, nil
+			}
+			if ctx.Err() != nil {
+				r.abandon(ctx, s)
+				return sent{}, ErrClientGone
+			}
+			if pe := (*providers.Error)(nil); errors.As(last, &pe) && !pe.Kind.Failover() {
+				r.giveUp(ctx, s)
+				return sent{}, last
+			}
+			if upstream.Err() != nil || !anotherMay(last) {
+				break
+			}
 		}
 		if upstream.Err() != nil {
 			break
@@ -75,6 +80,11 @@ func (r *Router) declare(ctx context.Context, s *sent, c Candidate) error {
 	return nil
 }
 
+func (r *Router) ready(c Candidate) bool {
+	target, provider := healthKeys(c.Target)
+	return r.Health.Ready(target, provider, r.o.Clock())
+}
+
 // limited reports that every attempt was refused for its rate.
 func limited(attempts []Attempt) bool {
 	return len(attempts) > 0 && !slices.ContainsFunc(attempts, func(a Attempt) bool { return a.Kind != providers.KindRate })
@@ -83,7 +93,8 @@ func limited(attempts []Attempt) bool {
 // attempt makes one call and notes how it went.
 func (r *Router) attempt(ctx context.Context, s *sent, c Candidate) (*providers.Answer, error) {
 	began := r.o.Clock()
-	if !r.Health.Begin(c.Target.Name(), c.Target.Provider, began) {
+	target, provider := healthKeys(c.Target)
+	if !r.Health.Begin(target, provider, began) {
 		return nil, &providers.Error{Provider: c.Target.Provider, Model: c.Target.Model, Kind: providers.KindOverload, Err: errTrialTaken}
 	}
 	reply, err := r.Sender.Do(ctx, providers.Exchange{Target: c.Target, Request: s.req, MaxOutput: s.maxOutput(c)})
@@ -145,7 +156,8 @@ func providerError(c Candidate, err error) *providers.Error {
 
 // report tells the health of a target how a call went.
 func (r *Router) report(c Candidate, o health.Outcome, now time.Time) {
-	r.Health.Report(c.Target.Name(), c.Target.Provider, o, now)
+	target, provider := healthKeys(c.Target)
+	r.Health.Report(target, provider, o, now)
 }
 
 // outcome is what a failed call says about its target.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -128,14 +129,8 @@ type builder struct {
 // provider notes what is known of a provider and, if it takes part, its targets.
 func (b *builder) provider(ctx context.Context, l *loaded) {
 	s := Status{Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: l.count(), Configured: true}
-	for _, ref := range l.Auth.references() {
-		_, err := b.secrets(ctx, ref)
-		if errors.Is(err, secret.ErrLiteral) && l.reader != nil {
-			l.reader.fault(join(l.path, "api_key"), "%s", strings.TrimPrefix(err.Error(), "secret: "))
-		}
-		if err != nil {
-			s.Configured, s.Why = false, strings.TrimPrefix(err.Error(), "secret: ")
-		}
+	if err := b.credentials(ctx, l); err != nil {
+		s.Configured, s.Why = false, strings.TrimPrefix(err.Error(), "secret: ")
 	}
 	at, err := b.place(ctx, l.Provider)
 	switch {
@@ -162,6 +157,39 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 		b.targets, b.facts = append(b.targets, t), append(b.facts, m)
 		b.prices = append(b.prices, m.Prices...)
 	}
+}
+
+// credentials says what a provider lacks to be called; nil where that is nothing.
+// Of several credentials those that cannot be resolved are taken out: it is
+// enough that one is there.
+func (b *builder) credentials(ctx context.Context, l *loaded) (missing error) {
+	resolve := func(at, ref string) error {
+		_, err := b.secrets(ctx, ref)
+		if errors.Is(err, secret.ErrLiteral) && l.reader != nil {
+			l.reader.fault(join(l.path, at), "%s", strings.TrimPrefix(err.Error(), "secret: "))
+		}
+		return err
+	}
+	if len(l.Credentials) == 0 {
+		for _, ref := range l.Auth.references() {
+			if err := resolve("api_key", ref); err != nil {
+				missing = err
+			}
+		}
+		return missing
+	}
+	there := false
+	for i := range l.Credentials {
+		if err := resolve(fmt.Sprintf("credentials[%d].secret", i), l.Credentials[i].Secret); err != nil {
+			l.Credentials[i].Weight, missing = 0, err
+			continue
+		}
+		there = true
+	}
+	if there {
+		return nil
+	}
+	return missing
 }
 
 // references are the credentials that a provider cannot be called without.
@@ -203,10 +231,27 @@ func (b *builder) target(p Provider) providers.Target {
 	for name, value := range p.Headers {
 		header.Set(name, value)
 	}
+	several, shared := b.several(p)
+	if len(several) > 0 && shared == 0 {
+		p.Weight = 0
+	}
 	return providers.Target{
-		Provider: p.Name, BaseURL: p.BaseURL, Adapter: adapters()[p.Adapter], Auth: b.auth(p.Auth), Header: header, Quirks: p.Quirks,
+		Credentials: several,
+		Provider:    p.Name, BaseURL: p.BaseURL, Adapter: adapters()[p.Adapter], Auth: b.auth(p.Auth), Header: header, Quirks: p.Quirks,
 		Weight: p.Weight, Private: p.Private, HeaderTimeout: p.HeaderTimeout, IdleTimeout: p.IdleTimeout,
 	}
+}
+
+// several are the credentials of a provider that has more than one, named by
+// their place in the list, and the sum of their weights.
+func (b *builder) several(p Provider) (list []providers.Credential, sum int) {
+	for i, c := range p.Credentials {
+		a := p.Auth
+		a.Secret = c.Secret
+		list = append(list, providers.Credential{Name: strconv.Itoa(i + 1), Auth: b.auth(a), Weight: c.Weight})
+		sum += c.Weight
+	}
+	return list, sum
 }
 
 // auth resolves the credential anew for every call, so that one that was

@@ -39,20 +39,42 @@ func (d document) read(path string, n node) {
 		}
 	})
 	d.object(path, n, map[string]read{
-		"name":      done,
-		"display":   scalar(d.reader, &p.Display, plain),
-		"adapter":   scalar(d.reader, &p.Adapter, oneOf(adapterNames()...)),
-		"base_url":  scalar(d.reader, &p.BaseURL, plain),
-		"variables": d.variables,
-		"private":   scalar(d.reader, &p.Private, yesNo),
-		"api_key":   scalar(d.reader, &p.Auth.Secret, credential),
-		"auth":      d.auth,
-		"headers":   d.headers,
-		"quirks":    d.quirks,
-		"timeouts":  d.timeouts,
-		"weight":    scalar(d.reader, &p.Weight, between(0, 1000)),
-		"models":    d.list(d.model),
+		"name":        done,
+		"display":     scalar(d.reader, &p.Display, plain),
+		"adapter":     scalar(d.reader, &p.Adapter, oneOf(adapterNames()...)),
+		"base_url":    scalar(d.reader, &p.BaseURL, plain),
+		"variables":   d.variables,
+		"private":     scalar(d.reader, &p.Private, yesNo),
+		"api_key":     scalar(d.reader, &p.Auth.Secret, credential),
+		"auth":        d.auth,
+		"credentials": d.credentials,
+		"headers":     d.headers,
+		"quirks":      d.quirks,
+		"timeouts":    d.timeouts,
+		"weight":      scalar(d.reader, &p.Weight, between(0, 1000)),
+		"models":      d.list(d.model),
 	})
+}
+
+// credentials reads several credentials in place of the one or those before.
+func (d document) credentials(path string, n node) {
+	d.p.Credentials = nil
+	d.list(func(path string, n node) {
+		c := Credential{Weight: 1}
+		d.object(path, n, map[string]read{
+			"secret": scalar(d.reader, &c.Secret, credential),
+			"weight": scalar(d.reader, &c.Weight, between(0, 1000)),
+		})
+		if c.Secret == "" {
+			d.fault(path, "a credential needs a secret")
+		}
+		d.p.Credentials = append(d.p.Credentials, c)
+	})(path, n)
+	if len(d.p.Credentials) == 0 {
+		d.fault(path, "want at least one credential")
+		return
+	}
+	d.p.Auth.Secret = d.p.Credentials[0].Secret
 }
 
 // done is for members that were read already.

@@ -17,8 +17,10 @@ type Provider struct {
 	// Variables are references to what differs between accounts: name → env:NAME.
 	Variables map[string]string
 	// Private allows a BaseURL on a loopback, private or link-local address.
-	Private       bool
-	Auth          Auth
+	Private bool
+	Auth    Auth
+	// Credentials take the place of Auth.Secret where there are several.
+	Credentials   []Credential
 	Headers       map[string]string
 	Quirks        providers.Quirks
 	HeaderTimeout time.Duration
@@ -43,6 +45,12 @@ type Auth struct {
 	Client string // a reference to the id of the application
 	Scope  string // "" is that of Azure OpenAI
 	Server string // "" is that of the public cloud
+}
+
+// Credential is one of several that a provider may be called with.
+type Credential struct {
+	Secret string // a reference
+	Weight int    // the share of calls that it takes; 0 takes none
 }
 
 // Model is one model of a provider.

@@ -180,11 +180,7 @@ func (e *encoder) assistant(t *translate.Turn) error {
 	}
 	list = s.text(list, len(list) > len(s.thoughts))
 	for i, call := range t.Calls {
-		part, err := e.call(t, call, s.of(call, i, e.x.Target.Upstream))
-		if err != nil {
-			return err
-		}
-		list = append(list, part)
+		list = append(list, written(call, s.of(call, i, e.x.Target.Upstream)))
 	}
 	if len(list) > 0 {
 		e.turn("model", list)
@@ -192,7 +188,7 @@ func (e *encoder) assistant(t *translate.Turn) error {
 	return nil
 }
 
-func (e *encoder) call(t *translate.Turn, call translate.Call, signature string) ([]byte, error) {
+func written(call translate.Call, signature string) []byte {
 	arguments := strings.TrimSpace(call.Arguments)
 	switch {
 	case call.Custom:
@@ -208,7 +204,7 @@ func (e *encoder) call(t *translate.Turn, call translate.Call, signature string)
 	f.Raw("args", []byte(arguments))
 	o.Raw("functionCall", f.Bytes())
 	o.Some("thoughtSignature", signature)
-	return o.Bytes(), nil
+	return o.Bytes()
 }
 
 // signed is what reasoning_details bring back to Google.

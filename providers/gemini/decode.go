@@ -52,7 +52,7 @@ func broken(err error) error {
 	return &providers.Error{Kind: providers.KindBroken, Err: err}
 }
 
-// StreamsJSON: a stream that is not asked for as events is one JSON array.
+// StreamsJSON is true: a stream that is not asked for as events is one JSON array.
 func (Adapter) StreamsJSON() bool { return true }
 
 // Stream reads a streamed answer.

@@ -26,5 +26,5 @@ var (
 // New is the adapter.
 func New() Adapter { return Adapter{Now: time.Now} }
 
-// StreamsJSON: some servers call a stream of lines application/json.
+// StreamsJSON is true: some servers call a stream of lines application/json.
 func (Adapter) StreamsJSON() bool { return true }

@@ -71,7 +71,7 @@ func Corpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
 	v := newValidator(t, filepath.Join(shared, "spec", "openai"))
 	all := 0
 	for _, file := range files {
-		raw, err := os.ReadFile(file) //nolint:gosec // of the test data
+		raw, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}

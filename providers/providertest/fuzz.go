@@ -11,12 +11,12 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// FuzzAnswers: whatever a provider sends, nothing breaks, every failure has a kind,
-// a stream that ends well has said why it ended, and the same bytes cut anywhere
+// FuzzAnswers checks that whatever a provider sends, nothing breaks, every failure
+// has a kind, a stream that ends well has said why it ended, and the same bytes cut anywhere
 // give the same chunks.
 func FuzzAnswers(f *testing.F, a providers.Adapter, seeds ...string) {
 	for i, s := range seeds {
-		f.Add([]byte(s), uint16(i*7)) //nolint:gosec // few
+		f.Add([]byte(s), uint16(i*7))
 	}
 	f.Add([]byte("event: error\ndata: {\"error\":{}}\r\n\r\n[{\xff"), uint16(3))
 	r, err := chat.ParseRequest([]byte(`{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`))

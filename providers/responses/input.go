@@ -142,7 +142,7 @@ func (e *encoder) assistant(t *translate.Turn) ([][]byte, error) {
 			return nil, t.Refuse(p, "is no text, and only text can have been said by this model")
 		}
 	}
-	if text := t.PlainText(); text != "" {
+	if text := t.PlainText(); text != "" || len(t.Calls) == 0 {
 		var o translate.Object
 		o.Text("type", "message")
 		o.Text("role", "assistant")

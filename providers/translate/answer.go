@@ -158,7 +158,7 @@ func orNull(raw []byte) []byte {
 
 // oneLine is JSON without line ends, as an event needs it.
 func oneLine(data []byte) []byte {
-	if bytes.IndexAny(data, "\r\n") < 0 {
+	if !bytes.ContainsAny(data, "\r\n") {
 		return data
 	}
 	return Compact(data)

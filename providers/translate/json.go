@@ -113,7 +113,7 @@ func AppendQuote(dst []byte, text string) []byte {
 // Compact is JSON on one line, its numbers and strings as they are. What is no
 // JSON stays as it is.
 func Compact(raw []byte) []byte {
-	if bytes.IndexAny(raw, " \t\r\n") < 0 {
+	if !bytes.ContainsAny(raw, " \t\r\n") {
 		return raw
 	}
 	var b bytes.Buffer

@@ -54,7 +54,7 @@ func (m *Media) dataURL(raw []byte) bool {
 
 // standard is base64 in the standard alphabet and with its padding, on one line.
 func standard(data []byte) []byte {
-	if len(data)%4 == 0 && bytes.IndexAny(data, "-_ \t\r\n%") < 0 {
+	if len(data)%4 == 0 && !bytes.ContainsAny(data, "-_ \t\r\n%") {
 		return data
 	}
 	if text, err := url.PathUnescape(string(data)); err == nil {

@@ -124,7 +124,7 @@ func Tools(x providers.Exchange) [][]byte {
 	return slices.Collect(chat.Elements(x.Request.Tools()))
 }
 
-// Choice is what tool_choice asks for.
+// ToolChoice is what tool_choice asks for.
 type ToolChoice struct {
 	Mode  string   // "auto", "none" or "required"
 	Names []string // the only functions that may be called; none given: any

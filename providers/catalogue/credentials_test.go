@@ -1,0 +1,62 @@
+package catalogue
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestCredentials(t *testing.T) {
+	const several = `
+providers:
+  acme:
+    credentials:
+      - {secret: env:ONE, weight: 3}
+      - {secret: env:TWO}
+      - {secret: env:GONE, weight: 5}
+      - {secret: env:IDLE, weight: 0}
+`
+	c := build(t, Input{Providers: several}, "ONE", "TWO", "IDLE")
+	list, _, ok := c.Resolve("acme/large")
+	if !ok || len(list[0].Credentials) != 4 {
+		t.Fatalf("%+v", list)
+	}
+	var got []string
+	for _, credential := range list[0].Credentials {
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://x.example", nil)
+		err := list[0].With(credential).Auth.Sign(t.Context(), r)
+		got = append(got, fmt.Sprintf("%s %d %q %v", credential.Name, credential.Weight, r.Header.Get("Authorization"), err != nil))
+	}
+	want := `1 3 "Bearer value of ONE" false; 2 1 "Bearer value of TWO" false; 3 0 "" true; 4 0 "Bearer value of IDLE" false`
+	if strings.Join(got, "; ") != want {
+		t.Errorf("got %s, want %s", strings.Join(got, "; "), want)
+	}
+	if s := fmt.Sprintf("%+v %#v", list[0], list[0]); strings.Contains(s, "value of") {
+		t.Error("a target prints its credentials")
+	}
+	if c := build(t, Input{Providers: several}, "IDLE"); func() bool { l, _, _ := c.Resolve("acme/large"); return len(l) != 1 || l[0].Weight != 0 }() {
+		t.Error("a provider whose credentials all weigh nothing takes calls")
+	}
+	if c := build(t, Input{Providers: several}); func() bool { _, _, ok := c.Resolve("acme/large"); return ok }() {
+		t.Error("a provider without any of its credentials takes part")
+	}
+}
+
+func TestCredentials_Faults(t *testing.T) {
+	for text, want := range map[string]string{
+		"credentials: []":                                             "want at least one credential",
+		"credentials: [{weight: 1}]":                                  "credentials[0]: a credential needs a secret",
+		"credentials: [{secret: env:A, weight: -1}]":                  "credentials[0].weight: want a whole number from 0 to 1000",
+		"credentials: [{secret: env:A, key: b}]":                      "credentials[0].key: unknown setting",
+		"credentials: [{secret: env:A}]\n    api_key: env:B":          "not both",
+		"api_key: env:A\n    credentials: [{secret: env:A}]":          "not both",
+		"auth: {kind: none}\n    credentials: [{secret: env:A}]":      "cannot be several where auth is of kind none",
+		"credentials: [{secret: env:ONE}, {secret: sk-hunter2value}]": "credentials[1].secret: ",
+	} {
+		_, err := try(t, Input{Providers: "providers:\n  acme:\n    " + text + "\n"}, "ONE")
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
