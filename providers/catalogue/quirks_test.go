@@ -1,8 +1,10 @@
 package catalogue
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -12,23 +14,20 @@ import (
 	"tallyroute/providers/secret"
 )
 
-const acme = `name: acme
-display: Acme
-base_url: https://{account}.api.acme.example/{region}/v1
-variables: {account: "env:ACME_ACCOUNT", region: "env:ACME_REGION"}
-auth: {kind: bearer, secret: "env:ACME_API_KEY"}
-quirks:
-  rename: {seed: random_seed}
-  known: [max_tokens, random_seed]
-  refuse: [audio]
-  bounds: {temperature: {min: 0, max: 1.5}, n: {max: 1}}
-  roles: {developer: system}
-  message_rename: {reasoning_content: reasoning}
-  message_drop: [annotations]
-  api_version: 2024-10-21
-models:
-  - {id: large, context: 128000, prices: [{since: 2026-01-01, prompt: "1", completion: "2"}]}
-`
+// documented is the provider that docs/providers.md adds.
+func documented(t *testing.T) []byte {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/providers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ = bytes.Cut(text, []byte("```yaml\n"))
+	text, _, ok := bytes.Cut(text, []byte("```\n"))
+	if !ok {
+		t.Fatal("docs/providers.md has no example")
+	}
+	return text
+}
 
 // environment resolves env: references from a map.
 func environment(vars map[string]string) func(context.Context, string) (secret.Value, error) {
@@ -44,7 +43,7 @@ func environment(vars map[string]string) func(context.Context, string) (secret.V
 func TestOneFileIsAProvider(t *testing.T) {
 	build := func(vars map[string]string) *Catalogue {
 		t.Helper()
-		c, err := Build(t.Context(), Input{}, Options{Data: fstest.MapFS{"acme.yaml": {Data: []byte(acme)}}, Secrets: environment(vars)})
+		c, err := Build(t.Context(), Input{}, Options{Data: fstest.MapFS{"acme.yaml": {Data: documented(t)}}, Secrets: environment(vars)})
 		if err != nil {
 			t.Fatal(err)
 		}

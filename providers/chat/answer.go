@@ -65,14 +65,18 @@ func (a *answer) read() {
 		switch string(name) {
 		case "id":
 			a.id = a.quoted()
-			a.saw(hasID, len(a.id) > len(`""`))
+			a.saw(hasID)
+			a.odd = len(a.id) <= len(`""`) || a.odd
 		case "model":
 			a.model = a.quoted()
-			a.saw(hasModel, a.model != nil)
+			a.saw(hasModel)
+			a.odd = a.model == nil || a.odd
 		case "object":
-			a.saw(hasObject, a.rightObject(a.skip()))
+			a.saw(hasObject)
+			a.odd = !a.rightObject(a.skip()) || a.odd
 		case "created":
-			a.saw(hasCreated, isCount(a.skip()))
+			a.saw(hasCreated)
+			a.odd = !isCount(a.skip()) || a.odd
 		case "service_tier":
 			raw := a.skip()
 			a.tier, a.odd = word(raw), a.odd || !rightTier(raw)
@@ -80,7 +84,8 @@ func (a *answer) read() {
 			a.odd = a.odd || a.peek() != '"'
 			a.skip()
 		case "choices":
-			a.saw(hasChoices, a.peek() == '[')
+			a.saw(hasChoices)
+			a.odd = a.peek() != '[' || a.odd
 			a.array(a.choice)
 		case "usage":
 			a.usageShape()
@@ -136,7 +141,7 @@ func (a *answer) choice() {
 		switch n := string(name); {
 		case n == a.from && a.peek() == '{':
 			found = true
-			a.saw(hasMessage, true)
+			a.saw(hasMessage)
 			a.message()
 		case (n == "delta" || n == "message") && a.peek() == '{':
 			other = a.i
@@ -144,7 +149,8 @@ func (a *answer) choice() {
 		case n == "text":
 			legacy = a.quoted()
 		case n == "finish_reason":
-			a.saw(hasFinish, a.peek() == '"' || a.mayBeNull())
+			a.saw(hasFinish)
+			a.odd = a.peek() != '"' && !a.mayBeNull() || a.odd
 			reason := a.quoted()
 			if a.finish == "" {
 				a.finish = a.known(reason)
@@ -152,9 +158,11 @@ func (a *answer) choice() {
 				a.known(reason)
 			}
 		case n == "index":
-			a.saw(hasIndex, isCount(a.skip()))
+			a.saw(hasIndex)
+			a.odd = !isCount(a.skip()) || a.odd
 		case n == "logprobs":
-			a.saw(hasLogprobs, string(a.skip()) == "null")
+			a.saw(hasLogprobs)
+			a.odd = string(a.skip()) != "null" || a.odd
 		default:
 			a.skip()
 		}
@@ -202,12 +210,15 @@ func (a *answer) message() {
 	a.object(func(name []byte) {
 		switch string(name) {
 		case "role":
-			a.saw(hasRole, string(a.skip()) == `"assistant"`)
+			a.saw(hasRole)
+			a.odd = string(a.skip()) != `"assistant"` || a.odd
 		case "content":
-			a.saw(hasContent, a.textOrNull())
+			a.saw(hasContent)
+			a.odd = !a.textOrNull() || a.odd
 			a.parts()
 		case "refusal":
-			a.saw(hasRefusal, a.textOrNull())
+			a.saw(hasRefusal)
+			a.odd = !a.textOrNull() || a.odd
 			a.add(a.quoted())
 		case "reasoning", "reasoning_content", "thinking":
 			q := a.quoted()
@@ -282,12 +293,15 @@ func (a *answer) call() {
 	a.object(func(name []byte) {
 		switch string(name) {
 		case "function", "custom":
-			a.saw(hasFunction, a.peek() == '{')
+			a.saw(hasFunction)
+			a.odd = a.peek() != '{' || a.odd
 			a.function()
 		case "id":
-			a.saw(hasCallID, len(a.quoted()) > len(`""`))
+			a.saw(hasCallID)
+			a.odd = len(a.quoted()) <= len(`""`) || a.odd
 		case "type":
-			a.saw(hasType, a.peek() == '"')
+			a.saw(hasType)
+			a.odd = a.peek() != '"' || a.odd
 			a.skip()
 		default:
 			a.skip()
@@ -300,7 +314,8 @@ func (a *answer) function() {
 	a.object(func(name []byte) {
 		switch string(name) {
 		case "name", "arguments", "input":
-			a.saw(hasWords, a.peek() == '"')
+			a.saw(wordOf(name))
+			a.odd = a.peek() != '"' || a.odd
 			if a.peek() == '{' { // some send arguments as they are
 				a.text = append(a.text, a.skip()...)
 				return

@@ -1,6 +1,6 @@
 package chat
 
-// has is a set of members that were seen, with a value of the right type.
+// has is a set of members that were seen.
 type has uint32
 
 const (
@@ -21,7 +21,8 @@ const (
 	hasCallID
 	hasType
 	hasFunction
-	hasWords
+	hasName
+	hasArguments
 )
 
 // shape finds out, in passing, whether an answer is as OpenAI's schema has it.
@@ -30,11 +31,8 @@ type shape struct {
 	odd  bool
 }
 
-// saw notes a member and whether its value is right.
-func (a *answer) saw(what has, right bool) {
-	a.seen |= what
-	a.odd = a.odd || !right
-}
+// saw notes a member.
+func (a *answer) saw(what has) { a.seen |= what }
 
 // within begins an object inside of another one, whose members it returns.
 func (a *answer) within() has {
@@ -128,7 +126,15 @@ func (a *answer) messageShape(outer has) {
 func (a *answer) callsShape() { a.odd = a.odd || a.streamed() || a.peek() != '[' }
 
 func (a *answer) callShape(outer has) {
-	a.leaveWith(hasCallID|hasType|hasFunction|hasWords, outer)
+	a.leaveWith(hasCallID|hasType|hasFunction|hasName|hasArguments, outer)
+}
+
+// wordOf is a member of a function: its name, or what it is called with.
+func wordOf(name []byte) has {
+	if string(name) == "name" {
+		return hasName
+	}
+	return hasArguments
 }
 
 // isCount reports a number without sign, fraction and exponent.

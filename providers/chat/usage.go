@@ -17,6 +17,7 @@ type counts struct {
 	write5m, write1h          int64 // of cacheWrite
 	reasoning                 int64
 
+	present  bool  // there is an object
 	plain    int   // how many of the three main counts are written as the format has them
 	strange  bool  // something is null that may not be
 	saidRead int64 // of cacheRead, what is said where the format has it
@@ -24,6 +25,7 @@ type counts struct {
 
 // read takes the numbers of a usage object; anything else it passes over.
 func (n *counts) read(c *cursor) {
+	n.present = n.present || c.peek() == '{'
 	c.object(func(name []byte) {
 		switch string(name) {
 		case "prompt_tokens":
@@ -56,7 +58,7 @@ func (n *counts) main(c *cursor, to *int64) {
 // it say, or in another way.
 func (n counts) odd() bool {
 	if !n.found {
-		return n.strange
+		return n.present
 	}
 	u := n.usage()
 	return n.strange || n.invalid || n.plain != 3 || n.total != n.prompt+n.completion ||

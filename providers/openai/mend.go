@@ -221,10 +221,19 @@ func (m *mender) choice(raw []byte, i int) []byte {
 	return e.apply(raw)
 }
 
+// What is remembered of one stream, whatever a provider sends.
+const (
+	maxChoices = 256
+	maxCalls   = 1024 // of one choice; what comes beyond is part of the last
+)
+
 // state is what is known of a choice.
 func (m *mender) state(index string) *choice {
 	if m.choices == nil {
 		m.choices = make(map[string]*choice)
+	}
+	if m.choices[index] == nil && len(m.choices) >= maxChoices {
+		index = "" // they share one
 	}
 	if m.choices[index] == nil {
 		m.choices[index] = &choice{named: make(map[string]int)}
@@ -238,7 +247,7 @@ func (m *mender) ending() []byte {
 	var list [][]byte
 	for _, index := range slices.Sorted(maps.Keys(m.choices)) {
 		c := m.choices[index]
-		if c.finished {
+		if c.finished || index == "" {
 			continue
 		}
 		c.finished = true

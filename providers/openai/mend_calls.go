@@ -95,7 +95,11 @@ func (m *mender) piece(raw []byte, c *choice) []byte {
 	at, begins := m.belongs(o, c)
 	c.at = at
 	e.change("index", o["index"], strconv.AppendInt(nil, int64(at), 10))
-	m.pieceID(o, e, c.calls[at].id, begins)
+	if id := c.calls[at].id; begins {
+		e.change("id", o["id"], quote(id))
+	} else if raw, ok := o["id"]; ok && chat.Text(raw) != id {
+		e.leave("id")
+	}
 	switch kind, ok := o["type"]; {
 	case begins:
 		e.change("type", kind, quote("function"))
@@ -106,28 +110,17 @@ func (m *mender) piece(raw []byte, c *choice) []byte {
 		if f[0] != '{' {
 			e.leave("function")
 		} else {
-			e.change("function", f, m.pieceFunction(f, &c.calls[at], begins))
+			e.change("function", f, m.pieceFunction(f, &c.calls[at]))
 		}
 	}
 	return e.apply(raw)
 }
 
-// pieceID is that of the call: in its first piece, and never another one.
-func (m *mender) pieceID(o object, e *edits, id string, begins bool) {
-	raw, ok := o["id"]
-	switch {
-	case begins:
-		e.change("id", raw, quote(id))
-	case ok && chat.Text(raw) != id:
-		e.leave("id")
-	}
-}
-
 // pieceFunction says the name of a function once.
-func (m *mender) pieceFunction(raw []byte, k *call, begins bool) []byte {
+func (m *mender) pieceFunction(raw []byte, k *call) []byte {
 	name := chat.Text(chat.Lookup(raw, "name"))
 	body := m.functionWords(raw)
-	if !begins && name != "" && name == k.name {
+	if name != "" && name == k.name {
 		return chat.EditObject(body, nil, "name")
 	}
 	k.name += name
@@ -136,6 +129,9 @@ func (m *mender) pieceFunction(raw []byte, k *call, begins bool) []byte {
 
 // belongs is the call that a piece belongs to, and whether it begins it.
 func (m *mender) belongs(o object, c *choice) (at int, begins bool) {
+	if len(c.calls) >= maxCalls {
+		return len(c.calls) - 1, false
+	}
 	id, name := chat.Text(o["id"]), chat.Text(chat.Lookup(o["function"], "name"))
 	index := string(o["index"])
 	at, known := c.named[index]

@@ -71,6 +71,7 @@ type Conversation struct {
 
 // Lose declares that a member is dropped.
 func (c *Conversation) Lose(name string) {
+	name = shown(name)
 	if !slices.Contains(c.Lost, name) {
 		c.Lost = append(c.Lost, name)
 	}

@@ -143,7 +143,7 @@ func TestA36_LoweredOutputIsTold(t *testing.T) {
 	h := http.Header{}
 	f := newFields(h)
 	describe(&f, &router.Answer{Response: &chat.Response{}, MaxOutput: 42, Dropped: []string{"logprobs", "seed"}}, time.Second)
-	if h.Get("X-Tallyroute-Max-Tokens") != "42" || h.Get("X-Tallyroute-Dropped-Params") != "logprobs,seed" || h.Get("Openai-Processing-Ms") != "1000" {
+	if h.Get("X-Tallyroute-Max-Tokens") != "42" || h.Get("X-Tallyroute-Dropped") != "logprobs, seed" || h.Get("Openai-Processing-Ms") != "1000" {
 		t.Errorf("%v", h)
 	}
 }

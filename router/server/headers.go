@@ -24,7 +24,7 @@ func describe(h *fields, a *router.Answer, took time.Duration) {
 		h.set("X-Tallyroute-Max-Tokens", strconv.FormatInt(a.MaxOutput, 10))
 	}
 	if len(a.Dropped) > 0 {
-		h.set("X-Tallyroute-Dropped-Params", strings.Join(a.Dropped, ","))
+		h.set("X-Tallyroute-Dropped", strings.Join(a.Dropped, ", "))
 	}
 	describeCost(h, a)
 	describeRates(h, a.Rates)

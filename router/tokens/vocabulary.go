@@ -58,7 +58,7 @@ func (v *vocabulary) read(line []byte) error {
 	if v.text, err = base64.StdEncoding.AppendDecode(v.text, token); err != nil {
 		return err
 	}
-	v.ends, v.ranks = append(v.ends, uint32(len(v.text))), append(v.ranks, uint32(rank)) //nolint:gosec // a file is far below 4 GB
+	v.ends, v.ranks = append(v.ends, uint32(len(v.text))), append(v.ranks, uint32(rank))
 	return nil
 }
 
@@ -74,12 +74,12 @@ func (v *vocabulary) index() {
 		for v.slots[at] != 0 {
 			at = (at + 1) & (size - 1)
 		}
-		v.slots[at] = uint32(i + 1) //nolint:gosec // no more than there are lines
+		v.slots[at] = uint32(i + 1)
 	}
 }
 
 func (v *vocabulary) slot(token []byte) int {
-	return int(maphash.Bytes(v.seed, token) & uint64(len(v.slots)-1)) //nolint:gosec // below the length of a slice
+	return int(maphash.Bytes(v.seed, token) & uint64(len(v.slots)-1))
 }
 
 func (v *vocabulary) token(i int) []byte {
@@ -104,10 +104,11 @@ func (v *vocabulary) rank(token []byte) uint32 {
 // single bytes, the two neighbours whose union has the lowest rank become one,
 // the first of several, until no union is a token.
 func (v *vocabulary) merge(piece []byte) int {
-	var starts [longestPiece + 1]int // of the parts; the last is where the piece ends
-	var ranks [longestPiece]uint32   // of each part with the one behind it
+	var room [longestPiece + 1]int
+	var more [longestPiece]uint32
 	parts := len(piece)
-	for i := range parts + 1 {
+	starts, ranks := room[:parts+1], more[:parts] // of the parts, and where the last ends; of each with the one behind it
+	for i := range starts {
 		starts[i] = i
 	}
 	union := func(i int) uint32 {
@@ -132,9 +133,8 @@ func (v *vocabulary) merge(piece []byte) int {
 		copy(starts[best+1:], starts[best+2:parts+1])
 		copy(ranks[best+1:], ranks[best+2:parts])
 		parts--
-		ranks[best] = union(best)
-		if best > 0 {
-			ranks[best-1] = union(best - 1)
+		for i := max(best-1, 0); i <= best; i++ {
+			ranks[i] = union(i)
 		}
 	}
 	return parts

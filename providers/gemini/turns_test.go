@@ -1,0 +1,145 @@
+package gemini_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+// said is an assistant's message as a client puts it together.
+type said struct {
+	Role      string            `json:"role"`
+	Content   string            `json:"content"`
+	Reasoning string            `json:"reasoning_content,omitempty"`
+	Details   []json.RawMessage `json:"reasoning_details,omitempty"`
+	ToolCalls []struct {
+		Index    int             `json:"index"`
+		ID       string          `json:"id"`
+		Type     string          `json:"type"`
+		Function json.RawMessage `json:"function"`
+		Extra    json.RawMessage `json:"extra_content,omitempty"`
+	} `json:"tool_calls,omitempty"`
+}
+
+func exchange(t *testing.T, body string) providers.Exchange {
+	t.Helper()
+	r, err := chat.ParseRequest([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return providers.Exchange{Request: r, Target: providers.Target{Upstream: "gemini-3-pro"}}
+}
+
+// listen reads a stream as a client does.
+func listen(t *testing.T, answer string) said {
+	t.Helper()
+	x := exchange(t, `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`)
+	s := adapter().Stream(x, io.NopCloser(strings.NewReader(answer)))
+	all := said{Role: "assistant"}
+	for {
+		c, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body struct{ Choices []struct{ Delta said } }
+		if err := json.Unmarshal(c.Data, &body); err != nil {
+			t.Fatal(err)
+		}
+		for _, choice := range body.Choices {
+			d := choice.Delta
+			all.Content, all.Reasoning = all.Content+d.Content, all.Reasoning+d.Reasoning
+			all.Details, all.ToolCalls = append(all.Details, d.Details...), append(all.ToolCalls, d.ToolCalls...)
+		}
+	}
+}
+
+// What Google signed goes back to it as it came, over several turns: of what was
+// thought, of calls, and of the text, whichever of the two places a client kept.
+func TestSignatures_SeveralTurns(t *testing.T) {
+	first := listen(t, `data: {"candidates":[{"content":{"parts":[{"text":"Let me ","thought":true}]}}],"responseId":"r1"}
+
+data: {"candidates":[{"content":{"parts":[{"text":"look.","thought":true,"thoughtSignature":"c2lnMQ=="},{"text":"One moment."}]}}]}
+
+data: {"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"n":12345678901234567890}},"thoughtSignature":"c2lnMg=="},{"functionCall":{"name":"f","args":{}}}]},"finishReason":"STOP"}]}
+
+`)
+	second := listen(t, `data: {"candidates":[{"content":{"parts":[{"text":"Done."}]}}],"responseId":"r2"}
+
+data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2lnMw=="}]},"finishReason":"STOP"}]}
+
+`)
+	one, two := first.ToolCalls[0].ID, first.ToolCalls[1].ID
+	if one == two || one == "" {
+		t.Fatalf("ids %q and %q", one, two)
+	}
+	for _, keep := range []struct {
+		name  string
+		extra bool // the client keeps extra_content, or else reasoning_details
+	}{{"details", false}, {"extra_content", true}} {
+		t.Run(keep.name, func(t *testing.T) {
+			a, b := first, second
+			if keep.extra {
+				a.Details = nil
+			} else {
+				a.ToolCalls = append(a.ToolCalls[:0:0], a.ToolCalls...)
+				for i := range a.ToolCalls {
+					a.ToolCalls[i].Extra = nil
+				}
+			}
+			messages, err := json.Marshal([]any{
+				map[string]string{"role": "user", "content": "Go."}, a,
+				map[string]string{"role": "tool", "tool_call_id": two, "content": "2"},
+				map[string]string{"role": "tool", "tool_call_id": one, "content": "1"},
+				b, map[string]string{"role": "user", "content": "Again."},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			call, err := adapter().Encode(exchange(t, `{"model":"m","messages":`+string(messages)+`}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			thought := `{"text":"Let me look.","thought":true,"thoughtSignature":"c2lnMQ=="},`
+			if keep.extra {
+				thought = ""
+			}
+			want := `[{"role":"user","parts":[{"text":"Go."}]},` +
+				`{"role":"model","parts":[` + thought + `{"text":"One moment."},` +
+				`{"functionCall":{"id":"` + one + `","name":"f","args":{"n":12345678901234567890}},"thoughtSignature":"c2lnMg=="},` +
+				`{"functionCall":{"id":"` + two + `","name":"f","args":{}}}]},` +
+				`{"role":"user","parts":[{"functionResponse":{"id":"` + two + `","name":"f","response":{"result":"2"}}},` +
+				`{"functionResponse":{"id":"` + one + `","name":"f","response":{"result":"1"}}}]},` +
+				`{"role":"model","parts":[{"text":"Done.","thoughtSignature":"c2lnMw=="}]},` +
+				`{"role":"user","parts":[{"text":"Again."}]}]`
+			if got := string(chat.Lookup(call.Body, "contents")); got != want {
+				t.Errorf("contents\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestEncode_Refused(t *testing.T) {
+	for body, param := range map[string]string{
+		`"messages":[{"role":"user","content":"hi"}],"functions":[{"name":"f"}]`:                        "functions",
+		`"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"custom","custom":{"name":"f"}}]`: "tools",
+		`"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"poem"}`:                 "response_format",
+		`"messages":[{"role":"user","content":"hi"}],"reasoning_effort":"immense"`:                      "reasoning_effort",
+		`"messages":[{"role":"user","content":"hi"}],"tool_choice":"perhaps"`:                           "tool_choice",
+		`"messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file-1"}}]}]`:          "messages[0].content[0]",
+		`"messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"aGk="}}]}]`:          "messages[0].content[0]",
+		`"messages":[{"role":"user","content":"hi"},{"role":"tool","tool_call_id":"x","content":"1"}]`:  "messages[1].tool_call_id",
+	} {
+		_, err := adapter().Encode(exchange(t, `{"model":"m",`+body+`}`))
+		if e := (*chat.FieldError)(nil); !errors.As(err, &e) || e.Param != param {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
