@@ -27,6 +27,7 @@ type Journal interface {
 	Append(rec []byte) (journal.Segment, error)
 	Drop(before journal.Segment) error
 	Active() journal.Segment
+	Size() int64
 	Err() error
 }
 
@@ -42,6 +43,9 @@ type Options struct {
 	// postings while nobody waits for them; 200 ms.
 	Batch int
 	Pause time.Duration
+	// Room is how large the journal may be for requests to begin: less than its
+	// own limit, so that those under way can be settled. 0 is any size.
+	Room int64
 	// Report is told of faults in the background. It must not block.
 	Report func(error)
 }
@@ -230,6 +234,9 @@ func (l *Ledger) lease(line billing.HoldLine) *lease {
 
 // begin puts the attempt into the journal.
 func (l *Ledger) begin(e *entry) error {
+	if l.o.Room > 0 && l.log.Size() > l.o.Room {
+		return fmt.Errorf("%w: %w: what is left is for requests under way", billing.ErrUnavailable, journal.ErrFull)
+	}
 	seg, err := l.append(recordBegin, e.id, e.ifLost)
 	if err != nil {
 		return err
@@ -419,12 +426,22 @@ func (l *Ledger) Flush(ctx context.Context) error {
 	}
 }
 
-// Now is the time by the database's clock, or by ours until it was heard of:
-// replicas whose clocks differ agree on the windows of budgets.
-func (l *Ledger) Now() time.Time { return time.Now().Add(time.Duration(l.offset.Load())) }
+// Now is the time by the database's clock where ours differs by more than a
+// second: replicas whose clocks differ agree on the windows of budgets. Until
+// the database was heard of it is ours.
+func (l *Ledger) Now() time.Time {
+	offset := time.Duration(l.offset.Load())
+	if offset.Abs() < time.Second {
+		offset = 0
+	}
+	return time.Now().Add(offset)
+}
 
 // Unavailable is nil while requests can be held: the journal can be written.
 func (l *Ledger) Unavailable() error {
+	if l.o.Room > 0 && l.log.Size() > l.o.Room {
+		return fmt.Errorf("billing/lease: %w: the database is behind", journal.ErrFull)
+	}
 	if err := l.log.Err(); err != nil {
 		return fmt.Errorf("billing/lease: the journal cannot be written: %w", err)
 	}
