@@ -147,7 +147,7 @@ func (s *settings) check(ctx context.Context, c check, r router, w io.Writer) ([
 }
 
 func readReport(file, family string) ([]result, error) {
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(file) //nolint:gosec // a file that the judge was told to write
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -94,7 +95,7 @@ func streamed(t *testing.T, events ...string) []string {
 	var got []string
 	for {
 		c, err := s.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got
 		}
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // liteLLMKinds are the members of its entries that price tokens.
-var liteLLMKinds = map[string]string{
+var liteLLMKinds = map[string]string{ //nolint:gosec // "token" is what a model reads, not a credential
 	"input_cost_per_token": "prompt", "output_cost_per_token": "completion",
 	"cache_read_input_token_cost": "cache_read", "input_cost_per_token_cache_hit": "cache_read",
 	"cache_creation_input_token_cost": "cache_write", "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
