@@ -26,20 +26,14 @@ func TestAdapter(t *testing.T) {
 func TestHost(t *testing.T) {
 	a := anthropic.At(anthropic.Host{
 		Path:    func(x providers.Exchange) string { return "/models/" + anthropic.PathName(x) + ":rawPredict" },
-		Version: "vertex-2023-10-16", Now: clock,
+		Version: "vertex-2023-10-16",
 	})
-	providertest.Run(t, providertest.Subject{Adapter: a, Dir: "testdata/host", Update: *update, Skip: elsewhere()})
-}
-
-// elsewhere are exchanges that do not differ between hosts.
-func elsewhere() map[string]string {
-	skip := make(map[string]string)
-	for _, name := range []string{
-		"stream_tools", "cut_stream", "rate_limited", "too_long", "bad_credential", "content_refused", "error_in_200", "error_in_stream", "html", "empty",
-	} {
-		skip[name] = "is the same at every host"
+	call, err := a.Encode(exchange(t, hi+`,"stream":true,"anthropic_beta":["one","two"]`))
+	const want = `{"anthropic_version":"vertex-2023-10-16","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],` +
+		`"stream":true,"anthropic_beta":["one","two"]}`
+	if err != nil || string(call.Body) != want || call.Path != "/models/claude-sonnet-4-5:rawPredict" || len(call.Header) > 0 {
+		t.Errorf("sent %s to %s with %v (%v)", call.Body, call.Path, call.Header, err)
 	}
-	return skip
 }
 
 // restarted is a stream that begins a second time after half a tool call: what

@@ -40,6 +40,9 @@ func New() Adapter { return Adapter{} }
 func At(h Host) Adapter { return Adapter{h} }
 
 func (a Adapter) path(x providers.Exchange) string {
+	if p := x.Target.Quirks.Path; p != "" {
+		return p
+	}
 	if a.host.Path != nil {
 		return a.host.Path(x)
 	}

@@ -2,6 +2,7 @@ package anthropic
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,10 @@ var read = []string{"thinking", "output_config", "metadata", "anthropic_beta"}
 
 // Encode writes a request as a call of the Messages API.
 func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+	x, dropped, err := blocks.Quirks(x)
+	if err != nil {
+		return providers.Call{}, err
+	}
 	e := &encoder{x: x, host: a.host, model: x.Target.Upstream}
 	if err := e.read(); err != nil {
 		return providers.Call{}, err
@@ -32,7 +37,7 @@ func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	if err := e.write(); err != nil {
 		return providers.Call{}, err
 	}
-	call := providers.Call{Path: a.path(x), Body: e.w.Bytes(), Dropped: append(e.s.Dropped, e.c.Lost...)}
+	call := providers.Call{Path: a.path(x), Body: e.w.Bytes(), Dropped: slices.Concat(dropped, e.s.Dropped, e.c.Lost)}
 	if a.host.Version == "" {
 		call.Header = http.Header{"Anthropic-Version": {version}}
 		if len(e.betas) > 0 {

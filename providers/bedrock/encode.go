@@ -1,6 +1,7 @@
 package bedrock
 
 import (
+	"slices"
 	"strconv"
 
 	"tallyroute/providers"
@@ -17,7 +18,16 @@ var read = []string{"additionalModelRequestFields", "thinking", "anthropic_beta"
 
 // Encode writes a request as a call of Converse or ConverseStream.
 func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
-	e := &encoder{x: x, family: familyOf(x.Target.Upstream), names: make(map[string]bool)}
+	return encode(x, familyOf(x.Target.Upstream), path(x, "/converse", "/converse-stream"))
+}
+
+// encode writes the call for a model of a family.
+func encode(x providers.Exchange, f family, path string) (providers.Call, error) {
+	x, dropped, err := blocks.Quirks(x)
+	if err != nil {
+		return providers.Call{}, err
+	}
+	e := &encoder{x: x, family: f, names: make(map[string]bool)}
 	if err := e.read(); err != nil {
 		return providers.Call{}, err
 	}
@@ -25,10 +35,7 @@ func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	if err := e.write(); err != nil {
 		return providers.Call{}, err
 	}
-	return providers.Call{
-		Path: path(x, "/converse", "/converse-stream"), Header: accept(x), Body: e.w.Bytes(),
-		Dropped: append(e.s.Dropped, e.c.Lost...),
-	}, nil
+	return providers.Call{Path: path, Header: accept(x), Body: e.w.Bytes(), Dropped: slices.Concat(dropped, e.s.Dropped, e.c.Lost)}, nil
 }
 
 // encoder is one request under way.

@@ -43,15 +43,7 @@ func (a Invoke) Encode(x providers.Exchange) (providers.Call, error) {
 		call.Header = accept(x)
 		return call, err
 	}
-	e := &encoder{x: x, family: others, names: make(map[string]bool)} // its extras have other places here
-	if err := e.read(); err != nil {
-		return providers.Call{}, err
-	}
-	e.plan()
-	if err := e.write(); err != nil {
-		return providers.Call{}, err
-	}
-	return providers.Call{Path: invokePath(x), Header: accept(x), Body: e.w.Bytes(), Dropped: append(e.s.Dropped, e.c.Lost...)}, nil
+	return encode(x, others, invokePath(x)) // what else Nova takes has another place here
 }
 
 // Decode reads a whole answer in the format that it has.

@@ -1,0 +1,116 @@
+package anthropic_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+func exchange(t *testing.T, members string) providers.Exchange {
+	t.Helper()
+	r, err := chat.ParseRequest([]byte(`{"model":"m",` + members + `}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return providers.Exchange{Request: r, Target: providers.Target{Upstream: "claude-sonnet-4-5"}}
+}
+
+const hi = `"messages":[{"role":"user","content":"hi"}]`
+
+// TestEncode_Refused: what would change the answer's shape, or cannot be said, is
+// refused by the name of the member, and not left out.
+func TestEncode_Refused(t *testing.T) {
+	content := func(part string) string { return `"messages":[{"role":"user","content":[` + part + `]}]` }
+	for members, param := range map[string]string{
+		hi + `,"n":2`:                                                                "n",
+		hi + `,"modalities":["text","audio"]`:                                        "modalities",
+		hi + `,"functions":[{"name":"f"}]`:                                           "functions",
+		hi + `,"web_search_options":{}`:                                              "web_search_options",
+		hi + `,"tools":[{"type":"custom","custom":{"name":"f"}}]`:                    "tools[0].custom",
+		hi + `,"tool_choice":"sometimes"`:                                            "tool_choice",
+		hi + `,"response_format":{"type":"json_schema","json_schema":{}}`:            "response_format.json_schema.schema",
+		hi + `,"response_format":{"type":"grammar"}`:                                 "response_format.type",
+		content(`{"type":"input_audio","input_audio":{"data":"AA","format":"wav"}}`): "messages[0].content[0].type",
+		content(`{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/bmp;base64,AA"}}`): "messages[0].content[1]",
+		content(`{"type":"image_url","image_url":{"url":"data:image/png,raw"}}`):                                  "messages[0].content[0].image_url",
+		content(`{"type":"file","file":{"filename":"a.docx","file_data":"data:application/msword;base64,AA"}}`):   "messages[0].content[0]",
+		content(`{"type":"hologram","hologram":{}}`):                                                              "messages[0].content[0].type",
+		`"messages":[{"role":"user","content":" "}]`:                                                              "messages",
+		`"messages":[{"role":"narrator","content":"x"}]`:                                                          "messages[0].role",
+	} {
+		_, err := fixed().Encode(exchange(t, members))
+		if f := (*chat.FieldError)(nil); !errors.As(err, &f) || f.Param != param {
+			t.Errorf("%s: %v, want a fault of %s", members, err, param)
+		}
+	}
+}
+
+// TestEncode_Dropped: what is lost is told; what asks for nothing is not.
+func TestEncode_Dropped(t *testing.T) {
+	for members, want := range map[string][]string{
+		hi + `,"seed":1,"logprobs":true,"frequency_penalty":0.5,"made_up":1`:                             {"seed", "logprobs", "frequency_penalty", "made_up"},
+		hi + `,"seed":null,"logprobs":false,"presence_penalty":0.0,"logit_bias":{ },"store":false,"n":1`: nil,
+		hi + `,"temperature":1.5`:                                  {"temperature"},
+		hi + `,"service_tier":"flex"`:                              {"service_tier"},
+		hi + `,"metadata":{"user_id":"u"}`:                         nil,
+		hi + `,"metadata":{"team":"x"}`:                            {"metadata"},
+		hi + `,"reasoning_effort":"high","max_tokens":1000`:        {"reasoning_effort"},
+		`"messages":[{"role":"user","name":"ann","content":"hi"}]`: {"messages.name"},
+		`"messages":[{"role":"user","content":[{"type":"text","text":"hi"},{"type":"image_url","image_url":{"url":"data:image/png;base64,"}}]}]`: {"messages.content.image_url"},
+	} {
+		call, err := fixed().Encode(exchange(t, members))
+		if err != nil || !slices.Equal(call.Dropped, want) {
+			t.Errorf("%s: dropped %v (%v), want %v", members, call.Dropped, err, want)
+		}
+	}
+}
+
+// TestEncode_Quirks: a host that takes less says so in its file.
+func TestEncode_Quirks(t *testing.T) {
+	x := exchange(t, hi+`,"top_k":3,"container":"c"`)
+	x.Target.Quirks = providers.Quirks{Drop: []string{"top_k"}, Path: "/anthropic/messages"}
+	call, err := fixed().Encode(x)
+	if want := `{"model":"claude-sonnet-4-5","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"container":"c"}`; err != nil || string(call.Body) != want {
+		t.Errorf("sent %s (%v), want %s", call.Body, err, want)
+	}
+	if call.Path != "/anthropic/messages" || !slices.Equal(call.Dropped, []string{"top_k"}) {
+		t.Errorf("path %s, dropped %v", call.Path, call.Dropped)
+	}
+	x.Target.Quirks.Refuse = []string{"container"}
+	if _, err := fixed().Encode(x); err == nil {
+		t.Error("what is to be refused is sent")
+	}
+}
+
+// TestEncode_Thinking: who is told an effort, and who a budget.
+func TestEncode_Thinking(t *testing.T) {
+	const adaptive = `{"type":"adaptive","display":"summarized"}`
+	budget := func(n int) string { return fmt.Sprintf(`{"type":"enabled","budget_tokens":%d}`, n) }
+	for _, c := range []struct{ model, members, thinking, effort string }{
+		{"claude-3-7-sonnet-20250219", `"reasoning_effort":"low","max_tokens":9000`, budget(2048), ""},
+		{"claude-sonnet-4-20250514", `"reasoning_effort":"high","max_tokens":9000`, budget(6750), ""},
+		{"claude-opus-4-5@20251101", `"reasoning":{"max_tokens":1500},"max_tokens":9000`, budget(1500), ""},
+		{"us.anthropic.claude-sonnet-4-6", `"reasoning_effort":"minimal"`, adaptive, "low"},
+		{"claude-opus-4-8", `"reasoning_effort":"xhigh"`, adaptive, "xhigh"},
+		{"claude-sonnet-5", `"reasoning":{"enabled":true}`, adaptive, "medium"},
+		{"claude-fable-5", `"reasoning_effort":"none"`, `{"type":"disabled"}`, ""},
+		{"somebody-else", `"reasoning_effort":"medium","max_tokens":20000`, budget(8192), ""},
+		{"claude-sonnet-5", `"thinking":{"type":"enabled","budget_tokens":2000}`, `{"type":"enabled","budget_tokens":2000}`, ""},
+		{"claude-sonnet-5", `"temperature":0`, "", ""},
+	} {
+		x := exchange(t, hi+`,`+c.members)
+		x.Target.Upstream = c.model
+		call, err := fixed().Encode(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		thinking, effort := string(chat.Lookup(call.Body, "thinking")), chat.Text(chat.Lookup(call.Body, "output_config", "effort"))
+		if thinking != c.thinking || effort != c.effort {
+			t.Errorf("%s %s: %s and %q, want %s and %q", c.model, c.members, thinking, effort, c.thinking, c.effort)
+		}
+	}
+}
