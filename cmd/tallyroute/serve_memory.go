@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// A small heap is collected often for little. It may therefore grow by heapRoom
-// before the next collection of garbage, but no more than to mostGrowth per cent.
-// Large heaps are treated as Go does by itself: they may double.
+// The vocabularies are many small objects that live for ever, so that each
+// collection of garbage costs much more than a small heap warrants. The heap may
+// therefore grow by heapRoom before the next one. Large heaps are treated as Go
+// does by itself: they may double.
 const (
-	heapRoom      = 32 << 20
+	heapRoom      = 128 << 20
 	mostGrowth    = 400 // per cent of what lives
 	leastGrowth   = 100
 	tuneEvery     = time.Second
