@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +54,17 @@ func (l *logLines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
+}
+
+// without is the log but for the lines that have one of the texts.
+func (l *logLines) without(texts ...string) string {
+	var rest strings.Builder
+	for line := range strings.Lines(l.String()) {
+		if !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(line, text) }) {
+			rest.WriteString(line)
+		}
+	}
+	return rest.String()
 }
 
 // onBoth runs a test on SQLite and on PostgreSQL.

@@ -65,7 +65,9 @@ func TestMixedTrafficAddsUp(t *testing.T) {
 func mixed(t *testing.T, database string) {
 	const requests, clients = 500, 16
 	c := demoCommand{Listen: "127.0.0.1:0", AdminListen: "off", Database: dsn(database)}
-	s, err := newService(t.Context(), c.config(), zap.NewNop())
+	cfg := c.config()
+	cfg.Journal = filepath.Join(t.TempDir(), "journal")
+	s, err := newService(t.Context(), cfg, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,23 @@ import (
 	"tallyroute/billing"
 )
 
-// spawn runs the program as a process of its own, which signals can reach.
+// spawn runs the program with the demonstration's providers as a process of its
+// own, which signals can reach.
 func spawn(t *testing.T, config string) (*program, *exec.Cmd) {
+	t.Helper()
+	return spawnListening(t, config, 4)
+}
+
+// spawnListening is spawn for a configuration that opens so many sockets.
+func spawnListening(t *testing.T, config string, sockets int) (*program, *exec.Cmd) {
+	t.Helper()
+	p, c := spawnOpen(t, config, sockets)
+	p.await(http.StatusOK)
+	return p, c
+}
+
+// spawnOpen does not wait until requests can be answered.
+func spawnOpen(t *testing.T, config string, sockets int) (*program, *exec.Cmd) {
 	t.Helper()
 	p := &program{t: t, config: config, where: make(map[string]string), log: &logLines{lines: make(chan map[string]any, 8)}}
 	c := exec.CommandContext(t.Context(), os.Args[0], "--config", config, "serve")
@@ -27,10 +42,10 @@ func spawn(t *testing.T, config string) (*program, *exec.Cmd) {
 		_ = c.Process.Kill()
 		_ = c.Wait()
 		if t.Failed() {
-			t.Log(p.log)
+			t.Log(p.log.without(`"msg":"request"`, `"msg":"answered"`))
 		}
 	})
-	for len(p.where) < 4 {
+	for len(p.where) < sockets {
 		select {
 		case l := <-p.log.lines:
 			p.where[l["for"].(string)] = l["address"].(string)
@@ -38,7 +53,6 @@ func spawn(t *testing.T, config string) (*program, *exec.Cmd) {
 			t.Fatalf("serve does not listen: %s", p.log)
 		}
 	}
-	p.await(http.StatusOK)
 	return p, c
 }
 

@@ -1,0 +1,61 @@
+package pgtest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Session is a connection for looking at what a program has stored, and for
+// getting in its way: a lock that is taken in a session lasts until it ends.
+type Session struct {
+	t    testing.TB
+	conn *pgx.Conn
+}
+
+// Connect opens a session. It is closed when the test ends.
+func Connect(t testing.TB, dsn string) *Session {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	s := &Session{t, conn}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Exec executes statements, which take no arguments.
+func (s *Session) Exec(statements string) {
+	s.t.Helper()
+	if _, err := s.conn.PgConn().Exec(s.t.Context(), statements).ReadAll(); err != nil {
+		s.t.Fatalf("pgtest: %v", err)
+	}
+}
+
+// Rows are the rows of a query, each value as fmt prints it.
+func (s *Session) Rows(query string) [][]string {
+	s.t.Helper()
+	rows, err := s.conn.Query(s.t.Context(), query)
+	if err != nil {
+		s.t.Fatalf("pgtest: %v", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) ([]string, error) {
+		values, err := row.Values()
+		texts := make([]string, len(values))
+		for i, v := range values {
+			texts[i] = fmt.Sprint(v)
+		}
+		return texts, err
+	})
+	if err != nil {
+		s.t.Fatalf("pgtest: %v", err)
+	}
+	return all
+}
+
+// Close ends the session. It may be called twice.
+func (s *Session) Close() {
+	_ = s.conn.Close(s.t.Context()) // nothing is lost with it
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"tallyroute/billing/journal"
+	"tallyroute/billing/lease"
+	"tallyroute/billing/postgres/pgtest"
+)
+
+// TestP05_P06_Crashes kills the router at random instants under load, $CRASHES
+// times, and starts it again with the same journal. In the end everything that
+// was asked of a provider is in the ledger once, at what the provider bills
+// where the answer came to its end and never for less; and what a journal
+// brought once it never brings again.
+func TestP05_P06_Crashes(t *testing.T) {
+	crashes := proofSize(t, "CRASHES", 20)
+	dsn := pgtest.DSN(t)
+	cheap, dear := newBiller(t, "up0"), newBiller(t, "up1")
+	cheap.fails, cheap.pace, dear.pace = 15, 2*time.Millisecond, time.Millisecond
+	config := billedConfig(t, dsn, "", cheap, dear)
+
+	p, c := spawnListening(t, config, 2)
+	keys := []string{
+		p.key("--budget-tokens", "1000000000"), p.key("--budget-usd", "1000000"),
+		p.key("--budget-tokens", "1000000000", "--budget-usd", "1000000"), p.key("--budget-tokens", "1000000000"),
+	}
+	var where atomic.Pointer[string]
+	crowd, over := newCrowd(t), make(chan struct{})
+	clients := pester(crowd, keys, &where, over)
+	var kept []string
+	for n := range crashes {
+		base := p.base()
+		where.Store(&base)
+		enough := cheap.asked.Load() + rand.Int64N(40)
+		poll(t, "the router has asked", func() bool { return cheap.asked.Load() >= enough })
+		<-time.After(time.Duration(rand.Int64N(int64(50 * time.Millisecond)))) // any instant will do
+		where.Store(nil)
+		send(t, c, syscall.SIGKILL)
+		_ = c.Wait() // it was killed
+		if n%max(1, crashes/4) == 0 {
+			kept = append(kept, copied(t, journalOf(config)))
+		}
+		p, c = spawnListening(t, config, 2)
+	}
+	base := p.base()
+	where.Store(&base)
+	poll(t, "the last router has answered", func() bool { return crowd.wholeOf(base) > 20 })
+	close(over)
+	clients.Wait()
+	quit(t, c)
+
+	db := pgtest.Connect(t, dsn)
+	rows := compared(t, db, crowd, cheap, dear)
+	clean(t, db, config)
+	count := make(map[string]int)
+	for _, r := range rows {
+		count[r.status]++
+	}
+	t.Logf("%d crashes, %d whole answers, rows: %v", crashes, len(crowd.acked), count)
+	if count["ok"] < crashes || count["interrupted"] == 0 || count["error"] == 0 {
+		t.Errorf("too little has happened for a proof")
+	}
+
+	before := digested(db)
+	for n := range 10 {
+		for _, dir := range kept {
+			replayAgain(t, config, copied(t, dir))
+		}
+		if after := digested(db); after != before {
+			t.Fatalf("replayed for the %d. time, the journal changed the ledger: %s\nbefore: %s", n+1, after, before)
+		}
+	}
+	clean(t, db, config)
+}
+
+// pester asks without a pause, whatever becomes of it, until over is closed.
+func pester(c *crowd, keys []string, where *atomic.Pointer[string], over <-chan struct{}) *sync.WaitGroup {
+	var clients sync.WaitGroup
+	for n := range 12 {
+		clients.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(n)))
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				base := where.Load()
+				if base == nil {
+					<-time.After(5 * time.Millisecond)
+					continue
+				}
+				r, err := c.ask(context.Background(), question{base: *base, key: keys[n%len(keys)], most: 1 + random.Int64N(30), stream: n%2 == 0})
+				if err != nil || r.status != http.StatusOK {
+					<-time.After(2 * time.Millisecond)
+				}
+			}
+		})
+	}
+	return &clients
+}
+
+// copied is a copy of a journal.
+func copied(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "journal")
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// replayAgain takes up a journal as a start of the router does.
+func replayAgain(t *testing.T, config, dir string) {
+	t.Helper()
+	cfg, _, err := (&app{ctx: t.Context(), configPath: config}).settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := cfg.openStore(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	log, err := journal.Open(dir, journal.Options{Sync: journal.SyncOff})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	l, err := lease.Open(store, log, lease.Options{Replica: log.ID(), Report: func(err error) { t.Log(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// digested is everything that spend changes, in one line.
+func digested(db *pgtest.Session) string {
+	text := ""
+	for _, query := range []string{
+		"SELECT count(*), md5(string_agg(e::text, '' ORDER BY request_id, attempt)) FROM spend_events e",
+		"SELECT count(*), md5(string_agg(d::text, '' ORDER BY d::text)) FROM spend_daily d",
+		"SELECT budget_id, used_tokens::text, used_nano::text, held_tokens + leased_tokens FROM budget_counters ORDER BY 1",
+	} {
+		for _, row := range db.Rows(query) {
+			for _, cell := range row {
+				text += cell + " "
+			}
+		}
+	}
+	return text
+}
