@@ -26,7 +26,7 @@ func tiered(provider string) []billing.Price {
 
 // What is held is what the dearest kinds of tokens may cost, in the dearest of
 // the tiers that the request may be served in.
-func TestA48_HoldsCoverEveryKindAndTier(t *testing.T) {
+func TestHoldsCoverEveryKindAndTier(t *testing.T) {
 	money := moneyBudget("100")
 	body := func(more string, length int) string {
 		return fmt.Sprintf(`{"model":"m","max_tokens":100,%s"messages":[{"role":"user","content":"%s"}]}`, more, strings.Repeat("x", length))
