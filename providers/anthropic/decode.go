@@ -125,10 +125,10 @@ func (m *message) block(raw []byte) {
 
 // content is what is read of a block, as JSON.
 type content struct {
-	kind                             string
-	text                             []byte // of a text, of a thought, or the data of a hidden one
-	signature, id, name, input, data []byte
-	citations                        []byte
+	kind                       string
+	text                       []byte // of a text, of a thought, or the data of a hidden one
+	signature, id, name, input []byte
+	citations                  []byte
 }
 
 func readBlock(raw []byte) content {

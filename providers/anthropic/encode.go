@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -68,8 +69,11 @@ func (e *encoder) read() (err error) {
 	if e.tools, e.choice, err = blocks.Tools(e.x.Request); err != nil {
 		return err
 	}
-	e.s, err = blocks.ReadSettings(e.x, append(read, passed...)...)
-	return err
+	if e.s, err = blocks.ReadSettings(e.x, slices.Concat(read, passed)...); err != nil {
+		return err
+	}
+	e.s.MaxTokens = cmp.Or(e.s.MaxTokens, blocks.FallbackOutput)
+	return nil
 }
 
 // plan decides what depends on several members.

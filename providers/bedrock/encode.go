@@ -1,6 +1,7 @@
 package bedrock
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 
@@ -58,8 +59,13 @@ func (e *encoder) read() (err error) {
 	if e.tools, e.choice, err = blocks.Tools(e.x.Request); err != nil {
 		return err
 	}
-	e.s, err = blocks.ReadSettings(e.x, append(read, passed...)...)
-	return err
+	if e.s, err = blocks.ReadSettings(e.x, slices.Concat(read, passed)...); err != nil {
+		return err
+	}
+	if e.family == claude { // which thinks within it
+		e.s.MaxTokens = cmp.Or(e.s.MaxTokens, blocks.FallbackOutput)
+	}
+	return nil
 }
 
 // plan decides what depends on several members.
@@ -227,7 +233,9 @@ func (e *encoder) inference() {
 	w, s := &e.w, e.s
 	w.Key("inferenceConfig")
 	w.Open('{')
-	w.IntMember("maxTokens", s.MaxTokens)
+	if s.MaxTokens > 0 {
+		w.IntMember("maxTokens", s.MaxTokens)
+	}
 	if e.think.On {
 		if s.Temperature != nil && !isOne(s.Temperature) {
 			s.Drop("temperature")

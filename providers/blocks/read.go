@@ -1,6 +1,7 @@
 package blocks
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -30,7 +31,22 @@ func Read(r *chat.Request) (*Conversation, error) {
 	if len(c.Turns) == 0 {
 		return nil, &chat.FieldError{Code: "invalid_value", Param: "messages", Message: "must hold at least one message that says something"}
 	}
+	c.trim()
 	return c, nil
+}
+
+// trim takes the white space from the end of an answer that is to be gone on with:
+// providers refuse it there.
+func (c *Conversation) trim() {
+	t := c.Turns[len(c.Turns)-1]
+	last := &t.Blocks[len(t.Blocks)-1]
+	if !t.Assistant || last.Kind != Text {
+		return
+	}
+	text := last.Text.Bytes()
+	if trimmed := bytes.TrimRight(text, " \n\r\t"); len(trimmed) < len(text) {
+		last.Text = Quote(string(trimmed))
+	}
 }
 
 // message is what is read of one.

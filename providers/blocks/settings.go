@@ -12,7 +12,7 @@ import (
 // Settings are the members of a request besides its messages and tools. Raw
 // values are nil where the client does not say.
 type Settings struct {
-	MaxTokens               int64 // never 0
+	MaxTokens               int64 // 0 where nobody knows a bound
 	Temperature, TopP, TopK []byte
 	Stop                    [][]byte // JSON strings
 	Effort                  string   // of reasoning: "", none, minimal, low, medium, high, xhigh or max
@@ -25,8 +25,8 @@ type Settings struct {
 	Dropped                 []string // members that say something which is lost
 }
 
-// fallbackOutput bounds an answer where nobody knows a bound.
-const fallbackOutput = 4096
+// FallbackOutput bounds an answer where a format needs a bound and nobody knows one.
+const FallbackOutput = 4096
 
 // ReadSettings reads all but messages and tools. native are the members that the
 // provider knows by its own names; what neither it nor this knows is dropped, and
@@ -68,10 +68,8 @@ func bound(x providers.Exchange) int64 {
 		return most
 	case own > 0:
 		return own
-	case x.Target.MaxOutput > 0:
-		return x.Target.MaxOutput
 	}
-	return fallbackOutput
+	return x.Target.MaxOutput
 }
 
 // read takes a member; false is one that is not known here.
