@@ -93,3 +93,40 @@ func TestQuirks_Faults(t *testing.T) {
 		}
 	}
 }
+
+// A deployment at Azure takes part when all of its login is there.
+func TestEntra(t *testing.T) {
+	const text = `name: acme
+display: Acme
+adapter: azure
+base_url: https://acme.openai.azure.com
+auth: {kind: entra, tenant: "env:TENANT", client: "env:CLIENT", secret: "env:SECRET"}
+models:
+  - {id: large, context: 128000}
+`
+	build := func(vars map[string]string) Status {
+		t.Helper()
+		c, err := Build(t.Context(), Input{}, Options{Data: fstest.MapFS{"acme.yaml": {Data: []byte(text)}}, Secrets: environment(vars)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Providers()[0]
+	}
+	vars := map[string]string{"TENANT": "t", "CLIENT": "c", "SECRET": "s"}
+	if s := build(vars); !s.Configured {
+		t.Errorf("%+v", s)
+	}
+	delete(vars, "CLIENT")
+	if s := build(vars); s.Configured || !strings.Contains(s.Why, "CLIENT") {
+		t.Errorf("%+v", s)
+	}
+	for auth, want := range map[string]string{
+		`{kind: entra, secret: "env:S"}`:                                                         "needs a tenant and a client",
+		`{kind: bearer, secret: "env:S", tenant: "env:T"}`:                                       "only where its kind is entra",
+		`{kind: entra, secret: "env:S", tenant: "env:T", client: "env:C", server: "http://x.y"}`: "must begin with https",
+	} {
+		if _, err := Parse("acme.yaml", []byte("name: acme\nbase_url: https://x.example\nauth: "+auth)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", auth, err)
+		}
+	}
+}

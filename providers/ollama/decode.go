@@ -213,6 +213,8 @@ func classify(status int, message string) providers.Kind {
 		return false
 	}
 	switch {
+	case status >= http.StatusInternalServerError:
+		return providers.KindOf(status) // whatever is wrong with its runner
 	case says("context length", "context window", "exceeds maximum context", "too long"):
 		return providers.KindContext
 	case says("not found") && says("model"):

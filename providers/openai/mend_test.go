@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"strings"
@@ -159,4 +160,34 @@ func TestMendStream(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzMend: whatever a provider sends, what becomes of it is JSON, needs no
+// mending any more, and is read as the same.
+func FuzzMend(f *testing.F) {
+	f.Add([]byte(`{"choices":[{"message":{"content":[{"type":"text","text":"a"},"b"],"tool_calls":[{"function":{"arguments":{}}}],"role":null},"finish_reason":"eos"}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":9,"prompt_tokens_details":null}}`))
+	f.Add([]byte(`{"id":1,"choices":[{"delta":{"function_call":{"name":"f"},"annotations":[{"type":"file"}],"audio":{}},"logprobs":{"content":[{"top_logprobs":[{}]}]}},{"text":"a"}],"created":1.5,"service_tier":"x","system_fingerprint":null}`))
+	x := exchange(f, asked)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := chat.ParseResponse(body)
+		if err != nil {
+			return
+		}
+		first := mender{x: x}
+		once := first.answer(body, r.Usage)
+		if !json.Valid(once) && json.Valid(body) {
+			t.Fatalf("it is no JSON any more: %s", once)
+		}
+		again, err := chat.ParseResponse(once)
+		if err != nil {
+			t.Fatalf("%v: %s", err, once)
+		}
+		if !r.Odd && string(once) != string(body) {
+			t.Errorf("what is in order becomes %s", once)
+		}
+		second := mender{x: x}
+		if twice := second.answer(once, again.Usage); string(twice) != string(once) {
+			t.Errorf("%s\nbecomes once more\n%s", once, twice)
+		}
+	})
 }
