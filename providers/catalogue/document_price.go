@@ -111,7 +111,7 @@ func (d document) price(path string, n node) (written, bool) {
 	w := written{path: path}
 	base := billing.Price{Source: d.source, ServiceTier: billing.TierStandard}
 	faults := len(d.faults)
-	d.rates(path, n, &base, map[string]read{
+	d.rates(path, n, &base, nil, map[string]read{
 		"since":   scalar(d.reader, &w.since, date),
 		"request": scalar(d.reader, &base.Request, dollars),
 		"source":  scalar(d.reader, &base.Source, oneOf(sourceCatalog, sourceContract, sourceManual)),
@@ -136,7 +136,7 @@ func (d document) tier(path string, n node, w *written) {
 	p := w.tiers[0]
 	p = billing.Price{Source: p.Source, Since: p.Since, Request: p.Request, ServiceTier: p.ServiceTier}
 	var over int64
-	d.rates(path, n, &p, map[string]read{
+	d.rates(path, n, &p, &w.tiers[0], map[string]read{
 		"service": scalar(d.reader, &p.ServiceTier, oneOf(billing.TierStandard, billing.TierBatch, billing.TierFlex, billing.TierPriority)),
 		"over":    scalar(d.reader, &over, tokens),
 	})
@@ -170,9 +170,10 @@ func (d document) tiersFit(w written) {
 }
 
 // rates reads the rates of p beside other members. A kind that is not named
-// costs as much as the one that it is inside; it may not be free where that is
-// not, since such prices are always a mistake.
-func (d document) rates(path string, n node, p *billing.Price, members map[string]read) {
+// costs as much as the one that it is inside; in a tier also no less than in the
+// standard, where it is dearer than that one. It may not be free where the other
+// is not, since such prices are always a mistake.
+func (d document) rates(path string, n node, p, standard *billing.Price, members map[string]read) {
 	faults := len(d.faults)
 	list := kinds(p)
 	given := make([]*billing.Money, len(list))
@@ -193,11 +194,26 @@ func (d document) rates(path string, n node, p *billing.Price, members map[strin
 			continue
 		}
 		whole := *list[k.in].rate
-		*k.rate = *cmp.Or(given[i], &whole)
+		least := max(whole, surcharged(standard, i))
+		*k.rate = *cmp.Or(given[i], &least)
 		if *k.rate == 0 && whole > 0 && k.name != "cache_read" && k.name != "cache_write" {
 			d.fault(path, "%s cannot be free where %s is not", k.name, list[k.in].name)
 		}
 	}
+}
+
+// surcharged is the rate of a kind in the standard price where it is dearer than
+// the one that it is inside; else 0.
+func surcharged(standard *billing.Price, kind int) billing.Money {
+	if standard == nil {
+		return 0
+	}
+	list := kinds(standard)
+	k := list[kind]
+	if k.in == inNone || *k.rate <= *list[k.in].rate {
+		return 0
+	}
+	return *k.rate
 }
 
 var (

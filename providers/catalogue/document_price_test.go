@@ -92,6 +92,32 @@ func TestPrice_Tiers(t *testing.T) {
 	}
 }
 
+// What a tier does not name costs no less there than in the standard, where that
+// asks more for it.
+func TestPrice_TierWithoutADearerKind(t *testing.T) {
+	list := priced(t, `
+          since: 2026-01-01
+          prompt: "2"
+          completion: "10"
+          cache_read: "0.2"
+          cache_write: "2.5"
+          cache_write_1h: "4"
+          reasoning: "12"
+          audio_prompt: "32"
+          audio_completion: "64"
+          tiers:
+            - {service: batch, prompt: "1", completion: "5"}
+            - {service: batch, over: 1000, prompt: "40", completion: "80", audio_completion: "90"}`)
+	batch, long := list[1], list[2]
+	if batch.CacheRead != usd(t, "1") || batch.CacheWrite != usd(t, "2.5") || batch.CacheWrite1h != usd(t, "4") ||
+		batch.Reasoning != usd(t, "12") || batch.AudioInput != usd(t, "32") || batch.AudioOutput != usd(t, "64") {
+		t.Errorf("batch costs %+v", batch)
+	}
+	if long.CacheRead != usd(t, "40") || long.CacheWrite1h != usd(t, "40") || long.Reasoning != usd(t, "80") || long.AudioInput != usd(t, "40") || long.AudioOutput != usd(t, "90") {
+		t.Errorf("a long batch costs %+v", long)
+	}
+}
+
 func TestPrice_Faults(t *testing.T) {
 	const base = `since: 2026-01-01, prompt: "1", completion: "4"`
 	for price, want := range map[string]string{

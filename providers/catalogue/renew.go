@@ -179,9 +179,11 @@ func writePrice(b *strings.Builder, tiers []billing.Price, before *billing.Price
 		if p.MinInput > 0 {
 			fmt.Fprintf(b, "%sover: %d", sep, p.MinInput-1)
 		}
-		p.ServiceTier, p.MinInput, p.Request = billing.TierStandard, 0, 0
-		for _, r := range Rates([]billing.Price{p}) {
-			fmt.Fprintf(b, ", %s: %q", r.Name, r.Rate.Short())
+		all := kinds(&p)
+		for i, k := range all {
+			if k.in == inNone || *k.rate != max(*all[k.in].rate, surcharged(&base, i)) {
+				fmt.Fprintf(b, ", %s: %q", k.name, k.rate.Short())
+			}
 		}
 		b.WriteString("}\n")
 	}

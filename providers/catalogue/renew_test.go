@@ -141,6 +141,7 @@ providers:
             tiers:
               - {over: 1000, prompt: "200", completion: "800", audio_prompt: "201"}
               - {service: flex, prompt: "50", completion: "200", cache_write_1h: "60"}
+              - {service: batch, prompt: "50", completion: "200", audio_prompt: "50", reasoning: "200", cache_write: "50", cache_write_1h: "50"}
   bolt:
     models:
       - id: odd
@@ -154,7 +155,7 @@ providers:
 	if again := offered(t, Input{Prices: written}, "bolt/odd"); !slices.Equal(again.Prices, odd.Prices) {
 		t.Errorf("got %+v", again.Prices)
 	}
-	if n := len(large.Price(time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC))); n != 3 {
+	if n := len(large.Price(time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC))); n != 4 {
 		t.Errorf("%d prices are in force", n)
 	}
 	if p := large.Price(time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)); len(p) != 1 || p[0].Input != usd(t, "1") {

@@ -64,8 +64,8 @@ func show(e Entry) string {
 
 func TestRead(t *testing.T) {
 	for _, tt := range []struct{ list, provider, model, want string }{
-		{lite, "openai", "big", "standard>0 1.25/10 read 0.125 reasoning 20; standard>200001 2.5/15; batch>0 0.625/5; flex tier without a whole price, output_cost_per_image, priority tier without a whole price"},
-		{lite, "openai", "BIG", "standard>0 1.25/10 read 0.125 reasoning 20; standard>200001 2.5/15; batch>0 0.625/5; flex tier without a whole price, output_cost_per_image, priority tier without a whole price"},
+		{lite, "openai", "big", "standard>0 1.25/10 read 0.125 reasoning 20; standard>200001 2.5/15 reasoning 20; batch>0 0.625/5 reasoning 20; flex tier without a whole price, output_cost_per_image, priority tier without a whole price"},
+		{lite, "openai", "BIG", "standard>0 1.25/10 read 0.125 reasoning 20; standard>200001 2.5/15 reasoning 20; batch>0 0.625/5 reasoning 20; flex tier without a whole price, output_cost_per_image, priority tier without a whole price"},
 		{lite, "together", "Maker/Open-70B", "standard>0 0.88/0.88; audio_prompt of nothing"},
 		{lite, "openai", "vectors", "standard>0 0.02/0; "},
 		{lite, "openai", "pictures", "input_cost_per_image"},

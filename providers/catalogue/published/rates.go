@@ -117,6 +117,16 @@ func (r *rates) prices() (list []billing.Price, left []string) {
 
 var services = []string{billing.TierStandard, billing.TierBatch, billing.TierFlex, billing.TierPriority}
 
+// surcharged is what a kind costs at least that a tier does not name: as much as
+// in the standard, where it is dearer there than the one that it is inside.
+func (r *rates) surcharged(kind string) billing.Money {
+	standard := r.tiers[tier{service: billing.TierStandard}]
+	if standard[kind] <= standard[parent[kind]] {
+		return 0
+	}
+	return standard[kind]
+}
+
 // price is the price of one tier; false where it lacks the prompt or the
 // completion. A kind that is free where its whole is not is a gap in the list.
 func (r *rates) price(t tier) (billing.Price, bool) {
@@ -128,7 +138,10 @@ func (r *rates) price(t tier) (billing.Price, bool) {
 	}
 	rate := func(kind string) billing.Money {
 		m, given := kinds[kind]
-		if given && m == 0 {
+		if !given {
+			return r.surcharged(kind)
+		}
+		if m == 0 {
 			whole := kinds[parent[kind]]
 			if kind == "cache_write_1h" && whole == 0 {
 				whole = prompt
@@ -153,5 +166,21 @@ func (r *rates) price(t tier) (billing.Price, bool) {
 	if p.CacheWrite == 0 {
 		p.CacheWrite = p.Input
 	}
-	return p.Resolved(), true
+	p = p.Resolved()
+	for _, k := range []struct {
+		kind      string
+		at, whole *billing.Money
+	}{
+		{"cache_read", &p.CacheRead, &p.Input},
+		{"cache_write", &p.CacheWrite, &p.Input},
+		{"cache_write_1h", &p.CacheWrite1h, &p.CacheWrite},
+		{"reasoning", &p.Reasoning, &p.Output},
+		{"audio_prompt", &p.AudioInput, &p.Input},
+		{"audio_completion", &p.AudioOutput, &p.Output},
+	} {
+		if _, given := kinds[k.kind]; !given {
+			*k.at = max(*k.at, *k.whole)
+		}
+	}
+	return p, true
 }
