@@ -56,22 +56,27 @@ func (m *Model) standard() *billing.Price {
 // leap refuses a price that is far from the one before it: nearly always it
 // was written for a thousand tokens, or a digit slipped.
 func (d document) leap(path string, before, now billing.Price) {
-	if name, was, is, far := Leap(before, now); far {
-		d.fault(path, "%s goes from $%s to $%s per million tokens; if that is right, add force: true", name, was.Short(), is.Short())
+	if j, far := leapOf(before, now); far {
+		d.fault(path, "%s goes from $%s to $%s per million tokens; if that is right, add force: true", j.kind, j.from.Short(), j.to.Short())
 	}
 }
 
-// Leap finds a rate of now, by the name it has in a document, that is more than
-// twenty times off that of before.
-func Leap(before, now billing.Price) (name string, was, is billing.Money, far bool) {
+// jump is a rate that goes far, by the name it has in a document.
+type jump struct {
+	kind     string
+	from, to billing.Money
+}
+
+// leapOf finds a rate of now that is more than twenty times off that of before.
+func leapOf(before, now billing.Price) (j jump, far bool) {
 	old, fresh := kinds(&before), kinds(&now)
 	for i := range old {
 		low, high := min(*old[i].rate, *fresh[i].rate), max(*old[i].rate, *fresh[i].rate)
 		if high > low*maxLeap {
-			return old[i].name, *old[i].rate, *fresh[i].rate, true
+			return jump{old[i].name, *old[i].rate, *fresh[i].rate}, true
 		}
 	}
-	return "", 0, 0, false
+	return jump{}, false
 }
 
 const maxLeap = 20

@@ -85,12 +85,12 @@ func far(now, fresh []billing.Price) string {
 	if len(now) == 0 {
 		return ""
 	}
-	if name, was, is, is20 := Leap(now[0], fresh[0]); is20 {
-		return fmt.Sprintf("%s goes from $%s to $%s, more than ×%d", name, was.Short(), is.Short(), maxLeap)
+	if j, leaps := leapOf(now[0], fresh[0]); leaps {
+		return fmt.Sprintf("%s goes from $%s to $%s, more than ×%d", j.kind, j.from.Short(), j.to.Short(), maxLeap)
 	}
 	for _, p := range fresh[1:] {
-		if name, was, is, is20 := Leap(fresh[0], p); is20 {
-			return fmt.Sprintf("%s of a tier is $%s where the standard is $%s, more than ×%d", name, is.Short(), was.Short(), maxLeap)
+		if j, leaps := leapOf(fresh[0], p); leaps {
+			return fmt.Sprintf("%s of a tier is $%s where the standard is $%s, more than ×%d", j.kind, j.to.Short(), j.from.Short(), maxLeap)
 		}
 	}
 	return ""
@@ -159,7 +159,7 @@ func writePrice(b *strings.Builder, tiers []billing.Price, before *billing.Price
 	since = strings.TrimSuffix(since, "T00:00:00Z")
 	fmt.Fprintf(b, "          - since: %s\n            source: %s\n", since, base.Source)
 	if before != nil {
-		if _, _, _, is20 := Leap(*before, base); is20 {
+		if _, leaps := leapOf(*before, base); leaps {
 			b.WriteString("            force: true\n")
 		}
 	}
