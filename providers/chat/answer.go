@@ -36,7 +36,7 @@ func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
 	usage := a.usageAt(usagePath)
 	return Chunk{
 		Data: data, Usage: usage, UsageOnly: usage != nil && a.choices == 0,
-		Content: a.content || len(a.text) > 0, Text: string(a.text), Finish: a.finish, ID: a.id, Odd: a.odd,
+		Content: a.content || len(a.text) > 0, Text: string(a.text), Finish: a.finish, ID: a.id, Role: a.role, Odd: a.odd,
 	}, nil
 }
 
@@ -211,6 +211,7 @@ func (a *answer) message() {
 		switch string(name) {
 		case "role":
 			a.saw(hasRole)
+			a.role = true
 			a.odd = string(a.skip()) != `"assistant"` || a.odd
 		case "content":
 			a.saw(hasContent)

@@ -46,6 +46,7 @@ type Chunk struct {
 	Text      string // what of it counts as output: content, refusal, reasoning, tool names and arguments
 	Finish    string // finish_reason, when this chunk brings one
 	ID        Quoted // of the answer, as it stands in Data
+	Role      bool   // it says whose words they are
 	Odd       bool   // as in a Response; a tool call always is, for what it means depends on the chunks before
 }
 

@@ -28,6 +28,7 @@ const (
 // shape finds out, in passing, whether an answer is as OpenAI's schema has it.
 type shape struct {
 	seen has
+	role bool // somebody has a role
 	odd  bool
 }
 

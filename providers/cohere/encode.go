@@ -14,6 +14,7 @@ const path = "/v2/chat"
 
 // Encode writes a chat call.
 func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+	x, dropped := translate.Declared(x)
 	c, err := translate.Read(x.Request)
 	if err != nil {
 		return providers.Call{}, err
@@ -32,7 +33,7 @@ func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	if err := e.finish(); err != nil {
 		return providers.Call{}, err
 	}
-	call := providers.Call{Path: x.Target.Quirks.Path, Body: e.o.Bytes(), Dropped: slices.Concat(lost, c.Lost)}
+	call := providers.Call{Path: x.Target.Quirks.Path, Body: e.o.Bytes(), Dropped: slices.Concat(dropped, lost, c.Lost)}
 	if call.Path == "" {
 		call.Path = path
 	}

@@ -12,6 +12,7 @@ import (
 
 // Encode writes a generateContent call.
 func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+	x, dropped := translate.Declared(x)
 	c, err := translate.Read(x.Request)
 	if err != nil {
 		return providers.Call{}, err
@@ -28,7 +29,7 @@ func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	if err != nil {
 		return providers.Call{}, err
 	}
-	return providers.Call{Path: a.path(x), Body: body, Dropped: slices.Concat(lost, c.Lost)}, nil
+	return providers.Call{Path: a.path(x), Body: body, Dropped: slices.Concat(dropped, lost, c.Lost)}, nil
 }
 
 // path is where a model is called. Streams are asked for as events; without that

@@ -97,8 +97,22 @@ func (m *mender) answer(body []byte, usage *chat.Usage) []byte {
 	return body
 }
 
-// follows reports a chunk of the same answer as the first; that is none itself.
-func (m *mender) follows(c chat.Chunk) bool { return m.head != nil && string(c.ID.Bytes()) == m.id }
+// begin takes a first chunk that is in order.
+func (m *mender) begin(c chat.Chunk) bool {
+	m.id, m.head = string(c.ID.Bytes()), bytes.Clone(c.Data)
+	m.state("0").role = true
+	return true
+}
+
+// ends takes the reason of the only choice, unless it is to be another.
+func (m *mender) ends(reason string) bool {
+	c := m.state("0")
+	if c.finished || reason == "stop" && len(c.calls) > 0 {
+		return false
+	}
+	c.finished = true
+	return true
+}
 
 // identity gives an answer an id where it has none, and all chunks the same.
 func (m *mender) identity(o object, e *edits, body []byte) {
@@ -236,7 +250,7 @@ func (m *mender) state(index string) *choice {
 		index = "" // they share one
 	}
 	if m.choices[index] == nil {
-		m.choices[index] = &choice{named: make(map[string]int)}
+		m.choices[index] = new(choice)
 	}
 	return m.choices[index]
 }

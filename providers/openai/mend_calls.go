@@ -152,6 +152,9 @@ func (m *mender) belongs(o object, c *choice) (at int, begins bool) {
 	}
 	c.calls = append(c.calls, call{id: id})
 	at = len(c.calls) - 1
+	if c.named == nil {
+		c.named = make(map[string]int)
+	}
 	c.named[index] = at
 	return at, true
 }

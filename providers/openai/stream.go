@@ -14,7 +14,8 @@ import (
 
 // Stream reads a streamed answer.
 func (Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
-	return &stream{events: sse.NewReader(body), body: body, open: choices(x), mender: mender{x: x, stream: true}}
+	n := choices(x)
+	return &stream{events: sse.NewReader(body), body: body, open: n, single: n == 1, mender: mender{x: x, stream: true}}
 }
 
 // choices is how many were asked for of the provider.
@@ -39,6 +40,7 @@ type stream struct {
 	finished []string // indexes of the others, where there are several
 	usage    bool     // the chunk that has nothing but usage came
 	said     bool     // there was something that counts
+	single   bool     // one choice was asked for
 	closed   bool     // [DONE] came, behind a reason that was made up
 	end      error
 
@@ -103,13 +105,29 @@ func (s *stream) next() (chat.Chunk, error) {
 	data, c.Odd = s.merged(data), c.Odd || s.ahead != nil
 	s.watch(c)
 	s.said = s.said || c.Content
-	if c.Odd || c.Finish != "" || s.open <= 0 || !s.mender.follows(c) {
+	if !s.inOrder(c) {
 		c.Data = s.mender.answer(data, c.Usage)
 	}
 	if c.Odd = false; c.Finish != "" {
 		c.Finish = finishReason(c.Finish)
 	}
 	return c, nil
+}
+
+// inOrder reports a chunk that may pass as it is: it is as the format has it, and
+// says nothing that does not fit to what came before.
+func (s *stream) inOrder(c chat.Chunk) bool {
+	switch m := &s.mender; {
+	case c.Odd || !s.single:
+		return false
+	case m.head == nil:
+		return c.Role && c.Finish == "" && m.begin(c)
+	case string(c.ID.Bytes()) != m.id:
+		return false
+	case c.Finish != "":
+		return m.ends(c.Finish)
+	}
+	return s.open > 0 || c.UsageOnly
 }
 
 // merged is the first chunk that names the answer, with what was said ahead of

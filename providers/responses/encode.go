@@ -15,7 +15,8 @@ const path = "/responses"
 const least = 16
 
 // Encode writes a call of the Responses API.
-func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+	x, dropped := translate.Declared(x)
 	c, err := translate.Read(x.Request)
 	if err != nil {
 		return providers.Call{}, err
@@ -34,7 +35,7 @@ func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	if err := e.finish(); err != nil {
 		return providers.Call{}, err
 	}
-	call := providers.Call{Path: x.Target.Quirks.Path, Body: e.o.Bytes(), Dropped: slices.Concat(lost, c.Lost)}
+	call := providers.Call{Path: x.Target.Quirks.Path, Body: e.o.Bytes(), Dropped: slices.Concat(dropped, lost, c.Lost)}
 	if call.Path == "" {
 		call.Path = path
 	}

@@ -17,21 +17,17 @@ var ErrLost = errors.New("translate: the provider has no word for this")
 type Option func(value []byte) error
 
 // Options calls, for each top-level member that says something, the option of its
-// name, and gives the names of those that were lost: what has no option, what its
-// option calls lost, and what the target's quirks drop. Members that every adapter
-// reads by itself (the model, the messages, the stream and the bound of the
-// output) are passed over.
-func Options(x providers.Exchange, options map[string]Option) (lost []string, err error) {
+// name, and gives the names of those that were lost: what has no option, and what
+// its option calls lost. Members that every adapter reads by itself (the model, the
+// messages, the stream and the bound of the output) are passed over.
+func Options(x providers.Exchange, options map[string]Option) (lost []string, refused error) {
 	for name, value := range x.Request.Members() {
 		n := string(name)
 		if common(n) || Present(value) == nil || says(n, value) == nil {
 			continue
 		}
-		option := options[n]
-		switch {
-		case slices.Contains(x.Target.Quirks.Drop, n) || option == nil:
-			err = ErrLost
-		default:
+		err := ErrLost
+		if option := options[n]; option != nil {
 			err = option(value)
 		}
 		if errors.Is(err, ErrLost) {
@@ -42,6 +38,20 @@ func Options(x providers.Exchange, options map[string]Option) (lost []string, er
 		}
 	}
 	return lost, nil
+}
+
+// Declared is x without the members that the target's quirks drop, and the names of
+// those of them that said something.
+func Declared(x providers.Exchange) (left providers.Exchange, lost []string) {
+	for _, name := range x.Target.Quirks.Drop {
+		if Present(x.Request.Get(name)) != nil {
+			lost = append(lost, name)
+		}
+	}
+	if len(lost) > 0 {
+		x.Request = x.Request.Without(lost...)
+	}
+	return x, lost
 }
 
 // under names the member that an error is about.
@@ -74,6 +84,8 @@ var silent = map[string][]string{
 	"service_tier":        {`"auto"`, `"default"`},
 	"tools":               {"[]"},
 	"stop":                {"[]"},
+	"modalities":          {`["text"]`},
+	"verbosity":           {`"medium"`},
 }
 
 // says is a value unless it asks for what happens anyway.

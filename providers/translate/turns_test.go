@@ -70,11 +70,11 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := providers.Exchange{Request: r, Target: providers.Target{Quirks: providers.Quirks{Drop: []string{"top_p"}}}}
+	x, dropped := translate.Declared(providers.Exchange{Request: r, Target: providers.Target{Quirks: providers.Quirks{Drop: []string{"top_p", "seed", "absent"}}}})
 	var took []string
 	take := func(value []byte) error { took = append(took, string(value)); return nil }
 	lost, err := translate.Options(x, map[string]translate.Option{"temperature": take, "top_p": take, "n": take, "seed": take, "user": func([]byte) error { return translate.ErrLost }})
-	if got := strings.Join(lost, " "); err != nil || got != "user a??b?c top_p" || strings.Join(took, " ") != "1.50" {
+	if got := strings.Join(append(dropped, lost...), " "); err != nil || got != "top_p user a??b?c" || strings.Join(took, " ") != "1.50" {
 		t.Errorf("lost %q, took %q, %v", got, took, err)
 	}
 	_, err = translate.Options(x, map[string]translate.Option{"temperature": func([]byte) error { return translate.Unsupported("is too warm") }})
