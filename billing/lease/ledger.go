@@ -247,7 +247,7 @@ func (l *Ledger) begin(e *entry) error {
 
 // append writes a record.
 func (l *Ledger) append(kind byte, id string, rows []billing.Spend) (journal.Segment, error) {
-	buf := buffers.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
+	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	*buf = appendRecord((*buf)[:0], kind, id, rows)
 	seg, err := l.log.Append(*buf)

@@ -43,7 +43,7 @@ func unguarded(t *testing.T, path string) *sql.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close() //nolint:errcheck // it was only read
+	defer rows.Close()
 	var drops []string
 	for rows.Next() {
 		var drop string

@@ -96,7 +96,7 @@ func (f *factors) slot(p Prompt) *slot {
 	if p.Media {
 		media = 1
 	}
-	return &f[p.Basis][media][min(bits.Len64(uint64(p.Tokens))/2, sizes-1)] //nolint:gosec // Tokens is above 0 here
+	return &f[p.Basis][media][min(bits.Len64(uint64(p.Tokens))/2, sizes-1)]
 }
 
 // Factors are in thousandths. However little a provider reports, no less than
@@ -126,19 +126,19 @@ func most(tokens int64) int64 {
 
 // ratio is a/b in thousandths, rounded up; both are above 0 and a is at most most(b).
 func ratio(a, b int64) int64 {
-	hi, lo := bits.Mul64(uint64(a), unit)       //nolint:gosec // above 0
-	lo, carry := bits.Add64(lo, uint64(b-1), 0) //nolint:gosec // above 0
-	n, _ := bits.Div64(hi+carry, lo, uint64(b)) //nolint:gosec // above 0, and the quotient at most 1,004,000
-	return int64(n)                             //nolint:gosec // likewise
+	hi, lo := bits.Mul64(uint64(a), unit)
+	lo, carry := bits.Add64(lo, uint64(b-1), 0)
+	n, _ := bits.Div64(hi+carry, lo, uint64(b))
+	return int64(n)
 }
 
 // scaleUp is n times a factor, rounded up and saturating.
 func scaleUp(n, factor int64) int64 {
-	hi, lo := bits.Mul64(uint64(n), uint64(factor)) //nolint:gosec // both are above 0
+	hi, lo := bits.Mul64(uint64(n), uint64(factor))
 	lo, carry := bits.Add64(lo, unit-1, 0)
 	if hi += carry; hi >= unit {
 		return math.MaxInt64
 	}
 	v, _ := bits.Div64(hi, lo, unit)
-	return int64(min(v, math.MaxInt64)) //nolint:gosec // bounded on the spot
+	return int64(min(v, math.MaxInt64))
 }
