@@ -121,7 +121,7 @@ func (c *Client) Close() {
 // Do makes one call. Its errors are *Error. Cancelling ctx ends the call, a
 // stream that was returned included.
 func (c *Client) Do(ctx context.Context, x Exchange) (*Answer, error) {
-	call, err := x.Target.Adapter.Encode(x)
+	call, err := encode(x)
 	if err != nil {
 		return nil, unsendable(x, err)
 	}

@@ -67,7 +67,7 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	case err != nil:
 		return nil, t.broken(resp, b, err)
 	}
-	answer, err := t.x.Target.Adapter.Decode(t.x, text)
+	answer, err := decode(t.x, resp.Header, text)
 	switch {
 	case err != nil && len(bytes.TrimSpace(text)) == 0:
 		return nil, t.broken(resp, b, errEmpty)

@@ -260,12 +260,12 @@ func (in planInput) candidate(i int) (c Candidate, sure bool) {
 	}
 	c.Output = min(c.MaxOutput, assumedOutput) * in.choices
 	c.Cost = in.cost(c, c.Prompt)
-	switch missing := lacks(t.Can, in.needs); {
+	switch missing := lacks(t, in.needs); {
 	case len(missing) > 0:
 		c.why, c.Excluded = cannotDo, "cannot do "+join(missing)
 	case t.Weight == 0:
 		c.why, c.Excluded = weightless, "weight is 0"
-	case c.MaxOutput <= 0:
+	case c.MaxOutput <= 0 && !in.needs.Embeddings:
 		c.why, c.Excluded = tooLong, "the prompt is too long for its context"
 	case !c.Priced && in.needsPrice:
 		c.why, c.Excluded = unpriced, "no price is known"
@@ -278,7 +278,12 @@ func (in planInput) candidate(i int) (c Candidate, sure bool) {
 // maxOutput is how many tokens of output one choice may have: what the client
 // allows, no more than the model can, and what the context leaves. Zero or
 // less says that the request does not fit.
+// Embeddings have none, and the context is of each of their inputs: whether these
+// fit, the provider judges.
 func (in planInput) maxOutput(c Candidate) (most int64, sure bool) {
+	if in.needs.Embeddings {
+		return 0, true
+	}
 	most = in.clientMax
 	if most == 0 {
 		most = in.defaultMax
@@ -318,13 +323,15 @@ func describe(s health.State) (string, time.Duration) {
 	return s.Cause, s.RetryAfter
 }
 
-func lacks(can providers.Abilities, needs chat.Needs) []string {
+func lacks(t providers.Target, needs chat.Needs) []string {
+	can := t.Can
 	var missing []string
 	for _, n := range []struct {
 		name      string
 		need, can bool
 	}{
-		{"chat", true, !can.Embeddings},
+		{"chat", !needs.Embeddings, !can.Embeddings},
+		{"embeddings", needs.Embeddings, t.CanEmbed()},
 		{"streaming", needs.Stream, can.Stream},
 		{"tools", needs.Tools, can.Tools},
 		{"vision", needs.Vision, can.Vision},
@@ -373,7 +380,7 @@ func refusal(p planned) error {
 			}
 		case cannotDo:
 			if missing == nil {
-				missing = lacks(c.Target.Can, p.req.Needs())
+				missing = lacks(c.Target, p.req.Needs())
 			}
 		case notExcluded, unpriced, weightless:
 		}

@@ -23,6 +23,7 @@ type Caller struct {
 type Inbound struct {
 	Caller
 	RequestID string // "req_" and a ULID, made by the server: the ledger's key
+	Task      Task
 	// Read returns the body. It is called at most once, after the key is known.
 	Read    func() ([]byte, error)
 	Tags    map[string]string
@@ -31,6 +32,15 @@ type Inbound struct {
 	// again and have it answered once; "" for most.
 	Idempotency string
 }
+
+// Task is what a request asks for.
+type Task int
+
+// The tasks.
+const (
+	TaskChat  Task = iota // a chat completion
+	TaskEmbed             // vectors of texts
+)
 
 // Explain says whether an answer shall carry its plan.
 type Explain int
@@ -83,7 +93,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Router answers chat completions. It is safe for use by many goroutines.
+// Router answers chat completions and requests for embeddings. It is safe for use by many goroutines.
 type Router struct {
 	Parts
 	o       Options
@@ -117,7 +127,7 @@ type timing struct {
 	outside time.Duration // spent waiting for the client or a provider
 }
 
-// Complete runs one chat completion. Errors are those of billing, *chat.FieldError,
+// Complete runs one request. Errors are those of billing, *chat.FieldError,
 // *providers.Error (a request that the provider itself refused), ErrClientGone and
 // the typed errors of this package; what in.Read returns is passed on.
 func (r *Router) Complete(ctx context.Context, in Inbound) (*Answer, error) {
@@ -197,6 +207,9 @@ func (r *Router) read(a *asked) (*chat.Request, error) {
 	a.timing.outside += r.o.Clock().Sub(began)
 	if err != nil {
 		return nil, err
+	}
+	if a.in.Task == TaskEmbed {
+		return chat.ParseEmbedding(body)
 	}
 	return chat.ParseRequest(body)
 }

@@ -101,6 +101,8 @@ func TestEncode_Thinking(t *testing.T) {
 		{"somebody-else", `"reasoning_effort":"medium","max_tokens":20000`, budget(8192), ""},
 		{"claude-sonnet-5", `"thinking":{"type":"enabled","budget_tokens":2000}`, `{"type":"enabled","budget_tokens":2000}`, ""},
 		{"claude-sonnet-5", `"temperature":0`, "", ""},
+		{"anthropic.claude-3-5-sonnet-20240620-v1:0", `"reasoning_effort":"high","max_tokens":9000`, "", ""},
+		{"anthropic.claude-v2:1", `"reasoning_effort":"high","max_tokens":9000`, "", ""},
 	} {
 		x := exchange(t, hi+`,`+c.members)
 		x.Target.Upstream = c.model

@@ -26,7 +26,8 @@ const (
 // Plan decides how a model is asked to think: newer ones by effort, older ones by
 // a budget. Where the format forbids to think, because a tool is forced, because
 // the bound of the answer leaves no room, or because a call under way was made
-// without thinking, the wish is dropped, and s says so.
+// without thinking, and where the model is too old to, the wish is dropped, and s
+// says so.
 func Plan(model string, s *blocks.Settings, c *blocks.Conversation, choice blocks.Choice) Thinking {
 	if s.Effort == "" && s.Budget == 0 {
 		return Thinking{}
@@ -36,7 +37,7 @@ func Plan(model string, s *blocks.Settings, c *blocks.Conversation, choice block
 	}
 	adaptive := adapts(model)
 	forced := choice.Mode == "required" || choice.Mode == "named"
-	if forced || !adaptive && (s.MaxTokens <= leastBudget || c.Unfinished()) {
+	if forced || !thinks(model) || !adaptive && (s.MaxTokens <= leastBudget || c.Unfinished()) {
 		if s.Effort != "" {
 			s.Drop("reasoning_effort")
 		} else {
@@ -95,27 +96,37 @@ func budget(s *blocks.Settings) int64 {
 }
 
 // adapts reports a model that decides by itself how long it thinks: from version
-// 4.6 on. Names are claude-sonnet-4-6, claude-3-7-sonnet-20250219 and the like,
-// with what hosts put around them.
-func adapts(model string) bool {
+// 4.6 on.
+func adapts(model string) bool { return versionOf(model) >= 406 }
+
+// thinks reports a model that can be asked to: from version 3.7 on, and those of
+// which no version is known.
+func thinks(model string) bool {
+	v := versionOf(model)
+	return v == 0 || v >= 307
+}
+
+// versionOf is a model's version, 406 for 4.6, and 0 where its name tells none.
+// Names are claude-sonnet-4-6, claude-3-7-sonnet-20250219 and the like, with what
+// hosts put around them.
+func versionOf(model string) int {
 	_, rest, ok := strings.Cut(model, "claude")
 	if !ok {
-		return false
+		return 0
 	}
-	major, minor := -1, 0
+	version, found := 0, false
 	for word := range strings.FieldsFuncSeq(rest, func(r rune) bool { return strings.ContainsRune("-@.:_/", r) }) {
 		n, ok := number(word)
 		switch {
-		case ok && major < 0:
-			major = n
+		case ok && found:
+			return version + n
 		case ok:
-			minor = n
-			return major > 4 || major == 4 && minor >= 6
-		case major >= 0:
-			return major > 4
+			version, found = 100*n, true
+		case found:
+			return version
 		}
 	}
-	return major > 4
+	return version
 }
 
 // number is one of at most two digits: longer ones are dates.

@@ -129,28 +129,42 @@ func checkModel(t *testing.T, provider string, m Model) {
 // Models that several providers have give "cheapest" a choice, and their
 // prices are of one order.
 func TestData_Shared(t *testing.T) {
-	c := all(t)
+	c, err := Build(t.Context(), Input{}, Options{Whole: true, Secrets: have()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+	cheapest := make(map[string]Offer)
+	hosts := make(map[string]map[string]bool)
+	for _, o := range c.Offers() {
+		if hosts[o.Is()] == nil {
+			hosts[o.Is()] = make(map[string]bool)
+		}
+		hosts[o.Is()][o.Provider] = true
+		if p := o.Price(now); len(p) > 0 {
+			if best, ok := cheapest[o.Is()]; !ok || p[0].Input < best.Price(now)[0].Input {
+				cheapest[o.Is()] = o
+			}
+		}
+	}
+	for _, o := range c.Offers() {
+		if p := o.Price(now); len(p) > 0 {
+			best := cheapest[o.Is()]
+			if low := best.Price(now)[0]; p[0].Input > low.Input*maxLeap || p[0].Output > low.Output*maxLeap*2 {
+				t.Errorf("%s costs %s and %s, %s %s and %s", o.Name(), p[0].Input.Short(), p[0].Output.Short(), best.Name(), low.Input.Short(), low.Output.Short())
+			}
+		}
+	}
 	shared := 0
-	ids := c.names
-	book := billing.NewPriceBook(c.Prices())
-	for _, m := range c.Models() {
-		if len(m.Providers) < 2 || m.OwnedBy == aliasOwner {
-			continue
-		}
-		shared++
-		for _, provider := range m.Providers {
-			if unpriced[provider] || !slices.Contains(ids, provider+"/"+m.ID) {
-				continue
-			}
-			p, ok := book.At(provider, m.ID, time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))
-			if !ok || p.Input > *m.Prompt*maxLeap || p.Output > *m.Completion*maxLeap*2 {
-				t.Errorf("%s/%s costs %s and %s, elsewhere %s and %s", provider, m.ID, p.Input.Short(), p.Output.Short(), m.Prompt.Short(), m.Completion.Short())
-			}
+	for _, h := range hosts {
+		if len(h) > 1 {
+			shared++
 		}
 	}
-	if shared < 100 {
-		t.Errorf("only %d models are at several providers", shared)
+	if shared < 200 || len(hosts) < 400 {
+		t.Errorf("of %d models only %d are at several providers", len(hosts), shared)
 	}
+	c = all(t)
 	for _, name := range []string{"llama-3.3-70b", "gpt-oss-120b", "deepseek-v4-pro", "qwen3-coder-480b"} {
 		if list, _, _ := c.Resolve(name); len(list) < 2 {
 			t.Errorf("%s is at %d providers", name, len(list))

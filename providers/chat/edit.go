@@ -21,7 +21,7 @@ type Member struct {
 func (r *Request) Edit(set []Member, drop ...string) (*Request, error) {
 	next := &Request{views: r.views}
 	for _, name := range drop {
-		next.forget(known(name))
+		next.forget(next.known(name))
 	}
 	for _, m := range set {
 		if err := next.reread(m); err != nil {
@@ -51,15 +51,15 @@ func (r *Request) With(name string, v any) (*Request, error) {
 func (r *Request) Without(names ...string) *Request {
 	next := &Request{views: r.views}
 	for _, name := range names {
-		next.forget(known(name))
+		next.forget(next.known(name))
 	}
 	next.body, next.members = splice(r.body, r.members, nil, names)
 	return next
 }
 
 // known is the field of a top-level member.
-func known(name string) *field {
-	f, err := root.member([]byte(name))
+func (v *views) known(name string) *field {
+	f, err := v.root.member([]byte(name))
 	if err != nil {
 		return &anything
 	}
@@ -71,7 +71,7 @@ func (v *views) reread(m Member) *FieldError {
 	if !utf8.ValidString(m.Name) {
 		return wrong("must have a name in UTF-8")
 	}
-	f, err := root.member([]byte(m.Name))
+	f, err := v.root.member([]byte(m.Name))
 	if err != nil {
 		return err
 	}
@@ -105,6 +105,12 @@ func (v *views) forget(f *field) {
 		v.maxTokens = 0
 	case "max_completion_tokens":
 		v.maxCompletion = 0
+	case "input":
+		v.inputs, v.ids = 0, false
+	case "dimensions":
+		v.dimensions = 0
+	case "encoding_format":
+		v.base64 = false
 	}
 }
 

@@ -18,7 +18,7 @@ func ParseError(body []byte) (Error, bool) {
 	}
 	body = first(body)
 	var e Error
-	for _, at := range [...]string{"error", "errors"} {
+	for _, at := range [...]string{"error", "errors", "base_resp"} {
 		if raw := Lookup(body, at); something(raw) {
 			e.fill(raw)
 			return e, true
@@ -34,9 +34,10 @@ func (e *Error) fill(raw []byte) {
 	if raw[0] == '"' {
 		e.Message = Quoted(raw).short()
 	}
+	other := "" // what says the code where none does
 	for name, value := range Each(raw) {
 		switch string(name) {
-		case "message", "msg":
+		case "message", "msg", "status_msg":
 			if e.Message = scalar(value); e.Message == "" {
 				e.fillMessage(value)
 			}
@@ -50,7 +51,12 @@ func (e *Error) fill(raw []byte) {
 			e.Param = scalar(value)
 		case "code":
 			e.Code = scalar(value)
+		case "error_code", "status_code":
+			other = scalar(value)
 		}
+	}
+	if e.Code == "" {
+		e.Code = other
 	}
 }
 

@@ -31,6 +31,9 @@ const (
 	ruleName
 	ruleNeed     // present and not empty: the field's need
 	ruleNeedWord // the string names a need
+	ruleInput
+	ruleDimensions
+	ruleEncoding
 )
 
 // need is a set of things that a model must be able to do. The bits are finer

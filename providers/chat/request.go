@@ -31,7 +31,11 @@ func ParseRequest(body []byte) (*Request, error) { return Limits{}.Parse(body) }
 
 // Parse is ParseRequest with other bounds.
 func (l Limits) Parse(body []byte) (*Request, error) {
-	s := scanner{b: body, views: views{limits: l, messages: make([]messageIndex, 0, 16)}, members: make([]member, 0, 16)}
+	return parse(body, views{root: &root, limits: l, messages: make([]messageIndex, 0, 16)})
+}
+
+func parse(body []byte, v views) (*Request, error) {
+	s := scanner{b: body, views: v, members: make([]member, 0, 16)}
 	if err := s.request(); err != nil {
 		return nil, err
 	}
@@ -73,6 +77,7 @@ func (r *Request) Needs() Needs {
 		Audio:      r.need&(needAudio|needVoice) != 0,
 		Documents:  r.need&needDocuments != 0,
 		JSONSchema: r.need&needSchema != 0,
+		Embeddings: r.root == &embedding,
 	}
 }
 
@@ -146,4 +151,6 @@ func notNull(raw json.RawMessage) json.RawMessage {
 // Needs is what a request asks of a model.
 type Needs struct {
 	Stream, Tools, Vision, Audio, Documents, JSONSchema bool
+	// Embeddings says that vectors are asked for, and no text.
+	Embeddings bool
 }

@@ -17,6 +17,12 @@ type views struct {
 	need                        need
 	messages                    []messageIndex
 	message                     messageIndex // the one that is being scanned
+	root                        *field       // what kind of request it is
+
+	inputs     int64 // of a request for embeddings: how many vectors it asks for
+	ids        bool  // its inputs are tokens
+	dimensions int64 // 0 where the client does not say
+	base64     bool  // asks for vectors in base64
 }
 
 // messageIndex is where a message lies, counted from the start of messages.
@@ -66,6 +72,12 @@ func (s *scanner) apply(f *field, at span) *FieldError {
 		if !null && !empty(raw) {
 			s.need |= f.need
 		}
+	case ruleInput:
+		s.inputs, s.ids, err = readInput(raw)
+	case ruleDimensions:
+		s.dimensions, err = count(raw, maxDimensions)
+	case ruleEncoding:
+		s.base64, err = readEncoding(raw)
 	case ruleNeedWord:
 		s.need |= needOf(raw) & s.top.need
 	}

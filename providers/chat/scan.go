@@ -37,7 +37,7 @@ func (s *scanner) request() *FieldError {
 	if s.i = spaceEnd(s.b, 0); s.i == len(s.b) || s.b[s.i] != '{' {
 		return s.broken("the body must be a JSON object")
 	}
-	if err := s.whole(&root, 0); err != nil {
+	if err := s.whole(s.root, 0); err != nil {
 		return err
 	}
 	return s.bounds()
@@ -184,13 +184,13 @@ func (s *scanner) member(f *field, key span, depth int) *FieldError {
 		return wrong(`must have a name without the character \u0000`)
 	}
 	start := s.i
-	if f == &root {
+	if f == s.root {
 		s.top, s.base = below, start
 	}
 	if err := s.value(below, depth); err != nil {
 		return err
 	}
-	if f == &root {
+	if f == s.root {
 		s.members = append(s.members, member{key, span{start, s.i}})
 	}
 	return nil

@@ -95,10 +95,12 @@ data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2lnMw=
 				}
 			}
 			messages, err := json.Marshal([]any{
-				map[string]string{"role": "user", "content": "Go."}, a,
+				map[string]string{"role": "user", "content": "Go."},
+				a,
 				map[string]string{"role": "tool", "tool_call_id": two, "content": "2"},
 				map[string]string{"role": "tool", "tool_call_id": one, "content": "1"},
-				b, map[string]string{"role": "user", "content": "Again."},
+				b,
+				map[string]string{"role": "user", "content": "Again."},
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -54,7 +55,8 @@ func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	}
 	x.Request, x.Target.Quirks = r, declared(x.Target.Quirks)
 	call, err := a.format.Encode(x)
-	call.Dropped = append(call.Dropped, t.lost...)
+	told := func(name string) bool { return name == "stream_options" } // usage comes with every stream
+	call.Dropped = append(slices.DeleteFunc(call.Dropped, told), t.lost...)
 	return call, err
 }
 

@@ -1,10 +1,12 @@
 package openai_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
 	"tallyroute/providers"
+	"tallyroute/providers/chat"
 	"tallyroute/providers/openai"
 )
 
@@ -77,6 +79,8 @@ func TestFailuresInDialects(t *testing.T) {
 		{520, ``, providers.KindOverload},
 		{529, `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`, providers.KindOverload},
 
+		{400, `{"error_code":"REQUEST_LIMIT_EXCEEDED","message":"Exceeded workspace input tokens per minute rate limit."}`, providers.KindRequest},
+		{401, `{"base_resp":{"status_code":1004,"status_msg":"login fail: invalid api key"}}`, providers.KindCredential},
 		{302, ``, providers.KindRedirect},
 		{100, ``, providers.KindBroken},
 	} {
@@ -87,4 +91,22 @@ func TestFailuresInDialects(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An error under a status of success, in the words of MiniMax.
+func TestFailureInBaseResp(t *testing.T) {
+	_, err := openai.New().Decode(exchangeOf(t), []byte(`{"id":"1","choices":null,"base_resp":{"status_code":1004,"status_msg":"login fail: invalid api key"}}`))
+	e := (*providers.Error)(nil)
+	if !errors.As(err, &e) || e.Kind != providers.KindCredential || e.Detail.Code != "1004" {
+		t.Errorf("%v", err)
+	}
+}
+
+func exchangeOf(t *testing.T) providers.Exchange {
+	t.Helper()
+	r, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return providers.Exchange{Request: r}
 }

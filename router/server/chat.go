@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
+	"strconv"
 
 	"tallyroute/billing"
 	"tallyroute/providers/chat"
@@ -14,12 +16,19 @@ import (
 const explainHeader = "X-Tallyroute-Explain"
 
 // chatCompletions is POST /v1/chat/completions.
-func chatCompletions(x *exchange) {
+func chatCompletions(x *exchange) { x.complete(router.TaskChat) }
+
+// embeddings is POST /v1/embeddings.
+func embeddings(x *exchange) { x.complete(router.TaskEmbed) }
+
+// complete answers a request of either kind.
+func (x *exchange) complete(task router.Task) {
 	in, err := x.inbound()
 	if err != nil {
 		x.fail(err)
 		return
 	}
+	in.Task = task
 	ctx, end := x.life(in)
 	defer end()
 	answer, err := x.Router.Complete(ctx, in)
@@ -73,11 +82,22 @@ func (x *exchange) inbound() (router.Inbound, error) {
 // plainBody is the provider's answer as it came, with what it cost in its usage
 // and, if that was asked for, the plan.
 func plainBody(a *router.Answer, explain router.Explain) []byte {
-	body := chat.AddUsageMembers(a.Response.Body, usageMembers(a.Outcome().Spend))
+	spend := a.Outcome().Spend
+	members := usageMembers(spend)
+	if a.Response.Usage == nil && a.Embeds() {
+		members = append(countedMembers(spend.Tokens.Prompt()), members...)
+	}
+	body := chat.AddUsageMembers(a.Response.Body, members)
 	if explain == router.ExplainPlan {
 		body = addMember(body, "tallyroute", planOf(a))
 	}
 	return body
+}
+
+// countedMembers are the usage of vectors whose provider reported none.
+func countedMembers(prompt int64) []byte {
+	n := strconv.AppendInt(nil, prompt, 10)
+	return slices.Concat([]byte(`"prompt_tokens":`), n, []byte(`,"total_tokens":`), n, []byte{','})
 }
 
 // usageMembers are the members that tell the cost inside a usage object. What

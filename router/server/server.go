@@ -139,6 +139,7 @@ func newEngine(o Options) (*gin.Engine, error) {
 
 	s := &server{Options: o, bodies: newBodyReader(o.Limits)}
 	engine.POST("/v1/chat/completions", s.serve(chatCompletions))
+	engine.POST("/v1/embeddings", s.serve(embeddings))
 	engine.GET("/v1/models", s.serve(listModels))
 	engine.GET("/v1/models/*id", s.serve(getModel))
 	engine.GET("/v1/key", s.serve(getKey))

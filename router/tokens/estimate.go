@@ -81,6 +81,9 @@ func plus(a, b int64) int64 {
 func (c *Counter) Bound(r *chat.Request, t Tokenizer) int64 {
 	rules := t.rules()
 	n := int64(len(r.Body())) + rules.priming
+	if r.Needs().Embeddings {
+		return n + r.InputCount()*perInput
+	}
 	if r.Needs().Tools {
 		n += rules.tools
 	}
@@ -115,6 +118,9 @@ func (c *Counter) Prompt(ctx context.Context, r *chat.Request, t Tokenizer) (Est
 		return Estimate{}, err
 	}
 	defer s.end()
+	if r.Needs().Embeddings {
+		return s.estimate(s.inputs(r), c.Bound(r, t))
+	}
 	return s.estimate(s.prompt(r), c.Bound(r, t))
 }
 

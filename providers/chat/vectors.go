@@ -1,0 +1,260 @@
+package chat
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"strconv"
+)
+
+// Vectors are an answer to a request for embeddings before it is written.
+type Vectors struct {
+	ID    string // "" where the provider gives none
+	Model string
+	List  iter.Seq[[]byte] // each a JSON array of numbers, or base64 as a JSON string
+	Usage *Usage           // nil where the provider reported none
+}
+
+// Response writes the answer to r in the OpenAI format. Where no usage is known
+// its counts are 0. It wraps ErrMalformed where there are more or fewer vectors
+// than inputs, or where one is none.
+func (v Vectors) Response(r *Request) (*Response, error) {
+	body := []byte(`{"object":"list","data":[`)
+	n := int64(0)
+	for raw := range v.List {
+		vector, err := r.vector(raw)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			body = append(body, ',')
+		}
+		body = strconv.AppendInt(append(body, `{"object":"embedding","index":`...), n, 10)
+		body = append(append(append(body, `,"embedding":`...), vector...), '}')
+		n++
+	}
+	if err := r.complete(n); err != nil {
+		return nil, err
+	}
+	body = append(appendQuoted(append(body, `],"model":`...), v.Model), `,"usage":`...)
+	body = append(append(body, usageOfVectors(v.Usage)...), '}')
+	return &Response{Body: body, Model: v.Model, ID: v.ID, Usage: v.Usage}, nil
+}
+
+// complete refuses an answer whose vectors are not one for each input.
+func (r *Request) complete(n int64) error {
+	if n != r.inputs {
+		return fmt.Errorf("%w: it has %d vectors for %d inputs", ErrMalformed, n, r.inputs)
+	}
+	return nil
+}
+
+func usageOfVectors(u *Usage) []byte {
+	n := []byte("0")
+	if u != nil {
+		n = strconv.AppendInt(nil, u.Input, 10)
+	}
+	return append(append(append(append([]byte(`{"prompt_tokens":`), n...), `,"total_tokens":`...), n...), '}')
+}
+
+// ParseVectors reads an answer in the OpenAI format to r, as ParseResponse does
+// that of a chat completion. Its bytes stay as they are, but for what must be
+// another for the client: vectors in the encoding that was not asked for, and
+// members that the format has and the answer has not.
+func ParseVectors(body []byte, r *Request) (*Response, error) {
+	v := vectors{cursor: cursor{b: body}}
+	v.read()
+	switch {
+	case !v.done():
+		a := answer{cursor: cursor{b: body}}
+		return nil, fmt.Errorf("%w: %s", ErrMalformed, a.describe())
+	case v.data == nil:
+		if e, ok := ParseError(body); ok {
+			return nil, &e
+		}
+		return nil, fmt.Errorf("%w: it has no vectors", ErrMalformed)
+	}
+	if err := v.mend(r); err != nil {
+		return nil, err
+	}
+	return &Response{Body: EditObject(body, v.set), Model: v.model.String(), ID: v.id.String(), Usage: v.usage()}, nil
+}
+
+// vectors reads an answer of embeddings in one walk.
+type vectors struct {
+	cursor
+
+	id, model     Quoted
+	data          []byte
+	object        bool // "object" is as it must be
+	counts        counts
+	prompt, total bool // what usage has
+	set           []Member
+}
+
+func (v *vectors) read() {
+	v.cursor.object(func(name []byte) {
+		switch string(name) {
+		case "id":
+			v.id = v.quoted()
+		case "model":
+			v.model = v.quoted()
+		case "object":
+			v.object = string(v.skip()) == `"list"`
+		case "data":
+			if v.peek() == '[' {
+				v.data = v.skip()
+				return
+			}
+			v.skip()
+		case "usage":
+			raw := v.skip()
+			v.counts.read(&cursor{b: raw})
+			v.prompt, v.total = isCount(Lookup(raw, "prompt_tokens")), isCount(Lookup(raw, "total_tokens"))
+		default:
+			v.skip()
+		}
+	})
+}
+
+// usage is what was reported. There is no output, and some name the total alone.
+func (v *vectors) usage() *Usage {
+	if !v.counts.found {
+		return nil
+	}
+	n := v.counts.prompt
+	if n == 0 {
+		n = v.counts.total
+	}
+	return &Usage{Input: n, Invalid: v.counts.invalid}
+}
+
+// mend notes what of the answer must be another.
+func (v *vectors) mend(r *Request) error {
+	if !v.object {
+		v.set = append(v.set, Member{"object", []byte(`"list"`)})
+	}
+	if v.model == nil {
+		v.set = append(v.set, Member{"model", appendQuoted(nil, r.Model())})
+	}
+	if !v.prompt || !v.total {
+		v.set = append(v.set, Member{"usage", usageOfVectors(v.usage())})
+	}
+	var n int64
+	changed := false
+	data := []byte{'['}
+	for element := range Elements(v.data) {
+		mended, err := r.element(element, n)
+		if err != nil {
+			return err
+		}
+		changed = changed || len(mended) != len(element) || &mended[0] != &element[0]
+		if n > 0 {
+			data = append(data, ',')
+		}
+		data = append(data, mended...)
+		n++
+	}
+	if err := r.complete(n); err != nil {
+		return err
+	}
+	if changed {
+		v.set = append(v.set, Member{"data", append(data, ']')})
+	}
+	return nil
+}
+
+// element is one element of data as the client is to have it: raw itself where
+// that will do.
+func (r *Request) element(raw []byte, at int64) ([]byte, error) {
+	var object, index bool
+	var vector []byte
+	for name, value := range Each(raw) {
+		switch string(name) {
+		case "object":
+			object = string(value) == `"embedding"`
+		case "index":
+			index = isCount(value)
+		case "embedding":
+			vector = value
+		}
+	}
+	var set []Member
+	if !object {
+		set = append(set, Member{"object", []byte(`"embedding"`)})
+	}
+	if !index {
+		set = append(set, Member{"index", strconv.AppendInt(nil, at, 10)})
+	}
+	asked, err := r.vector(vector)
+	if err != nil {
+		return nil, err
+	}
+	if asked[0] != vector[0] {
+		set = append(set, Member{"embedding", asked})
+	}
+	return EditObject(raw, set), nil
+}
+
+// vector is a vector in the encoding that the client asked for: raw itself where
+// it is in it.
+func (r *Request) vector(raw []byte) ([]byte, error) {
+	switch {
+	case len(raw) == 0 || raw[0] != '"' && raw[0] != '[':
+		return nil, fmt.Errorf("%w: a vector is missing", ErrMalformed)
+	case r.base64 && raw[0] == '[':
+		return packed(raw)
+	case !r.base64 && raw[0] == '"':
+		return unpacked(raw)
+	}
+	return raw, nil
+}
+
+var errVector = errors.New("it is no list of 32-bit floats")
+
+// packed is an array of numbers in base64, as a JSON string.
+func packed(raw []byte) ([]byte, error) {
+	var floats []byte
+	for element := range Elements(raw) {
+		f, err := strconv.ParseFloat(string(element), 32)
+		if err != nil {
+			return nil, fmt.Errorf("%w: a vector: %w", ErrMalformed, errVector)
+		}
+		floats = binary.LittleEndian.AppendUint32(floats, math.Float32bits(float32(f)))
+	}
+	out := make([]byte, 0, base64.StdEncoding.EncodedLen(len(floats))+len(`""`))
+	return append(base64.StdEncoding.AppendEncode(append(out, '"'), floats), '"'), nil
+}
+
+// unpacked is a vector in base64 as an array of numbers: the shortest that are
+// the same 32-bit floats.
+func unpacked(raw Quoted) ([]byte, error) {
+	floats, err := base64.StdEncoding.AppendDecode(nil, raw.Bytes())
+	if err != nil || len(floats) == 0 || len(floats)%4 != 0 {
+		return nil, fmt.Errorf("%w: a vector in base64: %w", ErrMalformed, errVector)
+	}
+	out := append(make([]byte, 0, 3*len(floats)), '[')
+	for i := 0; i < len(floats); i += 4 {
+		f := float64(math.Float32frombits(binary.LittleEndian.Uint32(floats[i:])))
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			return nil, fmt.Errorf("%w: a vector in base64: %w", ErrMalformed, errVector)
+		}
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = appendFloat(out, f)
+	}
+	return append(out, ']'), nil
+}
+
+// appendFloat writes a 32-bit float as JSON has numbers.
+func appendFloat(dst []byte, f float64) []byte {
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	return strconv.AppendFloat(dst, f, format, -1, 32)
+}

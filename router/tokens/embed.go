@@ -1,0 +1,27 @@
+package tokens
+
+import "tallyroute/providers/chat"
+
+// perInput is how many tokens a model may put around each text that it embeds:
+// one before it and one behind, with some to spare for a prefix that says what the
+// text is for.
+const perInput = 8
+
+// inputs adds up what is to be embedded. OpenAI puts nothing around a text; where
+// the model has another tokenizer, it may.
+func (s *session) inputs(r *chat.Request) tally {
+	var sum tally
+	if !s.t.own() {
+		sum.fixed = r.InputCount() * perInput
+	}
+	for input := range r.Inputs() {
+		if !r.TokenInput() {
+			sum.add(s.count(chat.Quoted(input).Bytes()))
+			continue
+		}
+		for range chat.Elements(input) {
+			sum.fixed++
+		}
+	}
+	return sum
+}
