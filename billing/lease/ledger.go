@@ -26,9 +26,14 @@ type Journal interface {
 	Replay(record func(s journal.Segment, rec []byte) error) error
 	Append(rec []byte) (journal.Segment, error)
 	Drop(before journal.Segment) error
+	Err() error
+	Segments
+}
+
+// Segments are what the journal consists of.
+type Segments interface {
 	Active() journal.Segment
 	Size() int64
-	Err() error
 }
 
 // Options tune a ledger. The zero value of each has a default.
