@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 RACE ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-race test-postgres fuzz test-crash bench bench-views golden generate fmt fmt-check lint vuln corpus check readme examples image
+.PHONY: help build run demo test test-race test-postgres fuzz test-crash test-races bench bench-views golden generate fmt fmt-check lint vuln corpus check readme examples image
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ test-race: ## All tests with the race detector (needs a C compiler)
 
 test-postgres: ## Only the packages that talk to PostgreSQL
 	go test ./billing/postgres/... ./cmd/tallyroute/...
+
+test-races: ## Many clients at three routers use up one limit of about RACES (20000) requests; the ledger of leases in random steps
+	RACES=$${RACES:-20000} go test -count=1 -timeout 3h -v -run 'TestA38_P01_|TestP02_' ./cmd/tallyroute
+	LEASE_RUNS=$${LEASE_RUNS:-2000} go test -count=1 -timeout 3h -run 'TestP01_P02_' ./billing/lease
 
 test-crash: ## Kill the router CRASHES (1000) times under load and compare the ledger with the bill
 	CRASHES=$${CRASHES:-1000} go test -count=1 -timeout 3h -v -run 'TestP05_P06_' ./cmd/tallyroute

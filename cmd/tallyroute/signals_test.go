@@ -42,7 +42,7 @@ func spawnOpen(t *testing.T, config string, sockets int) (*program, *exec.Cmd) {
 		_ = c.Process.Kill()
 		_ = c.Wait()
 		if t.Failed() {
-			t.Log(p.log.without(`"msg":"request"`, `"msg":"answered"`))
+			t.Log(p.log.without(`"msg":"request"`, `"msg":"answered"`, `"msg":"refused"`))
 		}
 	})
 	for len(p.where) < sockets {

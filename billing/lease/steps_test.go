@@ -1,0 +1,578 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/journal"
+	"tallyroute/billing/sqlite"
+)
+
+// TestP01_P02_Interleavings takes several ledgers on one store through random
+// steps, one at a time, so that every interleaving of what processes do can
+// come up: holds, settlements, overruns, releases, limits that change, answers
+// of the store that are lost, processes that die and come back, and replicas
+// that are fenced because they were silent for too long. After each step the
+// laws must hold. $LEASE_RUNS is how many runs, $LEASE_SEED the first of them.
+func TestP01_P02_Interleavings(t *testing.T) {
+	runs, seed := number(t, "LEASE_RUNS", 8), uint64(number(t, "LEASE_SEED", int(time.Now().UnixNano()%1e9)))
+	for range runs {
+		ok := t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { interleave(t, seed) })
+		})
+		if !ok {
+			return // one is enough to look into
+		}
+		seed++
+	}
+}
+
+func number(t *testing.T, variable string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", variable, err)
+	}
+	return n
+}
+
+// errLost is an answer that did not arrive.
+var errLost = fmt.Errorf("%w: lost on the way", billing.ErrUnavailable)
+
+// unreliable is a store of which questions and answers get lost.
+type unreliable struct {
+	*sqlite.Store
+	random *rand.Rand
+	loss   int // of a hundred calls
+}
+
+// lost does the call, or not, and says whether its answer arrives.
+func lost[T any](u *unreliable, call func() (T, error)) (T, error) {
+	var none T
+	n := u.random.IntN(200)
+	if n < u.loss {
+		return none, errLost // it did not arrive
+	}
+	answer, err := call()
+	if n < 2*u.loss {
+		return none, errLost
+	}
+	return answer, err
+}
+
+func (u *unreliable) Renew(ctx context.Context, r billing.Replica, j billing.Join) (billing.Heartbeat, error) {
+	return lost(u, func() (billing.Heartbeat, error) { return u.Store.Renew(ctx, r, j) })
+}
+
+func (u *unreliable) Grant(ctx context.Context, r billing.Replica, w []billing.Want) ([]billing.Granted, bool, error) {
+	type answer struct {
+		granted []billing.Granted
+		ok      bool
+	}
+	a, err := lost(u, func() (a answer, err error) {
+		a.granted, a.ok, err = u.Store.Grant(ctx, r, w)
+		return a, err
+	})
+	return a.granted, a.ok, err
+}
+
+func (u *unreliable) Post(ctx context.Context, p billing.Posting) (billing.Posted, error) {
+	return lost(u, func() (billing.Posted, error) { return u.Store.Post(ctx, p) })
+}
+
+func (u *unreliable) Return(ctx context.Context, id, keep string) error {
+	_, err := lost(u, func() (struct{}, error) { return struct{}{}, u.Store.Return(ctx, id, keep) })
+	return err
+}
+
+// node is a process: its ledger, its journal, and the requests under way in it.
+type node struct {
+	name string
+	dir  string
+	log  *journal.Log
+	*Ledger
+	holds map[string]billing.Hold
+}
+
+// walk is a random run.
+type walk struct {
+	t      *testing.T
+	random *rand.Rand
+	store  *sqlite.Store
+	links  *unreliable
+	key    billing.Key
+	nodes  []*node
+	ids    int
+	trace  []string
+	did    map[string]int // how often things came up
+
+	// settled is all that was used, in the ledger or on the way to it. grace is
+	// by how much a budget may be passed: what overran its hold, what was spent
+	// by a replica after it was fenced, and what was spoken for when a limit
+	// was lowered.
+	settled billing.Amount
+	grace   map[string]billing.Amount
+	limits  map[string]billing.Amount
+}
+
+const (
+	walkNodes = 3
+	walkSteps = 250
+	keyBudget = "bud_key"
+	topBudget = "bud_org"
+)
+
+func interleave(t *testing.T, seed uint64) {
+	random := rand.New(rand.NewPCG(seed, 1))
+	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	w := &walk{t: t, random: random, store: store, links: &unreliable{store, random, 4}, grace: make(map[string]billing.Amount), limits: make(map[string]billing.Amount), did: make(map[string]int)}
+	w.begin()
+	for n := range walkNodes {
+		w.nodes = append(w.nodes, w.start(fmt.Sprintf("node%d", n), t.TempDir()))
+	}
+	for range walkSteps {
+		w.step()
+		if w.laws(); t.Failed() {
+			break
+		}
+	}
+	if !t.Failed() {
+		w.end()
+	}
+	t.Logf("%v", w.did)
+	for _, n := range w.nodes {
+		_ = n.log.Close()
+	}
+	if t.Failed() {
+		t.Logf("the last steps: %q", w.trace[max(0, len(w.trace)-40):])
+	}
+}
+
+func (w *walk) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatalf("%v, after %q", err, w.trace[max(0, len(w.trace)-10):])
+	}
+}
+
+func (w *walk) note(format string, args ...any) {
+	w.trace = append(w.trace, fmt.Sprintf(format, args...))
+}
+
+// begin makes the tables, a key with a budget, and a budget above it.
+func (w *walk) begin() {
+	ctx := w.t.Context()
+	_, err := w.store.Migrate(ctx)
+	w.must(err)
+	p, err := w.store.EnsureProject(ctx, billing.Project{Team: "web", Name: "shop", CostCenter: "cc", Environment: "prod"})
+	w.must(err)
+	k := billing.Key{ID: "key_1", Name: "k", Display: "sk-tr-k", ProjectID: p.ID, CreatedAt: time.Now()}
+	w.must(w.store.CreateKey(ctx, k, [32]byte{1}))
+	w.limit(keyBudget, billing.ScopeKey, "key_1", billing.Amount{Tokens: 4000, Money: 9000})
+	w.limit(topBudget, billing.ScopeOrg, "org", billing.Amount{Tokens: 7000, Money: 5000})
+}
+
+// limit sets a limit, and grants grace for what is spoken for beyond it.
+func (w *walk) limit(id string, scope billing.Scope, of string, limit billing.Amount) {
+	tokens, money := limit.Tokens, limit.Money
+	w.must(w.store.SetBudget(w.t.Context(), billing.Budget{ID: id, Scope: scope, ScopeID: of, Period: billing.PeriodMonth, Tokens: &tokens, Money: &money}, time.Now()))
+	had := w.limits[id].Plus(w.grace[id])
+	if beyond := had.Minus(limit).AtLeast(billing.Amount{}); beyond != (billing.Amount{}) {
+		w.grace[id] = beyond
+	} else {
+		w.grace[id] = billing.Amount{}
+	}
+	w.limits[id] = limit
+	k, err := w.store.KeyByHash(w.t.Context(), [32]byte{1})
+	w.must(err)
+	w.key = k
+}
+
+// excuse lets every budget be passed by so much.
+func (w *walk) excuse(a billing.Amount) {
+	a = a.AtLeast(billing.Amount{})
+	for id := range w.limits {
+		w.grace[id] = w.grace[id].Plus(a)
+	}
+}
+
+// start starts a process with what is in its journal. The router asks for the
+// keys of a request anew each second, and so here for each request.
+func (w *walk) start(name, dir string) *node {
+	log, err := journal.Open(dir, journal.Options{Sync: journal.SyncOff, SegmentBytes: 4 << 10})
+	w.must(err)
+	l, err := Open(w.links, log, Options{Replica: log.ID(), Name: name, Batch: 1 + w.random.IntN(4)})
+	w.must(err)
+	return &node{name: name, dir: dir, log: log, Ledger: l, holds: make(map[string]billing.Hold)}
+}
+
+// step does one thing in one process, or to all of them.
+func (w *walk) step() {
+	n := w.nodes[w.random.IntN(len(w.nodes))]
+	ctx := w.t.Context()
+	switch dice := w.random.IntN(100); {
+	case dice < 34:
+		w.hold(n, w.amount())
+	case dice < 54:
+		w.settle(n)
+	case dice < 58:
+		w.release(n)
+	case dice < 72:
+		w.note("%s posts: %t", n.name, n.round(ctx))
+	case dice < 80:
+		w.note("%s renews: %v", n.name, n.renew(ctx))
+	case dice < 84:
+		w.note("%s tends", n.name)
+		n.tend(time.Now())
+	case dice < 88:
+		w.note("%s tops up", n.name)
+		n.topUp(ctx)
+	case dice < 90:
+		n.carry()
+	case dice < 96:
+		time.Sleep(time.Duration(w.random.Int64N(int64(8 * time.Second))))
+	case dice < 97:
+		w.silence(n)
+	case dice < 98:
+		w.crash(n)
+	default:
+		w.change()
+	}
+}
+
+func (w *walk) amount() billing.Amount {
+	most := int64(1 + w.random.IntN(400))
+	return billing.Amount{Tokens: w.random.Int64N(most), Money: billing.Money(w.random.Int64N(most))}
+}
+
+// request is a hold on the budgets of the key.
+func (w *walk) request(a billing.Amount) billing.Hold {
+	w.ids++
+	now := time.Now()
+	h := billing.Hold{ID: fmt.Sprintf("req_%d", w.ids), KeyID: w.key.ID, KeyVersion: w.key.Version, Tokens: a.Tokens, Money: a.Money, ExpiresAt: now.Add(time.Hour)}
+	for _, b := range w.key.Budgets {
+		window, err := b.Window(now)
+		w.must(err)
+		h.Lines = append(h.Lines, billing.HoldLine{Budget: b, Window: window})
+	}
+	h.IfLost = w.row(h.ID, a, now)
+	h.IfLost.Status, h.IfLost.UsageSource = billing.StatusInterrupted, billing.Bounded
+	return h
+}
+
+func (w *walk) row(id string, a billing.Amount, at time.Time) billing.Spend {
+	return billing.Spend{
+		OccurredAt: at, Kind: billing.KindUsage, RequestID: id, Attempt: 1, Final: true, Owner: w.key.Owner(),
+		RequestedModel: "m", Provider: "up", Model: "m", ServiceTier: "standard",
+		RouteReason: billing.RouteOnly, Status: billing.StatusOK, UsageSource: billing.Reported,
+		Tokens:  billing.Tokens{Input: a.Tokens},
+		Pricing: billing.Priced, Price: billing.Price{ID: "price_1", Input: 1, Output: 1},
+		Cost: billing.Cost{Input: a.Money, Total: a.Money}, Baseline: a.Money,
+	}
+}
+
+// hold is Reserve without its waiting: what would be waited for here is done
+// by other steps.
+func (w *walk) hold(n *node, a billing.Amount) bool {
+	h := w.request(a)
+	err := w.reserve(n, h)
+	w.note("%s holds %s of %d/%d: %v", n.name, h.ID, a.Tokens, a.Money, err)
+	switch {
+	case err == nil:
+		n.holds[h.ID] = h
+		w.did["held"]++
+	case errors.Is(err, errRefused):
+		w.did["refused"]++
+	case errors.Is(err, errLost):
+		w.did["lost"]++
+	default:
+		w.did["fenced"]++
+	}
+	return err == nil
+}
+
+var errRefused = errors.New("refused")
+
+func (w *walk) reserve(n *node, h billing.Hold) error {
+	ctx := w.t.Context()
+	lost, err := n.row(h.IfLost)
+	w.must(err)
+	e := &entry{id: h.ID, hold: billing.Amount{Tokens: h.Tokens, Money: h.Money}, ifLost: []billing.Spend{lost}}
+	for range 3 {
+		balances, lacking, err := n.take(e, h)
+		if err != nil {
+			return err
+		}
+		if balances != nil {
+			return n.Ledger.begin(e)
+		}
+		n.failed.Store(0)
+		if err := n.ready(ctx); err != nil {
+			return err
+		}
+		if n.owing(lacking) {
+			n.flush(ctx)
+		}
+		if wants := n.wants(lacking, e, h); len(wants) > 0 {
+			if _, ok, err := n.grant(ctx, wants); err != nil {
+				return err
+			} else if !ok {
+				return errRefused
+			}
+		}
+	}
+	return errRefused
+}
+
+// flush is Flush, as far as it goes.
+func (n *node) flush(ctx context.Context) {
+	n.mu.Lock()
+	n.flushes++
+	n.mu.Unlock()
+	for n.round(ctx) {
+	}
+}
+
+// some is a request under way, or none.
+func (w *walk) some(n *node) (billing.Hold, bool) {
+	ids := make([]string, 0, len(n.holds))
+	for id := range n.holds {
+		ids = append(ids, id)
+	}
+	if len(ids) == 0 {
+		return billing.Hold{}, false
+	}
+	// The order of a map is not that of the seed.
+	least := ids[0]
+	for _, id := range ids {
+		if len(id) < len(least) || len(id) == len(least) && id < least {
+			least = id
+		}
+	}
+	return n.holds[least], true
+}
+
+// settle ends a request with less than it held, or now and then with more.
+func (w *walk) settle(n *node) {
+	h, ok := w.some(n)
+	if !ok {
+		return
+	}
+	used := billing.Amount{Tokens: w.random.Int64N(h.Tokens + 1), Money: billing.Money(w.random.Int64N(int64(h.Money) + 1))}
+	if w.random.IntN(12) == 0 {
+		used = used.Plus(w.amount())
+	}
+	w.excuse(used.Minus(billing.Amount{Tokens: h.Tokens, Money: h.Money}))
+	w.note("%s settles %s at %d/%d", n.name, h.ID, used.Tokens, used.Money)
+	_, err := n.Settle(w.t.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{w.row(h.ID, used, h.IfLost.OccurredAt)}})
+	w.must(err)
+	w.settled = w.settled.Plus(used)
+	w.did["settled"]++
+	delete(n.holds, h.ID)
+}
+
+func (w *walk) release(n *node) {
+	h, ok := w.some(n)
+	if !ok {
+		return
+	}
+	w.note("%s releases %s", n.name, h.ID)
+	w.must(n.Release(w.t.Context(), h.ID))
+	delete(n.holds, h.ID)
+}
+
+// silence lets a replica be away for so long that its leases are given to
+// others. What it has under way or yet to post then has no cover.
+func (w *walk) silence(n *node) {
+	time.Sleep(n.o.TTL + time.Second)
+	for _, other := range w.nodes {
+		if other != n {
+			_ = other.renew(w.t.Context())
+		}
+	}
+	if n.joined.Load() {
+		var open billing.Amount
+		for _, h := range n.holds {
+			open = open.Plus(billing.Amount{Tokens: h.Tokens, Money: h.Money})
+		}
+		w.excuse(open.Plus(w.unposted(n)))
+	}
+	var conflict *billing.ConflictError
+	_, err := w.store.ForgetReplica(w.t.Context(), n.log.ID())
+	w.note("%s is forgotten: %v", n.name, err)
+	if errors.As(err, &conflict) {
+		w.t.Errorf("%s was silent and is said to be alive", n.name)
+	}
+}
+
+// unposted is what a node has settled and not yet posted, as far as it knows.
+func (w *walk) unposted(n *node) (sum billing.Amount) {
+	entries := n.queue
+	if n.pending != nil {
+		entries = append(entries[:len(entries):len(entries)], n.pending.entries...)
+	}
+	for _, e := range entries {
+		sum = sum.Plus(usedBy(e.rows))
+	}
+	return sum
+}
+
+// crash kills a process and starts it again: what was under way is charged as
+// it was held.
+func (w *walk) crash(n *node) {
+	w.note("%s crashes", n.name)
+	w.did["crashed"]++
+	for id, h := range n.holds {
+		w.settled = w.settled.Plus(billing.Amount{Tokens: h.Tokens, Money: h.Money})
+		delete(n.holds, id)
+	}
+	_ = n.log.Close()
+	again := w.start(n.name, n.dir)
+	n.log, n.Ledger = again.log, again.Ledger
+}
+
+// change sets a limit to something else.
+func (w *walk) change() {
+	limit := billing.Amount{Tokens: 1000 + w.random.Int64N(9000), Money: billing.Money(1000 + w.random.Int64N(9000))}
+	w.note("limit %d/%d", limit.Tokens, limit.Money)
+	if w.random.IntN(2) == 0 {
+		w.limit(keyBudget, billing.ScopeKey, "key_1", limit)
+	} else {
+		w.limit(topBudget, billing.ScopeOrg, "org", limit)
+	}
+}
+
+// laws are what must hold after every step.
+func (w *walk) laws() {
+	w.t.Helper()
+	admitted := w.settled
+	for _, n := range w.nodes {
+		for _, h := range n.holds {
+			admitted = admitted.Plus(billing.Amount{Tokens: h.Tokens, Money: h.Money})
+		}
+	}
+	for id, limit := range w.limits {
+		if most := limit.Plus(w.grace[id]); !most.Covers(admitted) {
+			w.t.Errorf("%s: %+v is admitted of %+v", id, admitted, most)
+		}
+	}
+	states, err := w.store.ListReplicas(w.t.Context())
+	w.must(err)
+	report, err := w.store.Audit(w.t.Context(), billing.AuditOptions{Now: time.Now()})
+	w.must(err)
+	if report.Breaches > 0 {
+		w.t.Errorf("the store: %+v", report.First)
+	}
+	for _, n := range w.nodes {
+		w.lawsOf(n, states)
+	}
+}
+
+// lawsOf are the laws of one process: it has no more than the store leased to
+// it, and what it admitted is covered by that.
+func (w *walk) lawsOf(n *node, states []billing.ReplicaState) {
+	w.t.Helper()
+	var has billing.Amount
+	for _, le := range n.leases {
+		has = has.Plus(le.amount).Plus(le.owed)
+		if free := le.free(); free.Tokens < 0 || free.Money < 0 || !le.held.Covers(billing.Amount{}) || !le.covered.Covers(billing.Amount{}) || !le.owed.Covers(billing.Amount{}) {
+			w.t.Errorf("%s: a lease is overdrawn: %+v", n.name, le)
+		}
+	}
+	if n.pending != nil { // it may have arrived
+		for _, m := range n.pending.moves {
+			has = has.Minus(m.covered).Minus(m.owed)
+		}
+	}
+	for _, s := range states {
+		if s.ID == n.log.ID() && s.Epoch == n.replica.Epoch && !s.Leased.Covers(has) {
+			w.t.Errorf("%s has %+v and is leased %+v", n.name, has, s.Leased)
+		}
+	}
+}
+
+// end lets everything come to rest: what was used is in the ledger, nothing is
+// held or leased, and what is free can be had in one hold.
+func (w *walk) end() {
+	ctx := w.t.Context()
+	w.links.loss = 0
+	for _, n := range w.nodes {
+		for len(n.holds) > 0 {
+			w.settle(n)
+		}
+		w.must(n.joins(ctx))
+		for n.returnEarlier(ctx); n.round(ctx); {
+		}
+		w.wantNoMoreLeased(n)
+		w.must(n.Close(ctx))
+		w.must(n.log.Close())
+	}
+	states, err := w.store.ListReplicas(ctx)
+	w.must(err)
+	if len(states) > 0 {
+		w.t.Errorf("replicas are left: %+v", states)
+	}
+	w.laws()
+	balances, err := w.store.Balances(ctx, &w.key, time.Now())
+	w.must(err)
+	free := billing.Amount{Tokens: 1 << 40, Money: 1 << 40}
+	for _, b := range balances {
+		if b.UsedTokens != w.settled.Tokens || b.UsedMoney != w.settled.Money || b.HeldTokens != 0 || b.HeldMoney != 0 {
+			w.t.Errorf("the store has %+v, used was %+v", b, w.settled)
+		}
+		free = free.AtMost(billing.Amount{Tokens: *b.Budget.Tokens - b.UsedTokens, Money: *b.Budget.Money - b.UsedMoney})
+	}
+	last := w.start("last", w.t.TempDir())
+	if free.Covers(billing.Amount{}) && !w.hold(last, free) {
+		w.t.Errorf("%+v is free and cannot be had", free)
+	}
+	if w.hold(last, billing.Amount{Tokens: 1, Money: 1}) && free.Covers(billing.Amount{}) {
+		w.t.Errorf("more than all was had")
+	}
+	_ = last.log.Close()
+}
+
+// joins renews until the store knows the process, which may first learn that it
+// does not.
+func (n *node) joins(ctx context.Context) error {
+	err := n.renew(ctx)
+	if errors.Is(err, billing.ErrFenced) {
+		err = n.renew(ctx)
+	}
+	return err
+}
+
+// wantNoMoreLeased wants that a process at rest knows of all that is leased to it.
+func (w *walk) wantNoMoreLeased(n *node) {
+	w.t.Helper()
+	w.must(n.joins(w.t.Context())) // at the latest now an empty lease is thrown away
+	n.clearDoubts(w.t.Context())
+	var has billing.Amount
+	for _, le := range n.leases {
+		has = has.Plus(le.amount).Plus(le.owed)
+	}
+	states, err := w.store.ListReplicas(w.t.Context())
+	w.must(err)
+	for _, s := range states {
+		if s.ID == n.log.ID() && s.Leased != has {
+			w.t.Errorf("%s at rest has %+v and is leased %+v", n.name, has, s.Leased)
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"tallyroute/billing/postgres/pgtest"
+)
+
+const (
+	raceRouters = 3
+	raceClients = 64
+	raceMost    = 40 // the largest max_tokens
+	raceAverage = 28 // tokens of a request, about
+	// raceHold is more than the smallest hold of the race: the prompt with all
+	// that its tokenizer may add, and one token.
+	raceHold = 64
+)
+
+// TestA38_P01_Races lets many clients use up one key at three routers.
+func TestA38_P01_Races(t *testing.T) {
+	race(t, func(p *program, limit string) []string { return []string{p.key("--budget-tokens", limit)} }, 10)
+}
+
+// TestP02_RacesWithOneKilled lets them use up what a team shares, whose keys
+// have limits of their own, while one of the routers is killed and comes back.
+func TestP02_RacesWithOneKilled(t *testing.T) {
+	race(t, func(p *program, limit string) []string {
+		keys := []string{p.key("--budget-tokens", "1000000000"), p.key("--budget-tokens", "1000000000", "--budget-usd", "1000000")}
+		command(t, "--config", p.config, "budgets", "set", "team", "web", "--tokens", limit)
+		command(t, "--config", p.config, "budgets", "set", "org", "--usd", "1000000")
+		<-time.After(time.Second) // by then every router has heard of them
+		return keys
+	}, 3)
+}
+
+// race uses up a limit for $RACES requests. What is admitted never passes it,
+// as the provider sees it and as the database does, and nothing of it stays
+// unused: in the end not one small request fits any more. killAfter is after
+// how many tenths of the limit a router is killed; 10 is never.
+func race(t *testing.T, keys func(p *program, limit string) []string, killAfter int64) {
+	limit := int64(proofSize(t, "RACES", 300)) * raceAverage
+	dsn := pgtest.DSN(t)
+	b := newBiller(t, "up0")
+	b.pace = time.Millisecond
+	r := &racing{t: t, crowd: newCrowd(t), limit: limit}
+	for range raceRouters {
+		config := billedConfig(t, dsn, "", b)
+		p, c := spawnListening(t, config, 2)
+		r.routers = append(r.routers, p)
+		r.processes = append(r.processes, c)
+		r.where = append(r.where, new(atomic.Pointer[string]))
+		base := p.base()
+		r.where[len(r.where)-1].Store(&base)
+	}
+	r.keys = keys(r.routers[0], strconv.FormatInt(limit, 10))
+
+	db := pgtest.Connect(t, dsn)
+	over, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		r.watch(pgtest.Connect(t, dsn), over)
+	}()
+	var clients sync.WaitGroup
+	for n := range raceClients {
+		clients.Go(func() { r.client(rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(n)))) })
+	}
+	if killAfter < 10 {
+		poll(t, "enough is used", func() bool { return b.sum()*10 > limit*killAfter || t.Failed() })
+		r.kill(1)
+	}
+	clients.Wait()
+	r.last()
+	close(over)
+	<-watched
+	for _, c := range r.processes {
+		quit(t, c)
+	}
+
+	rows := compared(t, db, r.crowd, b)
+	clean(t, db, r.routers[0].config)
+	var used, overrun int64
+	for _, row := range rows {
+		used += row.tokens
+		overrun += row.overrun
+	}
+	t.Logf("limit %d, used %d in %d rows, %d refused, at once at most %d", limit, used, len(rows), r.refused.Load(), b.most)
+	if used > limit || overrun != 0 || b.most > limit {
+		t.Errorf("more was admitted than the limit: %d used, %d overrun, %d at once of %d", used, overrun, b.most, limit)
+	}
+	if used < limit-raceHold {
+		t.Errorf("%d of %d stay unused although nobody gets anything any more", limit-used, limit)
+	}
+}
+
+// racing is a race under way.
+type racing struct {
+	t         *testing.T
+	crowd     *crowd
+	limit     int64
+	keys      []string
+	routers   []*program
+	processes []*exec.Cmd
+	where     []*atomic.Pointer[string]
+	refused   atomic.Int64
+}
+
+// client asks for this and that, hangs up now and then, and goes on until it
+// is refused three times in a row.
+func (r *racing) client(random *rand.Rand) {
+	for refusals := 0; refusals < 3 && !r.t.Failed(); {
+		q := question{
+			base: *r.where[random.IntN(raceRouters)].Load(), key: r.keys[random.IntN(len(r.keys))],
+			most: 1 + random.Int64N(raceMost), stream: random.IntN(2) == 0,
+		}
+		if random.IntN(10) == 0 {
+			q.leave = time.Duration(1 + random.Int64N(int64(30*time.Millisecond)))
+		}
+		if r.refuses(q) {
+			refusals++
+		} else {
+			refusals = 0
+		}
+	}
+}
+
+// refuses asks and reports that the budget is used up.
+func (r *racing) refuses(q question) bool {
+	answer, err := r.crowd.ask(r.t.Context(), q)
+	switch {
+	case answer.status == http.StatusTooManyRequests && strings.Contains(string(answer.body), "insufficient_quota"):
+		r.refused.Add(1)
+		return true
+	case err != nil || answer.status == http.StatusServiceUnavailable: // a router was killed, or the client left
+		<-time.After(5 * time.Millisecond)
+	case answer.status != http.StatusOK:
+		r.t.Errorf("%d %s", answer.status, answer.body)
+	}
+	return false
+}
+
+// last asks for as little as possible until no router has anything left.
+func (r *racing) last() {
+	for refusals := 0; refusals < raceRouters && !r.t.Failed(); {
+		for n := range r.routers {
+			if r.refuses(question{base: *r.where[n].Load(), key: r.keys[0], most: 1}) {
+				refusals++
+			} else {
+				refusals = 0
+			}
+		}
+	}
+}
+
+// kill kills a router and starts it again with its journal.
+func (r *racing) kill(n int) {
+	r.t.Helper()
+	send(r.t, r.processes[n], syscall.SIGKILL)
+	_ = r.processes[n].Wait() // it was killed
+	r.routers[n], r.processes[n] = spawnListening(r.t, r.routers[n].config, 2)
+	base := r.routers[n].base()
+	r.where[n].Store(&base)
+}
+
+// watch looks at the counters until over is closed.
+func (r *racing) watch(db *pgtest.Session, over <-chan struct{}) {
+	for {
+		select {
+		case <-over:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+		for _, row := range db.Rows(`SELECT budget_id, used_tokens::text, held_tokens::text, leased_tokens::text FROM budget_counters JOIN budgets ON id = budget_id
+			WHERE used_tokens + held_tokens + leased_tokens > token_limit OR used_nano + held_nano + leased_nano > amount_nano`) {
+			r.t.Errorf("the database has more than the limit spoken for: %v", row)
+			return
+		}
+	}
+}
