@@ -1,8 +1,6 @@
 package billingtest
 
 import (
-	"context"
-	"errors"
 	"strings"
 	"time"
 

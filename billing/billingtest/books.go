@@ -390,7 +390,7 @@ func bookRepriceClosed(w *world) {
 // bookRepriceMany has more rows than a batch, of several keys, and several who
 // reprice them at once.
 func bookRepriceMany(w *world) {
-	keys := []*billing.Key{w.key(tokens(1e9).budget("bud_1")), w.key(tokens(1e9).budget("bud_2"))}
+	keys := []*billing.Key{w.key(tokens(1_000_000_000).budget("bud_1")), w.key(tokens(1_000_000_000).budget("bud_2"))}
 	for i := range 2 {
 		h := w.hold(keys[i], tokens(1))
 		w.reserve(h)

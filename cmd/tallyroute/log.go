@@ -14,7 +14,7 @@ import (
 // newLogger writes to w: one JSON object a line, or text for people where w is
 // a terminal.
 func newLogger(w io.Writer, l logging) *zap.Logger {
-	return loggerTo(zapcore.Lock(zapcore.AddSync(w)), l, isTerminal(w))
+	return loggerTo(zapcore.Lock(zapcore.AddSync(w)), l, l.encoding(w))
 }
 
 // newBusyLogger is newLogger for many lines a second, which it collects for a
@@ -28,10 +28,21 @@ func newBusyLogger(w io.Writer, l logging) *zap.Logger {
 		}
 		return nil
 	}
-	return loggerTo(lines, l, isTerminal(w)).WithOptions(zap.Hooks(hurry))
+	return loggerTo(lines, l, l.encoding(w)).WithOptions(zap.Hooks(hurry))
 }
 
-func loggerTo(w zapcore.WriteSyncer, l logging, terminal bool) *zap.Logger {
+// encoding is how lines to w are written: json or text.
+func (l logging) encoding(w io.Writer) string {
+	switch {
+	case l.Format != "auto":
+		return l.Format
+	case isTerminal(w):
+		return "text"
+	}
+	return "json"
+}
+
+func loggerTo(w zapcore.WriteSyncer, l logging, encoding string) *zap.Logger {
 	level, err := zapcore.ParseLevel(l.Level)
 	if err != nil {
 		level = zapcore.InfoLevel
@@ -40,7 +51,7 @@ func loggerTo(w zapcore.WriteSyncer, l logging, terminal bool) *zap.Logger {
 	cfg.TimeKey, cfg.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
 	cfg.EncodeDuration = zapcore.StringDurationEncoder
 	encoder := zapcore.NewJSONEncoder(cfg)
-	if l.Format == "text" || (l.Format == "auto" && terminal) {
+	if encoding == "text" {
 		cfg.EncodeTime = zapcore.TimeEncoderOfLayout(time.TimeOnly)
 		cfg.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(cfg)

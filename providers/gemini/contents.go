@@ -178,7 +178,7 @@ func (e *encoder) assistant(t *translate.Turn) error {
 			list = append(list, parts[i])
 		}
 	}
-	list = s.text(list, len(list) > len(s.thoughts))
+	list = s.text(list)
 	for i, call := range t.Calls {
 		list = append(list, written(call, s.of(call, i, e.x.Target.Upstream)))
 	}
@@ -259,14 +259,14 @@ func (s *signed) think(thought, signature string) {
 }
 
 // text puts the signature of the text on the last part of it, or on an empty one
-// where there is none.
-func (s *signed) text(list [][]byte, said bool) [][]byte {
+// where there is none: list begins with the thoughts.
+func (s *signed) text(list [][]byte) [][]byte {
 	if s.answer == "" {
 		return list
 	}
 	var o translate.Object
 	o.Text("thoughtSignature", s.answer)
-	if said {
+	if len(list) > len(s.thoughts) {
 		list[len(list)-1] = translate.Extend(list[len(list)-1], o)
 		return list
 	}

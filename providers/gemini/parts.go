@@ -39,7 +39,11 @@ func (c *choice) part(m *translate.Message, raw []byte) {
 		switch string(name) {
 		case "text":
 			known = true
-			c.words(m, chat.Text(value), signature, thought)
+			if thought {
+				c.thought(m, chat.Text(value), signature)
+			} else {
+				c.words(m, chat.Text(value), signature)
+			}
 		case "functionCall":
 			known = true
 			c.call(m, value, signature)
@@ -67,16 +71,17 @@ func (c *choice) detail(kind string) translate.Object {
 	return o
 }
 
-// words are text, or what the model thought.
-func (c *choice) words(m *translate.Message, text, signature string, thought bool) {
-	if thought {
-		m.Reasoning += text
-		d := c.detail("reasoning.text")
-		d.Text("text", text)
-		d.Some("signature", signature)
-		m.Details = append(m.Details, d.Bytes())
-		return
-	}
+// thought is text that the model thought.
+func (c *choice) thought(m *translate.Message, text, signature string) {
+	m.Reasoning += text
+	d := c.detail("reasoning.text")
+	d.Text("text", text)
+	d.Some("signature", signature)
+	m.Details = append(m.Details, d.Bytes())
+}
+
+// words are text that the model says.
+func (c *choice) words(m *translate.Message, text, signature string) {
 	m.Text += text
 	c.encrypted(m, "", signature)
 }
