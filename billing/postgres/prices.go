@@ -2,12 +2,18 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"tallyroute/billing"
 )
+
+// lockPricesSQL lets one process at a time record prices: of two that insert the
+// same one at the same moment, the second would trip over the index on its
+// facts before it finds the id.
+const lockPricesSQL = "SELECT pg_advisory_xact_lock(hashtextextended('tallyroute.prices', 0))"
 
 const recordPriceSQL = `
 INSERT INTO prices (id, provider, model, valid_from, input_nano, cache_read_nano, cache_write_nano, output_nano, request_fee_nano, source,
@@ -20,12 +26,16 @@ ON CONFLICT (id) DO NOTHING`
 func (s *Store) RecordPrices(ctx context.Context, prices []billing.Price) error {
 	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		b := &pgx.Batch{}
+		b.Queue(lockPricesSQL)
 		for _, p := range prices {
 			p = p.Resolved()
 			b.Queue(recordPriceSQL, p.ID, p.Provider, p.Model, p.Since, p.Input, p.CacheRead, p.CacheWrite, p.Output, p.Request, p.Source,
 				p.CacheWrite1h, p.Reasoning, p.AudioInput, p.AudioOutput, p.ServiceTier, p.MinInput)
 		}
 		results := tx.SendBatch(ctx, b)
+		if _, err := results.Exec(); err != nil {
+			return errors.Join(err, results.Close())
+		}
 		for _, p := range prices {
 			_, err := results.Exec()
 			if code(err) == uniqueViolation {
@@ -33,7 +43,7 @@ func (s *Store) RecordPrices(ctx context.Context, prices []billing.Price) error 
 					p.Provider, p.Model, p.Since.UTC().Format("2006-01-02 15:04:05"))}
 			}
 			if err != nil {
-				return err
+				return errors.Join(err, results.Close())
 			}
 		}
 		return results.Close()
