@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 RACE ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-race test-postgres fuzz test-crash test-races bench bench-views golden generate fmt fmt-check lint vuln corpus check readme examples image
+.PHONY: help build run demo test test-race test-postgres fuzz test-crash test-races test-outage bench bench-views golden generate fmt fmt-check lint vuln corpus check readme examples image
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ test-races: ## Many clients at three routers use up one limit of about RACES (20
 
 test-crash: ## Kill the router CRASHES (1000) times under load and compare the ledger with the bill
 	CRASHES=$${CRASHES:-1000} go test -count=1 -timeout 3h -v -run 'TestP05_P06_' ./cmd/tallyroute
+
+test-outage: ## The database stopped, frozen, slow, full, read-only for OUTAGE (60) seconds each, and a full disk
+	OUTAGE=$${OUTAGE:-60} go test -count=1 -timeout 3h -v -run 'TestP14_|TestP16_' ./cmd/tallyroute
 
 fuzz: ## Every fuzz test for FUZZTIME (30s)
 	@set -e; for pkg in $$(go list ./...); do \

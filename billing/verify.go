@@ -20,6 +20,11 @@ type VerifierOptions struct {
 	Life time.Duration
 	// StaleFor is how old a snapshot may be while the database does not answer. 30 s.
 	StaleFor time.Duration
+	// Patience is how long a request waits for the database to confirm a
+	// snapshot that is older than Life. Where the database once takes longer,
+	// requests go by the snapshot at once until it is quick again: for as long
+	// as it does not answer, it is as good as away. 250 ms.
+	Patience time.Duration
 	// UnknownLife is how long a secret that no key has is remembered as such. 5 s.
 	UnknownLife time.Duration
 	// MaxUnknown is how many of those are remembered. 100,000.
@@ -46,6 +51,7 @@ type snapshot struct {
 	// retry is when the database may be asked again after it failed to answer.
 	retry atomic.Int64
 	used  atomic.Int64 // 0 where Touched has seen it
+	slow  atomic.Bool  // the database took longer than one waits for it
 }
 
 // loadTimeout bounds a query that many requests may be waiting for.
@@ -55,6 +61,7 @@ const loadTimeout = 5 * time.Second
 func NewVerifier(keys Keys, p Pepper, o VerifierOptions) *Verifier {
 	o.Life = cmp.Or(o.Life, time.Second)
 	o.StaleFor = cmp.Or(o.StaleFor, 30*time.Second)
+	o.Patience = cmp.Or(o.Patience, 250*time.Millisecond)
 	o.UnknownLife = cmp.Or(o.UnknownLife, 5*time.Second)
 	o.MaxUnknown = cmp.Or(o.MaxUnknown, 100_000)
 	return &Verifier{
@@ -82,7 +89,7 @@ func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, e
 		return nil, ErrUnknownKey
 	}
 	if snap == nil || now.UnixNano() >= snap.retry.Load() {
-		fresh, err := v.load(ctx, hash, now)
+		fresh, err := v.confirm(ctx, hash, now, snap)
 		if err == nil && fresh.age(now) >= v.o.Life {
 			return v.Refresh(ctx, s, now) // it was asked for long before us
 		}
@@ -112,6 +119,27 @@ func (v *Verifier) Refresh(ctx context.Context, s Secret, now time.Time) (*Key, 
 		return nil, err
 	}
 	return snap.admit(now)
+}
+
+var errSlow = fmt.Errorf("%w: it does not answer in time", ErrUnavailable)
+
+// confirm is load, with patience where there is a snapshot to go by. The query
+// goes on when nobody waits for it any more.
+func (v *Verifier) confirm(ctx context.Context, hash [32]byte, now time.Time, snap *snapshot) (*snapshot, error) {
+	if snap == nil {
+		return v.load(ctx, hash, now)
+	}
+	patience := v.o.Patience
+	if snap.slow.Load() {
+		patience = 0
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, patience, errSlow)
+	defer cancel()
+	fresh, err := v.load(waiting, hash, now)
+	if err != nil && ctx.Err() == nil && errors.Is(err, errSlow) {
+		snap.slow.Store(true)
+	}
+	return fresh, err
 }
 
 // Touched says when keys were last used, of those used since it was last
@@ -158,6 +186,7 @@ func (v *Verifier) load(ctx context.Context, hash [32]byte, now time.Time) (*sna
 	loaded := v.loads.DoChan(string(hash[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
+		began := time.Now()
 		key, err := v.keys.KeyByHash(ctx, hash)
 		switch {
 		case errors.Is(err, ErrUnknownKey):
@@ -168,7 +197,9 @@ func (v *Verifier) load(ctx context.Context, hash [32]byte, now time.Time) (*sna
 		case err != nil:
 			return nil, err
 		}
-		return v.remember(hash, &key, now), nil
+		fresh := v.remember(hash, &key, now)
+		fresh.slow.Store(time.Since(began) > v.o.Patience)
+		return fresh, nil
 	})
 	select {
 	case <-ctx.Done():

@@ -316,6 +316,54 @@ func TestVerifier_QueryThatHangs(t *testing.T) {
 	})
 }
 
+// P15: a database that hangs makes a key that is known wait once, and not for long.
+func TestP15_KnownKeyWhileDatabaseHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		verify := func() (took time.Duration, err error) {
+			began := time.Now()
+			_, err = b.Verify(t.Context(), b.secret, began)
+			return time.Since(began), err
+		}
+		if _, err := verify(); err != nil {
+			t.Fatal(err)
+		}
+		gate := make(chan struct{})
+		b.shelf.hold(gate)
+		waited := 0
+		for range 200 { // for 20 s
+			time.Sleep(100 * time.Millisecond)
+			took, err := verify()
+			if err != nil || took > 250*time.Millisecond {
+				t.Fatalf("after %s: %v", took, err)
+			}
+			if took > 0 {
+				waited++
+			}
+		}
+		if waited != 1 {
+			t.Errorf("%d of the requests waited, want the first", waited)
+		}
+		if n := b.shelf.asked.Load(); n < 3 || n > 25 {
+			t.Errorf("asked %d times", n)
+		}
+		b.shelf.put(b.hash, Key{ID: "key_1", Version: 2, RevokedAt: time.Now()})
+		b.shelf.hold(nil)
+		close(gate)
+		time.Sleep(time.Second)
+		_, _ = verify() // asks, and does not wait
+		synctest.Wait()
+		if _, err := verify(); !errors.Is(err, ErrRevoked) {
+			t.Errorf("once the database answers: %v", err)
+		}
+		b.shelf.put(b.hash, Key{ID: "key_1", Version: 3})
+		time.Sleep(time.Second)
+		if took, err := verify(); err != nil || took > 0 { // it is quick again, so it is waited for
+			t.Errorf("got %v after %s", err, took)
+		}
+	})
+}
+
 func TestVerifier_Touched(t *testing.T) {
 	b := newBench(t)
 	rotated := newSecret(t, "prod")

@@ -121,6 +121,13 @@ func (c *Client) Close() {
 // Do makes one call. Its errors are *Error. Cancelling ctx ends the call, a
 // stream that was returned included.
 func (c *Client) Do(ctx context.Context, x Exchange) (*Answer, error) {
+	if per := perCall(x); per > 0 {
+		return c.batched(ctx, x, per)
+	}
+	return c.single(ctx, x)
+}
+
+func (c *Client) single(ctx context.Context, x Exchange) (*Answer, error) {
 	call, err := encode(x)
 	if err != nil {
 		return nil, unsendable(x, err)

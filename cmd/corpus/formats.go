@@ -20,11 +20,13 @@ type format struct {
 	adapter string // by default; see adapterOf
 	base    string // what the base URL has behind the API's own
 	auth    string
+	vectors bool // the models make embeddings
 }
 
 const noAuth = "{kind: none}"
 
-// formats are the families that a chat completion can be translated to.
+// formats are the families that a chat completion or a request for embeddings can
+// be translated to.
 func formats() []format {
 	return []format{
 		{family: "openai-chat", adapter: "openai", auth: noAuth},
@@ -35,6 +37,12 @@ func formats() []format {
 		{family: "bedrock-invoke", adapter: "bedrock-invoke", auth: noAuth},
 		{family: "cohere-v2", adapter: "cohere", auth: noAuth},
 		{family: "ollama-native", adapter: "ollama", auth: noAuth},
+		{family: "openai-embeddings", adapter: "openai", auth: noAuth, vectors: true},
+		{family: "gemini-embed", adapter: "gemini", auth: noAuth, vectors: true},
+		{family: "vertex-embed", adapter: "vertex", auth: noAuth, vectors: true},
+		{family: "bedrock-embed", adapter: "bedrock", auth: noAuth, vectors: true},
+		{family: "cohere-embed", adapter: "cohere", auth: noAuth, vectors: true},
+		{family: "ollama-embed", adapter: "ollama", auth: noAuth, vectors: true},
 	}
 }
 
@@ -48,7 +56,7 @@ func (f format) missing() string {
 
 // adapterOf are the APIs of a family that have an adapter of their own.
 func (f format) adapterOf(provider string) string {
-	if f.family == "openai-chat" && slices.Contains([]string{"azure", "mistral"}, provider) && slices.Contains(catalogue.Adapters(), provider) {
+	if (f.family == "openai-chat" || f.family == "openai-embeddings") && slices.Contains([]string{"azure", "mistral"}, provider) && slices.Contains(catalogue.Adapters(), provider) {
 		return provider
 	}
 	return f.adapter
@@ -92,6 +100,13 @@ func (e exchanges) of(family string) (list []api) {
 // able lists everything: what a recorded model could not do, it has refused.
 const able = "[tools, vision, audio, documents, json_schema, reasoning]"
 
+func (f format) able() string {
+	if f.vectors {
+		return "[embeddings]"
+	}
+	return able
+}
+
 // config is the section "providers:" for the APIs. A provider that the catalogue
 // knows is called as it says; only the place and the models are others.
 func (f format) config(apis []api, address string, known map[string]catalogue.Status) string {
@@ -108,7 +123,7 @@ func (f format) config(apis []api, address string, known map[string]catalogue.St
 			name, adapter, strings.Replace(a.BaseURL, "ADDRESS", address, 1)+f.base, f.auth)
 		for _, m := range a.Models {
 			fmt.Fprintf(&b, "      - {id: %s, upstream: %s, context: 100m, max_output: 1m, can: %s,\n        prices: [{since: 2020-01-01, prompt: \"1\", completion: \"2\"}]}\n",
-				strings.ToLower(m), m, able)
+				strings.ToLower(m), m, f.able())
 		}
 	}
 	return b.String()

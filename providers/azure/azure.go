@@ -34,13 +34,13 @@ func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	if err != nil {
 		return providers.Call{}, err
 	}
-	call.Path = path(x.Target)
+	call.Path = path(x.Target, completions)
 	return call, nil
 }
 
-// path of completions of a target below its base URL, which may end in the
+// path of what is asked of a target below its base URL, which may end in the
 // common part of all paths or be the bare host.
-func path(t providers.Target) string {
+func path(t providers.Target, what string) string {
 	version := t.Quirks.APIVersion
 	dated := version != "" && version != "v1" && version != "preview"
 	query := ""
@@ -48,6 +48,9 @@ func path(t providers.Target) string {
 		query = "?api-version=" + url.QueryEscape(version)
 	}
 	if t.Quirks.Path != "" {
+		if before, ok := strings.CutSuffix(t.Quirks.Path, completions); ok {
+			return before + what + query
+		}
 		return t.Quirks.Path + query
 	}
 	prefix := "/openai"
@@ -56,11 +59,11 @@ func path(t providers.Target) string {
 	}
 	switch {
 	case dated:
-		return prefix + "/deployments/" + url.PathEscape(t.Upstream) + completions + query
+		return prefix + "/deployments/" + url.PathEscape(t.Upstream) + what + query
 	case !strings.HasSuffix(t.BaseURL, "/v1"):
 		prefix += "/v1"
 	}
-	return prefix + completions + query
+	return prefix + what + query
 }
 
 // Decode is that of the format. The content filter may answer with status 200.

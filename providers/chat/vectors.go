@@ -258,3 +258,27 @@ func appendFloat(dst []byte, f float64) []byte {
 	}
 	return strconv.AppendFloat(dst, f, format, -1, 32)
 }
+
+// JoinVectors is the answer to r of the answers to its parts. Its usage is their
+// sum, or not known where one of them has none.
+func JoinVectors(parts []*Response, r *Request) (*Response, error) {
+	sum := &Usage{}
+	v := Vectors{ID: parts[0].ID, Model: parts[0].Model, List: func(yield func([]byte) bool) {
+		for _, p := range parts {
+			for element := range Elements(Lookup(p.Body, "data")) {
+				if !yield(Lookup(element, "embedding")) {
+					return
+				}
+			}
+		}
+	}}
+	for _, p := range parts {
+		if p.Usage == nil {
+			return v.Response(r)
+		}
+		sum.Input += p.Usage.Input
+		sum.Invalid = sum.Invalid || p.Usage.Invalid
+	}
+	v.Usage = sum
+	return v.Response(r)
+}

@@ -44,6 +44,7 @@ type Recorded struct {
 		ReasoningSHA256    string         `json:"reasoning_sha256"`
 		ToolCalls          []recordedCall `json:"tool_calls"`
 		Usage              *recordedUsage
+		Embeddings         *recordedVectors
 		Error              *struct{ Type, Message string }
 	}
 }
@@ -320,14 +321,18 @@ type schema struct{ s *jsonschema.Schema }
 
 func newValidator(t *testing.T, dir string) *validator {
 	t.Helper()
-	compile := func(name string) schema {
-		s, err := jsonschema.NewCompiler().Compile(filepath.Join(dir, name+".schema.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return schema{s}
+	return &validator{
+		whole: compileSchema(t, dir, "CreateChatCompletionResponse"), chunk: compileSchema(t, dir, "CreateChatCompletionStreamResponse"),
 	}
-	return &validator{whole: compile("CreateChatCompletionResponse"), chunk: compile("CreateChatCompletionStreamResponse")}
+}
+
+func compileSchema(t *testing.T, dir, name string) schema {
+	t.Helper()
+	s, err := jsonschema.NewCompiler().Compile(filepath.Join(dir, name+".schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema{s}
 }
 
 func (s schema) check(body []byte) error {

@@ -104,12 +104,19 @@ func (g *golden) exchange(t *testing.T, a providers.Adapter) providers.Exchange 
 	if err != nil {
 		t.Fatalf("client: %v", err)
 	}
+	x := g.target(a, r)
+	x.MaxOutput = g.setup.MaxOutput
+	return x
+}
+
+// target is r for a target as the file has it.
+func (g *golden) target(a providers.Adapter, r *chat.Request) providers.Exchange {
 	return providers.Exchange{
 		Target: providers.Target{
 			Provider: "provider", Model: "model", Upstream: g.setup.Upstream, Adapter: a,
 			Quirks: g.setup.Quirks, Private: true,
 		},
-		Request: r, MaxOutput: g.setup.MaxOutput,
+		Request: r,
 	}
 }
 

@@ -25,7 +25,8 @@ const claudeVersion = "vertex-2023-10-16"
 
 // Adapter speaks to Vertex AI.
 type Adapter struct {
-	google, claude providers.Adapter
+	google gemini.Adapter
+	claude providers.Adapter
 }
 
 var (

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"tallyroute/billing/postgres/pgtest"
+)
+
+// TestP16_P17_FullDisk: while the database is away and the disk of the journal
+// is full, nothing is asked of a provider that could not be written down; with
+// space all goes on by itself, and what was served is in the ledger.
+func TestP16_P17_FullDisk(t *testing.T) {
+	disk := t.TempDir()
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skipf("a small disk needs the right to mount one: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+	r := newOutageRig(t, "journal: "+filepath.Join(disk, "journal")+"\n")
+	r.load(t, 2*time.Second)
+	r.cluster.Stop(t)
+	filler := filepath.Join(disk, "filler")
+	fillUp(t, filler, disk)
+
+	served, refused := 0, 0
+	for began := time.Now(); refused < 20; {
+		if time.Since(began) > time.Minute {
+			t.Fatalf("%d served on a full disk, %d refused", served, refused)
+		}
+		asked := r.biller.asked.Load()
+		a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3})
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case a.status == http.StatusOK:
+			served++
+		case a.status == http.StatusServiceUnavailable && strings.Contains(string(a.body), "ledger_unavailable") && a.header.Get("Retry-After") != "":
+			refused++
+			if r.biller.asked.Load() != asked {
+				t.Error("a request that was refused has been asked of the provider")
+			}
+		default:
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	if status, body := r.p.get("public", "/readyz"); status != http.StatusServiceUnavailable {
+		t.Errorf("readyz with a full disk: %d %s", status, body)
+	}
+	t.Logf("%d served in what space there was", served)
+
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "there is space again", func() bool {
+		a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3})
+		return err == nil && a.status == http.StatusOK
+	})
+	r.cluster.Start(t)
+	r.p.await(http.StatusOK)
+	r.arrived(t, 10*time.Second)
+	quit(t, r.c)
+	db := pgtest.Connect(t, r.dsn)
+	compared(t, db, r.crowd, r.biller)
+	clean(t, db, r.config)
+}
+
+// fillUp leaves a few pages of a disk.
+func fillUp(t *testing.T, file, disk string) {
+	t.Helper()
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(disk, &fs); err != nil {
+		t.Fatal(err)
+	}
+	const leave = 16 << 10
+	size := int64(fs.Bavail)*fs.Bsize - leave
+	if err := os.WriteFile(file, make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"tallyroute/billing/postgres/pgtest"
+)
+
+// outageRig is a router on a PostgreSQL of its own, and clients whose keys it
+// has leased something for.
+type outageRig struct {
+	cluster *pgtest.Cluster
+	dsn     string
+	config  string
+	biller  *biller
+	crowd   *crowd
+	p       *program
+	c       *exec.Cmd
+	keys    []string // in use all the time
+	short   time.Duration
+}
+
+// prompt is how soon a router must be ready again once its database is.
+const prompt = 2 * time.Second
+
+func newOutageRig(t *testing.T, more string) *outageRig {
+	t.Helper()
+	r := &outageRig{cluster: pgtest.Private(t), biller: newBiller(t, "up0"), crowd: newCrowd(t)}
+	r.short = time.Duration(proofSize(t, "OUTAGE", 1)) * time.Second
+	r.biller.pace = time.Millisecond
+	r.cluster.Run(t, "CREATE ROLE router LOGIN CREATEROLE PASSWORD 'router'")
+	r.dsn = r.cluster.DSN(t)
+	pgtest.Connect(t, r.dsn).Exec("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO router', current_database()); END $$; GRANT ALL ON SCHEMA public TO router")
+	r.config = billedConfig(t, asRouter(r.dsn), "timeouts: {shutdown_wait: 0s, database_acquire: 1s, database_statement: 2s, database_lock: 1s}\n"+more, r.biller)
+	r.p, r.c = spawnListening(t, r.config, 2)
+	for range 4 {
+		r.keys = append(r.keys, r.p.key("--budget-tokens", "1000000000", "--budget-usd", "100000"))
+	}
+	return r
+}
+
+// asRouter is a connection string for a role that is not above all limits.
+func asRouter(dsn string) string {
+	_, rest, _ := strings.Cut(dsn, "@")
+	return "postgres://router:router@" + rest
+}
+
+// load keeps the keys in use for a time, and wants every answer to be whole.
+// It returns how long the answers took, the fastest first.
+func (r *outageRig) load(t *testing.T, during time.Duration) []time.Duration {
+	t.Helper()
+	var mu sync.Mutex
+	var took []time.Duration
+	var clients sync.WaitGroup
+	over := time.Now().Add(during)
+	for n := range 2 * len(r.keys) {
+		clients.Go(func() {
+			for time.Now().Before(over) && !t.Failed() {
+				a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[n%len(r.keys)], most: 3, stream: n%2 == 0})
+				if err != nil || a.status != http.StatusOK {
+					t.Errorf("a request with a leased key: %v, %d %s", err, a.status, a.body)
+				}
+				mu.Lock()
+				took = append(took, a.took)
+				mu.Unlock()
+			}
+		})
+	}
+	clients.Wait()
+	slices.Sort(took)
+	return took
+}
+
+func percentile(sorted []time.Duration, p int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[(len(sorted)-1)*p/100].Round(100 * time.Microsecond)
+}
+
+// refuse wants a request to be turned away for the sake of the ledger: nobody
+// is told that a good key is bad, and everybody when to come again.
+func (r *outageRig) refuse(t *testing.T, key string) {
+	t.Helper()
+	a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: key, most: 3})
+	if err != nil || a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" || !strings.Contains(string(a.body), "ledger_unavailable") {
+		t.Errorf("without the database: %v, %d %v %s; want 503, ledger_unavailable and Retry-After", err, a.status, a.header, a.body)
+	}
+}
+
+// arrived waits until everything that clients were told is in the database.
+func (r *outageRig) arrived(t *testing.T, within time.Duration) {
+	t.Helper()
+	db := pgtest.Connect(t, r.dsn)
+	defer db.Close()
+	r.crowd.mu.Lock()
+	want := fmt.Sprint(len(r.crowd.acked))
+	r.crowd.mu.Unlock()
+	began := time.Now()
+	for {
+		got := db.Rows("SELECT count(*) FROM spend_events WHERE status = 'ok'")[0][0]
+		if got == want {
+			return
+		}
+		if time.Since(began) > within {
+			t.Fatalf("after %s the database has %s answers of %s", within, got, want)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// TestP14_P15_A55_Outages: whatever the database does not do, keys in use go on
+// with what is leased for them, others are told to come again, and in the end
+// everything is in the ledger once. $OUTAGE is how many seconds each lasts.
+func TestP14_P15_A55_Outages(t *testing.T) {
+	r := newOutageRig(t, "")
+	r.load(t, 2*time.Second) // by now there is a rate, and as much is leased as it asks for
+	var locks *pgtest.Session
+	admin := func(statements ...string) func(*testing.T) {
+		return func(t *testing.T) {
+			for _, s := range statements { // one at a time: some may not be in a transaction
+				r.cluster.Run(t, s)
+			}
+		}
+	}
+	const cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'router'"
+	for _, o := range []struct {
+		name       string
+		begin, end func(t *testing.T)
+		again      func(t *testing.T) // done over and over
+		away       bool               // readyz notices
+	}{
+		{name: "P15_Frozen", begin: func(t *testing.T) { r.cluster.Pause(t) }, end: func(*testing.T) { r.cluster.Resume() }, away: true},
+		{name: "P14_Stopped", begin: func(t *testing.T) { r.cluster.Stop(t) }, end: func(t *testing.T) { r.cluster.Start(t) }, away: true},
+		{name: "A55_Crashed", begin: func(t *testing.T) { r.cluster.Kill(t) }, end: func(t *testing.T) { r.cluster.Start(t) }, away: true},
+		{name: "P15_Slow", begin: func(t *testing.T) {
+			locks = pgtest.Connect(t, r.dsn)
+			locks.Exec("BEGIN")
+			locks.Exec("LOCK TABLE budget_counters, spend_daily, api_keys IN ACCESS EXCLUSIVE MODE")
+		}, end: func(*testing.T) { locks.Exec("ROLLBACK"); locks.Close() }},
+		{name: "A55_NoConnections", begin: admin("ALTER ROLE router CONNECTION LIMIT 0", cut), end: admin("ALTER ROLE router CONNECTION LIMIT -1"), away: true},
+		{name: "A55_ConnectionsCut", begin: admin(cut), again: admin(cut), end: admin(cut)},
+		{name: "A55_ReadOnly", begin: admin("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"), end: admin("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")},
+	} {
+		t.Run(o.name, func(t *testing.T) {
+			fresh := r.p.key("--budget-tokens", "1000000")
+			before := r.load(t, time.Second)
+			o.begin(t)
+			var beside sync.WaitGroup
+			over := make(chan struct{})
+			if o.again == nil {
+				beside.Go(func() { r.refuse(t, fresh) })
+				if o.away {
+					beside.Go(func() { r.p.await(http.StatusServiceUnavailable) })
+				}
+			} else {
+				beside.Go(func() {
+					for {
+						select {
+						case <-over:
+							return
+						case <-time.After(50 * time.Millisecond):
+							o.again(t)
+						}
+					}
+				})
+			}
+			during := r.load(t, r.short)
+			close(over)
+			beside.Wait()
+			if status, body := r.p.get("public", "/healthz"); status != http.StatusOK {
+				t.Errorf("healthz: %d %s", status, body)
+			}
+			o.end(t)
+			healed := r.p.await(http.StatusOK)
+			r.arrived(t, 10*time.Second)
+			t.Logf("answers took %s, %s at the 99th percentile and %s at most; before, %s, %s and %s; healed in %s",
+				percentile(during, 50), percentile(during, 99), percentile(during, 100), percentile(before, 50), percentile(before, 99), percentile(before, 100), healed)
+			if healed > prompt {
+				t.Errorf("readyz heals %s after the database is back", healed)
+			}
+			if slow := percentile(during, 99); slow > 3*percentile(before, 99)+crowded {
+				t.Errorf("an answer takes %s while the database does not answer", slow)
+			}
+			if a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: fresh, most: 3}); err != nil || a.status != http.StatusOK {
+				t.Errorf("once the database is back: %v, %d %s", err, a.status, a.body)
+			}
+		})
+	}
+	quit(t, r.c)
+	db := pgtest.Connect(t, r.dsn)
+	compared(t, db, r.crowd, r.biller)
+	clean(t, db, r.config)
+}
+
+// crowded is what a busy machine may add to anything.
+const crowded = 250 * time.Millisecond
+
+// TestP14_StartWithoutDatabase: a router that is killed while the database is
+// away, and started again before it is back, loses nothing and tells nobody
+// that a key is bad.
+func TestP14_StartWithoutDatabase(t *testing.T) {
+	r := newOutageRig(t, "")
+	r.load(t, 2*time.Second)
+	r.cluster.Stop(t)
+	r.load(t, r.short/2)
+	send(t, r.c, syscall.SIGKILL)
+	_ = r.c.Wait() // it was killed
+	r.p, r.c = spawnOpen(t, r.config, 2)
+	if status, body := r.p.get("public", "/healthz"); status != http.StatusOK {
+		t.Errorf("healthz: %d %s", status, body)
+	}
+	if status, body := r.p.get("public", "/readyz"); status != http.StatusServiceUnavailable {
+		t.Errorf("readyz: %d %s", status, body)
+	}
+	r.refuse(t, r.keys[0])
+	r.cluster.Start(t)
+	if healed := r.p.await(http.StatusOK); healed > prompt {
+		t.Errorf("readyz heals %s after the database is back", healed)
+	}
+	r.load(t, 100*time.Millisecond)
+	r.arrived(t, 10*time.Second)
+	quit(t, r.c)
+	db := pgtest.Connect(t, r.dsn)
+	compared(t, db, r.crowd, r.biller)
+	clean(t, db, r.config)
+}

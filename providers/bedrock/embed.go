@@ -1,0 +1,130 @@
+package bedrock
+
+import (
+	"fmt"
+	"iter"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"tallyroute/providers"
+	"tallyroute/providers/blocks"
+	"tallyroute/providers/chat"
+)
+
+var (
+	_ providers.Embedder = Adapter{}
+	_ providers.Batcher  = Adapter{}
+	_ providers.Embedder = Invoke{}
+	_ providers.Batcher  = Invoke{}
+)
+
+// titan reports a model of Amazon's, which has a format of its own; all others are
+// called in that of Cohere.
+func titan(x providers.Exchange) bool { return strings.Contains(x.Target.Upstream, "titan-embed") }
+
+// InputsPerCall is one text for Titan, and the bound of Cohere's API otherwise.
+func (Adapter) InputsPerCall(x providers.Exchange) int64 {
+	if titan(x) {
+		return 1
+	}
+	return 96
+}
+
+// EncodeEmbedding writes an InvokeModel call. The formats are those of the Bedrock
+// user guide: Amazon Titan Text Embeddings, and Cohere Embed.
+func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
+	texts, err := providers.Texts(x.Request)
+	if err != nil {
+		return providers.Call{}, err
+	}
+	own := []string{"normalize"}
+	var w blocks.Writer
+	w.Open('{')
+	if titan(x) {
+		w.Key("inputText")
+		w.Raw(texts[0])
+		if n := x.Request.Dimensions(); n > 0 {
+			w.Key("dimensions")
+			w.Int(n)
+		}
+	} else {
+		own = []string{"truncate", "input_type"}
+		w.Key("texts")
+		w.Open('[')
+		for _, text := range texts {
+			w.Raw(text)
+		}
+		w.Close(']')
+		w.Key("input_type")
+		w.Text(purpose(x.Request))
+		if n := x.Request.Dimensions(); n > 0 {
+			w.Key("output_dimension")
+			w.Int(n)
+		}
+	}
+	if raw := x.Request.Get(own[0]); raw != nil && string(raw) != "null" {
+		w.Key(own[0])
+		w.Raw(raw)
+	}
+	w.Close('}')
+	return providers.Call{Path: path(x, "/invoke", "/invoke"), Body: w.Bytes(), Dropped: providers.Unread(x.Request, own...)}, nil
+}
+
+// purpose is what the texts of a request are for, in Cohere's words. It must be
+// said; where the client does not, they are to be searched.
+func purpose(r *chat.Request) string {
+	switch p := providers.PurposeOf(r); p {
+	case "", providers.ToBeFound:
+		return "search_document"
+	case providers.ToFind:
+		return "search_query"
+	default:
+		return string(p)
+	}
+}
+
+// DecodeEmbedding reads an answer with vectors. How many tokens were read is said
+// in it by Titan, and in a header of all.
+func (Adapter) DecodeEmbedding(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
+	v := chat.Vectors{ID: chat.Text(chat.Lookup(body, "id")), Model: x.Target.Upstream, List: vectors(body)}
+	for _, count := range []string{string(chat.Lookup(body, "inputTextTokenCount")), h.Get("X-Amzn-Bedrock-Input-Token-Count")} {
+		if n, err := strconv.ParseInt(count, 10, 64); err == nil {
+			v.Usage = &chat.Usage{Input: max(n, 0), Invalid: n < 0}
+			break
+		}
+	}
+	r, err := v.Response(x.Request)
+	if err != nil {
+		if kind, text := said(nil, body); text != "" {
+			return nil, failed(0, kind, text)
+		}
+		return nil, broken(fmt.Errorf("bedrock: %w", err))
+	}
+	return r, nil
+}
+
+// vectors are those of an answer: one of Titan, or a list, which may stand by its type.
+func vectors(body []byte) iter.Seq[[]byte] {
+	if one := chat.Lookup(body, "embedding"); one != nil {
+		return func(yield func([]byte) bool) { yield(one) }
+	}
+	list := chat.Lookup(body, "embeddings")
+	if len(list) > 0 && list[0] == '{' {
+		list = chat.Lookup(list, "float")
+	}
+	return chat.Elements(list)
+}
+
+// InputsPerCall is as with Converse.
+func (a Invoke) InputsPerCall(x providers.Exchange) int64 { return a.converse.InputsPerCall(x) }
+
+// EncodeEmbedding is as with Converse, which has no other way to vectors.
+func (a Invoke) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
+	return a.converse.EncodeEmbedding(x)
+}
+
+// DecodeEmbedding is as with Converse.
+func (a Invoke) DecodeEmbedding(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
+	return a.converse.DecodeEmbedding(x, h, body)
+}

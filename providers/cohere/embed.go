@@ -1,0 +1,86 @@
+package cohere
+
+import (
+	"fmt"
+	"iter"
+	"net/http"
+	"strings"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
+)
+
+var (
+	_ providers.Embedder = Adapter{}
+	_ providers.Batcher  = Adapter{}
+)
+
+const embedPath = "/v2/embed"
+
+// InputsPerCall is the bound of Cohere's API.
+func (Adapter) InputsPerCall(providers.Exchange) int64 { return 96 }
+
+// EncodeEmbedding writes an embed call. What a text is for must be said there;
+// where the client does not, it is one that will be searched. The format is
+// documented at https://docs.cohere.com/reference/embed.
+func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
+	texts, err := providers.Texts(x.Request)
+	if err != nil {
+		return providers.Call{}, err
+	}
+	var o translate.Object
+	o.Text("model", x.Target.Upstream)
+	o.Raw("texts", translate.Array(texts))
+	o.Text("input_type", purpose(x.Request))
+	o.Raw("embedding_types", []byte(`["float"]`))
+	if n := x.Request.Dimensions(); n > 0 {
+		o.Int("output_dimension", n)
+	}
+	o.Raw("truncate", translate.Present(x.Request.Get("truncate")))
+	call := providers.Call{Path: embedPath, Body: o.Bytes(), Dropped: providers.Unread(x.Request, "input_type", "truncate")}
+	if before, ok := strings.CutSuffix(x.Target.Quirks.Path, "/chat"); ok {
+		call.Path = before + "/embed"
+	}
+	return call, nil
+}
+
+// purpose is what the texts of a request are for, in Cohere's words.
+func purpose(r *chat.Request) string {
+	switch p := providers.PurposeOf(r); p {
+	case "", providers.ToBeFound:
+		return "search_document"
+	case providers.ToFind:
+		return "search_query"
+	default:
+		return string(p)
+	}
+}
+
+// DecodeEmbedding reads an answer with vectors.
+func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+	var c translate.Counter
+	n := c.At(body, "meta", "billed_units", "input_tokens")
+	v := chat.Vectors{ID: chat.Text(chat.Lookup(body, "id")), Model: x.Target.Upstream, List: floats(body)}
+	if c.Found {
+		v.Usage = &chat.Usage{Input: n, Invalid: c.Invalid}
+	}
+	r, err := v.Response(x.Request)
+	if err != nil {
+		if d, ok := chat.ParseError(body); ok && d.Message != "" {
+			return nil, failure(0, body)
+		}
+		return nil, &providers.Error{Kind: providers.KindBroken, Err: fmt.Errorf("cohere: %w", err)}
+	}
+	return r, nil
+}
+
+// floats are the vectors of an answer, which stand there by their type or, where
+// none was asked for, alone.
+func floats(body []byte) iter.Seq[[]byte] {
+	list := chat.Lookup(body, "embeddings")
+	if translate.IsObject(list) {
+		list = chat.Lookup(list, "float")
+	}
+	return chat.Elements(list)
+}

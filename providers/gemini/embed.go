@@ -1,0 +1,159 @@
+package gemini
+
+import (
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
+)
+
+var (
+	_ providers.Embedder = Adapter{}
+	_ providers.Batcher  = Adapter{}
+)
+
+// InputsPerCall is what Google's references say: of the Gemini API 100, of Vertex
+// AI 250, but one text alone for its Gemini models.
+func (a Adapter) InputsPerCall(x providers.Exchange) int64 {
+	switch {
+	case !a.Vertex:
+		return 100
+	case strings.Contains(x.Target.Upstream, "gemini-embedding"):
+		return 1
+	}
+	return 250
+}
+
+// alone reports a model of Vertex AI that is called as the Gemini API is called
+// for one text. Those before it have the form of all models that predict.
+func (a Adapter) alone(x providers.Exchange) bool {
+	return a.Vertex && strings.Contains(x.Target.Upstream, "gemini-embedding") && !strings.Contains(x.Target.Upstream, "gemini-embedding-001")
+}
+
+// EncodeEmbedding writes a batchEmbedContents call, or those that Vertex AI has for
+// it, embedContent and predict. The formats are documented at
+// https://ai.google.dev/api/embeddings and in the reference of Vertex AI, Text
+// embeddings API.
+func (a Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
+	texts, err := providers.Texts(x.Request)
+	if err != nil {
+		return providers.Call{}, err
+	}
+	model := strings.TrimPrefix(x.Target.Upstream, "models/")
+	call := providers.Call{
+		Path:    a.Models + url.PathEscape(model),
+		Dropped: providers.Unread(x.Request, "input_type", "title"),
+	}
+	var o translate.Object
+	switch {
+	case a.alone(x):
+		call.Path += ":embedContent"
+		o = one(x, texts[0])
+	case a.Vertex:
+		call.Path += ":predict"
+		o = a.predict(x, texts)
+	default:
+		call.Path += ":batchEmbedContents"
+		list := make([][]byte, len(texts))
+		for i, text := range texts {
+			var each translate.Object
+			each.Text("model", "models/"+model)
+			each.Join(one(x, text))
+			list[i] = each.Bytes()
+		}
+		o.Array("requests", list)
+	}
+	call.Body = o.Bytes()
+	return call, nil
+}
+
+// one is the request for one text.
+func one(x providers.Exchange, text []byte) (o translate.Object) {
+	o.Raw("content", translate.One("parts", translate.Array([][]byte{translate.One("text", text)})))
+	o.Some("taskType", task(x.Request))
+	o.Raw("title", translate.Present(x.Request.Get("title")))
+	if n := x.Request.Dimensions(); n > 0 {
+		o.Int("outputDimensionality", n)
+	}
+	return o
+}
+
+func (a Adapter) predict(x providers.Exchange, texts [][]byte) (o translate.Object) {
+	list := make([][]byte, len(texts))
+	for i, text := range texts {
+		var each translate.Object
+		each.Raw("content", text)
+		each.Some("task_type", task(x.Request))
+		each.Raw("title", translate.Present(x.Request.Get("title")))
+		list[i] = each.Bytes()
+	}
+	o.Array("instances", list)
+	if n := x.Request.Dimensions(); n > 0 {
+		var parameters translate.Object
+		parameters.Int("outputDimensionality", n)
+		o.Object("parameters", parameters)
+	}
+	return o
+}
+
+// task is what the texts are for, in Google's words; "" where the client does not say.
+func task(r *chat.Request) string {
+	switch p := providers.PurposeOf(r); p {
+	case providers.ToFind:
+		return "RETRIEVAL_QUERY"
+	case providers.ToBeFound:
+		return "RETRIEVAL_DOCUMENT"
+	default:
+		return strings.ToUpper(string(p))
+	}
+}
+
+// DecodeEmbedding reads an answer with vectors, in any of the three forms.
+func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+	if err := failure(body); err != nil {
+		return nil, err
+	}
+	r, err := chat.Vectors{Model: x.Target.Upstream, List: values(body), Usage: usageOf(body)}.Response(x.Request)
+	if err != nil {
+		return nil, broken(err)
+	}
+	return r, nil
+}
+
+// values are the vectors of an answer.
+func values(body []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if single := chat.Lookup(body, "embedding", "values"); single != nil {
+			yield(single)
+			return
+		}
+		for element := range chat.Elements(chat.Lookup(body, "embeddings")) {
+			if !yield(chat.Lookup(element, "values")) {
+				return
+			}
+		}
+		for element := range chat.Elements(chat.Lookup(body, "predictions")) {
+			if !yield(chat.Lookup(element, "embeddings", "values")) {
+				return
+			}
+		}
+	}
+}
+
+// usageOf is what an answer says it used: as a whole, or of each text. Some models
+// say nothing.
+func usageOf(body []byte) *chat.Usage {
+	var c translate.Counter
+	n := c.At(body, "usageMetadata", "promptTokenCount")
+	for element := range chat.Elements(chat.Lookup(body, "predictions")) {
+		n += c.At(element, "embeddings", "statistics", "token_count")
+	}
+	if !c.Found {
+		return nil
+	}
+	return &chat.Usage{Input: n, Invalid: c.Invalid}
+}

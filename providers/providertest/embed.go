@@ -1,0 +1,159 @@
+package providertest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+// Embeddings is what an adapter must do that can ask for vectors: the exchanges
+// in the folder of s, of which there must be some, are as they stand there, and
+// none of its answers is another than OpenAI's schema has it.
+func Embeddings(t *testing.T, s Subject) {
+	e, ok := s.Adapter.(providers.Embedder)
+	files, err := filepath.Glob(filepath.Join(s.Dir, "*.txtar"))
+	if err != nil || len(files) == 0 || !ok {
+		t.Fatalf("exchanges %v, %v; an embedder: %t", files, err, ok)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			g := readGolden(t, file)
+			r, err := chat.ParseEmbedding([]byte(g.client))
+			if err != nil {
+				t.Fatalf("client: %v", err)
+			}
+			x := g.target(s.Adapter, r)
+			sent := encodeEmbedding(t, e, x)
+			answer := decodeEmbedding(e, x, g.status, g.header, g.body)
+			if s.Update {
+				g.write(t, sent, answer.String())
+			} else {
+				compare(t, "the call", sent, g.sent)
+				compare(t, "the answer", answer.String(), g.answer)
+			}
+			if answer.response != nil && !r.Base64() {
+				validVectors(t, answer.response.Body)
+			}
+		})
+	}
+}
+
+func encodeEmbedding(t *testing.T, e providers.Embedder, x providers.Exchange) string {
+	t.Helper()
+	before := string(x.Request.Body())
+	call, err := e.EncodeEmbedding(x)
+	if err != nil {
+		return "refused: " + err.Error() + "\n"
+	}
+	if string(x.Request.Body()) != before || !json.Valid(call.Body) {
+		t.Errorf("the client's request is now %s, the call %s", x.Request.Body(), call.Body)
+	}
+	return renderCall(call)
+}
+
+func decodeEmbedding(e providers.Embedder, x providers.Exchange, status int, h http.Header, body []byte) outcome {
+	if status/100 != 2 {
+		return outcome{err: e.Fail(x, status, h, body)}
+	}
+	r, err := e.DecodeEmbedding(x, h, body)
+	return outcome{response: r, err: err}
+}
+
+// validVectors checks vectors by OpenAI's own schema, where it is here.
+func validVectors(t *testing.T, body []byte) {
+	t.Helper()
+	dir := filepath.Join(sharedFolder(), "spec", "openai")
+	if _, err := os.Stat(dir); err != nil {
+		return
+	}
+	if err := compileSchema(t, dir, "CreateEmbeddingResponse").check(body); err != nil {
+		t.Errorf("the answer is not valid: %v\n%.1000s", err, body)
+	}
+}
+
+// recordedVectors are what must come of a recorded answer: how many, how long, and
+// how the first begins.
+type recordedVectors struct {
+	Count, Dim int
+	Encoding   string
+	First      []float64
+}
+
+// EmbeddingCorpus is Corpus for recorded vectors.
+func EmbeddingCorpus(t *testing.T, e providers.Embedder, pick func(c *Recorded) bool) {
+	files, err := filepath.Glob(filepath.Join(sharedFolder(), "corpus", "dev", "*embed*", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Skip("the recorded exchanges are not here")
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c Recorded
+		if err := json.Unmarshal(raw, &c); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if pick(&c) {
+			t.Run(c.ID, func(t *testing.T) { c.vectors(t, e) })
+		}
+	}
+}
+
+// vectors has an adapter read what was recorded.
+func (c *Recorded) vectors(t *testing.T, e providers.Embedder) {
+	want := c.Expected.Embeddings
+	count := 1
+	if want != nil {
+		count = want.Count
+	}
+	r, err := chat.ParseEmbedding(fmt.Appendf(nil, `{"model":%q,"input":[%s]}`, c.ID, strings.TrimPrefix(strings.Repeat(`,"a"`, count), ",")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := make(http.Header)
+	for name, value := range c.Response.Headers {
+		h.Set(name, value)
+	}
+	x := providers.Exchange{Request: r, Target: providers.Target{Provider: c.Provider, Upstream: c.ID}}
+	got := decodeEmbedding(e, x, c.Response.Status, h, []byte(c.Response.Body))
+	if want == nil {
+		if err := c.checkError(got.err); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	validVectors(t, got.response.Body)
+	if got.response.Usage != nil || c.Expected.Usage != nil && c.Expected.Usage.Prompt > 0 {
+		if u := c.Expected.Usage; u.Prompt > 0 {
+			if err := c.compareUsage(got.response.Usage); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	var answer struct{ Data []struct{ Embedding []json.Number } }
+	if err := json.NewDecoder(bytes.NewReader(got.response.Body)).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	if len(answer.Data) != want.Count || len(answer.Data[0].Embedding) != want.Dim {
+		t.Fatalf("%d vectors of %d, want %d of %d", len(answer.Data), len(answer.Data[0].Embedding), want.Count, want.Dim)
+	}
+	for i, first := range want.First {
+		if f, err := strconv.ParseFloat(answer.Data[0].Embedding[i].String(), 64); err != nil || math.Abs(f-first) > 1e-6 {
+			t.Errorf("the first has %s at %d, want %g", answer.Data[0].Embedding[i], i, first)
+		}
+	}
+}

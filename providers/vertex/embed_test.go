@@ -1,0 +1,16 @@
+package vertex_test
+
+import (
+	"testing"
+
+	"tallyroute/providers/vertex"
+	"tallyroute/providers/providertest"
+)
+
+func TestEmbeddings(t *testing.T) {
+	providertest.Embeddings(t, providertest.Subject{Adapter: vertex.New(nil), Dir: "testdata/embeddings", Update: *update})
+}
+
+func TestEmbeddings_Corpus(t *testing.T) {
+	providertest.EmbeddingCorpus(t, vertex.New(nil), func(c *providertest.Recorded) bool { return c.Provider == "vertex" })
+}
