@@ -52,6 +52,7 @@ fuzz: ## Every fuzz test for FUZZTIME (30s)
 
 bench: ## Throughput and CPU per request beside a bare reverse proxy, then the micro benchmarks
 	go run ./cmd/routebench
+	STATEMENTS=10 go test -count=1 -v -run TestStatementsPerRequest ./cmd/tallyroute
 	go test -run '^$$' -bench . -benchmem ./...
 
 corpus: ## Recorded provider traffic through the real router; CORPUS='-families gemini -v' for one format

@@ -68,28 +68,55 @@ func (c Cost) sum() Money { return c.Input + c.CacheRead + c.CacheWrite + c.Outp
 // row cannot be written could never be swept.
 func (s Spend) Check() error {
 	var faults []string
-	refuse := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Sprintf(format, args...))
-		}
-	}
+	// What a fault is called is not put together unless there is one.
+	refuse := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	usage := s.Kind == KindUsage
 	t, c := s.Tokens, s.Cost
-	refuse(!kinds[s.Kind], "unknown kind %q", s.Kind)
-	refuse(!statuses[s.Status], "unknown status %q", s.Status)
-	refuse(!provenances[s.UsageSource], "unknown source of usage %q", s.UsageSource)
-	refuse(!pricings[s.Pricing], "unknown pricing %q", s.Pricing)
-	refuse(s.RequestID == "" || s.RequestID != CleanText(s.RequestID), "request id %q", s.RequestID)
-	refuse(s.Attempt < 1 || s.Attempt > math.MaxInt16, "attempt %d", s.Attempt)
-	refuse(s.OccurredAt.IsZero(), "no time")
-	refuse(s.OverrunTokens < 0, "an overrun of %d tokens", s.OverrunTokens)
-	refuse(s.OverrunMoney < 0, "an overrun of $%s", s.OverrunMoney)
-	refuse(usage && min(t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning, t.CacheWrite1h, t.AudioInput, t.AudioOutput) < 0, "negative tokens")
-	refuse(usage && min(c.Input, c.CacheRead, c.CacheWrite, c.Output, c.Fee, c.Total) < 0, "a negative cost")
-	refuse(usage && s.Pricing == Priced && c.Total != c.sum(), "meters that do not add up to the cost")
-	refuse(!usage && (s.Reason == "" || s.Actor == ""), "a correction without a reason or an actor")
-	refuse(!isUUID(s.EventID) || !isUUID(s.AdjustsEvent), "an event id that is no UUID")
-	refuse(!isDay(s.AdjustsPeriod), "a period %q to adjust", s.AdjustsPeriod)
+	if !kinds[s.Kind] {
+		refuse("unknown kind %q", s.Kind)
+	}
+	if !statuses[s.Status] {
+		refuse("unknown status %q", s.Status)
+	}
+	if !provenances[s.UsageSource] {
+		refuse("unknown source of usage %q", s.UsageSource)
+	}
+	if !pricings[s.Pricing] {
+		refuse("unknown pricing %q", s.Pricing)
+	}
+	if s.RequestID == "" || s.RequestID != CleanText(s.RequestID) {
+		refuse("request id %q", s.RequestID)
+	}
+	if s.Attempt < 1 || s.Attempt > math.MaxInt16 {
+		refuse("attempt %d", s.Attempt)
+	}
+	if s.OccurredAt.IsZero() {
+		refuse("no time")
+	}
+	if s.OverrunTokens < 0 {
+		refuse("an overrun of %d tokens", s.OverrunTokens)
+	}
+	if s.OverrunMoney < 0 {
+		refuse("an overrun of $%s", s.OverrunMoney)
+	}
+	if usage && min(t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning, t.CacheWrite1h, t.AudioInput, t.AudioOutput) < 0 {
+		refuse("negative tokens")
+	}
+	if usage && min(c.Input, c.CacheRead, c.CacheWrite, c.Output, c.Fee, c.Total) < 0 {
+		refuse("a negative cost")
+	}
+	if usage && s.Pricing == Priced && c.Total != c.sum() {
+		refuse("meters that do not add up to the cost")
+	}
+	if !usage && (s.Reason == "" || s.Actor == "") {
+		refuse("a correction without a reason or an actor")
+	}
+	if !isUUID(s.EventID) || !isUUID(s.AdjustsEvent) {
+		refuse("an event id that is no UUID")
+	}
+	if !isDay(s.AdjustsPeriod) {
+		refuse("a period %q to adjust", s.AdjustsPeriod)
+	}
 	if faults == nil {
 		return nil
 	}
@@ -110,6 +137,9 @@ var (
 func isUUID(s string) bool { return s == "" || uuid.Validate(s) == nil }
 
 func isDay(s string) bool {
+	if s == "" {
+		return true
+	}
 	_, err := time.Parse(time.DateOnly, s)
-	return s == "" || err == nil
+	return err == nil
 }

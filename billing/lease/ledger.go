@@ -86,6 +86,7 @@ type Ledger struct {
 	heardWant atomic.Bool  // that somebody ran dry
 	offset    atomic.Int64 // nanoseconds that the database's clock is ahead of ours
 
+	day                    lastDay
 	wakeWriter, wakeKeeper chan struct{}
 	hurry                  chan struct{} // ends the writer's rest
 	replayed               int64         // of the queue, entries of earlier processes
@@ -121,6 +122,7 @@ type entry struct {
 	begun   journal.Segment
 	settled journal.Segment
 	covered []billing.Amount // of used, by each of the leases
+	first   [1]billing.Spend // room for ifLost
 	few     [4]*lease        // room for leases
 	some    [4]billing.Amount
 }
@@ -171,7 +173,8 @@ func (l *Ledger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]
 	if err != nil {
 		return nil, fmt.Errorf("billing/lease: hold %s could not be replayed: %w", h.ID, err)
 	}
-	e := &entry{id: h.ID, hold: billing.Amount{Tokens: min(h.Tokens, mostHeld), Money: min(h.Money, mostHeld)}, ifLost: []billing.Spend{lost}}
+	e := &entry{id: h.ID, hold: billing.Amount{Tokens: min(h.Tokens, mostHeld), Money: min(h.Money, mostHeld)}}
+	e.ifLost = append(e.first[:0], lost)
 	balances, err := l.hold(ctx, e, h)
 	if err != nil {
 		return nil, err

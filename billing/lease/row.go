@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,7 +19,7 @@ func (l *Ledger) row(s billing.Spend) (billing.Spend, error) {
 	s = s.Tidy()
 	s.OccurredAt = s.OccurredAt.UTC().Truncate(time.Microsecond)
 	if s.ReportDay == "" {
-		s.ReportDay = s.OccurredAt.In(l.o.Zone).Format(time.DateOnly)
+		s.ReportDay = l.day.of(s.OccurredAt.In(l.o.Zone))
 	}
 	if s.EventID == "" {
 		id, err := uuid.NewV7()
@@ -28,6 +29,23 @@ func (l *Ledger) row(s billing.Spend) (billing.Spend, error) {
 		s.EventID = id.String()
 	}
 	return s, s.Check()
+}
+
+// lastDay remembers how a day is written: nearly all rows are of one.
+type lastDay struct{ known atomic.Pointer[writtenDay] }
+
+type writtenDay struct {
+	year, day int
+	text      string
+}
+
+func (d *lastDay) of(t time.Time) string {
+	known := d.known.Load()
+	if known == nil || known.year != t.Year() || known.day != t.YearDay() {
+		known = &writtenDay{t.Year(), t.YearDay(), t.Format(time.DateOnly)}
+		d.known.Store(known)
+	}
+	return known.text
 }
 
 // buffers are for encoding records.

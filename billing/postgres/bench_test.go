@@ -3,9 +3,12 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"tallyroute/billing"
 	"tallyroute/billing/postgres"
@@ -67,4 +70,54 @@ func benchmark(b *testing.B, clients []*client, workers int) {
 	close(jobs)
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+}
+
+// BenchmarkPost is how many settled rows a second one writer stores, in
+// postings of 1,000, with every posting synced to disk: the median of five
+// times ten postings.
+func BenchmarkPost(b *testing.B) {
+	const batch, postings, runs = 1000, 10, 5
+	cluster := pgtest.Private(b, "fsync=on", "full_page_writes=on", "shared_buffers=128MB")
+	s := connect(b, cluster.DSN(b), postgres.Options{Acquire: time.Minute, Statement: time.Minute, Lock: time.Minute})
+	if _, err := s.Migrate(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	clients := make([]*client, 16)
+	for i := range clients {
+		clients[i] = newClient(b, s, fmt.Sprintf("k%d", i), budget("", billing.ScopeKey, "", 1e15))
+		clients[i].use(1, noon)
+	}
+	replica := billing.Replica{ID: "rep_1", Epoch: "1", TTL: time.Minute}
+	if _, err := s.Renew(b.Context(), replica, billing.Joining); err != nil {
+		b.Fatal(err)
+	}
+	seq := int64(0)
+	post := func() {
+		seq++
+		rows := make([]billing.Spend, batch)
+		for i := range rows {
+			rows[i] = clients[i%len(clients)].row(fmt.Sprintf("req_%d_%d", seq, i), 70, noon).Tidy()
+			rows[i].EventID, rows[i].ReportDay = uuid.Must(uuid.NewV7()).String(), noon.Format(time.DateOnly)
+		}
+		b.StartTimer()
+		posted, err := s.Post(b.Context(), billing.Posting{Replica: replica, Seq: seq, Rows: rows})
+		b.StopTimer()
+		if err != nil || posted.Inserted != batch || posted.Fenced {
+			b.Fatalf("%+v, %v", posted, err)
+		}
+	}
+	for b.Loop() {
+		b.StopTimer()
+		var perSecond []float64
+		for range runs {
+			before := b.Elapsed()
+			for range postings {
+				post()
+			}
+			perSecond = append(perSecond, batch*postings/(b.Elapsed()-before).Seconds())
+		}
+		slices.Sort(perSecond)
+		b.ReportMetric(perSecond[runs/2], "rows/s")
+		b.StartTimer()
+	}
 }

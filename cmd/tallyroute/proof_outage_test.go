@@ -31,9 +31,9 @@ type outageRig struct {
 // prompt is how soon a router must be ready again once its database is.
 const prompt = 2 * time.Second
 
-func newOutageRig(t *testing.T, more string) *outageRig {
+func newOutageRig(t *testing.T, more string, settings ...string) *outageRig {
 	t.Helper()
-	r := &outageRig{cluster: pgtest.Private(t), biller: newBiller(t, "up0"), crowd: newCrowd(t)}
+	r := &outageRig{cluster: pgtest.Private(t, settings...), biller: newBiller(t, "up0"), crowd: newCrowd(t)}
 	r.short = time.Duration(proofSize(t, "OUTAGE", 1)) * time.Second
 	r.biller.pace = time.Millisecond
 	r.cluster.Run(t, "CREATE ROLE router LOGIN CREATEROLE PASSWORD 'router'")

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"tallyroute/billing/postgres/pgtest"
+)
+
+const (
+	statementsRate = 1000 // requests a second, for which the target is
+	// statementsMost is how many statements the whole router may need a second:
+	// they do not depend on how many requests there are, as long as those are of
+	// few keys. Two hundredths of a request at the rate.
+	statementsMost = 20
+)
+
+// TestStatementsPerRequest counts what the router asks of the database under
+// steady load of one key, as the database counts it, for $STATEMENTS seconds.
+func TestStatementsPerRequest(t *testing.T) {
+	if _, err := os.Stat("/proc"); err != nil {
+		t.Skip("the module that counts statements is looked for on Linux alone")
+	}
+	during := time.Duration(proofSize(t, "STATEMENTS", 3)) * time.Second
+	r := newOutageRig(t, "", "shared_preload_libraries=pg_stat_statements")
+	db := pgtest.Connect(t, r.dsn)
+	db.Exec("CREATE EXTENSION pg_stat_statements")
+	r.keys = r.keys[:1]
+	r.paced(t, 2*time.Second)
+	db.Exec("SELECT pg_stat_statements_reset()")
+	began := time.Now()
+	requests := r.paced(t, during)
+	took := time.Since(began).Seconds()
+	calls := db.Rows("SELECT coalesce(sum(calls), 0)::text FROM pg_stat_statements JOIN pg_roles ON oid = userid WHERE rolname = 'router'")[0][0]
+	n, err := strconv.ParseFloat(calls, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%.0f statements for %d requests in %.1f s: %.1f a second, %.4f for each request, %.4f at %d requests a second",
+		n, requests, took, n/took, n/float64(requests), n/took/statementsRate, statementsRate)
+	for _, row := range db.Rows("SELECT calls::text, left(regexp_replace(query, '\\s+', ' ', 'g'), 100) FROM pg_stat_statements JOIN pg_roles ON oid = userid WHERE rolname = 'router' ORDER BY calls DESC LIMIT 8") {
+		t.Logf("%s times %s", row[0], row[1])
+	}
+	if n/took > statementsMost {
+		t.Errorf("%.1f statements a second; want at most %d", n/took, statementsMost)
+	}
+}
+
+// paced asks at the rate, or as fast as the machine can, and returns how many
+// requests there were.
+func (r *outageRig) paced(t *testing.T, during time.Duration) (requests int) {
+	t.Helper()
+	const clients = 32
+	tick := time.NewTicker(time.Second / statementsRate)
+	defer tick.Stop()
+	jobs := make(chan struct{}, clients)
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for range jobs {
+				if a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3}); err != nil || a.status != http.StatusOK {
+					t.Errorf("%v, %d %s", err, a.status, a.body)
+				}
+			}
+		})
+	}
+	for over := time.Now().Add(during); time.Now().Before(over); requests++ {
+		<-tick.C
+		jobs <- struct{}{}
+	}
+	close(jobs)
+	wg.Wait()
+	return requests
+}
