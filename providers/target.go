@@ -99,9 +99,16 @@ type Quirks struct {
 	MessageRename map[string]string // member of a message of the assistant → the provider's name for it
 	MessageDrop   []string          // members of messages that the provider refuses
 
+	// Vectors is VectorsInt8 where embeddings are 8-bit numbers in base64, and
+	// there is nothing else to be asked for.
+	Vectors string
+
 	Path       string // of chat completions below BaseURL; "" is /chat/completions
 	APIVersion string // of adapters whose calls name one
 }
+
+// VectorsInt8 are vectors of 8-bit numbers in base64, as Perplexity has them.
+const VectorsInt8 = "int8"
 
 // Bound is the least and the most of a number, in JSON; "" is none.
 type Bound struct{ Min, Max string }

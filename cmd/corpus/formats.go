@@ -21,6 +21,9 @@ type format struct {
 	base    string // what the base URL has behind the API's own
 	auth    string
 	vectors bool // the models make embeddings
+	// apart makes every exchange a provider of its own: where nearly all of them have
+	// a credential refused, none would be asked after the first.
+	apart bool
 }
 
 const noAuth = "{kind: none}"
@@ -39,7 +42,7 @@ func formats() []format {
 		{family: "ollama-native", adapter: "ollama", auth: noAuth},
 		{family: "openai-embeddings", adapter: "openai", auth: noAuth, vectors: true},
 		{family: "gemini-embed", adapter: "gemini", auth: noAuth, vectors: true},
-		{family: "vertex-embed", adapter: "vertex", auth: noAuth, vectors: true},
+		{family: "vertex-embed", adapter: "vertex", auth: noAuth, vectors: true, apart: true},
 		{family: "bedrock-embed", adapter: "bedrock", auth: noAuth, vectors: true},
 		{family: "cohere-embed", adapter: "cohere", auth: noAuth, vectors: true},
 		{family: "ollama-embed", adapter: "ollama", auth: noAuth, vectors: true},
@@ -107,13 +110,28 @@ func (f format) able() string {
 	return able
 }
 
+// split are the APIs as the router is to know them.
+func (f format) split(apis []api) (list []api) {
+	if !f.apart {
+		return apis
+	}
+	for _, a := range apis {
+		for i, m := range a.Models {
+			one := a
+			one.name, one.Models = fmt.Sprintf("%s-%d", a.name, i+1), []string{m}
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
 // config is the section "providers:" for the APIs. A provider that the catalogue
 // knows is called as it says; only the place and the models are others.
 func (f format) config(apis []api, address string, known map[string]catalogue.Status) string {
 	var b strings.Builder
 	b.WriteString("providers:\n")
 	taken := make(map[string]bool)
-	for _, a := range apis {
+	for _, a := range f.split(apis) {
 		name, adapter := strings.ToLower(a.name), f.adapterOf(a.Provider)
 		if s, ok := known[a.Provider]; ok && s.Adapter == adapter && !taken[a.Provider] {
 			name = a.Provider

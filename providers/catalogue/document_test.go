@@ -26,6 +26,7 @@ quirks:
   max_tokens: max_completion_tokens
   no_stream_usage: true
   path: /chat
+  vectors: int8
 timeouts: {header: 90s, idle: 20s}
 weight: 3
 models:
@@ -65,7 +66,7 @@ func TestParse(t *testing.T) {
 		Headers: map[string]string{"X-Title": "tallyroute"},
 		Quirks: providers.Quirks{
 			Rename: map[string]string{"seed": "random_seed"}, Drop: []string{"logprobs", "user"},
-			MaxTokens: "max_completion_tokens", NoStreamUsage: true, Path: "/chat",
+			MaxTokens: "max_completion_tokens", NoStreamUsage: true, Path: "/chat", Vectors: "int8",
 		},
 		HeaderTimeout: 90 * time.Second, IdleTimeout: 20 * time.Second, Weight: 3,
 		Models: []Model{

@@ -25,6 +25,7 @@ func (d document) quirks(path string, n node) {
 		"message_rename":  table(d.reader, &q.MessageRename, messageMember),
 		"message_drop":    words(d.reader, &q.MessageDrop, messageMember),
 		"path":            scalar(d.reader, &q.Path, callPath),
+		"vectors":         scalar(d.reader, &q.Vectors, oneOf(providers.VectorsInt8)),
 		"api_version":     scalar(d.reader, &q.APIVersion, apiVersion),
 	})
 	for at, names := range map[string]map[string]string{"rename": q.Rename, "message_rename": q.MessageRename} {

@@ -1,9 +1,11 @@
 package openai
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tallyroute/providers"
@@ -21,7 +23,7 @@ const embeddings = "/embeddings"
 func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
 	e := edit{x: x, q: x.Target.Quirks, r: x.Request}
 	e.q.Known = nil
-	if slices.Contains(e.q.Drop, encoding) {
+	if slices.Contains(e.q.Drop, encoding) || e.q.Vectors == providers.VectorsInt8 {
 		e.q.Drop = slices.DeleteFunc(slices.Clone(e.q.Drop), func(name string) bool { return name == encoding })
 		if e.r.Get(encoding) != nil {
 			e.drops = append(e.drops, encoding)
@@ -56,9 +58,41 @@ func embeddingsPath(completions string) string {
 
 // DecodeEmbedding reads an answer with vectors.
 func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+	if x.Target.Quirks.Vectors == providers.VectorsInt8 {
+		body = widened(body)
+	}
 	r, err := chat.ParseVectors(body, x.Request)
 	if err != nil {
 		return nil, fault(err)
 	}
 	return r, nil
+}
+
+// widened is an answer whose vectors of 8-bit numbers are arrays. One that is none
+// stays as it is, and will be refused.
+func widened(body []byte) []byte {
+	list := []byte{'['}
+	for element := range chat.Elements(chat.Lookup(body, "data")) {
+		if len(list) > 1 {
+			list = append(list, ',')
+		}
+		vector := chat.Lookup(element, "embedding")
+		numbers, err := base64.StdEncoding.DecodeString(chat.Text(vector))
+		if len(vector) == 0 || vector[0] != '"' || err != nil {
+			list = append(list, element...)
+			continue
+		}
+		array := []byte{'['}
+		for i, n := range numbers {
+			if i > 0 {
+				array = append(array, ',')
+			}
+			array = strconv.AppendInt(array, int64(int8(n)), 10) //nolint:gosec // that is what the byte says
+		}
+		list = append(list, chat.EditObject(element, []chat.Member{{Name: "embedding", Value: append(array, ']')}})...)
+	}
+	if len(list) == 1 {
+		return body
+	}
+	return chat.EditObject(body, []chat.Member{{Name: "data", Value: append(list, ']')}})
 }
