@@ -3,9 +3,7 @@ package lease
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,6 +90,7 @@ type Ledger struct {
 	replayed               int64         // of the queue, entries of earlier processes
 
 	seq     int64    // of the last posting; the writer's own
+	last    int      // settlements in the last posting; the writer's own
 	pending *posting // that may or may not have arrived; the writer's own
 }
 
@@ -400,102 +399,4 @@ func (l *Ledger) Release(_ context.Context, holdID string) error {
 		l.segs.unpin(e.begun)
 	}
 	return nil
-}
-
-// Balances implements billing.Ledger: what the database says once everything
-// settled here is in it.
-func (l *Ledger) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error) {
-	if err := l.Flush(ctx); err != nil {
-		return nil, err
-	}
-	return l.store.Balances(ctx, k, now)
-}
-
-// Flush waits until everything that was settled before is in the database, and
-// what is held by requests under way can be seen there.
-func (l *Ledger) Flush(ctx context.Context) error {
-	l.mu.Lock()
-	l.flushes++
-	mine := l.flushes
-	l.mu.Unlock()
-	for {
-		l.mu.Lock()
-		done, onFlush := l.flushed >= mine, l.onFlush
-		l.mu.Unlock()
-		if done {
-			return nil
-		}
-		l.postNow()
-		select {
-		case <-onFlush:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: settlements are yet to be stored: %w", billing.ErrUnavailable, ctx.Err())
-		}
-	}
-}
-
-// Now is the time by the database's clock where ours differs by more than a
-// second: replicas whose clocks differ agree on the windows of budgets. Until
-// the database was heard of it is ours.
-func (l *Ledger) Now() time.Time {
-	offset := time.Duration(l.offset.Load())
-	if offset.Abs() < time.Second {
-		offset = 0
-	}
-	return time.Now().Add(offset)
-}
-
-// Unavailable is nil while requests can be held: the journal can be written.
-func (l *Ledger) Unavailable() error {
-	if l.o.Room > 0 && l.log.Size() > l.o.Room {
-		return fmt.Errorf("billing/lease: %w: the database is behind", journal.ErrFull)
-	}
-	if err := l.log.Err(); err != nil {
-		return fmt.Errorf("billing/lease: the journal cannot be written: %w", err)
-	}
-	return nil
-}
-
-// Backlog is how many settlements are yet to be stored, and how many requests
-// are under way.
-func (l *Ledger) Backlog() (settlements, open int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.queue), len(l.open)
-}
-
-// postNow wakes the writer, from its rest if need be.
-func (l *Ledger) postNow() {
-	wake(l.hurry)
-	wake(l.wakeWriter)
-}
-
-// wake is heard once, however often it is called before.
-func wake(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-// rows are the attempts of one request as they will be stored.
-func (l *Ledger) rows(attempts []billing.Spend) ([]billing.Spend, error) {
-	if len(attempts) == 0 {
-		return nil, errors.New("billing/lease: a settlement needs an attempt")
-	}
-	rows := make([]billing.Spend, len(attempts))
-	for i, a := range attempts {
-		if a.RequestID != attempts[0].RequestID || !a.OccurredAt.Equal(attempts[0].OccurredAt) || a.Owner != attempts[0].Owner {
-			return nil, fmt.Errorf("billing/lease: attempts %d and %d are not of one request", attempts[0].Attempt, a.Attempt)
-		}
-		if slices.ContainsFunc(attempts[:i], func(b billing.Spend) bool { return b.Attempt == a.Attempt }) {
-			return nil, fmt.Errorf("billing/lease: %w: attempt %d of request %s", billing.ErrDuplicate, a.Attempt, a.RequestID)
-		}
-		row, err := l.row(a)
-		if err != nil {
-			return nil, err
-		}
-		rows[i] = row
-	}
-	return rows, nil
 }

@@ -3,7 +3,9 @@ package lease
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +48,28 @@ func (d *lastDay) of(t time.Time) string {
 		d.known.Store(known)
 	}
 	return known.text
+}
+
+// rows are the attempts of one request as they will be stored.
+func (l *Ledger) rows(attempts []billing.Spend) ([]billing.Spend, error) {
+	if len(attempts) == 0 {
+		return nil, errors.New("billing/lease: a settlement needs an attempt")
+	}
+	rows := make([]billing.Spend, len(attempts))
+	for i, a := range attempts {
+		if a.RequestID != attempts[0].RequestID || !a.OccurredAt.Equal(attempts[0].OccurredAt) || a.Owner != attempts[0].Owner {
+			return nil, fmt.Errorf("billing/lease: attempts %d and %d are not of one request", attempts[0].Attempt, a.Attempt)
+		}
+		if slices.ContainsFunc(attempts[:i], func(b billing.Spend) bool { return b.Attempt == a.Attempt }) {
+			return nil, fmt.Errorf("billing/lease: %w: attempt %d of request %s", billing.ErrDuplicate, a.Attempt, a.RequestID)
+		}
+		row, err := l.row(a)
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = row
+	}
+	return rows, nil
 }
 
 // buffers are for encoding records.

@@ -42,7 +42,7 @@ func (l *Ledger) write(ctx context.Context) {
 		sleep(ctx, linger)
 		for began := time.Now(); l.round(ctx); began = time.Now() {
 			if retry = firstRetry; !l.urgent() {
-				l.rest(ctx, l.o.Pause-time.Since(began))
+				l.rest(ctx, l.pause()-time.Since(began))
 			}
 		}
 		if l.behind() { // the database is away
@@ -51,6 +51,17 @@ func (l *Ledger) write(ctx context.Context) {
 			wake(l.wakeWriter)
 		}
 	}
+}
+
+// few is a batch so small that the next one need not wait long for company.
+const few = 16
+
+// pause is how long after the last batch began the next one may begin.
+func (l *Ledger) pause() time.Duration {
+	if l.last < few {
+		return l.o.Pause / 10
+	}
+	return l.o.Pause
 }
 
 // rest waits between two postings, unless somebody is in a hurry.
@@ -92,7 +103,7 @@ func (l *Ledger) round(ctx context.Context) bool {
 	var bad *billing.RowError
 	switch {
 	case err == nil:
-		l.pending = nil
+		l.pending, l.last = nil, len(p.entries)
 		l.shrink()
 		return true
 	case errors.As(err, &bad):

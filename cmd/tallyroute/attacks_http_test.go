@@ -121,7 +121,7 @@ func TestA34_HoldCountsEveryAnswer(t *testing.T) {
 			done <- g.complete(fmt.Sprintf(`{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":100,"n":%d}`, n))
 		}()
 		g.ups[0].Wait(t, before+1)
-		balances, err := g.store.Balances(t.Context(), &g.key, time.Now())
+		balances, err := g.books.Balances(t.Context(), &g.key, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -271,10 +271,10 @@ func (g *attackTarget) rows(n int) []billing.Spend {
 	var all []billing.Spend
 	poll(g.t, fmt.Sprintf("there are %d rows and no holds", g.booked), func() bool {
 		var err error
-		if all, err = g.store.Events(g.t.Context(), billing.EventQuery{Limit: 1000}); err != nil {
+		if all, err = g.books.Events(g.t.Context(), billing.EventQuery{Limit: 1000}); err != nil {
 			g.t.Fatal(err)
 		}
-		balances, err := g.store.Balances(g.t.Context(), &g.key, time.Now())
+		balances, err := g.books.Balances(g.t.Context(), &g.key, time.Now())
 		if err != nil {
 			g.t.Fatal(err)
 		}

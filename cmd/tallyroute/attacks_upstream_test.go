@@ -337,11 +337,11 @@ func TestA47_UsageThatLies(t *testing.T) {
 // balances sees that the quota is the sum of the rows.
 func (g *attackTarget) balances() {
 	g.t.Helper()
-	rows, err := g.store.Events(g.t.Context(), billing.EventQuery{KeyID: g.key.ID, Limit: 1000})
+	rows, err := g.books.Events(g.t.Context(), billing.EventQuery{KeyID: g.key.ID, Limit: 1000})
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	balances, err := g.store.Balances(g.t.Context(), &g.key, time.Now())
+	balances, err := g.books.Balances(g.t.Context(), &g.key, time.Now())
 	if err != nil {
 		g.t.Fatal(err)
 	}

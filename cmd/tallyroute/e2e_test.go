@@ -218,9 +218,20 @@ func (p *program) bills() map[string]demoBill {
 	return bills
 }
 
+// stored waits until what was settled is in the database, for commands that
+// read it by themselves.
+func (p *program) stored() {
+	p.t.Helper()
+	poll(p.t, "what was settled is stored", func() bool {
+		_, metrics := p.get("admin", "/metrics")
+		return !strings.Contains(metrics, "tallyroute_ledger_backlog ") || strings.Contains(metrics, "tallyroute_ledger_backlog 0\n")
+	})
+}
+
 // booked is what the ledger has of each provider.
 func (p *program) booked() map[string]reportView {
 	p.t.Helper()
+	p.stored()
 	var rows []reportView
 	if err := json.Unmarshal([]byte(command(p.t, "--config", p.config, "report", "providers", "-o", "json")), &rows); err != nil {
 		p.t.Fatal(err)
@@ -235,6 +246,7 @@ func (p *program) booked() map[string]reportView {
 // shown is the only key of the database as keys show prints it.
 func (p *program) shown() keyView {
 	p.t.Helper()
+	p.stored()
 	var list []keyView
 	if err := json.Unmarshal([]byte(command(p.t, "--config", p.config, "keys", "list", "-o", "json")), &list); err != nil || len(list) != 1 {
 		p.t.Fatalf("%d keys: %v", len(list), err)

@@ -82,6 +82,9 @@ func TestA39_DuplicatesOverTwoRouters(t *testing.T) {
 				t.Errorf("%s: %d answered in %d ways, %d refused, %d calls", name, answered.Load(), different, refused.Load(), after-before)
 			}
 		}
+		for _, p := range routers {
+			p.stored()
+		}
 		if got := routers[0].booked()["demo-b"]; got.Requests != 2 || got.Attempts != 2 {
 			t.Errorf("booked %+v", got)
 		}
