@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -27,27 +28,7 @@ func TestP16_P17_FullDisk(t *testing.T) {
 	filler := filepath.Join(disk, "filler")
 	fillUp(t, filler, disk)
 
-	served, refused := 0, 0
-	for began := time.Now(); refused < 20; {
-		if time.Since(began) > time.Minute {
-			t.Fatalf("%d served on a full disk, %d refused", served, refused)
-		}
-		asked := r.biller.asked.Load()
-		a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3})
-		switch {
-		case err != nil:
-			t.Fatal(err)
-		case a.status == http.StatusOK:
-			served++
-		case a.status == http.StatusServiceUnavailable && strings.Contains(string(a.body), "ledger_unavailable") && a.header.Get("Retry-After") != "":
-			refused++
-			if r.biller.asked.Load() != asked {
-				t.Error("a request that was refused has been asked of the provider")
-			}
-		default:
-			t.Fatalf("%d %s", a.status, a.body)
-		}
-	}
+	served := r.untilRefused(t)
 	if status, body := r.p.get("public", "/readyz"); status != http.StatusServiceUnavailable {
 		t.Errorf("readyz with a full disk: %d %s", status, body)
 	}
@@ -81,4 +62,72 @@ func fillUp(t *testing.T, file, disk string) {
 	if err := os.WriteFile(file, make([]byte, size), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// untilRefused asks until there is no room to write anything down, and sees
+// that what is refused has cost nothing. It returns how many were served.
+func (r *outageRig) untilRefused(t *testing.T) int {
+	t.Helper()
+	served, refused := 0, 0
+	for began := time.Now(); refused < 20; {
+		if time.Since(began) > time.Minute {
+			t.Fatalf("%d served, %d refused: it does not get full", served, refused)
+		}
+		asked := r.biller.asked.Load()
+		a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3})
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case a.status == http.StatusOK:
+			served++
+		case a.status == http.StatusServiceUnavailable && strings.Contains(string(a.body), "ledger_unavailable") && a.header.Get("Retry-After") != "":
+			refused++
+			if r.biller.asked.Load() != asked {
+				t.Error("a request that was refused has been asked of the provider")
+			}
+		default:
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	return served
+}
+
+// TestP16_FullJournal: while the database is away the journal grows to its
+// bound and no further, and shrinks by itself when the database is back.
+func TestP16_FullJournal(t *testing.T) {
+	const bound = 1 << 20
+	r := newOutageRig(t, fmt.Sprintf("journal_max_bytes: %d\n", bound))
+	r.load(t, 2*time.Second)
+	r.cluster.Stop(t)
+	served := r.untilRefused(t)
+	if size := sizeOf(t, journalOf(r.config)); size < bound/2 || size > bound {
+		t.Errorf("refused with %d bytes in a journal of %d", size, bound)
+	}
+	r.cluster.Start(t)
+	r.p.await(http.StatusOK)
+	poll(t, "there is room again", func() bool {
+		a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3})
+		return err == nil && a.status == http.StatusOK
+	})
+	r.arrived(t, 10*time.Second)
+	t.Logf("%d served; %d bytes are left", served, sizeOf(t, journalOf(r.config)))
+	quit(t, r.c)
+	db := pgtest.Connect(t, r.dsn)
+	compared(t, db, r.crowd, r.biller)
+	clean(t, db, r.config)
+}
+
+// sizeOf is how many bytes the files of a folder have.
+func sizeOf(t *testing.T, dir string) (sum int64) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			sum += info.Size()
+		}
+	}
+	return sum
 }

@@ -87,7 +87,7 @@ func widened(body []byte) []byte {
 			if i > 0 {
 				array = append(array, ',')
 			}
-			array = strconv.AppendInt(array, int64(int8(n)), 10) //nolint:gosec // that is what the byte says
+			array = strconv.AppendInt(array, int64(int8(n)), 10)
 		}
 		list = append(list, chat.EditObject(element, []chat.Member{{Name: "embedding", Value: append(array, ']')}})...)
 	}

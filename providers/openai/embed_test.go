@@ -12,5 +12,7 @@ func TestEmbeddings(t *testing.T) {
 }
 
 func TestEmbeddings_Corpus(t *testing.T) {
-	providertest.EmbeddingCorpus(t, openai.New(), func(c *providertest.Recorded) bool { return c.Family == "openai-embeddings" && c.Provider != "perplexity" })
+	providertest.EmbeddingCorpus(t, openai.New(), func(c *providertest.Recorded) bool {
+		return c.Family == "openai-embeddings" && c.Provider != "perplexity"
+	})
 }

@@ -144,7 +144,9 @@ func (c *Recorded) vectors(t *testing.T, e providers.Embedder) {
 			}
 		}
 	}
-	var answer struct{ Data []struct{ Embedding []json.Number } }
+	var answer struct {
+		Data []struct{ Embedding []json.Number }
+	}
 	if err := json.NewDecoder(bytes.NewReader(got.response.Body)).Decode(&answer); err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,8 @@ package vertex_test
 import (
 	"testing"
 
-	"tallyroute/providers/vertex"
 	"tallyroute/providers/providertest"
+	"tallyroute/providers/vertex"
 )
 
 func TestEmbeddings(t *testing.T) {
