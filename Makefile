@@ -25,10 +25,10 @@ demo: ## Try it: a router, two demonstration providers, a key
 	@go run ./cmd/tallyroute demo
 
 test: ## All tests, those against a real PostgreSQL included
-	go test ./...
+	go test -timeout 20m ./...
 
 test-race: ## All tests with the race detector (needs a C compiler)
-	CGO_ENABLED=1 go test -race $(RACE)
+	CGO_ENABLED=1 go test -timeout 20m -race $(RACE)
 
 test-postgres: ## Only the packages that talk to PostgreSQL
 	go test ./billing/postgres/... ./cmd/tallyroute/...
