@@ -107,22 +107,19 @@ func (l *Ledger) renew(ctx context.Context) error {
 	}
 	l.joined.Store(true)
 	l.heard(asked)
-	now, wanted := time.Now(), false
+	now := time.Now()
 	for _, id := range h.Exact {
-		if le := l.leases[keyOf(billing.HoldLine{Budget: billing.Budget{ID: id.BudgetID}, Window: billing.Window{Start: id.WindowStart}})]; le != nil {
+		if le := l.of(billing.Balance{Budget: billing.Budget{ID: id.BudgetID}, Window: billing.Window{Start: id.WindowStart}}); le != nil {
 			le.exact = now.Add(exactFor)
-			wanted = wanted || le.idle() != (billing.Amount{})
 			le.giveBack()
 		}
 	}
-	if wanted || len(h.Exact) > 0 {
+	if len(h.Exact) > 0 {
 		l.flushes++ // others want to see what is busy
 		l.postNow()
 	}
 	return nil
 }
-
-func isFenced(err error) bool { return errors.Is(err, billing.ErrFenced) }
 
 // fenceLocked begins anew: the database does not know our leases any more.
 // Requests under way go on; what they use is posted without a lease.
@@ -187,12 +184,7 @@ func (l *Ledger) lowOnes(now time.Time) (wants []billing.Want, leases []*lease) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, le := range l.leases {
-		if !le.low(now) || now.Sub(le.topped) < renewEvery/2 {
-			continue
-		}
-		select {
-		case <-le.refill:
-		default:
+		if !le.low(now) || now.Sub(le.topped) < renewEvery/2 || !le.unasked() {
 			continue
 		}
 		le.topped = now

@@ -59,6 +59,16 @@ func newLease(line billing.HoldLine) *lease {
 	return l
 }
 
+// unasked takes the right to ask for more, if nobody has it.
+func (l *lease) unasked() bool {
+	select {
+	case <-l.refill:
+		return true
+	default:
+		return false
+	}
+}
+
 // free is what may still be held. It may be negative.
 func (l *lease) free() billing.Amount { return l.amount.Minus(l.held).Minus(l.covered) }
 

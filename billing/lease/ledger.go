@@ -110,6 +110,11 @@ func keyOf(l billing.HoldLine) windowKey {
 	return k
 }
 
+// of finds the lease of a window, or nil. The lock is held.
+func (l *Ledger) of(b billing.Balance) *lease {
+	return l.leases[keyOf(billing.HoldLine{Budget: b.Budget, Window: b.Window})]
+}
+
 // entry is a request from its hold to its posting.
 type entry struct {
 	id      string
@@ -183,14 +188,6 @@ func (l *Ledger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]
 		return nil, err
 	}
 	return balances, nil
-}
-
-// hold takes e from memory, or else from the database.
-func (l *Ledger) hold(ctx context.Context, e *entry, h billing.Hold) ([]billing.Balance, error) {
-	if balances, _, err := l.take(e, h); balances != nil || err != nil {
-		return balances, err
-	}
-	return l.holdMore(ctx, e, h)
 }
 
 // take takes e from the leases, from all or from none. Without balances, there

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -21,8 +22,8 @@ const (
 // been granted room for.
 const mostRounds = 50
 
-// holdMore holds after asking the database for what the leases lack.
-func (l *Ledger) holdMore(ctx context.Context, e *entry, h billing.Hold) ([]billing.Balance, error) {
+// hold takes e from memory, after asking the database for what the leases lack.
+func (l *Ledger) hold(ctx context.Context, e *entry, h billing.Hold) ([]billing.Balance, error) {
 	for range mostRounds {
 		balances, lacking, err := l.take(e, h)
 		if balances != nil || err != nil {
@@ -184,7 +185,7 @@ func (l *Ledger) doubt(wants []billing.Want) {
 
 // refused is why nothing was granted. Being unknown means to begin anew.
 func (l *Ledger) refused(err error) error {
-	if err == nil || isFenced(err) {
+	if err == nil || errors.Is(err, billing.ErrFenced) {
 		l.fenceLocked()
 		return fmt.Errorf("%w: the leases were given back meanwhile", billing.ErrUnavailable)
 	}
@@ -202,7 +203,7 @@ func (l *Ledger) mayCome(granted []billing.Granted, began time.Time) bool {
 		if g.Fits {
 			continue
 		}
-		le := l.leases[keyOf(billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window})]
+		le := l.of(g.Balance)
 		if !g.Idle || le == nil || now.Sub(le.asked) < reclaimRest {
 			return false
 		}

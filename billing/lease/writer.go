@@ -135,14 +135,9 @@ func (l *Ledger) doubtful() (wants []billing.Want, leases []*lease, r billing.Re
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, le := range l.leases {
-		if !le.doubt || !l.joined.Load() {
-			continue
-		}
-		select {
-		case <-le.refill:
+		if le.doubt && l.joined.Load() && le.unasked() {
 			leases = append(leases, le)
 			wants = append(wants, billing.Want{HoldLine: billing.HoldLine{Budget: le.budget, Window: le.window}})
-		default:
 		}
 	}
 	return wants, leases, l.replica
@@ -229,7 +224,7 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 		le.owed = le.owed.Minus(m.owed)
 	}
 	for _, b := range done.Balances {
-		if le := l.leases[keyOf(billing.HoldLine{Budget: b.Budget, Window: b.Window})]; le != nil {
+		if le := l.of(b); le != nil {
 			le.stands(b)
 		}
 	}
