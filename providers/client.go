@@ -190,3 +190,16 @@ func (a *Answer) Close() error {
 	}
 	return a.Stream.Close()
 }
+
+var errTokenRedirect = errors.New("providers: an authorization server redirects, which is not followed")
+
+// TokenClient is for talking to authorization servers: it reaches public
+// addresses alone, follows nothing and uses no proxy, as calls of models do.
+func TokenClient() *http.Client {
+	dialer := net.Dialer{Timeout: 3 * time.Second, Control: guard}
+	return &http.Client{
+		Transport:     Options{}.filled().transport(dialer),
+		Timeout:       10 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return errTokenRedirect },
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"tallyroute/providers"
+	"tallyroute/providers/auth"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/openai"
 	pt "tallyroute/providers/providertest"
@@ -41,7 +42,7 @@ func exchange(t testing.TB, u *pt.Upstream, body string) providers.Exchange {
 		t.Fatal(err)
 	}
 	target := u.Target(openai.New(), "p", "m")
-	target.Auth = providers.Bearer(func(context.Context) (string, error) { return canary, nil })
+	target.Auth = auth.Bearer(func(context.Context) (string, error) { return canary, nil })
 	return providers.Exchange{Target: target, Request: r}
 }
 
@@ -438,12 +439,12 @@ func TestManyAtOnce(t *testing.T) {
 
 func TestCredentialThatCannotBeHad(t *testing.T) {
 	u := pt.NewUpstream(t)
-	for name, source := range map[string]providers.Source{
+	for name, source := range map[string]auth.Source{
 		"fails": func(context.Context) (string, error) { return "", errors.New("vault is sealed") },
 		"empty": func(context.Context) (string, error) { return "", nil },
 	} {
 		x := exchange(t, u, ask)
-		x.Target.Auth = providers.HeaderKey("api-key", source)
+		x.Target.Auth = auth.Header("api-key", source)
 		if e := fails(t, client(t, providers.Options{}), x); e.Kind != providers.KindCredential {
 			t.Errorf("%s: %v", name, e)
 		}
@@ -458,17 +459,17 @@ func TestAuthKinds(t *testing.T) {
 	key := func(context.Context) (string, error) { return canary, nil }
 	c := client(t, providers.Options{})
 	for i, a := range []struct {
-		auth   providers.Auth
+		sign   providers.Auth
 		header string
 		want   string
 	}{
-		{providers.Bearer(key), "Authorization", "Bearer " + canary},
-		{providers.HeaderKey("api-key", key), "Api-Key", canary},
-		{providers.NoAuth(), "Authorization", ""},
+		{auth.Bearer(key), "Authorization", "Bearer " + canary},
+		{auth.Header("api-key", key), "Api-Key", canary},
+		{auth.None(), "Authorization", ""},
 		{nil, "Authorization", ""},
 	} {
 		x := exchange(t, u, ask)
-		x.Target.Auth = a.auth
+		x.Target.Auth = a.sign
 		succeeds(t, c, x)
 		if got := u.Wait(t, i+1).Header.Get(a.header); got != a.want {
 			t.Errorf("%d: %s is %q", i, a.header, got)

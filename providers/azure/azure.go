@@ -1,6 +1,6 @@
 // Package azure is the adapter of Azure OpenAI and of the models of Azure AI
-// Foundry: the OpenAI format at paths of their own, with an API version, a
-// content filter and two ways to authorise. It owns these differences; the
+// Foundry: the OpenAI format at paths of their own, with an API version
+// and a content filter. It owns these differences; the
 // format itself is that of package openai.
 package azure
 

@@ -1,7 +1,7 @@
 // Package bedrock is the adapter of AWS Bedrock: the Converse API, whole and
-// streamed, for every model that it serves, and InvokeModel for Claude. It also
-// signs calls as AWS wants them signed. It owns what a chat request becomes there
-// and what its answers become here; how either travels is the client's.
+// streamed, for every model that it serves, and InvokeModel for Claude. It owns what
+// a chat request becomes there and what its answers become here; how either travels
+// is the client's.
 //
 // The format is that of the Bedrock Runtime API reference of AWS.
 package bedrock

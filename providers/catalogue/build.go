@@ -15,10 +15,8 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers"
-	"tallyroute/providers/azure"
-	"tallyroute/providers/bedrock"
+	"tallyroute/providers/auth"
 	"tallyroute/providers/secret"
-	"tallyroute/providers/vertex"
 )
 
 //go:embed data/*.yaml
@@ -258,7 +256,7 @@ func (b *builder) several(p Provider) (list []providers.Credential, sum int) {
 // rotated is seen.
 func (b *builder) auth(a Auth) providers.Auth {
 	resolve := b.secrets
-	from := func(ref string) providers.Source {
+	from := func(ref string) auth.Source {
 		return func(ctx context.Context) (string, error) {
 			v, err := resolve(ctx, ref)
 			return v.Reveal(), err
@@ -267,23 +265,23 @@ func (b *builder) auth(a Auth) providers.Auth {
 	source := from(a.Secret)
 	switch a.Kind {
 	case authAWS:
-		return bedrock.Sign(bedrock.Keys{Region: a.Region, Access: from(a.Access), Secret: source, Session: optional(a.Session, from(a.Session))})
+		return auth.AWS(auth.Keys{Region: a.Region, Access: from(a.Access), Secret: source, Session: optional(a.Session, from(a.Session))})
 	case authEntra:
-		l := azure.Login{Tenant: from(a.Tenant), Client: from(a.Client), Secret: source, Scope: a.Scope, Server: a.Server}
-		return azure.Entra(l, providers.TokenClient())
+		l := auth.Login{Tenant: from(a.Tenant), Client: from(a.Client), Secret: source, Scope: a.Scope, Server: a.Server}
+		return auth.Entra(l, providers.TokenClient())
 	case authGoogle:
-		return vertex.ServiceAccount(source, providers.TokenClient())
+		return auth.Google(source, providers.TokenClient())
 	case authHeader:
-		return providers.HeaderKey(a.Header, source)
+		return auth.Header(a.Header, source)
 	case authBearer:
-		return providers.Bearer(source)
+		return auth.Bearer(source)
 	}
-	return providers.NoAuth()
+	return auth.None()
 }
 
 // optional is a source that gives nothing where there is nothing: only keys that
 // were lent for a time have a session token.
-func optional(ref string, from providers.Source) providers.Source {
+func optional(ref string, from auth.Source) auth.Source {
 	if ref == "" {
 		return nil
 	}

@@ -1,7 +1,6 @@
 // Package vertex is the adapter of Vertex AI: Google's own models in the format of
 // package gemini, Claude in that of package anthropic, each under the paths that
-// Vertex AI has for its publishers. It owns these paths and the tokens of service
-// accounts.
+// Vertex AI has for its publishers. It owns these paths.
 //
 // A base URL names the project and the location, such as
 // https://europe-west4-aiplatform.googleapis.com/v1/projects/acme/locations/europe-west4.

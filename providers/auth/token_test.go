@@ -1,4 +1,4 @@
-package providers
+package auth
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 
 // A token is kept, renewed before it expires, and outlives a failed renewal
 // for as long as it is good.
-func TestFetchedBearer(t *testing.T) {
+func TestTokenIsKeptRenewedInTimeAndOutlivesAFailedRenewal(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	away := errors.New("away")
 	asked := 0
 	var fail error
-	f := &fetched{now: func() time.Time { return now }, fetch: func(context.Context) (Token, error) {
+	f := &keeper{now: func() time.Time { return now }, fetch: func(context.Context) (token, error) {
 		asked++
-		return Token{Text: string(rune('a' + asked - 1)), Expires: now.Add(time.Hour)}, fail
+		return token{text: string(rune('a' + asked - 1)), expires: now.Add(time.Hour)}, fail
 	}}
 	want := func(text string, calls int, err error) {
 		t.Helper()

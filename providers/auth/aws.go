@@ -1,4 +1,4 @@
-package bedrock
+package auth
 
 import (
 	"context"
@@ -19,20 +19,18 @@ import (
 
 // Keys are where the parts of a credential of AWS come from.
 type Keys struct {
-	Region  string           // "" takes it from the host that is called
-	Access  providers.Source // AWS_ACCESS_KEY_ID
-	Secret  providers.Source // AWS_SECRET_ACCESS_KEY
-	Session providers.Source // AWS_SESSION_TOKEN; nil, or one that gives "", for keys that have none
+	Region  string // "" takes it from the host that is called
+	Access  Source // AWS_ACCESS_KEY_ID
+	Secret  Source // AWS_SECRET_ACCESS_KEY
+	Session Source // AWS_SESSION_TOKEN; nil, or one that gives "", for keys that have none
 }
 
-// Sign signs calls with Signature Version 4.
-func Sign(k Keys) providers.Auth { return signature{keys: k, signer: v4.NewSigner(), now: time.Now} }
-
-var _ providers.Auth = signature{}
+// AWS signs calls of Bedrock with Signature Version 4.
+func AWS(k Keys) providers.Auth { return signature{keys: k, signer: v4.NewSigner(), now: time.Now} }
 
 var (
-	errNoKeys   = errors.New("bedrock: the credential is empty")
-	errNoRegion = errors.New("bedrock: the host names no region; set one in auth")
+	errNoKeys   = errors.New("auth: the credential is empty")
+	errNoRegion = errors.New("auth: the host names no region; set one in auth")
 )
 
 type signature struct {
@@ -58,7 +56,7 @@ func (s signature) Sign(ctx context.Context, r *http.Request) error {
 		return err
 	}
 	if err := s.signer.SignHTTP(ctx, c, r, hash, "bedrock", region, s.now()); err != nil {
-		return fmt.Errorf("bedrock: sign: %w", err)
+		return fmt.Errorf("auth: sign: %w", err)
 	}
 	return nil
 }
@@ -66,7 +64,7 @@ func (s signature) Sign(ctx context.Context, r *http.Request) error {
 func (k Keys) read(ctx context.Context) (aws.Credentials, error) {
 	var c aws.Credentials
 	for _, part := range []struct {
-		from providers.Source
+		from Source
 		to   *string
 	}{{k.Access, &c.AccessKeyID}, {k.Secret, &c.SecretAccessKey}, {k.Session, &c.SessionToken}} {
 		if part.from == nil {
@@ -74,7 +72,7 @@ func (k Keys) read(ctx context.Context) (aws.Credentials, error) {
 		}
 		text, err := part.from(ctx)
 		if err != nil {
-			return c, fmt.Errorf("bedrock: credential: %w", err)
+			return c, fmt.Errorf("auth: credential: %w", err)
 		}
 		*part.to = text
 	}
@@ -101,10 +99,10 @@ func hashOf(r *http.Request) (string, error) {
 	if r.GetBody != nil {
 		body, err := r.GetBody()
 		if err != nil {
-			return "", fmt.Errorf("bedrock: %w", err)
+			return "", fmt.Errorf("auth: %w", err)
 		}
 		if _, err := io.Copy(h, body); err != nil {
-			return "", fmt.Errorf("bedrock: %w", err)
+			return "", fmt.Errorf("auth: %w", err)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

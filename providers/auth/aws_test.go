@@ -1,4 +1,4 @@
-package bedrock
+package auth
 
 import (
 	"bytes"
@@ -12,16 +12,14 @@ import (
 	"time"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-
-	"tallyroute/providers"
 )
 
-func gives(text string) providers.Source {
+func gives(text string) Source {
 	return func(context.Context) (string, error) { return text, nil }
 }
 
-// TestSign computes a signature step by step as AWS documents it, and compares.
-func TestSign(t *testing.T) {
+// TestAWSSignsAsDocumented computes a signature step by step as AWS documents it, and compares.
+func TestAWSSignsAsDocumented(t *testing.T) {
 	const body = `{"messages":[]}`
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
 		"https://bedrock-runtime.eu-west-1.amazonaws.com/model/us.amazon.nova-micro-v1%3A0/converse", strings.NewReader(body))
@@ -64,7 +62,7 @@ func TestSign(t *testing.T) {
 	}
 }
 
-func TestSign_Refused(t *testing.T) {
+func TestAWSRefusesACallItCannotSign(t *testing.T) {
 	for name, c := range map[string]struct {
 		host string
 		keys Keys
@@ -78,7 +76,7 @@ func TestSign_Refused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := Sign(c.keys).Sign(t.Context(), r); err != c.want { //nolint:errorlint // returned bare
+			if err := AWS(c.keys).Sign(t.Context(), r); err != c.want { //nolint:errorlint // returned bare
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})

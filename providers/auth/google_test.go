@@ -1,4 +1,4 @@
-package vertex_test
+package auth_test
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	"testing"
 
 	"tallyroute/providers"
-	"tallyroute/providers/vertex"
+	"tallyroute/providers/auth"
 )
 
 // office gives out tokens, numbered, to whoever asks with a good signature.
@@ -84,20 +84,10 @@ func (o *office) account(t *testing.T, email string) string {
 	return string(text)
 }
 
-func sign(t *testing.T, a providers.Auth) (string, error) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://vertex.example/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = a.Sign(t.Context(), r)
-	return r.Header.Get("Authorization"), err
-}
-
-func TestServiceAccount_OneTokenForAll(t *testing.T) {
+func TestGoogleTokenIsFetchedOnceForAll(t *testing.T) {
 	o := newOffice(t)
 	text := o.account(t, "robot@acme.example")
-	a := vertex.ServiceAccount(func(context.Context) (string, error) { return text, nil }, o.Client())
+	a := auth.Google(func(context.Context) (string, error) { return text, nil }, o.Client())
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {
@@ -115,7 +105,7 @@ func TestServiceAccount_OneTokenForAll(t *testing.T) {
 	}
 }
 
-func TestServiceAccount_Refused(t *testing.T) {
+func TestGoogleRefusedWithoutTellingTheKey(t *testing.T) {
 	o := newOffice(t)
 	good := o.account(t, "robot@acme.example")
 	for _, c := range []struct {
@@ -132,7 +122,7 @@ func TestServiceAccount_Refused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o.status = c.status
-			a := vertex.ServiceAccount(func(context.Context) (string, error) { return c.key, nil }, o.Client())
+			a := auth.Google(func(context.Context) (string, error) { return c.key, nil }, o.Client())
 			got, err := sign(t, a)
 			e := (*providers.Error)(nil)
 			if kind := providers.Kind(""); errors.As(err, &e) {
@@ -150,10 +140,10 @@ func TestServiceAccount_Refused(t *testing.T) {
 	}
 }
 
-func TestServiceAccount_ReachesOnlyPublicAddresses(t *testing.T) {
+func TestGoogleReachesOnlyPublicAddresses(t *testing.T) {
 	o := newOffice(t)
 	text := o.account(t, "robot@acme.example")
-	a := vertex.ServiceAccount(func(context.Context) (string, error) { return text, nil }, providers.TokenClient())
+	a := auth.Google(func(context.Context) (string, error) { return text, nil }, providers.TokenClient())
 	if _, err := sign(t, a); !errors.Is(err, providers.ErrNotPublic) || o.asked.Load() != 0 {
 		t.Errorf("%v", err)
 	}

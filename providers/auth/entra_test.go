@@ -1,4 +1,4 @@
-package azure_test
+package auth_test
 
 import (
 	"context"
@@ -10,15 +10,15 @@ import (
 	"testing"
 
 	"tallyroute/providers"
-	"tallyroute/providers/azure"
+	"tallyroute/providers/auth"
 )
 
-func fixed(text string) providers.Source {
+func fixed(text string) auth.Source {
 	return func(context.Context) (string, error) { return text, nil }
 }
 
 // login is an Entra ID on loopback.
-func login(t *testing.T, answer func(n int64, r *http.Request) (int, string)) (azure.Login, *http.Client) {
+func login(t *testing.T, answer func(n int64, r *http.Request) (int, string)) (auth.Login, *http.Client) {
 	var n atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		status, body := answer(n.Add(1), r)
@@ -26,7 +26,7 @@ func login(t *testing.T, answer func(n int64, r *http.Request) (int, string)) (a
 		_, _ = w.Write([]byte(body))
 	}))
 	t.Cleanup(s.Close)
-	return azure.Login{Tenant: fixed("dir/1"), Client: fixed("app"), Secret: fixed("s3cret&x"), Server: s.URL}, s.Client()
+	return auth.Login{Tenant: fixed("dir/1"), Client: fixed("app"), Secret: fixed("s3cret&x"), Server: s.URL}, s.Client()
 }
 
 func sign(t *testing.T, a providers.Auth) (string, error) {
@@ -39,7 +39,7 @@ func sign(t *testing.T, a providers.Auth) (string, error) {
 	return r.Header.Get("Authorization"), err
 }
 
-func TestEntra(t *testing.T) {
+func TestEntraTokenIsFetchedOnce(t *testing.T) {
 	l, c := login(t, func(n int64, r *http.Request) (int, string) {
 		if r.URL.EscapedPath() != "/dir%2F1/oauth2/v2.0/token" || r.FormValue("client_id") != "app" || r.FormValue("client_secret") != "s3cret&x" ||
 			r.FormValue("grant_type") != "client_credentials" || r.FormValue("scope") != "https://cognitiveservices.azure.com/.default" {
@@ -50,7 +50,7 @@ func TestEntra(t *testing.T) {
 		}
 		return 200, `{"token_type":"Bearer","expires_in":3599,"access_token":"tok"}`
 	})
-	a := azure.Entra(l, c)
+	a := auth.Entra(l, c)
 	for range 3 {
 		if got, err := sign(t, a); err != nil || got != "Bearer tok" {
 			t.Errorf("%q, %v", got, err)
@@ -58,32 +58,37 @@ func TestEntra(t *testing.T) {
 	}
 }
 
-func TestEntra_Refused(t *testing.T) {
+func TestEntraRefusedWithoutTellingTheSecret(t *testing.T) {
 	l, c := login(t, func(int64, *http.Request) (int, string) {
 		return 401, `{"error":"invalid_client","error_description":"the secret s3cret&x is wrong"}`
 	})
-	_, err := sign(t, azure.Entra(l, c))
+	_, err := sign(t, auth.Entra(l, c))
 	if err == nil || !strings.Contains(err.Error(), `"invalid_client"`) || strings.Contains(err.Error(), "s3cret") {
 		t.Error(err)
 	}
-	l, c = login(t, func(int64, *http.Request) (int, string) { return 502, "<html>" })
-	if _, err := sign(t, azure.Entra(l, c)); err == nil {
+	l, c = login(t, func(int64, *http.Request) (int, string) { return 200, "<html>" })
+	if _, err := sign(t, auth.Entra(l, c)); err == nil {
 		t.Error("a page is taken for a token")
+	}
+	l, c = login(t, func(int64, *http.Request) (int, string) { return 502, "<html>" })
+	busy := (*providers.Error)(nil)
+	if _, err := sign(t, auth.Entra(l, c)); !errors.As(err, &busy) || busy.Kind != providers.KindOverload {
+		t.Errorf("a server that is down is taken for a credential that was refused: %v", err)
 	}
 	missing := errors.New("not set")
 	l.Secret = func(context.Context) (string, error) { return "", missing }
-	if _, err := sign(t, azure.Entra(l, c)); !errors.Is(err, missing) {
+	if _, err := sign(t, auth.Entra(l, c)); !errors.Is(err, missing) {
 		t.Error(err)
 	}
 }
 
 // An authorization server on an address that is not public is not reached.
-func TestEntra_IsGuarded(t *testing.T) {
+func TestEntraReachesOnlyPublicAddresses(t *testing.T) {
 	l, _ := login(t, func(int64, *http.Request) (int, string) {
 		t.Error("it was reached")
 		return 200, "{}"
 	})
-	if _, err := sign(t, azure.Entra(l, providers.TokenClient())); !errors.Is(err, providers.ErrNotPublic) {
+	if _, err := sign(t, auth.Entra(l, providers.TokenClient())); !errors.Is(err, providers.ErrNotPublic) {
 		t.Error(err)
 	}
 }

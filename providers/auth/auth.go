@@ -1,0 +1,53 @@
+// Package auth puts our credentials on calls: keys in a header, tokens that an
+// authorization server gives out, and signatures. It owns how each of them is
+// obtained and kept; who asks for it is a providers.Target.
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"tallyroute/providers"
+)
+
+// Source gives a credential whenever one is needed, so that one that was rotated
+// is seen.
+type Source func(ctx context.Context) (string, error)
+
+var errNoCredential = errors.New("auth: the credential is empty")
+
+// Bearer signs with "Authorization: Bearer …".
+func Bearer(s Source) providers.Auth { return header{"Authorization", "Bearer ", s} }
+
+// Header signs with the bare credential in a header, such as "Api-Key".
+func Header(name string, s Source) providers.Auth {
+	return header{http.CanonicalHeaderKey(name), "", s}
+}
+
+// None signs nothing, for providers that ask for nothing.
+func None() providers.Auth { return none{} }
+
+type header struct {
+	name, prefix string
+	source       Source
+}
+
+// Sign sets the header.
+func (h header) Sign(ctx context.Context, r *http.Request) error {
+	text, err := h.source(ctx)
+	if err != nil {
+		return fmt.Errorf("auth: credential: %w", err)
+	}
+	if text == "" {
+		return errNoCredential
+	}
+	r.Header[h.name] = []string{h.prefix + text}
+	return nil
+}
+
+type none struct{}
+
+// Sign does nothing.
+func (none) Sign(context.Context, *http.Request) error { return nil }

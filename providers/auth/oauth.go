@@ -1,0 +1,65 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"tallyroute/providers"
+)
+
+const (
+	maxToken  = 64 << 10  // bytes of an answer with a token in it
+	usualLife = time.Hour // of a token whose server does not say
+)
+
+var errServer = errors.New("auth: the authorization server has no valid address")
+
+// grant asks the authorization server at an address for a token (RFC 6749). That
+// it cannot be reached, or cannot answer, says nothing against the credential.
+func grant(ctx context.Context, c *http.Client, at string, form url.Values) (token, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(form.Encode()))
+	if err != nil {
+		return token{}, errServer
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := c.Do(req)
+	if err != nil {
+		return token{}, &providers.Error{Kind: providers.KindNetwork, Err: fmt.Errorf("auth: token: %w", err)}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxToken))
+	if err != nil {
+		return token{}, &providers.Error{Kind: providers.KindNetwork, Err: fmt.Errorf("auth: token: %w", err)}
+	}
+	return granted(resp.StatusCode, body, time.Now())
+}
+
+// granted reads what was answered. Of a refusal only its code is repeated.
+func granted(status int, body []byte, now time.Time) (token, error) {
+	var answer struct {
+		Token   string      `json:"access_token"`
+		Seconds json.Number `json:"expires_in"`
+		Error   string      `json:"error"`
+	}
+	err := json.Unmarshal(body, &answer)
+	switch {
+	case status >= http.StatusInternalServerError:
+		return token{}, &providers.Error{Kind: providers.KindOverload, Err: fmt.Errorf("auth: token: status %d", status)}
+	case err != nil:
+		return token{}, fmt.Errorf("auth: token: status %d with a body that is not JSON", status)
+	case answer.Token == "":
+		return token{}, fmt.Errorf("auth: token: status %d, %.60q", status, answer.Error)
+	}
+	life := usualLife
+	if seconds, err := answer.Seconds.Int64(); err == nil && seconds > 0 {
+		life = time.Duration(min(seconds, 1<<20)) * time.Second
+	}
+	return token{text: answer.Token, expires: now.Add(life)}, nil
+}
