@@ -5,26 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/journal"
 	"tallyroute/billing/sqlite"
 )
 
-// TestP01_P02_Interleavings takes several ledgers on one store through random
+// TestInterleavingsObeyTheLaws takes several ledgers on one store through random
 // steps, one at a time, so that every interleaving of what processes do can
 // come up: holds, settlements, overruns, releases, limits that change, answers
 // of the store that are lost, processes that die and come back, and replicas
 // that are fenced because they were silent for too long. After each step the
 // laws must hold. $LEASE_RUNS is how many runs, $LEASE_SEED the first of them.
-func TestP01_P02_Interleavings(t *testing.T) {
-	runs, seed := number(t, "LEASE_RUNS", 8), uint64(number(t, "LEASE_SEED", int(time.Now().UnixNano()%1e9)))
+func TestInterleavingsObeyTheLaws(t *testing.T) {
+	runs, seed := prove.Size(t, "LEASE_RUNS", 8), uint64(prove.Size(t, "LEASE_SEED", int(1+time.Now().UnixNano()%1e9)))
 	for range runs {
 		ok := t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { interleave(t, seed) })
@@ -34,19 +33,6 @@ func TestP01_P02_Interleavings(t *testing.T) {
 		}
 		seed++
 	}
-}
-
-func number(t *testing.T, variable string, otherwise int) int {
-	t.Helper()
-	text := os.Getenv(variable)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", variable, err)
-	}
-	return n
 }
 
 // errLost is an answer that did not arrive.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres"
 	"tallyroute/billing/postgres/pgtest"
 )
@@ -201,11 +202,7 @@ func wantConserved(t testing.TB, c *pgx.Conn) {
 func awaitLock(t testing.TB, c *pgx.Conn) {
 	t.Helper()
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-	for end := time.Now().Add(time.Minute); get[int](t, c, waiting) == 0; {
-		if time.Now().After(end) {
-			t.Fatal("nobody waits for a lock")
-		}
-	}
+	prove.Eventually(t, "somebody waits for a lock", func() bool { return get[int](t, c, waiting) > 0 })
 }
 
 // together runs do n times at once.

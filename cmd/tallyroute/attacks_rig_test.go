@@ -20,6 +20,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest/prove"
 	pt "tallyroute/providers/providertest"
 )
 
@@ -187,7 +188,7 @@ func (g *attackTarget) complete(body string, headers ...string) attackReply {
 // what no answer may hold.
 func (g *attackTarget) ask(method, path string, body io.Reader, headers ...string) attackReply {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(g.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(g.t.Context(), prove.Patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+g.public.address()+path, body)
 	if err != nil {
@@ -245,7 +246,7 @@ func (g *attackTarget) clean(where, text string) {
 	}
 }
 
-// raw sends bytes and reads until the connection ends, at most for ten seconds.
+// raw sends bytes and reads until the connection ends.
 func (g *attackTarget) raw(text string) string {
 	g.t.Helper()
 	var d net.Dialer
@@ -254,7 +255,7 @@ func (g *attackTarget) raw(text string) string {
 		g.t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(prove.Patience))
 	_, _ = io.WriteString(c, text)
 	got, err := io.ReadAll(c)
 	if ne, ok := err.(net.Error); ok && ne.Timeout() { //nolint:errorlint // as net returns it
@@ -269,7 +270,7 @@ func (g *attackTarget) rows(n int) []billing.Spend {
 	g.t.Helper()
 	g.booked += n
 	var all []billing.Spend
-	poll(g.t, fmt.Sprintf("there are %d rows and no holds", g.booked), func() bool {
+	prove.Eventually(g.t, fmt.Sprintf("there are %d rows and no holds", g.booked), func() bool {
 		var err error
 		if all, err = g.books.Events(g.t.Context(), billing.EventQuery{Limit: 1000}); err != nil {
 			g.t.Fatal(err)
@@ -305,7 +306,7 @@ func (g *attackTarget) alive() {
 // settled waits for goroutines to go.
 func (g *attackTarget) settled(base int) {
 	g.t.Helper()
-	poll(g.t, "goroutines are back", func() bool { return runtime.NumGoroutine() <= base+8 })
+	prove.Eventually(g.t, "goroutines are back", func() bool { return runtime.NumGoroutine() <= base+8 })
 }
 
 // attackSchema is a published schema of the OpenAI API.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/providers/chat"
 )
 
@@ -202,13 +203,7 @@ func TestDemoAborted(t *testing.T) {
 		}
 	}
 	cancel()
-	deadline := time.Now().Add(5 * time.Second)
-	for u.owed().Aborted == 0 {
-		if time.Now().After(deadline) {
-			t.Fatal("the upstream did not notice")
-		}
-		time.Sleep(time.Millisecond)
-	}
+	prove.Eventually(t, "the upstream notices", func() bool { return u.owed().Aborted > 0 })
 	if b := u.owed(); b.CompletionTokens != 3 {
 		t.Errorf("bill %+v; want 3 completion tokens", b)
 	}

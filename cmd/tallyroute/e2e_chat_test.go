@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"tallyroute/billing/billingtest/prove"
+
 	openaigo "github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
 	"github.com/sashabaranov/go-openai"
@@ -194,9 +196,9 @@ func TestAbortedStream(t *testing.T) {
 			}
 		}
 		cancel()
-		poll(t, "the upstream notices", func() bool { return p.bills()["demo-b"].Aborted == 1 })
+		prove.Eventually(t, "the upstream notices", func() bool { return p.bills()["demo-b"].Aborted == 1 })
 		bill := p.bills()["demo-b"]
-		poll(t, "the row is written", func() bool { return p.booked()["demo-b"].Attempts == 1 })
+		prove.Eventually(t, "the row is written", func() bool { return p.booked()["demo-b"].Attempts == 1 })
 		row := p.booked()["demo-b"]
 		if row.Tokens.Prompt() != bill.PromptTokens || row.Tokens.Output != bill.CompletionTokens || bill.CompletionTokens < 3 {
 			t.Errorf("booked %+v, bill %+v", row.Tokens, bill)

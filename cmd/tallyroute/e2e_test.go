@@ -17,6 +17,7 @@ import (
 
 	"github.com/sashabaranov/go-openai"
 
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres/pgtest"
 )
 
@@ -123,7 +124,7 @@ func launch(t *testing.T, config string) *program {
 		case code := <-p.code:
 			p.code <- code
 			t.Fatalf("serve ended with %d: %s", code, p.log)
-		case <-time.After(30 * time.Second):
+		case <-time.After(prove.Patience):
 			t.Fatalf("serve does not listen: %s", p.log)
 		}
 	}
@@ -145,7 +146,7 @@ func (p *program) end() int {
 		p.stop()
 		select {
 		case code = <-p.code:
-		case <-time.After(60 * time.Second):
+		case <-time.After(prove.Patience):
 			p.t.Errorf("serve does not end: %s", p.log)
 		}
 		if p.t.Failed() {
@@ -177,16 +178,11 @@ func (p *program) get(listener, path string) (int, string) {
 func (p *program) await(status int) (took time.Duration) {
 	p.t.Helper()
 	began := time.Now()
-	for {
-		got, body := p.get("public", "/readyz")
-		if got == status {
-			return time.Since(began)
-		}
-		if time.Since(began) > 20*time.Second {
-			p.t.Fatalf("readyz: %d %s; want %d\n%s", got, body, status, p.log)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	prove.Eventually(p.t, fmt.Sprintf("readyz answers %d", status), func() bool {
+		got, _ := p.get("public", "/readyz")
+		return got == status
+	})
+	return time.Since(began)
 }
 
 // key makes a virtual key.
@@ -222,7 +218,7 @@ func (p *program) bills() map[string]demoBill {
 // read it by themselves.
 func (p *program) stored() {
 	p.t.Helper()
-	poll(p.t, "what was settled is stored", func() bool {
+	prove.Eventually(p.t, "what was settled is stored", func() bool {
 		_, metrics := p.get("admin", "/metrics")
 		return !strings.Contains(metrics, "tallyroute_ledger_backlog ") || strings.Contains(metrics, "tallyroute_ledger_backlog 0\n")
 	})
@@ -256,14 +252,4 @@ func (p *program) shown() keyView {
 		p.t.Fatal(err)
 	}
 	return v
-}
-
-// poll waits until something becomes true.
-func poll(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for began := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(began) > 20*time.Second {
-			t.Fatalf("still waiting until %s", what)
-		}
-	}
 }

@@ -42,17 +42,18 @@ var layers = map[string][]string{
 	"providers/ollama":              {"providers", "providers/chat", "providers/translate"},
 	"providers/vertex":              {"providers", "providers/anthropic", "providers/chat", "providers/gemini"},
 	"providers/responses":           {"providers", "providers/chat", "providers/openai", "providers/translate"},
-	"providers/providertest":        {"providers", "providers/chat", "providers/sse"},
+	"providers/providertest":        {"providers", "providers/chat", "providers/sse", "billing/billingtest/prove"},
 	"providers/bedrock":             {"providers", "providers/anthropic", "providers/blocks", "providers/chat"},
 	"providers/catalogue/published": {"billing"},
 	"providers/catalogue":           {"providers", "providers/catalogue/published", "providers/anthropic", "providers/auth", "providers/azure", "providers/bedrock", "providers/cohere", "providers/gemini", "providers/mistral", "providers/ollama", "providers/openai", "providers/responses", "providers/secret", "providers/vertex", "billing"},
 
-	"billing/audit":           {"billing"},
-	"billing/lease":           {"billing", "billing/journal"},
-	"billing/postgres":        {"billing", "billing/audit", "migrations"},
-	"billing/sqlite":          {"billing", "billing/audit", "migrations"},
-	"billing/billingtest":     {"billing"},
-	"billing/postgres/pgtest": {},
+	"billing/audit":             {"billing"},
+	"billing/lease":             {"billing", "billing/journal"},
+	"billing/postgres":          {"billing", "billing/audit", "migrations"},
+	"billing/sqlite":            {"billing", "billing/audit", "migrations"},
+	"billing/billingtest":       {"billing"},
+	"billing/postgres/pgtest":   {"billing/billingtest/prove"},
+	"billing/billingtest/prove": {},
 
 	"router/tokens": {"providers/chat"},
 	"router":        {"router/tokens", "router/health", "router/limit", "router/learn", "providers", "providers/chat", "billing"},
@@ -68,7 +69,7 @@ var layers = map[string][]string{
 // testLayers is what the tests of a package may import besides: suites and
 // harnesses, and the real parts where a test is about their meeting.
 var testLayers = map[string][]string{
-	"*":                   {"billing/billingtest", "billing/postgres/pgtest", "providers/providertest"},
+	"*":                   {"billing/billingtest", "billing/billingtest/prove", "billing/postgres/pgtest", "providers/providertest"},
 	"billing/billingtest": {"billing/sqlite"},
 	"billing/lease":       {"billing/sqlite", "billing/postgres"},
 	"providers":           {"providers/auth", "providers/openai", "providers/sse"},

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres/pgtest"
 )
 
@@ -159,20 +160,13 @@ const tokensPerWord = 3
 
 // addsUp waits for the last settlement and compares ledger, quota and bills.
 func (s *service) addsUp(ctx context.Context, t *testing.T, key billing.Key) error {
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+	prove.Eventually(t, "nothing is held", func() bool {
 		balances, err := s.books.Balances(ctx, &key, time.Now())
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		if balances[0].HeldTokens == 0 && testutil.ToFloat64(s.metrics.flying) == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still held: %+v", balances)
-		}
-		time.Sleep(10 * time.Millisecond) // polls the database; nothing is decided by it
-	}
+		return balances[0].HeldTokens == 0 && testutil.ToFloat64(s.metrics.flying) == 0
+	})
 	rows, err := s.books.Spend(ctx, billing.SpendQuery{GroupBy: "provider", Month: time.Now().UTC().Format("2006-01")})
 	if err != nil {
 		return err

@@ -12,18 +12,19 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/journal"
 	"tallyroute/billing/lease"
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// TestP05_P06_Crashes kills the router at random instants under load, $CRASHES
+// TestCrashesLoseNothingAndBookNothingTwice kills the router at random instants under load, $CRASHES
 // times, and starts it again with the same journal. In the end everything that
 // was asked of a provider is in the ledger once, at what the provider bills
 // where the answer came to its end and never for less; and what a journal
 // brought once it never brings again.
-func TestP05_P06_Crashes(t *testing.T) {
-	crashes := proofSize(t, "CRASHES", 20)
+func TestCrashesLoseNothingAndBookNothingTwice(t *testing.T) {
+	crashes := prove.Size(t, "CRASHES", 20)
 	dsn := pgtest.DSN(t)
 	cheap, dear := newBiller(t, "up0"), newBiller(t, "up1")
 	cheap.fails, cheap.pace, dear.pace = 15, 2*time.Millisecond, time.Millisecond
@@ -42,7 +43,7 @@ func TestP05_P06_Crashes(t *testing.T) {
 		base := p.base()
 		where.Store(&base)
 		enough := cheap.asked.Load() + rand.Int64N(40)
-		poll(t, "the router has asked", func() bool { return cheap.asked.Load() >= enough })
+		prove.Eventually(t, "the router has asked", func() bool { return cheap.asked.Load() >= enough })
 		<-time.After(time.Duration(rand.Int64N(int64(50 * time.Millisecond)))) // any instant will do
 		where.Store(nil)
 		send(t, c, syscall.SIGKILL)
@@ -54,7 +55,7 @@ func TestP05_P06_Crashes(t *testing.T) {
 	}
 	base := p.base()
 	where.Store(&base)
-	poll(t, "the last router has answered", func() bool { return crowd.wholeOf(base) > 20 })
+	prove.Eventually(t, "the last router has answered", func() bool { return crowd.wholeOf(base) > 20 })
 	close(over)
 	clients.Wait()
 	quit(t, c)

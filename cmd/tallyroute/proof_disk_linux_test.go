@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// TestP16_P17_FullDisk: while the database is away and the disk of the journal
+// TestOutageWithAFullDiskAsksNothingThatIsNotWrittenDown: while the database is away and the disk of the journal
 // is full, nothing is asked of a provider that could not be written down; with
 // space all goes on by itself, and what was served is in the ledger.
-func TestP16_P17_FullDisk(t *testing.T) {
+func TestOutageWithAFullDiskAsksNothingThatIsNotWrittenDown(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=8m"); err != nil {
 		t.Skipf("a small disk needs the right to mount one: %v", err)
@@ -37,13 +38,13 @@ func TestP16_P17_FullDisk(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "there is space again", func() bool {
+	prove.Eventually(t, "there is space again", func() bool {
 		a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3})
 		return err == nil && a.status == http.StatusOK
 	})
 	r.cluster.Start(t)
 	r.p.await(http.StatusOK)
-	r.arrived(t, 10*time.Second)
+	r.arrived(t)
 	quit(t, r.c)
 	db := pgtest.Connect(t, r.dsn)
 	compared(t, db, r.crowd, r.biller)
@@ -70,7 +71,7 @@ func (r *outageRig) untilRefused(t *testing.T) int {
 	t.Helper()
 	served, refused := 0, 0
 	for began := time.Now(); refused < 20; {
-		if time.Since(began) > time.Minute {
+		if time.Since(began) > prove.Patience {
 			t.Fatalf("%d served, %d refused: it does not get full", served, refused)
 		}
 		asked := r.biller.asked.Load()
@@ -92,9 +93,9 @@ func (r *outageRig) untilRefused(t *testing.T) int {
 	return served
 }
 
-// TestP16_FullJournal: while the database is away the journal grows to its
+// TestOutageWithAFullJournalKeepsItsBound: while the database is away the journal grows to its
 // bound and no further, and shrinks by itself when the database is back.
-func TestP16_FullJournal(t *testing.T) {
+func TestOutageWithAFullJournalKeepsItsBound(t *testing.T) {
 	const bound = 1 << 20
 	r := newOutageRig(t, fmt.Sprintf("journal_max_bytes: %d\n", bound))
 	r.load(t, 2*time.Second)
@@ -105,11 +106,11 @@ func TestP16_FullJournal(t *testing.T) {
 	}
 	r.cluster.Start(t)
 	r.p.await(http.StatusOK)
-	poll(t, "there is room again", func() bool {
+	prove.Eventually(t, "there is room again", func() bool {
 		a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3})
 		return err == nil && a.status == http.StatusOK
 	})
-	r.arrived(t, 10*time.Second)
+	r.arrived(t)
 	t.Logf("%d served; %d bytes are left", served, sizeOf(t, journalOf(r.config)))
 	quit(t, r.c)
 	db := pgtest.Connect(t, r.dsn)

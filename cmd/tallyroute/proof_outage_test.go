@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres/pgtest"
 )
 
@@ -34,7 +35,7 @@ const prompt = 2 * time.Second
 func newOutageRig(t *testing.T, more string, settings ...string) *outageRig {
 	t.Helper()
 	r := &outageRig{cluster: pgtest.Private(t, settings...), biller: newBiller(t, "up0"), crowd: newCrowd(t)}
-	r.short = time.Duration(proofSize(t, "OUTAGE", 1)) * time.Second
+	r.short = time.Duration(prove.Size(t, "OUTAGE", 1)) * time.Second
 	r.biller.pace = time.Millisecond
 	r.cluster.Run(t, "CREATE ROLE router LOGIN CREATEROLE PASSWORD 'router'")
 	r.dsn = r.cluster.DSN(t)
@@ -97,7 +98,7 @@ func (r *outageRig) refuse(t *testing.T, key string) {
 }
 
 // arrived waits until everything that clients were told is in the database.
-func (r *outageRig) arrived(t *testing.T, within time.Duration) {
+func (r *outageRig) arrived(t *testing.T) {
 	t.Helper()
 	db := pgtest.Connect(t, r.dsn)
 	defer db.Close()
@@ -105,22 +106,16 @@ func (r *outageRig) arrived(t *testing.T, within time.Duration) {
 	want := fmt.Sprint(len(r.crowd.acked))
 	r.crowd.mu.Unlock()
 	began := time.Now()
-	for {
-		got := db.Rows("SELECT count(*) FROM spend_events WHERE status = 'ok'")[0][0]
-		if got == want {
-			return
-		}
-		if time.Since(began) > within {
-			t.Fatalf("after %s the database has %s answers of %s", within, got, want)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+	prove.Eventually(t, "the database has "+want+" answers", func() bool {
+		return db.Rows("SELECT count(*) FROM spend_events WHERE status = 'ok'")[0][0] == want
+	})
+	prove.Within(t, "storing what was answered", time.Since(began), 10*time.Second)
 }
 
-// TestP14_P15_A55_Outages: whatever the database does not do, keys in use go on
+// TestOutagesServeKeysInUseAndLoseNothing: whatever the database does not do, keys in use go on
 // with what is leased for them, others are told to come again, and in the end
 // everything is in the ledger once. $OUTAGE is how many seconds each lasts.
-func TestP14_P15_A55_Outages(t *testing.T) {
+func TestOutagesServeKeysInUseAndLoseNothing(t *testing.T) {
 	r := newOutageRig(t, "")
 	r.load(t, 2*time.Second) // by now there is a rate, and as much is leased as it asks for
 	var locks *pgtest.Session
@@ -138,17 +133,17 @@ func TestP14_P15_A55_Outages(t *testing.T) {
 		again      func(t *testing.T) // done over and over
 		away       bool               // readyz notices
 	}{
-		{name: "P15_Frozen", begin: func(t *testing.T) { r.cluster.Pause(t) }, end: func(*testing.T) { r.cluster.Resume() }, away: true},
-		{name: "P14_Stopped", begin: func(t *testing.T) { r.cluster.Stop(t) }, end: func(t *testing.T) { r.cluster.Start(t) }, away: true},
-		{name: "A55_Crashed", begin: func(t *testing.T) { r.cluster.Kill(t) }, end: func(t *testing.T) { r.cluster.Start(t) }, away: true},
-		{name: "P15_Slow", begin: func(t *testing.T) {
+		{name: "frozen", begin: func(t *testing.T) { r.cluster.Pause(t) }, end: func(*testing.T) { r.cluster.Resume() }, away: true},
+		{name: "stopped", begin: func(t *testing.T) { r.cluster.Stop(t) }, end: func(t *testing.T) { r.cluster.Start(t) }, away: true},
+		{name: "crashed", begin: func(t *testing.T) { r.cluster.Kill(t) }, end: func(t *testing.T) { r.cluster.Start(t) }, away: true},
+		{name: "locked", begin: func(t *testing.T) {
 			locks = pgtest.Connect(t, r.dsn)
 			locks.Exec("BEGIN")
 			locks.Exec("LOCK TABLE budget_counters, spend_daily, api_keys IN ACCESS EXCLUSIVE MODE")
 		}, end: func(*testing.T) { locks.Exec("ROLLBACK"); locks.Close() }},
-		{name: "A55_NoConnections", begin: admin("ALTER ROLE router CONNECTION LIMIT 0", cut), end: admin("ALTER ROLE router CONNECTION LIMIT -1"), away: true},
-		{name: "A55_ConnectionsCut", begin: admin(cut), again: admin(cut), end: admin(cut)},
-		{name: "A55_ReadOnly", begin: admin("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"), end: admin("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")},
+		{name: "no connections", begin: admin("ALTER ROLE router CONNECTION LIMIT 0", cut), end: admin("ALTER ROLE router CONNECTION LIMIT -1"), away: true},
+		{name: "connections cut", begin: admin(cut), again: admin(cut), end: admin(cut)},
+		{name: "read only", begin: admin("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"), end: admin("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")},
 	} {
 		t.Run(o.name, func(t *testing.T) {
 			fresh := r.p.key("--budget-tokens", "1000000")
@@ -181,15 +176,11 @@ func TestP14_P15_A55_Outages(t *testing.T) {
 			}
 			o.end(t)
 			healed := r.p.await(http.StatusOK)
-			r.arrived(t, 10*time.Second)
+			r.arrived(t)
 			t.Logf("answers took %s, %s at the 99th percentile and %s at most; before, %s, %s and %s; healed in %s",
 				percentile(during, 50), percentile(during, 99), percentile(during, 100), percentile(before, 50), percentile(before, 99), percentile(before, 100), healed)
-			if healed > prompt {
-				t.Errorf("readyz heals %s after the database is back", healed)
-			}
-			if slow := percentile(during, 99); slow > 3*percentile(before, 99)+crowded {
-				t.Errorf("an answer takes %s while the database does not answer", slow)
-			}
+			prove.Within(t, "readyz's healing", healed, prompt)
+			prove.Within(t, "an answer while the database does not answer", percentile(during, 99), 3*percentile(before, 99)+crowded)
 			if a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: fresh, most: 3}); err != nil || a.status != http.StatusOK {
 				t.Errorf("once the database is back: %v, %d %s", err, a.status, a.body)
 			}
@@ -204,10 +195,10 @@ func TestP14_P15_A55_Outages(t *testing.T) {
 // crowded is what a busy machine may add to anything.
 const crowded = 250 * time.Millisecond
 
-// TestP14_StartWithoutDatabase: a router that is killed while the database is
+// TestOutageAtTheStartLosesNothing: a router that is killed while the database is
 // away, and started again before it is back, loses nothing and tells nobody
 // that a key is bad.
-func TestP14_StartWithoutDatabase(t *testing.T) {
+func TestOutageAtTheStartLosesNothing(t *testing.T) {
 	r := newOutageRig(t, "")
 	r.load(t, 2*time.Second)
 	r.cluster.Stop(t)
@@ -223,11 +214,9 @@ func TestP14_StartWithoutDatabase(t *testing.T) {
 	}
 	r.refuse(t, r.keys[0])
 	r.cluster.Start(t)
-	if healed := r.p.await(http.StatusOK); healed > prompt {
-		t.Errorf("readyz heals %s after the database is back", healed)
-	}
+	prove.Within(t, "readyz's healing", r.p.await(http.StatusOK), prompt)
 	r.load(t, 100*time.Millisecond)
-	r.arrived(t, 10*time.Second)
+	r.arrived(t)
 	quit(t, r.c)
 	db := pgtest.Connect(t, r.dsn)
 	compared(t, db, r.crowd, r.biller)

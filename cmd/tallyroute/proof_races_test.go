@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres/pgtest"
 )
 
@@ -25,14 +26,14 @@ const (
 	raceHold = 64
 )
 
-// TestA38_P01_Races lets many clients use up one key at three routers.
-func TestA38_P01_Races(t *testing.T) {
+// TestRaceAdmitsNoMoreThanTheLimit lets many clients use up one key at three routers.
+func TestRaceAdmitsNoMoreThanTheLimit(t *testing.T) {
 	race(t, func(p *program, limit string) []string { return []string{p.key("--budget-tokens", limit)} }, 10)
 }
 
-// TestP02_RacesWithOneKilled lets them use up what a team shares, whose keys
+// TestRaceWithARouterKilledAdmitsNoMoreThanTheLimit lets them use up what a team shares, whose keys
 // have limits of their own, while one of the routers is killed and comes back.
-func TestP02_RacesWithOneKilled(t *testing.T) {
+func TestRaceWithARouterKilledAdmitsNoMoreThanTheLimit(t *testing.T) {
 	race(t, func(p *program, limit string) []string {
 		keys := []string{p.key("--budget-tokens", "1000000000"), p.key("--budget-tokens", "1000000000", "--budget-usd", "1000000")}
 		command(t, "--config", p.config, "budgets", "set", "team", "web", "--tokens", limit)
@@ -47,7 +48,7 @@ func TestP02_RacesWithOneKilled(t *testing.T) {
 // unused: in the end not one small request fits any more. killAfter is after
 // how many tenths of the limit a router is killed; 10 is never.
 func race(t *testing.T, keys func(p *program, limit string) []string, killAfter int64) {
-	limit := int64(proofSize(t, "RACES", 300)) * raceAverage
+	limit := int64(prove.Size(t, "RACES", 300)) * raceAverage
 	dsn := pgtest.DSN(t)
 	b := newBiller(t, "up0")
 	b.pace = time.Millisecond
@@ -74,7 +75,7 @@ func race(t *testing.T, keys func(p *program, limit string) []string, killAfter 
 		clients.Go(func() { r.client(rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(n)))) })
 	}
 	if killAfter < 10 {
-		poll(t, "enough is used", func() bool { return b.sum()*10 > limit*killAfter || t.Failed() })
+		prove.Eventually(t, "enough is used", func() bool { return b.sum()*10 > limit*killAfter || t.Failed() })
 		r.kill(1)
 	}
 	clients.Wait()

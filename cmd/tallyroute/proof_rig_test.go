@@ -405,18 +405,3 @@ func clean(t *testing.T, db *pgtest.Session, config string) {
 		t.Errorf("audit: exit code %d\n%s%s", code, &stdout, &stderr)
 	}
 }
-
-// proofSize is how much of a proof is run: what the environment says, or else
-// what fits into a continuous build.
-func proofSize(t *testing.T, variable string, short int) int {
-	t.Helper()
-	text := os.Getenv(variable)
-	if text == "" {
-		return short
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s=%q: want a number", variable, text)
-	}
-	return n
-}

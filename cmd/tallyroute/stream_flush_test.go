@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
+	"tallyroute/billing/billingtest/prove"
 	pt "tallyroute/providers/providertest"
 )
 
@@ -25,7 +25,7 @@ func TestStreamIsNotHeldBack(t *testing.T) {
 		pt.Write(strings.TrimPrefix(word("four"), `data: {"id"`)), pt.Until(seen["four"]),
 		pt.Event(attackFinish), pt.Event(attackUsage), pt.Event("[DONE]"),
 	))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), prove.Patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions", strings.NewReader(attackStream))
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/providers"
 )
 
@@ -303,9 +304,7 @@ func TestA28_Bombs(t *testing.T) {
 			if !errors.As(err, &faults) {
 				t.Fatalf("got %v, want it refused", err)
 			}
-			if least > 100*time.Millisecond {
-				t.Errorf("took %v", least)
-			}
+			prove.Within(t, "the refusal", least, 100*time.Millisecond)
 			if len(err.Error()) > 4096 {
 				t.Errorf("the refusal has %d bytes", len(err.Error()))
 			}

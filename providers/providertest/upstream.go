@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/providers"
 )
 
@@ -88,10 +89,10 @@ func (u *Upstream) Calls() []Call {
 }
 
 // Wait is the nth request, counted from 1, as soon as it has come. The test
-// fails where it does not come in ten seconds.
+// fails where it never comes.
 func (u *Upstream) Wait(t testing.TB, n int) Call {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(prove.Patience)
 	for {
 		u.mu.Lock()
 		arrived := u.arrived
@@ -108,18 +109,11 @@ func (u *Upstream) Wait(t testing.TB, n int) Call {
 	}
 }
 
-// patience is how long a test waits for what should come at once.
-const patience = 10 * time.Second
-
 // Await waits for a channel to be closed, such as Call.Gone, and fails the test
-// where that does not happen in ten seconds.
+// where that never happens.
 func Await(t testing.TB, what string, c <-chan struct{}) {
 	t.Helper()
-	select {
-	case <-c:
-	case <-time.After(patience):
-		t.Fatalf("%s: not within %s", what, patience)
-	}
+	prove.Receive(t, what, c)
 }
 
 func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {

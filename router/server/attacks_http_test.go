@@ -257,7 +257,7 @@ func TestA10_CompressedBody(t *testing.T) {
 
 func TestA11_SlowClients(t *testing.T) {
 	g := newRig(t, func(o *Options) {
-		o.Limits.ReadHeader, o.Limits.ReadBody = 100*time.Millisecond, 200*time.Millisecond
+		o.Limits.ReadHeader, o.Limits.ReadBody = time.Second, 2*time.Second
 	})
 	t.Run("header", func(t *testing.T) {
 		if got := g.raw("GET /v1/key HTTP/1.1\r\nHost: x\r\nX-A: "); strings.HasPrefix(got, "HTTP/1.1 200") {
@@ -297,12 +297,12 @@ func TestA11_SlowClients(t *testing.T) {
 
 // TestBodyDeadlineEnds sees that a request may take longer than its body.
 func TestBodyDeadlineEnds(t *testing.T) {
-	g := newRig(t, func(o *Options) { o.Limits.ReadBody = 50 * time.Millisecond })
+	g := newRig(t, func(o *Options) { o.Limits.ReadBody = time.Second })
 	g.sender.play = func(ctx context.Context, _ providers.Exchange) (*providers.Answer, error) {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(150 * time.Millisecond):
+		case <-time.After(1500 * time.Millisecond):
 			return plainAnswer(), nil
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
@@ -31,7 +32,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second // for what must happen, on a busy machine
+const patience = prove.Patience // for what must happen
 
 // rig is the public listener over a router whose parts are in memory.
 type rig struct {

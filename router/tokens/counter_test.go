@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/providers/chat"
 )
 
@@ -23,7 +24,7 @@ var (
 
 // hangs is far longer than anything takes that is bounded by the budget, even on
 // a machine that does much else. The budget itself is checked by its own measure.
-const hangs = 30 * time.Second
+const hangs = prove.Patience
 
 // shared is the counter of tests that do not look at its memo.
 var shared = sync.OnceValue(func() *Counter { return New(Options{}) })

@@ -18,11 +18,13 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/billing/billingtest/prove"
+
 	"github.com/jackc/pgx/v5"
 )
 
 // patience is how long a server may take to start, stop or answer.
-const patience = 30 * time.Second
+const patience = prove.Patience
 
 // account is the user that the server runs as when the tests run as root,
 // which the server refuses to.
