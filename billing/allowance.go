@@ -13,7 +13,7 @@ type Amount struct {
 
 // Plus is a+b, as far as it goes.
 func (a Amount) Plus(b Amount) Amount {
-	return Amount{saturatingAdd(a.Tokens, b.Tokens), a.Money.Add(b.Money)}
+	return Amount{SatAdd(a.Tokens, b.Tokens), a.Money.Add(b.Money)}
 }
 
 // Minus is a-b, which may be negative.

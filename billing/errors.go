@@ -13,7 +13,6 @@ var (
 	ErrExpired      = errors.New("billing: key has expired")
 	ErrStaleKey     = errors.New("billing: key has changed since it was read")
 	ErrAddress      = errors.New("billing: address not allowed for this key")
-	ErrModel        = errors.New("billing: model not allowed for this key")
 	ErrDuplicate    = errors.New("billing: already there")
 	ErrNoHold       = errors.New("billing: no such hold")
 	// ErrFenced says that a replica is not known to the database, or was

@@ -61,36 +61,22 @@ func (k *Key) Owner() Owner {
 	return Owner{KeyID: k.ID, ProjectID: k.ProjectID, TeamID: k.TeamID, CostCenter: k.CostCenter, Environment: k.Environment}
 }
 
-// Permit says whether a client at from may ask for model under this key now:
-// ErrRevoked, ErrExpired, ErrAddress or ErrModel where not.
-func (k *Key) Permit(model string, from netip.Addr, now time.Time) error {
-	if err := k.inForce(now); err != nil {
-		return err
-	}
-	if !k.reaches(from) {
-		return ErrAddress
-	}
-	if len(k.Models) > 0 && !slices.ContainsFunc(k.Models, func(p string) bool { return matches(p, model) }) {
-		return ErrModel
-	}
-	return nil
-}
-
-// inForce says whether the key still is one. A key that was revoked is so for
-// good, whatever the time: clocks differ.
-func (k *Key) inForce(now time.Time) error {
+// InForce says whether the key may be used at an instant: ErrRevoked or
+// ErrExpired where not. A key that was revoked is so for good, whatever the
+// time: clocks differ.
+func (k *Key) InForce(at time.Time) error {
 	if !k.RevokedAt.IsZero() {
 		return fmt.Errorf("%w since %s", ErrRevoked, k.RevokedAt.UTC().Format(time.RFC3339))
 	}
-	if !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) {
+	if !k.ExpiresAt.IsZero() && !at.Before(k.ExpiresAt) {
 		return fmt.Errorf("%w on %s", ErrExpired, k.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
 
-// reaches says whether the key may be used from an address. An IPv4 address is
-// the same one however it is written.
-func (k *Key) reaches(from netip.Addr) bool {
+// AllowsAddress says whether the key may be used from an address. An IPv4
+// address is the same one however it is written.
+func (k *Key) AllowsAddress(from netip.Addr) bool {
 	if len(k.AllowedCIDRs) == 0 {
 		return true
 	}
@@ -101,6 +87,11 @@ func (k *Key) reaches(from netip.Addr) bool {
 		}
 		return p.Contains(from)
 	})
+}
+
+// AllowsModel says whether the key may ask for a model by that name.
+func (k *Key) AllowsModel(name string) bool {
+	return len(k.Models) == 0 || slices.ContainsFunc(k.Models, func(p string) bool { return matches(p, name) })
 }
 
 // matches compares a model with a name, with "provider/*" or with "*".

@@ -66,7 +66,7 @@ type Keys interface {
 	// budgets of scope key that it carries. *NotFoundError for the project.
 	CreateKey(ctx context.Context, k Key, hash [32]byte) error
 	// KeyByHash returns ErrUnknownKey where no secret has that hash. Revoked and
-	// expired keys are returned; Permit judges them.
+	// expired keys are returned; Key.InForce judges them.
 	KeyByHash(ctx context.Context, hash [32]byte) (Key, error)
 	// UpdateKey changes a key in one transaction and raises its version. change
 	// may run more than once. *NotFoundError for an unknown id.

@@ -85,16 +85,5 @@ func (m Money) append(dst []byte) []byte {
 
 // Add is m+n, or the nearest end of the range where the sum does not fit.
 func (m Money) Add(n Money) Money {
-	return Money(saturatingAdd(int64(m), int64(n)))
-}
-
-func saturatingAdd(a, b int64) int64 {
-	sum := a + b
-	if (a > 0 && b > 0 && sum < 0) || (a > 0 && b > 0 && sum < a) {
-		return math.MaxInt64
-	}
-	if a < 0 && b < 0 && sum >= 0 {
-		return math.MinInt64
-	}
-	return sum
+	return SatAdd(m, n)
 }

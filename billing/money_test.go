@@ -115,6 +115,17 @@ func amount(rnd *rand.Rand) int64 {
 	return n
 }
 
+func TestSatMul(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(9, 10))
+	for range 100_000 {
+		a, b := amount(rnd), amount(rnd)
+		want := saturated(new(big.Int).Mul(big.NewInt(max(a, 0)), big.NewInt(max(b, 0))))
+		if got := SatMul(Money(a), Money(b)); got != want {
+			t.Fatalf("%d * %d = %d, want %d", a, b, got, want)
+		}
+	}
+}
+
 func TestMoney_Add(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 8))
 	for range 100_000 {
@@ -245,7 +256,7 @@ func TestPriceBook(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			p, ok := b.At(tt.provider, tt.model, tt.at)
+			p, ok := b.At(tt.provider, tt.model, tt.at).Listed(TierStandard, 0)
 			if ok != (tt.want != "") || p.ID != tt.want {
 				t.Errorf("got %q, %v; want %q", p.ID, ok, tt.want)
 			}

@@ -23,12 +23,12 @@ type Tokens struct {
 
 // Total is the number of tokens that a token quota is charged with.
 func (t Tokens) Total() int64 {
-	return saturatingAdd(saturatingAdd(t.Input, t.CacheRead), saturatingAdd(t.CacheWrite, t.Output))
+	return SatAdd(SatAdd(t.Input, t.CacheRead), SatAdd(t.CacheWrite, t.Output))
 }
 
 // Prompt is everything that was sent: plain, read from and written to a cache.
 func (t Tokens) Prompt() int64 {
-	return saturatingAdd(saturatingAdd(t.Input, t.CacheRead), t.CacheWrite)
+	return SatAdd(SatAdd(t.Input, t.CacheRead), t.CacheWrite)
 }
 
 // The service tiers that have prices of their own.

@@ -10,66 +10,142 @@ import (
 // PriceBook answers what a model cost at an instant. Old prices are kept. It
 // is built once and then only read.
 type PriceBook struct {
-	prices map[priceKey][]Price // by Since, then MinInput, ascending
+	all    []Price // by ID
+	sheets map[listing][]*PriceSheet
 }
 
-type priceKey struct{ provider, model, tier string }
+type listing struct{ provider, model string }
+
+// PriceSheet is all that one provider asks for one model from one instant until
+// the next change: the prices of every tier and, in each, of every length of
+// prompt. A nil sheet knows no price.
+type PriceSheet struct {
+	since time.Time
+	tiers []tierPrices
+}
+
+// tierPrices are the prices of one tier, by MinInput ascending. They began
+// together, so a change that drops a step by length leaves no old one.
+type tierPrices struct {
+	tier   string
+	prices []Price
+}
 
 // NewPriceBook builds a book of dated prices, in any order.
 func NewPriceBook(prices []Price) *PriceBook {
-	b := &PriceBook{prices: make(map[priceKey][]Price)}
-	for _, p := range prices {
-		k := priceKey{p.Provider, p.Model, cmp.Or(p.ServiceTier, TierStandard)}
-		b.prices[k] = append(b.prices[k], p)
+	b := &PriceBook{all: slices.Clone(prices), sheets: make(map[listing][]*PriceSheet)}
+	slices.SortStableFunc(b.all, func(a, b Price) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.MinInput, b.MinInput))
+	})
+	for _, p := range b.all {
+		k := listing{p.Provider, p.Model}
+		list := b.sheets[k]
+		if n := len(list); n == 0 {
+			list = append(list, &PriceSheet{since: p.Since})
+		} else if !list[n-1].since.Equal(p.Since) {
+			list = append(list, &PriceSheet{since: p.Since, tiers: slices.Clone(list[n-1].tiers)})
+		}
+		list[len(list)-1].add(p)
+		b.sheets[k] = list
 	}
-	for _, list := range b.prices {
-		slices.SortStableFunc(list, func(a, b Price) int {
-			return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.MinInput, b.MinInput))
-		})
-	}
+	slices.SortFunc(b.all, func(a, b Price) int { return cmp.Compare(a.ID, b.ID) })
 	return b
 }
 
-// At is the standard price in force at t for a prompt of any length that has no
-// dearer one: the last whose Since is not after t. It reports false where no
+// add takes in a price that begins with the sheet. The first one of a tier takes
+// the place of those that the tier had before.
+func (s *PriceSheet) add(p Price) {
+	tier := cmp.Or(p.ServiceTier, TierStandard)
+	i := slices.IndexFunc(s.tiers, func(t tierPrices) bool { return t.tier == tier })
+	switch {
+	case i < 0:
+		s.tiers = append(s.tiers, tierPrices{tier, []Price{p}})
+	case s.tiers[i].prices[0].Since.Equal(p.Since):
+		s.tiers[i].prices = append(s.tiers[i].prices, p)
+	default:
+		s.tiers[i].prices = []Price{p}
+	}
+}
+
+// At is the sheet in force at t: the last that began no later. It is nil where no
 // price is known, which is never the same as free.
-func (b *PriceBook) At(provider, model string, t time.Time) (Price, bool) {
-	return b.AtFor(PriceQuery{Provider: provider, Model: model, At: t})
+func (b *PriceBook) At(provider, model string, t time.Time) *PriceSheet {
+	list := b.sheets[listing{provider, model}]
+	for i := len(list) - 1; i >= 0; i-- {
+		if !list[i].since.After(t) {
+			return list[i]
+		}
+	}
+	return nil
 }
 
-// PriceQuery is what a price is asked for.
-type PriceQuery struct {
-	Provider, Model string
-	Tier            string // TierStandard where empty
-	Prompt          int64  // tokens: everything that was sent
-	At              time.Time
+// All lists every price in the book, for the prices table.
+func (b *PriceBook) All() []Price { return slices.Clone(b.all) }
+
+// tier are the prices of a tier, of TierStandard where it has no name.
+func (s *PriceSheet) tier(name string) []Price {
+	if s == nil {
+		return nil
+	}
+	name = cmp.Or(name, TierStandard)
+	for _, t := range s.tiers {
+		if t.tier == name {
+			return t.prices
+		}
+	}
+	return nil
 }
 
-// AtFor is the price in force for q: of those that began last, the one for the
-// longest prompts that q's still reaches. A tier without prices of its own has
-// none here; whether another may stand in for it is the caller's to say.
-func (b *PriceBook) AtFor(q PriceQuery) (Price, bool) {
-	set := b.inForce(q)
-	i := sort.Search(len(set), func(i int) bool { return set[i].MinInput > max(q.Prompt, 0) })
+// Listed is the tier's own price for a prompt of that many tokens, with
+// everything that was sent: the one for the longest prompts that it reaches.
+func (s *PriceSheet) Listed(tier string, prompt int64) (Price, bool) {
+	prices := s.tier(tier)
+	i := sort.Search(len(prices), func(i int) bool { return prices[i].MinInput > max(prompt, 0) })
 	if i == 0 {
 		return Price{}, false
 	}
-	return set[i-1], true
+	return prices[i-1], true
 }
 
-// Dearest is the price in force for q with each rate the highest that a prompt
-// of up to q.Prompt tokens may meet. It reports false as AtFor does.
-func (b *PriceBook) Dearest(q PriceQuery) (Price, bool) {
-	p, ok := b.AtFor(q)
-	if !ok {
-		return p, false
+// Asked is the price by which a request for a tier is judged. A tier that is
+// cheaper than the standard one and has no price costs no more than that; a
+// dearer tier without a price has none.
+func (s *PriceSheet) Asked(tier string, prompt int64) (Price, bool) {
+	p, ok := s.Listed(tier, prompt)
+	if !ok && (tier == TierBatch || tier == TierFlex) {
+		return s.Listed(TierStandard, prompt)
 	}
-	for _, other := range b.inForce(q) {
-		if other.MinInput <= max(q.Prompt, 0) {
+	return p, ok
+}
+
+// Served is the price of what was served in a tier. One that has no price is
+// taken for the standard one.
+func (s *PriceSheet) Served(tier string, prompt int64) (Price, bool) {
+	if p, ok := s.Listed(tier, prompt); ok {
+		return p, true
+	}
+	return s.Listed(TierStandard, prompt)
+}
+
+// Dearest has each rate at the highest that a prompt of up to that many tokens
+// may meet, in the tier that was asked for or in the standard one, since a
+// provider may serve either. Where no price is known it is zero.
+func (s *PriceSheet) Dearest(tier string, prompt int64) Price {
+	p, _ := s.Listed(tier, prompt)
+	p = s.dearer(p, tier, prompt)
+	if cmp.Or(tier, TierStandard) != TierStandard {
+		p = s.dearer(p, TierStandard, prompt)
+	}
+	return p
+}
+
+func (s *PriceSheet) dearer(p Price, tier string, prompt int64) Price {
+	for _, other := range s.tier(tier) {
+		if other.MinInput <= max(prompt, 0) {
 			p = p.Max(other)
 		}
 	}
-	return p, true
+	return p
 }
 
 // Max is p with each rate and fee the higher of both.
@@ -92,27 +168,4 @@ func (p Price) Max(other Price) Price {
 		*rate.to = max(*rate.to, rate.than)
 	}
 	return p
-}
-
-// inForce are the prices of q's model and tier that began last before q.At. They
-// began together, so a change that drops a step by length leaves no old one.
-func (b *PriceBook) inForce(q PriceQuery) []Price {
-	list := b.prices[priceKey{q.Provider, q.Model, cmp.Or(q.Tier, TierStandard)}]
-	end := sort.Search(len(list), func(i int) bool { return list[i].Since.After(q.At) })
-	if end == 0 {
-		return nil
-	}
-	since := list[end-1].Since
-	begin := sort.Search(end, func(i int) bool { return !list[i].Since.Before(since) })
-	return list[begin:end]
-}
-
-// All lists every price in the book, for the prices table.
-func (b *PriceBook) All() []Price {
-	var all []Price
-	for _, list := range b.prices {
-		all = append(all, list...)
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].ID < all[j].ID })
-	return all
 }

@@ -29,22 +29,55 @@ func TestPriceBook_Tiers(t *testing.T) {
 		{"batch", 5000, 20, "batch"},
 		{"flex", 0, 1, ""},
 	} {
-		p, ok := b.AtFor(PriceQuery{Provider: "p", Model: "m", Tier: tt.tier, Prompt: tt.prompt, At: day(tt.day)})
+		p, ok := b.At("p", "m", day(tt.day)).Listed(tt.tier, tt.prompt)
 		if p.ID != tt.want || ok != (tt.want != "") {
 			t.Errorf("%q, %d tokens, day %d: %s %v, want %q", tt.tier, tt.prompt, tt.day, p.ID, ok, tt.want)
 		}
 	}
-	q := PriceQuery{Provider: "p", Model: "m", Prompt: 1000, At: day(5)}
-	if p, ok := b.Dearest(q); !ok || p.Input != 10 || p.CacheWrite1h != 0 || p.AudioOutput != 40 {
-		t.Errorf("up to 1000 tokens: %+v, %v", p, ok)
+	sheet := b.At("p", "m", day(5))
+	if p := sheet.Dearest("", 1000); p.Input != 10 || p.CacheWrite1h != 0 || p.AudioOutput != 40 {
+		t.Errorf("up to 1000 tokens: %+v", p)
 	}
-	q.Prompt = 1001
-	if p, ok := b.Dearest(q); !ok || p.Input != 20 || p.Output != 40 || p.CacheRead != 1 || p.CacheWrite != 9 || p.CacheWrite1h != 9 {
-		t.Errorf("up to 1001 tokens: %+v, %v", p, ok)
+	if p := sheet.Dearest("", 1001); p.Input != 20 || p.Output != 40 || p.CacheRead != 1 || p.CacheWrite != 9 || p.CacheWrite1h != 9 {
+		t.Errorf("up to 1001 tokens: %+v", p)
 	}
-	q.Tier = TierFlex
-	if _, ok := b.Dearest(q); ok {
-		t.Error("a tier without a price has a dearest one")
+	if p := sheet.Dearest(TierBatch, 1000); p.Input != 10 || p.Output != 40 {
+		t.Errorf("a batch may be served at once: %+v", p)
+	}
+	if p := b.At("p", "other", day(5)).Dearest("", 1000); p != (Price{}) {
+		t.Errorf("what has no price has a dearest one: %+v", p)
+	}
+}
+
+// A tier without a price of its own: who asks for it, who was served it.
+func TestTierWithoutAPrice(t *testing.T) {
+	since := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	sheet := NewPriceBook([]Price{
+		{ID: "base", Provider: "p", Model: "m", Since: since}, {ID: "long", Provider: "p", Model: "m", Since: since, MinInput: 1001},
+		{ID: "batch", Provider: "p", Model: "m", Since: since, ServiceTier: TierBatch},
+	}).At("p", "m", since)
+	for _, tt := range []struct {
+		tier          string
+		prompt        int64
+		asked, served string
+	}{
+		{TierStandard, 1000, "base", "base"},
+		{TierBatch, 5000, "batch", "batch"},
+		{TierFlex, 1000, "base", "base"},
+		{TierFlex, 1001, "long", "long"},
+		{TierPriority, 1001, "", "long"},
+	} {
+		asked, known := sheet.Asked(tt.tier, tt.prompt)
+		if asked.ID != tt.asked || known != (tt.asked != "") {
+			t.Errorf("%s, asked for with %d tokens: %q, %t", tt.tier, tt.prompt, asked.ID, known)
+		}
+		if served, ok := sheet.Served(tt.tier, tt.prompt); served.ID != tt.served || !ok {
+			t.Errorf("%s, served with %d tokens: %q, %t", tt.tier, tt.prompt, served.ID, ok)
+		}
+	}
+	var none *PriceSheet
+	if _, ok := none.Served(TierStandard, 1); ok {
+		t.Error("no sheet has a price")
 	}
 }
 

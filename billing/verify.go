@@ -239,7 +239,7 @@ func (s *snapshot) age(now time.Time) time.Duration { return now.Sub(s.read) }
 
 // admit notes the use of a key that is in force.
 func (s *snapshot) admit(now time.Time) (*Key, error) {
-	if err := s.key.inForce(now); err != nil {
+	if err := s.key.InForce(now); err != nil {
 		return s.key, err
 	}
 	s.used.Store(now.UnixNano())

@@ -2,7 +2,6 @@ package router
 
 import (
 	"context"
-	"math"
 
 	"tallyroute/billing"
 	"tallyroute/providers/chat"
@@ -63,7 +62,7 @@ func (h held) reason(attempt int) billing.RouteReason {
 func (r *Router) lost(h held, c Candidate, attempt int) billing.Spend {
 	row := r.row(h, c, attempt)
 	row.Final, row.Status, row.UsageSource = true, billing.StatusInterrupted, billing.Bounded
-	r.price(&row, h, c, h.most(c))
+	price(&row, h, c, h.most(c))
 	return row
 }
 
@@ -75,7 +74,7 @@ func (r *Router) charge(ctx context.Context, row *billing.Spend, h held, u used)
 		if u.usage != nil {
 			row.Status = billing.StatusDisputed
 		}
-		r.price(row, h, u.candidate, t)
+		price(row, h, u.candidate, t)
 		return
 	}
 	t := reported(u.usage)
@@ -89,7 +88,7 @@ func (r *Router) charge(ctx context.Context, row *billing.Spend, h held, u used)
 	} else {
 		r.learnt.Observe(h.prompt(u.candidate), t.Prompt())
 	}
-	r.price(row, h, u.candidate, t)
+	price(row, h, u.candidate, t)
 }
 
 func reported(u *chat.Usage) billing.Tokens {
@@ -101,17 +100,17 @@ func reported(u *chat.Usage) billing.Tokens {
 
 // price stamps the row with the cost of t in the tier of the row, and with what
 // t would have cost at the dearest of the candidates that could have served it.
-func (r *Router) price(row *billing.Spend, h held, c Candidate, t billing.Tokens) {
+func price(row *billing.Spend, h held, c Candidate, t billing.Tokens) {
 	row.Tokens = t
 	if !c.Priced {
 		return
 	}
-	row.Price = r.priceOf(h, c, row.ServiceTier, t)
+	row.Price = priceOf(c, row.ServiceTier, t)
 	row.Cost = row.Price.Cost(t)
 	row.Baseline = row.Cost.Total
 	for _, other := range h.planned.candidates {
 		if other.Priced && other.why == notExcluded {
-			row.Baseline = max(row.Baseline, r.priceOf(h, other, row.ServiceTier, t).Cost(t).Total)
+			row.Baseline = max(row.Baseline, priceOf(other, row.ServiceTier, t).Cost(t).Total)
 		}
 	}
 }
@@ -156,7 +155,7 @@ func (r *Router) plausible(ctx context.Context, h held, u used, t billing.Tokens
 	bound := r.Tokens.Bound(h.req, tk)
 	if t.Prompt() > bound/disputeFactor+disputeSlack {
 		counted, err := r.Tokens.Prompt(ctx, h.req, tk)
-		if err != nil || t.Prompt() > multiply(counted.Tokens, disputeFactor)+disputeSlack {
+		if err != nil || t.Prompt() > billing.SatMul(counted.Tokens, disputeFactor)+disputeSlack {
 			return false
 		}
 	}
@@ -164,7 +163,7 @@ func (r *Router) plausible(ctx context.Context, h held, u used, t billing.Tokens
 	// than the bound that was sent.
 	if most := h.most(u.candidate).Output; t.Output > most {
 		counted, err := r.Tokens.Text(ctx, u.text, tk)
-		return err == nil && t.Output <= multiply(counted.Tokens, disputeFactor)+disputeSlack
+		return err == nil && t.Output <= billing.SatMul(counted.Tokens, disputeFactor)+disputeSlack
 	}
 	return true
 }
@@ -194,17 +193,9 @@ func overrun(rows []billing.Spend, h billing.Hold) {
 	var money billing.Money
 	for i := range rows {
 		before, spent := max(0, tokens-h.Tokens), max(0, money-h.Money)
-		tokens = plus(tokens, rows[i].Tokens.Total())
-		money = billing.Money(plus(int64(money), int64(rows[i].Cost.Total)))
+		tokens = billing.SatAdd(tokens, rows[i].Tokens.Total())
+		money = money.Add(rows[i].Cost.Total)
 		rows[i].OverrunTokens = max(0, tokens-h.Tokens) - before
 		rows[i].OverrunMoney = max(0, money-h.Money) - spent
 	}
-}
-
-// plus is a+b, saturating; both are at least 0.
-func plus(a, b int64) int64 {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
-	}
-	return a + b
 }

@@ -280,7 +280,7 @@ func TestP3B_CostOfRecordedUsage(t *testing.T) {
 			325000000000, // 90000000*2500 + 10000000*10000
 		},
 	}
-	r := &Router{Parts: Parts{Prices: listed(t)}}
+	r, book := &Router{}, listed(t)
 	seen := make(map[string]bool)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -294,12 +294,12 @@ func TestP3B_CostOfRecordedUsage(t *testing.T) {
 				t.Fatal(err)
 			}
 			h := held{planned: planned{asked: asked{in: Inbound{Caller: Caller{At: epoch}}, req: req, key: keyWith()}}}
-			c := Candidate{Target: providers.Target{Provider: "p", Model: tt.model}, Priced: true}
+			c := Candidate{Target: providers.Target{Provider: "p", Model: tt.model}, Priced: true, prices: book.At("p", tt.model, epoch)}
 			row := r.row(h, c, 1)
 			if answer.Usage.ServiceTier != "" {
 				row.ServiceTier = tierOf(answer.Usage.ServiceTier)
 			}
-			r.price(&row, h, c, reported(answer.Usage))
+			price(&row, h, c, reported(answer.Usage))
 			if row.Cost.Total != tt.want {
 				t.Errorf("%+v of %s costs %d, want %d: %+v", row.Tokens, row.Price.ID, row.Cost.Total, tt.want, row.Cost)
 			}

@@ -28,8 +28,8 @@ func (r *Router) Models(ctx context.Context, c Caller) ([]Model, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(r.Catalogue.Models(), func(m Model) bool {
-		return key.Permit(m.ID, c.From, c.At) != nil && !slices.ContainsFunc(m.Providers, func(p string) bool {
-			return key.Permit(p+"/"+m.ID, c.From, c.At) == nil
+		return !key.AllowsModel(m.ID) && !slices.ContainsFunc(m.Providers, func(p string) bool {
+			return key.AllowsModel(p + "/" + m.ID)
 		})
 	}), nil
 }

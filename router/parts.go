@@ -50,10 +50,8 @@ type Events interface {
 
 // Prices answers what a model cost at an instant.
 type Prices interface {
-	// AtFor is the price in force; false where none is known, which is not free.
-	AtFor(q billing.PriceQuery) (billing.Price, bool)
-	// Dearest has each rate at the highest that a prompt of up to q.Prompt meets.
-	Dearest(q billing.PriceQuery) (billing.Price, bool)
+	// At is nil where no price is known, which is not free.
+	At(provider, model string, at time.Time) *billing.PriceSheet
 }
 
 // Catalogue knows which targets serve a name.

@@ -1,13 +1,11 @@
 package router
 
 import (
-	"errors"
 	"slices"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/providers"
-	"tallyroute/providers/chat"
 	"tallyroute/router/limit"
 )
 
@@ -20,23 +18,16 @@ type route struct {
 // permit finds the targets of the model that was asked for and keeps those
 // that the key may use: all of them where the key may use the name that was
 // asked for, else those whose own name or model it may use.
-func (r *Router) permit(key *billing.Key, req *chat.Request, c Caller) (route, error) {
-	asked := req.Model()
+func (r *Router) permit(key *billing.Key, asked string) (route, error) {
 	targets, pinned, ok := r.Catalogue.Resolve(asked)
 	if !ok {
-		return route{}, &ModelError{Asked: asked, Nearest: r.Catalogue.Nearest(asked, func(name string) bool {
-			return key.Permit(name, c.From, c.At) == nil
-		})}
+		return route{}, &ModelError{Asked: asked, Nearest: r.Catalogue.Nearest(asked, key.AllowsModel)}
 	}
-	err := key.Permit(asked, c.From, c.At)
-	if err == nil {
+	if key.AllowsModel(asked) {
 		return route{targets: targets, pinned: pinned}, nil
 	}
-	if !errors.Is(err, billing.ErrModel) {
-		return route{}, err
-	}
 	targets = slices.DeleteFunc(slices.Clone(targets), func(t providers.Target) bool {
-		return key.Permit(t.Name(), c.From, c.At) != nil && key.Permit(t.Model, c.From, c.At) != nil
+		return !key.AllowsModel(t.Name()) && !key.AllowsModel(t.Model)
 	})
 	if len(targets) == 0 {
 		return route{}, &ForbiddenModelError{Asked: asked, Allowed: key.Models}
@@ -63,7 +54,7 @@ func (r *Router) throttle(a *asked) ([]Rate, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := int64(len(a.req.Body()))/bytesPerToken + multiply(a.req.MaxOutput(), a.req.N())
+	n := int64(len(a.req.Body()))/bytesPerToken + billing.SatMul(a.req.MaxOutput(), a.req.N())
 	if rates, err = r.takeRate(rates, a, "tokens", a.key.TokensPerMinute, n); err != nil {
 		return nil, err
 	}

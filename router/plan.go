@@ -29,6 +29,7 @@ type Candidate struct {
 	Excluded  string        // why it cannot be taken; "" where it can
 	Chosen    bool
 
+	prices  *billing.PriceSheet // all that may apply
 	why     exclusion
 	retryIn time.Duration
 }
@@ -149,10 +150,10 @@ func (r *Router) Explain(ctx context.Context, req *chat.Request, now time.Time) 
 // planInput is all that the order depends on.
 type planInput struct {
 	targets    []providers.Target
-	prompts    []tokens.Estimate // of each target
-	health     []health.State    // of each target
-	prices     []billing.Price   // of each target
-	priced     []bool
+	prompts    []tokens.Estimate     // of each target
+	health     []health.State        // of each target
+	prices     []*billing.PriceSheet // of each target
+	tiers      []string              // that each is asked for
 	needs      chat.Needs
 	choices    int64
 	clientMax  int64 // the client's own output bound; 0 where it gave none
@@ -176,12 +177,11 @@ func (r *Router) planInput(a asked, rt route, prompts []tokens.Estimate) planInp
 		targets: rt.targets, needs: a.req.Needs(), choices: a.req.N(), clientMax: a.req.MaxOutput(),
 		defaultMax: r.o.DefaultMaxOutput, needsPrice: hasMoneyBudget(a.key) && !a.key.AllowUnpriced,
 		prompts: prompts, health: make([]health.State, n),
-		prices: make([]billing.Price, n), priced: make([]bool, n),
+		prices: make([]*billing.PriceSheet, n), tiers: make([]string, n),
 	}
 	for i, t := range rt.targets {
 		in.health[i] = r.state(t, a.in.At)
-		q := billing.PriceQuery{Provider: t.Provider, Model: t.Model, Tier: tierFor(a.req, t), Prompt: prompts[i].Tokens, At: a.in.At}
-		in.prices[i], in.priced[i] = r.priceAt(q)
+		in.prices[i], in.tiers[i] = r.Prices.At(t.Provider, t.Model, a.in.At), tierFor(a.req, t)
 	}
 	return in
 }
@@ -252,7 +252,8 @@ const (
 // a shorter one would be judged otherwise.
 func (in planInput) candidate(i int) (c Candidate, sure bool) {
 	t := in.targets[i]
-	c = Candidate{Target: t, Price: in.prices[i], Priced: in.priced[i], Prompt: in.prompts[i].Tokens, Exact: in.prompts[i].Exact}
+	c = Candidate{Target: t, prices: in.prices[i], Prompt: in.prompts[i].Tokens, Exact: in.prompts[i].Exact}
+	c.Price, c.Priced = c.prices.Asked(in.tiers[i], c.Prompt)
 	c.Health, c.retryIn = describe(in.health[i])
 	c.MaxOutput, sure = in.maxOutput(c)
 	if c.Price.MinInput > 0 && !c.Exact && !in.last {

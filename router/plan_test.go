@@ -17,9 +17,8 @@ func input(targets ...providers.Target) planInput {
 	for _, t := range targets {
 		in.prompts = append(in.prompts, tokens.Estimate{Tokens: 1000})
 		in.health = append(in.health, health.State{Status: health.Healthy})
-		price := priceOf(t)
-		in.priced = append(in.priced, price != nil)
-		in.prices = append(in.prices, append(price, billing.Price{})[0])
+		in.prices = append(in.prices, billing.NewPriceBook(pricesOf(t)).At(t.Provider, t.Model, epoch))
+		in.tiers = append(in.tiers, billing.TierStandard)
 	}
 	return in
 }

@@ -85,12 +85,12 @@ func (r *Router) take(ctx context.Context, p planned, lowered int64) (held, erro
 		ExpiresAt: p.in.At.Add(r.o.RequestTimeout + holdGrace),
 	}
 	for _, c := range h.candidates {
-		t, price := h.most(c), r.dearest(p, c)
+		t, price := h.most(c), dearest(p, c)
 		h.hold.Tokens = max(h.hold.Tokens, t.Total())
 		h.hold.Money = max(h.hold.Money, price.Cost(t).Total)
 		if !c.Exact {
-			h.hold.HeadroomTokens = max(h.hold.HeadroomTokens, multiply(c.Prompt, headroom))
-			h.hold.HeadroomMoney = max(h.hold.HeadroomMoney, price.Cost(billing.Tokens{Input: multiply(c.Prompt, headroom)}).Total)
+			h.hold.HeadroomTokens = max(h.hold.HeadroomTokens, billing.SatMul(c.Prompt, headroom))
+			h.hold.HeadroomMoney = max(h.hold.HeadroomMoney, price.Cost(billing.Tokens{Input: billing.SatMul(c.Prompt, headroom)}).Total)
 		}
 	}
 	if p.last {
@@ -109,7 +109,7 @@ func (h held) most(c Candidate) billing.Tokens {
 	if h.lowered > 0 {
 		out = min(out, h.lowered)
 	}
-	return billing.Tokens{Input: c.Hold, Output: multiply(out, h.req.N())}
+	return billing.Tokens{Input: c.Hold, Output: billing.SatMul(out, h.req.N())}
 }
 
 // fits is how many tokens of output one choice may have within what is free of
@@ -117,7 +117,7 @@ func (h held) most(c Candidate) billing.Tokens {
 func (r *Router) fits(p planned, q *billing.QuotaError) int64 {
 	most := int64(math.MaxInt64)
 	for _, c := range p.usable(r.o.MaxAttempts) {
-		price := r.dearest(p, c)
+		price := dearest(p, c)
 		prompt := price.Cost(billing.Tokens{Input: c.Hold}).Total
 		for _, b := range q.All {
 			if free, ok := b.FreeTokens(); ok {
@@ -164,13 +164,4 @@ func lines(k *billing.Key, now time.Time) ([]billing.HoldLine, error) {
 		list[i] = billing.HoldLine{Budget: b, Window: w}
 	}
 	return list, nil
-}
-
-// multiply is a*b, saturating; both are at least 0.
-func multiply(a, b int64) int64 {
-	hi, lo := bits.Mul64(uint64(max(a, 0)), uint64(max(b, 0)))
-	if hi != 0 || lo > math.MaxInt64 {
-		return math.MaxInt64
-	}
-	return int64(lo)
 }

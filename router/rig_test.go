@@ -42,7 +42,7 @@ func newRig(t *testing.T, key *billing.Key, targets ...providers.Target) *rig {
 	for _, target := range targets {
 		g.targets[target.Model] = append(g.targets[target.Model], target)
 		g.targets[target.Name()] = []providers.Target{target}
-		prices = append(prices, priceOf(target)...)
+		prices = append(prices, pricesOf(target)...)
 	}
 	g.prices = billing.NewPriceBook(prices)
 	g.Router = New(Parts{
@@ -65,7 +65,7 @@ func target(name, prompt, completion string) providers.Target {
 	return t
 }
 
-func priceOf(t providers.Target) []billing.Price {
+func pricesOf(t providers.Target) []billing.Price {
 	list := t.Header["Prices"]
 	if list == nil {
 		return nil

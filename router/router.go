@@ -162,6 +162,9 @@ func (r *Router) complete(ctx context.Context, a *asked) (*Answer, error) {
 		if a.key, err = r.Verifier.Refresh(ctx, a.in.Secret, a.in.At); err != nil {
 			return nil, err
 		}
+		if a.key, err = from(a.key, a.in.Caller); err != nil {
+			return nil, err
+		}
 		held, err = r.admit(ctx, *a)
 	}
 	if err != nil {
@@ -177,7 +180,7 @@ func (r *Router) complete(ctx context.Context, a *asked) (*Answer, error) {
 // admit decides whether a request of a known key may be sent, and where, and
 // holds what it may cost.
 func (r *Router) admit(ctx context.Context, a asked) (held, error) {
-	route, err := r.permit(a.key, a.req, a.in.Caller)
+	route, err := r.permit(a.key, a.req.Model())
 	if err != nil {
 		return held{}, err
 	}
@@ -194,8 +197,13 @@ func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := key.Permit("", c.From, c.At); err != nil && !errors.Is(err, billing.ErrModel) {
-		return nil, err
+	return from(key, c)
+}
+
+// from is the key, unless it may not be used from where the caller is.
+func from(key *billing.Key, c Caller) (*billing.Key, error) {
+	if !key.AllowsAddress(c.From) {
+		return nil, billing.ErrAddress
 	}
 	return key, nil
 }

@@ -29,32 +29,13 @@ func tierFor(req *chat.Request, t providers.Target) string {
 	return tierOf(chat.Text(asked))
 }
 
-// priceAt is the price in force. Where no price is known for a tier that is
-// cheaper than the standard one, that is the upper bound; a dearer tier without
-// a price is unpriced.
-func (r *Router) priceAt(q billing.PriceQuery) (billing.Price, bool) {
-	p, ok := r.Prices.AtFor(q)
-	if !ok && (q.Tier == billing.TierBatch || q.Tier == billing.TierFlex) {
-		q.Tier = billing.TierStandard
-		p, ok = r.Prices.AtFor(q)
-	}
-	return p, ok
-}
-
 // dearest is what a request may cost at most per token. Every prompt token is
 // priced as the dearest kind of prompt token and every token of output as the
 // dearest of output, since what will be read from or written to a cache, or
 // thought, is not known before the call; nor is whether a provider serves the
 // tier that it was asked for.
-func (r *Router) dearest(p planned, c Candidate) billing.Price {
-	q := billing.PriceQuery{Provider: c.Target.Provider, Model: c.Target.Model, Tier: tierFor(p.req, c.Target), Prompt: max(c.Prompt, c.Hold), At: p.in.At}
-	most, _ := r.Prices.Dearest(q)
-	if q.Tier != billing.TierStandard {
-		q.Tier = billing.TierStandard
-		if standard, ok := r.Prices.Dearest(q); ok {
-			most = most.Max(standard)
-		}
-	}
+func dearest(p planned, c Candidate) billing.Price {
+	most := c.prices.Dearest(tierFor(p.req, c.Target), max(c.Prompt, c.Hold))
 	most.Input = max(most.Input, most.CacheRead, most.CacheWrite, most.CacheWrite1h)
 	most.Output = max(most.Output, most.Reasoning)
 	if p.req.Needs().Audio {
@@ -65,13 +46,8 @@ func (r *Router) dearest(p planned, c Candidate) billing.Price {
 
 // priceOf is what c asks for what was used in a tier. Where a provider says it
 // served one that has no price, it is the standard one.
-func (r *Router) priceOf(h held, c Candidate, tier string, t billing.Tokens) billing.Price {
-	q := billing.PriceQuery{Provider: c.Target.Provider, Model: c.Target.Model, Tier: tier, Prompt: t.Prompt(), At: h.in.At}
-	if p, ok := r.priceAt(q); ok {
-		return p
-	}
-	q.Tier = billing.TierStandard
-	if p, ok := r.Prices.AtFor(q); ok {
+func priceOf(c Candidate, tier string, t billing.Tokens) billing.Price {
+	if p, ok := c.prices.Served(tier, t.Prompt()); ok {
 		return p
 	}
 	return c.Price

@@ -3,7 +3,6 @@ package audit
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -83,7 +82,7 @@ func (t *Tally) addTo(scope billing.Scope, id string, m Moment) {
 		})
 		for i := after - 1; i >= 0 && windows[i].reaches(m.At); i-- {
 			if windows[i].Contains(m.At) {
-				windows[i].used.tokens = saturatingAdd(windows[i].used.tokens, m.Tokens)
+				windows[i].used.tokens = billing.SatAdd(windows[i].used.tokens, m.Tokens)
 				windows[i].used.money = windows[i].used.money.Add(m.Money)
 			}
 		}
@@ -120,16 +119,4 @@ func from(w billing.Window) string {
 
 func amountOf(tokens int64, money billing.Money) string {
 	return fmt.Sprintf("%d tokens and $%s", tokens, money)
-}
-
-// saturatingAdd is a+b, or the nearest end of the range.
-func saturatingAdd(a, b int64) int64 {
-	sum := a + b
-	switch {
-	case a > 0 && b > 0 && sum < 0:
-		return math.MaxInt64
-	case a < 0 && b < 0 && sum >= 0:
-		return math.MinInt64
-	}
-	return sum
 }

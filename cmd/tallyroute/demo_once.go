@@ -165,7 +165,7 @@ func (c *checks) ledger(s *service, rows []billing.Spend, balances []billing.Bal
 			b.Failures++
 		}
 		booked[r.Provider] = b
-		price, _ := s.prices.At(r.Provider, r.Model, r.OccurredAt)
+		price, _ := s.prices.At(r.Provider, r.Model, r.OccurredAt).Listed(r.ServiceTier, r.Tokens.Prompt())
 		same(c, "the cost of a row", r.Cost, price.Cost(r.Tokens))
 	}
 	for _, u := range s.demo.upstreams {

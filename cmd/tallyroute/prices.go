@@ -83,16 +83,9 @@ func (c pricesReprice) write(a *app, sum billing.Repriced) error {
 }
 
 // repricedBy finds the price that a row should have been costed with, as the
-// router does: a cheaper tier without prices of its own costs what the standard
-// one does.
+// router does.
 func repricedBy(prices *billing.PriceBook) func(billing.Spend) (billing.Price, bool) {
 	return func(row billing.Spend) (billing.Price, bool) {
-		q := billing.PriceQuery{Provider: row.Provider, Model: row.Model, Tier: row.ServiceTier, Prompt: row.Tokens.Prompt(), At: row.OccurredAt}
-		p, ok := prices.AtFor(q)
-		if !ok && q.Tier != billing.TierPriority {
-			q.Tier = billing.TierStandard
-			p, ok = prices.AtFor(q)
-		}
-		return p, ok
+		return prices.At(row.Provider, row.Model, row.OccurredAt).Asked(row.ServiceTier, row.Tokens.Prompt())
 	}
 }

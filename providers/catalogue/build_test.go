@@ -194,7 +194,7 @@ func TestPrices(t *testing.T) {
 		t.Errorf("ids are %v", ids)
 	}
 	book := billing.NewPriceBook(prices)
-	if _, ok := book.At("bolt", "odd", time.Now()); ok {
+	if book.At("bolt", "odd", time.Now()) != nil {
 		t.Error("a model without prices has one")
 	}
 	contract := build(t, Input{Providers: `providers: {acme: {models: [{id: large, prices: [{since: 2026-01-01, prompt: "1", completion: "4"}]}]}}`}, both...)
@@ -272,10 +272,10 @@ providers:
 		t.Errorf("what the operator does not mention is %q", got)
 	}
 	book := billing.NewPriceBook(c.Prices())
-	if _, ok := book.At("acme", "large", time.Date(2026, 4, 30, 0, 0, 0, 0, time.UTC)); ok {
+	if book.At("acme", "large", time.Date(2026, 4, 30, 0, 0, 0, 0, time.UTC)) != nil {
 		t.Error("built-in prices stand beside the operator's")
 	}
-	if p, ok := book.At("acme", "large", time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)); !ok || p.Input != 9e8 || p.Source != "contract" {
+	if p, ok := book.At("acme", "large", time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)).Listed(billing.TierStandard, 0); !ok || p.Input != 9e8 || p.Source != "contract" {
 		t.Errorf("got %+v, %v", p, ok)
 	}
 }

@@ -57,8 +57,7 @@ func TestPrice_Tiers(t *testing.T) {
             - {service: batch, prompt: "0.625", completion: "5"}
             - {service: batch, over: 200k, prompt: "1.25", completion: "7.50"}
             - {service: priority, prompt: "2.25", completion: "18"}`)
-	book := billing.NewPriceBook(list)
-	now := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+	sheet := billing.NewPriceBook(list).At("acme", "large", time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC))
 	seen := make(map[string]bool)
 	for _, tt := range []struct {
 		tier   string
@@ -74,7 +73,7 @@ func TestPrice_Tiers(t *testing.T) {
 		{"priority", 900_000, "2.25 2.25 18"},
 		{"flex", 1, ""},
 	} {
-		p, ok := book.AtFor(billing.PriceQuery{Provider: "acme", Model: "large", Tier: tt.tier, Prompt: tt.prompt, At: now})
+		p, ok := sheet.Listed(tt.tier, tt.prompt)
 		got := ""
 		if ok {
 			got = p.Input.Short() + " " + p.CacheRead.Short() + " " + p.Output.Short()

@@ -65,7 +65,7 @@ func (c *Catalogue) Models() []Listing {
 			l.ContextLength = max(l.ContextLength, t.Context)
 			l.MaxOutput = max(l.MaxOutput, t.MaxOutput)
 			l.Providers = append(l.Providers, t.Provider)
-			if p, ok := c.book.At(t.Provider, t.Model, now); ok {
+			if p, ok := c.book.At(t.Provider, t.Model, now).Listed(billing.TierStandard, 0); ok {
 				l.Prompt, l.Completion = cheaper(l.Prompt, p.Input), cheaper(l.Completion, p.Output)
 			}
 		}

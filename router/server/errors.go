@@ -84,7 +84,6 @@ var table = []row{
 	lapsed(billing.ErrRevoked, "is revoked"), // its holder had it anyway, and may know
 	lapsed(billing.ErrExpired, "has expired"),
 	is(billing.ErrAddress, problem{code: codeAddress, message: thisKey + " may not be used from this address."}),
-	is(billing.ErrModel, problem{code: codeModelNotAllowed, param: "model", message: thisKey + " may not use the model."}),
 	is(errAmbiguous, problem{code: codeAmbiguous, message: "The request carries more than one API key."}),
 	is(errKeyInURL, problem{code: codeKeyInURL, message: "An API key must not be part of the URL."}),
 	is(errNoRoute, problem{code: codeNotFound, message: "There is nothing at this path."}),

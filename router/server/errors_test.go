@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +60,6 @@ var examples = []struct {
 	{"billing: key is revoked", revokedKey(), 401, "invalid_api_key", "authentication_error", "", []string{"is revoked since 2026-11-01T00:00:00Z", "LAST4"}, "no"},
 	{"billing: key has expired", expiredKey(), 401, "invalid_api_key", "authentication_error", "", []string{"has expired on 2026-11-01T00:00:00Z", "LAST4"}, "no"},
 	{"billing: address not allowed for this key", billing.ErrAddress, 403, "ip_not_allowed", "permission_error", "", []string{"127.0.0.1"}, "no"},
-	{"billing: model not allowed for this key", billing.ErrModel, 403, "model_not_allowed", "permission_error", "model", nil, "no"},
 	{"server: more than one credential", errAmbiguous, 400, "ambiguous_credentials", "invalid_request_error", "", nil, "no"},
 	{"server: key in the URL", errKeyInURL, 400, "key_in_url", "invalid_request_error", "", nil, "no"},
 	{"server: no such path", errNoRoute, 404, "not_found", "invalid_request_error", "", nil, "no"},
@@ -117,12 +115,12 @@ var examples = []struct {
 
 func revokedKey() error {
 	k := &billing.Key{RevokedAt: day(2026, 11, 1)}
-	return k.Permit("", netip.Addr{}, day(2026, 11, 24))
+	return k.InForce(day(2026, 11, 24))
 }
 
 func expiredKey() error {
 	k := &billing.Key{ExpiresAt: day(2026, 11, 1)}
-	return k.Permit("", netip.Addr{}, day(2026, 11, 24))
+	return k.InForce(day(2026, 11, 24))
 }
 
 func TestErrorTable(t *testing.T) {
