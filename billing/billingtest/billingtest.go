@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{"Owners", ownerCases()},
 		{"Holds", holdCases()},
 		{"Settle", settleCases()},
+		{"Allowances", allowanceCases()},
 		{"Windows", windowCases()},
 		{"Budgets", budgetCases()},
 		{"Rows", rowCases()},

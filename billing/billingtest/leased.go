@@ -11,13 +11,14 @@ import (
 // RunLeased tests a ledger that holds in memory what it leased from a store. It
 // does all that the store's own ledger does but what only a database can: it
 // leaves the state of a key to the verifier, and holds of dead processes to
-// their journals.
+// their journals. Between the ledger and the store there must be a Link.
 func RunLeased(t *testing.T, open Open) {
 	groups := []struct {
 		name  string
 		cases map[string]func(w *world)
 		not   []string
 	}{
+		{"Leases", leaseCases(), nil},
 		{"Holds", holdCases(), []string{"RevokedMeanwhile", "UnknownKey", "Sweep", "SweepKeepsOthers"}},
 		{"Settle", settleCases(), []string{"AttemptThatIsThere"}},
 		{"Windows", windowCases(), []string{"SweptAfterItsEnd"}},

@@ -81,7 +81,8 @@ func leased(t *testing.T, s billing.Store, zone *time.Location) billing.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := lease.Open(s, log, lease.Options{Replica: log.ID(), Zone: zone, Report: func(err error) { t.Log(err) }})
+	link := &billingtest.Link{Store: s}
+	l, err := lease.Open(link, log, lease.Options{Replica: log.ID(), Zone: zone, Report: func(err error) { t.Log(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,5 +102,5 @@ func leased(t *testing.T, s billing.Store, zone *time.Location) billing.Store {
 			t.Error(err)
 		}
 	})
-	return billingtest.Leased{Store: s, Ledger: l}
+	return billingtest.Leased{Store: link, Ledger: l}
 }

@@ -14,8 +14,9 @@ import (
 // of the counters are locked in the order of everybody else. Beyond what is
 // needed, one sixteenth of what is left at most is granted, so that the end of
 // a budget is shared in single holds and a replica that dies takes little with
-// it. A window in which others were granted more than they use is marked, and
-// they are told to give it back.
+// it. What is not limited is granted as wished: nobody goes short of it. A
+// window in which others were granted more than they use is marked, and they
+// are told to give it back.
 const grantSQL = `
 WITH replica AS (
   SELECT FROM replicas WHERE id = $1 AND epoch = $2
@@ -41,8 +42,10 @@ WITH replica AS (
     JOIN budgets b ON b.id = c.budget_id AND b.archived_at IS NULL
 ), judged AS (
   SELECT r.*, coalesce(left_tokens >= head_tokens, true) AND coalesce(left_nano >= head_nano, true) AS fits,
-         need_tokens + coalesce(CASE WHEN exact THEN 0 ELSE least(wish_tokens - need_tokens, trunc(greatest(left_tokens, 0) / 16)) END, wish_tokens - need_tokens)::bigint AS grant_tokens,
-         need_nano + coalesce(CASE WHEN exact THEN 0 ELSE least(wish_nano - need_nano, trunc(greatest(left_nano, 0) / 16)) END, wish_nano - need_nano)::bigint AS grant_nano,
+         CASE WHEN left_tokens IS NULL THEN wish_tokens WHEN exact THEN need_tokens
+              ELSE need_tokens + least(wish_tokens - need_tokens, trunc(greatest(left_tokens, 0) / 16)) END::bigint AS grant_tokens,
+         CASE WHEN left_nano IS NULL THEN wish_nano WHEN exact THEN need_nano
+              ELSE need_nano + least(wish_nano - need_nano, trunc(greatest(left_nano, 0) / 16)) END::bigint AS grant_nano,
          (NOT coalesce(left_tokens >= head_tokens, true) OR NOT coalesce(left_nano >= head_nano, true)) AND EXISTS (
            SELECT FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at > now()
             WHERE l.budget_id = r.id AND l.window_start = r.window_start AND (l.replica_id, l.epoch) <> ($1, $2)

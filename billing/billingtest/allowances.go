@@ -1,0 +1,190 @@
+package billingtest
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// limitedBy are the ways in which a budget may be limited.
+var limitedBy = map[string]func(amount) amount{
+	"Tokens":  func(a amount) amount { return amount{a.tokens, -1} },
+	"Dollars": func(a amount) amount { return amount{-1, a.money} },
+	"Both":    func(a amount) amount { return a },
+}
+
+// byLimit makes a case of each way in which a budget may be limited.
+func byLimit(cases map[string]func(w *world, limited func(amount) amount)) map[string]func(w *world) {
+	all := make(map[string]func(w *world))
+	for name, test := range cases {
+		for by, limited := range limitedBy {
+			all[name+"/"+by] = func(w *world) { test(w, limited) }
+		}
+	}
+	return all
+}
+
+func allowanceCases() map[string]func(w *world) {
+	return byLimit(map[string]func(w *world, limited func(amount) amount){
+		"GrantIsRationedOnlyWhereThereIsALimit": grantRations,
+		"OneReplicaCannotStrandABudget":         grantLeavesOthers,
+	})
+}
+
+// replica makes a replica known.
+func (w *world) replica() billing.Replica {
+	w.Helper()
+	r := billing.Replica{ID: w.id("replica"), Epoch: "epoch", TTL: time.Minute}
+	_, err := w.Renew(w.Context(), r, billing.Joining)
+	w.must(err)
+	return r
+}
+
+// grant asks for one window of a key with one budget.
+func (w *world) grant(r billing.Replica, k *billing.Key, need, wish billing.Amount) (billing.Granted, bool) {
+	w.Helper()
+	window, err := k.Budgets[0].Window(w.now)
+	w.must(err)
+	line := billing.HoldLine{Budget: k.Budgets[0], Window: window}
+	granted, ok, err := w.Grant(w.Context(), r, []billing.Want{{HoldLine: line, Need: need, Wish: wish}})
+	w.must(err)
+	if len(granted) != 1 {
+		w.Fatalf("granted %+v", granted)
+	}
+	return granted[0], ok
+}
+
+// grantRations: of what is limited a sixteenth of what is left is granted beyond
+// the need, and nothing once somebody ran dry; of what is not, as much as is
+// wished for.
+func grantRations(w *world, limited func(amount) amount) {
+	k := w.key(limited(amount{16_010, 32_020}).budget("bud_1"))
+	need, wish := billing.Amount{Tokens: 10, Money: 20}, billing.Amount{Tokens: 500_000, Money: 700_000}
+	rationed := func(got billing.Granted, tokens int64, money billing.Money) {
+		w.Helper()
+		want := wish
+		if k.Budgets[0].Tokens != nil {
+			want.Tokens = tokens
+		}
+		if k.Budgets[0].Money != nil {
+			want.Money = money
+		}
+		if got.Amount != want {
+			w.Errorf("granted %+v, want %+v", got.Amount, want)
+		}
+	}
+	first, second := w.replica(), w.replica()
+	got, ok := w.grant(first, k, need, wish)
+	if !ok {
+		w.Fatalf("refused: %+v", got)
+	}
+	rationed(got, 10+1000, 20+2000)
+	if got.Leased != got.Amount {
+		w.Errorf("leased %+v of %+v", got.Leased, got.Amount)
+	}
+
+	// The second one runs dry, so that the first one is to give back.
+	if got, ok = w.grant(second, k, billing.Amount{Tokens: 15_001, Money: 30_001}, wish); ok || !got.Idle {
+		w.Fatalf("a grant beyond what is left: %t, %+v", ok, got)
+	}
+	if got, ok = w.grant(second, k, need, wish); !ok || !got.Exact {
+		w.Fatalf("a grant of a window that is exact: %t, %+v", ok, got)
+	}
+	rationed(got, 10, 20)
+}
+
+// grantLeavesOthers: a replica that asks for all it can get, and whose requests
+// use little of it, leaves most of a budget to others.
+func grantLeavesOthers(w *world, limited func(amount) amount) {
+	k := w.key(limited(amount{1_000_000, 2_000_000}).budget("bud_1"))
+	greedy, other := w.replica(), w.replica()
+	for range 5 {
+		if got, ok := w.grant(greedy, k, billing.Amount{Tokens: 1, Money: 1}, billing.Amount{Tokens: 10_000_000, Money: 10_000_000}); !ok {
+			w.Fatalf("refused: %+v", got)
+		}
+	}
+	if got, ok := w.grant(other, k, billing.Amount{Tokens: 700_000, Money: 1_400_000}, billing.Amount{}); !ok {
+		w.Errorf("nothing is left for others: %+v", got)
+	}
+}
+
+// Link is a store as a ledger in memory reaches it: it counts what is asked,
+// and can be cut.
+type Link struct {
+	billing.Store
+	Grants atomic.Int64
+	Cut    atomic.Bool
+}
+
+var errCut = errors.Join(billing.ErrUnavailable, errors.New("the link is cut"))
+
+// Renew is the store's, while the link holds.
+func (l *Link) Renew(ctx context.Context, r billing.Replica, first billing.Join) (billing.Heartbeat, error) {
+	if l.Cut.Load() {
+		return billing.Heartbeat{}, errCut
+	}
+	return l.Store.Renew(ctx, r, first)
+}
+
+// Grant is the store's, while the link holds.
+func (l *Link) Grant(ctx context.Context, r billing.Replica, wants []billing.Want) ([]billing.Granted, bool, error) {
+	l.Grants.Add(1)
+	if l.Cut.Load() {
+		return nil, false, errCut
+	}
+	return l.Store.Grant(ctx, r, wants)
+}
+
+// Post is the store's, while the link holds.
+func (l *Link) Post(ctx context.Context, p billing.Posting) (billing.Posted, error) {
+	if l.Cut.Load() {
+		return billing.Posted{}, errCut
+	}
+	return l.Store.Post(ctx, p)
+}
+
+// leaseCases are for ledgers in memory alone, behind a Link.
+func leaseCases() map[string]func(w *world) {
+	return byLimit(map[string]func(w *world, limited func(amount) amount){
+		"LeaseServesManyRequestsAndAnOutage": leaseServes,
+	})
+}
+
+// leaseServes: requests one after the other are served from few grants, which
+// leave most of the budget to others, and go on while the database is away.
+func leaseServes(w *world, limited func(amount) amount) {
+	leased, ok := w.Store.(Leased)
+	if !ok {
+		w.Fatalf("%T has no lease", w.Store)
+	}
+	link, ok := leased.Store.(*Link)
+	if !ok {
+		w.Fatalf("%T cannot be cut", leased.Store)
+	}
+	const requests = 200
+	k := w.key(limited(amount{10_000_000, 20_000_000}).budget("bud_1"))
+	for range requests {
+		w.use(k, amount{100, 200}, w.now)
+	}
+	if n := link.Grants.Load(); n > requests/4 {
+		w.Errorf("%d grants for %d requests", n, requests)
+	}
+	if got, ok := w.grant(w.replica(), k, billing.Amount{Tokens: 7_000_000, Money: 14_000_000}, billing.Amount{}); !ok {
+		w.Errorf("after %d requests nothing is left for others: %+v", requests, got)
+	}
+
+	peak := w.hold(k, amount{10_000, 20_000})
+	w.reserve(peak)
+	w.must(w.Release(w.Context(), peak.ID))
+	link.Cut.Store(true)
+	for range requests {
+		w.use(k, amount{100, 200}, w.now)
+	}
+	link.Cut.Store(false)
+	if rows := w.events(k); len(rows) != 2*requests {
+		w.Errorf("%d rows of %d", len(rows), 2*requests)
+	}
+}
