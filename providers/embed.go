@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Embedder is an Adapter that can ask for embeddings, too. It has the obligations
@@ -68,7 +69,7 @@ const (
 
 // PurposeOf is the member input_type of a request, "" where there is none.
 func PurposeOf(r *chat.Request) Purpose {
-	switch word := strings.ToLower(chat.Text(r.Get("input_type"))); word {
+	switch word := strings.ToLower(jsonraw.Text(r.Get("input_type"))); word {
 	case "query", "search_query", "retrieval_query":
 		return ToFind
 	case "document", "passage", "search_document", "retrieval_document":

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // batchCalls is how many calls are made at once for one request for embeddings.
@@ -78,7 +79,7 @@ func firstFailure(failed []error) (first error) {
 func split(r *chat.Request, per int) (parts []*chat.Request, err error) {
 	for inputs := range slices.Chunk(slices.Collect(r.Inputs()), per) {
 		value := slices.Concat([]byte("["), bytes.Join(inputs, []byte(",")), []byte("]"))
-		part, err := r.Edit([]chat.Member{{Name: "input", Value: value}})
+		part, err := r.Edit([]jsonraw.Member{{Name: "input", Value: value}})
 		if err != nil {
 			return nil, err
 		}

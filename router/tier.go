@@ -6,6 +6,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // tierOf is the tier by which prices are kept for what a client or a provider
@@ -26,7 +27,7 @@ func tierFor(req *chat.Request, t providers.Target) string {
 	if asked == nil || !known || slices.Contains(t.Quirks.Drop, "service_tier") {
 		return billing.TierStandard
 	}
-	return tierOf(chat.Text(asked))
+	return tierOf(jsonraw.Text(asked))
 }
 
 // dearest is what a request may cost at most per token. Every prompt token is

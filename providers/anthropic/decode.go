@@ -9,6 +9,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/blocks"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Format is what reasoning that Claude signed is marked with, so that it goes
@@ -53,25 +54,25 @@ type message struct {
 }
 
 func (m *message) read(body []byte) {
-	for name, raw := range chat.Each(body) {
+	for name, raw := range jsonraw.Each(body) {
 		switch string(name) {
 		case "id":
-			m.answer.ID = chat.Text(raw)
+			m.answer.ID = jsonraw.Text(raw)
 		case "model":
-			m.answer.Model = chat.Text(raw)
+			m.answer.Model = jsonraw.Text(raw)
 		case "content":
 			m.content = raw[0] == '['
-			for block := range chat.Elements(raw) {
+			for block := range jsonraw.Elements(raw) {
 				m.block(block)
 			}
 		case "stop_reason":
-			m.stop = chat.Text(raw)
+			m.stop = jsonraw.Text(raw)
 		case "stop_details":
 			m.details = raw
 		case "usage":
 			m.usage.read(raw)
 		case "error":
-			if raw[0] != 'n' {
+			if !jsonraw.IsNull(raw) {
 				m.failure = body
 			}
 		}
@@ -85,7 +86,7 @@ func (m *message) finish() {
 		a.Finish = "tool_calls"
 	}
 	if m.stop == "refusal" {
-		a.Refusal = chat.Text(chat.Lookup(m.details, "explanation"))
+		a.Refusal = jsonraw.Text(jsonraw.Lookup(m.details, "explanation"))
 	}
 	a.Tier = m.usage.tier
 	if m.usage.found {
@@ -101,25 +102,25 @@ func (m *message) block(raw []byte) {
 	switch b.kind {
 	case "text":
 		start := m.chars
-		a.Text = append(a.Text, blocks.Inside(b.text)...)
-		m.chars += utf8.RuneCount(chat.Quoted(b.text).Bytes())
-		for citation := range chat.Elements(b.citations) {
+		a.Text = append(a.Text, jsonraw.Inside(b.text)...)
+		m.chars += utf8.RuneCount(jsonraw.Quoted(b.text).Bytes())
+		for citation := range jsonraw.Elements(b.citations) {
 			if n := annotation(citation, start, m.chars); n != nil {
 				a.Annotations = append(a.Annotations, n)
 			}
 		}
 	case "thinking":
-		if len(blocks.Inside(b.text))+len(blocks.Inside(b.signature)) == 0 {
+		if len(jsonraw.Inside(b.text))+len(jsonraw.Inside(b.signature)) == 0 {
 			return
 		}
-		a.Reasoning = append(a.Reasoning, blocks.Inside(b.text)...)
+		a.Reasoning = append(a.Reasoning, jsonraw.Inside(b.text)...)
 		a.Details = append(a.Details, blocks.Detail{
-			Index: len(a.Details), Text: blocks.Inside(b.text), Signature: blocks.Some(b.signature), Format: Format,
+			Index: len(a.Details), Text: jsonraw.Inside(b.text), Signature: blocks.Some(b.signature), Format: Format,
 		})
 	case "redacted_thinking":
-		a.Details = append(a.Details, blocks.Detail{Index: len(a.Details), Data: blocks.Inside(b.text), Format: Format})
+		a.Details = append(a.Details, blocks.Detail{Index: len(a.Details), Data: jsonraw.Inside(b.text), Format: Format})
 	case "tool_use":
-		a.Calls = append(a.Calls, blocks.ToolCall{ID: chat.Text(b.id), Name: b.name, Arguments: string(b.input)})
+		a.Calls = append(a.Calls, blocks.ToolCall{ID: jsonraw.Text(b.id), Name: b.name, Arguments: string(b.input)})
 	}
 }
 
@@ -133,10 +134,10 @@ type content struct {
 
 func readBlock(raw []byte) content {
 	var b content
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "type":
-			b.kind = chat.Text(value)
+			b.kind = jsonraw.Text(value)
 		case "text", "thinking", "data":
 			b.text = value
 		case "signature":
@@ -156,7 +157,7 @@ func readBlock(raw []byte) content {
 
 // annotation is a citation of a page of the web; nil for others.
 func annotation(citation []byte, start, end int) []byte {
-	return blocks.Citation{URL: chat.Lookup(citation, "url"), Title: chat.Lookup(citation, "title"), Start: start, End: end}.JSON()
+	return blocks.Citation{URL: jsonraw.Lookup(citation, "url"), Title: jsonraw.Lookup(citation, "title"), Start: start, End: end}.JSON()
 }
 
 // finish is a stop reason in the words of OpenAI.
@@ -181,7 +182,7 @@ type usage struct {
 
 func (u *usage) read(raw []byte) {
 	var short int64
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "input_tokens":
 			u.found = true
@@ -191,15 +192,15 @@ func (u *usage) read(raw []byte) {
 		case "cache_creation_input_tokens":
 			blocks.Count(value, &u.CacheWrite)
 		case "cache_creation":
-			blocks.Count(chat.Lookup(value, "ephemeral_5m_input_tokens"), &short)
-			blocks.Count(chat.Lookup(value, "ephemeral_1h_input_tokens"), &u.CacheWrite1h)
+			blocks.Count(jsonraw.Lookup(value, "ephemeral_5m_input_tokens"), &short)
+			blocks.Count(jsonraw.Lookup(value, "ephemeral_1h_input_tokens"), &u.CacheWrite1h)
 		case "output_tokens":
 			u.found = true
 			blocks.Count(value, &u.Output)
 		case "output_tokens_details":
-			blocks.Count(chat.Lookup(value, "thinking_tokens"), &u.Reasoning)
+			blocks.Count(jsonraw.Lookup(value, "thinking_tokens"), &u.Reasoning)
 		case "service_tier":
-			u.tier = tier(chat.Text(value))
+			u.tier = tier(jsonraw.Text(value))
 		}
 	}
 	u.CacheWrite = max(u.CacheWrite, short+u.CacheWrite1h)

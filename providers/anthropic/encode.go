@@ -9,7 +9,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/blocks"
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // version is the only one there is of the format.
@@ -79,11 +79,11 @@ func (e *encoder) read() (err error) {
 // plan decides what depends on several members.
 func (e *encoder) plan() {
 	raw := e.x.Request.Get("anthropic_beta")
-	if beta := chat.Text(raw); beta != "" {
+	if beta := jsonraw.Text(raw); beta != "" {
 		e.betas = append(e.betas, strings.Split(beta, ",")...)
 	}
-	for beta := range chat.Elements(raw) {
-		e.betas = append(e.betas, chat.Text(beta))
+	for beta := range jsonraw.Elements(raw) {
+		e.betas = append(e.betas, jsonraw.Text(beta))
 	}
 	if len(e.tools) == 0 && e.c.Calls() { // a history with calls must name their tools
 		for _, name := range e.c.CallNames() {
@@ -100,7 +100,7 @@ func (e *encoder) plan() {
 		e.think = Plan(e.model, e.s, e.c, e.choice)
 	}
 	if e.s.JSON {
-		e.c.System = append(e.c.System, blocks.Block{Kind: blocks.Text, Text: blocks.Quote(blocks.OnlyJSON)})
+		e.c.System = append(e.c.System, blocks.Block{Kind: blocks.Text, Text: jsonraw.Quote(blocks.OnlyJSON)})
 	}
 }
 
@@ -269,7 +269,7 @@ func (e *encoder) settings() {
 		e.s.Drop("service_tier")
 	}
 	for _, name := range passed {
-		if raw := e.x.Request.Get(name); name != "top_k" && raw != nil && string(raw) != "null" {
+		if raw := e.x.Request.Get(name); name != "top_k" && !jsonraw.IsNull(raw) {
 			w.Member(name, raw)
 		}
 	}
@@ -314,12 +314,12 @@ func (e *encoder) output() {
 	w := &e.w
 	w.Key("output_config")
 	w.Open('{')
-	for name, value := range chat.Each(native) {
+	for name, value := range jsonraw.Each(native) {
 		n := string(name)
 		if n == "format" && e.s.Schema != nil || n == "effort" && e.think.Effort != "" {
 			continue
 		}
-		w.Raw(append(append(blocks.Quote(n), ':'), value...))
+		w.Raw(append(append(jsonraw.Quote(n), ':'), value...))
 	}
 	if e.think.Effort != "" {
 		w.TextMember("effort", e.think.Effort)
@@ -337,9 +337,9 @@ func (e *encoder) output() {
 // user writes for whom the call is made, which is all that metadata can hold.
 func (e *encoder) user() {
 	id := e.s.User
-	for name, value := range chat.Each(e.object("metadata")) {
+	for name, value := range jsonraw.Each(e.object("metadata")) {
 		if string(name) == "user_id" {
-			id = chat.Text(value)
+			id = jsonraw.Text(value)
 			continue
 		}
 		e.s.Drop("metadata")

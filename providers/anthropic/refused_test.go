@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 func exchange(t *testing.T, members string) providers.Exchange {
@@ -110,7 +111,7 @@ func TestEncode_Thinking(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		thinking, effort := string(chat.Lookup(call.Body, "thinking")), chat.Text(chat.Lookup(call.Body, "output_config", "effort"))
+		thinking, effort := string(jsonraw.Lookup(call.Body, "thinking")), jsonraw.Text(jsonraw.Lookup(call.Body, "output_config", "effort"))
 		if thinking != c.thinking || effort != c.effort {
 			t.Errorf("%s %s: %s and %q, want %s and %q", c.model, c.members, thinking, effort, c.thinking, c.effort)
 		}

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"tallyroute/providers"
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // turn is an assistant's turn with all that must come back as it was: reasoning
@@ -86,8 +86,8 @@ func plainTurn(t *testing.T, x providers.Exchange) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for choice := range chat.Elements(chat.Lookup(r.Body, "choices")) {
-		return string(chat.Lookup(choice, "message"))
+	for choice := range jsonraw.Elements(jsonraw.Lookup(r.Body, "choices")) {
+		return string(jsonraw.Lookup(choice, "message"))
 	}
 	return ""
 }
@@ -168,17 +168,17 @@ func streamBlock(event func(format string, a ...any), i int, block []byte) {
 		}
 	}
 	start := func(b string) { event(`{"type":"content_block_start","index":%d,"content_block":%s}`, i, b) }
-	switch chat.Text(chat.Lookup(block, "type")) {
+	switch jsonraw.Text(jsonraw.Lookup(block, "type")) {
 	case "thinking":
 		start(`{"type":"thinking","thinking":"","signature":""}`)
-		delta("thinking_delta", "thinking", chat.Text(chat.Lookup(block, "thinking")))
-		event(`{"type":"content_block_delta","index":%d,"delta":{"type":"signature_delta","signature":%s}}`, i, chat.Lookup(block, "signature"))
+		delta("thinking_delta", "thinking", jsonraw.Text(jsonraw.Lookup(block, "thinking")))
+		event(`{"type":"content_block_delta","index":%d,"delta":{"type":"signature_delta","signature":%s}}`, i, jsonraw.Lookup(block, "signature"))
 	case "text":
 		start(`{"type":"text","text":""}`)
-		delta("text_delta", "text", chat.Text(chat.Lookup(block, "text")))
+		delta("text_delta", "text", jsonraw.Text(jsonraw.Lookup(block, "text")))
 	case "tool_use":
-		start(fmt.Sprintf(`{"type":"tool_use","id":%s,"name":%s,"input":{}}`, chat.Lookup(block, "id"), chat.Lookup(block, "name")))
-		if input := string(chat.Lookup(block, "input")); input != "{}" {
+		start(fmt.Sprintf(`{"type":"tool_use","id":%s,"name":%s,"input":{}}`, jsonraw.Lookup(block, "id"), jsonraw.Lookup(block, "name")))
+		if input := string(jsonraw.Lookup(block, "input")); input != "{}" {
 			delta("input_json_delta", "partial_json", input)
 		}
 	default:

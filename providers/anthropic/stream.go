@@ -9,6 +9,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/blocks"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/sse"
 )
 
@@ -89,16 +90,16 @@ func (s *stream) event(data []byte) error {
 	if !json.Valid(data) {
 		return &providers.Error{Kind: providers.KindBroken, Err: errShape}
 	}
-	kind := chat.Text(chat.Lookup(data, "type"))
+	kind := jsonraw.Text(jsonraw.Lookup(data, "type"))
 	switch kind {
 	case "message_start":
-		return s.start(chat.Lookup(data, "message"))
+		return s.start(jsonraw.Lookup(data, "message"))
 	case "content_block_start":
 		s.blockStart(data)
 	case "content_block_delta":
 		s.delta(data)
 	case "content_block_stop":
-		s.blockStop(string(chat.Lookup(data, "index")))
+		s.blockStop(string(jsonraw.Lookup(data, "index")))
 	case "message_delta":
 		s.message(data)
 	case "message_stop":
@@ -123,38 +124,38 @@ func (s *stream) start(message []byte) error {
 		return &providers.Error{Kind: providers.KindBroken, Err: errRestart}
 	}
 	s.begun = true
-	s.usage.read(chat.Lookup(message, "usage"))
+	s.usage.read(jsonraw.Lookup(message, "usage"))
 	h := &s.emit.Head
-	h.ID, h.Model, h.Tier = chat.Text(chat.Lookup(message, "id")), chat.Text(chat.Lookup(message, "model")), s.usage.tier
+	h.ID, h.Model, h.Tier = jsonraw.Text(jsonraw.Lookup(message, "id")), jsonraw.Text(jsonraw.Lookup(message, "model")), s.usage.tier
 	s.emit.Role()
 	return nil
 }
 
 func (s *stream) blockStart(data []byte) {
-	c := readBlock(chat.Lookup(data, "content_block"))
-	b := block{index: string(chat.Lookup(data, "index")), kind: c.kind, start: s.chars}
+	c := readBlock(jsonraw.Lookup(data, "content_block"))
+	b := block{index: string(jsonraw.Lookup(data, "index")), kind: c.kind, start: s.chars}
 	switch c.kind {
 	case "text":
 		s.text(c.text)
 	case "thinking":
 		b.number = s.think
 		s.think++
-		s.emit.Thought(blocks.Detail{Index: b.number, Text: blocks.Inside(c.text), Signature: blocks.Some(c.signature), Format: Format})
+		s.emit.Thought(blocks.Detail{Index: b.number, Text: jsonraw.Inside(c.text), Signature: blocks.Some(c.signature), Format: Format})
 	case "redacted_thinking":
-		s.emit.Thought(blocks.Detail{Index: s.think, Data: blocks.Inside(c.text), Format: Format})
+		s.emit.Thought(blocks.Detail{Index: s.think, Data: jsonraw.Inside(c.text), Format: Format})
 		s.think++
 	case "tool_use":
 		b.number, b.input = s.calls, append([]byte(nil), c.input...)
 		s.calls++
 		name := append([]byte(nil), c.name...)
-		s.emit.Call(b.number, blocks.ToolCall{ID: chat.Text(c.id), Name: name})
+		s.emit.Call(b.number, blocks.ToolCall{ID: jsonraw.Text(c.id), Name: name})
 	}
 	s.open = append(s.open, b)
 }
 
 func (s *stream) text(raw []byte) {
-	s.chars += utf8.RuneCount(chat.Quoted(raw).Bytes())
-	s.emit.Text(blocks.Inside(raw))
+	s.chars += utf8.RuneCount(jsonraw.Quoted(raw).Bytes())
+	s.emit.Text(jsonraw.Inside(raw))
 }
 
 // find is the open block with an index, nil where there is none.
@@ -168,24 +169,24 @@ func (s *stream) find(index string) *block {
 }
 
 func (s *stream) delta(data []byte) {
-	b := s.find(string(chat.Lookup(data, "index")))
+	b := s.find(string(jsonraw.Lookup(data, "index")))
 	if b == nil {
 		return
 	}
-	for name, value := range chat.Each(chat.Lookup(data, "delta")) {
+	for name, value := range jsonraw.Each(jsonraw.Lookup(data, "delta")) {
 		switch string(name) {
 		case "text":
 			if b.kind == "text" {
 				s.text(value)
 			}
 		case "thinking":
-			s.emit.Thought(blocks.Detail{Index: b.number, Text: blocks.Inside(value), Format: Format})
+			s.emit.Thought(blocks.Detail{Index: b.number, Text: jsonraw.Inside(value), Format: Format})
 		case "signature":
 			s.emit.Thought(blocks.Detail{Index: b.number, Signature: blocks.Some(value), Format: Format})
 		case "partial_json":
-			if b.kind == "tool_use" && len(blocks.Inside(value)) > 0 {
+			if b.kind == "tool_use" && len(jsonraw.Inside(value)) > 0 {
 				b.pieces = true
-				s.emit.Arguments(b.number, blocks.Inside(value))
+				s.emit.Arguments(b.number, jsonraw.Inside(value))
 			}
 		case "citation":
 			b.citations = append(b.citations, append([]byte(nil), value...))
@@ -201,8 +202,8 @@ func (s *stream) blockStop(index string) {
 		return
 	}
 	if b.kind == "tool_use" && !b.pieces {
-		quoted := blocks.Quote(string(b.input))
-		s.emit.Arguments(b.number, blocks.Inside(quoted))
+		quoted := jsonraw.Quote(string(b.input))
+		s.emit.Arguments(b.number, jsonraw.Inside(quoted))
 	}
 	var notes [][]byte
 	for _, c := range b.citations {
@@ -216,9 +217,9 @@ func (s *stream) blockStop(index string) {
 
 // message takes in what is told at the end: why it ended, and what was used.
 func (s *stream) message(data []byte) {
-	s.usage.read(chat.Lookup(data, "usage"))
-	delta := chat.Lookup(data, "delta")
-	stop := chat.Text(chat.Lookup(delta, "stop_reason"))
+	s.usage.read(jsonraw.Lookup(data, "usage"))
+	delta := jsonraw.Lookup(data, "delta")
+	stop := jsonraw.Text(jsonraw.Lookup(delta, "stop_reason"))
 	if stop == "" || s.done {
 		return
 	}
@@ -227,7 +228,7 @@ func (s *stream) message(data []byte) {
 	if reason == "stop" && s.calls > 0 {
 		reason = "tool_calls"
 	}
-	if text := chat.Text(chat.Lookup(delta, "stop_details", "explanation")); stop == "refusal" && text != "" {
+	if text := jsonraw.Text(jsonraw.Lookup(delta, "stop_details", "explanation")); stop == "refusal" && text != "" {
 		s.emit.Refusal(text)
 	}
 	s.emit.Finish(reason, stop)

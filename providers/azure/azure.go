@@ -13,6 +13,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/openai"
 )
 
@@ -89,7 +90,7 @@ func (s stream) Next() (chat.Chunk, error) {
 // Fail is that of the format, with the words that Azure has for it.
 func (a Adapter) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	e := a.format.Fail(x, status, h, body)
-	if inner := chat.Text(chat.Lookup(body, "error", "innererror", "code")); inner == "ResponsibleAIPolicyViolation" {
+	if inner := jsonraw.Text(jsonraw.Lookup(body, "error", "innererror", "code")); inner == "ResponsibleAIPolicyViolation" {
 		e.Kind = providers.KindContent
 	}
 	_ = filtered(e)

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"tallyroute/providers/blocks"
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // list writes blocks as an array, each with the cache point that the client set
@@ -29,7 +29,7 @@ func (e *encoder) list(list []blocks.Block) error {
 func (e *encoder) cachePoint(cache []byte) {
 	switch {
 	case cache == nil:
-	case chat.Text(chat.Lookup(cache, "ttl")) == "1h":
+	case jsonraw.Text(jsonraw.Lookup(cache, "ttl")) == "1h":
 		e.w.Raw([]byte(`{"cachePoint":{"type":"default","ttl":"1h"}}`))
 	default:
 		e.w.Raw([]byte(`{"cachePoint":{"type":"default"}}`))

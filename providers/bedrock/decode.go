@@ -9,6 +9,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/blocks"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 var errShape = errors.New("bedrock: the answer is none of Converse")
@@ -54,16 +55,16 @@ type message struct {
 }
 
 func (m *message) read(body []byte) {
-	for name, raw := range chat.Each(body) {
+	for name, raw := range jsonraw.Each(body) {
 		switch string(name) {
 		case "output":
-			content := chat.Lookup(raw, "message", "content")
+			content := jsonraw.Lookup(raw, "message", "content")
 			m.found = len(content) > 0 && content[0] == '['
-			for block := range chat.Elements(content) {
+			for block := range jsonraw.Elements(content) {
 				m.block(block)
 			}
 		case "stopReason":
-			m.stop = chat.Text(raw)
+			m.stop = jsonraw.Text(raw)
 		case "usage":
 			m.usage.read(raw)
 		case "serviceTier":
@@ -83,7 +84,7 @@ func (m *message) finish() {
 // block reads one of content, by the member that it has. What the provider did
 // with its own tools is passed over.
 func (m *message) block(raw []byte) {
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "text":
 			m.text(value)
@@ -98,8 +99,8 @@ func (m *message) block(raw []byte) {
 }
 
 func (m *message) text(value []byte) {
-	m.answer.Text = append(m.answer.Text, blocks.Inside(value)...)
-	m.chars += utf8.RuneCount(chat.Quoted(value).Bytes())
+	m.answer.Text = append(m.answer.Text, jsonraw.Inside(value)...)
+	m.chars += utf8.RuneCount(jsonraw.Quoted(value).Bytes())
 }
 
 func (m *message) call(value []byte) {
@@ -118,16 +119,16 @@ type toolUse struct {
 
 func readCall(value []byte) toolUse {
 	var c toolUse
-	for name, raw := range chat.Each(value) {
+	for name, raw := range jsonraw.Each(value) {
 		switch string(name) {
 		case "toolUseId":
-			c.id = chat.Text(raw)
+			c.id = jsonraw.Text(raw)
 		case "name":
 			c.name = raw
 		case "input":
 			c.input = raw
 		case "type":
-			c.server = chat.Text(raw) == "server_tool_use"
+			c.server = jsonraw.Text(raw) == "server_tool_use"
 		}
 	}
 	return c
@@ -135,15 +136,15 @@ func readCall(value []byte) toolUse {
 
 func (m *message) reasoning(value []byte) {
 	a := &m.answer
-	text := chat.Lookup(value, "reasoningText", "text")
+	text := jsonraw.Lookup(value, "reasoningText", "text")
 	d := blocks.Detail{
 		Index: len(a.Details), Format: m.format,
-		Text: blocks.Inside(text), Signature: blocks.Some(chat.Lookup(value, "reasoningText", "signature")),
+		Text: jsonraw.Inside(text), Signature: blocks.Some(jsonraw.Lookup(value, "reasoningText", "signature")),
 	}
-	if data := blocks.Some(chat.Lookup(value, "redactedContent")); data != nil {
+	if data := blocks.Some(jsonraw.Lookup(value, "redactedContent")); data != nil {
 		d = blocks.Detail{Index: d.Index, Format: own, Data: data}
 	}
-	a.Reasoning = append(a.Reasoning, blocks.Inside(text)...)
+	a.Reasoning = append(a.Reasoning, jsonraw.Inside(text)...)
 	a.Details = append(a.Details, d)
 }
 
@@ -151,10 +152,10 @@ func (m *message) reasoning(value []byte) {
 // web alone.
 func (m *message) cited(value []byte) {
 	start := m.chars
-	for part := range chat.Elements(chat.Lookup(value, "content")) {
-		m.text(chat.Lookup(part, "text"))
+	for part := range jsonraw.Elements(jsonraw.Lookup(value, "content")) {
+		m.text(jsonraw.Lookup(part, "text"))
 	}
-	for c := range chat.Elements(chat.Lookup(value, "citations")) {
+	for c := range jsonraw.Elements(jsonraw.Lookup(value, "citations")) {
 		if n := annotation(c, start, m.chars); n != nil {
 			m.answer.Annotations = append(m.answer.Annotations, n)
 		}
@@ -163,7 +164,7 @@ func (m *message) cited(value []byte) {
 
 func annotation(citation []byte, start, end int) []byte {
 	return blocks.Citation{
-		URL: chat.Lookup(citation, "location", "web", "url"), Title: chat.Lookup(citation, "title"), Start: start, End: end,
+		URL: jsonraw.Lookup(citation, "location", "web", "url"), Title: jsonraw.Lookup(citation, "title"), Start: start, End: end,
 	}.JSON()
 }
 
@@ -191,7 +192,7 @@ type usage struct {
 }
 
 func (u *usage) read(raw []byte) {
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "inputTokens":
 			u.found = true
@@ -204,9 +205,9 @@ func (u *usage) read(raw []byte) {
 		case "cacheWriteInputTokens", "cacheWriteInputTokenCount":
 			blocks.Count(value, &u.CacheWrite)
 		case "cacheDetails":
-			for detail := range chat.Elements(value) {
-				if chat.Text(chat.Lookup(detail, "ttl")) == "1h" {
-					blocks.Count(chat.Lookup(detail, "inputTokens"), &u.CacheWrite1h)
+			for detail := range jsonraw.Elements(value) {
+				if jsonraw.Text(jsonraw.Lookup(detail, "ttl")) == "1h" {
+					blocks.Count(jsonraw.Lookup(detail, "inputTokens"), &u.CacheWrite1h)
 				}
 			}
 		}
@@ -216,7 +217,7 @@ func (u *usage) read(raw []byte) {
 
 // tier is the service tier where OpenAI has a word for it.
 func tier(raw []byte) string {
-	switch t := chat.Text(chat.Lookup(raw, "type")); t {
+	switch t := jsonraw.Text(jsonraw.Lookup(raw, "type")); t {
 	case "default", "flex", "priority":
 		return t
 	}

@@ -10,6 +10,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/blocks"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 var (
@@ -63,7 +64,7 @@ func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
 			w.Int(n)
 		}
 	}
-	if raw := x.Request.Get(own[0]); raw != nil && string(raw) != "null" {
+	if raw := x.Request.Get(own[0]); !jsonraw.IsNull(raw) {
 		w.Key(own[0])
 		w.Raw(raw)
 	}
@@ -87,8 +88,8 @@ func purpose(r *chat.Request) string {
 // DecodeEmbedding reads an answer with vectors. How many tokens were read is said
 // in it by Titan, and in a header of all.
 func (Adapter) DecodeEmbedding(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
-	v := chat.Vectors{ID: chat.Text(chat.Lookup(body, "id")), Model: x.Target.Upstream, List: vectors(body)}
-	for _, count := range []string{string(chat.Lookup(body, "inputTextTokenCount")), h.Get("X-Amzn-Bedrock-Input-Token-Count")} {
+	v := chat.Vectors{ID: jsonraw.Text(jsonraw.Lookup(body, "id")), Model: x.Target.Upstream, List: vectors(body)}
+	for _, count := range []string{string(jsonraw.Lookup(body, "inputTextTokenCount")), h.Get("X-Amzn-Bedrock-Input-Token-Count")} {
 		if n, err := strconv.ParseInt(count, 10, 64); err == nil {
 			v.Usage = &chat.Usage{Input: max(n, 0), Invalid: n < 0}
 			break
@@ -106,14 +107,14 @@ func (Adapter) DecodeEmbedding(x providers.Exchange, h http.Header, body []byte)
 
 // vectors are those of an answer: one of Titan, or a list, which may stand by its type.
 func vectors(body []byte) iter.Seq[[]byte] {
-	if one := chat.Lookup(body, "embedding"); one != nil {
+	if one := jsonraw.Lookup(body, "embedding"); one != nil {
 		return func(yield func([]byte) bool) { yield(one) }
 	}
-	list := chat.Lookup(body, "embeddings")
+	list := jsonraw.Lookup(body, "embeddings")
 	if len(list) > 0 && list[0] == '{' {
-		list = chat.Lookup(list, "float")
+		list = jsonraw.Lookup(list, "float")
 	}
-	return chat.Elements(list)
+	return jsonraw.Elements(list)
 }
 
 // InputsPerCall is as with Converse.

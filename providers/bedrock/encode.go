@@ -8,7 +8,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/anthropic"
 	"tallyroute/providers/blocks"
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // passed are members that clients may set by the names of Converse.
@@ -75,10 +75,10 @@ func (e *encoder) plan() {
 		e.think = anthropic.Plan(e.x.Target.Upstream, e.s, e.c, e.choice)
 	}
 	if e.s.JSON {
-		e.c.System = append(e.c.System, blocks.Block{Kind: blocks.Text, Text: blocks.Quote(blocks.OnlyJSON)})
+		e.c.System = append(e.c.System, blocks.Block{Kind: blocks.Text, Text: jsonraw.Quote(blocks.OnlyJSON)})
 	}
 	for _, name := range []string{"user", "safety_identifier"} {
-		if chat.Text(e.x.Request.Get(name)) != "" {
+		if jsonraw.Text(e.x.Request.Get(name)) != "" {
 			e.s.Drop(name)
 		}
 	}
@@ -144,7 +144,7 @@ func (e *encoder) write() error {
 		e.s.Drop("service_tier")
 	}
 	for _, name := range passed {
-		if raw := e.x.Request.Get(name); raw != nil && string(raw) != "null" {
+		if raw := e.x.Request.Get(name); !jsonraw.IsNull(raw) {
 			w.Member(name, raw)
 		}
 	}
@@ -181,7 +181,7 @@ func (e *encoder) toolConfig() error {
 	w.Key("tools")
 	w.Open('[')
 	for _, t := range e.tools {
-		if t.Raw != nil && chat.Lookup(t.Raw, "systemTool") == nil && chat.Lookup(t.Raw, "toolSpec") == nil {
+		if t.Raw != nil && jsonraw.Lookup(t.Raw, "systemTool") == nil && jsonraw.Lookup(t.Raw, "toolSpec") == nil {
 			return blocks.Unsupported("tools", "this provider has no tools of its own by that name")
 		}
 		e.tool(t)
@@ -281,7 +281,7 @@ func (e *encoder) format() {
 	w.Key("jsonSchema")
 	w.Open('{')
 	w.TextMember("schema", string(e.s.Schema))
-	if name := chat.Text(e.s.SchemaName); name != "" {
+	if name := jsonraw.Text(e.s.SchemaName); name != "" {
 		w.TextMember("name", name)
 	}
 	for range 4 {

@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Fail reads an answer whose status says that it is none.
@@ -23,13 +24,13 @@ func (Adapter) Fail(_ providers.Exchange, status int, h http.Header, body []byte
 // or in the body behind a namespace.
 func said(h http.Header, body []byte) (kind, text string) {
 	kind = h.Get("X-Amzn-Errortype")
-	for name, raw := range chat.Each(body) {
+	for name, raw := range jsonraw.Each(body) {
 		switch string(name) {
 		case "message", "Message":
-			text = chat.Text(raw)
+			text = jsonraw.Text(raw)
 		case "__type", "code":
 			if kind == "" {
-				kind = chat.Text(raw)
+				kind = jsonraw.Text(raw)
 			}
 		}
 	}

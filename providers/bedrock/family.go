@@ -4,8 +4,7 @@ import (
 	"strings"
 
 	"tallyroute/providers/anthropic"
-	"tallyroute/providers/blocks"
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // family is whose model it is, which decides what it takes besides what all do.
@@ -50,7 +49,7 @@ func (x *extra) set(name string, value []byte) {
 // there itself goes first.
 func (e *encoder) additional() {
 	var x extra
-	for name, value := range chat.Each(e.object("additionalModelRequestFields")) {
+	for name, value := range jsonraw.Each(e.object("additionalModelRequestFields")) {
 		x.set(string(name), value)
 	}
 	e.reasoning(&x)
@@ -65,7 +64,7 @@ func (e *encoder) additional() {
 	w.Key("additionalModelRequestFields")
 	w.Open('{')
 	for _, name := range x.names {
-		w.Raw(append(append(blocks.Quote(name), ':'), x.values[name]...))
+		w.Raw(append(append(jsonraw.Quote(name), ':'), x.values[name]...))
 	}
 	w.Close('}')
 }
@@ -88,9 +87,9 @@ func (e *encoder) reasoning(x *extra) {
 	case nova2:
 		x.set("reasoningConfig", []byte(novaReasoning(s.Effort)))
 	case gptOSS:
-		x.set("reasoning_effort", blocks.Quote(level(s.Effort)))
+		x.set("reasoning_effort", jsonraw.Quote(level(s.Effort)))
 	case qwen:
-		x.set("reasoning_config", blocks.Quote(level(s.Effort)))
+		x.set("reasoning_config", jsonraw.Quote(level(s.Effort)))
 	case nova, others:
 		if s.Effort != "none" {
 			s.Drop("reasoning_effort")

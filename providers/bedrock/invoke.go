@@ -9,8 +9,8 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/anthropic"
-	"tallyroute/providers/blocks"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Invoke speaks InvokeModel, for what Converse does not carry: Claude in the
@@ -48,7 +48,7 @@ func (a Invoke) Encode(x providers.Exchange) (providers.Call, error) {
 
 // Decode reads a whole answer in the format that it has.
 func (a Invoke) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
-	if chat.Lookup(body, "output") != nil {
+	if jsonraw.Lookup(body, "output") != nil {
 		return a.converse.Decode(x, body)
 	}
 	r, err := a.messages.Decode(x, body)
@@ -91,7 +91,7 @@ func (s *invoked) Next() (chat.Chunk, error) {
 			return chat.Chunk{}, err
 		}
 		s.chunks.held = first
-		if chat.Lookup(first, "type") != nil {
+		if jsonraw.Lookup(first, "type") != nil {
 			s.inner = s.a.messages.Events(s.chunks.next, s.Closer)
 		} else {
 			s.inner = s.a.converse.events(s.x, s.chunks.frame, s.Closer)
@@ -120,7 +120,7 @@ func (c *chunks) next() ([]byte, error) {
 		_, text := said(nil, f.data)
 		return nil, failed(0, f.name, text)
 	}
-	data, err := base64.StdEncoding.AppendDecode(nil, blocks.Inside(chat.Lookup(f.data, "bytes")))
+	data, err := base64.StdEncoding.AppendDecode(nil, jsonraw.Inside(jsonraw.Lookup(f.data, "bytes")))
 	if err != nil || len(data) == 0 {
 		return nil, broken(errShape)
 	}
@@ -133,7 +133,7 @@ func (c *chunks) frame() (frame, error) {
 	if err != nil {
 		return frame{}, err
 	}
-	for name, value := range chat.Each(data) {
+	for name, value := range jsonraw.Each(data) {
 		if value[0] == '{' {
 			return frame{name: string(name), data: value}, nil
 		}

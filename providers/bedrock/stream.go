@@ -9,6 +9,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/blocks"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Stream reads a streamed answer.
@@ -97,7 +98,7 @@ func (s *stream) take(name string, data []byte) error {
 	case "contentBlockStop":
 		s.stop(data)
 	case "messageStop":
-		if stop := chat.Text(chat.Lookup(data, "stopReason")); stop != "" && !s.done {
+		if stop := jsonraw.Text(jsonraw.Lookup(data, "stopReason")); stop != "" && !s.done {
 			s.done = true
 			s.emit.Finish(finish(stop, s.calls), stop)
 		}
@@ -110,8 +111,8 @@ func (s *stream) take(name string, data []byte) error {
 // metadata tells what was used.
 func (s *stream) metadata(data []byte) {
 	var u usage
-	u.read(chat.Lookup(data, "usage"))
-	s.emit.Head.Tier = tier(chat.Lookup(data, "serviceTier"))
+	u.read(jsonraw.Lookup(data, "usage"))
+	s.emit.Head.Tier = tier(jsonraw.Lookup(data, "serviceTier"))
 	if u.found {
 		s.emit.Usage(u.Usage)
 	}
@@ -119,7 +120,7 @@ func (s *stream) metadata(data []byte) {
 
 // at is the block that an event is about. Texts begin without an event of their own.
 func (s *stream) at(data []byte) *block {
-	index := string(chat.Lookup(data, "contentBlockIndex"))
+	index := string(jsonraw.Lookup(data, "contentBlockIndex"))
 	for i := range s.open {
 		if s.open[i].index == index {
 			return &s.open[i]
@@ -131,7 +132,7 @@ func (s *stream) at(data []byte) *block {
 
 func (s *stream) start(data []byte) {
 	b := s.at(data)
-	value := chat.Lookup(data, "start", "toolUse")
+	value := jsonraw.Lookup(data, "start", "toolUse")
 	if value == nil {
 		return
 	}
@@ -146,13 +147,13 @@ func (s *stream) start(data []byte) {
 
 func (s *stream) delta(data []byte) {
 	b := s.at(data)
-	for name, value := range chat.Each(chat.Lookup(data, "delta")) {
+	for name, value := range jsonraw.Each(jsonraw.Lookup(data, "delta")) {
 		switch string(name) {
 		case "text":
-			s.chars += utf8.RuneCount(chat.Quoted(value).Bytes())
-			s.emit.Text(blocks.Inside(value))
+			s.chars += utf8.RuneCount(jsonraw.Quoted(value).Bytes())
+			s.emit.Text(jsonraw.Inside(value))
 		case "toolUse":
-			if piece := blocks.Some(chat.Lookup(value, "input")); piece != nil && b.call >= 0 {
+			if piece := blocks.Some(jsonraw.Lookup(value, "input")); piece != nil && b.call >= 0 {
 				b.pieces = true
 				s.emit.Arguments(b.call, piece)
 			}
@@ -171,9 +172,9 @@ func (s *stream) reasoning(b *block, value []byte) {
 	}
 	d := blocks.Detail{
 		Index: b.thought, Format: s.format,
-		Text: blocks.Some(chat.Lookup(value, "text")), Signature: blocks.Some(chat.Lookup(value, "signature")),
+		Text: blocks.Some(jsonraw.Lookup(value, "text")), Signature: blocks.Some(jsonraw.Lookup(value, "signature")),
 	}
-	if data := blocks.Some(chat.Lookup(value, "redactedContent")); data != nil {
+	if data := blocks.Some(jsonraw.Lookup(value, "redactedContent")); data != nil {
 		d = blocks.Detail{Index: b.thought, Format: own, Data: data}
 	}
 	s.emit.Thought(d)

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // parts reads content: a string or a list of parts. Texts of nothing but white
@@ -25,7 +25,7 @@ func parts(content []byte, param string) ([]Block, error) {
 	}
 	var list []Block
 	i := 0
-	for raw := range chat.Elements(content) {
+	for raw := range jsonraw.Elements(content) {
 		b, err := part(raw, fmt.Sprintf("%s[%d]", param, i))
 		if err != nil {
 			return nil, err
@@ -43,12 +43,12 @@ func part(raw []byte, param string) (Block, error) {
 	b := Block{Raw: raw, Param: param}
 	var value []byte
 	members := make(map[string][]byte)
-	for name, v := range chat.Each(raw) {
-		if v[0] != 'n' {
+	for name, v := range jsonraw.Each(raw) {
+		if !jsonraw.IsNull(v) {
 			members[string(name)] = v
 		}
 	}
-	b.Type, b.Cache = chat.Text(members["type"]), members["cache_control"]
+	b.Type, b.Cache = jsonraw.Text(members["type"]), members["cache_control"]
 	value = members[b.Type]
 	switch b.Type {
 	case "text", "refusal":
@@ -64,7 +64,7 @@ func part(raw []byte, param string) (Block, error) {
 	case "file":
 		b.Kind, b.Media = Document, file(value)
 	case "input_audio":
-		b.Kind, b.Media = Audio, Media{Type: "audio/" + chat.Text(chat.Lookup(value, "format")), Data: []byte(chat.Text(chat.Lookup(value, "data")))}
+		b.Kind, b.Media = Audio, Media{Type: "audio/" + jsonraw.Text(jsonraw.Lookup(value, "format")), Data: []byte(jsonraw.Text(jsonraw.Lookup(value, "data")))}
 	case "thinking", "redacted_thinking":
 		b.thought(members)
 	default:
@@ -111,9 +111,9 @@ func (m Media) empty() bool { return len(m.Data) == 0 && m.URL == "" && m.FileID
 // reference is an object with a URL, or the bare URL.
 func reference(value []byte, member string) Media {
 	if len(value) > 0 && value[0] == '{' {
-		value = chat.Lookup(value, member)
+		value = jsonraw.Lookup(value, member)
 	}
-	return located(chat.Text(value))
+	return located(jsonraw.Text(value))
 }
 
 // located is a URL as what it locates or, for a data URL, holds.
@@ -140,7 +140,7 @@ func mediaType(kind string) string {
 // file is the member "file" of a part. Data that is no URL is base64 by itself.
 func file(value []byte) Media {
 	var m Media
-	data := chat.Text(chat.Lookup(value, "file_data"))
+	data := jsonraw.Text(jsonraw.Lookup(value, "file_data"))
 	switch {
 	case strings.HasPrefix(data, "data:"):
 		m = located(data)
@@ -149,8 +149,8 @@ func file(value []byte) Media {
 	case data != "":
 		m.Data = []byte(data)
 	}
-	m.FileID = chat.Text(chat.Lookup(value, "file_id"))
-	m.Name = chat.Text(chat.Lookup(value, "filename"))
+	m.FileID = jsonraw.Text(jsonraw.Lookup(value, "file_id"))
+	m.Name = jsonraw.Text(jsonraw.Lookup(value, "filename"))
 	if m.Type == "" && m.Data != nil {
 		m.Type = typeOf(m.Name)
 	}
@@ -172,7 +172,7 @@ func typeOf(name string) string {
 	return "application/pdf"
 }
 
-func blank(text chat.Quoted) bool { return len(bytes.TrimSpace(text.Bytes())) == 0 }
+func blank(text jsonraw.Quoted) bool { return len(bytes.TrimSpace(text.Bytes())) == 0 }
 
 func isObject(text []byte) bool {
 	trimmed := strings.TrimSpace(string(text))

@@ -5,6 +5,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Quirks is an exchange without the members that its target declares to drop, and
@@ -15,7 +16,7 @@ func Quirks(x providers.Exchange) (providers.Exchange, []string, error) {
 	var drop, dropped []string
 	for name, raw := range x.Request.Members() {
 		n := string(name)
-		if raw[0] == 'n' || idle(n, raw) {
+		if jsonraw.IsNull(raw) || idle(n, raw) {
 			continue
 		}
 		if slices.Contains(q.Refuse, n) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Read reads the messages of a request. System and developer messages are taken
@@ -45,7 +46,7 @@ func (c *Conversation) trim() {
 	}
 	text := last.Text.Bytes()
 	if trimmed := bytes.TrimRight(text, " \n\r\t"); len(trimmed) < len(text) {
-		last.Text = Quote(string(trimmed))
+		last.Text = jsonraw.Quote(string(trimmed))
 	}
 }
 
@@ -59,8 +60,8 @@ type message struct {
 
 func (c *Conversation) message(from chat.Message, param string) error {
 	m := message{role: from.Role.String(), param: param}
-	for name, raw := range chat.Each(from.Raw) {
-		if raw[0] == 'n' {
+	for name, raw := range jsonraw.Each(from.Raw) {
+		if jsonraw.IsNull(raw) {
 			continue
 		}
 		switch string(name) {
@@ -109,7 +110,7 @@ func (c *Conversation) take(m message) error {
 	case "assistant":
 		return c.assistant(m, list)
 	case "tool":
-		b := Block{Kind: Result, ID: CallID(chat.Text(m.id)), Parts: list, Failed: m.failed, Cache: m.cache, Param: m.param}
+		b := Block{Kind: Result, ID: CallID(jsonraw.Text(m.id)), Parts: list, Failed: m.failed, Cache: m.cache, Param: m.param}
 		c.add(Turn{false, []Block{b}})
 	default:
 		return Unsupported(m.param+".role", "must be system, developer, user, assistant or tool")
@@ -118,11 +119,11 @@ func (c *Conversation) take(m message) error {
 }
 
 func (c *Conversation) assistant(m message, list []Block) error {
-	if len(Inside(m.refusal)) > 0 {
+	if len(jsonraw.Inside(m.refusal)) > 0 {
 		list = append(list, Block{Kind: Text, Text: m.refusal, Param: m.param + ".refusal"})
 	}
 	i := 0
-	for raw := range chat.Elements(m.calls) {
+	for raw := range jsonraw.Elements(m.calls) {
 		b, err := call(raw, fmt.Sprintf("%s.tool_calls[%d]", m.param, i))
 		if err != nil {
 			return err
@@ -146,16 +147,16 @@ func cached(list []Block, cache []byte) []Block {
 // that was cut off leaves them, are sent as the text they are.
 func call(raw []byte, param string) (Block, error) {
 	b := Block{Kind: Call, Param: param}
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "id":
-			b.ID = CallID(chat.Text(value))
+			b.ID = CallID(jsonraw.Text(value))
 		case "cache_control":
 			if value[0] == '{' {
 				b.Cache = value
 			}
 		case "function":
-			for name, value := range chat.Each(value) {
+			for name, value := range jsonraw.Each(value) {
 				switch {
 				case string(name) == "name" && value[0] == '"':
 					b.Name = value
@@ -182,7 +183,7 @@ func input(value []byte) []byte {
 	if value[0] == '{' {
 		return value
 	}
-	text := []byte(chat.Text(value))
+	text := []byte(jsonraw.Text(value))
 	if len(strings.TrimSpace(string(text))) == 0 {
 		return nil
 	}

@@ -3,7 +3,7 @@ package blocks
 import (
 	"strconv"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Kinds of reasoning_details, as clients of OpenRouter know them.
@@ -17,7 +17,7 @@ const (
 func thoughts(details []byte) []Block {
 	var list []Block
 	last := ""
-	for raw := range chat.Elements(details) {
+	for raw := range jsonraw.Elements(details) {
 		b, index := detail(raw)
 		if b.Kind == Native {
 			continue
@@ -41,14 +41,14 @@ func thoughts(details []byte) []Block {
 // detail reads one; what is of no use here is a Native block.
 func detail(raw []byte) (b Block, index string) {
 	b.Kind = Native
-	b.Text = chat.Quoted(`""`)
-	for name, value := range chat.Each(raw) {
-		if value[0] == 'n' {
+	b.Text = jsonraw.Quoted(`""`)
+	for name, value := range jsonraw.Each(raw) {
+		if jsonraw.IsNull(value) {
 			continue
 		}
 		switch string(name) {
 		case "type":
-			switch chat.Text(value) {
+			switch jsonraw.Text(value) {
 			case detailText, "thinking":
 				b.Kind = Thinking
 			case detailEncrypted, "redacted_thinking":
@@ -59,11 +59,11 @@ func detail(raw []byte) (b Block, index string) {
 				b.Text = value
 			}
 		case "signature":
-			if len(Inside(value)) > 0 {
+			if len(jsonraw.Inside(value)) > 0 {
 				b.Signature = value
 			}
 		case "format":
-			b.Format = chat.Text(value)
+			b.Format = jsonraw.Text(value)
 		case "index":
 			index = string(value)
 		}
@@ -72,9 +72,9 @@ func detail(raw []byte) (b Block, index string) {
 }
 
 // join is two JSON strings as one.
-func join(a, b chat.Quoted) chat.Quoted {
+func join(a, b jsonraw.Quoted) jsonraw.Quoted {
 	out := make([]byte, 0, len(a)+len(b))
-	out = append(append(append(out, '"'), Inside(a)...), Inside(b)...)
+	out = append(append(append(out, '"'), jsonraw.Inside(a)...), jsonraw.Inside(b)...)
 	return append(out, '"')
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Settings are the members of a request besides its messages and tools. Raw
@@ -38,7 +39,7 @@ func ReadSettings(x providers.Exchange, native ...string) (*Settings, error) {
 		return nil, &chat.FieldError{Code: "invalid_value", Param: "n", Message: "this provider gives one choice per request"}
 	}
 	for name, raw := range r.Members() {
-		if raw[0] == 'n' { // null
+		if jsonraw.IsNull(raw) { // null
 			continue
 		}
 		n := string(name)
@@ -90,16 +91,16 @@ func (s *Settings) read(name string, raw []byte) (bool, error) {
 	case "stop":
 		s.stop(raw)
 	case "reasoning_effort":
-		s.Effort = chat.Text(raw)
+		s.Effort = jsonraw.Text(raw)
 	case "reasoning":
 		s.reasoning(raw)
 	case "response_format":
 		return true, s.format(raw)
 	case "service_tier":
-		s.Tier = chat.Text(raw)
+		s.Tier = jsonraw.Text(raw)
 	case "modalities":
-		for word := range chat.Elements(raw) {
-			if chat.Text(word) != "text" {
+		for word := range jsonraw.Elements(raw) {
+			if jsonraw.Text(word) != "text" {
 				return true, Unsupported(name, "this provider answers with text alone")
 			}
 		}
@@ -128,7 +129,7 @@ func idle(name string, raw []byte) bool {
 // stop reads a string or a list. Providers refuse sequences of white space alone.
 func (s *Settings) stop(raw []byte) {
 	take := func(word []byte) {
-		if strings.TrimSpace(chat.Text(word)) == "" {
+		if strings.TrimSpace(jsonraw.Text(word)) == "" {
 			s.Drop("stop")
 			return
 		}
@@ -137,17 +138,17 @@ func (s *Settings) stop(raw []byte) {
 	if raw[0] == '"' {
 		take(raw)
 	}
-	for word := range chat.Elements(raw) {
+	for word := range jsonraw.Elements(raw) {
 		take(word)
 	}
 }
 
 // reasoning reads the object by which OpenRouter's clients ask for it.
 func (s *Settings) reasoning(raw []byte) {
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "effort":
-			s.Effort = chat.Text(value)
+			s.Effort = jsonraw.Text(value)
 		case "max_tokens":
 			s.Budget, _ = strconv.ParseInt(string(value), 10, 64)
 		case "enabled":
@@ -161,15 +162,15 @@ func (s *Settings) reasoning(raw []byte) {
 }
 
 func (s *Settings) format(raw []byte) error {
-	switch kind := chat.Text(chat.Lookup(raw, "type")); kind {
+	switch kind := jsonraw.Text(jsonraw.Lookup(raw, "type")); kind {
 	case "text", "":
 	case "json_object":
 		s.JSON = true
 	case "json_schema":
-		if s.Schema = chat.Lookup(raw, "json_schema", "schema"); len(s.Schema) == 0 || s.Schema[0] != '{' {
+		if s.Schema = jsonraw.Lookup(raw, "json_schema", "schema"); len(s.Schema) == 0 || s.Schema[0] != '{' {
 			return Unsupported("response_format.json_schema.schema", "must be a JSON Schema")
 		}
-		s.SchemaName = chat.Lookup(raw, "json_schema", "name")
+		s.SchemaName = jsonraw.Lookup(raw, "json_schema", "name")
 	default:
 		return Unsupported("response_format.type", "must be text, json_object or json_schema")
 	}

@@ -1,6 +1,6 @@
 package blocks
 
-import "tallyroute/providers/chat"
+import "tallyroute/providers/jsonraw"
 
 // Kind says what a Block is.
 type Kind uint8
@@ -23,12 +23,12 @@ const (
 // Block is one piece of a turn.
 type Block struct {
 	Kind      Kind
-	Text      chat.Quoted // as JSON
+	Text      jsonraw.Quoted // as JSON
 	ID        string
-	Name      chat.Quoted // as JSON
-	Input     []byte      // a JSON object
-	Signature chat.Quoted // nil where there is none
-	Format    string      // whose reasoning it is, such as "anthropic-claude-v1"; "" is not said
+	Name      jsonraw.Quoted // as JSON
+	Input     []byte         // a JSON object
+	Signature jsonraw.Quoted // nil where there is none
+	Format    string         // whose reasoning it is, such as "anthropic-claude-v1"; "" is not said
 	Media     Media
 	Parts     []Block
 	Failed    bool   // of a Result: the tool says that it could not do it
@@ -73,8 +73,8 @@ func (c *Conversation) Calls() bool {
 }
 
 // CallNames are the names of all tools that were called, each once.
-func (c *Conversation) CallNames() []chat.Quoted {
-	var names []chat.Quoted
+func (c *Conversation) CallNames() []jsonraw.Quoted {
+	var names []jsonraw.Quoted
 	seen := make(map[string]bool)
 	for _, t := range c.Turns {
 		for _, b := range t.Blocks {

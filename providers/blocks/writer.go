@@ -1,10 +1,9 @@
 package blocks
 
 import (
-	"encoding/json"
 	"strconv"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Writer writes JSON and sets the commas. The zero value is ready. What it is
@@ -46,7 +45,7 @@ func (w *Writer) Raw(value []byte) {
 // Text is a string.
 func (w *Writer) Text(s string) {
 	w.comma()
-	w.out = appendQuoted(w.out, s)
+	w.out = jsonraw.AppendQuote(w.out, s)
 }
 
 // Inside is a string whose inside, without the quotes, is JSON already.
@@ -81,34 +80,9 @@ func (w *Writer) IntMember(name string, n int64) {
 	w.Int(n)
 }
 
-// appendQuoted appends a text as a JSON string.
-func appendQuoted(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
-			quoted, err := json.Marshal(s)
-			if err != nil {
-				return append(dst, `""`...) // not reached: every string has a JSON form
-			}
-			return append(dst, quoted...)
-		}
-	}
-	return append(append(append(dst, '"'), s...), '"')
-}
-
-// Quote is a text as a JSON string.
-func Quote(s string) chat.Quoted { return appendQuoted(nil, s) }
-
-// Inside is a JSON string without its quotes; nil for anything else.
-func Inside(raw []byte) []byte {
-	if len(raw) < 2 || raw[0] != '"' {
-		return nil
-	}
-	return raw[1 : len(raw)-1]
-}
-
 // Some is Inside, but nil where there is nothing inside.
 func Some(raw []byte) []byte {
-	if inside := Inside(raw); len(inside) > 0 {
+	if inside := jsonraw.Inside(raw); len(inside) > 0 {
 		return inside
 	}
 	return nil

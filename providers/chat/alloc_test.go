@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // These run for every request and every chunk; a new allocation in one of them
@@ -14,7 +15,7 @@ func TestAllocations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := []chat.Member{set("model", `"upstream"`), set("max_tokens", "512"), set("stream_options", `{"include_usage":true}`)}
+	set := []jsonraw.Member{set("model", `"upstream"`), set("max_tokens", "512"), set("stream_options", `{"include_usage":true}`)}
 	chunk, usage := []byte(delta), []byte(last)
 	tests := []struct {
 		name string

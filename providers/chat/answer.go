@@ -1,15 +1,18 @@
 package chat
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // ParseResponse reads a whole answer. It is an *Error where the provider sent an
 // error object, and wraps ErrMalformed where it is no chat completion. Usage is
 // read from "usage", or from usagePath where an adapter knows another place.
 func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
-	a := answer{cursor: cursor{b: body}, from: "message"}
+	a := answer{Cursor: jsonraw.NewCursor(body), from: "message"}
 	a.read()
 	a.strict()
 	if err := a.fault(); err != nil {
@@ -27,7 +30,7 @@ func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
 // ParseChunk reads one event of a streamed answer; errors as in ParseResponse.
 // The Chunk keeps data as it is.
 func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
-	a := answer{cursor: cursor{b: data}, from: "delta"}
+	a := answer{Cursor: jsonraw.NewCursor(data), from: "delta"}
 	a.read()
 	a.strict()
 	if err := a.fault(); err != nil {
@@ -42,12 +45,12 @@ func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
 
 // answer reads an answer or a chunk in one walk.
 type answer struct {
-	cursor
+	jsonraw.Cursor
 
 	from      string // where a choice says what it says: "message" or "delta"
-	id, model Quoted
-	tier      Quoted // service_tier
-	finish    string // the first that is given
+	id, model jsonraw.Quoted
+	tier      jsonraw.Quoted // service_tier
+	finish    string         // the first that is given
 	choices   int
 	text      []byte // all that counts as output
 	content   bool   // something came that is not text: a tool call, audio, an image
@@ -57,43 +60,43 @@ type answer struct {
 }
 
 func (a *answer) read() {
-	if a.peek() != '{' {
-		a.fail()
+	if a.Peek() != '{' {
+		a.Fail()
 		return
 	}
-	a.object(func(name []byte) {
+	a.Object(func(name []byte) {
 		switch string(name) {
 		case "id":
-			a.id = a.quoted()
+			a.id = a.Quoted()
 			a.saw(hasID)
 			a.odd = len(a.id) <= len(`""`) || a.odd
 		case "model":
-			a.model = a.quoted()
+			a.model = a.Quoted()
 			a.saw(hasModel)
 			a.odd = a.model == nil || a.odd
 		case "object":
 			a.saw(hasObject)
-			a.odd = !a.rightObject(a.skip()) || a.odd
+			a.odd = !a.rightObject(a.Skip()) || a.odd
 		case "created":
 			a.saw(hasCreated)
-			a.odd = !isCount(a.skip()) || a.odd
+			a.odd = !isCount(a.Skip()) || a.odd
 		case "service_tier":
-			raw := a.skip()
+			raw := a.Skip()
 			a.tier, a.odd = word(raw), a.odd || !rightTier(raw)
 		case "system_fingerprint":
-			a.odd = a.odd || a.peek() != '"'
-			a.skip()
+			a.odd = a.odd || a.Peek() != '"'
+			a.Skip()
 		case "choices":
 			a.saw(hasChoices)
-			a.odd = a.peek() != '[' || a.odd
-			a.array(a.choice)
+			a.odd = a.Peek() != '[' || a.odd
+			a.Array(a.choice)
 		case "usage":
 			a.usageShape()
-			a.usage.read(&a.cursor)
+			a.usage.read(&a.Cursor)
 		case "error":
-			a.failed = a.failed || something(a.skip())
+			a.failed = a.failed || something(a.Skip())
 		default:
-			a.skip()
+			a.Skip()
 		}
 	})
 }
@@ -105,13 +108,13 @@ func something(raw []byte) bool {
 
 // fault is why what was read is no answer.
 func (a *answer) fault() error {
-	if !a.done() {
+	if !a.Done() {
 		return fmt.Errorf("%w: %s", ErrMalformed, a.describe())
 	}
 	if !a.failed && (a.choices > 0 || a.usage.found) {
 		return nil
 	}
-	if e, ok := ParseError(a.b); ok || a.failed {
+	if e, ok := ParseError(a.Source()); ok || a.failed {
 		return &e
 	}
 	return nil
@@ -119,12 +122,12 @@ func (a *answer) fault() error {
 
 // describe says in a word what came instead of an answer.
 func (a *answer) describe() string {
-	switch i := spaceEnd(a.b, 0); {
-	case i == len(a.b):
+	switch b := bytes.TrimLeft(a.Source(), " \n\r\t"); {
+	case len(b) == 0:
 		return "it is empty"
-	case a.b[i] == '<':
+	case b[0] == '<':
 		return "it looks like HTML"
-	case a.b[i] != '{':
+	case b[0] != '{':
 		return "it is not a JSON object"
 	}
 	return "its JSON is broken or cut"
@@ -134,24 +137,24 @@ func (a *answer) describe() string {
 // delta and message, and in the text of the completions format: only the first of these that is there counts.
 func (a *answer) choice() {
 	a.choices++
-	var legacy Quoted
+	var legacy jsonraw.Quoted
 	found, other := false, 0
 	outer := a.within()
-	a.object(func(name []byte) {
+	a.Object(func(name []byte) {
 		switch n := string(name); {
-		case n == a.from && a.peek() == '{':
+		case n == a.from && a.Peek() == '{':
 			found = true
 			a.saw(hasMessage)
 			a.message()
-		case (n == "delta" || n == "message") && a.peek() == '{':
-			other = a.i
-			a.skip()
+		case (n == "delta" || n == "message") && a.Peek() == '{':
+			other = a.Pos()
+			a.Skip()
 		case n == "text":
-			legacy = a.quoted()
+			legacy = a.Quoted()
 		case n == "finish_reason":
 			a.saw(hasFinish)
-			a.odd = a.peek() != '"' && !a.mayBeNull() || a.odd
-			reason := a.quoted()
+			a.odd = a.Peek() != '"' && !a.mayBeNull() || a.odd
+			reason := a.Quoted()
 			if a.finish == "" {
 				a.finish = a.known(reason)
 			} else {
@@ -159,29 +162,29 @@ func (a *answer) choice() {
 			}
 		case n == "index":
 			a.saw(hasIndex)
-			a.odd = !isCount(a.skip()) || a.odd
+			a.odd = !isCount(a.Skip()) || a.odd
 		case n == "logprobs":
 			a.saw(hasLogprobs)
-			a.odd = string(a.skip()) != "null" || a.odd
+			a.odd = string(a.Skip()) != "null" || a.odd
 		default:
-			a.skip()
+			a.Skip()
 		}
 	})
 	a.choiceShape(outer)
 	switch {
-	case found || a.bad:
+	case found || a.Bad():
 	case other > 0:
-		end := a.i
-		a.i = other
+		end := a.Pos()
+		a.Seek(other)
 		a.message()
-		a.i = end
+		a.Seek(end)
 	default:
 		a.add(legacy)
 	}
 }
 
 // known is a reason without a copy for those that the format has; any other is odd.
-func (a *answer) known(q Quoted) string {
+func (a *answer) known(q jsonraw.Quoted) string {
 	for _, known := range [...]string{"stop", "tool_calls", "length", "content_filter", "function_call"} {
 		if len(q) == len(known)+2 && string(q[1:len(q)-1]) == known {
 			return known
@@ -192,7 +195,7 @@ func (a *answer) known(q Quoted) string {
 }
 
 // add takes a text as output. The first one is not copied if it has no escapes.
-func (a *answer) add(q Quoted) {
+func (a *answer) add(q jsonraw.Quoted) {
 	if a.text == nil {
 		text := q.Bytes()
 		a.text = text[:len(text):len(text)]
@@ -204,15 +207,15 @@ func (a *answer) add(q Quoted) {
 // message reads a message or a delta. Reasoning is often sent under two names at
 // once; it counts once.
 func (a *answer) message() {
-	var reasoning Quoted
+	var reasoning jsonraw.Quoted
 	var details []byte
 	outer := a.within()
-	a.object(func(name []byte) {
+	a.Object(func(name []byte) {
 		switch string(name) {
 		case "role":
 			a.saw(hasRole)
 			a.role = true
-			a.odd = string(a.skip()) != `"assistant"` || a.odd
+			a.odd = string(a.Skip()) != `"assistant"` || a.odd
 		case "content":
 			a.saw(hasContent)
 			a.odd = !a.textOrNull() || a.odd
@@ -220,30 +223,30 @@ func (a *answer) message() {
 		case "refusal":
 			a.saw(hasRefusal)
 			a.odd = !a.textOrNull() || a.odd
-			a.add(a.quoted())
+			a.add(a.Quoted())
 		case "reasoning", "reasoning_content", "thinking":
-			q := a.quoted()
+			q := a.Quoted()
 			a.reasoningShape(name, q)
 			if len(q) > len(reasoning) {
 				reasoning = q
 			}
 		case "reasoning_details":
-			details = a.skip()
+			details = a.Skip()
 		case "tool_calls":
 			a.callsShape()
-			a.array(a.call)
+			a.Array(a.call)
 		case "function_call":
 			a.odd = true
 			a.function()
 		case "annotations":
-			a.odd = string(a.skip()) != "[]" || a.odd
+			a.odd = string(a.Skip()) != "[]" || a.odd
 		case "audio":
 			a.odd = true
 			a.audio()
 		case "images":
-			a.content = something(a.skip()) || a.content
+			a.content = something(a.Skip()) || a.content
 		default:
-			a.skip()
+			a.Skip()
 		}
 	})
 	a.messageShape(outer)
@@ -254,97 +257,97 @@ func (a *answer) message() {
 
 // parts reads content: a string, a list of parts, or a part.
 func (a *answer) parts() {
-	switch a.peek() {
+	switch a.Peek() {
 	case '"':
-		a.add(a.quoted())
+		a.add(a.Quoted())
 	case '[':
-		a.array(a.parts)
+		a.Array(a.parts)
 	case '{':
 		a.part()
 	default:
-		a.skip()
+		a.Skip()
 	}
 }
 
 // part reads one content part. An object that is none is an answer by itself.
 func (a *answer) part() {
-	start, typed := a.i, false
+	start, typed := a.Pos(), false
 	before := len(a.text)
-	a.object(func(name []byte) {
+	a.Object(func(name []byte) {
 		switch string(name) {
 		case "type":
 			typed = true
-			a.skip()
+			a.Skip()
 		case "text", "refusal", "thinking":
 			a.parts()
 		case "image_url", "input_audio", "audio", "file":
-			a.content = something(a.skip()) || a.content
+			a.content = something(a.Skip()) || a.content
 		default:
-			a.skip()
+			a.Skip()
 		}
 	})
-	if !typed && len(a.text) == before && !a.bad {
-		a.text = append(a.text, a.b[start:a.i]...)
+	if !typed && len(a.text) == before && !a.Bad() {
+		a.text = append(a.text, a.Source()[start:a.Pos()]...)
 	}
 }
 
 func (a *answer) call() {
 	a.content = true
 	outer := a.within()
-	a.object(func(name []byte) {
+	a.Object(func(name []byte) {
 		switch string(name) {
 		case "function", "custom":
 			a.saw(hasFunction)
-			a.odd = a.peek() != '{' || a.odd
+			a.odd = a.Peek() != '{' || a.odd
 			a.function()
 		case "id":
 			a.saw(hasCallID)
-			a.odd = len(a.quoted()) <= len(`""`) || a.odd
+			a.odd = len(a.Quoted()) <= len(`""`) || a.odd
 		case "type":
 			a.saw(hasType)
-			a.odd = a.peek() != '"' || a.odd
-			a.skip()
+			a.odd = a.Peek() != '"' || a.odd
+			a.Skip()
 		default:
-			a.skip()
+			a.Skip()
 		}
 	})
 	a.callShape(outer)
 }
 
 func (a *answer) function() {
-	a.object(func(name []byte) {
+	a.Object(func(name []byte) {
 		switch string(name) {
 		case "name", "arguments", "input":
 			a.saw(wordOf(name))
-			a.odd = a.peek() != '"' || a.odd
-			if a.peek() == '{' { // some send arguments as they are
-				a.text = append(a.text, a.skip()...)
+			a.odd = a.Peek() != '"' || a.odd
+			if a.Peek() == '{' { // some send arguments as they are
+				a.text = append(a.text, a.Skip()...)
 				return
 			}
-			a.add(a.quoted())
+			a.add(a.Quoted())
 		default:
-			a.skip()
+			a.Skip()
 		}
 	})
 }
 
 func (a *answer) audio() {
-	a.object(func(name []byte) {
+	a.Object(func(name []byte) {
 		switch string(name) {
 		case "transcript":
-			a.add(a.quoted())
+			a.add(a.Quoted())
 		case "data":
-			a.content = len(a.quoted()) > len(`""`) || a.content
+			a.content = len(a.Quoted()) > len(`""`) || a.content
 		default:
-			a.skip()
+			a.Skip()
 		}
 	})
 }
 
 // details reads reasoning_details where reasoning came in no other way.
 func (a *answer) details(raw []byte) {
-	for detail := range Elements(raw) {
-		for name, value := range Each(detail) {
+	for detail := range jsonraw.Elements(raw) {
+		for name, value := range jsonraw.Each(detail) {
 			if n := string(name); (n == "text" || n == "summary") && value[0] == '"' {
 				a.add(value)
 			}
@@ -355,7 +358,8 @@ func (a *answer) details(raw []byte) {
 // usageAt is what was read of "usage", or what stands at path.
 func (a *answer) usageAt(path []string) *Usage {
 	if !a.usage.found && len(path) > 0 {
-		a.usage.read(&cursor{b: Lookup(a.b, path...)})
+		c := jsonraw.NewCursor(jsonraw.Lookup(a.Source(), path...))
+		a.usage.read(&c)
 	}
 	if !a.usage.found {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // body is a conversation of about size bytes, with a tool.
@@ -51,7 +52,7 @@ func BenchmarkEdit(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		set := []chat.Member{
+		set := []jsonraw.Member{
 			{Name: "model", Value: []byte(`"upstream-model-2"`)},
 			{Name: "max_tokens", Value: []byte(`512`)},
 			{Name: "stream_options", Value: []byte(`{"include_usage":true}`)},

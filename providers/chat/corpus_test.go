@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // recorded is an exchange with a real provider, and what it should be read as.
@@ -66,7 +67,7 @@ func TestCorpus(t *testing.T) {
 
 func checkRequest(t *testing.T, x recorded) {
 	body := x.Request.Body
-	if chat.Text(chat.Lookup(body, "model")) == "" || chat.Lookup(body, "messages") == nil {
+	if jsonraw.Text(jsonraw.Lookup(body, "model")) == "" || jsonraw.Lookup(body, "messages") == nil {
 		return // the client's mistake, or a deployment that stands in the path
 	}
 	if _, err := chat.ParseRequest(body); err != nil {

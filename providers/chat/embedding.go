@@ -1,27 +1,30 @@
 package chat
 
 import (
+	"bytes"
 	"iter"
 	"strconv"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // embedding is a request for embeddings: the members that a router or a provider
 // acts on, the ones that every request has first.
-var embedding = field{kinds: isObject, required: 2, fields: append([]field{
-	{name: "model", kinds: isString, rule: ruleModel},
-	{name: "input", kinds: isString | isArray, rule: ruleInput, each: &field{
-		kinds: isString | isNumber | isArray, each: &field{kinds: isNumber},
+var embedding = field{Kinds: isObject, Required: 2, Fields: append([]field{
+	{Name: "model", Kinds: isString, Rule: ruleModel},
+	{Name: "input", Kinds: isString | isArray, Rule: ruleInput, Each: &field{
+		Kinds: isString | isNumber | isArray, Each: &field{Kinds: isNumber},
 	}},
-	{name: "dimensions", kinds: isNumber | isNull, rule: ruleDimensions},
-	{name: "encoding_format", kinds: isString | isNull, rule: ruleEncoding},
-	{name: "user", kinds: isString | isNull, rule: ruleNoNUL},
-	{name: "safety_identifier", kinds: isString | isNull, rule: ruleNoNUL},
-	{name: "metadata", kinds: isObject | isNull, most: MaxMetadata, each: &field{kinds: isString, rule: ruleNoNUL}},
-	{name: "input_type", kinds: isString | isNull},
-	{name: "api_base", rule: ruleRefused},
-	{name: "base_url", rule: ruleRefused},
-	{name: "custom_host", rule: ruleRefused},
-	{name: "extra_body", rule: ruleRefused},
+	{Name: "dimensions", Kinds: isNumber | isNull, Rule: ruleDimensions},
+	{Name: "encoding_format", Kinds: isString | isNull, Rule: ruleEncoding},
+	{Name: "user", Kinds: isString | isNull, NoNUL: true},
+	{Name: "safety_identifier", Kinds: isString | isNull, NoNUL: true},
+	{Name: "metadata", Kinds: isObject | isNull, Most: MaxMetadata, Each: &field{Kinds: isString, NoNUL: true}},
+	{Name: "input_type", Kinds: isString | isNull},
+	{Name: "api_base", Rule: ruleRefused},
+	{Name: "base_url", Rule: ruleRefused},
+	{Name: "custom_host", Rule: ruleRefused},
+	{Name: "extra_body", Rule: ruleRefused},
 }, named("truncation", "truncate", "title", "normalize", "output_dtype", "output_dimension", "service_tier", "models", "provider")...)}
 
 // ParseEmbedding scans the body of a request for embeddings as ParseRequest does
@@ -33,45 +36,45 @@ func ParseEmbedding(body []byte) (*Request, error) {
 
 // readInput counts what is to be embedded: one text, a list of texts, one list of
 // tokens, or a list of such lists.
-func readInput(raw []byte) (n int64, ids bool, err *FieldError) {
+func readInput(raw []byte) (n int64, ids bool, err *jsonraw.FieldError) {
 	if raw[0] == '"' {
 		return 1, false, nil
 	}
-	var first kind
-	for element := range Elements(raw) {
-		switch k := kindOf(element[0]); {
+	var first jsonraw.Kind
+	for element := range jsonraw.Elements(raw) {
+		switch k := jsonraw.KindOf(element[0]); {
 		case first == 0:
 			first = k
 		case first != k:
-			return 0, false, wrong("must hold either texts or tokens or lists of tokens, not several of these")
+			return 0, false, jsonraw.Wrong("must hold either texts or tokens or lists of tokens, not several of these")
 		}
-		if first == isArray && empty(element) {
-			return 0, false, wrong("must not hold an empty list of tokens")
+		if first == isArray && jsonraw.IsEmptyArray(element) {
+			return 0, false, jsonraw.Wrong("must not hold an empty list of tokens")
 		}
 		n++
 	}
 	switch {
 	case n == 0:
-		return 0, false, wrong("must hold at least one text")
+		return 0, false, jsonraw.Wrong("must hold at least one text")
 	case first == isNumber:
 		return 1, true, nil
 	case n > MaxInputs:
-		return 0, false, wrong("has more than " + strconv.Itoa(MaxInputs) + " elements; send fewer")
+		return 0, false, jsonraw.Wrong("has more than " + strconv.Itoa(MaxInputs) + " elements; send fewer")
 	}
 	return n, first == isArray, nil
 }
 
-func readEncoding(raw []byte) (base64 bool, err *FieldError) {
-	switch Text(raw) {
+func readEncoding(raw []byte) (base64 bool, err *jsonraw.FieldError) {
+	switch jsonraw.Text(raw) {
 	case "base64":
 		return true, nil
 	case "float":
 		return false, nil
 	}
-	if raw[0] == 'n' {
+	if jsonraw.IsNull(raw) {
 		return false, nil
 	}
-	return false, wrong("must be float or base64")
+	return false, jsonraw.Wrong("must be float or base64")
 }
 
 // InputCount is how many vectors a request for embeddings asks for.
@@ -91,8 +94,8 @@ func (r *Request) Base64() bool { return r.base64 }
 // lists of tokens.
 func (r *Request) Inputs() iter.Seq[[]byte] {
 	raw := r.Get("input")
-	if len(raw) > 0 && raw[0] == '[' && (!r.ids || raw[spaceEnd(raw, 1)] == '[') {
-		return Elements(raw)
+	if len(raw) > 0 && raw[0] == '[' && (!r.ids || jsonraw.IsArray(bytes.TrimLeft(raw[1:], " \n\r\t"))) {
+		return jsonraw.Elements(raw)
 	}
 	return func(yield func([]byte) bool) { yield(raw) }
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 func embedding(t *testing.T, body string) *chat.Request {
@@ -74,7 +75,7 @@ func TestParseEmbedding_Refused(t *testing.T) {
 // TestParseEmbedding_Edit: a changed copy is read as what it is.
 func TestParseEmbedding_Edit(t *testing.T) {
 	r := embedding(t, `{"model":"m","input":["a","b"],"encoding_format":"base64","stream":true}`)
-	next, err := r.Edit([]chat.Member{{Name: "input", Value: []byte(`"c"`)}}, "encoding_format")
+	next, err := r.Edit([]jsonraw.Member{{Name: "input", Value: []byte(`"c"`)}}, "encoding_format")
 	if err != nil || next.InputCount() != 1 || next.Base64() || next.Stream() || !next.Needs().Embeddings {
 		t.Errorf("%+v, %v", next, err)
 	}

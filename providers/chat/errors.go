@@ -3,6 +3,8 @@ package chat
 import (
 	"errors"
 	"fmt"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // ErrMalformed is what ParseResponse and ParseChunk return for bytes that are no
@@ -23,17 +25,5 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("chat: the provider answered with an error (type %q, code %q)", e.Type, e.Code)
 }
 
-// FieldError is a request body that is refused before it is sent anywhere.
-type FieldError struct {
-	Code    string // invalid_json, duplicate_field, invalid_value, unknown_parameter, missing_field, unsupported_content
-	Param   string // path of the member, as messages[0].role; "" for the body as a whole
-	Message string // for the client
-}
-
-// Error is the message with the member in front.
-func (e *FieldError) Error() string {
-	if e.Param == "" {
-		return fmt.Sprintf("chat: %s: %s", e.Code, e.Message)
-	}
-	return fmt.Sprintf("chat: %s: %s: %s", e.Code, e.Param, e.Message)
-}
+// FieldError is a request that is refused before it is sent anywhere.
+type FieldError = jsonraw.FieldError

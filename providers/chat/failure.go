@@ -3,6 +3,8 @@ package chat
 import (
 	"strings"
 	"unicode/utf8"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // maxMessage bounds a provider's words.
@@ -12,14 +14,14 @@ const maxMessage = 4096
 // shapes: the OpenAI one, a bare string, a list with one in it, or the members
 // at the top level. It is false where body holds none.
 func ParseError(body []byte) (Error, bool) {
-	c := cursor{b: body}
-	if c.skip(); c.bad {
+	c := jsonraw.NewCursor(body)
+	if c.Skip(); c.Bad() {
 		return Error{}, false
 	}
 	body = first(body)
 	var e Error
 	for _, at := range [...]string{"error", "errors", "base_resp"} {
-		if raw := Lookup(body, at); something(raw) {
+		if raw := jsonraw.Lookup(body, at); something(raw) {
 			e.fill(raw)
 			return e, true
 		}
@@ -32,10 +34,10 @@ func ParseError(body []byte) (Error, bool) {
 func (e *Error) fill(raw []byte) {
 	raw = first(raw)
 	if raw[0] == '"' {
-		e.Message = Quoted(raw).short()
+		e.Message = short(raw)
 	}
 	other := "" // what says the code where none does
-	for name, value := range Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "message", "msg", "status_msg":
 			if e.Message = scalar(value); e.Message == "" {
@@ -72,7 +74,7 @@ func (e *Error) fillMessage(raw []byte) {
 
 // first is the first element of a list, and anything else as it is.
 func first(raw []byte) []byte {
-	for element := range Elements(raw) {
+	for element := range jsonraw.Elements(raw) {
 		raw = element
 		break
 	}
@@ -87,11 +89,11 @@ func scalar(raw []byte) string {
 	if raw[0] != '"' {
 		return ""
 	}
-	return Quoted(raw).short()
+	return short(raw)
 }
 
 // short is the text as a copy that is bounded and valid UTF-8.
-func (q Quoted) short() string {
+func short(q jsonraw.Quoted) string {
 	text := q.Bytes()
 	if len(text) > maxMessage {
 		end := maxMessage

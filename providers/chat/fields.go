@@ -1,30 +1,28 @@
 package chat
 
-// kind is a set of JSON types.
-type kind uint8
+import "tallyroute/providers/jsonraw"
 
+type field = jsonraw.Field
+
+// The types of values.
 const (
-	isObject kind = 1 << iota
-	isArray
-	isString
-	isNumber
-	isBool
-	isNull
+	isObject = jsonraw.ObjectKind
+	isArray  = jsonraw.ArrayKind
+	isString = jsonraw.StringKind
+	isNumber = jsonraw.NumberKind
+	isBool   = jsonraw.BoolKind
+	isNull   = jsonraw.NullKind
 )
 
-// rule is what a value must obey, or is read for, beyond its type.
-type rule uint8
-
+// The rules: what a value must obey, or is read for, beyond its type.
 const (
-	ruleNone rule = iota
-	ruleRefused
+	ruleRefused = 1 + iota
 	ruleModel
 	ruleStream
 	ruleWantsUsage
 	ruleN
 	ruleMaxTokens
 	ruleMaxCompletion
-	ruleNoNUL
 	ruleMessages
 	ruleMessage
 	ruleRole
@@ -36,12 +34,11 @@ const (
 	ruleEncoding
 )
 
-// need is a set of things that a model must be able to do. The bits are finer
-// than Needs, so that each belongs to one top-level member alone.
-type need uint8
-
+// The needs are a set of things that a model must be able to do. The bits are finer
+// than Needs, so that each belongs to one top-level member alone: a top-level field
+// has all that lie below it, others what ruleNeed sets.
 const (
-	needTools need = 1 << iota
+	needTools = 1 << iota
 	needFunctions
 	needVision
 	needAudio
@@ -50,96 +47,80 @@ const (
 	needSchema
 )
 
-// field is what is known of a member of a request. Requests are scanned along a
-// tree of fields; what the tree does not name passes as it is.
-type field struct {
-	name     string
-	kinds    kind // 0 is any
-	required int  // the first so many of fields must be there
-	most     int  // members or elements, where there is a bound
-	rule     rule
-	need     need    // set by ruleNeed; of a top-level member, all that lies below it
-	fields   []field // members of the object, whose names are guarded against case variants
-	each     *field  // the elements of the array, or of the object where their names are free
-}
-
-// anything is a value of which nothing is known.
-var anything field
-
 // named are fields of which only the spelling of the name is guarded.
 func named(names ...string) []field {
 	list := make([]field, len(names))
 	for i, name := range names {
-		list[i].name = name
+		list[i].Name = name
 	}
 	return list
 }
 
 // root is a chat completion request: the members that a router or a provider
 // acts on, the ones that every request has first.
-var root = field{kinds: isObject, required: 2, fields: append([]field{
-	{name: "model", kinds: isString, rule: ruleModel},
-	{name: "messages", kinds: isArray, most: MaxMessages, each: &message, rule: ruleMessages, need: needVision | needAudio | needDocuments},
-	{name: "stream", kinds: isBool | isNull, rule: ruleStream},
-	{name: "stream_options", kinds: isObject | isNull, fields: []field{
-		{name: "include_usage", kinds: isBool | isNull, rule: ruleWantsUsage},
-		{name: "include_obfuscation"},
+var root = field{Kinds: isObject, Required: 2, Fields: append([]field{
+	{Name: "model", Kinds: isString, Rule: ruleModel},
+	{Name: "messages", Kinds: isArray, Most: MaxMessages, Each: &message, Rule: ruleMessages, Need: needVision | needAudio | needDocuments},
+	{Name: "stream", Kinds: isBool | isNull, Rule: ruleStream},
+	{Name: "stream_options", Kinds: isObject | isNull, Fields: []field{
+		{Name: "include_usage", Kinds: isBool | isNull, Rule: ruleWantsUsage},
+		{Name: "include_obfuscation"},
 	}},
-	{name: "temperature", kinds: isNumber | isNull},
-	{name: "top_p", kinds: isNumber | isNull},
-	{name: "max_tokens", kinds: isNumber | isNull, rule: ruleMaxTokens},
-	{name: "max_completion_tokens", kinds: isNumber | isNull, rule: ruleMaxCompletion},
-	{name: "n", kinds: isNumber | isNull, rule: ruleN},
-	{name: "tools", kinds: isArray | isNull, each: &tool, rule: ruleNeed, need: needTools},
-	{name: "functions", kinds: isArray | isNull, each: &function, rule: ruleNeed, need: needFunctions},
-	{name: "response_format", kinds: isObject | isNull, need: needSchema, fields: []field{
-		{name: "type", kinds: isString, rule: ruleNeedWord},
-		{name: "json_schema"},
+	{Name: "temperature", Kinds: isNumber | isNull},
+	{Name: "top_p", Kinds: isNumber | isNull},
+	{Name: "max_tokens", Kinds: isNumber | isNull, Rule: ruleMaxTokens},
+	{Name: "max_completion_tokens", Kinds: isNumber | isNull, Rule: ruleMaxCompletion},
+	{Name: "n", Kinds: isNumber | isNull, Rule: ruleN},
+	{Name: "tools", Kinds: isArray | isNull, Each: &tool, Rule: ruleNeed, Need: needTools},
+	{Name: "functions", Kinds: isArray | isNull, Each: &function, Rule: ruleNeed, Need: needFunctions},
+	{Name: "response_format", Kinds: isObject | isNull, Need: needSchema, Fields: []field{
+		{Name: "type", Kinds: isString, Rule: ruleNeedWord},
+		{Name: "json_schema"},
 	}},
-	{name: "modalities", kinds: isArray | isNull, need: needVoice, each: &field{kinds: isString, rule: ruleNeedWord}},
-	{name: "user", kinds: isString | isNull, rule: ruleNoNUL},
-	{name: "safety_identifier", kinds: isString | isNull, rule: ruleNoNUL},
-	{name: "metadata", kinds: isObject | isNull, most: MaxMetadata, each: &field{kinds: isString, rule: ruleNoNUL}},
-	{name: "api_base", rule: ruleRefused},
-	{name: "base_url", rule: ruleRefused},
-	{name: "custom_host", rule: ruleRefused},
-	{name: "extra_body", rule: ruleRefused},
-	{name: "best_of", rule: ruleRefused},
+	{Name: "modalities", Kinds: isArray | isNull, Need: needVoice, Each: &field{Kinds: isString, Rule: ruleNeedWord}},
+	{Name: "user", Kinds: isString | isNull, NoNUL: true},
+	{Name: "safety_identifier", Kinds: isString | isNull, NoNUL: true},
+	{Name: "metadata", Kinds: isObject | isNull, Most: MaxMetadata, Each: &field{Kinds: isString, NoNUL: true}},
+	{Name: "api_base", Rule: ruleRefused},
+	{Name: "base_url", Rule: ruleRefused},
+	{Name: "custom_host", Rule: ruleRefused},
+	{Name: "extra_body", Rule: ruleRefused},
+	{Name: "best_of", Rule: ruleRefused},
 }, named("tool_choice", "parallel_tool_calls", "function_call", "stop", "seed", "reasoning_effort", "reasoning",
 	"frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "audio", "prediction",
 	"service_tier", "store", "verbosity", "web_search_options", "prompt_cache_key", "prompt_cache_retention",
 	"prompt_cache_options", "moderation", "thinking", "models", "provider")...)}
 
-var message = field{kinds: isObject, required: 1, rule: ruleMessage, fields: append([]field{
-	{name: "role", kinds: isString, rule: ruleRole},
-	{name: "content", kinds: isString | isArray | isNull, each: &part},
-	{name: "name", kinds: isString | isNull, rule: ruleName},
-	{name: "tool_calls", kinds: isArray | isNull, each: &tool},
-	{name: "function_call", kinds: isObject | isNull, fields: function.fields},
+var message = field{Kinds: isObject, Required: 1, Rule: ruleMessage, Fields: append([]field{
+	{Name: "role", Kinds: isString, Rule: ruleRole},
+	{Name: "content", Kinds: isString | isArray | isNull, Each: &part},
+	{Name: "name", Kinds: isString | isNull, Rule: ruleName},
+	{Name: "tool_calls", Kinds: isArray | isNull, Each: &tool},
+	{Name: "function_call", Kinds: isObject | isNull, Fields: function.Fields},
 }, named("tool_call_id", "refusal", "audio", "reasoning", "reasoning_content", "reasoning_details", "prefix", "cache_control")...)}
 
-var part = field{kinds: isObject, required: 1, fields: append([]field{
-	{name: "type", kinds: isString, rule: ruleNeedWord},
-	{name: "text", kinds: isString | isNull},
-	{name: "image_url", kinds: isObject | isString | isNull, rule: ruleNeed, need: needVision, fields: named("url", "detail")},
-	{name: "input_audio", kinds: isObject | isString | isNull, rule: ruleNeed, need: needAudio, fields: named("data", "format")},
-	{name: "file", kinds: isObject | isNull, rule: ruleNeed, need: needDocuments, fields: named("file_data", "file_id", "filename")},
+var part = field{Kinds: isObject, Required: 1, Fields: append([]field{
+	{Name: "type", Kinds: isString, Rule: ruleNeedWord},
+	{Name: "text", Kinds: isString | isNull},
+	{Name: "image_url", Kinds: isObject | isString | isNull, Rule: ruleNeed, Need: needVision, Fields: named("url", "detail")},
+	{Name: "input_audio", Kinds: isObject | isString | isNull, Rule: ruleNeed, Need: needAudio, Fields: named("data", "format")},
+	{Name: "file", Kinds: isObject | isNull, Rule: ruleNeed, Need: needDocuments, Fields: named("file_data", "file_id", "filename")},
 }, named("refusal", "document_url", "file_url", "video_url", "cache_control")...)}
 
 // tool is an element of tools, and of tool_calls: both say what they are in "type"
 // and hold the rest in a member of that name.
-var tool = field{kinds: isObject, fields: append([]field{
-	{name: "function", kinds: isObject | isNull, fields: function.fields},
-	{name: "custom", kinds: isObject | isNull, fields: named("name", "description", "format", "input")},
+var tool = field{Kinds: isObject, Fields: append([]field{
+	{Name: "function", Kinds: isObject | isNull, Fields: function.Fields},
+	{Name: "custom", Kinds: isObject | isNull, Fields: named("name", "description", "format", "input")},
 }, named("type", "id", "index", "cache_control")...)}
 
-var function = field{kinds: isObject, fields: named("name", "description", "parameters", "strict", "arguments")}
+var function = field{Kinds: isObject, Fields: named("name", "description", "parameters", "strict", "arguments")}
 
 // words are the strings by which a content part, a modality or a response format
 // asks for an ability.
 var words = []struct {
 	word string
-	need need
+	need uint8
 }{
 	{"image_url", needVision},
 	{"input_audio", needAudio},

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 var requests = []string{
@@ -177,12 +178,12 @@ func FuzzWith(f *testing.F) {
 			return
 		}
 		var names, dropped []string
-		for n := range chat.Each(body) {
+		for n := range jsonraw.Each(body) {
 			if names = append(names, string(n)); drop&(1<<(len(names)%8)) != 0 {
 				dropped = append(dropped, string(n))
 			}
 		}
-		next, err := r.Edit([]chat.Member{{Name: name, Value: json.RawMessage(value)}}, append(dropped, other)...)
+		next, err := r.Edit([]jsonraw.Member{{Name: name, Value: json.RawMessage(value)}}, append(dropped, other)...)
 		if err != nil {
 			return
 		}
@@ -261,8 +262,8 @@ func FuzzParseResponse(f *testing.F) {
 		if !json.Valid(added) {
 			t.Fatalf("%s", added)
 		}
-		usage := chat.Lookup(body, "usage")
-		if len(usage) > 0 && usage[0] == '{' && string(chat.Lookup(added, "usage", "cost")) != "0.5" {
+		usage := jsonraw.Lookup(body, "usage")
+		if len(usage) > 0 && usage[0] == '{' && string(jsonraw.Lookup(added, "usage", "cost")) != "0.5" {
 			t.Fatalf("%s", added)
 		}
 	})

@@ -3,13 +3,15 @@ package chat
 import (
 	"bytes"
 	"iter"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // Message is one element of messages, as a view into the body.
 type Message struct {
 	Raw  []byte // the whole object: the same bytes for as long as a client resends it
-	Role Quoted
-	Name Quoted // nil where there is none
+	Role jsonraw.Quoted
+	Name jsonraw.Quoted // nil where there is none
 }
 
 // PieceKind says what a Piece of a message is, and so by which rule it counts.
@@ -29,8 +31,8 @@ const (
 type Piece struct {
 	Kind   PieceKind
 	Type   string // the member of the message or content part it comes from: "text", "image_url", "tool_calls", …
-	Text   Quoted
-	Name   Quoted
+	Text   jsonraw.Quoted
+	Name   jsonraw.Quoted
 	Detail string // of an image "low", "high", "auto", of audio "wav", "mp3", …; "" where the client does not say
 	Raw    []byte // its JSON
 }
@@ -48,17 +50,17 @@ func (r *Request) Messages() iter.Seq[Message] {
 	return func(yield func(Message) bool) {
 		base := r.Get("messages")
 		for _, m := range r.messages {
-			if !yield(Message{Raw: m.whole.of(base), Role: m.role.of(base), Name: m.name.orNil(base)}) {
+			if !yield(Message{Raw: m.whole.Of(base), Role: m.role.Of(base), Name: orNil(m.name, base)}) {
 				return
 			}
 		}
 	}
 }
 
-// orNil is of, but nil for the empty span.
-func (s span) orNil(b []byte) []byte {
-	if s.end == 0 {
+// orNil is the bytes of a range, nil for the empty one.
+func orNil(s jsonraw.Span, b []byte) []byte {
+	if s.End == 0 {
 		return nil
 	}
-	return s.of(b)
+	return s.Of(b)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // piecesOf writes all pieces of a request, one line each.
@@ -64,7 +65,7 @@ func TestPieces(t *testing.T) {
 			if got := piecesOf(r); got != tt.want {
 				t.Errorf("got\n%swant\n%s", got, tt.want)
 			}
-			moved, err := r.Edit([]chat.Member{set("model", `"longer"`)}, "x")
+			moved, err := r.Edit([]jsonraw.Member{set("model", `"longer"`)}, "x")
 			if err != nil || piecesOf(moved) != tt.want {
 				t.Errorf("after an edit: %v\n%s", err, piecesOf(moved))
 			}

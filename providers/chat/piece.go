@@ -1,13 +1,17 @@
 package chat
 
-import "iter"
+import (
+	"iter"
+
+	"tallyroute/providers/jsonraw"
+)
 
 // Pieces are all that costs tokens in m besides its role and name, in the order
 // of the body. Nothing that a model may get to see is left out: what is of no
 // known kind is a PieceOther.
 func (m Message) Pieces() iter.Seq[Piece] {
 	return func(yield func(Piece) bool) {
-		for name, raw := range Each(m.Raw) {
+		for name, raw := range jsonraw.Each(m.Raw) {
 			if !pieces(intern(name), raw, yield) {
 				return
 			}
@@ -28,7 +32,7 @@ func intern(name []byte) string {
 // pieces yields those of one member of a message; false ends the iteration.
 func pieces(name string, raw []byte, yield func(Piece) bool) bool {
 	switch {
-	case raw[0] == 'n' || name == "role" || name == "name" || name == "cache_control":
+	case jsonraw.IsNull(raw) || name == "role" || name == "name" || name == "cache_control":
 		return true
 	case raw[0] == '[' && name == "content":
 		return each(raw, func(element []byte) bool { return partPieces(element, yield) })
@@ -44,7 +48,7 @@ func pieces(name string, raw []byte, yield func(Piece) bool) bool {
 
 // each calls f for the elements of an array until it returns false.
 func each(array []byte, f func([]byte) bool) bool {
-	for element := range Elements(array) {
+	for element := range jsonraw.Elements(array) {
 		if !f(element) {
 			return false
 		}
@@ -55,10 +59,10 @@ func each(array []byte, f func([]byte) bool) bool {
 // partPieces yields what one content part holds. It goes by the members and not
 // by "type", because some providers do.
 func partPieces(part []byte, yield func(Piece) bool) bool {
-	for name, raw := range Each(part) {
+	for name, raw := range jsonraw.Each(part) {
 		p := Piece{Type: intern(name), Raw: raw}
 		switch {
-		case raw[0] == 'n' || p.Type == "type" || p.Type == "cache_control":
+		case jsonraw.IsNull(raw) || p.Type == "type" || p.Type == "cache_control":
 			continue
 		case raw[0] == '"' && (p.Type == "text" || p.Type == "refusal"):
 			p.Kind, p.Text = PieceText, raw
@@ -86,7 +90,7 @@ func partPieces(part []byte, yield func(Piece) bool) bool {
 
 // callPiece is an element of tool_calls.
 func callPiece(from string, call []byte) Piece {
-	for name, raw := range Each(call) {
+	for name, raw := range jsonraw.Each(call) {
 		if (string(name) == "function" || string(name) == "custom") && raw[0] == '{' {
 			p := functionPiece(from, raw)
 			p.Raw = call
@@ -116,7 +120,7 @@ func (p *Piece) read(text, name, detail string) {
 		p.Text = p.Raw
 		return
 	}
-	for member, raw := range Each(p.Raw) {
+	for member, raw := range jsonraw.Each(p.Raw) {
 		switch {
 		case raw[0] != '"':
 		case string(member) == text:
@@ -124,7 +128,7 @@ func (p *Piece) read(text, name, detail string) {
 		case string(member) == name:
 			p.Name = raw
 		case string(member) == detail:
-			p.Detail = Quoted(raw).String()
+			p.Detail = jsonraw.Quoted(raw).String()
 		}
 	}
 }

@@ -1,13 +1,13 @@
 package chat
 
 import (
-	"bytes"
 	"encoding/json"
 	"iter"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // Request is the client's body plus the few members that are read. It is
@@ -15,8 +15,7 @@ import (
 type Request struct {
 	views
 
-	body    []byte
-	members []member
+	index jsonraw.Index
 }
 
 // Limits are the bounds of a request that an operator may move. The zero value
@@ -35,23 +34,28 @@ func (l Limits) Parse(body []byte) (*Request, error) {
 }
 
 func parse(body []byte, v views) (*Request, error) {
-	s := scanner{b: body, views: v, members: make([]member, 0, 16)}
-	if err := s.request(); err != nil {
+	r := &Request{views: v}
+	index, err := jsonraw.Scan(body, v.root, &r.views)
+	if err == nil {
+		err = r.bounds()
+	}
+	if err != nil {
 		return nil, err
 	}
-	return &Request{views: s.views, body: body, members: s.members}, nil
+	r.index = index
+	return r, nil
 }
 
 // bounds refuses two bounds of the output, of which a provider might obey either.
-func (v *views) bounds() *FieldError {
+func (v *views) bounds() *jsonraw.FieldError {
 	if v.maxTokens > 0 && v.maxCompletion > 0 {
-		return (&FieldError{Code: "invalid_value", Message: "set max_completion_tokens or max_tokens, not both"}).under([]byte("max_tokens"))
+		return (&jsonraw.FieldError{Code: "invalid_value", Message: "set max_completion_tokens or max_tokens, not both"}).Under([]byte("max_tokens"))
 	}
 	return nil
 }
 
 // Body is the request as bytes. It must not be changed.
-func (r *Request) Body() []byte { return r.body }
+func (r *Request) Body() []byte { return r.index.Bytes() }
 
 // Model is the member "model".
 func (r *Request) Model() string { return r.model }
@@ -83,9 +87,9 @@ func (r *Request) Needs() Needs {
 
 // EndUser is "safety_identifier" or "user", cleaned, at most 256 bytes.
 func (r *Request) EndUser() string {
-	user := Text(r.Get("safety_identifier"))
+	user := jsonraw.Text(r.Get("safety_identifier"))
 	if user == "" {
-		user = Text(r.Get("user"))
+		user = jsonraw.Text(r.Get("user"))
 	}
 	for len(user) > maxEndUser {
 		_, size := utf8.DecodeLastRuneInString(user)
@@ -100,53 +104,16 @@ func (r *Request) EndUser() string {
 }
 
 // Get is the raw value of a top-level member, nil where there is none. Names match exactly.
-func (r *Request) Get(name string) json.RawMessage {
-	if i := r.find(name); i >= 0 {
-		return r.members[i].value.of(r.body)
-	}
-	return nil
-}
+func (r *Request) Get(name string) json.RawMessage { return r.index.Get(name) }
 
 // Members are the top-level members in their order: decoded name, raw value.
-func (r *Request) Members() iter.Seq2[[]byte, []byte] {
-	return func(yield func(name, value []byte) bool) {
-		for _, m := range r.members {
-			if !yield(Quoted(m.key.of(r.body)).Bytes(), m.value.of(r.body)) {
-				return
-			}
-		}
-	}
-}
-
-// find is the position of a top-level member, -1 where there is none.
-func (r *Request) find(name string) int {
-	return slices.IndexFunc(r.members, func(m member) bool { return m.named(r.body, name) })
-}
-
-// named reports whether the name of m in b, escapes decoded, is name.
-func (m member) named(b []byte, name string) bool {
-	key := m.key.of(b)
-	if len(key) < len(name)+2 {
-		return false
-	}
-	if bytes.IndexByte(key, '\\') < 0 {
-		return string(key[1:len(key)-1]) == name
-	}
-	return Quoted(key).String() == name
-}
+func (r *Request) Members() iter.Seq2[[]byte, []byte] { return r.index.Members() }
 
 // Tools is the member "tools", nil where there is none or it is null.
-func (r *Request) Tools() json.RawMessage { return notNull(r.Get("tools")) }
+func (r *Request) Tools() json.RawMessage { return jsonraw.Present(r.Get("tools")) }
 
 // ResponseFormat is the member "response_format", nil where there is none or it is null.
-func (r *Request) ResponseFormat() json.RawMessage { return notNull(r.Get("response_format")) }
-
-func notNull(raw json.RawMessage) json.RawMessage {
-	if string(raw) == "null" {
-		return nil
-	}
-	return raw
-}
+func (r *Request) ResponseFormat() json.RawMessage { return jsonraw.Present(r.Get("response_format")) }
 
 // Needs is what a request asks of a model.
 type Needs struct {

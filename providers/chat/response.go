@@ -1,6 +1,10 @@
 package chat
 
-import "io"
+import (
+	"io"
+
+	"tallyroute/providers/jsonraw"
+)
 
 // Usage is what an answer says it used, in four disjoint kinds whatever the
 // provider's own convention is. The other kinds are already inside these.
@@ -40,14 +44,14 @@ type Response struct {
 // "data: ", without line ends. [DONE] is not a chunk; the stream's io.EOF is.
 type Chunk struct {
 	Data      []byte
-	Usage     *Usage // set on the chunk that reports usage
-	UsageOnly bool   // carries usage and no choices: not for clients that did not ask for it
-	Content   bool   // carries text, a tool call, a refusal or reasoning: after it there is no failover
-	Text      string // what of it counts as output: content, refusal, reasoning, tool names and arguments
-	Finish    string // finish_reason, when this chunk brings one
-	ID        Quoted // of the answer, as it stands in Data
-	Role      bool   // it says whose words they are
-	Odd       bool   // as in a Response; a tool call always is, for what it means depends on the chunks before
+	Usage     *Usage         // set on the chunk that reports usage
+	UsageOnly bool           // carries usage and no choices: not for clients that did not ask for it
+	Content   bool           // carries text, a tool call, a refusal or reasoning: after it there is no failover
+	Text      string         // what of it counts as output: content, refusal, reasoning, tool names and arguments
+	Finish    string         // finish_reason, when this chunk brings one
+	ID        jsonraw.Quoted // of the answer, as it stands in Data
+	Role      bool           // it says whose words they are
+	Odd       bool           // as in a Response; a tool call always is, for what it means depends on the chunks before
 }
 
 // Stream is a streamed answer. Next returns io.EOF after a complete answer,

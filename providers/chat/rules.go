@@ -3,6 +3,8 @@ package chat
 import (
 	"strconv"
 	"unicode"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // maxCount is the largest count that every parser holds exactly.
@@ -14,7 +16,7 @@ type views struct {
 	model                       string
 	stream, wantsUsage          bool
 	n, maxTokens, maxCompletion int64 // 0 where the client does not say
-	need                        need
+	need                        uint8
 	messages                    []messageIndex
 	message                     messageIndex // the one that is being scanned
 	root                        *field       // what kind of request it is
@@ -26,19 +28,18 @@ type views struct {
 }
 
 // messageIndex is where a message lies, counted from the start of messages.
-type messageIndex struct{ whole, role, name span }
+type messageIndex struct{ whole, role, name jsonraw.Span }
 
-// apply checks and reads a value whose type is right.
-func (s *scanner) apply(f *field, at span) *FieldError {
-	raw := at.of(s.b)
-	null := raw[0] == 'n'
-	var err *FieldError
-	switch f.rule {
-	case ruleNone:
+// Read checks and reads a value whose type is right.
+func (s *views) Read(v jsonraw.Value) *jsonraw.FieldError {
+	raw := v.Raw
+	null := jsonraw.IsNull(raw)
+	var err *jsonraw.FieldError
+	switch v.Field.Rule {
 	case ruleRefused:
-		return &FieldError{Code: "unknown_parameter", Message: "leave this member out; it is not supported here"}
+		return &jsonraw.FieldError{Code: "unknown_parameter", Message: "leave this member out; it is not supported here"}
 	case ruleModel:
-		s.model = Quoted(raw).String()
+		s.model = jsonraw.Quoted(raw).String()
 		err = checkModel(s.model)
 	case ruleStream:
 		s.stream = raw[0] == 't'
@@ -50,27 +51,23 @@ func (s *scanner) apply(f *field, at span) *FieldError {
 		s.maxTokens, err = count(raw, maxCount)
 	case ruleMaxCompletion:
 		s.maxCompletion, err = count(raw, maxCount)
-	case ruleNoNUL:
-		if !null && hasNUL(raw) {
-			err = wrong(`must not hold the character \u0000`)
-		}
 	case ruleMessages:
-		if empty(raw) {
-			err = wrong("must hold at least one message")
+		if jsonraw.IsEmptyArray(raw) {
+			err = jsonraw.Wrong("must hold at least one message")
 		}
 	case ruleMessage:
-		s.message.whole = at.from(s.base)
+		s.message.whole = v.At
 		s.messages = append(s.messages, s.message)
 		s.message = messageIndex{}
 	case ruleRole:
-		s.message.role = at.from(s.base)
+		s.message.role = v.At
 	case ruleName:
 		if !null {
-			s.message.name = at.from(s.base)
+			s.message.name = v.At
 		}
 	case ruleNeed:
-		if !null && !empty(raw) {
-			s.need |= f.need
+		if !null && !jsonraw.IsEmptyArray(raw) {
+			s.need |= v.Field.Need
 		}
 	case ruleInput:
 		s.inputs, s.ids, err = readInput(raw)
@@ -79,12 +76,10 @@ func (s *scanner) apply(f *field, at span) *FieldError {
 	case ruleEncoding:
 		s.base64, err = readEncoding(raw)
 	case ruleNeedWord:
-		s.need |= needOf(raw) & s.top.need
+		s.need |= needOf(raw) & v.Top.Need
 	}
 	return err
 }
-
-func (s span) from(base int) span { return span{s.start - base, s.end - base} }
 
 func (l Limits) maxN() int64 {
 	if l.N > 0 {
@@ -93,16 +88,16 @@ func (l Limits) maxN() int64 {
 	return MaxN
 }
 
-func checkModel(name string) *FieldError {
+func checkModel(name string) *jsonraw.FieldError {
 	if name == "" {
-		return wrong("must name a model")
+		return jsonraw.Wrong("must name a model")
 	}
 	if len(name) > MaxModel {
-		return wrong("must be at most " + strconv.Itoa(MaxModel) + " bytes long")
+		return jsonraw.Wrong("must be at most " + strconv.Itoa(MaxModel) + " bytes long")
 	}
 	for _, r := range name {
 		if unicode.IsControl(r) {
-			return wrong("must not hold control characters")
+			return jsonraw.Wrong("must not hold control characters")
 		}
 	}
 	return nil
@@ -110,32 +105,18 @@ func checkModel(name string) *FieldError {
 
 // count reads a number that must be written as a plain whole one, so that no two
 // parsers can disagree about it; null is 0, for none.
-func count(raw []byte, most int64) (int64, *FieldError) {
-	if raw[0] == 'n' {
+func count(raw []byte, most int64) (int64, *jsonraw.FieldError) {
+	if jsonraw.IsNull(raw) {
 		return 0, nil
 	}
 	v, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil || v < 1 || v > most {
-		return 0, wrong("must be a whole number from 1 to " + strconv.FormatInt(most, 10) + ", written without fraction or exponent")
+		return 0, jsonraw.Wrong("must be a whole number from 1 to " + strconv.FormatInt(most, 10) + ", written without fraction or exponent")
 	}
 	return v, nil
 }
 
-func hasNUL(raw Quoted) bool {
-	for _, c := range raw.Bytes() {
-		if c == 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// empty reports an array without elements.
-func empty(raw []byte) bool {
-	return raw[0] == '[' && raw[spaceEnd(raw, 1)] == ']'
-}
-
-func needOf(raw Quoted) need {
+func needOf(raw jsonraw.Quoted) uint8 {
 	text := raw.Bytes()
 	for _, w := range words {
 		if string(text) == w.word {

@@ -1,5 +1,7 @@
 package chat
 
+import "tallyroute/providers/jsonraw"
+
 // has is a set of members that were seen.
 type has uint32
 
@@ -64,7 +66,7 @@ func (a *answer) rightObject(raw []byte) bool {
 }
 
 // word is a string, nil for anything else.
-func word(raw []byte) Quoted {
+func word(raw []byte) jsonraw.Quoted {
 	if len(raw) == 0 || raw[0] != '"' {
 		return nil
 	}
@@ -81,14 +83,14 @@ func rightTier(raw []byte) bool {
 }
 
 func (a *answer) usageShape() {
-	c := a.peek()
+	c := a.Peek()
 	a.odd = a.odd || c != '{' && (c != 'n' || !a.streamed())
 }
 
-func (a *answer) mayBeNull() bool { return a.streamed() && a.peek() == 'n' }
+func (a *answer) mayBeNull() bool { return a.streamed() && a.Peek() == 'n' }
 
 func (a *answer) textOrNull() bool {
-	c := a.peek()
+	c := a.Peek()
 	return c == '"' || c == 'n'
 }
 
@@ -101,7 +103,7 @@ func (a *answer) choiceShape(outer has) {
 }
 
 // reasoningShape notes reasoning, which has two names.
-func (a *answer) reasoningShape(name []byte, q Quoted) {
+func (a *answer) reasoningShape(name []byte, q jsonraw.Quoted) {
 	switch {
 	case len(q) <= len(`""`):
 	case string(name) == "reasoning_content":
@@ -124,7 +126,7 @@ func (a *answer) messageShape(outer has) {
 
 // callsShape is for a list of tool calls. What one means in a stream depends on
 // those before.
-func (a *answer) callsShape() { a.odd = a.odd || a.streamed() || a.peek() != '[' }
+func (a *answer) callsShape() { a.odd = a.odd || a.streamed() || a.Peek() != '[' }
 
 func (a *answer) callShape(outer has) {
 	a.leaveWith(hasCallID|hasType|hasFunction|hasName|hasArguments, outer)

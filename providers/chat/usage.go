@@ -3,6 +3,8 @@ package chat
 import (
 	"math"
 	"strconv"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // maxUsage is the largest count of tokens that is believed.
@@ -24,9 +26,9 @@ type counts struct {
 }
 
 // read takes the numbers of a usage object; anything else it passes over.
-func (n *counts) read(c *cursor) {
-	n.present = n.present || c.peek() == '{'
-	c.object(func(name []byte) {
+func (n *counts) read(c *jsonraw.Cursor) {
+	n.present = n.present || c.Peek() == '{'
+	c.Object(func(name []byte) {
 		switch string(name) {
 		case "prompt_tokens":
 			n.main(c, &n.prompt)
@@ -35,11 +37,11 @@ func (n *counts) read(c *cursor) {
 		case "total_tokens":
 			n.main(c, &n.total)
 		case "prompt_tokens_details":
-			n.strange = n.strange || c.peek() != '{'
-			c.object(func(name []byte) { n.detail(c, name) })
+			n.strange = n.strange || c.Peek() != '{'
+			c.Object(func(name []byte) { n.detail(c, name) })
 		case "completion_tokens_details":
-			n.strange = n.strange || c.peek() != '{'
-			c.object(func(name []byte) { n.outputDetail(c, name) })
+			n.strange = n.strange || c.Peek() != '{'
+			c.Object(func(name []byte) { n.outputDetail(c, name) })
 		default:
 			n.dialect(c, name)
 		}
@@ -47,8 +49,8 @@ func (n *counts) read(c *cursor) {
 }
 
 // main takes one of the three counts that are always there.
-func (n *counts) main(c *cursor, to *int64) {
-	if '0' <= c.peek() && c.peek() <= '9' {
+func (n *counts) main(c *jsonraw.Cursor, to *int64) {
+	if '0' <= c.Peek() && c.Peek() <= '9' {
 		n.plain++
 	}
 	n.take(c, to)
@@ -65,8 +67,8 @@ func (n counts) odd() bool {
 		n.prompt != u.Input+u.CacheRead+u.CacheWrite || n.completion != u.Output || n.saidRead != u.CacheRead
 }
 
-func (n *counts) detail(c *cursor, name []byte) {
-	n.strange = n.strange || c.peek() == 'n'
+func (n *counts) detail(c *jsonraw.Cursor, name []byte) {
+	n.strange = n.strange || c.Peek() == 'n'
 	switch string(name) {
 	case "cached_tokens":
 		n.take(c, &n.saidRead)
@@ -76,54 +78,54 @@ func (n *counts) detail(c *cursor, name []byte) {
 	case "audio_tokens":
 		n.take(c, &n.audioIn)
 	default:
-		c.skip()
+		c.Skip()
 	}
 }
 
-func (n *counts) outputDetail(c *cursor, name []byte) {
-	n.strange = n.strange || c.peek() == 'n'
+func (n *counts) outputDetail(c *jsonraw.Cursor, name []byte) {
+	n.strange = n.strange || c.Peek() == 'n'
 	switch string(name) {
 	case "reasoning_tokens":
 		n.take(c, &n.reasoning)
 	case "audio_tokens":
 		n.take(c, &n.audioOut)
 	default:
-		c.skip()
+		c.Skip()
 	}
 }
 
 // lifetime reads how long what was written to the cache is kept.
-func (n *counts) lifetime(c *cursor, name []byte) {
+func (n *counts) lifetime(c *jsonraw.Cursor, name []byte) {
 	switch string(name) {
 	case "ephemeral_5m_input_tokens":
 		n.take(c, &n.write5m)
 	case "ephemeral_1h_input_tokens":
 		n.take(c, &n.write1h)
 	default:
-		c.skip()
+		c.Skip()
 	}
 }
 
 // dialect reads what providers say beside the format. It tells the same as the
 // details do, so the larger number counts.
-func (n *counts) dialect(c *cursor, name []byte) {
+func (n *counts) dialect(c *jsonraw.Cursor, name []byte) {
 	switch string(name) {
 	case "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens":
 		n.take(c, &n.cacheRead)
 	case "cache_creation_input_tokens":
 		n.take(c, &n.cacheWrite)
 	case "cache_creation":
-		c.object(func(name []byte) { n.lifetime(c, name) })
+		c.Object(func(name []byte) { n.lifetime(c, name) })
 	default:
-		c.skip()
+		c.Skip()
 	}
 }
 
 // take reads one count. Whole numbers with a fraction of zero are taken; others
 // are brought into bounds and make the usage invalid.
-func (n *counts) take(c *cursor, to *int64) {
-	raw := c.skip()
-	if len(raw) == 0 || raw[0] == 'n' {
+func (n *counts) take(c *jsonraw.Cursor, to *int64) {
+	raw := c.Skip()
+	if jsonraw.IsNull(raw) {
 		return
 	}
 	n.found = true

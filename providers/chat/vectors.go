@@ -8,6 +8,8 @@ import (
 	"iter"
 	"math"
 	"strconv"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // Vectors are an answer to a request for embeddings before it is written.
@@ -39,7 +41,7 @@ func (v Vectors) Response(r *Request) (*Response, error) {
 	if err := r.complete(n); err != nil {
 		return nil, err
 	}
-	body = append(appendQuoted(append(body, `],"model":`...), v.Model), `,"usage":`...)
+	body = append(jsonraw.AppendQuote(append(body, `],"model":`...), v.Model), `,"usage":`...)
 	body = append(append(body, usageOfVectors(v.Usage)...), '}')
 	return &Response{Body: body, Model: v.Model, ID: v.ID, Usage: v.Usage}, nil
 }
@@ -65,11 +67,11 @@ func usageOfVectors(u *Usage) []byte {
 // another for the client: vectors in the encoding that was not asked for, and
 // members that the format has and the answer has not.
 func ParseVectors(body []byte, r *Request) (*Response, error) {
-	v := vectors{cursor: cursor{b: body}}
+	v := vectors{Cursor: jsonraw.NewCursor(body)}
 	v.read()
 	switch {
-	case !v.done():
-		a := answer{cursor: cursor{b: body}}
+	case !v.Done():
+		a := answer{Cursor: jsonraw.NewCursor(body)}
 		return nil, fmt.Errorf("%w: %s", ErrMalformed, a.describe())
 	case v.data == nil:
 		if e, ok := ParseError(body); ok {
@@ -80,42 +82,43 @@ func ParseVectors(body []byte, r *Request) (*Response, error) {
 	if err := v.mend(r); err != nil {
 		return nil, err
 	}
-	return &Response{Body: EditObject(body, v.set), Model: v.model.String(), ID: v.id.String(), Usage: v.usage()}, nil
+	return &Response{Body: jsonraw.Edit(body, v.set), Model: v.model.String(), ID: v.id.String(), Usage: v.usage()}, nil
 }
 
 // vectors reads an answer of embeddings in one walk.
 type vectors struct {
-	cursor
+	jsonraw.Cursor
 
-	id, model     Quoted
+	id, model     jsonraw.Quoted
 	data          []byte
 	object        bool // "object" is as it must be
 	counts        counts
 	prompt, total bool // what usage has
-	set           []Member
+	set           []jsonraw.Member
 }
 
 func (v *vectors) read() {
-	v.cursor.object(func(name []byte) {
+	v.Object(func(name []byte) {
 		switch string(name) {
 		case "id":
-			v.id = v.quoted()
+			v.id = v.Quoted()
 		case "model":
-			v.model = v.quoted()
+			v.model = v.Quoted()
 		case "object":
-			v.object = string(v.skip()) == `"list"`
+			v.object = string(v.Skip()) == `"list"`
 		case "data":
-			if v.peek() == '[' {
-				v.data = v.skip()
+			if v.Peek() == '[' {
+				v.data = v.Skip()
 				return
 			}
-			v.skip()
+			v.Skip()
 		case "usage":
-			raw := v.skip()
-			v.counts.read(&cursor{b: raw})
-			v.prompt, v.total = isCount(Lookup(raw, "prompt_tokens")), isCount(Lookup(raw, "total_tokens"))
+			raw := v.Skip()
+			c := jsonraw.NewCursor(raw)
+			v.counts.read(&c)
+			v.prompt, v.total = isCount(jsonraw.Lookup(raw, "prompt_tokens")), isCount(jsonraw.Lookup(raw, "total_tokens"))
 		default:
-			v.skip()
+			v.Skip()
 		}
 	})
 }
@@ -135,18 +138,18 @@ func (v *vectors) usage() *Usage {
 // mend notes what of the answer must be another.
 func (v *vectors) mend(r *Request) error {
 	if !v.object {
-		v.set = append(v.set, Member{"object", []byte(`"list"`)})
+		v.set = append(v.set, jsonraw.Member{Name: "object", Value: []byte(`"list"`)})
 	}
 	if v.model == nil {
-		v.set = append(v.set, Member{"model", appendQuoted(nil, r.Model())})
+		v.set = append(v.set, jsonraw.Member{Name: "model", Value: jsonraw.AppendQuote(nil, r.Model())})
 	}
 	if !v.prompt || !v.total {
-		v.set = append(v.set, Member{"usage", usageOfVectors(v.usage())})
+		v.set = append(v.set, jsonraw.Member{Name: "usage", Value: usageOfVectors(v.usage())})
 	}
 	var n int64
 	changed := false
 	data := []byte{'['}
-	for element := range Elements(v.data) {
+	for element := range jsonraw.Elements(v.data) {
 		mended, err := r.element(element, n)
 		if err != nil {
 			return err
@@ -162,7 +165,7 @@ func (v *vectors) mend(r *Request) error {
 		return err
 	}
 	if changed {
-		v.set = append(v.set, Member{"data", append(data, ']')})
+		v.set = append(v.set, jsonraw.Member{Name: "data", Value: append(data, ']')})
 	}
 	return nil
 }
@@ -172,7 +175,7 @@ func (v *vectors) mend(r *Request) error {
 func (r *Request) element(raw []byte, at int64) ([]byte, error) {
 	var object, index bool
 	var vector []byte
-	for name, value := range Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "object":
 			object = string(value) == `"embedding"`
@@ -182,21 +185,21 @@ func (r *Request) element(raw []byte, at int64) ([]byte, error) {
 			vector = value
 		}
 	}
-	var set []Member
+	var set []jsonraw.Member
 	if !object {
-		set = append(set, Member{"object", []byte(`"embedding"`)})
+		set = append(set, jsonraw.Member{Name: "object", Value: []byte(`"embedding"`)})
 	}
 	if !index {
-		set = append(set, Member{"index", strconv.AppendInt(nil, at, 10)})
+		set = append(set, jsonraw.Member{Name: "index", Value: strconv.AppendInt(nil, at, 10)})
 	}
 	asked, err := r.vector(vector)
 	if err != nil {
 		return nil, err
 	}
 	if asked[0] != vector[0] {
-		set = append(set, Member{"embedding", asked})
+		set = append(set, jsonraw.Member{Name: "embedding", Value: asked})
 	}
-	return EditObject(raw, set), nil
+	return jsonraw.Edit(raw, set), nil
 }
 
 // vector is a vector in the encoding that the client asked for: raw itself where
@@ -218,7 +221,7 @@ var errVector = errors.New("it is no list of 32-bit floats")
 // packed is an array of numbers in base64, as a JSON string.
 func packed(raw []byte) ([]byte, error) {
 	var floats []byte
-	for element := range Elements(raw) {
+	for element := range jsonraw.Elements(raw) {
 		f, err := strconv.ParseFloat(string(element), 32)
 		if err != nil {
 			return nil, fmt.Errorf("%w: a vector: %w", ErrMalformed, errVector)
@@ -231,7 +234,7 @@ func packed(raw []byte) ([]byte, error) {
 
 // unpacked is a vector in base64 as an array of numbers: the shortest that are
 // the same 32-bit floats.
-func unpacked(raw Quoted) ([]byte, error) {
+func unpacked(raw jsonraw.Quoted) ([]byte, error) {
 	floats, err := base64.StdEncoding.AppendDecode(nil, raw.Bytes())
 	if err != nil || len(floats) == 0 || len(floats)%4 != 0 {
 		return nil, fmt.Errorf("%w: a vector in base64: %w", ErrMalformed, errVector)
@@ -265,8 +268,8 @@ func JoinVectors(parts []*Response, r *Request) (*Response, error) {
 	sum := &Usage{}
 	v := Vectors{ID: parts[0].ID, Model: parts[0].Model, List: func(yield func([]byte) bool) {
 		for _, p := range parts {
-			for element := range Elements(Lookup(p.Body, "data")) {
-				if !yield(Lookup(element, "embedding")) {
+			for element := range jsonraw.Elements(jsonraw.Lookup(p.Body, "data")) {
+				if !yield(jsonraw.Lookup(element, "embedding")) {
 					return
 				}
 			}

@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -15,8 +16,8 @@ func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, erro
 	if !json.Valid(body) {
 		return nil, broken(fmt.Errorf("%w: no JSON", chat.ErrMalformed))
 	}
-	message := chat.Lookup(body, "message")
-	if !translate.IsObject(message) {
+	message := jsonraw.Lookup(body, "message")
+	if !jsonraw.IsObject(message) {
 		if _, ok := chat.ParseError(body); ok {
 			return nil, failure(0, body)
 		}
@@ -25,12 +26,12 @@ func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, erro
 	var c translate.Choice
 	s := speaker{}
 	s.message(&c.Message, message)
-	c.Native = chat.Text(chat.Lookup(body, "finish_reason"))
+	c.Native = jsonraw.Text(jsonraw.Lookup(body, "finish_reason"))
 	if failed(c.Native) {
 		return nil, unfinished(c.Native, body)
 	}
 	c.Finish = finish(c.Native, s.calls)
-	r, err := translate.Response(a.head(x, chat.Text(chat.Lookup(body, "id")), body), []translate.Choice{c}, count(chat.Lookup(body, "usage")))
+	r, err := translate.Response(a.head(x, jsonraw.Text(jsonraw.Lookup(body, "id")), body), []translate.Choice{c}, count(jsonraw.Lookup(body, "usage")))
 	if err != nil {
 		return nil, broken(err)
 	}
@@ -58,7 +59,7 @@ func (a Adapter) head(x providers.Exchange, id string, data []byte) translate.He
 func count(usage []byte) *translate.Usage {
 	u := &translate.Usage{}
 	billed := func(name string) int64 {
-		if v := translate.Present(chat.Lookup(usage, "billed_units", name)); v != nil {
+		if v := jsonraw.Present(jsonraw.Lookup(usage, "billed_units", name)); v != nil {
 			return u.Take(v)
 		}
 		return u.At(usage, "tokens", name)
@@ -77,7 +78,7 @@ func failed(reason string) bool { return reason == "ERROR" || reason == "TIMEOUT
 // unfinished is an answer that Cohere could not finish.
 func unfinished(reason string, data []byte) *providers.Error {
 	d := chat.Error{Message: "The provider could not finish its answer.", Type: reason}
-	if said := chat.Text(chat.Lookup(data, "delta", "error")); said != "" {
+	if said := jsonraw.Text(jsonraw.Lookup(data, "delta", "error")); said != "" {
 		d.Message = said
 	}
 	return &providers.Error{Kind: providers.KindOverload, Detail: d, Err: &d}
@@ -103,16 +104,16 @@ func finish(reason string, calls int) string {
 type speaker struct{ calls, details int }
 
 func (s *speaker) message(m *translate.Message, raw []byte) {
-	s.plan(m, chat.Text(chat.Lookup(raw, "tool_plan")))
-	content := chat.Lookup(raw, "content")
-	if text := chat.Text(content); text != "" {
+	s.plan(m, jsonraw.Text(jsonraw.Lookup(raw, "tool_plan")))
+	content := jsonraw.Lookup(raw, "content")
+	if text := jsonraw.Text(content); text != "" {
 		m.Text = text
 	}
-	for part := range chat.Elements(content) {
-		m.Text += chat.Text(chat.Lookup(part, "text"))
-		s.think(m, chat.Text(chat.Lookup(part, "thinking")))
+	for part := range jsonraw.Elements(content) {
+		m.Text += jsonraw.Text(jsonraw.Lookup(part, "text"))
+		s.think(m, jsonraw.Text(jsonraw.Lookup(part, "thinking")))
 	}
-	for call := range chat.Elements(chat.Lookup(raw, "tool_calls")) {
+	for call := range jsonraw.Elements(jsonraw.Lookup(raw, "tool_calls")) {
 		s.call(m, call)
 		if last := &m.Calls[len(m.Calls)-1]; last.Arguments == "" {
 			last.Arguments = "{}"
@@ -130,7 +131,7 @@ func (s *speaker) reason(m *translate.Message, kind, text string) {
 		return
 	}
 	m.Reasoning += text
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("type", kind)
 	o.Text("format", format)
 	o.Int("index", int64(s.details))
@@ -140,10 +141,10 @@ func (s *speaker) reason(m *translate.Message, kind, text string) {
 }
 
 func (s *speaker) call(m *translate.Message, raw []byte) {
-	id, name := chat.Text(chat.Lookup(raw, "id")), chat.Text(chat.Lookup(raw, "function", "name"))
+	id, name := jsonraw.Text(jsonraw.Lookup(raw, "id")), jsonraw.Text(jsonraw.Lookup(raw, "function", "name"))
 	if id == "" {
 		id = translate.Derived("call_", string(raw), fmt.Sprint(s.calls))
 	}
-	m.Calls = append(m.Calls, translate.Said{Index: s.calls, ID: id, Name: name, Arguments: chat.Text(chat.Lookup(raw, "function", "arguments"))})
+	m.Calls = append(m.Calls, translate.Said{Index: s.calls, ID: id, Name: name, Arguments: jsonraw.Text(jsonraw.Lookup(raw, "function", "arguments"))})
 	s.calls++
 }

@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -29,15 +30,15 @@ func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
 	if err != nil {
 		return providers.Call{}, err
 	}
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("model", x.Target.Upstream)
-	o.Raw("texts", translate.Array(texts))
+	o.Raw("texts", jsonraw.Array(texts))
 	o.Text("input_type", purpose(x.Request))
 	o.Raw("embedding_types", []byte(`["float"]`))
 	if n := x.Request.Dimensions(); n > 0 {
 		o.Int("output_dimension", n)
 	}
-	o.Raw("truncate", translate.Present(x.Request.Get("truncate")))
+	o.Raw("truncate", jsonraw.Present(x.Request.Get("truncate")))
 	call := providers.Call{Path: embedPath, Body: o.Bytes(), Dropped: providers.Unread(x.Request, "input_type", "truncate")}
 	if before, ok := strings.CutSuffix(x.Target.Quirks.Path, "/chat"); ok {
 		call.Path = before + "/embed"
@@ -61,7 +62,7 @@ func purpose(r *chat.Request) string {
 func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	var c translate.Counter
 	n := c.At(body, "meta", "billed_units", "input_tokens")
-	v := chat.Vectors{ID: chat.Text(chat.Lookup(body, "id")), Model: x.Target.Upstream, List: floats(body)}
+	v := chat.Vectors{ID: jsonraw.Text(jsonraw.Lookup(body, "id")), Model: x.Target.Upstream, List: floats(body)}
 	if c.Found {
 		v.Usage = &chat.Usage{Input: n, Invalid: c.Invalid}
 	}
@@ -78,9 +79,9 @@ func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte)
 // floats are the vectors of an answer, which stand there by their type or, where
 // none was asked for, alone.
 func floats(body []byte) iter.Seq[[]byte] {
-	list := chat.Lookup(body, "embeddings")
-	if translate.IsObject(list) {
-		list = chat.Lookup(list, "float")
+	list := jsonraw.Lookup(body, "embeddings")
+	if jsonraw.IsObject(list) {
+		list = jsonraw.Lookup(list, "float")
 	}
-	return chat.Elements(list)
+	return jsonraw.Elements(list)
 }

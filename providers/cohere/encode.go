@@ -6,6 +6,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -25,7 +26,7 @@ func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	if err != nil {
 		return providers.Call{}, err
 	}
-	e.o.Raw("messages", translate.Array(messages))
+	e.o.Raw("messages", jsonraw.Array(messages))
 	lost, err := translate.Options(x, e.options())
 	if err != nil {
 		return providers.Call{}, err
@@ -45,7 +46,7 @@ type encoder struct {
 	x providers.Exchange
 	c *translate.Conversation
 
-	o         translate.Object
+	o         jsonraw.Object
 	documents [][]byte
 	only      []string // the functions that may be called, where not all may
 	strict    bool     // one of the functions is
@@ -60,7 +61,7 @@ func (e *encoder) finish() error {
 		return err
 	}
 	if effort := translate.ReadEffort(e.x.Request); effort.Asked {
-		var o translate.Object
+		var o jsonraw.Object
 		if effort.Level == "none" || effort.Budget == 0 {
 			o.Text("type", "disabled")
 		} else {
@@ -89,7 +90,7 @@ func (e *encoder) options() map[string]translate.Option {
 		"safety_mode": as("safety_mode"), "citation_options": as("citation_options"), "priority": as("priority"),
 		"strict_tools": as("strict_tools"),
 		"documents": func(value []byte) error {
-			for d := range chat.Elements(value) {
+			for d := range jsonraw.Elements(value) {
 				e.documents = append(e.documents, d)
 			}
 			return nil
@@ -128,16 +129,16 @@ func (e *encoder) within(name, low, high string) translate.Option {
 }
 
 func (e *encoder) responseFormat(value []byte) error {
-	var o translate.Object
-	switch kind := chat.Text(chat.Lookup(value, "type")); kind {
+	var o jsonraw.Object
+	switch kind := jsonraw.Text(jsonraw.Lookup(value, "type")); kind {
 	case "text", "":
 		return nil
 	case "json_object":
 		o.Text("type", "json_object")
-		o.Raw("json_schema", translate.Present(chat.Lookup(value, "schema")))
+		o.Raw("json_schema", jsonraw.Present(jsonraw.Lookup(value, "schema")))
 	case "json_schema":
 		o.Text("type", "json_object")
-		o.Raw("json_schema", translate.Present(chat.Lookup(value, "json_schema", "schema")))
+		o.Raw("json_schema", jsonraw.Present(jsonraw.Lookup(value, "json_schema", "schema")))
 	default:
 		return translate.Unsupported("has a type that this model cannot be asked for")
 	}
@@ -168,11 +169,11 @@ func (e *encoder) toolChoice(value []byte) error {
 func (e *encoder) tools() error {
 	var list [][]byte
 	for _, tool := range translate.Tools(e.x) {
-		f := chat.Lookup(tool, "function")
-		if !translate.IsObject(f) {
+		f := jsonraw.Lookup(tool, "function")
+		if !jsonraw.IsObject(f) {
 			return &chat.FieldError{Code: "unsupported_parameter", Param: "tools", Message: "holds a tool that is no function"}
 		}
-		if len(e.only) > 0 && !slices.Contains(e.only, chat.Text(chat.Lookup(f, "name"))) {
+		if len(e.only) > 0 && !slices.Contains(e.only, jsonraw.Text(jsonraw.Lookup(f, "name"))) {
 			continue
 		}
 		list = append(list, e.function(f))
@@ -186,14 +187,14 @@ func (e *encoder) tools() error {
 
 // function is a tool. Cohere is strict about all of them or none.
 func (e *encoder) function(f []byte) []byte {
-	var o, t translate.Object
+	var o, t jsonraw.Object
 	parameters := []byte(`{"type":"object","properties":{}}`)
-	for name, value := range chat.Each(f) {
-		switch value = translate.Present(value); string(name) {
+	for name, value := range jsonraw.Each(f) {
+		switch value = jsonraw.Present(value); string(name) {
 		case "name", "description":
 			o.Raw(string(name), value)
 		case "parameters":
-			if translate.IsObject(value) {
+			if jsonraw.IsObject(value) {
 				parameters = value
 			}
 		case "strict":

@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Fail reads an answer whose status says that it is none.
@@ -22,7 +23,7 @@ func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte
 func failure(status int, body []byte) *providers.Error {
 	d, _ := chat.ParseError(body)
 	if d.Type == "" {
-		d.Type = chat.Text(chat.Lookup(body, "error_type"))
+		d.Type = jsonraw.Text(jsonraw.Lookup(body, "error_type"))
 	}
 	e := &providers.Error{Kind: classify(status, strings.ToLower(d.Message+" "+d.Type)), Status: status, Detail: d, Err: &d}
 	if status == 0 && !e.Kind.Failover() {

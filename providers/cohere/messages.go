@@ -3,6 +3,7 @@ package cohere
 import (
 	"strings"
 
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -11,7 +12,7 @@ func (e *encoder) messages() ([][]byte, error) {
 	var list [][]byte
 	for i := range e.c.Turns {
 		t := &e.c.Turns[i]
-		var o translate.Object
+		var o jsonraw.Object
 		o.Text("role", t.Role)
 		var err error
 		switch t.Role {
@@ -31,7 +32,7 @@ func (e *encoder) messages() ([][]byte, error) {
 }
 
 // said is what a user or the system said.
-func (e *encoder) said(o *translate.Object, t *translate.Turn) error {
+func (e *encoder) said(o *jsonraw.Object, t *translate.Turn) error {
 	if len(t.Parts) == 1 && t.Parts[0].Kind == translate.Text {
 		o.Raw("content", t.Parts[0].Text)
 		return nil
@@ -55,19 +56,19 @@ func (e *encoder) said(o *translate.Object, t *translate.Turn) error {
 		o.Text("content", "")
 		return nil
 	}
-	o.Raw("content", translate.Array(list))
+	o.Raw("content", jsonraw.Array(list))
 	return nil
 }
 
 func text(quoted []byte) []byte {
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("type", "text")
 	o.Raw("text", quoted)
 	return o.Bytes()
 }
 
 func image(p translate.Part) []byte {
-	var o, u translate.Object
+	var o, u jsonraw.Object
 	at := p.Media.URL
 	if p.Media.Inline() {
 		at = "data:" + p.Media.MIME + ";base64," + string(p.Media.Data)
@@ -91,15 +92,15 @@ func (e *encoder) document(t *translate.Turn, p translate.Part) error {
 	if err != nil {
 		return t.Refuse(p, "is not base64")
 	}
-	var data translate.Object
+	var data jsonraw.Object
 	data.Some("title", m.Name)
 	data.Text("text", string(body))
-	e.documents = append(e.documents, translate.One("data", data.Bytes()))
+	e.documents = append(e.documents, jsonraw.One("data", data.Bytes()))
 	return nil
 }
 
 // result is what a tool gave.
-func (e *encoder) result(o *translate.Object, t *translate.Turn) error {
+func (e *encoder) result(o *jsonraw.Object, t *translate.Turn) error {
 	for _, p := range t.Parts {
 		if p.Kind != translate.Text {
 			return t.Refuse(p, "is no text, and only text can be the result of a tool for this model")
@@ -115,11 +116,11 @@ func (e *encoder) result(o *translate.Object, t *translate.Turn) error {
 }
 
 // assistant writes what the model thought, said, planned and called.
-func (e *encoder) assistant(o *translate.Object, t *translate.Turn) error {
+func (e *encoder) assistant(o *jsonraw.Object, t *translate.Turn) error {
 	var list [][]byte
 	thought, plan := e.thoughts(t)
 	if thought != "" {
-		var c translate.Object
+		var c jsonraw.Object
 		c.Text("type", "thinking")
 		c.Text("thinking", thought)
 		list = append(list, c.Bytes())
@@ -136,7 +137,7 @@ func (e *encoder) assistant(o *translate.Object, t *translate.Turn) error {
 	o.Some("tool_plan", plan)
 	var calls [][]byte
 	for _, call := range t.Calls {
-		var c, f translate.Object
+		var c, f jsonraw.Object
 		f.Text("name", call.Name)
 		f.Text("arguments", translate.Arguments(call))
 		c.Text("id", call.ID)

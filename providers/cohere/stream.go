@@ -6,6 +6,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -36,7 +37,7 @@ func (s *stream) Step(q *translate.Queue) error {
 	if err != nil {
 		return err
 	}
-	kind := chat.Text(chat.Lookup(data, "type"))
+	kind := jsonraw.Text(jsonraw.Lookup(data, "type"))
 	if kind == "" {
 		if _, ok := chat.ParseError(data); ok {
 			return failure(0, data)
@@ -44,30 +45,30 @@ func (s *stream) Step(q *translate.Queue) error {
 		return nil
 	}
 	if q.ID == "" {
-		q.Head = s.a.head(s.x, chat.Text(chat.Lookup(data, "id")), data)
+		q.Head = s.a.head(s.x, jsonraw.Text(jsonraw.Lookup(data, "id")), data)
 	}
 	if kind == "message-end" {
 		return s.finish(q, data)
 	}
 	var m translate.Message
-	s.event(&m, kind, chat.Lookup(data, "delta", "message"))
+	s.event(&m, kind, jsonraw.Lookup(data, "delta", "message"))
 	q.Say(0, m)
 	return nil
 }
 
 func (s *stream) event(m *translate.Message, kind string, message []byte) {
-	content, call := chat.Lookup(message, "content"), chat.Lookup(message, "tool_calls")
+	content, call := jsonraw.Lookup(message, "content"), jsonraw.Lookup(message, "tool_calls")
 	switch kind {
 	case "content-start", "content-delta":
-		m.Text = chat.Text(chat.Lookup(content, "text"))
-		s.think(m, chat.Text(chat.Lookup(content, "thinking")))
+		m.Text = jsonraw.Text(jsonraw.Lookup(content, "text"))
+		s.think(m, jsonraw.Text(jsonraw.Lookup(content, "thinking")))
 	case "tool-plan-delta":
-		s.plan(m, chat.Text(chat.Lookup(message, "tool_plan")))
+		s.plan(m, jsonraw.Text(jsonraw.Lookup(message, "tool_plan")))
 	case "tool-call-start":
 		s.call(m, call)
 		s.argued = m.Calls[0].Arguments != ""
 	case "tool-call-delta":
-		s.argue(m, chat.Text(chat.Lookup(call, "function", "arguments")))
+		s.argue(m, jsonraw.Text(jsonraw.Lookup(call, "function", "arguments")))
 	case "tool-call-end":
 		if !s.argued {
 			s.argue(m, "{}")
@@ -85,11 +86,11 @@ func (s *stream) argue(m *translate.Message, piece string) {
 
 func (s *stream) finish(q *translate.Queue, data []byte) error {
 	s.end = true
-	reason := chat.Text(chat.Lookup(data, "delta", "finish_reason"))
+	reason := jsonraw.Text(jsonraw.Lookup(data, "delta", "finish_reason"))
 	if failed(reason) {
 		return unfinished(reason, data)
 	}
 	q.Finish(0, finish(reason, s.calls), reason)
-	q.Usage(count(chat.Lookup(data, "delta", "usage")))
+	q.Usage(count(jsonraw.Lookup(data, "delta", "usage")))
 	return nil
 }

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -42,9 +42,9 @@ func (e *encoder) contents() error {
 }
 
 func (e *encoder) turn(role string, parts [][]byte) {
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("role", role)
-	o.Raw("parts", translate.Array(parts))
+	o.Raw("parts", jsonraw.Array(parts))
 	e.turns = append(e.turns, o.Bytes())
 }
 
@@ -72,7 +72,7 @@ func text(quoted []byte) []byte {
 	if quoted == nil {
 		quoted = []byte(`""`)
 	}
-	return translate.One("text", quoted)
+	return jsonraw.One("text", quoted)
 }
 
 func (e *encoder) parts(t *translate.Turn) ([][]byte, error) {
@@ -102,14 +102,14 @@ func (e *encoder) media(t *translate.Turn, p translate.Part) ([]byte, error) {
 	if mime == "" && p.Kind == translate.Image {
 		mime = "image/jpeg" // Google looks at the bytes, too
 	}
-	var o translate.Object
+	var o jsonraw.Object
 	if m.Inline() {
 		if mime == "" {
 			return nil, t.Refuse(p, "does not say of which media type it is")
 		}
 		o.Text("mimeType", mime)
 		o.Raw("data", quoted(m.Data))
-		return translate.One("inlineData", o.Bytes()), nil
+		return jsonraw.One("inlineData", o.Bytes()), nil
 	}
 	at := m.URL
 	if at == "" {
@@ -120,7 +120,7 @@ func (e *encoder) media(t *translate.Turn, p translate.Part) ([]byte, error) {
 	}
 	o.Some("mimeType", mime)
 	o.Text("fileUri", at)
-	return translate.One("fileData", o.Bytes()), nil
+	return jsonraw.One("fileData", o.Bytes()), nil
 }
 
 // quoted is base64 as a JSON string.
@@ -133,7 +133,7 @@ func (e *encoder) result(t *translate.Turn) ([]byte, error) {
 	if t.Called == "" {
 		return nil, t.Unanswerable()
 	}
-	var o translate.Object
+	var o jsonraw.Object
 	var media [][]byte
 	for _, p := range t.Parts {
 		if p.Kind == translate.Text {
@@ -149,17 +149,17 @@ func (e *encoder) result(t *translate.Turn) ([]byte, error) {
 	o.Text("name", t.Called)
 	o.Raw("response", object(t.PlainText()))
 	o.Array("parts", media)
-	return translate.One("functionResponse", o.Bytes()), nil
+	return jsonraw.One("functionResponse", o.Bytes()), nil
 }
 
 // object is a text as an object: the one that it spells, or one that holds it.
 func object(text string) []byte {
 	raw := []byte(strings.TrimSpace(text))
 	if !json.Valid(raw) || raw[0] != '{' && raw[0] != '[' {
-		return translate.One("result", translate.Quote(text))
+		return jsonraw.One("result", jsonraw.Quote(text))
 	}
 	if raw[0] == '[' {
-		return translate.One("result", raw)
+		return jsonraw.One("result", raw)
 	}
 	return raw
 }
@@ -192,13 +192,13 @@ func written(call translate.Call, signature string) []byte {
 	arguments := strings.TrimSpace(call.Arguments)
 	switch {
 	case call.Custom:
-		arguments = string(translate.One("input", translate.Quote(call.Arguments)))
+		arguments = string(jsonraw.One("input", jsonraw.Quote(call.Arguments)))
 	case arguments == "":
 		arguments = "{}"
 	case arguments[0] != '{' || !json.Valid([]byte(arguments)): // what a model got wrong it may see again
-		arguments = string(translate.One("arguments", translate.Quote(call.Arguments)))
+		arguments = string(jsonraw.One("arguments", jsonraw.Quote(call.Arguments)))
 	}
-	var f, o translate.Object
+	var f, o jsonraw.Object
 	f.Some("id", call.ID)
 	f.Text("name", call.Name)
 	f.Raw("args", []byte(arguments))
@@ -224,7 +224,7 @@ func (e *encoder) signatures(t *translate.Turn) signed {
 		case d.Format != "" && d.Format != format:
 			foreign = true
 		case d.Type == "google.part":
-			if part := chat.Lookup(d.Raw, "part"); translate.IsObject(part) {
+			if part := jsonraw.Lookup(d.Raw, "part"); jsonraw.IsObject(part) {
 				s.thoughts = append(s.thoughts, part)
 			}
 		case d.Type == "reasoning.text":
@@ -251,7 +251,7 @@ func (e *encoder) signatures(t *translate.Turn) signed {
 }
 
 func (s *signed) think(thought, signature string) {
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("text", thought)
 	o.Raw("thought", []byte("true"))
 	o.Some("thoughtSignature", signature)
@@ -264,13 +264,13 @@ func (s *signed) text(list [][]byte) [][]byte {
 	if s.answer == "" {
 		return list
 	}
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("thoughtSignature", s.answer)
 	if len(list) > len(s.thoughts) {
-		list[len(list)-1] = translate.Extend(list[len(list)-1], o)
+		list[len(list)-1] = jsonraw.Extend(list[len(list)-1], o)
 		return list
 	}
-	return append(list, translate.Extend(text(nil), o))
+	return append(list, jsonraw.Extend(text(nil), o))
 }
 
 // unsigned is what Google asks to be sent in place of the signature of a call that
@@ -292,5 +292,5 @@ func (s *signed) of(call translate.Call, i int, model string) string {
 }
 
 func googleSignature(extra []byte) string {
-	return chat.Text(chat.Lookup(extra, "google", "thought_signature"))
+	return jsonraw.Text(jsonraw.Lookup(extra, "google", "thought_signature"))
 }

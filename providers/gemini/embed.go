@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -48,7 +49,7 @@ func (a Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
 		Path:    a.Models + url.PathEscape(model),
 		Dropped: providers.Unread(x.Request, "input_type", "title"),
 	}
-	var o translate.Object
+	var o jsonraw.Object
 	switch {
 	case a.alone(x):
 		call.Path += ":embedContent"
@@ -60,7 +61,7 @@ func (a Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
 		call.Path += ":batchEmbedContents"
 		list := make([][]byte, len(texts))
 		for i, text := range texts {
-			var each translate.Object
+			var each jsonraw.Object
 			each.Text("model", "models/"+model)
 			each.Join(one(x, text))
 			list[i] = each.Bytes()
@@ -72,28 +73,28 @@ func (a Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
 }
 
 // one is the request for one text.
-func one(x providers.Exchange, text []byte) (o translate.Object) {
-	o.Raw("content", translate.One("parts", translate.Array([][]byte{translate.One("text", text)})))
+func one(x providers.Exchange, text []byte) (o jsonraw.Object) {
+	o.Raw("content", jsonraw.One("parts", jsonraw.Array([][]byte{jsonraw.One("text", text)})))
 	o.Some("taskType", task(x.Request))
-	o.Raw("title", translate.Present(x.Request.Get("title")))
+	o.Raw("title", jsonraw.Present(x.Request.Get("title")))
 	if n := x.Request.Dimensions(); n > 0 {
 		o.Int("outputDimensionality", n)
 	}
 	return o
 }
 
-func (a Adapter) predict(x providers.Exchange, texts [][]byte) (o translate.Object) {
+func (a Adapter) predict(x providers.Exchange, texts [][]byte) (o jsonraw.Object) {
 	list := make([][]byte, len(texts))
 	for i, text := range texts {
-		var each translate.Object
+		var each jsonraw.Object
 		each.Raw("content", text)
 		each.Some("task_type", task(x.Request))
-		each.Raw("title", translate.Present(x.Request.Get("title")))
+		each.Raw("title", jsonraw.Present(x.Request.Get("title")))
 		list[i] = each.Bytes()
 	}
 	o.Array("instances", list)
 	if n := x.Request.Dimensions(); n > 0 {
-		var parameters translate.Object
+		var parameters jsonraw.Object
 		parameters.Int("outputDimensionality", n)
 		o.Object("parameters", parameters)
 	}
@@ -127,17 +128,17 @@ func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte)
 // values are the vectors of an answer.
 func values(body []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		if single := chat.Lookup(body, "embedding", "values"); single != nil {
+		if single := jsonraw.Lookup(body, "embedding", "values"); single != nil {
 			yield(single)
 			return
 		}
-		for element := range chat.Elements(chat.Lookup(body, "embeddings")) {
-			if !yield(chat.Lookup(element, "values")) {
+		for element := range jsonraw.Elements(jsonraw.Lookup(body, "embeddings")) {
+			if !yield(jsonraw.Lookup(element, "values")) {
 				return
 			}
 		}
-		for element := range chat.Elements(chat.Lookup(body, "predictions")) {
-			if !yield(chat.Lookup(element, "embeddings", "values")) {
+		for element := range jsonraw.Elements(jsonraw.Lookup(body, "predictions")) {
+			if !yield(jsonraw.Lookup(element, "embeddings", "values")) {
 				return
 			}
 		}
@@ -149,7 +150,7 @@ func values(body []byte) iter.Seq[[]byte] {
 func usageOf(body []byte) *chat.Usage {
 	var c translate.Counter
 	n := c.At(body, "usageMetadata", "promptTokenCount")
-	for element := range chat.Elements(chat.Lookup(body, "predictions")) {
+	for element := range jsonraw.Elements(jsonraw.Lookup(body, "predictions")) {
 		n += c.At(element, "embeddings", "statistics", "token_count")
 	}
 	if !c.Found {

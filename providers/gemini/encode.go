@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -55,9 +56,9 @@ type encoder struct {
 
 	system, turns [][]byte
 	tools         [][]byte
-	top, config   translate.Object // of the request, and its generationConfig
-	calling       translate.Object // functionCallingConfig
-	thought       bool             // thinkingConfig is there in Google's own words
+	top, config   jsonraw.Object // of the request, and its generationConfig
+	calling       jsonraw.Object // functionCallingConfig
+	thought       bool           // thinkingConfig is there in Google's own words
 }
 
 func (e *encoder) body() ([]byte, error) {
@@ -70,14 +71,14 @@ func (e *encoder) body() ([]byte, error) {
 	if err := e.thinking(); err != nil {
 		return nil, err
 	}
-	var o translate.Object
-	o.Raw("contents", translate.Array(e.turns))
+	var o jsonraw.Object
+	o.Raw("contents", jsonraw.Array(e.turns))
 	if len(e.system) > 0 {
-		o.Raw("systemInstruction", translate.One("parts", translate.Array(e.system)))
+		o.Raw("systemInstruction", jsonraw.One("parts", jsonraw.Array(e.system)))
 	}
 	o.Array("tools", e.tools)
 	if !e.calling.Empty() && len(e.tools) > 0 {
-		o.Raw("toolConfig", translate.One("functionCallingConfig", e.calling.Bytes()))
+		o.Raw("toolConfig", jsonraw.One("functionCallingConfig", e.calling.Bytes()))
 	}
 	o.Object("generationConfig", e.config)
 	o.Join(e.top)
@@ -92,7 +93,7 @@ func (e *encoder) thinking() error {
 		return nil
 	}
 	budget, known := budgets[effort.Level]
-	var o translate.Object
+	var o jsonraw.Object
 	switch {
 	case effort.Budget >= 0:
 		o.Int("thinkingBudget", effort.Budget)
@@ -164,7 +165,7 @@ func (e *encoder) options() map[string]translate.Option {
 
 // google is what clients of Google's OpenAI endpoint say beside its format.
 func (e *encoder) google(value []byte) error {
-	for name, v := range chat.Each(value) {
+	for name, v := range jsonraw.Each(value) {
 		switch string(name) {
 		case "safety_settings", "safetySettings":
 			e.top.Raw("safetySettings", v)
@@ -181,8 +182,8 @@ func (e *encoder) google(value []byte) error {
 
 // thinkingConfig passes under the names of Google's JSON.
 func (e *encoder) thinkingConfig(value []byte) error {
-	var o translate.Object
-	for name, v := range chat.Each(value) {
+	var o jsonraw.Object
+	for name, v := range jsonraw.Each(value) {
 		switch string(name) {
 		case "include_thoughts":
 			name = []byte("includeThoughts")
@@ -199,12 +200,12 @@ func (e *encoder) thinkingConfig(value []byte) error {
 }
 
 func (e *encoder) responseFormat(value []byte) error {
-	switch kind := chat.Text(chat.Lookup(value, "type")); kind {
+	switch kind := jsonraw.Text(jsonraw.Lookup(value, "type")); kind {
 	case "text", "":
 		return nil
 	case "json_object":
 	case "json_schema":
-		e.config.Raw("responseJsonSchema", translate.Present(chat.Lookup(value, "json_schema", "schema")))
+		e.config.Raw("responseJsonSchema", jsonraw.Present(jsonraw.Lookup(value, "json_schema", "schema")))
 	default:
 		return translate.Unsupported("has a type that this model cannot be asked for")
 	}
@@ -214,8 +215,8 @@ func (e *encoder) responseFormat(value []byte) error {
 
 func (e *encoder) modalities(value []byte) error {
 	var list [][]byte
-	for m := range chat.Elements(value) {
-		list = append(list, translate.Quote(strings.ToUpper(chat.Text(m))))
+	for m := range jsonraw.Elements(value) {
+		list = append(list, jsonraw.Quote(strings.ToUpper(jsonraw.Text(m))))
 	}
 	e.config.Array("responseModalities", list)
 	return nil
@@ -223,13 +224,13 @@ func (e *encoder) modalities(value []byte) error {
 
 // voice is who speaks. In which format is Google's choice.
 func (e *encoder) voice(value []byte) error {
-	voice := chat.Lookup(value, "voice")
+	voice := jsonraw.Lookup(value, "voice")
 	if voice == nil {
 		return translate.ErrLost
 	}
-	prebuilt := translate.One("prebuiltVoiceConfig", translate.One("voiceName", voice))
-	e.config.Raw("speechConfig", translate.One("voiceConfig", prebuilt))
-	if chat.Lookup(value, "format") != nil {
+	prebuilt := jsonraw.One("prebuiltVoiceConfig", jsonraw.One("voiceName", voice))
+	e.config.Raw("speechConfig", jsonraw.One("voiceConfig", prebuilt))
+	if jsonraw.Lookup(value, "format") != nil {
 		e.c.Lose("audio.format")
 	}
 	return nil
@@ -237,7 +238,7 @@ func (e *encoder) voice(value []byte) error {
 
 func (e *encoder) webSearch(value []byte) error {
 	e.tools = append(e.tools, []byte(`{"googleSearch":{}}`))
-	for name := range chat.Each(value) {
+	for name := range jsonraw.Each(value) {
 		e.c.Lose("web_search_options." + string(name))
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Fail reads an answer whose status says that it is none.
@@ -19,12 +20,12 @@ func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte
 		err := fmt.Errorf("gemini: status %d with a body that is no error object", status)
 		return &providers.Error{Kind: providers.KindOf(status), Status: status, Err: err}
 	}
-	return describe(status, d, chat.Lookup(object, "error"))
+	return describe(status, d, jsonraw.Lookup(object, "error"))
 }
 
 // first is the error of a body that may be a list with one in it.
 func first(body []byte) []byte {
-	for element := range chat.Elements(body) {
+	for element := range jsonraw.Elements(body) {
 		return element
 	}
 	return body
@@ -33,7 +34,7 @@ func first(body []byte) []byte {
 // failure is the error that a reply with a good status is, nil where it is none.
 func failure(data []byte) error {
 	object := first(data)
-	raw := chat.Lookup(object, "error")
+	raw := jsonraw.Lookup(object, "error")
 	if len(raw) == 0 || raw[0] != '{' {
 		return nil
 	}
@@ -48,12 +49,12 @@ func failure(data []byte) error {
 // describe finds whose fault an error is. The status word of Google's RPCs tells
 // more than the HTTP status, and the reason in the details more than the word.
 func describe(status int, d chat.Error, raw []byte) *providers.Error {
-	word := chat.Text(chat.Lookup(raw, "status"))
+	word := jsonraw.Text(jsonraw.Lookup(raw, "status"))
 	if d.Type == "" {
 		d.Type = word
 	}
 	e := &providers.Error{Kind: classify(status, word, strings.ToLower(d.Message)), Status: status, Detail: d, Err: &d}
-	for detail := range chat.Elements(chat.Lookup(raw, "details")) {
+	for detail := range jsonraw.Elements(jsonraw.Lookup(raw, "details")) {
 		look(e, detail)
 	}
 	if status == 0 && !e.Kind.Failover() {
@@ -64,19 +65,19 @@ func describe(status int, d chat.Error, raw []byte) *providers.Error {
 
 // look reads one of the details of google.rpc.
 func look(e *providers.Error, detail []byte) {
-	kind := chat.Text(chat.Lookup(detail, "@type"))
+	kind := jsonraw.Text(jsonraw.Lookup(detail, "@type"))
 	switch kind[strings.LastIndexByte(kind, '.')+1:] {
 	case "RetryInfo":
-		if d, err := time.ParseDuration(chat.Text(chat.Lookup(detail, "retryDelay"))); err == nil {
+		if d, err := time.ParseDuration(jsonraw.Text(jsonraw.Lookup(detail, "retryDelay"))); err == nil {
 			e.RetryAfter = max(d, 0)
 		}
 	case "ErrorInfo":
-		if k := reasons[chat.Text(chat.Lookup(detail, "reason"))]; k != "" {
+		if k := reasons[jsonraw.Text(jsonraw.Lookup(detail, "reason"))]; k != "" {
 			e.Kind = k
 		}
 	case "QuotaFailure":
-		for violation := range chat.Elements(chat.Lookup(detail, "violations")) {
-			if strings.Contains(chat.Text(chat.Lookup(violation, "quotaId")), "PerDay") {
+		for violation := range jsonraw.Elements(jsonraw.Lookup(detail, "violations")) {
+			if strings.Contains(jsonraw.Text(jsonraw.Lookup(violation, "quotaId")), "PerDay") {
 				e.Kind = providers.KindQuota // it will not be back in a minute
 			}
 		}

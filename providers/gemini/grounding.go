@@ -4,7 +4,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -13,14 +13,14 @@ import (
 // characters. Of a stream the text is not kept, and so Google's numbers stay.
 func annotations(text string, grounded []byte) []byte {
 	var chunks [][]byte
-	for c := range chat.Elements(chat.Lookup(grounded, "groundingChunks")) {
-		chunks = append(chunks, chat.Lookup(c, "web"))
+	for c := range jsonraw.Elements(jsonraw.Lookup(grounded, "groundingChunks")) {
+		chunks = append(chunks, jsonraw.Lookup(c, "web"))
 	}
 	var list [][]byte
-	for support := range chat.Elements(chat.Lookup(grounded, "groundingSupports")) {
+	for support := range jsonraw.Elements(jsonraw.Lookup(grounded, "groundingSupports")) {
 		var n translate.Counter
 		start, end := n.At(support, "segment", "startIndex"), n.At(support, "segment", "endIndex")
-		for index := range chat.Elements(chat.Lookup(support, "groundingChunkIndices")) {
+		for index := range jsonraw.Elements(jsonraw.Lookup(support, "groundingChunkIndices")) {
 			if i := n.Take(index); i < int64(len(chunks)) && chunks[i] != nil {
 				list = append(list, citation(chunks[i], characters(text, start), characters(text, end)))
 			}
@@ -29,16 +29,16 @@ func annotations(text string, grounded []byte) []byte {
 	if list == nil {
 		return nil
 	}
-	return translate.Array(list)
+	return jsonraw.Array(list)
 }
 
 func citation(web []byte, start, end int64) []byte {
-	var o translate.Object
+	var o jsonraw.Object
 	o.Int("start_index", start)
 	o.Int("end_index", end)
-	o.Text("url", chat.Text(chat.Lookup(web, "uri")))
-	o.Text("title", chat.Text(chat.Lookup(web, "title")))
-	var a translate.Object
+	o.Text("url", jsonraw.Text(jsonraw.Lookup(web, "uri")))
+	o.Text("title", jsonraw.Text(jsonraw.Lookup(web, "title")))
+	var a jsonraw.Object
 	a.Text("type", "url_citation")
 	a.Raw("url_citation", o.Bytes())
 	return a.Bytes()

@@ -3,7 +3,7 @@ package gemini
 import (
 	"strconv"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -32,17 +32,17 @@ func (c *choice) say(from candidate) translate.Message {
 // part reads one part. What is neither text nor a call nor a picture or sound,
 // such as code that Google has run, is kept among the details.
 func (c *choice) part(m *translate.Message, raw []byte) {
-	signature := chat.Text(chat.Lookup(raw, "thoughtSignature"))
-	thought := string(chat.Lookup(raw, "thought")) == "true"
+	signature := jsonraw.Text(jsonraw.Lookup(raw, "thoughtSignature"))
+	thought := string(jsonraw.Lookup(raw, "thought")) == "true"
 	known := false
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "text":
 			known = true
 			if thought {
-				c.thought(m, chat.Text(value), signature)
+				c.thought(m, jsonraw.Text(value), signature)
 			} else {
-				c.words(m, chat.Text(value), signature)
+				c.words(m, jsonraw.Text(value), signature)
 			}
 		case "functionCall":
 			known = true
@@ -57,13 +57,13 @@ func (c *choice) part(m *translate.Message, raw []byte) {
 	}
 	if !known && len(raw) > len("{}") {
 		d := c.detail("google.part")
-		d.Raw("part", translate.Compact(raw))
+		d.Raw("part", jsonraw.Compact(raw))
 		m.Details = append(m.Details, d.Bytes())
 	}
 }
 
-func (c *choice) detail(kind string) translate.Object {
-	var o translate.Object
+func (c *choice) detail(kind string) jsonraw.Object {
+	var o jsonraw.Object
 	o.Text("type", kind)
 	o.Text("format", format)
 	o.Int("index", int64(c.details))
@@ -99,15 +99,15 @@ func (c *choice) encrypted(m *translate.Message, id, signature string) {
 
 // call is a call of a function. Before the third generation they have no ids.
 func (c *choice) call(m *translate.Message, raw []byte, signature string) {
-	s := translate.Said{Index: c.calls, Arguments: "{}", ID: chat.Text(chat.Lookup(raw, "id")), Name: chat.Text(chat.Lookup(raw, "name"))}
+	s := translate.Said{Index: c.calls, Arguments: "{}", ID: jsonraw.Text(jsonraw.Lookup(raw, "id")), Name: jsonraw.Text(jsonraw.Lookup(raw, "name"))}
 	if s.ID == "" {
 		s.ID = translate.Derived("call_", c.id, strconv.Itoa(c.index), strconv.Itoa(c.calls), s.Name)
 	}
-	if args := chat.Lookup(raw, "args"); translate.IsObject(args) {
-		s.Arguments = string(translate.Compact(args))
+	if args := jsonraw.Lookup(raw, "args"); jsonraw.IsObject(args) {
+		s.Arguments = string(jsonraw.Compact(args))
 	}
 	if signature != "" {
-		s.Extra = translate.One("google", translate.One("thought_signature", translate.Quote(signature)))
+		s.Extra = jsonraw.One("google", jsonraw.One("thought_signature", jsonraw.Quote(signature)))
 		c.encrypted(m, s.ID, signature)
 	}
 	m.Calls = append(m.Calls, s)
@@ -116,12 +116,12 @@ func (c *choice) call(m *translate.Message, raw []byte, signature string) {
 
 // media is a picture or a sound that the model made.
 func (c *choice) media(m *translate.Message, raw []byte) bool {
-	mime, data := chat.Text(chat.Lookup(raw, "mimeType")), chat.Lookup(raw, "data")
+	mime, data := jsonraw.Text(jsonraw.Lookup(raw, "mimeType")), jsonraw.Lookup(raw, "data")
 	if len(data) < len(`""`) || data[0] != '"' {
 		return false
 	}
 	if len(mime) > 6 && mime[:6] == "audio/" {
-		var o translate.Object
+		var o jsonraw.Object
 		o.Text("id", translate.Derived("audio_", c.id, strconv.Itoa(c.text)))
 		o.Raw("data", data)
 		o.Int("expires_at", 0)
@@ -129,44 +129,44 @@ func (c *choice) media(m *translate.Message, raw []byte) bool {
 		m.More.Raw("audio", o.Bytes())
 		return true
 	}
-	url := translate.Quote("data:" + mime + ";base64,")
+	url := jsonraw.Quote("data:" + mime + ";base64,")
 	url = append(url[:len(url)-1], data[1:]...)
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("type", "image_url")
-	o.Raw("image_url", translate.One("url", url))
-	m.More.Raw("images", translate.Array([][]byte{o.Bytes()}))
+	o.Raw("image_url", jsonraw.One("url", url))
+	m.More.Raw("images", jsonraw.Array([][]byte{o.Bytes()}))
 	return true
 }
 
 // logprobs are the logarithms of probabilities as the OpenAI format has them.
 func logprobs(raw []byte) []byte {
 	var tops [][]byte
-	for t := range chat.Elements(chat.Lookup(raw, "topCandidates")) {
+	for t := range jsonraw.Elements(jsonraw.Lookup(raw, "topCandidates")) {
 		tops = append(tops, t)
 	}
 	var list [][]byte
-	for chosen := range chat.Elements(chat.Lookup(raw, "chosenCandidates")) {
+	for chosen := range jsonraw.Elements(jsonraw.Lookup(raw, "chosenCandidates")) {
 		o := probability(chosen)
 		var top [][]byte
 		if i := len(list); i < len(tops) {
-			for t := range chat.Elements(chat.Lookup(tops[i], "candidates")) {
+			for t := range jsonraw.Elements(jsonraw.Lookup(tops[i], "candidates")) {
 				p := probability(t)
 				top = append(top, p.Bytes())
 			}
 		}
-		o.Raw("top_logprobs", translate.Array(top))
+		o.Raw("top_logprobs", jsonraw.Array(top))
 		list = append(list, o.Bytes())
 	}
-	var o translate.Object
-	o.Raw("content", translate.Array(list))
+	var o jsonraw.Object
+	o.Raw("content", jsonraw.Array(list))
 	o.Raw("refusal", []byte("null"))
 	return o.Bytes()
 }
 
-func probability(raw []byte) translate.Object {
-	var o translate.Object
-	o.Text("token", chat.Text(chat.Lookup(raw, "token")))
-	p := translate.Present(chat.Lookup(raw, "logProbability"))
+func probability(raw []byte) jsonraw.Object {
+	var o jsonraw.Object
+	o.Text("token", jsonraw.Text(jsonraw.Lookup(raw, "token")))
+	p := jsonraw.Present(jsonraw.Lookup(raw, "logProbability"))
 	if p == nil {
 		p = []byte("0") // Google leaves zeroes out
 	}

@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -36,22 +37,22 @@ func read(data []byte) (reply, error) {
 	if e := failure(data); e != nil {
 		return r, e
 	}
-	for name, value := range chat.Each(data) {
+	for name, value := range jsonraw.Each(data) {
 		switch string(name) {
 		case "candidates":
-			for c := range chat.Elements(value) {
+			for c := range jsonraw.Elements(value) {
 				r.candidates = append(r.candidates, readCandidate(c))
 			}
 		case "promptFeedback":
-			r.blocked = chat.Text(chat.Lookup(value, "blockReason"))
+			r.blocked = jsonraw.Text(jsonraw.Lookup(value, "blockReason"))
 		case "usageMetadata":
-			r.usage = translate.Present(value)
+			r.usage = jsonraw.Present(value)
 		case "modelVersion":
-			r.model = chat.Text(value)
+			r.model = jsonraw.Text(value)
 		case "responseId":
-			r.id = chat.Text(value)
+			r.id = jsonraw.Text(value)
 		case "createTime":
-			r.created = chat.Text(value)
+			r.created = jsonraw.Text(value)
 		}
 	}
 	return r, nil
@@ -59,21 +60,21 @@ func read(data []byte) (reply, error) {
 
 func readCandidate(raw []byte) candidate {
 	var c candidate
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "index":
 			var n translate.Counter
 			c.index = int(n.Take(value))
 		case "content":
-			for p := range chat.Elements(chat.Lookup(value, "parts")) {
+			for p := range jsonraw.Elements(jsonraw.Lookup(value, "parts")) {
 				c.parts = append(c.parts, p)
 			}
 		case "finishReason":
-			c.finish = chat.Text(value)
+			c.finish = jsonraw.Text(value)
 		case "logprobsResult":
-			c.logprobs = translate.Present(value)
+			c.logprobs = jsonraw.Present(value)
 		case "groundingMetadata":
-			c.grounded = translate.Present(value)
+			c.grounded = jsonraw.Present(value)
 		}
 	}
 	return c
@@ -94,7 +95,7 @@ func (a Adapter) head(x providers.Exchange, r reply, data []byte) translate.Head
 
 // tier is the service tier that was used, in the OpenAI format's words.
 func tier(usage []byte) string {
-	word := chat.Text(chat.Lookup(usage, "serviceTier")) + chat.Text(chat.Lookup(usage, "trafficType"))
+	word := jsonraw.Text(jsonraw.Lookup(usage, "serviceTier")) + jsonraw.Text(jsonraw.Lookup(usage, "trafficType"))
 	switch word = strings.ToLower(word); {
 	case strings.Contains(word, "flex"):
 		return "flex"
@@ -134,8 +135,8 @@ func count(metadata []byte) *translate.Usage {
 // audio is how many of some tokens were sound.
 func audio(u *translate.Usage, metadata []byte, details string) int64 {
 	var n int64
-	for d := range chat.Elements(chat.Lookup(metadata, details)) {
-		if chat.Text(chat.Lookup(d, "modality")) == "AUDIO" {
+	for d := range jsonraw.Elements(jsonraw.Lookup(metadata, details)) {
+		if jsonraw.Text(jsonraw.Lookup(d, "modality")) == "AUDIO" {
 			n += u.At(d, "tokenCount")
 		}
 	}

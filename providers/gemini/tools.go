@@ -2,6 +2,7 @@ package gemini
 
 import (
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -10,7 +11,7 @@ import (
 func (e *encoder) declare() error {
 	var functions [][]byte
 	for _, tool := range translate.Tools(e.x) {
-		if f := chat.Lookup(tool, "function"); translate.IsObject(f) {
+		if f := jsonraw.Lookup(tool, "function"); jsonraw.IsObject(f) {
 			functions = append(functions, e.function(f))
 			continue
 		}
@@ -24,7 +25,7 @@ func (e *encoder) declare() error {
 		e.tools = append(e.tools, own)
 	}
 	if len(functions) > 0 {
-		declared := translate.One("functionDeclarations", translate.Array(functions))
+		declared := jsonraw.One("functionDeclarations", jsonraw.Array(functions))
 		e.tools = append([][]byte{declared}, e.tools...)
 	}
 	return nil
@@ -32,13 +33,13 @@ func (e *encoder) declare() error {
 
 // function is a declaration. Its parameters pass as the JSON Schema that they are.
 func (e *encoder) function(f []byte) []byte {
-	var o translate.Object
-	for name, value := range chat.Each(f) {
-		switch value = translate.Present(value); string(name) {
+	var o jsonraw.Object
+	for name, value := range jsonraw.Each(f) {
+		switch value = jsonraw.Present(value); string(name) {
 		case "name", "description":
 			o.Raw(string(name), value)
 		case "parameters":
-			if translate.IsObject(value) && string(value) != "{}" {
+			if jsonraw.IsObject(value) && string(value) != "{}" {
 				o.Raw("parametersJsonSchema", value)
 			}
 		case "strict":
@@ -65,13 +66,13 @@ var natives = map[string]string{
 // native is a tool of Google's own, written as {"google_search":{}} or as
 // {"type":"google_search"}.
 func native(tool []byte) ([]byte, bool) {
-	for name, value := range chat.Each(tool) {
-		if to := natives[string(name)]; to != "" && translate.IsObject(value) {
-			return translate.One(to, value), true
+	for name, value := range jsonraw.Each(tool) {
+		if to := natives[string(name)]; to != "" && jsonraw.IsObject(value) {
+			return jsonraw.One(to, value), true
 		}
 	}
-	if to := natives[chat.Text(chat.Lookup(tool, "type"))]; to != "" {
-		return translate.One(to, []byte("{}")), true
+	if to := natives[jsonraw.Text(jsonraw.Lookup(tool, "type"))]; to != "" {
+		return jsonraw.One(to, []byte("{}")), true
 	}
 	return nil, false
 }
@@ -88,7 +89,7 @@ func (e *encoder) toolChoice(value []byte) error {
 	e.calling.Text("mode", mode)
 	var names [][]byte
 	for _, n := range c.Names {
-		names = append(names, translate.Quote(n))
+		names = append(names, jsonraw.Quote(n))
 	}
 	e.calling.Array("allowedFunctionNames", names)
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // said is an assistant's message as a client puts it together.
@@ -121,7 +122,7 @@ data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2lnMw=
 				`{"functionResponse":{"id":"` + one + `","name":"f","response":{"result":"1"}}}]},` +
 				`{"role":"model","parts":[{"text":"Done.","thoughtSignature":"c2lnMw=="}]},` +
 				`{"role":"user","parts":[{"text":"Again."}]}]`
-			if got := string(chat.Lookup(call.Body, "contents")); got != want {
+			if got := string(jsonraw.Lookup(call.Body, "contents")); got != want {
 				t.Errorf("contents\n%s\nwant\n%s", got, want)
 			}
 		})

@@ -3,7 +3,6 @@ package mistral
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // translation is what one request becomes.
@@ -23,20 +23,20 @@ type translation struct {
 
 // request is the request with the messages, tools and prediction as Mistral has them.
 func (t *translation) request(r *chat.Request) (*chat.Request, error) {
-	var set []chat.Member
+	var set []jsonraw.Member
 	change := func(name string, to []byte) {
 		if from := r.Get(name); to != nil && !bytes.Equal(from, to) {
-			set = append(set, chat.Member{Name: name, Value: to})
+			set = append(set, jsonraw.Member{Name: name, Value: to})
 		}
 	}
 	change("messages", elements(r.Get("messages"), t.message))
-	if raw := r.Get("tools"); isArray(raw) {
+	if raw := r.Get("tools"); jsonraw.IsArray(raw) {
 		change("tools", elements(raw, t.tool))
 	}
-	if raw := r.Get("prediction"); isArray(chat.Lookup(raw, "content")) {
-		change("prediction", chat.EditObject(raw, []chat.Member{{Name: "content", Value: quote(texts(chat.Lookup(raw, "content")))}}))
+	if raw := r.Get("prediction"); jsonraw.IsArray(jsonraw.Lookup(raw, "content")) {
+		change("prediction", jsonraw.Edit(raw, []jsonraw.Member{{Name: "content", Value: jsonraw.Quote(texts(jsonraw.Lookup(raw, "content")))}}))
 	}
-	if choice := r.Get("tool_choice"); len(choice) > 0 && choice[0] == '{' && chat.Text(chat.Lookup(choice, "type")) != "function" {
+	if choice := r.Get("tool_choice"); len(choice) > 0 && choice[0] == '{' && jsonraw.Text(jsonraw.Lookup(choice, "type")) != "function" {
 		t.refuse("tool_choice", "Mistral takes a function as tool_choice, or one of auto, none, any and required.")
 	}
 	if t.err != nil {
@@ -77,16 +77,16 @@ var harmless = []string{"refusal", "annotations", "reasoning_content", "reasonin
 func (t *translation) message(raw []byte) []byte {
 	given := make(map[string][]byte, 8)
 	var names []string
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		given[string(name)] = value
 		names = append(names, string(name))
 	}
-	role := chat.Text(given["role"])
-	var set []chat.Member
+	role := jsonraw.Text(given["role"])
+	var set []jsonraw.Member
 	var drop []string
 	if role == "developer" {
 		role = "system"
-		set = append(set, chat.Member{Name: "role", Value: quote(role)})
+		set = append(set, jsonraw.Member{Name: "role", Value: jsonraw.Quote(role)})
 	}
 	if role == "function" {
 		t.refuse("messages", "Mistral knows messages of the role tool, not of the role function.")
@@ -99,19 +99,19 @@ func (t *translation) message(raw []byte) []byte {
 	}
 	put := func(name string, to []byte) {
 		if !bytes.Equal(given[name], to) {
-			set = append(set, chat.Member{Name: name, Value: to})
+			set = append(set, jsonraw.Member{Name: name, Value: to})
 		}
 	}
 	if content, ok := given["content"]; ok || role == "assistant" {
 		put("content", t.content(content, thought(role, given)))
 	}
-	if calls, ok := given["tool_calls"]; ok && isArray(calls) {
+	if calls, ok := given["tool_calls"]; ok && jsonraw.IsArray(calls) {
 		put("tool_calls", elements(calls, t.call))
 	}
 	if id, ok := given["tool_call_id"]; ok {
-		put("tool_call_id", quote(t.id(chat.Text(id))))
+		put("tool_call_id", jsonraw.Quote(t.id(jsonraw.Text(id))))
 	}
-	return chat.EditObject(raw, set, drop...)
+	return jsonraw.Edit(raw, set, drop...)
 }
 
 // lose notes that a member of a message is gone, unless it says nothing.
@@ -142,7 +142,7 @@ func thought(role string, given map[string][]byte) []byte {
 
 // content is a text, or parts as Mistral has them.
 func (t *translation) content(raw, thought []byte) []byte {
-	if isArray(raw) {
+	if jsonraw.IsArray(raw) {
 		raw = elements(raw, t.part)
 	}
 	if len(raw) == 0 {
@@ -153,8 +153,8 @@ func (t *translation) content(raw, thought []byte) []byte {
 	}
 	out := []byte(`[{"type":"thinking","thinking":[{"type":"text","text":` + string(thought) + `}]}`)
 	switch {
-	case isArray(raw):
-		for part := range chat.Elements(raw) {
+	case jsonraw.IsArray(raw):
+		for part := range jsonraw.Elements(raw) {
 			out = append(append(out, ','), part...)
 		}
 	case raw[0] == '"' && len(raw) > len(`""`):
@@ -165,22 +165,22 @@ func (t *translation) content(raw, thought []byte) []byte {
 
 // part is one part of content.
 func (t *translation) part(raw []byte) []byte {
-	switch kind := chat.Text(chat.Lookup(raw, "type")); kind {
+	switch kind := jsonraw.Text(jsonraw.Lookup(raw, "type")); kind {
 	case "text":
-		return object("type", `"text"`, "text", string(chat.Lookup(raw, "text")))
+		return object("type", `"text"`, "text", string(jsonraw.Lookup(raw, "text")))
 	case "refusal":
-		return object("type", `"text"`, "text", string(chat.Lookup(raw, "refusal")))
+		return object("type", `"text"`, "text", string(jsonraw.Lookup(raw, "refusal")))
 	case "input_audio":
-		audio := chat.Lookup(raw, "input_audio")
-		if data := chat.Lookup(audio, "data"); data != nil {
+		audio := jsonraw.Lookup(raw, "input_audio")
+		if data := jsonraw.Lookup(audio, "data"); data != nil {
 			audio = data
 		}
 		return object("type", `"input_audio"`, "input_audio", string(audio))
 	case "file":
 		return t.file(raw)
 	default: // image_url is the same; document_url, thinking, reference are its own
-		if chat.Lookup(raw, "cache_control") != nil {
-			return chat.EditObject(raw, nil, "cache_control")
+		if jsonraw.Lookup(raw, "cache_control") != nil {
+			return jsonraw.Edit(raw, nil, "cache_control")
 		}
 		return raw
 	}
@@ -188,15 +188,15 @@ func (t *translation) part(raw []byte) []byte {
 
 // file is a document: by its id, or with its bytes.
 func (t *translation) file(raw []byte) []byte {
-	file := chat.Lookup(raw, "file")
-	if data := chat.Lookup(file, "file_data"); data != nil {
+	file := jsonraw.Lookup(raw, "file")
+	if data := jsonraw.Lookup(file, "file_data"); data != nil {
 		members := []string{"type", `"document_url"`, "document_url", string(data)}
-		if name := chat.Lookup(file, "filename"); name != nil {
+		if name := jsonraw.Lookup(file, "filename"); name != nil {
 			members = append(members, "document_name", string(name))
 		}
 		return object(members...)
 	}
-	if id := chat.Lookup(file, "file_id"); id != nil {
+	if id := jsonraw.Lookup(file, "file_id"); id != nil {
 		return object("type", `"file"`, "file_id", string(id))
 	}
 	return raw
@@ -204,16 +204,16 @@ func (t *translation) file(raw []byte) []byte {
 
 // call is a tool call of an earlier answer.
 func (t *translation) call(raw []byte) []byte {
-	if chat.Lookup(raw, "custom") != nil && chat.Lookup(raw, "function") == nil {
+	if jsonraw.Lookup(raw, "custom") != nil && jsonraw.Lookup(raw, "function") == nil {
 		t.refuse("messages", "Mistral knows calls of functions, not of custom tools.")
 	}
-	f := chat.Lookup(raw, "function")
-	arguments := string(chat.Lookup(f, "arguments"))
+	f := jsonraw.Lookup(raw, "function")
+	arguments := string(jsonraw.Lookup(f, "arguments"))
 	if arguments == "" || arguments == `""` || arguments == "null" {
 		arguments = `"{}"`
 	}
-	return object("id", string(quote(t.id(chat.Text(chat.Lookup(raw, "id"))))), "type", `"function"`,
-		"function", string(object("name", string(chat.Lookup(f, "name")), "arguments", arguments)))
+	return object("id", string(jsonraw.Quote(t.id(jsonraw.Text(jsonraw.Lookup(raw, "id"))))), "type", `"function"`,
+		"function", string(object("name", string(jsonraw.Lookup(f, "name")), "arguments", arguments)))
 }
 
 // idLength is that of the only ids of tool calls that Mistral takes: letters and digits.
@@ -240,33 +240,33 @@ func (t *translation) id(id string) string {
 
 // tool is a function that may be called.
 func (t *translation) tool(raw []byte) []byte {
-	f := chat.Lookup(raw, "function")
+	f := jsonraw.Lookup(raw, "function")
 	if len(f) == 0 || f[0] != '{' {
 		t.refuse("tools", "Mistral knows tools of the type function alone.")
 		return raw
 	}
-	var set []chat.Member
-	if p := chat.Lookup(f, "parameters"); len(p) == 0 || p[0] != '{' {
-		set = append(set, chat.Member{Name: "parameters", Value: []byte(`{"type":"object","properties":{}}`)})
+	var set []jsonraw.Member
+	if p := jsonraw.Lookup(f, "parameters"); len(p) == 0 || p[0] != '{' {
+		set = append(set, jsonraw.Member{Name: "parameters", Value: []byte(`{"type":"object","properties":{}}`)})
 	}
 	var drop []string
-	for name, value := range chat.Each(f) {
+	for name, value := range jsonraw.Each(f) {
 		if string(value) == "null" && string(name) != "parameters" {
 			drop = append(drop, string(name))
 		}
 	}
 	if len(set)+len(drop) > 0 {
-		f = chat.EditObject(f, set, drop...)
-	} else if chat.Lookup(raw, "cache_control") == nil {
+		f = jsonraw.Edit(f, set, drop...)
+	} else if jsonraw.Lookup(raw, "cache_control") == nil {
 		return raw
 	}
-	return chat.EditObject(raw, []chat.Member{{Name: "function", Value: f}}, "cache_control")
+	return jsonraw.Edit(raw, []jsonraw.Member{{Name: "function", Value: f}}, "cache_control")
 }
 
 // elements changes each element of an array.
 func elements(raw []byte, f func([]byte) []byte) []byte {
 	out := []byte{'['}
-	for element := range chat.Elements(raw) {
+	for element := range jsonraw.Elements(raw) {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
@@ -285,26 +285,16 @@ func object(members ...string) []byte {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(append(append(out, quote(members[i])...), ':'), members[i+1]...)
+		out = append(append(append(out, jsonraw.Quote(members[i])...), ':'), members[i+1]...)
 	}
 	return append(out, '}')
 }
 
-func isArray(raw []byte) bool { return len(raw) > 0 && raw[0] == '[' }
-
 // texts are those of a list of parts, joined.
 func texts(parts []byte) string {
 	var b strings.Builder
-	for part := range chat.Elements(parts) {
-		b.WriteString(chat.Text(chat.Lookup(part, "text")))
+	for part := range jsonraw.Elements(parts) {
+		b.WriteString(jsonraw.Text(jsonraw.Lookup(part, "text")))
 	}
 	return b.String()
-}
-
-func quote(s string) []byte {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return []byte(`""`) // not reached: every string has a JSON form
-	}
-	return b
 }

@@ -11,6 +11,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -22,14 +23,14 @@ func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, erro
 	if failed(body) {
 		return nil, failure(0, body)
 	}
-	message := chat.Lookup(body, "message")
-	if !translate.IsObject(message) {
+	message := jsonraw.Lookup(body, "message")
+	if !jsonraw.IsObject(message) {
 		return nil, broken(fmt.Errorf("%w: it has no message", chat.ErrMalformed))
 	}
 	h := a.head(x, body)
 	s := speaker{id: h.ID}
-	c := translate.Choice{Message: s.say(message), Native: chat.Text(chat.Lookup(body, "done_reason"))}
-	c.Logprobs = logprobs(chat.Lookup(body, "logprobs"))
+	c := translate.Choice{Message: s.say(message), Native: jsonraw.Text(jsonraw.Lookup(body, "done_reason"))}
+	c.Logprobs = logprobs(jsonraw.Lookup(body, "logprobs"))
 	c.Finish = finish(c.Native, s.calls)
 	r, err := translate.Response(h, []translate.Choice{c}, count(body))
 	if err != nil {
@@ -49,8 +50,8 @@ func broken(err error) error {
 func (a Adapter) head(x providers.Exchange, data []byte) translate.Head {
 	h := translate.Head{
 		ID:      translate.Derived("chatcmpl-", string(data)),
-		Model:   chat.Text(chat.Lookup(data, "model")),
-		Created: translate.Unix(chat.Text(chat.Lookup(data, "created_at")), a.Now),
+		Model:   jsonraw.Text(jsonraw.Lookup(data, "model")),
+		Created: translate.Unix(jsonraw.Text(jsonraw.Lookup(data, "created_at")), a.Now),
 	}
 	if h.Model == "" {
 		h.Model = x.Target.Upstream
@@ -87,16 +88,16 @@ type speaker struct {
 }
 
 func (s *speaker) say(message []byte) translate.Message {
-	m := translate.Message{Text: chat.Text(chat.Lookup(message, "content")), Reasoning: chat.Text(chat.Lookup(message, "thinking"))}
-	for call := range chat.Elements(chat.Lookup(message, "tool_calls")) {
-		f := chat.Lookup(call, "function")
-		said := translate.Said{Index: s.calls, ID: chat.Text(chat.Lookup(call, "id")), Name: chat.Text(chat.Lookup(f, "name")), Arguments: "{}"}
+	m := translate.Message{Text: jsonraw.Text(jsonraw.Lookup(message, "content")), Reasoning: jsonraw.Text(jsonraw.Lookup(message, "thinking"))}
+	for call := range jsonraw.Elements(jsonraw.Lookup(message, "tool_calls")) {
+		f := jsonraw.Lookup(call, "function")
+		said := translate.Said{Index: s.calls, ID: jsonraw.Text(jsonraw.Lookup(call, "id")), Name: jsonraw.Text(jsonraw.Lookup(f, "name")), Arguments: "{}"}
 		if said.ID == "" {
 			said.ID = translate.Derived("call_", s.id, strconv.Itoa(s.calls), said.Name)
 		}
-		if arguments := translate.Present(chat.Lookup(f, "arguments")); arguments != nil {
-			said.Arguments = string(translate.Compact(arguments))
-			if text := chat.Text(arguments); text != "" {
+		if arguments := jsonraw.Present(jsonraw.Lookup(f, "arguments")); arguments != nil {
+			said.Arguments = string(jsonraw.Compact(arguments))
+			if text := jsonraw.Text(arguments); text != "" {
 				said.Arguments = text
 			}
 		}
@@ -112,25 +113,25 @@ func logprobs(list []byte) []byte {
 		return nil
 	}
 	var tokens [][]byte
-	for token := range chat.Elements(list) {
-		var o translate.Object
+	for token := range jsonraw.Elements(list) {
+		var o jsonraw.Object
 		for _, name := range []string{"token", "logprob"} {
-			o.Raw(name, chat.Lookup(token, name))
+			o.Raw(name, jsonraw.Lookup(token, name))
 		}
-		b := chat.Lookup(token, "bytes")
+		b := jsonraw.Lookup(token, "bytes")
 		if b == nil {
 			b = []byte("null")
 		}
 		o.Raw("bytes", b)
-		tops := chat.Lookup(token, "top_logprobs")
+		tops := jsonraw.Lookup(token, "top_logprobs")
 		if tops == nil {
 			tops = []byte("[]")
 		}
 		o.Raw("top_logprobs", tops)
 		tokens = append(tokens, o.Bytes())
 	}
-	var o translate.Object
-	o.Raw("content", translate.Array(tokens))
+	var o jsonraw.Object
+	o.Raw("content", jsonraw.Array(tokens))
 	o.Raw("refusal", []byte("null"))
 	return o.Bytes()
 }
@@ -168,11 +169,11 @@ func (s *stream) Step(q *translate.Queue) error {
 		q.Head = s.a.head(s.x, data)
 		s.id = q.ID
 	}
-	m := s.say(chat.Lookup(data, "message"))
-	m.Logprobs = logprobs(chat.Lookup(data, "logprobs"))
+	m := s.say(jsonraw.Lookup(data, "message"))
+	m.Logprobs = logprobs(jsonraw.Lookup(data, "logprobs"))
 	q.Say(0, m)
-	if string(chat.Lookup(data, "done")) == "true" {
-		reason := chat.Text(chat.Lookup(data, "done_reason"))
+	if string(jsonraw.Lookup(data, "done")) == "true" {
+		reason := jsonraw.Text(jsonraw.Lookup(data, "done_reason"))
 		q.Finish(0, finish(reason, s.calls), reason)
 		q.Usage(count(data))
 		s.end = true
@@ -181,7 +182,7 @@ func (s *stream) Step(q *translate.Queue) error {
 }
 
 // failed reports a line that is an error.
-func failed(data []byte) bool { return translate.Present(chat.Lookup(data, "error")) != nil }
+func failed(data []byte) bool { return jsonraw.Present(jsonraw.Lookup(data, "error")) != nil }
 
 // Fail reads an answer whose status says that it is none.
 func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {

@@ -5,6 +5,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -17,15 +18,15 @@ func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
 	if err != nil {
 		return providers.Call{}, err
 	}
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("model", x.Target.Upstream)
-	o.Raw("input", translate.Array(texts))
+	o.Raw("input", jsonraw.Array(texts))
 	if n := x.Request.Dimensions(); n > 0 {
 		o.Int("dimensions", n)
 	}
 	own := []string{"truncate", "options", "keep_alive"}
 	for _, name := range own {
-		o.Raw(name, translate.Present(x.Request.Get(name)))
+		o.Raw(name, jsonraw.Present(x.Request.Get(name)))
 	}
 	return providers.Call{Path: "/api/embed", Body: o.Bytes(), Dropped: providers.Unread(x.Request, own...)}, nil
 }
@@ -37,7 +38,7 @@ func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte)
 	}
 	var c translate.Counter
 	n := c.At(body, "prompt_eval_count")
-	v := chat.Vectors{Model: x.Target.Upstream, List: chat.Elements(chat.Lookup(body, "embeddings"))}
+	v := chat.Vectors{Model: x.Target.Upstream, List: jsonraw.Elements(jsonraw.Lookup(body, "embeddings"))}
 	if c.Found {
 		v.Usage = &chat.Usage{Input: n, Invalid: c.Invalid}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -27,7 +28,7 @@ func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	if err != nil {
 		return providers.Call{}, err
 	}
-	e.o.Raw("messages", translate.Array(messages))
+	e.o.Raw("messages", jsonraw.Array(messages))
 	lost, err := translate.Options(x, e.members())
 	if err != nil {
 		return providers.Call{}, err
@@ -47,7 +48,7 @@ type encoder struct {
 	x providers.Exchange
 	c *translate.Conversation
 
-	o, options translate.Object
+	o, options jsonraw.Object
 	only       []string // the functions that may be called, where not all may
 	silent     bool     // none may
 }
@@ -96,7 +97,7 @@ func (e *encoder) members() map[string]translate.Option {
 		"response_format": e.responseFormat, "format": top("format"), "keep_alive": top("keep_alive"),
 		"logprobs": top("logprobs"), "top_logprobs": top("top_logprobs"),
 		"options": func(value []byte) error {
-			for name, v := range chat.Each(value) {
+			for name, v := range jsonraw.Each(value) {
 				e.options.Raw(string(name), v)
 			}
 			return nil
@@ -118,13 +119,13 @@ func (e *encoder) members() map[string]translate.Option {
 }
 
 func (e *encoder) responseFormat(value []byte) error {
-	switch kind := chat.Text(chat.Lookup(value, "type")); kind {
+	switch kind := jsonraw.Text(jsonraw.Lookup(value, "type")); kind {
 	case "text", "":
 		return nil
 	case "json_object":
 		e.o.Text("format", "json")
 	case "json_schema":
-		schema := translate.Present(chat.Lookup(value, "json_schema", "schema"))
+		schema := jsonraw.Present(jsonraw.Lookup(value, "json_schema", "schema"))
 		if schema == nil {
 			schema = []byte(`"json"`)
 		}
@@ -152,24 +153,24 @@ func (e *encoder) toolChoice(value []byte) error {
 func (e *encoder) tools() error {
 	var list [][]byte
 	for _, tool := range translate.Tools(e.x) {
-		f := chat.Lookup(tool, "function")
-		if !translate.IsObject(f) {
+		f := jsonraw.Lookup(tool, "function")
+		if !jsonraw.IsObject(f) {
 			return &chat.FieldError{Code: "unsupported_parameter", Param: "tools", Message: "holds a tool that is no function"}
 		}
-		if e.silent || len(e.only) > 0 && !slices.Contains(e.only, chat.Text(chat.Lookup(f, "name"))) {
+		if e.silent || len(e.only) > 0 && !slices.Contains(e.only, jsonraw.Text(jsonraw.Lookup(f, "name"))) {
 			continue
 		}
-		var o translate.Object
-		for name, v := range chat.Each(f) {
+		var o jsonraw.Object
+		for name, v := range jsonraw.Each(f) {
 			if string(name) == "strict" {
 				if string(v) == "true" {
 					e.c.Lose("tools.strict")
 				}
 				continue
 			}
-			o.Raw(string(name), translate.Present(v))
+			o.Raw(string(name), jsonraw.Present(v))
 		}
-		var t translate.Object
+		var t jsonraw.Object
 		t.Text("type", "function")
 		t.Raw("function", o.Bytes())
 		list = append(list, t.Bytes())
@@ -192,7 +193,7 @@ func (e *encoder) messages() ([][]byte, error) {
 }
 
 func (e *encoder) message(t *translate.Turn) ([]byte, error) {
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("role", t.Role)
 	o.Text("content", t.PlainText())
 	var images [][]byte
@@ -204,7 +205,7 @@ func (e *encoder) message(t *translate.Turn) ([]byte, error) {
 		case !p.Media.Inline():
 			return nil, t.Refuse(p, "must carry its bytes as a data URL: this model fetches no pictures")
 		default:
-			images = append(images, translate.Quote(string(p.Media.Data)))
+			images = append(images, jsonraw.Quote(string(p.Media.Data)))
 			if p.Detail != "" && p.Detail != "auto" {
 				e.c.Lose("messages.image_url.detail")
 			}
@@ -230,10 +231,10 @@ func (e *encoder) message(t *translate.Turn) ([]byte, error) {
 // written is a call of the model. Its arguments are an object here.
 func written(call translate.Call) []byte {
 	arguments := []byte(translate.Arguments(call))
-	if !json.Valid(arguments) || !translate.IsObject([]byte(strings.TrimSpace(string(arguments)))) {
-		arguments = translate.One("arguments", translate.Quote(call.Arguments))
+	if !json.Valid(arguments) || !jsonraw.IsObject([]byte(strings.TrimSpace(string(arguments)))) {
+		arguments = jsonraw.One("arguments", jsonraw.Quote(call.Arguments))
 	}
-	var o, f translate.Object
+	var o, f jsonraw.Object
 	f.Text("name", call.Name)
 	f.Raw("arguments", arguments)
 	o.Some("id", call.ID)

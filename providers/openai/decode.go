@@ -5,6 +5,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Decode reads a whole answer.
@@ -36,7 +37,7 @@ func fault(err error) *providers.Error {
 
 // choiceError is the error that a provider reports inside the first choice.
 func choiceError(body []byte) chat.Error {
-	for choice := range chat.Elements(chat.Lookup(body, "choices")) {
+	for choice := range jsonraw.Elements(jsonraw.Lookup(body, "choices")) {
 		e, _ := chat.ParseError(choice)
 		return e
 	}

@@ -10,6 +10,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 var _ providers.Embedder = Adapter{}
@@ -72,12 +73,12 @@ func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte)
 // stays as it is, and will be refused.
 func widened(body []byte) []byte {
 	list := []byte{'['}
-	for element := range chat.Elements(chat.Lookup(body, "data")) {
+	for element := range jsonraw.Elements(jsonraw.Lookup(body, "data")) {
 		if len(list) > 1 {
 			list = append(list, ',')
 		}
-		vector := chat.Lookup(element, "embedding")
-		numbers, err := base64.StdEncoding.DecodeString(chat.Text(vector))
+		vector := jsonraw.Lookup(element, "embedding")
+		numbers, err := base64.StdEncoding.DecodeString(jsonraw.Text(vector))
 		if len(vector) == 0 || vector[0] != '"' || err != nil {
 			list = append(list, element...)
 			continue
@@ -89,10 +90,10 @@ func widened(body []byte) []byte {
 			}
 			array = strconv.AppendInt(array, int64(int8(n)), 10)
 		}
-		list = append(list, chat.EditObject(element, []chat.Member{{Name: "embedding", Value: append(array, ']')}})...)
+		list = append(list, jsonraw.Edit(element, []jsonraw.Member{{Name: "embedding", Value: append(array, ']')}})...)
 	}
 	if len(list) == 1 {
 		return body
 	}
-	return chat.EditObject(body, []chat.Member{{Name: "data", Value: append(list, ']')}})
+	return jsonraw.Edit(body, []jsonraw.Member{{Name: "data", Value: append(list, ']')}})
 }

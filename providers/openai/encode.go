@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +10,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 const (
@@ -52,13 +52,13 @@ type edit struct {
 	x       providers.Exchange
 	q       providers.Quirks
 	r       *chat.Request
-	sets    []chat.Member
+	sets    []jsonraw.Member
 	drops   []string
 	dropped []string // those of drops that said something which is now lost
 }
 
 func (e *edit) set(name string, value []byte) {
-	e.sets = append(e.sets, chat.Member{Name: name, Value: value})
+	e.sets = append(e.sets, jsonraw.Member{Name: name, Value: value})
 }
 
 // lose drops a member for good.
@@ -75,7 +75,7 @@ func (e *edit) lose(name string) {
 
 func (e *edit) model() {
 	if e.r.Model() != e.x.Target.Upstream {
-		e.set("model", quote(e.x.Target.Upstream))
+		e.set("model", jsonraw.Quote(e.x.Target.Upstream))
 	}
 }
 
@@ -128,9 +128,9 @@ func (e *edit) usage() {
 // withUsage is stream_options with include_usage true and all else as it is.
 func withUsage(options []byte) []byte {
 	out := []byte(`{"include_usage":true`)
-	for name, value := range chat.Each(options) {
+	for name, value := range jsonraw.Each(options) {
 		if string(name) != "include_usage" {
-			out = append(append(append(append(out, ','), quote(string(name))...), ':'), value...)
+			out = append(append(append(append(out, ','), jsonraw.Quote(string(name))...), ':'), value...)
 		}
 	}
 	return append(out, '}')
@@ -139,7 +139,7 @@ func withUsage(options []byte) []byte {
 // refuse finds what the provider cannot do at all.
 func (e *edit) refuse() error {
 	for _, name := range e.q.Refuse {
-		if raw := e.r.Get(name); raw != nil && string(raw) != "null" {
+		if raw := e.r.Get(name); !jsonraw.IsNull(raw) {
 			return &providers.Error{Kind: providers.KindRequest, Status: http.StatusBadRequest, Err: errCannot, Detail: chat.Error{
 				Message: "This provider cannot do " + name + ".", Type: "invalid_request_error", Param: name, Code: "unsupported_parameter",
 			}}
@@ -170,7 +170,7 @@ func (e *edit) quirks() {
 // remove loses a member, and what was to be said in it.
 func (e *edit) remove(name string) {
 	e.lose(name)
-	e.sets = slices.DeleteFunc(e.sets, func(m chat.Member) bool { return m.Name == name })
+	e.sets = slices.DeleteFunc(e.sets, func(m jsonraw.Member) bool { return m.Name == name })
 }
 
 func (e *edit) known(name string) bool {
@@ -219,12 +219,4 @@ func (e *edit) rename() {
 			e.drops = append(e.drops, from)
 		}
 	}
-}
-
-func quote(s string) []byte {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return []byte(`""`) // not reached: every string has a JSON form
-	}
-	return b
 }

@@ -10,6 +10,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // mender brings answers into the form that OpenAI's schema has, where they are
@@ -38,12 +39,12 @@ type call struct{ id, name string }
 
 // edits are what is to be changed in one object.
 type edits struct {
-	set  []chat.Member
+	set  []jsonraw.Member
 	drop []string
 }
 
 func (e *edits) put(name string, value []byte) {
-	e.set = append(e.set, chat.Member{Name: name, Value: value})
+	e.set = append(e.set, jsonraw.Member{Name: name, Value: value})
 }
 
 // change sets a member unless it says the same already.
@@ -55,11 +56,9 @@ func (e *edits) change(name string, from, to []byte) {
 
 func (e *edits) leave(name string) { e.drop = append(e.drop, name) }
 
-func (e *edits) apply(object []byte) []byte { return chat.EditObject(object, e.set, e.drop...) }
+func (e *edits) apply(object []byte) []byte { return jsonraw.Edit(object, e.set, e.drop...) }
 
 var null = []byte("null")
-
-func isNull(raw []byte) bool { return string(raw) == "null" }
 
 // object is the members of one.
 type object map[string][]byte
@@ -67,7 +66,7 @@ type object map[string][]byte
 // read is the members of an object; of a name that comes twice the last counts.
 func read(raw []byte) object {
 	o := make(object)
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		o[string(name)] = value
 	}
 	return o
@@ -84,8 +83,8 @@ func (m *mender) answer(body []byte, usage *chat.Usage) []byte {
 	}
 	e.change("object", o["object"], []byte(kind))
 	e.change("created", o["created"], whole(o["created"]))
-	if o["model"] == nil || chat.Text(o["model"]) == "" {
-		e.put("model", quote(m.x.Target.Upstream))
+	if o["model"] == nil || jsonraw.Text(o["model"]) == "" {
+		e.put("model", jsonraw.Quote(m.x.Target.Upstream))
 	}
 	m.words(o, e)
 	m.usageOf(o, e)
@@ -116,14 +115,14 @@ func (m *mender) ends(reason string) bool {
 
 // identity gives an answer an id where it has none, and all chunks the same.
 func (m *mender) identity(o object, e *edits, body []byte) {
-	id := chat.Text(o["id"])
+	id := jsonraw.Text(o["id"])
 	if m.id == "" {
 		if m.id = id; id == "" {
 			m.id = "chatcmpl-" + digest(body)
 		}
 	}
 	if id != m.id || o["id"] == nil {
-		e.put("id", quote(m.id))
+		e.put("id", jsonraw.Quote(m.id))
 	}
 }
 
@@ -139,7 +138,7 @@ func digest(parts ...[]byte) string {
 // whole is a number without its fraction; 0 for anything else.
 func whole(raw []byte) []byte {
 	if len(raw) == 0 || raw[0] == '"' {
-		raw = []byte(chat.Text(raw))
+		raw = []byte(jsonraw.Text(raw))
 	}
 	if _, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
 		return raw
@@ -160,14 +159,14 @@ func (m *mender) words(o object, e *edits) {
 		e.leave("system_fingerprint")
 	}
 	raw, ok := o["service_tier"]
-	if !ok || isNull(raw) {
+	if !ok || jsonraw.IsNull(raw) {
 		return
 	}
-	switch tier := chat.Text(raw); tier {
+	switch tier := jsonraw.Text(raw); tier {
 	case "auto", "default", "flex", "scale", "priority", "fast":
 	default:
 		if to := tiers[tier]; to != "" {
-			e.put("service_tier", quote(to))
+			e.put("service_tier", jsonraw.Quote(to))
 		} else {
 			e.leave("service_tier")
 		}
@@ -189,7 +188,7 @@ func (m *mender) choicesOf(raw []byte) []byte {
 // each changes the elements of an array. It is raw itself where none changes.
 func each(raw []byte, f func([]byte) []byte) []byte {
 	out, changed := []byte{'['}, false
-	for element := range chat.Elements(raw) {
+	for element := range jsonraw.Elements(raw) {
 		to := f(element)
 		changed = changed || !bytes.Equal(to, element)
 		if to == nil {
@@ -223,7 +222,7 @@ func (m *mender) choice(raw []byte, i int) []byte {
 			said = []byte("{}")
 		}
 		if text := o["text"]; len(text) > 0 && text[0] == '"' && string(said) == "{}" {
-			said = chat.EditObject(said, []chat.Member{{Name: "content", Value: text}})
+			said = jsonraw.Edit(said, []jsonraw.Member{{Name: "content", Value: text}})
 		}
 	}
 	state := m.state(string(index))
@@ -275,12 +274,12 @@ func (m *mender) ending() []byte {
 		return nil
 	}
 	choices := slices.Concat([]byte("["), joined(list), []byte("]"))
-	return chat.EditObject(m.head, []chat.Member{{Name: "choices", Value: choices}}, "usage", "x_groq")
+	return jsonraw.Edit(m.head, []jsonraw.Member{{Name: "choices", Value: choices}}, "usage", "x_groq")
 }
 
 // finish is the reason by its name in the format. A stream gives it once.
 func (m *mender) finish(raw, said []byte, c *choice) []byte {
-	reason := chat.Text(raw)
+	reason := jsonraw.Text(raw)
 	if m.stream && (reason == "" || c.finished) {
 		return null
 	}
@@ -288,14 +287,14 @@ func (m *mender) finish(raw, said []byte, c *choice) []byte {
 	to := finishReason(reason)
 	called := len(c.calls) > 0
 	if !m.stream {
-		for range chat.Elements(chat.Lookup(said, "tool_calls")) {
+		for range jsonraw.Elements(jsonraw.Lookup(said, "tool_calls")) {
 			called = true
 		}
 	}
 	if to == "stop" && called && !m.forced() {
 		to = "tool_calls"
 	}
-	return quote(to)
+	return jsonraw.Quote(to)
 }
 
 // forced reports that the client has named the one function to be called. Then

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strconv"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // calls mends a list of tool calls.
@@ -25,17 +25,17 @@ func (m *mender) calls(o object, e *edits, c *choice) {
 // call mends a whole tool call.
 func (m *mender) call(raw []byte, seen map[string]bool) []byte {
 	o, e := read(raw), &edits{}
-	id := chat.Text(o["id"])
+	id := jsonraw.Text(o["id"])
 	if id == "" || seen[id] {
 		id = m.callID(len(seen))
-		e.put("id", quote(id))
+		e.put("id", jsonraw.Quote(id))
 	}
 	seen[id] = true
 	kind, body := "function", o["function"]
-	if chat.Text(o["type"]) == "custom" || len(body) == 0 && o["custom"] != nil {
+	if jsonraw.Text(o["type"]) == "custom" || len(body) == 0 && o["custom"] != nil {
 		kind, body = "custom", o["custom"]
 	}
-	e.change("type", o["type"], quote(kind))
+	e.change("type", o["type"], jsonraw.Quote(kind))
 	if len(body) == 0 || body[0] != '{' {
 		body = []byte("{}")
 	}
@@ -62,7 +62,7 @@ func (m *mender) functionWords(body []byte) []byte {
 	for _, name := range []string{"name", "arguments"} {
 		raw, ok := o[name]
 		switch {
-		case ok && isNull(raw):
+		case ok && jsonraw.IsNull(raw):
 			e.leave(name)
 		case ok || !m.stream:
 			e.change(name, raw, word(raw))
@@ -74,12 +74,12 @@ func (m *mender) functionWords(body []byte) []byte {
 // word is a text. Some send arguments as the JSON that they are.
 func word(raw []byte) []byte {
 	switch {
-	case len(raw) == 0 || isNull(raw):
+	case jsonraw.IsNull(raw):
 		return []byte(`""`)
 	case raw[0] == '"':
 		return raw
 	}
-	return quote(string(raw))
+	return jsonraw.Quote(string(raw))
 }
 
 // callID names a call that has no name. It is the same for the same answer, and
@@ -96,14 +96,14 @@ func (m *mender) piece(raw []byte, c *choice) []byte {
 	c.at = at
 	e.change("index", o["index"], strconv.AppendInt(nil, int64(at), 10))
 	if id := c.calls[at].id; begins {
-		e.change("id", o["id"], quote(id))
-	} else if raw, ok := o["id"]; ok && chat.Text(raw) != id {
+		e.change("id", o["id"], jsonraw.Quote(id))
+	} else if raw, ok := o["id"]; ok && jsonraw.Text(raw) != id {
 		e.leave("id")
 	}
 	switch kind, ok := o["type"]; {
 	case begins:
-		e.change("type", kind, quote("function"))
-	case ok && chat.Text(kind) != "function":
+		e.change("type", kind, jsonraw.Quote("function"))
+	case ok && jsonraw.Text(kind) != "function":
 		e.leave("type")
 	}
 	if f, ok := o["function"]; ok {
@@ -118,10 +118,10 @@ func (m *mender) piece(raw []byte, c *choice) []byte {
 
 // pieceFunction says the name of a function once.
 func (m *mender) pieceFunction(raw []byte, k *call) []byte {
-	name := chat.Text(chat.Lookup(raw, "name"))
+	name := jsonraw.Text(jsonraw.Lookup(raw, "name"))
 	body := m.functionWords(raw)
 	if name != "" && name == k.name {
-		return chat.EditObject(body, nil, "name")
+		return jsonraw.Edit(body, nil, "name")
 	}
 	k.name += name
 	return body
@@ -132,7 +132,7 @@ func (m *mender) belongs(o object, c *choice) (at int, begins bool) {
 	if len(c.calls) >= maxCalls {
 		return len(c.calls) - 1, false
 	}
-	id, name := chat.Text(o["id"]), chat.Text(chat.Lookup(o["function"], "name"))
+	id, name := jsonraw.Text(o["id"]), jsonraw.Text(jsonraw.Lookup(o["function"], "name"))
 	index := string(o["index"])
 	at, known := c.named[index]
 	if index == "" || index == "null" {

@@ -3,7 +3,7 @@ package openai
 import (
 	"slices"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // message mends a message, or the delta of a stream.
@@ -51,15 +51,15 @@ func content(raw []byte) (text, reasoning []byte) {
 		return raw, nil
 	}
 	if raw[0] == '{' {
-		return quote(string(raw)), nil
+		return jsonraw.Quote(string(raw)), nil
 	}
 	var said, thought []byte
-	for part := range chat.Elements(raw) {
+	for part := range jsonraw.Elements(raw) {
 		if part[0] == '"' {
-			said = chat.Quoted(part).Append(said)
+			said = jsonraw.Quoted(part).Append(said)
 			continue
 		}
-		for name, value := range chat.Each(part) {
+		for name, value := range jsonraw.Each(part) {
 			switch string(name) {
 			case "text":
 				said = append(said, textsOf(value)...)
@@ -69,22 +69,22 @@ func content(raw []byte) (text, reasoning []byte) {
 		}
 	}
 	if thought != nil {
-		reasoning = quote(string(thought))
+		reasoning = jsonraw.Quote(string(thought))
 	}
 	if said == nil && thought != nil {
-		return quote(""), reasoning
+		return jsonraw.Quote(""), reasoning
 	}
-	return quote(string(said)), reasoning
+	return jsonraw.Quote(string(said)), reasoning
 }
 
 // textsOf is a text, or those of a list of parts.
 func textsOf(raw []byte) []byte {
 	var text []byte
 	if raw[0] == '"' {
-		return chat.Quoted(raw).Append(text)
+		return jsonraw.Quoted(raw).Append(text)
 	}
-	for part := range chat.Elements(raw) {
-		text = append(text, chat.Text(chat.Lookup(part, "text"))...)
+	for part := range jsonraw.Elements(raw) {
+		text = append(text, jsonraw.Text(jsonraw.Lookup(part, "text"))...)
 	}
 	return text
 }
@@ -109,7 +109,7 @@ func (m *mender) function(o object, e *edits) {
 	if !ok {
 		return
 	}
-	name := chat.Lookup(raw, "name")
+	name := jsonraw.Lookup(raw, "name")
 	if raw[0] != '{' || !m.stream && len(name) <= len(`""`) {
 		e.leave("function_call")
 		return
@@ -119,7 +119,7 @@ func (m *mender) function(o object, e *edits) {
 
 // extras are members that the schema knows and that may not be empty.
 func (m *mender) extras(o object, e *edits) {
-	if raw, ok := o["audio"]; ok && !isNull(raw) && len(chat.Text(chat.Lookup(raw, "id"))) == 0 && !m.stream {
+	if raw, ok := o["audio"]; ok && !jsonraw.IsNull(raw) && len(jsonraw.Text(jsonraw.Lookup(raw, "id"))) == 0 && !m.stream {
 		e.leave("audio")
 	}
 	raw, ok := o["annotations"]
@@ -135,7 +135,7 @@ func (m *mender) extras(o object, e *edits) {
 	}
 	var others [][]byte
 	kept := each(raw, func(a []byte) []byte {
-		if chat.Text(chat.Lookup(a, "type")) != "url_citation" {
+		if jsonraw.Text(jsonraw.Lookup(a, "type")) != "url_citation" {
 			others = append(others, slices.Clone(a))
 			return nil
 		}
@@ -159,20 +159,20 @@ func joined(list [][]byte) (out []byte) {
 
 // citation is a citation with all that one must have.
 func citation(raw []byte) []byte {
-	inner := chat.Lookup(raw, "url_citation")
+	inner := jsonraw.Lookup(raw, "url_citation")
 	o, e := read(inner), &edits{}
 	for _, name := range []string{"start_index", "end_index"} {
 		e.change(name, o[name], whole(o[name]))
 	}
 	for _, name := range []string{"url", "title"} {
 		if v := o[name]; len(v) == 0 || v[0] != '"' {
-			e.put(name, quote(""))
+			e.put(name, jsonraw.Quote(""))
 		}
 	}
 	if len(inner) == 0 || inner[0] != '{' {
 		inner = []byte("{}")
 	}
-	return chat.EditObject(raw, []chat.Member{{Name: "url_citation", Value: e.apply(inner)}})
+	return jsonraw.Edit(raw, []jsonraw.Member{{Name: "url_citation", Value: e.apply(inner)}})
 }
 
 // logprobs are null, or an object with both of its lists.
@@ -195,7 +195,7 @@ func (m *mender) logprobs(raw []byte) []byte {
 // token is one token with its probability and those of others.
 func token(raw []byte) []byte {
 	raw = tokenAlone(raw)
-	top := chat.Lookup(raw, "top_logprobs")
+	top := jsonraw.Lookup(raw, "top_logprobs")
 	to := []byte("[]")
 	if len(top) > 0 && top[0] == '[' {
 		to = each(top, tokenAlone)
@@ -203,7 +203,7 @@ func token(raw []byte) []byte {
 	if string(to) == string(top) {
 		return raw
 	}
-	return chat.EditObject(raw, []chat.Member{{Name: "top_logprobs", Value: to}})
+	return jsonraw.Edit(raw, []jsonraw.Member{{Name: "top_logprobs", Value: to}})
 }
 
 func tokenAlone(raw []byte) []byte {
@@ -212,7 +212,7 @@ func tokenAlone(raw []byte) []byte {
 		e.put("bytes", null)
 	}
 	if len(o["token"]) == 0 || o["token"][0] != '"' {
-		e.put("token", quote(""))
+		e.put("token", jsonraw.Quote(""))
 	}
 	if lp := o["logprob"]; len(lp) == 0 || lp[0] != '-' && (lp[0] < '0' || lp[0] > '9') {
 		e.put("logprob", []byte("-9999.0")) // the format's own word for very unlikely

@@ -4,13 +4,14 @@ import (
 	"strconv"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // usageOf has the three counts, by the meaning that they have in the format.
 func (m *mender) usageOf(o object, e *edits) {
 	raw, u := o["usage"], m.usage
 	if u == nil {
-		if _, ok := o["usage"]; ok && (!m.stream || !isNull(raw)) {
+		if _, ok := o["usage"]; ok && (!m.stream || !jsonraw.IsNull(raw)) {
 			e.leave("usage")
 		}
 		return
@@ -49,7 +50,7 @@ func usage(raw []byte, u *chat.Usage) []byte {
 // than there is, by the provider's own total. The details say the rest.
 func ownCounts(o object, u *chat.Usage) (prompt int64, ok bool) {
 	prompt, completion, total := count(o["prompt_tokens"]), count(o["completion_tokens"]), count(o["total_tokens"])
-	cached, audio := count(chat.Lookup(o["prompt_tokens_details"], "cached_tokens")), count(chat.Lookup(o["prompt_tokens_details"], "audio_tokens"))
+	cached, audio := count(jsonraw.Lookup(o["prompt_tokens_details"], "cached_tokens")), count(jsonraw.Lookup(o["prompt_tokens_details"], "audio_tokens"))
 	switch gap := total - prompt - completion; {
 	case prompt < 0 || completion != u.Output || gap < 0:
 		return 0, false
@@ -83,12 +84,12 @@ func details(o object, e *edits, name, member string, least int64) {
 		raw = []byte("{}")
 	}
 	in := &edits{}
-	for inner, value := range chat.Each(raw) {
-		if isNull(value) {
+	for inner, value := range jsonraw.Each(raw) {
+		if jsonraw.IsNull(value) {
 			in.leave(string(inner))
 		}
 	}
-	if count(chat.Lookup(raw, member)) < least {
+	if count(jsonraw.Lookup(raw, member)) < least {
 		in.put(member, strconv.AppendInt(nil, least, 10))
 	}
 	e.change(name, o[name], in.apply(raw))

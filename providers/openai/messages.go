@@ -3,7 +3,7 @@ package openai
 import (
 	"slices"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // messages changes what the provider is declared not to know in messages. That
@@ -23,14 +23,14 @@ func (e *edit) message(raw []byte) []byte {
 	var c edits
 	role := ""
 	given := make(map[string][]byte, 8)
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		given[string(name)] = value
 		if string(name) == "role" {
-			role = chat.Text(value)
+			role = jsonraw.Text(value)
 		}
 	}
 	if to := e.q.Roles[role]; to != "" {
-		c.put("role", quote(to))
+		c.put("role", jsonraw.Quote(to))
 	}
 	for from, to := range e.q.MessageRename {
 		value, ok := given[from]
@@ -54,7 +54,7 @@ func (e *edit) message(raw []byte) []byte {
 // forget notes that a member of a message is lost, unless it says nothing.
 func (e *edit) forget(name string, value []byte) {
 	name = "messages." + name
-	if !isNull(value) && string(value) != "[]" && !slices.Contains(e.dropped, name) {
+	if !jsonraw.IsNull(value) && string(value) != "[]" && !slices.Contains(e.dropped, name) {
 		e.dropped = append(e.dropped, name)
 	}
 }

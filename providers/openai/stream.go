@@ -9,6 +9,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/sse"
 )
 
@@ -136,13 +137,13 @@ func (s *stream) merged(data []byte) []byte {
 	if s.ahead == nil || s.mender.head != nil {
 		return data
 	}
-	var more []chat.Member
-	for name, value := range chat.Each(s.ahead) {
-		if chat.Lookup(data, string(name)) == nil && string(name) != "choices" {
-			more = append(more, chat.Member{Name: string(name), Value: value})
+	var more []jsonraw.Member
+	for name, value := range jsonraw.Each(s.ahead) {
+		if jsonraw.Lookup(data, string(name)) == nil && string(name) != "choices" {
+			more = append(more, jsonraw.Member{Name: string(name), Value: value})
 		}
 	}
-	return chat.EditObject(data, more)
+	return jsonraw.Edit(data, more)
 }
 
 // done is the end that a stream has by its own word. Where it lacks a reason,
@@ -177,7 +178,7 @@ func foreign(name, data []byte) bool {
 	if len(name) == 0 || string(name) == "message" {
 		return false
 	}
-	for member := range chat.Each(data) {
+	for member := range jsonraw.Each(data) {
 		switch string(member) {
 		case "choices", "usage", "error":
 			return false
@@ -196,9 +197,9 @@ func (s *stream) watch(c chat.Chunk) {
 		s.open = 0
 		return
 	}
-	for choice := range chat.Elements(chat.Lookup(c.Data, "choices")) {
-		index := string(chat.Lookup(choice, "index"))
-		if chat.Text(chat.Lookup(choice, "finish_reason")) != "" && !slices.Contains(s.finished, index) {
+	for choice := range jsonraw.Elements(jsonraw.Lookup(c.Data, "choices")) {
+		index := string(jsonraw.Lookup(choice, "index"))
+		if jsonraw.Text(jsonraw.Lookup(choice, "finish_reason")) != "" && !slices.Contains(s.finished, index) {
 			s.finished = append(s.finished, index)
 			s.open--
 		}

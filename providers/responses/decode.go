@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/openai"
 	"tallyroute/providers/translate"
 )
@@ -32,26 +33,26 @@ func failed(x providers.Exchange, body []byte) *providers.Error {
 
 // Decode reads a whole answer.
 func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
-	if !json.Valid(body) || !translate.IsObject(body[start(body):]) {
+	if !json.Valid(body) || !jsonraw.IsObject(body[start(body):]) {
 		return nil, broken(fmt.Errorf("%w: no JSON object", chat.ErrMalformed))
 	}
-	if e := translate.Present(chat.Lookup(body, "error")); e != nil {
+	if e := jsonraw.Present(jsonraw.Lookup(body, "error")); e != nil {
 		return nil, failed(x, body)
 	}
-	output := chat.Lookup(body, "output")
+	output := jsonraw.Lookup(body, "output")
 	if output == nil {
 		return nil, broken(fmt.Errorf("%w: it has no output", chat.ErrMalformed))
 	}
 	var c translate.Choice
 	s := speaker{}
-	for item := range chat.Elements(output) {
+	for item := range jsonraw.Elements(output) {
 		s.item(&c.Message, item)
 	}
 	var err error
 	if c.Finish, c.Native, err = s.ending(x, body); err != nil {
 		return nil, err
 	}
-	r, err := translate.Response(a.head(x, body), []translate.Choice{c}, count(chat.Lookup(body, "usage")))
+	r, err := translate.Response(a.head(x, body), []translate.Choice{c}, count(jsonraw.Lookup(body, "usage")))
 	if err != nil {
 		return nil, broken(err)
 	}
@@ -76,7 +77,7 @@ func broken(err error) error {
 
 // head is what is said of an answer as a whole.
 func (a Adapter) head(x providers.Exchange, response []byte) translate.Head {
-	h := translate.Head{ID: chat.Text(chat.Lookup(response, "id")), Model: chat.Text(chat.Lookup(response, "model"))}
+	h := translate.Head{ID: jsonraw.Text(jsonraw.Lookup(response, "id")), Model: jsonraw.Text(jsonraw.Lookup(response, "model"))}
 	var n translate.Counter
 	if h.Created = n.At(response, "created_at"); h.Created == 0 {
 		h.Created = a.Now().Unix()
@@ -87,7 +88,7 @@ func (a Adapter) head(x providers.Exchange, response []byte) translate.Head {
 	if h.Model == "" {
 		h.Model = x.Target.Upstream
 	}
-	switch tier := chat.Text(chat.Lookup(response, "service_tier")); tier {
+	switch tier := jsonraw.Text(jsonraw.Lookup(response, "service_tier")); tier {
 	case "default", "flex", "scale", "priority", "auto", "fast":
 		h.Tier = tier
 	}
@@ -97,7 +98,7 @@ func (a Adapter) head(x providers.Exchange, response []byte) translate.Head {
 // count reads usage, whose parts are those of the chat format under other names.
 // What the total has beyond them is output that is not itemised.
 func count(usage []byte) *translate.Usage {
-	if usage = translate.Present(usage); usage == nil {
+	if usage = jsonraw.Present(usage); usage == nil {
 		return nil
 	}
 	u := &translate.Usage{}
@@ -124,22 +125,22 @@ type speaker struct {
 
 // item reads a whole item. What OpenAI's own tools did is not shown.
 func (s *speaker) item(m *translate.Message, item []byte) {
-	switch chat.Text(chat.Lookup(item, "type")) {
+	switch jsonraw.Text(jsonraw.Lookup(item, "type")) {
 	case "message":
-		for part := range chat.Elements(chat.Lookup(item, "content")) {
+		for part := range jsonraw.Elements(jsonraw.Lookup(item, "content")) {
 			s.content(m, part)
 		}
 	case "function_call":
-		s.call(m, item, chat.Text(chat.Lookup(item, "arguments")))
+		s.call(m, item, jsonraw.Text(jsonraw.Lookup(item, "arguments")))
 	case "custom_tool_call":
-		s.call(m, item, chat.Text(chat.Lookup(item, "input")))
+		s.call(m, item, jsonraw.Text(jsonraw.Lookup(item, "input")))
 		m.Calls[len(m.Calls)-1].Custom = true
 	case "reasoning":
-		for part := range chat.Elements(chat.Lookup(item, "summary")) {
-			m.Reasoning += s.paragraph() + chat.Text(chat.Lookup(part, "text"))
+		for part := range jsonraw.Elements(jsonraw.Lookup(item, "summary")) {
+			m.Reasoning += s.paragraph() + jsonraw.Text(jsonraw.Lookup(part, "text"))
 		}
-		for part := range chat.Elements(chat.Lookup(item, "content")) {
-			m.Reasoning += chat.Text(chat.Lookup(part, "text"))
+		for part := range jsonraw.Elements(jsonraw.Lookup(item, "content")) {
+			m.Reasoning += jsonraw.Text(jsonraw.Lookup(part, "text"))
 		}
 		s.keep(m, item)
 	case "image_generation_call":
@@ -157,62 +158,62 @@ func (s *speaker) paragraph() string {
 }
 
 func (s *speaker) content(m *translate.Message, part []byte) {
-	switch chat.Text(chat.Lookup(part, "type")) {
+	switch jsonraw.Text(jsonraw.Lookup(part, "type")) {
 	case "output_text":
-		m.Text += chat.Text(chat.Lookup(part, "text"))
+		m.Text += jsonraw.Text(jsonraw.Lookup(part, "text"))
 		var notes [][]byte
-		for a := range chat.Elements(chat.Lookup(part, "annotations")) {
+		for a := range jsonraw.Elements(jsonraw.Lookup(part, "annotations")) {
 			if n := citation(a); n != nil {
 				notes = append(notes, n)
 			}
 		}
 		m.More.Array("annotations", notes)
-		if l := chat.Lookup(part, "logprobs"); len(l) > len("[]") {
+		if l := jsonraw.Lookup(part, "logprobs"); len(l) > len("[]") {
 			m.Logprobs = logprobs(l)
 		}
 	case "refusal":
-		m.Refusal += chat.Text(chat.Lookup(part, "refusal"))
+		m.Refusal += jsonraw.Text(jsonraw.Lookup(part, "refusal"))
 	}
 }
 
 // citation is the citation of a URL, which is nested in the chat format; nil for
 // what has no word there.
 func citation(annotation []byte) []byte {
-	if chat.Text(chat.Lookup(annotation, "type")) != "url_citation" {
+	if jsonraw.Text(jsonraw.Lookup(annotation, "type")) != "url_citation" {
 		return nil
 	}
-	var o translate.Object
+	var o jsonraw.Object
 	for _, name := range []string{"start_index", "end_index"} {
-		v := translate.Present(chat.Lookup(annotation, name))
+		v := jsonraw.Present(jsonraw.Lookup(annotation, name))
 		if v == nil {
 			v = []byte("0")
 		}
 		o.Raw(name, v)
 	}
-	o.Text("url", chat.Text(chat.Lookup(annotation, "url")))
-	o.Text("title", chat.Text(chat.Lookup(annotation, "title")))
-	var a translate.Object
+	o.Text("url", jsonraw.Text(jsonraw.Lookup(annotation, "url")))
+	o.Text("title", jsonraw.Text(jsonraw.Lookup(annotation, "title")))
+	var a jsonraw.Object
 	a.Text("type", "url_citation")
 	a.Raw("url_citation", o.Bytes())
 	return a.Bytes()
 }
 
 func logprobs(list []byte) []byte {
-	var o translate.Object
+	var o jsonraw.Object
 	o.Raw("content", list)
 	o.Raw("refusal", []byte("null"))
 	return o.Bytes()
 }
 
 func (s *speaker) call(m *translate.Message, item []byte, arguments string) {
-	m.Calls = append(m.Calls, translate.Said{Index: s.calls, ID: callID(item, s.calls), Name: chat.Text(chat.Lookup(item, "name")), Arguments: arguments})
+	m.Calls = append(m.Calls, translate.Said{Index: s.calls, ID: callID(item, s.calls), Name: jsonraw.Text(jsonraw.Lookup(item, "name")), Arguments: arguments})
 	s.calls++
 }
 
 // callID is the identifier by which a result answers a call.
 func callID(item []byte, index int) string {
 	for _, name := range []string{"call_id", "id"} {
-		if id := chat.Text(chat.Lookup(item, name)); id != "" {
+		if id := jsonraw.Text(jsonraw.Lookup(item, name)); id != "" {
 			return id
 		}
 	}
@@ -221,12 +222,12 @@ func callID(item []byte, index int) string {
 
 // keep puts a reasoning item among the details, piece by piece.
 func (s *speaker) keep(m *translate.Message, item []byte) {
-	id := chat.Text(chat.Lookup(item, "id"))
+	id := jsonraw.Text(jsonraw.Lookup(item, "id"))
 	add := func(kind, member, text string) {
 		if text == "" {
 			return
 		}
-		var o translate.Object
+		var o jsonraw.Object
 		o.Text("type", kind)
 		o.Text("format", format)
 		o.Int("index", int64(s.details))
@@ -235,38 +236,38 @@ func (s *speaker) keep(m *translate.Message, item []byte) {
 		s.details++
 		m.Details = append(m.Details, o.Bytes())
 	}
-	for part := range chat.Elements(chat.Lookup(item, "summary")) {
-		add("reasoning.summary", "summary", chat.Text(chat.Lookup(part, "text")))
+	for part := range jsonraw.Elements(jsonraw.Lookup(item, "summary")) {
+		add("reasoning.summary", "summary", jsonraw.Text(jsonraw.Lookup(part, "text")))
 	}
-	for part := range chat.Elements(chat.Lookup(item, "content")) {
-		add("reasoning.text", "text", chat.Text(chat.Lookup(part, "text")))
+	for part := range jsonraw.Elements(jsonraw.Lookup(item, "content")) {
+		add("reasoning.text", "text", jsonraw.Text(jsonraw.Lookup(part, "text")))
 	}
-	add("reasoning.encrypted", "data", chat.Text(chat.Lookup(item, "encrypted_content")))
+	add("reasoning.encrypted", "data", jsonraw.Text(jsonraw.Lookup(item, "encrypted_content")))
 }
 
 // image is a picture that was made.
 func (s *speaker) image(m *translate.Message, item []byte) {
-	data := chat.Text(chat.Lookup(item, "result"))
+	data := jsonraw.Text(jsonraw.Lookup(item, "result"))
 	if data == "" {
 		return
 	}
-	kind := chat.Text(chat.Lookup(item, "output_format"))
+	kind := jsonraw.Text(jsonraw.Lookup(item, "output_format"))
 	if kind == "" {
 		kind = "png"
 	}
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("type", "image_url")
-	o.Raw("image_url", translate.One("url", translate.Quote("data:image/"+kind+";base64,"+data)))
-	m.More.Raw("images", translate.Array([][]byte{o.Bytes()}))
+	o.Raw("image_url", jsonraw.One("url", jsonraw.Quote("data:image/"+kind+";base64,"+data)))
+	m.More.Raw("images", jsonraw.Array([][]byte{o.Bytes()}))
 }
 
 // ending says how an answer ended, or why it failed.
 func (s *speaker) ending(x providers.Exchange, response []byte) (finish, native string, err error) {
-	switch status := chat.Text(chat.Lookup(response, "status")); status {
+	switch status := jsonraw.Text(jsonraw.Lookup(response, "status")); status {
 	case "failed", "cancelled":
 		return "", "", failed(x, response)
 	case "incomplete":
-		reason := chat.Text(chat.Lookup(response, "incomplete_details", "reason"))
+		reason := jsonraw.Text(jsonraw.Lookup(response, "incomplete_details", "reason"))
 		if reason == "content_filter" {
 			return "content_filter", reason, nil
 		}

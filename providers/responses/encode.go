@@ -5,6 +5,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -27,7 +28,7 @@ func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	if err != nil {
 		return providers.Call{}, err
 	}
-	e.o.Raw("input", translate.Array(input))
+	e.o.Raw("input", jsonraw.Array(input))
 	lost, err := translate.Options(x, e.options())
 	if err != nil {
 		return providers.Call{}, err
@@ -47,7 +48,7 @@ type encoder struct {
 	x providers.Exchange
 	c *translate.Conversation
 
-	o, text, reasoning translate.Object
+	o, text, reasoning jsonraw.Object
 	tools, include     [][]byte
 	stored             bool // the client says whether the answer is kept
 }
@@ -77,8 +78,8 @@ func (e *encoder) finish() error {
 	e.o.Array("include", e.include)
 	if e.x.Request.Stream() {
 		e.o.Raw("stream", []byte("true"))
-		if v := translate.Present(chat.Lookup(e.x.Request.Get("stream_options"), "include_obfuscation")); v != nil {
-			e.o.Raw("stream_options", translate.One("include_obfuscation", v))
+		if v := jsonraw.Present(jsonraw.Lookup(e.x.Request.Get("stream_options"), "include_obfuscation")); v != nil {
+			e.o.Raw("stream_options", jsonraw.One("include_obfuscation", v))
 		}
 	}
 	return nil
@@ -94,7 +95,7 @@ func (e *encoder) effort() {
 	if effort.Budget >= 0 {
 		e.c.Lose("reasoning.max_tokens")
 	}
-	if summary := translate.Present(chat.Lookup(e.x.Request.Get("reasoning"), "summary")); summary != nil {
+	if summary := jsonraw.Present(jsonraw.Lookup(e.x.Request.Get("reasoning"), "summary")); summary != nil {
 		e.reasoning.Raw("summary", summary)
 	}
 	if effort.Asked && effort.Level != "none" || e.x.Target.Can.Reasoning {
@@ -134,13 +135,13 @@ func (e *encoder) options() map[string]translate.Option {
 }
 
 func (e *encoder) responseFormat(value []byte) error {
-	if chat.Text(chat.Lookup(value, "type")) != "json_schema" {
+	if jsonraw.Text(jsonraw.Lookup(value, "type")) != "json_schema" {
 		e.text.Raw("format", value)
 		return nil
 	}
-	o := translate.Object{}
+	o := jsonraw.Object{}
 	o.Text("type", "json_schema")
-	for name, v := range chat.Each(chat.Lookup(value, "json_schema")) {
+	for name, v := range jsonraw.Each(jsonraw.Lookup(value, "json_schema")) {
 		o.Raw(string(name), v)
 	}
 	e.text.Raw("format", o.Bytes())
@@ -149,16 +150,16 @@ func (e *encoder) responseFormat(value []byte) error {
 
 // webSearch is a tool here. What the chat format nests is flat.
 func (e *encoder) webSearch(value []byte) error {
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("type", "web_search_preview")
-	for name, v := range chat.Each(value) {
+	for name, v := range jsonraw.Each(value) {
 		switch string(name) {
 		case "search_context_size":
 			o.Raw("search_context_size", v)
 		case "user_location":
-			var at translate.Object
+			var at jsonraw.Object
 			at.Text("type", "approximate")
-			for place, where := range chat.Each(chat.Lookup(v, "approximate")) {
+			for place, where := range jsonraw.Each(jsonraw.Lookup(v, "approximate")) {
 				at.Raw(string(place), where)
 			}
 			o.Raw("user_location", at.Bytes())
@@ -173,28 +174,28 @@ func (e *encoder) webSearch(value []byte) error {
 // tool is flat, too, and strict unless it says otherwise. Tools of OpenAI's own pass.
 func (e *encoder) tool(tool []byte) ([]byte, error) {
 	kind := "function"
-	inner := chat.Lookup(tool, kind)
+	inner := jsonraw.Lookup(tool, kind)
 	if inner == nil {
 		kind = "custom"
-		inner = chat.Lookup(tool, kind)
+		inner = jsonraw.Lookup(tool, kind)
 	}
-	if !translate.IsObject(inner) {
-		if chat.Text(chat.Lookup(tool, "type")) == "" {
+	if !jsonraw.IsObject(inner) {
+		if jsonraw.Text(jsonraw.Lookup(tool, "type")) == "" {
 			return nil, &chat.FieldError{Code: "unsupported_parameter", Param: "tools", Message: "holds a tool that does not say what it is"}
 		}
 		return tool, nil
 	}
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("type", kind)
 	parameters, strict := []byte(`{"type":"object","properties":{}}`), []byte("false")
-	for name, v := range chat.Each(inner) {
+	for name, v := range jsonraw.Each(inner) {
 		switch string(name) {
 		case "parameters":
-			if translate.IsObject(v) {
+			if jsonraw.IsObject(v) {
 				parameters = v
 			}
 		case "strict":
-			if v = translate.Present(v); v != nil {
+			if v = jsonraw.Present(v); v != nil {
 				strict = v
 			}
 		case "format":
@@ -212,13 +213,13 @@ func (e *encoder) tool(tool []byte) ([]byte, error) {
 
 // grammar is the format of a custom tool, which is nested in the chat format.
 func grammar(format []byte) []byte {
-	inner := chat.Lookup(format, "grammar")
-	if !translate.IsObject(inner) {
+	inner := jsonraw.Lookup(format, "grammar")
+	if !jsonraw.IsObject(inner) {
 		return format
 	}
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("type", "grammar")
-	for name, v := range chat.Each(inner) {
+	for name, v := range jsonraw.Each(inner) {
 		o.Raw(string(name), v)
 	}
 	return o.Bytes()
@@ -230,15 +231,15 @@ func (e *encoder) toolChoice(value []byte) error {
 		e.o.Raw("tool_choice", value)
 		return nil
 	}
-	if allowed := chat.Lookup(value, "allowed_tools"); allowed != nil {
-		var o translate.Object
+	if allowed := jsonraw.Lookup(value, "allowed_tools"); allowed != nil {
+		var o jsonraw.Object
 		o.Text("type", "allowed_tools")
-		o.Raw("mode", chat.Lookup(allowed, "mode"))
+		o.Raw("mode", jsonraw.Lookup(allowed, "mode"))
 		var tools [][]byte
-		for tool := range chat.Elements(chat.Lookup(allowed, "tools")) {
+		for tool := range jsonraw.Elements(jsonraw.Lookup(allowed, "tools")) {
 			tools = append(tools, flat(tool))
 		}
-		o.Raw("tools", translate.Array(tools))
+		o.Raw("tools", jsonraw.Array(tools))
 		e.o.Raw("tool_choice", o.Bytes())
 		return nil
 	}
@@ -249,8 +250,8 @@ func (e *encoder) toolChoice(value []byte) error {
 // flat is {"type":"function","name":…} of {"type":"function","function":{"name":…}}.
 func flat(choice []byte) []byte {
 	for _, kind := range []string{"function", "custom"} {
-		if name := chat.Lookup(choice, kind, "name"); name != nil {
-			var o translate.Object
+		if name := jsonraw.Lookup(choice, kind, "name"); name != nil {
+			var o jsonraw.Object
 			o.Text("type", kind)
 			o.Raw("name", name)
 			return o.Bytes()

@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -28,7 +29,7 @@ func (e *encoder) input() ([][]byte, error) {
 }
 
 func (e *encoder) message(t *translate.Turn) ([][]byte, error) {
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("type", "message")
 	o.Text("role", t.Role)
 	if len(t.Parts) == 1 && t.Parts[0].Kind == translate.Text {
@@ -39,14 +40,14 @@ func (e *encoder) message(t *translate.Turn) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Raw("content", translate.Array(content))
+	o.Raw("content", jsonraw.Array(content))
 	return [][]byte{o.Bytes()}, nil
 }
 
 func parts(t *translate.Turn) ([][]byte, error) {
 	var list [][]byte
 	for _, p := range t.Parts {
-		var o translate.Object
+		var o jsonraw.Object
 		switch p.Kind {
 		case translate.Text:
 			o.Text("type", "input_text")
@@ -81,7 +82,7 @@ func place(m translate.Media) string {
 	return "data:" + mime + ";base64," + string(m.Data)
 }
 
-func file(o *translate.Object, m translate.Media) {
+func file(o *jsonraw.Object, m translate.Media) {
 	o.Text("type", "input_file")
 	switch {
 	case m.ID != "":
@@ -100,10 +101,10 @@ func file(o *translate.Object, m translate.Media) {
 
 // result is what a tool gave: its text, or its parts where some are more than text.
 func (e *encoder) result(t *translate.Turn) ([][]byte, error) {
-	var o translate.Object
+	var o jsonraw.Object
 	o.Text("type", "function_call_output")
 	if e.custom(t.CallID) {
-		o = translate.Object{}
+		o = jsonraw.Object{}
 		o.Text("type", "custom_tool_call_output")
 	}
 	o.Text("call_id", t.CallID)
@@ -115,7 +116,7 @@ func (e *encoder) result(t *translate.Turn) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Raw("output", translate.Array(list))
+		o.Raw("output", jsonraw.Array(list))
 		return [][]byte{o.Bytes()}, nil
 	}
 	o.Text("output", t.PlainText())
@@ -143,14 +144,14 @@ func (e *encoder) assistant(t *translate.Turn) ([][]byte, error) {
 		}
 	}
 	if text := t.PlainText(); text != "" || len(t.Calls) == 0 {
-		var o translate.Object
+		var o jsonraw.Object
 		o.Text("type", "message")
 		o.Text("role", "assistant")
 		o.Text("content", text)
 		list = append(list, o.Bytes())
 	}
 	for _, call := range t.Calls {
-		var o translate.Object
+		var o jsonraw.Object
 		if call.Custom {
 			o.Text("type", "custom_tool_call")
 			o.Text("call_id", call.ID)
@@ -192,7 +193,7 @@ func (e *encoder) thoughts(t *translate.Turn) [][]byte {
 		}
 		switch d.Type {
 		case "reasoning.summary":
-			var o translate.Object
+			var o jsonraw.Object
 			o.Text("type", "summary_text")
 			o.Text("text", d.Text)
 			th.summary = append(th.summary, o.Bytes())
@@ -206,10 +207,10 @@ func (e *encoder) thoughts(t *translate.Turn) [][]byte {
 			lost = true
 			continue
 		}
-		var o translate.Object
+		var o jsonraw.Object
 		o.Text("type", "reasoning")
 		o.Text("id", th.id)
-		o.Raw("summary", translate.Array(th.summary))
+		o.Raw("summary", jsonraw.Array(th.summary))
 		o.Text("encrypted_content", th.encrypted)
 		list = append(list, o.Bytes())
 	}

@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -45,14 +46,14 @@ func (s *stream) Step(q *translate.Queue) error {
 	if err != nil {
 		return err
 	}
-	kind := chat.Text(chat.Lookup(data, "type"))
+	kind := jsonraw.Text(jsonraw.Lookup(data, "type"))
 	if kind == "" {
 		kind = s.frames.Name()
 	}
-	if kind == "error" || kind == "" && translate.Present(chat.Lookup(data, "error")) != nil {
+	if kind == "error" || kind == "" && jsonraw.Present(jsonraw.Lookup(data, "error")) != nil {
 		return failed(s.x, data)
 	}
-	if response := chat.Lookup(data, "response"); translate.IsObject(response) {
+	if response := jsonraw.Lookup(data, "response"); jsonraw.IsObject(response) {
 		if q.ID == "" || strings.HasSuffix(kind, "completed") {
 			id := q.ID
 			q.Head = s.a.head(s.x, response)
@@ -65,7 +66,7 @@ func (s *stream) Step(q *translate.Queue) error {
 	if q.ID == "" {
 		q.Head = s.a.head(s.x, data)
 	}
-	if chat.Lookup(data, "output_index") == nil && chat.Lookup(data, "item_id") == nil {
+	if jsonraw.Lookup(data, "output_index") == nil && jsonraw.Lookup(data, "item_id") == nil {
 		return nil // not about what is said
 	}
 	var m translate.Message
@@ -83,7 +84,7 @@ func (s *stream) whole(q *translate.Queue, kind string, response []byte) error {
 	}
 	if len(s.items) == 0 && kind != "response.failed" { // nothing came in pieces
 		var m translate.Message
-		for it := range chat.Elements(chat.Lookup(response, "output")) {
+		for it := range jsonraw.Elements(jsonraw.Lookup(response, "output")) {
 			s.item(&m, it)
 		}
 		q.Say(0, m)
@@ -96,16 +97,16 @@ func (s *stream) whole(q *translate.Queue, kind string, response []byte) error {
 		return err
 	}
 	q.Finish(0, finish, native)
-	q.Usage(count(chat.Lookup(response, "usage")))
+	q.Usage(count(jsonraw.Lookup(response, "usage")))
 	s.end = true
 	return nil
 }
 
 // at is the item that an event is about.
 func (s *stream) at(data []byte) *item {
-	key := string(chat.Lookup(data, "output_index"))
+	key := string(jsonraw.Lookup(data, "output_index"))
 	if key == "" {
-		key = chat.Text(chat.Lookup(data, "item_id"))
+		key = jsonraw.Text(jsonraw.Lookup(data, "item_id"))
 	}
 	it := s.items[key]
 	if it == nil {
@@ -131,28 +132,28 @@ func (it *item) next(part, piece string) string {
 // more as a whole, of which only what was not in the pieces is news.
 func (s *stream) event(m *translate.Message, kind string, data []byte) {
 	it := s.at(data)
-	part := string(chat.Lookup(data, "content_index"))
-	delta := chat.Text(chat.Lookup(data, "delta"))
+	part := string(jsonraw.Lookup(data, "content_index"))
+	delta := jsonraw.Text(jsonraw.Lookup(data, "delta"))
 	switch kind {
 	case "response.output_item.added":
-		s.added(m, it, chat.Lookup(data, "item"))
+		s.added(m, it, jsonraw.Lookup(data, "item"))
 	case "response.output_text.delta":
 		m.Text = it.next("text"+part, delta)
-		if l := chat.Lookup(data, "logprobs"); len(l) > len("[]") {
+		if l := jsonraw.Lookup(data, "logprobs"); len(l) > len("[]") {
 			m.Logprobs = logprobs(l)
 		}
 	case "response.output_text.done":
-		m.Text = it.rest("text"+part, chat.Text(chat.Lookup(data, "text")))
+		m.Text = it.rest("text"+part, jsonraw.Text(jsonraw.Lookup(data, "text")))
 	case "response.refusal.delta":
 		m.Refusal = it.next("refusal"+part, delta)
 	case "response.refusal.done":
-		m.Refusal = it.rest("refusal"+part, chat.Text(chat.Lookup(data, "refusal")))
+		m.Refusal = it.rest("refusal"+part, jsonraw.Text(jsonraw.Lookup(data, "refusal")))
 	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
 		s.piece(m, it, it.next("arguments", delta))
 	case "response.function_call_arguments.done":
-		s.piece(m, it, it.rest("arguments", chat.Text(chat.Lookup(data, "arguments"))))
+		s.piece(m, it, it.rest("arguments", jsonraw.Text(jsonraw.Lookup(data, "arguments"))))
 	case "response.custom_tool_call_input.done":
-		s.piece(m, it, it.rest("arguments", chat.Text(chat.Lookup(data, "input"))))
+		s.piece(m, it, it.rest("arguments", jsonraw.Text(jsonraw.Lookup(data, "input"))))
 	case "response.reasoning_summary_part.added":
 		m.Reasoning = s.paragraph()
 	case "response.reasoning_summary_text.delta":
@@ -161,17 +162,17 @@ func (s *stream) event(m *translate.Message, kind string, data []byte) {
 	case "response.reasoning_text.delta":
 		m.Reasoning = it.next("thought"+part, delta)
 	case "response.output_text.annotation.added":
-		if n := citation(chat.Lookup(data, "annotation")); n != nil {
+		if n := citation(jsonraw.Lookup(data, "annotation")); n != nil {
 			m.More.Array("annotations", [][]byte{n})
 		}
 	case "response.output_item.done":
-		s.done(m, it, chat.Lookup(data, "item"))
+		s.done(m, it, jsonraw.Lookup(data, "item"))
 	}
 }
 
 // added begins a call.
 func (s *stream) added(m *translate.Message, it *item, raw []byte) {
-	kind := chat.Text(chat.Lookup(raw, "type"))
+	kind := jsonraw.Text(jsonraw.Lookup(raw, "type"))
 	if kind != "function_call" && kind != "custom_tool_call" || it.begun {
 		return
 	}
@@ -181,7 +182,7 @@ func (s *stream) added(m *translate.Message, it *item, raw []byte) {
 }
 
 func arguments(raw []byte) string {
-	return chat.Text(chat.Lookup(raw, "arguments")) + chat.Text(chat.Lookup(raw, "input"))
+	return jsonraw.Text(jsonraw.Lookup(raw, "arguments")) + jsonraw.Text(jsonraw.Lookup(raw, "input"))
 }
 
 // piece is the next piece of the arguments of a call.
@@ -193,7 +194,7 @@ func (s *stream) piece(m *translate.Message, it *item, text string) {
 
 // done says what of an item did not come in pieces.
 func (s *stream) done(m *translate.Message, it *item, raw []byte) {
-	switch kind := chat.Text(chat.Lookup(raw, "type")); kind {
+	switch kind := jsonraw.Text(jsonraw.Lookup(raw, "type")); kind {
 	case "function_call", "custom_tool_call":
 		if !it.begun {
 			s.added(m, it, raw)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Head is what a whole answer and each chunk of a streamed one begin with.
@@ -17,8 +18,8 @@ type Head struct {
 	Tier      string // service_tier in the OpenAI format's words; "" is not said
 }
 
-func (h Head) object(kind string) Object {
-	var o Object
+func (h Head) object(kind string) jsonraw.Object {
+	var o jsonraw.Object
 	o.Text("id", h.ID)
 	o.Text("object", kind)
 	o.Int("created", h.Created)
@@ -32,8 +33,8 @@ type Message struct {
 	Text, Refusal, Reasoning string
 	Details                  [][]byte // elements of reasoning_details
 	Calls                    []Said
-	Logprobs                 []byte // the value of logprobs
-	More                     Object // further members
+	Logprobs                 []byte         // the value of logprobs
+	More                     jsonraw.Object // further members
 }
 
 // Said is a call of a function in an answer, or the next piece of one.
@@ -61,7 +62,7 @@ func Response(h Head, choices []Choice, usage *Usage) (*chat.Response, error) {
 	for i, c := range choices {
 		list[i] = c.whole()
 	}
-	o.Raw("choices", Array(list))
+	o.Raw("choices", jsonraw.Array(list))
 	if usage != nil {
 		o.Raw("usage", usage.object())
 	}
@@ -77,7 +78,7 @@ func Response(h Head, choices []Choice, usage *Usage) (*chat.Response, error) {
 
 // whole is the choice as the element of choices.
 func (c *Choice) whole() []byte {
-	var o, m Object
+	var o, m jsonraw.Object
 	m.Text("role", "assistant")
 	if c.Text == "" && (len(c.Calls) > 0 || c.Refusal != "") {
 		m.Raw("content", []byte("null"))
@@ -97,7 +98,7 @@ func (c *Choice) whole() []byte {
 }
 
 // members adds all but the role and the content.
-func (m *Message) members(o *Object, write func(Said) []byte) {
+func (m *Message) members(o *jsonraw.Object, write func(Said) []byte) {
 	o.Some("refusal", m.Refusal)
 	o.Some("reasoning_content", m.Reasoning)
 	o.Array("reasoning_details", m.Details)
@@ -110,7 +111,7 @@ func (m *Message) members(o *Object, write func(Said) []byte) {
 }
 
 func (c Said) whole() []byte {
-	var o, f Object
+	var o, f jsonraw.Object
 	o.Text("id", c.ID)
 	f.Text("name", c.Name)
 	if c.Custom {
@@ -129,7 +130,7 @@ func (c Said) whole() []byte {
 // piece is the call as an element of a delta. The format has no type there for
 // custom tools, and so it is left out.
 func (c Said) piece() []byte {
-	var o, f Object
+	var o, f jsonraw.Object
 	o.Int("index", int64(c.Index))
 	if c.Custom {
 		o.Some("id", c.ID)
@@ -161,7 +162,7 @@ func oneLine(data []byte) []byte {
 	if !bytes.ContainsAny(data, "\r\n") {
 		return data
 	}
-	return Compact(data)
+	return jsonraw.Compact(data)
 }
 
 // Derived is an identifier that the same parts always have: for what a provider

@@ -72,21 +72,3 @@ func (endless) Read(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
-
-func TestObject(t *testing.T) {
-	var o, empty translate.Object
-	o.Text("a", "x\"\n\u2028<é")
-	o.Raw("n", []byte("1.50"))
-	o.Raw("no", nil)
-	o.Object("empty", empty)
-	o.Array("none", nil)
-	if got := string(o.Bytes()); got != `{"a":"x\"\n\u2028<é","n":1.50}` {
-		t.Errorf("%s", got)
-	}
-	if got := string(translate.Extend([]byte(` { } `), o)); got != ` { "a":"x\"\n\u2028<é","n":1.50}` {
-		t.Errorf("%s", got)
-	}
-	if got := string(translate.Extend([]byte(`{"z":1 }`), o)); got != `{"z":1 ,"a":"x\"\n\u2028<é","n":1.50}` {
-		t.Errorf("%s", got)
-	}
-}

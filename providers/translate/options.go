@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // ErrLost is what an option returns that cannot be expressed and may be left out.
@@ -23,7 +24,7 @@ type Option func(value []byte) error
 func Options(x providers.Exchange, options map[string]Option) (lost []string, refused error) {
 	for name, value := range x.Request.Members() {
 		n := string(name)
-		if common(n) || Present(value) == nil || says(n, value) == nil {
+		if common(n) || jsonraw.Present(value) == nil || says(n, value) == nil {
 			continue
 		}
 		err := ErrLost
@@ -44,7 +45,7 @@ func Options(x providers.Exchange, options map[string]Option) (lost []string, re
 // those of them that said something.
 func Declared(x providers.Exchange) (left providers.Exchange, lost []string) {
 	for _, name := range x.Target.Quirks.Drop {
-		if Present(x.Request.Get(name)) != nil {
+		if jsonraw.Present(x.Request.Get(name)) != nil {
 			lost = append(lost, name)
 		}
 	}
@@ -126,14 +127,14 @@ func MaxOutput(x providers.Exchange) int64 {
 // Strings is a JSON array of a value that may be one string or several.
 func Strings(value []byte) []byte {
 	if value[0] == '"' {
-		return Array([][]byte{value})
+		return jsonraw.Array([][]byte{value})
 	}
 	return value
 }
 
 // Tools are the elements of tools.
 func Tools(x providers.Exchange) [][]byte {
-	return slices.Collect(chat.Elements(x.Request.Tools()))
+	return slices.Collect(jsonraw.Elements(x.Request.Tools()))
 }
 
 // ToolChoice is what tool_choice asks for.
@@ -145,7 +146,7 @@ type ToolChoice struct {
 // ReadToolChoice reads tool_choice in any of its forms.
 func ReadToolChoice(value []byte) (ToolChoice, error) {
 	if value[0] == '"' {
-		switch mode := chat.Text(value); mode {
+		switch mode := jsonraw.Text(value); mode {
 		case "auto", "none", "required":
 			return ToolChoice{Mode: mode}, nil
 		case "any":
@@ -153,16 +154,16 @@ func ReadToolChoice(value []byte) (ToolChoice, error) {
 		}
 		return ToolChoice{}, Unsupported("is no choice of tools that is known")
 	}
-	if name := chat.Text(chat.Lookup(value, "function", "name")); name != "" {
+	if name := jsonraw.Text(jsonraw.Lookup(value, "function", "name")); name != "" {
 		return ToolChoice{Mode: "required", Names: []string{name}}, nil
 	}
-	if name := chat.Text(chat.Lookup(value, "custom", "name")); name != "" {
+	if name := jsonraw.Text(jsonraw.Lookup(value, "custom", "name")); name != "" {
 		return ToolChoice{Mode: "required", Names: []string{name}}, nil
 	}
-	if allowed := chat.Lookup(value, "allowed_tools"); allowed != nil {
-		c := ToolChoice{Mode: chat.Text(chat.Lookup(allowed, "mode"))}
-		for tool := range chat.Elements(chat.Lookup(allowed, "tools")) {
-			c.Names = append(c.Names, chat.Text(chat.Lookup(tool, "function", "name")))
+	if allowed := jsonraw.Lookup(value, "allowed_tools"); allowed != nil {
+		c := ToolChoice{Mode: jsonraw.Text(jsonraw.Lookup(allowed, "mode"))}
+		for tool := range jsonraw.Elements(jsonraw.Lookup(allowed, "tools")) {
+			c.Names = append(c.Names, jsonraw.Text(jsonraw.Lookup(tool, "function", "name")))
 		}
 		if len(c.Names) > 0 && (c.Mode == "auto" || c.Mode == "required") {
 			return c, nil
@@ -183,32 +184,32 @@ type Effort struct {
 // which other routers and providers say the same.
 func ReadEffort(r *chat.Request) Effort {
 	e := Effort{Budget: -1}
-	if raw := Present(r.Get("thinking")); IsObject(raw) {
+	if raw := jsonraw.Present(r.Get("thinking")); jsonraw.IsObject(raw) {
 		e.Asked = true
-		if chat.Text(chat.Lookup(raw, "type")) == "disabled" {
+		if jsonraw.Text(jsonraw.Lookup(raw, "type")) == "disabled" {
 			e.Level = "none"
 		}
-		e.budget(chat.Lookup(raw, "budget_tokens"))
+		e.budget(jsonraw.Lookup(raw, "budget_tokens"))
 	}
-	if raw := Present(r.Get("reasoning")); IsObject(raw) {
+	if raw := jsonraw.Present(r.Get("reasoning")); jsonraw.IsObject(raw) {
 		e.Asked = true
-		if level := chat.Text(chat.Lookup(raw, "effort")); level != "" {
+		if level := jsonraw.Text(jsonraw.Lookup(raw, "effort")); level != "" {
 			e.Level = level
 		}
-		if string(chat.Lookup(raw, "enabled")) == "false" {
+		if string(jsonraw.Lookup(raw, "enabled")) == "false" {
 			e.Level = "none"
 		}
-		e.Hidden = string(chat.Lookup(raw, "exclude")) == "true"
-		e.budget(chat.Lookup(raw, "max_tokens"))
+		e.Hidden = string(jsonraw.Lookup(raw, "exclude")) == "true"
+		e.budget(jsonraw.Lookup(raw, "max_tokens"))
 	}
-	if level := chat.Text(r.Get("reasoning_effort")); level != "" {
+	if level := jsonraw.Text(r.Get("reasoning_effort")); level != "" {
 		e.Asked, e.Level = true, level
 	}
 	return e
 }
 
 func (e *Effort) budget(raw []byte) {
-	if raw = Present(raw); raw != nil {
+	if raw = jsonraw.Present(raw); raw != nil {
 		var c Counter
 		e.Budget = c.Take(raw)
 	}

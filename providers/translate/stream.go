@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Source is one provider's stream. Step reads on a little and puts what it says
@@ -62,7 +63,7 @@ type Queue struct {
 
 // Say is the next piece of a choice; one that says nothing adds nothing.
 func (q *Queue) Say(choice int, m Message) {
-	var delta Object
+	var delta jsonraw.Object
 	if m.Text != "" {
 		delta.Text("content", m.Text)
 	}
@@ -76,15 +77,15 @@ func (q *Queue) Say(choice int, m Message) {
 // Finish ends a choice.
 func (q *Queue) Finish(choice int, reason, native string) {
 	q.finished = true
-	q.put(choice, Object{}, nil, reason, native)
+	q.put(choice, jsonraw.Object{}, nil, reason, native)
 }
 
-func (q *Queue) put(choice int, delta Object, logprobs []byte, finish, native string) {
-	var c, d Object
+func (q *Queue) put(choice int, delta jsonraw.Object, logprobs []byte, finish, native string) {
+	var c, d jsonraw.Object
 	if !q.begun[choice] {
 		q.begun[choice] = true
 		d.Text("role", "assistant")
-		if len(delta.b) == 0 {
+		if delta.Empty() {
 			d.Text("content", "")
 		}
 	}
@@ -114,7 +115,7 @@ func (q *Queue) chunk(choice []byte, u *Usage) {
 	if choice != nil {
 		choices = [][]byte{choice}
 	}
-	o.Raw("choices", Array(choices))
+	o.Raw("choices", jsonraw.Array(choices))
 	if u != nil {
 		o.Raw("usage", u.object())
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Turn is one message of a request.
@@ -39,7 +40,7 @@ const (
 type Part struct {
 	Index  int
 	Kind   Kind
-	Text   chat.Quoted // as it stands in the body
+	Text   jsonraw.Quoted // as it stands in the body
 	Media  Media
 	Detail string // of an image: "low", "high", "auto" or ""
 }
@@ -128,8 +129,8 @@ func (t *Turn) Unanswerable() error {
 }
 
 func (c *Conversation) turn(t *Turn, raw []byte) error {
-	for member, value := range chat.Each(raw) {
-		if value[0] == 'n' {
+	for member, value := range jsonraw.Each(raw) {
+		if jsonraw.IsNull(value) {
 			continue
 		}
 		var err error
@@ -140,19 +141,19 @@ func (c *Conversation) turn(t *Turn, raw []byte) error {
 		case "refusal":
 			t.Parts = append(t.Parts, Part{Index: len(t.Parts), Text: value})
 		case "tool_calls":
-			for call := range chat.Elements(value) {
+			for call := range jsonraw.Elements(value) {
 				t.Calls = append(t.Calls, readCall(call))
 			}
 		case "function_call":
-			t.Calls = append(t.Calls, readCall(One("function", value)))
+			t.Calls = append(t.Calls, readCall(jsonraw.One("function", value)))
 		case "tool_call_id":
-			t.CallID = chat.Text(value)
+			t.CallID = jsonraw.Text(value)
 		case "reasoning_content", "reasoning", "thinking":
-			if text := chat.Text(value); text != "" {
+			if text := jsonraw.Text(value); text != "" {
 				t.Reasoning = text
 			}
 		case "reasoning_details":
-			for d := range chat.Elements(value) {
+			for d := range jsonraw.Elements(value) {
 				t.Details = append(t.Details, readDetail(d))
 			}
 		case "extra_content":
@@ -177,14 +178,14 @@ func (c *Conversation) content(t *Turn, value []byte) error {
 		return nil
 	}
 	index := 0
-	for element := range chat.Elements(value) {
+	for element := range jsonraw.Elements(value) {
 		p := Part{Index: index}
 		index++
 		known := p.read(element)
 		if !known {
 			return t.Refuse(p, "is of a type that this model cannot be given")
 		}
-		if Present(chat.Lookup(element, "cache_control")) != nil {
+		if jsonraw.Present(jsonraw.Lookup(element, "cache_control")) != nil {
 			c.Lose("messages.cache_control")
 		}
 		t.Parts = append(t.Parts, p)
@@ -196,15 +197,15 @@ func (c *Conversation) content(t *Turn, value []byte) error {
 // requests does. It is false for a part of no known kind.
 func (p *Part) read(element []byte) bool {
 	known := false
-	for name, value := range chat.Each(element) {
-		if value[0] == 'n' {
+	for name, value := range jsonraw.Each(element) {
+		if jsonraw.IsNull(value) {
 			continue
 		}
 		switch string(name) {
 		case "text", "refusal":
 			p.Text = value
 		case "image_url":
-			p.Kind, p.Detail = Image, chat.Text(chat.Lookup(value, "detail"))
+			p.Kind, p.Detail = Image, jsonraw.Text(jsonraw.Lookup(value, "detail"))
 			p.Media.at(value, "url")
 		case "video_url":
 			p.Kind = Video
@@ -228,9 +229,9 @@ func (p *Part) read(element []byte) bool {
 
 // at reads a URL: a string, or a member of an object.
 func (m *Media) at(value []byte, member string) {
-	q := chat.Quoted(value)
-	if IsObject(value) {
-		q = chat.Lookup(value, member)
+	q := jsonraw.Quoted(value)
+	if jsonraw.IsObject(value) {
+		q = jsonraw.Lookup(value, member)
 	}
 	if raw := q.Bytes(); !m.dataURL(raw) {
 		m.URL = string(raw)
@@ -239,9 +240,9 @@ func (m *Media) at(value []byte, member string) {
 }
 
 func (m *Media) audio(value []byte) {
-	data, format := chat.Quoted(value), ""
-	if IsObject(value) {
-		data, format = chat.Lookup(value, "data"), chat.Text(chat.Lookup(value, "format"))
+	data, format := jsonraw.Quoted(value), ""
+	if jsonraw.IsObject(value) {
+		data, format = jsonraw.Lookup(value, "data"), jsonraw.Text(jsonraw.Lookup(value, "format"))
 	}
 	if raw := data.Bytes(); !m.dataURL(raw) {
 		m.Data = standard(raw)
@@ -255,9 +256,9 @@ func (m *Media) audio(value []byte) {
 }
 
 func (m *Media) file(value []byte) {
-	m.Name = chat.Text(chat.Lookup(value, "filename"))
-	m.ID = chat.Text(chat.Lookup(value, "file_id"))
-	if data := chat.Quoted(Present(chat.Lookup(value, "file_data"))); data != nil {
+	m.Name = jsonraw.Text(jsonraw.Lookup(value, "filename"))
+	m.ID = jsonraw.Text(jsonraw.Lookup(value, "file_id"))
+	if data := jsonraw.Quoted(jsonraw.Present(jsonraw.Lookup(value, "file_data"))); data != nil {
 		raw := data.Bytes()
 		switch {
 		case m.dataURL(raw):
@@ -267,7 +268,7 @@ func (m *Media) file(value []byte) {
 			m.Data = standard(raw)
 		}
 	}
-	if u := chat.Text(chat.Lookup(value, "file_url")); u != "" {
+	if u := jsonraw.Text(jsonraw.Lookup(value, "file_url")); u != "" {
 		m.URL = u
 	}
 	for _, guess := range []string{MIMEOf(m.Name), sniff(m.Data), MIMEOf(m.URL)} {
@@ -282,39 +283,39 @@ func isHTTP(s string) bool {
 }
 
 func readCall(raw []byte) Call {
-	c := Call{ID: chat.Text(chat.Lookup(raw, "id")), Extra: Present(chat.Lookup(raw, "extra_content"))}
-	f := chat.Lookup(raw, "function")
+	c := Call{ID: jsonraw.Text(jsonraw.Lookup(raw, "id")), Extra: jsonraw.Present(jsonraw.Lookup(raw, "extra_content"))}
+	f := jsonraw.Lookup(raw, "function")
 	if f == nil {
-		f, c.Custom = chat.Lookup(raw, "custom"), true
+		f, c.Custom = jsonraw.Lookup(raw, "custom"), true
 	}
-	c.Name = chat.Text(chat.Lookup(f, "name"))
-	switch arguments := Present(chat.Lookup(f, "arguments")); {
+	c.Name = jsonraw.Text(jsonraw.Lookup(f, "name"))
+	switch arguments := jsonraw.Present(jsonraw.Lookup(f, "arguments")); {
 	case c.Custom:
-		c.Arguments = chat.Text(chat.Lookup(f, "input"))
-	case IsObject(arguments): // some clients send it as it is
+		c.Arguments = jsonraw.Text(jsonraw.Lookup(f, "input"))
+	case jsonraw.IsObject(arguments): // some clients send it as it is
 		c.Arguments = string(arguments)
 	default:
-		c.Arguments = chat.Text(arguments)
+		c.Arguments = jsonraw.Text(arguments)
 	}
 	return c
 }
 
 func readDetail(raw []byte) Detail {
 	d := Detail{Raw: raw}
-	for name, value := range chat.Each(raw) {
+	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "type":
-			d.Type = chat.Text(value)
+			d.Type = jsonraw.Text(value)
 		case "format":
-			d.Format = chat.Text(value)
+			d.Format = jsonraw.Text(value)
 		case "id":
-			d.ID = chat.Text(value)
+			d.ID = jsonraw.Text(value)
 		case "text", "summary":
-			d.Text = chat.Text(value)
+			d.Text = jsonraw.Text(value)
 		case "signature":
-			d.Signature = chat.Text(value)
+			d.Signature = jsonraw.Text(value)
 		case "data":
-			d.Data = chat.Text(value)
+			d.Data = jsonraw.Text(value)
 		}
 	}
 	return d

@@ -4,7 +4,7 @@ import (
 	"math"
 	"strconv"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // most is the largest count of tokens that is believed.
@@ -19,7 +19,7 @@ type Counter struct {
 // Take is one count, 0 where there is none. What cannot be believed is brought
 // into bounds.
 func (c *Counter) Take(raw []byte) int64 {
-	if raw = Present(raw); raw == nil {
+	if raw = jsonraw.Present(raw); raw == nil {
 		return 0
 	}
 	c.Found = true
@@ -36,7 +36,7 @@ func (c *Counter) Take(raw []byte) int64 {
 
 // At is Take of the value at a path.
 func (c *Counter) At(object []byte, path ...string) int64 {
-	return c.Take(chat.Lookup(object, path...))
+	return c.Take(jsonraw.Lookup(object, path...))
 }
 
 // Usage is what an answer used, by the OpenAI format's convention: what was read
@@ -51,7 +51,7 @@ type Usage struct {
 
 // object is the usage object.
 func (u *Usage) object() []byte {
-	var o, in, out Object
+	var o, in, out jsonraw.Object
 	o.Int("prompt_tokens", u.Prompt)
 	o.Int("completion_tokens", u.Completion)
 	o.Int("total_tokens", u.Prompt+u.Completion)

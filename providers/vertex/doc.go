@@ -17,6 +17,7 @@ import (
 	"tallyroute/providers/anthropic"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/gemini"
+	"tallyroute/providers/jsonraw"
 )
 
 // claudeVersion is the version of Anthropic's format as Vertex AI has it.
@@ -94,7 +95,7 @@ func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 // the model is said in Google's words, whoever made the model.
 func (a Adapter) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	adapter, x := a.of(x)
-	if status := chat.Lookup(body, "error", "status"); status != nil || strings.HasPrefix(strings.TrimSpace(string(body)), "[") {
+	if status := jsonraw.Lookup(body, "error", "status"); status != nil || strings.HasPrefix(strings.TrimSpace(string(body)), "[") {
 		adapter = a.google
 	}
 	return adapter.Fail(x, status, h, body)

@@ -1,6 +1,9 @@
 package tokens
 
-import "tallyroute/providers/chat"
+import (
+	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
+)
 
 // perInput is how many tokens a model may put around each text that it embeds:
 // one before it and one behind, with some to spare for a prefix that says what the
@@ -16,10 +19,10 @@ func (s *session) inputs(r *chat.Request) tally {
 	}
 	for input := range r.Inputs() {
 		if !r.TokenInput() {
-			sum.add(s.count(chat.Quoted(input).Bytes()))
+			sum.add(s.count(jsonraw.Quoted(input).Bytes()))
 			continue
 		}
-		for range chat.Elements(input) {
+		for range jsonraw.Elements(input) {
 			sum.fixed++
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Tokenizer says how a model's tokens are estimated. It has the fields of
@@ -130,7 +131,7 @@ func (s *session) prompt(r *chat.Request) tally {
 	for m := range r.Messages() {
 		sum.add(s.remembered("message", m.Raw, func() tally { return s.message(m) }))
 	}
-	for name, raw := range chat.Each(r.Body()) {
+	for name, raw := range jsonraw.Each(r.Body()) {
 		sum.add(s.member(string(name), raw))
 	}
 	return sum

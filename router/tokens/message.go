@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // rules are what a prompt has besides its text.
@@ -84,7 +85,7 @@ func (s *session) verbatim(raw []byte) tally {
 
 // format counts response_format.
 func (s *session) format(raw []byte) tally {
-	if chat.Text(chat.Lookup(raw, "type")) == "text" {
+	if jsonraw.Text(jsonraw.Lookup(raw, "type")) == "text" {
 		return tally{}
 	}
 	a := s.verbatim(raw)

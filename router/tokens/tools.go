@@ -3,7 +3,7 @@ package tokens
 import (
 	"bytes"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // What the parameters of a tool cost besides their text, by OpenAI's cookbook.
@@ -22,11 +22,11 @@ const (
 func (s *session) tools(raw []byte, member string) tally {
 	a := tally{fixed: s.rules.tools, inexact: true}
 	none := true
-	for element := range chat.Elements(raw) {
+	for element := range jsonraw.Elements(raw) {
 		none = false
 		function := element
 		if member != "" {
-			function = chat.Lookup(element, member)
+			function = jsonraw.Lookup(element, member)
 		}
 		a.fixed += s.rules.tool
 		if function == nil {
@@ -45,12 +45,12 @@ func (s *session) tools(raw []byte, member string) tally {
 func (s *session) function(raw []byte) tally {
 	var a tally
 	var name, description []byte
-	for member, value := range chat.Each(raw) {
+	for member, value := range jsonraw.Each(raw) {
 		switch string(member) {
 		case "name":
-			name = chat.Quoted(value).Bytes()
+			name = jsonraw.Quoted(value).Bytes()
 		case "description":
-			description = chat.Quoted(value).Bytes()
+			description = jsonraw.Quoted(value).Bytes()
 		case "parameters":
 			a.add(s.parameters(value))
 		case "strict":
@@ -65,7 +65,7 @@ func (s *session) function(raw []byte) tally {
 // parameters counts a schema.
 func (s *session) parameters(schema []byte) tally {
 	var a tally
-	for member, value := range chat.Each(schema) {
+	for member, value := range jsonraw.Each(schema) {
 		switch string(member) {
 		case "type", "required", "additionalProperties", "$schema", "title":
 		case "properties":
@@ -79,7 +79,7 @@ func (s *session) parameters(schema []byte) tally {
 
 func (s *session) properties(raw []byte) tally {
 	var a tally
-	for name, schema := range chat.Each(raw) {
+	for name, schema := range jsonraw.Each(raw) {
 		if a.fixed == 0 {
 			a.fixed = propertiesStart
 		}
@@ -93,15 +93,15 @@ func (s *session) properties(raw []byte) tally {
 func (s *session) property(name, schema []byte) tally {
 	var a tally
 	var kind, description []byte
-	for member, value := range chat.Each(schema) {
+	for member, value := range jsonraw.Each(schema) {
 		switch m := string(member); {
 		case m == "type" && value[0] == '"':
-			kind = chat.Quoted(value).Bytes()
+			kind = jsonraw.Quoted(value).Bytes()
 		case m == "description" && value[0] == '"':
-			description = chat.Quoted(value).Bytes()
+			description = jsonraw.Quoted(value).Bytes()
 		case m == "enum":
 			a.fixed += enumStart
-			for item := range chat.Elements(value) {
+			for item := range jsonraw.Elements(value) {
 				a.fixed += enumItem
 				a.add(s.count(unquoted(item)))
 			}
@@ -123,7 +123,7 @@ func line(words ...[]byte) []byte {
 // unquoted is the text of a string, and anything else as it stands.
 func unquoted(value []byte) []byte {
 	if value[0] == '"' {
-		return chat.Quoted(value).Bytes()
+		return jsonraw.Quoted(value).Bytes()
 	}
 	return value
 }

@@ -1,4 +1,4 @@
-package chat
+package jsonraw
 
 import (
 	"fmt"
@@ -13,18 +13,28 @@ const (
 	maxName  = 40
 )
 
-// broken is a body that is no JSON, or none that every parser reads alike.
-func (s *scanner) broken(what string) *FieldError {
-	return &FieldError{Code: "invalid_json", Message: fmt.Sprintf("%s (byte %d)", what, s.i)}
+// FieldError is a request body that is refused before it is sent anywhere.
+type FieldError struct {
+	Code    string // invalid_json, duplicate_field, invalid_value, unknown_parameter, missing_field, unsupported_content
+	Param   string // path of the member, as messages[0].role; "" for the body as a whole
+	Message string // for the client
 }
 
-// wrong is a value that must be another.
-func wrong(must string) *FieldError {
+// Error is the message with the member in front.
+func (e *FieldError) Error() string {
+	if e.Param == "" {
+		return fmt.Sprintf("chat: %s: %s", e.Code, e.Message)
+	}
+	return fmt.Sprintf("chat: %s: %s: %s", e.Code, e.Param, e.Message)
+}
+
+// Wrong is a value that must be another.
+func Wrong(must string) *FieldError {
 	return &FieldError{Code: "invalid_value", Message: must}
 }
 
-// under puts a member's name in front of the path.
-func (e *FieldError) under(name []byte) *FieldError {
+// Under puts a member's name in front of the path.
+func (e *FieldError) Under(name []byte) *FieldError {
 	path := clean(name)
 	if e.Param != "" && e.Param[0] != '[' {
 		path += "."
@@ -57,18 +67,4 @@ func clean(name []byte) string {
 		return r
 	}, string(name[:min(len(name), maxName)]))
 	return text
-}
-
-// String lists the types for a sentence: "a string, an array or null".
-func (k kind) String() string {
-	var list []string
-	for i, name := range []string{"an object", "an array", "a string", "a number", "true/false", "null"} {
-		if k&(1<<i) != 0 {
-			list = append(list, strings.Split(name, "/")...)
-		}
-	}
-	if last := len(list) - 1; last > 0 {
-		return strings.Join(list[:last], ", ") + " or " + list[last]
-	}
-	return strings.Join(list, "")
 }

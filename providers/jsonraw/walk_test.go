@@ -1,11 +1,11 @@
-package chat_test
+package jsonraw_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 
-	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 func TestEach(t *testing.T) {
@@ -22,7 +22,7 @@ func TestEach(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var b strings.Builder
-		for name, value := range chat.Each([]byte(tt.in)) {
+		for name, value := range jsonraw.Each([]byte(tt.in)) {
 			fmt.Fprintf(&b, "%s=%s;", name, value)
 		}
 		if b.String() != tt.want {
@@ -34,7 +34,7 @@ func TestEach(t *testing.T) {
 func TestElements(t *testing.T) {
 	for in, want := range map[string]string{` [1 , "a",[ ]]`: `1;"a";[ ];`, `[]`: "", `{"a":1}`: "", `[1,`: "1;", `[1 2]`: "1;", `[,]`: ""} {
 		var b strings.Builder
-		for value := range chat.Elements([]byte(in)) {
+		for value := range jsonraw.Elements([]byte(in)) {
 			fmt.Fprintf(&b, "%s;", value)
 		}
 		if b.String() != want {
@@ -46,7 +46,7 @@ func TestElements(t *testing.T) {
 func TestLookup(t *testing.T) {
 	const object = `{"a":{"b":{"c":1},"b":{"c":2}},"x":[{"c":3}]}`
 	for path, want := range map[string]string{"a.b.c": "2", "a.b": `{"c":2}`, "a.c": "", "x.c": "", "z": "", "a.b.c.d": ""} {
-		if got := chat.Lookup([]byte(object), strings.Split(path, ".")...); string(got) != want {
+		if got := jsonraw.Lookup([]byte(object), strings.Split(path, ".")...); string(got) != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
@@ -57,7 +57,7 @@ func TestText(t *testing.T) {
 		`"a"`: "a", ` "a\u00e9\/\b\f\n\r\t\"\\"`: "aé/\b\f\n\r\t\"\\", `"\ud83d\ude00"`: "😀", `"\ud83dx"`: "\uFFFDx", `"\ud83d\u0041"`: "\uFFFDA",
 		`5`: "", `null`: "", ``: "", `"a`: "", `"\x"`: "",
 	} {
-		if got := chat.Text([]byte(in)); got != want {
+		if got := jsonraw.Text([]byte(in)); got != want {
 			t.Errorf("%s: %q, want %q", in, got, want)
 		}
 	}

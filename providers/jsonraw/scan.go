@@ -1,50 +1,83 @@
-package chat
+package jsonraw
 
 import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 )
 
-// span is a range of bytes of a body.
-type span struct{ start, end int }
-
-func (s span) of(b []byte) []byte { return b[s.start:s.end] }
-
-// member is where a member lies: its name with the quotes, and its value.
-type member struct{ key, value span }
-
-// scanner reads a request once and refuses whatever two parsers might read in
-// two ways. It takes no memory besides its own for requests of usual size.
-type scanner struct {
-	views
-
-	b       []byte
-	i       int
-	top     *field // the top-level member that is being scanned
-	base    int    // where its value starts
-	members []member
-	seen    seen
+// Reader reads the values of a body whose fields have a Rule, and may refuse them.
+type Reader interface {
+	Read(Value) *FieldError
 }
 
-// request scans b as a body.
-func (s *scanner) request() *FieldError {
+// Value is one that was scanned, of the right type.
+type Value struct {
+	Field *Field
+	Top   *Field // of the top-level member that it lies in
+	Raw   []byte
+	At    Span // where it lies, counted from the start of the top-level member's value
+}
+
+// Scan reads body once and refuses whatever two parsers might read in two ways, and
+// whatever root or r refuse. It takes no memory besides the index for bodies of
+// usual size.
+func Scan(body []byte, root *Field, r Reader) (Index, *FieldError) {
+	s := scanner{b: body, root: root, reader: r, members: make([]entry, 0, 16)}
+	if err := s.bytes(); err != nil {
+		return Index{}, err
+	}
+	if s.i = spaceEnd(s.b, 0); s.i == len(s.b) || s.b[s.i] != '{' {
+		return Index{}, s.broken("the body must be a JSON object")
+	}
+	if err := s.whole(s.root, 0); err != nil {
+		return Index{}, err
+	}
+	return Index{body, s.members}, nil
+}
+
+// ScanMember scans value as that of the top-level member of a body whose field is f.
+func ScanMember(value []byte, f *Field, r Reader) *FieldError {
+	s := scanner{b: bytes.TrimSpace(value), top: f, reader: r}
 	if err := s.bytes(); err != nil {
 		return err
 	}
-	if s.i = spaceEnd(s.b, 0); s.i == len(s.b) || s.b[s.i] != '{' {
-		return s.broken("the body must be a JSON object")
+	return s.whole(f, 1)
+}
+
+type scanner struct {
+	b       []byte
+	i       int
+	root    *Field
+	reader  Reader
+	top     *Field // the top-level member that is being scanned
+	base    int    // where its value starts
+	members []entry
+	seen    seen
+}
+
+// read hands a value to the reader.
+func (s *scanner) read(f *Field, at Span) *FieldError {
+	raw := at.Of(s.b)
+	if f.NoNUL && raw[0] == '"' && hasNUL(raw) {
+		return Wrong(`must not hold the character \u0000`)
 	}
-	if err := s.whole(s.root, 0); err != nil {
-		return err
+	if f.Rule == 0 {
+		return nil
 	}
-	return s.bounds()
+	return s.reader.Read(Value{f, s.top, raw, at.from(s.base)})
+}
+
+func hasNUL(q Quoted) bool { return bytes.IndexByte(q.Bytes(), 0) >= 0 }
+
+// broken is a body that is no JSON, or none that every parser reads alike.
+func (s *scanner) broken(what string) *FieldError {
+	return &FieldError{Code: "invalid_json", Message: fmt.Sprintf("%s (byte %d)", what, s.i)}
 }
 
 // whole scans b as one value that obeys f and lies in depth containers.
-func (s *scanner) whole(f *field, depth int) *FieldError {
+func (s *scanner) whole(f *Field, depth int) *FieldError {
 	s.i = spaceEnd(s.b, 0)
 	if err := s.value(f, depth); err != nil {
 		return err
@@ -67,56 +100,37 @@ func (s *scanner) bytes() *FieldError {
 }
 
 // value scans the value at s.i, which lies in depth containers.
-func (s *scanner) value(f *field, depth int) *FieldError {
+func (s *scanner) value(f *Field, depth int) *FieldError {
 	if s.i == len(s.b) {
 		return s.broken("the JSON ends too early; send all of it")
 	}
-	k := kindOf(s.b[s.i])
-	if f.kinds&k == 0 && f.kinds != 0 && k != 0 {
-		return wrong("must be " + f.kinds.String())
+	k := KindOf(s.b[s.i])
+	if f.Kinds&k == 0 && f.Kinds != 0 && k != 0 {
+		return Wrong("must be " + f.Kinds.String())
 	}
 	start := s.i
 	var err *FieldError
 	switch k {
-	case isString:
+	case StringKind:
 		err = s.str()
-	case isObject:
+	case ObjectKind:
 		err = s.object(f, depth+1)
-	case isArray:
+	case ArrayKind:
 		err = s.array(f, depth+1)
-	case isNumber:
+	case NumberKind:
 		err = s.number()
-	case isBool, isNull:
+	case BoolKind, NullKind:
 		err = s.literal()
 	default:
 		err = s.broken("a JSON value is expected here")
 	}
-	if err != nil || f.rule == ruleNone {
+	if err != nil || f.Rule == 0 && !f.NoNUL {
 		return err
 	}
-	return s.apply(f, span{start, s.i})
+	return s.read(f, Span{start, s.i})
 }
 
-// kindOf is the type of the value that begins with c; 0 where none does.
-func kindOf(c byte) kind {
-	switch c {
-	case '"':
-		return isString
-	case '{':
-		return isObject
-	case '[':
-		return isArray
-	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
-		return isNumber
-	case 't', 'f':
-		return isBool
-	case 'n':
-		return isNull
-	}
-	return 0
-}
-
-func (s *scanner) object(f *field, depth int) *FieldError {
+func (s *scanner) object(f *Field, depth int) *FieldError {
 	var usual [16][]byte
 	names := usual[:0]
 	if err := s.open(depth); err != nil {
@@ -134,13 +148,13 @@ func (s *scanner) object(f *field, depth int) *FieldError {
 		if err != nil {
 			return err
 		}
-		if len(names) == MaxMembers || f.most > 0 && len(names) == f.most {
-			return wrong("has more than " + strconv.Itoa(len(names)) + " members; send fewer")
+		if len(names) == MaxMembers || f.Most > 0 && len(names) == f.Most {
+			return Wrong("has more than " + strconv.Itoa(len(names)) + " members; send fewer")
 		}
-		name := Quoted(key.of(s.b)).Bytes()
+		name := Quoted(key.Of(s.b)).Bytes()
 		names = append(names, name)
 		if err := s.member(f, key, depth); err != nil {
-			return err.under(name)
+			return err.Under(name)
 		}
 	}
 }
@@ -174,14 +188,14 @@ func (s *scanner) more(closing byte, n int) (bool, *FieldError) {
 }
 
 // member scans what belongs to a name.
-func (s *scanner) member(f *field, key span, depth int) *FieldError {
-	name := Quoted(key.of(s.b))
-	below, err := f.member(name.Bytes())
+func (s *scanner) member(f *Field, key Span, depth int) *FieldError {
+	name := Quoted(key.Of(s.b))
+	below, err := f.Member(name.Bytes())
 	if err != nil {
 		return err
 	}
-	if below.rule == ruleNoNUL && hasNUL(name) {
-		return wrong(`must have a name without the character \u0000`)
+	if below.NoNUL && hasNUL(name) {
+		return Wrong(`must have a name without the character \u0000`)
 	}
 	start := s.i
 	if f == s.root {
@@ -191,21 +205,21 @@ func (s *scanner) member(f *field, key span, depth int) *FieldError {
 		return err
 	}
 	if f == s.root {
-		s.members = append(s.members, member{key, span{start, s.i}})
+		s.members = append(s.members, entry{key, Span{start, s.i}})
 	}
 	return nil
 }
 
 // name scans a member's name and the colon.
-func (s *scanner) name() (span, *FieldError) {
-	key := span{s.i, s.i}
+func (s *scanner) name() (Span, *FieldError) {
+	key := Span{s.i, s.i}
 	if s.i == len(s.b) || s.b[s.i] != '"' {
 		return key, s.broken("a member's name in double quotes is expected here")
 	}
 	if err := s.str(); err != nil {
 		return key, err
 	}
-	key.end = s.i
+	key.End = s.i
 	if s.i = spaceEnd(s.b, s.i); s.i == len(s.b) || s.b[s.i] != ':' {
 		return key, s.broken("a colon is expected here")
 	}
@@ -214,12 +228,12 @@ func (s *scanner) name() (span, *FieldError) {
 }
 
 // check is for an object as a whole: no name twice, none missing.
-func (s *scanner) check(f *field, names [][]byte) *FieldError {
+func (s *scanner) check(f *Field, names [][]byte) *FieldError {
 	if twice := s.seen.twice(names); twice != nil {
-		return (&FieldError{Code: "duplicate_field", Message: "send this member once"}).under(twice)
+		return (&FieldError{Code: "duplicate_field", Message: "send this member once"}).Under(twice)
 	}
-	for i := range f.fields[:f.required] {
-		if name := f.fields[i].name; !contains(names, name) {
+	for i := range f.Fields[:f.Required] {
+		if name := f.Fields[i].Name; !contains(names, name) {
 			return &FieldError{Code: "missing_field", Param: name, Message: "send this member"}
 		}
 	}
@@ -235,11 +249,11 @@ func contains(names [][]byte, name string) bool {
 	return false
 }
 
-func (s *scanner) array(f *field, depth int) *FieldError {
+func (s *scanner) array(f *Field, depth int) *FieldError {
 	if err := s.open(depth); err != nil {
 		return err
 	}
-	each := f.each
+	each := f.Each
 	if each == nil {
 		each = &anything
 	}
@@ -248,8 +262,8 @@ func (s *scanner) array(f *field, depth int) *FieldError {
 		if err != nil || !more {
 			return err
 		}
-		if f.most > 0 && n == f.most {
-			return wrong("has more than " + strconv.Itoa(n) + " elements; send fewer")
+		if f.Most > 0 && n == f.Most {
+			return Wrong("has more than " + strconv.Itoa(n) + " elements; send fewer")
 		}
 		if err := s.value(each, depth); err != nil {
 			return err.at(n)
@@ -285,7 +299,7 @@ func (s *scanner) number() *FieldError {
 		return s.broken("this is not a number in JSON")
 	}
 	if !finite(s.b[s.i:end]) {
-		return wrong("must be a number that is not beyond a 64-bit float")
+		return Wrong("must be a number that is not beyond a 64-bit float")
 	}
 	s.i = end
 	return nil
@@ -298,38 +312,4 @@ func (s *scanner) literal() *FieldError {
 	}
 	s.i = end
 	return nil
-}
-
-// member is the field of that name. A name that differs from a known one only
-// by case is refused: some parsers, encoding/json among them, would take it for
-// that one (and ſ for s), others would not.
-func (f *field) member(name []byte) (*field, *FieldError) {
-	for i := range f.fields {
-		if string(name) == f.fields[i].name {
-			return &f.fields[i], nil
-		}
-	}
-	if len(f.fields) > 0 && !lower(name) {
-		for i := range f.fields {
-			if known := f.fields[i].name; strings.EqualFold(string(name), known) {
-				return nil, &FieldError{Code: "duplicate_field", Message: "some parsers would read this name as " +
-					strconv.Quote(known) + "; write it like that"}
-			}
-		}
-	}
-	if f.each != nil && len(f.fields) == 0 {
-		return f.each, nil
-	}
-	return &anything, nil
-}
-
-// lower reports whether a name is in ASCII without capitals, and so cannot be
-// another spelling of a known name.
-func lower(name []byte) bool {
-	for _, c := range name {
-		if c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
-			return false
-		}
-	}
-	return true
 }

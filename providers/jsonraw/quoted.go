@@ -1,0 +1,125 @@
+package jsonraw
+
+import (
+	"bytes"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Quoted is a JSON string as it stands in a body, quotes and escapes included.
+// Its length is never below that of the text it spells. nil is no string at all.
+type Quoted []byte
+
+// Bytes is the text. It is a view into the body where there are no escapes, and
+// must not be changed.
+func (q Quoted) Bytes() []byte {
+	if len(q) < 2 {
+		return nil
+	}
+	if bytes.IndexByte(q, '\\') < 0 {
+		return q[1 : len(q)-1]
+	}
+	return q.Append(make([]byte, 0, len(q)))
+}
+
+// String is the text as a copy.
+func (q Quoted) String() string { return string(q.Bytes()) }
+
+// Append appends the text to dst. A surrogate without its other half, which only
+// an answer may hold, becomes U+FFFD.
+func (q Quoted) Append(dst []byte) []byte {
+	if len(q) < 2 {
+		return dst
+	}
+	b := q[1 : len(q)-1]
+	for i := 0; i < len(b); {
+		run := bytes.IndexByte(b[i:], '\\')
+		if run < 0 {
+			return append(dst, b[i:]...)
+		}
+		dst = append(dst, b[i:i+run]...)
+		i += run
+		end, _ := escapeEnd(b, i)
+		if end < 0 {
+			return dst
+		}
+		dst = appendEscape(dst, b[i:end])
+		i = end
+	}
+	return dst
+}
+
+// Text is the text of a JSON string, "" for anything else.
+func Text(raw []byte) string {
+	c := Cursor{b: raw}
+	return c.Quoted().String()
+}
+
+// Inside is a JSON string without its quotes; nil for anything else.
+func Inside(raw []byte) []byte {
+	if len(raw) < 2 || raw[0] != '"' {
+		return nil
+	}
+	return raw[1 : len(raw)-1]
+}
+
+// Quote is a text as a JSON string.
+func Quote(text string) []byte { return AppendQuote(make([]byte, 0, len(text)+len(`""`)), text) }
+
+// AppendQuote appends a text as a JSON string. What is not UTF-8 becomes U+FFFD.
+// Line and paragraph separators are escaped, because some readers of event streams
+// take them for line ends; < > & are not, for nothing here is put into HTML.
+func AppendQuote(dst []byte, text string) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(text); {
+		c := text[i]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if c < utf8.RuneSelf || r == utf8.RuneError && size == 1 || r == '\u2028' || r == '\u2029' {
+			dst = append(dst, text[start:i]...)
+			dst = appendEscaped(dst, r)
+			start = i + size
+		}
+		i += size
+	}
+	return append(append(dst, text[start:]...), '"')
+}
+
+// appendEscaped appends the escape sequence of r, which lies in the basic plane.
+func appendEscaped(dst []byte, r rune) []byte {
+	const short, hex = "\"\"\\\\\bb\ff\nn\rr\tt", "0123456789abcdef"
+	for i := 0; i < len(short); i += 2 {
+		if r == rune(short[i]) {
+			return append(dst, '\\', short[i+1])
+		}
+	}
+	return append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+}
+
+// appendEscape appends what one escape sequence stands for.
+func appendEscape(dst, seq []byte) []byte {
+	switch c := seq[1]; c {
+	case 'b':
+		return append(dst, '\b')
+	case 'f':
+		return append(dst, '\f')
+	case 'n':
+		return append(dst, '\n')
+	case 'r':
+		return append(dst, '\r')
+	case 't':
+		return append(dst, '\t')
+	case 'u':
+		r := hex4(seq, 2)
+		if utf16.IsSurrogate(r) {
+			r = pair(seq, 6, r)
+		}
+		return utf8.AppendRune(dst, r) // U+FFFD for -1
+	default:
+		return append(dst, c)
+	}
+}

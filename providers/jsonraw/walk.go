@@ -1,0 +1,254 @@
+package jsonraw
+
+import "iter"
+
+// maxWalkDepth bounds how deep a value may nest that is walked. Answers are
+// trusted less than bodies that were scanned, and more may be in them.
+const maxWalkDepth = 256
+
+// Cursor walks JSON once, leniently: names may repeat and text need not be
+// UTF-8, but the grammar must hold. Its first fault is remembered and puts it at
+// the end, so that callers ask once, when they are done.
+type Cursor struct {
+	b     []byte
+	i     int
+	depth int
+	key   Span // of the member that Object is at
+	bad   bool
+}
+
+// NewCursor is at the beginning of b.
+func NewCursor(b []byte) Cursor { return Cursor{b: b} }
+
+// Source is all that is walked.
+func (c *Cursor) Source() []byte { return c.b }
+
+// Pos is where the cursor is in its source.
+func (c *Cursor) Pos() int { return c.i }
+
+// Seek goes to a place where the cursor was before.
+func (c *Cursor) Seek(pos int) { c.i = pos }
+
+// Bad reports that a fault was met.
+func (c *Cursor) Bad() bool { return c.bad }
+
+// Done reports whether all was walked, with nothing but space behind it.
+func (c *Cursor) Done() bool { return c.Peek() == 0 && !c.bad && c.i == len(c.b) }
+
+// Fail is a fault that the caller has found.
+func (c *Cursor) Fail() {
+	c.bad, c.i = true, len(c.b)
+}
+
+// Peek is the first byte of the next token; 0 at the end.
+func (c *Cursor) Peek() byte {
+	c.i = spaceEnd(c.b, c.i)
+	if c.i == len(c.b) {
+		return 0
+	}
+	return c.b[c.i]
+}
+
+// accept consumes the byte t if it comes next.
+func (c *Cursor) accept(t byte) bool {
+	if c.Peek() != t {
+		return false
+	}
+	c.i++
+	return true
+}
+
+// to moves on to end, or fails where that is -1.
+func (c *Cursor) to(end int) {
+	if end < 0 {
+		c.Fail()
+		return
+	}
+	c.i = end
+}
+
+// Skip consumes a value and gives its bytes.
+func (c *Cursor) Skip() []byte {
+	t := c.Peek()
+	start := c.i
+	switch {
+	case t == '"':
+		return c.Quoted()
+	case t == '{':
+		c.Object(func([]byte) { c.Skip() })
+	case t == '[':
+		c.Array(func() { c.Skip() })
+	case t == '-' || '0' <= t && t <= '9':
+		c.to(numberEnd(c.b, c.i))
+	case t == 't' || t == 'f' || t == 'n':
+		c.to(literalEnd(c.b, c.i))
+	default:
+		c.Fail()
+	}
+	if c.bad {
+		return nil
+	}
+	return c.b[start:c.i]
+}
+
+// Quoted consumes a string; any other value is consumed too, and gives nil.
+func (c *Cursor) Quoted() Quoted {
+	if c.Peek() != '"' {
+		c.Skip()
+		return nil
+	}
+	start := c.i
+	for i := start + 1; ; {
+		i = plainEnd(c.b, i)
+		switch {
+		case i == len(c.b) || c.b[i] < ' ':
+			c.Fail()
+			return nil
+		case c.b[i] == '"':
+			c.i = i + 1
+			return c.b[start:c.i]
+		}
+		if i, _ = escapeEnd(c.b, i); i < 0 {
+			c.Fail()
+			return nil
+		}
+	}
+}
+
+// Object consumes a value. Where it is an object, f is called for each member and
+// must consume the member's value.
+func (c *Cursor) Object(f func(name []byte)) {
+	if c.Peek() != '{' {
+		c.Skip()
+		return
+	}
+	if !c.enter() || c.leave('}') {
+		return
+	}
+	for !c.bad {
+		if c.Peek() != '"' {
+			c.Fail()
+			return
+		}
+		start := c.i
+		name := c.Quoted()
+		c.key = Span{start, c.i}
+		if !c.accept(':') {
+			c.Fail()
+			return
+		}
+		f(name.Bytes())
+		if c.leave('}') {
+			return
+		}
+		if !c.accept(',') {
+			c.Fail()
+		}
+	}
+}
+
+// Array consumes a value. Where it is an array, f is called for each element and
+// must consume it.
+func (c *Cursor) Array(f func()) {
+	if c.Peek() != '[' {
+		c.Skip()
+		return
+	}
+	if !c.enter() || c.leave(']') {
+		return
+	}
+	for !c.bad {
+		f()
+		if c.leave(']') {
+			return
+		}
+		if !c.accept(',') {
+			c.Fail()
+		}
+	}
+}
+
+func (c *Cursor) enter() bool {
+	c.i++
+	if c.depth++; c.depth > maxWalkDepth {
+		c.Fail()
+	}
+	return !c.bad
+}
+
+func (c *Cursor) leave(bracket byte) bool {
+	if !c.accept(bracket) {
+		return false
+	}
+	c.depth--
+	return true
+}
+
+// Each yields the members of a JSON object: decoded name, raw value. It ends
+// early at what is no JSON and yields nothing for what is no object. Names may
+// repeat where nobody has refused that before.
+func Each(object []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		c := Cursor{b: object}
+		if c.Peek() != '{' {
+			return
+		}
+		c.Object(func(name []byte) {
+			if value := c.Skip(); !c.bad && !yield(name, value) {
+				c.Fail()
+			}
+		})
+	}
+}
+
+// Elements yields the raw elements of a JSON array, as Each does for objects.
+func Elements(array []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		c := Cursor{b: array}
+		if c.Peek() != '[' {
+			return
+		}
+		c.Array(func() {
+			if value := c.Skip(); !c.bad && !yield(value) {
+				c.Fail()
+			}
+		})
+	}
+}
+
+// Lookup is the raw value at a path of member names, nil where there is none.
+func Lookup(object []byte, path ...string) []byte {
+	for _, step := range path {
+		var found []byte
+		for name, value := range Each(object) {
+			if string(name) == step {
+				found = value
+			}
+		}
+		object = found
+	}
+	return object
+}
+
+// IsNull reports a value that is not there, or is null.
+func IsNull(raw []byte) bool { return len(raw) == 0 || raw[0] == 'n' }
+
+// Present is a value that says something: nil for what is not there and for null.
+func Present(raw []byte) []byte {
+	if IsNull(raw) {
+		return nil
+	}
+	return raw
+}
+
+// IsObject reports a JSON object.
+func IsObject(raw []byte) bool { return len(raw) > 0 && raw[0] == '{' }
+
+// IsArray reports a JSON array.
+func IsArray(raw []byte) bool { return len(raw) > 0 && raw[0] == '[' }
+
+// IsString reports a JSON string.
+func IsString(raw []byte) bool { return len(raw) > 0 && raw[0] == '"' }
+
+// IsEmptyArray reports a JSON array without elements.
+func IsEmptyArray(raw []byte) bool { return IsArray(raw) && raw[spaceEnd(raw, 1)] == ']' }

@@ -1,0 +1,152 @@
+package jsonraw
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+)
+
+// Object writes a JSON object, member by member, and sets the commas. Values pass
+// as they are, so that no number loses a digit. The zero value is an empty object.
+type Object struct{ b []byte } // from the opening brace on; empty is the same as "{"
+
+// Bytes is the object. It is valid until more is written.
+func (o *Object) Bytes() []byte {
+	if len(o.b) == 0 {
+		return []byte("{}")
+	}
+	return append(o.b, '}')
+}
+
+// Empty reports an object without members.
+func (o *Object) Empty() bool { return len(o.b) <= len("{") }
+
+// comma goes before whatever does not come first. No value ends in one of the
+// three bytes, so the last byte tells.
+func (o *Object) comma() {
+	if n := len(o.b); n == 0 {
+		o.b = append(o.b, '{')
+	} else if c := o.b[n-1]; c != '{' && c != '[' && c != ':' {
+		o.b = append(o.b, ',')
+	}
+}
+
+// Key is the name of the member whose value Open or Value writes next.
+func (o *Object) Key(name string) {
+	o.comma()
+	o.b = append(AppendQuote(o.b, name), ':')
+}
+
+// Open begins a value within the object: '{' or '['.
+func (o *Object) Open(bracket byte) {
+	o.comma()
+	o.b = append(o.b, bracket)
+}
+
+// Close ends what Open began: '}' or ']'.
+func (o *Object) Close(bracket byte) { o.b = append(o.b, bracket) }
+
+// Value is the value of Key, or an element, that is JSON already.
+func (o *Object) Value(raw []byte) {
+	o.comma()
+	o.b = append(o.b, raw...)
+}
+
+// Raw adds a member whose value is JSON already; nil adds nothing.
+func (o *Object) Raw(name string, value []byte) {
+	if value != nil {
+		o.Key(name)
+		o.b = append(o.b, value...)
+	}
+}
+
+// Word adds a member whose value is true, false, null or any other short JSON.
+func (o *Object) Word(name, json string) {
+	o.Key(name)
+	o.b = append(o.b, json...)
+}
+
+// Text adds a string.
+func (o *Object) Text(name, text string) {
+	o.Key(name)
+	o.b = AppendQuote(o.b, text)
+}
+
+// Some adds a string that is not empty.
+func (o *Object) Some(name, text string) {
+	if text != "" {
+		o.Text(name, text)
+	}
+}
+
+// Inside adds a string whose inside, without the quotes, is JSON already.
+func (o *Object) Inside(name string, inside []byte) {
+	o.Key(name)
+	o.b = append(append(append(o.b, '"'), inside...), '"')
+}
+
+// Int adds a number.
+func (o *Object) Int(name string, n int64) {
+	o.Key(name)
+	o.b = strconv.AppendInt(o.b, n, 10)
+}
+
+// Array adds an array of JSON values; an empty one adds nothing.
+func (o *Object) Array(name string, elements [][]byte) {
+	if len(elements) == 0 {
+		return
+	}
+	o.Key(name)
+	o.Open('[')
+	for _, e := range elements {
+		o.Value(e)
+	}
+	o.Close(']')
+}
+
+// Object adds an object that is not empty.
+func (o *Object) Object(name string, value Object) {
+	if !value.Empty() {
+		o.Raw(name, value.Bytes())
+	}
+}
+
+// Join adds the members of another object.
+func (o *Object) Join(other Object) {
+	if !other.Empty() {
+		o.Value(other.b[len("{"):])
+	}
+}
+
+// Extend is an object with further members at its end.
+func Extend(object []byte, more Object) []byte {
+	if trimmed := bytes.TrimSpace(object); !more.Empty() && IsObject(trimmed) {
+		return grown(trimmed, Span{0, len(trimmed)}, more.b[len("{"):])
+	}
+	return object
+}
+
+// One is an object with one member whose value is JSON already.
+func One(name string, value []byte) []byte {
+	var o Object
+	o.Raw(name, value)
+	return o.Bytes()
+}
+
+// Array is a JSON array.
+func Array(elements [][]byte) []byte {
+	return append(append([]byte{'['}, bytes.Join(elements, []byte{','})...), ']')
+}
+
+// Compact is JSON on one line, its numbers and strings as they are. What is no
+// JSON stays as it is.
+func Compact(raw []byte) []byte {
+	if !bytes.ContainsAny(raw, " \t\r\n") {
+		return raw
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, raw); err != nil {
+		return raw
+	}
+	return b.Bytes()
+}
