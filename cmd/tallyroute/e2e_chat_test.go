@@ -178,7 +178,8 @@ func TestQuotaIsNotRetried(t *testing.T) {
 	}
 }
 
-// TestAbortedStream: who hangs up pays for what the provider has sent.
+// TestAbortedStream: who hangs up pays for what had come from the provider. What
+// crosses the cancellation on the wire is on the bill alone.
 func TestAbortedStream(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		p := serve(t, writeConfig(t, database, ""))
@@ -200,7 +201,7 @@ func TestAbortedStream(t *testing.T) {
 		bill := p.bills()["demo-b"]
 		prove.Eventually(t, "the row is written", func() bool { return p.booked()["demo-b"].Attempts == 1 })
 		row := p.booked()["demo-b"]
-		if row.Tokens.Prompt() != bill.PromptTokens || row.Tokens.Output != bill.CompletionTokens || bill.CompletionTokens < 3 {
+		if row.Tokens.Prompt() != bill.PromptTokens || row.Tokens.Output < 4 || row.Tokens.Output > bill.CompletionTokens {
 			t.Errorf("booked %+v, bill %+v", row.Tokens, bill)
 		}
 		if used := p.shown().Budgets[0].UsedTokens; *used != row.Tokens.Total() {

@@ -154,6 +154,11 @@ func TestA54_PatienceEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	for range 2 { // the role and a word
+		if _, err := s.Recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	p.stop()
 	_, err = drain(s)
 	if err == nil {

@@ -142,9 +142,9 @@ func (h hangup) leave(g *attackTarget, u *hangupUpstream, body string) {
 	}
 }
 
-// TestP07_A53_HangUpAnywhere: a client that goes away, at any point and in any
-// way, is one row within two seconds, of what the provider has sent.
-func TestP07_A53_HangUpAnywhere(t *testing.T) {
+// TestHangUpAnywhereIsOneRowOfWhatCame: a client that goes away, at any point and
+// in any way, is one row within two seconds, of what had come from the provider.
+func TestHangUpAnywhereIsOneRowOfWhatCame(t *testing.T) {
 	u := &hangupUpstream{words: make(map[string]int64), done: make(map[string]bool)}
 	upstream := httptest.NewServer(u)
 	defer upstream.Close()
@@ -182,20 +182,39 @@ func TestP07_A53_HangUpAnywhere(t *testing.T) {
 		byUser[row.EndUser] = row
 	}
 	for _, h := range all {
-		u.check(t, h.user, byUser[h.user])
+		h.check(t, u, byUser[h.user])
 	}
 }
 
-// check compares a row with the bill: the prompt counts as much as in every
-// other row, and the cost is within five per cent.
-func (u *hangupUpstream) check(t *testing.T, user string, row billing.Spend) {
-	prove.Eventually(t, "the provider has noticed", func() bool { _, done := u.billed(user); return done })
-	words, _ := u.billed(user)
+// check holds a row against the bill. All that the client has seen is booked,
+// and nothing that the provider has not sent. Between the two is what crosses
+// the cancellation on the wire: sent and billed, but read by nobody and not
+// booked (docs/adr/0011-client-gone.md). The later a crowded machine lets the
+// provider notice, the more that is; on a quiet one it is within five per cent
+// of the cost.
+func (h hangup) check(t *testing.T, u *hangupUpstream, row billing.Spend) {
+	t.Helper()
+	prove.Eventually(t, "the provider has noticed", func() bool { _, done := u.billed(h.user); return done })
+	words, _ := u.billed(h.user)
 	if row.UsageSource == billing.Reported { // a plain answer that was just in time
 		return
 	}
-	bill := row.Price.Cost(billing.Tokens{Input: row.Tokens.Prompt(), Output: words}).Total
-	if off := max(bill-row.Cost.Total, row.Cost.Total-bill); off > bill/20 || row.Tokens.Prompt() < 100 || row.Tokens.Prompt() > 120 {
-		t.Errorf("%s: %s, %s: %+v and $%s, the provider has sent %d words for $%s", user, row.Status, row.UsageSource, row.Tokens, row.Cost.Total, words, bill)
+	if row.Tokens.Prompt() < 100 || row.Tokens.Prompt() > 120 || row.Tokens.Output < h.seen() || row.Tokens.Output > words {
+		t.Errorf("%s: %s, %s: %+v, the client has seen %d words and the provider has sent %d", h.user, row.Status, row.UsageSource, row.Tokens, h.seen(), words)
 	}
+	bill := row.Price.Cost(billing.Tokens{Input: row.Tokens.Prompt(), Output: words}).Total
+	if below := bill - row.Cost.Total; below > bill/20 {
+		if prove.Timed() {
+			t.Errorf("%s: $%s are booked of a bill of $%s", h.user, row.Cost.Total, bill)
+		}
+		t.Logf("%s: %d words crossed the cancellation", h.user, words-row.Tokens.Output)
+	}
+}
+
+// seen is how many words the client has read.
+func (h hangup) seen() int64 {
+	if strings.HasPrefix(h.user, "stream-") {
+		return int64(h.at)
+	}
+	return 0
 }
