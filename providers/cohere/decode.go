@@ -31,11 +31,8 @@ func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, erro
 		return nil, unfinished(c.Native, body)
 	}
 	c.Finish = finish(c.Native, s.calls)
-	r, err := translate.Response(a.head(x, jsonraw.Text(jsonraw.Lookup(body, "id")), body), []translate.Choice{c}, count(jsonraw.Lookup(body, "usage")))
-	if err != nil {
-		return nil, broken(err)
-	}
-	return r, nil
+	h := a.head(x, jsonraw.Text(jsonraw.Lookup(body, "id")), body)
+	return translate.Response(h, []translate.Choice{c}, count(jsonraw.Lookup(body, "usage"))), nil
 }
 
 func broken(err error) error {
@@ -104,47 +101,50 @@ func finish(reason string, calls int) string {
 type speaker struct{ calls, details int }
 
 func (s *speaker) message(m *translate.Message, raw []byte) {
-	s.plan(m, jsonraw.Text(jsonraw.Lookup(raw, "tool_plan")))
+	s.reason(m, "cohere.tool_plan", jsonraw.Lookup(raw, "tool_plan"))
 	content := jsonraw.Lookup(raw, "content")
-	if text := jsonraw.Text(content); text != "" {
-		m.Text = text
-	}
+	m.Text.Add(content)
 	for part := range jsonraw.Elements(content) {
-		m.Text += jsonraw.Text(jsonraw.Lookup(part, "text"))
-		s.think(m, jsonraw.Text(jsonraw.Lookup(part, "thinking")))
+		s.part(m, part)
 	}
 	for call := range jsonraw.Elements(jsonraw.Lookup(raw, "tool_calls")) {
 		s.call(m, call)
-		if last := &m.Calls[len(m.Calls)-1]; last.Arguments == "" {
-			last.Arguments = "{}"
+		if last := &m.Calls[len(m.Calls)-1]; len(last.Arguments) == 0 {
+			last.Arguments.AddText("{}")
 		}
 	}
 }
 
-func (s *speaker) think(m *translate.Message, text string) { s.reason(m, "reasoning.text", text) }
+// part reads a part of the content: a text or a thought.
+func (s *speaker) part(m *translate.Message, part []byte) {
+	m.Text.Add(jsonraw.Lookup(part, "text"))
+	s.reason(m, "reasoning.text", jsonraw.Lookup(part, "thinking"))
+}
 
-// plan is what the model says that it will do with the tools.
-func (s *speaker) plan(m *translate.Message, text string) { s.reason(m, "cohere.tool_plan", text) }
-
-func (s *speaker) reason(m *translate.Message, kind, text string) {
-	if text == "" {
+// reason is a thought, or a plan: what the model says that it will do with the tools.
+func (s *speaker) reason(m *translate.Message, kind string, text []byte) {
+	if len(jsonraw.Inside(text)) == 0 {
 		return
 	}
-	m.Reasoning += text
+	m.Reasoning.Add(text)
 	var o jsonraw.Object
 	o.Text("type", kind)
 	o.Text("format", format)
 	o.Int("index", int64(s.details))
-	o.Text("text", text)
+	o.Raw("text", text)
 	s.details++
 	m.Details = append(m.Details, o.Bytes())
 }
 
 func (s *speaker) call(m *translate.Message, raw []byte) {
-	id, name := jsonraw.Text(jsonraw.Lookup(raw, "id")), jsonraw.Text(jsonraw.Lookup(raw, "function", "name"))
-	if id == "" {
-		id = translate.Derived("call_", string(raw), fmt.Sprint(s.calls))
+	function := jsonraw.Lookup(raw, "function")
+	c := translate.Said{
+		Index: s.calls, ID: jsonraw.Text(jsonraw.Lookup(raw, "id")),
+		Name: translate.WordsOf(jsonraw.Lookup(function, "name")), Arguments: translate.WordsOf(jsonraw.Lookup(function, "arguments")),
 	}
-	m.Calls = append(m.Calls, translate.Said{Index: s.calls, ID: id, Name: name, Arguments: jsonraw.Text(jsonraw.Lookup(raw, "function", "arguments"))})
+	if c.ID == "" {
+		c.ID = translate.Derived("call_", string(raw), fmt.Sprint(s.calls))
+	}
+	m.Calls = append(m.Calls, c)
 	s.calls++
 }

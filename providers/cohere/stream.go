@@ -26,7 +26,7 @@ type stream struct {
 }
 
 // Step reads one event.
-func (s *stream) Step(q *translate.Queue) error {
+func (s *stream) Step(q *translate.Emitter) error {
 	if s.end {
 		return io.EOF
 	}
@@ -52,7 +52,7 @@ func (s *stream) Step(q *translate.Queue) error {
 	}
 	var m translate.Message
 	s.event(&m, kind, jsonraw.Lookup(data, "delta", "message"))
-	q.Say(0, m)
+	q.Say(0, &m)
 	return nil
 }
 
@@ -60,31 +60,30 @@ func (s *stream) event(m *translate.Message, kind string, message []byte) {
 	content, call := jsonraw.Lookup(message, "content"), jsonraw.Lookup(message, "tool_calls")
 	switch kind {
 	case "content-start", "content-delta":
-		m.Text = jsonraw.Text(jsonraw.Lookup(content, "text"))
-		s.think(m, jsonraw.Text(jsonraw.Lookup(content, "thinking")))
+		s.part(m, content)
 	case "tool-plan-delta":
-		s.plan(m, jsonraw.Text(jsonraw.Lookup(message, "tool_plan")))
+		s.reason(m, "cohere.tool_plan", jsonraw.Lookup(message, "tool_plan"))
 	case "tool-call-start":
 		s.call(m, call)
-		s.argued = m.Calls[0].Arguments != ""
+		s.argued = len(m.Calls[0].Arguments) > 0
 	case "tool-call-delta":
-		s.argue(m, jsonraw.Text(jsonraw.Lookup(call, "function", "arguments")))
+		s.argue(m, jsonraw.Lookup(call, "function", "arguments"))
 	case "tool-call-end":
 		if !s.argued {
-			s.argue(m, "{}")
+			s.argue(m, []byte(`"{}"`))
 		}
 	}
 }
 
 // argue adds to the arguments of the call under way.
-func (s *stream) argue(m *translate.Message, piece string) {
-	if piece != "" && s.calls > 0 {
+func (s *stream) argue(m *translate.Message, piece []byte) {
+	if len(jsonraw.Inside(piece)) > 0 && s.calls > 0 {
 		s.argued = true
-		m.Calls = append(m.Calls, translate.Said{Index: s.calls - 1, Arguments: piece})
+		m.Calls = append(m.Calls, translate.Said{Index: s.calls - 1, Arguments: translate.WordsOf(piece)})
 	}
 }
 
-func (s *stream) finish(q *translate.Queue, data []byte) error {
+func (s *stream) finish(q *translate.Emitter, data []byte) error {
 	s.end = true
 	reason := jsonraw.Text(jsonraw.Lookup(data, "delta", "finish_reason"))
 	if failed(reason) {

@@ -26,22 +26,16 @@ func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, erro
 		state := choice{id: h.ID, index: c.index}
 		out := translate.Choice{Message: state.say(c), Index: c.index, Native: c.finish}
 		out.Finish = finish(c.finish, state.calls)
-		if notes := annotations(out.Text, c.grounded); notes != nil {
-			out.More.Raw("annotations", notes)
-		}
+		out.Annotations = annotations(out.Text.Text(), c.grounded)
 		choices = append(choices, out)
 	}
 	if len(choices) == 0 && r.blocked != "" {
-		choices = []translate.Choice{{Message: translate.Message{Refusal: refusal(r.blocked)}, Finish: "content_filter", Native: r.blocked}}
+		choices = []translate.Choice{{Message: refusal(r.blocked), Finish: "content_filter", Native: r.blocked}}
 	}
 	if len(choices) == 0 {
 		return nil, broken(errNothing)
 	}
-	answer, err := translate.Response(h, choices, count(r.usage))
-	if err != nil {
-		return nil, broken(err)
-	}
-	return answer, nil
+	return translate.Response(h, choices, count(r.usage)), nil
 }
 
 // broken is an error of which the kind is known.
@@ -73,7 +67,7 @@ type stream struct {
 }
 
 // Step reads one reply.
-func (s *stream) Step(q *translate.Queue) error {
+func (s *stream) Step(q *translate.Emitter) error {
 	data, err := s.frames.Next()
 	if errors.Is(err, io.EOF) {
 		s.end(q)
@@ -98,10 +92,8 @@ func (s *stream) Step(q *translate.Queue) error {
 	for _, c := range r.candidates {
 		i := s.at(q, c.index)
 		m := s.choices[i].say(c)
-		if notes := annotations("", c.grounded); notes != nil {
-			m.More.Raw("annotations", notes)
-		}
-		q.Say(c.index, m)
+		m.Annotations = annotations("", c.grounded)
+		q.Say(c.index, &m)
 		if c.finish != "" {
 			s.ends[i] = c.finish
 		}
@@ -110,7 +102,7 @@ func (s *stream) Step(q *translate.Queue) error {
 }
 
 // at is where the choice with an index stands.
-func (s *stream) at(q *translate.Queue, index int) int {
+func (s *stream) at(q *translate.Emitter, index int) int {
 	i := slices.IndexFunc(s.choices, func(c *choice) bool { return c.index == index })
 	if i < 0 {
 		i = len(s.choices)
@@ -120,9 +112,10 @@ func (s *stream) at(q *translate.Queue, index int) int {
 }
 
 // end says how the choices ended, if all of them did, and what was used.
-func (s *stream) end(q *translate.Queue) {
+func (s *stream) end(q *translate.Emitter) {
 	if len(s.choices) == 0 && s.blocked != "" {
-		q.Say(0, translate.Message{Refusal: refusal(s.blocked)})
+		m := refusal(s.blocked)
+		q.Say(0, &m)
 		q.Finish(0, "content_filter", s.blocked)
 		q.Usage(count(s.usage))
 		return

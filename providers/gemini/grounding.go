@@ -11,7 +11,7 @@ import (
 // annotations are the sources of an answer as citations of URLs, nil where there
 // are none. Google counts a place in the text in bytes, the OpenAI format in
 // characters. Of a stream the text is not kept, and so Google's numbers stay.
-func annotations(text string, grounded []byte) []byte {
+func annotations(text string, grounded []byte) [][]byte {
 	var chunks [][]byte
 	for c := range jsonraw.Elements(jsonraw.Lookup(grounded, "groundingChunks")) {
 		chunks = append(chunks, jsonraw.Lookup(c, "web"))
@@ -26,10 +26,7 @@ func annotations(text string, grounded []byte) []byte {
 			}
 		}
 	}
-	if list == nil {
-		return nil
-	}
-	return jsonraw.Array(list)
+	return list
 }
 
 func citation(web []byte, start, end int64) []byte {

@@ -40,9 +40,9 @@ func (c *choice) part(m *translate.Message, raw []byte) {
 		case "text":
 			known = true
 			if thought {
-				c.thought(m, jsonraw.Text(value), signature)
+				c.thought(m, value, signature)
 			} else {
-				c.words(m, jsonraw.Text(value), signature)
+				c.words(m, value, signature)
 			}
 		case "functionCall":
 			known = true
@@ -72,17 +72,17 @@ func (c *choice) detail(kind string) jsonraw.Object {
 }
 
 // thought is text that the model thought.
-func (c *choice) thought(m *translate.Message, text, signature string) {
-	m.Reasoning += text
+func (c *choice) thought(m *translate.Message, text []byte, signature string) {
+	m.Reasoning.Add(text)
 	d := c.detail("reasoning.text")
-	d.Text("text", text)
+	d.Raw("text", text)
 	d.Some("signature", signature)
 	m.Details = append(m.Details, d.Bytes())
 }
 
 // words are text that the model says.
-func (c *choice) words(m *translate.Message, text, signature string) {
-	m.Text += text
+func (c *choice) words(m *translate.Message, text []byte, signature string) {
+	m.Text.Add(text)
 	c.encrypted(m, "", signature)
 }
 
@@ -99,12 +99,15 @@ func (c *choice) encrypted(m *translate.Message, id, signature string) {
 
 // call is a call of a function. Before the third generation they have no ids.
 func (c *choice) call(m *translate.Message, raw []byte, signature string) {
-	s := translate.Said{Index: c.calls, Arguments: "{}", ID: jsonraw.Text(jsonraw.Lookup(raw, "id")), Name: jsonraw.Text(jsonraw.Lookup(raw, "name"))}
+	name := jsonraw.Lookup(raw, "name")
+	s := translate.Said{Index: c.calls, ID: jsonraw.Text(jsonraw.Lookup(raw, "id")), Name: translate.WordsOf(name)}
 	if s.ID == "" {
-		s.ID = translate.Derived("call_", c.id, strconv.Itoa(c.index), strconv.Itoa(c.calls), s.Name)
+		s.ID = translate.Derived("call_", c.id, strconv.Itoa(c.index), strconv.Itoa(c.calls), jsonraw.Text(name))
 	}
 	if args := jsonraw.Lookup(raw, "args"); jsonraw.IsObject(args) {
-		s.Arguments = string(jsonraw.Compact(args))
+		s.Arguments.AddText(string(jsonraw.Compact(args)))
+	} else {
+		s.Arguments.AddText("{}")
 	}
 	if signature != "" {
 		s.Extra = jsonraw.One("google", jsonraw.One("thought_signature", jsonraw.Quote(signature)))
@@ -126,7 +129,7 @@ func (c *choice) media(m *translate.Message, raw []byte) bool {
 		o.Raw("data", data)
 		o.Int("expires_at", 0)
 		o.Text("transcript", "")
-		m.More.Raw("audio", o.Bytes())
+		m.Audio = o.Bytes()
 		return true
 	}
 	url := jsonraw.Quote("data:" + mime + ";base64,")
@@ -134,7 +137,7 @@ func (c *choice) media(m *translate.Message, raw []byte) bool {
 	var o jsonraw.Object
 	o.Text("type", "image_url")
 	o.Raw("image_url", jsonraw.One("url", url))
-	m.More.Raw("images", jsonraw.Array([][]byte{o.Bytes()}))
+	m.Images = append(m.Images, o.Bytes())
 	return true
 }
 

@@ -160,4 +160,7 @@ func finish(reason string, calls int) string {
 }
 
 // refusal is what is said of a prompt that was not answered.
-func refusal(blocked string) string { return "The prompt was blocked: " + blocked + "." }
+func refusal(blocked string) (m translate.Message) {
+	m.Refusal.AddText("The prompt was blocked: " + blocked + ".")
+	return m
+}

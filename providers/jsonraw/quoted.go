@@ -25,25 +25,24 @@ func (q Quoted) Bytes() []byte {
 // String is the text as a copy.
 func (q Quoted) String() string { return string(q.Bytes()) }
 
-// Append appends the text to dst. A surrogate without its other half, which only
-// an answer may hold, becomes U+FFFD.
-func (q Quoted) Append(dst []byte) []byte {
-	if len(q) < 2 {
-		return dst
-	}
-	b := q[1 : len(q)-1]
-	for i := 0; i < len(b); {
-		run := bytes.IndexByte(b[i:], '\\')
+// Append appends the text to dst.
+func (q Quoted) Append(dst []byte) []byte { return AppendText(dst, Inside(q)) }
+
+// AppendText appends the text that the inside of a JSON string spells. A surrogate
+// without its other half, which only an answer may hold, becomes U+FFFD.
+func AppendText(dst, inside []byte) []byte {
+	for i := 0; i < len(inside); {
+		run := bytes.IndexByte(inside[i:], '\\')
 		if run < 0 {
-			return append(dst, b[i:]...)
+			return append(dst, inside[i:]...)
 		}
-		dst = append(dst, b[i:i+run]...)
+		dst = append(dst, inside[i:i+run]...)
 		i += run
-		end, _ := escapeEnd(b, i)
+		end, _ := escapeEnd(inside, i)
 		if end < 0 {
 			return dst
 		}
-		dst = appendEscape(dst, b[i:end])
+		dst = appendEscape(dst, inside[i:end])
 		i = end
 	}
 	return dst
@@ -66,11 +65,16 @@ func Inside(raw []byte) []byte {
 // Quote is a text as a JSON string.
 func Quote(text string) []byte { return AppendQuote(make([]byte, 0, len(text)+len(`""`)), text) }
 
-// AppendQuote appends a text as a JSON string. What is not UTF-8 becomes U+FFFD.
-// Line and paragraph separators are escaped, because some readers of event streams
-// take them for line ends; < > & are not, for nothing here is put into HTML.
+// AppendQuote appends a text as a JSON string.
 func AppendQuote(dst []byte, text string) []byte {
-	dst = append(dst, '"')
+	return append(AppendInside(append(dst, '"'), text), '"')
+}
+
+// AppendInside appends a text as the inside of a JSON string. What is not UTF-8
+// becomes U+FFFD. Line and paragraph separators are escaped, because some readers of
+// event streams take them for line ends; < > & are not, for nothing here is put into
+// HTML.
+func AppendInside(dst []byte, text string) []byte {
 	start := 0
 	for i := 0; i < len(text); {
 		c := text[i]
@@ -86,7 +90,7 @@ func AppendQuote(dst []byte, text string) []byte {
 		}
 		i += size
 	}
-	return append(append(dst, text[start:]...), '"')
+	return append(dst, text[start:]...)
 }
 
 // appendEscaped appends the escape sequence of r, which lies in the basic plane.

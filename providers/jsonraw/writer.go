@@ -18,6 +18,9 @@ func (o *Object) Bytes() []byte {
 	return append(o.b, '}')
 }
 
+// Reset makes the object empty, and what Bytes gave invalid: its memory is used again.
+func (o *Object) Reset() { o.b = o.b[:0] }
+
 // Empty reports an object without members.
 func (o *Object) Empty() bool { return len(o.b) <= len("{") }
 

@@ -32,11 +32,7 @@ func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, erro
 	c := translate.Choice{Message: s.say(message), Native: jsonraw.Text(jsonraw.Lookup(body, "done_reason"))}
 	c.Logprobs = logprobs(jsonraw.Lookup(body, "logprobs"))
 	c.Finish = finish(c.Native, s.calls)
-	r, err := translate.Response(h, []translate.Choice{c}, count(body))
-	if err != nil {
-		return nil, broken(err)
-	}
-	return r, nil
+	return translate.Response(h, []translate.Choice{c}, count(body)), nil
 }
 
 func broken(err error) error {
@@ -88,18 +84,21 @@ type speaker struct {
 }
 
 func (s *speaker) say(message []byte) translate.Message {
-	m := translate.Message{Text: jsonraw.Text(jsonraw.Lookup(message, "content")), Reasoning: jsonraw.Text(jsonraw.Lookup(message, "thinking"))}
+	m := translate.Message{Text: translate.WordsOf(jsonraw.Lookup(message, "content")), Reasoning: translate.WordsOf(jsonraw.Lookup(message, "thinking"))}
 	for call := range jsonraw.Elements(jsonraw.Lookup(message, "tool_calls")) {
 		f := jsonraw.Lookup(call, "function")
-		said := translate.Said{Index: s.calls, ID: jsonraw.Text(jsonraw.Lookup(call, "id")), Name: jsonraw.Text(jsonraw.Lookup(f, "name")), Arguments: "{}"}
+		name := jsonraw.Lookup(f, "name")
+		said := translate.Said{Index: s.calls, ID: jsonraw.Text(jsonraw.Lookup(call, "id")), Name: translate.WordsOf(name)}
 		if said.ID == "" {
-			said.ID = translate.Derived("call_", s.id, strconv.Itoa(s.calls), said.Name)
+			said.ID = translate.Derived("call_", s.id, strconv.Itoa(s.calls), jsonraw.Text(name))
 		}
-		if arguments := jsonraw.Present(jsonraw.Lookup(f, "arguments")); arguments != nil {
-			said.Arguments = string(jsonraw.Compact(arguments))
-			if text := jsonraw.Text(arguments); text != "" {
-				said.Arguments = text
-			}
+		switch arguments := jsonraw.Present(jsonraw.Lookup(f, "arguments")); {
+		case arguments == nil:
+			said.Arguments.AddText("{}")
+		case len(jsonraw.Inside(arguments)) > 0:
+			said.Arguments.Add(arguments)
+		default:
+			said.Arguments.AddText(string(jsonraw.Compact(arguments)))
 		}
 		s.calls++
 		m.Calls = append(m.Calls, said)
@@ -151,7 +150,7 @@ type stream struct {
 }
 
 // Step reads one line.
-func (s *stream) Step(q *translate.Queue) error {
+func (s *stream) Step(q *translate.Emitter) error {
 	if s.end {
 		return io.EOF
 	}
@@ -171,7 +170,7 @@ func (s *stream) Step(q *translate.Queue) error {
 	}
 	m := s.say(jsonraw.Lookup(data, "message"))
 	m.Logprobs = logprobs(jsonraw.Lookup(data, "logprobs"))
-	q.Say(0, m)
+	q.Say(0, &m)
 	if string(jsonraw.Lookup(data, "done")) == "true" {
 		reason := jsonraw.Text(jsonraw.Lookup(data, "done_reason"))
 		q.Finish(0, finish(reason, s.calls), reason)

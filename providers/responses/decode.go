@@ -52,11 +52,7 @@ func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, erro
 	if c.Finish, c.Native, err = s.ending(x, body); err != nil {
 		return nil, err
 	}
-	r, err := translate.Response(a.head(x, body), []translate.Choice{c}, count(jsonraw.Lookup(body, "usage")))
-	if err != nil {
-		return nil, broken(err)
-	}
-	return r, nil
+	return translate.Response(a.head(x, body), []translate.Choice{c}, count(jsonraw.Lookup(body, "usage"))), nil
 }
 
 func start(body []byte) int {
@@ -131,16 +127,17 @@ func (s *speaker) item(m *translate.Message, item []byte) {
 			s.content(m, part)
 		}
 	case "function_call":
-		s.call(m, item, jsonraw.Text(jsonraw.Lookup(item, "arguments")))
+		s.call(m, item, jsonraw.Lookup(item, "arguments"))
 	case "custom_tool_call":
-		s.call(m, item, jsonraw.Text(jsonraw.Lookup(item, "input")))
+		s.call(m, item, jsonraw.Lookup(item, "input"))
 		m.Calls[len(m.Calls)-1].Custom = true
 	case "reasoning":
 		for part := range jsonraw.Elements(jsonraw.Lookup(item, "summary")) {
-			m.Reasoning += s.paragraph() + jsonraw.Text(jsonraw.Lookup(part, "text"))
+			s.paragraph(m)
+			m.Reasoning.Add(jsonraw.Lookup(part, "text"))
 		}
 		for part := range jsonraw.Elements(jsonraw.Lookup(item, "content")) {
-			m.Reasoning += jsonraw.Text(jsonraw.Lookup(part, "text"))
+			m.Reasoning.Add(jsonraw.Lookup(part, "text"))
 		}
 		s.keep(m, item)
 	case "image_generation_call":
@@ -149,30 +146,27 @@ func (s *speaker) item(m *translate.Message, item []byte) {
 }
 
 // paragraph separates one summary from the next.
-func (s *speaker) paragraph() string {
+func (s *speaker) paragraph(m *translate.Message) {
 	if s.thought {
-		return "\n\n"
+		m.Reasoning.AddText("\n\n")
 	}
 	s.thought = true
-	return ""
 }
 
 func (s *speaker) content(m *translate.Message, part []byte) {
 	switch jsonraw.Text(jsonraw.Lookup(part, "type")) {
 	case "output_text":
-		m.Text += jsonraw.Text(jsonraw.Lookup(part, "text"))
-		var notes [][]byte
+		m.Text.Add(jsonraw.Lookup(part, "text"))
 		for a := range jsonraw.Elements(jsonraw.Lookup(part, "annotations")) {
 			if n := citation(a); n != nil {
-				notes = append(notes, n)
+				m.Annotations = append(m.Annotations, n)
 			}
 		}
-		m.More.Array("annotations", notes)
 		if l := jsonraw.Lookup(part, "logprobs"); len(l) > len("[]") {
 			m.Logprobs = logprobs(l)
 		}
 	case "refusal":
-		m.Refusal += jsonraw.Text(jsonraw.Lookup(part, "refusal"))
+		m.Refusal.Add(jsonraw.Lookup(part, "refusal"))
 	}
 }
 
@@ -205,8 +199,10 @@ func logprobs(list []byte) []byte {
 	return o.Bytes()
 }
 
-func (s *speaker) call(m *translate.Message, item []byte, arguments string) {
-	m.Calls = append(m.Calls, translate.Said{Index: s.calls, ID: callID(item, s.calls), Name: jsonraw.Text(jsonraw.Lookup(item, "name")), Arguments: arguments})
+func (s *speaker) call(m *translate.Message, item, arguments []byte) {
+	m.Calls = append(m.Calls, translate.Said{
+		Index: s.calls, ID: callID(item, s.calls), Name: translate.WordsOf(jsonraw.Lookup(item, "name")), Arguments: translate.WordsOf(arguments),
+	})
 	s.calls++
 }
 
@@ -258,7 +254,7 @@ func (s *speaker) image(m *translate.Message, item []byte) {
 	var o jsonraw.Object
 	o.Text("type", "image_url")
 	o.Raw("image_url", jsonraw.One("url", jsonraw.Quote("data:image/"+kind+";base64,"+data)))
-	m.More.Raw("images", jsonraw.Array([][]byte{o.Bytes()}))
+	m.Images = append(m.Images, o.Bytes())
 }
 
 // ending says how an answer ended, or why it failed.

@@ -35,7 +35,7 @@ type item struct {
 }
 
 // Step reads one event.
-func (s *stream) Step(q *translate.Queue) error {
+func (s *stream) Step(q *translate.Emitter) error {
 	if s.end {
 		return io.EOF
 	}
@@ -71,12 +71,12 @@ func (s *stream) Step(q *translate.Queue) error {
 	}
 	var m translate.Message
 	s.event(&m, kind, data)
-	q.Say(0, m)
+	q.Say(0, &m)
 	return nil
 }
 
 // whole reads the events that carry the response as far as it is.
-func (s *stream) whole(q *translate.Queue, kind string, response []byte) error {
+func (s *stream) whole(q *translate.Emitter, kind string, response []byte) error {
 	switch kind {
 	case "response.completed", "response.incomplete", "response.failed", "response.done":
 	default:
@@ -87,7 +87,7 @@ func (s *stream) whole(q *translate.Queue, kind string, response []byte) error {
 		for it := range jsonraw.Elements(jsonraw.Lookup(response, "output")) {
 			s.item(&m, it)
 		}
-		q.Say(0, m)
+		q.Say(0, &m)
 	}
 	finish, native, err := s.ending(s.x, response)
 	if kind == "response.failed" && err == nil {
@@ -116,16 +116,18 @@ func (s *stream) at(data []byte) *item {
 	return it
 }
 
-// rest is what of a whole text was not said in pieces.
-func (it *item) rest(part, whole string) string {
-	said := min(it.said[part], len(whole))
-	it.said[part] = len(whole)
-	return whole[said:]
+// rest adds what of a whole text was not said in pieces.
+func (it *item) rest(to *translate.Words, part string, whole []byte) {
+	text := jsonraw.Text(whole)
+	said := min(it.said[part], len(text))
+	it.said[part] = len(text)
+	to.AddText(text[said:])
 }
 
-func (it *item) next(part, piece string) string {
-	it.said[part] += len(piece)
-	return piece
+// next adds the next piece of a text.
+func (it *item) next(to *translate.Words, part string, piece []byte) {
+	it.said[part] += len(jsonraw.Quoted(piece).Bytes())
+	to.Add(piece)
 }
 
 // event reads an event about one item. Each text comes in pieces and then once
@@ -133,37 +135,37 @@ func (it *item) next(part, piece string) string {
 func (s *stream) event(m *translate.Message, kind string, data []byte) {
 	it := s.at(data)
 	part := string(jsonraw.Lookup(data, "content_index"))
-	delta := jsonraw.Text(jsonraw.Lookup(data, "delta"))
+	delta := jsonraw.Lookup(data, "delta")
 	switch kind {
 	case "response.output_item.added":
 		s.added(m, it, jsonraw.Lookup(data, "item"))
 	case "response.output_text.delta":
-		m.Text = it.next("text"+part, delta)
+		it.next(&m.Text, "text"+part, delta)
 		if l := jsonraw.Lookup(data, "logprobs"); len(l) > len("[]") {
 			m.Logprobs = logprobs(l)
 		}
 	case "response.output_text.done":
-		m.Text = it.rest("text"+part, jsonraw.Text(jsonraw.Lookup(data, "text")))
+		it.rest(&m.Text, "text"+part, jsonraw.Lookup(data, "text"))
 	case "response.refusal.delta":
-		m.Refusal = it.next("refusal"+part, delta)
+		it.next(&m.Refusal, "refusal"+part, delta)
 	case "response.refusal.done":
-		m.Refusal = it.rest("refusal"+part, jsonraw.Text(jsonraw.Lookup(data, "refusal")))
+		it.rest(&m.Refusal, "refusal"+part, jsonraw.Lookup(data, "refusal"))
 	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
-		s.piece(m, it, it.next("arguments", delta))
+		s.piece(m, it, delta, it.next)
 	case "response.function_call_arguments.done":
-		s.piece(m, it, it.rest("arguments", jsonraw.Text(jsonraw.Lookup(data, "arguments"))))
+		s.piece(m, it, jsonraw.Lookup(data, "arguments"), it.rest)
 	case "response.custom_tool_call_input.done":
-		s.piece(m, it, it.rest("arguments", jsonraw.Text(jsonraw.Lookup(data, "input"))))
+		s.piece(m, it, jsonraw.Lookup(data, "input"), it.rest)
 	case "response.reasoning_summary_part.added":
-		m.Reasoning = s.paragraph()
+		s.paragraph(m)
 	case "response.reasoning_summary_text.delta":
-		m.Reasoning = it.next("summary", delta)
+		it.next(&m.Reasoning, "summary", delta)
 		s.thought = true
 	case "response.reasoning_text.delta":
-		m.Reasoning = it.next("thought"+part, delta)
+		it.next(&m.Reasoning, "thought"+part, delta)
 	case "response.output_text.annotation.added":
 		if n := citation(jsonraw.Lookup(data, "annotation")); n != nil {
-			m.More.Array("annotations", [][]byte{n})
+			m.Annotations = append(m.Annotations, n)
 		}
 	case "response.output_item.done":
 		s.done(m, it, jsonraw.Lookup(data, "item"))
@@ -177,18 +179,23 @@ func (s *stream) added(m *translate.Message, it *item, raw []byte) {
 		return
 	}
 	it.begun, it.call, it.custom = true, s.calls, kind == "custom_tool_call"
-	s.call(m, raw, it.next("arguments", arguments(raw)))
+	s.call(m, raw, nil)
 	m.Calls[0].Custom = it.custom
+	it.next(&m.Calls[0].Arguments, "arguments", arguments(raw))
 }
 
-func arguments(raw []byte) string {
-	return jsonraw.Text(jsonraw.Lookup(raw, "arguments")) + jsonraw.Text(jsonraw.Lookup(raw, "input"))
+func arguments(raw []byte) []byte {
+	if v := jsonraw.Lookup(raw, "arguments"); v != nil {
+		return v
+	}
+	return jsonraw.Lookup(raw, "input")
 }
 
 // piece is the next piece of the arguments of a call.
-func (s *stream) piece(m *translate.Message, it *item, text string) {
-	if text != "" && it.begun {
-		m.Calls = append(m.Calls, translate.Said{Index: it.call, Arguments: text, Custom: it.custom})
+func (s *stream) piece(m *translate.Message, it *item, text []byte, take func(to *translate.Words, part string, text []byte)) {
+	c := translate.Said{Index: it.call, Custom: it.custom}
+	if take(&c.Arguments, "arguments", text); len(c.Arguments) > 0 && it.begun {
+		m.Calls = append(m.Calls, c)
 	}
 }
 
@@ -200,7 +207,7 @@ func (s *stream) done(m *translate.Message, it *item, raw []byte) {
 			s.added(m, it, raw)
 			return
 		}
-		s.piece(m, it, it.rest("arguments", arguments(raw)))
+		s.piece(m, it, arguments(raw), it.rest)
 	case "reasoning":
 		if it.said["summary"] == 0 && it.said["thought0"] == 0 {
 			s.item(m, raw)

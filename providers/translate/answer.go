@@ -18,30 +18,30 @@ type Head struct {
 	Tier      string // service_tier in the OpenAI format's words; "" is not said
 }
 
-func (h Head) object(kind string) jsonraw.Object {
-	var o jsonraw.Object
+func (h Head) write(o *jsonraw.Object, kind string) {
 	o.Text("id", h.ID)
 	o.Text("object", kind)
 	o.Int("created", h.Created)
 	o.Text("model", h.Model)
 	o.Some("service_tier", h.Tier)
-	return o
 }
 
 // Message is what one choice says, whole or the next piece of it.
 type Message struct {
-	Text, Refusal, Reasoning string
+	Text, Refusal, Reasoning Words
 	Details                  [][]byte // elements of reasoning_details
 	Calls                    []Said
-	Logprobs                 []byte         // the value of logprobs
-	More                     jsonraw.Object // further members
+	Annotations, Images      [][]byte
+	Audio                    []byte // an object
+	Logprobs                 []byte // the value of logprobs
 }
 
 // Said is a call of a function in an answer, or the next piece of one.
 type Said struct {
 	Index     int
-	ID, Name  string // of the first piece
-	Arguments string
+	ID        string // of the first piece
+	Name      Words  // of the first piece
+	Arguments Words
 	Custom    bool   // a custom tool, whose Arguments are its free text
 	Extra     []byte // extra_content
 }
@@ -56,98 +56,137 @@ type Choice struct {
 }
 
 // Response is a whole answer. usage is nil where the provider reported none.
-func Response(h Head, choices []Choice, usage *Usage) (*chat.Response, error) {
-	o := h.object("chat.completion")
-	list := make([][]byte, len(choices))
-	for i, c := range choices {
-		list[i] = c.whole()
+func Response(h Head, choices []Choice, usage *Usage) *chat.Response {
+	r := &chat.Response{Model: h.Model, ID: h.ID}
+	var o jsonraw.Object
+	var text []byte
+	h.write(&o, "chat.completion")
+	o.Key("choices")
+	o.Open('[')
+	for i := range choices {
+		c := &choices[i]
+		c.write(&o)
+		text = c.appendText(text)
+		if r.Finish == "" {
+			r.Finish = c.Finish
+		}
 	}
-	o.Raw("choices", jsonraw.Array(list))
+	o.Close(']')
 	if usage != nil {
-		o.Raw("usage", usage.object())
+		usage.write(&o)
+		r.Usage = usage.chat(h.Tier)
 	}
-	r, err := chat.ParseResponse(oneLine(o.Bytes()))
-	if err != nil {
-		return nil, fmt.Errorf("translate: %w", err)
-	}
-	if r.Usage != nil {
-		r.Usage.Invalid = r.Usage.Invalid || usage.Invalid
-	}
-	return r, nil
+	r.Body, r.Text = oneLine(o.Bytes()), string(text)
+	return r
 }
 
-// whole is the choice as the element of choices.
-func (c *Choice) whole() []byte {
-	var o, m jsonraw.Object
-	m.Text("role", "assistant")
-	if c.Text == "" && (len(c.Calls) > 0 || c.Refusal != "") {
-		m.Raw("content", []byte("null"))
-	} else {
-		m.Text("content", c.Text)
-	}
-	if c.Refusal == "" {
-		m.Raw("refusal", []byte("null"))
-	}
-	c.members(&m, Said.whole)
+// write adds the choice as an element of choices.
+func (c *Choice) write(o *jsonraw.Object) {
+	o.Open('{')
 	o.Int("index", int64(c.Index))
-	o.Raw("message", m.Bytes())
+	o.Key("message")
+	o.Open('{')
+	o.Text("role", "assistant")
+	if len(c.Text) == 0 && (len(c.Calls) > 0 || len(c.Refusal) > 0) {
+		o.Word("content", "null")
+	} else {
+		o.Inside("content", c.Text)
+	}
+	if len(c.Refusal) == 0 {
+		o.Word("refusal", "null")
+	}
+	c.members(o, Said.whole)
+	o.Close('}')
 	o.Raw("logprobs", orNull(c.Logprobs))
 	o.Text("finish_reason", c.Finish)
 	o.Some("native_finish_reason", c.Native)
-	return o.Bytes()
+	o.Close('}')
 }
 
 // members adds all but the role and the content.
-func (m *Message) members(o *jsonraw.Object, write func(Said) []byte) {
-	o.Some("refusal", m.Refusal)
-	o.Some("reasoning_content", m.Reasoning)
+func (m *Message) members(o *jsonraw.Object, write func(Said, *jsonraw.Object)) {
+	m.Refusal.member(o, "refusal")
+	m.Reasoning.member(o, "reasoning_content")
 	o.Array("reasoning_details", m.Details)
-	calls := make([][]byte, len(m.Calls))
-	for i, c := range m.Calls {
-		calls[i] = write(c)
+	if len(m.Calls) > 0 {
+		o.Key("tool_calls")
+		o.Open('[')
+		for _, c := range m.Calls {
+			write(c, o)
+		}
+		o.Close(']')
 	}
-	o.Array("tool_calls", calls)
-	o.Join(m.More)
+	o.Array("annotations", m.Annotations)
+	o.Array("images", m.Images)
+	o.Raw("audio", m.Audio)
 }
 
-func (c Said) whole() []byte {
-	var o, f jsonraw.Object
+// says reports that the message holds what a client is waiting for.
+func (m *Message) says() bool {
+	return len(m.Text)+len(m.Refusal)+len(m.Reasoning)+len(m.Calls)+len(m.Images)+len(m.Audio) > 0
+}
+
+// text is all that counts as output.
+func (m *Message) text() string {
+	switch len(m.Text) + len(m.Refusal) + len(m.Reasoning) + len(m.Calls) {
+	case len(m.Text):
+		return m.Text.Text()
+	case len(m.Reasoning):
+		return m.Reasoning.Text()
+	}
+	return string(m.appendText(nil))
+}
+
+// appendText appends all that counts as output.
+func (m *Message) appendText(text []byte) []byte {
+	text = jsonraw.AppendText(jsonraw.AppendText(text, m.Text), m.Refusal)
+	for _, c := range m.Calls {
+		text = jsonraw.AppendText(jsonraw.AppendText(text, c.Name), c.Arguments)
+	}
+	return jsonraw.AppendText(text, m.Reasoning)
+}
+
+func (c Said) whole(o *jsonraw.Object) {
+	kind, arguments := c.words()
+	o.Open('{')
 	o.Text("id", c.ID)
-	f.Text("name", c.Name)
-	if c.Custom {
-		o.Text("type", "custom")
-		f.Text("input", c.Arguments)
-		o.Raw("custom", f.Bytes())
-	} else {
-		o.Text("type", "function")
-		f.Text("arguments", c.Arguments)
-		o.Raw("function", f.Bytes())
-	}
+	o.Text("type", kind)
+	o.Key(kind)
+	o.Open('{')
+	o.Inside("name", c.Name)
+	o.Inside(arguments, c.Arguments)
+	o.Close('}')
 	o.Raw("extra_content", c.Extra)
-	return o.Bytes()
+	o.Close('}')
 }
 
-// piece is the call as an element of a delta. The format has no type there for
+// piece adds the call as an element of a delta. The format has no type there for
 // custom tools, and so it is left out.
-func (c Said) piece() []byte {
-	var o, f jsonraw.Object
+func (c Said) piece(o *jsonraw.Object) {
+	kind, arguments := c.words()
+	o.Open('{')
 	o.Int("index", int64(c.Index))
-	if c.Custom {
-		o.Some("id", c.ID)
-		f.Some("name", c.Name)
-		f.Text("input", c.Arguments)
-		o.Raw("custom", f.Bytes())
-		return o.Bytes()
+	o.Some("id", c.ID)
+	if c.ID != "" && !c.Custom {
+		o.Text("type", kind)
 	}
+	o.Key(kind)
+	o.Open('{')
 	if c.ID != "" {
-		o.Text("id", c.ID)
-		o.Text("type", "function")
-		f.Text("name", c.Name)
+		o.Inside("name", c.Name)
 	}
-	f.Text("arguments", c.Arguments)
-	o.Raw("function", f.Bytes())
+	o.Inside(arguments, c.Arguments)
+	o.Close('}')
 	o.Raw("extra_content", c.Extra)
-	return o.Bytes()
+	o.Close('}')
+}
+
+// words are the names of the members that tell of the call.
+func (c Said) words() (kind, arguments string) {
+	if c.Custom {
+		return "custom", "input"
+	}
+	return "function", "arguments"
 }
 
 func orNull(raw []byte) []byte {
@@ -159,7 +198,7 @@ func orNull(raw []byte) []byte {
 
 // oneLine is JSON without line ends, as an event needs it.
 func oneLine(data []byte) []byte {
-	if !bytes.ContainsAny(data, "\r\n") {
+	if bytes.IndexByte(data, '\n') < 0 && bytes.IndexByte(data, '\r') < 0 {
 		return data
 	}
 	return jsonraw.Compact(data)

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 
+	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
 
@@ -19,8 +20,16 @@ type Counter struct {
 // Take is one count, 0 where there is none. What cannot be believed is brought
 // into bounds.
 func (c *Counter) Take(raw []byte) int64 {
-	if raw = jsonraw.Present(raw); raw == nil {
-		return 0
+	var n int64
+	c.Read(raw, &n)
+	return n
+}
+
+// Read takes one count into to, and leaves it where there is none: of an answer that
+// counts several times, the last counts.
+func (c *Counter) Read(raw []byte, to *int64) {
+	if jsonraw.IsNull(raw) {
+		return
 	}
 	c.Found = true
 	v, err := strconv.ParseInt(string(raw), 10, 64)
@@ -31,7 +40,7 @@ func (c *Counter) Take(raw []byte) int64 {
 		v = int64(whole)
 	}
 	c.Invalid = c.Invalid || v < 0 || v > most
-	return min(max(v, 0), most)
+	*to = min(max(v, 0), most)
 }
 
 // At is Take of the value at a path.
@@ -46,23 +55,59 @@ type Usage struct {
 	Counter
 
 	Prompt, CacheRead, CacheWrite, AudioInput int64
+	CacheWrite5m, CacheWrite1h                int64 // of CacheWrite, where the provider tells how long it keeps what
 	Completion, Reasoning, AudioOutput        int64
 }
 
-// object is the usage object.
-func (u *Usage) object() []byte {
-	var o, in, out jsonraw.Object
+// settle brings the parts within their wholes. More cached tokens than prompt can
+// only stand beside it; some count reasoning with another tokenizer.
+func (u *Usage) settle() {
+	u.CacheWrite = max(u.CacheWrite, u.CacheWrite5m+u.CacheWrite1h)
+	if cached := u.CacheRead + u.CacheWrite; cached > u.Prompt {
+		u.Prompt += cached
+	}
+	u.Reasoning = min(u.Reasoning, u.Completion)
+}
+
+// chat is the usage in disjoint kinds.
+func (u *Usage) chat(tier string) *chat.Usage {
+	u.settle()
+	input := u.Prompt - u.CacheRead - u.CacheWrite
+	return &chat.Usage{
+		Input: input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, CacheWrite1h: u.CacheWrite1h,
+		Output: u.Completion, Reasoning: u.Reasoning,
+		AudioInput: min(max(u.AudioInput, 0), input), AudioOutput: min(max(u.AudioOutput, 0), u.Completion-u.Reasoning),
+		ServiceTier: tier, Invalid: u.Invalid,
+	}
+}
+
+// write adds the usage object.
+func (u *Usage) write(o *jsonraw.Object) {
+	u.settle()
+	o.Key("usage")
+	o.Open('{')
 	o.Int("prompt_tokens", u.Prompt)
 	o.Int("completion_tokens", u.Completion)
 	o.Int("total_tokens", u.Prompt+u.Completion)
-	in.Int("cached_tokens", u.CacheRead)
+	o.Key("prompt_tokens_details")
+	o.Open('{')
+	o.Int("cached_tokens", u.CacheRead)
 	if u.CacheWrite > 0 {
-		in.Int("cache_write_tokens", u.CacheWrite)
+		o.Int("cache_write_tokens", u.CacheWrite)
 	}
-	in.Int("audio_tokens", u.AudioInput)
-	out.Int("reasoning_tokens", u.Reasoning)
-	out.Int("audio_tokens", u.AudioOutput)
-	o.Raw("prompt_tokens_details", in.Bytes())
-	o.Raw("completion_tokens_details", out.Bytes())
-	return o.Bytes()
+	o.Int("audio_tokens", u.AudioInput)
+	o.Close('}')
+	if u.CacheWrite5m+u.CacheWrite1h > 0 {
+		o.Key("cache_creation")
+		o.Open('{')
+		o.Int("ephemeral_5m_input_tokens", u.CacheWrite5m)
+		o.Int("ephemeral_1h_input_tokens", u.CacheWrite1h)
+		o.Close('}')
+	}
+	o.Key("completion_tokens_details")
+	o.Open('{')
+	o.Int("reasoning_tokens", u.Reasoning)
+	o.Int("audio_tokens", u.AudioOutput)
+	o.Close('}')
+	o.Close('}')
 }

@@ -1,0 +1,179 @@
+package translate
+
+import (
+	"errors"
+	"io"
+
+	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
+)
+
+// Source is one provider's stream. Step reads on a little and lets e emit what it
+// says. io.EOF is a clean end; what was emitted before it still counts.
+type Source interface {
+	Step(e *Emitter) error
+}
+
+// NewStream makes the chunks of what s says. It closes body with itself.
+func NewStream(s Source, body io.Closer) chat.Stream {
+	return &stream{source: s, Closer: body}
+}
+
+type stream struct {
+	io.Closer
+
+	source  Source
+	emitter Emitter
+	end     error
+}
+
+var _ chat.Stream = (*stream)(nil)
+
+// Next is the next chunk.
+func (s *stream) Next() (chat.Chunk, error) {
+	e := &s.emitter
+	for e.next == len(e.list) {
+		if s.end != nil {
+			return chat.Chunk{}, s.end
+		}
+		e.list, e.next = e.list[:0], 0
+		s.end = s.source.Step(e)
+		if errors.Is(s.end, io.EOF) && !e.finished {
+			s.end = io.ErrUnexpectedEOF
+		}
+	}
+	e.next++
+	return e.list[e.next-1], nil
+}
+
+// Emitter writes the chunks of a streamed answer. What it writes is not read again:
+// it knows what it says.
+type Emitter struct {
+	Head
+
+	list     []chat.Chunk
+	next     int            // the first of list that was not taken yet
+	begun    []int          // choices whose role was told
+	finished bool           // a choice was
+	first    jsonraw.Object // the memory of the first chunk of each step
+	id       string
+	quoted   []byte // id as JSON
+}
+
+// Begin tells the role of a choice before it says anything, where the provider
+// announces an answer.
+func (e *Emitter) Begin(choice int) {
+	if e.began(choice) {
+		return
+	}
+	o := e.open(choice)
+	o.Text("role", "assistant")
+	o.Text("content", "")
+	o.Word("refusal", "null")
+	e.close(o, chat.Chunk{Role: true}, nil)
+}
+
+// began notes that a choice has begun, and reports whether it had before.
+func (e *Emitter) began(choice int) bool {
+	for _, c := range e.begun {
+		if c == choice {
+			return true
+		}
+	}
+	e.begun = append(e.begun, choice)
+	return false
+}
+
+// Say is the next piece of a choice; one that says nothing adds nothing.
+func (e *Emitter) Say(choice int, m *Message) {
+	says := m.says()
+	silent := !says && len(m.Details)+len(m.Annotations) == 0
+	if silent && m.Logprobs == nil {
+		return
+	}
+	c := chat.Chunk{Content: says, Text: m.text(), Role: !e.began(choice)}
+	o := e.open(choice)
+	if c.Role {
+		o.Text("role", "assistant")
+	}
+	if c.Role && silent {
+		o.Text("content", "")
+	}
+	m.Text.member(o, "content")
+	m.members(o, Said.piece)
+	e.close(o, c, m.Logprobs)
+}
+
+// Finish ends a choice: the reason in the words of OpenAI, and of the provider.
+func (e *Emitter) Finish(choice int, reason, native string) {
+	e.finished = true
+	c := chat.Chunk{Finish: reason, Role: !e.began(choice)}
+	o := e.open(choice)
+	if c.Role {
+		o.Text("role", "assistant")
+		o.Text("content", "")
+	}
+	o.Close('}')
+	o.Word("logprobs", "null")
+	o.Text("finish_reason", reason)
+	o.Some("native_finish_reason", native)
+	e.put(o, c)
+}
+
+// open begins a chunk of one choice, as far as the inside of its delta.
+func (e *Emitter) open(choice int) *jsonraw.Object {
+	o := e.head()
+	o.Open('{')
+	o.Int("index", int64(choice))
+	o.Key("delta")
+	o.Open('{')
+	return o
+}
+
+// close ends a chunk that open began and that ends no choice.
+func (e *Emitter) close(o *jsonraw.Object, c chat.Chunk, logprobs []byte) {
+	o.Close('}')
+	o.Raw("logprobs", orNull(logprobs))
+	o.Word("finish_reason", "null")
+	e.put(o, c)
+}
+
+// put ends the choice, and hands over the chunk.
+func (e *Emitter) put(o *jsonraw.Object, c chat.Chunk) {
+	o.Close('}')
+	o.Close(']')
+	e.add(o, c)
+}
+
+// head begins a chunk, as far as the inside of its choices. The memory of a chunk is
+// used again when the next one is asked for.
+func (e *Emitter) head() *jsonraw.Object {
+	o := &e.first
+	if len(e.list) > 0 {
+		o = &jsonraw.Object{}
+	}
+	o.Reset()
+	if e.quoted == nil || e.id != e.ID {
+		e.id, e.quoted = e.ID, jsonraw.Quote(e.ID)
+	}
+	e.write(o, "chat.completion.chunk")
+	o.Key("choices")
+	o.Open('[')
+	return o
+}
+
+func (e *Emitter) add(o *jsonraw.Object, c chat.Chunk) {
+	c.Data, c.ID = oneLine(o.Bytes()), e.quoted
+	e.list = append(e.list, c)
+}
+
+// Usage is the chunk that ends a stream with what it used; nil adds nothing.
+func (e *Emitter) Usage(u *Usage) {
+	if u == nil {
+		return
+	}
+	o := e.head()
+	o.Close(']')
+	u.write(o)
+	e.add(o, chat.Chunk{Usage: u.chat(e.Tier), UsageOnly: true})
+}
