@@ -158,7 +158,7 @@ func BenchmarkStreamRead(b *testing.B) {
 	x := exchange(b, pt.NewUpstream(b), askStream)
 	b.SetBytes(int64(text.Len()))
 	cpu(b, func() {
-		s := openai.New().Stream(x, io.NopCloser(bytes.NewReader(text.Bytes())))
+		s := openai.New().Chat.Stream(x, io.NopCloser(bytes.NewReader(text.Bytes())))
 		for {
 			if _, err := s.Next(); err != nil {
 				break

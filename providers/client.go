@@ -121,14 +121,18 @@ func (c *Client) Close() {
 // Do makes one call. Its errors are *Error. Cancelling ctx ends the call, a
 // stream that was returned included.
 func (c *Client) Do(ctx context.Context, x Exchange) (*Answer, error) {
-	if per := perCall(x); per > 0 {
-		return c.batched(ctx, x, per)
+	parts, err := x.parts()
+	switch {
+	case err != nil:
+		return nil, unsendable(x, err)
+	case len(parts) > 0:
+		return c.batched(ctx, x, parts)
 	}
 	return c.single(ctx, x)
 }
 
 func (c *Client) single(ctx context.Context, x Exchange) (*Answer, error) {
-	call, err := encode(x)
+	call, err := Encode(x)
 	if err != nil {
 		return nil, unsendable(x, err)
 	}

@@ -1,60 +1,13 @@
 package providers
 
 import (
-	"errors"
-	"net/http"
+	"bytes"
 	"slices"
 	"strings"
 
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
-
-// Embedder is an Adapter that can ask for embeddings, too. It has the obligations
-// of an Adapter; Fail of that reads failed calls of both.
-type Embedder interface {
-	Adapter
-	// EncodeEmbedding writes the upstream call for x, whose request is one for embeddings.
-	EncodeEmbedding(x Exchange) (Call, error)
-	// DecodeEmbedding reads an answer with a 2xx status. Its Body is in the OpenAI
-	// format and has one vector for each input, in their order and in the encoding
-	// that the client asked for.
-	DecodeEmbedding(x Exchange, h http.Header, body []byte) (*chat.Response, error)
-}
-
-// CanEmbed reports whether t makes vectors and its adapter knows how to ask for them.
-func (t Target) CanEmbed() bool {
-	_, ok := t.Adapter.(Embedder)
-	return ok && t.Can.Embeddings
-}
-
-var errNoEmbedder = errors.New("providers: the adapter cannot ask for embeddings")
-
-// encode writes the call of whatever kind of request it is.
-func encode(x Exchange) (Call, error) {
-	if !x.Request.Needs().Embeddings {
-		return x.Target.Adapter.Encode(x)
-	}
-	e, ok := x.Target.Adapter.(Embedder)
-	if !ok {
-		return Call{}, errNoEmbedder
-	}
-	return e.EncodeEmbedding(x)
-}
-
-// decode reads a whole answer to whatever kind of request it is.
-func decode(x Exchange, h http.Header, body []byte) (*chat.Response, error) {
-	if e, ok := x.Target.Adapter.(Embedder); ok && x.Request.Needs().Embeddings {
-		return e.DecodeEmbedding(x, h, body)
-	}
-	return x.Target.Adapter.Decode(x, body)
-}
-
-// Batcher is an Embedder that takes only so many inputs at once.
-type Batcher interface {
-	// InputsPerCall is how many inputs one call for x may have; 0 is any number.
-	InputsPerCall(x Exchange) int64
-}
 
 // Purpose is what the texts of a request for embeddings are for, which many models
 // must know. It is one of the constants, or in the words of the client, in small
@@ -100,4 +53,26 @@ func Unread(r *chat.Request, read ...string) (lost []string) {
 		}
 	}
 	return lost
+}
+
+// splitInputs makes requests with as many inputs each as one call may have; none
+// where one call will do.
+func splitInputs(x Exchange) (parts []*chat.Request, err error) {
+	codec := x.Target.Adapter.Embed
+	if codec == nil {
+		return nil, nil
+	}
+	per := codec.InputsPerCall(x)
+	if per <= 0 || per >= x.Request.InputCount() {
+		return nil, nil
+	}
+	for inputs := range slices.Chunk(slices.Collect(x.Request.Inputs()), int(per)) {
+		value := slices.Concat([]byte("["), bytes.Join(inputs, []byte(",")), []byte("]"))
+		part, err := x.Request.Edit([]jsonraw.Member{{Name: "input", Value: value}})
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
 }

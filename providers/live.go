@@ -29,7 +29,7 @@ var _ chat.Stream = (*live)(nil)
 
 // stream reads a streamed answer up to its first content.
 func (t *trip) stream(resp *http.Response, b *body) (*Answer, error) {
-	l := &live{trip: t, resp: resp, body: b, from: t.x.Target.Adapter.Stream(t.x, b)}
+	l := &live{trip: t, resp: resp, body: b, from: operations[t.x.Operation].stream(t.x, b)}
 	t.awaited = "the first content"
 	b.until = time.Now().Add(max(t.c.o.FirstTimeout, t.x.Target.IdleTimeout))
 	if err := l.begin(); err != nil {

@@ -32,7 +32,7 @@ func (t *trip) answer(resp *http.Response) (*Answer, error) {
 		return nil, t.broken(resp, b, errEncoded)
 	case mediaType(resp) == "text/html":
 		return nil, t.broken(resp, b, errHTML)
-	case t.x.Request.Stream() && (mediaType(resp) != "application/json" || streamsJSON(t.x.Target.Adapter)):
+	case t.x.Request.Stream() && (mediaType(resp) != "application/json" || t.call.JSONStream):
 		return t.stream(resp, b)
 	}
 	return t.whole(resp, b)
@@ -49,7 +49,7 @@ func (t *trip) refused(resp *http.Response, b *body) error {
 	if resp.StatusCode/100 == 3 {
 		return t.fill(&Error{Kind: KindRedirect, Err: errRedirect}, resp)
 	}
-	return t.fill(t.x.Target.Adapter.Fail(t.x, resp.StatusCode, resp.Header, text), resp)
+	return t.fill(t.x.codec().Fail(t.x, resp.StatusCode, resp.Header, text), resp)
 }
 
 func (t *trip) broken(resp *http.Response, b *body, err error) error {
@@ -67,7 +67,7 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	case err != nil:
 		return nil, t.broken(resp, b, err)
 	}
-	answer, err := decode(t.x, resp.Header, text)
+	answer, err := t.x.codec().Decode(t.x, resp.Header, text)
 	switch {
 	case err != nil && len(bytes.TrimSpace(text)) == 0:
 		return nil, t.broken(resp, b, errEmpty)
@@ -127,11 +127,6 @@ func (t *trip) abort(err error) *Error {
 func encoded(resp *http.Response) bool {
 	e := resp.Header.Get("Content-Encoding")
 	return e != "" && !strings.EqualFold(e, "identity")
-}
-
-func streamsJSON(a Adapter) bool {
-	j, ok := a.(JSONStreamer)
-	return ok && j.StreamsJSON()
 }
 
 func mediaType(resp *http.Response) string {

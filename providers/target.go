@@ -2,7 +2,6 @@ package providers
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"time"
 
@@ -57,8 +56,8 @@ func (t Target) With(c Credential) Target {
 // Abilities are what a model can do besides answering text with text.
 type Abilities struct {
 	Stream, Tools, Vision, Audio, Documents, JSONSchema, Reasoning bool
-	// Embeddings says that the model makes vectors, and does not answer with text.
-	Embeddings bool
+	// Operation is the one that the model is for.
+	Operation Operation
 }
 
 // Tokenizer says how a model's tokens are estimated before it is called.
@@ -121,8 +120,9 @@ type Auth interface {
 
 // Exchange is one call to be made: a request of a client, for one target.
 type Exchange struct {
-	Target  Target
-	Request *chat.Request
+	Operation Operation
+	Target    Target
+	Request   *chat.Request
 	// MaxOutput is the output bound to send; 0 leaves the client's own untouched.
 	MaxOutput int64
 }
@@ -133,25 +133,7 @@ type Call struct {
 	Header  http.Header
 	Body    []byte
 	Dropped []string // members of the request that the provider cannot take, by declared rule
-}
-
-// Adapter translates one wire format. It is pure: it touches no network, keeps
-// no state between calls and may be used by many goroutines at once.
-type Adapter interface {
-	// Encode writes the upstream call for x. It starts from the client's bytes
-	// and changes only what must differ.
-	Encode(x Exchange) (Call, error)
-	// Decode reads a whole answer with a 2xx status. An answer that is none (an
-	// error object, HTML, nothing) is an *Error.
-	Decode(x Exchange, body []byte) (*chat.Response, error)
-	// Stream reads a streamed answer with a 2xx status and closes body with itself.
-	Stream(x Exchange, body io.ReadCloser) chat.Stream
-	// Fail reads an answer with any other status.
-	Fail(x Exchange, status int, h http.Header, body []byte) *Error
-}
-
-// JSONStreamer is an Adapter whose Stream reads answers of the media type
-// application/json, too. To others such an answer is whole.
-type JSONStreamer interface {
-	StreamsJSON() bool
+	// JSONStream is set where a streamed answer may have the media type
+	// application/json. Elsewhere such an answer is whole.
+	JSONStream bool
 }

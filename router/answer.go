@@ -159,9 +159,6 @@ func (a *Answer) clientGone() {
 	}
 }
 
-// Embeds reports an answer with vectors.
-func (a *Answer) Embeds() bool { return a.s.req.Needs().Embeddings }
-
 // Outcome is what the answer came to so far.
 func (a *Answer) Outcome() Outcome { return a.out }
 

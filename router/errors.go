@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"tallyroute/providers"
 )
 
 // ModelError is a model that does not exist or that the key may not see.
@@ -30,6 +32,9 @@ func (e *ForbiddenModelError) Error() string {
 type AbilityError struct {
 	Model string
 	Needs []string // "tools", "vision", …
+	Asked providers.Operation
+	// Serves is what the model is for.
+	Serves providers.Operation
 }
 
 // Error names the abilities.

@@ -154,6 +154,7 @@ type planInput struct {
 	health     []health.State        // of each target
 	prices     []*billing.PriceSheet // of each target
 	tiers      []string              // that each is asked for
+	operation  providers.Operation
 	needs      chat.Needs
 	choices    int64
 	clientMax  int64 // the client's own output bound; 0 where it gave none
@@ -174,7 +175,7 @@ func (r *Router) bounds(a asked, targets []providers.Target) []tokens.Estimate {
 func (r *Router) planInput(a asked, rt route, prompts []tokens.Estimate) planInput {
 	n := len(rt.targets)
 	in := planInput{
-		targets: rt.targets, needs: a.req.Needs(), choices: a.req.N(), clientMax: a.req.MaxOutput(),
+		targets: rt.targets, operation: a.in.Operation, needs: a.req.Needs(), choices: a.req.N(), clientMax: a.req.MaxOutput(),
 		defaultMax: r.o.DefaultMaxOutput, needsPrice: hasMoneyBudget(a.key) && !a.key.AllowUnpriced,
 		prompts: prompts, health: make([]health.State, n),
 		prices: make([]*billing.PriceSheet, n), tiers: make([]string, n),
@@ -261,12 +262,12 @@ func (in planInput) candidate(i int) (c Candidate, sure bool) {
 	}
 	c.Output = min(c.MaxOutput, assumedOutput) * in.choices
 	c.Cost = in.cost(c, c.Prompt)
-	switch missing := lacks(t, in.needs); {
+	switch missing := lacks(t, in.operation, in.needs); {
 	case len(missing) > 0:
 		c.why, c.Excluded = cannotDo, "cannot do "+join(missing)
 	case t.Weight == 0:
 		c.why, c.Excluded = weightless, "weight is 0"
-	case c.MaxOutput <= 0 && !in.needs.Embeddings:
+	case c.MaxOutput <= 0 && in.operation.HasOutput():
 		c.why, c.Excluded = tooLong, "the prompt is too long for its context"
 	case !c.Priced && in.needsPrice:
 		c.why, c.Excluded = unpriced, "no price is known"
@@ -278,11 +279,10 @@ func (in planInput) candidate(i int) (c Candidate, sure bool) {
 
 // maxOutput is how many tokens of output one choice may have: what the client
 // allows, no more than the model can, and what the context leaves. Zero or
-// less says that the request does not fit.
-// Embeddings have none, and the context is of each of their inputs: whether these
-// fit, the provider judges.
+// less says that the request does not fit. Where answers have no output and each
+// input has the context to itself, the provider judges whether they fit.
 func (in planInput) maxOutput(c Candidate) (most int64, sure bool) {
-	if in.needs.Embeddings {
+	if !in.operation.HasOutput() {
 		return 0, true
 	}
 	most = in.clientMax
@@ -324,15 +324,14 @@ func describe(s health.State) (string, time.Duration) {
 	return s.Cause, s.RetryAfter
 }
 
-func lacks(t providers.Target, needs chat.Needs) []string {
+func lacks(t providers.Target, o providers.Operation, needs chat.Needs) []string {
 	can := t.Can
 	var missing []string
 	for _, n := range []struct {
 		name      string
 		need, can bool
 	}{
-		{"chat", !needs.Embeddings, !can.Embeddings},
-		{"embeddings", needs.Embeddings, t.CanEmbed()},
+		{o.String(), true, t.Serves(o)},
 		{"streaming", needs.Stream, can.Stream},
 		{"tools", needs.Tools, can.Tools},
 		{"vision", needs.Vision, can.Vision},
@@ -365,7 +364,7 @@ func refusal(p planned) error {
 		return nil
 	}
 	var longest Candidate
-	var missing []string
+	unable := &AbilityError{Model: p.req.Model(), Asked: p.in.Operation}
 	worst, retry, limited := notExcluded, time.Duration(0), true
 	for _, c := range p.candidates {
 		worst = max(worst, c.why)
@@ -380,15 +379,15 @@ func refusal(p planned) error {
 				longest = c
 			}
 		case cannotDo:
-			if missing == nil {
-				missing = lacks(c.Target, p.req.Needs())
+			if unable.Needs == nil {
+				unable.Needs, unable.Serves = lacks(c.Target, p.in.Operation, p.req.Needs()), c.Target.Can.Operation
 			}
 		case notExcluded, unpriced, weightless:
 		}
 	}
 	switch worst {
 	case cannotDo:
-		return &AbilityError{Model: p.req.Model(), Needs: missing}
+		return unable
 	case tooLong:
 		return &ContextError{Model: p.req.Model(), Prompt: longest.Prompt, Output: p.req.MaxOutput(), Context: longest.Target.Context}
 	case unpriced:

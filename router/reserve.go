@@ -60,7 +60,7 @@ func (r *Router) reserve(ctx context.Context, p planned) (held, error) {
 		h, err = r.take(ctx, p, 0)
 	}
 	for range refits {
-		if !errors.As(err, &quota) || p.req.MaxOutput() > 0 || p.req.Needs().Embeddings {
+		if !errors.As(err, &quota) || p.req.MaxOutput() > 0 || !p.in.Operation.HasOutput() {
 			break
 		}
 		fits := r.fits(p, quota)

@@ -13,6 +13,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/openai"
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
 	"tallyroute/router/tokens"
@@ -56,6 +57,7 @@ func newRig(t *testing.T, key *billing.Key, targets ...providers.Target) *rig {
 // tokens: the tests read them where they are used.
 func target(name, prompt, completion string) providers.Target {
 	t := providers.Target{
+		Adapter:  openai.New(),
 		Provider: name, Model: "m", Upstream: "up-" + name, Weight: 1, Context: 100_000, MaxOutput: 1000,
 		Can: providers.Abilities{Stream: true, Tools: true},
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/learn"
 )
@@ -23,7 +24,7 @@ type Caller struct {
 type Inbound struct {
 	Caller
 	RequestID string // "req_" and a ULID, made by the server: the ledger's key
-	Task      Task
+	Operation providers.Operation
 	// Read returns the body. It is called at most once, after the key is known.
 	Read    func() ([]byte, error)
 	Tags    map[string]string
@@ -32,15 +33,6 @@ type Inbound struct {
 	// again and have it answered once; "" for most.
 	Idempotency string
 }
-
-// Task is what a request asks for.
-type Task int
-
-// The tasks.
-const (
-	TaskChat  Task = iota // a chat completion
-	TaskEmbed             // vectors of texts
-)
 
 // Explain says whether an answer shall carry its plan.
 type Explain int
@@ -216,8 +208,5 @@ func (r *Router) read(a *asked) (*chat.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.in.Task == TaskEmbed {
-		return chat.ParseEmbedding(body)
-	}
-	return chat.ParseRequest(body)
+	return a.in.Operation.Parse(body)
 }

@@ -97,7 +97,7 @@ func (r *Router) attempt(ctx context.Context, s *sent, c Candidate) (*providers.
 	if !r.Health.Begin(target, provider, began) {
 		return nil, &providers.Error{Provider: c.Target.Provider, Model: c.Target.Model, Kind: providers.KindOverload, Err: errTrialTaken}
 	}
-	reply, err := r.Sender.Do(ctx, providers.Exchange{Target: c.Target, Request: s.req, MaxOutput: s.maxOutput(c)})
+	reply, err := r.Sender.Do(ctx, providers.Exchange{Operation: s.in.Operation, Target: c.Target, Request: s.req, MaxOutput: s.maxOutput(c)})
 	now := r.o.Clock()
 	took := now.Sub(began)
 	s.timing.outside += took

@@ -109,7 +109,7 @@ func TestTiers_WhoMayServe(t *testing.T) {
 
 func TestEmbeddingModelsAnswerNoChat(t *testing.T) {
 	a := target("a", "1", "4")
-	a.Can = providers.Abilities{Embeddings: true, Stream: true}
+	a.Can = providers.Abilities{Operation: providers.Embed, Stream: true}
 	g := newRig(t, keyWith(), a)
 	_, err := g.ask(t.Context(), `{"model":"m","messages":[{"role":"user","content":"x"}]}`)
 	if e := (*AbilityError)(nil); !errors.As(err, &e) {

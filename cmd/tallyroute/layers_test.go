@@ -33,8 +33,6 @@ var layers = map[string][]string{
 	"providers":                     {"providers/chat", "providers/jsonraw"},
 	"providers/auth":                {"providers"},
 	"providers/openai":              {"providers", "providers/chat", "providers/jsonraw", "providers/sse"},
-	"providers/azure":               {"providers", "providers/chat", "providers/jsonraw", "providers/openai"},
-	"providers/mistral":             {"providers", "providers/chat", "providers/jsonraw", "providers/openai"},
 	"providers/blocks":              {"providers", "providers/chat", "providers/jsonraw"},
 	"providers/anthropic":           {"providers", "providers/blocks", "providers/chat", "providers/jsonraw", "providers/sse"},
 	"providers/translate":           {"providers", "providers/chat", "providers/jsonraw", "providers/sse"},
@@ -46,7 +44,7 @@ var layers = map[string][]string{
 	"providers/providertest":        {"providers", "providers/chat", "providers/jsonraw", "providers/sse", "billing/billingtest/prove"},
 	"providers/bedrock":             {"providers", "providers/anthropic", "providers/blocks", "providers/chat", "providers/jsonraw"},
 	"providers/catalogue/published": {"billing"},
-	"providers/catalogue":           {"providers", "providers/catalogue/published", "providers/anthropic", "providers/auth", "providers/azure", "providers/bedrock", "providers/cohere", "providers/gemini", "providers/mistral", "providers/ollama", "providers/openai", "providers/responses", "providers/secret", "providers/vertex", "billing"},
+	"providers/catalogue":           {"providers", "providers/catalogue/published", "providers/anthropic", "providers/auth", "providers/bedrock", "providers/cohere", "providers/gemini", "providers/ollama", "providers/openai", "providers/responses", "providers/secret", "providers/vertex", "billing"},
 
 	"billing/audit":             {"billing"},
 	"billing/lease":             {"billing", "billing/journal"},

@@ -166,7 +166,7 @@ func abilities(can providers.Abilities) []string {
 		{"audio", can.Audio},
 		{"json_schema", can.JSONSchema},
 		{"reasoning", can.Reasoning},
-		{"embeddings", can.Embeddings},
+		{can.Operation.String(), can.Operation != providers.Chat},
 	} {
 		if x.can {
 			list = append(list, x.name)

@@ -18,7 +18,7 @@ func clock() time.Time { return time.Unix(1_767_225_600, 0) }
 func fixed() anthropic.Adapter { return anthropic.At(anthropic.Host{Now: clock}) }
 
 func TestAdapter(t *testing.T) {
-	providertest.Run(t, providertest.Subject{Adapter: fixed(), Dir: "testdata", Update: *update})
+	providertest.Run(t, providertest.Subject{Adapter: providers.Adapter{Chat: fixed()}, Dir: "testdata", Update: *update})
 }
 
 // TestHost: where others host Claude, the path names the model, and the body the
@@ -41,7 +41,7 @@ func TestHost(t *testing.T) {
 const restarted = "anthropic-messages-ec6312dd"
 
 func TestCorpus(t *testing.T) {
-	providertest.Corpus(t, fixed(), func(c *providertest.Recorded) bool {
+	providertest.Corpus(t, providers.Adapter{Chat: fixed()}, func(c *providertest.Recorded) bool {
 		return c.Family == "anthropic-messages" && c.ID != restarted
 	})
 }
@@ -53,7 +53,7 @@ func TestCallsAreValid(t *testing.T) {
 
 func FuzzAnswer(f *testing.F) {
 	const start = `event: message_start` + "\n" + `data: {"type":"message_start","message":{"id":"m","model":"c","usage":{"input_tokens":1}}}` + "\n\n"
-	providertest.FuzzAnswers(f, fixed(),
+	providertest.FuzzAnswers(f, providers.Adapter{Chat: fixed()},
 		start+`data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}`+"\n\n"+
 			`data: {"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a"}}`+"\n\n"+
 			`data: {"type":"content_block_stop","index":0}`+"\r\n\r\n"+`data: {"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":-2}}`+"\n\n",

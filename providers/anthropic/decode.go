@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"unicode/utf8"
 
 	"tallyroute/providers"
@@ -19,7 +20,7 @@ const Format = "anthropic-claude-v1"
 var errShape = errors.New("anthropic: the answer is no message")
 
 // Decode reads a whole answer.
-func (a Adapter) Decode(_ providers.Exchange, body []byte) (*chat.Response, error) {
+func (a Adapter) Decode(_ providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if !json.Valid(body) {
 		return nil, &providers.Error{Kind: providers.KindBroken, Err: errShape}
 	}

@@ -14,10 +14,8 @@ import (
 	"tallyroute/providers"
 )
 
-// Adapter speaks the Messages API.
+// Adapter is the codec of chat completions.
 type Adapter struct{ host Host }
-
-var _ providers.Adapter = Adapter{}
 
 // Host is how one that hosts Claude differs from Anthropic. The zero value is
 // Anthropic itself.
@@ -33,10 +31,10 @@ type Host struct {
 	Now func() time.Time
 }
 
-// New is the adapter for Anthropic. It has no state, so one will do for all targets.
-func New() Adapter { return Adapter{} }
+// New is the adapter for Anthropic.
+func New() providers.Adapter { return providers.Adapter{Chat: At(Host{})} }
 
-// At is the adapter for another host.
+// At is the codec for another host.
 func At(h Host) Adapter { return Adapter{h} }
 
 func (a Adapter) path(x providers.Exchange) string {

@@ -82,7 +82,7 @@ func decoded(t *testing.T, list []string) []any {
 func plainTurn(t *testing.T, x providers.Exchange) string {
 	t.Helper()
 	body := `{"id":"msg_1","model":"c","content":[` + strings.Join(turn, ",") + `],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":1}}`
-	r, err := fixed().Decode(x, []byte(body))
+	r, err := fixed().Decode(x, nil, []byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"unicode/utf8"
 
 	"tallyroute/providers"
@@ -19,7 +20,7 @@ func broken(err error) *providers.Error {
 }
 
 // Decode reads a whole answer.
-func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
+func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if !json.Valid(body) {
 		return nil, broken(errShape)
 	}

@@ -18,16 +18,17 @@ import (
 	"tallyroute/providers"
 )
 
-// Adapter speaks Converse.
+// Adapter is the codec of chat completions by Converse.
 type Adapter struct{ now func() time.Time }
 
-var _ providers.Adapter = Adapter{}
-
-// New is the adapter. It has no state, so one will do for all targets.
-func New() Adapter { return At(time.Now) }
+// New is the adapter.
+func New() providers.Adapter { return At(time.Now) }
 
 // At is the adapter with another clock.
-func At(now func() time.Time) Adapter { return Adapter{now} }
+func At(now func() time.Time) providers.Adapter {
+	a := Adapter{now}
+	return providers.Adapter{Chat: a, Embed: embedder{a}}
+}
 
 // id is one for an answer, which has none of its own.
 func (a Adapter) id(x providers.Exchange) string {

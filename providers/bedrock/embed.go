@@ -13,28 +13,24 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-var (
-	_ providers.Embedder = Adapter{}
-	_ providers.Batcher  = Adapter{}
-	_ providers.Embedder = Invoke{}
-	_ providers.Batcher  = Invoke{}
-)
+// embedder is the codec of embeddings, by InvokeModel: Converse has none.
+type embedder struct{ Adapter }
 
 // titan reports a model of Amazon's, which has a format of its own; all others are
 // called in that of Cohere.
 func titan(x providers.Exchange) bool { return strings.Contains(x.Target.Upstream, "titan-embed") }
 
 // InputsPerCall is one text for Titan, and the bound of Cohere's API otherwise.
-func (Adapter) InputsPerCall(x providers.Exchange) int64 {
+func (embedder) InputsPerCall(x providers.Exchange) int64 {
 	if titan(x) {
 		return 1
 	}
 	return 96
 }
 
-// EncodeEmbedding writes an InvokeModel call. The formats are those of the Bedrock
+// Encode writes an InvokeModel call. The formats are those of the Bedrock
 // user guide: Amazon Titan Text Embeddings, and Cohere Embed.
-func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
+func (embedder) Encode(x providers.Exchange) (providers.Call, error) {
 	texts, err := providers.Texts(x.Request)
 	if err != nil {
 		return providers.Call{}, err
@@ -85,9 +81,9 @@ func purpose(r *chat.Request) string {
 	}
 }
 
-// DecodeEmbedding reads an answer with vectors. How many tokens were read is said
+// Decode reads an answer with vectors. How many tokens were read is said
 // in it by Titan, and in a header of all.
-func (Adapter) DecodeEmbedding(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
+func (embedder) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
 	v := chat.Vectors{ID: jsonraw.Text(jsonraw.Lookup(body, "id")), Model: x.Target.Upstream, List: vectors(body)}
 	for _, count := range []string{string(jsonraw.Lookup(body, "inputTextTokenCount")), h.Get("X-Amzn-Bedrock-Input-Token-Count")} {
 		if n, err := strconv.ParseInt(count, 10, 64); err == nil {
@@ -115,17 +111,4 @@ func vectors(body []byte) iter.Seq[[]byte] {
 		list = jsonraw.Lookup(list, "float")
 	}
 	return jsonraw.Elements(list)
-}
-
-// InputsPerCall is as with Converse.
-func (a Invoke) InputsPerCall(x providers.Exchange) int64 { return a.converse.InputsPerCall(x) }
-
-// EncodeEmbedding is as with Converse, which has no other way to vectors.
-func (a Invoke) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
-	return a.converse.EncodeEmbedding(x)
-}
-
-// DecodeEmbedding is as with Converse.
-func (a Invoke) DecodeEmbedding(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
-	return a.converse.DecodeEmbedding(x, h, body)
 }

@@ -58,7 +58,7 @@ func TestEmbeddings_Batches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return c.Do(t.Context(), providers.Exchange{Target: target, Request: r})
+		return c.Do(t.Context(), providers.Exchange{Operation: providers.Embed, Target: target, Request: r})
 	}
 	a, err := ask(inputs)
 	if err != nil {

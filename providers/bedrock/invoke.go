@@ -13,22 +13,21 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Invoke speaks InvokeModel, for what Converse does not carry: Claude in the
+// invoke is the codec of InvokeModel, for what Converse does not carry: Claude in the
 // format of Anthropic, with all that it has, and Nova in its own, which is that of
 // Converse. Other models are called by Converse.
-type Invoke struct {
+type invoke struct {
 	converse Adapter
 	messages anthropic.Adapter
 }
 
-var _ providers.Adapter = Invoke{}
-
 // NewInvoke is the adapter of InvokeModel.
-func NewInvoke() Invoke { return InvokeAt(time.Now) }
+func NewInvoke() providers.Adapter { return InvokeAt(time.Now) }
 
 // InvokeAt is the adapter with another clock.
-func InvokeAt(now func() time.Time) Invoke {
-	return Invoke{At(now), anthropic.At(anthropic.Host{Path: invokePath, Version: "bedrock-2023-05-31", NoStream: true, Now: now})}
+func InvokeAt(now func() time.Time) providers.Adapter {
+	converse := Adapter{now}
+	return providers.Adapter{Embed: embedder{converse}, Chat: invoke{converse, anthropic.At(anthropic.Host{Path: invokePath, Version: "bedrock-2023-05-31", NoStream: true, Now: now})}}
 }
 
 func invokePath(x providers.Exchange) string {
@@ -36,7 +35,7 @@ func invokePath(x providers.Exchange) string {
 }
 
 // Encode writes a request in the format of the model.
-func (a Invoke) Encode(x providers.Exchange) (providers.Call, error) {
+func (a invoke) Encode(x providers.Exchange) (providers.Call, error) {
 	family := familyOf(x.Target.Upstream)
 	if family != nova && family != nova2 {
 		call, err := a.messages.Encode(x)
@@ -47,11 +46,11 @@ func (a Invoke) Encode(x providers.Exchange) (providers.Call, error) {
 }
 
 // Decode reads a whole answer in the format that it has.
-func (a Invoke) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
+func (a invoke) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
 	if jsonraw.Lookup(body, "output") != nil {
-		return a.converse.Decode(x, body)
+		return a.converse.Decode(x, h, body)
 	}
-	r, err := a.messages.Decode(x, body)
+	r, err := a.messages.Decode(x, h, body)
 	if e := (*providers.Error)(nil); err != nil && errors.As(err, &e) && e.Detail.Message != "" {
 		if kind, text := said(nil, body); text != "" {
 			return nil, failed(0, kind, text)
@@ -61,12 +60,12 @@ func (a Invoke) Decode(x providers.Exchange, body []byte) (*chat.Response, error
 }
 
 // Fail reads an answer whose status says that it is none.
-func (a Invoke) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
+func (a invoke) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	return a.converse.Fail(x, status, h, body)
 }
 
 // Stream reads a streamed answer, whose first event tells its format.
-func (a Invoke) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+func (a invoke) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return &invoked{Closer: body, a: a, x: x, chunks: chunks{frames: newFrames(body)}}
 }
 
@@ -74,7 +73,7 @@ func (a Invoke) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 type invoked struct {
 	io.Closer
 
-	a      Invoke
+	a      invoke
 	x      providers.Exchange
 	chunks chunks
 	inner  chat.Stream

@@ -3,11 +3,9 @@ package catalogue
 import (
 	"tallyroute/providers"
 	"tallyroute/providers/anthropic"
-	"tallyroute/providers/azure"
 	"tallyroute/providers/bedrock"
 	"tallyroute/providers/cohere"
 	"tallyroute/providers/gemini"
-	"tallyroute/providers/mistral"
 	"tallyroute/providers/ollama"
 	"tallyroute/providers/openai"
 	"tallyroute/providers/responses"
@@ -18,16 +16,16 @@ import (
 func adapters() map[string]providers.Adapter {
 	return map[string]providers.Adapter{
 		"anthropic":      anthropic.New(),
-		"azure":          azure.New(),
+		"azure":          openai.Azure(),
 		"bedrock":        bedrock.New(),
 		"bedrock-invoke": bedrock.NewInvoke(),
 		"cohere":         cohere.New(),
 		"gemini":         gemini.New(),
-		"mistral":        mistral.New(),
+		"mistral":        openai.Mistral(),
 		"ollama":         ollama.New(),
 		"openai":         openai.New(),
 		"responses":      responses.New(),
-		"vertex":         vertex.New(nil),
+		"vertex":         vertex.New(),
 	}
 }
 

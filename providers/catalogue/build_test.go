@@ -256,7 +256,7 @@ providers:
 		acme.BaseURL != "https://api.acme.example/v1" || acme.Header.Get("X-Title") != "ours" || acme.IdleTimeout != 5*time.Second || !slices.Equal(acme.Quirks.Drop, []string{"user"}) {
 		t.Errorf("got %+v", acme)
 	}
-	if own.Upstream != "llama3:70b" || !own.Private || own.Weight != 1 || own.Adapter == nil {
+	if own.Upstream != "llama3:70b" || !own.Private || own.Weight != 1 || own.Adapter.Chat == nil {
 		t.Errorf("got %+v", own)
 	}
 	if got := sign(t, acme); got != "Authorization: Bearer value of OTHER_KEY" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/providers"
 	"tallyroute/providers/secret"
 )
 
@@ -102,10 +103,10 @@ func TestData_OneNameForOneModel(t *testing.T) {
 func checkModel(t *testing.T, provider string, m Model) {
 	t.Helper()
 	name := provider + "/" + m.ID
-	if m.Context < 4096 && !m.Can.Embeddings || m.Context < 256 || m.Context > 20_000_000 || (m.MaxOutput != 0 && m.MaxOutput < 1024) {
+	if m.Context < 4096 && m.Can.Operation == providers.Chat || m.Context < 256 || m.Context > 20_000_000 || (m.MaxOutput != 0 && m.MaxOutput < 1024) {
 		t.Errorf("%s has a context of %d and an output of %d", name, m.Context, m.MaxOutput)
 	}
-	if m.Can.Stream == m.Can.Embeddings || m.Owner == "" {
+	if m.Can.Stream != (m.Can.Operation == providers.Chat) || m.Owner == "" {
 		t.Errorf("%s is %+v", name, m)
 	}
 	if (len(m.Prices) == 0) != unpriced[provider] {
@@ -113,7 +114,7 @@ func checkModel(t *testing.T, provider string, m Model) {
 	}
 	for _, p := range m.Prices {
 		const dollar = billing.NanoPerUSD
-		if p.Input <= 0 || p.Input > 100*dollar || p.Output <= 0 != m.Can.Embeddings || p.Output > 400*dollar || p.Output < p.Input != m.Can.Embeddings {
+		if p.Input <= 0 || p.Input > 100*dollar || p.Output > 0 != (m.Can.Operation == providers.Chat) || p.Output > 400*dollar || p.Output >= p.Input != (m.Can.Operation == providers.Chat) {
 			t.Errorf("%s costs %s and %s", name, p.Input.Short(), p.Output.Short())
 		}
 		cheaper := p.ServiceTier == billing.TierBatch || p.ServiceTier == billing.TierFlex // whose cache may not be named

@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -168,16 +169,30 @@ func (d document) abilities(into *providers.Abilities) read {
 		flags := map[string]*bool{
 			"stream": &can.Stream, "tools": &can.Tools, "vision": &can.Vision, "audio": &can.Audio,
 			"documents": &can.Documents, "json_schema": &can.JSONSchema, "reasoning": &can.Reasoning,
-			"embeddings": &can.Embeddings,
 		}
+		operations := make(map[string]providers.Operation)
+		known := sortedKeys(flags)
+		for _, o := range providers.Operations() {
+			if o != providers.Chat { // what a model is for that names no other
+				operations[o.String()] = o
+				known = append(known, o.String())
+			}
+		}
+		slices.Sort(known)
 		d.list(func(path string, n node) {
 			var name string
-			scalar(d.reader, &name, oneOf(sortedKeys(flags)...))(path, n)
-			if name != "" {
+			scalar(d.reader, &name, oneOf(known...))(path, n)
+			o, ok := operations[name]
+			switch {
+			case ok && can.Operation != providers.Chat && can.Operation != o:
+				d.fault(path, "a model is for one of %s", strings.Join(sortedKeys(operations), ", "))
+			case ok:
+				can.Operation = o
+			case name != "":
 				*flags[name] = true
 			}
 		})(path, n)
-		can.Stream = can.Stream || !can.Embeddings
+		can.Stream = can.Stream || can.Operation.Streams()
 		*into = can
 	}
 }

@@ -69,7 +69,7 @@ func (b *builder) add(name string, targets []providers.Target) {
 // is left out; one that nobody has is a fault.
 func (b *builder) members(r *reader, a alias, models map[string][]providers.Target, known []string) (targets []providers.Target) {
 	for _, t := range b.targets {
-		if a.every && t.Context >= a.minContext && t.Weight > 0 && !t.Can.Embeddings {
+		if a.every && t.Context >= a.minContext && t.Weight > 0 && t.Serves(providers.Chat) {
 			targets = append(targets, t)
 		}
 	}

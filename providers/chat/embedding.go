@@ -91,8 +91,11 @@ func (r *Request) Dimensions() int64 { return r.dimensions }
 func (r *Request) Base64() bool { return r.base64 }
 
 // Inputs are the texts to be embedded, as they stand in the body, or else the
-// lists of tokens.
+// lists of tokens. A chat completion has none.
 func (r *Request) Inputs() iter.Seq[[]byte] {
+	if r.inputs == 0 {
+		return func(func([]byte) bool) {}
+	}
 	raw := r.Get("input")
 	if len(raw) > 0 && raw[0] == '[' && (!r.ids || jsonraw.IsArray(bytes.TrimLeft(raw[1:], " \n\r\t"))) {
 		return jsonraw.Elements(raw)

@@ -39,7 +39,7 @@ func TestParseEmbedding_Inputs(t *testing.T) {
 			if !slices.Equal(each, tt.each) || r.InputCount() != int64(len(tt.each)) || r.TokenInput() != tt.ids {
 				t.Errorf("inputs %q, %d of them, tokens %t", each, r.InputCount(), r.TokenInput())
 			}
-			if r.Dimensions() != 256 || !r.Base64() || r.EndUser() != "u" || !r.Needs().Embeddings {
+			if r.Dimensions() != 256 || !r.Base64() || r.EndUser() != "u" || r.Needs() != (chat.Needs{}) {
 				t.Errorf("read %d, %t, %q, %+v", r.Dimensions(), r.Base64(), r.EndUser(), r.Needs())
 			}
 		})
@@ -76,7 +76,7 @@ func TestParseEmbedding_Refused(t *testing.T) {
 func TestParseEmbedding_Edit(t *testing.T) {
 	r := embedding(t, `{"model":"m","input":["a","b"],"encoding_format":"base64","stream":true}`)
 	next, err := r.Edit([]jsonraw.Member{{Name: "input", Value: []byte(`"c"`)}}, "encoding_format")
-	if err != nil || next.InputCount() != 1 || next.Base64() || next.Stream() || !next.Needs().Embeddings {
+	if err != nil || next.InputCount() != 1 || next.Base64() || next.Stream() {
 		t.Errorf("%+v, %v", next, err)
 	}
 	if got := string(next.Body()); got != `{"model":"m","input":"c","stream":true}` {

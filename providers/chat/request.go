@@ -81,7 +81,6 @@ func (r *Request) Needs() Needs {
 		Audio:      r.need&(needAudio|needVoice) != 0,
 		Documents:  r.need&needDocuments != 0,
 		JSONSchema: r.need&needSchema != 0,
-		Embeddings: r.root == &embedding,
 	}
 }
 
@@ -118,6 +117,4 @@ func (r *Request) ResponseFormat() json.RawMessage { return jsonraw.Present(r.Ge
 // Needs is what a request asks of a model.
 type Needs struct {
 	Stream, Tools, Vision, Audio, Documents, JSONSchema bool
-	// Embeddings says that vectors are asked for, and no text.
-	Embeddings bool
 }

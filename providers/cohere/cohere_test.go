@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/providers"
 	"tallyroute/providers/cohere"
 	"tallyroute/providers/providertest"
 )
@@ -12,8 +13,8 @@ import (
 var update = flag.Bool("update", false, "rewrite what the adapter made of the exchanges in testdata")
 
 // adapter is one whose time stands still.
-func adapter() cohere.Adapter {
-	return cohere.Adapter{Now: func() time.Time { return time.Unix(1767225600, 0) }}
+func adapter() providers.Adapter {
+	return cohere.At(func() time.Time { return time.Unix(1767225600, 0) })
 }
 
 func TestAdapter(t *testing.T) {

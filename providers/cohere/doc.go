@@ -16,13 +16,17 @@ import (
 // format marks our elements of reasoning_details.
 const format = "cohere-v2"
 
-// Adapter speaks the format.
+// Adapter is the codec of chat completions.
 type Adapter struct {
 	// Now is the clock: answers do not say when they were made.
 	Now func() time.Time
 }
 
-var _ providers.Adapter = Adapter{}
-
 // New is the adapter.
-func New() Adapter { return Adapter{Now: time.Now} }
+func New() providers.Adapter { return At(time.Now) }
+
+// At is the adapter with another clock.
+func At(now func() time.Time) providers.Adapter {
+	a := Adapter{now}
+	return providers.Adapter{Chat: a, Embed: embedder{a}}
+}

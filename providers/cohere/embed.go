@@ -12,20 +12,18 @@ import (
 	"tallyroute/providers/translate"
 )
 
-var (
-	_ providers.Embedder = Adapter{}
-	_ providers.Batcher  = Adapter{}
-)
-
 const embedPath = "/v2/embed"
 
-// InputsPerCall is the bound of Cohere's API.
-func (Adapter) InputsPerCall(providers.Exchange) int64 { return 96 }
+// embedder is the codec of embeddings.
+type embedder struct{ Adapter }
 
-// EncodeEmbedding writes an embed call. What a text is for must be said there;
+// InputsPerCall is the bound of Cohere's API.
+func (embedder) InputsPerCall(providers.Exchange) int64 { return 96 }
+
+// Encode writes an embed call. What a text is for must be said there;
 // where the client does not, it is one that will be searched. The format is
 // documented at https://docs.cohere.com/reference/embed.
-func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
+func (embedder) Encode(x providers.Exchange) (providers.Call, error) {
 	texts, err := providers.Texts(x.Request)
 	if err != nil {
 		return providers.Call{}, err
@@ -58,8 +56,8 @@ func purpose(r *chat.Request) string {
 	}
 }
 
-// DecodeEmbedding reads an answer with vectors.
-func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+// Decode reads an answer with vectors.
+func (embedder) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	var c translate.Counter
 	n := c.At(body, "meta", "billed_units", "input_tokens")
 	v := chat.Vectors{ID: jsonraw.Text(jsonraw.Lookup(body, "id")), Model: x.Target.Upstream, List: floats(body)}

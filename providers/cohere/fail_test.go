@@ -30,7 +30,7 @@ func TestFail(t *testing.T) {
 		{503, ``, providers.KindOverload},
 	} {
 		t.Run(fmt.Sprint(c.status, " ", c.want), func(t *testing.T) {
-			e := adapter().Fail(providers.Exchange{}, c.status, nil, []byte(c.body))
+			e := adapter().Chat.Fail(providers.Exchange{}, c.status, nil, []byte(c.body))
 			if e.Kind != c.want || e.Status != c.status || e.Err == nil {
 				t.Errorf("%s becomes %s (%+v)", c.body, e.Kind, e)
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 
 	"tallyroute/providers"
@@ -15,7 +16,7 @@ import (
 var errNothing = fmt.Errorf("%w: it has no candidates", chat.ErrMalformed)
 
 // Decode reads a whole answer.
-func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
+func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	r, err := read(body)
 	if err != nil {
 		return nil, broken(err)
@@ -45,9 +46,6 @@ func broken(err error) error {
 	}
 	return &providers.Error{Kind: providers.KindBroken, Err: err}
 }
-
-// StreamsJSON is true: a stream that is not asked for as events is one JSON array.
-func (Adapter) StreamsJSON() bool { return true }
 
 // Stream reads a streamed answer.
 func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {

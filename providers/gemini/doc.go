@@ -17,8 +17,11 @@ import (
 // format marks our elements of reasoning_details.
 const format = "google-gemini-v1"
 
-// Adapter speaks the format.
-type Adapter struct {
+// Adapter is the codec of chat completions.
+type Adapter struct{ Host }
+
+// Host is who serves the format.
+type Host struct {
 	// Models is what stands before a model's name in a path: "/models/".
 	Models string
 	// Vertex is set for Vertex AI, which differs in what a request may hold.
@@ -27,10 +30,11 @@ type Adapter struct {
 	Now func() time.Time
 }
 
-var (
-	_ providers.Adapter      = Adapter{}
-	_ providers.JSONStreamer = Adapter{}
-)
-
 // New is the adapter of the Gemini API.
-func New() Adapter { return Adapter{Models: "/models/", Now: time.Now} }
+func New() providers.Adapter { return At(Host{Models: "/models/", Now: time.Now}) }
+
+// At is the adapter of another host.
+func At(h Host) providers.Adapter {
+	a := Adapter{h}
+	return providers.Adapter{Chat: a, Embed: embedder{a}}
+}

@@ -12,14 +12,12 @@ import (
 	"tallyroute/providers/translate"
 )
 
-var (
-	_ providers.Embedder = Adapter{}
-	_ providers.Batcher  = Adapter{}
-)
+// embedder is the codec of embeddings.
+type embedder struct{ Adapter }
 
 // InputsPerCall is what Google's references say: of the Gemini API 100, of Vertex
 // AI 250, but one text alone for its Gemini models.
-func (a Adapter) InputsPerCall(x providers.Exchange) int64 {
+func (a embedder) InputsPerCall(x providers.Exchange) int64 {
 	switch {
 	case !a.Vertex:
 		return 100
@@ -31,15 +29,15 @@ func (a Adapter) InputsPerCall(x providers.Exchange) int64 {
 
 // alone reports a model of Vertex AI that is called as the Gemini API is called
 // for one text. Those before it have the form of all models that predict.
-func (a Adapter) alone(x providers.Exchange) bool {
+func (a embedder) alone(x providers.Exchange) bool {
 	return a.Vertex && strings.Contains(x.Target.Upstream, "gemini-embedding") && !strings.Contains(x.Target.Upstream, "gemini-embedding-001")
 }
 
-// EncodeEmbedding writes a batchEmbedContents call, or those that Vertex AI has for
+// Encode writes a batchEmbedContents call, or those that Vertex AI has for
 // it, embedContent and predict. The formats are documented at
 // https://ai.google.dev/api/embeddings and in the reference of Vertex AI, Text
 // embeddings API.
-func (a Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
+func (a embedder) Encode(x providers.Exchange) (providers.Call, error) {
 	texts, err := providers.Texts(x.Request)
 	if err != nil {
 		return providers.Call{}, err
@@ -83,7 +81,7 @@ func one(x providers.Exchange, text []byte) (o jsonraw.Object) {
 	return o
 }
 
-func (a Adapter) predict(x providers.Exchange, texts [][]byte) (o jsonraw.Object) {
+func (a embedder) predict(x providers.Exchange, texts [][]byte) (o jsonraw.Object) {
 	list := make([][]byte, len(texts))
 	for i, text := range texts {
 		var each jsonraw.Object
@@ -113,8 +111,8 @@ func task(r *chat.Request) string {
 	}
 }
 
-// DecodeEmbedding reads an answer with vectors, in any of the three forms.
-func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+// Decode reads an answer with vectors, in any of the three forms.
+func (embedder) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := failure(body); err != nil {
 		return nil, err
 	}

@@ -30,7 +30,8 @@ func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	if err != nil {
 		return providers.Call{}, err
 	}
-	return providers.Call{Path: a.path(x), Body: body, Dropped: slices.Concat(dropped, lost, c.Lost)}, nil
+	// A stream that is not asked for as events is one JSON array.
+	return providers.Call{Path: a.path(x), Body: body, Dropped: slices.Concat(dropped, lost, c.Lost), JSONStream: true}, nil
 }
 
 // path is where a model is called. Streams are asked for as events; without that

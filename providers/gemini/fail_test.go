@@ -40,7 +40,7 @@ func TestFail(t *testing.T) {
 		{502, ``, providers.KindOverload, 0},
 	} {
 		t.Run(fmt.Sprint(c.status, " ", c.want), func(t *testing.T) {
-			e := adapter().Fail(providers.Exchange{}, c.status, nil, []byte(c.body))
+			e := adapter().Chat.Fail(providers.Exchange{}, c.status, nil, []byte(c.body))
 			if e.Kind != c.want || e.Status != c.status || e.RetryAfter != c.after || e.Err == nil {
 				t.Errorf("%s becomes %s after %s (%+v)", c.body, e.Kind, e.RetryAfter, e)
 			}

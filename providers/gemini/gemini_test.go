@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/providers"
 	"tallyroute/providers/gemini"
 	"tallyroute/providers/providertest"
 )
@@ -13,10 +14,8 @@ import (
 var update = flag.Bool("update", false, "rewrite what the adapter made of the exchanges in testdata")
 
 // adapter is that of the Gemini API at a time that stands still.
-func adapter() gemini.Adapter {
-	a := gemini.New()
-	a.Now = func() time.Time { return time.Unix(1767225600, 0) }
-	return a
+func adapter() providers.Adapter {
+	return gemini.At(gemini.Host{Models: "/models/", Now: func() time.Time { return time.Unix(1767225600, 0) }})
 }
 
 func TestAdapter(t *testing.T) {

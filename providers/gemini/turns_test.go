@@ -40,7 +40,7 @@ func exchange(t *testing.T, body string) providers.Exchange {
 func listen(t *testing.T, answer string) said {
 	t.Helper()
 	x := exchange(t, `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`)
-	s := adapter().Stream(x, io.NopCloser(strings.NewReader(answer)))
+	s := adapter().Chat.Stream(x, io.NopCloser(strings.NewReader(answer)))
 	all := said{Role: "assistant"}
 	for {
 		c, err := s.Next()
@@ -106,7 +106,7 @@ data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2lnMw=
 			if err != nil {
 				t.Fatal(err)
 			}
-			call, err := adapter().Encode(exchange(t, `{"model":"m","messages":`+string(messages)+`}`))
+			call, err := adapter().Chat.Encode(exchange(t, `{"model":"m","messages":`+string(messages)+`}`))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +140,7 @@ func TestEncode_Refused(t *testing.T) {
 		`"messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"aGk="}}]}]`:          "messages[0].content[0]",
 		`"messages":[{"role":"user","content":"hi"},{"role":"tool","tool_call_id":"x","content":"1"}]`:  "messages[1].tool_call_id",
 	} {
-		_, err := adapter().Encode(exchange(t, `{"model":"m",`+body+`}`))
+		_, err := adapter().Chat.Encode(exchange(t, `{"model":"m",`+body+`}`))
 		if e := (*chat.FieldError)(nil); !errors.As(err, &e) || e.Param != param {
 			t.Errorf("%s: %v", body, err)
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 // Decode reads a whole answer.
-func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
+func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if !json.Valid(body) {
 		return nil, broken(fmt.Errorf("%w: no JSON", chat.ErrMalformed))
 	}

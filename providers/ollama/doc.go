@@ -12,19 +12,17 @@ import (
 	"tallyroute/providers"
 )
 
-// Adapter speaks the format.
+// Adapter is the codec of chat completions.
 type Adapter struct {
 	// Now is the clock for answers that do not say when they were made.
 	Now func() time.Time
 }
 
-var (
-	_ providers.Adapter      = Adapter{}
-	_ providers.JSONStreamer = Adapter{}
-)
-
 // New is the adapter.
-func New() Adapter { return Adapter{Now: time.Now} }
+func New() providers.Adapter { return At(time.Now) }
 
-// StreamsJSON is true: some servers call a stream of lines application/json.
-func (Adapter) StreamsJSON() bool { return true }
+// At is the adapter with another clock.
+func At(now func() time.Time) providers.Adapter {
+	a := Adapter{now}
+	return providers.Adapter{Chat: a, Embed: embedder{a}}
+}

@@ -9,11 +9,15 @@ import (
 	"tallyroute/providers/translate"
 )
 
-var _ providers.Embedder = Adapter{}
+// embedder is the codec of embeddings.
+type embedder struct{ Adapter }
 
-// EncodeEmbedding writes an embed call. The format is documented at
+// InputsPerCall is any number.
+func (embedder) InputsPerCall(providers.Exchange) int64 { return 0 }
+
+// Encode writes an embed call. The format is documented at
 // https://docs.ollama.com/api/embed.
-func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
+func (embedder) Encode(x providers.Exchange) (providers.Call, error) {
 	texts, err := providers.Texts(x.Request)
 	if err != nil {
 		return providers.Call{}, err
@@ -31,8 +35,8 @@ func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
 	return providers.Call{Path: "/api/embed", Body: o.Bytes(), Dropped: providers.Unread(x.Request, own...)}, nil
 }
 
-// DecodeEmbedding reads an answer with vectors.
-func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+// Decode reads an answer with vectors.
+func (embedder) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if failed(body) {
 		return nil, failure(0, body)
 	}

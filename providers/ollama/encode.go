@@ -36,7 +36,8 @@ func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	if err := e.finish(); err != nil {
 		return providers.Call{}, err
 	}
-	call := providers.Call{Path: x.Target.Quirks.Path, Body: e.o.Bytes(), Dropped: slices.Concat(dropped, lost, c.Lost)}
+	// Some servers call a stream of lines application/json.
+	call := providers.Call{Path: x.Target.Quirks.Path, Body: e.o.Bytes(), Dropped: slices.Concat(dropped, lost, c.Lost), JSONStream: true}
 	if call.Path == "" {
 		call.Path = path
 	}

@@ -20,7 +20,7 @@ func TestEncode_Refused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = adapter().Encode(providers.Exchange{Request: r})
+		_, err = adapter().Chat.Encode(providers.Exchange{Request: r})
 		if e := (*chat.FieldError)(nil); !errors.As(err, &e) || e.Param != param {
 			t.Errorf("%s: %v", body, err)
 		}

@@ -151,7 +151,7 @@ func (c *recorded) replay(check func(bool, []byte) error) error {
 		return fmt.Errorf("request: %w", err)
 	}
 	x := providers.Exchange{Request: req, Target: providers.Target{Provider: c.Provider, Upstream: req.Model()}}
-	if _, err := openai.New().Encode(x); err != nil {
+	if _, err := openai.New().Chat.Encode(x); err != nil {
 		return err
 	}
 	got, err := c.read(x, check)
@@ -167,11 +167,11 @@ func (c *recorded) replay(check func(bool, []byte) error) error {
 func (c *recorded) read(x providers.Exchange, check func(bool, []byte) error) (*seen, error) {
 	body := []byte(c.Response.Body)
 	if c.Response.Status/100 != 2 {
-		return nil, openai.New().Fail(x, c.Response.Status, http.Header{}, body)
+		return nil, openai.New().Chat.Fail(x, c.Response.Status, http.Header{}, body)
 	}
 	s := &seen{check: check}
 	if !slices.Contains(c.Features, "stream") {
-		r, err := openai.New().Decode(x, body)
+		r, err := openai.New().Chat.Decode(x, nil, body)
 		if err != nil {
 			return nil, err
 		}
@@ -179,7 +179,7 @@ func (c *recorded) read(x providers.Exchange, check func(bool, []byte) error) (*
 		return s, s.take(r.Body)
 	}
 	s.streamed = true
-	stream := openai.New().Stream(x, io.NopCloser(bytes.NewReader(body)))
+	stream := openai.New().Chat.Stream(x, io.NopCloser(bytes.NewReader(body)))
 	for {
 		chunk, err := stream.Next()
 		if errors.Is(err, io.EOF) {

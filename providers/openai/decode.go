@@ -2,6 +2,7 @@ package openai
 
 import (
 	"errors"
+	"net/http"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -9,7 +10,7 @@ import (
 )
 
 // Decode reads a whole answer.
-func (Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
+func (completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	r, err := chat.ParseResponse(body)
 	if err != nil {
 		return nil, fault(err)

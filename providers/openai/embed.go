@@ -2,27 +2,47 @@ package openai
 
 import (
 	"encoding/base64"
-	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
 
-var _ providers.Embedder = Adapter{}
+// embeddings is the codec of embeddings.
+type embeddings struct {
+	dialect
 
-const embeddings = "/embeddings"
+	// dimensions is what the provider calls them; "" is the format's own name.
+	dimensions string
+	// members are the only ones that the provider takes, besides those that every
+	// request has; nil are all.
+	members []string
+}
 
-// EncodeEmbedding changes the model's name and what is declared of the provider.
+// InputsPerCall is any number.
+func (embeddings) InputsPerCall(providers.Exchange) int64 { return 0 }
+
+// Encode changes the model's name and what is declared of the provider.
 // Of its quirks those count that rename, drop and refuse members; the members that
 // are known are those of chats. An encoding that is dropped is not lost: the answer
 // is converted.
-func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
+func (c embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	e := edit{x: x, q: x.Target.Quirks, r: x.Request}
+	if c.members != nil {
+		if _, err := providers.Texts(x.Request); err != nil {
+			return providers.Call{}, err
+		}
+		e.q.Drop = slices.Concat(e.q.Drop, providers.Unread(x.Request, c.members...))
+	}
+	if c.dimensions != "" {
+		rename := map[string]string{"dimensions": c.dimensions}
+		maps.Copy(rename, e.q.Rename)
+		e.q.Rename = rename
+	}
 	e.q.Known = nil
 	if slices.Contains(e.q.Drop, encoding) || e.q.Vectors == providers.VectorsInt8 {
 		e.q.Drop = slices.DeleteFunc(slices.Clone(e.q.Drop), func(name string) bool { return name == encoding })
@@ -35,30 +55,13 @@ func (Adapter) EncodeEmbedding(x providers.Exchange) (providers.Call, error) {
 	}
 	e.model()
 	e.quirks()
-	call := providers.Call{Path: embeddingsPath(e.q.Path), Body: e.r.Body(), Dropped: e.dropped}
-	if len(e.sets)+len(e.drops) == 0 {
-		return call, nil
-	}
-	r, err := e.r.Edit(e.sets, e.drops...)
-	if err != nil {
-		return providers.Call{}, fmt.Errorf("openai: encode: %w", err)
-	}
-	call.Body = r.Body()
-	return call, nil
+	return e.call(c.at(x.Target, embeddingsPath))
 }
 
 const encoding = "encoding_format"
 
-// embeddingsPath is beside the path of chat completions.
-func embeddingsPath(completions string) string {
-	if before, ok := strings.CutSuffix(completions, path); ok {
-		return before + embeddings
-	}
-	return embeddings
-}
-
-// DecodeEmbedding reads an answer with vectors.
-func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+// Decode reads an answer with vectors.
+func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if x.Target.Quirks.Vectors == providers.VectorsInt8 {
 		body = widened(body)
 	}
@@ -67,6 +70,11 @@ func (Adapter) DecodeEmbedding(x providers.Exchange, _ http.Header, body []byte)
 		return nil, fault(err)
 	}
 	return r, nil
+}
+
+// Fail reads an answer whose status says that it failed.
+func (embeddings) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
+	return fail(status, body)
 }
 
 // widened is an answer whose vectors of 8-bit numbers are arrays. One that is none

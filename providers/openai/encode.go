@@ -14,16 +14,25 @@ import (
 )
 
 const (
-	path          = "/chat/completions"
 	maxTokens     = "max_tokens"
 	maxCompletion = "max_completion_tokens"
 	streamOptions = "stream_options"
 )
 
+// completions is the codec of chat completions.
+type completions struct{ dialect }
+
 // Encode changes what must differ for the target: the model's name, the bound of
 // the output, the wish for usage, and declared quirks. All else stays byte for byte.
-func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
-	e := edit{x: x, q: x.Target.Quirks, r: x.Request}
+func (c completions) Encode(x providers.Exchange) (providers.Call, error) {
+	e := edit{x: x, q: c.declared(x.Target.Quirks), r: x.Request}
+	var lost []string
+	if c.rewrite != nil {
+		var err error
+		if e.r, lost, err = c.rewrite(x.Request); err != nil {
+			return providers.Call{}, err
+		}
+	}
 	if err := e.refuse(); err != nil {
 		return providers.Call{}, err
 	}
@@ -32,10 +41,22 @@ func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 	e.usage()
 	e.quirks()
 	e.messages()
-	call := providers.Call{Path: e.q.Path, Body: e.r.Body(), Dropped: e.dropped}
-	if call.Path == "" {
-		call.Path = path
+	e.dropped = slices.DeleteFunc(e.dropped, func(name string) bool { return slices.Contains(c.silent, name) })
+	e.dropped = append(e.dropped, lost...)
+	return e.call(c.at(x.Target, completionsPath))
+}
+
+// declared are the quirks of a target over those of the dialect.
+func (d dialect) declared(q providers.Quirks) providers.Quirks {
+	if d.quirks != nil {
+		return d.quirks(q)
 	}
+	return q
+}
+
+// call is what all edits come to.
+func (e *edit) call(path string) (providers.Call, error) {
+	call := providers.Call{Path: path, Body: e.r.Body(), Dropped: e.dropped}
 	if len(e.sets)+len(e.drops) == 0 {
 		return call, nil
 	}

@@ -8,16 +8,38 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
-// Fail reads an answer whose status says that it is none.
-func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
+// Fail reads an answer whose status says that it failed.
+func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
+	return fail(status, body)
+}
+
+func fail(status int, body []byte) *providers.Error {
 	d, ok := chat.ParseError(body)
 	if !ok {
 		err := fmt.Errorf("openai: status %d with a body that is no error object", status)
 		return &providers.Error{Kind: providers.KindOf(status), Status: status, Err: err}
 	}
-	return &providers.Error{Kind: classify(status, d), Status: status, Detail: d, Err: &d}
+	e := failure(status, d)
+	if jsonraw.Text(jsonraw.Lookup(body, "error", "innererror", "code")) == "ResponsibleAIPolicyViolation" {
+		e.Kind = providers.KindContent // in Azure's words
+	}
+	return named(e)
+}
+
+func failure(status int, d chat.Error) *providers.Error {
+	return named(&providers.Error{Kind: classify(status, d), Status: status, Detail: d, Err: &d})
+}
+
+// named gives what a content filter refuses the code that OpenAI has for it, where
+// the provider has none.
+func named(e *providers.Error) *providers.Error {
+	if e.Kind == providers.KindContent && (e.Detail.Code == "" || e.Detail.Code == "400") {
+		e.Detail.Code = "content_filter"
+	}
+	return e
 }
 
 // inBody is an error that came where an answer should be, under a status that
@@ -27,7 +49,7 @@ func inBody(d chat.Error) *providers.Error {
 	if err != nil || status < 400 || status > 599 {
 		status = 0
 	}
-	e := &providers.Error{Kind: classify(status, d), Status: status, Detail: d, Err: &d}
+	e := failure(status, d)
 	if status == 0 && !e.Kind.Failover() {
 		e.Status = http.StatusBadRequest
 	}

@@ -85,7 +85,7 @@ func TestFailuresInDialects(t *testing.T) {
 		{100, ``, providers.KindBroken},
 	} {
 		t.Run(fmt.Sprint(c.status, " ", c.want), func(t *testing.T) {
-			e := openai.New().Fail(providers.Exchange{}, c.status, nil, []byte(c.body))
+			e := openai.New().Chat.Fail(providers.Exchange{}, c.status, nil, []byte(c.body))
 			if e.Kind != c.want || e.Status != c.status || e.Err == nil {
 				t.Errorf("%s becomes %s (%+v)", c.body, e.Kind, e)
 			}
@@ -95,7 +95,7 @@ func TestFailuresInDialects(t *testing.T) {
 
 // An error under a status of success, in the words of MiniMax.
 func TestFailureInBaseResp(t *testing.T) {
-	_, err := openai.New().Decode(exchangeOf(t), []byte(`{"id":"1","choices":null,"base_resp":{"status_code":1004,"status_msg":"login fail: invalid api key"}}`))
+	_, err := openai.New().Chat.Decode(exchangeOf(t), nil, []byte(`{"id":"1","choices":null,"base_resp":{"status_code":1004,"status_msg":"login fail: invalid api key"}}`))
 	e := (*providers.Error)(nil)
 	if !errors.As(err, &e) || e.Kind != providers.KindCredential || e.Detail.Code != "1004" {
 		t.Errorf("%v", err)

@@ -30,15 +30,15 @@ func FuzzAnswer(f *testing.F) {
 	x := providers.Exchange{Request: r}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		a := openai.New()
-		if e := a.Fail(x, 400, nil, body); e == nil || e.Kind == "" {
+		if e := a.Chat.Fail(x, 400, nil, body); e == nil || e.Kind == "" {
 			t.Errorf("Fail: %v", e)
 		}
-		if _, err := a.Decode(x, body); err != nil {
+		if _, err := a.Chat.Decode(x, nil, body); err != nil {
 			if e := (*providers.Error)(nil); !errors.As(err, &e) || e.Kind == "" {
 				t.Errorf("Decode: %v", err)
 			}
 		}
-		s := a.Stream(x, io.NopCloser(bytes.NewReader(body)))
+		s := a.Chat.Stream(x, io.NopCloser(bytes.NewReader(body)))
 		finished := false
 		for {
 			c, err := s.Next()

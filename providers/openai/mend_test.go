@@ -59,7 +59,7 @@ func TestMendPlain(t *testing.T) {
 		"logprobs":           {head + strings.Replace(choice, `"logprobs":null`, `"logprobs":{"content":[{"token":"a","logprob":-1}]}`, 1) + `]}`, head + strings.Replace(choice, `"logprobs":null`, `"logprobs":{"content":[{"token":"a","logprob":-1,"bytes":null,"top_logprobs":[]}],"refusal":null}`, 1) + `]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := New().Decode(exchange(t, asked), []byte(c.in))
+			r, err := New().Chat.Decode(exchange(t, asked), nil, []byte(c.in))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -92,7 +92,7 @@ func TestMendLeavesWhatIsInOrder(t *testing.T) {
 // streamed is what becomes of the events of a stream.
 func streamed(t *testing.T, events ...string) []string {
 	t.Helper()
-	s := New().Stream(exchange(t, askedStream), io.NopCloser(strings.NewReader("data: "+strings.Join(events, "\n\ndata: ")+"\n\n")))
+	s := New().Chat.Stream(exchange(t, askedStream), io.NopCloser(strings.NewReader("data: "+strings.Join(events, "\n\ndata: ")+"\n\n")))
 	var got []string
 	for {
 		c, err := s.Next()

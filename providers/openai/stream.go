@@ -14,14 +14,13 @@ import (
 )
 
 // Stream reads a streamed answer.
-func (Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
-	n := choices(x)
+func (c completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+	n := choices(x.Request.N(), c.declared(x.Target.Quirks))
 	return &stream{events: sse.NewReader(body), body: body, open: n, single: n == 1, mender: mender{x: x, stream: true}}
 }
 
-// choices is how many were asked for of the provider.
-func choices(x providers.Exchange) int64 {
-	n, q := x.Request.N(), x.Target.Quirks
+// choices is how many of n were asked for of the provider.
+func choices(n int64, q providers.Quirks) int64 {
 	if most, err := strconv.ParseInt(q.Bounds["n"].Max, 10, 64); err == nil {
 		n = min(n, most)
 	}

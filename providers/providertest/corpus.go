@@ -142,10 +142,10 @@ type said struct{ id, name, arguments string }
 
 func (s *seen) read(a providers.Adapter, x providers.Exchange, c *Recorded, body []byte, v *validator) error {
 	if c.Response.Status/100 != 2 {
-		return a.Fail(x, c.Response.Status, http.Header{}, body)
+		return a.Chat.Fail(x, c.Response.Status, http.Header{}, body)
 	}
 	if !x.Request.Stream() {
-		r, err := a.Decode(x, body)
+		r, err := a.Chat.Decode(x, nil, body)
 		if err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func (s *seen) read(a providers.Adapter, x providers.Exchange, c *Recorded, body
 		}
 		return s.take(r.Body)
 	}
-	stream := a.Stream(x, io.NopCloser(bytes.NewReader(body)))
+	stream := a.Chat.Stream(x, io.NopCloser(bytes.NewReader(body)))
 	for {
 		chunk, err := stream.Next()
 		if errors.Is(err, io.EOF) {

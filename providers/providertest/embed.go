@@ -20,10 +20,10 @@ import (
 // in the folder of s, of which there must be some, are as they stand there, and
 // none of its answers is another than OpenAI's schema has it.
 func Embeddings(t *testing.T, s Subject) {
-	e, ok := s.Adapter.(providers.Embedder)
+	e := s.Adapter.Embed
 	files, err := filepath.Glob(filepath.Join(s.Dir, "*.txtar"))
-	if err != nil || len(files) == 0 || !ok {
-		t.Fatalf("exchanges %v, %v; an embedder: %t", files, err, ok)
+	if err != nil || len(files) == 0 || e == nil {
+		t.Fatalf("exchanges %v, %v; a codec: %t", files, err, e != nil)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
@@ -33,6 +33,7 @@ func Embeddings(t *testing.T, s Subject) {
 				t.Fatalf("client: %v", err)
 			}
 			x := g.target(s.Adapter, r)
+			x.Operation = providers.Embed
 			sent := encodeEmbedding(t, e, x)
 			answer := decodeEmbedding(e, x, g.status, g.header, g.body)
 			if s.Update {
@@ -48,10 +49,10 @@ func Embeddings(t *testing.T, s Subject) {
 	}
 }
 
-func encodeEmbedding(t *testing.T, e providers.Embedder, x providers.Exchange) string {
+func encodeEmbedding(t *testing.T, e providers.EmbedCodec, x providers.Exchange) string {
 	t.Helper()
 	before := string(x.Request.Body())
-	call, err := e.EncodeEmbedding(x)
+	call, err := e.Encode(x)
 	if err != nil {
 		return "refused: " + err.Error() + "\n"
 	}
@@ -61,11 +62,11 @@ func encodeEmbedding(t *testing.T, e providers.Embedder, x providers.Exchange) s
 	return renderCall(call)
 }
 
-func decodeEmbedding(e providers.Embedder, x providers.Exchange, status int, h http.Header, body []byte) outcome {
+func decodeEmbedding(e providers.EmbedCodec, x providers.Exchange, status int, h http.Header, body []byte) outcome {
 	if status/100 != 2 {
 		return outcome{err: e.Fail(x, status, h, body)}
 	}
-	r, err := e.DecodeEmbedding(x, h, body)
+	r, err := e.Decode(x, h, body)
 	return outcome{response: r, err: err}
 }
 
@@ -90,7 +91,7 @@ type recordedVectors struct {
 }
 
 // EmbeddingCorpus is Corpus for recorded vectors.
-func EmbeddingCorpus(t *testing.T, e providers.Embedder, pick func(c *Recorded) bool) {
+func EmbeddingCorpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
 	files, err := filepath.Glob(filepath.Join(sharedFolder(), "corpus", "dev", "*embed*", "*.json"))
 	if err != nil || len(files) == 0 {
 		t.Skip("the recorded exchanges are not here")
@@ -105,13 +106,13 @@ func EmbeddingCorpus(t *testing.T, e providers.Embedder, pick func(c *Recorded) 
 			t.Fatalf("%s: %v", file, err)
 		}
 		if pick(&c) {
-			t.Run(c.ID, func(t *testing.T) { c.vectors(t, e) })
+			t.Run(c.ID, func(t *testing.T) { c.vectors(t, a.Embed) })
 		}
 	}
 }
 
 // vectors has an adapter read what was recorded.
-func (c *Recorded) vectors(t *testing.T, e providers.Embedder) {
+func (c *Recorded) vectors(t *testing.T, e providers.EmbedCodec) {
 	want := c.Expected.Embeddings
 	count := 1
 	if want != nil {
@@ -125,7 +126,7 @@ func (c *Recorded) vectors(t *testing.T, e providers.Embedder) {
 	for name, value := range c.Response.Headers {
 		h.Set(name, value)
 	}
-	x := providers.Exchange{Request: r, Target: providers.Target{Provider: c.Provider, Upstream: c.ID}}
+	x := providers.Exchange{Operation: providers.Embed, Request: r, Target: providers.Target{Provider: c.Provider, Upstream: c.ID}}
 	got := decodeEmbedding(e, x, c.Response.Status, h, []byte(c.Response.Body))
 	if want == nil {
 		if err := c.checkError(got.err); err != nil {

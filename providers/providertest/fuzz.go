@@ -25,10 +25,10 @@ func FuzzAnswers(f *testing.F, a providers.Adapter, seeds ...string) {
 	}
 	x := providers.Exchange{Request: r}
 	f.Fuzz(func(t *testing.T, body []byte, cut uint16) {
-		if e := a.Fail(x, 400, nil, body); e == nil || e.Kind == "" {
+		if e := a.Chat.Fail(x, 400, nil, body); e == nil || e.Kind == "" {
 			t.Errorf("Fail: %v", e)
 		}
-		if _, err := a.Decode(x, body); err != nil {
+		if _, err := a.Chat.Decode(x, nil, body); err != nil {
 			if e := (*providers.Error)(nil); !errors.As(err, &e) || e.Kind == "" {
 				t.Errorf("Decode: %v", err)
 			}
@@ -52,7 +52,7 @@ func FuzzAnswers(f *testing.F, a providers.Adapter, seeds ...string) {
 }
 
 func readStream(a providers.Adapter, x providers.Exchange, body io.Reader) outcome {
-	s := a.Stream(x, io.NopCloser(body))
+	s := a.Chat.Stream(x, io.NopCloser(body))
 	chunks, err := drain(s.Next)
 	return outcome{chunks: chunks, err: err}
 }

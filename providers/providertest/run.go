@@ -126,14 +126,14 @@ func (s Subject) valid(t *testing.T, o outcome) {
 func (s Subject) encode(t *testing.T, x providers.Exchange) string {
 	t.Helper()
 	before := string(x.Request.Body())
-	call, err := s.Adapter.Encode(x)
+	call, err := s.Adapter.Chat.Encode(x)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if string(x.Request.Body()) != before {
 		t.Error("Encode changes the client's request")
 	}
-	if again, err := s.Adapter.Encode(x); err != nil || renderCall(again) != renderCall(call) {
+	if again, err := s.Adapter.Chat.Encode(x); err != nil || renderCall(again) != renderCall(call) {
 		t.Errorf("Encode is not the same twice: %v", err)
 	}
 	if !json.Valid(call.Body) {
@@ -153,14 +153,14 @@ type outcome struct {
 func (s Subject) answer(x providers.Exchange, g *golden, body io.Reader) outcome {
 	if g.status/100 != 2 {
 		text, _ := io.ReadAll(body)
-		return outcome{err: s.Adapter.Fail(x, g.status, g.header, text)}
+		return outcome{err: s.Adapter.Chat.Fail(x, g.status, g.header, text)}
 	}
 	if !x.Request.Stream() || g.whole() {
 		text, _ := io.ReadAll(body)
-		r, err := s.Adapter.Decode(x, text)
+		r, err := s.Adapter.Chat.Decode(x, g.header, text)
 		return outcome{response: r, err: err}
 	}
-	stream := s.Adapter.Stream(x, io.NopCloser(body))
+	stream := s.Adapter.Chat.Stream(x, io.NopCloser(body))
 	chunks, err := drain(stream.Next)
 	return outcome{chunks: chunks, err: err}
 }
@@ -269,7 +269,7 @@ func (s Subject) hostileName(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := providers.Exchange{Target: providers.Target{Upstream: "evil\"?evil=1#evil\r\nevil: 1"}, Request: r}
-	call, err := s.Adapter.Encode(x)
+	call, err := s.Adapter.Chat.Encode(x)
 	if err != nil {
 		return // refused is well done
 	}

@@ -16,12 +16,12 @@ import (
 // Fail reads an answer whose status says that it is none: the errors are those of
 // the chat format.
 func (Adapter) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
-	return openai.New().Fail(x, status, h, body)
+	return openai.New().Chat.Fail(x, status, h, body)
 }
 
 // failed is an error under a status that says nothing.
 func failed(x providers.Exchange, body []byte) *providers.Error {
-	e := openai.New().Fail(x, 0, nil, body)
+	e := openai.New().Chat.Fail(x, 0, nil, body)
 	if e.Kind == providers.KindBroken {
 		e.Kind = providers.KindOverload
 	}
@@ -32,7 +32,7 @@ func failed(x providers.Exchange, body []byte) *providers.Error {
 }
 
 // Decode reads a whole answer.
-func (a Adapter) Decode(x providers.Exchange, body []byte) (*chat.Response, error) {
+func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if !json.Valid(body) || !jsonraw.IsObject(body[start(body):]) {
 		return nil, broken(fmt.Errorf("%w: no JSON object", chat.ErrMalformed))
 	}

@@ -17,13 +17,16 @@ import (
 // format marks our elements of reasoning_details.
 const format = "openai-responses-v1"
 
-// Adapter speaks the format.
+// Adapter is the codec of chat completions.
 type Adapter struct {
 	// Now is the clock for answers that do not say when they were made.
 	Now func() time.Time
 }
 
-var _ providers.Adapter = Adapter{}
-
 // New is the adapter.
-func New() Adapter { return Adapter{Now: time.Now} }
+func New() providers.Adapter { return At(time.Now) }
+
+// At is the adapter with another clock.
+func At(now func() time.Time) providers.Adapter {
+	return providers.Adapter{Chat: Adapter{now}}
+}

@@ -8,9 +8,9 @@ import (
 )
 
 func TestEmbeddings(t *testing.T) {
-	providertest.Embeddings(t, providertest.Subject{Adapter: vertex.New(nil), Dir: "testdata/embeddings", Update: *update})
+	providertest.Embeddings(t, providertest.Subject{Adapter: vertex.New(), Dir: "testdata/embeddings", Update: *update})
 }
 
 func TestEmbeddings_Corpus(t *testing.T) {
-	providertest.EmbeddingCorpus(t, vertex.New(nil), func(c *providertest.Recorded) bool { return c.Provider == "vertex" })
+	providertest.EmbeddingCorpus(t, vertex.New(), func(c *providertest.Recorded) bool { return c.Provider == "vertex" })
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/providers"
 	"tallyroute/providers/providertest"
 	"tallyroute/providers/vertex"
 )
@@ -13,8 +14,8 @@ import (
 var update = flag.Bool("update", false, "rewrite what the adapter made of the exchanges in testdata")
 
 // adapter is one whose time stands still.
-func adapter() vertex.Adapter {
-	return vertex.New(func() time.Time { return time.Unix(1767225600, 0) })
+func adapter() providers.Adapter {
+	return vertex.At(func() time.Time { return time.Unix(1767225600, 0) })
 }
 
 func TestAdapter(t *testing.T) {

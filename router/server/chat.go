@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 
 	"tallyroute/billing"
+	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
 )
@@ -15,20 +15,14 @@ import (
 // explainHeader asks for the plan of the request in its answer.
 const explainHeader = "X-Tallyroute-Explain"
 
-// chatCompletions is POST /v1/chat/completions.
-func chatCompletions(x *exchange) { x.complete(router.TaskChat) }
-
-// embeddings is POST /v1/embeddings.
-func embeddings(x *exchange) { x.complete(router.TaskEmbed) }
-
-// complete answers a request of either kind.
-func (x *exchange) complete(task router.Task) {
+// complete answers a request for an operation.
+func (x *exchange) complete(o providers.Operation) {
 	in, err := x.inbound()
 	if err != nil {
 		x.fail(err)
 		return
 	}
-	in.Task = task
+	in.Operation = o
 	ctx, end := x.life(in)
 	defer end()
 	answer, err := x.Router.Complete(ctx, in)
@@ -84,8 +78,8 @@ func (x *exchange) inbound() (router.Inbound, error) {
 func plainBody(a *router.Answer, explain router.Explain) []byte {
 	spend := a.Outcome().Spend
 	members := usageMembers(spend)
-	if a.Response.Usage == nil && a.Embeds() {
-		members = append(countedMembers(spend.Tokens.Prompt()), members...)
+	if a.Response.Usage == nil {
+		members = append(countedMembers(spend.Tokens), members...)
 	}
 	body := chat.AddUsageMembers(a.Response.Body, members)
 	if explain == router.ExplainPlan {
@@ -94,10 +88,13 @@ func plainBody(a *router.Answer, explain router.Explain) []byte {
 	return body
 }
 
-// countedMembers are the usage of vectors whose provider reported none.
-func countedMembers(prompt int64) []byte {
-	n := strconv.AppendInt(nil, prompt, 10)
-	return slices.Concat([]byte(`"prompt_tokens":`), n, []byte(`,"total_tokens":`), n, []byte{','})
+// countedMembers are the usage of an answer whose provider reported none.
+func countedMembers(t billing.Tokens) []byte {
+	b := strconv.AppendInt([]byte(`"prompt_tokens":`), t.Prompt(), 10)
+	if t.Output > 0 {
+		b = strconv.AppendInt(append(b, `,"completion_tokens":`...), t.Output, 10)
+	}
+	return append(strconv.AppendInt(append(b, `,"total_tokens":`...), t.Total(), 10), ',')
 }
 
 // usageMembers are the members that tell the cost inside a usage object. What

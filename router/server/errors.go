@@ -153,11 +153,8 @@ func unknownModel(e *router.ModelError) problem {
 func unable(e *router.AbilityError) problem {
 	p := problem{code: codeCannot, param: "model", message: fmt.Sprintf(
 		"No provider of %s can do: %s.", label(e.Model, chat.MaxModel), strings.Join(e.Needs, ", "))}
-	switch {
-	case slices.Contains(e.Needs, "chat"):
-		p.message = fmt.Sprintf("%s makes embeddings and does not chat: ask for it at /v1/embeddings.", label(e.Model, chat.MaxModel))
-	case slices.Contains(e.Needs, "embeddings"):
-		p.message = fmt.Sprintf("%s makes no embeddings: ask for a model that does.", label(e.Model, chat.MaxModel))
+	if e.Serves != e.Asked {
+		p.message = fmt.Sprintf("%s serves %s and not %s: ask for it at %s.", label(e.Model, chat.MaxModel), e.Serves, e.Asked, e.Serves.Path())
 	}
 	for _, content := range []string{"vision", "audio", "documents"} {
 		if slices.Contains(e.Needs, content) {

@@ -24,6 +24,7 @@ import (
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/openai"
 	"tallyroute/router"
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
@@ -310,6 +311,7 @@ type models struct{}
 
 func target(provider, model string) providers.Target {
 	return providers.Target{
+		Adapter:  openai.New(),
 		Provider: provider, Model: model, Upstream: model, Weight: 1, Context: 100_000, MaxOutput: 100,
 		Can: providers.Abilities{Stream: true},
 	}

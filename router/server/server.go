@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/providers"
 	"tallyroute/router"
 )
 
@@ -138,8 +139,9 @@ func newEngine(o Options) (*gin.Engine, error) {
 	}
 
 	s := &server{Options: o, bodies: newBodyReader(o.Limits)}
-	engine.POST("/v1/chat/completions", s.serve(chatCompletions))
-	engine.POST("/v1/embeddings", s.serve(embeddings))
+	for _, operation := range providers.Operations() {
+		engine.POST(operation.Path(), s.serve(func(x *exchange) { x.complete(operation) }))
+	}
 	engine.GET("/v1/models", s.serve(listModels))
 	engine.GET("/v1/models/*id", s.serve(getModel))
 	engine.GET("/v1/key", s.serve(getKey))

@@ -10,7 +10,7 @@ import (
 // text is for.
 const perInput = 8
 
-// inputs adds up what is to be embedded. OpenAI puts nothing around a text; where
+// inputs adds up texts and tokens that the model reads as they are. OpenAI puts nothing around a text; where
 // the model has another tokenizer, it may.
 func (s *session) inputs(r *chat.Request) tally {
 	var sum tally

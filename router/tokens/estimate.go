@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"tallyroute/providers/chat"
-	"tallyroute/providers/jsonraw"
 )
 
 // Tokenizer says how a model's tokens are estimated. It has the fields of
@@ -81,10 +80,7 @@ func plus(a, b int64) int64 {
 // prompt that is made from it. Pictures and the like are taken by their rules.
 func (c *Counter) Bound(r *chat.Request, t Tokenizer) int64 {
 	rules := t.rules()
-	n := int64(len(r.Body())) + rules.priming
-	if r.Needs().Embeddings {
-		return n + r.InputCount()*perInput
-	}
+	n := int64(len(r.Body())) + rules.priming + r.InputCount()*perInput
 	if r.Needs().Tools {
 		n += rules.tools
 	}
@@ -119,19 +115,21 @@ func (c *Counter) Prompt(ctx context.Context, r *chat.Request, t Tokenizer) (Est
 		return Estimate{}, err
 	}
 	defer s.end()
-	if r.Needs().Embeddings {
-		return s.estimate(s.inputs(r), c.Bound(r, t))
-	}
 	return s.estimate(s.prompt(r), c.Bound(r, t))
 }
 
-// prompt adds up what a prompt is made of.
+// prompt adds up what a prompt is made of: messages and what primes an answer to
+// them, other members, and inputs.
 func (s *session) prompt(r *chat.Request) tally {
-	sum := tally{fixed: s.rules.priming}
+	sum := s.inputs(r)
+	primed := false
 	for m := range r.Messages() {
+		if !primed {
+			sum.fixed, primed = plus(sum.fixed, s.rules.priming), true
+		}
 		sum.add(s.remembered("message", m.Raw, func() tally { return s.message(m) }))
 	}
-	for name, raw := range jsonraw.Each(r.Body()) {
+	for name, raw := range r.Members() {
 		sum.add(s.member(string(name), raw))
 	}
 	return sum

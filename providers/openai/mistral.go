@@ -1,10 +1,11 @@
-package mistral
+package openai
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,6 +14,51 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
+
+// Mistral is the adapter of Mistral's API: the format with other names, stricter
+// messages, and content in parts where a model thinks. Source of embeddings: the
+// OpenAPI file of its platform, EmbeddingRequest.
+func Mistral() providers.Adapter {
+	return providers.Adapter{
+		Chat: completions{dialect{
+			quirks: mistralQuirks, rewrite: mistralRequest,
+			silent: []string{streamOptions}, // usage comes with every stream
+		}},
+		Embed: embeddings{dimensions: "output_dimension", members: []string{"metadata", "output_dimension", "output_dtype"}},
+	}
+}
+
+// mistralMembers are all that a request may have besides model, messages and stream:
+// what Mistral does not know it refuses. Source: the OpenAPI file of its
+// platform, ChatCompletionRequest, and what is recorded of logprobs.
+var mistralMembers = []string{
+	"frequency_penalty", "guardrails", "logprobs", "max_tokens", "metadata", "n", "parallel_tool_calls", "prediction",
+	"presence_penalty", "prompt_cache_key", "prompt_mode", "random_seed", "reasoning_effort", "response_format",
+	"safe_prompt", "stop", "temperature", "tool_choice", "tools", "top_logprobs", "top_p",
+}
+
+// mistralQuirks are the quirks of the API, under those of a target.
+func mistralQuirks(q providers.Quirks) providers.Quirks {
+	rename := map[string]string{"seed": "random_seed"}
+	maps.Copy(rename, q.Rename)
+	q.Rename = rename
+	if len(q.Known) == 0 {
+		q.Known = mistralMembers
+	}
+	bounds := map[string]providers.Bound{"temperature": {Max: "1.5"}}
+	maps.Copy(bounds, q.Bounds)
+	q.Bounds = bounds
+	q.NoStreamUsage = true // it comes with every stream
+	return q
+}
+
+// mistralRequest is the request with the messages, tools and prediction as Mistral
+// has them.
+func mistralRequest(r *chat.Request) (*chat.Request, []string, error) {
+	t := translation{ids: make(map[string]string)}
+	out, err := t.request(r)
+	return out, t.lost, err
+}
 
 // translation is what one request becomes.
 type translation struct {
@@ -47,16 +93,16 @@ func (t *translation) request(r *chat.Request) (*chat.Request, error) {
 	}
 	out, err := r.Edit(set)
 	if err != nil {
-		return nil, fmt.Errorf("mistral: encode: %w", err)
+		return nil, fmt.Errorf("openai: mistral: %w", err)
 	}
 	return out, nil
 }
 
-var errCannot = errors.New("mistral: the request cannot be expressed")
+var errInexpressible = errors.New("openai: mistral: the request cannot be expressed")
 
 func (t *translation) refuse(param, message string) {
 	if t.err == nil {
-		t.err = &providers.Error{Kind: providers.KindRequest, Status: http.StatusBadRequest, Err: errCannot, Detail: chat.Error{
+		t.err = &providers.Error{Kind: providers.KindRequest, Status: http.StatusBadRequest, Err: errInexpressible, Detail: chat.Error{
 			Message: message, Type: "invalid_request_error", Param: param, Code: "unsupported_value",
 		}}
 	}
@@ -167,15 +213,15 @@ func (t *translation) content(raw, thought []byte) []byte {
 func (t *translation) part(raw []byte) []byte {
 	switch kind := jsonraw.Text(jsonraw.Lookup(raw, "type")); kind {
 	case "text":
-		return object("type", `"text"`, "text", string(jsonraw.Lookup(raw, "text")))
+		return objectOf("type", `"text"`, "text", string(jsonraw.Lookup(raw, "text")))
 	case "refusal":
-		return object("type", `"text"`, "text", string(jsonraw.Lookup(raw, "refusal")))
+		return objectOf("type", `"text"`, "text", string(jsonraw.Lookup(raw, "refusal")))
 	case "input_audio":
 		audio := jsonraw.Lookup(raw, "input_audio")
 		if data := jsonraw.Lookup(audio, "data"); data != nil {
 			audio = data
 		}
-		return object("type", `"input_audio"`, "input_audio", string(audio))
+		return objectOf("type", `"input_audio"`, "input_audio", string(audio))
 	case "file":
 		return t.file(raw)
 	default: // image_url is the same; document_url, thinking, reference are its own
@@ -194,10 +240,10 @@ func (t *translation) file(raw []byte) []byte {
 		if name := jsonraw.Lookup(file, "filename"); name != nil {
 			members = append(members, "document_name", string(name))
 		}
-		return object(members...)
+		return objectOf(members...)
 	}
 	if id := jsonraw.Lookup(file, "file_id"); id != nil {
-		return object("type", `"file"`, "file_id", string(id))
+		return objectOf("type", `"file"`, "file_id", string(id))
 	}
 	return raw
 }
@@ -212,8 +258,8 @@ func (t *translation) call(raw []byte) []byte {
 	if arguments == "" || arguments == `""` || arguments == "null" {
 		arguments = `"{}"`
 	}
-	return object("id", string(jsonraw.Quote(t.id(jsonraw.Text(jsonraw.Lookup(raw, "id"))))), "type", `"function"`,
-		"function", string(object("name", string(jsonraw.Lookup(f, "name")), "arguments", arguments)))
+	return objectOf("id", string(jsonraw.Quote(t.id(jsonraw.Text(jsonraw.Lookup(raw, "id"))))), "type", `"function"`,
+		"function", string(objectOf("name", string(jsonraw.Lookup(f, "name")), "arguments", arguments)))
 }
 
 // idLength is that of the only ids of tool calls that Mistral takes: letters and digits.
@@ -275,8 +321,8 @@ func elements(raw []byte, f func([]byte) []byte) []byte {
 	return append(out, ']')
 }
 
-// object is names and values, which are JSON.
-func object(members ...string) []byte {
+// objectOf is names and values, which are JSON.
+func objectOf(members ...string) []byte {
 	out := []byte{'{'}
 	for i := 0; i+1 < len(members); i += 2 {
 		if members[i+1] == "" {

@@ -1,0 +1,36 @@
+package openai_test
+
+import (
+	"testing"
+
+	"tallyroute/providers/openai"
+	"tallyroute/providers/providertest"
+)
+
+func TestAzure(t *testing.T) {
+	providertest.Run(t, providertest.Subject{Adapter: openai.Azure(), Dir: "testdata/azure", Update: *update, Skip: map[string]string{
+		"stream_reasoning": "Azure OpenAI tells how much a model has thought, not what",
+	}})
+}
+
+// What goes upstream is valid by OpenAI's own schema.
+func TestAzureCallsAreValid(t *testing.T) {
+	providertest.ValidCalls(t, "testdata/azure", "openai/CreateChatCompletionRequest.schema.json", "/$defs/CreateChatCompletionRequest")
+}
+
+// Usage with more cached tokens than the prompt has is left out: what is cached
+// is charged beside the prompt.
+func TestAzureCorpus(t *testing.T) {
+	providertest.Corpus(t, openai.Azure(), func(c *providertest.Recorded) bool {
+		u := c.Expected.Usage
+		return c.API == "azure-chat" && (u == nil || u.Cached <= u.Prompt)
+	})
+}
+
+func TestAzureEmbeddings(t *testing.T) {
+	providertest.Embeddings(t, providertest.Subject{Adapter: openai.Azure(), Dir: "testdata/azure/embeddings", Update: *update})
+}
+
+func TestAzureEmbeddingsCorpus(t *testing.T) {
+	providertest.EmbeddingCorpus(t, openai.Azure(), func(c *providertest.Recorded) bool { return c.Provider == "azure" })
+}

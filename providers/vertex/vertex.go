@@ -1,0 +1,117 @@
+// Package vertex is the adapter of Vertex AI: Google's own models in the format of
+// package gemini, Claude in that of package anthropic, each under the paths that
+// Vertex AI has for its publishers. It owns these paths.
+//
+// A base URL names the project and the location, such as
+// https://europe-west4-aiplatform.googleapis.com/v1/projects/acme/locations/europe-west4.
+package vertex
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"tallyroute/providers"
+	"tallyroute/providers/anthropic"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/gemini"
+	"tallyroute/providers/jsonraw"
+)
+
+// claudeVersion is the version of Anthropic's format as Vertex AI has it.
+const claudeVersion = "vertex-2023-10-16"
+
+// New is the adapter.
+func New() providers.Adapter { return At(time.Now) }
+
+// At is the adapter with another clock, for answers that do not say when they were made.
+func At(now func() time.Time) providers.Adapter {
+	google := gemini.At(gemini.Host{Models: "/publishers/google/models/", Vertex: true, Now: now})
+	claude := anthropic.At(anthropic.Host{Path: claudePath, Version: claudeVersion, Now: now})
+	return providers.Adapter{Chat: completions{google.Chat, claude}, Embed: embeddings{google.Embed}}
+}
+
+// claudePath is where Claude is called.
+func claudePath(x providers.Exchange) string {
+	at := "/publishers/anthropic/models/" + url.PathEscape(x.Target.Upstream)
+	if x.Request.Stream() {
+		return at + ":streamRawPredict"
+	}
+	return at + ":rawPredict"
+}
+
+// completions is the codec of chat completions: that of the model's publisher.
+type completions struct{ google, claude providers.ChatCodec }
+
+// of is the codec of a model's publisher. A model may be written with it, as in
+// anthropic/claude-sonnet-4.
+func (c completions) of(x providers.Exchange) (providers.ChatCodec, providers.Exchange) {
+	model := x.Target.Upstream
+	if name, ok := strings.CutPrefix(model, "anthropic/"); ok {
+		x.Target.Upstream = name
+		return c.claude, x
+	}
+	if strings.HasPrefix(model, "claude") {
+		return c.claude, x
+	}
+	return c.google, unprefixed(x)
+}
+
+// unprefixed is x with the bare name of a model of Google.
+func unprefixed(x providers.Exchange) providers.Exchange {
+	x.Target.Upstream = strings.TrimPrefix(x.Target.Upstream, "google/")
+	return x
+}
+
+// Encode writes a call in the format of the model's publisher.
+func (c completions) Encode(x providers.Exchange) (providers.Call, error) {
+	codec, x := c.of(x)
+	return codec.Encode(x)
+}
+
+// Decode reads a whole answer.
+func (c completions) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
+	codec, x := c.of(x)
+	return codec.Decode(x, h, body)
+}
+
+// Stream reads a streamed answer.
+func (c completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+	codec, x := c.of(x)
+	return codec.Stream(x, body)
+}
+
+// Fail reads an answer whose status says that it failed. What does not come from
+// the model is said in Google's words, whoever made the model.
+func (c completions) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
+	codec, x := c.of(x)
+	if status := jsonraw.Lookup(body, "error", "status"); status != nil || strings.HasPrefix(strings.TrimSpace(string(body)), "[") {
+		codec = c.google
+	}
+	return codec.Fail(x, status, h, body)
+}
+
+// embeddings is the codec of embeddings, which only Google's models make.
+type embeddings struct{ google providers.EmbedCodec }
+
+// InputsPerCall is what Google's models take.
+func (e embeddings) InputsPerCall(x providers.Exchange) int64 {
+	return e.google.InputsPerCall(unprefixed(x))
+}
+
+// Encode writes a call for vectors.
+func (e embeddings) Encode(x providers.Exchange) (providers.Call, error) {
+	return e.google.Encode(unprefixed(x))
+}
+
+// Decode reads an answer with vectors.
+func (e embeddings) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
+	return e.google.Decode(unprefixed(x), h, body)
+}
+
+// Fail reads an answer whose status says that it failed.
+func (e embeddings) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
+	return e.google.Fail(unprefixed(x), status, h, body)
+}
