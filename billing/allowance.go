@@ -81,13 +81,17 @@ type Posting struct {
 	Seq    int64
 	Rows   []Spend // tidied and checked, with EventID and ReportDay; a row that is there already is left alone
 	Leases []LeaseChange
+	// Rejects are rows that the database refused. They are kept aside, and count
+	// against the budgets until they are booked.
+	Rejects []Reject
 }
 
 // Posted is how the windows stand that a posting touched.
 type Posted struct {
 	Inserted int
-	// Fenced says that the database does not know the replica any more: its
-	// leases were given back for it, and it must not use them.
+	// Fenced says that the database does not know the replica any more, or that
+	// a lease was to move in a way that it cannot: its leases were given back for
+	// it, and it must not use them. The rows are posted nevertheless.
 	Fenced   bool
 	Balances []Balance // what replicas lease counts as held
 }
@@ -122,11 +126,10 @@ type Allowances interface {
 	// ErrFenced.
 	Grant(ctx context.Context, r Replica, wants []Want) ([]Granted, bool, error)
 	// Post puts rows in, and posts them to the counters and the rollup, and
-	// moves the leases, in one transaction. A row that the database refuses
-	// fails the whole posting with *RowError.
+	// moves the leases, in one transaction. A row that the database refuses for
+	// what is in it fails the whole posting with *RowError; every other error is
+	// the database's own, and the posting is to be tried again.
 	Post(ctx context.Context, p Posting) (Posted, error)
-	// Reject keeps a row that Post refuses, with the reason, outside the ledger.
-	Reject(ctx context.Context, row Spend, reason string) error
 	// Return gives back all leases of the replica's id but those of the epoch
 	// keep, and forgets those epochs.
 	Return(ctx context.Context, id, keep string) error

@@ -13,6 +13,7 @@ type Books interface {
 	Corrections
 	Archives
 	Auditor
+	Rejects
 }
 
 // Periods closes the months of the ledger. A row that arrives for a closed

@@ -19,7 +19,8 @@ type Snapshot interface {
 	Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error) error
 	// Counters are all counters, with what was used.
 	Counters(ctx context.Context) ([]billing.Balance, error)
-	// Moments calls each with what every row of the ledger used.
+	// Moments calls each with what every row of the ledger used, and every row
+	// that was refused and waits to be booked.
 	Moments(ctx context.Context, each func(Moment)) error
 	// MonthRows is that of billing.Archives.
 	MonthRows(ctx context.Context, m billing.Month, each func(billing.Spend) error) error

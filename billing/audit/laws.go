@@ -33,7 +33,7 @@ func laws(d Dialect) []law {
 	return []law{
 		{"rows", "the cost of a row is the sum of its meters, and nothing is negative that cannot be", rowsSQL},
 		{"attempts", "the attempts of a request are 1 to n, each there once, and the last alone is final", attemptsSQL},
-		{"rejects", "every attempt found its place in the ledger", rejectsSQL},
+		{"rejects", "every attempt found its place in the ledger, and none waits to be booked", rejectsSQL},
 		{"rollup", "the rollup is the sum of the rows", rollupSQL()},
 		{"keys", "what a key has used is the same by the rows and by the rollup", keysSQL},
 		{"archive", "archived months have the rows, the cost and the tokens that they were closed with", archiveSQL},
@@ -70,7 +70,7 @@ HAVING sum(n) <> count(*) OR min(attempt) <> 1 OR max(attempt) <> count(*) OR su
 
 const rejectsSQL = `
 SELECT 'spend_rejects: attempt ' || attempt || ' of request ' || request_id, 'a row in spend_events', 'refused: ' || reason
-  FROM spend_rejects`
+  FROM spend_rejects WHERE booked_at IS NULL`
 
 // rollupSQL compares the rollup with the rows of all months that have rows.
 func rollupSQL() string {

@@ -29,8 +29,11 @@ func byLimit(cases map[string]func(w *world, limited func(amount) amount)) map[s
 
 func allowanceCases() map[string]func(w *world) {
 	return byLimit(map[string]func(w *world, limited func(amount) amount){
-		"GrantIsRationedOnlyWhereThereIsALimit": grantRations,
-		"OneReplicaCannotStrandABudget":         grantLeavesOthers,
+		"GrantIsRationedOnlyWhereThereIsALimit":  grantRations,
+		"OneReplicaCannotStrandABudget":          grantLeavesOthers,
+		"RejectedRowsCountOnceUntilBooked":       rejectCounts,
+		"RejectedRowThatIsPostedLaterCountsOnce": rejectPosted,
+		"MoveThatCannotBeFencesAndPostsTheRows":  moveImpossible,
 	})
 }
 
@@ -117,6 +120,8 @@ type Link struct {
 	billing.Store
 	Grants atomic.Int64
 	Cut    atomic.Bool
+	// OnPost may change a posting, or fail it. Its replica is not to be changed.
+	OnPost atomic.Pointer[func(p *billing.Posting) error]
 }
 
 var errCut = errors.Join(billing.ErrUnavailable, errors.New("the link is cut"))
@@ -143,19 +148,27 @@ func (l *Link) Post(ctx context.Context, p billing.Posting) (billing.Posted, err
 	if l.Cut.Load() {
 		return billing.Posted{}, errCut
 	}
+	if on := l.OnPost.Load(); on != nil {
+		if err := (*on)(&p); err != nil {
+			return billing.Posted{}, err
+		}
+	}
 	return l.Store.Post(ctx, p)
 }
 
 // leaseCases are for ledgers in memory alone, behind a Link.
 func leaseCases() map[string]func(w *world) {
 	return byLimit(map[string]func(w *world, limited func(amount) amount){
-		"LeaseServesManyRequestsAndAnOutage": leaseServes,
+		"LeaseServesManyRequestsAndAnOutage":      leaseServes,
+		"RefusedRowIsKeptAsideAndTheOthersPosted": leaseRejects,
+		"FaultOfTheDatabaseRejectsNothing":        leaseKeepsBatch,
+		"MoveThatCannotBeDoesNotStopPosting":      leaseImpossible,
 	})
 }
 
-// leaseServes: requests one after the other are served from few grants, which
-// leave most of the budget to others, and go on while the database is away.
-func leaseServes(w *world, limited func(amount) amount) {
+// link is the ledger and its way to the store.
+func (w *world) link() (Leased, *Link) {
+	w.Helper()
 	leased, ok := w.Store.(Leased)
 	if !ok {
 		w.Fatalf("%T has no lease", w.Store)
@@ -164,6 +177,13 @@ func leaseServes(w *world, limited func(amount) amount) {
 	if !ok {
 		w.Fatalf("%T cannot be cut", leased.Store)
 	}
+	return leased, link
+}
+
+// leaseServes: requests one after the other are served from few grants, which
+// leave most of the budget to others, and go on while the database is away.
+func leaseServes(w *world, limited func(amount) amount) {
+	_, link := w.link()
 	const requests = 200
 	k := w.key(limited(amount{10_000_000, 20_000_000}).budget("bud_1"))
 	for range requests {

@@ -102,7 +102,7 @@ func (l *Ledger) renew(ctx context.Context) error {
 		return nil
 	}
 	if h.Fenced {
-		l.fenceLocked()
+		l.fence(replica.Epoch)
 		return billing.ErrFenced
 	}
 	l.joined.Store(true)
@@ -121,9 +121,13 @@ func (l *Ledger) renew(ctx context.Context) error {
 	return nil
 }
 
-// fenceLocked begins anew: the database does not know our leases any more.
-// Requests under way go on; what they use is posted without a lease.
-func (l *Ledger) fenceLocked() {
+// fence begins anew where the database does not know the leases of an epoch any
+// more, unless that was noticed before. Requests under way go on; what they use
+// is posted without a lease. The lock is held.
+func (l *Ledger) fence(epoch string) {
+	if epoch != l.replica.Epoch {
+		return
+	}
 	for _, le := range l.leases {
 		le.gone = true
 	}
@@ -144,7 +148,7 @@ func (l *Ledger) tend(now time.Time) {
 		le.tick()
 		quiet := le.held == (billing.Amount{}) && le.covered == (billing.Amount{})
 		if quiet && (now.Sub(le.touched) > idleAfter || le.over(l.Now())) {
-			if le.giveBack(); le.amount == (billing.Amount{}) && le.owed == (billing.Amount{}) {
+			if le.giveBack(); le.amount == (billing.Amount{}) && le.owed == (billing.Amount{}) && !le.doubt {
 				delete(l.leases, k)
 			}
 		}

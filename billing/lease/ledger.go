@@ -89,6 +89,8 @@ type Ledger struct {
 	hurry                  chan struct{} // ends the writer's rest
 	replayed               int64         // of the queue, entries of earlier processes
 
+	rejected atomic.Int64 // rows that were refused for what is in them
+
 	seq     int64    // of the last posting; the writer's own
 	last    int      // settlements in the last posting; the writer's own
 	pending *posting // that may or may not have arrived; the writer's own

@@ -147,7 +147,7 @@ func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Gra
 	defer l.mu.Unlock()
 	if err != nil || replica.Epoch != l.replica.Epoch {
 		l.doubt(wants)
-		return nil, false, l.refused(err)
+		return nil, false, l.refused(err, replica.Epoch)
 	}
 	for _, g := range granted {
 		line := billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window}
@@ -179,14 +179,16 @@ func (l *Ledger) doubt(wants []billing.Want) {
 	for _, w := range wants {
 		if le := l.leases[keyOf(w.HoldLine)]; le != nil {
 			le.doubt = true
+			wake(l.wakeWriter)
 		}
 	}
 }
 
-// refused is why nothing was granted. Being unknown means to begin anew.
-func (l *Ledger) refused(err error) error {
+// refused is why nothing was granted to an epoch. Being unknown means to begin
+// anew.
+func (l *Ledger) refused(err error, epoch string) error {
 	if err == nil || errors.Is(err, billing.ErrFenced) {
-		l.fenceLocked()
+		l.fence(epoch)
 		return fmt.Errorf("%w: the leases were given back meanwhile", billing.ErrUnavailable)
 	}
 	return err

@@ -25,7 +25,11 @@ type posting struct {
 	moves   map[*lease]move
 	flushes int64 // calls of Flush that it answers, if it is the last that was queued then
 	queued  int64 // where the queue ended when it was made
+	refused int   // how often the database refused its only request for what is in it
 }
+
+// sureOfRow is how often a row must have been refused, alone, to be kept aside.
+const sureOfRow = 2
 
 // move is what a posting does to a lease.
 type move struct{ covered, spent, owed billing.Amount }
@@ -85,6 +89,11 @@ func (l *Ledger) urgent() bool {
 func (l *Ledger) behind() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, le := range l.leases {
+		if le.doubt {
+			return true
+		}
+	}
 	return len(l.queue) > 0 || l.flushes > l.flushed || l.pending != nil
 }
 
@@ -106,9 +115,10 @@ func (l *Ledger) round(ctx context.Context) bool {
 		l.pending, l.last = nil, len(p.entries)
 		l.shrink()
 		return true
-	case errors.As(err, &bad):
-		l.pending = nil
-		return l.bisect(ctx, p, bad)
+	case errors.As(err, &bad) && len(p.entries) > 1:
+		return l.bisect(ctx, p)
+	case errors.As(err, &bad) && len(p.entries) == 1:
+		return l.reject(ctx, p, bad)
 	}
 	l.o.Report(fmt.Errorf("billing/lease: posting %d settlements: %w", len(p.entries), err))
 	return false
@@ -120,11 +130,14 @@ func (l *Ledger) clearDoubts(ctx context.Context) {
 	wants, leases, replica := l.doubtful()
 	for i, le := range leases {
 		granted, _, err := l.store.Grant(ctx, replica, wants[i:i+1])
-		if err == nil && len(granted) == 1 {
-			l.mu.Lock()
+		l.mu.Lock()
+		switch {
+		case err == nil && len(granted) == 1:
 			le.amount, le.doubt = granted[0].Leased.Minus(le.owed), false
-			l.mu.Unlock()
+		case errors.Is(err, billing.ErrStaleKey): // nobody can use the budget any more
+			le.doubt = false
 		}
+		l.mu.Unlock()
 		giveUp(leases[i : i+1])
 	}
 }
@@ -213,9 +226,12 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if done.Fenced {
-		l.fenceLocked()
-	} else if p.Replica.Epoch == l.replica.Epoch {
+	switch {
+	case p.Replica.Epoch != l.replica.Epoch: // we have begun anew since
+	case done.Fenced:
+		l.fence(p.Replica.Epoch)
+		l.o.Report(fmt.Errorf("billing/lease: %w, or its leases are not what they were: the rows are posted, and it begins anew", billing.ErrFenced))
+	default:
 		l.seq++
 		l.heard(asked)
 	}
@@ -250,34 +266,42 @@ func (l *Ledger) finish(p *posting) {
 	}
 }
 
-// bisect finds the row that the database refuses, keeps it aside, and posts the
-// others.
-func (l *Ledger) bisect(ctx context.Context, p *posting, bad *billing.RowError) bool {
-	if len(p.entries) > 1 {
-		half := len(p.entries) / 2
-		l.mu.Lock()
-		l.queue = append(slices.Clone(p.entries[half:]), l.queue...)
-		l.mu.Unlock()
-		l.pending = l.again(p.entries[:half], p)
-		return l.round(ctx)
-	}
-	if len(p.entries) == 0 {
-		l.o.Report(fmt.Errorf("billing/lease: the database refuses to move leases: %w", bad))
+// bisect posts the first half of p, and leaves the rest for later: in the end
+// the row that the database refuses is alone.
+func (l *Ledger) bisect(ctx context.Context, p *posting) bool {
+	half := len(p.entries) / 2
+	l.mu.Lock()
+	l.queue = append(slices.Clone(p.entries[half:]), l.queue...)
+	l.mu.Unlock()
+	l.pending = l.again(p.entries[:half], p)
+	return l.round(ctx)
+}
+
+// reject posts p, which is one request, with its rows kept aside. If the
+// database refuses even that, it is not for the rows: p stays as it is.
+func (l *Ledger) reject(ctx context.Context, p *posting, bad *billing.RowError) bool {
+	if p.refused++; p.refused < sureOfRow {
+		l.o.Report(fmt.Errorf("billing/lease: posting request %s: %w", p.entries[0].id, bad))
 		return false
 	}
-	e := p.entries[0]
-	for _, row := range e.rows {
-		if err := l.store.Reject(context.WithoutCancel(ctx), row, bad.Error()); err != nil {
-			l.pending = p
-			l.o.Report(fmt.Errorf("billing/lease: keeping a row that is refused: %w", err))
-			return false
-		}
+	aside := *p
+	aside.Rows = nil
+	for _, row := range p.Rows {
+		aside.Rejects = append(aside.Rejects, billing.Reject{Row: row, Reason: bad.Error()})
 	}
-	l.o.Report(fmt.Errorf("billing/lease: request %s is not in the ledger but in spend_rejects: %w", e.id, bad))
-	e.rows = nil
-	l.pending = l.again([]*entry{e}, p)
+	if err := l.post(ctx, &aside); err != nil {
+		l.o.Report(fmt.Errorf("billing/lease: posting request %s: %w; and without its rows: %w", p.entries[0].id, bad, err))
+		return false
+	}
+	l.pending, l.last = nil, len(p.entries)
+	l.rejected.Add(int64(len(p.Rows)))
+	l.o.Report(fmt.Errorf("billing/lease: request %s is not in the ledger but in spend_rejects, where it counts against the budgets: %w", p.entries[0].id, bad))
+	l.shrink()
 	return true
 }
+
+// Rejected is how many rows the database has refused for what is in them.
+func (l *Ledger) Rejected() int64 { return l.rejected.Load() }
 
 // again is a posting of fewer entries in the place of p, which did nothing.
 func (l *Ledger) again(entries []*entry, p *posting) *posting {

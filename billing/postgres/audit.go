@@ -49,7 +49,10 @@ func (s snapshot) Counters(ctx context.Context) ([]billing.Balance, error) {
 	})
 }
 
-const momentsSQL = "SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0) FROM spend_moments"
+const momentsSQL = `
+SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0) FROM spend_moments
+UNION ALL
+SELECT key_id, project_id, team_id, occurred_at, tokens, nano FROM spend_rejects WHERE booked_at IS NULL`
 
 // Moments implements audit.Snapshot.
 func (s snapshot) Moments(ctx context.Context, each func(audit.Moment)) error {

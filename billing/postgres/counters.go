@@ -90,7 +90,8 @@ func openCounter(ctx context.Context, tx pgx.Tx, b billing.Budget, w billing.Win
 // written, but never differs from its UTC day by more than the 14 hours that
 // zones may be apart from UTC; the bounds $2-$7 keep that distance. Only rows
 // for a closed month are reported on another day: they are taken out of the
-// days that they were reported on, and put where they occurred.
+// days that they were reported on, and put where they occurred. Rows that were
+// refused count until they are booked.
 const usedSQL = `
 SELECT coalesce(sum(tokens), 0)::bigint, coalesce(sum(nano), 0)::bigint FROM (
   SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
@@ -108,6 +109,9 @@ SELECT coalesce(sum(tokens), 0)::bigint, coalesce(sum(nano), 0)::bigint FROM (
   UNION ALL
   SELECT tokens, nano FROM spend_moments
    WHERE {scope} AND moved AND occurred_at >= $8 AND occurred_at < $9
+  UNION ALL
+  SELECT tokens, nano FROM spend_rejects
+   WHERE {scope} AND booked_at IS NULL AND occurred_at >= $8 AND occurred_at < $9
 ) AS part`
 
 // scopeSQL is the condition that a row of the ledger is in the scope with id $1.

@@ -19,7 +19,7 @@ import (
 // are told to give it back.
 const grantSQL = `
 WITH replica AS (
-  SELECT FROM replicas WHERE id = $1 AND epoch = $2
+  SELECT FROM replicas WHERE id = $1 AND epoch = $2 FOR KEY SHARE
 ), line AS (
   SELECT * FROM unnest($3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
        AS l (budget_id, window_start, window_end, need_tokens, need_nano, head_tokens, head_nano, wish_tokens, wish_nano)

@@ -2,10 +2,10 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,26 +16,47 @@ import (
 
 // postSQL puts a batch of rows in and moves the counters and the leases with
 // them. A row that is there already changes nothing. The leases move only if
-// the replica's postings have come to this one.
+// the replica's postings have come to this one, and if all of them can. Rows
+// that were refused before are booked by it, and count once.
 //
 // Which windows a row falls into depends on its owner and its time. Windows
 // begin at quarters of an hour, wherever they are, so rows are summed up by
 // owner and quarter before the counters are looked for. A counter is found by
 // the end of its window, whose index leads straight to the current one.
 var postSQL = `
-WITH gate AS (
+WITH move AS (
+  SELECT * FROM unnest($5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
+       AS m (budget_id, window_start, down_tokens, down_nano, busy_tokens, busy_nano)
+), gate AS (
   UPDATE replicas SET posted_seq = $3, seen_at = now(), expires_at = now() + $4::bigint * interval '1 millisecond'
    WHERE id = $1 AND epoch = $2 AND posted_seq = $3 - 1
+     AND NOT EXISTS (
+       SELECT FROM move m
+         LEFT JOIN leases l ON l.budget_id = m.budget_id AND l.window_start = m.window_start AND l.replica_id = $1 AND l.epoch = $2
+         LEFT JOIN budget_counters c ON c.budget_id = m.budget_id AND c.window_start = m.window_start
+        WHERE m.down_tokens > least(coalesce(l.tokens, 0), coalesce(c.leased_tokens, 0))
+           OR m.down_nano > least(coalesce(l.nano, 0), coalesce(c.leased_nano, 0)))
   RETURNING true
 ), posted AS (
-  ` + insertEventsSQL(11) + `
+  ` + insertEventsSQL(24) + `
   ON CONFLICT DO NOTHING
   RETURNING key_id, project_id, team_id, occurred_at,
             input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
+), booked AS (
+  UPDATE spend_rejects r SET booked_at = now(), booked_by = $11
+    FROM unnest($12::text[], $13::int[]) AS b (request_id, attempt)
+   WHERE r.request_id = b.request_id AND r.attempt = b.attempt AND r.booked_at IS NULL
+  RETURNING r.key_id, r.project_id, r.team_id, r.occurred_at, -r.tokens AS tokens, -r.nano AS nano
+), rejected AS (
+  INSERT INTO spend_rejects (request_id, attempt, reason, spend, occurred_at, key_id, project_id, team_id, tokens, nano)
+  SELECT * FROM unnest($14::text[], $15::int[], $16::text[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::bigint[], $23::bigint[])
+  ON CONFLICT DO NOTHING
+  RETURNING key_id, project_id, team_id, occurred_at, tokens, nano
 ), spent AS (
   SELECT key_id, project_id, team_id, to_timestamp(floor(extract(epoch FROM occurred_at) / 900) * 900) AS quarter,
          sum(tokens)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano
-    FROM posted GROUP BY 1, 2, 3, 4
+    FROM (SELECT * FROM posted UNION ALL SELECT * FROM booked UNION ALL SELECT * FROM rejected) AS part
+   GROUP BY 1, 2, 3, 4
 ), change AS (
   SELECT budget_id, window_start,
          sum(used_tokens)::bigint AS used_tokens, sum(used_nano)::bigint AS used_nano,
@@ -47,8 +68,7 @@ WITH gate AS (
         JOIN budgets b ON b.scope = o.scope AND b.scope_id = o.scope_id
         JOIN budget_counters c ON c.budget_id = b.id AND c.window_end > s.quarter AND c.window_start + interval '0' <= s.quarter
       UNION ALL
-      SELECT budget_id, window_start, 0, 0, down_tokens, down_nano
-        FROM gate, unnest($5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[]) AS l (budget_id, window_start, down_tokens, down_nano)
+      SELECT budget_id, window_start, 0, 0, down_tokens, down_nano FROM gate, move
     ) AS part
    GROUP BY budget_id, window_start
 ), locked AS MATERIALIZED (
@@ -67,9 +87,7 @@ WITH gate AS (
   UPDATE leases l
      SET tokens = l.tokens - d.down_tokens, nano = l.nano - d.down_nano,
          busy_tokens = least(d.busy_tokens, l.tokens - d.down_tokens), busy_nano = least(d.busy_nano, l.nano - d.down_nano)
-    FROM gate, unnest($5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
-               AS d (budget_id, window_start, down_tokens, down_nano, busy_tokens, busy_nano)
-          JOIN locked USING (budget_id, window_start) -- the counter first, as in grantSQL
+    FROM gate, move d JOIN locked USING (budget_id, window_start) -- the counter first, as in grantSQL
    WHERE l.replica_id = $1 AND l.epoch = $2 AND l.budget_id = d.budget_id AND l.window_start = d.window_start
 )
 SELECT (SELECT count(*) FROM posted), coalesce((SELECT true FROM gate), (SELECT posted_seq >= $3 FROM replicas WHERE id = $1 AND epoch = $2), false),
@@ -78,8 +96,23 @@ SELECT (SELECT count(*) FROM posted), coalesce((SELECT true FROM gate), (SELECT 
   FROM (VALUES (1)) AS one LEFT JOIN (moved m JOIN budgets b ON b.id = m.budget_id AND b.archived_at IS NULL) ON true
  ORDER BY b.id, m.window_start`
 
-// Post implements billing.Allowances.
+// Post implements billing.Allowances. A replica whose posting does not follow
+// the last one, or whose leases cannot move like that, is begun anew.
 func (s *Store) Post(ctx context.Context, p billing.Posting) (billing.Posted, error) {
+	posted, err := s.post(ctx, p, "")
+	if err == nil && posted.Fenced {
+		_, err = s.giveBack(ctx, p.Replica.ID, func(epochs []epoch) (gone []string, _ error) {
+			if slices.ContainsFunc(epochs, func(e epoch) bool { return e.name == p.Replica.Epoch }) {
+				gone = []string{p.Replica.Epoch}
+			}
+			return gone, nil
+		})
+	}
+	return posted, err
+}
+
+// post posts, and notes by whom rows were booked that had been refused before.
+func (s *Store) post(ctx context.Context, p billing.Posting, by string) (billing.Posted, error) {
 	rows := make([]billing.Spend, len(p.Rows))
 	for i, r := range p.Rows {
 		row, err := s.event(r)
@@ -88,38 +121,48 @@ func (s *Store) Post(ctx context.Context, p billing.Posting) (billing.Posted, er
 		}
 		rows[i] = row
 	}
-	var posted billing.Posted
-	post := func(ctx context.Context, c *pgx.Conn) error {
-		return c.SendBatch(ctx, postBatch(p, rows, &posted)).Close() // sent as one, it is one transaction
+	args, err := postArgs(p, by)
+	if err != nil {
+		return billing.Posted{}, err
 	}
-	err := s.within(ctx, s.postings, post)
+	b := &postingBatch{args: args, locks: append(slices.Clone(p.Rows), rejectedRows(p)...)}
+	err = s.within(ctx, s.postings, func(ctx context.Context, c *pgx.Conn) error { return b.send(ctx, c, rows) })
 	if lacksPartition(err) {
 		if err = s.addPartitions(ctx, rows); err == nil {
-			err = s.within(ctx, s.postings, post)
+			err = s.within(ctx, s.postings, func(ctx context.Context, c *pgx.Conn) error { return b.send(ctx, c, rows) })
 		}
 	}
 	if closedPeriod(err) {
 		err = s.within(ctx, s.postings, func(ctx context.Context, c *pgx.Conn) error {
-			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return s.postLate(ctx, tx, p, &posted) })
+			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return s.postLate(ctx, tx, p.Rows, b) })
 		})
 	}
-	return posted, rowFault(err)
+	return b.posted, rowFault(err)
 }
 
-// postBatch is the whole of a posting.
-func postBatch(p billing.Posting, rows []billing.Spend, posted *billing.Posted) *pgx.Batch {
-	b := &pgx.Batch{}
-	b.Queue(lockScopesSQL, batchLocks(rows))
-	b.Queue(postSQL, append(postArgs(p), arrays(rows)...)...).Query(func(rows pgx.Rows) (err error) {
-		*posted, err = readPosted(rows)
+// postingBatch is the whole of a posting but its rows.
+type postingBatch struct {
+	args   []any
+	locks  []billing.Spend // whose owners are locked
+	posted billing.Posted
+}
+
+// send posts rows. Sent as one batch, it is one transaction.
+func (b *postingBatch) send(ctx context.Context, c interface {
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}, rows []billing.Spend) error {
+	batch := &pgx.Batch{}
+	batch.Queue(lockScopesSQL, batchLocks(b.locks))
+	batch.Queue(postSQL, append(slices.Clone(b.args), arrays(rows)...)...).Query(func(rows pgx.Rows) (err error) {
+		b.posted, err = readPosted(rows)
 		return err
 	})
-	return b
+	return c.SendBatch(ctx, batch).Close()
 }
 
 // postLate posts rows of which some occurred in months that were closed since.
-func (s *Store) postLate(ctx context.Context, tx pgx.Tx, p billing.Posting, posted *billing.Posted) error {
-	rows, err := s.bookLate(ctx, tx, p.Rows)
+func (s *Store) postLate(ctx context.Context, tx pgx.Tx, all []billing.Spend, b *postingBatch) error {
+	rows, err := s.bookLate(ctx, tx, all)
 	if err != nil {
 		return err
 	}
@@ -128,7 +171,7 @@ func (s *Store) postLate(ctx context.Context, tx pgx.Tx, p billing.Posting, post
 			return err
 		}
 	}
-	return tx.SendBatch(ctx, postBatch(p, rows, posted)).Close()
+	return b.send(ctx, tx, rows)
 }
 
 func readPosted(rows pgx.Rows) (billing.Posted, error) {
@@ -148,16 +191,25 @@ func readPosted(rows pgx.Rows) (billing.Posted, error) {
 	return p, rows.Err()
 }
 
-// rowFault tells what is wrong with a row from what is wrong with the database.
+// rowFault tells what is wrong with a row from what is wrong with the database:
+// a row is at fault only where its data break a rule of the ledger's own table.
 func rowFault(err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && !errors.Is(err, billing.ErrUnavailable) {
+	if !errors.As(err, &pg) || errors.Is(err, billing.ErrUnavailable) || lacksPartition(err) {
+		return err
+	}
+	own := strings.HasPrefix(pg.TableName, "spend_events") // or a partition of it
+	// Values that are none have no table. Where a trigger met them, such as that
+	// of the rollup, they may not be the row's.
+	value := pg.Code[:2] == "22" && !strings.Contains(pg.Where, "PL/pgSQL function")
+	if pg.Code[:2] == "23" && own || value {
 		return &billing.RowError{Index: -1, Err: err}
 	}
-	return err
+	return fmt.Errorf("%w: %w", billing.ErrUnavailable, err)
 }
 
-func postArgs(p billing.Posting) []any {
+// postArgs are the arguments of postSQL but those of the rows.
+func postArgs(p billing.Posting, by string) ([]any, error) {
 	n := len(p.Leases)
 	budgets, starts := make([]string, n), make([]pgtype.Timestamptz, n)
 	var amounts [4][]int64
@@ -170,7 +222,16 @@ func postArgs(p billing.Posting) []any {
 		amounts[0][i], amounts[1][i] = l.Down.Tokens, int64(l.Down.Money)
 		amounts[2][i], amounts[3][i] = l.Busy.Tokens, int64(l.Busy.Money)
 	}
-	return []any{p.Replica.ID, p.Replica.Epoch, p.Seq, p.Replica.TTL.Milliseconds(), budgets, starts, amounts[0], amounts[1], amounts[2], amounts[3]}
+	requests, attempts := make([]string, len(p.Rows)), make([]int, len(p.Rows))
+	for i, r := range p.Rows {
+		requests[i], attempts[i] = billing.CleanText(r.RequestID), r.Attempt
+	}
+	args := []any{
+		p.Replica.ID, p.Replica.Epoch, p.Seq, p.Replica.TTL.Milliseconds(), budgets, starts, amounts[0], amounts[1], amounts[2], amounts[3],
+		billing.CleanText(by), requests, attempts,
+	}
+	rejects, err := rejectArgs(p.Rejects)
+	return append(args, rejects...), err
 }
 
 // batchLocks are the locks of all that the owners of rows belong to, in the one
@@ -215,19 +276,4 @@ func (s *Store) addPartitions(ctx context.Context, rows []billing.Spend) error {
 		}
 	}
 	return nil
-}
-
-const rejectSQL = `
-INSERT INTO spend_rejects (request_id, attempt, reason, spend) VALUES ($1, $2, $3, $4) ON CONFLICT (request_id, attempt) DO NOTHING`
-
-// Reject implements billing.Allowances.
-func (s *Store) Reject(ctx context.Context, row billing.Spend, reason string) error {
-	raw, err := json.Marshal(row)
-	if err != nil {
-		return fmt.Errorf("billing/postgres: %w", err)
-	}
-	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, rejectSQL, billing.CleanText(row.RequestID), row.Attempt, billing.CleanText(reason), raw)
-		return err
-	})
 }

@@ -68,7 +68,8 @@ func readHeartbeat(rows pgx.Rows) (billing.Heartbeat, error) {
 }
 
 // returnSQL gives back the leases of the epochs in $2 of a replica, and forgets
-// those. Counters are locked in the order of everybody else.
+// those. Counters are locked in the order of everybody else. A counter that was
+// made to say less than was leased, by whomever, keeps no lease from going.
 const returnSQL = `
 WITH back AS (
   SELECT budget_id, window_start, sum(tokens)::bigint AS tokens, sum(nano)::bigint AS nano
@@ -79,7 +80,8 @@ WITH back AS (
    ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
 ), moved AS (
-  UPDATE budget_counters c SET leased_tokens = c.leased_tokens - back.tokens, leased_nano = c.leased_nano - back.nano
+  UPDATE budget_counters c
+     SET leased_tokens = greatest(c.leased_tokens - back.tokens, 0), leased_nano = greatest(c.leased_nano - back.nano, 0)
     FROM back JOIN locked USING (budget_id, window_start)
    WHERE c.budget_id = back.budget_id AND c.window_start = back.window_start
 )

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -119,25 +119,17 @@ func away(err error) bool {
 	case errors.As(err, &connect): // whatever the reason is, it may be gone the next time
 		return true
 	case c != "":
-		return slices.Contains(unable, c) || slices.Contains(unable, c[:2])
+		return !ofData(c)
 	}
 	return errors.Is(err, errClosed) || errors.As(err, &network) || pgconn.Timeout(err) ||
 		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// unable are the SQLSTATEs, and classes of them, of a server that is there but
-// cannot do its work.
-var unable = []string{
-	"08",    // the connection broke
-	"40",    // given up for the sake of other work, too often
-	"53",    // too many clients, out of memory, disk full
-	"57",    // shutting down, starting up, statement time-out
-	"58",    // input or output error
-	"25006", // read-only: a standby
-	"42P01", // a table is missing: not migrated yet
-	"55P03", // lock time-out
-}
+// ofData reports whether an SQLSTATE says that a value is not one, or breaks a
+// rule. Every other one is of a server that is there but cannot do its work:
+// out of room, read-only, damaged, not migrated, or without a right that it had.
+func ofData(code string) bool { return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") }
 
 // code is the SQLSTATE of err, or "".
 func code(err error) string {

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -169,94 +168,4 @@ func (g granting) lease(ctx context.Context, w billing.Want, out *billing.Grante
 			min(w.Need.Tokens, out.Amount.Tokens), min(int64(w.Need.Money), int64(out.Amount.Money)))
 	}
 	return err
-}
-
-const (
-	passGate = `UPDATE replicas SET posted_seq = ?, seen_at = ?, expires_at = ? WHERE id = ? AND epoch = ? AND posted_seq = ?`
-	lowLease = `UPDATE leases SET tokens = tokens - ?1, nano = nano - ?2, busy_tokens = min(?3, tokens - ?1), busy_nano = min(?4, nano - ?2)
-WHERE budget_id = ?5 AND window_start = ?6 AND replica_id = ?7 AND epoch = ?8`
-	lowLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens - ?, leased_nano = leased_nano - ? WHERE budget_id = ? AND window_start = ?`
-	hasRow    = `SELECT 1 FROM spend_events WHERE kind = 'usage' AND request_id = ? AND attempt = ?`
-)
-
-// Post implements billing.Allowances. Its balances are those of the leases that
-// moved.
-func (s *Store) Post(ctx context.Context, p billing.Posting) (posted billing.Posted, err error) {
-	rows := make([]billing.Spend, len(p.Rows))
-	for i, r := range p.Rows {
-		rows[i] = r.Tidy()
-		if err := rows[i].Check(); err != nil {
-			return posted, &billing.RowError{Index: i, Err: err}
-		}
-	}
-	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
-		posted = billing.Posted{}
-		for i, row := range rows {
-			inserted, err := s.bookOnce(ctx, tx, row)
-			if err != nil && !errors.Is(err, billing.ErrUnavailable) {
-				return &billing.RowError{Index: i, Err: err}
-			}
-			if err != nil {
-				return err
-			}
-			if inserted {
-				posted.Inserted++
-			}
-		}
-		return s.pass(ctx, tx, p, &posted)
-	})
-	return posted, err
-}
-
-// bookOnce books a row unless it is there already.
-func (s *Store) bookOnce(ctx context.Context, tx *session, row billing.Spend) (bool, error) {
-	var one int
-	there, err := tx.row(ctx, hasRow, []any{row.RequestID, row.Attempt}, &one)
-	if there || err != nil {
-		return false, err
-	}
-	return true, s.book(ctx, tx, []billing.Spend{row})
-}
-
-// pass moves the leases, if it is their turn.
-func (s *Store) pass(ctx context.Context, tx *session, p billing.Posting, posted *billing.Posted) error {
-	now, r := s.clock(), p.Replica
-	n, err := tx.exec(ctx, passGate, p.Seq, stamp(now), stamp(now.Add(r.TTL)), r.ID, r.Epoch, p.Seq-1)
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		var seq int64
-		known, err := tx.row(ctx, selectReplica, []any{r.ID, r.Epoch}, &seq)
-		posted.Fenced = !known || seq < p.Seq
-		return err
-	}
-	budgets, starts := make([]string, len(p.Leases)), make([]string, len(p.Leases))
-	for i, l := range p.Leases {
-		budgets[i], starts[i] = l.BudgetID, stamp(l.WindowStart)
-		down, busy := l.Down, l.Busy
-		_, err := tx.exec(ctx, lowLease, down.Tokens, int64(down.Money), busy.Tokens, int64(busy.Money), l.BudgetID, starts[i], r.ID, r.Epoch)
-		if err == nil {
-			_, err = tx.exec(ctx, lowLeased, down.Tokens, int64(down.Money), l.BudgetID, starts[i])
-		}
-		if err != nil {
-			return err
-		}
-	}
-	posted.Balances, err = balancesOf(ctx, tx, windows{asJSON(budgets), asJSON(starts)})
-	return err
-}
-
-const insertReject = `INSERT INTO spend_rejects (rejected_at, request_id, attempt, reason, spend) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
-
-// Reject implements billing.Allowances.
-func (s *Store) Reject(ctx context.Context, row billing.Spend, reason string) error {
-	raw, err := asWill([]billing.Spend{row})
-	if err != nil {
-		return err
-	}
-	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
-		_, err := tx.exec(ctx, insertReject, stamp(s.clock()), billing.CleanText(row.RequestID), row.Attempt, billing.CleanText(reason), []byte(raw))
-		return err
-	})
 }

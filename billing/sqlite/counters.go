@@ -71,7 +71,8 @@ func standing(ctx context.Context, from *session, query string, lines []billing.
 }
 
 // spentBy adds up what a scope has used between two instants. Of archived rows
-// it reads what is left of them.
+// it reads what is left of them; rows that were refused count until they are
+// booked.
 var spentBy = map[billing.Scope]string{
 	billing.ScopeKey:     spentBetween("key_id = ?3"),
 	billing.ScopeProject: spentBetween("project_id = ?3"),
@@ -85,6 +86,8 @@ func spentBetween(scope string) string {
     FROM spend_events WHERE occurred_at >= ?1 AND occurred_at < ?2 AND ` + scope + `
   UNION ALL
   SELECT tokens, nano FROM spend_archived WHERE slot >= ?1 AND slot < ?2 AND ` + scope + `
+  UNION ALL
+  SELECT tokens, nano FROM spend_rejects WHERE booked_at IS NULL AND occurred_at >= ?1 AND occurred_at < ?2 AND ` + scope + `
 )`
 }
 
@@ -135,12 +138,15 @@ WHERE budget_id IN (SELECT id FROM budgets WHERE (scope, scope_id) IN (VALUES ('
 
 // post charges a row to every counter that its owner and its time belong to.
 func post(ctx context.Context, tx *session, row billing.Spend) error {
-	tokens := row.Tokens.Total()
-	if tokens == 0 && row.Cost.Total == 0 {
+	return charge(ctx, tx, row.Owner, stamp(row.OccurredAt), billing.Amount{Tokens: row.Tokens.Total(), Money: row.Cost.Total})
+}
+
+// charge adds to every counter that an owner and a stamp belong to.
+func charge(ctx context.Context, tx *session, o billing.Owner, at string, used billing.Amount) error {
+	if used == (billing.Amount{}) {
 		return nil
 	}
-	o := row.Owner
-	_, err := tx.exec(ctx, addUsed, tokens, int64(row.Cost.Total), string(o.KeyID), o.ProjectID, o.TeamID, stamp(row.OccurredAt))
+	_, err := tx.exec(ctx, addUsed, used.Tokens, int64(used.Money), string(o.KeyID), o.ProjectID, o.TeamID, at)
 	return err
 }
 

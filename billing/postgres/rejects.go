@@ -1,0 +1,83 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing"
+)
+
+// rejectArgs are rows that are kept aside, as postSQL takes them.
+func rejectArgs(rejects []billing.Reject) ([]any, error) {
+	n := len(rejects)
+	var texts [5][]string // request, reason, key, project, team
+	for i := range texts {
+		texts[i] = make([]string, n)
+	}
+	attempts, spends, times := make([]int, n), make([][]byte, n), make([]time.Time, n)
+	tokens, nano := make([]int64, n), make([]int64, n)
+	for i, r := range rejects {
+		o := r.Row.Owner
+		for j, text := range []string{r.Row.RequestID, r.Reason, string(o.KeyID), o.ProjectID, o.TeamID} {
+			texts[j][i] = billing.CleanText(text)
+		}
+		raw, err := json.Marshal(r.Row)
+		if err != nil {
+			return nil, fmt.Errorf("billing/postgres: %w", err)
+		}
+		used := r.Used()
+		attempts[i], spends[i], times[i], tokens[i], nano[i] = r.Row.Attempt, raw, r.Row.OccurredAt, used.Tokens, int64(used.Money)
+	}
+	return []any{texts[0], attempts, texts[1], spends, times, texts[2], texts[3], texts[4], tokens, nano}, nil
+}
+
+func rejectedRows(p billing.Posting) []billing.Spend {
+	rows := make([]billing.Spend, len(p.Rejects))
+	for i, r := range p.Rejects {
+		rows[i] = r.Row
+	}
+	return rows
+}
+
+const selectRejectsSQL = `
+SELECT rejected_at, reason, spend FROM spend_rejects
+ WHERE booked_at IS NULL AND ($1 = '' OR request_id = $1)
+ ORDER BY id`
+
+// ListRejects implements billing.Rejects.
+func (s *Store) ListRejects(ctx context.Context) ([]billing.RejectedRow, error) {
+	return s.rejects(ctx, "")
+}
+
+// rejects are those that wait, of one request or of all.
+func (s *Store) rejects(ctx context.Context, request string) ([]billing.RejectedRow, error) {
+	return all(ctx, s, func(row pgx.CollectableRow) (r billing.RejectedRow, err error) {
+		var raw []byte
+		if err := row.Scan(&r.At, &r.Reason, &raw); err != nil {
+			return r, err
+		}
+		r.At = r.At.UTC()
+		return r, json.Unmarshal(raw, &r.Row)
+	}, selectRejectsSQL, request)
+}
+
+// BookRejects implements billing.Rejects: posting a row that waits books it.
+func (s *Store) BookRejects(ctx context.Context, requestID, actor string) (int, error) {
+	waiting, err := s.rejects(ctx, billing.CleanText(requestID))
+	if err != nil {
+		return 0, err
+	}
+	if requestID == "" || len(waiting) == 0 {
+		return 0, &billing.NotFoundError{What: "rejected request", ID: requestID}
+	}
+	var p billing.Posting
+	for _, r := range waiting {
+		p.Rows = append(p.Rows, r.Row)
+	}
+	_, err = s.post(ctx, p, actor)
+	return len(p.Rows), err
+}
