@@ -110,7 +110,7 @@ func rejectCounts(w *world, limited func(amount) amount) {
 	w.wantBreaches()
 	for _, request := range []string{"req_bad", "req_good", "req_none", ""} {
 		_, err := w.BookRejects(w.Context(), request, "ann")
-		w.wantNotFound(err, "rejected request")
+		w.wantNotFound(err, "reject")
 	}
 	w.wantUsed(k, "bud_1", amount{80, 160})
 	w.must(w.Return(w.Context(), r.ID, ""))

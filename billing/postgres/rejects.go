@@ -72,7 +72,7 @@ func (s *Store) BookRejects(ctx context.Context, requestID, actor string) (int, 
 		return 0, err
 	}
 	if requestID == "" || len(waiting) == 0 {
-		return 0, &billing.NotFoundError{What: "rejected request", ID: requestID}
+		return 0, &billing.NotFoundError{What: "reject", ID: requestID}
 	}
 	var p billing.Posting
 	for _, r := range waiting {

@@ -83,7 +83,7 @@ func (s *Store) BookRejects(ctx context.Context, requestID, actor string) (booke
 			return err
 		}
 		if requestID == "" || len(waiting) == 0 {
-			return &billing.NotFoundError{What: "rejected request", ID: requestID}
+			return &billing.NotFoundError{What: "reject", ID: requestID}
 		}
 		all := make([]billing.Spend, len(waiting))
 		for i, r := range waiting {

@@ -10,6 +10,7 @@ import (
 // spendCommand is "tallyroute spend": the rows of the ledger.
 type spendCommand struct {
 	Adjust  spendAdjust  `cmd:"" help:"Post a correction to a key: an adjustment, a credit, a refund or a fee."`
+	Rejects spendRejects `cmd:"" help:"The rows that the ledger refused: look at them and book them."`
 	Archive spendArchive `cmd:"" help:"Write the rows of a closed month to a file and drop them from the database. Every total stays."`
 }
 

@@ -54,7 +54,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	o := Options{
-		Keys: store, Owners: store, Reports: store, Periods: store, Balances: store.Balances,
+		Keys: store, Owners: store, Reports: store, Periods: store, Rejects: store, Balances: store.Balances,
 		Issuer: billing.Issuer{Keys: store, Owners: store, Pepper: pepper},
 		Token:  func() string { return token }, Version: "test", Log: zap.New(core), BaseURL: "http://127.0.0.1:8080/v1",
 		KnownModel: func(name string) (string, bool) { return "chat-cheap", name == "chat-cheap" || name == "openai/*" },
@@ -399,7 +399,7 @@ func TestA19_EveryRouteWantsTheToken(t *testing.T) {
 			off.send(r.Method, path, "{}", "Authorization", authorization).refused(t, 503, "admin_disabled")
 		}
 	}
-	if n != 16 {
+	if n != 18 {
 		t.Errorf("%d routes were looked at", n)
 	}
 }

@@ -12,12 +12,13 @@ import (
 	"tallyroute/billing"
 )
 
-// Options are what the listener is made of. Keys, Owners, Reports, Periods and Issuer are required.
+// Options are what the listener is made of. Keys, Owners, Reports, Periods, Rejects and Issuer are required.
 type Options struct {
 	Keys    billing.Keys
 	Owners  billing.Owners
 	Reports billing.Reports
 	Periods billing.Periods
+	Rejects billing.Rejects
 	Issuer  billing.Issuer
 	// Token is what opens the API; while it is empty the API is disabled.
 	Token func() string
@@ -128,6 +129,8 @@ func newEngine(s *server) *gin.Engine {
 		{http.MethodGet, "/periods", listPeriods},
 		{http.MethodPost, "/periods/:month/close", closePeriod},
 		{http.MethodPost, "/periods/:month/reopen", reopenPeriod},
+		{http.MethodGet, "/rejects", listRejects},
+		{http.MethodPost, "/rejects/:request/book", bookReject},
 		{http.MethodGet, "/health", getHealth},
 	} {
 		api.Handle(r.method, r.path, s.serve(operatorsOnly(r.handle)))
