@@ -11,7 +11,7 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// Kind says whose fault a failed call is, which decides what happens next.
+// Kind is how a call failed. Whose fault that is decides what happens next.
 type Kind string
 
 // The kinds.
@@ -31,15 +31,36 @@ const (
 	KindCanceled   Kind = "canceled"      // our caller gave up
 )
 
+// Fault is whose fault a failed call is.
+type Fault int
+
+// The faults. A kind that the table does not have is the target's.
+const (
+	FaultTarget     Fault = iota // the provider or the way to it could not answer
+	FaultRate                    // this credential may make no more calls for now
+	FaultCredential              // our credential, or the account behind it, was refused
+	FaultRequest                 // any provider would refuse the request, or its client has left
+)
+
+// faults is the one place that says what a kind means for what happens next.
+var faults = map[Kind]Fault{
+	KindNetwork: FaultTarget, KindTimeout: FaultTarget, KindOverload: FaultTarget,
+	KindBroken: FaultTarget, KindRedirect: FaultTarget, KindUnknown: FaultTarget,
+	KindRate:       FaultRate,
+	KindCredential: FaultCredential, KindQuota: FaultCredential,
+	KindRequest: FaultRequest, KindContext: FaultRequest, KindContent: FaultRequest, KindCanceled: FaultRequest,
+}
+
+// Fault is whose fault a call of this kind is.
+func (k Kind) Fault() Fault { return faults[k] }
+
 // Failover reports whether another target may be tried after this kind.
-func (k Kind) Failover() bool {
-	switch k {
-	case KindRequest, KindContent, KindContext, KindCanceled:
-		return false
-	case KindNetwork, KindTimeout, KindCredential, KindRate, KindQuota, KindOverload, KindBroken, KindRedirect, KindUnknown:
-		return true
-	}
-	return true
+func (k Kind) Failover() bool { return k.Fault() != FaultRequest }
+
+// AnotherCredential reports whether the same target may do with another credential
+// what it did not with this one.
+func (k Kind) AnotherCredential() bool {
+	return k.Fault() == FaultRate || k.Fault() == FaultCredential
 }
 
 // Error is a failed call to one target.

@@ -93,14 +93,5 @@ func (r *Router) drawn(t providers.Target) []providers.Credential {
 // anotherMay reports that a call failed for what another credential may not meet.
 func anotherMay(err error) bool {
 	var pe *providers.Error
-	if !errors.As(err, &pe) {
-		return false
-	}
-	switch pe.Kind {
-	case providers.KindCredential, providers.KindQuota, providers.KindRate:
-		return true
-	case providers.KindNetwork, providers.KindTimeout, providers.KindOverload, providers.KindBroken, providers.KindRedirect,
-		providers.KindRequest, providers.KindContext, providers.KindContent, providers.KindUnknown, providers.KindCanceled:
-	}
-	return errors.Is(err, errTrialTaken)
+	return errors.As(err, &pe) && pe.Kind.AnotherCredential() || errors.Is(err, errTrialTaken)
 }

@@ -160,20 +160,15 @@ func (r *Router) report(c Candidate, o health.Outcome, now time.Time) {
 	r.Health.Report(target, provider, o, now)
 }
 
+// classes are what faults say about the health of a target.
+var classes = map[providers.Fault]health.Class{
+	providers.FaultTarget: health.Failed, providers.FaultRate: health.Limited,
+	providers.FaultCredential: health.Refused, providers.FaultRequest: health.Neutral,
+}
+
 // outcome is what a failed call says about its target.
 func outcome(pe *providers.Error, began time.Time) health.Outcome {
-	o := health.Outcome{Class: health.Failed, Cause: string(pe.Kind), RetryAfter: pe.RetryAfter, Began: began}
-	switch pe.Kind {
-	case providers.KindRequest, providers.KindContext, providers.KindContent, providers.KindCanceled:
-		o.Class = health.Neutral
-	case providers.KindRate:
-		o.Class = health.Limited
-	case providers.KindCredential, providers.KindQuota:
-		o.Class = health.Refused
-	case providers.KindNetwork, providers.KindTimeout, providers.KindOverload, providers.KindBroken,
-		providers.KindRedirect, providers.KindUnknown:
-	}
-	return o
+	return health.Outcome{Class: classes[pe.Kind.Fault()], Cause: string(pe.Kind), RetryAfter: pe.RetryAfter, Began: began}
 }
 
 func retryAfter(err error) time.Duration {
