@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 RACE ?= ./...
 # A machine three times slower than a developer's passes; a test that hangs ends sooner by its own bound.
 TIMEOUT ?= 25m
-PROOF := go test -count=1 -timeout 6h -v
+PROOF := go test -count=1 -timeout 6h -parallel 1 -v
 
 .DEFAULT_GOAL := help
 .PHONY: help build run demo test test-race test-postgres fuzz proof proof-races proof-crash proof-outage proof-speed bench golden generate fmt fmt-check lint vuln corpus check readme examples image
@@ -49,7 +49,7 @@ proof-outage: ## The database stopped, frozen, slow, full, read-only for OUTAGE 
 	OUTAGE=$${OUTAGE:-60} SPEED=1 $(PROOF) -run '^TestOutage' ./cmd/tallyroute
 
 proof-speed: ## What is promised in milliseconds and statements, asserted; on a machine that does nothing else
-	SPEED=1 go test -count=1 -p 1 -timeout 1h ./cmd/tallyroute ./providers/... ./router/...
+	SPEED=1 go test -count=1 -p 1 -parallel 1 -timeout 1h ./cmd/tallyroute ./providers/... ./router/...
 	SPEED=1 VIEW_ROWS=$${VIEW_ROWS:-1000000} $(PROOF) -run '^TestViews' ./billing/postgres
 
 fuzz: ## Every fuzz test for FUZZTIME (30s)

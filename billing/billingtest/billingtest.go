@@ -40,7 +40,10 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
 			for name, test := range g.cases {
-				t.Run(name, func(t *testing.T) { test(newWorld(t, open)) })
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					test(newWorld(t, open))
+				})
 			}
 		})
 	}

@@ -34,7 +34,10 @@ func RunLeased(t *testing.T, open Open) {
 				delete(g.cases, name)
 			}
 			for name, test := range g.cases {
-				t.Run(name, func(t *testing.T) { test(newWorld(t, open)) })
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					test(newWorld(t, open))
+				})
 			}
 		})
 	}

@@ -22,6 +22,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
 	pt "tallyroute/providers/providertest"
+	"tallyroute/router/tokens"
 )
 
 // attackCredential is the provider's key. No part of it may ever be seen.
@@ -39,6 +40,10 @@ const (
 	attackPlain  = `{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":50}`
 	attackStream = `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}],"max_tokens":50}`
 )
+
+// attackTokens is shared by all of them: loading a vocabulary takes longer than
+// most of these tests.
+var attackTokens = tokens.New(tokens.Options{})
 
 // attackTarget is the whole program, wired as serve wires it, in front of
 // providers that do as they are told.
@@ -109,7 +114,7 @@ func (g *attackTarget) start(more string) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	if g.service, err = newService(context.Background(), cfg, newLogger(g.out, cfg.Log)); err != nil {
+	if g.service, err = newService(context.Background(), cfg, newLogger(g.out, cfg.Log), attackTokens); err != nil {
 		g.t.Fatal(err)
 	}
 	ready, over, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/router/tokens"
 )
 
 // demoCommand is "tallyroute demo".
@@ -32,7 +33,7 @@ func (c demoCommand) Run(a *app) error {
 	}
 	cfg := c.config()
 	age := ageOf(cfg.Database)
-	s, err := newService(a.ctx, cfg, newLogger(a.stderr, cfg.Log))
+	s, err := newService(a.ctx, cfg, newLogger(a.stderr, cfg.Log), tokens.New(tokens.Options{}))
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w; choose another with --listen and --admin-listen", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"tallyroute/billing"
+	"tallyroute/router/tokens"
 )
 
 // once sends two requests through a router in a temporary folder and holds what
@@ -23,7 +24,7 @@ func (c demoCommand) once(a *app) error {
 	defer func() { _ = os.RemoveAll(dir) }()
 	c.Listen, c.AdminListen, c.Database = "127.0.0.1:0", "127.0.0.1:0", dsn("sqlite:"+filepath.Join(dir, "tallyroute.db"))
 	cfg := c.config()
-	s, err := newService(a.ctx, cfg, newLogger(a.stderr, cfg.Log))
+	s, err := newService(a.ctx, cfg, newLogger(a.stderr, cfg.Log), tokens.New(tokens.Options{}))
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 func ask(model, message string) openai.ChatCompletionRequest { return oneMessage(model, message) }
 
 func TestChat(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
 		p := serve(t, writeConfig(t, database, ""))
 		c := p.client(p.key("--budget-usd", "5", "--budget-tokens", "100000"))
@@ -53,6 +54,7 @@ func TestChat(t *testing.T) {
 }
 
 func TestChatStream(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
 		p := serve(t, writeConfig(t, database, ""))
 		key := p.key("--budget-tokens", "100000")
@@ -77,6 +79,7 @@ func TestChatStream(t *testing.T) {
 }
 
 func TestChatTools(t *testing.T) {
+	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", ""))
 	c := p.client(p.key())
 	req := ask("demo-b/echo", "How is the weather in Paris?")
@@ -126,6 +129,7 @@ func TestChatTools(t *testing.T) {
 }
 
 func TestChatErrors(t *testing.T) {
+	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", ""))
 	key := p.key("--models", "echo")
 	for name, tt := range map[string]struct {
@@ -157,6 +161,7 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // TestQuotaIsNotRetried: an SDK that retries 429 leaves insufficient_quota alone.
 func TestQuotaIsNotRetried(t *testing.T) {
+	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", ""))
 	var sent counting
 	c := openaigo.NewClient(option.WithBaseURL(p.base()+"/v1"), option.WithAPIKey(p.key("--budget-tokens", "10")),
@@ -181,6 +186,7 @@ func TestQuotaIsNotRetried(t *testing.T) {
 // TestAbortedStream: who hangs up pays for what had come from the provider. What
 // crosses the cancellation on the wire is on the bill alone.
 func TestAbortedStream(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
 		p := serve(t, writeConfig(t, database, ""))
 		c := p.client(p.key("--budget-tokens", "100000"))

@@ -21,6 +21,7 @@ import (
 // TestDatabaseAwayAtStart: the process stays up, says why it is not ready,
 // refuses with 503 and never with 401, and heals by itself within two seconds.
 func TestDatabaseAwayAtStart(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Private(t)
 	config := writeConfig(t, cluster.DSN(t), "")
 	command(t, "--config", config, "migrate")
@@ -50,12 +51,14 @@ func TestDatabaseAwayAtStart(t *testing.T) {
 	}
 }
 
-// TestDatabaseLostInFlight: an answer that is under way reaches its client, and
-// its row is there when the database is.
+// TestDatabaseLostInFlight: an answer that is under way reaches its client, keys
+// in use go on, others are told to come again, and every row is there when the
+// database is.
 func TestDatabaseLostInFlight(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Private(t)
 	p := serve(t, writeConfig(t, cluster.DSN(t), ""))
-	key := p.key("--budget-tokens", "100000")
+	key, fresh := p.key("--budget-tokens", "100000"), p.key("--budget-tokens", "100000")
 	s, err := p.client(key).CreateChatCompletionStream(t.Context(), ask("demo-b/story", "[[demo slow=20ms words=50]] go"))
 	if err != nil {
 		t.Fatal(err)
@@ -69,14 +72,17 @@ func TestDatabaseLostInFlight(t *testing.T) {
 	if err != nil || words != 50 {
 		t.Errorf("the stream ended after %d words: %v", words, err)
 	}
-	_, err = p.client(key).CreateChatCompletion(t.Context(), ask("demo-b/echo", "hi"))
+	if _, err = p.client(key).CreateChatCompletion(t.Context(), ask("demo-b/echo", "hi")); err != nil {
+		t.Errorf("a key in use while the database is away: %v", err)
+	}
+	_, err = p.client(fresh).CreateChatCompletion(t.Context(), ask("demo-b/echo", "hi"))
 	var refused *openai.APIError
 	if !errors.As(err, &refused) || refused.HTTPStatusCode != http.StatusServiceUnavailable {
-		t.Errorf("while the database is away: %v", err)
+		t.Errorf("another key while the database is away: %v", err)
 	}
 	cluster.Start(t)
 	p.await(http.StatusOK)
-	prove.Eventually(t, "the row is there", func() bool { return p.booked()["demo-b"].Attempts == 1 })
+	prove.Eventually(t, "the rows are there", func() bool { return p.booked()["demo-b"].Attempts == 2 })
 	if got, bill := p.booked()["demo-b"].Tokens, p.bills()["demo-b"]; got.Output != bill.CompletionTokens || got.Prompt() != bill.PromptTokens {
 		t.Errorf("booked %+v, bill %+v", got, bill)
 	}
@@ -103,6 +109,7 @@ func drain(s *openai.ChatCompletionStream) (words int, err error) {
 // TestA54_GracefulShutdown: streams under way end whole, readyz says no at once,
 // nothing new is accepted, and the exit code is 0.
 func TestA54_GracefulShutdown(t *testing.T) {
+	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 2s}\n"))
 	key := p.key("--budget-tokens", "1000000")
 	const streams = 20
@@ -148,6 +155,7 @@ func TestA54_GracefulShutdown(t *testing.T) {
 
 // TestA54_PatienceEnds: what does not end in time is cut off and still booked.
 func TestA54_PatienceEnds(t *testing.T) {
+	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 0s, shutdown: 200ms}\n"))
 	s, err := p.client(p.key()).CreateChatCompletionStream(t.Context(), ask("demo-b/story", "[[demo slow=50ms words=1000]] go"))
 	if err != nil {
@@ -175,6 +183,7 @@ func TestA54_PatienceEnds(t *testing.T) {
 // TestWrongPepperEndsServe: it would make every key unknown, so it is said and
 // nothing is served.
 func TestWrongPepperEndsServe(t *testing.T) {
+	t.Parallel()
 	config := writeConfig(t, "sqlite:"+filepath.Join(t.TempDir(), "t.db"), "")
 	(&program{t: t, config: config}).key()
 	if err := os.WriteFile(filepath.Join(filepath.Dir(config), "pepper"), []byte(strings.Repeat("q", 32)), 0o600); err != nil {

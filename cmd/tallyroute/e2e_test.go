@@ -70,8 +70,14 @@ func (l *logLines) without(texts ...string) string {
 
 // onBoth runs a test on SQLite and on PostgreSQL.
 func onBoth(t *testing.T, test func(t *testing.T, database string)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "tallyroute.db")) })
-	t.Run("postgres", func(t *testing.T) { test(t, pgtest.DSN(t)) })
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, "sqlite:"+filepath.Join(t.TempDir(), "tallyroute.db"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, pgtest.DSN(t))
+	})
 }
 
 // writeConfig makes a configuration with the demonstration's providers.
@@ -85,7 +91,7 @@ func writeConfig(t *testing.T, database, more string) string {
 		text += "journal: " + filepath.Join(dir, "journal") + "\n"
 	}
 	if !strings.Contains(more, "timeouts:") {
-		text += "timeouts: {shutdown_wait: 0s}\n"
+		text += "timeouts: {shutdown_wait: 0s, " + databasePatience + "}\n"
 	}
 	for name, content := range map[string]string{file: text, pepper: strings.Repeat("p", 32)} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
@@ -94,6 +100,10 @@ func writeConfig(t *testing.T, database, more string) string {
 	}
 	return file
 }
+
+// databasePatience has a program wait for its database for as long as a crowded
+// machine may take.
+const databasePatience = "database_acquire: 30s, database_statement: 30s, database_lock: 30s"
 
 // command runs tallyroute to its end and returns what it printed.
 func command(t *testing.T, args ...string) string {

@@ -47,6 +47,7 @@ func (g *attackTarget) goOpenAI() *openai.Client {
 }
 
 func TestEmbeddings(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]string{"floats": floatVectors, "base64": base64Vectors} {
 		t.Run(name, func(t *testing.T) {
 			g := embeds(t, pt.JSON(200, answer))
@@ -80,6 +81,7 @@ func TestEmbeddings(t *testing.T) {
 
 // TestEmbeddings_Official: the official client sends tokens, and base64 unless it is told otherwise.
 func TestEmbeddings_Official(t *testing.T) {
+	t.Parallel()
 	g := embeds(t, pt.JSON(200, floatVectors))
 	c := openaigo.NewClient(option.WithBaseURL("http://"+g.public.address()+"/v1"), option.WithAPIKey(g.secret))
 	got, err := c.Embeddings.New(t.Context(), openaigo.EmbeddingNewParams{
@@ -93,6 +95,7 @@ func TestEmbeddings_Official(t *testing.T) {
 // TestEmbeddings_Failover: the cheapest that is healthy is asked; where it fails,
 // the next is, and the failure costs nothing.
 func TestEmbeddings_Failover(t *testing.T) {
+	t.Parallel()
 	g := embeds(t, pt.JSON(200, `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1]}],"model":"vectors","usage":{"prompt_tokens":4,"total_tokens":4}}`),
 		pt.JSON(200, floatVectors))
 	got := g.ask(http.MethodPost, "/v1/embeddings", strings.NewReader(`{"model":"vectors","input":["one","two"]}`))
@@ -107,6 +110,7 @@ func TestEmbeddings_Failover(t *testing.T) {
 
 // TestEmbeddings_Counted: where no usage is reported, ours is charged and told.
 func TestEmbeddings_Counted(t *testing.T) {
+	t.Parallel()
 	g := embeds(t, pt.JSON(200, `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1]}],"model":"vectors"}`))
 	got := g.ask(http.MethodPost, "/v1/embeddings", strings.NewReader(`{"model":"vectors","input":[1,2,3]}`))
 	row := g.rows(1)[0]
@@ -119,6 +123,7 @@ func TestEmbeddings_Counted(t *testing.T) {
 }
 
 func TestEmbeddings_Refused(t *testing.T) {
+	t.Parallel()
 	g := embeds(t, pt.JSON(200, floatVectors))
 	c := g.goOpenAI()
 	for name, tt := range map[string]struct {

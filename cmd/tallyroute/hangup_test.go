@@ -145,6 +145,7 @@ func (h hangup) leave(g *attackTarget, u *hangupUpstream, body string) {
 // TestHangUpAnywhereIsOneRowOfWhatCame: a client that goes away, at any point and
 // in any way, is one row within two seconds, of what had come from the provider.
 func TestHangUpAnywhereIsOneRowOfWhatCame(t *testing.T) {
+	t.Parallel()
 	u := &hangupUpstream{words: make(map[string]int64), done: make(map[string]bool)}
 	upstream := httptest.NewServer(u)
 	defer upstream.Close()

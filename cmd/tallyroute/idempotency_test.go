@@ -37,9 +37,9 @@ func (p *program) post(key, body string, header ...string) (int, http.Header, st
 // TestA39_DuplicatesOverTwoRouters: a hundred duplicates at once, at two
 // routers on one database, are one call to a provider and one charge.
 func TestA39_DuplicatesOverTwoRouters(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
-		patient := "timeouts: {shutdown_wait: 0s, database_acquire: 30s, database_statement: 30s, database_lock: 30s}\n" // all at once, on a busy machine
-		routers := []*program{serve(t, writeConfig(t, database, patient)), serve(t, writeConfig(t, database, patient))}
+		routers := []*program{serve(t, writeConfig(t, database, "")), serve(t, writeConfig(t, database, ""))}
 		key := routers[0].key("--budget-tokens", "100000")
 		for _, body := range []string{
 			`{"model":"demo-b/story","messages":[{"role":"user","content":"[[demo slow=20ms words=5]] go"}]}`,
@@ -96,6 +96,7 @@ func TestA39_DuplicatesOverTwoRouters(t *testing.T) {
 
 // TestA39_SwitchedOff: then nothing is kept, and the header means nothing.
 func TestA39_SwitchedOff(t *testing.T) {
+	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "idempotency: {ttl: off}\n"))
 	key := p.key("--budget-tokens", "100000")
 	for range 2 {

@@ -21,6 +21,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres/pgtest"
+	"tallyroute/router/tokens"
 )
 
 // kind is one kind of request in the mixture.
@@ -55,11 +56,15 @@ var mixture = []kind{
 // After any mixture of streams, hang-ups, failovers and errors, what the
 // ledger says agrees with what the providers say, and the quota equals the ledger.
 func TestMixedTrafficAddsUp(t *testing.T) {
+	t.Parallel()
 	for name, database := range map[string]func(*testing.T) string{
 		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "mixed.db") },
 		"postgres": func(t *testing.T) string { return pgtest.DSN(t) },
 	} {
-		t.Run(name, func(t *testing.T) { mixed(t, database(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mixed(t, database(t))
+		})
 	}
 }
 
@@ -68,7 +73,7 @@ func mixed(t *testing.T, database string) {
 	c := demoCommand{Listen: "127.0.0.1:0", AdminListen: "off", Database: dsn(database)}
 	cfg := c.config()
 	cfg.Journal = filepath.Join(t.TempDir(), "journal")
-	s, err := newService(t.Context(), cfg, zap.NewNop())
+	s, err := newService(t.Context(), cfg, zap.NewNop(), tokens.New(tokens.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 // where the answer came to its end and never for less; and what a journal
 // brought once it never brings again.
 func TestCrashesLoseNothingAndBookNothingTwice(t *testing.T) {
+	t.Parallel()
 	crashes := prove.Size(t, "CRASHES", 20)
 	dsn := pgtest.DSN(t)
 	cheap, dear := newBiller(t, "up0"), newBiller(t, "up1")

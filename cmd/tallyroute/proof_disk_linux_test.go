@@ -18,6 +18,7 @@ import (
 // is full, nothing is asked of a provider that could not be written down; with
 // space all goes on by itself, and what was served is in the ledger.
 func TestOutageWithAFullDiskAsksNothingThatIsNotWrittenDown(t *testing.T) {
+	t.Parallel()
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=8m"); err != nil {
 		t.Skipf("a small disk needs the right to mount one: %v", err)
@@ -48,7 +49,7 @@ func TestOutageWithAFullDiskAsksNothingThatIsNotWrittenDown(t *testing.T) {
 	quit(t, r.c)
 	db := pgtest.Connect(t, r.dsn)
 	compared(t, db, r.crowd, r.biller)
-	clean(t, db, r.config)
+	clean(t, db, r.commands)
 }
 
 // fillUp leaves a few pages of a disk.
@@ -96,6 +97,7 @@ func (r *outageRig) untilRefused(t *testing.T) int {
 // TestOutageWithAFullJournalKeepsItsBound: while the database is away the journal grows to its
 // bound and no further, and shrinks by itself when the database is back.
 func TestOutageWithAFullJournalKeepsItsBound(t *testing.T) {
+	t.Parallel()
 	const bound = 1 << 20
 	r := newOutageRig(t, fmt.Sprintf("journal_max_bytes: %d\n", bound))
 	r.load(t, 2*time.Second)
@@ -115,7 +117,7 @@ func TestOutageWithAFullJournalKeepsItsBound(t *testing.T) {
 	quit(t, r.c)
 	db := pgtest.Connect(t, r.dsn)
 	compared(t, db, r.crowd, r.biller)
-	clean(t, db, r.config)
+	clean(t, db, r.commands)
 }
 
 // sizeOf is how many bytes the files of a folder have.

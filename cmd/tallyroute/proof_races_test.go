@@ -28,12 +28,14 @@ const (
 
 // TestRaceAdmitsNoMoreThanTheLimit lets many clients use up one key at three routers.
 func TestRaceAdmitsNoMoreThanTheLimit(t *testing.T) {
+	t.Parallel()
 	race(t, func(p *program, limit string) []string { return []string{p.key("--budget-tokens", limit)} }, 10)
 }
 
 // TestRaceWithARouterKilledAdmitsNoMoreThanTheLimit lets them use up what a team shares, whose keys
 // have limits of their own, while one of the routers is killed and comes back.
 func TestRaceWithARouterKilledAdmitsNoMoreThanTheLimit(t *testing.T) {
+	t.Parallel()
 	race(t, func(p *program, limit string) []string {
 		keys := []string{p.key("--budget-tokens", "1000000000"), p.key("--budget-tokens", "1000000000", "--budget-usd", "1000000")}
 		command(t, "--config", p.config, "budgets", "set", "team", "web", "--tokens", limit)

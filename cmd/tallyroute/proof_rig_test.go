@@ -198,7 +198,7 @@ func billedConfig(t *testing.T, database, more string, billers ...*biller) strin
 		text += "journal: " + filepath.Join(dir, "journal") + "\n"
 	}
 	if !strings.Contains(more, "timeouts:") {
-		text += "timeouts: {shutdown_wait: 0s, database_acquire: 10s, database_statement: 10s, database_lock: 10s}\n" // on a busy machine
+		text += "timeouts: {shutdown_wait: 0s, " + databasePatience + "}\n"
 	}
 	file := filepath.Join(dir, "tallyroute.yaml")
 	for name, content := range map[string]string{file: text, filepath.Join(dir, "pepper"): strings.Repeat("p", 32), filepath.Join(dir, "credential"): attackCredential} {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"tallyroute/router/tokens"
+
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 )
@@ -20,7 +22,7 @@ func (serveCommand) Run(a *app) error {
 	}
 	log := newBusyLogger(a.stderr, cfg.Log)
 	defer func() { _ = log.Sync() }()
-	s, err := newService(a.ctx, cfg, log)
+	s, err := newService(a.ctx, cfg, log, tokens.New(tokens.Options{}))
 	if err != nil {
 		return err
 	}

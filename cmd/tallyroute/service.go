@@ -45,8 +45,8 @@ type service struct {
 
 // newService puts a router together and opens its sockets. Nothing runs yet,
 // and the database may be away.
-func newService(ctx context.Context, cfg *Config, log *zap.Logger) (*service, error) {
-	s := &service{cfg: cfg, log: log, metrics: newMetrics(), cutRequests: func() {}}
+func newService(ctx context.Context, cfg *Config, log *zap.Logger, counter *tokens.Counter) (*service, error) {
+	s := &service{cfg: cfg, log: log, metrics: newMetrics(), tokens: counter, cutRequests: func() {}}
 	var err error
 	if s.pepper, err = cfg.pepper(ctx); err != nil {
 		return nil, err
@@ -59,7 +59,6 @@ func newService(ctx context.Context, cfg *Config, log *zap.Logger) (*service, er
 	}
 	s.ready = newReadiness(s.store, s.books.unavailable)
 	s.verifier = billing.NewVerifier(s.store, s.pepper.Pepper, billing.VerifierOptions{StaleFor: time.Duration(cfg.OfflineTTL)})
-	s.tokens = tokens.New(tokens.Options{})
 	if err := s.route(ctx); err != nil {
 		return nil, err
 	}

@@ -100,6 +100,7 @@ const signalStreams = 50
 // TestP25_A54_Terminate: fifty streams end whole, readyz says no at once, and
 // the exit code is 0.
 func TestP25_A54_Terminate(t *testing.T) {
+	t.Parallel()
 	p, c := spawn(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 3s, shutdown: 120s}\n"))
 	results := p.streaming(signalStreams, p.key("--budget-tokens", "10000000"), "[[demo slow=50ms words=60]] go", 60)
 	send(t, c, syscall.SIGTERM)
@@ -119,10 +120,16 @@ func TestP25_A54_Terminate(t *testing.T) {
 
 // TestA54_SecondSignal: who does not want to wait need not, and what was under
 // way is on the books after the next start.
-func TestA54_SecondSignal(t *testing.T) { killed(t, syscall.SIGTERM, syscall.SIGTERM) }
+func TestA54_SecondSignal(t *testing.T) {
+	t.Parallel()
+	killed(t, syscall.SIGTERM, syscall.SIGTERM)
+}
 
 // TestA54_Kill: nothing of what was under way is free.
-func TestA54_Kill(t *testing.T) { killed(t, syscall.SIGKILL) }
+func TestA54_Kill(t *testing.T) {
+	t.Parallel()
+	killed(t, syscall.SIGKILL)
+}
 
 func killed(t *testing.T, signals ...os.Signal) {
 	config := writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 30s, shutdown: 60s}\n")
