@@ -94,6 +94,19 @@ func (k *Key) AllowsModel(name string) bool {
 	return len(k.Models) == 0 || slices.ContainsFunc(k.Models, func(p string) bool { return matches(p, name) })
 }
 
+// Lines are the budgets that bind the key, in the windows that an instant falls in.
+func (k *Key) Lines(at time.Time) ([]HoldLine, error) {
+	list := make([]HoldLine, len(k.Budgets))
+	for i, b := range k.Budgets {
+		w, err := b.Window(at)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = HoldLine{Budget: b, Window: w}
+	}
+	return list, nil
+}
+
 // matches compares a model with a name, with "provider/*" or with "*".
 func matches(pattern, model string) bool {
 	if pattern == "*" {

@@ -39,6 +39,17 @@ const (
 	TierPriority = "priority" // answered first
 )
 
+// TierOf is the tier by which prices are kept for what a client or a provider
+// calls a service tier. Other names, such as "auto", "default" and "on_demand",
+// are the standard one.
+func TierOf(name string) string {
+	switch name {
+	case TierBatch, TierFlex, TierPriority:
+		return name
+	}
+	return TierStandard
+}
+
 // Price is what one provider asks for one model from one instant on. Rates are
 // nano-dollars per million tokens, so price x tokens / 1e6 is integer
 // arithmetic here and in SQL.

@@ -29,6 +29,9 @@ type VerifierOptions struct {
 	UnknownLife time.Duration
 	// MaxUnknown is how many of those are remembered. 100,000.
 	MaxUnknown int
+	// Closed has Verify know no key until Open is called, so that nobody is told
+	// that a good key is unknown before the database has been brought up to date.
+	Closed bool
 }
 
 // Verifier finds the key of a secret. It remembers keys for a moment, so that
@@ -39,6 +42,7 @@ type Verifier struct {
 	o       VerifierOptions
 	loads   singleflight.Group
 	unknown *expiringSet
+	open    atomic.Bool
 
 	mu    sync.RWMutex
 	known map[[32]byte]*snapshot
@@ -64,12 +68,19 @@ func NewVerifier(keys Keys, p Pepper, o VerifierOptions) *Verifier {
 	o.Patience = cmp.Or(o.Patience, 250*time.Millisecond)
 	o.UnknownLife = cmp.Or(o.UnknownLife, 5*time.Second)
 	o.MaxUnknown = cmp.Or(o.MaxUnknown, 100_000)
-	return &Verifier{
+	v := &Verifier{
 		keys: keys, pepper: p, o: o,
 		unknown: newExpiringSet(o.UnknownLife, o.MaxUnknown),
 		known:   make(map[[32]byte]*snapshot),
 	}
+	v.open.Store(!o.Closed)
+	return v
 }
+
+// Open says that the database has been brought up to date.
+func (v *Verifier) Open() { v.open.Store(true) }
+
+var errStarting = fmt.Errorf("%w: starting", ErrUnavailable)
 
 // Verify finds the key of s, which is shared and must not be changed. It
 // refuses with ErrMalformedKey, ErrUnknownKey, ErrRevoked or ErrExpired; the
@@ -77,6 +88,9 @@ func NewVerifier(keys Keys, p Pepper, o VerifierOptions) *Verifier {
 // by what it remembers for as long as StaleFor, then refuses with
 // ErrUnavailable: that a key is unknown is said only when the database said so.
 func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, error) {
+	if !v.open.Load() {
+		return nil, errStarting
+	}
 	hash, err := v.hash(s)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"tallyroute/providers/chat"
@@ -39,6 +40,13 @@ type Target struct {
 
 // Name is the target as users write it: provider/model.
 func (t Target) Name() string { return t.Provider + "/" + t.Model }
+
+// Sends reports whether a top-level member of a request, by its OpenAI name,
+// reaches the provider.
+func (t Target) Sends(member string) bool {
+	known := len(t.Quirks.Known) == 0 || slices.Contains(t.Quirks.Known, member)
+	return known && !slices.Contains(t.Quirks.Drop, member)
+}
 
 // Credential is one of several that a provider may be called with.
 type Credential struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +12,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/router/plan"
 )
 
 const (
@@ -129,8 +129,8 @@ func TestA36_OutputBoundWithoutMaxTokens(t *testing.T) {
 			if got := g.sender.seen[0].MaxOutput; got != c.sent {
 				t.Errorf("sent a bound of %d, want %d", got, c.sent)
 			}
-			if (a.MaxOutput != 0) != c.lowered {
-				t.Errorf("lowered to %d", a.MaxOutput)
+			if (a.Route.MaxOutput != 0) != c.lowered {
+				t.Errorf("lowered to %d", a.Route.MaxOutput)
 			}
 		})
 	}
@@ -323,36 +323,10 @@ func TestOverrunIsVisible(t *testing.T) {
 	}
 }
 
-// A hold is for the request: what attempts before the last have used counts.
-func TestOverrunOverSeveralAttempts(t *testing.T) {
-	row := func(tokens int64, cost billing.Money) billing.Spend {
-		return billing.Spend{Tokens: billing.Tokens{Input: tokens / 2, Output: tokens - tokens/2}, Cost: billing.Cost{Total: cost}}
-	}
-	for _, c := range []struct {
-		name   string
-		rows   []billing.Spend
-		tokens []int64
-		money  []billing.Money
-	}{
-		{"within", []billing.Spend{row(40, 4), row(60, 6)}, []int64{0, 0}, []billing.Money{0, 0}},
-		{"each within, not both", []billing.Spend{row(80, 8), row(80, 8)}, []int64{0, 60}, []billing.Money{0, 6}},
-		{"the first beyond", []billing.Spend{row(130, 5), row(20, 6)}, []int64{30, 20}, []billing.Money{0, 1}},
-		{"failed ones for nothing", []billing.Spend{row(0, 0), row(0, 0), row(101, 10)}, []int64{0, 0, 1}, []billing.Money{0, 0, 0}},
-		{"more than there are numbers for", []billing.Spend{row(math.MaxInt64, math.MaxInt64), row(math.MaxInt64, 1)}, []int64{math.MaxInt64 - 100, 0}, []billing.Money{math.MaxInt64 - 10, 0}},
-	} {
-		overrun(c.rows, billing.Hold{Tokens: 100, Money: 10})
-		for i, r := range c.rows {
-			if r.OverrunTokens != c.tokens[i] || r.OverrunMoney != c.money[i] {
-				t.Errorf("%s: attempt %d: %d tokens and $%s", c.name, i+1, r.OverrunTokens, r.OverrunMoney)
-			}
-		}
-	}
-}
-
 func TestUnpricedIsNeverFree(t *testing.T) {
 	g := newRig(t, keyWith(moneyBudget("1")), target("a", "", ""))
 	_, err := g.ask(t.Context(), hi)
-	wantError[*UnpricedError](t, err)
+	wantError[*plan.UnpricedError](t, err)
 
 	g = newRig(t, keyWith(), target("a", "", ""), target("b", "9", "9"))
 	if row := g.ok(t, hi).Spend; row.Provider != "b" || row.Pricing != billing.Priced {
@@ -416,8 +390,9 @@ func TestQuotaShowsAsRateLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	if len(a.Rates) != 1 || a.Rates[0].Kind != "tokens" || a.Rates[0].Limit != 100_000 || a.Rates[0].Remaining != 100_000-12 {
-		t.Errorf("rates %+v", a.Rates)
+	rates := a.Outcome().Rates
+	if len(rates) != 1 || rates[0].Kind != "tokens" || rates[0].Limit != 100_000 || rates[0].Remaining != 100_000-12 {
+		t.Errorf("rates %+v", rates)
 	}
 }
 
@@ -427,14 +402,14 @@ func TestP20_RecoveredProviderComesBack(t *testing.T) {
 	g := newRig(t, keyWith(), target("cheap", "1", "2"), target("dear", "2", "4"))
 	g.o.Clock = func() time.Time { return now }
 	ask := func() string {
-		a, err := g.Complete(t.Context(), Inbound{
+		result, err := g.Complete(t.Context(), Inbound{
 			Caller: Caller{At: now}, RequestID: "req_x", Read: func() ([]byte, error) { return []byte(hi), nil },
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer a.Close()
-		return a.Target.Provider
+		defer result.Answer.Close()
+		return result.Answer.Route.Target.Provider
 	}
 	for range 5 {
 		g.sender.then(fails(providers.KindOverload, 503), plain(&chat.Usage{Input: 1, Output: 1}))

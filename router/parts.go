@@ -8,23 +8,24 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/health"
+	"tallyroute/router/idempotency"
 	"tallyroute/router/limit"
 	"tallyroute/router/tokens"
 )
 
 // Parts are what a Router is made of.
 type Parts struct {
-	Verifier  Verifier
-	Ledger    Ledger
-	Events    Events
-	Prices    Prices
-	Catalogue Catalogue
-	Sender    Sender
-	Tokens    Tokens
-	Health    *health.Tracker
-	Limits    *limit.Store
-	Observer  Observer
-	Replays   Replays // nil keeps no answers
+	Verifier    Verifier
+	Ledger      Ledger
+	Events      Events
+	Prices      Prices
+	Catalogue   Catalogue
+	Sender      Sender
+	Tokens      Tokens
+	Health      *health.Tracker
+	Limits      *limit.Store
+	Observer    Observer
+	Idempotency idempotency.Store // nil keeps no answers
 }
 
 // Verifier finds the key of a secret.

@@ -1,12 +1,10 @@
 package router
 
 import (
-	"errors"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/providers"
-	"tallyroute/providers/chat"
 )
 
 // Event is what a Record tells of.
@@ -32,7 +30,6 @@ type Record struct {
 	Model          string
 	Streamed       bool
 	Status         billing.Status // of the last attempt; StatusError for requests that were refused
-	Disputed       bool
 	Reason         billing.RouteReason
 	Refusal        string // for requests that never had an attempt: why, as a fixed word
 	Attempts       []Attempt
@@ -46,68 +43,16 @@ type Record struct {
 	Overhead       time.Duration // our own time: all but waiting for a provider or the client
 	FirstByte      time.Duration // until the first content of the answer was there
 	Err            error         // for the log
+	Original       string        // of a replay: the request that was answered
 }
 
 // Observer is told what happened. It must not block.
 type Observer interface{ Observe(Record) }
 
-// observeFailure records a request that was not answered.
-func (r *Router) observeFailure(a asked, err error) {
-	if is[*ReplayedError](err) {
-		r.Observer.Observe(Record{Event: EventReplayed, RequestID: a.in.RequestID, KeyID: a.key.ID, TeamID: a.key.TeamID, Err: err})
-		return
-	}
-	total := r.o.Clock().Sub(a.timing.start)
-	rec := Record{
-		Event: EventRequest, RequestID: a.in.RequestID, Status: billing.StatusError, Refusal: refusalWord(err),
-		Total: total, Overhead: total - a.timing.outside, Err: err,
-	}
-	if a.key != nil {
-		rec.KeyID, rec.TeamID = a.key.ID, a.key.TeamID
-	}
-	if a.req != nil {
-		rec.Streamed = a.req.Stream()
-		if _, _, ok := r.Catalogue.Resolve(a.req.Model()); ok {
-			rec.RequestedModel = a.req.Model()
-		}
-	}
-	var failed *FailedError
-	if errors.As(err, &failed) {
-		rec.Attempts = failed.Attempts
-	}
-	if errors.Is(err, ErrClientGone) {
-		rec.Status = billing.StatusClientAborted
-	}
-	r.Observer.Observe(rec)
-}
-
-// refusalWord is the cause of a refusal as a metric label.
-func refusalWord(err error) string {
-	for _, row := range []struct {
-		word string
-		is   bool
-	}{
-		{"key", errors.Is(err, billing.ErrMalformedKey) || errors.Is(err, billing.ErrUnknownKey) ||
-			errors.Is(err, billing.ErrRevoked) || errors.Is(err, billing.ErrExpired) || errors.Is(err, billing.ErrAddress)},
-		{"ledger", errors.Is(err, billing.ErrUnavailable)},
-		{"client_gone", errors.Is(err, ErrClientGone)},
-		{"quota", is[*billing.QuotaError](err)},
-		{"rate", is[*RateError](err)},
-		{"model", is[*ModelError](err) || is[*ForbiddenModelError](err)},
-		{"request", is[*chat.FieldError](err) || is[*AbilityError](err) || is[*ContextError](err)},
-		{"unpriced", is[*UnpricedError](err)},
-		{"duplicate", is[*DuplicateError](err)},
-		{"failed", is[*FailedError](err)},
-		{"provider", is[*providers.Error](err)},
-	} {
-		if row.is {
-			return row.word
-		}
-	}
-	return "other"
-}
-
-func is[E error](err error) bool {
-	var target E
-	return errors.As(err, &target)
+// Attempt is one call to one provider, for headers and error messages.
+type Attempt struct {
+	Provider, Model string
+	Status          int            // HTTP status of the provider, 0 where none came
+	Kind            providers.Kind // "" for success
+	Took            time.Duration  // until the first content of a stream, or the whole of a plain answer
 }

@@ -98,11 +98,12 @@ func moneyBudget(dollars string) billing.Budget {
 
 func (g *rig) ask(ctx context.Context, body string) (*Answer, error) {
 	n := g.ledger.next()
-	return g.Complete(ctx, Inbound{
+	result, err := g.Complete(ctx, Inbound{
 		Caller:    Caller{From: netip.MustParseAddr("127.0.0.1"), At: epoch},
 		RequestID: fmt.Sprintf("req_%d", n),
 		Read:      func() ([]byte, error) { return []byte(body), nil },
 	})
+	return result.Answer, err
 }
 
 // ok asks and closes, and returns what came of it.

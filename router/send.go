@@ -9,24 +9,17 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/router/health"
+	"tallyroute/router/meter"
+	"tallyroute/router/plan"
 )
-
-// Attempt is one call to one provider, for headers and error messages.
-type Attempt struct {
-	Provider, Model string
-	Status          int            // HTTP status of the provider, 0 where none came
-	Kind            providers.Kind // "" for success
-	Took            time.Duration  // until the first content of a stream, or the whole of a plain answer
-}
 
 // sent is a request that a provider has begun to answer.
 type sent struct {
-	held
+	held     held
 	reply    *providers.Answer
-	chosen   Candidate // the last one tried
+	chosen   plan.Candidate // the last one tried
 	attempts []Attempt
 	rows     []billing.Spend // of the attempts that failed
-	declared string          // the target that the ledger was told of: what is lost if the process dies
 	end      context.CancelFunc
 	detach   func() bool // ends the tie between the client's going and the upstream call
 }
@@ -35,20 +28,30 @@ type sent struct {
 // nothing has reached the client, so that a failure costs only time.
 func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	upstream, end := context.WithTimeout(context.WithoutCancel(ctx), r.o.RequestTimeout)
-	s := sent{held: h, end: end, detach: context.AfterFunc(ctx, end), declared: h.candidates[0].Target.Name()}
+	s := sent{held: h, end: end, detach: context.AfterFunc(ctx, end)}
+	declared := h.planned.try[0].Target.Name()
 	var last error
-	for _, planned := range h.candidates {
-		for c := range r.accounts(planned) {
-			if len(s.attempts) > 0 && !r.ready(c) {
+	for _, candidate := range h.planned.try {
+		for c := range r.withCredentials(candidate) {
+			if len(s.attempts) > 0 && !r.ready(c.Target) {
 				continue // went down since it was planned
 			}
 			s.chosen = c
-			if last = r.declare(upstream, &s, c); last != nil {
-				r.giveUp(ctx, s)
-				return sent{}, last
+			if name := c.Target.Name(); len(s.rows) > 0 || name != declared {
+				declared = name
+				if last = r.declare(upstream, s); last != nil {
+					r.giveUp(ctx, s)
+					return sent{}, last
+				}
 			}
-			if s.reply, last = r.attempt(upstream, &s, c); last == nil {
+			var tried Attempt
+			if s.reply, tried, last = r.attempt(upstream, h, c); last == nil {
+				s.attempts = append(s.attempts, tried)
 				return s, nil
+			}
+			if !errors.Is(last, errTrialTaken) {
+				s.attempts = append(s.attempts, tried)
+				s.rows = append(s.rows, h.meter.Failed(c, len(s.attempts), tried.Kind))
 			}
 			if ctx.Err() != nil {
 				r.abandon(ctx, s)
@@ -70,51 +73,33 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	return sent{}, &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last), RateLimited: limited(s.attempts)}
 }
 
-// declare tells the ledger which attempt comes next, unless the hold has said
-// so already: should the process die, it is booked like one that was answered.
-func (r *Router) declare(ctx context.Context, s *sent, c Candidate) error {
-	if name := c.Target.Name(); len(s.rows) > 0 || name != s.declared {
-		s.declared = name
-		return r.Ledger.Retry(ctx, s.hold.ID, append(slices.Clone(s.rows), r.lost(s.held, c, len(s.rows)+1)))
-	}
-	return nil
+// declare tells the ledger which attempt comes next: should the process die, it is
+// booked like one that was answered. The hold has said so of the first.
+func (r *Router) declare(ctx context.Context, s sent) error {
+	return r.Ledger.Retry(ctx, s.held.hold.ID, append(slices.Clone(s.rows), s.held.meter.Lost(s.chosen, len(s.rows)+1)))
 }
 
-func (r *Router) ready(c Candidate) bool {
-	target, provider := healthKeys(c.Target)
-	return r.Health.Ready(target, provider, r.o.Clock())
-}
-
-// limited reports that every attempt was refused for its rate.
-func limited(attempts []Attempt) bool {
-	return len(attempts) > 0 && !slices.ContainsFunc(attempts, func(a Attempt) bool { return a.Kind != providers.KindRate })
-}
-
-// attempt makes one call and notes how it went.
-func (r *Router) attempt(ctx context.Context, s *sent, c Candidate) (*providers.Answer, error) {
+// attempt makes one call and tells the health of the target how it went. What
+// fails is a *providers.Error.
+func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*providers.Answer, Attempt, error) {
 	began := r.o.Clock()
-	target, provider := healthKeys(c.Target)
-	if !r.Health.Begin(target, provider, began) {
-		return nil, &providers.Error{Provider: c.Target.Provider, Model: c.Target.Model, Kind: providers.KindOverload, Err: errTrialTaken}
+	a := Attempt{Provider: c.Target.Provider, Model: c.Target.Model}
+	if !r.begin(c.Target, began) {
+		return nil, a, &providers.Error{Provider: a.Provider, Model: a.Model, Kind: providers.KindOverload, Err: errTrialTaken}
 	}
-	reply, err := r.Sender.Do(ctx, providers.Exchange{Operation: s.in.Operation, Target: c.Target, Request: s.req, MaxOutput: s.maxOutput(c)})
+	reply, err := r.Sender.Do(ctx, providers.Exchange{
+		Operation: h.planned.accepted.in.Operation, Target: *c.Target, Request: h.meter.Request, MaxOutput: h.meter.MaxOutput(c),
+	})
 	now := r.o.Clock()
-	took := now.Sub(began)
-	s.timing.outside += took
-	a := Attempt{Provider: c.Target.Provider, Model: c.Target.Model, Took: took}
+	a.Took = now.Sub(began)
 	if err == nil {
-		r.report(c, health.Outcome{Class: health.OK, Began: began}, now)
-		s.attempts = append(s.attempts, a)
-		return reply, nil
+		r.report(c.Target, health.Outcome{Class: health.OK, Began: began}, now)
+		return reply, a, nil
 	}
-	pe := providerError(c, err)
+	pe := providerError(c.Target, err)
 	a.Kind, a.Status = pe.Kind, pe.Status
-	r.report(c, outcome(pe, began), now)
-	row := r.row(s.held, c, len(s.attempts)+1)
-	row.Status, row.ErrorKind = billing.StatusError, string(pe.Kind)
-	s.attempts = append(s.attempts, a)
-	s.rows = append(s.rows, row)
-	return nil, pe
+	r.report(c.Target, outcome(pe, began), now)
+	return nil, a, pe
 }
 
 // giveUp settles a request that no provider answered: its attempts are on the
@@ -123,12 +108,12 @@ func (r *Router) giveUp(ctx context.Context, s sent) {
 	s.detach()
 	s.end()
 	if len(s.rows) == 0 {
-		r.settler.release(ctx, s.hold.ID)
+		r.holds.release(ctx, s.held.hold)
 		return
 	}
 	s.rows[len(s.rows)-1].Final = true
-	r.rerate(s.asked, 0)
-	r.settler.settle(ctx, billing.Settlement{HoldID: s.hold.ID, Attempts: s.rows})
+	r.rerate(s.held.planned.accepted.key, s.held.planned.accepted.taken, 0)
+	r.holds.settle(ctx, s.held.hold, s.rows)
 }
 
 // abandon settles a request whose client left before anything came back. The
@@ -137,38 +122,33 @@ func (r *Router) abandon(ctx context.Context, s sent) {
 	s.detach()
 	s.end()
 	if len(s.rows) == 0 {
-		r.settler.release(ctx, s.hold.ID)
+		r.holds.release(ctx, s.held.hold)
 		return
 	}
 	last := &s.rows[len(s.rows)-1]
-	last.Final, last.Status = true, billing.StatusClientAborted
-	r.charge(context.WithoutCancel(ctx), last, s.held, used{candidate: s.chosen})
-	overrun(s.rows, s.hold)
-	r.settler.settle(ctx, billing.Settlement{HoldID: s.hold.ID, Attempts: s.rows})
+	*last = r.charge(ctx, s.held.meter, meter.Use{
+		Candidate: s.chosen, Attempt: last.Attempt, Status: billing.StatusClientAborted, ErrorKind: last.ErrorKind,
+	})
+	meter.Overrun(s.rows, s.held.hold)
+	r.holds.settle(ctx, s.held.hold, s.rows)
 }
 
-func providerError(c Candidate, err error) *providers.Error {
+func providerError(t *providers.Target, err error) *providers.Error {
 	if pe := (*providers.Error)(nil); errors.As(err, &pe) {
 		return pe
 	}
-	return &providers.Error{Provider: c.Target.Provider, Model: c.Target.Model, Kind: providers.KindNetwork, Err: err}
+	return &providers.Error{Provider: t.Provider, Model: t.Model, Kind: providers.KindNetwork, Err: err}
 }
 
-// report tells the health of a target how a call went.
-func (r *Router) report(c Candidate, o health.Outcome, now time.Time) {
-	target, provider := healthKeys(c.Target)
-	r.Health.Report(target, provider, o, now)
+// anotherMay reports that a call failed for what another credential may not meet.
+func anotherMay(err error) bool {
+	var pe *providers.Error
+	return errors.As(err, &pe) && pe.Kind.AnotherCredential() || errors.Is(err, errTrialTaken)
 }
 
-// classes are what faults say about the health of a target.
-var classes = map[providers.Fault]health.Class{
-	providers.FaultTarget: health.Failed, providers.FaultRate: health.Limited,
-	providers.FaultCredential: health.Refused, providers.FaultRequest: health.Neutral,
-}
-
-// outcome is what a failed call says about its target.
-func outcome(pe *providers.Error, began time.Time) health.Outcome {
-	return health.Outcome{Class: classes[pe.Kind.Fault()], Cause: string(pe.Kind), RetryAfter: pe.RetryAfter, Began: began}
+// limited reports that every attempt was refused for its rate.
+func limited(attempts []Attempt) bool {
+	return len(attempts) > 0 && !slices.ContainsFunc(attempts, func(a Attempt) bool { return a.Kind != providers.KindRate })
 }
 
 func retryAfter(err error) time.Duration {

@@ -10,6 +10,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/router/plan"
 )
 
 // tiered has a standard price with a step at 1000 tokens, and one for priority.
@@ -88,7 +89,7 @@ func TestTiers_WhoMayServe(t *testing.T) {
 	// Only b is left, and what it would cost is not known.
 	g.targets["m"] = []providers.Target{b}
 	_, err := g.ask(t.Context(), `{"model":"m","service_tier":"priority","messages":[{"role":"user","content":"x"}]}`)
-	if e := (*UnpricedError)(nil); !errors.As(err, &e) {
+	if e := (*plan.UnpricedError)(nil); !errors.As(err, &e) {
 		t.Errorf("a tier without a price: %v", err)
 	}
 	// One that was not told of the tier serves the standard one.
@@ -112,7 +113,7 @@ func TestEmbeddingModelsAnswerNoChat(t *testing.T) {
 	a.Can = providers.Abilities{Operation: providers.Embed, Stream: true}
 	g := newRig(t, keyWith(), a)
 	_, err := g.ask(t.Context(), `{"model":"m","messages":[{"role":"user","content":"x"}]}`)
-	if e := (*AbilityError)(nil); !errors.As(err, &e) {
+	if e := (*plan.AbilityError)(nil); !errors.As(err, &e) {
 		t.Errorf("got %v", err)
 	}
 }

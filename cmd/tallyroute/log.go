@@ -77,7 +77,8 @@ var _ router.Observer = recordLog{}
 // Observe writes r.
 func (l recordLog) Observe(r router.Record) {
 	if r.Event == router.EventReplayed {
-		l.log.Info(string(r.Event), zap.String("request_id", r.RequestID), zap.String("key_id", string(r.KeyID)), zap.Error(r.Err))
+		l.log.Info(string(r.Event), zap.String("request_id", r.RequestID), zap.String("key_id", string(r.KeyID)),
+			zap.String("original_request_id", r.Original))
 		return
 	}
 	if r.Event != router.EventRequest {

@@ -34,7 +34,6 @@ type metrics struct {
 	swept     prometheus.Counter
 	http      *prometheus.HistogramVec
 	flying    prometheus.Gauge
-	held      *prometheus.GaugeVec
 	auditGauges
 }
 
@@ -70,13 +69,12 @@ func newMetrics() *metrics {
 		firstByte: histogram("first_byte_seconds", "From the first byte of a request to the first content of its answer.", slowBuckets(), "model", "streamed"),
 		http:      histogram("http_request_duration_seconds", "Requests to the public listener, by route.", slowBuckets(), "method", "route", "status"),
 		flying:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "tallyroute", Name: "requests_in_flight", Help: "Requests to the public listener that are under way."}),
-		held:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tallyroute", Name: "held", Help: "What this process holds for requests under way: how many holds, tokens and nano-dollars."}, []string{"unit"}),
 		swept:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tallyroute", Name: "holds_swept_total", Help: "Holds of processes that never reported back."}),
 	}
 	m.auditGauges = newAuditGauges()
 	m.registry.MustRegister(m.breaches, m.ran, m.took)
 	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.overrun.requests, m.overrun.tokens, m.overrun.cost,
-		m.settling, m.replays, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying, m.held,
+		m.settling, m.replays, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	return m
 }

@@ -1,85 +1,37 @@
 package main
 
 import (
-	"context"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"tallyroute/billing"
 	"tallyroute/router"
 	"tallyroute/router/health"
 )
 
-// heldLedger tells the metrics what is held.
-type heldLedger struct {
-	router.Ledger
-	count, tokens, money prometheus.Gauge
-
-	mu    sync.Mutex
-	holds map[string]heldAmount
+// liveHolds tells what is held when Prometheus asks.
+type liveHolds struct {
+	router *router.Router
+	desc   *prometheus.Desc
 }
 
-// heldAmount is what one request holds.
-type heldAmount struct {
-	tokens int64
-	money  billing.Money
+var _ prometheus.Collector = liveHolds{}
+
+// watchHolds adds what is held to the metrics.
+func (m *metrics) watchHolds(r *router.Router) {
+	m.registry.MustRegister(liveHolds{r, prometheus.NewDesc("tallyroute_held",
+		"What this process holds for requests under way: how many holds, tokens and nano-dollars.", []string{"unit"}, nil)})
 }
 
-// ledger is l, with what it holds counted.
-func (m *metrics) ledger(l router.Ledger) router.Ledger {
-	return &heldLedger{
-		Ledger: l, count: m.held.WithLabelValues("holds"), tokens: m.held.WithLabelValues("tokens"),
-		money: m.held.WithLabelValues("nano_usd"), holds: make(map[string]heldAmount),
-	}
-}
+// Describe names the metric.
+func (h liveHolds) Describe(ch chan<- *prometheus.Desc) { ch <- h.desc }
 
-// Reserve takes a hold.
-func (l *heldLedger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
-	balances, err := l.Ledger.Reserve(ctx, h, now)
-	if err == nil {
-		held := heldAmount{h.Tokens, h.Money}
-		l.mu.Lock()
-		l.holds[h.ID] = held
-		l.mu.Unlock()
-		l.add(held, 1)
-	}
-	return balances, err
-}
-
-// Settle ends a hold.
-func (l *heldLedger) Settle(ctx context.Context, s billing.Settlement) ([]billing.Balance, error) {
-	balances, err := l.Ledger.Settle(ctx, s)
-	if err == nil {
-		l.end(s.HoldID)
-	}
-	return balances, err
-}
-
-// Release gives a hold back.
-func (l *heldLedger) Release(ctx context.Context, id string) error {
-	err := l.Ledger.Release(ctx, id)
-	if err == nil {
-		l.end(id)
-	}
-	return err
-}
-
-func (l *heldLedger) end(id string) {
-	l.mu.Lock()
-	h, ok := l.holds[id]
-	delete(l.holds, id)
-	l.mu.Unlock()
-	if ok {
-		l.add(h, -1)
-	}
-}
-
-func (l *heldLedger) add(h heldAmount, sign float64) {
-	l.count.Add(sign)
-	l.tokens.Add(sign * float64(h.tokens))
-	l.money.Add(sign * float64(h.money))
+// Collect asks the router.
+func (h liveHolds) Collect(ch chan<- prometheus.Metric) {
+	now := h.router.Held()
+	ch <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, float64(now.Holds), "holds")
+	ch <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, float64(now.Tokens), "tokens")
+	ch <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, float64(now.Money), "nano_usd")
 }
 
 // targetHealth tells how every target stands when Prometheus asks.

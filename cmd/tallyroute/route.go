@@ -13,6 +13,7 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/router"
 	"tallyroute/router/health"
+	"tallyroute/router/plan"
 	"tallyroute/router/tokens"
 )
 
@@ -114,7 +115,7 @@ func (c routeExplain) request(a *app) (*chat.Request, error) {
 }
 
 // explain lays the candidates out, in the order in which they would be tried.
-func explain(candidates []router.Candidate) *table {
+func explain(candidates []plan.Candidate) *table {
 	t := &table{header: []string{"", "TARGET", "USD", "PROMPT", "OUTPUT", "USD/M IN", "USD/M OUT", "HEALTH", "WHY NOT"}}
 	views := []candidateView{}
 	for _, c := range candidates {

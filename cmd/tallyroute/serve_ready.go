@@ -102,6 +102,7 @@ func (s *service) bringUp(ctx context.Context) error {
 	for gap := firstTry; ; gap = min(2*gap, lastTry) {
 		err := s.prepare(ctx)
 		if err == nil {
+			s.verifier.Open()
 			s.ready.set(nil)
 			s.log.Info("ready", zap.Stringer("database", s.cfg.Database))
 			return nil
@@ -140,21 +141,4 @@ func (s *service) prepare(ctx context.Context) error {
 		return err
 	}
 	return s.store.RecordPrices(ctx, s.prices.All())
-}
-
-// gatedVerifier knows no key until the database has been brought up to date, so
-// that nobody is told that a good key is unknown.
-type gatedVerifier struct {
-	*billing.Verifier
-	ready *readiness
-}
-
-var errStarting = fmt.Errorf("%w: starting", billing.ErrUnavailable)
-
-// Verify is the verifier's, once the database is up.
-func (g gatedVerifier) Verify(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error) {
-	if !g.ready.up() {
-		return nil, errStarting
-	}
-	return g.Verifier.Verify(ctx, s, now)
 }

@@ -44,8 +44,8 @@ func TestBringUp(t *testing.T) {
 			store := &absentStore{back: time.Now().Add(away)}
 			cfg := defaultConfig()
 			s := &service{cfg: &cfg, log: zap.NewNop(), store: store, books: &books{}, ready: newReadiness(store, func() error { return nil }), prices: billing.NewPriceBook(nil)}
-			gate := gatedVerifier{nil, s.ready}
-			if _, err := gate.Verify(t.Context(), billing.Secret{}, time.Now()); !errors.Is(err, billing.ErrUnavailable) {
+			s.verifier = billing.NewVerifier(store, billing.Pepper{}, billing.VerifierOptions{Closed: true})
+			if _, err := s.verifier.Verify(t.Context(), billing.Secret{}, time.Now()); !errors.Is(err, billing.ErrUnavailable) {
 				t.Errorf("before: %v", err)
 			}
 			done := make(chan error)
@@ -69,6 +69,9 @@ func TestBringUp(t *testing.T) {
 			}
 			if err := s.ready.check(t.Context()); err != nil {
 				t.Error(err)
+			}
+			if _, err := s.verifier.Verify(t.Context(), billing.Secret{}, time.Now()); !errors.Is(err, billing.ErrMalformedKey) {
+				t.Errorf("after: %v", err)
 			}
 			s.ready.stop()
 			s.ready.set(nil)

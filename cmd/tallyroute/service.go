@@ -15,6 +15,7 @@ import (
 	"tallyroute/router"
 	"tallyroute/router/admin"
 	"tallyroute/router/health"
+	"tallyroute/router/idempotency"
 	"tallyroute/router/limit"
 	"tallyroute/router/server"
 	"tallyroute/router/tokens"
@@ -58,7 +59,7 @@ func newService(ctx context.Context, cfg *Config, log *zap.Logger, counter *toke
 		return nil, errors.Join(err, s.store.Close())
 	}
 	s.ready = newReadiness(s.store, s.books.unavailable)
-	s.verifier = billing.NewVerifier(s.store, s.pepper.Pepper, billing.VerifierOptions{StaleFor: time.Duration(cfg.OfflineTTL)})
+	s.verifier = billing.NewVerifier(s.store, s.pepper.Pepper, billing.VerifierOptions{StaleFor: time.Duration(cfg.OfflineTTL), Closed: true})
 	if err := s.route(ctx); err != nil {
 		return nil, err
 	}
@@ -91,22 +92,23 @@ func (s *service) route(ctx context.Context) error {
 	})
 	s.health = health.New(health.Options{Random: rand.Int64N})
 	s.metrics.watch(s.health)
-	var kept router.Replays
+	var kept idempotency.Store
 	if s.cfg.Idempotency.TTL > 0 {
 		kept = s.store
 	}
 	s.router = router.New(router.Parts{
-		Verifier: gatedVerifier{s.verifier, s.ready}, Ledger: s.metrics.ledger(s.books), Events: s.books, Prices: s.prices,
+		Verifier: s.verifier, Ledger: s.books.Ledger, Events: s.books, Prices: s.prices,
 		Catalogue: s.book, Sender: s.client, Tokens: s.tokens, Health: s.health, Limits: limit.New(),
-		Observer: observers{s.metrics, recordLog{s.log}}, Replays: kept,
+		Observer: observers{s.metrics, recordLog{s.log}}, Idempotency: kept,
 	}, s.cfg.routerOptions())
+	s.metrics.watchHolds(s.router)
 	return nil
 }
 
 func (c *Config) routerOptions() router.Options {
 	return router.Options{
 		MaxAttempts: c.Routing.MaxAttempts, DefaultMaxOutput: c.Defaults.MaxOutputTokens,
-		RequestTimeout: time.Duration(c.Timeouts.Request), ReplayTTL: time.Duration(c.Idempotency.TTL),
+		RequestTimeout: time.Duration(c.Timeouts.Request), IdempotencyTTL: time.Duration(c.Idempotency.TTL),
 	}
 }
 

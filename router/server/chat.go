@@ -2,7 +2,6 @@ package server
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 
@@ -25,22 +24,24 @@ func (x *exchange) complete(o providers.Operation) {
 	in.Operation = o
 	ctx, end := x.life(in)
 	defer end()
-	answer, err := x.Router.Complete(ctx, in)
-	if again := (*router.ReplayedError)(nil); errors.As(err, &again) {
-		x.replay(again)
-		return
-	}
+	result, err := x.Router.Complete(ctx, in)
 	if err != nil {
 		x.fail(err)
 		return
 	}
+	x.key = result.KeyID
+	if result.Kept != nil {
+		x.replay(result.Kept)
+		return
+	}
+	answer := result.Answer
 	defer func() {
 		if err := answer.Close(); err != nil && x.err == nil {
 			x.err = err
 		}
 	}()
-	x.key = answer.Key.ID
-	describe(&x.head, answer, x.Clock().Sub(x.start))
+	describe(&x.head, answer.Route, answer.Outcome(), x.Clock().Sub(x.start))
+	describeCost(&x.head, answer)
 	if answer.Response == nil {
 		x.relay(answer)
 		return
@@ -83,7 +84,7 @@ func plainBody(a *router.Answer, explain router.Explain) []byte {
 	}
 	body := chat.AddUsageMembers(a.Response.Body, members)
 	if explain == router.ExplainPlan {
-		body = addMember(body, "tallyroute", planOf(a))
+		body = addMember(body, "tallyroute", routingOf(a.Route))
 	}
 	return body
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
-	"tallyroute/providers/chat"
+	"tallyroute/providers"
 	"tallyroute/router"
 )
 
@@ -142,7 +142,7 @@ func day(year int, month time.Month, d int) time.Time {
 func TestA36_LoweredOutputIsTold(t *testing.T) {
 	h := http.Header{}
 	f := newFields(h)
-	describe(&f, &router.Answer{Response: &chat.Response{}, MaxOutput: 42, Dropped: []string{"logprobs", "seed"}}, time.Second)
+	describe(&f, router.Route{Target: &providers.Target{}, MaxOutput: 42, Dropped: []string{"logprobs", "seed"}}, router.Outcome{}, time.Second)
 	if h.Get("X-Tallyroute-Max-Tokens") != "42" || h.Get("X-Tallyroute-Dropped") != "logprobs, seed" || h.Get("Openai-Processing-Ms") != "1000" {
 		t.Errorf("%v", h)
 	}

@@ -15,6 +15,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
+	"tallyroute/router/plan"
 )
 
 var (
@@ -119,7 +120,7 @@ var table = []row{
 	as(unable),
 	as(sentBefore),
 	is(errIdempotencyKey, problem{code: codeInvalidValue, param: idempotencyHeader, message: "The Idempotency-Key must be one header of 1 to 255 visible ASCII characters."}),
-	as(func(e *router.UnpricedError) problem {
+	as(func(e *plan.UnpricedError) problem {
 		return problem{code: codeUnpriced, param: "model", message: fmt.Sprintf(
 			"No price is known for %s, and this key's budget is in money.", label(e.Model, chat.MaxModel))}
 	}),
@@ -150,7 +151,7 @@ func unknownModel(e *router.ModelError) problem {
 
 // unable tells content that no provider of the model takes, which is in the
 // messages, from other abilities.
-func unable(e *router.AbilityError) problem {
+func unable(e *plan.AbilityError) problem {
 	p := problem{code: codeCannot, param: "model", message: fmt.Sprintf(
 		"No provider of %s can do: %s.", label(e.Model, chat.MaxModel), strings.Join(e.Needs, ", "))}
 	if e.Serves != e.Asked {
@@ -164,7 +165,7 @@ func unable(e *router.AbilityError) problem {
 	return p
 }
 
-func tooLong(e *router.ContextError) problem {
+func tooLong(e *plan.ContextError) problem {
 	asked := ""
 	if e.Output > 0 {
 		asked = fmt.Sprintf(" and %d tokens of output are asked for", e.Output)

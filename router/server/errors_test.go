@@ -16,6 +16,8 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
+	"tallyroute/router/idempotency"
+	"tallyroute/router/plan"
 )
 
 func quota(tokens int64, money billing.Money) *billing.QuotaError {
@@ -76,14 +78,14 @@ var examples = []struct {
 	{"*jsonraw.FieldError", &chat.FieldError{Code: "invalid_json", Message: "bad"}, 400, "invalid_json", "invalid_request_error", "", nil, "no"},
 	{"*router.ModelError", &router.ModelError{Asked: "gtp-4o", Nearest: "gpt-4o"}, 404, "model_not_found", "invalid_request_error", "model", []string{`"gtp-4o"`, `"gpt-4o"`, "GET /v1/models"}, "no"},
 	{"*router.ForbiddenModelError", &router.ForbiddenModelError{Asked: "x", Allowed: []string{"a", "b/*"}}, 403, "model_not_allowed", "permission_error", "model", []string{"a, b/*"}, "no"},
-	{"*router.AbilityError", &router.AbilityError{Model: "m", Needs: []string{"tools"}}, 400, "unsupported_by_model", "invalid_request_error", "model", []string{"tools"}, "no"},
-	{"*router.AbilityError", &router.AbilityError{Model: "m", Needs: []string{"tools", "audio"}}, 400, "unsupported_content", "invalid_request_error", "messages", []string{"tools, audio"}, "no"},
-	{"*router.DuplicateError", &router.DuplicateError{RequestID: "req_1", Reason: router.DuplicateOther}, 409, "idempotency_conflict", "invalid_request_error", "", []string{"req_1"}, "no"},
-	{"*router.DuplicateError", &router.DuplicateError{RequestID: "req_1", Reason: router.DuplicateRunning}, 409, "idempotency_in_progress", "invalid_request_error", "", []string{"req_1"}, "1"},
-	{"*router.DuplicateError", &router.DuplicateError{RequestID: "req_1", Reason: router.DuplicateLarge}, 409, "idempotency_answer_too_large", "invalid_request_error", "", []string{"req_1"}, "no"},
+	{"*plan.AbilityError", &plan.AbilityError{Model: "m", Needs: []string{"tools"}}, 400, "unsupported_by_model", "invalid_request_error", "model", []string{"tools"}, "no"},
+	{"*plan.AbilityError", &plan.AbilityError{Model: "m", Needs: []string{"tools", "audio"}}, 400, "unsupported_content", "invalid_request_error", "messages", []string{"tools, audio"}, "no"},
+	{"*idempotency.DuplicateError", &idempotency.DuplicateError{RequestID: "req_1", Reason: idempotency.DuplicateOther}, 409, "idempotency_conflict", "invalid_request_error", "", []string{"req_1"}, "no"},
+	{"*idempotency.DuplicateError", &idempotency.DuplicateError{RequestID: "req_1", Reason: idempotency.DuplicateRunning}, 409, "idempotency_in_progress", "invalid_request_error", "", []string{"req_1"}, "1"},
+	{"*idempotency.DuplicateError", &idempotency.DuplicateError{RequestID: "req_1", Reason: idempotency.DuplicateLarge}, 409, "idempotency_answer_too_large", "invalid_request_error", "", []string{"req_1"}, "no"},
 	{"server: malformed idempotency key", errIdempotencyKey, 400, "invalid_value", "invalid_request_error", "Idempotency-Key", nil, "no"},
-	{"*router.UnpricedError", &router.UnpricedError{Model: "m"}, 400, "model_unpriced", "invalid_request_error", "model", []string{"m"}, "no"},
-	{"*router.ContextError", &router.ContextError{Model: "m", Prompt: 9000, Output: 500, Context: 8192}, 400, "context_length_exceeded", "invalid_request_error", "messages", []string{"9000", "500", "8192"}, "no"},
+	{"*plan.UnpricedError", &plan.UnpricedError{Model: "m"}, 400, "model_unpriced", "invalid_request_error", "model", []string{"m"}, "no"},
+	{"*plan.ContextError", &plan.ContextError{Model: "m", Prompt: 9000, Output: 500, Context: 8192}, 400, "context_length_exceeded", "invalid_request_error", "messages", []string{"9000", "500", "8192"}, "no"},
 	{"*billing.QuotaError", quota(1000, 0), 429, "insufficient_quota", "insufficient_quota", "", []string{"bud_7", "team team_3", "per day", "limit 1000 tokens", "used 950", "under way 20", "asked 40", "2026-11-25T00:00:00Z"}, "no"},
 	{"*billing.QuotaError", quota(0, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "", []string{"bud_7", "limit $2,", "used $1.5", "under way $0.25", "asked $0.5"}, "no"},
 	{"*billing.QuotaError", quota(5000, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "", []string{"limit $2,"}, "no"},

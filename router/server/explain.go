@@ -25,8 +25,8 @@ func addMember(object []byte, name string, v any) []byte {
 	return append(append(out, value...), '}')
 }
 
-// plan is how a request was routed, for the client that wants to know.
-type plan struct {
+// routing is how a request was routed, for the client that wants to know.
+type routing struct {
 	Requested  string          `json:"requested"`
 	Chosen     string          `json:"chosen"`
 	Why        string          `json:"why"`
@@ -54,9 +54,12 @@ type planAttempt struct {
 	Milliseconds int64  `json:"ms"`
 }
 
-func planOf(a *router.Answer) plan {
-	p := plan{Requested: a.Requested, Chosen: a.Target.Name(), Why: string(a.Reason), Candidates: []planCandidate{}, Attempts: attempts(a.Attempts)}
-	for _, c := range a.Candidates {
+func routingOf(way router.Route) routing {
+	p := routing{
+		Requested: way.Requested, Chosen: way.Target.Name(), Why: string(way.Reason),
+		Candidates: []planCandidate{}, Attempts: attempts(way.Attempts),
+	}
+	for _, c := range way.Candidates {
 		pc := planCandidate{
 			Provider: c.Target.Provider, Model: c.Target.Model, Chosen: c.Chosen, PromptTokens: c.Prompt, Exact: c.Exact,
 			OutputTokens: c.Output, Health: c.Health, Excluded: textOrNull(c.Excluded),

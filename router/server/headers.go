@@ -9,25 +9,23 @@ import (
 	"tallyroute/router"
 )
 
-// describe writes what an answer cost and where it went. Nothing of what the
+// describe writes where a request went and what its key has left. Nothing of what the
 // provider sent as headers is passed on.
-func describe(h *fields, a *router.Answer, took time.Duration) {
-	out := a.Outcome()
+func describe(h *fields, way router.Route, out router.Outcome, took time.Duration) {
 	h.set("Openai-Processing-Ms", strconv.FormatInt(took.Milliseconds(), 10))
-	h.set("X-Tallyroute-Provider", a.Target.Provider)
-	h.set("X-Tallyroute-Model", a.Target.Model)
-	h.set("X-Tallyroute-Requested-Model", a.Requested)
-	h.set("X-Tallyroute-Attempts", strconv.Itoa(len(a.Attempts)))
-	h.set("X-Tallyroute-Route-Reason", string(a.Reason))
+	h.set("X-Tallyroute-Provider", way.Target.Provider)
+	h.set("X-Tallyroute-Model", way.Target.Model)
+	h.set("X-Tallyroute-Requested-Model", way.Requested)
+	h.set("X-Tallyroute-Attempts", strconv.Itoa(len(way.Attempts)))
+	h.set("X-Tallyroute-Route-Reason", string(way.Reason))
 	h.set("X-Tallyroute-Overhead-Ms", milliseconds(out.Overhead))
-	if a.MaxOutput > 0 {
-		h.set("X-Tallyroute-Max-Tokens", strconv.FormatInt(a.MaxOutput, 10))
+	if way.MaxOutput > 0 {
+		h.set("X-Tallyroute-Max-Tokens", strconv.FormatInt(way.MaxOutput, 10))
 	}
-	if len(a.Dropped) > 0 {
-		h.set("X-Tallyroute-Dropped", strings.Join(a.Dropped, ", "))
+	if len(way.Dropped) > 0 {
+		h.set("X-Tallyroute-Dropped", strings.Join(way.Dropped, ", "))
 	}
-	describeCost(h, a)
-	describeRates(h, a.Rates)
+	describeRates(h, out.Rates)
 	describeBudgets(h, out.Balances)
 }
 
@@ -36,9 +34,9 @@ func describe(h *fields, a *router.Answer, took time.Duration) {
 func describeCost(h *fields, a *router.Answer) {
 	if a.Response == nil {
 		status := "unpriced"
-		if a.Estimated {
+		if a.Route.Estimated {
 			status = "estimated"
-			h.set("X-Tallyroute-Cost-Estimate-Usd", a.Estimate.Short())
+			h.set("X-Tallyroute-Cost-Estimate-Usd", a.Route.Estimate.Short())
 		}
 		h.set("X-Tallyroute-Cost-Status", status)
 		return

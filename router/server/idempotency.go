@@ -10,6 +10,7 @@ import (
 
 	"tallyroute/providers/sse"
 	"tallyroute/router"
+	"tallyroute/router/idempotency"
 )
 
 // What a request that may be sent again says, and what its answer says when it
@@ -82,7 +83,7 @@ func (x *exchange) keep(a *router.Answer, body []byte) {
 	if len(body) > mostKept {
 		body = nil
 	}
-	a.Keep(router.Kept{Header: describing(x.c.Writer.Header()), Body: body})
+	a.Keep(describing(x.c.Writer.Header()), body)
 }
 
 // describing are the members of a header that belong to the answer and not to
@@ -98,25 +99,24 @@ func describing(h http.Header) map[string]string {
 }
 
 // replay answers with what was answered before.
-func (x *exchange) replay(e *router.ReplayedError) {
-	x.key = e.KeyID
+func (x *exchange) replay(kept *idempotency.Answer) {
 	h := x.c.Writer.Header()
-	for name, value := range e.Header {
+	for name, value := range kept.Header {
 		h.Set(name, value)
 	}
 	h.Set(replayedHeader, "true")
-	h.Set(originalHeader, e.RequestID)
-	x.write(http.StatusOK, e.Header["Content-Type"], e.Body)
+	h.Set(originalHeader, kept.RequestID)
+	x.write(http.StatusOK, kept.Header["Content-Type"], kept.Body)
 }
 
 // sentBefore is what a client reads of a request that it has sent before.
-func sentBefore(e *router.DuplicateError) problem {
+func sentBefore(e *idempotency.DuplicateError) problem {
 	switch e.Reason {
-	case router.DuplicateRunning:
+	case idempotency.DuplicateRunning:
 		return problem{code: codeIdempotencyRunning, after: idempotencyWait, message: "The request with this Idempotency-Key is still being answered: " + e.RequestID + "."}
-	case router.DuplicateLarge:
+	case idempotency.DuplicateLarge:
 		return problem{code: codeIdempotencyLarge, message: "The request with this Idempotency-Key was answered, and the answer was too large to be kept: " + e.RequestID + "."}
-	case router.DuplicateOther:
+	case idempotency.DuplicateOther:
 	}
 	return problem{code: codeIdempotencyConflict, message: "This Idempotency-Key was used for another request: " + e.RequestID + "."}
 }

@@ -65,7 +65,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}})
 	r := router.New(router.Parts{
 		Verifier: g.verifier, Ledger: g.ledger, Events: g.ledger, Prices: prices, Catalogue: g.models, Sender: g.sender,
-		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Replays: g.replays,
+		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Idempotency: g.replays,
 	}, router.Options{Linger: 20 * time.Millisecond})
 	t.Cleanup(func() { _ = r.Close(context.Background()) })
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), g.log, zap.DebugLevel)
@@ -497,7 +497,9 @@ func (s *syncBuffer) lines() []string {
 // fails is a router that does nothing but fail.
 type fails struct{ err error }
 
-func (f fails) Complete(context.Context, router.Inbound) (*router.Answer, error) { return nil, f.err }
+func (f fails) Complete(context.Context, router.Inbound) (router.Result, error) {
+	return router.Result{}, f.err
+}
 
 func (f fails) Models(context.Context, router.Caller) ([]router.Model, error) { return nil, f.err }
 

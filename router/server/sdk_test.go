@@ -140,10 +140,10 @@ type countingRouter struct {
 	fail  *error
 }
 
-func (r countingRouter) Complete(ctx context.Context, in router.Inbound) (*router.Answer, error) {
+func (r countingRouter) Complete(ctx context.Context, in router.Inbound) (router.Result, error) {
 	r.calls.Add(1)
 	if *r.fail != nil {
-		return nil, *r.fail
+		return router.Result{}, *r.fail
 	}
 	return r.Router.Complete(ctx, in)
 }

@@ -17,7 +17,7 @@ import (
 
 // Router answers; *router.Router does.
 type Router interface {
-	Complete(ctx context.Context, in router.Inbound) (*router.Answer, error)
+	Complete(ctx context.Context, in router.Inbound) (router.Result, error)
 	Models(ctx context.Context, c router.Caller) ([]router.Model, error)
 	Self(ctx context.Context, c router.Caller) (*billing.Key, []billing.Balance, error)
 	// Events lists the rows that the key of c has caused by one request.

@@ -47,6 +47,10 @@ func (t Tokenizer) alike() string {
 	return encoding + "\x00" + t.Images + "\x00" + strconv.FormatInt(t.imagePercent(), 10)
 }
 
+// BytesPerToken is the usual length of a token in English text. It serves where an
+// estimate may be off either way: rate limits, not quotas.
+const BytesPerToken = 4
+
 // Estimate is a number of tokens.
 type Estimate struct {
 	Tokens int64

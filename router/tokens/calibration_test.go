@@ -1,4 +1,4 @@
-package learn
+package tokens
 
 import (
 	"math"
@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-func text(b Basis, tokens int64) Prompt {
-	return Prompt{Provider: "p", Model: "m", Basis: b, Tokens: tokens}
+func text(b Basis, tokens int64) Sample {
+	return Sample{Provider: "p", Model: "m", Basis: b, Tokens: tokens}
 }
 
 func TestNothingIsKnownAtFirst(t *testing.T) {
-	f := New()
+	f := NewCalibration()
 	for _, n := range []int64{-1, 0, 1, 77, math.MaxInt64} {
 		if got := f.Hold(text(Bounded, n)); got != n {
 			t.Errorf("holds %d for %d", got, n)
@@ -23,7 +23,7 @@ func TestNothingIsKnownAtFirst(t *testing.T) {
 // One report above the estimate is enough to hold more, and none below it is
 // enough to hold less.
 func TestUpAtOnceDownWithTime(t *testing.T) {
-	f := New()
+	f := NewCalibration()
 	f.Observe(text(Counted, 1000), 400)
 	if got := f.Hold(text(Counted, 1000)); got != 1000 {
 		t.Errorf("after one low report %d are held", got)
@@ -35,7 +35,7 @@ func TestUpAtOnceDownWithTime(t *testing.T) {
 	if got := f.Hold(text(Bounded, 1000)); got != 1000 {
 		t.Errorf("bounds have nothing to do with counts, yet %d are held", got)
 	}
-	if got := f.Hold(Prompt{Provider: "p", Model: "m", Basis: Counted, Media: true, Tokens: 1000}); got != 1000 {
+	if got := f.Hold(Sample{Provider: "p", Model: "m", Basis: Counted, Media: true, Tokens: 1000}); got != 1000 {
 		t.Errorf("pictures have nothing to do with text, yet %d are held", got)
 	}
 	for range 2 * windowSize {
@@ -47,7 +47,7 @@ func TestUpAtOnceDownWithTime(t *testing.T) {
 }
 
 func TestAnExactCountIsHeldAsItIs(t *testing.T) {
-	f := New()
+	f := NewCalibration()
 	for i := range int64(3 * windowSize) {
 		f.Observe(text(Exact, 100), 100-i%2)
 	}
@@ -58,8 +58,8 @@ func TestAnExactCountIsHeldAsItIs(t *testing.T) {
 
 // Whatever a provider reports, holds stay within bounds, and one stray report
 // among thousands does not stand.
-func TestReportsThatLie(t *testing.T) {
-	f := New()
+func TestCalibrationBearsReportsThatLie(t *testing.T) {
+	f := NewCalibration()
 	for _, n := range []int64{math.MinInt64, -1, 0} {
 		f.Observe(text(Bounded, 1000), n)
 		f.Observe(text(Bounded, n), 1000)
@@ -112,7 +112,7 @@ func TestP03_HoldsAreEnough(t *testing.T) {
 		{"a bound in bytes of long words", 0.25, 0.05, 0, Bounded, 1.1}, // half of the bound is held always
 	} {
 		t.Run(p.name, func(t *testing.T) {
-			f, random := New(), rand.New(rand.NewPCG(1, 2))
+			f, random := NewCalibration(), rand.New(rand.NewPCG(1, 2))
 			var short int
 			var held, used float64
 			for i := range warm + requests {
@@ -144,7 +144,7 @@ func TestP03_HoldsAreEnough(t *testing.T) {
 
 // A provider that changes its tokenizer is followed within a few requests.
 func TestP03_ProvidersChange(t *testing.T) {
-	f, random, short := New(), rand.New(rand.NewPCG(3, 4)), 0
+	f, random, short := NewCalibration(), rand.New(rand.NewPCG(3, 4)), 0
 	for i := range 50_000 {
 		ratio := 0.9
 		if i >= 25_000 {
@@ -161,13 +161,13 @@ func TestP03_ProvidersChange(t *testing.T) {
 	}
 }
 
-func TestManyAtOnce(t *testing.T) {
-	f := New()
+func TestCalibrationByManyAtOnce(t *testing.T) {
+	f := NewCalibration()
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
 			for n := range int64(1000) {
-				p := Prompt{Provider: "p", Model: string(rune('a' + i%3)), Basis: Counted, Tokens: 100 + n}
+				p := Sample{Provider: "p", Model: string(rune('a' + i%3)), Basis: Counted, Tokens: 100 + n}
 				if f.Hold(p) < p.Tokens {
 					t.Error("less than the estimate is held")
 				}
@@ -176,14 +176,14 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := f.Hold(Prompt{Provider: "p", Model: "a", Basis: Counted, Tokens: 300}); got < 600 {
+	if got := f.Hold(Sample{Provider: "p", Model: "a", Basis: Counted, Tokens: 300}); got < 600 {
 		t.Errorf("%d are held for 600", got)
 	}
 }
 
-// TestReadingCostsNothing guards the way of every request.
-func TestReadingCostsNothing(t *testing.T) {
-	f := New()
+// TestCalibrationCostsNoMemory guards the way of every request.
+func TestCalibrationCostsNoMemory(t *testing.T) {
+	f := NewCalibration()
 	f.Observe(text(Bounded, 1000), 2000)
 	if n := testing.AllocsPerRun(100, func() {
 		f.Observe(text(Bounded, 1000), f.Hold(text(Bounded, 1000)))
@@ -192,14 +192,14 @@ func TestReadingCostsNothing(t *testing.T) {
 	}
 }
 
-func FuzzBounds(f *testing.F) {
+func FuzzCalibration(f *testing.F) {
 	f.Add(int64(1), int64(1))
 	f.Add(int64(math.MaxInt64), int64(1))
 	f.Add(int64(3), int64(math.MaxInt64))
 	f.Fuzz(func(t *testing.T, estimate, reported int64) {
-		learnt := New()
-		learnt.Observe(text(Bounded, estimate), reported)
-		got := learnt.Hold(text(Bounded, estimate))
+		known := NewCalibration()
+		known.Observe(text(Bounded, estimate), reported)
+		got := known.Hold(text(Bounded, estimate))
 		if got < estimate || estimate > 0 && got > most(estimate) {
 			t.Errorf("%d are held for %d, of which %d were reported", got, estimate, reported)
 		}
@@ -209,8 +209,8 @@ func FuzzBounds(f *testing.F) {
 	})
 }
 
-func BenchmarkHoldAndObserve(b *testing.B) {
-	f := New()
+func BenchmarkCalibration(b *testing.B) {
+	f := NewCalibration()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			f.Observe(text(Bounded, 1000), f.Hold(text(Bounded, 1000)))

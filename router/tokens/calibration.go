@@ -1,4 +1,4 @@
-package learn
+package tokens
 
 import (
 	"maps"
@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 )
 
-// Basis is what an estimate rests on. Each is learnt by itself, since a bound
+// Basis is what an estimate rests on. Each is calibrated by itself, since a bound
 // is wrong in another way than a count.
 type Basis uint8
 
@@ -20,17 +20,20 @@ const (
 	bases
 )
 
-// Prompt is an estimate for one model of one provider.
-type Prompt struct {
+// Sample is an estimate of a prompt for one model of one provider.
+type Sample struct {
 	Provider, Model string
 	Basis           Basis
 	Media           bool  // whether there is more in it than text
 	Tokens          int64 // as estimated
 }
 
-// Factors are what is known of all models. They are safe for use by many
-// goroutines; reading them takes no lock and allocates nothing.
-type Factors struct {
+// Calibration is how estimates of prompts compare with what providers report, for
+// all models, and so how much to hold: not below the truth for more than one
+// request in a thousand, and not far above it. It lives in memory: a process that
+// starts knows nothing and holds the whole estimate. It is safe for use by many
+// goroutines; reading it takes no lock and allocates nothing.
+type Calibration struct {
 	mu     sync.Mutex // of those who add a model
 	models atomic.Pointer[map[model]*factors]
 }
@@ -44,16 +47,16 @@ const sizes = 8
 
 type factors [bases][2][sizes]slot
 
-// New knows nothing.
-func New() *Factors {
-	f := &Factors{}
-	f.models.Store(&map[model]*factors{})
-	return f
+// NewCalibration knows nothing.
+func NewCalibration() *Calibration {
+	c := &Calibration{}
+	c.models.Store(&map[model]*factors{})
+	return c
 }
 
 // Hold is how many tokens to hold for the prompt.
-func (f *Factors) Hold(p Prompt) int64 {
-	known := (*f.models.Load())[model{p.Provider, p.Model}]
+func (c *Calibration) Hold(p Sample) int64 {
+	known := (*c.models.Load())[model{p.Provider, p.Model}]
 	if known == nil || p.Tokens <= 0 {
 		return p.Tokens
 	}
@@ -64,34 +67,34 @@ func (f *Factors) Hold(p Prompt) int64 {
 	return min(scaleUp(p.Tokens, factor), most(p.Tokens))
 }
 
-// Observe learns from a prompt for which the provider reported so many tokens.
+// Observe takes in a prompt for which the provider reported so many tokens.
 // A report that is not believed must not come here.
-func (f *Factors) Observe(p Prompt, reported int64) {
+func (c *Calibration) Observe(p Sample, reported int64) {
 	if p.Tokens <= 0 || reported <= 0 || p.Basis >= bases {
 		return
 	}
-	f.of(model{p.Provider, p.Model}).slot(p).observe(ratio(min(reported, most(p.Tokens)), p.Tokens), least(p.Basis))
+	c.of(model{p.Provider, p.Model}).slot(p).observe(ratio(min(reported, most(p.Tokens)), p.Tokens), least(p.Basis))
 }
 
 // of is what is known of m. Models are few and come from the catalogue, so the
 // map is copied for each.
-func (f *Factors) of(m model) *factors {
-	if known := (*f.models.Load())[m]; known != nil {
+func (c *Calibration) of(m model) *factors {
+	if known := (*c.models.Load())[m]; known != nil {
 		return known
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	old := *f.models.Load()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := *c.models.Load()
 	if known := old[m]; known != nil {
 		return known
 	}
 	grown := maps.Clone(old)
 	grown[m] = &factors{}
-	f.models.Store(&grown)
+	c.models.Store(&grown)
 	return grown[m]
 }
 
-func (f *factors) slot(p Prompt) *slot {
+func (f *factors) slot(p Sample) *slot {
 	media := 0
 	if p.Media {
 		media = 1

@@ -1,15 +1,20 @@
-package router
+package meter
 
 import (
 	"testing"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/router/plan"
+	"tallyroute/router/tokens"
 )
 
 // listed are the prices of TestP3B_CostOfRecordedUsage, in dollars per million
 // tokens: prompt, completion, and of the other kinds those that are named.
+var epoch = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
 func listed(t *testing.T) *billing.PriceBook {
 	usd := func(s string) billing.Money {
 		m, err := billing.ParseMoney(s)
@@ -280,7 +285,7 @@ func TestP3B_CostOfRecordedUsage(t *testing.T) {
 			325000000000, // 90000000*2500 + 10000000*10000
 		},
 	}
-	r, book := &Router{}, listed(t)
+	book := listed(t)
 	seen := make(map[string]bool)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -293,13 +298,17 @@ func TestP3B_CostOfRecordedUsage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := held{planned: planned{asked: asked{in: Inbound{Caller: Caller{At: epoch}}, req: req, key: keyWith()}}}
-			c := Candidate{Target: providers.Target{Provider: "p", Model: tt.model}, Priced: true, prices: book.At("p", tt.model, epoch)}
-			row := r.row(h, c, 1)
-			if answer.Usage.ServiceTier != "" {
-				row.ServiceTier = tierOf(answer.Usage.ServiceTier)
+			target := &providers.Target{Provider: "p", Model: tt.model}
+			p, _ := plan.Make(plan.Input{Request: req, Strategy: plan.Cheapest, Offers: []plan.Offer{{
+				Target: target, Prices: book.At("p", tt.model, epoch), Hold: 1e9, Prompt: tokens.Estimate{Tokens: 1e9},
+			}}})
+			c := p.Candidates[0]
+			c.MaxOutput = 1e9
+			m := Meter{Request: req, Plan: p}
+			row, believed := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: answer.Usage}, enough{})
+			if !believed {
+				t.Errorf("disputed: %+v", row)
 			}
-			price(&row, h, c, reported(answer.Usage))
 			if row.Cost.Total != tt.want {
 				t.Errorf("%+v of %s costs %d, want %d: %+v", row.Tokens, row.Price.ID, row.Cost.Total, tt.want, row.Cost)
 			}
@@ -313,3 +322,10 @@ func TestP3B_CostOfRecordedUsage(t *testing.T) {
 		t.Errorf("%d usages of %d prices", len(tests), len(seen))
 	}
 }
+
+// enough counts more than any report has.
+type enough struct{}
+
+func (enough) Bound() int64                         { return 1e12 }
+func (enough) Prompt() (tokens.Estimate, error)     { return tokens.Estimate{Tokens: 1e12}, nil }
+func (enough) Text(string) (tokens.Estimate, error) { return tokens.Estimate{Tokens: 1e12}, nil }

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"tallyroute/providers/chat"
-	"tallyroute/router/learn"
 	"tallyroute/router/tokens"
 )
 
@@ -36,7 +35,7 @@ func TestP03_DisputedReportsTeachNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := a.s.hold.Tokens; got != int64(len(hi)+10) {
+		if got := a.bill.sent.held.hold.Tokens; got != int64(len(hi)+10) {
 			t.Errorf("%d tokens were held, want %d", got, len(hi)+10)
 		}
 		_ = a.Close()
@@ -52,7 +51,7 @@ func TestP03_RecordedPromptsFitTheirHolds(t *testing.T) {
 		t.Skip("no recorded exchanges: set TALLYROUTE_SHARED to where they are")
 	}
 	type exchange struct {
-		prompt   learn.Prompt
+		prompt   tokens.Sample
 		reported int64
 	}
 	var all []exchange
@@ -75,23 +74,23 @@ func TestP03_RecordedPromptsFitTheirHolds(t *testing.T) {
 			continue // Azure's have no model
 		}
 		needs := r.Needs()
-		p := learn.Prompt{Provider: x.Provider, Model: x.Model, Media: needs.Vision || needs.Audio || needs.Documents}
+		p := tokens.Sample{Provider: x.Provider, Model: x.Model, Media: needs.Vision || needs.Audio || needs.Documents}
 		counted, err := counter.Prompt(t.Context(), r, tokens.Tokenizer{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		bound, count := p, p
-		bound.Basis, bound.Tokens = learn.Bounded, counter.Bound(r, tokens.Tokenizer{})
-		count.Basis, count.Tokens = learn.Counted, counted.Tokens
+		bound.Basis, bound.Tokens = tokens.Bounded, counter.Bound(r, tokens.Tokenizer{})
+		count.Basis, count.Tokens = tokens.Counted, counted.Tokens
 		all = append(all, exchange{bound, x.Expected.Usage.Prompt}, exchange{count, x.Expected.Usage.Prompt})
 	}
 	if len(all) < 400 {
 		t.Fatalf("only %d estimates", len(all))
 	}
-	f, random := learn.New(), rand.New(rand.NewPCG(5, 6))
+	f, random := tokens.NewCalibration(), rand.New(rand.NewPCG(5, 6))
 	const warm, rounds = 1000, 1200 // every length of every model has been seen a thousand times then
 	type sum struct{ short, requests, held, used int64 }
-	sums := map[learn.Basis]*sum{learn.Bounded: {}, learn.Counted: {}}
+	sums := map[tokens.Basis]*sum{tokens.Bounded: {}, tokens.Counted: {}}
 	for round := range rounds {
 		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		for _, x := range all {
@@ -110,7 +109,7 @@ func TestP03_RecordedPromptsFitTheirHolds(t *testing.T) {
 			}
 		}
 	}
-	for basis, most := range map[learn.Basis]int64{learn.Bounded: 4, learn.Counted: 2} {
+	for basis, most := range map[tokens.Basis]int64{tokens.Bounded: 4, tokens.Counted: 2} {
 		s := sums[basis]
 		t.Logf("basis %d: %d of %d holds fell short; %d tokens were held for %d used", basis, s.short, s.requests, s.held, s.used)
 		if s.short > s.requests/1000 || s.held > s.used*most {

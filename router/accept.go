@@ -1,0 +1,68 @@
+package router
+
+import (
+	"context"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers/chat"
+)
+
+// accepted is a request of a known key whose body was read and whose rate was taken.
+type accepted struct {
+	in      Inbound
+	key     *billing.Key
+	request *chat.Request
+	rates   []Rate        // limits per minute
+	taken   int64         // from the key's tokens per minute
+	started time.Time     // by our own clock
+	waited  time.Duration // for the client to send the body
+}
+
+// accept finds out whose request it is and what it asks for. Beside an error it
+// returns as much as is known, for the record.
+func (r *Router) accept(ctx context.Context, in Inbound) (accepted, error) {
+	a := accepted{in: in, started: r.o.Clock()}
+	var err error
+	if a.key, err = r.verify(ctx, in.Caller); err != nil {
+		return a, err
+	}
+	if a.request, a.waited, err = r.read(in); err != nil {
+		return a, err
+	}
+	a.rates, a.taken, err = r.throttle(a.key, a.request, in.Caller.At)
+	return a, err
+}
+
+// verify is the key of the caller, fit to be used from where the caller is.
+func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
+	key, err := r.Verifier.Verify(ctx, c.Secret, c.At)
+	if err != nil {
+		return nil, err
+	}
+	if !key.AllowsAddress(c.From) {
+		return nil, billing.ErrAddress
+	}
+	return key, nil
+}
+
+// renew is the same request under the key as it is now.
+func (r *Router) renew(ctx context.Context, a accepted) (accepted, error) {
+	var err error
+	if a.key, err = r.Verifier.Refresh(ctx, a.in.Caller.Secret, a.in.Caller.At); err == nil && !a.key.AllowsAddress(a.in.Caller.From) {
+		err = billing.ErrAddress
+	}
+	return a, err
+}
+
+// read is the checked body, and how long the client took to send it.
+func (r *Router) read(in Inbound) (*chat.Request, time.Duration, error) {
+	began := r.o.Clock()
+	body, err := in.Read()
+	took := r.o.Clock().Sub(began)
+	if err != nil {
+		return nil, took, err
+	}
+	req, err := in.Operation.Parse(body)
+	return req, took, err
+}

@@ -1,0 +1,78 @@
+package router
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers/chat"
+	"tallyroute/router/meter"
+)
+
+// Outcome is what an answer came to. It is known once a plain answer is
+// returned, and for a stream after Next has returned an error or Close was called.
+type Outcome struct {
+	Spend    billing.Spend // of the attempt that answered
+	Balances []billing.Balance
+	Rates    []Rate
+	Overhead time.Duration // our own time: all but waiting for a provider or the client
+}
+
+// bill is the part of an answer that is paid. It is settled once.
+type bill struct {
+	r       *Router
+	ctx     context.Context // of the client; only ever asked whether it has gone
+	sent    sent
+	first   time.Duration // until the first content of the answer was there
+	settled bool
+	outcome Outcome
+}
+
+// open begins the bill of a request that a provider has begun to answer.
+func (r *Router) open(ctx context.Context, s sent) *bill {
+	a := s.held.planned.accepted
+	b := &bill{r: r, ctx: ctx, sent: s, first: r.o.Clock().Sub(a.started)}
+	b.outcome = Outcome{Balances: s.held.balances, Rates: withQuota(a.rates, s.held.balances, a.in.Caller.At), Overhead: b.first - a.waited}
+	for _, t := range s.attempts {
+		b.outcome.Overhead -= t.Took
+	}
+	return b
+}
+
+// settle charges the attempt, settles the request and records it, once.
+func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
+	if b.settled {
+		return
+	}
+	b.settled = true
+	r, s := b.r, b.sent
+	a, hold := s.held.planned.accepted, s.held.hold
+	began := r.o.Clock()
+	use := meter.Use{
+		Candidate: s.chosen, Attempt: len(s.attempts), Status: status, Usage: usage, Text: text,
+		TierDropped: slices.Contains(s.reply.Dropped, "service_tier"),
+	}
+	if s.reply.Response != nil {
+		use.ResponseID = s.reply.Response.ID
+	}
+	rows := append(s.rows, r.charge(b.ctx, s.held.meter, use))
+	meter.Overrun(rows, hold)
+	row := rows[len(rows)-1]
+	balances := r.holds.settle(b.ctx, hold, rows)
+	r.rerate(a.key, a.taken, row.Tokens.Total())
+	b.outcome.Spend = row
+	if balances != nil {
+		b.outcome.Balances, b.outcome.Rates = balances, withQuota(a.rates, balances, a.in.Caller.At)
+	}
+	now := r.o.Clock()
+	b.outcome.Overhead += now.Sub(began)
+	r.Observer.Observe(Record{
+		Event: EventRequest, RequestID: row.RequestID, KeyID: row.Owner.KeyID, TeamID: row.Owner.TeamID,
+		RequestedModel: row.RequestedModel, Provider: row.Provider, Model: row.Model, Streamed: row.Streamed,
+		Status: row.Status, Reason: row.RouteReason, Attempts: s.attempts, Tokens: row.Tokens,
+		UsageSource: row.UsageSource, Pricing: row.Pricing, Cost: row.Cost.Total,
+		OverrunTokens: row.OverrunTokens, OverrunMoney: row.OverrunMoney,
+		Total: now.Sub(a.started), Overhead: b.outcome.Overhead, FirstByte: b.first,
+	})
+}

@@ -1,0 +1,133 @@
+package router
+
+import (
+	"context"
+	"errors"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/router/idempotency"
+	"tallyroute/router/plan"
+)
+
+// Result is what a request came to: an answer, or the one that was kept of the
+// request that was sent before under the same idempotency key.
+type Result struct {
+	KeyID  billing.KeyID
+	Answer *Answer             // nil where the answer was kept
+	Kept   *idempotency.Answer // nil where the request was answered
+}
+
+// Complete runs one request: it is the list of the steps, each of which takes what
+// the ones before returned. Errors are those of billing, *chat.FieldError,
+// *providers.Error (a request that the provider itself refused), ErrClientGone and
+// the typed errors of router, router/plan and router/idempotency; what in.Read
+// returns is passed on.
+func (r *Router) Complete(ctx context.Context, in Inbound) (Result, error) {
+	a, err := r.accept(ctx, in)
+	if err != nil {
+		return r.refuse(a, err)
+	}
+	claim, kept, err := r.claim(ctx, a)
+	if err != nil {
+		return r.refuse(a, err)
+	}
+	if kept != nil {
+		return r.replay(a, kept)
+	}
+	h, err := r.admit(ctx, a)
+	if errors.Is(err, billing.ErrStaleKey) { // changed since it was cached: judge the request anew
+		if a, err = r.renew(ctx, a); err == nil {
+			h, err = r.admit(ctx, a)
+		}
+	}
+	if err != nil {
+		r.forget(ctx, a, claim)
+		return r.refuse(a, err)
+	}
+	s, err := r.send(ctx, h)
+	if err != nil {
+		r.forget(ctx, a, claim)
+		return r.refuse(a, err)
+	}
+	return Result{KeyID: a.key.ID, Answer: r.answer(ctx, s, claim)}, nil
+}
+
+// admit decides whether a request of a known key may be sent, and where, and
+// holds what it may cost.
+func (r *Router) admit(ctx context.Context, a accepted) (held, error) {
+	route, err := r.permit(a.key, a.request.Model())
+	if err != nil {
+		return held{}, err
+	}
+	p, err := r.plan(ctx, a, route)
+	if err != nil {
+		return held{}, err
+	}
+	return r.hold(ctx, p)
+}
+
+// replay is the result of a request that was answered before.
+func (r *Router) replay(a accepted, kept *idempotency.Answer) (Result, error) {
+	r.Observer.Observe(Record{Event: EventReplayed, RequestID: a.in.RequestID, KeyID: a.key.ID, TeamID: a.key.TeamID, Original: kept.RequestID})
+	return Result{KeyID: a.key.ID, Kept: kept}, nil
+}
+
+// refuse records a request that was not answered.
+func (r *Router) refuse(a accepted, err error) (Result, error) {
+	total := r.o.Clock().Sub(a.started)
+	rec := Record{
+		Event: EventRequest, RequestID: a.in.RequestID, Status: billing.StatusError, Refusal: refusalWord(err),
+		Total: total, Overhead: total - a.waited, Err: err,
+	}
+	if a.key != nil {
+		rec.KeyID, rec.TeamID = a.key.ID, a.key.TeamID
+	}
+	if a.request != nil {
+		rec.Streamed = a.request.Stream()
+		if _, _, ok := r.Catalogue.Resolve(a.request.Model()); ok {
+			rec.RequestedModel = a.request.Model()
+		}
+	}
+	var failed *FailedError
+	if errors.As(err, &failed) {
+		rec.Attempts = failed.Attempts
+	}
+	if errors.Is(err, ErrClientGone) {
+		rec.Status = billing.StatusClientAborted
+	}
+	r.Observer.Observe(rec)
+	return Result{}, err
+}
+
+// refusalWord is the cause of a refusal as a metric label.
+func refusalWord(err error) string {
+	for _, row := range []struct {
+		word string
+		is   bool
+	}{
+		{"key", errors.Is(err, billing.ErrMalformedKey) || errors.Is(err, billing.ErrUnknownKey) ||
+			errors.Is(err, billing.ErrRevoked) || errors.Is(err, billing.ErrExpired) || errors.Is(err, billing.ErrAddress)},
+		{"ledger", errors.Is(err, billing.ErrUnavailable)},
+		{"client_gone", errors.Is(err, ErrClientGone)},
+		{"quota", is[*billing.QuotaError](err)},
+		{"rate", is[*RateError](err)},
+		{"model", is[*ModelError](err) || is[*ForbiddenModelError](err)},
+		{"request", is[*chat.FieldError](err) || is[*plan.AbilityError](err) || is[*plan.ContextError](err)},
+		{"unpriced", is[*plan.UnpricedError](err)},
+		{"duplicate", is[*idempotency.DuplicateError](err)},
+		{"failed", is[*FailedError](err)},
+		{"provider", is[*providers.Error](err)},
+	} {
+		if row.is {
+			return row.word
+		}
+	}
+	return "other"
+}
+
+func is[E error](err error) bool {
+	var target E
+	return errors.As(err, &target)
+}

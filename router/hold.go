@@ -1,0 +1,104 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/router/meter"
+)
+
+// refits is how often a hold is cut down to what still fits before the refusal
+// is final. Only requests that race for the same last tokens need more than one.
+const refits = 4
+
+// holdGrace is how long a hold outlives the longest request, so that it is
+// never swept while its request may still settle.
+const holdGrace = time.Minute
+
+// held is a planned request whose cost is reserved.
+type held struct {
+	planned  planned
+	meter    *meter.Meter
+	hold     billing.Hold
+	balances []billing.Balance
+}
+
+// hold takes the hold: first on the cheap bound of the prompt, where there
+// is plenty of room; then on the exact count; then, for a client that set no
+// output bound of its own, on as much output as still fits.
+func (r *Router) hold(ctx context.Context, p planned) (held, error) {
+	m := measure(p)
+	h, err := r.take(ctx, p, m)
+	var quota *billing.QuotaError
+	if !errors.As(err, &quota) {
+		return h, err
+	}
+	if !p.plan.Counted {
+		if p, err = r.planExactly(ctx, p); err != nil {
+			return held{}, err
+		}
+		m = measure(p)
+		h, err = r.take(ctx, p, m)
+	}
+	for range refits {
+		if !errors.As(err, &quota) || m.Request.MaxOutput() > 0 || !p.accepted.in.Operation.HasOutput() {
+			break
+		}
+		fitting := *m
+		if fitting.Lowered = m.Fits(quota.All); fitting.Lowered < 1 {
+			break
+		}
+		h, err = r.take(ctx, p, &fitting)
+	}
+	return h, err
+}
+
+// measure is the meter of a planned request.
+func measure(p planned) *meter.Meter {
+	a := p.accepted
+	return &meter.Meter{
+		Request: a.request, Plan: p.plan, Try: p.try,
+		Row: billing.Spend{
+			OccurredAt: a.in.Caller.At, Kind: billing.KindUsage, RequestID: a.in.RequestID, Owner: a.key.Owner(),
+			EndUser: a.request.EndUser(), Tags: tags(a.key.Tags, a.in.Tags), RequestedModel: a.request.Model(),
+			Streamed: a.request.Stream(), Status: billing.StatusOK,
+		},
+	}
+}
+
+// tags are the key's with the caller's below them: a caller may describe a
+// request, but who pays for it is the key's alone.
+func tags(keys, callers map[string]string) map[string]string {
+	if len(keys) == 0 {
+		return callers
+	}
+	all := make(map[string]string, len(keys)+len(callers))
+	for k, v := range callers {
+		all[k] = v
+	}
+	for k, v := range keys {
+		all[k] = v
+	}
+	return all
+}
+
+// take reserves what the dearest of the candidates may cost by m.
+func (r *Router) take(ctx context.Context, p planned, m *meter.Meter) (held, error) {
+	key, in, most := p.accepted.key, p.accepted.in, m.Hold()
+	lines, err := key.Lines(in.Caller.At)
+	if err != nil {
+		return held{}, err
+	}
+	hold := billing.Hold{
+		ID: in.RequestID, KeyID: key.ID, KeyVersion: key.Version, Lines: lines,
+		Tokens: most.Tokens, Money: most.Money, HeadroomTokens: most.HeadroomTokens, HeadroomMoney: most.HeadroomMoney,
+		ExpiresAt: in.Caller.At.Add(r.o.RequestTimeout + holdGrace), IfLost: m.Lost(p.try[0], 1),
+	}
+	balances, err := r.holds.take(ctx, hold, in.Caller.At)
+	if err != nil {
+		return held{}, err
+	}
+	return held{planned: p, meter: m, hold: hold, balances: balances}, nil
+}

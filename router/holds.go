@@ -1,0 +1,153 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// holds takes holds from the ledger and ends them. A client waits for its
+// settlement only briefly: what the ledger does not take in time is tried again in
+// the background until it does. That happens where the ledger is the database
+// itself, with the journal off; one that has a journal takes a settlement at once.
+// Should the process die meanwhile, the hold is still in the database and is swept.
+type holds struct {
+	ledger   Ledger
+	observer Observer
+	patience time.Duration
+	pending  sync.WaitGroup
+	closing  chan struct{}
+	once     sync.Once
+
+	count, tokens, money atomic.Int64 // see Held
+}
+
+// Between two tries of a settlement.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 5 * time.Second
+	// refusals is how often a settlement may be refused by a database that is
+	// there. Such a row is at fault itself; its hold is left to be swept.
+	refusals = 5
+)
+
+func newHolds(l Ledger, o Observer, opts Options) *holds {
+	return &holds{ledger: l, observer: o, patience: opts.SettleTimeout, closing: make(chan struct{})}
+}
+
+// Held is what is held for requests under way.
+type Held struct {
+	Holds, Tokens int64
+	Money         billing.Money
+}
+
+func (h *holds) held() Held {
+	return Held{Holds: h.count.Load(), Tokens: h.tokens.Load(), Money: billing.Money(h.money.Load())}
+}
+
+func (h *holds) add(n, tokens int64, money billing.Money) {
+	h.count.Add(n)
+	h.tokens.Add(n * tokens)
+	h.money.Add(n * int64(money))
+}
+
+// take takes a hold.
+func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]billing.Balance, error) {
+	balances, err := h.ledger.Reserve(ctx, hold, now)
+	if err == nil {
+		h.add(1, hold.Tokens, hold.Money)
+	}
+	return balances, err
+}
+
+// settle ends a hold by rows, at once or later. The balances are nil when it is later.
+// It does not end with ctx: a client that hangs up still pays.
+func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Spend) []billing.Balance {
+	st := billing.Settlement{HoldID: hold.ID, Attempts: rows}
+	var balances []billing.Balance
+	settled := h.end(ctx, hold, func(ctx context.Context) error {
+		now, err := h.ledger.Settle(ctx, st)
+		balances = now
+		return err
+	})
+	if !settled {
+		return nil
+	}
+	return balances
+}
+
+// release gives a hold back, at once or later.
+func (h *holds) release(ctx context.Context, hold billing.Hold) {
+	h.end(ctx, hold, func(ctx context.Context) error { return h.ledger.Release(ctx, hold.ID) })
+}
+
+// end ends a hold by f, and reports whether that was at once.
+func (h *holds) end(ctx context.Context, hold billing.Hold, f func(context.Context) error) bool {
+	ctx = context.WithoutCancel(ctx)
+	if err := h.within(ctx, f); err != nil {
+		h.later(ctx, hold, err, f)
+		return false
+	}
+	h.add(-1, hold.Tokens, hold.Money)
+	return true
+}
+
+// within runs f for no longer than a client may be made to wait.
+func (h *holds) within(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, h.patience)
+	defer cancel()
+	return f(ctx)
+}
+
+// later tries f again until it succeeds, is refused for good, or the process ends.
+func (h *holds) later(ctx context.Context, hold billing.Hold, cause error, f func(context.Context) error) {
+	h.observer.Observe(Record{RequestID: hold.ID, Event: EventSettleDelayed, Err: cause})
+	h.pending.Go(func() {
+		refused := 0
+		for pause := firstPause; ; pause = min(2*pause, lastPause) {
+			last := h.pause(pause)
+			err := h.within(ctx, f)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, billing.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+				refused++
+			}
+			if refused == refusals || last {
+				h.observer.Observe(Record{RequestID: hold.ID, Event: EventSettleLost, Err: err})
+				break
+			}
+		}
+		h.add(-1, hold.Tokens, hold.Money)
+	})
+}
+
+// pause waits, or says that the process is ending and this try is the last.
+func (h *holds) pause(d time.Duration) (last bool) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return false
+	case <-h.closing:
+		return true
+	}
+}
+
+// close waits for what is pending, until ctx ends. Each settlement gets one
+// more try at once.
+func (h *holds) close(ctx context.Context) error {
+	h.once.Do(func() { close(h.closing) })
+	done := make(chan struct{})
+	go func() { h.pending.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

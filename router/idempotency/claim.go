@@ -1,0 +1,131 @@
+package idempotency
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Store keeps claims and answers; see billing.Replays for the obligations.
+type Store interface {
+	Claim(ctx context.Context, c billing.Claim, now, until time.Time) (*billing.Replay, error)
+	Keep(ctx context.Context, c billing.Claim, answer []byte, until time.Time) error
+	Forget(ctx context.Context, c billing.Claim) error
+}
+
+// Request is one that its client may send again.
+type Request struct {
+	ID    string // ours
+	KeyID billing.KeyID
+	Name  string // what the client calls it
+	Body  []byte
+}
+
+// Answer is one that was kept, as it was sent.
+type Answer struct {
+	RequestID string            // of the request that was answered
+	Header    map[string]string // what describes it
+	Body      []byte            // nil where it was too large to keep
+}
+
+// DuplicateError is a request under an idempotency key that is in use, or was
+// used for something else.
+type DuplicateError struct {
+	RequestID string // of the request that has the key
+	Reason    DuplicateReason
+}
+
+// DuplicateReason is why a request that was sent again is not answered again.
+type DuplicateReason string
+
+// The reasons.
+const (
+	DuplicateOther   DuplicateReason = "asked for something else"
+	DuplicateRunning DuplicateReason = "is being answered"
+	DuplicateLarge   DuplicateReason = "had an answer that was too large to keep"
+)
+
+// Error names the request and the reason.
+func (e *DuplicateError) Error() string {
+	return fmt.Sprintf("router: the idempotency key is that of %s, which %s", e.RequestID, e.Reason)
+}
+
+// Claim is the right to answer a request. It is for one goroutine.
+type Claim struct {
+	store Store
+	claim billing.Claim
+	seal  [sha256.Size]byte // the key of the answer
+	ended bool
+}
+
+// Take claims a request until the given instant. Where another one has the claim,
+// it is the answer to that, or *DuplicateError.
+func Take(ctx context.Context, s Store, r Request, now, until time.Time) (*Claim, *Answer, error) {
+	c := &Claim{
+		store: s,
+		claim: billing.Claim{
+			KeyID: r.KeyID, RequestID: r.ID,
+			Name:        keyed(r.Name, "name", []byte(r.KeyID)),
+			Fingerprint: keyed(r.Name, "body", r.Body),
+		},
+		seal: keyed(r.Name, "seal", r.Body),
+	}
+	found, err := s.Claim(ctx, c.claim, now, until)
+	if err != nil {
+		return nil, nil, err
+	}
+	if found == nil {
+		return c, nil, nil
+	}
+	kept, err := c.read(found)
+	return nil, kept, err
+}
+
+// read is the answer to another request that has the claim.
+func (c *Claim) read(found *billing.Replay) (*Answer, error) {
+	switch {
+	case found.Fingerprint != c.claim.Fingerprint:
+		return nil, &DuplicateError{found.RequestID, DuplicateOther}
+	case found.State == billing.ReplayRunning:
+		return nil, &DuplicateError{found.RequestID, DuplicateRunning}
+	case found.State == billing.ReplayTooLarge:
+		return nil, &DuplicateError{found.RequestID, DuplicateLarge}
+	}
+	return open(c.seal, found)
+}
+
+// Keep stores the answer until the given instant and so ends the claim. Of one
+// without a body it is noted that it was too large.
+func (c *Claim) Keep(ctx context.Context, a Answer, until time.Time) error {
+	if c.ended {
+		return nil
+	}
+	c.ended = true
+	sealed, err := c.close(a)
+	if err != nil {
+		return err
+	}
+	return c.store.Keep(ctx, c.claim, sealed, until)
+}
+
+// Forget gives the claim up, unless it has ended, so that the request may be sent
+// again. Where the database is away it lapses by itself.
+func (c *Claim) Forget(ctx context.Context) error {
+	if c.ended {
+		return nil
+	}
+	c.ended = true
+	return c.store.Forget(ctx, c.claim)
+}
+
+func keyed(key, purpose string, data []byte) (sum [sha256.Size]byte) {
+	h := hmac.New(sha256.New, []byte(key))
+	h.Write([]byte("tallyroute idempotency " + purpose + "\x00"))
+	h.Write(data)
+	h.Sum(sum[:0])
+	return sum
+}

@@ -1,0 +1,39 @@
+package router
+
+import (
+	"net/netip"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+)
+
+// Caller is who asks, from where and when.
+type Caller struct {
+	Secret billing.Secret
+	From   netip.Addr
+	At     time.Time
+}
+
+// Inbound is one request as the server hands it over.
+type Inbound struct {
+	Caller    Caller
+	RequestID string // "req_" and a ULID, made by the server: the ledger's key
+	Operation providers.Operation
+	// Read returns the body. It is called at most once, after the key is known.
+	Read    func() ([]byte, error)
+	Tags    map[string]string
+	Explain Explain
+	// Idempotency is what the client calls the request, so that it may send it
+	// again and have it answered once; "" for most.
+	Idempotency string
+}
+
+// Explain says whether an answer shall carry its plan.
+type Explain int
+
+// The values of Explain.
+const (
+	ExplainNot  Explain = iota
+	ExplainPlan         // every candidate, its price and why it was or was not taken
+)

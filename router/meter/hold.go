@@ -1,0 +1,91 @@
+package meter
+
+import (
+	"math"
+	"math/bits"
+
+	"tallyroute/billing"
+	"tallyroute/router/plan"
+)
+
+// headroom is how many times the bound of a prompt must remain free besides
+// the hold for the bound to be good enough. Nearer to its limit a request is
+// counted exactly before it is judged.
+const headroom = 20
+
+// Amounts is what a hold takes, and what must remain free besides.
+type Amounts struct {
+	Tokens, HeadroomTokens int64
+	Money, HeadroomMoney   billing.Money
+}
+
+// Hold is what the dearest of the candidates that may be tried may cost. As long as
+// a prompt is only bounded, plenty must remain free besides.
+func (m *Meter) Hold() (a Amounts) {
+	for _, c := range m.Try {
+		t, price := m.Most(c), m.dearest(c)
+		a.Tokens = max(a.Tokens, t.Total())
+		a.Money = max(a.Money, price.Cost(t).Total)
+		if !c.Exact && !m.Plan.Counted {
+			room := billing.SatMul(c.Prompt, headroom)
+			a.HeadroomTokens = max(a.HeadroomTokens, room)
+			a.HeadroomMoney = max(a.HeadroomMoney, price.Cost(billing.Tokens{Input: room}).Total)
+		}
+	}
+	return a
+}
+
+// Fits is how many tokens of output one choice may have within what is free of
+// every budget, whichever of the candidates serves it.
+func (m *Meter) Fits(balances []billing.Balance) int64 {
+	most := int64(math.MaxInt64)
+	for _, c := range m.Try {
+		price := m.dearest(c)
+		prompt := price.Cost(billing.Tokens{Input: c.Hold}).Total
+		for _, b := range balances {
+			if free, ok := b.FreeTokens(); ok {
+				most = min(most, free-c.Hold)
+			}
+			if free, ok := b.FreeMoney(); ok && price.Output > 0 {
+				most = min(most, affordable(free-prompt, price.Output))
+			} else if ok && free < prompt {
+				return 0
+			}
+		}
+	}
+	if most <= 0 || most == math.MaxInt64 {
+		return 0
+	}
+	return most / m.Request.N()
+}
+
+// dearest is what c may cost at most per token. Every prompt token is priced as
+// the dearest kind of prompt token and every token of output as the dearest of
+// output, since what will be read from or written to a cache, or thought, is not
+// known before the call; nor is whether the tier is served that was asked for.
+func (m *Meter) dearest(c plan.Candidate) billing.Price {
+	most := c.Prices.Dearest(c.Tier, max(c.Prompt, c.Hold))
+	most.Input = max(most.Input, most.CacheRead, most.CacheWrite, most.CacheWrite1h)
+	most.Output = max(most.Output, most.Reasoning)
+	if m.Request.Needs().Audio {
+		most.Input, most.Output = max(most.Input, most.AudioInput), max(most.Output, most.AudioOutput)
+	}
+	return most
+}
+
+// affordable is how many tokens an amount buys at a rate per million, with one
+// token to spare for the rounding of the meter.
+func affordable(amount, rate billing.Money) int64 {
+	if amount <= 0 {
+		return 0
+	}
+	hi, lo := bits.Mul64(uint64(amount), 1_000_000)
+	if hi >= uint64(rate) {
+		return math.MaxInt64
+	}
+	n, _ := bits.Div64(hi, lo, uint64(rate))
+	if n > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return max(0, int64(n)-1)
+}

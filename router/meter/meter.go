@@ -1,0 +1,37 @@
+package meter
+
+import (
+	"tallyroute/billing"
+	"tallyroute/providers/chat"
+	"tallyroute/router/plan"
+)
+
+// Meter measures one request.
+type Meter struct {
+	Request *chat.Request
+	Plan    plan.Plan
+	Try     []plan.Candidate // those of the plan that may be tried
+	Lowered int64            // the output bound of one choice, where it was lowered to fit a budget; else 0
+	Row     billing.Spend    // what the rows of all attempts have in common
+}
+
+// output is how many tokens of output one choice may have at c.
+func (m *Meter) output(c plan.Candidate) int64 {
+	if m.Lowered > 0 {
+		return min(c.MaxOutput, m.Lowered)
+	}
+	return c.MaxOutput
+}
+
+// MaxOutput is the output bound to send to c; 0 leaves the client's own.
+func (m *Meter) MaxOutput(c plan.Candidate) int64 {
+	if most := m.output(c); most != m.Request.MaxOutput() {
+		return most
+	}
+	return 0
+}
+
+// Most is the most that the request may use at c.
+func (m *Meter) Most(c plan.Candidate) billing.Tokens {
+	return billing.Tokens{Input: c.Hold, Output: billing.SatMul(m.output(c), m.Request.N())}
+}

@@ -1,0 +1,117 @@
+package meter
+
+import (
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/router/plan"
+)
+
+// Use is what is known of an attempt when it has ended.
+type Use struct {
+	Candidate   plan.Candidate
+	Attempt     int // from 1
+	Status      billing.Status
+	ErrorKind   string      // of an attempt that the client did not wait for
+	Usage       *chat.Usage // as reported; nil where it was not
+	Text        string      // the output that came through
+	ResponseID  string
+	TierDropped bool // the provider was not told of the tier that was asked for
+}
+
+// Used is the row of an attempt that is charged for. believed says that it is what
+// the provider reported, and that this can be.
+func (m *Meter) Used(u Use, count Counter) (row billing.Spend, believed bool) {
+	row = m.row(u.Candidate, u.Attempt)
+	row.Final, row.Status, row.ErrorKind, row.ProviderRequestID = true, u.Status, u.ErrorKind, u.ResponseID
+	if u.TierDropped {
+		row.ServiceTier = billing.TierStandard
+	}
+	most := m.Most(u.Candidate)
+	switch {
+	case u.Usage == nil:
+		row.Tokens, row.UsageSource = counted(u.Text, most, count)
+	case u.Usage.Invalid:
+		row.Status = billing.StatusDisputed
+		row.Tokens, row.UsageSource = counted(u.Text, most, count)
+	default:
+		if u.Usage.ServiceTier != "" {
+			row.ServiceTier = billing.TierOf(u.Usage.ServiceTier)
+		}
+		row.Tokens, row.UsageSource = reported(u.Usage), billing.Reported
+		if believed = plausible(row.Tokens, u.Text, most, count); !believed {
+			row.Status = billing.StatusDisputed
+			row.Tokens = atMost(row.Tokens, most)
+		}
+	}
+	row.Price, row.Cost, row.Baseline = m.cost(u.Candidate, row.ServiceTier, row.Tokens)
+	return row, believed
+}
+
+// Failed is the row of an attempt that another may follow: it costs nothing.
+func (m *Meter) Failed(c plan.Candidate, attempt int, kind providers.Kind) billing.Spend {
+	row := m.row(c, attempt)
+	row.Status, row.ErrorKind = billing.StatusError, string(kind)
+	return row
+}
+
+// Lost is the row of an attempt whose process dies: all that it may have used.
+func (m *Meter) Lost(c plan.Candidate, attempt int) billing.Spend {
+	row := m.row(c, attempt)
+	row.Final, row.Status, row.UsageSource = true, billing.StatusInterrupted, billing.Bounded
+	row.Tokens = m.Most(c)
+	row.Price, row.Cost, row.Baseline = m.cost(c, row.ServiceTier, row.Tokens)
+	return row
+}
+
+// row is that of an attempt at c, at nothing.
+func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
+	row := m.Row
+	row.Attempt, row.Provider, row.Model, row.ServiceTier = attempt, c.Target.Provider, c.Target.Model, c.Tier
+	row.RouteReason, row.UsageSource = m.Plan.Reason(attempt), billing.Reported
+	row.Price, row.Pricing = c.Price, billing.Unpriced
+	if c.Priced {
+		row.Pricing = billing.Priced
+	}
+	return row
+}
+
+// cost is what t costs at c in a tier, by which price, and what it would have cost
+// at the dearest of the candidates that could have served it.
+func (m *Meter) cost(c plan.Candidate, tier string, t billing.Tokens) (price billing.Price, cost billing.Cost, baseline billing.Money) {
+	if !c.Priced {
+		return c.Price, billing.Cost{}, 0
+	}
+	price = priceOf(c, tier, t)
+	cost = price.Cost(t)
+	baseline = cost.Total
+	for _, other := range m.Plan.Candidates {
+		if other.Priced && other.Usable() {
+			baseline = max(baseline, priceOf(other, tier, t).Cost(t).Total)
+		}
+	}
+	return price, cost, baseline
+}
+
+// priceOf is what c asks for t in a tier.
+func priceOf(c plan.Candidate, tier string, t billing.Tokens) billing.Price {
+	if p, ok := c.Prices.Served(tier, t.Prompt()); ok {
+		return p
+	}
+	return c.Price
+}
+
+// Overrun notes on each attempt how far it took the request beyond its hold, in
+// tokens and in money. The hold is for the request, so what attempts before
+// have used counts too. An attempt without a price costs nothing that is known.
+func Overrun(rows []billing.Spend, held billing.Hold) {
+	var tokens int64
+	var money billing.Money
+	for i := range rows {
+		before, spent := max(0, tokens-held.Tokens), max(0, money-held.Money)
+		tokens = billing.SatAdd(tokens, rows[i].Tokens.Total())
+		money = money.Add(rows[i].Cost.Total)
+		rows[i].OverrunTokens = max(0, tokens-held.Tokens) - before
+		rows[i].OverrunMoney = max(0, money-held.Money) - spent
+	}
+}

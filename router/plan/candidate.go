@@ -1,0 +1,63 @@
+package plan
+
+import (
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/router/health"
+)
+
+// Candidate is one target as the plan saw it.
+type Candidate struct {
+	Target    *providers.Target
+	Prices    *billing.PriceSheet // all that may apply, looked up once; nil knows none
+	Tier      string              // the service tier that is asked of it
+	Price     billing.Price       // of a prompt as long as estimated, in that tier
+	Priced    bool
+	Prompt    int64         // tokens, as estimated for its tokenizer
+	Exact     bool          // whether Prompt is a count rather than a bound
+	Hold      int64         // tokens that a hold counts for the prompt, by the calibration of its estimates
+	MaxOutput int64         // tokens of output that one choice may have
+	Output    int64         // tokens of output that Cost assumes
+	Cost      billing.Money // of this request, by which candidates are ordered
+	Health    string        // "healthy", "trial", or why not
+	Why       Exclusion
+	Excluded  string // Why in words; "" where it can be taken
+	Chosen    bool
+
+	retryIn time.Duration
+}
+
+// Exclusion is why a candidate cannot be taken. Of several reasons the greatest is
+// the one that a refusal gives.
+type Exclusion int
+
+// The exclusions.
+const (
+	NotExcluded Exclusion = iota
+	CannotDo
+	TooLong
+	Unpriced
+	Unhealthy
+	Weightless
+)
+
+// Usable reports whether the candidate may be taken.
+func (c Candidate) Usable() bool { return c.Why == NotExcluded }
+
+const (
+	healthGood  = "healthy"
+	healthTrial = "trial"
+)
+
+func describe(s health.State) (string, time.Duration) {
+	switch s.Status {
+	case health.Healthy:
+		return healthGood, 0
+	case health.Trial:
+		return healthTrial, 0
+	case health.Open:
+	}
+	return s.Cause, s.RetryAfter
+}

@@ -1,0 +1,7 @@
+// Package plan decides which targets may serve a request, in which order they are
+// tried, and why the others are not. It is pure: prices, health and random numbers
+// are among its arguments, and it knows no clock.
+//
+// Its files, from the ground up: candidate.go, tier.go, ability.go, output.go,
+// strategy.go, plan.go, refusal.go; credential.go stands by itself.
+package plan

@@ -1,0 +1,173 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/router/health"
+	"tallyroute/router/tokens"
+)
+
+// Input is all that a plan depends on.
+type Input struct {
+	Operation        providers.Operation
+	Request          *chat.Request
+	Offers           []Offer
+	Strategy         Strategy
+	DefaultMaxOutput int64 // tokens of output, where neither client nor model has a bound
+	NeedsPrice       bool  // an unpriced target may not be taken
+	Pinned           bool  // the client named the provider
+	Counted          bool  // the prompts are as exact as they get
+}
+
+// Offer is one target as it is at the moment.
+type Offer struct {
+	Target *providers.Target
+	Prices *billing.PriceSheet
+	Health health.State
+	Prompt tokens.Estimate
+	Hold   int64 // tokens to hold for the prompt
+}
+
+// Plan is the candidates of a request in the order in which they are tried; those
+// that cannot be taken come last and say why.
+type Plan struct {
+	Candidates []Candidate
+	Pinned     bool // the client named the provider
+	Counted    bool // the prompts are as exact as they get
+}
+
+// assumedOutput is how many tokens of output one choice is taken to have when
+// candidates are compared and the client's own bound is higher. The true
+// length is not known before the call; the hold, unlike the comparison, always
+// counts the full bound.
+const assumedOutput = 500
+
+// Make is the plan. It is certain where no decision would fall otherwise if the
+// prompts, which may be upper bounds, were shorter.
+func Make(in Input) (p Plan, certain bool) {
+	p = Plan{Candidates: make([]Candidate, len(in.Offers)), Pinned: in.Pinned, Counted: in.Counted}
+	certain = true
+	for i := range in.Offers {
+		var sure bool
+		p.Candidates[i], sure = in.candidate(&in.Offers[i])
+		certain = certain && sure
+	}
+	if !certain {
+		return p, false
+	}
+	if in.Counted || len(p.Candidates) == 1 {
+		in.Strategy(p.Candidates)
+		return p, true
+	}
+	shortest := slices.Clone(p.Candidates)
+	for i := range shortest {
+		shortest[i].Cost = shortest[i].cost(0)
+	}
+	in.Strategy(p.Candidates)
+	in.Strategy(shortest)
+	// Costs are linear in the prompt: an order that is the same at both ends is
+	// the same everywhere between them.
+	return p, slices.EqualFunc(p.Candidates, shortest, func(a, b Candidate) bool { return a.Target == b.Target })
+}
+
+// candidate judges one target. It is not sure where the prompt is a bound and
+// a shorter one would be judged otherwise.
+func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
+	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, Hold: o.Hold}
+	c.Tier = tierFor(in.Request, c.Target)
+	c.Price, c.Priced = c.Prices.Asked(c.Tier, c.Prompt)
+	c.Health, c.retryIn = describe(o.Health)
+	c.MaxOutput, sure = in.maxOutput(c)
+	if c.Price.MinInput > 0 && !c.Exact && !in.Counted {
+		sure = false // dearer only because the bound is so high, perhaps
+	}
+	c.Output = min(c.MaxOutput, assumedOutput) * in.Request.N()
+	c.Cost = c.cost(c.Prompt)
+	switch missing := lacks(c.Target, in.Operation, in.Request.Needs()); {
+	case len(missing) > 0:
+		c.Why, c.Excluded = CannotDo, "cannot do "+strings.Join(missing, ", ")
+	case c.Target.Weight == 0:
+		c.Why, c.Excluded = Weightless, "weight is 0"
+	case c.MaxOutput <= 0 && in.Operation.HasOutput():
+		c.Why, c.Excluded = TooLong, "the prompt is too long for its context"
+	case !c.Priced && in.NeedsPrice:
+		c.Why, c.Excluded = Unpriced, "no price is known"
+	case o.Health.Status == health.Open:
+		c.Why, c.Excluded = Unhealthy, c.Health
+	}
+	return c, sure
+}
+
+// maxOutput is how many tokens of output one choice may have: what the client
+// allows, no more than the model can, and what the context leaves. Zero or
+// less says that the request does not fit. Where answers have no output and each
+// input has the context to itself, the provider judges whether they fit.
+func (in Input) maxOutput(c Candidate) (most int64, sure bool) {
+	if !in.Operation.HasOutput() {
+		return 0, true
+	}
+	clients := in.Request.MaxOutput()
+	if most = clients; most == 0 {
+		most = in.DefaultMaxOutput
+		if c.Target.MaxOutput > 0 {
+			most = c.Target.MaxOutput
+		}
+	}
+	if c.Target.MaxOutput > 0 {
+		most = min(most, c.Target.MaxOutput)
+	}
+	prompt := c.Prompt
+	if in.Counted && !c.Exact {
+		prompt /= tokens.BytesPerToken // too long to be counted: the provider will judge, we only guess
+	}
+	left := c.Target.Context - prompt
+	if c.Target.Context == 0 || most <= left {
+		return most, true
+	}
+	if clients > 0 && c.Exact {
+		return 0, true // asked for more than fits
+	}
+	return left, c.Exact || in.Counted
+}
+
+// Usable are the candidates that may be tried, at most n.
+func (p Plan) Usable(n int) []Candidate {
+	i := 0
+	for i < len(p.Candidates) && i < n && p.Candidates[i].Usable() {
+		i++
+	}
+	return p.Candidates[:i]
+}
+
+// Reason says why the provider of an attempt was chosen.
+func (p Plan) Reason(attempt int) billing.RouteReason {
+	switch {
+	case attempt > 1:
+		return billing.RouteFailover
+	case p.Pinned:
+		return billing.RoutePinned
+	case len(p.Candidates) == 1:
+		return billing.RouteOnly
+	}
+	return billing.RouteCheapest
+}
+
+// Basis is what a prompt's estimate rests on when it was counted.
+func Basis(counted tokens.Estimate) tokens.Basis {
+	if counted.Exact {
+		return tokens.Exact
+	}
+	return tokens.Counted
+}
+
+// Basis is what the estimate for c rests on.
+func (p Plan) Basis(c Candidate) tokens.Basis {
+	if !c.Exact && !p.Counted {
+		return tokens.Bounded
+	}
+	return Basis(tokens.Estimate{Exact: c.Exact})
+}

@@ -1,0 +1,95 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	"tallyroute/providers"
+)
+
+// AbilityError is a request that no provider of the model can do.
+type AbilityError struct {
+	Model string
+	Needs []string // "tools", "vision", …
+	Asked providers.Operation
+	// Serves is what the model is for.
+	Serves providers.Operation
+}
+
+// Error names the abilities.
+func (e *AbilityError) Error() string {
+	return fmt.Sprintf("router: %s cannot do %v", e.Model, e.Needs)
+}
+
+// ContextError is a prompt that is too long for every provider of the model.
+type ContextError struct {
+	Model   string
+	Prompt  int64 // tokens counted
+	Output  int64 // tokens of output asked for
+	Context int64 // the longest context among the candidates
+}
+
+// Error gives the numbers.
+func (e *ContextError) Error() string {
+	return fmt.Sprintf("router: %d prompt and %d output tokens exceed the %d of %s", e.Prompt, e.Output, e.Context, e.Model)
+}
+
+// UnpricedError is a model without a known price, asked for by a key whose
+// budget is in money.
+type UnpricedError struct{ Model string }
+
+// Error names the model.
+func (e *UnpricedError) Error() string {
+	return fmt.Sprintf("router: no price is known for %s", e.Model)
+}
+
+// UnhealthyError says that no provider of the model takes calls for now.
+type UnhealthyError struct {
+	RetryAfter  time.Duration // when the first of them may be back; 0 is not known
+	RateLimited bool          // all of them have said that they get too many
+}
+
+// Error is the same for all of them.
+func (e *UnhealthyError) Error() string { return "router: no healthy provider" }
+
+// Refusal is the error of a plan that has no usable candidate: the reason that
+// stands nearest to being mended by waiting, else by another request.
+func (p Plan) Refusal(in Input) error {
+	req := in.Request
+	if len(p.Usable(1)) > 0 {
+		return nil
+	}
+	var longest Candidate
+	unable := &AbilityError{Model: req.Model(), Asked: in.Operation}
+	worst, down := NotExcluded, UnhealthyError{RateLimited: true}
+	for _, c := range p.Candidates {
+		worst = max(worst, c.Why)
+		switch c.Why {
+		case Unhealthy:
+			if down.RetryAfter == 0 || c.retryIn < down.RetryAfter {
+				down.RetryAfter = c.retryIn
+			}
+			down.RateLimited = down.RateLimited && c.Health == string(providers.KindRate)
+		case TooLong:
+			if longest.Target == nil || c.Target.Context >= longest.Target.Context {
+				longest = c
+			}
+		case CannotDo:
+			if unable.Needs == nil {
+				unable.Needs, unable.Serves = lacks(c.Target, in.Operation, req.Needs()), c.Target.Can.Operation
+			}
+		case NotExcluded, Unpriced, Weightless:
+		}
+	}
+	switch worst {
+	case CannotDo:
+		return unable
+	case TooLong:
+		return &ContextError{Model: req.Model(), Prompt: longest.Prompt, Output: req.MaxOutput(), Context: longest.Target.Context}
+	case Unpriced:
+		return &UnpricedError{Model: req.Model()}
+	case NotExcluded, Unhealthy, Weightless:
+	}
+	down.RateLimited = down.RateLimited && worst == Unhealthy
+	return &down
+}

@@ -1,0 +1,41 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"tallyroute/billing"
+)
+
+// Strategy puts candidates in the order in which they are tried. What it makes of
+// prompts it must read from their cost, so that Make can tell whether shorter
+// prompts would have been ordered otherwise.
+type Strategy func([]Candidate)
+
+// Cheapest orders candidates by what the request would cost: usable ones first,
+// priced before unpriced. The name breaks ties, so that the order is the same
+// everywhere. One that was down and may be tried again stands where its price puts
+// it: only one request is let through to find out, and nobody else would ever.
+func Cheapest(list []Candidate) {
+	slices.SortStableFunc(list, func(a, b Candidate) int {
+		if c := cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Cost, b.Cost), cmp.Compare(b.Target.Weight, a.Target.Weight)); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Target.Name(), b.Target.Name())
+	})
+}
+
+func (c Candidate) rank() int {
+	switch {
+	case !c.Usable():
+		return 2
+	case !c.Priced:
+		return 1
+	}
+	return 0
+}
+
+// cost is that of the request with a prompt of so many tokens.
+func (c Candidate) cost(prompt int64) billing.Money {
+	return c.Price.Cost(billing.Tokens{Input: prompt, Output: c.Output}).Total
+}

@@ -1,0 +1,97 @@
+package router
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers/chat"
+	"tallyroute/router/limit"
+	"tallyroute/router/tokens"
+)
+
+// Rate is one limit per minute as x-ratelimit headers show it.
+type Rate struct {
+	Kind      string // "requests" or "tokens"
+	Limit     int64
+	Remaining int64
+	Reset     time.Duration
+}
+
+// RateError is a limit on requests or tokens per minute.
+type RateError struct {
+	Kind       string // "requests" or "tokens"
+	Limit      int64  // per minute
+	Asked      int64
+	RetryAfter time.Duration
+	Rates      []Rate
+}
+
+// Error gives the limit.
+func (e *RateError) Error() string {
+	return fmt.Sprintf("router: more than %d %s per minute", e.Limit, e.Kind)
+}
+
+// throttle takes one request, and the tokens that it asks for, from the key's
+// limits per minute. The tokens that it took are put right once they are known.
+func (r *Router) throttle(key *billing.Key, req *chat.Request, now time.Time) (rates []Rate, taken int64, err error) {
+	taken = int64(len(req.Body()))/tokens.BytesPerToken + billing.SatMul(req.MaxOutput(), req.N())
+	for _, l := range [...]struct {
+		kind             string
+		perMinute, asked int64
+	}{
+		{"requests", key.RequestsPerMinute, 1},
+		{"tokens", key.TokensPerMinute, taken},
+	} {
+		if l.perMinute <= 0 {
+			continue
+		}
+		got := r.Limits.Take(limit.Key{Scope: string(key.ID), Kind: l.kind}, l.perMinute, l.asked, now)
+		rates = append(rates, Rate{Kind: l.kind, Limit: l.perMinute, Remaining: got.Remaining, Reset: got.ResetAfter})
+		if !got.OK {
+			return nil, 0, &RateError{Kind: l.kind, Limit: l.perMinute, Asked: l.asked, RetryAfter: got.RetryAfter, Rates: rates}
+		}
+	}
+	return rates, taken, nil
+}
+
+// rerate puts the tokens that were taken beforehand right: what was not used is
+// given back, what was used beyond them is taken as far as there is any.
+func (r *Router) rerate(key *billing.Key, taken, used int64) {
+	perMinute := key.TokensPerMinute
+	if perMinute <= 0 {
+		return
+	}
+	k, now := limit.Key{Scope: string(key.ID), Kind: "tokens"}, r.o.Clock()
+	if used <= taken {
+		r.Limits.Give(k, perMinute, taken-used, now)
+		return
+	}
+	left := r.Limits.Take(k, perMinute, 0, now).Remaining
+	r.Limits.Take(k, perMinute, min(used-taken, left), now)
+}
+
+// withQuota adds the token quota to the limits per minute where there is none on
+// tokens: of the budgets, the one with the least left. Clients then see it in
+// the headers that they know.
+func withQuota(rates []Rate, balances []billing.Balance, now time.Time) []Rate {
+	if slices.ContainsFunc(rates, func(r Rate) bool { return r.Kind == "tokens" }) {
+		return rates
+	}
+	var tightest *Rate
+	for _, b := range balances {
+		free, ok := b.FreeTokens()
+		if !ok || (tightest != nil && tightest.Remaining <= free) {
+			continue
+		}
+		tightest = &Rate{Kind: "tokens", Limit: *b.Budget.Tokens, Remaining: free}
+		if !b.Window.End.IsZero() {
+			tightest.Reset = b.Window.End.Sub(now)
+		}
+	}
+	if tightest == nil {
+		return rates
+	}
+	return append(rates, *tightest)
+}

@@ -1,0 +1,117 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/providers/chat"
+)
+
+// live is an answer that is still coming.
+type live struct {
+	bill  *bill
+	usage *chat.Usage
+	text  strings.Builder
+	gone  atomic.Pointer[time.Time] // when the client left
+	undo  func() bool               // ends the tie between the client's going and the stream
+	waits func()                    // called before waiting; nil where nobody asked
+}
+
+// follow passes on the stream of b.
+func follow(b *bill) *live {
+	l := &live{bill: b}
+	l.undo = context.AfterFunc(b.ctx, l.clientGone)
+	return l
+}
+
+// next is the next chunk. At the end the spend is settled before io.EOF is
+// returned, so that a client that has seen the end has been booked.
+func (l *live) next() (chat.Chunk, error) {
+	c, err := l.read()
+	if err == nil {
+		if !l.lingered() {
+			return c, nil
+		}
+		err = ErrClientGone
+	}
+	b := l.bill
+	switch {
+	case errors.Is(err, io.EOF):
+		l.settle(billing.StatusOK)
+	case b.ctx.Err() != nil:
+		l.settle(billing.StatusClientAborted)
+	default:
+		now := b.r.o.Clock()
+		target := b.sent.chosen.Target
+		b.r.report(target, outcome(providerError(target, err), now), now)
+		l.settle(billing.StatusUpstreamAborted)
+	}
+	return chat.Chunk{}, err
+}
+
+// read notes what a chunk tells of the usage.
+func (l *live) read() (chat.Chunk, error) {
+	c, err := l.bill.sent.reply.Stream.Next()
+	if err != nil {
+		return c, err
+	}
+	if c.Usage != nil {
+		usage := *c.Usage
+		l.usage = &usage
+	}
+	l.text.WriteString(c.Text)
+	return c, nil
+}
+
+// settle settles what has come.
+func (l *live) settle(status billing.Status) {
+	if l.bill.settled {
+		return
+	}
+	l.undo()
+	if status != billing.StatusOK {
+		l.bill.sent.end()
+	}
+	if l.waits != nil {
+		l.waits() // the ledger may take its time
+	}
+	l.bill.settle(status, l.usage, l.text.String())
+}
+
+// lingered reports that the client has been gone for long enough. It is asked
+// after a chunk, so that a provider that sends at intervals has the time to
+// notice the end before it sends the next.
+func (l *live) lingered() bool {
+	gone, o := l.gone.Load(), &l.bill.r.o
+	return gone != nil && o.Clock().Sub(*gone) > o.Linger/2
+}
+
+// clientGone gives the stream its last moment: what the provider has sent by
+// then is counted, so that it and we agree.
+func (l *live) clientGone() {
+	now := l.bill.r.o.Clock()
+	if l.gone.CompareAndSwap(nil, &now) {
+		time.AfterFunc(l.bill.r.o.Linger, l.bill.sent.end)
+	}
+}
+
+// close reads on a stream that nobody listens to any more: to its end, if that is
+// near, else up to a chunk. One that has not come to its end counts as hung up on
+// by the client.
+func (l *live) close() {
+	if l.bill.settled {
+		return
+	}
+	l.clientGone()
+	for !l.lingered() {
+		if _, err := l.read(); err != nil {
+			break
+		}
+	}
+	l.settle(billing.StatusClientAborted)
+}
