@@ -1,5 +1,21 @@
-// Package router is the life of one chat completion: verify the key, read and
-// check the request, estimate, plan, hold, send with failover, watch the usage,
-// settle. It knows no HTTP framework and no database; what it needs of the
-// others it declares as narrow interfaces.
+// Package router is the life of one request: whose it is, what it asks for, who can
+// serve it, what it may cost, the calls, the answer, the bill. It knows no HTTP
+// framework and no database; what it needs of the others it declares as narrow
+// interfaces.
+//
+// Each step takes the value that the one before returned: accepted, planned, held,
+// sent, *Answer. The files, from the ground up; each uses only those above it:
+//
+//	inbound.go, options.go, record.go, errors.go, parts.go  what goes in and out
+//	holds.go, router.go                                     the Router and its holds
+//	rate.go, accept.go, claim.go, permit.go                 may it be answered?
+//	credential.go, plan.go                                  by whom?
+//	hold.go                                                 is it affordable?
+//	charge.go, send.go                                      the calls
+//	bill.go, stream.go, answer.go                           the answer, and what it cost
+//	complete.go                                             the list of the steps
+//	models.go                                               what else a key may ask
+//
+// Deciding and computing is done by packages without a clock or I/O: router/plan
+// and router/meter.
 package router

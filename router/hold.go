@@ -30,7 +30,7 @@ type held struct {
 // output bound of its own, on as much output as still fits.
 func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 	m := measure(p)
-	h, err := r.take(ctx, p, m)
+	h, err := r.reserve(ctx, p, m)
 	var quota *billing.QuotaError
 	if !errors.As(err, &quota) {
 		return h, err
@@ -40,7 +40,7 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 			return held{}, err
 		}
 		m = measure(p)
-		h, err = r.take(ctx, p, m)
+		h, err = r.reserve(ctx, p, m)
 	}
 	for range refits {
 		if !errors.As(err, &quota) || m.Request.MaxOutput() > 0 || !p.accepted.in.Operation.HasOutput() {
@@ -50,7 +50,7 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 		if fitting.Lowered = m.Fits(quota.All); fitting.Lowered < 1 {
 			break
 		}
-		h, err = r.take(ctx, p, &fitting)
+		h, err = r.reserve(ctx, p, &fitting)
 	}
 	return h, err
 }
@@ -84,8 +84,8 @@ func tags(keys, callers map[string]string) map[string]string {
 	return all
 }
 
-// take reserves what the dearest of the candidates may cost by m.
-func (r *Router) take(ctx context.Context, p planned, m *meter.Meter) (held, error) {
+// reserve takes a hold of what the dearest of the candidates may cost by m.
+func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter) (held, error) {
 	key, in, most := p.accepted.key, p.accepted.in, m.Hold()
 	lines, err := key.Lines(in.Caller.At)
 	if err != nil {

@@ -3,23 +3,9 @@ package router
 import (
 	"context"
 	"slices"
-	"time"
 
 	"tallyroute/billing"
 )
-
-// Model is one name that a key may ask for, as GET /v1/models lists it.
-type Model struct {
-	ID            string
-	Created       time.Time
-	OwnedBy       string
-	ContextLength int64
-	MaxOutput     int64
-	Providers     []string
-	// Prompt and Completion are the cheapest known prices in nano-dollars per
-	// million tokens; nil where none is known.
-	Prompt, Completion *billing.Money
-}
 
 // Models lists what the key may use.
 func (r *Router) Models(ctx context.Context, c Caller) ([]Model, error) {

@@ -67,6 +67,19 @@ type Catalogue interface {
 	Models() []Model
 }
 
+// Model is one name that a key may ask for, as GET /v1/models lists it.
+type Model struct {
+	ID            string
+	Created       time.Time
+	OwnedBy       string
+	ContextLength int64
+	MaxOutput     int64
+	Providers     []string
+	// Prompt and Completion are the cheapest known prices in nano-dollars per
+	// million tokens; nil where none is known.
+	Prompt, Completion *billing.Money
+}
+
 // Sender makes one call to one target.
 type Sender interface {
 	Do(ctx context.Context, x providers.Exchange) (*providers.Answer, error)
