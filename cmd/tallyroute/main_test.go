@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -16,8 +18,18 @@ func (m testMain) Run() int { return pgtest.Main(m.M) }
 
 // TestMain makes the program available to the scripts as "tallyroute".
 func TestMain(m *testing.M) {
-	testscript.Main(testMain{m}, map[string]func(){"tallyroute": main})
+	testscript.Main(testMain{m}, map[string]func(){"tallyroute": main, untilParentEnds: func() {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(exitError)
+		}()
+		main()
+	}})
 }
+
+// untilParentEnds is the program as tests spawn it: it does not outlive them,
+// however they end. Its standard input ends when they do.
+const untilParentEnds = "tallyroute-of-tests"
 
 // TestScripts runs the command line as its users do.
 func TestScripts(t *testing.T) {

@@ -34,7 +34,10 @@ func spawnOpen(t *testing.T, config string, sockets int) (*program, *exec.Cmd) {
 	t.Helper()
 	p := &program{t: t, config: config, where: make(map[string]string), log: &logLines{lines: make(chan map[string]any, 8)}}
 	c := exec.CommandContext(t.Context(), os.Args[0], "--config", config, "serve")
-	c.Args[0] = "tallyroute" // by which the test's program knows what it is
+	c.Args[0] = untilParentEnds // by which the test's program knows what it is
+	if _, err := c.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	c.Stderr = p.log
 	if err := c.Start(); err != nil {
 		t.Fatal(err)

@@ -118,6 +118,7 @@ func start(settings []string) (*Cluster, error) {
 	var faults []error
 	for _, bin := range bins {
 		c := &Cluster{bin: bin, settings: settings}
+		running.Store(c, true)
 		err := c.prepare()
 		if err == nil {
 			err = c.boot()
@@ -254,6 +255,7 @@ func (c *Cluster) await() error {
 }
 
 func (c *Cluster) close() {
+	running.Delete(c)
 	if c.process != nil {
 		c.resume()
 		c.end(syscall.SIGQUIT)

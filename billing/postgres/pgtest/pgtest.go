@@ -7,7 +7,9 @@ package pgtest
 import (
 	"errors"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -25,19 +27,41 @@ var shared struct {
 	err      error
 }
 
+// running are the servers that this process has started, for its end.
+var running sync.Map
+
 // Main runs the tests and then stops the shared server:
 //
 //	func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+//
+// Nothing is left of tests that are interrupted either.
 func Main(m *testing.M) int {
-	defer func() {
-		shared.Lock()
-		defer shared.Unlock()
-		if shared.cluster != nil {
-			_ = shared.cluster.drop(shared.template) // with the server, if it is private
-			shared.cluster.close()
-		}
+	return run(func() int {
+		defer func() {
+			shared.Lock()
+			defer shared.Unlock()
+			if shared.cluster != nil {
+				_ = shared.cluster.drop(shared.template) // with the server, if it is private
+				shared.cluster.close()
+			}
+		}()
+		return m.Run()
+	})
+}
+
+// run does what it is given, and ends all servers when it is interrupted.
+func run(do func() int) int {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		running.Range(func(c, _ any) bool {
+			c.(*Cluster).close()
+			return true
+		})
+		os.Exit(1)
 	}()
-	return m.Run()
+	return do()
 }
 
 // DSN is the connection string of a new, empty database on the shared server.

@@ -1,24 +1,25 @@
 package pgtest
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"tallyroute/billing/billingtest/prove"
 
 	"github.com/jackc/pgx/v5"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv("PGTEST_ORPHAN") != "" {
-		orphan()
+		os.Exit(run(orphan))
 	}
 	os.Exit(Main(m))
 }
@@ -101,47 +102,60 @@ func TestCluster_StopsStartsAndFreezes(t *testing.T) {
 	}
 }
 
-// orphan is another test process: it starts a server, names it and waits to be killed.
-func orphan() {
+// orphan stands for the tests of another process: it starts a server, names it
+// and waits to be ended, at the latest by the end of the process that started it.
+func orphan() int {
 	c, err := start(nil)
 	if err != nil {
 		fmt.Println(err)
-		os.Exit(1)
+		return 1
 	}
-	fmt.Println("127.0.0.1:" + c.port)
-	select {}
+	fmt.Println(c.dir, "127.0.0.1:"+c.port)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	c.close()
+	return 0
 }
 
+// However tests end, their server ends with them. Its folder is removed at once
+// where they are told to end, and by the next tests where they are killed.
 func TestCluster_EndsWithTheTestsThatStartedIt(t *testing.T) {
-	Private(t) // skips where there is no PostgreSQL
-	tests := exec.CommandContext(t.Context(), os.Args[0])
-	tests.Env = append(os.Environ(), "PGTEST_ORPHAN=1")
-	out, err := tests.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tests.Start(); err != nil {
-		t.Fatal(err)
-	}
-	address, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tests.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = tests.Wait() // killed
-	for end := time.Now().Add(patience); ; {
-		conn, err := net.Dial("tcp", strings.TrimSpace(address))
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return
-		}
-		if err == nil {
-			conn.Close()
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the server outlived its tests: %v", err)
-		}
+	for _, end := range []os.Signal{os.Interrupt, os.Kill} {
+		t.Run(end.String(), func(t *testing.T) {
+			Private(t) // skips where there is no PostgreSQL
+			tests := exec.CommandContext(t.Context(), os.Args[0])
+			tests.Env = append(os.Environ(), "PGTEST_ORPHAN=1")
+			out, err := tests.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tests.StdinPipe(); err != nil {
+				t.Fatal(err)
+			}
+			if err := tests.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var dir, address string
+			if _, err := fmt.Fscanln(out, &dir, &address); err != nil {
+				t.Fatal(err)
+			}
+			if err := tests.Process.Signal(end); err != nil {
+				t.Fatal(err)
+			}
+			_ = tests.Wait() // ended by a signal
+			prove.Eventually(t, "the server has ended", func() bool {
+				conn, err := net.Dial("tcp", address)
+				if err == nil {
+					conn.Close()
+				}
+				return errors.Is(err, syscall.ECONNREFUSED)
+			})
+			if end == os.Kill {
+				sweepAbandoned()
+			}
+			if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s is left: %v", dir, err)
+			}
+		})
 	}
 }
 
