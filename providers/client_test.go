@@ -241,9 +241,9 @@ func TestA45_AfterFirstContent(t *testing.T) {
 			defer cancel()
 			switch name {
 			case "stalls":
-				o.IdleTimeout = 500 * time.Millisecond
+				o.IdleTimeout = 2 * time.Second
 			case "never ends":
-				ctx, cancel = context.WithTimeout(ctx, time.Second)
+				ctx, cancel = context.WithTimeout(ctx, 3*time.Second)
 				defer cancel()
 			}
 			a, err := client(t, o).Do(ctx, exchange(t, u, askStream))

@@ -49,9 +49,12 @@ func newRig(t *testing.T, key *billing.Key, targets ...providers.Target) *rig {
 	g.Router = New(Parts{
 		Verifier: verifier{key}, Ledger: g.ledger, Events: g.ledger, Prices: g.prices, Catalogue: catalogue{g},
 		Sender: g.sender, Tokens: g.counter, Health: health.New(health.Options{}), Limits: limit.New(), Observer: g.records,
-	}, Options{Linger: 20 * time.Millisecond})
+	}, Options{Linger: linger})
 	return g
 }
+
+// linger is how long the rig reads a stream on that nobody listens to.
+const linger = 200 * time.Millisecond
 
 // target makes a target whose prices are in its header, in dollars per million
 // tokens: the tests read them where they are used.

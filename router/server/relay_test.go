@@ -177,7 +177,7 @@ func TestStreamThatFailsAtOnceIsAnOrdinaryError(t *testing.T) {
 
 // TestA12_ClientThatNeverReads is cut by the write deadline, and charged.
 func TestA12_ClientThatNeverReads(t *testing.T) {
-	g := newRig(t, func(o *Options) { o.Limits.Write = 100 * time.Millisecond })
+	g := newRig(t, func(o *Options) { o.Limits.Write = 500 * time.Millisecond })
 	big := strings.Repeat("x", 64<<10)
 	g.streams(endless(big)...)
 	conn := g.dial()
@@ -206,11 +206,12 @@ func TestA53_ClientGone(t *testing.T) {
 	for n := range 4 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			g := newRig(t)
-			gone := make(chan struct{})
+			begun, gone := make(chan struct{}), make(chan struct{})
 			until := event{do: func(ctx context.Context) { <-ctx.Done(); close(gone) }}
 			events := []event{text("a"), text("b"), text("c")}
 			if n == 0 {
 				g.sender.play = func(ctx context.Context, _ providers.Exchange) (*providers.Answer, error) {
+					close(begun)
 					<-ctx.Done()
 					close(gone)
 					return nil, ctx.Err()
@@ -222,7 +223,10 @@ func TestA53_ClientGone(t *testing.T) {
 			defer cancel()
 			req := g.request(http.MethodPost, "/v1/chat/completions", hiStream).WithContext(ctx)
 			if n == 0 {
-				time.AfterFunc(50*time.Millisecond, cancel)
+				go func() {
+					<-begun
+					cancel()
+				}()
 			}
 			resp, err := g.client.Do(req)
 			if n > 0 {

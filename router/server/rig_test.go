@@ -66,7 +66,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	r := router.New(router.Parts{
 		Verifier: g.verifier, Ledger: g.ledger, Events: g.ledger, Prices: prices, Catalogue: g.models, Sender: g.sender,
 		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Idempotency: g.replays,
-	}, router.Options{Linger: 20 * time.Millisecond})
+	}, router.Options{Linger: 200 * time.Millisecond})
 	t.Cleanup(func() { _ = r.Close(context.Background()) })
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), g.log, zap.DebugLevel)
 	o := Options{
