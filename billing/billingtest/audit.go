@@ -29,7 +29,9 @@ func Audit(t testing.TB, s billing.Store, now time.Time) {
 			}
 		}
 	}
-	auditReports(t, s, rows)
+	if tells(s) {
+		auditReports(t, s, rows)
+	}
 }
 
 func auditRead(t testing.TB, s billing.Store) (keys []billing.Key, rows []billing.Spend) {

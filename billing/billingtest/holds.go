@@ -29,6 +29,9 @@ func holdCases() map[string]func(w *world) {
 	}
 }
 
+// holdsAsWritten hold more than the largest limit.
+var holdsAsWritten = []string{"Huge"}
+
 func holdExact(w *world) {
 	k := w.key(tokens(100).budget("bud_1"))
 	first, second := w.hold(k, tokens(60)), w.hold(k, tokens(40))

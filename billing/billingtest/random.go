@@ -92,7 +92,7 @@ func (l *life) pick() billing.Hold {
 }
 
 func (l *life) sweep() {
-	if _, inMemory := l.Store.(Leased); inMemory {
+	if _, inMemory := inner(l.Store).(Leased); inMemory {
 		return // its holds live and die with the process
 	}
 	n, err := l.Sweep(l.Context(), l.now)

@@ -26,6 +26,11 @@ func settleCases() map[string]func(w *world) {
 	}
 }
 
+// settleAsWritten look at single meters or at reports.
+var settleAsWritten = []string{
+	"SeveralAttempts", "MoreThanHeld", "Unpriced", "Free", "MaxInt64", "AllOrNothing", "RefusesWhatIsNoAttempt", "Corrections",
+}
+
 func settleTwice(w *world) {
 	k := w.key(tokens(100).budget("bud_1"))
 	h := w.hold(k, tokens(60))
