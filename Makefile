@@ -13,7 +13,7 @@ TIMEOUT ?= 25m
 PROOF := go test -count=1 -timeout 6h -parallel 1 -v
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-race test-postgres fuzz proof proof-races proof-crash proof-outage proof-speed bench golden generate fmt fmt-check lint vuln corpus check readme examples image
+.PHONY: help build run demo test test-race test-postgres fuzz proof proof-faults proof-races proof-crash proof-outage proof-speed bench golden generate fmt fmt-check lint vuln corpus check readme examples image
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -36,7 +36,10 @@ test-race: ## All tests with the race detector (needs a C compiler)
 test-postgres: ## Only the packages that talk to PostgreSQL
 	go test -timeout $(TIMEOUT) ./billing/lease ./billing/postgres/... ./cmd/tallyroute/...
 
-proof: proof-races proof-crash proof-outage proof-speed ## All proofs below, which run for hours and are not part of "make check"
+proof: proof-faults proof-races proof-crash proof-outage proof-speed ## All proofs below, which run for hours and are not part of "make check"
+
+proof-faults: ## PostgreSQL fails with SQLSTATEs of every class at every statement of the ledger
+	FAULTS=1000 go test -count=1 -timeout 3h -v -run 'TestFaultsOfTheDatabase' ./billing/lease
 
 proof-races: ## Many clients at three routers use up one limit of about RACES (20000) requests; the ledger of leases in LEASE_RUNS (2000) random runs
 	RACES=$${RACES:-20000} $(PROOF) -run '^TestRace' ./cmd/tallyroute

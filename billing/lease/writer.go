@@ -228,6 +228,8 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 	defer l.mu.Unlock()
 	switch {
 	case p.Replica.Epoch != l.replica.Epoch: // we have begun anew since
+	case done.Fenced && !l.joined.Load(): // the first posting was faster than the first renewal
+		l.fence(p.Replica.Epoch)
 	case done.Fenced:
 		l.fence(p.Replica.Epoch)
 		l.o.Report(fmt.Errorf("billing/lease: %w, or its leases are not what they were: the rows are posted, and it begins anew", billing.ErrFenced))

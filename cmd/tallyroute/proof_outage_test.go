@@ -65,8 +65,9 @@ func newOutageRig(t *testing.T, more string, settings ...string) *outageRig {
 	r.commands = patiently(t, r.config)
 	r.p, r.c = spawnListening(t, r.config, 2)
 	r.p.config = r.commands
-	for range 4 {
-		r.keys = append(r.keys, r.p.key("--budget-tokens", "1000000000", "--budget-usd", "100000"))
+	r.keys = []string{
+		r.p.key("--budget-usd", "100000"), r.p.key("--budget-tokens", "1000000000"), r.p.key("--budget-tokens", "1000000000", "--budget-usd", "100000"),
+		r.p.key("--budget-usd", "100000"),
 	}
 	return r
 }

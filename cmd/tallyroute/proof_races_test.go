@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"tallyroute/billing/billingtest/prove"
-	"tallyroute/billing/postgres/pgtest"
 )
 
 const (
@@ -29,34 +27,45 @@ const (
 // TestRaceAdmitsNoMoreThanTheLimit lets many clients use up one key at three routers.
 func TestRaceAdmitsNoMoreThanTheLimit(t *testing.T) {
 	t.Parallel()
-	race(t, func(p *program, limit string) []string { return []string{p.key("--budget-tokens", limit)} }, 10)
+	race(t, func(p *program, limits []string) []string { return []string{p.key(flagged("--budget-", limits)...)} }, 10)
 }
 
 // TestRaceWithARouterKilledAdmitsNoMoreThanTheLimit lets them use up what a team shares, whose keys
 // have limits of their own, while one of the routers is killed and comes back.
 func TestRaceWithARouterKilledAdmitsNoMoreThanTheLimit(t *testing.T) {
 	t.Parallel()
-	race(t, func(p *program, limit string) []string {
+	race(t, func(p *program, limits []string) []string {
 		keys := []string{p.key("--budget-tokens", "1000000000"), p.key("--budget-tokens", "1000000000", "--budget-usd", "1000000")}
-		command(t, "--config", p.config, "budgets", "set", "team", "web", "--tokens", limit)
+		command(t, append([]string{"--config", p.config, "budgets", "set", "team", "web"}, flagged("--", limits)...)...)
 		command(t, "--config", p.config, "budgets", "set", "org", "--usd", "1000000")
 		<-time.After(time.Second) // by then every router has heard of them
 		return keys
 	}, 3)
 }
 
-// race uses up a limit for $RACES requests. What is admitted never passes it,
+// race uses up a limit for $RACES requests, on each database and with each kind
+// of limit. What is admitted never passes it,
 // as the provider sees it and as the database does, and nothing of it stays
 // unused: in the end not one small request fits any more. killAfter is after
 // how many tenths of the limit a router is killed; 10 is never.
-func race(t *testing.T, keys func(p *program, limit string) []string, killAfter int64) {
-	limit := int64(prove.Size(t, "RACES", 300)) * raceAverage
-	dsn := pgtest.DSN(t)
+func race(t *testing.T, keys func(p *program, limits []string) []string, killAfter int64) {
+	onEachStore(t, func(t *testing.T, database string, look func() rowsOf, limited func(tokens int64) []string) {
+		limit := int64(prove.Size(t, "RACES", 100)) * raceAverage
+		r := newRacing(t, database, limit)
+		r.keys = keys(r.routers[0], limited(limit))
+		r.run(look, killAfter)
+	})
+}
+
+// newRacing starts the routers of a race.
+func newRacing(t *testing.T, database string, limit int64) *racing {
+	t.Helper()
 	b := newBiller(t, "up0")
 	b.pace = time.Millisecond
-	r := &racing{t: t, crowd: newCrowd(t), limit: limit}
+	r := &racing{t: t, crowd: newCrowd(t), biller: b, limit: limit}
 	for range raceRouters {
-		config := billedConfig(t, dsn, "", b)
+		config := billedConfig(t, database, "", b)
+		evenPrices(t, config)
 		p, c := spawnListening(t, config, 2)
 		r.routers = append(r.routers, p)
 		r.processes = append(r.processes, c)
@@ -64,13 +73,15 @@ func race(t *testing.T, keys func(p *program, limit string) []string, killAfter 
 		base := p.base()
 		r.where[len(r.where)-1].Store(&base)
 	}
-	r.keys = keys(r.routers[0], strconv.FormatInt(limit, 10))
+	return r
+}
 
-	db := pgtest.Connect(t, dsn)
+func (r *racing) run(look func() rowsOf, killAfter int64) {
+	t, b, limit, db := r.t, r.biller, r.limit, look()
 	over, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
-		r.watch(pgtest.Connect(t, dsn), over)
+		r.watch(look(), over)
 	}()
 	var clients sync.WaitGroup
 	for n := range raceClients {
@@ -108,6 +119,7 @@ func race(t *testing.T, keys func(p *program, limit string) []string, killAfter 
 type racing struct {
 	t         *testing.T
 	crowd     *crowd
+	biller    *biller
 	limit     int64
 	keys      []string
 	routers   []*program
@@ -174,14 +186,14 @@ func (r *racing) kill(n int) {
 }
 
 // watch looks at the counters until over is closed.
-func (r *racing) watch(db *pgtest.Session, over <-chan struct{}) {
+func (r *racing) watch(db rowsOf, over <-chan struct{}) {
 	for {
 		select {
 		case <-over:
 			return
 		case <-time.After(10 * time.Millisecond):
 		}
-		for _, row := range db.Rows(`SELECT budget_id, used_tokens::text, held_tokens::text, leased_tokens::text FROM budget_counters JOIN budgets ON id = budget_id
+		for _, row := range db.Rows(`SELECT budget_id, used_tokens, held_tokens, leased_tokens, used_nano, held_nano, leased_nano FROM budget_counters JOIN budgets ON id = budget_id
 			WHERE used_tokens + held_tokens + leased_tokens > token_limit OR used_nano + held_nano + leased_nano > amount_nano`) {
 			r.t.Errorf("the database has more than the limit spoken for: %v", row)
 			return

@@ -21,8 +21,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"tallyroute/billing/postgres/pgtest"
 )
 
 // biller is a provider that keeps its own bill on disk, as a real one would:
@@ -309,12 +307,12 @@ type bookedRow struct {
 	final                           bool
 }
 
-func bookedRows(db *pgtest.Session) []bookedRow {
+func bookedRows(db rowsOf) []bookedRow {
 	var rows []bookedRow
-	for _, r := range db.Rows(`SELECT end_user, provider, request_id, status, attempt::text,
-		(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens)::text, coalesce(cost_nano, 0)::text, overrun_tokens::text, final::text
+	for _, r := range db.Rows(`SELECT end_user, provider, request_id, status, attempt,
+		input_tokens + cache_read_tokens + cache_write_tokens + output_tokens, coalesce(cost_nano, 0), overrun_tokens, final
 		FROM spend_events WHERE kind = 'usage'`) {
-		row := bookedRow{mark: r[0], provider: r[1], request: r[2], status: r[3], attempt: r[4], final: r[8] == "true"}
+		row := bookedRow{mark: r[0], provider: r[1], request: r[2], status: r[3], attempt: r[4], final: r[8] == "true" || r[8] == "1"}
 		for i, n := range []*int64{&row.tokens, &row.nano, &row.overrun} {
 			*n, _ = strconv.ParseInt(r[5+i], 10, 64) // of a bigint
 		}
@@ -326,7 +324,7 @@ func bookedRows(db *pgtest.Session) []bookedRow {
 // compared holds the ledger against the bills and against what the clients
 // were told: everything is there once, to the token where it came to its end,
 // and never for less than the bill.
-func compared(t *testing.T, db *pgtest.Session, c *crowd, billers ...*biller) (rows []bookedRow) {
+func compared(t *testing.T, db rowsOf, c *crowd, billers ...*biller) (rows []bookedRow) {
 	t.Helper()
 	rows = bookedRows(db)
 	type attempt struct{ mark, provider string }
@@ -387,7 +385,7 @@ func agree(t *testing.T, r bookedRow, l billed) {
 }
 
 // clean sees that nothing is held or leased any more and that the ledger's laws hold.
-func clean(t *testing.T, db *pgtest.Session, config string) {
+func clean(t *testing.T, db rowsOf, config string) {
 	t.Helper()
 	for what, query := range map[string]string{
 		"held or leased": "SELECT budget_id, held_tokens, held_nano, leased_tokens, leased_nano FROM budget_counters WHERE held_tokens + held_nano + leased_tokens + leased_nano <> 0",
