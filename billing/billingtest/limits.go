@@ -14,7 +14,7 @@ import (
 // some in both tokens and dollars. Each group whose cases may hold of any limit
 // is run as it is written; mirrored, with tokens and dollars in each other's
 // place, so that what is limited in tokens alone is limited in dollars alone;
-// and filled, with a limit that never binds where there is none.
+// and some of them filled, with a limit that never binds where there is none.
 
 // group is some of the cases of a suite.
 type group struct {
@@ -42,7 +42,9 @@ func run(t *testing.T, open Open, groups []group) {
 			delete(g.cases, name)
 		}
 		t.Run(g.name+"Mirrored", func(t *testing.T) { g.run(t, changed(open, mirrored)) })
-		t.Run(g.name+"Filled", func(t *testing.T) { g.run(t, changed(open, filled)) })
+		if g.name == "Holds" || g.name == "Races" || g.name == "Random" { // the others would show nothing more
+			t.Run(g.name+"Filled", func(t *testing.T) { g.run(t, changed(open, filled)) })
+		}
 	}
 }
 
