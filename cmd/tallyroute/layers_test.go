@@ -32,8 +32,7 @@ var layers = map[string][]string{
 	"providers":                     {"providers/chat", "providers/jsonraw"},
 	"providers/auth":                {"providers"},
 	"providers/openai":              {"providers", "providers/chat", "providers/jsonraw", "providers/sse"},
-	"providers/blocks":              {"providers", "providers/chat", "providers/jsonraw"},
-	"providers/anthropic":           {"providers", "providers/blocks", "providers/chat", "providers/jsonraw", "providers/sse"},
+	"providers/anthropic":           {"providers", "providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
 	"providers/translate":           {"providers", "providers/chat", "providers/jsonraw", "providers/sse"},
 	"providers/gemini":              {"providers", "providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
 	"providers/cohere":              {"providers", "providers/chat", "providers/jsonraw", "providers/translate"},
@@ -41,7 +40,7 @@ var layers = map[string][]string{
 	"providers/vertex":              {"providers", "providers/anthropic", "providers/chat", "providers/jsonraw", "providers/gemini"},
 	"providers/responses":           {"providers", "providers/chat", "providers/jsonraw", "providers/openai", "providers/translate"},
 	"providers/providertest":        {"providers", "providers/chat", "providers/jsonraw", "providers/sse", "billing/billingtest/prove"},
-	"providers/bedrock":             {"providers", "providers/anthropic", "providers/blocks", "providers/chat", "providers/jsonraw"},
+	"providers/bedrock":             {"providers", "providers/anthropic", "providers/chat", "providers/jsonraw", "providers/translate"},
 	"providers/catalogue/published": {"billing"},
 	"providers/catalogue":           {"providers", "providers/catalogue/published", "providers/anthropic", "providers/auth", "providers/bedrock", "providers/cohere", "providers/gemini", "providers/ollama", "providers/openai", "providers/responses", "providers/secret", "providers/vertex", "billing"},
 

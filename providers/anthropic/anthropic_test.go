@@ -62,3 +62,15 @@ func FuzzAnswer(f *testing.F) {
 		`{"id":"m","content":[{"type":"text","text":"a"},{"type":"tool_use","id":1,"name":null,"input":[]}],"stop_reason":"end_turn","usage":{}}`,
 		`{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`)
 }
+
+// A count that cannot be believed marks the usage, so that it is counted by us, and is
+// not booked as none.
+func TestUsageThatLiesIsMarked(t *testing.T) {
+	for _, input := range []string{"-1", "2.5", "1e30", `"7"`} {
+		body := `{"id":"m","model":"c","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":{"input_tokens":` + input + `,"output_tokens":1}}`
+		r, err := fixed().Decode(providers.Exchange{}, nil, []byte(body))
+		if err != nil || !r.Usage.Invalid {
+			t.Errorf("%s: %+v, %v", input, r.Usage, err)
+		}
+	}
+}

@@ -1,11 +1,10 @@
 package anthropic
 
 import (
-	"encoding/base64"
 	"slices"
-	"strings"
 
-	"tallyroute/providers/blocks"
+	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // images are the kinds of pictures that the format has.
@@ -19,149 +18,166 @@ var natives = []string{
 	"mcp_tool_use", "mcp_tool_result", "tool_reference",
 }
 
-// list writes blocks as an array.
-func (e *encoder) list(list []blocks.Block) error {
-	e.w.Open('[')
-	for _, b := range list {
-		if err := e.block(b); err != nil {
-			return err
-		}
+// blocks writes what a turn holds: thoughts, parts and calls, or the result of a tool.
+func (e *encoder) blocks(t *translate.Turn) error {
+	if t.Role == "tool" {
+		return e.result(t)
 	}
-	e.w.Close(']')
+	for _, d := range t.Details {
+		e.thought(d)
+	}
+	if err := e.parts(t, t.Parts); err != nil {
+		return err
+	}
+	for i, c := range t.Calls {
+		if c.Custom {
+			return t.RefuseCall(i, "is a call of a custom tool, which is not known to this provider")
+		}
+		e.o.Open('{')
+		e.o.Text("type", "tool_use")
+		e.o.Text("id", translate.SafeID(c.ID))
+		e.o.Text("name", c.Name)
+		e.o.Raw("input", c.Object())
+		e.o.Raw("cache_control", c.Cache)
+		e.o.Close('}')
+	}
 	return nil
 }
 
-func (e *encoder) block(b blocks.Block) error {
-	if b.Kind == blocks.Native {
-		if !slices.Contains(natives, b.Type) {
-			return blocks.Unsupported(b.Param+".type", "this provider has no such content part")
+func (e *encoder) thought(d translate.Detail) {
+	e.o.Open('{')
+	if d.Type == "reasoning.encrypted" {
+		e.o.Text("type", "redacted_thinking")
+		e.o.Text("data", d.Data)
+	} else {
+		e.o.Text("type", "thinking")
+		e.o.Text("thinking", d.Text)
+		e.o.Text("signature", d.Signature)
+	}
+	e.o.Close('}')
+}
+
+func (e *encoder) result(t *translate.Turn) error {
+	e.o.Open('{')
+	e.o.Text("type", "tool_result")
+	e.o.Text("tool_use_id", translate.SafeID(t.CallID))
+	if len(t.Parts) > 0 {
+		e.o.Key("content")
+		e.o.Open('[')
+		if err := e.parts(t, t.Parts); err != nil {
+			return err
 		}
-		e.w.Raw(b.Raw)
+		e.o.Close(']')
+	}
+	if t.Failed {
+		e.o.Word("is_error", "true")
+	}
+	e.o.Raw("cache_control", t.Cache)
+	e.o.Close('}')
+	return nil
+}
+
+func (e *encoder) parts(t *translate.Turn, parts []translate.Part) error {
+	for _, p := range parts {
+		if err := e.part(t, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *encoder) part(t *translate.Turn, p translate.Part) error {
+	if p.Kind == translate.Native {
+		if !slices.Contains(natives, p.Type) {
+			return t.Refuse(p, "is of a type that this provider does not have")
+		}
+		e.o.Value(p.Raw)
 		return nil
 	}
-	w := &e.w
-	w.Open('{')
-	switch b.Kind {
-	case blocks.Text:
-		w.TextMember("type", "text")
-		w.Member("text", b.Text)
-	case blocks.Thinking:
-		w.TextMember("type", "thinking")
-		w.Member("thinking", b.Text)
-		w.Member("signature", b.Signature)
-		b.Cache = nil // not allowed there
-	case blocks.Redacted:
-		w.TextMember("type", "redacted_thinking")
-		w.Member("data", b.Text)
-		b.Cache = nil
-	case blocks.Call:
-		w.TextMember("type", "tool_use")
-		w.TextMember("id", b.ID)
-		w.Member("name", b.Name)
-		w.Member("input", b.Input)
-	case blocks.Result:
-		if err := e.result(b); err != nil {
-			return err
-		}
-	case blocks.Image:
-		if err := e.image(b); err != nil {
-			return err
-		}
-	case blocks.Document:
-		if err := e.document(b); err != nil {
-			return err
-		}
-	case blocks.Audio, blocks.Video, blocks.Native:
-		return blocks.Unsupported(b.Param+".type", "this provider takes text, images and documents")
+	e.o.Open('{')
+	var err error
+	switch p.Kind {
+	case translate.Text:
+		e.o.Text("type", "text")
+		e.o.Raw("text", p.Text)
+	case translate.Image:
+		err = e.image(t, p)
+	case translate.File:
+		err = e.document(t, p)
+	case translate.Audio, translate.Video, translate.Native:
+		err = t.Refuse(p, "is audio or video; this provider takes text, images and documents")
 	}
-	w.Member("cache_control", b.Cache)
-	w.Close('}')
-	return nil
+	e.o.Raw("cache_control", p.Cache)
+	e.o.Close('}')
+	return err
 }
 
-func (e *encoder) result(b blocks.Block) error {
-	w := &e.w
-	w.TextMember("type", "tool_result")
-	w.TextMember("tool_use_id", b.ID)
-	if len(b.Parts) > 0 {
-		w.Key("content")
-		if err := e.list(b.Parts); err != nil {
-			return err
-		}
-	}
-	if b.Failed {
-		w.Member("is_error", []byte("true"))
-	}
-	return nil
+// source writes the member "source" of one of the format's kinds.
+func (e *encoder) source(kind string, members func(o *jsonraw.Object)) {
+	e.o.Key("source")
+	e.o.Open('{')
+	e.o.Text("type", kind)
+	members(&e.o)
+	e.o.Close('}')
 }
 
-// source opens the member "source" of one of the format's kinds.
-func (e *encoder) source(kind string) {
-	e.w.Key("source")
-	e.w.Open('{')
-	e.w.TextMember("type", kind)
-}
-
-// stored refers to a file that was given to Anthropic before.
-func (e *encoder) stored(id string) {
-	if !slices.Contains(e.betas, betaFiles) {
-		e.betas = append(e.betas, betaFiles)
-	}
-	e.source("file")
-	e.w.TextMember("file_id", id)
-	e.w.Close('}')
-}
-
-func (e *encoder) image(b blocks.Block) error {
-	m := b.Media
-	e.w.TextMember("type", "image")
+// elsewhere writes where a file is that does not come with the request; false where it does.
+func (e *encoder) elsewhere(m translate.Media) bool {
 	switch {
-	case m.FileID != "":
-		e.stored(m.FileID)
-		return nil
+	case m.ID != "": // was given to Anthropic before
+		if !slices.Contains(e.betas, betaFiles) {
+			e.betas = append(e.betas, betaFiles)
+		}
+		e.source("file", func(o *jsonraw.Object) { o.Text("file_id", m.ID) })
 	case m.URL != "":
-		e.source("url")
-		e.w.TextMember("url", m.URL)
-	case slices.Contains(images, m.Type):
-		e.source("base64")
-		e.w.TextMember("media_type", m.Type)
-		e.w.TextMember("data", string(m.Data))
+		e.source("url", func(o *jsonraw.Object) { o.Text("url", m.URL) })
 	default:
-		return blocks.Unsupported(b.Param, "images must be JPEG, PNG, GIF or WebP")
+		return false
 	}
-	e.w.Close('}')
+	return true
+}
+
+func (e *encoder) inline(m translate.Media) {
+	e.source("base64", func(o *jsonraw.Object) {
+		o.Text("media_type", m.MIME)
+		o.Text("data", string(m.Data))
+	})
+}
+
+func (e *encoder) image(t *translate.Turn, p translate.Part) error {
+	e.o.Text("type", "image")
+	switch {
+	case e.elsewhere(p.Media):
+	case slices.Contains(images, p.Media.MIME):
+		e.inline(p.Media)
+	default:
+		return t.Refuse(p, "is an image, which must be JPEG, PNG, GIF or WebP")
+	}
+	if p.Detail != "" && p.Detail != "auto" {
+		e.Lose("messages.image_url.detail")
+	}
 	return nil
 }
 
-func (e *encoder) document(b blocks.Block) error {
-	m := b.Media
-	e.w.TextMember("type", "document")
+func (e *encoder) document(t *translate.Turn, p translate.Part) error {
+	m := p.Media
+	e.o.Text("type", "document")
 	switch {
-	case m.FileID != "":
-		e.stored(m.FileID)
-	case m.URL != "":
-		e.source("url")
-		e.w.TextMember("url", m.URL)
-		e.w.Close('}')
-	case m.Type == "application/pdf":
-		e.source("base64")
-		e.w.TextMember("media_type", m.Type)
-		e.w.TextMember("data", string(m.Data))
-		e.w.Close('}')
-	case strings.HasPrefix(m.Type, "text/"), m.Type == "application/json":
-		text, err := base64.StdEncoding.DecodeString(string(m.Data))
+	case e.elsewhere(m):
+	case m.MIME == "application/pdf":
+		e.inline(m)
+	case m.Text():
+		text, err := m.Bytes()
 		if err != nil {
-			return blocks.Unsupported(b.Param+".file.file_data", "must be base64")
+			return t.Refuse(p, "is not base64")
 		}
-		e.source("text")
-		e.w.TextMember("media_type", "text/plain")
-		e.w.TextMember("data", strings.ToValidUTF8(string(text), "\uFFFD"))
-		e.w.Close('}')
+		e.source("text", func(o *jsonraw.Object) {
+			o.Text("media_type", "text/plain")
+			o.Text("data", string(text))
+		})
 	default:
-		return blocks.Unsupported(b.Param, "documents must be PDF or text")
+		return t.Refuse(p, "is a document, which must be PDF or text")
 	}
-	if m.Name != "" {
-		e.w.TextMember("title", m.Name)
-	}
+	e.o.Some("title", m.Name)
 	return nil
 }

@@ -1,73 +1,73 @@
 package anthropic
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"unicode/utf8"
 
 	"tallyroute/providers"
-	"tallyroute/providers/blocks"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // Format is what reasoning that Claude signed is marked with, so that it goes
 // back to no other model.
 const Format = "anthropic-claude-v1"
 
-var errShape = errors.New("anthropic: the answer is no message")
+// errShape is an answer that is no message.
+var errShape = translate.Malformed("it is no message")
 
 // Decode reads a whole answer.
 func (a Adapter) Decode(_ providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
-	if !json.Valid(body) {
-		return nil, &providers.Error{Kind: providers.KindBroken, Err: errShape}
+	if err := translate.Valid(body); err != nil {
+		return nil, err
 	}
-	m := message{answer: blocks.Answer{Head: blocks.Head{Created: a.now()}}}
+	m := message{head: translate.Head{Created: a.now()}}
 	m.read(body)
 	switch {
 	case m.failure != nil:
 		return nil, inBody(m.failure)
-	case !m.content || m.stop == "":
+	case !m.content || m.Native == "":
 		if e, ok := chat.ParseError(body); ok {
 			return nil, said(e)
 		}
-		return nil, &providers.Error{Kind: providers.KindBroken, Err: errShape}
+		return nil, errShape
 	}
-	m.finish()
-	r, err := m.answer.Response()
-	if err != nil {
-		return nil, &providers.Error{Kind: providers.KindBroken, Err: fmt.Errorf("anthropic: %w", err)}
+	m.Finish = finish(m.Native, len(m.Calls))
+	if m.Native == "refusal" {
+		m.Refusal.Add(jsonraw.Lookup(m.details, "explanation"))
 	}
-	return r, nil
+	m.head.Tier = m.usage.tier
+	return translate.Response(m.head, []translate.Choice{m.Choice}, m.usage.whole()), nil
 }
 
 // message is a whole answer that is being read.
 type message struct {
-	answer  blocks.Answer
-	stop    string
+	translate.Choice
+
+	head    translate.Head
 	content bool
 	failure []byte
 	details []byte // stop_details
 	usage   usage
-	chars   int // of the text so far
+	chars   int64 // of the text so far
+	thought int   // blocks of reasoning
 }
 
 func (m *message) read(body []byte) {
 	for name, raw := range jsonraw.Each(body) {
 		switch string(name) {
 		case "id":
-			m.answer.ID = jsonraw.Text(raw)
+			m.head.ID = jsonraw.Text(raw)
 		case "model":
-			m.answer.Model = jsonraw.Text(raw)
+			m.head.Model = jsonraw.Text(raw)
 		case "content":
 			m.content = raw[0] == '['
 			for block := range jsonraw.Elements(raw) {
 				m.block(block)
 			}
 		case "stop_reason":
-			m.stop = jsonraw.Text(raw)
+			m.Native = jsonraw.Text(raw)
 		case "stop_details":
 			m.details = raw
 		case "usage":
@@ -80,49 +80,45 @@ func (m *message) read(body []byte) {
 	}
 }
 
-func (m *message) finish() {
-	a := &m.answer
-	a.Finish, a.Native = finish(m.stop), m.stop
-	if a.Finish == "stop" && len(a.Calls) > 0 {
-		a.Finish = "tool_calls"
-	}
-	if m.stop == "refusal" {
-		a.Refusal = jsonraw.Text(jsonraw.Lookup(m.details, "explanation"))
-	}
-	a.Tier = m.usage.tier
-	if m.usage.found {
-		a.Usage = &m.usage.Usage
-	}
-}
-
 // block reads one of content. What the provider did with its own tools is passed
 // over: the OpenAI format has no place for it.
 func (m *message) block(raw []byte) {
-	a := &m.answer
 	b := readBlock(raw)
 	switch b.kind {
 	case "text":
 		start := m.chars
-		a.Text = append(a.Text, jsonraw.Inside(b.text)...)
-		m.chars += utf8.RuneCount(jsonraw.Quoted(b.text).Bytes())
+		m.Text.Add(b.text)
+		m.chars += characters(b.text)
 		for citation := range jsonraw.Elements(b.citations) {
-			if n := annotation(citation, start, m.chars); n != nil {
-				a.Annotations = append(a.Annotations, n)
-			}
+			m.Cite(source(citation, start, m.chars))
 		}
-	case "thinking":
-		if len(jsonraw.Inside(b.text))+len(jsonraw.Inside(b.signature)) == 0 {
-			return
-		}
-		a.Reasoning = append(a.Reasoning, jsonraw.Inside(b.text)...)
-		a.Details = append(a.Details, blocks.Detail{
-			Index: len(a.Details), Text: jsonraw.Inside(b.text), Signature: blocks.Some(b.signature), Format: Format,
-		})
-	case "redacted_thinking":
-		a.Details = append(a.Details, blocks.Detail{Index: len(a.Details), Data: jsonraw.Inside(b.text), Format: Format})
+	case "thinking", "redacted_thinking":
+		before := len(m.Details)
+		m.Think(b.thought(m.thought))
+		m.thought += len(m.Details) - before
 	case "tool_use":
-		a.Calls = append(a.Calls, blocks.ToolCall{ID: jsonraw.Text(b.id), Name: b.name, Arguments: string(b.input)})
+		c := translate.Said{ID: jsonraw.Text(b.id), Name: translate.WordsOf(b.name)}
+		c.Arguments.AddText(string(b.input))
+		m.Calls = append(m.Calls, c)
 	}
+}
+
+func characters(text []byte) int64 { return int64(utf8.RuneCount(jsonraw.Quoted(text).Bytes())) }
+
+// source is where a page of the web is cited, if it is one.
+func source(citation []byte, start, end int64) translate.Citation {
+	return translate.Citation{URL: jsonraw.Lookup(citation, "url"), Title: jsonraw.Lookup(citation, "title"), Start: start, End: end}
+}
+
+// thought is a block of reasoning.
+func (b content) thought(index int) translate.Thought {
+	t := translate.Thought{Index: index, Format: Format}
+	if b.kind == "redacted_thinking" {
+		t.Data = translate.WordsOf(b.text)
+	} else {
+		t.Text, t.Signature = translate.WordsOf(b.text), translate.WordsOf(b.signature)
+	}
+	return t
 }
 
 // content is what is read of a block, as JSON.
@@ -156,13 +152,8 @@ func readBlock(raw []byte) content {
 	return b
 }
 
-// annotation is a citation of a page of the web; nil for others.
-func annotation(citation []byte, start, end int) []byte {
-	return blocks.Citation{URL: jsonraw.Lookup(citation, "url"), Title: jsonraw.Lookup(citation, "title"), Start: start, End: end}.JSON()
-}
-
 // finish is a stop reason in the words of OpenAI.
-func finish(stop string) string {
+func finish(stop string, calls int) string {
 	switch stop {
 	case "tool_use":
 		return "tool_calls"
@@ -171,40 +162,53 @@ func finish(stop string) string {
 	case "refusal":
 		return "content_filter"
 	}
+	if calls > 0 {
+		return "tool_calls"
+	}
 	return "stop" // end_turn, stop_sequence, pause_turn
 }
 
-// usage is what was used. Of a streamed answer, what comes later counts.
+// usage is what was used. Of a streamed answer, what comes later counts. Cached
+// tokens stand beside input_tokens here.
 type usage struct {
-	blocks.Usage
-	found bool
+	translate.Usage
+
+	input int64
 	tier  string
 }
 
 func (u *usage) read(raw []byte) {
-	var short int64
 	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "input_tokens":
-			u.found = true
-			blocks.Count(value, &u.Input)
+			u.Read(value, &u.input)
 		case "cache_read_input_tokens":
-			blocks.Count(value, &u.CacheRead)
+			u.Read(value, &u.CacheRead)
 		case "cache_creation_input_tokens":
-			blocks.Count(value, &u.CacheWrite)
+			u.Read(value, &u.CacheWrite)
 		case "cache_creation":
-			blocks.Count(jsonraw.Lookup(value, "ephemeral_5m_input_tokens"), &short)
-			blocks.Count(jsonraw.Lookup(value, "ephemeral_1h_input_tokens"), &u.CacheWrite1h)
+			u.Read(jsonraw.Lookup(value, "ephemeral_5m_input_tokens"), &u.CacheWrite5m)
+			u.Read(jsonraw.Lookup(value, "ephemeral_1h_input_tokens"), &u.CacheWrite1h)
 		case "output_tokens":
-			u.found = true
-			blocks.Count(value, &u.Output)
+			u.Read(value, &u.Completion)
 		case "output_tokens_details":
-			blocks.Count(jsonraw.Lookup(value, "thinking_tokens"), &u.Reasoning)
+			u.Read(jsonraw.Lookup(value, "thinking_tokens"), &u.Reasoning)
 		case "service_tier":
 			u.tier = tier(jsonraw.Text(value))
 		}
 	}
-	u.CacheWrite = max(u.CacheWrite, short+u.CacheWrite1h)
+}
+
+// whole is the usage as the OpenAI format counts it, nil where none was told. What is
+// written to the cache is kept for minutes unless it is said to be kept for an hour.
+func (u *usage) whole() *translate.Usage {
+	if !u.Found {
+		return nil
+	}
+	u.CacheWrite = max(u.CacheWrite, u.CacheWrite5m+u.CacheWrite1h)
+	u.CacheWrite5m = u.CacheWrite - u.CacheWrite1h
+	u.Prompt = u.input + u.CacheRead + u.CacheWrite
+	return &u.Usage
 }
 
 // tier is a service tier in the words of OpenAI, where it has one.

@@ -38,9 +38,6 @@ func New() providers.Adapter { return providers.Adapter{Chat: At(Host{})} }
 func At(h Host) Adapter { return Adapter{h} }
 
 func (a Adapter) path(x providers.Exchange) string {
-	if p := x.Target.Quirks.Path; p != "" {
-		return p
-	}
 	if a.host.Path != nil {
 		return a.host.Path(x)
 	}

@@ -4,12 +4,11 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"tallyroute/providers"
-	"tallyroute/providers/blocks"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // version is the only one there is of the format.
@@ -19,335 +18,309 @@ const version = "2023-06-01"
 const betaFiles = "files-api-2025-04-14"
 
 // passed are members that clients may set by Anthropic's own names.
-var passed = []string{"top_k", "container", "inference_geo", "cache_control", "context_management", "mcp_servers", "speed"}
-
-// read are further members that are taken by Anthropic's names.
-var read = []string{"thinking", "output_config", "metadata", "anthropic_beta"}
+var passed = []string{"container", "inference_geo", "cache_control", "context_management", "mcp_servers", "speed"}
 
 // Encode writes a request as a call of the Messages API.
 func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
-	x, dropped, err := blocks.Quirks(x)
-	if err != nil {
-		return providers.Call{}, err
-	}
-	e := &encoder{x: x, host: a.host, model: x.Target.Upstream}
-	if err := e.read(); err != nil {
-		return providers.Call{}, err
-	}
-	e.plan()
-	if err := e.write(); err != nil {
-		return providers.Call{}, err
-	}
-	call := providers.Call{Path: a.path(x), Body: e.w.Bytes(), Dropped: slices.Concat(dropped, e.s.Dropped, e.c.Lost)}
-	if a.host.Version == "" {
+	e := encoder{host: a.host}
+	call, err := translate.Encode(x, translate.Format{Path: a.path(x), Cache: true, Native: true}, func(r *translate.Request) ([]byte, error) {
+		e.Request = r
+		err := e.write()
+		return e.o.Bytes(), err
+	})
+	if err == nil && a.host.Version == "" {
 		call.Header = http.Header{"Anthropic-Version": {version}}
 		if len(e.betas) > 0 {
 			call.Header["Anthropic-Beta"] = []string{strings.Join(e.betas, ",")}
 		}
 	}
-	return call, nil
+	return call, err
 }
 
 // encoder is one request under way.
 type encoder struct {
-	x      providers.Exchange
+	*translate.Request
+
 	host   Host
-	model  string
-	c      *blocks.Conversation
-	s      *blocks.Settings
-	tools  []blocks.Tool
-	choice blocks.Choice
+	system []translate.Part
+	sides  []translate.Side
+	tools  []translate.Tool
+	choice translate.ToolChoice
+	answer translate.AnswerFormat
+	bound  int64 // of the output
 	think  Thinking
 	betas  []string
-	w      blocks.Writer
-}
 
-func (e *encoder) read() (err error) {
-	if e.c, err = blocks.Read(e.x.Request); err != nil {
-		return err
-	}
-	if e.tools, e.choice, err = blocks.Tools(e.x.Request); err != nil {
-		return err
-	}
-	if e.s, err = blocks.ReadSettings(e.x, slices.Concat(read, passed)...); err != nil {
-		return err
-	}
-	e.s.MaxTokens = cmp.Or(e.s.MaxTokens, blocks.FallbackOutput)
-	return nil
-}
-
-// plan decides what depends on several members.
-func (e *encoder) plan() {
-	raw := e.x.Request.Get("anthropic_beta")
-	if beta := jsonraw.Text(raw); beta != "" {
-		e.betas = append(e.betas, strings.Split(beta, ",")...)
-	}
-	for beta := range jsonraw.Elements(raw) {
-		e.betas = append(e.betas, jsonraw.Text(beta))
-	}
-	if len(e.tools) == 0 && e.c.Calls() { // a history with calls must name their tools
-		for _, name := range e.c.CallNames() {
-			e.tools = append(e.tools, blocks.Tool{Name: name, Schema: []byte(blocks.AnyInput)})
-		}
-		e.choice = blocks.Choice{Mode: "none"}
-	}
-	if native := e.object("thinking"); native != nil {
-		e.think = Thinking{Raw: native}
-		if e.s.Effort != "" {
-			e.s.Drop("reasoning_effort")
-		}
-	} else {
-		e.think = Plan(e.model, e.s, e.c, e.choice)
-	}
-	if e.s.JSON {
-		e.c.System = append(e.c.System, blocks.Block{Kind: blocks.Text, Text: jsonraw.Quote(blocks.OnlyJSON)})
-	}
-}
-
-// object is a member that is an object, nil for anything else.
-func (e *encoder) object(name string) []byte {
-	if raw := e.x.Request.Get(name); len(raw) > 0 && raw[0] == '{' {
-		return raw
-	}
-	return nil
+	temperature, topP, topK []byte
+	stop                    [][]byte
+	o                       jsonraw.Object
 }
 
 func (e *encoder) write() error {
-	w := &e.w
-	w.Open('{')
-	if e.host.Version == "" {
-		w.TextMember("model", e.model)
-	} else {
-		w.TextMember("anthropic_version", e.host.Version)
-	}
-	w.IntMember("max_tokens", e.s.MaxTokens)
-	if err := e.system(); err != nil {
+	if err := e.read(); err != nil {
 		return err
 	}
+	e.plan()
+	o := &e.o
+	if e.host.Version == "" {
+		o.Text("model", e.Model())
+	} else {
+		o.Text("anthropic_version", e.host.Version)
+	}
+	o.Int("max_tokens", e.bound)
 	if err := e.messages(); err != nil {
 		return err
 	}
 	e.writeTools()
 	e.settings()
-	if e.x.Request.Stream() && !e.host.NoStream {
-		w.Member("stream", []byte("true"))
+	if e.Stream() && !e.host.NoStream {
+		o.Word("stream", "true")
 	}
 	if e.host.Version != "" && len(e.betas) > 0 {
-		w.Key("anthropic_beta")
-		w.Open('[')
+		o.Key("anthropic_beta")
+		o.Open('[')
 		for _, b := range e.betas {
-			w.Text(b)
+			o.Value(jsonraw.Quote(b))
 		}
-		w.Close(']')
+		o.Close(']')
 	}
-	w.Close('}')
 	return nil
 }
 
-func (e *encoder) system() error {
-	if len(e.c.System) == 0 {
-		return nil
+func (e *encoder) read() (err error) {
+	if e.system, e.sides, err = e.Sides(claudes); err != nil {
+		return err
 	}
-	e.w.Key("system")
-	return e.list(e.c.System)
+	if e.choice, err = e.Choice(); err != nil {
+		return err
+	}
+	if e.tools, err = e.Tools(); err != nil {
+		return err
+	}
+	if e.choice.One() == "" && len(e.choice.Names) > 0 {
+		e.tools = slices.DeleteFunc(e.tools, func(t translate.Tool) bool { return !e.choice.Allows(t) })
+	}
+	if slices.ContainsFunc(e.tools, func(t translate.Tool) bool { return t.Type == "custom" && t.Function != nil }) {
+		return translate.RefuseCustom()
+	}
+	e.bound = cmp.Or(e.Bound(), e.Target.MaxOutput, translate.FallbackOutput)
+	return e.Options(e.options())
+}
+
+// claudes reports reasoning of Claude, or of which nobody says whose it is.
+func claudes(d translate.Detail) bool {
+	return d.Format == "" || strings.HasPrefix(d.Format, "anthropic")
+}
+
+// options are the top-level members that have a word in the format.
+func (e *encoder) options() map[string]translate.Option {
+	as := func(to *[]byte) translate.Option {
+		return func(value []byte) error { *to = value; return nil }
+	}
+	options := map[string]translate.Option{
+		"temperature": func(value []byte) (err error) {
+			e.temperature, err = translate.Within(value, "", "1")
+			return err
+		},
+		"top_p": as(&e.topP), "top_k": as(&e.topK),
+		"stop": func(value []byte) (err error) {
+			e.stop, err = translate.StopWords(value)
+			return err
+		},
+		"response_format": func(value []byte) (err error) {
+			e.answer, err = translate.ReadAnswerFormat(value)
+			return err
+		},
+	}
+	for _, name := range slices.Concat(passed, []string{
+		"tool_choice", "parallel_tool_calls", "user", "safety_identifier", "metadata", "service_tier", "output_config", "anthropic_beta",
+	}) {
+		options[name] = translate.Read
+	}
+	return options
+}
+
+// plan decides what depends on several members.
+func (e *encoder) plan() {
+	for beta := range strings.SplitSeq(jsonraw.Text(e.Member("anthropic_beta")), ",") {
+		if beta != "" {
+			e.betas = append(e.betas, beta)
+		}
+	}
+	for beta := range jsonraw.Elements(e.Member("anthropic_beta")) {
+		e.betas = append(e.betas, jsonraw.Text(beta))
+	}
+	if len(e.tools) == 0 && e.Called() { // a history with calls must name their tools
+		e.tools, e.choice = e.CalledTools(), translate.ToolChoice{Mode: "none"}
+	}
+	if native := e.Object("thinking"); native != nil {
+		e.think = Thinking{Raw: native}
+		for _, name := range []string{"reasoning_effort", "reasoning"} {
+			if e.Member(name) != nil {
+				e.Drop(name)
+			}
+		}
+	} else {
+		e.think = Plan(e.Request, Room{Bound: e.bound, Forced: e.choice.Mode == "required", Unfinished: translate.Unfinished(e.sides)})
+	}
+	if e.answer.JSON && e.answer.Schema == nil {
+		e.system = append(e.system, translate.Part{Text: jsonraw.Quote(translate.OnlyJSON)})
+	}
 }
 
 func (e *encoder) messages() error {
-	e.w.Key("messages")
-	e.w.Open('[')
-	for _, t := range e.c.Turns {
-		t.Blocks = taken(t.Blocks)
-		if len(t.Blocks) == 0 {
-			continue
-		}
-		e.w.Open('{')
-		role := "user"
-		if t.Assistant {
-			role = "assistant"
-		}
-		e.w.TextMember("role", role)
-		e.w.Key("content")
-		if err := e.list(t.Blocks); err != nil {
+	o := &e.o
+	if len(e.system) > 0 {
+		o.Key("system")
+		o.Open('[')
+		if err := e.parts(nil, e.system); err != nil {
 			return err
 		}
-		e.w.Close('}')
+		o.Close(']')
 	}
-	e.w.Close(']')
-	return nil
-}
-
-// taken leaves out reasoning that is not Claude's, which nobody could verify.
-func taken(list []blocks.Block) []blocks.Block {
-	kept := make([]blocks.Block, 0, len(list))
-	for _, b := range list {
-		thought := b.Kind == blocks.Thinking || b.Kind == blocks.Redacted
-		if !thought || b.Format == "" || strings.HasPrefix(b.Format, "anthropic") {
-			kept = append(kept, b)
+	o.Key("messages")
+	o.Open('[')
+	for _, s := range e.sides {
+		o.Open('{')
+		o.Text("role", s.Role())
+		o.Key("content")
+		o.Open('[')
+		for i := range s.Turns {
+			if err := e.blocks(&s.Turns[i]); err != nil {
+				return err
+			}
 		}
+		o.Close(']')
+		o.Close('}')
 	}
-	return kept
+	o.Close(']')
+	return nil
 }
 
 func (e *encoder) writeTools() {
 	if len(e.tools) == 0 {
 		return
 	}
-	w := &e.w
-	w.Key("tools")
-	w.Open('[')
+	o := &e.o
+	o.Key("tools")
+	o.Open('[')
 	for _, t := range e.tools {
-		if t.Raw != nil {
-			w.Raw(t.Raw)
+		if t.Function == nil {
+			o.Value(t.Raw)
 			continue
 		}
-		w.Open('{')
-		w.Member("name", t.Name)
-		w.Member("description", t.Description)
-		w.Member("input_schema", t.Schema)
-		if string(t.Strict) == "true" {
-			w.Member("strict", t.Strict)
+		o.Open('{')
+		o.Raw("name", t.Name)
+		o.Raw("description", t.Description)
+		o.Raw("input_schema", t.ObjectSchema())
+		if t.Strict {
+			o.Word("strict", "true")
 		}
-		w.Member("cache_control", t.Cache)
-		w.Close('}')
+		o.Raw("cache_control", t.Cache)
+		o.Close('}')
 	}
-	w.Close(']')
+	o.Close(']')
 	e.writeChoice()
 }
 
 func (e *encoder) writeChoice() {
-	kind := ""
-	switch e.choice.Mode {
-	case "required":
-		kind = "any"
-	case "named":
+	serial := string(e.Member("parallel_tool_calls")) == "false"
+	kind := e.choice.Mode
+	switch {
+	case e.choice.One() != "":
 		kind = "tool"
-	case "auto", "none":
-		kind = e.choice.Mode
-	}
-	if kind == "" && e.choice.Serial {
+	case kind == "required":
+		kind = "any"
+	case kind == "" && serial:
 		kind = "auto"
-	}
-	if kind == "" {
+	case kind == "":
 		return
 	}
-	w := &e.w
-	w.Key("tool_choice")
-	w.Open('{')
-	w.TextMember("type", kind)
-	if kind == "tool" {
-		w.Member("name", e.choice.Name)
+	o := &e.o
+	o.Key("tool_choice")
+	o.Open('{')
+	o.Text("type", kind)
+	o.Some("name", e.choice.One())
+	if serial && kind != "none" {
+		o.Word("disable_parallel_tool_use", "true")
 	}
-	if e.choice.Serial && kind != "none" {
-		w.Member("disable_parallel_tool_use", []byte("true"))
-	}
-	w.Close('}')
+	o.Close('}')
 }
 
 func (e *encoder) settings() {
-	w := &e.w
-	if len(e.s.Stop) > 0 {
-		w.Key("stop_sequences")
-		w.Open('[')
-		for _, s := range e.s.Stop {
-			w.Raw(s)
-		}
-		w.Close(']')
-	}
+	o := &e.o
+	o.Array("stop_sequences", e.stop)
 	e.sampling()
-	if e.think.Raw != nil {
-		w.Member("thinking", e.think.Raw)
-	}
+	o.Raw("thinking", e.think.Raw)
 	e.output()
 	e.user()
-	switch e.s.Tier {
+	switch tier := jsonraw.Text(e.Member("service_tier")); tier {
 	case "":
 	case "auto":
-		w.TextMember("service_tier", "auto")
+		o.Text("service_tier", "auto")
 	case "default", "standard_only":
-		w.TextMember("service_tier", "standard_only")
+		o.Text("service_tier", "standard_only")
 	default:
-		e.s.Drop("service_tier")
+		e.Drop("service_tier")
 	}
 	for _, name := range passed {
-		if raw := e.x.Request.Get(name); name != "top_k" && !jsonraw.IsNull(raw) {
-			w.Member(name, raw)
-		}
+		o.Raw(name, e.Member(name))
 	}
 }
 
 // sampling leaves out what cannot stand beside reasoning, and a top_p that asks
 // for nothing, which newer models refuse beside a temperature.
 func (e *encoder) sampling() {
-	w, s := &e.w, e.s
 	if e.think.On {
-		if s.Temperature != nil && !is(s.Temperature, 1) {
-			s.Drop("temperature")
-		}
-		if s.TopK != nil {
-			s.Drop("top_k")
-		}
-		if s.TopP != nil && !is(s.TopP, 1) {
-			s.Drop("top_p")
-		}
+		e.DropSampling(map[string][]byte{"temperature": e.temperature, "top_p": e.topP, "top_k": e.topK})
 		return
 	}
-	w.Member("temperature", s.Temperature)
-	if s.Temperature == nil || !is(s.TopP, 1) {
-		w.Member("top_p", s.TopP)
+	e.o.Raw("temperature", e.temperature)
+	if e.temperature == nil || !translate.Is(e.topP, 1) {
+		e.o.Raw("top_p", e.topP)
 	}
-	w.Member("top_k", s.TopK)
-}
-
-// is reports whether a number is v.
-func is(raw []byte, v float64) bool {
-	f, err := strconv.ParseFloat(string(raw), 64)
-	return err == nil && f == v
+	e.o.Raw("top_k", e.topK)
 }
 
 // output writes output_config: the schema of the answer and the effort, over what
 // the client says there itself.
 func (e *encoder) output() {
-	native := e.object("output_config")
-	if native == nil && e.s.Schema == nil && e.think.Effort == "" {
+	native := e.Object("output_config")
+	if native == nil && e.answer.Schema == nil && e.think.Effort == "" {
 		return
 	}
-	w := &e.w
-	w.Key("output_config")
-	w.Open('{')
+	o := &e.o
+	o.Key("output_config")
+	o.Open('{')
 	for name, value := range jsonraw.Each(native) {
 		n := string(name)
-		if n == "format" && e.s.Schema != nil || n == "effort" && e.think.Effort != "" {
+		if n == "format" && e.answer.Schema != nil || n == "effort" && e.think.Effort != "" {
 			continue
 		}
-		w.Raw(append(append(jsonraw.Quote(n), ':'), value...))
+		o.Raw(n, value)
 	}
-	if e.think.Effort != "" {
-		w.TextMember("effort", e.think.Effort)
+	o.Some("effort", e.think.Effort)
+	if e.answer.Schema != nil {
+		o.Key("format")
+		o.Open('{')
+		o.Text("type", "json_schema")
+		o.Raw("schema", e.answer.Schema)
+		o.Close('}')
 	}
-	if e.s.Schema != nil {
-		w.Key("format")
-		w.Open('{')
-		w.TextMember("type", "json_schema")
-		w.Member("schema", e.s.Schema)
-		w.Close('}')
-	}
-	w.Close('}')
+	o.Close('}')
 }
 
 // user writes for whom the call is made, which is all that metadata can hold.
 func (e *encoder) user() {
-	id := e.s.User
-	for name, value := range jsonraw.Each(e.object("metadata")) {
+	id := e.Exchange.Request.EndUser()
+	for name, value := range jsonraw.Each(e.Object("metadata")) {
 		if string(name) == "user_id" {
 			id = jsonraw.Text(value)
 			continue
 		}
-		e.s.Drop("metadata")
+		e.Drop("metadata")
 	}
 	if id != "" {
-		e.w.Key("metadata")
-		e.w.Open('{')
-		e.w.TextMember("user_id", id)
-		e.w.Close('}')
+		e.o.Raw("metadata", jsonraw.One("user_id", jsonraw.Quote(id)))
 	}
 }

@@ -1,16 +1,15 @@
 package anthropic
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
-	"unicode/utf8"
+	"slices"
 
 	"tallyroute/providers"
-	"tallyroute/providers/blocks"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/sse"
+	"tallyroute/providers/translate"
 )
 
 // Stream reads a streamed answer.
@@ -25,30 +24,23 @@ func (a Adapter) Stream(_ providers.Exchange, body io.ReadCloser) chat.Stream {
 // Events reads a streamed answer whose events come from next, each as JSON, valid
 // until the next call; io.EOF ends them. Closing the stream closes c.
 func (a Adapter) Events(next func() ([]byte, error), c io.Closer) chat.Stream {
-	s := &stream{next: next, Closer: c}
-	s.emit.Head.Created = a.now()
-	return s
+	return translate.NewStream(&stream{next: next, created: a.now()}, c)
 }
 
 var errRestart = errors.New("anthropic: the answer begins a second time, after parts of it were passed on")
 
 // stream ends well with message_stop, or without it when a stop reason came.
 type stream struct {
-	io.Closer
-
-	next  func() ([]byte, error)
-	emit  blocks.Emitter
-	open  []block // those that have not ended
-	calls int     // that began
-	think int     // blocks of reasoning that began
-	chars int     // of the text so far
-	usage usage
-	begun bool // message_start came
-	done  bool // a stop reason came
-	end   error
+	next    func() ([]byte, error)
+	created int64
+	open    []block // those that have not ended
+	calls   int     // that began
+	think   int     // blocks of reasoning that began
+	chars   int64   // of the text so far
+	usage   usage
+	begun   bool // message_start came
+	done    bool // a stop reason came
 }
-
-var _ chat.Stream = (*stream)(nil)
 
 // block is one that is being streamed.
 type block struct {
@@ -57,56 +49,33 @@ type block struct {
 	number    int // of the call, or of the reasoning
 	input     []byte
 	pieces    bool // arguments came
-	start     int
+	start     int64
 	citations [][]byte
 }
 
-// Next is the next chunk.
-func (s *stream) Next() (chat.Chunk, error) {
-	for {
-		if c, ok := s.emit.Next(); ok {
-			return c, nil
-		}
-		if s.end != nil {
-			return chat.Chunk{}, s.end
-		}
-		data, err := s.next()
-		switch {
-		case errors.Is(err, io.EOF) && !s.done:
-			s.end = io.ErrUnexpectedEOF
-		case err != nil:
-			s.end = err
-		default:
-			s.end = s.event(data)
-		}
-		if err := s.emit.Err(); err != nil && s.end == nil {
-			s.end = &providers.Error{Kind: providers.KindBroken, Err: err}
-		}
+// Step reads one event. Pings and what is not known leave nothing behind.
+func (s *stream) Step(e *translate.Emitter) error {
+	data, err := s.next()
+	if err != nil {
+		return err
 	}
-}
-
-// event takes in one event. Pings and what is not known leave nothing behind.
-func (s *stream) event(data []byte) error {
-	if !json.Valid(data) {
-		return &providers.Error{Kind: providers.KindBroken, Err: errShape}
+	if err := translate.Valid(data); err != nil {
+		return err
 	}
-	kind := jsonraw.Text(jsonraw.Lookup(data, "type"))
-	switch kind {
+	var m translate.Message
+	switch jsonraw.Text(jsonraw.Lookup(data, "type")) {
 	case "message_start":
-		return s.start(jsonraw.Lookup(data, "message"))
+		return s.start(e, jsonraw.Lookup(data, "message"))
 	case "content_block_start":
-		s.blockStart(data)
+		s.blockStart(&m, data)
 	case "content_block_delta":
-		s.delta(data)
+		s.delta(&m, data)
 	case "content_block_stop":
-		s.blockStop(string(jsonraw.Lookup(data, "index")))
+		s.blockStop(&m, string(jsonraw.Lookup(data, "index")))
 	case "message_delta":
-		s.message(data)
+		s.ended(e, data)
 	case "message_stop":
-		if s.done {
-			return io.EOF
-		}
-		return io.ErrUnexpectedEOF
+		return io.EOF
 	case "error":
 		return inBody(data)
 	case "":
@@ -114,61 +83,59 @@ func (s *stream) event(data []byte) error {
 			return said(d)
 		}
 	}
+	e.Say(0, &m)
 	return nil
 }
 
 // start begins the answer. One that begins again is another one: some hosts start
 // over when their first try breaks off, and what was passed on cannot be taken back.
-func (s *stream) start(message []byte) error {
+func (s *stream) start(e *translate.Emitter, message []byte) error {
 	if s.begun {
-		return &providers.Error{Kind: providers.KindBroken, Err: errRestart}
+		return translate.Broken(errRestart)
 	}
 	s.begun = true
 	s.usage.read(jsonraw.Lookup(message, "usage"))
-	h := &s.emit.Head
-	h.ID, h.Model, h.Tier = jsonraw.Text(jsonraw.Lookup(message, "id")), jsonraw.Text(jsonraw.Lookup(message, "model")), s.usage.tier
-	s.emit.Role()
+	e.Head = translate.Head{
+		ID: jsonraw.Text(jsonraw.Lookup(message, "id")), Model: jsonraw.Text(jsonraw.Lookup(message, "model")),
+		Created: s.created, Tier: s.usage.tier,
+	}
+	e.Begin(0)
 	return nil
 }
 
-func (s *stream) blockStart(data []byte) {
+func (s *stream) blockStart(m *translate.Message, data []byte) {
 	c := readBlock(jsonraw.Lookup(data, "content_block"))
 	b := block{index: string(jsonraw.Lookup(data, "index")), kind: c.kind, start: s.chars}
 	switch c.kind {
 	case "text":
-		s.text(c.text)
-	case "thinking":
+		s.text(m, c.text)
+	case "thinking", "redacted_thinking":
 		b.number = s.think
 		s.think++
-		s.emit.Thought(blocks.Detail{Index: b.number, Text: jsonraw.Inside(c.text), Signature: blocks.Some(c.signature), Format: Format})
-	case "redacted_thinking":
-		s.emit.Thought(blocks.Detail{Index: s.think, Data: jsonraw.Inside(c.text), Format: Format})
-		s.think++
+		m.Think(c.thought(b.number))
 	case "tool_use":
-		b.number, b.input = s.calls, append([]byte(nil), c.input...)
+		b.number, b.input = s.calls, slices.Clone(c.input)
 		s.calls++
-		name := append([]byte(nil), c.name...)
-		s.emit.Call(b.number, blocks.ToolCall{ID: jsonraw.Text(c.id), Name: name})
+		m.Calls = []translate.Said{{Index: b.number, ID: jsonraw.Text(c.id), Name: translate.WordsOf(c.name)}}
 	}
 	s.open = append(s.open, b)
 }
 
-func (s *stream) text(raw []byte) {
-	s.chars += utf8.RuneCount(jsonraw.Quoted(raw).Bytes())
-	s.emit.Text(jsonraw.Inside(raw))
+func (s *stream) text(m *translate.Message, raw []byte) {
+	s.chars += characters(raw)
+	m.Text.Add(raw)
 }
 
 // find is the open block with an index, nil where there is none.
 func (s *stream) find(index string) *block {
-	for i := range s.open {
-		if s.open[i].index == index {
-			return &s.open[i]
-		}
+	i := slices.IndexFunc(s.open, func(b block) bool { return b.index == index })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return &s.open[i]
 }
 
-func (s *stream) delta(data []byte) {
+func (s *stream) delta(m *translate.Message, data []byte) {
 	b := s.find(string(jsonraw.Lookup(data, "index")))
 	if b == nil {
 		return
@@ -177,46 +144,50 @@ func (s *stream) delta(data []byte) {
 		switch string(name) {
 		case "text":
 			if b.kind == "text" {
-				s.text(value)
+				s.text(m, value)
 			}
 		case "thinking":
-			s.emit.Thought(blocks.Detail{Index: b.number, Text: jsonraw.Inside(value), Format: Format})
+			m.Think(translate.Thought{Index: b.number, Format: Format, Text: translate.WordsOf(value)})
 		case "signature":
-			s.emit.Thought(blocks.Detail{Index: b.number, Signature: blocks.Some(value), Format: Format})
+			m.Think(translate.Thought{Index: b.number, Format: Format, Signature: translate.WordsOf(value)})
 		case "partial_json":
-			if b.kind == "tool_use" && len(jsonraw.Inside(value)) > 0 {
-				b.pieces = true
-				s.emit.Arguments(b.number, jsonraw.Inside(value))
+			if b.kind == "tool_use" {
+				b.argue(m, translate.WordsOf(value))
 			}
 		case "citation":
-			b.citations = append(b.citations, append([]byte(nil), value...))
+			b.citations = append(b.citations, slices.Clone(value))
 		}
+	}
+}
+
+// argue adds to the arguments of a call.
+func (b *block) argue(m *translate.Message, piece translate.Words) {
+	if len(piece) > 0 {
+		b.pieces = true
+		m.Calls = append(m.Calls, translate.Said{Index: b.number, Arguments: piece})
 	}
 }
 
 // blockStop ends a block. Arguments that did not come in pieces came with the
 // start, and are {} where the tool takes none.
-func (s *stream) blockStop(index string) {
+func (s *stream) blockStop(m *translate.Message, index string) {
 	b := s.find(index)
 	if b == nil {
 		return
 	}
 	if b.kind == "tool_use" && !b.pieces {
-		quoted := jsonraw.Quote(string(b.input))
-		s.emit.Arguments(b.number, jsonraw.Inside(quoted))
+		var whole translate.Words
+		whole.AddText(string(b.input))
+		b.argue(m, whole)
 	}
-	var notes [][]byte
 	for _, c := range b.citations {
-		if n := annotation(c, b.start, s.chars); n != nil {
-			notes = append(notes, n)
-		}
+		m.Cite(source(c, b.start, s.chars))
 	}
-	s.emit.Annotations(notes)
 	b.index = "ended" // no index reads like this
 }
 
-// message takes in what is told at the end: why it ended, and what was used.
-func (s *stream) message(data []byte) {
+// ended takes in what is told at the end: why it ended, and what was used.
+func (s *stream) ended(e *translate.Emitter, data []byte) {
 	s.usage.read(jsonraw.Lookup(data, "usage"))
 	delta := jsonraw.Lookup(data, "delta")
 	stop := jsonraw.Text(jsonraw.Lookup(delta, "stop_reason"))
@@ -224,15 +195,9 @@ func (s *stream) message(data []byte) {
 		return
 	}
 	s.done = true
-	reason := finish(stop)
-	if reason == "stop" && s.calls > 0 {
-		reason = "tool_calls"
+	if stop == "refusal" {
+		e.Say(0, &translate.Message{Refusal: translate.WordsOf(jsonraw.Lookup(delta, "stop_details", "explanation"))})
 	}
-	if text := jsonraw.Text(jsonraw.Lookup(delta, "stop_details", "explanation")); stop == "refusal" && text != "" {
-		s.emit.Refusal(text)
-	}
-	s.emit.Finish(reason, stop)
-	if s.usage.found {
-		s.emit.Usage(s.usage.Usage)
-	}
+	e.Finish(0, finish(stop, s.calls), stop)
+	e.Usage(s.usage.whole())
 }

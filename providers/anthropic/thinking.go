@@ -3,7 +3,8 @@ package anthropic
 import (
 	"strings"
 
-	"tallyroute/providers/blocks"
+	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // Thinking is what a request's wish for reasoning becomes.
@@ -23,63 +24,61 @@ const (
 	mostBudget   = 32768
 )
 
+// Room is what else of a request decides whether the model may think.
+type Room struct {
+	Bound      int64 // of the output, in tokens
+	Forced     bool  // a tool must be called
+	Unfinished bool  // a call under way was made without thinking
+}
+
 // Plan decides how a model is asked to think: newer ones by effort, older ones by
 // a budget. Where the format forbids to think, because a tool is forced, because
 // the bound of the answer leaves no room, or because a call under way was made
-// without thinking, and where the model is too old to, the wish is dropped, and s
+// without thinking, and where the model is too old to, the wish is dropped, and r
 // says so.
-func Plan(model string, s *blocks.Settings, c *blocks.Conversation, choice blocks.Choice) Thinking {
-	if s.Effort == "" && s.Budget == 0 {
+func Plan(r *translate.Request, room Room) Thinking {
+	e, model := r.Effort(), r.Model()
+	switch adaptive := adapts(model); {
+	case !e.Asked:
 		return Thinking{}
-	}
-	if s.Effort == "none" {
+	case e.Level == "none":
 		return Thinking{Raw: []byte(`{"type":"disabled"}`)}
-	}
-	adaptive := adapts(model)
-	forced := choice.Mode == "required" || choice.Mode == "named"
-	if forced || !thinks(model) || !adaptive && (s.MaxTokens <= leastBudget || c.Unfinished()) {
-		if s.Effort != "" {
-			s.Drop("reasoning_effort")
-		} else {
-			s.Drop("reasoning")
-		}
+	case room.Forced || !thinks(model) || !adaptive && (room.Bound <= leastBudget || room.Unfinished):
+		r.DropEffort()
 		return Thinking{}
+	case adaptive:
+		return Thinking{On: true, Raw: []byte(`{"type":"adaptive","display":"summarized"}`), Effort: effort(e)}
 	}
-	if adaptive {
-		return Thinking{On: true, Raw: []byte(`{"type":"adaptive","display":"summarized"}`), Effort: effort(s)}
-	}
-	var w blocks.Writer
-	w.Open('{')
-	w.TextMember("type", "enabled")
-	w.IntMember("budget_tokens", budget(s))
-	w.Close('}')
-	return Thinking{On: true, Raw: w.Bytes()}
+	var o jsonraw.Object
+	o.Text("type", "enabled")
+	o.Int("budget_tokens", budget(e, room.Bound))
+	return Thinking{On: true, Raw: o.Bytes()}
 }
 
-// effort is one that the format knows.
-func effort(s *blocks.Settings) string {
-	switch s.Effort {
+// effort is one that the format knows; "" where nobody says how much.
+func effort(e translate.Effort) string {
+	switch e.Level {
 	case "minimal":
 		return "low"
 	case "low", "medium", "high", "xhigh", "max":
-		return s.Effort
+		return e.Level
 	}
 	switch {
-	case s.Budget == 0:
+	case e.Budget == 0:
 		return ""
-	case s.Budget <= lowBudget:
+	case e.Budget <= lowBudget:
 		return "low"
-	case s.Budget <= mediumBudget:
+	case e.Budget <= mediumBudget:
 		return "medium"
 	}
 	return "high"
 }
 
 // budget is the client's or that of its effort, with room left for the answer.
-func budget(s *blocks.Settings) int64 {
-	want := s.Budget
+func budget(e translate.Effort, bound int64) int64 {
+	want := e.Budget
 	if want == 0 {
-		switch s.Effort {
+		switch e.Level {
 		case "minimal":
 			want = leastBudget
 		case "low":
@@ -92,7 +91,7 @@ func budget(s *blocks.Settings) int64 {
 			want = mediumBudget
 		}
 	}
-	return max(leastBudget, min(want, s.MaxTokens/4*3))
+	return max(leastBudget, min(want, bound/4*3))
 }
 
 // adapts reports a model that decides by itself how long it thinks: from version

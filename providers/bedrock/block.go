@@ -4,100 +4,109 @@ import (
 	"strconv"
 	"strings"
 
-	"tallyroute/providers/blocks"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
-// list writes blocks as an array, each with the cache point that the client set
-// behind it.
-func (e *encoder) list(list []blocks.Block) error {
-	e.w.Open('[')
-	for _, b := range list {
-		e.w.Open('{')
-		if err := e.block(b); err != nil {
+// blocks writes what a turn holds: thoughts, parts and calls, or the result of a tool.
+// Behind each comes the cache point that the client set there.
+func (e *encoder) blocks(t *translate.Turn) error {
+	if t.Role == "tool" {
+		return e.result(t)
+	}
+	for _, d := range t.Details {
+		e.thought(d)
+	}
+	for _, p := range t.Parts {
+		if err := e.part(t, p); err != nil {
 			return err
 		}
-		e.w.Close('}')
-		if b.Kind != blocks.Thinking && b.Kind != blocks.Redacted {
-			e.cachePoint(b.Cache)
-		}
+		e.cachePoint(p.Cache)
 	}
-	e.w.Close(']')
+	for i, c := range t.Calls {
+		if c.Custom {
+			return t.RefuseCall(i, "is a call of a custom tool, which is not known to this provider")
+		}
+		e.nest("toolUse", func(o *jsonraw.Object) {
+			o.Text("toolUseId", translate.SafeID(c.ID))
+			o.Text("name", c.Name)
+			o.Raw("input", c.Object())
+		})
+		e.cachePoint(c.Cache)
+	}
 	return nil
+}
+
+// nest writes an object with one member, which is an object.
+func (e *encoder) nest(name string, members func(o *jsonraw.Object)) {
+	e.o.Open('{')
+	e.o.Key(name)
+	e.o.Open('{')
+	members(&e.o)
+	e.o.Close('}')
+	e.o.Close('}')
 }
 
 func (e *encoder) cachePoint(cache []byte) {
 	switch {
 	case cache == nil:
 	case jsonraw.Text(jsonraw.Lookup(cache, "ttl")) == "1h":
-		e.w.Raw([]byte(`{"cachePoint":{"type":"default","ttl":"1h"}}`))
+		e.o.Value([]byte(`{"cachePoint":{"type":"default","ttl":"1h"}}`))
 	default:
-		e.w.Raw([]byte(`{"cachePoint":{"type":"default"}}`))
+		e.o.Value([]byte(`{"cachePoint":{"type":"default"}}`))
 	}
 }
 
-// block writes the one member that a block has.
-func (e *encoder) block(b blocks.Block) error {
-	w := &e.w
-	switch b.Kind {
-	case blocks.Text:
-		w.Member("text", b.Text)
-	case blocks.Call:
-		w.Key("toolUse")
-		w.Open('{')
-		w.TextMember("toolUseId", b.ID)
-		w.Member("name", b.Name)
-		w.Member("input", b.Input)
-		w.Close('}')
-	case blocks.Result:
-		return e.result(b)
-	case blocks.Thinking:
-		w.Key("reasoningContent")
-		w.Open('{')
-		w.Key("reasoningText")
-		w.Open('{')
-		w.Member("text", b.Text)
-		w.Member("signature", b.Signature)
-		w.Close('}')
-		w.Close('}')
-	case blocks.Redacted:
-		w.Key("reasoningContent")
-		w.Open('{')
-		w.Member("redactedContent", b.Text)
-		w.Close('}')
-	case blocks.Image:
-		return e.media("image", b)
-	case blocks.Video:
-		return e.media("video", b)
-	case blocks.Audio:
-		return e.media("audio", b)
-	case blocks.Document:
-		return e.media("document", b)
-	case blocks.Native:
-		return blocks.Unsupported(b.Param+".type", "this provider has no such content part")
-	}
-	return nil
-}
-
-func (e *encoder) result(b blocks.Block) error {
-	w := &e.w
-	w.Key("toolResult")
-	w.Open('{')
-	w.TextMember("toolUseId", b.ID)
-	w.Key("content")
-	w.Open('[')
-	for _, p := range b.Parts {
-		w.Open('{')
-		if err := e.block(p); err != nil {
-			return err
+func (e *encoder) thought(d translate.Detail) {
+	e.nest("reasoningContent", func(o *jsonraw.Object) {
+		if d.Type == "reasoning.encrypted" {
+			o.Text("redactedContent", d.Data)
+			return
 		}
-		w.Close('}')
+		o.Key("reasoningText")
+		o.Open('{')
+		o.Text("text", d.Text)
+		o.Text("signature", d.Signature)
+		o.Close('}')
+	})
+}
+
+func (e *encoder) result(t *translate.Turn) (err error) {
+	e.nest("toolResult", func(o *jsonraw.Object) {
+		o.Text("toolUseId", translate.SafeID(t.CallID))
+		o.Key("content")
+		o.Open('[')
+		for _, p := range t.Parts {
+			if err == nil {
+				err = e.part(t, p)
+			}
+		}
+		o.Close(']')
+		if t.Failed {
+			o.Text("status", "error")
+		}
+	})
+	e.cachePoint(t.Cache)
+	return err
+}
+
+func (e *encoder) part(t *translate.Turn, p translate.Part) error {
+	switch p.Kind {
+	case translate.Text:
+		e.o.Value(jsonraw.One("text", p.Text))
+	case translate.Image:
+		if p.Detail != "" && p.Detail != "auto" {
+			e.Lose("messages.image_url.detail")
+		}
+		return e.media("image", t, p)
+	case translate.Video:
+		return e.media("video", t, p)
+	case translate.Audio:
+		return e.media("audio", t, p)
+	case translate.File:
+		return e.media("document", t, p)
+	case translate.Native:
 	}
-	w.Close(']')
-	if b.Failed {
-		w.TextMember("status", "error")
-	}
-	w.Close('}')
 	return nil
 }
 
@@ -119,54 +128,30 @@ var formats = map[string]map[string]string{
 
 // media writes an image, a video, audio or a document. Nothing is fetched: what is
 // not in the request must lie in S3, where Bedrock fetches it itself.
-func (e *encoder) media(kind string, b blocks.Block) error {
-	format := formats[kind][b.Media.Type]
-	stored := strings.HasPrefix(b.Media.URL, "s3://")
-	if stored && format == "" {
-		format = extension(kind, b.Media.URL)
-	}
+func (e *encoder) media(kind string, t *translate.Turn, p translate.Part) error {
+	m := p.Media
+	format := formats[kind][m.MIME]
+	stored := strings.HasPrefix(m.URL, "s3://")
 	switch {
-	case b.Media.FileID != "":
-		return blocks.Unsupported(b.Param, "this provider keeps no files; send the data")
-	case b.Media.URL != "" && !stored:
-		return blocks.Unsupported(b.Param, "this provider does not fetch URLs; send the data")
+	case m.ID != "":
+		return t.Refuse(p, "is a file of a store that this provider does not have; send the data")
+	case m.URL != "" && !stored:
+		return t.Refuse(p, "is a URL, which this provider does not fetch; send the data")
 	case format == "":
-		return blocks.Unsupported(b.Param, "this provider does not take this kind of "+kind)
+		return t.Refuse(p, "is of a kind of "+kind+" that this provider does not take")
 	}
-	w := &e.w
-	w.Key(kind)
-	w.Open('{')
-	w.TextMember("format", format)
-	if kind == "document" {
-		w.TextMember("name", e.name(b.Media.Name))
-	}
-	w.Key("source")
-	w.Open('{')
-	if stored {
-		w.Key("s3Location")
-		w.Open('{')
-		w.TextMember("uri", b.Media.URL)
-		w.Close('}')
-	} else {
-		w.TextMember("bytes", string(b.Media.Data))
-	}
-	w.Close('}')
-	w.Close('}')
-	return nil
-}
-
-// extension is the format that the end of a URL tells.
-func extension(kind, url string) string {
-	ext := strings.ToLower(url[strings.LastIndexByte(url, '.')+1:])
-	if ext == "jpg" {
-		ext = "jpeg"
-	}
-	for _, format := range formats[kind] {
-		if format == ext {
-			return format
+	e.nest(kind, func(o *jsonraw.Object) {
+		o.Text("format", format)
+		if kind == "document" {
+			o.Text("name", e.name(m.Name))
 		}
-	}
-	return ""
+		if stored {
+			o.Raw("source", jsonraw.One("s3Location", jsonraw.One("uri", jsonraw.Quote(m.URL))))
+		} else {
+			o.Raw("source", jsonraw.One("bytes", jsonraw.Quote(string(m.Data))))
+		}
+	})
+	return nil
 }
 
 // name is a document's name in the letters that Converse takes, and such that no

@@ -1,58 +1,50 @@
 package bedrock
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"unicode/utf8"
 
 	"tallyroute/providers"
-	"tallyroute/providers/blocks"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
-var errShape = errors.New("bedrock: the answer is none of Converse")
-
-func broken(err error) *providers.Error {
-	return &providers.Error{Kind: providers.KindBroken, Err: err}
-}
+// errShape is an answer that is none of Converse.
+var errShape = translate.Malformed("it has no message and no reason why it ended")
 
 // Decode reads a whole answer.
 func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
-	if !json.Valid(body) {
-		return nil, broken(errShape)
+	if err := translate.Valid(body); err != nil {
+		return nil, err
 	}
-	m := message{answer: blocks.Answer{Head: a.head(x)}, format: familyOf(x.Target.Upstream).format()}
+	m := message{head: a.head(x), format: familyOf(x.Target.Upstream).format()}
 	m.read(body)
-	if !m.found || m.stop == "" {
+	if !m.found || m.Native == "" {
 		if kind, text := said(nil, body); text != "" {
 			return nil, failed(0, kind, text)
 		}
-		return nil, broken(errShape)
+		return nil, errShape
 	}
-	m.finish()
-	r, err := m.answer.Response()
-	if err != nil {
-		return nil, broken(fmt.Errorf("bedrock: %w", err))
-	}
-	return r, nil
+	m.Finish = finish(m.Native, len(m.Calls))
+	return translate.Response(m.head, []translate.Choice{m.Choice}, m.usage), nil
 }
 
 // head is what an answer begins with. Bedrock names neither it nor the model.
-func (a Adapter) head(x providers.Exchange) blocks.Head {
-	return blocks.Head{ID: a.id(x), Model: x.Target.Upstream, Created: a.now().Unix()}
+func (a Adapter) head(x providers.Exchange) translate.Head {
+	return translate.Head{ID: a.id(x), Model: x.Target.Upstream, Created: a.now().Unix()}
 }
 
 // message is a whole answer that is being read.
 type message struct {
-	answer blocks.Answer
-	format string // of reasoning
-	stop   string
-	found  bool
-	usage  usage
-	chars  int // of the text so far
+	translate.Choice
+
+	head    translate.Head
+	format  string // of reasoning
+	thought int    // blocks of reasoning
+	found   bool
+	usage   *translate.Usage
+	chars   int64 // of the text so far
 }
 
 func (m *message) read(body []byte) {
@@ -60,25 +52,17 @@ func (m *message) read(body []byte) {
 		switch string(name) {
 		case "output":
 			content := jsonraw.Lookup(raw, "message", "content")
-			m.found = len(content) > 0 && content[0] == '['
+			m.found = jsonraw.IsArray(content)
 			for block := range jsonraw.Elements(content) {
 				m.block(block)
 			}
 		case "stopReason":
-			m.stop = jsonraw.Text(raw)
+			m.Native = jsonraw.Text(raw)
 		case "usage":
-			m.usage.read(raw)
+			m.usage = usage(raw)
 		case "serviceTier":
-			m.answer.Tier = tier(raw)
+			m.head.Tier = tier(raw)
 		}
-	}
-}
-
-func (m *message) finish() {
-	a := &m.answer
-	a.Finish, a.Native = finish(m.stop, len(a.Calls)), m.stop
-	if m.usage.found {
-		a.Usage = &m.usage.Usage
 	}
 }
 
@@ -90,9 +74,14 @@ func (m *message) block(raw []byte) {
 		case "text":
 			m.text(value)
 		case "toolUse":
-			m.call(value)
+			if c, ok := readCall(value); ok {
+				c.Arguments.AddText(string(jsonraw.Lookup(value, "input")))
+				m.Calls = append(m.Calls, c)
+			}
 		case "reasoningContent":
-			m.reasoning(value)
+			inner := jsonraw.Lookup(value, "reasoningText")
+			m.Think(thought(m.thought, m.format, inner, value))
+			m.thought++
 		case "citationsContent":
 			m.cited(value)
 		}
@@ -100,53 +89,30 @@ func (m *message) block(raw []byte) {
 }
 
 func (m *message) text(value []byte) {
-	m.answer.Text = append(m.answer.Text, jsonraw.Inside(value)...)
-	m.chars += utf8.RuneCount(jsonraw.Quoted(value).Bytes())
+	m.Text.Add(value)
+	m.chars += characters(value)
 }
 
-func (m *message) call(value []byte) {
-	c := readCall(value)
-	if !c.server {
-		m.answer.Calls = append(m.answer.Calls, blocks.ToolCall{ID: c.id, Name: c.name, Arguments: string(c.input)})
-	}
+func characters(text []byte) int64 { return int64(utf8.RuneCount(jsonraw.Quoted(text).Bytes())) }
+
+// readCall reads a tool call without its input; false is one that the provider makes
+// itself.
+func readCall(value []byte) (translate.Said, bool) {
+	c := translate.Said{ID: jsonraw.Text(jsonraw.Lookup(value, "toolUseId")), Name: translate.WordsOf(jsonraw.Lookup(value, "name"))}
+	return c, jsonraw.Text(jsonraw.Lookup(value, "type")) != "server_tool_use"
 }
 
-// toolUse is what is read of a tool call.
-type toolUse struct {
-	id          string
-	name, input []byte // as JSON
-	server      bool   // the provider runs it itself
-}
-
-func readCall(value []byte) toolUse {
-	var c toolUse
-	for name, raw := range jsonraw.Each(value) {
-		switch string(name) {
-		case "toolUseId":
-			c.id = jsonraw.Text(raw)
-		case "name":
-			c.name = raw
-		case "input":
-			c.input = raw
-		case "type":
-			c.server = jsonraw.Text(raw) == "server_tool_use"
-		}
+// thought is a block of reasoning, or a piece of one: its text and signature lie in
+// text, what is encrypted in whole.
+func thought(index int, format string, text, whole []byte) translate.Thought {
+	t := translate.Thought{
+		Index: index, Format: format,
+		Text: translate.WordsOf(jsonraw.Lookup(text, "text")), Signature: translate.WordsOf(jsonraw.Lookup(text, "signature")),
 	}
-	return c
-}
-
-func (m *message) reasoning(value []byte) {
-	a := &m.answer
-	text := jsonraw.Lookup(value, "reasoningText", "text")
-	d := blocks.Detail{
-		Index: len(a.Details), Format: m.format,
-		Text: jsonraw.Inside(text), Signature: blocks.Some(jsonraw.Lookup(value, "reasoningText", "signature")),
+	if data := translate.WordsOf(jsonraw.Lookup(whole, "redactedContent")); len(data) > 0 {
+		t = translate.Thought{Index: index, Format: own, Data: data}
 	}
-	if data := blocks.Some(jsonraw.Lookup(value, "redactedContent")); data != nil {
-		d = blocks.Detail{Index: d.Index, Format: own, Data: data}
-	}
-	a.Reasoning = append(a.Reasoning, jsonraw.Inside(text)...)
-	a.Details = append(a.Details, d)
+	return t
 }
 
 // cited reads text with its sources, of which the OpenAI format has pages of the
@@ -157,16 +123,13 @@ func (m *message) cited(value []byte) {
 		m.text(jsonraw.Lookup(part, "text"))
 	}
 	for c := range jsonraw.Elements(jsonraw.Lookup(value, "citations")) {
-		if n := annotation(c, start, m.chars); n != nil {
-			m.answer.Annotations = append(m.answer.Annotations, n)
-		}
+		m.Cite(source(c, start, m.chars))
 	}
 }
 
-func annotation(citation []byte, start, end int) []byte {
-	return blocks.Citation{
-		URL: jsonraw.Lookup(citation, "location", "web", "url"), Title: jsonraw.Lookup(citation, "title"), Start: start, End: end,
-	}.JSON()
+// source is where a page of the web is cited, if it is one.
+func source(citation []byte, start, end int64) translate.Citation {
+	return translate.Citation{URL: jsonraw.Lookup(citation, "location", "web", "url"), Title: jsonraw.Lookup(citation, "title"), Start: start, End: end}
 }
 
 // finish is a stop reason in the words of OpenAI. Some models end their turn with
@@ -186,34 +149,36 @@ func finish(stop string, calls int) string {
 	return "stop" // end_turn, stop_sequence, malformed_model_output, malformed_tool_use
 }
 
-// usage is what was used. Cached tokens stand beside inputTokens.
-type usage struct {
-	blocks.Usage
-	found bool
-}
-
-func (u *usage) read(raw []byte) {
+// usage is what was used, nil where nothing is told. Cached tokens stand beside
+// inputTokens here; what is written to the cache is kept for minutes unless it is said
+// to be kept for an hour.
+func usage(raw []byte) *translate.Usage {
+	u := &translate.Usage{}
 	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "inputTokens":
-			u.found = true
-			blocks.Count(value, &u.Input)
+			u.Read(value, &u.Prompt)
 		case "outputTokens":
-			u.found = true
-			blocks.Count(value, &u.Output)
+			u.Read(value, &u.Completion)
 		case "cacheReadInputTokens", "cacheReadInputTokenCount":
-			blocks.Count(value, &u.CacheRead)
+			u.Read(value, &u.CacheRead)
 		case "cacheWriteInputTokens", "cacheWriteInputTokenCount":
-			blocks.Count(value, &u.CacheWrite)
+			u.Read(value, &u.CacheWrite)
 		case "cacheDetails":
 			for detail := range jsonraw.Elements(value) {
 				if jsonraw.Text(jsonraw.Lookup(detail, "ttl")) == "1h" {
-					blocks.Count(jsonraw.Lookup(detail, "inputTokens"), &u.CacheWrite1h)
+					u.Read(jsonraw.Lookup(detail, "inputTokens"), &u.CacheWrite1h)
 				}
 			}
 		}
 	}
+	if !u.Found {
+		return nil
+	}
 	u.CacheWrite = max(u.CacheWrite, u.CacheWrite1h)
+	u.CacheWrite5m = u.CacheWrite - u.CacheWrite1h
+	u.Prompt += u.CacheRead + u.CacheWrite
+	return u
 }
 
 // tier is the service tier where OpenAI has a word for it.

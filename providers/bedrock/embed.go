@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"tallyroute/providers"
-	"tallyroute/providers/blocks"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // embedder is the codec of embeddings, by InvokeModel: Converse has none.
@@ -36,36 +36,20 @@ func (embedder) Encode(x providers.Exchange) (providers.Call, error) {
 		return providers.Call{}, err
 	}
 	own := []string{"normalize"}
-	var w blocks.Writer
-	w.Open('{')
+	size := "dimensions"
+	var o jsonraw.Object
 	if titan(x) {
-		w.Key("inputText")
-		w.Raw(texts[0])
-		if n := x.Request.Dimensions(); n > 0 {
-			w.Key("dimensions")
-			w.Int(n)
-		}
+		o.Raw("inputText", texts[0])
 	} else {
-		own = []string{"truncate", "input_type"}
-		w.Key("texts")
-		w.Open('[')
-		for _, text := range texts {
-			w.Raw(text)
-		}
-		w.Close(']')
-		w.Key("input_type")
-		w.Text(purpose(x.Request))
-		if n := x.Request.Dimensions(); n > 0 {
-			w.Key("output_dimension")
-			w.Int(n)
-		}
+		own, size = []string{"truncate", "input_type"}, "output_dimension"
+		o.Array("texts", texts)
+		o.Text("input_type", purpose(x.Request))
 	}
-	if raw := x.Request.Get(own[0]); !jsonraw.IsNull(raw) {
-		w.Key(own[0])
-		w.Raw(raw)
+	if n := x.Request.Dimensions(); n > 0 {
+		o.Int(size, n)
 	}
-	w.Close('}')
-	return providers.Call{Path: path(x, "/invoke", "/invoke"), Body: w.Bytes(), Dropped: providers.Unread(x.Request, own...)}, nil
+	o.Raw(own[0], jsonraw.Present(x.Request.Get(own[0])))
+	return providers.Call{Path: path(x, "/invoke", "/invoke"), Body: o.Bytes(), Dropped: providers.Unread(x.Request, own...)}, nil
 }
 
 // purpose is what the texts of a request are for, in Cohere's words. It must be
@@ -96,7 +80,7 @@ func (embedder) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.
 		if kind, text := said(nil, body); text != "" {
 			return nil, failed(0, kind, text)
 		}
-		return nil, broken(fmt.Errorf("bedrock: %w", err))
+		return nil, translate.Broken(fmt.Errorf("bedrock: %w", err))
 	}
 	return r, nil
 }

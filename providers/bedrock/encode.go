@@ -3,19 +3,15 @@ package bedrock
 import (
 	"cmp"
 	"slices"
-	"strconv"
 
 	"tallyroute/providers"
 	"tallyroute/providers/anthropic"
-	"tallyroute/providers/blocks"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // passed are members that clients may set by the names of Converse.
 var passed = []string{"guardrailConfig", "performanceConfig", "requestMetadata", "promptVariables", "additionalModelResponseFieldPaths"}
-
-// read are further members that are taken by the names of AWS or of the models.
-var read = []string{"additionalModelRequestFields", "thinking", "anthropic_beta", "top_k"}
 
 // Encode writes a request as a call of Converse or ConverseStream.
 func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
@@ -24,281 +20,243 @@ func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
 
 // encode writes the call for a model of a family.
 func encode(x providers.Exchange, f family, path string) (providers.Call, error) {
-	x, dropped, err := blocks.Quirks(x)
-	if err != nil {
-		return providers.Call{}, err
+	call, err := translate.Encode(x, translate.Format{Path: path, Cache: true}, func(r *translate.Request) ([]byte, error) {
+		e := &encoder{Request: r, family: f, names: make(map[string]bool)}
+		err := e.write()
+		return e.o.Bytes(), err
+	})
+	if err == nil {
+		call.Header = accept(x)
 	}
-	e := &encoder{x: x, family: f, names: make(map[string]bool)}
-	if err := e.read(); err != nil {
-		return providers.Call{}, err
-	}
-	e.plan()
-	if err := e.write(); err != nil {
-		return providers.Call{}, err
-	}
-	return providers.Call{Path: path, Header: accept(x), Body: e.w.Bytes(), Dropped: slices.Concat(dropped, e.s.Dropped, e.c.Lost)}, nil
+	return call, err
 }
 
 // encoder is one request under way.
 type encoder struct {
-	x      providers.Exchange
+	*translate.Request
+
 	family family
-	c      *blocks.Conversation
-	s      *blocks.Settings
-	tools  []blocks.Tool
-	choice blocks.Choice
+	system []translate.Part
+	sides  []translate.Side
+	tools  []translate.Tool
+	choice translate.ToolChoice
+	answer translate.AnswerFormat
+	bound  int64 // of the output; 0 is none
 	think  anthropic.Thinking
 	names  map[string]bool // of documents, which must differ
-	w      blocks.Writer
+
+	temperature, topP, topK []byte
+	stop                    [][]byte
+	o                       jsonraw.Object
 }
 
 func (e *encoder) read() (err error) {
-	if e.c, err = blocks.Read(e.x.Request); err != nil {
+	if e.system, e.sides, err = e.Sides(ours); err != nil {
 		return err
 	}
-	if e.tools, e.choice, err = blocks.Tools(e.x.Request); err != nil {
+	if e.choice, err = e.Choice(); err != nil {
 		return err
 	}
-	if e.s, err = blocks.ReadSettings(e.x, slices.Concat(read, passed)...); err != nil {
+	if e.tools, err = e.Tools(); err != nil {
 		return err
 	}
+	for _, t := range e.tools {
+		switch {
+		case t.Type == "custom" && t.Function != nil:
+			return translate.RefuseCustom()
+		case t.Function == nil && jsonraw.Lookup(t.Raw, "systemTool") == nil && jsonraw.Lookup(t.Raw, "toolSpec") == nil:
+			return translate.RefuseTool()
+		}
+	}
+	e.bound = cmp.Or(e.Bound(), e.Target.MaxOutput)
 	if e.family == claude { // which thinks within it
-		e.s.MaxTokens = cmp.Or(e.s.MaxTokens, blocks.FallbackOutput)
+		e.bound = cmp.Or(e.bound, translate.FallbackOutput)
 	}
-	return nil
+	return e.Options(e.options())
+}
+
+// options are the top-level members that have a word in the format.
+func (e *encoder) options() map[string]translate.Option {
+	as := func(to *[]byte) translate.Option {
+		return func(value []byte) error { *to = value; return nil }
+	}
+	options := map[string]translate.Option{
+		"temperature": func(value []byte) (err error) {
+			e.temperature, err = translate.Within(value, "", "1")
+			return err
+		},
+		"top_p": as(&e.topP), "top_k": as(&e.topK),
+		"stop": func(value []byte) (err error) {
+			e.stop, err = translate.StopWords(value)
+			return err
+		},
+		"response_format": func(value []byte) (err error) {
+			e.answer, err = translate.ReadAnswerFormat(value)
+			return err
+		},
+	}
+	for _, name := range slices.Concat(passed, []string{"tool_choice", "service_tier", "additionalModelRequestFields", "anthropic_beta"}) {
+		options[name] = translate.Read
+	}
+	return options
 }
 
 // plan decides what depends on several members.
 func (e *encoder) plan() {
 	e.planTools()
-	if e.family == claude && e.object("thinking") == nil {
-		e.think = anthropic.Plan(e.x.Target.Upstream, e.s, e.c, e.choice)
+	if e.family == claude && e.Object("thinking") == nil {
+		forced := e.choice.Mode == "required"
+		e.think = anthropic.Plan(e.Request, anthropic.Room{Bound: e.bound, Forced: forced, Unfinished: translate.Unfinished(e.sides)})
 	}
-	if e.s.JSON {
-		e.c.System = append(e.c.System, blocks.Block{Kind: blocks.Text, Text: jsonraw.Quote(blocks.OnlyJSON)})
-	}
-	for _, name := range []string{"user", "safety_identifier"} {
-		if jsonraw.Text(e.x.Request.Get(name)) != "" {
-			e.s.Drop(name)
-		}
-	}
-	if e.choice.Serial && len(e.tools) > 0 {
-		e.s.Drop("parallel_tool_calls")
+	if e.answer.JSON && e.answer.Schema == nil {
+		e.system = append(e.system, translate.Part{Text: jsonraw.Quote(translate.OnlyJSON)})
 	}
 }
 
 // planTools: there is no way to forbid tools but to leave them out, and none to
 // leave them out where there were calls before.
 func (e *encoder) planTools() {
+	if e.choice.One() == "" {
+		e.tools = slices.DeleteFunc(e.tools, func(t translate.Tool) bool { return !e.choice.Allows(t) })
+	}
 	switch {
-	case len(e.tools) > 0 && e.choice.Mode == "none" && e.c.Calls():
-		e.s.Drop("tool_choice")
-	case e.choice.Mode == "none" && !e.c.Calls():
+	case len(e.tools) > 0 && e.choice.Mode == "none" && e.Called():
+		e.Drop("tool_choice")
+	case e.choice.Mode == "none" && !e.Called():
 		e.tools = nil
-	case len(e.tools) == 0 && e.c.Calls():
-		for _, name := range e.c.CallNames() {
-			e.tools = append(e.tools, blocks.Tool{Name: name, Schema: []byte(blocks.AnyInput)})
-		}
+	case len(e.tools) == 0 && e.Called():
+		e.tools = e.CalledTools()
 	}
-}
-
-// object is a member that is an object, nil for anything else.
-func (e *encoder) object(name string) []byte {
-	if raw := e.x.Request.Get(name); len(raw) > 0 && raw[0] == '{' {
-		return raw
-	}
-	return nil
 }
 
 func (e *encoder) write() error {
-	w := &e.w
-	w.Open('{')
-	w.Key("messages")
-	w.Open('[')
-	for _, t := range e.c.Turns {
-		if err := e.turn(t); err != nil {
-			return err
-		}
-	}
-	w.Close(']')
-	if len(e.c.System) > 0 {
-		w.Key("system")
-		if err := e.list(e.c.System); err != nil {
-			return err
-		}
-	}
-	if err := e.toolConfig(); err != nil {
+	if err := e.read(); err != nil {
 		return err
 	}
+	e.plan()
+	if err := e.messages(); err != nil {
+		return err
+	}
+	e.toolConfig()
 	e.inference()
 	e.format()
 	e.additional()
-	switch e.s.Tier {
+	switch tier := jsonraw.Text(e.Member("service_tier")); tier {
 	case "", "auto":
 	case "default", "flex", "priority", "reserved":
-		w.Key("serviceTier")
-		w.Open('{')
-		w.TextMember("type", e.s.Tier)
-		w.Close('}')
+		e.o.Raw("serviceTier", jsonraw.One("type", jsonraw.Quote(tier)))
 	default:
-		e.s.Drop("service_tier")
+		e.Drop("service_tier")
 	}
 	for _, name := range passed {
-		if raw := e.x.Request.Get(name); !jsonraw.IsNull(raw) {
-			w.Member(name, raw)
-		}
+		e.o.Raw(name, e.Member(name))
 	}
-	w.Close('}')
 	return nil
 }
 
-func (e *encoder) turn(t blocks.Turn) error {
-	list := taken(t.Blocks)
-	if len(list) == 0 {
+func (e *encoder) messages() error {
+	o := &e.o
+	o.Key("messages")
+	o.Open('[')
+	for _, s := range e.sides {
+		o.Open('{')
+		o.Text("role", s.Role())
+		o.Key("content")
+		o.Open('[')
+		for i := range s.Turns {
+			if err := e.blocks(&s.Turns[i]); err != nil {
+				return err
+			}
+		}
+		o.Close(']')
+		o.Close('}')
+	}
+	o.Close(']')
+	if len(e.system) == 0 {
 		return nil
 	}
-	role := "user"
-	if t.Assistant {
-		role = "assistant"
-	}
-	e.w.Open('{')
-	e.w.TextMember("role", role)
-	e.w.Key("content")
-	if err := e.list(list); err != nil {
-		return err
-	}
-	e.w.Close('}')
-	return nil
+	o.Key("system")
+	o.Open('[')
+	err := e.blocks(&translate.Turn{Parts: e.system})
+	o.Close(']')
+	return err
 }
 
-func (e *encoder) toolConfig() error {
+func (e *encoder) toolConfig() {
 	if len(e.tools) == 0 {
-		return nil
-	}
-	w := &e.w
-	w.Key("toolConfig")
-	w.Open('{')
-	w.Key("tools")
-	w.Open('[')
-	for _, t := range e.tools {
-		if t.Raw != nil && jsonraw.Lookup(t.Raw, "systemTool") == nil && jsonraw.Lookup(t.Raw, "toolSpec") == nil {
-			return blocks.Unsupported("tools", "this provider has no tools of its own by that name")
-		}
-		e.tool(t)
-	}
-	w.Close(']')
-	switch e.choice.Mode {
-	case "auto":
-		w.Member("toolChoice", []byte(`{"auto":{}}`))
-	case "required":
-		w.Member("toolChoice", []byte(`{"any":{}}`))
-	case "named":
-		w.Key("toolChoice")
-		w.Open('{')
-		w.Key("tool")
-		w.Open('{')
-		w.Member("name", e.choice.Name)
-		w.Close('}')
-		w.Close('}')
-	}
-	w.Close('}')
-	return nil
-}
-
-func (e *encoder) tool(t blocks.Tool) {
-	w := &e.w
-	if t.Raw != nil {
-		w.Raw(t.Raw)
 		return
 	}
-	w.Open('{')
-	w.Key("toolSpec")
-	w.Open('{')
-	w.Member("name", t.Name)
-	w.Member("description", t.Description)
-	w.Key("inputSchema")
-	w.Open('{')
-	w.Member("json", t.Schema)
-	w.Close('}')
-	if string(t.Strict) == "true" {
-		w.Member("strict", t.Strict)
+	o := &e.o
+	o.Key("toolConfig")
+	o.Open('{')
+	o.Key("tools")
+	o.Open('[')
+	for _, t := range e.tools {
+		e.tool(t)
 	}
-	w.Close('}')
-	w.Close('}')
+	o.Close(']')
+	switch name := e.choice.One(); {
+	case name != "":
+		o.Raw("toolChoice", jsonraw.One("tool", jsonraw.One("name", jsonraw.Quote(name))))
+	case e.choice.Mode == "required":
+		o.Word("toolChoice", `{"any":{}}`)
+	case e.choice.Mode == "auto":
+		o.Word("toolChoice", `{"auto":{}}`)
+	}
+	o.Close('}')
+}
+
+func (e *encoder) tool(t translate.Tool) {
+	if t.Function == nil {
+		e.o.Value(t.Raw)
+		return
+	}
+	e.nest("toolSpec", func(o *jsonraw.Object) {
+		o.Raw("name", t.Name)
+		o.Raw("description", t.Description)
+		o.Raw("inputSchema", jsonraw.One("json", t.ObjectSchema()))
+		if t.Strict {
+			o.Word("strict", "true")
+		}
+	})
 	e.cachePoint(t.Cache)
 }
 
 // inference writes the settings that every model has.
 func (e *encoder) inference() {
-	w, s := &e.w, e.s
-	w.Key("inferenceConfig")
-	w.Open('{')
-	if s.MaxTokens > 0 {
-		w.IntMember("maxTokens", s.MaxTokens)
+	o := &e.o
+	o.Key("inferenceConfig")
+	o.Open('{')
+	if e.bound > 0 {
+		o.Int("maxTokens", e.bound)
 	}
 	if e.think.On {
-		if s.Temperature != nil && !isOne(s.Temperature) {
-			s.Drop("temperature")
-		}
-		if s.TopP != nil && !isOne(s.TopP) {
-			s.Drop("top_p")
-		}
+		e.DropSampling(map[string][]byte{"temperature": e.temperature, "top_p": e.topP})
 	} else {
-		w.Member("temperature", s.Temperature)
-		if s.Temperature == nil || e.family != claude || !isOne(s.TopP) {
-			w.Member("topP", s.TopP)
+		o.Raw("temperature", e.temperature)
+		if e.temperature == nil || e.family != claude || !translate.Is(e.topP, 1) {
+			o.Raw("topP", e.topP)
 		}
 	}
-	if len(s.Stop) > 0 {
-		w.Key("stopSequences")
-		w.Open('[')
-		for _, word := range s.Stop {
-			w.Raw(word)
-		}
-		w.Close(']')
-	}
-	w.Close('}')
-}
-
-func isOne(raw []byte) bool {
-	f, err := strconv.ParseFloat(string(raw), 64)
-	return err == nil && f == 1
+	o.Array("stopSequences", e.stop)
+	o.Close('}')
 }
 
 // format asks for an answer by a schema, which goes as text.
 func (e *encoder) format() {
-	if e.s.Schema == nil {
+	if e.answer.Schema == nil {
 		return
 	}
-	w := &e.w
-	w.Key("outputConfig")
-	w.Open('{')
-	w.Key("textFormat")
-	w.Open('{')
-	w.TextMember("type", "json_schema")
-	w.Key("structure")
-	w.Open('{')
-	w.Key("jsonSchema")
-	w.Open('{')
-	w.TextMember("schema", string(e.s.Schema))
-	if name := jsonraw.Text(e.s.SchemaName); name != "" {
-		w.TextMember("name", name)
-	}
-	for range 4 {
-		w.Close('}')
-	}
+	var schema, text jsonraw.Object
+	schema.Text("schema", string(e.answer.Schema))
+	schema.Some("name", jsonraw.Text(e.answer.Name))
+	text.Text("type", "json_schema")
+	text.Raw("structure", jsonraw.One("jsonSchema", schema.Bytes()))
+	e.o.Raw("outputConfig", jsonraw.One("textFormat", text.Bytes()))
 }
 
-// taken leaves out reasoning that is of another provider, which nobody could verify.
-func taken(list []blocks.Block) []blocks.Block {
-	kept := make([]blocks.Block, 0, len(list))
-	for _, b := range list {
-		switch {
-		case b.Kind == blocks.Thinking && b.Format != "" && b.Format != own && b.Format != anthropic.Format,
-			b.Kind == blocks.Redacted && b.Format != "" && b.Format != own:
-		default:
-			kept = append(kept, b)
-		}
-	}
-	return kept
+// ours reports reasoning that Bedrock can verify: its own, Claude's wherever it was
+// signed, and what nobody says whose it is.
+func ours(d translate.Detail) bool {
+	return d.Format == "" || d.Format == own || d.Format == anthropic.Format && d.Data == ""
 }

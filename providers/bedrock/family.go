@@ -1,6 +1,7 @@
 package bedrock
 
 import (
+	"slices"
 	"strings"
 
 	"tallyroute/providers/anthropic"
@@ -29,70 +30,60 @@ func familyOf(model string) family {
 	return others
 }
 
-// extra are fields of the model itself, in order.
+// extra are fields of the model itself. The first to set one wins.
 type extra struct {
-	names  []string
-	values map[string][]byte
+	jsonraw.Object
+
+	names []string
 }
 
 func (x *extra) set(name string, value []byte) {
-	if value == nil || x.values[name] != nil {
+	if value == nil || slices.Contains(x.names, name) {
 		return
 	}
-	if x.values == nil {
-		x.values = make(map[string][]byte)
-	}
-	x.names, x.values[name] = append(x.names, name), value
+	x.names = append(x.names, name)
+	x.Raw(name, value)
 }
 
 // additional writes what only models of one family take. What the client says
 // there itself goes first.
 func (e *encoder) additional() {
 	var x extra
-	for name, value := range jsonraw.Each(e.object("additionalModelRequestFields")) {
+	for name, value := range jsonraw.Each(e.Object("additionalModelRequestFields")) {
 		x.set(string(name), value)
 	}
 	e.reasoning(&x)
-	e.topK(&x)
-	if beta := e.x.Request.Get("anthropic_beta"); len(beta) > 0 && beta[0] == '[' && e.family == claude {
+	e.takeTopK(&x)
+	if beta := e.Member("anthropic_beta"); jsonraw.IsArray(beta) && e.family == claude {
 		x.set("anthropic_beta", beta)
 	}
-	if len(x.names) == 0 {
-		return
-	}
-	w := &e.w
-	w.Key("additionalModelRequestFields")
-	w.Open('{')
-	for _, name := range x.names {
-		w.Raw(append(append(jsonraw.Quote(name), ':'), x.values[name]...))
-	}
-	w.Close('}')
+	e.o.Object("additionalModelRequestFields", x.Object)
 }
 
 func (e *encoder) reasoning(x *extra) {
-	s := e.s
-	if native := e.object("thinking"); native != nil {
+	if native := e.Object("thinking"); native != nil {
 		x.set("thinking", native)
 		return
 	}
-	if s.Effort == "" && s.Budget == 0 {
+	effort := e.Effort()
+	if !effort.Asked {
 		return
 	}
 	switch e.family {
 	case claude:
 		x.set("thinking", e.think.Raw)
 		if e.think.Effort != "" {
-			x.set("output_config", []byte(`{"effort":"`+e.think.Effort+`"}`))
+			x.set("output_config", jsonraw.One("effort", jsonraw.Quote(e.think.Effort)))
 		}
 	case nova2:
-		x.set("reasoningConfig", []byte(novaReasoning(s.Effort)))
+		x.set("reasoningConfig", []byte(novaReasoning(effort.Level)))
 	case gptOSS:
-		x.set("reasoning_effort", jsonraw.Quote(level(s.Effort)))
+		x.set("reasoning_effort", jsonraw.Quote(level(effort.Level)))
 	case qwen:
-		x.set("reasoning_config", jsonraw.Quote(level(s.Effort)))
+		x.set("reasoning_config", jsonraw.Quote(level(effort.Level)))
 	case nova, others:
-		if s.Effort != "none" {
-			s.Drop("reasoning_effort")
+		if effort.Level != "none" {
+			e.DropEffort()
 		}
 	}
 }
@@ -115,15 +106,15 @@ func level(effort string) string {
 	return "medium"
 }
 
-func (e *encoder) topK(x *extra) {
-	switch k := e.s.TopK; {
+func (e *encoder) takeTopK(x *extra) {
+	switch k := e.topK; {
 	case k == nil:
 	case e.family == claude && !e.think.On:
 		x.set("top_k", k)
 	case e.family == nova || e.family == nova2:
-		x.set("inferenceConfig", append(append([]byte(`{"topK":`), k...), '}'))
+		x.set("inferenceConfig", jsonraw.One("topK", k))
 	default:
-		e.s.Drop("top_k")
+		e.Drop("top_k")
 	}
 }
 

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 
-	"tallyroute/providers/blocks"
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 )
 
 // frames reads the event streams of AWS: binary messages with headers and two
@@ -53,7 +54,7 @@ func (f *frames) next() (frame, error) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return frame{}, err
 	default:
-		return frame{}, broken(fmt.Errorf("bedrock: event stream: %w", err))
+		return frame{}, translate.Broken(fmt.Errorf("bedrock: event stream: %w", err))
 	}
 	f.payload = m.Payload[:len(m.Payload):cap(m.Payload)]
 	text := func(name string) string {
@@ -66,16 +67,7 @@ func (f *frames) next() (frame, error) {
 	case "exception":
 		return frame{name: text(":exception-type"), failed: true, data: m.Payload}, nil
 	case "error":
-		return frame{name: text(":error-code"), failed: true, data: errorBody(text(":error-message"))}, nil
+		return frame{name: text(":error-code"), failed: true, data: jsonraw.One("message", jsonraw.Quote(text(":error-message")))}, nil
 	}
 	return frame{name: text(":event-type"), data: m.Payload}, nil
-}
-
-// errorBody is a message as exceptions have theirs.
-func errorBody(message string) []byte {
-	var w blocks.Writer
-	w.Open('{')
-	w.TextMember("message", message)
-	w.Close('}')
-	return w.Bytes()
 }

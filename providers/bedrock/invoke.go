@@ -11,6 +11,7 @@ import (
 	"tallyroute/providers/anthropic"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // invoke is the codec of InvokeModel, for what Converse does not carry: Claude in the
@@ -93,7 +94,7 @@ func (s *invoked) Next() (chat.Chunk, error) {
 		if jsonraw.Lookup(first, "type") != nil {
 			s.inner = s.a.messages.Events(s.chunks.next, s.Closer)
 		} else {
-			s.inner = s.a.converse.events(s.x, s.chunks.frame, s.Closer)
+			s.inner = translate.NewStream(s.a.converse.events(s.x, s.chunks.frame), s.Closer)
 		}
 	}
 	return s.inner.Next()
@@ -121,7 +122,7 @@ func (c *chunks) next() ([]byte, error) {
 	}
 	data, err := base64.StdEncoding.AppendDecode(nil, jsonraw.Inside(jsonraw.Lookup(f.data, "bytes")))
 	if err != nil || len(data) == 0 {
-		return nil, broken(errShape)
+		return nil, errShape
 	}
 	return data, nil
 }
@@ -137,5 +138,5 @@ func (c *chunks) frame() (frame, error) {
 			return frame{name: string(name), data: value}, nil
 		}
 	}
-	return frame{}, broken(errShape)
+	return frame{}, errShape
 }

@@ -1,45 +1,36 @@
 package bedrock
 
 import (
-	"encoding/json"
-	"errors"
 	"io"
-	"unicode/utf8"
+	"slices"
 
 	"tallyroute/providers"
-	"tallyroute/providers/blocks"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // Stream reads a streamed answer.
 func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
-	return a.events(x, newFrames(body).next, body)
+	return translate.NewStream(a.events(x, newFrames(body).next), body)
 }
 
 // events reads a streamed answer from frames.
-func (a Adapter) events(x providers.Exchange, next func() (frame, error), c io.Closer) *stream {
-	s := &stream{Closer: c, next: next, format: familyOf(x.Target.Upstream).format()}
-	s.emit.Head = a.head(x)
-	return s
+func (a Adapter) events(x providers.Exchange, next func() (frame, error)) *stream {
+	return &stream{next: next, format: familyOf(x.Target.Upstream).format(), head: a.head(x)}
 }
 
 // stream ends well where the connection ends after a stop reason came.
 type stream struct {
-	io.Closer
-
 	next   func() (frame, error)
 	format string // of reasoning
-	emit   blocks.Emitter
+	head   translate.Head
 	open   []block
-	calls  int // that began
-	think  int // blocks of reasoning that began
-	chars  int // of the text so far
+	calls  int   // that began
+	think  int   // blocks of reasoning that began
+	chars  int64 // of the text so far
 	done   bool
-	end    error
 }
-
-var _ chat.Stream = (*stream)(nil)
 
 // block is one that is being streamed.
 type block struct {
@@ -47,151 +38,114 @@ type block struct {
 	call      int    // of a tool call; -1 for none
 	thought   int    // of reasoning; -1 for none
 	pieces    bool   // arguments came
-	start     int    // where its text begins
+	start     int64  // where its text begins
 	citations [][]byte
 }
 
-// Next is the next chunk.
-func (s *stream) Next() (chat.Chunk, error) {
-	for {
-		if c, ok := s.emit.Next(); ok {
-			return c, nil
-		}
-		if s.end != nil {
-			return chat.Chunk{}, s.end
-		}
-		f, err := s.next()
-		switch {
-		case errors.Is(err, io.EOF) && !s.done:
-			s.end = io.ErrUnexpectedEOF
-		case err != nil:
-			s.end = err
-		default:
-			s.end = s.event(f)
-		}
-		if err := s.emit.Err(); err != nil && s.end == nil {
-			s.end = broken(err)
-		}
+// Step reads one event. What is not known leaves nothing behind.
+func (s *stream) Step(e *translate.Emitter) error {
+	f, err := s.next()
+	if err != nil {
+		return err
 	}
-}
-
-// event takes in one event. What is not known leaves nothing behind.
-func (s *stream) event(f frame) error {
 	if f.failed {
 		_, text := said(nil, f.data)
 		return failed(0, f.name, text)
 	}
-	return s.take(f.name, f.data)
-}
-
-func (s *stream) take(name string, data []byte) error {
-	if !json.Valid(data) {
-		return broken(errShape)
+	if err := translate.Valid(f.data); err != nil {
+		return err
 	}
-	switch name {
+	if e.ID == "" {
+		e.Head = s.head
+	}
+	var m translate.Message
+	switch f.name {
 	case "messageStart":
-		s.emit.Role()
+		e.Begin(0)
 	case "contentBlockStart":
-		s.start(data)
+		s.start(&m, f.data)
 	case "contentBlockDelta":
-		s.delta(data)
+		s.delta(&m, f.data)
 	case "contentBlockStop":
-		s.stop(data)
+		s.stop(&m, f.data)
 	case "messageStop":
-		if stop := jsonraw.Text(jsonraw.Lookup(data, "stopReason")); stop != "" && !s.done {
+		if stop := jsonraw.Text(jsonraw.Lookup(f.data, "stopReason")); stop != "" && !s.done {
 			s.done = true
-			s.emit.Finish(finish(stop, s.calls), stop)
+			e.Finish(0, finish(stop, s.calls), stop)
 		}
 	case "metadata":
-		s.metadata(data)
+		e.Tier = tier(jsonraw.Lookup(f.data, "serviceTier"))
+		e.Usage(usage(jsonraw.Lookup(f.data, "usage")))
 	}
+	e.Say(0, &m)
 	return nil
-}
-
-// metadata tells what was used.
-func (s *stream) metadata(data []byte) {
-	var u usage
-	u.read(jsonraw.Lookup(data, "usage"))
-	s.emit.Head.Tier = tier(jsonraw.Lookup(data, "serviceTier"))
-	if u.found {
-		s.emit.Usage(u.Usage)
-	}
 }
 
 // at is the block that an event is about. Texts begin without an event of their own.
 func (s *stream) at(data []byte) *block {
 	index := string(jsonraw.Lookup(data, "contentBlockIndex"))
-	for i := range s.open {
-		if s.open[i].index == index {
-			return &s.open[i]
-		}
+	i := slices.IndexFunc(s.open, func(b block) bool { return b.index == index })
+	if i < 0 {
+		i = len(s.open)
+		s.open = append(s.open, block{index: index, call: -1, thought: -1, start: s.chars})
 	}
-	s.open = append(s.open, block{index: index, call: -1, thought: -1, start: s.chars})
-	return &s.open[len(s.open)-1]
+	return &s.open[i]
 }
 
-func (s *stream) start(data []byte) {
+func (s *stream) start(m *translate.Message, data []byte) {
 	b := s.at(data)
 	value := jsonraw.Lookup(data, "start", "toolUse")
 	if value == nil {
 		return
 	}
-	c := readCall(value)
-	if c.server {
-		return
+	if c, ok := readCall(value); ok {
+		b.call, c.Index = s.calls, s.calls
+		s.calls++
+		m.Calls = []translate.Said{c}
 	}
-	b.call = s.calls
-	s.calls++
-	s.emit.Call(b.call, blocks.ToolCall{ID: c.id, Name: c.name})
 }
 
-func (s *stream) delta(data []byte) {
+func (s *stream) delta(m *translate.Message, data []byte) {
 	b := s.at(data)
 	for name, value := range jsonraw.Each(jsonraw.Lookup(data, "delta")) {
 		switch string(name) {
 		case "text":
-			s.chars += utf8.RuneCount(jsonraw.Quoted(value).Bytes())
-			s.emit.Text(jsonraw.Inside(value))
+			s.chars += characters(value)
+			m.Text.Add(value)
 		case "toolUse":
-			if piece := blocks.Some(jsonraw.Lookup(value, "input")); piece != nil && b.call >= 0 {
-				b.pieces = true
-				s.emit.Arguments(b.call, piece)
-			}
+			b.argue(m, translate.WordsOf(jsonraw.Lookup(value, "input")))
 		case "reasoningContent":
-			s.reasoning(b, value)
+			if b.thought < 0 {
+				b.thought = s.think
+				s.think++
+			}
+			t := thought(b.thought, s.format, value, value)
+			if len(t.Text) == 0 {
+				t.Text = nil
+			}
+			m.Think(t)
 		case "citation":
-			b.citations = append(b.citations, append([]byte(nil), value...))
+			b.citations = append(b.citations, slices.Clone(value))
 		}
 	}
 }
 
-func (s *stream) reasoning(b *block, value []byte) {
-	if b.thought < 0 {
-		b.thought = s.think
-		s.think++
+// argue adds to the arguments of a call.
+func (b *block) argue(m *translate.Message, piece translate.Words) {
+	if len(piece) > 0 && b.call >= 0 {
+		b.pieces = true
+		m.Calls = append(m.Calls, translate.Said{Index: b.call, Arguments: piece})
 	}
-	d := blocks.Detail{
-		Index: b.thought, Format: s.format,
-		Text: blocks.Some(jsonraw.Lookup(value, "text")), Signature: blocks.Some(jsonraw.Lookup(value, "signature")),
-	}
-	if data := blocks.Some(jsonraw.Lookup(value, "redactedContent")); data != nil {
-		d = blocks.Detail{Index: b.thought, Format: own, Data: data}
-	}
-	s.emit.Thought(d)
 }
 
 // stop ends a block. A call of a tool that takes nothing has no arguments.
-func (s *stream) stop(data []byte) {
+func (s *stream) stop(m *translate.Message, data []byte) {
 	b := s.at(data)
-	if b.call >= 0 && !b.pieces {
-		s.emit.Arguments(b.call, []byte("{}"))
+	if !b.pieces {
+		b.argue(m, translate.Words("{}"))
 	}
-	var notes [][]byte
 	for _, c := range b.citations {
-		if n := annotation(c, b.start, s.chars); n != nil {
-			notes = append(notes, n)
-		}
+		m.Cite(source(c, b.start, s.chars))
 	}
-	s.emit.Annotations(notes)
 	b.index = "ended" // no index reads like this
 }

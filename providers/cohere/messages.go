@@ -1,40 +1,41 @@
 package cohere
 
 import (
-	"strings"
-
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
 // messages writes the conversation.
-func (e *encoder) messages() ([][]byte, error) {
-	var list [][]byte
-	for i := range e.c.Turns {
-		t := &e.c.Turns[i]
-		var o jsonraw.Object
+func (e *encoder) messages() error {
+	o := &e.o
+	o.Key("messages")
+	o.Open('[')
+	for i := range e.Turns {
+		t := &e.Turns[i]
+		o.Open('{')
 		o.Text("role", t.Role)
 		var err error
 		switch t.Role {
 		case "assistant":
-			err = e.assistant(&o, t)
+			err = e.assistant(t)
 		case "tool":
-			err = e.result(&o, t)
+			err = e.result(t)
 		default:
-			err = e.said(&o, t)
+			err = e.said(t)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		list = append(list, o.Bytes())
+		o.Close('}')
 	}
-	return list, nil
+	o.Close(']')
+	return nil
 }
 
 // said is what a user or the system said.
-func (e *encoder) said(o *jsonraw.Object, t *translate.Turn) error {
+func (e *encoder) said(t *translate.Turn) error {
 	if len(t.Parts) == 1 && t.Parts[0].Kind == translate.Text {
-		o.Raw("content", t.Parts[0].Text)
+		e.o.Raw("content", t.Parts[0].Text)
 		return nil
 	}
 	var list [][]byte
@@ -48,15 +49,15 @@ func (e *encoder) said(o *jsonraw.Object, t *translate.Turn) error {
 			if err := e.document(t, p); err != nil {
 				return err
 			}
-		case translate.Audio, translate.Video:
-			return t.Refuse(p, "is sound or film, which this model cannot be given")
+		case translate.Audio, translate.Video, translate.Native:
+			return t.Refuse(p, "is audio or video, which this model cannot be given")
 		}
 	}
 	if len(list) == 0 {
-		o.Text("content", "")
+		e.o.Text("content", "")
 		return nil
 	}
-	o.Raw("content", jsonraw.Array(list))
+	e.o.Array("content", list)
 	return nil
 }
 
@@ -71,7 +72,7 @@ func image(p translate.Part) []byte {
 	var o, u jsonraw.Object
 	at := p.Media.URL
 	if p.Media.Inline() {
-		at = "data:" + p.Media.MIME + ";base64," + string(p.Media.Data)
+		at = p.Media.DataURL()
 	}
 	u.Text("url", at)
 	u.Some("detail", p.Detail)
@@ -83,40 +84,37 @@ func image(p translate.Part) []byte {
 // document is a file that is text. Cohere has its own place for documents, and no
 // reader for other formats.
 func (e *encoder) document(t *translate.Turn, p translate.Part) error {
-	m := p.Media
-	readable := strings.HasPrefix(m.MIME, "text/") || m.MIME == "application/json" || m.MIME == "application/xml"
-	if !m.Inline() || !readable {
+	if !p.Media.Inline() || !p.Media.Text() {
 		return t.Refuse(p, "is a document, of which this model can be given only text, in the request")
 	}
-	body, err := m.Bytes()
+	body, err := p.Media.Bytes()
 	if err != nil {
 		return t.Refuse(p, "is not base64")
 	}
 	var data jsonraw.Object
-	data.Some("title", m.Name)
+	data.Some("title", p.Media.Name)
 	data.Text("text", string(body))
 	e.documents = append(e.documents, jsonraw.One("data", data.Bytes()))
 	return nil
 }
 
 // result is what a tool gave.
-func (e *encoder) result(o *jsonraw.Object, t *translate.Turn) error {
+func (e *encoder) result(t *translate.Turn) error {
 	for _, p := range t.Parts {
 		if p.Kind != translate.Text {
 			return t.Refuse(p, "is no text, and only text can be the result of a tool for this model")
 		}
 	}
-	id := t.CallID
-	if id == "" {
+	if t.CallID == "" {
 		return t.Unanswerable()
 	}
-	o.Text("tool_call_id", id)
-	o.Text("content", t.PlainText())
+	e.o.Text("tool_call_id", t.CallID)
+	e.o.Text("content", t.PlainText())
 	return nil
 }
 
 // assistant writes what the model thought, said, planned and called.
-func (e *encoder) assistant(o *jsonraw.Object, t *translate.Turn) error {
+func (e *encoder) assistant(t *translate.Turn) error {
 	var list [][]byte
 	thought, plan := e.thoughts(t)
 	if thought != "" {
@@ -133,21 +131,21 @@ func (e *encoder) assistant(o *jsonraw.Object, t *translate.Turn) error {
 			list = append(list, text(p.Text))
 		}
 	}
-	o.Array("content", list)
-	o.Some("tool_plan", plan)
+	e.o.Array("content", list)
+	e.o.Some("tool_plan", plan)
 	var calls [][]byte
 	for _, call := range t.Calls {
 		var c, f jsonraw.Object
 		f.Text("name", call.Name)
-		f.Text("arguments", translate.Arguments(call))
+		f.Text("arguments", call.Text())
 		c.Text("id", call.ID)
 		c.Text("type", "function")
 		c.Raw("function", f.Bytes())
 		calls = append(calls, c.Bytes())
 	}
-	o.Array("tool_calls", calls)
+	e.o.Array("tool_calls", calls)
 	if len(list) == 0 && len(calls) == 0 {
-		o.Text("content", "")
+		e.o.Text("content", "")
 	}
 	return nil
 }
@@ -173,7 +171,7 @@ func (e *encoder) thoughts(t *translate.Turn) (thought, plan string) {
 		}
 	}
 	if foreign {
-		e.c.Lose("messages.reasoning_details")
+		e.Lose("messages.reasoning_details")
 	}
 	return thought, plan
 }

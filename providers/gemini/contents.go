@@ -18,8 +18,8 @@ func (e *encoder) contents() error {
 			results = nil
 		}
 	}
-	for i := range e.c.Turns {
-		t := &e.c.Turns[i]
+	for i := range e.Turns {
+		t := &e.Turns[i]
 		if t.Role == "tool" {
 			result, err := e.result(t)
 			if err != nil {
@@ -87,7 +87,7 @@ func (e *encoder) parts(t *translate.Turn) ([][]byte, error) {
 			return nil, err
 		}
 		if p.Detail != "" && p.Detail != "auto" {
-			e.c.Lose("messages.image_url.detail")
+			e.Lose("messages.image_url.detail")
 		}
 		list = append(list, part)
 	}
@@ -180,7 +180,7 @@ func (e *encoder) assistant(t *translate.Turn) error {
 	}
 	list = s.text(list)
 	for i, call := range t.Calls {
-		list = append(list, written(call, s.of(call, i, e.x.Target.Upstream)))
+		list = append(list, written(call, s.of(call, i, e.Model())))
 	}
 	if len(list) > 0 {
 		e.turn("model", list)
@@ -189,19 +189,10 @@ func (e *encoder) assistant(t *translate.Turn) error {
 }
 
 func written(call translate.Call, signature string) []byte {
-	arguments := strings.TrimSpace(call.Arguments)
-	switch {
-	case call.Custom:
-		arguments = string(jsonraw.One("input", jsonraw.Quote(call.Arguments)))
-	case arguments == "":
-		arguments = "{}"
-	case arguments[0] != '{' || !json.Valid([]byte(arguments)): // what a model got wrong it may see again
-		arguments = string(jsonraw.One("arguments", jsonraw.Quote(call.Arguments)))
-	}
 	var f, o jsonraw.Object
 	f.Some("id", call.ID)
 	f.Text("name", call.Name)
-	f.Raw("args", []byte(arguments))
+	f.Raw("args", call.Object())
 	o.Raw("functionCall", f.Bytes())
 	o.Some("thoughtSignature", signature)
 	return o.Bytes()
@@ -242,7 +233,7 @@ func (e *encoder) signatures(t *translate.Turn) signed {
 		s.think(thought, "")
 	}
 	if foreign {
-		e.c.Lose("messages.reasoning")
+		e.Lose("messages.reasoning")
 	}
 	if sig := googleSignature(t.Extra); sig != "" && s.answer == "" {
 		s.answer = sig

@@ -2,7 +2,6 @@ package gemini
 
 import (
 	"net/url"
-	"slices"
 	"strings"
 
 	"tallyroute/providers"
@@ -13,25 +12,11 @@ import (
 
 // Encode writes a generateContent call.
 func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
-	x, dropped := translate.Declared(x)
-	c, err := translate.Read(x.Request)
-	if err != nil {
-		return providers.Call{}, err
-	}
-	e := encoder{Adapter: a, x: x, c: c}
-	if err := e.contents(); err != nil {
-		return providers.Call{}, err
-	}
-	lost, err := translate.Options(x, e.options())
-	if err != nil {
-		return providers.Call{}, err
-	}
-	body, err := e.body()
-	if err != nil {
-		return providers.Call{}, err
-	}
 	// A stream that is not asked for as events is one JSON array.
-	return providers.Call{Path: a.path(x), Body: body, Dropped: slices.Concat(dropped, lost, c.Lost), JSONStream: true}, nil
+	return translate.Encode(x, translate.Format{Path: a.path(x), JSONStream: true}, func(r *translate.Request) ([]byte, error) {
+		e := encoder{Adapter: a, Request: r}
+		return e.body()
+	})
 }
 
 // path is where a model is called. Streams are asked for as events; without that
@@ -51,9 +36,7 @@ func (a Adapter) path(x providers.Exchange) string {
 // encoder gathers the parts of a request.
 type encoder struct {
 	Adapter
-
-	x providers.Exchange
-	c *translate.Conversation
+	*translate.Request
 
 	system, turns [][]byte
 	tools         [][]byte
@@ -63,10 +46,16 @@ type encoder struct {
 }
 
 func (e *encoder) body() ([]byte, error) {
+	if err := e.contents(); err != nil {
+		return nil, err
+	}
+	if err := e.Options(e.options()); err != nil {
+		return nil, err
+	}
 	if err := e.declare(); err != nil {
 		return nil, err
 	}
-	if n := translate.MaxOutput(e.x); n > 0 {
+	if n := e.Bound(); n > 0 {
 		e.config.Int("maxOutputTokens", n)
 	}
 	if err := e.thinking(); err != nil {
@@ -89,24 +78,24 @@ func (e *encoder) body() ([]byte, error) {
 // thinking says how much is to be thought. Since the third generation models are
 // told a level, those before it a budget of tokens.
 func (e *encoder) thinking() error {
-	effort := translate.ReadEffort(e.x.Request)
+	effort := e.Effort()
 	if !effort.Asked || e.thought {
 		return nil
 	}
 	budget, known := budgets[effort.Level]
 	var o jsonraw.Object
 	switch {
-	case effort.Budget >= 0:
+	case effort.Budget > 0:
 		o.Int("thinkingBudget", effort.Budget)
 	case effort.Level == "":
 	case !known:
 		return &chat.FieldError{Code: "unsupported_parameter", Param: "reasoning_effort", Message: "is no effort that this model can be asked for"}
-	case second(e.x.Target.Upstream):
+	case second(e.Model()):
 		o.Int("thinkingBudget", budget)
 	default:
 		o.Text("thinkingLevel", levels[effort.Level])
 	}
-	if effort.Level != "none" && effort.Budget != 0 && !effort.Hidden {
+	if effort.Level != "none" && !effort.Hidden {
 		o.Raw("includeThoughts", []byte("true"))
 	}
 	e.config.Object("thinkingConfig", o)
@@ -140,20 +129,15 @@ func (e *encoder) options() map[string]translate.Option {
 	top := func(name string) translate.Option {
 		return func(value []byte) error { e.top.Raw(name, value); return nil }
 	}
-	seen := func([]byte) error { return nil } // is read elsewhere
 	options := map[string]translate.Option{
 		"temperature": config("temperature"), "top_p": config("topP"), "top_k": config("topK"), "seed": config("seed"),
 		"frequency_penalty": config("frequencyPenalty"), "presence_penalty": config("presencePenalty"),
 		"n": config("candidateCount"), "logprobs": config("responseLogprobs"), "top_logprobs": config("logprobs"),
-		"stop":            func(value []byte) error { e.config.Raw("stopSequences", translate.Strings(value)); return nil },
+		"stop":            func(value []byte) error { e.config.Array("stopSequences", translate.Strings(value)); return nil },
 		"response_format": e.responseFormat, "modalities": e.modalities, "audio": e.voice,
 		"image_config": config("imageConfig"), "speech_config": config("speechConfig"),
-		"tools": seen, "tool_choice": e.toolChoice, "web_search_options": e.webSearch,
-		"reasoning_effort": seen, "reasoning": seen, "thinking": seen,
+		"tool_choice": e.toolChoice, "web_search_options": e.webSearch,
 		"safety_settings": top("safetySettings"), "cached_content": top("cachedContent"),
-		"functions": func([]byte) error {
-			return translate.Unsupported("is the old form of tools, which this model cannot be given; use tools")
-		},
 		"google": e.google, "thinking_config": e.thinkingConfig,
 	}
 	if e.Vertex {
@@ -175,7 +159,7 @@ func (e *encoder) google(value []byte) error {
 		case "thinking_config", "thinkingConfig":
 			_ = e.thinkingConfig(v) // it takes all
 		default:
-			e.c.Lose("google." + string(name))
+			e.Lose("google." + string(name))
 		}
 	}
 	return nil
@@ -201,17 +185,12 @@ func (e *encoder) thinkingConfig(value []byte) error {
 }
 
 func (e *encoder) responseFormat(value []byte) error {
-	switch kind := jsonraw.Text(jsonraw.Lookup(value, "type")); kind {
-	case "text", "":
-		return nil
-	case "json_object":
-	case "json_schema":
-		e.config.Raw("responseJsonSchema", jsonraw.Present(jsonraw.Lookup(value, "json_schema", "schema")))
-	default:
-		return translate.Unsupported("has a type that this model cannot be asked for")
+	f, err := translate.ReadAnswerFormat(value)
+	if err == nil && f.JSON {
+		e.config.Raw("responseJsonSchema", f.Schema)
+		e.config.Text("responseMimeType", "application/json")
 	}
-	e.config.Text("responseMimeType", "application/json")
-	return nil
+	return err
 }
 
 func (e *encoder) modalities(value []byte) error {
@@ -232,7 +211,7 @@ func (e *encoder) voice(value []byte) error {
 	prebuilt := jsonraw.One("prebuiltVoiceConfig", jsonraw.One("voiceName", voice))
 	e.config.Raw("speechConfig", jsonraw.One("voiceConfig", prebuilt))
 	if jsonraw.Lookup(value, "format") != nil {
-		e.c.Lose("audio.format")
+		e.Lose("audio.format")
 	}
 	return nil
 }
@@ -240,7 +219,7 @@ func (e *encoder) voice(value []byte) error {
 func (e *encoder) webSearch(value []byte) error {
 	e.tools = append(e.tools, []byte(`{"googleSearch":{}}`))
 	for name := range jsonraw.Each(value) {
-		e.c.Lose("web_search_options." + string(name))
+		e.Lose("web_search_options." + string(name))
 	}
 	return nil
 }

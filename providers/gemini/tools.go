@@ -1,7 +1,6 @@
 package gemini
 
 import (
-	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
@@ -9,18 +8,19 @@ import (
 // declare writes the tools: functions in one declaration, and Google's own tools
 // as the client gives them.
 func (e *encoder) declare() error {
+	tools, err := e.Tools()
+	if err != nil {
+		return err
+	}
 	var functions [][]byte
-	for _, tool := range translate.Tools(e.x) {
-		if f := jsonraw.Lookup(tool, "function"); jsonraw.IsObject(f) {
-			functions = append(functions, e.function(f))
+	for _, t := range tools {
+		if t.Type == "function" && t.Function != nil {
+			functions = append(functions, e.function(t))
 			continue
 		}
-		own, ok := native(tool)
+		own, ok := native(t.Raw)
 		if !ok {
-			return &chat.FieldError{
-				Code: "unsupported_parameter", Param: "tools",
-				Message: "holds a tool that is no function, nor one that this model has by itself",
-			}
+			return translate.RefuseTool()
 		}
 		e.tools = append(e.tools, own)
 	}
@@ -32,21 +32,15 @@ func (e *encoder) declare() error {
 }
 
 // function is a declaration. Its parameters pass as the JSON Schema that they are.
-func (e *encoder) function(f []byte) []byte {
+func (e *encoder) function(t translate.Tool) []byte {
 	var o jsonraw.Object
-	for name, value := range jsonraw.Each(f) {
-		switch value = jsonraw.Present(value); string(name) {
-		case "name", "description":
-			o.Raw(string(name), value)
-		case "parameters":
-			if jsonraw.IsObject(value) && string(value) != "{}" {
-				o.Raw("parametersJsonSchema", value)
-			}
-		case "strict":
-			if string(value) == "true" {
-				e.c.Lose("tools.strict")
-			}
-		}
+	o.Raw("name", t.Name)
+	o.Raw("description", t.Description)
+	if len(t.Parameters) > len("{}") {
+		o.Raw("parametersJsonSchema", t.Parameters)
+	}
+	if t.Strict {
+		e.Lose("tools.strict")
 	}
 	return o.Bytes()
 }
@@ -77,8 +71,8 @@ func native(tool []byte) ([]byte, bool) {
 	return nil, false
 }
 
-func (e *encoder) toolChoice(value []byte) error {
-	c, err := translate.ReadToolChoice(value)
+func (e *encoder) toolChoice([]byte) error {
+	c, err := e.Choice()
 	if err != nil {
 		return err
 	}

@@ -133,7 +133,7 @@ func TestEncode_Refused(t *testing.T) {
 	for body, param := range map[string]string{
 		`"messages":[{"role":"user","content":"hi"}],"functions":[{"name":"f"}]`:                        "functions",
 		`"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"custom","custom":{"name":"f"}}]`: "tools",
-		`"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"poem"}`:                 "response_format",
+		`"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"poem"}`:                 "response_format.type",
 		`"messages":[{"role":"user","content":"hi"}],"reasoning_effort":"immense"`:                      "reasoning_effort",
 		`"messages":[{"role":"user","content":"hi"}],"tool_choice":"perhaps"`:                           "tool_choice",
 		`"messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file-1"}}]}]`:          "messages[0].content[0]",

@@ -1,7 +1,7 @@
 package responses
 
 import (
-	"slices"
+	"cmp"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -17,52 +17,44 @@ const least = 16
 
 // Encode writes a call of the Responses API.
 func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
-	x, dropped := translate.Declared(x)
-	c, err := translate.Read(x.Request)
-	if err != nil {
-		return providers.Call{}, err
-	}
-	e := encoder{x: x, c: c}
-	e.o.Text("model", x.Target.Upstream)
-	input, err := e.input()
-	if err != nil {
-		return providers.Call{}, err
-	}
-	e.o.Raw("input", jsonraw.Array(input))
-	lost, err := translate.Options(x, e.options())
-	if err != nil {
-		return providers.Call{}, err
-	}
-	if err := e.finish(); err != nil {
-		return providers.Call{}, err
-	}
-	call := providers.Call{Path: x.Target.Quirks.Path, Body: e.o.Bytes(), Dropped: slices.Concat(dropped, lost, c.Lost)}
-	if call.Path == "" {
-		call.Path = path
-	}
-	return call, nil
+	return translate.Encode(x, translate.Format{Path: path}, func(r *translate.Request) ([]byte, error) {
+		e := encoder{Request: r}
+		err := e.write()
+		return e.o.Bytes(), err
+	})
 }
 
 // encoder gathers the members of a request.
 type encoder struct {
-	x providers.Exchange
-	c *translate.Conversation
+	*translate.Request
 
 	o, text, reasoning jsonraw.Object
 	tools, include     [][]byte
 	stored             bool // the client says whether the answer is kept
 }
 
-// finish writes what comes of several members.
-func (e *encoder) finish() error {
-	if n := translate.MaxOutput(e.x); n > 0 {
+func (e *encoder) write() error {
+	e.o.Text("model", e.Model())
+	input, err := e.input()
+	if err != nil {
+		return err
+	}
+	e.o.Raw("input", jsonraw.Array(input))
+	if err := e.Options(e.options()); err != nil {
+		return err
+	}
+	if n := e.Bound(); n > 0 {
 		if n < least {
 			return &chat.FieldError{Code: "invalid_value", Param: "max_completion_tokens", Message: "must be at least 16 for this model"}
 		}
 		e.o.Int("max_output_tokens", n)
 	}
-	for _, tool := range translate.Tools(e.x) {
-		t, err := e.tool(tool)
+	tools, err := e.Tools()
+	if err != nil {
+		return err
+	}
+	for _, tool := range tools {
+		t, err := flatTool(tool)
 		if err != nil {
 			return err
 		}
@@ -73,12 +65,12 @@ func (e *encoder) finish() error {
 	e.o.Object("text", e.text)
 	e.o.Object("reasoning", e.reasoning)
 	if !e.stored {
-		e.o.Raw("store", []byte("false"))
+		e.o.Word("store", "false")
 	}
 	e.o.Array("include", e.include)
-	if e.x.Request.Stream() {
-		e.o.Raw("stream", []byte("true"))
-		if v := jsonraw.Present(jsonraw.Lookup(e.x.Request.Get("stream_options"), "include_obfuscation")); v != nil {
+	if e.Stream() {
+		e.o.Word("stream", "true")
+		if v := jsonraw.Present(jsonraw.Lookup(e.Member("stream_options"), "include_obfuscation")); v != nil {
 			e.o.Raw("stream_options", jsonraw.One("include_obfuscation", v))
 		}
 	}
@@ -88,17 +80,13 @@ func (e *encoder) finish() error {
 // effort asks for reasoning, and for what is needed to go on from it: models that
 // do not reason refuse to be asked.
 func (e *encoder) effort() {
-	effort := translate.ReadEffort(e.x.Request)
-	if effort.Level != "" {
-		e.reasoning.Text("effort", effort.Level)
+	effort := e.Effort()
+	e.reasoning.Some("effort", effort.Level)
+	if effort.Budget > 0 {
+		e.Lose("reasoning.max_tokens")
 	}
-	if effort.Budget >= 0 {
-		e.c.Lose("reasoning.max_tokens")
-	}
-	if summary := jsonraw.Present(jsonraw.Lookup(e.x.Request.Get("reasoning"), "summary")); summary != nil {
-		e.reasoning.Raw("summary", summary)
-	}
-	if effort.Asked && effort.Level != "none" || e.x.Target.Can.Reasoning {
+	e.reasoning.Raw("summary", jsonraw.Present(jsonraw.Lookup(e.Member("reasoning"), "summary")))
+	if effort.Asked && effort.Level != "none" || e.Target.Can.Reasoning {
 		e.include = append(e.include, []byte(`"reasoning.encrypted_content"`))
 	}
 }
@@ -108,21 +96,15 @@ func (e *encoder) options() map[string]translate.Option {
 	same := func(name string) translate.Option {
 		return func(value []byte) error { e.o.Raw(name, value); return nil }
 	}
-	seen := func([]byte) error { return nil } // is read elsewhere
 	options := map[string]translate.Option{
 		"response_format": e.responseFormat,
 		"verbosity":       func(value []byte) error { e.text.Raw("verbosity", value); return nil },
-		"tools":           seen, "tool_choice": e.toolChoice, "web_search_options": e.webSearch,
-		"reasoning_effort": seen, "reasoning": seen, "thinking": seen,
+		"tool_choice":     e.toolChoice, "web_search_options": e.webSearch,
 		"logprobs": func([]byte) error {
 			e.include = append(e.include, []byte(`"message.output_text.logprobs"`))
 			return nil
 		},
 		"store": func(value []byte) error { e.stored = true; e.o.Raw("store", value); return nil },
-		"n":     func([]byte) error { return translate.Unsupported("must be 1: this model gives one choice") },
-		"functions": func([]byte) error {
-			return translate.Unsupported("is the old form of tools, which this model cannot be given; use tools")
-		},
 	}
 	for _, name := range []string{
 		"temperature", "top_p", "top_logprobs", "parallel_tool_calls", "user", "safety_identifier", "metadata", "service_tier",
@@ -164,49 +146,41 @@ func (e *encoder) webSearch(value []byte) error {
 			}
 			o.Raw("user_location", at.Bytes())
 		default:
-			e.c.Lose("web_search_options." + string(name))
+			e.Lose("web_search_options." + string(name))
 		}
 	}
 	e.tools = append(e.tools, o.Bytes())
 	return nil
 }
 
-// tool is flat, too, and strict unless it says otherwise. Tools of OpenAI's own pass.
-func (e *encoder) tool(tool []byte) ([]byte, error) {
-	kind := "function"
-	inner := jsonraw.Lookup(tool, kind)
-	if inner == nil {
-		kind = "custom"
-		inner = jsonraw.Lookup(tool, kind)
-	}
-	if !jsonraw.IsObject(inner) {
-		if jsonraw.Text(jsonraw.Lookup(tool, "type")) == "" {
+// flatTool is strict unless it says otherwise. Tools of OpenAI's own pass.
+func flatTool(t translate.Tool) ([]byte, error) {
+	if t.Function == nil {
+		if t.Type == "" {
 			return nil, &chat.FieldError{Code: "unsupported_parameter", Param: "tools", Message: "holds a tool that does not say what it is"}
 		}
-		return tool, nil
+		return t.Raw, nil
 	}
 	var o jsonraw.Object
-	o.Text("type", kind)
-	parameters, strict := []byte(`{"type":"object","properties":{}}`), []byte("false")
-	for name, v := range jsonraw.Each(inner) {
+	o.Text("type", t.Type)
+	strict := "false"
+	for name, v := range jsonraw.Each(t.Function) {
 		switch string(name) {
 		case "parameters":
-			if jsonraw.IsObject(v) {
-				parameters = v
-			}
 		case "strict":
-			if v = jsonraw.Present(v); v != nil {
-				strict = v
-			}
+			strict = cmp.Or(string(jsonraw.Present(v)), "false")
 		case "format":
 			o.Raw("format", grammar(v))
 		default:
 			o.Raw(string(name), v)
 		}
 	}
-	if kind == "function" {
-		o.Raw("parameters", parameters)
-		o.Raw("strict", strict)
+	if t.Type == "function" {
+		if t.Parameters == nil {
+			t.Parameters = []byte(translate.AnyInput)
+		}
+		o.Raw("parameters", t.Parameters)
+		o.Word("strict", strict)
 	}
 	return o.Bytes(), nil
 }

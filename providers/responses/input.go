@@ -8,8 +8,8 @@ import (
 // input writes the conversation as items.
 func (e *encoder) input() ([][]byte, error) {
 	var items [][]byte
-	for i := range e.c.Turns {
-		t := &e.c.Turns[i]
+	for i := range e.Turns {
+		t := &e.Turns[i]
 		var list [][]byte
 		var err error
 		switch t.Role {
@@ -62,8 +62,8 @@ func parts(t *translate.Turn) ([][]byte, error) {
 			o.Text("detail", detail)
 		case translate.File:
 			file(&o, p.Media)
-		case translate.Audio, translate.Video:
-			return nil, t.Refuse(p, "is sound or film, which this model cannot be given")
+		case translate.Audio, translate.Video, translate.Native:
+			return nil, t.Refuse(p, "is audio or video, which this model cannot be given")
 		}
 		list = append(list, o.Bytes())
 	}
@@ -72,14 +72,10 @@ func parts(t *translate.Turn) ([][]byte, error) {
 
 // place is a URL, be it one that holds the bytes.
 func place(m translate.Media) string {
-	if !m.Inline() {
-		return m.URL
+	if m.Inline() {
+		return m.DataURL()
 	}
-	mime := m.MIME
-	if mime == "" {
-		mime = "application/octet-stream"
-	}
-	return "data:" + mime + ";base64," + string(m.Data)
+	return m.URL
 }
 
 func file(o *jsonraw.Object, m translate.Media) {
@@ -125,7 +121,7 @@ func (e *encoder) result(t *translate.Turn) ([][]byte, error) {
 
 // custom reports whether a call was one of a custom tool.
 func (e *encoder) custom(id string) bool {
-	for _, t := range e.c.Turns {
+	for _, t := range e.Turns {
 		for _, call := range t.Calls {
 			if call.ID == id && call.Custom {
 				return true
@@ -161,7 +157,7 @@ func (e *encoder) assistant(t *translate.Turn) ([][]byte, error) {
 			o.Text("type", "function_call")
 			o.Text("call_id", call.ID)
 			o.Text("name", call.Name)
-			o.Text("arguments", translate.Arguments(call))
+			o.Text("arguments", call.Text())
 		}
 		list = append(list, o.Bytes())
 	}
@@ -215,7 +211,7 @@ func (e *encoder) thoughts(t *translate.Turn) [][]byte {
 		list = append(list, o.Bytes())
 	}
 	if lost {
-		e.c.Lose("messages.reasoning")
+		e.Lose("messages.reasoning")
 	}
 	return list
 }

@@ -2,10 +2,13 @@ package translate
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"net/url"
 	"path"
 	"strings"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // Media is what an image, audio or file part carries: its bytes, or where they are.
@@ -20,9 +23,84 @@ type Media struct {
 // Inline reports whether the bytes are here.
 func (m Media) Inline() bool { return m.Data != nil }
 
+func (m Media) nowhere() bool { return m.Data == nil && m.URL == "" && m.ID == "" }
+
 // Bytes are the decoded bytes.
 func (m Media) Bytes() ([]byte, error) {
 	return base64.StdEncoding.AppendDecode(nil, m.Data)
+}
+
+// DataURL is a URL that holds the bytes.
+func (m Media) DataURL() string {
+	return "data:" + cmp.Or(m.MIME, unknown) + ";base64," + string(m.Data)
+}
+
+// unknown is the media type of what nobody knows.
+const unknown = "application/octet-stream"
+
+// Text reports a document that is text, whatever kind of.
+func (m Media) Text() bool {
+	return strings.HasPrefix(m.MIME, "text/") || m.MIME == "application/json" || m.MIME == "application/xml"
+}
+
+// at reads a URL: a string, or a member of an object.
+func (m *Media) at(value []byte, member string) {
+	q := jsonraw.Quoted(value)
+	if jsonraw.IsObject(value) {
+		q = jsonraw.Lookup(value, member)
+	}
+	if raw := q.Bytes(); !m.dataURL(raw) {
+		m.URL = string(raw)
+	}
+	m.guess()
+}
+
+func (m *Media) audio(value []byte) {
+	data, format := jsonraw.Quoted(value), ""
+	if jsonraw.IsObject(value) {
+		data, format = jsonraw.Lookup(value, "data"), jsonraw.Text(jsonraw.Lookup(value, "format"))
+	}
+	if raw := data.Bytes(); !m.dataURL(raw) && raw != nil {
+		m.Data = standard(raw)
+	}
+	if m.MIME == "" || m.MIME == unknown {
+		m.MIME = "audio/" + cmp.Or(format, "wav")
+	}
+}
+
+// file reads the member "file" of a part. Data that is no URL is base64 by itself.
+func (m *Media) file(value []byte) {
+	m.Name = jsonraw.Text(jsonraw.Lookup(value, "filename"))
+	m.ID = jsonraw.Text(jsonraw.Lookup(value, "file_id"))
+	if data := jsonraw.Quoted(jsonraw.Present(jsonraw.Lookup(value, "file_data"))); data != nil {
+		raw := data.Bytes()
+		switch {
+		case m.dataURL(raw):
+		case isHTTP(string(raw)):
+			m.URL = string(raw)
+		default:
+			m.Data = standard(raw)
+		}
+	}
+	m.URL = cmp.Or(jsonraw.Text(jsonraw.Lookup(value, "file_url")), m.URL)
+	m.guess()
+}
+
+// guess is the media type by the name, the bytes and the place where nobody tells it.
+func (m *Media) guess() {
+	for _, of := range []func() string{
+		func() string { return MIMEOf(m.Name) },
+		func() string { return sniff(m.Data) },
+		func() string { return MIMEOf(m.URL) },
+	} {
+		if m.MIME == "" || m.MIME == unknown {
+			m.MIME = of()
+		}
+	}
+}
+
+func isHTTP(s string) bool {
+	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://")
 }
 
 // dataURL reads a data: URL (RFC 2397); false for any other.
@@ -36,7 +114,9 @@ func (m *Media) dataURL(raw []byte) bool {
 		return false
 	}
 	kind, params, _ := strings.Cut(string(head), ";")
-	m.MIME = strings.ToLower(strings.TrimSpace(kind))
+	if m.MIME = strings.ToLower(strings.TrimSpace(kind)); m.MIME == "image/jpg" {
+		m.MIME = "image/jpeg"
+	}
 	if strings.HasSuffix(";"+strings.ToLower(params), ";base64") {
 		m.Data = standard(data)
 		return true
@@ -45,10 +125,8 @@ func (m *Media) dataURL(raw []byte) bool {
 	if err != nil {
 		return false
 	}
-	if m.MIME == "" {
-		m.MIME = "text/plain"
-	}
-	m.Data = base64.StdEncoding.AppendEncode(nil, []byte(text))
+	m.MIME = cmp.Or(m.MIME, "text/plain")
+	m.Data = base64.StdEncoding.AppendEncode([]byte{}, []byte(text))
 	return true
 }
 
@@ -85,7 +163,10 @@ var kinds = map[string]string{
 	".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
 	".heic": "image/heic", ".heif": "image/heif", ".bmp": "image/bmp", ".avif": "image/avif",
 	".wav": "audio/wav", ".mp3": "audio/mp3", ".aac": "audio/aac", ".ogg": "audio/ogg", ".flac": "audio/flac", ".aiff": "audio/aiff",
+	".opus": "audio/opus", ".m4a": "audio/mp4",
 	".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm", ".mpeg": "video/mpeg", ".mpg": "video/mpeg",
+	".mkv": "video/x-matroska", ".flv": "video/x-flv", ".wmv": "video/x-ms-wmv", ".3gp": "video/3gpp",
+	".doc": "application/msword", ".xls": "application/vnd.ms-excel",
 	".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 	".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
@@ -99,15 +180,21 @@ func MIMEOf(name string) string {
 	return kinds[strings.ToLower(path.Ext(name))]
 }
 
-// magic are the first bytes of formats in base64.
-var magic = []struct{ begins, mime string }{
-	{"JVBERi", "application/pdf"}, {"iVBORw0KGgo", "image/png"}, {"/9j/", "image/jpeg"}, {"R0lGOD", "image/gif"}, {"UklGR", "image/webp"},
+// magic are the first bytes of formats.
+var magic = []struct{ begins, then, mime string }{
+	{"%PDF", "", "application/pdf"}, {"\x89PNG", "", "image/png"}, {"\xff\xd8\xff", "", "image/jpeg"}, {"GIF8", "", "image/gif"},
+	{"RIFF", "WEBP", "image/webp"}, {"RIFF", "WAVE", "audio/wav"},
 }
 
 // sniff is the media type that the bytes themselves tell.
 func sniff(data []byte) string {
+	const first = 16 // of base64: twelve bytes
+	head, err := base64.StdEncoding.AppendDecode(nil, data[:min(len(data), first)])
+	if err != nil {
+		return ""
+	}
 	for _, m := range magic {
-		if bytes.HasPrefix(data, []byte(m.begins)) {
+		if bytes.HasPrefix(head, []byte(m.begins)) && bytes.HasPrefix(head[min(len(head), 8):], []byte(m.then)) {
 			return m.mime
 		}
 	}

@@ -3,17 +3,29 @@ package translate_test
 import (
 	"testing"
 
+	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/translate"
 )
 
-func conversation(t *testing.T, messages string) (*translate.Conversation, error) {
+// request reads a request with these members besides the model.
+func request(t *testing.T, f translate.Format, members string) (*translate.Request, error) {
 	t.Helper()
-	r, err := chat.ParseRequest([]byte(`{"model":"m","messages":` + messages + `}`))
+	r, err := chat.ParseRequest([]byte(`{"model":"m",` + members + `}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return translate.Read(r)
+	var got *translate.Request
+	_, err = translate.Encode(providers.Exchange{Request: r}, f, func(r *translate.Request) ([]byte, error) {
+		got = r
+		return nil, nil
+	})
+	return got, err
+}
+
+func conversation(t *testing.T, messages string) (*translate.Request, error) {
+	t.Helper()
+	return request(t, translate.Format{}, `"messages":`+messages)
 }
 
 func TestRead_Media(t *testing.T) {

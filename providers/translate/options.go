@@ -1,11 +1,12 @@
 package translate
 
 import (
+	"bytes"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
-	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
@@ -17,42 +18,49 @@ var ErrLost = errors.New("translate: the provider has no word for this")
 // errors are ErrLost, or a reason to refuse the request.
 type Option func(value []byte) error
 
+// Read is the option of a member that the format reads by itself.
+func Read([]byte) error { return nil }
+
 // Options calls, for each top-level member that says something, the option of its
-// name, and gives the names of those that were lost: what has no option, and what
-// its option calls lost. Members that every adapter reads by itself (the model, the
-// messages, the stream and the bound of the output) are passed over.
-func Options(x providers.Exchange, options map[string]Option) (lost []string, refused error) {
-	for name, value := range x.Request.Members() {
+// name. What has none is refused where the answer would be another one without it,
+// and told as lost otherwise. Members that every format reads by itself are passed
+// over: the model, the messages, the stream, the bound of the output, tools, and how
+// much is to be thought.
+func (r *Request) Options(options map[string]Option) error {
+	for name, value := range r.Exchange.Request.Members() {
 		n := string(name)
-		if common(n) || jsonraw.Present(value) == nil || says(n, value) == nil {
+		option := options[n]
+		if !says(n, value) || option == nil && common(n) {
 			continue
 		}
-		err := ErrLost
-		if option := options[n]; option != nil {
+		err := needed(n)
+		if option != nil {
 			err = option(value)
 		}
 		if errors.Is(err, ErrLost) {
-			lost, err = append(lost, shown(n)), nil
+			r.Drop(n)
+			continue
 		}
 		if err != nil {
-			return nil, under(n, err)
+			return under(n, err)
 		}
 	}
-	return lost, nil
+	return nil
 }
 
-// Declared is x without the members that the target's quirks drop, and the names of
-// those of them that said something.
-func Declared(x providers.Exchange) (left providers.Exchange, lost []string) {
-	for _, name := range x.Target.Quirks.Drop {
-		if jsonraw.Present(x.Request.Get(name)) != nil {
-			lost = append(lost, name)
-		}
+// needed is why a member for which a format has no option is not left out.
+func needed(name string) error {
+	switch name {
+	case "functions":
+		return Unsupported("is the old form of tools, which this model cannot be given; use tools")
+	case "n":
+		return Unsupported("must be 1: this model gives one choice")
+	case "modalities":
+		return Unsupported("must be text alone: this model answers with nothing else")
+	case "web_search_options":
+		return Unsupported("is not known to this model, which searches nothing")
 	}
-	if len(lost) > 0 {
-		x.Request = x.Request.Without(lost...)
-	}
-	return x, lost
+	return ErrLost
 }
 
 // under names the member that an error is about.
@@ -65,21 +73,22 @@ func under(name string, err error) error {
 
 func common(name string) bool {
 	switch name {
-	case "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens":
+	case "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens",
+		"tools", "reasoning_effort", "reasoning", "thinking":
 		return true
 	}
 	return false
 }
 
-// silent are values that ask for what happens anyway.
-var silent = map[string][]string{
+// idle are values that ask for what happens anyway.
+var idle = map[string][]string{
 	"n":                   {"1"},
 	"parallel_tool_calls": {"true"},
 	"logprobs":            {"false"},
 	"top_logprobs":        {"0"},
 	"store":               {"false"},
-	"frequency_penalty":   {"0", "0.0"},
-	"presence_penalty":    {"0", "0.0"},
+	"frequency_penalty":   {"0"},
+	"presence_penalty":    {"0"},
 	"logit_bias":          {"{}"},
 	"metadata":            {"{}"},
 	"service_tier":        {`"auto"`, `"default"`},
@@ -89,16 +98,23 @@ var silent = map[string][]string{
 	"verbosity":           {`"medium"`},
 }
 
-// says is a value unless it asks for what happens anyway.
-func says(name string, value []byte) []byte {
-	if slices.Contains(silent[name], string(value)) {
-		return nil
+// says reports a value that does not ask for what happens anyway.
+func says(name string, value []byte) bool {
+	if jsonraw.IsNull(value) {
+		return false
 	}
-	return value
+	values := idle[name]
+	if len(values) == 0 {
+		return true
+	}
+	if f, err := strconv.ParseFloat(string(value), 64); err == nil {
+		value = strconv.AppendFloat(nil, f, 'f', -1, 64) // 0.0 is 0
+	}
+	return !slices.Contains(values, string(bytes.TrimPrefix(jsonraw.Compact(value), []byte("-"))))
 }
 
-// shown is a client's name for a member as a header may repeat it.
-func shown(name string) string {
+// printable is a client's name for a member as a header may repeat it.
+func printable(name string) string {
 	const most = 64
 	name = strings.Map(func(r rune) rune {
 		if r <= ' ' || r >= 0x7f || r == ',' {
@@ -114,84 +130,97 @@ func Unsupported(message string) error {
 	return &chat.FieldError{Code: "unsupported_parameter", Message: message}
 }
 
-// MaxOutput is the bound of the output to send: the client's own unless ours is
-// lower; 0 is none.
-func MaxOutput(x providers.Exchange) int64 {
-	own, most := x.Request.MaxOutput(), x.MaxOutput
-	if most > 0 && (own == 0 || own > most) {
-		return most
+// Strings are the elements of a value that may be one string or several.
+func Strings(value []byte) [][]byte {
+	if jsonraw.IsString(value) {
+		return [][]byte{value}
 	}
-	return own
+	return slices.Collect(jsonraw.Elements(value))
 }
 
-// Strings is a JSON array of a value that may be one string or several.
-func Strings(value []byte) []byte {
-	if value[0] == '"' {
-		return jsonraw.Array([][]byte{value})
-	}
-	return value
-}
-
-// Tools are the elements of tools.
-func Tools(x providers.Exchange) [][]byte {
-	return slices.Collect(jsonraw.Elements(x.Request.Tools()))
-}
-
-// ToolChoice is what tool_choice asks for.
-type ToolChoice struct {
-	Mode  string   // "auto", "none" or "required"
-	Names []string // the only functions that may be called; none given: any
-}
-
-// ReadToolChoice reads tool_choice in any of its forms.
-func ReadToolChoice(value []byte) (ToolChoice, error) {
-	if value[0] == '"' {
-		switch mode := jsonraw.Text(value); mode {
-		case "auto", "none", "required":
-			return ToolChoice{Mode: mode}, nil
-		case "any":
-			return ToolChoice{Mode: "required"}, nil
+// StopWords are those that say something: providers refuse sequences of white space
+// alone, of which ErrLost tells.
+func StopWords(value []byte) (words [][]byte, err error) {
+	for _, word := range Strings(value) {
+		if strings.TrimSpace(jsonraw.Text(word)) == "" {
+			err = ErrLost
+			continue
 		}
-		return ToolChoice{}, Unsupported("is no choice of tools that is known")
+		words = append(words, word)
 	}
-	if name := jsonraw.Text(jsonraw.Lookup(value, "function", "name")); name != "" {
-		return ToolChoice{Mode: "required", Names: []string{name}}, nil
-	}
-	if name := jsonraw.Text(jsonraw.Lookup(value, "custom", "name")); name != "" {
-		return ToolChoice{Mode: "required", Names: []string{name}}, nil
-	}
-	if allowed := jsonraw.Lookup(value, "allowed_tools"); allowed != nil {
-		c := ToolChoice{Mode: jsonraw.Text(jsonraw.Lookup(allowed, "mode"))}
-		for tool := range jsonraw.Elements(jsonraw.Lookup(allowed, "tools")) {
-			c.Names = append(c.Names, jsonraw.Text(jsonraw.Lookup(tool, "function", "name")))
-		}
-		if len(c.Names) > 0 && (c.Mode == "auto" || c.Mode == "required") {
-			return c, nil
-		}
-	}
-	return ToolChoice{}, Unsupported("is no choice of tools that is known")
+	return words, err
 }
+
+// Within brings a number between two bounds, of which "" is none: it is the number
+// itself, or the bound, of which a format tells as if the member had been lost.
+func Within(value []byte, low, high string) ([]byte, error) {
+	v, err := strconv.ParseFloat(string(value), 64)
+	if err != nil {
+		return nil, Unsupported("must be a number")
+	}
+	if least, err := strconv.ParseFloat(low, 64); err == nil && v < least {
+		return []byte(low), ErrLost
+	}
+	if most, err := strconv.ParseFloat(high, 64); err == nil && v > most {
+		return []byte(high), ErrLost
+	}
+	return value, nil
+}
+
+// Is reports a number that is v.
+func Is(raw []byte, v float64) bool {
+	f, err := strconv.ParseFloat(string(raw), 64)
+	return err == nil && f == v
+}
+
+// AnswerFormat is what response_format asks for.
+type AnswerFormat struct {
+	JSON         bool   // an answer that is JSON: some object, or what Schema says
+	Schema, Name []byte // a JSON Schema and its name, as JSON; nil for none
+}
+
+// ReadAnswerFormat reads response_format.
+func ReadAnswerFormat(value []byte) (AnswerFormat, error) {
+	switch jsonraw.Text(jsonraw.Lookup(value, "type")) {
+	case "text", "":
+		return AnswerFormat{}, nil
+	case "json_object":
+		return AnswerFormat{JSON: true}, nil
+	case "json_schema":
+		f := AnswerFormat{JSON: true, Schema: jsonraw.Lookup(value, "json_schema", "schema"), Name: jsonraw.Lookup(value, "json_schema", "name")}
+		if !jsonraw.IsObject(f.Schema) {
+			return f, under("response_format.json_schema.schema", Unsupported("must be a JSON Schema"))
+		}
+		return f, nil
+	}
+	return AnswerFormat{}, under("response_format.type", Unsupported("must be text, json_object or json_schema"))
+}
+
+// OnlyJSON is what a model is told where its provider has no mode for answers that
+// are some JSON object.
+const OnlyJSON = "Answer with a single JSON object and nothing else: no text around it and no code fence."
 
 // Effort is how much a model is asked to think.
 type Effort struct {
-	Level  string // none, minimal, low, medium, high, xhigh, or "" where only Budget says
-	Budget int64  // tokens; -1 is not said
-	Hidden bool   // the thoughts are not wanted in the answer
 	Asked  bool   // somebody says anything at all
+	Level  string // none, minimal, low, medium, high, xhigh, max; "" is what the provider thinks right
+	Budget int64  // tokens; 0 is not said
+	Hidden bool   // the thoughts are not wanted in the answer
 }
 
 // ReadEffort reads reasoning_effort, and the members reasoning and thinking by
-// which other routers and providers say the same.
+// which other routers and providers say the same. Where several say something, the
+// first of these counts.
 func ReadEffort(r *chat.Request) Effort {
-	e := Effort{Budget: -1}
-	if raw := jsonraw.Present(r.Get("thinking")); jsonraw.IsObject(raw) {
+	var e Effort
+	if raw := r.Get("thinking"); jsonraw.IsObject(raw) {
 		e.Asked = true
 		if jsonraw.Text(jsonraw.Lookup(raw, "type")) == "disabled" {
 			e.Level = "none"
 		}
 		e.budget(jsonraw.Lookup(raw, "budget_tokens"))
 	}
-	if raw := jsonraw.Present(r.Get("reasoning")); jsonraw.IsObject(raw) {
+	if raw := r.Get("reasoning"); jsonraw.IsObject(raw) {
 		e.Asked = true
 		if level := jsonraw.Text(jsonraw.Lookup(raw, "effort")); level != "" {
 			e.Level = level
@@ -208,9 +237,35 @@ func ReadEffort(r *chat.Request) Effort {
 	return e
 }
 
+// budget takes a number of tokens; that of none is a wish not to think.
 func (e *Effort) budget(raw []byte) {
-	if raw = jsonraw.Present(raw); raw != nil {
-		var c Counter
-		e.Budget = c.Take(raw)
+	if jsonraw.IsNull(raw) {
+		return
+	}
+	var c Counter
+	if e.Budget = c.Take(raw); e.Budget == 0 {
+		e.Level = "none"
+	}
+}
+
+// Effort is how much the model is asked to think.
+func (r *Request) Effort() Effort { return ReadEffort(r.Exchange.Request) }
+
+// DropEffort tells that the model is not asked to think, though the client does.
+func (r *Request) DropEffort() {
+	for _, name := range []string{"reasoning_effort", "reasoning", "thinking"} {
+		if r.Member(name) != nil {
+			r.Drop(name)
+		}
+	}
+}
+
+// DropSampling tells that members cannot stand beside reasoning, in the order of the
+// request, but for those that are 1 and so ask for what happens anyway.
+func (r *Request) DropSampling(members map[string][]byte) {
+	for name := range r.Exchange.Request.Members() {
+		if value := members[string(name)]; value != nil && (string(name) == "top_k" || !Is(value, 1)) {
+			r.Drop(string(name))
+		}
 	}
 }

@@ -1,0 +1,257 @@
+package translate
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
+)
+
+// Turn is one message of a request.
+type Turn struct {
+	Index  int    // in messages
+	Role   string // "system" for developers too, "user", "assistant" or "tool"
+	Parts  []Part
+	Calls  []Call // of the assistant
+	CallID string // of a tool's turn: the call that it answers
+	Called string // the name of the function that was called there
+	Failed bool   // of a tool's turn: the tool says that it could not do it
+	Cache  []byte // cache_control of a tool's turn; of others it stands on their last part or call
+	// Reasoning is what the assistant thought, as text, and Details the same with
+	// what a provider needs to believe it: the elements of reasoning_details.
+	Reasoning string
+	Details   []Detail
+	Extra     []byte // extra_content, where Google's clients keep signatures
+}
+
+// Call is a call of a function by the assistant.
+type Call struct {
+	ID, Name  string
+	Arguments string // JSON as the model wrote it; "" is none
+	Extra     []byte // extra_content
+	Custom    bool   // a custom tool, whose Arguments are its free text
+	Cache     []byte // cache_control
+}
+
+// Conversation is the messages of a request.
+type Conversation struct {
+	Turns []Turn
+	Lost  []string // members of messages that the format cannot express: messages.name, …
+
+	format Format
+}
+
+// Lose tells that a member is lost.
+func (c *Conversation) Lose(name string) {
+	name = printable(name)
+	if !slices.Contains(c.Lost, name) {
+		c.Lost = append(c.Lost, name)
+	}
+}
+
+// read reads the messages of r. The error is a *chat.FieldError.
+func (c *Conversation) read(r *chat.Request, f Format) error {
+	c.format = f
+	names := make(map[string]string)
+	for m := range r.Messages() {
+		t := Turn{Index: len(c.Turns), Role: m.Role.String()}
+		name := m.Name.String()
+		if err := c.turn(&t, m.Raw); err != nil {
+			return err
+		}
+		switch t.Role {
+		case "developer":
+			t.Role = "system"
+		case "function":
+			t.Role, t.Called = "tool", name
+		case "tool":
+			t.Called = cmp.Or(names[t.CallID], name)
+		case "system", "user", "assistant":
+			if name != "" {
+				c.Lose("messages.name")
+			}
+		default:
+			return t.refuse("role", "must be system, developer, user, assistant or tool")
+		}
+		for i, call := range t.Calls {
+			if call.Name == "" {
+				return t.refuse(fmt.Sprintf("tool_calls[%d].function.name", i), "must name a function")
+			}
+			names[call.ID] = call.Name
+		}
+		c.Turns = append(c.Turns, t)
+	}
+	return nil
+}
+
+func (t *Turn) refuse(member, message string) error {
+	return &chat.FieldError{Code: "unsupported_content", Param: fmt.Sprintf("messages[%d].%s", t.Index, member), Message: message}
+}
+
+// Refuse is the error for a part that the provider cannot take.
+func (t *Turn) Refuse(p Part, message string) error {
+	return t.refuse(fmt.Sprintf("content[%d]", p.Index), message)
+}
+
+// RefuseCall is the error for a call that the provider cannot be shown.
+func (t *Turn) RefuseCall(i int, message string) error {
+	return t.refuse(fmt.Sprintf("tool_calls[%d]", i), message)
+}
+
+// Unanswerable is the error for a tool's turn that answers no call.
+func (t *Turn) Unanswerable() error {
+	e := t.refuse("tool_call_id", "answers no call of the messages before it").(*chat.FieldError) //nolint:errorlint,forcetypeassert // it was made just now
+	e.Code = "invalid_value"
+	return e
+}
+
+func (c *Conversation) turn(t *Turn, raw []byte) error {
+	var cache []byte
+	for member, value := range jsonraw.Each(raw) {
+		if jsonraw.IsNull(value) {
+			continue
+		}
+		var err error
+		switch string(member) {
+		case "role", "name":
+		case "content":
+			err = c.content(t, value)
+		case "refusal":
+			if len(jsonraw.Inside(value)) > 0 {
+				t.Parts = append(t.Parts, Part{Index: len(t.Parts), Text: value})
+			}
+		case "tool_calls":
+			for call := range jsonraw.Elements(value) {
+				t.Calls = append(t.Calls, readCall(call))
+			}
+		case "function_call":
+			t.Calls = append(t.Calls, readCall(jsonraw.One("function", value)))
+		case "tool_call_id":
+			t.CallID = jsonraw.Text(value)
+		case "is_error":
+			t.Failed = string(value) == "true"
+		case "cache_control":
+			cache = value
+		case "reasoning_content", "reasoning", "thinking":
+			t.Reasoning = cmp.Or(jsonraw.Text(value), t.Reasoning)
+		case "reasoning_details":
+			t.details(value)
+		case "extra_content":
+			t.Extra = value
+		case "annotations", "images", "prefix", "audio":
+			if string(value) != "[]" && string(value) != "false" {
+				c.Lose("messages." + string(member))
+			}
+		default:
+			c.Lose("messages." + string(member))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.mark(t, cache)
+	return nil
+}
+
+// mark puts the cache_control of a message on the last that it holds.
+func (c *Conversation) mark(t *Turn, cache []byte) {
+	calls, parts := len(t.Calls), len(t.Parts)
+	switch {
+	case cache == nil:
+	case !c.format.Cache:
+		c.Lose("messages.cache_control")
+	case t.Role == "tool":
+		t.Cache = cache
+	case calls > 0:
+		t.Calls[calls-1].Cache = cache
+	case parts > 0:
+		t.Parts[parts-1].Cache = cache
+	}
+}
+
+func readCall(raw []byte) Call {
+	c := Call{ID: jsonraw.Text(jsonraw.Lookup(raw, "id")), Extra: jsonraw.Present(jsonraw.Lookup(raw, "extra_content")), Cache: cacheControl(raw)}
+	f := jsonraw.Lookup(raw, "function")
+	if f == nil {
+		f, c.Custom = jsonraw.Lookup(raw, "custom"), true
+	}
+	c.Name = jsonraw.Text(jsonraw.Lookup(f, "name"))
+	switch arguments := jsonraw.Present(jsonraw.Lookup(f, "arguments")); {
+	case c.Custom:
+		c.Arguments = jsonraw.Text(jsonraw.Lookup(f, "input"))
+	case jsonraw.IsObject(arguments): // some clients send it as it is
+		c.Arguments = string(arguments)
+	default:
+		c.Arguments = jsonraw.Text(arguments)
+	}
+	return c
+}
+
+// SafeID is the id of a tool call in the letters that every provider takes. One that
+// has others, or is too long, becomes a hash of itself, at the call and at its result
+// alike.
+func SafeID(id string) string {
+	const most = 64
+	if id != "" && len(id) <= most && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == "" {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "call_" + hex.EncodeToString(sum[:12])
+}
+
+// Text is the arguments as JSON text: an empty object where a model has written none.
+func (c Call) Text() string {
+	if len(bytes.TrimSpace([]byte(c.Arguments))) == 0 {
+		return "{}"
+	}
+	return c.Arguments
+}
+
+// Object is the arguments as a JSON object. What a model got wrong it may see again:
+// as a text in an object.
+func (c Call) Object() []byte {
+	text := bytes.TrimSpace([]byte(c.Text()))
+	switch {
+	case c.Custom:
+		return jsonraw.One("input", jsonraw.Quote(c.Arguments))
+	case jsonraw.IsObject(text) && json.Valid(text):
+		return text
+	}
+	return jsonraw.One("arguments", jsonraw.Quote(c.Arguments))
+}
+
+// PlainText is the text of all parts of a turn, one after the other.
+func (t *Turn) PlainText() string {
+	var b []byte
+	for _, p := range t.Parts {
+		if p.Kind == Text {
+			b = p.Text.Append(b)
+		}
+	}
+	return string(b)
+}
+
+// CalledNames are the names of all functions that were called, each once.
+func (c *Conversation) CalledNames() []string {
+	var names []string
+	for _, t := range c.Turns {
+		for _, call := range t.Calls {
+			if !slices.Contains(names, call.Name) {
+				names = append(names, call.Name)
+			}
+		}
+	}
+	return names
+}
+
+// Called reports calls of tools, or their results, in the conversation.
+func (c *Conversation) Called() bool {
+	return slices.ContainsFunc(c.Turns, func(t Turn) bool { return t.Role == "tool" || len(t.Calls) > 0 })
+}

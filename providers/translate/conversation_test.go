@@ -1,0 +1,62 @@
+package translate_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"tallyroute/providers/chat"
+)
+
+// The name of what was called is found again from the history, also where an
+// identifier was used twice.
+func TestRead_ResultsFindTheirCalls(t *testing.T) {
+	c, err := conversation(t, `[
+		{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"first","arguments":"{}"}}]},
+		{"role":"tool","tool_call_id":"a","content":"1"},
+		{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"second","arguments":{"x":1.0}}}]},
+		{"role":"tool","tool_call_id":"a","content":"2"},
+		{"role":"tool","tool_call_id":"b","name":"named","content":"3"},
+		{"role":"tool","tool_call_id":"c","content":"4"},
+		{"role":"assistant","function_call":{"name":"old","arguments":"{}"}},
+		{"role":"function","name":"old","content":"5"}]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range map[int]string{1: "first", 3: "second", 4: "named", 5: "", 7: "old"} {
+		if got := c.Turns[i]; got.Called != want || got.Role != "tool" {
+			t.Errorf("turn %d: %q of %q, want %q", i, got.Called, got.Role, want)
+		}
+	}
+	if got := c.Turns[2].Calls[0].Arguments; got != `{"x":1.0}` {
+		t.Errorf("arguments %q", got)
+	}
+	e := (*chat.FieldError)(nil)
+	if err := c.Turns[5].Unanswerable(); !errors.As(err, &e) || e.Param != "messages[5].tool_call_id" {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRead_Refused(t *testing.T) {
+	for messages, param := range map[string]string{
+		`[{"role":"user","content":"hi"},{"role":"wizard","content":"hi"}]`:                  "messages[1].role",
+		`[{"role":"user","content":[{"type":"text","text":"a"},{"type":"dance","step":1}]}]`: "messages[0].content[1]",
+		`[{"role":"user","content":[{"type":"text"}]}]`:                                      "messages[0].content[0]",
+	} {
+		_, err := conversation(t, messages)
+		if e := (*chat.FieldError)(nil); !errors.As(err, &e) || e.Param != param || e.Code != "unsupported_content" {
+			t.Errorf("%s: %v", messages, err)
+		}
+	}
+}
+
+func TestRead_TellsWhatIsLost(t *testing.T) {
+	c, err := conversation(t, `[{"role":"user","name":"ann","content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}],"mood\r\nX: ":"good"},
+		{"role":"assistant","content":"b","refusal":null,"annotations":[],"audio":{"id":"x"}}]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(c.Lost, " "); got != "messages.cache_control messages.mood??X:? messages.name messages.audio" {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,110 @@
+package translate
+
+import (
+	"cmp"
+	"slices"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
+)
+
+// Format is what a wire format declares of itself. What it does not declare is, where
+// a request holds it, told as lost or refused.
+type Format struct {
+	Path  string // of a call, unless the target's quirks name another
+	Cache bool   // it has cache_control, on messages, parts and tools
+	// JSONStream is set where a stream may be of the media type application/json.
+	JSONStream bool
+	Native     bool // it takes content parts by names of its own
+}
+
+// Request is a chat completion request on its way into a format.
+type Request struct {
+	providers.Exchange
+	Conversation
+
+	dropped []string // top-level members that are lost
+}
+
+// Encode writes a call: it reads the request as f declares and lets write make the
+// body of it. What was lost on the way is told.
+func Encode(x providers.Exchange, f Format, write func(r *Request) ([]byte, error)) (providers.Call, error) {
+	x, dropped, err := declared(x)
+	if err != nil {
+		return providers.Call{}, err
+	}
+	r := &Request{Exchange: x, dropped: dropped}
+	if err := r.Conversation.read(x.Request, f); err != nil {
+		return providers.Call{}, err
+	}
+	body, err := write(r)
+	if err != nil {
+		return providers.Call{}, err
+	}
+	return providers.Call{
+		Path: cmp.Or(x.Target.Quirks.Path, f.Path), Body: body, Dropped: slices.Concat(r.dropped, r.Lost), JSONStream: f.JSONStream,
+	}, nil
+}
+
+// Drop tells that a top-level member is lost.
+func (r *Request) Drop(name string) {
+	if name = printable(name); !slices.Contains(r.dropped, name) {
+		r.dropped = append(r.dropped, name)
+	}
+}
+
+// declared is x without the members that its target declares to drop, and which of
+// them said something. Those that it declares to refuse are a *chat.FieldError.
+func declared(x providers.Exchange) (left providers.Exchange, dropped []string, err error) {
+	q := x.Target.Quirks
+	for _, name := range q.Refuse {
+		if says(name, x.Request.Get(name)) {
+			return x, nil, &chat.FieldError{Code: "unsupported_parameter", Param: name, Message: "this provider cannot do that"}
+		}
+	}
+	var drop []string
+	for _, name := range q.Drop {
+		raw := x.Request.Get(name)
+		if raw != nil {
+			drop = append(drop, name)
+		}
+		if says(name, raw) {
+			dropped = append(dropped, name)
+		}
+	}
+	if len(drop) > 0 {
+		x.Request = x.Request.Without(drop...)
+	}
+	return x, dropped, nil
+}
+
+// Bound is the bound of the output to send: the client's own unless ours is lower;
+// 0 is none.
+func (r *Request) Bound() int64 {
+	own, most := r.Exchange.Request.MaxOutput(), r.MaxOutput
+	if most > 0 && (own == 0 || own > most) {
+		return most
+	}
+	return own
+}
+
+// Member is the raw value of a top-level member that says something, or nil.
+func (r *Request) Member(name string) []byte { return jsonraw.Present(r.Exchange.Request.Get(name)) }
+
+// Object is a top-level member that is an object, or nil.
+func (r *Request) Object(name string) []byte {
+	if raw := r.Member(name); jsonraw.IsObject(raw) {
+		return raw
+	}
+	return nil
+}
+
+// Stream reports that a stream is asked for.
+func (r *Request) Stream() bool { return r.Exchange.Request.Stream() }
+
+// Model is the model's name at the provider.
+func (r *Request) Model() string { return r.Target.Upstream }
+
+// FallbackOutput bounds an answer where a format needs a bound and nobody knows one.
+const FallbackOutput = 4096

@@ -1,0 +1,101 @@
+package translate
+
+import (
+	"bytes"
+	"slices"
+
+	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
+)
+
+// Side is what one side says before the other does: neighbouring turns of the
+// assistant, or of the user and its tools.
+type Side struct {
+	Assistant bool
+	Turns     []Turn
+}
+
+// Role is the side's name in most formats.
+func (s Side) Role() string {
+	if s.Assistant {
+		return "assistant"
+	}
+	return "user"
+}
+
+// Sides is the conversation for formats in which two sides take turns and all that
+// the system says has one place. Texts of nothing but white space are left out, for
+// such providers refuse them, and so is reasoning that keep does not want: what
+// another provider has signed, nobody here could verify. The error is a
+// *chat.FieldError.
+func (c *Conversation) Sides(keep func(d Detail) bool) (system []Part, sides []Side, err error) {
+	for _, t := range c.Turns {
+		t.Parts = slices.DeleteFunc(slices.Clone(t.Parts), Part.Blank)
+		if t.Role == "system" {
+			for _, p := range t.Parts {
+				if p.Kind != Text {
+					return nil, nil, t.Refuse(p, "a system message can only hold text")
+				}
+			}
+			system = append(system, t.Parts...)
+			continue
+		}
+		c.think(&t, keep)
+		if len(t.Parts)+len(t.Calls)+len(t.Details) == 0 && t.Role != "tool" {
+			continue
+		}
+		assistant := t.Role == "assistant"
+		if n := len(sides); n > 0 && sides[n-1].Assistant == assistant {
+			sides[n-1].Turns = append(sides[n-1].Turns, t)
+		} else {
+			sides = append(sides, Side{assistant, []Turn{t}})
+		}
+	}
+	if n := len(system); len(sides) == 0 && n > 0 { // there must be something to answer
+		sides = []Side{{Turns: []Turn{{Role: "user", Parts: system[n-1:]}}}}
+		system = system[:n-1]
+	}
+	if len(sides) == 0 {
+		return nil, nil, &chat.FieldError{Code: "invalid_value", Param: "messages", Message: "must hold at least one message that says something"}
+	}
+	trim(sides[len(sides)-1])
+	return system, sides, nil
+}
+
+// think leaves of the reasoning in a turn what keep wants, and tells of the rest.
+func (c *Conversation) think(t *Turn, keep func(d Detail) bool) {
+	before := len(t.Details)
+	t.Details = slices.DeleteFunc(slices.Clone(t.Details), func(d Detail) bool { return !d.Verified() || !keep(d) })
+	if len(t.Details) < before || t.Reasoning != "" && before == 0 {
+		c.Lose("messages.reasoning")
+	}
+}
+
+// trim takes the white space from the end of an answer that is to be gone on with:
+// providers refuse it there.
+func trim(last Side) {
+	t := &last.Turns[len(last.Turns)-1]
+	n := len(t.Parts) - 1
+	if !last.Assistant || len(t.Calls) > 0 || n < 0 || t.Parts[n].Kind != Text {
+		return
+	}
+	text := t.Parts[n].Text.Bytes()
+	if trimmed := bytes.TrimRight(text, " \n\r\t"); len(trimmed) < len(text) {
+		t.Parts[n].Text = jsonraw.Quote(string(trimmed))
+	}
+}
+
+// Unfinished reports an answer that waits for the results of its tool calls, or just
+// got them, and of which the reasoning is not there.
+func Unfinished(sides []Side) bool {
+	for _, s := range slices.Backward(sides) {
+		has := func(f func(t Turn) bool) bool { return slices.ContainsFunc(s.Turns, f) }
+		if s.Assistant {
+			return has(func(t Turn) bool { return len(t.Calls) > 0 }) && !has(func(t Turn) bool { return len(t.Details) > 0 })
+		}
+		if !has(func(t Turn) bool { return t.Role == "tool" }) {
+			return false
+		}
+	}
+	return false
+}
