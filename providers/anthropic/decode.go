@@ -2,7 +2,6 @@ package anthropic
 
 import (
 	"net/http"
-	"unicode/utf8"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -88,7 +87,7 @@ func (m *message) block(raw []byte) {
 	case "text":
 		start := m.chars
 		m.Text.Add(b.text)
-		m.chars += characters(b.text)
+		m.chars += translate.Characters(b.text)
 		for citation := range jsonraw.Elements(b.citations) {
 			m.Cite(source(citation, start, m.chars))
 		}
@@ -102,8 +101,6 @@ func (m *message) block(raw []byte) {
 		m.Calls = append(m.Calls, c)
 	}
 }
-
-func characters(text []byte) int64 { return int64(utf8.RuneCount(jsonraw.Quoted(text).Bytes())) }
 
 // source is where a page of the web is cited, if it is one.
 func source(citation []byte, start, end int64) translate.Citation {

@@ -46,14 +46,11 @@ type encoder struct {
 	sides  []translate.Side
 	tools  []translate.Tool
 	choice translate.ToolChoice
-	answer translate.AnswerFormat
+	set    translate.Settings
 	bound  int64 // of the output
 	think  Thinking
 	betas  []string
-
-	temperature, topP, topK []byte
-	stop                    [][]byte
-	o                       jsonraw.Object
+	o      jsonraw.Object
 }
 
 func (e *encoder) write() error {
@@ -114,24 +111,7 @@ func claudes(d translate.Detail) bool {
 
 // options are the top-level members that have a word in the format.
 func (e *encoder) options() map[string]translate.Option {
-	as := func(to *[]byte) translate.Option {
-		return func(value []byte) error { *to = value; return nil }
-	}
-	options := map[string]translate.Option{
-		"temperature": func(value []byte) (err error) {
-			e.temperature, err = translate.Within(value, "", "1")
-			return err
-		},
-		"top_p": as(&e.topP), "top_k": as(&e.topK),
-		"stop": func(value []byte) (err error) {
-			e.stop, err = translate.StopWords(value)
-			return err
-		},
-		"response_format": func(value []byte) (err error) {
-			e.answer, err = translate.ReadAnswerFormat(value)
-			return err
-		},
-	}
+	options := e.set.Options("1")
 	for _, name := range slices.Concat(passed, []string{
 		"tool_choice", "parallel_tool_calls", "user", "safety_identifier", "metadata", "service_tier", "output_config", "anthropic_beta",
 	}) {
@@ -163,7 +143,7 @@ func (e *encoder) plan() {
 	} else {
 		e.think = Plan(e.Request, Room{Bound: e.bound, Forced: e.choice.Mode == "required", Unfinished: translate.Unfinished(e.sides)})
 	}
-	if e.answer.JSON && e.answer.Schema == nil {
+	if e.set.Answer.JSON && e.set.Answer.Schema == nil {
 		e.system = append(e.system, translate.Part{Text: jsonraw.Quote(translate.OnlyJSON)})
 	}
 }
@@ -249,7 +229,7 @@ func (e *encoder) writeChoice() {
 
 func (e *encoder) settings() {
 	o := &e.o
-	o.Array("stop_sequences", e.stop)
+	o.Array("stop_sequences", e.set.Stop)
 	e.sampling()
 	o.Raw("thinking", e.think.Raw)
 	e.output()
@@ -272,21 +252,21 @@ func (e *encoder) settings() {
 // for nothing, which newer models refuse beside a temperature.
 func (e *encoder) sampling() {
 	if e.think.On {
-		e.DropSampling(map[string][]byte{"temperature": e.temperature, "top_p": e.topP, "top_k": e.topK})
+		e.DropSampling(map[string][]byte{"temperature": e.set.Temperature, "top_p": e.set.TopP, "top_k": e.set.TopK})
 		return
 	}
-	e.o.Raw("temperature", e.temperature)
-	if e.temperature == nil || !translate.Is(e.topP, 1) {
-		e.o.Raw("top_p", e.topP)
+	e.o.Raw("temperature", e.set.Temperature)
+	if e.set.Temperature == nil || !translate.Is(e.set.TopP, 1) {
+		e.o.Raw("top_p", e.set.TopP)
 	}
-	e.o.Raw("top_k", e.topK)
+	e.o.Raw("top_k", e.set.TopK)
 }
 
 // output writes output_config: the schema of the answer and the effort, over what
 // the client says there itself.
 func (e *encoder) output() {
 	native := e.Object("output_config")
-	if native == nil && e.answer.Schema == nil && e.think.Effort == "" {
+	if native == nil && e.set.Answer.Schema == nil && e.think.Effort == "" {
 		return
 	}
 	o := &e.o
@@ -294,17 +274,17 @@ func (e *encoder) output() {
 	o.Open('{')
 	for name, value := range jsonraw.Each(native) {
 		n := string(name)
-		if n == "format" && e.answer.Schema != nil || n == "effort" && e.think.Effort != "" {
+		if n == "format" && e.set.Answer.Schema != nil || n == "effort" && e.think.Effort != "" {
 			continue
 		}
 		o.Raw(n, value)
 	}
 	o.Some("effort", e.think.Effort)
-	if e.answer.Schema != nil {
+	if e.set.Answer.Schema != nil {
 		o.Key("format")
 		o.Open('{')
 		o.Text("type", "json_schema")
-		o.Raw("schema", e.answer.Schema)
+		o.Raw("schema", e.set.Answer.Schema)
 		o.Close('}')
 	}
 	o.Close('}')

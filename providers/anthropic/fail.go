@@ -1,20 +1,19 @@
 package anthropic
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
 )
 
 // Fail reads an answer whose status says that it is none.
 func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	d, ok := chat.ParseError(body)
 	if !ok {
-		err := fmt.Errorf("anthropic: status %d with a body that is no error object", status)
-		return &providers.Error{Kind: providers.KindOf(status), Status: status, Err: err}
+		return translate.Unread("anthropic", status)
 	}
 	return &providers.Error{Kind: Classify(status, d), Status: status, Detail: d, Err: &d}
 }

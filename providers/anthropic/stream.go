@@ -122,7 +122,7 @@ func (s *stream) blockStart(m *translate.Message, data []byte) {
 }
 
 func (s *stream) text(m *translate.Message, raw []byte) {
-	s.chars += characters(raw)
+	s.chars += translate.Characters(raw)
 	m.Text.Add(raw)
 }
 

@@ -2,7 +2,6 @@ package bedrock
 
 import (
 	"net/http"
-	"unicode/utf8"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -90,10 +89,8 @@ func (m *message) block(raw []byte) {
 
 func (m *message) text(value []byte) {
 	m.Text.Add(value)
-	m.chars += characters(value)
+	m.chars += translate.Characters(value)
 }
-
-func characters(text []byte) int64 { return int64(utf8.RuneCount(jsonraw.Quoted(text).Bytes())) }
 
 // readCall reads a tool call without its input; false is one that the provider makes
 // itself.

@@ -40,14 +40,11 @@ type encoder struct {
 	sides  []translate.Side
 	tools  []translate.Tool
 	choice translate.ToolChoice
-	answer translate.AnswerFormat
+	set    translate.Settings
 	bound  int64 // of the output; 0 is none
 	think  anthropic.Thinking
 	names  map[string]bool // of documents, which must differ
-
-	temperature, topP, topK []byte
-	stop                    [][]byte
-	o                       jsonraw.Object
+	o      jsonraw.Object
 }
 
 func (e *encoder) read() (err error) {
@@ -77,24 +74,7 @@ func (e *encoder) read() (err error) {
 
 // options are the top-level members that have a word in the format.
 func (e *encoder) options() map[string]translate.Option {
-	as := func(to *[]byte) translate.Option {
-		return func(value []byte) error { *to = value; return nil }
-	}
-	options := map[string]translate.Option{
-		"temperature": func(value []byte) (err error) {
-			e.temperature, err = translate.Within(value, "", "1")
-			return err
-		},
-		"top_p": as(&e.topP), "top_k": as(&e.topK),
-		"stop": func(value []byte) (err error) {
-			e.stop, err = translate.StopWords(value)
-			return err
-		},
-		"response_format": func(value []byte) (err error) {
-			e.answer, err = translate.ReadAnswerFormat(value)
-			return err
-		},
-	}
+	options := e.set.Options("1")
 	for _, name := range slices.Concat(passed, []string{"tool_choice", "service_tier", "additionalModelRequestFields", "anthropic_beta"}) {
 		options[name] = translate.Read
 	}
@@ -108,7 +88,7 @@ func (e *encoder) plan() {
 		forced := e.choice.Mode == "required"
 		e.think = anthropic.Plan(e.Request, anthropic.Room{Bound: e.bound, Forced: forced, Unfinished: translate.Unfinished(e.sides)})
 	}
-	if e.answer.JSON && e.answer.Schema == nil {
+	if e.set.Answer.JSON && e.set.Answer.Schema == nil {
 		e.system = append(e.system, translate.Part{Text: jsonraw.Quote(translate.OnlyJSON)})
 	}
 }
@@ -231,25 +211,25 @@ func (e *encoder) inference() {
 		o.Int("maxTokens", e.bound)
 	}
 	if e.think.On {
-		e.DropSampling(map[string][]byte{"temperature": e.temperature, "top_p": e.topP})
+		e.DropSampling(map[string][]byte{"temperature": e.set.Temperature, "top_p": e.set.TopP})
 	} else {
-		o.Raw("temperature", e.temperature)
-		if e.temperature == nil || e.family != claude || !translate.Is(e.topP, 1) {
-			o.Raw("topP", e.topP)
+		o.Raw("temperature", e.set.Temperature)
+		if e.set.Temperature == nil || e.family != claude || !translate.Is(e.set.TopP, 1) {
+			o.Raw("topP", e.set.TopP)
 		}
 	}
-	o.Array("stopSequences", e.stop)
+	o.Array("stopSequences", e.set.Stop)
 	o.Close('}')
 }
 
 // format asks for an answer by a schema, which goes as text.
 func (e *encoder) format() {
-	if e.answer.Schema == nil {
+	if e.set.Answer.Schema == nil {
 		return
 	}
 	var schema, text jsonraw.Object
-	schema.Text("schema", string(e.answer.Schema))
-	schema.Some("name", jsonraw.Text(e.answer.Name))
+	schema.Text("schema", string(e.set.Answer.Schema))
+	schema.Some("name", jsonraw.Text(e.set.Answer.Name))
 	text.Text("type", "json_schema")
 	text.Raw("structure", jsonraw.One("jsonSchema", schema.Bytes()))
 	e.o.Raw("outputConfig", jsonraw.One("textFormat", text.Bytes()))

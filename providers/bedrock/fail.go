@@ -1,21 +1,20 @@
 package bedrock
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // Fail reads an answer whose status says that it is none.
 func (Adapter) Fail(_ providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	kind, text := said(h, body)
 	if kind == "" && text == "" {
-		err := fmt.Errorf("bedrock: status %d with a body that is no error object", status)
-		return &providers.Error{Kind: providers.KindOf(status), Status: status, Err: err}
+		return translate.Unread("bedrock", status)
 	}
 	return failed(status, kind, text)
 }

@@ -107,7 +107,7 @@ func level(effort string) string {
 }
 
 func (e *encoder) takeTopK(x *extra) {
-	switch k := e.topK; {
+	switch k := e.set.TopK; {
 	case k == nil:
 	case e.family == claude && !e.think.On:
 		x.set("top_k", k)

@@ -110,7 +110,7 @@ func (s *stream) delta(m *translate.Message, data []byte) {
 	for name, value := range jsonraw.Each(jsonraw.Lookup(data, "delta")) {
 		switch string(name) {
 		case "text":
-			s.chars += characters(value)
+			s.chars += translate.Characters(value)
 			m.Text.Add(value)
 		case "toolUse":
 			b.argue(m, translate.WordsOf(jsonraw.Lookup(value, "input")))

@@ -1,8 +1,6 @@
 package cohere
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -14,15 +12,15 @@ import (
 
 // Decode reads a whole answer.
 func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
-	if !json.Valid(body) {
-		return nil, broken(fmt.Errorf("%w: no JSON", chat.ErrMalformed))
+	if err := translate.Valid(body); err != nil {
+		return nil, err
 	}
 	message := jsonraw.Lookup(body, "message")
 	if !jsonraw.IsObject(message) {
 		if _, ok := chat.ParseError(body); ok {
 			return nil, failure(0, body)
 		}
-		return nil, broken(fmt.Errorf("%w: it has no message", chat.ErrMalformed))
+		return nil, translate.Malformed("it has no message")
 	}
 	var c translate.Choice
 	s := speaker{}
@@ -34,13 +32,6 @@ func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat
 	c.Finish = finish(c.Native, s.calls)
 	h := a.head(x, jsonraw.Text(jsonraw.Lookup(body, "id")), body)
 	return translate.Response(h, []translate.Choice{c}, count(jsonraw.Lookup(body, "usage"))), nil
-}
-
-func broken(err error) error {
-	if e := (*providers.Error)(nil); errors.As(err, &e) {
-		return e
-	}
-	return &providers.Error{Kind: providers.KindBroken, Err: err}
 }
 
 // head is what is said of an answer as a whole: Cohere says no more than its id.

@@ -1,20 +1,21 @@
 package cohere
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // Fail reads an answer whose status says that it is none.
 func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	if _, ok := chat.ParseError(body); !ok {
-		err := fmt.Errorf("cohere: status %d with a body that is no error object", status)
-		return &providers.Error{Kind: kindOf(status), Status: status, Err: err}
+		e := translate.Unread("cohere", status)
+		e.Kind = kindOf(status)
+		return e
 	}
 	return failure(status, body)
 }
@@ -25,11 +26,7 @@ func failure(status int, body []byte) *providers.Error {
 	if d.Type == "" {
 		d.Type = jsonraw.Text(jsonraw.Lookup(body, "error_type"))
 	}
-	e := &providers.Error{Kind: classify(status, strings.ToLower(d.Message+" "+d.Type)), Status: status, Detail: d, Err: &d}
-	if status == 0 && !e.Kind.Failover() {
-		e.Status = http.StatusBadRequest
-	}
-	return e
+	return translate.Failed(classify(status, strings.ToLower(d.Message+" "+d.Type)), status, d)
 }
 
 // kindOf is the kind of a status. Cohere has two of its own: a token that is none,

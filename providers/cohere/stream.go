@@ -1,7 +1,6 @@
 package cohere
 
 import (
-	"errors"
 	"io"
 
 	"tallyroute/providers"
@@ -22,18 +21,11 @@ type stream struct {
 	frames *translate.Frames
 	speaker
 	argued bool // the call under way has arguments
-	end    bool
 }
 
 // Step reads one event.
 func (s *stream) Step(q *translate.Emitter) error {
-	if s.end {
-		return io.EOF
-	}
 	data, err := s.frames.Next()
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
 	if err != nil {
 		return err
 	}
@@ -84,12 +76,11 @@ func (s *stream) argue(m *translate.Message, piece []byte) {
 }
 
 func (s *stream) finish(q *translate.Emitter, data []byte) error {
-	s.end = true
 	reason := jsonraw.Text(jsonraw.Lookup(data, "delta", "finish_reason"))
 	if failed(reason) {
 		return unfinished(reason, data)
 	}
 	q.Finish(0, finish(reason, s.calls), reason)
 	q.Usage(count(jsonraw.Lookup(data, "delta", "usage")))
-	return nil
+	return io.EOF
 }

@@ -2,7 +2,6 @@ package gemini
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -12,14 +11,11 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// errNothing is a reply with neither an answer nor a reason why there is none.
-var errNothing = fmt.Errorf("%w: it has no candidates", chat.ErrMalformed)
-
 // Decode reads a whole answer.
 func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	r, err := read(body)
 	if err != nil {
-		return nil, broken(err)
+		return nil, err
 	}
 	h := a.head(x, r, body)
 	var choices []translate.Choice
@@ -27,24 +23,16 @@ func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat
 		state := choice{id: h.ID, index: c.index}
 		out := translate.Choice{Message: state.say(c), Index: c.index, Native: c.finish}
 		out.Finish = finish(c.finish, state.calls)
-		out.Annotations = annotations(out.Text.Text(), c.grounded)
+		cite(&out.Message, out.Text.Text(), c.grounded)
 		choices = append(choices, out)
 	}
 	if len(choices) == 0 && r.blocked != "" {
 		choices = []translate.Choice{{Message: refusal(r.blocked), Finish: "content_filter", Native: r.blocked}}
 	}
 	if len(choices) == 0 {
-		return nil, broken(errNothing)
+		return nil, translate.Malformed("it has no candidates")
 	}
 	return translate.Response(h, choices, count(r.usage)), nil
-}
-
-// broken is an error of which the kind is known.
-func broken(err error) error {
-	if e := (*providers.Error)(nil); errors.As(err, &e) {
-		return e
-	}
-	return &providers.Error{Kind: providers.KindBroken, Err: err}
 }
 
 // Stream reads a streamed answer.
@@ -75,7 +63,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 	}
 	r, err := read(data)
 	if err != nil {
-		return broken(err)
+		return err
 	}
 	if q.ID == "" {
 		q.Head = s.a.head(s.x, r, data)
@@ -90,7 +78,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 	for _, c := range r.candidates {
 		i := s.at(q, c.index)
 		m := s.choices[i].say(c)
-		m.Annotations = annotations("", c.grounded)
+		cite(&m, "", c.grounded)
 		q.Say(c.index, &m)
 		if c.finish != "" {
 			s.ends[i] = c.finish

@@ -118,7 +118,7 @@ func (embedder) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.
 	}
 	r, err := chat.Vectors{Model: x.Target.Upstream, List: values(body), Usage: usageOf(body)}.Response(x.Request)
 	if err != nil {
-		return nil, broken(err)
+		return nil, translate.Broken(err)
 	}
 	return r, nil
 }

@@ -1,7 +1,6 @@
 package gemini
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // Fail reads an answer whose status says that it is none.
@@ -17,8 +17,7 @@ func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte
 	object := first(body)
 	d, ok := chat.ParseError(object)
 	if !ok {
-		err := fmt.Errorf("gemini: status %d with a body that is no error object", status)
-		return &providers.Error{Kind: providers.KindOf(status), Status: status, Err: err}
+		return translate.Unread("gemini", status)
 	}
 	return describe(status, d, jsonraw.Lookup(object, "error"))
 }

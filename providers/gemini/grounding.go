@@ -8,37 +8,26 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// annotations are the sources of an answer as citations of URLs, nil where there
-// are none. Google counts a place in the text in bytes, the OpenAI format in
-// characters. Of a stream the text is not kept, and so Google's numbers stay.
-func annotations(text string, grounded []byte) [][]byte {
+// cite tells the sources of an answer as citations of URLs. Google counts a place in
+// the text in bytes, the OpenAI format in characters. Of a stream the text is not kept,
+// and so Google's numbers stay.
+func cite(m *translate.Message, text string, grounded []byte) {
 	var chunks [][]byte
 	for c := range jsonraw.Elements(jsonraw.Lookup(grounded, "groundingChunks")) {
 		chunks = append(chunks, jsonraw.Lookup(c, "web"))
 	}
-	var list [][]byte
 	for support := range jsonraw.Elements(jsonraw.Lookup(grounded, "groundingSupports")) {
 		var n translate.Counter
 		start, end := n.At(support, "segment", "startIndex"), n.At(support, "segment", "endIndex")
 		for index := range jsonraw.Elements(jsonraw.Lookup(support, "groundingChunkIndices")) {
-			if i := n.Take(index); i < int64(len(chunks)) && chunks[i] != nil {
-				list = append(list, citation(chunks[i], characters(text, start), characters(text, end)))
+			if i := n.Take(index); i < int64(len(chunks)) {
+				m.Cite(translate.Citation{
+					URL: jsonraw.Lookup(chunks[i], "uri"), Title: jsonraw.Lookup(chunks[i], "title"),
+					Start: characters(text, start), End: characters(text, end),
+				})
 			}
 		}
 	}
-	return list
-}
-
-func citation(web []byte, start, end int64) []byte {
-	var o jsonraw.Object
-	o.Int("start_index", start)
-	o.Int("end_index", end)
-	o.Text("url", jsonraw.Text(jsonraw.Lookup(web, "uri")))
-	o.Text("title", jsonraw.Text(jsonraw.Lookup(web, "title")))
-	var a jsonraw.Object
-	a.Text("type", "url_citation")
-	a.Raw("url_citation", o.Bytes())
-	return a.Bytes()
 }
 
 // characters is how many characters the first so many bytes of a text are.

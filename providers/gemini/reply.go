@@ -1,12 +1,9 @@
 package gemini
 
 import (
-	"encoding/json"
-	"fmt"
 	"strings"
 
 	"tallyroute/providers"
-	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
@@ -31,8 +28,8 @@ type candidate struct {
 // read reads a reply. Its error is an *providers.Error where Google reports one.
 func read(data []byte) (reply, error) {
 	var r reply
-	if !json.Valid(data) {
-		return r, fmt.Errorf("%w: no JSON", chat.ErrMalformed)
+	if err := translate.Valid(data); err != nil {
+		return r, err
 	}
 	if e := failure(data); e != nil {
 		return r, e

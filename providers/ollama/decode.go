@@ -1,9 +1,6 @@
 package ollama
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -17,15 +14,15 @@ import (
 
 // Decode reads a whole answer.
 func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
-	if !json.Valid(body) {
-		return nil, broken(fmt.Errorf("%w: no JSON", chat.ErrMalformed))
+	if err := translate.Valid(body); err != nil {
+		return nil, err
 	}
 	if failed(body) {
 		return nil, failure(0, body)
 	}
 	message := jsonraw.Lookup(body, "message")
 	if !jsonraw.IsObject(message) {
-		return nil, broken(fmt.Errorf("%w: it has no message", chat.ErrMalformed))
+		return nil, translate.Malformed("it has no message")
 	}
 	h := a.head(x, body)
 	s := speaker{id: h.ID}
@@ -33,13 +30,6 @@ func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat
 	c.Logprobs = logprobs(jsonraw.Lookup(body, "logprobs"))
 	c.Finish = finish(c.Native, s.calls)
 	return translate.Response(h, []translate.Choice{c}, count(body)), nil
-}
-
-func broken(err error) error {
-	if e := (*providers.Error)(nil); errors.As(err, &e) {
-		return e
-	}
-	return &providers.Error{Kind: providers.KindBroken, Err: err}
 }
 
 // head is what is said of an answer as a whole. Ollama gives it no identifier.
@@ -146,18 +136,11 @@ type stream struct {
 	x      providers.Exchange
 	frames *translate.Frames
 	speaker
-	end bool
 }
 
 // Step reads one line.
 func (s *stream) Step(q *translate.Emitter) error {
-	if s.end {
-		return io.EOF
-	}
 	data, err := s.frames.Next()
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
 	if err != nil {
 		return err
 	}
@@ -175,7 +158,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 		reason := jsonraw.Text(jsonraw.Lookup(data, "done_reason"))
 		q.Finish(0, finish(reason, s.calls), reason)
 		q.Usage(count(data))
-		s.end = true
+		return io.EOF
 	}
 	return nil
 }
@@ -186,8 +169,7 @@ func failed(data []byte) bool { return jsonraw.Present(jsonraw.Lookup(data, "err
 // Fail reads an answer whose status says that it is none.
 func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	if _, ok := chat.ParseError(body); !ok {
-		err := fmt.Errorf("ollama: status %d with a body that is no error object", status)
-		return &providers.Error{Kind: providers.KindOf(status), Status: status, Err: err}
+		return translate.Unread("ollama", status)
 	}
 	return failure(status, body)
 }
@@ -195,11 +177,7 @@ func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte
 // failure describes an error object; status is 0 where none tells.
 func failure(status int, body []byte) *providers.Error {
 	d, _ := chat.ParseError(body)
-	e := &providers.Error{Kind: classify(status, strings.ToLower(d.Message)), Status: status, Detail: d, Err: &d}
-	if status == 0 && !e.Kind.Failover() {
-		e.Status = http.StatusBadRequest
-	}
-	return e
+	return translate.Failed(classify(status, strings.ToLower(d.Message)), status, d)
 }
 
 // classify says whose fault an error is. Ollama has no codes, only words.

@@ -48,7 +48,7 @@ func (embedder) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.
 	}
 	r, err := v.Response(x.Request)
 	if err != nil {
-		return nil, broken(err)
+		return nil, translate.Broken(err)
 	}
 	return r, nil
 }

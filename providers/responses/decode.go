@@ -1,8 +1,6 @@
 package responses
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -33,15 +31,15 @@ func failed(x providers.Exchange, body []byte) *providers.Error {
 
 // Decode reads a whole answer.
 func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
-	if !json.Valid(body) || !jsonraw.IsObject(body[start(body):]) {
-		return nil, broken(fmt.Errorf("%w: no JSON object", chat.ErrMalformed))
+	if err := translate.Valid(body); err != nil {
+		return nil, err
 	}
 	if e := jsonraw.Present(jsonraw.Lookup(body, "error")); e != nil {
 		return nil, failed(x, body)
 	}
 	output := jsonraw.Lookup(body, "output")
 	if output == nil {
-		return nil, broken(fmt.Errorf("%w: it has no output", chat.ErrMalformed))
+		return nil, translate.Malformed("it has no output")
 	}
 	var c translate.Choice
 	s := speaker{}
@@ -53,22 +51,6 @@ func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat
 		return nil, err
 	}
 	return translate.Response(a.head(x, body), []translate.Choice{c}, count(jsonraw.Lookup(body, "usage"))), nil
-}
-
-func start(body []byte) int {
-	for i, c := range body {
-		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
-			return i
-		}
-	}
-	return 0
-}
-
-func broken(err error) error {
-	if e := (*providers.Error)(nil); errors.As(err, &e) {
-		return e
-	}
-	return &providers.Error{Kind: providers.KindBroken, Err: err}
 }
 
 // head is what is said of an answer as a whole.
@@ -158,9 +140,7 @@ func (s *speaker) content(m *translate.Message, part []byte) {
 	case "output_text":
 		m.Text.Add(jsonraw.Lookup(part, "text"))
 		for a := range jsonraw.Elements(jsonraw.Lookup(part, "annotations")) {
-			if n := citation(a); n != nil {
-				m.Annotations = append(m.Annotations, n)
-			}
+			cite(m, a)
 		}
 		if l := jsonraw.Lookup(part, "logprobs"); len(l) > len("[]") {
 			m.Logprobs = logprobs(l)
@@ -170,26 +150,17 @@ func (s *speaker) content(m *translate.Message, part []byte) {
 	}
 }
 
-// citation is the citation of a URL, which is nested in the chat format; nil for
-// what has no word there.
-func citation(annotation []byte) []byte {
+// cite tells the citation of a URL, which is nested in the chat format; others have no
+// word there.
+func cite(m *translate.Message, annotation []byte) {
 	if jsonraw.Text(jsonraw.Lookup(annotation, "type")) != "url_citation" {
-		return nil
+		return
 	}
-	var o jsonraw.Object
-	for _, name := range []string{"start_index", "end_index"} {
-		v := jsonraw.Present(jsonraw.Lookup(annotation, name))
-		if v == nil {
-			v = []byte("0")
-		}
-		o.Raw(name, v)
-	}
-	o.Text("url", jsonraw.Text(jsonraw.Lookup(annotation, "url")))
-	o.Text("title", jsonraw.Text(jsonraw.Lookup(annotation, "title")))
-	var a jsonraw.Object
-	a.Text("type", "url_citation")
-	a.Raw("url_citation", o.Bytes())
-	return a.Bytes()
+	var n translate.Counter
+	m.Cite(translate.Citation{
+		URL: jsonraw.Lookup(annotation, "url"), Title: jsonraw.Lookup(annotation, "title"),
+		Start: n.At(annotation, "start_index"), End: n.At(annotation, "end_index"),
+	})
 }
 
 func logprobs(list []byte) []byte {

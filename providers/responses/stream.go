@@ -1,7 +1,6 @@
 package responses
 
 import (
-	"errors"
 	"io"
 	"strings"
 
@@ -23,7 +22,6 @@ type stream struct {
 	frames *translate.Frames
 	speaker
 	items map[string]*item // by output_index
-	end   bool
 }
 
 // item is one item of the output under way: how much of it was said.
@@ -36,13 +34,7 @@ type item struct {
 
 // Step reads one event.
 func (s *stream) Step(q *translate.Emitter) error {
-	if s.end {
-		return io.EOF
-	}
 	data, err := s.frames.Next()
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
 	if err != nil {
 		return err
 	}
@@ -98,8 +90,7 @@ func (s *stream) whole(q *translate.Emitter, kind string, response []byte) error
 	}
 	q.Finish(0, finish, native)
 	q.Usage(count(jsonraw.Lookup(response, "usage")))
-	s.end = true
-	return nil
+	return io.EOF
 }
 
 // at is the item that an event is about.
@@ -164,9 +155,7 @@ func (s *stream) event(m *translate.Message, kind string, data []byte) {
 	case "response.reasoning_text.delta":
 		it.next(&m.Reasoning, "thought"+part, delta)
 	case "response.output_text.annotation.added":
-		if n := citation(jsonraw.Lookup(data, "annotation")); n != nil {
-			m.Annotations = append(m.Annotations, n)
-		}
+		cite(m, jsonraw.Lookup(data, "annotation"))
 	case "response.output_item.done":
 		s.done(m, it, jsonraw.Lookup(data, "item"))
 	}

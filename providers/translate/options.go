@@ -138,19 +138,6 @@ func Strings(value []byte) [][]byte {
 	return slices.Collect(jsonraw.Elements(value))
 }
 
-// StopWords are those that say something: providers refuse sequences of white space
-// alone, of which ErrLost tells.
-func StopWords(value []byte) (words [][]byte, err error) {
-	for _, word := range Strings(value) {
-		if strings.TrimSpace(jsonraw.Text(word)) == "" {
-			err = ErrLost
-			continue
-		}
-		words = append(words, word)
-	}
-	return words, err
-}
-
 // Within brings a number between two bounds, of which "" is none: it is the number
 // itself, or the bound, of which a format tells as if the member had been lost.
 func Within(value []byte, low, high string) ([]byte, error) {
@@ -171,6 +158,49 @@ func Within(value []byte, low, high string) ([]byte, error) {
 func Is(raw []byte, v float64) bool {
 	f, err := strconv.ParseFloat(string(raw), 64)
 	return err == nil && f == v
+}
+
+// Settings are the members that most formats take under some name. Values are JSON,
+// nil where the client does not say.
+type Settings struct {
+	Temperature, TopP, TopK []byte
+	Stop                    [][]byte
+	Answer                  AnswerFormat
+}
+
+// Options reads the settings. A temperature above the hottest is brought down to it,
+// and texts to stop at that are white space alone are left out: providers refuse them.
+// Both are told as lost.
+func (s *Settings) Options(hottest string) map[string]Option {
+	as := func(to *[]byte) Option {
+		return func(value []byte) error { *to = value; return nil }
+	}
+	return map[string]Option{
+		"temperature": func(value []byte) (err error) {
+			s.Temperature, err = Within(value, "", hottest)
+			return err
+		},
+		"top_p": as(&s.TopP), "top_k": as(&s.TopK),
+		"stop": func(value []byte) (err error) {
+			s.Stop, err = stopWords(value)
+			return err
+		},
+		"response_format": func(value []byte) (err error) {
+			s.Answer, err = ReadAnswerFormat(value)
+			return err
+		},
+	}
+}
+
+func stopWords(value []byte) (words [][]byte, err error) {
+	for _, word := range Strings(value) {
+		if strings.TrimSpace(jsonraw.Text(word)) == "" {
+			err = ErrLost
+			continue
+		}
+		words = append(words, word)
+	}
+	return words, err
 }
 
 // AnswerFormat is what response_format asks for.

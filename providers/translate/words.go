@@ -47,3 +47,6 @@ func (w Words) member(o *jsonraw.Object, name string) {
 		o.Inside(name, w)
 	}
 }
+
+// Characters is how many characters a JSON string spells.
+func Characters(raw []byte) int64 { return int64(utf8.RuneCount(jsonraw.Quoted(raw).Bytes())) }
