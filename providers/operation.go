@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"tallyroute/providers/chat"
 )
@@ -13,6 +14,8 @@ import (
 type Adapter struct {
 	Chat  ChatCodec
 	Embed EmbedCodec
+	// Quirks hold for every target of the format, under what else is declared.
+	Quirks Quirks
 }
 
 // Codec translates one operation into a wire format and back. It is pure: it
@@ -64,6 +67,8 @@ type operation struct {
 	// they share the model's context with the prompt. Elsewhere each input has the
 	// context to itself.
 	output bool
+	ours   []string              // members that the codecs and the router see to, which no quirk takes out
+	known  bool                  // Quirks.Known lists the members of this operation
 	codec  func(a Adapter) Codec // nil where a has none
 	stream func(x Exchange, body io.ReadCloser) chat.Stream
 	// parts are the requests, more than one, as which x must be sent because one
@@ -75,7 +80,8 @@ type operation struct {
 // operations are the rows. A new operation is a constant and a row.
 var operations = [...]operation{
 	Chat: {
-		name: "chat", path: "/v1/chat/completions", parse: chat.ParseRequest, output: true,
+		name: "chat", path: "/v1/chat/completions", parse: chat.ParseRequest, output: true, known: true,
+		ours:  []string{"model", "messages", "stream", "stream_options", maxTokens, maxCompletion},
 		codec: func(a Adapter) Codec { return a.Chat },
 		stream: func(x Exchange, body io.ReadCloser) chat.Stream {
 			return x.Target.Adapter.Chat.Stream(x, body)
@@ -83,6 +89,7 @@ var operations = [...]operation{
 	},
 	Embed: {
 		name: "embeddings", path: "/v1/embeddings", parse: chat.ParseEmbedding,
+		ours:  []string{"model", "input", "encoding_format"},
 		codec: func(a Adapter) Codec { return a.Embed },
 		parts: splitInputs,
 		join: func(x Exchange, parts []*chat.Response) (*chat.Response, error) {
@@ -135,11 +142,34 @@ func (x Exchange) parts() ([]*chat.Request, error) {
 
 var errNoCodec = errors.New("providers: the adapter has no codec for the operation")
 
-// Encode writes the call for x.
+// Encode writes the call for x: its codec does, after the quirks of the target.
 func Encode(x Exchange) (Call, error) {
 	codec := x.codec()
 	if codec == nil {
 		return Call{}, fmt.Errorf("%w: %s", errNoCodec, x.Operation)
 	}
-	return codec.Encode(x)
+	x, lost, err := x.declared()
+	if err != nil {
+		return Call{}, err
+	}
+	call, err := codec.Encode(x)
+	if len(lost) > 0 {
+		call.Dropped = append(lost, call.Dropped...)
+	}
+	for i, name := range call.Dropped {
+		call.Dropped[i] = shown(name)
+	}
+	return call, err
+}
+
+// shown is a client's name for a member as a header may repeat it.
+func shown(name string) string {
+	const most = 64
+	name = strings.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f || r == ',' {
+			return '?'
+		}
+		return r
+	}, name)
+	return name[:min(len(name), most)]
 }

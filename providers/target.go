@@ -3,7 +3,6 @@ package providers
 import (
 	"context"
 	"net/http"
-	"slices"
 	"time"
 
 	"tallyroute/providers/chat"
@@ -24,7 +23,7 @@ type Target struct {
 	Credentials []Credential
 	Account     string      // the name of the credential; "" where there is only one
 	Header      http.Header // sent with every call; never credentials
-	Quirks      Quirks
+	Quirks      Quirks      // those of its adapter, its provider and its model together
 	Can         Abilities
 	Weight      int // 0 takes no traffic
 	// Private allows a BaseURL on a loopback, private or link-local address.
@@ -40,13 +39,6 @@ type Target struct {
 
 // Name is the target as users write it: provider/model.
 func (t Target) Name() string { return t.Provider + "/" + t.Model }
-
-// Sends reports whether a top-level member of a request, by its OpenAI name,
-// reaches the provider.
-func (t Target) Sends(member string) bool {
-	known := len(t.Quirks.Known) == 0 || slices.Contains(t.Quirks.Known, member)
-	return known && !slices.Contains(t.Quirks.Drop, member)
-}
 
 // Credential is one of several that a provider may be called with.
 type Credential struct {
@@ -83,42 +75,6 @@ type Tokenizer struct {
 	// ImageMultiplier scales the rule, in hundredths (0 is 100).
 	ImageMultiplier int64
 }
-
-// Quirks are declared differences from the OpenAI format. What is lost by them
-// is told to the client.
-type Quirks struct {
-	Rename map[string]string // top-level member → the provider's name for it
-	Drop   []string          // top-level members that the provider refuses
-	// Known are the only top-level members that the provider takes, by its names,
-	// besides model, messages and stream; all others are dropped. Empty: any.
-	Known []string
-	// Refuse are top-level members that the provider cannot do, and without which
-	// the answer would be another one: with them a request is refused.
-	Refuse []string
-	Bounds map[string]Bound // the least and the most of top-level members that are numbers
-	// MaxTokens is the member that bounds the output, "max_tokens" or
-	// "max_completion_tokens"; "" is max_tokens.
-	MaxTokens string
-	// NoStreamUsage is set where stream_options is refused or ignored.
-	NoStreamUsage bool
-
-	Roles         map[string]string // role of a message → the provider's name for it
-	MessageRename map[string]string // member of a message of the assistant → the provider's name for it
-	MessageDrop   []string          // members of messages that the provider refuses
-
-	// Vectors is VectorsInt8 where embeddings are 8-bit numbers in base64, and
-	// there is nothing else to be asked for.
-	Vectors string
-
-	Path       string // of chat completions below BaseURL; "" is /chat/completions
-	APIVersion string // of adapters whose calls name one
-}
-
-// VectorsInt8 are vectors of 8-bit numbers in base64, as Perplexity has them.
-const VectorsInt8 = "int8"
-
-// Bound is the least and the most of a number, in JSON; "" is none.
-type Bound struct{ Min, Max string }
 
 // Auth puts our credential on a call. It fails for want of one, unless its error is
 // an *Error of another kind.

@@ -74,7 +74,8 @@ func TestEncode_Dropped(t *testing.T) {
 func TestEncode_Quirks(t *testing.T) {
 	x := exchange(t, hi+`,"top_k":3,"container":"c"`)
 	x.Target.Quirks = providers.Quirks{Drop: []string{"top_k"}, Path: "/anthropic/messages"}
-	call, err := fixed().Encode(x)
+	x.Target.Adapter = providers.Adapter{Chat: fixed()}
+	call, err := providers.Encode(x)
 	if want := `{"model":"claude-sonnet-4-5","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"container":"c"}`; err != nil || string(call.Body) != want {
 		t.Errorf("sent %s (%v), want %s", call.Body, err, want)
 	}
@@ -82,7 +83,7 @@ func TestEncode_Quirks(t *testing.T) {
 		t.Errorf("path %s, dropped %v", call.Path, call.Dropped)
 	}
 	x.Target.Quirks.Refuse = []string{"container"}
-	if _, err := fixed().Encode(x); err == nil {
+	if _, err := providers.Encode(x); err == nil {
 		t.Error("what is to be refused is sent")
 	}
 }

@@ -151,7 +151,7 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 	for _, m := range l.Models {
 		t := common
 		t.Model, t.Upstream, t.Can, t.Tokenizer = m.ID, m.Upstream, m.Can, m.Tokenizer
-		t.Context, t.MaxOutput = m.Context, m.MaxOutput
+		t.Context, t.MaxOutput, t.Quirks = m.Context, m.MaxOutput, m.Quirks.Over(common.Quirks)
 		b.targets, b.facts = append(b.targets, t), append(b.facts, m)
 		b.prices = append(b.prices, m.Prices...)
 	}
@@ -233,9 +233,10 @@ func (b *builder) target(p Provider) providers.Target {
 	if len(several) > 0 && shared == 0 {
 		p.Weight = 0
 	}
+	adapter := formats()[p.Adapter].adapter
 	return providers.Target{
 		Credentials: several,
-		Provider:    p.Name, BaseURL: p.BaseURL, Adapter: adapters()[p.Adapter], Auth: b.auth(p.Auth), Header: header, Quirks: p.Quirks,
+		Provider:    p.Name, BaseURL: p.BaseURL, Adapter: adapter, Auth: b.auth(p.Auth), Header: header, Quirks: p.Quirks.Over(adapter.Quirks),
 		Weight: p.Weight, Private: p.Private, HeaderTimeout: p.HeaderTimeout, IdleTimeout: p.IdleTimeout,
 	}
 }

@@ -15,6 +15,7 @@ func (d document) check(path string) {
 	}
 	d.checkURL(path)
 	d.checkAuth(path)
+	d.checkQuirks(path)
 	upstreams := make(map[string]string)
 	for i := range p.Models {
 		m := &p.Models[i]

@@ -50,7 +50,7 @@ func (d document) read(path string, n node) {
 		"auth":        d.auth,
 		"credentials": d.credentials,
 		"headers":     d.headers,
-		"quirks":      d.quirks,
+		"quirks":      d.quirks(&p.Quirks),
 		"timeouts":    d.timeouts,
 		"weight":      scalar(d.reader, &p.Weight, between(0, 1000)),
 		"models":      d.list(d.model),
@@ -156,6 +156,7 @@ func (d document) model(path string, n node) {
 		"max_output": scalar(d.reader, &m.MaxOutput, tokens),
 		"can":        d.abilities(&m.Can),
 		"tokenizer":  d.tokenizer(&m.Tokenizer),
+		"quirks":     d.quirks(&m.Quirks),
 		"prices":     d.prices(m),
 	})
 	if m.Context > 0 && m.MaxOutput > m.Context {

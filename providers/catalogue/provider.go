@@ -64,7 +64,8 @@ type Model struct {
 	MaxOutput int64
 	Can       providers.Abilities
 	Tokenizer providers.Tokenizer
-	Prices    []billing.Price // by Since; none: the model is unpriced
+	Quirks    providers.Quirks // over those of the provider
+	Prices    []billing.Price  // by Since; none: the model is unpriced
 }
 
 // blank is a provider before its document is read.

@@ -4,61 +4,81 @@ import (
 	"errors"
 	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"tallyroute/providers"
 )
 
-// quirks reads the declared differences of a provider from the OpenAI format.
-func (d document) quirks(path string, n node) {
-	q := &d.p.Quirks
-	d.object(path, n, map[string]read{
-		"rename":          table(d.reader, &q.Rename, memberName),
-		"drop":            words(d.reader, &q.Drop, memberName),
-		"known":           words(d.reader, &q.Known, memberName),
-		"refuse":          words(d.reader, &q.Refuse, memberName),
-		"bounds":          d.bounds,
-		"max_tokens":      scalar(d.reader, &q.MaxTokens, memberName),
-		"no_stream_usage": scalar(d.reader, &q.NoStreamUsage, yesNo),
-		"roles":           table(d.reader, &q.Roles, oneOf("system", "developer", "user", "assistant", "tool")),
-		"message_rename":  table(d.reader, &q.MessageRename, messageMember),
-		"message_drop":    words(d.reader, &q.MessageDrop, messageMember),
-		"path":            scalar(d.reader, &q.Path, callPath),
-		"vectors":         scalar(d.reader, &q.Vectors, oneOf(providers.VectorsInt8)),
-		"api_version":     scalar(d.reader, &q.APIVersion, apiVersion),
-	})
-	for at, names := range map[string]map[string]string{"rename": q.Rename, "message_rename": q.MessageRename} {
-		for _, name := range sortedKeys(names) {
-			if _, err := memberName(name); err != nil {
-				d.fault(path+"."+at+"."+shorten(name), "%s", err)
+// quirks reads the declared differences of a provider, or of one of its models, from
+// the OpenAI format.
+func (d document) quirks(q *providers.Quirks) read {
+	return func(path string, n node) {
+		d.object(path, n, map[string]read{
+			"rename":          table(d.reader, &q.Rename, memberName),
+			"drop":            words(d.reader, &q.Drop, memberName),
+			"known":           words(d.reader, &q.Known, memberName),
+			"refuse":          words(d.reader, &q.Refuse, memberName),
+			"bounds":          d.bounds(&q.Bounds),
+			"max_tokens":      scalar(d.reader, &q.MaxTokens, memberName),
+			"no_stream_usage": scalar(d.reader, &q.NoStreamUsage, yesNo),
+			"roles":           table(d.reader, &q.Roles, oneOf("system", "developer", "user", "assistant", "tool")),
+			"message_rename":  table(d.reader, &q.MessageRename, messageMember),
+			"message_drop":    words(d.reader, &q.MessageDrop, messageMember),
+			"path":            scalar(d.reader, &q.Path, callPath),
+			"vectors":         scalar(d.reader, &q.Vectors, oneOf(providers.VectorsInt8)),
+			"api_version":     scalar(d.reader, &q.APIVersion, apiVersion),
+		})
+		for at, names := range map[string]map[string]string{"rename": q.Rename, "message_rename": q.MessageRename} {
+			for _, name := range sortedKeys(names) {
+				if _, err := memberName(name); err != nil {
+					d.fault(path+"."+at+"."+shorten(name), "%s", err)
+				}
 			}
 		}
 	}
 }
 
-// bounds reads the least and the most of members that are numbers.
-func (d document) bounds(path string, n node) {
-	q := &d.p.Quirks
-	all := maps.Clone(q.Bounds)
-	if all == nil {
-		all = make(map[string]providers.Bound)
-	}
-	d.mapping(path, n, func(path, name string, n node) {
-		if _, err := memberName(name); err != nil {
-			d.fault(path, "%s", err)
-			return
+// checkQuirks finds settings that the provider's wire format does not read.
+func (d document) checkQuirks(path string) {
+	reads := formats()[d.p.Adapter].settings
+	check := func(path, of string, q providers.Quirks) {
+		for _, name := range settings(q) {
+			if !slices.Contains(reads, name) {
+				d.fault(path, "%sthe adapter %s does not read quirks.%s", of, d.p.Adapter, name)
+			}
 		}
-		var b providers.Bound
-		d.value(path, n, func(path string, n node) {
-			d.object(path, n, map[string]read{
-				"min": scalar(d.reader, &b.Min, number),
-				"max": scalar(d.reader, &b.Max, number),
+	}
+	check(join(path, "quirks"), "", d.p.Quirks)
+	for _, m := range d.p.Models {
+		check(join(path, "models"), m.ID+": ", m.Quirks)
+	}
+}
+
+// bounds reads the least and the most of members that are numbers.
+func (d document) bounds(into *map[string]providers.Bound) read {
+	return func(path string, n node) {
+		all := maps.Clone(*into)
+		if all == nil {
+			all = make(map[string]providers.Bound)
+		}
+		d.mapping(path, n, func(path, name string, n node) {
+			if _, err := memberName(name); err != nil {
+				d.fault(path, "%s", err)
+				return
+			}
+			var b providers.Bound
+			d.value(path, n, func(path string, n node) {
+				d.object(path, n, map[string]read{
+					"min": scalar(d.reader, &b.Min, number),
+					"max": scalar(d.reader, &b.Max, number),
+				})
 			})
+			all[name] = b
 		})
-		all[name] = b
-	})
-	q.Bounds = all
+		*into = all
+	}
 }
 
 // number is a number as JSON has it.

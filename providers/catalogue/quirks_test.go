@@ -58,10 +58,15 @@ func TestOneFileIsAProvider(t *testing.T) {
 		Rename: map[string]string{"seed": "random_seed"}, Known: []string{"max_tokens", "random_seed"}, Refuse: []string{"audio"},
 		Bounds: map[string]providers.Bound{"temperature": {Min: "0", Max: "1.5"}, "n": {Max: "1"}},
 		Roles:  map[string]string{"developer": "system"}, MessageRename: map[string]string{"reasoning_content": "reasoning"},
-		MessageDrop: []string{"annotations"}, APIVersion: "2024-10-21",
+		MessageDrop: []string{"annotations"},
 	}
 	if got := list[0].Quirks; !reflect.DeepEqual(got, want) {
 		t.Errorf("quirks %+v, want %+v", got, want)
+	}
+	deep, _, ok := build(vars).Resolve("acme/deep")
+	want.Drop, want.MaxTokens = []string{"temperature"}, "max_completion_tokens"
+	if !ok || !reflect.DeepEqual(deep[0].Quirks, want) {
+		t.Errorf("the quirks of one model are %+v, want %+v", deep[0].Quirks, want)
 	}
 	for value, says := range map[string]string{"evil.example/x?": "variable account", "..": "variable account", "": "variable account"} {
 		vars["ACME_ACCOUNT"] = value
@@ -82,6 +87,10 @@ func TestQuirks_Faults(t *testing.T) {
 		"quirks: {message_drop: [content]}":                           "role and content cannot be",
 		"quirks: {roles: {developer: king}}":                          "want one of",
 		"quirks: {api_version: '2024?x=1'}":                           "want a version",
+		"quirks: {api_version: '2024-10-21'}":                         "quirks: the adapter openai does not read quirks.api_version",
+		"adapter: gemini\nquirks: {max_tokens: max_tokens, path: /x}": "quirks: the adapter gemini does not read quirks.path",
+		"models: [{id: m, quirks: {drop: [messages]}}]":               "cannot be renamed or dropped",
+		"adapter: cohere\nmodels: [{id: m, quirks: {vectors: int8}}]": "m: the adapter cohere does not read quirks.vectors",
 		"variables: {region: 'env:X'}\nbase_url: https://{a}.x.io/v1": "has {a}, which variables does not have",
 	} {
 		text := "name: x\nauth: {kind: none}\n" + in

@@ -21,7 +21,7 @@ const (
 	authNone   = "none"
 )
 
-func adapterNames() []string { return sortedKeys(adapters()) }
+func adapterNames() []string { return sortedKeys(formats()) }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 

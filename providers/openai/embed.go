@@ -2,7 +2,6 @@ package openai
 
 import (
 	"encoding/base64"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -26,35 +25,27 @@ type embeddings struct {
 // InputsPerCall is any number.
 func (embeddings) InputsPerCall(providers.Exchange) int64 { return 0 }
 
-// Encode changes the model's name and what is declared of the provider.
-// Of its quirks those count that rename, drop and refuse members; the members that
-// are known are those of chats. An encoding that is dropped is not lost: the answer
-// is converted.
+// Encode changes the model's name, and what else the provider has in another way. An
+// encoding that it does not take is not lost: the answer is converted.
 func (c embeddings) Encode(x providers.Exchange) (providers.Call, error) {
-	e := edit{x: x, q: x.Target.Quirks, r: x.Request}
+	e := edit{x: x, r: x.Request}
 	if c.members != nil {
 		if _, err := providers.Texts(x.Request); err != nil {
 			return providers.Call{}, err
 		}
-		e.q.Drop = slices.Concat(e.q.Drop, providers.Unread(x.Request, c.members...))
+		e.dropped = providers.Unread(x.Request, c.members...)
+		e.drops = slices.Clone(e.dropped)
 	}
-	if c.dimensions != "" {
-		rename := map[string]string{"dimensions": c.dimensions}
-		maps.Copy(rename, e.q.Rename)
-		e.q.Rename = rename
+	if e.r.Get(encoding) != nil && (x.Target.Quirks.Vectors == providers.VectorsInt8 || !x.Target.Sends(encoding)) {
+		e.drops = append(e.drops, encoding)
 	}
-	e.q.Known = nil
-	if slices.Contains(e.q.Drop, encoding) || e.q.Vectors == providers.VectorsInt8 {
-		e.q.Drop = slices.DeleteFunc(slices.Clone(e.q.Drop), func(name string) bool { return name == encoding })
-		if e.r.Get(encoding) != nil {
-			e.drops = append(e.drops, encoding)
+	if raw := e.r.Get("dimensions"); raw != nil && c.dimensions != "" {
+		e.drops = append(e.drops, "dimensions")
+		if e.r.Get(c.dimensions) == nil {
+			e.set(c.dimensions, raw)
 		}
 	}
-	if err := e.refuse(); err != nil {
-		return providers.Call{}, err
-	}
 	e.model()
-	e.quirks()
 	return e.call(c.at(x.Target, embeddingsPath))
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,11 +19,14 @@ import (
 // OpenAPI file of its platform, EmbeddingRequest.
 func Mistral() providers.Adapter {
 	return providers.Adapter{
-		Chat: completions{dialect{
-			quirks: mistralQuirks, rewrite: mistralRequest,
-			silent: []string{streamOptions}, // usage comes with every stream
-		}},
+		Chat:  completions{dialect{rewrite: mistralRequest}},
 		Embed: embeddings{dimensions: "output_dimension", members: []string{"metadata", "output_dimension", "output_dtype"}},
+		Quirks: providers.Quirks{
+			Rename:        map[string]string{"seed": "random_seed"},
+			Known:         mistralMembers,
+			Bounds:        map[string]providers.Bound{"temperature": {Max: "1.5"}},
+			NoStreamUsage: true, // it comes with every stream
+		},
 	}
 }
 
@@ -35,21 +37,6 @@ var mistralMembers = []string{
 	"frequency_penalty", "guardrails", "logprobs", "max_tokens", "metadata", "n", "parallel_tool_calls", "prediction",
 	"presence_penalty", "prompt_cache_key", "prompt_mode", "random_seed", "reasoning_effort", "response_format",
 	"safe_prompt", "stop", "temperature", "tool_choice", "tools", "top_logprobs", "top_p",
-}
-
-// mistralQuirks are the quirks of the API, under those of a target.
-func mistralQuirks(q providers.Quirks) providers.Quirks {
-	rename := map[string]string{"seed": "random_seed"}
-	maps.Copy(rename, q.Rename)
-	q.Rename = rename
-	if len(q.Known) == 0 {
-		q.Known = mistralMembers
-	}
-	bounds := map[string]providers.Bound{"temperature": {Max: "1.5"}}
-	maps.Copy(bounds, q.Bounds)
-	q.Bounds = bounds
-	q.NoStreamUsage = true // it comes with every stream
-	return q
 }
 
 // mistralRequest is the request with the messages, tools and prediction as Mistral

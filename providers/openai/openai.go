@@ -16,12 +16,8 @@ import (
 type dialect struct {
 	// path is where an operation is called; nil is below the base URL.
 	path func(t providers.Target, operation string) string
-	// quirks are those of the API, under what is declared for a target.
-	quirks func(providers.Quirks) providers.Quirks
 	// rewrite changes a chat completion before all else, and names what is lost.
 	rewrite func(r *chat.Request) (*chat.Request, []string, error)
-	// silent are members that are left out without a word, because nothing is lost.
-	silent []string
 }
 
 // New is the adapter of the format.

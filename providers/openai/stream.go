@@ -14,18 +14,19 @@ import (
 )
 
 // Stream reads a streamed answer.
-func (c completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
-	n := choices(x.Request.N(), c.declared(x.Target.Quirks))
+func (completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+	n := choices(x)
 	return &stream{events: sse.NewReader(body), body: body, open: n, single: n == 1, mender: mender{x: x, stream: true}}
 }
 
-// choices is how many of n were asked for of the provider.
-func choices(n int64, q providers.Quirks) int64 {
-	if most, err := strconv.ParseInt(q.Bounds["n"].Max, 10, 64); err == nil {
-		n = min(n, most)
+// choices is how many were asked for of the provider.
+func choices(x providers.Exchange) int64 {
+	if !x.Target.Sends("n") {
+		return 1
 	}
-	if slices.Contains(q.Drop, "n") || len(q.Known) > 0 && !slices.Contains(q.Known, "n") {
-		n = 1
+	n := x.Request.N()
+	if most, err := strconv.ParseInt(x.Target.Quirks.Bounds["n"].Max, 10, 64); err == nil {
+		n = min(n, most)
 	}
 	return n
 }

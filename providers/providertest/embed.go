@@ -34,7 +34,7 @@ func Embeddings(t *testing.T, s Subject) {
 			}
 			x := g.target(s.Adapter, r)
 			x.Operation = providers.Embed
-			sent := encodeEmbedding(t, e, x)
+			sent := encodeEmbedding(t, x)
 			answer := decodeEmbedding(e, x, g.status, g.header, g.body)
 			if s.Update {
 				g.write(t, sent, answer.String())
@@ -49,10 +49,10 @@ func Embeddings(t *testing.T, s Subject) {
 	}
 }
 
-func encodeEmbedding(t *testing.T, e providers.EmbedCodec, x providers.Exchange) string {
+func encodeEmbedding(t *testing.T, x providers.Exchange) string {
 	t.Helper()
 	before := string(x.Request.Body())
-	call, err := e.Encode(x)
+	call, err := providers.Encode(x)
 	if err != nil {
 		return "refused: " + err.Error() + "\n"
 	}

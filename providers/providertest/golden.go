@@ -114,7 +114,7 @@ func (g *golden) target(a providers.Adapter, r *chat.Request) providers.Exchange
 	return providers.Exchange{
 		Target: providers.Target{
 			Provider: "provider", Model: "model", Upstream: g.setup.Upstream, Adapter: a,
-			Quirks: g.setup.Quirks, Private: true,
+			Quirks: g.setup.Quirks.Over(a.Quirks), Private: true,
 		},
 		Request: r,
 	}

@@ -74,6 +74,7 @@ func Run(t *testing.T, s Subject) {
 		}
 	}
 	t.Run("hostile model name", s.hostileName)
+	t.Run("quirks", s.quirks)
 }
 
 // run checks one exchange.
@@ -126,14 +127,14 @@ func (s Subject) valid(t *testing.T, o outcome) {
 func (s Subject) encode(t *testing.T, x providers.Exchange) string {
 	t.Helper()
 	before := string(x.Request.Body())
-	call, err := s.Adapter.Chat.Encode(x)
+	call, err := providers.Encode(x)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if string(x.Request.Body()) != before {
 		t.Error("Encode changes the client's request")
 	}
-	if again, err := s.Adapter.Chat.Encode(x); err != nil || renderCall(again) != renderCall(call) {
+	if again, err := providers.Encode(x); err != nil || renderCall(again) != renderCall(call) {
 		t.Errorf("Encode is not the same twice: %v", err)
 	}
 	if !json.Valid(call.Body) {
@@ -268,8 +269,8 @@ func (s Subject) hostileName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := providers.Exchange{Target: providers.Target{Upstream: "evil\"?evil=1#evil\r\nevil: 1"}, Request: r}
-	call, err := s.Adapter.Chat.Encode(x)
+	x := providers.Exchange{Target: providers.Target{Adapter: s.Adapter, Upstream: "evil\"?evil=1#evil\r\nevil: 1"}, Request: r}
+	call, err := providers.Encode(x)
 	if err != nil {
 		return // refused is well done
 	}

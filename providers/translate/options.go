@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 	"strconv"
@@ -30,7 +29,7 @@ func (r *Request) Options(options map[string]Option) error {
 	for name, value := range r.Exchange.Request.Members() {
 		n := string(name)
 		option := options[n]
-		if !says(n, value) || option == nil && common(n) {
+		if chat.Idle(name, value) || option == nil && common(n) {
 			continue
 		}
 		err := needed(n)
@@ -78,39 +77,6 @@ func common(name string) bool {
 		return true
 	}
 	return false
-}
-
-// idle are values that ask for what happens anyway.
-var idle = map[string][]string{
-	"n":                   {"1"},
-	"parallel_tool_calls": {"true"},
-	"logprobs":            {"false"},
-	"top_logprobs":        {"0"},
-	"store":               {"false"},
-	"frequency_penalty":   {"0"},
-	"presence_penalty":    {"0"},
-	"logit_bias":          {"{}"},
-	"metadata":            {"{}"},
-	"service_tier":        {`"auto"`, `"default"`},
-	"tools":               {"[]"},
-	"stop":                {"[]"},
-	"modalities":          {`["text"]`},
-	"verbosity":           {`"medium"`},
-}
-
-// says reports a value that does not ask for what happens anyway.
-func says(name string, value []byte) bool {
-	if jsonraw.IsNull(value) {
-		return false
-	}
-	values := idle[name]
-	if len(values) == 0 {
-		return true
-	}
-	if f, err := strconv.ParseFloat(string(value), 64); err == nil {
-		value = strconv.AppendFloat(nil, f, 'f', -1, 64) // 0.0 is 0
-	}
-	return !slices.Contains(values, string(bytes.TrimPrefix(jsonraw.Compact(value), []byte("-"))))
 }
 
 // printable is a client's name for a member as a header may repeat it.

@@ -17,7 +17,7 @@ func TestOptionsTellWhatIsLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := providers.Exchange{Request: r, Target: providers.Target{Quirks: providers.Quirks{Drop: []string{"top_p", "seed", "absent"}}}}
+	x := providers.Exchange{Request: r}
 	var took []string
 	take := func(value []byte) error { took = append(took, string(value)); return nil }
 	call, err := translate.Encode(x, translate.Format{Path: "/p"}, func(r *translate.Request) ([]byte, error) {
@@ -26,7 +26,7 @@ func TestOptionsTellWhatIsLost(t *testing.T) {
 			"user": func([]byte) error { return translate.ErrLost },
 		})
 	})
-	if got := strings.Join(call.Dropped, " "); err != nil || got != "top_p user a??b?c presence_penalty" || strings.Join(took, " ") != "1.50" || call.Path != "/p" {
+	if got := strings.Join(call.Dropped, " "); err != nil || got != "user a??b?c presence_penalty" || strings.Join(took, " ") != "1.50 2" || call.Path != "/p" {
 		t.Errorf("lost %q, took %q, %v", got, took, err)
 	}
 }
@@ -44,22 +44,6 @@ func TestOptionsRefuseWhatWouldChangeTheAnswer(t *testing.T) {
 		err = r.Options(map[string]translate.Option{"temperature": func([]byte) error { return translate.Unsupported("is too warm") }})
 		if e := (*chat.FieldError)(nil); !errors.As(err, &e) || !strings.HasPrefix(member, `"`+e.Param+`"`) || e.Code != code {
 			t.Errorf("%s: %v", member, err)
-		}
-	}
-}
-
-// A member that a target is declared to refuse is refused whatever the format, unless
-// it asks for what happens anyway.
-func TestDeclaredRefusalsHoldForEveryFormat(t *testing.T) {
-	for members, refused := range map[string]bool{`"seed":1`: true, `"seed":null`: false, `"store":true`: true, `"store":false`: false} {
-		r, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],` + members + `}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		x := providers.Exchange{Request: r, Target: providers.Target{Quirks: providers.Quirks{Refuse: []string{"seed", "store"}}}}
-		_, err = translate.Encode(x, translate.Format{}, func(*translate.Request) ([]byte, error) { return nil, nil })
-		if e := (*chat.FieldError)(nil); errors.As(err, &e) != refused {
-			t.Errorf("%s: %v", members, err)
 		}
 	}
 }

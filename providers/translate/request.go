@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"tallyroute/providers"
-	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
 
@@ -30,11 +29,7 @@ type Request struct {
 // Encode writes a call: it reads the request as f declares and lets write make the
 // body of it. What was lost on the way is told.
 func Encode(x providers.Exchange, f Format, write func(r *Request) ([]byte, error)) (providers.Call, error) {
-	x, dropped, err := declared(x)
-	if err != nil {
-		return providers.Call{}, err
-	}
-	r := &Request{Exchange: x, dropped: dropped}
+	r := &Request{Exchange: x}
 	if err := r.Conversation.read(x.Request, f); err != nil {
 		return providers.Call{}, err
 	}
@@ -52,31 +47,6 @@ func (r *Request) Drop(name string) {
 	if name = printable(name); !slices.Contains(r.dropped, name) {
 		r.dropped = append(r.dropped, name)
 	}
-}
-
-// declared is x without the members that its target declares to drop, and which of
-// them said something. Those that it declares to refuse are a *chat.FieldError.
-func declared(x providers.Exchange) (left providers.Exchange, dropped []string, err error) {
-	q := x.Target.Quirks
-	for _, name := range q.Refuse {
-		if says(name, x.Request.Get(name)) {
-			return x, nil, &chat.FieldError{Code: "unsupported_parameter", Param: name, Message: "this provider cannot do that"}
-		}
-	}
-	var drop []string
-	for _, name := range q.Drop {
-		raw := x.Request.Get(name)
-		if raw != nil {
-			drop = append(drop, name)
-		}
-		if says(name, raw) {
-			dropped = append(dropped, name)
-		}
-	}
-	if len(drop) > 0 {
-		x.Request = x.Request.Without(drop...)
-	}
-	return x, dropped, nil
 }
 
 // Bound is the bound of the output to send: the client's own unless ours is lower;

@@ -1,0 +1,140 @@
+package providertest
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+)
+
+// quirk is a declared difference and a request that meets it: what goes upstream is
+// what goes there for another request, of which the client is told what it lost.
+type quirk struct {
+	quirks  providers.Quirks
+	request string // members besides the model
+	same    string // members of the request that becomes the same call
+	told    string // "" is nothing
+}
+
+const (
+	hello  = `"messages":[{"role":"user","content":"hi"}]`
+	taught = `"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"well"`
+)
+
+var quirks = map[string]quirk{
+	"drop":         {providers.Quirks{Drop: []string{"temperature"}}, hello + `,"temperature":0.5`, hello, "temperature"},
+	"drop of null": {providers.Quirks{Drop: []string{"temperature"}}, hello + `,"temperature":null`, hello, ""},
+	"known": {
+		providers.Quirks{Known: []string{"temperature", "max_tokens", "max_completion_tokens", "stream_options"}},
+		hello + `,"temperature":0.5,"top_p":0.5`, hello + `,"temperature":0.5`, "top_p",
+	},
+	"clamp down": {
+		providers.Quirks{Bounds: map[string]providers.Bound{"temperature": {Max: "0.5"}}},
+		hello + `,"temperature":0.9`, hello + `,"temperature":0.5`, "temperature",
+	},
+	"clamp up": {
+		providers.Quirks{Bounds: map[string]providers.Bound{"temperature": {Min: "0.5"}}},
+		hello + `,"temperature":0.1`, hello + `,"temperature":0.5`, "temperature",
+	},
+	"within bounds": {
+		providers.Quirks{Bounds: map[string]providers.Bound{"temperature": {Min: "0", Max: "1"}}},
+		hello + `,"temperature":0.5`, hello + `,"temperature":0.5`, "",
+	},
+	"rename": {
+		providers.Quirks{Rename: map[string]string{"heat": "temperature"}},
+		hello + `,"heat":0.5`, hello + `,"temperature":0.5`, "",
+	},
+	"rename and clamp": {
+		providers.Quirks{Rename: map[string]string{"heat": "temperature"}, Bounds: map[string]providers.Bound{"heat": {Max: "0.5"}}},
+		hello + `,"heat":0.9`, hello + `,"temperature":0.5`, "heat",
+	},
+	"refuse of null": {providers.Quirks{Refuse: []string{"seed"}}, hello + `,"seed":null`, hello, ""},
+	"refuse of what happens anyway": {
+		providers.Quirks{Refuse: []string{"n"}}, hello + `,"n":1`, hello, "",
+	},
+	"roles": {
+		providers.Quirks{Roles: map[string]string{"developer": "user"}},
+		`"messages":[{"role":"developer","content":"hi"}]`, hello, "",
+	},
+	"message_drop": {
+		providers.Quirks{MessageDrop: []string{"mood"}},
+		`"messages":[{"role":"user","content":"hi","mood":"good"}]`, hello, "messages.mood",
+	},
+	"message_rename": {
+		providers.Quirks{MessageRename: map[string]string{"thoughts": "reasoning_content"}},
+		taught + `,"thoughts":"hm"},{"role":"user","content":"so?"}]`, taught + `,"reasoning_content":"hm"},{"role":"user","content":"so?"}]`, "",
+	},
+}
+
+// quirks: whatever is declared of a target holds in every format.
+func (s Subject) quirks(t *testing.T) {
+	for _, name := range slices.Sorted(maps.Keys(quirks)) {
+		t.Run(name, func(t *testing.T) {
+			q := quirks[name]
+			plain := q.quirks
+			plain.Refuse, plain.Drop, plain.Known, plain.Bounds, plain.Rename = nil, nil, nil, nil, nil
+			plain.Roles, plain.MessageRename, plain.MessageDrop = nil, nil, nil
+			got, want := s.sent(t, q.quirks, q.request), s.sent(t, plain, q.same)
+			if !reflect.DeepEqual(decoded(t, got.Body), decoded(t, want.Body)) || got.Path != want.Path {
+				t.Errorf("sent %s %s, want %s %s", got.Path, got.Body, want.Path, want.Body)
+			}
+			lost := slices.DeleteFunc(slices.Clone(got.Dropped), func(name string) bool { return slices.Contains(want.Dropped, name) })
+			if told := append(lost, ""); told[0] != q.told || len(lost) > 1 {
+				t.Errorf("told that %q are lost, want %q", lost, q.told)
+			}
+		})
+	}
+	t.Run("refuse", func(t *testing.T) {
+		for _, member := range []string{`"seed":7`, `"temperature":0.5`, `"tools":[{"type":"function","function":{"name":"f"}}]`, `"made_up":1`} {
+			name := firstMember(t, member)
+			_, err := providers.Encode(s.asked(t, providers.Quirks{Refuse: []string{name}}, hello+","+member))
+			e := (*providers.Error)(nil)
+			if !errors.As(err, &e) || e.Kind != providers.KindRequest || e.Status != 400 || e.Detail.Param != name || e.Detail.Code != "unsupported_parameter" {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+func (s Subject) asked(t *testing.T, q providers.Quirks, members string) providers.Exchange {
+	t.Helper()
+	r, err := chat.ParseRequest([]byte(`{"model":"m",` + members + `}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return providers.Exchange{
+		Target:  providers.Target{Provider: "provider", Model: "model", Upstream: "upstream-model", Adapter: s.Adapter, Quirks: q.Over(s.Adapter.Quirks)},
+		Request: r,
+	}
+}
+
+func (s Subject) sent(t *testing.T, q providers.Quirks, members string) providers.Call {
+	t.Helper()
+	call, err := providers.Encode(s.asked(t, q, members))
+	if err != nil {
+		t.Fatalf("%s: %v", members, err)
+	}
+	return call
+}
+
+func decoded(t *testing.T, body []byte) (v any) {
+	t.Helper()
+	if err := json.Unmarshal(body, &v); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	return v
+}
+
+// firstMember is the name of a member.
+func firstMember(t *testing.T, member string) string {
+	t.Helper()
+	for name := range decoded(t, []byte("{"+member+"}")).(map[string]any) {
+		return name
+	}
+	return ""
+}

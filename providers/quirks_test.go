@@ -1,0 +1,108 @@
+package providers
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+
+	"tallyroute/providers/chat"
+)
+
+func asked(t testing.TB, body string, q Quirks) Exchange {
+	t.Helper()
+	r, err := chat.ParseRequest([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Exchange{Target: Target{Quirks: q}, Request: r, MaxOutput: 9}
+}
+
+// Most requests meet no quirk. They are passed on as they are, and where nothing is
+// declared that costs nothing.
+func TestRequestThatMeetsNoQuirkIsNotCopied(t *testing.T) {
+	const body = `{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.5,"stream":true,"max_tokens":5}`
+	all := Quirks{
+		Rename: map[string]string{"seed": "random_seed"}, Drop: []string{"logprobs", "service_tier"}, Refuse: []string{"audio"},
+		Known: []string{"temperature", "max_tokens"}, Bounds: map[string]Bound{"temperature": {Min: "0", Max: "1"}, "n": {Max: "1"}},
+		Roles: map[string]string{"developer": "system"}, MessageRename: map[string]string{"reasoning_content": "reasoning"},
+		MessageDrop: []string{"annotations"},
+	}
+	for name, q := range map[string]Quirks{"none": {}, "all": all} {
+		x := asked(t, body, q)
+		y, lost, err := x.declared()
+		if y.Request != x.Request || y.MaxOutput != 9 || len(lost) > 0 || err != nil {
+			t.Errorf("%s: it became %s, lost %v, %v", name, y.Request.Body(), lost, err)
+		}
+	}
+	x := asked(t, body, Quirks{})
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = x.declared() }); n > 0 {
+		t.Errorf("%v allocations where nothing is declared", n)
+	}
+	x = asked(t, body, Quirks{Drop: all.Drop, Bounds: all.Bounds, Roles: all.Roles, Known: all.Known})
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = x.declared() }); n > 1 { // the list of messages
+		t.Errorf("%v allocations where nothing is met", n)
+	}
+}
+
+// A provider that takes no bound of the output gets none, whatever the client calls it.
+func TestBoundOfTheOutputThatTheProviderRefusesIsNotSent(t *testing.T) {
+	for _, q := range []Quirks{
+		{Drop: []string{"max_tokens"}}, {Known: []string{"temperature"}},
+		{MaxTokens: "max_completion_tokens", Drop: []string{"max_completion_tokens"}},
+		{Rename: map[string]string{"max_tokens": "limit"}, Drop: []string{"limit"}},
+	} {
+		for _, name := range []string{"max_tokens", "max_completion_tokens"} {
+			y, lost, err := asked(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"`+name+`":5}`, q).declared()
+			if err != nil || y.MaxOutput != 0 || y.Request.MaxOutput() != 0 || !slices.Equal(lost, []string{name}) {
+				t.Errorf("%+v: %s became %s with a bound of %d, lost %v, %v", q, name, y.Request.Body(), y.MaxOutput, lost, err)
+			}
+		}
+	}
+}
+
+func TestOneOfTwoMembersThatBecomeTheSameIsLost(t *testing.T) {
+	q := Quirks{Rename: map[string]string{"seed": "random_seed"}}
+	y, lost, err := asked(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"seed":1,"random_seed":2}`, q).declared()
+	if want := `{"model":"m","messages":[{"role":"user","content":"hi"}],"random_seed":2}`; err != nil || string(y.Request.Body()) != want || !slices.Equal(lost, []string{"seed"}) {
+		t.Errorf("sent %s, lost %v, %v", y.Request.Body(), lost, err)
+	}
+}
+
+func TestQuirksOfAModelStandOverThoseOfItsProvider(t *testing.T) {
+	provider := Quirks{
+		Rename: map[string]string{"seed": "random_seed"}, Drop: []string{"logprobs"}, Known: []string{"a"}, Refuse: []string{"audio"},
+		Bounds: map[string]Bound{"temperature": {Max: "1"}, "n": {Max: "1"}}, MaxTokens: "max_tokens", Path: "/chat",
+	}
+	model := Quirks{
+		Drop: []string{"temperature", "logprobs"}, Known: []string{"b"}, Bounds: map[string]Bound{"temperature": {Max: "2"}},
+		MaxTokens: "max_completion_tokens", NoStreamUsage: true,
+	}
+	want := Quirks{
+		Rename: provider.Rename, Drop: []string{"logprobs", "temperature"}, Known: []string{"b"}, Refuse: []string{"audio"},
+		Bounds: map[string]Bound{"temperature": {Max: "2"}, "n": {Max: "1"}}, MaxTokens: "max_completion_tokens", NoStreamUsage: true, Path: "/chat",
+	}
+	if got := model.Over(provider); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if provider.Drop[0] != "logprobs" || len(provider.Bounds) != 2 || provider.Bounds["temperature"].Max != "1" {
+		t.Errorf("the provider's own changed: %+v", provider)
+	}
+}
+
+func TestSendsTellsWhetherAMemberReachesTheProvider(t *testing.T) {
+	for name, c := range map[string]struct {
+		q    Quirks
+		want bool
+	}{
+		"nothing declared": {Quirks{}, true},
+		"dropped":          {Quirks{Drop: []string{"service_tier"}}, false},
+		"known":            {Quirks{Known: []string{"service_tier"}}, true},
+		"not known":        {Quirks{Known: []string{"seed"}}, false},
+		"renamed, known":   {Quirks{Rename: map[string]string{"service_tier": "tier"}, Known: []string{"tier"}}, true},
+		"renamed, dropped": {Quirks{Rename: map[string]string{"service_tier": "tier"}, Drop: []string{"tier"}}, false},
+	} {
+		if got := (Target{Quirks: c.q}).Sends("service_tier"); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
