@@ -1,0 +1,170 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/journal"
+	"tallyroute/billing/sqlite"
+)
+
+// hooked is a store of which single calls go wrong.
+type hooked struct {
+	billing.Store
+	onGrant func(granted []billing.Granted, err error) error // after the store has answered
+	onPost  func() error                                     // before it is asked
+}
+
+func (h *hooked) Grant(ctx context.Context, r billing.Replica, w []billing.Want) ([]billing.Granted, bool, error) {
+	granted, ok, err := h.Store.Grant(ctx, r, w)
+	if h.onGrant != nil {
+		if err := h.onGrant(granted, err); err != nil {
+			return nil, false, err
+		}
+	}
+	return granted, ok, err
+}
+
+func (h *hooked) Post(ctx context.Context, p billing.Posting) (billing.Posted, error) {
+	if h.onPost != nil {
+		if err := h.onPost(); err != nil {
+			return billing.Posted{}, err
+		}
+	}
+	return h.Store.Post(ctx, p)
+}
+
+// alone is a ledger with a key of 1000 tokens, in a time of its own.
+func alone(t *testing.T, test func(w *walk, n *node, h *hooked)) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"), sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		w := &walk{t: t, store: store, grace: make(map[string]billing.Amount), limits: make(map[string]billing.Amount)}
+		w.begin()
+		w.limit(keyBudget, billing.ScopeKey, "key_1", billing.Amount{Tokens: 1000})
+		h := &hooked{Store: store}
+		log, err := journal.Open(t.TempDir(), journal.Options{Sync: journal.SyncOff})
+		w.must(err)
+		l, err := Open(h, log, Options{Replica: log.ID(), Name: "alone", Report: func(err error) { t.Log(err) }})
+		w.must(err)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = l.Run(ctx)
+		}()
+		test(w, &node{name: "alone", log: log, Ledger: l}, h)
+		stop()
+		<-done
+		_ = log.Close()
+	})
+}
+
+// use holds and settles so many tokens.
+func (w *walk) use(n *node, tokens int64) {
+	w.t.Helper()
+	h := w.request(billing.Amount{Tokens: tokens})
+	_, err := n.Reserve(w.t.Context(), h, time.Now())
+	w.must(err)
+	_, err = n.Settle(w.t.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{w.row(h.ID, billing.Amount{Tokens: tokens}, time.Now())}})
+	w.must(err)
+}
+
+// leased is what all replicas have leased, and how many there are.
+func (w *walk) leased() (sum billing.Amount, replicas int) {
+	states, err := w.store.ListReplicas(w.t.Context())
+	w.must(err)
+	for _, s := range states {
+		sum = sum.Plus(s.Leased)
+	}
+	return sum, len(states)
+}
+
+// TestGrantWhoseAnswerIsLostIsGivenBack: a quiet replica does not keep what it
+// does not know that it was granted.
+func TestGrantWhoseAnswerIsLostIsGivenBack(t *testing.T) {
+	alone(t, func(w *walk, n *node, h *hooked) {
+		time.Sleep(2 * time.Second)
+		h.onGrant = func([]billing.Granted, error) error { return errLost }
+		_, err := n.Reserve(w.t.Context(), w.request(billing.Amount{Tokens: 900}), time.Now())
+		if !errors.Is(err, billing.ErrUnavailable) {
+			t.Fatalf("got %v", err)
+		}
+		if sum, _ := w.leased(); sum.Tokens < 900 {
+			t.Fatalf("%+v is leased", sum)
+		}
+		time.Sleep(time.Minute)
+		h.onGrant = nil
+		time.Sleep(2*idleAfter + time.Minute)
+		if sum, _ := w.leased(); sum.Tokens != 0 {
+			t.Errorf("%+v is leased by a replica that knows nothing of it", sum)
+		}
+		w.use(n, 1000)
+	})
+}
+
+// TestPostingOfAnOldEpochDoesNotEndTheNewOne: a replica that was forgotten while
+// it was cut off, with a posting under way, begins anew once.
+func TestPostingOfAnOldEpochDoesNotEndTheNewOne(t *testing.T) {
+	alone(t, func(w *walk, n *node, h *hooked) {
+		w.use(n, 10)
+		time.Sleep(2 * time.Second)
+		h.onPost = func() error { return fmt.Errorf("%w: cut off", billing.ErrUnavailable) }
+		w.use(n, 10)
+		time.Sleep(2 * time.Second) // the posting is under way
+		w.must(w.store.Return(w.t.Context(), n.log.ID(), ""))
+		time.Sleep(3 * time.Second) // it notices, and begins anew
+		first := n.replica.Epoch
+		w.use(n, 10)
+		h.onPost = nil
+		time.Sleep(10 * time.Second)
+		if n.replica.Epoch != first {
+			t.Error("it has begun anew once more")
+		}
+		if _, replicas := w.leased(); replicas != 1 {
+			t.Errorf("%d replicas are known", replicas)
+		}
+		w.must(n.Flush(w.t.Context()))
+		if balances, err := w.store.Balances(w.t.Context(), &w.key, time.Now()); err != nil || balances[0].UsedTokens != 30 {
+			t.Errorf("%+v, %v", balances, err)
+		}
+		time.Sleep(3 * idleAfter)
+		if sum, _ := w.leased(); sum.Tokens != 0 {
+			t.Errorf("%+v is leased by nobody", sum)
+		}
+	})
+}
+
+// TestDatabaseThatHasGoneBackInTimeStrandsNothing: a copy of the database that
+// is older than what was posted gives back what the replica had leased in it.
+func TestDatabaseThatHasGoneBackInTimeStrandsNothing(t *testing.T) {
+	alone(t, func(w *walk, n *node, _ *hooked) {
+		w.use(n, 10)
+		time.Sleep(2 * time.Second)
+		w.must(n.Flush(w.t.Context()))
+		n.mu.Lock()
+		n.seq += 5 // as if so many postings had been lost with the database
+		before := n.replica.Epoch
+		n.mu.Unlock()
+		w.use(n, 10)
+		time.Sleep(5 * time.Second)
+		if n.replica.Epoch == before {
+			t.Error("it has not begun anew")
+		}
+		w.must(n.Flush(w.t.Context()))
+		time.Sleep(3 * idleAfter)
+		if sum, replicas := w.leased(); sum.Tokens != 0 || replicas != 1 {
+			t.Errorf("%+v is leased by %d replicas", sum, replicas)
+		}
+		w.use(n, 980)
+	})
+}
