@@ -32,7 +32,8 @@ var sqlStates = []string{
 // the fault is over; and nothing is rejected but for its own data. $FAULTS is
 // how many of the codes each statement fails with.
 func TestFaultsOfTheDatabaseLoseAndDoubleNothing(t *testing.T) {
-	most := prove.Size(t, "FAULTS", 5)
+	t.Parallel()
+	most := prove.Size(t, "FAULTS", 3)
 	r := newFaultRig(t)
 	r.traffic("", partitions) // connections are made
 	r.proxy.Set(pgtest.Fault{})
@@ -55,6 +56,19 @@ func TestFaultsOfTheDatabaseLoseAndDoubleNothing(t *testing.T) {
 
 // partitions is what makes the partition of a month that has none. It is slow.
 const partitions = "SELECT spend_add_partition($1::text::date)"
+
+// TestPreparedStatementsThatAreGoneArePreparedAgain does what a pooler between
+// may do: the connection that the next statement goes to knows none of those
+// that were prepared.
+func TestPreparedStatementsThatAreGoneArePreparedAgain(t *testing.T) {
+	t.Parallel()
+	r := newFaultRig(t)
+	for range 5 {
+		r.traffic("", partitions)
+		r.proxy.Deallocate()
+	}
+	r.settled()
+}
 
 // faultRig is a ledger on a database that can be made to fail, with a key for
 // each way of limiting.
@@ -122,12 +136,12 @@ func (r *faultRig) must(err error) {
 	}
 }
 
-// fail lets a statement fail twice while everything is asked for, and wants
+// fail lets a statement fail three times while everything is asked for, and wants
 // everything to work after that.
 func (r *faultRig) fail(statement, code string) {
 	r.t.Helper()
 	table := map[string]string{"23503": "budget_counters", "23514": "leases"}[code]
-	r.proxy.Set(pgtest.Fault{Statement: statement, Code: code, Table: table, Times: 2})
+	r.proxy.Set(pgtest.Fault{Statement: statement, Code: code, Table: table, Times: 3})
 	r.traffic(code, statement)
 	if r.proxy.Hits() == 0 {
 		r.t.Errorf("the fault did not come up")

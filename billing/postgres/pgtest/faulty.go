@@ -29,6 +29,7 @@ type Faulty struct {
 	seen   []string // statements that went through
 	fault  Fault
 	hits   int
+	conns  map[*faultyConn]bool
 }
 
 // Fault is what is to fail, and how.
@@ -52,7 +53,7 @@ func NewFaulty(t testing.TB, dsn string) *Faulty {
 	t.Cleanup(func() { _ = l.Close() })
 	u.Host = l.Addr().String()
 	u.RawQuery = "sslmode=disable"
-	f := &Faulty{DSN: u.String(), server: net.JoinHostPort(config.Host, fmt.Sprint(config.Port))}
+	f := &Faulty{DSN: u.String(), conns: make(map[*faultyConn]bool), server: net.JoinHostPort(config.Host, fmt.Sprint(config.Port))}
 	go func() {
 		for {
 			client, err := l.Accept()
@@ -70,6 +71,18 @@ func (f *Faulty) Set(fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fault, f.hits, f.seen = fault, 0, nil
+}
+
+// Deallocate makes the server forget what was prepared, on every connection
+// that there is, before the next thing that is asked on it.
+func (f *Faulty) Deallocate() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.conns {
+		c.mu.Lock()
+		c.forget = true
+		c.mu.Unlock()
+	}
 }
 
 // Hits is how often the fault came up.
@@ -184,9 +197,15 @@ func (f *Faulty) serve(client net.Conn) {
 		}
 		break
 	}
-	c := &faultyConn{Faulty: f, client: client, server: server, prepared: make(map[string]string)}
+	c := &faultyConn{Faulty: f, client: client, server: server, prepared: make(map[string]string), forgot: make(chan struct{})}
+	f.mu.Lock()
+	f.conns[c] = true
+	f.mu.Unlock()
 	go c.back()
 	c.forth()
+	f.mu.Lock()
+	delete(f.conns, c)
+	f.mu.Unlock()
 }
 
 // faultyConn is one connection of a program.
@@ -196,6 +215,29 @@ type faultyConn struct {
 	prepared       map[string]string // statements by name
 	mu             sync.Mutex
 	due            []Fault // that the server is about to report
+	forget         bool    // the server is to forget what was prepared
+	idle           bool    // the server waits for the next thing
+	swallow        bool    // what the server says is not for the program
+	forgot         chan struct{}
+}
+
+// forgets lets the server forget, where that is due and the server is idle.
+func (c *faultyConn) forgets() error {
+	c.mu.Lock()
+	due := c.forget && c.idle
+	if due {
+		c.forget, c.swallow = false, true
+	}
+	c.idle = false
+	c.mu.Unlock()
+	if !due {
+		return nil
+	}
+	if err := (message{'Q', []byte("DEALLOCATE ALL\x00")}).write(c.server); err != nil {
+		return err
+	}
+	<-c.forgot
+	return nil
 }
 
 // broken is a statement that fails before anything is said of it, with a code
@@ -213,6 +255,9 @@ func (c *faultyConn) forth() {
 	for skipping := false; ; {
 		m, err := readMessage(c.client)
 		if err != nil {
+			return
+		}
+		if c.forgets() != nil {
 			return
 		}
 		switch statement := c.statement(m); {
@@ -259,6 +304,7 @@ func (c *faultyConn) statement(m message) string {
 // back passes on what the server says.
 func (c *faultyConn) back() {
 	defer c.client.Close()
+	defer close(c.forgot)
 	for {
 		m, err := readMessage(c.server)
 		if err != nil {
@@ -270,13 +316,31 @@ func (c *faultyConn) back() {
 			over = c.rename(&m)
 		case 'Z':
 			c.mu.Lock()
-			c.due = nil
+			c.due, c.idle = nil, true
 			c.mu.Unlock()
+		}
+		if c.swallows(m) {
+			continue
 		}
 		if err := m.write(c.client); err != nil || over {
 			return
 		}
 	}
+}
+
+// swallows reports that the program has not asked for what the server says.
+func (c *faultyConn) swallows(m message) bool {
+	c.mu.Lock()
+	swallow := c.swallow
+	last := swallow && m.kind == 'Z'
+	if last {
+		c.swallow = false
+	}
+	c.mu.Unlock()
+	if last {
+		c.forgot <- struct{}{}
+	}
+	return swallow
 }
 
 // rename makes the error of a broken statement the one that is wanted, and
