@@ -33,7 +33,7 @@ type rig struct {
 	counter *counter
 }
 
-func newRig(t *testing.T, key *billing.Key, targets ...providers.Target) *rig {
+func newRig(t testing.TB, key *billing.Key, targets ...providers.Target) *rig {
 	t.Helper()
 	g := &rig{
 		ledger: newLedger(), key: key, sender: &sender{}, records: &records{}, counter: &counter{},

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/router/plan"
 )
 
 // A hold is for the request: what attempts before the last have used counts.
@@ -30,5 +32,31 @@ func TestOverrunOverSeveralAttempts(t *testing.T) {
 				t.Errorf("%s: attempt %d: %d tokens and $%s", c.name, i+1, r.OverrunTokens, r.OverrunMoney)
 			}
 		}
+	}
+}
+
+// The baseline is what the dearest of those would have cost that could have served.
+func TestRowsOfOneRequest(t *testing.T) {
+	out := priced("out", 90, 90)
+	out.Why = plan.Unhealthy
+	cheap := priced("cheap", 2, 5)
+	m := Meter{
+		Request: request(t, twice), Row: billing.Spend{RequestID: "req_1", Status: billing.StatusOK},
+		Plan: plan.Plan{Candidates: []plan.Candidate{cheap, priced("dear", 3, 7), out}},
+	}
+	lost := m.Lost(cheap, 1)
+	if lost.Tokens != (billing.Tokens{Input: 120, Output: 100}) || lost.Cost.Total != 120*2+100*5 || lost.Baseline != 120*3+100*7 ||
+		!lost.Final || lost.Status != billing.StatusInterrupted || lost.UsageSource != billing.Bounded || lost.RouteReason != billing.RouteCheapest {
+		t.Errorf("lost: %+v", lost)
+	}
+	failed := m.Failed(cheap, 1, providers.KindRate)
+	if failed.Tokens.Total() != 0 || failed.Cost.Total != 0 || failed.Final || failed.Status != billing.StatusError || failed.ErrorKind != "rate" {
+		t.Errorf("failed: %+v", failed)
+	}
+	unpriced := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 120, MaxOutput: 50}
+	used, _ := m.Used(Use{Candidate: unpriced, Attempt: 2, Status: billing.StatusOK, ResponseID: "resp_1"}, fixed{prompt: 9, text: 3})
+	if used.Pricing != billing.Unpriced || used.Cost.Total != 0 || used.Baseline != 0 || used.RouteReason != billing.RouteFailover ||
+		used.ProviderRequestID != "resp_1" || used.RequestID != "req_1" || used.Attempt != 2 || !used.Final {
+		t.Errorf("used: %+v", used)
 	}
 }
