@@ -21,16 +21,16 @@ type accepted struct {
 
 // accept finds out whose request it is and what it asks for. Beside an error it
 // returns as much as is known, for the record.
-func (r *Router) accept(ctx context.Context, in Inbound) (accepted, error) {
-	a := accepted{in: in, started: r.o.Clock()}
+func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) {
+	a := accepted{in: inbound, started: r.o.Clock()}
 	var err error
-	if a.key, err = r.verify(ctx, in.Caller); err != nil {
+	if a.key, err = r.verify(ctx, inbound.Caller); err != nil {
 		return a, err
 	}
-	if a.request, a.waited, err = r.read(in); err != nil {
+	if a.request, a.waited, err = r.read(inbound); err != nil {
 		return a, err
 	}
-	a.rates, a.taken, err = r.throttle(a.key, a.request, in.Caller.At)
+	a.rates, a.taken, err = r.throttle(a.key, a.request, inbound.Caller.At)
 	return a, err
 }
 
@@ -56,13 +56,13 @@ func (r *Router) renew(ctx context.Context, a accepted) (accepted, error) {
 }
 
 // read is the checked body, and how long the client took to send it.
-func (r *Router) read(in Inbound) (*chat.Request, time.Duration, error) {
+func (r *Router) read(inbound Inbound) (*chat.Request, time.Duration, error) {
 	began := r.o.Clock()
-	body, err := in.Read()
+	body, err := inbound.Read()
 	took := r.o.Clock().Sub(began)
 	if err != nil {
 		return nil, took, err
 	}
-	req, err := in.Operation.Parse(body)
+	req, err := inbound.Operation.Parse(body)
 	return req, took, err
 }

@@ -22,10 +22,10 @@ type Result struct {
 // Complete runs one request: it is the list of the steps, each of which takes what
 // the ones before returned. Errors are those of billing, *chat.FieldError,
 // *providers.Error (a request that the provider itself refused), ErrClientGone and
-// the typed errors of router, router/plan and router/idempotency; what in.Read
+// the typed errors of router, router/plan and router/idempotency; what its Read
 // returns is passed on.
-func (r *Router) Complete(ctx context.Context, in Inbound) (Result, error) {
-	a, err := r.accept(ctx, in)
+func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) {
+	a, err := r.accept(ctx, inbound)
 	if err != nil {
 		return r.refuse(a, err)
 	}

@@ -40,6 +40,21 @@ func TestCheapestAnswersAndIsBooked(t *testing.T) {
 	}
 }
 
+// However a request is planned, held, cut down, sent twice and booked, the prices
+// of each target are looked up once.
+func TestPricesAreLookedUpOnceForEachCandidate(t *testing.T) {
+	g := newRig(t, keyWith(tokenBudget(100), moneyBudget("5")), target("a", "1", "2"), target("b", "2", "1"), target("c", "3", "3"))
+	prices := &counted{Prices: g.prices}
+	g.Prices = prices
+	g.sender.then(fails(providers.KindOverload, 503))
+	if row := g.ok(t, strings.Replace(hiOpen, `{`, `{"service_tier":"flex",`, 1)).Spend; row.Attempt != 2 || g.counter.counted == 0 {
+		t.Errorf("the request was not as hard as it should be: %+v", row)
+	}
+	if prices.lookups != 3 {
+		t.Errorf("%d look-ups for 3 candidates", prices.lookups)
+	}
+}
+
 func TestFailoverUntilTheFirstContent(t *testing.T) {
 	for kind, status := range map[providers.Kind]int{
 		providers.KindNetwork: 0, providers.KindTimeout: 0, providers.KindCredential: 401, providers.KindRate: 429,

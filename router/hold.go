@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"errors"
-	"time"
 
 	"tallyroute/billing"
 	"tallyroute/router/meter"
@@ -12,10 +11,6 @@ import (
 // refits is how often a hold is cut down to what still fits before the refusal
 // is final. Only requests that race for the same last tokens need more than one.
 const refits = 4
-
-// holdGrace is how long a hold outlives the longest request, so that it is
-// never swept while its request may still settle.
-const holdGrace = time.Minute
 
 // held is a planned request whose cost is reserved.
 type held struct {

@@ -19,6 +19,10 @@ type Options struct {
 	Random func(n int64) int64
 }
 
+// holdGrace is how long a hold outlives the longest request, so that it is
+// never swept while its request may still settle.
+const holdGrace = time.Minute
+
 func (o Options) withDefaults() Options {
 	if o.MaxAttempts <= 0 {
 		o.MaxAttempts = 3

@@ -127,6 +127,17 @@ func (g *rig) ok(t *testing.T, body string) Outcome {
 	return a.Outcome()
 }
 
+// counted counts how often prices are looked up.
+type counted struct {
+	Prices
+	lookups int
+}
+
+func (c *counted) At(provider, model string, at time.Time) *billing.PriceSheet {
+	c.lookups++
+	return c.Prices.At(provider, model, at)
+}
+
 type verifier struct{ key *billing.Key }
 
 func (v verifier) Verify(context.Context, billing.Secret, time.Time) (*billing.Key, error) {

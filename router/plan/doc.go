@@ -2,6 +2,6 @@
 // tried, and why the others are not. It is pure: prices, health and random numbers
 // are among its arguments, and it knows no clock.
 //
-// Its files, from the ground up: candidate.go, tier.go, ability.go, output.go,
-// strategy.go, plan.go, refusal.go; credential.go stands by itself.
+// Its files, from the ground up: candidate.go, tier.go, ability.go, strategy.go,
+// plan.go, refusal.go; credential.go stands by itself.
 package plan
