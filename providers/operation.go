@@ -68,7 +68,7 @@ type operation struct {
 	// context to itself.
 	output bool
 	ours   []string              // members that the codecs and the router see to, which no quirk takes out
-	known  bool                  // Quirks.Known lists the members of this operation
+	known  bool                  // what an adapter or a provider is declared to know are members of this operation
 	codec  func(a Adapter) Codec // nil where a has none
 	stream func(x Exchange, body io.ReadCloser) chat.Stream
 	// parts are the requests, more than one, as which x must be sent because one

@@ -93,6 +93,15 @@ func union(base, more []string) []string {
 	return all
 }
 
+// Of are the quirks of an adapter or a provider as they hold for an operation: what is
+// known are members of chats.
+func (q Quirks) Of(o Operation) Quirks {
+	if !operations[o].known {
+		q.Known = nil
+	}
+	return q
+}
+
 // change reports whether any rule could change a request.
 func (q *Quirks) change() bool {
 	return len(q.Rename)+len(q.Drop)+len(q.Known)+len(q.Refuse)+len(q.Bounds)+len(q.Roles)+len(q.MessageRename)+len(q.MessageDrop) > 0
@@ -181,7 +190,7 @@ func has(list []string, name []byte) bool {
 
 // takes reports whether the provider takes a member by its name for it.
 func (p *pass) takes(name []byte) bool {
-	return !has(p.q.Drop, name) && (!p.row.known || len(p.q.Known) == 0 || has(p.q.Known, name))
+	return !has(p.q.Drop, name) && (len(p.q.Known) == 0 || has(p.q.Known, name))
 }
 
 // member applies the rules for one member: it is refused, or brought into bounds,

@@ -106,3 +106,22 @@ func TestSendsTellsWhetherAMemberReachesTheProvider(t *testing.T) {
 		}
 	}
 }
+
+// What a provider is declared to know are members of chats. A model of embeddings
+// may have a list of its own.
+func TestKnownMembersAreThoseOfTheOperation(t *testing.T) {
+	provider := Quirks{Known: []string{"temperature"}, Drop: []string{"user"}}
+	r, err := chat.ParseEmbedding([]byte(`{"model":"m","input":"a","dimensions":2,"truncate":true,"user":"u"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, model := range map[string]Quirks{
+		`{"model":"m","input":"a","dimensions":2,"truncate":true}`: {},
+		`{"model":"m","input":"a","dimensions":2}`:                 {Known: []string{"dimensions"}},
+	} {
+		x := Exchange{Operation: Embed, Target: Target{Quirks: model.Over(provider.Of(Embed))}, Request: r}
+		if y, _, err := x.declared(); err != nil || string(y.Request.Body()) != want {
+			t.Errorf("%+v: sent %s, want %s, %v", model, y.Request.Body(), want, err)
+		}
+	}
+}

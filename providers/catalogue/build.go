@@ -151,7 +151,7 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 	for _, m := range l.Models {
 		t := common
 		t.Model, t.Upstream, t.Can, t.Tokenizer = m.ID, m.Upstream, m.Can, m.Tokenizer
-		t.Context, t.MaxOutput, t.Quirks = m.Context, m.MaxOutput, m.Quirks.Over(common.Quirks)
+		t.Context, t.MaxOutput, t.Quirks = m.Context, m.MaxOutput, m.Quirks.Over(common.Quirks.Of(m.Can.Operation))
 		b.targets, b.facts = append(b.targets, t), append(b.facts, m)
 		b.prices = append(b.prices, m.Prices...)
 	}

@@ -32,8 +32,7 @@ func Embeddings(t *testing.T, s Subject) {
 			if err != nil {
 				t.Fatalf("client: %v", err)
 			}
-			x := g.target(s.Adapter, r)
-			x.Operation = providers.Embed
+			x := g.target(s.Adapter, providers.Embed, r)
 			sent := encodeEmbedding(t, x)
 			answer := decodeEmbedding(e, x, g.status, g.header, g.body)
 			if s.Update {

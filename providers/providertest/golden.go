@@ -104,17 +104,18 @@ func (g *golden) exchange(t *testing.T, a providers.Adapter) providers.Exchange 
 	if err != nil {
 		t.Fatalf("client: %v", err)
 	}
-	x := g.target(a, r)
+	x := g.target(a, providers.Chat, r)
 	x.MaxOutput = g.setup.MaxOutput
 	return x
 }
 
 // target is r for a target as the file has it.
-func (g *golden) target(a providers.Adapter, r *chat.Request) providers.Exchange {
+func (g *golden) target(a providers.Adapter, o providers.Operation, r *chat.Request) providers.Exchange {
 	return providers.Exchange{
+		Operation: o,
 		Target: providers.Target{
 			Provider: "provider", Model: "model", Upstream: g.setup.Upstream, Adapter: a,
-			Quirks: g.setup.Quirks.Over(a.Quirks), Private: true,
+			Quirks: g.setup.Quirks.Over(a.Quirks).Of(o), Private: true,
 		},
 		Request: r,
 	}
