@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "rewrite what the adapter made of the ex
 func clock() time.Time { return time.Unix(1_767_225_600, 0) }
 
 // fixed is the adapter with a clock that stands.
-func fixed() anthropic.Adapter { return anthropic.At(anthropic.Host{Now: clock}) }
+func fixed() anthropic.Completions { return anthropic.At(anthropic.Host{Now: clock}) }
 
 func TestAdapter(t *testing.T) {
 	providertest.Run(t, providertest.Subject{Adapter: providers.Adapter{Chat: fixed()}, Dir: "testdata", Update: *update})

@@ -17,7 +17,7 @@ const Format = "anthropic-claude-v1"
 var errShape = translate.Malformed("it is no message")
 
 // Decode reads a whole answer.
-func (a Adapter) Decode(_ providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+func (a Completions) Decode(_ providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := translate.Valid(body); err != nil {
 		return nil, err
 	}

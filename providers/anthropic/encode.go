@@ -21,7 +21,7 @@ const betaFiles = "files-api-2025-04-14"
 var passed = []string{"container", "inference_geo", "cache_control", "context_management", "mcp_servers", "speed"}
 
 // Encode writes a request as a call of the Messages API.
-func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+func (a Completions) Encode(x providers.Exchange) (providers.Call, error) {
 	e := encoder{host: a.host}
 	call, err := translate.Encode(x, translate.Format{Path: a.path(x), Cache: true, Native: true}, func(r *translate.Request) ([]byte, error) {
 		e.Request = r

@@ -10,7 +10,7 @@ import (
 )
 
 // Fail reads an answer whose status says that it is none.
-func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
+func (Completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	d, ok := chat.ParseError(body)
 	if !ok {
 		return translate.Unread("anthropic", status)

@@ -13,7 +13,7 @@ import (
 )
 
 // Stream reads a streamed answer.
-func (a Adapter) Stream(_ providers.Exchange, body io.ReadCloser) chat.Stream {
+func (a Completions) Stream(_ providers.Exchange, body io.ReadCloser) chat.Stream {
 	r := sse.NewReader(body)
 	return a.Events(func() ([]byte, error) {
 		ev, err := r.Next()
@@ -23,7 +23,7 @@ func (a Adapter) Stream(_ providers.Exchange, body io.ReadCloser) chat.Stream {
 
 // Events reads a streamed answer whose events come from next, each as JSON, valid
 // until the next call; io.EOF ends them. Closing the stream closes c.
-func (a Adapter) Events(next func() ([]byte, error), c io.Closer) chat.Stream {
+func (a Completions) Events(next func() ([]byte, error), c io.Closer) chat.Stream {
 	return translate.NewStream(&stream{next: next, created: a.now()}, c)
 }
 

@@ -13,7 +13,7 @@ import (
 var errShape = translate.Malformed("it has no message and no reason why it ended")
 
 // Decode reads a whole answer.
-func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := translate.Valid(body); err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat
 }
 
 // head is what an answer begins with. Bedrock names neither it nor the model.
-func (a Adapter) head(x providers.Exchange) translate.Head {
+func (a completions) head(x providers.Exchange) translate.Head {
 	return translate.Head{ID: a.id(x), Model: x.Target.Upstream, Created: a.now().Unix()}
 }
 

@@ -13,15 +13,15 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// embedder is the codec of embeddings, by InvokeModel: Converse has none.
-type embedder struct{ Adapter }
+// embeddings is the codec of embeddings, by InvokeModel: Converse has none.
+type embeddings struct{ completions }
 
 // titan reports a model of Amazon's, which has a format of its own; all others are
 // called in that of Cohere.
 func titan(x providers.Exchange) bool { return strings.Contains(x.Target.Upstream, "titan-embed") }
 
 // InputsPerCall is one text for Titan, and the bound of Cohere's API otherwise.
-func (embedder) InputsPerCall(x providers.Exchange) int64 {
+func (embeddings) InputsPerCall(x providers.Exchange) int64 {
 	if titan(x) {
 		return 1
 	}
@@ -30,7 +30,7 @@ func (embedder) InputsPerCall(x providers.Exchange) int64 {
 
 // Encode writes an InvokeModel call. The formats are those of the Bedrock
 // user guide: Amazon Titan Text Embeddings, and Cohere Embed.
-func (embedder) Encode(x providers.Exchange) (providers.Call, error) {
+func (embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	texts, err := providers.Texts(x.Request)
 	if err != nil {
 		return providers.Call{}, err
@@ -67,7 +67,7 @@ func purpose(r *chat.Request) string {
 
 // Decode reads an answer with vectors. How many tokens were read is said
 // in it by Titan, and in a header of all.
-func (embedder) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
+func (embeddings) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
 	v := chat.Vectors{ID: jsonraw.Text(jsonraw.Lookup(body, "id")), Model: x.Target.Upstream, List: vectors(body)}
 	for _, count := range []string{string(jsonraw.Lookup(body, "inputTextTokenCount")), h.Get("X-Amzn-Bedrock-Input-Token-Count")} {
 		if n, err := strconv.ParseInt(count, 10, 64); err == nil {

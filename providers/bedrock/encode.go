@@ -14,7 +14,7 @@ import (
 var passed = []string{"guardrailConfig", "performanceConfig", "requestMetadata", "promptVariables", "additionalModelResponseFieldPaths"}
 
 // Encode writes a request as a call of Converse or ConverseStream.
-func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+func (a completions) Encode(x providers.Exchange) (providers.Call, error) {
 	return encode(x, familyOf(x.Target.Upstream), path(x, "/converse", "/converse-stream"))
 }
 

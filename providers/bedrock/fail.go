@@ -11,7 +11,7 @@ import (
 )
 
 // Fail reads an answer whose status says that it is none.
-func (Adapter) Fail(_ providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
+func (completions) Fail(_ providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	kind, text := said(h, body)
 	if kind == "" && text == "" {
 		return translate.Unread("bedrock", status)

@@ -18,8 +18,8 @@ import (
 // format of Anthropic, with all that it has, and Nova in its own, which is that of
 // Converse. Other models are called by Converse.
 type invoke struct {
-	converse Adapter
-	messages anthropic.Adapter
+	converse completions
+	messages anthropic.Completions
 }
 
 // NewInvoke is the adapter of InvokeModel.
@@ -27,8 +27,8 @@ func NewInvoke() providers.Adapter { return InvokeAt(time.Now) }
 
 // InvokeAt is the adapter with another clock.
 func InvokeAt(now func() time.Time) providers.Adapter {
-	converse := Adapter{now}
-	return providers.Adapter{Embed: embedder{converse}, Chat: invoke{converse, anthropic.At(anthropic.Host{Path: invokePath, Version: "bedrock-2023-05-31", NoStream: true, Now: now})}}
+	converse := completions{now}
+	return providers.Adapter{Embed: embeddings{converse}, Chat: invoke{converse, anthropic.At(anthropic.Host{Path: invokePath, Version: "bedrock-2023-05-31", NoStream: true, Now: now})}}
 }
 
 func invokePath(x providers.Exchange) string {

@@ -11,12 +11,12 @@ import (
 )
 
 // Stream reads a streamed answer.
-func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return translate.NewStream(a.events(x, newFrames(body).next), body)
 }
 
 // events reads a streamed answer from frames.
-func (a Adapter) events(x providers.Exchange, next func() (frame, error)) *stream {
+func (a completions) events(x providers.Exchange, next func() (frame, error)) *stream {
 	return &stream{next: next, format: familyOf(x.Target.Upstream).format(), head: a.head(x)}
 }
 

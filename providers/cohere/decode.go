@@ -11,7 +11,7 @@ import (
 )
 
 // Decode reads a whole answer.
-func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := translate.Valid(body); err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat
 }
 
 // head is what is said of an answer as a whole: Cohere says no more than its id.
-func (a Adapter) head(x providers.Exchange, id string, data []byte) translate.Head {
+func (a completions) head(x providers.Exchange, id string, data []byte) translate.Head {
 	if id == "" {
 		id = translate.Derived("chatcmpl-", string(data))
 	}

@@ -14,16 +14,16 @@ import (
 
 const embedPath = "/v2/embed"
 
-// embedder is the codec of embeddings.
-type embedder struct{ Adapter }
+// embeddings is the codec of embeddings.
+type embeddings struct{ completions }
 
 // InputsPerCall is the bound of Cohere's API.
-func (embedder) InputsPerCall(providers.Exchange) int64 { return 96 }
+func (embeddings) InputsPerCall(providers.Exchange) int64 { return 96 }
 
 // Encode writes an embed call. What a text is for must be said there;
 // where the client does not, it is one that will be searched. The format is
 // documented at https://docs.cohere.com/reference/embed.
-func (embedder) Encode(x providers.Exchange) (providers.Call, error) {
+func (embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	texts, err := providers.Texts(x.Request)
 	if err != nil {
 		return providers.Call{}, err
@@ -57,7 +57,7 @@ func purpose(r *chat.Request) string {
 }
 
 // Decode reads an answer with vectors.
-func (embedder) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	var c translate.Counter
 	n := c.At(body, "meta", "billed_units", "input_tokens")
 	v := chat.Vectors{ID: jsonraw.Text(jsonraw.Lookup(body, "id")), Model: x.Target.Upstream, List: floats(body)}

@@ -13,7 +13,7 @@ import (
 const path = "/v2/chat"
 
 // Encode writes a chat call.
-func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 	return translate.Encode(x, translate.Format{Path: path}, func(r *translate.Request) ([]byte, error) {
 		e := encoder{Request: r}
 		err := e.write()

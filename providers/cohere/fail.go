@@ -11,7 +11,7 @@ import (
 )
 
 // Fail reads an answer whose status says that it is none.
-func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
+func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	if _, ok := chat.ParseError(body); !ok {
 		e := translate.Unread("cohere", status)
 		e.Kind = kindOf(status)

@@ -10,13 +10,13 @@ import (
 )
 
 // Stream reads a streamed answer.
-func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return translate.NewStream(&stream{a: a, x: x, frames: translate.NewFrames(body)}, body)
 }
 
 // stream ends with the event that the message does.
 type stream struct {
-	a      Adapter
+	a      completions
 	x      providers.Exchange
 	frames *translate.Frames
 	speaker

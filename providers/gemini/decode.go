@@ -12,7 +12,7 @@ import (
 )
 
 // Decode reads a whole answer.
-func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	r, err := read(body)
 	if err != nil {
 		return nil, err
@@ -36,14 +36,14 @@ func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat
 }
 
 // Stream reads a streamed answer.
-func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return translate.NewStream(&stream{a: a, x: x, frames: translate.NewFrames(body)}, body)
 }
 
 // stream ends with its connection: only then the last finish reason is known, for
 // some models send one with every piece.
 type stream struct {
-	a       Adapter
+	a       completions
 	x       providers.Exchange
 	frames  *translate.Frames
 	choices []*choice

@@ -12,12 +12,12 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// embedder is the codec of embeddings.
-type embedder struct{ Adapter }
+// embeddings is the codec of embeddings.
+type embeddings struct{ completions }
 
 // InputsPerCall is what Google's references say: of the Gemini API 100, of Vertex
 // AI 250, but one text alone for its Gemini models.
-func (a embedder) InputsPerCall(x providers.Exchange) int64 {
+func (a embeddings) InputsPerCall(x providers.Exchange) int64 {
 	switch {
 	case !a.Vertex:
 		return 100
@@ -29,7 +29,7 @@ func (a embedder) InputsPerCall(x providers.Exchange) int64 {
 
 // alone reports a model of Vertex AI that is called as the Gemini API is called
 // for one text. Those before it have the form of all models that predict.
-func (a embedder) alone(x providers.Exchange) bool {
+func (a embeddings) alone(x providers.Exchange) bool {
 	return a.Vertex && strings.Contains(x.Target.Upstream, "gemini-embedding") && !strings.Contains(x.Target.Upstream, "gemini-embedding-001")
 }
 
@@ -37,7 +37,7 @@ func (a embedder) alone(x providers.Exchange) bool {
 // it, embedContent and predict. The formats are documented at
 // https://ai.google.dev/api/embeddings and in the reference of Vertex AI, Text
 // embeddings API.
-func (a embedder) Encode(x providers.Exchange) (providers.Call, error) {
+func (a embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	texts, err := providers.Texts(x.Request)
 	if err != nil {
 		return providers.Call{}, err
@@ -81,7 +81,7 @@ func one(x providers.Exchange, text []byte) (o jsonraw.Object) {
 	return o
 }
 
-func (a embedder) predict(x providers.Exchange, texts [][]byte) (o jsonraw.Object) {
+func (a embeddings) predict(x providers.Exchange, texts [][]byte) (o jsonraw.Object) {
 	list := make([][]byte, len(texts))
 	for i, text := range texts {
 		var each jsonraw.Object
@@ -112,7 +112,7 @@ func task(r *chat.Request) string {
 }
 
 // Decode reads an answer with vectors, in any of the three forms.
-func (embedder) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := failure(body); err != nil {
 		return nil, err
 	}

@@ -11,17 +11,17 @@ import (
 )
 
 // Encode writes a generateContent call.
-func (a Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+func (a completions) Encode(x providers.Exchange) (providers.Call, error) {
 	// A stream that is not asked for as events is one JSON array.
 	return translate.Encode(x, translate.Format{Path: a.path(x), JSONStream: true}, func(r *translate.Request) ([]byte, error) {
-		e := encoder{Adapter: a, Request: r}
+		e := encoder{completions: a, Request: r}
 		return e.body()
 	})
 }
 
 // path is where a model is called. Streams are asked for as events; without that
 // they would be one JSON array.
-func (a Adapter) path(x providers.Exchange) string {
+func (a completions) path(x providers.Exchange) string {
 	model := strings.TrimPrefix(x.Target.Upstream, "models/")
 	at := a.Models + url.PathEscape(model)
 	if tuned, ok := strings.CutPrefix(model, "tunedModels/"); ok {
@@ -35,7 +35,7 @@ func (a Adapter) path(x providers.Exchange) string {
 
 // encoder gathers the parts of a request.
 type encoder struct {
-	Adapter
+	completions
 	*translate.Request
 
 	system, turns [][]byte

@@ -13,7 +13,7 @@ import (
 )
 
 // Fail reads an answer whose status says that it is none.
-func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
+func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	object := first(body)
 	d, ok := chat.ParseError(object)
 	if !ok {

@@ -79,7 +79,7 @@ func readCandidate(raw []byte) candidate {
 
 // head is what is said of an answer as a whole. Without an identifier of Google's
 // it gets one from what came first.
-func (a Adapter) head(x providers.Exchange, r reply, data []byte) translate.Head {
+func (a completions) head(x providers.Exchange, r reply, data []byte) translate.Head {
 	h := translate.Head{ID: r.id, Model: r.model, Created: translate.Unix(r.created, a.Now), Tier: tier(r.usage)}
 	if h.ID == "" {
 		h.ID = translate.Derived("chatcmpl-", string(data))

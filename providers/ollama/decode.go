@@ -13,7 +13,7 @@ import (
 )
 
 // Decode reads a whole answer.
-func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := translate.Valid(body); err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat
 }
 
 // head is what is said of an answer as a whole. Ollama gives it no identifier.
-func (a Adapter) head(x providers.Exchange, data []byte) translate.Head {
+func (a completions) head(x providers.Exchange, data []byte) translate.Head {
 	h := translate.Head{
 		ID:      translate.Derived("chatcmpl-", string(data)),
 		Model:   jsonraw.Text(jsonraw.Lookup(data, "model")),
@@ -126,13 +126,13 @@ func logprobs(list []byte) []byte {
 }
 
 // Stream reads a streamed answer.
-func (a Adapter) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return translate.NewStream(&stream{a: a, x: x, frames: translate.NewFrames(body)}, body)
 }
 
 // stream ends with the line that says that it is done.
 type stream struct {
-	a      Adapter
+	a      completions
 	x      providers.Exchange
 	frames *translate.Frames
 	speaker
@@ -167,7 +167,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 func failed(data []byte) bool { return jsonraw.Present(jsonraw.Lookup(data, "error")) != nil }
 
 // Fail reads an answer whose status says that it is none.
-func (Adapter) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
+func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	if _, ok := chat.ParseError(body); !ok {
 		return translate.Unread("ollama", status)
 	}

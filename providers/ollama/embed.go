@@ -9,15 +9,15 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// embedder is the codec of embeddings.
-type embedder struct{ Adapter }
+// embeddings is the codec of embeddings.
+type embeddings struct{ completions }
 
 // InputsPerCall is any number.
-func (embedder) InputsPerCall(providers.Exchange) int64 { return 0 }
+func (embeddings) InputsPerCall(providers.Exchange) int64 { return 0 }
 
 // Encode writes an embed call. The format is documented at
 // https://docs.ollama.com/api/embed.
-func (embedder) Encode(x providers.Exchange) (providers.Call, error) {
+func (embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	texts, err := providers.Texts(x.Request)
 	if err != nil {
 		return providers.Call{}, err
@@ -36,7 +36,7 @@ func (embedder) Encode(x providers.Exchange) (providers.Call, error) {
 }
 
 // Decode reads an answer with vectors.
-func (embedder) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if failed(body) {
 		return nil, failure(0, body)
 	}

@@ -13,7 +13,7 @@ import (
 const path = "/api/chat"
 
 // Encode writes a chat call.
-func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 	// Some servers call a stream of lines application/json.
 	return translate.Encode(x, translate.Format{Path: path, JSONStream: true}, func(r *translate.Request) ([]byte, error) {
 		e := encoder{Request: r}

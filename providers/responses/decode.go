@@ -13,7 +13,7 @@ import (
 
 // Fail reads an answer whose status says that it is none: the errors are those of
 // the chat format.
-func (Adapter) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
+func (completions) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	return openai.New().Chat.Fail(x, status, h, body)
 }
 
@@ -30,7 +30,7 @@ func failed(x providers.Exchange, body []byte) *providers.Error {
 }
 
 // Decode reads a whole answer.
-func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := translate.Valid(body); err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (a Adapter) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat
 }
 
 // head is what is said of an answer as a whole.
-func (a Adapter) head(x providers.Exchange, response []byte) translate.Head {
+func (a completions) head(x providers.Exchange, response []byte) translate.Head {
 	h := translate.Head{ID: jsonraw.Text(jsonraw.Lookup(response, "id")), Model: jsonraw.Text(jsonraw.Lookup(response, "model"))}
 	var n translate.Counter
 	if h.Created = n.At(response, "created_at"); h.Created == 0 {

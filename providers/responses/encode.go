@@ -16,7 +16,7 @@ const path = "/responses"
 const least = 16
 
 // Encode writes a call of the Responses API.
-func (Adapter) Encode(x providers.Exchange) (providers.Call, error) {
+func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 	return translate.Encode(x, translate.Format{Path: path}, func(r *translate.Request) ([]byte, error) {
 		e := encoder{Request: r}
 		err := e.write()

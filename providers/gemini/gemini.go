@@ -17,8 +17,8 @@ import (
 // format marks our elements of reasoning_details.
 const format = "google-gemini-v1"
 
-// Adapter is the codec of chat completions.
-type Adapter struct{ Host }
+// completions is the codec of chat completions.
+type completions struct{ Host }
 
 // Host is who serves the format.
 type Host struct {
@@ -35,6 +35,6 @@ func New() providers.Adapter { return At(Host{Models: "/models/", Now: time.Now}
 
 // At is the adapter of another host.
 func At(h Host) providers.Adapter {
-	a := Adapter{h}
-	return providers.Adapter{Chat: a, Embed: embedder{a}}
+	a := completions{h}
+	return providers.Adapter{Chat: a, Embed: embeddings{a}}
 }

@@ -17,8 +17,8 @@ import (
 // format marks our elements of reasoning_details.
 const format = "openai-responses-v1"
 
-// Adapter is the codec of chat completions.
-type Adapter struct {
+// completions is the codec of chat completions.
+type completions struct {
 	// Now is the clock for answers that do not say when they were made.
 	Now func() time.Time
 }
@@ -28,5 +28,5 @@ func New() providers.Adapter { return At(time.Now) }
 
 // At is the adapter with another clock.
 func At(now func() time.Time) providers.Adapter {
-	return providers.Adapter{Chat: Adapter{now}}
+	return providers.Adapter{Chat: completions{now}}
 }

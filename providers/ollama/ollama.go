@@ -12,8 +12,8 @@ import (
 	"tallyroute/providers"
 )
 
-// Adapter is the codec of chat completions.
-type Adapter struct {
+// completions is the codec of chat completions.
+type completions struct {
 	// Now is the clock for answers that do not say when they were made.
 	Now func() time.Time
 }
@@ -23,6 +23,6 @@ func New() providers.Adapter { return At(time.Now) }
 
 // At is the adapter with another clock.
 func At(now func() time.Time) providers.Adapter {
-	a := Adapter{now}
-	return providers.Adapter{Chat: a, Embed: embedder{a}}
+	a := completions{now}
+	return providers.Adapter{Chat: a, Embed: embeddings{a}}
 }

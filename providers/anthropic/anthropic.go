@@ -14,8 +14,8 @@ import (
 	"tallyroute/providers"
 )
 
-// Adapter is the codec of chat completions.
-type Adapter struct{ host Host }
+// Completions is the codec of chat completions.
+type Completions struct{ host Host }
 
 // Host is how one that hosts Claude differs from Anthropic. The zero value is
 // Anthropic itself.
@@ -35,16 +35,16 @@ type Host struct {
 func New() providers.Adapter { return providers.Adapter{Chat: At(Host{})} }
 
 // At is the codec for another host.
-func At(h Host) Adapter { return Adapter{h} }
+func At(h Host) Completions { return Completions{h} }
 
-func (a Adapter) path(x providers.Exchange) string {
+func (a Completions) path(x providers.Exchange) string {
 	if a.host.Path != nil {
 		return a.host.Path(x)
 	}
 	return "/messages"
 }
 
-func (a Adapter) now() int64 {
+func (a Completions) now() int64 {
 	if a.host.Now != nil {
 		return a.host.Now().Unix()
 	}

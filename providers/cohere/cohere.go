@@ -16,8 +16,8 @@ import (
 // format marks our elements of reasoning_details.
 const format = "cohere-v2"
 
-// Adapter is the codec of chat completions.
-type Adapter struct {
+// completions is the codec of chat completions.
+type completions struct {
 	// Now is the clock: answers do not say when they were made.
 	Now func() time.Time
 }
@@ -27,6 +27,6 @@ func New() providers.Adapter { return At(time.Now) }
 
 // At is the adapter with another clock.
 func At(now func() time.Time) providers.Adapter {
-	a := Adapter{now}
-	return providers.Adapter{Chat: a, Embed: embedder{a}}
+	a := completions{now}
+	return providers.Adapter{Chat: a, Embed: embeddings{a}}
 }

@@ -18,20 +18,20 @@ import (
 	"tallyroute/providers"
 )
 
-// Adapter is the codec of chat completions by Converse.
-type Adapter struct{ now func() time.Time }
+// completions is the codec of chat completions by Converse.
+type completions struct{ now func() time.Time }
 
 // New is the adapter.
 func New() providers.Adapter { return At(time.Now) }
 
 // At is the adapter with another clock.
 func At(now func() time.Time) providers.Adapter {
-	a := Adapter{now}
-	return providers.Adapter{Chat: a, Embed: embedder{a}}
+	a := completions{now}
+	return providers.Adapter{Chat: a, Embed: embeddings{a}}
 }
 
 // id is one for an answer, which has none of its own.
-func (a Adapter) id(x providers.Exchange) string {
+func (a completions) id(x providers.Exchange) string {
 	h := sha256.New()
 	_ = binary.Write(h, binary.BigEndian, a.now().UnixNano())
 	if x.Request != nil {
