@@ -126,6 +126,10 @@ func holdAllOrNone(w *world) {
 func holdRefusal(w *world) {
 	k := w.manyBudgets()
 	w.use(k, amount{20, 30}, w.now)
+	// Reading waits for what is on its way to the database. A refusal meanwhile
+	// may show it twice: in what the database answers, and in what is still to
+	// be posted.
+	w.wantStanding(k, "bud_3", w.now, standing{used: amount{20, 30}})
 	w.reserve(w.hold(k, amount{5, 6}))
 	h := w.hold(k, amount{26, 7})
 	_, err := w.Reserve(w.Context(), h, w.now)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,7 +39,9 @@ func TestFaultsOfTheDatabaseLoseAndDoubleNothing(t *testing.T) {
 	r.traffic("", partitions) // connections are made
 	r.proxy.Set(pgtest.Fault{})
 	r.traffic("", partitions)
-	statements := r.proxy.Seen()
+	// The pool asks whether a connection that was idle for a second still lives.
+	// It does so on a crowded machine alone.
+	statements := slices.DeleteFunc(r.proxy.Seen(), func(s string) bool { return s == "-- ping" })
 	for i, statement := range statements {
 		step := max(1, len(sqlStates)/most)
 		for j := i % step; j < len(sqlStates); j += step {
