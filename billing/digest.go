@@ -101,6 +101,21 @@ type monthLine struct {
 	AudioInput   int64 `json:"audio_input_tokens,omitempty"`
 	AudioOutput  int64 `json:"audio_output_tokens,omitempty"`
 	OverrunMoney Money `json:"overrun_nano,omitempty"`
+
+	Disputed     bool    `json:"disputed,omitempty"`
+	Reported     *Tokens `json:"reported,omitempty"`
+	ProviderCost *Money  `json:"provider_cost_nano,omitempty"`
+	Fees         []Fee   `json:"fees,omitempty"`
+	Region       string  `json:"region,omitempty"`
+	Credential   string  `json:"upstream_credential,omitempty"`
+	Endpoint     string  `json:"endpoint,omitempty"`
+	Session      string  `json:"session,omitempty"`
+	BytesIn      *int64  `json:"bytes_in,omitempty"`
+	BytesOut     *int64  `json:"bytes_out,omitempty"`
+	FirstToken   *int64  `json:"first_token_ms,omitempty"`
+	Took         *int64  `json:"took_ms,omitempty"`
+	Fingerprint  []byte  `json:"fingerprint,omitempty"`
+	Prefixes     []byte  `json:"prefixes,omitempty"`
 }
 
 func newMonthLine(s Spend) monthLine {
@@ -121,5 +136,9 @@ func newMonthLine(s Spend) monthLine {
 		ProviderRequestID: s.ProviderRequestID, AdjustsEvent: s.AdjustsEvent, AdjustsPeriod: s.AdjustsPeriod,
 		Reason: s.Reason, Actor: s.Actor, RecordedAt: stamp(s.RecordedAt),
 		CacheWrite1h: s.Tokens.CacheWrite1h, AudioInput: s.Tokens.AudioInput, AudioOutput: s.Tokens.AudioOutput, OverrunMoney: s.OverrunMoney,
+		Disputed: s.Disputed, Reported: s.Reported, ProviderCost: s.ProviderCost, Fees: s.Fees,
+		Region: s.Region, Credential: s.Credential, Endpoint: s.Endpoint, Session: s.Session,
+		BytesIn: s.BytesIn, BytesOut: s.BytesOut, FirstToken: Millis(s.FirstToken), Took: Millis(s.Took),
+		Fingerprint: s.Fingerprint, Prefixes: s.Prefixes,
 	}
 }

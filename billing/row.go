@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ const (
 func (s Spend) Tidy() Spend {
 	for _, text := range []*string{
 		&s.EndUser, &s.RequestedModel, &s.Provider, &s.Model, &s.ServiceTier, &s.ErrorKind, &s.ProviderRequestID,
-		&s.Reason, &s.Actor, &s.Owner.CostCenter, &s.Owner.Environment, &s.Price.ID,
+		&s.Reason, &s.Actor, &s.Owner.CostCenter, &s.Owner.Environment, &s.Price.ID, &s.Region, &s.Credential, &s.Endpoint,
 	} {
 		*text = CleanText(*text)
 	}
@@ -47,7 +48,77 @@ func (s Spend) Tidy() Spend {
 	}
 	s.Cost, s.Baseline = s.Cost.bounded(), min(s.Baseline, 5*MostMeter)
 	s.OverrunMoney = min(s.OverrunMoney, 5*MostMeter)
+	return s.tidyFacts()
+}
+
+// The most that a row keeps of what comes in lists.
+const (
+	mostFees     = 16
+	mostPrefixes = 16
+	mostPrint    = 32 // bytes
+)
+
+// tidyFacts does it for what is known beside usage and cost. It changes nothing
+// that s shares with the row it is a copy of.
+func (s Spend) tidyFacts() Spend {
+	s.Session = CleanSession(s.Session)
+	if s.ProviderCost != nil && (*s.ProviderCost < 0 || *s.ProviderCost > 5*MostMeter) {
+		s.ProviderCost = nil
+	}
+	s.BytesIn, s.BytesOut = orUnknown(s.BytesIn), orUnknown(s.BytesOut)
+	s.FirstToken, s.Took = wholeMillis(s.FirstToken), wholeMillis(s.Took)
+	if len(s.Fees) > 0 {
+		s.Fees = slices.Clone(s.Fees[:min(len(s.Fees), mostFees)])
+		for i := range s.Fees {
+			f := &s.Fees[i]
+			f.Meter, f.Units, f.Cost = CleanText(f.Meter), min(max(f.Units, 0), MostTokens), min(max(f.Cost, 0), MostMeter)
+		}
+	}
+	if len(s.Fingerprint) > mostPrint {
+		s.Fingerprint = nil
+	}
+	if n := len(s.Prefixes); n > mostPrefixes*PrefixSize || n%PrefixSize != 0 {
+		s.Prefixes = nil
+	}
 	return s
+}
+
+func orUnknown(n *int64) *int64 {
+	if n == nil || *n < 0 {
+		return nil
+	}
+	return n
+}
+
+// wholeMillis is d in the milliseconds that rows keep. Less than nothing, or
+// more than 24 days, is unknown.
+func wholeMillis(d *time.Duration) *time.Duration {
+	if d == nil || *d < 0 || *d > math.MaxInt32*time.Millisecond {
+		return nil
+	}
+	if *d%time.Millisecond == 0 {
+		return d
+	}
+	whole := d.Truncate(time.Millisecond)
+	return &whole
+}
+
+// Millis is how rows are written with a duration; FromMillis reads it back.
+func Millis(d *time.Duration) *int64 {
+	if d == nil {
+		return nil
+	}
+	n := d.Milliseconds()
+	return &n
+}
+
+// FromMillis is the duration of n milliseconds.
+func FromMillis(n *int64) *time.Duration {
+	if n == nil {
+		return nil
+	}
+	d := time.Duration(*n) * time.Millisecond
+	return &d
 }
 
 // bounded keeps each meter within bounds, and the total their sum.

@@ -34,7 +34,7 @@ const (
 	StatusClientAborted   Status = "client_aborted"   // the client hung up
 	StatusUpstreamAborted Status = "upstream_aborted" // the answer was cut after it had begun
 	StatusInterrupted     Status = "interrupted"      // the router died while it was under way
-	StatusDisputed        Status = "disputed"         // the provider's usage cannot be believed
+	StatusDisputed        Status = "disputed"         // of rows before there was the mark Spend.Disputed; no longer written
 )
 
 // Pricing says how a row got its cost.
@@ -84,6 +84,11 @@ type Spend struct {
 
 	UsageSource Provenance `json:"usage_source"`
 	Tokens      Tokens     `json:"tokens"`
+	// Disputed marks usage of which what the provider reported cannot be right,
+	// or contradicts what is known. Reported is what it said, where that is not
+	// what is booked or is disputed; its numbers may be impossible.
+	Disputed bool    `json:"disputed,omitempty"`
+	Reported *Tokens `json:"reported,omitempty"`
 
 	Pricing  Pricing `json:"pricing"`
 	Price    Price   `json:"price"` // the snapshot that Cost was computed from; zero where unpriced
@@ -93,6 +98,27 @@ type Spend struct {
 	// beyond the hold.
 	OverrunTokens int64 `json:"overrun_tokens,omitempty"`
 	OverrunMoney  Money `json:"overrun_money,omitempty"`
+	// ProviderCost is what the provider said that the attempt cost.
+	ProviderCost *Money `json:"provider_cost,omitempty"`
+	// Fees are what Cost.Fee consists of, where there is more than the fee per
+	// request.
+	Fees []Fee `json:"fees,omitempty"`
+
+	// What is not known is empty or nil, never guessed.
+
+	Region     string         `json:"region,omitempty"`
+	Credential string         `json:"credential,omitempty"` // its name at us, never what is in it
+	Endpoint   string         `json:"endpoint,omitempty"`   // what was called, without its query
+	Session    string         `json:"session,omitempty"`    // by the client's own name; see CleanSession
+	BytesIn    *int64         `json:"bytes_in,omitempty"`   // of the request's body, as it was sent to the provider
+	BytesOut   *int64         `json:"bytes_out,omitempty"`  // of the provider's answer
+	FirstToken *time.Duration `json:"first_token,omitempty"`
+	Took       *time.Duration `json:"took,omitempty"` // from sending the request to the end of the answer; both have whole milliseconds
+
+	// Fingerprint tells requests of one project that are the same, and Prefixes,
+	// of PrefixSize bytes each, those that begin alike. See package fingerprint.
+	Fingerprint []byte `json:"fingerprint,omitempty"`
+	Prefixes    []byte `json:"prefixes,omitempty"`
 
 	ProviderRequestID string    `json:"provider_request_id,omitempty"`
 	AdjustsEvent      string    `json:"adjusts_event,omitempty"`
@@ -101,6 +127,17 @@ type Spend struct {
 	Actor             string    `json:"actor,omitempty"`
 	RecordedAt        time.Time `json:"recorded_at"`
 }
+
+// Fee is what a meter of a provider cost that counts no tokens: searches, seconds
+// of audio, images.
+type Fee struct {
+	Meter string `json:"meter"`
+	Units int64  `json:"units"`
+	Cost  Money  `json:"cost_nano"`
+}
+
+// PrefixSize is how many bytes of Spend.Prefixes stand for one prefix.
+const PrefixSize = 8
 
 // SpendQuery asks for totals from the daily rollup.
 type SpendQuery struct {

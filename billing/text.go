@@ -29,6 +29,19 @@ func CleanText(s string) string {
 	return s[:end]
 }
 
+// LongestSession is how many bytes the name of a session may have.
+const LongestSession = 128
+
+// CleanSession is the name that a client gave a session, or nothing where it is
+// too long or has other than printable ASCII in it: half a name would be that of
+// another session.
+func CleanSession(s string) string {
+	if len(s) > LongestSession || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return ""
+	}
+	return s
+}
+
 // CleanTexts is empty, not nil, where there is nothing.
 func CleanTexts(list []string) []string {
 	out := make([]string, len(list))

@@ -1,6 +1,8 @@
 package billingtest
 
 import (
+	"encoding/json"
+	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,18 +23,26 @@ func rowCases() map[string]func(w *world) {
 		"NewestFirst":           rowOrder,
 		"ByRequest":             rowByRequest,
 		"Limit":                 rowLimit,
+		"UnknownStaysUnknown":   rowUnknown,
+		"ImpossibleFacts":       rowImpossible,
 	}
 }
 
 // fullRow has a value in every column.
 func (w *world) fullRow(k *billing.Key, request string) billing.Spend {
 	price := billing.Price{ID: "price_9", Input: 150_000_000, CacheRead: 75_000_000, CacheWrite: 187_500_000, Output: 600_000_000, Request: 5}
+	none, some, instant, while, said := int64(0), int64(4096), time.Duration(0), 1234*time.Millisecond, billing.Money(123_456)
 	used := billing.Tokens{Input: 1000, CacheRead: 200, CacheWrite: 30, Output: 400, Reasoning: 150, CacheWrite1h: 20, AudioInput: 7, AudioOutput: 9}
 	return billing.Spend{
 		EventID: "01980a3c-7d1e-7c3a-8f00-000000000001", OccurredAt: w.now, Kind: billing.KindUsage, RequestID: request, Attempt: 1, Final: true, Owner: k.Owner(),
 		EndUser: "user-7", Tags: map[string]string{"feature": "checkout", "ключ": "値"}, RequestedModel: "cheap", Provider: "demo-a", Model: "small", ServiceTier: "flex",
 		RouteReason: billing.RouteFailover, Status: billing.StatusClientAborted, ErrorKind: "timeout", Streamed: true, UsageSource: billing.Counted,
 		Tokens: used, Pricing: billing.Priced, Price: price, Cost: price.Cost(used), Baseline: 999_999_999, OverrunTokens: 3, OverrunMoney: 4, ProviderRequestID: "chatcmpl-1",
+		Disputed: true, Reported: &billing.Tokens{Input: -1, Output: math.MaxInt64}, ProviderCost: &said,
+		Fees:   []billing.Fee{{Meter: "searches", Units: 3, Cost: 5}, {Meter: "images", Units: 1}},
+		Region: "eu-central-1", Credential: "main", Endpoint: "https://api.example/v1/chat/completions", Session: "run-42",
+		BytesIn: &some, BytesOut: &none, FirstToken: &instant, Took: &while,
+		Fingerprint: []byte("\x00\x01sixteen bytes!"), Prefixes: []byte("8 bytes.and 8...\xff\x00\xff\x00\xff\x00\xff\x00"),
 	}
 }
 
@@ -63,6 +73,45 @@ func rowKeepsEverything(w *world) {
 	row.ReportDay = "2026-03-14"
 	w.wantRow(w.events(k)[0], row)
 	Audit(w, w, w.now)
+}
+
+// rowUnknown: what nobody knows is not nothing.
+func rowUnknown(w *world) {
+	k := w.key()
+	w.use(k, tokens(5), w.now)
+	row := w.events(k)[0]
+	row.EventID, row.RequestID, row.Owner, row.Tags, row.RecordedAt = "", "", billing.Owner{}, nil, time.Time{}
+	var facts map[string]any
+	w.must(json.Unmarshal([]byte(text(row)), &facts))
+	for _, name := range []string{
+		"disputed", "reported", "provider_cost", "fees", "region", "credential", "endpoint", "session",
+		"bytes_in", "bytes_out", "first_token", "took", "fingerprint", "prefixes",
+	} {
+		if v, there := facts[name]; there {
+			w.Errorf("%s is %v", name, v)
+		}
+	}
+}
+
+// rowImpossible: what cannot be is not known, and costs no row.
+func rowImpossible(w *world) {
+	k := w.key()
+	h := w.hold(k, tokens(10))
+	w.reserve(h)
+	row := w.row(k, h.ID, tokens(9), w.now)
+	less, money, before, long := int64(-1), billing.Money(math.MaxInt64), -time.Second, time.Duration(math.MaxInt64)
+	row.BytesIn, row.BytesOut, row.ProviderCost, row.FirstToken, row.Took = &less, &less, &money, &before, &long
+	row.Session, row.Fingerprint, row.Prefixes = strings.Repeat("x", billing.LongestSession+1), make([]byte, 100), make([]byte, 9)
+	for range 1000 {
+		row.Fees = append(row.Fees, billing.Fee{Meter: "m", Units: -1, Cost: -1})
+	}
+	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
+	w.must(err)
+	got := w.events(k)[0]
+	if got.BytesIn != nil || got.BytesOut != nil || got.ProviderCost != nil || got.FirstToken != nil || got.Took != nil ||
+		got.Session != "" || got.Fingerprint != nil || got.Prefixes != nil || len(got.Fees) != 16 || got.Fees[0] != (billing.Fee{Meter: "m"}) {
+		w.Errorf("%s", text(got))
+	}
 }
 
 func rowSweptKeepsEverything(w *world) {
@@ -124,6 +173,8 @@ func (w *world) wantClean(what, got, sent string) {
 func hostileRow(row billing.Spend, s string) billing.Spend {
 	row.EndUser, row.RequestedModel, row.Provider, row.Model, row.ServiceTier = s, s, s, s, s
 	row.ErrorKind, row.ProviderRequestID, row.Reason, row.Actor = s, s, s, s
+	row.Region, row.Credential, row.Endpoint, row.Session = s, s, s, s
+	row.Fees = []billing.Fee{{Meter: s}}
 	row.Tags = map[string]string{"k" + s: s}
 	return row
 }
@@ -133,6 +184,7 @@ func (w *world) wantCleanRow(r billing.Spend, s string) {
 	for what, got := range map[string]string{
 		"end user": r.EndUser, "requested": r.RequestedModel, "provider": r.Provider, "model": r.Model, "tier": r.ServiceTier,
 		"error": r.ErrorKind, "provider's id": r.ProviderRequestID, "reason": r.Reason, "actor": r.Actor,
+		"region": r.Region, "credential": r.Credential, "endpoint": r.Endpoint, "meter": r.Fees[0].Meter,
 	} {
 		w.wantClean(what, got, s)
 	}

@@ -13,7 +13,8 @@ import (
 // numbers are varints, texts have their length in front. The members of a row
 // follow each other in the order of codec.spend; a change of that order, or a
 // member more, is another recordVersion, and the old ones stay readable.
-const recordVersion = 1
+// Version 2 added codec.facts.
+const recordVersion = 2
 
 // The kinds of records.
 const (
@@ -38,7 +39,7 @@ func appendRecord(b []byte, kind byte, id string, rows []billing.Spend) []byte {
 	b = append(b, recordVersion, kind)
 	b = appendText(b, id)
 	b = binary.AppendUvarint(b, uint64(len(rows)))
-	c := codec{b: b, writing: true}
+	c := codec{b: b, version: recordVersion, writing: true}
 	for i := range rows {
 		c.spend(&rows[i])
 	}
@@ -47,10 +48,10 @@ func appendRecord(b []byte, kind byte, id string, rows []billing.Spend) []byte {
 
 // readRecord copies what it reads.
 func readRecord(b []byte) (record, error) {
-	if len(b) < 2 || b[0] != recordVersion || b[1] < recordBegin || b[1] > recordDone {
+	if len(b) < 2 || b[0] < 1 || b[0] > recordVersion || b[1] < recordBegin || b[1] > recordDone {
 		return record{}, fmt.Errorf("%w: it begins with %x", errRecord, b[:min(2, len(b))])
 	}
-	c := codec{b: b[2:]}
+	c := codec{b: b[2:], version: b[0]}
 	r := record{kind: b[1]}
 	c.text(&r.id)
 	n := c.uint()
@@ -71,6 +72,7 @@ func readRecord(b []byte) (record, error) {
 // codec writes and reads members in one order, so that both agree.
 type codec struct {
 	b       []byte
+	version byte
 	writing bool
 	broken  bool // what was read is no record
 }
@@ -109,6 +111,58 @@ func (c *codec) spend(s *billing.Spend) {
 	c.text(&s.AdjustsPeriod)
 	c.text(&s.Reason)
 	c.text(&s.Actor)
+	if c.version >= 2 {
+		c.facts(s)
+	}
+}
+
+// facts is what is known of an attempt beside usage and cost.
+func (c *codec) facts(s *billing.Spend) {
+	c.bool(&s.Disputed)
+	maybe(c, &s.Reported, c.tokens)
+	maybe(c, &s.ProviderCost, c.money)
+	c.fees(&s.Fees)
+	c.text(&s.Region)
+	c.text(&s.Credential)
+	c.text(&s.Endpoint)
+	c.text(&s.Session)
+	maybe(c, &s.BytesIn, c.int64)
+	maybe(c, &s.BytesOut, c.int64)
+	maybe(c, &s.FirstToken, c.duration)
+	maybe(c, &s.Took, c.duration)
+	c.bytes(&s.Fingerprint)
+	c.bytes(&s.Prefixes)
+}
+
+// maybe writes or reads whether there is a member, and the member.
+func maybe[T any](c *codec, member **T, value func(*T)) {
+	there := *member != nil
+	c.bool(&there)
+	if !there || c.broken {
+		return
+	}
+	if *member == nil {
+		*member = new(T)
+	}
+	value(*member)
+}
+
+func (c *codec) duration(d *time.Duration) { c.int64((*int64)(d)) }
+
+func (c *codec) fees(fees *[]billing.Fee) {
+	if c.writing {
+		c.b = binary.AppendUvarint(c.b, uint64(len(*fees)))
+	} else if n := c.uint(); n > uint64(len(c.b)) { // each has bytes of its own
+		c.broken = true
+	} else if n > 0 {
+		*fees = make([]billing.Fee, n)
+	}
+	for i := range *fees {
+		f := &(*fees)[i]
+		c.text(&f.Meter)
+		c.int64(&f.Units)
+		c.money(&f.Cost)
+	}
 }
 
 func (c *codec) owner(o *billing.Owner) {
@@ -174,6 +228,15 @@ func (c *codec) text(s *string) {
 		return
 	}
 	*s, c.b = string(c.b[:n]), c.b[n:]
+}
+
+// bytes reads nothing as nil.
+func (c *codec) bytes(b *[]byte) {
+	s := string(*b)
+	c.text(&s)
+	if !c.writing && s != "" {
+		*b = []byte(s)
+	}
 }
 
 func (c *codec) money(m *billing.Money) { c.int64((*int64)(m)) }

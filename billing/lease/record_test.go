@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"encoding/hex"
 	"reflect"
 	"testing"
 	"time"
@@ -36,6 +37,15 @@ func fill(v reflect.Value, n *int64) {
 		v.SetInt(*n * 1_000_003)
 	case reflect.Bool:
 		v.SetBool(true)
+	case reflect.Uint8:
+		v.SetUint(uint64(*n % 256))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), n)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(v.Index(0), n)
+		fill(v.Index(1), n)
 	case reflect.Map:
 		v.Set(reflect.ValueOf(map[string]string{"feature": "checkout", "run": "42"}))
 	default:
@@ -55,6 +65,37 @@ func TestRecordKeepsEverything(t *testing.T) {
 		if want := (record{kind: kind, id: "req_1", rows: rows}); !reflect.DeepEqual(got, want) {
 			t.Errorf("got  %+v\nwant %+v", got, want)
 		}
+	}
+}
+
+// version1 is a settlement as it was written before rows had facts.
+const version1 = "0103057265715f31012430313938306133632d376431652d376333612d386630302d303030303030303030303031" +
+	"80c9869092c6b0060a323032362d31312d3235057573616765057265715f310402056b65795f310670726f6a5f31067465616d5f31026363" +
+	"0470726f64000101610162016d0170016d087374616e64617264086368656170657374086469737075746564000007636f756e746564" +
+	"0e00001200000000067072696365640770726963655f3106000008002a0000480072c6010204000000000178"
+
+// TestRecordOfAnEarlierVersionIsRead: what a process left in its journal is
+// booked by the next, which may be newer.
+func TestRecordOfAnEarlierVersionIsRead(t *testing.T) {
+	raw, err := hex.DecodeString(version1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := readRecord(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := record{kind: recordSettle, id: "req_1", rows: []billing.Spend{{
+		EventID: "01980a3c-7d1e-7c3a-8f00-000000000001", OccurredAt: time.Date(2026, 11, 25, 12, 0, 0, 123456000, time.UTC), ReportDay: "2026-11-25",
+		Kind: billing.KindUsage, RequestID: "req_1", Attempt: 2, Final: true,
+		Owner: billing.Owner{KeyID: "key_1", ProjectID: "proj_1", TeamID: "team_1", CostCenter: "cc", Environment: "prod"}, Tags: map[string]string{"a": "b"},
+		RequestedModel: "m", Provider: "p", Model: "m", ServiceTier: "standard", RouteReason: billing.RouteCheapest,
+		Status: billing.StatusDisputed, UsageSource: billing.Counted, Tokens: billing.Tokens{Input: 7, Output: 9},
+		Pricing: billing.Priced, Price: billing.Price{ID: "price_1", Input: 3, Output: 4}, Cost: billing.Cost{Input: 21, Output: 36, Total: 57},
+		Baseline: 99, OverrunTokens: 1, OverrunMoney: 2, Actor: "x",
+	}}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
 

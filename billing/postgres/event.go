@@ -75,6 +75,20 @@ var columns = []column{
 	{name: "fee_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Cost.Fee })},
 	{name: "cost_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Cost.Total })},
 	{name: "baseline_cost_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Baseline })},
+	{name: "provider_cost_nano", kind: "int8", array: numbersOrNull(func(e *billing.Spend) *int64 { return (*int64)(e.ProviderCost) })},
+	{name: "disputed", kind: "bool", array: values(func(e *billing.Spend) bool { return e.Disputed })},
+	{name: "reported", kind: "text", cast: "::jsonb", array: textsOrNull(func(e *billing.Spend) string { return reportedJSON(e.Reported) })},
+	{name: "fees", kind: "text", cast: "::jsonb", array: textsOrNull(func(e *billing.Spend) string { return feesJSON(e.Fees) })},
+	{name: "region", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Region })},
+	{name: "upstream_credential", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Credential })},
+	{name: "endpoint", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Endpoint })},
+	{name: "session", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Session })},
+	{name: "bytes_in", kind: "int8", array: numbersOrNull(func(e *billing.Spend) *int64 { return e.BytesIn })},
+	{name: "bytes_out", kind: "int8", array: numbersOrNull(func(e *billing.Spend) *int64 { return e.BytesOut })},
+	{name: "first_token_ms", kind: "int8", array: numbersOrNull(func(e *billing.Spend) *int64 { return billing.Millis(e.FirstToken) })},
+	{name: "took_ms", kind: "int8", array: numbersOrNull(func(e *billing.Spend) *int64 { return billing.Millis(e.Took) })},
+	{name: "fingerprint", kind: "bytea", array: values(func(e *billing.Spend) []byte { return bytesOrNil(e.Fingerprint) })},
+	{name: "prefixes", kind: "bytea", array: values(func(e *billing.Spend) []byte { return bytesOrNil(e.Prefixes) })},
 	{name: "provider_request_id", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.ProviderRequestID })},
 	{name: "adjusts_event", kind: "text", cast: "::uuid", array: textsOrNull(func(e *billing.Spend) string { return e.AdjustsEvent })},
 	{name: "adjusts_period", kind: "text", cast: "::date", array: textsOrNull(func(e *billing.Spend) string { return e.AdjustsPeriod })},
@@ -122,6 +136,24 @@ func textsOrNull(of func(*billing.Spend) string) func([]billing.Spend) any {
 		s := of(e)
 		return pgtype.Text{String: s, Valid: s != ""}
 	})
+}
+
+// numbersOrNull writes null for what is not known.
+func numbersOrNull(of func(*billing.Spend) *int64) func([]billing.Spend) any {
+	return values(func(e *billing.Spend) pgtype.Int8 {
+		n := of(e)
+		if n == nil {
+			return pgtype.Int8{}
+		}
+		return pgtype.Int8{Int64: *n, Valid: true}
+	})
+}
+
+func bytesOrNil(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
 }
 
 // amounts writes null where there is no price: what an attempt cost is then
@@ -173,6 +205,29 @@ func (s *Store) event(a billing.Spend) (billing.Spend, error) {
 
 // reportDay is the day that an attempt at t is reported on.
 func (s *Store) reportDay(t time.Time) string { return t.In(s.reporting).Format(time.DateOnly) }
+
+// reportedJSON is what a provider reported, as JSON, or nothing.
+func reportedJSON(t *billing.Tokens) string {
+	if t == nil {
+		return ""
+	}
+	b, err := json.Marshal(t)
+	if err != nil {
+		return "" // not reached: numbers have a JSON form
+	}
+	return string(b)
+}
+
+func feesJSON(fees []billing.Fee) string {
+	if len(fees) == 0 {
+		return ""
+	}
+	b, err := json.Marshal(fees)
+	if err != nil {
+		return "" // not reached: texts and numbers have a JSON form
+	}
+	return string(b)
+}
 
 // tagsJSON is a JSON object of tags.
 func tagsJSON(tags map[string]string) string {

@@ -73,6 +73,9 @@ SELECT e.event_id::text, e.occurred_at, e.report_day::text, e.kind, e.request_id
        coalesce(e.cache_write_price_nano, 0), coalesce(e.output_price_nano, 0),
        coalesce(e.input_cost_nano, 0), coalesce(e.cache_read_cost_nano, 0), coalesce(e.cache_write_cost_nano, 0),
        coalesce(e.output_cost_nano, 0), coalesce(e.fee_nano, 0), coalesce(e.cost_nano, 0), coalesce(e.baseline_cost_nano, 0),
+       e.provider_cost_nano, e.disputed, e.reported, e.fees, coalesce(e.region, ''), coalesce(e.upstream_credential, ''),
+       coalesce(e.endpoint, ''), coalesce(e.session, ''), e.bytes_in, e.bytes_out, e.first_token_ms::bigint, e.took_ms::bigint,
+       e.fingerprint, e.prefixes,
        coalesce(e.provider_request_id, ''), coalesce(e.adjusts_event::text, ''), coalesce(e.adjusts_period::text, ''),
        coalesce(e.reason, ''), coalesce(e.actor, ''), e.recorded_at, coalesce(r.source, ''), r.valid_from
   FROM spend_events e
@@ -104,6 +107,7 @@ func (s *Store) Events(ctx context.Context, q billing.EventQuery) ([]billing.Spe
 
 func scanSpend(row pgx.CollectableRow) (e billing.Spend, err error) {
 	var since *time.Time
+	var first, took *int64
 	err = row.Scan(&e.EventID, &e.OccurredAt, &e.ReportDay, &e.Kind, &e.RequestID, &e.Attempt, &e.Final,
 		&e.Owner.KeyID, &e.Owner.ProjectID, &e.Owner.TeamID, &e.Owner.CostCenter, &e.Owner.Environment, &e.EndUser, &e.Tags,
 		&e.RequestedModel, &e.Provider, &e.Model, &e.ServiceTier, &e.RouteReason, &e.Status, &e.ErrorKind, &e.Streamed,
@@ -111,8 +115,12 @@ func scanSpend(row pgx.CollectableRow) (e billing.Spend, err error) {
 		&e.Tokens.CacheWrite1h, &e.Tokens.AudioInput, &e.Tokens.AudioOutput,
 		&e.Pricing, &e.Price.ID, &e.Price.Input, &e.Price.CacheRead, &e.Price.CacheWrite, &e.Price.Output,
 		&e.Cost.Input, &e.Cost.CacheRead, &e.Cost.CacheWrite, &e.Cost.Output, &e.Cost.Fee, &e.Cost.Total, &e.Baseline,
+		&e.ProviderCost, &e.Disputed, &e.Reported, &e.Fees, &e.Region, &e.Credential,
+		&e.Endpoint, &e.Session, &e.BytesIn, &e.BytesOut, &first, &took,
+		&e.Fingerprint, &e.Prefixes,
 		&e.ProviderRequestID, &e.AdjustsEvent, &e.AdjustsPeriod, &e.Reason, &e.Actor, &e.RecordedAt, &e.Price.Source, &since)
 	e.OccurredAt, e.RecordedAt, e.Price.Since = e.OccurredAt.UTC(), e.RecordedAt.UTC(), utc(since)
+	e.FirstToken, e.Took = billing.FromMillis(first), billing.FromMillis(took)
 	if e.Price.ID != "" {
 		e.Price.Provider, e.Price.Model, e.Price.Request = e.Provider, e.Model, e.Cost.Fee
 	}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,11 +19,14 @@ const eventColumns = `event_id, occurred_at, report_day, kind, request_id, attem
   cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
   pricing, price_id, input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
   input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano, baseline_cost_nano,
+  provider_cost_nano, disputed, reported, fees, region, upstream_credential, endpoint, session, bytes_in, bytes_out,
+  first_token_ms, took_ms, fingerprint, prefixes,
   provider_request_id, adjusts_event, adjusts_period, reason, actor, recorded_at`
 
 const insertEvent = `INSERT INTO spend_events (` + eventColumns + `) VALUES (
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 // insertEvent adds a row that has been tidied and checked. Where its month is
 // closed, it is booked on the first day of the next open month.
@@ -82,6 +86,9 @@ func (s *Store) insertOn(ctx context.Context, tx *session, r billing.Spend) erro
 		t.CacheWrite1h, t.AudioInput, t.AudioOutput,
 		string(r.Pricing), text(p.ID), amount(p.Input), amount(p.CacheRead), amount(p.CacheWrite), amount(p.Output),
 		amount(c.Input), amount(c.CacheRead), amount(c.CacheWrite), amount(c.Output), amount(c.Fee), amount(c.Total), amount(r.Baseline),
+		orNull(r.ProviderCost), r.Disputed, jsonOrNull(r.Reported), jsonOrNull(r.Fees),
+		text(r.Region), text(r.Credential), text(r.Endpoint), text(r.Session), orNull(r.BytesIn), orNull(r.BytesOut),
+		orNull(billing.Millis(r.FirstToken)), orNull(billing.Millis(r.Took)), blob(r.Fingerprint), blob(r.Prefixes),
 		text(r.ProviderRequestID), text(r.AdjustsEvent), text(r.AdjustsPeriod), text(r.Reason), text(r.Actor), stamp(s.clock()))
 	if errors.As(err, new(*billing.ConflictError)) && strings.Contains(err.Error(), "already there") {
 		return fmt.Errorf("billing/sqlite: %w: attempt %d of request %s", billing.ErrDuplicate, r.Attempt, r.RequestID)
@@ -122,7 +129,8 @@ func (s *Store) Events(ctx context.Context, q billing.EventQuery) ([]billing.Spe
 
 func scanEvent(scan scanner, r *billing.Spend) error {
 	o, t, p, c := &r.Owner, &r.Tokens, &r.Price, &r.Cost
-	return scan(
+	var first, took *int64
+	err := scan(
 		&r.EventID, instant{&r.OccurredAt}, &r.ReportDay, &r.Kind, &r.RequestID, &r.Attempt, &r.Final,
 		&o.KeyID, &o.ProjectID, &o.TeamID, &o.CostCenter, &o.Environment,
 		orEmpty{&r.EndUser}, jsonText{&r.Tags}, &r.RequestedModel, &r.Provider, &r.Model, &r.ServiceTier, &r.RouteReason, &r.Status, orEmpty{&r.ErrorKind}, &r.Streamed, &r.UsageSource,
@@ -130,14 +138,29 @@ func scanEvent(scan scanner, r *billing.Spend) error {
 		&t.CacheWrite1h, &t.AudioInput, &t.AudioOutput,
 		&r.Pricing, orEmpty{&p.ID}, orZero{&p.Input}, orZero{&p.CacheRead}, orZero{&p.CacheWrite}, orZero{&p.Output},
 		orZero{&c.Input}, orZero{&c.CacheRead}, orZero{&c.CacheWrite}, orZero{&c.Output}, orZero{&c.Fee}, orZero{&c.Total}, orZero{&r.Baseline},
+		&r.ProviderCost, &r.Disputed, orNil{&r.Reported}, orNil{&r.Fees},
+		orEmpty{&r.Region}, orEmpty{&r.Credential}, orEmpty{&r.Endpoint}, orEmpty{&r.Session}, &r.BytesIn, &r.BytesOut,
+		&first, &took, &r.Fingerprint, &r.Prefixes,
 		orEmpty{&r.ProviderRequestID}, orEmpty{&r.AdjustsEvent}, orEmpty{&r.AdjustsPeriod}, orEmpty{&r.Reason}, orEmpty{&r.Actor}, instant{&r.RecordedAt})
+	r.FirstToken, r.Took = billing.FromMillis(first), billing.FromMillis(took)
+	return err
 }
 
-// orEmpty scans NULL as "", orZero as no money.
+// orEmpty scans NULL as "", orZero as no money, orNil JSON or NULL as nothing.
 type (
 	orEmpty struct{ to *string }
 	orZero  struct{ to *billing.Money }
+	orNil   struct{ to any }
 )
+
+// Scan implements sql.Scanner.
+func (n orNil) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return nil
+	}
+	return json.Unmarshal([]byte(s), n.to)
+}
 
 // Scan implements sql.Scanner.
 func (e orEmpty) Scan(v any) error {

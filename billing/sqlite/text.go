@@ -83,3 +83,28 @@ func text(s string) any {
 	}
 	return s
 }
+
+// orNull is NULL for what is not known.
+func orNull[T ~int64](n *T) any {
+	if n == nil {
+		return nil
+	}
+	return int64(*n)
+}
+
+// jsonOrNull is v as JSON, or NULL where there is nothing in it.
+func jsonOrNull(v any) any {
+	b, err := json.Marshal(v)
+	if err != nil || string(b) == "null" || string(b) == "[]" {
+		return nil
+	}
+	return string(b)
+}
+
+// blob is NULL where there is none.
+func blob(b []byte) any {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
