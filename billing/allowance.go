@@ -11,6 +11,10 @@ type Amount struct {
 	Money  Money
 }
 
+// MostHeld is the most that one hold reserves, and that one grant adds to a
+// lease: no attempt is booked with more, and many of them still add up.
+func MostHeld() Amount { return Amount{Tokens: MostTokens, Money: MostMeter} }
+
 // Plus is a+b, as far as it goes.
 func (a Amount) Plus(b Amount) Amount {
 	return Amount{SatAdd(a.Tokens, b.Tokens), a.Money.Add(b.Money)}

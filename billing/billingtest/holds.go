@@ -252,17 +252,22 @@ func holdHuge(w *world) {
 	w.wantStanding(k, "bud_1", w.now, standing{})
 
 	// What is not limited may be huge. It is held as far as a database can.
-	free := w.key(tokens(10).budget("bud_2"))
-	var holds []billing.Hold
-	for range 3 {
-		h := w.hold(free, amount{1, math.MaxInt64})
-		w.reserve(h)
-		holds = append(holds, h)
+	for id, limits := range map[string]struct{ limit, held amount }{
+		"bud_2": {tokens(10), amount{1, math.MaxInt64}},
+		"bud_3": {amount{-1, 10}, amount{math.MaxInt64, 1}},
+	} {
+		free := w.key(limits.limit.budget(id))
+		var holds []billing.Hold
+		for range 3 {
+			h := w.hold(free, limits.held)
+			w.reserve(h)
+			holds = append(holds, h)
+		}
+		for _, h := range holds {
+			w.must(w.Release(w.Context(), h.ID))
+		}
+		w.wantStanding(free, id, w.now, standing{})
 	}
-	for _, h := range holds {
-		w.must(w.Release(w.Context(), h.ID))
-	}
-	w.wantStanding(free, "bud_2", w.now, standing{})
 }
 
 // holdNegative: nobody makes room for himself.

@@ -226,9 +226,5 @@ func less[T int64 | billing.Money](a, b *T) bool {
 }
 
 func times(a billing.Amount, n int64) billing.Amount {
-	const most = int64(1) << 50 / 1000 // beyond it the database grants no more anyway
-	return billing.Amount{
-		Tokens: min(max(a.Tokens, 0), most) * min(n, 1000),
-		Money:  billing.Money(min(max(int64(a.Money), 0), most) * min(n, 1000)),
-	}
+	return billing.Amount{Tokens: billing.SatMul(a.Tokens, n), Money: billing.SatMul(a.Money, billing.Money(n))}.AtMost(billing.MostHeld())
 }

@@ -166,9 +166,6 @@ func (l *Ledger) heard(asked time.Time) {
 	}
 }
 
-// mostHeld is the most that one hold reserves. Nothing is limited to more.
-const mostHeld = 1_000_000_000_000_000
-
 // Reserve implements billing.Ledger. It does not look at the key: whether that
 // is in force is for the verifier to say.
 func (l *Ledger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
@@ -179,7 +176,7 @@ func (l *Ledger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]
 	if err != nil {
 		return nil, fmt.Errorf("billing/lease: hold %s could not be replayed: %w", h.ID, err)
 	}
-	e := &entry{id: h.ID, hold: billing.Amount{Tokens: min(h.Tokens, mostHeld), Money: min(h.Money, mostHeld)}}
+	e := &entry{id: h.ID, hold: billing.Amount{Tokens: h.Tokens, Money: h.Money}.AtMost(billing.MostHeld())}
 	e.ifLost = append(e.first[:0], lost)
 	balances, err := l.hold(ctx, e, h)
 	if err != nil {

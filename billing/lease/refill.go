@@ -222,7 +222,7 @@ func (l *Ledger) mayCome(granted []billing.Granted, began time.Time) bool {
 func (l *Ledger) refusal(granted []billing.Granted, h billing.Hold) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	q := &billing.QuotaError{AskedTokens: plus(h.Tokens, h.HeadroomTokens), AskedMoney: h.Money.Add(h.HeadroomMoney)}
+	q := &billing.QuotaError{AskedTokens: billing.SatAdd(h.Tokens, h.HeadroomTokens), AskedMoney: h.Money.Add(h.HeadroomMoney)}
 	for _, line := range h.Lines {
 		le := l.lease(line)
 		if i := slices.IndexFunc(granted, func(g billing.Granted) bool { return g.Balance.Budget.ID == line.Budget.ID }); i >= 0 {
@@ -238,5 +238,3 @@ func (l *Ledger) refusal(granted []billing.Granted, h billing.Hold) error {
 	}
 	return q
 }
-
-func plus(a, b int64) int64 { return billing.Amount{Tokens: a}.Plus(billing.Amount{Tokens: b}).Tokens }

@@ -165,8 +165,8 @@ func grantArgs(r billing.Replica, wants []billing.Want) []any {
 		budgets[i] = w.Budget.ID
 		starts[i], ends[i] = bounds(w.Window)
 		for j, a := range []billing.Amount{w.Need, w.Headroom, w.Wish} {
-			amounts[2*j][i] = min(max(a.Tokens, 0), mostHeld)
-			amounts[2*j+1][i] = min(max(int64(a.Money), 0), mostHeld)
+			a = a.AtLeast(billing.Amount{}).AtMost(billing.MostHeld())
+			amounts[2*j][i], amounts[2*j+1][i] = a.Tokens, int64(a.Money)
 		}
 	}
 	return []any{r.ID, r.Epoch, budgets, starts, ends, amounts[0], amounts[1], amounts[2], amounts[3], amounts[4], amounts[5]}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -100,10 +99,6 @@ func (s *Store) reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 	return nil, billing.ErrStaleKey // a line's budget is not in force any more
 }
 
-// mostHeld is the most that one hold reserves of tokens and of money. Nothing
-// that is limited is limited to more, so it never makes room.
-const mostHeld = 1_000_000_000_000_000
-
 func reserveArgs(h billing.Hold, now time.Time) ([]any, error) {
 	if h.Tokens < 0 || h.Money < 0 || h.HeadroomTokens < 0 || h.HeadroomMoney < 0 {
 		return nil, fmt.Errorf("billing/postgres: hold %s is negative", h.ID)
@@ -123,9 +118,10 @@ func reserveArgs(h billing.Hold, now time.Time) ([]any, error) {
 		budgets[i] = l.Budget.ID
 		starts[i], ends[i] = bounds(l.Window)
 	}
+	held := billing.Amount{Tokens: h.Tokens, Money: h.Money}.AtMost(billing.MostHeld())
 	return []any{
 		h.ID, ifLost, h.KeyID, h.KeyVersion, now, budgets, starts, ends,
-		min(h.Tokens, mostHeld), min(h.Money, mostHeld), h.Tokens, h.Money, h.HeadroomTokens, h.HeadroomMoney, h.ExpiresAt,
+		held.Tokens, held.Money, h.Tokens, h.Money, h.HeadroomTokens, h.HeadroomMoney, h.ExpiresAt,
 	}, nil
 }
 
@@ -176,22 +172,15 @@ func (v verdict) outcome(h billing.Hold) ([]billing.Balance, error) {
 	if v.refused >= 0 {
 		return nil, &billing.QuotaError{
 			Balance: v.balances[v.refused], All: v.balances,
-			AskedTokens: saturate(h.Tokens, h.HeadroomTokens), AskedMoney: h.Money.Add(h.HeadroomMoney),
+			AskedTokens: billing.SatAdd(h.Tokens, h.HeadroomTokens), AskedMoney: h.Money.Add(h.HeadroomMoney),
 		}
 	}
+	held := billing.Amount{Tokens: h.Tokens, Money: h.Money}.AtMost(billing.MostHeld())
 	for i := range v.balances {
-		v.balances[i].HeldTokens += min(h.Tokens, mostHeld)
-		v.balances[i].HeldMoney += min(h.Money, mostHeld)
+		v.balances[i].HeldTokens += held.Tokens
+		v.balances[i].HeldMoney += held.Money
 	}
 	return v.balances, nil
-}
-
-// saturate is a+b, which are not negative, or the largest number there is.
-func saturate(a, b int64) int64 {
-	if sum := a + b; sum >= 0 {
-		return sum
-	}
-	return math.MaxInt64
 }
 
 // openMissing makes the counters of the lines that have none yet.

@@ -107,8 +107,8 @@ func (g granting) judge(ctx context.Context, w billing.Want, b billing.Balance) 
 		return out, err
 	}
 	out.Exact = until > stamp(g.now)
-	need := w.Need.AtMost(billing.Amount{Tokens: mostHeldTokens, Money: mostHeldNano})
-	wish := w.Wish.AtMost(billing.Amount{Tokens: mostHeldTokens, Money: mostHeldNano}).AtLeast(need)
+	need := w.Need.AtMost(billing.MostHeld())
+	wish := w.Wish.AtMost(billing.MostHeld()).AtLeast(need)
 	tokens := share{limit: b.Budget.Tokens, spoken: b.UsedTokens + b.HeldTokens, need: need.Tokens, head: w.Headroom.Tokens, wish: wish.Tokens, exact: out.Exact}
 	money := share{limit: (*int64)(b.Budget.Money), spoken: int64(b.UsedMoney + b.HeldMoney), need: int64(need.Money), head: int64(w.Headroom.Money), wish: int64(wish.Money), exact: out.Exact}
 	out.Amount = billing.Amount{Tokens: tokens.amount(), Money: billing.Money(money.amount())}

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"tallyroute/billing"
@@ -187,7 +186,7 @@ func (s *Store) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]
 
 // refusal is the first balance that a hold does not fit into, or nil.
 func refusal(h billing.Hold, balances []billing.Balance) *billing.QuotaError {
-	tokens, money := plus(h.Tokens, h.HeadroomTokens), h.Money.Add(h.HeadroomMoney)
+	tokens, money := billing.SatAdd(h.Tokens, h.HeadroomTokens), h.Money.Add(h.HeadroomMoney)
 	for _, b := range balances {
 		freeTokens, limited := b.FreeTokens()
 		fits := !limited || tokens <= freeTokens
@@ -198,12 +197,4 @@ func refusal(h billing.Hold, balances []billing.Balance) *billing.QuotaError {
 		}
 	}
 	return nil
-}
-
-// plus adds what is not negative, as far as it goes.
-func plus(a, b int64) int64 {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
-	}
-	return a + b
 }

@@ -40,7 +40,8 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 		if refused = refusal(h, balances); refused != nil {
 			return nil
 		}
-		taken := held{w, min(h.Tokens, mostHeldTokens), min(int64(h.Money), mostHeldNano), ifLost}
+		most := billing.Amount{Tokens: h.Tokens, Money: h.Money}.AtMost(billing.MostHeld())
+		taken := held{w, most.Tokens, int64(most.Money), ifLost}
 		for i := range balances {
 			balances[i].HeldTokens += taken.tokens
 			balances[i].HeldMoney += billing.Money(taken.nano)
@@ -90,13 +91,6 @@ func (s *Store) Retry(ctx context.Context, holdID string, ifLost []billing.Spend
 		return err
 	})
 }
-
-// The most that one hold is counted with where nothing limits it, so that many
-// of them still add up.
-const (
-	mostHeldTokens = 1_000_000_000_000
-	mostHeldNano   = 1_000_000_000_000_000
-)
 
 // wantFresh refuses a hold on a key that is not what it was read as.
 func wantFresh(ctx context.Context, tx *session, h billing.Hold, now time.Time) error {
