@@ -135,11 +135,11 @@ func TestEmbeddings_Refused(t *testing.T) {
 		"a chat with a model of vectors": {func(ctx context.Context) error {
 			_, err := c.CreateChatCompletion(ctx, oneMessage("vectors", "hi"))
 			return err
-		}, 400, "unsupported_by_model", "vectors makes embeddings and does not chat"},
+		}, 400, "unsupported_by_model", "vectors serves embeddings and not chat"},
 		"vectors of a model that chats": {func(ctx context.Context) error {
 			_, err := c.CreateEmbeddings(ctx, openai.EmbeddingRequestStrings{Input: []string{"x"}, Model: "chats"})
 			return err
-		}, 400, "unsupported_by_model", "chats makes no embeddings"},
+		}, 400, "unsupported_by_model", "chats serves chat and not embeddings"},
 		"no model": {func(ctx context.Context) error {
 			_, err := c.CreateEmbeddings(ctx, openai.EmbeddingRequestStrings{Input: []string{"x"}, Model: "nothing"})
 			return err
