@@ -165,7 +165,7 @@ func as[E error](err error) bool {
 	return errors.As(err, &e)
 }
 
-func TestA25_IssueRefusesWhatCannotBe(t *testing.T) {
+func TestIssueRefusesWhatCannotBe(t *testing.T) {
 	d := newDesk()
 	i := issuerOf(t, d)
 	i.KnownModel = func(name string) (string, bool) { return "gpt-4o", name == "gpt-4o" }

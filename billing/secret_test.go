@@ -97,7 +97,7 @@ func TestNewSecret_Even(t *testing.T) {
 	}
 }
 
-func TestA04_MalformedSecrets(t *testing.T) {
+func TestMalformedSecretsAreRefused(t *testing.T) {
 	good := newSecret(t, "prod").Reveal()
 	flip := func(i int) string {
 		c := byte('a')
@@ -183,7 +183,7 @@ func TestSecret_NeverPrints(t *testing.T) {
 	}
 }
 
-func TestA24_SharedBeginnings(t *testing.T) {
+func TestSecretsWithSharedBeginningsDiffer(t *testing.T) {
 	p := newPepper(t)
 	text := newSecret(t, "prod").Reveal()
 	seen := map[[32]byte]int{mustParse(t, text).Hash(p): len(text)}
@@ -209,7 +209,7 @@ func mustParse(t *testing.T, text string) Secret {
 }
 
 // A copy of the database, which has hashes but no pepper, verifies no key.
-func TestP27_DumpWithoutPepper(t *testing.T) {
+func TestDumpWithoutPepperGivesNoKeyAway(t *testing.T) {
 	p, other := newPepper(t), newPepper(t)
 	dump := make(map[[32]byte]bool)
 	var secrets []Secret

@@ -120,8 +120,8 @@ func TestVerifier_NeverAKey(t *testing.T) {
 	}
 }
 
-// P10: a revoked key stops within the life of a snapshot.
-func TestP10_Revoked(t *testing.T) {
+// A revoked key stops within the life of a snapshot.
+func TestRevokedKeyIsRefusedWithinASecond(t *testing.T) {
 	b := newBench(t)
 	b.want(t, noon, 1, nil)
 	b.shelf.put(b.hash, Key{ID: "key_1", Version: 2, RevokedAt: noon})
@@ -159,8 +159,8 @@ func TestVerifier_Gone(t *testing.T) {
 	b.want(t, noon.Add(2*time.Second), 0, ErrUnknownKey)
 }
 
-// P12: without the database a key is served for 30 s, then nothing is.
-func TestP12_DatabaseAway(t *testing.T) {
+// Without the database a key is served for 30 s, then nothing is.
+func TestKnownKeysAreServedWhileTheDatabaseIsAway(t *testing.T) {
 	b := newBench(t)
 	b.want(t, noon, 1, nil)
 	b.shelf.fail(errors.New("connection refused"))
@@ -181,7 +181,7 @@ func TestP12_DatabaseAway(t *testing.T) {
 	b.want(t, noon.Add(2*time.Hour), 1, nil)
 }
 
-func TestP12_ExpiresWhileDatabaseAway(t *testing.T) {
+func TestKeyExpiresWhileTheDatabaseIsAway(t *testing.T) {
 	b := newBench(t)
 	b.shelf.put(b.hash, Key{ID: "key_1", ExpiresAt: noon.Add(10 * time.Second)})
 	b.want(t, noon, 1, nil)
@@ -233,7 +233,7 @@ func TestVerifier_RefreshDoesNotJoin(t *testing.T) {
 }
 
 // Whoever waits on a query that began long ago does not go by its answer.
-func TestP10_SlowQuery(t *testing.T) {
+func TestSlowQueryDoesNotBringARevokedKeyBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		gate := make(chan struct{})
@@ -316,8 +316,8 @@ func TestVerifier_QueryThatHangs(t *testing.T) {
 	})
 }
 
-// P15: a database that hangs makes a key that is known wait once, and not for long.
-func TestP15_KnownKeyWhileDatabaseHangs(t *testing.T) {
+// A database that hangs makes a key that is known wait once, and not for long.
+func TestKnownKeyWaitsOnceWhileTheDatabaseHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		verify := func() (took time.Duration, err error) {
@@ -437,7 +437,7 @@ func TestExpiringSet(t *testing.T) {
 	}
 }
 
-// P09: a warm check costs no query and little time.
+// A warm check costs no query and little time.
 func BenchmarkP09_Verify(b *testing.B) {
 	v := newBench(b)
 	if _, err := v.Verify(b.Context(), v.secret, noon); err != nil {

@@ -19,8 +19,8 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// A03: a redirect is not followed, so that no other host sees the credential.
-func TestA03_RedirectIsNotFollowed(t *testing.T) {
+// A redirect is not followed, so that no other host sees the credential.
+func TestRedirectIsNotFollowed(t *testing.T) {
 	for _, status := range []int{300, 301, 302, 303, 304, 307, 308} {
 		thief := pt.NewUpstream(t, pt.JSON(200, pt.Completion("m", "hi", 1, 1)))
 		u := pt.NewUpstream(t, pt.JSON(status, pt.Problem("no", "", "insufficient_quota")).With("Location", thief.URL()+"/chat/completions"))
@@ -36,8 +36,8 @@ func TestA03_RedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-// A30: a provider that repeats our credential repeats it to nobody else.
-func TestA30_CredentialInAnswers(t *testing.T) {
+// A provider that repeats our credential repeats it to nobody else.
+func TestCredentialInAnAnswerIsRedacted(t *testing.T) {
 	masked := canary[:9] + "****" + canary[len(canary)-9:]
 	say := func(text string) string { return pt.Problem("bad key "+text, "type "+text, text) }
 	list := words()
@@ -80,8 +80,8 @@ func TestA30_CredentialInAnswers(t *testing.T) {
 	}
 }
 
-// A43: streams that are wrong in form, but not in what they say.
-func TestA43_OddStreams(t *testing.T) {
+// Streams that are wrong in form, but not in what they say.
+func TestOddStreamsAreReadOrRefused(t *testing.T) {
 	list := words()
 	var whole strings.Builder
 	for _, d := range list {
@@ -116,8 +116,8 @@ func TestA43_OddStreams(t *testing.T) {
 	}
 }
 
-// A43: streams without an end of something are cut in bounded memory.
-func TestA43_EndlessParts(t *testing.T) {
+// Streams without an end of something are cut in bounded memory.
+func TestEndlessPartsAreCutWithoutTakingMemory(t *testing.T) {
 	list := words()
 	x := strings.Repeat("x", 64<<10)
 	for name, c := range map[string]struct {
@@ -160,8 +160,8 @@ func allocated() uint64 {
 	return m.TotalAlloc
 }
 
-// A44: answers under a status of success that are none.
-func TestA44_SuccessThatIsNone(t *testing.T) {
+// Answers under a status of success that are none.
+func TestSuccessThatIsNoAnswerIsAnError(t *testing.T) {
 	filter := pt.JSON(200, `{"error":{"code":"content_filter","message":"The response was filtered","type":null,"param":"prompt","status":400}}`)
 	for name, c := range map[string]struct {
 		reply  pt.Reply
@@ -196,9 +196,9 @@ func TestA44_SuccessThatIsNone(t *testing.T) {
 	}
 }
 
-// A46: what is compressed although nobody asked is not unpacked, and no answer
+// What is compressed although nobody asked is not unpacked, and no answer
 // is read without bound.
-func TestA46_Bombs(t *testing.T) {
+func TestCompressedAndEndlessBodiesAreCut(t *testing.T) {
 	var small bytes.Buffer
 	z := gzip.NewWriter(&small)
 	_, _ = z.Write([]byte(pt.Problem("x", "", "insufficient_quota")))
@@ -240,8 +240,8 @@ func TestA46_Bombs(t *testing.T) {
 	succeeds(t, client(t, providers.Options{}), exchange(t, u, ask))
 }
 
-// A47: usage that cannot be believed comes through marked, and in bounds.
-func TestA47_UsageThatLies(t *testing.T) {
+// Usage that cannot be believed comes through marked, and in bounds.
+func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 	const head = `{"id":"1","choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]`
 	for name, c := range map[string]struct {
 		usage   string
@@ -278,8 +278,8 @@ func TestA47_UsageThatLies(t *testing.T) {
 	}
 }
 
-// A48: a provider may send us away for a minute at most.
-func TestA48_RetryAfter(t *testing.T) {
+// A provider may send us away for a minute at most.
+func TestAbsurdRetryAfterIsBounded(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		after, ms string
@@ -320,9 +320,9 @@ func TestA48_RetryAfter(t *testing.T) {
 	}
 }
 
-// A02: a name or a spelling of an address that is not public leads nowhere,
+// A name or a spelling of an address that is not public leads nowhere,
 // whenever it is resolved.
-func TestA02_DialIsGuarded(t *testing.T) {
+func TestNoSpellingOfAnInnerAddressIsDialled(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the server was reached") }))
 	defer server.Close()
 	port := server.URL[strings.LastIndexByte(server.URL, ':'):]

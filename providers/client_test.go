@@ -216,7 +216,7 @@ func TestBeforeFirstContent(t *testing.T) {
 }
 
 // Afterwards it is an error of Next, and what came stays.
-func TestA45_AfterFirstContent(t *testing.T) {
+func TestFailureAfterTheFirstContentIsAnErrorOfNext(t *testing.T) {
 	list := words()
 	begun := []pt.Step{pt.Event(list[0]), pt.Event(list[1]), pt.Event(list[2])}
 	for name, c := range map[string]struct {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestA02_PublicAddresses(t *testing.T) {
+func TestOnlyPublicAddressesAreDialled(t *testing.T) {
 	for _, c := range []struct {
 		list   string
 		public bool
@@ -37,7 +37,7 @@ func TestA02_PublicAddresses(t *testing.T) {
 	}
 }
 
-func TestA02_BaseURLs(t *testing.T) {
+func TestBaseURLThatLeadsInsideIsRefused(t *testing.T) {
 	const (
 		both    = "both"
 		private = "private"
@@ -125,8 +125,8 @@ func TestA02_BaseURLs(t *testing.T) {
 	}
 }
 
-// A02: a model's name cannot lead a call elsewhere than below its base URL.
-func TestA02_CallPaths(t *testing.T) {
+// A model's name cannot lead a call elsewhere than below its base URL.
+func TestCallPathStaysBelowTheBaseURL(t *testing.T) {
 	for path, ok := range map[string]bool{
 		"/chat/completions":                              true,
 		"/deployments/gpt-4.1/chat?api-version=2024-1":   true,

@@ -12,9 +12,9 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// P03: a provider whose tokens are more than we took them for passes the hold
+// A provider whose tokens are more than we took them for passes the hold
 // once; from then on more is held.
-func TestP03_HoldsFollowReports(t *testing.T) {
+func TestHoldsFollowReports(t *testing.T) {
 	g := newRig(t, keyWith(tokenBudget(1_000_000)), target("a", "1", "2"))
 	usage := &chat.Usage{Input: int64(len(hi)) * 3, Output: 5}
 	g.sender.then(plain(usage), plain(usage))
@@ -27,7 +27,7 @@ func TestP03_HoldsFollowReports(t *testing.T) {
 }
 
 // What is not believed teaches nothing.
-func TestP03_DisputedReportsTeachNothing(t *testing.T) {
+func TestDisputedReportsTeachNothing(t *testing.T) {
 	g := newRig(t, keyWith(tokenBudget(1_000_000)), target("a", "1", "2"))
 	g.sender.then(plain(&chat.Usage{Input: 1e12, Output: 5}))
 	for range 2 {
@@ -42,9 +42,9 @@ func TestP03_DisputedReportsTeachNothing(t *testing.T) {
 	}
 }
 
-// P03: what providers reported for requests that were really sent, in any
+// What providers reported for requests that were really sent, in any
 // order, over and over.
-func TestP03_RecordedPromptsFitTheirHolds(t *testing.T) {
+func TestRecordedPromptsFitTheirHolds(t *testing.T) {
 	shared := cmp.Or(os.Getenv("TALLYROUTE_SHARED"), filepath.Join("..", "..", "shared"))
 	files, _ := filepath.Glob(filepath.Join(shared, "corpus", "dev", "*", "*.json"))
 	if len(files) == 0 {

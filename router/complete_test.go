@@ -107,8 +107,8 @@ func TestAtMostThreeAttempts(t *testing.T) {
 	}
 }
 
-// A36, 3.A(e): without max_tokens the model's own maximum is sent, or what still fits.
-func TestA36_OutputBoundWithoutMaxTokens(t *testing.T) {
+// Without max_tokens the model's own maximum is sent, or what still fits.
+func TestOutputIsBoundedWithoutMaxTokens(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		body    string
@@ -193,9 +193,9 @@ func TestStaleKeyIsJudgedAnew(t *testing.T) {
 	}
 }
 
-// A37, 3.C(d): what the provider reports is taken, a reported zero included;
+// What the provider reports is taken, a reported zero included;
 // what it does not report is counted.
-func TestA37_StreamWithoutUsageIsCounted(t *testing.T) {
+func TestStreamWithoutUsageIsCounted(t *testing.T) {
 	g := newRig(t, keyWith(), target("a", "1", "2"))
 	g.sender.then(streams(io.EOF, words("four", "5five")...))
 	out := g.ok(t, hiStream)
@@ -230,8 +230,8 @@ func TestCutStreamIsChargedForWhatCame(t *testing.T) {
 	}
 }
 
-// A53: whenever the client goes, there is exactly one row, and it is not free.
-func TestA53_ClientGone(t *testing.T) {
+// Whenever the client goes, there is exactly one row, and it is not free.
+func TestClientThatHangsUpEndsTheCallAndIsCharged(t *testing.T) {
 	t.Run("before anything came", func(t *testing.T) {
 		g := newRig(t, keyWith(), target("a", "1", "2"), target("b", "2", "4"))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -296,8 +296,8 @@ func TestA53_ClientGone(t *testing.T) {
 	})
 }
 
-// A47: usage that cannot be believed is disputed and never charged beyond the hold.
-func TestA47_UsageThatLies(t *testing.T) {
+// Usage that cannot be believed is disputed and never charged beyond the hold.
+func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		usage  chat.Usage
@@ -411,8 +411,8 @@ func TestQuotaShowsAsRateLimit(t *testing.T) {
 	}
 }
 
-// P20: a provider that has recovered is found out by one trial, at its price.
-func TestP20_RecoveredProviderComesBack(t *testing.T) {
+// A provider that has recovered is found out by one trial, at its price.
+func TestRecoveredProviderComesBack(t *testing.T) {
 	now := epoch
 	g := newRig(t, keyWith(), target("cheap", "1", "2"), target("dear", "2", "4"))
 	g.o.Clock = func() time.Time { return now }

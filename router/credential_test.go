@@ -40,7 +40,7 @@ func (g *rig) used() (names string) {
 	return strings.TrimSpace(names)
 }
 
-func TestP3D_CredentialsShareCallsByWeight(t *testing.T) {
+func TestCredentialsShareCallsByWeight(t *testing.T) {
 	g := newRig(t, keyWith(), withKeys(3, 0, 1))
 	for range 10_000 {
 		g.ok(t, hi)
@@ -51,7 +51,7 @@ func TestP3D_CredentialsShareCallsByWeight(t *testing.T) {
 	}
 }
 
-func TestP3D_ACredentialThatFailsIsCooledAndAnotherTried(t *testing.T) {
+func TestCredentialThatFailsIsCooledAndAnotherTried(t *testing.T) {
 	for kind, status := range map[providers.Kind]int{
 		providers.KindCredential: 401, providers.KindQuota: 402, providers.KindRate: 429,
 	} {
@@ -77,7 +77,7 @@ func TestP3D_ACredentialThatFailsIsCooledAndAnotherTried(t *testing.T) {
 }
 
 // What is no fault of a credential is not tried again with another.
-func TestP3D_OtherFailuresGoToAnotherProvider(t *testing.T) {
+func TestOtherFailuresGoToAnotherProvider(t *testing.T) {
 	b := target("b", "2", "8")
 	g := newRig(t, keyWith(), withKeys(1, 1), b)
 	g.o.Random = func(int64) int64 { return 0 }
@@ -96,7 +96,7 @@ func TestP3D_OtherFailuresGoToAnotherProvider(t *testing.T) {
 	}
 }
 
-func TestP3D_ARequestThatIsAtFaultIsNotTriedAgain(t *testing.T) {
+func TestRequestThatIsAtFaultIsNotTriedAgain(t *testing.T) {
 	g := newRig(t, keyWith(), withKeys(1, 1))
 	g.sender.then(fails(providers.KindRequest, 400))
 	if _, err := g.ask(t.Context(), hi); err == nil || len(g.sender.seen) != 1 {

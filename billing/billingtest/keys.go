@@ -25,7 +25,7 @@ func keyCases() map[string]func(w *world) {
 		"UpdateIsAtomic":             keyUpdateAtomic,
 		"ListFilters":                keyFilters,
 		"ListPages":                  keyPages,
-		"A05_QueryIsLiteral":         keyQueryLiteral,
+		"QueryIsLiteral":             keyQueryLiteral,
 		"Touch":                      keyTouch,
 		"KeysShareTheirOwnersBudget": keySharesBudgets,
 	}

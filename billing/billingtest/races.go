@@ -14,14 +14,14 @@ import (
 
 func raceCases() map[string]func(w *world) {
 	return map[string]func(w *world){
-		"A38_ExactlyAsManyAsFit": raceAdmits,
-		"A38_ManyLimitsAtOnce":   raceManyLimits,
-		"P01_NeverMoreThanLimit": func(w *world) { raceRandom(w, 12, w) },
-		"E_ManyKeysOneTeam":      raceSharedOwners,
-		"SettleOnce":             raceSettle,
-		"SweepAndSettle":         raceSweep,
-		"BudgetsChange":          raceBudgets,
-		"RevokedIsRevoked":       raceRevoke,
+		"ExactlyAsManyAsFit": raceAdmits,
+		"ManyLimitsAtOnce":   raceManyLimits,
+		"NeverMoreThanLimit": func(w *world) { raceRandom(w, 12, w) },
+		"ManyKeysOneTeam":    raceSharedOwners,
+		"SettleOnce":         raceSettle,
+		"SweepAndSettle":     raceSweep,
+		"BudgetsChange":      raceBudgets,
+		"RevokedIsRevoked":   raceRevoke,
 	}
 }
 

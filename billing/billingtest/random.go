@@ -13,8 +13,8 @@ import (
 
 func randomCases() map[string]func(w *world) {
 	return map[string]func(w *world){
-		"P08_AnyOrderOfOperations": randomOperations,
-		"A_CancelledAtAnyMoment":   randomCancels,
+		"AnyOrderOfOperations":   randomOperations,
+		"A_CancelledAtAnyMoment": randomCancels,
 	}
 }
 

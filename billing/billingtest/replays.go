@@ -11,14 +11,14 @@ import (
 
 func replayCases() map[string]func(w *world) {
 	return map[string]func(w *world){
-		"A39_ClaimedOnce":    replayOnce,
-		"A39_ManyAtOnce":     replayMany,
-		"A39_KeysApart":      replayKeys,
-		"A39_PastItsTime":    replayExpires,
-		"A39_GivenUp":        replayForgotten,
-		"A39_TooLarge":       replayTooLarge,
-		"A39_TakenOver":      replayTakenOver,
-		"A39_ExpiredIsSwept": replaySwept,
+		"ClaimedOnce":    replayOnce,
+		"ManyAtOnce":     replayMany,
+		"KeysApart":      replayKeys,
+		"PastItsTime":    replayExpires,
+		"GivenUp":        replayForgotten,
+		"TooLarge":       replayTooLarge,
+		"TakenOver":      replayTakenOver,
+		"ExpiredIsSwept": replaySwept,
 	}
 }
 

@@ -10,16 +10,16 @@ import (
 
 func reportCases() map[string]func(w *world) {
 	return map[string]func(w *world){
-		"Groups":          reportGroups,
-		"LargestFirst":    reportOrder,
-		"Month":           reportMonth,
-		"OneKey":          reportOneKey,
-		"Asked wrongly":   reportWrong,
-		"Kolkata":         reportKolkata,
-		"NewYork":         reportNewYork,
-		"Auckland":        reportAuckland,
-		"F1_OneNumber":    reportOneNumber,
-		"F2_OwnersChange": reportOwnersChange,
+		"Groups":        reportGroups,
+		"LargestFirst":  reportOrder,
+		"Month":         reportMonth,
+		"OneKey":        reportOneKey,
+		"Asked wrongly": reportWrong,
+		"Kolkata":       reportKolkata,
+		"NewYork":       reportNewYork,
+		"Auckland":      reportAuckland,
+		"OneNumber":     reportOneNumber,
+		"OwnersChange":  reportOwnersChange,
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 func settleCases() map[string]func(w *world) {
 	return map[string]func(w *world){
 		"TwiceIsOnce":             settleTwice,
-		"P06_ReplayAddsNothing":   settleReplay,
+		"ReplayAddsNothing":       settleReplay,
 		"UnknownHold":             settleUnknown,
 		"SeveralAttempts":         settleAttempts,
 		"MoreThanHeld":            settleOverrun,

@@ -18,7 +18,7 @@ func storeCases() map[string]func(w *world) {
 		"UnavailableAfterClose":        unavailableAfterClose,
 		"CloseTwice":                   closeTwice,
 		"NothingThereYet":              nothingThereYet,
-		"P24_MigrateBySeveralAtOnce":   migrateBySeveral,
+		"MigrateBySeveralAtOnce":       migrateBySeveral,
 		"SettingBySeveralAtOnce":       settingBySeveral,
 		"RecordPricesBySeveralAtOnce":  pricesBySeveral,
 		"EnsureProjectBySeveralAtOnce": projectBySeveral,

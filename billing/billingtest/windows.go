@@ -8,16 +8,16 @@ import (
 
 func windowCases() map[string]func(w *world) {
 	return map[string]func(w *world){
-		"Boundaries":                windowBoundaries,
-		"Once":                      windowOnce,
-		"PostedWhereItOccurred":     windowOccurred,
-		"SettledAfterItsEnd":        windowSettledLate,
-		"SweptAfterItsEnd":          windowSweptLate,
-		"PeriodChanges":             windowPeriodChanges,
-		"PeriodChangesOnItsFirst":   windowPeriodChangesFirst,
-		"ZoneChanges":               windowZoneChanges,
-		"A51_ClocksThatDisagree":    windowSkew,
-		"L_EveryPeriodIsItsOwnSums": windowAllPeriods,
+		"Boundaries":              windowBoundaries,
+		"Once":                    windowOnce,
+		"PostedWhereItOccurred":   windowOccurred,
+		"SettledAfterItsEnd":      windowSettledLate,
+		"SweptAfterItsEnd":        windowSweptLate,
+		"PeriodChanges":           windowPeriodChanges,
+		"PeriodChangesOnItsFirst": windowPeriodChangesFirst,
+		"ZoneChanges":             windowZoneChanges,
+		"ClocksThatDisagree":      windowSkew,
+		"EveryPeriodIsItsOwnSums": windowAllPeriods,
 	}
 }
 

@@ -152,9 +152,9 @@ func appendFails(t *testing.T, l *Log, rec string, kind error) {
 	}
 }
 
-// TestP17_FullDisk is a disk that has no space for a while: nothing is written
+// TestFullDiskRefusesAndHeals: on a disk that has no space for a while nothing is written
 // in part, and the first append after that succeeds.
-func TestP17_FullDisk(t *testing.T) {
+func TestFullDiskRefusesAndHeals(t *testing.T) {
 	for _, part := range []int{0, 1, 4, 11, 12, 13, 30, 40} {
 		withFaults(t, Options{}, func(t *testing.T, l *Log, d *faultyDisk) {
 			d.part = part
@@ -209,9 +209,9 @@ func TestFullDiskHealsAlone(t *testing.T) {
 	})
 }
 
-// TestP17_WriteFails gives the segment up and goes on in a new one, once that
+// TestFailedWriteIsNotAcknowledged: it gives the segment up and goes on in a new one, once that
 // has been synced.
-func TestP17_WriteFails(t *testing.T) {
+func TestFailedWriteIsNotAcknowledged(t *testing.T) {
 	for _, failure := range []error{syscall.EIO, io.ErrShortWrite} {
 		for _, truncate := range []error{nil, syscall.EIO} {
 			withFaults(t, Options{}, func(t *testing.T, l *Log, d *faultyDisk) {
@@ -383,9 +383,9 @@ func TestOpenOnABrokenDisk(t *testing.T) {
 	mustOpen(t, string(d.realDisk), Options{})
 }
 
-// TestP16_MaxBytes refuses at the cap, also when one segment is all there is,
+// TestJournalKeepsItsBound: it refuses at the cap, also when one segment is all there is,
 // and goes on after a drop.
-func TestP16_MaxBytes(t *testing.T) {
+func TestJournalKeepsItsBound(t *testing.T) {
 	withFaults(t, Options{MaxBytes: 4000}, func(t *testing.T, l *Log, d *faultyDisk) {
 		var want []string
 		for i := 0; ; i++ {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestP17_SmallDisk fills a real file system of 8 MB.
-func TestP17_SmallDisk(t *testing.T) {
+// TestSmallDiskRefusesAndHeals fills a real file system of 8 MB.
+func TestSmallDiskRefusesAndHeals(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=8m"); err != nil {
 		t.Skipf("a small disk needs the right to mount one: %v", err)

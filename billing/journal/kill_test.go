@@ -73,10 +73,10 @@ func padded(name string) []byte {
 	return append([]byte(name+"\n"), bytes.Repeat([]byte{byte(sum)}, sum%20_000)...)
 }
 
-// TestP05_KillMinus9 kills a process in the middle of its appends, many times
+// TestKilledProcessLosesNothingAcknowledged kills a process in the middle of its appends, many times
 // over the same directory: every record that was acknowledged is there once, in
 // the order of its writer, and nothing is reported as damaged.
-func TestP05_KillMinus9(t *testing.T) {
+func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 	kills := 24
 	if testing.Short() {
 		kills = 6

@@ -21,8 +21,8 @@ BEGIN
   END LOOP;
 END $$`
 
-// TestD15_AuditNamesEveryCorruption opens all doors: no trigger, no constraint.
-func TestD15_AuditNamesEveryCorruption(t *testing.T) {
+// TestAuditNamesEveryCorruption opens all doors: no trigger, no constraint.
+func TestAuditNamesEveryCorruption(t *testing.T) {
 	s, dsn := open(t, patient)
 	var c *pgx.Conn
 	billingtest.Mutations(t, s, func(sql string) error {

@@ -21,7 +21,7 @@ func as(dsn, user, password string) string {
 	return u.String()
 }
 
-func TestP24_ManyProcessesMigrateOnce(t *testing.T) {
+func TestManyProcessesMigrateOnce(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	var applied atomic.Int64
 	together(8, func(int) {
@@ -41,7 +41,7 @@ func TestP24_ManyProcessesMigrateOnce(t *testing.T) {
 }
 
 // The role finance belongs to all databases of a server.
-func TestP24_SeveralDatabasesOfOneServer(t *testing.T) {
+func TestSeveralDatabasesOfOneServerMigrate(t *testing.T) {
 	cluster := pgtest.Private(t)
 	dsns := make([]string, 6)
 	for i := range dsns {
@@ -61,7 +61,7 @@ func TestP24_SeveralDatabasesOfOneServer(t *testing.T) {
 
 // A migrator that is killed in the middle leaves a database that the next one
 // can bring up to date.
-func TestP24_KilledMigrator(t *testing.T) {
+func TestKilledMigratorLeavesNothingHalfDone(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	killer := raw(t, dsn)
 	exec(t, killer, "BEGIN")

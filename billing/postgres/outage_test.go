@@ -42,7 +42,7 @@ func heals(t *testing.T, s *postgres.Store) {
 	})
 }
 
-func TestF_a_OpenWithoutDatabase(t *testing.T) {
+func TestOpenWithoutDatabase(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") // a port where nobody answers
 	if err != nil {
 		t.Fatal(err)
@@ -83,8 +83,8 @@ func TestOpen_BadDSN(t *testing.T) {
 	}
 }
 
-// A55: the server stops, crashes, and freezes; nothing is lost and all heals.
-func TestA55_ServerAway(t *testing.T) {
+// The server stops, crashes, and freezes; nothing is lost and all heals.
+func TestServerThatGoesAwayLosesNothing(t *testing.T) {
 	cluster := pgtest.Private(t)
 	dsn := cluster.DSN(t)
 	s := connect(t, dsn, steady)
@@ -126,8 +126,8 @@ func TestA55_ServerAway(t *testing.T) {
 	wantConserved(t, raw(t, dsn))
 }
 
-// A55: what the server says when it is there but cannot serve.
-func TestA55_ServerUnable(t *testing.T) {
+// What the server says when it is there but cannot serve.
+func TestServerThatCannotServeIsUnavailable(t *testing.T) {
 	cluster := pgtest.Private(t, "max_connections=20", "superuser_reserved_connections=3")
 	dsn := cluster.DSN(t)
 	s := connect(t, dsn, steady)
@@ -158,7 +158,7 @@ func TestA55_ServerUnable(t *testing.T) {
 }
 
 // A slow lock is waited for half a second, a slow statement for two.
-func TestA55_SlowLock(t *testing.T) {
+func TestSlowLockIsUnavailable(t *testing.T) {
 	s, dsn := open(t, steady)
 	k := newClient(t, s, "a", budget("bud_1", billing.ScopeKey, "", 1e6))
 	k.use(1, noon)
@@ -184,7 +184,7 @@ func TestA55_SlowLock(t *testing.T) {
 }
 
 // All connections are in use: nobody waits for one longer than a moment.
-func TestA55_PoolExhausted(t *testing.T) {
+func TestNobodyWaitsLongForAConnection(t *testing.T) {
 	s, dsn := open(t, postgres.Options{MaxConns: 2, Acquire: 2 * time.Second, Lock: time.Minute, Statement: time.Minute})
 	k := newClient(t, s, "a", budget("bud_1", billing.ScopeKey, "", 1e6))
 	k.use(1, noon)

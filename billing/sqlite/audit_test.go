@@ -9,8 +9,8 @@ import (
 	"tallyroute/billing/billingtest"
 )
 
-// TestD15_AuditNamesEveryCorruption opens all doors: no trigger, no constraint.
-func TestD15_AuditNamesEveryCorruption(t *testing.T) {
+// TestAuditNamesEveryCorruption opens all doors: no trigger, no constraint.
+func TestAuditNamesEveryCorruption(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s := open(t, path, Options{})
 	var raw *sql.DB

@@ -81,9 +81,9 @@ func startWorker(t *testing.T, path, name string) (*exec.Cmd, *bufio.Scanner) {
 	return cmd, bufio.NewScanner(out)
 }
 
-// TestP02_SeveralProcesses: three processes and this one share a quota for 300
+// TestSeveralProcessesShareAQuotaExactly: three processes and this one share a quota for 300
 // requests, and 300 are admitted.
-func TestP02_SeveralProcesses(t *testing.T) {
+func TestSeveralProcessesShareAQuotaExactly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s := open(t, path, Options{})
 	k := newKey(t, s, "key_1", limit(3000))
@@ -130,8 +130,8 @@ func TestP02_SeveralProcesses(t *testing.T) {
 	billingtest.Audit(t, s, march)
 }
 
-// TestP02_SeveralStores runs the races of the suite over three stores on one file.
-func TestP02_SeveralStores(t *testing.T) {
+// TestSeveralStoresOnOneFileRace runs the races of the suite over three stores on one file.
+func TestSeveralStoresOnOneFileRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	var stores []billing.Store
 	for range 3 {
@@ -140,10 +140,10 @@ func TestP02_SeveralStores(t *testing.T) {
 	billingtest.Race(t, stores...)
 }
 
-// TestP05_KilledProcess kills a process at random moments. Each request that it
+// TestKilledProcessLosesNothingAcknowledged kills a process at random moments. Each request that it
 // acknowledged is in the ledger once; each that it had begun is there after a
 // sweep; nothing stays held.
-func TestP05_KilledProcess(t *testing.T) {
+func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s := open(t, path, Options{})
 	k := newKey(t, s, "key_1", limit(1_000_000))

@@ -42,10 +42,10 @@ func TestBadInput(t *testing.T) {
 		"malformed key":            {attackPlain, []string{auth, "Bearer sk-123"}, 401, "invalid_api_key", ""},
 		"wrong checksum":           {attackPlain, []string{auth, "Bearer " + g.secret[:len(g.secret)-1] + "~"}, 401, "invalid_api_key", ""},
 		"revoked key":              {attackPlain, []string{auth, "Bearer " + gone}, 401, "invalid_api_key", "revoked"},
-		"A04 injection":            {attackPlain, []string{auth, "Bearer ' OR 1=1--"}, 401, "invalid_api_key", ""},
-		"A04 long":                 {attackPlain, []string{auth, "Bearer " + strings.Repeat("k", 20000)}, 401, "invalid_api_key", ""},
-		"A07 two keys":             {attackPlain, []string{"X-Api-Key", gone}, 400, "ambiguous_credentials", ""},
-		"A10 compressed":           {attackPlain, []string{"Content-Encoding", "gzip"}, 415, "unsupported_content_encoding", ""},
+		"injection":                {attackPlain, []string{auth, "Bearer ' OR 1=1--"}, 401, "invalid_api_key", ""},
+		"long":                     {attackPlain, []string{auth, "Bearer " + strings.Repeat("k", 20000)}, 401, "invalid_api_key", ""},
+		"two keys":                 {attackPlain, []string{"X-Api-Key", gone}, 400, "ambiguous_credentials", ""},
+		"compressed":               {attackPlain, []string{"Content-Encoding", "gzip"}, 415, "unsupported_content_encoding", ""},
 		"unknown content type":     {attackPlain, []string{media, "application/x-yaml"}, 415, "unsupported_media_type", ""},
 		"unknown model":            {strings.Replace(attackPlain, `"m"`, `"mm"`, 1), nil, 404, "model_not_found", `"m"`},
 		"not JSON":                 {"hello", nil, 400, "invalid_json", ""},
@@ -65,22 +65,22 @@ func TestBadInput(t *testing.T) {
 		"NaN":                      {with(`"temperature":NaN`), nil, 400, "invalid_json", ""},
 		"1e999":                    {with(`"max_tokens":1e999`), nil, 400, "invalid_value", "max_tokens"},
 		"an array":                 {"[" + attackPlain + "]", nil, 400, "invalid_json", ""},
-		"A34 text for a number":    {with(`"max_tokens":"5"`), nil, 400, "invalid_value", "max_tokens"},
-		"A34 no tokens":            {with(`"max_tokens":0`), nil, 400, "invalid_value", "max_tokens"},
-		"A34 negative tokens":      {with(`"max_tokens":-5`), nil, 400, "invalid_value", "max_tokens"},
-		"A34 2^63 tokens":          {with(`"max_tokens":9223372036854775808`), nil, 400, "invalid_value", "max_tokens"},
-		"A34 two bounds":           {with(`"max_tokens":5,"max_completion_tokens":6`), nil, 400, "", "max_"},
-		"A34 no answers":           {with(`"n":0`), nil, 400, "invalid_value", "n"},
-		"A34 negative answers":     {with(`"n":-1`), nil, 400, "invalid_value", "n"},
-		"A34 a million answers":    {with(`"n":1000000`), nil, 400, "invalid_value", "n"},
-		"A34 best_of":              {with(`"best_of":4`), nil, 400, "", "best_of"},
-		"A17 NUL as model":         {`{"model":"m\u0000","messages":[{"role":"user","content":"hi"}]}`, nil, 400, "invalid_value", "model"},
-		"A17 NUL as user":          {with(`"user":"a\u0000b"`), nil, 400, "invalid_value", "user"},
-		"A01 base_url":             {with(`"base_url":"http://169.254.169.254"`), nil, 400, "unknown_parameter", "base_url"},
-		"A01 api_base":             {with(`"api_base":"http://169.254.169.254"`), nil, 400, "unknown_parameter", "api_base"},
-		"A01 extra_body":           {with(`"extra_body":{"model":"x"}`), nil, 400, "unknown_parameter", "extra_body"},
-		"A35 audio":                {message(`[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]`), nil, 400, "unsupported_content", ""},
-		"A35 a file":               {message(`[{"type":"file","file":{"file_id":"x"}}]`), nil, 400, "unsupported_content", ""},
+		"text for a number":        {with(`"max_tokens":"5"`), nil, 400, "invalid_value", "max_tokens"},
+		"no tokens":                {with(`"max_tokens":0`), nil, 400, "invalid_value", "max_tokens"},
+		"negative tokens":          {with(`"max_tokens":-5`), nil, 400, "invalid_value", "max_tokens"},
+		"2^63 tokens":              {with(`"max_tokens":9223372036854775808`), nil, 400, "invalid_value", "max_tokens"},
+		"two bounds":               {with(`"max_tokens":5,"max_completion_tokens":6`), nil, 400, "", "max_"},
+		"no answers":               {with(`"n":0`), nil, 400, "invalid_value", "n"},
+		"negative answers":         {with(`"n":-1`), nil, 400, "invalid_value", "n"},
+		"a million answers":        {with(`"n":1000000`), nil, 400, "invalid_value", "n"},
+		"best_of":                  {with(`"best_of":4`), nil, 400, "", "best_of"},
+		"NUL as model":             {`{"model":"m\u0000","messages":[{"role":"user","content":"hi"}]}`, nil, 400, "invalid_value", "model"},
+		"NUL as user":              {with(`"user":"a\u0000b"`), nil, 400, "invalid_value", "user"},
+		"base_url":                 {with(`"base_url":"http://169.254.169.254"`), nil, 400, "unknown_parameter", "base_url"},
+		"api_base":                 {with(`"api_base":"http://169.254.169.254"`), nil, 400, "unknown_parameter", "api_base"},
+		"extra_body":               {with(`"extra_body":{"model":"x"}`), nil, 400, "unknown_parameter", "extra_body"},
+		"audio":                    {message(`[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]`), nil, 400, "unsupported_content", ""},
+		"a file":                   {message(`[{"type":"file","file":{"file_id":"x"}}]`), nil, 400, "unsupported_content", ""},
 		"over the size limit":      {message(`"` + strings.Repeat("a", 100000) + `"`), nil, 413, "request_too_large", "100000"},
 		"no messages":              {`{"model":"m"}`, nil, 400, "", "messages"},
 		"no model":                 {`{"messages":[{"role":"user","content":"hi"}]}`, nil, 400, "", "model"},
@@ -109,8 +109,8 @@ func TestBadInput(t *testing.T) {
 	g.alive()
 }
 
-// TestA34_HoldCountsEveryAnswer: n answers of max_tokens are held, no fewer.
-func TestA34_HoldCountsEveryAnswer(t *testing.T) {
+// TestHoldCountsEveryAnswer: n answers of max_tokens are held, no fewer.
+func TestHoldCountsEveryAnswer(t *testing.T) {
 	release := make(chan struct{})
 	held := pt.Reply{Steps: []pt.Step{pt.Until(release), pt.Write(attackAnswer)}}.With("Content-Type", "application/json")
 	g := attacked(t, "", held)
@@ -137,8 +137,8 @@ func TestA34_HoldCountsEveryAnswer(t *testing.T) {
 	}
 }
 
-// TestA06_SmuggledRequestIsNotServed on the real listener.
-func TestA06_SmuggledRequestIsNotServed(t *testing.T) {
+// TestSmuggledRequestIsNotServed on the real listener.
+func TestSmuggledRequestIsNotServed(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	auth := "Host: x\r\nAuthorization: Bearer " + g.secret + "\r\nContent-Type: application/json\r\n"
 	second := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n%s", auth, len(attackPlain), attackPlain)
@@ -179,8 +179,8 @@ func (attackFlood) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestA09_ChunkedFloods: fifty bodies of 100 MB at once do not fill the memory.
-func TestA09_ChunkedFloods(t *testing.T) {
+// TestFloodsDoNotFillTheMemory: fifty bodies of 100 MB at once do not fill the memory.
+func TestFloodsDoNotFillTheMemory(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	g.complete(attackPlain) // so that what is loaded once is there
 	g.rows(1)
@@ -225,8 +225,8 @@ func TestA09_ChunkedFloods(t *testing.T) {
 	g.alive()
 }
 
-// TestA11_SlowClients with the time-outs of the configuration.
-func TestA11_SlowClients(t *testing.T) {
+// TestSlowClientsAreCut with the time-outs of the configuration.
+func TestSlowClientsAreCut(t *testing.T) {
 	g := attacked(t, "timeouts: {read_header: 1s, read_body: 2s, idle: 1s, shutdown_wait: 0s}\n", pt.JSON(200, attackAnswer))
 	head := "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + g.secret + "\r\n"
 	base := runtime.NumGoroutine()
@@ -251,8 +251,8 @@ func TestA11_SlowClients(t *testing.T) {
 	g.alive()
 }
 
-// TestA12_ClientThatNeverReads is cut off, and what was streamed is booked.
-func TestA12_ClientThatNeverReads(t *testing.T) {
+// TestClientThatNeverReadsIsCutAndCharged for what was streamed.
+func TestClientThatNeverReadsIsCutAndCharged(t *testing.T) {
 	long := strings.Replace(attackWord, "hello there", strings.Repeat("word ", 4000), 1)
 	g := attacked(t, "timeouts: {write: 300ms, shutdown_wait: 0s}\n", pt.Script(pt.Endless("data: "+long+"\n\n", 0)))
 	base := runtime.NumGoroutine()

@@ -25,9 +25,9 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// TestFinding01_A18_LongRunsAreQuick: no text of 256 KB holds up the whole way of a
+// TestLongRunsAreQuick: no text of 256 KB holds up the whole way of a
 // request, nor what else goes on meanwhile.
-func TestFinding01_A18_LongRunsAreQuick(t *testing.T) {
+func TestLongRunsAreQuick(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	g.complete(attackPlain) // loads the ranks
 	g.rows(1)
@@ -63,9 +63,9 @@ func TestFinding01_A18_LongRunsAreQuick(t *testing.T) {
 	g.balances()
 }
 
-// TestFinding06_A02_DialGuard: without "private: true" a
+// TestProviderOnLoopbackIsRefused: without "private: true" a
 // provider on loopback is refused, at the start or when it is called.
-func TestFinding06_A02_DialGuard(t *testing.T) {
+func TestProviderOnLoopbackIsRefused(t *testing.T) {
 	u := pt.NewUpstream(t, pt.JSON(200, attackAnswer))
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(u.URL(), "http://"))
 	if err != nil {
@@ -96,9 +96,9 @@ func TestFinding06_A02_DialGuard(t *testing.T) {
 	}
 }
 
-// TestFinding07_A13_SpoofedAddress: a key for one address cannot be used from
+// TestSpoofedAddressIsRefused: a key for one address cannot be used from
 // another, whatever the headers say.
-func TestFinding07_A13_SpoofedAddress(t *testing.T) {
+func TestSpoofedAddressIsRefused(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	if _, err := g.store.UpdateKey(t.Context(), g.key.ID, func(k *billing.Key) error {
 		k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32")}
@@ -133,9 +133,9 @@ func TestFinding07_A13_SpoofedAddress(t *testing.T) {
 	}
 }
 
-// TestFinding08_TwoReadings: no provider gets a body that it could read
+// TestNoBodyHasTwoReadings: no provider gets a body that it could read
 // otherwise than we do; what passes is passed byte for byte.
-func TestFinding08_TwoReadings(t *testing.T) {
+func TestNoBodyHasTwoReadings(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	const odd = `{ "messages" : [ {"role":"user","content":"h\u00e9 \ud83d\ude00 <>&"} ],"temperature":0,"top_p":1.0,"max_tokens":50 , "model":"m", "x":{"B":[1E2,-0.0]}}`
 	if r := g.complete(odd); r.status != 200 {
@@ -163,9 +163,9 @@ func TestFinding08_TwoReadings(t *testing.T) {
 	g.rows(0)
 }
 
-// TestFinding09_TextInTheLedger: no text of a client or a provider keeps a row
+// TestNoTextKeepsARowFromTheLedger: no text of a client or a provider keeps a row
 // from being written.
-func TestFinding09_TextInTheLedger(t *testing.T) {
+func TestNoTextKeepsARowFromTheLedger(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	for _, id := range []string{`"a\u0000b"`, `"\ud800"`, `"` + strings.Repeat("x", 1<<16) + `"`, `"'; DROP TABLE spend_events; --"`, `5`, `null`, `["x"]`} {
 		g.ups[0].Set(pt.JSON(200, strings.Replace(strings.Replace(attackAnswer, `"chatcmpl-1"`, id, 1), `"model":"m"`, `"model":`+id, 1)))
@@ -189,8 +189,8 @@ func TestFinding09_TextInTheLedger(t *testing.T) {
 	g.alive()
 }
 
-// TestA14_A15_PathsAndOrigins on the public listener.
-func TestA14_A15_PathsAndOrigins(t *testing.T) {
+// TestOddPathsAndOriginsAreRefused on the public listener.
+func TestOddPathsAndOriginsAreRefused(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	for _, path := range []string{"//v1/chat/completions", "/v1/chat/completions/", "/V1/chat/completions", "/v1/%2e%2e/v1/chat/completions", "/v1/../metrics", "/v1/chat/completions%00"} {
 		if r := g.ask(http.MethodPost, path, strings.NewReader(attackPlain)); r.status != 404 && r.status != 405 && r.status != 400 {
@@ -213,14 +213,14 @@ func TestA14_A15_PathsAndOrigins(t *testing.T) {
 		t.Errorf("HTTP/2: %q", got)
 	}
 	if got := g.raw("GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 1_100_000) + "\r\n\r\n"); got != "" && !strings.HasPrefix(got, "HTTP/1.1 431") {
-		t.Errorf("A08: %.100q", got)
+		t.Errorf("%.100q", got)
 	}
 	g.rows(0)
 	g.alive()
 }
 
-// TestA16_ManyIdleConnections: the oldest go, and others are served.
-func TestA16_ManyIdleConnections(t *testing.T) {
+// TestManyIdleConnectionsDoNotKeepOthersOut: the oldest go, and others are served.
+func TestManyIdleConnectionsDoNotKeepOthersOut(t *testing.T) {
 	g := attacked(t, "limits: {max_connections: 50}\n", pt.JSON(200, attackAnswer))
 	base := runtime.NumGoroutine()
 	idle := make([]net.Conn, 400)
@@ -243,9 +243,9 @@ func TestA16_ManyIdleConnections(t *testing.T) {
 	g.settled(base)
 }
 
-// TestA31_LogInjection: each event is one line of JSON, nobody else's words
+// TestLogCannotBeForged: each event is one line of JSON, nobody else's words
 // break out of it or fill it, and no line holds a prompt.
-func TestA31_LogInjection(t *testing.T) {
+func TestLogCannotBeForged(t *testing.T) {
 	const prompt = "secret-prompt-5b1c"
 	evil := "x\n{\"level\":\"fatal\",\"msg\":\"forged-line\"}\r\x1b[31m\u2028\u202e" + strings.Repeat("z", 100)
 	huge := strings.Repeat("y", 9000)
@@ -294,8 +294,8 @@ func TestA31_LogInjection(t *testing.T) {
 	}
 }
 
-// TestA32_PublicListener has no inside, and labels do not multiply.
-func TestA32_PublicListener(t *testing.T) {
+// TestPublicListenerHasNothingOfTheInside, and labels do not multiply.
+func TestPublicListenerHasNothingOfTheInside(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/vars", "/admin", "/admin/v1/keys", "/admin/v1/spend", "/admin/v1/health"} {
 		if r := g.ask(http.MethodGet, path, nil); r.status != 404 {
@@ -324,9 +324,9 @@ func TestA32_PublicListener(t *testing.T) {
 	g.rows(0)
 }
 
-// TestA36_A37_BoundsAndUsage: without max_tokens a bound of ours is sent and
+// TestOutputIsBoundedAndUsageAskedFor: without max_tokens a bound of ours is sent and
 // told; usage is asked for always and shown to who wants it.
-func TestA36_A37_BoundsAndUsage(t *testing.T) {
+func TestOutputIsBoundedAndUsageAskedFor(t *testing.T) {
 	for name, tt := range map[string]struct {
 		options string
 		usage   bool
@@ -424,8 +424,8 @@ func TestPublishedSchemas(t *testing.T) {
 	}
 }
 
-// TestA09_A12_OthersAreServed: attackers beside ordinary clients, who notice nothing.
-func TestA09_A12_OthersAreServed(t *testing.T) {
+// TestOthersAreServedBesideAttackers: attackers beside ordinary clients, who notice nothing.
+func TestOthersAreServedBesideAttackers(t *testing.T) {
 	g := attacked(t, "timeouts: {read_header: 4s, read_body: 4s, shutdown_wait: 0s}\n", pt.JSON(200, attackAnswer))
 	base := runtime.NumGoroutine()
 	var wg sync.WaitGroup

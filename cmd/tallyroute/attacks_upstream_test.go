@@ -27,31 +27,31 @@ func TestBadUpstream(t *testing.T) {
 		bad    pt.Reply
 		stream bool
 	}{
-		"A03 redirect 307":         {bad: pt.Redirect(307, target.URL()+"/v1/chat/completions")},
-		"A03 redirect 302":         {bad: pt.Redirect(302, target.URL())},
-		"A03 redirect, streamed":   {bad: pt.Redirect(308, target.URL()), stream: true},
-		"A44 HTML":                 {bad: pt.Body(200, "text/html", html)},
-		"A44 HTML as JSON":         {bad: pt.JSON(200, html)},
-		"A44 HTML, streamed":       {bad: pt.Body(200, "text/html; charset=utf-8", html), stream: true},
-		"A44 error in a 200":       {bad: pt.JSON(200, `{"error":{"message":"no","type":"server_error"}}`)},
-		"A44 error in a stream":    {bad: pt.Stream(`{"error":{"message":"no","type":"server_error"}}`), stream: true},
-		"A44 error for a stream":   {bad: pt.JSON(200, `{"error":{"message":"no","type":"server_error"}}`), stream: true},
-		"A44 empty":                {bad: pt.JSON(200, "")},
-		"A44 204":                  {bad: pt.Reply{Status: 204}},
-		"A44 empty stream":         {bad: pt.Body(200, media, ""), stream: true},
-		"A44 only done":            {bad: pt.Stream(), stream: true},
-		"A44 no choices":           {bad: pt.JSON(200, `{"id":"x","object":"chat.completion","choices":[]}`)},
-		"A45 reset":                {bad: pt.Reply{Steps: []pt.Step{pt.Reset()}}},
-		"A45 cut in the header":    {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nContent-")}}},
-		"A45 cut in the body":      {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nContent-Length: 900\r\nContent-Type: application/json\r\n\r\n{\"id\":")}}},
-		"A45 cut before content":   {bad: pt.Script(pt.Cut()), stream: true},
-		"A43 no event stream":      {bad: pt.Body(200, media, "hello\n\n"), stream: true},
-		"A43 malformed event":      {bad: pt.Stream(`{"choices":`), stream: true},
-		"A43 endless line":         {bad: pt.Script(pt.Write("data: "), pt.Endless(strings.Repeat("x", 1<<16), 0)), stream: true},
-		"A43 ten megabytes":        {bad: pt.Script(pt.Event(strings.Repeat("x", 10<<20))), stream: true},
-		"A46 bomb":                 {bad: pt.GzipBomb(64 << 20)},
-		"A46 endless body":         {bad: pt.Reply{Steps: []pt.Step{pt.Endless(strings.Repeat(" ", 1<<20), 0)}}.With("Content-Type", "application/json")},
-		"A46 endless header":       {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 1<<20) + "\r\n\r\n")}}},
+		"redirect 307":             {bad: pt.Redirect(307, target.URL()+"/v1/chat/completions")},
+		"redirect 302":             {bad: pt.Redirect(302, target.URL())},
+		"redirect, streamed":       {bad: pt.Redirect(308, target.URL()), stream: true},
+		"HTML":                     {bad: pt.Body(200, "text/html", html)},
+		"HTML as JSON":             {bad: pt.JSON(200, html)},
+		"HTML, streamed":           {bad: pt.Body(200, "text/html; charset=utf-8", html), stream: true},
+		"error in a 200":           {bad: pt.JSON(200, `{"error":{"message":"no","type":"server_error"}}`)},
+		"error in a stream":        {bad: pt.Stream(`{"error":{"message":"no","type":"server_error"}}`), stream: true},
+		"error for a stream":       {bad: pt.JSON(200, `{"error":{"message":"no","type":"server_error"}}`), stream: true},
+		"empty":                    {bad: pt.JSON(200, "")},
+		"204":                      {bad: pt.Reply{Status: 204}},
+		"empty stream":             {bad: pt.Body(200, media, ""), stream: true},
+		"only done":                {bad: pt.Stream(), stream: true},
+		"no choices":               {bad: pt.JSON(200, `{"id":"x","object":"chat.completion","choices":[]}`)},
+		"reset":                    {bad: pt.Reply{Steps: []pt.Step{pt.Reset()}}},
+		"cut in the header":        {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nContent-")}}},
+		"cut in the body":          {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nContent-Length: 900\r\nContent-Type: application/json\r\n\r\n{\"id\":")}}},
+		"cut before content":       {bad: pt.Script(pt.Cut()), stream: true},
+		"no event stream":          {bad: pt.Body(200, media, "hello\n\n"), stream: true},
+		"malformed event":          {bad: pt.Stream(`{"choices":`), stream: true},
+		"endless line":             {bad: pt.Script(pt.Write("data: "), pt.Endless(strings.Repeat("x", 1<<16), 0)), stream: true},
+		"ten megabytes":            {bad: pt.Script(pt.Event(strings.Repeat("x", 10<<20))), stream: true},
+		"bomb":                     {bad: pt.GzipBomb(64 << 20)},
+		"endless body":             {bad: pt.Reply{Steps: []pt.Step{pt.Endless(strings.Repeat(" ", 1<<20), 0)}}.With("Content-Type", "application/json")},
+		"endless header":           {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 1<<20) + "\r\n\r\n")}}},
 		"no HTTP at all":           {bad: pt.Reply{Steps: []pt.Step{pt.Raw("SSH-2.0-OpenSSH_9.9\r\n")}}},
 		"our credential refused":   {bad: pt.JSON(401, `{"error":{"message":"bad key `+attackCredential+`","code":"invalid_api_key"}}`)},
 		"our credential forbidden": {bad: pt.JSON(403, `{"error":{"message":"bad key `+attackCredential[:12]+`***","code":"x"}}`)},
@@ -91,9 +91,9 @@ func TestBadUpstream(t *testing.T) {
 	}
 }
 
-// TestA30_CredentialEchoes: a provider that repeats our key tells nobody, and
+// TestCredentialThatAProviderEchoesIsToldToNobody: a provider that repeats our key tells nobody, and
 // its headers do not pass.
-func TestA30_CredentialEchoes(t *testing.T) {
+func TestCredentialThatAProviderEchoesIsToldToNobody(t *testing.T) {
 	echo := `{"error":{"message":"Incorrect API key provided: ` + attackCredential + `","type":"` + attackCredential + `","param":"` + attackCredential[:20] + `","code":"` + attackCredential[10:] + `"}}`
 	reply := func(r pt.Reply) pt.Reply {
 		return r.With("X-Key", attackCredential).With("Set-Cookie", "k="+attackCredential).With("X-Request-Id", attackCredential).
@@ -155,8 +155,8 @@ func TestA30_CredentialEchoes(t *testing.T) {
 	}
 }
 
-// TestA45_StreamsThatDoNotEnd are cut; what came is charged as counted.
-func TestA45_StreamsThatDoNotEnd(t *testing.T) {
+// TestStreamsThatDoNotEndAreCutAndCharged for what came, as counted.
+func TestStreamsThatDoNotEndAreCutAndCharged(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reply pt.Reply
 		code  string
@@ -203,8 +203,8 @@ func TestA45_StreamsThatDoNotEnd(t *testing.T) {
 	}
 }
 
-// TestA45_SilentUpstream: a provider that never answers is given up.
-func TestA45_SilentUpstream(t *testing.T) {
+// TestSilentUpstreamIsGivenUp: a provider that never answers is given up.
+func TestSilentUpstreamIsGivenUp(t *testing.T) {
 	g := attacked(t, "timeouts: {upstream_header: 200ms, upstream_stream_header: 200ms, request: 1500ms, shutdown_wait: 0s}\n",
 		pt.Reply{Steps: []pt.Step{pt.Hang()}}, pt.Reply{Steps: []pt.Step{pt.Hang()}})
 	for _, body := range []string{attackPlain, attackStream} {
@@ -221,9 +221,9 @@ func TestA45_SilentUpstream(t *testing.T) {
 	g.alive()
 }
 
-// TestA53_UpstreamIsCancelledAtOnce: the provider loses its connection within a
+// TestUpstreamIsCancelledAtOnce: the provider loses its connection within a
 // tenth of a second of the client's going, before and after the first byte.
-func TestA53_UpstreamIsCancelledAtOnce(t *testing.T) {
+func TestUpstreamIsCancelledAtOnce(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reply  pt.Reply
 		body   string
@@ -288,8 +288,8 @@ func (g *attackTarget) leave(body string, n int, afterFirst bool) time.Duration 
 	return took
 }
 
-// TestA47_UsageThatLies is never below nothing and never above the hold.
-func TestA47_UsageThatLies(t *testing.T) {
+// TestUsageThatCannotBeIsNotBelieved: it is booked at no less than nothing and no more than the hold.
+func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 	for name, tt := range map[string]struct {
 		usage  string
 		status billing.Status
@@ -352,8 +352,8 @@ func (g *attackTarget) balances() {
 	}
 }
 
-// TestA48_RetryAfter that is absurd is not passed on as it came.
-func TestA48_RetryAfter(t *testing.T) {
+// TestAbsurdRetryAfterIsBounded: it is not passed on as it came.
+func TestAbsurdRetryAfterIsBounded(t *testing.T) {
 	for _, value := range []string{"1000000000", "-1", "0", "Wed, 99 Foo 9999 00:00:00 GMT", "Wed, 01 Jan 9999 00:00:00 GMT", "1e9", "NaN", ""} {
 		g := attacked(t, "", pt.JSON(429, `{"error":{"message":"slow down"}}`).With("Retry-After", value))
 		r := g.complete(attackPlain)

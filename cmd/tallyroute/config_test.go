@@ -151,9 +151,9 @@ func TestConfigEnvironment(t *testing.T) {
 	}
 }
 
-// TestA28_HostileConfig: nothing of a file is executed or expanded, and size
+// TestHostileConfigIsRefused: nothing of a file is executed or expanded, and size
 // and aliases cannot be turned into work.
-func TestA28_HostileConfig(t *testing.T) {
+func TestHostileConfigIsRefused(t *testing.T) {
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\nlisten: *a\n"
 	for name, text := range map[string]string{
 		"aliases":   bomb,

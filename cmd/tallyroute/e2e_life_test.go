@@ -106,9 +106,9 @@ func drain(s *openai.ChatCompletionStream) (words int, err error) {
 	}
 }
 
-// TestA54_GracefulShutdown: streams under way end whole, readyz says no at once,
+// TestShutdownEndsStreamsWhole: streams under way end whole, readyz says no at once,
 // nothing new is accepted, and the exit code is 0.
-func TestA54_GracefulShutdown(t *testing.T) {
+func TestShutdownEndsStreamsWhole(t *testing.T) {
 	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 2s}\n"))
 	key := p.key("--budget-tokens", "1000000")
@@ -153,8 +153,8 @@ func TestA54_GracefulShutdown(t *testing.T) {
 	}
 }
 
-// TestA54_PatienceEnds: what does not end in time is cut off and still booked.
-func TestA54_PatienceEnds(t *testing.T) {
+// TestShutdownThatTakesTooLongCutsAndBooks: what does not end in time is cut off and still booked.
+func TestShutdownThatTakesTooLongCutsAndBooks(t *testing.T) {
 	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 0s, shutdown: 200ms}\n"))
 	s, err := p.client(p.key()).CreateChatCompletionStream(t.Context(), ask("demo-b/story", "[[demo slow=50ms words=1000]] go"))

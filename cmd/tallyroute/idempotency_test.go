@@ -34,9 +34,9 @@ func (p *program) post(key, body string, header ...string) (int, http.Header, st
 	return resp.StatusCode, resp.Header, string(text)
 }
 
-// TestA39_DuplicatesOverTwoRouters: a hundred duplicates at once, at two
+// TestDuplicatesOverTwoRoutersAreOneCharge: a hundred duplicates at once, at two
 // routers on one database, are one call to a provider and one charge.
-func TestA39_DuplicatesOverTwoRouters(t *testing.T) {
+func TestDuplicatesOverTwoRoutersAreOneCharge(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
 		routers := []*program{serve(t, writeConfig(t, database, "")), serve(t, writeConfig(t, database, ""))}
@@ -94,8 +94,8 @@ func TestA39_DuplicatesOverTwoRouters(t *testing.T) {
 	})
 }
 
-// TestA39_SwitchedOff: then nothing is kept, and the header means nothing.
-func TestA39_SwitchedOff(t *testing.T) {
+// TestIdempotencySwitchedOff: then nothing is kept, and the header means nothing.
+func TestIdempotencySwitchedOff(t *testing.T) {
 	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "idempotency: {ttl: off}\n"))
 	key := p.key("--budget-tokens", "100000")

@@ -13,8 +13,8 @@ import (
 	"tallyroute/router"
 )
 
-// TestA32_LabelsAreBounded: names that clients make up make no series.
-func TestA32_LabelsAreBounded(t *testing.T) {
+// TestLabelsAreBounded: names that clients make up make no series.
+func TestLabelsAreBounded(t *testing.T) {
 	m := newMetrics()
 	for range 1000 {
 		m.Observe(router.Record{Event: router.EventRequest, Status: billing.StatusError, Refusal: "model", Err: errors.New("no such")})
@@ -54,8 +54,8 @@ func TestMetricsOfAnAnswer(t *testing.T) {
 	}
 }
 
-// TestA32_MetricsOnAdminListenerOnly, and what is held is given back.
-func TestA32_MetricsOnAdminListenerOnly(t *testing.T) {
+// TestMetricsAreOnTheAdminListenerOnly, and what is held is given back.
+func TestMetricsAreOnTheAdminListenerOnly(t *testing.T) {
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", ""))
 	if _, err := p.client(p.key("--budget-tokens", "100000")).CreateChatCompletion(t.Context(), ask("demo-b/echo", "hi")); err != nil {
 		t.Fatal(err)

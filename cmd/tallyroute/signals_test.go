@@ -100,9 +100,9 @@ func (p *program) streaming(n int, key, prompt string, words int) <-chan error {
 
 const signalStreams = 50
 
-// TestP25_A54_Terminate: fifty streams end whole, readyz says no at once, and
+// TestTerminateEndsStreamsWhole: fifty streams end whole, readyz says no at once, and
 // the exit code is 0.
-func TestP25_A54_Terminate(t *testing.T) {
+func TestTerminateEndsStreamsWhole(t *testing.T) {
 	t.Parallel()
 	p, c := spawn(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 3s, shutdown: 120s}\n"))
 	results := p.streaming(signalStreams, p.key("--budget-tokens", "10000000"), "[[demo slow=50ms words=60]] go", 60)
@@ -121,15 +121,15 @@ func TestP25_A54_Terminate(t *testing.T) {
 	}
 }
 
-// TestA54_SecondSignal: who does not want to wait need not, and what was under
+// TestSecondSignalEndsAtOnceAndBooks: who does not want to wait need not, and what was under
 // way is on the books after the next start.
-func TestA54_SecondSignal(t *testing.T) {
+func TestSecondSignalEndsAtOnceAndBooks(t *testing.T) {
 	t.Parallel()
 	killed(t, syscall.SIGTERM, syscall.SIGTERM)
 }
 
-// TestA54_Kill: nothing of what was under way is free.
-func TestA54_Kill(t *testing.T) {
+// TestKillBooksWhatWasUnderWay: nothing of what was under way is free.
+func TestKillBooksWhatWasUnderWay(t *testing.T) {
 	t.Parallel()
 	killed(t, syscall.SIGKILL)
 }

@@ -247,7 +247,7 @@ func TestParse_LeapAllowed(t *testing.T) {
 }
 
 // YAML that is made to be expensive is refused, and soon.
-func TestA28_Bombs(t *testing.T) {
+func TestHostileDocumentsAreRefusedQuickly(t *testing.T) {
 	repeat := strings.Repeat
 	many := func(format string, n int) string {
 		var b strings.Builder

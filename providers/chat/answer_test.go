@@ -25,7 +25,7 @@ func TestParseResponse(t *testing.T) {
 	}
 }
 
-func TestA44_AnswersThatAreNone(t *testing.T) {
+func TestAnswersThatAreNoCompletionAreRefused(t *testing.T) {
 	tests := []struct {
 		name, body string
 		message    string // of the error object; "" where it is malformed
@@ -137,7 +137,7 @@ func equal(a, b chat.Chunk) bool {
 	return a.Text == b.Text && a.Finish == b.Finish && a.Content == b.Content && a.UsageOnly == b.UsageOnly
 }
 
-func TestA43_MalformedChunks(t *testing.T) {
+func TestMalformedChunksAreRefused(t *testing.T) {
 	for _, data := range []string{"", "[DONE]", "{", `{"choices":[{"delta":{"content":"a"}}]`, `"a"`, "null", "<html>", `{"choices":[}`, `{"choices":[]} x`, `{"a":NaN}`, "{\"a\":\"\x01\"}"} {
 		if _, err := chat.ParseChunk([]byte(data)); !errors.Is(err, chat.ErrMalformed) {
 			t.Errorf("%q: %v", data, err)

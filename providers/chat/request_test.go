@@ -55,7 +55,7 @@ func refused(t *testing.T, tests []refusal) {
 	}
 }
 
-func TestA17_NotJSON(t *testing.T) {
+func TestBodyThatIsNotJSONIsRefused(t *testing.T) {
 	refused(t, []refusal{
 		{"empty", ``, "invalid_json", ""},
 		{"white space", " \n", "invalid_json", ""},
@@ -126,7 +126,7 @@ func texts(n int) string {
 	return strings.NewReplacer(":", `:"`, ",", `",`).Replace(many(n)) + `"`
 }
 
-func TestA17_Duplicates(t *testing.T) {
+func TestDuplicateMembersAreRefused(t *testing.T) {
 	refused(t, []refusal{
 		{"model", with(`"model":"dear"`), "duplicate_field", "model"},
 		{"model, escaped", with(`"\u006dodel":"dear"`), "duplicate_field", "model"},
@@ -141,7 +141,7 @@ func TestA17_Duplicates(t *testing.T) {
 	})
 }
 
-func TestA17_CaseVariants(t *testing.T) {
+func TestMembersInAnotherCaseAreRefused(t *testing.T) {
 	refused(t, []refusal{
 		{"MODEL", with(`"MODEL":"dear"`), "duplicate_field", "MODEL"},
 		{"MODEL alone", `{"MODEL":"m",` + messages + `}`, "duplicate_field", "MODEL"},
@@ -160,7 +160,7 @@ func TestA17_CaseVariants(t *testing.T) {
 	})
 }
 
-func TestA17_Types(t *testing.T) {
+func TestMembersOfAnotherTypeAreRefused(t *testing.T) {
 	refused(t, []refusal{
 		{"no model", `{` + messages + `}`, "missing_field", "model"},
 		{"no messages", `{"model":"m"}`, "missing_field", "messages"},
@@ -201,7 +201,7 @@ func TestA17_Types(t *testing.T) {
 	})
 }
 
-func TestA01_UpstreamIsNotForClients(t *testing.T) {
+func TestClientsCannotNameTheUpstream(t *testing.T) {
 	var tests []refusal
 	for _, name := range []string{"api_base", "base_url", "custom_host", "extra_body"} {
 		tests = append(tests, refusal{name, with(`"` + name + `":null`), "unknown_parameter", name})
@@ -210,7 +210,7 @@ func TestA01_UpstreamIsNotForClients(t *testing.T) {
 	parse(t, with(`"x":{"base_url":"http://here"}`))
 }
 
-func TestA34_Bounds(t *testing.T) {
+func TestBoundsOfTheOutputAreChecked(t *testing.T) {
 	bad := []string{"0", "-5", "9223372036854775807", "9223372036854775808", "9007199254740993", "1e3", "1.0", `"5"`, "true", "-0", "[1]"}
 	var tests []refusal
 	for _, name := range []string{"max_tokens", "max_completion_tokens", "n"} {
@@ -269,7 +269,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-func TestA35_Needs(t *testing.T) {
+func TestRequestTellsWhatItNeeds(t *testing.T) {
 	part := func(p string) string { return inMessage(`"content":[{"type":"text","text":"x"},` + p + `]`) }
 	tests := []struct {
 		name, body string

@@ -12,8 +12,8 @@ import (
 
 const canary = "sk-canary-0123456789"
 
-// A29, A30: a credential does not print, whatever prints it.
-func TestA30_ValueDoesNotPrint(t *testing.T) {
+// A credential does not print, whatever prints it.
+func TestSecretDoesNotPrint(t *testing.T) {
 	type holder struct {
 		Open   Value
 		closed Value

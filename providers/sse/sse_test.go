@@ -130,7 +130,7 @@ func TestErrorsStay(t *testing.T) {
 	}
 }
 
-func TestA43_MalformedStream(t *testing.T) {
+func TestMalformedStreamIsAnError(t *testing.T) {
 	line := strings.Repeat("x", sse.MaxLine-len("data:"))
 	tests := []struct {
 		name  string
@@ -164,7 +164,7 @@ func TestA43_MalformedStream(t *testing.T) {
 	}
 }
 
-func TestA43_EndlessCommentsHoldNoMemory(t *testing.T) {
+func TestEndlessCommentsHoldNoMemory(t *testing.T) {
 	comments := io.LimitReader(endless(": still working on it\n\n"), 64<<20)
 	r := sse.NewReader(io.MultiReader(comments, strings.NewReader("\n\ndata: a\n\n")))
 	var before, after runtime.MemStats

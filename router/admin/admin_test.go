@@ -248,22 +248,22 @@ func TestBadInput(t *testing.T) {
 		code   string
 		param  any
 	}{
-		"A25 mass assignment":      {`{"name":"k","role":"admin"}`, 422, "unknown_field", "role"},
-		"A25 spent":                {`{"name":"k","spent":0}`, 422, "unknown_field", "spent"},
-		"A25 id":                   {`{"name":"k","id":"key_1"}`, 422, "unknown_field", "id"},
-		"A25 deep":                 {`{"name":"k","limits":{"cost_per_minute":1}}`, 422, "unknown_field", "limits.cost_per_minute"},
-		"A25 negative limit":       {`{"name":"k","limits":{"requests_per_minute":-1}}`, 422, "invalid_value", "limits.requests_per_minute"},
-		"A25 negative budget":      {`{"name":"k","budget":{"period":"day","usd":"-1"}}`, 422, "invalid_value", "budgets[0]"},
-		"A25 budget of a team":     {`{"name":"k","budget":{"usd":"1","scope":"team"}}`, 422, "unknown_field", "budget.scope"},
-		"A17 another case":         {`{"NAME":"k"}`, 422, "unknown_field", "NAME"},
-		"A17 twice":                {`{"name":"k","name":"l"}`, 422, "duplicate_field", "name"},
-		"A17 twice inside":         {`{"name":"k","limits":{"tokens_per_minute":1,"tokens_per_minute":0}}`, 422, "duplicate_field", "limits.tokens_per_minute"},
-		"A17 number as text":       {`{"name":"k","limits":{"tokens_per_minute":"5"}}`, 422, "invalid_value", "limits.tokens_per_minute"},
-		"A17 fraction":             {`{"name":"k","limits":{"tokens_per_minute":1.5}}`, 422, "invalid_value", "limits.tokens_per_minute"},
-		"A17 too large":            {`{"name":"k","limits":{"tokens_per_minute":9223372036854775808}}`, 422, "invalid_value", "limits.tokens_per_minute"},
-		"A17 array":                {`[]`, 400, "invalid_json", nil},
-		"A17 NUL":                  {`{"name":"a\u0000b"}`, 422, "invalid_value", "name"},
-		"A17 not UTF-8":            {"{\"name\":\"\xff\"}", 400, "invalid_json", nil},
+		"mass assignment":          {`{"name":"k","role":"admin"}`, 422, "unknown_field", "role"},
+		"spent":                    {`{"name":"k","spent":0}`, 422, "unknown_field", "spent"},
+		"id":                       {`{"name":"k","id":"key_1"}`, 422, "unknown_field", "id"},
+		"deep":                     {`{"name":"k","limits":{"cost_per_minute":1}}`, 422, "unknown_field", "limits.cost_per_minute"},
+		"negative limit":           {`{"name":"k","limits":{"requests_per_minute":-1}}`, 422, "invalid_value", "limits.requests_per_minute"},
+		"negative budget":          {`{"name":"k","budget":{"period":"day","usd":"-1"}}`, 422, "invalid_value", "budgets[0]"},
+		"budget of a team":         {`{"name":"k","budget":{"usd":"1","scope":"team"}}`, 422, "unknown_field", "budget.scope"},
+		"another case":             {`{"NAME":"k"}`, 422, "unknown_field", "NAME"},
+		"twice":                    {`{"name":"k","name":"l"}`, 422, "duplicate_field", "name"},
+		"twice inside":             {`{"name":"k","limits":{"tokens_per_minute":1,"tokens_per_minute":0}}`, 422, "duplicate_field", "limits.tokens_per_minute"},
+		"number as text":           {`{"name":"k","limits":{"tokens_per_minute":"5"}}`, 422, "invalid_value", "limits.tokens_per_minute"},
+		"fraction":                 {`{"name":"k","limits":{"tokens_per_minute":1.5}}`, 422, "invalid_value", "limits.tokens_per_minute"},
+		"too large":                {`{"name":"k","limits":{"tokens_per_minute":9223372036854775808}}`, 422, "invalid_value", "limits.tokens_per_minute"},
+		"array":                    {`[]`, 400, "invalid_json", nil},
+		"NUL":                      {`{"name":"a\u0000b"}`, 422, "invalid_value", "name"},
+		"not UTF-8":                {"{\"name\":\"\xff\"}", 400, "invalid_json", nil},
 		"unknown model":            {`{"name":"k","models":["chat-cheap","cheap-chat"]}`, 422, "unknown_model", "models[1]"},
 		"money as a number":        {`{"name":"k","budget":{"usd":1.5}}`, 422, "invalid_value", "budget.usd"},
 		"money of ten decimals":    {`{"name":"k","budgets":[{"usd":"1"},{"usd":"0.0000000001"}]}`, 422, "invalid_value", "budgets[1].usd"},
@@ -310,7 +310,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-func TestA05_Lists(t *testing.T) {
+func TestListQueriesAreCheckedAndLiteral(t *testing.T) {
 	g := newRig(t)
 	for _, name := range []string{"100%", "a_b", "plain"} {
 		if got := g.ask("POST", "/admin/v1/keys", `{"name":"`+name+`","team":"t","project":"p"}`); got.status != 201 {
@@ -370,9 +370,9 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestA19_EveryRouteWantsTheToken walks the routes that there are, so that a
+// TestEveryRouteWantsTheToken walks the routes that there are, so that a
 // new one is covered.
-func TestA19_EveryRouteWantsTheToken(t *testing.T) {
+func TestEveryRouteWantsTheToken(t *testing.T) {
 	g, off := newRig(t), newRig(t, func(o *Options) { o.Token = nil })
 	virtual, err := billing.NewSecret("dev", strings.NewReader(strings.Repeat("some bytes that are no secret at all", 10)))
 	if err != nil {
@@ -393,7 +393,7 @@ func TestA19_EveryRouteWantsTheToken(t *testing.T) {
 			g.send(r.Method, path, "{}", "Authorization", authorization).refused(t, 401, "invalid_admin_token")
 		}
 		g.send(r.Method, path, "{}", "X-Api-Key", token).refused(t, 401, "invalid_admin_token")
-		g.send(r.Method, path, "{}", "Authorization", "Bearer "+virtual.Reveal()).refused(t, 403, "insufficient_role") // A26
+		g.send(r.Method, path, "{}", "Authorization", "Bearer "+virtual.Reveal()).refused(t, 403, "insufficient_role")
 		g.send(r.Method, path, "{}", "Authorization", "Bearer "+token, "Authorization", "Bearer x").refused(t, 400, "ambiguous_credentials")
 		for _, authorization := range []string{"", "Bearer ", "Bearer " + token} {
 			off.send(r.Method, path, "{}", "Authorization", authorization).refused(t, 503, "admin_disabled")
@@ -404,7 +404,7 @@ func TestA19_EveryRouteWantsTheToken(t *testing.T) {
 	}
 }
 
-func TestA14_A15_PathsAndOrigins(t *testing.T) {
+func TestOddPathsAndOriginsAreRefused(t *testing.T) {
 	g := newRig(t)
 	for _, origin := range []string{"https://evil.example", "null"} {
 		for _, got := range []answer{

@@ -64,7 +64,7 @@ func (r *rig) want(target string, want Status) State {
 	return s
 }
 
-func TestP20_OutAfterFiveFailures(t *testing.T) {
+func TestTargetIsOutAfterFiveFailures(t *testing.T) {
 	r := newRig(t)
 	r.fail(4)
 	r.want(target, Healthy)
@@ -79,7 +79,7 @@ func TestP20_OutAfterFiveFailures(t *testing.T) {
 	r.want(sibling, Healthy)
 }
 
-func TestP20_ASuccessInBetweenStartsTheCountAnew(t *testing.T) {
+func TestSuccessInBetweenStartsTheCountAnew(t *testing.T) {
 	r := newRig(t)
 	for range 4 {
 		r.fail(4)
@@ -89,7 +89,7 @@ func TestP20_ASuccessInBetweenStartsTheCountAnew(t *testing.T) {
 	r.want(target, Healthy)
 }
 
-func TestP20_HalfOfTwentyInHalfAMinute(t *testing.T) {
+func TestTargetIsOutWhereHalfOfTwentyFailInHalfAMinute(t *testing.T) {
 	alternate := func(r *rig, n int, every time.Duration) (failed int) {
 		for i := range n {
 			class := OK
@@ -116,7 +116,7 @@ func TestP20_HalfOfTwentyInHalfAMinute(t *testing.T) {
 	r.want(target, Healthy)
 }
 
-func TestP20_OneTrialAtATime(t *testing.T) {
+func TestOneTrialAtATime(t *testing.T) {
 	r := newRig(t)
 	r.fail(5)
 	r.wait(5 * time.Second)
@@ -137,7 +137,7 @@ func TestP20_OneTrialAtATime(t *testing.T) {
 	r.want(target, Open)
 }
 
-func TestP20_ATrialThatNeverReportsFreesItsPlace(t *testing.T) {
+func TestTrialThatNeverReportsFreesItsPlace(t *testing.T) {
 	r := newRig(t)
 	r.fail(5)
 	r.wait(5 * time.Second)
@@ -161,7 +161,7 @@ func TestP20_ATrialThatNeverReportsFreesItsPlace(t *testing.T) {
 
 // Ten minutes of an outage, with traffic all the time: the target is left
 // alone but for one trial at a time, and back within ten seconds of recovery.
-func TestP20_BackWithinTenSecondsOfRecovery(t *testing.T) {
+func TestTargetIsBackWithinTenSecondsOfItsRecovery(t *testing.T) {
 	for _, outage := range []time.Duration{2 * time.Second, 17 * time.Second, time.Minute, 10 * time.Minute} {
 		t.Run(outage.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { simulate(t, outage) })
@@ -221,7 +221,7 @@ func simulate(t *testing.T, outage time.Duration) {
 	}
 }
 
-func Test3Dc_AnOpenTargetGetsNothing(t *testing.T) {
+func TestOpenTargetGetsNothing(t *testing.T) {
 	r := newRig(t)
 	r.fail(5)
 	for range 10_000 {
@@ -235,7 +235,7 @@ func Test3Dc_AnOpenTargetGetsNothing(t *testing.T) {
 	}
 }
 
-func Test3Dd_TheTimeOutDoublesUpToItsLimit(t *testing.T) {
+func TestTimeOutDoublesUpToItsLimit(t *testing.T) {
 	r := newRig(t)
 	r.Tracker = New(Options{LongestOpen: time.Minute})
 	r.fail(5)
@@ -256,7 +256,7 @@ func Test3Dd_TheTimeOutDoublesUpToItsLimit(t *testing.T) {
 	}
 }
 
-func Test3Dd_JitterShortensByAFifthAtMost(t *testing.T) {
+func TestJitterShortensByAFifthAtMost(t *testing.T) {
 	r := newRig(t)
 	r.Tracker = New(Options{Random: func(n int64) int64 { return n - 1 }})
 	r.fail(5)
@@ -265,7 +265,7 @@ func Test3Dd_JitterShortensByAFifthAtMost(t *testing.T) {
 	}
 }
 
-func Test3Dd_DeadlinesNeverShrink(t *testing.T) {
+func TestDeadlinesNeverShrink(t *testing.T) {
 	r := newRig(t)
 	early := r.now
 	r.wait(time.Second)
@@ -287,7 +287,7 @@ func Test3Dd_DeadlinesNeverShrink(t *testing.T) {
 }
 
 // Calls that began before an outage time out long after it is over.
-func Test3Dd_LateFailuresDoNotCount(t *testing.T) {
+func TestLateFailuresDoNotCount(t *testing.T) {
 	r := newRig(t)
 	before := r.now
 	r.fail(5)
@@ -302,7 +302,7 @@ func Test3Dd_LateFailuresDoNotCount(t *testing.T) {
 	r.want(target, Healthy)
 }
 
-func Test3Db_ARefusedCredentialTakesTheWholeProviderOut(t *testing.T) {
+func TestRefusedCredentialTakesTheWholeProviderOut(t *testing.T) {
 	r := newRig(t)
 	r.call(target, Outcome{Class: Refused, Cause: "credential"})
 	for _, name := range []string{target, sibling} {

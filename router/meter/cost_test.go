@@ -11,7 +11,7 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// listed are the prices of TestP3B_CostOfRecordedUsage, in dollars per million
+// listed are the prices of TestCostOfRecordedUsage, in dollars per million
 // tokens: prompt, completion, and of the other kinds those that are named.
 var epoch = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
@@ -68,7 +68,7 @@ func listed(t *testing.T) *billing.PriceBook {
 
 // What providers report, in their own ways, costs what it costs by hand. A
 // dollar per million tokens is 1000 nano-dollars per token.
-func TestP3B_CostOfRecordedUsage(t *testing.T) {
+func TestCostOfRecordedUsage(t *testing.T) {
 	tests := []struct {
 		name, model, asked, served string
 		usage                      string

@@ -20,7 +20,7 @@ import (
 	"tallyroute/router"
 )
 
-func TestA04_BadKeys(t *testing.T) {
+func TestBadKeysAreRefused(t *testing.T) {
 	g := newRig(t)
 	unknown := newRig(t)
 	unknown.verifier.err = billing.ErrUnknownKey
@@ -71,7 +71,7 @@ func bodyWithoutID(r reply) string {
 	return strings.ReplaceAll(r.body, r.Header.Get("X-Request-Id"), "")
 }
 
-func TestA06_Smuggling(t *testing.T) {
+func TestSmuggledRequestIsNotServed(t *testing.T) {
 	g := newRig(t)
 	auth := "Host: x\r\nAuthorization: Bearer " + g.secret + "\r\nContent-Type: application/json\r\n"
 	second := "GET /v1/key HTTP/1.1\r\n" + auth + "\r\n"
@@ -110,7 +110,7 @@ func TestA06_Smuggling(t *testing.T) {
 	}
 }
 
-func TestA07_TwoCredentials(t *testing.T) {
+func TestTwoCredentialsAreRefused(t *testing.T) {
 	g := newRig(t)
 	other := strings.Replace(g.secret, "dev", "prod", 1)
 	r := g.request(http.MethodGet, "/v1/key", "")
@@ -127,7 +127,7 @@ func TestA07_TwoCredentials(t *testing.T) {
 	}
 }
 
-func TestA20_WaysToSendAKey(t *testing.T) {
+func TestKeyInAURLOrACookieIsRefused(t *testing.T) {
 	g := newRig(t)
 	for _, header := range []string{"X-Api-Key", "Api-Key"} {
 		if r := g.get("/v1/key", "Authorization", "", header, g.secret); r.StatusCode != 200 {
@@ -140,7 +140,7 @@ func TestA20_WaysToSendAKey(t *testing.T) {
 	g.get("/v1/key", "Authorization", "", "Cookie", "api_key="+g.secret).refused(t, http.StatusUnauthorized, "invalid_api_key")
 }
 
-func TestA08_Headers(t *testing.T) {
+func TestHeadersAreBounded(t *testing.T) {
 	g := newRig(t)
 	if got := g.raw("GET /v1/key HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 40<<10) + "\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 431") {
 		t.Errorf("40 KiB of header: %.100q", got)
@@ -155,7 +155,7 @@ func TestA08_Headers(t *testing.T) {
 	g.do(r).refused(t, http.StatusRequestHeaderFieldsTooLarge, "too_many_headers")
 }
 
-func TestA09_LargeBodies(t *testing.T) {
+func TestLargeBodiesAreRefused(t *testing.T) {
 	const limit = 1 << 20
 	g := newRig(t, func(o *Options) { o.Limits.Body = limit })
 	body := `{"model":"m","messages":[{"role":"user","content":"` + strings.Repeat("a", limit) + `"}]}`
@@ -197,9 +197,9 @@ func (c *counting) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestA09_Memory sends many large bodies of unknown length at once. They take
+// TestLargeBodiesTakeLittleMemory sends many large bodies of unknown length at once. They take
 // turns at one buffer, so memory does not grow with their number.
-func TestA09_Memory(t *testing.T) {
+func TestLargeBodiesTakeLittleMemory(t *testing.T) {
 	const limit = 10 << 20
 	b := newBodyReader(Limits{Body: limit})
 	var before, peak runtime.MemStats
@@ -242,7 +242,7 @@ func TestBodyIsReadOnceIntoItsSize(t *testing.T) {
 	}
 }
 
-func TestA10_CompressedBody(t *testing.T) {
+func TestCompressedBodyIsRefused(t *testing.T) {
 	g := newRig(t)
 	g.chat(hi, "Content-Encoding", "gzip").refused(t, http.StatusUnsupportedMediaType, "unsupported_content_encoding")
 	for _, media := range []string{"text/plain", "multipart/form-data; boundary=x", "application/json; charset=latin1", "json", "application/xml"} {
@@ -255,7 +255,7 @@ func TestA10_CompressedBody(t *testing.T) {
 	}
 }
 
-func TestA11_SlowClients(t *testing.T) {
+func TestSlowClientsAreCut(t *testing.T) {
 	g := newRig(t, func(o *Options) {
 		o.Limits.ReadHeader, o.Limits.ReadBody = time.Second, 2*time.Second
 	})
@@ -313,7 +313,7 @@ func TestBodyDeadlineEnds(t *testing.T) {
 	}
 }
 
-func TestA13_SpoofedAddress(t *testing.T) {
+func TestSpoofedAddressIsIgnored(t *testing.T) {
 	spoofs := []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip"}
 	seen := make(chan netip.Addr, 1)
 	spy := func(o *Options) { o.Router = spyRouter{o.Router, seen} }
@@ -352,7 +352,7 @@ func (s spyRouter) Self(ctx context.Context, c router.Caller) (*billing.Key, []b
 	return s.Router.Self(ctx, c)
 }
 
-func TestA14_Paths(t *testing.T) {
+func TestOddPathsAreNotFound(t *testing.T) {
 	g := newRig(t)
 	auth := "Host: x\r\nConnection: close\r\nAuthorization: Bearer " + g.secret + "\r\n"
 	for _, line := range []string{
@@ -377,7 +377,7 @@ func TestA14_Paths(t *testing.T) {
 	}
 }
 
-func TestA15_NoCORS(t *testing.T) {
+func TestOtherOriginsGetNothing(t *testing.T) {
 	g := newRig(t)
 	for _, origin := range []string{"https://evil.example", "null"} {
 		for _, r := range []reply{
@@ -393,7 +393,7 @@ func TestA15_NoCORS(t *testing.T) {
 	}
 }
 
-func TestA16_IdleConnections(t *testing.T) {
+func TestOldestIdleConnectionsAreClosed(t *testing.T) {
 	const most = 20
 	g := newRig(t, func(o *Options) { o.Limits.Connections, o.Limits.ReadHeader = most, time.Minute })
 	var started sync.WaitGroup
@@ -427,7 +427,7 @@ func TestA16_IdleConnections(t *testing.T) {
 	}
 }
 
-func TestA16_ConnectionsTable(t *testing.T) {
+func TestOldestIdleConnectionGoesFirst(t *testing.T) {
 	cs := newConnections(2)
 	conn := func() net.Conn {
 		a, b := net.Pipe()

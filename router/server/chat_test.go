@@ -139,7 +139,7 @@ func day(year int, month time.Month, d int) time.Time {
 	return time.Date(year, month, d, 0, 0, 0, 0, time.UTC)
 }
 
-func TestA36_LoweredOutputIsTold(t *testing.T) {
+func TestLoweredOutputIsTold(t *testing.T) {
 	h := http.Header{}
 	f := newFields(h)
 	describe(&f, router.Route{Target: &providers.Target{}, MaxOutput: 42, Dropped: []string{"logprobs", "seed"}}, router.Outcome{}, time.Second)

@@ -239,9 +239,9 @@ func TestCodesAreComplete(t *testing.T) {
 	g.get("/docs/errors/").refused(t, 404, "not_found")
 }
 
-// TestA30_ProviderRefusesOurKey answers in general words, and passes on
+// TestRefusalOfOurCredentialIsNotTheClients answers in general words, and passes on
 // nothing of what the provider sent.
-func TestA30_ProviderRefusesOurKey(t *testing.T) {
+func TestRefusalOfOurCredentialIsNotTheClients(t *testing.T) {
 	g := newRig(t)
 	g.refuses(providers.Error{
 		Kind: providers.KindCredential, Status: 401, Err: errors.New("https://secret-host.internal: bad key sk-live-123"),

@@ -74,9 +74,9 @@ func (r *replays) kept() []byte {
 
 const orderKey = "order-4711"
 
-// TestA39_SentAgain: the same request gets the same answer, whole or streamed,
+// TestRequestSentAgainGetsTheSameAnswer: the same request gets the same answer, whole or streamed,
 // and is charged once.
-func TestA39_SentAgain(t *testing.T) {
+func TestRequestSentAgainGetsTheSameAnswer(t *testing.T) {
 	for _, body := range []string{hi, hiStream} {
 		g := newRig(t)
 		if body == hiStream {
@@ -111,8 +111,8 @@ func TestA39_SentAgain(t *testing.T) {
 	}
 }
 
-// TestA39_Refusals: another body, another key of ours, one under way.
-func TestA39_Refusals(t *testing.T) {
+// TestIdempotencyKeyThatCannotBeUsedIsRefused: another body, another key of ours, one under way.
+func TestIdempotencyKeyThatCannotBeUsedIsRefused(t *testing.T) {
 	g := newRig(t)
 	first := g.chat(hi, idempotencyHeader, orderKey)
 	other := strings.Replace(hi, "hi", "ho", 1)
@@ -136,9 +136,9 @@ func TestA39_Refusals(t *testing.T) {
 	}
 }
 
-// TestA39_ManyAtOnce: of a hundred at once one is answered; the others are told
+// TestDuplicatesAtOnceAreOneCall: of a hundred at once one is answered; the others are told
 // to wait, and then get its answer.
-func TestA39_ManyAtOnce(t *testing.T) {
+func TestDuplicatesAtOnceAreOneCall(t *testing.T) {
 	g := newRig(t)
 	var calls atomic.Int64
 	begun, release := make(chan struct{}), make(chan struct{})
@@ -172,8 +172,8 @@ func TestA39_ManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestA39_ClientGone: an answer is finished for who will ask again.
-func TestA39_ClientGone(t *testing.T) {
+// TestAnswerIsKeptForAClientThatHungUp: an answer is finished for who will ask again.
+func TestAnswerIsKeptForAClientThatHungUp(t *testing.T) {
 	for _, body := range []string{hi, hiStream} {
 		g := newRig(t)
 		begun, release := make(chan struct{}), make(chan struct{})
@@ -212,8 +212,8 @@ func TestA39_ClientGone(t *testing.T) {
 	}
 }
 
-// TestA39_FailuresAreNotKept: what was not answered can be asked for again.
-func TestA39_FailuresAreNotKept(t *testing.T) {
+// TestFailuresAreNotKept: what was not answered can be asked for again.
+func TestFailuresAreNotKept(t *testing.T) {
 	g := newRig(t)
 	g.refuses(providers.Error{Kind: providers.KindOverload, Status: 503})
 	if r := g.chat(hi, idempotencyHeader, orderKey); r.StatusCode < 500 {
@@ -235,8 +235,8 @@ func TestA39_FailuresAreNotKept(t *testing.T) {
 	g.chat(hi, idempotencyHeader, "third").refused(t, http.StatusServiceUnavailable, "ledger_unavailable")
 }
 
-// TestA39_LargeStream: what is too large to keep is still answered once.
-func TestA39_LargeStream(t *testing.T) {
+// TestLargeStreamIsNotKept: what is too large to keep is still answered once.
+func TestLargeStreamIsNotKept(t *testing.T) {
 	g := newRig(t)
 	var events []event
 	for range 20 {
@@ -249,8 +249,8 @@ func TestA39_LargeStream(t *testing.T) {
 	g.chat(hiStream, idempotencyHeader, orderKey).refused(t, http.StatusConflict, "idempotency_answer_too_large")
 }
 
-// TestA39_NothingCanBeRead: what is kept tells nothing without what was asked.
-func TestA39_NothingCanBeRead(t *testing.T) {
+// TestKeptAnswersCannotBeRead: what is kept tells nothing without what was asked.
+func TestKeptAnswersCannotBeRead(t *testing.T) {
 	g := newRig(t)
 	g.chat(hi, idempotencyHeader, orderKey)
 	kept := g.replays.kept()
@@ -264,9 +264,9 @@ func TestA39_NothingCanBeRead(t *testing.T) {
 	}
 }
 
-// TestA39_OnlyWhoAsksPays: a request without the header, and a client's own
+// TestOnlyWhoAsksForItPaysForIdempotency: a request without the header, and a client's own
 // request id, are nothing to be kept.
-func TestA39_OnlyWhoAsksPays(t *testing.T) {
+func TestOnlyWhoAsksForItPaysForIdempotency(t *testing.T) {
 	g := newRig(t)
 	for range 2 {
 		r := g.chat(hi, "X-Request-Id", "req_of_the_client")

@@ -170,8 +170,8 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// TestA31_LogInjection sends texts that would forge or break lines of the log.
-func TestA31_LogInjection(t *testing.T) {
+// TestLogCannotBeForged sends texts that would forge or break lines of the log.
+func TestLogCannotBeForged(t *testing.T) {
 	g := newRig(t)
 	evil := "a\u2028b\u202ec\x1b[31m{\"level\":\"fatal\"}" + strings.Repeat("x", 5000)
 	conn := g.dial()
@@ -207,9 +207,9 @@ func TestLogHasNoSecretAndNoText(t *testing.T) {
 	}
 }
 
-// TestA32_PublicListener has nothing of the admin's, and labels that nobody can
+// TestPublicListenerHasNothingOfTheInside: nothing of the admin's, and labels that nobody can
 // make up.
-func TestA32_PublicListener(t *testing.T) {
+func TestPublicListenerHasNothingOfTheInside(t *testing.T) {
 	g := newRig(t)
 	for _, path := range []string{"/metrics", "/debug/pprof/", "/admin", "/admin/v1/keys", "/version"} {
 		g.get(path).refused(t, http.StatusNotFound, "not_found")

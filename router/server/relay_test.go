@@ -47,7 +47,7 @@ func running(s string) event {
 	}}
 }
 
-func TestA37_UsageOnlyForThoseWhoAsked(t *testing.T) {
+func TestUsageOnlyForThoseWhoAsked(t *testing.T) {
 	mixed := event{chunk: chat.Chunk{
 		Data:  []byte(chunkJSON(`{}`, `"stop"`, `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}`)),
 		Usage: &chat.Usage{Input: 10, Output: 5}, Finish: "stop",
@@ -125,20 +125,20 @@ func TestEventsAreFlushedAtOnce(t *testing.T) {
 	}
 }
 
-// TestA43_A45_BrokenStreams ends every broken stream with an error event, no
+// TestBrokenStreamEndsWithAnErrorEvent: every broken stream ends with an error event, no
 // [DONE], and a connection that is closed before the answer's end.
-func TestA43_A45_BrokenStreams(t *testing.T) {
+func TestBrokenStreamEndsWithAnErrorEvent(t *testing.T) {
 	timeout := &providers.Error{Provider: "acme", Kind: providers.KindTimeout, Err: errors.New("secret-host.internal")}
 	for name, tc := range map[string]struct {
 		err  error
 		code string
 	}{
-		"A45 closes mid-chunk": {io.ErrUnexpectedEOF, "upstream_truncated"},
-		"A45 stalls":           {timeout, "upstream_timeout"},
-		"A45 reset":            {&net.OpError{Op: "read", Err: errors.New("secret-host.internal: connection reset")}, "upstream_error"},
-		"A43 endless line":     {&sse.TooLargeError{What: "line", Limit: sse.MaxLine}, "upstream_error"},
-		"A43 malformed":        {fmt.Errorf("openai: %w", chat.ErrMalformed), "upstream_error"},
-		"A44 error event":      {&chat.Error{Message: "secret-host.internal", Type: "server_error"}, "upstream_error"},
+		"closes mid-chunk": {io.ErrUnexpectedEOF, "upstream_truncated"},
+		"stalls":           {timeout, "upstream_timeout"},
+		"reset":            {&net.OpError{Op: "read", Err: errors.New("secret-host.internal: connection reset")}, "upstream_error"},
+		"endless line":     {&sse.TooLargeError{What: "line", Limit: sse.MaxLine}, "upstream_error"},
+		"malformed":        {fmt.Errorf("openai: %w", chat.ErrMalformed), "upstream_error"},
+		"error event":      {&chat.Error{Message: "secret-host.internal", Type: "server_error"}, "upstream_error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newRig(t)
@@ -175,8 +175,8 @@ func TestStreamThatFailsAtOnceIsAnOrdinaryError(t *testing.T) {
 	g.chat(hiStream).refused(t, http.StatusBadGateway, "upstream_truncated")
 }
 
-// TestA12_ClientThatNeverReads is cut by the write deadline, and charged.
-func TestA12_ClientThatNeverReads(t *testing.T) {
+// TestClientThatNeverReadsIsCutAndCharged by the write deadline.
+func TestClientThatNeverReadsIsCutAndCharged(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.Limits.Write = 500 * time.Millisecond })
 	big := strings.Repeat("x", 64<<10)
 	g.streams(endless(big)...)
@@ -201,8 +201,8 @@ func endless(s string) []event {
 	return list
 }
 
-// TestA53_ClientGone hangs up after the n-th event, for every n.
-func TestA53_ClientGone(t *testing.T) {
+// TestClientThatHangsUpEndsTheCallAndIsCharged hangs up after the n-th event, for every n.
+func TestClientThatHangsUpEndsTheCallAndIsCharged(t *testing.T) {
 	for n := range 4 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			g := newRig(t)

@@ -91,10 +91,10 @@ func TestCalibrationBearsReportsThatLie(t *testing.T) {
 	}
 }
 
-// TestP03_HoldsAreEnough plays providers whose tokenizers differ from ours, and
+// TestHoldsAreEnough plays providers whose tokenizers differ from ours, and
 // some of which add to every prompt, and counts how often they report more than
 // was held.
-func TestP03_HoldsAreEnough(t *testing.T) {
+func TestHoldsAreEnough(t *testing.T) {
 	const warm, requests = 4000, 100_000
 	for _, p := range []struct {
 		name         string
@@ -143,7 +143,7 @@ func TestP03_HoldsAreEnough(t *testing.T) {
 }
 
 // A provider that changes its tokenizer is followed within a few requests.
-func TestP03_ProvidersChange(t *testing.T) {
+func TestHoldsFollowProvidersThatChange(t *testing.T) {
 	f, random, short := NewCalibration(), rand.New(rand.NewPCG(3, 4)), 0
 	for i := range 50_000 {
 		ratio := 0.9

@@ -47,7 +47,7 @@ func (r recorded) unforeseeable() bool {
 
 // What providers reported for requests that were really sent is never above the
 // estimate, and where that is exact it is met.
-func TestP03_RecordedPromptsFitTheirEstimates(t *testing.T) {
+func TestRecordedPromptsFitTheirEstimates(t *testing.T) {
 	shared := cmp.Or(os.Getenv("TALLYROUTE_SHARED"), filepath.Join("..", "..", "..", "shared"))
 	files, _ := filepath.Glob(filepath.Join(shared, "corpus", "dev", "*", "*.json"))
 	if len(files) == 0 {

@@ -198,7 +198,7 @@ func strange(n int) map[string]string {
 // One piece may exceed the budget by what it costs itself.
 const overdraft = 20_000
 
-func TestA18_NoTextIsExpensive(t *testing.T) {
+func TestNoTextIsExpensiveToCount(t *testing.T) {
 	for _, n := range []int{256 << 10, 10 << 20} {
 		for name, text := range strange(n) {
 			t.Run(name, func(t *testing.T) {
@@ -223,7 +223,7 @@ func TestA18_NoTextIsExpensive(t *testing.T) {
 	}
 }
 
-func TestA18_LongRunsAreCountedOnce(t *testing.T) {
+func TestLongRunsAreCountedOnce(t *testing.T) {
 	// Long runs are cut, so that they cost a little more, but not many times more.
 	for text, want := range map[string]int64{
 		strings.Repeat("a", 1<<20): 1 << 17,
@@ -240,7 +240,7 @@ func TestA18_LongRunsAreCountedOnce(t *testing.T) {
 	}
 }
 
-func TestA18_SpecialTokensAreOrdinaryText(t *testing.T) {
+func TestSpecialTokensAreOrdinaryText(t *testing.T) {
 	for _, text := range []string{"<|endoftext|>", "<|fim_prefix|>", "<|endofprompt|>", "<|im_start|>system"} {
 		for name, tk := range map[string]Tokenizer{O200k: gpt4o, Cl100k: gpt4} {
 			got, err := shared().Text(t.Context(), text, tk)
@@ -254,7 +254,7 @@ func TestA18_SpecialTokensAreOrdinaryText(t *testing.T) {
 	}
 }
 
-func TestP31_AMegabyteOfAnythingInOneRequest(t *testing.T) {
+func TestMegabyteOfAnythingIsCountedOrBounded(t *testing.T) {
 	for name, text := range strange(1 << 20) {
 		t.Run(name, func(t *testing.T) {
 			c := shared()
@@ -273,7 +273,7 @@ func TestP31_AMegabyteOfAnythingInOneRequest(t *testing.T) {
 
 // Beyond the budget the rest is a bound. What was counted is remembered, so
 // that a long conversation is exact after a few turns.
-func TestP31_ALongConversationBecomesExact(t *testing.T) {
+func TestLongConversationBecomesExact(t *testing.T) {
 	c := New(Options{Budget: time.Millisecond})
 	var texts []string
 	for i := range 20 {
@@ -300,7 +300,7 @@ func TestP31_ALongConversationBecomesExact(t *testing.T) {
 	}
 }
 
-func TestP31_OneLongMessageIsNotCountedAgain(t *testing.T) {
+func TestOneLongMessageIsNotCountedAgain(t *testing.T) {
 	c := New(Options{Budget: time.Millisecond})
 	r := conversation(t, randomText(rand.New(rand.NewPCG(1, 1)), 300_000))
 	first := prompt(t, c, r, gpt4o)
@@ -445,7 +445,7 @@ func (r refuse) RoundTrip(q *http.Request) (*http.Response, error) {
 	return nil, errors.New("no network")
 }
 
-func Test3M_NothingIsDownloaded(t *testing.T) {
+func TestNothingIsDownloaded(t *testing.T) {
 	before := http.DefaultTransport
 	http.DefaultTransport = refuse{t}
 	defer func() { http.DefaultTransport = before }()

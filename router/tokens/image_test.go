@@ -173,7 +173,7 @@ func with(part string) string {
 }
 
 // Whatever a model may get to see raises the estimate and its bound.
-func TestA35_NothingIsCountedAsNothing(t *testing.T) {
+func TestNothingIsCountedAsNothing(t *testing.T) {
 	picture := dataURL("png", pictures(t)["png"])
 	large := strings.Repeat("A", 1<<20)
 	function := `{"name":"f","description":"does it","parameters":{"type":"object","properties":{"x":{"type":"string","description":"what"}}}}`
@@ -236,7 +236,7 @@ func TestA35_NothingIsCountedAsNothing(t *testing.T) {
 
 // A request that is no larger than others must not look far larger because its
 // picture is spelled out.
-func TestA35_APictureIsNotCountedByItsBytes(t *testing.T) {
+func TestPictureIsNotCountedByItsBytes(t *testing.T) {
 	r := parse(t, with(fmt.Sprintf(`{"type":"image_url","image_url":{"url":%q}}`, dataURL("png", append(pictures(t)["png"], make([]byte, 1<<20)...)))))
 	if got := shared().Bound(r, gpt4o); got > 1000 {
 		t.Errorf("the bound is %d", got)
