@@ -23,7 +23,8 @@ var passed = []string{"container", "inference_geo", "cache_control", "context_ma
 // Encode writes a request as a call of the Messages API.
 func (a Completions) Encode(x providers.Exchange) (providers.Call, error) {
 	e := encoder{host: a.host}
-	call, err := translate.Encode(x, translate.Format{Path: a.path(x), Cache: true, Native: true}, func(r *translate.Request) ([]byte, error) {
+	format := translate.Format{Path: a.path(x), Tools: true, Effort: true, Cache: true, Native: true}
+	call, err := translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e.Request = r
 		err := e.write()
 		return e.o.Bytes(), err
@@ -113,7 +114,7 @@ func claudes(d translate.Detail) bool {
 func (e *encoder) options() map[string]translate.Option {
 	options := e.set.Options("1")
 	for _, name := range slices.Concat(passed, []string{
-		"tool_choice", "parallel_tool_calls", "user", "safety_identifier", "metadata", "service_tier", "output_config", "anthropic_beta",
+		"parallel_tool_calls", "user", "safety_identifier", "metadata", "service_tier", "output_config", "anthropic_beta",
 	}) {
 		options[name] = translate.Read
 	}

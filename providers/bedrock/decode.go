@@ -126,7 +126,8 @@ func (m *message) cited(value []byte) {
 
 // source is where a page of the web is cited, if it is one.
 func source(citation []byte, start, end int64) translate.Citation {
-	return translate.Citation{URL: jsonraw.Lookup(citation, "location", "web", "url"), Title: jsonraw.Lookup(citation, "title"), Start: start, End: end}
+	url, title := jsonraw.Lookup(citation, "location", "web", "url"), jsonraw.Lookup(citation, "title")
+	return translate.Citation{URL: url, Title: title, Start: start, End: end}
 }
 
 // finish is a stop reason in the words of OpenAI. Some models end their turn with

@@ -20,7 +20,8 @@ func (a completions) Encode(x providers.Exchange) (providers.Call, error) {
 
 // encode writes the call for a model of a family.
 func encode(x providers.Exchange, f family, path string) (providers.Call, error) {
-	call, err := translate.Encode(x, translate.Format{Path: path, Cache: true}, func(r *translate.Request) ([]byte, error) {
+	format := translate.Format{Path: path, Tools: true, Effort: true, Cache: true}
+	call, err := translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e := &encoder{Request: r, family: f, names: make(map[string]bool)}
 		err := e.write()
 		return e.o.Bytes(), err
@@ -75,7 +76,7 @@ func (e *encoder) read() (err error) {
 // options are the top-level members that have a word in the format.
 func (e *encoder) options() map[string]translate.Option {
 	options := e.set.Options("1")
-	for _, name := range slices.Concat(passed, []string{"tool_choice", "service_tier", "additionalModelRequestFields", "anthropic_beta"}) {
+	for _, name := range slices.Concat(passed, []string{"service_tier", "additionalModelRequestFields", "anthropic_beta"}) {
 		options[name] = translate.Read
 	}
 	return options

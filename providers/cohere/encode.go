@@ -14,7 +14,7 @@ const path = "/v2/chat"
 
 // Encode writes a chat call.
 func (completions) Encode(x providers.Exchange) (providers.Call, error) {
-	return translate.Encode(x, translate.Format{Path: path}, func(r *translate.Request) ([]byte, error) {
+	return translate.Encode(x, translate.Format{Path: path, Tools: true, Effort: true}, func(r *translate.Request) ([]byte, error) {
 		e := encoder{Request: r}
 		err := e.write()
 		return e.o.Bytes(), err
@@ -89,7 +89,7 @@ func (e *encoder) options() map[string]translate.Option {
 			e.documents = append(e.documents, translate.Strings(value)...)
 			return nil
 		},
-		"response_format": e.responseFormat, "tool_choice": translate.Read,
+		"response_format": e.responseFormat,
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 // Encode writes a generateContent call.
 func (a completions) Encode(x providers.Exchange) (providers.Call, error) {
 	// A stream that is not asked for as events is one JSON array.
-	return translate.Encode(x, translate.Format{Path: a.path(x), JSONStream: true}, func(r *translate.Request) ([]byte, error) {
+	format := translate.Format{Path: a.path(x), Tools: true, Effort: true, JSONStream: true}
+	return translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e := encoder{completions: a, Request: r}
 		return e.body()
 	})

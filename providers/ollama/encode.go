@@ -15,7 +15,7 @@ const path = "/api/chat"
 // Encode writes a chat call.
 func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 	// Some servers call a stream of lines application/json.
-	return translate.Encode(x, translate.Format{Path: path, JSONStream: true}, func(r *translate.Request) ([]byte, error) {
+	return translate.Encode(x, translate.Format{Path: path, Tools: true, Effort: true, JSONStream: true}, func(r *translate.Request) ([]byte, error) {
 		e := encoder{Request: r}
 		err := e.write()
 		return e.o.Bytes(), err
@@ -83,7 +83,6 @@ func (e *encoder) members() map[string]translate.Option {
 			}
 			return nil
 		},
-		"tool_choice": translate.Read,
 	}
 	for _, name := range []string{
 		"temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repeat_penalty", "repeat_last_n",

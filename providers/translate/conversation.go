@@ -60,6 +60,7 @@ func (c *Conversation) Lose(name string) {
 func (c *Conversation) read(r *chat.Request, f Format) error {
 	c.format = f
 	names := make(map[string]string)
+	unnamed := make(map[string]string) // the ids of calls in the old form, by the function
 	for m := range r.Messages() {
 		t := Turn{Index: len(c.Turns), Role: m.Role.String()}
 		name := m.Name.String()
@@ -70,7 +71,7 @@ func (c *Conversation) read(r *chat.Request, f Format) error {
 		case "developer":
 			t.Role = "system"
 		case "function":
-			t.Role, t.Called = "tool", name
+			t.Role, t.Called, t.CallID = "tool", name, unnamed[name]
 		case "tool":
 			t.Called = cmp.Or(names[t.CallID], name)
 		case "system", "user", "assistant":
@@ -80,11 +81,18 @@ func (c *Conversation) read(r *chat.Request, f Format) error {
 		default:
 			return t.refuse("role", "must be system, developer, user, assistant or tool")
 		}
+		if !f.Tools && (t.Role == "tool" || len(t.Calls) > 0) {
+			return t.refuse("role", "is of a message with tools, which cannot be given to this model")
+		}
 		for i, call := range t.Calls {
 			if call.Name == "" {
 				return t.refuse(fmt.Sprintf("tool_calls[%d].function.name", i), "must name a function")
 			}
-			names[call.ID] = call.Name
+			if call.ID == "" {
+				t.Calls[i].ID = fmt.Sprintf("call_%d_%d", t.Index, i)
+				unnamed[call.Name] = t.Calls[i].ID
+			}
+			names[t.Calls[i].ID] = call.Name
 		}
 		c.Turns = append(c.Turns, t)
 	}
@@ -107,9 +115,9 @@ func (t *Turn) RefuseCall(i int, message string) error {
 
 // Unanswerable is the error for a tool's turn that answers no call.
 func (t *Turn) Unanswerable() error {
-	e := t.refuse("tool_call_id", "answers no call of the messages before it").(*chat.FieldError) //nolint:errorlint,forcetypeassert // it was made just now
-	e.Code = "invalid_value"
-	return e
+	return &chat.FieldError{
+		Code: "invalid_value", Param: fmt.Sprintf("messages[%d].tool_call_id", t.Index), Message: "answers no call of the messages before it",
+	}
 }
 
 func (c *Conversation) turn(t *Turn, raw []byte) error {
@@ -177,7 +185,8 @@ func (c *Conversation) mark(t *Turn, cache []byte) {
 }
 
 func readCall(raw []byte) Call {
-	c := Call{ID: jsonraw.Text(jsonraw.Lookup(raw, "id")), Extra: jsonraw.Present(jsonraw.Lookup(raw, "extra_content")), Cache: cacheControl(raw)}
+	c := Call{ID: jsonraw.Text(jsonraw.Lookup(raw, "id")), Cache: cacheControl(raw)}
+	c.Extra = jsonraw.Present(jsonraw.Lookup(raw, "extra_content"))
 	f := jsonraw.Lookup(raw, "function")
 	if f == nil {
 		f, c.Custom = jsonraw.Lookup(raw, "custom"), true

@@ -28,6 +28,9 @@ func TestRead_ResultsFindTheirCalls(t *testing.T) {
 			t.Errorf("turn %d: %q of %q, want %q", i, got.Called, got.Role, want)
 		}
 	}
+	if id := c.Turns[6].Calls[0].ID; id == "" || c.Turns[7].CallID != id {
+		t.Errorf("the result of a call in the old form is of %q, not %q", c.Turns[7].CallID, id)
+	}
 	if got := c.Turns[2].Calls[0].Arguments; got != `{"x":1.0}` {
 		t.Errorf("arguments %q", got)
 	}

@@ -23,13 +23,14 @@ func Read([]byte) error { return nil }
 // Options calls, for each top-level member that says something, the option of its
 // name. What has none is refused where the answer would be another one without it,
 // and told as lost otherwise. Members that every format reads by itself are passed
-// over: the model, the messages, the stream, the bound of the output, tools, and how
-// much is to be thought.
+// over: the model, the messages, the stream, the bound of the output, and where the
+// format declares to read them, tools and how much is to be thought.
 func (r *Request) Options(options map[string]Option) error {
+	r.asked = true
 	for name, value := range r.Exchange.Request.Members() {
 		n := string(name)
 		option := options[n]
-		if chat.Idle(name, value) || option == nil && common(n) {
+		if chat.Idle(name, value) || option == nil && r.format.reads(n) {
 			continue
 		}
 		err := needed(n)
@@ -50,6 +51,8 @@ func (r *Request) Options(options map[string]Option) error {
 // needed is why a member for which a format has no option is not left out.
 func needed(name string) error {
 	switch name {
+	case "tools":
+		return Unsupported("cannot be given to this model")
 	case "functions":
 		return Unsupported("is the old form of tools, which this model cannot be given; use tools")
 	case "n":
@@ -70,11 +73,15 @@ func under(name string, err error) error {
 	return err
 }
 
-func common(name string) bool {
+// reads reports a member that the format reads by itself.
+func (f Format) reads(name string) bool {
 	switch name {
-	case "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens",
-		"tools", "reasoning_effort", "reasoning", "thinking":
+	case "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens":
 		return true
+	case "tools", "tool_choice":
+		return f.Tools
+	case "reasoning_effort", "reasoning", "thinking":
+		return f.Effort
 	}
 	return false
 }

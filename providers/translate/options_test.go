@@ -35,13 +35,19 @@ func TestOptionsTellWhatIsLost(t *testing.T) {
 func TestOptionsRefuseWhatWouldChangeTheAnswer(t *testing.T) {
 	for member, code := range map[string]string{
 		`"temperature":2`: "unsupported_parameter", `"n":2`: "unsupported_parameter", `"functions":[{}]`: "unsupported_parameter",
-		`"modalities":["text","audio"]`: "unsupported_parameter", `"web_search_options":{}`: "unsupported_parameter",
+		`"tools":[{"type":"function","function":{"name":"f"}}]`: "unsupported_parameter",
+		`"modalities":["text","audio"]`:                         "unsupported_parameter", `"web_search_options":{}`: "unsupported_parameter",
 	} {
-		r, err := request(t, translate.Format{}, `"messages":[{"role":"user","content":"hi"}],`+member)
+		r, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],` + member + `}`))
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = r.Options(map[string]translate.Option{"temperature": func([]byte) error { return translate.Unsupported("is too warm") }})
+		_, err = translate.Encode(providers.Exchange{Request: r}, translate.Format{}, func(r *translate.Request) ([]byte, error) {
+			if r.Member("temperature") == nil {
+				return nil, nil // a format that forgets to ask is asked
+			}
+			return nil, r.Options(map[string]translate.Option{"temperature": func([]byte) error { return translate.Unsupported("is too warm") }})
+		})
 		if e := (*chat.FieldError)(nil); !errors.As(err, &e) || !strings.HasPrefix(member, `"`+e.Param+`"`) || e.Code != code {
 			t.Errorf("%s: %v", member, err)
 		}

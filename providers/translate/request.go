@@ -11,11 +11,13 @@ import (
 // Format is what a wire format declares of itself. What it does not declare is, where
 // a request holds it, told as lost or refused.
 type Format struct {
-	Path  string // of a call, unless the target's quirks name another
-	Cache bool   // it has cache_control, on messages, parts and tools
+	Path   string // of a call, unless the target's quirks name another
+	Tools  bool   // it can be given functions, and is shown calls and results
+	Effort bool   // it can be told how much to think
+	Cache  bool   // it has cache_control, on messages, parts and tools
+	Native bool   // it takes content parts by names of its own
 	// JSONStream is set where a stream may be of the media type application/json.
 	JSONStream bool
-	Native     bool // it takes content parts by names of its own
 }
 
 // Request is a chat completion request on its way into a format.
@@ -24,6 +26,7 @@ type Request struct {
 	Conversation
 
 	dropped []string // top-level members that are lost
+	asked   bool     // Options was called
 }
 
 // Encode writes a call: it reads the request as f declares and lets write make the
@@ -34,6 +37,9 @@ func Encode(x providers.Exchange, f Format, write func(r *Request) ([]byte, erro
 		return providers.Call{}, err
 	}
 	body, err := write(r)
+	if err == nil && !r.asked {
+		err = r.Options(nil)
+	}
 	if err != nil {
 		return providers.Call{}, err
 	}

@@ -1,0 +1,165 @@
+package translate_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
+)
+
+// completions is the codec of chats of a small wire format, all of it.
+type completions struct{ now func() time.Time }
+
+var _ providers.ChatCodec = completions{}
+
+// Encode writes a call: {"model":…,"lines":[{"by":…,"say":…}],"heat":…,"limit":…,"stream":…}.
+func (completions) Encode(x providers.Exchange) (providers.Call, error) {
+	return translate.Encode(x, translate.Format{Path: "/talk"}, func(r *translate.Request) ([]byte, error) {
+		var o jsonraw.Object
+		o.Text("model", r.Target.Upstream)
+		o.Key("lines")
+		o.Open('[')
+		for _, t := range r.Turns {
+			for _, p := range t.Parts {
+				if p.Kind != translate.Text {
+					return nil, t.Refuse(p, "is no text, and this model can be given nothing else")
+				}
+			}
+			o.Open('{')
+			o.Text("by", t.Role)
+			o.Text("say", t.PlainText())
+			o.Close('}')
+		}
+		o.Close(']')
+		err := r.Options(map[string]translate.Option{
+			"temperature": func(value []byte) error { // all that is not here is told as lost, or refused
+				value, err := translate.Within(value, "0", "1")
+				o.Raw("heat", value)
+				return err
+			},
+		})
+		if n := r.Bound(); n > 0 {
+			o.Int("limit", n)
+		}
+		if r.Stream() {
+			o.Word("stream", "true")
+		}
+		return o.Bytes(), err
+	})
+}
+
+// Decode reads {"id":…,"reply":…,"why":…,"spent":{"in":…,"out":…}}.
+func (c completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+	if err := translate.Valid(body); err != nil {
+		return nil, err
+	}
+	why := jsonraw.Text(jsonraw.Lookup(body, "why"))
+	if why == "" {
+		return nil, translate.Malformed("it does not say why it ended")
+	}
+	choice := translate.Choice{Finish: finish(why), Native: why}
+	choice.Text.Add(jsonraw.Lookup(body, "reply"))
+	return translate.Response(c.head(x, body), []translate.Choice{choice}, used(body)), nil
+}
+
+func (c completions) head(x providers.Exchange, body []byte) translate.Head {
+	return translate.Head{ID: jsonraw.Text(jsonraw.Lookup(body, "id")), Model: x.Target.Upstream, Created: c.now().Unix()}
+}
+
+// finish is the provider's reason in OpenAI's words.
+func finish(why string) string {
+	if why == "full" {
+		return "length"
+	}
+	return "stop"
+}
+
+// used counts what was used; what cannot be believed marks the usage.
+func used(body []byte) *translate.Usage {
+	u := &translate.Usage{}
+	u.Prompt, u.Completion = u.At(body, "spent", "in"), u.At(body, "spent", "out")
+	if !u.Found {
+		return nil
+	}
+	return u
+}
+
+// Stream reads one JSON object on each line, or events: {"id":…,"piece":…}, and at the
+// end {"why":…,"spent":…}.
+func (c completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
+	return translate.NewStream(&stream{c, x, translate.NewFrames(body)}, body)
+}
+
+type stream struct {
+	completions
+
+	x      providers.Exchange
+	frames *translate.Frames
+}
+
+// Step reads one object. A stream that ends before Finish was called is cut.
+func (s *stream) Step(e *translate.Emitter) error {
+	data, err := s.frames.Next()
+	if err != nil {
+		return err
+	}
+	if e.ID == "" {
+		e.Head = s.head(s.x, data)
+	}
+	e.Say(0, &translate.Message{Text: translate.WordsOf(jsonraw.Lookup(data, "piece"))})
+	why := jsonraw.Text(jsonraw.Lookup(data, "why"))
+	if why == "" {
+		return nil
+	}
+	e.Finish(0, finish(why), why)
+	e.Usage(used(data))
+	return io.EOF
+}
+
+// Fail reads {"error":{"message":…}} under a bad status.
+func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
+	d, ok := chat.ParseError(body)
+	if !ok {
+		return translate.Unread("acme", status)
+	}
+	kind := providers.KindOf(status)
+	if strings.Contains(d.Message, "too many words") {
+		kind = providers.KindContext
+	}
+	return translate.Failed(kind, status, d)
+}
+
+// A whole wire format: it is what a new package has to have at least.
+func Example() {
+	codec := completions{func() time.Time { return time.Unix(1_767_225_600, 0) }}
+	request, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"Hi"}],"temperature":1.5,"seed":7,"max_tokens":9}`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	x := providers.Exchange{Target: providers.Target{Upstream: "talker-1"}, Request: request}
+	call, err := codec.Encode(x)
+	fmt.Printf("%s %s, without %v, %v\n", call.Path, call.Body, call.Dropped, err)
+
+	answer, err := codec.Decode(x, nil, []byte(`{"id":"t1","reply":"Hello","why":"done","spent":{"in":3,"out":2}}`))
+	fmt.Println(answer.Text, answer.Finish, answer.Usage.Input, answer.Usage.Output, err)
+
+	lines := `{"id":"t2","piece":"Hel"}` + "\n" + `{"piece":"lo"}` + "\n" + `{"why":"full","spent":{"in":3,"out":2}}`
+	s := codec.Stream(x, io.NopCloser(strings.NewReader(lines)))
+	for c, err := s.Next(); err == nil; c, err = s.Next() {
+		fmt.Printf("%q %q %t\n", c.Text, c.Finish, c.UsageOnly)
+	}
+	// Output:
+	// /talk {"model":"talker-1","lines":[{"by":"user","say":"Hi"}],"heat":1,"limit":9}, without [temperature seed], <nil>
+	// Hello stop 3 2 <nil>
+	// "Hel" "" false
+	// "lo" "" false
+	// "" "length" false
+	// "" "" true
+}
