@@ -101,6 +101,17 @@ func (s Subject) quirks(t *testing.T) {
 	})
 }
 
+// hostileMember: the name of a member that a client has made up cannot break the
+// header that tells what is lost.
+func (s Subject) hostileMember(t *testing.T) {
+	q := providers.Quirks{Known: []string{"temperature"}, MessageDrop: []string{"mood\r\nX: 1"}}
+	call := s.sent(t, q, `"messages":[{"role":"user","content":"hi","mood\r\nX: 1":"good"}],"a\r\nb,c":1`)
+	told := slices.Sorted(slices.Values(call.Dropped))
+	if want := []string{"a??b?c", "messages.mood??X:?1"}; !slices.Equal(told, want) {
+		t.Errorf("told that %q are lost, want %q", told, want)
+	}
+}
+
 func (s Subject) asked(t *testing.T, q providers.Quirks, members string) providers.Exchange {
 	t.Helper()
 	r, err := chat.ParseRequest([]byte(`{"model":"m",` + members + `}`))

@@ -75,6 +75,7 @@ func Run(t *testing.T, s Subject) {
 	}
 	t.Run("hostile model name", s.hostileName)
 	t.Run("quirks", s.quirks)
+	t.Run("hostile member", s.hostileMember)
 }
 
 // run checks one exchange.

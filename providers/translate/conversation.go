@@ -50,7 +50,6 @@ type Conversation struct {
 
 // Lose tells that a member is lost.
 func (c *Conversation) Lose(name string) {
-	name = printable(name)
 	if !slices.Contains(c.Lost, name) {
 		c.Lost = append(c.Lost, name)
 	}

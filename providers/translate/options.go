@@ -86,18 +86,6 @@ func (f Format) reads(name string) bool {
 	return false
 }
 
-// printable is a client's name for a member as a header may repeat it.
-func printable(name string) string {
-	const most = 64
-	name = strings.Map(func(r rune) rune {
-		if r <= ' ' || r >= 0x7f || r == ',' {
-			return '?'
-		}
-		return r
-	}, name)
-	return name[:min(len(name), most)]
-}
-
 // Unsupported refuses a member.
 func Unsupported(message string) error {
 	return &chat.FieldError{Code: "unsupported_parameter", Message: message}

@@ -50,7 +50,7 @@ func Encode(x providers.Exchange, f Format, write func(r *Request) ([]byte, erro
 
 // Drop tells that a top-level member is lost.
 func (r *Request) Drop(name string) {
-	if name = printable(name); !slices.Contains(r.dropped, name) {
+	if !slices.Contains(r.dropped, name) {
 		r.dropped = append(r.dropped, name)
 	}
 }
