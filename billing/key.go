@@ -94,6 +94,12 @@ func (k *Key) AllowsModel(name string) bool {
 	return len(k.Models) == 0 || slices.ContainsFunc(k.Models, func(p string) bool { return matches(p, name) })
 }
 
+// NeedsPrice says whether the key may only use models whose price is known: a
+// budget in money could not be kept otherwise.
+func (k *Key) NeedsPrice() bool {
+	return !k.AllowUnpriced && slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil })
+}
+
 // Lines are the budgets that bind the key, in the windows that an instant falls in.
 func (k *Key) Lines(at time.Time) ([]HoldLine, error) {
 	list := make([]HoldLine, len(k.Budgets))

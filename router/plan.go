@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/plan"
@@ -24,7 +23,10 @@ type planned struct {
 // plan orders the targets of a route by the price of this request. The cheap
 // bound of the prompt serves as long as no decision hangs on the exact count.
 func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error) {
-	in := r.input(a, rt)
+	in := plan.Input{
+		Operation: a.in.Operation, Request: a.request, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
+		NeedsPrice: a.key.NeedsPrice(), Pinned: rt.pinned, Offers: r.offers(a.request, rt.targets, a.in.Caller.At),
+	}
 	p, certain := plan.Make(in)
 	if !certain {
 		return r.planExactly(ctx, planned{accepted: a, input: in})
@@ -53,22 +55,18 @@ func (r *Router) judge(p planned) (planned, error) {
 	return p, err
 }
 
-// input is all that the plan depends on, with the bounds of the prompt.
-func (r *Router) input(a accepted, rt route) plan.Input {
-	in := plan.Input{
-		Operation: a.in.Operation, Request: a.request, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput, Pinned: rt.pinned,
-		NeedsPrice: hasMoneyBudget(a.key) && !a.key.AllowUnpriced, Offers: make([]plan.Offer, len(rt.targets)),
-	}
-	now := a.in.Caller.At
-	for i := range rt.targets {
-		t := &rt.targets[i]
-		bound := r.Tokens.Bound(a.request, tokenizer(t))
-		in.Offers[i] = plan.Offer{
+// offers are targets as they are now, with bounds of the prompt.
+func (r *Router) offers(req *chat.Request, targets []providers.Target, now time.Time) []plan.Offer {
+	list := make([]plan.Offer, len(targets))
+	for i := range targets {
+		t := &targets[i]
+		bound := r.Tokens.Bound(req, tokenizer(t))
+		list[i] = plan.Offer{
 			Target: t, Prices: r.Prices.At(t.Provider, t.Model, now), Health: r.state(t, now),
-			Prompt: tokens.Estimate{Tokens: bound}, Hold: r.calibration.Hold(sample(a.request, t, tokens.Bounded, bound)),
+			Prompt: tokens.Estimate{Tokens: bound}, Hold: r.calibration.Hold(sample(req, t, tokens.Bounded, bound)),
 		}
 	}
-	return in
+	return list
 }
 
 // counted is the input with the prompts counted.
@@ -83,10 +81,6 @@ func (r *Router) counted(ctx context.Context, in plan.Input) (plan.Input, error)
 		o.Hold = r.calibration.Hold(sample(in.Request, o.Target, plan.Basis(o.Prompt), o.Prompt.Tokens))
 	}
 	return in, nil
-}
-
-func hasMoneyBudget(k *billing.Key) bool {
-	return slices.ContainsFunc(k.Budgets, func(b billing.Budget) bool { return b.Money != nil })
 }
 
 func tokenizer(t *providers.Target) tokens.Tokenizer { return tokens.Tokenizer(t.Tokenizer) }
@@ -107,8 +101,9 @@ func (r *Router) Explain(ctx context.Context, req *chat.Request, now time.Time) 
 		everything := func(string) bool { return true }
 		return nil, &ModelError{Asked: req.Model(), Nearest: r.Catalogue.Nearest(req.Model(), everything)}
 	}
-	a := accepted{in: Inbound{Caller: Caller{At: now}}, key: &billing.Key{AllowUnpriced: true}, request: req}
-	in, err := r.counted(ctx, r.input(a, route{targets: targets, pinned: pinned}))
+	in, err := r.counted(ctx, plan.Input{
+		Request: req, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput, Pinned: pinned, Offers: r.offers(req, targets, now),
+	})
 	if err != nil {
 		return nil, err
 	}
