@@ -53,7 +53,8 @@ func TestPriceBook_Tiers(t *testing.T) {
 func TestTierWithoutAPrice(t *testing.T) {
 	since := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	sheet := NewPriceBook([]Price{
-		{ID: "base", Provider: "p", Model: "m", Since: since}, {ID: "long", Provider: "p", Model: "m", Since: since, MinInput: 1001},
+		{ID: "base", Provider: "p", Model: "m", Since: since},
+		{ID: "long", Provider: "p", Model: "m", Since: since, MinInput: 1001},
 		{ID: "batch", Provider: "p", Model: "m", Since: since, ServiceTier: TierBatch},
 	}).At("p", "m", since)
 	for _, tt := range []struct {

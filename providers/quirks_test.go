@@ -47,7 +47,8 @@ func TestRequestThatMeetsNoQuirkIsNotCopied(t *testing.T) {
 // A provider that takes no bound of the output gets none, whatever the client calls it.
 func TestBoundOfTheOutputThatTheProviderRefusesIsNotSent(t *testing.T) {
 	for _, q := range []Quirks{
-		{Drop: []string{"max_tokens"}}, {Known: []string{"temperature"}},
+		{Drop: []string{"max_tokens"}},
+		{Known: []string{"temperature"}},
 		{MaxTokens: "max_completion_tokens", Drop: []string{"max_completion_tokens"}},
 		{Rename: map[string]string{"max_tokens": "limit"}, Drop: []string{"limit"}},
 	} {

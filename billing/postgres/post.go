@@ -150,7 +150,8 @@ type postingBatch struct {
 // send posts rows. Sent as one batch, it is one transaction.
 func (b *postingBatch) send(ctx context.Context, c interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
-}, rows []billing.Spend) error {
+}, rows []billing.Spend,
+) error {
 	batch := &pgx.Batch{}
 	batch.Queue(lockScopesSQL, batchLocks(b.locks))
 	batch.Queue(postSQL, append(slices.Clone(b.args), arrays(rows)...)...).Query(func(rows pgx.Rows) (err error) {

@@ -123,9 +123,13 @@ func TestFaultsOfTheDiskLoseAndDoubleNothing(t *testing.T) {
 		op   string
 		code sqlite3.ExtendedErrorCode
 	}{
-		{"write", sqlite3.IOERR_WRITE}, {"write", sqlite3.ExtendedErrorCode(sqlite3.FULL)}, {"write", sqlite3.ExtendedErrorCode(sqlite3.READONLY)},
-		{"sync", sqlite3.IOERR_FSYNC}, {"sync", sqlite3.ExtendedErrorCode(sqlite3.FULL)},
-		{"read", sqlite3.IOERR_READ}, {"read", sqlite3.ExtendedErrorCode(sqlite3.CORRUPT)},
+		{"write", sqlite3.IOERR_WRITE},
+		{"write", sqlite3.ExtendedErrorCode(sqlite3.FULL)},
+		{"write", sqlite3.ExtendedErrorCode(sqlite3.READONLY)},
+		{"sync", sqlite3.IOERR_FSYNC},
+		{"sync", sqlite3.ExtendedErrorCode(sqlite3.FULL)},
+		{"read", sqlite3.IOERR_READ},
+		{"read", sqlite3.ExtendedErrorCode(sqlite3.CORRUPT)},
 		{"read", sqlite3.ExtendedErrorCode(sqlite3.CANTOPEN)},
 	} {
 		t.Run(fmt.Sprintf("%s_%d", fault.op, fault.code), func(t *testing.T) {

@@ -9,11 +9,11 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"tallyroute/billing/billingtest/prove"
-
 	openaigo "github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
 	"github.com/sashabaranov/go-openai"
+
+	"tallyroute/billing/billingtest/prove"
 )
 
 func ask(model, message string) openai.ChatCompletionRequest { return oneMessage(model, message) }

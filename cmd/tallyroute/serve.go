@@ -5,10 +5,10 @@ import (
 	"errors"
 	"time"
 
-	"tallyroute/router/tokens"
-
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"tallyroute/router/tokens"
 )
 
 // serveCommand is "tallyroute serve".

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
-
-	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 )
 
 // frames reads the event streams of AWS: binary messages with headers and two

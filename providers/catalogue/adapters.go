@@ -50,8 +50,11 @@ func settings(q providers.Quirks) (list []string) {
 		name string
 		set  bool
 	}{
-		{"path", q.Path != ""}, {"max_tokens", q.MaxTokens != ""}, {"no_stream_usage", q.NoStreamUsage},
-		{"vectors", q.Vectors != ""}, {"api_version", q.APIVersion != ""},
+		{"path", q.Path != ""},
+		{"max_tokens", q.MaxTokens != ""},
+		{"no_stream_usage", q.NoStreamUsage},
+		{"vectors", q.Vectors != ""},
+		{"api_version", q.APIVersion != ""},
 	} {
 		if s.set {
 			list = append(list, s.name)

@@ -182,8 +182,12 @@ func MIMEOf(name string) string {
 
 // magic are the first bytes of formats.
 var magic = []struct{ begins, then, mime string }{
-	{"%PDF", "", "application/pdf"}, {"\x89PNG", "", "image/png"}, {"\xff\xd8\xff", "", "image/jpeg"}, {"GIF8", "", "image/gif"},
-	{"RIFF", "WEBP", "image/webp"}, {"RIFF", "WAVE", "audio/wav"},
+	{"%PDF", "", "application/pdf"},
+	{"\x89PNG", "", "image/png"},
+	{"\xff\xd8\xff", "", "image/jpeg"},
+	{"GIF8", "", "image/gif"},
+	{"RIFF", "WEBP", "image/webp"},
+	{"RIFF", "WAVE", "audio/wav"},
 }
 
 // sniff is the media type that the bytes themselves tell.

@@ -71,8 +71,10 @@ func problemOf(err error) problem {
 	var refused *billing.RowError
 	switch {
 	case errors.As(err, &refused):
-		return problem{http.StatusConflict, "conflict", kindRequest, "The ledger still refuses the row: " + refused.Err.Error() + ".",
-			"Mend what refuses it, such as a rule that was added to the table, and ask again.", ""}
+		return problem{
+			http.StatusConflict, "conflict", kindRequest, "The ledger still refuses the row: " + refused.Err.Error() + ".",
+			"Mend what refuses it, such as a rule that was added to the table, and ask again.", "",
+		}
 	case errors.As(err, &syntax):
 		return problem{http.StatusBadRequest, "invalid_json", kindRequest, "The body is not what it must be: " + syntax.detail + ".", "Send one JSON object in UTF-8.", ""}
 	case errors.As(err, &field):

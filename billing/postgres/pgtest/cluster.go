@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"tallyroute/billing/billingtest/prove"
-
 	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing/billingtest/prove"
 )
 
 // patience is how long a server may take to start, stop or answer.

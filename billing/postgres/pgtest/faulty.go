@@ -173,13 +173,13 @@ const (
 )
 
 func (f *Faulty) serve(client net.Conn) {
-	defer client.Close()
+	defer client.Close() //nolint:errcheck // it ends with us
 	var d net.Dialer
 	server, err := d.DialContext(context.Background(), "tcp", f.server)
 	if err != nil {
 		return
 	}
-	defer server.Close()
+	defer server.Close() //nolint:errcheck // it ends with us
 	for {
 		first, err := readFirst(client)
 		if err != nil || len(first.body) < 4 {
@@ -251,7 +251,7 @@ const (
 // replaced by one that does, and the rest of its pipeline is not passed on, as
 // the server would not look at it.
 func (c *faultyConn) forth() {
-	defer c.server.Close()
+	defer c.server.Close() //nolint:errcheck // it ends with us
 	for skipping := false; ; {
 		m, err := readMessage(c.client)
 		if err != nil {
@@ -303,7 +303,7 @@ func (c *faultyConn) statement(m message) string {
 
 // back passes on what the server says.
 func (c *faultyConn) back() {
-	defer c.client.Close()
+	defer c.client.Close() //nolint:errcheck // it ends with us
 	defer close(c.forgot)
 	for {
 		m, err := readMessage(c.server)

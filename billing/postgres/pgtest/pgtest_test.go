@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"tallyroute/billing/billingtest/prove"
-
 	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing/billingtest/prove"
 )
 
 func TestMain(m *testing.M) {
