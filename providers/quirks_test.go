@@ -64,7 +64,8 @@ func TestBoundOfTheOutputThatTheProviderRefusesIsNotSent(t *testing.T) {
 func TestOneOfTwoMembersThatBecomeTheSameIsLost(t *testing.T) {
 	q := Quirks{Rename: map[string]string{"seed": "random_seed"}}
 	y, lost, err := asked(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"seed":1,"random_seed":2}`, q).declared()
-	if want := `{"model":"m","messages":[{"role":"user","content":"hi"}],"random_seed":2}`; err != nil || string(y.Request.Body()) != want || !slices.Equal(lost, []string{"seed"}) {
+	const want = `{"model":"m","messages":[{"role":"user","content":"hi"}],"random_seed":2}`
+	if err != nil || string(y.Request.Body()) != want || !slices.Equal(lost, []string{"seed"}) {
 		t.Errorf("sent %s, lost %v, %v", y.Request.Body(), lost, err)
 	}
 }
@@ -80,7 +81,8 @@ func TestQuirksOfAModelStandOverThoseOfItsProvider(t *testing.T) {
 	}
 	want := Quirks{
 		Rename: provider.Rename, Drop: []string{"logprobs", "temperature"}, Known: []string{"b"}, Refuse: []string{"audio"},
-		Bounds: map[string]Bound{"temperature": {Max: "2"}, "n": {Max: "1"}}, MaxTokens: "max_completion_tokens", NoStreamUsage: true, Path: "/chat",
+		Bounds:    map[string]Bound{"temperature": {Max: "2"}, "n": {Max: "1"}},
+		MaxTokens: "max_completion_tokens", NoStreamUsage: true, Path: "/chat",
 	}
 	if got := model.Over(provider); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)

@@ -94,7 +94,9 @@ func (s Subject) quirks(t *testing.T) {
 			name := firstMember(t, member)
 			_, err := providers.Encode(s.asked(t, providers.Quirks{Refuse: []string{name}}, hello+","+member))
 			e := (*providers.Error)(nil)
-			if !errors.As(err, &e) || e.Kind != providers.KindRequest || e.Status != 400 || e.Detail.Param != name || e.Detail.Code != "unsupported_parameter" {
+			if !errors.As(err, &e) || e.Kind != providers.KindRequest || e.Status != 400 {
+				t.Errorf("%s: %v", name, err)
+			} else if e.Detail.Param != name || e.Detail.Code != "unsupported_parameter" {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -119,7 +121,9 @@ func (s Subject) asked(t *testing.T, q providers.Quirks, members string) provide
 		t.Fatal(err)
 	}
 	return providers.Exchange{
-		Target:  providers.Target{Provider: "provider", Model: "model", Upstream: "upstream-model", Adapter: s.Adapter, Quirks: q.Over(s.Adapter.Quirks)},
+		Target: providers.Target{
+			Provider: "provider", Model: "model", Upstream: "upstream-model", Adapter: s.Adapter, Quirks: q.Over(s.Adapter.Quirks),
+		},
 		Request: r,
 	}
 }
