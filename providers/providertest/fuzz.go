@@ -2,6 +2,7 @@ package providertest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
@@ -28,10 +29,12 @@ func FuzzAnswers(f *testing.F, a providers.Adapter, seeds ...string) {
 		if e := a.Chat.Fail(x, 400, nil, body); e == nil || e.Kind == "" {
 			t.Errorf("Fail: %v", e)
 		}
-		if _, err := a.Chat.Decode(x, nil, body); err != nil {
+		if r, err := a.Chat.Decode(x, nil, body); err != nil {
 			if e := (*providers.Error)(nil); !errors.As(err, &e) || e.Kind == "" {
 				t.Errorf("Decode: %v", err)
 			}
+		} else if !json.Valid(r.Body) {
+			t.Errorf("the answer is not JSON: %s", r.Body)
 		}
 		i := int(cut) % (len(body) + 1)
 		whole := readStream(a, x, bytes.NewReader(body))
@@ -46,6 +49,9 @@ func FuzzAnswers(f *testing.F, a providers.Adapter, seeds ...string) {
 		for _, c := range whole.chunks {
 			if bytes.ContainsAny(c.Data, "\r\n") {
 				t.Errorf("a chunk has a line end: %q", c.Data)
+			}
+			if !json.Valid(c.Data) {
+				t.Errorf("a chunk is not JSON: %q", c.Data)
 			}
 		}
 	})
