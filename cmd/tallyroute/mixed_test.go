@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -72,7 +73,11 @@ func mixed(t *testing.T, database string) {
 	const requests, clients = 500, 16
 	c := demoCommand{Listen: "127.0.0.1:0", AdminListen: "off", Database: dsn(database)}
 	cfg := c.config()
-	cfg.Journal = filepath.Join(t.TempDir(), "journal")
+	dir := t.TempDir()
+	cfg.Journal, cfg.KeyPepper = filepath.Join(dir, "journal"), secretRef("file:"+filepath.Join(dir, "pepper"))
+	if err := os.WriteFile(filepath.Join(dir, "pepper"), []byte(strings.Repeat("p", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s, err := newService(t.Context(), cfg, zap.NewNop(), tokens.New(tokens.Options{}))
 	if err != nil {
 		t.Fatal(err)
