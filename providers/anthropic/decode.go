@@ -34,6 +34,7 @@ func (a Completions) Decode(_ providers.Exchange, _ http.Header, body []byte) (*
 	}
 	m.Finish = finish(m.Native, len(m.Calls))
 	if m.Native == "refusal" {
+		m.Unbilled = true
 		m.Refusal.Add(jsonraw.Lookup(m.details, "explanation"))
 	}
 	m.head.Tier = m.usage.tier

@@ -196,7 +196,7 @@ func (s *stream) ended(e *translate.Emitter, data []byte) {
 	}
 	s.done = true
 	if stop == "refusal" {
-		e.Say(0, &translate.Message{Refusal: translate.WordsOf(jsonraw.Lookup(delta, "stop_details", "explanation"))})
+		e.Say(0, &translate.Message{Unbilled: true, Refusal: translate.WordsOf(jsonraw.Lookup(delta, "stop_details", "explanation"))})
 	}
 	e.Finish(0, finish(stop, s.calls), stop)
 	e.Usage(s.usage.whole())

@@ -93,6 +93,8 @@ func (a *answer) read() {
 		case "usage":
 			a.usageShape()
 			a.usage.read(&a.Cursor)
+		case "cost":
+			a.usage.stated(&a.Cursor, "cost")
 		case "error":
 			a.failed = a.failed || something(a.Skip())
 		default:

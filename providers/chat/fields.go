@@ -27,6 +27,9 @@ const (
 	ruleMessage
 	ruleRole
 	ruleName
+	ruleTool     // an element of tools: one that is no function runs at the provider
+	ruleOwnTool  // the tool is a function, or free text, that runs at the client
+	ruleToolType // the string says so
 	ruleNeed     // present and not empty: the field's need
 	ruleNeedWord // the string names a need
 	ruleInput
@@ -45,6 +48,7 @@ const (
 	needDocuments
 	needVoice // audio as output
 	needSchema
+	needHosted // a tool that runs at the provider
 )
 
 // named are fields of which only the spelling of the name is guarded.
@@ -71,7 +75,7 @@ var root = field{Kinds: isObject, Required: 2, Fields: append([]field{
 	{Name: "max_tokens", Kinds: isNumber | isNull, Rule: ruleMaxTokens},
 	{Name: "max_completion_tokens", Kinds: isNumber | isNull, Rule: ruleMaxCompletion},
 	{Name: "n", Kinds: isNumber | isNull, Rule: ruleN},
-	{Name: "tools", Kinds: isArray | isNull, Each: &tool, Rule: ruleNeed, Need: needTools},
+	{Name: "tools", Kinds: isArray | isNull, Each: &tool, Rule: ruleNeed, Need: needTools | needHosted},
 	{Name: "functions", Kinds: isArray | isNull, Each: &function, Rule: ruleNeed, Need: needFunctions},
 	{Name: "response_format", Kinds: isObject | isNull, Need: needSchema, Fields: []field{
 		{Name: "type", Kinds: isString, Rule: ruleNeedWord},
@@ -95,7 +99,7 @@ var message = field{Kinds: isObject, Required: 1, Rule: ruleMessage, Fields: app
 	{Name: "role", Kinds: isString, Rule: ruleRole},
 	{Name: "content", Kinds: isString | isArray | isNull, Each: &part},
 	{Name: "name", Kinds: isString | isNull, Rule: ruleName},
-	{Name: "tool_calls", Kinds: isArray | isNull, Each: &tool},
+	{Name: "tool_calls", Kinds: isArray | isNull, Each: &call},
 	{Name: "function_call", Kinds: isObject | isNull, Fields: function.Fields},
 }, named("tool_call_id", "refusal", "audio", "reasoning", "reasoning_content", "reasoning_details", "prefix", "cache_control")...)}
 
@@ -107,12 +111,19 @@ var part = field{Kinds: isObject, Required: 1, Fields: append([]field{
 	{Name: "file", Kinds: isObject | isNull, Rule: ruleNeed, Need: needDocuments, Fields: named("file_data", "file_id", "filename")},
 }, named("refusal", "document_url", "file_url", "video_url", "cache_control")...)}
 
-// tool is an element of tools, and of tool_calls: both say what they are in "type"
-// and hold the rest in a member of that name.
-var tool = field{Kinds: isObject, Fields: append([]field{
-	{Name: "function", Kinds: isObject | isNull, Fields: function.Fields},
-	{Name: "custom", Kinds: isObject | isNull, Fields: named("name", "description", "format", "input")},
-}, named("type", "id", "index", "cache_control")...)}
+// tool is an element of tools, and call of tool_calls: both say what they are in
+// "type" and hold the rest in a member of that name.
+var (
+	tool = field{Kinds: isObject, Rule: ruleTool, Fields: append([]field{
+		{Name: "type", Rule: ruleToolType},
+		{Name: "function", Kinds: isObject | isNull, Rule: ruleOwnTool, Fields: function.Fields},
+		{Name: "custom", Kinds: isObject | isNull, Rule: ruleOwnTool, Fields: named("name", "description", "format", "input")},
+	}, named("id", "index", "cache_control")...)}
+	call = field{Kinds: isObject, Fields: append([]field{
+		{Name: "function", Kinds: isObject | isNull, Fields: function.Fields},
+		{Name: "custom", Kinds: isObject | isNull, Fields: named("name", "description", "format", "input")},
+	}, named("type", "id", "index", "cache_control")...)}
+)
 
 var function = field{Kinds: isObject, Fields: named("name", "description", "parameters", "strict", "arguments")}
 

@@ -21,9 +21,14 @@ type Usage struct {
 	// ServiceTier is what the provider says it served, in its own words; "" where
 	// it does not say.
 	ServiceTier string
-	// Invalid says that a count could not be believed: negative, fractional, above
-	// 10^12, or parts that exceed their whole. Such a count is brought into bounds.
+	// Invalid says that a count cannot be: it was negative, no whole number, or above
+	// MaxUsage. Such a count is 0 here, and one that is too large as large as reported,
+	// up to 10^12; of the counts that say what others consist of it is left out.
 	Invalid bool
+	// Beside is reasoning that may not be part of Output but stand beside it: the
+	// counts allow for both, and Cost may tell. It is 0 where they do not.
+	Beside int64
+	Cost   Cost // what the provider says that the answer cost
 }
 
 // Response is a whole answer in the OpenAI format, as bytes, with the views

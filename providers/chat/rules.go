@@ -19,6 +19,7 @@ type views struct {
 	need                        uint8
 	messages                    []messageIndex
 	message                     messageIndex // the one that is being scanned
+	ownTool                     bool         // the tool that is being scanned runs at the client
 	root                        *field       // what kind of request it is
 
 	inputs     int64 // of a request for embeddings: how many vectors it asks for
@@ -67,8 +68,17 @@ func (s *views) Read(v jsonraw.Value) *jsonraw.FieldError {
 		}
 	case ruleNeed:
 		if !null && !jsonraw.IsEmptyArray(raw) {
-			s.need |= v.Field.Need
+			s.need |= v.Field.Need &^ needHosted
 		}
+	case ruleToolType:
+		s.ownTool = s.ownTool || string(raw) == `"function"` || string(raw) == `"custom"`
+	case ruleOwnTool:
+		s.ownTool = s.ownTool || !null
+	case ruleTool:
+		if !s.ownTool {
+			s.need |= needHosted & v.Top.Need
+		}
+		s.ownTool = false
 	case ruleInput:
 		s.inputs, s.ids, err = readInput(raw)
 	case ruleDimensions:

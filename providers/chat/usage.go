@@ -1,14 +1,19 @@
 package chat
 
 import (
+	"errors"
 	"math"
 	"strconv"
 
 	"tallyroute/providers/jsonraw"
 )
 
-// maxUsage is the largest count of tokens that is believed.
-const maxUsage = 1_000_000_000_000
+// MaxUsage is the largest count of tokens that can be. What is reported beyond it is
+// kept up to maxReported, to be shown.
+const (
+	MaxUsage    = 1_000_000_000
+	maxReported = 1_000_000_000_000
+)
 
 // counts are the numbers of a usage object as they stand there.
 type counts struct {
@@ -18,6 +23,10 @@ type counts struct {
 	audioIn, audioOut         int64
 	write5m, write1h          int64 // of cacheWrite
 	reasoning                 int64
+
+	cost     Cost // stated beside the counts
+	upstream Cost // what the provider's own provider asks, for cost to be complete
+	byok     bool // it asks that of us, by an account of our own
 
 	present  bool  // there is an object
 	plain    int   // how many of the three main counts are written as the format has them
@@ -53,7 +62,15 @@ func (n *counts) main(c *jsonraw.Cursor, to *int64) {
 	if '0' <= c.Peek() && c.Peek() <= '9' {
 		n.plain++
 	}
-	n.take(c, to)
+	*to = max(*to, n.take(c))
+}
+
+// part takes one of the counts that say what the main ones consist of. One that
+// cannot be says nothing.
+func (n *counts) part(c *jsonraw.Cursor, to *int64) {
+	if v := n.take(c); v <= MaxUsage {
+		*to = max(*to, v)
+	}
 }
 
 // odd reports that what was read says something else than the format would have
@@ -71,12 +88,12 @@ func (n *counts) detail(c *jsonraw.Cursor, name []byte) {
 	n.strange = n.strange || c.Peek() == 'n'
 	switch string(name) {
 	case "cached_tokens":
-		n.take(c, &n.saidRead)
+		n.part(c, &n.saidRead)
 		n.cacheRead = max(n.cacheRead, n.saidRead)
 	case "cache_write_tokens":
-		n.take(c, &n.cacheWrite)
+		n.part(c, &n.cacheWrite)
 	case "audio_tokens":
-		n.take(c, &n.audioIn)
+		n.part(c, &n.audioIn)
 	default:
 		c.Skip()
 	}
@@ -86,9 +103,9 @@ func (n *counts) outputDetail(c *jsonraw.Cursor, name []byte) {
 	n.strange = n.strange || c.Peek() == 'n'
 	switch string(name) {
 	case "reasoning_tokens":
-		n.take(c, &n.reasoning)
+		n.part(c, &n.reasoning)
 	case "audio_tokens":
-		n.take(c, &n.audioOut)
+		n.part(c, &n.audioOut)
 	default:
 		c.Skip()
 	}
@@ -98,9 +115,9 @@ func (n *counts) outputDetail(c *jsonraw.Cursor, name []byte) {
 func (n *counts) lifetime(c *jsonraw.Cursor, name []byte) {
 	switch string(name) {
 	case "ephemeral_5m_input_tokens":
-		n.take(c, &n.write5m)
+		n.part(c, &n.write5m)
 	case "ephemeral_1h_input_tokens":
-		n.take(c, &n.write1h)
+		n.part(c, &n.write1h)
 	default:
 		c.Skip()
 	}
@@ -111,46 +128,80 @@ func (n *counts) lifetime(c *jsonraw.Cursor, name []byte) {
 func (n *counts) dialect(c *jsonraw.Cursor, name []byte) {
 	switch string(name) {
 	case "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens":
-		n.take(c, &n.cacheRead)
+		n.part(c, &n.cacheRead)
 	case "cache_creation_input_tokens":
-		n.take(c, &n.cacheWrite)
+		n.part(c, &n.cacheWrite)
 	case "cache_creation":
 		c.Object(func(name []byte) { n.lifetime(c, name) })
+	case "cost", "cost_in_usd_ticks", "estimated_cost", "cost_details", "is_byok":
+		n.stated(c, string(name))
 	default:
 		c.Skip()
 	}
 }
 
-// take reads one count. Whole numbers with a fraction of zero are taken; others
-// are brought into bounds and make the usage invalid.
-func (n *counts) take(c *jsonraw.Cursor, to *int64) {
+// stated reads what the provider says that the answer cost.
+func (n *counts) stated(c *jsonraw.Cursor, name string) {
+	switch raw := c.Skip(); name {
+	case "is_byok":
+		n.byok = string(raw) == "true"
+	case "cost_details":
+		n.upstream = ParseCost("cost", jsonraw.Lookup(raw, "upstream_inference_cost"))
+	default:
+		if cost := ParseCost(name, raw); cost.Stated {
+			n.cost = cost
+		}
+	}
+}
+
+// take reads one count. Whole numbers with a fraction of zero are taken. What cannot
+// be makes the usage invalid: too large a number stays as large as can be shown, and
+// anything else says nothing.
+func (n *counts) take(c *jsonraw.Cursor) int64 {
 	raw := c.Skip()
 	if jsonraw.IsNull(raw) {
-		return
+		return 0
 	}
 	n.found = true
+	v, ok := ParseCount(raw)
+	n.invalid = n.invalid || !ok
+	return v
+}
+
+// ParseCount reads a count of tokens. It reports false where there can be no such
+// count: of one that is too large it is as much as can be shown, of others 0.
+func ParseCount(raw []byte) (int64, bool) {
 	v, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil {
 		f, err := strconv.ParseFloat(string(raw), 64)
-		whole := math.Ceil(min(max(f, -1), maxUsage+1))
-		n.invalid = n.invalid || err != nil || whole != f
-		v = int64(whole)
+		if v = int64(min(max(f, -1), maxReported)); err != nil && !errors.Is(err, strconv.ErrRange) || f != math.Trunc(f) {
+			v = -1
+		}
 	}
-	n.invalid = n.invalid || v < 0 || v > maxUsage
-	*to = max(*to, min(max(v, 0), maxUsage))
+	return min(max(v, 0), maxReported), 0 <= v && v <= MaxUsage
 }
 
 // usage makes the kinds disjoint. By the format, cached tokens are part of the
 // prompt and reasoning is part of the completion. What the total has beyond the
 // two shows that some stand beside them: reasoning, the cache or audio, where
 // just that closes the gap, or else output that the provider does not itemise.
-// More cached tokens than prompt can only stand beside it, too.
+// More cached tokens than prompt can only stand beside it, too, and more reasoning
+// than completion where there is no total to say otherwise. A total that agrees with
+// the two may leave out reasoning like the completion does; what the provider says
+// that the answer cost can show that.
 func (n counts) usage() Usage {
+	if n.total > MaxUsage {
+		n.total = 0
+	}
 	n.cacheWrite = max(n.cacheWrite, n.write5m+n.write1h)
 	cached := n.cacheRead + n.cacheWrite
 	gap := max(n.total-n.prompt-n.completion, 0)
-	if gap == n.reasoning {
-		n.completion, gap = n.completion+gap, 0
+	var beside int64
+	switch {
+	case gap == n.reasoning, n.total == 0 && n.reasoning > n.completion:
+		n.completion, gap = n.completion+n.reasoning, 0
+	case gap == 0:
+		beside = n.reasoning
 	}
 	if cached > n.prompt || cached > 0 && cached == gap {
 		n.prompt, gap = n.prompt+cached, max(gap-cached, 0)
@@ -160,7 +211,7 @@ func (n counts) usage() Usage {
 	}
 	n.completion += gap
 	reasoning := min(n.reasoning, n.completion) // some count it with another tokenizer
-	return Usage{
+	u := Usage{
 		Input:        n.prompt - cached,
 		CacheRead:    n.cacheRead,
 		CacheWrite:   n.cacheWrite,
@@ -171,4 +222,11 @@ func (n counts) usage() Usage {
 		AudioOutput:  min(n.audioOut, n.completion-reasoning),
 		Invalid:      n.invalid,
 	}
+	if u.Cost = n.cost; n.byok {
+		u.Cost = u.Cost.Plus(n.upstream)
+	}
+	if u.Cost.Stated {
+		u.Beside = beside
+	}
+	return u
 }

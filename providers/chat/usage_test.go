@@ -76,7 +76,7 @@ func TestUsage(t *testing.T) {
 
 func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 	for v, want := range map[string]int64{
-		"-1": 0, "-9223372036854775809": 0, "-1e300": 0, "1.5": 2, "-0.5": 0, "1000000000001": 1_000_000_000_000,
+		"-1": 0, "-9223372036854775809": 0, "-1e300": 0, "1.5": 0, "-0.5": 0, "1000000000001": 1_000_000_000_000,
 		"9223372036854775808": 1_000_000_000_000, "1e300": 1_000_000_000_000, `"12"`: 0, "true": 0, "{}": 0, "[]": 0,
 	} {
 		c, err := chat.ParseChunk([]byte(`{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":` + v + `}}`))

@@ -132,7 +132,10 @@ func (v *vectors) usage() *Usage {
 	if n == 0 {
 		n = v.counts.total
 	}
-	return &Usage{Input: n, Invalid: v.counts.invalid}
+	if n > MaxUsage && v.counts.prompt == 0 {
+		n = 0
+	}
+	return &Usage{Input: n, Invalid: v.counts.invalid, Cost: v.counts.cost}
 }
 
 // mend notes what of the answer must be another.
@@ -281,6 +284,7 @@ func JoinVectors(parts []*Response, r *Request) (*Response, error) {
 		}
 		sum.Input += p.Usage.Input
 		sum.Invalid = sum.Invalid || p.Usage.Invalid
+		sum.Cost = sum.Cost.Plus(p.Usage.Cost)
 	}
 	v.Usage = sum
 	return v.Response(r)

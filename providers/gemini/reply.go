@@ -158,6 +158,7 @@ func finish(reason string, calls int) string {
 
 // refusal is what is said of a prompt that was not answered.
 func refusal(blocked string) (m translate.Message) {
+	m.Unbilled = true
 	m.Refusal.AddText("The prompt was blocked: " + blocked + ".")
 	return m
 }

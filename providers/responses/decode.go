@@ -91,6 +91,7 @@ func count(usage []byte) *translate.Usage {
 	if !u.Found {
 		return nil
 	}
+	u.State(usage)
 	return u
 }
 

@@ -34,6 +34,7 @@ type Message struct {
 	Annotations, Images      [][]byte
 	Audio                    []byte // an object
 	Logprobs                 []byte // the value of logprobs
+	Unbilled                 bool   // the refusal is an explanation, ours or the provider's, and no output of the model
 }
 
 // Said is a call of a function in an answer, or the next piece of one.
@@ -139,7 +140,10 @@ func (m *Message) text() string {
 
 // appendText appends all that counts as output.
 func (m *Message) appendText(text []byte) []byte {
-	text = jsonraw.AppendText(jsonraw.AppendText(text, m.Text), m.Refusal)
+	text = jsonraw.AppendText(text, m.Text)
+	if !m.Unbilled {
+		text = jsonraw.AppendText(text, m.Refusal)
+	}
 	for _, c := range m.Calls {
 		text = jsonraw.AppendText(jsonraw.AppendText(text, c.Name), c.Arguments)
 	}

@@ -1,24 +1,17 @@
 package translate
 
 import (
-	"math"
-	"strconv"
-
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
 
-// most is the largest count of tokens that is believed.
-const most = 1_000_000_000_000
-
 // Counter reads counts of tokens from a provider's answer.
 type Counter struct {
 	Found   bool // there was a count
-	Invalid bool // one could not be believed: negative, fractional or huge
+	Invalid bool // one cannot be: it was negative, no whole number or too large
 }
 
-// Take is one count, 0 where there is none. What cannot be believed is brought
-// into bounds.
+// Take is one count, 0 where there is none or there can be no such count.
 func (c *Counter) Take(raw []byte) int64 {
 	var n int64
 	c.Read(raw, &n)
@@ -32,15 +25,11 @@ func (c *Counter) Read(raw []byte, to *int64) {
 		return
 	}
 	c.Found = true
-	v, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil {
-		f, err := strconv.ParseFloat(string(raw), 64)
-		whole := math.Ceil(min(max(f, -1), most+1))
-		c.Invalid = c.Invalid || err != nil || whole != f
-		v = int64(whole)
+	v, ok := chat.ParseCount(raw)
+	if !ok {
+		c.Invalid, v = true, 0
 	}
-	c.Invalid = c.Invalid || v < 0 || v > most
-	*to = min(max(v, 0), most)
+	*to = v
 }
 
 // At is Take of the value at a path.
@@ -57,6 +46,20 @@ type Usage struct {
 	Prompt, CacheRead, CacheWrite, AudioInput int64
 	CacheWrite5m, CacheWrite1h                int64 // of CacheWrite, where the provider tells how long it keeps what
 	Completion, Reasoning, AudioOutput        int64
+	Cost                                      chat.Cost // what the provider says that the answer cost
+}
+
+// State reads what the provider says that the answer cost, where it says so in the
+// words of the OpenAI format.
+func (u *Usage) State(usage []byte) {
+	for _, name := range [...]string{"cost", "cost_in_usd_ticks"} {
+		if cost := chat.ParseCost(name, jsonraw.Lookup(usage, name)); cost.Stated {
+			u.Cost = cost
+		}
+	}
+	if string(jsonraw.Lookup(usage, "is_byok")) == "true" {
+		u.Cost = u.Cost.Plus(chat.ParseCost("cost", jsonraw.Lookup(usage, "cost_details", "upstream_inference_cost")))
+	}
 }
 
 // settle brings the parts within their wholes. More cached tokens than prompt can
@@ -77,7 +80,7 @@ func (u *Usage) chat(tier string) *chat.Usage {
 		Input: input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, CacheWrite1h: u.CacheWrite1h,
 		Output: u.Completion, Reasoning: u.Reasoning,
 		AudioInput: min(max(u.AudioInput, 0), input), AudioOutput: min(max(u.AudioOutput, 0), u.Completion-u.Reasoning),
-		ServiceTier: tier, Invalid: u.Invalid,
+		ServiceTier: tier, Invalid: u.Invalid, Cost: u.Cost,
 	}
 }
 
