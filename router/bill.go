@@ -69,10 +69,7 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	b.outcome.Overhead += now.Sub(began)
 	r.Observer.Observe(Record{
 		Event: EventRequest, RequestID: row.RequestID, KeyID: row.Owner.KeyID, TeamID: row.Owner.TeamID,
-		RequestedModel: row.RequestedModel, Provider: row.Provider, Model: row.Model, Streamed: row.Streamed,
-		Status: row.Status, Reason: row.RouteReason, Attempts: s.attempts, Tokens: row.Tokens,
-		UsageSource: row.UsageSource, Pricing: row.Pricing, Cost: row.Cost.Total,
-		OverrunTokens: row.OverrunTokens, OverrunMoney: row.OverrunMoney,
+		RequestedModel: row.RequestedModel, Streamed: row.Streamed, Status: row.Status, Attempts: s.attempts, Rows: rows,
 		Total: now.Sub(a.started), Overhead: b.outcome.Overhead, FirstByte: b.first,
 	})
 }

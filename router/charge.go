@@ -33,11 +33,12 @@ func (c counting) Text(text string) (tokens.Estimate, error) {
 }
 
 // charge is the row of an attempt that is paid for. Counting does not end with the
-// client. What the provider reported calibrates the next estimates, if it is believed.
+// client. What the provider reported calibrates the next estimates: also where it is far
+// above them, or they would be as far below it ever after.
 func (r *Router) charge(ctx context.Context, m *meter.Meter, u meter.Use) billing.Spend {
 	c := u.Candidate
-	row, believed := m.Used(u, counting{context.WithoutCancel(ctx), r.Tokens, m.Request, tokenizer(c.Target)})
-	if believed {
+	row, observed := m.Used(u, counting{context.WithoutCancel(ctx), r.Tokens, m.Request, tokenizer(c.Target)})
+	if observed {
 		r.calibration.Observe(sample(m.Request, c.Target, m.Plan.Basis(c), c.Prompt), row.Tokens.Prompt())
 	}
 	return row

@@ -296,28 +296,30 @@ func TestClientThatHangsUpEndsTheCallAndIsCharged(t *testing.T) {
 	})
 }
 
-// Usage that cannot be believed is disputed and never charged beyond the hold.
-func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
+// What a provider reports is booked unless it is below what passed through us, or
+// cannot be; what is doubtful about it is disputed.
+func TestDoubtfulUsageIsBookedAndDisputed(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		usage  chat.Usage
-		status billing.Status
-		total  int64
+		name     string
+		usage    chat.Usage
+		disputed bool
+		total    int64
 	}{
-		{"plain", chat.Usage{Input: 5, Output: 7}, billing.StatusOK, 12},
-		{"more than held, but believable", chat.Usage{Input: 5, Output: 25}, billing.StatusOK, 30},
-		{"a system prompt that we did not see", chat.Usage{Input: 900, Output: 7}, billing.StatusOK, 907},
-		{"zero with text", chat.Usage{Input: 5}, billing.StatusDisputed, 5},
-		{"a trillion", chat.Usage{Input: 1e12, Output: 7}, billing.StatusDisputed, int64(len(hi)) + 7},
-		{"a trillion of output", chat.Usage{Input: 5, Output: 1e12}, billing.StatusDisputed, 15},
-		{"negative", chat.Usage{Invalid: true}, billing.StatusDisputed, int64(len(hi)/10) + 7},
+		{"plain", chat.Usage{Input: 5, Output: 7}, false, 12},
+		{"more than held, but believable", chat.Usage{Input: 5, Output: 25}, false, 30},
+		{"a system prompt that we did not see", chat.Usage{Input: 900, Output: 7}, false, 907},
+		{"a search that nobody asked for", chat.Usage{Input: 18_432, Output: 7}, true, 18_439},
+		{"zero with text", chat.Usage{Input: 5}, true, 12},
+		{"a trillion", chat.Usage{Input: 1e12, Output: 7}, true, int64(len(hi)) + 7},
+		{"a trillion of output", chat.Usage{Input: 5, Output: 1e12}, true, 15},
+		{"negative", chat.Usage{Invalid: true}, true, int64(len(hi)) + 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newRig(t, keyWith(), target("a", "1", "2"))
 			g.sender.then(plain(&c.usage))
 			row := g.ok(t, hi).Spend
-			if row.Status != c.status || row.Tokens.Total() != c.total {
-				t.Errorf("status %s, tokens %+v, want %s and %d in all", row.Status, row.Tokens, c.status, c.total)
+			if row.Status != billing.StatusOK || row.Disputed != c.disputed || row.Tokens.Total() != c.total {
+				t.Errorf("status %s, disputed %t, tokens %+v, want %t and %d in all", row.Status, row.Disputed, row.Tokens, c.disputed, c.total)
 			}
 		})
 	}
@@ -333,8 +335,13 @@ func TestOverrunIsVisible(t *testing.T) {
 	if want := row.Cost.Total - row.Price.Cost(billing.Tokens{Input: int64(len(hi)), Output: 10}).Total; row.OverrunMoney != want {
 		t.Errorf("overrun of $%s, want $%s", row.OverrunMoney, want)
 	}
-	if rec := g.records.list[0]; rec.OverrunTokens != row.OverrunTokens || rec.OverrunMoney != row.OverrunMoney {
-		t.Errorf("record %+v", rec)
+	for _, rec := range g.records.list {
+		if last := rec.Rows[len(rec.Rows)-1]; last.OverrunTokens != row.OverrunTokens || last.OverrunMoney != row.OverrunMoney {
+			t.Errorf("record %+v", rec)
+		}
+	}
+	if g.records.list[0].Event != EventBooked || g.records.list[1].Event != EventRequest {
+		t.Errorf("records %+v", g.records.list)
 	}
 }
 
@@ -357,7 +364,7 @@ func TestSettlementIsTriedUntilStored(t *testing.T) {
 			return plain(&chat.Usage{Input: 5, Output: 7})(ctx, x)
 		})
 		g.ok(t, hi) // the client is not made to pay for our database
-		if rec := g.records.list[0]; rec.Event != EventSettleDelayed {
+		if rec := g.records.list[1]; rec.Event != EventSettleDelayed {
 			t.Errorf("record %+v", rec)
 		}
 		if _, err := g.ask(t.Context(), hi); !errors.Is(err, billing.ErrUnavailable) {

@@ -68,6 +68,7 @@ func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]b
 // It does not end with ctx: a client that hangs up still pays.
 func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Spend) []billing.Balance {
 	st := billing.Settlement{HoldID: hold.ID, Attempts: rows}
+	h.observer.Observe(Record{Event: EventBooked, RequestID: hold.ID, KeyID: hold.KeyID, Rows: rows})
 	var balances []billing.Balance
 	settled := h.end(ctx, hold, func(ctx context.Context) error {
 		now, err := h.ledger.Settle(ctx, st)

@@ -90,7 +90,7 @@ func sample(req *chat.Request, t *providers.Target, basis tokens.Basis, n int64)
 	needs := req.Needs()
 	return tokens.Sample{
 		Provider: t.Provider, Model: t.Model, Basis: basis, Tokens: n,
-		Media: needs.Vision || needs.Audio || needs.Documents,
+		Media: needs.Vision || needs.Audio || needs.Documents, Hosted: req.Hosted(),
 	}
 }
 

@@ -13,6 +13,7 @@ type Event string
 // The events.
 const (
 	EventRequest       Event = "request"        // a request has ended
+	EventBooked        Event = "booked"         // the rows of a request are settled, whether it was answered or not
 	EventSettleDelayed Event = "settle_delayed" // the database did not take a settlement; it is tried again
 	EventReplayed      Event = "replayed"       // a request got the answer that it had got before
 	EventReplayLost    Event = "replay_lost"    // an answer was not kept, or a claim not given up; it lapses
@@ -26,19 +27,11 @@ type Record struct {
 	KeyID          billing.KeyID
 	TeamID         string
 	RequestedModel string // as the client wrote it; empty where it is no name we know
-	Provider       string // of the last attempt
-	Model          string
 	Streamed       bool
 	Status         billing.Status // of the last attempt; StatusError for requests that were refused
-	Reason         billing.RouteReason
-	Refusal        string // for requests that never had an attempt: why, as a fixed word
+	Refusal        string         // for requests that never had an attempt: why, as a fixed word
 	Attempts       []Attempt
-	Tokens         billing.Tokens
-	UsageSource    billing.Provenance
-	Pricing        billing.Pricing
-	Cost           billing.Money
-	OverrunTokens  int64 // that the last attempt took the request beyond its hold
-	OverrunMoney   billing.Money
+	Rows           []billing.Spend // of all attempts, the one that answered last; not to be changed
 	Total          time.Duration
 	Overhead       time.Duration // our own time: all but waiting for a provider or the client
 	FirstByte      time.Duration // until the first content of the answer was there

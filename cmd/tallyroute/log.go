@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"tallyroute/billing"
 	"tallyroute/router"
 )
 
@@ -81,6 +82,12 @@ func (l recordLog) Observe(r router.Record) {
 			zap.String("original_request_id", r.Original))
 		return
 	}
+	if r.Event == router.EventBooked {
+		for _, row := range r.Rows {
+			l.doubts(row)
+		}
+		return
+	}
 	if r.Event != router.EventRequest {
 		l.log.Warn(string(r.Event), zap.String("request_id", r.RequestID), zap.Error(r.Err))
 		return
@@ -108,16 +115,52 @@ func (l recordLog) Observe(r router.Record) {
 		line.Write(append(fields, zap.String("cause", r.Refusal), zap.Error(r.Err))...)
 		return
 	}
+	row := r.Rows[len(r.Rows)-1]
 	line.Write(append(fields,
-		zap.String("provider", r.Provider),
-		zap.String("served", r.Model),
-		zap.String("reason", string(r.Reason)),
-		zap.Int64("prompt_tokens", r.Tokens.Prompt()),
-		zap.Int64("completion_tokens", r.Tokens.Output),
-		zap.String("usage", string(r.UsageSource)),
-		zap.String("cost_usd", r.Cost.Short()),
+		zap.String("provider", row.Provider),
+		zap.String("served", row.Model),
+		zap.String("reason", string(row.RouteReason)),
+		zap.Int64("prompt_tokens", row.Tokens.Prompt()),
+		zap.Int64("completion_tokens", row.Tokens.Output),
+		zap.String("usage", string(row.UsageSource)),
+		zap.String("cost_usd", row.Cost.Total.Short()),
 		zap.Duration("first_byte", r.FirstByte),
 	)...)
+}
+
+// doubts writes a line about a row that went beyond its hold, or of which the provider
+// says something else than what is booked.
+func (l recordLog) doubts(row billing.Spend) {
+	message := ""
+	switch {
+	case row.Disputed:
+		message = "usage disputed"
+	case row.OverrunTokens > 0 || row.OverrunMoney > 0:
+		message = "overrun"
+	case row.CostDiffers():
+		message = "provider states another cost"
+	default:
+		return
+	}
+	fields := append(make([]zap.Field, 0, 13),
+		zap.String("request_id", row.RequestID),
+		zap.String("key_id", string(row.Owner.KeyID)),
+		zap.String("provider", row.Provider),
+		zap.String("served", row.Model),
+		zap.String("usage", string(row.UsageSource)),
+		zap.Int64("prompt_tokens", row.Tokens.Prompt()),
+		zap.Int64("completion_tokens", row.Tokens.Output),
+		zap.String("cost_usd", row.Cost.Total.Short()),
+		zap.Int64("overrun_tokens", row.OverrunTokens),
+		zap.String("overrun_usd", row.OverrunMoney.Short()),
+	)
+	if said := row.Reported; said != nil {
+		fields = append(fields, zap.Int64("reported_prompt_tokens", said.Prompt()), zap.Int64("reported_completion_tokens", said.Output))
+	}
+	if row.ProviderCost != nil {
+		fields = append(fields, zap.String("provider_cost_usd", row.ProviderCost.Short()))
+	}
+	l.log.Warn(message, fields...)
 }
 
 // observers tells several.

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"tallyroute/billing"
 	"tallyroute/router"
 )
 
@@ -25,7 +26,7 @@ type metrics struct {
 	tokens    *prometheus.CounterVec
 	cost      *prometheus.CounterVec
 	unpriced  *prometheus.CounterVec
-	overrun   overrunMetrics
+	doubts    doubtMetrics
 	settling  *prometheus.CounterVec
 	replays   *prometheus.CounterVec
 	overhead  prometheus.Histogram
@@ -50,14 +51,16 @@ func newMetrics() *metrics {
 		registry: prometheus.NewRegistry(),
 		requests: counter("requests_total", "Requests that have ended, by the model asked for and how the last attempt ended.", "model", "status", "streamed"),
 		refusals: counter("refusals_total", "Requests that were answered with an error of our own, by cause.", "cause"),
-		attempts: counter("attempts_total", "Calls to providers; kind is empty for those that succeeded.", "provider", "model", "kind"),
+		attempts: counter("attempts_total", "Attempts booked; kind is empty for those that did not fail.", "provider", "model", "kind"),
 		tokens:   counter("tokens_total", "Tokens booked, by kind.", "provider", "model", "kind"),
 		cost:     counter("cost_nano_usd_total", "Cost booked, in billionths of a dollar.", "provider", "model"),
-		unpriced: counter("unpriced_requests_total", "Answered requests without a known price.", "provider", "model"),
-		overrun: overrunMetrics{
-			requests: counter("overrun_requests_total", "Requests that used or cost more than was held for them.", "provider", "model"),
-			tokens:   counter("overrun_tokens_total", "Tokens that providers reported beyond what was held.", "provider", "model"),
+		unpriced: counter("unpriced_requests_total", "Attempts that used tokens and have no known price.", "provider", "model"),
+		doubts: doubtMetrics{
+			overruns: counter("overrun_requests_total", "Attempts that took their request beyond what was held for it.", "provider", "model"),
+			tokens:   counter("overrun_tokens_total", "Tokens booked beyond what was held.", "provider", "model"),
 			cost:     counter("overrun_nano_usd_total", "Cost beyond what was held, in billionths of a dollar.", "provider", "model"),
+			disputed: counter("disputed_attempts_total", "Attempts whose reported usage cannot be right or cannot be explained.", "provider", "model"),
+			differs:  counter("cost_differs_attempts_total", "Attempts for which the provider states another cost than is booked.", "provider", "model"),
 		},
 		settling: counter("settlements_deferred_total", "Settlements that the database did not take at once: delayed or lost to the sweep.", "event"),
 		replays:  counter("idempotent_replays_total", "Requests that got the answer that was kept, and answers that could not be kept.", "outcome"),
@@ -73,7 +76,8 @@ func newMetrics() *metrics {
 	}
 	m.auditGauges = newAuditGauges()
 	m.registry.MustRegister(m.breaches, m.ran, m.took)
-	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.overrun.requests, m.overrun.tokens, m.overrun.cost,
+	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.doubts.overruns, m.doubts.tokens, m.doubts.cost,
+		m.doubts.disputed, m.doubts.differs,
 		m.settling, m.replays, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	return m
@@ -119,7 +123,14 @@ func (m *metrics) handler() http.Handler {
 
 // Observe counts one record.
 func (m *metrics) Observe(r router.Record) {
-	if r.Event != router.EventRequest {
+	switch r.Event {
+	case router.EventRequest:
+	case router.EventBooked:
+		for _, row := range r.Rows {
+			m.book(row)
+		}
+		return
+	default:
 		m.happened(r.Event)
 		return
 	}
@@ -130,9 +141,6 @@ func (m *metrics) Observe(r router.Record) {
 	m.requests.WithLabelValues(model, string(r.Status), streamed).Inc()
 	m.overhead.Observe(r.Overhead.Seconds())
 	m.duration.WithLabelValues(model, streamed).Observe(r.Total.Seconds())
-	for _, a := range r.Attempts {
-		m.attempts.WithLabelValues(a.Provider, a.Model, string(a.Kind)).Inc()
-	}
 	if r.Refusal != "" {
 		m.refusals.WithLabelValues(r.Refusal).Inc()
 		return
@@ -140,7 +148,6 @@ func (m *metrics) Observe(r router.Record) {
 	if r.FirstByte > 0 {
 		m.firstByte.WithLabelValues(model, streamed).Observe(r.FirstByte.Seconds())
 	}
-	m.book(r)
 }
 
 // happened counts what is no request of its own.
@@ -150,44 +157,51 @@ func (m *metrics) happened(e router.Event) {
 		m.replays.WithLabelValues("replayed").Inc()
 	case router.EventReplayLost:
 		m.replays.WithLabelValues("lost").Inc()
-	case router.EventRequest, router.EventSettleDelayed, router.EventSettleLost:
+	case router.EventRequest, router.EventBooked, router.EventSettleDelayed, router.EventSettleLost:
 		m.settling.WithLabelValues(string(e)).Inc()
 	}
 }
 
-// book counts what an answered request used and cost.
-func (m *metrics) book(r router.Record) {
+// book counts what an attempt used and cost.
+func (m *metrics) book(row billing.Spend) {
+	m.attempts.WithLabelValues(row.Provider, row.Model, row.ErrorKind).Inc()
 	for _, t := range [...]struct {
 		kind string
 		n    int64
 	}{
-		{"input", r.Tokens.Input},
-		{"cache_read", r.Tokens.CacheRead},
-		{"cache_write", r.Tokens.CacheWrite},
-		{"output", r.Tokens.Output},
-		{"reasoning", r.Tokens.Reasoning},
+		{"input", row.Tokens.Input},
+		{"cache_read", row.Tokens.CacheRead},
+		{"cache_write", row.Tokens.CacheWrite},
+		{"output", row.Tokens.Output},
+		{"reasoning", row.Tokens.Reasoning},
 	} {
 		if t.n > 0 {
-			m.tokens.WithLabelValues(r.Provider, r.Model, t.kind).Add(float64(t.n))
+			m.tokens.WithLabelValues(row.Provider, row.Model, t.kind).Add(float64(t.n))
 		}
 	}
-	if r.Pricing == "unpriced" {
-		m.unpriced.WithLabelValues(r.Provider, r.Model).Inc()
+	if row.Pricing == billing.Unpriced && row.Tokens.Total() > 0 {
+		m.unpriced.WithLabelValues(row.Provider, row.Model).Inc()
 	}
-	if r.Cost > 0 {
-		m.cost.WithLabelValues(r.Provider, r.Model).Add(float64(r.Cost))
+	if row.Cost.Total > 0 {
+		m.cost.WithLabelValues(row.Provider, row.Model).Add(float64(row.Cost.Total))
 	}
-	m.overrun.count(r)
+	m.doubts.count(row)
 }
 
-// overrunMetrics tell of requests that went beyond their holds.
-type overrunMetrics struct{ requests, tokens, cost *prometheus.CounterVec }
+// doubtMetrics tell of attempts that took a request beyond its hold, and of what
+// providers say that is not what is booked.
+type doubtMetrics struct{ overruns, tokens, cost, disputed, differs *prometheus.CounterVec }
 
-func (m overrunMetrics) count(r router.Record) {
-	if r.OverrunTokens <= 0 && r.OverrunMoney <= 0 {
-		return
+func (m doubtMetrics) count(row billing.Spend) {
+	if row.OverrunTokens > 0 || row.OverrunMoney > 0 {
+		m.overruns.WithLabelValues(row.Provider, row.Model).Inc()
+		m.tokens.WithLabelValues(row.Provider, row.Model).Add(float64(row.OverrunTokens))
+		m.cost.WithLabelValues(row.Provider, row.Model).Add(float64(row.OverrunMoney))
 	}
-	m.requests.WithLabelValues(r.Provider, r.Model).Inc()
-	m.tokens.WithLabelValues(r.Provider, r.Model).Add(float64(r.OverrunTokens))
-	m.cost.WithLabelValues(r.Provider, r.Model).Add(float64(r.OverrunMoney))
+	if row.Disputed {
+		m.disputed.WithLabelValues(row.Provider, row.Model).Inc()
+	}
+	if row.CostDiffers() {
+		m.differs.WithLabelValues(row.Provider, row.Model).Inc()
+	}
 }

@@ -305,8 +305,8 @@ func TestCostOfRecordedUsage(t *testing.T) {
 			c := p.Candidates[0]
 			c.MaxOutput = 1e9
 			m := Meter{Request: req, Plan: p}
-			row, believed := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: answer.Usage}, enough{})
-			if !believed {
+			row, observed := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: answer.Usage}, fixed{bound: reported(answer.Usage).Prompt(), prompt: reported(answer.Usage).Prompt()})
+			if !observed || row.Disputed {
 				t.Errorf("disputed: %+v", row)
 			}
 			if row.Cost.Total != tt.want {
@@ -322,10 +322,3 @@ func TestCostOfRecordedUsage(t *testing.T) {
 		t.Errorf("%d usages of %d prices", len(tests), len(seen))
 	}
 }
-
-// enough counts more than any report has.
-type enough struct{}
-
-func (enough) Bound() int64                         { return 1e12 }
-func (enough) Prompt() (tokens.Estimate, error)     { return tokens.Estimate{Tokens: 1e12}, nil }
-func (enough) Text(string) (tokens.Estimate, error) { return tokens.Estimate{Tokens: 1e12}, nil }

@@ -19,33 +19,36 @@ type Use struct {
 	TierDropped bool // the provider was not told of the tier that was asked for
 }
 
-// Used is the row of an attempt that is charged for. believed says that it is what
-// the provider reported, and that this can be.
-func (m *Meter) Used(u Use, count Counter) (row billing.Spend, believed bool) {
+// Used is the row of an attempt that is charged for. observed says that its prompt is
+// what the provider reported, from which there is something to be learned.
+func (m *Meter) Used(u Use, count Counter) (row billing.Spend, observed bool) {
 	row = m.row(u.Candidate, u.Attempt)
 	row.Final, row.Status, row.ErrorKind, row.ProviderRequestID = true, u.Status, u.ErrorKind, u.ResponseID
 	if u.TierDropped {
 		row.ServiceTier = billing.TierStandard
 	}
-	most := m.Most(u.Candidate)
-	switch {
-	case u.Usage == nil:
-		row.Tokens, row.UsageSource = counted(u.Text, most, count)
-	case u.Usage.Invalid:
-		row.Status = billing.StatusDisputed
-		row.Tokens, row.UsageSource = counted(u.Text, most, count)
-	default:
-		if u.Usage.ServiceTier != "" {
-			row.ServiceTier = billing.TierOf(u.Usage.ServiceTier)
-		}
-		row.Tokens, row.UsageSource = reported(u.Usage), billing.Reported
-		if believed = plausible(row.Tokens, u.Text, most, count); !believed {
-			row.Status = billing.StatusDisputed
-			row.Tokens = atMost(row.Tokens, most)
-		}
+	if u.Usage != nil && u.Usage.ServiceTier != "" {
+		row.ServiceTier = billing.TierOf(u.Usage.ServiceTier)
+	}
+	b := m.weigh(u, row.ServiceTier, count)
+	row.Tokens, row.UsageSource, row.Disputed = b.tokens, b.source, b.disputed
+	if u.Usage != nil {
+		m.compare(&row, u.Usage)
 	}
 	row.Price, row.Cost, row.Baseline = m.cost(u.Candidate, row.ServiceTier, row.Tokens)
-	return row, believed
+	return row, b.observed
+}
+
+// compare notes what the provider reported, where that is not what is booked, and
+// what it says that the attempt cost.
+func (m *Meter) compare(row *billing.Spend, u *chat.Usage) {
+	if said := reported(u); row.Disputed || said != row.Tokens {
+		row.Reported = &said
+	}
+	if u.Cost.Stated {
+		cost := billing.Money(u.Cost.Nano)
+		row.ProviderCost = &cost
+	}
 }
 
 // Failed is the row of an attempt that another may follow: it costs nothing.

@@ -14,12 +14,13 @@ type Counter interface {
 	Text(text string) (tokens.Estimate, error)
 }
 
-// How far a report may differ from our own count before it is not believed:
-// half or double, plus what providers add to a prompt unseen.
-const (
-	disputeFactor = 2
-	disputeSlack  = 1000
-)
+// usage is what an attempt is booked with, and how that is known.
+type usage struct {
+	tokens   billing.Tokens
+	source   billing.Provenance
+	disputed bool
+	observed bool // the prompt is what the provider reported
+}
 
 func reported(u *chat.Usage) billing.Tokens {
 	return billing.Tokens{
@@ -28,61 +29,184 @@ func reported(u *chat.Usage) billing.Tokens {
 	}
 }
 
-// plausible reports whether t can be believed of an answer with that text. Most
-// reports pass the cheap test against the bound; only the others make us count.
-func plausible(t billing.Tokens, text string, most billing.Tokens, count Counter) bool {
-	if t.Output == 0 && text != "" {
-		return false
+// weigh holds what a provider reported against what is known of the attempt. What is
+// booked is never below either: a report above what can be explained is booked as it
+// is, since the bill will say so, and disputed; one below what passed through us gives
+// way to the count; and of what cannot be the larger of count and hold is taken.
+func (m *Meter) weigh(u Use, tier string, count Counter) usage {
+	most := m.Most(u.Candidate)
+	if u.Usage == nil {
+		t, source := counted(u.Text, most, count)
+		return usage{tokens: t, source: source}
 	}
+	b := usage{tokens: m.reading(u, tier), source: billing.Reported, disputed: u.Usage.Invalid, observed: true}
+	if u.Usage.Invalid || impossible(b.tokens.Prompt()) || impossible(b.tokens.Output) {
+		b.replaceImpossible(u.Text, most, count)
+	}
+	b.raisePrompt(count, m.Request.Needs())
+	b.raiseOutput(u.Text, count)
+	b.disputed = b.disputed || !m.explained(b.tokens, u.Text, most, count)
+	return b
+}
+
+// reading is what the counts of a report say. Where they can be read in two ways, what
+// the provider says that the answer cost decides, if it is the cost of one of them;
+// where they contradict each other, the reading that is nearer to it.
+func (m *Meter) reading(u Use, tier string) billing.Tokens {
+	within := reported(u.Usage)
+	stated := billing.Money(u.Usage.Cost.Nano)
+	if u.Usage.Beside == 0 || stated == 0 || !u.Candidate.Priced {
+		return within
+	}
+	beside := within
+	beside.Output, beside.Reasoning = billing.SatAdd(within.Output, u.Usage.Beside), u.Usage.Beside
+	less, more := priceOf(u.Candidate, tier, within).Cost(within).Total, priceOf(u.Candidate, tier, beside).Cost(beside).Total
+	contradiction := u.Usage.Beside > within.Output
+	switch {
+	case less.Meets(stated):
+		return within
+	case more.Meets(stated), contradiction && apart(more, stated) < apart(less, stated):
+		return beside
+	}
+	return within
+}
+
+func apart(a, b billing.Money) billing.Money { return max(a, b) - min(a, b) }
+
+func impossible(n int64) bool { return n < 0 || n > chat.MaxUsage }
+
+// replaceImpossible puts the larger of count and hold for a prompt or an output of
+// which the report says nothing that can be.
+func (b *usage) replaceImpossible(text string, most billing.Tokens, count Counter) {
+	nothing := func(n int64) bool { return b.disputed && n == 0 || impossible(n) }
+	prompt, output := nothing(b.tokens.Prompt()), nothing(b.tokens.Output)
+	if !prompt && !output {
+		return
+	}
+	t, source := counted(text, most, count)
+	b.source, b.disputed = source, true
+	if prompt {
+		b.tokens.Input, b.tokens.CacheRead, b.tokens.CacheWrite = max(t.Input, most.Input), 0, 0
+		b.tokens.CacheWrite1h, b.tokens.AudioInput = 0, 0
+		b.observed = false
+	}
+	if output {
+		b.tokens.Output = max(t.Output, most.Output)
+		b.tokens.Reasoning, b.tokens.AudioOutput = 0, 0
+	}
+	if prompt && b.tokens.Input > t.Input || output && b.tokens.Output > t.Output {
+		b.source = billing.Bounded
+	}
+}
+
+// How far below our own count a report may be: a tokenizer that is like the model's may
+// count twice what it does, and providers leave out some of what we take for theirs.
+const (
+	lowFactor = 3 // of a count that is not exact
+	lowSlack  = 16
+)
+
+// raisePrompt takes the count of the prompt where the report is too far below it. A
+// report that is within reach of the bound is not worth a count. How many tokens
+// pictures and documents have is not known well enough to tell.
+func (b *usage) raisePrompt(count Counter, needs chat.Needs) {
+	prompt := b.tokens.Prompt()
+	media := needs.Vision || needs.Audio || needs.Documents
+	if prompt > 0 && (media || count.Bound()/(2*tokens.BytesPerToken)-lowSlack <= prompt) {
+		return
+	}
+	counted, err := count.Prompt()
+	if err != nil {
+		counted = tokens.Estimate{Tokens: count.Bound()}
+	}
+	low := counted.Tokens/lowFactor - lowSlack
+	if counted.Exact {
+		low = counted.Tokens*3/4 - lowSlack
+	}
+	if prompt > 0 && prompt >= low || counted.Tokens <= prompt {
+		return
+	}
+	b.tokens.Input = billing.SatAdd(b.tokens.Input, counted.Tokens-prompt)
+	b.disputed, b.observed, b.source = true, false, worse(b.source, counted.Exact)
+}
+
+// raiseOutput takes the count of the text where the report is below it: below what
+// any tokenizer makes of the text, or well below what the model's own does.
+func (b *usage) raiseOutput(text string, count Counter) {
+	least := tokens.AtLeast(text)
+	if least+least/8 <= b.tokens.Output {
+		return
+	}
+	counted, err := count.Text(text)
+	if err != nil {
+		counted = tokens.Estimate{Tokens: int64(len(text))} // no token is shorter than a byte
+	}
+	short := least > b.tokens.Output || counted.Exact && counted.Tokens > b.tokens.Output+b.tokens.Output/lowSlack+2
+	if !short || counted.Tokens <= b.tokens.Output {
+		return
+	}
+	b.tokens.Output = counted.Tokens
+	b.disputed, b.source = true, worse(b.source, counted.Exact)
+}
+
+// worse is the less certain of a provenance and a count.
+func worse(p billing.Provenance, exact bool) billing.Provenance {
+	if p == billing.Bounded || !exact {
+		return billing.Bounded
+	}
+	return billing.Counted
+}
+
+// How far a report may be above our own count before it needs an explanation: double,
+// plus what providers add to a prompt unseen.
+const (
+	disputeFactor = 2
+	disputeSlack  = 1000
+)
+
+// explained reports whether it can be said why t is as much as it is. Most reports pass
+// the cheap test against the bound; only the others make us count. Work at the
+// provider explains any growth.
+func (m *Meter) explained(t billing.Tokens, text string, most billing.Tokens, count Counter) bool {
 	if t.Prompt() > count.Bound()/disputeFactor+disputeSlack {
 		counted, err := count.Prompt()
 		if err != nil || t.Prompt() > billing.SatMul(counted.Tokens, disputeFactor)+disputeSlack {
-			return false
+			return m.Request.Hosted()
 		}
 	}
 	// Hidden reasoning makes an output longer than its text, but not longer
 	// than the bound that was sent.
 	if t.Output > most.Output {
 		counted, err := count.Text(text)
-		return err == nil && t.Output <= billing.SatMul(counted.Tokens, disputeFactor)+disputeSlack
+		if err != nil || t.Output > billing.SatMul(counted.Tokens, disputeFactor)+disputeSlack {
+			return m.Request.Hosted()
+		}
 	}
 	return true
 }
 
 // counted is what passed through us, where the provider did not say: the prompt
-// and the text that came. No more than was held is charged.
+// and the text that came. A count that is not exact is meant not to be exceeded, and
+// so no more than was held is charged by it, unless the text proves that there was
+// more.
 func counted(text string, most billing.Tokens, count Counter) (billing.Tokens, billing.Provenance) {
 	source := billing.Counted
 	prompt, err := count.Prompt()
-	if err != nil || !prompt.Exact {
-		source = billing.Bounded
-	}
 	if err != nil {
-		prompt.Tokens = most.Input
+		prompt = tokens.Estimate{Tokens: most.Input}
+	}
+	if !prompt.Exact {
+		source, prompt.Tokens = billing.Bounded, min(prompt.Tokens, most.Input)
 	}
 	output, err := count.Text(text)
-	if err != nil || !output.Exact {
-		source = billing.Bounded
-	}
 	if err != nil {
-		output.Tokens = int64(len(text)) // no token is shorter than a byte
+		output = tokens.Estimate{Tokens: int64(len(text))} // no token is shorter than a byte
 	}
-	return atMost(billing.Tokens{Input: prompt.Tokens, Output: output.Tokens}, most), source
-}
-
-// atMost bounds a usage that is not believed: no kind below nothing, the
-// prompt and the output no more than was held for them.
-func atMost(t, most billing.Tokens) billing.Tokens {
-	prompt := most.Input
-	clip := func(n int64) int64 {
-		n = min(max(n, 0), prompt)
-		prompt -= n
-		return n
+	if !output.Exact {
+		source = billing.Bounded
+		if tokens.AtLeast(text) <= most.Output {
+			output.Tokens = min(output.Tokens, most.Output)
+		}
 	}
-	return billing.Tokens{
-		Input: clip(t.Input), CacheRead: clip(t.CacheRead), CacheWrite: clip(t.CacheWrite),
-		Output: min(max(t.Output, 0), most.Output), Reasoning: min(max(t.Reasoning, 0), most.Output),
-		CacheWrite1h: min(max(t.CacheWrite1h, 0), most.Input), AudioInput: min(max(t.AudioInput, 0), most.Input),
-		AudioOutput: min(max(t.AudioOutput, 0), most.Output),
-	}
+	return billing.Tokens{Input: prompt.Tokens, Output: output.Tokens}, source
 }

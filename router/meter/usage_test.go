@@ -3,6 +3,7 @@ package meter
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"tallyroute/billing"
@@ -40,59 +41,116 @@ func request(t *testing.T, body string) *chat.Request {
 
 var errCount = errors.New("cannot count")
 
-// A prompt of 100 tokens is bounded by 400; 50 tokens of output are asked for, and
-// the text that came has 10.
-func TestUsageIsBelievedAsFarAsItCanBe(t *testing.T) {
-	count := fixed{bound: 400, prompt: 100, text: 10}
+// A prompt of 100 tokens is bounded by 400; 50 tokens of output are asked for and 400
+// held for the prompt. The text that came has 12 words and 20 tokens.
+func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
+	const text = "one two three four five six seven eight nine ten eleven twelve"
+	count := fixed{bound: 400, prompt: 100, text: 20}
+	inexact := count
+	inexact.inexact = true
 	failing := count
 	failing.err = errCount
-	held := billing.Tokens{Input: 400, Output: 50}
+	type want struct {
+		source   billing.Provenance
+		disputed bool
+		tokens   billing.Tokens
+	}
+	usage := func(u chat.Usage) *chat.Usage { return &u }
+	invalid := func(u chat.Usage) *chat.Usage { u.Invalid = true; return &u }
+	in := func(prompt, output int64) billing.Tokens { return billing.Tokens{Input: prompt, Output: output} }
 	for name, tt := range map[string]struct {
-		usage  *chat.Usage
-		text   string
-		count  Counter
-		status billing.Status
-		source billing.Provenance
-		want   billing.Tokens
+		usage *chat.Usage
+		text  string
+		count Counter
+		want
 	}{
-		"as expected":                 {&chat.Usage{Input: 100, Output: 10}, "ten", count, billing.StatusOK, billing.Reported, billing.Tokens{Input: 100, Output: 10}},
-		"nothing for nothing":         {&chat.Usage{Input: 100}, "", count, billing.StatusOK, billing.Reported, billing.Tokens{Input: 100}},
-		"nothing for a text":          {&chat.Usage{Input: 100}, "ten", count, billing.StatusDisputed, billing.Reported, billing.Tokens{Input: 100}},
-		"twice the prompt and more":   {&chat.Usage{Input: 1200, Output: 10}, "ten", count, billing.StatusOK, billing.Reported, billing.Tokens{Input: 1200, Output: 10}},
-		"beyond that":                 {&chat.Usage{Input: 1201, Output: 10}, "ten", count, billing.StatusDisputed, billing.Reported, billing.Tokens{Input: 400, Output: 10}},
-		"cached beyond that":          {&chat.Usage{CacheRead: 399, Input: 900, Output: 10}, "ten", count, billing.StatusDisputed, billing.Reported, billing.Tokens{Input: 400, Output: 10}},
-		"thoughts within the bound":   {&chat.Usage{Input: 100, Output: 50}, "ten", count, billing.StatusOK, billing.Reported, billing.Tokens{Input: 100, Output: 50}},
-		"more output than was asked":  {&chat.Usage{Input: 100, Output: 1020}, "ten", count, billing.StatusOK, billing.Reported, billing.Tokens{Input: 100, Output: 1020}},
-		"much more":                   {&chat.Usage{Input: 100, Output: 1021}, "ten", count, billing.StatusDisputed, billing.Reported, billing.Tokens{Input: 100, Output: 50}},
-		"doubtful, and not countable": {&chat.Usage{Input: 1201, Output: 10}, "ten", failing, billing.StatusDisputed, billing.Reported, billing.Tokens{Input: 400, Output: 10}},
-		"negative":                    {&chat.Usage{Input: 100, Output: -1, Invalid: true}, "ten", count, billing.StatusDisputed, billing.Counted, billing.Tokens{Input: 100, Output: 10}},
-		"none":                        {nil, "ten", count, billing.StatusOK, billing.Counted, billing.Tokens{Input: 100, Output: 10}},
-		"none, and no own tokenizer":  {nil, "ten", fixed{bound: 400, prompt: 100, text: 10, inexact: true}, billing.StatusOK, billing.Bounded, billing.Tokens{Input: 100, Output: 10}},
-		"none, and not countable":     {nil, "ten", failing, billing.StatusOK, billing.Bounded, billing.Tokens{Input: 400, Output: 3}},
-		"none, more than was held":    {nil, "ten", fixed{bound: 400, prompt: 500, text: 90}, billing.StatusOK, billing.Counted, held},
+		// What is believed, or must be since the bill will say so.
+		"as expected":                     {usage(chat.Usage{Input: 100, Output: 20}), text, count, want{billing.Reported, false, in(100, 20)}},
+		"nothing for nothing":             {usage(chat.Usage{Input: 100}), "", count, want{billing.Reported, false, in(100, 0)}},
+		"a tokenizer that makes fewer":    {usage(chat.Usage{Input: 60, Output: 13}), text, inexact, want{billing.Reported, false, in(60, 13)}},
+		"twice the prompt and more":       {usage(chat.Usage{Input: 1200, Output: 20}), text, count, want{billing.Reported, false, in(1200, 20)}},
+		"beyond that":                     {usage(chat.Usage{Input: 1201, Output: 20}), text, count, want{billing.Reported, true, in(1201, 20)}},
+		"a web search":                    {usage(chat.Usage{Input: 18_432, Output: 20}), text, count, want{billing.Reported, true, in(18_432, 20)}},
+		"above every context":             {usage(chat.Usage{Input: 90_000_000, Output: 20}), text, count, want{billing.Reported, true, in(90_000_000, 20)}},
+		"the most that there can be":      {usage(chat.Usage{Input: 1_000_000_000, Output: 20}), text, count, want{billing.Reported, true, in(1_000_000_000, 20)}},
+		"cached beyond that":              {usage(chat.Usage{CacheRead: 399, Input: 900, Output: 20}), text, count, want{billing.Reported, true, billing.Tokens{Input: 900, CacheRead: 399, Output: 20}}},
+		"thoughts within the bound":       {usage(chat.Usage{Input: 100, Output: 50, Reasoning: 30}), text, count, want{billing.Reported, false, billing.Tokens{Input: 100, Output: 50, Reasoning: 30}}},
+		"more output than was asked":      {usage(chat.Usage{Input: 100, Output: 1040}), text, count, want{billing.Reported, false, in(100, 1040)}},
+		"much more":                       {usage(chat.Usage{Input: 100, Output: 1041}), text, count, want{billing.Reported, true, in(100, 1041)}},
+		"ten times what was asked":        {usage(chat.Usage{Input: 100, Output: 2849, Reasoning: 2809}), text, count, want{billing.Reported, true, billing.Tokens{Input: 100, Output: 2849, Reasoning: 2809}}},
+		"too much, and not countable":     {usage(chat.Usage{Input: 1201, Output: 20}), text, failing, want{billing.Reported, true, in(1201, 20)}},
+		"less than the hold, not the sum": {usage(chat.Usage{Input: 399, Output: 49}), text, count, want{billing.Reported, false, in(399, 49)}},
+
+		// What passed through us is the least that it can be.
+		"nothing for a text":            {usage(chat.Usage{Input: 100}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"nothing for a text, like ours": {usage(chat.Usage{Input: 100}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"nothing for a text, no count":  {usage(chat.Usage{Input: 100}), text, failing, want{billing.Bounded, true, in(100, int64(len(text)))}},
+		"fewer tokens than words":       {usage(chat.Usage{Input: 100, Output: 11}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"one token":                     {usage(chat.Usage{Input: 100, Output: 1}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"fewer than its own tokenizer":  {usage(chat.Usage{Input: 100, Output: 12}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"all of it called reasoning":    {usage(chat.Usage{Input: 100, Output: 2, Reasoning: 2}), text, count, want{billing.Counted, true, billing.Tokens{Input: 100, Output: 20, Reasoning: 2}}},
+		"no prompt":                     {usage(chat.Usage{Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"no prompt, like ours":          {usage(chat.Usage{Output: 20}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"no prompt, no count":           {usage(chat.Usage{Output: 20}), text, failing, want{billing.Bounded, true, in(400, 20)}},
+		"one token of prompt":           {usage(chat.Usage{Input: 1, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"one cached token of prompt":    {usage(chat.Usage{CacheRead: 1, Output: 20}), text, count, want{billing.Counted, true, billing.Tokens{Input: 99, CacheRead: 1, Output: 20}}},
+		"half of the prompt":            {usage(chat.Usage{Input: 30, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"nothing at all":                {usage(chat.Usage{}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"no output, too much prompt":    {usage(chat.Usage{Input: 60_000}), text, count, want{billing.Counted, true, in(60_000, 20)}},
+
+		// Of what cannot be, the larger of count and hold is taken, and the rest stays.
+		"negative output":           {invalid(chat.Usage{Input: 100}), text, count, want{billing.Bounded, true, in(100, 50)}},
+		"negative prompt":           {invalid(chat.Usage{Output: 20}), text, count, want{billing.Bounded, true, in(400, 20)}},
+		"negative part, much else":  {invalid(chat.Usage{Input: 60_000, Output: 20}), text, count, want{billing.Reported, true, in(60_000, 20)}},
+		"nothing that can be":       {invalid(chat.Usage{}), text, count, want{billing.Bounded, true, in(400, 50)}},
+		"counts above the hold":     {invalid(chat.Usage{}), text, fixed{bound: 999, prompt: 500, text: 90}, want{billing.Counted, true, in(500, 90)}},
+		"10^9 and one":              {invalid(chat.Usage{Input: 1_000_000_001, Output: 20}), text, count, want{billing.Bounded, true, in(400, 20)}},
+		"10^12 of output":           {invalid(chat.Usage{Input: 100, Output: 1_000_000_000_000}), text, count, want{billing.Bounded, true, in(100, 50)}},
+		"below nothing":             {usage(chat.Usage{Input: -7, Output: 20}), text, count, want{billing.Bounded, true, in(400, 20)}},
+		"all that an integer holds": {usage(chat.Usage{Input: math.MaxInt64, CacheRead: math.MaxInt64, Output: math.MaxInt64}), text, count, want{billing.Bounded, true, in(400, 50)}},
+
+		// Without a report the count, which the hold does not cut where it is exact.
+		"none":                            {nil, text, count, want{billing.Counted, false, in(100, 20)}},
+		"none, and no own tokenizer":      {nil, text, inexact, want{billing.Bounded, false, in(100, 20)}},
+		"none, and not countable":         {nil, text, failing, want{billing.Bounded, false, in(400, 50)}},
+		"none, more than was held":        {nil, text, fixed{bound: 400, prompt: 500, text: 90}, want{billing.Counted, false, in(500, 90)}},
+		"none, an estimate of more":       {nil, text, fixed{bound: 400, prompt: 500, text: 90, inexact: true}, want{billing.Bounded, false, in(400, 50)}},
+		"none, more words than were held": {nil, strings.Repeat(text+" ", 5), fixed{bound: 400, prompt: 100, text: 90, inexact: true}, want{billing.Bounded, false, in(100, 90)}},
 	} {
 		m := Meter{Request: request(t, `{"model":"m","max_tokens":50,"messages":[{"role":"user","content":"x"}]}`)}
 		c := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 400, MaxOutput: 50}
-		row, believed := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: tt.usage, Text: tt.text}, tt.count)
-		if row.Status != tt.status || row.UsageSource != tt.source || row.Tokens != tt.want {
-			t.Errorf("%s: %s, %s, %+v; want %s, %s, %+v", name, row.Status, row.UsageSource, row.Tokens, tt.status, tt.source, tt.want)
+		row, observed := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: tt.usage, Text: tt.text}, tt.count)
+		if got := (want{row.UsageSource, row.Disputed, row.Tokens}); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
 		}
-		if believed != (tt.status == billing.StatusOK && tt.source == billing.Reported) {
-			t.Errorf("%s: believed is %t", name, believed)
+		if row.Status != billing.StatusOK {
+			t.Errorf("%s: the status is %s", name, row.Status)
+		}
+		if (row.Reported != nil) != tt.disputed || tt.disputed && *row.Reported != reported(tt.usage) {
+			t.Errorf("%s: reported is %+v", name, row.Reported)
+		}
+		if own := tt.usage != nil && tt.usage.Input+tt.usage.CacheRead == row.Tokens.Prompt(); observed != own {
+			t.Errorf("%s: observed is %t", name, observed)
 		}
 	}
 }
 
-func TestDisputedUsageIsNoMoreThanWasHeld(t *testing.T) {
-	held := billing.Tokens{Input: 100, Output: 50}
-	for _, tt := range []struct{ reported, want billing.Tokens }{
-		{billing.Tokens{Input: 60, CacheRead: 60, CacheWrite: 60}, billing.Tokens{Input: 60, CacheRead: 40}},
-		{billing.Tokens{Input: -1, CacheRead: 7, CacheWrite: 200, CacheWrite1h: 200}, billing.Tokens{CacheRead: 7, CacheWrite: 93, CacheWrite1h: 100}},
-		{billing.Tokens{Output: 51, Reasoning: -3, AudioInput: 101, AudioOutput: 52}, billing.Tokens{Output: 50, AudioInput: 100, AudioOutput: 50}},
-		{billing.Tokens{Input: math.MaxInt64, CacheRead: math.MaxInt64, Output: math.MaxInt64}, held},
+// What a request has a provider do beyond itself explains what it adds.
+func TestWorkAtTheProviderIsNotDisputed(t *testing.T) {
+	count := fixed{bound: 400, prompt: 100, text: 1}
+	for member, disputed := range map[string]bool{
+		`"seed":1`: true,
+		`"tools":[{"type":"function","function":{"name":"f"}}]`: true,
+		`"tools":[{"url_context":{}}]`:                          false,
+		`"tools":[{"type":"web_search_20250305"}]`:              false,
+		`"web_search_options":{}`:                               false,
+		`"previous_response_id":"resp_1"`:                       false,
 	} {
-		if got := atMost(tt.reported, held); got != tt.want {
-			t.Errorf("%+v becomes %+v, want %+v", tt.reported, got, tt.want)
+		m := Meter{Request: request(t, `{"model":"m","max_tokens":50,`+member+`,"messages":[{"role":"user","content":"x"}]}`)}
+		c := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 400, MaxOutput: 50}
+		row, _ := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Text: "x", Usage: &chat.Usage{Input: 10_317, Output: 1}}, count)
+		if row.Disputed != disputed || row.Tokens.Input != 10_317 {
+			t.Errorf("%s: disputed is %t, %+v", member, row.Disputed, row.Tokens)
 		}
 	}
 }

@@ -1,13 +1,9 @@
 package server
 
 import (
-	"encoding/json"
 	"net/http"
-	"strconv"
 
-	"tallyroute/billing"
 	"tallyroute/providers"
-	"tallyroute/providers/chat"
 	"tallyroute/router"
 )
 
@@ -74,50 +70,12 @@ func (x *exchange) inbound() (router.Inbound, error) {
 	return in, nil
 }
 
-// plainBody is the provider's answer as it came, with what it cost in its usage
+// plainBody is the provider's answer as it came, with what is booked as its usage
 // and, if that was asked for, the plan.
 func plainBody(a *router.Answer, explain router.Explain) []byte {
-	spend := a.Outcome().Spend
-	members := usageMembers(spend)
-	if a.Response.Usage == nil {
-		members = append(countedMembers(spend.Tokens), members...)
-	}
-	body := chat.AddUsageMembers(a.Response.Body, members)
+	body := withUsage(a.Response.Body, a.Response.Usage, a.Outcome().Spend)
 	if explain == router.ExplainPlan {
 		body = addMember(body, "tallyroute", routingOf(a.Route))
 	}
 	return body
-}
-
-// countedMembers are the usage of an answer whose provider reported none.
-func countedMembers(t billing.Tokens) []byte {
-	b := strconv.AppendInt([]byte(`"prompt_tokens":`), t.Prompt(), 10)
-	if t.Output > 0 {
-		b = strconv.AppendInt(append(b, `,"completion_tokens":`...), t.Output, 10)
-	}
-	return append(strconv.AppendInt(append(b, `,"total_tokens":`...), t.Total(), 10), ',')
-}
-
-// usageMembers are the members that tell the cost inside a usage object. What
-// has no price has a cost of null, which is not a cost of zero.
-func usageMembers(s billing.Spend) []byte {
-	if s.Pricing == billing.Unpriced {
-		return []byte(`"cost":null,"cost_details":null`)
-	}
-	b := make([]byte, 0, 256)
-	amount := func(name string, m billing.Money) {
-		b = append(m.AppendShort(append(b, name...)), ',')
-	}
-	amount(`"cost":`, s.Cost.Total)
-	amount(`"cost_details":{"input":`, s.Cost.Input)
-	amount(`"cache_read":`, s.Cost.CacheRead)
-	amount(`"cache_write":`, s.Cost.CacheWrite)
-	amount(`"output":`, s.Cost.Output)
-	amount(`"fee":`, s.Cost.Fee)
-	id, err := json.Marshal(s.Price.ID)
-	if err != nil {
-		id = []byte("null") // cannot be: every string is JSON
-	}
-	b = append(append(b, `"currency":"USD","price_id":`...), id...)
-	return append(b, '}')
 }

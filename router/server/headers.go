@@ -49,14 +49,22 @@ func describeCost(h *fields, a *router.Answer) {
 	}
 }
 
+// costStatus says in a word how the cost is known. It is exact where the provider
+// reported the usage and nothing contradicts it.
 func costStatus(s billing.Spend) string {
 	switch {
 	case s.Pricing == billing.Unpriced:
 		return "unpriced"
-	case s.UsageSource == billing.Reported:
-		return "exact"
+	case s.Disputed:
+		return "disputed"
+	case s.OverrunTokens > 0 || s.OverrunMoney > 0:
+		return "overrun"
+	case s.UsageSource != billing.Reported:
+		return "estimated"
+	case s.CostDiffers():
+		return "differs"
 	}
-	return "estimated"
+	return "exact"
 }
 
 // rateHeaders are the names for each kind of a router.Rate.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"io"
 
@@ -20,21 +21,22 @@ func (x *exchange) relay(a *router.Answer) {
 	if a.Claimed() {
 		x.recorded = &recording{}
 	}
-	var last []byte // the chunk that bears the usage waits for what it cost
+	var last total
 	for {
 		chunk, err := a.Next()
 		if err != nil {
 			x.endStream(a, last, err)
 			return
 		}
-		if last != nil {
-			x.event(last)
-			last = nil
+		if last.chunk != nil {
+			x.event(last.chunk)
+			last = total{}
 		}
 		switch {
 		case chunk.UsageOnly && !a.WantsUsage:
 		case bearsTotal(chunk) && a.WantsUsage:
-			last = append(last, chunk.Data...) // Data is gone with the next call
+			usage := *chunk.Usage
+			last = total{bytes.Clone(chunk.Data), &usage} // Data is gone with the next call
 		default:
 			x.event(chunk.Data)
 		}
@@ -44,6 +46,12 @@ func (x *exchange) relay(a *router.Answer) {
 	}
 }
 
+// total is the chunk that bears the usage. It waits for what is booked.
+type total struct {
+	chunk    []byte
+	reported *chat.Usage
+}
+
 // bearsTotal reports a chunk after which no text is expected. Some providers
 // report the usage so far with every chunk; those are not held up.
 func bearsTotal(c chat.Chunk) bool {
@@ -51,9 +59,9 @@ func bearsTotal(c chat.Chunk) bool {
 }
 
 // endStream ends a stream as it ended upstream. The spend is settled by now.
-func (x *exchange) endStream(a *router.Answer, last []byte, err error) {
-	if last != nil {
-		x.event(chat.AddUsageMembers(last, usageMembers(a.Outcome().Spend)))
+func (x *exchange) endStream(a *router.Answer, last total, err error) {
+	if last.chunk != nil {
+		x.event(withUsage(last.chunk, last.reported, a.Outcome().Spend))
 	}
 	if errors.Is(err, io.EOF) {
 		x.keepStream(a)

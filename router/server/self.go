@@ -125,19 +125,30 @@ type receipt struct {
 }
 
 type attempt struct {
-	Attempt     int            `json:"attempt"`
-	Provider    string         `json:"provider"`
-	Model       string         `json:"model"`
-	RouteReason string         `json:"route_reason"`
-	Status      string         `json:"status"`
-	Error       *string        `json:"error"`
-	Streamed    bool           `json:"streamed"`
-	UsageSource string         `json:"usage_source"`
-	Tokens      billing.Tokens `json:"tokens"`
-	Pricing     string         `json:"pricing"`
-	PriceID     *string        `json:"price_id"`
-	CostUSD     *string        `json:"cost_usd"`
-	Cost        *costDetails   `json:"cost_details"`
+	Attempt         int             `json:"attempt"`
+	Provider        string          `json:"provider"`
+	Model           string          `json:"model"`
+	RouteReason     string          `json:"route_reason"`
+	Status          string          `json:"status"`
+	Error           *string         `json:"error"`
+	Streamed        bool            `json:"streamed"`
+	UsageSource     string          `json:"usage_source"`
+	Tokens          billing.Tokens  `json:"tokens"`
+	Disputed        bool            `json:"disputed"`    // what the provider reported cannot be right, or cannot be explained
+	Reported        *billing.Tokens `json:"reported"`    // what it reported; null where just that is booked
+	CostStatus      string          `json:"cost_status"` // as in the header
+	Overrun         overrun         `json:"overrun"`
+	ProviderCostUSD *string         `json:"provider_cost_usd"` // null: the provider does not say
+	Pricing         string          `json:"pricing"`
+	PriceID         *string         `json:"price_id"`
+	CostUSD         *string         `json:"cost_usd"`
+	Cost            *costDetails    `json:"cost_details"`
+}
+
+// overrun is how far an attempt took its request beyond what was held for it.
+type overrun struct {
+	Tokens int64  `json:"tokens"`
+	USD    string `json:"usd"`
 }
 
 type costDetails struct {
@@ -207,6 +218,8 @@ func attemptOf(s billing.Spend) attempt {
 		Attempt: s.Attempt, Provider: s.Provider, Model: s.Model, RouteReason: string(s.RouteReason),
 		Status: string(s.Status), Error: textOrNull(s.ErrorKind), Streamed: s.Streamed,
 		UsageSource: string(s.UsageSource), Tokens: s.Tokens, Pricing: string(s.Pricing),
+		Disputed: s.Disputed, Reported: s.Reported, CostStatus: costStatus(s),
+		Overrun: overrun{s.OverrunTokens, s.OverrunMoney.Short()}, ProviderCostUSD: shortOrNull(s.ProviderCost),
 	}
 	if s.Pricing == billing.Unpriced {
 		return a

@@ -25,6 +25,7 @@ type Sample struct {
 	Provider, Model string
 	Basis           Basis
 	Media           bool  // whether there is more in it than text
+	Hosted          bool  // whether the provider adds to it on its own account
 	Tokens          int64 // as estimated
 }
 
@@ -45,7 +46,7 @@ type model struct{ provider, name string }
 // times the tokens of the one before.
 const sizes = 8
 
-type factors [bases][2][sizes]slot
+type factors [bases][4][sizes]slot
 
 // NewCalibration knows nothing.
 func NewCalibration() *Calibration {
@@ -68,7 +69,6 @@ func (c *Calibration) Hold(p Sample) int64 {
 }
 
 // Observe takes in a prompt for which the provider reported so many tokens.
-// A report that is not believed must not come here.
 func (c *Calibration) Observe(p Sample, reported int64) {
 	if p.Tokens <= 0 || reported <= 0 || p.Basis >= bases {
 		return
@@ -95,17 +95,20 @@ func (c *Calibration) of(m model) *factors {
 }
 
 func (f *factors) slot(p Sample) *slot {
-	media := 0
+	kind := 0
 	if p.Media {
-		media = 1
+		kind |= 1
 	}
-	return &f[p.Basis][media][min(bits.Len64(uint64(p.Tokens))/2, sizes-1)]
+	if p.Hosted {
+		kind |= 2
+	}
+	return &f[p.Basis][kind][min(bits.Len64(uint64(p.Tokens))/2, sizes-1)]
 }
 
 // Factors are in thousandths. However little a provider reports, no less than
 // half an estimate is held, and never less than an exact count. However much it
-// reports, no more than four times the estimate and a thousand tokens, which is
-// beyond what is believed.
+// reports, no more than four times the estimate and a thousand tokens, so that what
+// one client has a provider do does not lock out others.
 const (
 	unit      = 1000
 	floor     = unit / 2
