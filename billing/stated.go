@@ -5,14 +5,14 @@ const coarsest Money = 10_000
 
 // Meets reports whether m is what a provider stated that something cost, as far as
 // that was rounded: each of the meters in it to the unit that the sum ends with, by
-// half of that, and ours to a nano-dollar.
+// half of that but no more than a hundredth in all, and ours to a nano-dollar.
 func (m Money) Meets(stated Money) bool {
 	unit := Money(1)
 	for unit < coarsest && stated%(unit*10) == 0 {
 		unit *= 10
 	}
 	const meters = 5
-	return max(m, stated)-min(m, stated) <= meters*unit/2+meters
+	return max(m, stated)-min(m, stated) <= min(meters*unit/2, stated/100)+meters
 }
 
 // CostDiffers reports whether the provider stated another cost than what is booked,

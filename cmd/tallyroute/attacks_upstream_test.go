@@ -191,8 +191,9 @@ func TestStreamsThatDoNotEndAreCutAndCharged(t *testing.T) {
 			call := g.ups[0].Wait(t, 1)
 			pt.Await(t, "the provider is let go", call.Done)
 			row := g.rows(1)[0]
-			if row.Status != billing.StatusUpstreamAborted || row.UsageSource == billing.Reported || row.Tokens.Output < 2 || row.Tokens.Output > 50 || row.Cost.Total == 0 {
-				t.Errorf("booked %+v", row)
+			came := 2 * int64(strings.Count(r.body, "hello there"))
+			if row.Status != billing.StatusUpstreamAborted || row.UsageSource == billing.Reported || row.Tokens.Output < came || row.Tokens.Output > came+50 || row.Cost.Total == 0 {
+				t.Errorf("booked %+v for %d tokens", row, came)
 			}
 			if n := len(g.ups[1].Calls()); n != 0 {
 				t.Errorf("another provider was asked after the first byte")
@@ -286,48 +287,6 @@ func (g *attackTarget) leave(body string, n int, afterFirst bool) time.Duration 
 	took := time.Since(began)
 	<-ended
 	return took
-}
-
-// TestUsageThatCannotBeIsNotBelieved: it is booked at no less than nothing and no more than the hold.
-func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
-	for name, tt := range map[string]struct {
-		usage  string
-		status billing.Status
-		source billing.Provenance
-	}{
-		"honest":       {`{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}`, billing.StatusOK, billing.Reported},
-		"negative":     {`{"prompt_tokens":-8,"completion_tokens":-2,"total_tokens":-10}`, billing.StatusDisputed, billing.Counted},
-		"nothing":      {`{"prompt_tokens":8,"completion_tokens":0,"total_tokens":8}`, billing.StatusDisputed, ""},
-		"10^12":        {`{"prompt_tokens":1000000000000,"completion_tokens":1000000000000,"total_tokens":2000000000000}`, billing.StatusDisputed, ""},
-		"2^64":         {`{"prompt_tokens":18446744073709551616,"completion_tokens":2,"total_tokens":3}`, billing.StatusDisputed, billing.Counted},
-		"a fraction":   {`{"prompt_tokens":8.5,"completion_tokens":2,"total_tokens":10}`, billing.StatusDisputed, billing.Counted},
-		"text":         {`{"prompt_tokens":"8","completion_tokens":"2"}`, billing.StatusDisputed, billing.Counted},
-		"missing":      {`null`, billing.StatusOK, billing.Counted},
-		"cached > all": {`{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":4000}}`, "", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			before, _, _ := strings.Cut(attackAnswer, `"usage":`)
-			chunk, _, _ := strings.Cut(attackUsage, `"usage":`)
-			g := attacked(t, "", pt.JSON(200, before+`"usage":`+tt.usage+"}"))
-			for _, body := range []string{attackPlain, attackStream} {
-				if body == attackStream {
-					g.ups[0].Set(pt.Stream(attackWord, attackFinish, chunk+`"usage":`+tt.usage+"}"))
-				}
-				if r := g.complete(body); r.status != 200 || !strings.Contains(r.body, "hello there") {
-					t.Errorf("%d %s", r.status, r.body)
-				}
-				row := g.rows(1)[0]
-				if (tt.status != "" && row.Status != tt.status) || (tt.source != "" && row.UsageSource != tt.source) {
-					t.Errorf("booked as %s, %s", row.Status, row.UsageSource)
-				}
-				// 8 tokens of prompt by our own rule, 50 of output at most.
-				if row.Tokens.Total() < 8 || row.Tokens.Output > 50 || row.Tokens.Prompt() > 100 {
-					t.Errorf("booked %+v", row.Tokens)
-				}
-			}
-			g.balances()
-		})
-	}
 }
 
 // balances sees that the quota is the sum of the rows.

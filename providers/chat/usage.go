@@ -17,7 +17,7 @@ const (
 
 // counts are the numbers of a usage object as they stand there.
 type counts struct {
-	found, invalid            bool
+	found, invalid, broken    bool // broken: one of the three main counts cannot be
 	prompt, completion, total int64
 	cacheRead, cacheWrite     int64
 	audioIn, audioOut         int64
@@ -62,7 +62,11 @@ func (n *counts) main(c *jsonraw.Cursor, to *int64) {
 	if '0' <= c.Peek() && c.Peek() <= '9' {
 		n.plain++
 	}
+	invalid := n.invalid
+	n.invalid = false
 	*to = max(*to, n.take(c))
+	n.broken = n.broken || n.invalid
+	n.invalid = n.invalid || invalid
 }
 
 // part takes one of the counts that say what the main ones consist of. One that
@@ -190,8 +194,8 @@ func ParseCount(raw []byte) (int64, bool) {
 // the two may leave out reasoning like the completion does; what the provider says
 // that the answer cost can show that.
 func (n counts) usage() Usage {
-	if n.total > MaxUsage {
-		n.total = 0
+	if n.broken {
+		n.total = 0 // what it has beyond the others tells nothing
 	}
 	n.cacheWrite = max(n.cacheWrite, n.write5m+n.write1h)
 	cached := n.cacheRead + n.cacheWrite

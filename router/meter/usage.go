@@ -127,7 +127,7 @@ func (b *usage) raisePrompt(count Counter, needs chat.Needs) {
 		return
 	}
 	b.tokens.Input = billing.SatAdd(b.tokens.Input, counted.Tokens-prompt)
-	b.disputed, b.observed, b.source = true, false, worse(b.source, counted.Exact)
+	b.disputed, b.observed, b.source = true, false, b.certain(counted)
 }
 
 // raiseOutput takes the count of the text where the report is below it: below what
@@ -146,12 +146,12 @@ func (b *usage) raiseOutput(text string, count Counter) {
 		return
 	}
 	b.tokens.Output = counted.Tokens
-	b.disputed, b.source = true, worse(b.source, counted.Exact)
+	b.disputed, b.source = true, b.certain(counted)
 }
 
-// worse is the less certain of a provenance and a count.
-func worse(p billing.Provenance, exact bool) billing.Provenance {
-	if p == billing.Bounded || !exact {
+// certain is how certain it is what is booked when a count is taken as well.
+func (b *usage) certain(count tokens.Estimate) billing.Provenance {
+	if b.source == billing.Bounded || !count.Exact {
 		return billing.Bounded
 	}
 	return billing.Counted
