@@ -117,7 +117,10 @@ var formats = map[string]map[string]string{
 		"video/mp4": "mp4", "video/quicktime": "mov", "video/x-matroska": "mkv", "video/webm": "webm", "video/x-flv": "flv",
 		"video/mpeg": "mpeg", "video/x-ms-wmv": "wmv", "video/3gpp": "three_gp",
 	},
-	"audio": {"audio/mp3": "mp3", "audio/wav": "wav", "audio/opus": "opus", "audio/aac": "aac", "audio/flac": "flac", "audio/mp4": "mp4", "audio/ogg": "ogg"},
+	"audio": {
+		"audio/mp3": "mp3", "audio/wav": "wav", "audio/opus": "opus", "audio/aac": "aac", "audio/flac": "flac",
+		"audio/mp4": "mp4", "audio/ogg": "ogg",
+	},
 	"document": {
 		"application/pdf": "pdf", "text/csv": "csv", "text/html": "html", "text/plain": "txt", "text/markdown": "md",
 		"application/msword": "doc", "application/vnd.ms-excel": "xls",

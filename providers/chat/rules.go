@@ -32,61 +32,61 @@ type views struct {
 type messageIndex struct{ whole, role, name jsonraw.Span }
 
 // Read checks and reads a value whose type is right.
-func (s *views) Read(v jsonraw.Value) *jsonraw.FieldError {
-	raw := v.Raw
+func (v *views) Read(from jsonraw.Value) *jsonraw.FieldError {
+	raw := from.Raw
 	null := jsonraw.IsNull(raw)
 	var err *jsonraw.FieldError
-	switch v.Field.Rule {
+	switch from.Field.Rule {
 	case ruleRefused:
 		return &jsonraw.FieldError{Code: "unknown_parameter", Message: "leave this member out; it is not supported here"}
 	case ruleModel:
-		s.model = jsonraw.Quoted(raw).String()
-		err = checkModel(s.model)
+		v.model = jsonraw.Quoted(raw).String()
+		err = checkModel(v.model)
 	case ruleStream:
-		s.stream = raw[0] == 't'
+		v.stream = raw[0] == 't'
 	case ruleWantsUsage:
-		s.wantsUsage = raw[0] == 't'
+		v.wantsUsage = raw[0] == 't'
 	case ruleN:
-		s.n, err = count(raw, s.limits.maxN())
+		v.n, err = count(raw, v.limits.maxN())
 	case ruleMaxTokens:
-		s.maxTokens, err = count(raw, maxCount)
+		v.maxTokens, err = count(raw, maxCount)
 	case ruleMaxCompletion:
-		s.maxCompletion, err = count(raw, maxCount)
+		v.maxCompletion, err = count(raw, maxCount)
 	case ruleMessages:
 		if jsonraw.IsEmptyArray(raw) {
 			err = jsonraw.Wrong("must hold at least one message")
 		}
 	case ruleMessage:
-		s.message.whole = v.At
-		s.messages = append(s.messages, s.message)
-		s.message = messageIndex{}
+		v.message.whole = from.At
+		v.messages = append(v.messages, v.message)
+		v.message = messageIndex{}
 	case ruleRole:
-		s.message.role = v.At
+		v.message.role = from.At
 	case ruleName:
 		if !null {
-			s.message.name = v.At
+			v.message.name = from.At
 		}
 	case ruleNeed:
 		if !null && !jsonraw.IsEmptyArray(raw) {
-			s.need |= v.Field.Need &^ needHosted
+			v.need |= from.Field.Need &^ needHosted
 		}
 	case ruleToolType:
-		s.ownTool = s.ownTool || string(raw) == `"function"` || string(raw) == `"custom"`
+		v.ownTool = v.ownTool || string(raw) == `"function"` || string(raw) == `"custom"`
 	case ruleOwnTool:
-		s.ownTool = s.ownTool || !null
+		v.ownTool = v.ownTool || !null
 	case ruleTool:
-		if !s.ownTool {
-			s.need |= needHosted & v.Top.Need
+		if !v.ownTool {
+			v.need |= needHosted & from.Top.Need
 		}
-		s.ownTool = false
+		v.ownTool = false
 	case ruleInput:
-		s.inputs, s.ids, err = readInput(raw)
+		v.inputs, v.ids, err = readInput(raw)
 	case ruleDimensions:
-		s.dimensions, err = count(raw, maxDimensions)
+		v.dimensions, err = count(raw, maxDimensions)
 	case ruleEncoding:
-		s.base64, err = readEncoding(raw)
+		v.base64, err = readEncoding(raw)
 	case ruleNeedWord:
-		s.need |= needOf(raw) & v.Top.Need
+		v.need |= needOf(raw) & from.Top.Need
 	}
 	return err
 }

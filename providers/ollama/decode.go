@@ -74,7 +74,9 @@ type speaker struct {
 }
 
 func (s *speaker) say(message []byte) translate.Message {
-	m := translate.Message{Text: translate.WordsOf(jsonraw.Lookup(message, "content")), Reasoning: translate.WordsOf(jsonraw.Lookup(message, "thinking"))}
+	var m translate.Message
+	m.Text.Add(jsonraw.Lookup(message, "content"))
+	m.Reasoning.Add(jsonraw.Lookup(message, "thinking"))
 	for call := range jsonraw.Elements(jsonraw.Lookup(message, "tool_calls")) {
 		f := jsonraw.Lookup(call, "function")
 		name := jsonraw.Lookup(f, "name")

@@ -15,7 +15,8 @@ const path = "/api/chat"
 // Encode writes a chat call.
 func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 	// Some servers call a stream of lines application/json.
-	return translate.Encode(x, translate.Format{Path: path, Tools: true, Effort: true, JSONStream: true}, func(r *translate.Request) ([]byte, error) {
+	format := translate.Format{Path: path, Tools: true, Effort: true, JSONStream: true}
+	return translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e := encoder{Request: r}
 		err := e.write()
 		return e.o.Bytes(), err
