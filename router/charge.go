@@ -22,6 +22,16 @@ var _ meter.Counter = counting{}
 // Bound is cheap and never below the true count.
 func (c counting) Bound() int64 { return c.tokens.Bound(c.request, c.tokenizer) }
 
+// Least is what any tokenizer makes of the texts of the request at least.
+func (c counting) Least() (n int64) {
+	for m := range c.request.Messages() {
+		for p := range m.Pieces() {
+			n += tokens.AtLeast(string(p.Text.Bytes()))
+		}
+	}
+	return n
+}
+
 // Prompt counts the request.
 func (c counting) Prompt() (tokens.Estimate, error) {
 	return c.tokens.Prompt(c.ctx, c.request, c.tokenizer)

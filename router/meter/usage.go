@@ -10,6 +10,7 @@ import (
 // does.
 type Counter interface {
 	Bound() int64 // cheap, and never below the prompt's true count
+	Least() int64 // never above it
 	Prompt() (tokens.Estimate, error)
 	Text(text string) (tokens.Estimate, error)
 }
@@ -43,7 +44,7 @@ func (m *Meter) weigh(u Use, tier string, count Counter) usage {
 	if u.Usage.Invalid || impossible(b.tokens.Prompt()) || impossible(b.tokens.Output) {
 		b.replaceImpossible(u.Text, most, count)
 	}
-	b.raisePrompt(count, m.Request.Needs())
+	b.raisePrompt(most.Input, count, m.Request.Needs())
 	b.raiseOutput(u.Text, count)
 	b.disputed = b.disputed || !m.explained(b.tokens, u.Text, most, count)
 	return b
@@ -99,17 +100,15 @@ func (b *usage) replaceImpossible(text string, most billing.Tokens, count Counte
 	}
 }
 
-// How far below our own count a report may be: a tokenizer that is like the model's may
-// count twice what it does, and providers leave out some of what we take for theirs.
-const (
-	lowFactor = 3 // of a count that is not exact
-	lowSlack  = 16
-)
+// lowSlack is how many tokens a report may be below an exact count besides a quarter:
+// providers leave out some of what we take for theirs.
+const lowSlack = 16
 
-// raisePrompt takes the count of the prompt where the report is too far below it. A
-// report that is within reach of the bound is not worth a count. How many tokens
-// pictures and documents have is not known well enough to tell.
-func (b *usage) raisePrompt(count Counter, needs chat.Needs) {
+// raisePrompt takes the count of the prompt where the report is too far below it: below
+// a count that is exact, or below what any tokenizer makes of the text. A report that
+// is within reach of the bound is not worth a count. How many tokens pictures and
+// documents have is not known well enough to tell.
+func (b *usage) raisePrompt(most int64, count Counter, needs chat.Needs) {
 	prompt := b.tokens.Prompt()
 	media := needs.Vision || needs.Audio || needs.Documents
 	if prompt > 0 && (media || count.Bound()/(2*tokens.BytesPerToken)-lowSlack <= prompt) {
@@ -117,11 +116,12 @@ func (b *usage) raisePrompt(count Counter, needs chat.Needs) {
 	}
 	counted, err := count.Prompt()
 	if err != nil {
-		counted = tokens.Estimate{Tokens: count.Bound()}
+		counted = tokens.Estimate{Tokens: most}
 	}
-	low := counted.Tokens/lowFactor - lowSlack
-	if counted.Exact {
-		low = counted.Tokens*3/4 - lowSlack
+	low := counted.Tokens*3/4 - lowSlack
+	if !counted.Exact {
+		low = count.Least()
+		counted.Tokens = max(min(counted.Tokens, most), low)
 	}
 	if prompt > 0 && prompt >= low || counted.Tokens <= prompt {
 		return

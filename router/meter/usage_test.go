@@ -16,11 +16,14 @@ import (
 // fixed counts what it is told to.
 type fixed struct {
 	bound, prompt, text int64
+	least               int64
 	inexact             bool
 	err                 error
 }
 
 func (f fixed) Bound() int64 { return f.bound }
+
+func (f fixed) Least() int64 { return f.least }
 
 func (f fixed) Prompt() (tokens.Estimate, error) {
 	return tokens.Estimate{Tokens: f.prompt, Exact: !f.inexact}, f.err
@@ -47,7 +50,7 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 	const text = "one two three four five six seven eight nine ten eleven twelve"
 	count := fixed{bound: 400, prompt: 100, text: 20}
 	inexact := count
-	inexact.inexact = true
+	inexact.inexact, inexact.least = true, 30
 	failing := count
 	failing.err = errCount
 	type want struct {
@@ -82,21 +85,23 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 		"less than the hold, not the sum": {usage(chat.Usage{Input: 399, Output: 49}), text, count, want{billing.Reported, false, in(399, 49)}},
 
 		// What passed through us is the least that it can be.
-		"nothing for a text":            {usage(chat.Usage{Input: 100}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"nothing for a text, like ours": {usage(chat.Usage{Input: 100}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
-		"nothing for a text, no count":  {usage(chat.Usage{Input: 100}), text, failing, want{billing.Bounded, true, in(100, int64(len(text)))}},
-		"fewer tokens than words":       {usage(chat.Usage{Input: 100, Output: 11}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
-		"one token":                     {usage(chat.Usage{Input: 100, Output: 1}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"fewer than its own tokenizer":  {usage(chat.Usage{Input: 100, Output: 12}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"all of it called reasoning":    {usage(chat.Usage{Input: 100, Output: 2, Reasoning: 2}), text, count, want{billing.Counted, true, billing.Tokens{Input: 100, Output: 20, Reasoning: 2}}},
-		"no prompt":                     {usage(chat.Usage{Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"no prompt, like ours":          {usage(chat.Usage{Output: 20}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
-		"no prompt, no count":           {usage(chat.Usage{Output: 20}), text, failing, want{billing.Bounded, true, in(400, 20)}},
-		"one token of prompt":           {usage(chat.Usage{Input: 1, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"one cached token of prompt":    {usage(chat.Usage{CacheRead: 1, Output: 20}), text, count, want{billing.Counted, true, billing.Tokens{Input: 99, CacheRead: 1, Output: 20}}},
-		"half of the prompt":            {usage(chat.Usage{Input: 30, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"nothing at all":                {usage(chat.Usage{}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"no output, too much prompt":    {usage(chat.Usage{Input: 60_000}), text, count, want{billing.Counted, true, in(60_000, 20)}},
+		"nothing for a text":             {usage(chat.Usage{Input: 100}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"nothing for a text, like ours":  {usage(chat.Usage{Input: 100}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"nothing for a text, no count":   {usage(chat.Usage{Input: 100}), text, failing, want{billing.Bounded, true, in(100, int64(len(text)))}},
+		"fewer tokens than words":        {usage(chat.Usage{Input: 100, Output: 11}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"one token":                      {usage(chat.Usage{Input: 100, Output: 1}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"fewer than its own tokenizer":   {usage(chat.Usage{Input: 100, Output: 12}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"all of it called reasoning":     {usage(chat.Usage{Input: 100, Output: 2, Reasoning: 2}), text, count, want{billing.Counted, true, billing.Tokens{Input: 100, Output: 20, Reasoning: 2}}},
+		"no prompt":                      {usage(chat.Usage{Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"no prompt, like ours":           {usage(chat.Usage{Output: 20}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"no prompt, no count":            {usage(chat.Usage{Output: 20}), text, failing, want{billing.Bounded, true, in(400, 20)}},
+		"one token of prompt":            {usage(chat.Usage{Input: 1, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"one cached token of prompt":     {usage(chat.Usage{CacheRead: 1, Output: 20}), text, count, want{billing.Counted, true, billing.Tokens{Input: 99, CacheRead: 1, Output: 20}}},
+		"fewer tokens than it has words": {usage(chat.Usage{Input: 29, Output: 20}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"a generous estimate of ours":    {usage(chat.Usage{Input: 31, Output: 20}), text, inexact, want{billing.Reported, false, in(31, 20)}},
+		"half of the prompt":             {usage(chat.Usage{Input: 30, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"nothing at all":                 {usage(chat.Usage{}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"no output, too much prompt":     {usage(chat.Usage{Input: 60_000}), text, count, want{billing.Counted, true, in(60_000, 20)}},
 
 		// Of what cannot be, the larger of count and hold is taken, and the rest stays.
 		"negative output":           {invalid(chat.Usage{Input: 100}), text, count, want{billing.Bounded, true, in(100, 50)}},
