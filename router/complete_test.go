@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -190,6 +191,20 @@ func TestStaleKeyIsJudgedAnew(t *testing.T) {
 	g.ledger.stale = 2
 	if _, err := g.ask(t.Context(), hi); !errors.Is(err, billing.ErrStaleKey) {
 		t.Errorf("error %v", err)
+	}
+	for _, c := range []struct {
+		change func(*billing.Key)
+		want   string
+	}{
+		{func(k *billing.Key) { k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} }, billing.ErrAddress.Error()},
+		{func(k *billing.Key) { k.Models = []string{"another"} }, `router: model "m" is not allowed for this key`},
+	} {
+		fresh := keyWith()
+		c.change(fresh)
+		g.Verifier, g.ledger.stale = verifier{key: keyWith(), fresh: fresh}, 1
+		if _, err := g.ask(t.Context(), hi); err == nil || err.Error() != c.want {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
 	}
 }
 

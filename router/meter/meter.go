@@ -35,3 +35,11 @@ func (m *Meter) MaxOutput(c plan.Candidate) int64 {
 func (m *Meter) Most(c plan.Candidate) billing.Tokens {
 	return billing.Tokens{Input: c.Hold, Output: billing.SatMul(m.output(c), m.Request.N())}
 }
+
+// priceOf is what c asks for t in a tier.
+func priceOf(c plan.Candidate, tier string, t billing.Tokens) billing.Price {
+	if p, ok := c.Prices.Served(tier, t.Prompt()); ok {
+		return p
+	}
+	return c.Price
+}

@@ -7,18 +7,6 @@ import (
 	"tallyroute/router/plan"
 )
 
-// Use is what is known of an attempt when it has ended.
-type Use struct {
-	Candidate   plan.Candidate
-	Attempt     int // from 1
-	Status      billing.Status
-	ErrorKind   string      // of an attempt that the client did not wait for
-	Usage       *chat.Usage // as reported; nil where it was not
-	Text        string      // the output that came through
-	ResponseID  string
-	TierDropped bool // the provider was not told of the tier that was asked for
-}
-
 // Used is the row of an attempt that is charged for. observed says that its prompt is
 // what the provider reported, from which there is something to be learned.
 func (m *Meter) Used(u Use, count Counter) (row billing.Spend, observed bool) {
@@ -94,14 +82,6 @@ func (m *Meter) cost(c plan.Candidate, tier string, t billing.Tokens) (price bil
 		}
 	}
 	return price, cost, baseline
-}
-
-// priceOf is what c asks for t in a tier.
-func priceOf(c plan.Candidate, tier string, t billing.Tokens) billing.Price {
-	if p, ok := c.Prices.Served(tier, t.Prompt()); ok {
-		return p
-	}
-	return c.Price
 }
 
 // Overrun notes on each attempt how far it took the request beyond its hold, in

@@ -3,8 +3,21 @@ package meter
 import (
 	"tallyroute/billing"
 	"tallyroute/providers/chat"
+	"tallyroute/router/plan"
 	"tallyroute/router/tokens"
 )
+
+// Use is what is known of an attempt when it has ended.
+type Use struct {
+	Candidate   plan.Candidate
+	Attempt     int // from 1
+	Status      billing.Status
+	ErrorKind   string      // of an attempt that the client did not wait for
+	Usage       *chat.Usage // as reported; nil where it was not
+	Text        string      // the output that came through
+	ResponseID  string
+	TierDropped bool // the provider was not told of the tier that was asked for
+}
 
 // Counter counts what passed through us for one attempt, as its target's tokenizer
 // does.
