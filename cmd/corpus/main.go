@@ -1,7 +1,8 @@
 // Command corpus replays recorded exchanges with real providers through the
 // real router and tells how many come out as they should: it starts the judge's
 // replay as the upstream providers, a router on a new SQLite database, and the
-// judge's check as the client. The exchanges and the judge lie beside the
+// judge's check as the client. Then it compares the rows of the ledger with what was
+// recorded: tokens by kind, costs, stated costs, and disputes. The exchanges and the judge lie beside the
 // project and are not part of it.
 //
 //	go run ./cmd/corpus                          all formats; a fall below the recorded score fails
@@ -128,13 +129,15 @@ func (s *settings) play(ctx context.Context, judge, dir string, w io.Writer) (sc
 			_, _ = fmt.Fprintf(w, "%s is not judged: %s\n", f.family, why)
 			continue
 		}
-		results, err := s.replay(ctx, dir, f, apis, w)
+		results, ledger, err := s.replay(ctx, dir, f, apis, w)
 		if err != nil {
 			return score{}, fmt.Errorf("%s: %w", f.family, err)
 		}
 		for _, r := range results {
 			total.add(r)
 		}
+		total.Ledger.Cases += ledger.Cases
+		total.Ledger.Pass += ledger.Pass
 	}
 	return total, nil
 }

@@ -42,32 +42,37 @@ func goBuild(ctx context.Context, from, to, pkg string) error {
 }
 
 // replay judges one format.
-func (s *settings) replay(ctx context.Context, dir string, f format, apis []api, w io.Writer) ([]result, error) {
+func (s *settings) replay(ctx context.Context, dir string, f format, apis []api, w io.Writer) (results []result, ledger *tally, err error) {
 	upstream, err := freeAddress(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	judge := filepath.Join(dir, "judge")
 	replay, err := start(ctx, judge, "replay", "-cases", s.cases, "-addr", upstream, "-cut", s.cut)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer replay.stop()
 	if err := waitFor(ctx, "http://"+upstream+"/_judge/stats"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	builtin := make(map[string]catalogue.Status)
 	if !s.plain {
 		if builtin, err = known(ctx); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	r, err := s.serve(ctx, filepath.Join(dir, f.family), f.config(apis, upstream, builtin))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer r.process.stop()
-	return s.check(ctx, check{judge: judge, dir: dir, replay: "http://" + upstream, family: f.family}, r, w)
+	results, err = s.check(ctx, check{judge: judge, dir: dir, replay: "http://" + upstream, family: f.family}, r, w)
+	r.process.stop() // the rows are in the database when it has ended
+	if err != nil {
+		return nil, nil, err
+	}
+	ledger, err = s.judgeLedger(ctx, filepath.Join(dir, f.family, "corpus.db"), results, w)
+	return results, ledger, err
 }
 
 // router is a router that serves.

@@ -15,6 +15,8 @@ type result struct {
 	ID, API, Family string
 	Features        []string
 	Pass            bool
+	Status          int
+	Lost            []string `json:"request_parts_openai_cannot_say"` // of the recorded request
 	Checks          []struct{ OK, Hard bool }
 }
 
@@ -46,12 +48,13 @@ func share(n, of int) float64 { return 100 * float64(n) / float64(max(1, of)) }
 // score is what came out, as it is recorded.
 type score struct {
 	Total    *tally            `json:"total"`
+	Ledger   *tally            `json:"ledger"` // exchanges whose rows are right
 	APIs     map[string]*tally `json:"apis"`
 	Features map[string]*tally `json:"features"`
 }
 
 func newScore() score {
-	return score{Total: new(tally), APIs: make(map[string]*tally), Features: make(map[string]*tally)}
+	return score{Total: new(tally), Ledger: new(tally), APIs: make(map[string]*tally), Features: make(map[string]*tally)}
 }
 
 func (s score) add(r result) {
@@ -80,6 +83,7 @@ func (s score) print(w io.Writer) {
 		_, _ = fmt.Fprintln(w)
 	}
 	line("all", s.Total)
+	_, _ = fmt.Fprintf(w, "%-28s %5d of %5d  %5.1f %%\n", "rows of the ledger", s.Ledger.Pass, s.Ledger.Cases, share(s.Ledger.Pass, s.Ledger.Cases))
 }
 
 // write records the score. What was not judged this time keeps its own.
@@ -90,7 +94,7 @@ func (s *settings) write(got score) error {
 	}
 	maps.Copy(old.APIs, got.APIs)
 	if s.apis == "" && s.families == "" {
-		old.Features = got.Features
+		old.Features, old.Ledger = got.Features, got.Ledger
 	}
 	*old.Total = tally{}
 	for _, t := range old.APIs {
@@ -128,6 +132,9 @@ func (s *settings) compare(got score) error {
 		if before != nil && now.Pass*before.Cases < before.Pass*now.Cases {
 			faults = append(faults, fmt.Errorf("%s fell from %d of %d to %d of %d", name, before.Pass, before.Cases, now.Pass, now.Cases))
 		}
+	}
+	if s.apis == "" && s.families == "" && got.Ledger.Pass*old.Ledger.Cases < old.Ledger.Pass*got.Ledger.Cases {
+		faults = append(faults, fmt.Errorf("the rows fell from %d of %d to %d of %d", old.Ledger.Pass, old.Ledger.Cases, got.Ledger.Pass, got.Ledger.Cases))
 	}
 	return errors.Join(faults...)
 }

@@ -62,7 +62,7 @@ var layers = map[string][]string{
 
 	"cmd/tallyroute": {"*"},
 	"cmd/routebench": {},
-	"cmd/corpus":     {"providers/catalogue", "providers/secret"},
+	"cmd/corpus":     {"providers/catalogue", "providers/secret", "billing", "billing/sqlite"},
 	"examples":       {},
 }
 

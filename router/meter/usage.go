@@ -144,10 +144,15 @@ func (b *usage) raisePrompt(most int64, count Counter, needs chat.Needs) {
 }
 
 // raiseOutput takes the count of the text where the report is below it: below what
-// any tokenizer makes of the text, or well below what the model's own does.
+// any tokenizer makes of the text, or well below what the model's own does. Text that
+// a tool at the provider returned may be in the prompt instead, if that has more than
+// can have come from us.
 func (b *usage) raiseOutput(text string, count Counter) {
 	least := tokens.AtLeast(text)
 	if least+least/8 <= b.tokens.Output {
+		return
+	}
+	if beyond := b.tokens.Prompt() - count.Bound(); b.tokens.Output > 0 && b.tokens.Output+beyond >= 2*least {
 		return
 	}
 	counted, err := count.Text(text)
@@ -179,12 +184,13 @@ const (
 
 // explained reports whether it can be said why t is as much as it is. Most reports pass
 // the cheap test against the bound; only the others make us count. Work at the
-// provider explains any growth.
+// provider explains any growth, and pictures, sound and documents that of a prompt.
 func (m *Meter) explained(t billing.Tokens, text string, most billing.Tokens, count Counter) bool {
 	if t.Prompt() > count.Bound()/disputeFactor+disputeSlack {
 		counted, err := count.Prompt()
 		if err != nil || t.Prompt() > billing.SatMul(counted.Tokens, disputeFactor)+disputeSlack {
-			return m.Request.Hosted()
+			needs := m.Request.Needs()
+			return m.Request.Hosted() || needs.Vision || needs.Audio || needs.Documents
 		}
 	}
 	// Hidden reasoning makes an output longer than its text, but not longer

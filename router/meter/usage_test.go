@@ -85,23 +85,24 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 		"less than the hold, not the sum": {usage(chat.Usage{Input: 399, Output: 49}), text, count, want{billing.Reported, false, in(399, 49)}},
 
 		// What passed through us is the least that it can be.
-		"nothing for a text":             {usage(chat.Usage{Input: 100}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"nothing for a text, like ours":  {usage(chat.Usage{Input: 100}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
-		"nothing for a text, no count":   {usage(chat.Usage{Input: 100}), text, failing, want{billing.Bounded, true, in(100, int64(len(text)))}},
-		"fewer tokens than words":        {usage(chat.Usage{Input: 100, Output: 11}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
-		"one token":                      {usage(chat.Usage{Input: 100, Output: 1}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"fewer than its own tokenizer":   {usage(chat.Usage{Input: 100, Output: 12}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"all of it called reasoning":     {usage(chat.Usage{Input: 100, Output: 2, Reasoning: 2}), text, count, want{billing.Counted, true, billing.Tokens{Input: 100, Output: 20, Reasoning: 2}}},
-		"no prompt":                      {usage(chat.Usage{Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"no prompt, like ours":           {usage(chat.Usage{Output: 20}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
-		"no prompt, no count":            {usage(chat.Usage{Output: 20}), text, failing, want{billing.Bounded, true, in(400, 20)}},
-		"one token of prompt":            {usage(chat.Usage{Input: 1, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"one cached token of prompt":     {usage(chat.Usage{CacheRead: 1, Output: 20}), text, count, want{billing.Counted, true, billing.Tokens{Input: 99, CacheRead: 1, Output: 20}}},
-		"fewer tokens than it has words": {usage(chat.Usage{Input: 29, Output: 20}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
-		"a generous estimate of ours":    {usage(chat.Usage{Input: 31, Output: 20}), text, inexact, want{billing.Reported, false, in(31, 20)}},
-		"half of the prompt":             {usage(chat.Usage{Input: 30, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"nothing at all":                 {usage(chat.Usage{}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"no output, too much prompt":     {usage(chat.Usage{Input: 60_000}), text, count, want{billing.Counted, true, in(60_000, 20)}},
+		"nothing for a text":                {usage(chat.Usage{Input: 100}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"nothing for a text, like ours":     {usage(chat.Usage{Input: 100}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"nothing for a text, no count":      {usage(chat.Usage{Input: 100}), text, failing, want{billing.Bounded, true, in(100, int64(len(text)))}},
+		"fewer tokens than words":           {usage(chat.Usage{Input: 100, Output: 11}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"one token":                         {usage(chat.Usage{Input: 100, Output: 1}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"fewer than its own tokenizer":      {usage(chat.Usage{Input: 100, Output: 12}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"all of it called reasoning":        {usage(chat.Usage{Input: 100, Output: 2, Reasoning: 2}), text, count, want{billing.Counted, true, billing.Tokens{Input: 100, Output: 20, Reasoning: 2}}},
+		"no prompt":                         {usage(chat.Usage{Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"no prompt, like ours":              {usage(chat.Usage{Output: 20}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"no prompt, no count":               {usage(chat.Usage{Output: 20}), text, failing, want{billing.Bounded, true, in(400, 20)}},
+		"one token of prompt":               {usage(chat.Usage{Input: 1, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"one cached token of prompt":        {usage(chat.Usage{CacheRead: 1, Output: 20}), text, count, want{billing.Counted, true, billing.Tokens{Input: 99, CacheRead: 1, Output: 20}}},
+		"fewer tokens than it has words":    {usage(chat.Usage{Input: 29, Output: 20}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"a generous estimate of ours":       {usage(chat.Usage{Input: 31, Output: 20}), text, inexact, want{billing.Reported, false, in(31, 20)}},
+		"half of the prompt":                {usage(chat.Usage{Input: 30, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"what a tool said is in the prompt": {usage(chat.Usage{Input: 900, Output: 3}), text, count, want{billing.Reported, false, in(900, 3)}},
+		"nothing at all":                    {usage(chat.Usage{}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"no output, too much prompt":        {usage(chat.Usage{Input: 60_000}), text, count, want{billing.Counted, true, in(60_000, 20)}},
 
 		// Of what cannot be, the larger of count and hold is taken, and the rest stays.
 		"negative output":           {invalid(chat.Usage{Input: 100}), text, count, want{billing.Bounded, true, in(100, 50)}},
@@ -149,9 +150,10 @@ func TestWorkAtTheProviderIsNotDisputed(t *testing.T) {
 		`"tools":[{"url_context":{}}]`:                          false,
 		`"tools":[{"type":"web_search_20250305"}]`:              false,
 		`"web_search_options":{}`:                               false,
-		`"previous_response_id":"resp_1"`:                       false,
+		`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.org/a.png"}}]}],"x":1`: false,
+		`"previous_response_id":"resp_1"`: false,
 	} {
-		m := Meter{Request: request(t, `{"model":"m","max_tokens":50,`+member+`,"messages":[{"role":"user","content":"x"}]}`)}
+		m := Meter{Request: request(t, `{"model":"m","max_tokens":50,`+strings.TrimSuffix(member+`,"messages":[{"role":"user","content":"x"}]`, `,"x":1,"messages":[{"role":"user","content":"x"}]`)+`}`)}
 		c := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 400, MaxOutput: 50}
 		row, _ := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Text: "x", Usage: &chat.Usage{Input: 10_317, Output: 1}}, count)
 		if row.Disputed != disputed || row.Tokens.Input != 10_317 {
