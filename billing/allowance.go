@@ -88,6 +88,19 @@ type Posting struct {
 	// Rejects are rows that the database refused. They are kept aside, and count
 	// against the budgets until they are booked.
 	Rejects []Reject
+	// Events are those that no row or reject is. All are written in the same
+	// transaction.
+	Events []Event
+}
+
+// AllEvents are its Events and those that its rejects are; RowEvents are those
+// that its rows are.
+func (p Posting) AllEvents() []Event {
+	all := p.Events
+	for _, r := range p.Rejects {
+		all = append(all[:len(all):len(all)], r.Event())
+	}
+	return all
 }
 
 // Posted is how the windows stand that a posting touched.
@@ -130,7 +143,8 @@ type Allowances interface {
 	// ErrFenced.
 	Grant(ctx context.Context, r Replica, wants []Want) ([]Granted, bool, error)
 	// Post puts rows in, and posts them to the counters and the rollup, and
-	// moves the leases, in one transaction. A row that the database refuses for
+	// moves the leases, in one transaction. It writes events and stops keys as
+	// Settle does. A row that the database refuses for
 	// what is in it fails the whole posting with *RowError; every other error is
 	// the database's own, and the posting is to be tried again.
 	Post(ctx context.Context, p Posting) (Posted, error)

@@ -11,6 +11,7 @@ var (
 	ErrUnknownKey   = errors.New("billing: unknown key")
 	ErrRevoked      = errors.New("billing: key is revoked")
 	ErrExpired      = errors.New("billing: key has expired")
+	ErrStopped      = errors.New("billing: key is stopped for its overrun")
 	ErrStaleKey     = errors.New("billing: key has changed since it was read")
 	ErrAddress      = errors.New("billing: address not allowed for this key")
 	ErrDuplicate    = errors.New("billing: already there")

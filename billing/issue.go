@@ -146,6 +146,24 @@ func (i Issuer) Revoke(ctx context.Context, id KeyID, reason string) (Key, error
 	})
 }
 
+// Enable lets a key that was stopped be used again, and counts its overrun anew.
+// A key that is not stopped stays as it is.
+func (i Issuer) Enable(ctx context.Context, id KeyID, actor, reason string) (Key, error) {
+	now := i.now()
+	if len(reason) > maxReason {
+		return Key{}, invalid("reason", "must have at most %d bytes", maxReason)
+	}
+	return i.Keys.UpdateKey(ctx, id, func(k *Key) error {
+		if !k.RevokedAt.IsZero() {
+			return &ConflictError{Detail: fmt.Sprintf("key %s is revoked, which is for good: make a new one", id)}
+		}
+		if !k.StoppedAt.IsZero() {
+			k.StoppedAt, k.EnabledAt, k.EnabledBy, k.EnabledReason = time.Time{}, now, actor, strings.TrimSpace(reason)
+		}
+		return nil
+	})
+}
+
 // EnsureProject finds a project by team and name, or makes what is missing of it.
 func (i Issuer) EnsureProject(ctx context.Context, p Project) (Project, error) {
 	if p.Name == "" {

@@ -51,6 +51,14 @@ type Key struct {
 	RevokedReason string
 	LastUsedAt    time.Time // zero: never
 
+	// Overrun is what its answers took beyond what was held for them, since it
+	// was made or last enabled. A store stops the key when that passes its limit.
+	Overrun       Amount
+	StoppedAt     time.Time // zero: it is not
+	EnabledAt     time.Time // zero: never, as it was not stopped
+	EnabledBy     string
+	EnabledReason string
+
 	// Version grows with every change of the key, its owners or any budget that
 	// binds it. Reserve refuses a hold made on an older version.
 	Version int64
@@ -61,8 +69,8 @@ func (k *Key) Owner() Owner {
 	return Owner{KeyID: k.ID, ProjectID: k.ProjectID, TeamID: k.TeamID, CostCenter: k.CostCenter, Environment: k.Environment}
 }
 
-// InForce says whether the key may be used at an instant: ErrRevoked or
-// ErrExpired where not. A key that was revoked is so for good, whatever the
+// InForce says whether the key may be used at an instant: ErrRevoked, ErrExpired
+// or ErrStopped where not. A key that was revoked is so for good, whatever the
 // time: clocks differ.
 func (k *Key) InForce(at time.Time) error {
 	if !k.RevokedAt.IsZero() {
@@ -70,6 +78,9 @@ func (k *Key) InForce(at time.Time) error {
 	}
 	if !k.ExpiresAt.IsZero() && !at.Before(k.ExpiresAt) {
 		return fmt.Errorf("%w on %s", ErrExpired, k.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	if !k.StoppedAt.IsZero() {
+		return fmt.Errorf("%w since %s", ErrStopped, k.StoppedAt.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -130,7 +141,7 @@ type KeyFilter struct {
 	ID      KeyID
 	Team    string // id or name
 	Project string // id or name
-	Status  string // "active", "expired" or "revoked"
+	Status  string // "active", "stopped", "expired" or "revoked"
 	Query   string // part of the name, taken literally
 	After   KeyID  // for paging: keys whose id is greater
 	Limit   int    // 0 is 200, which is also the most

@@ -22,6 +22,9 @@ type Hold struct {
 	ExpiresAt      time.Time
 	// IfLost is the row that is written when the process never reports back.
 	IfLost Spend
+	// Overrun and EnabledAt are the key's, as it was read.
+	Overrun   Amount
+	EnabledAt time.Time
 }
 
 // HoldLine is one budget, in the window that the request falls in.
@@ -45,6 +48,7 @@ type Store interface {
 	Allowances
 	Replicas
 	Reports
+	EventLog
 	Books
 	Replays
 	// Migrate brings the schema up to date under a lock, so that any number of
@@ -98,8 +102,8 @@ type Owners interface {
 type Ledger interface {
 	// Reserve takes the hold from every budget or from none, and inserts the
 	// hold row. It refuses with *QuotaError, which names the budget; with
-	// ErrStaleKey when the key has changed since KeyVersion; with ErrRevoked or
-	// ErrExpired. A second call with the same id is an error. The balances
+	// ErrStaleKey when the key has changed since KeyVersion; with ErrRevoked,
+	// ErrExpired or ErrStopped. A second call with the same id is an error. The balances
 	// include the hold.
 	Reserve(ctx context.Context, h Hold, now time.Time) ([]Balance, error)
 	// Retry tells the ledger that another attempt is about to be made: ifLost
@@ -109,7 +113,8 @@ type Ledger interface {
 	// Settle takes the hold out and puts the rows in, and posts them to the
 	// counters and the rollup, in one transaction. Twice is once. Rows are
 	// posted to the windows that OccurredAt falls in, also for budgets made
-	// while the request was under way.
+	// while the request was under way. The events of the rows are written, and a
+	// key whose overrun passes the store's OverrunLimit is stopped.
 	Settle(ctx context.Context, s Settlement) ([]Balance, error)
 	// Release gives a hold back when nothing was sent upstream. Twice is once.
 	Release(ctx context.Context, holdID string) error

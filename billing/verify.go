@@ -83,8 +83,8 @@ func (v *Verifier) Open() { v.open.Store(true) }
 var errStarting = fmt.Errorf("%w: starting", ErrUnavailable)
 
 // Verify finds the key of s, which is shared and must not be changed. It
-// refuses with ErrMalformedKey, ErrUnknownKey, ErrRevoked or ErrExpired; the
-// last two come with the key, for the log. While the database is away it goes
+// refuses with ErrMalformedKey, ErrUnknownKey, ErrRevoked, ErrExpired or
+// ErrStopped; the last three come with the key, for the log. While the database is away it goes
 // by what it remembers for as long as StaleFor, then refuses with
 // ErrUnavailable: that a key is unknown is said only when the database said so.
 func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, error) {

@@ -12,7 +12,7 @@ import (
 )
 
 // Open makes a fresh, empty, migrated store that reports in the given zone and
-// is closed when the test ends.
+// is closed when the test ends. It stops keys by billing.DefaultOverrunLimit.
 type Open func(t *testing.T, reporting *time.Location) billing.Store
 
 // Run tests a store. Times that are compared have whole microseconds, which is
@@ -33,5 +33,6 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{name: "Replays", cases: replayCases()},
 		{name: "Races", cases: raceCases(), anyLimit: true},
 		{name: "Random", cases: randomCases(), anyLimit: true},
+		{name: "Overruns", cases: overrunCases()},
 	})
 }

@@ -49,6 +49,8 @@ type Options struct {
 	// Room is how large the journal may be for requests to begin: less than its
 	// own limit, so that those under way can be settled. 0 is any size.
 	Room int64
+	// Overrun is how far a key may go before it is stopped: what the store has.
+	Overrun billing.OverrunLimit
 	// Report is told of faults in the background. It must not block.
 	Report func(error)
 }
@@ -75,6 +77,10 @@ type Ledger struct {
 	// that came before it began.
 	flushes, flushed int64
 	onFlush          chan struct{} // closed, and made anew, when flushed grows
+
+	stops   stops
+	denials billing.Denials
+	events  []billing.Event // that are yet to be posted
 
 	replica   billing.Replica // guarded by mu; its epoch changes when it was fenced
 	joined    atomic.Bool
@@ -128,6 +134,11 @@ type entry struct {
 	begun   journal.Segment
 	settled journal.Segment
 	covered []billing.Amount // of used, by each of the leases
+	version int64            // of the key, as it was read
+	enabled time.Time        // so too
+	before  billing.Amount   // the overrun of the key, so too
+	key     *keyOverrun      // while an overrun of it is yet to be posted
+	over    billing.Amount   // that overrun
 	first   [1]billing.Spend // room for ifLost
 	few     [4]*lease        // room for leases
 	some    [4]billing.Amount
@@ -148,6 +159,7 @@ func Open(store Store, log Journal, o Options) (*Ledger, error) {
 		store: store, log: log, o: o,
 		leases: make(map[windowKey]*lease), open: make(map[string]*entry), segs: newSegments(),
 		onFlush: make(chan struct{}),
+		stops:   stops{o.Overrun, make(map[billing.KeyID]*keyOverrun)},
 		replica: billing.Replica{ID: o.Replica, Epoch: newEpoch(), Name: o.Name, TTL: o.TTL},
 		begun:   time.Now(), wakeWriter: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 	}
@@ -166,8 +178,8 @@ func (l *Ledger) heard(asked time.Time) {
 	}
 }
 
-// Reserve implements billing.Ledger. It does not look at the key: whether that
-// is in force is for the verifier to say.
+// Reserve implements billing.Ledger. Whether the key is in force is for the
+// verifier to say; but where its overruns here stop it, it is refused at once.
 func (l *Ledger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
 	if h.ID == "" || h.Tokens < 0 || h.Money < 0 || h.HeadroomTokens < 0 || h.HeadroomMoney < 0 {
 		return nil, fmt.Errorf("billing/lease: hold %q is negative or has no id", h.ID)
@@ -177,9 +189,11 @@ func (l *Ledger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]
 		return nil, fmt.Errorf("billing/lease: hold %s could not be replayed: %w", h.ID, err)
 	}
 	e := &entry{id: h.ID, hold: billing.Amount{Tokens: h.Tokens, Money: h.Money}.AtMost(billing.MostHeld())}
+	e.version, e.enabled, e.before = h.KeyVersion, h.EnabledAt, h.Overrun
 	e.ifLost = append(e.first[:0], lost)
 	balances, err := l.hold(ctx, e, h)
 	if err != nil {
+		l.denied(h, err, now)
 		return nil, err
 	}
 	if err := l.begin(e); err != nil {
@@ -197,6 +211,9 @@ func (l *Ledger) take(e *entry, h billing.Hold) (balances []billing.Balance, lac
 	defer l.mu.Unlock()
 	if _, twice := l.open[e.id]; twice {
 		return nil, nil, fmt.Errorf("%w: hold %s", billing.ErrDuplicate, e.id)
+	}
+	if l.stops.refuses(h) {
+		return nil, nil, fmt.Errorf("%w: its answers took more than was held for them", billing.ErrStopped)
 	}
 	e.leases = e.few[:0]
 	for _, line := range h.Lines {
@@ -356,6 +373,7 @@ func (l *Ledger) queueUp(e *entry, rows []billing.Spend) []billing.Balance {
 	}
 	l.queue = append(l.queue, e)
 	l.queued++
+	urgent = l.stops.settled(e) || urgent // others are to hear of it soon
 	if urgent {
 		l.postNow()
 	} else if len(l.queue) == 1 {

@@ -163,7 +163,7 @@ func (l *Ledger) gather() *posting {
 	n := min(len(l.queue), l.o.Batch)
 	p := &posting{entries: l.queue[:n:n], flushes: l.flushes, queued: l.posted + int64(len(l.queue))}
 	p.Replica = l.replica
-	if n > 0 || l.flushes > l.flushed || l.owes() {
+	if n > 0 || l.flushes > l.flushed || l.owes() || len(l.events) > 0 {
 		l.queue = l.queue[n:]
 		l.fill(p)
 		return p
@@ -184,6 +184,7 @@ func (l *Ledger) owes() bool {
 // fill makes the rows and the changes of the leases. The lock is held.
 func (l *Ledger) fill(p *posting) {
 	p.moves = make(map[*lease]move)
+	p.Events, l.events = append(p.Events, l.events...), nil
 	for _, e := range p.entries {
 		p.Rows = append(p.Rows, e.rows...)
 		for i, le := range e.leases {
@@ -254,6 +255,7 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 func (l *Ledger) finish(p *posting) {
 	for _, e := range p.entries {
 		l.forget(e)
+		l.stops.posted(e)
 	}
 	if l.posted += int64(len(p.entries)); len(p.entries) > 0 {
 		l.done()
@@ -310,7 +312,7 @@ func (l *Ledger) again(entries []*entry, p *posting) *posting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	next := &posting{entries: entries, flushes: p.flushes, queued: p.queued}
-	next.Replica = l.replica
+	next.Replica, next.Events = l.replica, p.Events
 	l.fill(next)
 	return next
 }

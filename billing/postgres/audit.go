@@ -104,7 +104,12 @@ func (s *Store) Audit(ctx context.Context, o billing.AuditOptions) (r billing.Au
 			return err
 		})
 		if err == nil && !o.Since.IsZero() {
-			_, err = c.Exec(ctx, noteAuditSQL, r.RanAt, r.Took.Milliseconds(), r.Breaches, billing.CleanText(r.First))
+			note := &pgx.Batch{}
+			note.Queue(noteAuditSQL, r.RanAt, r.Took.Milliseconds(), r.Breaches, billing.CleanText(r.First))
+			if r.Breaches > 0 {
+				queueEvents(note, []billing.Event{r.BreachEvent()})
+			}
+			err = c.SendBatch(ctx, note).Close()
 		}
 		return err
 	})

@@ -19,6 +19,7 @@ const keySelect = `
 SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
        k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.tags,
        k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
+       k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
        (SELECT coalesce(json_agg(json_build_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
                  'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano) ORDER BY b.id), '[]')
           FROM budgets b
@@ -33,10 +34,11 @@ func scanKey(row pgx.CollectableRow) (billing.Key, error) {
 	var k billing.Key
 	var cidrs []string
 	var tags, budgets []byte
-	var expires, revoked, used *time.Time
+	var expires, revoked, used, stopped, enabled *time.Time
 	err := row.Scan(&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
 		&k.Models, &cidrs, &k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced, &tags,
-		&k.CreatedBy, &k.CreatedAt, &expires, &revoked, &k.RevokedReason, &used, &k.Version, &budgets)
+		&k.CreatedBy, &k.CreatedAt, &expires, &revoked, &k.RevokedReason, &used, &k.Version,
+		&k.Overrun.Tokens, &k.Overrun.Money, &stopped, &enabled, &k.EnabledBy, &k.EnabledReason, &budgets)
 	if err != nil {
 		return k, err
 	}
@@ -49,6 +51,7 @@ func scanKey(row pgx.CollectableRow) (billing.Key, error) {
 	}
 	k.CreatedAt = k.CreatedAt.UTC()
 	k.ExpiresAt, k.RevokedAt, k.LastUsedAt = utc(expires), utc(revoked), utc(used)
+	k.StoppedAt, k.EnabledAt = utc(stopped), utc(enabled)
 	return k, errors.Join(json.Unmarshal(tags, &k.Tags), json.Unmarshal(budgets, &k.Budgets))
 }
 
@@ -87,7 +90,7 @@ const listKeysSQL = keySelect + `
  WHERE ($1 = '' OR k.id = $1)
    AND ($2 = '' OR t.id = $2 OR t.name = $2)
    AND ($3 = '' OR p.id = $3 OR p.name = $3)
-   AND ($4 = '' OR $4 = CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' WHEN k.expires_at <= $5 THEN 'expired' ELSE 'active' END)
+   AND ($4 = '' OR $4 = CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' WHEN k.expires_at <= $5 THEN 'expired' WHEN k.stopped_at IS NOT NULL THEN 'stopped' ELSE 'active' END)
    AND strpos(k.name, $6) > 0
    AND k.id > $7
  ORDER BY k.id
@@ -99,7 +102,7 @@ const mostKeys = 200
 // ListKeys implements billing.Keys.
 func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billing.Key, err error) {
 	switch f.Status {
-	case "", "active", "expired", "revoked":
+	case "", "active", "stopped", "expired", "revoked":
 	default:
 		return nil, &billing.ConflictError{Detail: fmt.Sprintf("keys have no status %q", f.Status)}
 	}
@@ -153,13 +156,17 @@ const updateKeySQL = `
 UPDATE api_keys
    SET project_id = $2, name = $3, display = $4, models = $5, allowed_cidrs = $6, requests_per_minute = $7, tokens_per_minute = $8,
        allow_unpriced = $9, tags = $10, created_by = $11, expires_at = $12, revoked_at = $13, revoked_reason = $14,
+       stopped_at = $15, enabled_at = $16, enabled_by = $17, enabled_reason = $18,
+       overrun_tokens = CASE WHEN enabled_at IS DISTINCT FROM $16 THEN 0 ELSE overrun_tokens END,
+       overrun_nano = CASE WHEN enabled_at IS DISTINCT FROM $16 THEN 0 ELSE overrun_nano END,
        version = version + 1
  WHERE id = $1`
 
-// UpdateKey implements billing.Keys. The key's own budgets become those that
+// UpdateKey implements billing.Keys. The row is locked, since settlements add to
+// the overrun and may stop the key. The key's own budgets become those that
 // change leaves; one that is gone from them is archived.
 func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*billing.Key) error) (k billing.Key, err error) {
-	const byID = keySelect + " WHERE k.id = $1"
+	const byID = keySelect + " WHERE k.id = $1 FOR NO KEY UPDATE OF k"
 	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := lockAdmin(ctx, tx); err != nil {
 			return err
@@ -182,7 +189,8 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 			}
 		}
 		if _, err := tx.Exec(ctx, updateKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display), billing.CleanTexts(k.Models), cidrs(k), k.RequestsPerMinute,
-			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.ExpiresAt), orNull(k.RevokedAt), billing.CleanText(k.RevokedReason)); err != nil {
+			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.ExpiresAt), orNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
+			orNull(k.StoppedAt), orNull(k.EnabledAt), billing.CleanText(k.EnabledBy), billing.CleanText(k.EnabledReason)); err != nil {
 			return err
 		}
 		if err := keepBudgets(ctx, tx, k); err != nil {

@@ -19,14 +19,14 @@ import (
 // that has no room, nothing changes and the rows say why.
 const reserveSQL = `
 WITH key AS (
-  SELECT revoked_at IS NOT NULL AS revoked, coalesce(expires_at <= $5, false) AS expired, version <> $4 AS stale
+  SELECT revoked_at IS NOT NULL AS revoked, coalesce(expires_at <= $5, false) AS expired, stopped_at IS NOT NULL AS stopped, version <> $4 AS stale
     FROM api_keys WHERE id = $3
 ), line AS (
   SELECT * FROM unnest($6::text[], $7::timestamptz[], $8::timestamptz[]) AS l (budget_id, window_start, window_end)
 ), locked AS MATERIALIZED (
   SELECT c.*
     FROM budget_counters c JOIN line USING (budget_id, window_start, window_end)
-   WHERE EXISTS (SELECT FROM key WHERE NOT (revoked OR expired OR stale))
+   WHERE EXISTS (SELECT FROM key WHERE NOT (revoked OR expired OR stopped OR stale))
    ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
 ), judged AS (
@@ -46,9 +46,9 @@ WITH key AS (
   INSERT INTO holds (id, key_id, budget_ids, window_starts, tokens, nano, created_at, expires_at, if_lost)
   SELECT $1, $3, $6::text[], $7::timestamptz[], $9::bigint, $10::bigint, $5, $15, $2::json
     FROM key, verdict v
-   WHERE v.complete AND v.fits AND NOT (revoked OR expired OR stale)
+   WHERE v.complete AND v.fits AND NOT (revoked OR expired OR stopped OR stale)
 )
-SELECT key.revoked, key.expired, key.stale, v.complete, coalesce(j.fits, true),
+SELECT key.revoked, key.expired, key.stopped, key.stale, v.complete, coalesce(j.fits, true),
        j.id, j.scope, j.scope_id, j.period, j.zone, j.token_limit, j.amount_nano,
        j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano
   FROM key CROSS JOIN verdict v LEFT JOIN judged j ON true
@@ -67,6 +67,12 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 		s.doubts.add(h.ID)
 	case err == nil && ctx.Err() != nil:
 		return nil, errors.Join(fault(ctx, ctx.Err()), s.Release(detached, h.ID))
+	}
+	var refused *billing.QuotaError
+	if errors.As(err, &refused) {
+		if e, first := s.denials.Event(h, refused, now); first {
+			_ = s.writeEvents(detached, e) // the refusal stands whether it is written down or not
+		}
 	}
 	return balances, err
 }
@@ -139,11 +145,11 @@ func judge(ctx context.Context, c *pgx.Conn, args []any) (verdict, error) {
 		return verdict{}, err
 	}
 	defer rows.Close()
-	var revoked, expired, stale, fits bool
+	var revoked, expired, stopped, stale, fits bool
 	v := verdict{missing: true, refused: -1}
 	for rows.Next() {
 		var st standing
-		if err := rows.Scan(append([]any{&revoked, &expired, &stale, &v.complete, &fits}, st.columns()...)...); err != nil {
+		if err := rows.Scan(append([]any{&revoked, &expired, &stopped, &stale, &v.complete, &fits}, st.columns()...)...); err != nil {
 			return verdict{}, err
 		}
 		v.missing = false
@@ -161,6 +167,8 @@ func judge(ctx context.Context, c *pgx.Conn, args []any) (verdict, error) {
 		return verdict{}, billing.ErrRevoked
 	case expired:
 		return verdict{}, billing.ErrExpired
+	case stopped:
+		return verdict{}, billing.ErrStopped
 	case stale:
 		return verdict{}, billing.ErrStaleKey
 	}
@@ -230,10 +238,10 @@ var settleSQL = `
 WITH gone AS (
   DELETE FROM holds WHERE id = $1 RETURNING budget_ids, window_starts, tokens, nano
 ), posted AS (
-  ` + insertEventsSQL(6) + `
+  ` + insertEventsSQL(8) + `
    WHERE EXISTS (SELECT FROM gone)
-  RETURNING input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
-), spent AS (
+  RETURNING key_id, overrun_tokens, overrun_nano, input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
+), ` + overrunSQL(6) + `, spent AS (
   SELECT coalesce(sum(tokens), 0)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano FROM posted
 ), change AS (
   SELECT budget_id, window_start,
@@ -283,7 +291,7 @@ func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, ba
 	}
 	first := rows[0]
 	post := func(ctx context.Context, c *pgx.Conn) error {
-		b := settleBatch(st.HoldID, rows, func(standings []standing) { was, balances = settled(standings) })
+		b := s.settleBatch(st.HoldID, rows, func(standings []standing) { was, balances = settled(standings) })
 		return c.SendBatch(ctx, b).Close() // sent as one, it is one transaction
 	}
 	err = s.on(ctx, post)
@@ -305,16 +313,19 @@ func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, ba
 }
 
 // settleBatch is the whole of a settlement.
-func settleBatch(hold string, rows []billing.Spend, done func([]standing)) *pgx.Batch {
+func (s *Store) settleBatch(hold string, rows []billing.Spend, done func([]standing)) *pgx.Batch {
 	o := rows[0].Owner
 	b := &pgx.Batch{}
+	queueKeyLocks(b, rows)
 	b.Queue(lockScopesSQL, scopeLocks(o))
-	b.Queue(settleSQL, append([]any{hold, o.KeyID, o.ProjectID, o.TeamID, rows[0].OccurredAt}, arrays(rows)...)...).
+	args := append([]any{hold, o.KeyID, o.ProjectID, o.TeamID, rows[0].OccurredAt}, s.overrunArgs()...)
+	b.Queue(settleSQL, append(args, arrays(rows)...)...).
 		Query(func(rows pgx.Rows) error {
 			standings, err := pgx.CollectRows(rows, scanStanding)
 			done(standings)
 			return err
 		})
+	queueEvents(b, billing.RowEvents(rows))
 	return b
 }
 
@@ -343,7 +354,7 @@ func (s *Store) settleLate(ctx context.Context, st billing.Settlement) (was bool
 		if err != nil {
 			return err
 		}
-		b := settleBatch(st.HoldID, rows, func(standings []standing) { was, balances = settled(standings) })
+		b := s.settleBatch(st.HoldID, rows, func(standings []standing) { was, balances = settled(standings) })
 		return tx.SendBatch(ctx, b).Close()
 	})
 	return was, balances, err

@@ -38,11 +38,11 @@ WITH move AS (
            OR m.down_nano > least(coalesce(l.nano, 0), coalesce(c.leased_nano, 0)))
   RETURNING true
 ), posted AS (
-  ` + insertEventsSQL(24) + `
+  ` + insertEventsSQL(26) + `
   ON CONFLICT DO NOTHING
-  RETURNING key_id, project_id, team_id, occurred_at,
+  RETURNING key_id, project_id, team_id, occurred_at, overrun_tokens, overrun_nano,
             input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
-), booked AS (
+), ` + overrunSQL(24) + `, booked AS (
   UPDATE spend_rejects r SET booked_at = now(), booked_by = $11
     FROM unnest($12::text[], $13::int[]) AS b (request_id, attempt)
    WHERE r.request_id = b.request_id AND r.attempt = b.attempt AND r.booked_at IS NULL
@@ -55,7 +55,7 @@ WITH move AS (
 ), spent AS (
   SELECT key_id, project_id, team_id, to_timestamp(floor(extract(epoch FROM occurred_at) / 900) * 900) AS quarter,
          sum(tokens)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano
-    FROM (SELECT * FROM posted UNION ALL SELECT * FROM booked UNION ALL SELECT * FROM rejected) AS part
+    FROM (SELECT key_id, project_id, team_id, occurred_at, tokens, nano FROM posted UNION ALL SELECT * FROM booked UNION ALL SELECT * FROM rejected) AS part
    GROUP BY 1, 2, 3, 4
 ), change AS (
   SELECT budget_id, window_start,
@@ -125,7 +125,7 @@ func (s *Store) post(ctx context.Context, p billing.Posting, by string) (billing
 	if err != nil {
 		return billing.Posted{}, err
 	}
-	b := &postingBatch{args: args, locks: append(slices.Clone(p.Rows), rejectedRows(p)...)}
+	b := &postingBatch{args: append(args, s.overrunArgs()...), locks: append(slices.Clone(p.Rows), rejectedRows(p)...), events: p.AllEvents()}
 	err = s.within(ctx, s.postings, func(ctx context.Context, c *pgx.Conn) error { return b.send(ctx, c, rows) })
 	if lacksPartition(err) {
 		if err = s.addPartitions(ctx, rows); err == nil {
@@ -144,6 +144,7 @@ func (s *Store) post(ctx context.Context, p billing.Posting, by string) (billing
 type postingBatch struct {
 	args   []any
 	locks  []billing.Spend // whose owners are locked
+	events []billing.Event // beside those that its rows are
 	posted billing.Posted
 }
 
@@ -153,11 +154,13 @@ func (b *postingBatch) send(ctx context.Context, c interface {
 }, rows []billing.Spend,
 ) error {
 	batch := &pgx.Batch{}
+	queueKeyLocks(batch, rows)
 	batch.Queue(lockScopesSQL, batchLocks(b.locks))
 	batch.Queue(postSQL, append(slices.Clone(b.args), arrays(rows)...)...).Query(func(rows pgx.Rows) (err error) {
 		b.posted, err = readPosted(rows)
 		return err
 	})
+	queueEvents(batch, append(billing.RowEvents(rows), b.events...))
 	return c.SendBatch(ctx, batch).Close()
 }
 

@@ -30,6 +30,8 @@ type Options struct {
 	// Acquire, Statement and Lock bound the wait for a connection, for a
 	// statement and for a lock. 0 is 250 ms, 2 s and 500 ms.
 	Acquire, Statement, Lock time.Duration
+	// Overrun is how far a key may go before it is stopped.
+	Overrun billing.OverrunLimit
 	// Tracer sees every statement.
 	Tracer pgx.QueryTracer
 }
@@ -58,6 +60,8 @@ type Store struct {
 	direct    *pgx.ConnConfig // without time-outs, for migrations
 	reporting *time.Location
 	acquire   time.Duration
+	overrun   billing.OverrunLimit
+	denials   billing.Denials // that were written down
 	doubts    doubts
 	closed    atomic.Bool
 }
@@ -116,6 +120,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		requests: lane{pool, statement + slack}, postings: lane{posters, posting + slack}, direct: direct,
 		reporting: cmp.Or(o.Reporting, time.UTC),
 		acquire:   cmp.Or(o.Acquire, defaultAcquire),
+		overrun:   o.Overrun,
 	}, nil
 }
 

@@ -11,7 +11,7 @@ import (
 func TestStore(t *testing.T) {
 	billingtest.Run(t, func(t *testing.T, reporting *time.Location) billing.Store {
 		o := patient
-		o.Reporting = reporting
+		o.Reporting, o.Overrun = reporting, billing.DefaultOverrunLimit()
 		s, _ := open(t, o)
 		return s
 	})

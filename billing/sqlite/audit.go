@@ -79,6 +79,9 @@ func (s *Store) Audit(ctx context.Context, o billing.AuditOptions) (r billing.Au
 	if err == nil && !o.Since.IsZero() {
 		err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 			_, err := tx.exec(ctx, insertAudit, stamp(r.RanAt), r.Took.Milliseconds(), r.Breaches, billing.CleanText(r.First))
+			if err == nil && r.Breaches > 0 {
+				err = s.tell(ctx, tx, r.BreachEvent())
+			}
 			return err
 		})
 	}

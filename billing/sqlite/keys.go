@@ -14,6 +14,7 @@ import (
 const selectKeys = `SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
   k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.tags,
   k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
+  k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
   (SELECT json_group_array(json_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
             'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano) ORDER BY b.id)
      FROM budgets b
@@ -39,6 +40,10 @@ func keyScan(k *billing.Key) []any {
 		&k.RevokedReason,
 		instant{&k.LastUsedAt},
 		&k.Version,
+		&k.Overrun.Tokens, &k.Overrun.Money,
+		instant{&k.StoppedAt},
+		instant{&k.EnabledAt},
+		&k.EnabledBy, &k.EnabledReason,
 		jsonText{&k.Budgets},
 	}
 }
@@ -50,6 +55,13 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 const updateKey = `UPDATE api_keys SET name = ?, display = ?, project_id = ?, models = ?, allowed_cidrs = ?, requests_per_minute = ?,
   tokens_per_minute = ?, allow_unpriced = ?, tags = ?, created_by = ?, expires_at = ?, revoked_at = ?, revoked_reason = ?, version = version + 1
 WHERE id = ? AND version = ?`
+
+// updateStop keeps the overrun unless the key is enabled anew: settlements add to
+// it without a new version. It comes after updateKey.
+const updateStop = `UPDATE api_keys SET overrun_tokens = CASE WHEN enabled_at IS ?2 THEN overrun_tokens ELSE 0 END,
+  overrun_nano = CASE WHEN enabled_at IS ?2 THEN overrun_nano ELSE 0 END,
+  stopped_at = ?1, enabled_at = ?2, enabled_by = ?3, enabled_reason = ?4
+WHERE id = ?5`
 
 // keyColumns are the columns that a key may change, in the order of both.
 func keyColumns(k billing.Key) []any {
@@ -150,6 +162,10 @@ func (s *Store) replaceKey(ctx context.Context, k billing.Key, version int64) (f
 		if n == 0 {
 			return billing.ErrStaleKey
 		}
+		if _, err := tx.exec(ctx, updateStop, stampOrNull(k.StoppedAt), stampOrNull(k.EnabledAt), billing.CleanText(k.EnabledBy),
+			billing.CleanText(k.EnabledReason), string(k.ID)); err != nil {
+			return err
+		}
 		if err := replaceBudgets(ctx, tx, string(k.ID), own, s.clock()); err != nil {
 			return err
 		}
@@ -165,7 +181,8 @@ const whereFilter = `WHERE k.id > ?1 AND (?2 = '' OR k.id = ?2)
   AND (?4 = '' OR p.id = ?4 OR p.name = ?4)
   AND (?5 = '' OR instr(k.name, ?5) > 0)
   AND CASE ?6
-      WHEN 'active'  THEN k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?7)
+      WHEN 'active'  THEN k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?7) AND k.stopped_at IS NULL
+      WHEN 'stopped' THEN k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?7) AND k.stopped_at IS NOT NULL
       WHEN 'expired' THEN k.revoked_at IS NULL AND k.expires_at <= ?7
       WHEN 'revoked' THEN k.revoked_at IS NOT NULL
       ELSE TRUE END
@@ -177,9 +194,9 @@ const mostKeys = 200
 // ListKeys implements billing.Keys.
 func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) ([]billing.Key, error) {
 	switch f.Status {
-	case "", "active", "expired", "revoked":
+	case "", "active", "stopped", "expired", "revoked":
 	default:
-		return nil, fmt.Errorf("billing/sqlite: no status %q, want active, expired or revoked", f.Status)
+		return nil, fmt.Errorf("billing/sqlite: no status %q, want active, stopped, expired or revoked", f.Status)
 	}
 	if f.Limit <= 0 || f.Limit > mostKeys {
 		f.Limit = mostKeys

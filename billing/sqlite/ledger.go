@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	selectKeyState = `SELECT version, expires_at, revoked_at FROM api_keys WHERE id = ?`
+	selectKeyState = `SELECT version, expires_at, revoked_at, stopped_at FROM api_keys WHERE id = ?`
 	insertHold     = `INSERT INTO holds (id, key_id, budget_ids, window_starts, tokens, nano, created_at, expires_at, if_lost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
@@ -38,6 +38,9 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 		// No error of the transaction: the counters that it began are kept, so
 		// that the next request need not add up the ledger again.
 		if refused = refusal(h, balances); refused != nil {
+			if e, first := s.denials.Event(h, refused, now); first {
+				return s.tell(ctx, tx, e)
+			}
 			return nil
 		}
 		most := billing.Amount{Tokens: h.Tokens, Money: h.Money}.AtMost(billing.MostHeld())
@@ -95,8 +98,8 @@ func (s *Store) Retry(ctx context.Context, holdID string, ifLost []billing.Spend
 // wantFresh refuses a hold on a key that is not what it was read as.
 func wantFresh(ctx context.Context, tx *session, h billing.Hold, now time.Time) error {
 	var version int64
-	var expires, revoked time.Time
-	found, err := tx.row(ctx, selectKeyState, []any{string(h.KeyID)}, &version, instant{&expires}, instant{&revoked})
+	var expires, revoked, stopped time.Time
+	found, err := tx.row(ctx, selectKeyState, []any{string(h.KeyID)}, &version, instant{&expires}, instant{&revoked}, instant{&stopped})
 	switch {
 	case err != nil:
 		return err
@@ -106,6 +109,8 @@ func wantFresh(ctx context.Context, tx *session, h billing.Hold, now time.Time) 
 		return billing.ErrRevoked
 	case !expires.IsZero() && !expires.After(now):
 		return billing.ErrExpired
+	case !stopped.IsZero():
+		return billing.ErrStopped
 	case version != h.KeyVersion:
 		return billing.ErrStaleKey
 	}
@@ -185,7 +190,7 @@ func (s *Store) book(ctx context.Context, tx *session, rows []billing.Spend) err
 		if err := s.insertEvent(ctx, tx, row); err != nil {
 			return err
 		}
-		if err := post(ctx, tx, row); err != nil {
+		if err := s.follow(ctx, tx, row); err != nil {
 			return err
 		}
 	}

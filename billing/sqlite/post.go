@@ -34,6 +34,9 @@ func (s *Store) Post(ctx context.Context, p billing.Posting) (posted billing.Pos
 		if err := s.reject(ctx, tx, p.Rejects); err != nil {
 			return err
 		}
+		if err := s.tell(ctx, tx, p.AllEvents()...); err != nil {
+			return err
+		}
 		return s.pass(ctx, tx, p, &posted)
 	})
 	return posted, err
@@ -79,9 +82,20 @@ func (s *Store) bookOne(ctx context.Context, tx *session, row billing.Spend, ind
 		return &billing.RowError{Index: index, Err: err}
 	}
 	if err == nil {
-		err = post(ctx, tx, row)
+		err = s.follow(ctx, tx, row)
 	}
 	return err
+}
+
+// follow does what follows from a row that was inserted, beside the rollup.
+func (s *Store) follow(ctx context.Context, tx *session, row billing.Spend) error {
+	if err := post(ctx, tx, row); err != nil {
+		return err
+	}
+	if err := s.overran(ctx, tx, row); err != nil {
+		return err
+	}
+	return s.tell(ctx, tx, billing.RowEvents([]billing.Spend{row})...)
 }
 
 // pass moves the leases, if it is their turn and all of them can.

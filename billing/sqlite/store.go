@@ -30,6 +30,8 @@ import (
 type Options struct {
 	Reporting *time.Location   // zone that the days of reports are in
 	Clock     func() time.Time // nil is time.Now; stamps when things were written
+	// Overrun is how far a key may go before it is stopped.
+	Overrun billing.OverrunLimit
 }
 
 // Store is a billing.Store in a file.
@@ -39,6 +41,8 @@ type Store struct {
 	reads     *sql.DB
 	read      *session
 	write     *writer
+	overrun   billing.OverrunLimit
+	denials   billing.Denials // that were written down
 	closing   sync.Once
 	closed    error
 }
@@ -55,7 +59,7 @@ const (
 // Open opens the file at path or makes it, readable by its owner alone. It does
 // not make the tables: Migrate does.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
-	s := &Store{reporting: o.Reporting, clock: o.Clock}
+	s := &Store{reporting: o.Reporting, clock: o.Clock, overrun: o.Overrun}
 	if s.reporting == nil {
 		s.reporting = time.UTC
 	}

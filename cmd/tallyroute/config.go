@@ -35,6 +35,7 @@ type Config struct {
 	Aliases             section   `yaml:"aliases"`
 	PricesFile          string    `yaml:"prices_file"` // newer prices of built-in models
 	Defaults            defaults  `yaml:"defaults"`
+	Overrun             overrun   `yaml:"overrun"`
 	Limits              limits    `yaml:"limits"`
 	Timeouts            timeouts  `yaml:"timeouts"`
 	Routing             routing   `yaml:"routing"`
@@ -59,6 +60,17 @@ type keyBudget struct {
 	Zone   string         `yaml:"zone"`
 	USD    *usd           `yaml:"usd"`
 	Tokens *int64         `yaml:"tokens"`
+}
+
+// overrun is how far the answers of a key may go beyond what was held for them
+// before it is stopped. 0 is as far as they like.
+type overrun struct {
+	StopUSD     usd   `yaml:"stop_usd"`
+	StopPercent int64 `yaml:"stop_percent"` // of the tightest budget that binds the key
+}
+
+func (o overrun) limit() billing.OverrunLimit {
+	return billing.OverrunLimit{Money: billing.Money(o.StopUSD), Percent: o.StopPercent}
 }
 
 // limits bound what one client, or all of them together, may take.
@@ -119,6 +131,7 @@ func defaultConfig() Config {
 		OfflineTTL:        duration(5 * time.Minute),
 		ReplicaLostAfter:  duration(time.Hour),
 		Defaults:          defaults{OnUnpriced: "block"},
+		Overrun:           overrun{StopUSD: usd(billing.DefaultOverrunLimit().Money), StopPercent: billing.DefaultOverrunLimit().Percent},
 		Limits:            limits{MaxBodyBytes: 10 << 20, MaxHeaderBytes: 32 << 10, MaxConnections: 4096, IdleUpstream: 256},
 		Timeouts: timeouts{
 			ReadHeader: seconds(5), ReadBody: seconds(30), Idle: seconds(60), Write: seconds(15),

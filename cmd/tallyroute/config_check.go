@@ -18,6 +18,9 @@ func (r *configReader) check(cfg *Config) {
 	r.checkJournal(cfg)
 	r.checkDefaults(cfg.Defaults)
 	r.checkNumbers(cfg)
+	if p := cfg.Overrun.StopPercent; p < 0 || p > 100 {
+		r.fault("overrun.stop_percent", "want 1 to 100, or 0 for any")
+	}
 	r.checkDurations(cfg.Timeouts)
 	r.checkIdempotency(cfg.Idempotency.TTL)
 	r.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")

@@ -16,6 +16,7 @@ type keysCommand struct {
 	List   keysList   `cmd:"" help:"List the keys."`
 	Show   keysShow   `cmd:"" help:"Show a key, its limits and what is used of them."`
 	Revoke keysRevoke `cmd:"" help:"End a key for good."`
+	Enable keysEnable `cmd:"" help:"Let a key go on that was stopped for its overrun."`
 }
 
 type keysCreate struct {
@@ -63,6 +64,12 @@ type keyView struct {
 	ExpiresAt   string            `json:"expires_at,omitempty"`
 	RevokedAt   string            `json:"revoked_at,omitempty"`
 	Reason      string            `json:"revoked_reason,omitempty"`
+	StoppedAt   string            `json:"stopped_at,omitempty"`
+	OverrunUSD  string            `json:"overrun_usd"` // since it was made or enabled
+	Overrun     int64             `json:"overrun_tokens"`
+	EnabledAt   string            `json:"enabled_at,omitempty"`
+	EnabledBy   string            `json:"enabled_by,omitempty"`
+	EnabledFor  string            `json:"enabled_reason,omitempty"`
 	LastUsedAt  string            `json:"last_used_at,omitempty"`
 }
 
@@ -87,6 +94,8 @@ func viewKey(k *billing.Key, now time.Time) keyView {
 		Models: append([]string{}, k.Models...), CIDRs: []string{},
 		RPM: k.RequestsPerMinute, TPM: k.TokensPerMinute, Tags: k.Tags, Budgets: []balanceView{},
 		CreatedBy: k.CreatedBy, CreatedAt: timestamp(k.CreatedAt), ExpiresAt: timestamp(k.ExpiresAt),
+		StoppedAt: timestamp(k.StoppedAt), OverrunUSD: k.Overrun.Money.Short(), Overrun: k.Overrun.Tokens,
+		EnabledAt: timestamp(k.EnabledAt), EnabledBy: k.EnabledBy, EnabledFor: k.EnabledReason,
 		RevokedAt: timestamp(k.RevokedAt), Reason: k.RevokedReason, LastUsedAt: timestamp(k.LastUsedAt),
 	}
 	for _, p := range k.AllowedCIDRs {
@@ -106,6 +115,8 @@ func keyStatus(k *billing.Key, now time.Time) string {
 		return "revoked"
 	case !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now):
 		return "expired"
+	case !k.StoppedAt.IsZero():
+		return "stopped"
 	}
 	return "active"
 }
@@ -192,7 +203,7 @@ type keysList struct {
 	format
 	Team    string `help:"Of this team." placeholder:"NAME"`
 	Project string `help:"Of this project." placeholder:"NAME"`
-	Status  string `help:"With this status: active, expired or revoked." placeholder:"STATUS"`
+	Status  string `help:"With this status: active, stopped, expired or revoked." placeholder:"STATUS"`
 	Query   string `short:"q" help:"With this in the name." placeholder:"TEXT"`
 }
 
@@ -201,7 +212,7 @@ func (c keysList) Run(a *app) error {
 	switch c.Status {
 	case "", "active", "expired", "revoked":
 	default:
-		return usagef("--status: want active, expired or revoked")
+		return usagef("--status: want active, stopped, expired or revoked")
 	}
 	return a.withStore(func(s billing.Store, _ *Config) error {
 		now := time.Now()
@@ -302,6 +313,13 @@ func printKey(a *app, v keyView) error {
 		line("tokens", fmt.Sprintf("%d per minute", v.TPM))
 	}
 	line("expires", orElse(v.ExpiresAt, "never"))
+	if v.Overrun > 0 || v.OverrunUSD != "0" {
+		line("overrun", fmt.Sprintf("%d tokens, $%s", v.Overrun, v.OverrunUSD))
+	}
+	line("stopped", v.StoppedAt)
+	if v.EnabledAt != "" {
+		line("enabled", strings.TrimSpace(v.EnabledAt+" by "+v.EnabledBy+" "+v.EnabledFor))
+	}
 	line("revoked", strings.TrimSpace(v.RevokedAt+" "+v.Reason))
 	line("last used", v.LastUsedAt)
 	line("created", v.CreatedAt+" by "+v.CreatedBy)
@@ -353,6 +371,23 @@ func (c keysRevoke) Run(a *app) error {
 			return err
 		}
 		_, err = fmt.Fprintf(a.stdout, "%s is revoked since %s. Routers refuse it within a second.\n", key.ID, timestamp(key.RevokedAt))
+		return err
+	})
+}
+
+type keysEnable struct {
+	ID     string `arg:"" help:"Id of the key: key_…"`
+	Reason string `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run lets the key go on.
+func (c keysEnable) Run(a *app) error {
+	return a.withStore(func(s billing.Store, _ *Config) error {
+		key, err := billing.Issuer{Keys: s, Owners: s}.Enable(a.ctx, billing.KeyID(c.ID), whoami(), c.Reason)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "%s is not stopped. Routers accept it within a second; its overrun counts anew.\n", key.ID)
 		return err
 	})
 }

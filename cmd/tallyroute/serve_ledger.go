@@ -49,7 +49,7 @@ func (s *service) openBooks() (*books, error) {
 	host, _ := os.Hostname()
 	fast, err := lease.Open(s.store, log, lease.Options{
 		Replica: log.ID(), Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Zone: zone, TTL: time.Duration(s.cfg.OfflineTTL),
-		Room:   s.cfg.JournalMaxBytes / 8 * 7,
+		Room: s.cfg.JournalMaxBytes / 8 * 7, Overrun: s.cfg.Overrun.limit(),
 		Report: func(err error) { s.log.Warn("ledger", zap.Error(err)) },
 	})
 	if err != nil {

@@ -31,13 +31,14 @@ func (c *Config) openStore(ctx context.Context) (billing.Store, error) {
 			Acquire:   time.Duration(c.Timeouts.DatabaseAcquire),
 			Statement: time.Duration(c.Timeouts.DatabaseStatement),
 			Lock:      time.Duration(c.Timeouts.DatabaseLock),
+			Overrun:   c.Overrun.limit(),
 		})
 	}
 	path, err := where.sqlitePath()
 	if err != nil {
 		return nil, err
 	}
-	return sqlite.Open(ctx, path, sqlite.Options{Reporting: zone})
+	return sqlite.Open(ctx, path, sqlite.Options{Reporting: zone, Overrun: c.Overrun.limit()})
 }
 
 // withStore runs do on a database that is there and whose tables are up to

@@ -159,9 +159,9 @@ func listKeys(x *exchange) error {
 		return err
 	}
 	switch q.Get("status") {
-	case "", "active", "expired", "revoked":
+	case "", "active", "stopped", "expired", "revoked":
 	default:
-		return invalid("status", "must be active, expired or revoked")
+		return invalid("status", "must be active, stopped, expired or revoked")
 	}
 	limit, err := limitOf(q)
 	if err != nil {
@@ -254,6 +254,21 @@ func revokeKey(x *exchange) error {
 	}
 	x.subject = x.c.Param("id")
 	key, err := x.Issuer.Revoke(x.ctx(), billing.KeyID(x.c.Param("id")), reason)
+	if err != nil {
+		return err
+	}
+	return x.json(http.StatusOK, viewKey(&key, x.start))
+}
+
+// enableKey is POST /keys/{id}/enable, for a key that was stopped. Doing it twice
+// changes nothing.
+func enableKey(x *exchange) error {
+	var reason string
+	if err := x.optionalBody(object{"reason": &reason}); err != nil {
+		return err
+	}
+	x.subject = x.c.Param("id")
+	key, err := x.Issuer.Enable(x.ctx(), billing.KeyID(x.c.Param("id")), "admin", reason)
 	if err != nil {
 		return err
 	}

@@ -119,6 +119,7 @@ func newEngine(s *server) *gin.Engine {
 		{http.MethodGet, "/keys/:id", getKey},
 		{http.MethodPatch, "/keys/:id", changeKey},
 		{http.MethodPost, "/keys/:id/revoke", revokeKey},
+		{http.MethodPost, "/keys/:id/enable", enableKey},
 		{http.MethodGet, "/teams", listTeams},
 		{http.MethodPost, "/teams", createTeam},
 		{http.MethodGet, "/projects", listProjects},

@@ -27,6 +27,12 @@ type keyView struct {
 	ExpiresAt     *string           `json:"expires_at"` // null: never
 	RevokedAt     *string           `json:"revoked_at"`
 	RevokedReason *string           `json:"revoked_reason"`
+	StoppedAt     *string           `json:"stopped_at"`     // null: it is not
+	OverrunTokens int64             `json:"overrun_tokens"` // since it was made or enabled
+	OverrunUSD    string            `json:"overrun_usd"`
+	EnabledAt     *string           `json:"enabled_at"` // when it was last let go on
+	EnabledBy     string            `json:"enabled_by,omitempty"`
+	EnabledReason string            `json:"enabled_reason,omitempty"`
 	LastUsedAt    *string           `json:"last_used_at"`
 	Version       int64             `json:"version"`
 }
@@ -69,6 +75,8 @@ func viewKey(k *billing.Key, now time.Time) keyView {
 		Models: k.Models, AllowedCIDRs: []string{}, AllowUnpriced: k.AllowUnpriced, Tags: k.Tags, Budgets: []budgetView{},
 		Limits:    limits{positive(k.RequestsPerMinute), positive(k.TokensPerMinute)},
 		CreatedBy: k.CreatedBy, CreatedAt: instant(k.CreatedAt), ExpiresAt: instant(k.ExpiresAt),
+		StoppedAt: instant(k.StoppedAt), OverrunTokens: k.Overrun.Tokens, OverrunUSD: k.Overrun.Money.Short(),
+		EnabledAt: instant(k.EnabledAt), EnabledBy: k.EnabledBy, EnabledReason: k.EnabledReason,
 		RevokedAt: instant(k.RevokedAt), LastUsedAt: instant(k.LastUsedAt), Version: k.Version,
 	}
 	if len(k.Models) == 0 {
@@ -95,6 +103,8 @@ func status(k *billing.Key, now time.Time) string {
 		return "revoked"
 	case !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now):
 		return "expired"
+	case !k.StoppedAt.IsZero():
+		return "stopped"
 	}
 	return "active"
 }

@@ -30,6 +30,7 @@ const (
 	codeBodyTimeout     = "request_timeout"
 	codeBodyCut         = "incomplete_body"
 	codeQuota           = "insufficient_quota"
+	codeStopped         = "key_overrun_stopped"
 	codeRate            = "rate_limit_exceeded"
 	codeNotFound        = "not_found"
 	codeNoMethod        = "method_not_allowed"
@@ -106,6 +107,7 @@ var codes = map[string]code{
 	codeBodyTimeout:     {http.StatusRequestTimeout, kindRequest, sensible, "The body did not come in time.", "Send the request again, over a faster connection."},
 	codeBodyCut:         {http.StatusBadRequest, kindRequest, never, "The body ended before it was complete, or its chunks are malformed.", "Send as many bytes as Content-Length says."},
 	codeQuota:           {http.StatusTooManyRequests, kindQuota, never, "A budget that binds the key has no room for this request. Other budgets and other keys are not concerned.", "Wait until the budget starts afresh, ask for less, or have it raised."},
+	codeStopped:         {http.StatusForbidden, kindPermission, never, "The key was stopped, because its answers took more tokens or money than was held for them, beyond what is allowed.", "Have the operator look into it and let the key go on: tallyroute keys enable"},
 	codeRate:            {http.StatusTooManyRequests, kindRate, sensible, "More was asked for in a minute than the key, or every provider of the model, allows.", "Wait as long as Retry-After says."},
 	codeNotFound:        {http.StatusNotFound, kindRequest, never, "There is nothing at this path.", "The base URL ends in /v1; completions are at POST /v1/chat/completions."},
 	codeNoMethod:        {http.StatusMethodNotAllowed, kindRequest, never, "The path exists, but not for this method.", "Use a method that the Allow header names."},

@@ -70,6 +70,19 @@ func lapsed(target error, how string) row {
 	}}
 }
 
+// stopped is for a key whose overrun stopped it. Since when it is, its process
+// may not know yet.
+func stopped(err error) (problem, bool) {
+	if !errors.Is(err, billing.ErrStopped) {
+		return problem{}, false
+	}
+	_, when, _ := strings.Cut(err.Error(), " since ")
+	if when != "" {
+		when = " since " + when
+	}
+	return problem{code: codeStopped, message: thisKey + " is stopped" + when + ": its answers took more than was held for them."}, true
+}
+
 // thisKey begins messages about a key that is one. Who sent it is told its end.
 const thisKey = "This API key"
 
@@ -84,6 +97,7 @@ var table = []row{
 	is(billing.ErrUnknownKey, noKey),
 	lapsed(billing.ErrRevoked, "is revoked"), // its holder had it anyway, and may know
 	lapsed(billing.ErrExpired, "has expired"),
+	{billing.ErrStopped.Error(), stopped},
 	is(billing.ErrAddress, problem{code: codeAddress, message: thisKey + " may not be used from this address."}),
 	is(errAmbiguous, problem{code: codeAmbiguous, message: "The request carries more than one API key."}),
 	is(errKeyInURL, problem{code: codeKeyInURL, message: "An API key must not be part of the URL."}),

@@ -1,0 +1,146 @@
+package billing
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// EventKind is what an event is about.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventOverrun  EventKind = "overrun"  // more was used than was held, or a key was stopped for that
+	EventDisputed EventKind = "disputed" // a provider reported usage that cannot be right
+	EventRejected EventKind = "rejected" // the ledger refused a row
+	EventBreach   EventKind = "breach"   // a law of the ledger does not hold
+	EventDenied   EventKind = "denied"   // a budget had no room
+)
+
+// Severity says how soon somebody should look at an event.
+type Severity string
+
+// The severities.
+const (
+	Info     Severity = "info"
+	Warning  Severity = "warning"
+	Critical Severity = "critical"
+)
+
+// Event is what somebody may want to be told of. Stores write it in the
+// transaction of what caused it, and one with a DedupID that is there already
+// not at all.
+type Event struct {
+	Kind     EventKind
+	Object   string // the id of what it is about: of a key or a request
+	Severity Severity
+	Text     string // in one sentence
+	Data     map[string]string
+	DedupID  string
+	At       time.Time
+}
+
+// EventLog reads events.
+type EventLog interface {
+	// ListEvents lists up to limit events in the order in which they were
+	// written, after the first skip of them.
+	ListEvents(ctx context.Context, skip, limit int) ([]Event, error)
+}
+
+// RowEvents are the events that rows are, in the order of the rows.
+func RowEvents(rows []Spend) (all []Event) {
+	for i := range rows {
+		s := &rows[i]
+		if s.OverrunTokens > 0 || s.OverrunMoney > 0 {
+			all = append(all, s.overrunEvent())
+		}
+		if s.Disputed {
+			all = append(all, s.disputedEvent())
+		}
+	}
+	return all
+}
+
+// event is one about the row.
+func (s *Spend) event(kind EventKind, text string) Event {
+	return Event{
+		Kind: kind, Object: s.RequestID, Severity: Warning, Text: text, At: s.OccurredAt,
+		DedupID: string(kind) + ":" + s.RequestID + ":" + strconv.Itoa(s.Attempt),
+		Data: map[string]string{
+			"key_id": string(s.Owner.KeyID), "attempt": strconv.Itoa(s.Attempt), "provider": s.Provider, "model": s.Model,
+			"usage_source": string(s.UsageSource),
+		},
+	}
+}
+
+func (s *Spend) overrunEvent() Event {
+	e := s.event(EventOverrun, fmt.Sprintf("The answer of %s/%s took %d tokens and $%s more than was held for it.",
+		s.Provider, s.Model, s.OverrunTokens, s.OverrunMoney.Short()))
+	e.Data["overrun_tokens"], e.Data["overrun_nano"] = strconv.FormatInt(s.OverrunTokens, 10), strconv.FormatInt(int64(s.OverrunMoney), 10)
+	return e
+}
+
+func (s *Spend) disputedEvent() Event {
+	e := s.event(EventDisputed, fmt.Sprintf("The usage that %s/%s reported cannot be right, or contradicts what is known.", s.Provider, s.Model))
+	if r := s.Reported; r != nil {
+		e.Data["reported_prompt_tokens"] = strconv.FormatInt(SatAdd(SatAdd(r.Input, r.CacheRead), r.CacheWrite), 10)
+		e.Data["reported_output_tokens"] = strconv.FormatInt(r.Output, 10)
+	}
+	e.Data["booked_prompt_tokens"], e.Data["booked_output_tokens"] = strconv.FormatInt(s.Tokens.Prompt(), 10), strconv.FormatInt(s.Tokens.Output, 10)
+	return e
+}
+
+// Event is that a row was refused.
+func (r Reject) Event() Event {
+	e := r.Row.event(EventRejected, "The ledger refused a row, which counts against the budgets but is in no report.")
+	e.Severity, e.Data["reason"] = Critical, r.Reason
+	return e
+}
+
+// BreachEvent is that an audit found a breach. The same one is told once a day.
+func (r AuditReport) BreachEvent() Event {
+	return Event{
+		Kind: EventBreach, Object: "ledger", Severity: Critical, At: r.RanAt,
+		Text:    "The audit of the ledger found a breach: " + r.First,
+		Data:    map[string]string{"breaches": strconv.FormatInt(r.Breaches, 10)},
+		DedupID: "breach:" + r.RanAt.UTC().Format(time.DateOnly) + ":" + r.First,
+	}
+}
+
+// Tidy makes an event fit to be stored.
+func (e Event) Tidy() Event {
+	e.Object, e.Text, e.DedupID, e.Data = CleanText(e.Object), CleanText(e.Text), CleanText(e.DedupID), CleanTags(e.Data)
+	return e
+}
+
+// mostDenied is how many denials are remembered, so that the next of the same
+// kind costs nothing.
+const mostDenied = 10_000
+
+// Denials makes events of refused holds: one for each key, budget and window.
+type Denials struct {
+	mu   sync.Mutex
+	told map[string]struct{}
+}
+
+// Event is that a hold was refused. It reports false where that was told before.
+func (d *Denials) Event(h Hold, refused *QuotaError, at time.Time) (Event, bool) {
+	b := refused.Balance
+	id := "denied:" + string(h.KeyID) + ":" + b.Budget.ID + ":" + b.Window.Start.UTC().Format(time.RFC3339)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, told := d.told[id]; told {
+		return Event{}, false
+	}
+	if d.told == nil || len(d.told) >= mostDenied {
+		d.told = make(map[string]struct{})
+	}
+	d.told[id] = struct{}{}
+	return Event{
+		Kind: EventDenied, Object: string(h.KeyID), Severity: Info, Text: "A budget had no room: " + refused.Error(), DedupID: id, At: at,
+		Data: map[string]string{"budget_id": b.Budget.ID, "request_id": h.ID},
+	}, true
+}

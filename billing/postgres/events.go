@@ -1,0 +1,67 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing"
+)
+
+// writeEventsSQL writes events in the order of their ids, so that two who write
+// the same ones never wait for each other in a circle.
+const writeEventsSQL = `
+INSERT INTO events (dedup_id, occurred_at, kind, object, severity, text, data)
+SELECT dedup_id, occurred_at, kind, object, severity, text, data::jsonb
+  FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+       AS e (dedup_id, occurred_at, kind, object, severity, text, data)
+ ORDER BY dedup_id
+ON CONFLICT DO NOTHING`
+
+// queueEvents writes events; without any there is no statement.
+func queueEvents(b *pgx.Batch, events []billing.Event) {
+	if len(events) > 0 {
+		b.Queue(writeEventsSQL, eventArgs(events)...)
+	}
+}
+
+func eventArgs(events []billing.Event) []any {
+	n := len(events)
+	var texts [6][]string // dedup id, kind, object, severity, text, data
+	for i := range texts {
+		texts[i] = make([]string, n)
+	}
+	times := make([]time.Time, n)
+	for i, e := range events {
+		e = e.Tidy()
+		for j, text := range []string{e.DedupID, string(e.Kind), e.Object, string(e.Severity), e.Text, tagsJSON(e.Data)} {
+			texts[j][i] = text
+		}
+		times[i] = e.At
+	}
+	return []any{texts[0], times, texts[1], texts[2], texts[3], texts[4], texts[5]}
+}
+
+// writeEvents writes events that nothing else is written with.
+func (s *Store) writeEvents(ctx context.Context, events ...billing.Event) error {
+	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, writeEventsSQL, eventArgs(events)...)
+		return err
+	})
+}
+
+const listEventsSQL = `SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events ORDER BY id OFFSET $1 LIMIT $2`
+
+// ListEvents implements billing.EventLog.
+func (s *Store) ListEvents(ctx context.Context, skip, limit int) ([]billing.Event, error) {
+	return all(ctx, s, func(row pgx.CollectableRow) (e billing.Event, err error) {
+		var data []byte
+		if err := row.Scan(&e.Kind, &e.Object, &e.Severity, &e.Text, &data, &e.DedupID, &e.At); err != nil {
+			return e, err
+		}
+		e.At = e.At.UTC()
+		return e, json.Unmarshal(data, &e.Data)
+	}, listEventsSQL, skip, limit)
+}
