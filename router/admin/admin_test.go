@@ -187,6 +187,21 @@ func TestKeyLife(t *testing.T) {
 		t.Errorf("%s", got.text)
 	}
 
+	key := billing.KeyID(strings.TrimPrefix(path, "/admin/v1/keys/"))
+	if _, err := g.store.UpdateKey(t.Context(), key, func(k *billing.Key) error { k.StoppedAt = time.Now(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got = g.ask("GET", path, ""); got.v["status"] != "stopped" || got.v["stopped_at"] == nil || got.v["overrun_usd"] != "0" {
+		t.Errorf("%s", got.text)
+	}
+	got = g.ask("POST", path+"/enable", `{"reason":"mended"}`)
+	if got.v["status"] != "active" || got.v["stopped_at"] != nil || got.v["enabled_reason"] != "mended" || got.v["enabled_by"] != "admin" || got.v["enabled_at"] == nil {
+		t.Errorf("%s", got.text)
+	}
+	if again := g.ask("POST", path+"/enable", ""); again.status != 200 || again.v["enabled_reason"] != "mended" {
+		t.Errorf("again: %s", again.text)
+	}
+
 	got = g.ask("POST", path+"/revoke", `{"reason":"leaked"}`)
 	if got.v["status"] != "revoked" || got.v["revoked_reason"] != "leaked" || got.v["revoked_at"] == nil {
 		t.Errorf("%s", got.text)
@@ -399,7 +414,7 @@ func TestEveryRouteWantsTheToken(t *testing.T) {
 			off.send(r.Method, path, "{}", "Authorization", authorization).refused(t, 503, "admin_disabled")
 		}
 	}
-	if n != 18 {
+	if n != 19 {
 		t.Errorf("%d routes were looked at", n)
 	}
 }

@@ -37,6 +37,8 @@ func quota(tokens int64, money billing.Money) *billing.QuotaError {
 	}
 }
 
+func stoppedKey() error { return (&billing.Key{StoppedAt: day(2026, 11, 1)}).InForce(day(2026, 11, 2)) }
+
 func failedBy(kinds ...providers.Kind) *router.FailedError {
 	e := &router.FailedError{Err: &providers.Error{Kind: kinds[len(kinds)-1], Err: errors.New("secret-host.internal")}}
 	for i, k := range kinds {
@@ -61,6 +63,7 @@ var examples = []struct {
 	{"billing: unknown key", fmt.Errorf("x: %w", billing.ErrUnknownKey), 401, "invalid_api_key", "authentication_error", "", nil, "no"},
 	{"billing: key is revoked", revokedKey(), 401, "invalid_api_key", "authentication_error", "", []string{"is revoked since 2026-11-01T00:00:00Z", "LAST4"}, "no"},
 	{"billing: key has expired", expiredKey(), 401, "invalid_api_key", "authentication_error", "", []string{"has expired on 2026-11-01T00:00:00Z", "LAST4"}, "no"},
+	{billing.ErrStopped.Error(), stoppedKey(), 403, "key_overrun_stopped", "permission_error", "", []string{"is stopped since 2026-11-01T00:00:00Z", "keys enable"}, "no"},
 	{"billing: address not allowed for this key", billing.ErrAddress, 403, "ip_not_allowed", "permission_error", "", []string{"127.0.0.1"}, "no"},
 	{"server: more than one credential", errAmbiguous, 400, "ambiguous_credentials", "invalid_request_error", "", nil, "no"},
 	{"server: key in the URL", errKeyInURL, 400, "key_in_url", "invalid_request_error", "", nil, "no"},
