@@ -62,6 +62,9 @@ func (p Pepper) Reveal() string {
 	return base64.StdEncoding.EncodeToString([]byte(*p.key))
 }
 
+// Derive is a secret for another purpose, from which the pepper cannot be found.
+func (p Pepper) Derive(purpose string) [32]byte { return p.mac(purpose) }
+
 // ID tells peppers apart and may be known to all. A database remembers it, so
 // that a wrong pepper is noticed before it makes every key unknown.
 func (p Pepper) ID() string {

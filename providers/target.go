@@ -21,6 +21,7 @@ type Target struct {
 	// Credentials are those to choose from where there are several; Auth and
 	// Account are then what With chose.
 	Credentials []Credential
+	Region      string      // that BaseURL is in; "" where that is not known
 	Account     string      // the name of the credential; "" where there is only one
 	Header      http.Header // sent with every call; never credentials
 	Quirks      Quirks      // those of its adapter, its provider and its model together

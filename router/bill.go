@@ -25,6 +25,8 @@ type bill struct {
 	ctx     context.Context // of the client; only ever asked whether it has gone
 	sent    sent
 	first   time.Duration // until the first content of the answer was there
+	opened  time.Time     // when that was
+	bytes   int64         // of a stream, that came
 	settled bool
 	outcome Outcome
 }
@@ -32,7 +34,8 @@ type bill struct {
 // open begins the bill of a request that a provider has begun to answer.
 func (r *Router) open(ctx context.Context, s sent) *bill {
 	a := s.held.planned.accepted
-	b := &bill{r: r, ctx: ctx, sent: s, first: r.o.Clock().Sub(a.started)}
+	now := r.o.Clock()
+	b := &bill{r: r, ctx: ctx, sent: s, first: now.Sub(a.started), opened: now}
 	b.outcome = Outcome{Balances: s.held.balances, Rates: withQuota(a.rates, s.held.balances, a.in.Caller.At), Overhead: b.first - a.waited}
 	for _, t := range s.attempts {
 		b.outcome.Overhead -= t.Took
@@ -58,6 +61,8 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	}
 	rows := append(s.rows, r.charge(b.ctx, s.held.meter, use))
 	meter.Overrun(rows, hold)
+	timed(rows, s.attempts)
+	b.answered(&rows[len(rows)-1], began)
 	row := rows[len(rows)-1]
 	balances := r.holds.settle(b.ctx, hold, rows)
 	r.rerate(a.key, a.taken, row.Tokens.Total())
@@ -72,4 +77,18 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 		RequestedModel: row.RequestedModel, Streamed: row.Streamed, Status: row.Status, Attempts: s.attempts, Rows: rows,
 		Total: now.Sub(a.started), Overhead: b.outcome.Overhead, FirstByte: b.first,
 	})
+}
+
+// answered notes on the row of an attempt that was answered what came of it. A
+// streamed one took until its end; until its first content it is in its attempt.
+func (b *bill) answered(row *billing.Spend, now time.Time) {
+	out := b.bytes
+	if answer := b.sent.reply.Response; answer != nil {
+		out = int64(len(answer.Body))
+	} else {
+		first := b.sent.attempts[len(b.sent.attempts)-1].Took
+		took := first + now.Sub(b.opened)
+		row.FirstToken, row.Took = &first, &took
+	}
+	row.BytesOut = &out
 }

@@ -10,7 +10,7 @@
 //	holds.go, router.go                                     the Router and its holds
 //	rate.go, accept.go, claim.go, permit.go                 may it be answered?
 //	credential.go, plan.go                                  by whom?
-//	hold.go                                                 is it affordable?
+//	facts.go, hold.go                                       is it affordable?
 //	charge.go, send.go                                      the calls
 //	bill.go, stream.go, answer.go                           the answer, and what it cost
 //	complete.go                                             the list of the steps

@@ -24,7 +24,8 @@ type held struct {
 // is plenty of room; then on the exact count; then, for a client that set no
 // output bound of its own, on as much output as still fits.
 func (r *Router) hold(ctx context.Context, p planned) (held, error) {
-	m := measure(p)
+	facts := r.facts(p.accepted)
+	m := measure(p, facts)
 	h, err := r.reserve(ctx, p, m)
 	var quota *billing.QuotaError
 	if !errors.As(err, &quota) {
@@ -34,7 +35,7 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 		if p, err = r.planExactly(ctx, p); err != nil {
 			return held{}, err
 		}
-		m = measure(p)
+		m = measure(p, facts)
 		h, err = r.reserve(ctx, p, m)
 	}
 	for range refits {
@@ -50,8 +51,8 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 	return h, err
 }
 
-// measure is the meter of a planned request.
-func measure(p planned) *meter.Meter {
+// measure is the meter of a planned request, whose rows all have facts.
+func measure(p planned, facts billing.Spend) *meter.Meter {
 	a := p.accepted
 	return &meter.Meter{
 		Request: a.request, Plan: p.plan, Try: p.try,
@@ -59,6 +60,7 @@ func measure(p planned) *meter.Meter {
 			OccurredAt: a.in.Caller.At, Kind: billing.KindUsage, RequestID: a.in.RequestID, Owner: a.key.Owner(),
 			EndUser: a.request.EndUser(), Tags: tags(a.key.Tags, a.in.Tags), RequestedModel: a.request.Model(),
 			Streamed: a.request.Stream(), Status: billing.StatusOK,
+			Session: facts.Session, BytesIn: facts.BytesIn, Fingerprint: facts.Fingerprint, Prefixes: facts.Prefixes,
 		},
 	}
 }

@@ -24,6 +24,9 @@ type Inbound struct {
 	Read    func() ([]byte, error)
 	Tags    map[string]string
 	Explain Explain
+	// Session is what the client calls the session that the request belongs to, ""
+	// where it does not say.
+	Session string
 	// Idempotency is what the client calls the request, so that it may send it
 	// again and have it answered once; "" for most.
 	Idempotency string

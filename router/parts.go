@@ -26,6 +26,12 @@ type Parts struct {
 	Limits      *limit.Store
 	Observer    Observer
 	Idempotency idempotency.Store // nil keeps no answers
+	Fingerprint Fingerprint       // nil makes none
+}
+
+// Fingerprint tells requests of a project that are the same, or begin alike.
+type Fingerprint interface {
+	Of(project string, at time.Time, r *chat.Request) (print, prefixes []byte)
 }
 
 // Verifier finds the key of a secret.

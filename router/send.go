@@ -112,6 +112,7 @@ func (r *Router) giveUp(ctx context.Context, s sent) {
 		return
 	}
 	s.rows[len(s.rows)-1].Final = true
+	timed(s.rows, s.attempts)
 	r.rerate(s.held.planned.accepted.key, s.held.planned.accepted.taken, 0)
 	r.holds.settle(ctx, s.held.hold, s.rows)
 }
@@ -130,6 +131,7 @@ func (r *Router) abandon(ctx context.Context, s sent) {
 		Candidate: s.chosen, Attempt: last.Attempt, Status: billing.StatusClientAborted, ErrorKind: last.ErrorKind,
 	})
 	meter.Overrun(s.rows, s.held.hold)
+	timed(s.rows, s.attempts)
 	r.holds.settle(ctx, s.held.hold, s.rows)
 }
 

@@ -65,6 +65,7 @@ func (l *live) read() (chat.Chunk, error) {
 		l.usage = &usage
 	}
 	l.text.WriteString(c.Text)
+	l.bill.bytes += int64(len(c.Data))
 	return c, nil
 }
 

@@ -49,6 +49,14 @@ func (w *world) over(k *billing.Key, request string, over billing.Amount) billin
 	return row
 }
 
+// enabled is the key as it is now, and not stopped for an overrun.
+func (w *world) enabled(k *billing.Key) *billing.Key {
+	w.Helper()
+	_, err := billing.Issuer{Keys: w}.Enable(w.Context(), k.ID, "test", "")
+	w.must(err)
+	return w.reread(k)
+}
+
 // told are the events of a kind and object, oldest first.
 func (w *world) told(kind billing.EventKind, object string) []billing.Event {
 	w.Helper()

@@ -113,6 +113,7 @@ func settleOverrun(w *world) {
 	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
 	w.must(err)
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{150, 140}})
+	k = w.enabled(k)
 	_, err = w.Reserve(w.Context(), w.hold(k, tokens(1)), w.now)
 	w.wantRefused(err, "bud_1")
 	report, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: "key", Month: "2026-03", KeyID: k.ID})
@@ -187,6 +188,7 @@ func settleHuge(w *world) {
 		row.Cost = billing.Cost{Input: math.MaxInt64, CacheRead: math.MaxInt64, CacheWrite: math.MaxInt64, Output: math.MaxInt64, Fee: math.MaxInt64, Total: math.MaxInt64}
 		_, err = w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
 		w.must(err)
+		k = w.enabled(k)
 		_, err = w.Reserve(w.Context(), w.holdAt(k, tokens(1), h.IfLost.OccurredAt), h.IfLost.OccurredAt)
 		got := w.refusal(err, "bud_1")
 		if got.Balance.UsedTokens < 1_000_000 || got.Balance.UsedMoney < 1_000_000 || got.Balance.HeldTokens != 0 {

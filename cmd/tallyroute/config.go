@@ -41,6 +41,7 @@ type Config struct {
 	Routing             routing   `yaml:"routing"`
 	Log                 logging   `yaml:"log"`
 	Idempotency         replays   `yaml:"idempotency"`
+	Fingerprints        bool      `yaml:"fingerprints"` // on rows, of requests and their prefixes
 	Demo                bool      `yaml:"demo"`
 	TrustedProxies      []prefix  `yaml:"trusted_proxies"`
 
@@ -141,9 +142,10 @@ func defaultConfig() Config {
 			DatabaseAcquire: duration(250 * time.Millisecond), DatabaseStatement: seconds(2), DatabaseLock: duration(500 * time.Millisecond),
 			ShutdownWait: seconds(2), Shutdown: seconds(30),
 		},
-		Routing:     routing{MaxAttempts: 3},
-		Idempotency: replays{TTL: lifetime(24 * time.Hour)},
-		Log:         logging{Level: "info", Format: "auto"},
+		Routing:      routing{MaxAttempts: 3},
+		Fingerprints: true,
+		Idempotency:  replays{TTL: lifetime(24 * time.Hour)},
+		Log:          logging{Level: "info", Format: "auto"},
 	}
 }
 

@@ -56,6 +56,7 @@ var layers = map[string][]string{
 	"router/plan":        {"router/tokens", "router/health", "providers", "providers/chat", "providers/jsonraw", "billing"},
 	"router/meter":       {"router/plan", "router/tokens", "providers", "providers/chat", "billing"},
 	"router/idempotency": {"billing"},
+	"router/fingerprint": {"providers/chat", "billing"},
 	"router":             {"router/plan", "router/meter", "router/idempotency", "router/tokens", "router/health", "router/limit", "providers", "providers/chat", "billing"},
 	"router/server":      {"router", "router/plan", "router/idempotency", "providers", "providers/chat", "providers/jsonraw", "providers/sse", "billing"},
 	"router/admin":       {"billing"},

@@ -14,6 +14,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/router"
 	"tallyroute/router/admin"
+	"tallyroute/router/fingerprint"
 	"tallyroute/router/health"
 	"tallyroute/router/idempotency"
 	"tallyroute/router/limit"
@@ -96,10 +97,14 @@ func (s *service) route(ctx context.Context) error {
 	if s.cfg.Idempotency.TTL > 0 {
 		kept = s.store
 	}
+	var prints router.Fingerprint
+	if s.cfg.Fingerprints {
+		prints = fingerprint.New(s.pepper.Derive("tallyroute fingerprint"))
+	}
 	s.router = router.New(router.Parts{
 		Verifier: s.verifier, Ledger: s.books.Ledger, Events: s.books, Prices: s.prices,
 		Catalogue: s.book, Sender: s.client, Tokens: s.tokens, Health: s.health, Limits: limit.New(),
-		Observer: observers{s.metrics, recordLog{s.log}}, Idempotency: kept,
+		Observer: observers{s.metrics, recordLog{s.log}}, Idempotency: kept, Fingerprint: prints,
 	}, s.cfg.routerOptions())
 	s.metrics.watchHolds(s.router)
 	return nil

@@ -130,7 +130,7 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 	if err := b.credentials(ctx, l); err != nil {
 		s.Configured, s.Why = false, strings.TrimPrefix(err.Error(), "secret: ")
 	}
-	at, err := b.place(ctx, l.Provider)
+	at, region, err := b.place(ctx, l.Provider)
 	switch {
 	case !s.Configured:
 	case err != nil:
@@ -148,6 +148,7 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 	l.BaseURL = at
 	b.faults = append(b.faults, l.read()...)
 	common := b.target(l.Provider)
+	common.Region = cmp.Or(l.Auth.Region, region)
 	for _, m := range l.Models {
 		t := common
 		t.Model, t.Upstream, t.Can, t.Tokenizer = m.ID, m.Upstream, m.Can, m.Tokenizer
@@ -203,24 +204,28 @@ func (a Auth) references() []string {
 	return []string{a.Secret}
 }
 
-// place is the base URL with the values of its variables.
-func (b *builder) place(ctx context.Context, p Provider) (string, error) {
-	at := p.BaseURL
+// place is the base URL with the values of its variables, and the region that one
+// of them names.
+func (b *builder) place(ctx context.Context, p Provider) (at, region string, err error) {
+	at = p.BaseURL
 	for _, name := range sortedKeys(p.Variables) {
 		if !strings.Contains(at, "{"+name+"}") {
 			continue // the operator has given a base URL of his own
 		}
 		v, err := b.secrets(ctx, p.Variables[name])
 		if err != nil {
-			return "", errors.New(strings.TrimPrefix(err.Error(), "secret: "))
+			return "", "", errors.New(strings.TrimPrefix(err.Error(), "secret: "))
 		}
 		value, err := variable(v.Reveal())
 		if err != nil {
-			return "", fmt.Errorf("variable %s: %w", name, err)
+			return "", "", fmt.Errorf("variable %s: %w", name, err)
+		}
+		if name == "region" || name == "location" {
+			region = value
 		}
 		at = strings.ReplaceAll(at, "{"+name+"}", value)
 	}
-	return at, nil
+	return at, region, nil
 }
 
 // target is what all targets of a provider share.

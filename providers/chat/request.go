@@ -102,6 +102,19 @@ func (r *Request) EndUser() string {
 	}, user)
 }
 
+// Session is what the request calls its session: "session_id", or that of its
+// metadata; "" where neither is a string.
+func (r *Request) Session() string {
+	raw := jsonraw.Present(r.Get("session_id"))
+	if metadata, ok := jsonraw.IndexOf(r.Get("metadata")); ok && raw == nil {
+		raw = metadata.Get("session_id")
+	}
+	if !jsonraw.IsString(raw) {
+		return ""
+	}
+	return jsonraw.Text(raw)
+}
+
 // Get is the raw value of a top-level member, nil where there is none. Names match exactly.
 func (r *Request) Get(name string) json.RawMessage { return r.index.Get(name) }
 

@@ -59,6 +59,7 @@ func (m *Meter) Lost(c plan.Candidate, attempt int) billing.Spend {
 func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
 	row := m.Row
 	row.Attempt, row.Provider, row.Model, row.ServiceTier = attempt, c.Target.Provider, c.Target.Model, c.Tier
+	row.Region, row.Credential, row.Endpoint = c.Target.Region, c.Target.Account, c.Target.BaseURL
 	row.RouteReason, row.UsageSource = m.Plan.Reason(attempt), billing.Reported
 	row.Price, row.Pricing = c.Price, billing.Unpriced
 	if c.Priced {

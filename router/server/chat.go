@@ -63,7 +63,11 @@ func (x *exchange) inbound() (router.Inbound, error) {
 	if err != nil {
 		return router.Inbound{}, err
 	}
-	in := router.Inbound{Caller: caller, RequestID: x.id, Read: x.body, Tags: tags, Idempotency: name}
+	session, err := parseSession(x.c.Request.Header)
+	if err != nil {
+		return router.Inbound{}, err
+	}
+	in := router.Inbound{Caller: caller, RequestID: x.id, Read: x.body, Tags: tags, Session: session, Idempotency: name}
 	if x.c.GetHeader(explainHeader) == "1" {
 		in.Explain = router.ExplainPlan
 	}

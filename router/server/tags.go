@@ -1,17 +1,37 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"tallyroute/billing"
 	"tallyroute/providers/chat"
 )
 
 // tagsHeader carries the client's own labels for a request's cost:
 // "feature=checkout,run=42".
 const tagsHeader = "X-Tallyroute-Tags"
+
+// sessionHeader carries what the client calls the session of a request.
+const sessionHeader = "X-Tallyroute-Session"
+
+// parseSession reads it; *chat.FieldError where it is none.
+func parseSession(h http.Header) (string, error) {
+	all := h.Values(sessionHeader)
+	if len(all) == 0 || len(all) == 1 && all[0] == "" {
+		return "", nil
+	}
+	if name := billing.CleanSession(all[0]); len(all) == 1 && name != "" {
+		return name, nil
+	}
+	return "", &chat.FieldError{
+		Code: codeInvalidValue, Param: strings.ToLower(sessionHeader),
+		Message: fmt.Sprintf("want one name of at most %d printable ASCII characters without spaces", billing.LongestSession),
+	}
+}
 
 const (
 	maxTags     = 16
