@@ -460,3 +460,22 @@ func TestRecoveredProviderComesBack(t *testing.T) {
 		t.Errorf("%s answered after cheap had recovered", got)
 	}
 }
+
+// A usage that a later chunk takes back was used all the same.
+func TestUsageOfAStreamIsNotTakenBack(t *testing.T) {
+	g := newRig(t, keyWith(), target("a", "1", "2"))
+	more := chat.Chunk{Usage: &chat.Usage{Input: 30, Output: 9}, UsageOnly: true}
+	less := chat.Chunk{Usage: &chat.Usage{Input: 3, Output: 2}, UsageOnly: true}
+	g.sender.then(streams(io.EOF, append(words("one", "two"), more, less)...))
+	a, err := g.ask(t.Context(), hiStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = a.Next()
+	}
+	_ = a.Close()
+	if rows := g.ledger.settled(t); len(rows) != 1 || rows[0].Tokens.Total() != 39 {
+		t.Errorf("rows %+v", rows)
+	}
+}

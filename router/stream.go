@@ -60,13 +60,20 @@ func (l *live) read() (chat.Chunk, error) {
 	if err != nil {
 		return c, err
 	}
-	if c.Usage != nil {
+	if c.Usage != nil && !l.less(c.Usage) {
 		usage := *c.Usage
 		l.usage = &usage
 	}
 	l.text.WriteString(c.Text)
 	l.bill.bytes += int64(len(c.Data))
 	return c, nil
+}
+
+// less reports a usage below what the stream has told before: what a later chunk
+// takes back was used all the same.
+func (l *live) less(u *chat.Usage) bool {
+	total := func(u *chat.Usage) int64 { return u.Input + u.CacheRead + u.CacheWrite + u.Output }
+	return l.usage != nil && total(u) < total(l.usage)
 }
 
 // settle settles what has come.
