@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"tallyroute/providers/chat"
@@ -153,13 +154,20 @@ func Encode(x Exchange) (Call, error) {
 		return Call{}, err
 	}
 	call, err := codec.Encode(x)
-	if len(lost) > 0 {
-		call.Dropped = append(lost, call.Dropped...)
-	}
-	for i, name := range call.Dropped {
-		call.Dropped[i] = shown(name)
-	}
+	call.Dropped = told(lost, call.Dropped)
 	return call, err
+}
+
+// told are the names of what is lost, as the client is told them: each once.
+func told(lists ...[]string) (all []string) {
+	for _, list := range lists {
+		for _, name := range list {
+			if name = shown(name); !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
 }
 
 // shown is a client's name for a member as a header may repeat it.

@@ -20,7 +20,7 @@ func (a completions) Encode(x providers.Exchange) (providers.Call, error) {
 
 // encode writes the call for a model of a family.
 func encode(x providers.Exchange, f family, path string) (providers.Call, error) {
-	format := translate.Format{Path: path, Tools: true, Effort: true, Cache: true}
+	format := translate.Format{Path: path, Tools: true, Effort: true, Cache: true, Reasoning: true, Failures: true}
 	call, err := translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e := &encoder{Request: r, family: f, names: make(map[string]bool)}
 		err := e.write()

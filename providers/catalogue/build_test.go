@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -202,6 +203,39 @@ func TestPrices(t *testing.T) {
 		if p.Provider == "acme" && p.Model == "large" && (ids[p.ID] || p.Source != "contract") {
 			t.Errorf("the operator's own price is %+v", p)
 		}
+	}
+}
+
+// What an operator adds does not take away what the catalogue knows, unless it is told.
+func TestOperatorsQuirksAddUp(t *testing.T) {
+	data := fstest.MapFS{"acme.yaml": {Data: []byte(`
+name: acme
+base_url: https://api.acme.example/v1
+auth: {kind: bearer, secret: "env:ACME_API_KEY"}
+quirks: {drop: [logprobs], refuse: [audio], message_drop: [mood], rename: {seed: random_seed}, bounds: {n: {max: 1}}, no_stream_usage: true}
+models: [{id: large, context: 1k, quirks: {drop: [temperature]}}]
+`)}}
+	quirks := func(provider, model string) providers.Quirks {
+		t.Helper()
+		c, err := Build(t.Context(), Input{Providers: `providers: {acme: {quirks: {` + provider + `}, models: [{id: large, quirks: {` + model + `}}]}}`},
+			Options{Data: data, Secrets: environment(map[string]string{"ACME_API_KEY": "k"})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, _, _ := c.Resolve("acme/large")
+		return list[0].Quirks
+	}
+	want := providers.Quirks{
+		Drop: []string{"logprobs", "user", "temperature", "seed"}, Refuse: []string{"audio", "tools"}, MessageDrop: []string{"mood", "x"},
+		Rename: map[string]string{"seed": "random_seed", "a": "b"}, Bounds: map[string]providers.Bound{"n": {Max: "1"}, "top_p": {Max: "0.9"}},
+		NoStreamUsage: true,
+	}
+	if got := quirks("drop: [user], refuse: [tools], message_drop: [x], rename: {a: b}, bounds: {top_p: {max: 0.9}}", "drop: [seed]"); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	got := quirks("drop: [], refuse: [], message_drop: [], no_stream_usage: false", "drop: []")
+	if len(got.Drop)+len(got.Refuse)+len(got.MessageDrop) > 0 || got.NoStreamUsage {
+		t.Errorf("taken back they are %+v", got)
 	}
 }
 

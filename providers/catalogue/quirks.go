@@ -2,7 +2,6 @@ package catalogue
 
 import (
 	"errors"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,9 +11,11 @@ import (
 )
 
 // quirks reads the declared differences of a provider, or of one of its models, from
-// the OpenAI format.
-func (d document) quirks(q *providers.Quirks) read {
+// the OpenAI format, over those that are known of it: lists add up,
+// and an empty one takes back what was there.
+func (d document) quirks(to *providers.Quirks) read {
 	return func(path string, n node) {
+		q := providers.Quirks{NoStreamUsage: to.NoStreamUsage}
 		d.object(path, n, map[string]read{
 			"rename":          table(d.reader, &q.Rename, memberName),
 			"drop":            words(d.reader, &q.Drop, memberName),
@@ -37,6 +38,16 @@ func (d document) quirks(q *providers.Quirks) read {
 				}
 			}
 		}
+		for _, list := range []struct{ given, known *[]string }{
+			{&q.Drop, &to.Drop}, {&q.Known, &to.Known}, {&q.Refuse, &to.Refuse}, {&q.MessageDrop, &to.MessageDrop},
+		} {
+			if *list.given != nil && len(*list.given) == 0 {
+				*list.known = nil
+			}
+		}
+		noUsage := q.NoStreamUsage
+		*to = q.Over(*to)
+		to.NoStreamUsage = noUsage
 	}
 }
 
@@ -59,10 +70,7 @@ func (d document) checkQuirks(path string) {
 // bounds reads the least and the most of members that are numbers.
 func (d document) bounds(into *map[string]providers.Bound) read {
 	return func(path string, n node) {
-		all := maps.Clone(*into)
-		if all == nil {
-			all = make(map[string]providers.Bound)
-		}
+		all := make(map[string]providers.Bound)
 		d.mapping(path, n, func(path, name string, n node) {
 			if _, err := memberName(name); err != nil {
 				d.fault(path, "%s", err)

@@ -178,7 +178,7 @@ func scalar[T any](r *reader, into *T, parse func(string) (T, error)) read {
 // words reads a list of single values in place of the ones before.
 func words(r *reader, into *[]string, parse func(string) (string, error)) read {
 	return func(path string, n ast.Node) {
-		*into = nil
+		*into = []string{}
 		r.list(func(path string, n ast.Node) {
 			var word string
 			scalar(r, &word, parse)(path, n)

@@ -14,7 +14,8 @@ const path = "/v2/chat"
 
 // Encode writes a chat call.
 func (completions) Encode(x providers.Exchange) (providers.Call, error) {
-	return translate.Encode(x, translate.Format{Path: path, Tools: true, Effort: true}, func(r *translate.Request) ([]byte, error) {
+	format := translate.Format{Path: path, Tools: true, Effort: true, Reasoning: true}
+	return translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e := encoder{Request: r}
 		err := e.write()
 		return e.o.Bytes(), err

@@ -168,6 +168,8 @@ func (e *encoder) thoughts(t *translate.Turn) (thought, plan string) {
 			plan += d.Text
 		case d.Type == "reasoning.text":
 			thought += d.Text
+		default:
+			foreign = true
 		}
 	}
 	if foreign {

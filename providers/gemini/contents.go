@@ -227,6 +227,8 @@ func (e *encoder) signatures(t *translate.Turn) signed {
 			s.calls[d.ID] = d.Data
 		case d.Type == "reasoning.encrypted":
 			s.answer = d.Data
+		default:
+			foreign = true
 		}
 	}
 	if thought != "" {
@@ -244,7 +246,7 @@ func (e *encoder) signatures(t *translate.Turn) signed {
 func (s *signed) think(thought, signature string) {
 	var o jsonraw.Object
 	o.Text("text", thought)
-	o.Raw("thought", []byte("true"))
+	o.Word("thought", "true")
 	o.Some("thoughtSignature", signature)
 	s.thoughts = append(s.thoughts, o.Bytes())
 }

@@ -13,7 +13,7 @@ import (
 // Encode writes a generateContent call.
 func (a completions) Encode(x providers.Exchange) (providers.Call, error) {
 	// A stream that is not asked for as events is one JSON array.
-	format := translate.Format{Path: a.path(x), Tools: true, Effort: true, JSONStream: true}
+	format := translate.Format{Path: a.path(x), Tools: true, Effort: true, Reasoning: true, Extra: true, JSONStream: true}
 	return translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e := encoder{completions: a, Request: r}
 		return e.body()
@@ -97,7 +97,7 @@ func (e *encoder) thinking() error {
 		o.Text("thinkingLevel", levels[effort.Level])
 	}
 	if effort.Level != "none" && !effort.Hidden {
-		o.Raw("includeThoughts", []byte("true"))
+		o.Word("includeThoughts", "true")
 	}
 	e.config.Object("thinkingConfig", o)
 	return nil

@@ -15,7 +15,7 @@ const path = "/api/chat"
 // Encode writes a chat call.
 func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 	// Some servers call a stream of lines application/json.
-	format := translate.Format{Path: path, Tools: true, Effort: true, JSONStream: true}
+	format := translate.Format{Path: path, Tools: true, Effort: true, Reasoning: true, JSONStream: true}
 	return translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e := encoder{Request: r}
 		err := e.write()

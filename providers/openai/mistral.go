@@ -103,10 +103,6 @@ var roleMembers = map[string][]string{
 	"tool":      {"role", "content", "tool_call_id", "name"},
 }
 
-// harmless are members that we or OpenAI put into an answer that a client sends
-// back: that they are left out loses nothing.
-var harmless = []string{"refusal", "annotations", "reasoning_content", "reasoning", "reasoning_details", "audio", "other_annotations"}
-
 func (t *translation) message(raw []byte) []byte {
 	given := make(map[string][]byte, 8)
 	var names []string
@@ -127,7 +123,9 @@ func (t *translation) message(raw []byte) []byte {
 	for _, name := range names {
 		if !slices.Contains(roleMembers[role], name) && roleMembers[role] != nil {
 			drop = append(drop, name)
-			t.lose(name, given[name])
+			if back := thought(role, given) != nil; !back || !strings.HasPrefix(name, "reasoning") {
+				t.lose(name, given[name])
+			}
 		}
 	}
 	put := func(name string, to []byte) {
@@ -152,10 +150,13 @@ func (t *translation) lose(name string, value []byte) {
 	if name == "function_call" && string(value) != "null" {
 		t.refuse("messages", "Mistral knows tool_calls, not function_call.")
 	}
-	if slices.Contains(harmless, name) || slices.Contains([]string{"null", "[]", `""`}, string(value)) {
-		return
+	if value != nil && !slices.Contains([]string{"null", "[]", `""`}, string(value)) {
+		t.tell("messages." + name)
 	}
-	if name = "messages." + name; !slices.Contains(t.lost, name) {
+}
+
+func (t *translation) tell(name string) {
+	if !slices.Contains(t.lost, name) {
 		t.lost = append(t.lost, name)
 	}
 }
@@ -200,6 +201,7 @@ func (t *translation) content(raw, thought []byte) []byte {
 func (t *translation) part(raw []byte) []byte {
 	switch kind := jsonraw.Text(jsonraw.Lookup(raw, "type")); kind {
 	case "text":
+		t.lose("cache_control", jsonraw.Lookup(raw, "cache_control"))
 		return objectOf("type", `"text"`, "text", string(jsonraw.Lookup(raw, "text")))
 	case "refusal":
 		return objectOf("type", `"text"`, "text", string(jsonraw.Lookup(raw, "refusal")))
@@ -212,7 +214,8 @@ func (t *translation) part(raw []byte) []byte {
 	case "file":
 		return t.file(raw)
 	default: // image_url is the same; document_url, thinking, reference are its own
-		if jsonraw.Lookup(raw, "cache_control") != nil {
+		if cache := jsonraw.Lookup(raw, "cache_control"); cache != nil {
+			t.lose("cache_control", cache)
 			return jsonraw.Edit(raw, nil, "cache_control")
 		}
 		return raw
@@ -239,6 +242,15 @@ func (t *translation) file(raw []byte) []byte {
 func (t *translation) call(raw []byte) []byte {
 	if jsonraw.Lookup(raw, "custom") != nil && jsonraw.Lookup(raw, "function") == nil {
 		t.refuse("messages", "Mistral knows calls of functions, not of custom tools.")
+	}
+	for name, value := range jsonraw.Each(raw) {
+		switch string(name) {
+		case "id", "type", "index", "function":
+		case "cache_control":
+			t.lose("cache_control", value)
+		default:
+			t.lose("tool_calls."+string(name), value)
+		}
 	}
 	f := jsonraw.Lookup(raw, "function")
 	arguments := string(jsonraw.Lookup(f, "arguments"))
@@ -290,7 +302,10 @@ func (t *translation) tool(raw []byte) []byte {
 	}
 	if len(set)+len(drop) > 0 {
 		f = jsonraw.Edit(f, set, drop...)
-	} else if jsonraw.Lookup(raw, "cache_control") == nil {
+	}
+	if jsonraw.Present(jsonraw.Lookup(raw, "cache_control")) != nil {
+		t.tell("tools.cache_control")
+	} else if len(set)+len(drop) == 0 {
 		return raw
 	}
 	return jsonraw.Edit(raw, []jsonraw.Member{{Name: "function", Value: f}}, "cache_control")

@@ -83,7 +83,9 @@ func (s Subject) quirks(t *testing.T) {
 			if !reflect.DeepEqual(decoded(t, got.Body), decoded(t, want.Body)) || got.Path != want.Path {
 				t.Errorf("sent %s %s, want %s %s", got.Path, got.Body, want.Path, want.Body)
 			}
-			lost := slices.DeleteFunc(slices.Clone(got.Dropped), func(name string) bool { return slices.Contains(want.Dropped, name) })
+			lost := slices.DeleteFunc(slices.Clone(got.Dropped), func(name string) bool {
+				return name != q.told && slices.Contains(want.Dropped, name) // a format may have no word for it anyway
+			})
 			if told := append(lost, ""); told[0] != q.told || len(lost) > 1 {
 				t.Errorf("told that %q are lost, want %q", lost, q.told)
 			}

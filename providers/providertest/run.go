@@ -76,6 +76,7 @@ func Run(t *testing.T, s Subject) {
 	t.Run("hostile model name", s.hostileName)
 	t.Run("quirks", s.quirks)
 	t.Run("hostile member", s.hostileMember)
+	t.Run("history", s.history)
 }
 
 // run checks one exchange.

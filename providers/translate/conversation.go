@@ -136,14 +136,16 @@ func (c *Conversation) turn(t *Turn, raw []byte) error {
 			}
 		case "tool_calls":
 			for call := range jsonraw.Elements(value) {
-				t.Calls = append(t.Calls, readCall(call))
+				t.Calls = append(t.Calls, c.call(call))
 			}
 		case "function_call":
-			t.Calls = append(t.Calls, readCall(jsonraw.One("function", value)))
+			t.Calls = append(t.Calls, c.call(jsonraw.One("function", value)))
 		case "tool_call_id":
 			t.CallID = jsonraw.Text(value)
 		case "is_error":
-			t.Failed = string(value) == "true"
+			if t.Failed = string(value) == "true" && c.format.Failures; !t.Failed && string(value) != "false" {
+				c.Lose("messages.is_error")
+			}
 		case "cache_control":
 			cache = value
 		case "reasoning_content", "reasoning", "thinking":
@@ -151,7 +153,7 @@ func (c *Conversation) turn(t *Turn, raw []byte) error {
 		case "reasoning_details":
 			t.details(value)
 		case "extra_content":
-			t.Extra = value
+			t.Extra = c.extra(value, "messages.extra_content")
 		case "annotations", "images", "prefix", "audio":
 			if string(value) != "[]" && string(value) != "false" {
 				c.Lose("messages." + string(member))
@@ -163,7 +165,30 @@ func (c *Conversation) turn(t *Turn, raw []byte) error {
 			return err
 		}
 	}
+	if !c.format.Reasoning && (t.Reasoning != "" || len(t.Details) > 0) {
+		t.Reasoning, t.Details = "", nil
+		c.Lose("messages.reasoning")
+	}
 	c.mark(t, cache)
+	return nil
+}
+
+// call reads a call, without what the format has no place for.
+func (c *Conversation) call(raw []byte) Call {
+	call := readCall(raw)
+	call.Extra = c.extra(call.Extra, "messages.tool_calls.extra_content")
+	if call.Cache != nil && !c.format.Cache {
+		c.Lose("messages.cache_control")
+	}
+	return call
+}
+
+// extra is an extra_content that is not null, for a format that reads it.
+func (c *Conversation) extra(value []byte, name string) []byte {
+	if value == nil || c.format.Extra {
+		return value
+	}
+	c.Lose(name)
 	return nil
 }
 

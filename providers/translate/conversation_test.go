@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/translate"
 )
 
 // The name of what was called is found again from the history, also where an
@@ -61,5 +62,31 @@ func TestRead_TellsWhatIsLost(t *testing.T) {
 	}
 	if got := strings.Join(c.Lost, " "); got != "messages.cache_control messages.mood messages.name messages.audio" {
 		t.Errorf("%q", got)
+	}
+}
+
+// A format is not shown what it does not declare to read, and the client is told.
+func TestRead_TellsWhatTheFormatDoesNotDeclare(t *testing.T) {
+	const history = `"messages":[{"role":"assistant","reasoning_content":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm"}],"extra_content":{"a":1},
+		"tool_calls":[{"id":"c","type":"function","function":{"name":"f"},"extra_content":{"a":1},"cache_control":{"type":"ephemeral"}}]},
+		{"role":"tool","tool_call_id":"c","content":"no","is_error":true}],"tools":[{"type":"function","function":{"name":"f"},"cache_control":{"type":"ephemeral"}}]`
+	r, err := request(t, translate.Format{Tools: true}, history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, result := r.Turns[0], r.Turns[1]
+	if said.Reasoning != "" || said.Details != nil || said.Extra != nil || said.Calls[0].Extra != nil || result.Failed {
+		t.Errorf("it is shown %+v, %+v", said, result)
+	}
+	want := "messages.extra_content messages.tool_calls.extra_content messages.cache_control messages.reasoning messages.is_error"
+	if got := strings.Join(r.Lost, " "); got != want {
+		t.Errorf("lost %s, want %s", got, want)
+	}
+	r, err = request(t, translate.Format{Tools: true, Cache: true, Reasoning: true, Failures: true, Extra: true}, history)
+	if err != nil || len(r.Lost) > 0 {
+		t.Fatalf("lost %s, %v", r.Lost, err)
+	}
+	if said, result = r.Turns[0], r.Turns[1]; said.Reasoning != "hm" || len(said.Details) != 1 || said.Extra == nil || said.Calls[0].Extra == nil || !result.Failed {
+		t.Errorf("it is shown %+v, %+v", said, result)
 	}
 }

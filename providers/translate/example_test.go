@@ -22,7 +22,7 @@ var _ providers.ChatCodec = completions{}
 func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 	return translate.Encode(x, translate.Format{Path: "/talk"}, func(r *translate.Request) ([]byte, error) {
 		var o jsonraw.Object
-		o.Text("model", r.Target.Upstream)
+		o.Text("model", r.Model())
 		o.Key("lines")
 		o.Open('[')
 		for _, t := range r.Turns {
@@ -56,7 +56,7 @@ func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 
 // Decode reads {"id":…,"reply":…,"why":…,"spent":{"in":…,"out":…}}.
 func (c completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
-	if err := translate.Valid(body); err != nil {
+	if err := refused(body); err != nil {
 		return nil, err
 	}
 	why := jsonraw.Text(jsonraw.Lookup(body, "why"))
@@ -68,8 +68,24 @@ func (c completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	return translate.Response(c.head(x, body), []translate.Choice{choice}, used(body)), nil
 }
 
+// refused is the error that body is, though its status is a good one.
+func refused(body []byte) error {
+	if err := translate.Valid(body); err != nil {
+		return err
+	}
+	if jsonraw.Present(jsonraw.Lookup(body, "error")) != nil {
+		return failure(0, body)
+	}
+	return nil
+}
+
+// head is what is said of an answer as a whole. One without an id gets its own.
 func (c completions) head(x providers.Exchange, body []byte) translate.Head {
-	return translate.Head{ID: jsonraw.Text(jsonraw.Lookup(body, "id")), Model: x.Target.Upstream, Created: c.now().Unix()}
+	h := translate.Head{ID: jsonraw.Text(jsonraw.Lookup(body, "id")), Model: x.Target.Upstream, Created: c.now().Unix()}
+	if h.ID == "" {
+		h.ID = translate.Derived("chatcmpl-", string(body))
+	}
+	return h
 }
 
 // finish is the provider's reason in OpenAI's words.
@@ -109,6 +125,9 @@ func (s *stream) Step(e *translate.Emitter) error {
 	if err != nil {
 		return err
 	}
+	if err := refused(data); err != nil {
+		return err
+	}
 	if e.ID == "" {
 		e.Head = s.head(s.x, data)
 	}
@@ -124,13 +143,21 @@ func (s *stream) Step(e *translate.Emitter) error {
 
 // Fail reads {"error":{"message":…}} under a bad status.
 func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
-	d, ok := chat.ParseError(body)
-	if !ok {
+	if _, ok := chat.ParseError(body); !ok {
 		return translate.Unread("acme", status)
 	}
+	return failure(status, body)
+}
+
+// failure is an error object; status is 0 where it came under a good one.
+func failure(status int, body []byte) *providers.Error {
+	d, _ := chat.ParseError(body)
 	kind := providers.KindOf(status)
-	if strings.Contains(d.Message, "too many words") {
+	switch {
+	case strings.Contains(d.Message, "too many words"):
 		kind = providers.KindContext
+	case status == 0:
+		kind = providers.KindOverload
 	}
 	return translate.Failed(kind, status, d)
 }
@@ -138,7 +165,7 @@ func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []
 // A whole wire format: it is what a new package has to have at least.
 func Example() {
 	codec := completions{func() time.Time { return time.Unix(1_767_225_600, 0) }}
-	request, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"Hi"}],"temperature":1.5,"seed":7,"max_tokens":9}`))
+	request, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"assistant","content":"Yes?","reasoning_content":"Hm."},{"role":"user","content":"Hi"}],"temperature":1.5,"seed":7,"max_tokens":9}`))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -147,19 +174,26 @@ func Example() {
 	call, err := codec.Encode(x)
 	fmt.Printf("%s %s, without %v, %v\n", call.Path, call.Body, call.Dropped, err)
 
-	answer, err := codec.Decode(x, nil, []byte(`{"id":"t1","reply":"Hello","why":"done","spent":{"in":3,"out":2}}`))
-	fmt.Println(answer.Text, answer.Finish, answer.Usage.Input, answer.Usage.Output, err)
+	answer, err := codec.Decode(x, nil, []byte(`{"reply":"Hello","why":"done","spent":{"in":3,"out":2}}`))
+	fmt.Println(answer.ID, answer.Text, answer.Finish, answer.Usage.Input, answer.Usage.Output, err)
+	_, err = codec.Decode(x, nil, []byte(`{"error":{"message":"busy"}}`))
+	fmt.Println(err)
 
 	lines := `{"id":"t2","piece":"Hel"}` + "\n" + `{"piece":"lo"}` + "\n" + `{"why":"full","spent":{"in":3,"out":2}}`
 	s := codec.Stream(x, io.NopCloser(strings.NewReader(lines)))
 	for c, err := s.Next(); err == nil; c, err = s.Next() {
 		fmt.Printf("%q %q %t\n", c.Text, c.Finish, c.UsageOnly)
 	}
+	s = codec.Stream(x, io.NopCloser(strings.NewReader(`{"error":{"message":"too many words"}}`)))
+	_, err = s.Next()
+	fmt.Println(err)
 	// Output:
-	// /talk {"model":"talker-1","lines":[{"by":"user","say":"Hi"}],"heat":1,"limit":9}, without [temperature seed], <nil>
-	// Hello stop 3 2 <nil>
+	// /talk {"model":"talker-1","lines":[{"by":"assistant","say":"Yes?"},{"by":"user","say":"Hi"}],"heat":1,"limit":9}, without [temperature seed messages.reasoning], <nil>
+	// chatcmpl-03d4bc7bd5a2142af96ca522 Hello stop 3 2 <nil>
+	// providers: /: overload: chat: the provider answered with an error (type "", code "")
 	// "Hel" "" false
 	// "lo" "" false
 	// "" "length" false
 	// "" "" true
+	// providers: /: context (status 400): chat: the provider answered with an error (type "", code "")
 }

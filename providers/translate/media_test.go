@@ -25,7 +25,7 @@ func request(t *testing.T, f translate.Format, members string) (*translate.Reque
 
 func conversation(t *testing.T, messages string) (*translate.Request, error) {
 	t.Helper()
-	return request(t, translate.Format{Tools: true}, `"messages":`+messages)
+	return request(t, translate.Format{Tools: true, Reasoning: true}, `"messages":`+messages)
 }
 
 func TestRead_Media(t *testing.T) {

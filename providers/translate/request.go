@@ -16,6 +16,11 @@ type Format struct {
 	Effort bool   // it can be told how much to think
 	Cache  bool   // it has cache_control, on messages, parts and tools
 	Native bool   // it takes content parts by names of its own
+	// Reasoning is set where it is shown what the assistant thought, as far as it
+	// believes it: what it does not, it tells as lost by itself.
+	Reasoning bool
+	Failures  bool // it is told that a tool could not do it
+	Extra     bool // it reads extra_content, of messages and calls
 	// JSONStream is set where a stream may be of the media type application/json.
 	JSONStream bool
 }

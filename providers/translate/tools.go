@@ -28,6 +28,9 @@ func (r *Request) Tools() ([]Tool, error) {
 		if t.Function != nil && len(jsonraw.Inside(t.Name)) == 0 {
 			return nil, under("tools", Unsupported("holds a function without a name"))
 		}
+		if t.Cache != nil && !r.format.Cache {
+			r.Drop("tools.cache_control")
+		}
 		list = append(list, t)
 	}
 	return list, nil

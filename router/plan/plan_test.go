@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -169,8 +170,8 @@ func TestRefusalIsTheReasonNearestToBeingMended(t *testing.T) {
 	for _, causes := range [][]string{{"rate", "rate"}, {"rate", "overload"}} {
 		in := input(t, down(offer(t, "a", "1", "1"), causes[0], time.Minute), down(offer(t, "b", "1", "1"), causes[1], time.Second))
 		p, _ := Make(in)
-		err, _ := p.Refusal(in).(*UnhealthyError)
-		if err == nil || err.RetryAfter != time.Second || err.RateLimited != (causes[1] == "rate") {
+		err := (*UnhealthyError)(nil)
+		if !errors.As(p.Refusal(in), &err) || err.RetryAfter != time.Second || err.RateLimited != (causes[1] == "rate") {
 			t.Errorf("%v: %+v", causes, err)
 		}
 	}
