@@ -108,10 +108,10 @@ type Spend struct {
 
 	Region     string         `json:"region,omitempty"`
 	Credential string         `json:"credential,omitempty"` // its name at us, never what is in it
-	Endpoint   string         `json:"endpoint,omitempty"`   // what was called, without its query
+	Endpoint   string         `json:"endpoint,omitempty"`   // the base URL that was called
 	Session    string         `json:"session,omitempty"`    // by the client's own name; see CleanSession
-	BytesIn    *int64         `json:"bytes_in,omitempty"`   // of the request's body, as it was sent to the provider
-	BytesOut   *int64         `json:"bytes_out,omitempty"`  // of the provider's answer
+	BytesIn    *int64         `json:"bytes_in,omitempty"`   // of the request's body, as the client sent it
+	BytesOut   *int64         `json:"bytes_out,omitempty"`  // of the answer, without the framing of streams
 	FirstToken *time.Duration `json:"first_token,omitempty"`
 	Took       *time.Duration `json:"took,omitempty"` // from sending the request to the end of the answer; both have whole milliseconds
 
