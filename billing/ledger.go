@@ -108,8 +108,11 @@ type Ledger interface {
 	Reserve(ctx context.Context, h Hold, now time.Time) ([]Balance, error)
 	// Retry tells the ledger that another attempt is about to be made: ifLost
 	// are the rows of those that failed and, last, of the one to come. They take
-	// the place of the hold's IfLost. A hold that is not there is ErrNoHold.
-	Retry(ctx context.Context, holdID string, ifLost []Spend) error
+	// the place of the hold's IfLost. The hold grows by more, which those that
+	// failed are charged with, in every budget or in none: where there is no room
+	// it is refused with *QuotaError and nothing changes. A hold that is not there
+	// is ErrNoHold.
+	Retry(ctx context.Context, holdID string, more Amount, ifLost []Spend) error
 	// Settle takes the hold out and puts the rows in, and posts them to the
 	// counters and the rollup, in one transaction. Twice is once. Rows are
 	// posted to the windows that OccurredAt falls in, also for budgets made

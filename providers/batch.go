@@ -38,9 +38,20 @@ func (c *Client) batched(ctx context.Context, x Exchange, parts []*chat.Request)
 	}
 	wg.Wait()
 	if err := firstFailure(failed); err != nil {
-		return nil, err
+		return nil, partly(err)
 	}
-	return joined(x, answers)
+	a, err := joined(x, answers)
+	if err != nil {
+		return nil, partly(err)
+	}
+	return a, nil
+}
+
+// partly is the failure of a request of which one call at least was answered.
+func partly(err error) *Error {
+	e := asError(err)
+	e.Sent, e.Free = true, false
+	return e
 }
 
 // firstFailure is the one that ended the others, which were canceled.

@@ -67,7 +67,7 @@ func (b *body) drain() {
 	_ = b.Close()
 }
 
-// readAll reads up to limit bytes. What the header says of the length is taken
+// readAll reads up to limit bytes, or as many as there are before an error. What the header says of the length is taken
 // for a hint, not for a promise.
 func (b *body) readAll(length, limit int64) ([]byte, error) {
 	const modest = 64 << 10
@@ -80,11 +80,11 @@ func (b *body) readAll(length, limit int64) ([]byte, error) {
 		text = text[:len(text)+n]
 		switch {
 		case int64(len(text)) > limit:
-			return nil, errTooLarge
+			return text, errTooLarge
 		case err == io.EOF: //nolint:errorlint // readers return it bare
 			return text, nil
 		case err != nil:
-			return nil, err
+			return text, err
 		case len(text) == cap(text):
 			text = slices.Grow(text, len(text))
 		}

@@ -57,6 +57,19 @@ func (k Kind) Fault() Fault { return faults[k] }
 // Failover reports whether another target may be tried after this kind.
 func (k Kind) Failover() bool { return k.Fault() != FaultRequest }
 
+// Refuses reports that a failure of this kind, told where an answer should be, says
+// that no answer was begun.
+func (k Kind) Refuses() bool {
+	switch k.Fault() {
+	case FaultRate, FaultCredential:
+		return true
+	case FaultRequest:
+		return k == KindRequest || k == KindContext
+	case FaultTarget:
+	}
+	return k == KindUnknown
+}
+
 // AnotherCredential reports whether the same target may do with another credential
 // what it did not with this one.
 func (k Kind) AnotherCredential() bool {
@@ -71,7 +84,15 @@ type Error struct {
 	RetryAfter      time.Duration // clamped to 0..60 s; 0 where the provider did not say
 	Detail          chat.Error    // what the provider said, without our credential
 	Err             error         // for the log
+
+	// Sent says that the request, or part of it, may have reached the provider, and
+	// Free that it was refused in a way for which the provider charges nothing.
+	Sent, Free bool
+	Received   int64 // bytes of an answer that could not be used
 }
+
+// Charged reports that the provider may bill the call.
+func (e *Error) Charged() bool { return e.Sent && !e.Free }
 
 // Error is for the log: it may name hosts and must not be shown to clients.
 func (e *Error) Error() string {

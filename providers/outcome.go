@@ -61,6 +61,7 @@ func (t *trip) broken(resp *http.Response, b *body, err error) error {
 func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	text, err := b.readAll(resp.ContentLength, t.c.o.MaxBody)
 	_ = b.Close()
+	t.size = int64(len(text))
 	switch {
 	case b.err != nil:
 		return nil, t.fill(t.network(b.err), resp)
@@ -118,10 +119,25 @@ func (t *trip) abort(err error) *Error {
 	e := asError(err)
 	t.cancel(errClosed)
 	e.Provider, e.Model, e.RetryAfter = t.x.Target.Provider, t.x.Target.Model, clamp(e.RetryAfter)
+	e.Sent, e.Free, e.Received = t.written.Load() || t.status != 0, t.free(e.Kind), t.size
 	if t.req != nil {
 		e.redact(credentials(t.req, t.call.Path, t.own(), t.x.Target.Header, t.call.Header))
 	}
 	return e
+}
+
+// free reports that the provider answered a call that failed in a way for which it
+// charges nothing: with the status of a refusal, or with words that are one.
+func (t *trip) free(k Kind) bool {
+	switch t.status / 100 {
+	case 0:
+		return false
+	case 2:
+		return k.Refuses()
+	case 5:
+		return !t.x.Target.Billing.Errors
+	}
+	return true
 }
 
 func encoded(resp *http.Response) bool {

@@ -34,12 +34,24 @@ type Target struct {
 	MaxOutput int64 // tokens in one answer; 0 is not known
 	Tokenizer Tokenizer
 
+	// TokensPerSecond is the most that one choice of an answer may grow by in a
+	// second: what an answer that was not seen is charged with at most. 0 is not known.
+	TokensPerSecond int64
+	Billing         Billing
+
 	HeaderTimeout time.Duration // until the response header; 0 is the client's default
 	IdleTimeout   time.Duration // between two bytes of a stream; 0 is the client's default
 }
 
 // Name is the target as users write it: provider/model.
 func (t Target) Name() string { return t.Provider + "/" + t.Model }
+
+// Billing is what a provider charges for calls that do not come to their end.
+// What is not known to be free is charged.
+type Billing struct {
+	Errors bool // answers with a 5xx status are billed
+	Stops  bool // a call that is cancelled is billed no further
+}
 
 // Credential is one of several that a provider may be called with.
 type Credential struct {

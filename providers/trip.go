@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +23,11 @@ type trip struct {
 	cancel  context.CancelCauseFunc
 	timer   *time.Timer // cancels when nothing came in time
 	awaited string      // for the message: what did not come
+
+	trace   httptrace.ClientTrace
+	written atomic.Bool // part of the request was, or may have been, written
+	status  int         // of the answer; 0 until its header is there
+	size    int64       // of the answer, as far as it was read and could not be used
 }
 
 // Why we end a call ourselves.
@@ -39,7 +46,7 @@ func (c *Client) begin(ctx context.Context, x Exchange, call Call) (*trip, error
 	// The body can be read again, so that a request of which nothing was sent, or
 	// of which the provider has said that it ignored it, can go over another
 	// connection. Go does not repeat a POST for any other reason.
-	req, err := http.NewRequestWithContext(t.ctx, http.MethodPost, x.Target.BaseURL+call.Path, bytes.NewReader(call.Body))
+	req, err := http.NewRequestWithContext(t.traced(), http.MethodPost, x.Target.BaseURL+call.Path, bytes.NewReader(call.Body))
 	if err != nil {
 		return nil, t.abort(&Error{Kind: KindNetwork, Err: fmt.Errorf("providers: %w", err)})
 	}
@@ -59,6 +66,15 @@ func (c *Client) begin(ctx context.Context, x Exchange, call Call) (*trip, error
 		}
 	}
 	return t, nil
+}
+
+// traced is the context of the request, from which the transport tells us what
+// has become of it. Where a connection turns out to be dead before anything went
+// over it, another one is asked for.
+func (t *trip) traced() context.Context {
+	t.trace.GetConn = func(string) { t.written.Store(false) }
+	t.trace.WroteHeaders = func() { t.written.Store(true) }
+	return httptrace.WithClientTrace(t.ctx, &t.trace)
 }
 
 // own are the headers that are ours.
@@ -91,6 +107,7 @@ func (t *trip) send() (*http.Response, error) {
 	if err != nil {
 		return nil, t.network(fmt.Errorf("providers: %w", err))
 	}
+	t.status = resp.StatusCode
 	return resp, nil
 }
 

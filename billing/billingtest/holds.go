@@ -24,6 +24,10 @@ func holdCases() map[string]func(w *world) {
 		"Negative":              holdNegative,
 		"Release":               holdRelease,
 		"BalancesCreateNothing": holdBalancesReadOnly,
+		"Grows":                 holdGrows,
+		"GrowsInAllOrNone":      holdGrowsInAll,
+		"GrowsForAll":           holdGrowsForAll,
+		"GrownIsSweptWhole":     holdGrownSwept,
 		"Sweep":                 holdSweep,
 		"SweepKeepsOthers":      holdSweepKeepsOthers,
 	}

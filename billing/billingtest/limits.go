@@ -212,8 +212,10 @@ func (t translated) Reserve(ctx context.Context, h billing.Hold, now time.Time) 
 	return t.answer(t.Store.Reserve(ctx, h, now))
 }
 
-func (t translated) Retry(ctx context.Context, holdID string, ifLost []billing.Spend) error {
-	return t.Store.Retry(ctx, holdID, eachOf(ifLost, t.row))
+func (t translated) Retry(ctx context.Context, holdID string, more billing.Amount, ifLost []billing.Spend) error {
+	more.Tokens, more.Money = t.amounts(more.Tokens, more.Money)
+	_, err := t.answer(nil, t.Store.Retry(ctx, holdID, more, eachOf(ifLost, t.row)))
+	return err
 }
 
 func (t translated) Settle(ctx context.Context, s billing.Settlement) ([]billing.Balance, error) {

@@ -218,7 +218,7 @@ func (r *faultRig) traffic(code, statement string) {
 	for _, h := range []billing.Hold{kept, given, lost} {
 		until("Reserve in the database", func() error { _, err := r.far.Reserve(ctx, h, r.now); return err })
 	}
-	until("Retry", func() error { return r.far.Retry(ctx, kept.ID, []billing.Spend{kept.IfLost}) })
+	until("Retry", func() error { return r.far.Retry(ctx, kept.ID, billing.Amount{}, []billing.Spend{kept.IfLost}) })
 	until("Settle", func() error {
 		_, err := r.far.Settle(ctx, billing.Settlement{HoldID: kept.ID, Attempts: []billing.Spend{kept.IfLost}})
 		return err

@@ -302,9 +302,12 @@ func (l *Ledger) drop(e *entry) {
 }
 
 // Retry implements billing.Ledger.
-func (l *Ledger) Retry(_ context.Context, holdID string, ifLost []billing.Spend) error {
+func (l *Ledger) Retry(ctx context.Context, holdID string, more billing.Amount, ifLost []billing.Spend) error {
 	rows, err := l.rows(ifLost)
 	if err != nil {
+		return err
+	}
+	if err := l.grow(ctx, holdID, more); err != nil {
 		return err
 	}
 	l.mu.Lock()

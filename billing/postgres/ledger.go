@@ -153,12 +153,7 @@ func judge(ctx context.Context, c *pgx.Conn, args []any) (verdict, error) {
 			return verdict{}, err
 		}
 		v.missing = false
-		if b, ok := st.balance(); ok {
-			if !fits && v.refused < 0 {
-				v.refused = len(v.balances)
-			}
-			v.balances = append(v.balances, b)
-		}
+		v.add(st, fits)
 	}
 	switch {
 	case rows.Err() != nil:
@@ -173,6 +168,18 @@ func judge(ctx context.Context, c *pgx.Conn, args []any) (verdict, error) {
 		return verdict{}, billing.ErrStaleKey
 	}
 	return v, nil
+}
+
+// add notes how a budget stands, where the row has one.
+func (v *verdict) add(st standing, fits bool) {
+	b, ok := st.balance()
+	if !ok {
+		return
+	}
+	if !fits && v.refused < 0 {
+		v.refused = len(v.balances)
+	}
+	v.balances = append(v.balances, b)
 }
 
 // outcome is the balances with the hold, or the refusal.
@@ -208,10 +215,46 @@ func (s *Store) openMissing(ctx context.Context, lines []billing.HoldLine, have 
 	return nil
 }
 
-const retrySQL = `UPDATE holds SET if_lost = $2::json WHERE id = $1`
+// retrySQL locks in the order of a settlement: the hold, then its counters. Those
+// of archived budgets are moved as well, since a settlement does so.
+const retrySQL = `
+WITH hold AS MATERIALIZED (
+  SELECT budget_ids, window_starts FROM holds WHERE id = $1 FOR UPDATE
+), locked AS MATERIALIZED (
+  SELECT c.*
+    FROM budget_counters c
+   WHERE (c.budget_id, c.window_start) IN (SELECT l.budget_id, l.window_start FROM hold, unnest(budget_ids, window_starts) AS l (budget_id, window_start))
+   ORDER BY c.budget_id, c.window_start
+     FOR UPDATE OF c
+), judged AS (
+  SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
+         c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens AS held_tokens,
+         c.used_nano, c.held_nano + c.leased_nano AS held_nano,
+         coalesce(c.used_tokens::numeric + c.held_tokens + c.leased_tokens + $3::bigint <= b.token_limit, true)
+         AND coalesce(c.used_nano::numeric + c.held_nano + c.leased_nano + $4::bigint <= b.amount_nano, true) AS fits
+    FROM locked c JOIN budgets b ON b.id = c.budget_id AND b.archived_at IS NULL
+), verdict AS (
+  SELECT coalesce(bool_and(fits), true) AS fits FROM judged
+), taken AS (
+  UPDATE budget_counters c SET held_tokens = c.held_tokens + $3::bigint, held_nano = c.held_nano + $4::bigint
+    FROM locked l, verdict v
+   WHERE c.budget_id = l.budget_id AND c.window_start = l.window_start AND v.fits
+), grown AS (
+  UPDATE holds h SET tokens = h.tokens + $3::bigint, nano = h.nano + $4::bigint, if_lost = $2::json
+    FROM verdict v
+   WHERE h.id = $1 AND v.fits
+)
+SELECT coalesce(j.fits, true),
+       j.id, j.scope, j.scope_id, j.period, j.zone, j.token_limit, j.amount_nano,
+       j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano
+  FROM hold LEFT JOIN judged j ON true
+ ORDER BY j.id`
 
 // Retry implements billing.Ledger.
-func (s *Store) Retry(ctx context.Context, holdID string, ifLost []billing.Spend) error {
+func (s *Store) Retry(ctx context.Context, holdID string, more billing.Amount, ifLost []billing.Spend) error {
+	if more.Tokens < 0 || more.Money < 0 {
+		return fmt.Errorf("billing/postgres: hold %s cannot shrink", holdID)
+	}
 	rows, err := s.events(ifLost)
 	if err != nil {
 		return err
@@ -220,13 +263,38 @@ func (s *Store) Retry(ctx context.Context, holdID string, ifLost []billing.Spend
 	if err != nil {
 		return fmt.Errorf("billing/postgres: hold %s: %w", holdID, err)
 	}
+	more = more.AtMost(billing.MostHeld())
 	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		tag, err := c.Exec(ctx, retrySQL, holdID, will)
-		if err == nil && tag.RowsAffected() == 0 {
-			err = fmt.Errorf("%w: %s", billing.ErrNoHold, holdID)
+		v, err := grow(ctx, c, holdID, will, more)
+		switch {
+		case err != nil:
+			return err
+		case v.missing:
+			return fmt.Errorf("%w: %s", billing.ErrNoHold, holdID)
 		}
+		_, err = v.outcome(billing.Hold{Tokens: more.Tokens, Money: more.Money})
 		return err
 	})
+}
+
+// grow makes a hold larger, or says why not.
+func grow(ctx context.Context, c *pgx.Conn, holdID string, will []byte, more billing.Amount) (verdict, error) {
+	rows, err := c.Query(ctx, retrySQL, holdID, will, more.Tokens, more.Money)
+	if err != nil {
+		return verdict{}, err
+	}
+	defer rows.Close()
+	v := verdict{missing: true, refused: -1}
+	for rows.Next() {
+		var fits bool
+		var st standing
+		if err := rows.Scan(append([]any{&fits}, st.columns()...)...); err != nil {
+			return verdict{}, err
+		}
+		v.missing = false
+		v.add(st, fits)
+	}
+	return v, rows.Err()
 }
 
 // settleSQL does all of a settlement but its locks. Deleting the hold decides:

@@ -74,10 +74,16 @@ func asWill(rows []billing.Spend) (string, error) {
 	return string(b), nil
 }
 
-const updateWill = `UPDATE holds SET if_lost = ? WHERE id = ?`
+const (
+	selectHold = `SELECT budget_ids, window_starts FROM holds WHERE id = ?`
+	updateHold = `UPDATE holds SET tokens = tokens + ?, nano = nano + ?, if_lost = ? WHERE id = ?`
+)
 
 // Retry implements billing.Ledger.
-func (s *Store) Retry(ctx context.Context, holdID string, ifLost []billing.Spend) error {
+func (s *Store) Retry(ctx context.Context, holdID string, more billing.Amount, ifLost []billing.Spend) error {
+	if more.Tokens < 0 || more.Money < 0 {
+		return fmt.Errorf("billing/sqlite: hold %q cannot shrink", holdID)
+	}
 	rows, err := attempts(billing.Settlement{HoldID: holdID, Attempts: ifLost})
 	if err != nil {
 		return err
@@ -87,12 +93,36 @@ func (s *Store) Retry(ctx context.Context, holdID string, ifLost []billing.Spend
 		return err
 	}
 	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
-		n, err := tx.exec(ctx, updateWill, will, holdID)
-		if err == nil && n == 0 {
+		var w windows
+		found, err := tx.row(ctx, selectHold, []any{holdID}, &w.budgets, &w.starts)
+		if err == nil && !found {
 			err = fmt.Errorf("billing/sqlite: %w: %s", billing.ErrNoHold, holdID)
 		}
+		if err != nil {
+			return err
+		}
+		more = more.AtMost(billing.MostHeld())
+		if err := grow(ctx, tx, w, more); err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, updateHold, more.Tokens, int64(more.Money), will, holdID)
 		return err
 	})
+}
+
+// grow holds more in every window of a hold, or refuses.
+func grow(ctx context.Context, tx *session, w windows, more billing.Amount) error {
+	if more == (billing.Amount{}) {
+		return nil
+	}
+	balances, err := balancesOf(ctx, tx, w)
+	if err != nil {
+		return err
+	}
+	if refused := refusal(billing.Hold{Tokens: more.Tokens, Money: more.Money}, balances); refused != nil {
+		return refused
+	}
+	return hold(ctx, tx, w, more.Tokens, int64(more.Money))
 }
 
 // wantFresh refuses a hold on a key that is not what it was read as.

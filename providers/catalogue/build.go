@@ -153,6 +153,7 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 		t := common
 		t.Model, t.Upstream, t.Can, t.Tokenizer = m.ID, m.Upstream, m.Can, m.Tokenizer
 		t.Context, t.MaxOutput, t.Quirks = m.Context, m.MaxOutput, m.Quirks.Over(common.Quirks.Of(m.Can.Operation))
+		t.TokensPerSecond = cmp.Or(m.TokensPerSecond, t.TokensPerSecond)
 		b.targets, b.facts = append(b.targets, t), append(b.facts, m)
 		b.prices = append(b.prices, m.Prices...)
 	}
@@ -243,6 +244,7 @@ func (b *builder) target(p Provider) providers.Target {
 		Credentials: several,
 		Provider:    p.Name, BaseURL: p.BaseURL, Adapter: adapter, Auth: b.auth(p.Auth), Header: header, Quirks: p.Quirks.Over(adapter.Quirks),
 		Weight: p.Weight, Private: p.Private, HeaderTimeout: p.HeaderTimeout, IdleTimeout: p.IdleTimeout,
+		Billing: p.Billing, TokensPerSecond: p.TokensPerSecond,
 	}
 }
 

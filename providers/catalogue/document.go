@@ -52,6 +52,7 @@ func (d document) read(path string, n node) {
 		"headers":     d.headers,
 		"quirks":      d.quirks(&p.Quirks),
 		"timeouts":    d.timeouts,
+		"billing":     d.billing,
 		"weight":      scalar(d.reader, &p.Weight, between(0, 1000)),
 		"models":      d.list(d.model),
 	})
@@ -121,6 +122,14 @@ func (d document) headers(path string, n node) {
 	}
 }
 
+func (d document) billing(path string, n node) {
+	d.object(path, n, map[string]read{
+		"server_errors":     scalar(d.reader, &d.p.Billing.Errors, yesNo),
+		"stops_on_cancel":   scalar(d.reader, &d.p.Billing.Stops, yesNo),
+		"tokens_per_second": scalar(d.reader, &d.p.TokensPerSecond, between64(1, 1_000_000)),
+	})
+}
+
 func (d document) timeouts(path string, n node) {
 	d.object(path, n, map[string]read{
 		"header": scalar(d.reader, &d.p.HeaderTimeout, timeout),
@@ -158,6 +167,8 @@ func (d document) model(path string, n node) {
 		"tokenizer":  d.tokenizer(&m.Tokenizer),
 		"quirks":     d.quirks(&m.Quirks),
 		"prices":     d.prices(m),
+
+		"tokens_per_second": scalar(d.reader, &m.TokensPerSecond, between64(1, 1_000_000)),
 	})
 	if m.Context > 0 && m.MaxOutput > m.Context {
 		d.fault(path+".max_output", "is more than the context of %d", m.Context)

@@ -29,6 +29,7 @@ quirks:
   path: /chat
   vectors: int8
 timeouts: {header: 90s, idle: 20s}
+billing: {server_errors: true, stops_on_cancel: true, tokens_per_second: 3000}
 weight: 3
 models:
   - id: acme/large
@@ -37,6 +38,7 @@ models:
     created: 2025-12-31
     context: 128_000
     max_output: 16k
+    tokens_per_second: 250
     can: [tools, vision, audio, documents, json_schema, reasoning]
     tokenizer: {encoding: o200k_base, percent: 110, images: openai-patch, image_multiplier: 162}
     prices:
@@ -70,10 +72,11 @@ func TestParse(t *testing.T) {
 			MaxTokens: "max_completion_tokens", NoStreamUsage: true, Path: "/chat", Vectors: "int8",
 		},
 		HeaderTimeout: 90 * time.Second, IdleTimeout: 20 * time.Second, Weight: 3,
+		Billing: providers.Billing{Errors: true, Stops: true}, TokensPerSecond: 3000,
 		Models: []Model{
 			{
 				ID: "large", Upstream: "Large-2", Owner: "someone", Created: time.Date(2025, 12, 31, 0, 0, 0, 0, time.UTC),
-				Context: 128_000, MaxOutput: 16_000,
+				Context: 128_000, MaxOutput: 16_000, TokensPerSecond: 250,
 				Can:       providers.Abilities{Stream: true, Tools: true, Vision: true, Audio: true, Documents: true, JSONSchema: true, Reasoning: true},
 				Tokenizer: providers.Tokenizer{Encoding: "o200k_base", Percent: 110, Images: "openai-patch", ImageMultiplier: 162},
 				Prices: []billing.Price{

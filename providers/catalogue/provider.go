@@ -25,8 +25,11 @@ type Provider struct {
 	Quirks        providers.Quirks
 	HeaderTimeout time.Duration
 	IdleTimeout   time.Duration
-	Weight        int // 0 takes no traffic
-	Models        []Model
+	Billing       providers.Billing
+	// TokensPerSecond is that of the models that do not say.
+	TokensPerSecond int64
+	Weight          int // 0 takes no traffic
+	Models          []Model
 }
 
 // Auth says how a provider is given its credential.
@@ -65,7 +68,9 @@ type Model struct {
 	Can       providers.Abilities
 	Tokenizer providers.Tokenizer
 	Quirks    providers.Quirks // over those of the provider
-	Prices    []billing.Price  // by Since; none: the model is unpriced
+	// TokensPerSecond is the most that one choice of an answer grows by in a second.
+	TokensPerSecond int64
+	Prices          []billing.Price // by Since; none: the model is unpriced
 }
 
 // blank is a provider before its document is read.

@@ -1,0 +1,65 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// grow takes more for a request that holds something already, after asking the
+// database for what the leases lack.
+func (l *Ledger) grow(ctx context.Context, holdID string, more billing.Amount) error {
+	if more.Tokens < 0 || more.Money < 0 {
+		return fmt.Errorf("billing/lease: hold %q cannot shrink", holdID)
+	}
+	if more == (billing.Amount{}) {
+		return nil
+	}
+	more = more.AtMost(billing.MostHeld())
+	for range mostRounds {
+		lines, lacking, err := l.takeMore(holdID, more)
+		if err != nil || len(lacking) == 0 {
+			return err
+		}
+		wanted := billing.Hold{ID: holdID, Lines: lines, Tokens: more.Tokens, Money: more.Money}
+		if err := l.refill(ctx, lacking, &entry{hold: more}, wanted); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: others were faster %d times", billing.ErrUnavailable, mostRounds)
+}
+
+// takeMore takes from the leases that a request holds in already, from all or from
+// none. Those that lack something are returned, with the lines of the hold.
+func (l *Ledger) takeMore(holdID string, more billing.Amount) (lines []billing.HoldLine, lacking []*lease, err error) {
+	usable, now := l.usable(), time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.open[holdID]
+	if e == nil {
+		return nil, nil, fmt.Errorf("%w: %s", billing.ErrNoHold, holdID)
+	}
+	for _, le := range e.leases {
+		line := billing.HoldLine{Budget: le.budget, Window: le.window}
+		if l.leases[keyOf(line)] != le {
+			return nil, nil, fmt.Errorf("%w: the leases were given back meanwhile", billing.ErrUnavailable)
+		}
+		lines = append(lines, line)
+		if !usable || !le.suffices(more) {
+			lacking = append(lacking, le)
+		}
+	}
+	if len(lacking) > 0 {
+		return lines, lacking, nil
+	}
+	for _, le := range e.leases {
+		le.take(more, now)
+		if le.low(now) {
+			wake(l.wakeKeeper)
+		}
+	}
+	e.hold = e.hold.Plus(more)
+	return lines, nil, nil
+}

@@ -1,0 +1,136 @@
+package providers_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"tallyroute/providers"
+	"tallyroute/providers/auth"
+	"tallyroute/providers/openai"
+	pt "tallyroute/providers/providertest"
+)
+
+// Whether a failed call may be billed: it is sure not to be where nothing reached
+// the provider, or where that refused it.
+func TestFailedCallSaysWhetherItMayBeBilled(t *testing.T) {
+	apiError := func(kind string) string { return `{"error":{"message":"no","type":"` + kind + `"}}` }
+	for name, c := range map[string]struct {
+		reply      pt.Reply
+		sent, free bool
+	}{
+		"400":                     {pt.JSON(400, apiError("invalid_request_error")), true, true},
+		"401":                     {pt.JSON(401, apiError("x")), true, true},
+		"404":                     {pt.JSON(404, apiError("x")), true, true},
+		"408":                     {pt.JSON(408, apiError("x")), true, true},
+		"429":                     {pt.JSON(429, apiError("x")), true, true},
+		"redirect":                {pt.Redirect(307, "/elsewhere"), true, true},
+		"500":                     {pt.JSON(500, apiError("x")), true, true},
+		"529 of HTML":             {pt.Body(529, "text/html", "<p>busy"), true, true},
+		"error under 200":         {pt.JSON(200, apiError("server_error")), true, false},
+		"refusal under 200":       {pt.JSON(200, `{"error":{"message":"no","code":429}}`), true, true},
+		"filtered under 200":      {pt.JSON(200, `{"error":{"message":"no","code":"content_filter"}}`), true, false},
+		"page under 200":          {pt.Body(200, "text/html", "<p>hi"), true, false},
+		"nothing under 200":       {pt.JSON(200, ""), true, false},
+		"garbage":                 {pt.JSON(200, `{"choices":[{`), true, false},
+		"too large":               {pt.JSON(200, strings.Repeat(" ", 5<<10)), true, false},
+		"no header":               {pt.Script(pt.Hang()), true, false},
+		"reset before the header": {pt.Script(pt.Reset()), true, false},
+		"cut before the header":   {pt.Script(pt.Cut()), true, false},
+		"cut in the body":         {pt.Script(pt.Write(`{"choices":`), pt.Cut()), true, false},
+		"reset in the body":       {pt.Script(pt.Write(`{"choices":`), pt.Reset()), true, false},
+		"stalled in the body":     {pt.Script(pt.Write(`{"choices":`), pt.Hang()), true, false},
+	} {
+		for shape, body := range map[string]string{"plain": ask, "stream": askStream} {
+			t.Run(name+"/"+shape, func(t *testing.T) {
+				t.Parallel()
+				u := pt.NewUpstream(t, c.reply)
+				impatient := providers.Options{HeaderTimeout: 300 * time.Millisecond, StreamTimeout: 300 * time.Millisecond, IdleTimeout: 200 * time.Millisecond, MaxBody: 4 << 10}
+				e := fails(t, client(t, impatient), exchange(t, u, body))
+				if e.Sent != c.sent || e.Free != c.free {
+					t.Errorf("sent %v, free %v: %v", e.Sent, e.Free, e)
+				}
+			})
+		}
+	}
+}
+
+// Where a provider is known to bill its own failures, they are not free.
+func TestProviderThatBillsItsFailures(t *testing.T) {
+	u := pt.NewUpstream(t, pt.JSON(503, `{"error":{"message":"busy"}}`))
+	x := exchange(t, u, ask)
+	x.Target.Billing.Errors = true
+	if e := fails(t, client(t, providers.Options{}), x); !e.Charged() {
+		t.Errorf("it is free: %v", e)
+	}
+	u.Set(pt.JSON(429, `{"error":{"message":"slow down"}}`))
+	if e := fails(t, client(t, providers.Options{}), x); e.Charged() {
+		t.Errorf("a refusal is charged: %v", e)
+	}
+}
+
+// What never reached a provider costs nothing, whatever kept it from there.
+func TestNothingIsSentWithoutAConnection(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	defer secure.Close()
+	plain := pt.NewUpstream(t)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for name, c := range map[string]struct {
+		ctx    context.Context
+		change func(*providers.Target)
+	}{
+		"refused":      {t.Context(), func(to *providers.Target) { to.BaseURL = "http://" + closed.Addr().String() }},
+		"no such host": {t.Context(), func(to *providers.Target) { to.BaseURL = "http://nowhere.invalid" }},
+		"not public":   {t.Context(), func(to *providers.Target) { to.Private = false }},
+		"distrusted":   {t.Context(), func(to *providers.Target) { to.BaseURL = secure.URL }},
+		"no TLS there": {t.Context(), func(to *providers.Target) { to.BaseURL = strings.Replace(plain.URL(), "http:", "https:", 1) }},
+		"no credential": {t.Context(), func(to *providers.Target) {
+			to.Auth = auth.Bearer(func(context.Context) (string, error) { return "", errors.New("none") })
+		}},
+		"client is gone": {gone, func(*providers.Target) {}},
+	} {
+		x := exchange(t, plain, ask)
+		c.change(&x.Target)
+		a, err := client(t, providers.Options{}).Do(c.ctx, x)
+		if err == nil {
+			_ = a.Close()
+			t.Fatalf("%s: it was answered", name)
+		}
+		if e := asError(t, err); e.Sent || e.Free {
+			t.Errorf("%s: sent %v, free %v: %v", name, e.Sent, e.Free, e)
+		}
+	}
+}
+
+// A batch of which one call was answered is not free because another was refused.
+func TestBatchThatIsRefusedHalfwayMayBeBilled(t *testing.T) {
+	u := pt.NewUpstream(t, pt.JSON(200, oneVector), pt.JSON(429, `{"error":{"message":"slow down"}}`))
+	r, err := providers.Embed.Parse([]byte(`{"model":"m","input":["a","b"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	adapter := openai.New()
+	adapter.Embed = oneByOne{adapter.Embed}
+	e := fails(t, client(t, providers.Options{}), providers.Exchange{Operation: providers.Embed, Target: u.Target(adapter, "p", "m"), Request: r})
+	if !e.Charged() || e.Kind != providers.KindRate {
+		t.Errorf("%v, charged %v", e, e.Charged())
+	}
+}
+
+const oneVector = `{"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.5]}],"usage":{"prompt_tokens":1,"total_tokens":1}}`
+
+// oneByOne takes one input in a call.
+type oneByOne struct{ providers.EmbedCodec }
+
+func (oneByOne) InputsPerCall(providers.Exchange) int64 { return 1 }
