@@ -1,0 +1,62 @@
+package meter
+
+import (
+	"math"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/router/plan"
+	"tallyroute/router/tokens"
+)
+
+// defaultRate is how many tokens one choice of an answer grows by in a second at
+// most, where the catalogue does not say: above nearly all that are served.
+const defaultRate = 1000
+
+// Unanswered is an attempt that was sent, may be billed, and brought no answer that
+// could be used.
+type Unanswered struct {
+	Candidate plan.Candidate
+	Attempt   int // from 1
+	Status    billing.Status
+	ErrorKind string
+	Took      time.Duration // until it ended
+	Received  int64         // bytes of an answer that could not be used
+}
+
+// Unanswered is the row of such an attempt: the prompt whole, and as much output as
+// may have been generated, no more than was held for it.
+func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
+	row := m.row(u.Candidate, u.Attempt)
+	row.Status, row.ErrorKind, row.UsageSource = u.Status, u.ErrorKind, billing.Bounded
+	most := m.Most(u.Candidate)
+	row.Tokens = billing.Tokens{Input: most.Input, Output: min(most.Output, max(m.unseen(u.Candidate, u.Took), u.Received/tokens.BytesPerToken))}
+	if prompt, err := count.Prompt(); err == nil {
+		row.Tokens.Input = prompt.Tokens
+	}
+	row.Price, row.Cost, row.Baseline = m.cost(u.Candidate, row.ServiceTier, row.Tokens)
+	return row
+}
+
+// Hidden adds to a row of an answer that was cut, and of which the provider did not
+// tell the usage, what may have been thought before its first content came.
+func (m *Meter) Hidden(row billing.Spend, c plan.Candidate, first time.Duration) billing.Spend {
+	if !c.Target.Can.Reasoning || row.UsageSource == billing.Reported {
+		return row
+	}
+	row.UsageSource = billing.Bounded
+	row.Tokens.Output = max(row.Tokens.Output, min(m.Most(c).Output, billing.SatAdd(row.Tokens.Output, m.unseen(c, first))))
+	row.Price, row.Cost, row.Baseline = m.cost(c, row.ServiceTier, row.Tokens)
+	return row
+}
+
+// unseen is how many tokens may have been generated in a time. A second that was
+// begun counts as a whole one, and each choice for itself.
+func (m *Meter) unseen(c plan.Candidate, took time.Duration) int64 {
+	rate := c.Target.TokensPerSecond
+	if rate == 0 {
+		rate = defaultRate
+	}
+	seconds := int64(math.Ceil(max(took.Seconds(), 1)))
+	return billing.SatMul(billing.SatMul(rate, seconds), m.Request.N())
+}
