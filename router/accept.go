@@ -19,6 +19,10 @@ type accepted struct {
 	waited  time.Duration // for the client to send the body
 }
 
+// claims reports that the request may be sent again and is to be answered once: it
+// goes on without its client where there is room.
+func (a accepted) claims() bool { return a.in.Idempotency != "" }
+
 // accept finds out whose request it is and what it asks for. Beside an error it
 // returns as much as is known, for the record.
 func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) {

@@ -43,12 +43,16 @@ func (r *Router) answer(ctx context.Context, s sent, claim *idempotency.Claim) *
 		Response: s.reply.Response, Route: s.route(), WantsUsage: s.held.meter.Request.WantsUsage(),
 		bill: r.open(ctx, s), claim: claim,
 	}
-	s.detach()
 	if a.Response == nil {
 		a.live = follow(a.bill)
 		return a
 	}
-	a.bill.settle(billing.StatusOK, a.Response.Usage, a.Response.Text)
+	status := billing.StatusOK
+	if ctx.Err() != nil && claim == nil { // finished all the same, because it is billed all the same
+		status = billing.StatusClientAborted
+	}
+	a.bill.settle(status, a.Response.Usage, a.Response.Text)
+	s.call.Done()
 	return a
 }
 
@@ -106,6 +110,7 @@ func (a *Answer) Close() error {
 		a.live.close()
 	}
 	s.end()
+	s.call.Done()
 	a.bill.r.forget(a.bill.ctx, s.held.planned.accepted, a.claim)
 	return s.reply.Close()
 }

@@ -59,13 +59,17 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	if s.reply.Response != nil {
 		use.ResponseID = s.reply.Response.ID
 	}
-	rows := append(s.rows, r.charge(b.ctx, s.held.meter, use))
+	row := r.charge(b.ctx, s.held.meter, use)
+	if status != billing.StatusOK && s.reply.Stream != nil {
+		row = s.held.meter.Hidden(row, s.chosen, s.attempts[len(s.attempts)-1].Took)
+	}
+	rows := append(s.rows, row)
 	meter.Overrun(rows, hold)
 	timed(rows, s.attempts)
 	b.answered(&rows[len(rows)-1], began)
-	row := rows[len(rows)-1]
+	row = rows[len(rows)-1]
 	balances := r.holds.settle(b.ctx, hold, rows)
-	r.rerate(a.key, a.taken, row.Tokens.Total())
+	r.rerate(a.key, a.taken, used(rows).Tokens)
 	b.outcome.Spend = row
 	if balances != nil {
 		b.outcome.Balances, b.outcome.Rates = balances, withQuota(a.rates, balances, a.in.Caller.At)

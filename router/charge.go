@@ -4,8 +4,10 @@ import (
 	"context"
 
 	"tallyroute/billing"
+	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/meter"
+	"tallyroute/router/plan"
 	"tallyroute/router/tokens"
 )
 
@@ -52,4 +54,22 @@ func (r *Router) charge(ctx context.Context, m *meter.Meter, u meter.Use) billin
 		r.calibration.Observe(sample(m.Request, c.Target, m.Plan.Basis(c), c.Prompt), row.Tokens.Prompt())
 	}
 	return row
+}
+
+// failed is the row of an attempt that failed: at nothing where it is sure to be
+// free, else at what the provider may bill.
+func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candidate, tried Attempt, pe *providers.Error) billing.Spend {
+	status := billing.StatusError
+	if ctx.Err() != nil && pe.Status == 0 { // it is the client who ended it
+		status = billing.StatusClientAborted
+	}
+	if !pe.Charged() {
+		row := m.Failed(c, n, pe.Kind)
+		row.Status = status
+		return row
+	}
+	u := meter.Unanswered{
+		Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind), Took: tried.Took, Received: pe.Received,
+	}
+	return m.Unanswered(u, counting{context.WithoutCancel(ctx), r.Tokens, m.Request, tokenizer(c.Target)})
 }

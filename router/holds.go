@@ -64,6 +64,18 @@ func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]b
 	return balances, err
 }
 
+// grow makes a hold larger, before another attempt, and says what is booked if
+// nothing else is heard of the request.
+func (h *holds) grow(ctx context.Context, hold billing.Hold, more billing.Amount, lost []billing.Spend) (billing.Hold, error) {
+	if err := h.ledger.Retry(ctx, hold.ID, more, lost); err != nil {
+		return hold, err
+	}
+	h.tokens.Add(more.Tokens)
+	h.money.Add(int64(more.Money))
+	hold.Tokens, hold.Money = billing.SatAdd(hold.Tokens, more.Tokens), billing.SatAdd(hold.Money, more.Money)
+	return hold, nil
+}
+
 // settle ends a hold by rows, at once or later. The balances are nil when it is later.
 // It does not end with ctx: a client that hangs up still pays.
 func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Spend) []billing.Balance {

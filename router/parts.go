@@ -7,6 +7,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/router/background"
 	"tallyroute/router/health"
 	"tallyroute/router/idempotency"
 	"tallyroute/router/limit"
@@ -26,6 +27,7 @@ type Parts struct {
 	Limits      *limit.Store
 	Observer    Observer
 	Idempotency idempotency.Store // nil keeps no answers
+	Background  *background.Calls // nil finishes no call without its client
 	Fingerprint Fingerprint       // nil makes none
 }
 
@@ -44,7 +46,7 @@ type Verifier interface {
 // Ledger holds and settles; see billing.Ledger for the obligations.
 type Ledger interface {
 	Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error)
-	Retry(ctx context.Context, holdID string, ifLost []billing.Spend) error
+	Retry(ctx context.Context, holdID string, more billing.Amount, ifLost []billing.Spend) error
 	Settle(ctx context.Context, s billing.Settlement) ([]billing.Balance, error)
 	Release(ctx context.Context, holdID string) error
 	Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error)

@@ -335,12 +335,27 @@ func (l *ledger) all() []billing.Balance {
 	return list
 }
 
-func (l *ledger) Retry(_ context.Context, holdID string, ifLost []billing.Spend) error {
+func (l *ledger) Retry(_ context.Context, holdID string, more billing.Amount, ifLost []billing.Spend) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, ok := l.holds[holdID]; !ok {
+	h, ok := l.holds[holdID]
+	if !ok {
 		return billing.ErrNoHold
 	}
+	for _, line := range h.Lines {
+		b := l.balances[line.Budget.ID]
+		free, limited := b.FreeTokens()
+		money, priced := b.FreeMoney()
+		if (limited && free < more.Tokens) || (priced && money < more.Money) {
+			return &billing.QuotaError{Balance: *b, AskedTokens: more.Tokens, AskedMoney: more.Money, All: l.all()}
+		}
+	}
+	for _, line := range h.Lines {
+		l.balances[line.Budget.ID].HeldTokens += more.Tokens
+		l.balances[line.Budget.ID].HeldMoney += more.Money
+	}
+	h.Tokens, h.Money = h.Tokens+more.Tokens, h.Money+more.Money
+	l.holds[holdID] = h
 	l.retries = append(l.retries, ifLost)
 	return nil
 }

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 
+	"tallyroute/router/background"
 	"tallyroute/router/tokens"
 )
 
@@ -17,6 +18,9 @@ type Router struct {
 // New puts a router together. Close ends it.
 func New(p Parts, o Options) *Router {
 	o = o.withDefaults()
+	if p.Background == nil {
+		p.Background = background.New(0, 0)
+	}
 	return &Router{Parts: p, o: o, holds: newHolds(p.Ledger, p.Observer, o), calibration: tokens.NewCalibration()}
 }
 

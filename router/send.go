@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers"
+	"tallyroute/router/background"
 	"tallyroute/router/health"
 	"tallyroute/router/meter"
 	"tallyroute/router/plan"
@@ -20,15 +21,19 @@ type sent struct {
 	chosen   plan.Candidate // the last one tried
 	attempts []Attempt
 	rows     []billing.Spend // of the attempts that failed
+	owed     billing.Amount  // of these rows, what the hold has not grown by
+	upstream context.Context // of the calls
 	end      context.CancelFunc
-	detach   func() bool // ends the tie between the client's going and the upstream call
+	call     *background.Call // what becomes of the calls when the client leaves
 }
 
 // send tries the candidates in turn until one begins to answer. Until then
-// nothing has reached the client, so that a failure costs only time.
+// nothing has reached the client, so that a failure costs time, and what the
+// provider may bill for it: the next attempt is made only if that is granted
+// besides the hold.
 func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	upstream, end := context.WithTimeout(context.WithoutCancel(ctx), r.o.RequestTimeout)
-	s := sent{held: h, end: end, detach: context.AfterFunc(ctx, end)}
+	s := sent{held: h, upstream: upstream, end: end, call: r.Background.Follow(ctx, string(h.planned.accepted.key.ID), end)}
 	declared := h.planned.try[0].Target.Name()
 	var last error
 	for _, candidate := range h.planned.try {
@@ -39,27 +44,21 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 			s.chosen = c
 			if name := c.Target.Name(); len(s.rows) > 0 || name != declared {
 				declared = name
-				if last = r.declare(upstream, s); last != nil {
-					r.giveUp(ctx, s)
-					return sent{}, last
+				if err := r.declare(&s); err != nil {
+					if s.owed != (billing.Amount{}) {
+						err = s.failure(last)
+					}
+					return sent{}, r.giveUp(ctx, s, err)
 				}
 			}
-			var tried Attempt
-			if s.reply, tried, last = r.attempt(upstream, h, c); last == nil {
-				s.attempts = append(s.attempts, tried)
+			if last = r.try(ctx, &s); last == nil {
 				return s, nil
 			}
-			if !errors.Is(last, errTrialTaken) {
-				s.attempts = append(s.attempts, tried)
-				s.rows = append(s.rows, h.meter.Failed(c, len(s.attempts), tried.Kind))
-			}
-			if ctx.Err() != nil {
-				r.abandon(ctx, s)
-				return sent{}, ErrClientGone
+			if s.abandoned(ctx) {
+				return sent{}, r.giveUp(ctx, s, ErrClientGone)
 			}
 			if pe := (*providers.Error)(nil); errors.As(last, &pe) && !pe.Kind.Failover() {
-				r.giveUp(ctx, s)
-				return sent{}, last
+				return sent{}, r.giveUp(ctx, s, last)
 			}
 			if upstream.Err() != nil || !anotherMay(last) {
 				break
@@ -69,14 +68,53 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 			break
 		}
 	}
-	r.giveUp(ctx, s)
-	return sent{}, &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last), RateLimited: limited(s.attempts)}
+	return sent{}, r.giveUp(ctx, s, s.failure(last))
 }
 
 // declare tells the ledger which attempt comes next: should the process die, it is
-// booked like one that was answered. The hold has said so of the first.
-func (r *Router) declare(ctx context.Context, s sent) error {
-	return r.Ledger.Retry(ctx, s.held.hold.ID, append(slices.Clone(s.rows), s.held.meter.Lost(s.chosen, len(s.rows)+1)))
+// booked like one that was answered. The hold has said so of the first. What those
+// before are charged with is held besides.
+func (r *Router) declare(s *sent) error {
+	lost := append(slices.Clone(s.rows), s.held.meter.Lost(s.chosen, len(s.rows)+1))
+	hold, err := r.holds.grow(s.upstream, s.held.hold, s.owed, lost)
+	if err == nil {
+		s.held.hold, s.owed = hold, billing.Amount{}
+	}
+	return err
+}
+
+// try calls the candidate that was chosen. The row of a failure says what the
+// provider may bill for it.
+func (r *Router) try(ctx context.Context, s *sent) error {
+	a := s.held.planned.accepted
+	if a.claims() || !a.request.Stream() && !s.chosen.Target.Billing.Stops {
+		s.call.Finish()
+	} else {
+		s.call.Drop()
+	}
+	reply, tried, err := r.attempt(s.upstream, s.held, s.chosen)
+	if errors.Is(err, errTrialTaken) {
+		return err
+	}
+	s.attempts = append(s.attempts, tried)
+	if err == nil {
+		s.reply = reply
+		return nil
+	}
+	row := r.failed(ctx, s.held.meter, len(s.attempts), s.chosen, tried, providerError(s.chosen.Target, err))
+	s.rows = append(s.rows, row)
+	s.owed = s.owed.Plus(billing.Amount{Tokens: row.Tokens.Total(), Money: row.Cost.Total})
+	return err
+}
+
+// abandoned reports that the client has left and that nobody goes on without it.
+func (s sent) abandoned(ctx context.Context) bool {
+	return ctx.Err() != nil && (!s.held.planned.accepted.claims() || s.upstream.Err() != nil)
+}
+
+// failure is that no attempt was answered.
+func (s sent) failure(last error) error {
+	return &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last), RateLimited: limited(s.attempts)}
 }
 
 // attempt makes one call and tells the health of the target how it went. What
@@ -102,44 +140,39 @@ func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*provid
 	return nil, a, pe
 }
 
-// giveUp settles a request that no provider answered: its attempts are on the
-// books at nothing. Without an attempt the hold is given back.
-func (r *Router) giveUp(ctx context.Context, s sent) {
-	s.detach()
+// giveUp settles a request that no provider answered, and passes on why. Without an
+// attempt the hold is given back.
+func (r *Router) giveUp(ctx context.Context, s sent, why error) error {
+	defer s.call.Done()
 	s.end()
+	a := s.held.planned.accepted
+	r.rerate(a.key, a.taken, used(s.rows).Tokens)
 	if len(s.rows) == 0 {
 		r.holds.release(ctx, s.held.hold)
-		return
+		return why
 	}
 	s.rows[len(s.rows)-1].Final = true
-	timed(s.rows, s.attempts)
-	r.rerate(s.held.planned.accepted.key, s.held.planned.accepted.taken, 0)
-	r.holds.settle(ctx, s.held.hold, s.rows)
-}
-
-// abandon settles a request whose client left before anything came back. The
-// provider has the prompt and may have begun: it is charged as counted.
-func (r *Router) abandon(ctx context.Context, s sent) {
-	s.detach()
-	s.end()
-	if len(s.rows) == 0 {
-		r.holds.release(ctx, s.held.hold)
-		return
-	}
-	last := &s.rows[len(s.rows)-1]
-	*last = r.charge(ctx, s.held.meter, meter.Use{
-		Candidate: s.chosen, Attempt: last.Attempt, Status: billing.StatusClientAborted, ErrorKind: last.ErrorKind,
-	})
 	meter.Overrun(s.rows, s.held.hold)
 	timed(s.rows, s.attempts)
 	r.holds.settle(ctx, s.held.hold, s.rows)
+	return why
 }
 
+// used is what rows come to.
+func used(rows []billing.Spend) (sum billing.Amount) {
+	for i := range rows {
+		sum = sum.Plus(billing.Amount{Tokens: rows[i].Tokens.Total(), Money: rows[i].Cost.Total})
+	}
+	return sum
+}
+
+// providerError is err as an error of a provider. Of one that is none it is not
+// known whether anything was sent.
 func providerError(t *providers.Target, err error) *providers.Error {
 	if pe := (*providers.Error)(nil); errors.As(err, &pe) {
 		return pe
 	}
-	return &providers.Error{Provider: t.Provider, Model: t.Model, Kind: providers.KindNetwork, Err: err}
+	return &providers.Error{Provider: t.Provider, Model: t.Model, Kind: providers.KindNetwork, Err: err, Sent: true}
 }
 
 // anotherMay reports that a call failed for what another credential may not meet.

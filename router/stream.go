@@ -22,10 +22,14 @@ type live struct {
 	waits func()                    // called before waiting; nil where nobody asked
 }
 
-// follow passes on the stream of b.
+// follow passes on the stream of b. One that may be asked for again goes on without
+// its client, where there is room.
 func follow(b *bill) *live {
-	l := &live{bill: b}
-	l.undo = context.AfterFunc(b.ctx, l.clientGone)
+	l := &live{bill: b, undo: func() bool { return true }}
+	if !b.sent.held.planned.accepted.claims() {
+		b.sent.call.Done()
+		l.undo = context.AfterFunc(b.ctx, l.clientGone)
+	}
 	return l
 }
 
@@ -43,7 +47,7 @@ func (l *live) next() (chat.Chunk, error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		l.settle(billing.StatusOK)
-	case b.ctx.Err() != nil:
+	case b.sent.abandoned(b.ctx):
 		l.settle(billing.StatusClientAborted)
 	default:
 		now := b.r.o.Clock()

@@ -80,6 +80,9 @@ type limits struct {
 	MaxHeaderBytes int   `yaml:"max_header_bytes"`
 	MaxConnections int   `yaml:"max_connections"`
 	IdleUpstream   int   `yaml:"idle_upstream_connections"` // kept open to each provider
+	// BackgroundCalls are those that are finished after their clients have left.
+	BackgroundCalls       int `yaml:"background_calls"`
+	BackgroundCallsPerKey int `yaml:"background_calls_per_key"`
 }
 
 // timeouts bound how long anything may take.
@@ -133,7 +136,7 @@ func defaultConfig() Config {
 		ReplicaLostAfter:  duration(time.Hour),
 		Defaults:          defaults{OnUnpriced: "block"},
 		Overrun:           overrun{StopUSD: usd(billing.DefaultOverrunLimit().Money), StopPercent: billing.DefaultOverrunLimit().Percent},
-		Limits:            limits{MaxBodyBytes: 10 << 20, MaxHeaderBytes: 32 << 10, MaxConnections: 4096, IdleUpstream: 256},
+		Limits:            limits{MaxBodyBytes: 10 << 20, MaxHeaderBytes: 32 << 10, MaxConnections: 4096, IdleUpstream: 256, BackgroundCalls: 64, BackgroundCallsPerKey: 4},
 		Timeouts: timeouts{
 			ReadHeader: seconds(5), ReadBody: seconds(30), Idle: seconds(60), Write: seconds(15),
 			Request: duration(10 * time.Minute), Admin: seconds(15),

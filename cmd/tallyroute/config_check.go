@@ -133,6 +133,8 @@ func (r *configReader) checkNumbers(cfg *Config) {
 		{"limits.max_body_bytes", cfg.Limits.MaxBodyBytes, 1 << 10, 256 << 20},
 		{"limits.max_header_bytes", int64(cfg.Limits.MaxHeaderBytes), 4 << 10, 1 << 20},
 		{"limits.max_connections", int64(cfg.Limits.MaxConnections), 1, 1_000_000},
+		{"limits.background_calls", int64(cfg.Limits.BackgroundCalls), 0, 100_000},
+		{"limits.background_calls_per_key", int64(cfg.Limits.BackgroundCallsPerKey), 0, 100_000},
 		{"limits.idle_upstream_connections", int64(cfg.Limits.IdleUpstream), 1, 100_000},
 		{"routing.max_attempts", int64(cfg.Routing.MaxAttempts), 1, 10},
 	} {

@@ -72,9 +72,10 @@ func (s *service) start(life context.Context, jobs *errgroup.Group) {
 }
 
 // drain ends the public listener: it waits, stops accepting, and gives what is
-// under way its time. What is left then is cut off, and still settled.
+// under way its time, with or without its client. What is left then is cut off, and still settled.
 func (s *service) drain(ctx context.Context) {
 	wait(ctx, time.Duration(s.cfg.Timeouts.ShutdownWait))
+	s.left.Stop()
 	patient, cancel := context.WithTimeout(ctx, time.Duration(s.cfg.Timeouts.Shutdown))
 	defer cancel()
 	if err := s.public.http.Shutdown(patient); err != nil {

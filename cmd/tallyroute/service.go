@@ -14,6 +14,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/router"
 	"tallyroute/router/admin"
+	"tallyroute/router/background"
 	"tallyroute/router/fingerprint"
 	"tallyroute/router/health"
 	"tallyroute/router/idempotency"
@@ -36,6 +37,7 @@ type service struct {
 	book     book
 	prices   *billing.PriceBook
 	client   *providers.Client
+	left     *background.Calls // that are finished without their clients
 	health   *health.Tracker
 	router   *router.Router
 	demo     *demoProviders // nil where there are none
@@ -93,6 +95,7 @@ func (s *service) route(ctx context.Context) error {
 	})
 	s.health = health.New(health.Options{Random: rand.Int64N})
 	s.metrics.watch(s.health)
+	s.left = background.New(s.cfg.Limits.BackgroundCallsPerKey, s.cfg.Limits.BackgroundCalls)
 	var kept idempotency.Store
 	if s.cfg.Idempotency.TTL > 0 {
 		kept = s.store
@@ -104,7 +107,7 @@ func (s *service) route(ctx context.Context) error {
 	s.router = router.New(router.Parts{
 		Verifier: s.verifier, Ledger: s.books.Ledger, Events: s.books, Prices: s.prices,
 		Catalogue: s.book, Sender: s.client, Tokens: s.tokens, Health: s.health, Limits: limit.New(),
-		Observer: observers{s.metrics, recordLog{s.log}}, Idempotency: kept, Fingerprint: prints,
+		Observer: observers{s.metrics, recordLog{s.log}}, Idempotency: kept, Fingerprint: prints, Background: s.left,
 	}, s.cfg.routerOptions())
 	s.metrics.watchHolds(s.router)
 	return nil
@@ -134,7 +137,7 @@ func (s *service) listen(ctx context.Context) error {
 	}
 	// Requests outlive the signal to stop; they end by themselves or are cut.
 	requests, cut := context.WithCancelCause(context.WithoutCancel(ctx))
-	s.cutRequests = func() { cut(http.ErrServerClosed) }
+	s.cutRequests = func() { cut(http.ErrServerClosed); s.left.Cut() }
 	public.BaseContext = func(net.Listener) context.Context { return requests }
 	public.Handler = s.metrics.inFlight(public.Handler)
 	if s.public, err = listen(ctx, "public", s.cfg.Listen, public); err != nil || s.cfg.adminOff() {

@@ -18,9 +18,7 @@ func (x *exchange) complete(o providers.Operation) {
 		return
 	}
 	in.Operation = o
-	ctx, end := x.life(in)
-	defer end()
-	result, err := x.Router.Complete(ctx, in)
+	result, err := x.Router.Complete(x.c.Request.Context(), in)
 	if err != nil {
 		x.fail(err)
 		return

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -42,20 +41,6 @@ func (x *exchange) idempotencyKey() (string, error) {
 		return "", errIdempotencyKey
 	}
 	return key, nil
-}
-
-// life is how long a request goes on. One that may be sent again outlives its
-// client: it is answered and kept for when that comes back, instead of being
-// paid for twice. The end of the server's own life ends it all the same.
-func (x *exchange) life(in router.Inbound) (context.Context, context.CancelFunc) {
-	client := x.c.Request.Context()
-	if in.Idempotency == "" {
-		return client, func() {}
-	}
-	if srv, ok := client.Value(http.ServerContextKey).(*http.Server); ok && srv.BaseContext != nil {
-		return context.WithCancel(srv.BaseContext(nil))
-	}
-	return context.WithCancel(context.WithoutCancel(client))
 }
 
 // recording is a stream that is kept as it passes; nil keeps nothing.

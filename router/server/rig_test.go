@@ -26,6 +26,7 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/providers/openai"
 	"tallyroute/router"
+	"tallyroute/router/background"
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
 	"tallyroute/router/tokens"
@@ -65,7 +66,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}})
 	r := router.New(router.Parts{
 		Verifier: g.verifier, Ledger: g.ledger, Events: g.ledger, Prices: prices, Catalogue: g.models, Sender: g.sender,
-		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Idempotency: g.replays,
+		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Idempotency: g.replays, Background: background.New(4, 64),
 	}, router.Options{Linger: 200 * time.Millisecond})
 	t.Cleanup(func() { _ = r.Close(context.Background()) })
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), g.log, zap.DebugLevel)
@@ -286,7 +287,7 @@ func (l *ledger) Settle(_ context.Context, s billing.Settlement) ([]billing.Bala
 	return l.balance, nil
 }
 
-func (l *ledger) Retry(context.Context, string, []billing.Spend) error { return nil }
+func (l *ledger) Retry(context.Context, string, billing.Amount, []billing.Spend) error { return nil }
 
 func (l *ledger) Release(context.Context, string) error { l.held.Add(-1); return nil }
 
