@@ -253,13 +253,13 @@ func TestClientThatHangsUpEndsTheCallAndIsCharged(t *testing.T) {
 		g.sender.then(func(up context.Context, x providers.Exchange) (*providers.Answer, error) {
 			cancel()
 			<-up.Done()
-			return fails(providers.KindCanceled, 0)(up, x)
+			return sentAndFails(providers.KindCanceled, 0)(up, x)
 		})
 		if _, err := g.ask(ctx, hi); !errors.Is(err, ErrClientGone) {
 			t.Errorf("error %v", err)
 		}
 		rows := g.ledger.settled(t)
-		if len(rows) != 1 || rows[0].Status != billing.StatusClientAborted || rows[0].Tokens.Input != int64(len(hi)/10) || rows[0].UsageSource != billing.Counted {
+		if len(rows) != 1 || rows[0].Status != billing.StatusClientAborted || rows[0].Tokens.Input != int64(len(hi)/10) || rows[0].UsageSource != billing.Bounded || rows[0].Tokens.Output == 0 {
 			t.Errorf("rows %+v", rows)
 		}
 	})

@@ -222,6 +222,16 @@ func fails(kind providers.Kind, status int) step {
 	}
 }
 
+// sentAndFails is a failure that the provider may bill.
+func sentAndFails(kind providers.Kind, status int) step {
+	return func(ctx context.Context, x providers.Exchange) (*providers.Answer, error) {
+		_, err := fails(kind, status)(ctx, x)
+		pe := providerError(&x.Target, err)
+		pe.Sent = true
+		return nil, pe
+	}
+}
+
 func streams(end error, chunks ...chat.Chunk) step {
 	return func(ctx context.Context, _ providers.Exchange) (*providers.Answer, error) {
 		return &providers.Answer{Stream: &scripted{ctx: ctx, chunks: chunks, end: end}}, nil
