@@ -99,8 +99,11 @@ func attacked(t *testing.T, more string, replies ...pt.Reply) *attackTarget {
 func (g *attackTarget) start(more string) {
 	g.t.Helper()
 	dir := g.t.TempDir()
-	text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndatabase: \"sqlite:%s\"\nkey_pepper: \"file:%s\"\nlog: {format: json, level: debug}\n",
-		filepath.Join(dir, "t.db"), filepath.Join(dir, "pepper")) + strings.ReplaceAll(more, "CREDENTIAL", filepath.Join(dir, "credential"))
+	text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\nkey_pepper: \"file:%s\"\nlog: {format: json, level: debug}\n",
+		filepath.Join(dir, "pepper")) + strings.ReplaceAll(more, "CREDENTIAL", filepath.Join(dir, "credential"))
+	if !strings.Contains(more, "database:") {
+		text += fmt.Sprintf("database: \"sqlite:%s\"\n", filepath.Join(dir, "t.db"))
+	}
 	if !strings.Contains(more, "timeouts:") {
 		text += "timeouts: {shutdown_wait: 0s}\n"
 	}
