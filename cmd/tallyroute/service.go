@@ -167,7 +167,7 @@ func (s *service) adminToken(ctx context.Context) (string, error) {
 // administration is the server behind the admin listener.
 func (s *service) administration(token string) *http.Server {
 	return admin.New(admin.Options{
-		Keys: s.store, Owners: s.store, Reports: s.books, Periods: s.store, Rejects: s.store, Balances: s.books.Balances,
+		Keys: s.store, Owners: s.store, Reports: s.books, Periods: s.store, Rejects: s.store, Corrections: s.store, Balances: s.books.Balances,
 		Issuer: billing.Issuer{Keys: s.store, Owners: s.store, Pepper: s.pepper.Pepper},
 		Token:  func() string { return token },
 

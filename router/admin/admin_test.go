@@ -54,7 +54,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	o := Options{
-		Keys: store, Owners: store, Reports: store, Periods: store, Rejects: store, Balances: store.Balances,
+		Keys: store, Owners: store, Reports: store, Periods: store, Rejects: store, Corrections: store, Balances: store.Balances,
 		Issuer: billing.Issuer{Keys: store, Owners: store, Pepper: pepper},
 		Token:  func() string { return token }, Version: "test", Log: zap.New(core), BaseURL: "http://127.0.0.1:8080/v1",
 		KnownModel: func(name string) (string, bool) { return "chat-cheap", name == "chat-cheap" || name == "openai/*" },

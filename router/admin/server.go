@@ -12,14 +12,16 @@ import (
 	"tallyroute/billing"
 )
 
-// Options are what the listener is made of. Keys, Owners, Reports, Periods, Rejects and Issuer are required.
+// Options are what the listener is made of. Keys, Owners, Reports,
+// Periods, Rejects, Corrections and Issuer are required.
 type Options struct {
-	Keys    billing.Keys
-	Owners  billing.Owners
-	Reports billing.Reports
-	Periods billing.Periods
-	Rejects billing.Rejects
-	Issuer  billing.Issuer
+	Keys        billing.Keys
+	Owners      billing.Owners
+	Reports     billing.Reports
+	Periods     billing.Periods
+	Rejects     billing.Rejects
+	Corrections billing.Corrections
+	Issuer      billing.Issuer
 	// Token is what opens the API; while it is empty the API is disabled.
 	Token func() string
 
@@ -127,6 +129,7 @@ func newEngine(s *server) *gin.Engine {
 		{http.MethodGet, "/budgets", listBudgets},
 		{http.MethodPost, "/budgets", setBudget},
 		{http.MethodGet, "/spend", getSpend},
+		{http.MethodPost, "/spend/adjustments", adjustSpend},
 		{http.MethodGet, "/periods", listPeriods},
 		{http.MethodPost, "/periods/:month/close", closePeriod},
 		{http.MethodPost, "/periods/:month/reopen", reopenPeriod},

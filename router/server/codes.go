@@ -112,7 +112,7 @@ var codes = map[string]code{
 	codeNotFound:        {http.StatusNotFound, kindRequest, never, "There is nothing at this path.", "The base URL ends in /v1; completions are at POST /v1/chat/completions."},
 	codeNoMethod:        {http.StatusMethodNotAllowed, kindRequest, never, "The path exists, but not for this method.", "Use a method that the Allow header names."},
 	codeNoRequest:       {http.StatusNotFound, kindRequest, never, "This key has caused no request with this id.", "Take the id from the x-request-id header of a completion, and ask with the key that made it."},
-	codeAllFailed:       {http.StatusBadGateway, kindAPI, sensible, "Every provider that was tried failed before it had answered anything. Nothing was charged.", "Try again; if it stays, show the request id to the operator."},
+	codeAllFailed:       {http.StatusBadGateway, kindAPI, sensible, "Every provider that was tried failed before it had answered anything. Attempts that a provider may bill are charged by a bound; refusals are free.", "Try again; if it stays, show the request id to the operator."},
 	codeUpstreamAuth:    {http.StatusBadGateway, kindAPI, never, "The providers refused this router's own credentials. Your key is fine.", "Tell the operator: the credential of a provider must be renewed."},
 	codeRedirect:        {http.StatusBadGateway, kindAPI, never, "The provider answered with a redirect, which is never followed.", "Tell the operator: the base URL of a provider is wrong."},
 	codeRefused:         {http.StatusBadRequest, kindRequest, never, "The provider refused the request itself, and so would any other.", "Change what the message names."},
