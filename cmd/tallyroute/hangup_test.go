@@ -93,7 +93,7 @@ func (u *hangupUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	u.bill(user, 2, false) // those of the answer
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, strings.Replace(attackAnswer, `"prompt_tokens":8`, `"prompt_tokens":1`, 1))
+	_, _ = io.WriteString(w, strings.NewReplacer(`"prompt_tokens":8`, `"prompt_tokens":105`, `"total_tokens":10`, `"total_tokens":107`).Replace(attackAnswer))
 }
 
 // hangup is one way of going away.
@@ -208,7 +208,7 @@ func (h hangup) check(t *testing.T, u *hangupUpstream, row billing.Spend) {
 	prove.Eventually(t, "the provider has noticed", func() bool { _, done := u.billed(h.user); return done })
 	words, _ := u.billed(h.user)
 	if strings.HasPrefix(h.user, "plain-") {
-		if row.Tokens.Output < words || row.Tokens.Output > hangupMost || row.UsageSource == billing.Reported && row.Tokens.Output != 2 {
+		if row.Tokens.Prompt() < 100 || row.Tokens.Prompt() > 120 || row.Tokens.Output < words || row.Tokens.Output > hangupMost || row.UsageSource == billing.Reported && row.Tokens.Output != 2 {
 			t.Errorf("%s: %s, %s: %+v, the provider bills %d words", h.user, row.Status, row.UsageSource, row.Tokens, words)
 		}
 		return

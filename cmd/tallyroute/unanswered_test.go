@@ -186,7 +186,7 @@ func serveFlawed(t *testing.T, more string, faults []misdeed) (*flawed, *attackT
 		}
 	}
 	g := &attackTarget{t: t, out: &attackOutput{}}
-	g.start(config + more + "timeouts: {shutdown_wait: 0s, upstream_header: 400ms, upstream_stream_header: 400ms, upstream_idle: 300ms}\n")
+	g.start(config + more + "timeouts: {shutdown_wait: 0s, upstream_header: 4s, upstream_stream_header: 4s, upstream_idle: 2s}\n")
 	return b, g
 }
 
@@ -214,7 +214,7 @@ func (b *flawed) within(rows []billing.Spend, user string, choices int64) error 
 	}
 	for provider, got := range booked {
 		if b.bill[user+" "+provider] == (billing.Tokens{}) && got != (billing.Tokens{}) {
-			return fmt.Errorf("%s bills nothing, booked is %+v", provider, got)
+			return fmt.Errorf("%s bills nothing, booked is %+v: %s", provider, got, rows[len(rows)-1].ErrorKind)
 		}
 	}
 	return nil
@@ -239,6 +239,7 @@ func TestWhatAProviderBillsIsBookedWhateverFails(t *testing.T) {
 			}
 			var all []asked
 			var wg sync.WaitGroup
+			slots := make(chan struct{}, 24)
 			for i := range faults {
 				for s, stream := range map[string]string{"p": "", "s": `"stream":true,`} {
 					for _, model := range []string{"m", "n"} {
@@ -247,7 +248,11 @@ func TestWhatAProviderBillsIsBookedWhateverFails(t *testing.T) {
 							all = append(all, asked{user, choices})
 							body := fmt.Sprintf(`{"model":"%s%s%d","user":%q,%s"n":%d,"max_tokens":%d,"messages":[{"role":"user","content":%q}]}`,
 								model, s, i, user, stream, choices, mostOutput, strings.Repeat(" hello", billedPrompt-7))
-							wg.Go(func() { g.complete(body, "Idempotency-Key", user) })
+							wg.Go(func() {
+								slots <- struct{}{}
+								defer func() { <-slots }()
+								g.complete(body)
+							})
 						}
 					}
 				}
