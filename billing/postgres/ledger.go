@@ -153,7 +153,10 @@ func judge(ctx context.Context, c *pgx.Conn, args []any) (verdict, error) {
 			return verdict{}, err
 		}
 		v.missing = false
-		v.add(st, fits)
+		if !fits && v.refused < 0 {
+			v.refused = len(v.balances)
+		}
+		v.add(st)
 	}
 	switch {
 	case rows.Err() != nil:
@@ -171,15 +174,10 @@ func judge(ctx context.Context, c *pgx.Conn, args []any) (verdict, error) {
 }
 
 // add notes how a budget stands, where the row has one.
-func (v *verdict) add(st standing, fits bool) {
-	b, ok := st.balance()
-	if !ok {
-		return
+func (v *verdict) add(st standing) {
+	if b, ok := st.balance(); ok {
+		v.balances = append(v.balances, b)
 	}
-	if !fits && v.refused < 0 {
-		v.refused = len(v.balances)
-	}
-	v.balances = append(v.balances, b)
 }
 
 // outcome is the balances with the hold, or the refusal.
@@ -292,7 +290,10 @@ func grow(ctx context.Context, c *pgx.Conn, holdID string, will []byte, more bil
 			return verdict{}, err
 		}
 		v.missing = false
-		v.add(st, fits)
+		if !fits && v.refused < 0 {
+			v.refused = len(v.balances)
+		}
+		v.add(st)
 	}
 	return v, rows.Err()
 }
