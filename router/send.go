@@ -51,7 +51,7 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 					return sent{}, r.giveUp(ctx, s, err)
 				}
 			}
-			if last = r.try(ctx, &s); last == nil {
+			if last = r.callChosen(ctx, &s); last == nil {
 				return s, nil
 			}
 			if s.abandoned(ctx) {
@@ -83,9 +83,9 @@ func (r *Router) declare(s *sent) error {
 	return err
 }
 
-// try calls the candidate that was chosen. The row of a failure says what the
+// callChosen calls the candidate that was chosen. The row of a failure says what the
 // provider may bill for it.
-func (r *Router) try(ctx context.Context, s *sent) error {
+func (r *Router) callChosen(ctx context.Context, s *sent) error {
 	a := s.held.planned.accepted
 	if a.claims() || !a.request.Stream() && !s.chosen.Target.Billing.Stops {
 		s.call.Finish()

@@ -2,5 +2,5 @@
 // request may use and so must be held, and what it did use as tokens, cost and
 // rows. It is pure: whatever has to be looked up, counted or timed is given to it.
 //
-// Its files, from the ground up: meter.go, hold.go, usage.go, row.go.
+// Its files, from the ground up: meter.go, hold.go, usage.go, row.go, attempt.go.
 package meter
