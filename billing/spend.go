@@ -137,7 +137,7 @@ type Fee struct {
 }
 
 // PrefixSize is how many bytes of Spend.Prefixes stand for one prefix.
-const PrefixSize = 8
+const PrefixSize = 6
 
 // SpendQuery asks for totals from the daily rollup.
 type SpendQuery struct {

@@ -42,7 +42,7 @@ func (w *world) fullRow(k *billing.Key, request string) billing.Spend {
 		Fees:   []billing.Fee{{Meter: "searches", Units: 3, Cost: 5}, {Meter: "images", Units: 1}},
 		Region: "eu-central-1", Credential: "main", Endpoint: "https://api.example/v1/chat/completions", Session: "run-42",
 		BytesIn: &some, BytesOut: &none, FirstToken: &instant, Took: &while,
-		Fingerprint: []byte("\x00\x01sixteen bytes!"), Prefixes: []byte("8 bytes.and 8...\xff\x00\xff\x00\xff\x00\xff\x00"),
+		Fingerprint: []byte("\x00\x01sixteen bytes!"), Prefixes: []byte("6 byte" + "and 6." + "\xff\x00\xff\x00\xff\x00"),
 	}
 }
 
@@ -101,7 +101,7 @@ func rowImpossible(w *world) {
 	row := w.row(k, h.ID, tokens(9), w.now)
 	less, money, before, long := int64(-1), billing.Money(math.MaxInt64), -time.Second, time.Duration(math.MaxInt64)
 	row.BytesIn, row.BytesOut, row.ProviderCost, row.FirstToken, row.Took = &less, &less, &money, &before, &long
-	row.Session, row.Fingerprint, row.Prefixes = strings.Repeat("x", billing.LongestSession+1), make([]byte, 100), make([]byte, 9)
+	row.Session, row.Fingerprint, row.Prefixes = strings.Repeat("x", billing.LongestSession+1), make([]byte, 100), make([]byte, billing.PrefixSize+1)
 	for range 1000 {
 		row.Fees = append(row.Fees, billing.Fee{Meter: "m", Units: -1, Cost: -1})
 	}

@@ -88,7 +88,7 @@ func TestRowsSayWhereTheyWentAndWhatCameOfIt(t *testing.T) {
 		row.BytesOut == nil || *row.BytesOut != int64(len(attackAnswer)) || row.Endpoint != g.ups[1].URL()+"/v1" || row.Credential != "" || row.Region != "" {
 		t.Errorf("the answer is %+v", row)
 	}
-	if len(row.Fingerprint) != 16 || len(row.Prefixes) != billing.PrefixSize || string(row.Fingerprint) != string(failed.Fingerprint) {
+	if len(row.Fingerprint) != 12 || len(row.Prefixes) != billing.PrefixSize || string(row.Fingerprint) != string(failed.Fingerprint) {
 		t.Errorf("fingerprint %x, prefixes %x", row.Fingerprint, row.Prefixes)
 	}
 	if r := g.complete(strings.Replace(attackPlain, `"max_tokens"`, `"metadata":{"session_id":"run-43"},"max_tokens"`, 1)); r.status != http.StatusOK {

@@ -15,7 +15,7 @@ ALTER TABLE spend_events
   ADD COLUMN first_token_ms      integer CHECK (first_token_ms >= 0),
   ADD COLUMN took_ms             integer CHECK (took_ms >= 0),
   ADD COLUMN fingerprint         bytea CHECK (octet_length(fingerprint) <= 32),
-  ADD COLUMN prefixes            bytea CHECK (octet_length(prefixes) <= 128); -- 8 bytes for each
+  ADD COLUMN prefixes            bytea CHECK (octet_length(prefixes) <= 128); -- 6 bytes for each
 
 -- What the answers of a key came to beyond what was held for them, since the key
 -- was made or enabled, and whether it was stopped for it.
@@ -101,7 +101,7 @@ DECLARE
     "first_token_ms": "Milliseconds until the first content of the answer",
     "took_ms": "Milliseconds from sending the request to the end of the answer",
     "fingerprint": "Same for the same request in one project and month, as hex; says nothing about its text",
-    "prefixes": "Same for requests that begin alike, 16 hex digits for each message and all before it"
+    "prefixes": "Same for requests that begin alike, 12 hex digits for each message and all before it"
   }';
   c record;
 BEGIN

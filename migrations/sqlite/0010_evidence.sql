@@ -14,7 +14,7 @@ ALTER TABLE spend_events ADD COLUMN bytes_out INTEGER CHECK (bytes_out >= 0);
 ALTER TABLE spend_events ADD COLUMN first_token_ms INTEGER CHECK (first_token_ms >= 0);
 ALTER TABLE spend_events ADD COLUMN took_ms INTEGER CHECK (took_ms >= 0);
 ALTER TABLE spend_events ADD COLUMN fingerprint BLOB CHECK (length(fingerprint) <= 32);
-ALTER TABLE spend_events ADD COLUMN prefixes BLOB CHECK (length(prefixes) <= 128); -- 8 bytes for each
+ALTER TABLE spend_events ADD COLUMN prefixes BLOB CHECK (length(prefixes) <= 128); -- 6 bytes for each
 
 -- What the answers of a key came to beyond what was held for them, since the key
 -- was made or enabled, and whether it was stopped for it.

@@ -19,7 +19,7 @@
 // whose value is never seen, under a pseudorandom permutation. That is a
 // pseudorandom function as strong as AES up to about 2^48 links of one project
 // and month, and much faster than an HMAC where the processor has no
-// instructions for SHA-256. Of a link 64 bits are kept, of the last 104: enough
+// instructions for SHA-256. Of a link 48 bits are kept, of the last 72: enough
 // to tell things apart, not to prove that they are the same.
 package fingerprint
 
@@ -40,10 +40,10 @@ import (
 
 // Sizes of what is kept.
 const (
-	size      = 16 // of a fingerprint: its version, the month, and 13 bytes of the last link
+	size      = 12 // of a fingerprint: its version, the month, and 9 bytes of the last link
 	version   = 1
-	mostFirst = 4
-	mostLast  = 12
+	mostFirst = 2
+	mostLast  = 6
 	mostKeys  = 10_000 // projects whose keys are remembered
 )
 
