@@ -24,9 +24,13 @@ var _ meter.Counter = counting{}
 // Bound is cheap and never below the true count.
 func (c counting) Bound() int64 { return c.tokens.Bound(c.request, c.tokenizer) }
 
-// Least is what any tokenizer makes of the texts of the request at least.
+// Least is what any tokenizer makes of the texts of the request at least. Of an
+// assistant's turns providers leave out what they will, such as its reasoning.
 func (c counting) Least() (n int64) {
 	for m := range c.request.Messages() {
+		if string(m.Role) == `"assistant"` {
+			continue
+		}
 		for p := range m.Pieces() {
 			n += tokens.AtLeast(string(p.Text.Bytes()))
 		}
