@@ -28,6 +28,7 @@ type bill struct {
 	opened  time.Time     // when that was
 	bytes   int64         // of a stream, that came
 	settled bool
+	thought int // how many bytes of the text are reasoning
 	outcome Outcome
 }
 
@@ -53,7 +54,7 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	a, hold := s.held.planned.accepted, s.held.hold
 	began := r.o.Clock()
 	use := meter.Use{
-		Candidate: s.chosen, Attempt: len(s.attempts), Status: status, Usage: usage, Text: text,
+		Candidate: s.chosen, Attempt: len(s.attempts), Status: status, Usage: usage, Text: text, Thought: b.thought,
 		TierDropped: slices.Contains(s.reply.Dropped, "service_tier"),
 	}
 	if s.reply.Response != nil {

@@ -69,6 +69,7 @@ func (l *live) read() (chat.Chunk, error) {
 		l.usage = &usage
 	}
 	l.text.WriteString(c.Text)
+	l.bill.thought += c.Thought
 	l.bill.bytes += int64(len(c.Data))
 	return c, nil
 }

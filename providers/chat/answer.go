@@ -23,7 +23,7 @@ func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
 	}
 	return &Response{
 		Body: body, Model: a.model.String(), ID: a.id.String(), Finish: a.finish,
-		Usage: a.usageAt(usagePath), Text: string(a.text), Odd: a.odd,
+		Usage: a.usageAt(usagePath), Text: string(a.text), Odd: a.odd, Thought: a.thought,
 	}, nil
 }
 
@@ -39,7 +39,7 @@ func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
 	usage := a.usageAt(usagePath)
 	return Chunk{
 		Data: data, Usage: usage, UsageOnly: usage != nil && a.choices == 0,
-		Content: a.content || len(a.text) > 0, Text: string(a.text), Finish: a.finish, ID: a.id, Role: a.role, Odd: a.odd,
+		Content: a.content || len(a.text) > 0, Text: string(a.text), Thought: a.thought, Finish: a.finish, ID: a.id, Role: a.role, Odd: a.odd,
 	}, nil
 }
 
@@ -53,6 +53,7 @@ type answer struct {
 	finish    string         // the first that is given
 	choices   int
 	text      []byte // all that counts as output
+	thought   int    // bytes of it that are reasoning
 	content   bool   // something came that is not text: a tool call, audio, an image
 	failed    bool   // it has an error object
 	usage     counts
@@ -252,9 +253,11 @@ func (a *answer) message() {
 		}
 	})
 	a.messageShape(outer)
+	said := len(a.text)
 	if a.add(reasoning); len(reasoning) <= len(`""`) {
 		a.details(details)
 	}
+	a.thought += len(a.text) - said
 }
 
 // parts reads content: a string, a list of parts, or a part.

@@ -43,6 +43,9 @@ type Response struct {
 	// Odd says that Body may differ from OpenAI's schema: something is missing, null
 	// where it may not be, of another type or said in another place.
 	Odd bool
+	// Thought is how many bytes of Text are reasoning, which some providers show
+	// without charging for all of it.
+	Thought int
 }
 
 // Chunk is one event of a streamed answer in the OpenAI format: the JSON after
@@ -53,6 +56,7 @@ type Chunk struct {
 	UsageOnly bool           // carries usage and no choices: not for clients that did not ask for it
 	Content   bool           // carries text, a tool call, a refusal or reasoning: after it there is no failover
 	Text      string         // what of it counts as output: content, refusal, reasoning, tool names and arguments
+	Thought   int            // as in a Response
 	Finish    string         // finish_reason, when this chunk brings one
 	ID        jsonraw.Quoted // of the answer, as it stands in Data
 	Role      bool           // it says whose words they are

@@ -68,6 +68,7 @@ func Response(h Head, choices []Choice, usage *Usage) *chat.Response {
 		c := &choices[i]
 		c.write(&o)
 		text = c.appendText(text)
+		r.Thought += len(c.Reasoning)
 		if r.Finish == "" {
 			r.Finish = c.Finish
 		}

@@ -91,7 +91,7 @@ func (e *Emitter) Say(choice int, m *Message) {
 	if silent && m.Logprobs == nil {
 		return
 	}
-	c := chat.Chunk{Content: says, Text: m.text(), Role: !e.began(choice)}
+	c := chat.Chunk{Content: says, Text: m.text(), Thought: len(m.Reasoning), Role: !e.began(choice)}
 	o := e.open(choice)
 	if c.Role {
 		o.Text("role", "assistant")

@@ -15,6 +15,7 @@ type Use struct {
 	ErrorKind   string      // of an attempt that the client did not wait for
 	Usage       *chat.Usage // as reported; nil where it was not
 	Text        string      // the output that came through
+	Thought     int         // how many bytes of it are reasoning
 	ResponseID  string
 	TierDropped bool // the provider was not told of the tier that was asked for
 }
@@ -58,7 +59,7 @@ func (m *Meter) weigh(u Use, tier string, count Counter) usage {
 		b.replaceImpossible(u.Text, most, count)
 	}
 	b.raisePrompt(most.Input, count, m.Request.Needs())
-	b.raiseOutput(u.Text, count)
+	b.raiseOutput(u, count)
 	b.disputed = b.disputed || !m.explained(b.tokens, u.Text, most, count)
 	return b
 }
@@ -146,9 +147,12 @@ func (b *usage) raisePrompt(most int64, count Counter, needs chat.Needs) {
 // raiseOutput takes the count of the text where the report is below it: below what
 // any tokenizer makes of the text, or well below what the model's own does. Text that
 // a tool at the provider returned may be in the prompt instead, if that has more than
-// can have come from us.
-func (b *usage) raiseOutput(text string, count Counter) {
-	least := tokens.AtLeast(text)
+// can have come from us; and not all reasoning that is shown need be charged.
+func (b *usage) raiseOutput(u Use, count Counter) {
+	text, least := u.Text, tokens.AtLeast(u.Text)
+	if u.Thought > 0 && b.tokens.Output > 0 {
+		least -= least * int64(min(u.Thought, len(text))) / int64(max(len(text), 1))
+	}
 	if least+least/8 <= b.tokens.Output {
 		return
 	}
@@ -159,7 +163,7 @@ func (b *usage) raiseOutput(text string, count Counter) {
 	if err != nil {
 		counted = tokens.Estimate{Tokens: int64(len(text))} // no token is shorter than a byte
 	}
-	short := least > b.tokens.Output || counted.Exact && counted.Tokens > b.tokens.Output+b.tokens.Output/lowSlack+2
+	short := least > b.tokens.Output || counted.Exact && u.Thought == 0 && counted.Tokens > b.tokens.Output+b.tokens.Output/lowSlack+2
 	if !short || counted.Tokens <= b.tokens.Output {
 		return
 	}
