@@ -2,6 +2,7 @@ package router
 
 import (
 	"cmp"
+
 	"tallyroute/billing"
 )
 

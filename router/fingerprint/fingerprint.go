@@ -87,7 +87,7 @@ type member struct{ name, value []byte }
 
 // Of is the fingerprint of a request of a project, and its prefixes,
 // billing.PrefixSize bytes each.
-func (p *Printer) Of(project string, at time.Time, r *chat.Request) (print, prefixes []byte) {
+func (p *Printer) Of(project string, at time.Time, r *chat.Request) (whole, prefixes []byte) {
 	epoch := epochOf(at)
 	k := p.of(project, epoch)
 	w := p.work.Get().(*work)
@@ -95,11 +95,11 @@ func (p *Printer) Of(project string, at time.Time, r *chat.Request) (print, pref
 	w.begin(k, r)
 	prefixes = w.chain(k, r)
 	w.end(k, r)
-	print = make([]byte, size)
-	print[0] = version
-	binary.BigEndian.PutUint16(print[1:], epoch)
-	copy(print[3:], w.link[:])
-	return print, prefixes
+	whole = make([]byte, size)
+	whole[0] = version
+	binary.BigEndian.PutUint16(whole[1:], epoch)
+	copy(whole[3:], w.link[:])
+	return whole, prefixes
 }
 
 // epochOf counts months of UTC since the year 2000.
