@@ -12,6 +12,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/auth"
+	"tallyroute/providers/cohere"
 	"tallyroute/providers/openai"
 	pt "tallyroute/providers/providertest"
 )
@@ -134,3 +135,28 @@ const oneVector = `{"object":"list","model":"m","data":[{"object":"embedding","i
 type oneByOne struct{ providers.EmbedCodec }
 
 func (oneByOne) InputsPerCall(providers.Exchange) int64 { return 1 }
+
+// What cannot be put into the words of a target is not sent, and may be asked of another.
+func TestRequestThatCannotBeWrittenIsNotSent(t *testing.T) {
+	u := pt.NewUpstream(t)
+	for name, c := range map[string]struct {
+		adapter providers.Adapter
+		quirks  providers.Quirks
+		param   string
+	}{
+		"quirk":           {openai.New(), providers.Quirks{Refuse: []string{"n"}}, "n"},
+		"format":          {cohere.New(), providers.Quirks{}, "n"},
+		"its own dialect": {openai.Mistral(), providers.Quirks{}, "tools"},
+	} {
+		r, err := providers.Chat.Parse([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],"n":2,"tools":[{"type":"custom","custom":{"name":"f"}}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := u.Target(c.adapter, "p", "m")
+		to.Quirks = c.quirks
+		e := fails(t, client(t, providers.Options{}), providers.Exchange{Target: to, Request: r})
+		if e.Kind != providers.KindUnfit || !e.Kind.Failover() || e.Sent || e.Charged() || e.Detail.Param != c.param || e.Provider != "p" {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+}

@@ -155,10 +155,10 @@ func (c *Client) single(ctx context.Context, x Exchange) (*Answer, error) {
 // unsendable is a request that the adapter cannot express for this target.
 func unsendable(x Exchange, err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
-		e.Provider, e.Model = x.Target.Provider, x.Target.Model
+		e.Provider, e.Model, e.Kind = x.Target.Provider, x.Target.Model, KindUnfit
 		return e
 	}
-	e := &Error{Provider: x.Target.Provider, Model: x.Target.Model, Kind: KindRequest, Err: err}
+	e := &Error{Provider: x.Target.Provider, Model: x.Target.Model, Kind: KindUnfit, Err: err}
 	if f := (*chat.FieldError)(nil); errors.As(err, &f) {
 		e.Detail = chat.Error{Message: f.Message, Type: "invalid_request_error", Param: f.Param, Code: f.Code}
 	}

@@ -25,6 +25,7 @@ const (
 	KindBroken     Kind = "broken"        // an answer that is none: HTML, empty, malformed, cut, too large
 	KindRedirect   Kind = "redirect"      // 3xx, which is never followed
 	KindRequest    Kind = "request"       // the provider refused the request itself
+	KindUnfit      Kind = "unfit"         // this target cannot be asked for it: nothing was sent
 	KindContext    Kind = "context"       // the prompt is too long for the model
 	KindContent    Kind = "content"       // the provider's content policy refused it
 	KindUnknown    Kind = "unknown_model" // 404, 410
@@ -39,6 +40,7 @@ const (
 	FaultTarget     Fault = iota // the provider or the way to it could not answer
 	FaultRate                    // this credential may make no more calls for now
 	FaultCredential              // our credential, or the account behind it, was refused
+	FaultNobody                  // another target may be one that can be asked for it
 	FaultRequest                 // any provider would refuse the request, or its client has left
 )
 
@@ -48,6 +50,7 @@ var faults = map[Kind]Fault{
 	KindBroken: FaultTarget, KindRedirect: FaultTarget, KindUnknown: FaultTarget,
 	KindRate:       FaultRate,
 	KindCredential: FaultCredential, KindQuota: FaultCredential,
+	KindUnfit:   FaultNobody,
 	KindRequest: FaultRequest, KindContext: FaultRequest, KindContent: FaultRequest, KindCanceled: FaultRequest,
 }
 
@@ -65,7 +68,7 @@ func (k Kind) Refuses() bool {
 		return true
 	case FaultRequest:
 		return k == KindRequest || k == KindContext
-	case FaultTarget:
+	case FaultTarget, FaultNobody:
 	}
 	return k == KindUnknown
 }

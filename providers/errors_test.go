@@ -17,6 +17,7 @@ func TestEveryKindSaysWhoseFaultItIsAndWhatMayBeTriedNext(t *testing.T) {
 		KindCredential:        {FaultCredential, true, true},
 		KindQuota:             {FaultCredential, true, true},
 		KindRequest:           {FaultRequest, false, false},
+		KindUnfit:             {FaultNobody, true, false},
 		KindContext:           {FaultRequest, false, false},
 		KindContent:           {FaultRequest, false, false},
 		KindCanceled:          {FaultRequest, false, false},

@@ -259,7 +259,7 @@ func (b Bound) clamp(raw []byte) (to string) {
 
 func refused(name string) *Error {
 	return &Error{
-		Kind: KindRequest, Status: http.StatusBadRequest, Err: fmt.Errorf("providers: quirks: %s is refused", name),
+		Kind: KindUnfit, Status: http.StatusBadRequest, Err: fmt.Errorf("providers: quirks: %s is refused", name),
 		Detail: chat.Error{
 			Message: "This provider cannot do " + name + ".", Type: "invalid_request_error", Param: name, Code: "unsupported_parameter",
 		},

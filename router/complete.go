@@ -114,7 +114,7 @@ func refusalWord(err error) string {
 		{"quota", is[*billing.QuotaError](err)},
 		{"rate", is[*RateError](err)},
 		{"model", is[*ModelError](err) || is[*ForbiddenModelError](err)},
-		{"request", is[*chat.FieldError](err) || is[*plan.AbilityError](err) || is[*plan.ContextError](err)},
+		{"request", is[*chat.FieldError](err) || is[*plan.AbilityError](err) || is[*plan.ContextError](err) || unfit(err)},
 		{"unpriced", is[*plan.UnpricedError](err)},
 		{"duplicate", is[*idempotency.DuplicateError](err)},
 		{"failed", is[*FailedError](err)},

@@ -91,6 +91,78 @@ func TestRefusalOfTheRequestItselfIsFinal(t *testing.T) {
 	}
 }
 
+// A target that cannot be asked for what the client wants is no attempt: nothing was
+// sent, its health stays, and the next candidate is asked. Only where nobody can be
+// asked is the first reason the client's.
+func TestTargetThatCannotBeAskedIsPassedOver(t *testing.T) {
+	unfit := func(param string) step {
+		return func(_ context.Context, x providers.Exchange) (*providers.Answer, error) {
+			return nil, &providers.Error{Provider: x.Target.Provider, Kind: providers.KindUnfit, Detail: chat.Error{Param: param}}
+		}
+	}
+	answered := plain(&chat.Usage{Input: 5, Output: 7})
+	for name, c := range map[string]struct {
+		steps          []step
+		attempts, rows int
+		param          string         // of the error
+		kind           providers.Kind // of the error; "" is an answer
+		failed         bool           // it is of all attempts
+	}{
+		"an answer after it":       {[]step{unfit("a"), answered}, 1, 1, "", "", false},
+		"an answer after two":      {[]step{unfit("a"), unfit("b"), answered}, 1, 1, "", "", false},
+		"between two":              {[]step{fails(providers.KindOverload, 503), unfit("a"), answered}, 2, 2, "", "", false},
+		"nobody can":               {[]step{unfit("a"), unfit("b"), unfit("c")}, 0, 0, "a", providers.KindUnfit, false},
+		"a refusal after it":       {[]step{unfit("a"), fails(providers.KindRequest, 400)}, 1, 1, "", providers.KindRequest, false},
+		"nothing but failures":     {[]step{unfit("a"), fails(providers.KindOverload, 503), fails(providers.KindRate, 429)}, 2, 2, "", providers.KindRate, true},
+		"failures, and it at last": {[]step{fails(providers.KindRate, 429), fails(providers.KindOverload, 503), unfit("a")}, 2, 2, "", providers.KindOverload, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, keyWith(tokenBudget(100_000)), target("a", "1", "1"), target("b", "2", "2"), target("c", "3", "3"))
+			g.sender.then(c.steps...)
+			a, err := g.ask(t.Context(), hi)
+			attempts := 0
+			if c.kind == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = a.Close()
+				attempts = len(a.Route.Attempts)
+			} else {
+				pe := wantError[*providers.Error](t, err)
+				if pe.Kind != c.kind || pe.Detail.Param != c.param || is[*FailedError](err) != c.failed {
+					t.Errorf("%v about %q", err, pe.Detail.Param)
+				}
+				attempts = c.attempts // of one that is refused nobody tells
+				if failed := (*FailedError)(nil); errors.As(err, &failed) {
+					attempts = len(failed.Attempts)
+				}
+			}
+			if attempts != c.attempts || len(g.sender.seen) != len(c.steps) {
+				t.Errorf("%d attempts of %d calls, want %d of %d", attempts, len(g.sender.seen), c.attempts, len(c.steps))
+			}
+			rows := g.ledger.settled(t)
+			if len(rows) != c.rows || c.rows > 0 && (rows[c.rows-1].Attempt != c.rows || !rows[c.rows-1].Final) {
+				t.Errorf("rows %+v", rows)
+			}
+			if b := g.ledger.balances["bud_t"]; b.HeldTokens != 0 || c.kind != "" && b.UsedTokens != 0 {
+				t.Errorf("balance %+v", b)
+			}
+		})
+	}
+}
+
+func TestTargetThatCannotBeAskedStaysHealthy(t *testing.T) {
+	g := newRig(t, keyWith(), target("a", "1", "1"))
+	for range 20 {
+		g.sender.then(fails(providers.KindUnfit, 400))
+		_, err := g.ask(t.Context(), hi)
+		wantError[*providers.Error](t, err)
+	}
+	if out := g.ok(t, hi); out.Spend.Provider != "a" || len(g.sender.seen) != 21 {
+		t.Errorf("served by %s after %d calls", out.Spend.Provider, len(g.sender.seen))
+	}
+}
+
 func TestAtMostThreeAttempts(t *testing.T) {
 	g := newRig(t, keyWith(tokenBudget(100_000)), target("a", "1", "1"), target("b", "2", "2"), target("c", "3", "3"), target("d", "4", "4"))
 	for range 4 {

@@ -77,7 +77,7 @@ func (r *Router) report(t *providers.Target, o health.Outcome, now time.Time) {
 // classes are what faults say about the health of a target.
 var classes = map[providers.Fault]health.Class{
 	providers.FaultTarget: health.Failed, providers.FaultRate: health.Limited,
-	providers.FaultCredential: health.Refused, providers.FaultRequest: health.Neutral,
+	providers.FaultCredential: health.Refused, providers.FaultRequest: health.Neutral, providers.FaultNobody: health.Neutral,
 }
 
 // outcome is what a failed call says about its target.

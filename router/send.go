@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -21,6 +22,7 @@ type sent struct {
 	chosen   plan.Candidate // the last one tried
 	attempts []Attempt
 	rows     []billing.Spend // of the attempts that failed
+	unfit    error           // of the first candidate that could not be asked for this
 	owed     billing.Amount  // of these rows, what the hold has not grown by
 	upstream context.Context // of the calls
 	end      context.CancelFunc
@@ -51,9 +53,15 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 					return sent{}, r.giveUp(ctx, s, err)
 				}
 			}
-			if last = r.callChosen(ctx, &s); last == nil {
+			err := r.callChosen(ctx, &s)
+			if err == nil {
 				return s, nil
 			}
+			if unfit(err) {
+				s.unfit = cmp.Or(s.unfit, err)
+				break
+			}
+			last = err
 			if s.abandoned(ctx) {
 				return sent{}, r.giveUp(ctx, s, ErrClientGone)
 			}
@@ -96,6 +104,9 @@ func (r *Router) callChosen(ctx context.Context, s *sent) error {
 	if errors.Is(err, errTrialTaken) {
 		return err
 	}
+	if unfit(err) {
+		return err
+	}
 	s.attempts = append(s.attempts, tried)
 	if err == nil {
 		s.reply = reply
@@ -112,8 +123,12 @@ func (s sent) abandoned(ctx context.Context) bool {
 	return ctx.Err() != nil && (!s.held.planned.accepted.claims() || s.upstream.Err() != nil)
 }
 
-// failure is that no attempt was answered.
+// failure is that no attempt was answered. Where nobody could be asked, the first of
+// the reasons says what to change.
 func (s sent) failure(last error) error {
+	if last == nil && s.unfit != nil {
+		return s.unfit
+	}
 	return &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last), RateLimited: limited(s.attempts)}
 }
 
@@ -173,6 +188,13 @@ func providerError(t *providers.Target, err error) *providers.Error {
 		return pe
 	}
 	return &providers.Error{Provider: t.Provider, Model: t.Model, Kind: providers.KindNetwork, Err: err, Sent: true}
+}
+
+// unfit reports that a target could not be asked at all: the request has no words in
+// its format. That is no attempt, and the next candidate may do.
+func unfit(err error) bool {
+	var pe *providers.Error
+	return errors.As(err, &pe) && pe.Kind == providers.KindUnfit && !pe.Sent
 }
 
 // anotherMay reports that a call failed for what another credential may not meet.

@@ -89,7 +89,7 @@ var errInexpressible = errors.New("openai: mistral: the request cannot be expres
 
 func (t *translation) refuse(param, message string) {
 	if t.err == nil {
-		t.err = &providers.Error{Kind: providers.KindRequest, Status: http.StatusBadRequest, Err: errInexpressible, Detail: chat.Error{
+		t.err = &providers.Error{Kind: providers.KindUnfit, Status: http.StatusBadRequest, Err: errInexpressible, Detail: chat.Error{
 			Message: message, Type: "invalid_request_error", Param: param, Code: "unsupported_value",
 		}}
 	}

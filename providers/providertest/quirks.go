@@ -96,7 +96,7 @@ func (s Subject) quirks(t *testing.T) {
 			name := firstMember(t, member)
 			_, err := providers.Encode(s.asked(t, providers.Quirks{Refuse: []string{name}}, hello+","+member))
 			e := (*providers.Error)(nil)
-			if !errors.As(err, &e) || e.Kind != providers.KindRequest || e.Status != 400 {
+			if !errors.As(err, &e) || e.Kind != providers.KindUnfit || e.Status != 400 {
 				t.Errorf("%s: %v", name, err)
 			} else if e.Detail.Param != name || e.Detail.Code != "unsupported_parameter" {
 				t.Errorf("%s: %v", name, err)

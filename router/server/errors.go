@@ -300,6 +300,9 @@ func providerRefused(e *providers.Error) problem {
 		code: e.Detail.Code, kind: e.Detail.Type, message: e.Detail.Message, param: e.Detail.Param, status: e.Status,
 		fix: "Change the request: " + e.Provider + " refused it, and any other provider would too.",
 	}
+	if e.Kind == providers.KindUnfit {
+		p.fix = "Leave it out, or ask for another model: no provider of this one that could be called can do it."
+	}
 	if p.message == "" {
 		p.message = "The provider refused the request."
 	}
