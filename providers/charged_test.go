@@ -12,7 +12,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/auth"
-	"tallyroute/providers/cohere"
+	"tallyroute/providers/chat"
 	"tallyroute/providers/openai"
 	pt "tallyroute/providers/providertest"
 )
@@ -145,7 +145,7 @@ func TestRequestThatCannotBeWrittenIsNotSent(t *testing.T) {
 		param   string
 	}{
 		"quirk":           {openai.New(), providers.Quirks{Refuse: []string{"n"}}, "n"},
-		"format":          {cohere.New(), providers.Quirks{}, "n"},
+		"format":          {providers.Adapter{Chat: single{openai.New().Chat}}, providers.Quirks{}, "n"},
 		"its own dialect": {openai.Mistral(), providers.Quirks{}, "tools"},
 	} {
 		r, err := providers.Chat.Parse([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],"n":2,"tools":[{"type":"custom","custom":{"name":"f"}}]}`))
@@ -159,4 +159,11 @@ func TestRequestThatCannotBeWrittenIsNotSent(t *testing.T) {
 			t.Errorf("%s: %+v", name, e)
 		}
 	}
+}
+
+// single is a format for one choice.
+type single struct{ providers.ChatCodec }
+
+func (single) Encode(providers.Exchange) (providers.Call, error) {
+	return providers.Call{}, &chat.FieldError{Code: "unsupported_parameter", Param: "n", Message: "must be 1"}
 }
