@@ -77,6 +77,8 @@ func TestUsageIsBookedAndToldAsTheProviderWillBillIt(t *testing.T) {
 			before, _, _ := strings.Cut(attackAnswer, `"usage":`)
 			chunk, _, _ := strings.Cut(attackUsage, `"usage":`)
 			g := attacked(t, "", pt.JSON(200, before+`"usage":`+tt.usage+"}"))
+			tokens, dollars := int64(1_000_000_000), billing.Money(1000*billing.NanoPerUSD) // of which no overrun here is a stop
+			g.key, g.secret = g.issue(billing.Budget{Period: billing.PeriodDay, Tokens: &tokens, Money: &dollars})
 			end := tt.more + `,"stream_options":{"include_usage":true}}`
 			g.booksAs(tt, strings.TrimSuffix(attackPlain, "}")+tt.more+"}")
 			g.ups[0].Set(pt.Stream(attackWord, attackFinish, chunk+`"usage":`+tt.usage+"}"))
@@ -228,9 +230,9 @@ func (g *attackTarget) metersAgree() {
 	}
 }
 
-// A budget ends with the answer that shows that more was used than was held: what it
-// is passed by is that answer's overrun.
-func TestOverrunsEndABudget(t *testing.T) {
+// A key ends with the answer that shows that far more was used than was held, and that
+// answer is booked whole.
+func TestOverrunEndsAKeyAndIsBookedWhole(t *testing.T) {
 	before, _, _ := strings.Cut(attackAnswer, `"usage":`)
 	g := attacked(t, "", pt.JSON(200, before+`"usage":{"prompt_tokens":60000,"completion_tokens":2,"total_tokens":60002}}`))
 	limit := billing.Money(100_000_000) // a tenth of a dollar; each answer is billed at 6 cents
@@ -246,7 +248,7 @@ func TestOverrunsEndABudget(t *testing.T) {
 	for _, row := range g.rows(answered) {
 		used = used.Add(row.Cost.Total)
 	}
-	if bill := billing.Money(answered) * 60_004_000; used != bill || answered != 2 {
+	if bill := billing.Money(answered) * 60_004_000; used != bill || answered != 1 {
 		t.Errorf("%d answers, $%s booked of a bill of $%s", answered, used, bill)
 	}
 }
