@@ -35,7 +35,8 @@ type biller struct {
 	mu   sync.Mutex
 	bill *os.File
 	// What has been asked of us and not yet been ended counts with all that it
-	// may come to; most is the largest sum that there ever was.
+	// may come to, but for what a client will leave: the router knows before us
+	// when that has ended. most is the largest sum that there ever was.
 	owed, most int64
 }
 
@@ -103,6 +104,9 @@ func (b *biller) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	most := promptTokens + ask.Most
+	if strings.HasPrefix(ask.User, leaving) {
+		most = promptTokens
+	}
 	b.asked.Add(1)
 	b.note(billed{ask.User, billAsked, 0}, most)
 	if rand.IntN(100) < b.fails {
@@ -120,8 +124,8 @@ func (b *biller) serve(w http.ResponseWriter, r *http.Request) {
 	b.note(billed{ask.User, event, tokens}, tokens-most)
 }
 
-// answer says words and returns how many were said. The usage goes out before
-// the bill is written, so the router may know of it first.
+// answer says words and returns how many were said. The end of an answer goes out
+// when the bill is written, so the router does not know of it first.
 func (b *biller) answer(w http.ResponseWriter, r *http.Request, words int64, stream bool) (said int64, event string) {
 	usage := fmt.Sprintf(`"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}`, promptTokens, words, promptTokens+words)
 	if !stream {
@@ -143,7 +147,6 @@ func (b *biller) answer(w http.ResponseWriter, r *http.Request, words int64, str
 		}
 	}
 	fmt.Fprintf(w, "data: %s\n\ndata: %s\"choices\":[],%s\n\ndata: [DONE]\n\n", attackFinish, attackHead, usage)
-	_ = flush.Flush()
 	return words, billWhole
 }
 
@@ -253,6 +256,9 @@ type reply struct {
 	took   time.Duration
 }
 
+// leaving begins the marks of requests whose clients hang up.
+const leaving = "leaving-"
+
 var errCutShort = errors.New("the answer is not whole")
 
 // ask asks, and notes the answer if it came whole.
@@ -263,6 +269,9 @@ func (c *crowd) ask(ctx context.Context, q question) (reply, error) {
 		time.AfterFunc(q.leave, cancel)
 	}
 	r := reply{mark: "mark" + strconv.FormatInt(c.marks.Add(1), 10)}
+	if q.leave > 0 {
+		r.mark = leaving + r.mark
+	}
 	body := fmt.Sprintf(`{"model":"m","stream":%t,"max_tokens":%d,"user":%q,"messages":[{"role":"user","content":%q}]}`, q.stream, q.most, r.mark, proofPrompt)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, q.base+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
