@@ -22,11 +22,19 @@ func (x *exchange) relay(a *router.Answer) {
 		x.recorded = &recording{}
 	}
 	var last total
+	var head []byte       // of the chunk that tells the usage where the provider sends none
+	told := !a.WantsUsage // or nobody asks
 	for {
 		chunk, err := a.Next()
 		if err != nil {
+			if !told && errors.Is(err, io.EOF) {
+				last.chunk = head
+			}
 			x.endStream(a, last, err)
 			return
+		}
+		if told = told || chunk.Usage != nil; !told && head == nil {
+			head = usageHead(chunk.Data)
 		}
 		if last.chunk != nil {
 			x.event(last.chunk)

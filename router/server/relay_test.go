@@ -52,7 +52,7 @@ func TestUsageOnlyForThoseWhoAsked(t *testing.T) {
 		Data:  []byte(chunkJSON(`{}`, `"stop"`, `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}`)),
 		Usage: &chat.Usage{Input: 10, Output: 5}, Finish: "stop",
 	}}
-	const cost = `"cost":0.00005,"cost_details":{`
+	const cost, counted = `"cost":0.00005,"cost_details":{`, `"cost":0.000016,"cost_details":{`
 	for name, tc := range map[string]struct {
 		body   string
 		events []event
@@ -60,14 +60,15 @@ func TestUsageOnlyForThoseWhoAsked(t *testing.T) {
 		usage  int // frames that show usage
 		cost   bool
 	}{
-		"asked":                       {hiUsage, []event{text("a"), finish(), usageOnly()}, 4, 1, true},
-		"not asked":                   {hiStream, []event{text("a"), finish(), usageOnly()}, 3, 0, false},
-		"set to false":                {strings.Replace(hiUsage, "true}", "false}", 1), []event{text("a"), finish(), usageOnly()}, 3, 0, false},
-		"with the last choice":        {hiUsage, []event{text("a"), mixed}, 3, 1, true},
-		"with the last, not asked":    {hiStream, []event{text("a"), mixed}, 3, 1, false},
-		"twice":                       {hiUsage, []event{text("a"), mixed, usageOnly()}, 4, 2, true},
-		"with every chunk":            {hiUsage, []event{running("x"), running("y"), finish(), usageOnly()}, 5, 3, true},
-		"none, although it was asked": {hiUsage, []event{text("a"), finish()}, 3, 0, false},
+		"asked":                    {hiUsage, []event{text("a"), finish(), usageOnly()}, 4, 1, true},
+		"not asked":                {hiStream, []event{text("a"), finish(), usageOnly()}, 3, 0, false},
+		"set to false":             {strings.Replace(hiUsage, "true}", "false}", 1), []event{text("a"), finish(), usageOnly()}, 3, 0, false},
+		"with the last choice":     {hiUsage, []event{text("a"), mixed}, 3, 1, true},
+		"with the last, not asked": {hiStream, []event{text("a"), mixed}, 3, 1, false},
+		"twice":                    {hiUsage, []event{text("a"), mixed, usageOnly()}, 4, 2, true},
+		"with every chunk":         {hiUsage, []event{running("x"), running("y"), finish(), usageOnly()}, 5, 3, true},
+		"none reported, but asked": {hiUsage, []event{text("a"), finish()}, 4, 1, true},
+		"none reported, not asked": {hiStream, []event{text("a"), finish()}, 3, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newRig(t)
@@ -79,6 +80,10 @@ func TestUsageOnlyForThoseWhoAsked(t *testing.T) {
 			}
 			if n := strings.Count(r.body, `"prompt_tokens"`); n != tc.usage {
 				t.Errorf("%d frames with usage, want %d", n, tc.usage)
+			}
+			cost := cost
+			if strings.HasPrefix(name, "none") {
+				cost = counted
 			}
 			if strings.Contains(r.body, cost) != tc.cost {
 				t.Errorf("cost told: %t: %q", !tc.cost, got)

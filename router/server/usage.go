@@ -23,6 +23,17 @@ func withUsage(data []byte, reported *chat.Usage, s billing.Spend) []byte {
 	return chat.AddUsageMembers(data, members)
 }
 
+// usageHead is the chunk that tells the usage of a stream whose provider reports none,
+// still without it. It is of the stream that first began.
+func usageHead(first []byte) []byte {
+	var o jsonraw.Object
+	for _, name := range []string{"id", "object", "created", "model"} {
+		o.Raw(name, jsonraw.Lookup(first, name))
+	}
+	o.Word("choices", "[]")
+	return o.Bytes()
+}
+
 func tokensOf(u *chat.Usage) billing.Tokens {
 	return billing.Tokens{
 		Input: u.Input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, Output: u.Output, Reasoning: u.Reasoning,
