@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -126,8 +127,13 @@ type Denials struct {
 	told map[string]struct{}
 }
 
-// Event is that a hold was refused. It reports false where that was told before.
+// Event is that a hold was refused. It reports false where that was told before, and
+// of a hold with headroom: that was refused for a bound of the prompt, and the
+// request is judged again by its count.
 func (d *Denials) Event(h Hold, refused *QuotaError, at time.Time) (Event, bool) {
+	if h.HeadroomTokens > 0 || h.HeadroomMoney > 0 {
+		return Event{}, false
+	}
 	b := refused.Balance
 	id := "denied:" + string(h.KeyID) + ":" + b.Budget.ID + ":" + b.Window.Start.UTC().Format(time.RFC3339)
 	d.mu.Lock()
@@ -140,7 +146,7 @@ func (d *Denials) Event(h Hold, refused *QuotaError, at time.Time) (Event, bool)
 	}
 	d.told[id] = struct{}{}
 	return Event{
-		Kind: EventDenied, Object: string(h.KeyID), Severity: Info, Text: "A budget had no room: " + refused.Error(), DedupID: id, At: at,
+		Kind: EventDenied, Object: string(h.KeyID), Severity: Info, Text: "A budget had no room: " + strings.TrimPrefix(refused.Error(), "billing: "), DedupID: id, At: at,
 		Data: map[string]string{"budget_id": b.Budget.ID, "request_id": h.ID},
 	}, true
 }

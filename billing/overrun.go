@@ -9,8 +9,8 @@ import (
 // them, since it was made or enabled, before it is stopped. The zero value
 // stops no key.
 type OverrunLimit struct {
-	Money   Money // 0: any
-	Percent int64 // of the tightest budget that binds the key, in tokens and in money; 0: any
+	Money   Money // 0: however much
+	Percent int64 // of the tightest budget that binds the key, in tokens and in money; 0: however much
 }
 
 // DefaultOverrunLimit is a dollar, and 5 percent of the tightest budget.

@@ -14,6 +14,7 @@ import (
 // returned, and for a stream after Next has returned an error or Close was called.
 type Outcome struct {
 	Spend    billing.Spend // of the attempt that answered
+	Earlier  billing.Money // cost of the attempts that failed before it
 	Balances []billing.Balance
 	Rates    []Rate
 	Overhead time.Duration // our own time: all but waiting for a provider or the client
@@ -71,7 +72,7 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	row = rows[len(rows)-1]
 	balances := r.holds.settle(b.ctx, hold, rows)
 	r.rerate(a.key, a.taken, used(rows).Tokens)
-	b.outcome.Spend = row
+	b.outcome.Spend, b.outcome.Earlier = row, used(s.rows).Money
 	if balances != nil {
 		b.outcome.Balances, b.outcome.Rates = balances, withQuota(a.rates, balances, a.in.Caller.At)
 	}

@@ -64,7 +64,7 @@ func (r *Router) charge(ctx context.Context, m *meter.Meter, u meter.Use) billin
 // free, else at what the provider may bill.
 func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candidate, tried Attempt, pe *providers.Error) billing.Spend {
 	status := billing.StatusError
-	if ctx.Err() != nil && pe.Status == 0 { // it is the client who ended it
+	if ctx.Err() != nil && (pe.Status == 0 || pe.Kind == providers.KindCanceled) { // it is the client who ended it
 		status = billing.StatusClientAborted
 	}
 	if !pe.Charged() {
@@ -74,6 +74,7 @@ func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candi
 	}
 	u := meter.Unanswered{
 		Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind), Took: tried.Took, Received: pe.Received,
+		Unending: pe.Kind == providers.KindCanceled && !m.Request.Stream() && !c.Target.Billing.Stops,
 	}
 	return m.Unanswered(u, counting{context.WithoutCancel(ctx), r.Tokens, m.Request, tokenizer(c.Target)})
 }

@@ -210,7 +210,7 @@ type keysList struct {
 // Run lists the keys.
 func (c keysList) Run(a *app) error {
 	switch c.Status {
-	case "", "active", "expired", "revoked":
+	case "", "active", "stopped", "expired", "revoked":
 	default:
 		return usagef("--status: want active, stopped, expired or revoked")
 	}

@@ -22,15 +22,21 @@ type Unanswered struct {
 	ErrorKind string
 	Took      time.Duration // until it ended
 	Received  int64         // bytes of an answer that could not be used
+	// Unending is an attempt that we ended and the provider does not: it goes on to
+	// generate the whole of a plain answer, which nobody will see.
+	Unending bool
 }
 
 // Unanswered is the row of such an attempt: the prompt whole, and as much output as
-// may have been generated, no more than was held for it.
+// may have been generated, or may yet be, no more than was held for it.
 func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
 	row := m.row(u.Candidate, u.Attempt)
 	row.Status, row.ErrorKind, row.UsageSource = u.Status, u.ErrorKind, billing.Bounded
 	most := m.Most(u.Candidate)
-	row.Tokens = billing.Tokens{Input: most.Input, Output: min(most.Output, max(m.unseen(u.Candidate, u.Took), u.Received/tokens.BytesPerToken))}
+	row.Tokens = most
+	if !u.Unending {
+		row.Tokens = billing.Tokens{Input: most.Input, Output: min(most.Output, max(m.unseen(u.Candidate, u.Took), u.Received/tokens.BytesPerToken))}
+	}
 	if prompt, err := count.Prompt(); err == nil {
 		row.Tokens.Input = prompt.Tokens
 	}

@@ -3,6 +3,7 @@ package meter
 import (
 	"math"
 	"testing"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/providers"
@@ -58,5 +59,20 @@ func TestRowsOfOneRequest(t *testing.T) {
 	if used.Pricing != billing.Unpriced || used.Cost.Total != 0 || used.Baseline != 0 || used.RouteReason != billing.RouteFailover ||
 		used.ProviderRequestID != "resp_1" || used.RequestID != "req_1" || used.Attempt != 2 || !used.Final {
 		t.Errorf("used: %+v", used)
+	}
+}
+
+// A plain call that we cancel at a provider that goes on is billed whole.
+func TestPlainCallThatGoesOnWithoutUsIsChargedAsHeld(t *testing.T) {
+	m := Meter{Request: request(t, twice), Row: billing.Spend{RequestID: "req_1"}}
+	slow := priced("slow", 2, 5)
+	slow.MaxOutput = 50_000
+	u := Unanswered{Candidate: slow, Attempt: 1, Status: billing.StatusClientAborted, Took: 100 * time.Millisecond}
+	if got := m.Unanswered(u, fixed{prompt: 9}).Tokens; got != (billing.Tokens{Input: 9, Output: 2 * defaultRate}) {
+		t.Errorf("by its time: %+v", got)
+	}
+	u.Unending = true
+	if row := m.Unanswered(u, fixed{prompt: 9}); row.Tokens != (billing.Tokens{Input: 9, Output: 2 * 50_000}) || row.UsageSource != billing.Bounded {
+		t.Errorf("going on: %+v", row)
 	}
 }

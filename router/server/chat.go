@@ -75,7 +75,7 @@ func (x *exchange) inbound() (router.Inbound, error) {
 // plainBody is the provider's answer as it came, with what is booked as its usage
 // and, if that was asked for, the plan.
 func plainBody(a *router.Answer, explain router.Explain) []byte {
-	body := withUsage(a.Response.Body, a.Response.Usage, a.Outcome().Spend)
+	body := withUsage(a.Response.Body, a.Response.Usage, a.Outcome())
 	if explain == router.ExplainPlan {
 		body = addMember(body, "tallyroute", routingOf(a.Route))
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -197,5 +198,28 @@ func TestFieldValuesAreApart(t *testing.T) {
 		if got := h.Values(fmt.Sprintf("X-%d", i)); !slices.Equal(got, want) {
 			t.Errorf("X-%d: %q, want %q", i, got, want)
 		}
+	}
+}
+
+// What attempts before the answer may be billed is in every place that tells the cost.
+func TestCostOfARequestHasItsFailedAttempts(t *testing.T) {
+	g := newRig(t)
+	g.sender.play = func(_ context.Context, x providers.Exchange) (*providers.Answer, error) {
+		if x.Target.Provider == "acme" {
+			return nil, &providers.Error{Provider: "acme", Model: "m", Kind: providers.KindBroken, Sent: true}
+		}
+		return plainAnswer(), nil
+	}
+	r := g.chat(strings.Replace(hi, `"m"`, `"two"`, 1))
+	rows := g.waitSettled().Attempts
+	if len(rows) != 2 || rows[0].Cost.Total == 0 {
+		t.Fatalf("%d %s: rows %+v", r.StatusCode, r.body, rows)
+	}
+	sum := (rows[0].Cost.Total + rows[1].Cost.Total).Short()
+	if h := r.Header; h.Get("X-Tallyroute-Cost-Usd") != sum || h.Get("X-Tallyroute-Cost-Status") == "exact" {
+		t.Errorf("header %q %q, want %s", h.Get("X-Tallyroute-Cost-Usd"), h.Get("X-Tallyroute-Cost-Status"), sum)
+	}
+	if !strings.Contains(r.body, `"cost":`+sum+",") || !strings.Contains(r.body, `"failed_attempts":`+rows[0].Cost.Total.Short()) {
+		t.Errorf("body %s, want %s", r.body, sum)
 	}
 }

@@ -41,11 +41,14 @@ func describeCost(h *fields, a *router.Answer) {
 		h.set("X-Tallyroute-Cost-Status", status)
 		return
 	}
-	s := a.Outcome().Spend
-	status := costStatus(s)
+	out := a.Outcome()
+	status := costStatus(out.Spend)
+	if out.Earlier > 0 && (status == "exact" || status == "differs") {
+		status = "estimated" // what failed attempts cost is only bounded
+	}
 	h.set("X-Tallyroute-Cost-Status", status)
 	if status != "unpriced" {
-		h.set("X-Tallyroute-Cost-Usd", s.Cost.Total.Short())
+		h.set("X-Tallyroute-Cost-Usd", billing.SatAdd(out.Spend.Cost.Total, out.Earlier).Short())
 	}
 }
 

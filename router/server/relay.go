@@ -69,7 +69,7 @@ func bearsTotal(c chat.Chunk) bool {
 // endStream ends a stream as it ended upstream. The spend is settled by now.
 func (x *exchange) endStream(a *router.Answer, last total, err error) {
 	if last.chunk != nil {
-		x.event(withUsage(last.chunk, last.reported, a.Outcome().Spend))
+		x.event(withUsage(last.chunk, last.reported, a.Outcome()))
 	}
 	if errors.Is(err, io.EOF) {
 		x.keepStream(a)

@@ -63,6 +63,8 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	prices := billing.NewPriceBook([]billing.Price{{
 		ID: "price_1", Provider: "acme", Model: "m", Since: time.Unix(0, 0), Input: 2_000_000_000, Output: 6_000_000_000,
+	}, {
+		ID: "price_2", Provider: "other", Model: "m", Since: time.Unix(0, 0), Input: 3_000_000_000, Output: 7_000_000_000,
 	}})
 	r := router.New(router.Parts{
 		Verifier: g.verifier, Ledger: g.ledger, Events: g.ledger, Prices: prices, Catalogue: g.models, Sender: g.sender,

@@ -7,13 +7,15 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/router"
 )
 
 // withUsage is an answer or its last chunk, with what is booked as its usage: what it
 // cost, and the counts where they are not those that the provider reported. Where it
 // reported none, the usage is added.
-func withUsage(data []byte, reported *chat.Usage, s billing.Spend) []byte {
-	members := costMembers(s)
+func withUsage(data []byte, reported *chat.Usage, out router.Outcome) []byte {
+	s := out.Spend
+	members := costMembers(s, out.Earlier)
 	if reported == nil || tokensOf(reported) != s.Tokens {
 		members = append(append(countMembers(s.Tokens), ','), members...)
 	}
@@ -64,9 +66,9 @@ func countMembers(t billing.Tokens) []byte {
 	return b
 }
 
-// costMembers are the members that tell the cost inside a usage object. What has no
-// price has a cost of null, which is not a cost of zero.
-func costMembers(s billing.Spend) []byte {
+// costMembers are the members that tell the cost of a request inside a usage object,
+// with that of the attempts that failed before the answer. What has no price has a cost of null, which is not a cost of zero.
+func costMembers(s billing.Spend, earlier billing.Money) []byte {
 	if s.Pricing == billing.Unpriced {
 		return []byte(`"cost":null,"cost_details":null`)
 	}
@@ -74,12 +76,15 @@ func costMembers(s billing.Spend) []byte {
 	amount := func(name string, m billing.Money) {
 		b = append(m.AppendShort(append(b, name...)), ',')
 	}
-	amount(`"cost":`, s.Cost.Total)
+	amount(`"cost":`, billing.SatAdd(s.Cost.Total, earlier))
 	amount(`"cost_details":{"input":`, s.Cost.Input)
 	amount(`"cache_read":`, s.Cost.CacheRead)
 	amount(`"cache_write":`, s.Cost.CacheWrite)
 	amount(`"output":`, s.Cost.Output)
 	amount(`"fee":`, s.Cost.Fee)
+	if earlier > 0 {
+		amount(`"failed_attempts":`, earlier)
+	}
 	id, err := json.Marshal(s.Price.ID)
 	if err != nil {
 		id = []byte("null") // cannot be: every string is JSON
