@@ -254,7 +254,9 @@ func TestSlowClientsAreCut(t *testing.T) {
 // TestClientThatNeverReadsIsCutAndCharged for what was streamed.
 func TestClientThatNeverReadsIsCutAndCharged(t *testing.T) {
 	long := strings.Replace(attackWord, "hello there", strings.Repeat("word ", 4000), 1)
-	g := attacked(t, "timeouts: {write: 300ms, shutdown_wait: 0s}\n", pt.Script(pt.Endless("data: "+long+"\n\n", 0)))
+	g := attacked(t, "timeouts: {write: 300ms, shutdown_wait: 0s}\noverrun: {stop_usd: 0, stop_percent: 0}\n", pt.Script(pt.Endless("data: "+long+"\n\n", 0)))
+	plenty := int64(1_000_000_000)
+	g.key, g.secret = g.issue(billing.Budget{Period: billing.PeriodDay, Tokens: &plenty})
 	base := runtime.NumGoroutine()
 	for n := range 3 {
 		c := g.connect()
