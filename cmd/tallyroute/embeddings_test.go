@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,8 +104,12 @@ func TestEmbeddings_Failover(t *testing.T) {
 		t.Errorf("%d %s %v", got.status, got.body, got.header)
 	}
 	rows := g.rows(2)
-	if rows[0].Cost.Total+rows[1].Cost.Total != 8000 || rows[0].Tokens.Total()+rows[1].Tokens.Total() != 4 {
-		t.Errorf("booked %+v", rows)
+	slices.SortFunc(rows, func(a, b billing.Spend) int { return a.Attempt - b.Attempt })
+	if bad := rows[0]; bad.Status != billing.StatusError || bad.UsageSource != billing.Bounded || bad.Tokens.Input == 0 || bad.Tokens.Output != 0 {
+		t.Errorf("the broken answer is booked as %+v", bad)
+	}
+	if good := rows[1]; good.Cost.Total != 8000 || good.Tokens.Total() != 4 {
+		t.Errorf("booked %+v", good)
 	}
 }
 
