@@ -229,7 +229,7 @@ func TestWhatAProviderBillsIsBookedWhateverFails(t *testing.T) {
 	for store, more := range map[string]string{
 		"SQLite":      "",
 		"journal off": "journal: \"off\"\n",
-		"Postgres":    "database: \"" + pgtest.DSN(t) + "\"\n",
+		"Postgres":    onPostgres(t),
 	} {
 		t.Run(store, func(t *testing.T) {
 			b, g := serveFlawed(t, more, faults)
@@ -292,7 +292,7 @@ func TestFlakyProviderCannotPassABudget(t *testing.T) {
 	for store, more := range map[string]string{
 		"SQLite":                "",
 		"SQLite, journal off":   "journal: \"off\"\n",
-		"Postgres":              "database: \"" + pgtest.DSN(t) + "\"\n",
+		"Postgres":              onPostgres(t),
 		"Postgres, journal off": "journal: \"off\"\ndatabase: \"" + pgtest.DSN(t) + "\"\n",
 	} {
 		t.Run(store, func(t *testing.T) {
@@ -399,4 +399,11 @@ func TestHangUpBeforeTheFirstWordIsBooked(t *testing.T) {
 	if finished == 0 || finished > len(users)/2 {
 		t.Errorf("%d of %d were finished; of one key four may be at once", finished, len(users))
 	}
+}
+
+// onPostgres is a configuration with a new database, and a journal that is not in
+// the tree.
+func onPostgres(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprintf("database: %q\njournal: %q\n", pgtest.DSN(t), filepath.Join(t.TempDir(), "journal"))
 }
