@@ -70,6 +70,9 @@ func Renew(o Offer, e published.Entry, since, now time.Time) (Change, bool) {
 	}
 	if n := len(o.Prices); n > 0 && !since.After(o.Prices[n-1].Since) {
 		since = now.UTC().Truncate(time.Second)
+		if last := o.Prices[n-1].Since; !since.After(last) {
+			since = last.Add(time.Second) // two prices of a model begin at different times
+		}
 	}
 	for i := range c.New {
 		p := &c.New[i]

@@ -187,3 +187,20 @@ func TestPricesFile_Faults(t *testing.T) {
 		t.Errorf("got %+v", o)
 	}
 }
+
+// Two lists taken over within a second make two prices, one after the other.
+func TestRenew_WithinASecond(t *testing.T) {
+	now := time.Date(2026, 11, 25, 10, 0, 0, 900_000_000, time.UTC)
+	o := offered(t, Input{Prices: `
+providers:
+  acme:
+    models:
+      - id: large
+        prices:
+          - {since: "2026-11-25T10:00:00Z", prompt: "1", completion: "4"}
+`}, "acme/large")
+	c, ok := Renew(o, published.Entry{Prices: []billing.Price{{Input: usd(t, "2"), Output: usd(t, "4")}}}, now.Truncate(24*time.Hour), now)
+	if want := time.Date(2026, 11, 25, 10, 0, 1, 0, time.UTC); !ok || !c.New[0].Since.Equal(want) {
+		t.Errorf("%t, in force from %v, want %v", ok, c.New, want)
+	}
+}
