@@ -79,6 +79,7 @@ func Make(in Input) (p Plan, certain bool) {
 func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, Hold: o.Hold}
 	c.Tier = tierFor(in.Request, c.Target)
+	c.Uses = c.Target.Uses(in.Request)
 	c.Price, c.Priced = c.Prices.Asked(c.Tier, c.Prompt)
 	c.Health, c.retryIn = describe(o.Health)
 	c.MaxOutput, sure = in.maxOutput(c)
