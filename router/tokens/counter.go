@@ -3,9 +3,10 @@ package tokens
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
+
+	"tallyroute/router/limit"
 )
 
 // Options are the settings of a Counter. The zero value of each has a default.
@@ -14,9 +15,8 @@ type Options struct {
 	// rest of its text is taken for a bound; default 25 ms, which is enough for a
 	// megabyte of English. It is kept by counting steps, not by a clock.
 	Budget time.Duration
-	// Slots is how many calls may count at once; default one less than there are
-	// processors, at least 1, so that counting never starves what is urgent.
-	Slots int
+	// Slots bound how many calls count at once; default those of limit.NewSlots(0).
+	Slots limit.Slots
 	// Memo is how many messages are remembered; default 65,536, of 50 bytes each.
 	Memo int
 }
@@ -25,8 +25,8 @@ func (o Options) withDefaults() Options {
 	if o.Budget <= 0 {
 		o.Budget = 25 * time.Millisecond
 	}
-	if o.Slots <= 0 {
-		o.Slots = max(1, runtime.GOMAXPROCS(0)-1)
+	if o.Slots == nil {
+		o.Slots = limit.NewSlots(0)
 	}
 	if o.Memo <= 0 {
 		o.Memo = 1 << 16
@@ -38,7 +38,6 @@ func (o Options) withDefaults() Options {
 type Counter struct {
 	o         Options
 	encodings map[string]func() (*encoding, error) // loaded on first use, once
-	slots     chan struct{}
 	memo      *memo
 }
 
@@ -51,10 +50,12 @@ func New(o Options) *Counter {
 	return &Counter{
 		o:         o,
 		encodings: map[string]func() (*encoding, error){O200k: load(O200k, splitO200k), Cl100k: load(Cl100k, splitCl100k)},
-		slots:     make(chan struct{}, o.Slots),
 		memo:      newMemo(o.Memo),
 	}
 }
+
+// Slots are those that it counts under, for other work that is as heavy.
+func (c *Counter) Slots() limit.Slots { return c.o.Slots }
 
 // Warm loads encodings, or O200k where none is named, so that no request has to
 // wait a fifth of a second for it.
@@ -110,7 +111,7 @@ func (c *Counter) begin(ctx context.Context, t Tokenizer) (*session, error) {
 // end gives the slot back.
 func (s *session) end() {
 	if s.slot {
-		<-s.c.slots
+		s.c.o.Slots.Free()
 	}
 }
 
@@ -120,12 +121,8 @@ func (s *session) count(text []byte) tally {
 		return tally{}
 	}
 	if s.err == nil && !s.slot {
-		select {
-		case s.c.slots <- struct{}{}:
-			s.slot = true
-		case <-s.ctx.Done():
-			s.err = s.ctx.Err()
-		}
+		s.err = s.c.o.Slots.Take(s.ctx)
+		s.slot = s.err == nil
 	}
 	if s.err != nil {
 		return tally{}

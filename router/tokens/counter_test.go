@@ -14,6 +14,7 @@ import (
 
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/providers/chat"
+	"tallyroute/router/limit"
 )
 
 var (
@@ -312,12 +313,12 @@ func TestOneLongMessageIsNotCountedAgain(t *testing.T) {
 
 // busy takes every slot, so that nothing can be counted.
 func busy(t *testing.T, c *Counter) {
-	for range cap(c.slots) {
-		c.slots <- struct{}{}
+	for range cap(c.o.Slots) {
+		c.o.Slots <- struct{}{}
 	}
 	t.Cleanup(func() {
-		for range cap(c.slots) {
-			<-c.slots
+		for range cap(c.o.Slots) {
+			<-c.o.Slots
 		}
 	})
 }
@@ -403,7 +404,7 @@ func TestCountingStopsWhenNobodyWaits(t *testing.T) {
 }
 
 func TestManyAtOnce(t *testing.T) {
-	c := New(Options{Slots: 2, Memo: 64})
+	c := New(Options{Slots: limit.NewSlots(2), Memo: 64})
 	want := prompt(t, shared(), conversation(t, "one two three", "four"), gpt4o)
 	var wg sync.WaitGroup
 	for i := range 16 {
@@ -421,8 +422,8 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(c.slots) != 0 {
-		t.Errorf("%d slots were not given back", len(c.slots))
+	if len(c.o.Slots) != 0 {
+		t.Errorf("%d slots were not given back", len(c.o.Slots))
 	}
 }
 

@@ -1,0 +1,153 @@
+package limit
+
+import (
+	"fmt"
+	"sync"
+)
+
+// Bytes is a budget of memory: how much requests may hold at once while they are
+// under way, those of one key and all together.
+type Bytes struct {
+	perKey, total int64
+
+	mu   sync.Mutex
+	used int64
+	keys map[string]int64 // those that hold something
+}
+
+// NewBytes is a budget; a bound of 0 or less is none.
+func NewBytes(perKey, total int64) *Bytes {
+	return &Bytes{perKey: perKey, total: total, keys: make(map[string]int64)}
+}
+
+// FullError says that there is no room for now.
+type FullError struct {
+	Key   bool  // in the share of the key; else in that of all
+	Limit int64 // of the key, or of all
+	Asked int64
+}
+
+// Error tells the bound.
+func (e *FullError) Error() string {
+	if e.Key {
+		return fmt.Sprintf("limit: the requests of the key hold %d bytes already", e.Limit)
+	}
+	return fmt.Sprintf("limit: all requests hold %d bytes already", e.Limit)
+}
+
+// Share is what one request holds. It is for one goroutine at a time; a nil Share
+// has no bound.
+type Share struct {
+	of   *Bytes
+	key  string
+	held int64
+}
+
+// Open is a share of a request of a key, that holds nothing yet. It must be closed.
+// A nil budget gives a nil Share.
+func (b *Bytes) Open(key string) *Share {
+	if b == nil {
+		return nil
+	}
+	return &Share{of: b, key: key}
+}
+
+// Bodies that come in leave a part of the total to answers, which were paid for
+// already, and to keys that hold next to nothing, so that a few that hold much lock
+// nobody out.
+const (
+	kept  = 4  // a quarter is left
+	small = 64 // what a key may hold and still count as one that holds little
+)
+
+// Admit takes n more bytes for a body that comes in, or none with a *FullError.
+func (s *Share) Admit(n int64) error {
+	if s == nil {
+		return nil
+	}
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	if err := s.admits(n); err != nil {
+		return err
+	}
+	s.add(n)
+	return nil
+}
+
+// Admits is what Admit would say, without taking anything.
+func (s *Share) Admits(n int64) error {
+	if s == nil {
+		return nil
+	}
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	return s.admits(n)
+}
+
+func (s *Share) admits(n int64) error {
+	left := int64(0)
+	if s.of.keys[s.key]+n > s.of.total/small {
+		left = s.of.total / kept
+	}
+	return s.fits(n, left)
+}
+
+// Grow takes n more bytes for what is made of the request, such as its answer, or
+// none with a *FullError.
+func (s *Share) Grow(n int64) error {
+	if s == nil {
+		return nil
+	}
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	if err := s.fits(n, 0); err != nil {
+		return err
+	}
+	s.add(n)
+	return nil
+}
+
+// fits reports whether there is room for n bytes, besides what is left of the total.
+func (s *Share) fits(n, left int64) error {
+	b := s.of
+	switch {
+	case b.perKey > 0 && b.keys[s.key]+n > b.perKey:
+		return &FullError{Key: true, Limit: b.perKey, Asked: n}
+	case b.total > 0 && b.used+n > b.total-left:
+		return &FullError{Limit: b.total, Asked: n}
+	}
+	return nil
+}
+
+// Shrink gives n bytes back.
+func (s *Share) Shrink(n int64) {
+	if s == nil {
+		return
+	}
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	s.add(-min(n, s.held))
+}
+
+// Close gives all back. Closing twice is closing once.
+func (s *Share) Close() {
+	if s != nil {
+		s.Shrink(s.held)
+	}
+}
+
+func (s *Share) add(n int64) {
+	b := s.of
+	s.held += n
+	b.used += n
+	if b.keys[s.key] += n; b.keys[s.key] == 0 {
+		delete(b.keys, s.key)
+	}
+}
+
+// Used is what all requests hold.
+func (b *Bytes) Used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
