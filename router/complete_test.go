@@ -91,6 +91,47 @@ func TestRefusalOfTheRequestItselfIsFinal(t *testing.T) {
 	}
 }
 
+// A prompt that is too long for one model may not be for another with a longer
+// context. Only where there is none, what the provider said is the client's.
+func TestPromptTooLongForOneModelGoesToALongerOne(t *testing.T) {
+	sized := func(name, price string, context int64) providers.Target {
+		t := target(name, price, price)
+		t.Context = context
+		return t
+	}
+	for name, c := range map[string]struct {
+		contexts []int64
+		calls    int
+		served   string // "" is the refusal
+	}{
+		"a longer one":          {[]int64{8_000, 8_000, 200_000}, 2, "c"},
+		"two longer ones":       {[]int64{8_000, 16_000, 200_000}, 3, "c"},
+		"none is longer":        {[]int64{8_000, 8_000, 4_000}, 1, ""},
+		"one that nobody knows": {[]int64{8_000, 0, 8_000}, 2, "b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, keyWith(), sized("a", "1", c.contexts[0]), sized("b", "2", c.contexts[1]), sized("c", "3", c.contexts[2]))
+			for range c.calls {
+				g.sender.then(fails(providers.KindContext, 400))
+			}
+			if c.served != "" {
+				g.sender.steps[c.calls-1] = plain(&chat.Usage{Input: 5, Output: 7})
+				if out := g.ok(t, hi); out.Spend.Provider != c.served {
+					t.Errorf("served by %s", out.Spend.Provider)
+				}
+			} else {
+				_, err := g.ask(t.Context(), hi)
+				if pe := wantError[*providers.Error](t, err); pe.Kind != providers.KindContext || is[*FailedError](err) {
+					t.Errorf("%v", err)
+				}
+			}
+			if len(g.sender.seen) != c.calls {
+				t.Errorf("%d calls, want %d", len(g.sender.seen), c.calls)
+			}
+		})
+	}
+}
+
 // A target that cannot be asked for what the client wants is no attempt: nothing was
 // sent, its health stays, and the next candidate is asked. Only where nobody can be
 // asked is the first reason the client's.

@@ -38,7 +38,11 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	s := sent{held: h, upstream: upstream, end: end, call: r.Background.Follow(ctx, string(h.planned.accepted.key.ID), end)}
 	declared := h.planned.try[0].Target.Name()
 	var last error
+	var outgrown *providers.Target // whose context turned out to be too short
 	for _, candidate := range h.planned.try {
+		if outgrown != nil && !longer(candidate.Target, outgrown) {
+			continue
+		}
 		for c := range r.withCredentials(candidate) {
 			if len(s.attempts) > 0 && !r.ready(c.Target) {
 				continue // went down since it was planned
@@ -65,7 +69,11 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 			if s.abandoned(ctx) {
 				return sent{}, r.giveUp(ctx, s, ErrClientGone)
 			}
-			if pe := (*providers.Error)(nil); errors.As(last, &pe) && !pe.Kind.Failover() {
+			if tooLong(last) {
+				outgrown = c.Target
+				break
+			}
+			if final(last) {
 				return sent{}, r.giveUp(ctx, s, last)
 			}
 			if upstream.Err() != nil || !anotherMay(last) {
@@ -76,7 +84,27 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 			break
 		}
 	}
+	if final(last) {
+		return sent{}, r.giveUp(ctx, s, last)
+	}
 	return sent{}, r.giveUp(ctx, s, s.failure(last))
+}
+
+// final reports a failure after which the client is told what the provider said.
+func final(err error) bool {
+	var pe *providers.Error
+	return errors.As(err, &pe) && !pe.Kind.Failover()
+}
+
+// tooLong reports a prompt that is too long for the target that was asked.
+func tooLong(err error) bool {
+	var pe *providers.Error
+	return errors.As(err, &pe) && pe.Kind == providers.KindContext
+}
+
+// longer reports a target that may take a prompt which is too long for another one.
+func longer(t, than *providers.Target) bool {
+	return t.Context == 0 || than.Context == 0 || t.Context > than.Context
 }
 
 // declare tells the ledger which attempt comes next: should the process die, it is

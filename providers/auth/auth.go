@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"tallyroute/providers"
 )
@@ -16,7 +17,15 @@ import (
 // is seen.
 type Source func(ctx context.Context) (string, error)
 
-var errNoCredential = errors.New("auth: the credential is empty")
+var (
+	errNoCredential = errors.New("auth: the credential is empty")
+	errNoHeader     = errors.New("auth: the credential holds a line end or another control character")
+)
+
+// Fits reports a credential that can be sent in a header.
+func Fits(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
+}
 
 // Bearer signs with "Authorization: Bearer …".
 func Bearer(s Source) providers.Auth { return header{"Authorization", "Bearer ", s} }
@@ -42,6 +51,9 @@ func (h header) Sign(ctx context.Context, r *http.Request) error {
 	}
 	if text == "" {
 		return errNoCredential
+	}
+	if !Fits(text) {
+		return errNoHeader
 	}
 	r.Header[h.name] = []string{h.prefix + text}
 	return nil

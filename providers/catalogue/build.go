@@ -164,8 +164,11 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 // enough that one is there.
 func (b *builder) credentials(ctx context.Context, l *loaded) (missing error) {
 	resolve := func(at, ref string) error {
-		_, err := b.secrets(ctx, ref)
-		if errors.Is(err, secret.ErrLiteral) && l.reader != nil {
+		v, err := b.secrets(ctx, ref)
+		if err == nil && l.Auth.inHeader() && !auth.Fits(v.Reveal()) {
+			err = fmt.Errorf("%w: %s", errUnfit, ref)
+		}
+		if (errors.Is(err, secret.ErrLiteral) || errors.Is(err, errUnfit)) && l.reader != nil {
 			l.reader.fault(join(l.path, at), "%s", strings.TrimPrefix(err.Error(), "secret: "))
 		}
 		return err
@@ -191,6 +194,12 @@ func (b *builder) credentials(ctx context.Context, l *loaded) (missing error) {
 	}
 	return missing
 }
+
+// errUnfit is a credential that cannot be sent.
+var errUnfit = errors.New("the credential holds a line end or another control character")
+
+// inHeader reports a credential that is sent as it is.
+func (a Auth) inHeader() bool { return a.Kind == authBearer || a.Kind == authHeader }
 
 // references are the credentials that a provider cannot be called without.
 func (a Auth) references() []string {

@@ -1,10 +1,13 @@
 package catalogue
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+
+	"tallyroute/providers/secret"
 )
 
 func TestCredentials(t *testing.T) {
@@ -58,5 +61,15 @@ func TestCredentials_Faults(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// What could not be sent in a header is a fault of the configuration, by its name and
+// not by what it holds.
+func TestCredentialWithALineEndIsAFault(t *testing.T) {
+	o := Options{Secrets: func(context.Context, string) (secret.Value, error) { return secret.New("sk-hunter2\nvalue"), nil }}
+	_, err := Build(t.Context(), Input{Providers: "providers:\n  openai: {api_key: env:ONE}\n"}, o)
+	if err == nil || !strings.Contains(err.Error(), "env:ONE") || !strings.Contains(err.Error(), "line end") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package gemini
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 
@@ -152,10 +153,11 @@ func (e *encoder) result(t *translate.Turn) ([]byte, error) {
 	return jsonraw.One("functionResponse", o.Bytes()), nil
 }
 
-// object is a text as an object: the one that it spells, or one that holds it.
+// object is a text as an object: the one that it spells, or one that holds it. In an
+// object Google would take "$ref" for a pointer to another part.
 func object(text string) []byte {
 	raw := []byte(strings.TrimSpace(text))
-	if !json.Valid(raw) || raw[0] != '{' && raw[0] != '[' {
+	if !json.Valid(raw) || raw[0] != '{' && raw[0] != '[' || bytes.Contains(raw, []byte(`"$ref"`)) {
 		return jsonraw.One("result", jsonraw.Quote(text))
 	}
 	if raw[0] == '[' {

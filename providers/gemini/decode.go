@@ -21,6 +21,9 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	var choices []translate.Choice
 	for _, c := range r.candidates {
 		state := choice{id: h.ID, index: c.index}
+		if len(r.candidates) == 1 && len(c.parts) == 0 && malformed(c.finish) {
+			return nil, translate.Malformed("the model gave up: " + c.finish)
+		}
 		out := translate.Choice{Message: state.say(c), Index: c.index, Native: c.finish}
 		out.Finish = finish(c.finish, state.calls)
 		cite(&out.Message, out.Text.Text(), c.grounded)
@@ -56,7 +59,7 @@ type stream struct {
 func (s *stream) Step(q *translate.Emitter) error {
 	data, err := s.frames.Next()
 	if errors.Is(err, io.EOF) {
-		s.end(q)
+		return s.end(q)
 	}
 	if err != nil {
 		return err
@@ -98,19 +101,23 @@ func (s *stream) at(q *translate.Emitter, index int) int {
 }
 
 // end says how the choices ended, if all of them did, and what was used.
-func (s *stream) end(q *translate.Emitter) {
+func (s *stream) end(q *translate.Emitter) error {
 	if len(s.choices) == 0 && s.blocked != "" {
 		m := refusal(s.blocked)
 		q.Say(0, &m)
 		q.Finish(0, "content_filter", s.blocked)
 		q.Usage(count(s.usage))
-		return
+		return io.EOF
 	}
 	if len(s.choices) == 0 || slices.Contains(s.ends, "") {
-		return // it was cut short
+		return io.EOF // it was cut short
+	}
+	if len(s.choices) == 1 && !s.choices[0].said && malformed(s.ends[0]) {
+		return translate.Malformed("the model gave up: " + s.ends[0])
 	}
 	for i, c := range s.choices {
 		q.Finish(c.index, finish(s.ends[i], c.calls), s.ends[i])
 	}
 	q.Usage(count(s.usage))
+	return io.EOF
 }

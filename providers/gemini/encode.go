@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"tallyroute/providers"
-	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
@@ -43,7 +42,7 @@ type encoder struct {
 	tools         [][]byte
 	top, config   jsonraw.Object // of the request, and its generationConfig
 	calling       jsonraw.Object // functionCallingConfig
-	thought       bool           // thinkingConfig is there in Google's own words
+	thought       []byte         // thinkingConfig in Google's own words
 }
 
 func (e *encoder) body() ([]byte, error) {
@@ -76,52 +75,6 @@ func (e *encoder) body() ([]byte, error) {
 	return o.Bytes(), nil
 }
 
-// thinking says how much is to be thought. Since the third generation models are
-// told a level, those before it a budget of tokens.
-func (e *encoder) thinking() error {
-	effort := e.Effort()
-	if !effort.Asked || e.thought {
-		return nil
-	}
-	budget, known := budgets[effort.Level]
-	var o jsonraw.Object
-	switch {
-	case effort.Budget > 0:
-		o.Int("thinkingBudget", effort.Budget)
-	case effort.Level == "":
-	case !known:
-		return &chat.FieldError{Code: "unsupported_parameter", Param: "reasoning_effort", Message: "is no effort that this model can be asked for"}
-	case second(e.Model()):
-		o.Int("thinkingBudget", budget)
-	default:
-		o.Text("thinkingLevel", levels[effort.Level])
-	}
-	if effort.Level != "none" && !effort.Hidden {
-		o.Word("includeThoughts", "true")
-	}
-	e.config.Object("thinkingConfig", o)
-	return nil
-}
-
-// What Google's own OpenAI endpoint makes of reasoning_effort.
-var (
-	budgets = map[string]int64{"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
-	levels  = map[string]string{
-		"none": "MINIMAL", "minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH",
-	}
-)
-
-// second reports a model of the generations that have a budget.
-func second(model string) bool {
-	return strings.Contains(model, "gemini-2") || strings.Contains(model, "gemini-1") || strings.Contains(model, "robotics-er")
-}
-
-// third reports a model that refuses calls of functions without a signature.
-func third(model string) bool {
-	_, version, ok := strings.Cut(model, "gemini-")
-	return ok && version != "" && '3' <= version[0] && version[0] <= '9'
-}
-
 // options are the top-level members that have a word in the format.
 func (e *encoder) options() map[string]translate.Option {
 	config := func(name string) translate.Option {
@@ -132,7 +85,7 @@ func (e *encoder) options() map[string]translate.Option {
 	}
 	options := map[string]translate.Option{
 		"temperature": config("temperature"), "top_p": config("topP"), "top_k": config("topK"), "seed": config("seed"),
-		"frequency_penalty": config("frequencyPenalty"), "presence_penalty": config("presencePenalty"),
+		"frequency_penalty": e.penalty("frequencyPenalty"), "presence_penalty": e.penalty("presencePenalty"),
 		"n": config("candidateCount"), "logprobs": config("responseLogprobs"), "top_logprobs": config("logprobs"),
 		"stop":            func(value []byte) error { e.config.Array("stopSequences", translate.Strings(value)); return nil },
 		"response_format": e.responseFormat, "modalities": e.modalities, "audio": e.voice,
@@ -147,6 +100,17 @@ func (e *encoder) options() map[string]translate.Option {
 		options["store"] = top("store")
 	}
 	return options
+}
+
+// penalty is taken by models before 2.5 alone; later ones refuse it.
+func (e *encoder) penalty(name string) translate.Option {
+	return func(value []byte) error {
+		if versionOf(e.Model()) >= 205 {
+			return translate.ErrLost
+		}
+		e.config.Raw(name, value)
+		return nil
+	}
 }
 
 // google is what clients of Google's OpenAI endpoint say beside its format.
@@ -166,22 +130,9 @@ func (e *encoder) google(value []byte) error {
 	return nil
 }
 
-// thinkingConfig passes under the names of Google's JSON.
+// thinkingConfig is read when all is known that decides of it.
 func (e *encoder) thinkingConfig(value []byte) error {
-	var o jsonraw.Object
-	for name, v := range jsonraw.Each(value) {
-		switch string(name) {
-		case "include_thoughts":
-			name = []byte("includeThoughts")
-		case "thinking_budget":
-			name = []byte("thinkingBudget")
-		case "thinking_level":
-			name = []byte("thinkingLevel")
-		}
-		o.Raw(string(name), v)
-	}
-	e.config.Object("thinkingConfig", o)
-	e.thought = true
+	e.thought = value
 	return nil
 }
 

@@ -14,12 +14,15 @@ type choice struct {
 	calls   int
 	details int // how many elements of reasoning_details
 	text    int // bytes
+	images  int
+	said    bool // there was a part
 }
 
 // say reads the parts of a candidate.
 func (c *choice) say(from candidate) translate.Message {
 	var m translate.Message
 	for _, p := range from.parts {
+		c.said = true
 		c.part(&m, p)
 	}
 	c.text += len(m.Text)
@@ -137,6 +140,8 @@ func (c *choice) media(m *translate.Message, raw []byte) bool {
 	var o jsonraw.Object
 	o.Text("type", "image_url")
 	o.Raw("image_url", jsonraw.One("url", url))
+	o.Int("index", int64(c.images))
+	c.images++
 	m.Images = append(m.Images, o.Bytes())
 	return true
 }

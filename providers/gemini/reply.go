@@ -140,8 +140,15 @@ func audio(u *translate.Usage, metadata []byte, details string) int64 {
 	return n
 }
 
+// malformed reports that what the model wrote cannot be read. Asked again, it may do
+// better.
+func malformed(reason string) bool {
+	return reason == "MALFORMED_FUNCTION_CALL" || reason == "MALFORMED_RESPONSE"
+}
+
 // finish is a reason in the OpenAI format's words. Google says STOP where
-// functions are called. What it says of calls that went wrong has no word there.
+// functions are called. An answer that ended for a reason that is no good end is told as
+// filtered, so that nobody takes it for whole.
 func finish(reason string, calls int) string {
 	switch reason {
 	case "MAX_TOKENS":
@@ -150,10 +157,13 @@ func finish(reason string, calls int) string {
 		"IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION":
 		return "content_filter"
 	}
-	if calls > 0 {
+	switch {
+	case calls > 0:
 		return "tool_calls"
+	case reason == "STOP" || reason == "":
+		return "stop"
 	}
-	return "stop"
+	return "content_filter"
 }
 
 // refusal is what is said of a prompt that was not answered.

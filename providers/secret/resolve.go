@@ -39,6 +39,10 @@ func Resolve(ctx context.Context, ref string) (Value, error) {
 		if err != nil {
 			return Value{}, err
 		}
+		// Editors and shells leave white space at the ends.
+		if text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff")); text == "" {
+			return Value{}, fmt.Errorf("secret: %s is empty", ref)
+		}
 		return New(text), nil
 	}
 	return Value{}, ErrLiteral
@@ -90,11 +94,10 @@ func readFile(_ context.Context, path string) (string, error) {
 	if len(text) > maxFile {
 		return "", fmt.Errorf("secret: %s is larger than %d bytes", path, maxFile)
 	}
-	line := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
-	if line == "" {
+	if len(text) == 0 {
 		return "", fmt.Errorf("secret: %s is empty", path)
 	}
-	return line, nil
+	return string(text), nil
 }
 
 // private refuses a file that is no file, or that every user of the machine can

@@ -52,6 +52,8 @@ func TestResolve(t *testing.T) {
 	}
 	t.Setenv("TALLYROUTE_TEST_SECRET", canary)
 	t.Setenv("TALLYROUTE_TEST_EMPTY", "")
+	t.Setenv("TALLYROUTE_TEST_LINE", canary+"\r\n")
+	t.Setenv("TALLYROUTE_TEST_BLANK", " \n")
 	for name, c := range map[string]struct {
 		ref, want, fault string
 	}{
@@ -63,7 +65,9 @@ func TestResolve(t *testing.T) {
 		"file":           {file("a", canary, 0o600), canary, ""},
 		"one newline":    {file("b", canary+"\n", 0o400), canary, ""},
 		"windows":        {file("c", canary+"\r\n", 0o640), canary, ""},
-		"two newlines":   {file("d", canary+"\n\n", 0o600), canary + "\n", ""},
+		"white space":    {file("d", "\ufeff "+canary+" \n\n", 0o600), canary, ""},
+		"env newline":    {"env:TALLYROUTE_TEST_LINE", canary, ""},
+		"env blank":      {"env:TALLYROUTE_TEST_BLANK", "", "env:TALLYROUTE_TEST_BLANK is empty"},
 		"for everybody":  {file("e", canary, 0o644), "", "chmod 600 " + filepath.Join(dir, "e")},
 		"empty":          {file("f", "\n", 0o600), "", "is empty"},
 		"large":          {file("g", strings.Repeat("x", maxFile+1), 0o600), "", "larger than"},

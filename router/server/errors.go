@@ -298,7 +298,7 @@ func streamFailed(e *streamError) problem {
 func providerRefused(e *providers.Error) problem {
 	p := problem{
 		code: e.Detail.Code, kind: e.Detail.Type, message: e.Detail.Message, param: e.Detail.Param, status: e.Status,
-		fix: "Change the request: " + e.Provider + " refused it, and any other provider would too.",
+		fix: "Change the request: " + e.Provider + " refused it as it is.",
 	}
 	if e.Kind == providers.KindUnfit {
 		p.fix = "Leave it out, or ask for another model: no provider of this one that could be called can do it."
@@ -306,7 +306,11 @@ func providerRefused(e *providers.Error) problem {
 	if p.message == "" {
 		p.message = "The provider refused the request."
 	}
-	switch {
+	if e.Kind == providers.KindContext {
+		p.fix = codes[codeContext].fix
+	}
+	switch own := strings.Trim(p.code, "0123456789"); {
+	case own != "" && own != p.kind: // the provider's, which says more than its status and type
 	case e.Kind == providers.KindContext:
 		p.code = codeContext
 	case p.code == "":

@@ -114,7 +114,7 @@ var examples = []struct {
 	{"*router.FailedError", &router.FailedError{RateLimited: true}, 429, "rate_limit_exceeded", "rate_limit_error", "", nil, "1"},
 	{"*providers.Error", &providers.Error{Provider: "p", Kind: providers.KindRequest, Status: 422, Detail: chat.Error{Message: "bad tool", Type: "their_type", Param: "tools[0]", Code: "their_code"}}, 422, "their_code", "their_type", "tools[0]", []string{"bad tool", "p refused it"}, "no"},
 	{"*providers.Error", &providers.Error{Provider: "p", Kind: providers.KindUnfit, Detail: chat.Error{Message: "must be 1", Param: "n", Code: "unsupported_parameter"}}, 400, "unsupported_parameter", "invalid_request_error", "n", []string{"must be 1", "Leave it out"}, "no"},
-	{"*providers.Error", &providers.Error{Kind: providers.KindContext, Status: 400, Detail: chat.Error{Message: "too long", Code: "string_above_max_length"}}, 400, "context_length_exceeded", "invalid_request_error", "", []string{"too long"}, "no"},
+	{"*providers.Error", &providers.Error{Kind: providers.KindContext, Status: 400, Detail: chat.Error{Message: "too long", Code: "string_above_max_length"}}, 400, "string_above_max_length", "invalid_request_error", "", []string{"too long"}, "no"},
 	{"*providers.Error", &providers.Error{Kind: providers.KindContent, Status: 401, Err: errors.New("secret-host.internal")}, 400, "upstream_refused", "invalid_request_error", "", nil, "no"},
 	{"", errors.New("pq: secret-host.internal SELECT * FROM api_keys"), 500, "internal_error", "api_error", "", nil, ""},
 }
