@@ -117,7 +117,7 @@ func TestNothingIsSentWithoutAConnection(t *testing.T) {
 // A batch of which one call was answered is not free because another was refused.
 func TestBatchThatIsRefusedHalfwayMayBeBilled(t *testing.T) {
 	u := pt.NewUpstream(t, pt.JSON(200, oneVector), pt.JSON(429, `{"error":{"message":"slow down"}}`))
-	r, err := providers.Embed.Parse([]byte(`{"model":"m","input":["a","b"]}`))
+	r, err := providers.Embed.Parse([]byte(`{"model":"m","input":["a","b"]}`), chat.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestRequestThatCannotBeWrittenIsNotSent(t *testing.T) {
 		"format":          {providers.Adapter{Chat: single{openai.New().Chat}}, providers.Quirks{}, "n"},
 		"its own dialect": {openai.Mistral(), providers.Quirks{}, "tools"},
 	} {
-		r, err := providers.Chat.Parse([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],"n":2,"tools":[{"type":"custom","custom":{"name":"f"}}]}`))
+		r, err := providers.Chat.Parse([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],"n":2,"tools":[{"type":"custom","custom":{"name":"f"}}]}`), chat.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,18 @@ type Options struct {
 	IdleConns    int           // kept open per host: 256
 	UserAgent    string        // "tallyroute"
 	RootCAs      *x509.CertPool
+	Slots        Slots // for heavy work; nil has no bound
 }
+
+// Slots bound how many large bodies are read and written at once.
+type Slots interface {
+	// Take waits for a slot, until ctx ends.
+	Take(ctx context.Context) error
+	Free()
+}
+
+// Heavy is how large a body is at least whose reading or writing waits for a slot.
+const Heavy = 256 << 10
 
 // Bounds that nobody has had a reason to move.
 const (
@@ -132,9 +143,9 @@ func (c *Client) Do(ctx context.Context, x Exchange) (*Answer, error) {
 }
 
 func (c *Client) single(ctx context.Context, x Exchange) (*Answer, error) {
-	call, err := Encode(x)
+	call, err := c.encode(ctx, x)
 	if err != nil {
-		return nil, unsendable(x, err)
+		return nil, err
 	}
 	t, err := c.begin(ctx, x, call)
 	if err != nil {
@@ -150,6 +161,28 @@ func (c *Client) single(ctx context.Context, x Exchange) (*Answer, error) {
 	}
 	a.Header, a.Dropped = resp.Header, call.Dropped
 	return a, nil
+}
+
+// encode writes the call for x, of a large request when there is a slot.
+func (c *Client) encode(ctx context.Context, x Exchange) (Call, error) {
+	free, err := c.slot(ctx, len(x.Request.Body()))
+	if err != nil {
+		return Call{}, &Error{Provider: x.Target.Provider, Model: x.Target.Model, Kind: KindCanceled, Err: err}
+	}
+	defer free()
+	call, err := Encode(x)
+	if err != nil {
+		return Call{}, unsendable(x, err)
+	}
+	return call, nil
+}
+
+// slot waits for a slot where a body of that size needs one.
+func (c *Client) slot(ctx context.Context, size int) (free func(), err error) {
+	if size < Heavy || c.o.Slots == nil {
+		return func() {}, nil
+	}
+	return c.o.Slots.Free, c.o.Slots.Take(ctx)
 }
 
 // unsendable is a request that the adapter cannot express for this target.

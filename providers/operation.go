@@ -63,7 +63,7 @@ const (
 type operation struct {
 	name  string // in errors, and as an ability of models in the catalogue
 	path  string // of the public API
-	parse func(body []byte) (*chat.Request, error)
+	parse func(l chat.Limits, body []byte) (*chat.Request, error)
 	// output is set where answers are tokens of output: a request bounds them, and
 	// they share the model's context with the prompt. Elsewhere each input has the
 	// context to itself.
@@ -81,7 +81,7 @@ type operation struct {
 // operations are the rows. A new operation is a constant and a row.
 var operations = [...]operation{
 	Chat: {
-		name: "chat", path: "/v1/chat/completions", parse: chat.ParseRequest, output: true, known: true,
+		name: "chat", path: "/v1/chat/completions", parse: chat.Limits.Parse, output: true, known: true,
 		ours:  []string{"model", "messages", "stream", "stream_options", maxTokens, maxCompletion},
 		codec: func(a Adapter) Codec { return a.Chat },
 		stream: func(x Exchange, body io.ReadCloser) chat.Stream {
@@ -89,7 +89,7 @@ var operations = [...]operation{
 		},
 	},
 	Embed: {
-		name: "embeddings", path: "/v1/embeddings", parse: chat.ParseEmbedding,
+		name: "embeddings", path: "/v1/embeddings", parse: chat.Limits.ParseEmbedding,
 		ours:  []string{"model", "input", "encoding_format"},
 		codec: func(a Adapter) Codec { return a.Embed },
 		parts: splitInputs,
@@ -115,7 +115,9 @@ func (o Operation) String() string { return operations[o].name }
 func (o Operation) Path() string { return operations[o].path }
 
 // Parse reads the body of a request for o.
-func (o Operation) Parse(body []byte) (*chat.Request, error) { return operations[o].parse(body) }
+func (o Operation) Parse(body []byte, l chat.Limits) (*chat.Request, error) {
+	return operations[o].parse(l, body)
+}
 
 // HasOutput reports that answers are tokens of output, which a request bounds and
 // which share the model's context with the prompt. Elsewhere each input has the

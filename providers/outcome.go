@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"tallyroute/providers/chat"
 )
 
 // Answers that are none.
@@ -68,7 +70,7 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	case err != nil:
 		return nil, t.broken(resp, b, err)
 	}
-	answer, err := t.x.codec().Decode(t.x, resp.Header, text)
+	answer, err := t.decode(resp, text)
 	switch {
 	case err != nil && len(bytes.TrimSpace(text)) == 0:
 		return nil, t.broken(resp, b, errEmpty)
@@ -79,6 +81,16 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	}
 	t.cancel(errClosed)
 	return &Answer{Response: answer}, nil
+}
+
+// decode reads a whole answer, a large one when there is a slot.
+func (t *trip) decode(resp *http.Response, text []byte) (*chat.Response, error) {
+	free, err := t.c.slot(t.ctx, len(text))
+	if err != nil {
+		return nil, t.network(err)
+	}
+	defer free()
+	return t.x.codec().Decode(t.x, resp.Header, text)
 }
 
 // network is a failure to send or receive.

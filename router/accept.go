@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/providers"
 	"tallyroute/providers/chat"
 )
 
@@ -23,18 +24,24 @@ type accepted struct {
 // goes on without its client where there is room.
 func (a accepted) claims() bool { return a.in.Idempotency != "" }
 
-// accept finds out whose request it is and what it asks for. Beside an error it
-// returns as much as is known, for the record.
+// accept finds out whose request it is and what it asks for. Nothing of the body is
+// read before the key is known and its rate was taken. Beside an error it returns as
+// much as is known, for the record.
 func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) {
 	a := accepted{in: inbound, started: r.o.Clock()}
 	var err error
 	if a.key, err = r.verify(ctx, inbound.Caller); err != nil {
 		return a, err
 	}
-	if a.request, a.waited, err = r.read(inbound); err != nil {
+	if a.rates, err = r.throttle(nil, a.key.ID, asked{"requests", a.key.RequestsPerMinute, 1}, inbound.Caller.At); err != nil {
 		return a, err
 	}
-	a.rates, a.taken, err = r.throttle(a.key, a.request, inbound.Caller.At)
+	inbound.Room.Of(string(a.key.ID))
+	if a.request, a.waited, err = r.read(ctx, inbound); err != nil {
+		return a, err
+	}
+	a.taken = tokensAsked(a.request)
+	a.rates, err = r.throttle(a.rates, a.key.ID, asked{"tokens", a.key.TokensPerMinute, a.taken}, inbound.Caller.At)
 	return a, err
 }
 
@@ -59,14 +66,21 @@ func (r *Router) renew(ctx context.Context, a accepted) (accepted, error) {
 	return a, err
 }
 
-// read is the checked body, and how long the client took to send it.
-func (r *Router) read(inbound Inbound) (*chat.Request, time.Duration, error) {
+// read is the checked body, and how long the client took to send it. Large ones wait
+// for a slot to be checked.
+func (r *Router) read(ctx context.Context, inbound Inbound) (*chat.Request, time.Duration, error) {
 	began := r.o.Clock()
 	body, err := inbound.Read()
 	took := r.o.Clock().Sub(began)
 	if err != nil {
 		return nil, took, err
 	}
-	req, err := inbound.Operation.Parse(body)
+	if len(body) >= providers.Heavy {
+		if r.Slots.Take(ctx) != nil {
+			return nil, took, ErrClientGone
+		}
+		defer r.Slots.Free()
+	}
+	req, err := inbound.Operation.Parse(body, r.o.Requests)
 	return req, took, err
 }

@@ -8,6 +8,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/idempotency"
+	"tallyroute/router/limit"
 	"tallyroute/router/plan"
 )
 
@@ -113,6 +114,7 @@ func refusalWord(err error) string {
 		{"client_gone", errors.Is(err, ErrClientGone)},
 		{"quota", is[*billing.QuotaError](err)},
 		{"rate", is[*RateError](err)},
+		{"memory", is[*limit.FullError](err)},
 		{"model", is[*ModelError](err) || is[*ForbiddenModelError](err)},
 		{"request", is[*chat.FieldError](err) || is[*plan.AbilityError](err) || is[*plan.ContextError](err) || unfit(err)},
 		{"unpriced", is[*plan.UnpricedError](err)},

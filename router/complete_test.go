@@ -13,6 +13,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/router/limit"
 	"tallyroute/router/plan"
 )
 
@@ -591,4 +592,49 @@ func TestUsageOfAStreamIsNotTakenBack(t *testing.T) {
 	if rows := g.ledger.settled(t); len(rows) != 1 || rows[0].Tokens.Total() != 39 {
 		t.Errorf("rows %+v", rows)
 	}
+}
+
+func TestRateIsTakenBeforeTheBodyIsRead(t *testing.T) {
+	key := keyWith()
+	key.RequestsPerMinute = 1
+	g := newRig(t, key, target("a", "1", "1"))
+	read := 0
+	ask := func() error {
+		result, err := g.Complete(t.Context(), Inbound{
+			Caller: Caller{At: epoch}, RequestID: "req_x",
+			Read: func() ([]byte, error) { read++; return []byte(`not JSON`), nil },
+		})
+		if result.Answer != nil {
+			t.Error("answered")
+		}
+		return err
+	}
+	var field *chat.FieldError
+	if err := ask(); !errors.As(err, &field) {
+		t.Errorf("got %v", err)
+	}
+	var rate *RateError
+	if err := ask(); !errors.As(err, &rate) || rate.Kind != "requests" {
+		t.Errorf("got %v, want the limit on requests", err)
+	}
+	if read != 1 {
+		t.Errorf("%d bodies were read", read)
+	}
+}
+
+func TestLargeBodyWaitsForASlotToBeChecked(t *testing.T) {
+	g := newRig(t, keyWith(), target("a", "1", "1"))
+	g.Slots = limit.NewSlots(1)
+	if err := g.Slots.Take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	large := `{"model":"m","messages":[{"role":"user","content":"` + strings.Repeat("a", providers.Heavy) + `"}]}`
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := g.ask(gone, large); !errors.Is(err, ErrClientGone) {
+		t.Errorf("got %v", err)
+	}
+	g.ok(t, hi)
+	g.Slots.Free()
+	g.ok(t, large)
 }

@@ -6,6 +6,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers"
+	"tallyroute/router/limit"
 )
 
 // Caller is who asks, from where and when.
@@ -20,7 +21,11 @@ type Inbound struct {
 	Caller    Caller
 	RequestID string // "req_" and a ULID, made by the server: the ledger's key
 	Operation providers.Operation
-	// Read returns the body. It is called at most once, after the key is known.
+	// Room is what the request holds in memory, its body and what is made of it. The
+	// server closes it when the request is over.
+	Room *limit.Share
+	// Read returns the body. It is called at most once, after the key is known, its
+	// rate was taken and Room is the key's.
 	Read    func() ([]byte, error)
 	Tags    map[string]string
 	Explain Explain

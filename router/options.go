@@ -3,6 +3,8 @@ package router
 import (
 	"math/rand/v2"
 	"time"
+
+	"tallyroute/providers/chat"
 )
 
 // Options are the settings of a Router. The zero value of each has a default.
@@ -13,6 +15,7 @@ type Options struct {
 	SettleTimeout    time.Duration // how long a client may wait for its settlement; default 2 s
 	Linger           time.Duration // how long a stream is read on after its client has gone; default 80 ms
 	IdempotencyTTL   time.Duration // how long an answer is kept for who asks again; default 24 h
+	Requests         chat.Limits   // what a request may hold
 	Clock            func() time.Time
 	// Random is a number from 0 to n-1, by which credentials share calls; default
 	// rand.Int64N.

@@ -33,27 +33,30 @@ func (e *RateError) Error() string {
 	return fmt.Sprintf("router: more than %d %s per minute", e.Limit, e.Kind)
 }
 
-// throttle takes one request, and the tokens that it asks for, from the key's
-// limits per minute. The tokens that it took are put right once they are known.
-func (r *Router) throttle(key *billing.Key, req *chat.Request, now time.Time) (rates []Rate, taken int64, err error) {
-	taken = int64(len(req.Body()))/tokens.BytesPerToken + billing.SatMul(req.MaxOutput(), req.N())
-	for _, l := range [...]struct {
-		kind             string
-		perMinute, asked int64
-	}{
-		{"requests", key.RequestsPerMinute, 1},
-		{"tokens", key.TokensPerMinute, taken},
-	} {
-		if l.perMinute <= 0 {
-			continue
-		}
-		got := r.Limits.Take(limit.Key{Scope: string(key.ID), Kind: l.kind}, l.perMinute, l.asked, now)
-		rates = append(rates, Rate{Kind: l.kind, Limit: l.perMinute, Remaining: got.Remaining, Reset: got.ResetAfter})
-		if !got.OK {
-			return nil, 0, &RateError{Kind: l.kind, Limit: l.perMinute, Asked: l.asked, RetryAfter: got.RetryAfter, Rates: rates}
-		}
+// asked is what a request asks of one of its key's limits per minute.
+type asked struct {
+	kind         string // "requests" or "tokens"
+	perMinute, n int64
+}
+
+// tokensAsked is how many tokens a request asks for. They are put right once they
+// are known.
+func tokensAsked(req *chat.Request) int64 {
+	return int64(len(req.Body()))/tokens.BytesPerToken + billing.SatMul(req.MaxOutput(), req.N())
+}
+
+// throttle takes what is asked from a limit, if the key has one, and adds to rates
+// how that stands.
+func (r *Router) throttle(rates []Rate, key billing.KeyID, l asked, now time.Time) ([]Rate, error) {
+	if l.perMinute <= 0 {
+		return rates, nil
 	}
-	return rates, taken, nil
+	got := r.Limits.Take(limit.Key{Scope: string(key), Kind: l.kind}, l.perMinute, l.n, now)
+	rates = append(rates, Rate{Kind: l.kind, Limit: l.perMinute, Remaining: got.Remaining, Reset: got.ResetAfter})
+	if !got.OK {
+		return nil, &RateError{Kind: l.kind, Limit: l.perMinute, Asked: l.n, RetryAfter: got.RetryAfter, Rates: rates}
+	}
+	return rates, nil
 }
 
 // rerate puts the tokens that were taken beforehand right: what was not used is

@@ -11,6 +11,8 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/journal"
+	"tallyroute/providers/chat"
+	"tallyroute/router/limit"
 )
 
 // Config is tallyroute.yaml. Everything has a default, so an empty file, or
@@ -76,13 +78,27 @@ func (o overrun) limit() billing.OverrunLimit {
 
 // limits bound what one client, or all of them together, may take.
 type limits struct {
-	MaxBodyBytes   int64 `yaml:"max_body_bytes"`
-	MaxHeaderBytes int   `yaml:"max_header_bytes"`
-	MaxConnections int   `yaml:"max_connections"`
-	IdleUpstream   int   `yaml:"idle_upstream_connections"` // kept open to each provider
+	MaxBodyBytes int64 `yaml:"max_body_bytes"`
+	MaxMessages  int64 `yaml:"max_messages"` // of one request
+	MaxParts     int64 `yaml:"max_parts"`    // content parts, tool calls and tools of one request
+	// BytesInFlight are what requests under way may hold, in all and of one key; never
+	// less than two of the largest bodies.
+	BytesInFlight       int64 `yaml:"bytes_in_flight"`
+	BytesInFlightPerKey int64 `yaml:"bytes_in_flight_per_key"`
+
+	MaxHeaderBytes int `yaml:"max_header_bytes"`
+	MaxConnections int `yaml:"max_connections"`
+	IdleUpstream   int `yaml:"idle_upstream_connections"` // kept open to each provider
 	// BackgroundCalls are those that are finished after their clients have left.
 	BackgroundCalls       int `yaml:"background_calls"`
 	BackgroundCallsPerKey int `yaml:"background_calls_per_key"`
+}
+
+// bytes is the budget of what requests under way may hold. In all there is room for a
+// body of the largest size besides the quarter that is left to others.
+func (l limits) bytes() *limit.Bytes {
+	key := max(l.BytesInFlightPerKey, 2*l.MaxBodyBytes)
+	return limit.NewBytes(key, max(l.BytesInFlight, 2*l.MaxBodyBytes))
 }
 
 // timeouts bound how long anything may take.
@@ -136,7 +152,10 @@ func defaultConfig() Config {
 		ReplicaLostAfter:  duration(time.Hour),
 		Defaults:          defaults{OnUnpriced: "block"},
 		Overrun:           overrun{StopUSD: usd(billing.DefaultOverrunLimit().Money), StopPercent: billing.DefaultOverrunLimit().Percent},
-		Limits:            limits{MaxBodyBytes: 10 << 20, MaxHeaderBytes: 32 << 10, MaxConnections: 4096, IdleUpstream: 256, BackgroundCalls: 64, BackgroundCallsPerKey: 4},
+		Limits: limits{
+			MaxBodyBytes: 10 << 20, MaxMessages: chat.MaxMessages, MaxParts: chat.MaxParts, BytesInFlight: 256 << 20, BytesInFlightPerKey: 64 << 20,
+			MaxHeaderBytes: 32 << 10, MaxConnections: 4096, IdleUpstream: 256, BackgroundCalls: 64, BackgroundCallsPerKey: 4,
+		},
 		Timeouts: timeouts{
 			ReadHeader: seconds(5), ReadBody: seconds(30), Idle: seconds(60), Write: seconds(15),
 			Request: duration(10 * time.Minute), Admin: seconds(15),

@@ -131,6 +131,10 @@ func (r *configReader) checkNumbers(cfg *Config) {
 		value, low, high int64
 	}{
 		{"limits.max_body_bytes", cfg.Limits.MaxBodyBytes, 1 << 10, 256 << 20},
+		{"limits.max_messages", cfg.Limits.MaxMessages, 1, 1_000_000},
+		{"limits.max_parts", cfg.Limits.MaxParts, 1, 10_000_000},
+		{"limits.bytes_in_flight", cfg.Limits.BytesInFlight, 1 << 20, 1 << 40},
+		{"limits.bytes_in_flight_per_key", cfg.Limits.BytesInFlightPerKey, 1 << 10, 1 << 40},
 		{"limits.max_header_bytes", int64(cfg.Limits.MaxHeaderBytes), 4 << 10, 1 << 20},
 		{"limits.max_connections", int64(cfg.Limits.MaxConnections), 1, 1_000_000},
 		{"limits.background_calls", int64(cfg.Limits.BackgroundCalls), 0, 100_000},

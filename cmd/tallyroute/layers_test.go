@@ -59,7 +59,7 @@ var layers = map[string][]string{
 	"router/idempotency": {"billing"},
 	"router/fingerprint": {"providers/chat", "billing"},
 	"router":             {"router/plan", "router/meter", "router/idempotency", "router/tokens", "router/background", "router/health", "router/limit", "providers", "providers/chat", "billing"},
-	"router/server":      {"router", "router/plan", "router/idempotency", "providers", "providers/chat", "providers/jsonraw", "providers/sse", "billing"},
+	"router/server":      {"router", "router/limit", "router/plan", "router/idempotency", "providers", "providers/chat", "providers/jsonraw", "providers/sse", "billing"},
 	"router/admin":       {"billing"},
 
 	"cmd/tallyroute": {"*"},

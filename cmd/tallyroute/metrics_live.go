@@ -7,20 +7,22 @@ import (
 
 	"tallyroute/router"
 	"tallyroute/router/health"
+	"tallyroute/router/limit"
 )
 
 // liveHolds tells what is held when Prometheus asks.
 type liveHolds struct {
 	router *router.Router
+	bytes  *limit.Bytes
 	desc   *prometheus.Desc
 }
 
 var _ prometheus.Collector = liveHolds{}
 
 // watchHolds adds what is held to the metrics.
-func (m *metrics) watchHolds(r *router.Router) {
-	m.registry.MustRegister(liveHolds{r, prometheus.NewDesc("tallyroute_held",
-		"What this process holds for requests under way: how many holds, tokens and nano-dollars.", []string{"unit"}, nil)})
+func (m *metrics) watchHolds(r *router.Router, b *limit.Bytes) {
+	m.registry.MustRegister(liveHolds{r, b, prometheus.NewDesc("tallyroute_held",
+		"What this process holds for requests under way: how many holds, tokens and nano-dollars, and bytes of memory.", []string{"unit"}, nil)})
 }
 
 // Describe names the metric.
@@ -32,6 +34,7 @@ func (h liveHolds) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, float64(now.Holds), "holds")
 	ch <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, float64(now.Tokens), "tokens")
 	ch <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, float64(now.Money), "nano_usd")
+	ch <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, float64(h.bytes.Used()), "bytes")
 }
 
 // targetHealth tells how every target stands when Prometheus asks.

@@ -12,6 +12,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers"
+	"tallyroute/providers/chat"
 	"tallyroute/router"
 	"tallyroute/router/admin"
 	"tallyroute/router/background"
@@ -37,6 +38,7 @@ type service struct {
 	book     book
 	prices   *billing.PriceBook
 	client   *providers.Client
+	bytes    *limit.Bytes      // that requests under way hold
 	left     *background.Calls // that are finished without their clients
 	health   *health.Tracker
 	router   *router.Router
@@ -91,7 +93,7 @@ func (s *service) route(ctx context.Context) error {
 		DialTimeout: time.Duration(t.UpstreamDial), TLSTimeout: time.Duration(t.UpstreamTLS),
 		HeaderTimeout: time.Duration(t.UpstreamHeader), StreamTimeout: time.Duration(t.UpstreamStreamHeader),
 		IdleTimeout: time.Duration(t.UpstreamIdle), IdleConns: s.cfg.Limits.IdleUpstream,
-		UserAgent: "tallyroute/" + versionString(),
+		UserAgent: "tallyroute/" + versionString(), Slots: s.tokens.Slots(),
 	})
 	s.health = health.New(health.Options{Random: rand.Int64N})
 	s.metrics.watch(s.health)
@@ -106,10 +108,11 @@ func (s *service) route(ctx context.Context) error {
 	}
 	s.router = router.New(router.Parts{
 		Verifier: s.verifier, Ledger: s.books.Ledger, Events: s.books, Prices: s.prices,
-		Catalogue: s.book, Sender: s.client, Tokens: s.tokens, Health: s.health, Limits: limit.New(),
+		Catalogue: s.book, Sender: s.client, Tokens: s.tokens, Health: s.health, Limits: limit.New(), Slots: s.tokens.Slots(),
 		Observer: observers{s.metrics, recordLog{s.log}}, Idempotency: kept, Fingerprint: prints, Background: s.left,
 	}, s.cfg.routerOptions())
-	s.metrics.watchHolds(s.router)
+	s.bytes = s.cfg.Limits.bytes()
+	s.metrics.watchHolds(s.router, s.bytes)
 	return nil
 }
 
@@ -117,6 +120,7 @@ func (c *Config) routerOptions() router.Options {
 	return router.Options{
 		MaxAttempts: c.Routing.MaxAttempts, DefaultMaxOutput: c.Defaults.MaxOutputTokens,
 		RequestTimeout: time.Duration(c.Timeouts.Request), IdempotencyTTL: time.Duration(c.Idempotency.TTL),
+		Requests: chat.Limits{Messages: c.Limits.MaxMessages, Parts: c.Limits.MaxParts},
 	}
 }
 
@@ -125,7 +129,7 @@ func (s *service) listen(ctx context.Context) error {
 	t, l := s.cfg.Timeouts, s.cfg.Limits
 	public, err := server.New(server.Options{
 		Router: s.router, Ready: s.ready.check, Observe: s.metrics.observeHTTP, Log: s.log, Clock: s.books.now,
-		TrustedProxies: prefixes(s.cfg.TrustedProxies), KeepAnswers: s.cfg.Idempotency.TTL > 0,
+		TrustedProxies: prefixes(s.cfg.TrustedProxies), KeepAnswers: s.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
 		Limits: server.Limits{
 			Body: l.MaxBodyBytes, HeaderBytes: l.MaxHeaderBytes, Connections: l.MaxConnections,
 			ReadHeader: time.Duration(t.ReadHeader), ReadBody: time.Duration(t.ReadBody),

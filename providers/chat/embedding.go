@@ -30,8 +30,11 @@ var embedding = field{Kinds: isObject, Required: 2, Fields: append([]field{
 // ParseEmbedding scans the body of a request for embeddings as ParseRequest does
 // that of a chat completion. Source of the format: the OpenAPI file of OpenAI,
 // CreateEmbeddingRequest.
-func ParseEmbedding(body []byte) (*Request, error) {
-	return parse(body, views{root: &embedding})
+func ParseEmbedding(body []byte) (*Request, error) { return Limits{}.ParseEmbedding(body) }
+
+// ParseEmbedding is ParseEmbedding with other bounds.
+func (l Limits) ParseEmbedding(body []byte) (*Request, error) {
+	return parse(body, views{root: &embedding, limits: l.filled()})
 }
 
 // readInput counts what is to be embedded: one text, a list of texts, one list of

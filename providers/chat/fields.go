@@ -25,6 +25,7 @@ const (
 	ruleMaxCompletion
 	ruleMessages
 	ruleMessage
+	rulePart
 	ruleRole
 	ruleName
 	ruleTool     // an element of tools: one that is no function runs at the provider
@@ -64,7 +65,7 @@ func named(names ...string) []field {
 // acts on, the ones that every request has first.
 var root = field{Kinds: isObject, Required: 2, Fields: append([]field{
 	{Name: "model", Kinds: isString, Rule: ruleModel},
-	{Name: "messages", Kinds: isArray, Most: MaxMessages, Each: &message, Rule: ruleMessages, Need: needVision | needAudio | needDocuments},
+	{Name: "messages", Kinds: isArray, Each: &message, Rule: ruleMessages, Need: needVision | needAudio | needDocuments},
 	{Name: "stream", Kinds: isBool | isNull, Rule: ruleStream},
 	{Name: "stream_options", Kinds: isObject | isNull, Fields: []field{
 		{Name: "include_usage", Kinds: isBool | isNull, Rule: ruleWantsUsage},
@@ -76,7 +77,7 @@ var root = field{Kinds: isObject, Required: 2, Fields: append([]field{
 	{Name: "max_completion_tokens", Kinds: isNumber | isNull, Rule: ruleMaxCompletion},
 	{Name: "n", Kinds: isNumber | isNull, Rule: ruleN},
 	{Name: "tools", Kinds: isArray | isNull, Each: &tool, Rule: ruleNeed, Need: needTools | needHosted},
-	{Name: "functions", Kinds: isArray | isNull, Each: &function, Rule: ruleNeed, Need: needFunctions},
+	{Name: "functions", Kinds: isArray | isNull, Each: &field{Kinds: isObject, Rule: rulePart, Fields: function.Fields}, Rule: ruleNeed, Need: needFunctions},
 	{Name: "response_format", Kinds: isObject | isNull, Need: needSchema, Fields: []field{
 		{Name: "type", Kinds: isString, Rule: ruleNeedWord},
 		{Name: "json_schema"},
@@ -101,9 +102,10 @@ var message = field{Kinds: isObject, Required: 1, Rule: ruleMessage, Fields: app
 	{Name: "name", Kinds: isString | isNull, Rule: ruleName},
 	{Name: "tool_calls", Kinds: isArray | isNull, Each: &call},
 	{Name: "function_call", Kinds: isObject | isNull, Fields: function.Fields},
-}, named("tool_call_id", "refusal", "audio", "reasoning", "reasoning_content", "reasoning_details", "prefix", "cache_control")...)}
+	{Name: "reasoning_details", Each: &field{Rule: rulePart}},
+}, named("tool_call_id", "refusal", "audio", "reasoning", "reasoning_content", "prefix", "cache_control")...)}
 
-var part = field{Kinds: isObject, Required: 1, Fields: append([]field{
+var part = field{Kinds: isObject, Required: 1, Rule: rulePart, Fields: append([]field{
 	{Name: "type", Kinds: isString, Rule: ruleNeedWord},
 	{Name: "text", Kinds: isString | isNull},
 	{Name: "image_url", Kinds: isObject | isString | isNull, Rule: ruleNeed, Need: needVision, Fields: named("url", "detail")},
@@ -119,7 +121,7 @@ var (
 		{Name: "function", Kinds: isObject | isNull, Rule: ruleOwnTool, Fields: function.Fields},
 		{Name: "custom", Kinds: isObject | isNull, Rule: ruleOwnTool, Fields: named("name", "description", "format", "input")},
 	}, named("id", "index", "cache_control")...)}
-	call = field{Kinds: isObject, Fields: append([]field{
+	call = field{Kinds: isObject, Rule: rulePart, Fields: append([]field{
 		{Name: "function", Kinds: isObject | isNull, Fields: function.Fields},
 		{Name: "custom", Kinds: isObject | isNull, Fields: named("name", "description", "format", "input")},
 	}, named("type", "id", "index", "cache_control")...)}

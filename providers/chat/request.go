@@ -18,19 +18,13 @@ type Request struct {
 	index jsonraw.Index
 }
 
-// Limits are the bounds of a request that an operator may move. The zero value
-// is the default.
-type Limits struct {
-	N int64 // most choices one request may ask for; 0 is MaxN
-}
-
 // ParseRequest scans body once, strictly. *FieldError where it is refused. The
 // Request keeps body, which must not be changed any more.
 func ParseRequest(body []byte) (*Request, error) { return Limits{}.Parse(body) }
 
 // Parse is ParseRequest with other bounds.
 func (l Limits) Parse(body []byte) (*Request, error) {
-	return parse(body, views{root: &root, limits: l, messages: make([]messageIndex, 0, 16)})
+	return parse(body, views{root: &root, limits: l.filled(), messages: make([]messageIndex, 0, 16)})
 }
 
 func parse(body []byte, v views) (*Request, error) {

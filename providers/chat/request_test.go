@@ -108,7 +108,13 @@ func TestBodyThatIsNotJSONIsRefused(t *testing.T) {
 		{"depth 10,001 of arrays", with(`"x":` + strings.Repeat("[", 10_000)), "invalid_json", "x" + strings.Repeat("[0]", 42) + "["},
 		{"1,001 members", with(`"x":{` + many(1001) + `}`), "invalid_value", "x"},
 		{"1,001 members at the top", with(many(999)), "invalid_value", ""},
-		{"2,049 messages", `{"model":"m","messages":[{"role":"user"}` + strings.Repeat(`,{"role":"user"}`, 2048) + `]}`, "invalid_value", "messages"},
+		{"16,385 messages", `{"model":"m","messages":[{"role":"user"}` + strings.Repeat(`,{"role":"user"}`, 16384) + `]}`, "invalid_value", "messages[16384]"},
+		{"parts of a message", inMessage(`"content":[{"type":"text","text":"a"}` + strings.Repeat(`,{"type":"text","text":"a"}`, 16384) + `]`), "invalid_value", "messages[0].content[16384]"},
+		{"calls of tools", inMessage(`"tool_calls":[{}` + strings.Repeat(`,{}`, 16384) + `]`), "invalid_value", "messages[0].tool_calls[16384]"},
+		{"details of reasoning", inMessage(`"reasoning_details":[{}` + strings.Repeat(`,{}`, 16384) + `]`), "invalid_value", "messages[0].reasoning_details[16384]"},
+		{"tools", `{"model":"m","messages":[{"role":"user"}],"tools":[{}` + strings.Repeat(`,{}`, 16384) + `]}`, "invalid_value", "tools[16384]"},
+		{"functions", `{"model":"m","messages":[{"role":"user"}],"functions":[{}` + strings.Repeat(`,{}`, 16384) + `]}`, "invalid_value", "functions[16384]"},
+		{"parts of all messages", `{"model":"m","messages":[{"role":"user","content":[{"type":"text"}` + strings.Repeat(`,{"type":"text"}`, 9999) + `]},{"role":"user","content":[{"type":"text"}` + strings.Repeat(`,{"type":"text"}`, 9999) + `]}]}`, "invalid_value", "messages[1].content[6384]"},
 	})
 }
 
@@ -266,6 +272,15 @@ func TestLimits(t *testing.T) {
 	}
 	if _, err := (chat.Limits{N: 127}).Parse(body); err == nil {
 		t.Error("n beyond the operator's bound")
+	}
+	two := []byte(`{"model":"m","messages":[{"role":"user","content":[{"type":"text"}]},{"role":"user","content":[{"type":"text"}]}]}`)
+	if _, err := (chat.Limits{Messages: 2, Parts: 2}).Parse(two); err != nil {
+		t.Error(err)
+	}
+	for name, l := range map[string]chat.Limits{"messages": {Messages: 1}, "parts": {Parts: 1}} {
+		if _, err := l.Parse(two); err == nil {
+			t.Errorf("%s beyond the operator's bound", name)
+		}
 	}
 }
 

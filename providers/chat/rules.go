@@ -18,6 +18,7 @@ type views struct {
 	n, maxTokens, maxCompletion int64 // 0 where the client does not say
 	need                        uint8
 	messages                    []messageIndex
+	parts                       int64
 	message                     messageIndex // the one that is being scanned
 	ownTool                     bool         // the tool that is being scanned runs at the client
 	root                        *field       // what kind of request it is
@@ -47,7 +48,7 @@ func (v *views) Read(from jsonraw.Value) *jsonraw.FieldError {
 	case ruleWantsUsage:
 		v.wantsUsage = raw[0] == 't'
 	case ruleN:
-		v.n, err = count(raw, v.limits.maxN())
+		v.n, err = count(raw, v.limits.N)
 	case ruleMaxTokens:
 		v.maxTokens, err = count(raw, maxCount)
 	case ruleMaxCompletion:
@@ -57,6 +58,9 @@ func (v *views) Read(from jsonraw.Value) *jsonraw.FieldError {
 			err = jsonraw.Wrong("must hold at least one message")
 		}
 	case ruleMessage:
+		if int64(len(v.messages)) == v.limits.Messages {
+			return tooMany(v.limits.Messages, "messages")
+		}
 		v.message.whole = from.At
 		v.messages = append(v.messages, v.message)
 		v.message = messageIndex{}
@@ -74,7 +78,10 @@ func (v *views) Read(from jsonraw.Value) *jsonraw.FieldError {
 		v.ownTool = v.ownTool || string(raw) == `"function"` || string(raw) == `"custom"`
 	case ruleOwnTool:
 		v.ownTool = v.ownTool || !null
+	case rulePart:
+		err = v.part()
 	case ruleTool:
+		err = v.part()
 		if !v.ownTool {
 			v.need |= needHosted & from.Top.Need
 		}
@@ -91,11 +98,12 @@ func (v *views) Read(from jsonraw.Value) *jsonraw.FieldError {
 	return err
 }
 
-func (l Limits) maxN() int64 {
-	if l.N > 0 {
-		return l.N
+// part counts one more part.
+func (v *views) part() *jsonraw.FieldError {
+	if v.parts++; v.parts > v.limits.Parts {
+		return tooMany(v.limits.Parts, "parts and tools")
 	}
-	return MaxN
+	return nil
 }
 
 func checkModel(name string) *jsonraw.FieldError {

@@ -43,13 +43,20 @@ type Share struct {
 	held int64
 }
 
-// Open is a share of a request of a key, that holds nothing yet. It must be closed.
-// A nil budget gives a nil Share.
-func (b *Bytes) Open(key string) *Share {
+// Open is the share of a request, that holds nothing yet. It must be closed. A nil
+// budget gives a nil Share.
+func (b *Bytes) Open() *Share {
 	if b == nil {
 		return nil
 	}
-	return &Share{of: b, key: key}
+	return &Share{of: b}
+}
+
+// Of says whose request it is, before the share holds anything.
+func (s *Share) Of(key string) {
+	if s != nil {
+		s.key = key
+	}
 }
 
 // Bodies that come in leave a part of the total to answers, which were paid for

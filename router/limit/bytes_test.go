@@ -8,9 +8,15 @@ import (
 	"testing"
 )
 
+func open(b *Bytes, key string) *Share {
+	s := b.Open()
+	s.Of(key)
+	return s
+}
+
 func TestBytesBoundsOfAKeyAndOfAll(t *testing.T) {
 	b := NewBytes(100, 1000)
-	one, two := b.Open("key_1"), b.Open("key_1")
+	one, two := open(b, "key_1"), open(b, "key_1")
 	if err := errors.Join(one.Admit(60), two.Admit(40)); err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +43,7 @@ func TestBytesBoundsOfAKeyAndOfAll(t *testing.T) {
 
 func TestBytesLeaveRoomForAnswersAndForKeysThatHoldLittle(t *testing.T) {
 	b := NewBytes(640, 640)
-	big, little := b.Open("big"), b.Open("little")
+	big, little := open(b, "big"), open(b, "little")
 	var full *FullError
 	if err := big.Admit(481); !errors.As(err, &full) || full.Key {
 		t.Errorf("got %v, want the bound of all: a quarter is left", err)
@@ -64,7 +70,7 @@ func TestBytesLeaveRoomForAnswersAndForKeysThatHoldLittle(t *testing.T) {
 
 func TestBytesWithoutABoundAdmitAll(t *testing.T) {
 	var none *Bytes
-	for name, s := range map[string]*Share{"no budget": none.Open("k"), "no bounds": NewBytes(0, 0).Open("k")} {
+	for name, s := range map[string]*Share{"no budget": open(none, "k"), "no bounds": open(NewBytes(0, 0), "k")} {
 		if err := errors.Join(s.Admits(1<<50), s.Admit(1<<50), s.Grow(1<<50)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -80,7 +86,7 @@ func TestBytesAddUpUnderRaces(t *testing.T) {
 	for i := range 64 {
 		wg.Go(func() {
 			for n := range int64(200) {
-				s := b.Open("key_" + strconv.Itoa(i%5))
+				s := open(b, "key_"+strconv.Itoa(i%5))
 				_ = s.Admit(n * 97)
 				_ = s.Grow(n)
 				s.Shrink(n / 2)
@@ -120,7 +126,7 @@ func TestSlotsBoundWhatIsDoneAtOnce(t *testing.T) {
 }
 
 func TestBytesDoNotAllocateOnceOpened(t *testing.T) {
-	s := NewBytes(1000, 10000).Open("key_01JB3V7Y8N4M6Q2R5T9W0X1Z2C")
+	s := open(NewBytes(1000, 10000), "key_01JB3V7Y8N4M6Q2R5T9W0X1Z2C")
 	_ = s.Admit(1)
 	if n := testing.AllocsPerRun(100, func() { _ = s.Admit(100); s.Shrink(100) }); n != 0 {
 		t.Errorf("%v allocations", n)

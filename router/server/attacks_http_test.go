@@ -3,12 +3,12 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,8 +16,10 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/providers"
 	"tallyroute/router"
+	"tallyroute/router/limit"
 )
 
 func TestBadKeysAreRefused(t *testing.T) {
@@ -163,7 +165,7 @@ func TestLargeBodiesAreRefused(t *testing.T) {
 	if m := e["message"].(string); !strings.Contains(m, fmt.Sprint(len(body))) || !strings.Contains(m, fmt.Sprint(limit)) {
 		t.Errorf("message %q", m)
 	}
-	for _, size := range []int{100, shortBody - 1, shortBody, shortBody + 1, limit} {
+	for _, size := range []int{100, firstPiece - 1, firstPiece, firstPiece + 1, limit} {
 		b := hi[:len(hi)-1] + strings.Repeat(" ", size-len(hi)) + "}"
 		for _, announced := range []int64{int64(size), -1} {
 			r := g.request(http.MethodPost, "/v1/chat/completions", b)
@@ -197,48 +199,99 @@ func (c *counting) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestLargeBodiesTakeLittleMemory sends many large bodies of unknown length at once. They take
-// turns at one buffer, so memory does not grow with their number.
-func TestLargeBodiesTakeLittleMemory(t *testing.T) {
-	const limit = 10 << 20
-	b := newBodyReader(Limits{Body: limit})
-	var before, peak runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
+// TestManyLargeBodiesHoldNoMoreThanTheyMay sends many at once, announced or not. Those
+// for which there is no room are refused, and what was held for them is free again.
+func TestManyLargeBodiesHoldNoMoreThanTheyMay(t *testing.T) {
+	const most, body = 64 << 20, 10 << 20
+	budget := limit.NewBytes(0, most)
+	var peak atomic.Int64
 	var wg sync.WaitGroup
-	for range 50 {
+	for i := range 50 {
 		wg.Go(func() {
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/", io.NopCloser(&counting{}))
-			if err != nil {
-				t.Error(err)
-				return
+			room := budget.Open()
+			defer room.Close()
+			room.Of("key_1")
+			from, announced := io.Reader(&counting{}), int64(-1)
+			if i%2 == 0 {
+				from, announced = io.LimitReader(from, body), body
 			}
-			r.ContentLength = -1
-			if _, err := b.read(r); err == nil {
-				t.Error("an endless body was read")
+			_, err := readBody(from, announced, body, room)
+			for used := budget.Used(); used > peak.Load(); {
+				peak.Store(used)
+			}
+			var full *limit.FullError
+			var large *tooLargeError
+			if err != nil && !errors.As(err, &full) && !errors.As(err, &large) {
+				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	runtime.ReadMemStats(&peak)
-	if taken := peak.TotalAlloc - before.TotalAlloc; taken > 20<<20 {
-		t.Errorf("%d MiB were allocated", taken>>20)
+	if peak.Load() > most {
+		t.Errorf("%d bytes were held, at most %d may be", peak.Load(), most)
+	}
+	if budget.Used() != 0 {
+		t.Errorf("%d bytes are held by bodies that were refused or have ended", budget.Used())
 	}
 }
 
-func TestBodyIsReadOnceIntoItsSize(t *testing.T) {
-	b := newBodyReader(Limits{Body: 10 << 20})
-	payload := bytes.Repeat([]byte("a"), 1<<20)
-	r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
-	got := testing.AllocsPerRun(10, func() {
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(payload)), int64(len(payload))
-		body, err := b.read(r)
-		if err != nil || len(body) != len(payload) || cap(body) != len(payload) {
-			t.Fatal(len(body), cap(body), err)
-		}
+// TestBodyThatDoesNotComeTakesNoMemory announces much and sends little.
+func TestBodyThatDoesNotComeTakesNoMemory(t *testing.T) {
+	room := limit.NewBytes(0, 1<<30).Open()
+	var held atomic.Int64
+	from := readerFunc(func(p []byte) (int, error) {
+		held.Store(int64(len(p)))
+		return 1, io.ErrUnexpectedEOF
 	})
-	if got > 3 { // the body and the two readers of this test
-		t.Errorf("%v allocations", got)
+	if _, err := readBody(from, 10<<20, 10<<20, room); err == nil || held.Load() > firstPiece {
+		t.Errorf("%d bytes were taken for a body of which none had come: %v", held.Load(), err)
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestBodyIsReadIntoItsSize(t *testing.T) {
+	for size, most := range map[int]float64{firstPiece: 1, 1 << 20: 5} {
+		payload := bytes.NewReader(bytes.Repeat([]byte("a"), size))
+		got := testing.AllocsPerRun(10, func() {
+			payload.Seek(0, io.SeekStart)
+			body, err := readBody(payload, int64(size), 10<<20, nil)
+			if err != nil || len(body) != size || cap(body) != size {
+				t.Fatal(len(body), cap(body), err)
+			}
+		})
+		if got > most {
+			t.Errorf("%d bytes: %v allocations", size, got)
+		}
+	}
+}
+
+// TestKeyThatHoldsTooMuchIsRefusedAndOthersAreNot fills the share of one key with a body
+// that is held up, and lets go of it.
+func TestKeyThatHoldsTooMuchIsRefusedAndOthersAreNot(t *testing.T) {
+	budget := limit.NewBytes(100_000, 1<<20)
+	g := newRig(t, func(o *Options) { o.Bytes = budget })
+	long := hi[:len(hi)-1] + strings.Repeat(" ", 90_000) + "}"
+	conn := g.dial()
+	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", g.secret, len(long), long[:80_000])
+	prove.Eventually(t, "what has come of the body is held", func() bool { return budget.Used() >= 80_000 })
+	r := g.chat(long)
+	r.refused(t, http.StatusTooManyRequests, "too_many_bytes_in_flight")
+	if r.Header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After %q", r.Header.Get("Retry-After"))
+	}
+	if r := g.chat(hi); r.StatusCode != 200 {
+		t.Errorf("a short one of the same key: %d %s", r.StatusCode, r.body)
+	}
+	fmt.Fprint(conn, long[80_000:])
+	if got := g.rest(conn); !strings.HasPrefix(got, "HTTP/1.1 200") {
+		t.Errorf("the one that was held up: %.300q", got)
+	}
+	prove.Eventually(t, "nothing is held any more", func() bool { return budget.Used() == 0 })
+	if r := g.chat(long); r.StatusCode != 200 {
+		t.Errorf("once there is room again: %d %s", r.StatusCode, r.body)
 	}
 }
 

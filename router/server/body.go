@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"tallyroute/router/limit"
 )
 
 // What is wrong with a body that cannot be read, or with the request around it.
@@ -39,39 +41,22 @@ var (
 	errBodyCut     = errors.New("server: the body is cut short or malformed")
 )
 
-// bodyReader reads whole bodies in bounded memory. Where the length is
-// announced, that much is allocated, once. Where it is not, all but short
-// bodies take turns at one scratch buffer: such clients are rare, and many of
-// them at once must not fill the memory with bodies that will be refused.
-type bodyReader struct {
-	limit   int64
-	scratch chan []byte // holds the buffer; nil before its first use
-}
-
-// shortBody is what a body of unknown length may have without waiting its turn.
-const shortBody = 64 << 10
-
-func newBodyReader(l Limits) bodyReader {
-	b := bodyReader{limit: l.Body, scratch: make(chan []byte, 1)}
-	b.scratch <- nil
-	return b
-}
-
 // body is the request's body, as JSON by its own account.
 func (x *exchange) body() ([]byte, error) {
 	r := x.c.Request
 	if err := checkMedia(r.Header); err != nil {
 		return nil, err
 	}
-	body, err := x.bodies.read(r)
+	body, err := readBody(r.Body, r.ContentLength, x.Limits.Body, x.room)
 	var large *tooLargeError
+	var full *limit.FullError
 	switch {
 	case err == nil:
 		// What is read from now on is only whether the client is still there.
 		// net/http lifts the deadline too, but does not promise it.
 		_ = x.rc.SetReadDeadline(time.Time{})
 		return body, nil
-	case errors.As(err, &large), errors.Is(err, context.Canceled):
+	case errors.As(err, &large), errors.As(err, &full), errors.Is(err, context.Canceled):
 		return nil, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, errBodyTimeout
@@ -102,59 +87,42 @@ func checkMedia(h http.Header) error {
 	return nil
 }
 
-func (b bodyReader) read(r *http.Request) ([]byte, error) {
-	if r.ContentLength > b.limit {
-		return nil, &tooLargeError{r.ContentLength, b.limit}
-	}
-	if r.ContentLength >= 0 {
-		body := make([]byte, r.ContentLength)
-		_, err := fill(body, r.Body)
-		return body, err
-	}
-	short := make([]byte, min(b.limit+1, shortBody))
-	n, err := fill(short, r.Body)
-	if err != nil || n < len(short) {
-		return short[:n], err
-	}
-	return b.readLong(short, r)
-}
+// firstPiece is the most that is taken for a body before any of it has come.
+const firstPiece = 64 << 10
 
-// readLong reads on after short, when it is this body's turn.
-func (b bodyReader) readLong(short []byte, r *http.Request) ([]byte, error) {
-	var scratch []byte
-	select {
-	case scratch = <-b.scratch:
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
+// readBody reads a body of at most so many bytes, which is announced to have so many,
+// or -1. Memory for it is taken as it comes, so that a body that does not come takes
+// none: the first piece, and then as much again as has come.
+func readBody(from io.Reader, announced, most int64, room *limit.Share) ([]byte, error) {
+	if announced > most {
+		return nil, &tooLargeError{announced, most}
 	}
-	if scratch == nil {
-		scratch = make([]byte, b.limit+1)
+	end := announced // of the buffer
+	if announced < 0 {
+		end = most + 1
+	} else if err := room.Admits(announced); err != nil {
+		return nil, err // it could never be read to its end
 	}
-	defer func() { b.scratch <- scratch }()
-	n := copy(scratch, short)
-	more, err := fill(scratch[n:], r.Body)
-	if n += more; err == nil && n == len(scratch) {
-		err = &tooLargeError{0, b.limit}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return append([]byte(nil), scratch[:n]...), nil
-}
-
-// fill reads until p is full or r ends. Unlike io.ReadFull it tells an end
-// from a body that was cut short.
-func fill(p []byte, r io.Reader) (int, error) {
-	n := 0
-	for n < len(p) {
-		m, err := r.Read(p[n:])
-		n += m
+	var body []byte
+	for int64(len(body)) < end {
+		if len(body) == cap(body) {
+			size := min(max(2*int64(len(body)), firstPiece), end)
+			if err := room.Admit(size - int64(cap(body))); err != nil {
+				return nil, err
+			}
+			body = append(make([]byte, 0, size), body...)
+		}
+		n, err := from.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
 		if errors.Is(err, io.EOF) {
-			return n, nil
+			return body, nil
 		}
 		if err != nil {
-			return n, err
+			return nil, err
 		}
 	}
-	return n, nil
+	if announced < 0 {
+		return nil, &tooLargeError{0, most}
+	}
+	return body, nil
 }

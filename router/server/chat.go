@@ -65,7 +65,7 @@ func (x *exchange) inbound() (router.Inbound, error) {
 	if err != nil {
 		return router.Inbound{}, err
 	}
-	in := router.Inbound{Caller: caller, RequestID: x.id, Read: x.body, Tags: tags, Session: session, Idempotency: name}
+	in := router.Inbound{Caller: caller, RequestID: x.id, Room: x.room, Read: x.body, Tags: tags, Session: session, Idempotency: name}
 	if x.c.GetHeader(explainHeader) == "1" {
 		in.Explain = router.ExplainPlan
 	}

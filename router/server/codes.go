@@ -32,6 +32,8 @@ const (
 	codeQuota           = "insufficient_quota"
 	codeStopped         = "key_overrun_stopped"
 	codeRate            = "rate_limit_exceeded"
+	codeBytes           = "too_many_bytes_in_flight"
+	codeOverloaded      = "overloaded"
 	codeNotFound        = "not_found"
 	codeNoMethod        = "method_not_allowed"
 	codeNoRequest       = "request_not_found"
@@ -109,6 +111,8 @@ var codes = map[string]code{
 	codeQuota:           {http.StatusTooManyRequests, kindQuota, never, "A budget that binds the key has no room for this request. Other budgets and other keys are not concerned.", "Wait until the budget starts afresh, ask for less, or have it raised."},
 	codeStopped:         {http.StatusForbidden, kindPermission, never, "The key was stopped, because its answers took more tokens or money than was held for them, beyond what is allowed.", "Have the operator look into it and let the key go on: tallyroute keys enable"},
 	codeRate:            {http.StatusTooManyRequests, kindRate, sensible, "More was asked for in a minute than the key, or every provider of the model, allows.", "Wait as long as Retry-After says."},
+	codeBytes:           {http.StatusTooManyRequests, kindRate, sensible, "The requests of the key that are under way hold as many bytes as those of one key may.", "Wait as long as Retry-After says, or send less at once: images above all. The operator may raise limits.bytes_in_flight_per_key."},
+	codeOverloaded:      {http.StatusServiceUnavailable, kindAPI, sensible, "All requests that are under way hold as many bytes as the router takes at once.", "Wait as long as Retry-After says."},
 	codeNotFound:        {http.StatusNotFound, kindRequest, never, "There is nothing at this path.", "The base URL ends in /v1; completions are at POST /v1/chat/completions."},
 	codeNoMethod:        {http.StatusMethodNotAllowed, kindRequest, never, "The path exists, but not for this method.", "Use a method that the Allow header names."},
 	codeNoRequest:       {http.StatusNotFound, kindRequest, never, "This key has caused no request with this id.", "Take the id from the x-request-id header of a completion, and ask with the key that made it."},

@@ -15,6 +15,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
+	"tallyroute/router/limit"
 	"tallyroute/router/plan"
 )
 
@@ -146,12 +147,23 @@ var table = []row{
 			message: fmt.Sprintf(thisKey+" may use %d %s per minute; %d were asked for.", e.Limit, e.Kind, e.Asked),
 		}
 	}),
+	as(noRoom),
 	is(billing.ErrStaleKey, problem{code: codeLedger, after: time.Second, message: thisKey + " was changed while the request was being judged."}),
 	is(billing.ErrUnavailable, problem{code: codeLedger, after: 2 * time.Second, message: "The ledger cannot be reached, so the request was not sent."}),
 
 	as(streamFailed), // before the errors that it wraps
 	as(allFailed),    // likewise
 	as(providerRefused),
+}
+
+// noRoom is for a request that found no memory: in the share of its key, or in all.
+func noRoom(e *limit.FullError) problem {
+	p := problem{code: codeOverloaded, after: time.Second, message: "All requests under way together hold too many bytes for another one of this size."}
+	if e.Key {
+		p.code = codeBytes
+		p.message = fmt.Sprintf(thisKey+" may have %d bytes of requests under way at once; for this one there is no room.", e.Limit)
+	}
+	return p
 }
 
 func unknownModel(e *router.ModelError) problem {

@@ -17,6 +17,7 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/router"
 	"tallyroute/router/idempotency"
+	"tallyroute/router/limit"
 	"tallyroute/router/plan"
 )
 
@@ -94,6 +95,8 @@ var examples = []struct {
 	{"*billing.QuotaError", quota(5000, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "", []string{"limit $2,"}, "no"},
 	{"*router.RateError", &router.RateError{Kind: "requests", Limit: 60, Asked: 1, RetryAfter: 1500 * time.Millisecond, Rates: []router.Rate{{Kind: "requests", Limit: 60, Reset: time.Minute}}}, 429, "rate_limit_exceeded", "rate_limit_error", "", []string{"60 requests per minute"}, "2"},
 	{"*router.RateError", &router.RateError{Kind: "tokens", Limit: 100, Asked: 500}, 429, "rate_limit_exceeded", "rate_limit_error", "", []string{"100 tokens per minute", "500"}, "no"},
+	{"*limit.FullError", &limit.FullError{Key: true, Limit: 64 << 20}, 429, "too_many_bytes_in_flight", "rate_limit_error", "", []string{"67108864 bytes", "LAST4", "bytes_in_flight_per_key"}, "1"},
+	{"*limit.FullError", &limit.FullError{Limit: 256 << 20}, 503, "overloaded", "api_error", "", nil, "1"},
 	{"billing: key has changed since it was read", billing.ErrStaleKey, 503, "ledger_unavailable", "api_error", "", nil, "1"},
 	{"billing: database unavailable", fmt.Errorf("%w: dial secret-host.internal", billing.ErrUnavailable), 503, "ledger_unavailable", "api_error", "", nil, "2"},
 	{"*server.streamError", &streamError{io.ErrUnexpectedEOF}, 502, "upstream_truncated", "api_error", "", nil, ""},

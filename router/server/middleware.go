@@ -16,6 +16,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers/sse"
+	"tallyroute/router/limit"
 )
 
 // exchange is one request that is being answered.
@@ -26,6 +27,7 @@ type exchange struct {
 	id    string // "req_" and a ULID: ours, never the client's
 	head  fields
 	start time.Time
+	room  *limit.Share // what the request holds in memory
 	// keyEnd is how messages name the key that was sent: " (…x7qd)".
 	keyEnd string
 
@@ -59,7 +61,7 @@ func (s *server) serve(h func(*exchange)) gin.HandlerFunc {
 func (s *server) begin(c *gin.Context) *exchange {
 	now := s.Clock()
 	x := &exchange{
-		server: s, c: c, rc: http.NewResponseController(raw(c.Writer)), start: now,
+		server: s, c: c, rc: http.NewResponseController(raw(c.Writer)), start: now, room: s.Bytes.Open(),
 		id: "req_" + ulid.MustNew(ulid.Timestamp(now), rand.Reader).String(),
 	}
 	x.head = newFields(c.Writer.Header())
@@ -121,6 +123,7 @@ func (x *exchange) admit() error {
 
 // end is deferred: it answers for a panic, and writes the log.
 func (x *exchange) end() {
+	defer x.room.Close()
 	if v := recover(); v != nil {
 		x.panicked(v)
 	}

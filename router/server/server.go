@@ -13,6 +13,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/router"
+	"tallyroute/router/limit"
 )
 
 // Router answers; *router.Router does.
@@ -41,6 +42,7 @@ type Options struct {
 	// KeepAnswers says that the router keeps the answers to requests with an
 	// Idempotency-Key. Without it that header means nothing.
 	KeepAnswers bool
+	Bytes       *limit.Bytes // that requests under way may hold; nil has no bound
 	Limits      Limits
 }
 
@@ -93,10 +95,7 @@ func (o Options) withDefaults() Options {
 }
 
 // server is the state that all requests share.
-type server struct {
-	Options
-	bodies bodyReader
-}
+type server struct{ Options }
 
 // New is the public listener, ready for Serve.
 func New(o Options) (*http.Server, error) {
@@ -138,7 +137,7 @@ func newEngine(o Options) (*gin.Engine, error) {
 		return nil, err
 	}
 
-	s := &server{Options: o, bodies: newBodyReader(o.Limits)}
+	s := &server{o}
 	for _, operation := range providers.Operations() {
 		engine.POST(operation.Path(), s.serve(func(x *exchange) { x.complete(operation) }))
 	}
