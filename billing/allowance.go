@@ -50,6 +50,7 @@ type Want struct {
 	Need     Amount // at least this, or nothing is granted
 	Headroom Amount // must remain free besides Need
 	Wish     Amount // up to this where there is plenty; less than Need counts as Need
+	Idle     Amount // what the asker has free of it: so much less is granted beyond Need
 }
 
 // Granted is one window after it was asked.
@@ -117,6 +118,7 @@ type Posted struct {
 type Heartbeat struct {
 	Now    time.Time // by the database's clock
 	Fenced bool      // as in Posted
+	Seq    int64     // of the last posting of the epoch that the database has
 	// Exact lists the windows of the replica's leases that others want.
 	Exact []LeaseID
 }

@@ -31,6 +31,7 @@ func allowanceCases() map[string]func(w *world) {
 	return byLimit(map[string]func(w *world, limited func(amount) amount){
 		"GrantIsRationedOnlyWhereThereIsALimit":  grantRations,
 		"OneReplicaCannotStrandABudget":          grantLeavesOthers,
+		"WhatLiesIdleIsNotGrantedOnceMore":       grantCountsIdle,
 		"RejectedRowsCountOnceUntilBooked":       rejectCounts,
 		"RejectedRowThatIsPostedLaterCountsOnce": rejectPosted,
 		"MoveThatCannotBeFencesAndPostsTheRows":  moveImpossible,
@@ -111,6 +112,32 @@ func grantLeavesOthers(w *world, limited func(amount) amount) {
 	}
 	if got, ok := w.grant(other, k, billing.Amount{Tokens: 700_000, Money: 1_400_000}, billing.Amount{}); !ok {
 		w.Errorf("nothing is left for others: %+v", got)
+	}
+}
+
+// grantCountsIdle: a replica that lacks one thing, or asks ahead, has in the end
+// a sixteenth of what is left lying idle and no more, however often it asks.
+func grantCountsIdle(w *world, limited func(amount) amount) {
+	k := w.key(limited(amount{1_600_000, 3_200_000}).budget("bud_1"))
+	window, err := k.Budgets[0].Window(w.now)
+	w.must(err)
+	r, idle := w.replica(), billing.Amount{}
+	for range 50 {
+		granted, ok, err := w.Grant(w.Context(), r, []billing.Want{{
+			HoldLine: billing.HoldLine{Budget: k.Budgets[0], Window: window},
+			Wish:     billing.Amount{Tokens: 10_000_000, Money: 10_000_000}, Idle: idle,
+		}})
+		w.must(err)
+		if !ok {
+			w.Fatalf("refused: %+v", granted)
+		}
+		idle = idle.Plus(granted[0].Amount)
+	}
+	if k.Budgets[0].Tokens != nil && idle.Tokens > 100_000 || k.Budgets[0].Money != nil && idle.Money > 200_000 {
+		w.Errorf("%+v lies idle with one replica", idle)
+	}
+	if idle.Tokens > 10_000_000 || idle.Money > 10_000_000 {
+		w.Errorf("more is leased than was ever wished for: %+v", idle)
 	}
 }
 

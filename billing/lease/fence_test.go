@@ -168,3 +168,74 @@ func TestDatabaseThatHasGoneBackInTimeStrandsNothing(t *testing.T) {
 		w.use(n, 980)
 	})
 }
+
+// TestQuietReplicaNoticesADatabaseThatHasGoneBackInTime, without anything to post.
+func TestQuietReplicaNoticesADatabaseThatHasGoneBackInTime(t *testing.T) {
+	alone(t, func(w *walk, n *node, _ *hooked) {
+		w.use(n, 10)
+		w.must(n.Flush(w.t.Context()))
+		time.Sleep(2 * time.Second)
+		n.mu.Lock()
+		n.seq += 5 // as if so many postings had been lost with the database
+		before := n.replica.Epoch
+		n.mu.Unlock()
+		time.Sleep(3 * time.Second)
+		if n.replica.Epoch == before {
+			t.Error("it has not begun anew")
+		}
+		if sum, replicas := w.leased(); sum.Tokens != 0 || replicas != 1 {
+			t.Errorf("%+v is leased by %d replicas", sum, replicas)
+		}
+		w.use(n, 990)
+	})
+}
+
+// TestGrantOfALeaseThatWasLetGoOfIsGivenBack: the answer is lost, and so is the
+// lease that it was for.
+func TestGrantOfALeaseThatWasLetGoOfIsGivenBack(t *testing.T) {
+	alone(t, func(w *walk, n *node, h *hooked) {
+		time.Sleep(2 * time.Second)
+		h.onGrant = func([]billing.Granted, error) error {
+			n.mu.Lock()
+			clear(n.leases)
+			n.mu.Unlock()
+			h.onGrant = nil
+			return errLost
+		}
+		_, err := n.Reserve(w.t.Context(), w.request(billing.Amount{Tokens: 900}), time.Now())
+		if !errors.Is(err, billing.ErrUnavailable) {
+			t.Fatalf("got %v", err)
+		}
+		time.Sleep(2*idleAfter + time.Minute)
+		if sum, _ := w.leased(); sum.Tokens != 0 {
+			t.Errorf("%+v is leased by a replica that knows nothing of it", sum)
+		}
+	})
+}
+
+// TestLeasesOfADeadProcessComeBackWithItsJournal, as soon as what it settled is posted.
+func TestLeasesOfADeadProcessComeBackWithItsJournal(t *testing.T) {
+	alone(t, func(w *walk, n *node, _ *hooked) {
+		time.Sleep(2 * time.Second)
+		before := billing.Replica{ID: n.log.ID(), Epoch: "before", TTL: time.Hour}
+		_, err := w.store.Renew(w.t.Context(), before, billing.Joining)
+		w.must(err)
+		line := w.request(billing.Amount{}).Lines[0]
+		_, _, err = w.store.Grant(w.t.Context(), before, []billing.Want{{HoldLine: line, Need: billing.Amount{Tokens: 900}}})
+		w.must(err)
+		n.mu.Lock()
+		n.returned = "" // as it is after a start
+		n.earlier = n.posted + 1
+		n.mu.Unlock()
+		time.Sleep(3 * time.Second)
+		if sum, _ := w.leased(); sum.Tokens != 900 {
+			t.Errorf("%+v is leased while what was settled is not posted", sum)
+		}
+		w.use(n, 10)
+		w.must(n.Flush(w.t.Context()))
+		time.Sleep(renewEvery)
+		if sum, _ := w.leased(); sum.Tokens >= 900 {
+			t.Errorf("%+v is still leased", sum)
+		}
+	})
+}

@@ -34,15 +34,12 @@ func (l *Ledger) Run(ctx context.Context) error {
 func (l *Ledger) keep(ctx context.Context) {
 	every := time.NewTicker(renewEvery)
 	defer every.Stop()
-	returned := false
 	for {
 		if err := l.renew(ctx); err != nil && ctx.Err() == nil {
 			l.o.Report(fmt.Errorf("billing/lease: renewing the leases: %w", err))
-		} else if !returned && l.Replayed() && l.joined.Load() {
-			// What earlier processes had leased is not needed any more.
-			returned = l.returnEarlier(ctx)
 		}
 		for ticked := false; !ticked; {
+			l.returnEarlier(ctx)
 			select {
 			case <-every.C:
 				l.tend(time.Now())
@@ -73,21 +70,31 @@ func (l *Ledger) listen(ctx context.Context) {
 	}
 }
 
-func (l *Ledger) returnEarlier(ctx context.Context) bool {
+// returnEarlier gives back what the epochs before this one had leased, once
+// what they settled is in the database and so counts as used.
+func (l *Ledger) returnEarlier(ctx context.Context) {
 	l.mu.Lock()
-	replica := l.replica
-	l.mu.Unlock()
-	if err := l.store.Return(ctx, replica.ID, replica.Epoch); err != nil {
-		l.o.Report(fmt.Errorf("billing/lease: giving back what the process before had leased: %w", err))
-		return false
+	replica, due := l.replica, l.joined.Load() && l.posted >= l.earlier && l.returned != l.replica.Epoch && time.Since(l.returnTried) >= renewEvery
+	if due {
+		l.returnTried = time.Now()
 	}
-	return true
+	l.mu.Unlock()
+	if !due {
+		return
+	}
+	if err := l.store.Return(ctx, replica.ID, replica.Epoch); err != nil {
+		l.o.Report(fmt.Errorf("billing/lease: giving back what was leased before: %w", err))
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.returned = replica.Epoch
 }
 
 // renew shows that we are alive, and gives back what others want.
 func (l *Ledger) renew(ctx context.Context) error {
 	l.mu.Lock()
-	replica := l.replica
+	replica, seq := l.replica, l.seq
 	l.mu.Unlock()
 	join := billing.Join(!l.joined.Load())
 	asked := time.Now()
@@ -105,6 +112,10 @@ func (l *Ledger) renew(ctx context.Context) error {
 		l.fence(replica.Epoch)
 		return billing.ErrFenced
 	}
+	if h.Seq < seq {
+		l.fence(replica.Epoch)
+		return errBehind
+	}
 	l.joined.Store(true)
 	l.heard(asked)
 	now := time.Now()
@@ -121,6 +132,9 @@ func (l *Ledger) renew(ctx context.Context) error {
 	return nil
 }
 
+// errBehind is a database that does not have what it has confirmed.
+var errBehind = errors.New("the database is older than what it has confirmed: it was restored, or lost what was written last")
+
 // fence begins anew where the database does not know the leases of an epoch any
 // more, unless that was noticed before. Requests under way go on; what they use
 // is posted without a lease. The lock is held.
@@ -133,7 +147,7 @@ func (l *Ledger) fence(epoch string) {
 	}
 	clear(l.leases)
 	l.replica.Epoch = newEpoch()
-	l.seq = 0
+	l.seq, l.earlier, l.returnTried = 0, l.queued, time.Time{}
 	l.joined.Store(false)
 	l.deadline.Store(0)
 	wake(l.wakeKeeper)
@@ -192,7 +206,7 @@ func (l *Ledger) lowOnes(now time.Time) (wants []billing.Want, leases []*lease) 
 			continue
 		}
 		le.topped = now
-		wants = append(wants, billing.Want{HoldLine: billing.HoldLine{Budget: le.budget, Window: le.window}, Wish: le.wish(billing.Amount{}, l.o.TTL)})
+		wants = append(wants, billing.Want{HoldLine: billing.HoldLine{Budget: le.budget, Window: le.window}, Wish: le.wish(billing.Amount{}, l.o.TTL), Idle: le.idle()})
 		leases = append(leases, le)
 	}
 	return wants, leases

@@ -93,11 +93,15 @@ type Ledger struct {
 	day                    lastDay
 	wakeWriter, wakeKeeper chan struct{}
 	hurry                  chan struct{} // ends the writer's rest
-	replayed               int64         // of the queue, entries of earlier processes
+	// Earlier epochs settled the entries of the queue up to earlier. What they had
+	// leased is given back once those are posted: returned is the epoch that did.
+	earlier     int64
+	returned    string
+	returnTried time.Time
 
 	rejected atomic.Int64 // rows that were refused for what is in them
 
-	seq     int64    // of the last posting; the writer's own
+	seq     int64    // of the last posting of the epoch; guarded by mu
 	last    int      // settlements in the last posting; the writer's own
 	pending *posting // that may or may not have arrived; the writer's own
 }

@@ -94,7 +94,7 @@ func (l *Ledger) wants(lacking []*lease, e *entry, h billing.Hold) []billing.Wan
 			continue
 		}
 		wants = append(wants, billing.Want{
-			HoldLine: line, Need: need, Wish: le.wish(e.hold, l.o.TTL),
+			HoldLine: line, Need: need, Wish: le.wish(e.hold, l.o.TTL), Idle: le.idle(),
 			Headroom: billing.Amount{Tokens: h.HeadroomTokens, Money: h.HeadroomMoney},
 		})
 	}
@@ -145,7 +145,10 @@ func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Gra
 	granted, ok, err := l.store.Grant(context.WithoutCancel(ctx), replica, wants)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil || replica.Epoch != l.replica.Epoch {
+	if replica.Epoch != l.replica.Epoch { // what it was granted is given back with the rest
+		return nil, false, l.refused(err, replica.Epoch)
+	}
+	if err != nil {
 		l.doubt(wants)
 		return nil, false, l.refused(err, replica.Epoch)
 	}
@@ -173,14 +176,17 @@ func askedWith(wants []billing.Want, line billing.HoldLine) billing.Budget {
 	return line.Budget
 }
 
-// doubt marks leases that the database may have granted more to than we know.
-// The writer asks again.
+// doubt marks leases that the database may have granted more to than we know,
+// those too that were let go of while it was asked. The writer asks again.
 func (l *Ledger) doubt(wants []billing.Want) {
 	for _, w := range wants {
-		if le := l.leases[keyOf(w.HoldLine)]; le != nil {
-			le.doubt = true
-			wake(l.wakeWriter)
+		le := l.leases[keyOf(w.HoldLine)]
+		if le == nil {
+			le = newLease(w.HoldLine)
+			l.leases[keyOf(w.HoldLine)] = le
 		}
+		le.doubt = true
+		wake(l.wakeWriter)
 	}
 }
 

@@ -55,7 +55,7 @@ func (l *Ledger) replay() error {
 		}
 	}
 	l.queued = int64(len(l.queue))
-	l.replayed = l.queued
+	l.earlier = l.queued
 	return nil
 }
 
@@ -107,13 +107,6 @@ func (l *Ledger) done() {
 	if _, err := l.log.Append(appendRecord(nil, recordDone, "", nil)); err != nil {
 		l.o.Report(fmt.Errorf("billing/lease: journal: %w", err))
 	}
-}
-
-// Replayed reports that everything of earlier processes is in the database.
-func (l *Ledger) Replayed() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.posted >= l.replayed
 }
 
 // carry copies the beginnings of requests that are under way for long from the

@@ -557,6 +557,8 @@ func (w *walk) end() {
 			w.settle(n)
 		}
 		w.must(n.joins(ctx))
+		for n.round(ctx) { // what earlier epochs settled, first
+		}
 		for n.returnEarlier(ctx); n.round(ctx); {
 		}
 		w.wantNoMoreLeased(n)

@@ -220,7 +220,11 @@ func (l *Ledger) fill(p *posting) {
 // post sends p and takes in what it did.
 func (l *Ledger) post(ctx context.Context, p *posting) error {
 	asked := time.Now()
-	p.Seq = l.seq + 1
+	l.mu.Lock()
+	if p.Replica.Epoch == l.replica.Epoch {
+		p.Seq = l.seq + 1
+	}
+	l.mu.Unlock()
 	done, err := l.store.Post(context.WithoutCancel(ctx), p.Posting)
 	if err != nil {
 		return err
@@ -259,6 +263,9 @@ func (l *Ledger) finish(p *posting) {
 	}
 	if l.posted += int64(len(p.entries)); len(p.entries) > 0 {
 		l.done()
+	}
+	if l.posted >= l.earlier && l.returned != l.replica.Epoch {
+		wake(l.wakeKeeper)
 	}
 	if l.posted >= p.queued && p.flushes > l.flushed {
 		l.flushed = p.flushes

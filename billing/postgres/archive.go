@@ -105,10 +105,48 @@ func archiveMonth(ctx context.Context, tx pgx.Tx, a billing.ArchivedMonth) error
 	return err
 }
 
-// Upkeep implements billing.Archives: it makes the partitions of the months to come.
+// What is thrown away, so many at a time that nobody waits for it, and what is
+// in use is passed over. A row that moves such a counter at this moment does
+// not find it any more, and is in the sum when the window is opened again.
+const (
+	pruneBatch = 1000
+	// pruneLeasesSQL throws away leases of which nothing is left.
+	pruneLeasesSQL = `
+WITH spent AS (
+  SELECT budget_id, window_start, replica_id, epoch FROM leases WHERE tokens = 0 AND nano = 0 LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM leases l USING spent s
+ WHERE l.budget_id = s.budget_id AND l.window_start = s.window_start AND l.replica_id = s.replica_id AND l.epoch = s.epoch`
+	// pruneCountersSQL throws away windows that ended a quarter ago, and of which
+	// nothing is held or leased.
+	pruneCountersSQL = `
+WITH over AS (
+  SELECT budget_id, window_start FROM budget_counters
+   WHERE window_end < 'infinity' AND window_end < now() - interval '92 days'
+     AND held_tokens = 0 AND held_nano = 0 AND leased_tokens = 0 AND leased_nano = 0
+   LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM budget_counters c USING over o WHERE c.budget_id = o.budget_id AND c.window_start = o.window_start`
+)
+
+// Upkeep implements billing.Archives: it makes the partitions of the months to
+// come, and throws away leases and windows that are over.
 func (s *Store) Upkeep(ctx context.Context) error {
 	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, housekeepingSQL)
-		return err
+		if _, err := c.Exec(ctx, housekeepingSQL); err != nil {
+			return err
+		}
+		for _, sql := range []string{pruneLeasesSQL, pruneCountersSQL} {
+			for {
+				tag, err := c.Exec(ctx, sql, pruneBatch)
+				if err != nil {
+					return err
+				}
+				if tag.RowsAffected() < pruneBatch {
+					break
+				}
+			}
+		}
+		return nil
 	})
 }

@@ -52,6 +52,22 @@ func TestUpkeep_MakesTheComingMonths(t *testing.T) {
 	}
 }
 
+// TestUpkeep_ThrowsOldWindowsAway, of which nothing is held or leased, and what
+// was used in them is known all the same.
+func TestUpkeep_ThrowsOldWindowsAway(t *testing.T) {
+	s, dsn := open(t, patient)
+	c := raw(t, dsn)
+	exec(t, c, `INSERT INTO budgets (id, scope, scope_id, period, token_limit) VALUES ('bud_old', 'org', 'org', 'day', 10)`)
+	exec(t, c, `INSERT INTO budget_counters (budget_id, window_start, window_end, leased_tokens)
+		SELECT 'bud_old', now() - n * interval '1 day', now() - (n - 1) * interval '1 day', CASE WHEN n = 300 THEN 1 ELSE 0 END FROM generate_series(1, 2500) AS n`)
+	if err := s.Upkeep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := get[int](t, c, "SELECT count(*) FROM budget_counters"); n != 92+1 {
+		t.Errorf("%d windows are left", n)
+	}
+}
+
 // TestAudit_OneProcessAtATime: who comes while another audits is told the last result.
 func TestAudit_OneProcessAtATime(t *testing.T) {
 	s, dsn := open(t, patient)

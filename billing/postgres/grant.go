@@ -12,17 +12,17 @@ import (
 
 // grantSQL leases from every counter or from none, in one statement. The rows
 // of the counters are locked in the order of everybody else. Beyond what is
-// needed, one sixteenth of what is left at most is granted, so that the end of
-// a budget is shared in single holds and a replica that dies takes little with
-// it. What is not limited is granted as wished: nobody goes short of it. A
+// needed, a replica is granted so much that one sixteenth of what is left at
+// most lies idle with it, so that the end of a budget is shared in single holds
+// and a replica that dies takes little with it. What is not limited is granted as wished: nobody goes short of it. A
 // window in which others were granted more than they use is marked, and they
-// are told to give it back.
+// are told to give it back; not again while they do.
 const grantSQL = `
 WITH replica AS (
   SELECT FROM replicas WHERE id = $1 AND epoch = $2 FOR KEY SHARE
 ), line AS (
-  SELECT * FROM unnest($3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
-       AS l (budget_id, window_start, window_end, need_tokens, need_nano, head_tokens, head_nano, wish_tokens, wish_nano)
+  SELECT * FROM unnest($3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
+       AS l (budget_id, window_start, window_end, need_tokens, need_nano, head_tokens, head_nano, wish_tokens, wish_nano, idle_tokens, idle_nano)
 ), locked AS MATERIALIZED (
   SELECT c.*
     FROM budget_counters c JOIN line USING (budget_id, window_start, window_end)
@@ -33,19 +33,20 @@ WITH replica AS (
   SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, l.need_tokens, l.need_nano,
          c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens AS held_tokens,
          c.used_nano, c.held_nano + c.leased_nano AS held_nano, c.exact_until > now() AS exact,
-         greatest(l.wish_tokens, l.need_tokens) AS wish_tokens, greatest(l.wish_nano, l.need_nano) AS wish_nano,
+         c.exact_until > now() + interval '4500 milliseconds' AS told,
+         greatest(l.wish_tokens - l.idle_tokens, l.need_tokens) AS wish_tokens, greatest(l.wish_nano - l.idle_nano, l.need_nano) AS wish_nano,
          b.token_limit::numeric - c.used_tokens - c.held_tokens - c.leased_tokens - l.need_tokens AS left_tokens,
          b.amount_nano::numeric - c.used_nano - c.held_nano - c.leased_nano - l.need_nano AS left_nano,
-         l.head_tokens, l.head_nano
+         l.head_tokens, l.head_nano, l.idle_tokens, l.idle_nano
     FROM locked c
     JOIN line l USING (budget_id, window_start)
     JOIN budgets b ON b.id = c.budget_id AND b.archived_at IS NULL
 ), judged AS (
   SELECT r.*, coalesce(left_tokens >= head_tokens, true) AND coalesce(left_nano >= head_nano, true) AS fits,
          CASE WHEN left_tokens IS NULL THEN wish_tokens WHEN exact THEN need_tokens
-              ELSE need_tokens + least(wish_tokens - need_tokens, trunc(greatest(left_tokens, 0) / 16)) END::bigint AS grant_tokens,
+              ELSE need_tokens + least(wish_tokens - need_tokens, greatest(trunc(left_tokens / 16) - idle_tokens, 0)) END::bigint AS grant_tokens,
          CASE WHEN left_nano IS NULL THEN wish_nano WHEN exact THEN need_nano
-              ELSE need_nano + least(wish_nano - need_nano, trunc(greatest(left_nano, 0) / 16)) END::bigint AS grant_nano,
+              ELSE need_nano + least(wish_nano - need_nano, greatest(trunc(left_nano / 16) - idle_nano, 0)) END::bigint AS grant_nano,
          (NOT coalesce(left_tokens >= head_tokens, true) OR NOT coalesce(left_nano >= head_nano, true)) AND EXISTS (
            SELECT FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at > now()
             WHERE l.budget_id = r.id AND l.window_start = r.window_start AND (l.replica_id, l.epoch) <> ($1, $2)
@@ -60,7 +61,7 @@ WITH replica AS (
          leased_nano = c.leased_nano + CASE WHEN v.fits THEN j.grant_nano ELSE 0 END,
          exact_until = CASE WHEN j.idle AND NOT v.fits THEN now() + interval '5 seconds' ELSE c.exact_until END
     FROM judged j, verdict v
-   WHERE c.budget_id = j.id AND c.window_start = j.window_start AND v.complete AND (v.fits OR j.idle)
+   WHERE c.budget_id = j.id AND c.window_start = j.window_start AND v.complete AND (v.fits OR j.idle AND NOT j.told)
 ), leased AS (
   INSERT INTO leases AS l (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano)
   SELECT j.id, j.window_start, $1, $2, j.grant_tokens, j.grant_nano, j.need_tokens, j.need_nano
@@ -74,7 +75,7 @@ SELECT EXISTS (SELECT FROM replica), v.complete, v.fits, coalesce(j.fits, true),
        coalesce(j.grant_tokens, 0), coalesce(j.grant_nano, 0), coalesce(mine.tokens, 0), coalesce(mine.nano, 0),
        j.id, j.scope, j.scope_id, j.period, j.zone, j.token_limit, j.amount_nano,
        j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano,
-       CASE WHEN j.idle AND NOT v.fits THEN pg_notify('` + wantedChannel + `', j.id)::text END
+       CASE WHEN j.idle AND NOT v.fits AND NOT j.told THEN pg_notify('` + wantedChannel + `', j.id)::text END
   FROM verdict v LEFT JOIN judged j ON true
   LEFT JOIN leases mine ON mine.budget_id = j.id AND mine.window_start = j.window_start AND mine.replica_id = $1 AND mine.epoch = $2
  ORDER BY j.id, j.window_start`
@@ -157,17 +158,21 @@ func grantArgs(r billing.Replica, wants []billing.Want) []any {
 	n := len(wants)
 	budgets := make([]string, n)
 	starts, ends := make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n)
-	var amounts [6][]int64
+	var amounts [8][]int64
 	for i := range amounts {
 		amounts[i] = make([]int64, n)
 	}
 	for i, w := range wants {
 		budgets[i] = w.Budget.ID
 		starts[i], ends[i] = bounds(w.Window)
-		for j, a := range []billing.Amount{w.Need, w.Headroom, w.Wish} {
+		for j, a := range []billing.Amount{w.Need, w.Headroom, w.Wish, w.Idle} {
 			a = a.AtLeast(billing.Amount{}).AtMost(billing.MostHeld())
 			amounts[2*j][i], amounts[2*j+1][i] = a.Tokens, int64(a.Money)
 		}
 	}
-	return []any{r.ID, r.Epoch, budgets, starts, ends, amounts[0], amounts[1], amounts[2], amounts[3], amounts[4], amounts[5]}
+	args := []any{r.ID, r.Epoch, budgets, starts, ends}
+	for _, a := range amounts {
+		args = append(args, a)
+	}
+	return args
 }

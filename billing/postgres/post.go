@@ -101,12 +101,7 @@ SELECT (SELECT count(*) FROM posted), coalesce((SELECT true FROM gate), (SELECT 
 func (s *Store) Post(ctx context.Context, p billing.Posting) (billing.Posted, error) {
 	posted, err := s.post(ctx, p, "")
 	if err == nil && posted.Fenced {
-		_, err = s.giveBack(ctx, p.Replica.ID, func(epochs []epoch) (gone []string, _ error) {
-			if slices.ContainsFunc(epochs, func(e epoch) bool { return e.name == p.Replica.Epoch }) {
-				gone = []string{p.Replica.Epoch}
-			}
-			return gone, nil
-		})
+		err = s.end(ctx, p.Replica)
 	}
 	return posted, err
 }

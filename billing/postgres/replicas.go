@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"tallyroute/billing"
 )
@@ -14,21 +15,24 @@ const joinSQL = `
 INSERT INTO replicas (id, epoch, name, expires_at) VALUES ($1, $2, $3, now() + $4::bigint * interval '1 millisecond')
 ON CONFLICT (id, epoch) DO NOTHING`
 
-// renewSQL also throws away leases of which nothing is left, and lists those
-// that others want.
+// renewSQL also lists the leases that others want. It begins with the windows
+// that anybody wants, of which there are few at a time; LIMIT keeps each look-up
+// of a lease what it is, whatever the planner knows of the tables.
 const renewSQL = `
 WITH me AS (
   UPDATE replicas SET seen_at = now(), expires_at = now() + $3::bigint * interval '1 millisecond'
    WHERE id = $1 AND epoch = $2
-  RETURNING true
-), empty AS (
-  DELETE FROM leases WHERE replica_id = $1 AND epoch = $2 AND tokens = 0 AND nano = 0
+  RETURNING posted_seq
+), wanted AS MATERIALIZED (
+  SELECT budget_id, window_start FROM budget_counters WHERE exact_until > '-infinity' AND exact_until > now()
 )
-SELECT now(), EXISTS (SELECT FROM me), w.budget_id, w.window_start, w.window_start
-  FROM (VALUES (1)) AS one LEFT JOIN (
-    SELECT l.budget_id, l.window_start
-      FROM leases l JOIN budget_counters c USING (budget_id, window_start)
-     WHERE l.replica_id = $1 AND l.epoch = $2 AND c.exact_until > now() AND l.tokens + l.nano > 0
+SELECT now(), me.posted_seq, w.budget_id, w.window_start, w.window_start
+  FROM (VALUES (1)) AS one LEFT JOIN me ON true LEFT JOIN (
+    SELECT wanted.* FROM wanted CROSS JOIN LATERAL (
+      SELECT FROM leases l
+       WHERE l.budget_id = wanted.budget_id AND l.window_start = wanted.window_start AND l.replica_id = $1 AND l.epoch = $2
+         AND l.tokens + l.nano > 0
+       LIMIT 1) AS mine
   ) AS w ON true`
 
 // Renew implements billing.Allowances.
@@ -54,12 +58,12 @@ func readHeartbeat(rows pgx.Rows) (billing.Heartbeat, error) {
 	defer rows.Close()
 	var h billing.Heartbeat
 	for rows.Next() {
-		var known bool
+		var seq pgtype.Int8
 		var st standing
-		if err := rows.Scan(&h.Now, &known, &st.id, &st.start, &st.end); err != nil {
+		if err := rows.Scan(&h.Now, &seq, &st.id, &st.start, &st.end); err != nil {
 			return h, err
 		}
-		h.Fenced = !known
+		h.Fenced, h.Seq = !seq.Valid, seq.Int64
 		if st.id.Valid {
 			h.Exact = append(h.Exact, billing.LeaseID{BudgetID: st.id.String, WindowStart: window(st.start, st.end).Start})
 		}
@@ -88,23 +92,16 @@ WITH back AS (
 DELETE FROM leases WHERE replica_id = $1 AND epoch = ANY ($2::text[])`
 
 const (
-	// The row of a replica is locked before its leases are read, so that nothing
-	// can be granted to it or posted by it meanwhile.
-	lockEpochsSQL   = `SELECT epoch, expires_at > now() FROM replicas WHERE id = $1 ORDER BY epoch FOR UPDATE`
+	// The rows of the epochs are locked before their leases are read, so that
+	// nothing can be granted to them or posted by them meanwhile. One that goes on
+	// is left alone.
+	lockEpochsSQL   = `SELECT epoch, expires_at > now() FROM replicas WHERE id = $1 AND epoch <> $2 ORDER BY epoch FOR UPDATE`
 	deleteEpochsSQL = `DELETE FROM replicas WHERE id = $1 AND epoch = ANY ($2::text[])`
 )
 
 // Return implements billing.Allowances.
 func (s *Store) Return(ctx context.Context, id, keep string) error {
-	_, err := s.giveBack(ctx, id, func(epochs []epoch) ([]string, error) {
-		var gone []string
-		for _, e := range epochs {
-			if e.name != keep {
-				gone = append(gone, e.name)
-			}
-		}
-		return gone, nil
-	})
+	_, err := s.giveBack(ctx, id, keep, func([]epoch) error { return nil })
 	return err
 }
 
@@ -114,11 +111,11 @@ type epoch struct {
 	live bool // may still use its leases
 }
 
-// giveBack returns the leases of the epochs that choose names, and says how
-// many those were.
-func (s *Store) giveBack(ctx context.Context, id string, choose func([]epoch) ([]string, error)) (leases int, err error) {
+// giveBack returns the leases of all epochs but one, unless that is refused, and
+// says how many those were.
+func (s *Store) giveBack(ctx context.Context, id, keep string, refuse func([]epoch) error) (leases int, err error) {
 	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, lockEpochsSQL, id)
+		rows, err := tx.Query(ctx, lockEpochsSQL, id, keep)
 		if err != nil {
 			return err
 		}
@@ -128,34 +125,53 @@ func (s *Store) giveBack(ctx context.Context, id string, choose func([]epoch) ([
 		if err != nil {
 			return err
 		}
-		gone, err := choose(epochs)
-		if err != nil || len(gone) == 0 {
+		if err := refuse(epochs); err != nil || len(epochs) == 0 {
 			return err
 		}
-		tag, err := tx.Exec(ctx, returnSQL, id, gone)
-		if err != nil {
-			return err
+		gone := make([]string, len(epochs))
+		for i, e := range epochs {
+			gone[i] = e.name
 		}
-		leases = int(tag.RowsAffected())
-		_, err = tx.Exec(ctx, deleteEpochsSQL, id, gone)
+		leases, err = dropEpochs(ctx, tx, id, gone)
 		return err
 	})
 	return leases, err
 }
 
+// dropEpochs returns the leases of epochs that are locked, and forgets them.
+func dropEpochs(ctx context.Context, tx pgx.Tx, id string, gone []string) (leases int, err error) {
+	tag, err := tx.Exec(ctx, returnSQL, id, gone)
+	if err == nil {
+		_, err = tx.Exec(ctx, deleteEpochsSQL, id, gone)
+	}
+	return int(tag.RowsAffected()), err
+}
+
+const lockEpochSQL = `SELECT FROM replicas WHERE id = $1 AND epoch = $2 FOR UPDATE`
+
+// end gives back what one epoch has leased, and forgets it.
+func (s *Store) end(ctx context.Context, r billing.Replica) error {
+	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, lockEpochSQL, r.ID, r.Epoch)
+		if err == nil && tag.RowsAffected() > 0 {
+			_, err = dropEpochs(ctx, tx, r.ID, []string{r.Epoch})
+		}
+		return err
+	})
+}
+
 // ForgetReplica implements billing.Replicas.
 func (s *Store) ForgetReplica(ctx context.Context, id string) (int, error) {
-	return s.giveBack(ctx, id, func(epochs []epoch) ([]string, error) {
+	return s.giveBack(ctx, id, "", func(epochs []epoch) error {
 		if len(epochs) == 0 {
-			return nil, &billing.NotFoundError{What: "replica", ID: id}
+			return &billing.NotFoundError{What: "replica", ID: id}
 		}
-		names := make([]string, len(epochs))
-		for i, e := range epochs {
-			if names[i] = e.name; e.live {
-				return nil, &billing.ConflictError{Detail: fmt.Sprintf("replica %s may still be running: it can be forgotten when its leases have expired", id)}
+		for _, e := range epochs {
+			if e.live {
+				return &billing.ConflictError{Detail: fmt.Sprintf("replica %s may still be running: it can be forgotten when its leases have expired", id)}
 			}
 		}
-		return names, nil
+		return nil
 	})
 }
 

@@ -26,9 +26,10 @@ ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens, nano = nano + exclu
 	markExact = `UPDATE budget_counters SET exact_until = ? WHERE budget_id = ? AND window_start = ?`
 )
 
-// Grant implements billing.Allowances. Beyond what is needed, one sixteenth of
-// what is left at most is granted: the end of a budget is shared in single
-// holds, and a process that dies takes little with it.
+// Grant implements billing.Allowances. Beyond what is needed, so much is granted
+// that one sixteenth of what is left at most lies idle with the asker: the end
+// of a budget is shared in single holds, and a process that dies takes little
+// with it.
 func (s *Store) Grant(ctx context.Context, r billing.Replica, wants []billing.Want) (granted []billing.Granted, ok bool, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		var seq int64
@@ -108,24 +109,31 @@ func (g granting) judge(ctx context.Context, w billing.Want, b billing.Balance) 
 	}
 	out.Exact = until > stamp(g.now)
 	need := w.Need.AtMost(billing.MostHeld())
-	wish := w.Wish.AtMost(billing.MostHeld()).AtLeast(need)
-	tokens := share{limit: b.Budget.Tokens, spoken: b.UsedTokens + b.HeldTokens, need: need.Tokens, head: w.Headroom.Tokens, wish: wish.Tokens, exact: out.Exact}
-	money := share{limit: (*int64)(b.Budget.Money), spoken: int64(b.UsedMoney + b.HeldMoney), need: int64(need.Money), head: int64(w.Headroom.Money), wish: int64(wish.Money), exact: out.Exact}
+	idle := w.Idle.AtLeast(billing.Amount{})
+	wish := w.Wish.AtMost(billing.MostHeld()).Minus(idle).AtLeast(need)
+	tokens := share{
+		limit: b.Budget.Tokens, spoken: b.UsedTokens + b.HeldTokens, exact: out.Exact,
+		need: need.Tokens, head: w.Headroom.Tokens, wish: wish.Tokens, idle: idle.Tokens,
+	}
+	money := share{
+		limit: (*int64)(b.Budget.Money), spoken: int64(b.UsedMoney + b.HeldMoney), exact: out.Exact,
+		need: int64(need.Money), head: int64(w.Headroom.Money), wish: int64(wish.Money), idle: int64(idle.Money),
+	}
 	out.Amount = billing.Amount{Tokens: tokens.amount(), Money: billing.Money(money.amount())}
 	if out.Fits = tokens.fits() && money.fits(); out.Fits {
 		return out, nil
 	}
 	var one int
-	idle, err := g.tx.row(ctx, selectIdle, []any{stamp(g.now), w.Budget.ID, start, g.r.ID, g.r.Epoch, !tokens.fits(), !money.fits()}, &one)
-	out.Idle = idle
+	var err error
+	out.Idle, err = g.tx.row(ctx, selectIdle, []any{stamp(g.now), w.Budget.ID, start, g.r.ID, g.r.Epoch, !tokens.fits(), !money.fits()}, &one)
 	return out, err
 }
 
 // share is one member of a want and of the window that it is asked of.
 type share struct {
-	limit                    *int64
-	spoken, need, head, wish int64
-	exact                    bool
+	limit                          *int64
+	spoken, need, head, wish, idle int64
+	exact                          bool
 }
 
 // left is what nobody has a claim on once the need is met.
@@ -140,7 +148,7 @@ func (s share) amount() int64 {
 	case s.exact:
 		return s.need
 	}
-	return s.need + min(s.wish-s.need, max(s.left(), 0)/16)
+	return s.need + min(s.wish-s.need, max(s.left()/16-s.idle, 0))
 }
 
 // mark makes others give back what lies idle.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/audit"
@@ -74,8 +75,42 @@ func (s *Store) ArchiveMonth(ctx context.Context, a billing.ArchivedMonth) error
 	})
 }
 
-// Upkeep implements billing.Archives. There is nothing to prepare in a file.
-func (s *Store) Upkeep(context.Context) error { return nil }
+// What is thrown away, so many at a time that nobody waits long for it.
+const (
+	pruneBatch = 1000
+	// pruneLeases throws away leases of which nothing is left.
+	pruneLeases = `DELETE FROM leases WHERE (budget_id, window_start, replica_id, epoch) IN (
+  SELECT budget_id, window_start, replica_id, epoch FROM leases WHERE tokens = 0 AND nano = 0 LIMIT ?)`
+	// pruneCounters throws away windows that ended a quarter ago, and of which
+	// nothing is held or leased. A row that is late makes its window anew.
+	pruneCounters = `DELETE FROM budget_counters WHERE (budget_id, window_start) IN (
+  SELECT budget_id, window_start FROM budget_counters
+   WHERE window_end < ? AND held_tokens = 0 AND held_nano = 0 AND leased_tokens = 0 AND leased_nano = 0 LIMIT ?)`
+	pruneAfter = 92 * 24 * time.Hour
+)
+
+// Upkeep implements billing.Archives: it throws away leases and windows that
+// are over. There is nothing to prepare in a file.
+func (s *Store) Upkeep(ctx context.Context) error {
+	if err := s.prune(ctx, pruneLeases, pruneBatch); err != nil {
+		return err
+	}
+	return s.prune(ctx, pruneCounters, stamp(s.clock().Add(-pruneAfter)), pruneBatch)
+}
+
+// prune deletes until less than a batch was left.
+func (s *Store) prune(ctx context.Context, sql string, args ...any) error {
+	for n := int64(pruneBatch); n == pruneBatch; {
+		err := s.write.do(ctx, func(ctx context.Context, tx *session) (err error) {
+			n, err = tx.exec(ctx, sql, args...)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // inSnapshot does work that reads the database as it is at one moment.
 func (s *Store) inSnapshot(ctx context.Context, work func(tx *session) error) (err error) {

@@ -11,10 +11,10 @@ import (
 const (
 	joinReplica  = `INSERT INTO replicas (id, epoch, name, started_at, seen_at, expires_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	renewReplica = `UPDATE replicas SET seen_at = ?, expires_at = ? WHERE id = ? AND epoch = ?`
-	dropEmpty    = `DELETE FROM leases WHERE replica_id = ? AND epoch = ? AND tokens = 0 AND nano = 0`
-	selectWanted = `SELECT l.budget_id, l.window_start FROM leases l
-JOIN budget_counters c ON c.budget_id = l.budget_id AND c.window_start = l.window_start AND c.exact_until > ?
-WHERE l.replica_id = ? AND l.epoch = ? AND l.tokens + l.nano > 0`
+	// selectWanted begins with the windows that anybody wants, of which there are few.
+	selectWanted = `SELECT c.budget_id, c.window_start FROM budget_counters c INDEXED BY budget_counters_wanted
+CROSS JOIN leases l ON l.budget_id = c.budget_id AND l.window_start = c.window_start AND l.replica_id = ?2 AND l.epoch = ?3
+WHERE c.exact_until > '' AND c.exact_until > ?1 AND l.tokens + l.nano > 0`
 )
 
 // Renew implements billing.Allowances.
@@ -31,7 +31,7 @@ func (s *Store) Renew(ctx context.Context, r billing.Replica, first billing.Join
 		if h.Fenced = n == 0; h.Fenced || err != nil {
 			return err
 		}
-		if _, err := tx.exec(ctx, dropEmpty, r.ID, r.Epoch); err != nil {
+		if _, err := tx.row(ctx, selectReplica, []any{r.ID, r.Epoch}, &h.Seq); err != nil {
 			return err
 		}
 		return tx.rows(ctx, selectWanted, []any{now, r.ID, r.Epoch}, func(scan scanner) error {

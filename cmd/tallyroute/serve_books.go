@@ -12,7 +12,7 @@ import (
 
 // Bounds of the jobs that keep the books.
 const (
-	upkeepEvery = 24 * time.Hour
+	upkeepEvery = time.Hour
 	// auditFirst is how long after the start the first audit is, so that a router
 	// that is restarted again and again is audited too.
 	auditFirst = time.Minute
