@@ -2,11 +2,13 @@ package router
 
 import (
 	"context"
+	"hash/maphash"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/router/health"
 )
 
 // accepted is a request of a known key whose body was read and whose rate was taken.
@@ -14,6 +16,7 @@ type accepted struct {
 	in      Inbound
 	key     *billing.Key
 	request *chat.Request
+	origin  health.Origin // whose failures its own are counted with
 	rates   []Rate        // limits per minute
 	taken   int64         // from the key's tokens per minute
 	started time.Time     // by our own clock
@@ -40,6 +43,7 @@ func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) 
 	if a.request, a.waited, err = r.read(ctx, inbound); err != nil {
 		return a, err
 	}
+	a.origin = health.Origin{Key: string(a.key.ID), Body: maphash.Bytes(r.seed, a.request.Body())}
 	a.taken = tokensAsked(a.request)
 	a.rates, err = r.throttle(a.rates, a.key.ID, asked{"tokens", a.key.TokensPerMinute, a.taken}, inbound.Caller.At)
 	return a, err

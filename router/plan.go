@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/router/health"
 	"tallyroute/router/plan"
 	"tallyroute/router/tokens"
 )
@@ -25,7 +26,7 @@ type planned struct {
 func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error) {
 	in := plan.Input{
 		Operation: a.in.Operation, Request: a.request, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
-		NeedsPrice: a.key.NeedsPrice(), Pinned: rt.pinned, Offers: r.offers(a.request, rt.targets, a.in.Caller.At),
+		NeedsPrice: a.key.NeedsPrice(), Pinned: rt.pinned, Offers: r.offers(a.request, rt.targets, a.origin, a.in.Caller.At),
 	}
 	p, certain := plan.Make(in)
 	if !certain {
@@ -56,13 +57,13 @@ func (r *Router) judge(p planned) (planned, error) {
 }
 
 // offers are targets as they are now, with bounds of the prompt.
-func (r *Router) offers(req *chat.Request, targets []providers.Target, now time.Time) []plan.Offer {
+func (r *Router) offers(req *chat.Request, targets []providers.Target, from health.Origin, now time.Time) []plan.Offer {
 	list := make([]plan.Offer, len(targets))
 	for i := range targets {
 		t := &targets[i]
 		bound := r.Tokens.Bound(req, tokenizer(t))
 		list[i] = plan.Offer{
-			Target: t, Prices: r.Prices.At(t.Provider, t.Model, now), Health: r.state(t, now),
+			Target: t, Prices: r.Prices.At(t.Provider, t.Model, now), Health: r.state(t, from, now),
 			Prompt: tokens.Estimate{Tokens: bound}, Hold: r.calibration.Hold(sample(req, t, tokens.Bounded, bound)),
 		}
 	}
@@ -102,7 +103,7 @@ func (r *Router) Explain(ctx context.Context, req *chat.Request, now time.Time) 
 		return nil, &ModelError{Asked: req.Model(), Nearest: r.Catalogue.Nearest(req.Model(), everything)}
 	}
 	in, err := r.counted(ctx, plan.Input{
-		Request: req, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput, Pinned: pinned, Offers: r.offers(req, targets, now),
+		Request: req, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput, Pinned: pinned, Offers: r.offers(req, targets, health.Origin{}, now),
 	})
 	if err != nil {
 		return nil, err

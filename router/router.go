@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"hash/maphash"
 
 	"tallyroute/router/background"
 	"tallyroute/router/tokens"
@@ -13,6 +14,7 @@ type Router struct {
 	o           Options
 	holds       *holds
 	calibration *tokens.Calibration
+	seed        maphash.Seed // of what tells bodies from one another
 }
 
 // New puts a router together. Close ends it.
@@ -21,7 +23,7 @@ func New(p Parts, o Options) *Router {
 	if p.Background == nil {
 		p.Background = background.New(0, 0)
 	}
-	return &Router{Parts: p, o: o, holds: newHolds(p.Ledger, p.Observer, o), calibration: tokens.NewCalibration()}
+	return &Router{Parts: p, o: o, holds: newHolds(p.Ledger, p.Observer, o), calibration: tokens.NewCalibration(), seed: maphash.MakeSeed()}
 }
 
 // Close waits until every settlement is stored, or ctx ends. Requests must

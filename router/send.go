@@ -37,14 +37,15 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	upstream, end := context.WithTimeout(context.WithoutCancel(ctx), r.o.RequestTimeout)
 	s := sent{held: h, upstream: upstream, end: end, call: r.Background.Follow(ctx, string(h.planned.accepted.key.ID), end)}
 	declared := h.planned.try[0].Target.Name()
+	from := h.planned.accepted.origin
 	var last error
 	var outgrown *providers.Target // whose context turned out to be too short
 	for _, candidate := range h.planned.try {
 		if outgrown != nil && !longer(candidate.Target, outgrown) {
 			continue
 		}
-		for c := range r.withCredentials(candidate) {
-			if len(s.attempts) > 0 && !r.ready(c.Target) {
+		for c := range r.withCredentials(candidate, from) {
+			if len(s.attempts) > 0 && !r.ready(c.Target, from) {
 				continue // went down since it was planned
 			}
 			s.chosen = c
@@ -165,7 +166,8 @@ func (s sent) failure(last error) error {
 func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*providers.Answer, Attempt, error) {
 	began := r.o.Clock()
 	a := Attempt{Provider: c.Target.Provider, Model: c.Target.Model}
-	if !r.begin(c.Target, began) {
+	call := callOf(c.Target, h.planned.accepted.origin)
+	if !r.Health.Begin(call, began) {
 		return nil, a, &providers.Error{Provider: a.Provider, Model: a.Model, Kind: providers.KindOverload, Err: errTrialTaken}
 	}
 	reply, err := r.Sender.Do(ctx, providers.Exchange{
@@ -174,12 +176,12 @@ func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*provid
 	now := r.o.Clock()
 	a.Took = now.Sub(began)
 	if err == nil {
-		r.report(c.Target, health.Outcome{Class: health.OK, Began: began}, now)
+		r.Health.Report(call, health.Outcome{Class: health.OK, Began: began}, now)
 		return reply, a, nil
 	}
 	pe := providerError(c.Target, err)
 	a.Kind, a.Status = pe.Kind, pe.Status
-	r.report(c.Target, outcome(pe, began), now)
+	r.Health.Report(call, outcome(pe, began), now)
 	return nil, a, pe
 }
 

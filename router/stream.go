@@ -52,7 +52,7 @@ func (l *live) next() (chat.Chunk, error) {
 	default:
 		now := b.r.o.Clock()
 		target := b.sent.chosen.Target
-		b.r.report(target, outcome(providerError(target, err), now), now)
+		b.r.Health.Report(callOf(target, b.sent.held.planned.accepted.origin), outcome(providerError(target, err), now), now)
 		l.settle(billing.StatusUpstreamAborted)
 	}
 	return chat.Chunk{}, err

@@ -44,11 +44,11 @@ func trackerOf(entries []healthView, now time.Time) *health.Tracker {
 			continue
 		}
 		if !strings.Contains(e.Name, "/") { // a provider as a whole
-			t.Report("", e.Name, health.Outcome{Class: health.Refused, Cause: e.Cause}, now)
+			t.Report(health.Call{Provider: e.Name}, health.Outcome{Class: health.Refused, Certain: true, Cause: e.Cause}, now)
 			continue
 		}
 		wait := time.Duration(e.RetryAfterMS * float64(time.Millisecond))
-		t.Report(e.Name, "", health.Outcome{Class: health.Limited, Cause: e.Cause, RetryAfter: wait}, now)
+		t.Report(health.Call{Target: e.Name}, health.Outcome{Class: health.Limited, Certain: true, Cause: e.Cause, RetryAfter: wait}, now)
 	}
 	return t
 }

@@ -7,12 +7,12 @@ const (
 	failuresInARow = 5
 	fewestCalls    = 20 // with fewer than these the share of failures says nothing
 	firstOpen      = 5 * time.Second
-	refusedOpen    = time.Minute     // our credential or account was refused
-	longestWait    = time.Minute     // that a provider may ask for
-	firstLimited   = time.Second     // rate limited, and the provider named no time
-	longestLimited = 5 * time.Second // the same, several times in a row
-	trialLease     = 2 * time.Minute // longer than any call waits for its first byte
-	trialUnderway  = time.Second     // told to those who come while a trial is under way
+	refusedOpen    = time.Minute      // our credential or account was refused
+	longestWait    = time.Minute      // that a provider may ask for
+	firstLimited   = time.Second      // rate limited, and the provider named no time
+	longestLimited = 5 * time.Second  // the same, several times in a row
+	trialLease     = 30 * time.Second // others need not wait longer for one slow call
+	trialUnderway  = time.Second      // told to those who come while a trial is under way
 )
 
 // circuit is the state of one target or provider. It is closed while until is
@@ -66,6 +66,9 @@ func (c *circuit) succeed(now time.Time) {
 	c.recent.add(now, 0)
 }
 
+// bar opens c for as long as a refusal lasts.
+func (c *circuit) bar(cause string, now time.Time) { c.open(cause, now, refusedOpen) }
+
 // workedLately reports a success within the time for which a refusal lasts, and
 // no trouble since.
 func (c *circuit) workedLately(now time.Time) bool {
@@ -118,12 +121,17 @@ func (r *recent) add(now time.Time, failed int64) {
 
 // mostlyFailed reports whether at least half of enough calls have failed.
 func (r *recent) mostlyFailed(now time.Time) bool {
+	calls, failed := r.sum(now)
+	return calls >= fewestCalls && failed*2 >= calls
+}
+
+// sum is how many calls there were lately, and how many of them failed.
+func (r *recent) sum(now time.Time) (calls, failed int64) {
 	oldest := now.UnixNano()/int64(slot) - int64(len(r)) + 1
-	var calls, failed int64
 	for _, s := range r {
 		if s.at >= oldest {
 			calls, failed = calls+s.calls, failed+s.failed
 		}
 	}
-	return calls >= fewestCalls && failed*2 >= calls
+	return calls, failed
 }

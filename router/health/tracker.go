@@ -52,9 +52,22 @@ const (
 	Refused // our credential or account was refused
 )
 
+// Call is one call to a target.
+type Call struct {
+	Target, Provider string
+	Origin
+}
+
+// Origin is what a call was made for.
+type Origin struct {
+	Key  string // of the client
+	Body uint64 // tells one request's body from others
+}
+
 // Outcome is how a call went.
 type Outcome struct {
 	Class      Class
+	Certain    bool          // whatever was asked would have failed: the request cannot have caused it
 	Cause      string        // a word for operators: "timeout"
 	RetryAfter time.Duration // what the provider asked for, with Limited; 0 is nothing
 	// Began is the instant given to Begin. Calls that began before the present
@@ -79,7 +92,7 @@ type Options struct {
 type Tracker struct {
 	o         Options
 	mu        sync.Mutex
-	targets   map[string]*circuit
+	targets   map[string]*targetHealth
 	providers map[string]*circuit
 }
 
@@ -89,93 +102,86 @@ func New(o Options) *Tracker {
 	if o.Random == nil {
 		o.Random = func(int64) int64 { return 0 }
 	}
-	return &Tracker{o: o, targets: make(map[string]*circuit), providers: make(map[string]*circuit)}
+	return &Tracker{o: o, targets: make(map[string]*targetHealth), providers: make(map[string]*circuit)}
 }
 
-// State is how a target stands, its provider included.
-func (t *Tracker) State(target, provider string, now time.Time) State {
+// State is how the target of a call stands for it, its provider included.
+func (t *Tracker) State(c Call, now time.Time) State {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.state(target, provider, now)
+	return t.state(c, now)
 }
 
-func (t *Tracker) state(target, provider string, now time.Time) State {
+func (t *Tracker) state(c Call, now time.Time) State {
 	var s State
-	for _, c := range [...]*circuit{t.providers[provider], t.targets[target]} {
-		if c == nil {
-			continue
-		}
-		if x := c.state(now); x.Status > s.Status || (x.Status == s.Status && x.RetryAfter > s.RetryAfter) {
-			s = x
-		}
+	if whole := t.providers[c.Provider]; whole != nil {
+		s = whole.state(now)
+	}
+	if one := t.targets[c.Target]; one != nil {
+		s = worse(s, one.state(c.Origin, now))
 	}
 	return s
 }
 
 // Ready reports whether a call may be made now.
-func (t *Tracker) Ready(target, provider string, now time.Time) bool {
-	return t.State(target, provider, now).Status != Open
-}
+func (t *Tracker) Ready(c Call, now time.Time) bool { return t.State(c, now).Status != Open }
 
 // Begin asks to make a call. Where it returns true the call must be made and
 // its outcome reported: it may be the one trial that everybody waits for.
-func (t *Tracker) Begin(target, provider string, now time.Time) bool {
+func (t *Tracker) Begin(c Call, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.state(target, provider, now).Status == Open {
+	if t.state(c, now).Status == Open {
 		return false
 	}
-	t.find(t.targets, target).begin(now)
-	t.find(t.providers, provider).begin(now)
+	find(t.targets, c.Target).begin(c.Origin, now)
+	find(t.providers, c.Provider).begin(now)
 	return true
 }
 
 // Report tells how a call went. It may be called again for the same call when
 // an answer that had begun well breaks off.
-func (t *Tracker) Report(target, provider string, o Outcome, now time.Time) {
+func (t *Tracker) Report(c Call, o Outcome, now time.Time) {
 	if o.Began.IsZero() {
 		o.Began = now
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	whole := t.find(t.providers, provider)
-	if c := t.find(t.targets, target); c.concerns(o, now) {
-		if o.Class == Refused && whole.workedLately(now) {
-			c.open(o.Cause, now, refusedOpen)
-		} else {
-			t.reportTarget(c, o, now)
-		}
-	}
+	one, whole := find(t.targets, c.Target), find(t.providers, c.Provider)
+	t.reportTarget(one, whole, c, o, now)
 	if whole.concerns(o, now) {
-		t.reportProvider(whole, o, now)
+		reportProvider(whole, o, now)
 	}
 }
 
-func (t *Tracker) reportTarget(c *circuit, o Outcome, now time.Time) {
-	switch o.Class {
-	case OK:
-		c.succeed(now)
-	case Failed:
-		c.fail(o.Cause, now, t.openFor(c.opened))
-	case Limited:
-		c.limit(o, now)
-	case Refused, Neutral:
-		c.spare()
+func (t *Tracker) reportTarget(one *targetHealth, whole *circuit, c Call, o Outcome, now time.Time) {
+	switch {
+	case o.Class == OK:
+		one.succeed(c.Origin, o, now)
+	case o.Class == Neutral:
+		one.spare(c.Origin, o, now)
+	case !o.Certain:
+		one.suspect(c.Origin, o, now, t.openFor)
+	case !one.concerns(o, now):
+	case o.Class == Refused && !whole.workedLately(now):
+		one.spare(c.Origin, o, now) // it is the provider that is left alone
+	default:
+		one.blame(o, now, t.openFor(one.opened))
 	}
 }
 
-// reportProvider takes a refused credential for that of the whole provider,
-// unless it has opened another of its targets a moment ago: then it is this
+// reportProvider takes a credential that was certainly refused for that of the whole
+// provider, unless it has opened another of its targets a moment ago: then it is this
 // target alone that our account may not use.
-func (t *Tracker) reportProvider(c *circuit, o Outcome, now time.Time) {
-	switch o.Class {
-	case OK:
+func reportProvider(c *circuit, o Outcome, now time.Time) {
+	switch {
+	case o.Class == OK:
 		c.succeed(now)
-	case Refused:
+	case o.Class == Refused && o.Certain:
 		if !c.workedLately(now) {
-			c.open(o.Cause, now, refusedOpen)
+			c.bar(o.Cause, now)
 		}
-	case Failed, Limited, Neutral:
+	default:
 		c.spare()
 	}
 }
@@ -189,13 +195,13 @@ func (t *Tracker) openFor(opened int) time.Duration {
 	return d - time.Duration(t.o.Random(int64(d)/5+1))
 }
 
-func (t *Tracker) find(m map[string]*circuit, name string) *circuit {
-	c := m[name]
-	if c == nil {
-		c = new(circuit)
-		m[name] = c
+func find[T any](m map[string]*T, name string) *T {
+	v := m[name]
+	if v == nil {
+		v = new(T)
+		m[name] = v
 	}
-	return c
+	return v
 }
 
 // Entry is one target or provider in a Snapshot.
@@ -210,15 +216,20 @@ func (t *Tracker) Snapshot(now time.Time) []Entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var list []Entry
-	for _, m := range [...]map[string]*circuit{t.providers, t.targets} {
-		for name, c := range m {
-			e := Entry{Name: name, State: c.state(now)}
-			if e.State.Status == Open {
-				e.Until = now.Add(e.State.RetryAfter)
-			}
-			list = append(list, e)
-		}
+	for name, c := range t.providers {
+		list = append(list, entry(name, c.state(now), now))
+	}
+	for name, one := range t.targets {
+		list = append(list, entry(name, one.shown(now), now))
 	}
 	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
 	return list
+}
+
+func entry(name string, s State, now time.Time) Entry {
+	e := Entry{Name: name, State: s}
+	if s.Status == Open {
+		e.Until = now.Add(s.RetryAfter)
+	}
+	return e
 }

@@ -18,6 +18,8 @@ const (
 
 func at(d time.Duration) time.Time { return time.Unix(1_800_000_000, 0).Add(d) }
 
+func to(target string) Call { return Call{Target: target, Provider: provider} }
+
 // rig drives a tracker by the clock alone.
 type rig struct {
 	*testing.T
@@ -35,11 +37,11 @@ func (r *rig) wait(d time.Duration) { r.now = r.now.Add(d) }
 func (r *rig) call(target string, o Outcome) bool {
 	r.Helper()
 	o.Began = r.now
-	if !r.Begin(target, provider, r.now) {
+	if !r.Begin(to(target), r.now) {
 		return false
 	}
 	r.wait(time.Millisecond)
-	r.Report(target, provider, o, r.now)
+	r.Report(to(target), o, r.now)
 	return true
 }
 
@@ -54,11 +56,11 @@ func (r *rig) fail(n int) {
 
 func (r *rig) want(target string, want Status) State {
 	r.Helper()
-	s := r.State(target, provider, r.now)
+	s := r.State(to(target), r.now)
 	if s.Status != want {
 		r.Errorf("%s is %v (%q, retry after %v), want %v", target, s.Status, s.Cause, s.RetryAfter, want)
 	}
-	if ready := r.Ready(target, provider, r.now); ready != (want != Open) {
+	if ready := r.Ready(to(target), r.now); ready != (want != Open) {
 		r.Errorf("ready: %v", ready)
 	}
 	return s
@@ -97,7 +99,7 @@ func TestTargetIsOutWhereHalfOfTwentyFailInHalfAMinute(t *testing.T) {
 				class = Failed
 				failed++
 			}
-			if !r.call(target, Outcome{Class: class, Cause: "broken"}) {
+			if !r.call(target, Outcome{Class: class, Certain: true, Cause: "broken"}) {
 				break
 			}
 			r.wait(every)
@@ -105,7 +107,7 @@ func TestTargetIsOutWhereHalfOfTwentyFailInHalfAMinute(t *testing.T) {
 		return failed
 	}
 	r := newRig(t)
-	if alternate(r, 20, 100*time.Millisecond); r.State(target, provider, r.now).Status != Open {
+	if alternate(r, 20, 100*time.Millisecond); r.State(to(target), r.now).Status != Open {
 		t.Error("ten of twenty in two seconds leave it in")
 	}
 	r = newRig(t)
@@ -125,7 +127,7 @@ func TestOneTrialAtATime(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
-			if r.Begin(target, provider, r.now) {
+			if r.Begin(to(target), r.now) {
 				through.Add(1)
 			}
 		})
@@ -142,20 +144,20 @@ func TestTrialThatNeverReportsFreesItsPlace(t *testing.T) {
 	r.fail(5)
 	r.wait(5 * time.Second)
 	lost := r.now
-	if !r.Begin(target, provider, r.now) {
+	if !r.Begin(to(target), r.now) {
 		t.Fatal("no trial")
 	}
 	r.wait(trialLease - 1)
 	r.want(target, Open)
 	r.wait(1)
 	second := r.now
-	if !r.Begin(target, provider, second) {
+	if !r.Begin(to(target), second) {
 		t.Fatal("the place of the lost trial was not freed")
 	}
 	r.wait(time.Second)
-	r.Report(target, provider, Outcome{Class: Neutral, Began: lost}, r.now)
+	r.Report(to(target), Outcome{Class: Neutral, Began: lost}, r.now)
 	r.want(target, Open) // the lost one does not free the place of the second
-	r.Report(target, provider, Outcome{Class: OK, Began: second}, r.now)
+	r.Report(to(target), Outcome{Class: OK, Began: second}, r.now)
 	r.want(target, Healthy)
 }
 
@@ -179,7 +181,7 @@ func simulate(t *testing.T, outage time.Duration) {
 	var back time.Time
 	call := func() {
 		began := time.Now()
-		if !tracker.Begin(target, provider, began) {
+		if !tracker.Begin(to(target), began) {
 			return
 		}
 		mu.Lock()
@@ -198,7 +200,7 @@ func simulate(t *testing.T, outage time.Duration) {
 			back = end
 		}
 		mu.Unlock()
-		tracker.Report(target, provider, o, time.Now())
+		tracker.Report(to(target), o, time.Now())
 	}
 	var wg sync.WaitGroup
 	for range 10 {
@@ -225,12 +227,12 @@ func TestOpenTargetGetsNothing(t *testing.T) {
 	r := newRig(t)
 	r.fail(5)
 	for range 10_000 {
-		if r.Begin(target, provider, r.now) {
+		if r.Begin(to(target), r.now) {
 			t.Fatal("a call was let through")
 		}
 	}
 	r.wait(5*time.Second - 1)
-	if r.Begin(target, provider, r.now) {
+	if r.Begin(to(target), r.now) {
 		t.Fatal("a call was let through before the time")
 	}
 }
@@ -279,7 +281,7 @@ func TestDeadlinesNeverShrink(t *testing.T) {
 		{Class: OK, Began: early},
 	} {
 		r.wait(time.Second)
-		r.Report(target, provider, o, r.now)
+		r.Report(to(target), o, r.now)
 		if s := r.want(target, Open); !r.now.Add(s.RetryAfter).Equal(until) {
 			t.Errorf("after %+v it ends at %v, want %v", o, r.now.Add(s.RetryAfter), until)
 		}
@@ -293,31 +295,31 @@ func TestLateFailuresDoNotCount(t *testing.T) {
 	r.fail(5)
 	r.wait(5 * time.Second)
 	late := Outcome{Class: Failed, Cause: "timeout", Began: before}
-	r.Report(target, provider, late, r.now)
+	r.Report(to(target), late, r.now)
 	r.want(target, Trial)
 	r.call(target, Outcome{Class: OK})
 	for range 30 {
-		r.Report(target, provider, late, r.now)
+		r.Report(to(target), late, r.now)
 	}
 	r.want(target, Healthy)
 }
 
 func TestRefusedCredentialTakesTheWholeProviderOut(t *testing.T) {
 	r := newRig(t)
-	r.call(target, Outcome{Class: Refused, Cause: "credential"})
+	r.call(target, Outcome{Class: Refused, Certain: true, Cause: "credential"})
 	for _, name := range []string{target, sibling} {
 		if s := r.want(name, Open); s.Cause != "credential" || s.RetryAfter != time.Minute {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}
-	if s := r.State("other/large", "other", r.now); s.Status != Healthy {
+	if s := r.State(Call{Target: "other/large", Provider: "other"}, r.now); s.Status != Healthy {
 		t.Errorf("another provider: %+v", s)
 	}
 	r.wait(time.Minute)
-	if !r.Begin(target, provider, r.now) || r.Begin(sibling, provider, r.now) {
+	if !r.Begin(to(target), r.now) || r.Begin(to(sibling), r.now) {
 		t.Error("the provider is not given exactly one trial")
 	}
-	r.Report(target, provider, Outcome{Class: Refused, Cause: "credential"}, r.now)
+	r.Report(to(target), Outcome{Class: Refused, Certain: true, Cause: "credential"}, r.now)
 	r.want(sibling, Open)
 	r.wait(time.Minute)
 	r.call(sibling, Outcome{Class: Failed, Cause: "network"}) // says nothing about the credential
@@ -332,13 +334,13 @@ func TestRefusedCredentialTakesTheWholeProviderOut(t *testing.T) {
 func TestARefusalBesideSuccessesTakesOneTargetOut(t *testing.T) {
 	r := newRig(t)
 	r.call(sibling, Outcome{Class: OK})
-	r.call(target, Outcome{Class: Refused, Cause: "credential"})
+	r.call(target, Outcome{Class: Refused, Certain: true, Cause: "credential"})
 	if s := r.want(target, Open); s.Cause != "credential" || s.RetryAfter != time.Minute {
 		t.Errorf("%+v", s)
 	}
 	r.want(sibling, Healthy)
 	r.wait(time.Minute)
-	r.call(sibling, Outcome{Class: Refused, Cause: "credential"}) // nothing has worked for a minute
+	r.call(sibling, Outcome{Class: Refused, Certain: true, Cause: "credential"}) // nothing has worked for a minute
 	r.want(sibling, Open)
 	r.want("acme/other", Open)
 }
@@ -359,7 +361,7 @@ func TestLimited(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			for _, d := range tt.asked {
-				r.wait(r.State(target, provider, r.now).RetryAfter)
+				r.wait(r.State(to(target), r.now).RetryAfter)
 				r.call(target, Outcome{Class: Limited, Cause: "rate", RetryAfter: d})
 			}
 			if s := r.want(target, Open); s.RetryAfter != tt.want || s.Cause != "rate" {
@@ -403,7 +405,7 @@ func TestTrackerDoesNotAllocate(t *testing.T) {
 	r := newRig(t)
 	r.call(target, Outcome{Class: OK})
 	if n := testing.AllocsPerRun(1000, func() {
-		r.State(target, provider, r.now)
+		r.State(to(target), r.now)
 		r.call(target, Outcome{Class: OK})
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -415,9 +417,9 @@ func BenchmarkCall(b *testing.B) {
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		t.State(target, provider, now)
-		t.Begin(target, provider, now)
-		t.Report(target, provider, Outcome{Class: OK, Began: now}, now)
+		t.State(to(target), now)
+		t.Begin(to(target), now)
+		t.Report(to(target), Outcome{Class: OK, Began: now}, now)
 	}
 }
 
@@ -427,9 +429,9 @@ func BenchmarkCallParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		now := time.Now()
 		for pb.Next() {
-			t.State(target, provider, now)
-			t.Begin(target, provider, now)
-			t.Report(target, provider, Outcome{Class: OK, Began: now}, now)
+			t.State(to(target), now)
+			t.Begin(to(target), now)
+			t.Report(to(target), Outcome{Class: OK, Began: now}, now)
 		}
 	})
 }
