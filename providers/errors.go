@@ -25,6 +25,7 @@ const (
 	KindBroken     Kind = "broken"        // an answer that is none: HTML, empty, malformed, cut, too large
 	KindRedirect   Kind = "redirect"      // 3xx, which is never followed
 	KindRequest    Kind = "request"       // the provider refused the request itself
+	KindLarge      Kind = "too_large"     // more than this account or provider takes at once: 413, and some 429 and 402
 	KindUnfit      Kind = "unfit"         // this target cannot be asked for it: nothing was sent
 	KindContext    Kind = "context"       // the prompt is too long for the model
 	KindContent    Kind = "content"       // the provider's content policy refused it
@@ -50,7 +51,7 @@ var faults = map[Kind]Fault{
 	KindBroken: FaultTarget, KindRedirect: FaultTarget, KindUnknown: FaultTarget,
 	KindRate:       FaultRate,
 	KindCredential: FaultCredential, KindQuota: FaultCredential,
-	KindUnfit:   FaultNobody,
+	KindUnfit: FaultNobody, KindLarge: FaultNobody,
 	KindRequest: FaultRequest, KindContext: FaultRequest, KindContent: FaultRequest, KindCanceled: FaultRequest,
 }
 
@@ -70,13 +71,13 @@ func (k Kind) Refuses() bool {
 		return k == KindRequest || k == KindContext
 	case FaultTarget, FaultNobody:
 	}
-	return k == KindUnknown
+	return k == KindUnknown || k == KindLarge
 }
 
 // AnotherCredential reports whether the same target may do with another credential
 // what it did not with this one.
 func (k Kind) AnotherCredential() bool {
-	return k.Fault() == FaultRate || k.Fault() == FaultCredential
+	return k.Fault() == FaultRate || k.Fault() == FaultCredential || k == KindLarge
 }
 
 // Error is a failed call to one target.
@@ -124,6 +125,8 @@ func KindOf(status int) Kind {
 		return KindRate
 	case http.StatusNotFound, http.StatusGone:
 		return KindUnknown
+	case http.StatusRequestEntityTooLarge:
+		return KindLarge
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusFailedDependency, http.StatusTooEarly, 498:
 		return KindOverload // 498 and 424: the model, not the request, could not
 	}

@@ -18,6 +18,7 @@ func TestEveryKindSaysWhoseFaultItIsAndWhatMayBeTriedNext(t *testing.T) {
 		KindQuota:             {FaultCredential, true, true},
 		KindRequest:           {FaultRequest, false, false},
 		KindUnfit:             {FaultNobody, true, false},
+		KindLarge:             {FaultNobody, true, true},
 		KindContext:           {FaultRequest, false, false},
 		KindContent:           {FaultRequest, false, false},
 		KindCanceled:          {FaultRequest, false, false},

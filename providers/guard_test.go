@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -150,9 +151,20 @@ func TestCallPathStaysBelowTheBaseURL(t *testing.T) {
 		"/models/a b":             false,
 		"/models//b":              false,
 	} {
-		if err := checkCall(path); (err == nil) != ok {
+		if err := checkCall(Call{Path: path}); (err == nil) != ok {
 			t.Errorf("%q: %v", path, err)
 		}
+	}
+}
+
+func TestCallWithAHeaderThatIsNoneIsRefused(t *testing.T) {
+	for _, value := range []string{"a\nX-Evil: 1", "a\r", "a\x00", "a\x7f"} {
+		if err := checkCall(Call{Path: "/", Header: http.Header{"Beta": {"fine", value}}}); err == nil {
+			t.Errorf("%q passes", value)
+		}
+	}
+	if err := checkCall(Call{Path: "/", Header: http.Header{"Beta": {"fine, ünd"}}}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -130,6 +130,7 @@ func (t *trip) fill(e *Error, resp *http.Response) *Error {
 func (t *trip) abort(err error) *Error {
 	e := asError(err)
 	t.cancel(errClosed)
+	t.x.reconsider(e)
 	e.Provider, e.Model, e.RetryAfter = t.x.Target.Provider, t.x.Target.Model, clamp(e.RetryAfter)
 	e.Sent, e.Free, e.Received = t.written.Load() || t.status != 0, t.free(e.Kind), t.size
 	if t.req != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 )
 
 // trip is one call under way.
@@ -39,7 +40,7 @@ var (
 // begin writes and signs the request.
 func (c *Client) begin(ctx context.Context, x Exchange, call Call) (*trip, error) {
 	t := &trip{c: c, x: x, call: call}
-	if err := checkCall(call.Path); err != nil {
+	if err := checkCall(call); err != nil {
 		return nil, unsendable(x, err)
 	}
 	t.ctx, t.cancel = context.WithCancelCause(ctx)
@@ -48,7 +49,8 @@ func (c *Client) begin(ctx context.Context, x Exchange, call Call) (*trip, error
 	// connection. Go does not repeat a POST for any other reason.
 	req, err := http.NewRequestWithContext(t.traced(), http.MethodPost, x.Target.BaseURL+call.Path, bytes.NewReader(call.Body))
 	if err != nil {
-		return nil, t.abort(&Error{Kind: KindNetwork, Err: fmt.Errorf("providers: %w", err)})
+		t.cancel(errClosed)
+		return nil, unsendable(x, fmt.Errorf("providers: %w", err))
 	}
 	t.req = req
 	for _, h := range []http.Header{t.own(), x.Target.Header, call.Header} {
@@ -85,9 +87,21 @@ func (t *trip) own() http.Header {
 	return t.c.plain
 }
 
-// checkCall refuses a path that would lead elsewhere than below the base URL,
-// because of a model's name in it.
-func checkCall(path string) error {
+// checkCall refuses what cannot be sent: a header that is none, because of what the
+// request has in it, and a path that would lead elsewhere than below the base URL.
+func checkCall(c Call) error {
+	for name, values := range c.Header {
+		for _, v := range values {
+			if strings.ContainsFunc(v, unicode.IsControl) {
+				return fmt.Errorf("providers: the value of %s cannot be a header", name)
+			}
+		}
+	}
+	return checkPath(c.Path)
+}
+
+// checkPath refuses a path that would lead elsewhere, because of a model's name in it.
+func checkPath(path string) error {
 	plain, _, _ := strings.Cut(path, "?")
 	read, err := url.PathUnescape(plain)
 	if err != nil || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "# ") || strings.Contains(read, "\\") || !plainPath(read) {

@@ -2,11 +2,13 @@ package anthropic
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"tallyroute/providers"
+	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
@@ -101,8 +103,46 @@ func (e *encoder) read() (err error) {
 	if slices.ContainsFunc(e.tools, func(t translate.Tool) bool { return t.Type == "custom" && t.Function != nil }) {
 		return translate.RefuseCustom()
 	}
+	if err := e.readBetas(); err != nil {
+		return err
+	}
 	e.bound = cmp.Or(e.Bound(), e.Target.MaxOutput, translate.FallbackOutput)
 	return e.Options(e.options())
+}
+
+// Bounds of the betas that a request asks for, which become a header.
+const (
+	mostBetas   = 32
+	longestBeta = 128
+)
+
+// readBetas reads the names of betas, written as a list or as one text.
+func (e *encoder) readBetas() error {
+	member := e.Member("anthropic_beta")
+	var names []string
+	for raw := range jsonraw.Elements(member) {
+		names = append(names, jsonraw.Text(raw))
+	}
+	if jsonraw.Text(member) != "" {
+		names = strings.Split(jsonraw.Text(member), ",")
+	}
+	for _, name := range names {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		if len(name) > longestBeta || len(e.betas) == mostBetas || strings.ContainsFunc(name, notInBeta) {
+			return &chat.FieldError{
+				Code: "invalid_value", Param: "anthropic_beta",
+				Message: fmt.Sprintf("want at most %d names of betas, in letters, digits, '.', '_' and '-'", mostBetas),
+			}
+		}
+		e.betas = append(e.betas, name)
+	}
+	return nil
+}
+
+func notInBeta(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 }
 
 // claudes reports reasoning of Claude, or of which nobody says whose it is.
@@ -123,14 +163,6 @@ func (e *encoder) options() map[string]translate.Option {
 
 // plan decides what depends on several members.
 func (e *encoder) plan() {
-	for beta := range strings.SplitSeq(jsonraw.Text(e.Member("anthropic_beta")), ",") {
-		if beta != "" {
-			e.betas = append(e.betas, beta)
-		}
-	}
-	for beta := range jsonraw.Elements(e.Member("anthropic_beta")) {
-		e.betas = append(e.betas, jsonraw.Text(beta))
-	}
 	if len(e.tools) == 0 && e.Called() { // a history with calls must name their tools
 		e.tools, e.choice = e.CalledTools(), translate.ToolChoice{Mode: "none"}
 	}

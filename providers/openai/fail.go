@@ -85,7 +85,7 @@ var signs = []sign{
 		},
 		says: []string{
 			"content management policy", "content policy", "content filter", "usage policies", "usage policy", "was flagged",
-			"content exists risk", "inappropriate content", "safety system",
+			"content exists risk", "inappropriate content", "safety system", "usage guidelines", "safety_check_type",
 		},
 	},
 	{
@@ -143,7 +143,7 @@ func classify(status int, d chat.Error) providers.Kind {
 		}
 	}
 	switch {
-	case status == http.StatusNotFound && d.Param != "" && d.Param != "model":
+	case (status == http.StatusNotFound || status == http.StatusForbidden) && d.Param != "" && d.Param != "model":
 		return providers.KindRequest // something else that the request names
 	case status != 0:
 		return providers.KindOf(status)

@@ -64,7 +64,7 @@ func TestFailuresInDialects(t *testing.T) {
 		{400, `{"error":{"message":"Unsupported parameter: 'stop' is not supported with this model.","param":"stop","code":"unsupported_parameter","type":"invalid_request_error"}}`, providers.KindRequest},
 		{400, `{"error":{"code":"tool_use_failed","message":"Tool choice is required, but model did not call a tool","type":"invalid_request_error"}}`, providers.KindRequest},
 		{400, `{"code":400,"message":"Validation: Temperature must be between 0 and 2","type":"Bad Request"}`, providers.KindRequest},
-		{413, ``, providers.KindRequest},
+		{413, ``, providers.KindLarge},
 		{422, `{"detail":[{"type":"missing","loc":["body","messages"],"msg":"Field required"}]}`, providers.KindRequest},
 
 		{408, ``, providers.KindOverload},

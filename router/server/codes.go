@@ -102,7 +102,7 @@ var codes = map[string]code{
 	codeMissing:         {http.StatusBadRequest, kindRequest, never, "A member that is required is missing.", "Add the member that param names."},
 	codeContent:         {http.StatusBadRequest, kindRequest, never, "The messages hold content of a kind that no provider of the model takes.", "Leave that content out, or choose another model."},
 	codeContext:         {http.StatusBadRequest, kindRequest, never, "Prompt and answer together are longer than the model's context.", "Send a shorter prompt, ask for fewer tokens, or choose a model with a longer context."},
-	codeTooLarge:        {http.StatusRequestEntityTooLarge, kindRequest, never, "The body is larger than this router takes.", "Send less, images above all; the operator may raise the limit."},
+	codeTooLarge:        {http.StatusRequestEntityTooLarge, kindRequest, never, "The body is larger than this router takes, or the request larger than its providers take.", "Send less, images above all; the operator may raise the limit of the router."},
 	codeTooManyHeaders:  {http.StatusRequestHeaderFieldsTooLarge, kindRequest, never, "The request has too many header fields.", "Send fewer header fields."},
 	codeMediaType:       {http.StatusUnsupportedMediaType, kindRequest, never, "The body is not declared as JSON.", "Send Content-Type: application/json"},
 	codeEncoding:        {http.StatusUnsupportedMediaType, kindRequest, never, "The body is compressed.", "Send it uncompressed, without Content-Encoding."},

@@ -238,6 +238,8 @@ func allFailed(e *router.FailedError) problem {
 		p.code, p.message = codeUpstreamAuth, "The providers refused this router's credentials."
 	case kind == providers.KindUnknown:
 		return noSuchModel(e, p)
+	case kind == providers.KindLarge:
+		return tooLargeFor(e, p)
 	case kind == providers.KindRedirect:
 		p.code, p.message = codeRedirect, "The provider answered with a redirect."
 	case kind == providers.KindTimeout:
@@ -264,6 +266,19 @@ func noSuchModel(e *router.FailedError, p problem) problem {
 			p.status = pe.Status
 		}
 	}
+	p.message += " Tried: " + tried(e.Attempts) + "."
+	return p
+}
+
+// tooLargeFor passes on what the last provider said of a request that is more than any
+// of them takes at once.
+func tooLargeFor(e *router.FailedError, p problem) problem {
+	p.code, p.final, p.after = codeTooLarge, true, 0
+	p.message = "The request is larger than the provider takes."
+	if pe := (*providers.Error)(nil); errors.As(e.Err, &pe) && pe.Detail.Message != "" {
+		p.message = pe.Detail.Message
+	}
+	p.fix = "Send a shorter prompt, ask for fewer tokens, or choose another model."
 	p.message += " Tried: " + tried(e.Attempts) + "."
 	return p
 }
