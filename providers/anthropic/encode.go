@@ -166,15 +166,17 @@ func (e *encoder) plan() {
 	if len(e.tools) == 0 && e.Called() { // a history with calls must name their tools
 		e.tools, e.choice = e.CalledTools(), translate.ToolChoice{Mode: "none"}
 	}
-	if native := e.Object("thinking"); native != nil {
-		e.think = Thinking{Raw: native}
+	if e.Object("thinking") != nil {
 		for _, name := range []string{"reasoning_effort", "reasoning"} {
 			if e.Member(name) != nil {
 				e.Drop(name)
 			}
 		}
-	} else {
-		e.think = Plan(e.Request, Room{Bound: e.bound, Forced: e.choice.Mode == "required", Unfinished: translate.Unfinished(e.sides)})
+	}
+	e.think = Plan(e.Request, Room{Bound: e.bound, Forced: e.choice.Mode == "required", Unfinished: translate.Unfinished(e.sides)})
+	Sample(e.Request, e.think.On, &e.set)
+	if !Continues(e.Model()) {
+		e.sides = e.AskOn(e.sides)
 	}
 	if e.set.Answer.JSON && e.set.Answer.Schema == nil {
 		e.system = append(e.system, translate.Part{Text: jsonraw.Quote(translate.OnlyJSON)})
@@ -263,7 +265,9 @@ func (e *encoder) writeChoice() {
 func (e *encoder) settings() {
 	o := &e.o
 	o.Array("stop_sequences", e.set.Stop)
-	e.sampling()
+	o.Raw("temperature", e.set.Temperature)
+	o.Raw("top_p", e.set.TopP)
+	o.Raw("top_k", e.set.TopK)
 	o.Raw("thinking", e.think.Raw)
 	e.output()
 	e.user()
@@ -281,46 +285,32 @@ func (e *encoder) settings() {
 	}
 }
 
-// sampling leaves out what cannot stand beside reasoning, and a top_p that asks
-// for nothing, which newer models refuse beside a temperature.
-func (e *encoder) sampling() {
-	if e.think.On {
-		e.DropSampling(map[string][]byte{"temperature": e.set.Temperature, "top_p": e.set.TopP, "top_k": e.set.TopK})
-		return
-	}
-	e.o.Raw("temperature", e.set.Temperature)
-	if e.set.Temperature == nil || !translate.Is(e.set.TopP, 1) {
-		e.o.Raw("top_p", e.set.TopP)
-	}
-	e.o.Raw("top_k", e.set.TopK)
-}
-
 // output writes output_config: the schema of the answer and the effort, over what
 // the client says there itself.
 func (e *encoder) output() {
 	native := e.Object("output_config")
-	if native == nil && e.set.Answer.Schema == nil && e.think.Effort == "" {
-		return
+	if asked := jsonraw.Text(jsonraw.Lookup(native, "effort")); asked != "" {
+		if e.think.Effort = Level(e.Model(), asked); e.think.Effort != asked {
+			e.Drop("output_config")
+		}
 	}
-	o := &e.o
-	o.Key("output_config")
-	o.Open('{')
+	var config jsonraw.Object
 	for name, value := range jsonraw.Each(native) {
 		n := string(name)
-		if n == "format" && e.set.Answer.Schema != nil || n == "effort" && e.think.Effort != "" {
+		if n == "format" && e.set.Answer.Schema != nil || n == "effort" {
 			continue
 		}
-		o.Raw(n, value)
+		config.Raw(n, value)
 	}
-	o.Some("effort", e.think.Effort)
+	config.Some("effort", e.think.Effort)
 	if e.set.Answer.Schema != nil {
-		o.Key("format")
-		o.Open('{')
-		o.Text("type", "json_schema")
-		o.Raw("schema", e.set.Answer.Schema)
-		o.Close('}')
+		config.Key("format")
+		config.Open('{')
+		config.Text("type", "json_schema")
+		config.Raw("schema", e.set.Answer.Schema)
+		config.Close('}')
 	}
-	o.Close('}')
+	e.o.Object("output_config", config)
 }
 
 // user writes for whom the call is made, which is all that metadata can hold.

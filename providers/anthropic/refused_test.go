@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"tallyroute/providers"
@@ -103,7 +104,17 @@ func TestEncode_Thinking(t *testing.T) {
 		{"claude-sonnet-5", `"reasoning":{"max_tokens":0}`, `{"type":"disabled"}`, ""},
 		{"claude-fable-5", `"reasoning_effort":"none"`, `{"type":"disabled"}`, ""},
 		{"somebody-else", `"reasoning_effort":"medium","max_tokens":20000`, budget(8192), ""},
-		{"claude-sonnet-5", `"thinking":{"type":"enabled","budget_tokens":2000}`, `{"type":"enabled","budget_tokens":2000}`, ""},
+		{"claude-sonnet-5", `"thinking":{"type":"enabled","budget_tokens":2000,"display":"omitted"}`, `{"type":"adaptive","display":"omitted"}`, "low"},
+		{"claude-opus-4-7", `"thinking":{"type":"adaptive"},"output_config":{"effort":"max"}`, `{"type":"adaptive"}`, "max"},
+		{"claude-sonnet-4-6", `"thinking":{"type":"enabled","budget_tokens":2000}`, `{"type":"enabled","budget_tokens":2000}`, ""},
+		{"claude-sonnet-4-6", `"reasoning_effort":"xhigh"`, adaptive, "high"},
+		{"claude-sonnet-4-6", `"reasoning_effort":"max"`, adaptive, "max"},
+		{"claude-opus-4-5", `"output_config":{"effort":"max"}`, "", "high"},
+		{"claude-sonnet-4-5", `"output_config":{"effort":"low"}`, "", ""},
+		{"claude-sonnet-4-5", `"thinking":{"type":"enabled","budget_tokens":8000},"max_tokens":1500`, budget(1125), ""},
+		{"claude-sonnet-4-5", `"thinking":{"type":"enabled","budget_tokens":8000},"max_tokens":1000`, "", ""},
+		{"claude-sonnet-4-5", `"thinking":{"type":"adaptive"},"max_tokens":20000`, budget(8192), ""},
+		{"claude-sonnet-4-5", `"thinking":{"type":"enabled","budget_tokens":8000},"max_tokens":9000,"tool_choice":"required","tools":[{"type":"function","function":{"name":"f"}}]`, "", ""},
 		{"claude-sonnet-5", `"temperature":0`, "", ""},
 		{"anthropic.claude-3-5-sonnet-20240620-v1:0", `"reasoning_effort":"high","max_tokens":9000`, "", ""},
 		{"anthropic.claude-v2:1", `"reasoning_effort":"high","max_tokens":9000`, "", ""},
@@ -117,6 +128,39 @@ func TestEncode_Thinking(t *testing.T) {
 		thinking, effort := string(jsonraw.Lookup(call.Body, "thinking")), jsonraw.Text(jsonraw.Lookup(call.Body, "output_config", "effort"))
 		if thinking != c.thinking || effort != c.effort {
 			t.Errorf("%s %s: %s and %q, want %s and %q", c.model, c.members, thinking, effort, c.thinking, c.effort)
+		}
+	}
+}
+
+// What a model refuses is left out and named: all sampling since 4.7 and beside
+// thinking, one of two since 4.1, and answers that are to be gone on with since 4.6.
+func TestEncode_SamplingAsTheModelTakesIt(t *testing.T) {
+	const both = `"temperature":0.2,"top_p":0.5,"top_k":3`
+	const tail = `"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"One"}]`
+	for _, c := range []struct{ model, members, sent, dropped string }{
+		{"claude-opus-4-7", hi + "," + both, "", "temperature top_p top_k"},
+		{"claude-sonnet-5", hi + `,"temperature":1`, "", ""},
+		{"claude-fable-5@default", hi + `,"temperature":0`, "", "temperature"},
+		{"claude-sonnet-4-5", hi + "," + both, `"temperature":0.2,"top_k":3`, "top_p"},
+		{"claude-sonnet-4-5", hi + `,"top_p":0.5`, `"top_p":0.5`, ""},
+		{"claude-opus-4-1-20250805", hi + `,"temperature":0.2,"top_p":1`, `"temperature":0.2`, ""},
+		{"claude-sonnet-4-20250514", hi + "," + both, `"temperature":0.2,"top_p":0.5,"top_k":3`, ""},
+		{"claude-sonnet-4-5", hi + `,"max_tokens":9000,"thinking":{"type":"enabled","budget_tokens":2000},"temperature":0.3`, `"thinking":{"type":"enabled","budget_tokens":2000}`, "temperature"},
+		{"claude-sonnet-4-5", tail, "", ""},
+		{"claude-sonnet-4-6", tail, "", "messages.prefill"},
+	} {
+		x := exchange(t, c.members)
+		x.Target.Upstream = c.model
+		call, err := fixed().Encode(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, sent, _ := strings.Cut(strings.TrimSuffix(string(call.Body), "}"), `]}],`)
+		if sent != c.sent || strings.Join(call.Dropped, " ") != c.dropped {
+			t.Errorf("%s %s: sent %s, dropped %v", c.model, c.members, call.Body, call.Dropped)
+		}
+		if asks := strings.Contains(string(call.Body), `},{"role":"user"`); asks != (c.dropped == "messages.prefill") {
+			t.Errorf("%s: %s", c.model, call.Body)
 		}
 	}
 }

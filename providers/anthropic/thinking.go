@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"strconv"
 	"strings"
 
 	"tallyroute/providers/jsonraw"
@@ -34,11 +35,17 @@ type Room struct {
 // Plan decides how a model is asked to think: newer ones by effort, older ones by
 // a budget. Where the format forbids to think, because a tool is forced, because
 // the bound of the answer leaves no room, or because a call under way was made
-// without thinking, and where the model is too old to, the wish is dropped, and r
-// says so.
+// without thinking, and where the model is too old to, the wish is dropped. What a
+// client says in the format's own words is brought into what the model takes. r
+// tells of either.
 func Plan(r *translate.Request, room Room) Thinking {
 	e, model := r.Effort(), r.Model()
-	switch adaptive := adapts(model); {
+	native := r.Object("thinking")
+	adaptive := adapts(model)
+	if native != nil { // counts alone
+		e = translate.ReadThinking(native)
+	}
+	switch {
 	case !e.Asked:
 		return Thinking{}
 	case e.Level == "none":
@@ -46,14 +53,84 @@ func Plan(r *translate.Request, room Room) Thinking {
 	case room.Forced || !thinks(model) || !adaptive && (room.Bound <= leastBudget || room.Unfinished):
 		r.DropEffort()
 		return Thinking{}
+	case native != nil:
+		return ours(r, native, e, room)
 	case adaptive:
-		return Thinking{On: true, Raw: []byte(`{"type":"adaptive","display":"summarized"}`), Effort: effort(e)}
+		asked := effort(e)
+		level := Level(model, asked)
+		if level != asked && asked == e.Level {
+			r.DropEffort()
+		}
+		return Thinking{On: true, Raw: []byte(`{"type":"adaptive","display":"summarized"}`), Effort: level}
 	}
 	var o jsonraw.Object
 	o.Text("type", "enabled")
 	o.Int("budget_tokens", budget(e, room.Bound))
 	return Thinking{On: true, Raw: o.Bytes()}
 }
+
+// ours is the member "thinking" of a client, as the model takes it.
+func ours(r *translate.Request, native []byte, e translate.Effort, room Room) Thinking {
+	kind := jsonraw.Text(jsonraw.Lookup(native, "type"))
+	v := versionOf(r.Model())
+	switch {
+	case kind == "adaptive" && v != 0 && !adapts(r.Model()):
+		r.Drop("thinking")
+		return Thinking{On: true, Raw: set(native, "enabled", budget(e, room.Bound))}
+	case kind == "enabled" && v >= 407: // which know no budget
+		r.Drop("thinking")
+		return Thinking{On: true, Raw: set(native, "adaptive", 0), Effort: effort(e)}
+	case kind == "enabled" && (e.Budget < leastBudget || e.Budget >= room.Bound):
+		r.Drop("thinking")
+		return Thinking{On: true, Raw: set(native, kind, max(leastBudget, min(e.Budget, room.Bound/4*3)))}
+	}
+	return Thinking{On: true, Raw: native}
+}
+
+// set is native of another kind, with another budget; 0 is none.
+func set(native []byte, kind string, budget int64) []byte {
+	members := []jsonraw.Member{{Name: "type", Value: jsonraw.Quote(kind)}}
+	if budget == 0 {
+		return jsonraw.Edit(native, members, "budget_tokens")
+	}
+	return jsonraw.Edit(native, append(members, jsonraw.Member{Name: "budget_tokens", Value: strconv.AppendInt(nil, budget, 10)}))
+}
+
+// Level is the effort that a model knows in place of one that it may not; "" where it
+// knows none.
+func Level(model, asked string) string {
+	switch v := versionOf(model); {
+	case v == 0 || v >= 407:
+		return asked
+	case v == 406 && asked == "xhigh", v == 405 && (asked == "xhigh" || asked == "max"):
+		asked = "high"
+	case v < 405:
+		return ""
+	}
+	if versionOf(model) == 405 && !strings.Contains(model, "opus") {
+		return ""
+	}
+	return asked
+}
+
+// Sample takes out of s what the model refuses, and r tells of it: all sampling beside
+// reasoning and since version 4.7, one of temperature and top_p since 4.1. A value of
+// 1 asks for what happens anyway.
+func Sample(r *translate.Request, thinking bool, s *translate.Settings) {
+	switch v := versionOf(r.Model()); {
+	case thinking || v >= 407:
+		r.DropSampling(map[string][]byte{"temperature": s.Temperature, "top_p": s.TopP, "top_k": s.TopK})
+		s.Temperature, s.TopP, s.TopK = nil, nil, nil
+	case s.Temperature == nil:
+	case v >= 401 || translate.Is(s.TopP, 1):
+		r.DropSampling(map[string][]byte{"top_p": s.TopP})
+		s.TopP = nil
+	}
+}
+
+// Continues reports a model that goes on with an answer which the conversation ends
+// in: later ones want to be asked.
+func Continues(model string) bool { return versionOf(model) < 406 }
 
 // effort is one that the format knows; "" where nobody says how much.
 func effort(e translate.Effort) string {

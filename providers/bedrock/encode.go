@@ -85,9 +85,13 @@ func (e *encoder) options() map[string]translate.Option {
 // plan decides what depends on several members.
 func (e *encoder) plan() {
 	e.planTools()
-	if e.family == claude && e.Object("thinking") == nil {
+	if e.family == claude {
 		forced := e.choice.Mode == "required"
 		e.think = anthropic.Plan(e.Request, anthropic.Room{Bound: e.bound, Forced: forced, Unfinished: translate.Unfinished(e.sides)})
+		anthropic.Sample(e.Request, e.think.On, &e.set)
+		if !anthropic.Continues(e.Model()) {
+			e.sides = e.AskOn(e.sides)
+		}
 	}
 	if e.set.Answer.JSON && e.set.Answer.Schema == nil {
 		e.system = append(e.system, translate.Part{Text: jsonraw.Quote(translate.OnlyJSON)})
@@ -211,14 +215,8 @@ func (e *encoder) inference() {
 	if e.bound > 0 {
 		o.Int("maxTokens", e.bound)
 	}
-	if e.think.On {
-		e.DropSampling(map[string][]byte{"temperature": e.set.Temperature, "top_p": e.set.TopP})
-	} else {
-		o.Raw("temperature", e.set.Temperature)
-		if e.set.Temperature == nil || e.family != claude || !translate.Is(e.set.TopP, 1) {
-			o.Raw("topP", e.set.TopP)
-		}
-	}
+	o.Raw("temperature", e.set.Temperature)
+	o.Raw("topP", e.set.TopP)
 	o.Array("stopSequences", e.set.Stop)
 	o.Close('}')
 }

@@ -61,7 +61,7 @@ func (e *encoder) additional() {
 }
 
 func (e *encoder) reasoning(x *extra) {
-	if native := e.Object("thinking"); native != nil {
+	if native := e.Object("thinking"); native != nil && e.family != claude {
 		x.set("thinking", native)
 		return
 	}
@@ -109,7 +109,7 @@ func level(effort string) string {
 func (e *encoder) takeTopK(x *extra) {
 	switch k := e.set.TopK; {
 	case k == nil:
-	case e.family == claude && !e.think.On:
+	case e.family == claude:
 		x.set("top_k", k)
 	case e.family == nova || e.family == nova2:
 		x.set("inferenceConfig", jsonraw.One("topK", k))

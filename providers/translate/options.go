@@ -203,14 +203,7 @@ type Effort struct {
 // which other routers and providers say the same. Where several say something, the
 // first of these counts.
 func ReadEffort(r *chat.Request) Effort {
-	var e Effort
-	if raw := r.Get("thinking"); jsonraw.IsObject(raw) {
-		e.Asked = true
-		if jsonraw.Text(jsonraw.Lookup(raw, "type")) == "disabled" {
-			e.Level = "none"
-		}
-		e.budget(jsonraw.Lookup(raw, "budget_tokens"))
-	}
+	e := ReadThinking(r.Get("thinking"))
 	if raw := r.Get("reasoning"); jsonraw.IsObject(raw) {
 		e.Asked = true
 		if level := jsonraw.Text(jsonraw.Lookup(raw, "effort")); level != "" {
@@ -225,6 +218,19 @@ func ReadEffort(r *chat.Request) Effort {
 	if level := jsonraw.Text(r.Get("reasoning_effort")); level != "" {
 		e.Asked, e.Level = true, level
 	}
+	return e
+}
+
+// ReadThinking reads the member thinking alone.
+func ReadThinking(raw []byte) (e Effort) {
+	if !jsonraw.IsObject(raw) {
+		return e
+	}
+	e.Asked = true
+	if jsonraw.Text(jsonraw.Lookup(raw, "type")) == "disabled" {
+		e.Level = "none"
+	}
+	e.budget(jsonraw.Lookup(raw, "budget_tokens"))
 	return e
 }
 

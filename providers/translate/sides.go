@@ -62,6 +62,19 @@ func (c *Conversation) Sides(keep func(d Detail) bool) (system []Part, sides []S
 	return system, sides, nil
 }
 
+// AskOn asks on behalf of the user for the rest of an answer that the conversation ends
+// in, for models that do not go on with one by themselves.
+func (c *Conversation) AskOn(sides []Side) []Side {
+	last := sides[len(sides)-1]
+	if !last.Assistant || len(last.Turns[len(last.Turns)-1].Calls) > 0 {
+		return sides
+	}
+	c.Lose("messages.prefill")
+	return append(sides, Side{Turns: []Turn{{Role: "user", Parts: []Part{{Text: jsonraw.Quote(goOn)}}}}})
+}
+
+const goOn = "Continue this answer exactly where it stops, without repeating any of it."
+
 // think leaves of the reasoning in a turn what keep wants, and tells of the rest.
 func (c *Conversation) think(t *Turn, keep func(d Detail) bool) {
 	before := len(t.Details)
