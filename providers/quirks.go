@@ -25,10 +25,19 @@ type Quirks struct {
 	// the answer would be another one: with them a request is refused.
 	Refuse []string
 	Bounds map[string]Bound // the least and the most of top-level members that are numbers
+	// Efforts are the levels of reasoning_effort that the model takes, from the lowest
+	// on: another one becomes the next above, or the highest. Empty: any.
+	Efforts []string
+	// Sampling is SamplingNever where the model refuses all ways to sample but the
+	// default, and SamplingUnreasoned where it does unless it does not reason.
+	Sampling string
 
 	Roles         map[string]string // role of a message → the provider's name for it
 	MessageRename map[string]string // member of a message of the assistant → the provider's name for it
 	MessageDrop   []string          // members of messages that the provider refuses
+	// CallMembers are texts that a message of the assistant with calls must have:
+	// where another provider gave none, they are empty.
+	CallMembers []string
 
 	// MaxTokens is the member that bounds the output, "max_tokens" or
 	// "max_completion_tokens"; "" is max_tokens.
@@ -59,6 +68,10 @@ func (q Quirks) Over(base Quirks) Quirks {
 	q.Drop = union(base.Drop, q.Drop)
 	q.Refuse = union(base.Refuse, q.Refuse)
 	q.MessageDrop = union(base.MessageDrop, q.MessageDrop)
+	q.CallMembers = union(base.CallMembers, q.CallMembers)
+	if len(q.Efforts) == 0 {
+		q.Efforts = base.Efforts
+	}
 	if len(q.Known) == 0 {
 		q.Known = base.Known
 	}
@@ -66,7 +79,7 @@ func (q Quirks) Over(base Quirks) Quirks {
 	for _, s := range []struct {
 		to   *string
 		from string
-	}{{&q.MaxTokens, base.MaxTokens}, {&q.Vectors, base.Vectors}, {&q.Path, base.Path}, {&q.APIVersion, base.APIVersion}} {
+	}{{&q.MaxTokens, base.MaxTokens}, {&q.Sampling, base.Sampling}, {&q.Vectors, base.Vectors}, {&q.Path, base.Path}, {&q.APIVersion, base.APIVersion}} {
 		if *s.to == "" {
 			*s.to = s.from
 		}
@@ -104,7 +117,8 @@ func (q Quirks) Of(o Operation) Quirks {
 
 // change reports whether any rule could change a request.
 func (q *Quirks) change() bool {
-	return len(q.Rename)+len(q.Drop)+len(q.Known)+len(q.Refuse)+len(q.Bounds)+len(q.Roles)+len(q.MessageRename)+len(q.MessageDrop) > 0
+	return len(q.Rename)+len(q.Drop)+len(q.Known)+len(q.Refuse)+len(q.Bounds)+len(q.Efforts)+len(q.Sampling) > 0 ||
+		len(q.Roles)+len(q.MessageRename)+len(q.MessageDrop)+len(q.CallMembers) > 0
 }
 
 // Output is the provider's name for the bound of the output in the OpenAI format.
@@ -203,12 +217,14 @@ func (p *pass) member(name, value []byte) error {
 		p.lose(name, value)
 		return nil
 	}
-	if b, ok := p.q.Bounds[string(name)]; ok {
-		if to := b.clamp(value); to != "" {
-			p.sets = append(p.sets, jsonraw.Member{Name: string(name), Value: []byte(to)})
-			p.lost = append(p.lost, string(name))
-			value = []byte(to)
-		}
+	if p.fixed(name) {
+		p.loseSampling(name, value)
+		return nil
+	}
+	if to := p.taken(name, value); to != "" {
+		p.sets = append(p.sets, jsonraw.Member{Name: string(name), Value: []byte(to)})
+		p.lost = append(p.lost, string(name))
+		value = []byte(to)
 	}
 	if has(p.row.ours, name) {
 		return nil
@@ -270,7 +286,7 @@ func refused(name string) *Error {
 // what we have said of an earlier answer is taken back, loses nothing; the rest is
 // told as "messages.NAME".
 func (p *pass) messages() {
-	members := len(p.q.MessageRename)+len(p.q.MessageDrop) > 0
+	members := len(p.q.MessageRename)+len(p.q.MessageDrop)+len(p.q.CallMembers) > 0
 	if !members && len(p.q.Roles) == 0 {
 		return
 	}
@@ -314,8 +330,11 @@ func (p *pass) message(m chat.Message) []byte {
 	if to := p.q.Roles[role]; to != "" {
 		sets = append(sets, jsonraw.Member{Name: "role", Value: jsonraw.Quote(to)})
 	}
-	if len(p.q.MessageRename)+len(p.q.MessageDrop) == 0 {
+	if len(p.q.MessageRename)+len(p.q.MessageDrop)+len(p.q.CallMembers) == 0 {
 		return jsonraw.Edit(m.Raw, sets)
+	}
+	if role == "assistant" {
+		sets = p.callMembers(m.Raw, sets)
 	}
 	for name, value := range jsonraw.Each(m.Raw) {
 		to := p.q.MessageRename[string(name)]

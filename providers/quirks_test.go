@@ -128,3 +128,26 @@ func TestKnownMembersAreThoseOfTheOperation(t *testing.T) {
 		}
 	}
 }
+
+// A history that began at another provider has no reasoning for the calls in it: the
+// member is there all the same, and empty, where it is asked for.
+func TestCallsHaveTheMembersThatTheProviderWants(t *testing.T) {
+	const calls = `"tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{}"}}]`
+	q := Quirks{CallMembers: []string{"reasoning_content"}}
+	for message, want := range map[string]string{
+		`{"role":"assistant","content":null,` + calls + `}`:                          `{"role":"assistant","content":null,` + calls + `,"reasoning_content":""}`,
+		`{"role":"assistant","content":null,` + calls + `,"reasoning_content":"hm"}`: "",
+		`{"role":"assistant","content":"hi","tool_calls":[]}`:                        "",
+		`{"role":"assistant","content":"hi"}`:                                        "",
+		`{"role":"user","content":"hi"}`:                                             "",
+		`{"role":"assistant","content":null,` + calls + `,"reasoning_content":null}`: `{"role":"assistant","content":null,` + calls + `,"reasoning_content":""}`,
+	} {
+		if want == "" {
+			want = message
+		}
+		y, lost, err := asked(t, `{"model":"m","messages":[`+message+`]}`, q).declared()
+		if err != nil || len(lost) > 0 || string(y.Request.Get("messages")) != "["+want+"]" {
+			t.Errorf("%s became %s, lost %v, %v", message, y.Request.Get("messages"), lost, err)
+		}
+	}
+}

@@ -45,6 +45,30 @@ var quirks = map[string]quirk{
 		providers.Quirks{Bounds: map[string]providers.Bound{"temperature": {Min: "0", Max: "1"}}},
 		hello + `,"temperature":0.5`, hello + `,"temperature":0.5`, "",
 	},
+	"effort above": {
+		providers.Quirks{Efforts: []string{"minimal", "low", "high"}},
+		hello + `,"reasoning_effort":"medium"`, hello + `,"reasoning_effort":"high"`, "reasoning_effort",
+	},
+	"highest effort": {
+		providers.Quirks{Efforts: []string{"low", "high"}},
+		hello + `,"reasoning_effort":"xhigh"`, hello + `,"reasoning_effort":"high"`, "reasoning_effort",
+	},
+	"effort that is taken": {
+		providers.Quirks{Efforts: []string{"low", "high"}},
+		hello + `,"reasoning_effort":"low"`, hello + `,"reasoning_effort":"low"`, "",
+	},
+	"sampling never": {
+		providers.Quirks{Sampling: providers.SamplingNever},
+		hello + `,"temperature":0.5,"top_p":1,"presence_penalty":0`, hello, "temperature",
+	},
+	"sampling unreasoned": {
+		providers.Quirks{Sampling: providers.SamplingUnreasoned},
+		hello + `,"temperature":0.5`, hello + `,"temperature":0.5`, "",
+	},
+	"sampling beside an effort": {
+		providers.Quirks{Sampling: providers.SamplingUnreasoned},
+		hello + `,"temperature":0.5,"reasoning_effort":"low"`, hello + `,"reasoning_effort":"low"`, "temperature",
+	},
 	"rename": {
 		providers.Quirks{Rename: map[string]string{"heat": "temperature"}},
 		hello + `,"heat":0.5`, hello + `,"temperature":0.5`, "",
@@ -78,7 +102,8 @@ func (s Subject) quirks(t *testing.T) {
 			q := quirks[name]
 			plain := q.quirks
 			plain.Refuse, plain.Drop, plain.Known, plain.Bounds, plain.Rename = nil, nil, nil, nil, nil
-			plain.Roles, plain.MessageRename, plain.MessageDrop = nil, nil, nil
+			plain.Roles, plain.MessageRename, plain.MessageDrop, plain.CallMembers = nil, nil, nil, nil
+			plain.Efforts, plain.Sampling = nil, ""
 			got, want := s.sent(t, q.quirks, q.request), s.sent(t, plain, q.same)
 			if !reflect.DeepEqual(decoded(t, got.Body), decoded(t, want.Body)) || got.Path != want.Path {
 				t.Errorf("sent %s %s, want %s %s", got.Path, got.Body, want.Path, want.Body)
