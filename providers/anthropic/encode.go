@@ -174,7 +174,7 @@ func (e *encoder) plan() {
 		}
 	}
 	e.think = Plan(e.Request, Room{Bound: e.bound, Forced: e.choice.Mode == "required", Unfinished: translate.Unfinished(e.sides)})
-	Sample(e.Request, e.think.On, &e.set)
+	Sample(e.Request, e.think, &e.set)
 	if !Continues(e.Model()) {
 		e.sides = e.AskOn(e.sides)
 	}

@@ -116,9 +116,9 @@ func Level(model, asked string) string {
 // Sample takes out of s what the model refuses, and r tells of it: all sampling beside
 // reasoning and since version 4.7, one of temperature and top_p since 4.1. A value of
 // 1 asks for what happens anyway.
-func Sample(r *translate.Request, thinking bool, s *translate.Settings) {
+func Sample(r *translate.Request, t Thinking, s *translate.Settings) {
 	switch v := versionOf(r.Model()); {
-	case thinking || v >= 407:
+	case t.On || v >= 407:
 		r.DropSampling(map[string][]byte{"temperature": s.Temperature, "top_p": s.TopP, "top_k": s.TopK})
 		s.Temperature, s.TopP, s.TopK = nil, nil, nil
 	case s.Temperature == nil:

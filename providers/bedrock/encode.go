@@ -88,7 +88,7 @@ func (e *encoder) plan() {
 	if e.family == claude {
 		forced := e.choice.Mode == "required"
 		e.think = anthropic.Plan(e.Request, anthropic.Room{Bound: e.bound, Forced: forced, Unfinished: translate.Unfinished(e.sides)})
-		anthropic.Sample(e.Request, e.think.On, &e.set)
+		anthropic.Sample(e.Request, e.think, &e.set)
 		if !anthropic.Continues(e.Model()) {
 			e.sides = e.AskOn(e.sides)
 		}
