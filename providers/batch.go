@@ -50,7 +50,7 @@ func (c *Client) batched(ctx context.Context, x Exchange, parts []*chat.Request)
 // partly is the failure of a request of which one call at least was answered.
 func partly(err error) *Error {
 	e := asError(err)
-	e.Sent, e.Free = true, false
+	e.Sent, e.Free, e.Usage = true, false, nil
 	return e
 }
 

@@ -220,6 +220,14 @@ func (a *Answer) OnWait(f func()) bool {
 	return ok
 }
 
+// Told is what a stream has told of its usage so far.
+func (a *Answer) Told() (t chat.Told) {
+	if a.Stream != nil {
+		t = a.Stream.Told()
+	}
+	return t
+}
+
 // Close ends the call and frees its connection. Closing twice is closing once.
 func (a *Answer) Close() error {
 	if a.Stream == nil {

@@ -93,6 +93,9 @@ type Error struct {
 	// Free that it was refused in a way for which the provider charges nothing.
 	Sent, Free bool
 	Received   int64 // bytes of an answer that could not be used
+	// Usage is what such an answer said of its usage, nil where it said nothing: a
+	// provider that says as much is not free.
+	Usage *chat.Usage
 }
 
 // Charged reports that the provider may bill the call.

@@ -33,6 +33,7 @@ func (t *trip) stream(resp *http.Response, b *body) (*Answer, error) {
 	t.awaited = "the first content"
 	b.until = time.Now().Add(max(t.c.o.FirstTimeout, t.x.Target.IdleTimeout))
 	if err := l.begin(); err != nil {
+		t.told = l.Told().Usage
 		_ = l.Close()
 		return nil, err
 	}
@@ -81,6 +82,9 @@ func (l *live) Next() (chat.Chunk, error) {
 	}
 	return chat.Chunk{}, l.end
 }
+
+// Told is what was told of the usage so far.
+func (l *live) Told() chat.Told { return l.from.Told() }
 
 // fault is why a stream failed: what the provider said of it, or else what the
 // network did. The adapter may have read ahead, so that both can be known.

@@ -38,6 +38,9 @@ type ChatCodec interface {
 	Codec
 	// Stream reads a streamed answer with a 2xx status and closes body with itself.
 	Stream(x Exchange, body io.ReadCloser) chat.Stream
+	// Usage reads the usage of an answer, or of a part of one, that need not be an
+	// answer otherwise; nil where it has none.
+	Usage(x Exchange, body []byte) *chat.Usage
 }
 
 // EmbedCodec is the Codec of embeddings. An answer has one vector for each input,
@@ -72,6 +75,7 @@ type operation struct {
 	known  bool                  // what an adapter or a provider is declared to know are members of this operation
 	codec  func(a Adapter) Codec // nil where a has none
 	stream func(x Exchange, body io.ReadCloser) chat.Stream
+	usage  func(x Exchange, body []byte) *chat.Usage // of a chat codec's answer that cannot be read; nil is the OpenAI format's
 	// parts are the requests, more than one, as which x must be sent because one
 	// call cannot have all of it; join makes one answer of theirs.
 	parts func(x Exchange) ([]*chat.Request, error)
@@ -87,6 +91,7 @@ var operations = [...]operation{
 		stream: func(x Exchange, body io.ReadCloser) chat.Stream {
 			return x.Target.Adapter.Chat.Stream(x, body)
 		},
+		usage: func(x Exchange, body []byte) *chat.Usage { return x.Target.Adapter.Chat.Usage(x, body) },
 	},
 	Embed: {
 		name: "embeddings", path: "/v1/embeddings", parse: chat.Limits.ParseEmbedding,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Answers that are none.
@@ -47,6 +48,7 @@ func (t *trip) refused(resp *http.Response, b *body) error {
 		b.until = time.Now().Add(errorTime)
 		text, _ = io.ReadAll(io.LimitReader(b, maxError)) // what came of it will do
 	}
+	t.hear(text)
 	b.drain()
 	if resp.StatusCode/100 == 3 {
 		return t.fill(&Error{Kind: KindRedirect, Err: errRedirect}, resp)
@@ -66,8 +68,10 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	t.size = int64(len(text))
 	switch {
 	case b.err != nil:
+		t.hear(text)
 		return nil, t.fill(t.network(b.err), resp)
 	case err != nil:
+		t.hear(text)
 		return nil, t.broken(resp, b, err)
 	}
 	answer, err := t.decode(resp, text)
@@ -75,8 +79,10 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	case err != nil && len(bytes.TrimSpace(text)) == 0:
 		return nil, t.broken(resp, b, errEmpty)
 	case err != nil:
+		t.hear(text)
 		return nil, t.fill(asError(err), resp)
 	case t.x.Request.Stream():
+		t.told = answer.Usage
 		return nil, t.broken(resp, b, errNoStream)
 	}
 	t.cancel(errClosed)
@@ -91,6 +97,29 @@ func (t *trip) decode(resp *http.Response, text []byte) (*chat.Response, error) 
 	}
 	defer free()
 	return t.x.codec().Decode(t.x, resp.Header, text)
+}
+
+// hear notes what an answer that cannot be used says of its usage: it, or the part of
+// it that a failure is wrapped in or wraps.
+func (t *trip) hear(text []byte) {
+	const most = 4 << 20 // is looked through, again and again
+	text = text[:min(len(text), most)]
+	o := operations[t.x.Operation]
+	for _, part := range [...]string{"", "response", "error", "message"} {
+		body := text
+		if part != "" {
+			body = jsonraw.Lookup(text, part)
+		}
+		if o.usage != nil {
+			t.told = o.usage(t.x, body)
+		}
+		if t.told == nil {
+			t.told = chat.UsageOf(body)
+		}
+		if t.told != nil {
+			return
+		}
+	}
 }
 
 // network is a failure to send or receive.
@@ -132,7 +161,7 @@ func (t *trip) abort(err error) *Error {
 	t.cancel(errClosed)
 	t.x.reconsider(e)
 	e.Provider, e.Model, e.RetryAfter = t.x.Target.Provider, t.x.Target.Model, clamp(e.RetryAfter)
-	e.Sent, e.Free, e.Received = t.written.Load() || t.status != 0, t.free(e.Kind), t.size
+	e.Sent, e.Free, e.Received, e.Usage = t.written.Load() || t.status != 0, t.free(e.Kind) && !t.told.Some(), t.size, t.told
 	if t.req != nil {
 		e.redact(credentials(t.req, t.call.Path, t.own(), t.x.Target.Header, t.call.Header))
 	}

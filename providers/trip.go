@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode"
+
+	"tallyroute/providers/chat"
 )
 
 // trip is one call under way.
@@ -29,6 +31,7 @@ type trip struct {
 	written atomic.Bool // part of the request was, or may have been, written
 	status  int         // of the answer; 0 until its header is there
 	size    int64       // of the answer, as far as it was read and could not be used
+	told    *chat.Usage // by an answer that could not be used
 }
 
 // Why we end a call ourselves.

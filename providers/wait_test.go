@@ -52,6 +52,7 @@ type otherStream struct{}
 
 func (otherStream) Next() (chat.Chunk, error) { return chat.Chunk{}, io.EOF }
 func (otherStream) Close() error              { return nil }
+func (otherStream) Told() (t chat.Told)       { return t }
 
 func TestOnWaitOfAnotherStream(t *testing.T) {
 	for _, a := range []*providers.Answer{{Stream: otherStream{}}, {Response: &chat.Response{}}} {

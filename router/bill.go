@@ -30,6 +30,7 @@ type bill struct {
 	bytes   int64         // of a stream, that came
 	settled bool
 	thought int // how many bytes of the text are reasoning
+	told    int // how many had come when the usage of a stream that was cut was told
 	outcome Outcome
 }
 
@@ -55,14 +56,14 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	a, hold := s.held.planned.accepted, s.held.hold
 	began := r.o.Clock()
 	use := meter.Use{
-		Candidate: s.chosen, Attempt: len(s.attempts), Status: status, Usage: usage, Text: text, Thought: b.thought,
+		Candidate: s.chosen, Attempt: len(s.attempts), Status: status, Usage: usage, Text: text, Thought: b.thought, Told: b.told,
 		TierDropped: slices.Contains(s.reply.Dropped, "service_tier"),
 	}
 	if s.reply.Response != nil {
 		use.ResponseID = s.reply.Response.ID
 	}
 	row := r.charge(b.ctx, s.held.meter, use)
-	if status != billing.StatusOK && s.reply.Stream != nil {
+	if status != billing.StatusOK && s.reply.Stream != nil && (usage == nil || b.told == 0) {
 		row = s.held.meter.Hidden(row, s.chosen, s.attempts[len(s.attempts)-1].Took)
 	}
 	rows := append(s.rows, row)

@@ -72,8 +72,13 @@ func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candi
 		row.Status = status
 		return row
 	}
+	if pe.Usage.Some() && !pe.Usage.Partial {
+		row := r.charge(ctx, m, meter.Use{Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind), Usage: pe.Usage})
+		row.Final = false
+		return row
+	}
 	u := meter.Unanswered{
-		Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind), Took: tried.Took, Received: pe.Received,
+		Usage: pe.Usage, Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind), Took: tried.Took, Received: pe.Received,
 		Unending: pe.Kind == providers.KindCanceled && !m.Request.Stream() && !c.Target.Billing.Stops,
 	}
 	return m.Unanswered(u, counting{context.WithoutCancel(ctx), r.Tokens, m.Request, tokenizer(c.Target)})

@@ -243,12 +243,14 @@ type scripted struct {
 	ctx    context.Context
 	chunks []chat.Chunk
 	end    error
+	told   chat.Told
 }
 
 func (s *scripted) Next() (chat.Chunk, error) {
 	if len(s.chunks) > 0 {
 		c := s.chunks[0]
 		s.chunks = s.chunks[1:]
+		s.told.Note(&c)
 		return c, nil
 	}
 	if s.end != nil {
@@ -257,6 +259,8 @@ func (s *scripted) Next() (chat.Chunk, error) {
 	<-s.ctx.Done()
 	return chat.Chunk{}, s.ctx.Err()
 }
+
+func (s *scripted) Told() chat.Told { return s.told }
 
 func (s *scripted) Close() error { return nil }
 

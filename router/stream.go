@@ -15,7 +15,6 @@ import (
 // live is an answer that is still coming.
 type live struct {
 	bill  *bill
-	usage *chat.Usage
 	text  strings.Builder
 	gone  atomic.Pointer[time.Time] // when the client left
 	undo  func() bool               // ends the tie between the client's going and the stream
@@ -58,27 +57,16 @@ func (l *live) next() (chat.Chunk, error) {
 	return chat.Chunk{}, err
 }
 
-// read notes what a chunk tells of the usage.
+// read notes what a chunk says.
 func (l *live) read() (chat.Chunk, error) {
 	c, err := l.bill.sent.reply.Stream.Next()
 	if err != nil {
 		return c, err
 	}
-	if c.Usage != nil && !l.less(c.Usage) {
-		usage := *c.Usage
-		l.usage = &usage
-	}
 	l.text.WriteString(c.Text)
 	l.bill.thought += c.Thought
 	l.bill.bytes += int64(len(c.Data))
 	return c, nil
-}
-
-// less reports a usage below what the stream has told before: what a later chunk
-// takes back was used all the same.
-func (l *live) less(u *chat.Usage) bool {
-	total := func(u *chat.Usage) int64 { return u.Input + u.CacheRead + u.CacheWrite + u.Output }
-	return l.usage != nil && total(u) < total(l.usage)
 }
 
 // settle settles what has come.
@@ -93,7 +81,12 @@ func (l *live) settle(status billing.Status) {
 	if l.waits != nil {
 		l.waits() // the ledger may take its time
 	}
-	l.bill.settle(status, l.usage, l.text.String())
+	told := l.bill.sent.reply.Told()
+	l.bill.told = min(told.Text, l.text.Len())
+	if status == billing.StatusOK && told.Usage != nil && l.bill.told == l.text.Len() {
+		told.Usage.Partial = false // nothing came after it
+	}
+	l.bill.settle(status, told.Usage, l.text.String())
 }
 
 // lingered reports that the client has been gone for long enough. It is asked

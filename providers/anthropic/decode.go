@@ -209,6 +209,13 @@ func (u *usage) whole() *translate.Usage {
 	return &u.Usage
 }
 
+// Usage reads the usage of an answer that need not be one otherwise.
+func (a Completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
+	var u usage
+	u.read(jsonraw.Lookup(body, "usage"))
+	return u.whole().Chat(u.tier)
+}
+
 // tier is a service tier in the words of OpenAI, where it has one.
 func tier(name string) string {
 	switch name {

@@ -99,6 +99,7 @@ func (s *stream) start(e *translate.Emitter, message []byte) error {
 		ID: jsonraw.Text(jsonraw.Lookup(message, "id")), Model: jsonraw.Text(jsonraw.Lookup(message, "model")),
 		Created: s.created, Tier: s.usage.tier,
 	}
+	e.Early(s.usage.whole)
 	e.Begin(0)
 	return nil
 }
@@ -192,6 +193,7 @@ func (s *stream) ended(e *translate.Emitter, data []byte) {
 	delta := jsonraw.Lookup(data, "delta")
 	stop := jsonraw.Text(jsonraw.Lookup(delta, "stop_reason"))
 	if stop == "" || s.done {
+		e.Early(s.usage.whole)
 		return
 	}
 	s.done = true

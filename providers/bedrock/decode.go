@@ -147,6 +147,11 @@ func finish(stop string, calls int) string {
 	return "stop" // end_turn, stop_sequence, malformed_model_output, malformed_tool_use
 }
 
+// Usage reads the usage of an answer that need not be one otherwise.
+func (a completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
+	return usage(jsonraw.Lookup(body, "usage")).Chat(tier(jsonraw.Lookup(body, "serviceTier")))
+}
+
 // usage is what was used, nil where nothing is told. Cached tokens stand beside
 // inputTokens here; what is written to the cache is kept for minutes unless it is said
 // to be kept for an hour.

@@ -65,6 +65,14 @@ func (a invoke) Fail(x providers.Exchange, status int, h http.Header, body []byt
 	return a.converse.Fail(x, status, h, body)
 }
 
+// Usage reads the usage of an answer that need not be one otherwise.
+func (a invoke) Usage(x providers.Exchange, body []byte) *chat.Usage {
+	if u := a.converse.Usage(x, body); u != nil {
+		return u
+	}
+	return a.messages.Usage(x, body)
+}
+
 // Stream reads a streamed answer, whose first event tells its format.
 func (a invoke) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return &invoked{Closer: body, a: a, x: x, chunks: chunks{frames: newFrames(body)}}
@@ -98,6 +106,14 @@ func (s *invoked) Next() (chat.Chunk, error) {
 		}
 	}
 	return s.inner.Next()
+}
+
+// Told is what was told of the usage so far.
+func (s *invoked) Told() (t chat.Told) {
+	if s.inner != nil {
+		t = s.inner.Told()
+	}
+	return t
 }
 
 // chunks are the events of a model inside the frames of AWS.

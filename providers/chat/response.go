@@ -25,6 +25,8 @@ type Usage struct {
 	// MaxUsage. Such a count is 0 here, and one that is too large as large as reported,
 	// up to 10^12; of the counts that say what others consist of it is left out.
 	Invalid bool
+	// Partial says that it was told before the answer's end.
+	Partial bool
 	// Beside is reasoning that may not be part of Output but stand beside it: the
 	// counts allow for both, and Cost may tell. It is 0 where they do not.
 	Beside int64
@@ -68,5 +70,8 @@ type Chunk struct {
 // error that says what was wrong. Data is valid until the next call.
 type Stream interface {
 	Next() (Chunk, error)
+	// Told is what was told of the usage so far: all that is known of it where the
+	// answer does not come to its end.
+	Told() Told
 	io.Closer
 }

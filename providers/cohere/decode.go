@@ -61,6 +61,11 @@ func count(usage []byte) *translate.Usage {
 	return u
 }
 
+// Usage reads the usage of an answer that need not be one otherwise.
+func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
+	return count(jsonraw.Lookup(body, "usage")).Chat("")
+}
+
 // failed reports a finish reason that is none.
 func failed(reason string) bool { return reason == "ERROR" || reason == "TIMEOUT" }
 

@@ -76,11 +76,12 @@ func (s *stream) argue(m *translate.Message, piece []byte) {
 }
 
 func (s *stream) finish(q *translate.Emitter, data []byte) error {
-	reason := jsonraw.Text(jsonraw.Lookup(data, "delta", "finish_reason"))
+	reason, usage := jsonraw.Text(jsonraw.Lookup(data, "delta", "finish_reason")), count(jsonraw.Lookup(data, "delta", "usage"))
 	if failed(reason) {
+		q.Early(func() *translate.Usage { return usage })
 		return unfinished(reason, data)
 	}
 	q.Finish(0, finish(reason, s.calls), reason)
-	q.Usage(count(jsonraw.Lookup(data, "delta", "usage")))
+	q.Usage(usage)
 	return io.EOF
 }

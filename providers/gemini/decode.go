@@ -87,8 +87,14 @@ func (s *stream) Step(q *translate.Emitter) error {
 			s.ends[i] = c.finish
 		}
 	}
+	if r.usage != nil {
+		q.Early(s.told)
+	}
 	return nil
 }
+
+// told is what Google told of the usage with its last piece.
+func (s *stream) told() *translate.Usage { return count(s.usage) }
 
 // at is where the choice with an index stands.
 func (s *stream) at(q *translate.Emitter, index int) int {

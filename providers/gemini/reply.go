@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"tallyroute/providers"
+	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
@@ -127,6 +128,12 @@ func count(metadata []byte) *translate.Usage {
 	u.AudioInput = min(audio(u, metadata, "promptTokensDetails")-audio(u, metadata, "cacheTokensDetails"), u.Prompt)
 	u.AudioOutput = min(audio(u, metadata, "candidatesTokensDetails"), u.Completion)
 	return u
+}
+
+// Usage reads the usage of an answer that need not be one otherwise.
+func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
+	metadata := jsonraw.Present(jsonraw.Lookup(body, "usageMetadata"))
+	return count(metadata).Chat(tier(metadata))
 }
 
 // audio is how many of some tokens were sound.

@@ -56,6 +56,9 @@ func count(data []byte) *translate.Usage {
 	return u
 }
 
+// Usage reads the usage of an answer that need not be one otherwise.
+func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage { return count(body).Chat("") }
+
 // finish is a reason in the OpenAI format's words.
 func finish(reason string, calls int) string {
 	switch {

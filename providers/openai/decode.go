@@ -28,6 +28,9 @@ func (completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*ch
 	return r, nil
 }
 
+// Usage reads the usage of an answer that need not be one otherwise.
+func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage { return chat.UsageOf(body) }
+
 // fault is what ParseResponse or ParseChunk say of an answer that is none.
 func fault(err error) *providers.Error {
 	if e := (*chat.Error)(nil); errors.As(err, &e) {

@@ -47,6 +47,7 @@ type stream struct {
 
 	ahead  []byte // what came before the answer had an id
 	mender mender
+	told   chat.Told
 }
 
 var _ chat.Stream = (*stream)(nil)
@@ -63,11 +64,15 @@ func (s *stream) Next() (chat.Chunk, error) {
 			continue
 		}
 		if s.end = err; err == nil {
+			s.told.Note(&c)
 			return c, nil
 		}
 	}
 	return chat.Chunk{}, s.end
 }
+
+// Told is what was told of the usage so far.
+func (s *stream) Told() chat.Told { return s.told }
 
 // next reads one event. A chunk without data is one to pass over.
 func (s *stream) next() (chat.Chunk, error) {
@@ -78,6 +83,7 @@ func (s *stream) next() (chat.Chunk, error) {
 	case err != nil:
 		return chat.Chunk{}, err
 	case string(ev.Name) == "error":
+		s.hear(ev.Data)
 		e, _ := chat.ParseError(ev.Data)
 		return chat.Chunk{}, inBody(e)
 	}
@@ -94,9 +100,11 @@ func (s *stream) next() (chat.Chunk, error) {
 		c.Odd = c.Odd || c.Usage != nil
 	}
 	if err != nil {
+		s.hear(data)
 		return chat.Chunk{}, fault(err)
 	}
 	if failed(c.Finish) {
+		s.hear(data)
 		return chat.Chunk{}, inBody(choiceError(data))
 	}
 	if s.mender.head == nil && len(c.ID) <= len(`""`) && !c.Content && c.Finish == "" && c.Usage == nil {
@@ -113,6 +121,14 @@ func (s *stream) next() (chat.Chunk, error) {
 		c.Finish = finishReason(c.Finish)
 	}
 	return c, nil
+}
+
+// hear notes the usage that a failure tells.
+func (s *stream) hear(data []byte) {
+	if u := chat.UsageOf(data); u != nil {
+		s.told.Mark()
+		s.told = s.told.With(u)
+	}
 }
 
 // inOrder reports a chunk that may pass as it is: it is as the format has it, and

@@ -95,6 +95,11 @@ func count(usage []byte) *translate.Usage {
 	return u
 }
 
+// Usage reads the usage of an answer that need not be one otherwise.
+func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
+	return count(jsonraw.Lookup(body, "usage")).Chat("")
+}
+
 // speaker makes one message of the items of an output.
 type speaker struct {
 	calls   int

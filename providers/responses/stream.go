@@ -69,9 +69,13 @@ func (s *stream) Step(q *translate.Emitter) error {
 
 // whole reads the events that carry the response as far as it is.
 func (s *stream) whole(q *translate.Emitter, kind string, response []byte) error {
+	usage := count(jsonraw.Lookup(response, "usage"))
 	switch kind {
 	case "response.completed", "response.incomplete", "response.failed", "response.done":
 	default:
+		if usage != nil {
+			q.Early(func() *translate.Usage { return usage })
+		}
 		return nil
 	}
 	if len(s.items) == 0 && kind != "response.failed" { // nothing came in pieces
@@ -86,10 +90,11 @@ func (s *stream) whole(q *translate.Emitter, kind string, response []byte) error
 		err = failed(s.x, response)
 	}
 	if err != nil {
+		q.Early(func() *translate.Usage { return usage })
 		return err
 	}
 	q.Finish(0, finish, native)
-	q.Usage(count(jsonraw.Lookup(response, "usage")))
+	q.Usage(usage)
 	return io.EOF
 }
 

@@ -76,7 +76,7 @@ func Response(h Head, choices []Choice, usage *Usage) *chat.Response {
 	o.Close(']')
 	if usage != nil {
 		usage.write(&o)
-		r.Usage = usage.chat(h.Tier)
+		r.Usage = usage.Chat(h.Tier)
 	}
 	r.Body, r.Text = oneLine(o.Bytes()), string(text)
 	return r

@@ -46,6 +46,15 @@ func (s *stream) Next() (chat.Chunk, error) {
 	return e.list[e.next-1], nil
 }
 
+// Told is what was told of the usage so far.
+func (s *stream) Told() chat.Told {
+	e := &s.emitter
+	if e.early == nil {
+		return e.told
+	}
+	return e.told.With(e.early().Chat(e.Tier))
+}
+
 // Emitter writes the chunks of a streamed answer. What it writes is not read again:
 // it knows what it says.
 type Emitter struct {
@@ -58,6 +67,8 @@ type Emitter struct {
 	first    jsonraw.Object // the memory of the first chunk of each step
 	id       string
 	quoted   []byte // id as JSON
+	told     chat.Told
+	early    func() *Usage // where usage was told while the answer went on
 }
 
 // Begin tells the role of a choice before it says anything, where the provider
@@ -164,7 +175,15 @@ func (e *Emitter) head() *jsonraw.Object {
 
 func (e *Emitter) add(o *jsonraw.Object, c chat.Chunk) {
 	c.Data, c.ID = oneLine(o.Bytes()), e.quoted
+	e.told.Note(&c)
 	e.list = append(e.list, c)
+}
+
+// Early notes that usage was told while the answer goes on. It is read only if that
+// does not come to its end.
+func (e *Emitter) Early(u func() *Usage) {
+	e.early = u
+	e.told.Mark()
 }
 
 // Usage is the chunk that ends a stream with what it used; nil adds nothing.
@@ -175,5 +194,5 @@ func (e *Emitter) Usage(u *Usage) {
 	o := e.head()
 	o.Close(']')
 	u.write(o)
-	e.add(o, chat.Chunk{Usage: u.chat(e.Tier), UsageOnly: true})
+	e.add(o, chat.Chunk{Usage: u.Chat(e.Tier), UsageOnly: true})
 }

@@ -106,6 +106,9 @@ func used(body []byte) *translate.Usage {
 	return u
 }
 
+// Usage reads the usage of an answer that need not be one otherwise.
+func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage { return used(body).Chat("") }
+
 // Stream reads one JSON object on each line, or events: {"id":…,"piece":…}, and at the
 // end {"why":…,"spent":…}.
 func (c completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {

@@ -72,8 +72,11 @@ func (u *Usage) settle() {
 	u.Reasoning = min(u.Reasoning, u.Completion)
 }
 
-// chat is the usage in disjoint kinds.
-func (u *Usage) chat(tier string) *chat.Usage {
+// Chat is the usage in disjoint kinds; nil where there is none.
+func (u *Usage) Chat(tier string) *chat.Usage {
+	if u == nil {
+		return nil
+	}
 	u.settle()
 	input := u.Prompt - u.CacheRead - u.CacheWrite
 	return &chat.Usage{

@@ -83,6 +83,12 @@ func (c completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Strea
 	return codec.Stream(x, body)
 }
 
+// Usage reads the usage of an answer that need not be one otherwise.
+func (c completions) Usage(x providers.Exchange, body []byte) *chat.Usage {
+	codec, x := c.of(x)
+	return codec.Usage(x, body)
+}
+
 // Fail reads an answer whose status says that it failed. What does not come from
 // the model is said in Google's words, whoever made the model.
 func (c completions) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/providers/chat"
 	"tallyroute/router/plan"
 	"tallyroute/router/tokens"
 )
@@ -22,6 +23,7 @@ type Unanswered struct {
 	ErrorKind string
 	Took      time.Duration // until it ended
 	Received  int64         // bytes of an answer that could not be used
+	Usage     *chat.Usage   // as far as it was told; nil where it was not
 	// Unending is an attempt that we ended and the provider does not: it goes on to
 	// generate the whole of a plain answer, which nobody will see.
 	Unending bool
@@ -39,6 +41,12 @@ func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
 	}
 	if prompt, err := count.Prompt(); err == nil {
 		row.Tokens.Input = prompt.Tokens
+	}
+	if u.Usage != nil {
+		b := m.weigh(Use{Candidate: u.Candidate, Usage: u.Usage}, row.ServiceTier, count)
+		b.tokens.Output = max(b.tokens.Output, row.Tokens.Output)
+		row.Tokens, row.Disputed = b.tokens, b.disputed
+		m.compare(&row, u.Usage)
 	}
 	row.Price, row.Cost, row.Baseline = m.cost(u.Candidate, row.ServiceTier, row.Tokens)
 	return row

@@ -16,6 +16,7 @@ type Use struct {
 	Usage       *chat.Usage // as reported; nil where it was not
 	Text        string      // the output that came through
 	Thought     int         // how many bytes of it are reasoning
+	Told        int         // how many had come when Usage was told, where that is partial
 	ResponseID  string
 	TierDropped bool // the provider was not told of the tier that was asked for
 }
@@ -58,6 +59,9 @@ func (m *Meter) weigh(u Use, tier string, count Counter) usage {
 	if u.Usage.Invalid || impossible(b.tokens.Prompt()) || impossible(b.tokens.Output) {
 		b.replaceImpossible(u.Text, most, count)
 	}
+	if u.Usage.Partial {
+		b.goOn(u, count)
+	}
 	b.raisePrompt(most.Input, count, m.Request.Needs())
 	b.raiseOutput(u, count)
 	b.disputed = b.disputed || !m.explained(b.tokens, u.Text, most, count)
@@ -84,6 +88,28 @@ func (m *Meter) reading(u Use, tier string) billing.Tokens {
 		return beside
 	}
 	return within
+}
+
+// goOn adds to usage that was told before an answer's end what came after it. What was
+// told before any text is a beginning, or reasoning.
+func (b *usage) goOn(u Use, count Counter) {
+	before := b.tokens.Output
+	if u.Told == 0 {
+		before = b.tokens.Reasoning
+	}
+	after, exact := countText(u.Text[u.Told:], count)
+	whole, exactly := countText(u.Text, count)
+	b.tokens.Output = max(b.tokens.Output, billing.SatAdd(before, after), whole)
+	b.source = b.certain(tokens.Estimate{Exact: exact && exactly})
+}
+
+// countText counts text. No token is shorter than a byte.
+func countText(text string, count Counter) (n int64, exact bool) {
+	counted, err := count.Text(text)
+	if err != nil {
+		return int64(len(text)), false
+	}
+	return counted.Tokens, counted.Exact
 }
 
 func apart(a, b billing.Money) billing.Money { return max(a, b) - min(a, b) }

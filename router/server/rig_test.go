@@ -383,6 +383,7 @@ func plainAnswer() *providers.Answer {
 
 // stream plays events; what is not an event is a pause until the call ends.
 type stream struct {
+	told   chat.Told
 	ctx    context.Context
 	events []event
 	data   []byte // of the chunk that was returned last
@@ -433,8 +434,11 @@ func (s *stream) Next() (chat.Chunk, error) {
 	}
 	s.data = append(s.data[:0], e.chunk.Data...)
 	e.chunk.Data = s.data
+	s.told.Note(&e.chunk)
 	return e.chunk, e.err
 }
+
+func (s *stream) Told() chat.Told { return s.told }
 
 func (s *stream) Close() error { s.closed.Add(1); return nil }
 
