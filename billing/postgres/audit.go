@@ -74,7 +74,7 @@ func (s snapshot) MonthRows(ctx context.Context, m billing.Month, each func(bill
 }
 
 const (
-	auditLockSQL = "SELECT pg_try_advisory_lock(hashtextextended('tallyroute.audit', 0))"
+	auditLockSQL = "SELECT pg_try_advisory_xact_lock(hashtextextended('tallyroute.audit', 0))"
 	lastAuditSQL = "SELECT ran_at, took_ms, breaches, first FROM audits ORDER BY id DESC LIMIT 1"
 	noteAuditSQL = "INSERT INTO audits (ran_at, took_ms, breaches, first) VALUES ($1, $2, $3, $4)"
 )
@@ -84,26 +84,26 @@ var dialect = audit.Dialect{
 }
 
 // Audit implements billing.Auditor. The snapshot is a read-only transaction, so
-// a standby can be audited too.
+// a standby can be audited too. Its lock ends with it.
 func (s *Store) Audit(ctx context.Context, o billing.AuditOptions) (r billing.AuditReport, err error) {
 	err = s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		if !o.Since.IsZero() {
-			var mine bool
-			if err := c.QueryRow(ctx, auditLockSQL).Scan(&mine); err != nil { // given back with the connection
-				return err
-			}
-			last, err := lastAudit(ctx, c)
-			if err != nil || !mine || last.RanAt.After(o.Since) {
-				r = last
-				return err
-			}
-		}
+		told := false // by what somebody else has found
 		snap := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 		err := pgx.BeginTxFunc(ctx, c, snap, func(tx pgx.Tx) error {
+			if !o.Since.IsZero() {
+				var mine bool
+				if err := tx.QueryRow(ctx, auditLockSQL).Scan(&mine); err != nil {
+					return err
+				}
+				if r, err = lastAudit(ctx, tx); err != nil || !mine || r.RanAt.After(o.Since) {
+					told = true
+					return err
+				}
+			}
 			r, err = audit.Run(ctx, snapshot{tx}, dialect, o)
 			return err
 		})
-		if err == nil && !o.Since.IsZero() {
+		if err == nil && !told && !o.Since.IsZero() {
 			note := &pgx.Batch{}
 			note.Queue(noteAuditSQL, r.RanAt, r.Took.Milliseconds(), r.Breaches, billing.CleanText(r.First))
 			if r.Breaches > 0 {
@@ -117,7 +117,7 @@ func (s *Store) Audit(ctx context.Context, o billing.AuditOptions) (r billing.Au
 }
 
 // lastAudit is zero where there was none yet.
-func lastAudit(ctx context.Context, c *pgx.Conn) (r billing.AuditReport, err error) {
+func lastAudit(ctx context.Context, c querier) (r billing.AuditReport, err error) {
 	var ms int64
 	err = c.QueryRow(ctx, lastAuditSQL).Scan(&r.RanAt, &ms, &r.Breaches, &r.First)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -11,7 +12,8 @@ import (
 	"tallyroute/migrations"
 )
 
-// migrateLock is held for as long as one process migrates.
+// migrateLock is held by each migration until it ends, so that it ends with
+// whoever migrates.
 const migrateLock int64 = adminLock + 1
 
 // housekeepingSQL runs at every start, not only after a migration: it makes the
@@ -20,20 +22,18 @@ const migrateLock int64 = adminLock + 1
 const housekeepingSQL = "SELECT spend_add_partitions(), finance_grant()"
 
 // Migrate implements billing.Store. It uses a connection of its own, without
-// time-outs, and needs a user who owns the database's tables.
+// time-outs, and needs a user who owns the database's tables. While another
+// process migrates, or keeps the lock for that, it says so after a moment.
 func (s *Store) Migrate(ctx context.Context) (applied []string, err error) {
 	all, err := migrations.Postgres()
 	if err != nil {
 		return nil, err
 	}
-	conn, err := pgx.ConnectConfig(ctx, s.direct.Copy())
+	conn, err := s.dial(ctx, map[string]string{"TimeZone": "UTC"})
 	if err != nil {
 		return nil, fault(ctx, err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // closing also gives the lock back
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", migrateLock); err != nil {
-		return nil, fault(ctx, err)
-	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is left to be saved
 	applied, err = migrations.Run(ctx, migrator{conn}, all)
 	if err == nil {
 		_, err = conn.Exec(ctx, housekeepingSQL)
@@ -60,7 +60,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	})
 }
 
-// migrator is migrations.Database on a connection that holds the lock.
+// migrator is migrations.Database.
 type migrator struct{ *pgx.Conn }
 
 const appliedSQL = "SELECT version, name, checksum FROM schema_migrations ORDER BY version"
@@ -89,9 +89,51 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
   applied_at timestamptz NOT NULL DEFAULT now()
 )`
 
+const (
+	// migrateWait is how long another process is waited for before that is told.
+	migrateWait      = "SET LOCAL lock_timeout = '3s'"
+	lockMigrationSQL = "SELECT pg_advisory_xact_lock($1)"
+	migrateNoWait    = "SET LOCAL lock_timeout = 0"
+	migratorSQL      = `
+SELECT a.pid, a.application_name, coalesce(host(a.client_addr), 'this machine'), a.state, a.state_change
+  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND (l.classid::bigint << 32) + l.objid::bigint = $1 LIMIT 1`
+)
+
+// lock waits until nobody else migrates.
+func (m migrator) lock(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, migrateWait)
+	if err == nil {
+		_, err = tx.Exec(ctx, lockMigrationSQL, migrateLock)
+	}
+	if err == nil {
+		_, err = tx.Exec(ctx, migrateNoWait)
+	}
+	return err
+}
+
+// waiting says who has the lock for which err gave up waiting.
+func (m migrator) waiting(ctx context.Context, err error) error {
+	if code(err) != lockNotAvailable {
+		return err
+	}
+	var pid int
+	var name, from, state string
+	var since time.Time
+	if m.QueryRow(ctx, migratorSQL, migrateLock).Scan(&pid, &name, &from, &state, &since) != nil {
+		return err // gone meanwhile
+	}
+	return fmt.Errorf("another process has the lock for migrations: server process %d (%q from %s, %s since %s): %w",
+		pid, name, from, state, since.UTC().Format(time.RFC3339), err)
+}
+
 // Apply implements migrations.Database.
 func (m migrator) Apply(ctx context.Context, mig migrations.Migration) (done bool, err error) {
 	err = pgx.BeginFunc(ctx, m.Conn, func(tx pgx.Tx) error {
+		if err := m.lock(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, recordMigrationSQL); err != nil {
 			return err
 		}
@@ -104,7 +146,7 @@ func (m migrator) Apply(ctx context.Context, mig migrations.Migration) (done boo
 		_, err = tx.Conn().PgConn().Exec(ctx, mig.SQL).ReadAll() // several statements, without arguments
 		return err
 	})
-	return done, err
+	return done, m.waiting(ctx, err)
 }
 
 // lacksPartition reports whether a row was refused because the month that it

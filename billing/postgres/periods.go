@@ -210,10 +210,7 @@ func (s *Store) long(ctx context.Context, work func(context.Context, *pgx.Conn) 
 	if s.closed.Load() {
 		return fault(ctx, errClosed)
 	}
-	config := s.direct.Copy()
-	config.RuntimeParams["TimeZone"], config.RuntimeParams["DateStyle"], config.RuntimeParams["jit"] = "UTC", "ISO", "off"
-	config.RuntimeParams["lock_timeout"], config.RuntimeParams["statement_timeout"] = longLock, "0"
-	conn, err := pgx.ConnectConfig(ctx, config)
+	conn, err := s.dial(ctx, map[string]string{"TimeZone": "UTC", "DateStyle": "ISO", "jit": "off", "lock_timeout": longLock, "statement_timeout": "0"})
 	if err != nil {
 		return fault(ctx, err)
 	}

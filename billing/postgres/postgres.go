@@ -32,6 +32,9 @@ type Options struct {
 	Acquire, Statement, Lock time.Duration
 	// Overrun is how far a key may go before it is stopped.
 	Overrun billing.OverrunLimit
+	// Direct is a way to the same database for what needs a session, where the
+	// other one goes through a pooler. "" is the same way.
+	Direct string
 	// Tracer sees every statement.
 	Tracer pgx.QueryTracer
 }
@@ -55,9 +58,11 @@ const (
 
 // Store is billing.Store in PostgreSQL.
 type Store struct {
-	requests  lane            // what requests wait for
-	postings  lane            // what nobody waits for: batches of rows
+	requests  lane // what requests wait for
+	postings  lane // what nobody waits for: batches of rows
+	way       *route
 	direct    *pgx.ConnConfig // without time-outs, for migrations
+	directly  *route          // to direct
 	reporting *time.Location
 	acquire   time.Duration
 	overrun   billing.OverrunLimit
@@ -82,7 +87,16 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connecting
 	}
-	direct := config.ConnConfig.Copy()
+	way := &route{}
+	direct, directly := config.ConnConfig.Copy(), way
+	if o.Direct != "" {
+		if direct, err = pgx.ParseConfig(o.Direct); err != nil {
+			return nil, errDSN
+		}
+		direct.ConnectTimeout = cmp.Or(direct.ConnectTimeout, connecting)
+		directly = &route{}
+	}
+	way.lay(config)
 	config.ConnConfig.Tracer = o.Tracer
 	statement := cmp.Or(o.Statement, defaultStatement)
 	for name, value := range map[string]string{
@@ -117,7 +131,8 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("billing/postgres: %w", err)
 	}
 	return &Store{
-		requests: lane{pool, statement + slack}, postings: lane{posters, posting + slack}, direct: direct,
+		requests: lane{pool, statement + slack}, postings: lane{posters, posting + slack},
+		way: way, direct: direct, directly: directly,
 		reporting: cmp.Or(o.Reporting, time.UTC),
 		acquire:   cmp.Or(o.Acquire, defaultAcquire),
 		overrun:   o.Overrun,

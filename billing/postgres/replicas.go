@@ -205,14 +205,18 @@ func (s *Store) ListReplicas(ctx context.Context) ([]billing.ReplicaState, error
 	}, replicasSQL)
 }
 
-// Wanted implements billing.Replicas, on a connection of its own: it must be a
-// direct one, since poolers between forget who listens.
+// Wanted implements billing.Replicas, on a connection of its own. A pooler
+// forgets who listens: behind it we look for ourselves, unless there is a direct
+// way.
 func (s *Store) Wanted(ctx context.Context, wake func()) error {
-	conn, err := pgx.ConnectConfig(ctx, s.direct.Copy())
+	conn, err := s.dial(ctx, nil)
 	if err != nil {
 		return fault(ctx, err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	if pooled, direct := s.Pooled(); pooled && !direct {
+		return poll(ctx, wake)
+	}
 	if _, err := conn.Exec(ctx, "LISTEN "+wantedChannel); err != nil {
 		return fault(ctx, err)
 	}

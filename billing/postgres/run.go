@@ -71,6 +71,9 @@ func (s *Store) connection(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Co
 	ctx, cancel := context.WithTimeout(ctx, s.acquire)
 	defer cancel()
 	conn, err := pool.Acquire(ctx)
+	if s.way.found(err) {
+		conn, err = pool.Acquire(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w within %s: %w", errNotAsked, s.acquire, err)
 	}
@@ -143,4 +146,5 @@ func code(err error) string {
 const (
 	uniqueViolation     = "23505"
 	foreignKeyViolation = "23503"
+	lockNotAvailable    = "55P03"
 )

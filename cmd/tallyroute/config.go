@@ -23,6 +23,7 @@ type Config struct {
 	Listen              string    `yaml:"listen"`
 	AdminListen         string    `yaml:"admin_listen"` // "off" for none
 	Database            dsn       `yaml:"database"`
+	DatabaseDirect      dsn       `yaml:"database_direct"`
 	DatabaseConnections int       `yaml:"database_connections"`
 	ReportingTimezone   string    `yaml:"reporting_timezone"`
 	AuditEvery          duration  `yaml:"audit_every"`        // 0 is never

@@ -59,6 +59,12 @@ func (r *configReader) checkDatabase(cfg *Config) {
 	if sqliteErr != nil && !cfg.Database.postgres() && !isReference(string(cfg.Database)) {
 		r.fault("database", "want sqlite:PATH, postgres://… or a reference such as env:DATABASE_URL")
 	}
+	if d := cfg.DatabaseDirect; d != "" && !d.postgres() && !isReference(string(d)) {
+		r.fault("database_direct", "want postgres://… or a reference such as env:DATABASE_DIRECT_URL")
+	}
+	if cfg.DatabaseDirect != "" && sqliteErr == nil {
+		r.fault("database_direct", "is for PostgreSQL, but database is SQLite")
+	}
 	if cfg.DatabaseConnections < 0 || cfg.DatabaseConnections > 1000 {
 		r.fault("database_connections", "want 1 to 1000, or 0 for the default")
 	}

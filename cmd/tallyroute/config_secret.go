@@ -37,7 +37,7 @@ func (s secretRef) resolve(ctx context.Context) (v secret.Value, ok bool, err er
 
 // resolve reads the connection string, which may be kept like a credential.
 func (d dsn) resolve(ctx context.Context) (dsn, error) {
-	if d.postgres() {
+	if d == "" || d.postgres() {
 		return d, nil
 	}
 	if _, err := d.sqlitePath(); err == nil {

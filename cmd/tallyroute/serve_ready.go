@@ -105,6 +105,7 @@ func (s *service) bringUp(ctx context.Context) error {
 			s.verifier.Open()
 			s.ready.set(nil)
 			s.log.Info("ready", zap.Stringer("database", s.cfg.Database))
+			s.tellPooler()
 			return nil
 		}
 		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) {
@@ -141,4 +142,19 @@ func (s *service) prepare(ctx context.Context) error {
 		return err
 	}
 	return s.store.RecordPrices(ctx, s.prices.All())
+}
+
+// tellPooler says what is different where the database is reached through a pooler.
+func (s *service) tellPooler() {
+	store, ok := s.store.(interface{ Pooled() (pooled, direct bool) })
+	if !ok {
+		return
+	}
+	switch pooled, direct := store.Pooled(); {
+	case pooled && !direct:
+		s.log.Info("the database is reached through a pooler: statements are not prepared, time-outs of the server are those of its role, " +
+			"and routers look every 250 ms for budgets that others want; database_direct, an address past the pooler, lets them be told")
+	case pooled:
+		s.log.Info("the database is reached through a pooler: statements are not prepared, and time-outs of the server are those of its role")
+	}
 }

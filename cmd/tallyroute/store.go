@@ -20,6 +20,10 @@ func (c *Config) openStore(ctx context.Context) (billing.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
+	direct, err := c.DatabaseDirect.resolve(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("database_direct: %w", err)
+	}
 	zone, err := time.LoadLocation(c.ReportingTimezone)
 	if err != nil {
 		return nil, fmt.Errorf("reporting_timezone: %w", err)
@@ -31,6 +35,7 @@ func (c *Config) openStore(ctx context.Context) (billing.Store, error) {
 			Acquire:   time.Duration(c.Timeouts.DatabaseAcquire),
 			Statement: time.Duration(c.Timeouts.DatabaseStatement),
 			Lock:      time.Duration(c.Timeouts.DatabaseLock),
+			Direct:    string(direct),
 			Overrun:   c.Overrun.limit(),
 		})
 	}

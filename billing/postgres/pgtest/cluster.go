@@ -161,28 +161,33 @@ func (c *Cluster) prepare() error {
 
 // giveAway hands the folder to an unprivileged user when the tests run as root.
 func (c *Cluster) giveAway() error {
+	a, err := unprivileged()
+	if c.account = a; err != nil || a == nil {
+		return err
+	}
+	return errors.Join(
+		os.Chown(c.dir, int(a.uid), int(a.gid)),
+		os.Chown(filepath.Join(c.dir, "password"), int(a.uid), int(a.gid)))
+}
+
+// unprivileged is the user that servers run as where the tests run as root, or nil.
+func unprivileged() (*account, error) {
 	if os.Getuid() != 0 {
-		return nil
+		return nil, nil
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
 		u, err = user.Lookup("nobody")
 	}
 	if err != nil {
-		return fmt.Errorf("the server does not run as root, and there is no user postgres or nobody: %w", err)
+		return nil, fmt.Errorf("the server does not run as root, and there is no user postgres or nobody: %w", err)
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	gid, err := strconv.ParseUint(u.Gid, 10, 32)
-	if err != nil {
-		return err
-	}
-	c.account = &account{uint32(uid), uint32(gid)}
-	return errors.Join(
-		os.Chown(c.dir, int(uid), int(gid)),
-		os.Chown(filepath.Join(c.dir, "password"), int(uid), int(gid)))
+	return &account{uint32(uid), uint32(gid)}, err
 }
 
 func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
