@@ -38,8 +38,9 @@ test-postgres: ## Only the packages that talk to PostgreSQL
 
 proof: proof-faults proof-races proof-crash proof-outage proof-speed ## All proofs below, which run for hours and are not part of "make check"
 
-proof-faults: ## PostgreSQL fails with SQLSTATEs of every class at every statement of the ledger, the disk below SQLite in every way
+proof-faults: ## PostgreSQL fails with SQLSTATEs of every class at every statement of the ledger, the disk below SQLite in every way, and the store behind a pooler
 	FAULTS=1000 go test -count=1 -timeout 3h -v -run 'TestFaultsOf' ./billing/lease ./billing/sqlite
+	POOLER=1 go test -count=1 -timeout 1h -run 'TestStoreBehindAPooler' ./billing/postgres
 
 proof-races: ## Many clients at three routers use up one limit of about RACES (20000) requests; the ledger of leases in LEASE_RUNS (2000) random runs
 	RACES=$${RACES:-20000} $(PROOF) -run '^TestRace' ./cmd/tallyroute

@@ -152,5 +152,7 @@ func (c demoCommand) greet(w io.Writer, s *service, key *billing.Key, secret bil
 	fmt.Fprintf(w, "again     the second request finds demo-a failing: x-tallyroute-provider says who answered, x-tallyroute-attempts after how many tries\n")
 	fmt.Fprintf(w, "spend     %s%s report models\n", c.where(), self())
 	fmt.Fprintf(w, "next      OPENAI_API_KEY=… %s serve: real models appear; keys: %s keys create --help\n", self(), self())
-	fmt.Fprintf(w, "undo      rm -r %s* %s\n", path, filepath.Join(filepath.Dir(path), pepperFile))
+	if path != "" { // what it made in another database is for its owner
+		fmt.Fprintf(w, "undo      rm -r %s* %s\n", path, filepath.Join(filepath.Dir(path), pepperFile))
+	}
 }
