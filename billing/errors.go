@@ -73,3 +73,18 @@ func (e *RowError) Error() string { return "billing: row refused: " + e.Err.Erro
 
 // Unwrap is what the database said.
 func (e *RowError) Unwrap() error { return e.Err }
+
+// FieldError is a member of a request, or of a key, that cannot be.
+type FieldError struct {
+	Field  string // as models[0]; "" for the whole
+	Code   string // "invalid_value" or "unknown_model"
+	Detail string // what it must be
+}
+
+// Error names the field.
+func (e *FieldError) Error() string {
+	if e.Field == "" {
+		return "billing: " + e.Detail
+	}
+	return fmt.Sprintf("billing: %s: %s", e.Field, e.Detail)
+}

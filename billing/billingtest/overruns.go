@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
 // The stores of the suite stop keys by billing.DefaultOverrunLimit: a dollar, or
@@ -52,7 +53,7 @@ func (w *world) over(k *billing.Key, request string, over billing.Amount) billin
 // enabled is the key as it is now, and not stopped for an overrun.
 func (w *world) enabled(k *billing.Key) *billing.Key {
 	w.Helper()
-	_, err := billing.Issuer{Keys: w}.Enable(w.Context(), k.ID, "test", "")
+	_, err := manage.Actions{Store: w}.EnableKey(w.Context(), k.ID, manage.By{Actor: "test"})
 	w.must(err)
 	return w.reread(k)
 }
@@ -172,14 +173,14 @@ func stopEnable(w *world) {
 	k := w.key(tokens(1000).budget(""))
 	w.overrun(k, billing.Amount{Tokens: 51})
 	w.wantStopped(k)
-	issuer := billing.Issuer{Keys: w, Clock: func() time.Time { return w.now }}
-	enabled, err := issuer.Enable(w.Context(), k.ID, "ann", "the provider has mended it")
+	actions := manage.Actions{Store: w, Clock: func() time.Time { return w.now }}
+	enabled, err := actions.EnableKey(w.Context(), k.ID, manage.By{Actor: "ann", Reason: "the provider has mended it"})
 	w.must(err)
 	w.wantRunning(k)
 	if enabled.Overrun != (billing.Amount{}) || !enabled.EnabledAt.Equal(w.now) || enabled.EnabledBy != "ann" || enabled.EnabledReason != "the provider has mended it" {
 		w.Errorf("enabled as %+v", enabled)
 	}
-	again, err := issuer.Enable(w.Context(), k.ID, "bob", "")
+	again, err := actions.EnableKey(w.Context(), k.ID, manage.By{Actor: "bob"})
 	w.must(err)
 	if again.EnabledBy != "ann" {
 		w.Errorf("a key that was not stopped was enabled by %s", again.EnabledBy)

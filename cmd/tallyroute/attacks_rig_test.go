@@ -21,6 +21,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
+	"tallyroute/billing/manage"
 	pt "tallyroute/providers/providertest"
 	"tallyroute/router/tokens"
 )
@@ -150,9 +151,9 @@ func (g *attackTarget) start(more string) {
 
 func (g *attackTarget) issue(b billing.Budget) (billing.Key, string) {
 	g.t.Helper()
-	key, secret, err := billing.Issuer{Keys: g.store, Owners: g.store, Pepper: g.pepper.Pepper}.Issue(g.t.Context(), billing.KeyRequest{
-		Name: "test", Team: "web", Project: "shop", Environment: "dev", Budgets: []billing.Budget{b}, CreatedBy: "test",
-	})
+	key, secret, err := manage.Actions{Store: g.store, Pepper: g.pepper.Pepper}.CreateKey(g.t.Context(), manage.KeyRequest{
+		Name: "test", Team: "web", Project: "shop", Environment: "dev", Budgets: []billing.Budget{b},
+	}, manage.By{Actor: "test"})
 	if err != nil {
 		g.t.Fatal(err)
 	}

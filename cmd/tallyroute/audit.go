@@ -3,9 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
 // auditCommand is "tallyroute audit". What it does without another word is to
@@ -19,27 +19,12 @@ type auditLedger struct {
 	Quick bool `help:"Do not read closed months again to compare digests."`
 }
 
-// auditView is a law as JSON shows it.
-type auditView struct {
-	Law      string      `json:"law"`
-	Says     string      `json:"says"`
-	OK       bool        `json:"ok"`
-	Breaches int64       `json:"breaches"`
-	First    *breachView `json:"first"`
-}
-
-type breachView struct {
-	Where    string `json:"where"`
-	Expected string `json:"expected"`
-	Found    string `json:"found"`
-}
-
 var errBreached = errors.New("the ledger breaks its laws")
 
 // Run prints one line for each law. It fails where one does not hold.
 func (c auditLedger) Run(a *app) error {
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		r, err := s.Audit(a.ctx, billing.AuditOptions{Now: time.Now(), Digests: !c.Quick})
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		r, err := m.CheckIntegrity(a.ctx, manage.Check{Quick: c.Quick})
 		if err != nil {
 			return err
 		}
@@ -55,17 +40,13 @@ func (c auditLedger) Run(a *app) error {
 
 func auditTable(r billing.AuditReport) *table {
 	t := &table{header: []string{"LAW", "RESULT", "BREACHES", "FIRST", "EXPECTED", "FOUND"}}
-	views := []auditView{}
 	for _, l := range r.Laws {
-		v := auditView{Law: l.Name, Says: l.Says, OK: l.Breaches == 0, Breaches: l.Breaches}
-		cells := []cell{text(l.Name), text("ok"), number(l.Breaches), text("-"), text("-"), text("-")}
-		if l.Breaches > 0 {
-			v.First = &breachView{l.First.Where, l.First.Expected, l.First.Found}
-			cells = []cell{text(l.Name), text("BROKEN"), number(l.Breaches), text(l.First.Where), text(l.First.Expected), text(l.First.Found)}
+		if l.Breaches == 0 {
+			t.add(text(l.Name), text("ok"), number(0), text("-"), text("-"), text("-"))
+		} else {
+			t.add(text(l.Name), text("BROKEN"), number(l.Breaches), text(l.First.Where), text(l.First.Expected), text(l.First.Found))
 		}
-		t.add(cells...)
-		views = append(views, v)
 	}
-	t.records = views
+	t.records = manage.ViewIntegrity(r).Laws
 	return t
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -103,14 +104,15 @@ func exitCode(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "tallyroute:", err)
+	fmt.Fprintln(stderr, "tallyroute:", strings.ReplaceAll(err.Error(), "billing: ", "")) // which a person need not know
 	var (
 		usage    usageError
 		denied   deniedError
+		field    *billing.FieldError
 		notFound *billing.NotFoundError
 	)
 	switch {
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &field):
 		fmt.Fprintln(stderr, "Run tallyroute --help for the commands and their flags.")
 		return exitUsage
 	case errors.As(err, &denied):

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 	"tallyroute/router/tokens"
 )
 
@@ -129,11 +130,10 @@ func (s *service) await(ctx context.Context, served chan error) error {
 // demoKey makes a fresh key in the demonstration's project.
 func (s *service) demoKey(ctx context.Context) (billing.Key, billing.Secret, error) {
 	tokens, money := int64(1_000_000), billing.Money(1*billing.NanoPerUSD)
-	return billing.Issuer{Keys: s.store, Owners: s.store, Pepper: s.pepper.Pepper}.Issue(ctx, billing.KeyRequest{
+	return manage.Actions{Store: s.store, Pepper: s.pepper.Pepper}.CreateKey(ctx, manage.KeyRequest{
 		Name: "demo " + time.Now().Format("2006-01-02 15:04"), Team: "demo", Project: "demo", CostCenter: "demo", Environment: "dev",
-		Budgets:   []billing.Budget{{Period: billing.PeriodDay, Tokens: &tokens, Money: &money}},
-		CreatedBy: "demo",
-	})
+		Budgets: []billing.Budget{{Period: billing.PeriodDay, Tokens: &tokens, Money: &money}},
+	}, manage.By{Actor: "demo"})
 }
 
 // greet prints all that one needs to begin with.

@@ -47,7 +47,7 @@ func TestChat(t *testing.T) {
 		if row.CostUSD == "" || !strings.HasPrefix(row.CostUSD, h.Get("x-tallyroute-cost-usd")) || row.Requests != 1 {
 			t.Errorf("booked %+v, header %q", row, h.Get("x-tallyroute-cost-usd"))
 		}
-		if used := p.shown().Budgets[0].UsedTokens; used == nil || *used != bill.PromptTokens+bill.CompletionTokens {
+		if used := p.shown().Budgets[0].Standing; used == nil || used.UsedTokens != bill.PromptTokens+bill.CompletionTokens {
 			t.Errorf("quota used: %v", used)
 		}
 	})
@@ -210,8 +210,8 @@ func TestAbortedStream(t *testing.T) {
 		if row.Tokens.Prompt() != bill.PromptTokens || row.Tokens.Output < 4 || row.Tokens.Output > bill.CompletionTokens {
 			t.Errorf("booked %+v, bill %+v", row.Tokens, bill)
 		}
-		if used := p.shown().Budgets[0].UsedTokens; *used != row.Tokens.Total() {
-			t.Errorf("quota used %d, rows %d", *used, row.Tokens.Total())
+		if used := p.shown().Budgets[0].Standing; used.UsedTokens != row.Tokens.Total() {
+			t.Errorf("quota used %d, rows %d", used.UsedTokens, row.Tokens.Total())
 		}
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"tallyroute/billing/billingtest/prove"
+	"tallyroute/billing/manage"
 	"tallyroute/billing/postgres/pgtest"
 )
 
@@ -250,14 +251,14 @@ func (p *program) booked() map[string]reportView {
 }
 
 // shown is the only key of the database as keys show prints it.
-func (p *program) shown() keyView {
+func (p *program) shown() manage.KeyView {
 	p.t.Helper()
 	p.stored()
-	var list []keyView
+	var list []manage.KeyView
 	if err := json.Unmarshal([]byte(command(p.t, "--config", p.config, "keys", "list", "-o", "json")), &list); err != nil || len(list) != 1 {
 		p.t.Fatalf("%d keys: %v", len(list), err)
 	}
-	var v keyView
+	var v manage.KeyView
 	if err := json.Unmarshal([]byte(command(p.t, "--config", p.config, "keys", "show", list[0].ID, "-o", "json")), &v); err != nil {
 		p.t.Fatal(err)
 	}

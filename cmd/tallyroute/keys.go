@@ -1,13 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os/user"
 	"strings"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
 // keysCommand is "tallyroute keys".
@@ -40,99 +40,14 @@ type keysCreate struct {
 	SecretOnly    bool              `help:"Print the secret and nothing else."`
 }
 
-// keyView is a key as JSON shows it.
-type keyView struct {
-	ID          string            `json:"id"`
-	Name        string            `json:"name"`
-	Secret      string            `json:"secret,omitempty"` // of keys that were created just now
-	Display     string            `json:"display"`
-	Status      string            `json:"status"`
-	TeamID      string            `json:"team_id"`
-	Team        string            `json:"team"`
-	ProjectID   string            `json:"project_id"`
-	Project     string            `json:"project"`
-	CostCenter  string            `json:"cost_center"`
-	Environment string            `json:"environment"`
-	Models      []string          `json:"models"`
-	CIDRs       []string          `json:"allowed_cidrs"`
-	RPM         int64             `json:"requests_per_minute"`
-	TPM         int64             `json:"tokens_per_minute"`
-	Tags        map[string]string `json:"tags,omitempty"`
-	Budgets     []balanceView     `json:"budgets"`
-	CreatedBy   string            `json:"created_by"`
-	CreatedAt   string            `json:"created_at"`
-	ExpiresAt   string            `json:"expires_at,omitempty"`
-	RevokedAt   string            `json:"revoked_at,omitempty"`
-	Reason      string            `json:"revoked_reason,omitempty"`
-	StoppedAt   string            `json:"stopped_at,omitempty"`
-	OverrunUSD  string            `json:"overrun_usd"` // since it was made or enabled
-	Overrun     int64             `json:"overrun_tokens"`
-	EnabledAt   string            `json:"enabled_at,omitempty"`
-	EnabledBy   string            `json:"enabled_by,omitempty"`
-	EnabledFor  string            `json:"enabled_reason,omitempty"`
-	LastUsedAt  string            `json:"last_used_at,omitempty"`
-}
-
-// balanceView is a budget that binds a key and, where it was asked for, how it stands.
-type balanceView struct {
-	ID         string         `json:"id"`
-	Scope      billing.Scope  `json:"scope"`
-	Period     billing.Period `json:"period"`
-	Zone       string         `json:"zone"`
-	USD        *string        `json:"usd"`
-	Tokens     *int64         `json:"tokens"`
-	UsedUSD    *string        `json:"used_usd,omitempty"`
-	UsedTokens *int64         `json:"used_tokens,omitempty"`
-	ResetsAt   string         `json:"resets_at,omitempty"`
-}
-
-func viewKey(k *billing.Key, now time.Time) keyView {
-	v := keyView{
-		ID: string(k.ID), Name: k.Name, Display: k.Display, Status: keyStatus(k, now),
-		TeamID: k.TeamID, Team: k.Team, ProjectID: k.ProjectID, Project: k.Project,
-		CostCenter: k.CostCenter, Environment: k.Environment,
-		Models: append([]string{}, k.Models...), CIDRs: []string{},
-		RPM: k.RequestsPerMinute, TPM: k.TokensPerMinute, Tags: k.Tags, Budgets: []balanceView{},
-		CreatedBy: k.CreatedBy, CreatedAt: timestamp(k.CreatedAt), ExpiresAt: timestamp(k.ExpiresAt),
-		StoppedAt: timestamp(k.StoppedAt), OverrunUSD: k.Overrun.Money.Short(), Overrun: k.Overrun.Tokens,
-		EnabledAt: timestamp(k.EnabledAt), EnabledBy: k.EnabledBy, EnabledFor: k.EnabledReason,
-		RevokedAt: timestamp(k.RevokedAt), Reason: k.RevokedReason, LastUsedAt: timestamp(k.LastUsedAt),
-	}
-	for _, p := range k.AllowedCIDRs {
-		v.CIDRs = append(v.CIDRs, p.String())
-	}
-	for _, b := range k.Budgets {
-		v.Budgets = append(v.Budgets, balanceView{
-			ID: b.ID, Scope: b.Scope, Period: b.Period, Zone: orElse(b.Zone, "UTC"), USD: usdText(b.Money), Tokens: b.Tokens,
-		})
-	}
-	return v
-}
-
-func keyStatus(k *billing.Key, now time.Time) string {
-	switch {
-	case !k.RevokedAt.IsZero():
-		return "revoked"
-	case !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now):
-		return "expired"
-	case !k.StoppedAt.IsZero():
-		return "stopped"
-	}
-	return "active"
-}
-
 // Run creates the key.
 func (c keysCreate) Run(a *app) error {
 	return a.withNewStore(func(s billing.Store, cfg *Config) error {
-		issuer, err := a.issuer(s, cfg)
+		actions, err := a.keyActions(s, cfg)
 		if err != nil {
 			return err
 		}
-		key, secret, err := issuer.Issue(a.ctx, c.request(cfg))
-		var field *billing.FieldError
-		if errors.As(err, &field) {
-			return usagef("%s: %s", field.Field, field.Detail)
-		}
+		key, secret, err := actions.CreateKey(a.ctx, c.request(cfg), by(""))
 		if err != nil {
 			return err
 		}
@@ -140,24 +55,24 @@ func (c keysCreate) Run(a *app) error {
 	})
 }
 
-// issuer makes keys in s, once it is certain that they are hashed under the
-// pepper that the routers use.
-func (a *app) issuer(s billing.Store, cfg *Config) (billing.Issuer, error) {
+// keyActions are what can be done in s, once it is certain that keys are hashed
+// under the pepper that the routers use.
+func (a *app) keyActions(s billing.Store, cfg *Config) (manage.Actions, error) {
 	pepper, err := cfg.pepper(a.ctx)
 	if err != nil {
-		return billing.Issuer{}, err
+		return manage.Actions{}, err
 	}
-	if err := pepper.confirm(a.ctx, s); err != nil {
-		return billing.Issuer{}, err
-	}
-	return billing.Issuer{Keys: s, Owners: s, Pepper: pepper.Pepper}, nil
+	return manage.Actions{Store: s, Pepper: pepper.Pepper}, pepper.confirm(a.ctx, s)
 }
 
-func (c keysCreate) request(cfg *Config) billing.KeyRequest {
-	req := billing.KeyRequest{
+// by is who works at the command line.
+func by(reason string) manage.By { return manage.By{Actor: whoami(), Reason: reason} }
+
+func (c keysCreate) request(cfg *Config) manage.KeyRequest {
+	req := manage.KeyRequest{
 		Name: c.Name, Team: c.Team, Project: c.Project, CostCenter: c.CostCenter, Environment: c.Env,
 		Models: c.Models, AllowedCIDRs: prefixes(c.CIDR), RequestsPerMinute: c.RPM, TokensPerMinute: c.TPM,
-		AllowUnpriced: c.AllowUnpriced || cfg.Defaults.OnUnpriced == "allow", Tags: c.Tags, CreatedBy: whoami(),
+		AllowUnpriced: c.AllowUnpriced || cfg.Defaults.OnUnpriced == "allow", Tags: c.Tags,
 	}
 	if c.ExpiresIn > 0 {
 		req.ExpiresAt = time.Now().UTC().Add(time.Duration(c.ExpiresIn))
@@ -190,13 +105,14 @@ func (c keysCreate) print(a *app, key *billing.Key, secret billing.Secret) error
 		return err
 	}
 	if c.Output == "json" {
-		v := viewKey(key, time.Now())
-		v.Secret = secret.Reveal()
-		return printJSON(a.stdout, v)
+		return printJSON(a.stdout, struct {
+			manage.KeyView
+			Secret string `json:"secret"`
+		}{manage.ViewKey(key, time.Now()), secret.Reveal()})
 	}
 	fmt.Fprintf(a.stdout, "%s\n\n", secret.Reveal())
 	fmt.Fprintln(a.stdout, "That is the key. It is shown this once and stored nowhere.")
-	return printKey(a, viewKey(key, time.Now()))
+	return printKey(a, key, nil)
 }
 
 type keysList struct {
@@ -209,31 +125,24 @@ type keysList struct {
 
 // Run lists the keys.
 func (c keysList) Run(a *app) error {
-	switch c.Status {
-	case "", "active", "stopped", "expired", "revoked":
-	default:
-		return usagef("--status: want active, stopped, expired or revoked")
-	}
-	return a.withStore(func(s billing.Store, _ *Config) error {
+	return a.withActions(func(m manage.Actions, _ *Config) error {
 		now := time.Now()
 		t := table{header: []string{"ID", "NAME", "KEY", "TEAM", "PROJECT", "ENV", "STATUS", "EXPIRES", "LAST USED"}}
-		views := []keyView{}
-		f := billing.KeyFilter{Team: c.Team, Project: c.Project, Status: c.Status, Query: c.Query, Now: now}
-		for {
-			keys, err := s.ListKeys(a.ctx, f)
+		views := []manage.KeyView{}
+		f := billing.KeyFilter{Team: c.Team, Project: c.Project, Status: c.Status, Query: c.Query}
+		for more := true; more; {
+			keys, rest, err := m.Keys(a.ctx, f)
 			if err != nil {
 				return err
 			}
 			for i := range keys {
-				k := &keys[i]
-				t.add(text(string(k.ID)), text(k.Name), text(k.Display), text(k.Team), text(k.Project), text(k.Environment),
-					text(keyStatus(k, now)), text(expiry(k.ExpiresAt, now)), text(ago(k.LastUsedAt, now)))
-				views = append(views, viewKey(k, now))
+				k, v := &keys[i], manage.ViewKey(&keys[i], now)
+				t.add(text(v.ID), text(k.Name), text(k.Display), text(k.Team), text(k.Project), text(k.Environment),
+					text(v.Status), text(expiry(k.ExpiresAt, now)), text(ago(k.LastUsedAt, now)))
+				views = append(views, v)
 				f.After = k.ID
 			}
-			if len(keys) == 0 {
-				break
-			}
+			more = rest
 		}
 		t.records = views
 		return t.write(a.stdout, c.Output)
@@ -257,105 +166,83 @@ type keysShow struct {
 
 // Run shows the key.
 func (c keysShow) Run(a *app) error {
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		key, err := billing.Issuer{Keys: s, Owners: s}.Find(a.ctx, billing.KeyID(c.ID))
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		key, err := m.Key(a.ctx, billing.KeyID(c.ID))
 		if err != nil {
 			return err
 		}
-		now := time.Now()
-		balances, err := s.Balances(a.ctx, &key, now)
+		balances, err := m.Store.Balances(a.ctx, &key, time.Now())
 		if err != nil {
 			return err
-		}
-		v := viewKey(&key, now)
-		v.Budgets = v.Budgets[:0]
-		for _, b := range balances {
-			v.Budgets = append(v.Budgets, viewBalance(b))
 		}
 		if c.Output == "json" {
+			v := manage.ViewKey(&key, time.Now())
+			v.Budgets = manage.ViewBalances(balances)
 			return printJSON(a.stdout, v)
 		}
-		return printKey(a, v)
+		return printKey(a, &key, balances)
 	})
 }
 
-func viewBalance(b billing.Balance) balanceView {
-	tokens := b.UsedTokens
-	return balanceView{
-		ID: b.Budget.ID, Scope: b.Budget.Scope, Period: b.Budget.Period, Zone: orElse(b.Budget.Zone, "UTC"),
-		USD: usdText(b.Budget.Money), Tokens: b.Budget.Tokens,
-		UsedUSD: usdText(&b.UsedMoney), UsedTokens: &tokens, ResetsAt: timestamp(b.Window.End),
-	}
-}
-
-// printKey writes a key for people.
-func printKey(a *app, v keyView) error {
+// printKey writes a key for people, with how its budgets stand where that is known.
+func printKey(a *app, k *billing.Key, balances []billing.Balance) error {
 	var t table
 	line := func(name, value string) {
 		if value != "" {
 			t.add(text(name), text(value))
 		}
 	}
+	v := manage.ViewKey(k, time.Now())
 	line("id", v.ID)
 	line("name", v.Name)
 	line("key", v.Display)
 	line("status", v.Status)
-	line("owner", fmt.Sprintf("%s / %s (%s), cost center %s", v.Team, v.Project, v.Environment, v.CostCenter))
+	line("owner", fmt.Sprintf("%s / %s (%s), cost center %s", k.Team, k.Project, k.Environment, k.CostCenter))
 	line("models", orElse(strings.Join(v.Models, ", "), "all"))
-	line("from", orElse(strings.Join(v.CIDRs, ", "), "anywhere"))
-	for _, b := range v.Budgets {
-		line("budget", b.String())
+	line("from", orElse(strings.Join(v.AllowedCIDRs, ", "), "anywhere"))
+	for _, b := range k.Budgets {
+		line("budget", budgetLine(b, balances))
 	}
-	if v.RPM > 0 {
-		line("requests", fmt.Sprintf("%d per minute", v.RPM))
+	if k.RequestsPerMinute > 0 {
+		line("requests", fmt.Sprintf("%d per minute", k.RequestsPerMinute))
 	}
-	if v.TPM > 0 {
-		line("tokens", fmt.Sprintf("%d per minute", v.TPM))
+	if k.TokensPerMinute > 0 {
+		line("tokens", fmt.Sprintf("%d per minute", k.TokensPerMinute))
 	}
-	line("expires", orElse(v.ExpiresAt, "never"))
-	if v.Overrun > 0 || v.OverrunUSD != "0" {
-		line("overrun", fmt.Sprintf("%d tokens, $%s", v.Overrun, v.OverrunUSD))
+	line("expires", orElse(timestamp(k.ExpiresAt), "never"))
+	if k.Overrun != (billing.Amount{}) {
+		line("overrun", fmt.Sprintf("%d tokens, $%s", k.Overrun.Tokens, k.Overrun.Money.Short()))
 	}
-	line("stopped", v.StoppedAt)
-	if v.EnabledAt != "" {
-		line("enabled", strings.TrimSpace(v.EnabledAt+" by "+v.EnabledBy+" "+v.EnabledFor))
+	line("stopped", timestamp(k.StoppedAt))
+	if !k.EnabledAt.IsZero() {
+		line("enabled", strings.TrimSpace(timestamp(k.EnabledAt)+" by "+k.EnabledBy+" "+k.EnabledReason))
 	}
-	line("revoked", strings.TrimSpace(v.RevokedAt+" "+v.Reason))
-	line("last used", v.LastUsedAt)
-	line("created", v.CreatedAt+" by "+v.CreatedBy)
+	line("revoked", strings.TrimSpace(timestamp(k.RevokedAt)+" "+k.RevokedReason))
+	line("last used", timestamp(k.LastUsedAt))
+	line("created", timestamp(k.CreatedAt)+" by "+k.CreatedBy)
 	return t.printTable(a.stdout)
 }
 
-// String is the budget in words: "key, per month (UTC): $3.2 of $50, resets 2026-12-01T00:00:00Z".
-func (b balanceView) String() string {
+// budgetLine is a budget in words: "key, per month (UTC): $3.2 of $50, resets 2026-12-01T00:00:00Z".
+func budgetLine(b billing.Budget, balances []billing.Balance) string {
+	var usedUSD, usedTokens, resets string
+	for _, s := range balances {
+		if s.Budget.ID != b.ID {
+			continue
+		}
+		usedUSD, usedTokens = s.UsedMoney.Short()+" of $", fmt.Sprintf("%d of ", s.UsedTokens)
+		if !s.Window.End.IsZero() {
+			resets = ", resets " + timestamp(s.Window.End)
+		}
+	}
 	var limits []string
-	if b.USD != nil {
-		limits = append(limits, "$"+shortUSD(b.UsedUSD, " of $")+shortUSD(b.USD, ""))
+	if b.Money != nil {
+		limits = append(limits, "$"+usedUSD+b.Money.Short())
 	}
 	if b.Tokens != nil {
-		used := ""
-		if b.UsedTokens != nil {
-			used = fmt.Sprintf("%d of ", *b.UsedTokens)
-		}
-		limits = append(limits, fmt.Sprintf("%s%d tokens", used, *b.Tokens))
+		limits = append(limits, fmt.Sprintf("%s%d tokens", usedTokens, *b.Tokens))
 	}
-	s := fmt.Sprintf("%s, per %s (%s): %s", b.Scope, b.Period, b.Zone, strings.Join(limits, ", "))
-	if b.ResetsAt != "" {
-		s += ", resets " + b.ResetsAt
-	}
-	return s
-}
-
-// shortUSD is an amount without trailing zeros and what follows it, or nothing.
-func shortUSD(amount *string, after string) string {
-	if amount == nil {
-		return ""
-	}
-	m, err := billing.ParseMoney(*amount)
-	if err != nil {
-		return *amount + after
-	}
-	return m.Short() + after
+	return fmt.Sprintf("%s, per %s (%s): %s%s", b.Scope, b.Period, orElse(b.Zone, "UTC"), strings.Join(limits, ", "), resets)
 }
 
 type keysRevoke struct {
@@ -365,8 +252,8 @@ type keysRevoke struct {
 
 // Run revokes the key.
 func (c keysRevoke) Run(a *app) error {
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		key, err := billing.Issuer{Keys: s, Owners: s}.Revoke(a.ctx, billing.KeyID(c.ID), c.Reason)
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		key, err := m.RevokeKey(a.ctx, billing.KeyID(c.ID), by(c.Reason))
 		if err != nil {
 			return err
 		}
@@ -382,8 +269,8 @@ type keysEnable struct {
 
 // Run lets the key go on.
 func (c keysEnable) Run(a *app) error {
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		key, err := billing.Issuer{Keys: s, Owners: s}.Enable(a.ctx, billing.KeyID(c.ID), whoami(), c.Reason)
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		key, err := m.EnableKey(a.ctx, billing.KeyID(c.ID), by(c.Reason))
 		if err != nil {
 			return err
 		}

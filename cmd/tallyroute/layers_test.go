@@ -46,10 +46,11 @@ var layers = map[string][]string{
 	"providers/catalogue":           {"providers", "providers/catalogue/published", "providers/anthropic", "providers/auth", "providers/bedrock", "providers/cohere", "providers/gemini", "providers/ollama", "providers/openai", "providers/responses", "providers/secret", "providers/vertex", "billing"},
 
 	"billing/audit":             {"billing"},
+	"billing/manage":            {"billing"},
 	"billing/lease":             {"billing", "billing/journal"},
 	"billing/postgres":          {"billing", "billing/audit", "migrations"},
 	"billing/sqlite":            {"billing", "billing/audit", "migrations"},
-	"billing/billingtest":       {"billing"},
+	"billing/billingtest":       {"billing", "billing/manage"},
 	"billing/postgres/pgtest":   {"billing/billingtest/prove"},
 	"billing/billingtest/prove": {},
 
@@ -60,7 +61,7 @@ var layers = map[string][]string{
 	"router/fingerprint": {"providers/chat", "billing"},
 	"router":             {"router/plan", "router/meter", "router/idempotency", "router/tokens", "router/background", "router/health", "router/limit", "providers", "providers/chat", "billing"},
 	"router/server":      {"router", "router/limit", "router/plan", "router/idempotency", "providers", "providers/chat", "providers/jsonraw", "providers/sse", "billing"},
-	"router/admin":       {"billing"},
+	"router/admin":       {"billing", "billing/manage"},
 
 	"cmd/tallyroute": {"*"},
 	"cmd/routebench": {},

@@ -11,6 +11,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
+	"tallyroute/billing/manage"
 	pt "tallyroute/providers/providertest"
 )
 
@@ -54,7 +55,7 @@ func TestKeyWhoseProviderGeneratesTenfoldIsStopped(t *testing.T) {
 			if overrun <= allowed || overrun > allowed+clients*most || used > limit+clients*most {
 				t.Errorf("%d answers used $%s of $%s, $%s of it overrun, at most $%s each", len(rows), used.Short(), limit.Short(), overrun.Short(), most.Short())
 			}
-			key, err := billing.Issuer{Keys: g.store, Owners: g.store}.Find(t.Context(), g.key.ID)
+			key, err := manage.Actions{Store: g.store}.Key(t.Context(), g.key.ID)
 			if err != nil || key.StoppedAt.IsZero() || key.Overrun.Money != overrun {
 				t.Errorf("the key is %+v, %v; its overrun was $%s", key, err, overrun.Short())
 			}
@@ -63,7 +64,7 @@ func TestKeyWhoseProviderGeneratesTenfoldIsStopped(t *testing.T) {
 			if err != nil || !slices.ContainsFunc(events, stopped) || len(events) != len(rows)+1 {
 				t.Errorf("%d events of %d rows, %v: %+v", len(events), len(rows), err, events)
 			}
-			if _, err := (billing.Issuer{Keys: g.store, Owners: g.store}).Enable(t.Context(), g.key.ID, "ann", "mended"); err != nil {
+			if _, err := (manage.Actions{Store: g.store}).EnableKey(t.Context(), g.key.ID, manage.By{Actor: "ann", Reason: "mended"}); err != nil {
 				t.Fatal(err)
 			}
 			prove.Eventually(t, "the key goes on", func() bool { return g.complete(attackPlain).status == http.StatusOK })

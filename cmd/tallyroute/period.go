@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
 // periodCommand is "tallyroute period": the months of the ledger.
@@ -14,22 +15,9 @@ type periodCommand struct {
 	Reopen periodReopen `cmd:"" help:"Open a closed month again."`
 }
 
-// periodView is a month as JSON shows it.
-type periodView struct {
-	Month    billing.Month        `json:"month"`
-	Status   billing.PeriodStatus `json:"status"`
-	Rows     int64                `json:"rows"`
-	USD      string               `json:"usd"`
-	Unpriced int64                `json:"unpriced_attempts"`
-	SHA256   string               `json:"sha256,omitempty"`
-	Closed   string               `json:"closed_at,omitempty"`
-	ClosedBy string               `json:"closed_by,omitempty"`
-	Archived string               `json:"archived_at,omitempty"`
-}
-
 func periodTable(all ...billing.PeriodStanding) *table {
 	t := &table{header: []string{"MONTH", "STATUS", "ROWS", "USD", "UNPRICED", "CLOSED", "BY", "SHA256"}}
-	views := []periodView{}
+	views := []manage.PeriodView{}
 	for _, p := range all {
 		digest := p.SHA256
 		if p.Status != billing.PeriodOpen && digest == "" {
@@ -37,9 +25,7 @@ func periodTable(all ...billing.PeriodStanding) *table {
 		}
 		t.add(text(string(p.Month)), text(string(p.Status)), number(p.Rows), money(p.Money), number(p.Unpriced),
 			text(day(p.ClosedAt)), text(orElse(p.ClosedBy, "-")), text(orElse(digest, "-")))
-		views = append(views, periodView{
-			p.Month, p.Status, p.Rows, p.Money.String(), p.Unpriced, p.SHA256, timestamp(p.ClosedAt), p.ClosedBy, timestamp(p.ArchivedAt),
-		})
+		views = append(views, manage.ViewPeriod(p))
 	}
 	t.records = views
 	return t
@@ -49,8 +35,8 @@ type periodList struct{ format }
 
 // Run lists the months.
 func (c periodList) Run(a *app) error {
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		all, err := s.ListPeriods(a.ctx)
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		all, err := m.Store.ListPeriods(a.ctx)
 		if err != nil {
 			return err
 		}
@@ -66,13 +52,8 @@ type periodClose struct {
 
 // Run closes the month.
 func (c periodClose) Run(a *app) error {
-	change, err := periodChange(c.Month, "")
-	if err != nil {
-		return err
-	}
-	change.AcceptUnpriced = c.AcceptUnpriced
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		p, err := s.ClosePeriod(a.ctx, change)
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		p, err := m.ClosePeriod(a.ctx, manage.Closing{Month: c.Month, AcceptUnpriced: c.AcceptUnpriced}, by(""))
 		if err != nil {
 			return err
 		}
@@ -88,25 +69,13 @@ type periodReopen struct {
 
 // Run opens the month again.
 func (c periodReopen) Run(a *app) error {
-	change, err := periodChange(c.Month, c.Reason)
-	if err != nil {
-		return err
-	}
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		p, err := s.ReopenPeriod(a.ctx, change)
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		p, err := m.ReopenPeriod(a.ctx, c.Month, by(c.Reason))
 		if err != nil {
 			return err
 		}
 		return periodTable(p).write(a.stdout, c.Output)
 	})
-}
-
-func periodChange(month, reason string) (billing.PeriodChange, error) {
-	m, err := billing.ParseMonth(month)
-	if err != nil {
-		return billing.PeriodChange{}, usagef("want a month as YYYY-MM")
-	}
-	return billing.PeriodChange{Month: m, Actor: whoami(), Reason: reason, Now: time.Now()}, nil
 }
 
 // moment is an instant on the command line: a day in the reporting time zone, or

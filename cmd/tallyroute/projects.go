@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
 // projectsCommand is "tallyroute projects".
@@ -12,36 +13,20 @@ type projectsCommand struct {
 	Create projectsCreate `cmd:"" help:"Create a project, and its team where there is none."`
 }
 
-// projectView is a project as JSON shows it.
-type projectView struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	TeamID      string `json:"team_id"`
-	Team        string `json:"team"`
-	CostCenter  string `json:"cost_center"`
-	Environment string `json:"environment"`
-	CreatedAt   string `json:"created_at"`
-	Archived    bool   `json:"archived"`
-}
-
-func viewProject(p billing.Project) projectView {
-	return projectView{p.ID, p.Name, p.TeamID, p.Team, p.CostCenter, p.Environment, timestamp(p.CreatedAt), !p.ArchivedAt.IsZero()}
-}
-
 type projectsList struct{ format }
 
 // Run lists the projects.
 func (c projectsList) Run(a *app) error {
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		projects, err := s.ListProjects(a.ctx)
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		projects, err := m.Store.ListProjects(a.ctx)
 		if err != nil {
 			return err
 		}
 		t := table{header: []string{"ID", "TEAM", "NAME", "ENVIRONMENT", "COST CENTER", "CREATED"}}
-		views := []projectView{}
+		views := []manage.ProjectView{}
 		for _, p := range projects {
 			t.add(text(p.ID), text(p.Team), text(p.Name), text(p.Environment), text(p.CostCenter), text(day(p.CreatedAt)))
-			views = append(views, viewProject(p))
+			views = append(views, manage.ViewProject(p))
 		}
 		t.records = views
 		return t.write(a.stdout, c.Output)
@@ -64,12 +49,12 @@ func (c projectsCreate) Run(a *app) error {
 // ensureProject creates what is missing of a project and its team, and prints it.
 func (a *app) ensureProject(output string, want billing.Project) error {
 	return a.withNewStore(func(s billing.Store, _ *Config) error {
-		p, err := s.EnsureProject(a.ctx, want)
+		p, _, err := manage.Actions{Store: s}.EnsureProject(a.ctx, want)
 		if err != nil {
 			return err
 		}
 		if output == "json" {
-			return printJSON(a.stdout, viewProject(p))
+			return printJSON(a.stdout, manage.ViewProject(p))
 		}
 		_, err = fmt.Fprintf(a.stdout, "team %s (%s), cost center %s\nproject %s (%s), environment %s\n",
 			p.Team, p.TeamID, p.CostCenter, p.Name, p.ID, p.Environment)

@@ -4,39 +4,13 @@ import (
 	"fmt"
 	"time"
 
-	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
 // replicasCommand is "tallyroute replicas".
 type replicasCommand struct {
 	List   replicasListCommand   `cmd:"" help:"List the routers that hold allowances, and what they hold."`
 	Forget replicasForgetCommand `cmd:"" help:"Give back what a router that will not come back had leased."`
-}
-
-// replicaView is a replica as it is printed.
-type replicaView struct {
-	ID           string        `json:"id"`
-	Name         string        `json:"name"`
-	Status       string        `json:"status"` // live, or lost: its leases have expired
-	StartedAt    time.Time     `json:"started_at"`
-	SeenAt       time.Time     `json:"seen_at"`
-	ExpiresAt    time.Time     `json:"expires_at"`
-	Leases       int           `json:"leases"`
-	LeasedTokens int64         `json:"leased_tokens"`
-	LeasedUSD    billing.Money `json:"leased_usd"`
-	BusyTokens   int64         `json:"busy_tokens"`
-	BusyUSD      billing.Money `json:"busy_usd"`
-}
-
-func viewReplica(r billing.ReplicaState) replicaView {
-	status := "lost"
-	if r.Live {
-		status = "live"
-	}
-	return replicaView{
-		ID: r.ID, Name: r.Name, Status: status, StartedAt: r.StartedAt, SeenAt: r.SeenAt, ExpiresAt: r.ExpiresAt,
-		Leases: r.Leases, LeasedTokens: r.Leased.Tokens, LeasedUSD: r.Leased.Money, BusyTokens: r.Busy.Tokens, BusyUSD: r.Busy.Money,
-	}
 }
 
 // replicasListCommand is "tallyroute replicas list".
@@ -46,18 +20,18 @@ type replicasListCommand struct {
 
 // Run lists them.
 func (c replicasListCommand) Run(a *app) error {
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		list, err := s.ListReplicas(a.ctx)
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		list, err := m.Store.ListReplicas(a.ctx)
 		if err != nil {
 			return err
 		}
-		views := make([]replicaView, len(list))
+		views := make([]manage.ReplicaView, len(list))
 		t := table{header: []string{"ID", "NAME", "STATUS", "SEEN", "WINDOWS", "TOKENS", "USD", "TOKENS IN USE", "USD IN USE"}, records: views}
 		for i, r := range list {
-			v := viewReplica(r)
+			v := manage.ViewReplica(r)
 			views[i] = v
 			t.add(text(v.ID), text(v.Name), text(v.Status), text(ago(v.SeenAt, time.Now())), number(int64(v.Leases)),
-				number(v.LeasedTokens), dollars(v.LeasedUSD), number(v.BusyTokens), dollars(v.BusyUSD))
+				number(v.LeasedTokens), dollars(r.Leased.Money), number(v.BusyTokens), dollars(r.Busy.Money))
 		}
 		return t.write(a.stdout, c.Output)
 	})
@@ -70,8 +44,8 @@ type replicasForgetCommand struct {
 
 // Run gives back its leases.
 func (c replicasForgetCommand) Run(a *app) error {
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		n, err := s.ForgetReplica(a.ctx, c.ID)
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		n, err := m.Store.ForgetReplica(a.ctx, c.ID)
 		if err != nil {
 			return err
 		}

@@ -114,6 +114,11 @@ func (c routeExplain) request(a *app) (*chat.Request, error) {
 	return req, nil
 }
 
+func usdText(m billing.Money) *string {
+	s := m.String()
+	return &s
+}
+
 // explain lays the candidates out, in the order in which they would be tried.
 func explain(candidates []plan.Candidate) *table {
 	t := &table{header: []string{"", "TARGET", "USD", "PROMPT", "OUTPUT", "USD/M IN", "USD/M OUT", "HEALTH", "WHY NOT"}}
@@ -125,7 +130,7 @@ func explain(candidates []plan.Candidate) *table {
 		}
 		cost, in, out := text("unpriced"), text("-"), text("-")
 		if c.Priced {
-			v.CostUSD, v.InputUSD, v.OutputUSD = usdText(&c.Cost), usdText(&c.Price.Input), usdText(&c.Price.Output)
+			v.CostUSD, v.InputUSD, v.OutputUSD = usdText(c.Cost), usdText(c.Price.Input), usdText(c.Price.Output)
 			cost, in, out = money(c.Cost), dollars(c.Price.Input), dollars(c.Price.Output)
 		}
 		mark, prompt := "", fmt.Sprint(c.Prompt)

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
@@ -171,18 +172,29 @@ func (s *service) adminToken(ctx context.Context) (string, error) {
 // administration is the server behind the admin listener.
 func (s *service) administration(token string) *http.Server {
 	return admin.New(admin.Options{
-		Keys: s.store, Owners: s.store, Reports: s.books, Periods: s.store, Rejects: s.store, Corrections: s.store, Balances: s.books.Balances,
-		Issuer: billing.Issuer{Keys: s.store, Owners: s.store, Pepper: s.pepper.Pepper},
-		Token:  func() string { return token },
+		Actions: manage.Actions{Store: managed{s.store, s.books.Balances}, Pepper: s.pepper.Pepper, KnownModel: s.book.known},
+		Reports: s.books,
+		Prices:  s.book.Prices,
+		Token:   func() string { return token },
 
-		KnownModel: s.book.known,
-		Health:     func() any { return viewHealth(s.health.Snapshot(time.Now())) },
-		Ready:      s.ready.check,
-		Metrics:    s.metrics.handler(),
-		Version:    versionString(),
-		BaseURL:    "http://" + reachable(s.public.address()) + "/v1",
-		Log:        s.log,
+		Health:  func() any { return viewHealth(s.health.Snapshot(time.Now())) },
+		Ready:   s.ready.check,
+		Metrics: s.metrics.handler(),
+		Version: versionString(),
+		BaseURL: "http://" + reachable(s.public.address()) + "/v1",
+		Log:     s.log,
 	})
+}
+
+// managed is the database with the balances that a running router knows of.
+type managed struct {
+	billing.Store
+	balances func(context.Context, *billing.Key, time.Time) ([]billing.Balance, error)
+}
+
+// Balances implements manage.Store.
+func (m managed) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error) {
+	return m.balances(ctx, k, now)
 }
 
 // listeners are all that are open.

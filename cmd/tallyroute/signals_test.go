@@ -183,7 +183,7 @@ func killed(t *testing.T, signals ...os.Signal) {
 	if len(rows) != signalStreams {
 		t.Errorf("%d rows", len(rows))
 	}
-	if used := next.shown().Budgets[0]; *used.UsedTokens == 0 {
+	if used := next.shown().Budgets[0].Standing; used.UsedTokens == 0 {
 		t.Errorf("budget %+v", used)
 	}
 }

@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
 // spendCommand is "tallyroute spend": the rows of the ledger.
@@ -24,28 +24,11 @@ type spendAdjust struct {
 
 // Run posts the correction.
 func (c spendAdjust) Run(a *app) error {
-	correction := billing.Correction{Kind: billing.Kind(c.Kind), Amount: billing.Money(c.Amount), Reason: c.Reason, Actor: whoami(), Occurred: time.Now()}
-	if c.Month != "" {
-		m, err := billing.ParseMonth(c.Month)
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		row, err := m.Adjust(a.ctx, manage.Adjustment{
+			KeyID: billing.KeyID(c.Key), Kind: billing.Kind(c.Kind), Amount: billing.Money(c.Amount), Month: c.Month,
+		}, by(c.Reason))
 		if err != nil {
-			return usagef("--month: want YYYY-MM")
-		}
-		correction.Period = m
-	}
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		keys, err := s.ListKeys(a.ctx, billing.KeyFilter{ID: billing.KeyID(c.Key), Now: correction.Occurred})
-		if err != nil {
-			return err
-		}
-		if len(keys) == 0 {
-			return &billing.NotFoundError{What: "key", ID: c.Key}
-		}
-		correction.Owner = keys[0].Owner()
-		row, err := correction.Spend()
-		if err != nil {
-			return usageError{err}
-		}
-		if err := s.Correct(a.ctx, []billing.Spend{row}); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(a.stdout, "%s: %s of $%s posted to %s\n", row.RequestID, c.Kind, row.Cost.Total.Short(), c.Key)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
 type spendArchive struct {
@@ -39,50 +40,32 @@ func (c spendArchive) Run(a *app) error {
 	if err != nil {
 		return usagef("--month: want YYYY-MM")
 	}
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		if err := archivable(a, s, m); err != nil {
+	return a.withActions(func(actions manage.Actions, _ *Config) error {
+		if err := actions.Archivable(a.ctx, m); err != nil {
 			return err
 		}
 		name := filepath.Join(c.Out, "spend-"+string(m)+".jsonl.gz")
-		if err := writeRows(name, func(each func(billing.Spend) error) error { return s.MonthRows(a.ctx, m, each) }); err != nil {
+		if err := writeRows(name, func(each func(billing.Spend) error) error { return actions.Store.MonthRows(a.ctx, m, each) }); err != nil {
 			return err
 		}
 		d, err := readRows(name)
 		if err != nil {
 			return fmt.Errorf("reading %s back: %w", name, err)
 		}
-		now := time.Now()
 		err = writeManifest(filepath.Join(c.Out, "spend-"+string(m)+".manifest.json"), manifest{
 			Month: m, File: filepath.Base(name), Format: "one row per line as JSON, ordered by event_id, gzip",
-			Rows: d.Rows, USD: d.Money.String(), Nano: d.Money, SHA256: d.SHA256(), Written: timestamp(now), By: whoami(),
+			Rows: d.Rows, USD: d.Money.String(), Nano: d.Money, SHA256: d.SHA256(), Written: timestamp(time.Now()), By: whoami(),
 		})
 		if err != nil {
 			return err
 		}
-		err = s.ArchiveMonth(a.ctx, billing.ArchivedMonth{Month: m, Rows: d.Rows, Money: d.Money, SHA256: d.SHA256(), Actor: whoami(), Now: now})
+		err = actions.Archive(a.ctx, billing.ArchivedMonth{Month: m, Rows: d.Rows, Money: d.Money, SHA256: d.SHA256()}, by(""))
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(a.stdout, "%s: %d rows, $%s, written to %s and dropped\n", m, d.Rows, d.Money, name)
 		return err
 	})
-}
-
-// archivable refuses before anything is written.
-func archivable(a *app, s billing.Store, m billing.Month) error {
-	all, err := s.ListPeriods(a.ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range all {
-		if p.Month == m && p.Status == billing.PeriodClosed && p.SHA256 != "" {
-			return nil
-		}
-		if p.Month == m && p.Status == billing.PeriodArchived {
-			return &billing.ConflictError{Detail: fmt.Sprintf("month %s is archived already, by %s", m, p.ArchivedBy)}
-		}
-	}
-	return &billing.ConflictError{Detail: fmt.Sprintf("month %s is not closed: run tallyroute period close %s", m, m)}
 }
 
 // writeRows writes to a file that appears whole or not at all, and never over

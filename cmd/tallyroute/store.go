@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 	"tallyroute/billing/postgres"
 	"tallyroute/billing/sqlite"
 )
@@ -69,6 +70,14 @@ func (a *app) withNewStore(do func(billing.Store, *Config) error) error {
 		return err
 	}
 	return a.openAnd(cfg, do)
+}
+
+// withActions is withStore for what operators do. A member that cannot be is a
+// mistake on the command line.
+func (a *app) withActions(do func(manage.Actions, *Config) error) error {
+	return a.withStore(func(s billing.Store, cfg *Config) error {
+		return do(manage.Actions{Store: s}, cfg)
+	})
 }
 
 func (a *app) openAnd(cfg *Config, do func(billing.Store, *Config) error) error {

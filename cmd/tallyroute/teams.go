@@ -2,6 +2,7 @@ package main
 
 import (
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
 // teamsCommand is "tallyroute teams".
@@ -25,28 +26,18 @@ func (c teamsCreate) Run(a *app) error {
 
 type teamsList struct{ format }
 
-// teamView is a team as JSON shows it.
-type teamView struct {
-	ID         string `json:"id"`
-	Name       string `json:"name"`
-	CostCenter string `json:"cost_center"`
-	OwnerEmail string `json:"owner_email"`
-	CreatedAt  string `json:"created_at"`
-	Archived   bool   `json:"archived"`
-}
-
 // Run lists the teams.
 func (c teamsList) Run(a *app) error {
-	return a.withStore(func(s billing.Store, _ *Config) error {
-		teams, err := s.ListTeams(a.ctx)
+	return a.withActions(func(m manage.Actions, _ *Config) error {
+		teams, err := m.Store.ListTeams(a.ctx)
 		if err != nil {
 			return err
 		}
 		t := table{header: []string{"ID", "NAME", "COST CENTER", "OWNER", "CREATED"}}
-		views := []teamView{}
+		views := []manage.TeamView{}
 		for _, team := range teams {
 			t.add(text(team.ID), text(team.Name), text(team.CostCenter), text(team.OwnerEmail), text(day(team.CreatedAt)))
-			views = append(views, teamView{team.ID, team.Name, team.CostCenter, team.OwnerEmail, timestamp(team.CreatedAt), !team.ArchivedAt.IsZero()})
+			views = append(views, manage.ViewTeam(team))
 		}
 		t.records = views
 		return t.write(a.stdout, c.Output)

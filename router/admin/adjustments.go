@@ -1,30 +1,18 @@
 package admin
 
 import (
-	"cmp"
 	"net/http"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
-
-// adjustmentView is a correction that was posted.
-type adjustmentView struct {
-	RequestID string        `json:"request_id"`
-	KeyID     billing.KeyID `json:"key_id"`
-	Kind      billing.Kind  `json:"kind"`
-	AmountUSD string        `json:"amount_usd"` // what was charged; below zero what was given back
-	Month     billing.Month `json:"month,omitempty"`
-	Reason    string        `json:"reason"`
-	Actor     string        `json:"actor"`
-}
 
 // adjustSpend is POST /spend/adjustments: a correction of what a key was charged.
 // The admin token has no name; who asks may give one.
 func adjustSpend(x *exchange) error {
-	var keyID, kind, month, actor string
+	var keyID, kind, month, reason, actor string
 	var amount money
-	c := billing.Correction{Actor: "admin", Occurred: x.start}
-	_, err := x.body(object{"key_id": &keyID, "kind": &kind, "amount_usd": &amount, "month": &month, "reason": &c.Reason, "actor": &actor})
+	_, err := x.body(object{"key_id": &keyID, "kind": &kind, "amount_usd": &amount, "month": &month, "reason": &reason, "actor": &actor})
 	if err != nil {
 		return err
 	}
@@ -32,33 +20,33 @@ func adjustSpend(x *exchange) error {
 	if amount.Money == nil {
 		return invalid("amount_usd", "must be there")
 	}
-	if c.Reason == "" {
-		return invalid("reason", "must say why")
-	}
+	who := by(reason)
 	if actor != "" {
-		c.Actor += ":" + actor
+		who.Actor += ":" + actor
 	}
-	if month != "" {
-		if c.Period, err = billing.ParseMonth(month); err != nil {
-			return invalid("month", "must be a month such as 2026-11")
-		}
-	}
-	keys, err := x.Keys.ListKeys(x.ctx(), billing.KeyFilter{ID: billing.KeyID(keyID), Now: x.start})
+	row, err := x.Actions.Adjust(x.ctx(), manage.Adjustment{
+		KeyID: billing.KeyID(keyID), Kind: billing.Kind(kind), Amount: *amount.Money, Month: month,
+	}, who)
 	if err != nil {
 		return err
 	}
-	if keyID == "" || len(keys) == 0 {
-		return &billing.NotFoundError{What: "key", ID: keyID}
-	}
-	c.Kind, c.Amount, c.Owner = billing.Kind(cmp.Or(kind, string(billing.KindAdjustment))), *amount.Money, keys[0].Owner()
-	row, err := c.Spend()
-	if err != nil {
-		return err
-	}
-	if err := x.Corrections.Correct(x.ctx(), []billing.Spend{row}); err != nil {
-		return err
-	}
-	return x.json(http.StatusCreated, adjustmentView{
-		RequestID: row.RequestID, KeyID: row.Owner.KeyID, Kind: row.Kind, AmountUSD: row.Cost.Total.Short(), Month: c.Period, Reason: row.Reason, Actor: row.Actor,
+	return x.json(http.StatusCreated, manage.ViewAdjustment(row))
+}
+
+// reprice is POST /prices/reprice: what was used in a span of time is costed by
+// the prices of the catalogue.
+func reprice(x *exchange) error {
+	var r manage.Repricing
+	var reason string
+	_, err := x.body(object{
+		"provider": &r.Provider, "model": &r.Model, "from": instantInto(&r.From), "to": instantInto(&r.To), "dry_run": &r.DryRun, "reason": &reason,
 	})
+	if err != nil {
+		return err
+	}
+	sum, err := x.Actions.Reprice(x.ctx(), r, x.Prices(), by(reason))
+	if err != nil {
+		return err
+	}
+	return x.json(http.StatusOK, manage.ViewRepriced(r, sum))
 }

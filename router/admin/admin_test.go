@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 	"tallyroute/billing/sqlite"
 )
 
@@ -54,12 +55,13 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	o := Options{
-		Keys: store, Owners: store, Reports: store, Periods: store, Rejects: store, Corrections: store, Balances: store.Balances,
-		Issuer: billing.Issuer{Keys: store, Owners: store, Pepper: pepper},
-		Token:  func() string { return token }, Version: "test", Log: zap.New(core), BaseURL: "http://127.0.0.1:8080/v1",
-		KnownModel: func(name string) (string, bool) { return "chat-cheap", name == "chat-cheap" || name == "openai/*" },
-		Health:     func() any { return map[string]any{"data": []string{"acme"}} },
-		Metrics:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a_metric 1\n") }),
+		Reports: store, Actions: manage.Actions{
+			Store: store, Pepper: pepper,
+			KnownModel: func(name string) (string, bool) { return "chat-cheap", name == "chat-cheap" || name == "openai/*" },
+		},
+		Token: func() string { return token }, Version: "test", Log: zap.New(core), BaseURL: "http://127.0.0.1:8080/v1",
+		Health:  func() any { return map[string]any{"data": []string{"acme"}} },
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a_metric 1\n") }),
 	}
 	for _, f := range change {
 		f(&o)
@@ -82,10 +84,10 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 }
 
 type answer struct {
-	status int
-	header http.Header
-	text   string
-	v      map[string]any
+	status          int
+	header, trailer http.Header
+	text            string
+	v               map[string]any
 }
 
 // ask sends a request with the token and decodes the answer.
@@ -112,7 +114,7 @@ func (g *rig) send(method, path, body string, header ...string) answer {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	a := answer{status: resp.StatusCode, header: resp.Header, text: string(text)}
+	a := answer{status: resp.StatusCode, header: resp.Header, trailer: resp.Trailer, text: string(text)}
 	_ = json.Unmarshal(text, &a.v)
 	return a
 }
@@ -414,7 +416,7 @@ func TestEveryRouteWantsTheToken(t *testing.T) {
 			off.send(r.Method, path, "{}", "Authorization", authorization).refused(t, 503, "admin_disabled")
 		}
 	}
-	if n != 20 {
+	if n != 26 {
 		t.Errorf("%d routes were looked at", n)
 	}
 }

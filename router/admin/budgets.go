@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
 // budgetBody is a budget as a client writes it.
@@ -21,13 +20,13 @@ func (b *budgetBody) members() object {
 	return object{"period": &b.period, "zone": &b.zone, "usd": &b.usd, "tokens": &b.tokens, "action": &b.action}
 }
 
-// budget is what the body says, of no scope yet. Without a period it is monthly.
+// budget is what the body says, of no scope yet.
 func (b *budgetBody) budget() (billing.Budget, error) {
 	if b.action != "" && b.action != "block" {
 		return billing.Budget{}, invalid("action", "must be block")
 	}
 	return billing.Budget{
-		Period: billing.Period(cmp.Or(b.period, string(billing.PeriodMonth))), Zone: b.zone, Tokens: b.tokens, Money: b.usd.Money,
+		Period: billing.Period(b.period), Zone: b.zone, Tokens: b.tokens, Money: b.usd.Money,
 	}, nil
 }
 
@@ -36,6 +35,7 @@ func readBudget(raw []byte) (billing.Budget, error) {
 	if _, err := b.members().read(raw); err != nil {
 		return billing.Budget{}, err
 	}
+	b.period = cmp.Or(b.period, string(billing.PeriodMonth))
 	return b.budget()
 }
 
@@ -65,22 +65,20 @@ func (b *keyBody) readBudgets(raw []byte) error {
 	return nil
 }
 
-func zoneOf(b billing.Budget) string { return cmp.Or(b.Zone, "UTC") }
-
 func listBudgets(x *exchange) error {
-	budgets, err := x.Owners.ListBudgets(x.ctx())
+	budgets, err := x.Actions.Store.ListBudgets(x.ctx())
 	if err != nil {
 		return err
 	}
-	views := make([]budgetView, len(budgets))
+	views := make([]manage.BudgetView, len(budgets))
 	for i, b := range budgets {
-		views[i] = viewBudget(b)
+		views[i] = manage.ViewBudget(b)
 	}
-	return paged(x, views, func(b budgetView) string { return b.ID })
+	return paged(x, views, func(b manage.BudgetView) string { return b.ID })
 }
 
-// setBudget is POST /budgets: a new budget, or with the id of one that is
-// there, that one changed. What was used of it stays used.
+// setBudget is POST /budgets: a new budget, or the one with the id, or of the same
+// scope and period, changed. What was used of it stays used.
 func setBudget(x *exchange) error {
 	var body budgetBody
 	var id, scope, scopeID string
@@ -93,24 +91,11 @@ func setBudget(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	b.ID, b.Scope, b.ScopeID = cmp.Or(id, billing.NewID("bud_")), billing.Scope(scope), scopeID
-	if b.Scope == billing.ScopeOrg {
-		b.ScopeID = cmp.Or(b.ScopeID, "org")
-	}
-	if err := b.Validate(); err != nil {
-		return &billing.FieldError{Code: "invalid_value", Detail: strings.ReplaceAll(err.Error(), "billing: budget: ", "")}
-	}
-	all, err := x.Owners.ListBudgets(x.ctx())
+	b.ID, b.Scope = id, billing.Scope(scope)
+	b, existed, err := x.Actions.SetBudget(x.ctx(), b, scopeID)
 	if err != nil {
 		return err
 	}
-	there := slices.ContainsFunc(all, func(o billing.Budget) bool { return o.ID == b.ID })
-	if id != "" && !there {
-		return &billing.NotFoundError{What: "budget", ID: shorten(id)}
-	}
-	if err := x.Owners.SetBudget(x.ctx(), b, x.start); err != nil {
-		return err
-	}
 	x.subject = b.ID
-	return x.json(madeOrFound[there], viewBudget(b))
+	return x.json(madeOrFound[existed], manage.ViewBudget(b))
 }

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
 // keyBody is what a key may be made of, or changed in.
@@ -83,28 +83,8 @@ func (b *keyBody) expiry(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// replaceBudgets makes the budgets of the body the key's own. One of the same
-// period and zone is the one that there was, changed: what was used stays used.
-func (b *keyBody) replaceBudgets(k *billing.Key) {
-	var own, kept []billing.Budget
-	for _, old := range k.Budgets {
-		if old.Scope == billing.ScopeKey {
-			own = append(own, old)
-		} else {
-			kept = append(kept, old)
-		}
-	}
-	for _, asked := range b.budgets {
-		asked.ID, asked.Scope, asked.ScopeID = billing.NewID("bud_"), billing.ScopeKey, string(k.ID)
-		same := func(old billing.Budget) bool { return old.Period == asked.Period && zoneOf(old) == zoneOf(asked) }
-		if i := slices.IndexFunc(own, same); i >= 0 {
-			asked.ID = own[i].ID
-			own = slices.Delete(own, i, i+1)
-		}
-		kept = append(kept, asked)
-	}
-	k.Budgets = kept
-}
+// by is who asks. The admin token has no name.
+func by(reason string) manage.By { return manage.By{Actor: "admin", Reason: reason} }
 
 // createKey is POST /keys. The secret is in this answer and nowhere else.
 func createKey(x *exchange) error {
@@ -118,24 +98,24 @@ func createKey(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	key, secret, err := x.Issuer.Issue(x.ctx(), billing.KeyRequest{
+	key, secret, err := x.Actions.CreateKey(x.ctx(), manage.KeyRequest{
 		Name: b.name, Project: b.project, Team: b.team, CostCenter: b.costCenter, Environment: b.environment,
 		Models: b.models, Budgets: b.budgets, AllowedCIDRs: b.cidrs, RequestsPerMinute: b.requests, TokensPerMinute: b.tokens,
-		AllowUnpriced: b.unpriced, Tags: b.tags, ExpiresAt: b.expiry(x.start), CreatedBy: "admin",
-	})
+		AllowUnpriced: b.unpriced, Tags: b.tags, ExpiresAt: b.expiry(x.start),
+	}, by(""))
 	if err != nil {
 		return err
 	}
 	x.subject = string(key.ID)
 	return x.json(http.StatusCreated, createdKey{
-		keyView: viewKey(&key, x.start), Secret: secret.Reveal(), SecretShownOnce: true,
+		KeyView: manage.ViewKey(&key, x.start), Secret: secret.Reveal(), SecretShownOnce: true,
 		Snippets: snippets(x.BaseURL, &key), Warnings: warnings(&key),
 	})
 }
 
 // createdKey is a key with its secret.
 type createdKey struct {
-	keyView
+	manage.KeyView
 	Secret          string            `json:"secret"`
 	SecretShownOnce bool              `json:"secret_shown_once"`
 	Snippets        map[string]string `json:"snippets"`
@@ -158,54 +138,38 @@ func listKeys(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	switch q.Get("status") {
-	case "", "active", "stopped", "expired", "revoked":
-	default:
-		return invalid("status", "must be active, stopped, expired or revoked")
-	}
 	limit, err := limitOf(q)
 	if err != nil {
 		return err
 	}
-	f := billing.KeyFilter{
+	keys, more, err := x.Actions.Keys(x.ctx(), billing.KeyFilter{
 		Team: q.Get("team"), Project: q.Get("project"), Status: q.Get("status"), Query: q.Get("q"),
-		After: billing.KeyID(q.Get("cursor")), Limit: limit, Now: x.start,
-	}
-	keys, err := x.Keys.ListKeys(x.ctx(), f)
+		After: billing.KeyID(q.Get("cursor")), Limit: limit,
+	})
 	if err != nil {
 		return err
 	}
-	views := make([]keyView, len(keys))
+	list := page[manage.KeyView]{Data: make([]manage.KeyView, len(keys))}
 	for i := range keys {
-		views[i] = viewKey(&keys[i], x.start)
+		list.Data[i] = manage.ViewKey(&keys[i], x.start)
 	}
-	list := page[keyView]{Data: views}
-	if len(keys) == limit { // there may be more
-		f.After, f.Limit = keys[limit-1].ID, 1
-		more, err := x.Keys.ListKeys(x.ctx(), f)
-		if err != nil {
-			return err
-		}
-		if len(more) > 0 {
-			list.continueAfter(string(f.After))
-		}
+	if more {
+		list.continueAfter(string(keys[len(keys)-1].ID))
 	}
 	return x.json(http.StatusOK, list)
 }
 
 func getKey(x *exchange) error {
-	key, err := x.Issuer.Find(x.ctx(), billing.KeyID(x.c.Param("id")))
+	key, err := x.Actions.Key(x.ctx(), billing.KeyID(x.c.Param("id")))
 	if err != nil {
 		return err
 	}
-	v := viewKey(&key, x.start)
-	if x.Balances != nil {
-		balances, err := x.Balances(x.ctx(), &key, x.start)
-		if err != nil {
-			return err
-		}
-		v.Budgets = viewBalances(balances)
+	v := manage.ViewKey(&key, x.start)
+	balances, err := x.Actions.Store.Balances(x.ctx(), &key, x.start)
+	if err != nil {
+		return err
 	}
+	v.Budgets = manage.ViewBalances(balances)
 	return x.json(http.StatusOK, v)
 }
 
@@ -220,7 +184,7 @@ func changeKey(x *exchange) error {
 		return err
 	}
 	x.subject = x.c.Param("id")
-	key, err := x.Issuer.Change(x.ctx(), billing.KeyID(x.c.Param("id")), func(k *billing.Key) {
+	key, err := x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.c.Param("id")), func(k *billing.Key) {
 		for _, member := range []struct {
 			there bool
 			set   func()
@@ -233,7 +197,7 @@ func changeKey(x *exchange) error {
 			{b.limits["requests_per_minute"], func() { k.RequestsPerMinute = b.requests }},
 			{b.limits["tokens_per_minute"], func() { k.TokensPerMinute = b.tokens }},
 			{seen["expires_at"] || seen["expires_in"], func() { k.ExpiresAt = b.expiry(x.start) }},
-			{seen["budget"] || seen["budgets"], func() { b.replaceBudgets(k) }},
+			{seen["budget"] || seen["budgets"], func() { manage.SetBudgets(k, b.budgets) }},
 		} {
 			if member.there {
 				member.set()
@@ -243,7 +207,7 @@ func changeKey(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.json(http.StatusOK, viewKey(&key, x.start))
+	return x.json(http.StatusOK, manage.ViewKey(&key, x.start))
 }
 
 // revokeKey is POST /keys/{id}/revoke. Doing it twice changes nothing.
@@ -253,11 +217,11 @@ func revokeKey(x *exchange) error {
 		return err
 	}
 	x.subject = x.c.Param("id")
-	key, err := x.Issuer.Revoke(x.ctx(), billing.KeyID(x.c.Param("id")), reason)
+	key, err := x.Actions.RevokeKey(x.ctx(), billing.KeyID(x.c.Param("id")), by(reason))
 	if err != nil {
 		return err
 	}
-	return x.json(http.StatusOK, viewKey(&key, x.start))
+	return x.json(http.StatusOK, manage.ViewKey(&key, x.start))
 }
 
 // enableKey is POST /keys/{id}/enable, for a key that was stopped. Doing it twice
@@ -268,9 +232,9 @@ func enableKey(x *exchange) error {
 		return err
 	}
 	x.subject = x.c.Param("id")
-	key, err := x.Issuer.Enable(x.ctx(), billing.KeyID(x.c.Param("id")), "admin", reason)
+	key, err := x.Actions.EnableKey(x.ctx(), billing.KeyID(x.c.Param("id")), by(reason))
 	if err != nil {
 		return err
 	}
-	return x.json(http.StatusOK, viewKey(&key, x.start))
+	return x.json(http.StatusOK, manage.ViewKey(&key, x.start))
 }

@@ -167,6 +167,16 @@ func (m *money) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// instantInto reads an instant into t.
+func instantInto(t *time.Time) func([]byte) error {
+	return func(raw []byte) error {
+		if err := json.Unmarshal(raw, t); err != nil {
+			return hint("must be an instant such as 2026-11-01T00:00:00Z")
+		}
+		return nil
+	}
+}
+
 // readRange reads 10.0.0.0/8 or 10.1.2.3, which is a range of one.
 func readRange(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {

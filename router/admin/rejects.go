@@ -1,40 +1,23 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 
-	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
-
-// rejectView is a row that the ledger refused and that waits to be booked.
-type rejectView struct {
-	RequestID  string        `json:"request_id"`
-	Attempt    int           `json:"attempt"`
-	KeyID      billing.KeyID `json:"key_id"`
-	RejectedAt *string       `json:"rejected_at"`
-	OccurredAt *string       `json:"occurred_at"`
-	Provider   string        `json:"provider"`
-	Model      string        `json:"model"`
-	Tokens     int64         `json:"tokens"`
-	CostUSD    string        `json:"cost_usd"`
-	Reason     string        `json:"reason"`
-}
 
 // listRejects is GET /rejects: the rows that wait, oldest first.
 func listRejects(x *exchange) error {
-	all, err := x.Rejects.ListRejects(x.ctx())
+	all, err := x.Actions.Store.ListRejects(x.ctx())
 	if err != nil {
 		return err
 	}
-	views := make([]rejectView, len(all))
+	views := make([]manage.RejectView, len(all))
 	for i, r := range all {
-		used := r.Used()
-		views[i] = rejectView{
-			RequestID: r.Row.RequestID, Attempt: r.Row.Attempt, KeyID: r.Row.Owner.KeyID, RejectedAt: instant(r.At), OccurredAt: instant(r.Row.OccurredAt),
-			Provider: r.Row.Provider, Model: r.Row.Model, Tokens: used.Tokens, CostUSD: used.Money.Short(), Reason: r.Reason,
-		}
+		views[i] = manage.ViewReject(r)
 	}
-	return x.json(http.StatusOK, page[rejectView]{Data: views})
+	return x.json(http.StatusOK, page[manage.RejectView]{Data: views})
 }
 
 // bookReject is POST /rejects/req_…/book: the rows of a request that wait.
@@ -44,9 +27,12 @@ func bookReject(x *exchange) error {
 	}
 	request := x.c.Param("request")
 	x.subject = shorten(request)
-	n, err := x.Rejects.BookRejects(x.ctx(), request, "admin")
+	booked, err := x.Actions.BookRejects(x.ctx(), []string{request}, by(""))
+	if refused := (*manage.RequestError)(nil); errors.As(err, &refused) {
+		err = refused.Err
+	}
 	if err != nil {
 		return err
 	}
-	return x.json(http.StatusOK, map[string]any{"request_id": request, "booked": n})
+	return x.json(http.StatusOK, booked[0])
 }

@@ -10,25 +10,18 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
-// Options are what the listener is made of. Keys, Owners, Reports,
-// Periods, Rejects, Corrections and Issuer are required.
+// Options are what the listener is made of. Actions and Reports are required.
 type Options struct {
-	Keys        billing.Keys
-	Owners      billing.Owners
-	Reports     billing.Reports
-	Periods     billing.Periods
-	Rejects     billing.Rejects
-	Corrections billing.Corrections
-	Issuer      billing.Issuer
+	Actions manage.Actions
+	Reports billing.Reports
 	// Token is what opens the API; while it is empty the API is disabled.
 	Token func() string
 
-	// KnownModel reports whether a key may be limited to name, and if not, what is near.
-	KnownModel func(name string) (nearest string, known bool)
-	// Balances tells how the budgets of a key stand. Optional.
-	Balances func(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error)
+	// Prices are those of the catalogue, for repricing.
+	Prices func() []billing.Price
 	// Health is how the providers have been behaving, as it is to be encoded. Optional.
 	Health func() any
 	// Ready is nil when requests can be answered. What is told of its error is
@@ -60,7 +53,9 @@ func (o Options) withDefaults() Options {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	o.Issuer.KnownModel = o.KnownModel
+	if o.Prices == nil {
+		o.Prices = func() []billing.Price { return nil }
+	}
 	return o
 }
 
@@ -68,6 +63,7 @@ func (o Options) withDefaults() Options {
 const (
 	readHeaderTimeout = 5 * time.Second
 	requestTimeout    = 15 * time.Second // reading, the work itself, and writing: each
+	ledgerTimeout     = 10 * time.Minute // of work that reads whole months
 	idleTimeout       = time.Minute
 	maxHeader         = 32 << 10
 	maxBody           = 1 << 20
@@ -103,13 +99,13 @@ func newEngine(s *server) *gin.Engine {
 	engine.HandleMethodNotAllowed = true
 	engine.ForwardedByClientIP = false
 
-	engine.GET("/healthz", s.serve(healthz))
-	engine.GET("/readyz", s.serve(readyz))
-	engine.GET("/version", s.serve(version))
+	engine.GET("/healthz", s.serve(healthz, requestTimeout))
+	engine.GET("/readyz", s.serve(readyz, requestTimeout))
+	engine.GET("/version", s.serve(version, requestTimeout))
 	engine.GET("/metrics", s.serve(func(x *exchange) error {
 		x.Metrics.ServeHTTP(x.c.Writer, x.c.Request)
 		return nil
-	}))
+	}, requestTimeout))
 
 	api := engine.Group("/admin/v1")
 	for _, r := range []struct {
@@ -133,14 +129,27 @@ func newEngine(s *server) *gin.Engine {
 		{http.MethodGet, "/periods", listPeriods},
 		{http.MethodPost, "/periods/:month/close", closePeriod},
 		{http.MethodPost, "/periods/:month/reopen", reopenPeriod},
+		{http.MethodGet, "/replicas", listReplicas},
+		{http.MethodPost, "/replicas/:id/forget", forgetReplica},
 		{http.MethodGet, "/rejects", listRejects},
 		{http.MethodPost, "/rejects/:request/book", bookReject},
 		{http.MethodGet, "/health", getHealth},
 	} {
-		api.Handle(r.method, r.path, s.serve(operatorsOnly(r.handle)))
+		api.Handle(r.method, r.path, s.serve(operatorsOnly(r.handle), requestTimeout))
 	}
-	engine.NoRoute(s.serve(func(*exchange) error { return errNoRoute }))
-	engine.NoMethod(s.serve(func(*exchange) error { return errNoMethod }))
+	for _, r := range []struct {
+		method, path string
+		handle       handler
+	}{
+		{http.MethodGet, "/periods/:month/rows", archiveRows},
+		{http.MethodPost, "/periods/:month/archive", archivePeriod},
+		{http.MethodPost, "/prices/reprice", reprice},
+		{http.MethodPost, "/integrity", checkIntegrity},
+	} {
+		api.Handle(r.method, r.path, s.serve(operatorsOnly(r.handle), ledgerTimeout))
+	}
+	engine.NoRoute(s.serve(func(*exchange) error { return errNoRoute }, requestTimeout))
+	engine.NoMethod(s.serve(func(*exchange) error { return errNoMethod }, requestTimeout))
 	return engine
 }
 

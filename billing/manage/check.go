@@ -1,4 +1,4 @@
-package billing
+package manage
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"tallyroute/billing"
 )
 
 // Bounds of what a key may carry.
@@ -20,10 +22,12 @@ const (
 	maxTags    = 16
 	maxTagName = 64 // bytes
 	maxTag     = 256
+
+	mostPerMinute = 1_000_000_000_000_000 // requests or tokens
 )
 
-func invalid(field, format string, args ...any) *FieldError {
-	return &FieldError{Field: field, Code: "invalid_value", Detail: fmt.Sprintf(format, args...)}
+func invalid(field, format string, args ...any) *billing.FieldError {
+	return &billing.FieldError{Field: field, Code: "invalid_value", Detail: fmt.Sprintf(format, args...)}
 }
 
 func checkOwner(r KeyRequest) error {
@@ -33,11 +37,14 @@ func checkOwner(r KeyRequest) error {
 			faults = append(faults, invalid(f.field, "must be plain text of at most %d bytes", maxName))
 		}
 	}
-	if r.Environment != "" && (r.Environment == EnvironmentAdmin || !slices.Contains(environments, r.Environment)) {
+	if r.Environment != "" && (!slices.Contains(environments, r.Environment)) {
 		faults = append(faults, invalid("environment", "must be prod, staging or dev"))
 	}
 	return errors.Join(faults...)
 }
+
+// environments are those that a key may be for.
+var environments = []string{"prod", "staging", "dev"}
 
 func checkExpiry(t, now time.Time) error {
 	if !t.IsZero() && !t.After(now) {
@@ -46,8 +53,16 @@ func checkExpiry(t, now time.Time) error {
 	return nil
 }
 
+// check refuses a reason that is too long to be kept.
+func (b By) check() error {
+	if len(b.Reason) > maxReason {
+		return invalid("reason", "must have at most %d bytes", maxReason)
+	}
+	return nil
+}
+
 // check reports every fault of what a key may and may not do.
-func (i Issuer) check(k *Key) error {
+func (a Actions) check(k *billing.Key) error {
 	var faults []error
 	fault := func(field, format string, args ...any) {
 		faults = append(faults, invalid(field, format, args...))
@@ -55,10 +70,10 @@ func (i Issuer) check(k *Key) error {
 	if !isName(k.Name, maxName) {
 		fault("name", "must be plain text of 1 to %d bytes", maxName)
 	}
-	if k.RequestsPerMinute < 0 || k.RequestsPerMinute > maxLimit {
+	if k.RequestsPerMinute < 0 || k.RequestsPerMinute > mostPerMinute {
 		fault("limits.requests_per_minute", "must be 0, for no limit, or more")
 	}
-	if k.TokensPerMinute < 0 || k.TokensPerMinute > maxLimit {
+	if k.TokensPerMinute < 0 || k.TokensPerMinute > mostPerMinute {
 		fault("limits.tokens_per_minute", "must be 0, for no limit, or more")
 	}
 	if len(k.AllowedCIDRs) > maxRanges {
@@ -73,11 +88,14 @@ func (i Issuer) check(k *Key) error {
 		if err := b.Validate(); err != nil {
 			fault(fmt.Sprintf("budgets[%d]", n), "%s", strings.ReplaceAll(err.Error(), "billing: budget: ", ""))
 		}
+		if slices.ContainsFunc(k.Budgets[:n], func(o billing.Budget) bool { return b.Scope == billing.ScopeKey && same(o, b) }) {
+			fault(fmt.Sprintf("budgets[%d]", n), "is the second per %s: a key has one for each kind of period", b.Period)
+		}
 	}
-	return errors.Join(append(faults, i.checkModels(k.Models), checkTags(k.Tags))...)
+	return errors.Join(append(faults, a.checkModels(k.Models), checkTags(k.Tags))...)
 }
 
-func (i Issuer) checkModels(models []string) error {
+func (a Actions) checkModels(models []string) error {
 	var faults []error
 	if len(models) > maxModels {
 		faults = append(faults, invalid("models", "must have at most %d entries", maxModels))
@@ -88,11 +106,11 @@ func (i Issuer) checkModels(models []string) error {
 			faults = append(faults, invalid(field, "must be plain text of 1 to %d bytes", maxModel))
 			continue
 		}
-		if i.KnownModel == nil || m == "*" {
+		if a.KnownModel == nil || m == "*" {
 			continue
 		}
-		if nearest, known := i.KnownModel(m); !known {
-			e := &FieldError{Field: field, Code: "unknown_model", Detail: fmt.Sprintf("no model or alias %q", m)}
+		if nearest, known := a.KnownModel(m); !known {
+			e := &billing.FieldError{Field: field, Code: "unknown_model", Detail: fmt.Sprintf("no model or alias %q", m)}
 			if nearest != "" {
 				e.Detail += fmt.Sprintf(", did you mean %q?", nearest)
 			}

@@ -1,0 +1,117 @@
+package manage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Adjustment is a correction of what a key was charged that somebody asks for.
+type Adjustment struct {
+	KeyID  billing.KeyID
+	Kind   billing.Kind // "" is an adjustment
+	Amount billing.Money
+	Month  string // which it is for, as 2026-11; "" is the current one
+}
+
+// Adjust posts a correction to a key and returns its row.
+func (a Actions) Adjust(ctx context.Context, adj Adjustment, by By) (billing.Spend, error) {
+	if by.Reason == "" {
+		return billing.Spend{}, invalid("reason", "must say why")
+	}
+	c := billing.Correction{
+		Kind: cmp.Or(adj.Kind, billing.KindAdjustment), Amount: adj.Amount, Reason: by.Reason, Actor: by.Actor, Occurred: a.now(),
+	}
+	var err error
+	if adj.Month != "" {
+		if c.Period, err = billing.ParseMonth(adj.Month); err != nil {
+			return billing.Spend{}, invalid("month", "must be a month such as 2026-11")
+		}
+	}
+	key, err := a.Key(ctx, adj.KeyID)
+	if err != nil {
+		return billing.Spend{}, err
+	}
+	c.Owner = key.Owner()
+	row, err := c.Spend()
+	if err != nil {
+		return billing.Spend{}, err
+	}
+	return row, a.Store.Correct(ctx, []billing.Spend{row})
+}
+
+// Repricing is what is to be costed again.
+type Repricing struct {
+	Provider, Model string // "" is every one
+	From, To        time.Time
+	DryRun          bool // only say what would be posted
+}
+
+// Reprice costs what was used in a span of time by the prices of today, and posts
+// an adjustment for every row that costs something else.
+func (a Actions) Reprice(ctx context.Context, r Repricing, prices []billing.Price, by By) (billing.Repriced, error) {
+	if !r.From.Before(r.To) {
+		return billing.Repriced{}, invalid("to", "must be after from")
+	}
+	if by.Reason == "" {
+		return billing.Repriced{}, invalid("reason", "must say why")
+	}
+	if !r.DryRun {
+		if err := a.Store.RecordPrices(ctx, prices); err != nil {
+			return billing.Repriced{}, err
+		}
+	}
+	book := billing.NewPriceBook(prices)
+	return a.Store.Reprice(ctx, billing.Repricing{
+		Provider: r.Provider, Model: r.Model, From: r.From, To: r.To, DryRun: r.DryRun, Reason: by.Reason, Actor: by.Actor, Now: a.now(),
+		Price: func(row billing.Spend) (billing.Price, bool) { // as the router finds it
+			return book.At(row.Provider, row.Model, row.OccurredAt).Asked(row.ServiceTier, row.Tokens.Prompt())
+		},
+	})
+}
+
+// BookRejects books the rows of requests that the ledger refused; without any,
+// of all that wait. One that is still refused keeps no other from it: booked
+// counts the rows of each that went through.
+func (a Actions) BookRejects(ctx context.Context, requests []string, by By) (booked []Booked, err error) {
+	if len(requests) == 0 {
+		waiting, err := a.Store.ListRejects(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range waiting {
+			if !slices.Contains(requests, r.Row.RequestID) {
+				requests = append(requests, r.Row.RequestID)
+			}
+		}
+	}
+	var faults []error
+	for _, request := range requests {
+		n, err := a.Store.BookRejects(ctx, request, by.Actor)
+		if err != nil {
+			faults = append(faults, &RequestError{request, err})
+			continue
+		}
+		booked = append(booked, Booked{request, n})
+	}
+	return booked, errors.Join(faults...)
+}
+
+// Booked is how many rows of a request were booked.
+type Booked struct {
+	RequestID string `json:"request_id"`
+	Rows      int    `json:"booked"`
+}
+
+// RequestError is what kept the rows of a request from being booked.
+type RequestError struct {
+	RequestID string
+	Err       error
+}
+
+func (e *RequestError) Error() string { return e.RequestID + ": " + e.Err.Error() }
+func (e *RequestError) Unwrap() error { return e.Err }

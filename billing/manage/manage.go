@@ -1,0 +1,48 @@
+// Package manage is what operators can do: one function per action, called by
+// the command line, by REST and by whatever else administers a router.
+//
+// An action takes what is asked for and who asks (By), applies the rules that
+// hold whoever asks, and returns what there is afterwards. Refusals are
+// *billing.FieldError (joined where there are several faults),
+// *billing.NotFoundError and *billing.ConflictError. The views are the one JSON
+// form of keys, budgets, owners and the ledger's books.
+package manage
+
+import (
+	"context"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Store is what the actions need of the ledger's database.
+type Store interface {
+	billing.Keys
+	billing.Owners
+	billing.Books
+	ListReplicas(ctx context.Context) ([]billing.ReplicaState, error)
+	ForgetReplica(ctx context.Context, id string) (int, error)
+	RecordPrices(ctx context.Context, prices []billing.Price) error
+	Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error)
+}
+
+// Actions are what operators can do to one ledger. Store is required, Pepper
+// for making keys.
+type Actions struct {
+	Store  Store
+	Pepper billing.Pepper
+	// KnownModel reports whether a key may be limited to name, and if not, what
+	// is near. Nil accepts every name.
+	KnownModel func(name string) (nearest string, known bool)
+	Clock      func() time.Time // nil is time.Now
+}
+
+// By is who does something, and why.
+type By struct{ Actor, Reason string }
+
+func (a Actions) now() time.Time {
+	if a.Clock == nil {
+		return time.Now().UTC()
+	}
+	return a.Clock().UTC()
+}

@@ -1,0 +1,57 @@
+package manage
+
+import (
+	"context"
+	"fmt"
+
+	"tallyroute/billing"
+)
+
+// Closing is a month that is to be closed.
+type Closing struct {
+	Month          string // as 2026-11, in the reporting time zone
+	AcceptUnpriced bool   // although attempts in it have no price
+}
+
+// ClosePeriod closes a month that is over: it takes no more rows, and its sum
+// and digest are kept.
+func (a Actions) ClosePeriod(ctx context.Context, c Closing, by By) (billing.PeriodStanding, error) {
+	change := a.periodChange(c.Month, by)
+	change.AcceptUnpriced = c.AcceptUnpriced
+	return a.Store.ClosePeriod(ctx, change)
+}
+
+// ReopenPeriod opens a closed month again. It needs a reason.
+func (a Actions) ReopenPeriod(ctx context.Context, month string, by By) (billing.PeriodStanding, error) {
+	return a.Store.ReopenPeriod(ctx, a.periodChange(month, by))
+}
+
+func (a Actions) periodChange(month string, by By) billing.PeriodChange {
+	return billing.PeriodChange{Month: billing.Month(month), Actor: by.Actor, Reason: by.Reason, Now: a.now()}
+}
+
+// Archivable refuses, with a *billing.ConflictError, a month that is not closed or
+// is archived already.
+func (a Actions) Archivable(ctx context.Context, month billing.Month) error {
+	all, err := a.Store.ListPeriods(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		switch {
+		case p.Month != month:
+		case p.Status == billing.PeriodArchived:
+			return &billing.ConflictError{Detail: fmt.Sprintf("month %s is archived already, by %s", month, p.ArchivedBy)}
+		case p.Status == billing.PeriodClosed && p.SHA256 != "":
+			return nil
+		}
+	}
+	return &billing.ConflictError{Detail: fmt.Sprintf("month %s is not closed: run tallyroute period close %s", month, month)}
+}
+
+// Archive drops the rows of a closed month from the database, once they are
+// safe in a file: written is what was read back from it. Every total stays.
+func (a Actions) Archive(ctx context.Context, written billing.ArchivedMonth, by By) error {
+	written.Actor, written.Now = by.Actor, a.now()
+	return a.Store.ArchiveMonth(ctx, written)
+}

@@ -1,0 +1,188 @@
+package manage
+
+import (
+	"cmp"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// KeyView is a key in JSON.
+type KeyView struct {
+	ID            string            `json:"id"`
+	Name          string            `json:"name"`
+	Display       string            `json:"display"`
+	Status        string            `json:"status"`
+	Project       Named             `json:"project"`
+	Team          Named             `json:"team"`
+	CostCenter    string            `json:"cost_center"`
+	Environment   string            `json:"environment"`
+	Models        []string          `json:"models"` // null: all
+	AllowedCIDRs  []string          `json:"allowed_cidrs"`
+	Limits        Limits            `json:"limits"`
+	AllowUnpriced bool              `json:"allow_unpriced"`
+	Tags          map[string]string `json:"tags"`
+	Budgets       []BudgetView      `json:"budgets"` // all that bind the key, its owners' included
+	CreatedBy     string            `json:"created_by"`
+	CreatedAt     *string           `json:"created_at"`
+	ExpiresAt     *string           `json:"expires_at"` // null: never
+	RevokedAt     *string           `json:"revoked_at"`
+	RevokedReason *string           `json:"revoked_reason"`
+	StoppedAt     *string           `json:"stopped_at"`     // null: it is not
+	OverrunTokens int64             `json:"overrun_tokens"` // since it was made or enabled
+	OverrunUSD    string            `json:"overrun_usd"`
+	EnabledAt     *string           `json:"enabled_at"` // when it was last let go on
+	EnabledBy     string            `json:"enabled_by,omitempty"`
+	EnabledReason string            `json:"enabled_reason,omitempty"`
+	LastUsedAt    *string           `json:"last_used_at"`
+	Version       int64             `json:"version"`
+}
+
+// Named is an owner of a key.
+type Named struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// Limits are a key's limits per minute.
+type Limits struct {
+	RequestsPerMinute *int64 `json:"requests_per_minute"` // null: no limit
+	TokensPerMinute   *int64 `json:"tokens_per_minute"`
+}
+
+// BudgetView is a budget in JSON and, where it was asked for, how it stands.
+type BudgetView struct {
+	ID       string    `json:"id"`
+	Scope    string    `json:"scope"`
+	ScopeID  string    `json:"scope_id"`
+	Period   string    `json:"period"`
+	Zone     string    `json:"zone"`
+	USD      *string   `json:"usd"` // null: not limited
+	Currency string    `json:"currency"`
+	Tokens   *int64    `json:"tokens"` // null: not limited
+	Standing *Standing `json:"standing,omitempty"`
+}
+
+// Standing is how a budget stands in the current period.
+type Standing struct {
+	UsedUSD    string  `json:"used_usd"`
+	HeldUSD    string  `json:"held_usd"`
+	UsedTokens int64   `json:"used_tokens"`
+	HeldTokens int64   `json:"held_tokens"`
+	ResetsAt   *string `json:"resets_at"` // null: never
+}
+
+// ViewKey is a key as it is shown.
+func ViewKey(k *billing.Key, now time.Time) KeyView {
+	v := KeyView{
+		ID: string(k.ID), Name: k.Name, Display: k.Display, Status: status(k, now),
+		Project: Named{k.ProjectID, k.Project}, Team: Named{k.TeamID, k.Team}, CostCenter: k.CostCenter, Environment: k.Environment,
+		Models: k.Models, AllowedCIDRs: []string{}, AllowUnpriced: k.AllowUnpriced, Tags: k.Tags, Budgets: []BudgetView{},
+		Limits:    Limits{positive(k.RequestsPerMinute), positive(k.TokensPerMinute)},
+		CreatedBy: k.CreatedBy, CreatedAt: Instant(k.CreatedAt), ExpiresAt: Instant(k.ExpiresAt),
+		StoppedAt: Instant(k.StoppedAt), OverrunTokens: k.Overrun.Tokens, OverrunUSD: k.Overrun.Money.Short(),
+		EnabledAt: Instant(k.EnabledAt), EnabledBy: k.EnabledBy, EnabledReason: k.EnabledReason,
+		RevokedAt: Instant(k.RevokedAt), RevokedReason: textOrNull(k.RevokedReason), LastUsedAt: Instant(k.LastUsedAt), Version: k.Version,
+	}
+	if len(k.Models) == 0 {
+		v.Models = nil
+	}
+	if k.Tags == nil {
+		v.Tags = map[string]string{}
+	}
+	for _, p := range k.AllowedCIDRs {
+		v.AllowedCIDRs = append(v.AllowedCIDRs, p.String())
+	}
+	for _, b := range k.Budgets {
+		v.Budgets = append(v.Budgets, ViewBudget(b))
+	}
+	return v
+}
+
+func status(k *billing.Key, now time.Time) string {
+	switch {
+	case !k.RevokedAt.IsZero():
+		return "revoked"
+	case !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now):
+		return "expired"
+	case !k.StoppedAt.IsZero():
+		return "stopped"
+	}
+	return "active"
+}
+
+// ViewBudget is a budget as it is shown.
+func ViewBudget(b billing.Budget) BudgetView {
+	v := BudgetView{
+		ID: b.ID, Scope: string(b.Scope), ScopeID: b.ScopeID, Period: string(b.Period), Zone: cmp.Or(b.Zone, "UTC"),
+		Currency: "USD", Tokens: b.Tokens,
+	}
+	if b.Money != nil {
+		v.USD = textOrNull(b.Money.Short())
+	}
+	return v
+}
+
+// ViewBalances are budgets with how they stand.
+func ViewBalances(list []billing.Balance) []BudgetView {
+	views := make([]BudgetView, len(list))
+	for i, b := range list {
+		views[i] = ViewBudget(b.Budget)
+		views[i].Standing = &Standing{b.UsedMoney.Short(), b.HeldMoney.Short(), b.UsedTokens, b.HeldTokens, Instant(b.Window.End)}
+	}
+	return views
+}
+
+// Instant is t as RFC 3339 in UTC, null where it is zero.
+func Instant(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	text := t.UTC().Format(time.RFC3339)
+	return &text
+}
+
+func positive(n int64) *int64 {
+	if n <= 0 {
+		return nil
+	}
+	return &n
+}
+
+// TeamView is a team in JSON.
+type TeamView struct {
+	ID         string  `json:"id"`
+	Name       string  `json:"name"`
+	CostCenter string  `json:"cost_center"`
+	OwnerEmail *string `json:"owner_email"`
+	CreatedAt  *string `json:"created_at"`
+	ArchivedAt *string `json:"archived_at"`
+}
+
+// ProjectView is a project in JSON.
+type ProjectView struct {
+	ID          string  `json:"id"`
+	Name        string  `json:"name"`
+	Team        Named   `json:"team"`
+	CostCenter  string  `json:"cost_center"`
+	Environment string  `json:"environment"`
+	CreatedAt   *string `json:"created_at"`
+	ArchivedAt  *string `json:"archived_at"`
+}
+
+// ViewTeam is a team as it is shown.
+func ViewTeam(t billing.Team) TeamView {
+	return TeamView{t.ID, t.Name, t.CostCenter, textOrNull(t.OwnerEmail), Instant(t.CreatedAt), Instant(t.ArchivedAt)}
+}
+
+// ViewProject is a project as it is shown.
+func ViewProject(p billing.Project) ProjectView {
+	return ProjectView{p.ID, p.Name, Named{p.TeamID, p.Team}, p.CostCenter, p.Environment, Instant(p.CreatedAt), Instant(p.ArchivedAt)}
+}
+
+func textOrNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

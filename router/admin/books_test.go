@@ -1,0 +1,125 @@
+package admin
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// used stores a row of what a key used at an instant, for 7 tokens at $0.0000015.
+func (g *rig) used(key string, at time.Time) billing.Spend {
+	g.t.Helper()
+	row := billing.Spend{
+		OccurredAt: at, Kind: billing.KindUsage, RequestID: billing.NewID("req_"), Attempt: 1, Final: true, Owner: billing.Owner{KeyID: billing.KeyID(key)},
+		Provider: "acme", Model: "large", Status: billing.StatusOK, UsageSource: billing.Reported, Tokens: billing.Tokens{Input: 7},
+		Pricing: billing.Priced, Cost: billing.Cost{Input: 1500, Total: 1500},
+	}
+	if _, err := g.store.Post(g.t.Context(), billing.Posting{Rows: []billing.Spend{row}}); err != nil {
+		g.t.Fatal(err)
+	}
+	return row
+}
+
+// TestMonthIsArchivedOnceItsRowsAreRead closes a month, reads its rows as a file
+// would take them, and drops them.
+func TestMonthIsArchivedOnceItsRowsAreRead(t *testing.T) {
+	g := newRig(t)
+	key, _ := g.ask("POST", "/admin/v1/keys", `{"name":"shop","team":"web"}`).v["id"].(string)
+	row := g.used(key, time.Date(2020, time.March, 3, 12, 0, 0, 0, time.UTC))
+	g.used(key, time.Date(2020, time.March, 4, 12, 0, 0, 0, time.UTC))
+	g.ask("GET", "/admin/v1/periods/2020-03/rows", "").refused(t, 409, "conflict")
+	g.ask("GET", "/admin/v1/periods/March/rows", "").refused(t, 422, "invalid_value")
+	closed := g.ask("POST", "/admin/v1/periods/2020-03/close", "")
+	if closed.status != 200 {
+		t.Fatalf("%d %s", closed.status, closed.text)
+	}
+	digest, _ := closed.v["sha256"].(string)
+	rows := g.ask("GET", "/admin/v1/periods/2020-03/rows", "")
+	if rows.status != 200 || strings.Count(rows.text, "\n") != 2 || !strings.Contains(rows.text, row.RequestID) {
+		t.Fatalf("%d %s", rows.status, rows.text)
+	}
+	if got := rows.trailer.Get("X-Tallyroute-Sha256"); got != digest {
+		t.Errorf("the lines have the digest %q, the month %q", got, digest)
+	}
+	g.ask("POST", "/admin/v1/periods/2020-03/archive", `{"rows":2,"cost_usd":"0.000003","sha256":"`+strings.Repeat("0", 64)+`"}`).refused(t, 409, "conflict")
+	if got := g.ask("POST", "/admin/v1/periods/2020-03/archive", `{"rows":2,"cost_usd":"0.000003","sha256":"`+digest+`"}`); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.text)
+	}
+	g.ask("GET", "/admin/v1/periods/2020-03/rows", "").refused(t, 409, "conflict")
+}
+
+// TestRepricingPostsTheDifference costs a row by a price that is lower than what was paid.
+func TestRepricingPostsTheDifference(t *testing.T) {
+	g := newRig(t, func(o *Options) {
+		o.Prices = func() []billing.Price {
+			return []billing.Price{{
+				ID: "p1", Provider: "acme", Model: "large", Since: time.Unix(0, 0), Source: "manual",
+				Input: 100_000, CacheRead: 100_000, CacheWrite: 100_000, Output: 100_000, // of a million tokens
+			}}
+		}
+	})
+	key, _ := g.ask("POST", "/admin/v1/keys", `{"name":"shop","team":"web"}`).v["id"].(string)
+	at := time.Now().UTC().Add(-time.Hour)
+	g.used(key, at)
+	span := `"from":"` + at.Add(-time.Hour).Format(time.RFC3339) + `","to":"` + at.Add(time.Hour).Format(time.RFC3339) + `"`
+	for _, body := range []string{`{` + span + `}`, `{"reason":"r","from":"yesterday","to":"today"}`, `{"reason":"r"}`} {
+		if got := g.ask("POST", "/admin/v1/prices/reprice", body); got.status != 422 {
+			t.Errorf("%s: %d %s", body, got.status, got.text)
+		}
+	}
+	dry := g.ask("POST", "/admin/v1/prices/reprice", `{"reason":"r","dry_run":true,`+span+`}`)
+	wet := g.ask("POST", "/admin/v1/prices/reprice", `{"reason":"r",`+span+`}`)
+	for _, got := range []answer{dry, wet} {
+		if got.status != 200 || got.v["adjusted"] != 1.0 || !strings.HasPrefix(got.v["difference_usd"].(string), "-") {
+			t.Errorf("%d %s", got.status, got.text)
+		}
+	}
+	if again := g.ask("POST", "/admin/v1/prices/reprice", `{"reason":"r",`+span+`}`); again.v["adjusted"] != 0.0 {
+		t.Errorf("posted twice: %s", again.text)
+	}
+}
+
+// TestLedgerIsProvedAndReplicasAreListed asks what the command line can be asked.
+func TestLedgerIsProvedAndReplicasAreListed(t *testing.T) {
+	g := newRig(t)
+	got := g.ask("POST", "/admin/v1/integrity", `{"quick":true}`)
+	laws, _ := got.v["laws"].([]any)
+	if got.status != 200 || got.v["breaches"] != 0.0 || len(laws) == 0 {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	if got := g.ask("GET", "/admin/v1/replicas", ""); got.status != 200 || len(got.data()) != 0 {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	g.ask("POST", "/admin/v1/replicas/"+url.PathEscape("rep_none")+"/forget", "").refused(t, 404, "replica_not_found")
+}
+
+// TestOneBudgetForAScopeAndPeriod sets a budget twice, by what it is set on and by
+// its id, and finds one.
+func TestOneBudgetForAScopeAndPeriod(t *testing.T) {
+	g := newRig(t)
+	g.ask("POST", "/admin/v1/teams", `{"name":"web"}`)
+	first := g.ask("POST", "/admin/v1/budgets", `{"scope":"team","scope_id":"web","usd":"5"}`)
+	again := g.ask("POST", "/admin/v1/budgets", `{"scope":"team","scope_id":"web","usd":"6","zone":"Europe/Berlin"}`)
+	id, _ := first.v["id"].(string)
+	byID := g.ask("POST", "/admin/v1/budgets", `{"id":"`+id+`","usd":"7"}`)
+	for i, got := range []answer{first, again, byID} {
+		if got.v["id"] != id || got.v["usd"] != strconv.Itoa(5+i) || got.v["period"] != "month" {
+			t.Errorf("%d %s", got.status, got.text)
+		}
+	}
+	if first.status != 201 || again.status != 200 || byID.status != 200 || byID.v["zone"] != "Europe/Berlin" {
+		t.Errorf("%d %d %d %v", first.status, again.status, byID.status, byID.v["zone"])
+	}
+	if day := g.ask("POST", "/admin/v1/budgets", `{"scope":"team","scope_id":"web","usd":"1","period":"day"}`); day.status != 201 {
+		t.Errorf("%d %s", day.status, day.text)
+	}
+	if got := g.ask("GET", "/admin/v1/budgets", ""); len(got.data()) != 2 {
+		t.Errorf("%s", got.text)
+	}
+	key, _ := g.ask("POST", "/admin/v1/keys", `{"name":"k","budget":{"usd":"1"}}`).v["id"].(string)
+	g.ask("PATCH", "/admin/v1/keys/"+key, `{"budgets":[{"usd":"1"},{"tokens":5,"zone":"Europe/Berlin"}]}`).refused(t, 422, "invalid_value")
+}
