@@ -17,29 +17,37 @@ const (
 	defaultEnvironment = "dev"
 )
 
+// OwnedTeam is a team with one of its projects, and whether it existed before.
+type OwnedTeam struct {
+	Team    billing.Team
+	Project billing.Project
+	Existed bool
+}
+
 // EnsureTeam makes a team with its first project, without which it could own
-// nothing. One that is there already is found, not changed: existed says so.
-func (a Actions) EnsureTeam(ctx context.Context, p billing.Project) (team billing.Team, project billing.Project, existed bool, err error) {
+// nothing. One that is there already is found, not changed.
+func (a Actions) EnsureTeam(ctx context.Context, p billing.Project) (OwnedTeam, error) {
 	if p.Team == "" {
-		return team, project, false, invalid("name", "must be there")
+		return OwnedTeam{}, invalid("name", "must be there")
 	}
 	p.Name = cmp.Or(p.Name, defaultProject)
 	teams, err := a.Store.ListTeams(ctx)
 	if err != nil {
-		return team, project, false, err
+		return OwnedTeam{}, err
 	}
-	existed = slices.ContainsFunc(teams, func(t billing.Team) bool { return t.Name == p.Team })
-	if project, err = a.ensureProject(ctx, p); err != nil {
-		return team, project, false, err
+	existed := slices.ContainsFunc(teams, func(t billing.Team) bool { return t.Name == p.Team })
+	project, err := a.ensureProject(ctx, p)
+	if err != nil {
+		return OwnedTeam{}, err
 	}
 	if teams, err = a.Store.ListTeams(ctx); err != nil {
-		return team, project, false, err
+		return OwnedTeam{}, err
 	}
 	i := slices.IndexFunc(teams, func(t billing.Team) bool { return t.ID == project.TeamID })
 	if i < 0 {
-		return team, project, false, &billing.NotFoundError{What: "team", ID: project.TeamID}
+		return OwnedTeam{}, &billing.NotFoundError{What: "team", ID: project.TeamID}
 	}
-	return teams[i], project, existed, nil
+	return OwnedTeam{teams[i], project, existed}, nil
 }
 
 // EnsureProject makes a project, and its team, by name or id, where that is new.

@@ -27,15 +27,15 @@ func createTeam(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	team, project, existed, err := x.Actions.EnsureTeam(x.ctx(), p)
+	made, err := x.Actions.EnsureTeam(x.ctx(), p)
 	if err != nil {
 		return err
 	}
-	x.subject = team.ID
-	return x.json(madeOrFound[existed], struct {
+	x.subject = made.Team.ID
+	return x.json(madeOrFound[made.Existed], struct {
 		manage.TeamView
 		Project manage.ProjectView `json:"project"`
-	}{manage.ViewTeam(team), manage.ViewProject(project)})
+	}{manage.ViewTeam(made.Team), manage.ViewProject(made.Project)})
 }
 
 func listProjects(x *exchange) error {
