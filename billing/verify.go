@@ -177,6 +177,19 @@ func (v *Verifier) Touched(now time.Time) map[KeyID]time.Time {
 	return touched
 }
 
+// Until is when the last of the keys that are remembered cannot be used any more
+// unless the database confirms it; zero where none can now.
+func (v *Verifier) Until(now time.Time) (until time.Time) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for _, snap := range v.known {
+		if end := snap.read.Add(v.o.StaleFor); end.After(now) && end.After(until) {
+			until = end
+		}
+	}
+	return until
+}
+
 // hash is under what s is looked up. Admin tokens are not keys.
 func (v *Verifier) hash(s Secret) ([32]byte, error) {
 	switch s.Environment() {

@@ -2,6 +2,8 @@ package router
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"tallyroute/billing"
@@ -22,20 +24,40 @@ func (r *Router) Models(ctx context.Context, c Caller) ([]Model, error) {
 
 // Self is a key and how its budgets stand.
 func (r *Router) Self(ctx context.Context, c Caller) (*billing.Key, []billing.Balance, error) {
+	ctx, cancel := r.soon(ctx)
+	defer cancel()
 	key, err := r.verify(ctx, c)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, inTime(ctx, err)
 	}
 	balances, err := r.Ledger.Balances(ctx, key, c.At)
-	return key, balances, err
+	return key, balances, inTime(ctx, err)
 }
 
 // Events lists the newest rows that the key itself has caused; those of one
 // request where requestID is not empty.
 func (r *Router) Events(ctx context.Context, c Caller, requestID string) ([]billing.Spend, error) {
+	ctx, cancel := r.soon(ctx)
+	defer cancel()
 	key, err := r.verify(ctx, c)
 	if err != nil {
-		return nil, err
+		return nil, inTime(ctx, err)
 	}
-	return r.Parts.Events.Events(ctx, billing.EventQuery{RequestID: requestID, KeyID: key.ID})
+	rows, err := r.Parts.Events.Events(ctx, billing.EventQuery{RequestID: requestID, KeyID: key.ID})
+	return rows, inTime(ctx, err)
+}
+
+var errNotRead = fmt.Errorf("%w: nothing could be read in time", billing.ErrUnavailable)
+
+// soon bounds how long the database may take over what a client wants to read.
+func (r *Router) soon(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, r.o.ReadTimeout, errNotRead)
+}
+
+// inTime makes an error that ended with the time for reading one of the database.
+func inTime(ctx context.Context, err error) error {
+	if err != nil && !errors.Is(err, billing.ErrUnavailable) && errors.Is(context.Cause(ctx), errNotRead) {
+		return fmt.Errorf("%w: %w", errNotRead, err)
+	}
+	return err
 }

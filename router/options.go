@@ -13,6 +13,7 @@ type Options struct {
 	DefaultMaxOutput int64         // tokens, for models that declare none; default 4096
 	RequestTimeout   time.Duration // the whole request, all attempts included; default 10 min
 	SettleTimeout    time.Duration // how long a client may wait for its settlement; default 2 s
+	ReadTimeout      time.Duration // how long a client may wait to read its budgets or its rows; default 900 ms
 	Linger           time.Duration // how long a stream is read on after its client has gone; default 80 ms
 	IdempotencyTTL   time.Duration // how long an answer is kept for who asks again; default 24 h
 	Requests         chat.Limits   // what a request may hold
@@ -38,6 +39,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SettleTimeout <= 0 {
 		o.SettleTimeout = 2 * time.Second
+	}
+	if o.ReadTimeout <= 0 {
+		o.ReadTimeout = 900 * time.Millisecond
 	}
 	if o.Linger <= 0 {
 		o.Linger = 80 * time.Millisecond

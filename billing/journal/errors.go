@@ -10,8 +10,9 @@ import (
 var (
 	ErrLocked  = errors.New("journal: in use by another process")
 	ErrVersion = errors.New("journal: written by a newer version")
-	ErrFull    = errors.New("journal: full")   // no space on the disk, or MaxBytes reached; goes away with space
-	ErrFailed  = errors.New("journal: failed") // the disk refused; goes away when a new segment could be synced
+	ErrFull    = errors.New("journal: full")                   // no space on the disk, or MaxBytes reached; goes away with space
+	ErrFailed  = errors.New("journal: failed")                 // the disk refused; goes away when a new segment could be synced
+	ErrLost    = errors.New("journal: its files were deleted") // by somebody else, while it was in use
 	ErrClosed  = errors.New("journal: closed")
 	ErrRecord  = errors.New("journal: a record must have 1 to 1048576 bytes")
 )

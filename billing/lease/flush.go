@@ -63,6 +63,15 @@ func (l *Ledger) Unavailable() error {
 	return nil
 }
 
+// Until is when what is leased ends to be usable unless the database is heard of
+// again; zero where it cannot be used now.
+func (l *Ledger) Until() time.Time {
+	if !l.joined.Load() || !l.usable() {
+		return time.Time{}
+	}
+	return l.begun.Add(time.Duration(l.deadline.Load()))
+}
+
 // Backlog is how many settlements are yet to be stored, and how many requests
 // are under way.
 func (l *Ledger) Backlog() (settlements, open int) {

@@ -44,6 +44,7 @@ func (l *Ledger) keep(ctx context.Context) {
 			case <-every.C:
 				l.tend(time.Now())
 				l.carry()
+				l.look()
 				ticked = true
 			case <-l.wakeKeeper:
 				l.topUp(ctx)

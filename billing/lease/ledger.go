@@ -32,6 +32,8 @@ type Journal interface {
 type Segments interface {
 	Active() journal.Segment
 	Size() int64
+	Empty() error
+	Restore() error
 }
 
 // Options tune a ledger. The zero value of each has a default.
@@ -71,8 +73,11 @@ type Ledger struct {
 	ending int // requests that are neither open nor queued: their last record is being written
 	segs   segments
 	queue  []*entry // settled, oldest first, yet to be posted
-	posted int64    // entries ever posted
-	queued int64    // entries ever queued
+	onWay  []*entry // that the writer has taken from the queue last, and not yet posted
+	// unwritten says that the journal has lost records that are still needed.
+	unwritten bool
+	posted    int64 // entries ever posted
+	queued    int64 // entries ever queued
 	// Calls of Flush, and those of them that were answered. A round answers those
 	// that came before it began.
 	flushes, flushed int64
@@ -289,6 +294,9 @@ func (l *Ledger) moved(at *journal.Segment, seg journal.Segment) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if *at > seg { // written again meanwhile
+		return
+	}
 	l.segs.unpin(*at)
 	*at = seg
 	l.segs.pin(seg)
@@ -416,8 +424,9 @@ func (l *Ledger) Release(_ context.Context, holdID string) error {
 	}
 	l.ending--
 	l.segs.unpin(e.settled)
-	if err == nil { // else the beginning must stay, lest a replay book it
-		l.segs.unpin(e.begun)
+	l.segs.unpin(e.begun)
+	if err != nil {
+		l.o.Report(fmt.Errorf("billing/lease: the end of %s could not be written: should the process die now, it is charged: %w", e.id, err))
 	}
 	return nil
 }

@@ -166,6 +166,11 @@ func (l *Ledger) shrink() {
 // back what is leased, unless the database is away. What is then left is in the
 // journal for the next process.
 func (l *Ledger) Close(ctx context.Context) error {
+	if l.pending != nil { // the database did not answer the last time
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, lastWords)
+		defer cancel()
+	}
 	for l.round(ctx) {
 	}
 	left, _ := l.Backlog()

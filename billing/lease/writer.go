@@ -164,7 +164,7 @@ func (l *Ledger) gather() *posting {
 	p := &posting{entries: l.queue[:n:n], flushes: l.flushes, queued: l.posted + int64(len(l.queue))}
 	p.Replica = l.replica
 	if n > 0 || l.flushes > l.flushed || l.owes() || len(l.events) > 0 {
-		l.queue = l.queue[n:]
+		l.queue, l.onWay = l.queue[n:], p.entries
 		l.fill(p)
 		return p
 	}
@@ -225,7 +225,9 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 		p.Seq = l.seq + 1
 	}
 	l.mu.Unlock()
-	done, err := l.store.Post(context.WithoutCancel(ctx), p.Posting)
+	ctx, cancel := lasting(ctx)
+	defer cancel()
+	done, err := l.store.Post(ctx, p.Posting)
 	if err != nil {
 		return err
 	}
@@ -255,8 +257,23 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 	return nil
 }
 
+// lastWords is how long a posting that is on its way may take once the ledger ends.
+const lastWords = time.Second
+
+// lasting is ctx, but for lastWords longer: an end does not break off what the
+// database is about to answer, and a database that does not answer holds up no end.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })
+	return last, func() {
+		stop()
+		cancel()
+	}
+}
+
 // finish forgets the entries of p and answers whoever waits for them.
 func (l *Ledger) finish(p *posting) {
+	l.onWay = nil
 	for _, e := range p.entries {
 		l.forget(e)
 		l.stops.posted(e)
@@ -319,7 +336,7 @@ func (l *Ledger) again(entries []*entry, p *posting) *posting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	next := &posting{entries: entries, flushes: p.flushes, queued: p.queued}
-	next.Replica, next.Events = l.replica, p.Events
+	next.Replica, next.Events, l.onWay = l.replica, p.Events, entries
 	l.fill(next)
 	return next
 }

@@ -114,7 +114,7 @@ func (s *service) demonstrate(ctx context.Context, do func(context.Context) erro
 // await returns when the service can answer, or has ended instead.
 func (s *service) await(ctx context.Context, served chan error) error {
 	for {
-		err := s.ready.check(ctx)
+		_, err := s.ready.check(ctx)
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}

@@ -104,7 +104,7 @@ func writeConfig(t *testing.T, database, more string) string {
 
 // databasePatience has a program wait for its database for as long as a crowded
 // machine may take.
-const databasePatience = "database_acquire: 30s, database_statement: 30s, database_lock: 30s"
+const databasePatience = "read: 60s, database_acquire: 30s, database_statement: 30s, database_lock: 30s"
 
 // command runs tallyroute to its end and returns what it printed.
 func command(t *testing.T, args ...string) string {
@@ -185,13 +185,22 @@ func (p *program) get(listener, path string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// await polls readyz until it answers with status.
+// await polls readyz until it answers with status, and OK without reserve.
 func (p *program) await(status int) (took time.Duration) {
 	p.t.Helper()
+	return p.awaitReady(status, "")
+}
+
+// degraded is what readyz says while only what is leased can be served.
+const degraded = `"status":"degraded"`
+
+// awaitReady polls readyz until it answers with status, and with degraded where that is wanted.
+func (p *program) awaitReady(status int, state string) (took time.Duration) {
+	p.t.Helper()
 	began := time.Now()
-	prove.Eventually(p.t, fmt.Sprintf("readyz answers %d", status), func() bool {
-		got, _ := p.get("public", "/readyz")
-		return got == status
+	prove.Eventually(p.t, fmt.Sprintf("readyz answers %d %s", status, state), func() bool {
+		got, body := p.get("public", "/readyz")
+		return got == status && strings.Contains(body, degraded) == (state == degraded)
 	})
 	return time.Since(began)
 }

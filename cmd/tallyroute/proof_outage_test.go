@@ -179,7 +179,7 @@ func TestOutagesServeKeysInUseAndLoseNothing(t *testing.T) {
 			if o.again == nil {
 				beside.Go(func() { r.refuse(t, fresh) })
 				if o.away {
-					beside.Go(func() { r.p.await(http.StatusServiceUnavailable) })
+					beside.Go(func() { r.p.awaitReady(http.StatusOK, degraded) })
 				}
 			} else {
 				beside.Go(func() {

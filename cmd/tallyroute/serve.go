@@ -46,12 +46,27 @@ func (s *service) run(ctx context.Context) error {
 		s.log.Error("stopping after a failure")
 	}
 	s.ready.stop()
-	s.drain(context.WithoutCancel(ctx))
+	ctx = context.WithoutCancel(ctx)
+	s.drain(ctx)
 	end()
 	for _, l := range s.listeners() {
 		_ = l.http.Close()
 	}
-	return errors.Join(jobs.Wait(), s.close())
+	return s.inTime(func() error { return errors.Join(jobs.Wait(), s.close()) })
+}
+
+// inTime does what is left to do at the end. A database that does not answer must
+// not keep the process: what it has not taken is in the journal, for the next start.
+func (s *service) inTime(last func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- last() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(endGrace):
+		s.log.Warn("the database does not answer; the next start takes up what is left")
+		return nil
+	}
 }
 
 // start begins everything that runs beside the requests.
@@ -74,27 +89,37 @@ func (s *service) start(life context.Context, jobs *errgroup.Group) {
 // drain ends the public listener: it waits, stops accepting, and gives what is
 // under way its time, with or without its client. What is left then is cut off, and still settled.
 func (s *service) drain(ctx context.Context) {
-	wait(ctx, time.Duration(s.cfg.Timeouts.ShutdownWait))
+	s.answers.Stop()
+	pause := time.Duration(s.cfg.Timeouts.ShutdownWait)
+	wait(ctx, pause)
 	s.left.Stop()
 	patient, cancel := context.WithTimeout(ctx, time.Duration(s.cfg.Timeouts.Shutdown))
 	defer cancel()
-	if err := s.public.http.Shutdown(patient); err != nil {
-		s.log.Warn("requests are cut off", zap.Error(err))
-		s.cutRequests()
-		last, cancel := context.WithTimeout(ctx, settleGrace)
-		defer cancel()
-		_ = s.public.http.Shutdown(last)
-		_ = s.public.http.Close()
-	}
+	s.public.close()
+	s.answers.Drain(patient, min(pause, nextRequest))
+	err := s.public.http.Shutdown(patient)
 	settled, cancel := context.WithTimeout(ctx, settleGrace)
 	defer cancel()
+	if err != nil {
+		s.log.Warn("requests are cut off", zap.Error(err))
+		s.cutRequests()
+		_ = s.public.http.Shutdown(settled)
+		_ = s.public.http.Close()
+	}
 	if err := s.router.Close(settled); err != nil {
 		s.log.Warn("settlements are left to the sweep", zap.Error(err))
 	}
 }
 
-// settleGrace is how long the ledger may take for what is left at the end.
-const settleGrace = 5 * time.Second
+const (
+	// nextRequest is how soon after an answer a client sends its next request, if it
+	// does so at once.
+	nextRequest = time.Second
+	// settleGrace is how long the ledger may take for what is left at the end, and
+	// endGrace how long all the rest may.
+	settleGrace = 5 * time.Second
+	endGrace    = 8 * time.Second
+)
 
 // close frees what is left once nothing runs any more.
 func (s *service) close() error {

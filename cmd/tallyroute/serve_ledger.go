@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -27,7 +28,8 @@ type books struct {
 	log   *journal.Log  // nil without a journal
 	fast  *lease.Ledger // nil without a journal
 
-	confirmed chan struct{} // closed once the journal is known to belong to the database
+	name      atomic.Pointer[string] // of the database, once it is confirmed
+	confirmed chan struct{}          // closed once the journal is known to belong to the database
 	once      sync.Once
 }
 
@@ -47,10 +49,16 @@ func (s *service) openBooks() (*books, error) {
 		return nil, errors.Join(fmt.Errorf("reporting_timezone: %w", err), log.Close())
 	}
 	host, _ := os.Hostname()
+	b := &books{store: s.store, dir: dir, log: log, confirmed: make(chan struct{})}
 	fast, err := lease.Open(s.store, log, lease.Options{
 		Replica: log.ID(), Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Zone: zone, TTL: time.Duration(s.cfg.OfflineTTL),
 		Room: s.cfg.JournalMaxBytes / 8 * 7, Overrun: s.cfg.Overrun.limit(),
-		Report: func(err error) { s.log.Warn("ledger", zap.Error(err)) },
+		Report: func(err error) {
+			s.log.Warn("ledger", zap.Error(err))
+			if errors.Is(err, journal.ErrLost) {
+				b.sign()
+			}
+		},
 	})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
@@ -58,7 +66,7 @@ func (s *service) openBooks() (*books, error) {
 	if left, _ := fast.Backlog(); left > 0 {
 		s.log.Info("taking up what an earlier process left in the journal", zap.Int("requests", left))
 	}
-	b := &books{Ledger: fast, store: s.store, dir: dir, log: log, fast: fast, confirmed: make(chan struct{})}
+	b.Ledger, b.fast = fast, fast
 	s.metrics.watchBooks(b)
 	return b, nil
 }
@@ -140,8 +148,16 @@ func (b *books) confirm(ctx context.Context) error {
 			return err
 		}
 	}
+	b.name.Store(&id)
 	b.once.Do(func() { close(b.confirmed) })
 	return nil
+}
+
+// sign writes the name of the database into a journal that was made anew.
+func (b *books) sign() {
+	if id := b.name.Load(); id != nil {
+		_ = os.WriteFile(filepath.Join(b.dir, ledgerFile), []byte(*id), 0o600)
+	}
 }
 
 // unavailable is nil while requests can be written down.
@@ -150,6 +166,19 @@ func (b *books) unavailable() error {
 		return nil
 	}
 	return b.fast.Unavailable()
+}
+
+// leased is until when keys that v remembers can be served without the database;
+// zero where none can.
+func (b *books) leased(v *billing.Verifier) time.Time {
+	if b.fast == nil {
+		return time.Time{}
+	}
+	keys, leases := v.Until(b.now()), b.fast.Until()
+	if keys.Before(leases) {
+		return keys
+	}
+	return leases
 }
 
 // now is the time by the database's clock.

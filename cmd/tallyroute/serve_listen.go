@@ -28,9 +28,12 @@ func listen(ctx context.Context, name, address string, h *http.Server) (*listene
 
 func (l *listener) address() string { return l.net.Addr().String() }
 
-// serve answers until the listener is shut down.
+// close has the listener accept no more; what is connected goes on.
+func (l *listener) close() { _ = l.net.Close() }
+
+// serve answers until the listener is closed or shut down.
 func (l *listener) serve() error {
-	if err := l.http.Serve(l.net); !errors.Is(err, http.ErrServerClosed) {
+	if err := l.http.Serve(l.net); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("%s: %w", l.name, err)
 	}
 	return nil

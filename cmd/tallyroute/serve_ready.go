@@ -16,13 +16,32 @@ import (
 type readiness struct {
 	store billing.Store
 	books func() error // nil while requests can be written down
+	// leased is until when requests can be answered without the database; zero
+	// where they cannot.
+	leased func() time.Time
 
-	mu  sync.Mutex
-	not *notReadyError // nil once the database has been brought up to date
+	mu   sync.Mutex
+	not  *notReadyError // nil once the database has been brought up to date
+	last *databaseCheck // nil before the first
 }
 
-func newReadiness(s billing.Store, books func() error) *readiness {
-	return &readiness{store: s, books: books, not: &notReadyError{reason: "starting"}}
+// databaseCheck is one look at the database, shared by all who ask within checkEvery.
+type databaseCheck struct {
+	began time.Time
+	done  chan struct{} // closed once err is known
+	err   error
+}
+
+// However many ask, the database is looked at once in checkEvery, for no longer
+// than checkTime. Who can do without it does not wait for longer than checkPatience.
+const (
+	checkEvery    = time.Second
+	checkTime     = 2 * time.Second
+	checkPatience = 250 * time.Millisecond
+)
+
+func newReadiness(s billing.Store, books func() error, leased func() time.Time) *readiness {
+	return &readiness{store: s, books: books, leased: leased, not: &notReadyError{reason: "starting"}}
 }
 
 // notReadyError has a reason that anybody may read, and the error for the log.
@@ -71,21 +90,73 @@ func (r *readiness) up() bool {
 	return r.not == nil || r.not.reason == stopping
 }
 
-// check is nil when requests can be answered now.
-func (r *readiness) check(ctx context.Context) error {
+// check is what a probe may read of how requests can be answered now, or why they
+// cannot. While what is leased can be served the router is ready, also without its
+// database: a balancer that took it out would turn away those whom it could answer.
+func (r *readiness) check(ctx context.Context) (map[string]string, error) {
 	r.mu.Lock()
 	not := r.not
 	r.mu.Unlock()
 	if not != nil {
-		return not
-	}
-	if err := r.store.Ready(ctx); err != nil {
-		return because(err)
+		return nil, not
 	}
 	if err := r.books(); err != nil {
-		return &notReadyError{"journal: cannot be written", err}
+		return nil, &notReadyError{"journal: cannot be written", err}
 	}
-	return nil
+	until := r.leased()
+	patience := checkTime
+	if !until.IsZero() {
+		patience = checkPatience
+	}
+	err := r.database(ctx, patience)
+	if err == nil {
+		return map[string]string{"status": "ok", "database": "ok"}, nil
+	}
+	if not = because(err); until.IsZero() {
+		return nil, not
+	}
+	return map[string]string{
+		"status": "degraded", "reason": not.reason, "serving": "keys in use, within what is leased for them",
+		"serving_until": until.UTC().Format(time.RFC3339),
+	}, nil
+}
+
+// database is nil when the database could be used less than checkEvery ago.
+func (r *readiness) database(ctx context.Context, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	look := r.look(ctx)
+	select {
+	case <-look.done:
+		return look.err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", billing.ErrUnavailable, ctx.Err())
+	}
+}
+
+// look is the last look at the database, or a new one. It goes on without who began it.
+func (r *readiness) look(ctx context.Context) *databaseCheck {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last != nil && time.Since(r.last.began) < checkEvery {
+		return r.last
+	}
+	if r.last != nil {
+		select {
+		case <-r.last.done:
+		default:
+			return r.last // it does not answer
+		}
+	}
+	look := &databaseCheck{began: time.Now(), done: make(chan struct{})}
+	r.last = look
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTime)
+		defer cancel()
+		look.err = r.store.Ready(ctx)
+		close(look.done)
+	}()
+	return look
 }
 
 // The pauses between two tries to bring the database up. The longest is short

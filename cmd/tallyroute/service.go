@@ -46,8 +46,9 @@ type service struct {
 	demo     *demoProviders // nil where there are none
 
 	public      *listener
-	admin       *listener // nil where it is off
-	cutRequests func()    // ends what is under way, with http.ErrServerClosed as the cause
+	answers     *server.Server // of the public listener
+	admin       *listener      // nil where it is off
+	cutRequests func()         // ends what is under way, with http.ErrServerClosed as the cause
 }
 
 // newService puts a router together and opens its sockets. Nothing runs yet,
@@ -64,8 +65,8 @@ func newService(ctx context.Context, cfg *Config, log *zap.Logger, counter *toke
 	if s.books, err = s.openBooks(); err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}
-	s.ready = newReadiness(s.store, s.books.unavailable)
 	s.verifier = billing.NewVerifier(s.store, s.pepper.Pepper, billing.VerifierOptions{StaleFor: time.Duration(cfg.OfflineTTL), Closed: true})
+	s.ready = newReadiness(s.store, s.books.unavailable, func() time.Time { return s.books.leased(s.verifier) })
 	if err := s.route(ctx); err != nil {
 		return nil, err
 	}
@@ -120,7 +121,7 @@ func (s *service) route(ctx context.Context) error {
 func (c *Config) routerOptions() router.Options {
 	return router.Options{
 		MaxAttempts: c.Routing.MaxAttempts, DefaultMaxOutput: c.Defaults.MaxOutputTokens,
-		RequestTimeout: time.Duration(c.Timeouts.Request), IdempotencyTTL: time.Duration(c.Idempotency.TTL),
+		RequestTimeout: time.Duration(c.Timeouts.Request), ReadTimeout: time.Duration(c.Timeouts.Read), IdempotencyTTL: time.Duration(c.Idempotency.TTL),
 		Requests: chat.Limits{Messages: c.Limits.MaxMessages, Parts: c.Limits.MaxParts},
 	}
 }
@@ -145,7 +146,8 @@ func (s *service) listen(ctx context.Context) error {
 	s.cutRequests = func() { cut(http.ErrServerClosed); s.left.Cut() }
 	public.BaseContext = func(net.Listener) context.Context { return requests }
 	public.Handler = s.metrics.inFlight(public.Handler)
-	if s.public, err = listen(ctx, "public", s.cfg.Listen, public); err != nil || s.cfg.adminOff() {
+	s.answers = public
+	if s.public, err = listen(ctx, "public", s.cfg.Listen, public.Server); err != nil || s.cfg.adminOff() {
 		return err
 	}
 	token, err := s.adminToken(ctx)

@@ -573,7 +573,11 @@ func (reason) Reason() string { return "stopping" }
 
 func TestProbes(t *testing.T) {
 	var state error
-	g := newRig(t, func(o *Options) { o.Ready = func(context.Context) error { return state } })
+	g := newRig(t, func(o *Options) {
+		o.Ready = func(context.Context) (map[string]string, error) {
+			return map[string]string{"status": "degraded"}, state
+		}
+	})
 	for _, tc := range []struct {
 		err    error
 		status int

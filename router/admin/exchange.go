@@ -130,9 +130,9 @@ func version(x *exchange) error {
 }
 
 func readyz(x *exchange) error {
-	err := x.Ready(x.ctx())
+	state, err := x.Ready(x.ctx())
 	if err == nil {
-		return x.json(http.StatusOK, map[string]string{"status": "ok"})
+		return x.json(http.StatusOK, state)
 	}
 	x.err = err
 	reason := "starting or stopping"

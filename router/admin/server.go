@@ -24,9 +24,9 @@ type Options struct {
 	Prices func() []billing.Price
 	// Health is how the providers have been behaving, as it is to be encoded. Optional.
 	Health func() any
-	// Ready is nil when requests can be answered. What is told of its error is
-	// what a method Reason() string of it says.
-	Ready   func(ctx context.Context) error
+	// Ready is how requests can be answered, as a probe is told, or why they cannot
+	// be. What is told of its error is what a method Reason() string of it says.
+	Ready   func(ctx context.Context) (map[string]string, error)
 	Metrics http.Handler // optional
 	Version string
 	BaseURL string // of the public listener, for the snippets: http://host:8080/v1
@@ -39,7 +39,7 @@ func (o Options) withDefaults() Options {
 		o.Token = func() string { return "" }
 	}
 	if o.Ready == nil {
-		o.Ready = func(context.Context) error { return nil }
+		o.Ready = func(context.Context) (map[string]string, error) { return map[string]string{"status": "ok"}, nil }
 	}
 	if o.Health == nil {
 		o.Health = func() any { return map[string]any{"data": []any{}} }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // connections keeps the number of open connections within a bound. Beyond it
@@ -15,7 +16,13 @@ type connections struct {
 
 	mu   sync.Mutex
 	open map[net.Conn]*list.Element // nil while a request is under way
-	idle list.List                  // of net.Conn, the longest idle first
+	idle list.List                  // of waiting, the longest idle first
+}
+
+// waiting is a connection without a request under way.
+type waiting struct {
+	conn  net.Conn
+	since time.Time
 }
 
 func newConnections(most int) *connections {
@@ -38,7 +45,7 @@ func (cs *connections) move(c net.Conn, state http.ConnState) (victim net.Conn) 
 	}
 	switch state {
 	case http.StateNew, http.StateIdle:
-		cs.open[c] = cs.idle.PushBack(c)
+		cs.open[c] = cs.idle.PushBack(waiting{c, time.Now()})
 	case http.StateActive:
 		cs.open[c] = nil
 	case http.StateHijacked, http.StateClosed:
@@ -48,7 +55,19 @@ func (cs *connections) move(c net.Conn, state http.ConnState) (victim net.Conn) 
 		return nil
 	}
 	oldest := cs.idle.Front()
-	victim = cs.idle.Remove(oldest).(net.Conn)
+	victim = cs.idle.Remove(oldest).(waiting).conn
 	delete(cs.open, victim)
 	return victim
+}
+
+// quiet reports that no request is under way, and that none has ended within grace:
+// who has just been answered may be sending the next.
+func (cs *connections) quiet(grace time.Duration) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.idle.Len() < len(cs.open) {
+		return false
+	}
+	last := cs.idle.Back()
+	return last == nil || time.Since(last.Value.(waiting).since) >= grace
 }

@@ -68,6 +68,9 @@ func (s *server) begin(c *gin.Context) *exchange {
 	x.head.set("X-Request-Id", x.id)
 	x.head.set("X-Content-Type-Options", "nosniff")
 	x.head.set("Cache-Control", "no-store")
+	if s.stopping.Load() {
+		x.head.set("Connection", "close")
+	}
 	return x
 }
 

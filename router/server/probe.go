@@ -1,10 +1,8 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"tallyroute/billing"
 )
@@ -24,15 +22,11 @@ func reason(err error) string {
 func healthz(x *exchange) { x.json(http.StatusOK, map[string]string{"status": "ok"}) }
 
 func readyz(x *exchange) {
-	ctx, cancel := context.WithTimeout(x.c.Request.Context(), readyPatience)
-	defer cancel()
-	if err := x.Ready(ctx); err != nil {
+	state, err := x.Ready(x.c.Request.Context())
+	if err != nil {
 		x.err = err
 		x.json(http.StatusServiceUnavailable, map[string]string{"status": "unavailable", "reason": reason(err)})
 		return
 	}
-	x.json(http.StatusOK, map[string]string{"status": "ok"})
+	x.json(http.StatusOK, state)
 }
-
-// readyPatience bounds how long a readiness probe waits for the database.
-const readyPatience = 2 * time.Second

@@ -145,7 +145,11 @@ func (reasoned) Reason() string { return "shutting down" }
 
 func TestProbes(t *testing.T) {
 	var state error
-	g := newRig(t, func(o *Options) { o.Ready = func(context.Context) error { return state } })
+	g := newRig(t, func(o *Options) {
+		o.Ready = func(context.Context) (map[string]string, error) {
+			return map[string]string{"status": "degraded"}, state
+		}
+	})
 	for _, tc := range []struct {
 		err    error
 		status int

@@ -41,7 +41,7 @@ type rig struct {
 	t        *testing.T
 	router   Router
 	addr     string
-	http     *http.Server
+	http     *Server
 	client   *http.Client
 	secret   string
 	verifier *verifier

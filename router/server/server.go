@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -30,9 +31,9 @@ var _ Router = (*router.Router)(nil)
 // Options are what the listener is made of. Only Router is required.
 type Options struct {
 	Router Router
-	// Ready is nil when requests can be answered. What a client reads of its
-	// error is what a method Reason() string of it says.
-	Ready func(ctx context.Context) error
+	// Ready is how requests can be answered, as a probe is told, or why they cannot
+	// be. What a client reads of its error is what a method Reason() string of it says.
+	Ready func(ctx context.Context) (map[string]string, error)
 	// Observe is told of every request. method and route have few values.
 	Observe func(method, route string, status int, took time.Duration)
 	Log     *zap.Logger
@@ -79,7 +80,7 @@ func orElse[T int | int64 | time.Duration](v *T, otherwise T) {
 
 func (o Options) withDefaults() Options {
 	if o.Ready == nil {
-		o.Ready = func(context.Context) error { return nil }
+		o.Ready = func(context.Context) (map[string]string, error) { return map[string]string{"status": "ok"}, nil }
 	}
 	if o.Observe == nil {
 		o.Observe = func(string, string, int, time.Duration) {}
@@ -95,34 +96,66 @@ func (o Options) withDefaults() Options {
 }
 
 // server is the state that all requests share.
-type server struct{ Options }
+type server struct {
+	Options
+	stopping *atomic.Bool
+}
+
+// Server is the public listener.
+type Server struct {
+	*http.Server
+	conns    *connections
+	stopping atomic.Bool
+}
 
 // New is the public listener, ready for Serve.
-func New(o Options) (*http.Server, error) {
+func New(o Options) (*Server, error) {
 	if o.Router == nil {
 		return nil, errors.New("server: no router")
 	}
 	o = o.withDefaults()
-	engine, err := newEngine(o)
+	s := &Server{conns: newConnections(o.Limits.Connections)}
+	engine, err := s.engine(o)
 	if err != nil {
 		return nil, err
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	return &http.Server{
+	s.Server = &http.Server{
 		Handler:           engine,
 		ReadHeaderTimeout: o.Limits.ReadHeader,
 		IdleTimeout:       o.Limits.Idle,
 		MaxHeaderBytes:    o.Limits.HeaderBytes,
-		ConnState:         newConnections(o.Limits.Connections).observe,
+		ConnState:         s.conns.observe,
 		Protocols:         protocols, // neither HTTP/2 nor an upgrade to it
 		ErrorLog:          errorLog(o.Log),
 
 		DisableGeneralOptionsHandler: true,
-	}, nil
+	}
+	return s, nil
 }
 
-func newEngine(o Options) (*gin.Engine, error) {
+// Stop has every answer from now on say that its connection is closed, so that
+// clients send their next request elsewhere.
+func (s *Server) Stop() { s.stopping.Store(true) }
+
+// Drain waits, after Stop and once nothing more is accepted, until no request is
+// under way and none has ended within grace, or ctx ends. Requests that still come
+// are answered: a client that keeps a connection from before Stop does not know yet.
+func (s *Server) Drain(ctx context.Context, grace time.Duration) {
+	const look = 10 * time.Millisecond
+	t := time.NewTicker(look)
+	defer t.Stop()
+	for !s.conns.quiet(grace) {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Server) engine(o Options) (*gin.Engine, error) {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false
@@ -137,18 +170,18 @@ func newEngine(o Options) (*gin.Engine, error) {
 		return nil, err
 	}
 
-	s := &server{o}
+	h := &server{Options: o, stopping: &s.stopping}
 	for _, operation := range providers.Operations() {
-		engine.POST(operation.Path(), s.serve(func(x *exchange) { x.complete(operation) }))
+		engine.POST(operation.Path(), h.serve(func(x *exchange) { x.complete(operation) }))
 	}
-	engine.GET("/v1/models", s.serve(listModels))
-	engine.GET("/v1/models/*id", s.serve(getModel))
-	engine.GET("/v1/key", s.serve(getKey))
-	engine.GET("/v1/requests/:id", s.serve(getRequest))
-	engine.GET("/docs/errors/:code", s.serve(explainCode))
-	engine.GET("/healthz", s.serve(healthz))
-	engine.GET("/readyz", s.serve(readyz))
-	engine.NoRoute(s.serve(func(x *exchange) { x.fail(errNoRoute) }))
-	engine.NoMethod(s.serve(func(x *exchange) { x.fail(errNoMethod) }))
+	engine.GET("/v1/models", h.serve(listModels))
+	engine.GET("/v1/models/*id", h.serve(getModel))
+	engine.GET("/v1/key", h.serve(getKey))
+	engine.GET("/v1/requests/:id", h.serve(getRequest))
+	engine.GET("/docs/errors/:code", h.serve(explainCode))
+	engine.GET("/healthz", h.serve(healthz))
+	engine.GET("/readyz", h.serve(readyz))
+	engine.NoRoute(h.serve(func(x *exchange) { x.fail(errNoRoute) }))
+	engine.NoMethod(h.serve(func(x *exchange) { x.fail(errNoMethod) }))
 	return engine, nil
 }
