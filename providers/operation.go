@@ -156,12 +156,16 @@ func Encode(x Exchange) (Call, error) {
 	if codec == nil {
 		return Call{}, fmt.Errorf("%w: %s", errNoCodec, x.Operation)
 	}
+	x, gone, err := x.paired()
+	if err != nil {
+		return Call{}, err
+	}
 	x, lost, err := x.declared()
 	if err != nil {
 		return Call{}, err
 	}
 	call, err := codec.Encode(x)
-	call.Dropped = told(lost, call.Dropped)
+	call.Dropped = told(gone, lost, call.Dropped)
 	return call, err
 }
 

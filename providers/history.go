@@ -1,0 +1,368 @@
+package providers
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
+)
+
+// Histories come from other providers, from clients that cut them, and from models
+// that made up a tool. Providers refuse what does not fit together, and so before
+// anything else the results stand behind their calls, one for each.
+
+// paired is x with a history in which every call has its result, and the other way
+// round, with the names of what is lost. It is x itself where that is so already.
+// A result of no call is a *chat.FieldError.
+func (x Exchange) paired() (Exchange, []string, error) {
+	if x.Operation != Chat || !called(x.Request) {
+		return x, nil, nil
+	}
+	h := history{r: x.Request}
+	h.read()
+	if err := h.match(); err != nil {
+		return x, nil, err
+	}
+	h.fill()
+	list := h.list()
+	if !h.changed {
+		return x, nil, nil
+	}
+	r, err := x.Request.Edit([]jsonraw.Member{{Name: "messages", Value: jsonraw.Array(list)}})
+	if err != nil {
+		return x, nil, fmt.Errorf("providers: history: %w", err)
+	}
+	x.Request = r
+	return x, h.lost, nil
+}
+
+// called reports a history with calls or results.
+func called(r *chat.Request) bool {
+	for m := range r.Messages() {
+		switch string(m.Role.Bytes()) {
+		case "tool":
+			return true
+		case "assistant":
+			if bytes.Contains(m.Raw, []byte(`"tool_calls"`)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// history is the messages of one request.
+type history struct {
+	r        *chat.Request
+	messages []said
+	calls    []madeCall
+	byID     map[string][]int // calls by the client's id for them
+	names    map[string]bool  // of tools that are declared
+	lost     []string
+	changed  bool
+}
+
+// said is one message.
+type said struct {
+	raw   []byte
+	tool  bool
+	calls []int // of the assistant
+	id    string
+	name  string
+}
+
+// madeCall is a call of the assistant.
+type madeCall struct {
+	message  int // it stands in
+	raw      []byte
+	id, name string
+	as       string // the id that it gets
+	result   int    // the message that answers it; none yet: -1
+}
+
+func (h *history) read() {
+	h.byID = make(map[string][]int)
+	taken := make(map[string]bool)
+	for m := range h.r.Messages() {
+		s := said{raw: m.Raw, tool: string(m.Role.Bytes()) == "tool"}
+		switch {
+		case s.tool:
+			s.id, s.name = jsonraw.Text(jsonraw.Lookup(m.Raw, "tool_call_id")), m.Name.String()
+		case string(m.Role.Bytes()) == "assistant" && bytes.Contains(m.Raw, []byte(`"tool_calls"`)):
+			for raw := range jsonraw.Elements(jsonraw.Lookup(m.Raw, "tool_calls")) {
+				c := madeCall{message: len(h.messages), raw: raw, id: jsonraw.Text(jsonraw.Lookup(raw, "id")), result: -1}
+				c.name = jsonraw.Text(jsonraw.Lookup(raw, "function", "name"))
+				c.as = unique(c.id, taken, len(h.calls))
+				h.byID[c.id] = append(h.byID[c.id], len(h.calls))
+				s.calls = append(s.calls, len(h.calls))
+				h.calls = append(h.calls, c)
+			}
+		}
+		h.messages = append(h.messages, s)
+	}
+}
+
+// mostID is the longest id of a call that all providers take.
+const mostID = 40
+
+// unique is an id that no earlier call has, and that is not too long: id itself where
+// that is so.
+func unique(id string, taken map[string]bool, n int) string {
+	as := id
+	if len(as) > mostID {
+		sum := sha256.Sum256([]byte(as))
+		as = "call_" + hex.EncodeToString(sum[:12])
+	}
+	if as == "" || taken[as] {
+		as = "call_" + strconv.Itoa(n)
+	}
+	for taken[as] {
+		as += "_"
+	}
+	taken[as] = true
+	return as
+}
+
+// match finds the call of each result. Of several results of one call the last counts.
+func (h *history) match() error {
+	for i := range h.messages {
+		if m := &h.messages[i]; m.tool {
+			c := h.callOf(i)
+			if c < 0 {
+				if h.elsewhere() {
+					continue
+				}
+				return &chat.FieldError{
+					Code: "invalid_value", Param: fmt.Sprintf("messages[%d].tool_call_id", i), Message: "answers no call of the messages before it",
+				}
+			}
+			if h.calls[c].result >= 0 {
+				h.lose(fmt.Sprintf("messages[%d]", h.calls[c].result))
+			}
+			h.calls[c].result = i
+		}
+	}
+	return nil
+}
+
+// elsewhere reports that a part of the conversation is kept by the provider.
+func (h *history) elsewhere() bool {
+	return slices.ContainsFunc([]string{"previous_response_id", "conversation", "cached_content"}, func(name string) bool {
+		return jsonraw.Present(h.r.Get(name)) != nil
+	})
+}
+
+// callOf is the call that message i answers: the latest before it that waits for a
+// result, or the next behind it, or the latest that has one; -1 where there is none.
+func (h *history) callOf(i int) int {
+	m := &h.messages[i]
+	list := h.byID[m.id]
+	if m.id == "" {
+		list = h.waiting(i, m.name)
+	}
+	for _, c := range slices.Backward(list) {
+		if h.calls[c].message < i && h.calls[c].result < 0 {
+			return h.first(c)
+		}
+	}
+	for _, c := range list {
+		if h.calls[c].result < 0 {
+			return c
+		}
+	}
+	if len(list) == 0 {
+		return -1
+	}
+	return list[len(list)-1]
+}
+
+// first is the first call of c's message that has its id and waits for a result.
+func (h *history) first(c int) int {
+	for _, other := range h.messages[h.calls[c].message].calls {
+		if h.calls[c].id != "" && h.calls[other].id == h.calls[c].id && h.calls[other].result < 0 {
+			return other
+		}
+	}
+	return c
+}
+
+// waiting are the calls that a result without an id may be of: those of its name, or
+// any where it has no name either, of the message of the assistant before it.
+func (h *history) waiting(i int, name string) (list []int) {
+	for j := i - 1; j >= 0; j-- {
+		if len(h.messages[j].calls) == 0 {
+			continue
+		}
+		for _, c := range slices.Backward(h.messages[j].calls) {
+			if h.calls[c].result < 0 && (name == "" || h.calls[c].name == name) {
+				list = append(list, c) // so that the first is taken first
+			}
+		}
+		return list
+	}
+	return nil
+}
+
+// unanswered is the result of a call that has none, because somebody was interrupted.
+const unanswered = "There is no result: the call was not answered."
+
+// fill adds results to the calls that have none, unless the conversation ends in them.
+func (h *history) fill() {
+	last := len(h.messages) - 1
+	for last >= 0 && h.messages[last].tool {
+		last--
+	}
+	for i := range h.messages {
+		answered := func(c int) bool { return h.calls[c].result >= 0 }
+		if i == last && !slices.ContainsFunc(h.messages[i].calls, answered) {
+			continue
+		}
+		for _, c := range h.messages[i].calls {
+			if !answered(c) {
+				var o jsonraw.Object
+				o.Text("role", "tool")
+				o.Text("tool_call_id", h.calls[c].as)
+				o.Text("content", unanswered)
+				h.calls[c].result = len(h.messages)
+				h.messages = append(h.messages, said{raw: o.Bytes(), tool: true, id: h.calls[c].as})
+				h.lose(fmt.Sprintf("messages[%d].tool_calls", i))
+			}
+		}
+	}
+}
+
+// list is the messages with each result behind its call.
+func (h *history) list() [][]byte {
+	list := make([][]byte, 0, len(h.messages))
+	order := -1 // of the original messages
+	add := func(i int, raw []byte) {
+		h.changed = h.changed || i < order || !same(raw, h.messages[i].raw)
+		order = i
+		list = append(list, raw)
+	}
+	of := make(map[int]bool)
+	for _, c := range h.calls {
+		if c.result >= 0 {
+			of[c.result] = true
+		}
+	}
+	for i := range h.messages {
+		m := &h.messages[i]
+		switch {
+		case m.tool && !of[i] && h.elsewhere():
+			add(i, m.raw)
+		case m.tool:
+		default:
+			add(i, h.asked(m))
+			for _, c := range h.inOrder(m.calls) {
+				add(h.calls[c].result, h.answer(&h.calls[c]))
+			}
+		}
+	}
+	h.changed = h.changed || len(list) != len(h.messages)
+	return list
+}
+
+// inOrder are those of calls that have results, in the order of these.
+func (h *history) inOrder(calls []int) []int {
+	list := slices.DeleteFunc(slices.Clone(calls), func(c int) bool { return h.calls[c].result < 0 })
+	slices.SortFunc(list, func(a, b int) int { return h.calls[a].result - h.calls[b].result })
+	return list
+}
+
+func same(a, b []byte) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
+
+// asked is a message with its calls under the names and ids that all providers take.
+func (h *history) asked(m *said) []byte {
+	if len(m.calls) == 0 {
+		if calls := jsonraw.Lookup(m.raw, "tool_calls"); jsonraw.IsEmptyArray(calls) {
+			return jsonraw.Edit(m.raw, nil, "tool_calls")
+		}
+		return m.raw
+	}
+	var list [][]byte
+	changed := false
+	for _, i := range m.calls {
+		c := &h.calls[i]
+		raw := c.raw
+		if c.as != c.id {
+			raw = jsonraw.Edit(raw, []jsonraw.Member{{Name: "id", Value: jsonraw.Quote(c.as)}})
+		}
+		if name := h.plain(c.name); name != c.name {
+			f := jsonraw.Edit(jsonraw.Lookup(raw, "function"), []jsonraw.Member{{Name: "name", Value: jsonraw.Quote(name)}})
+			raw = jsonraw.Edit(raw, []jsonraw.Member{{Name: "function", Value: f}})
+		}
+		changed = changed || !same(raw, c.raw)
+		list = append(list, raw)
+	}
+	if !changed {
+		return m.raw
+	}
+	return jsonraw.Edit(m.raw, []jsonraw.Member{{Name: "tool_calls", Value: jsonraw.Array(list)}})
+}
+
+// answer is the result of a call, with the id and the name that the call has now.
+func (h *history) answer(c *madeCall) []byte {
+	m := &h.messages[c.result]
+	var sets []jsonraw.Member
+	if m.id != c.as {
+		sets = append(sets, jsonraw.Member{Name: "tool_call_id", Value: jsonraw.Quote(c.as)})
+	}
+	if name := h.plain(m.name); name != m.name {
+		sets = append(sets, jsonraw.Member{Name: "name", Value: jsonraw.Quote(name)})
+	}
+	if len(sets) == 0 {
+		return m.raw
+	}
+	return jsonraw.Edit(m.raw, sets)
+}
+
+// plain is the name of a tool that was called in the letters that all providers take,
+// unless it is declared: a model made it up, and nothing hangs on it.
+func (h *history) plain(name string) string {
+	if name == "" || PlainName(name) == name {
+		return name
+	}
+	if h.names == nil {
+		h.names = make(map[string]bool)
+		for tool := range jsonraw.Elements(h.r.Tools()) {
+			h.names[jsonraw.Text(jsonraw.Lookup(tool, "function", "name"))] = true
+		}
+	}
+	if h.names[name] {
+		return name
+	}
+	h.lose("messages.tool_calls.function.name")
+	return PlainName(name)
+}
+
+// PlainName is the name of a tool in the letters and the length that all providers
+// take: letters, digits, "_" and "-", at most 64 of them.
+func PlainName(name string) string {
+	const most = 64
+	plain := strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z' && r < 0x80 {
+			return r
+		}
+		return '_'
+	}, name)
+	if len(plain) > most {
+		sum := sha256.Sum256([]byte(name))
+		plain = plain[:most-9] + "_" + hex.EncodeToString(sum[:4])
+	}
+	return plain
+}
+
+// lose tells of what is lost, a few at most.
+func (h *history) lose(name string) {
+	h.changed = true
+	if len(h.lost) < 16 && !slices.Contains(h.lost, name) {
+		h.lost = append(h.lost, name)
+	}
+}

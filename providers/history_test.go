@@ -1,0 +1,132 @@
+package providers
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"tallyroute/providers/chat"
+)
+
+// Histories are written here as words: "u" is a user, "a:x,y" an assistant that calls
+// x and y, "x=1" the result 1 of x.
+func written(words string) string {
+	var list []string
+	for word := range strings.FieldsSeq(words) {
+		id, result, isResult := strings.Cut(word, "=")
+		calls, isCalls := strings.CutPrefix(word, "a:")
+		switch {
+		case isResult:
+			list = append(list, `{"role":"tool","tool_call_id":"`+id+`","content":"`+result+`"}`)
+		case isCalls:
+			var all []string
+			for c := range strings.SplitSeq(calls, ",") {
+				all = append(all, `{"id":"`+c+`","type":"function","function":{"name":"f","arguments":"{}"}}`)
+			}
+			list = append(list, `{"role":"assistant","content":null,"tool_calls":[`+strings.Join(all, ",")+`]}`)
+		case word == "a":
+			list = append(list, `{"role":"assistant","content":"well"}`)
+		default:
+			list = append(list, `{"role":"user","content":"hi"}`)
+		}
+	}
+	return "[" + strings.Join(list, ",") + "]"
+}
+
+func TestResultsStandBehindTheirCallsOneForEach(t *testing.T) {
+	none := strings.ReplaceAll(unanswered, " ", "·")
+	for words, c := range map[string]struct{ want, lost string }{
+		"u a u":             {"u a u", ""},
+		"u a:x x=1":         {"u a:x x=1", ""},
+		"u a:x,y y=2 x=1 u": {"u a:x,y y=2 x=1 u", ""},
+		"u a:x x=1 x=2 u":   {"u a:x x=2 u", "messages[2]"},
+		"u a:x x=1 u x=2":   {"u a:x x=2 u", "messages[2]"},
+		"u a:x,y x=1 u y=2": {"u a:x,y x=1 y=2 u", ""},
+		"u x=1 a:x u":       {"u a:x x=1 u", ""},
+		"u a:x,y x=1 u":     {"u a:x,y x=1 y=" + none + " u", "messages[1].tool_calls"},
+		"u a:x,y x=1":       {"u a:x,y x=1 y=" + none, "messages[1].tool_calls"},
+		"u a:x u":           {"u a:x x=" + none + " u", "messages[1].tool_calls"},
+		"u a:x":             {"u a:x", ""},
+		"u a:x x=1 a:x x=2": {"u a:x x=1 a:call_1 call_1=2", ""},
+		"u a:x,x x=1 x=2":   {"u a:x,call_1 x=1 call_1=2", ""},
+		"u a:x x=1 a:x u":   {"u a:x x=1 a:call_1 call_1=" + none + " u", "messages[3].tool_calls"},
+		"u a:" + strings.Repeat("l", 50) + " " + strings.Repeat("l", 50) + "=1": {"u a:call_0f356c86bd5f6ba4c6c35296 call_0f356c86bd5f6ba4c6c35296=1", ""},
+	} {
+		body := `{"model":"m","messages":` + written(words) + `}`
+		x := asked(t, body, Quirks{})
+		y, lost, err := x.paired()
+		want := strings.ReplaceAll(written(c.want), "·", " ")
+		if err != nil || string(y.Request.Get("messages")) != want || strings.Join(lost, " ") != c.lost {
+			t.Errorf("%s: %s, lost %q, %v; want %s, lost %q", words, y.Request.Get("messages"), lost, err, want, c.lost)
+		}
+		if words == c.want && y.Request != x.Request {
+			t.Errorf("%s was copied", words)
+		}
+	}
+}
+
+func TestResultOfNoCallIsRefusedByItsIndex(t *testing.T) {
+	for words, at := range map[string]string{
+		"u x=1 u":         "messages[1].tool_call_id",
+		"u a:x x=1 y=2 u": "messages[3].tool_call_id",
+		"x=1 u":           "messages[0].tool_call_id",
+		"u a =1":          "messages[2].tool_call_id",
+	} {
+		_, _, err := asked(t, `{"model":"m","messages":`+written(words)+`}`, Quirks{}).paired()
+		e := (*chat.FieldError)(nil)
+		if !errors.As(err, &e) || e.Param != at {
+			t.Errorf("%s: %v, want %s", words, err, at)
+		}
+	}
+	// The provider knows the call where it keeps the conversation.
+	x := asked(t, `{"model":"m","previous_response_id":"r","messages":`+written("x=1 u")+`}`, Quirks{})
+	if y, _, err := x.paired(); err != nil || y.Request != x.Request {
+		t.Errorf("%v", err)
+	}
+}
+
+// What a model made up has a name that all providers take; what is declared keeps its
+// own. Results without an id are those of the calls before them, by name or in order.
+func TestCallsHaveNamesAndResultsHaveIDs(t *testing.T) {
+	call := func(id, name string) string {
+		return `{"id":"` + id + `","type":"function","function":{"name":"` + name + `","arguments":"{}"}}`
+	}
+	assistant := func(calls ...string) string {
+		return `{"role":"assistant","content":null,"tool_calls":[` + strings.Join(calls, ",") + `]}`
+	}
+	long := strings.Repeat("n", 70)
+	for _, c := range []struct {
+		from, to string
+		lost     []string
+	}{
+		{assistant(call("x", "$READ.file")) + `,{"role":"tool","tool_call_id":"x","name":"$READ.file","content":"1"}`,
+			assistant(call("x", "_READ_file")) + `,{"role":"tool","tool_call_id":"x","name":"_READ_file","content":"1"}`, []string{"messages.tool_calls.function.name"}},
+		{assistant(call("x", "fs.read")) + `,{"role":"tool","tool_call_id":"x","content":"1"}`, "", nil},
+		{assistant(call("x", long)) + `,{"role":"tool","tool_call_id":"x","content":"1"}`,
+			assistant(call("x", PlainName(long))) + `,{"role":"tool","tool_call_id":"x","content":"1"}`, []string{"messages.tool_calls.function.name"}},
+		{assistant(call("", "a"), call("", "b")) + `,{"role":"tool","name":"b","content":"2"},{"role":"tool","content":"1"}`,
+			assistant(call("call_0", "a"), call("call_1", "b")) + `,{"role":"tool","name":"b","content":"2","tool_call_id":"call_1"},{"role":"tool","content":"1","tool_call_id":"call_0"}`, nil},
+		{`{"role":"assistant","content":"hi","tool_calls":[]}`, `{"role":"assistant","content":"hi"}`, nil},
+	} {
+		x := asked(t, `{"model":"m","tools":[{"type":"function","function":{"name":"fs.read"}}],"messages":[`+c.from+`]}`, Quirks{})
+		y, lost, err := x.paired()
+		if c.to == "" {
+			c.to = c.from
+		}
+		if err != nil || string(y.Request.Get("messages")) != "["+c.to+"]" || !slices.Equal(lost, c.lost) {
+			t.Errorf("%s became %s, lost %q, %v", c.from, y.Request.Get("messages"), lost, err)
+		}
+	}
+	if n := len(PlainName(long)); n != 64 {
+		t.Errorf("%d letters", n)
+	}
+}
+
+// Where nothing is called it costs nothing.
+func TestHistoryWithoutCallsIsNotRead(t *testing.T) {
+	x := asked(t, `{"model":"m","messages":`+written("u a u a u")+`}`, Quirks{})
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = x.paired() }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
