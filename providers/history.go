@@ -20,11 +20,11 @@ import (
 // paired is x with a history in which every call has its result, and the other way
 // round, with the names of what is lost. It is x itself where that is so already.
 // A result of no call is a *chat.FieldError.
-func (x Exchange) paired() (Exchange, []string, error) {
+func (x Exchange) paired(a aliases) (Exchange, []string, error) {
 	if x.Operation != Chat || !called(x.Request) {
 		return x, nil, nil
 	}
-	h := history{r: x.Request}
+	h := history{r: x.Request, aliases: a}
 	h.read()
 	if err := h.match(); err != nil {
 		return x, nil, err
@@ -63,7 +63,7 @@ type history struct {
 	messages []said
 	calls    []madeCall
 	byID     map[string][]int // calls by the client's id for them
-	names    map[string]bool  // of tools that are declared
+	aliases  aliases
 	lost     []string
 	changed  bool
 }
@@ -323,40 +323,40 @@ func (h *history) answer(c *madeCall) []byte {
 	return jsonraw.Edit(m.raw, sets)
 }
 
-// plain is the name of a tool that was called in the letters that all providers take,
-// unless it is declared: a model made it up, and nothing hangs on it.
+// plain is the name of a tool that was called as it is sent. One that is not declared
+// a model has made up, and nothing hangs on it.
 func (h *history) plain(name string) string {
+	if as := h.aliases.sent[name]; as != "" {
+		return as
+	}
 	if name == "" || PlainName(name) == name {
-		return name
-	}
-	if h.names == nil {
-		h.names = make(map[string]bool)
-		for tool := range jsonraw.Elements(h.r.Tools()) {
-			h.names[jsonraw.Text(jsonraw.Lookup(tool, "function", "name"))] = true
-		}
-	}
-	if h.names[name] {
 		return name
 	}
 	h.lose("messages.tool_calls.function.name")
 	return PlainName(name)
 }
 
+// mostName is the longest name of a tool that all providers take.
+const mostName = 64
+
 // PlainName is the name of a tool in the letters and the length that all providers
-// take: letters, digits, "_" and "-", at most 64 of them.
+// take: letters, digits, "_" and "-".
 func PlainName(name string) string {
-	const most = 64
 	plain := strings.Map(func(r rune) rune {
-		if r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z' && r < 0x80 {
+		if letter(r) {
 			return r
 		}
 		return '_'
 	}, name)
-	if len(plain) > most {
+	if len(plain) > mostName {
 		sum := sha256.Sum256([]byte(name))
-		plain = plain[:most-9] + "_" + hex.EncodeToString(sum[:4])
+		plain = plain[:mostName-9] + "_" + hex.EncodeToString(sum[:4])
 	}
 	return plain
+}
+
+func letter(r rune) bool {
+	return r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z' && r < 0x80
 }
 
 // lose tells of what is lost, a few at most.

@@ -55,7 +55,7 @@ func TestResultsStandBehindTheirCallsOneForEach(t *testing.T) {
 	} {
 		body := `{"model":"m","messages":` + written(words) + `}`
 		x := asked(t, body, Quirks{})
-		y, lost, err := x.paired()
+		y, lost, err := x.paired(aliases{})
 		want := strings.ReplaceAll(written(c.want), "·", " ")
 		if err != nil || string(y.Request.Get("messages")) != want || strings.Join(lost, " ") != c.lost {
 			t.Errorf("%s: %s, lost %q, %v; want %s, lost %q", words, y.Request.Get("messages"), lost, err, want, c.lost)
@@ -73,7 +73,7 @@ func TestResultOfNoCallIsRefusedByItsIndex(t *testing.T) {
 		"x=1 u":           "messages[0].tool_call_id",
 		"u a =1":          "messages[2].tool_call_id",
 	} {
-		_, _, err := asked(t, `{"model":"m","messages":`+written(words)+`}`, Quirks{}).paired()
+		_, _, err := asked(t, `{"model":"m","messages":`+written(words)+`}`, Quirks{}).paired(aliases{})
 		e := (*chat.FieldError)(nil)
 		if !errors.As(err, &e) || e.Param != at {
 			t.Errorf("%s: %v, want %s", words, err, at)
@@ -81,7 +81,7 @@ func TestResultOfNoCallIsRefusedByItsIndex(t *testing.T) {
 	}
 	// The provider knows the call where it keeps the conversation.
 	x := asked(t, `{"model":"m","previous_response_id":"r","messages":`+written("x=1 u")+`}`, Quirks{})
-	if y, _, err := x.paired(); err != nil || y.Request != x.Request {
+	if y, _, err := x.paired(aliases{}); err != nil || y.Request != x.Request {
 		t.Errorf("%v", err)
 	}
 }
@@ -102,7 +102,8 @@ func TestCallsHaveNamesAndResultsHaveIDs(t *testing.T) {
 	}{
 		{assistant(call("x", "$READ.file")) + `,{"role":"tool","tool_call_id":"x","name":"$READ.file","content":"1"}`,
 			assistant(call("x", "_READ_file")) + `,{"role":"tool","tool_call_id":"x","name":"_READ_file","content":"1"}`, []string{"messages.tool_calls.function.name"}},
-		{assistant(call("x", "fs.read")) + `,{"role":"tool","tool_call_id":"x","content":"1"}`, "", nil},
+		{assistant(call("x", "fs.read")) + `,{"role":"tool","tool_call_id":"x","content":"1"}`,
+			assistant(call("x", "fs_read")) + `,{"role":"tool","tool_call_id":"x","content":"1"}`, nil},
 		{assistant(call("x", long)) + `,{"role":"tool","tool_call_id":"x","content":"1"}`,
 			assistant(call("x", PlainName(long))) + `,{"role":"tool","tool_call_id":"x","content":"1"}`, []string{"messages.tool_calls.function.name"}},
 		{assistant(call("", "a"), call("", "b")) + `,{"role":"tool","name":"b","content":"2"},{"role":"tool","content":"1"}`,
@@ -110,7 +111,8 @@ func TestCallsHaveNamesAndResultsHaveIDs(t *testing.T) {
 		{`{"role":"assistant","content":"hi","tool_calls":[]}`, `{"role":"assistant","content":"hi"}`, nil},
 	} {
 		x := asked(t, `{"model":"m","tools":[{"type":"function","function":{"name":"fs.read"}}],"messages":[`+c.from+`]}`, Quirks{})
-		y, lost, err := x.paired()
+		names := x.aliases()
+		y, lost, err := x.paired(names)
 		if c.to == "" {
 			c.to = c.from
 		}
@@ -126,7 +128,32 @@ func TestCallsHaveNamesAndResultsHaveIDs(t *testing.T) {
 // Where nothing is called it costs nothing.
 func TestHistoryWithoutCallsIsNotRead(t *testing.T) {
 	x := asked(t, `{"model":"m","messages":`+written("u a u a u")+`}`, Quirks{})
-	if n := testing.AllocsPerRun(100, func() { _, _, _ = x.paired() }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = x.paired(aliases{}) }); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// The client reads and writes the names that it gave its tools; what is sent every
+// provider takes.
+func TestToolsHaveOtherNamesOnTheWay(t *testing.T) {
+	x := asked(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"fs.read"}},{"type":"function","function":{"name":"fs_read"}},`+
+		`{"type":"custom","custom":{"name":"é"}},{"type":"web_search"}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"fs.read"}}]}}}`, Quirks{})
+	names := x.aliases()
+	y, err := x.renamed(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"fs_read_"}},{"type":"function","function":{"name":"fs_read"}},` +
+		`{"type":"custom","custom":{"name":"_"}},{"type":"web_search"}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"fs_read_"}}]}}}`
+	if string(y.Request.Body()) != want {
+		t.Errorf("sent %s, want %s", y.Request.Body(), want)
+	}
+	const answer = `{"tool_calls":[{"function":{"name": "fs_read_","arguments":"{\"name\":\"fs_read_\"}"}},{"function":{"name":"fs_read"}},{"custom":{"name":"_"}}]}`
+	if got, want := string(names.restore([]byte(answer))), `{"tool_calls":[{"function":{"name": "fs.read","arguments":"{\"name\":\"fs_read_\"}"}},{"function":{"name":"fs_read"}},{"custom":{"name":"é"}}]}`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	x = asked(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"fs-read_1"}}]}`, Quirks{})
+	if n := testing.AllocsPerRun(100, func() { y, _ = x.renamed(x.aliases()) }); n > 0 || y.Request != x.Request {
+		t.Errorf("%v allocations where all names are plain", n)
 	}
 }

@@ -44,7 +44,7 @@ func (t *trip) stream(resp *http.Response, b *body) (*Answer, error) {
 // begin holds chunks until one says that the answer has begun.
 func (l *live) begin() error {
 	for size := 0; ; {
-		c, err := l.from.Next()
+		c, err := l.read()
 		switch {
 		case errors.Is(err, io.EOF):
 			l.end = err
@@ -63,6 +63,15 @@ func (l *live) begin() error {
 	}
 }
 
+// read is the next chunk of the adapter's, with the names that the client gave.
+func (l *live) read() (chat.Chunk, error) {
+	c, err := l.from.Next()
+	if len(l.call.aliases.back) > 0 {
+		c.Data = l.call.aliases.restore(c.Data)
+	}
+	return c, err
+}
+
 // Next is the next chunk, first of those that were held back.
 func (l *live) Next() (chat.Chunk, error) {
 	if len(l.held) > 0 {
@@ -73,7 +82,7 @@ func (l *live) Next() (chat.Chunk, error) {
 	if l.end != nil {
 		return chat.Chunk{}, l.end
 	}
-	c, err := l.from.Next()
+	c, err := l.read()
 	if err == nil {
 		return c, nil
 	}

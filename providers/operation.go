@@ -156,7 +156,12 @@ func Encode(x Exchange) (Call, error) {
 	if codec == nil {
 		return Call{}, fmt.Errorf("%w: %s", errNoCodec, x.Operation)
 	}
-	x, gone, err := x.paired()
+	names := x.aliases()
+	x, err := x.renamed(names)
+	if err != nil {
+		return Call{}, err
+	}
+	x, gone, err := x.paired(names)
 	if err != nil {
 		return Call{}, err
 	}
@@ -165,7 +170,7 @@ func Encode(x Exchange) (Call, error) {
 		return Call{}, err
 	}
 	call, err := codec.Encode(x)
-	call.Dropped = told(gone, lost, call.Dropped)
+	call.Dropped, call.aliases = told(gone, lost, call.Dropped), names
 	return call, err
 }
 

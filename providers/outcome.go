@@ -96,7 +96,11 @@ func (t *trip) decode(resp *http.Response, text []byte) (*chat.Response, error) 
 		return nil, t.network(err)
 	}
 	defer free()
-	return t.x.codec().Decode(t.x, resp.Header, text)
+	r, err := t.x.codec().Decode(t.x, resp.Header, text)
+	if err == nil && len(t.call.aliases.back) > 0 {
+		r.Body = t.call.aliases.restore(r.Body)
+	}
+	return r, err
 }
 
 // hear notes what an answer that cannot be used says of its usage: it, or the part of

@@ -110,6 +110,7 @@ type Call struct {
 	Header  http.Header
 	Body    []byte
 	Dropped []string // members of the request that the provider cannot take, by declared rule
+	aliases aliases
 	// JSONStream is set where a streamed answer may have the media type
 	// application/json. Elsewhere such an answer is whole.
 	JSONStream bool

@@ -164,3 +164,12 @@ func TestEncode_SamplingAsTheModelTakesIt(t *testing.T) {
 		}
 	}
 }
+
+// The user has the first word, also of a conversation that a client has cut.
+func TestEncode_FirstWord(t *testing.T) {
+	call, err := fixed().Encode(exchange(t, `"messages":[{"role":"assistant","content":"One"},{"role":"user","content":"Two"}]`))
+	const want = `[{"role":"user","content":[{"type":"text","text":"(no message)"}]},{"role":"assistant","content":[{"type":"text","text":"One"}]},{"role":"user",`
+	if err != nil || !strings.Contains(string(call.Body), want) {
+		t.Errorf("%s, %v", call.Body, err)
+	}
+}

@@ -42,7 +42,11 @@ func (e *encoder) contents() error {
 	return nil
 }
 
+// turn adds a turn. The user has the first.
 func (e *encoder) turn(role string, parts [][]byte) {
+	if len(e.turns) == 0 && role != "user" {
+		e.turn("user", [][]byte{text(jsonraw.Quote(translate.Silence))})
+	}
 	var o jsonraw.Object
 	o.Text("role", role)
 	o.Raw("parts", jsonraw.Array(parts))

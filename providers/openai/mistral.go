@@ -50,6 +50,8 @@ func mistralRequest(r *chat.Request) (*chat.Request, []string, error) {
 // translation is what one request becomes.
 type translation struct {
 	ids  map[string]string // the client's id of a tool call → one that Mistral takes
+	left int               // messages that are to come
+	last string            // the role of the one before
 	lost []string          // members that said something which is gone
 	err  error             // of what cannot be said at all
 }
@@ -61,6 +63,9 @@ func (t *translation) request(r *chat.Request) (*chat.Request, error) {
 		if from := r.Get(name); to != nil && !bytes.Equal(from, to) {
 			set = append(set, jsonraw.Member{Name: name, Value: to})
 		}
+	}
+	for range r.Messages() {
+		t.left++
 	}
 	change("messages", elements(r.Get("messages"), t.message))
 	if raw := r.Get("tools"); jsonraw.IsArray(raw) {
@@ -117,6 +122,14 @@ func (t *translation) message(raw []byte) []byte {
 		role = "system"
 		set = append(set, jsonraw.Member{Name: "role", Value: jsonraw.Quote(role)})
 	}
+	t.left--
+	before := t.last
+	if role == "system" && (before == "assistant" || before == "tool") {
+		role = "user"
+		set = append(set, jsonraw.Member{Name: "role", Value: jsonraw.Quote(role)})
+		t.tell("messages.role")
+	}
+	t.last = role
 	if role == "function" {
 		t.refuse("messages", "Mistral knows messages of the role tool, not of the role function.")
 	}
@@ -142,7 +155,14 @@ func (t *translation) message(raw []byte) []byte {
 	if id, ok := given["tool_call_id"]; ok {
 		put("tool_call_id", jsonraw.Quote(t.id(jsonraw.Text(id))))
 	}
-	return jsonraw.Edit(raw, set, drop...)
+	if calls := given["tool_calls"]; role == "assistant" && t.left == 0 && (!jsonraw.IsArray(calls) || jsonraw.IsEmptyArray(calls)) {
+		put("prefix", []byte("true")) // it is to be gone on with
+	}
+	out := jsonraw.Edit(raw, set, drop...)
+	if role == "user" && before == "tool" { // which Mistral wants to be answered first
+		return append([]byte(`{"role":"assistant","content":"OK."},`), out...)
+	}
+	return out
 }
 
 // lose notes that a member of a message is gone, unless it says nothing.

@@ -2,8 +2,11 @@ package openai_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
 	"tallyroute/providers/openai"
 	"tallyroute/providers/providertest"
 )
@@ -30,4 +33,33 @@ func TestMistralEmbeddings(t *testing.T) {
 
 func TestMistralEmbeddingsCorpus(t *testing.T) {
 	providertest.EmbeddingCorpus(t, openai.Mistral(), func(c *providertest.Recorded) bool { return c.Provider == "mistral" })
+}
+
+// Mistral wants an answer between the result of a tool and the user, no system behind
+// an answer, and to be told of an answer that is to be gone on with.
+func TestMistralOrderOfRoles(t *testing.T) {
+	const (
+		user      = `{"role":"user","content":"hi"}`
+		assistant = `{"role":"assistant","content":"One"}`
+		calls     = `{"role":"assistant","content":"","tool_calls":[{"id":"ABCDEFGHI","type":"function","function":{"name":"f","arguments":"{}"}}]}`
+		result    = `{"role":"tool","tool_call_id":"ABCDEFGHI","content":"r"}`
+		filler    = `{"role":"assistant","content":"OK."}`
+	)
+	for _, c := range []struct{ from, to, lost string }{
+		{user + "," + calls + "," + result + "," + user, user + "," + calls + "," + result + "," + filler + "," + user, ""},
+		{user + "," + calls + "," + result, user + "," + calls + "," + result, ""},
+		{user + "," + assistant + `,{"role":"system","content":"hi"}`, user + "," + assistant + "," + user, "messages.role"},
+		{user + "," + assistant, user + `,{"role":"assistant","content":"One","prefix":true}`, ""},
+		{`{"role":"system","content":"s"},` + user + `,{"role":"system","content":"s"}`, `{"role":"system","content":"s"},` + user + `,{"role":"system","content":"s"}`, ""},
+	} {
+		r, err := chat.ParseRequest([]byte(`{"model":"m","messages":[` + c.from + `]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := openai.Mistral()
+		call, err := providers.Encode(providers.Exchange{Target: providers.Target{Upstream: "m", Adapter: a, Quirks: a.Quirks}, Request: r})
+		if want := `{"model":"m","messages":[` + c.to + `]}`; err != nil || string(call.Body) != want || strings.Join(call.Dropped, " ") != c.lost {
+			t.Errorf("%s: sent %s, dropped %q, %v; want %s", c.from, call.Body, call.Dropped, err, want)
+		}
+	}
 }

@@ -59,6 +59,9 @@ func (c *Conversation) Sides(keep func(d Detail) bool) (system []Part, sides []S
 		return nil, nil, &chat.FieldError{Code: "invalid_value", Param: "messages", Message: "must hold at least one message that says something"}
 	}
 	trim(sides[len(sides)-1])
+	if sides[0].Assistant { // the user has the first word
+		sides = append([]Side{{Turns: []Turn{{Role: "user", Parts: []Part{{Text: jsonraw.Quote(Silence)}}}}}}, sides...)
+	}
 	return system, sides, nil
 }
 
@@ -72,6 +75,9 @@ func (c *Conversation) AskOn(sides []Side) []Side {
 	c.Lose("messages.prefill")
 	return append(sides, Side{Turns: []Turn{{Role: "user", Parts: []Part{{Text: jsonraw.Quote(goOn)}}}}})
 }
+
+// Silence is what a user said who said nothing, where a provider wants to read something.
+const Silence = "(no message)"
 
 const goOn = "Continue this answer exactly where it stops, without repeating any of it."
 
