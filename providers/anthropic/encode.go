@@ -227,7 +227,11 @@ func (e *encoder) writeTools() {
 		o.Open('{')
 		o.Raw("name", t.Name)
 		o.Raw("description", t.Description)
-		o.Raw("input_schema", t.ObjectSchema())
+		subset := Plain()
+		if t.Strict {
+			subset = Strict()
+		}
+		o.Raw("input_schema", e.Schema("tools", subset, t.ObjectSchema()))
 		if t.Strict {
 			o.Word("strict", "true")
 		}
@@ -307,7 +311,7 @@ func (e *encoder) output() {
 		config.Key("format")
 		config.Open('{')
 		config.Text("type", "json_schema")
-		config.Raw("schema", e.set.Answer.Schema)
+		config.Raw("schema", e.Schema("response_format", Strict(), e.set.Answer.Schema))
 		config.Close('}')
 	}
 	e.o.Object("output_config", config)

@@ -199,7 +199,7 @@ func (e *encoder) tool(t translate.Tool) {
 	e.nest("toolSpec", func(o *jsonraw.Object) {
 		o.Raw("name", t.Name)
 		o.Raw("description", t.Description)
-		o.Raw("inputSchema", jsonraw.One("json", t.ObjectSchema()))
+		o.Raw("inputSchema", jsonraw.One("json", e.Schema("tools", e.subset(t), t.ObjectSchema())))
 		if t.Strict {
 			o.Word("strict", "true")
 		}
@@ -227,7 +227,7 @@ func (e *encoder) format() {
 		return
 	}
 	var schema, text jsonraw.Object
-	schema.Text("schema", string(e.set.Answer.Schema))
+	schema.Text("schema", string(e.Schema("response_format", anthropic.Strict(), e.set.Answer.Schema)))
 	schema.Some("name", jsonraw.Text(e.set.Answer.Name))
 	text.Text("type", "json_schema")
 	text.Raw("structure", jsonraw.One("jsonSchema", schema.Bytes()))

@@ -6,6 +6,8 @@ import (
 
 	"tallyroute/providers/anthropic"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/schema"
+	"tallyroute/providers/translate"
 )
 
 // family is whose model it is, which decides what it takes besides what all do.
@@ -116,6 +118,17 @@ func (e *encoder) takeTopK(x *extra) {
 	default:
 		e.Drop("top_k")
 	}
+}
+
+// subset is what tools may take. The grammar of strict ones is that of Claude for all;
+// models other than Claude know no references.
+func (e *encoder) subset(t translate.Tool) *schema.Subset {
+	if t.Strict {
+		return anthropic.Strict()
+	}
+	s := anthropic.Plain()
+	s.Inline = e.family != claude
+	return s
 }
 
 // own marks reasoning that Bedrock gave out in its own way, encrypted or of models

@@ -6,6 +6,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/schema"
 	"tallyroute/providers/translate"
 )
 
@@ -105,6 +106,9 @@ func (e *encoder) responseFormat(value []byte) error {
 	e.o.Key("response_format")
 	e.o.Open('{')
 	e.o.Text("type", "json_object")
+	if f.Schema != nil {
+		f.Schema = e.Schema("response_format", subset(), f.Schema)
+	}
 	e.o.Raw("json_schema", f.Schema)
 	e.o.Close('}')
 	return nil
@@ -138,9 +142,24 @@ func (e *encoder) tools() error {
 	return nil
 }
 
+// subset is what Cohere takes of JSON Schema. Source: "Unsupported schema features" at
+// https://docs.cohere.com/docs/structured-outputs.
+func subset() *schema.Subset {
+	return &schema.Subset{
+		Keywords: []string{
+			"type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "title", "description", "default",
+			"format", "pattern",
+		},
+		Formats: []string{"date-time", "uuid", "date", "time"}, Inline: true,
+	}
+}
+
 func (e *encoder) function(t translate.Tool) {
 	if t.Parameters == nil {
 		t.Parameters = []byte(translate.AnyInput)
+	}
+	if t.Strict || string(e.Member("strict_tools")) == "true" {
+		t.Parameters = e.Schema("tools", subset(), t.Parameters)
 	}
 	e.o.Open('{')
 	e.o.Text("type", "function")

@@ -139,6 +139,9 @@ func (e *encoder) thinkingConfig(value []byte) error {
 func (e *encoder) responseFormat(value []byte) error {
 	f, err := translate.ReadAnswerFormat(value)
 	if err == nil && f.JSON {
+		if f.Schema != nil {
+			f.Schema = e.Schema("response_format", subset(), f.Schema)
+		}
 		e.config.Raw("responseJsonSchema", f.Schema)
 		e.config.Text("responseMimeType", "application/json")
 	}

@@ -31,13 +31,13 @@ func (e *encoder) declare() error {
 	return nil
 }
 
-// function is a declaration. Its parameters pass as the JSON Schema that they are.
+// function is a declaration. Its parameters are JSON Schema, as far as Google knows that.
 func (e *encoder) function(t translate.Tool) []byte {
 	var o jsonraw.Object
 	o.Raw("name", t.Name)
 	o.Raw("description", t.Description)
 	if len(t.Parameters) > len("{}") {
-		o.Raw("parametersJsonSchema", t.Parameters)
+		o.Raw("parametersJsonSchema", e.Schema("tools", subset(), t.Parameters))
 	}
 	if t.Strict {
 		e.Lose("tools.strict")

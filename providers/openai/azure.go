@@ -10,7 +10,7 @@ import (
 // Azure is the adapter of Azure OpenAI and of the models of Azure AI Foundry: the
 // format at paths of their own, with an API version.
 func Azure() providers.Adapter {
-	d := dialect{path: azurePath}
+	d := dialect{path: azurePath, rewrite: azureRequest}
 	return providers.Adapter{Chat: completions{d}, Embed: embeddings{dialect: d}}
 }
 

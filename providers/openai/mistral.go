@@ -42,7 +42,11 @@ var mistralMembers = []string{
 // mistralRequest is the request with the messages, tools and prediction as Mistral
 // has them.
 func mistralRequest(r *chat.Request) (*chat.Request, []string, error) {
-	t := translation{ids: make(map[string]string)}
+	r, lost, err := reduced(r, mistralStrict())
+	if err != nil {
+		return nil, nil, err
+	}
+	t := translation{ids: make(map[string]string), lost: lost}
 	out, err := t.request(r)
 	return out, t.lost, err
 }

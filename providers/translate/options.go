@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/schema"
 )
 
 // ErrLost is what an option returns that cannot be expressed and may be left out.
@@ -185,6 +186,16 @@ func ReadAnswerFormat(value []byte) (AnswerFormat, error) {
 		return f, nil
 	}
 	return AnswerFormat{}, under("response_format.type", Unsupported("must be text, json_object or json_schema"))
+}
+
+// Schema is a JSON Schema of the client's as s has it. What is lost by it is told
+// under the name of the member that it stands in.
+func (r *Request) Schema(member string, s *schema.Subset, raw []byte) []byte {
+	reduced, lost := s.Reduce(raw)
+	for _, keyword := range lost {
+		r.Lose(member + "." + keyword)
+	}
+	return reduced
 }
 
 // OnlyJSON is what a model is told where its provider has no mode for answers that
