@@ -10,6 +10,7 @@ import (
 type disk interface {
 	create(name string) (file, error) // empty, whatever was there
 	remove(name string) error
+	rename(from, to string) error
 	sync() error // forces the names to the disk
 }
 
@@ -40,6 +41,10 @@ func (d realDisk) create(name string) (file, error) {
 }
 
 func (d realDisk) remove(name string) error { return os.Remove(filepath.Join(string(d), name)) }
+
+func (d realDisk) rename(from, to string) error {
+	return os.Rename(filepath.Join(string(d), from), filepath.Join(string(d), to))
+}
 
 func (d realDisk) sync() error { return syncDir(string(d)) }
 

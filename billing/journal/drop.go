@@ -5,17 +5,18 @@ import (
 	"io/fs"
 )
 
-// Drop removes the segments older than before, whose records are stored
-// elsewhere; the newest segment always stays. It may be called again.
+// Drop takes the segments older than before, whose records are stored
+// elsewhere, out of the log; the newest segment always stays. It may be called again.
 func (l *Log) Drop(before Segment) error {
 	l.dropping.Lock()
 	defer l.dropping.Unlock()
+	defer l.prune()
 	for {
 		s := l.oldest(before)
 		if s == nil {
 			return nil
 		}
-		if err := l.disk.remove(s.number.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := l.putAside(s.number); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return failure(ErrFailed, "drop a segment", err)
 		}
 		l.forget(s)

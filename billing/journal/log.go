@@ -131,6 +131,7 @@ func refusal(what string, err error) fault {
 func (l *Log) fail(f fault) error {
 	l.fault.Store(&f)
 	if !f.cap {
+		l.Forget() // there may be room then
 		l.wake()
 	}
 	return f.err

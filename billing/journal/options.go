@@ -31,6 +31,10 @@ type Options struct {
 	// than a quarter of MaxBytes, because only whole segments can be dropped.
 	SegmentBytes int64
 
+	// Keep is how long segments that were dropped can still be read, as long as
+	// there is room: a quarter of MaxBytes at most. 0 is not at all.
+	Keep time.Duration
+
 	// MaxBytes is the most that all segments may have together; 0 is 1 GiB.
 	MaxBytes int64
 }
@@ -44,7 +48,7 @@ func (o Options) withDefaults() (Options, error) {
 	default:
 		return o, fmt.Errorf("journal: sync is %q, not always, interval or off", string(o.Sync))
 	}
-	if o.Interval < 0 || o.SegmentBytes < 0 || o.MaxBytes < 0 {
+	if o.Interval < 0 || o.Keep < 0 || o.SegmentBytes < 0 || o.MaxBytes < 0 {
 		return o, fmt.Errorf("journal: a negative interval or size")
 	}
 	if o.Interval == 0 {

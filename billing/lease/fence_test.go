@@ -17,6 +17,7 @@ import (
 // hooked is a store of which single calls go wrong.
 type hooked struct {
 	billing.Store
+	path    string                                           // of its file
 	onGrant func(granted []billing.Granted, err error) error // after the store has answered
 	onPost  func() error                                     // before it is asked
 }
@@ -43,7 +44,8 @@ func (h *hooked) Post(ctx context.Context, p billing.Posting) (billing.Posted, e
 // alone is a ledger with a key of 1000 tokens, in a time of its own.
 func alone(t *testing.T, test func(w *walk, n *node, h *hooked)) {
 	synctest.Test(t, func(t *testing.T) {
-		store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"), sqlite.Options{})
+		path := filepath.Join(t.TempDir(), "ledger.db")
+		store, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,8 +53,8 @@ func alone(t *testing.T, test func(w *walk, n *node, h *hooked)) {
 		w := &walk{t: t, store: store, grace: make(map[string]billing.Amount), limits: make(map[string]billing.Amount)}
 		w.begin()
 		w.limit(keyBudget, billing.ScopeKey, "key_1", billing.Amount{Tokens: 1000})
-		h := &hooked{Store: store}
-		log, err := journal.Open(t.TempDir(), journal.Options{Sync: journal.SyncOff})
+		h := &hooked{Store: store, path: path}
+		log, err := journal.Open(t.TempDir(), journal.Options{Sync: journal.SyncOff, SegmentBytes: 4096, Keep: 10 * time.Minute})
 		w.must(err)
 		l, err := Open(h, log, Options{Replica: log.ID(), Name: "alone", Report: func(err error) { t.Log(err) }})
 		w.must(err)

@@ -149,6 +149,10 @@ func (l *Ledger) fence(epoch string) {
 	clear(l.leases)
 	l.replica.Epoch = newEpoch()
 	l.seq, l.earlier, l.returnTried = 0, l.queued, time.Time{}
+	if l.doubted == nil && l.confirmed != nil {
+		l.doubted = l.confirmed
+		wake(l.wakeWriter)
+	}
 	l.joined.Store(false)
 	l.deadline.Store(0)
 	wake(l.wakeKeeper)

@@ -17,6 +17,7 @@ type Store interface {
 	billing.Allowances
 	Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error)
 	Wanted(ctx context.Context, wake func()) error
+	Events(ctx context.Context, q billing.EventQuery) ([]billing.Spend, error)
 }
 
 // Journal keeps records over a crash of the process; see the package journal.
@@ -26,6 +27,7 @@ type Journal interface {
 	Drop(before journal.Segment) error
 	Err() error
 	Segments
+	Past
 }
 
 // Segments are what the journal consists of.
@@ -34,6 +36,12 @@ type Segments interface {
 	Size() int64
 	Empty() error
 	Restore() error
+}
+
+// Past is what the journal still has of what was posted.
+type Past interface {
+	History(record func(s journal.Segment, rec []byte) error) error
+	Forget()
 }
 
 // Options tune a ledger. The zero value of each has a default.
@@ -105,6 +113,11 @@ type Ledger struct {
 	returnTried time.Time
 
 	rejected atomic.Int64 // rows that were refused for what is in them
+	restored atomic.Int64 // rows that the database had lost
+
+	own       journal.Segment // the first segment of this process
+	confirmed *billing.Spend  // the last row that was posted
+	doubted   *billing.Spend  // the row that the database must have, or else it has lost what came before
 
 	seq     int64    // of the last posting of the epoch; guarded by mu
 	last    int      // settlements in the last posting; the writer's own
@@ -172,6 +185,7 @@ func Open(store Store, log Journal, o Options) (*Ledger, error) {
 		replica: billing.Replica{ID: o.Replica, Epoch: newEpoch(), Name: o.Name, TTL: o.TTL},
 		begun:   time.Now(), wakeWriter: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 	}
+	l.own = log.Active()
 	return l, l.replay()
 }
 

@@ -16,7 +16,9 @@ import (
 func (l *Ledger) replay() error {
 	begun := make(map[string]*entry)
 	var order []*entry
+	first := l.own
 	err := l.log.Replay(func(seg journal.Segment, raw []byte) error {
+		first = min(first, seg)
 		r, err := readRecord(raw)
 		if err != nil {
 			l.o.Report(fmt.Errorf("%w, in segment %d", err, seg)) // it is kept: the segment stays pinned
@@ -26,6 +28,7 @@ func (l *Ledger) replay() error {
 		if r.kind == recordDone {
 			for _, e := range order {
 				l.forget(e)
+				l.postedBefore(e.rows)
 			}
 			clear(begun)
 			order = order[:0]
@@ -55,8 +58,23 @@ func (l *Ledger) replay() error {
 		}
 	}
 	l.queued = int64(len(l.queue))
+	if l.doubted == nil {
+		return l.log.History(func(seg journal.Segment, raw []byte) error {
+			if r, err := readRecord(raw); seg < first && err == nil && r.kind == recordSettle {
+				l.postedBefore(r.rows)
+			}
+			return nil
+		})
+	}
 	l.earlier = l.queued
 	return nil
+}
+
+// postedBefore notes rows that an earlier process has posted.
+func (l *Ledger) postedBefore(rows []billing.Spend) {
+	if len(rows) > 0 {
+		l.doubted = &rows[len(rows)-1]
+	}
 }
 
 // reread takes a record of an earlier process into what is known of its request.

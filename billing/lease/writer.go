@@ -94,12 +94,15 @@ func (l *Ledger) behind() bool {
 			return true
 		}
 	}
-	return len(l.queue) > 0 || l.flushes > l.flushed || l.pending != nil
+	return len(l.queue) > 0 || l.doubted != nil || l.flushes > l.flushed || l.pending != nil
 }
 
 // round posts one batch and reports whether there may be another. A batch of
 // which it is not known whether it arrived is posted again as it was.
 func (l *Ledger) round(ctx context.Context) bool {
+	if !l.proven(ctx) {
+		return false
+	}
 	if l.pending == nil {
 		l.clearDoubts(ctx)
 		l.pending = l.gather()
@@ -243,6 +246,10 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 	default:
 		l.seq++
 		l.heard(asked)
+	}
+	if n := len(p.Rows); n > 0 {
+		last := p.Rows[n-1]
+		l.confirmed = &last
 	}
 	for le, m := range p.moves {
 		le.posted(m.covered, m.spent)

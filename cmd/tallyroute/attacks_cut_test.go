@@ -92,8 +92,10 @@ func TestWhatWasToldOfABrokenAnswerIsBooked(t *testing.T) {
 		"OpenAI, whole for a stream":   {format: "openai", reply: pt.JSON(200, strings.Replace(attackAnswer, `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}`, used[len(`"usage":`):], 1)), stream: true, status: 502, prompt: 5000, least: 70, most: 70, source: reported, word: failure},
 		"Responses, failed":            {format: "responses", reply: cut(failed), stream: true, status: 502, prompt: 5000, least: 70, most: 70, source: bounded, word: failure},
 		"Responses, failed and whole":  {format: "responses", reply: pt.JSON(200, failed[strings.Index(failed, `{"id"`):len(failed)-1]), status: 502, prompt: 5000, least: 70, most: 70, source: reported, word: failure},
-		"Cohere, an error at the end": {format: "cohere", reply: cut(`{"type":"message-end","delta":{"finish_reason":"ERROR","usage":{"billed_units":{"input_tokens":5000,"output_tokens":70}}}}`), stream: true, status: 502,
-			prompt: 5000, least: 70, most: 70, source: bounded, word: failure},
+		"Cohere, an error at the end": {
+			format: "cohere", reply: cut(`{"type":"message-end","delta":{"finish_reason":"ERROR","usage":{"billed_units":{"input_tokens":5000,"output_tokens":70}}}}`), stream: true, status: 502,
+			prompt: 5000, least: 70, most: 70, source: bounded, word: failure,
+		},
 	}
 	var models []string // each has its own, so that the failure of one is not that of the next
 	for n, name := range slices.Sorted(maps.Keys(cases)) {

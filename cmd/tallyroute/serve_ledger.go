@@ -75,10 +75,14 @@ func (s *service) openBooks() (*books, error) {
 // beside one database, without being told of one.
 const mostJournals = 64
 
+// journalKeep is how long what was posted can be posted again, if the database
+// turns out to have lost it.
+const journalKeep = 10 * time.Minute
+
 // openJournal opens the directory that is configured, or else the first beside
 // the database that no other process uses.
 func (c *Config) openJournal() (string, *journal.Log, error) {
-	o := journal.Options{Sync: journal.Sync(c.JournalSync), MaxBytes: c.JournalMaxBytes}
+	o := journal.Options{Sync: journal.Sync(c.JournalSync), MaxBytes: c.JournalMaxBytes, Keep: journalKeep}
 	if c.Journal != "" {
 		log, err := journal.Open(c.Journal, o)
 		return c.Journal, log, err
@@ -143,6 +147,9 @@ func (b *books) confirm(ctx context.Context) error {
 	if string(known) != id {
 		if left, _ := b.fast.Backlog(); left > 0 && len(known) > 0 {
 			return &wrongJournalError{b.dir}
+		}
+		if len(known) > 0 {
+			b.fast.Disown()
 		}
 		if err := os.WriteFile(file, []byte(id), 0o600); err != nil {
 			return err
