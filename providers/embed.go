@@ -49,7 +49,7 @@ func Unread(r *chat.Request, read ...string) (lost []string) {
 		switch n := string(name); {
 		case n == "model" || n == "input" || n == "dimensions" || n == "encoding_format":
 		case string(value) != "null" && !slices.Contains(read, n):
-			lost = append(lost, n)
+			lost = Lose(lost, n)
 		}
 	}
 	return lost

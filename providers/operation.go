@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 
 	"tallyroute/providers/chat"
@@ -178,9 +177,7 @@ func Encode(x Exchange) (Call, error) {
 func told(lists ...[]string) (all []string) {
 	for _, list := range lists {
 		for _, name := range list {
-			if name = shown(name); !slices.Contains(all, name) {
-				all = append(all, name)
-			}
+			all = Lose(all, shown(name))
 		}
 	}
 	return all

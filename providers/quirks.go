@@ -223,7 +223,7 @@ func (p *pass) member(name, value []byte) error {
 	}
 	if to := p.taken(name, value); to != "" {
 		p.sets = append(p.sets, jsonraw.Member{Name: string(name), Value: []byte(to)})
-		p.lost = append(p.lost, string(name))
+		p.lost = Lose(p.lost, string(name))
 		value = []byte(to)
 	}
 	if has(p.row.ours, name) {
@@ -253,8 +253,8 @@ func (p *pass) lose(name, value []byte) {
 		return
 	}
 	p.forget(name)
-	if !chat.Idle(name, value) && !has(p.lost, name) {
-		p.lost = append(p.lost, string(name))
+	if !chat.Idle(name, value) {
+		p.lost = Lose(p.lost, string(name))
 	}
 }
 
@@ -355,7 +355,7 @@ func (p *pass) message(m chat.Message) []byte {
 // loseOfMessage notes that a member of a message is lost, unless it says nothing.
 func (p *pass) loseOfMessage(name, value []byte) {
 	told := "messages." + string(name)
-	if !jsonraw.IsNull(value) && string(value) != "[]" && string(value) != `""` && !slices.Contains(p.lost, told) {
-		p.lost = append(p.lost, told)
+	if !jsonraw.IsNull(value) && string(value) != "[]" && string(value) != `""` {
+		p.lost = Lose(p.lost, told)
 	}
 }

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -149,5 +150,16 @@ func TestCallsHaveTheMembersThatTheProviderWants(t *testing.T) {
 		if err != nil || len(lost) > 0 || string(y.Request.Get("messages")) != "["+want+"]" {
 			t.Errorf("%s became %s, lost %v, %v", message, y.Request.Get("messages"), lost, err)
 		}
+	}
+}
+
+// TestNamesOfWhatIsLostAreFew: they are the client's, and there may be any number of them.
+func TestNamesOfWhatIsLostAreFew(t *testing.T) {
+	var lost []string
+	for i := range 1000 {
+		lost = Lose(lost, fmt.Sprintf("messages.x%d", i%500))
+	}
+	if len(lost) != 65 || lost[0] != "messages.x0" || lost[64] != "more" {
+		t.Errorf("%d names, the last of them %q", len(lost), lost[len(lost)-1])
 	}
 }

@@ -78,6 +78,7 @@ var root = field{Kinds: isObject, Required: 2, Fields: append([]field{
 	{Name: "n", Kinds: isNumber | isNull, Rule: ruleN},
 	{Name: "tools", Kinds: isArray | isNull, Each: &tool, Rule: ruleNeed, Need: needTools | needHosted},
 	{Name: "functions", Kinds: isArray | isNull, Each: &field{Kinds: isObject, Rule: rulePart, Fields: function.Fields}, Rule: ruleNeed, Need: needFunctions},
+	{Name: "tool_choice", Fields: []field{{Name: "allowed_tools", Fields: []field{{Name: "mode"}, {Name: "tools", Each: &field{Rule: rulePart}}}}}},
 	{Name: "response_format", Kinds: isObject | isNull, Need: needSchema, Fields: []field{
 		{Name: "type", Kinds: isString, Rule: ruleNeedWord},
 		{Name: "json_schema"},
@@ -91,7 +92,7 @@ var root = field{Kinds: isObject, Required: 2, Fields: append([]field{
 	{Name: "custom_host", Rule: ruleRefused},
 	{Name: "extra_body", Rule: ruleRefused},
 	{Name: "best_of", Rule: ruleRefused},
-}, named("tool_choice", "parallel_tool_calls", "function_call", "stop", "seed", "reasoning_effort", "reasoning",
+}, named("parallel_tool_calls", "function_call", "stop", "seed", "reasoning_effort", "reasoning",
 	"frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "audio", "prediction",
 	"service_tier", "store", "verbosity", "web_search_options", "prompt_cache_key", "prompt_cache_retention",
 	"prompt_cache_options", "moderation", "thinking", "models", "provider")...)}

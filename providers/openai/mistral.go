@@ -179,11 +179,7 @@ func (t *translation) lose(name string, value []byte) {
 	}
 }
 
-func (t *translation) tell(name string) {
-	if !slices.Contains(t.lost, name) {
-		t.lost = append(t.lost, name)
-	}
-}
+func (t *translation) tell(name string) { t.lost = providers.Lose(t.lost, name) }
 
 // thought is the reasoning of an earlier answer, which goes back into its content.
 func thought(role string, given map[string][]byte) []byte {

@@ -19,7 +19,7 @@ const least = 16
 func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 	format := translate.Format{Path: path, Tools: true, Effort: true, Reasoning: true}
 	return translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
-		e := encoder{Request: r}
+		e := encoder{Request: r, custom: make(map[string]bool)}
 		err := e.write()
 		return e.o.Bytes(), err
 	})
@@ -31,7 +31,8 @@ type encoder struct {
 
 	o, text, reasoning jsonraw.Object
 	tools, include     [][]byte
-	stored             bool // the client says whether the answer is kept
+	custom             map[string]bool // ids of calls of custom tools, of the turns so far
+	stored             bool            // the client says whether the answer is kept
 }
 
 func (e *encoder) write() error {

@@ -99,7 +99,7 @@ func file(o *jsonraw.Object, m translate.Media) {
 func (e *encoder) result(t *translate.Turn) ([][]byte, error) {
 	var o jsonraw.Object
 	o.Text("type", "function_call_output")
-	if e.custom(t.CallID) {
+	if e.custom[t.CallID] {
 		o = jsonraw.Object{}
 		o.Text("type", "custom_tool_call_output")
 	}
@@ -117,18 +117,6 @@ func (e *encoder) result(t *translate.Turn) ([][]byte, error) {
 	}
 	o.Text("output", t.PlainText())
 	return [][]byte{o.Bytes()}, nil
-}
-
-// custom reports whether a call was one of a custom tool.
-func (e *encoder) custom(id string) bool {
-	for _, t := range e.Turns {
-		for _, call := range t.Calls {
-			if call.ID == id && call.Custom {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // assistant writes what the model thought, said and called.
@@ -149,6 +137,7 @@ func (e *encoder) assistant(t *translate.Turn) ([][]byte, error) {
 	for _, call := range t.Calls {
 		var o jsonraw.Object
 		if call.Custom {
+			e.custom[call.ID] = true
 			o.Text("type", "custom_tool_call")
 			o.Text("call_id", call.ID)
 			o.Text("name", call.Name)
@@ -174,7 +163,7 @@ type thought struct {
 // has encrypted, for it keeps none. All else is dropped.
 func (e *encoder) thoughts(t *translate.Turn) [][]byte {
 	var all []*thought
-	byID := make(map[string]*thought)
+	var byID map[string]*thought
 	lost := t.Reasoning != "" && len(t.Details) == 0
 	for _, d := range t.Details {
 		if d.Format != "" && d.Format != format || d.ID == "" {
@@ -184,6 +173,9 @@ func (e *encoder) thoughts(t *translate.Turn) [][]byte {
 		th := byID[d.ID]
 		if th == nil {
 			th = &thought{id: d.ID}
+			if byID == nil {
+				byID = make(map[string]*thought)
+			}
 			byID[d.ID] = th
 			all = append(all, th)
 		}

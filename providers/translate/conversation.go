@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
@@ -49,11 +50,7 @@ type Conversation struct {
 }
 
 // Lose tells that a member is lost.
-func (c *Conversation) Lose(name string) {
-	if !slices.Contains(c.Lost, name) {
-		c.Lost = append(c.Lost, name)
-	}
-}
+func (c *Conversation) Lose(name string) { c.Lost = providers.Lose(c.Lost, name) }
 
 // read reads the messages of r. The error is a *chat.FieldError.
 func (c *Conversation) read(r *chat.Request, f Format) error {
@@ -274,9 +271,11 @@ func (t *Turn) PlainText() string {
 // CalledNames are the names of all functions that were called, each once.
 func (c *Conversation) CalledNames() []string {
 	var names []string
+	seen := make(map[string]bool)
 	for _, t := range c.Turns {
 		for _, call := range t.Calls {
-			if !slices.Contains(names, call.Name) {
+			if !seen[call.Name] {
+				seen[call.Name] = true
 				names = append(names, call.Name)
 			}
 		}

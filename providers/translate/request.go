@@ -54,11 +54,7 @@ func Encode(x providers.Exchange, f Format, write func(r *Request) ([]byte, erro
 }
 
 // Drop tells that a top-level member is lost.
-func (r *Request) Drop(name string) {
-	if !slices.Contains(r.dropped, name) {
-		r.dropped = append(r.dropped, name)
-	}
-}
+func (r *Request) Drop(name string) { r.dropped = providers.Lose(r.dropped, name) }
 
 // Bound is the bound of the output to send: the client's own unless ours is lower;
 // 0 is none.
