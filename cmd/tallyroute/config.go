@@ -12,7 +12,6 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/journal"
 	"tallyroute/providers/chat"
-	"tallyroute/router/limit"
 )
 
 // Config is tallyroute.yaml. Everything has a default, so an empty file, or
@@ -95,11 +94,10 @@ type limits struct {
 	BackgroundCallsPerKey int `yaml:"background_calls_per_key"`
 }
 
-// bytes is the budget of what requests under way may hold. In all there is room for a
-// body of the largest size besides the quarter that is left to others.
-func (l limits) bytes() *limit.Bytes {
-	key := max(l.BytesInFlightPerKey, 2*l.MaxBodyBytes)
-	return limit.NewBytes(key, max(l.BytesInFlight, 2*l.MaxBodyBytes))
+// bytes are what requests under way may hold, of one key and in all: never less than
+// two of the largest bodies.
+func (l limits) bytes() (key, all int64) {
+	return max(l.BytesInFlightPerKey, 2*l.MaxBodyBytes), max(l.BytesInFlight, 2*l.MaxBodyBytes)
 }
 
 // timeouts bound how long anything may take.

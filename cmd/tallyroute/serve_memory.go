@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"os"
 	"runtime/debug"
 	stats "runtime/metrics"
@@ -15,37 +16,54 @@ import (
 const (
 	heapRoom      = 128 << 20
 	mostGrowth    = 400 // per cent of what lives
-	leastGrowth   = 100
-	tuneEvery     = time.Second
+	goGrowth      = 100 // as Go does by itself; also the least
+	tuneEvery     = 250 * time.Millisecond
 	liveHeapBytes = "/gc/heap/live:bytes"
 )
 
 // heapGrowth is the per cent by which a heap may grow of which live bytes are in use.
-func heapGrowth(live uint64) int {
+func heapGrowth(live uint64) int64 {
 	if live == 0 {
-		return leastGrowth
+		return goGrowth
 	}
-	return int(min(max(heapRoom*100/live, leastGrowth), mostGrowth))
+	return int64(min(max(heapRoom*100/live, goGrowth), mostGrowth))
 }
 
-// tuneMemory keeps the room for garbage in step with the heap, until ctx ends.
-// Who has set GOGC has decided otherwise.
-func tuneMemory(ctx context.Context) error {
-	if os.Getenv("GOGC") != "" {
-		return nil
-	}
+// restBytes is what the process may take besides what requests under way hold:
+// vocabularies, prices, caches, connections and garbage.
+const restBytes = 256 << 20
+
+// memoryLimit is what the process may take at most while requests hold so much: that
+// twice, for a body is written again for its provider.
+func memoryLimit(held int64) int64 { return restBytes + 2*held }
+
+// tuneMemory keeps the room for garbage in step with the heap and with what requests
+// hold, until ctx ends. Who has set GOGC or GOMEMLIMIT has decided otherwise.
+func tuneMemory(ctx context.Context, held func() int64) error {
+	growth := tuned{now: goGrowth, set: func(percent int64) { debug.SetGCPercent(int(percent)) }, off: os.Getenv("GOGC") != ""}
+	most := tuned{now: math.MaxInt64, set: func(bytes int64) { debug.SetMemoryLimit(bytes) }, off: os.Getenv("GOMEMLIMIT") != ""}
+	defer growth.to(growth.now)
+	defer most.to(most.now)
 	sample := []stats.Sample{{Name: liveHeapBytes}}
-	now := leastGrowth
-	for {
+	for ok := true; ok; ok = wait(ctx, tuneEvery) {
 		stats.Read(sample)
-		// Setting it stops the world for a moment, so small differences are let be.
-		if want := heapGrowth(sample[0].Value.Uint64()); want < now*9/10 || want > now*11/10 {
-			debug.SetGCPercent(want)
-			now = want
-		}
-		if !wait(ctx, tuneEvery) {
-			debug.SetGCPercent(leastGrowth)
-			return nil
-		}
+		growth.to(heapGrowth(sample[0].Value.Uint64()))
+		most.to(memoryLimit(held()))
+	}
+	return nil
+}
+
+// tuned is a setting of the collector. Changing it stops the world for a moment, so
+// small differences are let be.
+type tuned struct {
+	now int64
+	set func(int64)
+	off bool
+}
+
+func (t *tuned) to(want int64) {
+	if !t.off && (want < t.now/10*9 || want > t.now/10*11) {
+		t.set(want)
+		t.now = want
 	}
 }

@@ -113,7 +113,7 @@ func (s *service) route(ctx context.Context) error {
 		Catalogue: s.book, Sender: s.client, Tokens: s.tokens, Health: s.health, Limits: limit.New(), Slots: s.tokens.Slots(),
 		Observer: observers{s.metrics, recordLog{s.log}}, Idempotency: kept, Fingerprint: prints, Background: s.left,
 	}, s.cfg.routerOptions())
-	s.bytes = s.cfg.Limits.bytes()
+	s.bytes = limit.NewBytes(s.cfg.Limits.bytes())
 	s.metrics.watchHolds(s.router, s.bytes)
 	return nil
 }
