@@ -121,6 +121,12 @@ func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, e
 	return snap.admit(now)
 }
 
+// Remembers reports a secret whose key was read not long ago. It costs no query.
+func (v *Verifier) Remembers(s Secret) bool {
+	hash, err := v.hash(s)
+	return err == nil && v.remembered(hash) != nil
+}
+
 // Refresh is Verify past everything remembered, for after ErrStaleKey.
 func (v *Verifier) Refresh(ctx context.Context, s Secret, now time.Time) (*Key, error) {
 	hash, err := v.hash(s)

@@ -109,7 +109,7 @@ func refusalWord(err error) string {
 		is   bool
 	}{
 		{"key", errors.Is(err, billing.ErrMalformedKey) || errors.Is(err, billing.ErrUnknownKey) ||
-			errors.Is(err, billing.ErrRevoked) || errors.Is(err, billing.ErrExpired) || errors.Is(err, billing.ErrStopped) || errors.Is(err, billing.ErrAddress)},
+			errors.Is(err, billing.ErrRevoked) || errors.Is(err, billing.ErrExpired) || errors.Is(err, billing.ErrStopped) || errors.Is(err, billing.ErrAddress) || is[*StrangerError](err)},
 		{"ledger", errors.Is(err, billing.ErrUnavailable)},
 		{"client_gone", errors.Is(err, ErrClientGone)},
 		{"quota", is[*billing.QuotaError](err)},

@@ -8,7 +8,7 @@
 //
 //	inbound.go, options.go, record.go, errors.go, parts.go  what goes in and out
 //	holds.go, router.go                                     the Router and its holds
-//	rate.go, accept.go, claim.go, permit.go                 may it be answered?
+//	rate.go, strangers.go, accept.go, claim.go, permit.go                 may it be answered?
 //	credential.go, plan.go                                  by whom?
 //	facts.go, hold.go                                       is it affordable?
 //	charge.go, send.go                                      the calls

@@ -40,6 +40,9 @@ type Fingerprint interface {
 // Verifier finds the key of a secret.
 type Verifier interface {
 	Verify(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error)
+	// Remembers reports a secret that is known to be a key's, so that nobody need be
+	// asked whether it is one.
+	Remembers(s billing.Secret) bool
 	// Refresh is Verify past every cache.
 	Refresh(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error)
 }

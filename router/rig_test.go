@@ -148,6 +148,8 @@ func (v verifier) Verify(context.Context, billing.Secret, time.Time) (*billing.K
 	return &k, nil
 }
 
+func (verifier) Remembers(billing.Secret) bool { return true }
+
 func (v verifier) Refresh(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error) {
 	if v.fresh != nil {
 		return v.fresh, nil

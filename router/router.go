@@ -14,6 +14,7 @@ type Router struct {
 	o           Options
 	holds       *holds
 	calibration *tokens.Calibration
+	strangers   strangers
 	seed        maphash.Seed // of what tells bodies from one another
 }
 
@@ -23,7 +24,7 @@ func New(p Parts, o Options) *Router {
 	if p.Background == nil {
 		p.Background = background.New(0, 0)
 	}
-	return &Router{Parts: p, o: o, holds: newHolds(p.Ledger, p.Observer, o), calibration: tokens.NewCalibration(), seed: maphash.MakeSeed()}
+	return &Router{Parts: p, o: o, holds: newHolds(p.Ledger, p.Observer, o), calibration: tokens.NewCalibration(), strangers: newStrangers(), seed: maphash.MakeSeed()}
 }
 
 // Close waits until every settlement is stored, or ctx ends. Requests must

@@ -92,6 +92,9 @@ func (l recordLog) Observe(r router.Record) {
 		l.log.Warn(string(r.Event), zap.String("request_id", r.RequestID), zap.Error(r.Err))
 		return
 	}
+	if r.Refusal == "key" && r.KeyID == "" {
+		return // the server tells of those that are nobody's, as many as it likes
+	}
 	message := "answered"
 	if r.Refusal != "" {
 		message = "refused"

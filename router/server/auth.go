@@ -59,7 +59,7 @@ func bearer(value string) string {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
 	}
-	return token
+	return strings.TrimLeft(token, " ")
 }
 
 // keyInURL reports a key among the parameters, where it ends up in logs.

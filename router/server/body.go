@@ -1,6 +1,7 @@
 package server
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ type (
 	tooLargeError struct{ Got, Limit int64 }
 	// mediaTypeError is a body that is not said to be JSON.
 	mediaTypeError struct{ Got string }
-	// encodingError is a compressed body.
+	// encodingError is a body that is encoded as we cannot read it.
 	encodingError struct{ Got string }
 	// fieldsError is a header of too many fields.
 	fieldsError struct{ Got, Limit int }
@@ -47,21 +48,38 @@ func (x *exchange) body() ([]byte, error) {
 	if err := checkMedia(r.Header); err != nil {
 		return nil, err
 	}
-	body, err := readBody(r.Body, r.ContentLength, x.Limits.Body, x.room)
+	from, announced := io.Reader(r.Body), r.ContentLength
+	if compressed(r.Header) {
+		unpacked, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return nil, x.unread(err)
+		}
+		from, announced = unpacked, -1
+	}
+	body, err := readBody(from, announced, x.Limits.Body, x.room)
+	if err != nil {
+		return nil, x.unread(err)
+	}
+	// What is read from now on is only whether the client is still there.
+	// net/http lifts the deadline too, but does not promise it.
+	_ = x.rc.SetReadDeadline(time.Time{})
+	return body, nil
+}
+
+// compressed reports a body that is to be unpacked.
+func compressed(h http.Header) bool { return strings.EqualFold(h.Get("Content-Encoding"), "gzip") }
+
+// unread is why a body could not be read.
+func (*exchange) unread(err error) error {
 	var large *tooLargeError
 	var full *limit.FullError
 	switch {
-	case err == nil:
-		// What is read from now on is only whether the client is still there.
-		// net/http lifts the deadline too, but does not promise it.
-		_ = x.rc.SetReadDeadline(time.Time{})
-		return body, nil
 	case errors.As(err, &large), errors.As(err, &full), errors.Is(err, context.Canceled):
-		return nil, err
+		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, errBodyTimeout
+		return errBodyTimeout
 	}
-	return nil, fmt.Errorf("%w: %w", errBodyCut, err)
+	return fmt.Errorf("%w: %w", errBodyCut, err)
 }
 
 // jsonMedia are the media types that a body may be declared as. The second is
@@ -69,7 +87,8 @@ func (x *exchange) body() ([]byte, error) {
 var jsonMedia = map[string]bool{"application/json": true, "application/x-www-form-urlencoded": true}
 
 func checkMedia(h http.Header) error {
-	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+	encodings := h.Values("Content-Encoding")
+	if e := strings.Join(encodings, ", "); e != "" && !strings.EqualFold(e, "identity") && !strings.EqualFold(e, "gzip") {
 		return &encodingError{e}
 	}
 	given := h.Values("Content-Type")
@@ -81,10 +100,15 @@ func checkMedia(h http.Header) error {
 	}
 	media, params, err := mime.ParseMediaType(given[0])
 	charset := params["charset"]
-	if err != nil || len(given) > 1 || !jsonMedia[media] || (charset != "" && !strings.EqualFold(charset, "utf-8")) {
+	if err != nil || len(given) > 1 || !jsonMedia[media] || !isUTF8(charset) {
 		return &mediaTypeError{given[0]}
 	}
 	return nil
+}
+
+// isUTF8 reports whether a charset is UTF-8, as clients spell it; none is, too.
+func isUTF8(charset string) bool {
+	return charset == "" || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
 // firstPiece is the most that is taken for a body before any of it has come.

@@ -105,7 +105,7 @@ var codes = map[string]code{
 	codeTooLarge:        {http.StatusRequestEntityTooLarge, kindRequest, never, "The body is larger than this router takes, or the request larger than its providers take.", "Send less, images above all; the operator may raise the limit of the router."},
 	codeTooManyHeaders:  {http.StatusRequestHeaderFieldsTooLarge, kindRequest, never, "The request has too many header fields.", "Send fewer header fields."},
 	codeMediaType:       {http.StatusUnsupportedMediaType, kindRequest, never, "The body is not declared as JSON.", "Send Content-Type: application/json"},
-	codeEncoding:        {http.StatusUnsupportedMediaType, kindRequest, never, "The body is compressed.", "Send it uncompressed, without Content-Encoding."},
+	codeEncoding:        {http.StatusUnsupportedMediaType, kindRequest, never, "The body is compressed, and not by gzip.", "Send it uncompressed, without Content-Encoding, or compressed by gzip."},
 	codeBodyTimeout:     {http.StatusRequestTimeout, kindRequest, sensible, "The body did not come in time.", "Send the request again, over a faster connection."},
 	codeBodyCut:         {http.StatusBadRequest, kindRequest, never, "The body ended before it was complete, or its chunks are malformed.", "Send as many bytes as Content-Length says."},
 	codeQuota:           {http.StatusTooManyRequests, kindQuota, never, "A budget that binds the key has no room for this request. Other budgets and other keys are not concerned.", "Wait until the budget starts afresh, ask for less, or have it raised."},

@@ -103,6 +103,7 @@ var table = []row{
 	is(errAmbiguous, problem{code: codeAmbiguous, message: "The request carries more than one API key."}),
 	is(errKeyInURL, problem{code: codeKeyInURL, message: "An API key must not be part of the URL."}),
 	is(errNoRoute, problem{code: codeNotFound, message: "There is nothing at this path."}),
+	as(unservedProblem),
 	is(errNoMethod, problem{code: codeNoMethod, message: "This path does not take that method."}),
 	is(errNoRequest, problem{code: codeNoRequest, message: thisKey + " has caused no request with this id."}),
 
@@ -141,6 +142,9 @@ var table = []row{
 	}),
 	as(tooLong),
 	as(quotaUsedUp),
+	as(func(e *router.StrangerError) problem {
+		return problem{code: codeRate, after: e.RetryAfter, message: "Too many API keys from your network were unknown; this one is not looked up for now."}
+	}),
 	as(func(e *router.RateError) problem {
 		return problem{
 			code: codeRate, after: e.RetryAfter, final: e.RetryAfter <= 0,

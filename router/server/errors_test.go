@@ -119,6 +119,8 @@ var examples = []struct {
 	{"*providers.Error", &providers.Error{Provider: "p", Kind: providers.KindUnfit, Detail: chat.Error{Message: "must be 1", Param: "n", Code: "unsupported_parameter"}}, 400, "unsupported_parameter", "invalid_request_error", "n", []string{"must be 1", "Leave it out"}, "no"},
 	{"*providers.Error", &providers.Error{Kind: providers.KindContext, Status: 400, Detail: chat.Error{Message: "too long", Code: "string_above_max_length"}}, 400, "string_above_max_length", "invalid_request_error", "", []string{"too long"}, "no"},
 	{"*providers.Error", &providers.Error{Kind: providers.KindContent, Status: 401, Err: errors.New("secret-host.internal")}, 400, "upstream_refused", "invalid_request_error", "", nil, "no"},
+	{"*server.unservedError", &unservedError{"OpenAI's Responses API"}, 404, "not_found", "invalid_request_error", "", []string{"Responses API is not served", "POST /v1/chat/completions"}, "no"},
+	{"*router.StrangerError", &router.StrangerError{RetryAfter: time.Second}, 429, "rate_limit_exceeded", "rate_limit_error", "", []string{"were unknown"}, "1"},
 	{"", errors.New("pq: secret-host.internal SELECT * FROM api_keys"), 500, "internal_error", "api_error", "", nil, ""},
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -23,10 +24,29 @@ func describe(h *fields, way router.Route, out router.Outcome, took time.Duratio
 		h.set("X-Tallyroute-Max-Tokens", strconv.FormatInt(way.MaxOutput, 10))
 	}
 	if len(way.Dropped) > 0 {
-		h.set("X-Tallyroute-Dropped", strings.Join(way.Dropped, ", "))
+		h.set("X-Tallyroute-Dropped", listed(way.Dropped))
 	}
 	describeRates(h, out.Rates)
 	describeBudgets(h, out.Balances)
+}
+
+// longestList bounds a header that repeats a client's words.
+const longestList = 1 << 10
+
+// listed is a list for a header. How many names had no place in it is told.
+func listed(names []string) string {
+	var b strings.Builder
+	for i, name := range names {
+		if b.Len()+len(name) > longestList {
+			fmt.Fprintf(&b, ", and %d more", len(names)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(name)
+	}
+	return b.String()
 }
 
 // describeCost tells the cost of a plain answer. That of a stream is not known

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"log"
 	"net/http"
 	"strconv"
@@ -10,11 +11,21 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"tallyroute/billing"
+	"tallyroute/router"
+	"tallyroute/router/limit"
 )
 
 // log writes one line: no body, no header but the client's own label for the
 // request, and no path that a client can make up.
 func (x *exchange) log(status int, took time.Duration) {
+	if x.nobody() {
+		most := limit.Key{Scope: router.Network(x.from()), Kind: "log"}
+		if !x.wrong.Take(most, wrongKeyLines, 1, x.start).OK {
+			return
+		}
+	}
 	line := x.Log.Check(x.level(status), "request")
 	if line == nil {
 		return
@@ -42,6 +53,16 @@ func (x *exchange) log(status int, took time.Duration) {
 		fields = append(fields, zap.Uint64("client_retry", n))
 	}
 	line.Write(fields...)
+}
+
+// wrongKeyLines are the lines about keys that are nobody's, in a minute and from one
+// network. Whoever tries keys shall not fill the log.
+const wrongKeyLines = 60
+
+// nobody reports a request whose key is none.
+func (x *exchange) nobody() bool {
+	return x.err != nil && x.key == "" && (errors.Is(x.err, billing.ErrMalformedKey) || errors.Is(x.err, billing.ErrUnknownKey) ||
+		errors.As(x.err, new(*router.StrangerError)))
 }
 
 func (x *exchange) level(status int) zapcore.Level {

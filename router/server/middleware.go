@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -157,15 +158,41 @@ func (x *exchange) panicked(v any) {
 	x.Log.Error("panic", zap.String("request_id", x.id), zap.String("what", what), zap.StackSkip("stack", 3))
 }
 
-// from is the address of the client: of the socket, unless a proxy that we
-// trust speaks for somebody else.
+// from is the address of the client: of the socket, unless a proxy that we trust
+// speaks for somebody else. It is the zero value, which no list of addresses admits,
+// where that proxy does not say for whom in words that we understand.
 func (x *exchange) from() netip.Addr {
-	var addr netip.Addr
-	if len(x.TrustedProxies) == 0 {
-		socket, _ := netip.ParseAddrPort(x.c.Request.RemoteAddr) // the zero value where it is none
-		addr = socket.Addr()
-	} else {
-		addr, _ = netip.ParseAddr(x.c.ClientIP())
+	socket, _ := netip.ParseAddrPort(x.c.Request.RemoteAddr)
+	at := socket.Addr().Unmap().WithZone("")
+	header := strings.Join(x.c.Request.Header.Values("X-Forwarded-For"), ",")
+	for header != "" && x.trusts(at) {
+		last := header
+		if i := strings.LastIndexByte(header, ','); i >= 0 {
+			header, last = header[:i], header[i+1:]
+		} else {
+			header = ""
+		}
+		var ok bool
+		if at, ok = forwarded(strings.TrimSpace(last)); !ok {
+			return netip.Addr{}
+		}
 	}
-	return addr.Unmap().WithZone("")
+	return at
+}
+
+func (x *exchange) trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(x.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// forwarded reads one entry of X-Forwarded-For; some proxies add a port.
+func forwarded(entry string) (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(strings.Trim(entry, "[]"))
+	if err != nil {
+		with, err := netip.ParseAddrPort(entry)
+		if err != nil {
+			return netip.Addr{}, false
+		}
+		addr = with.Addr()
+	}
+	return addr.Unmap().WithZone(""), true
 }

@@ -39,7 +39,7 @@ func TestModels(t *testing.T) {
 			t.Errorf("%s: %v", path, got)
 		}
 	}
-	for _, none := range []string{"other/m", "x", "", "%2e%2e/%2e%2e/etc/passwd", strings.Repeat("x", 1000)} {
+	for _, none := range []string{"other/m", "x", "%2e%2e/%2e%2e/etc/passwd", strings.Repeat("x", 1000)} {
 		g.get("/v1/models/"+none).refused(t, http.StatusNotFound, "model_not_found")
 	}
 	g.verifier.key.Models = []string{"openai/*"}

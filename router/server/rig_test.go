@@ -247,6 +247,8 @@ type verifier struct {
 	key   *billing.Key
 	err   error
 	calls atomic.Int64
+	// stranger says that no secret is known to be a key's.
+	stranger bool
 }
 
 func (v *verifier) Verify(context.Context, billing.Secret, time.Time) (*billing.Key, error) {
@@ -257,6 +259,8 @@ func (v *verifier) Verify(context.Context, billing.Secret, time.Time) (*billing.
 	k := *v.key
 	return &k, nil
 }
+
+func (v *verifier) Remembers(billing.Secret) bool { return !v.stranger }
 
 func (v *verifier) Refresh(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error) {
 	return v.Verify(ctx, s, now)

@@ -43,8 +43,11 @@ type Options struct {
 	// KeepAnswers says that the router keeps the answers to requests with an
 	// Idempotency-Key. Without it that header means nothing.
 	KeepAnswers bool
-	Bytes       *limit.Bytes // that requests under way may hold; nil has no bound
-	Limits      Limits
+	// Origins are the pages that may use the API from a browser: https://app.example,
+	// in lower case, or "*" for all. None by default.
+	Origins []string
+	Bytes   *limit.Bytes // that requests under way may hold; nil has no bound
+	Limits  Limits
 }
 
 // Limits are what one client may take up. The zero value of each has a default.
@@ -99,6 +102,7 @@ func (o Options) withDefaults() Options {
 type server struct {
 	Options
 	stopping *atomic.Bool
+	wrong    *limit.Store // lines of the log about keys that are nobody's
 }
 
 // Server is the public listener.
@@ -122,7 +126,7 @@ func New(o Options) (*Server, error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s.Server = &http.Server{
-		Handler:           engine,
+		Handler:           shared(o.Origins, spelled(engine)),
 		ReadHeaderTimeout: o.Limits.ReadHeader,
 		IdleTimeout:       o.Limits.Idle,
 		MaxHeaderBytes:    o.Limits.HeaderBytes,
@@ -161,27 +165,27 @@ func (s *Server) engine(o Options) (*gin.Engine, error) {
 	engine.RedirectTrailingSlash = false
 	engine.RedirectFixedPath = false
 	engine.HandleMethodNotAllowed = true
-	engine.RemoteIPHeaders = []string{"X-Forwarded-For"}
-	proxies := make([]string, len(o.TrustedProxies))
-	for i, p := range o.TrustedProxies {
-		proxies[i] = p.String()
-	}
-	if err := engine.SetTrustedProxies(proxies); err != nil {
-		return nil, err
-	}
+	engine.ForwardedByClientIP = false // see exchange.from
+	engine.UseRawPath = true           // so that %2f is no slash
 
-	h := &server{Options: o, stopping: &s.stopping}
+	h := &server{Options: o, stopping: &s.stopping, wrong: limit.New()}
 	for _, operation := range providers.Operations() {
 		engine.POST(operation.Path(), h.serve(func(x *exchange) { x.complete(operation) }))
 	}
-	engine.GET("/v1/models", h.serve(listModels))
-	engine.GET("/v1/models/*id", h.serve(getModel))
-	engine.GET("/v1/key", h.serve(getKey))
-	engine.GET("/v1/requests/:id", h.serve(getRequest))
-	engine.GET("/docs/errors/:code", h.serve(explainCode))
-	engine.GET("/healthz", h.serve(healthz))
-	engine.GET("/readyz", h.serve(readyz))
-	engine.NoRoute(h.serve(func(x *exchange) { x.fail(errNoRoute) }))
-	engine.NoMethod(h.serve(func(x *exchange) { x.fail(errNoMethod) }))
+	for path, read := range map[string]func(*exchange){
+		"/v1/models": listModels, "/v1/models/*id": getModel, "/v1/key": getKey, "/v1/requests/:id": getRequest,
+		"/docs/errors/:code": explainCode, "/healthz": healthz, "/readyz": readyz,
+	} {
+		engine.GET(path, h.serve(read))
+		engine.HEAD(path, h.serve(read))
+	}
+	engine.NoRoute(h.serve(func(x *exchange) { x.fail(noRoute(x.c.Request.URL)) }))
+	engine.NoMethod(h.serve(func(x *exchange) {
+		err := noRoute(x.c.Request.URL)
+		if errors.Is(err, errNoRoute) {
+			err = errNoMethod
+		}
+		x.fail(err)
+	}))
 	return engine, nil
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"strconv"
 	"time"
 )
@@ -31,6 +32,9 @@ func (x *exchange) write(status int, contentType string, body []byte) {
 	x.head.set("Content-Type", contentType)
 	x.head.set("Content-Length", strconv.Itoa(len(body)))
 	x.c.Status(status)
+	if x.c.Request.Method == http.MethodHead {
+		return
+	}
 	for len(body) > 0 {
 		n, err := x.piece(body[:min(len(body), pieceSize)])
 		if err != nil {

@@ -1,0 +1,143 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"tallyroute/providers"
+)
+
+// spelled passes requests on by the paths that the routes have: clients are set up with
+// a base URL without its /v1, with that of Azure's API, or with a slash too many.
+func spelled(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, raw := spelling(r.URL.Path), ""
+		if r.URL.RawPath != "" {
+			raw = spelling(r.URL.RawPath)
+		}
+		if path != r.URL.Path || raw != r.URL.RawPath {
+			u := *r.URL
+			u.Path, u.RawPath = path, raw
+			again := *r
+			again.URL = &u
+			r = &again
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// spelling is a path as the routes have it.
+func spelling(path string) string {
+	if rest, ok := strings.CutPrefix(path, "/openai/v1/"); ok {
+		path = "/v1/" + rest
+	}
+	if len(path) > 1 {
+		path = strings.TrimSuffix(path, "/")
+	}
+	if path == "/models" || strings.HasPrefix(path, "/models/") && !strings.Contains(path, ":") {
+		return "/v1" + path
+	}
+	for _, o := range providers.Operations() {
+		if "/v1"+path == o.Path() {
+			return o.Path()
+		}
+	}
+	return path
+}
+
+// unservedError is a path of an API that is not served here.
+type unservedError struct{ api string }
+
+func (e *unservedError) Error() string { return "server: not served: " + e.api }
+
+// unserved are paths of APIs that clients may take for served, the longest first of
+// those that begin alike. A "*" stands for one segment.
+var unserved = []struct{ path, api string }{
+	{"/v1/responses", "OpenAI's Responses API"},
+	{"/v1/completions", "The old API for completions of a prompt"},
+	{"/v1/images", "OpenAI's API for images"},
+	{"/v1/audio", "OpenAI's API for audio"},
+	{"/v1/videos", "OpenAI's API for videos"},
+	{"/v1/moderations", "OpenAI's API for moderations"},
+	{"/v1/files", "OpenAI's API for files"},
+	{"/v1/uploads", "OpenAI's API for files"},
+	{"/v1/batches", "OpenAI's API for batches"},
+	{"/v1/fine_tuning", "OpenAI's API for fine-tuning"},
+	{"/v1/assistants", "OpenAI's API for assistants"},
+	{"/v1/threads", "OpenAI's API for assistants"},
+	{"/v1/vector_stores", "OpenAI's API for vector stores"},
+	{"/v1/containers", "OpenAI's API for containers"},
+	{"/v1/conversations", "OpenAI's API for conversations"},
+	{"/v1/evals", "OpenAI's API for evaluations"},
+	{"/v1/realtime", "OpenAI's Realtime API"},
+	{"/v1/organization", "OpenAI's API for organizations"},
+	{"/v1/engines", "OpenAI's API for engines"},
+	{"/v1/chat/completions/*", "Stored completions"},
+	{"/v1/messages", "Anthropic's Messages API"},
+	{"/v1/complete", "Anthropic's API for completions of a prompt"},
+	{"/v1/rerank", "Reranking"},
+	{"/v1/*:", "Google's API"},
+	{"/v1/models/*:", "Google's API"},
+	{"/v1beta", "Google's API"},
+	{"/v1/projects", "Google's API"},
+	{"/v2/chat", "Cohere's API"},
+	{"/v2/embed", "Cohere's API"},
+	{"/v2/rerank", "Reranking"},
+	{"/api/chat", "Ollama's own API"},
+	{"/api/generate", "Ollama's own API"},
+	{"/api/tags", "Ollama's own API"},
+	{"/api/embed", "Ollama's own API"},
+	{"/api/embeddings", "Ollama's own API"},
+	{"/openai/deployments", "Azure's API by deployments"},
+	{"/model/*/converse", "The API of AWS Bedrock"},
+	{"/model/*/converse-stream", "The API of AWS Bedrock"},
+	{"/model/*/invoke", "The API of AWS Bedrock"},
+	{"/model/*/invoke-with-response-stream", "The API of AWS Bedrock"},
+	{"/admin", "The admin API"},
+}
+
+// noRoute says what a path that nothing is at was meant for, where that is known.
+func noRoute(u *url.URL) error {
+	path := u.Path
+	for _, row := range unserved {
+		for _, at := range []string{path, "/v1" + path} {
+			if begins(at, row.path) {
+				return &unservedError{row.api}
+			}
+		}
+	}
+	return errNoRoute
+}
+
+// begins reports whether the segments of a path begin with those of a pattern.
+func begins(path, pattern string) bool {
+	segments := strings.Split(path, "/")
+	for i, want := range strings.Split(pattern, "/") {
+		switch {
+		case i >= len(segments):
+			return false
+		case want == "*":
+		case want == "*:" && strings.Contains(segments[i], ":"):
+		case want != segments[i]:
+			return false
+		}
+	}
+	return true
+}
+
+// unservedProblem says what is not served and what is.
+func unservedProblem(e *unservedError) problem {
+	p := problem{code: codeNotFound, message: e.api + " is not served here."}
+	if e.api == "The admin API" {
+		p.fix = "It is on a listener of its own: admin_listen."
+		return p
+	}
+	var served []string
+	for _, o := range providers.Operations() {
+		served = append(served, fmt.Sprintf("%s at POST %s", o, o.Path()))
+	}
+	p.message += " What is: " + strings.Join(served, ", ") + ", GET /v1/models."
+	return p
+}
