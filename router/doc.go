@@ -7,8 +7,8 @@
 // sent, *Answer. The files, from the ground up; each uses only those above it:
 //
 //	inbound.go, options.go, record.go, errors.go, parts.go  what goes in and out
-//	holds.go, router.go                                     the Router and its holds
-//	rate.go, strangers.go, accept.go, claim.go, permit.go                 may it be answered?
+//	strangers.go, holds.go, router.go                       the Router, its holds and what it asks of keys
+//	rate.go, accept.go, claim.go, permit.go                 may it be answered?
 //	credential.go, plan.go                                  by whom?
 //	facts.go, hold.go                                       is it affordable?
 //	charge.go, send.go                                      the calls
