@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"tallyroute/providers"
@@ -15,8 +16,8 @@ import (
 )
 
 // invoke is the codec of InvokeModel, for what Converse does not carry: Claude in the
-// format of Anthropic, with all that it has, and Nova in its own, which is that of
-// Converse. Other models are called by Converse.
+// format of Anthropic, with all that it has, Nova in its own, which is that of Converse,
+// and older models that go on with a text. Others are called by Converse.
 type invoke struct {
 	converse completions
 	messages anthropic.Completions
@@ -37,19 +38,46 @@ func invokePath(x providers.Exchange) string {
 
 // Encode writes a request in the format of the model.
 func (a invoke) Encode(x providers.Exchange) (providers.Call, error) {
-	family := familyOf(x.Target.Upstream)
-	if family != nova && family != nova2 {
-		call, err := a.messages.Encode(x)
-		call.Header = accept(x)
-		return call, err
+	if d := dialogueOf(x.Target.Upstream); d != nil {
+		return d.encode(x)
 	}
-	return encode(x, others, invokePath(x)) // what else Nova takes has another place here
+	switch familyOf(x.Target.Upstream) {
+	case nova, nova2:
+		return encode(x, others, invokePath(x)) // what else Nova takes has another place here
+	case claude:
+	default:
+		if host := foreign(x.Target.Upstream); host != "" {
+			return providers.Call{}, &chat.FieldError{
+				Code: "unsupported_parameter", Param: "model",
+				Message: "is a model of " + host + ", whose format of InvokeModel is not spoken here; its provider's adapter must be bedrock, which calls Converse",
+			}
+		}
+	}
+	call, err := a.messages.Encode(x)
+	call.Header = accept(x)
+	return call, err
+}
+
+// foreign is whose model it is, by its id, where that is another one than Anthropic;
+// "" where the id does not tell, as those of inference profiles.
+func foreign(model string) string {
+	for _, host := range []string{"ai21", "amazon", "cohere", "deepseek", "google", "luma", "meta", "minimax", "mistral", "moonshot", "nvidia", "openai", "qwen", "stability", "twelvelabs", "writer", "zai"} {
+		if strings.HasPrefix(model, host+".") || strings.Contains(model, "."+host+".") {
+			return host
+		}
+	}
+	return ""
 }
 
 // Decode reads a whole answer in the format that it has.
 func (a invoke) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
 	if jsonraw.Lookup(body, "output") != nil {
 		return a.converse.Decode(x, h, body)
+	}
+	if translate.Valid(body) == nil {
+		if r, ok := a.decodeText(x, h, body); ok {
+			return r, nil
+		}
 	}
 	r, err := a.messages.Decode(x, h, body)
 	if e := (*providers.Error)(nil); err != nil && errors.As(err, &e) && e.Detail.Message != "" {
@@ -99,7 +127,10 @@ func (s *invoked) Next() (chat.Chunk, error) {
 			return chat.Chunk{}, err
 		}
 		s.chunks.held = first
-		if jsonraw.Lookup(first, "type") != nil {
+		var p piece
+		if p.read(first); p.found {
+			s.inner = translate.NewStream(&texts{next: s.chunks.next, head: s.a.converse.head(s.x)}, s.Closer)
+		} else if jsonraw.Lookup(first, "type") != nil {
 			s.inner = s.a.messages.Events(s.chunks.next, s.Closer)
 		} else {
 			s.inner = translate.NewStream(s.a.converse.events(s.x, s.chunks.frame), s.Closer)
