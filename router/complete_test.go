@@ -13,6 +13,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/router/health"
 	"tallyroute/router/limit"
 	"tallyroute/router/plan"
 )
@@ -190,6 +191,61 @@ func TestTargetThatCannotBeAskedIsPassedOver(t *testing.T) {
 				t.Errorf("balance %+v", b)
 			}
 		})
+	}
+}
+
+// unable is a target that cannot be asked for what the client wants.
+func unable(_ context.Context, x providers.Exchange) (*providers.Answer, error) {
+	return nil, &providers.Error{Provider: x.Target.Provider, Kind: providers.KindUnfit}
+}
+
+// However many cannot be asked, the one that can is, and is held for though it is dearer
+// than those that the hold was taken for.
+func TestTargetsThatCannotBeAskedHideNoOther(t *testing.T) {
+	g := newRig(t, keyWith(tokenBudget(100_000), moneyBudget("1")),
+		target("a", "1", "1"), target("b", "2", "2"), target("c", "3", "3"), target("d", "4", "4"), target("e", "5000", "5000"))
+	var held billing.Money
+	g.sender.then(unable, unable, unable, unable, func(ctx context.Context, x providers.Exchange) (*providers.Answer, error) {
+		held = g.ledger.balances["bud_m"].HeldMoney
+		return plain(&chat.Usage{Input: 5, Output: 7})(ctx, x)
+	})
+	out := g.ok(t, hi)
+	if out.Spend.Provider != "e" || len(g.sender.seen) != 5 {
+		t.Errorf("served by %s after %d calls", out.Spend.Provider, len(g.sender.seen))
+	}
+	if held < out.Spend.Cost.Total || out.Spend.OverrunMoney != 0 {
+		t.Errorf("%s were held for an answer that cost %s, overrun %s", held, out.Spend.Cost.Total, out.Spend.OverrunMoney)
+	}
+	if b := g.ledger.balances["bud_m"]; b.HeldMoney != 0 || b.UsedMoney != out.Spend.Cost.Total {
+		t.Errorf("balance %+v", b)
+	}
+}
+
+func TestTargetBeyondTheHoldIsNotAskedWithoutBudget(t *testing.T) {
+	g := newRig(t, keyWith(moneyBudget("0.01")), target("a", "1", "1"), target("b", "2", "2"), target("c", "3", "3"), target("d", "50000", "50000"))
+	g.sender.then(unable, unable, unable)
+	_, err := g.ask(t.Context(), hi)
+	wantError[*billing.QuotaError](t, err)
+	if len(g.sender.seen) != 3 {
+		t.Errorf("%d calls", len(g.sender.seen))
+	}
+	if b := g.ledger.balances["bud_m"]; b.HeldMoney != 0 || b.UsedMoney != 0 {
+		t.Errorf("balance %+v", b)
+	}
+}
+
+// Who could be asked but for its health perhaps can what the others cannot: the client
+// is told to wait, and not to change its request.
+func TestTargetThatIsDownMayBeTheOneThatCan(t *testing.T) {
+	g := newRig(t, keyWith(), target("a", "1", "1"), target("b", "2", "2"))
+	g.sender.then(unable)
+	b := g.targets["b/m"][0]
+	for range 100 {
+		g.Health.Report(callOf(&b, health.Origin{}), health.Outcome{Class: health.Failed, Certain: true}, epoch)
+	}
+	_, err := g.ask(t.Context(), hi)
+	if failed := wantError[*FailedError](t, err); len(failed.Attempts) != 0 || failed.RetryAfter <= 0 {
+		t.Errorf("%+v", failed)
 	}
 }
 

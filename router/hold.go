@@ -25,7 +25,7 @@ type held struct {
 // output bound of its own, on as much output as still fits.
 func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 	facts := r.facts(p.accepted)
-	m := measure(p, facts)
+	m := measure(p, r.o.MaxAttempts, facts)
 	h, err := r.reserve(ctx, p, m)
 	var quota *billing.QuotaError
 	if !errors.As(err, &quota) {
@@ -35,7 +35,7 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 		if p, err = r.planExactly(ctx, p); err != nil {
 			return held{}, err
 		}
-		m = measure(p, facts)
+		m = measure(p, r.o.MaxAttempts, facts)
 		h, err = r.reserve(ctx, p, m)
 	}
 	for range refits {
@@ -51,11 +51,12 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 	return h, err
 }
 
-// measure is the meter of a planned request, whose rows all have facts.
-func measure(p planned, facts billing.Spend) *meter.Meter {
+// measure is the meter of a planned request, of which so many candidates are tried at
+// most and whose rows all have facts.
+func measure(p planned, most int, facts billing.Spend) *meter.Meter {
 	a := p.accepted
 	return &meter.Meter{
-		Request: a.request, Plan: p.plan, Try: p.try,
+		Request: a.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)],
 		Row: billing.Spend{
 			OccurredAt: a.in.Caller.At, Kind: billing.KindUsage, RequestID: a.in.RequestID, Owner: a.key.Owner(),
 			EndUser: a.request.EndUser(), Tags: tags(a.key.Tags, a.in.Tags), RequestedModel: a.request.Model(),

@@ -18,7 +18,7 @@ type planned struct {
 	accepted accepted
 	input    plan.Input
 	plan     plan.Plan
-	try      []plan.Candidate // those that may be tried, in order
+	try      []plan.Candidate // those that may be tried, in order; the first ones are held for
 }
 
 // plan orders the targets of a route by the price of this request. The cheap
@@ -48,7 +48,7 @@ func (r *Router) planExactly(ctx context.Context, p planned) (planned, error) {
 
 // judge picks those that may be tried; without any the request is refused.
 func (r *Router) judge(p planned) (planned, error) {
-	p.try = p.plan.Usable(r.o.MaxAttempts)
+	p.try = p.plan.Usable()
 	err := p.plan.Refusal(p.input)
 	if down := (*plan.UnhealthyError)(nil); errors.As(err, &down) {
 		return p, &FailedError{RetryAfter: down.RetryAfter, RateLimited: down.RateLimited}
@@ -109,7 +109,7 @@ func (r *Router) Explain(ctx context.Context, req *chat.Request, now time.Time) 
 		return nil, err
 	}
 	p, _ := plan.Make(in)
-	if u := p.Usable(1); len(u) > 0 {
+	if u := p.Usable(); len(u) > 0 {
 		u[0].Chosen = true
 	}
 	return p.Candidates, nil

@@ -24,6 +24,7 @@ type sent struct {
 	rows     []billing.Spend // of the attempts that failed
 	unfit    error           // of the first candidate that could not be asked for this
 	owed     billing.Amount  // of these rows, what the hold has not grown by
+	wider    billing.Amount  // likewise, for a candidate for which it was not taken
 	upstream context.Context // of the calls
 	end      context.CancelFunc
 	call     *background.Call // what becomes of the calls when the client leaves
@@ -32,18 +33,26 @@ type sent struct {
 // send tries the candidates in turn until one begins to answer. Until then
 // nothing has reached the client, so that a failure costs time, and what the
 // provider may bill for it: the next attempt is made only if that is granted
-// besides the hold.
+// besides the hold. Those that cannot be asked do not count: others are.
 func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	upstream, end := context.WithTimeout(context.WithoutCancel(ctx), r.o.RequestTimeout)
 	s := sent{held: h, upstream: upstream, end: end, call: r.Background.Follow(ctx, string(h.planned.accepted.key.ID), end)}
 	declared := h.planned.try[0].Target.Name()
 	from := h.planned.accepted.origin
 	var last error
+	asked := 0                     // candidates
 	var outgrown *providers.Target // whose context turned out to be too short
-	for _, candidate := range h.planned.try {
+	for i, candidate := range h.planned.try {
+		if asked == r.o.MaxAttempts {
+			break
+		}
 		if outgrown != nil && !longer(candidate.Target, outgrown) {
 			continue
 		}
+		if i >= r.o.MaxAttempts {
+			s.wider = s.wider.Plus(h.meter.Also(candidate))
+		}
+		before := len(s.attempts)
 		for c := range r.withCredentials(candidate, from) {
 			if len(s.attempts) > 0 && !r.ready(c.Target, from) {
 				continue // went down since it was planned
@@ -84,6 +93,9 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 		if upstream.Err() != nil {
 			break
 		}
+		if len(s.attempts) > before {
+			asked++
+		}
 	}
 	if final(last) {
 		return sent{}, r.giveUp(ctx, s, last)
@@ -113,9 +125,9 @@ func longer(t, than *providers.Target) bool {
 // before are charged with is held besides.
 func (r *Router) declare(s *sent) error {
 	lost := append(slices.Clone(s.rows), s.held.meter.Lost(s.chosen, len(s.rows)+1))
-	hold, err := r.holds.grow(s.upstream, s.held.hold, s.owed, lost)
+	hold, err := r.holds.grow(s.upstream, s.held.hold, s.owed.Plus(s.wider), lost)
 	if err == nil {
-		s.held.hold, s.owed = hold, billing.Amount{}
+		s.held.hold, s.owed, s.wider = hold, billing.Amount{}, billing.Amount{}
 	}
 	return err
 }
@@ -153,9 +165,14 @@ func (s sent) abandoned(ctx context.Context) bool {
 }
 
 // failure is that no attempt was answered. Where nobody could be asked, the first of
-// the reasons says what to change.
+// the reasons says what to change; unless some are down, who perhaps can.
 func (s sent) failure(last error) error {
-	if last == nil && s.unfit != nil {
+	down := s.held.planned.plan.Down()
+	switch {
+	case last != nil || s.unfit == nil:
+	case down != nil:
+		return &FailedError{RetryAfter: down.RetryAfter, RateLimited: down.RateLimited}
+	default:
 		return s.unfit
 	}
 	return &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last), RateLimited: limited(s.attempts)}

@@ -3,6 +3,7 @@ package meter
 import (
 	"math"
 	"math/bits"
+	"slices"
 
 	"tallyroute/billing"
 	"tallyroute/router/plan"
@@ -33,6 +34,15 @@ func (m *Meter) Hold() (a Amounts) {
 		}
 	}
 	return a
+}
+
+// Also takes c among the candidates that may be tried. It is what c may cost beyond
+// what was held for the others.
+func (m *Meter) Also(c plan.Candidate) billing.Amount {
+	held := m.Hold()
+	m.Try = append(slices.Clip(m.Try), c)
+	now := m.Hold()
+	return billing.Amount{Tokens: now.Tokens - held.Tokens, Money: now.Money - held.Money}
 }
 
 // Fits is how many tokens of output one choice may have within what is free of

@@ -135,10 +135,10 @@ func (in Input) maxOutput(c Candidate) (most int64, sure bool) {
 	return left, c.Exact || in.Counted
 }
 
-// Usable are the candidates that may be tried, at most n.
-func (p Plan) Usable(n int) []Candidate {
+// Usable are the candidates that may be tried.
+func (p Plan) Usable() []Candidate {
 	i := 0
-	for i < len(p.Candidates) && i < n && p.Candidates[i].Usable() {
+	for i < len(p.Candidates) && p.Candidates[i].Usable() {
 		i++
 	}
 	return p.Candidates[:i]

@@ -56,20 +56,15 @@ func (e *UnhealthyError) Error() string { return "router: no healthy provider" }
 // stands nearest to being mended by waiting, else by another request.
 func (p Plan) Refusal(in Input) error {
 	req := in.Request
-	if len(p.Usable(1)) > 0 {
+	if len(p.Usable()) > 0 {
 		return nil
 	}
 	var longest Candidate
 	unable := &AbilityError{Model: req.Model(), Asked: in.Operation}
-	worst, down := NotExcluded, UnhealthyError{RateLimited: true}
+	worst := NotExcluded
 	for _, c := range p.Candidates {
 		worst = max(worst, c.Why)
 		switch c.Why {
-		case Unhealthy:
-			if down.RetryAfter == 0 || c.retryIn < down.RetryAfter {
-				down.RetryAfter = c.retryIn
-			}
-			down.RateLimited = down.RateLimited && c.Health == string(providers.KindRate)
 		case TooLong:
 			if longest.Target == nil || c.Target.Context >= longest.Target.Context {
 				longest = c
@@ -78,7 +73,7 @@ func (p Plan) Refusal(in Input) error {
 			if unable.Needs == nil {
 				unable.Needs, unable.Serves = lacks(c.Target, in.Operation, req.Needs()), c.Target.Can.Operation
 			}
-		case NotExcluded, Unpriced, Weightless:
+		case NotExcluded, Unpriced, Unhealthy, Weightless:
 		}
 	}
 	switch worst {
@@ -90,6 +85,28 @@ func (p Plan) Refusal(in Input) error {
 		return &UnpricedError{Model: req.Model()}
 	case NotExcluded, Unhealthy, Weightless:
 	}
+	down := p.Down()
+	if down == nil {
+		down = &UnhealthyError{}
+	}
 	down.RateLimited = down.RateLimited && worst == Unhealthy
-	return &down
+	return down
+}
+
+// Down is when those candidates may be back that could be asked but for their health;
+// nil where there are none.
+func (p Plan) Down() (down *UnhealthyError) {
+	for _, c := range p.Candidates {
+		if c.Why != Unhealthy {
+			continue
+		}
+		if down == nil {
+			down = &UnhealthyError{RateLimited: true}
+		}
+		if down.RetryAfter == 0 || c.retryIn < down.RetryAfter {
+			down.RetryAfter = c.retryIn
+		}
+		down.RateLimited = down.RateLimited && c.Health == string(providers.KindRate)
+	}
+	return down
 }
