@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"math/bits"
+	"strings"
 	"time"
 )
 
@@ -37,17 +38,19 @@ const (
 	TierBatch    = "batch"    // answered within hours
 	TierFlex     = "flex"     // answered when there is room
 	TierPriority = "priority" // answered first
+	TierFast     = "fast"     // generated faster
 )
 
 // TierOf is the tier by which prices are kept for what a client or a provider
-// calls a service tier. Other names, such as "auto", "default" and "on_demand",
-// are the standard one.
+// calls a service tier. Those who ask for none in particular get the standard one.
+// A name that is not known keeps its name, and has no price unless one is listed
+// for it: a tier that nobody knows may be dearer.
 func TierOf(name string) string {
-	switch name {
-	case TierBatch, TierFlex, TierPriority:
-		return name
+	switch name = strings.ToLower(CleanText(name)); name {
+	case "", "auto", "default", "standard_only", "on_demand", "on-demand", "ondemand", "none", "unspecified", "service_tier_unspecified":
+		return TierStandard
 	}
-	return TierStandard
+	return name
 }
 
 // Price is what one provider asks for one model from one instant on. Rates are
@@ -64,6 +67,7 @@ type Price struct {
 	Output     Money     `json:"output"`
 	Request    Money     `json:"request"` // fee per request, in nano-dollars
 	Source     string    `json:"source"`  // "catalog", "contract" or "manual"
+	Fees       []FeeRate `json:"fees,omitempty"`
 
 	// Rates of kinds that are inside another. Zero is the rate of that other
 	// kind and never free: what nobody has priced must not cost nothing.

@@ -48,7 +48,8 @@ func NewPriceBook(prices []Price) *PriceBook {
 		list[len(list)-1].add(p)
 		b.sheets[k] = list
 	}
-	slices.SortFunc(b.all, func(a, b Price) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortStableFunc(b.all, func(a, b Price) int { return cmp.Compare(a.ID, b.ID) })
+	b.all = slices.CompactFunc(b.all, func(a, b Price) bool { return a.ID == b.ID && a.ID != "" })
 	return b
 }
 
@@ -79,7 +80,8 @@ func (b *PriceBook) At(provider, model string, t time.Time) *PriceSheet {
 	return nil
 }
 
-// All lists every price in the book, for the prices table.
+// All lists every price in the book, for the prices table. One that went on with
+// other fees is there once, as it began.
 func (b *PriceBook) All() []Price { return slices.Clone(b.all) }
 
 // tier are the prices of a tier, of TierStandard where it has no name.
@@ -107,24 +109,15 @@ func (s *PriceSheet) Listed(tier string, prompt int64) (Price, bool) {
 	return prices[i-1], true
 }
 
-// Asked is the price by which a request for a tier is judged. A tier that is
-// cheaper than the standard one and has no price costs no more than that; a
-// dearer tier without a price has none.
-func (s *PriceSheet) Asked(tier string, prompt int64) (Price, bool) {
+// Charged is the price by which a tier is judged and charged. A tier that is cheaper
+// than the standard one and has no price costs no more than that; another tier
+// without a price has none.
+func (s *PriceSheet) Charged(tier string, prompt int64) (Price, bool) {
 	p, ok := s.Listed(tier, prompt)
 	if !ok && (tier == TierBatch || tier == TierFlex) {
 		return s.Listed(TierStandard, prompt)
 	}
 	return p, ok
-}
-
-// Served is the price of what was served in a tier. One that has no price is
-// taken for the standard one.
-func (s *PriceSheet) Served(tier string, prompt int64) (Price, bool) {
-	if p, ok := s.Listed(tier, prompt); ok {
-		return p, true
-	}
-	return s.Listed(TierStandard, prompt)
 }
 
 // Dearest has each rate at the highest that a prompt of up to that many tokens
@@ -167,5 +160,6 @@ func (p Price) Max(other Price) Price {
 	} {
 		*rate.to = max(*rate.to, rate.than)
 	}
+	p.Fees = dearerFees(p.Fees, other.Fees)
 	return p
 }

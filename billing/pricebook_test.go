@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"reflect"
 	"testing"
 	"time"
 )
@@ -44,7 +45,7 @@ func TestPriceBook_Tiers(t *testing.T) {
 	if p := sheet.Dearest(TierBatch, 1000); p.Input != 10 || p.Output != 40 {
 		t.Errorf("a batch may be served at once: %+v", p)
 	}
-	if p := b.At("p", "other", day(5)).Dearest("", 1000); p != (Price{}) {
+	if p := b.At("p", "other", day(5)).Dearest("", 1000); !reflect.DeepEqual(p, Price{}) {
 		t.Errorf("what has no price has a dearest one: %+v", p)
 	}
 }
@@ -58,26 +59,24 @@ func TestTierWithoutAPrice(t *testing.T) {
 		{ID: "batch", Provider: "p", Model: "m", Since: since, ServiceTier: TierBatch},
 	}).At("p", "m", since)
 	for _, tt := range []struct {
-		tier          string
-		prompt        int64
-		asked, served string
+		tier   string
+		prompt int64
+		price  string
 	}{
-		{TierStandard, 1000, "base", "base"},
-		{TierBatch, 5000, "batch", "batch"},
-		{TierFlex, 1000, "base", "base"},
-		{TierFlex, 1001, "long", "long"},
-		{TierPriority, 1001, "", "long"},
+		{TierStandard, 1000, "base"},
+		{TierBatch, 5000, "batch"},
+		{TierFlex, 1000, "base"},
+		{TierFlex, 1001, "long"},
+		{TierPriority, 1001, ""},
+		{"fast", 1, ""},
 	} {
-		asked, known := sheet.Asked(tt.tier, tt.prompt)
-		if asked.ID != tt.asked || known != (tt.asked != "") {
-			t.Errorf("%s, asked for with %d tokens: %q, %t", tt.tier, tt.prompt, asked.ID, known)
-		}
-		if served, ok := sheet.Served(tt.tier, tt.prompt); served.ID != tt.served || !ok {
-			t.Errorf("%s, served with %d tokens: %q, %t", tt.tier, tt.prompt, served.ID, ok)
+		price, known := sheet.Charged(tt.tier, tt.prompt)
+		if price.ID != tt.price || known != (tt.price != "") {
+			t.Errorf("%s with %d tokens: %q, %t", tt.tier, tt.prompt, price.ID, known)
 		}
 	}
 	var none *PriceSheet
-	if _, ok := none.Served(TierStandard, 1); ok {
+	if _, ok := none.Charged(TierStandard, 1); ok {
 		t.Error("no sheet has a price")
 	}
 }

@@ -81,13 +81,14 @@ func (c Cost) minus(d Cost) Cost {
 }
 
 // Adjust is the row that makes c cost what p says, with the differences as its
-// meters; false where c does already.
+// meters; false where c does already, or where p has no price for a meter of c.
 func (c Charged) Adjust(p Price, r Repricing) (Spend, bool) {
-	want := p.Cost(c.Row.Tokens).bounded()
-	if c.Row.Status == StatusError && c.Row.Tokens.Total() == 0 {
+	want, _, known := p.Charge(c.Row.Tokens, c.Row.Fees, c.Row.ProviderCost)
+	want = want.bounded()
+	if c.Row.Status == StatusError && c.Row.Tokens.Total() == 0 && len(c.Row.Fees) == 0 {
 		want = Cost{} // a call that the provider refused is not charged
 	}
-	if c.Priced && want == c.Cost {
+	if !known || c.Priced && want == c.Cost {
 		return Spend{}, false
 	}
 	row := c.Row
@@ -95,6 +96,7 @@ func (c Charged) Adjust(p Price, r Repricing) (Spend, bool) {
 	row.AdjustsEvent, row.AdjustsPeriod = c.Row.EventID, ""
 	row.Reason, row.Actor = r.Reason, r.Actor
 	row.Tokens, row.OverrunTokens, row.OverrunMoney = Tokens{}, 0, 0 // they have not changed
+	row.Fees, row.ProviderCost = nil, nil
 	row.Pricing, row.Price = Priced, p
 	row.Cost = want.minus(c.Cost)
 	row.Baseline = c.baseline(want.Total) - c.Baseline
@@ -123,6 +125,9 @@ func (r Repricing) Reprice(c Charged, sum *Repriced) (Spend, bool) {
 	}
 	row, changed := c.Adjust(p, r)
 	if !changed {
+		if !c.Priced {
+			sum.Unpriced++
+		}
 		return Spend{}, false
 	}
 	sum.Adjusted++

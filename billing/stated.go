@@ -15,9 +15,20 @@ func (m Money) Meets(stated Money) bool {
 	return max(m, stated)-min(m, stated) <= min(meters*unit/2, stated/100)+meters
 }
 
-// CostDiffers reports whether the provider stated another cost than what is booked,
+// CostDiffers reports whether the provider stated another cost than our prices come to,
 // by more than rounding. The tokens may still be right: it has another price, or
-// charges for what is not tokens.
+// charges for what is not tokens. What is booked is the larger of the two.
 func (s Spend) CostDiffers() bool {
-	return s.ProviderCost != nil && s.Pricing != Unpriced && !s.Cost.Total.Meets(*s.ProviderCost)
+	return s.ProviderCost != nil && s.Pricing != Unpriced && !s.ours().Meets(*s.ProviderCost)
+}
+
+// ours is the cost by our own prices.
+func (s Spend) ours() Money {
+	ours := s.Cost.Total
+	for _, f := range s.Fees {
+		if f.Meter == MeterProviderCost {
+			ours -= f.Cost
+		}
+	}
+	return ours
 }

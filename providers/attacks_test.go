@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -271,7 +272,7 @@ func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 			if got == nil || got.Invalid != c.invalid {
 				t.Fatalf("%+v", got)
 			}
-			if got.Invalid = false; *got != *c.want {
+			if got.Invalid = false; !reflect.DeepEqual(*got, *c.want) {
 				t.Errorf("%+v, want %+v", *got, *c.want)
 			}
 		})

@@ -2,19 +2,18 @@ package providers
 
 import "tallyroute/providers/chat"
 
-// The meters: what providers charge for besides tokens. A price and a row of the
-// ledger name them by these words.
+// The meters, as package chat names them.
 const (
-	MeterWebSearch     = "web_search"     // a search, by whichever tool or member it is asked for
-	MeterWebFetch      = "web_fetch"      // a page that is fetched
-	MeterCodeExecution = "code_execution" // a run of code at the provider
-	MeterContainer     = "container"      // a container that code runs in
-	MeterFileSearch    = "file_search"    // a search of stored files
-	MeterGrounding     = "grounding"      // a prompt, or a search, that an answer is grounded by
-	MeterMaps          = "maps"           // the same with maps
-	MeterImage         = "image"          // an image that is made
-	MeterCitation      = "citation"       // a citation, or a source that is read
-	MeterToolCall      = "tool_call"      // a call of a tool at the provider that has no meter of its own
+	MeterWebSearch     = chat.MeterWebSearch
+	MeterWebFetch      = chat.MeterWebFetch
+	MeterCodeExecution = chat.MeterCodeExecution
+	MeterContainer     = chat.MeterContainer
+	MeterFileSearch    = chat.MeterFileSearch
+	MeterGrounding     = chat.MeterGrounding
+	MeterMaps          = chat.MeterMaps
+	MeterImage         = chat.MeterImage
+	MeterCitation      = chat.MeterCitation
+	MeterToolCall      = chat.MeterToolCall
 )
 
 // Use is how much a request may use of what a provider charges for besides tokens.

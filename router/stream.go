@@ -15,6 +15,7 @@ import (
 // live is an answer that is still coming.
 type live struct {
 	bill  *bill
+	other chat.Metered // what chunks said was done, beside the usage
 	text  strings.Builder
 	gone  atomic.Pointer[time.Time] // when the client left
 	undo  func() bool               // ends the tie between the client's going and the stream
@@ -63,6 +64,9 @@ func (l *live) read() (chat.Chunk, error) {
 	if err != nil {
 		return c, err
 	}
+	for _, u := range c.Metered {
+		l.other.Add(u.Meter, u.N)
+	}
 	l.text.WriteString(c.Text)
 	l.bill.thought += c.Thought
 	l.bill.bytes += int64(len(c.Data))
@@ -85,6 +89,9 @@ func (l *live) settle(status billing.Status) {
 	l.bill.told = min(told.Text, l.text.Len())
 	if status == billing.StatusOK && told.Usage != nil && l.bill.told == l.text.Len() {
 		told.Usage.Partial = false // nothing came after it
+	}
+	if told.Usage != nil {
+		told.Usage.Metered.Include(l.other)
 	}
 	l.bill.settle(status, told.Usage, l.text.String())
 }

@@ -46,9 +46,10 @@ func (c catalogueCheck) Run(a *app) error {
 		fmt.Fprintf(a.stdout, "one model by several names: %s; give them one canonical name\n", strings.Join(words, ", "))
 	}
 	now := time.Now()
-	prices, unpriced, models := 0, make(map[string]int), make(map[string]bool)
+	prices, fees, unpriced, models := 0, 0, make(map[string]int), make(map[string]bool)
 	for _, o := range offers {
 		prices += len(o.Prices)
+		fees += len(catalogue.FeesOf(o.Price(now)))
 		models[o.Is()] = true
 		if len(o.Price(now)) == 0 {
 			unpriced[o.Provider]++
@@ -57,7 +58,8 @@ func (c catalogueCheck) Run(a *app) error {
 	for _, name := range names(unpriced) {
 		fmt.Fprintf(a.stdout, "no price: %d models of %s\n", unpriced[name], name)
 	}
-	_, err = fmt.Fprintf(a.stdout, "ok: %d providers, %d models at %d targets, %d prices\n", len(whole.Providers()), len(models), len(offers), prices)
+	_, err = fmt.Fprintf(a.stdout, "ok: %d providers, %d models at %d targets, %d prices and %d fees\n",
+		len(whole.Providers()), len(models), len(offers), prices, fees)
 	return err
 }
 

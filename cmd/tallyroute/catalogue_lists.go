@@ -149,7 +149,7 @@ func disagreements(o catalogue.Offer, lists []priceList, now time.Time) (views [
 
 func ratesOf(prices []billing.Price) map[string]billing.Money {
 	rates := make(map[string]billing.Money)
-	for _, r := range catalogue.Rates(prices) {
+	for _, r := range append(catalogue.Rates(prices), catalogue.FeesOf(prices)...) {
 		rates[r.Name] = r.Rate
 	}
 	return rates

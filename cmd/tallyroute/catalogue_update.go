@@ -122,6 +122,8 @@ func (p *pricesBook) renew(offers []catalogue.Offer, lists []priceList, now time
 	return changes, left
 }
 
+func samePrice(a, b billing.Price) bool { return a.ID == b.ID }
+
 // write adds the changes to the file, in one step.
 func (p *pricesBook) write(changes []listChange) error {
 	fresh := make(map[string][]billing.Price)
@@ -131,7 +133,7 @@ func (p *pricesBook) write(changes []listChange) error {
 	var list []catalogue.Offer
 	for _, o := range p.offers {
 		newer := fresh[o.Name()]
-		if newer == nil && slices.Equal(o.Prices, p.plain[o.Name()].Prices) {
+		if newer == nil && slices.EqualFunc(o.Prices, p.plain[o.Name()].Prices, samePrice) {
 			continue
 		}
 		o.Prices = append(slices.Clone(o.Prices), newer...)

@@ -33,6 +33,8 @@ type offerView struct {
 	// Rates are dollars per million tokens by kind and tier; null where no price
 	// is known, which is not free.
 	Rates map[string]string `json:"usd_per_million_tokens"`
+	// Fees are dollars for each unit of what is charged besides tokens.
+	Fees  map[string]string `json:"usd_per_unit,omitempty"`
 	Since *string           `json:"since"`
 }
 
@@ -134,6 +136,9 @@ func otherRates(prices []billing.Price) string {
 			words = append(words, r.Name+" "+r.Rate.Short())
 		}
 	}
+	for _, f := range catalogue.FeesOf(prices) {
+		words = append(words, f.Name+" "+f.Rate.Short()+" each")
+	}
 	return strings.Join(words, ", ")
 }
 
@@ -148,6 +153,12 @@ func viewOffer(o catalogue.Offer, prices []billing.Price) offerView {
 	v.Rates = make(map[string]string)
 	for _, r := range catalogue.Rates(prices) {
 		v.Rates[r.Name] = r.Rate.Short()
+	}
+	for _, f := range catalogue.FeesOf(prices) {
+		if v.Fees == nil {
+			v.Fees = make(map[string]string)
+		}
+		v.Fees[f.Name] = f.Rate.Short()
 	}
 	v.Since = new(prices[0].Since.UTC().Format(time.RFC3339))
 	return v

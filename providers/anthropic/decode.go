@@ -37,7 +37,7 @@ func (a Completions) Decode(_ providers.Exchange, _ http.Header, body []byte) (*
 		m.Unbilled = true
 		m.Refusal.Add(jsonraw.Lookup(m.details, "explanation"))
 	}
-	m.head.Tier = m.usage.tier
+	m.head.Tier = m.usage.served()
 	return translate.Response(m.head, []translate.Choice{m.Choice}, m.usage.whole()), nil
 }
 
@@ -72,6 +72,8 @@ func (m *message) read(body []byte) {
 			m.details = raw
 		case "usage":
 			m.usage.read(raw)
+		case "container":
+			m.usage.contained(raw)
 		case "error":
 			if !jsonraw.IsNull(raw) {
 				m.failure = body
@@ -173,6 +175,8 @@ type usage struct {
 
 	input int64
 	tier  string
+	speed string
+	aside *usage // beside the answer; what was told last counts
 }
 
 func (u *usage) read(raw []byte) {
@@ -191,10 +195,43 @@ func (u *usage) read(raw []byte) {
 			u.Read(value, &u.Completion)
 		case "output_tokens_details":
 			u.Read(jsonraw.Lookup(value, "thinking_tokens"), &u.Reasoning)
+		case "server_tool_use":
+			u.Tools(value)
+		case "iterations":
+			u.readIterations(value)
 		case "service_tier":
 			u.tier = tier(jsonraw.Text(value))
+		case "speed":
+			u.speed = jsonraw.Text(value)
 		}
 	}
+}
+
+// contained counts the container that code ran in.
+func (u *usage) contained(container []byte) {
+	if jsonraw.IsObject(container) {
+		u.Metered.Raise(chat.MeterContainer, 1)
+	}
+}
+
+// readIterations reads what was used beside the answer: to compact the conversation,
+// or to ask another model.
+func (u *usage) readIterations(list []byte) {
+	var aside usage
+	for i := range jsonraw.Elements(list) {
+		if jsonraw.Text(jsonraw.Lookup(i, "type")) == "message" {
+			continue
+		}
+		var one usage
+		one.read(i)
+		aside.input += one.input
+		aside.CacheRead += one.CacheRead
+		aside.CacheWrite += max(one.CacheWrite, one.CacheWrite5m+one.CacheWrite1h)
+		aside.CacheWrite1h += one.CacheWrite1h
+		aside.Completion += one.Completion
+		u.Invalid = u.Invalid || one.Invalid
+	}
+	u.aside = &aside
 }
 
 // whole is the usage as the OpenAI format counts it, nil where none was told. What is
@@ -204,6 +241,11 @@ func (u *usage) whole() *translate.Usage {
 		return nil
 	}
 	u.CacheWrite = max(u.CacheWrite, u.CacheWrite5m+u.CacheWrite1h)
+	if a := u.aside; a != nil {
+		u.input, u.CacheRead, u.CacheWrite = u.input+a.input, u.CacheRead+a.CacheRead, u.CacheWrite+a.CacheWrite
+		u.CacheWrite1h, u.Completion = u.CacheWrite1h+a.CacheWrite1h, u.Completion+a.Completion
+		u.aside = nil
+	}
 	u.CacheWrite5m = u.CacheWrite - u.CacheWrite1h
 	u.Prompt = u.input + u.CacheRead + u.CacheWrite
 	return &u.Usage
@@ -213,7 +255,16 @@ func (u *usage) whole() *translate.Usage {
 func (a Completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
 	var u usage
 	u.read(jsonraw.Lookup(body, "usage"))
-	return u.whole().Chat(u.tier)
+	return u.whole().Chat(u.served())
+}
+
+// served is the tier that was served. What is faster than the standard is as dear as
+// no tier is.
+func (u *usage) served() string {
+	if u.speed != "" && u.speed != "standard" {
+		return u.speed
+	}
+	return u.tier
 }
 
 // tier is a service tier in the words of OpenAI, where it has one.

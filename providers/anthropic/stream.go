@@ -95,9 +95,10 @@ func (s *stream) start(e *translate.Emitter, message []byte) error {
 	}
 	s.begun = true
 	s.usage.read(jsonraw.Lookup(message, "usage"))
+	s.usage.contained(jsonraw.Lookup(message, "container"))
 	e.Head = translate.Head{
 		ID: jsonraw.Text(jsonraw.Lookup(message, "id")), Model: jsonraw.Text(jsonraw.Lookup(message, "model")),
-		Created: s.created, Tier: s.usage.tier,
+		Created: s.created, Tier: s.usage.served(),
 	}
 	e.Early(s.usage.whole)
 	e.Begin(0)
@@ -191,6 +192,7 @@ func (s *stream) blockStop(m *translate.Message, index string) {
 func (s *stream) ended(e *translate.Emitter, data []byte) {
 	s.usage.read(jsonraw.Lookup(data, "usage"))
 	delta := jsonraw.Lookup(data, "delta")
+	s.usage.contained(jsonraw.Lookup(delta, "container"))
 	stop := jsonraw.Text(jsonraw.Lookup(delta, "stop_reason"))
 	if stop == "" || s.done {
 		e.Early(s.usage.whole)
@@ -201,5 +203,6 @@ func (s *stream) ended(e *translate.Emitter, data []byte) {
 		e.Say(0, &translate.Message{Unbilled: true, Refusal: translate.WordsOf(jsonraw.Lookup(delta, "stop_details", "explanation"))})
 	}
 	e.Finish(0, finish(stop, s.calls), stop)
+	e.Tier = s.usage.served()
 	e.Usage(s.usage.whole())
 }

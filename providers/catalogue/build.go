@@ -155,7 +155,8 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 		t.Context, t.MaxOutput, t.Quirks = m.Context, m.MaxOutput, m.Quirks.Over(common.Quirks.Of(m.Can.Operation))
 		t.TokensPerSecond = cmp.Or(m.TokensPerSecond, t.TokensPerSecond)
 		b.targets, b.facts = append(b.targets, t), append(b.facts, m)
-		b.prices = append(b.prices, m.Prices...)
+		m.Fees = over(l.Fees, m.Fees)
+		b.prices = append(b.prices, m.Dated()...)
 	}
 }
 

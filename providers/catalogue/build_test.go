@@ -184,7 +184,7 @@ func TestModels(t *testing.T) {
 func TestPrices(t *testing.T) {
 	c, again := build(t, Input{}, both...), build(t, Input{}, both...)
 	prices := c.Prices()
-	if len(prices) != 4 || !slices.Equal(prices, again.Prices()) {
+	if len(prices) != 4 || !reflect.DeepEqual(prices, again.Prices()) {
 		t.Errorf("got %v and %v", prices, again.Prices())
 	}
 	ids := make(map[string]bool)

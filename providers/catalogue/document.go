@@ -54,6 +54,7 @@ func (d document) read(path string, n node) {
 		"timeouts":    d.timeouts,
 		"billing":     d.billing,
 		"weight":      scalar(d.reader, &p.Weight, between(0, 1000)),
+		"fees":        d.fees(&p.Fees),
 		"models":      d.list(d.model),
 	})
 }
@@ -167,6 +168,7 @@ func (d document) model(path string, n node) {
 		"tokenizer":  d.tokenizer(&m.Tokenizer),
 		"quirks":     d.quirks(&m.Quirks),
 		"prices":     d.prices(m),
+		"fees":       d.fees(&m.Fees),
 
 		"tokens_per_second": scalar(d.reader, &m.TokensPerSecond, between64(1, 1_000_000)),
 	})

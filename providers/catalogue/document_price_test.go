@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func TestPrice_Kinds(t *testing.T) {
 		Provider: "acme", Model: "large", Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Source: "catalog", ServiceTier: "standard",
 	}
 	want.ID = priceID(want)
-	if len(got) != 1 || got[0] != want {
+	if len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	// What is not named costs as much as what it is inside.
@@ -124,7 +125,7 @@ func TestPrice_Faults(t *testing.T) {
 		`{` + base + `, tiers: [{prompt: "2", completion: "8"}]}`:                                                                          "two tiers are for the same",
 		`{` + base + `, tiers: [{over: 1k, prompt: "2", completion: "8"}, {service: standard, over: 1000, prompt: "2", completion: "8"}]}`: "two tiers are for the same",
 		`{` + base + `, tiers: [{service: flex, over: 1k, prompt: "2", completion: "8"}]}`:                                                 "service flex needs a price without over",
-		`{` + base + `, tiers: [{service: fast, prompt: "2", completion: "8"}]}`:                                                           "want one of standard, batch, flex, priority",
+		`{` + base + `, tiers: [{service: swift, prompt: "2", completion: "8"}]}`:                                                          "want one of standard, batch, flex, priority, fast",
 		`{` + base + `, tiers: [{over: 0, prompt: "2", completion: "8"}]}`:                                                                 "want a number of tokens",
 		`{` + base + `, tiers: [{over: 1k, since: 2026-01-02, prompt: "2", completion: "8"}]}`:                                             "unknown setting",
 		`{` + base + `, reasoning: "0"}`:                                                                                                   "reasoning cannot be free where completion is not",

@@ -24,18 +24,9 @@ func (o Offer) Name() string { return o.Provider + "/" + o.ID }
 // Is is the model that is offered, whatever variant of it.
 func (o Offer) Is() string { return cmp.Or(o.Canonical, o.ID) }
 
-// Price are the prices in force at t: the standard one, then those of tiers;
-// none where no price is known.
-func (o Offer) Price(t time.Time) (list []billing.Price) {
-	for _, p := range slices.Backward(o.Prices) {
-		if p.Since.After(t) || len(list) > 0 && !p.Since.Equal(list[0].Since) {
-			continue
-		}
-		list = append(list, p)
-	}
-	slices.Reverse(list)
-	return list
-}
+// Price are the prices in force at t with the fees beside them: the standard one,
+// then those of tiers; none where no price is known.
+func (o Offer) Price(t time.Time) []billing.Price { return together(o.Dated(), t) }
 
 // Offers are all models of all providers, by provider. They are known only to a
 // catalogue that was built with Whole.
@@ -44,6 +35,7 @@ func (c *Catalogue) Offers() []Offer { return slices.Clone(c.offers) }
 // note keeps what a provider offers.
 func (b *builder) note(l *loaded, s Status) {
 	for _, m := range l.Models {
+		m.Fees = over(l.Fees, m.Fees)
 		b.offers = append(b.offers, Offer{Model: m, Provider: l.Name, Configured: s.Configured, Own: l.reader != nil, Why: s.Why})
 	}
 }

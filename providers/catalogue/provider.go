@@ -29,6 +29,7 @@ type Provider struct {
 	// TokensPerSecond is that of the models that do not say.
 	TokensPerSecond int64
 	Weight          int // 0 takes no traffic
+	Fees            []Fees
 	Models          []Model
 }
 
@@ -71,6 +72,7 @@ type Model struct {
 	// TokensPerSecond is the most that one choice of an answer grows by in a second.
 	TokensPerSecond int64
 	Prices          []billing.Price // by Since; none: the model is unpriced
+	Fees            []Fees          // over those of the provider, meter by meter
 }
 
 // blank is a provider before its document is read.

@@ -15,7 +15,7 @@ import (
 // a tier has that in front: "batch prompt", "over 200000 completion".
 type Rate struct {
 	Name string
-	Rate billing.Money // of a million tokens; of "request", for each
+	Rate billing.Money // of a million tokens; of "request" and of other meters, for each
 }
 
 // Rates are all rates of prices that hold together, the standard ones first. A
@@ -38,6 +38,17 @@ func Rates(prices []billing.Price) (list []Rate) {
 		if p.Request > 0 && prefix == "" {
 			list = append(list, Rate{"request", p.Request})
 		}
+	}
+	return list
+}
+
+// FeesOf are what units of meters cost beside prices that hold together.
+func FeesOf(prices []billing.Price) (list []Rate) {
+	if len(prices) == 0 {
+		return nil
+	}
+	for _, f := range prices[0].Fees {
+		list = append(list, Rate{f.Meter, f.Unit})
 	}
 	return list
 }
@@ -76,7 +87,7 @@ func Renew(o Offer, e published.Entry, since, now time.Time) (Change, bool) {
 	}
 	for i := range c.New {
 		p := &c.New[i]
-		p.Provider, p.Model, p.Since, p.Source = o.Provider, o.ID, since, sourceCatalog
+		p.Provider, p.Model, p.Since, p.Source, p.Fees = o.Provider, o.ID, since, sourceCatalog, nil
 		p.ID = priceID(*p)
 	}
 	c.Far = far(c.Now, c.New)

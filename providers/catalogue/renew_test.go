@@ -3,6 +3,7 @@ package catalogue
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -149,10 +150,10 @@ providers:
 `
 	large, odd := offered(t, Input{Prices: text}, "acme/large"), offered(t, Input{Prices: text}, "bolt/odd")
 	written := WritePrices([]Offer{large, odd})
-	if again := offered(t, Input{Prices: written}, "acme/large"); !slices.Equal(again.Prices, large.Prices) {
+	if again := offered(t, Input{Prices: written}, "acme/large"); !reflect.DeepEqual(again.Prices, large.Prices) {
 		t.Errorf("%s\nreads as\n%+v\nnot\n%+v", written, again.Prices, large.Prices)
 	}
-	if again := offered(t, Input{Prices: written}, "bolt/odd"); !slices.Equal(again.Prices, odd.Prices) {
+	if again := offered(t, Input{Prices: written}, "bolt/odd"); !reflect.DeepEqual(again.Prices, odd.Prices) {
 		t.Errorf("got %+v", again.Prices)
 	}
 	if n := len(large.Price(time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC))); n != 4 {

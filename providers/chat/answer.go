@@ -39,6 +39,7 @@ func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
 	usage := a.usageAt(usagePath)
 	return Chunk{
 		Data: data, Usage: usage, UsageOnly: usage != nil && a.choices == 0,
+		Metered: a.metered,
 		Content: a.content || len(a.text) > 0, Text: string(a.text), Thought: a.thought, Finish: a.finish, ID: a.id, Role: a.role, Odd: a.odd,
 	}, nil
 }
@@ -57,6 +58,7 @@ type answer struct {
 	content   bool   // something came that is not text: a tool call, audio, an image
 	failed    bool   // it has an error object
 	usage     counts
+	metered   Metered // what tools did that were called at the provider
 	shape
 }
 
@@ -248,6 +250,8 @@ func (a *answer) message() {
 			a.audio()
 		case "images":
 			a.content = something(a.Skip()) || a.content
+		case "executed_tools":
+			a.executed(a.Skip())
 		default:
 			a.Skip()
 		}
@@ -258,6 +262,19 @@ func (a *answer) message() {
 		a.details(details)
 	}
 	a.thought += len(a.text) - said
+}
+
+// executed counts what Groq's own tools did. A stream tells of a call twice: as it
+// begins, and with what came of it.
+func (a *answer) executed(tools []byte) {
+	for tool := range jsonraw.Elements(tools) {
+		if a.from == "delta" && !something(jsonraw.Lookup(tool, "output")) {
+			continue
+		}
+		if meter := MeterOf(jsonraw.Text(jsonraw.Lookup(tool, "type"))); meter != "" {
+			a.metered.Add(meter, 1)
+		}
+	}
 }
 
 // parts reads content: a string, a list of parts, or a part.
@@ -371,5 +388,8 @@ func (a *answer) usageAt(path []string) *Usage {
 	}
 	u := a.usage.usage()
 	u.ServiceTier = a.tier.String()
+	if a.from == "message" {
+		u.Metered.Include(a.metered)
+	}
 	return &u
 }

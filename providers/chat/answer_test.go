@@ -2,6 +2,7 @@ package chat_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ func TestParseResponse(t *testing.T) {
 	if r.ID != "c1" || r.Model != "gpt-4o" || r.Finish != "length" || r.Text != `Hellonof{"a":1}` || string(r.Body) != body {
 		t.Errorf("%+v", r)
 	}
-	if want := (chat.Usage{Input: 7, CacheRead: 4, Output: 5}); r.Usage == nil || *r.Usage != want {
+	if want := (chat.Usage{Input: 7, CacheRead: 4, Output: 5}); r.Usage == nil || !reflect.DeepEqual(*r.Usage, want) {
 		t.Errorf("%+v, want %+v", r.Usage, want)
 	}
 }
@@ -122,7 +123,7 @@ func TestParseChunk(t *testing.T) {
 			if err != nil || string(got.Data) != tt.data {
 				t.Fatal(err)
 			}
-			if (got.Usage == nil) != (tt.want.Usage == nil) || got.Usage != nil && *got.Usage != *tt.want.Usage {
+			if (got.Usage == nil) != (tt.want.Usage == nil) || got.Usage != nil && !reflect.DeepEqual(*got.Usage, *tt.want.Usage) {
 				t.Errorf("usage %+v, want %+v", got.Usage, tt.want.Usage)
 			}
 			got.Data, got.Usage, tt.want.Usage = nil, nil, nil

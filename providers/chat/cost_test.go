@@ -1,6 +1,7 @@
 package chat_test
 
 import (
+	"reflect"
 	"testing"
 
 	"tallyroute/providers/chat"
@@ -62,7 +63,7 @@ func TestUsageStatesWhatTheAnswerCost(t *testing.T) {
 	} {
 		want.Input, want.Output, want.Reasoning = 19, 124, 64
 		r, err := chat.ParseResponse([]byte(`{"choices":[{"message":{"content":"x"}}],` + body + `}`))
-		if err != nil || *r.Usage != want {
+		if err != nil || !reflect.DeepEqual(*r.Usage, want) {
 			t.Errorf("%s: %+v, %v; want %+v", body, r.Usage, err, want)
 		}
 	}

@@ -2,6 +2,7 @@ package chat_test
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -91,7 +92,7 @@ const two = `{"object":"list","data":[{"object":"embedding","index":0,"embedding
 
 func TestParseVectors_AsTheyCame(t *testing.T) {
 	r, err := chat.ParseVectors([]byte(two), embedding(t, `{"model":"m","input":["a","b"]}`))
-	if err != nil || string(r.Body) != two || *r.Usage != (chat.Usage{Input: 3}) {
+	if err != nil || string(r.Body) != two || !reflect.DeepEqual(*r.Usage, chat.Usage{Input: 3}) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -31,6 +31,8 @@ type Usage struct {
 	// counts allow for both, and Cost may tell. It is 0 where they do not.
 	Beside int64
 	Cost   Cost // what the provider says that the answer cost
+	// Metered is what was used besides tokens. It has no more than the provider says.
+	Metered Metered
 }
 
 // Response is a whole answer in the OpenAI format, as bytes, with the views
@@ -62,6 +64,7 @@ type Chunk struct {
 	Finish    string         // finish_reason, when this chunk brings one
 	ID        jsonraw.Quoted // of the answer, as it stands in Data
 	Role      bool           // it says whose words they are
+	Metered   Metered        // what it says was done besides, where Usage does not
 	Odd       bool           // as in a Response; a tool call always is, for what it means depends on the chunks before
 }
 

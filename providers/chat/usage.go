@@ -24,9 +24,11 @@ type counts struct {
 	write5m, write1h          int64 // of cacheWrite
 	reasoning                 int64
 
-	cost     Cost // stated beside the counts
-	upstream Cost // what the provider's own provider asks, for cost to be complete
-	byok     bool // it asks that of us, by an account of our own
+	metered  Metered // what is counted besides tokens
+	research bool    // the reasoning is counted beside all else, as of an answer to a research
+	cost     Cost    // stated beside the counts
+	upstream Cost    // what the provider's own provider asks, for cost to be complete
+	byok     bool    // it asks that of us, by an account of our own
 
 	present  bool  // there is an object
 	plain    int   // how many of the three main counts are written as the format has them
@@ -139,8 +141,53 @@ func (n *counts) dialect(c *jsonraw.Cursor, name []byte) {
 		c.Object(func(name []byte) { n.lifetime(c, name) })
 	case "cost", "cost_in_usd_ticks", "estimated_cost", "cost_details", "is_byok":
 		n.stated(c, string(name))
+	case "server_tool_use", "server_tool_use_details", "server_side_tool_usage_details", "server_side_tool_usage":
+		c.Object(func(name []byte) { n.tool(c, string(name)) })
+	case "reasoning_tokens":
+		n.part(c, &n.reasoning)
+	case "num_search_queries", "citation_tokens", "num_sources_used", "search_context_size":
+		n.search(c, string(name))
 	default:
 		c.Skip()
+	}
+}
+
+// tool reads how often a tool was called at the provider. Names that are not those of
+// calls say the same again in other ways.
+func (n *counts) tool(c *jsonraw.Cursor, name string) {
+	if meter := MeterOf(name); meter != "" {
+		var calls int64
+		n.part(c, &calls)
+		n.metered.Add(meter, calls)
+		return
+	}
+	c.Skip()
+}
+
+// search reads what Perplexity and xAI say of searches. Perplexity counts what was
+// thought in a research beside the completion.
+func (n *counts) search(c *jsonraw.Cursor, name string) {
+	var units int64
+	switch name {
+	case "search_context_size":
+		switch string(c.Skip()) {
+		case `"medium"`:
+			n.metered.Raise(MeterSearchMedium, 1)
+		case `"high"`:
+			n.metered.Raise(MeterSearchHigh, 1)
+		}
+		return
+	case "num_sources_used":
+		n.part(c, &units)
+		n.metered.Raise(MeterCitation, units)
+	case "citation_tokens":
+		n.part(c, &units)
+		n.metered.Raise(MeterCitationTokens, units)
+		n.research = true
+	default:
+		n.part(c, &units)
+		n.metered.Raise(MeterWebSearch, units)
+		n.research = true
 	}
 }
 
@@ -202,7 +249,7 @@ func (n counts) usage() Usage {
 	gap := max(n.total-n.prompt-n.completion, 0)
 	var beside int64
 	switch {
-	case gap == n.reasoning, n.total == 0 && n.reasoning > n.completion:
+	case gap == n.reasoning, (n.total == 0 || n.research) && n.reasoning > n.completion:
 		n.completion, gap = n.completion+n.reasoning, 0
 	case gap == 0:
 		beside = n.reasoning
@@ -225,6 +272,7 @@ func (n counts) usage() Usage {
 		AudioInput:   min(n.audioIn, n.prompt-cached),
 		AudioOutput:  min(n.audioOut, n.completion-reasoning),
 		Invalid:      n.invalid,
+		Metered:      n.metered,
 	}
 	if u.Cost = n.cost; n.byok {
 		u.Cost = u.Cost.Plus(n.upstream)

@@ -2,6 +2,7 @@ package chat_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 
 	"tallyroute/providers/chat"
@@ -67,7 +68,7 @@ func TestUsage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if (c.Usage == nil) != (tt.want == nil) || c.Usage != nil && *c.Usage != *tt.want {
+			if (c.Usage == nil) != (tt.want == nil) || c.Usage != nil && !reflect.DeepEqual(*c.Usage, *tt.want) {
 				t.Errorf("%+v, want %+v", c.Usage, tt.want)
 			}
 		})
@@ -96,7 +97,7 @@ func TestUsagePath(t *testing.T) {
 		t.Errorf("%+v, %v", c.Usage, err)
 	}
 	c, err := chat.ParseChunk(data, "x_groq", "usage")
-	if want := (chat.Usage{Input: 12, Output: 26}); err != nil || !c.UsageOnly || *c.Usage != want {
+	if want := (chat.Usage{Input: 12, Output: 26}); err != nil || !c.UsageOnly || !reflect.DeepEqual(*c.Usage, want) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if c, err := chat.ParseChunk(data, "x_groq", "nothing"); err != nil || c.Usage != nil {

@@ -19,7 +19,9 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	}
 	h := a.head(x, r, body)
 	var choices []translate.Choice
+	var found searches
 	for _, c := range r.candidates {
+		found.read(c.grounded)
 		state := choice{id: h.ID, index: c.index}
 		if len(r.candidates) == 1 && len(c.parts) == 0 && malformed(c.finish) {
 			return nil, translate.Malformed("the model gave up: " + c.finish)
@@ -35,7 +37,7 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	if len(choices) == 0 {
 		return nil, translate.Malformed("it has no candidates")
 	}
-	return translate.Response(h, choices, count(r.usage)), nil
+	return translate.Response(h, choices, found.with(x, count(r.usage))), nil
 }
 
 // Stream reads a streamed answer.
@@ -53,6 +55,7 @@ type stream struct {
 	ends    []string // their finish reasons, "" where there is none yet
 	blocked string
 	usage   []byte
+	found   searches
 }
 
 // Step reads one reply.
@@ -82,6 +85,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 		i := s.at(q, c.index)
 		m := s.choices[i].say(c)
 		cite(&m, "", c.grounded)
+		s.found.read(c.grounded)
 		q.Say(c.index, &m)
 		if c.finish != "" {
 			s.ends[i] = c.finish
@@ -94,7 +98,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 }
 
 // told is what Google told of the usage with its last piece.
-func (s *stream) told() *translate.Usage { return count(s.usage) }
+func (s *stream) told() *translate.Usage { return s.found.with(s.x, count(s.usage)) }
 
 // at is where the choice with an index stands.
 func (s *stream) at(q *translate.Emitter, index int) int {
@@ -124,6 +128,6 @@ func (s *stream) end(q *translate.Emitter) error {
 	for i, c := range s.choices {
 		q.Finish(c.index, finish(s.ends[i], c.calls), s.ends[i])
 	}
-	q.Usage(count(s.usage))
+	q.Usage(s.found.with(s.x, count(s.usage)))
 	return io.EOF
 }

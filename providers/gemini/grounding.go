@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
@@ -36,4 +38,55 @@ func characters(text string, n int64) int64 {
 		return n
 	}
 	return int64(utf8.RuneCountInString(strings.ToValidUTF8(text[:n], "")))
+}
+
+// searches are what an answer was grounded by, over all its candidates and pieces.
+type searches struct {
+	queries     map[string]bool
+	found, maps bool // a page, a place
+	stored      map[string]bool
+}
+
+func (s *searches) read(grounded []byte) {
+	for _, list := range [...]string{"webSearchQueries", "imageSearchQueries"} {
+		for q := range jsonraw.Elements(jsonraw.Lookup(grounded, list)) {
+			note(&s.queries, q)
+		}
+	}
+	for q := range jsonraw.Elements(jsonraw.Lookup(grounded, "retrievalQueries")) {
+		note(&s.stored, q)
+	}
+	for c := range jsonraw.Elements(jsonraw.Lookup(grounded, "groundingChunks")) {
+		s.found = s.found || jsonraw.Lookup(c, "web") != nil || jsonraw.Lookup(c, "image") != nil
+		s.maps = s.maps || jsonraw.Lookup(c, "maps") != nil
+	}
+}
+
+func note(set *map[string]bool, query []byte) {
+	if len(query) <= len(`""`) {
+		return
+	}
+	if *set == nil {
+		*set = make(map[string]bool)
+	}
+	(*set)[string(query)] = true
+}
+
+// with is the usage with what is charged for the searches: up to the second generation
+// of models a prompt that was answered with some, since the third each of them.
+func (s *searches) with(x providers.Exchange, u *translate.Usage) *translate.Usage {
+	if u == nil {
+		return nil
+	}
+	switch searched := len(s.queries) > 0 || s.found; {
+	case searched && versionOf(x.Target.Upstream) < 300:
+		u.Metered.Add(chat.MeterGrounding, 1)
+	case searched:
+		u.Metered.Add(chat.MeterWebSearch, int64(max(len(s.queries), 1)))
+	}
+	if s.maps {
+		u.Metered.Add(chat.MeterMaps, 1)
+	}
+	u.Metered.Add(chat.MeterFileSearch, int64(len(s.stored)))
+	return u
 }

@@ -50,7 +50,7 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	if c.Finish, c.Native, err = s.ending(x, body); err != nil {
 		return nil, err
 	}
-	return translate.Response(a.head(x, body), []translate.Choice{c}, count(jsonraw.Lookup(body, "usage"))), nil
+	return translate.Response(a.head(x, body), []translate.Choice{c}, count(body)), nil
 }
 
 // head is what is said of an answer as a whole.
@@ -75,8 +75,9 @@ func (a completions) head(x providers.Exchange, response []byte) translate.Head 
 
 // count reads usage, whose parts are those of the chat format under other names.
 // What the total has beyond them is output that is not itemised.
-func count(usage []byte) *translate.Usage {
-	if usage = jsonraw.Present(usage); usage == nil {
+func count(response []byte) *translate.Usage {
+	usage := jsonraw.Present(jsonraw.Lookup(response, "usage"))
+	if usage == nil {
 		return nil
 	}
 	u := &translate.Usage{}
@@ -92,12 +93,38 @@ func count(usage []byte) *translate.Usage {
 		return nil
 	}
 	u.State(usage)
+	u.Metered = metered(jsonraw.Lookup(response, "output"))
+	u.Tools(jsonraw.Lookup(usage, "server_side_tool_usage_details"))
 	return u
 }
 
 // Usage reads the usage of an answer that need not be one otherwise.
 func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
-	return count(jsonraw.Lookup(body, "usage")).Chat("")
+	return count(body).Chat("")
+}
+
+// metered counts the calls of tools at the provider among the items of an output. Of
+// what is done with what was found, only the search is charged; and of code, the
+// container that it runs in.
+func metered(output []byte) (m chat.Metered) {
+	containers := make(map[string]bool)
+	for item := range jsonraw.Elements(output) {
+		switch kind := jsonraw.Text(jsonraw.Lookup(item, "type")); kind {
+		case "web_search_call":
+			if action := jsonraw.Text(jsonraw.Lookup(item, "action", "type")); action == "" || action == "search" {
+				m.Add(chat.MeterWebSearch, 1)
+			}
+		case "code_interpreter_call", "shell_call", "container_call":
+			id := jsonraw.Text(jsonraw.Lookup(item, "container_id"))
+			if kind == "code_interpreter_call" || id != "" {
+				containers[id] = true
+			}
+		case "file_search_call", "image_generation_call":
+			m.Add(chat.MeterOf(kind), 1)
+		}
+	}
+	m.Add(chat.MeterContainer, int64(len(containers)))
+	return m
 }
 
 // speaker makes one message of the items of an output.

@@ -69,7 +69,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 
 // whole reads the events that carry the response as far as it is.
 func (s *stream) whole(q *translate.Emitter, kind string, response []byte) error {
-	usage := count(jsonraw.Lookup(response, "usage"))
+	usage := count(response)
 	switch kind {
 	case "response.completed", "response.incomplete", "response.failed", "response.done":
 	default:

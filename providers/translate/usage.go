@@ -47,6 +47,16 @@ type Usage struct {
 	CacheWrite5m, CacheWrite1h                int64 // of CacheWrite, where the provider tells how long it keeps what
 	Completion, Reasoning, AudioOutput        int64
 	Cost                                      chat.Cost // what the provider says that the answer cost
+	Metered                                   chat.Metered
+}
+
+// Tools reads how often tools were called at the provider, by their names.
+func (u *Usage) Tools(counts []byte) {
+	for name, value := range jsonraw.Each(counts) {
+		if meter := chat.MeterOf(string(name)); meter != "" {
+			u.Metered.Raise(meter, u.Take(value))
+		}
+	}
 }
 
 // State reads what the provider says that the answer cost, where it says so in the
@@ -83,7 +93,7 @@ func (u *Usage) Chat(tier string) *chat.Usage {
 		Input: input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, CacheWrite1h: u.CacheWrite1h,
 		Output: u.Completion, Reasoning: u.Reasoning,
 		AudioInput: min(max(u.AudioInput, 0), input), AudioOutput: min(max(u.AudioOutput, 0), u.Completion-u.Reasoning),
-		ServiceTier: tier, Invalid: u.Invalid, Cost: u.Cost,
+		ServiceTier: tier, Invalid: u.Invalid, Cost: u.Cost, Metered: u.Metered,
 	}
 }
 

@@ -48,7 +48,7 @@ func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
 		row.Tokens, row.Disputed = b.tokens, b.disputed
 		m.compare(&row, u.Usage)
 	}
-	row.Price, row.Cost, row.Baseline = m.cost(u.Candidate, row.ServiceTier, row.Tokens)
+	m.price(&row, u.Candidate, metered(u.Usage, m.mostFees(u.Candidate)))
 	return row
 }
 
@@ -60,7 +60,7 @@ func (m *Meter) Hidden(row billing.Spend, c plan.Candidate, first time.Duration)
 	}
 	row.UsageSource = billing.Bounded
 	row.Tokens.Output = max(row.Tokens.Output, min(m.Most(c).Output, billing.SatAdd(row.Tokens.Output, m.unseen(c, first))))
-	row.Price, row.Cost, row.Baseline = m.cost(c, row.ServiceTier, row.Tokens)
+	m.price(&row, c, row.Fees)
 	return row
 }
 

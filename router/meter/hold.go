@@ -26,7 +26,8 @@ func (m *Meter) Hold() (a Amounts) {
 	for _, c := range m.Try {
 		t, price := m.Most(c), m.dearest(c)
 		a.Tokens = max(a.Tokens, t.Total())
-		a.Money = max(a.Money, price.Cost(t).Total)
+		cost, _, _ := price.Charge(t, m.mostFees(c), nil)
+		a.Money = max(a.Money, cost.Total)
 		if !c.Exact && !m.Plan.Counted {
 			room := billing.SatMul(c.Prompt, headroom)
 			a.HeadroomTokens = max(a.HeadroomTokens, room)
@@ -51,7 +52,8 @@ func (m *Meter) Fits(balances []billing.Balance) int64 {
 	most := int64(math.MaxInt64)
 	for _, c := range m.Try {
 		price := m.dearest(c)
-		prompt := price.Cost(billing.Tokens{Input: c.Hold}).Total
+		cost, _, _ := price.Charge(billing.Tokens{Input: c.Hold}, m.mostFees(c), nil)
+		prompt := cost.Total
 		for _, b := range balances {
 			if free, ok := b.FreeTokens(); ok {
 				most = min(most, free-c.Hold)

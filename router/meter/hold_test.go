@@ -14,7 +14,7 @@ import (
 func priced(name string, input, output billing.Money) plan.Candidate {
 	sheet := billing.NewPriceBook([]billing.Price{{Provider: name, Model: "m", Since: epoch, Input: input * 1e6, Output: output * 1e6}}).At(name, "m", epoch)
 	c := plan.Candidate{Target: &providers.Target{Provider: name, Model: "m"}, Prices: sheet, Tier: billing.TierStandard, Prompt: 100, Hold: 120, MaxOutput: 50}
-	c.Price, c.Priced = sheet.Asked(c.Tier, c.Prompt)
+	c.Price, c.Priced = sheet.Charged(c.Tier, c.Prompt)
 	return c
 }
 

@@ -36,10 +36,22 @@ func (m *Meter) Most(c plan.Candidate) billing.Tokens {
 	return billing.Tokens{Input: c.Hold, Output: billing.SatMul(m.output(c), m.Request.N())}
 }
 
-// priceOf is what c asks for t in a tier.
-func priceOf(c plan.Candidate, tier string, t billing.Tokens) billing.Price {
-	if p, ok := c.Prices.Served(tier, t.Prompt()); ok {
-		return p
+// priceOf is what c asks for t in a tier. It reports false where that is not known.
+func priceOf(c plan.Candidate, tier string, t billing.Tokens) (billing.Price, bool) {
+	if c.Prices == nil {
+		return c.Price, c.Priced
 	}
-	return c.Price
+	return c.Prices.Charged(tier, t.Prompt())
+}
+
+// mostFees is the most of each meter that the request may use at c.
+func (m *Meter) mostFees(c plan.Candidate) []billing.Fee {
+	if len(c.Uses) == 0 {
+		return nil
+	}
+	fees := make([]billing.Fee, len(c.Uses))
+	for i, u := range c.Uses {
+		fees[i] = billing.Fee{Meter: u.Meter, Units: u.Bound()}
+	}
+	return fees
 }

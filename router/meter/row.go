@@ -1,6 +1,8 @@
 package meter
 
 import (
+	"slices"
+
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -23,8 +25,29 @@ func (m *Meter) Used(u Use, count Counter) (row billing.Spend, observed bool) {
 	if u.Usage != nil {
 		m.compare(&row, u.Usage)
 	}
-	row.Price, row.Cost, row.Baseline = m.cost(u.Candidate, row.ServiceTier, row.Tokens)
+	m.price(&row, u.Candidate, metered(u.Usage, m.mostFees(u.Candidate)))
 	return row, b.observed
+}
+
+// metered is what an attempt used besides tokens: what the provider says. Where it did
+// not come to say all, as of a stream that was cut, it is the most that may be.
+func metered(u *chat.Usage, most []billing.Fee) []billing.Fee {
+	var fees []billing.Fee
+	if u == nil || u.Partial {
+		fees = most
+	}
+	if u == nil {
+		return fees
+	}
+	for _, used := range u.Metered {
+		i := slices.IndexFunc(fees, func(f billing.Fee) bool { return f.Meter == used.Meter })
+		if i < 0 {
+			fees = append(fees, billing.Fee{Meter: used.Meter, Units: used.N})
+			continue
+		}
+		fees[i].Units = max(fees[i].Units, used.N)
+	}
+	return fees
 }
 
 // compare notes what the provider reported, where that is not what is booked, and
@@ -51,7 +74,7 @@ func (m *Meter) Lost(c plan.Candidate, attempt int) billing.Spend {
 	row := m.row(c, attempt)
 	row.Final, row.Status, row.UsageSource = true, billing.StatusInterrupted, billing.Bounded
 	row.Tokens = m.Most(c)
-	row.Price, row.Cost, row.Baseline = m.cost(c, row.ServiceTier, row.Tokens)
+	m.price(&row, c, m.mostFees(c))
 	return row
 }
 
@@ -68,21 +91,27 @@ func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
 	return row
 }
 
-// cost is what t costs at c in a tier, by which price, and what it would have cost
-// at the dearest of the candidates that could have served it.
-func (m *Meter) cost(c plan.Candidate, tier string, t billing.Tokens) (price billing.Price, cost billing.Cost, baseline billing.Money) {
-	if !c.Priced {
-		return c.Price, billing.Cost{}, 0
+// price notes what an attempt costs that used fees besides its tokens, by which price,
+// and what it would have cost at the dearest of the candidates that could have served
+// it. What the provider stated is charged where that is more. Where it is not known
+// what something costs that was used, nor what all of it did, the row has no price.
+func (m *Meter) price(row *billing.Spend, c plan.Candidate, used []billing.Fee) {
+	price, priced := priceOf(c, row.ServiceTier, row.Tokens)
+	cost, fees, known := price.Charge(row.Tokens, used, row.ProviderCost)
+	stated := row.ProviderCost != nil && *row.ProviderCost > 0
+	row.Price, row.Fees = price, fees
+	if !known || !priced && !stated {
+		row.Pricing, row.Cost, row.Baseline = billing.Unpriced, billing.Cost{}, 0
+		return
 	}
-	price = priceOf(c, tier, t)
-	cost = price.Cost(t)
-	baseline = cost.Total
+	row.Pricing, row.Cost, row.Baseline = billing.Priced, cost, cost.Total
 	for _, other := range m.Plan.Candidates {
 		if other.Priced && other.Usable() {
-			baseline = max(baseline, priceOf(other, tier, t).Cost(t).Total)
+			price, _ := priceOf(other, row.ServiceTier, row.Tokens)
+			cost, _, _ := price.Charge(row.Tokens, used, nil)
+			row.Baseline = max(row.Baseline, cost.Total)
 		}
 	}
-	return price, cost, baseline
 }
 
 // Overrun notes on each attempt how far it took the request beyond its hold, in

@@ -79,7 +79,7 @@ func (m *Meter) reading(u Use, tier string) billing.Tokens {
 	}
 	beside := within
 	beside.Output, beside.Reasoning = billing.SatAdd(within.Output, u.Usage.Beside), u.Usage.Beside
-	less, more := priceOf(u.Candidate, tier, within).Cost(within).Total, priceOf(u.Candidate, tier, beside).Cost(beside).Total
+	less, more := m.comesTo(u, tier, within), m.comesTo(u, tier, beside)
 	contradiction := u.Usage.Beside > within.Output
 	switch {
 	case less.Meets(stated):
@@ -110,6 +110,13 @@ func countText(text string, count Counter) (n int64, exact bool) {
 		return int64(len(text)), false
 	}
 	return counted.Tokens, counted.Exact
+}
+
+// comesTo is what t and what was used besides cost in a tier.
+func (m *Meter) comesTo(u Use, tier string, t billing.Tokens) billing.Money {
+	price, _ := priceOf(u.Candidate, tier, t)
+	cost, _, _ := price.Charge(t, metered(u.Usage, nil), nil)
+	return cost.Total
 }
 
 func apart(a, b billing.Money) billing.Money { return max(a, b) - min(a, b) }

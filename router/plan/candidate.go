@@ -27,7 +27,17 @@ type Candidate struct {
 	Excluded  string // Why in words; "" where it can be taken
 	Chosen    bool
 
+	fees    billing.Money // of Uses
 	retryIn time.Duration
+}
+
+// charge notes what Uses may cost. A meter that nobody has a price for leaves the
+// candidate without one.
+func (c *Candidate) charge() {
+	for _, u := range c.Uses {
+		fee, known := c.Price.Fee(u.Meter, u.Bound())
+		c.fees, c.Priced = c.fees.Add(fee), c.Priced && known
+	}
 }
 
 // Exclusion is why a candidate cannot be taken. Of several reasons the greatest is

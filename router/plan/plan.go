@@ -80,7 +80,8 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, Hold: o.Hold}
 	c.Tier = tierFor(in.Request, c.Target)
 	c.Uses = c.Target.Uses(in.Request)
-	c.Price, c.Priced = c.Prices.Asked(c.Tier, c.Prompt)
+	c.Price, c.Priced = c.Prices.Charged(c.Tier, c.Prompt)
+	c.charge()
 	c.Health, c.retryIn = describe(o.Health)
 	c.MaxOutput, sure = in.maxOutput(c)
 	if c.Price.MinInput > 0 && !c.Exact && !in.Counted {

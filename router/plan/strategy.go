@@ -37,5 +37,5 @@ func (c Candidate) rank() int {
 
 // cost is that of the request with a prompt of so many tokens.
 func (c Candidate) cost(prompt int64) billing.Money {
-	return c.Price.Cost(billing.Tokens{Input: prompt, Output: c.Output}).Total
+	return c.Price.Cost(billing.Tokens{Input: prompt, Output: c.Output}).Total.Add(c.fees)
 }

@@ -9,6 +9,9 @@ import (
 
 // tierFor is the tier that a request asks of t, which may not have any.
 func tierFor(req *chat.Request, t *providers.Target) string {
+	if jsonraw.Text(req.Get("speed")) == billing.TierFast && t.Sends("speed") {
+		return billing.TierFast
+	}
 	asked := req.Get("service_tier")
 	if asked == nil || !t.Sends("service_tier") {
 		return billing.TierStandard

@@ -78,7 +78,28 @@ func liteLLMEntry(name string, m map[string]any) Entry {
 	}
 	e := Entry{Name: name}
 	e.Prices, e.Left = r.prices()
+	if search, ok := liteLLMSearch(m); ok && len(e.Prices) > 0 {
+		e.Prices[0].Fees = []billing.FeeRate{search}
+	}
 	return e
+}
+
+// liteLLMSearch is what a search costs, or a prompt that is answered with searches,
+// where that does not hang on how much is searched.
+func liteLLMSearch(m map[string]any) (billing.FeeRate, bool) {
+	sizes, _ := m["search_context_cost_per_query"].(map[string]any)
+	low, ok := amount(sizes["search_context_size_low"], perMillion)
+	high, also := amount(sizes["search_context_size_high"], perMillion)
+	if !ok || !also || low != high {
+		return billing.FeeRate{}, false
+	}
+	meter := "web_search"
+	provider, _ := m["litellm_provider"].(string)
+	google := provider == "gemini" || strings.HasPrefix(provider, "vertex_ai-language")
+	if google && low == 35*billing.NanoPerUSD/1000 { // of Gemini 2
+		meter = "grounding"
+	}
+	return billing.FeeRate{Meter: meter, Unit: low}, true
 }
 
 func modeOf(m map[string]any) string {

@@ -1,0 +1,102 @@
+package billing
+
+import (
+	"slices"
+	"strings"
+)
+
+// FeeRate is the price of one unit of a meter that counts no tokens.
+type FeeRate struct {
+	Meter string `json:"meter"`
+	Unit  Money  `json:"unit_nano"`
+}
+
+// MeterProviderCost is the meter of what a provider said that an attempt cost beyond
+// what it costs by our prices.
+const MeterProviderCost = "provider_cost"
+
+// fee is the price of a unit of a meter: the listed one, or what is the dearest that
+// any provider lists, so that what nobody has priced here is not free.
+func (p Price) fee(meter string) (Money, bool) {
+	for _, f := range p.Fees {
+		if f.Meter == meter {
+			return f.Unit, true
+		}
+	}
+	return dearestFee(meter)
+}
+
+// dearestFee is the most that a provider is known to ask for a unit of a meter.
+func dearestFee(meter string) (Money, bool) {
+	const mill = NanoPerUSD / 1000
+	switch meter {
+	case "web_search", "grounding":
+		return 35 * mill, true // Google, a grounded prompt of Gemini 2
+	case "maps":
+		return 25 * mill, true // Google, the same
+	case "web_fetch":
+		return 10 * mill, true // no provider asks as much
+	case "code_execution", "container":
+		return 50 * mill, true // Anthropic, an hour
+	case "file_search", "tool_call":
+		return 10 * mill, true // xAI, a search of attached files
+	case "image":
+		return 250 * mill, true // OpenAI, high quality
+	case "citation":
+		return 25 * mill, true // xAI, a source of live search
+	case "citation_tokens":
+		return mill / 100, true // ten dollars per million
+	}
+	return 0, false
+}
+
+// Fee is what units of a meter cost. It reports false where that is not known.
+func (p Price) Fee(meter string, units int64) (Money, bool) {
+	unit, known := p.fee(meter)
+	return min(SatMul(unit, Money(min(max(units, 0), MostTokens))), MostMeter), known
+}
+
+// dearerFees has every meter of both at the higher price.
+func dearerFees(a, b []FeeRate) []FeeRate {
+	if len(b) == 0 || len(a) == len(b) && len(a) > 0 && &a[0] == &b[0] {
+		return a
+	}
+	all := append(slices.Clone(a), b...)
+	slices.SortStableFunc(all, func(x, y FeeRate) int { return strings.Compare(x.Meter, y.Meter) })
+	n := 0
+	for _, f := range all {
+		if n > 0 && all[n-1].Meter == f.Meter {
+			all[n-1].Unit = max(all[n-1].Unit, f.Unit)
+			continue
+		}
+		all[n] = f
+		n++
+	}
+	return all[:n]
+}
+
+// Charge is the cost of an attempt: of t, of what it used of other meters, whose
+// costs in used do not count, and of what the provider stated, where that is more.
+// The fees say what Cost.Fee consists of beside the fee per request. It reports false
+// where it is not known what something cost that was used, and no cost was stated.
+func (p Price) Charge(t Tokens, used []Fee, stated *Money) (c Cost, fees []Fee, known bool) {
+	c, known = p.Cost(t), true
+	for _, u := range used {
+		if u.Meter == MeterProviderCost || u.Units <= 0 {
+			continue
+		}
+		cost, ok := p.Fee(u.Meter, u.Units)
+		known = known && ok
+		u.Units, u.Cost = min(u.Units, MostTokens), cost
+		fees = append(fees, u)
+		c.Fee, c.Total = c.Fee.Add(u.Cost), c.Total.Add(u.Cost)
+	}
+	if stated != nil && *stated > 0 {
+		known = true
+		if more := min(*stated, MostMeter) - c.Total; more > 0 {
+			fees = append(fees, Fee{Meter: MeterProviderCost, Units: 1, Cost: more})
+			c.Fee, c.Total = c.Fee.Add(more), c.Total.Add(more)
+		}
+	}
+	return c, fees, known
+}

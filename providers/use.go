@@ -1,0 +1,27 @@
+package providers
+
+import "tallyroute/providers/chat"
+
+// Meters are all that a price can be given for.
+func Meters() []string {
+	return []string{
+		MeterWebSearch, MeterWebFetch, MeterCodeExecution, MeterContainer, MeterFileSearch, MeterGrounding, MeterMaps, MeterImage,
+		MeterCitation, chat.MeterCitationTokens, MeterToolCall, chat.MeterSearchMedium, chat.MeterSearchHigh,
+	}
+}
+
+// Bound is how many units are held for a use: what the request allows, or what is
+// seldom passed where it allows any number. What is used beyond is booked all the
+// same, as an overrun.
+func (u Use) Bound() int64 {
+	if u.Most > 0 {
+		return u.Most
+	}
+	switch u.Meter {
+	case MeterContainer, MeterGrounding, MeterMaps, MeterImage:
+		return 1
+	case MeterCitation:
+		return 25
+	}
+	return 10
+}
