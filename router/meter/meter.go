@@ -1,6 +1,8 @@
 package meter
 
 import (
+	"slices"
+
 	"tallyroute/billing"
 	"tallyroute/providers/chat"
 	"tallyroute/router/plan"
@@ -52,6 +54,27 @@ func (m *Meter) mostFees(c plan.Candidate) []billing.Fee {
 	fees := make([]billing.Fee, len(c.Uses))
 	for i, u := range c.Uses {
 		fees[i] = billing.Fee{Meter: u.Meter, Units: u.Bound()}
+	}
+	return fees
+}
+
+// metered is what an attempt used besides tokens: what the provider says. Where it did
+// not come to say all, as of a stream that was cut, it is the most that may be.
+func metered(u *chat.Usage, most []billing.Fee) []billing.Fee {
+	var fees []billing.Fee
+	if u == nil || u.Partial {
+		fees = most
+	}
+	if u == nil {
+		return fees
+	}
+	for _, used := range u.Metered {
+		i := slices.IndexFunc(fees, func(f billing.Fee) bool { return f.Meter == used.Meter })
+		if i < 0 {
+			fees = append(fees, billing.Fee{Meter: used.Meter, Units: used.N})
+			continue
+		}
+		fees[i].Units = max(fees[i].Units, used.N)
 	}
 	return fees
 }

@@ -1,8 +1,6 @@
 package meter
 
 import (
-	"slices"
-
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -27,27 +25,6 @@ func (m *Meter) Used(u Use, count Counter) (row billing.Spend, observed bool) {
 	}
 	m.price(&row, u.Candidate, metered(u.Usage, m.mostFees(u.Candidate)))
 	return row, b.observed
-}
-
-// metered is what an attempt used besides tokens: what the provider says. Where it did
-// not come to say all, as of a stream that was cut, it is the most that may be.
-func metered(u *chat.Usage, most []billing.Fee) []billing.Fee {
-	var fees []billing.Fee
-	if u == nil || u.Partial {
-		fees = most
-	}
-	if u == nil {
-		return fees
-	}
-	for _, used := range u.Metered {
-		i := slices.IndexFunc(fees, func(f billing.Fee) bool { return f.Meter == used.Meter })
-		if i < 0 {
-			fees = append(fees, billing.Fee{Meter: used.Meter, Units: used.N})
-			continue
-		}
-		fees[i].Units = max(fees[i].Units, used.N)
-	}
-	return fees
 }
 
 // compare notes what the provider reported, where that is not what is booked, and
