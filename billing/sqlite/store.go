@@ -36,6 +36,7 @@ type Options struct {
 
 // Store is a billing.Store in a file.
 type Store struct {
+	file      string // as the driver names it
 	reporting *time.Location
 	clock     func() time.Time
 	reads     *sql.DB
@@ -71,6 +72,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	}
 	// What SQLite makes beside the file gets the mode of the file.
 	file := "file:" + (&url.URL{Path: path}).EscapedPath() + "?modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20")
+	s.file = file
 	writes, err := openWriter(ctx, file+writePragmas)
 	if err != nil {
 		return nil, err

@@ -19,10 +19,12 @@ import (
 // a savepoint of its own and succeeds or fails alone, unless the database does.
 type writer struct {
 	db      *sql.DB
+	conn    *sql.Conn
 	tx      *session
 	jobs    chan *job
 	closing chan struct{}
 	stopped chan struct{}
+	ended   error // that the last work ended with
 	once    sync.Once
 }
 
@@ -50,6 +52,7 @@ const (
 	savepoint  = `SAVEPOINT job`
 	release    = `RELEASE job`
 	rollbackTo = `ROLLBACK TO job`
+	checkpoint = `PRAGMA wal_checkpoint(TRUNCATE)`
 )
 
 var errClosed = fmt.Errorf("billing/sqlite: %w: the store is closed", billing.ErrUnavailable)
@@ -65,7 +68,7 @@ func openWriter(ctx context.Context, dsn string) (*writer, error) {
 		return nil, errors.Join(fault(err), db.Close())
 	}
 	w := &writer{
-		db: db, tx: newSession(conn),
+		db: db, conn: conn, tx: newSession(conn),
 		jobs: make(chan *job), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go w.run(context.WithoutCancel(ctx))
@@ -117,10 +120,13 @@ func (w *writer) do(ctx context.Context, change func(ctx context.Context, tx *se
 	return j.err
 }
 
+// close ends the connection. All that is in the log beside the file is moved
+// into the file first, as far as other processes let it: whoever copies the file
+// of a router that has stopped has everything.
 func (w *writer) close() error {
 	w.once.Do(func() { close(w.closing) })
 	<-w.stopped
-	return errors.Join(w.tx.close(), w.db.Close())
+	return errors.Join(w.ended, w.tx.close(), w.conn.Close(), w.db.Close())
 }
 
 func (w *writer) run(ctx context.Context) {
@@ -130,6 +136,8 @@ func (w *writer) run(ctx context.Context) {
 		case j := <-w.jobs:
 			w.together(ctx, w.gather(j))
 		case <-w.closing:
+			_, err := w.conn.ExecContext(ctx, checkpoint)
+			w.ended = fault(err)
 			return
 		}
 	}

@@ -36,6 +36,7 @@ type grammar struct {
 
 	Demo      demoCommand      `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
 	Serve     serveCommand     `cmd:"" help:"Run the router."`
+	Backup    backupCommand    `cmd:"" help:"Write a consistent copy of the SQLite database to a file, while routers use it."`
 	Migrate   migrateCommand   `cmd:"" help:"Bring the database's tables up to date."`
 	Keys      keysCommand      `cmd:"" help:"Create, list, show and revoke virtual keys."`
 	Teams     teamsCommand     `cmd:"" help:"Create and list teams."`

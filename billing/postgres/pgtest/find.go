@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 )
 
 var errNotInstalled = errors.New("pgtest: PostgreSQL is not installed; " +
@@ -50,6 +51,20 @@ func folders() []string {
 		}
 	}
 	return found
+}
+
+// Tool is the path of a program that comes with PostgreSQL, such as pg_dump.
+// Without one the test is skipped, or fails if $CI is set.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	for _, dir := range folders() {
+		if path := filepath.Join(dir, name); executable(path) {
+			return path
+		}
+	}
+	path, err := exec.LookPath(name)
+	require(t, err)
+	return path
 }
 
 func executable(path string) bool {

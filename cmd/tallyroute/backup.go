@@ -1,0 +1,32 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"tallyroute/billing"
+	"tallyroute/billing/sqlite"
+)
+
+// backupCommand is "tallyroute backup".
+type backupCommand struct {
+	File string `arg:"" help:"The file to write. It must not exist yet." type:"path"`
+}
+
+// errNoBackup says how a database server is backed up.
+var errNoBackup = errors.New("the database is PostgreSQL: back it up with its own tools, such as pg_dump --format=custom --file=tallyroute.dump")
+
+// Run writes the copy.
+func (c backupCommand) Run(a *app) error {
+	return a.withStore(func(s billing.Store, _ *Config) error {
+		file, ok := s.(*sqlite.Store)
+		if !ok {
+			return errNoBackup
+		}
+		if err := file.Backup(a.ctx, c.File); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(a.stdout, "%s is a copy of the database. Keep the pepper too, and apart from it: without it no key of the copy is known.\n", c.File)
+		return err
+	})
+}
