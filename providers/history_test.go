@@ -100,14 +100,24 @@ func TestCallsHaveNamesAndResultsHaveIDs(t *testing.T) {
 		from, to string
 		lost     []string
 	}{
-		{assistant(call("x", "$READ.file")) + `,{"role":"tool","tool_call_id":"x","name":"$READ.file","content":"1"}`,
-			assistant(call("x", "_READ_file")) + `,{"role":"tool","tool_call_id":"x","name":"_READ_file","content":"1"}`, []string{"messages.tool_calls.function.name"}},
-		{assistant(call("x", "fs.read")) + `,{"role":"tool","tool_call_id":"x","content":"1"}`,
-			assistant(call("x", "fs_read")) + `,{"role":"tool","tool_call_id":"x","content":"1"}`, nil},
-		{assistant(call("x", long)) + `,{"role":"tool","tool_call_id":"x","content":"1"}`,
-			assistant(call("x", PlainName(long))) + `,{"role":"tool","tool_call_id":"x","content":"1"}`, []string{"messages.tool_calls.function.name"}},
-		{assistant(call("", "a"), call("", "b")) + `,{"role":"tool","name":"b","content":"2"},{"role":"tool","content":"1"}`,
-			assistant(call("call_0", "a"), call("call_1", "b")) + `,{"role":"tool","name":"b","content":"2","tool_call_id":"call_1"},{"role":"tool","content":"1","tool_call_id":"call_0"}`, nil},
+		{
+			assistant(call("x", "$READ.file")) + `,{"role":"tool","tool_call_id":"x","name":"$READ.file","content":"1"}`,
+			assistant(call("x", "_READ_file")) + `,{"role":"tool","tool_call_id":"x","name":"_READ_file","content":"1"}`,
+			[]string{"messages.tool_calls.function.name"},
+		},
+		{
+			assistant(call("x", "fs.read")) + `,{"role":"tool","tool_call_id":"x","content":"1"}`,
+			assistant(call("x", "fs_read")) + `,{"role":"tool","tool_call_id":"x","content":"1"}`, nil,
+		},
+		{
+			assistant(call("x", long)) + `,{"role":"tool","tool_call_id":"x","content":"1"}`,
+			assistant(call("x", PlainName(long))) + `,{"role":"tool","tool_call_id":"x","content":"1"}`,
+			[]string{"messages.tool_calls.function.name"},
+		},
+		{
+			assistant(call("", "a"), call("", "b")) + `,{"role":"tool","name":"b","content":"2"},{"role":"tool","content":"1"}`,
+			assistant(call("call_0", "a"), call("call_1", "b")) + `,{"role":"tool","name":"b","content":"2","tool_call_id":"call_1"},{"role":"tool","content":"1","tool_call_id":"call_0"}`, nil,
+		},
 		{`{"role":"assistant","content":"hi","tool_calls":[]}`, `{"role":"assistant","content":"hi"}`, nil},
 	} {
 		x := asked(t, `{"model":"m","tools":[{"type":"function","function":{"name":"fs.read"}}],"messages":[`+c.from+`]}`, Quirks{})

@@ -37,6 +37,7 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 	if kept != nil {
 		return r.replay(a, kept)
 	}
+	key := a.key // whose rate was taken
 	h, err := r.admit(ctx, a)
 	if errors.Is(err, billing.ErrStaleKey) { // changed since it was cached: judge the request anew
 		if a, err = r.renew(ctx, a); err == nil {
@@ -44,6 +45,7 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 		}
 	}
 	if err != nil {
+		r.rerate(key, a.taken, 0)
 		r.forget(ctx, a, claim)
 		return r.refuse(a, err)
 	}

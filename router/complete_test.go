@@ -694,3 +694,18 @@ func TestLargeBodyWaitsForASlotToBeChecked(t *testing.T) {
 	g.Slots.Free()
 	g.ok(t, large)
 }
+
+// TestRefusedRequestTakesNothingFromTokensPerMinute, for want of budget or of a model.
+func TestRefusedRequestTakesNothingFromTokensPerMinute(t *testing.T) {
+	key := keyWith(tokenBudget(1000))
+	key.TokensPerMinute = 10_000
+	g := newRig(t, key, target("a", "1", "1"))
+	g.o.Clock = func() time.Time { return epoch }
+	for range 3 {
+		_, err := g.ask(t.Context(), strings.Replace(hi, ":10}", ":4000}", 1))
+		wantError[*billing.QuotaError](t, err)
+		_, err = g.ask(t.Context(), strings.Replace(strings.Replace(hi, ":10}", ":4000}", 1), `"m"`, `"other"`, 1))
+		wantError[*ModelError](t, err)
+	}
+	g.ok(t, hi)
+}

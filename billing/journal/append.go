@@ -12,31 +12,73 @@ import (
 // ErrFailed. A record that failed is taken back, as far as the disk lets us: it
 // may still be replayed if the disk failed altogether.
 func (l *Log) Append(rec []byte) (Segment, error) {
-	if len(rec) == 0 || len(rec) > MaxRecord {
-		return 0, ErrRecord
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s, err := l.write(rec)
+	s, err := l.put(rec)
 	if err != nil {
 		return 0, err
 	}
 	if l.opt.Sync != SyncAlways {
-		if !l.dirty && l.syncs {
-			l.dirty = true
-			l.wake()
-		}
 		return s.number, nil
 	}
-	end := s.size
+	if err := l.await(s, s.size); err != nil {
+		return 0, err
+	}
+	return s.number, nil
+}
+
+// Write is Append for a record that nobody waits for: it is in the file, and
+// reaches the disk before the next one that somebody waits for, or soon.
+func (l *Log) Write(rec []byte) (Segment, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, err := l.put(rec)
+	if err != nil {
+		return 0, err
+	}
+	return s.number, nil
+}
+
+// Wait returns when what was written is on the disk, where Append waits for that
+// too.
+func (l *Log) Wait() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.active
+	if s == nil || l.opt.Sync != SyncAlways {
+		return l.Err()
+	}
+	return l.await(s, s.size)
+}
+
+// await waits until so much of a segment is on the disk.
+func (l *Log) await(s *segment, end int64) error {
 	l.wake()
 	for s.synced < end && s.err == nil {
 		l.progress.Wait()
 	}
 	if s.synced < end {
-		return 0, s.err
+		return s.err
 	}
-	return s.number, nil
+	return nil
+}
+
+// put writes a record and has it synced.
+func (l *Log) put(rec []byte) (*segment, error) {
+	if len(rec) == 0 || len(rec) > MaxRecord {
+		return nil, ErrRecord
+	}
+	s, err := l.write(rec)
+	switch {
+	case err != nil:
+		return nil, err
+	case l.opt.Sync == SyncAlways:
+		l.wake()
+	case !l.dirty && l.syncs:
+		l.dirty = true
+		l.wake()
+	}
+	return s, nil
 }
 
 // write puts a record into the active segment.

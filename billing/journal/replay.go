@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"os"
 )
@@ -73,13 +74,24 @@ func (l *Log) replay(s *segment, end int64, visit func(Segment, []byte) error) (
 	return found, nil
 }
 
+// Quarantine keeps a record that its reader cannot make sense of, beside what is
+// damaged, and says where.
+func (l *Log) Quarantine(s Segment, rec []byte) (string, error) {
+	h := fnv.New64a()
+	_, _ = h.Write(rec) // never fails
+	return l.store(fmt.Sprintf("%s-%016x.record", s, h.Sum64()), rec)
+}
+
 // keep copies what cannot be read to a file of its own, once.
-func (l *Log) keep(d Damage, b []byte) (string, error) {
+func (l *Log) keep(d Damage, b []byte) (string, error) { return l.store(quarantined(d), b) }
+
+// store writes a file in quarantine, once.
+func (l *Log) store(file string, b []byte) (string, error) {
 	dir := l.path(quarantine)
 	if err := makeDir(dir); err != nil {
 		return "", failure(ErrFailed, "quarantine", err)
 	}
-	name := dir + string(os.PathSeparator) + quarantined(d)
+	name := dir + string(os.PathSeparator) + file
 	if info, err := os.Stat(name); err == nil && info.Size() == int64(len(b)) {
 		return name, nil
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {

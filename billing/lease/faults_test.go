@@ -209,6 +209,9 @@ func (r *faultRig) traffic(code, statement string) {
 		}
 		return err
 	})
+	wrong := billing.Posting{Replica: other, Seq: 7} // which ends its epoch
+	until("Post out of turn", func() error { _, err := r.far.Post(ctx, wrong); return err })
+	until("Renew", func() error { _, err := r.far.Renew(ctx, other, billing.Joining); return err })
 	until("Return", func() error { return r.far.Return(ctx, other.ID, "") })
 	r.requests += 2
 

@@ -24,6 +24,8 @@ type Store interface {
 type Journal interface {
 	Replay(record func(s journal.Segment, rec []byte) error) error
 	Append(rec []byte) (journal.Segment, error)
+	Write(rec []byte) (journal.Segment, error)
+	Wait() error
 	Drop(before journal.Segment) error
 	Err() error
 	Segments
@@ -38,10 +40,11 @@ type Segments interface {
 	Restore() error
 }
 
-// Past is what the journal still has of what was posted.
+// Past is what the journal still has of what was posted, or could not be read.
 type Past interface {
 	History(record func(s journal.Segment, rec []byte) error) error
 	Forget()
+	Quarantine(s journal.Segment, rec []byte) (string, error)
 }
 
 // Options tune a ledger. The zero value of each has a default.
@@ -99,6 +102,7 @@ type Ledger struct {
 	joined    atomic.Bool
 	failed    atomic.Int64 // nanoseconds since begun when the database last did not answer a request; 0 never
 	deadline  atomic.Int64 // nanoseconds since begun: leases may not be used after it
+	latest    atomic.Int64 // the same by the wall clock, which goes on while a machine is suspended
 	begun     time.Time
 	heardWant atomic.Bool  // that somebody ran dry
 	offset    atomic.Int64 // nanoseconds that the database's clock is ahead of ours
@@ -115,9 +119,10 @@ type Ledger struct {
 	rejected atomic.Int64 // rows that were refused for what is in them
 	restored atomic.Int64 // rows that the database had lost
 
-	own       journal.Segment // the first segment of this process
-	confirmed *billing.Spend  // the last row that was posted
-	doubted   *billing.Spend  // the row that the database must have, or else it has lost what came before
+	own       journal.Segment   // the first segment of this process
+	carried   []journal.Segment // out of which beginnings were copied that are yet to reach the disk; the keeper's own
+	confirmed *billing.Spend    // the last row that was posted
+	doubted   *billing.Spend    // the row that the database must have, or else it has lost what came before
 
 	seq     int64    // of the last posting of the epoch; guarded by mu
 	last    int      // settlements in the last posting; the writer's own
@@ -190,8 +195,12 @@ func Open(store Store, log Journal, o Options) (*Ledger, error) {
 }
 
 // usable reports whether leases may be used now: the database was heard of
-// recently enough that nobody can have taken them back.
-func (l *Ledger) usable() bool { return int64(time.Since(l.begun)) < l.deadline.Load() }
+// recently enough that nobody can have taken them back. Neither clock may say
+// otherwise: one stops while the machine is suspended, the other can be set.
+func (l *Ledger) usable() bool {
+	now := time.Now()
+	return int64(now.Sub(l.begun)) < l.deadline.Load() && now.UnixNano() < l.latest.Load()
+}
 
 // heard notes that the database gave us another TTL when it was asked.
 func (l *Ledger) heard(asked time.Time) {
@@ -199,6 +208,7 @@ func (l *Ledger) heard(asked time.Time) {
 	until := int64(asked.Sub(l.begun) + l.o.TTL - margin)
 	for old := l.deadline.Load(); until > old && !l.deadline.CompareAndSwap(old, until); old = l.deadline.Load() {
 	}
+	l.latest.Store(asked.Add(l.o.TTL - margin).UnixNano()) // may go back with the clock
 }
 
 // Reserve implements billing.Ledger. Whether the key is in force is for the

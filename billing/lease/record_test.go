@@ -2,11 +2,13 @@ package lease
 
 import (
 	"encoding/hex"
+	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/journal"
 )
 
 // full is a row of which every member says something.
@@ -121,6 +123,59 @@ func FuzzRecord(f *testing.F) {
 		again, err := readRecord(appendRecord(nil, r.kind, r.id, r.rows))
 		if err != nil || !reflect.DeepEqual(again, r) {
 			t.Errorf("%+v becomes %+v, %v", r, again, err)
+		}
+	})
+}
+
+// TestRecordOfALaterVersionPinsNothing: it is kept aside, and the journal shrinks.
+func TestRecordOfALaterVersionPinsNothing(t *testing.T) {
+	alone(t, func(w *walk, _ *node, h *hooked) {
+		dir := w.t.TempDir()
+		o := journal.Options{Sync: journal.SyncOff, SegmentBytes: 4096}
+		log, err := journal.Open(dir, o)
+		w.must(err)
+		_, err = log.Append([]byte{recordVersion + 1, recordSettle, 0})
+		w.must(err)
+		w.must(log.Close())
+		log, err = journal.Open(dir, o)
+		w.must(err)
+		told := 0
+		l, err := Open(h, log, Options{Replica: log.ID(), Report: func(error) { told++ }})
+		w.must(err)
+		n := &node{name: "older", log: log, Ledger: l}
+		w.must(n.joins(w.t.Context()))
+		for range 50 {
+			w.use(n, 1)
+		}
+		for n.round(w.t.Context()) {
+		}
+		w.must(n.Close(w.t.Context()))
+		if log.Size() > 5000 || told != 1 {
+			t.Errorf("the journal has %d bytes, %d faults were told", log.Size(), told)
+		}
+		if kept, err := filepath.Glob(dir + "/quarantine/*.record"); err != nil || len(kept) != 1 {
+			t.Errorf("%v are kept, %v", kept, err)
+		}
+		w.must(log.Close())
+	})
+}
+
+// TestLeasesOfASuspendedMachineAreNotUsed: its clock of uptime stood still, that
+// on the wall went on.
+func TestLeasesOfASuspendedMachineAreNotUsed(t *testing.T) {
+	alone(t, func(w *walk, n *node, _ *hooked) {
+		w.use(n, 1)
+		time.Sleep(2 * time.Second)
+		if !n.usable() {
+			t.Fatal("its leases cannot be used")
+		}
+		n.latest.Store(time.Now().Add(-time.Second).UnixNano()) // as if so much had passed
+		if n.usable() {
+			t.Error("its leases can be used")
+		}
+		time.Sleep(2 * time.Second)
+		if !n.usable() {
+			t.Error("it has not come back")
 		}
 	})
 }

@@ -21,8 +21,11 @@ func (l *Ledger) replay() error {
 		first = min(first, seg)
 		r, err := readRecord(raw)
 		if err != nil {
-			l.o.Report(fmt.Errorf("%w, in segment %d", err, seg)) // it is kept: the segment stays pinned
-			l.segs.pin(seg)
+			kept, failed := l.log.Quarantine(seg, raw)
+			if failed != nil { // it is kept where it is
+				l.segs.pin(seg)
+			}
+			l.o.Report(errors.Join(fmt.Errorf("%w, in segment %d, and is kept in %s", err, seg, kept), failed))
 			return nil
 		}
 		if r.kind == recordDone {
@@ -117,12 +120,13 @@ func (l *Ledger) forget(e *entry) {
 }
 
 // done writes down that nothing before is needed, if that is so, so that the
-// next start need not read it again. The lock is held.
+// next start need not read it again. The record is written under the lock, lest
+// a beginning gets before it; that it reaches the disk is waited for by nobody.
 func (l *Ledger) done() {
 	if len(l.queue)+len(l.open)+l.ending > 0 || l.log.Err() != nil {
 		return
 	}
-	if _, err := l.log.Append(appendRecord(nil, recordDone, "", nil)); err != nil {
+	if _, err := l.log.Write(appendRecord(nil, recordDone, "", nil)); err != nil {
 		l.o.Report(fmt.Errorf("billing/lease: journal: %w", err))
 	}
 }
@@ -143,24 +147,34 @@ func (l *Ledger) carry() {
 	l.mu.Unlock()
 	for _, e := range old {
 		if !l.carryOne(e) {
-			return
+			break
 		}
 	}
+	if len(l.carried) == 0 || l.log.Wait() != nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, seg := range l.carried {
+		l.segs.unpin(seg)
+	}
+	l.carried = nil
 }
 
 // carryOne holds the lock while it writes: a settlement of the request must not
-// get before its beginning.
+// get before its beginning. The old segment is let go of once the new record has
+// reached the disk.
 func (l *Ledger) carryOne(e *entry) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.open[e.id] != e {
 		return true
 	}
-	seg, err := l.log.Append(appendRecord(nil, recordBegin, e.id, e.ifLost))
+	seg, err := l.log.Write(appendRecord(nil, recordBegin, e.id, e.ifLost))
 	if err != nil {
 		return false
 	}
-	l.segs.unpin(e.begun)
+	l.carried = append(l.carried, e.begun)
 	e.begun = seg
 	l.segs.pin(seg)
 	return true

@@ -22,21 +22,33 @@ var subsets = map[string]*schema.Subset{
 
 func TestReduce(t *testing.T) {
 	for _, c := range []struct{ subset, from, to, lost string }{
-		{"strict", `{"type":"object","properties":{"a":{"type":"integer","minimum":1,"maximum":10,"description":"d"}},"required":["a"]}`,
-			`{"type":"object","properties":{"a":{"type":"integer","description":"d (minimum: 1, maximum: 10)"}},"required":["a"],"additionalProperties":false}`, "minimum maximum"},
-		{"strict", `{"type":"object","properties":{"o":{"type":"object","properties":{"z":{"type":"string","maxLength":5}}}},"additionalProperties":true}`,
-			`{"type":"object","properties":{"o":{"type":"object","properties":{"z":{"type":"string","description":"(maxLength: 5)"}},"additionalProperties":false}},"additionalProperties":false}`, "maxLength additionalProperties"},
+		{
+			"strict", `{"type":"object","properties":{"a":{"type":"integer","minimum":1,"maximum":10,"description":"d"}},"required":["a"]}`,
+			`{"type":"object","properties":{"a":{"type":"integer","description":"d (minimum: 1, maximum: 10)"}},"required":["a"],"additionalProperties":false}`, "minimum maximum",
+		},
+		{
+			"strict", `{"type":"object","properties":{"o":{"type":"object","properties":{"z":{"type":"string","maxLength":5}}}},"additionalProperties":true}`,
+			`{"type":"object","properties":{"o":{"type":"object","properties":{"z":{"type":"string","description":"(maxLength: 5)"}},"additionalProperties":false}},"additionalProperties":false}`, "maxLength additionalProperties",
+		},
 		{"strict", `{"type":"object","additionalProperties":false,"properties":{"a":{"const":1},"b":{"enum":["x"]}}}`, "", ""},
-		{"strict", `{"type":"array","items":{"type":"string","format":"email"},"minItems":3}`,
-			`{"type":"array","items":{"type":"string","description":"(format: \"email\")"},"description":"(minItems: 3)"}`, "format minItems"},
+		{
+			"strict", `{"type":"array","items":{"type":"string","format":"email"},"minItems":3}`,
+			`{"type":"array","items":{"type":"string","description":"(format: \"email\")"},"description":"(minItems: 3)"}`, "format minItems",
+		},
 		{"strict", `{"type":"string","pattern":"^(?=a)b"}`, `{"type":"string","description":"(pattern: \"^(?=a)b\")"}`, "pattern"},
 		{"strict", `{"oneOf":[{"type":"string"},{"type":"object"}]}`, `{"anyOf":[{"type":"string"},{"type":"object","additionalProperties":false}]}`, "additionalProperties"},
-		{"strict", `{"allOf":[{"$ref":"#/$defs/A"},{"properties":{"b":{"type":"string"}},"required":["b"]}],"$defs":{"A":{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}}}`,
-			`{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}},"required":["a","b"],"additionalProperties":false}`, ""},
-		{"strict", `{"$ref":"#/$defs/N","$defs":{"N":{"type":"object","properties":{"next":{"$ref":"#/$defs/N"}},"additionalProperties":false}}}`,
-			`{"type":"object","properties":{"next":{}},"additionalProperties":false}`, "$ref"},
-		{"google", `{"type":"object","properties":{"h":{"type":"object"},"k":{"const":"insert"},"m":{"type":"array","items":{"$ref":"#/properties/h"}},"n":{"$ref":"#/$defs/N","description":"d"},"v":true,"s":{"type":"string","minLength":2,"pattern":"^a"}},"$defs":{"N":{"type":"string"}}}`,
-			`{"type":"object","properties":{"h":{"type":"object"},"k":{"enum":["insert"],"type":"string"},"m":{"type":"array","items":{"type":"object"}},"n":{"type":"string","description":"d"},"v":{},"s":{"type":"string","description":"(minLength: 2, pattern: \"^a\")"}}}`, "minLength pattern"},
+		{
+			"strict", `{"allOf":[{"$ref":"#/$defs/A"},{"properties":{"b":{"type":"string"}},"required":["b"]}],"$defs":{"A":{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}}}`,
+			`{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}},"required":["a","b"],"additionalProperties":false}`, "",
+		},
+		{
+			"strict", `{"$ref":"#/$defs/N","$defs":{"N":{"type":"object","properties":{"next":{"$ref":"#/$defs/N"}},"additionalProperties":false}}}`,
+			`{"type":"object","properties":{"next":{}},"additionalProperties":false}`, "$ref",
+		},
+		{
+			"google", `{"type":"object","properties":{"h":{"type":"object"},"k":{"const":"insert"},"m":{"type":"array","items":{"$ref":"#/properties/h"}},"n":{"$ref":"#/$defs/N","description":"d"},"v":true,"s":{"type":"string","minLength":2,"pattern":"^a"}},"$defs":{"N":{"type":"string"}}}`,
+			`{"type":"object","properties":{"h":{"type":"object"},"k":{"enum":["insert"],"type":"string"},"m":{"type":"array","items":{"type":"object"}},"n":{"type":"string","description":"d"},"v":{},"s":{"type":"string","description":"(minLength: 2, pattern: \"^a\")"}}}`, "minLength pattern",
+		},
 		{"google", `{"type":"integer","exclusiveMinimum":0,"exclusiveMaximum":10}`, `{"type":"integer","minimum":1,"maximum":9}`, ""},
 		{"google", `{"type":"number","exclusiveMinimum":0}`, `{"type":"number","description":"(exclusiveMinimum: 0)"}`, "exclusiveMinimum"},
 		{"google", `{"const":true}`, `{"type":"boolean","description":"(const: [true])"}`, "const"},
@@ -47,8 +59,10 @@ func TestReduce(t *testing.T) {
 		{"google", `{"$ref":"https://example.org/x"}`, `{}`, "$ref"},
 		{"google", `{"type":"object","properties":{"x":false}}`, `{"type":"object","properties":{"x":{}}}`, "false"},
 		{"flat", `{"type":"object","properties":{"a":{"$ref":"#/$defs/A"}},"$defs":{"A":{"minLength":1}}}`, "", ""},
-		{"flat", `{"anyOf":[{"type":"object","properties":{"a":{}},"required":["a"]},{"type":"object","properties":{"b":{}}}],"description":"d"}`,
-			`{"type":"object","properties":{"a":{},"b":{}},"description":"d"}`, "anyOf"},
+		{
+			"flat", `{"anyOf":[{"type":"object","properties":{"a":{}},"required":["a"]},{"type":"object","properties":{"b":{}}}],"description":"d"}`,
+			`{"type":"object","properties":{"a":{},"b":{}},"description":"d"}`, "anyOf",
+		},
 	} {
 		got, lost := subsets[c.subset].Reduce([]byte(c.from))
 		if c.to == "" {
