@@ -22,14 +22,19 @@ type Store interface {
 
 // Journal keeps records over a crash of the process; see the package journal.
 type Journal interface {
-	Replay(record func(s journal.Segment, rec []byte) error) error
-	Append(rec []byte) (journal.Segment, error)
-	Write(rec []byte) (journal.Segment, error)
-	Wait() error
+	Records
 	Drop(before journal.Segment) error
 	Err() error
 	Segments
 	Past
+}
+
+// Records are written one after the other, and read by the next process.
+type Records interface {
+	Replay(record func(s journal.Segment, rec []byte) error) error
+	Append(rec []byte) (journal.Segment, error)
+	Write(rec []byte) (journal.Segment, error)
+	Wait() error
 }
 
 // Segments are what the journal consists of.
