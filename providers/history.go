@@ -19,16 +19,13 @@ import (
 
 // paired is x with a history in which every call has its result, and the other way
 // round, with the names of what is lost. It is x itself where that is so already.
-// A result of no call is a *chat.FieldError.
 func (x Exchange) paired(a aliases) (Exchange, []string, error) {
 	if x.Operation != Chat || !called(x.Request) {
 		return x, nil, nil
 	}
 	h := history{r: x.Request, aliases: a}
 	h.read()
-	if err := h.match(); err != nil {
-		return x, nil, err
-	}
+	h.match()
 	h.fill()
 	list := h.list()
 	if !h.changed {
@@ -129,26 +126,49 @@ func unique(id string, taken map[string]bool, n int) string {
 	return as
 }
 
-// match finds the call of each result. Of several results of one call the last counts.
-func (h *history) match() error {
+// match finds the call of each result. Of several results of one call the last counts;
+// one of no call becomes something that the user says.
+func (h *history) match() {
 	for i := range h.messages {
-		if m := &h.messages[i]; m.tool {
-			c := h.callOf(i)
-			if c < 0 {
-				if h.elsewhere() {
-					continue
-				}
-				return &chat.FieldError{
-					Code: "invalid_value", Param: fmt.Sprintf("messages[%d].tool_call_id", i), Message: "answers no call of the messages before it",
-				}
-			}
-			if h.calls[c].result >= 0 {
-				h.lose(fmt.Sprintf("messages[%d]", h.calls[c].result))
-			}
-			h.calls[c].result = i
+		m := &h.messages[i]
+		if !m.tool {
+			continue
 		}
+		c := h.callOf(i)
+		if c < 0 {
+			if m.tool = false; !h.elsewhere() {
+				h.messages[i].raw = spoken(m.raw)
+				h.lose(fmt.Sprintf("messages[%d].tool_call_id", i))
+			}
+			continue
+		}
+		if h.calls[c].result >= 0 {
+			h.lose(fmt.Sprintf("messages[%d]", h.calls[c].result))
+		}
+		h.calls[c].result = i
 	}
-	return nil
+}
+
+// uncalled is what a result is introduced with whose call the history does not have.
+const uncalled = "The result of a tool that was called before this conversation:"
+
+// spoken is the result of a tool as a message of the user.
+func spoken(raw []byte) []byte {
+	var text, o jsonraw.Object
+	text.Text("type", "text")
+	text.Text("text", uncalled)
+	list := [][]byte{text.Bytes()}
+	switch content := jsonraw.Lookup(raw, "content"); {
+	case jsonraw.IsArray(content):
+		for part := range jsonraw.Elements(content) {
+			list = append(list, part)
+		}
+	case jsonraw.IsString(content):
+		list[0] = []byte(`{"type":"text","text":` + string(jsonraw.Quote(uncalled+"\n"+jsonraw.Text(content))) + "}")
+	}
+	o.Text("role", "user")
+	o.Raw("content", jsonraw.Array(list))
+	return o.Bytes()
 }
 
 // elsewhere reports that a part of the conversation is kept by the provider.
@@ -246,23 +266,14 @@ func (h *history) list() [][]byte {
 		order = i
 		list = append(list, raw)
 	}
-	of := make(map[int]bool)
-	for _, c := range h.calls {
-		if c.result >= 0 {
-			of[c.result] = true
-		}
-	}
 	for i := range h.messages {
 		m := &h.messages[i]
-		switch {
-		case m.tool && !of[i] && h.elsewhere():
-			add(i, m.raw)
-		case m.tool:
-		default:
-			add(i, h.asked(m))
-			for _, c := range h.inOrder(m.calls) {
-				add(h.calls[c].result, h.answer(&h.calls[c]))
-			}
+		if m.tool {
+			continue
+		}
+		add(i, h.asked(m))
+		for _, c := range h.inOrder(m.calls) {
+			add(h.calls[c].result, h.answer(&h.calls[c]))
 		}
 	}
 	h.changed = h.changed || len(list) != len(h.messages)

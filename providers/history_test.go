@@ -1,12 +1,9 @@
 package providers
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
-
-	"tallyroute/providers/chat"
 )
 
 // Histories are written here as words: "u" is a user, "a:x,y" an assistant that calls
@@ -27,6 +24,8 @@ func written(words string) string {
 			list = append(list, `{"role":"assistant","content":null,"tool_calls":[`+strings.Join(all, ",")+`]}`)
 		case word == "a":
 			list = append(list, `{"role":"assistant","content":"well"}`)
+		case word == "said":
+			list = append(list, `{"role":"user","content":"said"}`)
 		default:
 			list = append(list, `{"role":"user","content":"hi"}`)
 		}
@@ -66,18 +65,25 @@ func TestResultsStandBehindTheirCallsOneForEach(t *testing.T) {
 	}
 }
 
-func TestResultOfNoCallIsRefusedByItsIndex(t *testing.T) {
-	for words, at := range map[string]string{
-		"u x=1 u":         "messages[1].tool_call_id",
-		"u a:x x=1 y=2 u": "messages[3].tool_call_id",
-		"x=1 u":           "messages[0].tool_call_id",
-		"u a =1":          "messages[2].tool_call_id",
+// The call may stand in what a client has cut off: the result is not lost, and no
+// provider has to be told of a call that it does not know.
+func TestResultOfNoCallIsSaidByTheUser(t *testing.T) {
+	const said = `{"role":"user","content":[{"type":"text","text":"` + uncalled + `\n1"}]}`
+	for words, c := range map[string]struct{ want, lost string }{
+		"u x=1 u":         {"u · u", "messages[1].tool_call_id"},
+		"x=1 u":           {"· u", "messages[0].tool_call_id"},
+		"u a =1":          {"u a ·", "messages[2].tool_call_id"},
+		"u a:x y=1 x=2 u": {"u a:x x=2 · u", "messages[2].tool_call_id"},
 	} {
-		_, _, err := asked(t, `{"model":"m","messages":`+written(words)+`}`, Quirks{}).paired(aliases{})
-		e := (*chat.FieldError)(nil)
-		if !errors.As(err, &e) || e.Param != at {
-			t.Errorf("%s: %v, want %s", words, err, at)
+		y, lost, err := asked(t, `{"model":"m","messages":`+written(words)+`}`, Quirks{}).paired(aliases{})
+		want := strings.ReplaceAll(written(strings.ReplaceAll(c.want, "·", "said")), `{"role":"user","content":"said"}`, said)
+		if err != nil || string(y.Request.Get("messages")) != want || strings.Join(lost, " ") != c.lost {
+			t.Errorf("%s: %s, lost %q, %v; want %s", words, y.Request.Get("messages"), lost, err, want)
 		}
+	}
+	y, _, err := asked(t, `{"model":"m","messages":[{"role":"tool","tool_call_id":"x","content":[{"type":"text","text":"1"}]}]}`, Quirks{}).paired(aliases{})
+	if want := `[{"role":"user","content":[{"type":"text","text":"` + uncalled + `"},{"type":"text","text":"1"}]}]`; err != nil || string(y.Request.Get("messages")) != want {
+		t.Errorf("%s, %v", y.Request.Get("messages"), err)
 	}
 	// The provider knows the call where it keeps the conversation.
 	x := asked(t, `{"model":"m","previous_response_id":"r","messages":`+written("x=1 u")+`}`, Quirks{})
