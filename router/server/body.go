@@ -69,12 +69,16 @@ func (x *exchange) body() ([]byte, error) {
 // compressed reports a body that is to be unpacked.
 func compressed(h http.Header) bool { return strings.EqualFold(h.Get("Content-Encoding"), "gzip") }
 
-// unread is why a body could not be read.
-func (*exchange) unread(err error) error {
+// unread is why a body could not be read. One for which there was no room is taken from
+// the client all the same, for many read no answer before they have sent all.
+func (x *exchange) unread(err error) error {
 	var large *tooLargeError
 	var full *limit.FullError
 	switch {
-	case errors.As(err, &large), errors.As(err, &full), errors.Is(err, context.Canceled):
+	case errors.As(err, &full):
+		_, _ = io.CopyN(io.Discard, x.c.Request.Body, x.Limits.Body)
+		return err
+	case errors.As(err, &large), errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errBodyTimeout
