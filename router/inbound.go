@@ -26,7 +26,10 @@ type Inbound struct {
 	Room *limit.Share
 	// Read returns the body. It is called at most once, after the key is known, its
 	// rate was taken and Room is the key's.
-	Read    func() ([]byte, error)
+	Read func() ([]byte, error)
+	// Waiting, where it is set, is called before a provider is asked for a stream:
+	// all that could refuse the request has been asked.
+	Waiting func()
 	Tags    map[string]string
 	Explain Explain
 	// Session is what the client calls the session that the request belongs to, ""

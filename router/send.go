@@ -37,6 +37,9 @@ type sent struct {
 func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	upstream, end := context.WithTimeout(context.WithoutCancel(ctx), r.o.RequestTimeout)
 	s := sent{held: h, upstream: upstream, end: end, call: r.Background.Follow(ctx, string(h.planned.accepted.key.ID), end)}
+	if in := h.planned.accepted.in; in.Waiting != nil && h.meter.Request.Stream() {
+		in.Waiting()
+	}
 	declared := h.planned.try[0].Target.Name()
 	from := h.planned.accepted.origin
 	var last error

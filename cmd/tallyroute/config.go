@@ -107,7 +107,8 @@ type timeouts struct {
 	Idle                 duration `yaml:"idle"`
 	Write                duration `yaml:"write"` // of one event of a stream
 	Request              duration `yaml:"request"`
-	Read                 duration `yaml:"read"` // of a key's budgets, or of the rows of a request
+	StreamSilence        duration `yaml:"stream_silence"` // until a client is told that its stream is being worked on
+	Read                 duration `yaml:"read"`           // of a key's budgets, or of the rows of a request
 	Admin                duration `yaml:"admin"`
 	UpstreamDial         duration `yaml:"upstream_dial"`
 	UpstreamTLS          duration `yaml:"upstream_tls"`
@@ -158,7 +159,7 @@ func defaultConfig() Config {
 		},
 		Timeouts: timeouts{
 			ReadHeader: seconds(5), ReadBody: seconds(30), Idle: seconds(60), Write: seconds(15),
-			Request: duration(10 * time.Minute), Read: duration(900 * time.Millisecond), Admin: seconds(15),
+			Request: duration(10 * time.Minute), Read: duration(900 * time.Millisecond), StreamSilence: seconds(15), Admin: seconds(15),
 			UpstreamDial: seconds(3), UpstreamTLS: seconds(5), UpstreamHeader: seconds(120),
 			UpstreamStreamHeader: seconds(30), UpstreamIdle: seconds(60),
 			DatabaseAcquire: duration(250 * time.Millisecond), DatabaseStatement: seconds(2), DatabaseLock: duration(500 * time.Millisecond),

@@ -165,6 +165,7 @@ func (r *configReader) checkDurations(t timeouts) {
 		{"timeouts.idle", t.Idle},
 		{"timeouts.write", t.Write},
 		{"timeouts.request", t.Request},
+		{"timeouts.stream_silence", t.StreamSilence},
 		{"timeouts.read", t.Read},
 		{"timeouts.admin", t.Admin},
 		{"timeouts.upstream_dial", t.UpstreamDial},

@@ -135,7 +135,7 @@ func (s *service) listen(ctx context.Context) error {
 		Limits: server.Limits{
 			Body: l.MaxBodyBytes, HeaderBytes: l.MaxHeaderBytes, Connections: l.MaxConnections,
 			ReadHeader: time.Duration(t.ReadHeader), ReadBody: time.Duration(t.ReadBody),
-			Idle: time.Duration(t.Idle), Write: time.Duration(t.Write),
+			Idle: time.Duration(t.Idle), Write: time.Duration(t.Write), Silence: time.Duration(t.StreamSilence),
 		},
 	})
 	if err != nil {

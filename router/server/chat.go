@@ -17,7 +17,7 @@ func (x *exchange) complete(o providers.Operation) {
 		x.fail(err)
 		return
 	}
-	in.Operation = o
+	in.Operation, in.Waiting = o, x.waiting
 	result, err := x.Router.Complete(x.c.Request.Context(), in)
 	if err != nil {
 		x.fail(err)
@@ -34,16 +34,21 @@ func (x *exchange) complete(o providers.Operation) {
 			x.err = err
 		}
 	}()
-	describe(&x.head, answer.Route, answer.Outcome(), x.Clock().Sub(x.start))
-	describeCost(&x.head, answer)
 	if answer.Response == nil {
 		x.relay(answer)
 		return
 	}
+	x.describe(answer)
 	body := plainBody(answer, in.Explain)
 	x.c.Writer.Header().Set("Content-Type", jsonType)
 	x.keep(answer, body)
 	x.write(http.StatusOK, jsonType, body)
+}
+
+// describe writes what the header of an answer says of it.
+func (x *exchange) describe(a *router.Answer) {
+	describe(&x.head, a.Route, a.Outcome(), x.Clock().Sub(x.start))
+	describeCost(&x.head, a)
 }
 
 // inbound is the request as the router wants it. The body has not been read:

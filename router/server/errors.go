@@ -393,6 +393,7 @@ func problemOf(err error) problem {
 
 // fail answers with an error: as JSON, or as an event where a stream has begun.
 func (x *exchange) fail(err error) {
+	x.hush()
 	if x.goneBefore(err) {
 		x.gone(err)
 		return

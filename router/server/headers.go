@@ -61,15 +61,23 @@ func describeCost(h *fields, a *router.Answer) {
 		h.set("X-Tallyroute-Cost-Status", status)
 		return
 	}
-	out := a.Outcome()
-	status := costStatus(out.Spend)
+	status, usd := costOf(a.Outcome())
+	h.set("X-Tallyroute-Cost-Status", status)
+	if usd != nil {
+		h.set("X-Tallyroute-Cost-Usd", *usd)
+	}
+}
+
+// costOf is how the cost of a request is known, and what it is; nil where it is unpriced.
+func costOf(out router.Outcome) (status string, usd *string) {
+	status = costStatus(out.Spend)
 	if out.Earlier > 0 && (status == "exact" || status == "differs") {
 		status = "estimated" // what failed attempts cost is only bounded
 	}
-	h.set("X-Tallyroute-Cost-Status", status)
 	if status != "unpriced" {
-		h.set("X-Tallyroute-Cost-Usd", billing.SatAdd(out.Spend.Cost.Total, out.Earlier).Short())
+		usd = textOrNull(billing.SatAdd(out.Spend.Cost.Total, out.Earlier).Short())
 	}
+	return status, usd
 }
 
 // costStatus says in a word how the cost is known. It is exact where the provider

@@ -37,6 +37,7 @@ type exchange struct {
 	refused string        // the code of the error that was answered
 	err     error
 
+	silence   silence
 	recorded  *recording // of a stream that is kept; else nil
 	streaming bool       // an event stream has begun
 	events    *sse.Writer
@@ -127,6 +128,7 @@ func (x *exchange) admit() error {
 
 // end is deferred: it answers for a panic, and writes the log.
 func (x *exchange) end() {
+	x.hush()
 	defer x.room.Close()
 	if v := recover(); v != nil {
 		x.panicked(v)

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"time"
 
 	"tallyroute/providers/chat"
-	"tallyroute/providers/sse"
 	"tallyroute/router"
 )
 
@@ -15,8 +15,7 @@ import (
 // of them a failure is an ordinary error; from then on it is an event, no
 // [DONE] follows, and the connection is closed.
 func (x *exchange) relay(a *router.Answer) {
-	x.head.set("Content-Type", "text/event-stream; charset=utf-8")
-	x.head.set("X-Accel-Buffering", "no") // nginx would collect events
+	x.answered(a)
 	x.batched = a.OnWait(x.flush)
 	if a.Claimed() {
 		x.recorded = &recording{}
@@ -28,6 +27,9 @@ func (x *exchange) relay(a *router.Answer) {
 		chunk, err := a.Next()
 		if err != nil {
 			if !told && errors.Is(err, io.EOF) {
+				if last.chunk != nil {
+					x.event(last.chunk)
+				}
 				last.chunk = head
 			}
 			x.endStream(a, last, err)
@@ -36,15 +38,19 @@ func (x *exchange) relay(a *router.Answer) {
 		if told = told || chunk.Usage != nil; !told && head == nil {
 			head = usageHead(chunk.Data)
 		}
+		if chunk.UsageOnly && !a.WantsUsage {
+			continue
+		}
 		if last.chunk != nil {
 			x.event(last.chunk)
 			last = total{}
 		}
 		switch {
-		case chunk.UsageOnly && !a.WantsUsage:
 		case bearsTotal(chunk) && a.WantsUsage:
 			usage := *chunk.Usage
 			last = total{bytes.Clone(chunk.Data), &usage} // Data is gone with the next call
+		case chunk.Finish != "" && x.silence.early:
+			last = total{chunk: bytes.Clone(chunk.Data)}
 		default:
 			x.event(chunk.Data)
 		}
@@ -69,7 +75,7 @@ func bearsTotal(c chat.Chunk) bool {
 // endStream ends a stream as it ended upstream. The spend is settled by now.
 func (x *exchange) endStream(a *router.Answer, last total, err error) {
 	if last.chunk != nil {
-		x.event(withUsage(last.chunk, last.reported, a.Outcome()))
+		x.event(x.lastChunk(a, last))
 	}
 	if errors.Is(err, io.EOF) {
 		x.keepStream(a)
@@ -82,6 +88,18 @@ func (x *exchange) endStream(a *router.Answer, last total, err error) {
 	x.fail(&streamError{err})
 }
 
+// lastChunk is the last chunk with what is booked, and with what the header could not say.
+func (x *exchange) lastChunk(a *router.Answer, last total) []byte {
+	data := last.chunk
+	if a.WantsUsage {
+		data = withUsage(data, last.reported, a.Outcome())
+	}
+	if x.silence.early {
+		data = addMember(data, "tallyroute", servedBy(a))
+	}
+	return data
+}
+
 // streamError is the failure of a stream that had begun.
 type streamError struct{ err error }
 
@@ -92,11 +110,17 @@ func (e *streamError) Unwrap() error { return e.err }
 // together has one time to be taken.
 func (x *exchange) event(data []byte) {
 	x.recorded.event(data)
+	x.silence.mu.Lock()
+	defer x.silence.mu.Unlock()
 	if x.cut {
 		return
 	}
+	if x.silence.lost != nil {
+		x.gone(x.silence.lost)
+		return
+	}
 	if !x.streaming {
-		x.streaming, x.events = true, sse.NewWriter(x.c.Writer)
+		x.open()
 	}
 	if !x.unsent {
 		x.deadline()
@@ -107,16 +131,24 @@ func (x *exchange) event(data []byte) {
 		return
 	}
 	if !x.batched {
-		x.flush()
+		x.send()
 	}
 }
 
 // flush sends what there is of events. The end of the handler does so, too.
 func (x *exchange) flush() {
+	x.silence.mu.Lock()
+	defer x.silence.mu.Unlock()
+	x.send()
+}
+
+// send is flush with the lock held.
+func (x *exchange) send() {
 	if !x.unsent || x.cut {
 		return
 	}
 	x.unsent = false
+	x.silence.wrote = time.Now()
 	if err := x.rc.Flush(); err != nil {
 		x.gone(err)
 	}

@@ -61,6 +61,7 @@ type Limits struct {
 	ReadBody   time.Duration // until its body has come; 30 s
 	Idle       time.Duration // between two requests of a connection; 60 s
 	Write      time.Duration // until the client has taken one piece of an answer; 15 s
+	Silence    time.Duration // of a stream, until its client is told that it is being worked on; 15 s
 }
 
 func (l Limits) withDefaults() Limits {
@@ -72,6 +73,7 @@ func (l Limits) withDefaults() Limits {
 	orElse(&l.ReadBody, 30*time.Second)
 	orElse(&l.Idle, time.Minute)
 	orElse(&l.Write, 15*time.Second)
+	orElse(&l.Silence, 15*time.Second)
 	return l
 }
 
