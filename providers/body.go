@@ -3,7 +3,6 @@ package providers
 import (
 	"io"
 	"net/http"
-	"slices"
 	"time"
 )
 
@@ -14,6 +13,8 @@ type body struct {
 	idle  time.Duration
 	until time.Time // where set, when reading must be over
 	waits func()    // where set, called before each wait
+	room  Room      // what the request may hold in memory; nil is as much as it likes
+	full  error     // why there was no room
 	err   error     // why the network failed; nil for a clean end
 	ended bool      // all of it was read, or none can be
 }
@@ -24,7 +25,7 @@ func (t *trip) body(resp *http.Response) *body {
 	if idle == 0 {
 		idle = t.c.o.IdleTimeout
 	}
-	return &body{rc: resp.Body, timer: t.timer, idle: idle}
+	return &body{rc: resp.Body, timer: t.timer, idle: idle, room: t.x.Room}
 }
 
 // Read waits as long as it may. The time in which nobody reads does not count.
@@ -67,10 +68,24 @@ func (b *body) drain() {
 	_ = b.Close()
 }
 
-// readAll reads up to limit bytes, or as many as there are before an error. What the header says of the length is taken
-// for a hint, not for a promise.
+// Grow implements sse.Room.
+func (b *body) Grow(n int64) error {
+	if b.room == nil {
+		return nil
+	}
+	err := b.room.Grow(n)
+	if err != nil {
+		b.full = err
+	}
+	return err
+}
+
+// modest is what any answer may have without asking for room.
+const modest = 64 << 10
+
+// readAll reads up to limit bytes, or as many as there are before an error. What the
+// header says of the length is taken for a hint, not for a promise.
 func (b *body) readAll(length, limit int64) ([]byte, error) {
-	const modest = 64 << 10
 	if length < 0 {
 		length = 4 << 10
 	}
@@ -82,11 +97,36 @@ func (b *body) readAll(length, limit int64) ([]byte, error) {
 		case int64(len(text)) > limit:
 			return text, errTooLarge
 		case err == io.EOF: //nolint:errorlint // readers return it bare
-			return text, nil
+			return text, b.copied(len(text))
 		case err != nil:
 			return text, err
 		case len(text) == cap(text):
-			text = slices.Grow(text, len(text))
+			if text, err = b.larger(text, limit); err != nil {
+				return text, err
+			}
 		}
 	}
+}
+
+// larger is text with room for as much again.
+func (b *body) larger(text []byte, limit int64) ([]byte, error) {
+	size := min(2*int64(cap(text)), limit+1)
+	if size > modest {
+		if err := b.Grow(size); err != nil {
+			return text, err
+		}
+	}
+	next := append(make([]byte, 0, size), text...)
+	if b.room != nil && cap(text) > modest {
+		b.room.Shrink(int64(cap(text)))
+	}
+	return next, nil
+}
+
+// copied asks for the room of what is made of an answer of n bytes.
+func (b *body) copied(n int) error {
+	if n <= modest {
+		return nil
+	}
+	return b.Grow(int64(n))
 }

@@ -16,9 +16,9 @@ import (
 type Options struct {
 	DialTimeout   time.Duration // 3 s
 	TLSTimeout    time.Duration // 5 s
-	HeaderTimeout time.Duration // until the header of a plain answer: 120 s
+	HeaderTimeout time.Duration // until the header of a plain answer, which comes when all of it is there: 10 min
 	StreamTimeout time.Duration // until the header of a streamed one: 30 s
-	// FirstTimeout is until the first content of a stream, 120 s, or the target's
+	// FirstTimeout is until the first content of a stream, 5 min, or the target's
 	// IdleTimeout if that is longer: a provider that only keeps the connection
 	// alive does not answer.
 	FirstTimeout time.Duration
@@ -83,9 +83,9 @@ func (o Options) filled() Options {
 	}{
 		{&o.DialTimeout, 3 * time.Second},
 		{&o.TLSTimeout, 5 * time.Second},
-		{&o.HeaderTimeout, 120 * time.Second},
+		{&o.HeaderTimeout, 10 * time.Minute},
 		{&o.StreamTimeout, 30 * time.Second},
-		{&o.FirstTimeout, 120 * time.Second},
+		{&o.FirstTimeout, 5 * time.Minute},
 		{&o.IdleTimeout, 60 * time.Second},
 	} {
 		if *d.at == 0 {

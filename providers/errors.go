@@ -31,6 +31,7 @@ const (
 	KindContent    Kind = "content"       // the provider's content policy refused it
 	KindUnknown    Kind = "unknown_model" // 404, 410
 	KindCanceled   Kind = "canceled"      // our caller gave up
+	KindRoom       Kind = "no_room"       // the answer is more than may be held in memory now
 )
 
 // Fault is whose fault a failed call is.
@@ -52,7 +53,7 @@ var faults = map[Kind]Fault{
 	KindRate:       FaultRate,
 	KindCredential: FaultCredential, KindQuota: FaultCredential,
 	KindUnfit: FaultNobody, KindLarge: FaultNobody,
-	KindRequest: FaultRequest, KindContext: FaultRequest, KindContent: FaultRequest, KindCanceled: FaultRequest,
+	KindRequest: FaultRequest, KindContext: FaultRequest, KindContent: FaultRequest, KindCanceled: FaultRequest, KindRoom: FaultRequest,
 }
 
 // Fault is whose fault a call of this kind is.

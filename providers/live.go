@@ -31,7 +31,7 @@ var _ chat.Stream = (*live)(nil)
 func (t *trip) stream(resp *http.Response, b *body) (*Answer, error) {
 	l := &live{trip: t, resp: resp, body: b, from: operations[t.x.Operation].stream(t.x, b)}
 	t.awaited = "the first content"
-	b.until = time.Now().Add(max(t.c.o.FirstTimeout, t.x.Target.IdleTimeout))
+	b.until = time.Now().Add(t.firstTimeout())
 	if err := l.begin(); err != nil {
 		t.told = l.Told().Usage
 		_ = l.Close()
@@ -98,6 +98,9 @@ func (l *live) Told() chat.Told { return l.from.Told() }
 // fault is why a stream failed: what the provider said of it, or else what the
 // network did. The adapter may have read ahead, so that both can be known.
 func (l *live) fault(err error) *Error {
+	if l.body.full != nil {
+		return l.fill(&Error{Kind: KindRoom, Err: l.body.full}, l.resp)
+	}
 	said := (*Error)(nil)
 	if !errors.As(err, &said) && l.body.err != nil {
 		return l.fill(l.network(l.body.err), l.resp)

@@ -70,6 +70,9 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	case b.err != nil:
 		t.hear(text)
 		return nil, t.fill(t.network(b.err), resp)
+	case b.full != nil:
+		t.hear(text)
+		return nil, t.fill(&Error{Kind: KindRoom, Err: b.full}, resp)
 	case err != nil:
 		t.hear(text)
 		return nil, t.broken(resp, b, err)

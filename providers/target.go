@@ -40,6 +40,7 @@ type Target struct {
 	Billing         Billing
 
 	HeaderTimeout time.Duration // until the response header; 0 is the client's default
+	FirstTimeout  time.Duration // until the first content of a stream; 0 is the client's default
 	IdleTimeout   time.Duration // between two bytes of a stream; 0 is the client's default
 }
 
@@ -102,6 +103,13 @@ type Exchange struct {
 	Request   *chat.Request
 	// MaxOutput is the output bound to send; 0 leaves the client's own untouched.
 	MaxOutput int64
+	Room      Room // what the answer may take of memory; nil is as much as it likes
+}
+
+// Room is what a request may hold in memory.
+type Room interface {
+	Grow(n int64) error
+	Shrink(n int64)
 }
 
 // Call is what an adapter wants sent. Path is below the target's BaseURL.

@@ -144,3 +144,12 @@ func (t *trip) headerTimeout() time.Duration {
 	}
 	return t.c.o.HeaderTimeout
 }
+
+// firstTimeout is until the first content of a stream. What is no content, such as a
+// comment, shows that the provider lives: it need only come within the idle time-out.
+func (t *trip) firstTimeout() time.Duration {
+	if t.x.Target.FirstTimeout > 0 {
+		return t.x.Target.FirstTimeout
+	}
+	return max(t.c.o.FirstTimeout, t.x.Target.IdleTimeout)
+}

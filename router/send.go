@@ -190,9 +190,13 @@ func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*provid
 	if !r.Health.Begin(call, began) {
 		return nil, a, &providers.Error{Provider: a.Provider, Model: a.Model, Kind: providers.KindOverload, Err: errTrialTaken}
 	}
-	reply, err := r.Sender.Do(ctx, providers.Exchange{
+	x := providers.Exchange{
 		Operation: h.planned.accepted.in.Operation, Target: *c.Target, Request: h.meter.Request, MaxOutput: h.meter.MaxOutput(c),
-	})
+	}
+	if room := h.planned.accepted.in.Room; room != nil {
+		x.Room = room
+	}
+	reply, err := r.Sender.Do(ctx, x)
 	now := r.o.Clock()
 	a.Took = now.Sub(began)
 	if err == nil {

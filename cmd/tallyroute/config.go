@@ -112,8 +112,9 @@ type timeouts struct {
 	Admin                duration `yaml:"admin"`
 	UpstreamDial         duration `yaml:"upstream_dial"`
 	UpstreamTLS          duration `yaml:"upstream_tls"`
-	UpstreamHeader       duration `yaml:"upstream_header"`
+	UpstreamHeader       duration `yaml:"upstream_header"` // 0 is as long as the request may take
 	UpstreamStreamHeader duration `yaml:"upstream_stream_header"`
+	UpstreamFirstContent duration `yaml:"upstream_first_content"`
 	UpstreamIdle         duration `yaml:"upstream_idle"`
 	DatabaseAcquire      duration `yaml:"database_acquire"`
 	DatabaseStatement    duration `yaml:"database_statement"`
@@ -160,7 +161,7 @@ func defaultConfig() Config {
 		Timeouts: timeouts{
 			ReadHeader: seconds(5), ReadBody: seconds(30), Idle: seconds(60), Write: seconds(15),
 			Request: duration(10 * time.Minute), Read: duration(900 * time.Millisecond), StreamSilence: seconds(15), Admin: seconds(15),
-			UpstreamDial: seconds(3), UpstreamTLS: seconds(5), UpstreamHeader: seconds(120),
+			UpstreamDial: seconds(3), UpstreamTLS: seconds(5), UpstreamFirstContent: duration(5 * time.Minute),
 			UpstreamStreamHeader: seconds(30), UpstreamIdle: seconds(60),
 			DatabaseAcquire: duration(250 * time.Millisecond), DatabaseStatement: seconds(2), DatabaseLock: duration(500 * time.Millisecond),
 			ShutdownWait: seconds(2), Shutdown: seconds(30),

@@ -170,7 +170,7 @@ func (r *configReader) checkDurations(t timeouts) {
 		{"timeouts.admin", t.Admin},
 		{"timeouts.upstream_dial", t.UpstreamDial},
 		{"timeouts.upstream_tls", t.UpstreamTLS},
-		{"timeouts.upstream_header", t.UpstreamHeader},
+		{"timeouts.upstream_first_content", t.UpstreamFirstContent},
 		{"timeouts.upstream_stream_header", t.UpstreamStreamHeader},
 		{"timeouts.upstream_idle", t.UpstreamIdle},
 		{"timeouts.database_acquire", t.DatabaseAcquire},
@@ -181,7 +181,7 @@ func (r *configReader) checkDurations(t timeouts) {
 			r.fault(d.path, "want more than 0 and at most 24h")
 		}
 	}
-	for path, d := range map[string]duration{"timeouts.shutdown": t.Shutdown, "timeouts.shutdown_wait": t.ShutdownWait} {
+	for path, d := range map[string]duration{"timeouts.shutdown": t.Shutdown, "timeouts.shutdown_wait": t.ShutdownWait, "timeouts.upstream_header": t.UpstreamHeader} {
 		if d < 0 || d > longest {
 			r.fault(path, "want 0 to 24h")
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -93,7 +94,7 @@ func (s *service) route(ctx context.Context) error {
 	s.prices = billing.NewPriceBook(s.book.Prices())
 	s.client = providers.NewClient(providers.Options{
 		DialTimeout: time.Duration(t.UpstreamDial), TLSTimeout: time.Duration(t.UpstreamTLS),
-		HeaderTimeout: time.Duration(t.UpstreamHeader), StreamTimeout: time.Duration(t.UpstreamStreamHeader),
+		HeaderTimeout: time.Duration(cmp.Or(t.UpstreamHeader, t.Request)), FirstTimeout: time.Duration(t.UpstreamFirstContent), StreamTimeout: time.Duration(t.UpstreamStreamHeader),
 		IdleTimeout: time.Duration(t.UpstreamIdle), IdleConns: s.cfg.Limits.IdleUpstream,
 		UserAgent: "tallyroute/" + versionString(), Slots: s.tokens.Slots(),
 	})

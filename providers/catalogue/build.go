@@ -154,6 +154,8 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 		t.Model, t.Upstream, t.Can, t.Tokenizer = m.ID, m.Upstream, m.Can, m.Tokenizer
 		t.Context, t.MaxOutput, t.Quirks = m.Context, m.MaxOutput, m.Quirks.Over(common.Quirks.Of(m.Can.Operation))
 		t.TokensPerSecond = cmp.Or(m.TokensPerSecond, t.TokensPerSecond)
+		times := m.Timeouts.over(l.Timeouts)
+		t.HeaderTimeout, t.FirstTimeout, t.IdleTimeout = times.Header, times.FirstContent, times.Idle
 		b.targets, b.facts = append(b.targets, t), append(b.facts, m)
 		m.Fees = over(l.Fees, m.Fees)
 		b.prices = append(b.prices, m.Dated()...)
@@ -253,7 +255,7 @@ func (b *builder) target(p Provider) providers.Target {
 	return providers.Target{
 		Credentials: several,
 		Provider:    p.Name, BaseURL: p.BaseURL, Adapter: adapter, Auth: b.auth(p.Auth), Header: header, Quirks: p.Quirks.Over(adapter.Quirks),
-		Weight: p.Weight, Private: p.Private, HeaderTimeout: p.HeaderTimeout, IdleTimeout: p.IdleTimeout,
+		Weight: p.Weight, Private: p.Private,
 		Billing: p.Billing, TokensPerSecond: p.TokensPerSecond,
 	}
 }

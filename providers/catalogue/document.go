@@ -51,7 +51,7 @@ func (d document) read(path string, n node) {
 		"credentials": d.credentials,
 		"headers":     d.headers,
 		"quirks":      d.quirks(&p.Quirks),
-		"timeouts":    d.timeouts,
+		"timeouts":    d.timeouts(&d.p.Timeouts),
 		"billing":     d.billing,
 		"weight":      scalar(d.reader, &p.Weight, between(0, 1000)),
 		"fees":        d.fees(&p.Fees),
@@ -131,11 +131,14 @@ func (d document) billing(path string, n node) {
 	})
 }
 
-func (d document) timeouts(path string, n node) {
-	d.object(path, n, map[string]read{
-		"header": scalar(d.reader, &d.p.HeaderTimeout, timeout),
-		"idle":   scalar(d.reader, &d.p.IdleTimeout, timeout),
-	})
+func (d document) timeouts(t *Timeouts) read {
+	return func(path string, n node) {
+		d.object(path, n, map[string]read{
+			"header":        scalar(d.reader, &t.Header, timeout),
+			"first_content": scalar(d.reader, &t.FirstContent, timeout),
+			"idle":          scalar(d.reader, &t.Idle, timeout),
+		})
+	}
 }
 
 // model reads an item of models over the model with its id.
@@ -167,6 +170,7 @@ func (d document) model(path string, n node) {
 		"can":        d.abilities(&m.Can),
 		"tokenizer":  d.tokenizer(&m.Tokenizer),
 		"quirks":     d.quirks(&m.Quirks),
+		"timeouts":   d.timeouts(&m.Timeouts),
 		"prices":     d.prices(m),
 		"fees":       d.fees(&m.Fees),
 

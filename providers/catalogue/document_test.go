@@ -28,7 +28,7 @@ quirks:
   no_stream_usage: true
   path: /chat
   vectors: int8
-timeouts: {header: 90s, idle: 20s}
+timeouts: {header: 90s, first_content: 3m, idle: 20s}
 billing: {server_errors: true, stops_on_cancel: true, tokens_per_second: 3000}
 weight: 3
 models:
@@ -71,7 +71,7 @@ func TestParse(t *testing.T) {
 			Rename: map[string]string{"seed": "random_seed"}, Drop: []string{"logprobs", "user"},
 			MaxTokens: "max_completion_tokens", NoStreamUsage: true, Path: "/chat", Vectors: "int8",
 		},
-		HeaderTimeout: 90 * time.Second, IdleTimeout: 20 * time.Second, Weight: 3,
+		Timeouts: Timeouts{90 * time.Second, 3 * time.Minute, 20 * time.Second}, Weight: 3,
 		Billing: providers.Billing{Errors: true, Stops: true}, TokensPerSecond: 3000,
 		Models: []Model{
 			{

@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -20,12 +21,11 @@ type Provider struct {
 	Private bool
 	Auth    Auth
 	// Credentials take the place of Auth.Secret where there are several.
-	Credentials   []Credential
-	Headers       map[string]string
-	Quirks        providers.Quirks
-	HeaderTimeout time.Duration
-	IdleTimeout   time.Duration
-	Billing       providers.Billing
+	Credentials []Credential
+	Headers     map[string]string
+	Quirks      providers.Quirks
+	Timeouts    Timeouts
+	Billing     providers.Billing
 	// TokensPerSecond is that of the models that do not say.
 	TokensPerSecond int64
 	Weight          int // 0 takes no traffic
@@ -69,10 +69,19 @@ type Model struct {
 	Can       providers.Abilities
 	Tokenizer providers.Tokenizer
 	Quirks    providers.Quirks // over those of the provider
+	Timeouts  Timeouts         // likewise
 	// TokensPerSecond is the most that one choice of an answer grows by in a second.
 	TokensPerSecond int64
 	Prices          []billing.Price // by Since; none: the model is unpriced
 	Fees            []Fees          // over those of the provider, meter by meter
+}
+
+// Timeouts are how long the parts of an answer may take; 0 is the default of each.
+type Timeouts struct{ Header, FirstContent, Idle time.Duration }
+
+// over is t where it says something, else what is below.
+func (t Timeouts) over(below Timeouts) Timeouts {
+	return Timeouts{cmp.Or(t.Header, below.Header), cmp.Or(t.FirstContent, below.FirstContent), cmp.Or(t.Idle, below.Idle)}
 }
 
 // blank is a provider before its document is read.

@@ -9,8 +9,8 @@ import (
 
 // Limits of what a Reader accepts, in bytes.
 const (
-	MaxLine  = 1 << 20
-	MaxEvent = 4 << 20 // all data lines of one event
+	MaxEvent = 32 << 20 // all data lines of one event: as much as a whole answer may have
+	MaxLine  = MaxEvent
 )
 
 const (
@@ -103,6 +103,12 @@ func (r *Reader) field(line []byte) {
 		if r.hasData {
 			r.data = append(r.data, '\n')
 		}
+		if len(r.data) >= usual {
+			if err := r.ask(len(value)); err != nil {
+				r.err = err
+				return
+			}
+		}
 		r.data, r.hasData = append(r.data, value...), true
 		if len(r.data) > MaxEvent {
 			r.fail("event", MaxEvent)
@@ -161,7 +167,14 @@ func (r *Reader) fill() {
 	copy(r.buf, r.buf[r.pos:r.end])
 	r.seen, r.end, r.pos = r.seen-r.pos, r.end-r.pos, 0
 	if r.end == len(r.buf) {
-		r.buf = append(r.buf, make([]byte, min(r.end, MaxLine+firstBuffer-r.end))...)
+		more := min(r.end, MaxLine+firstBuffer-r.end)
+		if r.end >= usual {
+			if r.err = r.ask(more); r.err != nil {
+				r.pos, r.seen, r.end = 0, 0, 0 // a line that was cut
+				return
+			}
+		}
+		r.buf = append(r.buf, make([]byte, more)...)
 	}
 	for range idle {
 		var n int
@@ -172,6 +185,20 @@ func (r *Reader) fill() {
 		}
 	}
 	r.err = io.ErrNoProgress
+}
+
+// Room is a reader that is asked before a Reader keeps more than usual of what it read.
+type Room interface{ Grow(n int64) error }
+
+// usual is what any Reader may keep.
+const usual = 64 << 10
+
+// ask asks for n more bytes.
+func (r *Reader) ask(n int) error {
+	if room, ok := r.r.(Room); ok {
+		return room.Grow(int64(n))
+	}
+	return nil
 }
 
 // fail ends the stream for good.

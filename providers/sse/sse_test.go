@@ -146,8 +146,8 @@ func TestMalformedStreamIsAnError(t *testing.T) {
 		{"an endless comment", io.MultiReader(strings.NewReader(": "), endless("x")), 0, "line"},
 		{"an endless event", endless("data: " + strings.Repeat("x", 1000) + "\n"), 0, "event"},
 		{"an event of empty lines", endless("data\n"), 0, "event"},
-		{"an event of 10 MB", strings.NewReader(strings.Repeat("data: "+strings.Repeat("x", 1<<19)+"\n", 20) + "\n"), 0, "event"},
-		{"the largest event", strings.NewReader(strings.Repeat("data:"+line[:1<<19-1]+"\n", 8) + "\n"), 1, ""},
+		{"an event of 40 MB", strings.NewReader(strings.Repeat("data: "+strings.Repeat("x", 1<<19)+"\n", 80) + "\n"), 0, "event"},
+		{"the largest event", strings.NewReader(strings.Repeat("data:"+line[:1<<19-1]+"\n", 64) + "\n"), 1, ""},
 		{"noise", strings.NewReader("\x00\xff\xfe{}\n\r\r\n:\x80\ndata\xff: a\n"), 0, ""},
 	}
 	for _, tt := range tests {

@@ -134,7 +134,7 @@ func cut(err error) error {
 }
 
 // maxFrame bounds one value, as the events of an event stream are bounded.
-const maxFrame = 2 * sse.MaxEvent
+const maxFrame = sse.MaxEvent
 
 // bounded fails when more is read for one value than one may have.
 type bounded struct {
