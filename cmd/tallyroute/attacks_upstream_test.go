@@ -172,7 +172,7 @@ func TestStreamsThatDoNotEndAreCutAndCharged(t *testing.T) {
 		"malformed":         {pt.Stream(attackWord, `{"choices":[`), ""},
 		"words for ever":    {pt.Script(pt.Event(attackWord), pt.Endless("data: "+attackWord+"\n\n", 20*time.Millisecond)), "upstream_timeout"},
 		"comments for ever": {pt.Script(pt.Event(attackWord), pt.Endless(": ping\n\n", 20*time.Millisecond)), "upstream_timeout"},
-		"endless line":      {pt.Script(pt.Event(attackWord), pt.Endless("data: xxxxxxxx", 0)), "upstream_error"},
+		"endless line":      {pt.Script(pt.Event(attackWord), pt.Endless("data: "+strings.Repeat("x", 1<<20), 0)), "upstream_error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := attacked(t, "timeouts: {upstream_idle: 1s, request: 3s, shutdown_wait: 0s}\n", tt.reply, pt.Stream(attackWord, attackFinish))

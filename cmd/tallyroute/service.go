@@ -148,8 +148,12 @@ func (s *service) listen(ctx context.Context) error {
 	public.BaseContext = func(net.Listener) context.Context { return requests }
 	public.Handler = s.metrics.inFlight(public.Handler)
 	s.answers = public
-	if s.public, err = listen(ctx, "public", s.cfg.Listen, public.Server); err != nil || s.cfg.adminOff() {
+	if s.public, err = listen(ctx, "public", s.cfg.Listen, public.Server); err != nil {
 		return err
+	}
+	s.public.net = server.Listener(s.public.net)
+	if s.cfg.adminOff() {
+		return nil
 	}
 	token, err := s.adminToken(ctx)
 	if err != nil {

@@ -18,7 +18,7 @@ func (x *exchange) complete(o providers.Operation) {
 		return
 	}
 	in.Operation, in.Waiting = o, x.waiting
-	result, err := x.Router.Complete(x.c.Request.Context(), in)
+	result, err := x.Router.Complete(x.ctx, in)
 	if err != nil {
 		x.fail(err)
 		return

@@ -435,7 +435,7 @@ func (x *exchange) goneBefore(err error) bool {
 	if errors.Is(err, errBodyTimeout) || errors.Is(err, errBodyCut) {
 		return false
 	}
-	return errors.Is(err, router.ErrClientGone) || x.c.Request.Context().Err() != nil
+	return errors.Is(err, router.ErrClientGone) || x.ctx.Err() != nil
 }
 
 func retryHeaders(h *fields, p problem) {

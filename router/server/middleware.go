@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ import (
 type exchange struct {
 	*server
 	c     *gin.Context
+	ctx   context.Context // ends when the client has gone
+	leave func(error)     // ends ctx
 	rc    *http.ResponseController
 	id    string // "req_" and a ULID: ours, never the client's
 	head  fields
@@ -37,6 +40,7 @@ type exchange struct {
 	refused string        // the code of the error that was answered
 	err     error
 
+	unwatch   func() bool // nil where ctx is the request's
 	silence   silence
 	recorded  *recording // of a stream that is kept; else nil
 	streaming bool       // an event stream has begun
@@ -66,6 +70,7 @@ func (s *server) begin(c *gin.Context) *exchange {
 		server: s, c: c, rc: http.NewResponseController(raw(c.Writer)), start: now, room: s.Bytes.Open(),
 		id: "req_" + ulid.MustNew(ulid.Timestamp(now), rand.Reader).String(),
 	}
+	x.present()
 	x.head = newFields(c.Writer.Header())
 	x.head.set("X-Request-Id", x.id)
 	x.head.set("X-Content-Type-Options", "nosniff")
@@ -140,6 +145,7 @@ func (x *exchange) end() {
 	took := x.Clock().Sub(x.start)
 	x.log(status, took)
 	x.Observe(method(x.c.Request.Method), x.route(), status, took)
+	x.unattended()
 	if x.cut {
 		panic(http.ErrAbortHandler) // closes the connection without ending the answer
 	}

@@ -73,7 +73,7 @@ func (x *exchange) models() ([]router.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return x.Router.Models(x.c.Request.Context(), caller)
+	return x.Router.Models(x.ctx, caller)
 }
 
 func modelOf(m router.Model) model {

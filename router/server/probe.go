@@ -22,7 +22,7 @@ func reason(err error) string {
 func healthz(x *exchange) { x.json(http.StatusOK, map[string]string{"status": "ok"}) }
 
 func readyz(x *exchange) {
-	state, err := x.Ready(x.c.Request.Context())
+	state, err := x.Ready(x.ctx)
 	if err != nil {
 		x.err = err
 		x.json(http.StatusServiceUnavailable, map[string]string{"status": "unavailable", "reason": reason(err)})

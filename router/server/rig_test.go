@@ -94,7 +94,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	transport := &http.Transport{DisableCompression: true}
 	g.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	done := make(chan struct{})
-	go func() { defer close(done); _ = srv.Serve(l) }()
+	go func() { defer close(done); _ = srv.Serve(Listener(l)) }()
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		_ = srv.Close()
@@ -328,6 +328,10 @@ func (*models) Resolve(name string) ([]providers.Target, bool, bool) {
 	switch name {
 	case "m", "acme/m":
 		return []providers.Target{target("acme", "m")}, name != "m", true
+	case "stops":
+		t := target("acme", "m")
+		t.Billing.Stops = true
+		return []providers.Target{t}, false, true
 	case "unpriced":
 		return []providers.Target{target("acme", "unpriced")}, false, true
 	case "two":

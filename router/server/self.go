@@ -63,7 +63,7 @@ func getKey(x *exchange) {
 		x.fail(err)
 		return
 	}
-	key, balances, err := x.Router.Self(x.c.Request.Context(), caller)
+	key, balances, err := x.Router.Self(x.ctx, caller)
 	if err != nil {
 		x.fail(err)
 		return
@@ -171,7 +171,7 @@ func getRequest(x *exchange) {
 		x.fail(errNoRequest)
 		return
 	}
-	rows, err := x.Router.Events(x.c.Request.Context(), caller, id)
+	rows, err := x.Router.Events(x.ctx, caller, id)
 	if err == nil && len(rows) == 0 {
 		err = errNoRequest
 	}

@@ -133,6 +133,7 @@ func New(o Options) (*Server, error) {
 		IdleTimeout:       o.Limits.Idle,
 		MaxHeaderBytes:    o.Limits.HeaderBytes,
 		ConnState:         s.conns.observe,
+		ConnContext:       withConn,
 		Protocols:         protocols, // neither HTTP/2 nor an upgrade to it
 		ErrorLog:          errorLog(o.Log),
 

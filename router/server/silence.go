@@ -57,14 +57,23 @@ func (x *exchange) comment() {
 		}
 		x.open()
 	}
+	if x.say(); s.lost != nil {
+		x.leave(s.lost)
+		return
+	}
+	s.after = min(s.after, silenceRepeat)
+	s.timer.Reset(s.after)
+}
+
+// say writes a comment. The lock is held.
+func (x *exchange) say() {
+	s := &x.silence
 	x.deadline()
 	if s.lost = x.events.Comment(keepAlive); s.lost == nil {
 		s.lost = x.rc.Flush()
 	}
 	x.unsent = false
-	s.after = min(s.after, silenceRepeat)
 	s.wrote = time.Now()
-	s.timer.Reset(s.after)
 }
 
 // open begins the event stream. The lock of its silence is held.

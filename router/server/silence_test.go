@@ -20,24 +20,24 @@ func silent(t *testing.T) *rig {
 	return newRig(t, func(o *Options) { o.Limits.Silence = 5 * time.Millisecond })
 }
 
-// listener reads a stream as it comes.
-type listener struct {
+// hearing reads a stream as it comes.
+type hearing struct {
 	*http.Response
 	lines *bufio.Scanner
 }
 
-func (g *rig) listen(body string) listener {
+func (g *rig) listen(body string) hearing {
 	g.t.Helper()
 	resp, err := g.client.Do(g.request(http.MethodPost, "/v1/chat/completions", body))
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(func() { _ = resp.Body.Close() })
-	return listener{resp, bufio.NewScanner(resp.Body)}
+	return hearing{resp, bufio.NewScanner(resp.Body)}
 }
 
 // comment reads up to a comment.
-func (l listener) comment(t *testing.T) {
+func (l hearing) comment(t *testing.T) {
 	t.Helper()
 	for l.lines.Scan() {
 		if l.lines.Text() == ": keepalive" {
@@ -48,7 +48,7 @@ func (l listener) comment(t *testing.T) {
 }
 
 // rest is what comes after, comments left out.
-func (l listener) rest() (text string, err error) {
+func (l hearing) rest() (text string, err error) {
 	for l.lines.Scan() {
 		if line := l.lines.Text(); !strings.HasPrefix(line, ":") {
 			text += line + "\n"

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// A client may close its side of a connection once it has sent its request, and still
+// read the answer. Whether one has done that or has gone cannot be told from what it
+// sends: in both cases that has an end. It shows when something is written to it, since
+// the system of a client that has gone answers that nobody is there. So something is
+// written: of an answer that has not begun its very first bytes, one by one, which are
+// the same for every answer, and of a stream that has begun a comment.
+
+// lead is how every answer begins.
+const lead = "HTTP/1."
+
+// Between two bytes that are written to see whether a client is there.
+const (
+	firstProbe = 5 * time.Millisecond
+	slowerBy   = 4
+	lastProbe  = 5 * time.Second
+)
+
+// Listener accepts connections of which it can be told whether their client is there.
+func Listener(l net.Listener) net.Listener { return listener{l} }
+
+type listener struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
+		return &conn{TCPConn: tcp}, nil
+	}
+	return c, err
+}
+
+// conn is a connection on which the beginning of an answer may be written ahead.
+type conn struct {
+	*net.TCPConn
+
+	mu    sync.Mutex
+	begun bool // the answer under way
+	ahead int  // bytes of lead that are written already
+}
+
+// Write leaves out what was written ahead.
+func (c *conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	ahead := min(c.ahead, len(p))
+	c.begun, c.ahead = true, 0
+	c.mu.Unlock()
+	n, err := c.TCPConn.Write(p[ahead:])
+	return n + ahead, err
+}
+
+// ReadFrom keeps a copy from going past Write.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{c}, r)
+}
+
+// next is called before each answer.
+func (c *conn) next() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun, c.ahead = false, 0
+}
+
+// probe writes one more byte ahead; it reports false where that cannot be.
+func (c *conn) probe() (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.begun || c.ahead == len(lead) {
+		return false, nil
+	}
+	_, err := c.TCPConn.Write([]byte{lead[c.ahead]})
+	c.ahead++
+	return true, err
+}
+
+// connKey is under what a request's context has its connection.
+type connKey struct{}
+
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	if c, ok := c.(*conn); ok {
+		return context.WithValue(ctx, connKey{}, c)
+	}
+	return ctx
+}
+
+// present makes x.ctx a context that ends when the client has gone. That of the
+// request ends as soon as the client sends nothing more.
+func (x *exchange) present() {
+	request := x.c.Request.Context()
+	x.ctx, x.leave = request, func(error) {}
+	c, ok := request.Value(connKey{}).(*conn)
+	if !ok {
+		return
+	}
+	c.next()
+	ctx, leave := context.WithCancelCause(context.WithoutCancel(request))
+	x.ctx, x.leave = ctx, leave
+	x.unwatch = context.AfterFunc(request, func() {
+		if cause := context.Cause(request); !errors.Is(cause, http.ErrServerClosed) {
+			x.watch(c)
+			return
+		}
+		leave(http.ErrServerClosed)
+	})
+}
+
+// watch returns when the client has gone or the answer is over.
+func (x *exchange) watch(c *conn) {
+	for pause := firstProbe; ; pause = min(slowerBy*pause, lastProbe) {
+		wrote, err := c.probe()
+		if !wrote {
+			err = x.ping()
+		}
+		if err != nil {
+			x.leave(err)
+			return
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-x.ctx.Done():
+			t.Stop()
+			return
+		}
+	}
+}
+
+// ping writes a comment to a stream that has begun.
+func (x *exchange) ping() error {
+	s := &x.silence
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over || !x.streaming || s.lost != nil {
+		return s.lost
+	}
+	x.say()
+	return s.lost
+}
+
+// unattended ends what watches over the client.
+func (x *exchange) unattended() {
+	if x.unwatch != nil {
+		x.unwatch()
+	}
+	x.leave(nil)
+}
