@@ -1,5 +1,4 @@
-# syntax=docker/dockerfile:1
-FROM golang:1.26-bookworm AS build
+FROM golang:1.26-bookworm@sha256:116d58cbd88c1297624acc6e967a060012422bacf9930927e23fb719189c6f36 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download

@@ -13,7 +13,7 @@ TIMEOUT ?= 25m
 PROOF := go test -count=1 -timeout 6h -parallel 1 -v
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-race test-postgres fuzz proof proof-faults proof-races proof-crash proof-outage proof-memory proof-speed bench golden generate fmt fmt-check lint vuln corpus check readme examples image
+.PHONY: help build run demo test test-race test-postgres fuzz proof proof-faults proof-races proof-crash proof-outage proof-memory proof-speed bench golden generate fmt fmt-check lint vuln corpus check readme examples sbom image
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -92,6 +92,9 @@ lint: ## Vet and lint
 
 vuln: ## Look for known vulnerabilities in what is reachable
 	$(TOOL) govulncheck ./...
+
+sbom: build ## The bill of materials of the binary, as CycloneDX: bin/tallyroute.cdx.json
+	.ci/sbom "$(VERSION)" > bin/tallyroute.cdx.json
 
 readme: build ## Run the commands of the README
 	.ci/readme

@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"time"
 
 	"tallyroute/billing"
@@ -57,22 +56,9 @@ func (s strangers) look(ctx context.Context, v Verifier, c Caller) (*billing.Key
 
 // admit takes n from what the network of c may ask for in vain.
 func (s strangers) admit(c Caller, n int64) error {
-	got := s.unknown.Take(limit.Key{Scope: Network(c.From), Kind: "unknown"}, unknownPerMinute, n, c.At)
+	got := s.unknown.Take(limit.Key{Scope: limit.Network(c.From), Kind: "unknown"}, unknownPerMinute, n, c.At)
 	if got.Remaining > 0 || n > 0 {
 		return nil
 	}
 	return &StrangerError{RetryAfter: time.Second}
-}
-
-// Network is the network of an address, as far as one client is likely to have it all.
-func Network(a netip.Addr) string {
-	bits := 56
-	if a = a.Unmap(); a.Is4() {
-		bits = 24
-	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return "unknown"
-	}
-	return p.String()
 }

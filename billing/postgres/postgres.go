@@ -84,6 +84,9 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errDSN
 	}
+	if err := secured(&config.ConnConfig.Config, dsn); err != nil {
+		return nil, err
+	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connecting
 	}
@@ -92,6 +95,9 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if o.Direct != "" {
 		if direct, err = pgx.ParseConfig(o.Direct); err != nil {
 			return nil, errDSN
+		}
+		if err := secured(&direct.Config, o.Direct); err != nil {
+			return nil, err
 		}
 		direct.ConnectTimeout = cmp.Or(direct.ConnectTimeout, connecting)
 		directly = &route{}

@@ -46,6 +46,8 @@ type Config struct {
 	Fingerprints        bool      `yaml:"fingerprints"` // on rows, of requests and their prefixes
 	Demo                bool      `yaml:"demo"`
 	TrustedProxies      []prefix  `yaml:"trusted_proxies"`
+	CORSOrigins         []string  `yaml:"cors_origins"` // pages that may use the API; "*" for all
+	AdminHosts          []string  `yaml:"admin_hosts"`  // names of the admin listener, beside addresses and localhost
 
 	file string // where it was read from; "" where there is none
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,16 @@ func (r *configReader) checkListeners(cfg *Config) {
 	if !isHostPort(cfg.Listen) {
 		r.fault("listen", "want host:port, such as 127.0.0.1:8080")
 	}
+	for i, origin := range cfg.CORSOrigins {
+		if cfg.CORSOrigins[i] = strings.ToLower(origin); origin != "*" && !isOrigin(cfg.CORSOrigins[i]) {
+			r.fault("cors_origins", "want origins such as https://app.example, or *")
+		}
+	}
+	for i, host := range cfg.AdminHosts {
+		if cfg.AdminHosts[i] = strings.ToLower(host); host == "" || strings.ContainsAny(host, "/:*@ ") {
+			r.fault("admin_hosts", "want names of hosts such as tallyroute.internal")
+		}
+	}
 	if cfg.adminOff() {
 		return
 	}
@@ -40,6 +51,12 @@ func (r *configReader) checkListeners(cfg *Config) {
 	if cfg.AdminListen == cfg.Listen && !strings.HasSuffix(cfg.Listen, ":0") {
 		r.fault("admin_listen", "must not be the same as listen")
 	}
+}
+
+// isOrigin reports an origin as browsers name it: a scheme and a host, perhaps a port.
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && s == u.Scheme+"://"+u.Host
 }
 
 // adminOff reports whether there shall be no admin listener.

@@ -62,7 +62,7 @@ var layers = map[string][]string{
 	"router/fingerprint": {"providers/chat", "billing"},
 	"router":             {"router/plan", "router/meter", "router/idempotency", "router/tokens", "router/background", "router/health", "router/limit", "providers", "providers/chat", "billing"},
 	"router/server":      {"router", "router/limit", "router/plan", "router/idempotency", "providers", "providers/chat", "providers/jsonraw", "providers/sse", "billing"},
-	"router/admin":       {"billing", "billing/manage"},
+	"router/admin":       {"billing", "billing/manage", "router/limit"},
 
 	"cmd/tallyroute": {"*"},
 	"cmd/routebench": {},

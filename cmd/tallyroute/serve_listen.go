@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"slices"
+	"strings"
 )
 
 // listener is an HTTP server and the socket that it serves on.
@@ -24,6 +27,19 @@ func listen(ctx context.Context, name, address string, h *http.Server) (*listene
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return &listener{name: name, http: h, net: l}, nil
+}
+
+// adminHosts are the names by which the admin listener may be called: those of the
+// configuration, that of the machine or container, and the one that it listens at.
+func (c *Config) adminHosts() []string {
+	hosts := slices.Clone(c.AdminHosts)
+	if name, err := os.Hostname(); err == nil {
+		hosts = append(hosts, strings.ToLower(name))
+	}
+	if host, _, err := net.SplitHostPort(c.AdminListen); err == nil && host != "" {
+		hosts = append(hosts, strings.ToLower(host))
+	}
+	return hosts
 }
 
 func (l *listener) address() string { return l.net.Addr().String() }

@@ -183,6 +183,7 @@ func (s *service) administration(token string) *http.Server {
 		Reports: s.books,
 		Prices:  s.book.Prices,
 		Token:   func() string { return token },
+		Hosts:   s.cfg.adminHosts(),
 
 		Health:  func() any { return viewHealth(s.health.Snapshot(time.Now())) },
 		Ready:   s.ready.check,

@@ -171,7 +171,7 @@ func (b *builder) credentials(ctx context.Context, l *loaded) (missing error) {
 		if err == nil && l.Auth.inHeader() && !auth.Fits(v.Reveal()) {
 			err = fmt.Errorf("%w: %s", errUnfit, ref)
 		}
-		if (errors.Is(err, secret.ErrLiteral) || errors.Is(err, errUnfit)) && l.reader != nil {
+		if (errors.Is(err, secret.ErrLiteral) || errors.Is(err, errUnfit) || errors.As(err, new(*secret.UnsafeError))) && l.reader != nil {
 			l.reader.fault(join(l.path, at), "%s", strings.TrimPrefix(err.Error(), "secret: "))
 		}
 		return err

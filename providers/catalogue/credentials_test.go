@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -71,5 +73,23 @@ func TestCredentialWithALineEndIsAFault(t *testing.T) {
 	_, err := Build(t.Context(), Input{Providers: "providers:\n  openai: {api_key: env:ONE}\n"}, o)
 	if err == nil || !strings.Contains(err.Error(), "env:ONE") || !strings.Contains(err.Error(), "line end") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A file that others can read or write stops the start: its provider would be missing
+// without a word.
+func TestCredentialFileOfWideRightsIsAFault(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte("sk-hunter2value"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mode, wide := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: false, 0o644: true, 0o602: true, 0o660: true} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Build(t.Context(), Input{Providers: "providers:\n  openai: {api_key: \"file:" + path + "\"}\n"}, Options{})
+		if (err != nil) != wide || wide && !strings.Contains(err.Error(), "chmod 600 "+path) {
+			t.Errorf("%o: %v", mode, err)
+		}
 	}
 }

@@ -100,8 +100,18 @@ func readFile(_ context.Context, path string) (string, error) {
 	return string(text), nil
 }
 
-// private refuses a file that is no file, or that every user of the machine can
-// read. Windows keeps its rights elsewhere than in the mode.
+// UnsafeError is a file of a credential whose rights are too wide: others can read it,
+// or put a credential of theirs into it.
+type UnsafeError struct{ Path, Who string }
+
+// Error says what to do.
+func (e *UnsafeError) Error() string {
+	return fmt.Sprintf("secret: %s %s; run: chmod 600 %s", e.Who, e.Path, e.Path)
+}
+
+// private refuses a file that is no file, that every user of the machine can read, or
+// that others than its owner can write. Windows keeps its rights elsewhere than in the
+// mode.
 func private(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -110,8 +120,12 @@ func private(f *os.File) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("secret: %s is not a file", f.Name())
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0 {
-		return fmt.Errorf("secret: every user can read %s; run: chmod 600 %s", f.Name(), f.Name())
+	switch rights := info.Mode().Perm(); {
+	case runtime.GOOS == "windows":
+	case rights&0o004 != 0:
+		return &UnsafeError{f.Name(), "every user can read"}
+	case rights&0o022 != 0:
+		return &UnsafeError{f.Name(), "others than its owner can write"}
 	}
 	return nil
 }

@@ -15,6 +15,8 @@ var (
 	errNoMethod   = errors.New("admin: no such method")
 	errDisabled   = errors.New("admin: no token is configured")
 	errToken      = errors.New("admin: not the admin token")
+	errTries      = errors.New("admin: too many wrong tokens")
+	errHost       = errors.New("admin: a host that this is not")
 	errAmbiguous  = errors.New("admin: more than one credential")
 	errVirtualKey = errors.New("admin: a virtual key")
 	errTooLarge   = errors.New("admin: body too large")
@@ -53,6 +55,8 @@ var sentinels = []struct {
 	{errNoMethod, problem{http.StatusMethodNotAllowed, "method_not_allowed", kindRequest, "This path does not take that method.", "Use a method that the Allow header names.", ""}},
 	{errDisabled, problem{http.StatusServiceUnavailable, "admin_disabled", kindAPI, "No admin token is configured, so the admin API is disabled.", "Make one with \"tallyroute admin token\", set TALLYROUTE_ADMIN_TOKEN and restart.", ""}},
 	{errToken, problem{http.StatusUnauthorized, "invalid_admin_token", kindAuth, "The admin token is missing or wrong.", bearerFix, ""}},
+	{errTries, problem{http.StatusTooManyRequests, "rate_limit_exceeded", kindAuth, "Too many tokens from your network were wrong.", bearerFix, ""}},
+	{errHost, problem{http.StatusMisdirectedRequest, "unknown_host", kindRequest, "This listener does not answer for the host that the request names.", "Call it by its address or localhost, or add the name to admin_hosts.", ""}},
 	{errAmbiguous, problem{http.StatusBadRequest, "ambiguous_credentials", kindRequest, "The request carries more than one credential.", bearerFix, ""}},
 	{errVirtualKey, problem{http.StatusForbidden, "insufficient_role", kindPermission, "A virtual key opens nothing here.", bearerFix, ""}},
 	{errTooLarge, problem{http.StatusRequestEntityTooLarge, "request_too_large", kindRequest, "The body has more than the 1048576 bytes that are allowed.", "Send less.", ""}},
@@ -118,6 +122,9 @@ func (x *exchange) fail(err error) {
 	p := problemOf(err)
 	if p.code == "ledger_unavailable" {
 		x.c.Header("Retry-After", "2")
+	}
+	if p.code == "rate_limit_exceeded" {
+		x.c.Header("Retry-After", "3")
 	}
 	param := &p.param
 	if p.param == "" {

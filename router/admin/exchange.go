@@ -8,8 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/router/limit"
 )
 
 // exchange is one request that is being answered.
@@ -53,6 +57,10 @@ func (s *server) serve(h handler, takes time.Duration) gin.HandlerFunc {
 			x.fail(errNoRoute)
 			return
 		}
+		if !x.called() {
+			x.fail(errHost)
+			return
+		}
 		if err := h(x); err != nil {
 			x.fail(err)
 		}
@@ -83,7 +91,34 @@ func (x *exchange) end() {
 	if x.err != nil && x.c.Writer.Status() >= http.StatusInternalServerError {
 		fields = append(fields, zap.Error(x.err))
 	}
-	x.Log.Info("admin", fields...)
+	if !errors.Is(x.err, errTries) {
+		x.Log.Info("admin", fields...)
+	}
+}
+
+// called reports whether the request is for a host that we are. Probes are answered by
+// any name: they tell nothing.
+func (x *exchange) called() bool {
+	switch x.c.FullPath() {
+	case "/healthz", "/readyz":
+		return true
+	}
+	host := x.c.Request.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil || host == "localhost" || slices.Contains(x.Hosts, host)
+}
+
+// triesPerMinute are the wrong tokens of one network that are told what is wrong. The
+// right one opens the API however many came before.
+const triesPerMinute = 60
+
+func (x *exchange) mayTry() bool {
+	from, _ := netip.ParseAddr(x.c.RemoteIP())
+	return x.wrong.Take(limit.Key{Scope: limit.Network(from), Kind: "token"}, triesPerMinute, 1, x.start).OK
 }
 
 // operatorsOnly lets in who has the admin token. Virtual keys open nothing here.
@@ -101,6 +136,9 @@ func operatorsOnly(h handler) handler {
 		a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(want))
 		if subtle.ConstantTimeCompare(a[:], b[:]) == 1 && strings.EqualFold(scheme, "Bearer") {
 			return h(x)
+		}
+		if !x.mayTry() {
+			return errTries
 		}
 		if s, err := billing.ParseSecret(token); err == nil && s.Environment() != billing.EnvironmentAdmin {
 			return errVirtualKey

@@ -11,6 +11,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/router/limit"
 )
 
 // Options are what the listener is made of. Actions and Reports are required.
@@ -19,6 +20,9 @@ type Options struct {
 	Reports billing.Reports
 	// Token is what opens the API; while it is empty the API is disabled.
 	Token func() string
+	// Hosts are the names by which the listener may be called, beside addresses and
+	// localhost. A page of another name could have its own name lead here.
+	Hosts []string
 
 	// Prices are those of the catalogue, for repricing.
 	Prices func() []billing.Price
@@ -70,7 +74,10 @@ const (
 )
 
 // server is the state that all requests share.
-type server struct{ Options }
+type server struct {
+	Options
+	wrong *limit.Store // tokens that are none
+}
 
 // New is the admin listener, ready for Serve.
 func New(o Options) *http.Server {
@@ -78,7 +85,7 @@ func New(o Options) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Server{
-		Handler:           newEngine(&server{o}),
+		Handler:           newEngine(&server{o, limit.New()}),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      2 * requestTimeout, // it starts before the work does

@@ -22,6 +22,7 @@ type Request struct {
 	ID    string // ours
 	KeyID billing.KeyID
 	Name  string // what the client calls it
+	Path  string // where it was sent
 	Body  []byte
 }
 
@@ -70,9 +71,9 @@ func Take(ctx context.Context, s Store, r Request, now, until time.Time) (*Claim
 		claim: billing.Claim{
 			KeyID: r.KeyID, RequestID: r.ID,
 			Name:        keyed(r.Name, "name", []byte(r.KeyID)),
-			Fingerprint: keyed(r.Name, "body", r.Body),
+			Fingerprint: keyed(r.Name, "body "+r.Path, r.Body),
 		},
-		seal: keyed(r.Name, "seal", r.Body),
+		seal: keyed(r.Name, "seal "+r.Path, r.Body),
 	}
 	found, err := s.Claim(ctx, c.claim, now, until)
 	if err != nil {

@@ -76,6 +76,11 @@ func TestTheFirstIsAnsweredTheOthersGetItsAnswer(t *testing.T) {
 	if _, _, err := take(t, m, asked("req_4", "ho")); reason(err) != DuplicateOther {
 		t.Errorf("another body: %v", err)
 	}
+	elsewhere := asked("req_4", "hi")
+	elsewhere.Path = "/v1/embeddings"
+	if _, _, err := take(t, m, elsewhere); reason(err) != DuplicateOther {
+		t.Errorf("another path: %v", err)
+	}
 	if err := first.Forget(t.Context()); err != nil || m.claim == nil {
 		t.Error("a claim that has ended is given up")
 	}

@@ -76,7 +76,7 @@ func (x *exchange) keep(a *router.Answer, body []byte) {
 func describing(h http.Header) map[string]string {
 	kept := make(map[string]string)
 	for name, values := range h {
-		if strings.HasPrefix(name, "X-Tallyroute-") || name == "Content-Type" {
+		if (strings.HasPrefix(name, "X-Tallyroute-") || name == "Content-Type") && len(values[0]) <= 2*longestList {
 			kept[name] = values[0]
 		}
 	}

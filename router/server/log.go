@@ -21,7 +21,7 @@ import (
 // request, and no path that a client can make up.
 func (x *exchange) log(status int, took time.Duration) {
 	if x.nobody() {
-		most := limit.Key{Scope: router.Network(x.from()), Kind: "log"}
+		most := limit.Key{Scope: limit.Network(x.from()), Kind: "log"}
 		if !x.wrong.Take(most, wrongKeyLines, 1, x.start).OK {
 			return
 		}
