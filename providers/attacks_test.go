@@ -274,6 +274,10 @@ func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 			if got == nil || got.Invalid != c.invalid {
 				t.Fatalf("%+v", got)
 			}
+			if c.invalid != (got.Figures != nil) {
+				t.Errorf("figures %+v", got.Figures)
+			}
+			got.Figures = nil
 			if got.Invalid = false; !reflect.DeepEqual(*got, *c.want) {
 				t.Errorf("%+v, want %+v", *got, *c.want)
 			}

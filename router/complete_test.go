@@ -497,7 +497,7 @@ func TestDoubtfulUsageIsBookedAndDisputed(t *testing.T) {
 		{"zero with text", chat.Usage{Input: 5}, true, 12},
 		{"a trillion", chat.Usage{Input: 1e12, Output: 7}, true, int64(len(hi)) + 7},
 		{"a trillion of output", chat.Usage{Input: 5, Output: 1e12}, true, 15},
-		{"negative", chat.Usage{Invalid: true}, true, int64(len(hi)) + 10},
+		{"negative", chat.Usage{Invalid: true, Figures: &chat.Usage{Input: -1, Output: -1}}, true, int64(len(hi)) + 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newRig(t, keyWith(), target("a", "1", "2"))

@@ -48,7 +48,7 @@ func TestUsageIsBookedAndToldAsTheProviderWillBillIt(t *testing.T) {
 		"a cached context":            {usage: `{"prompt_tokens":900000,"completion_tokens":2,"total_tokens":900002,"prompt_tokens_details":{"cached_tokens":899992}}`, more: `,"cached_content":"c/1"`, prompt: 900000, cached: 899992, output: 2, source: reported, status: "overrun"},
 		"more output than was asked":  {usage: `{"prompt_tokens":8,"completion_tokens":4020,"total_tokens":4028}`, prompt: 8, output: 4020, source: reported, status: "disputed"},
 		"reasoning beside, over max":  {usage: `{"prompt_tokens":8,"completion_tokens":40,"total_tokens":2857,"completion_tokens_details":{"reasoning_tokens":2809}}`, prompt: 8, output: 2849, source: reported, status: "disputed"},
-		"output only in the total":    {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":50}`, prompt: 8, output: 42, source: reported, status: "exact"},
+		"output only in the total":    {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":50}`, prompt: 8, output: 42, source: reported, status: "disputed"},
 		"no output":                   {usage: `{"prompt_tokens":8,"completion_tokens":0,"total_tokens":8}`, prompt: 8, output: 2, source: counted, status: "disputed"},
 		"no prompt":                   {usage: `{"prompt_tokens":0,"completion_tokens":2,"total_tokens":2}`, prompt: 8, output: 2, source: counted, status: "disputed"},
 		"nothing":                     {usage: `{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}`, prompt: 8, output: 2, source: counted, status: "disputed"},
@@ -64,12 +64,18 @@ func TestUsageIsBookedAndToldAsTheProviderWillBillIt(t *testing.T) {
 		"an impossible total":         {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":1e300}`, prompt: 8, output: 2, source: reported, status: "disputed"},
 		"an impossible part":          {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":-4}}`, prompt: 8, output: 2, source: reported, status: "disputed"},
 		"more cached than there is":   {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cache_read_input_tokens":5000}`, prompt: 5008, cached: 5000, output: 2, source: reported, status: "disputed"},
+		"a total below its parts":     {usage: `{"prompt_tokens":8,"completion_tokens":20,"total_tokens":12}`, prompt: 8, output: 20, source: reported, status: "disputed"},
+		"a total alone":               {usage: `{"total_tokens":40}`, prompt: 8, output: 32, source: counted, status: "estimated"},
+		"a total and an output":       {usage: `{"completion_tokens":2,"total_tokens":10}`, prompt: 8, output: 2, source: reported, status: "exact"},
+		"a few more cached":           {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":40}}`, prompt: 48, cached: 40, output: 2, source: reported, status: "disputed"},
+		"much more reasoning":         {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"completion_tokens_details":{"reasoning_tokens":40}}`, prompt: 8, output: 42, source: reported, status: "disputed"},
+		"cache beside, by cost":       {usage: `{"prompt_tokens":100,"completion_tokens":2,"total_tokens":102,"prompt_tokens_details":{"cached_tokens":60},"cost":0.000164}`, prompt: 160, cached: 60, output: 2, source: reported, status: "overrun", stated: 164_000},
 		"the cost, the same":          {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cost":0.000012}`, prompt: 8, output: 2, source: reported, status: "exact", stated: 12_000},
 		"the cost, in ticks":          {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cost_in_usd_ticks":120000}`, prompt: 8, output: 2, source: reported, status: "exact", stated: 12_000},
 		"the cost, with searches":     {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cost":{"total_cost":0.005012}}`, prompt: 8, output: 2, source: reported, status: "differs", stated: 5_012_000},
 		"reasoning beside, by cost":   {usage: `{"prompt_tokens":8,"completion_tokens":20,"total_tokens":28,"completion_tokens_details":{"reasoning_tokens":15},"cost":0.000078}`, prompt: 8, output: 35, source: reported, status: "exact", stated: 78_000},
 		"reasoning within, by cost":   {usage: `{"prompt_tokens":8,"completion_tokens":20,"total_tokens":28,"completion_tokens_details":{"reasoning_tokens":15},"cost":0.000048}`, prompt: 8, output: 20, source: reported, status: "exact", stated: 48_000},
-		"contradiction, near beside":  {usage: `{"prompt_tokens":8,"completion_tokens":4,"total_tokens":12,"completion_tokens_details":{"reasoning_tokens":30},"cost":0.00007}`, prompt: 8, output: 34, source: reported, status: "differs", stated: 70_000},
+		"contradiction, near beside":  {usage: `{"prompt_tokens":8,"completion_tokens":4,"total_tokens":12,"completion_tokens_details":{"reasoning_tokens":30},"cost":0.00007}`, prompt: 8, output: 34, source: reported, status: "disputed", stated: 70_000},
 		"contradiction, no total":     {usage: `{"prompt_tokens":8,"completion_tokens":4,"completion_tokens_details":{"reasoning_tokens":30}}`, prompt: 8, output: 34, source: reported, status: "exact"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,6 +117,9 @@ func (g *attackTarget) booksAs(want reportedUsage, body string) {
 	}
 	if row.Disputed && row.Reported == nil {
 		g.t.Error("nobody can see what was reported")
+	}
+	if row.Disputed && row.Reported != nil && *row.Reported == (billing.Tokens{}) && want.usage != `{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}` {
+		g.t.Error("what was reported is shown as nothing")
 	}
 	if (row.ProviderCost != nil) != (want.stated > 0) || row.ProviderCost != nil && int64(*row.ProviderCost) != want.stated {
 		g.t.Errorf("the provider's own cost is %v, want %d", row.ProviderCost, want.stated)

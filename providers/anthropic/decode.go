@@ -247,8 +247,9 @@ func (u *usage) whole() *translate.Usage {
 		u.aside = nil
 	}
 	u.CacheWrite5m = u.CacheWrite - u.CacheWrite1h
-	u.Prompt = u.input + u.CacheRead + u.CacheWrite
-	return &u.Usage
+	whole := u.Usage
+	whole.Prompt = u.input + u.CacheRead + u.CacheWrite
+	return &whole
 }
 
 // Usage reads the usage of an answer that need not be one otherwise.

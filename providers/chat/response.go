@@ -22,15 +22,29 @@ type Usage struct {
 	// it does not say.
 	ServiceTier string
 	// Invalid says that a count cannot be: it was negative, no whole number, or above
-	// MaxUsage. Such a count is 0 here, and one that is too large as large as reported,
-	// up to 10^12; of the counts that say what others consist of it is left out.
+	// MaxUsage. Figures are the counts as they were reported, where that is one of
+	// the main ones: one that is no whole number is -1 there, and all are within 10^12.
+	// Here such a count is 0, or 10^12 at most, and of the counts that say what others
+	// consist of it is left out.
 	Invalid bool
+	Figures *Usage
+	// Contradiction says that the counts do not fit together, and Unitemised that some of
+	// Output is told by the total alone.
+	Contradiction, Unitemised bool
+	// Outside says that more of the prompt was cached than there is by the total, so
+	// that it was taken to stand beside the prompt.
+	Outside bool
+	// Lump is the total where nothing says what of it is prompt and what output: both
+	// are 0 here then.
+	Lump int64
 	// Partial says that it was told before the answer's end.
 	Partial bool
-	// Beside is reasoning that may not be part of Output but stand beside it: the
-	// counts allow for both, and Cost may tell. It is 0 where they do not.
-	Beside int64
-	Cost   Cost // what the provider says that the answer cost
+	// Beside is reasoning that may not be part of Output but stand beside it, and
+	// CacheBeside says the same of the cache and Input: the counts allow for both, and
+	// Cost may tell.
+	Beside      int64
+	CacheBeside bool
+	Cost        Cost // what the provider says that the answer cost
 	// Metered is what was used besides tokens. It has no more than the provider says.
 	Metered Metered
 }

@@ -19,8 +19,10 @@ const (
 type counts struct {
 	found, invalid, broken    bool // broken: one of the three main counts cannot be
 	prompt, completion, total int64
+	figures                   [2]int64 // of prompt and completion, as they were reported
+	output                    bool     // there is a completion, be it 0
 	cacheRead, cacheWrite     int64
-	audioIn, audioOut         int64
+	audioIn, audioOut, textIn int64
 	write5m, write1h          int64 // of cacheWrite
 	reasoning                 int64
 
@@ -42,11 +44,12 @@ func (n *counts) read(c *jsonraw.Cursor) {
 	c.Object(func(name []byte) {
 		switch string(name) {
 		case "prompt_tokens":
-			n.main(c, &n.prompt)
+			n.main(c, &n.prompt, &n.figures[0])
 		case "completion_tokens":
-			n.main(c, &n.completion)
+			n.output = c.Peek() != 'n'
+			n.main(c, &n.completion, &n.figures[1])
 		case "total_tokens":
-			n.main(c, &n.total)
+			n.main(c, &n.total, new(int64))
 		case "prompt_tokens_details":
 			n.strange = n.strange || c.Peek() != '{'
 			c.Object(func(name []byte) { n.detail(c, name) })
@@ -60,21 +63,22 @@ func (n *counts) read(c *jsonraw.Cursor) {
 }
 
 // main takes one of the three counts that are always there.
-func (n *counts) main(c *jsonraw.Cursor, to *int64) {
+func (n *counts) main(c *jsonraw.Cursor, to, figure *int64) {
 	if '0' <= c.Peek() && c.Peek() <= '9' {
 		n.plain++
 	}
-	invalid := n.invalid
-	n.invalid = false
-	*to = max(*to, n.take(c))
-	n.broken = n.broken || n.invalid
-	n.invalid = n.invalid || invalid
+	v, ok := n.take(c)
+	n.broken = n.broken || !ok
+	if !ok || v > *figure {
+		*figure = v
+	}
+	*to = max(*to, v)
 }
 
 // part takes one of the counts that say what the main ones consist of. One that
 // cannot be says nothing.
 func (n *counts) part(c *jsonraw.Cursor, to *int64) {
-	if v := n.take(c); v <= MaxUsage {
+	if v, ok := n.take(c); ok {
 		*to = max(*to, v)
 	}
 }
@@ -100,6 +104,8 @@ func (n *counts) detail(c *jsonraw.Cursor, name []byte) {
 		n.part(c, &n.cacheWrite)
 	case "audio_tokens":
 		n.part(c, &n.audioIn)
+	case "text_tokens":
+		n.part(c, &n.textIn)
 	default:
 		c.Skip()
 	}
@@ -206,79 +212,116 @@ func (n *counts) stated(c *jsonraw.Cursor, name string) {
 }
 
 // take reads one count. Whole numbers with a fraction of zero are taken. What cannot
-// be makes the usage invalid: too large a number stays as large as can be shown, and
-// anything else says nothing.
-func (n *counts) take(c *jsonraw.Cursor) int64 {
+// be makes the usage invalid.
+func (n *counts) take(c *jsonraw.Cursor) (v int64, ok bool) {
 	raw := c.Skip()
 	if jsonraw.IsNull(raw) {
-		return 0
+		return 0, true
 	}
 	n.found = true
-	v, ok := ParseCount(raw)
+	v, ok = ParseCount(raw)
 	n.invalid = n.invalid || !ok
-	return v
+	return v, ok
 }
 
-// ParseCount reads a count of tokens. It reports false where there can be no such
-// count: of one that is too large it is as much as can be shown, of others 0.
+// ParseCount reads a count of tokens as it was reported, as far as that can be shown.
+// It reports false where there can be no such count: it is negative, -1 where it is no
+// whole number, or too large.
 func ParseCount(raw []byte) (int64, bool) {
 	v, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil {
 		f, err := strconv.ParseFloat(string(raw), 64)
-		if v = int64(min(max(f, -1), maxReported)); err != nil && !errors.Is(err, strconv.ErrRange) || f != math.Trunc(f) {
+		if v = int64(min(max(f, -maxReported), maxReported)); err != nil && !errors.Is(err, strconv.ErrRange) || f != math.Trunc(f) {
 			v = -1
 		}
 	}
-	return min(max(v, 0), maxReported), 0 <= v && v <= MaxUsage
+	return min(max(v, -maxReported), maxReported), 0 <= v && v <= MaxUsage
 }
 
 // usage makes the kinds disjoint. By the format, cached tokens are part of the
 // prompt and reasoning is part of the completion. What the total has beyond the
 // two shows that some stand beside them: reasoning, the cache or audio, where
-// just that closes the gap, or else output that the provider does not itemise.
-// More cached tokens than prompt can only stand beside it, too, and more reasoning
-// than completion where there is no total to say otherwise. A total that agrees with
-// the two may leave out reasoning like the completion does; what the provider says
-// that the answer cost can show that.
+// just that closes the gap, or else output that the provider does not itemise, or the
+// prompt where there is none. More cached tokens than prompt can only stand beside it,
+// too, and more reasoning than completion. A total that agrees with the two may leave
+// out what stands beside them; what the provider says that the answer cost can show
+// that. Where the counts contradict each other and nothing settles it, the dearer
+// reading is taken.
 func (n counts) usage() Usage {
+	n.cacheWrite = max(n.cacheWrite, n.write5m+n.write1h)
+	cached := n.cacheRead + n.cacheWrite
 	if n.broken {
 		n.total = 0 // what it has beyond the others tells nothing
 	}
-	n.cacheWrite = max(n.cacheWrite, n.write5m+n.write1h)
-	cached := n.cacheRead + n.cacheWrite
-	gap := max(n.total-n.prompt-n.completion, 0)
-	var beside int64
-	switch {
-	case gap == n.reasoning, (n.total == 0 || n.research) && n.reasoning > n.completion:
-		n.completion, gap = n.completion+n.reasoning, 0
-	case gap == 0:
-		beside = n.reasoning
+	u := Usage{CacheRead: n.cacheRead, CacheWrite: n.cacheWrite, Invalid: n.invalid, Cost: n.cost, Metered: n.metered}
+	if n.byok {
+		u.Cost = u.Cost.Plus(n.upstream)
 	}
-	if cached > n.prompt || cached > 0 && cached == gap {
+	if n.prompt == 0 && n.total > n.completion {
+		if n.completion+cached == 0 {
+			u.Lump = n.total
+			return u
+		}
+		n.prompt = n.total - n.completion
+	}
+	gap := n.total - n.prompt - n.completion
+	told, agrees := n.total > 0, n.total > 0 && gap == 0
+	if u.Contradiction = told && gap < 0; !told || gap < 0 {
+		gap = 0
+	}
+	gap = n.reasoningBeside(&u, gap)
+	switch own := agrees && n.textIn == n.prompt; { // the provider says itself what is beside
+	case cached > n.prompt:
+		u.Outside = agrees && !own
 		n.prompt, gap = n.prompt+cached, max(gap-cached, 0)
+	case cached > 0 && cached == gap:
+		n.prompt, gap = n.prompt+cached, 0
+	case cached > 0 && agrees:
+		u.CacheBeside = u.Cost.Stated
 	}
 	if gap == n.audioIn {
 		n.prompt, gap = n.prompt+gap, 0
 	}
 	n.completion += gap
-	reasoning := min(n.reasoning, n.completion) // some count it with another tokenizer
-	u := Usage{
-		Input:        n.prompt - cached,
-		CacheRead:    n.cacheRead,
-		CacheWrite:   n.cacheWrite,
-		Output:       n.completion,
-		Reasoning:    reasoning,
-		CacheWrite1h: n.write1h,
-		AudioInput:   min(n.audioIn, n.prompt-cached),
-		AudioOutput:  min(n.audioOut, n.completion-reasoning),
-		Invalid:      n.invalid,
-		Metered:      n.metered,
-	}
-	if u.Cost = n.cost; n.byok {
-		u.Cost = u.Cost.Plus(n.upstream)
-	}
-	if u.Cost.Stated {
-		u.Beside = beside
-	}
+	u.Unitemised = gap > 0 && n.output
+	n.split(&u, cached)
 	return u
+}
+
+// reasoningBeside adds reasoning that stands beside the completion, and returns what is
+// left of the gap.
+func (n *counts) reasoningBeside(u *Usage, gap int64) int64 {
+	const another = 8 // some count reasoning with another tokenizer: no contradiction
+	much := n.reasoning > n.completion+n.completion/another+another
+	switch {
+	case gap > 0 && gap == n.reasoning, (n.total == 0 || n.research) && n.reasoning > n.completion:
+		n.completion += n.reasoning
+		return 0
+	case gap > 0:
+	case u.Cost.Stated:
+		u.Beside = n.reasoning
+		u.Contradiction = u.Contradiction || much
+	case much:
+		n.completion += n.reasoning
+		u.Contradiction = true
+	}
+	return gap
+}
+
+// split fills in the kinds of u.
+func (n *counts) split(u *Usage, cached int64) {
+	u.Input, u.Output = n.prompt-cached, n.completion
+	u.Reasoning, u.CacheWrite1h = min(n.reasoning, n.completion), n.write1h
+	u.AudioInput, u.AudioOutput = min(n.audioIn, u.Input), min(n.audioOut, n.completion-u.Reasoning)
+	if !n.broken {
+		return
+	}
+	figures := *u
+	if n.figures[0] < 0 {
+		figures.Input = n.figures[0]
+	}
+	if n.figures[1] < 0 {
+		figures.Output = n.figures[1]
+	}
+	u.Figures = &figures
 }

@@ -44,12 +44,12 @@ func TestUsage(t *testing.T) {
 			"reasoning counted otherwise", `{"prompt_tokens":15,"completion_tokens":256,"total_tokens":271,"completion_tokens_details":{"reasoning_tokens":270}}`,
 			&chat.Usage{Input: 15, Output: 256, Reasoning: 256},
 		},
-		{"Gemini: thoughts only in the total", `{"prompt_tokens":66,"completion_tokens":6,"total_tokens":100}`, &chat.Usage{Input: 66, Output: 34}},
+		{"Gemini: thoughts only in the total", `{"prompt_tokens":66,"completion_tokens":6,"total_tokens":100}`, &chat.Usage{Input: 66, Output: 34, Unitemised: true}},
 		{
 			"cache beside, in the total", `{"prompt_tokens":100,"completion_tokens":5,"total_tokens":185,"cache_read_input_tokens":50,"cache_creation_input_tokens":30}`,
 			&chat.Usage{Input: 100, CacheRead: 50, CacheWrite: 30, Output: 5},
 		},
-		{"cache beside, not in the total", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"cache_read_input_tokens":5000}`, &chat.Usage{Input: 10, CacheRead: 5000, Output: 5}},
+		{"cache beside, not in the total", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"cache_read_input_tokens":5000}`, &chat.Usage{Input: 10, CacheRead: 5000, Output: 5, Outside: true}},
 		{
 			"audio both ways", `{"prompt_tokens":120,"completion_tokens":90,"total_tokens":210,"prompt_tokens_details":{"audio_tokens":100,"cached_tokens":50},"completion_tokens_details":{"audio_tokens":70,"reasoning_tokens":15}}`,
 			&chat.Usage{Input: 70, CacheRead: 50, Output: 90, Reasoning: 15, AudioInput: 70, AudioOutput: 70},
@@ -59,7 +59,15 @@ func TestUsage(t *testing.T) {
 			&chat.Usage{Input: 100, CacheWrite: 900, CacheWrite1h: 700, Output: 5},
 		},
 		{"only how long", `{"prompt_tokens":1000,"completion_tokens":5,"cache_creation":{"ephemeral_1h_input_tokens":700}}`, &chat.Usage{Input: 300, CacheWrite: 700, CacheWrite1h: 700, Output: 5}},
-		{"total too small", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":1}`, &chat.Usage{Input: 10, Output: 5}},
+		{"total too small", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":1}`, &chat.Usage{Input: 10, Output: 5, Contradiction: true}},
+		{"cache beside, by its details", `{"prompt_tokens":29,"completion_tokens":6,"total_tokens":35,"prompt_tokens_details":{"cached_tokens":157,"text_tokens":29}}`, &chat.Usage{Input: 29, CacheRead: 157, Output: 6}},
+		{"a total and nothing else", `{"total_tokens":12}`, &chat.Usage{Lump: 12}},
+		{"a total and an output", `{"completion_tokens":5,"total_tokens":12}`, &chat.Usage{Input: 7, Output: 5}},
+		{"a total and a prompt", `{"prompt_tokens":7,"total_tokens":12}`, &chat.Usage{Input: 7, Output: 5}},
+		{
+			"much more reasoning than completion", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"completion_tokens_details":{"reasoning_tokens":90}}`,
+			&chat.Usage{Input: 10, Output: 95, Reasoning: 90, Contradiction: true},
+		},
 		{"whole floats", `{"prompt_tokens":10.0,"completion_tokens":5e0}`, &chat.Usage{Input: 10, Output: 5}},
 	}
 	for _, tt := range tests {

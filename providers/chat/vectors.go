@@ -128,14 +128,13 @@ func (v *vectors) usage() *Usage {
 	if !v.counts.found {
 		return nil
 	}
-	n := v.counts.prompt
-	if n == 0 {
-		n = v.counts.total
+	u := &Usage{Input: v.counts.prompt, Invalid: v.counts.invalid, Cost: v.counts.cost}
+	if figure := v.counts.figures[0]; figure < 0 {
+		u.Figures = &Usage{Input: figure}
+	} else if figure == 0 && v.counts.total <= MaxUsage {
+		u.Input = v.counts.total
 	}
-	if n > MaxUsage && v.counts.prompt == 0 {
-		n = 0
-	}
-	return &Usage{Input: n, Invalid: v.counts.invalid, Cost: v.counts.cost}
+	return u
 }
 
 // mend notes what of the answer must be another.

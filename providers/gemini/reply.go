@@ -106,8 +106,7 @@ func tier(usage []byte) string {
 }
 
 // count makes the kinds of the OpenAI format of Google's: thoughts stand beside
-// the candidates there, and what tools brought in beside the prompt. What the total
-// has beyond them is output that Google does not itemise.
+// the candidates there, and what tools brought in beside the prompt.
 func count(metadata []byte) *translate.Usage {
 	if metadata == nil {
 		return nil
@@ -118,15 +117,12 @@ func count(metadata []byte) *translate.Usage {
 	u.CacheRead = u.At(metadata, "cachedContentTokenCount")
 	u.Reasoning = u.At(metadata, "thoughtsTokenCount")
 	u.Completion = u.At(metadata, "candidatesTokenCount") + u.Reasoning
-	total := u.At(metadata, "totalTokenCount")
+	u.Total = u.At(metadata, "totalTokenCount")
 	if !u.Found {
 		return nil
 	}
-	if gap := total - u.Prompt - u.Completion; gap > 0 {
-		u.Completion += gap
-	}
 	u.AudioInput = min(audio(u, metadata, "promptTokensDetails")-audio(u, metadata, "cacheTokensDetails"), u.Prompt)
-	u.AudioOutput = min(audio(u, metadata, "candidatesTokensDetails"), u.Completion)
+	u.AudioOutput = audio(u, metadata, "candidatesTokensDetails")
 	return u
 }
 

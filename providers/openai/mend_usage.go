@@ -47,7 +47,7 @@ func usage(raw []byte, u *chat.Usage) []byte {
 
 // ownCounts reports a prompt that is told as the provider counts it, although
 // more is charged: where audio is counted beside it, or more of it was cached
-// than there is, by the provider's own total. The details say the rest.
+// than there is, by its own details. They say the rest.
 func ownCounts(o object, u *chat.Usage) (prompt int64, ok bool) {
 	prompt, completion, total := count(o["prompt_tokens"]), count(o["completion_tokens"]), count(o["total_tokens"])
 	cached, audio := count(jsonraw.Lookup(o["prompt_tokens_details"], "cached_tokens")), count(jsonraw.Lookup(o["prompt_tokens_details"], "audio_tokens"))
@@ -55,7 +55,7 @@ func ownCounts(o object, u *chat.Usage) (prompt int64, ok bool) {
 	case prompt < 0 || completion != u.Output || gap < 0:
 		return 0, false
 	case gap == 0:
-		return prompt, cached > prompt
+		return prompt, cached > prompt && count(jsonraw.Lookup(o["prompt_tokens_details"], "text_tokens")) == prompt
 	default:
 		return prompt, gap == audio
 	}

@@ -74,7 +74,6 @@ func (a completions) head(x providers.Exchange, response []byte) translate.Head 
 }
 
 // count reads usage, whose parts are those of the chat format under other names.
-// What the total has beyond them is output that is not itemised.
 func count(response []byte) *translate.Usage {
 	usage := jsonraw.Present(jsonraw.Lookup(response, "usage"))
 	if usage == nil {
@@ -86,9 +85,7 @@ func count(response []byte) *translate.Usage {
 	u.CacheRead = u.At(usage, "input_tokens_details", "cached_tokens")
 	u.CacheWrite = u.At(usage, "input_tokens_details", "cache_write_tokens")
 	u.Reasoning = u.At(usage, "output_tokens_details", "reasoning_tokens")
-	if gap := u.At(usage, "total_tokens") - u.Prompt - u.Completion; gap > 0 {
-		u.Completion += gap
-	}
+	u.Total = u.At(usage, "total_tokens")
 	if !u.Found {
 		return nil
 	}

@@ -109,7 +109,7 @@ func TestCounter(t *testing.T) {
 		found, invalid bool
 	}{
 		"": {}, "null": {}, "7": {7, true, false}, "7.0": {7, true, false}, "7.5": {0, true, true}, "-1": {0, true, true},
-		"1e30": {0, true, true}, `"7"`: {0, true, true},
+		"1e30": {1e12, true, true}, `"7"`: {0, true, true},
 	} {
 		var c translate.Counter
 		if n := c.Take([]byte(raw)); n != want.n || c.Found != want.found || c.Invalid != want.invalid {

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -298,7 +299,7 @@ func TestCostOfRecordedUsage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			target := &providers.Target{Provider: "p", Model: tt.model}
+			target := &providers.Target{Provider: "p", Model: tt.model, Can: providers.Abilities{Reasoning: strings.HasPrefix(tt.model, "gemini")}}
 			p, _ := plan.Make(plan.Input{Request: req, Strategy: plan.Cheapest, Offers: []plan.Offer{{
 				Target: target, Prices: book.At("p", tt.model, epoch), Hold: 1e9, Prompt: tokens.Estimate{Tokens: 1e9},
 			}}})

@@ -30,7 +30,12 @@ func (m *Meter) Used(u Use, count Counter) (row billing.Spend, observed bool) {
 // compare notes what the provider reported, where that is not what is booked, and
 // what it says that the attempt cost.
 func (m *Meter) compare(row *billing.Spend, u *chat.Usage) {
-	if said := reported(u); row.Disputed || said != row.Tokens {
+	said := reported(u)
+	if u.Figures != nil {
+		said = reported(u.Figures)
+	}
+	said.Input = billing.SatAdd(said.Input, u.Lump)
+	if row.Disputed || said != row.Tokens && (u.Lump == 0 || row.Tokens.Total() != u.Lump) {
 		row.Reported = &said
 	}
 	if u.Cost.Stated {

@@ -55,39 +55,75 @@ func (m *Meter) weigh(u Use, tier string, count Counter) usage {
 		t, source := counted(u.Text, most, count)
 		return usage{tokens: t, source: source}
 	}
-	b := usage{tokens: m.reading(u, tier), source: billing.Reported, disputed: u.Usage.Invalid, observed: true}
-	if u.Usage.Invalid || impossible(b.tokens.Prompt()) || impossible(b.tokens.Output) {
-		b.replaceImpossible(u.Text, most, count)
+	b := m.reading(u, tier)
+	if u.Usage.Lump > 0 {
+		b.divide(u, most, count)
 	}
+	b.replaceImpossible(u, most, count)
 	if u.Usage.Partial {
 		b.goOn(u, count)
 	}
 	b.raisePrompt(most.Input, count, m.Request.Needs())
 	b.raiseOutput(u, count)
-	b.disputed = b.disputed || !m.explained(b.tokens, u.Text, most, count)
+	b.disputed = b.disputed || u.Usage.Outside && !m.proven(b.tokens.Prompt(), count) || !m.explained(b.tokens, u.Text, most, count)
 	return b
 }
 
-// reading is what the counts of a report say. Where they can be read in two ways, what
-// the provider says that the answer cost decides, if it is the cost of one of them;
-// where they contradict each other, the reading that is nearer to it.
-func (m *Meter) reading(u Use, tier string) billing.Tokens {
-	within := reported(u.Usage)
-	stated := billing.Money(u.Usage.Cost.Nano)
-	if u.Usage.Beside == 0 || stated == 0 || !u.Candidate.Priced {
-		return within
+// reading is what the counts of a report say. Where they can be read in several ways,
+// what the provider says that the answer cost decides, if it is the cost of one of them.
+// Where they contradict each other and nothing decides, the dearer reading is disputed.
+func (m *Meter) reading(u Use, tier string) usage {
+	told := u.Usage
+	b := usage{tokens: reported(told), source: billing.Reported, observed: true}
+	hidden := told.Unitemised && !u.Candidate.Target.Can.Reasoning
+	b.disputed = told.Invalid || told.Contradiction || hidden
+	if stated := billing.Money(told.Cost.Nano); stated > 0 && u.Candidate.Priced {
+		for _, t := range readings(told) {
+			if m.comesTo(u, tier, t).Meets(stated) {
+				b.tokens, b.disputed = t, told.Invalid
+				return b
+			}
+		}
 	}
-	beside := within
-	beside.Output, beside.Reasoning = billing.SatAdd(within.Output, u.Usage.Beside), u.Usage.Beside
-	less, more := m.comesTo(u, tier, within), m.comesTo(u, tier, beside)
-	contradiction := u.Usage.Beside > within.Output
-	switch {
-	case less.Meets(stated):
-		return within
-	case more.Meets(stated), contradiction && apart(more, stated) < apart(less, stated):
-		return beside
+	if told.Contradiction && told.Beside > b.tokens.Output {
+		b.tokens = besides(b.tokens, told.Beside)
 	}
-	return within
+	return b
+}
+
+// readings are the ways to read a report, the one by its format first.
+func readings(u *chat.Usage) []billing.Tokens {
+	all := []billing.Tokens{reported(u)}
+	if u.Beside > 0 {
+		all = append(all, besides(all[0], u.Beside))
+	}
+	if u.CacheBeside {
+		for _, t := range all {
+			t.Input = billing.SatAdd(t.Input, t.CacheRead+t.CacheWrite)
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// besides is t with reasoning beside its output.
+func besides(t billing.Tokens, reasoning int64) billing.Tokens {
+	t.Output, t.Reasoning = billing.SatAdd(t.Output, reasoning), reasoning
+	return t
+}
+
+// divide parts a total of which nothing says what is prompt and what output: the
+// prompt is as it is counted, and the output is the rest, or what its text has.
+func (b *usage) divide(u Use, most billing.Tokens, count Counter) {
+	b.observed = false
+	if most.Output == 0 {
+		b.tokens.Input = u.Usage.Lump
+		return
+	}
+	t, source := counted(u.Text, most, count)
+	b.source = source
+	b.tokens.Input = min(t.Input, u.Usage.Lump)
+	b.tokens.Output = max(u.Usage.Lump-b.tokens.Input, t.Output)
 }
 
 // goOn adds to usage that was told before an answer's end what came after it. What was
@@ -119,18 +155,20 @@ func (m *Meter) comesTo(u Use, tier string, t billing.Tokens) billing.Money {
 	return cost.Total
 }
 
-func apart(a, b billing.Money) billing.Money { return max(a, b) - min(a, b) }
-
+// impossible reports a count that there cannot be.
 func impossible(n int64) bool { return n < 0 || n > chat.MaxUsage }
 
 // replaceImpossible puts the larger of count and hold for a prompt or an output of
-// which the report says nothing that can be.
-func (b *usage) replaceImpossible(text string, most billing.Tokens, count Counter) {
-	nothing := func(n int64) bool { return b.disputed && n == 0 || impossible(n) }
-	prompt, output := nothing(b.tokens.Prompt()), nothing(b.tokens.Output)
+// which the report says what cannot be.
+func (b *usage) replaceImpossible(u Use, most billing.Tokens, count Counter) {
+	prompt, output := impossible(b.tokens.Prompt()), impossible(b.tokens.Output)
+	if f := u.Usage.Figures; f != nil {
+		prompt, output = prompt || f.Input < 0, output || f.Output < 0
+	}
 	if !prompt && !output {
 		return
 	}
+	text := u.Text
 	t, source := counted(text, most, count)
 	b.source, b.disputed = source, true
 	if prompt {
@@ -239,6 +277,12 @@ func (m *Meter) explained(t billing.Tokens, text string, most billing.Tokens, co
 		}
 	}
 	return true
+}
+
+// proven reports that the text of a prompt alone has nearly as many tokens.
+func (m *Meter) proven(prompt int64, count Counter) bool {
+	counted, err := count.Prompt()
+	return err == nil && counted.Tokens >= prompt*3/4
 }
 
 // counted is what passed through us, where the provider did not say: the prompt

@@ -16,7 +16,7 @@ import (
 func withUsage(data []byte, reported *chat.Usage, out router.Outcome) []byte {
 	s := out.Spend
 	members := costMembers(s, out.Earlier)
-	if reported == nil || tokensOf(reported) != s.Tokens {
+	if reported == nil || s.Disputed || tokensOf(reported) != s.Tokens {
 		members = append(append(countMembers(s.Tokens), ','), members...)
 	}
 	if reported == nil && !jsonraw.IsObject(jsonraw.Lookup(data, "usage")) {
