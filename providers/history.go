@@ -232,27 +232,20 @@ func (h *history) waiting(i int, name string) (list []int) {
 // unanswered is the result of a call that has none, because somebody was interrupted.
 const unanswered = "There is no result: the call was not answered."
 
-// fill adds results to the calls that have none, unless the conversation ends in them.
+// fill adds results to the calls that have none: every provider wants one.
 func (h *history) fill() {
-	last := len(h.messages) - 1
-	for last >= 0 && h.messages[last].tool {
-		last--
-	}
 	for i := range h.messages {
-		answered := func(c int) bool { return h.calls[c].result >= 0 }
-		if i == last && !slices.ContainsFunc(h.messages[i].calls, answered) {
-			continue
-		}
 		for _, c := range h.messages[i].calls {
-			if !answered(c) {
-				var o jsonraw.Object
-				o.Text("role", "tool")
-				o.Text("tool_call_id", h.calls[c].as)
-				o.Text("content", unanswered)
-				h.calls[c].result = len(h.messages)
-				h.messages = append(h.messages, said{raw: o.Bytes(), tool: true, id: h.calls[c].as})
-				h.lose(fmt.Sprintf("messages[%d].tool_calls", i))
+			if h.calls[c].result >= 0 {
+				continue
 			}
+			var o jsonraw.Object
+			o.Text("role", "tool")
+			o.Text("tool_call_id", h.calls[c].as)
+			o.Text("content", unanswered)
+			h.calls[c].result = len(h.messages)
+			h.messages = append(h.messages, said{raw: o.Bytes(), tool: true, id: h.calls[c].as})
+			h.lose(fmt.Sprintf("messages[%d].tool_calls", i))
 		}
 	}
 }

@@ -46,7 +46,7 @@ func TestResultsStandBehindTheirCallsOneForEach(t *testing.T) {
 		"u a:x,y x=1 u":     {"u a:x,y x=1 y=" + none + " u", "messages[1].tool_calls"},
 		"u a:x,y x=1":       {"u a:x,y x=1 y=" + none, "messages[1].tool_calls"},
 		"u a:x u":           {"u a:x x=" + none + " u", "messages[1].tool_calls"},
-		"u a:x":             {"u a:x", ""},
+		"u a:x":             {"u a:x x=" + none, "messages[1].tool_calls"},
 		"u a:x x=1 a:x x=2": {"u a:x x=1 a:call_1 call_1=2", ""},
 		"u a:x,x x=1 x=2":   {"u a:x,call_1 x=1 call_1=2", ""},
 		"u a:x x=1 a:x u":   {"u a:x x=1 a:call_1 call_1=" + none + " u", "messages[3].tool_calls"},

@@ -35,6 +35,9 @@ type Quirks struct {
 	Roles         map[string]string // role of a message → the provider's name for it
 	MessageRename map[string]string // member of a message of the assistant → the provider's name for it
 	MessageDrop   []string          // members of messages that the provider refuses
+	// Alternate is set where user and assistant must take turns, with the system before
+	// them: what one says in several messages becomes one.
+	Alternate bool
 	// CallMembers are texts that a message of the assistant with calls must have:
 	// where another provider gave none, they are empty.
 	CallMembers []string
@@ -76,6 +79,7 @@ func (q Quirks) Over(base Quirks) Quirks {
 		q.Known = base.Known
 	}
 	q.NoStreamUsage = q.NoStreamUsage || base.NoStreamUsage
+	q.Alternate = q.Alternate || base.Alternate
 	for _, s := range []struct {
 		to   *string
 		from string
@@ -118,7 +122,7 @@ func (q Quirks) Of(o Operation) Quirks {
 // change reports whether any rule could change a request.
 func (q *Quirks) change() bool {
 	return len(q.Rename)+len(q.Drop)+len(q.Known)+len(q.Refuse)+len(q.Bounds)+len(q.Efforts)+len(q.Sampling) > 0 ||
-		len(q.Roles)+len(q.MessageRename)+len(q.MessageDrop)+len(q.CallMembers) > 0
+		len(q.Roles)+len(q.MessageRename)+len(q.MessageDrop)+len(q.CallMembers) > 0 || q.Alternate
 }
 
 // Output is the provider's name for the bound of the output in the OpenAI format.
@@ -287,7 +291,7 @@ func refused(name string) *Error {
 // told as "messages.NAME".
 func (p *pass) messages() {
 	members := len(p.q.MessageRename)+len(p.q.MessageDrop)+len(p.q.CallMembers) > 0
-	if !members && len(p.q.Roles) == 0 {
+	if !members && len(p.q.Roles) == 0 && !p.q.Alternate {
 		return
 	}
 	var list [][]byte // nil until a message changes
@@ -304,6 +308,12 @@ func (p *pass) messages() {
 			list = append(list, raw)
 		}
 		i++
+	}
+	if p.q.Alternate && !alternates(p.r) {
+		if list == nil {
+			list = p.first(i)
+		}
+		list = p.alternate(list)
 	}
 	if list != nil {
 		p.sets = append(p.sets, jsonraw.Member{Name: "messages", Value: jsonraw.Array(list)})

@@ -193,23 +193,7 @@ func (e *encoder) messages() error {
 		}
 		o.Close(']')
 	}
-	o.Key("messages")
-	o.Open('[')
-	for _, s := range e.sides {
-		o.Open('{')
-		o.Text("role", s.Role())
-		o.Key("content")
-		o.Open('[')
-		for i := range s.Turns {
-			if err := e.blocks(&s.Turns[i]); err != nil {
-				return err
-			}
-		}
-		o.Close(']')
-		o.Close('}')
-	}
-	o.Close(']')
-	return nil
+	return translate.WriteSides(o, e.sides, e.blocks)
 }
 
 func (e *encoder) writeTools() {

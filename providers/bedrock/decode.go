@@ -25,6 +25,9 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 		}
 		return nil, errShape
 	}
+	if malformed(m.Native) && len(m.Calls) == 0 {
+		return nil, translate.Malformed("the model gave up: " + m.Native)
+	}
 	m.Finish = finish(m.Native, len(m.Calls))
 	return translate.Response(m.head, []translate.Choice{m.Choice}, m.usage), nil
 }
@@ -144,7 +147,16 @@ func finish(stop string, calls int) string {
 	if calls > 0 {
 		return "tool_calls"
 	}
-	return "stop" // end_turn, stop_sequence, malformed_model_output, malformed_tool_use
+	if malformed(stop) {
+		return "content_filter" // so that nobody takes what came before for whole
+	}
+	return "stop" // end_turn, stop_sequence
+}
+
+// malformed reports that what the model wrote cannot be read. Asked again, it may do
+// better.
+func malformed(stop string) bool {
+	return stop == "malformed_model_output" || stop == "malformed_tool_use"
 }
 
 // Usage reads the usage of an answer that need not be one otherwise.

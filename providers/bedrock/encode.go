@@ -141,22 +141,9 @@ func (e *encoder) write() error {
 
 func (e *encoder) messages() error {
 	o := &e.o
-	o.Key("messages")
-	o.Open('[')
-	for _, s := range e.sides {
-		o.Open('{')
-		o.Text("role", s.Role())
-		o.Key("content")
-		o.Open('[')
-		for i := range s.Turns {
-			if err := e.blocks(&s.Turns[i]); err != nil {
-				return err
-			}
-		}
-		o.Close(']')
-		o.Close('}')
+	if err := translate.WriteSides(o, e.sides, e.blocks); err != nil {
+		return err
 	}
-	o.Close(']')
 	if len(e.system) == 0 {
 		return nil
 	}

@@ -72,3 +72,17 @@ func TestInvoke_Refused(t *testing.T) {
 		}
 	}
 }
+
+// An answer that the model could not write is none; what came before it is not whole.
+func TestMalformedAnswers(t *testing.T) {
+	a := bedrock.At(clock)
+	for body, want := range map[string]string{
+		`{"output":{"message":{"role":"assistant","content":[]}},"stopReason":"malformed_tool_use","usage":{"inputTokens":1,"outputTokens":1}}`:    "",
+		`{"output":{"message":{"role":"assistant","content":[{"text":"hi"}]}},"stopReason":"end_turn","usage":{"inputTokens":1,"outputTokens":1}}`: "stop",
+	} {
+		r, err := a.Chat.Decode(providers.Exchange{}, nil, []byte(body))
+		if pe := (*providers.Error)(nil); want == "" && (!errors.As(err, &pe) || pe.Kind != providers.KindBroken) || want != "" && (err != nil || r.Finish != want) {
+			t.Errorf("%s: %+v, %v", body, r, err)
+		}
+	}
+}

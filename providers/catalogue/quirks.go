@@ -15,7 +15,7 @@ import (
 // and an empty one takes back what was there.
 func (d document) quirks(to *providers.Quirks) read {
 	return func(path string, n node) {
-		q := providers.Quirks{NoStreamUsage: to.NoStreamUsage}
+		q := providers.Quirks{NoStreamUsage: to.NoStreamUsage, Alternate: to.Alternate}
 		d.object(path, n, map[string]read{
 			"rename":          table(d.reader, &q.Rename, memberName),
 			"drop":            words(d.reader, &q.Drop, memberName),
@@ -27,6 +27,7 @@ func (d document) quirks(to *providers.Quirks) read {
 			"call_members":    words(d.reader, &q.CallMembers, messageMember),
 			"max_tokens":      scalar(d.reader, &q.MaxTokens, memberName),
 			"no_stream_usage": scalar(d.reader, &q.NoStreamUsage, yesNo),
+			"alternate":       scalar(d.reader, &q.Alternate, yesNo),
 			"roles":           table(d.reader, &q.Roles, oneOf("system", "developer", "user", "assistant", "tool")),
 			"message_rename":  table(d.reader, &q.MessageRename, messageMember),
 			"message_drop":    words(d.reader, &q.MessageDrop, messageMember),
@@ -48,9 +49,9 @@ func (d document) quirks(to *providers.Quirks) read {
 				*list.known = nil
 			}
 		}
-		noUsage := q.NoStreamUsage
+		noUsage, turns := q.NoStreamUsage, q.Alternate
 		*to = q.Over(*to)
-		to.NoStreamUsage = noUsage
+		to.NoStreamUsage, to.Alternate = noUsage, turns
 	}
 }
 

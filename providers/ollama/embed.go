@@ -1,7 +1,10 @@
 package ollama
 
 import (
+	"iter"
+	"math"
 	"net/http"
+	"strconv"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -42,7 +45,11 @@ func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*cha
 	}
 	var c translate.Counter
 	n := c.At(body, "prompt_eval_count")
-	v := chat.Vectors{Model: x.Target.Upstream, List: jsonraw.Elements(jsonraw.Lookup(body, "embeddings"))}
+	list := jsonraw.Elements(jsonraw.Lookup(body, "embeddings"))
+	if most := x.Request.Dimensions(); most > 0 {
+		list = shortened(list, int(most))
+	}
+	v := chat.Vectors{Model: x.Target.Upstream, List: list}
 	if c.Found {
 		v.Usage = &chat.Usage{Input: n, Invalid: c.Invalid}
 	}
@@ -51,4 +58,43 @@ func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*cha
 		return nil, translate.Broken(err)
 	}
 	return r, nil
+}
+
+// shortened are vectors of at most as many numbers as were asked for, and of the length
+// 1 again: older servers do not know dimensions and give whole ones.
+func shortened(list iter.Seq[[]byte], most int) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for vector := range list {
+			if !yield(cut(vector, most)) {
+				return
+			}
+		}
+	}
+}
+
+func cut(vector []byte, most int) []byte {
+	var kept []float64
+	var square float64
+	n := 0
+	for raw := range jsonraw.Elements(vector) {
+		if n++; n > most {
+			continue
+		}
+		f, err := strconv.ParseFloat(string(raw), 64)
+		if err != nil {
+			return vector
+		}
+		kept, square = append(kept, f), square+f*f
+	}
+	if n <= most || square == 0 {
+		return vector
+	}
+	out := []byte{'['}
+	for i, f := range kept {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = strconv.AppendFloat(out, f/math.Sqrt(square), 'g', -1, 32)
+	}
+	return append(out, ']')
 }

@@ -11,7 +11,8 @@ var reasons = map[string]string{
 	"insufficient_system_resource": "length",
 	"tool_use":                     "tool_calls", "tool_call": "tool_calls", "function_calls": "tool_calls",
 	"safety": "content_filter", "sensitive": "content_filter", "refusal": "content_filter", "recitation": "content_filter",
-	"content_filtered": "content_filter", "moderation": "content_filter", "guardrail_intervened": "content_filter",
+	"content_filtered": "content_filter", "prohibited_content": "content_filter", "blocklist": "content_filter", "spii": "content_filter",
+	"image_safety": "content_filter", "moderation": "content_filter", "guardrail_intervened": "content_filter",
 }
 
 // finishReason is a reason by its name in the format. An answer that has ended
@@ -29,5 +30,9 @@ func finishReason(said string) string {
 
 // failed reports a reason that says that there is no answer.
 func failed(reason string) bool {
-	return reason == "error" || reason == "network_error" || reason == "server_error"
+	switch strings.ToLower(reason) {
+	case "error", "network_error", "server_error", "malformed_function_call", "malformed_tool_use", "malformed_model_output", "malformed_response":
+		return true
+	}
+	return false
 }

@@ -85,6 +85,15 @@ var quirks = map[string]quirk{
 		providers.Quirks{Roles: map[string]string{"developer": "user"}},
 		`"messages":[{"role":"developer","content":"hi"}]`, hello, "",
 	},
+	"alternate": {
+		providers.Quirks{Alternate: true},
+		`"messages":[{"role":"user","content":"a"},{"role":"user","content":[{"type":"text","text":"b"}]},{"role":"assistant","content":"c"},{"role":"system","content":"d"}]`,
+		`"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":"c"},{"role":"user","content":"d"}]`, "messages.role",
+	},
+	"alternate as it is": {
+		providers.Quirks{Alternate: true}, `"messages":[{"role":"system","content":"a"},{"role":"system","content":"b"},{"role":"user","content":"c"}]`,
+		`"messages":[{"role":"system","content":"a"},{"role":"system","content":"b"},{"role":"user","content":"c"}]`, "",
+	},
 	"message_drop": {
 		providers.Quirks{MessageDrop: []string{"mood"}},
 		`"messages":[{"role":"user","content":"hi","mood":"good"}]`, hello, "messages.mood",
@@ -103,7 +112,7 @@ func (s Subject) quirks(t *testing.T) {
 			plain := q.quirks
 			plain.Refuse, plain.Drop, plain.Known, plain.Bounds, plain.Rename = nil, nil, nil, nil, nil
 			plain.Roles, plain.MessageRename, plain.MessageDrop, plain.CallMembers = nil, nil, nil, nil
-			plain.Efforts, plain.Sampling = nil, ""
+			plain.Efforts, plain.Sampling, plain.Alternate = nil, "", false
 			got, want := s.sent(t, q.quirks, q.request), s.sent(t, plain, q.same)
 			if !reflect.DeepEqual(decoded(t, got.Body), decoded(t, want.Body)) || got.Path != want.Path {
 				t.Errorf("sent %s %s, want %s %s", got.Path, got.Body, want.Path, want.Body)

@@ -65,6 +65,27 @@ func (c *Conversation) Sides(keep func(d Detail) bool) (system []Part, sides []S
 	return system, sides, nil
 }
 
+// WriteSides writes the member messages, of which each has the blocks of a side.
+func WriteSides(o *jsonraw.Object, sides []Side, blocks func(t *Turn) error) error {
+	o.Key("messages")
+	o.Open('[')
+	for _, s := range sides {
+		o.Open('{')
+		o.Text("role", s.Role())
+		o.Key("content")
+		o.Open('[')
+		for i := range s.Turns {
+			if err := blocks(&s.Turns[i]); err != nil {
+				return err
+			}
+		}
+		o.Close(']')
+		o.Close('}')
+	}
+	o.Close(']')
+	return nil
+}
+
 // AskOn asks on behalf of the user for the rest of an answer that the conversation ends
 // in, for models that do not go on with one by themselves.
 func (c *Conversation) AskOn(sides []Side) []Side {

@@ -1,0 +1,17 @@
+package openai
+
+import "testing"
+
+// What a model could not write is no answer; what is filtered, nobody takes for whole.
+func TestReasonsThatAreNoGoodEnd(t *testing.T) {
+	for _, reason := range []string{"error", "MALFORMED_FUNCTION_CALL", "malformed_tool_use"} {
+		if !failed(reason) {
+			t.Errorf("%s is taken for an answer", reason)
+		}
+	}
+	for reason, want := range map[string]string{"PROHIBITED_CONTENT": "content_filter", "SAFETY": "content_filter", "stop": "stop", "made_up": "stop", "MAX_TOKENS": "length"} {
+		if failed(reason) || finishReason(reason) != want {
+			t.Errorf("%s is %s, want %s", reason, finishReason(reason), want)
+		}
+	}
+}
