@@ -32,7 +32,9 @@ func (c counting) Least() (n int64) {
 			continue
 		}
 		for p := range m.Pieces() {
-			n += tokens.AtLeast(string(p.Text.Bytes()))
+			if p.Kind == chat.PieceText || p.Kind == chat.PieceToolCall {
+				n += tokens.AtLeast(string(p.Text.Bytes()))
+			}
 		}
 	}
 	return n

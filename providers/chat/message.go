@@ -24,6 +24,7 @@ const (
 	PieceImage                     // Text: the URL; Detail
 	PieceAudio                     // Text: base64 data; Detail: the format
 	PieceFile                      // Text: file_data or the file's id; Name: the file's name
+	PieceMedia                     // Text: base64 data, a URL or an id, as a provider's own format has it; Detail: its media type or format
 	PieceOther                     // Raw alone: a member or content part of no known kind
 )
 

@@ -13,7 +13,7 @@ import (
 func piecesOf(r *chat.Request) string {
 	kinds := map[chat.PieceKind]string{
 		chat.PieceText: "text", chat.PieceToolCall: "call", chat.PieceImage: "image",
-		chat.PieceAudio: "audio", chat.PieceFile: "file", chat.PieceOther: "other",
+		chat.PieceAudio: "audio", chat.PieceFile: "file", chat.PieceMedia: "media", chat.PieceOther: "other",
 	}
 	var b strings.Builder
 	for m := range r.Messages() {
@@ -57,7 +57,15 @@ func TestPieces(t *testing.T) {
 			" call function_call text=\"\" name=\"i\" detail=\n"},
 		{"the rest", `{"role":"tool","tool_call_id":"c1","x":{"y":1},"content":[{"type":"video_url","video_url":{"url":"v"},"cache_control":{}}]}`, "\"tool\" \n" +
 			" other tool_call_id text= name= detail= raw=\"c1\"\n other x text= name= detail= raw={\"y\":1}\n" +
-			" other video_url text= name= detail= raw={\"url\":\"v\"}\n"},
+			" media video_url text=\"v\" name= detail=\n"},
+		{"as providers have them", `{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AA"}},` +
+			`{"type":"document","source":{"type":"text","media_type":"text/plain","data":"words"}},{"type":"","inlineData":{"mimeType":"audio/flac","data":"BB"}},` +
+			`{"type":"","image":{"format":"png","source":{"bytes":"CC"}}},{"type":"input_file","file_id":"f1"},` +
+			`{"type":"tool_result","content":[{"type":"image","source":{"type":"url","url":"https://x"}}]}]}`, "\"user\" \n" +
+			" media source text=\"AA\" name= detail=image/png\n" +
+			" other source text= name= detail= raw={\"type\":\"text\",\"media_type\":\"text/plain\",\"data\":\"words\"}\n" +
+			" media inlineData text=\"BB\" name= detail=audio/flac\n media image text=\"CC\" name= detail=png\n" +
+			" media file_id text=\"f1\" name= detail=\n media source text=\"https://x\" name= detail=\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -61,6 +61,12 @@ func each(array []byte, f func([]byte) bool) bool {
 func partPieces(part []byte, yield func(Piece) bool) bool {
 	for name, raw := range jsonraw.Each(part) {
 		p := Piece{Type: intern(name), Raw: raw}
+		if m, ok := nativeMedia(p); ok {
+			if !yield(m) {
+				return false
+			}
+			continue
+		}
 		switch {
 		case jsonraw.IsNull(raw) || p.Type == "type" || p.Type == "cache_control":
 			continue
@@ -78,6 +84,11 @@ func partPieces(part []byte, yield func(Piece) bool) bool {
 			if p.Text == nil {
 				p.read("file_id", "filename", "")
 			}
+		case p.Type == "content" && raw[0] == '[': // of a tool's result
+			if !each(raw, func(element []byte) bool { return partPieces(element, yield) }) {
+				return false
+			}
+			continue
 		default:
 			p.Kind = PieceOther
 		}
@@ -86,6 +97,45 @@ func partPieces(part []byte, yield func(Piece) bool) bool {
 		}
 	}
 	return true
+}
+
+// nativeMedia is a picture, a sound, a video or a document that stands in a part as a
+// provider's own format has it: Anthropic's source, Google's inlineData and fileData,
+// what Bedrock and the Responses API have.
+func nativeMedia(p Piece) (Piece, bool) {
+	switch p.Type {
+	case "source", "inline_data", "inlineData", "file_data", "fileData", "image", "document", "video", "audio",
+		"file_url", "file_id", "video_url", "document_url", "input_image", "input_file", "input_video":
+	default:
+		return p, false
+	}
+	p.Kind = PieceMedia
+	p.find(p.Raw, 0)
+	return p, p.Text != nil
+}
+
+// find looks for the data, or what leads to it, in an object or in one within.
+func (p *Piece) find(raw []byte, depth int) {
+	const deepest = 3
+	if jsonraw.IsString(raw) {
+		p.Text = raw
+		return
+	}
+	if !jsonraw.IsObject(raw) || depth > deepest {
+		return
+	}
+	for name, value := range jsonraw.Each(raw) {
+		switch string(name) {
+		case "data", "bytes", "url", "uri", "file_uri", "fileUri", "file_id", "file_data", "image_url", "source", "s3Location":
+			if text := string(jsonraw.Lookup(raw, "type")); text != `"text"` {
+				p.find(value, depth+1)
+			}
+		case "media_type", "mime_type", "mimeType", "format":
+			if jsonraw.IsString(value) {
+				p.Detail = jsonraw.Quoted(value).String()
+			}
+		}
+	}
 }
 
 // callPiece is an element of tool_calls.

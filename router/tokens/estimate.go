@@ -96,7 +96,7 @@ func (c *Counter) Bound(r *chat.Request, t Tokenizer) int64 {
 	}
 	for m := range r.Messages() {
 		for p := range m.Pieces() {
-			if v, ok := media(p, t); ok {
+			if v, ok := c.media(p, t); ok {
 				n = plus(n-int64(len(p.Text)), v.fixed)
 			}
 		}
@@ -108,7 +108,15 @@ func (c *Counter) Bound(r *chat.Request, t Tokenizer) int64 {
 // refer to something without saying so in its type.
 func mayHoldMedia(r *chat.Request) bool {
 	needs := r.Needs()
-	return needs.Vision || needs.Audio || needs.Documents || bytes.Contains(r.Body(), []byte("_url"))
+	if needs.Vision || needs.Audio || needs.Documents {
+		return true
+	}
+	for _, word := range [...]string{"_url", `"source"`, `"bytes"`, "nline", `"file`} {
+		if bytes.Contains(r.Body(), []byte(word)) {
+			return true
+		}
+	}
+	return false
 }
 
 // Prompt is how many tokens the prompt of r has: counted as far as that is

@@ -2,8 +2,6 @@ package tokens
 
 import (
 	"math/bits"
-
-	"tallyroute/providers/chat"
 )
 
 // The rules for images that Tokenizer.Images names.
@@ -14,16 +12,12 @@ const (
 
 // imageTokens is what a picture costs. Where its size is not known it is what
 // any size may cost, and not exact; so it is for models without a rule.
-func imageTokens(p chat.Piece, t Tokenizer) (n int64, exact bool) {
-	var s size
-	if p.DataURL() {
-		s = dataURLSize(p.Text.Bytes())
-	}
+func imageTokens(s size, detail string, t Tokenizer) (n int64, exact bool) {
 	switch t.Images {
 	case imageTiles:
-		return tiles(s, p.Detail, t.imagePercent()), s != size{} || p.Detail == "low"
+		return tiles(s, detail, t.imagePercent()), s != size{} || detail == "low"
 	case imagePatches:
-		return scale(patches(s, p.Detail), t.imagePercent()), s != size{} && p.Detail != "low" && p.Detail != "original"
+		return scale(patches(s, detail), t.imagePercent()), s != size{} && detail != "low" && detail != "original"
 	}
 	return scale(dearest(s), t.imagePercent()), false
 }

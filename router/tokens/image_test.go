@@ -129,11 +129,11 @@ func TestSizeOfPictures(t *testing.T) {
 	long := append([]byte("\xff\xd8\xff\xe1\xff\xff"), make([]byte, 0xffff-2)...) // 64 KB of what cameras write
 	all["jpeg with a long head"] = append(long, all["jpeg"][2:]...)
 	for name, data := range all {
-		if got := dataURLSize([]byte(dataURL("png", data))); got != (size{300, 200}) { // whatever it is said to be
+		if got := sizeIn([]byte(dataURL("png", data))); got != (size{300, 200}) { // whatever it is said to be
 			t.Errorf("%s: got %v", name, got)
 		}
 		for n := range min(len(data), 60) {
-			if got := dataURLSize([]byte(dataURL("png", data[:n]))); got != (size{}) && got != (size{300, 200}) {
+			if got := sizeIn([]byte(dataURL("png", data[:n]))); got != (size{}) && got != (size{300, 200}) {
 				t.Errorf("%s cut at %d: got %v", name, n, got)
 			}
 		}
@@ -143,7 +143,7 @@ func TestSizeOfPictures(t *testing.T) {
 		dataURL("png", []byte("<svg width='1' height='1'/>")), "https://example.com/a.png", dataURL("webp", make([]byte, 30)),
 		dataURL("webp", append([]byte("RIFF\x00\x00\x00\x00WEBPVP8 "), make([]byte, 20)...)),
 	} {
-		if got := dataURLSize([]byte(url)); got != (size{}) {
+		if got := sizeIn([]byte(url)); got != (size{}) {
 			t.Errorf("%q: got %v", url, got)
 		}
 	}
@@ -155,7 +155,7 @@ func FuzzSizeOfPictures(f *testing.F) {
 	}
 	f.Add(webp("VP8X"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := dataURLSize([]byte(dataURL("png", data)))
+		s := sizeIn([]byte(dataURL("png", data)))
 		if (s.w <= 0) != (s.h <= 0) || s.w < 0 {
 			t.Errorf("got %v", s)
 		}
@@ -278,4 +278,13 @@ func FuzzBound(f *testing.F) {
 			}
 		}
 	})
+}
+
+// sizeIn is the size of the picture in a data URL.
+func sizeIn(url []byte) size {
+	_, encoded, ok := bytes.Cut(url, []byte(","))
+	if !ok {
+		return size{}
+	}
+	return sizeOf(encoded)
 }

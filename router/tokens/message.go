@@ -36,14 +36,6 @@ func (t Tokenizer) rules() rules {
 	return rules{priming: 80, message: 8, name: 4, tools: 700, tool: 24, call: 24, format: 700}
 }
 
-// What nobody can know before the call.
-const (
-	unknownFile = 128 << 10 // tokens of a file that is not in the request
-	leastFile   = 1200      // tokens of a page that is all picture
-	leastAudio  = 400       // of Voxtral, for half a minute of silence
-	longestID   = 256       // bytes of a file's id; what is longer is the file
-)
-
 // message counts one message.
 func (s *session) message(m chat.Message) tally {
 	a := s.count(m.Role.Bytes())
@@ -60,7 +52,7 @@ func (s *session) message(m chat.Message) tally {
 
 // piece counts what is in a message.
 func (s *session) piece(p chat.Piece) tally {
-	if v, ok := media(p, s.t); ok {
+	if v, ok := s.c.media(p, s.t); ok {
 		return v
 	}
 	switch p.Kind {
@@ -91,45 +83,6 @@ func (s *session) format(raw []byte) tally {
 	a := s.verbatim(raw)
 	a.fixed += s.rules.format
 	return a
-}
-
-// media is what a piece costs that is not text; false for text.
-func media(p chat.Piece, t Tokenizer) (v tally, ok bool) {
-	switch p.Kind {
-	case chat.PieceImage:
-		n, exact := imageTokens(p, t)
-		return tally{fixed: n, inexact: !exact}, true
-	case chat.PieceAudio:
-		return tally{fixed: audioTokens(p), inexact: true}, true
-	case chat.PieceFile:
-		return tally{fixed: fileTokens(p), inexact: true}, true
-	case chat.PieceOther:
-		if p.Type == "video_url" || p.Type == "document_url" || p.Type == "file_url" {
-			return tally{fixed: unknownFile, inexact: true}, true
-		}
-	case chat.PieceText, chat.PieceToolCall:
-	}
-	return tally{}, false
-}
-
-// audioTokens bounds sound by its bytes. Models take 10 (OpenAI) to 32 (Gemini)
-// tokens a second. A second has at least 8,000 bytes where it is not compressed
-// and 750 where it is.
-func audioTokens(p chat.Piece) int64 {
-	n := int64(len(p.Text)) * 3 / 4 // from base64
-	if p.Detail == "wav" || p.Detail == "pcm16" {
-		return max(n/250, leastAudio)
-	}
-	return max(n/20, leastAudio)
-}
-
-// fileTokens bounds a document by its bytes, which compression and pictures of
-// pages about make up for.
-func fileTokens(p chat.Piece) int64 {
-	if len(p.Text) <= longestID {
-		return unknownFile
-	}
-	return max(int64(len(p.Text))*3/4, leastFile)
 }
 
 // silent are the members of a request that are no part of the prompt.

@@ -18,13 +18,9 @@ const longestHeader = 256 << 10
 // size is that of a picture in pixels; the zero size is not known.
 type size struct{ w, h int64 }
 
-// dataURLSize reads the size of a picture from the first bytes of its base64.
-func dataURLSize(url []byte) size {
-	head, data, ok := bytes.Cut(url, []byte(","))
-	if !ok || !bytes.HasSuffix(bytes.ToLower(head), []byte(";base64")) {
-		return size{}
-	}
-	r := io.LimitReader(base64.NewDecoder(base64.StdEncoding, bytes.NewReader(data)), longestHeader)
+// pictureOf reads the size of a picture from the first bytes of its base64.
+func pictureOf(encoded io.Reader) size {
+	r := io.LimitReader(base64.NewDecoder(base64.StdEncoding, encoded), longestHeader)
 	magic := make([]byte, 30)
 	n, _ := io.ReadFull(r, magic)
 	magic = magic[:n]

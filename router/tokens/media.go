@@ -1,0 +1,158 @@
+package tokens
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+
+	"tallyroute/providers/chat"
+)
+
+// What nobody can know before the call.
+const (
+	unknownFile  = 128 << 10 // tokens of a file that is not in the request
+	leastFile    = 1200      // tokens of a page that is all picture
+	longestID    = 256       // bytes of a file's id; what is longer is the file
+	perFrame     = 300       // tokens of a second of video: Google's 258 for the picture, and the sound
+	videoSeconds = 3600      // of a video that cannot be looked into; Google takes an hour
+)
+
+// mediaType is what some bytes are.
+type mediaType int
+
+const (
+	unknownMedia mediaType = iota
+	pictureMedia
+	pdfMedia
+	audioMedia
+	videoMedia
+	textMedia
+)
+
+// media is what a piece costs that is not text; false for text. What is in the request
+// is known by its own bytes, whatever it is said to be. Larger pieces are looked into
+// once: a conversation resends them with every turn.
+func (c *Counter) media(p chat.Piece, t Tokenizer) (v tally, ok bool) {
+	switch p.Kind {
+	case chat.PieceImage, chat.PieceAudio, chat.PieceFile, chat.PieceMedia:
+	case chat.PieceOther, chat.PieceText, chat.PieceToolCall:
+		return tally{}, false
+	}
+	const small = 1 << 10
+	if len(p.Text) < small {
+		return mediaTokens(p, t), true
+	}
+	d := c.memo.digest("media "+p.Type+" "+p.Detail, t.alike(), p.Text)
+	if v, ok = c.memo.get(d); !ok {
+		v = mediaTokens(p, t)
+		c.memo.put(d, v)
+	}
+	return v, true
+}
+
+// mediaTokens looks into a piece.
+func mediaTokens(p chat.Piece, t Tokenizer) tally {
+	declared, encoded, inside := content(p)
+	if !inside {
+		return elsewhere(p, declared, t)
+	}
+	head := decoded(encoded, 2048)
+	kind := sniff(head, declared)
+	if p.Kind == chat.PieceAudio {
+		kind = audioMedia
+	}
+	switch kind {
+	case pictureMedia:
+		n, exact := imageTokens(sizeOf(encoded), p.Detail, t)
+		return tally{fixed: n, inexact: !exact}
+	case audioMedia:
+		return tally{fixed: audioTokens(decoded(encoded, -1), declared), inexact: true}
+	case pdfMedia:
+		return tally{fixed: pdfTokens(decoded(encoded, -1)), inexact: true}
+	case videoMedia:
+		return tally{fixed: videoSeconds * perFrame, inexact: true}
+	case textMedia:
+		return tally{fixed: int64(len(encoded)) * 3 / 4, inexact: true} // a token a byte
+	case unknownMedia:
+	}
+	if p.Kind == chat.PieceImage {
+		n, exact := imageTokens(size{}, p.Detail, t)
+		return tally{fixed: n, inexact: !exact}
+	}
+	return tally{fixed: max(int64(len(encoded)), leastFile), inexact: true}
+}
+
+// elsewhere is what a piece costs that is not in the request: as much as is documented
+// for its kind, since nobody can look.
+func elsewhere(p chat.Piece, declared string, t Tokenizer) tally {
+	if p.Kind == chat.PieceImage || strings.HasPrefix(declared, "image/") || p.Type == "image" || p.Type == "input_image" {
+		n, exact := imageTokens(size{}, p.Detail, t)
+		return tally{fixed: n, inexact: !exact}
+	}
+	if p.Type == "video_url" || p.Type == "video" || strings.HasPrefix(declared, "video/") {
+		return tally{fixed: videoSeconds * perFrame, inexact: true}
+	}
+	return tally{fixed: unknownFile, inexact: true}
+}
+
+// content takes a piece apart: its media type as declared, and its base64. It reports
+// false where the piece only leads to the data.
+func content(p chat.Piece) (declared string, encoded []byte, inside bool) {
+	text := p.Text.Bytes()
+	if p.DataURL() {
+		head, data, _ := bytes.Cut(text, []byte(","))
+		kind, _, _ := strings.Cut(strings.ToLower(string(head[len("data:"):])), ";")
+		return kind, data, true
+	}
+	declared = strings.ToLower(p.Detail)
+	if p.Kind == chat.PieceImage || len(text) <= longestID && p.Kind != chat.PieceAudio || bytes.Contains(text[:min(len(text), 16)], []byte("://")) {
+		return declared, nil, false
+	}
+	return declared, text, true
+}
+
+// decoded is the first n bytes that base64 stands for, or all; what is broken ends it.
+func decoded(encoded []byte, n int) []byte {
+	if n >= 0 {
+		encoded = encoded[:min(len(encoded), (n+2)/3*4)]
+	}
+	out := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
+	enc := base64.StdEncoding
+	if bytes.ContainsAny(encoded[:min(len(encoded), 4096)], "-_") {
+		enc = base64.URLEncoding
+	}
+	read, _ := enc.Decode(out, encoded)
+	return out[:read]
+}
+
+// sizeOf is the size of a picture.
+func sizeOf(encoded []byte) size {
+	return pictureOf(bytes.NewReader(encoded))
+}
+
+// sniff tells what bytes are, by how they begin, else by what they are said to be.
+func sniff(head []byte, declared string) mediaType {
+	at := func(i int, magic string) bool {
+		return len(head) >= i+len(magic) && string(head[i:i+len(magic)]) == magic
+	}
+	switch {
+	case at(0, "\x89PNG"), at(0, "\xff\xd8"), at(0, "GIF8"), at(0, "RIFF") && at(8, "WEBP"), at(0, "BM"), at(0, "II*\x00"), at(0, "MM\x00*"),
+		at(4, "ftypheic"), at(4, "ftypheif"), at(4, "ftypavif"), at(4, "ftypmif1"):
+		return pictureMedia
+	case bytes.Contains(head[:min(len(head), 1024)], []byte("%PDF")):
+		return pdfMedia
+	case at(0, "RIFF") && at(8, "WAVE"), at(0, "fLaC"), at(0, "OggS"), at(0, "ID3"), at(4, "ftypM4A"), at(0, "FORM"):
+		return audioMedia
+	}
+	switch kind, _, _ := strings.Cut(declared, "/"); {
+	case kind == "audio", kind == "wav", kind == "mp3", kind == "flac", kind == "pcm16", kind == "opus", kind == "aac", kind == "m4a", kind == "ogg":
+		return audioMedia
+	case kind == "video", kind == "mp4", kind == "mov", kind == "webm", kind == "mkv", at(4, "ftyp"), at(0, "\x1aE\xdf\xa3"):
+		return videoMedia
+	case kind == "image":
+		return unknownMedia
+	case kind == "text", declared == "application/json":
+		return textMedia
+	}
+	return unknownMedia
+}
