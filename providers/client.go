@@ -57,6 +57,8 @@ type Client struct {
 	guarded *http.Transport // refuses addresses that are not public
 	open    *http.Transport // for targets that are declared private
 
+	known known // credentials, to be kept out of errors
+
 	plain, streamed http.Header // ours, unless the target or the adapter says otherwise
 }
 

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"tallyroute/providers/chat"
 )
 
 func TestOnlyPublicAddressesAreDialled(t *testing.T) {
@@ -176,14 +178,35 @@ func TestScrub(t *testing.T) {
 		"key " + key + ".":                  "key [redacted].",
 		key:                                 "[redacted]",
 		key + key:                           "[redacted]",
-		"sk-abcde***jklmnop":                "[redacted]***jklmnop",
+		"sk-abcde***jklmnop":                "[redacted]***[redacted]",
+		"sk-abcde***klmno":                  "[redacted]***klmno",
 		"sk-abcde***ijklmnop":               "[redacted]***[redacted]",
-		"ab defghij":                        "ab defghij",
+		"ab defgh":                          "ab defgh",
+		"SK-ABCDEFGHIJKLMNOP":               "[redacted]",
+		"a piece: ghijkl":                   "a piece: [redacted]",
 		"über " + key + " über":             "über [redacted] über",
 		"short secret: wxyz, and wxyz once": "short secret: [redacted], and [redacted] once",
 	} {
-		if got := scrub(in, []string{key, "wxyz", "xy", ""}); got != want {
+		if got := scrub(in, []string{key, "wxyz", "xy", ""}, nil); got != want {
 			t.Errorf("%q becomes %q, want %q", in, got, want)
 		}
+	}
+}
+
+// A provider may tell a credential of ours that is not the one of the call.
+func TestCredentialsOfOtherCallsAreKeptOutOfErrors(t *testing.T) {
+	var k known
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://a.example", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer another-0123456789-secret")
+	x := Exchange{Target: Target{Provider: "other"}}
+	x.Request, _ = chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}]}`))
+	k.learn(&trip{c: NewClient(Options{}), x: x, req: r})
+	e := &Error{Detail: chat.Error{Message: "key ANOTHER-0123456789-SECRET is \u202eover\x1b[31m its limit"}}
+	e.redact(nil, k.all())
+	if e.Detail.Message != "key [redacted] is over[31m its limit" {
+		t.Errorf("%q", e.Detail.Message)
 	}
 }

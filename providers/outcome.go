@@ -170,7 +170,7 @@ func (t *trip) abort(err error) *Error {
 	e.Provider, e.Model, e.RetryAfter = t.x.Target.Provider, t.x.Target.Model, clamp(e.RetryAfter)
 	e.Sent, e.Free, e.Received, e.Usage = t.written.Load() || t.status != 0, t.free(e.Kind) && !t.told.Some(), t.size, t.told
 	if t.req != nil {
-		e.redact(credentials(t.req, t.call.Path, t.own(), t.x.Target.Header, t.call.Header))
+		e.redact(t.credentials(), t.c.known.all())
 	}
 	return e
 }

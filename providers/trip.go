@@ -70,6 +70,7 @@ func (c *Client) begin(ctx context.Context, x Exchange, call Call) (*trip, error
 			return nil, t.abort(e)
 		}
 	}
+	c.known.learn(t)
 	return t, nil
 }
 

@@ -77,10 +77,11 @@ func (x *exchange) inbound() (router.Inbound, error) {
 	return in, nil
 }
 
-// plainBody is the provider's answer as it came, with what is booked as its usage
+// plainBody is the provider's answer as it came, with our name of the model, with what is booked as its usage
 // and, if that was asked for, the plan.
 func plainBody(a *router.Answer, explain router.Explain) []byte {
-	body := withUsage(a.Response.Body, a.Response.Usage, a.Outcome())
+	named := newNaming(a.Route.Target.Model)
+	body := withUsage(named.of(a.Response.Body), a.Response.Usage, a.Outcome())
 	if explain == router.ExplainPlan {
 		body = addMember(body, "tallyroute", routingOf(a.Route))
 	}

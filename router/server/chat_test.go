@@ -63,7 +63,8 @@ func TestPlainAnswer(t *testing.T) {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	if !strings.HasPrefix(r.body, completion[:len(completion)-2]) {
+	want := strings.Replace(completion[:len(completion)-2], `"model":"m-large"`, `"model":"m"`, 1)
+	if !strings.HasPrefix(r.body, want) {
 		t.Errorf("the answer was changed: %s", r.body)
 	}
 	if s := g.waitSettled(); s.Attempts[0].RequestID != r.Header.Get("X-Request-Id") {

@@ -125,7 +125,7 @@ var table = []row{
 	is(errBodyTimeout, problem{code: codeBodyTimeout, message: "The body did not come in time."}),
 	is(errBodyCut, problem{code: codeBodyCut, message: "The body ended before it was complete, or its chunks are malformed."}),
 	as(func(e *chat.FieldError) problem {
-		return problem{code: e.Code, param: e.Param, message: e.Message, status: http.StatusBadRequest, kind: kindRequest}
+		return problem{code: e.Code, param: e.Param, message: about(e.Param, e.Message), status: http.StatusBadRequest, kind: kindRequest}
 	}),
 
 	as(unknownModel),
@@ -332,6 +332,7 @@ func providerRefused(e *providers.Error) problem {
 		fix: "Change the request: " + e.Provider + " refused it as it is.",
 	}
 	if e.Kind == providers.KindUnfit {
+		p.message = about(p.param, p.message)
 		p.fix = "Leave it out, or ask for another model: no provider of this one that could be called can do it."
 	}
 	if p.message == "" {
@@ -357,6 +358,14 @@ func providerRefused(e *providers.Error) problem {
 		p.status = http.StatusBadRequest
 	}
 	return p
+}
+
+// about is a message that names the member that it is about. Many clients show nothing else.
+func about(param, message string) string {
+	if param == "" || strings.Contains(message, param) {
+		return message
+	}
+	return param + ": " + message
 }
 
 // some are the first names of a list.

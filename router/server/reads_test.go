@@ -254,3 +254,13 @@ func TestOptions(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// A key with a budget in money is refused what has no price, and so is not shown it.
+func TestModelsWithoutAPriceAreNotListedForKeysThatNeedOne(t *testing.T) {
+	g := newRig(t)
+	money := billing.Money(1)
+	g.verifier.key.Budgets = []billing.Budget{{Money: &money}}
+	if body := g.get("/v1/models").body; strings.Contains(body, `"id":"m"`) || !strings.Contains(body, "openai/gpt-4o-mini") {
+		t.Error(body)
+	}
+}

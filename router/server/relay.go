@@ -20,6 +20,7 @@ func (x *exchange) relay(a *router.Answer) {
 	if a.Claimed() {
 		x.recorded = &recording{}
 	}
+	named := newNaming(a.Route.Target.Model)
 	var last total
 	var head []byte       // of the chunk that tells the usage where the provider sends none
 	told := !a.WantsUsage // or nobody asks
@@ -35,6 +36,7 @@ func (x *exchange) relay(a *router.Answer) {
 			x.endStream(a, last, err)
 			return
 		}
+		chunk.Data = named.of(chunk.Data)
 		if told = told || chunk.Usage != nil; !told && head == nil {
 			head = usageHead(chunk.Data)
 		}
