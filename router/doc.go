@@ -12,7 +12,7 @@
 //	credential.go, plan.go                                  by whom?
 //	facts.go, hold.go                                       is it affordable?
 //	charge.go, send.go                                      the calls
-//	bill.go, stream.go, answer.go                           the answer, and what it cost
+//	overlong.go, bill.go, stream.go, answer.go              the answer, and what it cost
 //	complete.go                                             the list of the steps
 //	models.go                                               what else a key may ask
 //

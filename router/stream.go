@@ -14,18 +14,19 @@ import (
 
 // live is an answer that is still coming.
 type live struct {
-	bill  *bill
-	other chat.Metered // what chunks said was done, beside the usage
-	text  strings.Builder
-	gone  atomic.Pointer[time.Time] // when the client left
-	undo  func() bool               // ends the tie between the client's going and the stream
-	waits func()                    // called before waiting; nil where nobody asked
+	bill   *bill
+	other  chat.Metered // what chunks said was done, beside the usage
+	text   strings.Builder
+	extent extent
+	gone   atomic.Pointer[time.Time] // when the client left
+	undo   func() bool               // ends the tie between the client's going and the stream
+	waits  func()                    // called before waiting; nil where nobody asked
 }
 
 // follow passes on the stream of b. One that may be asked for again goes on without
 // its client, where there is room.
 func follow(b *bill) *live {
-	l := &live{bill: b, undo: func() bool { return true }}
+	l := &live{bill: b, extent: newExtent(b.sent.held.meter, b.sent.chosen), undo: func() bool { return true }}
 	if !b.sent.held.planned.accepted.claims() {
 		b.sent.call.Done()
 		l.undo = context.AfterFunc(b.ctx, l.clientGone)
@@ -44,9 +45,11 @@ func (l *live) next() (chat.Chunk, error) {
 		err = ErrClientGone
 	}
 	b := l.bill
-	switch {
+	switch over := (*OverlongError)(nil); {
 	case errors.Is(err, io.EOF):
 		l.settle(billing.StatusOK)
+	case errors.As(err, &over):
+		l.settle(billing.StatusUpstreamAborted)
 	case b.sent.abandoned(b.ctx):
 		l.settle(billing.StatusClientAborted)
 	default:
@@ -70,7 +73,7 @@ func (l *live) read() (chat.Chunk, error) {
 	l.text.WriteString(c.Text)
 	l.bill.thought += c.Thought
 	l.bill.bytes += int64(len(c.Data))
-	return c, nil
+	return c, l.extent.exceeded(&l.text, l.bill.bytes)
 }
 
 // settle settles what has come.

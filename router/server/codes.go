@@ -44,6 +44,7 @@ const (
 	codeTimeout         = "upstream_timeout"
 	codeTruncated       = "upstream_truncated"
 	codeBroken          = "upstream_error"
+	codeOverlong        = "answer_too_long"
 	codeNoProvider      = "no_healthy_provider"
 	codeLedger          = "ledger_unavailable"
 	codeInternal        = "internal_error"
@@ -123,6 +124,7 @@ var codes = map[string]code{
 	codeTimeout:         {http.StatusGatewayTimeout, kindAPI, sensible, "The providers did not answer in time, or stopped in the middle.", "Try again, with a shorter prompt or streamed."},
 	codeTruncated:       {http.StatusBadGateway, kindAPI, sensible, "The provider ended the stream before the answer was complete. What came is charged.", "Do not use the answer as if it were whole; ask again."},
 	codeBroken:          {http.StatusBadGateway, kindAPI, sensible, "The provider failed in the middle of the stream. What came is charged.", "Do not use the answer as if it were whole; ask again."},
+	codeOverlong:        {http.StatusBadGateway, kindAPI, never, "The provider went on beyond the longest answer that was asked for, far enough that counts do not explain it. The answer is cut off there; what came is charged.", "Do not use the answer as if it were whole; tell the operator which provider it was."},
 	codeNoProvider:      {http.StatusServiceUnavailable, kindAPI, sensible, "All providers of the model have failed lately and are given time to recover.", "Wait as long as Retry-After says, or choose another model."},
 	codeLedger:          {http.StatusServiceUnavailable, kindAPI, sensible, "The database does not answer, so nothing can be held or charged; therefore nothing was sent.", "Try again shortly."},
 	codeInternal:        {http.StatusInternalServerError, kindAPI, sensible, "Something failed that should not have.", "Show the request id to the operator: the log says more."},

@@ -315,7 +315,10 @@ func tried(list []router.Attempt) string {
 // streamFailed is the failure of an answer that had begun.
 func streamFailed(e *streamError) problem {
 	var pe *providers.Error
+	var long *router.OverlongError
 	switch {
+	case errors.As(e.err, &long):
+		return problem{code: codeOverlong, message: fmt.Sprintf("The provider went on beyond the %d tokens that were held for the answer, which is cut off here.", long.Most)}
 	case errors.Is(e.err, io.ErrUnexpectedEOF):
 		return problem{code: codeTruncated, message: "The provider ended the stream before the answer was complete."}
 	case errors.As(e.err, &pe) && pe.Kind == providers.KindTimeout:

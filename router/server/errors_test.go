@@ -101,6 +101,7 @@ var examples = []struct {
 	{"billing: database unavailable", fmt.Errorf("%w: dial secret-host.internal", billing.ErrUnavailable), 503, "ledger_unavailable", "api_error", "", nil, "2"},
 	{"*server.streamError", &streamError{io.ErrUnexpectedEOF}, 502, "upstream_truncated", "api_error", "", nil, ""},
 	{"*server.streamError", &streamError{&providers.Error{Kind: providers.KindTimeout}}, 504, "upstream_timeout", "api_error", "", nil, ""},
+	{"*server.streamError", &streamError{&router.OverlongError{Most: 50}}, 502, "answer_too_long", "api_error", "", []string{"50 tokens"}, "no"},
 	{"*server.streamError", &streamError{errors.New("secret-host.internal")}, 502, "upstream_error", "api_error", "", nil, ""},
 	{"*router.FailedError", failedBy(providers.KindOverload, providers.KindTimeout), 502, "all_providers_failed", "api_error", "", []string{"p1 (500 overload, 12 ms)", "p2 (501 timeout, 12 ms)"}, ""},
 	{"*router.FailedError", failedBy(providers.KindTimeout, providers.KindTimeout), 504, "upstream_timeout", "api_error", "", nil, ""},
