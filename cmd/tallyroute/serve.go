@@ -79,7 +79,7 @@ func (s *service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.upkeep(life) })
 	jobs.Go(func() error { return s.audit(life) })
 	jobs.Go(func() error { return s.warm(life) })
-	jobs.Go(func() error { return tuneMemory(life, s.bytes.Used) })
+	jobs.Go(func() error { return tuneMemory(life, s.cfg.Limits, s.bytes.Used) })
 	for _, l := range s.listeners() {
 		jobs.Go(l.serve)
 		s.log.Info("listening", zap.String("for", l.name), zap.String("address", l.address()))

@@ -39,16 +39,17 @@ func memoryLimit(held int64) int64 { return restBytes + 2*held }
 
 // tuneMemory keeps the room for garbage in step with the heap and with what requests
 // hold, until ctx ends. Who has set GOGC or GOMEMLIMIT has decided otherwise.
-func tuneMemory(ctx context.Context, held func() int64) error {
+func tuneMemory(ctx context.Context, l limits, held func() int64) error {
 	growth := tuned{now: goGrowth, set: func(percent int64) { debug.SetGCPercent(int(percent)) }, off: os.Getenv("GOGC") != ""}
 	most := tuned{now: math.MaxInt64, set: func(bytes int64) { debug.SetMemoryLimit(bytes) }, off: os.Getenv("GOMEMLIMIT") != ""}
 	defer growth.to(growth.now)
 	defer most.to(most.now)
+	oneKey, _ := l.bytes() // may come at once
 	sample := []stats.Sample{{Name: liveHeapBytes}}
 	for ok := true; ok; ok = wait(ctx, tuneEvery) {
 		stats.Read(sample)
 		growth.to(heapGrowth(sample[0].Value.Uint64()))
-		most.to(memoryLimit(held()))
+		most.to(memoryLimit(max(held(), oneKey)))
 	}
 	return nil
 }

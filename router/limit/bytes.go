@@ -74,29 +74,11 @@ func (s *Share) Admit(n int64) error {
 	}
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
-	if err := s.admits(n); err != nil {
-		return err
-	}
-	s.add(n)
-	return nil
-}
-
-// Admits is what Admit would say, without taking anything.
-func (s *Share) Admits(n int64) error {
-	if s == nil {
-		return nil
-	}
-	s.of.mu.Lock()
-	defer s.of.mu.Unlock()
-	return s.admits(n)
-}
-
-func (s *Share) admits(n int64) error {
 	left := int64(0)
 	if s.of.keys[s.key]+n > s.of.total/small {
 		left = s.of.total / kept
 	}
-	return s.fits(n, left)
+	return s.take(n, left)
 }
 
 // Grow takes n more bytes for what is made of the request, such as its answer, or
@@ -107,15 +89,11 @@ func (s *Share) Grow(n int64) error {
 	}
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
-	if err := s.fits(n, 0); err != nil {
-		return err
-	}
-	s.add(n)
-	return nil
+	return s.take(n, 0)
 }
 
-// fits reports whether there is room for n bytes, besides what is left of the total.
-func (s *Share) fits(n, left int64) error {
+// take takes n bytes, if there is room for them besides what is left of the total.
+func (s *Share) take(n, left int64) error {
 	b := s.of
 	switch {
 	case b.perKey > 0 && b.keys[s.key]+n > b.perKey:
@@ -123,6 +101,7 @@ func (s *Share) fits(n, left int64) error {
 	case b.total > 0 && b.used+n > b.total-left:
 		return &FullError{Limit: b.total, Asked: n}
 	}
+	s.add(n)
 	return nil
 }
 

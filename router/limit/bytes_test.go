@@ -24,9 +24,6 @@ func TestBytesBoundsOfAKeyAndOfAll(t *testing.T) {
 	if err := two.Admit(1); !errors.As(err, &full) || !full.Key || full.Limit != 100 {
 		t.Errorf("got %v, want the bound of the key", err)
 	}
-	if err := two.Admits(1); !errors.As(err, &full) {
-		t.Error("Admits says otherwise than Admit")
-	}
 	one.Close()
 	one.Close()
 	if err := two.Admit(60); err != nil {
@@ -71,7 +68,7 @@ func TestBytesLeaveRoomForAnswersAndForKeysThatHoldLittle(t *testing.T) {
 func TestBytesWithoutABoundAdmitAll(t *testing.T) {
 	var none *Bytes
 	for name, s := range map[string]*Share{"no budget": open(none, "k"), "no bounds": open(NewBytes(0, 0), "k")} {
-		if err := errors.Join(s.Admits(1<<50), s.Admit(1<<50), s.Grow(1<<50)); err != nil {
+		if err := errors.Join(s.Admit(1<<50), s.Grow(1<<50)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		s.Shrink(1)

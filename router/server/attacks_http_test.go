@@ -275,7 +275,7 @@ func TestKeyThatHoldsTooMuchIsRefusedAndOthersAreNot(t *testing.T) {
 	long := hi[:len(hi)-1] + strings.Repeat(" ", 90_000) + "}"
 	conn := g.dial()
 	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", g.secret, len(long), long[:80_000])
-	prove.Eventually(t, "what has come of the body is held", func() bool { return budget.Used() >= 80_000 })
+	prove.Eventually(t, "what is announced of the body is held", func() bool { return budget.Used() == int64(len(long)) })
 	r := g.chat(hi[:len(hi)-1] + strings.Repeat(" ", 5<<20) + "}") // which is more than a connection takes by itself
 	r.refused(t, http.StatusTooManyRequests, "too_many_bytes_in_flight")
 	if r.Header.Get("Retry-After") != "1" {

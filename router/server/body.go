@@ -66,6 +66,25 @@ func (x *exchange) body() ([]byte, error) {
 	return body, nil
 }
 
+// How long a body is taken from a client for which there is no room, and how many at
+// once: a crowd of them must not keep the processors from others.
+const (
+	discardTime = 2 * time.Second
+	discards    = 2
+)
+
+// discard takes the body from a client.
+func (x *exchange) discard() {
+	within, cancel := context.WithTimeout(x.c.Request.Context(), discardTime)
+	defer cancel()
+	if x.discards.Take(within) != nil {
+		return
+	}
+	defer x.discards.Free()
+	_ = x.rc.SetReadDeadline(time.Now().Add(discardTime))
+	_, _ = io.CopyN(io.Discard, x.c.Request.Body, x.Limits.Body)
+}
+
 // compressed reports a body that is to be unpacked.
 func compressed(h http.Header) bool { return strings.EqualFold(h.Get("Content-Encoding"), "gzip") }
 
@@ -76,7 +95,7 @@ func (x *exchange) unread(err error) error {
 	var full *limit.FullError
 	switch {
 	case errors.As(err, &full):
-		_, _ = io.CopyN(io.Discard, x.c.Request.Body, x.Limits.Body)
+		x.discard()
 		return err
 	case errors.As(err, &large), errors.Is(err, context.Canceled):
 		return err
@@ -119,24 +138,28 @@ func isUTF8(charset string) bool {
 const firstPiece = 64 << 10
 
 // readBody reads a body of at most so many bytes, which is announced to have so many,
-// or -1. Memory for it is taken as it comes, so that a body that does not come takes
-// none: the first piece, and then as much again as has come.
+// or -1. There must be room for what is announced; but memory is taken only as the body
+// comes: the first piece, and then by what has come.
 func readBody(from io.Reader, announced, most int64, room *limit.Share) ([]byte, error) {
 	if announced > most {
 		return nil, &tooLargeError{announced, most}
 	}
-	end := announced // of the buffer
+	end, growth, admitted := announced, int64(4), announced
 	if announced < 0 {
-		end = most + 1
-	} else if err := room.Admits(announced); err != nil {
-		return nil, err // it could never be read to its end
+		end, growth, admitted = most+1, 2, 0
+	}
+	if err := room.Admit(admitted); err != nil {
+		return nil, err
 	}
 	var body []byte
 	for int64(len(body)) < end {
 		if len(body) == cap(body) {
-			size := min(max(2*int64(len(body)), firstPiece), end)
-			if err := room.Admit(size - int64(cap(body))); err != nil {
-				return nil, err
+			size := min(max(growth*int64(len(body)), firstPiece), end)
+			if size > admitted {
+				if err := room.Admit(size - admitted); err != nil {
+					return nil, err
+				}
+				admitted = size
 			}
 			body = append(make([]byte, 0, size), body...)
 		}

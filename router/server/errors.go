@@ -444,7 +444,8 @@ func (x *exchange) fail(err error) {
 // goneBefore reports that nobody is there to read an error. A body that did not
 // come also ends the request's context, but its client may be listening.
 func (x *exchange) goneBefore(err error) bool {
-	if errors.Is(err, errBodyTimeout) || errors.Is(err, errBodyCut) {
+	var full *limit.FullError
+	if errors.Is(err, errBodyTimeout) || errors.Is(err, errBodyCut) || errors.As(err, &full) {
 		return false
 	}
 	return errors.Is(err, router.ErrClientGone) || x.ctx.Err() != nil

@@ -105,6 +105,7 @@ type server struct {
 	Options
 	stopping *atomic.Bool
 	wrong    *limit.Store // lines of the log about keys that are nobody's
+	discards limit.Slots
 }
 
 // Server is the public listener.
@@ -171,7 +172,7 @@ func (s *Server) engine(o Options) (*gin.Engine, error) {
 	engine.ForwardedByClientIP = false // see exchange.from
 	engine.UseRawPath = true           // so that %2f is no slash
 
-	h := &server{Options: o, stopping: &s.stopping, wrong: limit.New()}
+	h := &server{Options: o, stopping: &s.stopping, wrong: limit.New(), discards: limit.NewSlots(discards)}
 	for _, operation := range providers.Operations() {
 		engine.POST(operation.Path(), h.serve(func(x *exchange) { x.complete(operation) }))
 	}
