@@ -19,8 +19,9 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// memorySlack is what may come in before the collector has noticed.
-const memorySlack = 64 << 20
+// memorySlack is what is not the collector's: the pages of the program itself, and what
+// comes in before it has noticed.
+const memorySlack = 128 << 20
 
 // memoryBody is as large as a body may be.
 const memoryBody = 10 << 20

@@ -29,11 +29,11 @@ func heapGrowth(live uint64) int64 {
 	return int64(min(max(heapRoom*100/live, goGrowth), mostGrowth))
 }
 
-// restBytes is what the process may take besides what requests under way hold:
+// restBytes is what the heap may take besides what requests under way hold:
 // vocabularies, prices, caches, connections and garbage.
-const restBytes = 256 << 20
+const restBytes = 192 << 20
 
-// memoryLimit is what the process may take at most while requests hold so much: that
+// memoryLimit is what the heap may take at most while requests hold so much: that
 // twice, for a body is written again for its provider.
 func memoryLimit(held int64) int64 { return restBytes + 2*held }
 
