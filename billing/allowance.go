@@ -11,6 +11,14 @@ type Amount struct {
 	Money  Money
 }
 
+// Sum is what rows come to.
+func Sum(rows []Spend) (sum Amount) {
+	for i := range rows {
+		sum = sum.Plus(Amount{Tokens: rows[i].Tokens.Total(), Money: rows[i].Cost.Total})
+	}
+	return sum
+}
+
 // MostHeld is the most that one hold reserves, and that one grant adds to a
 // lease: no attempt is booked with more, and many of them still add up.
 func MostHeld() Amount { return Amount{Tokens: MostTokens, Money: MostMeter} }

@@ -72,8 +72,8 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	b.answered(&rows[len(rows)-1], began)
 	row = rows[len(rows)-1]
 	balances := r.holds.settle(b.ctx, hold, rows)
-	r.rerate(a.key, a.taken, used(rows).Tokens)
-	b.outcome.Spend, b.outcome.Earlier = row, used(s.rows).Money
+	r.rerate(a.key, a.taken, billing.Sum(rows).Tokens)
+	b.outcome.Spend, b.outcome.Earlier = row, billing.Sum(s.rows).Money
 	if balances != nil {
 		b.outcome.Balances, b.outcome.Rates = balances, withQuota(a.rates, balances, a.in.Caller.At)
 	}

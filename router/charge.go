@@ -79,9 +79,21 @@ func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candi
 		row.Final = false
 		return row
 	}
+	count := counting{context.WithoutCancel(ctx), r.Tokens, m.Request, tokenizer(c.Target)}
+	left := pe.Kind == providers.KindCanceled || pe.Kind == providers.KindTimeout // it is us who ended it
 	u := meter.Unanswered{
-		Usage: pe.Usage, Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind), Took: tried.Took, Received: pe.Received,
-		Unending: pe.Kind == providers.KindCanceled && !m.Request.Stream() && !c.Target.Billing.Stops,
+		Usage: pe.Usage, Prompt: r.promptWhole(m, c, count), Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind), Took: tried.Took, Received: pe.Received,
+		Unending: left && !m.Request.Stream() && !c.Target.Billing.Stops,
 	}
-	return m.Unanswered(u, counting{context.WithoutCancel(ctx), r.Tokens, m.Request, tokenizer(c.Target)})
+	return m.Unanswered(u, count)
+}
+
+// promptWhole is what a provider may bill for a prompt of which it has told nothing: the
+// count, by what has been learned of its own, as far as it is held.
+func (r *Router) promptWhole(m *meter.Meter, c plan.Candidate, count counting) int64 {
+	counted, err := count.Prompt()
+	if err != nil {
+		return c.Hold
+	}
+	return min(c.Hold, max(counted.Tokens, r.calibration.Hold(sample(m.Request, c.Target, plan.Basis(counted), counted.Tokens))))
 }

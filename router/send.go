@@ -215,7 +215,7 @@ func (r *Router) giveUp(ctx context.Context, s sent, why error) error {
 	defer s.call.Done()
 	s.end()
 	a := s.held.planned.accepted
-	r.rerate(a.key, a.taken, used(s.rows).Tokens)
+	r.rerate(a.key, a.taken, billing.Sum(s.rows).Tokens)
 	if len(s.rows) == 0 {
 		r.holds.release(ctx, s.held.hold)
 		return why
@@ -224,15 +224,11 @@ func (r *Router) giveUp(ctx context.Context, s sent, why error) error {
 	meter.Overrun(s.rows, s.held.hold)
 	timed(s.rows, s.attempts)
 	r.holds.settle(ctx, s.held.hold, s.rows)
-	return why
-}
-
-// used is what rows come to.
-func used(rows []billing.Spend) (sum billing.Amount) {
-	for i := range rows {
-		sum = sum.Plus(billing.Amount{Tokens: rows[i].Tokens.Total(), Money: rows[i].Cost.Total})
+	if billing.Sum(s.rows) == (billing.Amount{}) {
+		return why
 	}
-	return sum
+	last := len(s.rows) - 1
+	return &ChargedError{Outcome: Outcome{Spend: s.rows[last], Earlier: billing.Sum(s.rows[:last]).Money}, Err: why}
 }
 
 // providerError is err as an error of a provider. Of one that is none it is not

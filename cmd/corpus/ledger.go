@@ -71,7 +71,11 @@ func (r result) faults(want expectation, rows []billing.Spend) (list []string) {
 		if row.Attempt != i+1 || row.Final != (i == len(rows)-1) {
 			fault("row %d is attempt %d, final %t", i+1, row.Attempt, row.Final)
 		}
-		if row.Cost != row.Price.Cost(row.Tokens) && row.Tokens.Total() > 0 {
+		cost := row.Price.Cost(row.Tokens)
+		for _, fee := range row.Fees {
+			cost.Fee, cost.Total = cost.Fee.Add(fee.Cost), cost.Total.Add(fee.Cost)
+		}
+		if row.Cost != cost && row.Tokens.Total() > 0 {
 			fault("the cost is not price x usage: %+v", row.Cost)
 		}
 	}

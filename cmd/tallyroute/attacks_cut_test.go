@@ -117,6 +117,9 @@ func TestWhatWasToldOfABrokenAnswerIsBooked(t *testing.T) {
 		if row.Tokens.Prompt() != tt.prompt || row.Tokens.CacheRead != tt.cached || row.Tokens.Output < tt.least || row.Tokens.Output > tt.most {
 			t.Errorf("%s: booked %+v, want %d (%d cached) and %d to %d", name, row.Tokens, tt.prompt, tt.cached, tt.least, tt.most)
 		}
+		if usd := r.header.Get("X-Tallyroute-Cost-Usd"); tt.status != 200 && usd != row.Cost.Total.Short() {
+			t.Errorf("%s: the header says that it cost %q, the row $%s", name, usd, row.Cost.Total)
+		}
 		if row.UsageSource != tt.source || row.Status != tt.word || !row.Final || row.Cost != row.Price.Cost(row.Tokens) {
 			t.Errorf("%s: %s, %s, final %t, $%s", name, row.Status, row.UsageSource, row.Final, row.Cost.Total)
 		}

@@ -25,9 +25,9 @@ type reportedUsage struct {
 }
 
 // The first provider asks 1000 nano-dollars for a token of prompt and 2000 for one of
-// output.
+// output; what it says that an answer cost beyond that is a fee.
 func (m reportedUsage) cost(prompt int64) billing.Money {
-	return billing.Money(prompt*1000 + m.output*2000)
+	return billing.Money(max(prompt*1000+m.output*2000, m.stated))
 }
 
 // Whatever a provider reports: the rows, the client's usage and cost, the header, the
@@ -69,10 +69,13 @@ func TestUsageIsBookedAndToldAsTheProviderWillBillIt(t *testing.T) {
 		"a total and an output":       {usage: `{"completion_tokens":2,"total_tokens":10}`, prompt: 8, output: 2, source: reported, status: "exact"},
 		"a few more cached":           {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":40}}`, prompt: 48, cached: 40, output: 2, source: reported, status: "disputed"},
 		"much more reasoning":         {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"completion_tokens_details":{"reasoning_tokens":40}}`, prompt: 8, output: 42, source: reported, status: "disputed"},
-		"cache beside, by cost":       {usage: `{"prompt_tokens":100,"completion_tokens":2,"total_tokens":102,"prompt_tokens_details":{"cached_tokens":60},"cost":0.000164}`, prompt: 160, cached: 60, output: 2, source: reported, status: "overrun", stated: 164_000},
+		"cache beside, by cost":       {usage: `{"prompt_tokens":40,"completion_tokens":2,"total_tokens":42,"prompt_tokens_details":{"cached_tokens":20},"cost":0.000064}`, prompt: 60, cached: 20, output: 2, source: reported, status: "exact", stated: 64_000},
+		"an absurd cost":              {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cost":1e30}`, prompt: 8, output: 2, source: reported, status: "disputed"},
+		"a cost that is no number":    {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cost":"NaN"}`, prompt: 8, output: 2, source: reported, status: "disputed"},
+		"a cost below nothing":        {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cost":-1}`, prompt: 8, output: 2, source: reported, status: "disputed"},
 		"the cost, the same":          {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cost":0.000012}`, prompt: 8, output: 2, source: reported, status: "exact", stated: 12_000},
 		"the cost, in ticks":          {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cost_in_usd_ticks":120000}`, prompt: 8, output: 2, source: reported, status: "exact", stated: 12_000},
-		"the cost, with searches":     {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cost":{"total_cost":0.005012}}`, prompt: 8, output: 2, source: reported, status: "differs", stated: 5_012_000},
+		"the cost, with searches":     {usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cost":{"total_cost":0.005012}}`, prompt: 8, output: 2, source: reported, status: "overrun", stated: 5_012_000},
 		"reasoning beside, by cost":   {usage: `{"prompt_tokens":8,"completion_tokens":20,"total_tokens":28,"completion_tokens_details":{"reasoning_tokens":15},"cost":0.000078}`, prompt: 8, output: 35, source: reported, status: "exact", stated: 78_000},
 		"reasoning within, by cost":   {usage: `{"prompt_tokens":8,"completion_tokens":20,"total_tokens":28,"completion_tokens_details":{"reasoning_tokens":15},"cost":0.000048}`, prompt: 8, output: 20, source: reported, status: "exact", stated: 48_000},
 		"contradiction, near beside":  {usage: `{"prompt_tokens":8,"completion_tokens":4,"total_tokens":12,"completion_tokens_details":{"reasoning_tokens":30},"cost":0.00007}`, prompt: 8, output: 34, source: reported, status: "disputed", stated: 70_000},
@@ -124,7 +127,7 @@ func (g *attackTarget) booksAs(want reportedUsage, body string) {
 	if (row.ProviderCost != nil) != (want.stated > 0) || row.ProviderCost != nil && int64(*row.ProviderCost) != want.stated {
 		g.t.Errorf("the provider's own cost is %v, want %d", row.ProviderCost, want.stated)
 	}
-	if beyond := row.OverrunTokens > 0; beyond != (want.status == "overrun") && want.status != "disputed" {
+	if beyond := row.OverrunTokens > 0 || row.OverrunMoney > 0; beyond != (want.status == "overrun") && want.status != "disputed" {
 		g.t.Errorf("an overrun of %d tokens", row.OverrunTokens)
 	}
 	streamed := strings.HasPrefix(r.body, "data:")

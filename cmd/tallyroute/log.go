@@ -126,17 +126,9 @@ func (l recordLog) Observe(r router.Record) {
 		zap.Int64("prompt_tokens", row.Tokens.Prompt()),
 		zap.Int64("completion_tokens", row.Tokens.Output),
 		zap.String("usage", string(row.UsageSource)),
-		zap.String("cost_usd", costOf(r.Rows).Short()),
+		zap.String("cost_usd", billing.Sum(r.Rows).Money.Short()),
 		zap.Duration("first_byte", r.FirstByte),
 	)...)
-}
-
-// costOf is what all attempts of a request cost.
-func costOf(rows []billing.Spend) (sum billing.Money) {
-	for i := range rows {
-		sum = billing.SatAdd(sum, rows[i].Cost.Total)
-	}
-	return sum
 }
 
 // doubts writes a line about a row that went beyond its hold, or of which the provider

@@ -1,7 +1,9 @@
 package chat
 
 import (
+	"bytes"
 	"math"
+	"strings"
 
 	"tallyroute/providers/jsonraw"
 )
@@ -11,11 +13,12 @@ import (
 type Cost struct {
 	Nano   int64
 	Stated bool
+	Absurd bool // a number is stated that no cost can be; Nano is 0
 }
 
 // Plus is the sum of what is stated.
 func (c Cost) Plus(d Cost) Cost {
-	return Cost{Nano: c.Nano + d.Nano, Stated: c.Stated || d.Stated}
+	return Cost{Nano: c.Nano + d.Nano, Stated: c.Stated || d.Stated, Absurd: c.Absurd || d.Absurd}
 }
 
 // MaxCost is the largest cost that can be: a million dollars.
@@ -53,7 +56,7 @@ func amount(raw []byte, unit int) Cost {
 	}
 	digits, exponent, ok := decimal(raw)
 	if !ok {
-		return Cost{}
+		return Cost{Absurd: absurd(raw)}
 	}
 	if digits == 0 {
 		return Cost{Stated: true}
@@ -61,7 +64,7 @@ func amount(raw []byte, unit int) Cost {
 	shift := exponent + unit + 9
 	for ; shift > 0; shift-- {
 		if digits > MaxCost/10 {
-			return Cost{}
+			return Cost{Absurd: true}
 		}
 		digits *= 10
 	}
@@ -81,7 +84,20 @@ func amount(raw []byte, unit int) Cost {
 	if below == 3 || below == 2 && digits%2 == 1 {
 		digits++
 	}
-	return Cost{Nano: digits, Stated: digits <= MaxCost}
+	if digits > MaxCost {
+		return Cost{Absurd: true}
+	}
+	return Cost{Nano: digits, Stated: true}
+}
+
+// absurd reports what is written like a number that no amount can be: a negative one,
+// or one that is none.
+func absurd(raw []byte) bool {
+	if digits, _, ok := decimal(bytes.TrimPrefix(raw, []byte("-"))); ok {
+		return digits > 0
+	}
+	word := strings.ToLower(strings.TrimLeft(string(raw), "+-"))
+	return word == "nan" || word == "inf" || word == "infinity" || len(word) > 0 && '0' <= word[0] && word[0] <= '9'
 }
 
 // decimal is a JSON number that is not negative as digits x 10^exponent. No more than

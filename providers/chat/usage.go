@@ -205,7 +205,7 @@ func (n *counts) stated(c *jsonraw.Cursor, name string) {
 	case "cost_details":
 		n.upstream = ParseCost("cost", jsonraw.Lookup(raw, "upstream_inference_cost"))
 	default:
-		if cost := ParseCost(name, raw); cost.Stated {
+		if cost := ParseCost(name, raw); cost.Stated || cost.Absurd {
 			n.cost = cost
 		}
 	}
@@ -259,7 +259,7 @@ func (n counts) usage() Usage {
 	}
 	if n.prompt == 0 && n.total > n.completion {
 		if n.completion+cached == 0 {
-			u.Lump = n.total
+			u.Lump, u.Contradiction = n.total, u.Cost.Absurd
 			return u
 		}
 		n.prompt = n.total - n.completion
@@ -269,6 +269,7 @@ func (n counts) usage() Usage {
 	if u.Contradiction = told && gap < 0; !told || gap < 0 {
 		gap = 0
 	}
+	u.Contradiction = u.Contradiction || u.Cost.Absurd
 	gap = n.reasoningBeside(&u, gap)
 	switch own := agrees && n.textIn == n.prompt; { // the provider says itself what is beside
 	case cached > n.prompt:

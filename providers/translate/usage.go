@@ -77,8 +77,8 @@ func (u *Usage) Read(raw []byte, to *int64) {
 // words of the OpenAI format.
 func (u *Usage) State(usage []byte) {
 	for _, name := range [...]string{"cost", "cost_in_usd_ticks"} {
-		if cost := chat.ParseCost(name, jsonraw.Lookup(usage, name)); cost.Stated {
-			u.Cost = cost
+		if cost := chat.ParseCost(name, jsonraw.Lookup(usage, name)); cost.Stated || cost.Absurd {
+			u.Cost, u.contradiction = cost, cost.Absurd
 		}
 	}
 	if string(jsonraw.Lookup(usage, "is_byok")) == "true" {

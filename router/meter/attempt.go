@@ -22,9 +22,10 @@ type Unanswered struct {
 	Status    billing.Status
 	ErrorKind string
 	Took      time.Duration // until it ended
+	Prompt    int64         // what the whole prompt may be billed as
 	Received  int64         // bytes of an answer that could not be used
 	Usage     *chat.Usage   // as far as it was told; nil where it was not
-	// Unending is an attempt that we ended and the provider does not: it goes on to
+	// Unending is an attempt that we ended and the provider may not: it goes on to
 	// generate the whole of a plain answer, which nobody will see.
 	Unending bool
 }
@@ -39,9 +40,7 @@ func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
 	if !u.Unending {
 		row.Tokens = billing.Tokens{Input: most.Input, Output: min(most.Output, max(m.unseen(u.Candidate, u.Took), u.Received/tokens.BytesPerToken))}
 	}
-	if prompt, err := count.Prompt(); err == nil {
-		row.Tokens.Input = prompt.Tokens
-	}
+	row.Tokens.Input = u.Prompt
 	if u.Usage != nil {
 		b := m.weigh(Use{Candidate: u.Candidate, Usage: u.Usage}, row.ServiceTier, count)
 		b.tokens.Output = max(b.tokens.Output, row.Tokens.Output)

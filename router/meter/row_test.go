@@ -67,7 +67,7 @@ func TestPlainCallThatGoesOnWithoutUsIsChargedAsHeld(t *testing.T) {
 	m := Meter{Request: request(t, twice), Row: billing.Spend{RequestID: "req_1"}}
 	slow := priced("slow", 2, 5)
 	slow.MaxOutput = 50_000
-	u := Unanswered{Candidate: slow, Attempt: 1, Status: billing.StatusClientAborted, Took: 100 * time.Millisecond}
+	u := Unanswered{Candidate: slow, Attempt: 1, Status: billing.StatusClientAborted, Prompt: 9, Took: 100 * time.Millisecond}
 	if got := m.Unanswered(u, fixed{prompt: 9}).Tokens; got != (billing.Tokens{Input: 9, Output: 2 * defaultRate}) {
 		t.Errorf("by its time: %+v", got)
 	}

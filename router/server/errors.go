@@ -438,6 +438,10 @@ func (x *exchange) fail(err error) {
 	if errors.As(err, &failed) {
 		h.set("X-Tallyroute-Attempts", strconv.Itoa(len(failed.Attempts)))
 	}
+	var charged *router.ChargedError
+	if errors.As(err, &charged) {
+		setCost(h, charged.Outcome)
+	}
 	x.write(p.status, "application/json; charset=utf-8", append(x.errorBody(p), '\n'))
 }
 

@@ -61,7 +61,12 @@ func describeCost(h *fields, a *router.Answer) {
 		h.set("X-Tallyroute-Cost-Status", status)
 		return
 	}
-	status, usd := costOf(a.Outcome())
+	setCost(h, a.Outcome())
+}
+
+// setCost tells the cost of a request that has ended.
+func setCost(h *fields, out router.Outcome) {
+	status, usd := costOf(out)
 	h.set("X-Tallyroute-Cost-Status", status)
 	if usd != nil {
 		h.set("X-Tallyroute-Cost-Usd", *usd)
