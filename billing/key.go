@@ -38,7 +38,10 @@ type Key struct {
 	RequestsPerMinute int64          // 0 is no limit
 	TokensPerMinute   int64          // 0 is no limit
 	AllowUnpriced     bool           // may use models without a known price, despite a money budget
-	Tags              map[string]string
+	// AllowProviderObjects lets its requests name what is stored at providers, which
+	// all keys share there, and store their answers.
+	AllowProviderObjects bool
+	Tags                 map[string]string
 
 	// Budgets are all that bind this key: its own and those of its project,
 	// team and organisation, ordered by ID. Stores fill them on every read.
@@ -109,6 +112,11 @@ func (k *Key) AllowsModel(name string) bool {
 // budget in money could not be kept otherwise.
 func (k *Key) NeedsPrice() bool {
 	return !k.AllowUnpriced && slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil })
+}
+
+// Bounded says whether a budget of any kind binds the key.
+func (k *Key) Bounded() bool {
+	return slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil || b.Tokens != nil })
 }
 
 // Lines are the budgets that bind the key, in the windows that an instant falls in.

@@ -31,6 +31,9 @@ type Quirks struct {
 	// Sampling is SamplingNever where the model refuses all ways to sample but the
 	// default, and SamplingUnreasoned where it does unless it does not reason.
 	Sampling string
+	// Members are what the members that the provider takes mean for what a request
+	// costs or reaches.
+	Members Members
 
 	Roles         map[string]string // role of a message → the provider's name for it
 	MessageRename map[string]string // member of a message of the assistant → the provider's name for it
@@ -66,6 +69,7 @@ type Bound struct{ Min, Max string }
 func (q Quirks) Over(base Quirks) Quirks {
 	q.Rename = merged(base.Rename, q.Rename)
 	q.Bounds = merged(base.Bounds, q.Bounds)
+	q.Members = q.Members.Over(base.Members)
 	q.Roles = merged(base.Roles, q.Roles)
 	q.MessageRename = merged(base.MessageRename, q.MessageRename)
 	q.Drop = union(base.Drop, q.Drop)
@@ -155,11 +159,14 @@ const (
 // declared is x as its target's quirks have it, with the names of what is lost. It is
 // x itself, without a copy, where they change nothing.
 func (x Exchange) declared() (Exchange, []string, error) {
-	if !x.Target.Quirks.change() {
+	if !x.Target.Quirks.change() && !x.mustNotStore() {
 		return x, nil, nil
 	}
 	return x.changed()
 }
+
+// mustNotStore reports that the client asks for an answer to be kept that may not be.
+func (x Exchange) mustNotStore() bool { return x.Request.Stores() && !x.Stored }
 
 func (x Exchange) changed() (Exchange, []string, error) {
 	p := pass{q: &x.Target.Quirks, row: &operations[x.Operation], r: x.Request}
@@ -174,6 +181,9 @@ func (x Exchange) changed() (Exchange, []string, error) {
 		p.lose([]byte(maxCompletion), x.Request.Get(maxCompletion))
 	}
 	p.messages()
+	if x.mustNotStore() {
+		p.lose([]byte("store"), x.Request.Get("store"))
+	}
 	if len(p.sets)+len(p.drops) == 0 {
 		return x, p.lost, nil
 	}

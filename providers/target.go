@@ -103,7 +103,10 @@ type Exchange struct {
 	Request   *chat.Request
 	// MaxOutput is the output bound to send; 0 leaves the client's own untouched.
 	MaxOutput int64
-	Room      Room // what the answer may take of memory; nil is as much as it likes
+	// Stored lets the answer be kept at the provider, where the client asks for it or
+	// the provider does by itself.
+	Stored bool
+	Room   Room // what the answer may take of memory; nil is as much as it likes
 }
 
 // Room is what a request may hold in memory.

@@ -120,6 +120,7 @@ func refusalWord(err error) string {
 		{"model", is[*ModelError](err) || is[*ForbiddenModelError](err)},
 		{"request", is[*chat.FieldError](err) || is[*plan.AbilityError](err) || is[*plan.ContextError](err) || unfit(err)},
 		{"unpriced", is[*plan.UnpricedError](err)},
+		{"member", is[*plan.MemberError](err)},
 		{"duplicate", is[*idempotency.DuplicateError](err)},
 		{"failed", is[*FailedError](err)},
 		{"provider", is[*providers.Error](err)},

@@ -9,15 +9,19 @@ import (
 
 // Options are the settings of a Router. The zero value of each has a default.
 type Options struct {
-	MaxAttempts      int           // providers tried for one request; default 3
-	DefaultMaxOutput int64         // tokens, for models that declare none; default 4096
-	RequestTimeout   time.Duration // the whole request, all attempts included; default 10 min
-	SettleTimeout    time.Duration // how long a client may wait for its settlement; default 2 s
-	ReadTimeout      time.Duration // how long a client may wait to read its budgets or its rows; default 900 ms
-	Linger           time.Duration // how long a stream is read on after its client has gone; default 80 ms
-	IdempotencyTTL   time.Duration // how long an answer is kept for who asks again; default 24 h
-	Requests         chat.Limits   // what a request may hold
-	Clock            func() time.Time
+	MaxAttempts      int   // providers tried for one request; default 3
+	DefaultMaxOutput int64 // tokens, for models that declare none; default 4096
+	// AllowMembers are members of requests that are taken for free, by their names, and
+	// RefuseMembers refuses what may cost anything to keys without budgets, too.
+	AllowMembers   []string
+	RefuseMembers  bool
+	RequestTimeout time.Duration // the whole request, all attempts included; default 10 min
+	SettleTimeout  time.Duration // how long a client may wait for its settlement; default 2 s
+	ReadTimeout    time.Duration // how long a client may wait to read its budgets or its rows; default 900 ms
+	Linger         time.Duration // how long a stream is read on after its client has gone; default 80 ms
+	IdempotencyTTL time.Duration // how long an answer is kept for who asks again; default 24 h
+	Requests       chat.Limits   // what a request may hold
+	Clock          func() time.Time
 	// Random is a number from 0 to n-1, by which credentials share calls; default
 	// rand.Int64N.
 	Random func(n int64) int64

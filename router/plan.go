@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/health"
@@ -26,13 +27,20 @@ type planned struct {
 func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error) {
 	in := plan.Input{
 		Operation: a.in.Operation, Request: a.request, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
-		NeedsPrice: a.key.NeedsPrice(), Pinned: rt.pinned, Offers: r.offers(a.request, rt.targets, a.origin, a.in.Caller.At),
+		NeedsPrice: a.key.NeedsPrice(), Rights: r.rights(a.key), Pinned: rt.pinned, Offers: r.offers(a.request, rt.targets, a.origin, a.in.Caller.At),
 	}
 	p, certain := plan.Make(in)
 	if !certain {
 		return r.planExactly(ctx, planned{accepted: a, input: in})
 	}
 	return r.judge(planned{accepted: a, input: in, plan: p})
+}
+
+// rights is what requests of a key may hold.
+func (r *Router) rights(key *billing.Key) providers.Rights {
+	return providers.Rights{
+		Budget: key.Bounded(), Models: len(key.Models) > 0, Stored: key.AllowProviderObjects, Allow: r.o.AllowMembers, Strict: r.o.RefuseMembers,
+	}
 }
 
 // planExactly plans again with counted prompts.

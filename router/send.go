@@ -192,6 +192,7 @@ func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*provid
 	}
 	x := providers.Exchange{
 		Operation: h.planned.accepted.in.Operation, Target: *c.Target, Request: h.meter.Request, MaxOutput: h.meter.MaxOutput(c),
+		Stored: h.planned.accepted.key.AllowProviderObjects,
 	}
 	if room := h.planned.accepted.in.Room; room != nil {
 		x.Room = room

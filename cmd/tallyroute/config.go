@@ -42,6 +42,7 @@ type Config struct {
 	Timeouts            timeouts  `yaml:"timeouts"`
 	Routing             routing   `yaml:"routing"`
 	Log                 logging   `yaml:"log"`
+	Members             members   `yaml:"members"`
 	Idempotency         replays   `yaml:"idempotency"`
 	Fingerprints        bool      `yaml:"fingerprints"` // on rows, of requests and their prefixes
 	Demo                bool      `yaml:"demo"`
@@ -57,6 +58,12 @@ type defaults struct {
 	KeyBudget       keyBudget `yaml:"key_budget"`
 	OnUnpriced      string    `yaml:"on_unpriced"`       // block or allow
 	MaxOutputTokens int64     `yaml:"max_output_tokens"` // 0 is the model's own maximum
+}
+
+// members are those of requests of which nobody knows what they cost.
+type members struct {
+	Allow  []string `yaml:"allow"`  // names of those that are taken for free
+	Refuse string   `yaml:"refuse"` // to which keys others are refused: budgeted or all
 }
 
 // keyBudget is the budget of a key that is created without one.
@@ -155,6 +162,7 @@ func defaultConfig() Config {
 		OfflineTTL:        duration(5 * time.Minute),
 		ReplicaLostAfter:  duration(time.Hour),
 		Defaults:          defaults{OnUnpriced: "block"},
+		Members:           members{Refuse: "budgeted"},
 		Overrun:           overrun{StopUSD: usd(billing.DefaultOverrunLimit().Money), StopPercent: billing.DefaultOverrunLimit().Percent},
 		Limits: limits{
 			MaxBodyBytes: 10 << 20, MaxMessages: chat.MaxMessages, MaxParts: chat.MaxParts, BytesInFlight: 256 << 20, BytesInFlightPerKey: 64 << 20,

@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ func (r *configReader) check(cfg *Config) {
 		r.fault("overrun.stop_percent", "want 1 to 100, or 0 for any")
 	}
 	r.checkDurations(cfg.Timeouts)
+	r.checkMembers(cfg.Members)
 	r.checkIdempotency(cfg.Idempotency.TTL)
 	r.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	r.oneOf("log.format", cfg.Log.Format, "auto", "json", "text")
@@ -201,6 +203,18 @@ func (r *configReader) checkDurations(t timeouts) {
 	for path, d := range map[string]duration{"timeouts.shutdown": t.Shutdown, "timeouts.shutdown_wait": t.ShutdownWait, "timeouts.upstream_header": t.UpstreamHeader} {
 		if d < 0 || d > longest {
 			r.fault(path, "want 0 to 24h")
+		}
+	}
+}
+
+// memberPath is the name of a member of a request, with those above it.
+var memberPath = regexp.MustCompile(`^[A-Za-z0-9_:$-]{1,64}(\.[A-Za-z0-9_:$-]{1,64}){0,8}$`)
+
+func (r *configReader) checkMembers(m members) {
+	r.oneOf("members.refuse", m.Refuse, "budgeted", "all")
+	for _, name := range m.Allow {
+		if !memberPath.MatchString(name) {
+			r.fault("members.allow", "want names of members as an error gives them, without positions: plugins, messages.content.fps")
 		}
 	}
 }

@@ -78,6 +78,7 @@ var testLayers = map[string][]string{
 	"billing/lease":       {"billing/sqlite", "billing/postgres"},
 	"providers":           {"providers/auth", "providers/openai", "providers/sse"},
 	"providers/openai":    {"providers/catalogue", "providers/secret"},
+	"providers/catalogue": {"providers/chat"},
 	"router":              {"billing/sqlite", "providers/openai", "providers/sse", "providers/catalogue"},
 	"router/plan":         {"providers/openai"},
 	"router/server":       {"billing/sqlite", "providers/openai", "providers/catalogue", "router/tokens", "router/background", "router/health", "router/limit"},

@@ -32,7 +32,9 @@ type Host struct {
 }
 
 // New is the adapter for Anthropic.
-func New() providers.Adapter { return providers.Adapter{Chat: At(Host{})} }
+func New() providers.Adapter {
+	return providers.Adapter{Chat: At(Host{}), Quirks: providers.Quirks{Members: Members()}}
+}
 
 // At is the codec for another host.
 func At(h Host) Completions { return Completions{h} }

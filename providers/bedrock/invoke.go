@@ -29,7 +29,11 @@ func NewInvoke() providers.Adapter { return InvokeAt(time.Now) }
 // InvokeAt is the adapter with another clock.
 func InvokeAt(now func() time.Time) providers.Adapter {
 	converse := completions{now}
-	return providers.Adapter{Embed: embeddings{converse}, Chat: invoke{converse, anthropic.At(anthropic.Host{Path: invokePath, Version: "bedrock-2023-05-31", NoStream: true, Now: now})}}
+	claude := anthropic.At(anthropic.Host{Path: invokePath, Version: "bedrock-2023-05-31", NoStream: true, Now: now})
+	return providers.Adapter{
+		Embed: embeddings{converse}, Chat: invoke{converse, claude},
+		Quirks: providers.Quirks{Members: anthropic.Members().Over(members())},
+	}
 }
 
 func invokePath(x providers.Exchange) string {

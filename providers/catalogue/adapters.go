@@ -15,7 +15,7 @@ import (
 // format is a wire format and the settings among the quirks that it reads. The
 // others hold for every format: they change the request before a codec sees it.
 type format struct {
-	adapter  providers.Adapter
+	adapter  func() providers.Adapter
 	settings []string
 }
 
@@ -27,17 +27,17 @@ func openAI(more ...string) []string {
 // formats are the wire formats there are. A new one is a line here.
 func formats() map[string]format {
 	return map[string]format{
-		"anthropic":      {anthropic.New(), []string{"path"}},
-		"azure":          {openai.Azure(), openAI("api_version")},
-		"bedrock":        {bedrock.New(), nil},
-		"bedrock-invoke": {bedrock.NewInvoke(), nil},
-		"cohere":         {cohere.New(), []string{"path"}},
-		"gemini":         {gemini.New(), nil},
-		"mistral":        {openai.Mistral(), openAI()},
-		"ollama":         {ollama.New(), []string{"path"}},
-		"openai":         {openai.New(), openAI()},
-		"responses":      {responses.New(), []string{"path"}},
-		"vertex":         {vertex.New(), nil},
+		"anthropic":      {anthropic.New, []string{"path"}},
+		"azure":          {openai.Azure, openAI("api_version")},
+		"bedrock":        {bedrock.New, nil},
+		"bedrock-invoke": {bedrock.NewInvoke, nil},
+		"cohere":         {cohere.New, []string{"path"}},
+		"gemini":         {gemini.New, nil},
+		"mistral":        {openai.Mistral, openAI()},
+		"ollama":         {ollama.New, []string{"path"}},
+		"openai":         {openai.New, openAI()},
+		"responses":      {responses.New, []string{"path"}},
+		"vertex":         {vertex.New, nil},
 	}
 }
 

@@ -251,7 +251,7 @@ func (b *builder) target(p Provider) providers.Target {
 	if len(several) > 0 && shared == 0 {
 		p.Weight = 0
 	}
-	adapter := formats()[p.Adapter].adapter
+	adapter := formats()[p.Adapter].adapter()
 	return providers.Target{
 		Credentials: several,
 		Provider:    p.Name, BaseURL: p.BaseURL, Adapter: adapter, Auth: b.auth(p.Auth), Header: header, Quirks: p.Quirks.Over(adapter.Quirks),

@@ -25,6 +25,7 @@ func (d document) quirks(to *providers.Quirks) read {
 			"efforts":         words(d.reader, &q.Efforts, oneOf("none", "minimal", "low", "medium", "high", "xhigh", "max")),
 			"sampling":        scalar(d.reader, &q.Sampling, oneOf(providers.SamplingNever, providers.SamplingUnreasoned)),
 			"call_members":    words(d.reader, &q.CallMembers, messageMember),
+			"members":         d.members(&q.Members),
 			"max_tokens":      scalar(d.reader, &q.MaxTokens, memberName),
 			"no_stream_usage": scalar(d.reader, &q.NoStreamUsage, yesNo),
 			"alternate":       scalar(d.reader, &q.Alternate, yesNo),
@@ -69,6 +70,42 @@ func (d document) checkQuirks(path string) {
 	for _, m := range d.p.Models {
 		check(join(path, "models"), m.ID+": ", m.Quirks)
 	}
+}
+
+// classes are those that a provider may declare members to be of.
+var classes = []providers.Class{providers.Free, providers.Refused, providers.Selects, providers.Stored}
+
+// members reads what the members mean that a provider takes: lists of their names, by
+// their class or by the meter that charges for them. NAME=VALUE is one value of a
+// member, NAME<=BOUND a priced one whose units the member BOUND of it bounds.
+func (d document) members(into *providers.Members) read {
+	return func(path string, n node) {
+		var lines []providers.Line
+		d.mapping(path, n, func(path, key string, n node) {
+			var names []string
+			words(d.reader, &names, memberPath)(path, n)
+			switch class := providers.Class(key); {
+			case slices.Contains(classes, class):
+				lines = append(lines, class.Of(names...))
+			case slices.Contains(providers.Meters(), key):
+				for _, name := range names {
+					name, bound, _ := strings.Cut(name, "<=")
+					lines = append(lines, providers.PricedBy(key, 0, name, strings.Fields(bound)...))
+				}
+			default:
+				d.fault(path, "want %s, or a meter: %s", "free, unpriced, selects or stored", strings.Join(providers.Meters(), ", "))
+			}
+		})
+		*into = providers.NewMembers(lines...)
+	}
+}
+
+// memberPath is a name of the table of members.
+func memberPath(s string) (string, error) {
+	if !made(s, lowerLetters+strings.ToUpper(lowerLetters)+digits+"_.$-=:*<", 128) {
+		return "", errors.New("want a member such as plugins, provider.sort, tools.web_search<=max_uses or speed=standard")
+	}
+	return s, nil
 }
 
 // bounds reads the least and the most of members that are numbers.

@@ -60,11 +60,13 @@ func TestOneFileIsAProvider(t *testing.T) {
 		Roles:  map[string]string{"developer": "system"}, MessageRename: map[string]string{"reasoning_content": "reasoning"},
 		MessageDrop: []string{"annotations"},
 	}
+	list[0].Quirks.Members = nil
 	if got := list[0].Quirks; !reflect.DeepEqual(got, want) {
 		t.Errorf("quirks %+v, want %+v", got, want)
 	}
 	deep, _, ok := build(vars).Resolve("acme/deep")
 	want.Drop, want.MaxTokens = []string{"temperature"}, "max_completion_tokens"
+	deep[0].Quirks.Members = nil
 	if !ok || !reflect.DeepEqual(deep[0].Quirks, want) {
 		t.Errorf("the quirks of one model are %+v, want %+v", deep[0].Quirks, want)
 	}

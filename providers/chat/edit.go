@@ -91,6 +91,8 @@ func (v *views) forget(f *field) {
 		v.stream = false
 	case "stream_options":
 		v.wantsUsage = false
+	case "store":
+		v.stores = false
 	case "n":
 		v.n = 0
 	case "max_tokens":

@@ -3,6 +3,7 @@ package chat
 import (
 	"bytes"
 	"iter"
+	"slices"
 	"strconv"
 
 	"tallyroute/providers/jsonraw"
@@ -10,7 +11,7 @@ import (
 
 // embedding is a request for embeddings: the members that a router or a provider
 // acts on, the ones that every request has first.
-var embedding = field{Kinds: isObject, Required: 2, Fields: append([]field{
+var embedding = field{Kinds: isObject, Required: 2, Other: &other, Fields: slices.Concat([]field{
 	{Name: "model", Kinds: isString, Rule: ruleModel},
 	{Name: "input", Kinds: isString | isArray, Rule: ruleInput, Each: &field{
 		Kinds: isString | isNumber | isArray, Each: &field{Kinds: isNumber},
@@ -25,7 +26,7 @@ var embedding = field{Kinds: isObject, Required: 2, Fields: append([]field{
 	{Name: "base_url", Rule: ruleRefused},
 	{Name: "custom_host", Rule: ruleRefused},
 	{Name: "extra_body", Rule: ruleRefused},
-}, named("truncation", "truncate", "title", "normalize", "output_dtype", "output_dimension", "service_tier", "models", "provider")...)}
+}, named("truncation", "truncate", "title", "normalize", "output_dtype", "output_dimension", "service_tier"), noted("models", "provider"))}
 
 // ParseEmbedding scans the body of a request for embeddings as ParseRequest does
 // that of a chat completion. Source of the format: the OpenAPI file of OpenAI,

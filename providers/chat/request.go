@@ -36,7 +36,7 @@ func parse(body []byte, v views) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.index = index
+	r.index, r.settled = index, true
 	return r, nil
 }
 

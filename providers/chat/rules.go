@@ -20,8 +20,12 @@ type views struct {
 	messages                    []messageIndex
 	parts                       int64
 	message                     messageIndex // the one that is being scanned
-	ownTool                     bool         // the tool that is being scanned runs at the client
-	root                        *field       // what kind of request it is
+	tool                        toolMarks    // of the tool that is being scanned
+	tools                       int          // how many were scanned
+	stores                      bool         // asks that the answer be kept at the provider
+	noted                       []Noted
+	settled                     bool   // it was scanned; what is set later is not noted
+	root                        *field // what kind of request it is
 
 	inputs     int64 // of a request for embeddings: how many vectors it asks for
 	ids        bool  // its inputs are tokens
@@ -74,18 +78,30 @@ func (v *views) Read(from jsonraw.Value) *jsonraw.FieldError {
 		if !null && !jsonraw.IsEmptyArray(raw) {
 			v.need |= from.Field.Need &^ needHosted
 		}
-	case ruleToolType:
-		v.ownTool = v.ownTool || string(raw) == `"function"` || string(raw) == `"custom"`
-	case ruleOwnTool:
-		v.ownTool = v.ownTool || !null
+		if from.Field.Need == needVision {
+			err = v.reference(raw, longName)
+		}
+	case ruleToolType, ruleOwnTool, ruleOddTool:
+		v.tool.see(from.Field, raw)
 	case rulePart:
 		err = v.part()
 	case ruleTool:
-		err = v.part()
-		if !v.ownTool {
-			v.need |= needHosted & from.Top.Need
+		if err = v.part(); err == nil {
+			err = v.endTool(from)
 		}
-		v.ownTool = false
+	case ruleNoted:
+		err = v.note(from.Path, raw)
+	case ruleModality:
+		v.need |= needOf(raw) & from.Top.Need
+		err = v.modality(raw)
+	case ruleReference:
+		err = v.reference(raw, longName)
+	case ruleBytes:
+		err = v.reference(raw, 0)
+	case ruleVoice:
+		err = v.voice(raw)
+	case ruleStore:
+		v.stores = raw[0] == 't'
 	case ruleInput:
 		v.inputs, v.ids, err = readInput(raw)
 	case ruleDimensions:

@@ -36,5 +36,5 @@ func New() providers.Adapter { return At(Host{Models: "/models/", Now: time.Now}
 // At is the adapter of another host.
 func At(h Host) providers.Adapter {
 	a := completions{h}
-	return providers.Adapter{Chat: a, Embed: embeddings{a}}
+	return providers.Adapter{Chat: a, Embed: embeddings{a}, Quirks: providers.Quirks{Members: Members()}}
 }

@@ -24,6 +24,9 @@ type Field struct {
 	Rule, Need uint8
 	Fields     []Field // members of the object, whose names are guarded against case variants
 	Each       *Field  // the elements of the array, or of the object where their names are free
+	Other      *Field  // members of the object that Fields does not name; nil is anything
+	// Placed is set where the Reader is told where in the body the value lies.
+	Placed bool
 }
 
 // anything is a value of which nothing is known.
@@ -46,8 +49,11 @@ func (f *Field) Member(name []byte) (*Field, *FieldError) {
 			}
 		}
 	}
-	if f.Each != nil && len(f.Fields) == 0 {
+	switch {
+	case f.Each != nil && len(f.Fields) == 0:
 		return f.Each, nil
+	case f.Other != nil:
+		return f.Other, nil
 	}
 	return &anything, nil
 }

@@ -18,6 +18,9 @@ type Value struct {
 	Top   *Field // of the top-level member that it lies in
 	Raw   []byte
 	At    Span // where it lies, counted from the start of the top-level member's value
+	// Path is where the value of a Placed field lies in the body, as
+	// messages[0].name; "" where a member is scanned by itself.
+	Path string
 }
 
 // Scan reads body once and refuses whatever two parsers might read in two ways, and
@@ -55,6 +58,53 @@ type scanner struct {
 	base    int    // where its value starts
 	members []entry
 	seen    seen
+	steps   [maxSteps]step // to the value that is being scanned, along known fields
+	depth   int            // how many there are
+}
+
+// maxSteps is more than there are known fields below each other.
+const maxSteps = 12
+
+// step is a member's name, or a position in an array where there is none.
+type step struct {
+	name Span
+	at   int
+}
+
+func (s *scanner) enter(to step) {
+	if s.depth < maxSteps {
+		s.steps[s.depth] = to
+	}
+	s.depth++
+}
+
+// plain is a name that cannot be taken for a path of several.
+func plain(name []byte) []byte {
+	if !bytes.ContainsAny(name, ".[]") {
+		return name
+	}
+	return bytes.Map(func(r rune) rune {
+		if r == '.' || r == '[' || r == ']' {
+			return '?'
+		}
+		return r
+	}, name)
+}
+
+// path is where the value lies that is being scanned.
+func (s *scanner) path() string {
+	if s.root == nil {
+		return ""
+	}
+	var e FieldError
+	for i := min(s.depth, maxSteps) - 1; i >= 0; i-- {
+		if to := s.steps[i]; to.name != (Span{}) {
+			e.Under(plain(Quoted(to.name.Of(s.b)).Bytes()))
+		} else {
+			e.at(to.at)
+		}
+	}
+	return e.Param
 }
 
 // read hands a value to the reader.
@@ -66,7 +116,11 @@ func (s *scanner) read(f *Field, at Span) *FieldError {
 	if f.Rule == 0 {
 		return nil
 	}
-	return s.reader.Read(Value{f, s.top, raw, at.from(s.base)})
+	v := Value{Field: f, Top: s.top, Raw: raw, At: at.from(s.base)}
+	if f.Placed {
+		v.Path = s.path()
+	}
+	return s.reader.Read(v)
 }
 
 func hasNUL(q Quoted) bool { return bytes.IndexByte(q.Bytes(), 0) >= 0 }
@@ -201,9 +255,11 @@ func (s *scanner) member(f *Field, key Span, depth int) *FieldError {
 	if f == s.root {
 		s.top, s.base = below, start
 	}
+	s.enter(step{name: key})
 	if err := s.value(below, depth); err != nil {
 		return err
 	}
+	s.depth--
 	if f == s.root {
 		s.members = append(s.members, entry{key, Span{start, s.i}})
 	}
@@ -265,9 +321,11 @@ func (s *scanner) array(f *Field, depth int) *FieldError {
 		if f.Most > 0 && n == f.Most {
 			return Wrong("has more than " + strconv.Itoa(n) + " elements; send fewer")
 		}
+		s.enter(step{at: n})
 		if err := s.value(each, depth); err != nil {
 			return err.at(n)
 		}
+		s.depth--
 	}
 }
 

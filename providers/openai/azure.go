@@ -11,7 +11,7 @@ import (
 // format at paths of their own, with an API version.
 func Azure() providers.Adapter {
 	d := dialect{path: azurePath, rewrite: azureRequest}
-	return providers.Adapter{Chat: completions{d}, Embed: embeddings{dialect: d}}
+	return providers.Adapter{Chat: completions{d}, Embed: embeddings{dialect: d}, Quirks: providers.Quirks{Members: members()}}
 }
 
 // azurePath is where an operation is called below a base URL, which may end in the

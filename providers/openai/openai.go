@@ -22,7 +22,7 @@ type dialect struct {
 
 // New is the adapter of the format.
 func New() providers.Adapter {
-	return providers.Adapter{Chat: completions{}, Embed: embeddings{}}
+	return providers.Adapter{Chat: completions{}, Embed: embeddings{}, Quirks: providers.Quirks{Members: members()}}
 }
 
 const (

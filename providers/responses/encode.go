@@ -66,7 +66,7 @@ func (e *encoder) write() error {
 	e.o.Array("tools", e.tools)
 	e.o.Object("text", e.text)
 	e.o.Object("reasoning", e.reasoning)
-	if !e.stored {
+	if !e.stored && !e.Stored {
 		e.o.Word("store", "false")
 	}
 	e.o.Array("include", e.include)

@@ -30,7 +30,10 @@ func New() providers.Adapter { return At(time.Now) }
 func At(now func() time.Time) providers.Adapter {
 	google := gemini.At(gemini.Host{Models: "/publishers/google/models/", Vertex: true, Now: now})
 	claude := anthropic.At(anthropic.Host{Path: claudePath, Version: claudeVersion, Now: now})
-	return providers.Adapter{Chat: completions{google.Chat, claude}, Embed: embeddings{google.Embed}}
+	return providers.Adapter{
+		Chat: completions{google.Chat, claude}, Embed: embeddings{google.Embed},
+		Quirks: providers.Quirks{Members: gemini.Members().Over(anthropic.Members())},
+	}
 }
 
 // claudePath is where Claude is called.

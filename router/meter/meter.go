@@ -35,7 +35,7 @@ func (m *Meter) MaxOutput(c plan.Candidate) int64 {
 
 // Most is the most that the request may use at c.
 func (m *Meter) Most(c plan.Candidate) billing.Tokens {
-	return billing.Tokens{Input: c.Hold, Output: billing.SatMul(m.output(c), m.Request.N())}
+	return billing.Tokens{Input: c.Hold, Output: billing.SatMul(billing.SatAdd(m.output(c), c.Members.Extra), m.Request.N())}
 }
 
 // priceOf is what c asks for t in a tier. It reports false where that is not known.

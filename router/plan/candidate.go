@@ -15,20 +15,22 @@ type Candidate struct {
 	Tier      string              // the service tier that is asked of it
 	Price     billing.Price       // of a prompt as long as estimated, in that tier
 	Priced    bool
-	Prompt    int64           // tokens, as estimated for its tokenizer
-	Exact     bool            // whether Prompt is a count rather than a bound
-	Hold      int64           // tokens that a hold counts for the prompt, by the calibration of its estimates
-	MaxOutput int64           // tokens of output that one choice may have
-	Output    int64           // tokens of output that Cost assumes
-	Uses      []providers.Use // what it may use besides tokens
-	Cost      billing.Money   // of this request, by which candidates are ordered
-	Health    string          // "healthy", "trial", or why not
+	Prompt    int64             // tokens, as estimated for its tokenizer
+	Exact     bool              // whether Prompt is a count rather than a bound
+	Hold      int64             // tokens that a hold counts for the prompt, by the calibration of its estimates
+	MaxOutput int64             // tokens of output that one choice may have
+	Output    int64             // tokens of output that Cost assumes
+	Uses      []providers.Use   // what it may use besides tokens
+	Members   providers.Verdict // what the members of the request mean there
+	Cost      billing.Money     // of this request, by which candidates are ordered
+	Health    string            // "healthy", "trial", or why not
 	Why       Exclusion
 	Excluded  string // Why in words; "" where it can be taken
 	Chosen    bool
 
 	fees    billing.Money // of Uses
 	retryIn time.Duration
+	bar     *providers.Bar // of what the key may not send there
 }
 
 // charge notes what Uses may cost. A meter that nobody has a price for leaves the
@@ -50,6 +52,7 @@ const (
 	CannotDo
 	TooLong
 	Unpriced
+	Barred
 	Unhealthy
 	Weightless
 )

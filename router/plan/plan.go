@@ -19,8 +19,9 @@ type Input struct {
 	Strategy         Strategy
 	DefaultMaxOutput int64 // tokens of output, where neither client nor model has a bound
 	NeedsPrice       bool  // an unpriced target may not be taken
-	Pinned           bool  // the client named the provider
-	Counted          bool  // the prompts are as exact as they get
+	Rights           providers.Rights
+	Pinned           bool // the client named the provider
+	Counted          bool // the prompts are as exact as they get
 }
 
 // Offer is one target as it is at the moment.
@@ -79,7 +80,8 @@ func Make(in Input) (p Plan, certain bool) {
 func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, Hold: o.Hold}
 	c.Tier = tierFor(in.Request, c.Target)
-	c.Uses = c.Target.Uses(in.Request)
+	c.Members = c.Target.Judge(in.Request)
+	c.Uses, c.bar = c.Members.Uses, c.Members.Bar(in.Rights)
 	c.Price, c.Priced = c.Prices.Charged(c.Tier, c.Prompt)
 	c.charge()
 	c.Health, c.retryIn = describe(o.Health)
@@ -98,6 +100,8 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 		c.Why, c.Excluded = TooLong, "the prompt is too long for its context"
 	case !c.Priced && in.NeedsPrice:
 		c.Why, c.Excluded = Unpriced, "no price is known"
+	case c.bar != nil:
+		c.Why, c.Excluded = Barred, c.bar.String()
 	case o.Health.Status == health.Open:
 		c.Why, c.Excluded = Unhealthy, c.Health
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -43,6 +44,17 @@ func (e *UnpricedError) Error() string {
 	return fmt.Sprintf("router: no price is known for %s", e.Model)
 }
 
+// MemberError is a member of a request that its key has no right to.
+type MemberError struct {
+	Model string
+	Bar   providers.Bar
+}
+
+// Error names the member.
+func (e *MemberError) Error() string {
+	return fmt.Sprintf("router: %s of a request for %s: %s", e.Bar.Member, e.Model, e.Bar.Class)
+}
+
 // UnhealthyError says that no provider of the model takes calls for now.
 type UnhealthyError struct {
 	RetryAfter  time.Duration // when the first of them may be back; 0 is not known
@@ -62,6 +74,7 @@ func (p Plan) Refusal(in Input) error {
 	var longest Candidate
 	unable := &AbilityError{Model: req.Model(), Asked: in.Operation}
 	worst := NotExcluded
+	var barred *providers.Bar
 	for _, c := range p.Candidates {
 		worst = max(worst, c.Why)
 		switch c.Why {
@@ -73,6 +86,8 @@ func (p Plan) Refusal(in Input) error {
 			if unable.Needs == nil {
 				unable.Needs, unable.Serves = lacks(c.Target, in.Operation, req.Needs()), c.Target.Can.Operation
 			}
+		case Barred:
+			barred = cmp.Or(barred, c.bar)
 		case NotExcluded, Unpriced, Unhealthy, Weightless:
 		}
 	}
@@ -83,6 +98,8 @@ func (p Plan) Refusal(in Input) error {
 		return &ContextError{Model: req.Model(), Prompt: longest.Prompt, Output: req.MaxOutput(), Context: longest.Target.Context}
 	case Unpriced:
 		return &UnpricedError{Model: req.Model()}
+	case Barred:
+		return &MemberError{Model: req.Model(), Bar: *barred}
 	case NotExcluded, Unhealthy, Weightless:
 	}
 	down := p.Down()

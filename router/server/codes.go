@@ -15,6 +15,8 @@ const (
 	codeModelNotAllowed = "model_not_allowed"
 	codeModelNotFound   = "model_not_found"
 	codeUnpriced        = "model_unpriced"
+	codeMember          = "unpriced_member"
+	codeStored          = "provider_object_not_allowed"
 	codeCannot          = "unsupported_by_model"
 	codeInvalidJSON     = "invalid_json"
 	codeDuplicate       = "duplicate_field"
@@ -95,6 +97,8 @@ var codes = map[string]code{
 	codeModelNotAllowed: {http.StatusForbidden, kindPermission, never, "The key may not use this model.", "Ask for one of the models that GET /v1/models lists, or have this one added to the key."},
 	codeModelNotFound:   {http.StatusNotFound, kindRequest, never, "No model or alias has this name.", "GET /v1/models lists the names that this key may use."},
 	codeUnpriced:        {http.StatusBadRequest, kindRequest, never, "The key has a budget in money, and no price is known for this model.", "Have the price added to the configuration, or the key marked as one that may use models without a price."},
+	codeMember:          {http.StatusBadRequest, kindRequest, never, "The key has a budget, and the request has a member that may cost what nobody can know before it is answered.", "Leave out the member that param names; or have the operator allow it (members.allow) or declare what it costs (quirks.members of the provider)."},
+	codeStored:          {http.StatusForbidden, kindPermission, never, "The request names something that is stored at a provider, where all keys share one account.", "Send the content itself; or have the key made one that may: tallyroute keys create --allow-provider-objects"},
 	codeCannot:          {http.StatusBadRequest, kindRequest, never, "No provider of this model can do what the request asks for.", "Leave it out, or choose another model."},
 	codeInvalidJSON:     {http.StatusBadRequest, kindRequest, never, "The body is no JSON object, or one that two parsers could read differently.", "Send one JSON object in UTF-8."},
 	codeDuplicate:       {http.StatusBadRequest, kindRequest, never, "A member appears twice, or under two spellings.", "Send every member once."},

@@ -140,6 +140,7 @@ var table = []row{
 		return problem{code: codeUnpriced, param: "model", message: fmt.Sprintf(
 			"No price is known for %s, and this key's budget is in money.", label(e.Model, chat.MaxModel))}
 	}),
+	as(barred),
 	as(tooLong),
 	as(quotaUsedUp),
 	as(func(e *router.StrangerError) problem {
@@ -191,6 +192,23 @@ func unable(e *plan.AbilityError) problem {
 		if slices.Contains(e.Needs, content) {
 			p.code, p.param = codeContent, "messages"
 		}
+	}
+	return p
+}
+
+// barred is for a member that the key has no right to.
+func barred(e *plan.MemberError) problem {
+	p := problem{code: codeMember, param: e.Bar.Member, message: fmt.Sprintf(
+		"What %s costs at %s cannot be known before the request is answered.", e.Bar.Member, label(e.Model, chat.MaxModel))}
+	switch e.Bar.Class {
+	case providers.Stored:
+		p.code = codeStored
+		p.message = e.Bar.Member + " names something that is stored at the provider, which this API key may not use."
+	case providers.Selects:
+		p.code = codeModelNotAllowed
+		p.message = e.Bar.Member + " names a model besides the one that is asked for, and this API key may only use some."
+		p.fix = "Leave out " + e.Bar.Member + "."
+	case providers.Unknown, providers.Free, providers.Unsent, providers.Priced, providers.Extends, providers.Content, providers.Refused:
 	}
 	return p
 }

@@ -26,6 +26,9 @@ func describe(h *fields, way router.Route, out router.Outcome, took time.Duratio
 	if len(way.Dropped) > 0 {
 		h.set("X-Tallyroute-Dropped", listed(way.Dropped))
 	}
+	if len(way.Unpriced) > 0 {
+		h.set("X-Tallyroute-Unpriced-Members", listed(way.Unpriced))
+	}
 	describeRates(h, out.Rates)
 	describeBudgets(h, out.Balances)
 }
