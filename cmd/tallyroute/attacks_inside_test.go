@@ -137,7 +137,7 @@ func TestSpoofedAddressIsRefused(t *testing.T) {
 // otherwise than we do; what passes is passed byte for byte.
 func TestNoBodyHasTwoReadings(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
-	const odd = `{ "messages" : [ {"role":"user","content":"h\u00e9 \ud83d\ude00 <>&"} ],"temperature":0,"top_p":1.0,"max_tokens":50 , "model":"m", "x":{"B":[1E2,-0.0]}}`
+	const odd = `{ "messages" : [ {"role":"user","content":"h\u00e9 \ud83d\ude00 <>&"} ],"temperature":0,"top_p":1.0,"max_tokens":50 , "model":"m", "chat_template_kwargs":{"B":[1E2,-0.0]}}`
 	if r := g.complete(odd); r.status != 200 {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
