@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -147,6 +149,7 @@ func (l *Ledger) fence(epoch string) {
 		le.gone = true
 	}
 	clear(l.leases)
+	l.changed.tidy()
 	l.replica.Epoch = newEpoch()
 	l.seq, l.earlier, l.returnTried = 0, l.queued, time.Time{}
 	if l.doubted == nil && l.confirmed != nil {
@@ -159,22 +162,39 @@ func (l *Ledger) fence(epoch string) {
 	l.heardWant.Store(true)
 }
 
+// tendAtOnce is how many leases are tended before others get at the ledger.
+const tendAtOnce = 1000
+
 // tend moves the rates on and gives back what lies idle.
 func (l *Ledger) tend(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for k, le := range l.leases {
-		le.tick()
-		quiet := le.held == (billing.Amount{}) && le.covered == (billing.Amount{})
-		if quiet && (now.Sub(le.touched) > idleAfter || le.over(l.Now())) {
-			if le.giveBack(); le.amount == (billing.Amount{}) && le.owed == (billing.Amount{}) && !le.doubt {
-				delete(l.leases, k)
-			}
+	keys := slices.Collect(maps.Keys(l.leases))
+	for n, k := range keys {
+		if n%tendAtOnce == tendAtOnce-1 {
+			l.mu.Unlock()
+			l.mu.Lock()
+		}
+		if le := l.leases[k]; le != nil && l.tendOne(le, now) {
+			le.gone = true
+			delete(l.leases, k)
 		}
 	}
 	if l.owes() {
 		wake(l.wakeWriter)
 	}
+}
+
+// tendOne reports that nothing is left of a lease.
+func (l *Ledger) tendOne(le *lease, now time.Time) bool {
+	le.tick()
+	if le.held != (billing.Amount{}) || le.covered != (billing.Amount{}) || now.Sub(le.touched) <= idleAfter && !le.over(l.Now()) {
+		return false
+	}
+	if le.idle() != (billing.Amount{}) {
+		le.giveBack()
+	}
+	return le.amount == (billing.Amount{}) && le.owed == (billing.Amount{}) && !le.doubt
 }
 
 // topUp asks for more for the leases that are about to run dry.
@@ -196,6 +216,7 @@ func (l *Ledger) topUp(ctx context.Context) {
 			le.topped = le.topped.Add(idleAfter)
 		} else if !ok { // used up: what is left is for those who need it
 			le.exact = time.Now().Add(exactFor)
+			le.note()
 		}
 		l.mu.Unlock()
 	}
@@ -206,7 +227,7 @@ func (l *Ledger) topUp(ctx context.Context) {
 func (l *Ledger) lowOnes(now time.Time) (wants []billing.Want, leases []*lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, le := range l.leases {
+	for _, le := range l.changed {
 		if !le.low(now) || now.Sub(le.topped) < renewEvery/2 || !le.unasked() {
 			continue
 		}

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"slices"
 	"time"
 
 	"tallyroute/billing"
@@ -47,13 +48,41 @@ type lease struct {
 	stale   bool           // how the window stands is not known
 	doubt   bool           // a grant may or may not have been made
 	refill  chan struct{}  // holds one token while nobody is asking for more
-	gone    bool           // the database gave it back for us: it counts for nothing
+	gone    bool           // the database gave it back for us, or all of it was given back: it counts for nothing
+	listed  bool           // in changed
+	changed *changes       // of the ledger
 }
 
-func newLease(line billing.HoldLine) *lease {
+// changes are the leases of which the database may have to hear something. There
+// may be very many leases, of which few are used between two postings.
+type changes []*lease
+
+// note lists the lease as changed.
+func (l *lease) note() {
+	if !l.listed {
+		l.listed = true
+		*l.changed = append(*l.changed, l)
+	}
+}
+
+// told reports that the database knows all about the lease.
+func (l *lease) told() bool {
+	return l.gone || l.owed == (billing.Amount{}) && !l.doubt && l.busy() == l.shown
+}
+
+// tidy takes out of the list what the database knows.
+func (c *changes) tidy() {
+	*c = slices.DeleteFunc(*c, func(l *lease) bool {
+		l.listed = !l.told()
+		return !l.listed
+	})
+}
+
+func newLease(line billing.HoldLine, changed *changes) *lease {
 	l := &lease{
-		id:     billing.LeaseID{BudgetID: line.Budget.ID, WindowStart: line.Window.Start},
-		budget: line.Budget, window: line.Window, touched: time.Now(), refill: make(chan struct{}, 1),
+		changed: changed,
+		id:      billing.LeaseID{BudgetID: line.Budget.ID, WindowStart: line.Window.Start},
+		budget:  line.Budget, window: line.Window, touched: time.Now(), refill: make(chan struct{}, 1),
 	}
 	l.refill <- struct{}{}
 	return l
@@ -93,9 +122,13 @@ func (l *lease) take(hold billing.Amount, now time.Time) {
 	l.held = l.held.Plus(hold)
 	l.taken = l.taken.Plus(hold)
 	l.touched = now
+	l.note()
 }
 
-func (l *lease) release(hold billing.Amount) { l.held = l.held.Minus(hold) }
+func (l *lease) release(hold billing.Amount) {
+	l.held = l.held.Minus(hold)
+	l.note()
+}
 
 // settle says how much of what was used the lease covers: more than the hold
 // only if that much is idle.
@@ -104,6 +137,7 @@ func (l *lease) settle(hold, used billing.Amount) (covered billing.Amount) {
 	covered = used.AtMost(hold.AtLeast(l.idle()))
 	l.covered = l.covered.Plus(covered)
 	l.spent = l.spent.Plus(used)
+	l.note()
 	return covered
 }
 
@@ -135,6 +169,7 @@ func (l *lease) giveBack() {
 	idle := l.idle()
 	l.amount = l.amount.Minus(idle)
 	l.owed = l.owed.Plus(idle)
+	l.note()
 }
 
 // granted adds what the database granted, and notes how the window stands.
@@ -145,6 +180,7 @@ func (l *lease) granted(g billing.Granted, asked billing.Budget) {
 	l.asOf, l.asOfTime = asked, time.Now()
 	l.amount = l.amount.Plus(g.Amount)
 	l.shown = billing.Amount{Tokens: -1} // the database took the need for busy
+	l.note()
 	l.budget, l.stale = g.Balance.Budget, false
 	l.stands(g.Balance)
 }

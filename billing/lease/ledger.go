@@ -83,13 +83,14 @@ type Ledger struct {
 	log   Journal
 	o     Options
 
-	mu     sync.Mutex
-	leases map[windowKey]*lease
-	open   map[string]*entry
-	ending int // requests that are neither open nor queued: their last record is being written
-	segs   segments
-	queue  []*entry // settled, oldest first, yet to be posted
-	onWay  []*entry // that the writer has taken from the queue last, and not yet posted
+	mu      sync.Mutex
+	leases  map[windowKey]*lease
+	changed changes
+	open    map[string]*entry
+	ending  int // requests that are neither open nor queued: their last record is being written
+	segs    segments
+	queue   []*entry // settled, oldest first, yet to be posted
+	onWay   []*entry // that the writer has taken from the queue last, and not yet posted
 	// unwritten says that the journal has lost records that are still needed.
 	unwritten bool
 	posted    int64 // entries ever posted
@@ -283,7 +284,7 @@ func (l *Ledger) lease(line billing.HoldLine) *lease {
 	k := keyOf(line)
 	le := l.leases[k]
 	if le == nil {
-		le = newLease(line)
+		le = newLease(line, &l.changed)
 		l.leases[k] = le
 	}
 	le.move(line)

@@ -156,7 +156,7 @@ func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Gra
 		line := billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window}
 		le := l.leases[keyOf(line)]
 		if le == nil { // given back while we asked
-			le = newLease(line)
+			le = newLease(line, &l.changed)
 			l.leases[keyOf(line)] = le
 		}
 		if le.granted(g, askedWith(wants, line)); g.Exact {
@@ -182,10 +182,11 @@ func (l *Ledger) doubt(wants []billing.Want) {
 	for _, w := range wants {
 		le := l.leases[keyOf(w.HoldLine)]
 		if le == nil {
-			le = newLease(w.HoldLine)
+			le = newLease(w.HoldLine, &l.changed)
 			l.leases[keyOf(w.HoldLine)] = le
 		}
 		le.doubt = true
+		le.note()
 		wake(l.wakeWriter)
 	}
 }

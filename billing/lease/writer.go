@@ -89,7 +89,7 @@ func (l *Ledger) urgent() bool {
 func (l *Ledger) behind() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, le := range l.leases {
+	for _, le := range l.changed {
 		if le.doubt {
 			return true
 		}
@@ -150,7 +150,7 @@ func (l *Ledger) clearDoubts(ctx context.Context) {
 func (l *Ledger) doubtful() (wants []billing.Want, leases []*lease, r billing.Replica) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, le := range l.leases {
+	for _, le := range l.changed {
 		if le.doubt && l.joined.Load() && le.unasked() {
 			leases = append(leases, le)
 			wants = append(wants, billing.Want{HoldLine: billing.HoldLine{Budget: le.budget, Window: le.window}})
@@ -176,7 +176,7 @@ func (l *Ledger) gather() *posting {
 
 // owes reports that something given up is yet to be given back.
 func (l *Ledger) owes() bool {
-	for _, le := range l.leases {
+	for _, le := range l.changed {
 		if le.owed != (billing.Amount{}) {
 			return true
 		}
@@ -197,7 +197,10 @@ func (l *Ledger) fill(p *posting) {
 		}
 	}
 	now := time.Now()
-	for _, le := range l.leases {
+	for _, le := range l.changed {
+		if le.gone {
+			continue
+		}
 		if le.exact.After(now) {
 			le.giveBack()
 		}
@@ -218,6 +221,7 @@ func (l *Ledger) fill(p *posting) {
 		})
 		le.shown = le.busy().Minus(m.covered)
 	}
+	l.changed.tidy()
 }
 
 // post sends p and takes in what it did.

@@ -55,8 +55,10 @@ func TestPathsOfOtherAPIsSayWhatIsServed(t *testing.T) {
 func TestHarmlessSpellingsPass(t *testing.T) {
 	g := newRig(t)
 	for _, header := range [][2]string{
-		{"Content-Type", "application/json; charset=utf8"}, {"Content-Type", "application/json;charset=UTF8"},
-		{"Authorization", "Bearer  " + g.secret}, {"Authorization", "bearer   " + g.secret + "  "},
+		{"Content-Type", "application/json; charset=utf8"},
+		{"Content-Type", "application/json;charset=UTF8"},
+		{"Authorization", "Bearer  " + g.secret},
+		{"Authorization", "bearer   " + g.secret + "  "},
 	} {
 		if r := g.chat(hi, header[0], header[1]); r.StatusCode != http.StatusOK {
 			t.Errorf("%v: %d %s", header, r.StatusCode, r.body)
