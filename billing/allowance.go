@@ -2,6 +2,7 @@ package billing
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -181,16 +182,28 @@ type ReplicaState struct {
 	Live                         bool   // may still use its leases
 }
 
+// forgotten ends the name of an epoch that was forgotten.
+const forgotten = "~"
+
+// Forgotten is what an epoch is called once it was forgotten: so the process
+// does not find itself any more.
+func Forgotten(epoch string) string { return epoch + forgotten }
+
+// IsForgotten reports that an epoch was forgotten.
+func IsForgotten(epoch string) bool { return strings.HasSuffix(epoch, forgotten) }
+
 // Replicas is for operators and for tidying up after processes that do not
 // come back.
 type Replicas interface {
 	ListReplicas(ctx context.Context) ([]ReplicaState, error)
-	// ForgetReplica gives back what a replica that is gone had leased, and says
-	// how many windows that were. It refuses with *ConflictError while one of
-	// its epochs may still be alive, and with *NotFoundError.
+	// ForgetReplica gives back what a replica that is gone had leased and was not
+	// using when it was last heard of, and says how many windows that were. What
+	// it was using counts until the replica is back on its journal, or is forgotten
+	// again or for good. It refuses with *ConflictError while one of its epochs
+	// may still be alive, and with *NotFoundError.
 	ForgetReplica(ctx context.Context, id string) (int, error)
-	// ForgetLost does it for every replica whose leases expired longer than
-	// after ago, and lists their ids.
+	// ForgetLost gives back all that replicas had leased whose leases expired
+	// longer than after ago, and lists their ids.
 	ForgetLost(ctx context.Context, after time.Duration) ([]string, error)
 	// Wanted calls wake whenever a replica ran dry, until ctx ends or the
 	// connection is lost. A database that cannot tell returns at once.

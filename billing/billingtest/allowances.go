@@ -32,6 +32,7 @@ func allowanceCases() map[string]func(w *world) {
 		"GrantIsRationedOnlyWhereThereIsALimit":  grantRations,
 		"OneReplicaCannotStrandABudget":          grantLeavesOthers,
 		"WhatLiesIdleIsNotGrantedOnceMore":       grantCountsIdle,
+		"ForgottenReplicaKeepsWhatItWasUsing":    forgetKeepsBusy,
 		"RejectedRowsCountOnceUntilBooked":       rejectCounts,
 		"RejectedRowThatIsPostedLaterCountsOnce": rejectPosted,
 		"MoveThatCannotBeFencesAndPostsTheRows":  moveImpossible,
@@ -139,6 +140,54 @@ func grantCountsIdle(w *world, limited func(amount) amount) {
 	if idle.Tokens > 10_000_000 || idle.Money > 10_000_000 {
 		w.Errorf("more is leased than was ever wished for: %+v", idle)
 	}
+}
+
+// forgetKeepsBusy: what a replica was using when it was last heard of is given
+// to nobody until it is back, or is forgotten once more.
+func forgetKeepsBusy(w *world, limited func(amount) amount) {
+	k := w.key(limited(amount{160_000, 320_000}).budget("bud_1"))
+	for name, back := range map[string]func(id string) error{
+		"back on its journal": func(id string) error { return w.Return(w.Context(), id, "") },
+		"forgotten once more": func(id string) error { _, err := w.ForgetReplica(w.Context(), id); return err },
+		"lost for long":       func(string) error { _, err := w.ForgetLost(w.Context(), 0); return err },
+	} {
+		r := billing.Replica{ID: w.id("replica"), Epoch: "epoch", TTL: 300 * time.Millisecond}
+		_, err := w.Renew(w.Context(), r, billing.Joining)
+		w.must(err)
+		need := billing.Amount{Tokens: 100, Money: 200}
+		if _, ok := w.grant(r, k, need, billing.Amount{Tokens: 5000, Money: 5000}); !ok {
+			w.Fatal("refused")
+		}
+		for refused := true; refused; {
+			_, err := w.ForgetReplica(w.Context(), r.ID)
+			if refused = errors.As(err, new(*billing.ConflictError)); !refused {
+				w.must(err)
+			}
+		}
+		if got := w.leasedBy(r.ID); got != need {
+			w.Errorf("%s: %+v is leased, want what was used: %+v", name, got, need)
+		}
+		if h, err := w.Renew(w.Context(), r, billing.Staying); err != nil || !h.Fenced {
+			w.Errorf("%s: %+v, %v", name, h, err)
+		}
+		w.must(back(r.ID))
+		if got := w.leasedBy(r.ID); got != (billing.Amount{}) {
+			w.Errorf("%s: %+v is leased by nobody", name, got)
+		}
+	}
+}
+
+// leasedBy is what a replica has leased in all its epochs.
+func (w *world) leasedBy(id string) (sum billing.Amount) {
+	w.Helper()
+	list, err := w.ListReplicas(w.Context())
+	w.must(err)
+	for _, r := range list {
+		if r.ID == id {
+			sum = sum.Plus(r.Leased)
+		}
+	}
+	return sum
 }
 
 // Link is a store as a ledger in memory reaches it: it counts what is asked,

@@ -73,11 +73,23 @@ func (l *Ledger) listen(ctx context.Context) {
 	}
 }
 
+// orphans reports that requests are under way which an earlier epoch admitted.
+func (l *Ledger) orphans() bool {
+	for _, e := range l.open {
+		for _, le := range e.leases {
+			if le.gone {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // returnEarlier gives back what the epochs before this one had leased, once
-// what they settled is in the database and so counts as used.
+// what they admitted is in the database and so counts as used.
 func (l *Ledger) returnEarlier(ctx context.Context) {
 	l.mu.Lock()
-	replica, due := l.replica, l.joined.Load() && l.posted >= l.earlier && l.returned != l.replica.Epoch && time.Since(l.returnTried) >= renewEvery
+	replica, due := l.replica, l.joined.Load() && l.posted >= l.earlier && l.returned != l.replica.Epoch && time.Since(l.returnTried) >= renewEvery && !l.orphans()
 	if due {
 		l.returnTried = time.Now()
 	}

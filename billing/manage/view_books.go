@@ -106,6 +106,9 @@ func ViewReplica(r billing.ReplicaState) ReplicaView {
 	if r.Live {
 		status = "live"
 	}
+	if billing.IsForgotten(r.Epoch) {
+		status = "forgotten" // what it was using is still leased
+	}
 	return ReplicaView{
 		ID: r.ID, Name: r.Name, Status: status, StartedAt: r.StartedAt, SeenAt: r.SeenAt, ExpiresAt: r.ExpiresAt, Leases: r.Leases,
 		LeasedTokens: r.Leased.Tokens, LeasedUSD: r.Leased.Money.Short(), BusyTokens: r.Busy.Tokens, BusyUSD: r.Busy.Money.Short(),

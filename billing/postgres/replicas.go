@@ -101,7 +101,7 @@ const (
 
 // Return implements billing.Allowances.
 func (s *Store) Return(ctx context.Context, id, keep string) error {
-	_, err := s.giveBack(ctx, id, keep, func([]epoch) error { return nil })
+	_, err := s.giveBack(ctx, id, keep, func(context.Context, pgx.Tx, []epoch) error { return nil })
 	return err
 }
 
@@ -112,8 +112,8 @@ type epoch struct {
 }
 
 // giveBack returns the leases of all epochs but one, unless that is refused, and
-// says how many those were.
-func (s *Store) giveBack(ctx context.Context, id, keep string, refuse func([]epoch) error) (leases int, err error) {
+// says how many those were. The epochs are locked when first is called.
+func (s *Store) giveBack(ctx context.Context, id, keep string, first func(context.Context, pgx.Tx, []epoch) error) (leases int, err error) {
 	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, lockEpochsSQL, id, keep)
 		if err != nil {
@@ -125,7 +125,7 @@ func (s *Store) giveBack(ctx context.Context, id, keep string, refuse func([]epo
 		if err != nil {
 			return err
 		}
-		if err := refuse(epochs); err != nil || len(epochs) == 0 {
+		if err := first(ctx, tx, epochs); err != nil || len(epochs) == 0 {
 			return err
 		}
 		gone := make([]string, len(epochs))
@@ -160,15 +160,48 @@ func (s *Store) end(ctx context.Context, r billing.Replica) error {
 	})
 }
 
+// What an epoch was using is leased under another name before it is given back.
+const (
+	forgetEpochSQL = `
+INSERT INTO replicas (id, epoch, name, started_at, seen_at, expires_at)
+SELECT id, $3, name, started_at, seen_at, expires_at FROM replicas WHERE id = $1 AND epoch = $2
+   AND EXISTS (SELECT FROM leases WHERE replica_id = $1 AND epoch = $2 AND (busy_tokens > 0 OR busy_nano > 0))`
+	keepBusySQL = `
+INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano)
+SELECT budget_id, window_start, replica_id, $3, busy_tokens, busy_nano, busy_tokens, busy_nano
+  FROM leases WHERE replica_id = $1 AND epoch = $2 AND (busy_tokens > 0 OR busy_nano > 0)`
+	leaveIdleSQL = `
+UPDATE leases SET tokens = tokens - busy_tokens, nano = nano - busy_nano, busy_tokens = 0, busy_nano = 0
+ WHERE replica_id = $1 AND epoch = $2 AND $3 <> ''`
+)
+
+// gone refuses a replica that is not known, or not surely gone.
+func gone(id string, epochs []epoch) error {
+	if len(epochs) == 0 {
+		return &billing.NotFoundError{What: "replica", ID: id}
+	}
+	for _, e := range epochs {
+		if e.live {
+			return &billing.ConflictError{Detail: fmt.Sprintf("replica %s may still be running: it can be forgotten when its leases have expired", id)}
+		}
+	}
+	return nil
+}
+
 // ForgetReplica implements billing.Replicas.
 func (s *Store) ForgetReplica(ctx context.Context, id string) (int, error) {
-	return s.giveBack(ctx, id, "", func(epochs []epoch) error {
-		if len(epochs) == 0 {
-			return &billing.NotFoundError{What: "replica", ID: id}
+	return s.giveBack(ctx, id, "", func(ctx context.Context, tx pgx.Tx, epochs []epoch) error {
+		if err := gone(id, epochs); err != nil {
+			return err
 		}
 		for _, e := range epochs {
-			if e.live {
-				return &billing.ConflictError{Detail: fmt.Sprintf("replica %s may still be running: it can be forgotten when its leases have expired", id)}
+			if billing.IsForgotten(e.name) {
+				continue
+			}
+			for _, sql := range []string{forgetEpochSQL, keepBusySQL, leaveIdleSQL} {
+				if _, err := tx.Exec(ctx, sql, id, e.name, billing.Forgotten(e.name)); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -182,7 +215,8 @@ SELECT id FROM replicas GROUP BY id HAVING max(expires_at) < now() - $1::bigint 
 func (s *Store) ForgetLost(ctx context.Context, after time.Duration) ([]string, error) {
 	lost, err := all(ctx, s, pgx.RowTo[string], lostSQL, after.Milliseconds())
 	for i, id := range lost {
-		if _, err := s.ForgetReplica(ctx, id); err != nil {
+		_, err := s.giveBack(ctx, id, "", func(_ context.Context, _ pgx.Tx, epochs []epoch) error { return gone(id, epochs) })
+		if err != nil {
 			return lost[:i], err
 		}
 	}

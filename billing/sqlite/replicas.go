@@ -91,8 +91,38 @@ func giveBackEpoch(ctx context.Context, tx *session, id, epoch string) (int, err
 	return int(n), err
 }
 
+// What an epoch was using is leased under another name before it is given back.
+const (
+	forgetEpoch = `INSERT INTO replicas (id, epoch, name, started_at, seen_at, expires_at)
+SELECT id, ?3, name, started_at, seen_at, expires_at FROM replicas WHERE id = ?1 AND epoch = ?2
+  AND EXISTS (SELECT 1 FROM leases WHERE replica_id = ?1 AND epoch = ?2 AND (busy_tokens > 0 OR busy_nano > 0))`
+	keepBusy = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano)
+SELECT budget_id, window_start, replica_id, ?3, busy_tokens, busy_nano, busy_tokens, busy_nano
+FROM leases WHERE replica_id = ?1 AND epoch = ?2 AND (busy_tokens > 0 OR busy_nano > 0)`
+	leaveIdle = `UPDATE leases SET tokens = tokens - busy_tokens, nano = nano - busy_nano, busy_tokens = 0, busy_nano = 0
+WHERE replica_id = ?1 AND epoch = ?2 AND ?3 <> ''`
+)
+
+// setBusyAside keeps what an epoch was using leased.
+func setBusyAside(ctx context.Context, tx *session, id, epoch string) error {
+	if billing.IsForgotten(epoch) {
+		return nil
+	}
+	for _, sql := range []string{forgetEpoch, keepBusy, leaveIdle} {
+		if _, err := tx.exec(ctx, sql, id, epoch, billing.Forgotten(epoch)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ForgetReplica implements billing.Replicas.
 func (s *Store) ForgetReplica(ctx context.Context, id string) (leases int, err error) {
+	return s.forget(ctx, id, setBusyAside)
+}
+
+// forget gives back what the epochs of a replica have leased, each after first.
+func (s *Store) forget(ctx context.Context, id string, first func(ctx context.Context, tx *session, id, epoch string) error) (leases int, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		leases = 0
 		epochs, err := epochsOf(ctx, tx, id)
@@ -105,6 +135,9 @@ func (s *Store) ForgetReplica(ctx context.Context, id string) (leases int, err e
 		for name, until := range epochs {
 			if until.After(s.clock()) {
 				return &billing.ConflictError{Detail: fmt.Sprintf("replica %s may still be running: it can be forgotten when its leases have expired", id)}
+			}
+			if err := first(ctx, tx, id, name); err != nil {
+				return err
 			}
 			n, err := giveBackEpoch(ctx, tx, id, name)
 			if err != nil {
@@ -129,7 +162,8 @@ func (s *Store) ForgetLost(ctx context.Context, after time.Duration) ([]string, 
 		return err
 	})
 	for i, id := range lost {
-		if _, err := s.ForgetReplica(ctx, id); err != nil {
+		_, err := s.forget(ctx, id, func(context.Context, *session, string, string) error { return nil })
+		if err != nil {
 			return lost[:i], err
 		}
 	}

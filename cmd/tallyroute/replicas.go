@@ -49,8 +49,8 @@ func (c replicasForgetCommand) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "%s is forgotten; what it had leased of %d windows can be spent by others\n", c.ID, n)
-		fmt.Fprintln(a.stdout, "if its journal turns up, start a router on it: the spend in it is still stored, once")
+		fmt.Fprintf(a.stdout, "%s is forgotten; what it had leased of %d windows and was not using can be spent by others\n", c.ID, n)
+		fmt.Fprintln(a.stdout, "what it was using counts until a router starts on its journal, or it is forgotten once more")
 		return nil
 	})
 }
