@@ -91,7 +91,8 @@ var quirks = map[string]quirk{
 		`"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":"c"},{"role":"user","content":"d"}]`, "messages.role",
 	},
 	"alternate as it is": {
-		providers.Quirks{Alternate: true}, `"messages":[{"role":"system","content":"a"},{"role":"system","content":"b"},{"role":"user","content":"c"}]`,
+		providers.Quirks{Alternate: true},
+		`"messages":[{"role":"system","content":"a"},{"role":"system","content":"b"},{"role":"user","content":"c"}]`,
 		`"messages":[{"role":"system","content":"a"},{"role":"system","content":"b"},{"role":"user","content":"c"}]`, "",
 	},
 	"message_drop": {

@@ -26,11 +26,12 @@ type Subset struct {
 // Reduce is raw as s takes it, and the keywords that are lost by it. It is raw itself,
 // byte for byte, where s takes that.
 func (s *Subset) Reduce(raw []byte) (reduced []byte, lost []string) {
-	if !jsonraw.IsObject(raw) || s.fits(raw, 0) && !(s.Flat && alternatives(raw)) {
+	several := s.Flat && alternatives(raw)
+	if !jsonraw.IsObject(raw) || !several && s.fits(raw, 0) {
 		return raw, nil
 	}
 	r := reducer{s: s, root: raw, room: most + 16*len(raw)}
-	if s.Flat && alternatives(raw) {
+	if several {
 		raw = r.flat(raw)
 	}
 	return r.schema(raw, nil), r.lost

@@ -124,16 +124,16 @@ func kindOf(value []byte) string {
 	if len(value) == 0 {
 		return ""
 	}
-	switch c := value[0]; {
-	case c == '"':
+	switch value[0] {
+	case '"':
 		return "string"
-	case c == 't' || c == 'f':
+	case 't', 'f':
 		return "boolean"
-	case c == 'n':
+	case 'n':
 		return "null"
-	case c == '{':
+	case '{':
 		return "object"
-	case c == '[':
+	case '[':
 		return "array"
 	}
 	return "number"
