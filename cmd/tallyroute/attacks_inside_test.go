@@ -192,7 +192,7 @@ func TestNoTextKeepsARowFromTheLedger(t *testing.T) {
 // TestOddPathsAndOriginsAreRefused on the public listener.
 func TestOddPathsAndOriginsAreRefused(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
-	for _, path := range []string{"//v1/chat/completions", "/v1/chat/completions/", "/V1/chat/completions", "/v1/%2e%2e/v1/chat/completions", "/v1/../metrics", "/v1/chat/completions%00"} {
+	for _, path := range []string{"//v1/chat/completions", "/V1/chat/completions", "/v1/%2e%2e/v1/chat/completions", "/v1/../metrics", "/v1/chat/completions%00"} {
 		if r := g.ask(http.MethodPost, path, strings.NewReader(attackPlain)); r.status != 404 && r.status != 405 && r.status != 400 {
 			t.Errorf("%s: %d %s", path, r.status, r.header.Get("Location"))
 		}
