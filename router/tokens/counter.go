@@ -128,6 +128,9 @@ func (s *session) count(text []byte) tally {
 		return tally{}
 	}
 	n, exact := s.e.count(text, &s.work)
+	if !s.t.own() {
+		return tally{text: n, fixed: foreign(text), inexact: !exact}
+	}
 	return tally{text: n, inexact: !exact}
 }
 

@@ -147,8 +147,8 @@ func TestOtherTokenizersAreScaled(t *testing.T) {
 	}{
 		"a known one":          {Tokenizer{Encoding: O200k, Percent: 100}, Estimate{n, true}},
 		"a known one, scaled":  {Tokenizer{Encoding: O200k, Percent: 110}, Estimate{scale(n, 110), false}},
-		"another":              {Tokenizer{}, Estimate{scale(n, 150), false}},
-		"another, as declared": {Tokenizer{Encoding: "llama3", Percent: 120}, Estimate{scale(n, 120), false}},
+		"another":              {Tokenizer{}, Estimate{scale(n, 150) + 50, false}}, // its full stops may be more
+		"another, as declared": {Tokenizer{Encoding: "llama3", Percent: 120}, Estimate{scale(n, 120) + 50, false}},
 		"no more than bytes":   {Tokenizer{Percent: 10_000}, Estimate{int64(len(text)), false}},
 	}
 	for name, tt := range tests {

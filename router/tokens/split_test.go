@@ -17,7 +17,7 @@ import (
 var reference = sync.OnceValue(func() map[string]*tiktoken.Tiktoken {
 	tiktoken.SetBpeLoader(loader.NewOfflineLoader())
 	m := make(map[string]*tiktoken.Tiktoken)
-	for _, name := range []string{O200k, Cl100k} {
+	for _, name := range []string{O200k, Cl100k, tiktoken.MODEL_P50K_BASE, tiktoken.MODEL_R50K_BASE} {
 		t, err := tiktoken.GetEncoding(name)
 		if err != nil {
 			panic(err)
