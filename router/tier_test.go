@@ -78,12 +78,12 @@ func TestTiers_WhoMayServe(t *testing.T) {
 		"no priority at b":                   {"priority", "priority", "a", "priority", "a_priority"},
 		"priority was not to be had":         {"priority", "default", "a", "standard", "a_long"},
 		"flex has no price, standard bounds": {"flex", "flex", "b", "flex", "b_standard"},
-		"a tier that nobody knows":           {"", "scale", "b", "standard", "b_standard"},
-		"served dearer without a price":      {"auto", "priority", "b", "priority", "b_standard"},
+		"a tier that nobody knows":           {"", "scale", "b", "scale", ""},
+		"served dearer without a price":      {"auto", "priority", "b", "priority", ""},
 	} {
 		s := ask(tt.asked, tt.served)
-		if s.Provider != tt.provider || s.ServiceTier != tt.tier || s.Price.ID != tt.price {
-			t.Errorf("%s: %s by %s at %s", name, s.ServiceTier, s.Provider, s.Price.ID)
+		if s.Provider != tt.provider || s.ServiceTier != tt.tier || s.Price.ID != tt.price || (s.Pricing == billing.Unpriced) != (tt.price == "") {
+			t.Errorf("%s: %s by %s at %s, %s", name, s.ServiceTier, s.Provider, s.Price.ID, s.Pricing)
 		}
 	}
 	// Only b is left, and what it would cost is not known.

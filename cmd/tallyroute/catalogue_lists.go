@@ -122,11 +122,11 @@ func rateCell(rate *string) cell {
 // disagreements are the rates of o that two sources have otherwise. A kind that
 // a source does not have is no disagreement, and an unpriced model has none.
 func disagreements(o catalogue.Offer, lists []priceList, now time.Time) (views []compareView, known bool) {
-	sources := []map[string]billing.Money{ratesOf(o.Price(now))}
+	sources := []map[string]billing.Money{ratesAndFees(o.Price(now))}
 	for _, l := range lists {
 		e, ok := l.Find(o.Provider, o.Upstream)
 		known = known || ok && len(e.Prices) > 0
-		sources = append(sources, ratesOf(e.Prices))
+		sources = append(sources, ratesAndFees(e.Prices))
 	}
 	kinds := make(map[string]bool)
 	for _, rates := range sources {
@@ -149,8 +149,18 @@ func disagreements(o catalogue.Offer, lists []priceList, now time.Time) (views [
 
 func ratesOf(prices []billing.Price) map[string]billing.Money {
 	rates := make(map[string]billing.Money)
-	for _, r := range append(catalogue.Rates(prices), catalogue.FeesOf(prices)...) {
+	for _, r := range catalogue.Rates(prices) {
 		rates[r.Name] = r.Rate
+	}
+	return rates
+}
+
+// ratesAndFees are the rates with what units of meters cost. Lists have no other fees
+// than those of searches, and so no fee changes a price.
+func ratesAndFees(prices []billing.Price) map[string]billing.Money {
+	rates := ratesOf(prices)
+	for _, f := range catalogue.FeesOf(prices) {
+		rates[f.Name] = f.Rate
 	}
 	return rates
 }

@@ -113,7 +113,7 @@ func offersTable(offers []catalogue.Offer, now time.Time) *table {
 		in, cached, out, others, since := text("unpriced"), text("-"), text("-"), "", "-"
 		if len(prices) > 0 {
 			p := prices[0]
-			in, cached, out, since = dollars(p.Input), dollars(p.CacheRead), dollars(p.Output), day(p.Since)
+			in, cached, out, since = dollars(p.Input), dollars(p.CacheRead), dollars(p.Output), day(o.Since(now))
 			others = otherRates(prices)
 		}
 		credential := "missing"
@@ -122,7 +122,7 @@ func offersTable(offers []catalogue.Offer, now time.Time) *table {
 		}
 		t.add(text(o.Is()), text(o.Name()), in, cached, out, text(others), text(since), number(o.Context), number(o.MaxOutput),
 			text(strings.Join(abilities(o.Can), " ")), text(credential))
-		views = append(views, viewOffer(o, prices))
+		views = append(views, viewOffer(o, prices, now))
 	}
 	t.records = views
 	return t
@@ -142,7 +142,7 @@ func otherRates(prices []billing.Price) string {
 	return strings.Join(words, ", ")
 }
 
-func viewOffer(o catalogue.Offer, prices []billing.Price) offerView {
+func viewOffer(o catalogue.Offer, prices []billing.Price, now time.Time) offerView {
 	v := offerView{
 		Model: o.Is(), Target: o.Name(), Upstream: o.Upstream, Owner: o.Owner, Context: o.Context, MaxOutput: o.MaxOutput,
 		Can: abilities(o.Can), Configured: o.Configured,
@@ -160,7 +160,7 @@ func viewOffer(o catalogue.Offer, prices []billing.Price) offerView {
 		}
 		v.Fees[f.Name] = f.Rate.Short()
 	}
-	v.Since = new(prices[0].Since.UTC().Format(time.RFC3339))
+	v.Since = new(o.Since(now).UTC().Format(time.RFC3339))
 	return v
 }
 

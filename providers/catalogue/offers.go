@@ -28,6 +28,14 @@ func (o Offer) Is() string { return cmp.Or(o.Canonical, o.ID) }
 // then those of tiers; none where no price is known.
 func (o Offer) Price(t time.Time) []billing.Price { return together(o.Dated(), t) }
 
+// Since is when the price in force at t began, whatever the fees beside it did.
+func (o Offer) Since(t time.Time) (since time.Time) {
+	for _, p := range together(o.Prices, t) {
+		since = p.Since
+	}
+	return since
+}
+
 // Offers are all models of all providers, by provider. They are known only to a
 // catalogue that was built with Whole.
 func (c *Catalogue) Offers() []Offer { return slices.Clone(c.offers) }
