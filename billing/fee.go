@@ -38,6 +38,8 @@ func dearestFee(meter string) (Money, bool) {
 		return 10 * mill, true // no provider asks as much
 	case "code_execution", "container":
 		return 50 * mill, true // Anthropic, an hour
+	case "search_medium", "search_high":
+		return 9 * mill, true // Perplexity
 	case "file_search", "tool_call":
 		return 10 * mill, true // xAI, a search of attached files
 	case "image":

@@ -18,8 +18,10 @@ func (u Use) Bound() int64 {
 		return u.Most
 	}
 	switch u.Meter {
-	case MeterContainer, MeterGrounding, MeterMaps, MeterImage:
+	case MeterContainer, MeterGrounding, MeterMaps, MeterImage, chat.MeterSearchMedium, chat.MeterSearchHigh:
 		return 1
+	case chat.MeterCitationTokens:
+		return 50_000
 	case MeterCitation:
 		return 25
 	}
