@@ -122,14 +122,10 @@ func New(o Options) (*Server, error) {
 	}
 	o = o.withDefaults()
 	s := &Server{conns: newConnections(o.Limits.Connections)}
-	engine, err := s.engine(o)
-	if err != nil {
-		return nil, err
-	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s.Server = &http.Server{
-		Handler:           shared(o.Origins, spelled(engine)),
+		Handler:           shared(o.Origins, spelled(s.engine(o))),
 		ReadHeaderTimeout: o.Limits.ReadHeader,
 		IdleTimeout:       o.Limits.Idle,
 		MaxHeaderBytes:    o.Limits.HeaderBytes,
@@ -163,7 +159,7 @@ func (s *Server) Drain(ctx context.Context, grace time.Duration) {
 	}
 }
 
-func (s *Server) engine(o Options) (*gin.Engine, error) {
+func (s *Server) engine(o Options) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false
@@ -191,5 +187,5 @@ func (s *Server) engine(o Options) (*gin.Engine, error) {
 		}
 		x.fail(err)
 	}))
-	return engine, nil
+	return engine
 }
