@@ -21,6 +21,11 @@ const (
 	EventDenied   EventKind = "denied"   // a budget had no room
 )
 
+// EventKinds are all kinds.
+func EventKinds() []EventKind {
+	return []EventKind{EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied}
+}
+
 // Severity says how soon somebody should look at an event.
 type Severity string
 
@@ -46,9 +51,24 @@ type Event struct {
 
 // EventLog reads events.
 type EventLog interface {
-	// ListEvents lists up to limit events in the order in which they were
-	// written, after the first skip of them.
-	ListEvents(ctx context.Context, skip, limit int) ([]Event, error)
+	// ListEvents lists events, those that were written last first.
+	ListEvents(ctx context.Context, f EventFilter) ([]Event, error)
+}
+
+// EventFilter chooses events. What is empty chooses all.
+type EventFilter struct {
+	Kind   EventKind
+	Object string
+	Since  time.Time // when they happened
+	Limit  int       // 0 is 100; at most 1000
+}
+
+// Most is how many events are chosen at most.
+func (f EventFilter) Most() int {
+	if f.Limit <= 0 {
+		return 100
+	}
+	return min(f.Limit, 1000)
 }
 
 // RowEvents are the events that rows are, in the order of the rows.

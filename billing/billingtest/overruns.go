@@ -61,8 +61,9 @@ func (w *world) enabled(k *billing.Key) *billing.Key {
 // told are the events of a kind and object, oldest first.
 func (w *world) told(kind billing.EventKind, object string) []billing.Event {
 	w.Helper()
-	all, err := w.ListEvents(w.Context(), 0, 1000)
+	all, err := w.ListEvents(w.Context(), billing.EventFilter{Kind: kind, Object: object, Limit: 1000})
 	w.must(err)
+	slices.Reverse(all)
 	return slices.DeleteFunc(all, func(e billing.Event) bool { return e.Kind != kind || e.Object != object })
 }
 
@@ -272,15 +273,27 @@ func eventsOnce(w *world) {
 	}
 	w.post(r, 1, p)
 	w.post(r, 2, p)
-	all, err := w.ListEvents(w.Context(), 0, 100)
+	all, err := w.ListEvents(w.Context(), billing.EventFilter{})
 	w.must(err)
 	want := append(billing.RowEvents([]billing.Spend{row}), own, p.Rejects[0].Event())
 	byID := func(a, b billing.Event) int { return strings.Compare(a.DedupID, b.DedupID) }
 	slices.SortFunc(all, byID)
 	slices.SortFunc(want, byID)
 	w.wantSame("events", all, want)
-	if page, err := w.ListEvents(w.Context(), 1, 2); err != nil || len(page) != 2 {
-		w.Errorf("a page is %+v, %v", page, err)
+	for _, f := range []struct {
+		filter billing.EventFilter
+		n      int
+	}{
+		{billing.EventFilter{Limit: 2}, 2},
+		{billing.EventFilter{Kind: billing.EventRejected}, 1},
+		{billing.EventFilter{Object: "key_1"}, 1},
+		{billing.EventFilter{Kind: billing.EventRejected, Object: "key_1"}, 0},
+		{billing.EventFilter{Since: w.now}, len(want)},
+		{billing.EventFilter{Since: w.now.Add(time.Minute)}, 0},
+	} {
+		if got, err := w.ListEvents(w.Context(), f.filter); err != nil || len(got) != f.n {
+			w.Errorf("%+v: %+v, %v", f.filter, got, err)
+		}
 	}
 }
 
@@ -307,7 +320,7 @@ func eventsRefused(w *world) {
 		w.Fatalf("got %v", err)
 	}
 	w.wantRunning(k)
-	if all, err := w.ListEvents(w.Context(), 0, 100); err != nil || len(all) != 0 {
+	if all, err := w.ListEvents(w.Context(), billing.EventFilter{}); err != nil || len(all) != 0 {
 		w.Errorf("told %+v, %v", all, err)
 	}
 }
@@ -317,7 +330,7 @@ func eventsHostile(w *world) {
 	for i, s := range hostile() {
 		row := hostileRow(w.over(k, w.id("req"), billing.Amount{Tokens: 1}), s)
 		w.post(w.replica(), 1, billing.Posting{Rows: []billing.Spend{row}, Rejects: []billing.Reject{{Row: w.row(k, w.id("req"), tokens(1), w.now), Reason: s}}})
-		all, err := w.ListEvents(w.Context(), 0, 1000)
+		all, err := w.ListEvents(w.Context(), billing.EventFilter{Limit: 1000})
 		w.must(err)
 		if len(all) != 2*(i+1) {
 			w.Fatalf("%.40q: %d events", s, len(all))

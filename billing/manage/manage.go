@@ -20,6 +20,7 @@ type Store interface {
 	billing.Keys
 	billing.Owners
 	billing.Books
+	billing.EventLog
 	ListReplicas(ctx context.Context) ([]billing.ReplicaState, error)
 	ForgetReplica(ctx context.Context, id string) (int, error)
 	RecordPrices(ctx context.Context, prices []billing.Price) error

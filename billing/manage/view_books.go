@@ -85,6 +85,22 @@ func ViewReject(r billing.RejectedRow) RejectView {
 	}
 }
 
+// EventView is an event, in JSON.
+type EventView struct {
+	Kind       string            `json:"kind"`
+	Object     string            `json:"object"`
+	Severity   string            `json:"severity"`
+	OccurredAt *string           `json:"occurred_at"`
+	Text       string            `json:"text"`
+	Data       map[string]string `json:"data"`
+	ID         string            `json:"id"` // the same for the same event, however often it is told
+}
+
+// ViewEvent is an event as it is shown.
+func ViewEvent(e billing.Event) EventView {
+	return EventView{string(e.Kind), e.Object, string(e.Severity), Instant(e.At), e.Text, e.Data, e.DedupID}
+}
+
 // ReplicaView is a router that holds allowances, in JSON.
 type ReplicaView struct {
 	ID           string    `json:"id"`

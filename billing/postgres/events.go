@@ -52,10 +52,11 @@ func (s *Store) writeEvents(ctx context.Context, events ...billing.Event) error 
 	})
 }
 
-const listEventsSQL = `SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events ORDER BY id OFFSET $1 LIMIT $2`
+const listEventsSQL = `SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events
+WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR object = $2) AND occurred_at >= $3 ORDER BY id DESC LIMIT $4`
 
 // ListEvents implements billing.EventLog.
-func (s *Store) ListEvents(ctx context.Context, skip, limit int) ([]billing.Event, error) {
+func (s *Store) ListEvents(ctx context.Context, f billing.EventFilter) ([]billing.Event, error) {
 	return all(ctx, s, func(row pgx.CollectableRow) (e billing.Event, err error) {
 		var data []byte
 		if err := row.Scan(&e.Kind, &e.Object, &e.Severity, &e.Text, &data, &e.DedupID, &e.At); err != nil {
@@ -63,5 +64,5 @@ func (s *Store) ListEvents(ctx context.Context, skip, limit int) ([]billing.Even
 		}
 		e.At = e.At.UTC()
 		return e, json.Unmarshal(data, &e.Data)
-	}, listEventsSQL, skip, limit)
+	}, listEventsSQL, string(f.Kind), f.Object, f.Since, f.Most())
 }

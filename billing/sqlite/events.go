@@ -10,7 +10,8 @@ import (
 const (
 	insertNotice = `INSERT INTO events (dedup_id, occurred_at, kind, object, severity, text, data, recorded_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
-	selectNotices = `SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events ORDER BY id LIMIT ?2 OFFSET ?1`
+	selectNotices = `SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events
+WHERE (?1 = '' OR kind = ?1) AND (?2 = '' OR object = ?2) AND occurred_at >= ?3 ORDER BY id DESC LIMIT ?4`
 )
 
 // tell writes events in the transaction of what caused them.
@@ -26,8 +27,8 @@ func (s *Store) tell(ctx context.Context, tx *session, events ...billing.Event) 
 }
 
 // ListEvents implements billing.EventLog.
-func (s *Store) ListEvents(ctx context.Context, skip, limit int) (all []billing.Event, err error) {
-	err = s.read.rows(ctx, selectNotices, []any{skip, limit}, func(scan scanner) error {
+func (s *Store) ListEvents(ctx context.Context, f billing.EventFilter) (all []billing.Event, err error) {
+	err = s.read.rows(ctx, selectNotices, []any{string(f.Kind), f.Object, stamp(f.Since), f.Most()}, func(scan scanner) error {
 		var e billing.Event
 		err := scan(&e.Kind, &e.Object, &e.Severity, &e.Text, jsonText{&e.Data}, &e.DedupID, instant{&e.At})
 		all = append(all, e)

@@ -50,6 +50,7 @@ type grammar struct {
 	Prices    pricesCommand    `cmd:"" help:"Correct what was costed with a wrong price."`
 	Spend     spendCommand     `cmd:"" help:"Post corrections, and archive closed months."`
 	Audit     auditCommand     `cmd:"" help:"Prove that the ledger adds up."`
+	Events    eventsCommand    `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
 	Replicas  replicasCommand  `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
 	Setup     configCommand    `cmd:"" name:"config" help:"Check and print the configuration."`
 	Admin     adminCommand     `cmd:"" help:"Make a token for the admin API."`

@@ -59,7 +59,7 @@ func TestKeyWhoseProviderGeneratesTenfoldIsStopped(t *testing.T) {
 			if err != nil || key.StoppedAt.IsZero() || key.Overrun.Money != overrun {
 				t.Errorf("the key is %+v, %v; its overrun was $%s", key, err, overrun.Short())
 			}
-			events, err := g.store.ListEvents(t.Context(), 0, 1000)
+			events, err := g.store.ListEvents(t.Context(), billing.EventFilter{Limit: 1000})
 			stopped := func(e billing.Event) bool { return e.Object == string(g.key.ID) && e.Data["stopped"] == "true" }
 			if err != nil || !slices.ContainsFunc(events, stopped) || len(events) != len(rows)+1 {
 				t.Errorf("%d events of %d rows, %v: %+v", len(events), len(rows), err, events)

@@ -38,3 +38,40 @@ func TestRejectedRowsAreListedAndBookedOnce(t *testing.T) {
 		t.Errorf("%s", got.text)
 	}
 }
+
+// TestEventsAreListedByKindObjectAndTime lists what a posting told.
+func TestEventsAreListedByKindObjectAndTime(t *testing.T) {
+	g := newRig(t)
+	early := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	var told []billing.Event
+	for n, kind := range []billing.EventKind{billing.EventOverrun, billing.EventDenied} {
+		told = append(told, billing.Event{
+			Kind: kind, Object: "key_1", Severity: billing.Info, Text: "a text", DedupID: string(kind), At: early.AddDate(0, 0, n), Data: map[string]string{"a": "b"},
+		})
+	}
+	if _, err := g.store.Post(t.Context(), billing.Posting{Events: told}); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string][]string{
+		"":                            {"denied", "overrun"},
+		"?kind=overrun":               {"overrun"},
+		"?object=key_2":               nil,
+		"?since=2026-11-02T00:00:00Z": {"denied"},
+		"?object=key_1&limit=1":       {"denied"},
+	} {
+		got := g.ask("GET", "/admin/v1/events"+query, "")
+		if got.status != 200 || len(got.data()) != len(want) {
+			t.Errorf("%s: %d %s", query, got.status, got.text)
+			continue
+		}
+		for i, e := range got.data() {
+			if kind := e.(map[string]any)["kind"]; kind != want[i] {
+				t.Errorf("%s: %v", query, kind)
+			}
+		}
+	}
+	for _, query := range []string{"?kind=none", "?since=soon", "?limit=0"} {
+		g.ask("GET", "/admin/v1/events"+query, "").refused(t, 422, "invalid_value")
+	}
+	g.ask("GET", "/admin/v1/events?month=1", "").refused(t, 422, "unknown_parameter")
+}

@@ -140,6 +140,7 @@ func newEngine(s *server) *gin.Engine {
 		{http.MethodPost, "/replicas/:id/forget", forgetReplica},
 		{http.MethodGet, "/rejects", listRejects},
 		{http.MethodPost, "/rejects/:request/book", bookReject},
+		{http.MethodGet, "/events", listEvents},
 		{http.MethodGet, "/health", getHealth},
 	} {
 		api.Handle(r.method, r.path, s.serve(operatorsOnly(r.handle), requestTimeout))
