@@ -41,7 +41,7 @@ func keyKeepsEverything(w *world) {
 		ID: "key_1", Name: "checkout", Display: "sk-tr-prod-…x7qd", ProjectID: p.ID,
 		Models:            []string{"cheap", "openai/*"},
 		AllowedCIDRs:      []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
-		RequestsPerMinute: 600, TokensPerMinute: 200_000, AllowUnpriced: true,
+		RequestsPerMinute: 600, TokensPerMinute: 200_000, AllowUnpriced: true, AllowProviderObjects: true,
 		Tags:      map[string]string{"feature": "checkout", "ключ": "値"},
 		Budgets:   []billing.Budget{limit},
 		CreatedBy: "ann", CreatedAt: w.now, ExpiresAt: w.now.AddDate(0, 3, 0),

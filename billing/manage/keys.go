@@ -27,8 +27,10 @@ type KeyRequest struct {
 	RequestsPerMinute int64
 	TokensPerMinute   int64
 	AllowUnpriced     bool
-	Tags              map[string]string
-	ExpiresAt         time.Time // zero: never
+	// AllowProviderObjects is that of the key.
+	AllowProviderObjects bool
+	Tags                 map[string]string
+	ExpiresAt            time.Time // zero: never
 }
 
 // CreateKey makes a key and its secret, which is stored nowhere.
@@ -36,7 +38,7 @@ func (a Actions) CreateKey(ctx context.Context, r KeyRequest, by By) (billing.Ke
 	now := a.now()
 	k := billing.Key{
 		ID: billing.KeyID(billing.NewID("key_")), Name: strings.TrimSpace(r.Name), Models: r.Models, AllowedCIDRs: r.AllowedCIDRs,
-		RequestsPerMinute: r.RequestsPerMinute, TokensPerMinute: r.TokensPerMinute, AllowUnpriced: r.AllowUnpriced,
+		RequestsPerMinute: r.RequestsPerMinute, TokensPerMinute: r.TokensPerMinute, AllowUnpriced: r.AllowUnpriced, AllowProviderObjects: r.AllowProviderObjects,
 		Tags: r.Tags, CreatedBy: by.Actor, CreatedAt: now, ExpiresAt: r.ExpiresAt,
 	}
 	SetBudgets(&k, r.Budgets)

@@ -9,33 +9,34 @@ import (
 
 // KeyView is a key in JSON.
 type KeyView struct {
-	ID            string            `json:"id"`
-	Name          string            `json:"name"`
-	Display       string            `json:"display"`
-	Status        string            `json:"status"`
-	Project       Named             `json:"project"`
-	Team          Named             `json:"team"`
-	CostCenter    string            `json:"cost_center"`
-	Environment   string            `json:"environment"`
-	Models        []string          `json:"models"` // null: all
-	AllowedCIDRs  []string          `json:"allowed_cidrs"`
-	Limits        Limits            `json:"limits"`
-	AllowUnpriced bool              `json:"allow_unpriced"`
-	Tags          map[string]string `json:"tags"`
-	Budgets       []BudgetView      `json:"budgets"` // all that bind the key, its owners' included
-	CreatedBy     string            `json:"created_by"`
-	CreatedAt     *string           `json:"created_at"`
-	ExpiresAt     *string           `json:"expires_at"` // null: never
-	RevokedAt     *string           `json:"revoked_at"`
-	RevokedReason *string           `json:"revoked_reason"`
-	StoppedAt     *string           `json:"stopped_at"`     // null: it is not
-	OverrunTokens int64             `json:"overrun_tokens"` // since it was made or enabled
-	OverrunUSD    string            `json:"overrun_usd"`
-	EnabledAt     *string           `json:"enabled_at"` // when it was last let go on
-	EnabledBy     string            `json:"enabled_by,omitempty"`
-	EnabledReason string            `json:"enabled_reason,omitempty"`
-	LastUsedAt    *string           `json:"last_used_at"`
-	Version       int64             `json:"version"`
+	ID                   string            `json:"id"`
+	Name                 string            `json:"name"`
+	Display              string            `json:"display"`
+	Status               string            `json:"status"`
+	Project              Named             `json:"project"`
+	Team                 Named             `json:"team"`
+	CostCenter           string            `json:"cost_center"`
+	Environment          string            `json:"environment"`
+	Models               []string          `json:"models"` // null: all
+	AllowedCIDRs         []string          `json:"allowed_cidrs"`
+	Limits               Limits            `json:"limits"`
+	AllowUnpriced        bool              `json:"allow_unpriced"`
+	AllowProviderObjects bool              `json:"allow_provider_objects"`
+	Tags                 map[string]string `json:"tags"`
+	Budgets              []BudgetView      `json:"budgets"` // all that bind the key, its owners' included
+	CreatedBy            string            `json:"created_by"`
+	CreatedAt            *string           `json:"created_at"`
+	ExpiresAt            *string           `json:"expires_at"` // null: never
+	RevokedAt            *string           `json:"revoked_at"`
+	RevokedReason        *string           `json:"revoked_reason"`
+	StoppedAt            *string           `json:"stopped_at"`     // null: it is not
+	OverrunTokens        int64             `json:"overrun_tokens"` // since it was made or enabled
+	OverrunUSD           string            `json:"overrun_usd"`
+	EnabledAt            *string           `json:"enabled_at"` // when it was last let go on
+	EnabledBy            string            `json:"enabled_by,omitempty"`
+	EnabledReason        string            `json:"enabled_reason,omitempty"`
+	LastUsedAt           *string           `json:"last_used_at"`
+	Version              int64             `json:"version"`
 }
 
 // Named is an owner of a key.
@@ -77,7 +78,7 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 	v := KeyView{
 		ID: string(k.ID), Name: k.Name, Display: k.Display, Status: status(k, now),
 		Project: Named{k.ProjectID, k.Project}, Team: Named{k.TeamID, k.Team}, CostCenter: k.CostCenter, Environment: k.Environment,
-		Models: k.Models, AllowedCIDRs: []string{}, AllowUnpriced: k.AllowUnpriced, Tags: k.Tags, Budgets: []BudgetView{},
+		Models: k.Models, AllowedCIDRs: []string{}, AllowUnpriced: k.AllowUnpriced, AllowProviderObjects: k.AllowProviderObjects, Tags: k.Tags, Budgets: []BudgetView{},
 		Limits:    Limits{positive(k.RequestsPerMinute), positive(k.TokensPerMinute)},
 		CreatedBy: k.CreatedBy, CreatedAt: Instant(k.CreatedAt), ExpiresAt: Instant(k.ExpiresAt),
 		StoppedAt: Instant(k.StoppedAt), OverrunTokens: k.Overrun.Tokens, OverrunUSD: k.Overrun.Money.Short(),

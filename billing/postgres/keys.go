@@ -17,7 +17,7 @@ import (
 // them, all in one snapshot: a version never comes with another's budgets.
 const keySelect = `
 SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
-       k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.tags,
+       k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.allow_provider_objects, k.tags,
        k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
        k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
        (SELECT coalesce(json_agg(json_build_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
@@ -36,7 +36,7 @@ func scanKey(row pgx.CollectableRow) (billing.Key, error) {
 	var tags, budgets []byte
 	var expires, revoked, used, stopped, enabled *time.Time
 	err := row.Scan(&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
-		&k.Models, &cidrs, &k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced, &tags,
+		&k.Models, &cidrs, &k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced, &k.AllowProviderObjects, &tags,
 		&k.CreatedBy, &k.CreatedAt, &expires, &revoked, &k.RevokedReason, &used, &k.Version,
 		&k.Overrun.Tokens, &k.Overrun.Money, &stopped, &enabled, &k.EnabledBy, &k.EnabledReason, &budgets)
 	if err != nil {
@@ -124,8 +124,8 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billi
 
 const createKeySQL = `
 INSERT INTO api_keys (id, project_id, name, display, models, allowed_cidrs, requests_per_minute, tokens_per_minute,
-                      allow_unpriced, tags, created_by, created_at, expires_at, revoked_at, revoked_reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()), $13, $14, $15)`
+                      allow_unpriced, tags, created_by, created_at, expires_at, revoked_at, revoked_reason, allow_provider_objects)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()), $13, $14, $15, $16)`
 
 // CreateKey implements billing.Keys.
 func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte) error {
@@ -138,7 +138,7 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte) err
 		}
 		if _, err := tx.Exec(ctx, createKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display), billing.CleanTexts(k.Models), cidrs(k), k.RequestsPerMinute,
 			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.CreatedAt), orNull(k.ExpiresAt),
-			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason)); err != nil {
+			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason), k.AllowProviderObjects); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, "INSERT INTO api_key_secrets (key_id, version, secret_hash) VALUES ($1, 1, $2)", k.ID, hash[:]); err != nil {
@@ -156,7 +156,7 @@ const updateKeySQL = `
 UPDATE api_keys
    SET project_id = $2, name = $3, display = $4, models = $5, allowed_cidrs = $6, requests_per_minute = $7, tokens_per_minute = $8,
        allow_unpriced = $9, tags = $10, created_by = $11, expires_at = $12, revoked_at = $13, revoked_reason = $14,
-       stopped_at = $15, enabled_at = $16, enabled_by = $17, enabled_reason = $18,
+       stopped_at = $15, enabled_at = $16, enabled_by = $17, enabled_reason = $18, allow_provider_objects = $19,
        overrun_tokens = CASE WHEN enabled_at IS DISTINCT FROM $16 THEN 0 ELSE overrun_tokens END,
        overrun_nano = CASE WHEN enabled_at IS DISTINCT FROM $16 THEN 0 ELSE overrun_nano END,
        version = version + 1
@@ -190,7 +190,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 		}
 		if _, err := tx.Exec(ctx, updateKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display), billing.CleanTexts(k.Models), cidrs(k), k.RequestsPerMinute,
 			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.ExpiresAt), orNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
-			orNull(k.StoppedAt), orNull(k.EnabledAt), billing.CleanText(k.EnabledBy), billing.CleanText(k.EnabledReason)); err != nil {
+			orNull(k.StoppedAt), orNull(k.EnabledAt), billing.CleanText(k.EnabledBy), billing.CleanText(k.EnabledReason), k.AllowProviderObjects); err != nil {
 			return err
 		}
 		if err := keepBudgets(ctx, tx, k); err != nil {

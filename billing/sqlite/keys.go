@@ -12,7 +12,7 @@ import (
 
 // selectKeys reads keys with all that binds them, in one consistent statement.
 const selectKeys = `SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
-  k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.tags,
+  k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.allow_provider_objects, k.tags,
   k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
   k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
   (SELECT json_group_array(json_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
@@ -31,7 +31,7 @@ func keyScan(k *billing.Key) []any {
 		&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
 		jsonText{&k.Models},
 		jsonText{&k.AllowedCIDRs},
-		&k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced,
+		&k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced, &k.AllowProviderObjects,
 		jsonText{&k.Tags},
 		&k.CreatedBy,
 		instant{&k.CreatedAt},
@@ -49,11 +49,11 @@ func keyScan(k *billing.Key) []any {
 }
 
 const insertKey = `INSERT INTO api_keys (name, display, project_id, models, allowed_cidrs, requests_per_minute, tokens_per_minute,
-  allow_unpriced, tags, created_by, expires_at, revoked_at, revoked_reason, id, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  allow_unpriced, allow_provider_objects, tags, created_by, expires_at, revoked_at, revoked_reason, id, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 const updateKey = `UPDATE api_keys SET name = ?, display = ?, project_id = ?, models = ?, allowed_cidrs = ?, requests_per_minute = ?,
-  tokens_per_minute = ?, allow_unpriced = ?, tags = ?, created_by = ?, expires_at = ?, revoked_at = ?, revoked_reason = ?, version = version + 1
+  tokens_per_minute = ?, allow_unpriced = ?, allow_provider_objects = ?, tags = ?, created_by = ?, expires_at = ?, revoked_at = ?, revoked_reason = ?, version = version + 1
 WHERE id = ? AND version = ?`
 
 // updateStop keeps the overrun unless the key is enabled anew: settlements add to
@@ -68,7 +68,7 @@ func keyColumns(k billing.Key) []any {
 	cidrs := append(make([]netip.Prefix, 0, len(k.AllowedCIDRs)), k.AllowedCIDRs...)
 	return []any{
 		billing.CleanText(k.Name), billing.CleanText(k.Display), k.ProjectID, asJSON(billing.CleanTexts(k.Models)), asJSON(cidrs), k.RequestsPerMinute,
-		k.TokensPerMinute, k.AllowUnpriced, asJSON(billing.CleanTags(k.Tags)), billing.CleanText(k.CreatedBy), stampOrNull(k.ExpiresAt), stampOrNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
+		k.TokensPerMinute, k.AllowUnpriced, k.AllowProviderObjects, asJSON(billing.CleanTags(k.Tags)), billing.CleanText(k.CreatedBy), stampOrNull(k.ExpiresAt), stampOrNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
 	}
 }
 

@@ -30,6 +30,9 @@ func (m reportedUsage) cost(prompt int64) billing.Money {
 	return billing.Money(max(prompt*1000+m.output*2000, m.stated))
 }
 
+// allowsTools lets keys with budgets ask for what no table knows the cost of.
+const allowsTools = "members: {allow: [tools, cached_content, mcp_servers]}\n"
+
 // Whatever a provider reports: the rows, the client's usage and cost, the header, the
 // receipt, the metrics and the budget say the same to the nano-dollar, never below what
 // the provider did, and they say how they know.
@@ -85,7 +88,7 @@ func TestUsageIsBookedAndToldAsTheProviderWillBillIt(t *testing.T) {
 			t.Parallel()
 			before, _, _ := strings.Cut(attackAnswer, `"usage":`)
 			chunk, _, _ := strings.Cut(attackUsage, `"usage":`)
-			g := attacked(t, "", pt.JSON(200, before+`"usage":`+tt.usage+"}"))
+			g := attacked(t, allowsTools, pt.JSON(200, before+`"usage":`+tt.usage+"}"))
 			tokens, dollars := int64(1_000_000_000), billing.Money(1000*billing.NanoPerUSD) // of which no overrun here is a stop
 			g.key, g.secret = g.issue(billing.Budget{Period: billing.PeriodDay, Tokens: &tokens, Money: &dollars})
 			end := tt.more + `,"stream_options":{"include_usage":true}}`
@@ -246,7 +249,7 @@ func (g *attackTarget) metersAgree() {
 // answer is booked whole.
 func TestOverrunEndsAKeyAndIsBookedWhole(t *testing.T) {
 	before, _, _ := strings.Cut(attackAnswer, `"usage":`)
-	g := attacked(t, "", pt.JSON(200, before+`"usage":{"prompt_tokens":60000,"completion_tokens":2,"total_tokens":60002}}`))
+	g := attacked(t, allowsTools, pt.JSON(200, before+`"usage":{"prompt_tokens":60000,"completion_tokens":2,"total_tokens":60002}}`))
 	limit := billing.Money(100_000_000) // a tenth of a dollar; each answer is billed at 6 cents
 	g.key, g.secret = g.issue(billing.Budget{Period: billing.PeriodDay, Money: &limit})
 	body := strings.TrimSuffix(attackPlain, "}") + `,"tools":[{"type":"web_search_20250305","name":"web_search"}]}`

@@ -21,23 +21,24 @@ type keysCommand struct {
 
 type keysCreate struct {
 	plainFormat
-	Name          string            `help:"What the key is for." required:"" placeholder:"NAME"`
-	Team          string            `help:"Name of the team; made if it is new." default:"default" placeholder:"NAME"`
-	Project       string            `help:"Name or id of the project; made if it is new." default:"default" placeholder:"NAME"`
-	CostCenter    string            `help:"To which a team that is new is charged." placeholder:"NAME"`
-	Env           string            `help:"Environment: prod, staging or dev. Default: the project's, or dev." placeholder:"ENV"`
-	BudgetUSD     *usd              `help:"Dollars per period." placeholder:"AMOUNT"`
-	BudgetTokens  *int64            `help:"Tokens per period." placeholder:"N"`
-	Period        string            `help:"When the budget starts afresh: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
-	Zone          string            `help:"Time zone of the period, such as Europe/Berlin." default:"UTC" placeholder:"ZONE"`
-	Models        []string          `help:"Models it may ask for, as names, aliases or provider/*. Default: all." placeholder:"A,B"`
-	ExpiresIn     duration          `help:"How long it is good for, such as 90d. Default: for ever." placeholder:"DURATION"`
-	RPM           int64             `help:"Requests per minute." placeholder:"N"`
-	TPM           int64             `help:"Tokens per minute." placeholder:"N"`
-	CIDR          []prefix          `help:"Addresses it may be used from. Default: anywhere." placeholder:"RANGE"`
-	AllowUnpriced bool              `help:"May use models without a known price, despite a budget in dollars."`
-	Tags          map[string]string `help:"Tags on all that it spends." placeholder:"NAME=VALUE"`
-	SecretOnly    bool              `help:"Print the secret and nothing else."`
+	Name                 string            `help:"What the key is for." required:"" placeholder:"NAME"`
+	Team                 string            `help:"Name of the team; made if it is new." default:"default" placeholder:"NAME"`
+	Project              string            `help:"Name or id of the project; made if it is new." default:"default" placeholder:"NAME"`
+	CostCenter           string            `help:"To which a team that is new is charged." placeholder:"NAME"`
+	Env                  string            `help:"Environment: prod, staging or dev. Default: the project's, or dev." placeholder:"ENV"`
+	BudgetUSD            *usd              `help:"Dollars per period." placeholder:"AMOUNT"`
+	BudgetTokens         *int64            `help:"Tokens per period." placeholder:"N"`
+	Period               string            `help:"When the budget starts afresh: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
+	Zone                 string            `help:"Time zone of the period, such as Europe/Berlin." default:"UTC" placeholder:"ZONE"`
+	Models               []string          `help:"Models it may ask for, as names, aliases or provider/*. Default: all." placeholder:"A,B"`
+	ExpiresIn            duration          `help:"How long it is good for, such as 90d. Default: for ever." placeholder:"DURATION"`
+	RPM                  int64             `help:"Requests per minute." placeholder:"N"`
+	TPM                  int64             `help:"Tokens per minute." placeholder:"N"`
+	CIDR                 []prefix          `help:"Addresses it may be used from. Default: anywhere." placeholder:"RANGE"`
+	AllowUnpriced        bool              `help:"May use models without a known price, despite a budget in dollars."`
+	AllowProviderObjects bool              `help:"May name what is stored at providers, where all keys share one account."`
+	Tags                 map[string]string `help:"Tags on all that it spends." placeholder:"NAME=VALUE"`
+	SecretOnly           bool              `help:"Print the secret and nothing else."`
 }
 
 // Run creates the key.
@@ -72,7 +73,7 @@ func (c keysCreate) request(cfg *Config) manage.KeyRequest {
 	req := manage.KeyRequest{
 		Name: c.Name, Team: c.Team, Project: c.Project, CostCenter: c.CostCenter, Environment: c.Env,
 		Models: c.Models, AllowedCIDRs: prefixes(c.CIDR), RequestsPerMinute: c.RPM, TokensPerMinute: c.TPM,
-		AllowUnpriced: c.AllowUnpriced || cfg.Defaults.OnUnpriced == "allow", Tags: c.Tags,
+		AllowUnpriced: c.AllowUnpriced || cfg.Defaults.OnUnpriced == "allow", AllowProviderObjects: c.AllowProviderObjects, Tags: c.Tags,
 	}
 	if c.ExpiresIn > 0 {
 		req.ExpiresAt = time.Now().UTC().Add(time.Duration(c.ExpiresIn))

@@ -19,7 +19,7 @@ type keyBody struct {
 	budgets                                      []billing.Budget
 	requests, tokens                             int64
 	limits                                       map[string]bool // which of the two are there
-	unpriced                                     bool
+	unpriced, objects                            bool
 	tags                                         map[string]string
 	expiresAt                                    *time.Time
 	expiresIn                                    duration
@@ -29,6 +29,7 @@ type keyBody struct {
 func (b *keyBody) shared() object {
 	return object{
 		"name": &b.name, "models": &b.models, "allowed_cidrs": b.readRanges, "tags": &b.tags, "allow_unpriced": &b.unpriced,
+		"allow_provider_objects": &b.objects,
 		"limits": func(raw []byte) (err error) {
 			b.limits, err = object{"requests_per_minute": &b.requests, "tokens_per_minute": &b.tokens}.read(raw)
 			return err
@@ -101,7 +102,7 @@ func createKey(x *exchange) error {
 	key, secret, err := x.Actions.CreateKey(x.ctx(), manage.KeyRequest{
 		Name: b.name, Project: b.project, Team: b.team, CostCenter: b.costCenter, Environment: b.environment,
 		Models: b.models, Budgets: b.budgets, AllowedCIDRs: b.cidrs, RequestsPerMinute: b.requests, TokensPerMinute: b.tokens,
-		AllowUnpriced: b.unpriced, Tags: b.tags, ExpiresAt: b.expiry(x.start),
+		AllowUnpriced: b.unpriced, AllowProviderObjects: b.objects, Tags: b.tags, ExpiresAt: b.expiry(x.start),
 	}, by(""))
 	if err != nil {
 		return err
@@ -194,6 +195,7 @@ func changeKey(x *exchange) error {
 			{seen["allowed_cidrs"], func() { k.AllowedCIDRs = b.cidrs }},
 			{seen["tags"], func() { k.Tags = b.tags }},
 			{seen["allow_unpriced"], func() { k.AllowUnpriced = b.unpriced }},
+			{seen["allow_provider_objects"], func() { k.AllowProviderObjects = b.objects }},
 			{b.limits["requests_per_minute"], func() { k.RequestsPerMinute = b.requests }},
 			{b.limits["tokens_per_minute"], func() { k.TokensPerMinute = b.tokens }},
 			{seen["expires_at"] || seen["expires_in"], func() { k.ExpiresAt = b.expiry(x.start) }},
