@@ -27,7 +27,8 @@ type Options struct {
 	IdleConns    int           // kept open per host: 256
 	UserAgent    string        // "tallyroute"
 	RootCAs      *x509.CertPool
-	Slots        Slots // for heavy work; nil has no bound
+	Proxy        *Proxy // nil is none; that of the environment is used only when asked for
+	Slots        Slots  // for heavy work; nil has no bound
 }
 
 // Slots bound how many large bodies are read and written at once.
@@ -65,11 +66,8 @@ type Client struct {
 // NewClient is a client with the bounds of o.
 func NewClient(o Options) *Client {
 	o = o.filled()
-	dialer := net.Dialer{Timeout: o.DialTimeout}
-	open := o.transport(dialer)
-	dialer.Control = guard
 	return &Client{
-		o: o, guarded: o.transport(dialer), open: open,
+		o: o, guarded: o.guarded(), open: o.transport(net.Dialer{Timeout: o.DialTimeout}),
 		plain: o.header("application/json"), streamed: o.header("text/event-stream"),
 	}
 }
@@ -106,8 +104,17 @@ func (o Options) filled() Options {
 	return o
 }
 
-// transport has no proxy, because one from the environment would see every
-// credential, and no time-out of its own for headers, because that depends on
+// guarded reaches public addresses alone, through a proxy where there is to be one.
+func (o Options) guarded() *http.Transport {
+	free := net.Dialer{Timeout: o.DialTimeout}
+	dialer := free
+	dialer.Control = guard
+	t := o.transport(dialer)
+	o.Proxy.through(t, free)
+	return t
+}
+
+// transport has no proxy of its own accord, and no time-out of its own for headers, because that depends on
 // the call. The bounds on idle connections are below those of common load
 // balancers, so that we do not write into a connection that is being closed.
 func (o Options) transport(d net.Dialer) *http.Transport {
@@ -240,12 +247,11 @@ func (a *Answer) Close() error {
 
 var errTokenRedirect = errors.New("providers: an authorization server redirects, which is not followed")
 
-// TokenClient is for talking to authorization servers: it reaches public
-// addresses alone, follows nothing and uses no proxy, as calls of models do.
-func TokenClient() *http.Client {
-	dialer := net.Dialer{Timeout: 3 * time.Second, Control: guard}
+// TokenClient is for talking to authorization servers: it reaches public addresses
+// alone, through the proxy where there is one, and follows nothing, as calls of models do.
+func TokenClient(p *Proxy) *http.Client {
 	return &http.Client{
-		Transport:     Options{}.filled().transport(dialer),
+		Transport:     Options{Proxy: p}.filled().guarded(),
 		Timeout:       10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errTokenRedirect },
 	}

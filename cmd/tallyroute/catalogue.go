@@ -81,13 +81,18 @@ func (c *Config) catalogue(ctx context.Context, demo map[string]string) (book, e
 			return book{}, err
 		}
 	}
-	b, err := catalogue.Build(ctx, in, catalogue.Options{})
+	proxy, err := c.UpstreamProxy.resolve(ctx)
+	if err != nil {
+		return book{}, fmt.Errorf("upstream_proxy: %w", err)
+	}
+	o := catalogue.Options{Proxy: proxy}
+	b, err := catalogue.Build(ctx, in, o)
 	if err != nil || demo == nil || in.Aliases != "" {
 		return book{b}, err
 	}
 	if _, _, taken := b.Resolve("auto"); !taken { // nobody but the demonstration is there
 		in.Aliases = "aliases: {auto: [echo]}"
-		b, err = catalogue.Build(ctx, in, catalogue.Options{})
+		b, err = catalogue.Build(ctx, in, o)
 	}
 	return book{b}, err
 }

@@ -47,8 +47,9 @@ type Config struct {
 	Fingerprints        bool      `yaml:"fingerprints"` // on rows, of requests and their prefixes
 	Demo                bool      `yaml:"demo"`
 	TrustedProxies      []prefix  `yaml:"trusted_proxies"`
-	CORSOrigins         []string  `yaml:"cors_origins"` // pages that may use the API; "*" for all
-	AdminHosts          []string  `yaml:"admin_hosts"`  // names of the admin listener, beside addresses and localhost
+	CORSOrigins         []string  `yaml:"cors_origins"`   // pages that may use the API; "*" for all
+	UpstreamProxy       proxyRef  `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
+	AdminHosts          []string  `yaml:"admin_hosts"`    // names of the admin listener, beside addresses and localhost
 
 	file string // where it was read from; "" where there is none
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"net/url"
 
+	"tallyroute/providers"
 	"tallyroute/providers/secret"
 )
 
@@ -33,6 +35,35 @@ func (s secretRef) resolve(ctx context.Context) (v secret.Value, ok bool, err er
 	}
 	v, err = secret.Resolve(ctx, string(s))
 	return v, err == nil, err
+}
+
+// proxyRef is the way to providers: an address without a password, the word
+// "environment", or a reference to an address.
+type proxyRef string
+
+// UnmarshalText refuses what is none of these, without repeating it.
+func (p *proxyRef) UnmarshalText(text []byte) error {
+	*p = proxyRef(text)
+	if isReference(string(text)) {
+		return nil
+	}
+	if u, err := url.Parse(string(text)); err != nil || u.User != nil {
+		return errors.New("want http://host:port, environment, or a reference such as env:NAME where it holds a password")
+	}
+	_, err := providers.NewProxy(string(text))
+	return err
+}
+
+// resolve is the proxy; nil where there is none.
+func (p proxyRef) resolve(ctx context.Context) (*providers.Proxy, error) {
+	if p == "" || !isReference(string(p)) {
+		return providers.NewProxy(string(p))
+	}
+	v, err := secret.Resolve(ctx, string(p))
+	if err != nil {
+		return nil, err
+	}
+	return providers.NewProxy(v.Reveal())
 }
 
 // resolve reads the connection string, which may be kept like a credential.

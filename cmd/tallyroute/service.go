@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -92,7 +93,12 @@ func (s *service) route(ctx context.Context) error {
 		return err
 	}
 	s.prices = billing.NewPriceBook(s.book.Prices())
+	proxy, err := s.cfg.UpstreamProxy.resolve(ctx)
+	if err != nil {
+		return fmt.Errorf("upstream_proxy: %w", err)
+	}
 	s.client = providers.NewClient(providers.Options{
+		Proxy:       proxy,
 		DialTimeout: time.Duration(t.UpstreamDial), TLSTimeout: time.Duration(t.UpstreamTLS),
 		HeaderTimeout: time.Duration(cmp.Or(t.UpstreamHeader, t.Request)), FirstTimeout: time.Duration(t.UpstreamFirstContent), StreamTimeout: time.Duration(t.UpstreamStreamHeader),
 		IdleTimeout: time.Duration(t.UpstreamIdle), IdleConns: s.cfg.Limits.IdleUpstream,

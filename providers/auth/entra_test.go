@@ -88,7 +88,7 @@ func TestEntraReachesOnlyPublicAddresses(t *testing.T) {
 		t.Error("it was reached")
 		return 200, "{}"
 	})
-	if _, err := sign(t, auth.Entra(l, providers.TokenClient())); !errors.Is(err, providers.ErrNotPublic) {
+	if _, err := sign(t, auth.Entra(l, providers.TokenClient(nil))); !errors.Is(err, providers.ErrNotPublic) {
 		t.Error(err)
 	}
 }

@@ -143,7 +143,7 @@ func TestGoogleRefusedWithoutTellingTheKey(t *testing.T) {
 func TestGoogleReachesOnlyPublicAddresses(t *testing.T) {
 	o := newOffice(t)
 	text := o.account(t, "robot@acme.example")
-	a := auth.Google(func(context.Context) (string, error) { return text, nil }, providers.TokenClient())
+	a := auth.Google(func(context.Context) (string, error) { return text, nil }, providers.TokenClient(nil))
 	if _, err := sign(t, a); !errors.Is(err, providers.ErrNotPublic) || o.asked.Load() != 0 {
 		t.Errorf("%v", err)
 	}

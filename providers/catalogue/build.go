@@ -45,6 +45,8 @@ type Options struct {
 	// Whole reads every built-in document to its end, to check it, even where its
 	// provider takes no part.
 	Whole bool
+	// Proxy is the way to authorization servers; nil is the direct one.
+	Proxy *providers.Proxy
 	// Now is the clock by which Models picks prices; nil is time.Now.
 	Now func() time.Time
 }
@@ -100,7 +102,7 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 		all = extra.operatorDocument(text, all)
 		faults = append(faults, extra.faults...)
 	}
-	b := builder{Catalogue: &Catalogue{now: o.Now, routes: make(map[string]route)}, secrets: o.Secrets}
+	b := builder{Catalogue: &Catalogue{now: o.Now, routes: make(map[string]route)}, secrets: o.Secrets, proxy: o.Proxy}
 	slices.SortStableFunc(all, func(a, b loaded) int { return strings.Compare(a.Name, b.Name) })
 	for i := range all {
 		b.provider(ctx, &all[i])
@@ -119,6 +121,7 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 type builder struct {
 	*Catalogue
 	secrets func(ctx context.Context, ref string) (secret.Value, error)
+	proxy   *providers.Proxy
 	targets []providers.Target // of those that take part
 	facts   []Model            // of each target
 	faults  Faults             // of documents that were read late
@@ -288,9 +291,9 @@ func (b *builder) auth(a Auth) providers.Auth {
 		return auth.AWS(auth.Keys{Region: a.Region, Access: from(a.Access), Secret: source, Session: optional(a.Session, from(a.Session))})
 	case authEntra:
 		l := auth.Login{Tenant: from(a.Tenant), Client: from(a.Client), Secret: source, Scope: a.Scope, Server: a.Server}
-		return auth.Entra(l, providers.TokenClient())
+		return auth.Entra(l, providers.TokenClient(b.proxy))
 	case authGoogle:
-		return auth.Google(source, providers.TokenClient())
+		return auth.Google(source, providers.TokenClient(b.proxy))
 	case authHeader:
 		return auth.Header(a.Header, source)
 	case authBearer:
