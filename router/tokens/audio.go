@@ -23,7 +23,7 @@ func audioTokens(sound []byte, declared string) int64 {
 	case bytes.HasPrefix(sound, []byte("fLaC")):
 		seconds, known = flacSeconds(sound)
 	case bytes.HasPrefix(sound, []byte("OggS")):
-		seconds, known = oggSeconds(sound)
+		seconds, known = oggSeconds(sound), true
 	case declared == "pcm16":
 		seconds, known = int64(len(sound))/16_000, true // of 8,000 samples, the fewest that are usual
 	default:
@@ -99,7 +99,7 @@ func flacBlock(code byte) int64 {
 
 // oggSeconds counts packets: one of Opus has 120 ms at most, one of Vorbis or of FLAC
 // 8192 samples. Where the file says that it is longer, that counts.
-func oggSeconds(b []byte) (int64, bool) {
+func oggSeconds(b []byte) int64 {
 	opus := bytes.Contains(b[:min(len(b), 512)], []byte("OpusHead"))
 	rate := int64(48_000)
 	if !opus {
@@ -129,7 +129,7 @@ func oggSeconds(b []byte) (int64, bool) {
 		i += size
 	}
 	if opus {
-		return max(packets*120/1000, last/rate), true
+		return max(packets*120/1000, last/rate)
 	}
-	return max(packets*8192/rate, last/rate), true
+	return max(packets*8192/rate, last/rate)
 }

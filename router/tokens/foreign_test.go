@@ -38,7 +38,7 @@ func mixedText(r *rand.Rand) string {
 // the text: shown with the vocabularies that can be had, of which two are older than
 // any model that is still served.
 func TestCountsForAnyVocabularyAreBounds(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // texts that are the same in every run
+	r := rand.New(rand.NewPCG(1, 2))
 	unknown := Tokenizer{}
 	for range 4000 {
 		text := mixedText(r)
@@ -60,7 +60,7 @@ func TestCountsForAnyVocabularyAreBounds(t *testing.T) {
 // Of the encodings that are known, counts are exact and bounds are not below them,
 // whatever stands in a message.
 func TestBoundsAreNotBelowCounts(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // as above
+	r := rand.New(rand.NewPCG(3, 4))
 	for range 500 {
 		text := mixedText(r)
 		for name, tk := range map[string]Tokenizer{O200k: {Encoding: O200k}, Cl100k: {Encoding: Cl100k}} {
@@ -81,7 +81,7 @@ func TestBoundsAreNotBelowCounts(t *testing.T) {
 // The hold for an exact count is never below it, however little a provider reports; and
 // for a bound never below half.
 func TestLearnedHoldsKeepToExactCounts(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 6)) //nolint:gosec // as above
+	r := rand.New(rand.NewPCG(5, 6))
 	for range 200 {
 		c := NewCalibration()
 		for range 1 + r.IntN(3000) {

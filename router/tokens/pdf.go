@@ -262,11 +262,13 @@ func has(dict []byte, name string) bool {
 			return false
 		}
 		dict = dict[i+len(name):]
-		if len(dict) == 0 || !('a' <= dict[0] && dict[0] <= 'z' || 'A' <= dict[0] && dict[0] <= 'Z' || '0' <= dict[0] && dict[0] <= '9') {
+		if len(dict) == 0 || !inName(dict[0]) {
 			return true
 		}
 	}
 }
+
+func inName(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' }
 
 // whole64 is the number that text begins with.
 func whole64(text []byte) (n int64) {
