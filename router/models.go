@@ -47,6 +47,22 @@ func (r *Router) Events(ctx context.Context, c Caller, requestID string) ([]bill
 	return rows, inTime(ctx, err)
 }
 
+// Rejected lists the rows that the key itself has caused by one request and that the
+// ledger refused: they wait to be booked.
+func (r *Router) Rejected(ctx context.Context, c Caller, requestID string) ([]billing.RejectedRow, error) {
+	ctx, cancel := r.soon(ctx)
+	defer cancel()
+	key, err := r.verify(ctx, c)
+	if err != nil {
+		return nil, inTime(ctx, err)
+	}
+	rows, err := r.Parts.Events.ListRejects(ctx)
+	rows = slices.DeleteFunc(rows, func(row billing.RejectedRow) bool {
+		return row.Row.RequestID != requestID || row.Row.Owner.KeyID != key.ID
+	})
+	return rows, inTime(ctx, err)
+}
+
 var errNotRead = fmt.Errorf("%w: nothing could be read in time", billing.ErrUnavailable)
 
 // soon bounds how long the database may take over what a client wants to read.

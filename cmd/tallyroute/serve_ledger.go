@@ -212,6 +212,14 @@ func (b *books) Events(ctx context.Context, q billing.EventQuery) ([]billing.Spe
 	return b.store.Events(ctx, q)
 }
 
+// ListRejects implements router.Events.
+func (b *books) ListRejects(ctx context.Context) ([]billing.RejectedRow, error) {
+	if err := b.flush(ctx); err != nil {
+		return nil, err
+	}
+	return b.store.ListRejects(ctx)
+}
+
 // Spend implements billing.Reports.
 func (b *books) Spend(ctx context.Context, q billing.SpendQuery) ([]billing.SpendRow, error) {
 	if err := b.flush(ctx); err != nil {

@@ -139,6 +139,24 @@ func TestReceipt(t *testing.T) {
 	g.get("/v1/requests/"+id).refused(t, http.StatusNotFound, "request_not_found")
 }
 
+// TestReceiptOfARejectedRowSaysSo: what the ledger refused is no request that never was.
+func TestReceiptOfARejectedRowSaysSo(t *testing.T) {
+	g := newRig(t)
+	r := g.chat(hi)
+	id := r.Header.Get("X-Request-Id")
+	row := g.ledger.rows[0]
+	g.ledger.rows = nil
+	g.ledger.rejects = []billing.RejectedRow{{Reject: billing.Reject{Row: row, Reason: "a rule of the database"}}}
+	got := g.get("/v1/requests/" + id)
+	receipt := got.object(t)
+	list := receipt["attempts"].([]any)
+	if len(list) != 1 || list[0].(map[string]any)["rejected"] != true || receipt["cost_usd"] != row.Cost.Total.Short() {
+		t.Errorf("%v", receipt)
+	}
+	g.verifier.key.ID = "key_2"
+	g.get("/v1/requests/"+id).refused(t, http.StatusNotFound, "request_not_found")
+}
+
 type reasoned struct{ error }
 
 func (reasoned) Reason() string { return "shutting down" }

@@ -268,6 +268,7 @@ func (v *verifier) Refresh(ctx context.Context, s billing.Secret, now time.Time)
 
 // ledger takes every hold and remembers what was settled.
 type ledger struct {
+	rejects []billing.RejectedRow
 	mu      sync.Mutex
 	rows    []billing.Spend
 	refuse  error
@@ -300,6 +301,8 @@ func (l *ledger) Release(context.Context, string) error { l.held.Add(-1); return
 func (l *ledger) Balances(context.Context, *billing.Key, time.Time) ([]billing.Balance, error) {
 	return l.balance, nil
 }
+
+func (l *ledger) ListRejects(context.Context) ([]billing.RejectedRow, error) { return l.rejects, nil }
 
 func (l *ledger) Events(_ context.Context, q billing.EventQuery) ([]billing.Spend, error) {
 	l.mu.Lock()
@@ -523,6 +526,10 @@ func (f fails) Self(context.Context, router.Caller) (*billing.Key, []billing.Bal
 }
 
 func (f fails) Events(context.Context, router.Caller, string) ([]billing.Spend, error) {
+	return nil, f.err
+}
+
+func (f fails) Rejected(context.Context, router.Caller, string) ([]billing.RejectedRow, error) {
 	return nil, f.err
 }
 

@@ -139,6 +139,7 @@ type attempt struct {
 	CostStatus      string          `json:"cost_status"` // as in the header
 	Overrun         overrun         `json:"overrun"`
 	ProviderCostUSD *string         `json:"provider_cost_usd"` // null: the provider does not say
+	Rejected        bool            `json:"rejected"`          // the ledger refused the row, which waits to be booked
 	Pricing         string          `json:"pricing"`
 	PriceID         *string         `json:"price_id"`
 	CostUSD         *string         `json:"cost_usd"`
@@ -172,6 +173,13 @@ func getRequest(x *exchange) {
 		return
 	}
 	rows, err := x.Router.Events(x.ctx, caller, id)
+	var rejected []billing.RejectedRow
+	if err == nil && !slices.ContainsFunc(rows, func(s billing.Spend) bool { return s.Final }) {
+		rejected, err = x.Router.Rejected(x.ctx, caller, id)
+	}
+	for _, r := range rejected {
+		rows = append(rows, r.Row)
+	}
 	if err == nil && len(rows) == 0 {
 		err = errNoRequest
 	}
@@ -180,7 +188,13 @@ func getRequest(x *exchange) {
 		return
 	}
 	x.key = rows[0].Owner.KeyID
-	x.json(http.StatusOK, receiptOf(id, rows))
+	receipt := receiptOf(id, rows)
+	for _, r := range rejected {
+		for i := range receipt.Attempts {
+			receipt.Attempts[i].Rejected = receipt.Attempts[i].Rejected || receipt.Attempts[i].Attempt == r.Row.Attempt
+		}
+	}
+	x.json(http.StatusOK, receipt)
 }
 
 // isRequestID spares the database what cannot be an id of ours.

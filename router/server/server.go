@@ -24,6 +24,7 @@ type Router interface {
 	Self(ctx context.Context, c router.Caller) (*billing.Key, []billing.Balance, error)
 	// Events lists the rows that the key of c has caused by one request.
 	Events(ctx context.Context, c router.Caller, requestID string) ([]billing.Spend, error)
+	Rejected(ctx context.Context, c router.Caller, requestID string) ([]billing.RejectedRow, error)
 }
 
 var _ Router = (*router.Router)(nil)
