@@ -157,6 +157,9 @@ func (l *Log) unwritten(s *segment, err error) error {
 // create makes the file of the next segment. The name can only be taken by an
 // attempt of our own that failed.
 func (l *Log) create() (*segment, error) {
+	if l.spare() < l.opt.MaxBytes/4 {
+		l.Forget()
+	}
 	s := &segment{number: Segment(l.last.Load()) + 1, size: headerSize, before: l.end()}
 	s.seed = s.number.seed()
 	f, err := l.disk.create(s.number.file())

@@ -52,9 +52,13 @@ func postedSegment(name string) (Segment, bool) {
 	return segmentOf(number + suffix)
 }
 
+// spare is how much may be kept beside the log: a quarter of MaxBytes, as long
+// as all of it stays within MaxBytes when the active segment is full.
+func (l *Log) spare() int64 { return min(l.opt.MaxBytes/4, l.opt.MaxBytes-l.Size()-l.opt.SegmentBytes) }
+
 // prune removes what was put aside too long ago, and what is too much.
 func (l *Log) prune() {
-	list, room := l.posted(), l.opt.MaxBytes/4
+	list, room := l.posted(), l.spare()
 	for _, f := range slices.Backward(list) {
 		if room -= f.Size(); room < 0 || time.Since(f.ModTime()) > l.opt.Keep {
 			_ = os.Remove(l.path(f.Name())) // it is tried again with the next

@@ -131,7 +131,9 @@ func (l *Ledger) renew(ctx context.Context) error {
 		l.fence(replica.Epoch)
 		return errBehind
 	}
-	l.joined.Store(true)
+	if l.joined.Store(true); join == billing.Joining {
+		wake(l.wakeWriter)
+	}
 	l.heard(asked)
 	now := time.Now()
 	for _, id := range h.Exact {

@@ -44,7 +44,9 @@ func (l *Ledger) write(ctx context.Context) {
 			return
 		}
 		sleep(ctx, linger)
-		for began := time.Now(); l.round(ctx); began = time.Now() {
+		// Only a replica that is known posts: until then what was leased before it
+		// cannot be told from what others have.
+		for began := time.Now(); l.joined.Load() && l.round(ctx); began = time.Now() {
 			if retry = firstRetry; !l.urgent() {
 				l.rest(ctx, l.pause()-time.Since(began))
 			}
