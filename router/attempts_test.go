@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
-	"tallyroute/router/background"
+	"tallyroute/router/limit"
 )
 
 // Requests whose output only the model bounds, by 1000 tokens.
@@ -138,12 +138,12 @@ func TestPlainCallIsFinishedWithoutItsClient(t *testing.T) {
 		})
 		return row
 	}
-	room := func(g *rig) { g.Background = background.New(1, 1) }
+	room := func(g *rig) { g.Background = limit.NewCalls(1, 1) }
 	if row := ask(t, room, unbounded); row.Status != billing.StatusClientAborted || row.UsageSource != billing.Reported || row.Tokens.Output != 7 {
 		t.Errorf("%s, %s, %+v", row.Status, row.UsageSource, row.Tokens)
 	}
 	for name, row := range map[string]billing.Spend{
-		"no room":  ask(t, func(g *rig) { g.Background = background.New(0, 9) }, unbounded),
+		"no room":  ask(t, func(g *rig) { g.Background = limit.NewCalls(0, 9) }, unbounded),
 		"stopping": ask(t, func(g *rig) { room(g); g.Background.Stop() }, unbounded),
 		"a stream": ask(t, room, unboundedStream),
 		"it stops": ask(t, func(g *rig) { room(g); g.targets["m"][0].Billing.Stops = true }, unbounded),
@@ -158,7 +158,7 @@ func TestPlainCallIsFinishedWithoutItsClient(t *testing.T) {
 func TestCutCallsInTheBackgroundAreBooked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, keyWith(), target("a", "1", "2"))
-		g.Background = background.New(4, 4)
+		g.Background = limit.NewCalls(4, 4)
 		g.sender.then(after(time.Hour, plain(nil)))
 		ctx, leave := context.WithCancel(t.Context())
 		done := make(chan error)

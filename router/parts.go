@@ -7,7 +7,6 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
-	"tallyroute/router/background"
 	"tallyroute/router/health"
 	"tallyroute/router/idempotency"
 	"tallyroute/router/limit"
@@ -28,7 +27,7 @@ type Parts struct {
 	Slots       limit.Slots // for reading large bodies; nil has no bound
 	Observer    Observer
 	Idempotency idempotency.Store // nil keeps no answers
-	Background  *background.Calls // nil finishes no call without its client
+	Background  *limit.Calls      // nil finishes no call without its client
 	Fingerprint Fingerprint       // nil makes none
 }
 

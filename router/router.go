@@ -4,7 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 
-	"tallyroute/router/background"
+	"tallyroute/router/limit"
 	"tallyroute/router/tokens"
 )
 
@@ -22,7 +22,7 @@ type Router struct {
 func New(p Parts, o Options) *Router {
 	o = o.withDefaults()
 	if p.Background == nil {
-		p.Background = background.New(0, 0)
+		p.Background = limit.NewCalls(0, 0)
 	}
 	return &Router{Parts: p, o: o, holds: newHolds(p.Ledger, p.Observer, o), calibration: tokens.NewCalibration(), strangers: newStrangers(), seed: maphash.MakeSeed()}
 }

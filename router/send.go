@@ -9,8 +9,8 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers"
-	"tallyroute/router/background"
 	"tallyroute/router/health"
+	"tallyroute/router/limit"
 	"tallyroute/router/meter"
 	"tallyroute/router/plan"
 )
@@ -27,7 +27,7 @@ type sent struct {
 	wider    billing.Amount  // likewise, for a candidate for which it was not taken
 	upstream context.Context // of the calls
 	end      context.CancelFunc
-	call     *background.Call // what becomes of the calls when the client leaves
+	call     *limit.Call // what becomes of the calls when the client leaves
 }
 
 // send tries the candidates in turn until one begins to answer. Until then

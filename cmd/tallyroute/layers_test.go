@@ -24,7 +24,6 @@ var layers = map[string][]string{
 	"providers/secret":  {},
 	"router/health":     {},
 	"router/limit":      {},
-	"router/background": {},
 	"billing":           {},
 	"billing/journal":   {},
 	"migrations":        {},
@@ -60,7 +59,7 @@ var layers = map[string][]string{
 	"router/meter":       {"router/plan", "router/tokens", "providers", "providers/chat", "billing"},
 	"router/idempotency": {"billing"},
 	"router/fingerprint": {"providers/chat", "billing"},
-	"router":             {"router/plan", "router/meter", "router/idempotency", "router/tokens", "router/background", "router/health", "router/limit", "providers", "providers/chat", "billing"},
+	"router":             {"router/plan", "router/meter", "router/idempotency", "router/tokens", "router/health", "router/limit", "providers", "providers/chat", "billing"},
 	"router/server":      {"router", "router/limit", "router/plan", "router/idempotency", "providers", "providers/chat", "providers/jsonraw", "providers/sse", "billing"},
 	"router/admin":       {"billing", "billing/manage", "router/limit"},
 
@@ -81,7 +80,7 @@ var testLayers = map[string][]string{
 	"providers/catalogue": {"providers/chat"},
 	"router":              {"billing/sqlite", "providers/openai", "providers/sse", "providers/catalogue"},
 	"router/plan":         {"providers/openai"},
-	"router/server":       {"billing/sqlite", "providers/openai", "providers/catalogue", "router/tokens", "router/background", "router/health", "router/limit"},
+	"router/server":       {"billing/sqlite", "providers/openai", "providers/catalogue", "router/tokens", "router/health", "router/limit"},
 	"router/admin":        {"billing/sqlite", "router/server"},
 	"router/tokens":       {"providers"},
 }

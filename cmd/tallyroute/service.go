@@ -18,7 +18,6 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/router"
 	"tallyroute/router/admin"
-	"tallyroute/router/background"
 	"tallyroute/router/fingerprint"
 	"tallyroute/router/health"
 	"tallyroute/router/idempotency"
@@ -42,7 +41,7 @@ type service struct {
 	prices   *billing.PriceBook
 	client   *providers.Client
 	bytes    *limit.Bytes      // that requests under way hold
-	left     *background.Calls // that are finished without their clients
+	left     *limit.Calls // that are finished without their clients
 	health   *health.Tracker
 	router   *router.Router
 	demo     *demoProviders // nil where there are none
@@ -106,7 +105,7 @@ func (s *service) route(ctx context.Context) error {
 	})
 	s.health = health.New(health.Options{Random: rand.Int64N})
 	s.metrics.watch(s.health)
-	s.left = background.New(s.cfg.Limits.BackgroundCallsPerKey, s.cfg.Limits.BackgroundCalls)
+	s.left = limit.NewCalls(s.cfg.Limits.BackgroundCallsPerKey, s.cfg.Limits.BackgroundCalls)
 	var kept idempotency.Store
 	if s.cfg.Idempotency.TTL > 0 {
 		kept = s.store

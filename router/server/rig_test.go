@@ -26,7 +26,6 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/providers/openai"
 	"tallyroute/router"
-	"tallyroute/router/background"
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
 	"tallyroute/router/tokens"
@@ -68,7 +67,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}})
 	r := router.New(router.Parts{
 		Verifier: g.verifier, Ledger: g.ledger, Events: g.ledger, Prices: prices, Catalogue: g.models, Sender: g.sender,
-		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Idempotency: g.replays, Background: background.New(4, 64),
+		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Idempotency: g.replays, Background: limit.NewCalls(4, 64),
 	}, router.Options{Linger: 200 * time.Millisecond})
 	t.Cleanup(func() { _ = r.Close(context.Background()) })
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), g.log, zap.DebugLevel)

@@ -1,4 +1,4 @@
-package background
+package limit
 
 import (
 	"context"
@@ -17,8 +17,8 @@ type Calls struct {
 	byKey    map[string]int
 }
 
-// New lets so many calls of each key, and so many in all, be finished.
-func New(perKey, all int) *Calls {
+// NewCalls lets so many calls of each key, and so many in all, be finished.
+func NewCalls(perKey, all int) *Calls {
 	return &Calls{perKey: perKey, all: all, running: make(map[*Call]struct{}), byKey: make(map[string]int)}
 }
 

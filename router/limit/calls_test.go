@@ -1,4 +1,4 @@
-package background_test
+package limit
 
 import (
 	"context"
@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 
 	"go.uber.org/goleak"
-
-	"tallyroute/router/background"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -18,8 +16,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // given back are taken again.
 func TestRoomForEachKeyAndInAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		calls := background.New(2, 3)
-		leave := func(key string) (*background.Call, *atomic.Bool) {
+		calls := NewCalls(2, 3)
+		leave := func(key string) (*Call, *atomic.Bool) {
 			ctx, gone := context.WithCancel(t.Context())
 			ended := new(atomic.Bool)
 			call := calls.Follow(ctx, key, func() { ended.Store(true) })
@@ -29,7 +27,7 @@ func TestRoomForEachKeyAndInAll(t *testing.T) {
 			return call, ended
 		}
 		first, _ := leave("a")
-		var all []*background.Call
+		var all []*Call
 		for i, c := range []struct {
 			key  string
 			goes bool
@@ -58,7 +56,7 @@ func TestRoomForEachKeyAndInAll(t *testing.T) {
 
 // What is over before its client leaves takes no place, whatever comes first.
 func TestNoPlaceIsLost(t *testing.T) {
-	calls := background.New(1000, 1000)
+	calls := NewCalls(1000, 1000)
 	var wg sync.WaitGroup
 	for range 1000 {
 		wg.Go(func() {
