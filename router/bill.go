@@ -10,16 +10,6 @@ import (
 	"tallyroute/router/meter"
 )
 
-// Outcome is what an answer came to. It is known once a plain answer is
-// returned, and for a stream after Next has returned an error or Close was called.
-type Outcome struct {
-	Spend    billing.Spend // of the attempt that answered
-	Earlier  billing.Money // cost of the attempts that failed before it
-	Balances []billing.Balance
-	Rates    []Rate
-	Overhead time.Duration // our own time: all but waiting for a provider or the client
-}
-
 // bill is the part of an answer that is paid. It is settled once.
 type bill struct {
 	r       *Router

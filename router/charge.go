@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/providers"
@@ -10,6 +11,28 @@ import (
 	"tallyroute/router/plan"
 	"tallyroute/router/tokens"
 )
+
+// Outcome is what an answer came to. It is known once a plain answer is
+// returned, and for a stream after Next has returned an error or Close was called.
+type Outcome struct {
+	Spend    billing.Spend // of the attempt that answered
+	Earlier  billing.Money // cost of the attempts that failed before it
+	Balances []billing.Balance
+	Rates    []Rate
+	Overhead time.Duration // our own time: all but waiting for a provider or the client
+}
+
+// ChargedError is the failure of a request that costs something all the same.
+type ChargedError struct {
+	Outcome Outcome
+	Err     error
+}
+
+// Error is that of the failure.
+func (e *ChargedError) Error() string { return e.Err.Error() }
+
+// Unwrap is the failure.
+func (e *ChargedError) Unwrap() error { return e.Err }
 
 // counting counts for one attempt.
 type counting struct {

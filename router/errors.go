@@ -46,18 +46,6 @@ func (e *FailedError) Error() string {
 // Unwrap is the error of the last attempt.
 func (e *FailedError) Unwrap() error { return e.Err }
 
-// ChargedError is the failure of a request that costs something all the same.
-type ChargedError struct {
-	Outcome Outcome
-	Err     error
-}
-
-// Error is that of the failure.
-func (e *ChargedError) Error() string { return e.Err.Error() }
-
-// Unwrap is the failure.
-func (e *ChargedError) Unwrap() error { return e.Err }
-
 // ErrClientGone says that the client hung up before anything could be answered.
 var ErrClientGone = errors.New("router: the client has gone")
 
