@@ -26,7 +26,7 @@ type planned struct {
 // bound of the prompt serves as long as no decision hangs on the exact count.
 func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error) {
 	in := plan.Input{
-		Operation: a.in.Operation, Request: a.request, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
+		Operation: a.in.Operation, Request: a.request, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput, MaxOutput: r.o.MaxOutput,
 		NeedsPrice: a.key.NeedsPrice(), Rights: r.rights(a.key), Pinned: rt.pinned, Offers: r.offers(a.request, rt.targets, a.origin, a.in.Caller.At),
 	}
 	p, certain := plan.Make(in)
@@ -111,7 +111,7 @@ func (r *Router) Explain(ctx context.Context, req *chat.Request, now time.Time) 
 		return nil, &ModelError{Asked: req.Model(), Nearest: r.Catalogue.Nearest(req.Model(), everything)}
 	}
 	in, err := r.counted(ctx, plan.Input{
-		Request: req, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput, Pinned: pinned, Offers: r.offers(req, targets, health.Origin{}, now),
+		Request: req, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput, MaxOutput: r.o.MaxOutput, Pinned: pinned, Offers: r.offers(req, targets, health.Origin{}, now),
 	})
 	if err != nil {
 		return nil, err

@@ -127,7 +127,7 @@ func (s *service) route(ctx context.Context) error {
 func (c *Config) routerOptions() router.Options {
 	return router.Options{
 		AllowMembers: c.Members.Allow, RefuseMembers: c.Members.Refuse == "all",
-		MaxAttempts: c.Routing.MaxAttempts, DefaultMaxOutput: c.Defaults.MaxOutputTokens,
+		MaxAttempts: c.Routing.MaxAttempts, MaxOutput: c.Defaults.MaxOutputTokens,
 		RequestTimeout: time.Duration(c.Timeouts.Request), ReadTimeout: time.Duration(c.Timeouts.Read), IdempotencyTTL: time.Duration(c.Idempotency.TTL),
 		Requests: chat.Limits{Messages: c.Limits.MaxMessages, Parts: c.Limits.MaxParts},
 	}

@@ -27,10 +27,14 @@ func (m *Meter) output(c plan.Candidate) int64 {
 
 // MaxOutput is the output bound to send to c; 0 leaves the client's own.
 func (m *Meter) MaxOutput(c plan.Candidate) int64 {
-	if most := m.output(c); most != m.Request.MaxOutput() {
-		return most
+	most, own := m.output(c), m.Request.MaxOutput()
+	switch {
+	case most == own:
+		return 0
+	case own == 0 && c.Target != nil && most == c.Target.MaxOutput:
+		return 0 // what the model does by itself; some providers count a bound against tokens per minute
 	}
-	return 0
+	return most
 }
 
 // Most is the most that the request may use at c.

@@ -18,6 +18,7 @@ type Input struct {
 	Offers           []Offer
 	Strategy         Strategy
 	DefaultMaxOutput int64 // tokens of output, where neither client nor model has a bound
+	MaxOutput        int64 // tokens of output, where the client has no bound; 0 is the model's own
 	NeedsPrice       bool  // an unpriced target may not be taken
 	Rights           providers.Rights
 	Pinned           bool // the client named the provider
@@ -121,6 +122,9 @@ func (in Input) maxOutput(c Candidate) (most int64, sure bool) {
 		most = in.DefaultMaxOutput
 		if c.Target.MaxOutput > 0 {
 			most = c.Target.MaxOutput
+		}
+		if in.MaxOutput > 0 {
+			most = in.MaxOutput
 		}
 	}
 	if c.Target.MaxOutput > 0 {

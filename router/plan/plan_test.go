@@ -222,3 +222,12 @@ func TestCredentialsAreDrawnByWeightTheReadyOnesFirst(t *testing.T) {
 		t.Errorf("without those that are ready the best is %+v: one without a weight takes no calls", best)
 	}
 }
+
+func TestOperatorsBoundIsTakenWhereTheClientHasNone(t *testing.T) {
+	for max, want := range map[int64]int64{4000: 500, 0: 500, 300: 300} {
+		in := Input{Request: request(t, `{"model":"m","messages":[{"role":"user","content":"hi"}]}`), Operation: providers.Chat, MaxOutput: 500, DefaultMaxOutput: 4096}
+		if got, _ := in.maxOutput(Candidate{Target: &providers.Target{MaxOutput: max}}); got != want {
+			t.Errorf("%d tokens for a model that can %d, want %d", got, max, want)
+		}
+	}
+}
