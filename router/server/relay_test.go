@@ -197,11 +197,13 @@ func TestClientThatNeverReadsIsCutAndCharged(t *testing.T) {
 	}
 }
 
-// endless is more than any buffer between us and a client takes.
+// endless is more than any buffer between us and a client takes, in few words: a
+// stream that says too much is cut for that.
 func endless(s string) []event {
-	list := make([]event, 2000)
+	list := make([]event, 500)
 	for i := range list {
 		list[i] = text(s)
+		list[i].chunk.Text = "x"
 	}
 	return list
 }
