@@ -48,7 +48,7 @@ func (s *Store) copyInto(ctx context.Context, file string) error {
 
 // syncFolder makes the name of a file last.
 func syncFolder(path string) error {
-	d, err := os.Open(path) //nolint:gosec // the operator names it
+	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}
