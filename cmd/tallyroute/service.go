@@ -40,7 +40,7 @@ type service struct {
 	book     book
 	prices   *billing.PriceBook
 	client   *providers.Client
-	bytes    *limit.Bytes      // that requests under way hold
+	bytes    *limit.Bytes // that requests under way hold
 	left     *limit.Calls // that are finished without their clients
 	health   *health.Tracker
 	router   *router.Router
