@@ -258,7 +258,8 @@ func TestSlowClientsAreCut(t *testing.T) {
 
 // TestClientThatNeverReadsIsCutAndCharged for what was streamed.
 func TestClientThatNeverReadsIsCutAndCharged(t *testing.T) {
-	long := strings.Replace(attackWord, "hello there", strings.Repeat("word ", 4000), 1)
+	// long in bytes, not in words: an answer that says too much is cut for that
+	long := strings.NewReplacer("hello there", "x", `"model":"m",`, `"model":"m","padding":"`+strings.Repeat("x", 20_000)+`",`).Replace(attackWord)
 	g := attacked(t, "timeouts: {write: 300ms, shutdown_wait: 0s}\noverrun: {stop_usd: 0, stop_percent: 0}\n", pt.Script(pt.Endless("data: "+long+"\n\n", 0)))
 	plenty := int64(1_000_000_000)
 	g.key, g.secret = g.issue(billing.Budget{Period: billing.PeriodDay, Tokens: &plenty})
