@@ -89,8 +89,10 @@ func recordedFees() []recordedFee {
 		{"fast", opus, anthropicSays(a(1000, 100, `,"speed":"fast"`), ""), 1000*30_000 + 100*150_000, ""},
 		{"fast, with a search", opus, anthropicSays(a(1000, 100, `,"speed":"fast"`+tool("web_search_requests", 1)), ""), 1000*30_000 + 100*150_000 + cent, "web_search 1"},
 		{"not fast", opus, anthropicSays(a(1000, 100, `,"speed":"standard"`), ""), 1000*5000 + 100*25_000, ""},
-		{"compacted", opus, anthropicSays(a(1000, 100, `,"iterations":[{"type":"compaction","input_tokens":180000,"output_tokens":3500},{"type":"message","input_tokens":1000,"output_tokens":100}]`), ""),
-			181_000*5000 + 3600*25_000, ""},
+		{
+			"compacted", opus, anthropicSays(a(1000, 100, `,"iterations":[{"type":"compaction","input_tokens":180000,"output_tokens":3500},{"type":"message","input_tokens":1000,"output_tokens":100}]`), ""),
+			181_000*5000 + 3600*25_000, "",
+		},
 		{"at Vertex", "vertex/claude-sonnet-4.6", anthropicSays(a(1000, 100, tool("web_search_requests", 2)), ""), 1000*3000 + 100*15000 + 2*cent, "web_search 2"},
 
 		{"a search model", "openai/gpt-4o-search-preview", openAISays(o(100, 50, ""), `,"annotations":[]`), 100*2500 + 50*10_000 + 25*mill, ""},
@@ -117,8 +119,10 @@ func recordedFees() []recordedFee {
 		{"Gemini 3, a page alone", "google/gemini-3-flash-preview", geminiSays(`{"groundingChunks":[{"web":{"uri":"u"}}]}`, g(100, 10)), 100*500 + 10*3000 + 14*mill, "web_search 1"},
 		{"Gemini 3 Pro", "google/gemini-3.1-pro-preview", geminiSays(`{"webSearchQueries":["a"],"groundingChunks":[{"web":{"uri":"u"}}]}`, g(100, 10)), 100*2000 + 10*12_000 + 14*mill, "web_search 1"},
 		{"Gemini 3 Pro, long", "google/gemini-3.1-pro-preview", geminiSays(queries, g(300_000, 10)), 300_000*4000 + 10*18_000 + 28*mill, "web_search 2"},
-		{"Gemini, what tools brought in", "google/gemini-2.5-flash", geminiSays(queries, `{"promptTokenCount":100,"toolUsePromptTokenCount":69,"candidatesTokenCount":10,"totalTokenCount":179}`),
-			169*300 + 10*2500 + 35*mill, "grounding 1"},
+		{
+			"Gemini, what tools brought in", "google/gemini-2.5-flash", geminiSays(queries, `{"promptTokenCount":100,"toolUsePromptTokenCount":69,"candidatesTokenCount":10,"totalTokenCount":179}`),
+			169*300 + 10*2500 + 35*mill, "grounding 1",
+		},
 
 		{"Sonar, small", "perplexity/sonar", openAISays(o(14, 208, `,"search_context_size":"low"`), ""), 222*1000 + 5*mill, ""},
 		{"Sonar, medium", "perplexity/sonar", openAISays(o(14, 208, `,"search_context_size":"medium"`), ""), 222*1000 + 8*mill, "search_medium 1"},
@@ -126,31 +130,49 @@ func recordedFees() []recordedFee {
 		{"Sonar Pro, small", "perplexity/sonar-pro", openAISays(o(14, 208, `,"search_context_size":"low"`), ""), 14*3000 + 208*15_000 + 6*mill, ""},
 		{"Sonar Pro, medium", "perplexity/sonar-pro", openAISays(o(14, 208, `,"search_context_size":"medium"`), ""), 14*3000 + 208*15_000 + 10*mill, "search_medium 1"},
 		{"Sonar Pro, large", "perplexity/sonar-pro", openAISays(o(14, 208, `,"search_context_size":"high"`), ""), 14*3000 + 208*15_000 + 14*mill, "search_high 1"},
-		{"a deep research", "perplexity/sonar-deep-research", openAISays(o(33, 7163, `,"citation_tokens":20016,"num_search_queries":48,"reasoning_tokens":95305`), ""),
-			33*2000 + 7163*8000 + 95_305*3000 + 20_016*2000 + 48*5*mill, "citation_tokens 20016 web_search 48"},
-		{"a deep research that says what it cost", "perplexity/sonar-deep-research",
+		{
+			"a deep research", "perplexity/sonar-deep-research", openAISays(o(33, 7163, `,"citation_tokens":20016,"num_search_queries":48,"reasoning_tokens":95305`), ""),
+			33*2000 + 7163*8000 + 95_305*3000 + 20_016*2000 + 48*5*mill, "citation_tokens 20016 web_search 48",
+		},
+		{
+			"a deep research that says what it cost", "perplexity/sonar-deep-research",
 			openAISays(o(33, 7163, `,"citation_tokens":20016,"num_search_queries":48,"reasoning_tokens":95305,"cost":{"total_cost":0.70}`), ""),
-			70 * cent, "citation_tokens 20016 web_search 48 provider_cost 1"},
+			70 * cent, "citation_tokens 20016 web_search 48 provider_cost 1",
+		},
 		{"Sonar, which says less", "perplexity/sonar", openAISays(o(14, 208, `,"search_context_size":"low","cost":{"total_cost":0.005}`), ""), 222*1000 + 5*mill, ""},
 
-		{"xAI, searches", "xai/grok-4", openAISays(o(1000, 100, `,"num_sources_used":7,"server_side_tool_usage_details":{"web_search_calls":2,"x_search_calls":1,"mcp_calls":4}`), ""),
-			1000*3000 + 100*15_000 + 3*5*mill, "citation 7 web_search 3"},
-		{"xAI, code and files", "xai/grok-4", openAISays(o(1000, 100, `,"server_side_tool_usage_details":{"code_interpreter_calls":2,"document_search_calls":1}`), ""),
-			1000*3000 + 100*15_000 + 2*5*mill + cent, "code_execution 2 file_search 1"},
-		{"xAI, which says what it cost", "xai/grok-4", openAISays(o(1000, 100, `,"cost_in_usd_ticks":123456789,"server_side_tool_usage_details":{"web_search_calls":1}`), ""),
-			12_345_679, "web_search 1 provider_cost 1"},
-		{"xAI, which says less", "xai/grok-4", openAISays(o(1000, 100, `,"cost_in_usd_ticks":1000000,"server_side_tool_usage_details":{"web_search_calls":1}`), ""),
-			1000*3000 + 100*15_000 + 5*mill, "web_search 1"},
+		{
+			"xAI, searches", "xai/grok-4", openAISays(o(1000, 100, `,"num_sources_used":7,"server_side_tool_usage_details":{"web_search_calls":2,"x_search_calls":1,"mcp_calls":4}`), ""),
+			1000*3000 + 100*15_000 + 3*5*mill, "citation 7 web_search 3",
+		},
+		{
+			"xAI, code and files", "xai/grok-4", openAISays(o(1000, 100, `,"server_side_tool_usage_details":{"code_interpreter_calls":2,"document_search_calls":1}`), ""),
+			1000*3000 + 100*15_000 + 2*5*mill + cent, "code_execution 2 file_search 1",
+		},
+		{
+			"xAI, which says what it cost", "xai/grok-4", openAISays(o(1000, 100, `,"cost_in_usd_ticks":123456789,"server_side_tool_usage_details":{"web_search_calls":1}`), ""),
+			12_345_679, "web_search 1 provider_cost 1",
+		},
+		{
+			"xAI, which says less", "xai/grok-4", openAISays(o(1000, 100, `,"cost_in_usd_ticks":1000000,"server_side_tool_usage_details":{"web_search_calls":1}`), ""),
+			1000*3000 + 100*15_000 + 5*mill, "web_search 1",
+		},
 
-		{"Groq's tools", "groq/compound", openAISays(o(14_100, 921, ""), `,"executed_tools":[{"index":0,"type":"search","output":"a"},{"index":1,"type":"visit","output":"b"}]`),
-			14_100*590 + 921*790 + 8*mill + mill, "web_search 1 web_fetch 1"},
+		{
+			"Groq's tools", "groq/compound", openAISays(o(14_100, 921, ""), `,"executed_tools":[{"index":0,"type":"search","output":"a"},{"index":1,"type":"visit","output":"b"}]`),
+			14_100*590 + 921*790 + 8*mill + mill, "web_search 1 web_fetch 1",
+		},
 		{"Groq's code", "groq/compound", openAISays(o(100, 21, ""), `,"executed_tools":[{"index":0,"type":"python","output":"a"}]`), 100*590 + 21*790 + 30*mill, "code_execution 1"},
 		{"Groq without tools", "groq/compound-mini", openAISays(o(100, 21, ""), ""), 100*590 + 21*790, ""},
 
-		{"OpenRouter, which says what it cost", "openrouter/gpt-oss-20b", openAISays(o(1000, 100, `,"cost":0.00765,"server_tool_use_details":{"web_search_requests":1,"tool_calls_executed":1}`), ""),
-			7_650_000, "web_search 1 provider_cost 1"},
-		{"OpenRouter with an account of ours", "openrouter/gpt-oss-20b", openAISays(o(1000, 100, `,"cost":0.001,"is_byok":true,"cost_details":{"upstream_inference_cost":0.02}`), ""),
-			21_000_000, "provider_cost 1"},
+		{
+			"OpenRouter, which says what it cost", "openrouter/gpt-oss-20b", openAISays(o(1000, 100, `,"cost":0.00765,"server_tool_use_details":{"web_search_requests":1,"tool_calls_executed":1}`), ""),
+			7_650_000, "web_search 1 provider_cost 1",
+		},
+		{
+			"OpenRouter with an account of ours", "openrouter/gpt-oss-20b", openAISays(o(1000, 100, `,"cost":0.001,"is_byok":true,"cost_details":{"upstream_inference_cost":0.02}`), ""),
+			21_000_000, "provider_cost 1",
+		},
 		{"OpenRouter, without its cost", "openrouter/gpt-oss-20b", openAISays(o(1000, 100, `,"server_tool_use":{"web_search_requests":2}`), ""), 1000*29 + 100*140 + 2*4*mill, "web_search 2"},
 		{"OpenRouter, as dear as we say", "openrouter/gpt-oss-20b", openAISays(o(1000, 100, `,"cost":0.000043`), ""), 1000*29 + 100*140, ""},
 		{"Vercel, which says what it cost", "vercel/gpt-oss-20b", openAISays(o(1000, 100, `,"cost":"0.0123"`), ""), 12_300_000, "provider_cost 1"},
