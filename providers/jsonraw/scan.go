@@ -99,9 +99,9 @@ func (s *scanner) path() string {
 	var e FieldError
 	for i := min(s.depth, maxSteps) - 1; i >= 0; i-- {
 		if to := s.steps[i]; to.name != (Span{}) {
-			e.Under(plain(Quoted(to.name.Of(s.b)).Bytes()))
+			_ = e.Under(plain(Quoted(to.name.Of(s.b)).Bytes()))
 		} else {
-			e.at(to.at)
+			_ = e.at(to.at)
 		}
 	}
 	return e.Param
