@@ -101,11 +101,17 @@ var root = field{Kinds: isObject, Required: 2, Other: &other, Fields: slices.Con
 	{Name: "max_completion_tokens", Kinds: isNumber | isNull, Rule: ruleMaxCompletion},
 	{Name: "n", Kinds: isNumber | isNull, Rule: ruleN},
 	{Name: "tools", Kinds: isArray | isNull, Each: &tool, Rule: ruleNeed, Need: needTools | needHosted},
-	{Name: "functions", Kinds: isArray | isNull, Each: &field{Kinds: isObject, Rule: rulePart,
-		Fields: function.Fields}, Rule: ruleNeed, Need: needFunctions,
+	{
+		Name: "functions", Kinds: isArray | isNull, Each: &field{
+			Kinds: isObject, Rule: rulePart,
+			Fields: function.Fields,
+		}, Rule: ruleNeed, Need: needFunctions,
 	},
-	{Name: "tool_choice", Fields: []field{{Name: "allowed_tools",
-		Fields: []field{{Name: "mode"}, {Name: "tools", Each: &field{Rule: rulePart}}}}},
+	{
+		Name: "tool_choice", Fields: []field{{
+			Name:   "allowed_tools",
+			Fields: []field{{Name: "mode"}, {Name: "tools", Each: &field{Rule: rulePart}}},
+		}},
 	},
 	{Name: "response_format", Kinds: isObject | isNull, Need: needSchema, Fields: []field{
 		{Name: "type", Kinds: isString, Rule: ruleNeedWord},
@@ -143,14 +149,17 @@ var message = field{Kinds: isObject, Required: 1, Rule: ruleMessage, Other: &oth
 var part = field{Kinds: isObject, Required: 1, Rule: rulePart, Other: &other, Fields: append([]field{
 	{Name: "type", Kinds: isString, Rule: ruleNeedWord},
 	{Name: "text", Kinds: isString | isNull},
-	{Name: "image_url", Kinds: isObject | isString | isNull, Rule: ruleNeed, Need: needVision,
+	{
+		Name: "image_url", Kinds: isObject | isString | isNull, Rule: ruleNeed, Need: needVision,
 		Fields: append(location, field{Name: "detail"}), Other: &other,
 	},
-	{Name: "input_audio", Kinds: isObject | isString | isNull, Rule: ruleNeed, Need: needAudio,
+	{
+		Name: "input_audio", Kinds: isObject | isString | isNull, Rule: ruleNeed, Need: needAudio,
 		Fields: named("data", "format"), Other: &other,
 	},
 	{Name: "file", Kinds: isObject | isNull, Rule: ruleNeed, Need: needDocuments, Other: &other, Fields: []field{
-		{Name: "file_data", Rule: ruleBytes}, {Name: "file_id", Rule: ruleNoted, Placed: true}, {Name: "filename"}, {Name: "file_url",
+		{Name: "file_data", Rule: ruleBytes}, {Name: "file_id", Rule: ruleNoted, Placed: true}, {Name: "filename"}, {
+			Name: "file_url",
 			Rule: ruleReference,
 		},
 	}},
