@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -21,9 +23,6 @@ type format struct {
 	base    string // what the base URL has behind the API's own
 	auth    string
 	vectors bool // the models make embeddings
-	// apart makes every exchange a provider of its own: where nearly all of them have
-	// a credential refused, none would be asked after the first.
-	apart bool
 }
 
 const noAuth = "{kind: none}"
@@ -42,7 +41,7 @@ func formats() []format {
 		{family: "ollama-native", adapter: "ollama", auth: noAuth},
 		{family: "openai-embeddings", adapter: "openai", auth: noAuth, vectors: true},
 		{family: "gemini-embed", adapter: "gemini", auth: noAuth, vectors: true},
-		{family: "vertex-embed", adapter: "vertex", auth: noAuth, vectors: true, apart: true},
+		{family: "vertex-embed", adapter: "vertex", auth: noAuth, vectors: true},
 		{family: "bedrock-embed", adapter: "bedrock", auth: noAuth, vectors: true},
 		{family: "cohere-embed", adapter: "cohere", auth: noAuth, vectors: true},
 		{family: "ollama-embed", adapter: "ollama", auth: noAuth, vectors: true},
@@ -110,19 +109,55 @@ func (f format) able() string {
 	return able
 }
 
-// split are the APIs as the router is to know them.
-func (f format) split(apis []api) (list []api) {
-	if !f.apart {
-		return apis
-	}
+// split are the APIs as the router is to know them: an exchange in which the
+// provider refuses the credential is a provider of its own, or others that are asked
+// after it would not be.
+func split(apis []api, refused map[string]bool) (list []api) {
 	for _, a := range apis {
+		whole := a
+		whole.Models = nil
+		var apart []api
 		for i, m := range a.Models {
+			if !refused[m] {
+				whole.Models = append(whole.Models, m)
+				continue
+			}
 			one := a
 			one.name, one.Models = fmt.Sprintf("%s-%d", a.name, i+1), []string{m}
-			list = append(list, one)
+			apart = append(apart, one)
 		}
+		if len(whole.Models) > 0 {
+			list = append(list, whole)
+		}
+		list = append(list, apart...)
 	}
 	return list
+}
+
+// refused are the exchanges in which a credential or an account is refused, by name.
+func (s *settings) refused() (map[string]bool, error) {
+	files, err := filepath.Glob(filepath.Join(s.cases, "*", "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]bool)
+	for _, name := range files {
+		text, err := os.ReadFile(name) //nolint:gosec // below the folder that the user names
+		if err != nil {
+			return nil, err
+		}
+		var recorded struct {
+			Response struct{ Status int }
+		}
+		if err := json.Unmarshal(text, &recorded); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		switch recorded.Response.Status {
+		case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden:
+			found[strings.TrimSuffix(filepath.Base(name), ".json")] = true
+		}
+	}
+	return found, nil
 }
 
 // config is the section "providers:" for the APIs. A provider that the catalogue
@@ -131,7 +166,7 @@ func (f format) config(apis []api, address string, known map[string]catalogue.St
 	var b strings.Builder
 	b.WriteString("providers:\n")
 	taken := make(map[string]bool)
-	for _, a := range f.split(apis) {
+	for _, a := range apis {
 		name, adapter := strings.ToLower(a.name), f.adapterOf(a.Provider)
 		if s, ok := known[a.Provider]; ok && s.Adapter == adapter && !taken[a.Provider] {
 			name = a.Provider

@@ -62,7 +62,11 @@ func (s *settings) replay(ctx context.Context, dir string, f format, apis []api,
 			return nil, nil, err
 		}
 	}
-	r, err := s.serve(ctx, filepath.Join(dir, f.family), f.config(apis, upstream, builtin))
+	refused, err := s.refused()
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := s.serve(ctx, filepath.Join(dir, f.family), f.config(split(apis, refused), upstream, builtin))
 	if err != nil {
 		return nil, nil, err
 	}
