@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -75,25 +76,21 @@ func newChatClient(base, key string) chatClient {
 // told is what the router says of an answer besides the answer.
 type told struct {
 	Text, Provider, Model, Attempts, Reason string
-	Cost, Estimate                          string // of a stream the estimate alone
+	Cost                                    string
 	RequestID                               string
 	Usage                                   openai.Usage
 }
 
 func (t told) String() string {
-	cost := t.Cost
-	if cost == "" {
-		cost = t.Estimate + " (at most)"
-	}
 	return fmt.Sprintf("%s/%s · %s, attempt %s · %d + %d tokens · $%s · %s",
-		t.Provider, t.Model, t.Reason, t.Attempts, t.Usage.PromptTokens, t.Usage.CompletionTokens, cost, t.RequestID)
+		t.Provider, t.Model, t.Reason, t.Attempts, t.Usage.PromptTokens, t.Usage.CompletionTokens, t.Cost, t.RequestID)
 }
 
 func headersOf(h http.Header) told {
 	return told{
 		Provider: h.Get("x-tallyroute-provider"), Model: h.Get("x-tallyroute-model"),
 		Attempts: h.Get("x-tallyroute-attempts"), Reason: h.Get("x-tallyroute-route-reason"),
-		Cost: h.Get("x-tallyroute-cost-usd"), Estimate: h.Get("x-tallyroute-cost-estimate-usd"), RequestID: h.Get("x-request-id"),
+		Cost: h.Get("x-tallyroute-cost-usd"), RequestID: h.Get("x-request-id"),
 	}
 }
 
@@ -131,7 +128,7 @@ func (c chatClient) stream(ctx context.Context, model, message string, w io.Writ
 	t := headersOf(s.Header())
 	var said strings.Builder
 	for {
-		chunk, err := s.Recv()
+		raw, err := s.RecvRaw()
 		if errors.Is(err, io.EOF) {
 			t.Text = said.String()
 			return t, nil
@@ -139,8 +136,15 @@ func (c chatClient) stream(ctx context.Context, model, message string, w io.Writ
 		if err != nil {
 			return t, err
 		}
+		var chunk openai.ChatCompletionStreamResponse
+		var cost struct { // which the client's own type does not have
+			Usage struct{ Cost json.Number }
+		}
+		if err := errors.Join(json.Unmarshal(raw, &chunk), json.Unmarshal(raw, &cost)); err != nil {
+			return t, err
+		}
 		if chunk.Usage != nil {
-			t.Usage = *chunk.Usage
+			t.Usage, t.Cost = *chunk.Usage, cost.Usage.Cost.String()
 		}
 		for _, choice := range chunk.Choices {
 			said.WriteString(choice.Delta.Content)

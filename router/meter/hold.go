@@ -49,9 +49,9 @@ func (m *Meter) Also(c plan.Candidate) billing.Amount {
 // Fits is how many tokens of output one choice may have within what is free of
 // every budget, whichever of the candidates serves it.
 func (m *Meter) Fits(balances []billing.Balance) int64 {
-	most := int64(math.MaxInt64)
+	least := int64(math.MaxInt64)
 	for _, c := range m.Try {
-		price := m.dearest(c)
+		price, most := m.dearest(c), int64(math.MaxInt64)
 		cost, _, _ := price.Charge(billing.Tokens{Input: c.Hold}, m.mostFees(c), nil)
 		prompt := cost.Total
 		for _, b := range balances {
@@ -64,11 +64,14 @@ func (m *Meter) Fits(balances []billing.Balance) int64 {
 				return 0
 			}
 		}
+		if most != math.MaxInt64 { // what adds to every choice is no part of its bound
+			least = min(least, max(0, most)/m.Request.N()-c.Members.Extra)
+		}
 	}
-	if most <= 0 || most == math.MaxInt64 {
+	if least <= 0 || least == math.MaxInt64 {
 		return 0
 	}
-	return most / m.Request.N()
+	return least
 }
 
 // dearest is what c may cost at most per token. Every prompt token is priced as

@@ -49,7 +49,7 @@ func TestOutputThatFits(t *testing.T) {
 			priced("b", billing.Money(random.Int64N(9)), billing.Money(1+random.Int64N(9))),
 		}}
 		for i := range m.Try {
-			m.Try[i].MaxOutput = math.MaxInt32
+			m.Try[i].MaxOutput, m.Try[i].Members.Extra = math.MaxInt32, random.Int64N(20)
 		}
 		tokens, money := random.Int64N(2000), billing.Money(random.Int64N(20_000))
 		free := []billing.Balance{{Budget: billing.Budget{Tokens: &tokens}}, {Budget: billing.Budget{Money: &money}}}
