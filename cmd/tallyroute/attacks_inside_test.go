@@ -427,14 +427,14 @@ func TestPublishedSchemas(t *testing.T) {
 // TestOthersAreServedBesideAttackers: attackers beside ordinary clients, who notice nothing.
 func TestOthersAreServedBesideAttackers(t *testing.T) {
 	g := attacked(t, "timeouts: {read_header: 4s, read_body: 4s, shutdown_wait: 0s}\n", pt.JSON(200, attackAnswer))
-	base := runtime.NumGoroutine()
+	base, other := runtime.NumGoroutine(), g.another()
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() { g.raw("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{") })
 		wg.Go(func() { g.ask(http.MethodPost, "/v1/chat/completions", io.LimitReader(attackFlood{}, 20<<20)) })
 	}
 	for range 20 {
-		if r := g.complete(attackPlain); r.status != 200 {
+		if r := g.complete(attackPlain, other...); r.status != 200 {
 			t.Errorf("%d %s %v", r.status, r.body, r.err)
 		}
 	}
