@@ -145,10 +145,7 @@ func (r *Router) callChosen(ctx context.Context, s *sent) error {
 		s.call.Drop()
 	}
 	reply, tried, err := r.attempt(s.upstream, s.held, s.chosen)
-	if errors.Is(err, errTrialTaken) {
-		return err
-	}
-	if unfit(err) {
+	if errors.Is(err, errTrialTaken) || unfit(err) { // nothing was sent
 		return err
 	}
 	s.attempts = append(s.attempts, tried)

@@ -105,7 +105,7 @@ func ViewEvent(e billing.Event) EventView {
 type ReplicaView struct {
 	ID           string    `json:"id"`
 	Name         string    `json:"name"`
-	Status       string    `json:"status"` // live, or lost: its leases have expired
+	Status       string    `json:"status"` // live; lost: its leases have expired; or forgotten
 	StartedAt    time.Time `json:"started_at"`
 	SeenAt       time.Time `json:"seen_at"`
 	ExpiresAt    time.Time `json:"expires_at"`

@@ -70,10 +70,7 @@ func listBudgets(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	views := make([]manage.BudgetView, len(budgets))
-	for i, b := range budgets {
-		views[i] = manage.ViewBudget(b)
-	}
+	views := viewsOf(budgets, manage.ViewBudget)
 	return paged(x, views, func(b manage.BudgetView) string { return b.ID })
 }
 

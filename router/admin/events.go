@@ -31,9 +31,5 @@ func listEvents(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	views := make([]manage.EventView, len(all))
-	for i, e := range all {
-		views[i] = manage.ViewEvent(e)
-	}
-	return x.json(http.StatusOK, page[manage.EventView]{Data: views})
+	return x.json(http.StatusOK, page[manage.EventView]{Data: viewsOf(all, manage.ViewEvent)})
 }

@@ -12,10 +12,7 @@ func listTeams(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	views := make([]manage.TeamView, len(teams))
-	for i, t := range teams {
-		views[i] = manage.ViewTeam(t)
-	}
+	views := viewsOf(teams, manage.ViewTeam)
 	return paged(x, views, func(t manage.TeamView) string { return t.ID })
 }
 
@@ -43,10 +40,7 @@ func listProjects(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	views := make([]manage.ProjectView, len(projects))
-	for i, p := range projects {
-		views[i] = manage.ViewProject(p)
-	}
+	views := viewsOf(projects, manage.ViewProject)
 	return paged(x, views, func(p manage.ProjectView) string { return p.ID })
 }
 

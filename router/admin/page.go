@@ -19,6 +19,15 @@ type page[T any] struct {
 
 func (p *page[T]) continueAfter(id string) { p.HasMore, p.NextCursor = true, &id }
 
+// viewsOf are all as they are shown.
+func viewsOf[T, V any](all []T, view func(T) V) []V {
+	views := make([]V, len(all))
+	for i, one := range all {
+		views[i] = view(one)
+	}
+	return views
+}
+
 // mostListed is the longest page, and the length of one that was not limited.
 const mostListed = 200
 

@@ -15,11 +15,7 @@ func listPeriods(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	views := make([]manage.PeriodView, len(all))
-	for i, p := range all {
-		views[i] = manage.ViewPeriod(p)
-	}
-	return x.json(http.StatusOK, page[manage.PeriodView]{Data: views})
+	return x.json(http.StatusOK, page[manage.PeriodView]{Data: viewsOf(all, manage.ViewPeriod)})
 }
 
 // month is the one that the path names.

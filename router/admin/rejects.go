@@ -13,11 +13,7 @@ func listRejects(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	views := make([]manage.RejectView, len(all))
-	for i, r := range all {
-		views[i] = manage.ViewReject(r)
-	}
-	return x.json(http.StatusOK, page[manage.RejectView]{Data: views})
+	return x.json(http.StatusOK, page[manage.RejectView]{Data: viewsOf(all, manage.ViewReject)})
 }
 
 // bookReject is POST /rejects/req_…/book: the rows of a request that wait.

@@ -12,11 +12,7 @@ func listReplicas(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	views := make([]manage.ReplicaView, len(all))
-	for i, r := range all {
-		views[i] = manage.ViewReplica(r)
-	}
-	return x.json(http.StatusOK, page[manage.ReplicaView]{Data: views})
+	return x.json(http.StatusOK, page[manage.ReplicaView]{Data: viewsOf(all, manage.ViewReplica)})
 }
 
 // forgetReplica is POST /replicas/{id}/forget: what a router that will not come

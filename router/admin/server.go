@@ -115,10 +115,11 @@ func newEngine(s *server) *gin.Engine {
 	}, requestTimeout))
 
 	api := engine.Group("/admin/v1")
-	for _, r := range []struct {
+	type route struct {
 		method, path string
 		handle       handler
-	}{
+	}
+	for _, r := range []route{
 		{http.MethodPost, "/keys", createKey},
 		{http.MethodGet, "/keys", listKeys},
 		{http.MethodGet, "/keys/:id", getKey},
@@ -145,10 +146,7 @@ func newEngine(s *server) *gin.Engine {
 	} {
 		api.Handle(r.method, r.path, s.serve(operatorsOnly(r.handle), requestTimeout))
 	}
-	for _, r := range []struct {
-		method, path string
-		handle       handler
-	}{
+	for _, r := range []route{ // that read whole months
 		{http.MethodGet, "/periods/:month/rows", archiveRows},
 		{http.MethodPost, "/periods/:month/archive", archivePeriod},
 		{http.MethodPost, "/prices/reprice", reprice},
