@@ -29,10 +29,14 @@ func TestMonth(t *testing.T) {
 func TestMonthDigest_IsWhatItWas(t *testing.T) {
 	at := time.Date(2026, 3, 14, 12, 0, 0, 141592000, time.UTC)
 	row := Spend{
-		EventID: "01980a3c-7d1e-7c3a-8f00-000000000001", OccurredAt: at, ReportDay: "2026-03-14", Kind: KindUsage, RequestID: "req_1", Attempt: 1, Final: true,
-		Owner: Owner{"key_1", "proj_1", "team_1", "CC-1", "prod"}, Tags: map[string]string{"b": "2", "a": "1"}, RequestedModel: "auto", Provider: "acme", Model: "large",
-		ServiceTier: "standard", RouteReason: RouteCheapest, Status: StatusOK, UsageSource: Reported, Tokens: Tokens{Input: 7, Output: 5, Reasoning: 2},
-		Pricing: Priced, Price: Price{ID: "price_1", Input: 1, Output: 2}, Cost: Cost{Input: 3, Output: 4, Total: 7}, Baseline: 9, RecordedAt: at,
+		EventID: "01980a3c-7d1e-7c3a-8f00-000000000001", OccurredAt: at, ReportDay: "2026-03-14", Kind: KindUsage, RequestID: "req_1",
+		Attempt: 1, Final: true,
+		Owner: Owner{"key_1", "proj_1", "team_1", "CC-1", "prod"}, Tags: map[string]string{"b": "2", "a": "1"}, RequestedModel: "auto",
+		Provider: "acme", Model: "large",
+		ServiceTier: "standard", RouteReason: RouteCheapest, Status: StatusOK, UsageSource: Reported,
+		Tokens:  Tokens{Input: 7, Output: 5, Reasoning: 2},
+		Pricing: Priced, Price: Price{ID: "price_1", Input: 1, Output: 2}, Cost: Cost{Input: 3, Output: 4, Total: 7}, Baseline: 9,
+		RecordedAt: at,
 	}
 	d := NewMonthDigest()
 	line, err := d.Add(row)
@@ -54,7 +58,10 @@ func TestMonthDigest_IsWhatItWas(t *testing.T) {
 func TestCharged_Baseline(t *testing.T) {
 	r := Repricing{Reason: "r", Actor: "a"}
 	p := Price{ID: "price_2", Input: 1_000_000}
-	row := Spend{EventID: "e", Kind: KindUsage, Status: StatusOK, Pricing: Priced, Tokens: Tokens{Input: 10}, Cost: Cost{Input: 4, Total: 4}}
+	row := Spend{
+		EventID: "e", Kind: KindUsage, Status: StatusOK, Pricing: Priced, Tokens: Tokens{Input: 10},
+		Cost: Cost{Input: 4, Total: 4},
+	}
 	for name, tt := range map[string]struct{ baseline, want Money }{
 		"the only candidate":   {4, 6},
 		"a dearer candidate":   {20, 0},

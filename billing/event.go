@@ -105,12 +105,14 @@ func (s *Spend) overrunEvent() Event {
 }
 
 func (s *Spend) disputedEvent() Event {
-	e := s.event(EventDisputed, fmt.Sprintf("The usage that %s/%s reported cannot be right, or contradicts what is known.", s.Provider, s.Model))
+	e := s.event(EventDisputed, fmt.Sprintf("The usage that %s/%s reported cannot be right, or contradicts what is known.",
+		s.Provider, s.Model))
 	if r := s.Reported; r != nil {
 		e.Data["reported_prompt_tokens"] = strconv.FormatInt(SatAdd(SatAdd(r.Input, r.CacheRead), r.CacheWrite), 10)
 		e.Data["reported_output_tokens"] = strconv.FormatInt(r.Output, 10)
 	}
-	e.Data["booked_prompt_tokens"], e.Data["booked_output_tokens"] = strconv.FormatInt(s.Tokens.Prompt(), 10), strconv.FormatInt(s.Tokens.Output, 10)
+	e.Data["booked_prompt_tokens"], e.Data["booked_output_tokens"] = strconv.FormatInt(s.Tokens.Prompt(), 10),
+		strconv.FormatInt(s.Tokens.Output, 10)
 	return e
 }
 
@@ -166,7 +168,8 @@ func (d *Denials) Event(h Hold, refused *QuotaError, at time.Time) (Event, bool)
 	}
 	d.told[id] = struct{}{}
 	return Event{
-		Kind: EventDenied, Object: string(h.KeyID), Severity: Info, Text: "A budget had no room: " + strings.TrimPrefix(refused.Error(), "billing: "), DedupID: id, At: at,
+		Kind: EventDenied, Object: string(h.KeyID), Severity: Info, Text: "A budget had no room: " + strings.TrimPrefix(refused.Error(),
+			"billing: "), DedupID: id, At: at,
 		Data: map[string]string{"budget_id": b.Budget.ID, "request_id": h.ID},
 	}, true
 }

@@ -23,12 +23,27 @@ func TestChargeOfFeesAndStatedCosts(t *testing.T) {
 		"none":                   {[]Fee{{Meter: "web_search"}}, nil, 20_007, nil, true},
 		"what nobody has listed": {[]Fee{{Meter: "maps", Units: 1}}, nil, 20_007 + 25_000_000, []Fee{{"maps", 1, 25_000_000}}, true},
 		"what nobody knows":      {[]Fee{{Meter: "elephants", Units: 1}}, nil, 20_007, []Fee{{"elephants", 1, 0}}, false},
-		"unknown, but stated":    {[]Fee{{Meter: "elephants", Units: 1}}, money(50_000), 50_000, []Fee{{"elephants", 1, 0}, {MeterProviderCost, 1, 29_993}}, true},
-		"stated as more":         {nil, money(20_010), 20_010, []Fee{{MeterProviderCost, 1, 3}}, true},
-		"stated as less":         {nil, money(19_000), 20_007, nil, true},
-		"stated as nothing":      {nil, money(0), 20_007, nil, true},
-		"what was booked before": {[]Fee{{"web_search", 3, 999}, {MeterProviderCost, 1, 999}}, nil, 20_307, []Fee{{"web_search", 3, 300}}, true},
-		"more than there is":     {[]Fee{{Meter: "web_search", Units: 1 << 62}}, nil, 20_007 + Money(MostTokens)*100, []Fee{{"web_search", MostTokens, Money(MostTokens) * 100}}, true},
+		"unknown, but stated": {
+			[]Fee{{Meter: "elephants", Units: 1}},
+			money(50_000), 50_000,
+			[]Fee{{"elephants", 1, 0}, {MeterProviderCost, 1, 29_993}},
+			true,
+		},
+		"stated as more":    {nil, money(20_010), 20_010, []Fee{{MeterProviderCost, 1, 3}}, true},
+		"stated as less":    {nil, money(19_000), 20_007, nil, true},
+		"stated as nothing": {nil, money(0), 20_007, nil, true},
+		"what was booked before": {
+			[]Fee{{"web_search", 3, 999}, {MeterProviderCost, 1, 999}},
+			nil, 20_307,
+			[]Fee{{"web_search", 3, 300}},
+			true,
+		},
+		"more than there is": {
+			[]Fee{{Meter: "web_search", Units: 1 << 62}},
+			nil, 20_007 + Money(MostTokens)*100,
+			[]Fee{{"web_search", MostTokens, Money(MostTokens) * 100}},
+			true,
+		},
 	} {
 		c, fees, known := p.Charge(used, tt.used, tt.stated)
 		if c.Total != tt.total || c.sum() != c.Total || known != tt.known || !reflect.DeepEqual(fees, tt.fees) {
@@ -43,7 +58,10 @@ func TestChargeOfFeesAndStatedCosts(t *testing.T) {
 
 // What a row used besides tokens is costed again, too.
 func TestRepricingKnowsFees(t *testing.T) {
-	row := Spend{EventID: "e", Kind: KindUsage, Status: StatusOK, Pricing: Unpriced, Tokens: Tokens{Input: 10}, Fees: []Fee{{"web_search", 2, 0}}}
+	row := Spend{
+		EventID: "e", Kind: KindUsage, Status: StatusOK, Pricing: Unpriced, Tokens: Tokens{Input: 10},
+		Fees: []Fee{{"web_search", 2, 0}},
+	}
 	r := Repricing{Reason: "r", Actor: "a", Price: func(Spend) (Price, bool) {
 		return Price{ID: "p", Input: 1e9, Fees: []FeeRate{{"web_search", 50}}}, true
 	}}

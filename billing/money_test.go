@@ -157,7 +157,10 @@ func TestPrice_Cost(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(9, 10))
 	halves := 0
 	for range 100_000 {
-		p := Price{Input: Money(amount(rnd)), CacheRead: Money(amount(rnd)), CacheWrite: Money(amount(rnd)), Output: Money(amount(rnd)), Request: Money(max(0, amount(rnd)))}
+		p := Price{
+			Input: Money(amount(rnd)), CacheRead: Money(amount(rnd)), CacheWrite: Money(amount(rnd)), Output: Money(amount(rnd)),
+			Request: Money(max(0, amount(rnd))),
+		}
 		use := Tokens{Input: amount(rnd), CacheRead: amount(rnd), CacheWrite: amount(rnd), Output: amount(rnd), Reasoning: amount(rnd)}
 		if rnd.IntN(4) == 0 { // a tie is otherwise rare
 			p.Input, use.Input = 500_000, int64(rnd.IntN(1000))*2+1
@@ -211,7 +214,10 @@ func TestPrice_CostByHand(t *testing.T) {
 // Where the product is just too large for its quotient to fit, and nearby.
 func TestPrice_CostAtTheEdge(t *testing.T) {
 	for _, rate := range []Money{1 << 62, 1<<62 - 1, 1<<61 + 1, math.MaxInt64, 1_000_000, 999_999} {
-		for _, quantity := range []int64{4_000_000, 3_999_999, 4_000_001, 2_000_000, 1_999_999, 1_000_000, math.MaxInt64, math.MaxInt64 - 1} {
+		for _, quantity := range []int64{
+			4_000_000, 3_999_999, 4_000_001, 2_000_000, 1_999_999, 1_000_000, math.MaxInt64,
+			math.MaxInt64 - 1,
+		} {
 			if got, want := (Price{Input: rate}).Cost(Tokens{Input: quantity}).Input, saturated(exact(rate, quantity)); got != want {
 				t.Errorf("%d for %d: got %d, want %d", rate, quantity, got, want)
 			}

@@ -88,10 +88,19 @@ func TestPrice_CostOfParts(t *testing.T) {
 		use  Tokens
 		want Money
 	}{
-		"all kinds":                {Tokens{Input: 10, CacheWrite: 10, Output: 10, CacheWrite1h: 4, Reasoning: 3, AudioInput: 2, AudioOutput: 5}, 8*2 + 2*13 + 6*3 + 4*7 + 2*5 + 3*11 + 5*17},
-		"parts beyond their whole": {Tokens{Input: 1, CacheWrite: 1, Output: 4, CacheWrite1h: 9, Reasoning: 3, AudioInput: 9, AudioOutput: 9}, 13 + 7 + 3*11 + 17},
-		"parts of nothing":         {Tokens{CacheWrite1h: 9, Reasoning: 9, AudioInput: 9, AudioOutput: 9}, 0},
-		"parts that are negative":  {Tokens{Input: 1, CacheWrite: 1, Output: 1, CacheWrite1h: -9, Reasoning: -9, AudioInput: -9, AudioOutput: -9}, 2 + 3 + 5},
+		"all kinds": {Tokens{
+			Input: 10, CacheWrite: 10, Output: 10, CacheWrite1h: 4, Reasoning: 3, AudioInput: 2,
+			AudioOutput: 5,
+		}, 8*2 + 2*13 + 6*3 + 4*7 + 2*5 + 3*11 + 5*17},
+		"parts beyond their whole": {Tokens{
+			Input: 1, CacheWrite: 1, Output: 4, CacheWrite1h: 9, Reasoning: 3, AudioInput: 9,
+			AudioOutput: 9,
+		}, 13 + 7 + 3*11 + 17},
+		"parts of nothing": {Tokens{CacheWrite1h: 9, Reasoning: 9, AudioInput: 9, AudioOutput: 9}, 0},
+		"parts that are negative": {Tokens{
+			Input: 1, CacheWrite: 1, Output: 1, CacheWrite1h: -9, Reasoning: -9, AudioInput: -9,
+			AudioOutput: -9,
+		}, 2 + 3 + 5},
 		"a whole that is negative": {Tokens{Input: -1, Output: -1, Reasoning: 5, AudioInput: 5, AudioOutput: 5}, 0},
 	} {
 		if got := p.Cost(tt.use).Total; got != tt.want {

@@ -77,7 +77,10 @@ func (c Cost) plus(d Cost) Cost {
 }
 
 func (c Cost) minus(d Cost) Cost {
-	return c.plus(Cost{Input: -d.Input, CacheRead: -d.CacheRead, CacheWrite: -d.CacheWrite, Output: -d.Output, Fee: -d.Fee, Total: -d.Total})
+	return c.plus(Cost{
+		Input: -d.Input, CacheRead: -d.CacheRead, CacheWrite: -d.CacheWrite, Output: -d.Output, Fee: -d.Fee,
+		Total: -d.Total,
+	})
 }
 
 // Adjust is the row that makes c cost what p says, with the differences as its

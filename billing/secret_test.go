@@ -171,8 +171,10 @@ func TestSecret_NeverPrints(t *testing.T) {
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("secrets", "s", s, "p", p, "inner", inner)
 	body := s.Reveal()[len("sk-tr-prod-"):]
 	for name, text := range map[string]string{
-		"secret": body, "part of it": body[:8], "secret in hex": hex.EncodeToString([]byte(body)), "secret in capital hex": strings.ToUpper(hex.EncodeToString([]byte(body))),
-		"pepper": raw, "pepper in hex": hex.EncodeToString([]byte(raw)), "pepper in base64": p.Reveal(), "pepper in numbers": strings.Trim(fmt.Sprintf("%d", []byte(raw)), "[]"),
+		"secret": body, "part of it": body[:8], "secret in hex": hex.EncodeToString([]byte(body)),
+		"secret in capital hex": strings.ToUpper(hex.EncodeToString([]byte(body))),
+		"pepper":                raw, "pepper in hex": hex.EncodeToString([]byte(raw)), "pepper in base64": p.Reveal(),
+		"pepper in numbers": strings.Trim(fmt.Sprintf("%d", []byte(raw)), "[]"),
 	} {
 		if strings.Contains(out.String(), text) {
 			t.Errorf("the %s was printed", name)

@@ -10,7 +10,8 @@ func TestCleanText(t *testing.T) {
 	long := strings.Repeat("x", LongestText)
 	for in, want := range map[string]string{
 		"": "", "plain ünïcode 値": "plain ünïcode 値", "\x00": "\ufffd", "a\x00b\x00": "a\ufffdb\ufffd", "\xff\xfe\xfd": "\ufffd",
-		long: long, long + "y": long, long[1:] + "é": long[1:], long[2:] + "é": long[2:] + "é", long[3:] + "€€": long[3:] + "€", long[1:] + "\x00": long[1:],
+		long: long, long + "y": long, long[1:] + "é": long[1:], long[2:] + "é": long[2:] + "é", long[3:] + "€€": long[3:] + "€",
+		long[1:] + "\x00":            long[1:],
 		strings.Repeat("\x80", 1000): "\ufffd",
 	} {
 		if got := CleanText(in); got != want {

@@ -23,33 +23,81 @@ func TestWindow(t *testing.T) {
 		zone           string
 		at, start, end string
 	}{
-		"day":                              {PeriodDay, "", "2026-03-04T05:06:07Z", "2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z"},
-		"the start is inside":              {PeriodDay, "UTC", "2026-03-04T00:00:00Z", "2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z"},
-		"the end is outside":               {PeriodDay, "UTC", "2026-03-04T23:59:59.999999999Z", "2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z"},
-		"half-hour zone":                   {PeriodDay, "Asia/Kolkata", "2026-03-04T18:30:00Z", "2026-03-04T18:30:00Z", "2026-03-05T18:30:00Z"},
-		"23 hours":                         {PeriodDay, "Europe/Berlin", "2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"},
-		"25 hours":                         {PeriodDay, "America/New_York", "2026-11-01T12:00:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"},
-		"no midnight in Sao Paulo":         {PeriodDay, "America/Sao_Paulo", "2018-11-04T12:00:00Z", "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"},
-		"before no midnight in Sao Paulo":  {PeriodDay, "America/Sao_Paulo", "2018-11-04T02:59:59Z", "2018-11-03T03:00:00Z", "2018-11-04T03:00:00Z"},
-		"no midnight in Beirut":            {PeriodDay, "Asia/Beirut", "2026-03-29T08:00:00Z", "2026-03-28T22:00:00Z", "2026-03-29T21:00:00Z"},
-		"23:00 twice in Sao Paulo":         {PeriodDay, "America/Sao_Paulo", "2019-02-17T02:30:00Z", "2019-02-16T02:00:00Z", "2019-02-17T03:00:00Z"},
-		"midnight twice in St John's":      {PeriodDay, "America/St_Johns", "2010-11-07T02:45:00Z", "2010-11-07T02:30:00Z", "2010-11-08T03:30:00Z"},
-		"a date that never was":            {PeriodDay, "Pacific/Apia", "2011-12-30T09:59:59Z", "2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z"},
-		"after a date that never was":      {PeriodDay, "Pacific/Apia", "2011-12-30T10:00:00Z", "2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z"},
-		"leap day":                         {PeriodDay, "", "2028-02-29T12:00:00Z", "2028-02-29T00:00:00Z", "2028-03-01T00:00:00Z"},
-		"end of a far leap year":           {PeriodDay, "Europe/Berlin", "2040-12-31T12:00:00Z", "2040-12-30T23:00:00Z", "2040-12-31T23:00:00Z"},
-		"week on Sunday":                   {PeriodWeek, "", "2026-03-01T23:59:59Z", "2026-02-23T00:00:00Z", "2026-03-02T00:00:00Z"},
-		"week on Monday":                   {PeriodWeek, "", "2026-03-02T00:00:00Z", "2026-03-02T00:00:00Z", "2026-03-09T00:00:00Z"},
-		"week over a new year":             {PeriodWeek, "", "2027-01-01T00:00:00Z", "2026-12-28T00:00:00Z", "2027-01-04T00:00:00Z"},
-		"week with 167 hours":              {PeriodWeek, "Europe/Berlin", "2026-03-25T00:00:00Z", "2026-03-22T23:00:00Z", "2026-03-29T22:00:00Z"},
-		"month":                            {PeriodMonth, "", "2026-01-31T12:00:00Z", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"},
-		"leap February":                    {PeriodMonth, "", "2028-02-29T12:00:00Z", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z"},
-		"next month already in Auckland":   {PeriodMonth, "Pacific/Auckland", "2026-03-31T11:00:00Z", "2026-03-31T11:00:00Z", "2026-04-30T12:00:00Z"},
-		"last month still in Los Angeles":  {PeriodMonth, "America/Los_Angeles", "2026-03-01T07:59:59Z", "2026-02-01T08:00:00Z", "2026-03-01T08:00:00Z"},
-		"quarter":                          {PeriodQuarter, "", "2026-05-31T12:00:00Z", "2026-04-01T00:00:00Z", "2026-07-01T00:00:00Z"},
-		"last quarter":                     {PeriodQuarter, "", "2026-12-31T12:00:00Z", "2026-10-01T00:00:00Z", "2027-01-01T00:00:00Z"},
-		"year":                             {PeriodYear, "", "2026-05-31T12:00:00Z", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"},
-		"year in Tokyo":                    {PeriodYear, "Asia/Tokyo", "2025-12-31T15:00:00Z", "2025-12-31T15:00:00Z", "2026-12-31T15:00:00Z"},
+		"day":                 {PeriodDay, "", "2026-03-04T05:06:07Z", "2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z"},
+		"the start is inside": {PeriodDay, "UTC", "2026-03-04T00:00:00Z", "2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z"},
+		"the end is outside": {
+			PeriodDay, "UTC", "2026-03-04T23:59:59.999999999Z", "2026-03-04T00:00:00Z",
+			"2026-03-05T00:00:00Z",
+		},
+		"half-hour zone": {
+			PeriodDay, "Asia/Kolkata", "2026-03-04T18:30:00Z", "2026-03-04T18:30:00Z",
+			"2026-03-05T18:30:00Z",
+		},
+		"23 hours": {
+			PeriodDay, "Europe/Berlin", "2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z",
+			"2026-03-29T22:00:00Z",
+		},
+		"25 hours": {
+			PeriodDay, "America/New_York", "2026-11-01T12:00:00Z", "2026-11-01T04:00:00Z",
+			"2026-11-02T05:00:00Z",
+		},
+		"no midnight in Sao Paulo": {
+			PeriodDay, "America/Sao_Paulo", "2018-11-04T12:00:00Z", "2018-11-04T03:00:00Z",
+			"2018-11-05T02:00:00Z",
+		},
+		"before no midnight in Sao Paulo": {
+			PeriodDay, "America/Sao_Paulo", "2018-11-04T02:59:59Z", "2018-11-03T03:00:00Z",
+			"2018-11-04T03:00:00Z",
+		},
+		"no midnight in Beirut": {
+			PeriodDay, "Asia/Beirut", "2026-03-29T08:00:00Z", "2026-03-28T22:00:00Z",
+			"2026-03-29T21:00:00Z",
+		},
+		"23:00 twice in Sao Paulo": {
+			PeriodDay, "America/Sao_Paulo", "2019-02-17T02:30:00Z", "2019-02-16T02:00:00Z",
+			"2019-02-17T03:00:00Z",
+		},
+		"midnight twice in St John's": {
+			PeriodDay, "America/St_Johns", "2010-11-07T02:45:00Z", "2010-11-07T02:30:00Z",
+			"2010-11-08T03:30:00Z",
+		},
+		"a date that never was": {
+			PeriodDay, "Pacific/Apia", "2011-12-30T09:59:59Z", "2011-12-29T10:00:00Z",
+			"2011-12-30T10:00:00Z",
+		},
+		"after a date that never was": {
+			PeriodDay, "Pacific/Apia", "2011-12-30T10:00:00Z", "2011-12-30T10:00:00Z",
+			"2011-12-31T10:00:00Z",
+		},
+		"leap day": {PeriodDay, "", "2028-02-29T12:00:00Z", "2028-02-29T00:00:00Z", "2028-03-01T00:00:00Z"},
+		"end of a far leap year": {
+			PeriodDay, "Europe/Berlin", "2040-12-31T12:00:00Z", "2040-12-30T23:00:00Z",
+			"2040-12-31T23:00:00Z",
+		},
+		"week on Sunday":       {PeriodWeek, "", "2026-03-01T23:59:59Z", "2026-02-23T00:00:00Z", "2026-03-02T00:00:00Z"},
+		"week on Monday":       {PeriodWeek, "", "2026-03-02T00:00:00Z", "2026-03-02T00:00:00Z", "2026-03-09T00:00:00Z"},
+		"week over a new year": {PeriodWeek, "", "2027-01-01T00:00:00Z", "2026-12-28T00:00:00Z", "2027-01-04T00:00:00Z"},
+		"week with 167 hours": {
+			PeriodWeek, "Europe/Berlin", "2026-03-25T00:00:00Z", "2026-03-22T23:00:00Z",
+			"2026-03-29T22:00:00Z",
+		},
+		"month":         {PeriodMonth, "", "2026-01-31T12:00:00Z", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"},
+		"leap February": {PeriodMonth, "", "2028-02-29T12:00:00Z", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z"},
+		"next month already in Auckland": {
+			PeriodMonth, "Pacific/Auckland", "2026-03-31T11:00:00Z", "2026-03-31T11:00:00Z",
+			"2026-04-30T12:00:00Z",
+		},
+		"last month still in Los Angeles": {
+			PeriodMonth, "America/Los_Angeles", "2026-03-01T07:59:59Z", "2026-02-01T08:00:00Z",
+			"2026-03-01T08:00:00Z",
+		},
+		"quarter":      {PeriodQuarter, "", "2026-05-31T12:00:00Z", "2026-04-01T00:00:00Z", "2026-07-01T00:00:00Z"},
+		"last quarter": {PeriodQuarter, "", "2026-12-31T12:00:00Z", "2026-10-01T00:00:00Z", "2027-01-01T00:00:00Z"},
+		"year":         {PeriodYear, "", "2026-05-31T12:00:00Z", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"},
+		"year in Tokyo": {
+			PeriodYear, "Asia/Tokyo", "2025-12-31T15:00:00Z", "2025-12-31T15:00:00Z",
+			"2026-12-31T15:00:00Z",
+		},
 		"the machine's zone plays no role": {PeriodDay, "", "2026-03-04T01:00:00+05:00", "2026-03-03T00:00:00Z", "2026-03-04T00:00:00Z"},
 	}
 	for name, tt := range tests {
@@ -80,7 +128,13 @@ func TestWindow_Once(t *testing.T) {
 }
 
 func TestWindow_Unknown(t *testing.T) {
-	for _, b := range []Budget{{Period: "fortnight"}, {Period: ""}, {Period: PeriodDay, Zone: "Mars/Olympus"}, {Period: PeriodDay, Zone: "Local"}, {Period: PeriodDay, Zone: "../../etc/passwd"}} {
+	for _, b := range []Budget{
+		{Period: "fortnight"},
+		{Period: ""},
+		{Period: PeriodDay, Zone: "Mars/Olympus"},
+		{Period: PeriodDay, Zone: "Local"},
+		{Period: PeriodDay, Zone: "../../etc/passwd"},
+	} {
 		if w, err := b.Window(time.Now()); err == nil {
 			t.Errorf("%+v: got %v, want an error", b, w)
 		}

@@ -113,8 +113,14 @@ func TestRun_Refuses(t *testing.T) {
 		known   []Migration
 		want    string
 	}{
-		"a file that was changed":   {append(applied(all[0]), Applied{2, "0002_two", "feedfacecafebeef"}), all, "0002_two was applied to the database with another text (feedfacecafe"},
-		"a database that is newer":  {applied(all...), all[:2], "the database has 0003_three but this program knows only 2 migrations: run a newer tallyroute"},
+		"a file that was changed": {
+			append(applied(all[0]), Applied{2, "0002_two", "feedfacecafebeef"}), all,
+			"0002_two was applied to the database with another text (feedfacecafe",
+		},
+		"a database that is newer": {
+			applied(all...), all[:2],
+			"the database has 0003_three but this program knows only 2 migrations: run a newer tallyroute",
+		},
 		"a program that knows none": {applied(all...), nil, "run a newer tallyroute"},
 	}
 	for name, tt := range tests {
@@ -132,7 +138,15 @@ func TestRun_Refuses(t *testing.T) {
 }
 
 func TestRead_Refuses(t *testing.T) {
-	for _, names := range [][]string{{"0002_late.sql"}, {"0001_a.sql", "0001_b.sql"}, {"0001_a.sql", "0003_c.sql"}, {"1_short.sql"}, {"0001.sql"}, {"0001_.sql"}, {"first.sql"}} {
+	for _, names := range [][]string{
+		{"0002_late.sql"},
+		{"0001_a.sql", "0001_b.sql"},
+		{"0001_a.sql", "0003_c.sql"},
+		{"1_short.sql"},
+		{"0001.sql"},
+		{"0001_.sql"},
+		{"first.sql"},
+	} {
 		from := fstest.MapFS{}
 		for _, name := range names {
 			from["db/"+name] = &fstest.MapFile{}

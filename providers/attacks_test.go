@@ -25,7 +25,8 @@ import (
 func TestRedirectIsNotFollowed(t *testing.T) {
 	for _, status := range []int{300, 301, 302, 303, 304, 307, 308} {
 		thief := pt.NewUpstream(t, pt.JSON(200, pt.Completion("m", "hi", 1, 1)))
-		u := pt.NewUpstream(t, pt.JSON(status, pt.Problem("no", "", "insufficient_quota")).With("Location", thief.URL()+"/chat/completions"))
+		u := pt.NewUpstream(t, pt.JSON(status, pt.Problem("no", "", "insufficient_quota")).With("Location",
+			thief.URL()+"/chat/completions"))
 		for _, body := range []string{ask, askStream} {
 			e := fails(t, client(t, providers.Options{}), exchange(t, u, body))
 			if e.Kind != providers.KindRedirect || e.Status != status || !e.Kind.Failover() {
@@ -127,13 +128,25 @@ func TestEndlessPartsAreCutWithoutTakingMemory(t *testing.T) {
 		o     providers.Options
 		kind  providers.Kind
 	}{
-		"line":       {[]pt.Step{pt.Write("data: "), pt.Endless(x, 0)}, providers.Options{}, providers.KindBroken},
-		"event":      {[]pt.Step{pt.Endless("data: "+x+"\n", 0)}, providers.Options{}, providers.KindBroken},
-		"comment":    {[]pt.Step{pt.Write(":"), pt.Endless(x, 0)}, providers.Options{}, providers.KindBroken},
-		"comments":   {[]pt.Step{pt.Endless(":"+x+"\n\n", 0)}, providers.Options{FirstTimeout: 200 * time.Millisecond}, providers.KindTimeout},
-		"10 MB":      {[]pt.Step{pt.Event(`{"choices":[{"delta":{"content":"` + strings.Repeat("x", 10<<20) + `"}}]}`)}, providers.Options{}, providers.KindBroken},
-		"late line":  {[]pt.Step{pt.Event(list[1]), pt.Write("data: "), pt.Endless(x, 0)}, providers.Options{}, providers.KindBroken},
-		"empty data": {[]pt.Step{pt.Endless("data:\n\n", 0)}, providers.Options{FirstTimeout: 200 * time.Millisecond}, providers.KindTimeout},
+		"line":    {[]pt.Step{pt.Write("data: "), pt.Endless(x, 0)}, providers.Options{}, providers.KindBroken},
+		"event":   {[]pt.Step{pt.Endless("data: "+x+"\n", 0)}, providers.Options{}, providers.KindBroken},
+		"comment": {[]pt.Step{pt.Write(":"), pt.Endless(x, 0)}, providers.Options{}, providers.KindBroken},
+		"comments": {
+			[]pt.Step{pt.Endless(":"+x+"\n\n", 0)},
+			providers.Options{FirstTimeout: 200 * time.Millisecond},
+			providers.KindTimeout,
+		},
+		"10 MB": {
+			[]pt.Step{pt.Event(`{"choices":[{"delta":{"content":"` + strings.Repeat("x", 10<<20) + `"}}]}`)},
+			providers.Options{},
+			providers.KindBroken,
+		},
+		"late line": {[]pt.Step{pt.Event(list[1]), pt.Write("data: "), pt.Endless(x, 0)}, providers.Options{}, providers.KindBroken},
+		"empty data": {
+			[]pt.Step{pt.Endless("data:\n\n", 0)},
+			providers.Options{FirstTimeout: 200 * time.Millisecond},
+			providers.KindTimeout,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := pt.NewUpstream(t, pt.Script(c.steps...))
@@ -165,27 +178,32 @@ func allocated() uint64 {
 
 // Answers under a status of success that are none.
 func TestSuccessThatIsNoAnswerIsAnError(t *testing.T) {
-	filter := pt.JSON(200, `{"error":{"code":"content_filter","message":"The response was filtered","type":null,"param":"prompt","status":400}}`)
+	filter := pt.JSON(200, `{"error":{"code":"content_filter","message":"The response was filtered","type":null,"param":"prompt",`+
+		`"status":400}}`)
 	for name, c := range map[string]struct {
 		reply  pt.Reply
 		kind   providers.Kind
 		status int
 	}{
-		"error object":       {pt.JSON(200, pt.Problem("overloaded", "server_error", "")), providers.KindOverload, 200},
-		"error with status":  {pt.JSON(200, `{"error":{"code":429,"message":"Provider returned error"}}`), providers.KindRate, 429},
-		"quota":              {pt.JSON(200, pt.Problem("pay first", "insufficient_quota", "")), providers.KindQuota, 200},
-		"content":            {filter, providers.KindContent, 400},
-		"bad request":        {pt.JSON(200, pt.Problem("no", "invalid_request_error", "")), providers.KindRequest, 400},
-		"HTML":               {pt.Body(200, "text/html; charset=utf-8", "<html>maintenance</html>"), providers.KindBroken, 200},
-		"HTML as JSON":       {pt.JSON(200, "<html>maintenance</html>"), providers.KindBroken, 200},
-		"empty":              {pt.JSON(200, ""), providers.KindBroken, 200},
-		"white space":        {pt.JSON(200, " \n"), providers.KindBroken, 200},
-		"no content":         {pt.Reply{Status: 204}, providers.KindBroken, 204},
-		"no choices":         {pt.JSON(200, `{"id":"x","choices":[]}`), providers.KindBroken, 200},
-		"cut JSON":           {pt.JSON(200, pt.Completion("m", "hello", 1, 1)[:60]), providers.KindBroken, 200},
-		"cut by length":      {pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"id\":")}}, providers.KindBroken, 200},
-		"another shape":      {pt.JSON(200, `{"object":"list","data":[]}`), providers.KindBroken, 200},
-		"switched protocols": {pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")}}, providers.KindBroken, 101},
+		"error object":      {pt.JSON(200, pt.Problem("overloaded", "server_error", "")), providers.KindOverload, 200},
+		"error with status": {pt.JSON(200, `{"error":{"code":429,"message":"Provider returned error"}}`), providers.KindRate, 429},
+		"quota":             {pt.JSON(200, pt.Problem("pay first", "insufficient_quota", "")), providers.KindQuota, 200},
+		"content":           {filter, providers.KindContent, 400},
+		"bad request":       {pt.JSON(200, pt.Problem("no", "invalid_request_error", "")), providers.KindRequest, 400},
+		"HTML":              {pt.Body(200, "text/html; charset=utf-8", "<html>maintenance</html>"), providers.KindBroken, 200},
+		"HTML as JSON":      {pt.JSON(200, "<html>maintenance</html>"), providers.KindBroken, 200},
+		"empty":             {pt.JSON(200, ""), providers.KindBroken, 200},
+		"white space":       {pt.JSON(200, " \n"), providers.KindBroken, 200},
+		"no content":        {pt.Reply{Status: 204}, providers.KindBroken, 204},
+		"no choices":        {pt.JSON(200, `{"id":"x","choices":[]}`), providers.KindBroken, 200},
+		"cut JSON":          {pt.JSON(200, pt.Completion("m", "hello", 1, 1)[:60]), providers.KindBroken, 200},
+		"cut by length": {
+			pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"id\":")}},
+			providers.KindBroken, 200,
+		},
+		"another shape": {pt.JSON(200, `{"object":"list","data":[]}`), providers.KindBroken, 200},
+		"switched protocols": {pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: " +
+			"Upgrade\r\n\r\n")}}, providers.KindBroken, 101},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := pt.NewUpstream(t, c.reply)
@@ -251,16 +269,19 @@ func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 		want    *chat.Usage
 		invalid bool
 	}{
-		"missing":    {``, nil, false},
-		"null":       {`,"usage":null`, nil, false},
-		"zero":       {`,"usage":{"prompt_tokens":0,"completion_tokens":0}`, &chat.Usage{}, false},
-		"negative":   {`,"usage":{"prompt_tokens":-5,"completion_tokens":2}`, &chat.Usage{Output: 2}, true},
-		"fraction":   {`,"usage":{"prompt_tokens":1.5,"completion_tokens":2}`, &chat.Usage{Output: 2}, true},
-		"whole":      {`,"usage":{"prompt_tokens":5.0,"completion_tokens":2}`, &chat.Usage{Input: 5, Output: 2}, false},
-		"10^13":      {`,"usage":{"prompt_tokens":10000000000000,"completion_tokens":2}`, &chat.Usage{Input: 1e12, Output: 2}, true},
-		"1e400":      {`,"usage":{"prompt_tokens":1e400,"completion_tokens":2}`, &chat.Usage{Input: 1e12, Output: 2}, true},
-		"a word":     {`,"usage":"none"`, nil, false},
-		"all cached": {`,"usage":{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":5}}`, &chat.Usage{CacheRead: 5, Output: 2}, false},
+		"missing":  {``, nil, false},
+		"null":     {`,"usage":null`, nil, false},
+		"zero":     {`,"usage":{"prompt_tokens":0,"completion_tokens":0}`, &chat.Usage{}, false},
+		"negative": {`,"usage":{"prompt_tokens":-5,"completion_tokens":2}`, &chat.Usage{Output: 2}, true},
+		"fraction": {`,"usage":{"prompt_tokens":1.5,"completion_tokens":2}`, &chat.Usage{Output: 2}, true},
+		"whole":    {`,"usage":{"prompt_tokens":5.0,"completion_tokens":2}`, &chat.Usage{Input: 5, Output: 2}, false},
+		"10^13":    {`,"usage":{"prompt_tokens":10000000000000,"completion_tokens":2}`, &chat.Usage{Input: 1e12, Output: 2}, true},
+		"1e400":    {`,"usage":{"prompt_tokens":1e400,"completion_tokens":2}`, &chat.Usage{Input: 1e12, Output: 2}, true},
+		"a word":   {`,"usage":"none"`, nil, false},
+		"all cached": {
+			`,"usage":{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":5}}`,
+			&chat.Usage{CacheRead: 5, Output: 2}, false,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := pt.NewUpstream(t, pt.JSON(200, head+c.usage+"}"))

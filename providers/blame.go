@@ -78,7 +78,10 @@ func (x Exchange) names(message string) bool {
 		return false
 	}
 	body, left := x.Request.Body(), mostNames
-	for word := range strings.FieldsFuncSeq(message, func(r rune) bool { return r > '~' || r <= ' ' || strings.ContainsRune("\"'`()[]{}<>,;", r) }) {
+	for word := range strings.FieldsFuncSeq(message, func(r rune) bool {
+		return r > '~' || r <= ' ' ||
+			strings.ContainsRune("\"'`()[]{}<>,;", r)
+	}) {
 		word = strings.Trim(word, ".:/!?")
 		if !isID(word) || x.isModel(word) {
 			continue

@@ -9,7 +9,8 @@ import (
 // What providers say of requests, as they say it.
 func TestFailuresThatTheRequestHasCausedAreItsOwn(t *testing.T) {
 	const body = `{"model":"m-1","messages":[{"role":"user","content":[` +
-		`{"type":"image_url","image_url":{"url":"https://storage.example/v1/pictures/9f3a.png"}},{"type":"file","file":{"file_id":"doc_81aa"}}]}]}`
+		`{"type":"image_url","image_url":{"url":"https://storage.example/v1/pictures/9f3a.png"}},{"type":"file",` +
+		`"file":{"file_id":"doc_81aa"}}]}]}`
 	r, err := chat.ParseRequest([]byte(body))
 	if err != nil {
 		t.Fatal(err)
@@ -21,12 +22,16 @@ func TestFailuresThatTheRequestHasCausedAreItsOwn(t *testing.T) {
 		message string
 		want    Kind
 	}{
-		{KindRate, 429, "Request too large for gpt-4o in organization org-a on tokens per min (TPM): Limit 30000, Requested 43000. The input or output tokens must be reduced in order to run successfully.", KindLarge},
-		{KindRate, 413, "Request too large for model `llama` on tokens per minute (TPM): Limit 8000, Requested 32979, please reduce your message size and try again.", KindLarge},
+		{KindRate, 429, "Request too large for gpt-4o in organization org-a on tokens per min (TPM): Limit 30000, Requested 43000. The " +
+			"input or output tokens must be reduced in order to run successfully.", KindLarge},
+		{KindRate, 413, "Request too large for model `llama` on tokens per minute (TPM): Limit 8000, Requested 32979, please reduce your " +
+			"message size and try again.", KindLarge},
 		{KindRate, 429, "Tokens per minute limit: 8,000. Requested: 32,979.", KindLarge},
-		{KindRate, 429, "Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 25000, Requested 8000. Please try again in 6s.", KindRate},
+		{KindRate, 429, "Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 25000, Requested 8000. Please try " +
+			"again in 6s.", KindRate},
 		{KindRate, 429, "Rate limit exceeded: limit of requests per minute reached.", KindRate},
-		{KindQuota, 402, "This request requires more credits, or fewer max_tokens. You requested up to 65536 tokens, but can only afford 2333.", KindLarge},
+		{KindQuota, 402, "This request requires more credits, or fewer max_tokens. You requested up to 65536 tokens, but can only " +
+			"afford 2333.", KindLarge},
 		{KindQuota, 402, "Your credit balance is too low.", KindQuota},
 		{KindCredential, 403, "You do not have permission to access the File none or it may not exist.", KindRequest},
 		{KindCredential, 403, "CachedContent not found (or permission denied)", KindRequest},

@@ -51,7 +51,10 @@ func TestFailedCallSaysWhetherItMayBeBilled(t *testing.T) {
 			t.Run(name+"/"+shape, func(t *testing.T) {
 				t.Parallel()
 				u := pt.NewUpstream(t, c.reply)
-				impatient := providers.Options{HeaderTimeout: 300 * time.Millisecond, StreamTimeout: 300 * time.Millisecond, IdleTimeout: 200 * time.Millisecond, MaxBody: 4 << 10}
+				impatient := providers.Options{
+					HeaderTimeout: 300 * time.Millisecond, StreamTimeout: 300 * time.Millisecond,
+					IdleTimeout: 200 * time.Millisecond, MaxBody: 4 << 10,
+				}
 				e := fails(t, client(t, impatient), exchange(t, u, body))
 				if e.Sent != c.sent || e.Free != c.free {
 					t.Errorf("sent %v, free %v: %v", e.Sent, e.Free, e)
@@ -123,13 +126,17 @@ func TestBatchThatIsRefusedHalfwayMayBeBilled(t *testing.T) {
 	}
 	adapter := openai.New()
 	adapter.Embed = oneByOne{adapter.Embed}
-	e := fails(t, client(t, providers.Options{}), providers.Exchange{Operation: providers.Embed, Target: u.Target(adapter, "p", "m"), Request: r})
+	e := fails(t, client(t, providers.Options{}), providers.Exchange{
+		Operation: providers.Embed, Target: u.Target(adapter, "p", "m"),
+		Request: r,
+	})
 	if !e.Charged() || e.Kind != providers.KindRate {
 		t.Errorf("%v, charged %v", e, e.Charged())
 	}
 }
 
-const oneVector = `{"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.5]}],"usage":{"prompt_tokens":1,"total_tokens":1}}`
+const oneVector = `{"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.5]}],"usage":{"prompt_tokens":1,` +
+	`"total_tokens":1}}`
 
 // oneByOne takes one input in a call.
 type oneByOne struct{ providers.EmbedCodec }
@@ -148,7 +155,8 @@ func TestRequestThatCannotBeWrittenIsNotSent(t *testing.T) {
 		"format":          {providers.Adapter{Chat: single{openai.New().Chat}}, providers.Quirks{}, "n"},
 		"its own dialect": {openai.Mistral(), providers.Quirks{}, "tools"},
 	} {
-		r, err := providers.Chat.Parse([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],"n":2,"tools":[{"type":"custom","custom":{"name":"f"}}]}`), chat.Limits{})
+		r, err := providers.Chat.Parse([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],"n":2,"tools":[{"type":"custom",`+
+			`"custom":{"name":"f"}}]}`), chat.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -119,8 +119,11 @@ func (o Options) guarded() *http.Transport {
 // balancers, so that we do not write into a connection that is being closed.
 func (o Options) transport(d net.Dialer) *http.Transport {
 	return &http.Transport{
-		DialContext:            d.DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs, ClientSessionCache: tls.NewLRUClientSessionCache(0)},
+		DialContext: d.DialContext,
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs,
+			ClientSessionCache: tls.NewLRUClientSessionCache(0),
+		},
 		TLSHandshakeTimeout:    o.TLSTimeout,
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    o.IdleConns,

@@ -168,24 +168,27 @@ func TestBeforeFirstContent(t *testing.T) {
 		reply pt.Reply
 		kind  providers.Kind
 	}{
-		"cut":                {pt.Script(role, pt.Cut()), providers.KindBroken},
-		"cut at once":        {pt.Script(pt.Cut()), providers.KindBroken},
-		"reset":              {pt.Script(role, pt.Reset()), providers.KindNetwork},
-		"reset at once":      {pt.Reply{Steps: []pt.Step{pt.Reset()}}, providers.KindNetwork},
-		"no answer":          {pt.Reply{Steps: []pt.Step{pt.Raw("")}}, providers.KindNetwork},
-		"ends":               {pt.Script(role), providers.KindBroken},
-		"nothing":            {pt.Script(), providers.KindBroken},
-		"nothing but done":   {pt.Stream(), providers.KindBroken},
-		"role and done":      {pt.Stream(list[0]), providers.KindBroken},
-		"not JSON":           {pt.Stream("hello"), providers.KindBroken},
-		"HTML as events":     {pt.Script(pt.Write("<html><body>hello</body></html>")), providers.KindBroken},
-		"silent":             {pt.Script(role, pt.Hang()), providers.KindTimeout},
-		"silent at once":     {pt.Script(pt.Hang()), providers.KindTimeout},
-		"no header":          {pt.Reply{Steps: []pt.Step{pt.Hang()}}, providers.KindTimeout},
-		"only pings":         {pt.Script(role, pt.Endless(": ping\n\n", 10*time.Millisecond)), providers.KindTimeout},
-		"only roles":         {pt.Script(pt.Endless(strings.Repeat("data: "+list[0]+"\n\n", 200), 0)), providers.KindBroken},
-		"whole instead":      {pt.JSON(200, pt.Completion("m", "hi", 1, 1)), providers.KindBroken},
-		"error event":        {pt.Script(role, pt.Write("event: error\n"), pt.Event(pt.Problem("busy", "server_error", ""))), providers.KindOverload},
+		"cut":              {pt.Script(role, pt.Cut()), providers.KindBroken},
+		"cut at once":      {pt.Script(pt.Cut()), providers.KindBroken},
+		"reset":            {pt.Script(role, pt.Reset()), providers.KindNetwork},
+		"reset at once":    {pt.Reply{Steps: []pt.Step{pt.Reset()}}, providers.KindNetwork},
+		"no answer":        {pt.Reply{Steps: []pt.Step{pt.Raw("")}}, providers.KindNetwork},
+		"ends":             {pt.Script(role), providers.KindBroken},
+		"nothing":          {pt.Script(), providers.KindBroken},
+		"nothing but done": {pt.Stream(), providers.KindBroken},
+		"role and done":    {pt.Stream(list[0]), providers.KindBroken},
+		"not JSON":         {pt.Stream("hello"), providers.KindBroken},
+		"HTML as events":   {pt.Script(pt.Write("<html><body>hello</body></html>")), providers.KindBroken},
+		"silent":           {pt.Script(role, pt.Hang()), providers.KindTimeout},
+		"silent at once":   {pt.Script(pt.Hang()), providers.KindTimeout},
+		"no header":        {pt.Reply{Steps: []pt.Step{pt.Hang()}}, providers.KindTimeout},
+		"only pings":       {pt.Script(role, pt.Endless(": ping\n\n", 10*time.Millisecond)), providers.KindTimeout},
+		"only roles":       {pt.Script(pt.Endless(strings.Repeat("data: "+list[0]+"\n\n", 200), 0)), providers.KindBroken},
+		"whole instead":    {pt.JSON(200, pt.Completion("m", "hi", 1, 1)), providers.KindBroken},
+		"error event": {
+			pt.Script(role, pt.Write("event: error\n"), pt.Event(pt.Problem("busy", "server_error", ""))),
+			providers.KindOverload,
+		},
 		"error in the data":  {pt.Stream(list[0], pt.Problem("slow down", "", "rate_limit_exceeded")), providers.KindRate},
 		"refused":            {pt.JSON(400, pt.Problem("no", "invalid_request_error", "")), providers.KindRequest},
 		"finish and no text": {pt.Script(role, finish, pt.Hang()), ""},
@@ -195,7 +198,10 @@ func TestBeforeFirstContent(t *testing.T) {
 			u := pt.NewUpstream(t, c.reply)
 			o := providers.Options{}
 			if c.kind == providers.KindTimeout {
-				o = providers.Options{IdleTimeout: 200 * time.Millisecond, StreamTimeout: 200 * time.Millisecond, FirstTimeout: 300 * time.Millisecond}
+				o = providers.Options{
+					IdleTimeout: 200 * time.Millisecond, StreamTimeout: 200 * time.Millisecond,
+					FirstTimeout: 300 * time.Millisecond,
+				}
 			}
 			if c.kind == "" {
 				succeeds(t, client(t, o), exchange(t, u, askStream))

@@ -37,7 +37,10 @@ func PurposeOf(r *chat.Request) Purpose {
 // could read.
 func Texts(r *chat.Request) ([][]byte, error) {
 	if r.TokenInput() {
-		return nil, &chat.FieldError{Code: "unsupported_parameter", Param: "input", Message: "must be texts: this model does not take tokens"}
+		return nil, &chat.FieldError{
+			Code: "unsupported_parameter", Param: "input",
+			Message: "must be texts: this model does not take tokens",
+		}
 	}
 	return slices.Collect(r.Inputs()), nil
 }

@@ -25,7 +25,8 @@ func TestEveryKindSaysWhoseFaultItIsAndWhatMayBeTriedNext(t *testing.T) {
 		Kind("of a stranger"): {FaultTarget, true, false},
 	} {
 		if kind.Fault() != want.fault || kind.Failover() != want.failover || kind.AnotherCredential() != want.anotherCredential {
-			t.Errorf("%s: fault %d, failover %t, another credential %t; want %+v", kind, kind.Fault(), kind.Failover(), kind.AnotherCredential(), want)
+			t.Errorf("%s: fault %d, failover %t, another credential %t; want %+v", kind, kind.Fault(), kind.Failover(),
+				kind.AnotherCredential(), want)
 		}
 	}
 }

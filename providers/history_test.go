@@ -50,7 +50,8 @@ func TestResultsStandBehindTheirCallsOneForEach(t *testing.T) {
 		"u a:x x=1 a:x x=2": {"u a:x x=1 a:call_1 call_1=2", ""},
 		"u a:x,x x=1 x=2":   {"u a:x,call_1 x=1 call_1=2", ""},
 		"u a:x x=1 a:x u":   {"u a:x x=1 a:call_1 call_1=" + none + " u", "messages[3].tool_calls"},
-		"u a:" + strings.Repeat("l", 50) + " " + strings.Repeat("l", 50) + "=1": {"u a:call_0f356c86bd5f6ba4c6c35296 call_0f356c86bd5f6ba4c6c35296=1", ""},
+		"u a:" + strings.Repeat("l", 50) + " " + strings.Repeat("l", 50) +
+			"=1": {"u a:call_0f356c86bd5f6ba4c6c35296 call_0f356c86bd5f6ba4c6c35296=1", ""},
 	} {
 		body := `{"model":"m","messages":` + written(words) + `}`
 		x := asked(t, body, Quirks{})
@@ -81,8 +82,10 @@ func TestResultOfNoCallIsSaidByTheUser(t *testing.T) {
 			t.Errorf("%s: %s, lost %q, %v; want %s", words, y.Request.Get("messages"), lost, err, want)
 		}
 	}
-	y, _, err := asked(t, `{"model":"m","messages":[{"role":"tool","tool_call_id":"x","content":[{"type":"text","text":"1"}]}]}`, Quirks{}).paired(aliases{})
-	if want := `[{"role":"user","content":[{"type":"text","text":"` + uncalled + `"},{"type":"text","text":"1"}]}]`; err != nil || string(y.Request.Get("messages")) != want {
+	y, _, err := asked(t, `{"model":"m","messages":[{"role":"tool","tool_call_id":"x","content":[{"type":"text","text":"1"}]}]}`,
+		Quirks{}).paired(aliases{})
+	if want := `[{"role":"user","content":[{"type":"text","text":"` + uncalled + `"},{"type":"text","text":"1"}]}]`; err != nil ||
+		string(y.Request.Get("messages")) != want {
 		t.Errorf("%s, %v", y.Request.Get("messages"), err)
 	}
 	// The provider knows the call where it keeps the conversation.
@@ -122,7 +125,9 @@ func TestCallsHaveNamesAndResultsHaveIDs(t *testing.T) {
 		},
 		{
 			assistant(call("", "a"), call("", "b")) + `,{"role":"tool","name":"b","content":"2"},{"role":"tool","content":"1"}`,
-			assistant(call("call_0", "a"), call("call_1", "b")) + `,{"role":"tool","name":"b","content":"2","tool_call_id":"call_1"},{"role":"tool","content":"1","tool_call_id":"call_0"}`, nil,
+			assistant(call("call_0", "a"), call("call_1", "b")) +
+				`,{"role":"tool","name":"b","content":"2","tool_call_id":"call_1"},{"role":"tool","content":"1",` +
+				`"tool_call_id":"call_0"}`, nil,
 		},
 		{`{"role":"assistant","content":"hi","tool_calls":[]}`, `{"role":"assistant","content":"hi"}`, nil},
 	} {
@@ -152,23 +157,31 @@ func TestHistoryWithoutCallsIsNotRead(t *testing.T) {
 // The client reads and writes the names that it gave its tools; what is sent every
 // provider takes.
 func TestToolsHaveOtherNamesOnTheWay(t *testing.T) {
-	x := asked(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"fs.read"}},{"type":"function","function":{"name":"fs_read"}},`+
-		`{"type":"custom","custom":{"name":"é"}},{"type":"web_search"}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"fs.read"}}]}}}`, Quirks{})
+	x := asked(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"fs.read"}},`+
+		`{"type":"function","function":{"name":"fs_read"}},`+
+		`{"type":"custom","custom":{"name":"é"}},{"type":"web_search"}],"tool_choice":{"type":"allowed_tools",`+
+		`"allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"fs.read"}}]}}}`, Quirks{})
 	names := x.aliases()
 	y, err := x.renamed(names)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"fs_read_"}},{"type":"function","function":{"name":"fs_read"}},` +
-		`{"type":"custom","custom":{"name":"_"}},{"type":"web_search"}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"fs_read_"}}]}}}`
+	want := `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"fs_read_"}},` +
+		`{"type":"function","function":{"name":"fs_read"}},` +
+		`{"type":"custom","custom":{"name":"_"}},{"type":"web_search"}],"tool_choice":{"type":"allowed_tools",` +
+		`"allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"fs_read_"}}]}}}`
 	if string(y.Request.Body()) != want {
 		t.Errorf("sent %s, want %s", y.Request.Body(), want)
 	}
-	const answer = `{"tool_calls":[{"function":{"name": "fs_read_","arguments":"{\"name\":\"fs_read_\"}"}},{"function":{"name":"fs_read"}},{"custom":{"name":"_"}}]}`
-	if got, want := string(names.restore([]byte(answer))), `{"tool_calls":[{"function":{"name": "fs.read","arguments":"{\"name\":\"fs_read_\"}"}},{"function":{"name":"fs_read"}},{"custom":{"name":"é"}}]}`; got != want {
+	const answer = `{"tool_calls":[{"function":{"name": "fs_read_","arguments":"{\"name\":\"fs_read_\"}"}},{"function":{"name":"fs_read"}` +
+		`},{"custom":{"name":"_"}}]}`
+	if got, want := string(names.restore([]byte(answer))),
+		`{"tool_calls":[{"function":{"name": "fs.read","arguments":"{\"name\":\"fs_read_\"}"}},{"function":{"name":"fs_read"}},`+
+			`{"custom":{"name":"é"}}]}`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	x = asked(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"fs-read_1"}}]}`, Quirks{})
+	x = asked(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function",`+
+		`"function":{"name":"fs-read_1"}}]}`, Quirks{})
 	if n := testing.AllocsPerRun(100, func() { y, _ = x.renamed(x.aliases()) }); n > 0 || y.Request != x.Request {
 		t.Errorf("%v allocations where all names are plain", n)
 	}

@@ -39,7 +39,8 @@ func TestCallWithoutACodecIsRefused(t *testing.T) {
 
 // What is lost to a quirk and then to the format is told once.
 func TestWhatIsLostTwiceIsToldOnce(t *testing.T) {
-	if got := told([]string{"temperature", "a\n"}, []string{"seed", "temperature", "a\t"}); !slices.Equal(got, []string{"temperature", "a?", "seed"}) {
+	if got := told([]string{"temperature", "a\n"}, []string{"seed", "temperature", "a\t"}); !slices.Equal(got,
+		[]string{"temperature", "a?", "seed"}) {
 		t.Errorf("told %q", got)
 	}
 	if got := told(nil, nil); got != nil {

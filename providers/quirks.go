@@ -87,7 +87,13 @@ func (q Quirks) Over(base Quirks) Quirks {
 	for _, s := range []struct {
 		to   *string
 		from string
-	}{{&q.MaxTokens, base.MaxTokens}, {&q.Sampling, base.Sampling}, {&q.Vectors, base.Vectors}, {&q.Path, base.Path}, {&q.APIVersion, base.APIVersion}} {
+	}{
+		{&q.MaxTokens, base.MaxTokens},
+		{&q.Sampling, base.Sampling},
+		{&q.Vectors, base.Vectors},
+		{&q.Path, base.Path},
+		{&q.APIVersion, base.APIVersion},
+	} {
 		if *s.to == "" {
 			*s.to = s.from
 		}

@@ -136,12 +136,14 @@ func TestCallsHaveTheMembersThatTheProviderWants(t *testing.T) {
 	const calls = `"tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{}"}}]`
 	q := Quirks{CallMembers: []string{"reasoning_content"}}
 	for message, want := range map[string]string{
-		`{"role":"assistant","content":null,` + calls + `}`:                          `{"role":"assistant","content":null,` + calls + `,"reasoning_content":""}`,
+		`{"role":"assistant","content":null,` + calls + `}`: `{"role":"assistant","content":null,` + calls +
+			`,"reasoning_content":""}`,
 		`{"role":"assistant","content":null,` + calls + `,"reasoning_content":"hm"}`: "",
 		`{"role":"assistant","content":"hi","tool_calls":[]}`:                        "",
 		`{"role":"assistant","content":"hi"}`:                                        "",
 		`{"role":"user","content":"hi"}`:                                             "",
-		`{"role":"assistant","content":null,` + calls + `,"reasoning_content":null}`: `{"role":"assistant","content":null,` + calls + `,"reasoning_content":""}`,
+		`{"role":"assistant","content":null,` + calls + `,"reasoning_content":null}`: `{"role":"assistant","content":null,` + calls +
+			`,"reasoning_content":""}`,
 	} {
 		if want == "" {
 			want = message

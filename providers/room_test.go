@@ -44,7 +44,8 @@ func TestAnswerTakesTheRoomThatItNeeds(t *testing.T) {
 	picture := strings.Repeat("x", 1600<<10)
 	plain := pt.Completion("m", picture, 3, 2)
 	list := words()
-	streamed := pt.Script(pt.Event(list[0]), pt.Event(strings.Replace(list[1], `"one"`, `"`+picture+`"`, 1)), pt.Event(list[len(list)-2]), pt.Event(list[len(list)-1]), pt.Event("[DONE]"))
+	streamed := pt.Script(pt.Event(list[0]), pt.Event(strings.Replace(list[1], `"one"`, `"`+picture+`"`, 1)), pt.Event(list[len(list)-2]),
+		pt.Event(list[len(list)-1]), pt.Event("[DONE]"))
 	for name, tc := range map[string]struct {
 		ask    string
 		script func() *pt.Upstream
@@ -68,7 +69,8 @@ func TestAnswerTakesTheRoomThatItNeeds(t *testing.T) {
 			switch full := left < 2<<20; {
 			case !full && (err != nil || r.most < 1600<<10 || r.most > 8<<20):
 				t.Errorf("%s with room: %v, at most %d bytes", name, err, r.most)
-			case full && (!errors.As(err, &pe) || pe.Kind != providers.KindRoom || !errors.Is(err, errFull) || pe.Kind.Failover() || !pe.Charged()):
+			case full && (!errors.As(err, &pe) || pe.Kind != providers.KindRoom || !errors.Is(err, errFull) || pe.Kind.Failover() ||
+				!pe.Charged()):
 				t.Errorf("%s without room: %v", name, err)
 			}
 		}

@@ -71,7 +71,8 @@ func TestFailedAttemptIsChargedWithWhatMayBeBilled(t *testing.T) {
 				if c.output == 0 {
 					prompt = 0
 				}
-				if row.Tokens != (billing.Tokens{Input: prompt, Output: c.output}) || row.UsageSource != c.source || row.Status != billing.StatusError || row.Final {
+				if row.Tokens != (billing.Tokens{Input: prompt, Output: c.output}) || row.UsageSource != c.source ||
+					row.Status != billing.StatusError || row.Final {
 					t.Errorf("%+v, %s, %s", row.Tokens, row.UsageSource, row.Status)
 				}
 				if want := row.Price.Cost(row.Tokens).Total; row.Cost.Total != want {
@@ -139,7 +140,8 @@ func TestPlainCallIsFinishedWithoutItsClient(t *testing.T) {
 		return row
 	}
 	room := func(g *rig) { g.Background = limit.NewCalls(1, 1) }
-	if row := ask(t, room, unbounded); row.Status != billing.StatusClientAborted || row.UsageSource != billing.Reported || row.Tokens.Output != 7 {
+	if row := ask(t, room, unbounded); row.Status != billing.StatusClientAborted || row.UsageSource != billing.Reported ||
+		row.Tokens.Output != 7 {
 		t.Errorf("%s, %s, %+v", row.Status, row.UsageSource, row.Tokens)
 	}
 	for name, row := range map[string]billing.Spend{
@@ -176,7 +178,8 @@ func TestCutCallsInTheBackgroundAreBooked(t *testing.T) {
 		if err := <-done; !errors.Is(err, ErrClientGone) {
 			t.Errorf("error %v", err)
 		}
-		if rows := g.ledger.settled(t); len(rows) != 1 || rows[0].UsageSource != billing.Bounded || rows[0].Tokens.Output == 0 || g.Background.Running() != 0 {
+		if rows := g.ledger.settled(t); len(rows) != 1 || rows[0].UsageSource != billing.Bounded || rows[0].Tokens.Output == 0 ||
+			g.Background.Running() != 0 {
 			t.Errorf("rows %+v", rows)
 		}
 	})

@@ -105,7 +105,8 @@ func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candi
 	count := counting{context.WithoutCancel(ctx), r.Tokens, m.Request, tokenizer(c.Target)}
 	left := pe.Kind == providers.KindCanceled || pe.Kind == providers.KindTimeout // it is us who ended it
 	u := meter.Unanswered{
-		Usage: pe.Usage, Prompt: r.promptWhole(m, c, count), Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind), Took: tried.Took, Received: pe.Received,
+		Usage: pe.Usage, Prompt: r.promptWhole(m, c, count), Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind),
+		Took: tried.Took, Received: pe.Received,
 		Unending: left && !m.Request.Stream() && !c.Target.Billing.Stops,
 	}
 	return m.Unanswered(u, count)

@@ -13,7 +13,10 @@ func (r *Router) claim(ctx context.Context, a accepted) (*idempotency.Claim, *id
 	if a.in.Idempotency == "" || r.Idempotency == nil {
 		return nil, nil, nil
 	}
-	request := idempotency.Request{ID: a.in.RequestID, KeyID: a.key.ID, Name: a.in.Idempotency, Path: a.in.Operation.Path(), Body: a.request.Body()}
+	request := idempotency.Request{
+		ID: a.in.RequestID, KeyID: a.key.ID, Name: a.in.Idempotency, Path: a.in.Operation.Path(),
+		Body: a.request.Body(),
+	}
 	now := a.in.Caller.At
 	claim, kept, err := idempotency.Take(ctx, r.Idempotency, request, now, now.Add(r.o.RequestTimeout+holdGrace))
 	if claim == nil {

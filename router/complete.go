@@ -73,7 +73,10 @@ func (r *Router) admit(ctx context.Context, a accepted) (held, error) {
 
 // replay is the result of a request that was answered before.
 func (r *Router) replay(a accepted, kept *idempotency.Answer) (Result, error) {
-	r.Observer.Observe(Record{Event: EventReplayed, RequestID: a.in.RequestID, KeyID: a.key.ID, TeamID: a.key.TeamID, Original: kept.RequestID})
+	r.Observer.Observe(Record{
+		Event: EventReplayed, RequestID: a.in.RequestID, KeyID: a.key.ID, TeamID: a.key.TeamID,
+		Original: kept.RequestID,
+	})
 	return Result{KeyID: a.key.ID, Kept: kept}, nil
 }
 
@@ -111,7 +114,8 @@ func refusalWord(err error) string {
 		is   bool
 	}{
 		{"key", errors.Is(err, billing.ErrMalformedKey) || errors.Is(err, billing.ErrUnknownKey) ||
-			errors.Is(err, billing.ErrRevoked) || errors.Is(err, billing.ErrExpired) || errors.Is(err, billing.ErrStopped) || errors.Is(err, billing.ErrAddress) || is[*StrangerError](err)},
+			errors.Is(err, billing.ErrRevoked) || errors.Is(err, billing.ErrExpired) || errors.Is(err, billing.ErrStopped) ||
+			errors.Is(err, billing.ErrAddress) || is[*StrangerError](err)},
 		{"ledger", errors.Is(err, billing.ErrUnavailable)},
 		{"client_gone", errors.Is(err, ErrClientGone)},
 		{"quota", is[*billing.QuotaError](err)},

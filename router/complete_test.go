@@ -71,7 +71,8 @@ func TestFailoverUntilTheFirstContent(t *testing.T) {
 				t.Errorf("served by %s as attempt %d (%s)", out.Spend.Provider, out.Spend.Attempt, out.Spend.RouteReason)
 			}
 			rows := g.ledger.settled(t)
-			if len(rows) != 2 || rows[0].Status != billing.StatusError || rows[0].Cost.Total != 0 || rows[0].Final || rows[0].ErrorKind != string(kind) {
+			if len(rows) != 2 || rows[0].Status != billing.StatusError || rows[0].Cost.Total != 0 || rows[0].Final ||
+				rows[0].ErrorKind != string(kind) {
 				t.Errorf("rows: %+v", rows)
 			}
 		})
@@ -151,13 +152,21 @@ func TestTargetThatCannotBeAskedIsPassedOver(t *testing.T) {
 		kind           providers.Kind // of the error; "" is an answer
 		failed         bool           // it is of all attempts
 	}{
-		"an answer after it":       {[]step{unfit("a"), answered}, 1, 1, "", "", false},
-		"an answer after two":      {[]step{unfit("a"), unfit("b"), answered}, 1, 1, "", "", false},
-		"between two":              {[]step{fails(providers.KindOverload, 503), unfit("a"), answered}, 2, 2, "", "", false},
-		"nobody can":               {[]step{unfit("a"), unfit("b"), unfit("c")}, 0, 0, "a", providers.KindUnfit, false},
-		"a refusal after it":       {[]step{unfit("a"), fails(providers.KindRequest, 400)}, 1, 1, "", providers.KindRequest, false},
-		"nothing but failures":     {[]step{unfit("a"), fails(providers.KindOverload, 503), fails(providers.KindRate, 429)}, 2, 2, "", providers.KindRate, true},
-		"failures, and it at last": {[]step{fails(providers.KindRate, 429), fails(providers.KindOverload, 503), unfit("a")}, 2, 2, "", providers.KindOverload, true},
+		"an answer after it":  {[]step{unfit("a"), answered}, 1, 1, "", "", false},
+		"an answer after two": {[]step{unfit("a"), unfit("b"), answered}, 1, 1, "", "", false},
+		"between two":         {[]step{fails(providers.KindOverload, 503), unfit("a"), answered}, 2, 2, "", "", false},
+		"nobody can":          {[]step{unfit("a"), unfit("b"), unfit("c")}, 0, 0, "a", providers.KindUnfit, false},
+		"a refusal after it":  {[]step{unfit("a"), fails(providers.KindRequest, 400)}, 1, 1, "", providers.KindRequest, false},
+		"nothing but failures": {
+			[]step{unfit("a"), fails(providers.KindOverload, 503), fails(providers.KindRate, 429)},
+			2, 2, "",
+			providers.KindRate, true,
+		},
+		"failures, and it at last": {
+			[]step{fails(providers.KindRate, 429), fails(providers.KindOverload, 503), unfit("a")},
+			2, 2, "",
+			providers.KindOverload, true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newRig(t, keyWith(tokenBudget(100_000)), target("a", "1", "1"), target("b", "2", "2"), target("c", "3", "3"))
@@ -222,7 +231,8 @@ func TestTargetsThatCannotBeAskedHideNoOther(t *testing.T) {
 }
 
 func TestTargetBeyondTheHoldIsNotAskedWithoutBudget(t *testing.T) {
-	g := newRig(t, keyWith(moneyBudget("0.01")), target("a", "1", "1"), target("b", "2", "2"), target("c", "3", "3"), target("d", "50000", "50000"))
+	g := newRig(t, keyWith(moneyBudget("0.01")), target("a", "1", "1"), target("b", "2", "2"), target("c", "3", "3"),
+		target("d", "50000", "50000"))
 	g.sender.then(unable, unable, unable)
 	_, err := g.ask(t.Context(), hi)
 	wantError[*billing.QuotaError](t, err)
@@ -262,7 +272,8 @@ func TestTargetThatCannotBeAskedStaysHealthy(t *testing.T) {
 }
 
 func TestAtMostThreeAttempts(t *testing.T) {
-	g := newRig(t, keyWith(tokenBudget(100_000)), target("a", "1", "1"), target("b", "2", "2"), target("c", "3", "3"), target("d", "4", "4"))
+	g := newRig(t, keyWith(tokenBudget(100_000)), target("a", "1", "1"), target("b", "2", "2"), target("c", "3", "3"),
+		target("d", "4", "4"))
 	for range 4 {
 		g.sender.then(fails(providers.KindOverload, 500))
 	}
@@ -410,7 +421,8 @@ func TestCutStreamIsChargedForWhatCame(t *testing.T) {
 	}
 	_ = a.Close()
 	rows := g.ledger.settled(t)
-	if len(rows) != 1 || rows[0].Status != billing.StatusUpstreamAborted || rows[0].UsageSource != billing.Counted || rows[0].Tokens.Output != 4 {
+	if len(rows) != 1 || rows[0].Status != billing.StatusUpstreamAborted || rows[0].UsageSource != billing.Counted ||
+		rows[0].Tokens.Output != 4 {
 		t.Errorf("rows %+v", rows)
 	}
 }
@@ -429,7 +441,8 @@ func TestClientThatHangsUpEndsTheCallAndIsCharged(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		rows := g.ledger.settled(t)
-		if len(rows) != 1 || rows[0].Status != billing.StatusClientAborted || rows[0].Tokens.Input != int64(len(hi)/10) || rows[0].UsageSource != billing.Bounded || rows[0].Tokens.Output == 0 {
+		if len(rows) != 1 || rows[0].Status != billing.StatusClientAborted || rows[0].Tokens.Input != int64(len(hi)/10) ||
+			rows[0].UsageSource != billing.Bounded || rows[0].Tokens.Output == 0 {
 			t.Errorf("rows %+v", rows)
 		}
 	})
@@ -504,7 +517,8 @@ func TestDoubtfulUsageIsBookedAndDisputed(t *testing.T) {
 			g.sender.then(plain(&c.usage))
 			row := g.ok(t, hi).Spend
 			if row.Status != billing.StatusOK || row.Disputed != c.disputed || row.Tokens.Total() != c.total {
-				t.Errorf("status %s, disputed %t, tokens %+v, want %t and %d in all", row.Status, row.Disputed, row.Tokens, c.disputed, c.total)
+				t.Errorf("status %s, disputed %t, tokens %+v, want %t and %d in all", row.Status, row.Disputed, row.Tokens,
+					c.disputed, c.total)
 			}
 		})
 	}

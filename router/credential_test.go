@@ -104,7 +104,8 @@ func TestRequestThatIsAtFaultIsNotTriedAgain(t *testing.T) {
 	}
 	// Nor is more than a few tried.
 	g = newRig(t, keyWith(), withKeys(1, 1, 1, 1, 1, 1))
-	g.sender.then(fails(providers.KindRate, 429), fails(providers.KindRate, 429), fails(providers.KindRate, 429), fails(providers.KindRate, 429))
+	g.sender.then(fails(providers.KindRate, 429), fails(providers.KindRate, 429), fails(providers.KindRate, 429),
+		fails(providers.KindRate, 429))
 	if _, err := g.ask(t.Context(), hi); err == nil || len(g.sender.seen) != 3 {
 		t.Errorf("%v after %s", err, g.used())
 	}

@@ -16,9 +16,10 @@ func (r *Router) Models(ctx context.Context, c Caller) ([]Model, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(r.Catalogue.Models(), func(m Model) bool {
-		return key.NeedsPrice() && m.Prompt == nil && m.Completion == nil || !key.AllowsModel(m.ID) && !slices.ContainsFunc(m.Providers, func(p string) bool {
-			return key.AllowsModel(p + "/" + m.ID)
-		})
+		return key.NeedsPrice() && m.Prompt == nil && m.Completion == nil || !key.AllowsModel(m.ID) && !slices.ContainsFunc(m.Providers,
+			func(p string) bool {
+				return key.AllowsModel(p + "/" + m.ID)
+			})
 	}), nil
 }
 

@@ -52,7 +52,8 @@ func TestEndlessStreamIsCutAndBookedWhole(t *testing.T) {
 				t.Fatalf("%v", err)
 			}
 			row := a.Outcome().Spend
-			if tc.cut && (passed > 64<<10 || row.Status != billing.StatusUpstreamAborted || row.Tokens.Output <= 50 || row.OverrunTokens == 0) {
+			if tc.cut && (passed > 64<<10 || row.Status != billing.StatusUpstreamAborted || row.Tokens.Output <= 50 ||
+				row.OverrunTokens == 0) {
 				t.Errorf("%d bytes passed; row %+v", passed, row)
 			}
 			if !tc.cut && row.Status != billing.StatusOK {

@@ -26,8 +26,10 @@ type planned struct {
 // bound of the prompt serves as long as no decision hangs on the exact count.
 func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error) {
 	in := plan.Input{
-		Operation: a.in.Operation, Request: a.request, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput, MaxOutput: r.o.MaxOutput,
-		NeedsPrice: a.key.NeedsPrice(), Rights: r.rights(a.key), Pinned: rt.pinned, Offers: r.offers(a.request, rt.targets, a.origin, a.in.Caller.At),
+		Operation: a.in.Operation, Request: a.request, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
+		MaxOutput:  r.o.MaxOutput,
+		NeedsPrice: a.key.NeedsPrice(), Rights: r.rights(a.key), Pinned: rt.pinned, Offers: r.offers(a.request, rt.targets, a.origin,
+			a.in.Caller.At),
 	}
 	p, certain := plan.Make(in)
 	if !certain {
@@ -39,7 +41,8 @@ func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error
 // rights is what requests of a key may hold.
 func (r *Router) rights(key *billing.Key) providers.Rights {
 	return providers.Rights{
-		Budget: key.Bounded(), Models: len(key.Models) > 0, Stored: key.AllowProviderObjects, Allow: r.o.AllowMembers, Strict: r.o.RefuseMembers,
+		Budget: key.Bounded(), Models: len(key.Models) > 0, Stored: key.AllowProviderObjects, Allow: r.o.AllowMembers,
+		Strict: r.o.RefuseMembers,
 	}
 }
 
@@ -111,7 +114,8 @@ func (r *Router) Explain(ctx context.Context, req *chat.Request, now time.Time) 
 		return nil, &ModelError{Asked: req.Model(), Nearest: r.Catalogue.Nearest(req.Model(), everything)}
 	}
 	in, err := r.counted(ctx, plan.Input{
-		Request: req, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput, MaxOutput: r.o.MaxOutput, Pinned: pinned, Offers: r.offers(req, targets, health.Origin{}, now),
+		Request: req, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput, MaxOutput: r.o.MaxOutput, Pinned: pinned,
+		Offers: r.offers(req, targets, health.Origin{}, now),
 	})
 	if err != nil {
 		return nil, err

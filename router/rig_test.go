@@ -84,7 +84,10 @@ func pricesOf(t providers.Target) []billing.Price {
 }
 
 func keyWith(budgets ...billing.Budget) *billing.Key {
-	return &billing.Key{ID: "key_1", TeamID: "team_1", ProjectID: "proj_1", CostCenter: "cc", Environment: "dev", Budgets: budgets, Version: 1}
+	return &billing.Key{
+		ID: "key_1", TeamID: "team_1", ProjectID: "proj_1", CostCenter: "cc", Environment: "dev", Budgets: budgets,
+		Version: 1,
+	}
 }
 
 func tokenBudget(n int64) billing.Budget {

@@ -24,7 +24,10 @@ func New(p Parts, o Options) *Router {
 	if p.Background == nil {
 		p.Background = limit.NewCalls(0, 0)
 	}
-	return &Router{Parts: p, o: o, holds: newHolds(p.Ledger, p.Observer, o), calibration: tokens.NewCalibration(), strangers: newStrangers(), seed: maphash.MakeSeed()}
+	return &Router{
+		Parts: p, o: o, holds: newHolds(p.Ledger, p.Observer, o), calibration: tokens.NewCalibration(),
+		strangers: newStrangers(), seed: maphash.MakeSeed(),
+	}
 }
 
 // Close waits until every settlement is stored, or ctx ends. Requests must

@@ -20,8 +20,10 @@ func tiered(provider string) []billing.Price {
 		Input: 1e9, CacheRead: 1e8, CacheWrite: 1e9, CacheWrite1h: 2e9, Output: 4e9, Reasoning: 5e9, AudioInput: 30e9, AudioOutput: 60e9,
 	}
 	long, priority := p, p
-	long.ID, long.MinInput, long.Input, long.CacheWrite, long.CacheWrite1h, long.Output, long.Reasoning = provider+"_long", 1001, 2e9, 2e9, 4e9, 8e9, 8e9
-	priority.ID, priority.ServiceTier, priority.Input, priority.CacheWrite1h, priority.Output, priority.Reasoning = provider+"_priority", "priority", 3e9, 6e9, 12e9, 12e9
+	long.ID, long.MinInput, long.Input, long.CacheWrite, long.CacheWrite1h, long.Output, long.Reasoning = provider+"_long", 1001, 2e9, 2e9,
+		4e9, 8e9, 8e9
+	priority.ID, priority.ServiceTier, priority.Input, priority.CacheWrite1h, priority.Output, priority.Reasoning = provider+"_priority",
+		"priority", 3e9, 6e9, 12e9, 12e9
 	return []billing.Price{p, long, priority}
 }
 
@@ -30,7 +32,8 @@ func tiered(provider string) []billing.Price {
 func TestHoldsCoverEveryKindAndTier(t *testing.T) {
 	money := moneyBudget("100")
 	body := func(more string, length int) string {
-		return fmt.Sprintf(`{"model":"m","max_tokens":100,%s"messages":[{"role":"user","content":"%s"}]}`, more, strings.Repeat("x", length))
+		return fmt.Sprintf(`{"model":"m","max_tokens":100,%s"messages":[{"role":"user","content":"%s"}]}`, more,
+			strings.Repeat("x", length))
 	}
 	for name, tt := range map[string]struct {
 		body           string
@@ -71,7 +74,8 @@ func TestTiers_WhoMayServe(t *testing.T) {
 	g.Prices = billing.NewPriceBook(append(tiered("a"), plainPrice...))
 	ask := func(tier, served string) billing.Spend {
 		g.sender.then(plain(&chat.Usage{Input: 2000, Output: 7, ServiceTier: served}))
-		return g.ok(t, `{"model":"m","service_tier":"`+tier+`","max_tokens":9,"messages":[{"role":"user","content":"`+strings.Repeat("x", 20_000)+`"}]}`).Spend
+		return g.ok(t, `{"model":"m","service_tier":"`+tier+`","max_tokens":9,"messages":[{"role":"user","content":"`+strings.Repeat("x",
+			20_000)+`"}]}`).Spend
 	}
 	for name, tt := range map[string]struct{ asked, served, provider, tier, price string }{
 		"the standard one is the cheaper":    {"auto", "default", "b", "standard", "b_standard"},
@@ -82,7 +86,8 @@ func TestTiers_WhoMayServe(t *testing.T) {
 		"served dearer without a price":      {"auto", "priority", "b", "priority", ""},
 	} {
 		s := ask(tt.asked, tt.served)
-		if s.Provider != tt.provider || s.ServiceTier != tt.tier || s.Price.ID != tt.price || (s.Pricing == billing.Unpriced) != (tt.price == "") {
+		if s.Provider != tt.provider || s.ServiceTier != tt.tier || s.Price.ID != tt.price ||
+			(s.Pricing == billing.Unpriced) != (tt.price == "") {
 			t.Errorf("%s: %s by %s at %s, %s", name, s.ServiceTier, s.Provider, s.Price.ID, s.Pricing)
 		}
 	}
@@ -95,9 +100,13 @@ func TestTiers_WhoMayServe(t *testing.T) {
 	// One that was not told of the tier serves the standard one.
 	g.targets["m"] = []providers.Target{a}
 	g.sender.then(func(context.Context, providers.Exchange) (*providers.Answer, error) {
-		return &providers.Answer{Response: &chat.Response{Body: []byte(`{}`), Usage: &chat.Usage{Input: 5, Output: 7}, Text: "seven.."}, Dropped: []string{"service_tier"}}, nil
+		return &providers.Answer{
+			Response: &chat.Response{Body: []byte(`{}`), Usage: &chat.Usage{Input: 5, Output: 7}, Text: "seven.."},
+			Dropped:  []string{"service_tier"},
+		}, nil
 	})
-	if s := g.ok(t, `{"model":"m","service_tier":"priority","messages":[{"role":"user","content":"x"}]}`).Spend; s.Price.ID != "a_standard" || s.ServiceTier != "standard" {
+	if s := g.ok(t, `{"model":"m","service_tier":"priority","messages":[{"role":"user",`+
+		`"content":"x"}]}`).Spend; s.Price.ID != "a_standard" || s.ServiceTier != "standard" {
 		t.Errorf("not told of the tier: %s at %s", s.ServiceTier, s.Price.ID)
 	}
 	// A provider that has no tiers is not asked for one.

@@ -17,8 +17,10 @@ var (
 		"provider", "model", "kind", "pricing", "usage_source", "price_id",
 	}
 	sums = []string{
-		"requests", "attempts", "errors", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "overrun_tokens", "overrun_nano",
-		"input_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano", "output_cost_nano", "fee_nano", "cost_nano", "baseline_cost_nano",
+		"requests", "attempts", "errors", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "overrun_tokens",
+		"overrun_nano",
+		"input_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano", "output_cost_nano", "fee_nano", "cost_nano",
+		"baseline_cost_nano",
 	}
 )
 
@@ -87,8 +89,10 @@ func rollupSQL() string {
 		}
 		selected[len(selected)-1] += " AS " + c
 		differ = append(differ, "coalesce(r."+c+", -1) <> coalesce(d."+c+", -1)")
-		expected = append(expected, "CASE WHEN coalesce(r."+c+", -1) <> coalesce(d."+c+", -1) THEN '"+c+" ' || coalesce(CAST(r."+c+" AS text), 'of no row') || ' ' ELSE '' END")
-		found = append(found, "CASE WHEN coalesce(r."+c+", -1) <> coalesce(d."+c+", -1) THEN '"+c+" ' || coalesce(CAST(d."+c+" AS text), 'of no row') || ' ' ELSE '' END")
+		expected = append(expected, "CASE WHEN coalesce(r."+c+", -1) <> coalesce(d."+c+", -1) THEN '"+c+" ' || coalesce(CAST(r."+c+
+			" AS text), 'of no row') || ' ' ELSE '' END")
+		found = append(found, "CASE WHEN coalesce(r."+c+", -1) <> coalesce(d."+c+", -1) THEN '"+c+" ' || coalesce(CAST(d."+c+
+			" AS text), 'of no row') || ' ' ELSE '' END")
 	}
 	by := strings.Join(grain, ", ")
 	return `
@@ -189,5 +193,6 @@ func rollupLinesSQL(m billing.Month) string {
 	for _, c := range sums {
 		parts = append(parts, "CAST("+c+" AS text)")
 	}
-	return "SELECT " + strings.Join(parts, " || '|' || ") + " FROM spend_daily WHERE month = '" + strings.ReplaceAll(string(m), "'", "''") + "'"
+	return "SELECT " + strings.Join(parts, " || '|' || ") + " FROM spend_daily WHERE month = '" + strings.ReplaceAll(string(m), "'",
+		"''") + "'"
 }

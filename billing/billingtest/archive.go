@@ -10,8 +10,14 @@ import (
 func bookCorrect(w *world) {
 	k := w.key(amount{1000, 1000}.budget("bud_1"))
 	w.use(k, amount{10, 50}, w.now)
-	for kind, want := range map[billing.Kind]billing.Money{billing.KindCredit: -20, billing.KindFee: 20, billing.KindAdjustment: 20, billing.KindRefund: -20} {
-		row, err := billing.Correction{Kind: kind, Amount: 20, Owner: k.Owner(), Reason: "as agreed", Actor: "ann", Occurred: w.now, Period: "2026-02"}.Spend()
+	for kind, want := range map[billing.Kind]billing.Money{
+		billing.KindCredit: -20, billing.KindFee: 20, billing.KindAdjustment: 20,
+		billing.KindRefund: -20,
+	} {
+		row, err := billing.Correction{
+			Kind: kind, Amount: 20, Owner: k.Owner(), Reason: "as agreed", Actor: "ann", Occurred: w.now,
+			Period: "2026-02",
+		}.Spend()
 		w.must(err)
 		if row.Cost.Total != want || row.AdjustsPeriod != "2026-02-01" {
 			w.Errorf("%s is %+v", kind, row)
@@ -25,7 +31,11 @@ func bookCorrect(w *world) {
 		w.Error("usage is taken for a correction")
 	}
 	for _, c := range []billing.Correction{
-		{Kind: billing.KindUsage, Amount: 1}, {Kind: billing.KindCredit, Amount: -1}, {Kind: billing.KindFee}, {Kind: billing.KindAdjustment}, {Kind: "gift", Amount: 1},
+		{Kind: billing.KindUsage, Amount: 1},
+		{Kind: billing.KindCredit, Amount: -1},
+		{Kind: billing.KindFee},
+		{Kind: billing.KindAdjustment},
+		{Kind: "gift", Amount: 1},
 	} {
 		c.Owner, c.Reason, c.Actor, c.Occurred = k.Owner(), "r", "a", w.now
 		if _, err := c.Spend(); err == nil {
@@ -71,7 +81,10 @@ func bookArchive(w *world) {
 	var before []string
 	var budgets []billing.Budget
 	for _, zone := range []string{"UTC", "Asia/Kathmandu", "America/New_York", "Pacific/Kiritimati"} {
-		for _, p := range []billing.Period{billing.PeriodDay, billing.PeriodWeek, billing.PeriodMonth, billing.PeriodQuarter, billing.PeriodYear, billing.PeriodOnce} {
+		for _, p := range []billing.Period{
+			billing.PeriodDay, billing.PeriodWeek, billing.PeriodMonth, billing.PeriodQuarter,
+			billing.PeriodYear, billing.PeriodOnce,
+		} {
 			b := amount{1_000_000, 1_000_000}.budget(w.id("bud"))
 			b.Scope, b.ScopeID, b.Period, b.Zone = billing.ScopeOrg, "org", p, zone
 			budgets = append(budgets, b)
@@ -85,7 +98,10 @@ func bookArchive(w *world) {
 			b.ID = w.id("bud")
 			w.must(w.SetBudget(w.Context(), b, at))
 			probe.Budgets = []billing.Budget{b}
-			for _, t := range []time.Time{at, w.now, time.Date(2026, 2, 28, 23, 0, 0, 0, time.UTC), time.Date(2026, 3, 31, 20, 0, 0, 0, time.UTC)} {
+			for _, t := range []time.Time{
+				at, w.now, time.Date(2026, 2, 28, 23, 0, 0, 0, time.UTC),
+				time.Date(2026, 3, 31, 20, 0, 0, 0, time.UTC),
+			} {
 				balances, err := w.Balances(w.Context(), &probe, t)
 				w.must(err)
 				all = append(all, text([]any{b.Period, b.Zone, t, standingOf(balances[0]).used.tokens, standingOf(balances[0]).used.money}))

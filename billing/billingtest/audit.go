@@ -139,6 +139,7 @@ func addUp(a, b billing.SpendRow) billing.SpendRow {
 			CacheRead: a.Tokens.CacheRead + b.Tokens.CacheRead, CacheWrite: a.Tokens.CacheWrite + b.Tokens.CacheWrite,
 		},
 		Cost: a.Cost + b.Cost, Savings: a.Savings + b.Savings,
-		Unpriced: a.Unpriced + b.Unpriced, Overrun: a.Overrun + b.Overrun, OverrunMoney: a.OverrunMoney + b.OverrunMoney, NotExact: a.NotExact + b.NotExact,
+		Unpriced: a.Unpriced + b.Unpriced, Overrun: a.Overrun + b.Overrun, OverrunMoney: a.OverrunMoney + b.OverrunMoney,
+		NotExact: a.NotExact + b.NotExact,
 	}
 }

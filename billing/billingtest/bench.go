@@ -74,7 +74,10 @@ func benchKey(ctx context.Context, s billing.Store) (*billing.Key, error) {
 
 func benchRequest(ctx context.Context, s billing.Store, k *billing.Key, n int64) error {
 	w := &world{now: noon()}
-	h := billing.Hold{ID: fmt.Sprintf("req_%012d", n), KeyID: k.ID, KeyVersion: k.Version, Tokens: 1000, Money: 1_000_000, ExpiresAt: w.now.AddDate(0, 0, 1)}
+	h := billing.Hold{
+		ID: fmt.Sprintf("req_%012d", n), KeyID: k.ID, KeyVersion: k.Version, Tokens: 1000, Money: 1_000_000,
+		ExpiresAt: w.now.AddDate(0, 0, 1),
+	}
 	for _, budget := range k.Budgets {
 		window, err := budget.Window(w.now)
 		if err != nil {

@@ -134,7 +134,8 @@ func bookCloseReopen(w *world) {
 	first := w.close("2026-03", april())
 	list, err := w.ListPeriods(w.Context())
 	w.must(err)
-	if len(list) != 2 || list[0].Month != "2026-04" || list[0].Status != billing.PeriodOpen || list[0].Money != 8 || list[0].Rows != 1 || list[1] != first {
+	if len(list) != 2 || list[0].Month != "2026-04" || list[0].Status != billing.PeriodOpen || list[0].Money != 8 || list[0].Rows != 1 ||
+		list[1] != first {
 		w.Errorf("periods %+v", list)
 	}
 	reopen := closing("2026-03", april())
@@ -172,12 +173,16 @@ func bookLateRow(w *world) {
 	if again := w.settle(k, late, amount{20, 7}); len(again) != 0 {
 		w.Errorf("settled twice: %v", again)
 	}
-	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: other.ID, Attempts: []billing.Spend{w.row(k, late.ID, amount{20, 7}, w.now)}})
+	_, err := w.Settle(w.Context(), billing.Settlement{
+		HoldID:   other.ID,
+		Attempts: []billing.Spend{w.row(k, late.ID, amount{20, 7}, w.now)},
+	})
 	w.wantErr(err, billing.ErrDuplicate)
 	w.must(w.Release(w.Context(), other.ID))
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{30, 12}})
 	for _, r := range w.events(k) {
-		if r.RequestID == late.ID && (r.ReportDay != "2026-04-01" || r.AdjustsPeriod != "2026-03-01" || !r.OccurredAt.Equal(w.now.Truncate(time.Microsecond))) {
+		if r.RequestID == late.ID && (r.ReportDay != "2026-04-01" || r.AdjustsPeriod != "2026-03-01" ||
+			!r.OccurredAt.Equal(w.now.Truncate(time.Microsecond))) {
 			w.Errorf("the late row is booked as %+v", r)
 		}
 	}
@@ -297,8 +302,10 @@ func bookReprice(w *world) {
 			usage = r
 		}
 	}
-	if adjustment.AdjustsEvent != usage.EventID || adjustment.Reason != "the list was wrong" || adjustment.Actor != "ann" || adjustment.Price.ID != "price_2" ||
-		adjustment.Cost != (billing.Cost{Input: 10 - 40, Output: 20, Fee: 3, Total: -7}) || adjustment.Baseline != -7 || usage.Cost.Total != 40 || adjustment.Tokens.Total() != 0 {
+	if adjustment.AdjustsEvent != usage.EventID || adjustment.Reason != "the list was wrong" || adjustment.Actor != "ann" ||
+		adjustment.Price.ID != "price_2" ||
+		adjustment.Cost != (billing.Cost{Input: 10 - 40, Output: 20, Fee: 3, Total: -7}) || adjustment.Baseline != -7 ||
+		usage.Cost.Total != 40 || adjustment.Tokens.Total() != 0 {
 		w.Errorf("the adjustment is %+v\nof %+v", adjustment, usage)
 	}
 	p.ID, p.Output = "price_3", 800_000

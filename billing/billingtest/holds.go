@@ -344,7 +344,8 @@ func holdSweep(w *world) {
 	sweep(kept.ExpiresAt, 0)
 	w.wantStanding(k, "bud_1", w.now, standing{amount{60, 50}, amount{10, 10}})
 	rows := w.events(k)
-	if len(rows) != 1 || rows[0].Status != billing.StatusInterrupted || rows[0].UsageSource != billing.Bounded || rows[0].RequestID != lost.ID || !rows[0].Final {
+	if len(rows) != 1 || rows[0].Status != billing.StatusInterrupted || rows[0].UsageSource != billing.Bounded ||
+		rows[0].RequestID != lost.ID || !rows[0].Final {
 		w.Errorf("rows %+v", rows)
 	}
 

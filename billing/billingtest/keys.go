@@ -76,7 +76,8 @@ func keyDuplicate(w *world) {
 	w.must(w.CreateKey(w.Context(), billing.Key{ID: "key_1", Name: "a", ProjectID: p.ID, Budgets: []billing.Budget{limit}}, hashOf("one")))
 	w.wantErr(w.CreateKey(w.Context(), billing.Key{ID: "key_1", Name: "b", ProjectID: p.ID}, hashOf("two")), billing.ErrDuplicate)
 	w.wantErr(w.CreateKey(w.Context(), billing.Key{ID: "key_2", Name: "b", ProjectID: p.ID}, hashOf("one")), billing.ErrDuplicate)
-	w.wantErr(w.CreateKey(w.Context(), billing.Key{ID: "key_3", Name: "b", ProjectID: p.ID, Budgets: []billing.Budget{limit}}, hashOf("three")), billing.ErrDuplicate)
+	w.wantErr(w.CreateKey(w.Context(), billing.Key{ID: "key_3", Name: "b", ProjectID: p.ID, Budgets: []billing.Budget{limit}},
+		hashOf("three")), billing.ErrDuplicate)
 	keys, err := w.ListKeys(w.Context(), billing.KeyFilter{})
 	w.must(err)
 	if len(keys) != 1 || keys[0].Name != "a" {
@@ -106,12 +107,14 @@ func keyDeadIsFound(w *world) {
 func keyUpdate(w *world) {
 	k := w.key()
 	got, err := w.UpdateKey(w.Context(), k.ID, func(k *billing.Key) error {
-		k.Name, k.Models, k.AllowedCIDRs, k.Tags = "other", []string{"a"}, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, map[string]string{"a": "b"}
+		k.Name, k.Models, k.AllowedCIDRs, k.Tags = "other", []string{"a"}, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+			map[string]string{"a": "b"}
 		k.RequestsPerMinute, k.TokensPerMinute, k.AllowUnpriced, k.ExpiresAt = 1, 2, true, w.now
 		return nil
 	})
 	w.must(err)
-	if got.Version <= k.Version || got.Name != "other" || got.RequestsPerMinute != 1 || got.TokensPerMinute != 2 || !got.AllowUnpriced || !got.CreatedAt.Equal(k.CreatedAt) {
+	if got.Version <= k.Version || got.Name != "other" || got.RequestsPerMinute != 1 || got.TokensPerMinute != 2 || !got.AllowUnpriced ||
+		!got.CreatedAt.Equal(k.CreatedAt) {
 		w.Errorf("got %+v after %+v", got, k)
 	}
 	w.wantSame("by hash", w.reread(k), &got)
@@ -142,7 +145,8 @@ func keyMoves(w *world) {
 		return nil
 	})
 	w.must(err)
-	if moved.TeamID != p.TeamID || moved.Team != "data" || moved.Project != "lake" || moved.CostCenter != "cc-data" || len(moved.Budgets) != 1 {
+	if moved.TeamID != p.TeamID || moved.Team != "data" || moved.Project != "lake" || moved.CostCenter != "cc-data" ||
+		len(moved.Budgets) != 1 {
 		w.Errorf("got %+v", moved)
 	}
 	w.wantStanding(&moved, fresh, w.now, standing{})
@@ -277,7 +281,8 @@ func keyQueryLiteral(w *world) {
 		w.must(w.CreateKey(w.Context(), billing.Key{ID: billing.KeyID(id), Name: name, ProjectID: p.ID}, hashOf(id)))
 	}
 	for query, want := range map[string]string{
-		"%": "key_0", "_": "key_1", "a_b": "key_1", `\`: "key_3", "'": "key_4", `"`: "key_5", "$1": "key_5", "[": "key_6", "*": "key_6", "öß": "key_7",
+		"%": "key_0", "_": "key_1", "a_b": "key_1", `\`: "key_3", "'": "key_4", `"`: "key_5", "$1": "key_5", "[": "key_6", "*": "key_6",
+		"öß":     "key_7",
 		"%%%%_%": "", "SURE": "", ";drop": "", "' OR 1=1 --": "", "\x00": "", "\xff": "",
 	} {
 		got, err := w.ListKeys(w.Context(), billing.KeyFilter{Query: query})

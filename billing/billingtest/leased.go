@@ -16,7 +16,10 @@ func RunLeased(t *testing.T, open Open) {
 	run(t, open, []group{
 		{name: "Leases", cases: leaseCases()},
 		{
-			name: "Holds", cases: holdCases(), not: []string{"RevokedMeanwhile", "UnknownKey", "Sweep", "SweepKeepsOthers", "GrownIsSweptWhole"},
+			name: "Holds", cases: holdCases(), not: []string{
+				"RevokedMeanwhile", "UnknownKey", "Sweep", "SweepKeepsOthers",
+				"GrownIsSweptWhole",
+			},
 			anyLimit: true, asWritten: holdsAsWritten,
 		},
 		{name: "Settle", cases: settleCases(), not: []string{"AttemptThatIsThere"}, anyLimit: true, asWritten: settleAsWritten},

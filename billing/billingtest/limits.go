@@ -99,10 +99,12 @@ func swapBudget(b billing.Budget) billing.Budget {
 func swapRow(s billing.Spend) billing.Spend {
 	t, c := s.Tokens, s.Cost
 	saved := s.Baseline - c.Total
-	s.Tokens.Input, s.Tokens.CacheRead, s.Tokens.CacheWrite, s.Tokens.Output = int64(c.Input), int64(c.CacheRead), int64(c.CacheWrite), int64(c.Output)
+	s.Tokens.Input, s.Tokens.CacheRead, s.Tokens.CacheWrite, s.Tokens.Output = int64(c.Input), int64(c.CacheRead), int64(c.CacheWrite),
+		int64(c.Output)
 	s.Cost = billing.Cost{
-		Input: billing.Money(t.Input), CacheRead: billing.Money(t.CacheRead), CacheWrite: billing.Money(t.CacheWrite), Output: billing.Money(t.Output),
-		Total: billing.Money(t.Total()),
+		Input: billing.Money(t.Input), CacheRead: billing.Money(t.CacheRead), CacheWrite: billing.Money(t.CacheWrite),
+		Output: billing.Money(t.Output),
+		Total:  billing.Money(t.Total()),
 	}
 	s.Baseline = s.Cost.Total + saved
 	s.OverrunTokens, s.OverrunMoney = swapAmounts(s.OverrunTokens, s.OverrunMoney)

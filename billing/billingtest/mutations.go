@@ -44,7 +44,10 @@ func Mutations(t *testing.T, s billing.Store, exec func(sql string) error) {
 }
 
 func mutated() []string {
-	return []string{"spend_events", "spend_daily", "spend_archived", "budget_counters", "holds", "leases", "billing_periods", "spend_rejects"}
+	return []string{
+		"spend_events", "spend_daily", "spend_archived", "budget_counters", "holds", "leases", "billing_periods",
+		"spend_rejects",
+	}
 }
 
 func tableOf(sql string) string {
@@ -72,7 +75,8 @@ func (w *world) wantNamed(m mutation) {
 		}
 		if l.Breaches == 0 {
 			w.Errorf("%s\nbreaks not %s, but %s", m.sql, m.law, r.First)
-		} else if !strings.Contains(l.First.Where, m.where) || l.First.Expected == "" || l.First.Found == "" || l.First.Expected == l.First.Found {
+		} else if !strings.Contains(l.First.Where, m.where) || l.First.Expected == "" || l.First.Found == "" ||
+			l.First.Expected == l.First.Found {
 			w.Errorf("%s\nis named %q, which does not name %q", m.sql, l.First, m.where)
 		}
 		return
@@ -111,7 +115,8 @@ func (w *world) fillBooks() {
 
 func leaseSQL() []string {
 	return []string{
-		`INSERT INTO replicas (id, epoch, started_at, seen_at, expires_at) VALUES ('rep_1', 'one', '2026-04-02T09:00:00.000000000Z', '2026-04-02T09:00:00.000000000Z', '2026-04-02T09:05:00.000000000Z')`,
+		`INSERT INTO replicas (id, epoch, started_at, seen_at, expires_at) VALUES ('rep_1', 'one', '2026-04-02T09:00:00.000000000Z', ` +
+			`'2026-04-02T09:00:00.000000000Z', '2026-04-02T09:05:00.000000000Z')`,
 		`INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano)
 		 SELECT budget_id, window_start, 'rep_1', 'one', 50, 40, 10, 5 FROM budget_counters WHERE held_tokens > 0`,
 		`UPDATE budget_counters SET leased_tokens = 50, leased_nano = 40 WHERE held_tokens > 0`,
@@ -129,7 +134,10 @@ func eventMutations() (all []mutation) {
 	set := func(change, law, where string) {
 		all = append(all, mutation{"UPDATE spend_events SET " + change + second, law, where})
 	}
-	for _, c := range []string{"cost_nano", "input_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano", "output_cost_nano", "fee_nano"} {
+	for _, c := range []string{
+		"cost_nano", "input_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano", "output_cost_nano",
+		"fee_nano",
+	} {
 		set(c+" = "+c+" + 1", "rows", "req_two")
 	}
 	set("pricing = 'unpriced'", "rows", "req_two")
@@ -166,9 +174,17 @@ func eventMutations() (all []mutation) {
 	for _, sql := range []struct{ sql, law, where string }{
 		{"DELETE FROM spend_events" + second, "rollup", "demo-b"},
 		{"DELETE FROM spend_events" + second, "attempts", "req_two"},
-		{"UPDATE spend_events SET final = NOT final WHERE request_id = 'req_two' AND attempt = 1 AND kind = 'usage'", "attempts", "req_two"},
-		{"UPDATE spend_events SET cost_nano = cost_nano - 1, fee_nano = fee_nano - 1 WHERE kind = 'adjustment' AND request_id = 'req_two' AND attempt = 2", "counters", "bud_1"},
-		{"UPDATE spend_events SET cost_nano = cost_nano - 1 WHERE kind = 'adjustment' AND request_id = 'req_two' AND attempt = 2", "rows", "req_two"},
+		{
+			"UPDATE spend_events SET final = NOT final WHERE request_id = 'req_two' AND attempt = 1 AND kind = 'usage'", "attempts",
+			"req_two",
+		},
+		{"UPDATE spend_events SET cost_nano = cost_nano - 1, fee_nano = fee_nano - 1 WHERE kind = 'adjustment' AND request_id = " +
+			"'req_two' AND attempt = 2", "counters", "bud_1"},
+		{
+			"UPDATE spend_events SET cost_nano = cost_nano - 1 WHERE kind = 'adjustment' AND request_id = 'req_two' AND " +
+				"attempt = 2", "rows",
+			"req_two",
+		},
 		{"UPDATE spend_events SET cost_nano = -3, fee_nano = -3 WHERE request_id = 'req_credit'", "rollup", "credit"},
 		{"UPDATE spend_events SET reason = '' WHERE request_id = 'req_credit'", "rows", "req_credit"},
 		{"UPDATE spend_events SET actor = NULL WHERE request_id = 'req_credit'", "rows", "req_credit"},
@@ -184,15 +200,23 @@ func eventMutations() (all []mutation) {
 
 func rollupMutations() (all []mutation) {
 	for _, c := range []string{
-		"requests", "attempts", "errors", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "overrun_tokens", "overrun_nano",
-		"input_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano", "output_cost_nano", "fee_nano", "cost_nano", "baseline_cost_nano",
+		"requests", "attempts", "errors", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "overrun_tokens",
+		"overrun_nano",
+		"input_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano", "output_cost_nano", "fee_nano", "cost_nano",
+		"baseline_cost_nano",
 	} {
 		all = append(all,
 			mutation{"UPDATE spend_daily SET " + c + " = " + c + " + 1 WHERE provider = 'demo-b' AND kind = 'usage'", "rollup", "demo-b"},
 			mutation{"UPDATE spend_daily SET " + c + " = " + c + " + 1 WHERE month = '2026-02'", "months", "rollup of 2026-02"})
 	}
-	for _, c := range []string{"team_id", "project_id", "key_id", "cost_center", "environment", "provider", "model", "kind", "pricing", "usage_source", "price_id"} {
-		all = append(all, mutation{"UPDATE spend_daily SET " + c + " = 'other' WHERE provider = 'demo-b' AND kind = 'usage'", "rollup", "spend_daily"})
+	for _, c := range []string{
+		"team_id", "project_id", "key_id", "cost_center", "environment", "provider", "model", "kind", "pricing",
+		"usage_source", "price_id",
+	} {
+		all = append(all, mutation{
+			"UPDATE spend_daily SET " + c + " = 'other' WHERE provider = 'demo-b' AND kind = 'usage'", "rollup",
+			"spend_daily",
+		})
 	}
 	return append(all, []mutation{
 		{"UPDATE spend_daily SET month = '2026-05' WHERE provider = 'demo-b'", "rollup", "2026-04-02"},
@@ -221,7 +245,8 @@ func rollupMutations() (all []mutation) {
 
 func counterMutations() (all []mutation) {
 	for c, law := range map[string]string{
-		"used_tokens": "counters", "used_nano": "counters", "held_tokens": "holds", "held_nano": "holds", "leased_tokens": "leases", "leased_nano": "leases",
+		"used_tokens": "counters", "used_nano": "counters", "held_tokens": "holds", "held_nano": "holds", "leased_tokens": "leases",
+		"leased_nano": "leases",
 	} {
 		all = append(all, mutation{"UPDATE budget_counters SET " + c + " = " + c + " + 1 WHERE held_tokens > 0", law, "bud_1"})
 		if law != "counters" {
@@ -242,6 +267,7 @@ func counterMutations() (all []mutation) {
 		{"UPDATE leases SET busy_nano = nano + 1", "leases", "rep_1"},
 		{"UPDATE leases SET busy_nano = -1", "signs", "rep_1"},
 		{"DELETE FROM leases", "leases", "bud_1"},
-		{"INSERT INTO spend_rejects (request_id, attempt, reason, spend, rejected_at) VALUES ('req_bad', 1, 'poison', '', '2026-04-02T09:00:00.000000000Z')", "rejects", "req_bad"},
+		{"INSERT INTO spend_rejects (request_id, attempt, reason, spend, rejected_at) VALUES ('req_bad', 1, 'poison', '', " +
+			"'2026-04-02T09:00:00.000000000Z')", "rejects", "req_bad"},
 	}...)
 }

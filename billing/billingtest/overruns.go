@@ -79,7 +79,8 @@ func (w *world) wantStopped(k *billing.Key) {
 		_, err := w.Reserve(w.Context(), w.hold(copy, tokens(1)), w.now)
 		w.wantErr(err, billing.ErrStopped)
 	}
-	if told := w.told(billing.EventOverrun, string(k.ID)); len(told) != 1 || told[0].Severity != billing.Critical || told[0].Data["stopped"] != "true" {
+	if told := w.told(billing.EventOverrun, string(k.ID)); len(told) != 1 || told[0].Severity != billing.Critical ||
+		told[0].Data["stopped"] != "true" {
 		w.Errorf("told %+v", told)
 	}
 }
@@ -132,7 +133,8 @@ func stopNoBudget(w *world) {
 	}
 	w.wantRunning(k)
 	told := w.told(billing.EventOverrun, string(k.ID))
-	if len(told) != 1 || told[0].Severity != billing.Critical || told[0].Data["stopped"] != "false" || told[0].Data["overrun_nano"] != "2000000000" {
+	if len(told) != 1 || told[0].Severity != billing.Critical || told[0].Data["stopped"] != "false" ||
+		told[0].Data["overrun_nano"] != "2000000000" {
 		w.Errorf("told %+v", told)
 	}
 	if !strings.Contains(told[0].Text, "14 tokens and $2 more") {
@@ -143,7 +145,10 @@ func stopNoBudget(w *world) {
 func stopPosted(w *world) {
 	k := w.key(amount{-1, 1000 * dollar}.budget("bud_1"))
 	r := w.replica()
-	p := billing.Posting{Rows: []billing.Spend{w.over(k, "req_a", billing.Amount{Money: dollar}), w.over(k, "req_b", billing.Amount{Tokens: 3})}}
+	p := billing.Posting{Rows: []billing.Spend{
+		w.over(k, "req_a", billing.Amount{Money: dollar}),
+		w.over(k, "req_b", billing.Amount{Tokens: 3}),
+	}}
 	w.post(r, 1, p)
 	w.post(r, 1, p) // it may or may not have arrived
 	w.post(r, 2, p)
@@ -178,7 +183,8 @@ func stopEnable(w *world) {
 	enabled, err := actions.EnableKey(w.Context(), k.ID, manage.By{Actor: "ann", Reason: "the provider has mended it"})
 	w.must(err)
 	w.wantRunning(k)
-	if enabled.Overrun != (billing.Amount{}) || !enabled.EnabledAt.Equal(w.now) || enabled.EnabledBy != "ann" || enabled.EnabledReason != "the provider has mended it" {
+	if enabled.Overrun != (billing.Amount{}) || !enabled.EnabledAt.Equal(w.now) || enabled.EnabledBy != "ann" ||
+		enabled.EnabledReason != "the provider has mended it" {
 		w.Errorf("enabled as %+v", enabled)
 	}
 	again, err := actions.EnableKey(w.Context(), k.ID, manage.By{Actor: "bob"})
@@ -266,7 +272,10 @@ func eventsOnce(w *world) {
 	r := w.replica()
 	row := w.over(k, "req_a", billing.Amount{Tokens: 5, Money: 7})
 	row.Disputed, row.Reported = true, &billing.Tokens{Input: 1, Output: -2}
-	own := billing.Event{Kind: billing.EventDenied, Object: "key_1", Severity: billing.Info, Text: "a test", DedupID: "mine", At: w.now, Data: map[string]string{"a": "b"}}
+	own := billing.Event{
+		Kind: billing.EventDenied, Object: "key_1", Severity: billing.Info, Text: "a test", DedupID: "mine", At: w.now,
+		Data: map[string]string{"a": "b"},
+	}
 	p := billing.Posting{
 		Rows: []billing.Spend{row}, Events: []billing.Event{own, own},
 		Rejects: []billing.Reject{{Row: w.row(k, "req_b", tokens(3), w.now), Reason: "why"}},
@@ -329,7 +338,10 @@ func eventsHostile(w *world) {
 	k := w.key()
 	for i, s := range hostile() {
 		row := hostileRow(w.over(k, w.id("req"), billing.Amount{Tokens: 1}), s)
-		w.post(w.replica(), 1, billing.Posting{Rows: []billing.Spend{row}, Rejects: []billing.Reject{{Row: w.row(k, w.id("req"), tokens(1), w.now), Reason: s}}})
+		w.post(w.replica(), 1, billing.Posting{
+			Rows:    []billing.Spend{row},
+			Rejects: []billing.Reject{{Row: w.row(k, w.id("req"), tokens(1), w.now), Reason: s}},
+		})
 		all, err := w.ListEvents(w.Context(), billing.EventFilter{Limit: 1000})
 		w.must(err)
 		if len(all) != 2*(i+1) {

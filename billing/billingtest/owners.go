@@ -23,7 +23,8 @@ func ownerCases() map[string]func(w *world) {
 func ensureProject(w *world) {
 	p, err := w.EnsureProject(w.Context(), billing.Project{Team: "web", Name: "shop", CostCenter: "4711", Environment: "dev"})
 	w.must(err)
-	if p.ID == "" || p.TeamID == "" || p.Team != "web" || p.Name != "shop" || p.CostCenter != "4711" || p.Environment != "dev" || p.CreatedAt.IsZero() {
+	if p.ID == "" || p.TeamID == "" || p.Team != "web" || p.Name != "shop" || p.CostCenter != "4711" || p.Environment != "dev" ||
+		p.CreatedAt.IsZero() {
 		w.Errorf("made %+v", p)
 	}
 	again, err := w.EnsureProject(w.Context(), billing.Project{Team: "web", Name: "shop", Environment: "dev"})
@@ -147,7 +148,11 @@ func setBudgetScope(w *world) {
 
 func setBudgetChecks(w *world) {
 	k := w.key()
-	bad := []billing.Budget{{}, tokens(-2).budget("none"), tokens(1).budget("zone"), tokens(1).budget("period"), amount{-1, -1}.budget("none")}
+	bad := []billing.Budget{
+		{},
+		tokens(-2).budget("none"), tokens(1).budget("zone"), tokens(1).budget("period"),
+		amount{-1, -1}.budget("none"),
+	}
 	bad[2].Zone, bad[3].Period = "Mars/Olympus", "30d"
 	for _, b := range bad {
 		b.Scope, b.ScopeID = billing.ScopeTeam, k.TeamID
@@ -162,7 +167,8 @@ func setBudgetChecks(w *world) {
 		if err == nil {
 			w.Errorf("%+v is accepted for a key", b)
 		}
-		if err := w.CreateKey(w.Context(), billing.Key{ID: "key_bad", ProjectID: k.ProjectID, Budgets: []billing.Budget{b}}, hashOf("bad")); err == nil {
+		if err := w.CreateKey(w.Context(), billing.Key{ID: "key_bad", ProjectID: k.ProjectID, Budgets: []billing.Budget{b}},
+			hashOf("bad")); err == nil {
 			w.Errorf("%+v is accepted for a new key", b)
 		}
 	}

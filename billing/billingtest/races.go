@@ -68,7 +68,10 @@ func raceManyLimits(w *world) {
 			return
 		}
 		admitted.Add(1)
-		if _, err := w.Settle(ctx, billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{w.row(k, h.ID, amount{5, 40}, w.now)}}); err != nil {
+		if _, err := w.Settle(ctx, billing.Settlement{
+			HoldID:   h.ID,
+			Attempts: []billing.Spend{w.row(k, h.ID, amount{5, 40}, w.now)},
+		}); err != nil {
 			w.Error(err)
 		}
 	})
@@ -107,7 +110,10 @@ func raceRandom(w *world, rounds int, stores ...billing.Store) {
 				err = s.Release(ctx, h.ID)
 			} else {
 				settled.Add(actual[i])
-				_, err = s.Settle(ctx, billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{w.row(k, h.ID, amount{actual[i], billing.Money(3 * actual[i])}, w.now)}})
+				_, err = s.Settle(ctx, billing.Settlement{
+					HoldID:   h.ID,
+					Attempts: []billing.Spend{w.row(k, h.ID, amount{actual[i], billing.Money(3 * actual[i])}, w.now)},
+				})
 			}
 			if err != nil {
 				w.Error(err)
@@ -194,7 +200,10 @@ func raceSweep(w *world) {
 			swept.Add(int64(n))
 			return
 		}
-		if _, err := w.Settle(ctx, billing.Settlement{HoldID: holds[i].ID, Attempts: []billing.Spend{w.row(k, holds[i].ID, tokens(40), w.now)}}); err != nil {
+		if _, err := w.Settle(ctx, billing.Settlement{
+			HoldID:   holds[i].ID,
+			Attempts: []billing.Spend{w.row(k, holds[i].ID, tokens(40), w.now)},
+		}); err != nil {
 			w.Error(err)
 		}
 	})

@@ -54,7 +54,10 @@ func (l *life) step() {
 		l.try(k)
 	case n < 14 && len(l.open) > 0:
 		h := l.pick()
-		k := billing.Key{ID: h.KeyID, ProjectID: h.IfLost.Owner.ProjectID, TeamID: h.IfLost.Owner.TeamID, CostCenter: "x", Environment: "prod"}
+		k := billing.Key{
+			ID: h.KeyID, ProjectID: h.IfLost.Owner.ProjectID, TeamID: h.IfLost.Owner.TeamID, CostCenter: "x",
+			Environment: "prod",
+		}
 		l.settle(&k, h, amount{l.rnd.Int64N(h.Tokens + 10), billing.Money(l.rnd.Int64N(60))})
 	case n < 15 && len(l.open) > 0:
 		l.must(l.Release(l.Context(), l.pick().ID))

@@ -107,12 +107,20 @@ func reportMonth(w *world) {
 
 func reportOneKey(w *world) {
 	keys := w.market()
-	w.wantSame("one key", w.report(billing.SpendQuery{GroupBy: "provider", Month: "2026-03", KeyID: keys[1].ID}), map[string]billing.Money{"a": 24, "b": 32})
+	w.wantSame("one key", w.report(billing.SpendQuery{GroupBy: "provider", Month: "2026-03", KeyID: keys[1].ID}),
+		map[string]billing.Money{"a": 24, "b": 32})
 	w.wantSame("no key", w.report(billing.SpendQuery{GroupBy: "provider", Month: "2026-03", KeyID: "key_none"}), map[string]billing.Money{})
 }
 
 func reportWrong(w *world) {
-	for _, q := range []billing.SpendQuery{{}, {GroupBy: "moon", Month: "2026-03"}, {GroupBy: "team; DROP TABLE teams", Month: "2026-03"}, {GroupBy: "day", Month: "March"}, {GroupBy: "day", Month: "2026-13"}, {GroupBy: "day", Month: "2026-03-01"}} {
+	for _, q := range []billing.SpendQuery{
+		{},
+		{GroupBy: "moon", Month: "2026-03"},
+		{GroupBy: "team; DROP TABLE teams", Month: "2026-03"},
+		{GroupBy: "day", Month: "March"},
+		{GroupBy: "day", Month: "2026-13"},
+		{GroupBy: "day", Month: "2026-03-01"},
+	} {
 		if _, err := w.Spend(w.Context(), q); err == nil {
 			w.Errorf("%+v is answered", q)
 		}

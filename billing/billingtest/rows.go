@@ -30,14 +30,24 @@ func rowCases() map[string]func(w *world) {
 
 // fullRow has a value in every column.
 func (w *world) fullRow(k *billing.Key, request string) billing.Spend {
-	price := billing.Price{ID: "price_9", Input: 150_000_000, CacheRead: 75_000_000, CacheWrite: 187_500_000, Output: 600_000_000, Request: 5}
+	price := billing.Price{
+		ID: "price_9", Input: 150_000_000, CacheRead: 75_000_000, CacheWrite: 187_500_000, Output: 600_000_000,
+		Request: 5,
+	}
 	none, some, instant, while, said := int64(0), int64(4096), time.Duration(0), 1234*time.Millisecond, billing.Money(123_456)
-	used := billing.Tokens{Input: 1000, CacheRead: 200, CacheWrite: 30, Output: 400, Reasoning: 150, CacheWrite1h: 20, AudioInput: 7, AudioOutput: 9}
+	used := billing.Tokens{
+		Input: 1000, CacheRead: 200, CacheWrite: 30, Output: 400, Reasoning: 150, CacheWrite1h: 20, AudioInput: 7,
+		AudioOutput: 9,
+	}
 	return billing.Spend{
-		EventID: "01980a3c-7d1e-7c3a-8f00-000000000001", OccurredAt: w.now, Kind: billing.KindUsage, RequestID: request, Attempt: 1, Final: true, Owner: k.Owner(),
-		EndUser: "user-7", Tags: map[string]string{"feature": "checkout", "ключ": "値"}, RequestedModel: "cheap", Provider: "demo-a", Model: "small", ServiceTier: "flex",
-		RouteReason: billing.RouteFailover, Status: billing.StatusClientAborted, ErrorKind: "timeout", Streamed: true, UsageSource: billing.Counted,
-		Tokens: used, Pricing: billing.Priced, Price: price, Cost: price.Cost(used), Baseline: 999_999_999, OverrunTokens: 3, OverrunMoney: 4, ProviderRequestID: "chatcmpl-1",
+		EventID: "01980a3c-7d1e-7c3a-8f00-000000000001", OccurredAt: w.now, Kind: billing.KindUsage, RequestID: request, Attempt: 1,
+		Final: true, Owner: k.Owner(),
+		EndUser: "user-7", Tags: map[string]string{"feature": "checkout", "ключ": "値"}, RequestedModel: "cheap", Provider: "demo-a",
+		Model: "small", ServiceTier: "flex",
+		RouteReason: billing.RouteFailover, Status: billing.StatusClientAborted, ErrorKind: "timeout", Streamed: true,
+		UsageSource: billing.Counted,
+		Tokens:      used, Pricing: billing.Priced, Price: price, Cost: price.Cost(used), Baseline: 999_999_999, OverrunTokens: 3,
+		OverrunMoney: 4, ProviderRequestID: "chatcmpl-1",
 		Disputed: true, Reported: &billing.Tokens{Input: -1, Output: math.MaxInt64}, ProviderCost: &said,
 		Fees:   []billing.Fee{{Meter: "searches", Units: 3, Cost: 5}, {Meter: "images", Units: 1}},
 		Region: "eu-central-1", Credential: "main", Endpoint: "https://api.example/v1/chat/completions", Session: "run-42",
@@ -58,7 +68,10 @@ func (w *world) wantRow(got, want billing.Spend) {
 		got.EventID = ""
 	}
 	for _, s := range []*billing.Spend{&got, &want} {
-		s.Price = billing.Price{ID: s.Price.ID, Input: s.Price.Input, CacheRead: s.Price.CacheRead, CacheWrite: s.Price.CacheWrite, Output: s.Price.Output}
+		s.Price = billing.Price{
+			ID: s.Price.ID, Input: s.Price.Input, CacheRead: s.Price.CacheRead, CacheWrite: s.Price.CacheWrite,
+			Output: s.Price.Output,
+		}
 	}
 	w.wantSame("row", got, want)
 }
@@ -101,7 +114,8 @@ func rowImpossible(w *world) {
 	row := w.row(k, h.ID, tokens(9), w.now)
 	less, money, before, long := int64(-1), billing.Money(math.MaxInt64), -time.Second, time.Duration(math.MaxInt64)
 	row.BytesIn, row.BytesOut, row.ProviderCost, row.FirstToken, row.Took = &less, &less, &money, &before, &long
-	row.Session, row.Fingerprint, row.Prefixes = strings.Repeat("x", billing.LongestSession+1), make([]byte, 100), make([]byte, billing.PrefixSize+1)
+	row.Session, row.Fingerprint, row.Prefixes = strings.Repeat("x", billing.LongestSession+1), make([]byte, 100),
+		make([]byte, billing.PrefixSize+1)
 	for range 1000 {
 		row.Fees = append(row.Fees, billing.Fee{Meter: "m", Units: -1, Cost: -1})
 	}
@@ -109,7 +123,8 @@ func rowImpossible(w *world) {
 	w.must(err)
 	got := w.events(k)[0]
 	if got.BytesIn != nil || got.BytesOut != nil || got.ProviderCost != nil || got.FirstToken != nil || got.Took != nil ||
-		got.Session != "" || got.Fingerprint != nil || got.Prefixes != nil || len(got.Fees) != 16 || got.Fees[0] != (billing.Fee{Meter: "m"}) {
+		got.Session != "" || got.Fingerprint != nil || got.Prefixes != nil || len(got.Fees) != 16 ||
+		got.Fees[0] != (billing.Fee{Meter: "m"}) {
 		w.Errorf("%s", text(got))
 	}
 }
@@ -149,7 +164,8 @@ func rowIDs(w *world) {
 func hostile() []string {
 	return []string{
 		"\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80 half a pair", "cut \xe2\x82", "\xf5\x80\x80\x80", `\u0000 spelt out`, "\ufffe\uffff",
-		"'; DROP TABLE teams; --", "{\"a\":\x00}", "\r\n\x1b[31mred", strings.Repeat("x", 100_000), strings.Repeat("€", 300), strings.Repeat("\x00", 300),
+		"'; DROP TABLE teams; --", "{\"a\":\x00}", "\r\n\x1b[31mred", strings.Repeat("x", 100_000), strings.Repeat("€", 300),
+		strings.Repeat("\x00", 300),
 	}
 }
 

@@ -81,7 +81,8 @@ func settleAttempts(w *world) {
 	w.reserve(h)
 	first, second, third := w.row(k, h.ID, amount{0, 0}, w.now), w.row(k, h.ID, amount{5, 3}, w.now), w.row(k, h.ID, amount{20, 7}, w.now)
 	first.Final, first.Status, first.ErrorKind = false, billing.StatusError, "timeout"
-	second.Attempt, second.Final, second.Status, second.UsageSource, second.Provider = 2, false, billing.StatusUpstreamAborted, billing.Counted, "demo-b"
+	second.Attempt, second.Final, second.Status, second.UsageSource, second.Provider = 2, false, billing.StatusUpstreamAborted,
+		billing.Counted, "demo-b"
 	third.Attempt, third.RouteReason, third.Provider = 3, billing.RouteFailover, "demo-c"
 	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{first, second, third}})
 	w.must(err)
@@ -183,9 +184,15 @@ func settleHuge(w *world) {
 		_, err := w.Reserve(w.Context(), h, h.IfLost.OccurredAt)
 		w.must(err)
 		row := h.IfLost
-		row.Tokens = billing.Tokens{Input: math.MaxInt64, CacheRead: math.MaxInt64, CacheWrite: math.MaxInt64, Output: math.MaxInt64, Reasoning: math.MaxInt64, CacheWrite1h: math.MaxInt64, AudioInput: math.MaxInt64, AudioOutput: math.MaxInt64}
+		row.Tokens = billing.Tokens{
+			Input: math.MaxInt64, CacheRead: math.MaxInt64, CacheWrite: math.MaxInt64, Output: math.MaxInt64,
+			Reasoning: math.MaxInt64, CacheWrite1h: math.MaxInt64, AudioInput: math.MaxInt64, AudioOutput: math.MaxInt64,
+		}
 		row.OverrunTokens, row.OverrunMoney, row.Baseline = math.MaxInt64, math.MaxInt64, math.MaxInt64
-		row.Cost = billing.Cost{Input: math.MaxInt64, CacheRead: math.MaxInt64, CacheWrite: math.MaxInt64, Output: math.MaxInt64, Fee: math.MaxInt64, Total: math.MaxInt64}
+		row.Cost = billing.Cost{
+			Input: math.MaxInt64, CacheRead: math.MaxInt64, CacheWrite: math.MaxInt64, Output: math.MaxInt64,
+			Fee: math.MaxInt64, Total: math.MaxInt64,
+		}
 		_, err = w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
 		w.must(err)
 		k = w.enabled(k)
@@ -300,7 +307,8 @@ func settleCorrections(w *world) {
 	w.must(err)
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{30, 25}})
 	got := w.events(k)
-	if len(got) != 2 || got[0].Kind != billing.KindCredit || got[0].Cost.Total != -15 || got[0].AdjustsPeriod != "2026-02-01" || got[0].AdjustsEvent != row.AdjustsEvent {
+	if len(got) != 2 || got[0].Kind != billing.KindCredit || got[0].Cost.Total != -15 || got[0].AdjustsPeriod != "2026-02-01" ||
+		got[0].AdjustsEvent != row.AdjustsEvent {
 		w.Errorf("rows %+v", got)
 	}
 	Audit(w, w, w.now)

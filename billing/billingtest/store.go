@@ -79,10 +79,17 @@ func settingBySeveral(w *world) {
 func samplePrices() []billing.Price {
 	since := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	return []billing.Price{
-		{ID: "price_1", Provider: "a", Model: "m", Since: since, Input: 100, CacheRead: 10, CacheWrite: 125, Output: 400, Request: 7, Source: "catalog"},
+		{
+			ID: "price_1", Provider: "a", Model: "m", Since: since, Input: 100, CacheRead: 10, CacheWrite: 125, Output: 400, Request: 7,
+			Source: "catalog",
+		},
 		{ID: "price_2", Provider: "a", Model: "m", Since: since.AddDate(0, 1, 0), Input: 90, Output: 400, Source: "contract"},
 		{ID: "price_3", Provider: "b", Model: "m", Since: since, Input: 80, Output: 300, Source: "manual"},
-		{ID: "price_6", Provider: "a", Model: "m", Since: since, Input: 50, Output: 200, Source: "catalog", ServiceTier: billing.TierBatch, CacheWrite1h: 1, Reasoning: 2, AudioInput: 3, AudioOutput: 4},
+		{
+			ID: "price_6", Provider: "a", Model: "m", Since: since, Input: 50, Output: 200, Source: "catalog",
+			ServiceTier:  billing.TierBatch,
+			CacheWrite1h: 1, Reasoning: 2, AudioInput: 3, AudioOutput: 4,
+		},
 		{ID: "price_7", Provider: "a", Model: "m", Since: since, Input: 200, Output: 800, Source: "catalog", MinInput: 200_001},
 	}
 }

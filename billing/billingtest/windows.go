@@ -37,19 +37,28 @@ func windowBoundaries(w *world) {
 		first, again string
 		fresh        bool
 	}{
-		"the last instant of a day":    {billing.PeriodDay, "", "2026-03-14T00:00:00Z", "2026-03-14T23:59:59.999999Z", false},
-		"the first of the next":        {billing.PeriodDay, "", "2026-03-14T23:59:59.999999Z", "2026-03-15T00:00:00Z", true},
-		"a half-hour zone, same day":   {billing.PeriodDay, "Asia/Kolkata", "2026-03-14T18:30:00Z", "2026-03-15T18:29:59.999999Z", false},
-		"a half-hour zone, next day":   {billing.PeriodDay, "Asia/Kolkata", "2026-03-14T18:29:59.999999Z", "2026-03-14T18:30:00Z", true},
-		"23 hours end early":           {billing.PeriodDay, "America/New_York", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z", true},
-		"23 hours do not end earlier":  {billing.PeriodDay, "America/New_York", "2026-03-08T05:00:00Z", "2026-03-09T03:59:59.999999Z", false},
-		"25 hours last":                {billing.PeriodDay, "America/New_York", "2026-11-01T04:00:00Z", "2026-11-02T04:59:59.999999Z", false},
-		"25 hours end":                 {billing.PeriodDay, "America/New_York", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z", true},
-		"Sunday is of the old week":    {billing.PeriodWeek, "", "2026-03-09T00:00:00Z", "2026-03-15T23:59:59.999999Z", false},
-		"Monday is of the new week":    {billing.PeriodWeek, "", "2026-03-15T23:59:59.999999Z", "2026-03-16T00:00:00Z", true},
-		"a month has its own length":   {billing.PeriodMonth, "", "2026-02-28T23:59:59.999999Z", "2026-03-01T00:00:00Z", true},
-		"a leap day is of its month":   {billing.PeriodMonth, "", "2028-02-01T00:00:00Z", "2028-02-29T23:59:59.999999Z", false},
-		"a month in Auckland":          {billing.PeriodMonth, "Pacific/Auckland", "2026-03-31T10:59:59.999999Z", "2026-03-31T11:00:00Z", true},
+		"the last instant of a day":  {billing.PeriodDay, "", "2026-03-14T00:00:00Z", "2026-03-14T23:59:59.999999Z", false},
+		"the first of the next":      {billing.PeriodDay, "", "2026-03-14T23:59:59.999999Z", "2026-03-15T00:00:00Z", true},
+		"a half-hour zone, same day": {billing.PeriodDay, "Asia/Kolkata", "2026-03-14T18:30:00Z", "2026-03-15T18:29:59.999999Z", false},
+		"a half-hour zone, next day": {billing.PeriodDay, "Asia/Kolkata", "2026-03-14T18:29:59.999999Z", "2026-03-14T18:30:00Z", true},
+		"23 hours end early":         {billing.PeriodDay, "America/New_York", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z", true},
+		"23 hours do not end earlier": {
+			billing.PeriodDay, "America/New_York", "2026-03-08T05:00:00Z",
+			"2026-03-09T03:59:59.999999Z", false,
+		},
+		"25 hours last": {
+			billing.PeriodDay, "America/New_York", "2026-11-01T04:00:00Z",
+			"2026-11-02T04:59:59.999999Z", false,
+		},
+		"25 hours end":               {billing.PeriodDay, "America/New_York", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z", true},
+		"Sunday is of the old week":  {billing.PeriodWeek, "", "2026-03-09T00:00:00Z", "2026-03-15T23:59:59.999999Z", false},
+		"Monday is of the new week":  {billing.PeriodWeek, "", "2026-03-15T23:59:59.999999Z", "2026-03-16T00:00:00Z", true},
+		"a month has its own length": {billing.PeriodMonth, "", "2026-02-28T23:59:59.999999Z", "2026-03-01T00:00:00Z", true},
+		"a leap day is of its month": {billing.PeriodMonth, "", "2028-02-01T00:00:00Z", "2028-02-29T23:59:59.999999Z", false},
+		"a month in Auckland": {
+			billing.PeriodMonth, "Pacific/Auckland", "2026-03-31T10:59:59.999999Z",
+			"2026-03-31T11:00:00Z", true,
+		},
 		"a quarter":                    {billing.PeriodQuarter, "", "2026-01-01T00:00:00Z", "2026-03-31T23:59:59.999999Z", false},
 		"the next quarter":             {billing.PeriodQuarter, "", "2026-03-31T23:59:59.999999Z", "2026-04-01T00:00:00Z", true},
 		"a year":                       {billing.PeriodYear, "", "2026-01-01T00:00:00Z", "2026-12-31T23:59:59.999999Z", false},
@@ -235,7 +244,10 @@ func windowSkew(w *world) {
 // windowAllPeriods spends over a year and compares each window with its rows.
 func windowAllPeriods(w *world) {
 	var budgets []billing.Budget
-	for i, p := range []billing.Period{billing.PeriodDay, billing.PeriodWeek, billing.PeriodMonth, billing.PeriodQuarter, billing.PeriodYear, billing.PeriodOnce} {
+	for i, p := range []billing.Period{
+		billing.PeriodDay, billing.PeriodWeek, billing.PeriodMonth, billing.PeriodQuarter,
+		billing.PeriodYear, billing.PeriodOnce,
+	} {
 		b := amount{1_000_000, 1_000_000}.budget(w.id("bud"))
 		b.Period, b.Zone = p, []string{"", "America/New_York", "Asia/Kolkata"}[i%3]
 		budgets = append(budgets, b)

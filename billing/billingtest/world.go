@@ -104,7 +104,10 @@ func (w *world) key(budgets ...billing.Budget) *billing.Key {
 func (w *world) keyIn(p billing.Project, budgets ...billing.Budget) *billing.Key {
 	w.Helper()
 	id := w.id("key")
-	k := billing.Key{ID: billing.KeyID(id), Name: "name of " + id, Display: "sk-tr-…" + id, ProjectID: p.ID, Budgets: budgets, CreatedAt: w.now}
+	k := billing.Key{
+		ID: billing.KeyID(id), Name: "name of " + id, Display: "sk-tr-…" + id, ProjectID: p.ID, Budgets: budgets,
+		CreatedAt: w.now,
+	}
 	w.must(w.CreateKey(w.Context(), k, hashOf(id)))
 	return w.reread(&k)
 }
@@ -164,7 +167,10 @@ func (w *world) hold(k *billing.Key, a amount) billing.Hold {
 func (w *world) holdAt(k *billing.Key, a amount, now time.Time) billing.Hold {
 	w.Helper()
 	a.money = max(0, a.money)
-	h := billing.Hold{ID: w.id("req"), KeyID: k.ID, KeyVersion: k.Version, Tokens: a.tokens, Money: a.money, ExpiresAt: now.Add(10 * time.Minute)}
+	h := billing.Hold{
+		ID: w.id("req"), KeyID: k.ID, KeyVersion: k.Version, Tokens: a.tokens, Money: a.money,
+		ExpiresAt: now.Add(10 * time.Minute),
+	}
 	for _, b := range k.Budgets {
 		window, err := b.Window(now)
 		w.must(err)
@@ -198,7 +204,10 @@ func (w *world) reserve(h billing.Hold) []billing.Balance {
 // settle ends a hold with one row that used a.
 func (w *world) settle(k *billing.Key, h billing.Hold, a amount) []billing.Balance {
 	w.Helper()
-	balances, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{w.row(k, h.ID, a, h.IfLost.OccurredAt)}})
+	balances, err := w.Settle(w.Context(), billing.Settlement{
+		HoldID:   h.ID,
+		Attempts: []billing.Spend{w.row(k, h.ID, a, h.IfLost.OccurredAt)},
+	})
 	w.must(err)
 	return balances
 }

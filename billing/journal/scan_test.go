@@ -187,7 +187,12 @@ func TestMissing(t *testing.T) {
 		{"the end of one", [][]byte{first[:len(first)-13], second}, []string{"a", "c"}, "the end is missing"},
 		{"half a record of one", [][]byte{first[:len(first)-1], second}, []string{"a", "c"}, "the record is cut off"},
 		{"what failed behind the end", [][]byte{append(slices.Clone(first), second[headerSize:]...), second}, []string{"a", "b", "c"}, ""},
-		{"what the header of another segment says", [][]byte{first[:len(first)-13], image(3, int64(len(first)))}, []string{"a"}, "damaged: segment 0000000000000002 at byte 0, 32 bytes: the header is damaged"},
+		{
+			"what the header of another segment says",
+			[][]byte{first[:len(first)-13], image(3, int64(len(first)))},
+			[]string{"a"},
+			"damaged: segment 0000000000000002 at byte 0, 32 bytes: the header is damaged",
+		},
 		{"the end, but of another process", [][]byte{first[:len(first)-1], image(2, 0, "c")}, []string{"a", "c"}, ""},
 	}
 	for _, tt := range tests {

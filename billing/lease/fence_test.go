@@ -77,7 +77,10 @@ func (w *walk) use(n *node, tokens int64) {
 	h := w.request(billing.Amount{Tokens: tokens})
 	_, err := n.Reserve(w.t.Context(), h, time.Now())
 	w.must(err)
-	_, err = n.Settle(w.t.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{w.row(h.ID, billing.Amount{Tokens: tokens}, time.Now())}})
+	_, err = n.Settle(w.t.Context(), billing.Settlement{
+		HoldID:   h.ID,
+		Attempts: []billing.Spend{w.row(h.ID, billing.Amount{Tokens: tokens}, time.Now())},
+	})
 	w.must(err)
 }
 

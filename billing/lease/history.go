@@ -70,7 +70,8 @@ func (l *Ledger) prove(ctx context.Context, last billing.Spend) error {
 	if a.missing > 0 {
 		l.restored.Add(int64(a.missing))
 		l.o.Report(fmt.Errorf("billing/lease: %w: %d rows that it lacked are posted again from the journal, back to %s; "+
-			"what was lost before that, and by routers without a journal, is not in the ledger", errBehind, a.missing, a.oldest.UTC().Format(time.RFC3339)))
+			"what was lost before that, and by routers without a journal, is not in the ledger", errBehind, a.missing,
+			a.oldest.UTC().Format(time.RFC3339)))
 	}
 	return err
 }

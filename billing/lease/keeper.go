@@ -89,7 +89,8 @@ func (l *Ledger) orphans() bool {
 // what they admitted is in the database and so counts as used.
 func (l *Ledger) returnEarlier(ctx context.Context) {
 	l.mu.Lock()
-	replica, due := l.replica, l.joined.Load() && l.posted >= l.earlier && l.returned != l.replica.Epoch && time.Since(l.returnTried) >= renewEvery && !l.orphans()
+	replica, due := l.replica, l.joined.Load() && l.posted >= l.earlier && l.returned != l.replica.Epoch &&
+		time.Since(l.returnTried) >= renewEvery && !l.orphans()
 	if due {
 		l.returnTried = time.Now()
 	}
@@ -246,7 +247,10 @@ func (l *Ledger) lowOnes(now time.Time) (wants []billing.Want, leases []*lease) 
 			continue
 		}
 		le.topped = now
-		wants = append(wants, billing.Want{HoldLine: billing.HoldLine{Budget: le.budget, Window: le.window}, Wish: le.wish(billing.Amount{}, l.o.TTL), Idle: le.idle()})
+		wants = append(wants, billing.Want{
+			HoldLine: billing.HoldLine{Budget: le.budget, Window: le.window},
+			Wish:     le.wish(billing.Amount{}, l.o.TTL), Idle: le.idle(),
+		})
 		leases = append(leases, le)
 	}
 	return wants, leases

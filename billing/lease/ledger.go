@@ -456,7 +456,8 @@ func (l *Ledger) Release(_ context.Context, holdID string) error {
 	l.segs.unpin(e.settled)
 	l.segs.unpin(e.begun)
 	if err != nil {
-		l.o.Report(fmt.Errorf("billing/lease: the end of %s could not be written: should the process die now, it is charged: %w", e.id, err))
+		l.o.Report(fmt.Errorf("billing/lease: the end of %s could not be written: should the process die now, it is charged: %w",
+			e.id, err))
 	}
 	return nil
 }

@@ -88,12 +88,15 @@ func TestRecordOfAnEarlierVersionIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := record{kind: recordSettle, id: "req_1", rows: []billing.Spend{{
-		EventID: "01980a3c-7d1e-7c3a-8f00-000000000001", OccurredAt: time.Date(2026, 11, 25, 12, 0, 0, 123456000, time.UTC), ReportDay: "2026-11-25",
-		Kind: billing.KindUsage, RequestID: "req_1", Attempt: 2, Final: true,
-		Owner: billing.Owner{KeyID: "key_1", ProjectID: "proj_1", TeamID: "team_1", CostCenter: "cc", Environment: "prod"}, Tags: map[string]string{"a": "b"},
+		EventID: "01980a3c-7d1e-7c3a-8f00-000000000001", OccurredAt: time.Date(2026, 11, 25, 12, 0, 0, 123456000, time.UTC),
+		ReportDay: "2026-11-25",
+		Kind:      billing.KindUsage, RequestID: "req_1", Attempt: 2, Final: true,
+		Owner:          billing.Owner{KeyID: "key_1", ProjectID: "proj_1", TeamID: "team_1", CostCenter: "cc", Environment: "prod"},
+		Tags:           map[string]string{"a": "b"},
 		RequestedModel: "m", Provider: "p", Model: "m", ServiceTier: "standard", RouteReason: billing.RouteCheapest,
 		Status: billing.StatusDisputed, UsageSource: billing.Counted, Tokens: billing.Tokens{Input: 7, Output: 9},
-		Pricing: billing.Priced, Price: billing.Price{ID: "price_1", Input: 3, Output: 4}, Cost: billing.Cost{Input: 21, Output: 36, Total: 57},
+		Pricing: billing.Priced, Price: billing.Price{ID: "price_1", Input: 3, Output: 4},
+		Cost:     billing.Cost{Input: 21, Output: 36, Total: 57},
 		Baseline: 99, OverrunTokens: 1, OverrunMoney: 2, Actor: "x",
 	}}}
 	if !reflect.DeepEqual(got, want) {

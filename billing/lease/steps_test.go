@@ -48,7 +48,10 @@ func TestInterleavingsOnPostgresObeyTheLaws(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer store.Close()
-		interleave(t, seed, &walk{store: store, ttl: 500 * time.Millisecond, sleep: func(d time.Duration) { time.Sleep(d / 100) }, audits: 10})
+		interleave(t, seed, &walk{
+			store: store, ttl: 500 * time.Millisecond, sleep: func(d time.Duration) { time.Sleep(d / 100) },
+			audits: 10,
+		})
 	})
 }
 
@@ -303,7 +306,10 @@ func (w *walk) amount() billing.Amount {
 func (w *walk) request(a billing.Amount) billing.Hold {
 	w.ids++
 	now := time.Now()
-	h := billing.Hold{ID: fmt.Sprintf("req_%d", w.ids), KeyID: w.key.ID, KeyVersion: w.key.Version, Tokens: a.Tokens, Money: a.Money, ExpiresAt: now.Add(time.Hour)}
+	h := billing.Hold{
+		ID: fmt.Sprintf("req_%d", w.ids), KeyID: w.key.ID, KeyVersion: w.key.Version, Tokens: a.Tokens, Money: a.Money,
+		ExpiresAt: now.Add(time.Hour),
+	}
 	for _, b := range w.key.Budgets {
 		window, err := b.Window(now)
 		w.must(err)
@@ -531,7 +537,8 @@ func (w *walk) lawsOf(n *node, states []billing.ReplicaState) {
 	var has billing.Amount
 	for _, le := range n.leases {
 		has = has.Plus(le.amount).Plus(le.owed)
-		if free := le.free(); free.Tokens < 0 || free.Money < 0 || !le.held.Covers(billing.Amount{}) || !le.covered.Covers(billing.Amount{}) || !le.owed.Covers(billing.Amount{}) {
+		if free := le.free(); free.Tokens < 0 || free.Money < 0 || !le.held.Covers(billing.Amount{}) ||
+			!le.covered.Covers(billing.Amount{}) || !le.owed.Covers(billing.Amount{}) {
 			w.t.Errorf("%s: a lease is overdrawn: %+v", n.name, le)
 		}
 	}

@@ -248,7 +248,8 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 		l.fence(p.Replica.Epoch)
 	case done.Fenced:
 		l.fence(p.Replica.Epoch)
-		l.o.Report(fmt.Errorf("billing/lease: %w, or its leases are not what they were: the rows are posted, and it begins anew", billing.ErrFenced))
+		l.o.Report(fmt.Errorf("billing/lease: %w, or its leases are not what they were: the rows are posted, and it begins anew",
+			billing.ErrFenced))
 	default:
 		l.seq++
 		l.heard(asked)
@@ -336,7 +337,8 @@ func (l *Ledger) reject(ctx context.Context, p *posting, bad *billing.RowError) 
 	}
 	l.pending, l.last = nil, len(p.entries)
 	l.rejected.Add(int64(len(p.Rows)))
-	l.o.Report(fmt.Errorf("billing/lease: request %s is not in the ledger but in spend_rejects, where it counts against the budgets: %w", p.entries[0].id, bad))
+	l.o.Report(fmt.Errorf("billing/lease: request %s is not in the ledger but in spend_rejects, where it counts against the budgets: %w",
+		p.entries[0].id, bad))
 	l.shrink()
 	return true
 }

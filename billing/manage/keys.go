@@ -38,8 +38,9 @@ func (a Actions) CreateKey(ctx context.Context, r KeyRequest, by By) (billing.Ke
 	now := a.now()
 	k := billing.Key{
 		ID: billing.KeyID(billing.NewID("key_")), Name: strings.TrimSpace(r.Name), Models: r.Models, AllowedCIDRs: r.AllowedCIDRs,
-		RequestsPerMinute: r.RequestsPerMinute, TokensPerMinute: r.TokensPerMinute, AllowUnpriced: r.AllowUnpriced, AllowProviderObjects: r.AllowProviderObjects,
-		Tags: r.Tags, CreatedBy: by.Actor, CreatedAt: now, ExpiresAt: r.ExpiresAt,
+		RequestsPerMinute: r.RequestsPerMinute, TokensPerMinute: r.TokensPerMinute, AllowUnpriced: r.AllowUnpriced,
+		AllowProviderObjects: r.AllowProviderObjects,
+		Tags:                 r.Tags, CreatedBy: by.Actor, CreatedAt: now, ExpiresAt: r.ExpiresAt,
 	}
 	SetBudgets(&k, r.Budgets)
 	if err := errors.Join(a.check(&k), checkOwner(r), checkExpiry(k.ExpiresAt, now)); err != nil {

@@ -85,7 +85,8 @@ func TestCreatedKeyIsFoundByItsSecretAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(string(k.ID), "key_") || k.Name != "checkout" || k.Environment != "prod" || k.Team != "web" || k.CostCenter != "4711" ||
+	if !strings.HasPrefix(string(k.ID), "key_") || k.Name != "checkout" || k.Environment != "prod" || k.Team != "web" ||
+		k.CostCenter != "4711" ||
 		k.Display != secret.Display() || !k.CreatedAt.Equal(issuedAt) {
 		t.Errorf("%+v", k)
 	}
@@ -118,26 +119,41 @@ func TestKeysAreMadeForTheOwnerThatIsNamed(t *testing.T) {
 	gone := billing.Project{ID: "proj_2", Name: "gone", TeamID: "team_1", Team: "web", Environment: "prod", ArchivedAt: issuedAt}
 	twice := billing.Project{ID: "proj_3", Name: "shop", TeamID: "team_2", Team: "data", Environment: "prod"}
 	other := billing.Project{ID: "proj_4", Name: "default", TeamID: "team_2", Team: "data", Environment: "prod"}
-	conflict, field := func(err error) bool { return as[*billing.ConflictError](err) }, func(err error) bool { return as[*billing.FieldError](err) }
+	conflict, field := func(err error) bool { return as[*billing.ConflictError](err) },
+		func(err error) bool { return as[*billing.FieldError](err) }
 	for name, tc := range map[string]struct {
 		r        KeyRequest
 		projects []billing.Project
 		want     string // team project environment
 		refused  func(error) bool
 	}{
-		"nothing said":            {KeyRequest{}, nil, "default default dev", nil},
-		"not another's default":   {KeyRequest{Project: "default"}, []billing.Project{other}, "default default dev", nil},
-		"by id":                   {KeyRequest{Project: "proj_1"}, []billing.Project{shop, twice}, "web shop staging", nil},
-		"by name":                 {KeyRequest{Project: "shop"}, []billing.Project{shop}, "web shop staging", nil},
-		"by name and team":        {KeyRequest{Project: "shop", Team: "data"}, []billing.Project{shop, twice}, "data shop prod", nil},
-		"by name and team's id":   {KeyRequest{Project: "shop", Team: "team_1"}, []billing.Project{shop, twice}, "web shop staging", nil},
-		"new in an old team":      {KeyRequest{Project: "blog", Team: "web", Environment: "prod"}, []billing.Project{shop}, "web blog prod", nil},
-		"same environment":        {KeyRequest{Project: "shop", Environment: "staging"}, []billing.Project{shop}, "web shop staging", nil},
-		"ambiguous":               {KeyRequest{Project: "shop"}, []billing.Project{shop, twice}, "", field},
-		"another environment":     {KeyRequest{Project: "shop", Environment: "prod"}, []billing.Project{shop}, "", conflict},
-		"archived":                {KeyRequest{Project: "gone"}, []billing.Project{gone}, "", conflict},
-		"unknown id":              {KeyRequest{Project: "proj_9"}, []billing.Project{shop}, "", func(err error) bool { return isNotFound(err, "project") }},
-		"id of another's":         {KeyRequest{Project: "proj_1", Team: "data"}, []billing.Project{shop}, "", func(err error) bool { return isNotFound(err, "project") }},
+		"nothing said":          {KeyRequest{}, nil, "default default dev", nil},
+		"not another's default": {KeyRequest{Project: "default"}, []billing.Project{other}, "default default dev", nil},
+		"by id":                 {KeyRequest{Project: "proj_1"}, []billing.Project{shop, twice}, "web shop staging", nil},
+		"by name":               {KeyRequest{Project: "shop"}, []billing.Project{shop}, "web shop staging", nil},
+		"by name and team":      {KeyRequest{Project: "shop", Team: "data"}, []billing.Project{shop, twice}, "data shop prod", nil},
+		"by name and team's id": {KeyRequest{Project: "shop", Team: "team_1"}, []billing.Project{shop, twice}, "web shop staging", nil},
+		"new in an old team": {
+			KeyRequest{Project: "blog", Team: "web", Environment: "prod"},
+			[]billing.Project{shop},
+			"web blog prod", nil,
+		},
+		"same environment":    {KeyRequest{Project: "shop", Environment: "staging"}, []billing.Project{shop}, "web shop staging", nil},
+		"ambiguous":           {KeyRequest{Project: "shop"}, []billing.Project{shop, twice}, "", field},
+		"another environment": {KeyRequest{Project: "shop", Environment: "prod"}, []billing.Project{shop}, "", conflict},
+		"archived":            {KeyRequest{Project: "gone"}, []billing.Project{gone}, "", conflict},
+		"unknown id": {
+			KeyRequest{Project: "proj_9"},
+			[]billing.Project{shop},
+			"",
+			func(err error) bool { return isNotFound(err, "project") },
+		},
+		"id of another's": {
+			KeyRequest{Project: "proj_1", Team: "data"},
+			[]billing.Project{shop},
+			"",
+			func(err error) bool { return isNotFound(err, "project") },
+		},
 		"unknown environment":     {KeyRequest{Environment: "moon"}, nil, "", field},
 		"admin is no environment": {KeyRequest{Environment: "admin"}, nil, "", field},
 	} {
@@ -154,7 +170,8 @@ func TestKeysAreMadeForTheOwnerThatIsNamed(t *testing.T) {
 				}
 				return
 			}
-			if got := k.Team + " " + k.Project + " " + k.Environment; err != nil || got != tc.want || secret.Environment() != k.Environment {
+			if got := k.Team + " " + k.Project + " " + k.Environment; err != nil || got != tc.want ||
+				secret.Environment() != k.Environment {
 				t.Errorf("%q, %v", got, err)
 			}
 		})
@@ -185,17 +202,20 @@ func TestKeysThatCannotBeAreRefusedWithEveryFault(t *testing.T) {
 		"limits.requests_per_minute": {Name: "k", RequestsPerMinute: -1},
 		"limits.tokens_per_minute":   {Name: "k", TokensPerMinute: huge},
 		"budgets[0]":                 {Name: "k", Budgets: []billing.Budget{{Period: billing.PeriodDay, Tokens: &negative}}},
-		"budgets[1]":                 {Name: "k", Budgets: []billing.Budget{{Period: billing.PeriodDay, Tokens: new(int64)}, {Period: "30d", Money: &money}}},
-		"models[1]":                  {Name: "k", Models: []string{"gpt-4o", "gtp-4o"}},
-		"models[0]":                  {Name: "k", Models: []string{""}},
-		"models":                     {Name: "k", Models: make([]string, 201)},
-		"allowed_cidrs[0]":           {Name: "k", AllowedCIDRs: []netip.Prefix{{}}},
-		"expires_at":                 {Name: "k", ExpiresAt: issuedAt},
-		"tags":                       {Name: "k", Tags: map[string]string{"": "x"}},
-		"team":                       {Name: "k", Team: "a\nb"},
-		"project":                    {Name: "k", Project: strings.Repeat("x", 101)},
-		"cost_center":                {Name: "k", CostCenter: "\x00"},
-		"environment":                {Name: "k", Environment: "Prod"},
+		"budgets[1]": {Name: "k", Budgets: []billing.Budget{
+			{Period: billing.PeriodDay, Tokens: new(int64)},
+			{Period: "30d", Money: &money},
+		}},
+		"models[1]":        {Name: "k", Models: []string{"gpt-4o", "gtp-4o"}},
+		"models[0]":        {Name: "k", Models: []string{""}},
+		"models":           {Name: "k", Models: make([]string, 201)},
+		"allowed_cidrs[0]": {Name: "k", AllowedCIDRs: []netip.Prefix{{}}},
+		"expires_at":       {Name: "k", ExpiresAt: issuedAt},
+		"tags":             {Name: "k", Tags: map[string]string{"": "x"}},
+		"team":             {Name: "k", Team: "a\nb"},
+		"project":          {Name: "k", Project: strings.Repeat("x", 101)},
+		"cost_center":      {Name: "k", CostCenter: "\x00"},
+		"environment":      {Name: "k", Environment: "Prod"},
 	} {
 		_, _, err := a.CreateKey(t.Context(), r, By{})
 		var fe *billing.FieldError
@@ -250,7 +270,8 @@ func TestRevokedKeyStaysRevoked(t *testing.T) {
 		t.Errorf("%+v, %v", k, err)
 	}
 	a.Clock = func() time.Time { return issuedAt.Add(time.Hour) }
-	if k, err = a.RevokeKey(t.Context(), k.ID, By{Reason: "again"}); err != nil || !k.RevokedAt.Equal(issuedAt) || k.RevokedReason != "leaked" {
+	if k, err = a.RevokeKey(t.Context(), k.ID, By{Reason: "again"}); err != nil || !k.RevokedAt.Equal(issuedAt) ||
+		k.RevokedReason != "leaked" {
 		t.Errorf("revoked again: %+v, %v", k, err)
 	}
 	if _, err := a.ChangeKey(t.Context(), k.ID, func(k *billing.Key) { k.RevokedAt = time.Time{} }); !as[*billing.ConflictError](err) {

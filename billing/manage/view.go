@@ -78,7 +78,8 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 	v := KeyView{
 		ID: string(k.ID), Name: k.Name, Display: k.Display, Status: status(k, now),
 		Project: Named{k.ProjectID, k.Project}, Team: Named{k.TeamID, k.Team}, CostCenter: k.CostCenter, Environment: k.Environment,
-		Models: k.Models, AllowedCIDRs: []string{}, AllowUnpriced: k.AllowUnpriced, AllowProviderObjects: k.AllowProviderObjects, Tags: k.Tags, Budgets: []BudgetView{},
+		Models: k.Models, AllowedCIDRs: []string{}, AllowUnpriced: k.AllowUnpriced, AllowProviderObjects: k.AllowProviderObjects,
+		Tags: k.Tags, Budgets: []BudgetView{},
 		Limits:    Limits{positive(k.RequestsPerMinute), positive(k.TokensPerMinute)},
 		CreatedBy: k.CreatedBy, CreatedAt: Instant(k.CreatedAt), ExpiresAt: Instant(k.ExpiresAt),
 		StoppedAt: Instant(k.StoppedAt), OverrunTokens: k.Overrun.Tokens, OverrunUSD: k.Overrun.Money.Short(),

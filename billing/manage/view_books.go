@@ -80,8 +80,9 @@ type RejectView struct {
 func ViewReject(r billing.RejectedRow) RejectView {
 	used := r.Used()
 	return RejectView{
-		RequestID: r.Row.RequestID, Attempt: r.Row.Attempt, KeyID: r.Row.Owner.KeyID, RejectedAt: Instant(r.At), OccurredAt: Instant(r.Row.OccurredAt),
-		Provider: r.Row.Provider, Model: r.Row.Model, Tokens: used.Tokens, CostUSD: used.Money.Short(), Reason: r.Reason,
+		RequestID: r.Row.RequestID, Attempt: r.Row.Attempt, KeyID: r.Row.Owner.KeyID, RejectedAt: Instant(r.At),
+		OccurredAt: Instant(r.Row.OccurredAt),
+		Provider:   r.Row.Provider, Model: r.Row.Model, Tokens: used.Tokens, CostUSD: used.Money.Short(), Reason: r.Reason,
 	}
 }
 

@@ -48,7 +48,8 @@ SELECT report_day, to_timestamp(floor(extract(epoch FROM occurred_at) / 900) * 9
  WHERE report_day >= $1::text::date AND report_day < $2::text::date
  GROUP BY 1, 2, 3, 4, 5, 6`
 	archivePeriodSQL = `UPDATE billing_periods SET archived_at = $2, archived_by = $3, rollup_sha256 = $4 WHERE period = $1::text::date`
-	olderRowsSQL     = `SELECT coalesce((SELECT to_char(report_day, 'YYYY-MM') FROM spend_events WHERE report_day < $1::text::date ORDER BY report_day LIMIT 1), '')`
+	olderRowsSQL     = `SELECT coalesce((SELECT to_char(report_day, 'YYYY-MM') FROM spend_events WHERE report_day < $1::text::date ORDER ` +
+		`BY report_day LIMIT 1), '')`
 )
 
 // ArchiveMonth implements billing.Archives. Only the last step, which takes the

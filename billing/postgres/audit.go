@@ -80,7 +80,8 @@ const (
 )
 
 var dialect = audit.Dialect{
-	HeldByWindow: "SELECT l.budget_id, l.window_start, h.tokens, h.nano FROM holds h, unnest(h.budget_ids, h.window_starts) AS l (budget_id, window_start)",
+	HeldByWindow: "SELECT l.budget_id, l.window_start, h.tokens, h.nano FROM holds h, unnest(h.budget_ids, h.window_starts) AS l " +
+		"(budget_id, window_start)",
 }
 
 // Audit implements billing.Auditor. The snapshot is a read-only transaction, so

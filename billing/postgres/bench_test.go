@@ -58,7 +58,8 @@ func benchmark(b *testing.B, clients []*client, workers int) {
 				if _, err := c.s.Reserve(context.Background(), h, noon); err != nil {
 					b.Error(err)
 				}
-				if _, err := c.s.Settle(context.Background(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{c.row(h.ID, 70, noon)}}); err != nil {
+				if _, err := c.s.Settle(context.Background(),
+					billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{c.row(h.ID, 70, noon)}}); err != nil {
 					b.Error(err)
 				}
 			}

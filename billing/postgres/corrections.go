@@ -149,7 +149,9 @@ func (s *Store) Reprice(ctx context.Context, r billing.Repricing) (sum billing.R
 	return sum, err
 }
 
-func (s *Store) repriceSome(ctx context.Context, tx pgx.Tx, r billing.Repricing, sum *billing.Repriced, last cursor) (next cursor, more bool, err error) {
+func (s *Store) repriceSome(ctx context.Context, tx pgx.Tx, r billing.Repricing, sum *billing.Repriced, last cursor) (next cursor,
+	more bool, err error,
+) {
 	found, err := tx.Query(ctx, repriceSQL, r.From, r.To, last.at, last.id, r.Provider, r.Model, repriceBatch)
 	if err != nil {
 		return last, false, err

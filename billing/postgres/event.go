@@ -77,7 +77,10 @@ var columns = []column{
 	{name: "baseline_cost_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Baseline })},
 	{name: "provider_cost_nano", kind: "int8", array: numbersOrNull(func(e *billing.Spend) *int64 { return (*int64)(e.ProviderCost) })},
 	{name: "disputed", kind: "bool", array: values(func(e *billing.Spend) bool { return e.Disputed })},
-	{name: "reported", kind: "text", cast: "::jsonb", array: textsOrNull(func(e *billing.Spend) string { return reportedJSON(e.Reported) })},
+	{
+		name: "reported", kind: "text", cast: "::jsonb",
+		array: textsOrNull(func(e *billing.Spend) string { return reportedJSON(e.Reported) }),
+	},
 	{name: "fees", kind: "text", cast: "::jsonb", array: textsOrNull(func(e *billing.Spend) string { return feesJSON(e.Fees) })},
 	{name: "region", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Region })},
 	{name: "upstream_credential", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Credential })},

@@ -134,7 +134,10 @@ func askGrant(ctx context.Context, c *pgx.Conn, args []any) (granting, error) {
 		var st standing
 		var g billing.Granted
 		var told pgtype.Text
-		columns := append([]any{&a.known, &a.complete, &a.fits, &g.Fits, &g.Idle, &g.Exact, &g.Amount.Tokens, &g.Amount.Money, &g.Leased.Tokens, &g.Leased.Money}, st.columns()...)
+		columns := append([]any{
+			&a.known, &a.complete, &a.fits, &g.Fits, &g.Idle, &g.Exact, &g.Amount.Tokens, &g.Amount.Money,
+			&g.Leased.Tokens, &g.Leased.Money,
+		}, st.columns()...)
 		if err := rows.Scan(append(columns, &told)...); err != nil {
 			return granting{}, err
 		}

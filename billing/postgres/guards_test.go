@@ -43,9 +43,11 @@ func TestLedger_ClosedPeriod(t *testing.T) {
 	s, dsn := open(t, patient)
 	newClient(t, s, "a").use(10, noon)
 	c := raw(t, dsn)
-	exec(t, c, "INSERT INTO billing_periods (period, timezone, status) VALUES ('2026-11-01', 'UTC', 'closed'), ('2026-12-01', 'UTC', 'open')")
+	exec(t, c, "INSERT INTO billing_periods (period, timezone, status) VALUES ('2026-11-01', 'UTC', 'closed'), ('2026-12-01', "+
+		"'UTC', 'open')")
 	for _, table := range []string{"spend_events", "spend_events_2026_11"} {
-		wantRefused(t, c, copyRow(table, "2026-11-30"), "billing period 2026-11 is closed: post the correction to an open period with adjusts_period")
+		wantRefused(t, c, copyRow(table, "2026-11-30"),
+			"billing period 2026-11 is closed: post the correction to an open period with adjusts_period")
 	}
 	exec(t, c, copyRow("spend_events", "2026-12-01"))
 	wantConserved(t, c)
@@ -146,11 +148,15 @@ func TestFinance_ReadsTheViewsAndNothingElse(t *testing.T) {
 	newClient(t, s, "checkout").use(10, noon)
 	c := raw(t, dsn)
 	exec(t, c, "SET ROLE finance")
-	for _, view := range []string{"spend", "spend_by_day", "spend_by_team_month", "spend_by_model_month", "spend_by_key_month", "unpriced_usage"} {
+	for _, view := range []string{
+		"spend", "spend_by_day", "spend_by_team_month", "spend_by_model_month", "spend_by_key_month",
+		"unpriced_usage",
+	} {
 		exec(t, c, "SELECT * FROM finance."+view)
 	}
 	exec(t, c, "SET search_path = finance")
-	if name := get[string](t, c, "SELECT key_name FROM spend_by_key_month WHERE cost_nano = 10 AND team = 'team' AND cost_center = '4711'"); name != "checkout" {
+	if name := get[string](t, c, "SELECT key_name FROM spend_by_key_month WHERE cost_nano = 10 AND team = 'team' AND "+
+		"cost_center = '4711'"); name != "checkout" {
 		t.Errorf("got key %q", name)
 	}
 	for _, sql := range []string{
@@ -158,7 +164,8 @@ func TestFinance_ReadsTheViewsAndNothingElse(t *testing.T) {
 		"SELECT * FROM public.settings", "SELECT * FROM public.budget_counters", "SELECT * FROM public.spend_events_2026_11",
 		"INSERT INTO public.teams (id, name) VALUES ('x', 'x')", "UPDATE public.budgets SET amount_nano = 0", "DELETE FROM public.holds",
 		"UPDATE finance.spend SET reason = ''", "DELETE FROM finance.spend_by_day", "INSERT INTO finance.spend (kind) VALUES ('credit')",
-		"CREATE TABLE finance.x (y int)", "CREATE TABLE public.x (y int)", "CREATE VIEW finance.x AS SELECT 1", "TRUNCATE public.spend_events",
+		"CREATE TABLE finance.x (y int)", "CREATE TABLE public.x (y int)", "CREATE VIEW finance.x AS SELECT 1",
+		"TRUNCATE public.spend_events",
 		"SELECT public.spend_add_partition('2040-01-01')",
 	} {
 		_, err := c.Exec(t.Context(), sql)

@@ -111,7 +111,8 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billi
 		limit = mostKeys
 	}
 	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		rows, err := c.Query(ctx, listKeysSQL, billing.CleanText(string(f.ID)), billing.CleanText(f.Team), billing.CleanText(f.Project), f.Status,
+		rows, err := c.Query(ctx, listKeysSQL, billing.CleanText(string(f.ID)), billing.CleanText(f.Team),
+			billing.CleanText(f.Project), f.Status,
 			f.Now, billing.CleanText(f.Query), billing.CleanText(string(f.After)), limit)
 		if err != nil {
 			return err
@@ -136,12 +137,15 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte) err
 		if err := mustExist(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, createKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display), billing.CleanTexts(k.Models), cidrs(k), k.RequestsPerMinute,
-			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.CreatedAt), orNull(k.ExpiresAt),
+		if _, err := tx.Exec(ctx, createKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display),
+			billing.CleanTexts(k.Models), cidrs(k), k.RequestsPerMinute,
+			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.CreatedAt),
+			orNull(k.ExpiresAt),
 			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason), k.AllowProviderObjects); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, "INSERT INTO api_key_secrets (key_id, version, secret_hash) VALUES ($1, 1, $2)", k.ID, hash[:]); err != nil {
+		if _, err := tx.Exec(ctx, "INSERT INTO api_key_secrets (key_id, version, secret_hash) VALUES ($1, 1, $2)", k.ID,
+			hash[:]); err != nil {
 			return err
 		}
 		return keepBudgets(ctx, tx, k)
@@ -188,9 +192,12 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 				return err
 			}
 		}
-		if _, err := tx.Exec(ctx, updateKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display), billing.CleanTexts(k.Models), cidrs(k), k.RequestsPerMinute,
-			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.ExpiresAt), orNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
-			orNull(k.StoppedAt), orNull(k.EnabledAt), billing.CleanText(k.EnabledBy), billing.CleanText(k.EnabledReason), k.AllowProviderObjects); err != nil {
+		if _, err := tx.Exec(ctx, updateKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display),
+			billing.CleanTexts(k.Models), cidrs(k), k.RequestsPerMinute,
+			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.ExpiresAt),
+			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
+			orNull(k.StoppedAt), orNull(k.EnabledAt), billing.CleanText(k.EnabledBy), billing.CleanText(k.EnabledReason),
+			k.AllowProviderObjects); err != nil {
 			return err
 		}
 		if err := keepBudgets(ctx, tx, k); err != nil {

@@ -75,7 +75,8 @@ func TestKilledMigratorLeavesNothingHalfDone(t *testing.T) {
 		died <- err
 	}()
 	awaitLock(t, raw(t, dsn))
-	exec(t, killer, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+	exec(t, killer, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND "+
+		"wait_event_type = 'Lock'")
 	wantUnavailable(t, <-died)
 	exec(t, killer, "ROLLBACK")
 

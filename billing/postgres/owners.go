@@ -104,7 +104,8 @@ func ensureProject(ctx context.Context, tx pgx.Tx, team string, p billing.Projec
 	}
 	if err == nil && p.Environment != "" && p.Environment != found.Environment {
 		return billing.Project{}, &billing.ConflictError{
-			Detail: fmt.Sprintf("project %q of team %q is in environment %s, not %s", found.Name, found.Team, found.Environment, p.Environment),
+			Detail: fmt.Sprintf("project %q of team %q is in environment %s, not %s", found.Name, found.Team, found.Environment,
+				p.Environment),
 		}
 	}
 	return found, err

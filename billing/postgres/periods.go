@@ -210,7 +210,10 @@ func (s *Store) long(ctx context.Context, work func(context.Context, *pgx.Conn) 
 	if s.closed.Load() {
 		return fault(ctx, errClosed)
 	}
-	conn, err := s.dial(ctx, map[string]string{"TimeZone": "UTC", "DateStyle": "ISO", "jit": "off", "lock_timeout": longLock, "statement_timeout": "0"})
+	conn, err := s.dial(ctx, map[string]string{
+		"TimeZone": "UTC", "DateStyle": "ISO", "jit": "off", "lock_timeout": longLock,
+		"statement_timeout": "0",
+	})
 	if err != nil {
 		return fault(ctx, err)
 	}

@@ -120,7 +120,10 @@ func (s *Store) post(ctx context.Context, p billing.Posting, by string) (billing
 	if err != nil {
 		return billing.Posted{}, err
 	}
-	b := &postingBatch{args: append(args, s.overrunArgs()...), locks: append(slices.Clone(p.Rows), rejectedRows(p)...), events: p.AllEvents()}
+	b := &postingBatch{
+		args: append(args, s.overrunArgs()...), locks: append(slices.Clone(p.Rows), rejectedRows(p)...),
+		events: p.AllEvents(),
+	}
 	err = s.within(ctx, s.postings, func(ctx context.Context, c *pgx.Conn) error { return b.send(ctx, c, rows) })
 	if lacksPartition(err) {
 		if err = s.addPartitions(ctx, rows); err == nil {

@@ -127,7 +127,10 @@ func budget(id string, scope billing.Scope, scopeID string, tokens int64) billin
 // hold is a hold for a request at an instant.
 func (c *client) hold(tokens int64, at time.Time) billing.Hold {
 	id := fmt.Sprintf("req_%s_%d", c.key.ID, c.n.Add(1))
-	h := billing.Hold{ID: id, KeyID: c.key.ID, KeyVersion: c.key.Version, Tokens: tokens, Money: billing.Money(tokens), ExpiresAt: at.Add(time.Minute)}
+	h := billing.Hold{
+		ID: id, KeyID: c.key.ID, KeyVersion: c.key.Version, Tokens: tokens, Money: billing.Money(tokens),
+		ExpiresAt: at.Add(time.Minute),
+	}
 	for _, b := range c.key.Budgets {
 		w, err := b.Window(at)
 		if err != nil {

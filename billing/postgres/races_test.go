@@ -90,7 +90,10 @@ func TestRace_CountersMadeWhileSettling(t *testing.T) {
 func TestWritersOfOneKeyDoNotDeadlock(t *testing.T) {
 	s, dsn := open(t, patient)
 	c := newClient(t, s, "hot", budget("bud_b", billing.ScopeKey, "", 1e12), budget("bud_a", billing.ScopeKey, "", 1e12))
-	for _, b := range []billing.Budget{budget("bud_z", billing.ScopeOrg, "org", 1e12), budget("bud_0", billing.ScopeTeam, c.key.TeamID, 1e12)} {
+	for _, b := range []billing.Budget{
+		budget("bud_z", billing.ScopeOrg, "org", 1e12),
+		budget("bud_0", billing.ScopeTeam, c.key.TeamID, 1e12),
+	} {
 		if err := s.SetBudget(t.Context(), b, noon); err != nil {
 			t.Fatal(err)
 		}

@@ -21,22 +21,28 @@ func TestOnlyTheDataOfARowRejectIt(t *testing.T) {
 		ofRow      bool
 	}{
 		"a check of the ledger": {
-			"ALTER TABLE spend_events ADD CONSTRAINT no_small CHECK (model <> 'smallest') NOT VALID", "ALTER TABLE spend_events DROP CONSTRAINT no_small", true,
+			"ALTER TABLE spend_events ADD CONSTRAINT no_small CHECK (model <> 'smallest') NOT VALID",
+			"ALTER TABLE spend_events DROP CONSTRAINT no_small", true,
 		},
 		"a type that is too narrow": {
 			"DROP SCHEMA finance CASCADE; DROP VIEW spend_moments; ALTER TABLE spend_events ALTER COLUMN model TYPE varchar(5)", "", true,
 		},
 		"a check of the rollup": {
-			"ALTER TABLE spend_daily ADD CONSTRAINT no_small CHECK (model <> 'smallest') NOT VALID", "ALTER TABLE spend_daily DROP CONSTRAINT no_small", false,
+			"ALTER TABLE spend_daily ADD CONSTRAINT no_small CHECK (model <> 'smallest') NOT VALID",
+			"ALTER TABLE spend_daily DROP CONSTRAINT no_small", false,
 		},
 		"a check of the counters": {
-			"ALTER TABLE budget_counters ADD CONSTRAINT no_used CHECK (used_tokens < 5) NOT VALID", "ALTER TABLE budget_counters DROP CONSTRAINT no_used", false,
+			"ALTER TABLE budget_counters ADD CONSTRAINT no_used CHECK (used_tokens < 5) NOT VALID",
+			"ALTER TABLE budget_counters DROP CONSTRAINT no_used", false,
 		},
 		"a value that the rollup cannot take": {raising("22003"), "DROP FUNCTION fail CASCADE", false},
-		"a column that is gone":               {"ALTER TABLE spend_daily RENAME COLUMN requests TO calls", "ALTER TABLE spend_daily RENAME COLUMN calls TO requests", false},
-		"a table that is gone":                {"ALTER TABLE spend_daily RENAME TO other", "", false},
-		"a damaged index":                     {raising("XX002"), "DROP FUNCTION fail CASCADE", false},
-		"a fault of somebody's trigger":       {raising("P0001"), "DROP FUNCTION fail CASCADE", false},
+		"a column that is gone": {
+			"ALTER TABLE spend_daily RENAME COLUMN requests TO calls",
+			"ALTER TABLE spend_daily RENAME COLUMN calls TO requests", false,
+		},
+		"a table that is gone":          {"ALTER TABLE spend_daily RENAME TO other", "", false},
+		"a damaged index":               {raising("XX002"), "DROP FUNCTION fail CASCADE", false},
+		"a fault of somebody's trigger": {raising("P0001"), "DROP FUNCTION fail CASCADE", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, dsn := open(t, patient)

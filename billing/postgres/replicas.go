@@ -182,7 +182,8 @@ func gone(id string, epochs []epoch) error {
 	}
 	for _, e := range epochs {
 		if e.live {
-			return &billing.ConflictError{Detail: fmt.Sprintf("replica %s may still be running: it can be forgotten when its leases have expired", id)}
+			return &billing.ConflictError{Detail: fmt.Sprintf("replica %s may still be running: it can be forgotten when its leases "+
+				"have expired", id)}
 		}
 	}
 	return nil

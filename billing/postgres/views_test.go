@@ -34,19 +34,25 @@ SELECT gen_random_uuid(), at, at::date, 'req_' || n, 'key_' || n % 200, 'proj_' 
 
 // monthQuestions are what finance asks the views, of one month.
 var monthQuestions = map[string]string{
-	"teams":                `SELECT team, cost_usd, requests FROM finance.spend_by_team_month WHERE month = '2026-09' ORDER BY 2 DESC`,
-	"month over month":     `SELECT month, team, cost_usd, lag(cost_usd) OVER (PARTITION BY team ORDER BY month) FROM finance.spend_by_team_month`,
-	"charge back":          `SELECT cost_center, provider, sum(cost_usd) FROM finance.spend_by_day WHERE month = '2026-09' GROUP BY 1, 2`,
-	"models":               `SELECT provider, model, usd_per_million_tokens FROM finance.spend_by_model_month WHERE month = '2026-09'`,
-	"keys":                 `SELECT key_name, team, cost_usd FROM finance.spend_by_key_month WHERE month = '2026-09' ORDER BY 3 DESC LIMIT 10`,
-	"keys of a week":       `SELECT key_name, team, sum(cost_usd) FROM finance.spend_by_day WHERE day > '2026-09-23' AND day <= '2026-09-30' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 10`,
-	"savings":              `SELECT month, sum(routing_savings_usd) FROM finance.spend_by_day GROUP BY 1`,
-	"not production":       `SELECT month, environment, sum(cost_usd) FROM finance.spend_by_day WHERE month = '2026-09' AND environment <> 'prod' GROUP BY 1, 2`,
-	"without a price":      `SELECT * FROM finance.unpriced_usage`,
-	"features":             `SELECT tags->>'feature', count(DISTINCT request_id), sum(cost_usd) FROM finance.spend WHERE day >= '2026-09-01' AND day < '2026-10-01' GROUP BY 1`,
-	"corrections":          `SELECT day, kind, team, cost_usd, reason FROM finance.spend WHERE kind <> 'usage'`,
-	"rows of a request":    `SELECT * FROM finance.spend WHERE request_id = 'req_77'`,
-	"attempts that failed": `SELECT count(DISTINCT request_id), count(*), count(*) FILTER (WHERE status <> 'ok') FROM finance.spend WHERE day >= '2026-09-01' AND day < '2026-10-01'`,
+	"teams": `SELECT team, cost_usd, requests FROM finance.spend_by_team_month WHERE month = '2026-09' ORDER BY 2 DESC`,
+	"month over month": `SELECT month, team, cost_usd, lag(cost_usd) OVER (PARTITION BY team ORDER BY month) FROM ` +
+		`finance.spend_by_team_month`,
+	"charge back": `SELECT cost_center, provider, sum(cost_usd) FROM finance.spend_by_day WHERE month = '2026-09' GROUP BY 1, 2`,
+	"models":      `SELECT provider, model, usd_per_million_tokens FROM finance.spend_by_model_month WHERE month = '2026-09'`,
+	"keys": `SELECT key_name, team, cost_usd FROM finance.spend_by_key_month WHERE month = '2026-09' ORDER BY 3 ` +
+		`DESC LIMIT 10`,
+	"keys of a week": `SELECT key_name, team, sum(cost_usd) FROM finance.spend_by_day WHERE day > '2026-09-23' AND day <= ` +
+		`'2026-09-30' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 10`,
+	"savings": `SELECT month, sum(routing_savings_usd) FROM finance.spend_by_day GROUP BY 1`,
+	"not production": `SELECT month, environment, sum(cost_usd) FROM finance.spend_by_day WHERE month = '2026-09' AND environment ` +
+		`<> 'prod' GROUP BY 1, 2`,
+	"without a price": `SELECT * FROM finance.unpriced_usage`,
+	"features": `SELECT tags->>'feature', count(DISTINCT request_id), sum(cost_usd) FROM finance.spend WHERE day >= ` +
+		`'2026-09-01' AND day < '2026-10-01' GROUP BY 1`,
+	"corrections":       `SELECT day, kind, team, cost_usd, reason FROM finance.spend WHERE kind <> 'usage'`,
+	"rows of a request": `SELECT * FROM finance.spend WHERE request_id = 'req_77'`,
+	"attempts that failed": `SELECT count(DISTINCT request_id), count(*), count(*) FILTER (WHERE status <> 'ok') FROM finance.spend ` +
+		`WHERE day >= '2026-09-01' AND day < '2026-10-01'`,
 }
 
 // TestViews_AnswerWithinASecond asks every view for a month.
@@ -67,7 +73,8 @@ func TestViews_AnswerWithinASecond(t *testing.T) {
 	exec(t, c, "ANALYZE")
 	t.Logf("%d rows in %s: %d in the rollup, %d bytes a row with indexes", n, time.Since(begin).Round(time.Millisecond),
 		get[int](t, c, "SELECT count(*) FROM spend_daily"),
-		get[int64](t, c, "SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inherits WHERE inhparent = 'spend_events'::regclass")/int64(n))
+		get[int64](t, c, "SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inherits WHERE inhparent = "+
+			"'spend_events'::regclass")/int64(n))
 	for name, sql := range monthQuestions {
 		best, work := time.Hour, time.Hour
 		for range 3 {

@@ -19,8 +19,9 @@ const (
 	selectIdle = `SELECT 1 FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at > ?1
 WHERE l.budget_id = ?2 AND l.window_start = ?3 AND (l.replica_id <> ?4 OR l.epoch <> ?5)
   AND (?6 AND l.tokens > l.busy_tokens OR ?7 AND l.nano > l.busy_nano) LIMIT 1`
-	addLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens + ?, leased_nano = leased_nano + ? WHERE budget_id = ? AND window_start = ?`
-	addLease  = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	addLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens + ?, leased_nano = leased_nano + ? WHERE budget_id = ? AND ` +
+		`window_start = ?`
+	addLease = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens, nano = nano + excluded.nano,
   busy_tokens = min(busy_tokens + excluded.busy_tokens, tokens + excluded.tokens), busy_nano = min(busy_nano + excluded.busy_nano, nano + excluded.nano)`
 	markExact = `UPDATE budget_counters SET exact_until = ? WHERE budget_id = ? AND window_start = ?`
@@ -104,7 +105,8 @@ func (g granting) judge(ctx context.Context, w billing.Want, b billing.Balance) 
 	if _, err := g.tx.row(ctx, selectExact, []any{w.Budget.ID, start}, &until); err != nil {
 		return out, err
 	}
-	if _, err := g.tx.row(ctx, selectMine, []any{w.Budget.ID, start, g.r.ID, g.r.Epoch}, &out.Leased.Tokens, &out.Leased.Money); err != nil {
+	if _, err := g.tx.row(ctx, selectMine, []any{w.Budget.ID, start, g.r.ID, g.r.Epoch}, &out.Leased.Tokens,
+		&out.Leased.Money); err != nil {
 		return out, err
 	}
 	out.Exact = until > stamp(g.now)
@@ -125,7 +127,10 @@ func (g granting) judge(ctx context.Context, w billing.Want, b billing.Balance) 
 	}
 	var one int
 	var err error
-	out.Idle, err = g.tx.row(ctx, selectIdle, []any{stamp(g.now), w.Budget.ID, start, g.r.ID, g.r.Epoch, !tokens.fits(), !money.fits()}, &one)
+	out.Idle, err = g.tx.row(ctx, selectIdle, []any{
+		stamp(g.now), w.Budget.ID, start, g.r.ID, g.r.Epoch, !tokens.fits(),
+		!money.fits(),
+	}, &one)
 	return out, err
 }
 

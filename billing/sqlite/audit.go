@@ -25,7 +25,8 @@ FROM budget_counters c JOIN budgets b ON b.id = c.budget_id`
 func (s snapshot) Counters(ctx context.Context) (all []billing.Balance, err error) {
 	err = s.rows(ctx, selectAllCounters, nil, func(scan scanner) error {
 		var b billing.Balance
-		err := scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens, &b.UsedMoney)
+		err := scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens,
+			&b.UsedMoney)
 		all = append(all, b)
 		return err
 	})
@@ -58,7 +59,8 @@ const (
 
 // dialect bounds sums as addUsed does.
 var dialect = audit.Dialect{
-	HeldByWindow: `SELECT b.value AS budget_id, h.window_starts ->> b.key AS window_start, h.tokens, h.nano FROM holds h, json_each(h.budget_ids) b`,
+	HeldByWindow: `SELECT b.value AS budget_id, h.window_starts ->> b.key AS window_start, h.tokens, h.nano FROM holds h, ` +
+		`json_each(h.budget_ids) b`,
 	Clamp: func(tokens int64, money billing.Money) (int64, billing.Money) {
 		return min(max(tokens, -mostUsedTokens), mostUsedTokens), min(max(money, -mostUsedNano), mostUsedNano)
 	},

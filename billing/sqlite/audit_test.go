@@ -39,7 +39,8 @@ func unguarded(t *testing.T, path string) *sql.DB {
 			t.Error(err)
 		}
 	})
-	rows, err := raw.QueryContext(t.Context(), "SELECT 'DROP ' || type || ' ' || name FROM sqlite_schema WHERE type = 'trigger' OR name = 'spend_events_once'")
+	rows, err := raw.QueryContext(t.Context(),
+		"SELECT 'DROP ' || type || ' ' || name FROM sqlite_schema WHERE type = 'trigger' OR name = 'spend_events_once'")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,8 @@ func count(t *testing.T, s *Store) int {
 
 func postOne(ctx context.Context, s *Store, n int) error {
 	_, err := s.Post(ctx, billing.Posting{Rows: []billing.Spend{{
-		OccurredAt: time.Now(), Kind: billing.KindUsage, RequestID: fmt.Sprintf("req_%d", n), Attempt: 1, Final: true, Owner: billing.Owner{KeyID: "key_1"},
+		OccurredAt: time.Now(), Kind: billing.KindUsage, RequestID: fmt.Sprintf("req_%d", n), Attempt: 1, Final: true,
+		Owner:    billing.Owner{KeyID: "key_1"},
 		Provider: "acme", Model: "large", Status: billing.StatusOK, UsageSource: billing.Reported, Tokens: billing.Tokens{Input: 7},
 		Pricing: billing.Priced, Cost: billing.Cost{Input: 1500, Total: 1500},
 	}}})

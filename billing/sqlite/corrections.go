@@ -60,14 +60,17 @@ func (s *Store) Reprice(ctx context.Context, r billing.Repricing) (sum billing.R
 	return sum, err
 }
 
-func (s *Store) repriceSome(ctx context.Context, tx *session, r billing.Repricing, sum *billing.Repriced, last cursor) (cursor, bool, error) {
+func (s *Store) repriceSome(ctx context.Context, tx *session, r billing.Repricing, sum *billing.Repriced, last cursor) (cursor,
+	bool, error,
+) {
 	var rows []billing.Spend
-	err := tx.rows(ctx, selectToReprice, []any{stamp(r.From), stamp(r.To), last.at, last.id, r.Provider, r.Model, repriceBatch}, func(scan scanner) error {
-		var row billing.Spend
-		err := scanEvent(scan, &row)
-		rows = append(rows, row)
-		return err
-	})
+	err := tx.rows(ctx, selectToReprice, []any{stamp(r.From), stamp(r.To), last.at, last.id, r.Provider, r.Model, repriceBatch},
+		func(scan scanner) error {
+			var row billing.Spend
+			err := scanEvent(scan, &row)
+			rows = append(rows, row)
+			return err
+		})
 	if err != nil || len(rows) == 0 {
 		return last, false, err
 	}
@@ -94,7 +97,8 @@ func charged(ctx context.Context, tx *session, row billing.Spend) (billing.Charg
 	var add billing.Cost
 	var baseline billing.Money
 	var n int
-	_, err := tx.row(ctx, selectAdjustments, []any{row.EventID}, &add.Input, &add.CacheRead, &add.CacheWrite, &add.Output, &add.Fee, &add.Total, &baseline, &n)
+	_, err := tx.row(ctx, selectAdjustments, []any{row.EventID}, &add.Input, &add.CacheRead, &add.CacheWrite, &add.Output, &add.Fee,
+		&add.Total, &baseline, &n)
 	if n > 0 {
 		c.Add(add, baseline)
 	}

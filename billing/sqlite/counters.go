@@ -30,8 +30,9 @@ func windowsOf(lines []billing.HoldLine) windows {
 // What replicas lease is spoken for. selectBusy leaves out what they do not use
 // of it, for people to see.
 const (
-	selectCounters = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens, c.used_nano, c.held_nano + c.leased_nano` + fromCounters
-	selectBusy     = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens + coalesce((SELECT sum(busy_tokens)` + fromLeases + `), 0),
+	selectCounters = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens, c.used_nano, c.held_nano + ` +
+		`c.leased_nano` + fromCounters
+	selectBusy = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens + coalesce((SELECT sum(busy_tokens)` + fromLeases + `), 0),
   c.used_nano, c.held_nano + coalesce((SELECT sum(busy_nano)` + fromLeases + `), 0)` + fromCounters
 	fromCounters = ` FROM json_each(?1) b JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = ?2 ->> b.key`
 	fromLeases   = ` FROM leases l WHERE l.budget_id = c.budget_id AND l.window_start = c.window_start`
@@ -39,7 +40,9 @@ const (
 
 // standing reads the balances of lines. A window that has no counter yet stands
 // at what the ledger says, and is listed in missing.
-func standing(ctx context.Context, from *session, query string, lines []billing.HoldLine) (balances []billing.Balance, missing []int, err error) {
+func standing(ctx context.Context, from *session, query string, lines []billing.HoldLine) (balances []billing.Balance, missing []int,
+	err error,
+) {
 	balances = make([]billing.Balance, len(lines))
 	found := make([]bool, len(lines))
 	for i, l := range lines {

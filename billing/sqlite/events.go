@@ -18,7 +18,8 @@ WHERE (?1 = '' OR kind = ?1) AND (?2 = '' OR object = ?2) AND occurred_at >= ?3 
 func (s *Store) tell(ctx context.Context, tx *session, events ...billing.Event) error {
 	for _, e := range events {
 		e = e.Tidy()
-		_, err := tx.exec(ctx, insertNotice, e.DedupID, stamp(e.At), string(e.Kind), e.Object, string(e.Severity), e.Text, asJSON(e.Data), stamp(s.clock()))
+		_, err := tx.exec(ctx, insertNotice, e.DedupID, stamp(e.At), string(e.Kind), e.Object, string(e.Severity), e.Text, asJSON(e.Data),
+			stamp(s.clock()))
 		if err != nil {
 			return err
 		}

@@ -100,7 +100,8 @@ func openFaulty(t *testing.T) (*Store, *faultyDisk) {
 	file := "file:" + filepath.Join(t.TempDir(), "ledger.db") + "?vfs=" + name
 	s := &Store{reporting: time.UTC, clock: time.Now}
 	var err error
-	if s.write, err = openWriter(t.Context(), file+writePragmas+"&_pragma=cache_size(4)&_pragma=wal_autocheckpoint(20)&_pragma=mmap_size(0)"); err != nil {
+	if s.write, err = openWriter(t.Context(),
+		file+writePragmas+"&_pragma=cache_size(4)&_pragma=wal_autocheckpoint(20)&_pragma=mmap_size(0)"); err != nil {
 		t.Fatal(err)
 	}
 	if s.reads, err = sql.Open("sqlite3", file+readPragmas); err != nil {
@@ -177,7 +178,10 @@ func (r *diskRig) begin() {
 	for i, b := range []billing.Budget{{Tokens: &limit}, {Money: &usd}, {Tokens: &limit, Money: &usd}} {
 		b.ID, b.Scope, b.Period = fmt.Sprintf("bud_%d", i), billing.ScopeKey, billing.PeriodDay
 		hash := [32]byte{byte(i + 1)}
-		r.must(r.CreateKey(r.t.Context(), billing.Key{ID: billing.KeyID(fmt.Sprintf("key_%d", i)), Name: "k", ProjectID: p.ID, Budgets: []billing.Budget{b}}, hash))
+		r.must(r.CreateKey(r.t.Context(), billing.Key{
+			ID: billing.KeyID(fmt.Sprintf("key_%d", i)), Name: "k", ProjectID: p.ID,
+			Budgets: []billing.Budget{b},
+		}, hash))
 		k, err := r.KeyByHash(r.t.Context(), hash)
 		r.must(err)
 		r.keys = append(r.keys, k)
@@ -205,8 +209,9 @@ func (r *diskRig) everything() {
 		r.ids++
 		return billing.Spend{
 			OccurredAt: now, Kind: billing.KindUsage, RequestID: fmt.Sprintf("req_%d", r.ids), Attempt: 1, Final: true, Owner: k.Owner(),
-			RequestedModel: "m", Provider: "up", Model: "m", RouteReason: billing.RouteOnly, Status: billing.StatusOK, UsageSource: billing.Reported,
-			Tokens: billing.Tokens{Input: 10}, Pricing: billing.Priced, Cost: billing.Cost{Input: 20, Total: 20}, Baseline: 20,
+			RequestedModel: "m", Provider: "up", Model: "m", RouteReason: billing.RouteOnly, Status: billing.StatusOK,
+			UsageSource: billing.Reported,
+			Tokens:      billing.Tokens{Input: 10}, Pricing: billing.Priced, Cost: billing.Cost{Input: 20, Total: 20}, Baseline: 20,
 		}
 	}
 	window, err := k.Budgets[0].Window(now)
@@ -236,7 +241,10 @@ func (r *diskRig) everything() {
 	holds := make([]billing.Hold, 3)
 	for i := range holds {
 		lost := row()
-		holds[i] = billing.Hold{ID: lost.RequestID, KeyID: k.ID, KeyVersion: k.Version, Tokens: 10, Money: 20, ExpiresAt: now.Add(time.Hour), IfLost: lost, Lines: []billing.HoldLine{line}}
+		holds[i] = billing.Hold{
+			ID: lost.RequestID, KeyID: k.ID, KeyVersion: k.Version, Tokens: 10, Money: 20,
+			ExpiresAt: now.Add(time.Hour), IfLost: lost, Lines: []billing.HoldLine{line},
+		}
 	}
 	holds[2].ExpiresAt = now.Add(-time.Minute)
 	for _, h := range holds {

@@ -64,7 +64,10 @@ func request(ctx context.Context, s *Store, k *billing.Key, id string, tokens in
 }
 
 func holdOf(k *billing.Key, id string, tokens int64) (billing.Hold, error) {
-	h := billing.Hold{ID: id, KeyID: k.ID, KeyVersion: k.Version, Tokens: tokens, Money: billing.Money(tokens), ExpiresAt: march.Add(time.Minute)}
+	h := billing.Hold{
+		ID: id, KeyID: k.ID, KeyVersion: k.Version, Tokens: tokens, Money: billing.Money(tokens),
+		ExpiresAt: march.Add(time.Minute),
+	}
 	for _, b := range k.Budgets {
 		w, err := b.Window(march)
 		if err != nil {
@@ -121,7 +124,8 @@ func TestLedger_IsAppendOnly(t *testing.T) {
 	// Replacing a row is deleting it without asking.
 	for _, verb := range []string{"INSERT", "INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE"} {
 		for _, column := range []string{"event_id", "request_id"} { // the same attempt again, or the same event
-			query := verb + ` INTO spend_events (` + eventColumns + `) SELECT ` + strings.Replace(eventColumns, column, column+` || 'x'`, 1) + ` FROM spend_events`
+			query := verb + ` INTO spend_events (` + eventColumns + `) SELECT ` + strings.Replace(eventColumns, column, column+` || 'x'`,
+				1) + ` FROM spend_events`
 			if err := operator(t, s, query); err == nil || !strings.Contains(err.Error(), "append-only") {
 				t.Errorf("%s with another %s: got %v", verb, column, err)
 			}
@@ -136,15 +140,18 @@ func TestLedger_ClosedPeriod(t *testing.T) {
 	s, k := fresh(t, limit(100))
 	mustRequest(t, s, k, "req_1", 10)
 	for period, status := range map[string]string{"2026-03-01": "closed", "2026-04-01": "open"} {
-		if err := operator(t, s, `INSERT INTO billing_periods (period, timezone, status) VALUES (?, 'UTC', ?)`, period, status); err != nil {
+		if err := operator(t, s, `INSERT INTO billing_periods (period, timezone, status) VALUES (?, 'UTC', ?)`, period,
+			status); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := operator(t, s, strings.ReplaceAll(`INSERT INTO spend_events (`+eventColumns+`) SELECT `+eventColumns+` FROM spend_events`, " request_id,", " 'x' || request_id,")); err == nil {
+	if err := operator(t, s, strings.ReplaceAll(`INSERT INTO spend_events (`+eventColumns+`) SELECT `+eventColumns+` FROM spend_events`,
+		" request_id,", " 'x' || request_id,")); err == nil {
 		t.Error("a row of a closed month is taken")
 	}
 	mustRequest(t, s, k, "req_2", 20) // what the provider was asked for is booked all the same
-	if n := number(t, s, `SELECT count(*) FROM spend_events WHERE request_id = 'req_2' AND report_day = '2026-04-01' AND adjusts_period = '2026-03-01'`); n != 1 {
+	if n := number(t, s, `SELECT count(*) FROM spend_events WHERE request_id = 'req_2' AND report_day = '2026-04-01' AND adjusts_period `+
+		`= '2026-03-01'`); n != 1 {
 		t.Error("usage of a closed month is not booked in the next open one")
 	}
 	h, err := holdOf(k, "req_3", 30)
@@ -172,7 +179,10 @@ func TestRollup_FollowsEveryInsert(t *testing.T) {
 	if err := operator(t, s, copyRow); err != nil {
 		t.Fatal(err)
 	}
-	for _, column := range []string{"input_tokens", "output_tokens", "overrun_tokens", "output_cost_nano", "fee_nano", "cost_nano", "baseline_cost_nano"} {
+	for _, column := range []string{
+		"input_tokens", "output_tokens", "overrun_tokens", "output_cost_nano", "fee_nano", "cost_nano",
+		"baseline_cost_nano",
+	} {
 		if n := number(t, s, `SELECT (SELECT sum(`+column+`) FROM spend_daily) - (SELECT sum(`+column+`) FROM spend_events)`); n != 0 {
 			t.Errorf("%s differs by %d", column, n)
 		}
@@ -203,11 +213,16 @@ func TestFinanceViews(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		`SELECT team || ' ' || cost_center || ' ' || requests || ' ' || tokens || ' ' || cost_usd || ' ' || routing_savings_usd || ' ' || unpriced_requests FROM spend_by_team_month`: "web unallocated 2 1234567895 1.23456789 1.23456789 1",
-		`SELECT month || ' ' || usd_per_million_tokens FROM spend_by_model_month`:                                                                                                     "2026-03 0.001",
-		`SELECT key_name || ' ' || attempts || ' ' || errors FROM spend_by_key_month`:                                                                                                 "key_1 2 1",
-		`SELECT first_day || ' ' || tokens || ' ' || requests FROM unpriced_usage`:                                                                                                    "2026-03-14 5 1",
-		`SELECT group_concat(coalesce(cost_usd, 'unknown'), ' ') FROM spend`:                                                                                                          "1.23456789 unknown",
+		`SELECT team || ' ' || cost_center || ' ' || requests || ' ' || tokens || ' ' || cost_usd || ' ' || routing_savings_usd || ' ' ` +
+			`|| unpriced_requests FROM spend_by_team_month`: "web unallocated 2 1234567895 1.23456789 1.23456789 1",
+		`SELECT month || ' ' || usd_per_million_tokens FROM ` +
+			`spend_by_model_month`: "2026-03 0.001",
+		`SELECT key_name || ' ' || attempts || ' ' || errors FROM ` +
+			`spend_by_key_month`: "key_1 2 1",
+		`SELECT first_day || ' ' || tokens || ' ' || requests FROM ` +
+			`unpriced_usage`: "2026-03-14 5 1",
+		`SELECT group_concat(coalesce(cost_usd, 'unknown'), ' ` +
+			`') FROM spend`: "1.23456789 unknown",
 	} {
 		var got string
 		if _, err := s.read.row(t.Context(), query, nil, &got); err != nil || got != want {
@@ -361,7 +376,8 @@ func TestFault(t *testing.T) {
 		t.Error(err)
 	}
 	for _, err := range []error{context.DeadlineExceeded, sql.ErrConnDone, errors.New("disk I/O error")} {
-		if got := fault(err); !errors.Is(got, billing.ErrUnavailable) || !errors.Is(got, err) || fault(got) != got { //nolint:errorlint // the very same
+		if got := fault(err); !errors.Is(got, billing.ErrUnavailable) || !errors.Is(got, err) ||
+			fault(got) != got { //nolint:errorlint // the very same
 			t.Errorf("%v became %v", err, got)
 		}
 	}
@@ -391,7 +407,8 @@ func TestSecrets_ValidUntil(t *testing.T) {
 	if err := operator(t, s, `UPDATE api_key_secrets SET valid_until = ?`, stamp(march.Add(time.Hour))); err != nil {
 		t.Fatal(err)
 	}
-	if err := operator(t, s, `INSERT INTO api_key_secrets (key_id, version, secret_hash, created_at) VALUES (?, 2, ?, ?)`, string(k.ID), fresh[:], stamp(march)); err != nil {
+	if err := operator(t, s, `INSERT INTO api_key_secrets (key_id, version, secret_hash, created_at) VALUES (?, 2, ?, ?)`, string(k.ID),
+		fresh[:], stamp(march)); err != nil {
 		t.Fatal(err)
 	}
 	for at, want := range map[time.Duration]error{time.Hour - 1: nil, time.Hour: billing.ErrUnknownKey} {

@@ -67,8 +67,10 @@ WHERE id = ?5`
 func keyColumns(k billing.Key) []any {
 	cidrs := append(make([]netip.Prefix, 0, len(k.AllowedCIDRs)), k.AllowedCIDRs...)
 	return []any{
-		billing.CleanText(k.Name), billing.CleanText(k.Display), k.ProjectID, asJSON(billing.CleanTexts(k.Models)), asJSON(cidrs), k.RequestsPerMinute,
-		k.TokensPerMinute, k.AllowUnpriced, k.AllowProviderObjects, asJSON(billing.CleanTags(k.Tags)), billing.CleanText(k.CreatedBy), stampOrNull(k.ExpiresAt), stampOrNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
+		billing.CleanText(k.Name), billing.CleanText(k.Display), k.ProjectID, asJSON(billing.CleanTexts(k.Models)), asJSON(cidrs),
+		k.RequestsPerMinute,
+		k.TokensPerMinute, k.AllowUnpriced, k.AllowProviderObjects, asJSON(billing.CleanTags(k.Tags)), billing.CleanText(k.CreatedBy),
+		stampOrNull(k.ExpiresAt), stampOrNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 
 const (
 	selectKeyState = `SELECT version, expires_at, revoked_at, stopped_at FROM api_keys WHERE id = ?`
-	insertHold     = `INSERT INTO holds (id, key_id, budget_ids, window_starts, tokens, nano, created_at, expires_at, if_lost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	insertHold     = `INSERT INTO holds (id, key_id, budget_ids, window_starts, tokens, nano, created_at, expires_at, if_lost) VALUES (?,` +
+		` ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
 // Reserve implements billing.Ledger. What a refusal says was asked includes the
@@ -159,7 +160,8 @@ func take(ctx context.Context, tx *session, h billing.Hold, t held, now time.Tim
 	if err := hold(ctx, tx, t.windows, t.tokens, t.nano); err != nil {
 		return err
 	}
-	_, err := tx.exec(ctx, insertHold, h.ID, string(h.KeyID), t.budgets, t.starts, t.tokens, t.nano, stamp(now), stamp(h.ExpiresAt), t.ifLost)
+	_, err := tx.exec(ctx, insertHold, h.ID, string(h.KeyID), t.budgets, t.starts, t.tokens, t.nano, stamp(now),
+		stamp(h.ExpiresAt), t.ifLost)
 	return err
 }
 

@@ -42,7 +42,8 @@ func (s *Store) EnsureProject(ctx context.Context, p billing.Project) (billing.P
 		return err
 	})
 	if err == nil && p.Environment != "" && p.Environment != got.Environment {
-		return billing.Project{}, &billing.ConflictError{Detail: fmt.Sprintf("project %q of team %q is in %s, not in %s", got.Name, got.Team, got.Environment, p.Environment)}
+		return billing.Project{}, &billing.ConflictError{Detail: fmt.Sprintf("project %q of team %q is in %s, not in %s", got.Name,
+			got.Team, got.Environment, p.Environment)}
 	}
 	return got, err
 }
@@ -160,7 +161,8 @@ func (s *Store) SetBudget(ctx context.Context, b billing.Budget, now time.Time) 
 	})
 }
 
-const selectBudgets = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE archived_at IS NULL ORDER BY id`
+const selectBudgets = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE archived_at IS NULL ` +
+	`ORDER BY id`
 
 // ListBudgets implements billing.Owners. They are ordered by id.
 func (s *Store) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
@@ -193,10 +195,12 @@ func ownBudgets(k billing.Key) ([]billing.Budget, error) {
 	return own, nil
 }
 
-const insertBudget = `INSERT INTO budgets (id, scope, scope_id, period, zone, token_limit, amount_nano, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+const insertBudget = `INSERT INTO budgets (id, scope, scope_id, period, zone, token_limit, amount_nano, created_at) VALUES (?, ?, ?, ?, ` +
+	`?, ?, ?, ?)`
 
 func addBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time) error {
-	_, err := tx.exec(ctx, insertBudget, b.ID, string(b.Scope), b.ScopeID, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money), stamp(now))
+	_, err := tx.exec(ctx, insertBudget, b.ID, string(b.Scope), b.ScopeID, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money),
+		stamp(now))
 	return err
 }
 
@@ -216,7 +220,8 @@ func putBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time
 		return addBudget(ctx, tx, b, now)
 	}
 	if old.Scope != b.Scope || old.ScopeID != b.ScopeID {
-		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to %s %s: make a new one for %s %s", b.ID, old.Scope, old.ScopeID, b.Scope, b.ScopeID)}
+		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to %s %s: make a new one for %s %s", b.ID, old.Scope,
+			old.ScopeID, b.Scope, b.ScopeID)}
 	}
 	_, err = tx.exec(ctx, updateBudget, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money), b.ID)
 	return err

@@ -33,7 +33,8 @@ SELECT month, CASE WHEN p.archived_at IS NOT NULL THEN 'archived' ELSE coalesce(
 func periods(ctx context.Context, from *session, month billing.Month) (all []billing.PeriodStanding, err error) {
 	err = from.rows(ctx, selectPeriods, []any{string(month)}, func(scan scanner) error {
 		var p billing.PeriodStanding
-		err := scan(&p.Month, &p.Status, &p.Rows, &p.Money, &p.Unpriced, &p.SHA256, instant{&p.ClosedAt}, &p.ClosedBy, instant{&p.ArchivedAt}, &p.ArchivedBy)
+		err := scan(&p.Month, &p.Status, &p.Rows, &p.Money, &p.Unpriced, &p.SHA256, instant{&p.ClosedAt}, &p.ClosedBy,
+			instant{&p.ArchivedAt}, &p.ArchivedBy)
 		all = append(all, p)
 		return err
 	})
@@ -119,7 +120,8 @@ func (s *Store) beginClose(ctx context.Context, tx *session, c billing.PeriodCha
 }
 
 func recordChange(ctx context.Context, tx *session, action string, c billing.PeriodChange, p billing.PeriodStanding) error {
-	_, err := tx.exec(ctx, insertPeriodChange, c.Month.First(), action, stamp(c.Now), billing.CleanText(c.Actor), billing.CleanText(c.Reason),
+	_, err := tx.exec(ctx, insertPeriodChange, c.Month.First(), action, stamp(c.Now), billing.CleanText(c.Actor),
+		billing.CleanText(c.Reason),
 		int64(p.Money), p.Rows, p.Unpriced, text(p.SHA256))
 	return err
 }

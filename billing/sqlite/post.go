@@ -15,8 +15,9 @@ WHERE l.budget_id = ?1 AND l.window_start = ?2 AND l.replica_id = ?3 AND l.epoch
   AND min(l.tokens, c.leased_tokens) >= ?5 AND min(l.nano, c.leased_nano) >= ?6`
 	lowLease = `UPDATE leases SET tokens = tokens - ?1, nano = nano - ?2, busy_tokens = min(?3, tokens - ?1), busy_nano = min(?4, nano - ?2)
 WHERE budget_id = ?5 AND window_start = ?6 AND replica_id = ?7 AND epoch = ?8`
-	lowLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens - ?, leased_nano = leased_nano - ? WHERE budget_id = ? AND window_start = ?`
-	hasRow    = `SELECT 1 FROM spend_events WHERE kind = 'usage' AND request_id = ? AND attempt = ?`
+	lowLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens - ?, leased_nano = leased_nano - ? WHERE budget_id = ? AND ` +
+		`window_start = ?`
+	hasRow = `SELECT 1 FROM spend_events WHERE kind = 'usage' AND request_id = ? AND attempt = ?`
 )
 
 // Post implements billing.Allowances. Its balances are those of the leases that
@@ -123,7 +124,8 @@ func (s *Store) pass(ctx context.Context, tx *session, p billing.Posting, posted
 	for i, l := range p.Leases {
 		budgets[i], starts[i] = l.BudgetID, stamp(l.WindowStart)
 		down, busy := l.Down, l.Busy
-		_, err := tx.exec(ctx, lowLease, down.Tokens, int64(down.Money), busy.Tokens, int64(busy.Money), l.BudgetID, starts[i], r.ID, r.Epoch)
+		_, err := tx.exec(ctx, lowLease, down.Tokens, int64(down.Money), busy.Tokens, int64(busy.Money), l.BudgetID, starts[i],
+			r.ID, r.Epoch)
 		if err == nil {
 			_, err = tx.exec(ctx, lowLeased, down.Tokens, int64(down.Money), l.BudgetID, starts[i])
 		}

@@ -183,7 +183,8 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 		t.Errorf("%d rows for %d acknowledged requests", n, len(acknowledged))
 	}
 	billingtest.Audit(t, s, march)
-	if n := number(t, s, `SELECT count(*) FROM budget_counters c WHERE c.budget_id = 'bud_1' AND c.held_tokens = 0 AND c.used_tokens = (SELECT sum(output_tokens) FROM spend_events)`); n != 1 {
+	if n := number(t, s, `SELECT count(*) FROM budget_counters c WHERE c.budget_id = 'bud_1' AND c.held_tokens = 0 AND c.used_tokens = `+
+		`(SELECT sum(output_tokens) FROM spend_events)`); n != 1 {
 		t.Errorf("the counter of %s is not what the ledger says", k.ID)
 	}
 }

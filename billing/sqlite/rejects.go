@@ -14,7 +14,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	anyReject  = `SELECT 1 FROM spend_rejects WHERE booked_at IS NULL LIMIT 1`
 	bookReject = `UPDATE spend_rejects SET booked_at = ?, booked_by = ? WHERE request_id = ? AND attempt = ? AND booked_at IS NULL
 RETURNING key_id, project_id, team_id, occurred_at, tokens, nano`
-	selectRejects = `SELECT rejected_at, reason, spend FROM spend_rejects WHERE booked_at IS NULL AND (?1 = '' OR request_id = ?1) ORDER BY id`
+	selectRejects = `SELECT rejected_at, reason, spend FROM spend_rejects WHERE booked_at IS NULL AND (?1 = '' OR request_id = ?1) ` +
+		`ORDER BY id`
 )
 
 // reject keeps rows aside, and charges what they used to every counter that
@@ -26,8 +27,10 @@ func (s *Store) reject(ctx context.Context, tx *session, rejects []billing.Rejec
 			return err
 		}
 		used, o := r.Used(), r.Row.Owner
-		n, err := tx.exec(ctx, insertReject, stamp(s.clock()), billing.CleanText(r.Row.RequestID), r.Row.Attempt, billing.CleanText(r.Reason), []byte(raw),
-			stamp(r.Row.OccurredAt), billing.CleanText(string(o.KeyID)), billing.CleanText(o.ProjectID), billing.CleanText(o.TeamID), used.Tokens, int64(used.Money))
+		n, err := tx.exec(ctx, insertReject, stamp(s.clock()), billing.CleanText(r.Row.RequestID), r.Row.Attempt,
+			billing.CleanText(r.Reason), []byte(raw),
+			stamp(r.Row.OccurredAt), billing.CleanText(string(o.KeyID)), billing.CleanText(o.ProjectID), billing.CleanText(o.TeamID),
+			used.Tokens, int64(used.Money))
 		if err == nil && n > 0 {
 			err = charge(ctx, tx, o, stamp(r.Row.OccurredAt), used)
 		}

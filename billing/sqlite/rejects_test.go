@@ -18,13 +18,16 @@ func TestOnlyTheDataOfARowRejectIt(t *testing.T) {
 		ofRow      bool
 	}{
 		"a rule of the ledger": {
-			"CREATE TRIGGER no_small BEFORE INSERT ON spend_events WHEN NEW.model = 'small' BEGIN SELECT RAISE(ABORT, 'no small ones'); END", "DROP TRIGGER no_small", true,
+			"CREATE TRIGGER no_small BEFORE INSERT ON spend_events WHEN NEW.model = 'small' BEGIN SELECT RAISE(ABORT, 'no small " +
+				"ones'); END", "DROP TRIGGER no_small", true,
 		},
 		"a rule of the counters": {
-			"CREATE TRIGGER no_used BEFORE UPDATE ON budget_counters BEGIN SELECT RAISE(ABORT, 'no more'); END", "DROP TRIGGER no_used", false,
+			"CREATE TRIGGER no_used BEFORE UPDATE ON budget_counters BEGIN SELECT RAISE(ABORT, 'no more'); END",
+			"DROP TRIGGER no_used", false,
 		},
 		"a table that is gone": {
-			"CREATE TRIGGER elsewhere AFTER INSERT ON spend_events BEGIN INSERT INTO elsewhere VALUES (1); END", "DROP TRIGGER elsewhere", false,
+			"CREATE TRIGGER elsewhere AFTER INSERT ON spend_events BEGIN INSERT INTO elsewhere VALUES (1); END",
+			"DROP TRIGGER elsewhere", false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -34,7 +37,10 @@ func TestOnlyTheDataOfARowRejectIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			limit := int64(1000)
-			k := billing.Key{ID: "key_1", Name: "k", ProjectID: p.ID, Budgets: []billing.Budget{{ID: "bud_1", Scope: billing.ScopeKey, Period: billing.PeriodOnce, Tokens: &limit}}}
+			k := billing.Key{
+				ID: "key_1", Name: "k", ProjectID: p.ID,
+				Budgets: []billing.Budget{{ID: "bud_1", Scope: billing.ScopeKey, Period: billing.PeriodOnce, Tokens: &limit}},
+			}
 			if err := s.CreateKey(t.Context(), k, [32]byte{1}); err != nil {
 				t.Fatal(err)
 			}
@@ -47,7 +53,10 @@ func TestOnlyTheDataOfARowRejectIt(t *testing.T) {
 				RequestedModel: "chat", Provider: "demo", Model: "small", RouteReason: billing.RouteOnly, Status: billing.StatusOK,
 				UsageSource: billing.Reported, Tokens: billing.Tokens{Output: 10}, Pricing: billing.Free,
 			}
-			h := billing.Hold{ID: "req_0", KeyID: k.ID, KeyVersion: k.Version, Lines: []billing.HoldLine{{Budget: k.Budgets[0]}}, ExpiresAt: time.Now(), IfLost: row}
+			h := billing.Hold{
+				ID: "req_0", KeyID: k.ID, KeyVersion: k.Version, Lines: []billing.HoldLine{{Budget: k.Budgets[0]}},
+				ExpiresAt: time.Now(), IfLost: row,
+			}
 			if _, err := s.Reserve(t.Context(), h, time.Now()); err != nil { // makes the counter
 				t.Fatal(err)
 			}

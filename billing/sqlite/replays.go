@@ -17,7 +17,8 @@ WHERE expires_at <= ?6`
 	keepAnswer  = `UPDATE idempotency SET state = ?4, answer = ?5, expires_at = ?6 WHERE key_id = ?1 AND name = ?2 AND request_id = ?3`
 	forgetClaim = `DELETE FROM idempotency WHERE key_id = ? AND name = ? AND request_id = ? AND state = 'running'`
 	// expireReplays leaves much of it for the next time, so that nobody waits long.
-	expireReplays = `DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT 5000)`
+	expireReplays = `DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency WHERE expires_at <= ? ORDER BY expires_at ` +
+		`LIMIT 5000)`
 )
 
 // Claim implements billing.Replays.
@@ -30,7 +31,8 @@ func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time
 		}
 		var r billing.Replay
 		var fingerprint []byte
-		if _, err := tx.row(ctx, selectClaim, []any{string(c.KeyID), c.Name[:]}, &r.RequestID, &fingerprint, &r.State, &r.Answer); err != nil {
+		if _, err := tx.row(ctx, selectClaim, []any{string(c.KeyID), c.Name[:]}, &r.RequestID, &fingerprint, &r.State,
+			&r.Answer); err != nil {
 			return err
 		}
 		if r.RequestID == c.RequestID && r.State == billing.ReplayRunning {

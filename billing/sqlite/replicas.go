@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	joinReplica  = `INSERT INTO replicas (id, epoch, name, started_at, seen_at, expires_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	joinReplica = `INSERT INTO replicas (id, epoch, name, started_at, seen_at, expires_at) VALUES (?, ?, ?, ?, ?, ?) ON ` +
+		`CONFLICT DO NOTHING`
 	renewReplica = `UPDATE replicas SET seen_at = ?, expires_at = ? WHERE id = ? AND epoch = ?`
 	// selectWanted begins with the windows that anybody wants, of which there are few.
 	selectWanted = `SELECT c.budget_id, c.window_start FROM budget_counters c INDEXED BY budget_counters_wanted
@@ -122,7 +123,9 @@ func (s *Store) ForgetReplica(ctx context.Context, id string) (leases int, err e
 }
 
 // forget gives back what the epochs of a replica have leased, each after first.
-func (s *Store) forget(ctx context.Context, id string, first func(ctx context.Context, tx *session, id, epoch string) error) (leases int, err error) {
+func (s *Store) forget(ctx context.Context, id string, first func(ctx context.Context, tx *session, id, epoch string) error) (leases int,
+	err error,
+) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		leases = 0
 		epochs, err := epochsOf(ctx, tx, id)
@@ -134,7 +137,8 @@ func (s *Store) forget(ctx context.Context, id string, first func(ctx context.Co
 		}
 		for name, until := range epochs {
 			if until.After(s.clock()) {
-				return &billing.ConflictError{Detail: fmt.Sprintf("replica %s may still be running: it can be forgotten when its leases have expired", id)}
+				return &billing.ConflictError{Detail: fmt.Sprintf("replica %s may still be running: it can be forgotten when its leases "+
+					"have expired", id)}
 			}
 			if err := first(ctx, tx, id, name); err != nil {
 				return err

@@ -81,7 +81,8 @@ func (s *Store) insertOn(ctx context.Context, tx *session, r billing.Spend) erro
 	_, err := tx.exec(ctx, insertEvent,
 		r.EventID, stamp(r.OccurredAt), r.ReportDay, string(r.Kind), r.RequestID, r.Attempt, r.Final,
 		string(o.KeyID), o.ProjectID, o.TeamID, o.CostCenter, o.Environment,
-		text(r.EndUser), asJSON(r.Tags), r.RequestedModel, r.Provider, r.Model, r.ServiceTier, string(r.RouteReason), string(r.Status), text(r.ErrorKind), r.Streamed, string(r.UsageSource),
+		text(r.EndUser), asJSON(r.Tags), r.RequestedModel, r.Provider, r.Model, r.ServiceTier, string(r.RouteReason), string(r.Status),
+		text(r.ErrorKind), r.Streamed, string(r.UsageSource),
 		t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning, r.OverrunTokens, int64(r.OverrunMoney),
 		t.CacheWrite1h, t.AudioInput, t.AudioOutput,
 		string(r.Pricing), text(p.ID), amount(p.Input), amount(p.CacheRead), amount(p.CacheWrite), amount(p.Output),
@@ -133,15 +134,18 @@ func scanEvent(scan scanner, r *billing.Spend) error {
 	err := scan(
 		&r.EventID, instant{&r.OccurredAt}, &r.ReportDay, &r.Kind, &r.RequestID, &r.Attempt, &r.Final,
 		&o.KeyID, &o.ProjectID, &o.TeamID, &o.CostCenter, &o.Environment,
-		orEmpty{&r.EndUser}, jsonText{&r.Tags}, &r.RequestedModel, &r.Provider, &r.Model, &r.ServiceTier, &r.RouteReason, &r.Status, orEmpty{&r.ErrorKind}, &r.Streamed, &r.UsageSource,
+		orEmpty{&r.EndUser}, jsonText{&r.Tags}, &r.RequestedModel, &r.Provider, &r.Model, &r.ServiceTier, &r.RouteReason, &r.Status,
+		orEmpty{&r.ErrorKind}, &r.Streamed, &r.UsageSource,
 		&t.Input, &t.CacheRead, &t.CacheWrite, &t.Output, &t.Reasoning, &r.OverrunTokens, &r.OverrunMoney,
 		&t.CacheWrite1h, &t.AudioInput, &t.AudioOutput,
 		&r.Pricing, orEmpty{&p.ID}, orZero{&p.Input}, orZero{&p.CacheRead}, orZero{&p.CacheWrite}, orZero{&p.Output},
-		orZero{&c.Input}, orZero{&c.CacheRead}, orZero{&c.CacheWrite}, orZero{&c.Output}, orZero{&c.Fee}, orZero{&c.Total}, orZero{&r.Baseline},
+		orZero{&c.Input}, orZero{&c.CacheRead}, orZero{&c.CacheWrite}, orZero{&c.Output}, orZero{&c.Fee}, orZero{&c.Total},
+		orZero{&r.Baseline},
 		&r.ProviderCost, &r.Disputed, orNil{&r.Reported}, orNil{&r.Fees},
 		orEmpty{&r.Region}, orEmpty{&r.Credential}, orEmpty{&r.Endpoint}, orEmpty{&r.Session}, &r.BytesIn, &r.BytesOut,
 		&first, &took, &r.Fingerprint, &r.Prefixes,
-		orEmpty{&r.ProviderRequestID}, orEmpty{&r.AdjustsEvent}, orEmpty{&r.AdjustsPeriod}, orEmpty{&r.Reason}, orEmpty{&r.Actor}, instant{&r.RecordedAt})
+		orEmpty{&r.ProviderRequestID}, orEmpty{&r.AdjustsEvent}, orEmpty{&r.AdjustsPeriod}, orEmpty{&r.Reason}, orEmpty{&r.Actor},
+		instant{&r.RecordedAt})
 	r.FirstToken, r.Took = billing.FromMillis(first), billing.FromMillis(took)
 	return err
 }

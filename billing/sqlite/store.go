@@ -54,7 +54,8 @@ var _ billing.Store = (*Store)(nil)
 // have to wait for another process.
 const (
 	readPragmas  = "&_pragma=" + busyTimeout + "&_pragma=query_only(1)"
-	writePragmas = "&_pragma=" + busyTimeout + "&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)"
+	writePragmas = "&_pragma=" + busyTimeout +
+		"&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)"
 )
 
 // Open opens the file at path or makes it, readable by its owner alone. It does
@@ -133,7 +134,8 @@ func (s *Store) Ready(ctx context.Context) error {
 	}
 	pending, err := migrations.Pending(applied, all)
 	if err == nil && len(pending) > 0 {
-		err = fmt.Errorf("billing/sqlite: %d migrations are not applied, the first is %s: run tallyroute migrate", len(pending), pending[0].Name)
+		err = fmt.Errorf("billing/sqlite: %d migrations are not applied, the first is %s: run tallyroute migrate", len(pending),
+			pending[0].Name)
 	}
 	return err
 }
@@ -229,7 +231,8 @@ func (s *Store) RecordPrices(ctx context.Context, prices []billing.Price) error 
 	err := s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		for _, p := range prices {
 			p = p.Resolved()
-			n, err := tx.exec(ctx, insertPrice, p.ID, p.Provider, p.Model, int64(p.Input), int64(p.CacheRead), int64(p.CacheWrite), int64(p.Output),
+			n, err := tx.exec(ctx, insertPrice, p.ID, p.Provider, p.Model, int64(p.Input), int64(p.CacheRead), int64(p.CacheWrite),
+				int64(p.Output),
 				int64(p.Request), p.Source, stamp(p.Since), stamp(s.clock()),
 				int64(p.CacheWrite1h), int64(p.Reasoning), int64(p.AudioInput), int64(p.AudioOutput), p.ServiceTier, p.MinInput)
 			if err != nil {
@@ -243,7 +246,8 @@ func (s *Store) RecordPrices(ctx context.Context, prices []billing.Price) error 
 			}
 			if there == 0 {
 				conflict = &billing.ConflictError{Detail: fmt.Sprintf(
-					"the price of %s at %s since %s is recorded with other rates: give the new rates a date of their own", p.Model, p.Provider, p.Since.Format(time.DateOnly))}
+					"the price of %s at %s since %s is recorded with other rates: give the new rates a date of their own", p.Model,
+					p.Provider, p.Since.Format(time.DateOnly))}
 			}
 		}
 		return nil

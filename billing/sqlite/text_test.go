@@ -10,7 +10,8 @@ func TestStamp(t *testing.T) {
 	times := []time.Time{
 		{},
 		time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC), time.Date(999, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(0, 0), march, march.Add(1),
-		march.Add(time.Second - 1), march.In(time.FixedZone("", -5*3600)).Add(time.Hour), time.Date(9999, 12, 31, 23, 59, 59, 999_999_998, time.UTC),
+		march.Add(time.Second - 1), march.In(time.FixedZone("", -5*3600)).Add(time.Hour),
+		time.Date(9999, 12, 31, 23, 59, 59, 999_999_998, time.UTC),
 	}
 	for i, a := range times {
 		var back time.Time

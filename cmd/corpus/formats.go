@@ -58,7 +58,8 @@ func (f format) missing() string {
 
 // adapterOf are the APIs of a family that have an adapter of their own.
 func (f format) adapterOf(provider string) string {
-	if (f.family == "openai-chat" || f.family == "openai-embeddings") && slices.Contains([]string{"azure", "mistral"}, provider) && slices.Contains(catalogue.Adapters(), provider) {
+	if (f.family == "openai-chat" || f.family == "openai-embeddings") && slices.Contains([]string{"azure", "mistral"}, provider) &&
+		slices.Contains(catalogue.Adapters(), provider) {
 		return provider
 	}
 	return f.adapter
@@ -175,7 +176,8 @@ func (f format) config(apis []api, address string, known map[string]catalogue.St
 		fmt.Fprintf(&b, "  %s:\n    adapter: %s\n    base_url: %s\n    private: true\n    auth: %s\n    models:\n",
 			name, adapter, strings.Replace(a.BaseURL, "ADDRESS", address, 1)+f.base, f.auth)
 		for _, m := range a.Models {
-			fmt.Fprintf(&b, "      - {id: %s, upstream: %s, context: 100m, max_output: 1m, can: %s,\n        prices: [{since: 2020-01-01, prompt: \"1\", completion: \"2\"}]}\n",
+			fmt.Fprintf(&b, "      - {id: %s, upstream: %s, context: 100m, max_output: 1m, can: %s,\n        prices: [{since: "+
+				"2020-01-01, prompt: \"1\", completion: \"2\"}]}\n",
 				strings.ToLower(m), m, f.able())
 		}
 	}

@@ -95,7 +95,8 @@ func (s *settings) serve(ctx context.Context, dir, providers string) (router, er
 		return router{}, err
 	}
 	pepper, config := filepath.Join(dir, "pepper"), filepath.Join(dir, "tallyroute.yaml")
-	text := fmt.Sprintf("listen: %s\nadmin_listen: 'off'\ndatabase: sqlite:%s\nkey_pepper: file:%s\nlog: {level: error}\nlimits: {max_body_bytes: 67108864}\n%s",
+	text := fmt.Sprintf("listen: %s\nadmin_listen: 'off'\ndatabase: sqlite:%s\nkey_pepper: file:%s\nlog: {level: error}\nlimits: "+
+		"{max_body_bytes: 67108864}\n%s",
 		addr, filepath.Join(dir, "corpus.db"), pepper, providers)
 	for name, content := range map[string]string{pepper: rand.Text() + rand.Text(), config: text} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
@@ -103,7 +104,8 @@ func (s *settings) serve(ctx context.Context, dir, providers string) (router, er
 		}
 	}
 	//nolint:gosec // the program is the one that the user names
-	cmd := exec.CommandContext(ctx, s.binary, "--config", config, "keys", "create", "--name", "corpus", "--team", "corpus", "--project", "corpus", "--env", "dev", "--secret-only")
+	cmd := exec.CommandContext(ctx, s.binary, "--config", config, "keys", "create", "--name", "corpus", "--team", "corpus", "--project",
+		"corpus", "--env", "dev", "--secret-only")
 	cmd.Stderr = os.Stderr
 	secret, err := cmd.Output()
 	if err != nil {

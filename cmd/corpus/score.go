@@ -74,7 +74,8 @@ func at(m map[string]*tally, name string) *tally {
 
 func (s score) print(w io.Writer) {
 	line := func(name string, t *tally) {
-		_, _ = fmt.Fprintf(w, "%-28s %5d of %5d  %5.1f %%   soft checks %5.1f %%\n", name, t.Pass, t.Cases, share(t.Pass, t.Cases), share(t.softPass, t.soft))
+		_, _ = fmt.Fprintf(w, "%-28s %5d of %5d  %5.1f %%   soft checks %5.1f %%\n", name, t.Pass, t.Cases, share(t.Pass, t.Cases),
+			share(t.softPass, t.soft))
 	}
 	for _, group := range []map[string]*tally{s.APIs, s.Features} {
 		for _, name := range slices.Sorted(maps.Keys(group)) {
@@ -83,7 +84,8 @@ func (s score) print(w io.Writer) {
 		_, _ = fmt.Fprintln(w)
 	}
 	line("all", s.Total)
-	_, _ = fmt.Fprintf(w, "%-28s %5d of %5d  %5.1f %%\n", "rows of the ledger", s.Ledger.Pass, s.Ledger.Cases, share(s.Ledger.Pass, s.Ledger.Cases))
+	_, _ = fmt.Fprintf(w, "%-28s %5d of %5d  %5.1f %%\n", "rows of the ledger", s.Ledger.Pass, s.Ledger.Cases,
+		share(s.Ledger.Pass, s.Ledger.Cases))
 }
 
 // write records the score. What was not judged this time keeps its own.
@@ -134,7 +136,8 @@ func (s *settings) compare(got score) error {
 		}
 	}
 	if s.apis == "" && s.families == "" && got.Ledger.Pass*old.Ledger.Cases < old.Ledger.Pass*got.Ledger.Cases {
-		faults = append(faults, fmt.Errorf("the rows fell from %d of %d to %d of %d", old.Ledger.Pass, old.Ledger.Cases, got.Ledger.Pass, got.Ledger.Cases))
+		faults = append(faults, fmt.Errorf("the rows fell from %d of %d to %d of %d", old.Ledger.Pass, old.Ledger.Cases, got.Ledger.Pass,
+			got.Ledger.Cases))
 	}
 	return errors.Join(faults...)
 }

@@ -38,7 +38,8 @@ func loads() []load {
 
 func body(more string, size int) []byte {
 	prompt := strings.Repeat(answerText, size/len(answerText)+1)[:size]
-	return []byte(`{"model":"bench",` + more + `"messages":[{"role":"system","content":"You count."},{"role":"user","content":"` + prompt + `"}]}`)
+	return []byte(`{"model":"bench",` + more + `"messages":[{"role":"system","content":"You count."},{"role":"user","content":"` +
+		prompt + `"}]}`)
 }
 
 // answer is one answer: when it ended and how long it took.

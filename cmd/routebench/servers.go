@@ -29,22 +29,30 @@ type mock struct {
 
 func newMock() mock {
 	const (
-		details = `,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0}}`
-		prefix  = `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767225600,"model":"bench","service_tier":"default","choices":[`
+		details = `,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,` +
+			`"audio_tokens":0}}`
+		prefix = `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767225600,"model":"bench",` +
+			`"service_tier":"default","choices":[`
 	)
-	answer := `{"id":"chatcmpl-1","object":"chat.completion","created":1767225600,"model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":"` +
-		strings.Repeat(answerText, 4)[:answerSize] + `","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":256,"completion_tokens":100,"total_tokens":356` + details + "}"
-	m := mock{plain: fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)}
+	answer := `{"id":"chatcmpl-1","object":"chat.completion","created":1767225600,"model":"bench","choices":[{"index":0,` +
+		`"message":{"role":"assistant","content":"` +
+		strings.Repeat(answerText, 4)[:answerSize] +
+		`","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":256,"completion_tokens":100,` +
+		`"total_tokens":356` + details + "}"
+	m := mock{plain: fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		len(answer), answer)}
 	chunk := func(delta, finish string) string {
 		return framed(prefix + `{"index":0,"delta":` + delta + `,"logprobs":null,"finish_reason":` + finish + `}],"usage":null}` + "\n\n")
 	}
-	next := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n" +
+	next := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\n" +
 		chunk(`{"role":"assistant","content":"","refusal":null}`, "null")
 	for range chunkCount {
 		m.stream = append(m.stream, []byte(next+chunk(`{"content":"eight ch"}`, "null")))
 		next = ""
 	}
-	end := chunk(`{}`, `"stop"`) + framed(prefix+`],"usage":{"prompt_tokens":256,"completion_tokens":100,"total_tokens":356`+details+"}\n\n") +
+	end := chunk(`{}`, `"stop"`) + framed(prefix+`],"usage":{"prompt_tokens":256,"completion_tokens":100,"total_tokens":356`+
+		details+"}\n\n") +
 		framed("data: [DONE]\n\n") + "0\r\n\r\n"
 	m.stream = append(m.stream, []byte(end))
 	return m
@@ -109,15 +117,18 @@ func serveProxy(ctx context.Context, arg string) error {
 		FlushInterval: -1,
 		Transport:     &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, DisableCompression: true},
 	}
-	s := &http.Server{Addr: addr, ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		proxy.ServeHTTP(w, r)
-	})}
+	s := &http.Server{
+		Addr: addr, ReadHeaderTimeout: 5 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			proxy.ServeHTTP(w, r)
+		}),
+	}
 	context.AfterFunc(ctx, func() { _ = s.Close() })
 	return s.ListenAndServe()
 }

@@ -46,7 +46,10 @@ func startRouter(ctx context.Context, s settings, dir, upstream string) (target,
 	if out, err := exec.CommandContext(ctx, s.binary, "--config", config, "migrate").CombinedOutput(); err != nil {
 		return target{}, fmt.Errorf("migrate: %w: %s", err, out)
 	}
-	args := []string{"--config", config, "keys", "create", "--name", "bench", "--team", "bench", "--project", "bench", "--env", "dev", "--secret-only"}
+	args := []string{
+		"--config", config, "keys", "create", "--name", "bench", "--team", "bench", "--project", "bench", "--env", "dev",
+		"--secret-only",
+	}
 	if s.budget {
 		args = append(args, "--budget-tokens", "900000000000", "--budget-usd", "1000000", "--period", "month")
 	}

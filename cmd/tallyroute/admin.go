@@ -21,6 +21,7 @@ func (adminToken) Run(a *app) error {
 		return err
 	}
 	fmt.Fprintln(a.stdout, token.Reveal())
-	fmt.Fprintln(a.stderr, "Put it in the environment of tallyroute serve as TALLYROUTE_ADMIN_TOKEN, or in a file and set admin_token: file:/path.")
+	fmt.Fprintln(a.stderr, "Put it in the environment of tallyroute serve as TALLYROUTE_ADMIN_TOKEN, or in a file and set admin_token: "+
+		"file:/path.")
 	return nil
 }

@@ -38,49 +38,52 @@ func TestBadInput(t *testing.T) {
 		code    string
 		says    string
 	}{
-		"no key":                   {attackPlain, []string{auth, ""}, 401, "invalid_api_key", ""},
-		"malformed key":            {attackPlain, []string{auth, "Bearer sk-123"}, 401, "invalid_api_key", ""},
-		"wrong checksum":           {attackPlain, []string{auth, "Bearer " + g.secret[:len(g.secret)-1] + "~"}, 401, "invalid_api_key", ""},
-		"revoked key":              {attackPlain, []string{auth, "Bearer " + gone}, 401, "invalid_api_key", "revoked"},
-		"injection":                {attackPlain, []string{auth, "Bearer ' OR 1=1--"}, 401, "invalid_api_key", ""},
-		"long":                     {attackPlain, []string{auth, "Bearer " + strings.Repeat("k", 20000)}, 401, "invalid_api_key", ""},
-		"two keys":                 {attackPlain, []string{"X-Api-Key", gone}, 400, "ambiguous_credentials", ""},
-		"compressed by br":         {attackPlain, []string{"Content-Encoding", "br"}, 415, "unsupported_content_encoding", ""},
-		"not gzip":                 {attackPlain, []string{"Content-Encoding", "gzip"}, 400, "incomplete_body", ""},
-		"unknown content type":     {attackPlain, []string{media, "application/x-yaml"}, 415, "unsupported_media_type", ""},
-		"unknown model":            {strings.Replace(attackPlain, `"m"`, `"mm"`, 1), nil, 404, "model_not_found", `"m"`},
-		"not JSON":                 {"hello", nil, 400, "invalid_json", ""},
-		"empty":                    {"", nil, 400, "invalid_json", ""},
-		"only a brace":             {"{", nil, 400, "invalid_json", ""},
-		"deep":                     {with(`"a":` + strings.Repeat("[", 10001) + strings.Repeat("]", 10001)), nil, 400, "invalid_json", ""},
-		"deep and unclosed":        {with(`"a":` + strings.Repeat("[", 50000)), nil, 400, "invalid_json", ""},
-		"twice":                    {with(`"model":"x"`), nil, 400, "duplicate_field", "model"},
-		"twice, escaped":           {with(`"mod\u0065l":"x"`), nil, 400, "duplicate_field", "model"},
-		"another case":             {with(`"MODEL":"x"`), nil, 400, "", ""},
-		"a long s":                 {with(`"max_tokenſ":1`), nil, 400, "", ""},
-		"invalid UTF-8":            {message("\"\xff\xfe\""), nil, 400, "invalid_json", ""},
-		"lone surrogate":           {message(`"\ud800"`), nil, 400, "", ""},
-		"byte order mark":          {"\xef\xbb\xbf" + attackPlain, nil, 400, "invalid_json", ""},
-		"something behind":         {attackPlain + "{}", nil, 400, "invalid_json", ""},
-		"a comment":                {with(`/* */"n":1`), nil, 400, "invalid_json", ""},
-		"NaN":                      {with(`"temperature":NaN`), nil, 400, "invalid_json", ""},
-		"1e999":                    {with(`"max_tokens":1e999`), nil, 400, "invalid_value", "max_tokens"},
-		"an array":                 {"[" + attackPlain + "]", nil, 400, "invalid_json", ""},
-		"text for a number":        {with(`"max_tokens":"5"`), nil, 400, "invalid_value", "max_tokens"},
-		"no tokens":                {with(`"max_tokens":0`), nil, 400, "invalid_value", "max_tokens"},
-		"negative tokens":          {with(`"max_tokens":-5`), nil, 400, "invalid_value", "max_tokens"},
-		"2^63 tokens":              {with(`"max_tokens":9223372036854775808`), nil, 400, "invalid_value", "max_tokens"},
-		"two bounds":               {with(`"max_tokens":5,"max_completion_tokens":6`), nil, 400, "", "max_"},
-		"no answers":               {with(`"n":0`), nil, 400, "invalid_value", "n"},
-		"negative answers":         {with(`"n":-1`), nil, 400, "invalid_value", "n"},
-		"a million answers":        {with(`"n":1000000`), nil, 400, "invalid_value", "n"},
-		"best_of":                  {with(`"best_of":4`), nil, 400, "", "best_of"},
-		"NUL as model":             {`{"model":"m\u0000","messages":[{"role":"user","content":"hi"}]}`, nil, 400, "invalid_value", "model"},
-		"NUL as user":              {with(`"user":"a\u0000b"`), nil, 400, "invalid_value", "user"},
-		"base_url":                 {with(`"base_url":"http://169.254.169.254"`), nil, 400, "unknown_parameter", "base_url"},
-		"api_base":                 {with(`"api_base":"http://169.254.169.254"`), nil, 400, "unknown_parameter", "api_base"},
-		"extra_body":               {with(`"extra_body":{"model":"x"}`), nil, 400, "unknown_parameter", "extra_body"},
-		"audio":                    {message(`[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]`), nil, 400, "unsupported_content", ""},
+		"no key":               {attackPlain, []string{auth, ""}, 401, "invalid_api_key", ""},
+		"malformed key":        {attackPlain, []string{auth, "Bearer sk-123"}, 401, "invalid_api_key", ""},
+		"wrong checksum":       {attackPlain, []string{auth, "Bearer " + g.secret[:len(g.secret)-1] + "~"}, 401, "invalid_api_key", ""},
+		"revoked key":          {attackPlain, []string{auth, "Bearer " + gone}, 401, "invalid_api_key", "revoked"},
+		"injection":            {attackPlain, []string{auth, "Bearer ' OR 1=1--"}, 401, "invalid_api_key", ""},
+		"long":                 {attackPlain, []string{auth, "Bearer " + strings.Repeat("k", 20000)}, 401, "invalid_api_key", ""},
+		"two keys":             {attackPlain, []string{"X-Api-Key", gone}, 400, "ambiguous_credentials", ""},
+		"compressed by br":     {attackPlain, []string{"Content-Encoding", "br"}, 415, "unsupported_content_encoding", ""},
+		"not gzip":             {attackPlain, []string{"Content-Encoding", "gzip"}, 400, "incomplete_body", ""},
+		"unknown content type": {attackPlain, []string{media, "application/x-yaml"}, 415, "unsupported_media_type", ""},
+		"unknown model":        {strings.Replace(attackPlain, `"m"`, `"mm"`, 1), nil, 404, "model_not_found", `"m"`},
+		"not JSON":             {"hello", nil, 400, "invalid_json", ""},
+		"empty":                {"", nil, 400, "invalid_json", ""},
+		"only a brace":         {"{", nil, 400, "invalid_json", ""},
+		"deep":                 {with(`"a":` + strings.Repeat("[", 10001) + strings.Repeat("]", 10001)), nil, 400, "invalid_json", ""},
+		"deep and unclosed":    {with(`"a":` + strings.Repeat("[", 50000)), nil, 400, "invalid_json", ""},
+		"twice":                {with(`"model":"x"`), nil, 400, "duplicate_field", "model"},
+		"twice, escaped":       {with(`"mod\u0065l":"x"`), nil, 400, "duplicate_field", "model"},
+		"another case":         {with(`"MODEL":"x"`), nil, 400, "", ""},
+		"a long s":             {with(`"max_tokenſ":1`), nil, 400, "", ""},
+		"invalid UTF-8":        {message("\"\xff\xfe\""), nil, 400, "invalid_json", ""},
+		"lone surrogate":       {message(`"\ud800"`), nil, 400, "", ""},
+		"byte order mark":      {"\xef\xbb\xbf" + attackPlain, nil, 400, "invalid_json", ""},
+		"something behind":     {attackPlain + "{}", nil, 400, "invalid_json", ""},
+		"a comment":            {with(`/* */"n":1`), nil, 400, "invalid_json", ""},
+		"NaN":                  {with(`"temperature":NaN`), nil, 400, "invalid_json", ""},
+		"1e999":                {with(`"max_tokens":1e999`), nil, 400, "invalid_value", "max_tokens"},
+		"an array":             {"[" + attackPlain + "]", nil, 400, "invalid_json", ""},
+		"text for a number":    {with(`"max_tokens":"5"`), nil, 400, "invalid_value", "max_tokens"},
+		"no tokens":            {with(`"max_tokens":0`), nil, 400, "invalid_value", "max_tokens"},
+		"negative tokens":      {with(`"max_tokens":-5`), nil, 400, "invalid_value", "max_tokens"},
+		"2^63 tokens":          {with(`"max_tokens":9223372036854775808`), nil, 400, "invalid_value", "max_tokens"},
+		"two bounds":           {with(`"max_tokens":5,"max_completion_tokens":6`), nil, 400, "", "max_"},
+		"no answers":           {with(`"n":0`), nil, 400, "invalid_value", "n"},
+		"negative answers":     {with(`"n":-1`), nil, 400, "invalid_value", "n"},
+		"a million answers":    {with(`"n":1000000`), nil, 400, "invalid_value", "n"},
+		"best_of":              {with(`"best_of":4`), nil, 400, "", "best_of"},
+		"NUL as model":         {`{"model":"m\u0000","messages":[{"role":"user","content":"hi"}]}`, nil, 400, "invalid_value", "model"},
+		"NUL as user":          {with(`"user":"a\u0000b"`), nil, 400, "invalid_value", "user"},
+		"base_url":             {with(`"base_url":"http://169.254.169.254"`), nil, 400, "unknown_parameter", "base_url"},
+		"api_base":             {with(`"api_base":"http://169.254.169.254"`), nil, 400, "unknown_parameter", "api_base"},
+		"extra_body":           {with(`"extra_body":{"model":"x"}`), nil, 400, "unknown_parameter", "extra_body"},
+		"audio": {
+			message(`[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]`), nil, 400,
+			"unsupported_content", "",
+		},
 		"a file":                   {message(`[{"type":"file","file":{"file_id":"x"}}]`), nil, 400, "unsupported_content", ""},
 		"over the size limit":      {message(`"` + strings.Repeat("a", 100000) + `"`), nil, 413, "request_too_large", "100000"},
 		"no messages":              {`{"model":"m"}`, nil, 400, "", "messages"},
@@ -91,7 +94,8 @@ func TestBadInput(t *testing.T) {
 			g.t = t
 			r := g.complete(tt.body, tt.headers...)
 			code := r.code(t)
-			if r.status != tt.status || (tt.code != "" && code != tt.code) || !strings.Contains(strings.ReplaceAll(r.body, `\"`, `"`), tt.says) {
+			if r.status != tt.status || (tt.code != "" && code != tt.code) ||
+				!strings.Contains(strings.ReplaceAll(r.body, `\"`, `"`), tt.says) {
 				t.Errorf("%d %s %v; want %d %s %q", r.status, r.body, r.err, tt.status, tt.code, tt.says)
 			}
 			if len(r.body) > 4096 {
@@ -236,7 +240,10 @@ func TestSlowClientsAreCut(t *testing.T) {
 	head := "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + g.secret + "\r\n"
 	base := runtime.NumGoroutine()
 	ended := make(chan time.Duration)
-	for _, text := range []string{"", "POST /v1", "GET /v1/key HTTP/1.1\r\nHost: x\r\nX-A", head + "Content-Length: 90\r\n\r\n{", head + "Transfer-Encoding: chunked\r\n\r\n5\r\n{\r\n"} {
+	for _, text := range []string{
+		"", "POST /v1", "GET /v1/key HTTP/1.1\r\nHost: x\r\nX-A", head + "Content-Length: 90\r\n\r\n{",
+		head + "Transfer-Encoding: chunked\r\n\r\n5\r\n{\r\n",
+	} {
 		for range 20 {
 			go func() {
 				began := time.Now()
@@ -259,14 +266,17 @@ func TestSlowClientsAreCut(t *testing.T) {
 // TestClientThatNeverReadsIsCutAndCharged for what was streamed.
 func TestClientThatNeverReadsIsCutAndCharged(t *testing.T) {
 	// long in bytes, not in words: an answer that says too much is cut for that
-	long := strings.NewReplacer("hello there", "x", `"model":"m",`, `"model":"m","padding":"`+strings.Repeat("x", 20_000)+`",`).Replace(attackWord)
-	g := attacked(t, "timeouts: {write: 300ms, shutdown_wait: 0s}\noverrun: {stop_usd: 0, stop_percent: 0}\n", pt.Script(pt.Endless("data: "+long+"\n\n", 0)))
+	long := strings.NewReplacer("hello there", "x", `"model":"m",`, `"model":"m","padding":"`+strings.Repeat("x", 20_000)+
+		`",`).Replace(attackWord)
+	g := attacked(t, "timeouts: {write: 300ms, shutdown_wait: 0s}\noverrun: {stop_usd: 0, stop_percent: 0}\n",
+		pt.Script(pt.Endless("data: "+long+"\n\n", 0)))
 	plenty := int64(1_000_000_000)
 	g.key, g.secret = g.issue(billing.Budget{Period: billing.PeriodDay, Tokens: &plenty})
 	base := runtime.NumGoroutine()
 	for n := range 3 {
 		c := g.connect()
-		fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", g.secret, len(attackStream), attackStream)
+		fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+			g.secret, len(attackStream), attackStream)
 		call := g.ups[0].Wait(t, n+1)
 		pt.Await(t, "the upstream is let go", call.Gone)
 		row := g.rows(1)[0]

@@ -38,7 +38,10 @@ func TestLongRunsAreQuick(t *testing.T) {
 		"zero width joiners": run("👩‍👩‍👧‍👦"), "combining": run("é́"), "mixed": run("aZ9_-/é漢 "), "upper": run("ABCD"), "dots": run("."),
 		"replacement": run("\ufffd"),
 	} {
-		for _, usage := range []string{attackAnswer, strings.Replace(attackAnswer, `"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}`, `"usage":null`, 1)} {
+		for _, usage := range []string{
+			attackAnswer,
+			strings.Replace(attackAnswer, `"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}`, `"usage":null`, 1),
+		} {
 			g.ups[0].Set(pt.JSON(200, usage))
 			content, err := json.Marshal(text)
 			if err != nil {
@@ -78,7 +81,8 @@ func TestProviderOnLoopbackIsRefused(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := (&app{ctx: t.Context(), configPath: file}).settings(); err == nil || !strings.Contains(err.Error(), "private: true") {
+		if _, _, err := (&app{ctx: t.Context(), configPath: file}).settings(); err == nil ||
+			!strings.Contains(err.Error(), "private: true") {
 			t.Errorf("accepted, or refused for another reason: %v", err)
 		}
 	})
@@ -106,10 +110,14 @@ func TestSpoofedAddressIsRefused(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	for _, h := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "X-Appengine-Remote-Addr"} {
+	for _, h := range []string{
+		"X-Forwarded-For", "X-Real-Ip", "Forwarded", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip",
+		"X-Appengine-Remote-Addr",
+	} {
 		r := attackReply{}
 		for _, value := range []string{"203.0.113.7", "for=203.0.113.7", "203.0.113.7, 203.0.113.7"} {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions", strings.NewReader(attackPlain))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions",
+				strings.NewReader(attackPlain))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +145,8 @@ func TestSpoofedAddressIsRefused(t *testing.T) {
 // otherwise than we do; what passes is passed byte for byte.
 func TestNoBodyHasTwoReadings(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
-	const odd = `{ "messages" : [ {"role":"user","content":"h\u00e9 \ud83d\ude00 <>&"} ],"temperature":0,"top_p":1.0,"max_tokens":50 , "model":"m", "chat_template_kwargs":{"B":[1E2,-0.0]}}`
+	const odd = `{ "messages" : [ {"role":"user","content":"h\u00e9 \ud83d\ude00 <>&"} ],"temperature":0,"top_p":1.0,"max_tokens":50 , ` +
+		`"model":"m", "chat_template_kwargs":{"B":[1E2,-0.0]}}`
 	if r := g.complete(odd); r.status != 200 {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
@@ -151,7 +160,8 @@ func TestNoBodyHasTwoReadings(t *testing.T) {
 		`{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":5,"max_toKens":5000}`,
 		`{"model":"m","messages":[{"role":"user","content":"hi","content":"much more"}]}`,
 		`{"model":"m","messages":[{"role":"user","content":"hi","Content":"much more"}]}`,
-		`{"model":"m","messages":[{"role":"user","content":"hi"}],"stream_options":{"include_usage":true,"include_usage":false},"stream":true}`,
+		`{"model":"m","messages":[{"role":"user","content":"hi"}],"stream_options":{"include_usage":true,"include_usage":false},` +
+			`"stream":true}`,
 	} {
 		if r := g.complete(body); r.status != 400 || r.code(t) != "duplicate_field" {
 			t.Errorf("%s: %d %s", body, r.status, r.body)
@@ -167,7 +177,10 @@ func TestNoBodyHasTwoReadings(t *testing.T) {
 // from being written.
 func TestNoTextKeepsARowFromTheLedger(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
-	for _, id := range []string{`"a\u0000b"`, `"\ud800"`, `"` + strings.Repeat("x", 1<<16) + `"`, `"'; DROP TABLE spend_events; --"`, `5`, `null`, `["x"]`} {
+	for _, id := range []string{
+		`"a\u0000b"`, `"\ud800"`, `"` + strings.Repeat("x", 1<<16) + `"`, `"'; DROP TABLE spend_events; --"`, `5`,
+		`null`, `["x"]`,
+	} {
 		g.ups[0].Set(pt.JSON(200, strings.Replace(strings.Replace(attackAnswer, `"chatcmpl-1"`, id, 1), `"model":"m"`, `"model":`+id, 1)))
 		r := g.complete(`{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":50,"user":"'; DROP TABLE keys; -- é\u202e"}`,
 			"X-Tallyroute-Tags", "feature=a'b")
@@ -192,27 +205,33 @@ func TestNoTextKeepsARowFromTheLedger(t *testing.T) {
 // TestOddPathsAndOriginsAreRefused on the public listener.
 func TestOddPathsAndOriginsAreRefused(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
-	for _, path := range []string{"//v1/chat/completions", "/V1/chat/completions", "/v1/%2e%2e/v1/chat/completions", "/v1/../metrics", "/v1/chat/completions%00"} {
+	for _, path := range []string{
+		"//v1/chat/completions", "/V1/chat/completions", "/v1/%2e%2e/v1/chat/completions", "/v1/../metrics",
+		"/v1/chat/completions%00",
+	} {
 		if r := g.ask(http.MethodPost, path, strings.NewReader(attackPlain)); r.status != 404 && r.status != 405 && r.status != 400 {
 			t.Errorf("%s: %d %s", path, r.status, r.header.Get("Location"))
 		}
 	}
 	for _, method := range []string{"TRACE", "PUT", "CONNECT", "BREW", "OPTIONS"} {
 		r := g.ask(method, "/v1/chat/completions", nil, "Origin", "null", "Access-Control-Request-Method", "POST")
-		if (r.status != 405 && r.status != 404 && r.status != 400) || r.header.Get("Access-Control-Allow-Origin") != "" || strings.Contains(r.body, "Origin") {
+		if (r.status != 405 && r.status != 404 && r.status != 400) || r.header.Get("Access-Control-Allow-Origin") != "" ||
+			strings.Contains(r.body, "Origin") {
 			t.Errorf("%s: %d %s", method, r.status, r.body)
 		}
 	}
 	if r := g.ask(http.MethodGet, "/v1/chat/completions", nil, "X-Http-Method-Override", "POST"); r.status != 405 {
 		t.Errorf("override: %d", r.status)
 	}
-	if got := g.raw("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"); strings.Contains(got, "101") {
+	if got := g.raw("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: " +
+		"AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"); strings.Contains(got, "101") {
 		t.Errorf("upgraded: %q", got)
 	}
 	if got := g.raw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 4") && !strings.HasPrefix(got, "HTTP/1.1 505") {
 		t.Errorf("HTTP/2: %q", got)
 	}
-	if got := g.raw("GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 1_100_000) + "\r\n\r\n"); got != "" && !strings.HasPrefix(got, "HTTP/1.1 431") {
+	if got := g.raw("GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 1_100_000) + "\r\n\r\n"); got != "" &&
+		!strings.HasPrefix(got, "HTTP/1.1 431") {
 		t.Errorf("%.100q", got)
 	}
 	g.rows(0)
@@ -252,10 +271,20 @@ func TestLogCannotBeForged(t *testing.T) {
 	text := func(s string) string { b, _ := json.Marshal(s); return string(b) }
 	g := attacked(t, "", pt.JSON(400, `{"error":{"message":`+text(evil+prompt+huge)+`,"code":`+text(evil)+`}}`))
 	body := func(model, user string) string {
-		return `{"model":` + text(model) + `,"user":` + text(user) + `,"messages":[{"role":"user","content":"` + prompt + `"}],` + text(evil) + `:1,"max_tokens":5}`
+		return `{"model":` + text(model) + `,"user":` + text(user) + `,"messages":[{"role":"user","content":"` + prompt + `"}],` +
+			text(evil) + `:1,"max_tokens":5}`
 	}
-	for _, b := range []string{body(evil[:80], "u"), body("m", "u"), body("m", evil), body(huge, "u"), `{"model":"m","messages":[{"role":` + text(evil+huge) + `,"content":"` + prompt + `"}]}`, `{` + text(evil+huge) + `:{` + text(huge) + `:[1,2`} {
-		for _, h := range [][]string{{"User-Agent", huge}, {"X-Request-Id", strings.ReplaceAll(huge, "y", "\u2028")}, {"X-Tallyroute-Tags", huge}, {"Content-Type", "text/" + huge}} {
+	for _, b := range []string{
+		body(evil[:80], "u"), body("m", "u"), body("m", evil), body(huge, "u"),
+		`{"model":"m","messages":[{"role":` + text(evil+huge) + `,"content":"` + prompt + `"}]}`,
+		`{` + text(evil+huge) + `:{` + text(huge) + `:[1,2`,
+	} {
+		for _, h := range [][]string{
+			{"User-Agent", huge},
+			{"X-Request-Id", strings.ReplaceAll(huge, "y", "\u2028")},
+			{"X-Tallyroute-Tags", huge},
+			{"Content-Type", "text/" + huge},
+		} {
 			g.complete(b, h...)
 		}
 	}
@@ -297,7 +326,10 @@ func TestLogCannotBeForged(t *testing.T) {
 // TestPublicListenerHasNothingOfTheInside, and labels do not multiply.
 func TestPublicListenerHasNothingOfTheInside(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
-	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/vars", "/admin", "/admin/v1/keys", "/admin/v1/spend", "/admin/v1/health"} {
+	for _, path := range []string{
+		"/metrics", "/debug/pprof/", "/debug/vars", "/admin", "/admin/v1/keys", "/admin/v1/spend",
+		"/admin/v1/health",
+	} {
 		if r := g.ask(http.MethodGet, path, nil); r.status != 404 {
 			t.Errorf("%s: %d %.200s", path, r.status, r.body)
 		}
@@ -317,7 +349,8 @@ func TestPublicListenerHasNothingOfTheInside(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(resp.Body)
-	if bytes.Contains(text, []byte("made-up")) || !bytes.Contains(text, []byte(`model="unknown"`)) || bytes.Contains(text, []byte(`method="M`)) {
+	if bytes.Contains(text, []byte("made-up")) || !bytes.Contains(text, []byte(`model="unknown"`)) ||
+		bytes.Contains(text, []byte(`method="M`)) {
 		t.Error("what clients make up becomes a label")
 	}
 	g.clean("the log", string(text))
@@ -359,7 +392,8 @@ func TestOutputIsBoundedAndUsageAskedFor(t *testing.T) {
 			if err := json.Unmarshal(g.ups[0].Calls()[0].Body, &sent); err != nil {
 				t.Fatal(err)
 			}
-			if bound := sent.MaxTokens + sent.MaxCompletion; bound <= 0 || bound > 100 || r.header.Get("X-Tallyroute-Max-Tokens") != fmt.Sprint(bound) {
+			if bound := sent.MaxTokens + sent.MaxCompletion; bound <= 0 || bound > 100 ||
+				r.header.Get("X-Tallyroute-Max-Tokens") != fmt.Sprint(bound) {
 				t.Errorf("bound %d, told %q", bound, r.header.Get("X-Tallyroute-Max-Tokens"))
 			}
 			if !sent.StreamOptions.IncludeUsage {
@@ -369,7 +403,8 @@ func TestOutputIsBoundedAndUsageAskedFor(t *testing.T) {
 			if (row.UsageSource == billing.Reported) != tt.usage || row.Tokens.Total() < 4 || row.Status != billing.StatusOK {
 				t.Errorf("booked %+v", row)
 			}
-			if r := g.complete(strings.Replace(attackPlain, "hi", strings.Repeat("word ", 200), 1)); r.status != 429 || r.code(t) != "insufficient_quota" || r.header.Get("X-Should-Retry") != "false" {
+			if r := g.complete(strings.Replace(attackPlain, "hi", strings.Repeat("word ", 200), 1)); r.status != 429 ||
+				r.code(t) != "insufficient_quota" || r.header.Get("X-Should-Retry") != "false" {
 				t.Errorf("beyond the quota: %d %s", r.status, r.body)
 			}
 			g.rows(0)
@@ -379,7 +414,8 @@ func TestOutputIsBoundedAndUsageAskedFor(t *testing.T) {
 
 // TestPublishedSchemas: what the program answers is what OpenAI says it is.
 func TestPublishedSchemas(t *testing.T) {
-	answer, chunk, failure, models := attackSchema(t, "CreateChatCompletionResponse"), attackSchema(t, "CreateChatCompletionStreamResponse"),
+	answer, chunk, failure, models := attackSchema(t, "CreateChatCompletionResponse"),
+		attackSchema(t, "CreateChatCompletionStreamResponse"),
 		attackSchema(t, "ErrorResponse"), attackSchema(t, "ListModelsResponse")
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	check := func(s *jsonschema.Schema, text string) {
@@ -394,10 +430,16 @@ func TestPublishedSchemas(t *testing.T) {
 	}
 	check(answer, g.complete(attackPlain).body)
 	check(models, g.ask(http.MethodGet, "/v1/models", nil).body)
-	for _, body := range []string{"", "{}", `{"model":"x","messages":[]}`, strings.Replace(attackPlain, `"m"`, `"mm"`, 1), strings.Replace(attackPlain, "50", "-1", 1)} {
+	for _, body := range []string{
+		"", "{}", `{"model":"x","messages":[]}`, strings.Replace(attackPlain, `"m"`, `"mm"`, 1),
+		strings.Replace(attackPlain, "50", "-1", 1),
+	} {
 		check(failure, g.complete(body).body)
 	}
-	for _, reply := range []pt.Reply{pt.JSON(401, "{}"), pt.JSON(400, `{"error":{"message":"no"}}`), pt.JSON(400, `nothing`), pt.JSON(429, ``), pt.JSON(500, ``)} {
+	for _, reply := range []pt.Reply{
+		pt.JSON(401, "{}"), pt.JSON(400, `{"error":{"message":"no"}}`), pt.JSON(400, `nothing`),
+		pt.JSON(429, ``), pt.JSON(500, ``),
+	} {
 		g.ups[0].Set(reply)
 		check(failure, g.complete(attackPlain).body)
 	}

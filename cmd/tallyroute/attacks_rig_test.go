@@ -33,8 +33,9 @@ const (
 	attackAnswer = `{"id":"chatcmpl-1","object":"chat.completion","created":1767225600,"model":"m","choices":[{"index":0,` +
 		`"message":{"role":"assistant","content":"hello there","refusal":null},"logprobs":null,"finish_reason":"stop"}],` +
 		`"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}}`
-	attackHead   = `{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767225600,"model":"m",`
-	attackWord   = attackHead + `"choices":[{"index":0,"delta":{"role":"assistant","content":"hello there"},"logprobs":null,"finish_reason":null}]}`
+	attackHead = `{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767225600,"model":"m",`
+	attackWord = attackHead + `"choices":[{"index":0,"delta":{"role":"assistant","content":"hello there"},"logprobs":null,` +
+		`"finish_reason":null}]}`
 	attackFinish = attackHead + `"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]}`
 	attackUsage  = attackHead + `"choices":[],"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}}`
 
@@ -79,7 +80,8 @@ func (o *attackOutput) String() string {
 // attackProvider describes an upstream; each is dearer than the one before.
 func attackProvider(n int, url, more string) string {
 	return fmt.Sprintf("  up%d:\n    adapter: openai\n    base_url: %s/v1\n%s    auth: {kind: bearer, secret: \"file:CREDENTIAL\"}\n"+
-		"    models:\n      - {id: m, context: 400000, max_output: 4096, can: [stream, tools, vision, json_schema], tokenizer: {encoding: o200k_base}, "+
+		"    models:\n      - {id: m, context: 400000, max_output: 4096, can: [stream, tools, vision, json_schema], tokenizer: "+
+		"{encoding: o200k_base}, "+
 		"prices: [{since: 2026-01-01, prompt: \"%d.00\", completion: \"%d.00\"}]}\n", n, url, more, n+1, 2*(n+1))
 }
 
@@ -109,7 +111,10 @@ func (g *attackTarget) start(more string) {
 		text += "timeouts: {shutdown_wait: 0s}\n"
 	}
 	file := filepath.Join(dir, "tallyroute.yaml")
-	for name, content := range map[string]string{file: text, filepath.Join(dir, "pepper"): strings.Repeat("p", 32), filepath.Join(dir, "credential"): attackCredential} {
+	for name, content := range map[string]string{
+		file: text, filepath.Join(dir, "pepper"): strings.Repeat("p", 32),
+		filepath.Join(dir, "credential"): attackCredential,
+	} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 			g.t.Fatal(err)
 		}

@@ -28,31 +28,34 @@ func TestBadUpstream(t *testing.T) {
 		bad    pt.Reply
 		stream bool
 	}{
-		"redirect 307":             {bad: pt.Redirect(307, target.URL()+"/v1/chat/completions")},
-		"redirect 302":             {bad: pt.Redirect(302, target.URL())},
-		"redirect, streamed":       {bad: pt.Redirect(308, target.URL()), stream: true},
-		"HTML":                     {bad: pt.Body(200, "text/html", html)},
-		"HTML as JSON":             {bad: pt.JSON(200, html)},
-		"HTML, streamed":           {bad: pt.Body(200, "text/html; charset=utf-8", html), stream: true},
-		"error in a 200":           {bad: pt.JSON(200, `{"error":{"message":"no","type":"server_error"}}`)},
-		"error in a stream":        {bad: pt.Stream(`{"error":{"message":"no","type":"server_error"}}`), stream: true},
-		"error for a stream":       {bad: pt.JSON(200, `{"error":{"message":"no","type":"server_error"}}`), stream: true},
-		"empty":                    {bad: pt.JSON(200, "")},
-		"204":                      {bad: pt.Reply{Status: 204}},
-		"empty stream":             {bad: pt.Body(200, media, ""), stream: true},
-		"only done":                {bad: pt.Stream(), stream: true},
-		"no choices":               {bad: pt.JSON(200, `{"id":"x","object":"chat.completion","choices":[]}`)},
-		"reset":                    {bad: pt.Reply{Steps: []pt.Step{pt.Reset()}}},
-		"cut in the header":        {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nContent-")}}},
-		"cut in the body":          {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nContent-Length: 900\r\nContent-Type: application/json\r\n\r\n{\"id\":")}}},
-		"cut before content":       {bad: pt.Script(pt.Cut()), stream: true},
-		"no event stream":          {bad: pt.Body(200, media, "hello\n\n"), stream: true},
-		"malformed event":          {bad: pt.Stream(`{"choices":`), stream: true},
-		"endless line":             {bad: pt.Script(pt.Write("data: "), pt.Endless(strings.Repeat("x", 1<<16), 0)), stream: true},
-		"ten megabytes":            {bad: pt.Script(pt.Event(strings.Repeat("x", 10<<20))), stream: true},
-		"bomb":                     {bad: pt.GzipBomb(64 << 20)},
-		"endless body":             {bad: pt.Reply{Steps: []pt.Step{pt.Endless(strings.Repeat(" ", 1<<20), 0)}}.With("Content-Type", "application/json")},
-		"endless header":           {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 1<<20) + "\r\n\r\n")}}},
+		"redirect 307":       {bad: pt.Redirect(307, target.URL()+"/v1/chat/completions")},
+		"redirect 302":       {bad: pt.Redirect(302, target.URL())},
+		"redirect, streamed": {bad: pt.Redirect(308, target.URL()), stream: true},
+		"HTML":               {bad: pt.Body(200, "text/html", html)},
+		"HTML as JSON":       {bad: pt.JSON(200, html)},
+		"HTML, streamed":     {bad: pt.Body(200, "text/html; charset=utf-8", html), stream: true},
+		"error in a 200":     {bad: pt.JSON(200, `{"error":{"message":"no","type":"server_error"}}`)},
+		"error in a stream":  {bad: pt.Stream(`{"error":{"message":"no","type":"server_error"}}`), stream: true},
+		"error for a stream": {bad: pt.JSON(200, `{"error":{"message":"no","type":"server_error"}}`), stream: true},
+		"empty":              {bad: pt.JSON(200, "")},
+		"204":                {bad: pt.Reply{Status: 204}},
+		"empty stream":       {bad: pt.Body(200, media, ""), stream: true},
+		"only done":          {bad: pt.Stream(), stream: true},
+		"no choices":         {bad: pt.JSON(200, `{"id":"x","object":"chat.completion","choices":[]}`)},
+		"reset":              {bad: pt.Reply{Steps: []pt.Step{pt.Reset()}}},
+		"cut in the header":  {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nContent-")}}},
+		"cut in the body": {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nContent-Length: 900\r\nContent-Type: " +
+			"application/json\r\n\r\n{\"id\":")}}},
+		"cut before content": {bad: pt.Script(pt.Cut()), stream: true},
+		"no event stream":    {bad: pt.Body(200, media, "hello\n\n"), stream: true},
+		"malformed event":    {bad: pt.Stream(`{"choices":`), stream: true},
+		"endless line":       {bad: pt.Script(pt.Write("data: "), pt.Endless(strings.Repeat("x", 1<<16), 0)), stream: true},
+		"ten megabytes":      {bad: pt.Script(pt.Event(strings.Repeat("x", 10<<20))), stream: true},
+		"bomb":               {bad: pt.GzipBomb(64 << 20)},
+		"endless body": {bad: pt.Reply{Steps: []pt.Step{pt.Endless(strings.Repeat(" ", 1<<20), 0)}}.With("Content-Type",
+			"application/json")},
+		"endless header": {bad: pt.Reply{Steps: []pt.Step{pt.Raw("HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 1<<20) +
+			"\r\n\r\n")}}},
 		"no HTTP at all":           {bad: pt.Reply{Steps: []pt.Step{pt.Raw("SSH-2.0-OpenSSH_9.9\r\n")}}},
 		"our credential refused":   {bad: pt.JSON(401, `{"error":{"message":"bad key `+attackCredential+`","code":"invalid_api_key"}}`)},
 		"our credential forbidden": {bad: pt.JSON(403, `{"error":{"message":"bad key `+attackCredential[:12]+`***","code":"x"}}`)},
@@ -74,7 +77,8 @@ func TestBadUpstream(t *testing.T) {
 			rows := g.rows(2)
 			slices.SortFunc(rows, func(a, b billing.Spend) int { return a.Attempt - b.Attempt })
 			free := strings.HasPrefix(name, "redirect") || strings.HasPrefix(name, "our credential")
-			if bad := rows[0]; bad.Status != billing.StatusError || bad.Final || free != (bad.Tokens.Total() == 0) || free != (bad.Cost.Total == 0) ||
+			if bad := rows[0]; bad.Status != billing.StatusError || bad.Final || free != (bad.Tokens.Total() == 0) ||
+				free != (bad.Cost.Total == 0) ||
 				!free && (bad.UsageSource != billing.Bounded || bad.Tokens.Output > 50) {
 				t.Errorf("the failure was booked as %+v", bad)
 			}
@@ -97,7 +101,8 @@ func TestBadUpstream(t *testing.T) {
 // TestCredentialThatAProviderEchoesIsToldToNobody: a provider that repeats our key tells nobody, and
 // its headers do not pass.
 func TestCredentialThatAProviderEchoesIsToldToNobody(t *testing.T) {
-	echo := `{"error":{"message":"Incorrect API key provided: ` + attackCredential + `","type":"` + attackCredential + `","param":"` + attackCredential[:20] + `","code":"` + attackCredential[10:] + `"}}`
+	echo := `{"error":{"message":"Incorrect API key provided: ` + attackCredential + `","type":"` + attackCredential + `","param":"` +
+		attackCredential[:20] + `","code":"` + attackCredential[10:] + `"}}`
 	reply := func(r pt.Reply) pt.Reply {
 		return r.With("X-Key", attackCredential).With("Set-Cookie", "k="+attackCredential).With("X-Request-Id", attackCredential).
 			With("Openai-Organization", "org-of-the-operator").With("X-Ratelimit-Limit-Requests", "77")
@@ -164,18 +169,25 @@ func TestStreamsThatDoNotEndAreCutAndCharged(t *testing.T) {
 		reply pt.Reply
 		code  string
 	}{
-		"stalls":            {pt.Script(pt.Event(attackWord), pt.Event(attackWord), pt.Hang()), "upstream_timeout"},
-		"closes mid-chunk":  {pt.Script(pt.Event(attackWord), pt.Cut()), "upstream_truncated"},
-		"reset":             {pt.Script(pt.Event(attackWord), pt.Reset()), ""},
-		"no end":            {pt.Script(pt.Event(attackWord)), "upstream_truncated"},
-		"error":             {pt.Stream(attackWord, `{"error":{"message":"upstream.internal.example fell","type":"server_error"}}`), "upstream_error"},
-		"malformed":         {pt.Stream(attackWord, `{"choices":[`), ""},
-		"words for ever":    {pt.Script(pt.Event(attackWord), pt.Endless("data: "+attackWord+"\n\n", 20*time.Millisecond)), "upstream_timeout"},
+		"stalls":           {pt.Script(pt.Event(attackWord), pt.Event(attackWord), pt.Hang()), "upstream_timeout"},
+		"closes mid-chunk": {pt.Script(pt.Event(attackWord), pt.Cut()), "upstream_truncated"},
+		"reset":            {pt.Script(pt.Event(attackWord), pt.Reset()), ""},
+		"no end":           {pt.Script(pt.Event(attackWord)), "upstream_truncated"},
+		"error": {
+			pt.Stream(attackWord, `{"error":{"message":"upstream.internal.example fell","type":"server_error"}}`),
+			"upstream_error",
+		},
+		"malformed": {pt.Stream(attackWord, `{"choices":[`), ""},
+		"words for ever": {
+			pt.Script(pt.Event(attackWord), pt.Endless("data: "+attackWord+"\n\n", 20*time.Millisecond)),
+			"upstream_timeout",
+		},
 		"comments for ever": {pt.Script(pt.Event(attackWord), pt.Endless(": ping\n\n", 20*time.Millisecond)), "upstream_timeout"},
 		"endless line":      {pt.Script(pt.Event(attackWord), pt.Endless("data: "+strings.Repeat("x", 1<<20), 0)), "upstream_error"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := attacked(t, "timeouts: {upstream_idle: 1s, request: 3s, shutdown_wait: 0s}\n", tt.reply, pt.Stream(attackWord, attackFinish))
+			g := attacked(t, "timeouts: {upstream_idle: 1s, request: 3s, shutdown_wait: 0s}\n", tt.reply,
+				pt.Stream(attackWord, attackFinish))
 			base := runtime.NumGoroutine()
 			began := time.Now()
 			r := g.complete(attackStream)
@@ -195,7 +207,8 @@ func TestStreamsThatDoNotEndAreCutAndCharged(t *testing.T) {
 			pt.Await(t, "the provider is let go", call.Done)
 			row := g.rows(1)[0]
 			came := 2 * int64(strings.Count(r.body, "hello there"))
-			if row.Status != billing.StatusUpstreamAborted || row.UsageSource == billing.Reported || row.Tokens.Output < came || row.Tokens.Output > came+50 || row.Cost.Total == 0 {
+			if row.Status != billing.StatusUpstreamAborted || row.UsageSource == billing.Reported || row.Tokens.Output < came ||
+				row.Tokens.Output > came+50 || row.Cost.Total == 0 {
 				t.Errorf("booked %+v for %d tokens", row, came)
 			}
 			if n := len(g.ups[1].Calls()); n != 0 {
@@ -235,9 +248,15 @@ func TestUpstreamIsCancelledAtOnce(t *testing.T) {
 		stream bool
 	}{
 		"before the header": {pt.Reply{Steps: []pt.Step{pt.Hang()}}, attackPlain, false},
-		"plain":             {pt.Reply{Steps: []pt.Step{pt.Write(`{"id":`), pt.Hang()}}.With("Content-Type", "application/json"), attackPlain, false},
-		"stream, silent":    {pt.Script(pt.Event(attackWord), pt.Hang()), attackStream, true},
-		"stream, talking":   {pt.Script(pt.Event(attackWord), pt.Endless("data: "+attackWord+"\n\n", 10*time.Millisecond)), attackStream, true},
+		"plain": {
+			pt.Reply{Steps: []pt.Step{pt.Write(`{"id":`), pt.Hang()}}.With("Content-Type", "application/json"),
+			attackPlain, false,
+		},
+		"stream, silent": {pt.Script(pt.Event(attackWord), pt.Hang()), attackStream, true},
+		"stream, talking": {
+			pt.Script(pt.Event(attackWord), pt.Endless("data: "+attackWord+"\n\n", 10*time.Millisecond)),
+			attackStream, true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := attacked(t, "limits: {background_calls: 0}\n", tt.reply)
@@ -263,7 +282,8 @@ func (g *attackTarget) leave(body string, n int, afterFirst bool) time.Duration 
 	g.t.Helper()
 	ctx, cancel := context.WithCancel(g.t.Context())
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions",
+		strings.NewReader(body))
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -317,7 +337,10 @@ func (g *attackTarget) balances() {
 
 // TestAbsurdRetryAfterIsBounded: it is not passed on as it came.
 func TestAbsurdRetryAfterIsBounded(t *testing.T) {
-	for _, value := range []string{"1000000000", "-1", "0", "Wed, 99 Foo 9999 00:00:00 GMT", "Wed, 01 Jan 9999 00:00:00 GMT", "1e9", "NaN", ""} {
+	for _, value := range []string{
+		"1000000000", "-1", "0", "Wed, 99 Foo 9999 00:00:00 GMT", "Wed, 01 Jan 9999 00:00:00 GMT", "1e9",
+		"NaN", "",
+	} {
 		g := attacked(t, "", pt.JSON(429, `{"error":{"message":"slow down"}}`).With("Retry-After", value))
 		r := g.complete(attackPlain)
 		if code := r.code(t); r.status != 429 || code != "rate_limit_exceeded" {

@@ -14,7 +14,8 @@ type backupCommand struct {
 }
 
 // errNoBackup says how a database server is backed up.
-var errNoBackup = errors.New("the database is PostgreSQL: back it up with its own tools, such as pg_dump --format=custom --file=tallyroute.dump")
+var errNoBackup = errors.New("the database is PostgreSQL: back it up with its own tools, such as pg_dump --format=custom " +
+	"--file=tallyroute.dump")
 
 // Run writes the copy.
 func (c backupCommand) Run(a *app) error {
@@ -26,7 +27,8 @@ func (c backupCommand) Run(a *app) error {
 		if err := file.Backup(a.ctx, c.File); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(a.stdout, "%s is a copy of the database. Keep the pepper too, and apart from it: without it no key of the copy is known.\n", c.File)
+		_, err := fmt.Fprintf(a.stdout, "%s is a copy of the database. Keep the pepper too, and apart from it: without it no key of the "+
+			"copy is known.\n", c.File)
 		return err
 	})
 }

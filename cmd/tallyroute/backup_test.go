@@ -22,7 +22,8 @@ func TestBackupIsRestoredWithItsKeysAndBooks(t *testing.T) {
 		},
 		"Postgres": func(t *testing.T, config, database string) string {
 			var out bytes.Buffer
-			if code := run(t.Context(), []string{"--config", config, "backup", "x"}, strings.NewReader(""), &out, &out); code != exitError || !strings.Contains(out.String(), "pg_dump") {
+			if code := run(t.Context(), []string{"--config", config, "backup", "x"}, strings.NewReader(""), &out,
+				&out); code != exitError || !strings.Contains(out.String(), "pg_dump") {
 				t.Errorf("%d %s", code, &out)
 			}
 			dump, fresh := filepath.Join(t.TempDir(), "tallyroute.dump"), pgtest.DSN(t)

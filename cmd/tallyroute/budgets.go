@@ -38,7 +38,8 @@ func (c budgetsList) Run(a *app) error {
 		views := []budgetView{}
 		for _, b := range budgets {
 			name := orElse(names[b.ScopeID], b.ScopeID)
-			t.add(text(b.ID), text(string(b.Scope)), text(name), text(string(b.Period)), text(orElse(b.Zone, "UTC")), limitOf(b.Money), tokensOf(b.Tokens))
+			t.add(text(b.ID), text(string(b.Scope)), text(name), text(string(b.Period)), text(orElse(b.Zone, "UTC")), limitOf(b.Money),
+				tokensOf(b.Tokens))
 			views = append(views, budgetView{manage.ViewBudget(b), name})
 		}
 		t.records = views

@@ -101,7 +101,8 @@ func (c *Config) catalogue(ctx context.Context, demo map[string]string) (book, e
 func (c *Config) catalogueInput() (catalogue.Input, error) {
 	newer, err := c.newerPrices()
 	return catalogue.Input{
-		File: c.source(), Providers: string(c.Providers), Aliases: string(c.Aliases), Prices: newer, PricesFile: filepath.Base(c.PricesFile),
+		File: c.source(), Providers: string(c.Providers), Aliases: string(c.Aliases), Prices: newer,
+		PricesFile: filepath.Base(c.PricesFile),
 	}, err
 }
 

@@ -59,7 +59,8 @@ func (c catalogueUpdate) Run(a *app) error {
 		return err
 	}
 	for _, kind := range names(left) {
-		fmt.Fprintf(a.stderr, "not taken over: %s of %d models, which is no price of tokens or none that can be believed\n", kind, left[kind])
+		fmt.Fprintf(a.stderr, "not taken over: %s of %d models, which is no price of tokens or none that can be believed\n", kind,
+			left[kind])
 	}
 	fmt.Fprintf(a.stderr, "%d models have other prices, %d of them refused\n", len(changes), refused)
 	switch {
@@ -181,7 +182,8 @@ func changesTable(changes []listChange) (t *table, refused int) {
 				Target: c.Offer.Name(), Kind: kind, Now: rateText(now, kind), New: rateText(fresh, kind), List: c.list,
 				Since: strings.TrimSuffix(c.New[0].Since.Format(time.RFC3339), "T00:00:00Z"), Refused: c.Far,
 			}
-			t.add(text(v.Target), text(kind), rateCell(v.Now), rateCell(v.New), text(percent(was, is)), text(c.list), text(v.Since), text(c.Far))
+			t.add(text(v.Target), text(kind), rateCell(v.Now), rateCell(v.New), text(percent(was, is)), text(c.list), text(v.Since),
+				text(c.Far))
 			views = append(views, v)
 		}
 	}

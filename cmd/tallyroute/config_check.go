@@ -200,7 +200,10 @@ func (r *configReader) checkDurations(t timeouts) {
 			r.fault(d.path, "want more than 0 and at most 24h")
 		}
 	}
-	for path, d := range map[string]duration{"timeouts.shutdown": t.Shutdown, "timeouts.shutdown_wait": t.ShutdownWait, "timeouts.upstream_header": t.UpstreamHeader} {
+	for path, d := range map[string]duration{
+		"timeouts.shutdown": t.Shutdown, "timeouts.shutdown_wait": t.ShutdownWait,
+		"timeouts.upstream_header": t.UpstreamHeader,
+	} {
 		if d < 0 || d > longest {
 			r.fault(path, "want 0 to 24h")
 		}

@@ -25,7 +25,8 @@ func (r *configReader) environment(env []string, cfg *Config) {
 		}
 		v, known := settings[name]
 		if !known {
-			r.faults = append(r.faults, fault{source: "environment", path: name, problem: "unknown variable" + didYouMean(name, names(settings))})
+			r.faults = append(r.faults, fault{source: "environment", path: name, problem: "unknown variable" + didYouMean(name,
+				names(settings))})
 			continue
 		}
 		if err := setFromEnv(v, name, value); err != nil {

@@ -146,10 +146,12 @@ func (c demoCommand) greet(w io.Writer, s *service, key *billing.Key, secret bil
 	path, _ := c.Database.sqlitePath()
 	fmt.Fprintf(w, "tallyroute %s  %s   metrics and health %s\n", versionString(), base, administration)
 	fmt.Fprintf(w, "database  %s%s   providers  demo-a (cheap, fails now and then), demo-b (dearer, steady)\n", c.Database, age)
-	fmt.Fprintf(w, "your key  %s   shown once; today it may spend $%s and %d tokens\n", secret.Reveal(), key.Budgets[0].Money.Short(), *key.Budgets[0].Tokens)
+	fmt.Fprintf(w, "your key  %s   shown once; today it may spend $%s and %d tokens\n", secret.Reveal(), key.Budgets[0].Money.Short(),
+		*key.Budgets[0].Tokens)
 	fmt.Fprintf(w, "try it    curl -i %s/v1/chat/completions -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' "+
 		"-d '{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}'\n", base, secret.Reveal())
-	fmt.Fprintf(w, "again     the second request finds demo-a failing: x-tallyroute-provider says who answered, x-tallyroute-attempts after how many tries\n")
+	fmt.Fprintf(w, "again     the second request finds demo-a failing: x-tallyroute-provider says who answered, x-tallyroute-attempts "+
+		"after how many tries\n")
 	fmt.Fprintf(w, "spend     %s%s report models\n", c.where(), self())
 	fmt.Fprintf(w, "next      OPENAI_API_KEY=… %s serve: real models appear; keys: %s keys create --help\n", self(), self())
 	if path != "" { // what it made in another database is for its owner

@@ -62,8 +62,14 @@ func (s *service) rehearse(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	var c checks
-	c.answer("the first request", first, told{Text: "You said: hello, finance", Provider: "demo-a", Attempts: "1", Reason: string(billing.RouteCheapest)})
-	c.answer("the second request", second, told{Text: "You said: hello again", Provider: "demo-b", Attempts: "2", Reason: string(billing.RouteFailover)})
+	c.answer("the first request", first, told{
+		Text: "You said: hello, finance", Provider: "demo-a", Attempts: "1",
+		Reason: string(billing.RouteCheapest),
+	})
+	c.answer("the second request", second, told{
+		Text: "You said: hello again", Provider: "demo-b", Attempts: "2",
+		Reason: string(billing.RouteFailover),
+	})
 	c.ledger(s, append(first.rows, second.rows...), balances)
 	if err := c.err(); err != nil {
 		return err

@@ -62,7 +62,8 @@ func demoDocuments(addresses map[string]string) map[string]string {
 		prompt, completion := demoPrices(name)
 		model := func(id string) string {
 			return fmt.Sprintf(`{id: %s, context: %d, max_output: 4096, can: [stream, tools, json_schema], `+
-				`tokenizer: {encoding: o200k_base}, prices: [{since: 2026-01-01, prompt: %q, completion: %q}]}`, id, demoContext, prompt, completion)
+				`tokenizer: {encoding: o200k_base}, prices: [{since: 2026-01-01, prompt: %q, completion: %q}]}`, id, demoContext, prompt,
+				completion)
 		}
 		all[name] = fmt.Sprintf(`display: Demonstration, base_url: "http://%s/v1", private: true, auth: {kind: none}, models: [%s, %s]`,
 			orElse(addresses[name], "127.0.0.1:1"), model("echo"), model("story"))

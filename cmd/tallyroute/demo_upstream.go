@@ -102,7 +102,10 @@ func (u *demoUpstream) complete(w http.ResponseWriter, r *http.Request) {
 	u.charge(func(b *demoBill) { b.Requests++; number = b.Requests })
 	x, fault := u.read(r)
 	if fault == nil && u.fails(number) {
-		fault = &demoFault{http.StatusServiceUnavailable, "The demonstration fails now and then, so that you can see what happens next.", "overloaded"}
+		fault = &demoFault{
+			http.StatusServiceUnavailable, "The demonstration fails now and then, so that you can see what happens next.",
+			"overloaded",
+		}
 	}
 	if fault == nil && x.order.fail != 0 {
 		fault = &demoFault{x.order.fail, "Failed as the prompt asked for.", "demo_" + strconv.Itoa(x.order.fail)}

@@ -78,7 +78,8 @@ func TestDemoPlain(t *testing.T) {
 	if got := a.Choices[0].Message.Content; got != "You said: hi there" || a.Choices[0].FinishReason != "stop" {
 		t.Errorf("said %q, %s", got, a.Choices[0].FinishReason)
 	}
-	if b := u.owed(); b.CompletionTokens != 4 || b.CompletionTokens != a.Usage.Completion || b.PromptTokens != a.Usage.Prompt || b.Requests != 1 {
+	if b := u.owed(); b.CompletionTokens != 4 || b.CompletionTokens != a.Usage.Completion || b.PromptTokens != a.Usage.Prompt ||
+		b.Requests != 1 {
 		t.Errorf("bill %+v, usage %+v", b, a.Usage)
 	}
 }
@@ -96,7 +97,8 @@ func TestDemoLimitAndChoices(t *testing.T) {
 
 func TestDemoTools(t *testing.T) {
 	_, url := demoServer(t, steady)
-	tools := `"tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object","required":["city","days"],"properties":{"city":{"type":"string"},"days":{"type":"integer"}}}}}]`
+	tools := `"tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object","required":["city","days"],` +
+		`"properties":{"city":{"type":"string"},"days":{"type":"integer"}}}}}]`
 	a := readAnswer(t, post(t, url, `{"model":"echo",`+tools+`,"messages":[{"role":"user","content":"How is the weather in Paris?"}]}`))
 	call := a.Choices[0].Message.ToolCalls[0].Function
 	if call.Name != "get_weather" || call.Arguments != `{"city":"Paris","days":1}` || a.Choices[0].FinishReason != "tool_calls" {
@@ -110,7 +112,8 @@ func TestDemoTools(t *testing.T) {
 
 func TestDemoStream(t *testing.T) {
 	u, url := demoServer(t, steady)
-	resp := post(t, url, `{"model":"echo","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"a b"}]}`)
+	resp := post(t, url, `{"model":"echo","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user",`+
+		`"content":"a b"}]}`)
 	events, err := readEvents(resp.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +122,8 @@ func TestDemoStream(t *testing.T) {
 		t.Fatalf("%d events: %q", n, events)
 	}
 	var usage said
-	if err := json.Unmarshal([]byte(events[6]), &usage); err != nil || usage.Usage == nil || usage.Usage.Completion != 4 || len(usage.Choices) != 0 {
+	if err := json.Unmarshal([]byte(events[6]), &usage); err != nil || usage.Usage == nil || usage.Usage.Completion != 4 ||
+		len(usage.Choices) != 0 {
 		t.Errorf("usage chunk: %s (%v)", events[6], err)
 	}
 	if b := u.owed(); b.CompletionTokens != 4 || b.Aborted != 0 {
@@ -187,7 +191,8 @@ func TestDemoOrders(t *testing.T) {
 func TestDemoAborted(t *testing.T) {
 	u, url := demoServer(t, steady)
 	ctx, cancel := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(`{"model":"story","stream":true,"messages":[{"role":"user","content":"[[demo slow=20ms]]"}]}`))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url,
+		strings.NewReader(`{"model":"story","stream":true,"messages":[{"role":"user","content":"[[demo slow=20ms]]"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -167,7 +167,8 @@ func TestQuotaIsNotRetried(t *testing.T) {
 	c := openaigo.NewClient(option.WithBaseURL(p.base()+"/v1"), option.WithAPIKey(p.key("--budget-tokens", "10")),
 		option.WithHTTPClient(&http.Client{Transport: &sent}))
 	_, err := c.Chat.Completions.New(t.Context(), openaigo.ChatCompletionNewParams{
-		Model: "echo", Messages: []openaigo.ChatCompletionMessageParamUnion{openaigo.UserMessage("a prompt of more than ten tokens, which is what this key has")},
+		Model: "echo", Messages: []openaigo.ChatCompletionMessageParamUnion{openaigo.UserMessage("a prompt of more than ten tokens, " +
+			"which is what this key has")},
 	})
 	var refused *openaigo.Error
 	if !errors.As(err, &refused) || refused.StatusCode != http.StatusTooManyRequests || refused.Code != "insufficient_quota" {

@@ -83,7 +83,8 @@ func TestDatabaseLostInFlight(t *testing.T) {
 	cluster.Start(t)
 	p.await(http.StatusOK)
 	prove.Eventually(t, "the rows are there", func() bool { return p.booked()["demo-b"].Attempts == 2 })
-	if got, bill := p.booked()["demo-b"].Tokens, p.bills()["demo-b"]; got.Output != bill.CompletionTokens || got.Prompt() != bill.PromptTokens {
+	if got, bill := p.booked()["demo-b"].Tokens, p.bills()["demo-b"]; got.Output != bill.CompletionTokens ||
+		got.Prompt() != bill.PromptTokens {
 		t.Errorf("booked %+v, bill %+v", got, bill)
 	}
 }

@@ -87,7 +87,8 @@ func writeConfig(t *testing.T, database, more string) string {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "tallyroute.yaml")
 	pepper := filepath.Join(dir, "pepper")
-	text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndatabase: %q\nkey_pepper: file:%s\ndemo: true\nlog: {format: json}\n%s", database, pepper, more)
+	text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndatabase: %q\nkey_pepper: file:%s\ndemo: true\nlog: "+
+		"{format: json}\n%s", database, pepper, more)
 	if !strings.Contains(more, "journal:") {
 		text += "journal: " + filepath.Join(dir, "journal") + "\n"
 	}
@@ -208,7 +209,10 @@ func (p *program) awaitReady(status int, state string) (took time.Duration) {
 // key makes a virtual key.
 func (p *program) key(flags ...string) string {
 	p.t.Helper()
-	args := append([]string{"--config", p.config, "keys", "create", "--name", "test", "--team", "web", "--project", "shop", "--env", "dev", "--secret-only"}, flags...)
+	args := append([]string{
+		"--config", p.config, "keys", "create", "--name", "test", "--team", "web", "--project", "shop", "--env", "dev",
+		"--secret-only",
+	}, flags...)
 	return strings.TrimSpace(command(p.t, args...))
 }
 
@@ -264,7 +268,8 @@ func (p *program) shown() manage.KeyView {
 	p.t.Helper()
 	p.stored()
 	var list []manage.KeyView
-	if err := json.Unmarshal([]byte(command(p.t, "--config", p.config, "keys", "list", "-o", "json")), &list); err != nil || len(list) != 1 {
+	if err := json.Unmarshal([]byte(command(p.t, "--config", p.config, "keys", "list", "-o", "json")), &list); err != nil ||
+		len(list) != 1 {
 		p.t.Fatalf("%d keys: %v", len(list), err)
 	}
 	var v manage.KeyView

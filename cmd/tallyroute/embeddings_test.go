@@ -18,9 +18,11 @@ import (
 )
 
 const (
-	floatVectors = `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1,-0.5]},{"object":"embedding","index":1,"embedding":[0.25,2]}],` +
+	floatVectors = `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1,-0.5]},{"object":"embedding","index":1,` +
+		`"embedding":[0.25,2]}],` +
 		`"model":"vectors","usage":{"prompt_tokens":4,"total_tokens":4}}`
-	base64Vectors = `{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAL8="},{"object":"embedding","index":1,"embedding":"AACAPgAAAEA="}],` +
+	base64Vectors = `{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAL8="},{"object":"embedding",` +
+		`"index":1,"embedding":"AACAPgAAAEA="}],` +
 		`"model":"vectors","usage":{"prompt_tokens":4,"total_tokens":4}}`
 )
 
@@ -33,8 +35,10 @@ func embeds(t *testing.T, replies ...pt.Reply) *attackTarget {
 	for n, r := range replies {
 		u := pt.NewUpstream(t, r)
 		g.ups = append(g.ups, u)
-		text += fmt.Sprintf("  up%d:\n    adapter: openai\n    base_url: %s/v1\n    private: true\n    auth: {kind: bearer, secret: \"file:CREDENTIAL\"}\n    models:\n"+
-			"      - {id: vectors, context: 8191, can: [embeddings], prices: [{since: 2026-01-01, prompt: \"%d.00\", completion: \"0\"}]}\n"+
+		text += fmt.Sprintf("  up%d:\n    adapter: openai\n    base_url: %s/v1\n    private: true\n    auth: {kind: bearer, secret: "+
+			"\"file:CREDENTIAL\"}\n    models:\n"+
+			"      - {id: vectors, context: 8191, can: [embeddings], prices: [{since: 2026-01-01, prompt: \"%d.00\", "+
+			"completion: \"0\"}]}\n"+
 			"      - {id: chats, context: 8191, prices: [{since: 2026-01-01, prompt: \"1\", completion: \"2\"}]}\n", n, u.URL(), n+1)
 	}
 	g.start(text)
@@ -52,18 +56,23 @@ func TestEmbeddings(t *testing.T) {
 	for name, answer := range map[string]string{"floats": floatVectors, "base64": base64Vectors} {
 		t.Run(name, func(t *testing.T) {
 			g := embeds(t, pt.JSON(200, answer))
-			for _, format := range []openai.EmbeddingEncodingFormat{"", openai.EmbeddingEncodingFormatFloat, openai.EmbeddingEncodingFormatBase64} {
+			for _, format := range []openai.EmbeddingEncodingFormat{
+				"", openai.EmbeddingEncodingFormatFloat,
+				openai.EmbeddingEncodingFormatBase64,
+			} {
 				got, err := g.goOpenAI().CreateEmbeddings(t.Context(), openai.EmbeddingRequestStrings{
 					Input: []string{"one", "two"}, Model: "vectors", EncodingFormat: format, Dimensions: 2, User: "u",
 				})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if len(got.Data) != 2 || fmt.Sprint(got.Data[0].Embedding, got.Data[1].Embedding) != "[1 -0.5] [0.25 2]" || got.Usage.PromptTokens != 4 {
+				if len(got.Data) != 2 || fmt.Sprint(got.Data[0].Embedding, got.Data[1].Embedding) != "[1 -0.5] [0.25 2]" ||
+					got.Usage.PromptTokens != 4 {
 					t.Errorf("as %q: %+v", format, got)
 				}
 				h := got.Header() // the client loses it where it decodes base64
-				if format != openai.EmbeddingEncodingFormatBase64 && (h.Get("X-Tallyroute-Provider") != "up0" || h.Get("X-Tallyroute-Cost-Usd") != "0.000004" || h.Get("X-Tallyroute-Cost-Status") != "exact") {
+				if format != openai.EmbeddingEncodingFormatBase64 && (h.Get("X-Tallyroute-Provider") != "up0" ||
+					h.Get("X-Tallyroute-Cost-Usd") != "0.000004" || h.Get("X-Tallyroute-Cost-Status") != "exact") {
 					t.Errorf("headers %v", h)
 				}
 			}
@@ -72,7 +81,8 @@ func TestEmbeddings(t *testing.T) {
 				t.Errorf("sent %s %s", call.Path, call.Body)
 			}
 			for _, row := range g.rows(3) {
-				if row.Kind != billing.KindUsage || row.Tokens != (billing.Tokens{Input: 4}) || row.Cost.Total != 4000 || row.Status != billing.StatusOK || row.EndUser != "u" {
+				if row.Kind != billing.KindUsage || row.Tokens != (billing.Tokens{Input: 4}) || row.Cost.Total != 4000 ||
+					row.Status != billing.StatusOK || row.EndUser != "u" {
 					t.Errorf("booked %+v", row)
 				}
 			}
@@ -97,7 +107,8 @@ func TestEmbeddings_Official(t *testing.T) {
 // the next is, and the failure costs what it says that it used.
 func TestEmbeddings_Failover(t *testing.T) {
 	t.Parallel()
-	g := embeds(t, pt.JSON(200, `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1]}],"model":"vectors","usage":{"prompt_tokens":4,"total_tokens":4}}`),
+	g := embeds(t, pt.JSON(200, `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1]}],"model":"vectors",`+
+		`"usage":{"prompt_tokens":4,"total_tokens":4}}`),
 		pt.JSON(200, floatVectors))
 	got := g.ask(http.MethodPost, "/v1/embeddings", strings.NewReader(`{"model":"vectors","input":["one","two"]}`))
 	if got.status != 200 || got.header.Get("X-Tallyroute-Provider") != "up1" || got.header.Get("X-Tallyroute-Attempts") != "2" {
@@ -105,7 +116,8 @@ func TestEmbeddings_Failover(t *testing.T) {
 	}
 	rows := g.rows(2)
 	slices.SortFunc(rows, func(a, b billing.Spend) int { return a.Attempt - b.Attempt })
-	if bad := rows[0]; bad.Status != billing.StatusError || bad.UsageSource != billing.Reported || bad.Tokens.Input != 4 || bad.Tokens.Output != 0 {
+	if bad := rows[0]; bad.Status != billing.StatusError || bad.UsageSource != billing.Reported || bad.Tokens.Input != 4 ||
+		bad.Tokens.Output != 0 {
 		t.Errorf("the broken answer is booked as %+v", bad)
 	}
 	if good := rows[1]; good.Cost.Total != 8000 || good.Tokens.Total() != 4 {
@@ -122,7 +134,8 @@ func TestEmbeddings_Counted(t *testing.T) {
 	if row.Tokens.Input < 3 || row.Tokens.Output != 0 || row.UsageSource == billing.Reported {
 		t.Errorf("booked %+v", row)
 	}
-	if want := fmt.Sprintf(`"usage":{"prompt_tokens":%d,"total_tokens":%[1]d,"cost":`, row.Tokens.Input); !strings.Contains(got.body, want) {
+	if want := fmt.Sprintf(`"usage":{"prompt_tokens":%d,"total_tokens":%[1]d,"cost":`,
+		row.Tokens.Input); !strings.Contains(got.body, want) {
 		t.Errorf("told %s; want %s", got.body, want)
 	}
 }
@@ -157,7 +170,8 @@ func TestEmbeddings_Refused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			err := tt.ask(t.Context())
 			var api *openai.APIError
-			if !errors.As(err, &api) || api.HTTPStatusCode != tt.status || api.Code != tt.code || !strings.Contains(api.Message, tt.message) {
+			if !errors.As(err, &api) || api.HTTPStatusCode != tt.status || api.Code != tt.code ||
+				!strings.Contains(api.Message, tt.message) {
 				t.Errorf("%+v", err)
 			}
 		})

@@ -72,7 +72,10 @@ func (s source) ours(folder string) bool { return strings.HasPrefix(s.path, fold
 
 // support reports whether the file is only there for tests.
 func (s source) support() bool {
-	return s.test || slices.Contains([]string{"billing/billingtest", "billing/billingtest/prove", "billing/postgres/pgtest", "providers/providertest"}, s.pkg)
+	return s.test || slices.Contains([]string{
+		"billing/billingtest", "billing/billingtest/prove", "billing/postgres/pgtest",
+		"providers/providertest",
+	}, s.pkg)
 }
 
 func (s source) position(n ast.Node) token.Position { return s.fset.Position(n.Pos()) }

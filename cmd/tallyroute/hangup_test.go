@@ -93,7 +93,8 @@ func (u *hangupUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	u.bill(user, 2, false) // those of the answer
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, strings.NewReplacer(`"prompt_tokens":8`, `"prompt_tokens":105`, `"total_tokens":10`, `"total_tokens":107`).Replace(attackAnswer))
+	_, _ = io.WriteString(w, strings.NewReplacer(`"prompt_tokens":8`, `"prompt_tokens":105`, `"total_tokens":10`,
+		`"total_tokens":107`).Replace(attackAnswer))
 }
 
 // hangup is one way of going away.
@@ -115,7 +116,8 @@ func (h hangup) leave(g *attackTarget, u *hangupUpstream, body string) {
 	defer c.Close()
 	conn, _ := c.(*net.TCPConn)
 	_ = conn.SetDeadline(time.Now().Add(prove.Patience))
-	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", g.secret, len(body), body)
+	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: "+
+		"application/json\r\nContent-Length: %d\r\n\r\n%s", g.secret, len(body), body)
 	lines := bufio.NewReader(conn)
 	if strings.Contains(body, `"stream":true`) {
 		for seen := 0; seen < h.at; {
@@ -162,7 +164,8 @@ func TestHangUpAnywhereIsOneRowOfWhatCame(t *testing.T) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			h.leave(g, u, fmt.Sprintf(`{"model":"m","user":%q,%s"messages":[{"role":"user","content":%q}],"max_tokens":%d}`, h.user, streamed, prompt, hangupMost))
+			h.leave(g, u, fmt.Sprintf(`{"model":"m","user":%q,%s"messages":[{"role":"user","content":%q}],"max_tokens":%d}`, h.user,
+				streamed, prompt, hangupMost))
 		})
 	}
 	for _, way := range []string{"FIN", "RST", "half"} {
@@ -208,13 +211,15 @@ func (h hangup) check(t *testing.T, u *hangupUpstream, row billing.Spend) {
 	prove.Eventually(t, "the provider has noticed", func() bool { _, done := u.billed(h.user); return done })
 	words, _ := u.billed(h.user)
 	if strings.HasPrefix(h.user, "plain-") {
-		if row.Tokens.Prompt() < 100 || row.Tokens.Prompt() > 120 || row.Tokens.Output < words || row.Tokens.Output > hangupMost || row.UsageSource == billing.Reported && row.Tokens.Output != 2 {
+		if row.Tokens.Prompt() < 100 || row.Tokens.Prompt() > 120 || row.Tokens.Output < words || row.Tokens.Output > hangupMost ||
+			row.UsageSource == billing.Reported && row.Tokens.Output != 2 {
 			t.Errorf("%s: %s, %s: %+v, the provider bills %d words", h.user, row.Status, row.UsageSource, row.Tokens, words)
 		}
 		return
 	}
 	if row.Tokens.Prompt() < 100 || row.Tokens.Prompt() > 120 || row.Tokens.Output < int64(h.at) || row.Tokens.Output > words {
-		t.Errorf("%s: %s, %s: %+v, the client has seen %d words and the provider has sent %d", h.user, row.Status, row.UsageSource, row.Tokens, h.at, words)
+		t.Errorf("%s: %s, %s: %+v, the client has seen %d words and the provider has sent %d", h.user, row.Status, row.UsageSource,
+			row.Tokens, h.at, words)
 	}
 	bill := row.Price.Cost(billing.Tokens{Input: row.Tokens.Prompt(), Output: words}).Total
 	if below := bill - row.Cost.Total; below > bill/20 {

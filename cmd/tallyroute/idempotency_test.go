@@ -88,7 +88,8 @@ func TestDuplicatesOverTwoRoutersAreOneCharge(t *testing.T) {
 		if got := routers[0].booked()["demo-b"]; got.Requests != 2 || got.Attempts != 2 {
 			t.Errorf("booked %+v", got)
 		}
-		if status, _, text := routers[1].post(key, `{"model":"demo-b/story","messages":[]}`, "Idempotency-Key", "plain"); status != http.StatusBadRequest && status != http.StatusConflict {
+		if status, _, text := routers[1].post(key, `{"model":"demo-b/story","messages":[]}`, "Idempotency-Key",
+			"plain"); status != http.StatusBadRequest && status != http.StatusConflict {
 			t.Errorf("another body: %d %s", status, text)
 		}
 	})
@@ -100,7 +101,8 @@ func TestIdempotencySwitchedOff(t *testing.T) {
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "idempotency: {ttl: off}\n"))
 	key := p.key("--budget-tokens", "100000")
 	for range 2 {
-		if status, header, text := p.post(key, `{"model":"demo-b/echo","messages":[{"role":"user","content":"hi"}]}`, "Idempotency-Key", "x"); status != http.StatusOK || header.Get("Idempotent-Replayed") != "" {
+		if status, header, text := p.post(key, `{"model":"demo-b/echo","messages":[{"role":"user","content":"hi"}]}`, "Idempotency-Key",
+			"x"); status != http.StatusOK || header.Get("Idempotent-Replayed") != "" {
 			t.Errorf("%d %s", status, text)
 		}
 	}

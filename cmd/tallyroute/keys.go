@@ -78,7 +78,10 @@ func (c keysCreate) request(cfg *Config) manage.KeyRequest {
 	if c.ExpiresIn > 0 {
 		req.ExpiresAt = time.Now().UTC().Add(time.Duration(c.ExpiresIn))
 	}
-	if b := (billing.Budget{Period: billing.Period(c.Period), Zone: c.Zone, Money: c.BudgetUSD.money(), Tokens: c.BudgetTokens}); b.Money != nil || b.Tokens != nil {
+	if b := (billing.Budget{
+		Period: billing.Period(c.Period), Zone: c.Zone, Money: c.BudgetUSD.money(),
+		Tokens: c.BudgetTokens,
+	}); b.Money != nil || b.Tokens != nil {
 		req.Budgets = []billing.Budget{b}
 	} else if b, ok := cfg.Defaults.KeyBudget.budget(); ok {
 		req.Budgets = []billing.Budget{b}

@@ -47,7 +47,8 @@ func TestLinesAreWrittenTogetherAndSoon(t *testing.T) {
 		}
 		log.Info("three")
 		log.Warn("four")
-		if got := out.all(); len(got) != 2 || strings.Index(got[1], "three") > strings.Index(got[1], "four") || strings.Count(got[1], "\n") != 2 {
+		if got := out.all(); len(got) != 2 || strings.Index(got[1], "three") > strings.Index(got[1], "four") ||
+			strings.Count(got[1], "\n") != 2 {
 			t.Errorf("%q, want the warning at once, behind what was before", got)
 		}
 		log.Info("five")

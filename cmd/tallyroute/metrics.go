@@ -45,38 +45,57 @@ func newMetrics() *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "tallyroute", Name: name, Help: help}, labels)
 	}
 	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "tallyroute", Name: name, Help: help, Buckets: buckets}, labels)
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "tallyroute", Name: name, Help: help,
+			Buckets: buckets,
+		}, labels)
 	}
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		requests: counter("requests_total", "Requests that have ended, by the model asked for and how the last attempt ended.", "model", "status", "streamed"),
+		requests: counter("requests_total", "Requests that have ended, by the model asked for and how the last attempt ended.", "model",
+			"status", "streamed"),
 		refusals: counter("refusals_total", "Requests that were answered with an error of our own, by cause.", "cause"),
 		attempts: counter("attempts_total", "Attempts booked; kind is empty for those that did not fail.", "provider", "model", "kind"),
 		tokens:   counter("tokens_total", "Tokens booked, by kind.", "provider", "model", "kind"),
 		cost:     counter("cost_nano_usd_total", "Cost booked, in billionths of a dollar.", "provider", "model"),
 		unpriced: counter("unpriced_requests_total", "Attempts that used tokens and have no known price.", "provider", "model"),
 		doubts: doubtMetrics{
-			overruns: counter("overrun_requests_total", "Attempts that took their request beyond what was held for it.", "provider", "model"),
-			tokens:   counter("overrun_tokens_total", "Tokens booked beyond what was held.", "provider", "model"),
-			cost:     counter("overrun_nano_usd_total", "Cost beyond what was held, in billionths of a dollar.", "provider", "model"),
-			disputed: counter("disputed_attempts_total", "Attempts whose reported usage cannot be right or cannot be explained.", "provider", "model"),
-			differs:  counter("cost_differs_attempts_total", "Attempts for which the provider states another cost than is booked.", "provider", "model"),
+			overruns: counter("overrun_requests_total", "Attempts that took their request beyond what was held for it.",
+				"provider", "model"),
+			tokens: counter("overrun_tokens_total", "Tokens booked beyond what was held.", "provider", "model"),
+			cost:   counter("overrun_nano_usd_total", "Cost beyond what was held, in billionths of a dollar.", "provider", "model"),
+			disputed: counter("disputed_attempts_total", "Attempts whose reported usage cannot be right or cannot be explained.",
+				"provider", "model"),
+			differs: counter("cost_differs_attempts_total", "Attempts for which the provider states another cost than is booked.",
+				"provider", "model"),
 		},
-		settling: counter("settlements_deferred_total", "Settlements that the database did not take at once: delayed or lost to the sweep.", "event"),
-		replays:  counter("idempotent_replays_total", "Requests that got the answer that was kept, and answers that could not be kept.", "outcome"),
+		settling: counter("settlements_deferred_total",
+			"Settlements that the database did not take at once: delayed or lost to the sweep.", "event"),
+		replays: counter("idempotent_replays_total", "Requests that got the answer that was kept, and answers that could not be kept.",
+			"outcome"),
 		overhead: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "tallyroute", Name: "overhead_seconds", Buckets: overheadBuckets(),
 			Help: "The router's own time for a request: all but waiting for a provider or the client.",
 		}),
-		duration:  histogram("request_duration_seconds", "From the first byte of a request to the last of its answer.", slowBuckets(), "model", "streamed"),
-		firstByte: histogram("first_byte_seconds", "From the first byte of a request to the first content of its answer.", slowBuckets(), "model", "streamed"),
-		http:      histogram("http_request_duration_seconds", "Requests to the public listener, by route.", slowBuckets(), "method", "route", "status"),
-		flying:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "tallyroute", Name: "requests_in_flight", Help: "Requests to the public listener that are under way."}),
-		swept:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tallyroute", Name: "holds_swept_total", Help: "Holds of processes that never reported back."}),
+		duration: histogram("request_duration_seconds", "From the first byte of a request to the last of its answer.", slowBuckets(),
+			"model", "streamed"),
+		firstByte: histogram("first_byte_seconds", "From the first byte of a request to the first content of its answer.", slowBuckets(),
+			"model", "streamed"),
+		http: histogram("http_request_duration_seconds", "Requests to the public listener, by route.", slowBuckets(), "method",
+			"route", "status"),
+		flying: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "tallyroute", Name: "requests_in_flight",
+			Help: "Requests to the public listener that are under way.",
+		}),
+		swept: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "tallyroute", Name: "holds_swept_total",
+			Help: "Holds of processes that never reported back.",
+		}),
 	}
 	m.auditGauges = newAuditGauges()
 	m.registry.MustRegister(m.breaches, m.ran, m.took)
-	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.doubts.overruns, m.doubts.tokens, m.doubts.cost,
+	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.doubts.overruns, m.doubts.tokens,
+		m.doubts.cost,
 		m.doubts.disputed, m.doubts.differs,
 		m.settling, m.replays, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())

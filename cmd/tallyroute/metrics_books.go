@@ -12,10 +12,12 @@ func (m *metrics) watchBooks(b *books) {
 		return float64(settlements)
 	})
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "tallyroute_ledger_rejected_total", Help: "Rows that the database refused for what is in them. They wait in spend_rejects and count against the budgets.",
+		Name: "tallyroute_ledger_rejected_total",
+		Help: "Rows that the database refused for what is in them. They wait in spend_rejects and count against the budgets.",
 	}, func() float64 { return float64(b.fast.Rejected()) }))
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "tallyroute_ledger_restored_total", Help: "Rows that the database had confirmed and lost, and that were posted again from the journal.",
+		Name: "tallyroute_ledger_restored_total",
+		Help: "Rows that the database had confirmed and lost, and that were posted again from the journal.",
 	}, func() float64 { return float64(b.fast.Restored()) }))
 	gauge("tallyroute_ledger_open", "Requests that hold an allowance.", func() float64 {
 		_, open := b.fast.Backlog()

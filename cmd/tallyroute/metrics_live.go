@@ -22,7 +22,8 @@ var _ prometheus.Collector = liveHolds{}
 // watchHolds adds what is held to the metrics.
 func (m *metrics) watchHolds(r *router.Router, b *limit.Bytes) {
 	m.registry.MustRegister(liveHolds{r, b, prometheus.NewDesc("tallyroute_held",
-		"What this process holds for requests under way: how many holds, tokens and nano-dollars, and bytes of memory.", []string{"unit"}, nil)})
+		"What this process holds for requests under way: how many holds, tokens and nano-dollars, and bytes of memory.",
+		[]string{"unit"}, nil)})
 }
 
 // Describe names the metric.

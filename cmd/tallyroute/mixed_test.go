@@ -47,7 +47,10 @@ var mixture = []kind{
 	// The pace leaves the upstream the time to notice before its next word.
 	{name: "client leaves a stream", prompt: "[[demo slow=35ms words=200]]", stream: true, leave: 1500, status: []int{200}},
 	{name: "client leaves at once", prompt: "[[demo slow=2s words=3]]", early: 200 * time.Millisecond},
-	{name: "cut by the upstream", prompt: "[[demo cut=3]] and so on", stream: true, cut: true, fails: true, status: []int{200}, end: "}\n\n"},
+	{
+		name: "cut by the upstream", prompt: "[[demo cut=3]] and so on", stream: true, cut: true, fails: true, status: []int{200},
+		end: "}\n\n",
+	},
 	{name: "one fails, the other answers", prompt: "[[demo at=demo-a fail=503]]", status: []int{200}, end: "}"},
 	{name: "refused by the upstream", prompt: "[[demo fail=400]]", status: []int{400}, end: "}"},
 	{name: "both fail", prompt: "[[demo fail=500]]", fails: true, status: []int{502}, end: "}"},
@@ -231,7 +234,8 @@ func (u *demoUpstream) holdAgainst(t *testing.T, rows []billing.Spend) {
 	bill := u.owed()
 	crossed := bill.CompletionTokens - stayed.output - left.output
 	t.Logf("%s: %+v of clients that stayed, %+v of clients that left, %d tokens crossed; the bill %+v", u.name, stayed, left, crossed, bill)
-	if bill.PromptTokens < stayed.prompt || bill.PromptTokens > stayed.prompt+left.prompt || bill.CompletionTokens < stayed.output || (prove.Timed() && crossed > tokensPerWord*bill.Aborted) {
+	if bill.PromptTokens < stayed.prompt || bill.PromptTokens > stayed.prompt+left.prompt || bill.CompletionTokens < stayed.output ||
+		(prove.Timed() && crossed > tokensPerWord*bill.Aborted) {
 		t.Errorf("%s: the ledger and the bill do not agree on the tokens", u.name)
 	}
 	if stayed.attempts > bill.Requests || stayed.attempts+left.attempts < bill.Requests-bill.Failures {

@@ -106,7 +106,10 @@ func compareOffers(now time.Time) func(a, b catalogue.Offer) int {
 
 func offersTable(offers []catalogue.Offer, now time.Time) *table {
 	slices.SortStableFunc(offers, compareOffers(now))
-	t := &table{header: []string{"MODEL", "TARGET", "USD/M IN", "USD/M CACHED", "USD/M OUT", "OTHER RATES", "SINCE", "CONTEXT", "OUTPUT", "CAN", "CREDENTIAL"}}
+	t := &table{header: []string{
+		"MODEL", "TARGET", "USD/M IN", "USD/M CACHED", "USD/M OUT", "OTHER RATES", "SINCE", "CONTEXT", "OUTPUT",
+		"CAN", "CREDENTIAL",
+	}}
 	views := []offerView{}
 	for _, o := range offers {
 		prices := o.Price(now)

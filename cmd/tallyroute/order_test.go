@@ -43,7 +43,8 @@ func TestFilesUseOnlyThoseBefore(t *testing.T) {
 		for _, s := range files {
 			for name, other := range usedElsewhere(s, files) {
 				if at(other) > at(s) {
-					t.Errorf("%s uses %s, which is in %s: that comes after it in the order that package %s states", s.path, name, path.Base(other.path), pkg)
+					t.Errorf("%s uses %s, which is in %s: that comes after it in the order that package %s states", s.path, name,
+						path.Base(other.path), pkg)
 				}
 			}
 		}

@@ -53,7 +53,8 @@ func TestKeyWhoseProviderGeneratesTenfoldIsStopped(t *testing.T) {
 			}
 			allowed := limit / 20
 			if overrun <= allowed || overrun > allowed+clients*most || used > limit+clients*most {
-				t.Errorf("%d answers used $%s of $%s, $%s of it overrun, at most $%s each", len(rows), used.Short(), limit.Short(), overrun.Short(), most.Short())
+				t.Errorf("%d answers used $%s of $%s, $%s of it overrun, at most $%s each", len(rows), used.Short(), limit.Short(),
+					overrun.Short(), most.Short())
 			}
 			key, err := manage.Actions{Store: g.store}.Key(t.Context(), g.key.ID)
 			if err != nil || key.StoppedAt.IsZero() || key.Overrun.Money != overrun {
@@ -64,7 +65,8 @@ func TestKeyWhoseProviderGeneratesTenfoldIsStopped(t *testing.T) {
 			if err != nil || !slices.ContainsFunc(events, stopped) || len(events) != len(rows)+1 {
 				t.Errorf("%d events of %d rows, %v: %+v", len(events), len(rows), err, events)
 			}
-			if _, err := (manage.Actions{Store: g.store}).EnableKey(t.Context(), g.key.ID, manage.By{Actor: "ann", Reason: "mended"}); err != nil {
+			if _, err := (manage.Actions{Store: g.store}).EnableKey(t.Context(), g.key.ID,
+				manage.By{Actor: "ann", Reason: "mended"}); err != nil {
 				t.Fatal(err)
 			}
 			prove.Eventually(t, "the key goes on", func() bool { return g.complete(attackPlain).status == http.StatusOK })
@@ -82,23 +84,28 @@ func TestRowsSayWhereTheyWentAndWhatCameOfIt(t *testing.T) {
 	rows := g.rows(2)
 	slices.SortFunc(rows, func(a, b billing.Spend) int { return a.Attempt - b.Attempt })
 	failed, row := rows[0], rows[1]
-	if failed.Took == nil || failed.BytesOut != nil || failed.FirstToken != nil || failed.Endpoint != g.ups[0].URL()+"/v1" || failed.Session != "run-42" {
+	if failed.Took == nil || failed.BytesOut != nil || failed.FirstToken != nil || failed.Endpoint != g.ups[0].URL()+"/v1" ||
+		failed.Session != "run-42" {
 		t.Errorf("the attempt that failed is %+v", failed)
 	}
-	if row.Took == nil || *row.Took > time.Minute || row.FirstToken != nil || row.BytesIn == nil || *row.BytesIn != int64(len(attackPlain)) ||
-		row.BytesOut == nil || *row.BytesOut != int64(len(attackAnswer)) || row.Endpoint != g.ups[1].URL()+"/v1" || row.Credential != "" || row.Region != "" {
+	if row.Took == nil || *row.Took > time.Minute || row.FirstToken != nil || row.BytesIn == nil ||
+		*row.BytesIn != int64(len(attackPlain)) ||
+		row.BytesOut == nil || *row.BytesOut != int64(len(attackAnswer)) || row.Endpoint != g.ups[1].URL()+"/v1" || row.Credential != "" ||
+		row.Region != "" {
 		t.Errorf("the answer is %+v", row)
 	}
 	if len(row.Fingerprint) != 12 || len(row.Prefixes) != billing.PrefixSize || string(row.Fingerprint) != string(failed.Fingerprint) {
 		t.Errorf("fingerprint %x, prefixes %x", row.Fingerprint, row.Prefixes)
 	}
-	if r := g.complete(strings.Replace(attackPlain, `"max_tokens"`, `"metadata":{"session_id":"run-43"},"max_tokens"`, 1)); r.status != http.StatusOK {
+	if r := g.complete(strings.Replace(attackPlain, `"max_tokens"`, `"metadata":{"session_id":"run-43"},"max_tokens"`,
+		1)); r.status != http.StatusOK {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
 	if again := g.rows(2)[1]; again.Session != "run-43" || string(again.Fingerprint) != string(row.Fingerprint) {
 		t.Errorf("the same request again is %+v", again)
 	}
-	if r := g.complete(attackPlain, "X-Tallyroute-Session", "two words"); r.status != http.StatusBadRequest || r.code(t) != "invalid_value" {
+	if r := g.complete(attackPlain, "X-Tallyroute-Session", "two words"); r.status != http.StatusBadRequest ||
+		r.code(t) != "invalid_value" {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 }
@@ -109,7 +116,8 @@ func TestStreamedRowsSayWhenTheirFirstContentCame(t *testing.T) {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
 	row := g.rows(1)[0]
-	if row.FirstToken == nil || row.Took == nil || *row.FirstToken > *row.Took || row.BytesOut == nil || *row.BytesOut < int64(len(attackWord)) {
+	if row.FirstToken == nil || row.Took == nil || *row.FirstToken > *row.Took || row.BytesOut == nil ||
+		*row.BytesOut < int64(len(attackWord)) {
 		t.Errorf("%+v", row)
 	}
 	if row.Fingerprint != nil || row.Prefixes != nil || row.Session != "" {

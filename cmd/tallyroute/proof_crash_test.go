@@ -109,7 +109,10 @@ func pester(c *crowd, keys []string, where *atomic.Pointer[string], over <-chan 
 					<-time.After(5 * time.Millisecond)
 					continue
 				}
-				r, err := c.ask(context.Background(), question{base: *base, key: keys[n%len(keys)], most: 1 + random.Int64N(30), stream: n%2 == 0})
+				r, err := c.ask(context.Background(), question{
+					base: *base, key: keys[n%len(keys)], most: 1 + random.Int64N(30),
+					stream: n%2 == 0,
+				})
 				if err != nil || r.status != http.StatusOK {
 					<-time.After(2 * time.Millisecond)
 				}

@@ -82,7 +82,8 @@ func (r *outageRig) untilRefused(t *testing.T) int {
 			t.Fatal(err)
 		case a.status == http.StatusOK:
 			served++
-		case a.status == http.StatusServiceUnavailable && strings.Contains(string(a.body), "ledger_unavailable") && a.header.Get("Retry-After") != "":
+		case a.status == http.StatusServiceUnavailable && strings.Contains(string(a.body), "ledger_unavailable") &&
+			a.header.Get("Retry-After") != "":
 			refused++
 			if r.biller.asked.Load() != asked {
 				t.Error("a request that was refused has been asked of the provider")

@@ -91,7 +91,8 @@ type memoryRig struct {
 
 func newMemoryRig(t *testing.T) *memoryRig {
 	t.Helper()
-	const answer = `{"id":"m","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"ok"}],"stop_reason":"end_turn","usage":{"input_tokens":5,"output_tokens":1}}`
+	const answer = `{"id":"m","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"ok"}],` +
+		`"stop_reason":"end_turn","usage":{"input_tokens":5,"output_tokens":1}}`
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		if n > 1<<20 {
@@ -143,7 +144,8 @@ func (r *memoryRig) send(t *testing.T, key string, body []byte, cut bool) {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(prove.Patience))
-	fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", key, len(body))
+	fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: "+
+		"close\r\nContent-Length: %d\r\n\r\n", key, len(body))
 	if cut {
 		body = body[:len(body)-1]
 	}
@@ -154,7 +156,8 @@ func (r *memoryRig) send(t *testing.T, key string, body []byte, cut bool) {
 // ask is a short request of another key.
 func (r *memoryRig) ask(t *testing.T) int {
 	t.Helper()
-	q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.p.base()+"/v1/chat/completions", strings.NewReader(`{"model":"m","messages":[{"role":"user","content":"hi"}]}`))
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.p.base()+"/v1/chat/completions",
+		strings.NewReader(`{"model":"m","messages":[{"role":"user","content":"hi"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

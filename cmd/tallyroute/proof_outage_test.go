@@ -60,13 +60,15 @@ func newOutageRig(t *testing.T, more string, settings ...string) *outageRig {
 	r.biller.pace = time.Millisecond
 	r.cluster.Run(t, "CREATE ROLE router LOGIN CREATEROLE PASSWORD 'router'")
 	r.dsn = r.cluster.DSN(t)
-	pgtest.Connect(t, r.dsn).Exec("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO router', current_database()); END $$; GRANT ALL ON SCHEMA public TO router")
+	pgtest.Connect(t, r.dsn).Exec("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO router', current_database()); END $$; GRANT " +
+		"ALL ON SCHEMA public TO router")
 	r.config = billedConfig(t, asRouter(r.dsn), "timeouts: {shutdown_wait: 0s, "+outagePatience+"}\n"+more, r.biller)
 	r.commands = patiently(t, r.config)
 	r.p, r.c = spawnListening(t, r.config, 2)
 	r.p.config = r.commands
 	r.keys = []string{
-		r.p.key("--budget-usd", "100000"), r.p.key("--budget-tokens", "1000000000"), r.p.key("--budget-tokens", "1000000000", "--budget-usd", "100000"),
+		r.p.key("--budget-usd", "100000"), r.p.key("--budget-tokens", "1000000000"),
+		r.p.key("--budget-tokens", "1000000000", "--budget-usd", "100000"),
 		r.p.key("--budget-usd", "100000"),
 	}
 	return r
@@ -116,7 +118,8 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 func (r *outageRig) refuse(t *testing.T, key string) {
 	t.Helper()
 	a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: key, most: 3})
-	if err != nil || a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" || !strings.Contains(string(a.body), "ledger_unavailable") {
+	if err != nil || a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" ||
+		!strings.Contains(string(a.body), "ledger_unavailable") {
 		t.Errorf("without the database: %v, %d %v %s; want 503, ledger_unavailable and Retry-After", err, a.status, a.header, a.body)
 	}
 }
@@ -166,9 +169,15 @@ func TestOutagesServeKeysInUseAndLoseNothing(t *testing.T) {
 			locks.Exec("BEGIN")
 			locks.Exec("LOCK TABLE budget_counters, spend_daily, api_keys IN ACCESS EXCLUSIVE MODE")
 		}, end: func(*testing.T) { locks.Exec("ROLLBACK"); locks.Close() }},
-		{name: "no connections", begin: admin("ALTER ROLE router CONNECTION LIMIT 0", cut), end: admin("ALTER ROLE router CONNECTION LIMIT -1"), away: true},
+		{
+			name: "no connections", begin: admin("ALTER ROLE router CONNECTION LIMIT 0", cut),
+			end: admin("ALTER ROLE router CONNECTION LIMIT -1"), away: true,
+		},
 		{name: "connections cut", begin: admin(cut), again: admin(cut), end: admin(cut)},
-		{name: "read only", begin: admin("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"), end: admin("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")},
+		{
+			name: "read only", begin: admin("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"),
+			end: admin("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"),
+		},
 	} {
 		t.Run(o.name, func(t *testing.T) {
 			fresh := r.p.key("--budget-tokens", "1000000")
@@ -203,10 +212,12 @@ func TestOutagesServeKeysInUseAndLoseNothing(t *testing.T) {
 			healed := r.p.await(http.StatusOK)
 			r.arrived(t)
 			t.Logf("answers took %s, %s at the 99th percentile and %s at most; before, %s, %s and %s; healed in %s",
-				percentile(during, 50), percentile(during, 99), percentile(during, 100), percentile(before, 50), percentile(before, 99), percentile(before, 100), healed)
+				percentile(during, 50), percentile(during, 99), percentile(during, 100), percentile(before, 50), percentile(before, 99),
+				percentile(before, 100), healed)
 			prove.Within(t, "readyz's healing", healed, prompt)
 			prove.Within(t, "an answer while the database does not answer", percentile(during, 99), 3*percentile(before, 99)+crowded)
-			if a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: fresh, most: 3}); err != nil || a.status != http.StatusOK {
+			if a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: fresh, most: 3}); err != nil ||
+				a.status != http.StatusOK {
 				t.Errorf("once the database is back: %v, %d %s", err, a.status, a.body)
 			}
 		})

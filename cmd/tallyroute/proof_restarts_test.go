@@ -222,7 +222,8 @@ func TestNearALimitNobodyWaitsLong(t *testing.T) {
 	clients.Wait()
 	slices.Sort(took)
 	used := biller.sum()
-	t.Logf("%d of %d tokens used; of %d near the limit p50 %s, p99 %s, max %s", used, limit, len(took), percentile(took, 50), percentile(took, 99), percentile(took, 100))
+	t.Logf("%d of %d tokens used; of %d near the limit p50 %s, p99 %s, max %s", used, limit, len(took), percentile(took, 50),
+		percentile(took, 99), percentile(took, 100))
 	if used > limit || used < limit*95/100 {
 		t.Errorf("%d tokens used of %d", used, limit)
 	}

@@ -189,7 +189,8 @@ func (b *biller) read(t *testing.T) map[string]billed {
 func billedConfig(t *testing.T, database, more string, billers ...*biller) string {
 	t.Helper()
 	dir := t.TempDir()
-	text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndatabase: %q\nkey_pepper: file:%s\nlog: {format: json}\nproviders:\n",
+	text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndatabase: %q\nkey_pepper: file:%s\nlog: {format: "+
+		"json}\nproviders:\n",
 		database, filepath.Join(dir, "pepper"))
 	for n, b := range billers {
 		text += attackProvider(n, b.URL, "    private: true\n")
@@ -202,7 +203,10 @@ func billedConfig(t *testing.T, database, more string, billers ...*biller) strin
 		text += "timeouts: {shutdown_wait: 0s, " + databasePatience + "}\n"
 	}
 	file := filepath.Join(dir, "tallyroute.yaml")
-	for name, content := range map[string]string{file: text, filepath.Join(dir, "pepper"): strings.Repeat("p", 32), filepath.Join(dir, "credential"): attackCredential} {
+	for name, content := range map[string]string{
+		file: text, filepath.Join(dir, "pepper"): strings.Repeat("p", 32),
+		filepath.Join(dir, "credential"): attackCredential,
+	} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +276,8 @@ func (c *crowd) ask(ctx context.Context, q question) (reply, error) {
 	if q.leave > 0 {
 		r.mark = leaving + r.mark
 	}
-	body := fmt.Sprintf(`{"model":"m","stream":%t,"max_tokens":%d,"user":%q,"messages":[{"role":"user","content":%q}]}`, q.stream, q.most, r.mark, proofPrompt)
+	body := fmt.Sprintf(`{"model":"m","stream":%t,"max_tokens":%d,"user":%q,"messages":[{"role":"user","content":%q}]}`, q.stream, q.most,
+		r.mark, proofPrompt)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, q.base+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		return r, err
@@ -359,7 +364,8 @@ func compared(t *testing.T, db rowsOf, c *crowd, billers ...*biller) (rows []boo
 			agree(t, r, l)
 		}
 		for a, r := range byAttempt {
-			if _, asked := bill[a.mark]; !asked && a.provider == b.name && r.status != "interrupted" && r.status != "client_aborted" { // which may have been asked
+			if _, asked := bill[a.mark]; !asked && a.provider == b.name && r.status != "interrupted" &&
+				r.status != "client_aborted" { // which may have been asked
 				t.Errorf("%s is booked as %s and was never asked of %s", a.mark, r.status, b.name)
 			}
 		}
@@ -397,11 +403,12 @@ func agree(t *testing.T, r bookedRow, l billed) {
 func clean(t *testing.T, db rowsOf, config string) {
 	t.Helper()
 	for what, query := range map[string]string{
-		"held or leased": "SELECT budget_id, held_tokens, held_nano, leased_tokens, leased_nano FROM budget_counters WHERE held_tokens + held_nano + leased_tokens + leased_nano <> 0",
-		"a lease":        "SELECT budget_id, replica_id, tokens, nano FROM leases WHERE tokens + nano <> 0",
-		"a replica":      "SELECT id, name FROM replicas",
-		"a hold":         "SELECT id FROM holds",
-		"rejected":       "SELECT request_id, reason FROM spend_rejects",
+		"held or leased": "SELECT budget_id, held_tokens, held_nano, leased_tokens, leased_nano FROM budget_counters WHERE held_tokens + " +
+			"held_nano + leased_tokens + leased_nano <> 0",
+		"a lease":   "SELECT budget_id, replica_id, tokens, nano FROM leases WHERE tokens + nano <> 0",
+		"a replica": "SELECT id, name FROM replicas",
+		"a hold":    "SELECT id FROM holds",
+		"rejected":  "SELECT request_id, reason FROM spend_rejects",
 	} {
 		if left := db.Rows(query); len(left) > 0 {
 			t.Errorf("%s: %v", what, left)

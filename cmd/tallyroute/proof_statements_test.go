@@ -39,14 +39,16 @@ func TestStatementsPerRequest(t *testing.T) {
 	began := time.Now()
 	requests := r.paced(t, during)
 	took := time.Since(began).Seconds()
-	calls := db.Rows("SELECT coalesce(sum(calls), 0)::text FROM pg_stat_statements JOIN pg_roles ON oid = userid WHERE rolname = 'router'")[0][0]
+	calls := db.Rows("SELECT coalesce(sum(calls), 0)::text FROM pg_stat_statements JOIN pg_roles ON oid = userid WHERE " +
+		"rolname = 'router'")[0][0]
 	n, err := strconv.ParseFloat(calls, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%.0f statements for %d requests in %.1f s: %.1f a second, %.4f for each request, %.4f at %d requests a second",
 		n, requests, took, n/took, n/float64(requests), n/took/statementsRate, statementsRate)
-	for _, row := range db.Rows("SELECT calls::text, left(regexp_replace(query, '\\s+', ' ', 'g'), 100) FROM pg_stat_statements JOIN pg_roles ON oid = userid WHERE rolname = 'router' ORDER BY calls DESC LIMIT 8") {
+	for _, row := range db.Rows("SELECT calls::text, left(regexp_replace(query, '\\s+', ' ', 'g'), 100) FROM pg_stat_statements JOIN " +
+		"pg_roles ON oid = userid WHERE rolname = 'router' ORDER BY calls DESC LIMIT 8") {
 		t.Logf("%s times %s", row[0], row[1])
 	}
 	if n/took > statementsMost {
@@ -66,7 +68,8 @@ func (r *outageRig) paced(t *testing.T, during time.Duration) (requests int) {
 	for range clients {
 		wg.Go(func() {
 			for range jobs {
-				if a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3}); err != nil || a.status != http.StatusOK {
+				if a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3}); err != nil ||
+					a.status != http.StatusOK {
 					t.Errorf("%v, %d %s", err, a.status, a.body)
 				}
 			}

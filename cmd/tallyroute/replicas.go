@@ -26,7 +26,10 @@ func (c replicasListCommand) Run(a *app) error {
 			return err
 		}
 		views := make([]manage.ReplicaView, len(list))
-		t := table{header: []string{"ID", "NAME", "STATUS", "SEEN", "WINDOWS", "TOKENS", "USD", "TOKENS IN USE", "USD IN USE"}, records: views}
+		t := table{
+			header:  []string{"ID", "NAME", "STATUS", "SEEN", "WINDOWS", "TOKENS", "USD", "TOKENS IN USE", "USD IN USE"},
+			records: views,
+		}
 		for i, r := range list {
 			v := manage.ViewReplica(r)
 			views[i] = v

@@ -88,7 +88,8 @@ func (c reportCommand) report(rows []billing.SpendRow) *table {
 			group[strings.ReplaceAll(strings.ToLower(name), " ", "_")] = word
 		}
 		t.add(append(cells, number(r.Requests), number(r.Attempts), number(r.Errors),
-			number(r.Tokens.Prompt()), number(r.Tokens.Output), money(r.Cost), money(r.Savings), number(r.Unpriced), money(r.OverrunMoney))...)
+			number(r.Tokens.Prompt()), number(r.Tokens.Output), money(r.Cost), money(r.Savings), number(r.Unpriced),
+			money(r.OverrunMoney))...)
 		views = append(views, reportView{
 			Group: group, Requests: r.Requests, Attempts: r.Attempts, Errors: r.Errors, Tokens: r.Tokens,
 			CostUSD: r.Cost.String(), SavingsUSD: r.Savings.String(), UnpricedAttempts: r.Unpriced,

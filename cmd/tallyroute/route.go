@@ -98,7 +98,10 @@ func (c routeExplain) request(a *app) (*chat.Request, error) {
 	model := c.Model
 	if !json.Valid(body) || bytes.TrimSpace(body)[0] != '{' {
 		body, err = json.Marshal(map[string]any{
-			"model": orElse(model, "auto"), "messages": []map[string]string{{"role": "user", "content": strings.TrimRight(string(body), "\r\n")}},
+			"model": orElse(model, "auto"), "messages": []map[string]string{{
+				"role":    "user",
+				"content": strings.TrimRight(string(body), "\r\n"),
+			}},
 		})
 		if err != nil {
 			return nil, err

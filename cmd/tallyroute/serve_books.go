@@ -63,8 +63,9 @@ func newAuditGauges() auditGauges {
 	}
 	return auditGauges{
 		breaches: gauge("audit_breaches", "How many things in the ledger broke its laws at the last audit; 0 is as it must be."),
-		ran:      gauge("audit_last_run_timestamp_seconds", "When the last audit of the ledger began, by whichever router; 0 before the first."),
-		took:     gauge("audit_last_duration_seconds", "How long the last audit took."),
+		ran: gauge("audit_last_run_timestamp_seconds",
+			"When the last audit of the ledger began, by whichever router; 0 before the first."),
+		took: gauge("audit_last_duration_seconds", "How long the last audit took."),
 	}
 }
 

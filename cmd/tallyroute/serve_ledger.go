@@ -265,7 +265,8 @@ func (s *service) forgetLost(ctx context.Context) error {
 			s.log.Warn("looking for lost replicas", zap.Error(err))
 		}
 		for _, id := range lost {
-			s.log.Warn("a replica did not come back: what it had leased was given back; its journal may still hold spend", zap.String("replica", id))
+			s.log.Warn("a replica did not come back: what it had leased was given back; its journal may still hold spend",
+				zap.String("replica", id))
 		}
 	}
 	return nil

@@ -223,9 +223,11 @@ func (s *service) tellPooler() {
 	}
 	switch pooled, direct := store.Pooled(); {
 	case pooled && !direct:
-		s.log.Info("the database is reached through a pooler: statements are not prepared, time-outs of the server are those of its role, " +
+		s.log.Info("the database is reached through a pooler: statements are not prepared, time-outs of the server are those " +
+			"of its role, " +
 			"and routers look every 250 ms for budgets that others want; database_direct, an address past the pooler, lets them be told")
 	case pooled:
-		s.log.Info("the database is reached through a pooler: statements are not prepared, and time-outs of the server are those of its role")
+		s.log.Info("the database is reached through a pooler: statements are not prepared, and time-outs of the server are those " +
+			"of its role")
 	}
 }

@@ -43,7 +43,11 @@ func TestBringUp(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store := &absentStore{back: time.Now().Add(away)}
 			cfg := defaultConfig()
-			s := &service{cfg: &cfg, log: zap.NewNop(), store: store, books: &books{}, ready: newReadiness(store, func() error { return nil }, func() time.Time { return time.Time{} }), prices: billing.NewPriceBook(nil)}
+			s := &service{
+				cfg: &cfg, log: zap.NewNop(), store: store, books: &books{},
+				ready:  newReadiness(store, func() error { return nil }, func() time.Time { return time.Time{} }),
+				prices: billing.NewPriceBook(nil),
+			}
 			s.verifier = billing.NewVerifier(store, billing.Pepper{}, billing.VerifierOptions{Closed: true})
 			if _, err := s.verifier.Verify(t.Context(), billing.Secret{}, time.Now()); !errors.Is(err, billing.ErrUnavailable) {
 				t.Errorf("before: %v", err)
@@ -98,7 +102,8 @@ func TestReadyWhileWhatIsLeasedCanBeServed(t *testing.T) {
 		r.set(nil)
 		for range 50 {
 			state, err := r.check(t.Context())
-			if err != nil || state["status"] != "degraded" || state["reason"] != "database: does not answer" || state["serving_until"] != until.UTC().Format(time.RFC3339) {
+			if err != nil || state["status"] != "degraded" || state["reason"] != "database: does not answer" ||
+				state["serving_until"] != until.UTC().Format(time.RFC3339) {
 				t.Fatalf("%v, %v", state, err)
 			}
 		}

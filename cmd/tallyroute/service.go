@@ -66,7 +66,10 @@ func newService(ctx context.Context, cfg *Config, log *zap.Logger, counter *toke
 	if s.books, err = s.openBooks(); err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}
-	s.verifier = billing.NewVerifier(s.store, s.pepper.Pepper, billing.VerifierOptions{StaleFor: time.Duration(cfg.OfflineTTL), Closed: true})
+	s.verifier = billing.NewVerifier(s.store, s.pepper.Pepper, billing.VerifierOptions{
+		StaleFor: time.Duration(cfg.OfflineTTL),
+		Closed:   true,
+	})
 	s.ready = newReadiness(s.store, s.books.unavailable, func() time.Time { return s.books.leased(s.verifier) })
 	if err := s.route(ctx); err != nil {
 		return nil, err
@@ -99,8 +102,9 @@ func (s *service) route(ctx context.Context) error {
 	s.client = providers.NewClient(providers.Options{
 		Proxy:       proxy,
 		DialTimeout: time.Duration(t.UpstreamDial), TLSTimeout: time.Duration(t.UpstreamTLS),
-		HeaderTimeout: time.Duration(cmp.Or(t.UpstreamHeader, t.Request)), FirstTimeout: time.Duration(t.UpstreamFirstContent), StreamTimeout: time.Duration(t.UpstreamStreamHeader),
-		IdleTimeout: time.Duration(t.UpstreamIdle), IdleConns: s.cfg.Limits.IdleUpstream,
+		HeaderTimeout: time.Duration(cmp.Or(t.UpstreamHeader, t.Request)), FirstTimeout: time.Duration(t.UpstreamFirstContent),
+		StreamTimeout: time.Duration(t.UpstreamStreamHeader),
+		IdleTimeout:   time.Duration(t.UpstreamIdle), IdleConns: s.cfg.Limits.IdleUpstream,
 		UserAgent: "tallyroute/" + versionString(), Slots: s.tokens.Slots(),
 	})
 	s.health = health.New(health.Options{Random: rand.Int64N})
@@ -128,8 +132,9 @@ func (c *Config) routerOptions() router.Options {
 	return router.Options{
 		AllowMembers: c.Members.Allow, RefuseMembers: c.Members.Refuse == "all",
 		MaxAttempts: c.Routing.MaxAttempts, MaxOutput: c.Defaults.MaxOutputTokens,
-		RequestTimeout: time.Duration(c.Timeouts.Request), ReadTimeout: time.Duration(c.Timeouts.Read), IdempotencyTTL: time.Duration(c.Idempotency.TTL),
-		Requests: chat.Limits{Messages: c.Limits.MaxMessages, Parts: c.Limits.MaxParts},
+		RequestTimeout: time.Duration(c.Timeouts.Request), ReadTimeout: time.Duration(c.Timeouts.Read),
+		IdempotencyTTL: time.Duration(c.Idempotency.TTL),
+		Requests:       chat.Limits{Messages: c.Limits.MaxMessages, Parts: c.Limits.MaxParts},
 	}
 }
 

@@ -45,7 +45,10 @@ func (c spendArchive) Run(a *app) error {
 			return err
 		}
 		name := filepath.Join(c.Out, "spend-"+string(m)+".jsonl.gz")
-		if err := writeRows(name, func(each func(billing.Spend) error) error { return actions.Store.MonthRows(a.ctx, m, each) }); err != nil {
+		if err := writeRows(name, func(each func(billing.Spend) error) error {
+			return actions.Store.MonthRows(a.ctx, m,
+				each)
+		}); err != nil {
 			return err
 		}
 		d, err := readRows(name)

@@ -72,7 +72,8 @@ func (b *flawed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answerWell gives a good answer.
 func answerWell(w http.ResponseWriter, stream bool, choices int64) {
-	usage := fmt.Sprintf(`"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}`, billedPrompt, billedOutput*choices, billedPrompt+billedOutput*choices)
+	usage := fmt.Sprintf(`"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}`, billedPrompt, billedOutput*choices,
+		billedPrompt+billedOutput*choices)
 	if !stream {
 		w.Header().Set("Content-Type", "application/json")
 		text, _, _ := strings.Cut(attackAnswer, `"usage"`)
@@ -118,7 +119,12 @@ func misdeeds() []misdeed {
 	return []misdeed{
 		{"silence", func(_ http.ResponseWriter, r *http.Request, _ bool) { silent(r) }, true},
 		{"reset before the header", func(w http.ResponseWriter, _ *http.Request, _ bool) { reset(w) }, true},
-		{"cut after the header", func(w http.ResponseWriter, _ *http.Request, s bool) { part(w, s, ""); panic(http.ErrAbortHandler) }, true},
+		{"cut after the header", func(w http.ResponseWriter, _ *http.Request,
+			s bool,
+		) {
+			part(w, s, "")
+			panic(http.ErrAbortHandler)
+		}, true},
 		{"silence after the header", func(w http.ResponseWriter, r *http.Request, s bool) { part(w, s, ""); silent(r) }, true},
 		{"cut in the body", func(w http.ResponseWriter, _ *http.Request, s bool) {
 			part(w, s, attackAnswer[:150])
@@ -246,7 +252,8 @@ func TestWhatAProviderBillsIsBookedWhateverFails(t *testing.T) {
 						for choices := int64(1); choices <= 2; choices++ {
 							user := fmt.Sprintf("%s%s%d-%d", model, s, i, choices)
 							all = append(all, asked{user, choices})
-							body := fmt.Sprintf(`{"model":"%s%s%d","user":%q,%s"n":%d,"max_tokens":%d,"messages":[{"role":"user","content":%q}]}`,
+							body := fmt.Sprintf(`{"model":"%s%s%d","user":%q,%s"n":%d,"max_tokens":%d,"messages":[{"role":"user",`+
+								`"content":%q}]}`,
 								model, s, i, user, stream, choices, mostOutput, strings.Repeat(" hello", billedPrompt-7))
 							wg.Go(func() {
 								slots <- struct{}{}
@@ -309,7 +316,8 @@ func TestFlakyProviderCannotPassABudget(t *testing.T) {
 						body := fmt.Sprintf(`{"model":"mp0","user":%q,"max_tokens":%d,"messages":[{"role":"user","content":%q}]}`,
 							user, mostOutput, strings.Repeat(" hello", billedPrompt-7))
 						ctx, cancel := context.WithTimeout(t.Context(), prove.Patience)
-						req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions", strings.NewReader(body))
+						req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions",
+							strings.NewReader(body))
 						req.Header.Set("Authorization", "Bearer "+secret)
 						resp, err := http.DefaultClient.Do(req)
 						if err != nil {
@@ -361,7 +369,10 @@ func TestHangUpBeforeTheFirstWordIsBooked(t *testing.T) {
 	var wg sync.WaitGroup
 	var users []string
 	for _, way := range []struct{ name, model, more, header string }{
-		{"plain", "mp0", "", ""}, {"kept", "mp0", "", "yes"}, {"stream", "ms0", `"stream":true,`, ""}, {"keptstream", "ms0", `"stream":true,`, "yes"},
+		{"plain", "mp0", "", ""},
+		{"kept", "mp0", "", "yes"},
+		{"stream", "ms0", `"stream":true,`, ""},
+		{"keptstream", "ms0", `"stream":true,`, "yes"},
 	} {
 		for n := range 6 {
 			user := fmt.Sprintf("%s%d", way.name, n)
@@ -371,7 +382,8 @@ func TestHangUpBeforeTheFirstWordIsBooked(t *testing.T) {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				defer cancel()
-				req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions", strings.NewReader(body))
+				req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions",
+					strings.NewReader(body))
 				req.Header.Set("Authorization", "Bearer "+g.secret)
 				if way.header != "" {
 					req.Header.Set("Idempotency-Key", user)

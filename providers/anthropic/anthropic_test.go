@@ -29,7 +29,8 @@ func TestHost(t *testing.T) {
 		Version: "vertex-2023-10-16",
 	})
 	call, err := a.Encode(exchange(t, hi+`,"stream":true,"anthropic_beta":["one","two"]`))
-	const want = `{"anthropic_version":"vertex-2023-10-16","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],` +
+	const want = `{"anthropic_version":"vertex-2023-10-16","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text",` +
+		`"text":"hi"}]}],` +
 		`"stream":true,"anthropic_beta":["one","two"]}`
 	if err != nil || string(call.Body) != want || call.Path != "/models/claude-sonnet-4-5:rawPredict" || len(call.Header) > 0 {
 		t.Errorf("sent %s to %s with %v (%v)", call.Body, call.Path, call.Header, err)
@@ -52,14 +53,17 @@ func TestCallsAreValid(t *testing.T) {
 }
 
 func FuzzAnswer(f *testing.F) {
-	const start = `event: message_start` + "\n" + `data: {"type":"message_start","message":{"id":"m","model":"c","usage":{"input_tokens":1}}}` + "\n\n"
+	const start = `event: message_start` + "\n" +
+		`data: {"type":"message_start","message":{"id":"m","model":"c","usage":{"input_tokens":1}}}` + "\n\n"
 	providertest.FuzzAnswers(f, providers.Adapter{Chat: fixed()},
 		start+`data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}`+"\n\n"+
 			`data: {"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a"}}`+"\n\n"+
-			`data: {"type":"content_block_stop","index":0}`+"\r\n\r\n"+`data: {"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":-2}}`+"\n\n",
+			`data: {"type":"content_block_stop","index":0}`+"\r\n\r\n"+
+			`data: {"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":-2}}`+"\n\n",
 		start+`data: {"type":"content_block_start","index":1,"content_block":{"type":"thinking","thinking":"","signature":""}}`+"\n\n"+
 			`data: {"type":"content_block_delta","index":1,"delta":{"type":"signature_delta","signature":"c2ln"}}`+"\n\n",
-		`{"id":"m","content":[{"type":"text","text":"a"},{"type":"tool_use","id":1,"name":null,"input":[]}],"stop_reason":"end_turn","usage":{}}`,
+		`{"id":"m","content":[{"type":"text","text":"a"},{"type":"tool_use","id":1,"name":null,"input":[]}],"stop_reason":"end_turn",`+
+			`"usage":{}}`,
 		`{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`)
 }
 
@@ -67,7 +71,8 @@ func FuzzAnswer(f *testing.F) {
 // not booked as none.
 func TestUsageThatLiesIsMarked(t *testing.T) {
 	for _, input := range []string{"-1", "2.5", "1e30", `"7"`} {
-		body := `{"id":"m","model":"c","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":{"input_tokens":` + input + `,"output_tokens":1}}`
+		body := `{"id":"m","model":"c","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":{"input_tokens":` + input +
+			`,"output_tokens":1}}`
 		r, err := fixed().Decode(providers.Exchange{}, nil, []byte(body))
 		if err != nil || !r.Usage.Invalid {
 			t.Errorf("%s: %+v, %v", input, r.Usage, err)

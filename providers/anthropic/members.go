@@ -27,7 +27,8 @@ func Members() providers.Members {
 		// Tools that run at the client, or only choose among those that do.
 		providers.Free.Of("tools.bash", "tools.text_editor", "tools.computer", "tools.memory", "tools.tool_search_tool_regex",
 			"tools.tool_search_tool_bm25"),
-		providers.Free.Of(tools("bash", "text_editor", "computer", "memory", "tool_search_tool_regex", "tool_search_tool_bm25", "custom")...),
+		providers.Free.Of(tools("bash", "text_editor", "computer", "memory", "tool_search_tool_regex", "tool_search_tool_bm25",
+			"custom")...),
 		providers.Free.Of("tools.text_editor.max_characters", "tools.computer.display_width_px", "tools.computer.display_height_px",
 			"tools.computer.display_number", "tools.computer.enable_zoom"),
 		providers.Free.Of("tools.custom.input_schema", "tools.name", "tools.description", "tools.input_schema", "tools.cache_control",

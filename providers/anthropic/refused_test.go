@@ -54,7 +54,10 @@ func TestEncode_Refused(t *testing.T) {
 // TestEncode_Dropped: what is lost is told; what asks for nothing is not.
 func TestEncode_Dropped(t *testing.T) {
 	for members, want := range map[string][]string{
-		hi + `,"seed":1,"logprobs":true,"frequency_penalty":0.5,"made_up":1`:                             {"seed", "logprobs", "frequency_penalty", "made_up"},
+		hi + `,"seed":1,"logprobs":true,"frequency_penalty":0.5,"made_up":1`: {
+			"seed", "logprobs",
+			"frequency_penalty", "made_up",
+		},
 		hi + `,"seed":null,"logprobs":false,"presence_penalty":0.0,"logit_bias":{ },"store":false,"n":1`: nil,
 		hi + `,"temperature":1.5`:                                  {"temperature"},
 		hi + `,"service_tier":"flex"`:                              {"service_tier"},
@@ -62,7 +65,8 @@ func TestEncode_Dropped(t *testing.T) {
 		hi + `,"metadata":{"team":"x"}`:                            {"metadata"},
 		hi + `,"reasoning_effort":"high","max_tokens":1000`:        {"reasoning_effort"},
 		`"messages":[{"role":"user","name":"ann","content":"hi"}]`: {"messages.name"},
-		`"messages":[{"role":"user","content":[{"type":"text","text":"hi"},{"type":"image_url","image_url":{"url":"data:image/png;base64,"}}]}]`: {"messages.content.image_url"},
+		`"messages":[{"role":"user","content":[{"type":"text","text":"hi"},{"type":"image_url",` +
+			`"image_url":{"url":"data:image/png;base64,"}}]}]`: {"messages.content.image_url"},
 	} {
 		call, err := fixed().Encode(exchange(t, members))
 		if err != nil || !slices.Equal(call.Dropped, want) {
@@ -77,7 +81,8 @@ func TestEncode_Quirks(t *testing.T) {
 	x.Target.Quirks = providers.Quirks{Drop: []string{"top_k"}, Path: "/anthropic/messages"}
 	x.Target.Adapter = providers.Adapter{Chat: fixed()}
 	call, err := providers.Encode(x)
-	if want := `{"model":"claude-sonnet-4-5","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"container":"c"}`; err != nil || string(call.Body) != want {
+	if want := `{"model":"claude-sonnet-4-5","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],` +
+		`"container":"c"}`; err != nil || string(call.Body) != want {
 		t.Errorf("sent %s (%v), want %s", call.Body, err, want)
 	}
 	if call.Path != "/anthropic/messages" || !slices.Equal(call.Dropped, []string{"top_k"}) {
@@ -104,7 +109,10 @@ func TestEncode_Thinking(t *testing.T) {
 		{"claude-sonnet-5", `"reasoning":{"max_tokens":0}`, `{"type":"disabled"}`, ""},
 		{"claude-fable-5", `"reasoning_effort":"none"`, `{"type":"disabled"}`, ""},
 		{"somebody-else", `"reasoning_effort":"medium","max_tokens":20000`, budget(8192), ""},
-		{"claude-sonnet-5", `"thinking":{"type":"enabled","budget_tokens":2000,"display":"omitted"}`, `{"type":"adaptive","display":"omitted"}`, "low"},
+		{
+			"claude-sonnet-5", `"thinking":{"type":"enabled","budget_tokens":2000,"display":"omitted"}`,
+			`{"type":"adaptive","display":"omitted"}`, "low",
+		},
 		{"claude-opus-4-7", `"thinking":{"type":"adaptive"},"output_config":{"effort":"max"}`, `{"type":"adaptive"}`, "max"},
 		{"claude-sonnet-4-6", `"thinking":{"type":"enabled","budget_tokens":2000}`, `{"type":"enabled","budget_tokens":2000}`, ""},
 		{"claude-sonnet-4-6", `"reasoning_effort":"xhigh"`, adaptive, "high"},
@@ -114,7 +122,8 @@ func TestEncode_Thinking(t *testing.T) {
 		{"claude-sonnet-4-5", `"thinking":{"type":"enabled","budget_tokens":8000},"max_tokens":1500`, budget(1125), ""},
 		{"claude-sonnet-4-5", `"thinking":{"type":"enabled","budget_tokens":8000},"max_tokens":1000`, "", ""},
 		{"claude-sonnet-4-5", `"thinking":{"type":"adaptive"},"max_tokens":20000`, budget(8192), ""},
-		{"claude-sonnet-4-5", `"thinking":{"type":"enabled","budget_tokens":8000},"max_tokens":9000,"tool_choice":"required","tools":[{"type":"function","function":{"name":"f"}}]`, "", ""},
+		{"claude-sonnet-4-5", `"thinking":{"type":"enabled","budget_tokens":8000},"max_tokens":9000,"tool_choice":"required",` +
+			`"tools":[{"type":"function","function":{"name":"f"}}]`, "", ""},
 		{"claude-sonnet-5", `"temperature":0`, "", ""},
 		{"anthropic.claude-3-5-sonnet-20240620-v1:0", `"reasoning_effort":"high","max_tokens":9000`, "", ""},
 		{"anthropic.claude-v2:1", `"reasoning_effort":"high","max_tokens":9000`, "", ""},
@@ -125,7 +134,8 @@ func TestEncode_Thinking(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		thinking, effort := string(jsonraw.Lookup(call.Body, "thinking")), jsonraw.Text(jsonraw.Lookup(call.Body, "output_config", "effort"))
+		thinking, effort := string(jsonraw.Lookup(call.Body, "thinking")),
+			jsonraw.Text(jsonraw.Lookup(call.Body, "output_config", "effort"))
 		if thinking != c.thinking || effort != c.effort {
 			t.Errorf("%s %s: %s and %q, want %s and %q", c.model, c.members, thinking, effort, c.thinking, c.effort)
 		}
@@ -145,7 +155,10 @@ func TestEncode_SamplingAsTheModelTakesIt(t *testing.T) {
 		{"claude-sonnet-4-5", hi + `,"top_p":0.5`, `"top_p":0.5`, ""},
 		{"claude-opus-4-1-20250805", hi + `,"temperature":0.2,"top_p":1`, `"temperature":0.2`, ""},
 		{"claude-sonnet-4-20250514", hi + "," + both, `"temperature":0.2,"top_p":0.5,"top_k":3`, ""},
-		{"claude-sonnet-4-5", hi + `,"max_tokens":9000,"thinking":{"type":"enabled","budget_tokens":2000},"temperature":0.3`, `"thinking":{"type":"enabled","budget_tokens":2000}`, "temperature"},
+		{
+			"claude-sonnet-4-5", hi + `,"max_tokens":9000,"thinking":{"type":"enabled","budget_tokens":2000},"temperature":0.3`,
+			`"thinking":{"type":"enabled","budget_tokens":2000}`, "temperature",
+		},
 		{"claude-sonnet-4-5", tail, "", ""},
 		{"claude-sonnet-4-6", tail, "", "messages.prefill"},
 	} {
@@ -168,7 +181,8 @@ func TestEncode_SamplingAsTheModelTakesIt(t *testing.T) {
 // The user has the first word, also of a conversation that a client has cut.
 func TestEncode_FirstWord(t *testing.T) {
 	call, err := fixed().Encode(exchange(t, `"messages":[{"role":"assistant","content":"One"},{"role":"user","content":"Two"}]`))
-	const want = `[{"role":"user","content":[{"type":"text","text":"(no message)"}]},{"role":"assistant","content":[{"type":"text","text":"One"}]},{"role":"user",`
+	const want = `[{"role":"user","content":[{"type":"text","text":"(no message)"}]},{"role":"assistant","content":[{"type":"text",` +
+		`"text":"One"}]},{"role":"user",`
 	if err != nil || !strings.Contains(string(call.Body), want) {
 		t.Errorf("%s, %v", call.Body, err)
 	}

@@ -31,7 +31,8 @@ func TestRoundTrip(t *testing.T) {
 	for name, get := range map[string]func(t *testing.T, x providers.Exchange) string{"plain": plainTurn, "streamed": streamedTurn} {
 		t.Run(name, func(t *testing.T) {
 			message := get(t, exchange(t, hi+`,"stream":`+fmt.Sprint(name == "streamed")))
-			const results = `{"role":"tool","tool_call_id":"toolu_1","content":"sun"},{"role":"tool","tool_call_id":"toolu_2","content":"noon"}`
+			const results = `{"role":"tool","tool_call_id":"toolu_1","content":"sun"},{"role":"tool","tool_call_id":"toolu_2",` +
+				`"content":"noon"}`
 			messages := `"messages":[{"role":"user","content":"hi"},` + message + `,` + results + `,` + message + `,` + results + `]`
 			call, err := fixed().Encode(exchange(t, messages+`,"reasoning_effort":"high","max_tokens":9000`))
 			if err != nil {
@@ -81,7 +82,8 @@ func decoded(t *testing.T, list []string) []any {
 
 func plainTurn(t *testing.T, x providers.Exchange) string {
 	t.Helper()
-	body := `{"id":"msg_1","model":"c","content":[` + strings.Join(turn, ",") + `],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":1}}`
+	body := `{"id":"msg_1","model":"c","content":[` + strings.Join(turn, ",") +
+		`],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":1}}`
 	r, err := fixed().Decode(x, nil, []byte(body))
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +174,8 @@ func streamBlock(event func(format string, a ...any), i int, block []byte) {
 	case "thinking":
 		start(`{"type":"thinking","thinking":"","signature":""}`)
 		delta("thinking_delta", "thinking", jsonraw.Text(jsonraw.Lookup(block, "thinking")))
-		event(`{"type":"content_block_delta","index":%d,"delta":{"type":"signature_delta","signature":%s}}`, i, jsonraw.Lookup(block, "signature"))
+		event(`{"type":"content_block_delta","index":%d,"delta":{"type":"signature_delta","signature":%s}}`, i,
+			jsonraw.Lookup(block, "signature"))
 	case "text":
 		start(`{"type":"text","text":""}`)
 		delta("text_delta", "text", jsonraw.Text(jsonraw.Lookup(block, "text")))

@@ -41,7 +41,8 @@ func sign(t *testing.T, a providers.Auth) (string, error) {
 
 func TestEntraTokenIsFetchedOnce(t *testing.T) {
 	l, c := login(t, func(n int64, r *http.Request) (int, string) {
-		if r.URL.EscapedPath() != "/dir%2F1/oauth2/v2.0/token" || r.FormValue("client_id") != "app" || r.FormValue("client_secret") != "s3cret&x" ||
+		if r.URL.EscapedPath() != "/dir%2F1/oauth2/v2.0/token" || r.FormValue("client_id") != "app" ||
+			r.FormValue("client_secret") != "s3cret&x" ||
 			r.FormValue("grant_type") != "client_credentials" || r.FormValue("scope") != "https://cognitiveservices.azure.com/.default" {
 			t.Errorf("asked for %s with %v", r.URL.EscapedPath(), r.Form)
 		}

@@ -100,7 +100,8 @@ func TestGoogleTokenIsFetchedOnceForAll(t *testing.T) {
 	if n := o.asked.Load(); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
-	if o.claims["iss"] != "robot@acme.example" || o.claims["scope"] != "https://www.googleapis.com/auth/cloud-platform" || o.claims["aud"] != o.URL+"/token" {
+	if o.claims["iss"] != "robot@acme.example" || o.claims["scope"] != "https://www.googleapis.com/auth/cloud-platform" ||
+		o.claims["aud"] != o.URL+"/token" {
 		t.Errorf("claims %v", o.claims)
 	}
 }

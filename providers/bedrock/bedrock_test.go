@@ -36,7 +36,8 @@ func TestCorpus(t *testing.T) {
 // is no answer to a chat, and for those that count in headers, which are not recorded here.
 func TestCorpus_Invoke(t *testing.T) {
 	providertest.Corpus(t, bedrock.InvokeAt(clock), func(c *providertest.Recorded) bool {
-		return c.Family == "bedrock-invoke" && !strings.Contains(c.Model, "cohere") && !strings.Contains(c.Model, "mistral") && c.ID != cachedBeside
+		return c.Family == "bedrock-invoke" && !strings.Contains(c.Model, "cohere") && !strings.Contains(c.Model, "mistral") &&
+			c.ID != cachedBeside
 	})
 }
 
@@ -57,11 +58,14 @@ func seeds(f *testing.F) []string {
 		return string(wire(f)(http.Header{"Content-Type": {"application/vnd.amazon.eventstream"}}, []byte(lines)))
 	}
 	return []string{
-		stream("messageStart {}\ncontentBlockStart {\"contentBlockIndex\":0,\"start\":{\"toolUse\":{\"toolUseId\":\"t\",\"name\":\"f\"}}}\n" +
-			"contentBlockDelta {\"contentBlockIndex\":0,\"delta\":{\"toolUse\":{\"input\":\"{}\"}}}\nmessageStop {\"stopReason\":\"tool_use\"}\n" +
+		stream("messageStart {}\ncontentBlockStart " +
+			"{\"contentBlockIndex\":0,\"start\":{\"toolUse\":{\"toolUseId\":\"t\",\"name\":\"f\"}}}\n" +
+			"contentBlockDelta {\"contentBlockIndex\":0,\"delta\":{\"toolUse\":{\"input\":\"{}\"}}}\nmessageStop " +
+			"{\"stopReason\":\"tool_use\"}\n" +
 			"metadata {\"usage\":{\"inputTokens\":-1,\"outputTokens\":2}}"),
 		stream("exception throttlingException {\"message\":\"no\"}"),
-		stream("chunk {\"type\":\"message_start\",\"message\":{}}\nchunk {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}"),
+		stream("chunk {\"type\":\"message_start\",\"message\":{}}\nchunk " +
+			"{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}"),
 		stream("chunk {\"messageStart\":{}}\nchunk {\"messageStop\":{\"stopReason\":\"end_turn\"}}"),
 		`{"output":{"message":{"content":[{"text":"a"},{"toolUse":{"input":[]}}]}},"stopReason":"end_turn","usage":{}}`,
 	}

@@ -39,7 +39,10 @@ func titan(t *testing.T, calls *atomic.Int64) providers.Target {
 		_, _ = fmt.Fprintf(w, `{"embedding":[%s],"inputTextTokenCount":2}`, body.InputText)
 	}))
 	t.Cleanup(s.Close)
-	return providers.Target{Provider: "aws", Model: "titan", Upstream: "amazon.titan-embed-text-v2:0", BaseURL: s.URL, Adapter: bedrock.New(), Private: true}
+	return providers.Target{
+		Provider: "aws", Model: "titan", Upstream: "amazon.titan-embed-text-v2:0", BaseURL: s.URL,
+		Adapter: bedrock.New(), Private: true,
+	}
 }
 
 // TestEmbeddings_Batches: a model that takes one text is called for each, and what
@@ -64,7 +67,8 @@ func TestEmbeddings_Batches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := string(a.Response.Body); !strings.Contains(got, strings.Join(want, ",")) || a.Response.Usage.Input != 46 || len(a.Dropped) != 1 {
+	if got := string(a.Response.Body); !strings.Contains(got, strings.Join(want, ",")) || a.Response.Usage.Input != 46 ||
+		len(a.Dropped) != 1 {
 		t.Errorf("%s %+v %v", got, a.Response.Usage, a.Dropped)
 	}
 	if n := calls.Load(); n != 23 {
@@ -76,7 +80,8 @@ func TestEmbeddings_Batches(t *testing.T) {
 		bad := append([]string(nil), inputs...)
 		bad[at] = `"bad"`
 		_, err := ask(bad)
-		if e := (*providers.Error)(nil); !errors.As(err, &e) || e.Kind != providers.KindRequest || e.Provider != "aws" || calls.Load() > most {
+		if e := (*providers.Error)(nil); !errors.As(err, &e) || e.Kind != providers.KindRequest || e.Provider != "aws" ||
+			calls.Load() > most {
 			t.Errorf("bad at %d: %v after %d calls", at, err, calls.Load())
 		}
 	}

@@ -111,7 +111,8 @@ var words = []struct {
 	says []string // in lower case
 }{
 	{providers.KindContext, []string{
-		"input is too long", "prompt is too long", "exceed context limit", "maximum context length", "context window", "too many input tokens",
+		"input is too long", "prompt is too long", "exceed context limit", "maximum context length", "context window",
+		"too many input tokens",
 		"exceeds the maximum number of tokens", "input tokens exceed", "expected maxlength", "context length",
 	}},
 	{providers.KindContent, []string{"content filter", "content policy", "blocked by", "responsible ai", "guardrail intervened"}},

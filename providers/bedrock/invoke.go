@@ -53,7 +53,8 @@ func (a invoke) Encode(x providers.Exchange) (providers.Call, error) {
 		if host := foreign(x.Target.Upstream); host != "" {
 			return providers.Call{}, &chat.FieldError{
 				Code: "unsupported_parameter", Param: "model",
-				Message: "is a model of " + host + ", whose format of InvokeModel is not spoken here; its provider's adapter must be bedrock, which calls Converse",
+				Message: "is a model of " + host +
+					", whose format of InvokeModel is not spoken here; its provider's adapter must be bedrock, which calls Converse",
 			}
 		}
 	}
@@ -65,7 +66,10 @@ func (a invoke) Encode(x providers.Exchange) (providers.Call, error) {
 // foreign is whose model it is, by its id, where that is another one than Anthropic;
 // "" where the id does not tell, as those of inference profiles.
 func foreign(model string) string {
-	for _, host := range []string{"ai21", "amazon", "cohere", "deepseek", "google", "luma", "meta", "minimax", "mistral", "moonshot", "nvidia", "openai", "qwen", "stability", "twelvelabs", "writer", "zai"} {
+	for _, host := range []string{
+		"ai21", "amazon", "cohere", "deepseek", "google", "luma", "meta", "minimax", "mistral", "moonshot",
+		"nvidia", "openai", "qwen", "stability", "twelvelabs", "writer", "zai",
+	} {
 		if strings.HasPrefix(model, host+".") || strings.Contains(model, "."+host+".") {
 			return host
 		}

@@ -48,9 +48,15 @@ func dialogues() []dialogue {
 	for _, role := range []string{"system", "user", "assistant"} {
 		headers[role], ended[role] = "<|start_header_id|>"+role+"<|end_header_id|>\n\n", "<|eot_id|>"
 	}
-	titan := dialogue{name: "titan-text", prompt: "inputText", within: "textGenerationConfig", bound: "maxTokenCount", temperature: "temperature", topP: "topP", stop: "stopSequences"}
+	titan := dialogue{
+		name: "titan-text", prompt: "inputText", within: "textGenerationConfig", bound: "maxTokenCount",
+		temperature: "temperature", topP: "topP", stop: "stopSequences",
+	}
 	titan.before, titan.after, titan.answer = lines("User", "Bot")
-	cohere := dialogue{name: "cohere.command-text", prompt: "prompt", bound: "max_tokens", temperature: "temperature", topP: "p", topK: "k", stop: "stop_sequences"}
+	cohere := dialogue{
+		name: "cohere.command-text", prompt: "prompt", bound: "max_tokens", temperature: "temperature", topP: "p", topK: "k",
+		stop: "stop_sequences",
+	}
 	cohere.before, cohere.after, cohere.answer = lines("User", "Chatbot")
 	light := cohere
 	light.name = "cohere.command-light"
@@ -82,7 +88,8 @@ func (d *dialogue) encode(x providers.Exchange) (providers.Call, error) {
 		}
 		if set.Answer.JSON {
 			return nil, &chat.FieldError{
-				Code: "unsupported_parameter", Param: "response_format", Message: "cannot be asked of this model, which goes on with a text",
+				Code: "unsupported_parameter", Param: "response_format",
+				Message: "cannot be asked of this model, which goes on with a text",
 			}
 		}
 		text, err := d.text(r)

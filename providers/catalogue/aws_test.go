@@ -49,14 +49,16 @@ models: [{id: large}]`
 			if !ok {
 				return
 			}
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, list[0].BaseURL+"/model/large/converse", strings.NewReader("{}"))
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, list[0].BaseURL+"/model/large/converse",
+				strings.NewReader("{}"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := list[0].Auth.Sign(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
-			if got := r.Header.Get("Authorization"); !strings.Contains(got, "Credential=value of ID/") || !strings.Contains(got, "/eu-west-1/bedrock/aws4_request") {
+			if got := r.Header.Get("Authorization"); !strings.Contains(got, "Credential=value of ID/") ||
+				!strings.Contains(got, "/eu-west-1/bedrock/aws4_request") {
 				t.Errorf("signed %q", got)
 			}
 			if got := r.Header.Get("X-Amz-Security-Token"); got != c.token {

@@ -129,7 +129,10 @@ type builder struct {
 
 // provider notes what is known of a provider and, if it takes part, its targets.
 func (b *builder) provider(ctx context.Context, l *loaded) {
-	s := Status{Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: l.count(), Configured: true}
+	s := Status{
+		Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: l.count(),
+		Configured: true,
+	}
 	if err := b.credentials(ctx, l); err != nil {
 		s.Configured, s.Why = false, strings.TrimPrefix(err.Error(), "secret: ")
 	}
@@ -257,7 +260,8 @@ func (b *builder) target(p Provider) providers.Target {
 	adapter := formats()[p.Adapter].adapter()
 	return providers.Target{
 		Credentials: several,
-		Provider:    p.Name, BaseURL: p.BaseURL, Adapter: adapter, Auth: b.auth(p.Auth), Header: header, Quirks: p.Quirks.Over(adapter.Quirks),
+		Provider:    p.Name, BaseURL: p.BaseURL, Adapter: adapter, Auth: b.auth(p.Auth), Header: header,
+		Quirks: p.Quirks.Over(adapter.Quirks),
 		Weight: p.Weight, Private: p.Private,
 		Billing: p.Billing, TokensPerSecond: p.TokensPerSecond,
 	}

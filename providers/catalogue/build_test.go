@@ -22,16 +22,20 @@ import (
 func files() fs.FS {
 	doc := func(name string, more ...string) *fstest.MapFile {
 		lines := append([]string{
-			"name: " + name, "base_url: https://api." + name + ".example/v1", "api_key: env:" + strings.ToUpper(name) + "_API_KEY", "models:",
+			"name: " + name, "base_url: https://api." + name + ".example/v1",
+			"api_key: env:" + strings.ToUpper(name) + "_API_KEY", "models:",
 		}, more...)
 		return &fstest.MapFile{Data: []byte(strings.Join(lines, "\n"))}
 	}
 	return fstest.MapFS{
 		"acme.yaml": doc("acme",
-			`  - {id: large, upstream: acme-large-2, owner: maker, created: 2025-05-01, context: 128k, max_output: 8k, prices: [{since: 2026-01-01, prompt: "1", completion: "4"}]}`,
-			`  - {id: small, upstream: acme/small, context: 8k, prices: [{since: 2026-01-01, prompt: "0.1", completion: "0.4"}, {since: 2026-06-01, prompt: "0.2", completion: "0.3"}]}`),
+			`  - {id: large, upstream: acme-large-2, owner: maker, created: 2025-05-01, context: 128k, max_output: 8k, prices: [{since: `+
+				`2026-01-01, prompt: "1", completion: "4"}]}`,
+			`  - {id: small, upstream: acme/small, context: 8k, prices: [{since: 2026-01-01, prompt: "0.1", completion: "0.4"}, {since: `+
+				`2026-06-01, prompt: "0.2", completion: "0.3"}]}`),
 		"bolt.yaml": doc("bolt",
-			`  - {id: large, upstream: large-latest, owner: maker, created: 2025-05-01, context: 64k, max_output: 16k, prices: [{since: 2026-01-01, prompt: "2", completion: "3"}]}`,
+			`  - {id: large, upstream: large-latest, owner: maker, created: 2025-05-01, context: 64k, max_output: 16k, prices: [{since: `+
+				`2026-01-01, prompt: "2", completion: "3"}]}`,
 			`  - {id: odd, upstream: acme/small2, context: 32k}`),
 		"cord.yaml": doc("cord", `  - {id: rare, context: 1m}`),
 	}
@@ -167,7 +171,8 @@ func TestModels(t *testing.T) {
 		if m.Prompt != nil {
 			price = m.Prompt.Short() + "/" + m.Completion.Short()
 		}
-		got = append(got, fmt.Sprintf("%s %s %s %d %d %v %s", m.ID, m.OwnedBy, m.Created.Format(time.DateOnly), m.ContextLength, m.MaxOutput, m.Providers, price))
+		got = append(got, fmt.Sprintf("%s %s %s %d %d %v %s", m.ID, m.OwnedBy, m.Created.Format(time.DateOnly), m.ContextLength,
+			m.MaxOutput, m.Providers, price))
 	}
 	want := []string{
 		"auto tallyroute 1970-01-01 128000 16000 [acme bolt] 1/3",
@@ -198,7 +203,8 @@ func TestPrices(t *testing.T) {
 	if book.At("bolt", "odd", time.Now()) != nil {
 		t.Error("a model without prices has one")
 	}
-	contract := build(t, Input{Providers: `providers: {acme: {models: [{id: large, prices: [{since: 2026-01-01, prompt: "1", completion: "4"}]}]}}`}, both...)
+	contract := build(t, Input{Providers: `providers: {acme: {models: [{id: large, prices: [{since: 2026-01-01, prompt: "1", ` +
+		`completion: "4"}]}]}}`}, both...)
 	for _, p := range contract.Prices() {
 		if p.Provider == "acme" && p.Model == "large" && (ids[p.ID] || p.Source != "contract") {
 			t.Errorf("the operator's own price is %+v", p)
@@ -217,7 +223,8 @@ models: [{id: large, context: 1k, quirks: {drop: [temperature]}}]
 `)}}
 	quirks := func(provider, model string) providers.Quirks {
 		t.Helper()
-		c, err := Build(t.Context(), Input{Providers: `providers: {acme: {quirks: {` + provider + `}, models: [{id: large, quirks: {` + model + `}}]}}`},
+		c, err := Build(t.Context(), Input{Providers: `providers: {acme: {quirks: {` + provider + `}, models: [{id: large, quirks: {` +
+			model + `}}]}}`},
 			Options{Data: data, Secrets: environment(map[string]string{"ACME_API_KEY": "k"})})
 		if err != nil {
 			t.Fatal(err)
@@ -229,10 +236,14 @@ models: [{id: large, context: 1k, quirks: {drop: [temperature]}}]
 	}
 	want := providers.Quirks{
 		Drop: []string{"logprobs", "user", "temperature", "seed"}, Refuse: []string{"audio", "tools"}, MessageDrop: []string{"mood", "x"},
-		Rename: map[string]string{"seed": "random_seed", "a": "b"}, Bounds: map[string]providers.Bound{"n": {Max: "1"}, "top_p": {Max: "0.9"}},
+		Rename: map[string]string{"seed": "random_seed", "a": "b"}, Bounds: map[string]providers.Bound{
+			"n":     {Max: "1"},
+			"top_p": {Max: "0.9"},
+		},
 		NoStreamUsage: true,
 	}
-	if got := quirks("drop: [user], refuse: [tools], message_drop: [x], rename: {a: b}, bounds: {top_p: {max: 0.9}}", "drop: [seed]"); !reflect.DeepEqual(got, want) {
+	if got := quirks("drop: [user], refuse: [tools], message_drop: [x], rename: {a: b}, bounds: {top_p: {max: 0.9}}",
+		"drop: [seed]"); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	got := quirks("drop: [], refuse: [], message_drop: [], no_stream_usage: false", "drop: []")
@@ -242,7 +253,10 @@ models: [{id: large, context: 1k, quirks: {drop: [temperature]}}]
 }
 
 func TestPriceID(t *testing.T) {
-	base := billing.Price{Provider: "a", Model: "b", Since: time.Unix(1, 0), Input: 1, CacheRead: 2, CacheWrite: 3, Output: 4, Request: 5, Source: "catalog"}
+	base := billing.Price{
+		Provider: "a", Model: "b", Since: time.Unix(1, 0), Input: 1, CacheRead: 2, CacheWrite: 3, Output: 4, Request: 5,
+		Source: "catalog",
+	}
 	same := base
 	same.ID, same.Since = "x", base.Since.In(time.FixedZone("", 3600))
 	if priceID(base) != priceID(same) {
@@ -252,7 +266,8 @@ func TestPriceID(t *testing.T) {
 		"provider": func(p *billing.Price) { p.Provider = "c" }, "model": func(p *billing.Price) { p.Model = "c" },
 		"since": func(p *billing.Price) { p.Since = time.Unix(2, 0) }, "input": func(p *billing.Price) { p.Input++ },
 		"cache read": func(p *billing.Price) { p.CacheRead++ }, "cache write": func(p *billing.Price) { p.CacheWrite++ },
-		"output": func(p *billing.Price) { p.Output++ }, "request": func(p *billing.Price) { p.Request++ }, "source": func(p *billing.Price) { p.Source = "manual" },
+		"output": func(p *billing.Price) { p.Output++ }, "request": func(p *billing.Price) { p.Request++ },
+		"source": func(p *billing.Price) { p.Source = "manual" },
 	} {
 		p := base
 		change(&p)
@@ -288,8 +303,10 @@ providers:
 	}
 	list, _, _ := c.Resolve("large")
 	acme, own := list[0], list[1]
-	if acme.Upstream != "acme-large-2" || acme.Context != 32_000 || acme.MaxOutput != 8000 || !acme.Can.Tools || !acme.Can.Stream || acme.Weight != 7 ||
-		acme.BaseURL != "https://api.acme.example/v1" || acme.Header.Get("X-Title") != "ours" || acme.IdleTimeout != 5*time.Second || !slices.Equal(acme.Quirks.Drop, []string{"user"}) {
+	if acme.Upstream != "acme-large-2" || acme.Context != 32_000 || acme.MaxOutput != 8000 || !acme.Can.Tools || !acme.Can.Stream ||
+		acme.Weight != 7 ||
+		acme.BaseURL != "https://api.acme.example/v1" || acme.Header.Get("X-Title") != "ours" || acme.IdleTimeout != 5*time.Second ||
+		!slices.Equal(acme.Quirks.Drop, []string{"user"}) {
 		t.Errorf("got %+v", acme)
 	}
 	if own.Upstream != "llama3:70b" || !own.Private || own.Weight != 1 || own.Adapter.Chat == nil {
@@ -311,7 +328,8 @@ providers:
 	if book.At("acme", "large", time.Date(2026, 4, 30, 0, 0, 0, 0, time.UTC)) != nil {
 		t.Error("built-in prices stand beside the operator's")
 	}
-	if p, ok := book.At("acme", "large", time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)).Listed(billing.TierStandard, 0); !ok || p.Input != 9e8 || p.Source != "contract" {
+	if p, ok := book.At("acme", "large", time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)).Listed(billing.TierStandard, 0); !ok ||
+		p.Input != 9e8 || p.Source != "contract" {
 		t.Errorf("got %+v, %v", p, ok)
 	}
 }
@@ -351,13 +369,17 @@ providers:
 func TestBuild_Documents(t *testing.T) {
 	c := build(t, Input{
 		Providers: "providers: {acme: {weight: 2}}",
-		Documents: []string{"name: own\nbase_url: https://own.example/v1\nauth: {kind: none}\nmodels: [{id: large}]", "name: acme\ntimeouts: {idle: 1s}"},
+		Documents: []string{
+			"name: own\nbase_url: https://own.example/v1\nauth: {kind: none}\nmodels: [{id: large}]",
+			"name: acme\ntimeouts: {idle: 1s}",
+		},
 	}, "ACME_API_KEY")
 	list, _, _ := c.Resolve("large")
 	if targets(c, "large") != "acme/large own/large" || list[0].Weight != 2 || list[0].IdleTimeout != time.Second {
 		t.Errorf("large is %+v", list)
 	}
-	if _, err := try(t, Input{Documents: []string{"name: own"}}); err == nil || !strings.Contains(err.Error(), "1: a provider needs a base_url") {
+	if _, err := try(t, Input{Documents: []string{"name: own"}}); err == nil ||
+		!strings.Contains(err.Error(), "1: a provider needs a base_url") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -365,7 +387,11 @@ func TestBuild_Documents(t *testing.T) {
 // A credential is asked for at every call, so that one that was rotated is seen.
 func TestBuild_Rotated(t *testing.T) {
 	value := "first"
-	c, err := Build(t.Context(), Input{}, Options{Data: files(), Secrets: func(context.Context, string) (secret.Value, error) { return secret.New(value), nil }})
+	c, err := Build(t.Context(), Input{}, Options{Data: files(), Secrets: func(context.Context, string) (secret.Value,
+		error,
+	) {
+		return secret.New(value), nil
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,8 +407,14 @@ func TestProviders(t *testing.T) {
 	got := c.Providers()
 	want := []Status{
 		{Name: "acme", Display: "Acme Inc.", BaseURL: "https://api.acme.example/v1", Adapter: "openai", Models: 2, Configured: true},
-		{Name: "bolt", Display: "bolt", BaseURL: "https://api.bolt.example/v1", Adapter: "openai", Models: 2, Why: "environment variable BOLT_API_KEY is not set"},
-		{Name: "cord", Display: "cord", BaseURL: "https://api.cord.example/v1", Adapter: "openai", Models: 1, Why: "environment variable CORD_API_KEY is not set"},
+		{
+			Name: "bolt", Display: "bolt", BaseURL: "https://api.bolt.example/v1", Adapter: "openai", Models: 2,
+			Why: "environment variable BOLT_API_KEY is not set",
+		},
+		{
+			Name: "cord", Display: "cord", BaseURL: "https://api.cord.example/v1", Adapter: "openai", Models: 1,
+			Why: "environment variable CORD_API_KEY is not set",
+		},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
@@ -408,23 +440,42 @@ func TestBuild_Weightless(t *testing.T) {
 
 func TestBuild_Faults(t *testing.T) {
 	tests := map[string]struct{ providers, aliases, want string }{
-		"no section":           {"\n\nacme: {}", "", "tallyroute.yaml:3: acme: unknown setting"},
-		"no group":             {"providers: acme", "", "tallyroute.yaml:1: providers: want a group of settings"},
-		"incomplete":           {"providers:\n  new: {api_key: env:NEW}", "", "tallyroute.yaml:2: providers.new: a provider needs a base_url"},
-		"another name":         {"providers:\n  acme: {name: acne}", "", "tallyroute.yaml:2: providers.acme.name: is not the name"},
-		"no name in a list":    {"providers:\n  - {api_key: env:NEW}", "", "tallyroute.yaml:2: providers[0]: a provider needs a name"},
-		"twice":                {"providers:\n  - {name: acme}\n  - {name: acme}", "", "tallyroute.yaml:3: providers[1]: provider acme is already described in line 2"},
-		"bad name":             {"providers:\n  A B: {}", "", "tallyroute.yaml:2: providers.A B: want a name"},
-		"literal credential":   {"providers:\n  acme: {api_key: sk-verysecret}", "", "tallyroute.yaml:2: providers.acme.api_key: a credential is referred to, not written down"},
-		"leap from built-in":   {`providers: {acme: {models: [{id: large, prices: [{since: 2026-05-01, prompt: "0.001", completion: "4"}]}]}}`, "", "prompt goes from $1 to $0.001"},
-		"upstream of built-in": {"providers: {acme: {models: [{id: other, upstream: acme-large-2}]}}", "", "models large and other have the same upstream name"},
-		"unknown in alias":     {"", "aliases:\n  cheap: [acme/lagre]", `tallyroute.yaml:2: aliases.cheap: no provider has a model "acme/lagre"; did you mean acme/large?`},
-		"alias of an alias":    {"", "aliases:\n  a: [large]\n  b: [a]", `tallyroute.yaml:3: aliases.b: no provider has a model "a"`},
-		"empty alias":          {"", "aliases: {cheap: []}", "aliases.cheap: an alias needs at least one model"},
-		"word for an alias":    {"", "aliases: {cheap: large}", "aliases.cheap: want a list of models, or {sort: price}"},
-		"sort":                 {"", "aliases: {cheap: {sort: speed}}", "aliases.cheap.sort: want one of price"},
-		"condition":            {"", "aliases: {cheap: {min_contxt: 16k}}", "aliases.cheap.min_contxt: unknown setting; did you mean min_context?"},
-		"alias with a slash":   {"", "aliases: {acme/large: [small]}", "aliases.acme/large: want a name of lower-case letters"},
+		"no section": {"\n\nacme: {}", "", "tallyroute.yaml:3: acme: unknown setting"},
+		"no group":   {"providers: acme", "", "tallyroute.yaml:1: providers: want a group of settings"},
+		"incomplete": {
+			"providers:\n  new: {api_key: env:NEW}", "",
+			"tallyroute.yaml:2: providers.new: a provider needs a base_url",
+		},
+		"another name":      {"providers:\n  acme: {name: acne}", "", "tallyroute.yaml:2: providers.acme.name: is not the name"},
+		"no name in a list": {"providers:\n  - {api_key: env:NEW}", "", "tallyroute.yaml:2: providers[0]: a provider needs a name"},
+		"twice": {
+			"providers:\n  - {name: acme}\n  - {name: acme}", "",
+			"tallyroute.yaml:3: providers[1]: provider acme is already described in line 2",
+		},
+		"bad name": {"providers:\n  A B: {}", "", "tallyroute.yaml:2: providers.A B: want a name"},
+		"literal credential": {
+			"providers:\n  acme: {api_key: sk-verysecret}", "",
+			"tallyroute.yaml:2: providers.acme.api_key: a credential is referred to, not written down",
+		},
+		"leap from built-in": {`providers: {acme: {models: [{id: large, prices: [{since: 2026-05-01, prompt: "0.001", ` +
+			`completion: "4"}]}]}}`, "", "prompt goes from $1 to $0.001"},
+		"upstream of built-in": {
+			"providers: {acme: {models: [{id: other, upstream: acme-large-2}]}}", "",
+			"models large and other have the same upstream name",
+		},
+		"unknown in alias": {
+			"", "aliases:\n  cheap: [acme/lagre]",
+			`tallyroute.yaml:2: aliases.cheap: no provider has a model "acme/lagre"; did you mean acme/large?`,
+		},
+		"alias of an alias": {"", "aliases:\n  a: [large]\n  b: [a]", `tallyroute.yaml:3: aliases.b: no provider has a model "a"`},
+		"empty alias":       {"", "aliases: {cheap: []}", "aliases.cheap: an alias needs at least one model"},
+		"word for an alias": {"", "aliases: {cheap: large}", "aliases.cheap: want a list of models, or {sort: price}"},
+		"sort":              {"", "aliases: {cheap: {sort: speed}}", "aliases.cheap.sort: want one of price"},
+		"condition": {
+			"", "aliases: {cheap: {min_contxt: 16k}}",
+			"aliases.cheap.min_contxt: unknown setting; did you mean min_context?",
+		},
+		"alias with a slash": {"", "aliases: {acme/large: [small]}", "aliases.acme/large: want a name of lower-case letters"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -438,14 +489,20 @@ func TestBuild_Faults(t *testing.T) {
 			}
 		})
 	}
-	_, err := try(t, Input{Providers: "providers: {acme: {weight: x}, bolt: {api_key: sk-verysecret}}", Aliases: "aliases: {a: [b]}"}, both...)
+	_, err := try(t, Input{
+		Providers: "providers: {acme: {weight: x}, bolt: {api_key: sk-verysecret}}",
+		Aliases:   "aliases: {a: [b]}",
+	}, both...)
 	if n := strings.Count(err.Error(), "\n"); n != 3 {
 		t.Errorf("got %d faults at once, want 3: %v", n, err)
 	}
 }
 
 func TestBuild_BrokenData(t *testing.T) {
-	data := fstest.MapFS{"a.yaml": {Data: []byte("name: b\nbase_url: https://b.example\nauth: {kind: none}")}, "c.yaml": {Data: []byte("x: y")}}
+	data := fstest.MapFS{
+		"a.yaml": {Data: []byte("name: b\nbase_url: https://b.example\nauth: {kind: none}")},
+		"c.yaml": {Data: []byte("x: y")},
+	}
 	_, err := Build(t.Context(), Input{}, Options{Data: data})
 	for _, want := range []string{"a.yaml: name: is not that of the file", "c.yaml:1: x: unknown setting"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

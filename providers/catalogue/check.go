@@ -57,7 +57,8 @@ func (d document) checkAuth(path string) {
 	switch {
 	case len(d.p.Credentials) > 0 && (a.Kind == authAWS || a.Kind == authEntra || a.Kind == authNone):
 		d.fault(join(path, "credentials"), "cannot be several where auth is of kind %s", a.Kind)
-	case len(d.p.Credentials) > 0 && (a.Secret != d.p.Credentials[0].Secret || d.lines[join(path, "api_key")]*d.lines[join(path, "credentials")] > 0):
+	case len(d.p.Credentials) > 0 && (a.Secret != d.p.Credentials[0].Secret ||
+		d.lines[join(path, "api_key")]*d.lines[join(path, "credentials")] > 0):
 		d.fault(path, "say credentials, or api_key or the secret of auth, not both")
 	case a.Kind == "":
 		d.fault(path, "a provider needs an api_key; one that asks for none says auth: {kind: none}")

@@ -40,7 +40,11 @@ providers:
 	if s := fmt.Sprintf("%+v %#v", list[0], list[0]); strings.Contains(s, "value of") {
 		t.Error("a target prints its credentials")
 	}
-	if c := build(t, Input{Providers: several}, "IDLE"); func() bool { l, _, _ := c.Resolve("acme/large"); return len(l) != 1 || l[0].Weight != 0 }() {
+	if c := build(t, Input{Providers: several}, "IDLE"); func() bool {
+		l, _, _ := c.Resolve("acme/large")
+		return len(l) != 1 ||
+			l[0].Weight != 0
+	}() {
 		t.Error("a provider whose credentials all weigh nothing takes calls")
 	}
 	if c := build(t, Input{Providers: several}); func() bool { _, _, ok := c.Resolve("acme/large"); return ok }() {
@@ -71,7 +75,8 @@ func TestCredentials_Faults(t *testing.T) {
 func TestCredentialWithALineEndIsAFault(t *testing.T) {
 	o := Options{Secrets: func(context.Context, string) (secret.Value, error) { return secret.New("sk-hunter2\nvalue"), nil }}
 	_, err := Build(t.Context(), Input{Providers: "providers:\n  openai: {api_key: env:ONE}\n"}, o)
-	if err == nil || !strings.Contains(err.Error(), "env:ONE") || !strings.Contains(err.Error(), "line end") || strings.Contains(err.Error(), "hunter2") {
+	if err == nil || !strings.Contains(err.Error(), "env:ONE") || !strings.Contains(err.Error(), "line end") ||
+		strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%v", err)
 	}
 }

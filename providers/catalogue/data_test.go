@@ -103,7 +103,8 @@ func TestData_OneNameForOneModel(t *testing.T) {
 func checkModel(t *testing.T, provider string, m Model) {
 	t.Helper()
 	name := provider + "/" + m.ID
-	if m.Context < 4096 && m.Can.Operation == providers.Chat || m.Context < 256 || m.Context > 20_000_000 || (m.MaxOutput != 0 && m.MaxOutput < 1024) {
+	if m.Context < 4096 && m.Can.Operation == providers.Chat || m.Context < 256 || m.Context > 20_000_000 ||
+		(m.MaxOutput != 0 && m.MaxOutput < 1024) {
 		t.Errorf("%s has a context of %d and an output of %d", name, m.Context, m.MaxOutput)
 	}
 	if m.Can.Stream != (m.Can.Operation == providers.Chat) || m.Owner == "" {
@@ -114,12 +115,15 @@ func checkModel(t *testing.T, provider string, m Model) {
 	}
 	for _, p := range m.Prices {
 		const dollar = billing.NanoPerUSD
-		if p.Input <= 0 || p.Input > 100*dollar || p.Output > 0 != (m.Can.Operation == providers.Chat) || p.Output > 400*dollar || p.Output >= p.Input != (m.Can.Operation == providers.Chat) {
+		if p.Input <= 0 || p.Input > 100*dollar || p.Output > 0 != (m.Can.Operation == providers.Chat) || p.Output > 400*dollar ||
+			p.Output >= p.Input != (m.Can.Operation == providers.Chat) {
 			t.Errorf("%s costs %s and %s", name, p.Input.Short(), p.Output.Short())
 		}
 		cheaper := p.ServiceTier == billing.TierBatch || p.ServiceTier == billing.TierFlex // whose cache may not be named
-		if p.CacheRead > p.Input || !cheaper && p.CacheWrite > 2*p.Input || p.CacheWrite1h < p.CacheWrite || !cheaper && p.CacheWrite1h > 4*p.Input {
-			t.Errorf("%s costs %s from and %s or %s into the cache", name, p.CacheRead.Short(), p.CacheWrite.Short(), p.CacheWrite1h.Short())
+		if p.CacheRead > p.Input || !cheaper && p.CacheWrite > 2*p.Input || p.CacheWrite1h < p.CacheWrite ||
+			!cheaper && p.CacheWrite1h > 4*p.Input {
+			t.Errorf("%s costs %s from and %s or %s into the cache", name, p.CacheRead.Short(), p.CacheWrite.Short(),
+				p.CacheWrite1h.Short())
 		}
 		if p.Source != sourceCatalog || p.Since.Before(time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC)) || p.Since.Before(m.Created) {
 			t.Errorf("%s has a price of %s since %v", name, p.Source, p.Since)
@@ -152,7 +156,8 @@ func TestData_Shared(t *testing.T) {
 		if p := o.Price(now); len(p) > 0 {
 			best := cheapest[o.Is()]
 			if low := best.Price(now)[0]; p[0].Input > low.Input*maxLeap || p[0].Output > low.Output*maxLeap*2 {
-				t.Errorf("%s costs %s and %s, %s %s and %s", o.Name(), p[0].Input.Short(), p[0].Output.Short(), best.Name(), low.Input.Short(), low.Output.Short())
+				t.Errorf("%s costs %s and %s, %s %s and %s", o.Name(), p[0].Input.Short(), p[0].Output.Short(), best.Name(),
+					low.Input.Short(), low.Output.Short())
 			}
 		}
 	}

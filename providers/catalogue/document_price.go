@@ -142,8 +142,9 @@ func (d document) tier(path string, n node, w *written) {
 	p = billing.Price{Source: p.Source, Since: p.Since, Request: p.Request, ServiceTier: p.ServiceTier}
 	var over int64
 	d.rates(path, n, &p, &w.tiers[0], map[string]read{
-		"service": scalar(d.reader, &p.ServiceTier, oneOf(billing.TierStandard, billing.TierBatch, billing.TierFlex, billing.TierPriority, billing.TierFast)),
-		"over":    scalar(d.reader, &over, tokens),
+		"service": scalar(d.reader, &p.ServiceTier, oneOf(billing.TierStandard, billing.TierBatch, billing.TierFlex, billing.TierPriority,
+			billing.TierFast)),
+		"over": scalar(d.reader, &over, tokens),
 	})
 	if over > 0 {
 		p.MinInput = over + 1

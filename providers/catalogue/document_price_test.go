@@ -29,7 +29,8 @@ func priced(t *testing.T, price string) []billing.Price {
 }
 
 func TestPrice_Kinds(t *testing.T) {
-	got := priced(t, `{since: 2026-01-01, prompt: "3", completion: "15", cache_read: "0.3", cache_write: "3.75", cache_write_1h: "6", reasoning: "20", audio_prompt: "32", audio_completion: "64", request: "0.001"}`)
+	got := priced(t, `{since: 2026-01-01, prompt: "3", completion: "15", cache_read: "0.3", cache_write: "3.75", cache_write_1h: "6", `+
+		`reasoning: "20", audio_prompt: "32", audio_completion: "64", request: "0.001"}`)
 	want := billing.Price{
 		Input: usd(t, "3"), Output: usd(t, "15"), CacheRead: usd(t, "0.3"), CacheWrite: usd(t, "3.75"), CacheWrite1h: usd(t, "6"),
 		Reasoning: usd(t, "20"), AudioInput: usd(t, "32"), AudioOutput: usd(t, "64"), Request: usd(t, "0.001"),
@@ -41,7 +42,8 @@ func TestPrice_Kinds(t *testing.T) {
 	}
 	// What is not named costs as much as what it is inside.
 	got = priced(t, `{since: 2026-01-01, prompt: "3", completion: "15", cache_write: "4"}`)
-	if p := got[0]; p.CacheRead != p.Input || p.CacheWrite1h != p.CacheWrite || p.Reasoning != p.Output || p.AudioInput != p.Input || p.AudioOutput != p.Output {
+	if p := got[0]; p.CacheRead != p.Input || p.CacheWrite1h != p.CacheWrite || p.Reasoning != p.Output || p.AudioInput != p.Input ||
+		p.AudioOutput != p.Output {
 		t.Errorf("got %+v", p)
 	}
 }
@@ -113,7 +115,8 @@ func TestPrice_TierWithoutADearerKind(t *testing.T) {
 		batch.Reasoning != usd(t, "12") || batch.AudioInput != usd(t, "32") || batch.AudioOutput != usd(t, "64") {
 		t.Errorf("batch costs %+v", batch)
 	}
-	if long.CacheRead != usd(t, "40") || long.CacheWrite1h != usd(t, "40") || long.Reasoning != usd(t, "80") || long.AudioInput != usd(t, "40") || long.AudioOutput != usd(t, "90") {
+	if long.CacheRead != usd(t, "40") || long.CacheWrite1h != usd(t, "40") || long.Reasoning != usd(t, "80") ||
+		long.AudioInput != usd(t, "40") || long.AudioOutput != usd(t, "90") {
 		t.Errorf("a long batch costs %+v", long)
 	}
 }
@@ -121,16 +124,23 @@ func TestPrice_TierWithoutADearerKind(t *testing.T) {
 func TestPrice_Faults(t *testing.T) {
 	const base = `since: 2026-01-01, prompt: "1", completion: "4"`
 	for price, want := range map[string]string{
-		`{` + base + `, tiers: [{over: 200k, prompt: "2"}]}`:                                                                               "needs since, prompt and completion",
-		`{` + base + `, tiers: [{prompt: "2", completion: "8"}]}`:                                                                          "two tiers are for the same",
-		`{` + base + `, tiers: [{over: 1k, prompt: "2", completion: "8"}, {service: standard, over: 1000, prompt: "2", completion: "8"}]}`: "two tiers are for the same",
-		`{` + base + `, tiers: [{service: flex, over: 1k, prompt: "2", completion: "8"}]}`:                                                 "service flex needs a price without over",
-		`{` + base + `, tiers: [{service: swift, prompt: "2", completion: "8"}]}`:                                                          "want one of standard, batch, flex, priority, fast",
-		`{` + base + `, tiers: [{over: 0, prompt: "2", completion: "8"}]}`:                                                                 "want a number of tokens",
-		`{` + base + `, tiers: [{over: 1k, since: 2026-01-02, prompt: "2", completion: "8"}]}`:                                             "unknown setting",
-		`{` + base + `, reasoning: "0"}`:                                                                                                   "reasoning cannot be free where completion is not",
-		`{` + base + `, audio_prompt: "0"}`:                                                                                                "audio_prompt cannot be free where prompt is not",
-		`{` + base + `, audio_completion: "-1"}`:                                                                                           "want dollars per million tokens",
+		`{` + base + `, tiers: [{over: 200k, ` +
+			`prompt: "2"}]}`: "needs since, prompt and completion",
+		`{` + base + `, tiers: [{prompt: "2", ` +
+			`completion: "8"}]}`: "two tiers are for the same",
+		`{` + base + `, tiers: [{over: 1k, prompt: "2", completion: "8"}, {service: standard, over: 1000, prompt: "2", ` +
+			`completion: "8"}]}`: "two tiers are for the same",
+		`{` + base + `, tiers: [{service: flex, over: 1k, prompt: "2", ` +
+			`completion: "8"}]}`: "service flex needs a price without over",
+		`{` + base + `, tiers: [{service: swift, prompt: "2", ` +
+			`completion: "8"}]}`: "want one of standard, batch, flex, priority, fast",
+		`{` + base + `, tiers: [{over: 0, prompt: "2", ` +
+			`completion: "8"}]}`: "want a number of tokens",
+		`{` + base + `, tiers: [{over: 1k, since: 2026-01-02, prompt: "2", ` +
+			`completion: "8"}]}`: "unknown setting",
+		`{` + base + `, reasoning: "0"}`:         "reasoning cannot be free where completion is not",
+		`{` + base + `, audio_prompt: "0"}`:      "audio_prompt cannot be free where prompt is not",
+		`{` + base + `, audio_completion: "-1"}`: "want dollars per million tokens",
 	} {
 		_, err := Parse("x.yaml", []byte(head+"models:\n  - id: large\n    prices:\n      - "+price+"\n"))
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -144,14 +154,19 @@ func TestPrice_Faults(t *testing.T) {
 
 // A price keeps its name when kinds come to be known that cost what they did.
 func TestPriceID_OfPlainPrices(t *testing.T) {
-	plain := billing.Price{Provider: "a", Model: "b", Since: time.Unix(1, 0), Input: 1, CacheRead: 2, CacheWrite: 3, Output: 4, Request: 5, Source: "catalog"}
+	plain := billing.Price{
+		Provider: "a", Model: "b", Since: time.Unix(1, 0), Input: 1, CacheRead: 2, CacheWrite: 3, Output: 4, Request: 5,
+		Source: "catalog",
+	}
 	if a, b := priceID(plain), priceID(plain.Resolved()); a != b {
 		t.Errorf("%s and %s", a, b)
 	}
 	ids := map[string]bool{priceID(plain): true}
 	for _, change := range []func(p *billing.Price){
-		func(p *billing.Price) { p.CacheWrite1h = 9 }, func(p *billing.Price) { p.Reasoning = 9 }, func(p *billing.Price) { p.AudioInput = 9 },
-		func(p *billing.Price) { p.AudioOutput = 9 }, func(p *billing.Price) { p.ServiceTier = "batch" }, func(p *billing.Price) { p.MinInput = 9 },
+		func(p *billing.Price) { p.CacheWrite1h = 9 }, func(p *billing.Price) { p.Reasoning = 9 },
+		func(p *billing.Price) { p.AudioInput = 9 },
+		func(p *billing.Price) { p.AudioOutput = 9 }, func(p *billing.Price) { p.ServiceTier = "batch" },
+		func(p *billing.Price) { p.MinInput = 9 },
 	} {
 		p := plain
 		change(&p)

@@ -24,7 +24,8 @@ func inForce(t time.Time, lists ...[]Fees) (rates []billing.FeeRate) {
 				continue
 			}
 			for _, r := range f.Rates {
-				i, found := slices.BinarySearchFunc(rates, r.Meter, func(r billing.FeeRate, meter string) int { return strings.Compare(r.Meter, meter) })
+				i, found := slices.BinarySearchFunc(rates, r.Meter,
+					func(r billing.FeeRate, meter string) int { return strings.Compare(r.Meter, meter) })
 				if found {
 					rates[i] = r
 				} else {

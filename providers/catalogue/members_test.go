@@ -26,7 +26,10 @@ func judged(name string) providers.Target {
 // holding is a request that holds a member, given by its path, with a value.
 func holding(t *testing.T, path, value string) providers.Exchange {
 	t.Helper()
-	body := map[string]any{"model": "m", "messages": []any{map[string]any{"role": "user", "content": []any{map[string]any{"type": "text", "text": "x"}}}}}
+	body := map[string]any{"model": "m", "messages": []any{map[string]any{
+		"role":    "user",
+		"content": []any{map[string]any{"type": "text", "text": "x"}},
+	}}}
 	at, steps := body, strings.Split(path, ".")
 	message := func() map[string]any { return body["messages"].([]any)[0].(map[string]any) }
 	switch {
@@ -143,7 +146,8 @@ func TestWhatNoTableKnowsIsNamedWhereItIsSent(t *testing.T) {
 	const marker = "zz_unheard_of"
 	places := []string{
 		"", "messages.", "messages.content.", "messages.content.image_url.", "messages.content.input_audio.", "messages.content.file.",
-		"messages.content.source.", "messages.tool_calls.", "messages.tool_calls.function.", "messages.audio.", "messages.reasoning_details.",
+		"messages.content.source.", "messages.tool_calls.", "messages.tool_calls.function.", "messages.audio.",
+		"messages.reasoning_details.",
 		"tools.function.", "tools.function.function.", "tools.web_search_20250305.", "tools.zz.", "tools.web_search_preview.",
 		"tools.code_interpreter.", "tools.code_interpreter.container.", "tools.file_search.", "tools.image_generation.",
 		"stream_options.", "audio.", "prediction.", "reasoning.", "thinking.", "web_search_options.", "moderation.",
@@ -174,13 +178,18 @@ func TestWhatNoTableKnowsIsNamedWhereItIsSent(t *testing.T) {
 
 // opaque are members whose inner ones cost nothing whatever they are.
 func opaque(place string) bool {
-	return slices.Contains([]string{"messages.reasoning_details.", "prediction.", "thinking_config.", "documents.", "safety_settings.", "speech_config.", "image_config."}, place)
+	return slices.Contains([]string{
+		"messages.reasoning_details.", "prediction.", "thinking_config.", "documents.", "safety_settings.",
+		"speech_config.", "image_config.",
+	}, place)
 }
 
 func TestOrdinaryRequestsAreJudgedWithoutMemory(t *testing.T) {
 	const body = `{"model":"m","messages":[{"role":"system","content":"be brief"},{"role":"user","content":[{"type":"text","text":"x"},` +
-		`{"type":"image_url","image_url":{"url":"https://example.com/a.png","detail":"low"}}]}],"temperature":0.2,"max_tokens":9,"stream":true,` +
-		`"stream_options":{"include_usage":true},"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],"user":"u"}`
+		`{"type":"image_url","image_url":{"url":"https://example.com/a.png","detail":"low"}}]}],"temperature":0.2,"max_tokens":9,` +
+		`"stream":true,` +
+		`"stream_options":{"include_usage":true},"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],` +
+		`"user":"u"}`
 	r, err := providers.Chat.Parse([]byte(body), chat.Limits{})
 	if err != nil {
 		t.Fatal(err)

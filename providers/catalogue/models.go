@@ -35,7 +35,8 @@ func (b *builder) list(aliases []alias) {
 	}
 	for i, t := range b.targets {
 		m := b.facts[i]
-		all = append(all, Listing{ID: t.Model, OwnedBy: m.Owner, Created: m.created()}, Listing{ID: cmp.Or(m.Canonical, m.ID), OwnedBy: m.Owner, Created: m.created()})
+		all = append(all, Listing{ID: t.Model, OwnedBy: m.Owner, Created: m.created()},
+			Listing{ID: cmp.Or(m.Canonical, m.ID), OwnedBy: m.Owner, Created: m.created()})
 	}
 	slices.SortStableFunc(all, func(a, b Listing) int { return strings.Compare(a.ID, b.ID) })
 	b.models = slices.CompactFunc(all, func(a, b Listing) bool { return a.ID == b.ID })

@@ -17,7 +17,8 @@ func priceID(p billing.Price) string {
 	whole := billing.Price{Input: p.Input, CacheWrite: p.CacheWrite, Output: p.Output}.Resolved()
 	if p = p.Resolved(); p.CacheWrite1h != whole.CacheWrite1h || p.Reasoning != whole.Reasoning || p.AudioInput != whole.AudioInput ||
 		p.AudioOutput != whole.AudioOutput || p.ServiceTier != whole.ServiceTier || p.MinInput > 0 {
-		facts = fmt.Appendf(facts, " %d %d %d %d %q %d", p.CacheWrite1h, p.Reasoning, p.AudioInput, p.AudioOutput, p.ServiceTier, p.MinInput)
+		facts = fmt.Appendf(facts, " %d %d %d %d %q %d", p.CacheWrite1h, p.Reasoning, p.AudioInput, p.AudioOutput, p.ServiceTier,
+			p.MinInput)
 	}
 	sum := sha256.Sum256(facts)
 	return "price_" + hex.EncodeToString(sum[:10])

@@ -187,7 +187,8 @@ func (p Provider) sample() (string, error) {
 
 // variable is a value that cannot lead elsewhere than a plain word would.
 func variable(s string) (string, error) {
-	if s == "" || len(s) > 100 || strings.Trim(strings.ToLower(s), lowerLetters+digits+"-_.") != "" || strings.Trim(s, ".") == "" || strings.Contains(s, "..") {
+	if s == "" || len(s) > 100 || strings.Trim(strings.ToLower(s), lowerLetters+digits+"-_.") != "" || strings.Trim(s, ".") == "" ||
+		strings.Contains(s, "..") {
 		return "", errors.New("want a word of letters, digits and -_. for a base URL")
 	}
 	return s, nil

@@ -136,7 +136,8 @@ models:
 		`{kind: bearer, secret: "env:S", tenant: "env:T"}`:                                       "only where its kind is entra",
 		`{kind: entra, secret: "env:S", tenant: "env:T", client: "env:C", server: "http://x.y"}`: "must begin with https",
 	} {
-		if _, err := Parse("acme.yaml", []byte("name: acme\nbase_url: https://x.example\nauth: "+auth)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Parse("acme.yaml", []byte("name: acme\nbase_url: https://x.example\nauth: "+auth)); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", auth, err)
 		}
 	}

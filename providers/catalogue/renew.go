@@ -104,7 +104,8 @@ func far(now, fresh []billing.Price) string {
 	}
 	for _, p := range fresh[1:] {
 		if j, leaps := leapOf(fresh[0], p); leaps {
-			return fmt.Sprintf("%s of a tier is $%s where the standard is $%s, more than ×%d", j.kind, j.to.Short(), j.from.Short(), maxLeap)
+			return fmt.Sprintf("%s of a tier is $%s where the standard is $%s, more than ×%d", j.kind, j.to.Short(),
+				j.from.Short(), maxLeap)
 		}
 	}
 	return ""
@@ -120,7 +121,8 @@ func merged(now, fresh []billing.Price) []billing.Price {
 	}
 	for _, old := range now {
 		i := slices.IndexFunc(list, func(p billing.Price) bool {
-			return cmp.Or(p.ServiceTier, billing.TierStandard) == cmp.Or(old.ServiceTier, billing.TierStandard) && p.MinInput == old.MinInput
+			return cmp.Or(p.ServiceTier, billing.TierStandard) == cmp.Or(old.ServiceTier, billing.TierStandard) &&
+				p.MinInput == old.MinInput
 		})
 		if i < 0 {
 			list = append(list, old)

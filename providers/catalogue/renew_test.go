@@ -50,7 +50,10 @@ func TestRenew(t *testing.T) {
 		return published.Entry{Prices: append([]billing.Price{p}, more...)}
 	}
 	large := offered(t, Input{}, "acme/large") // 1 and 4
-	long := billing.Price{Input: usd(t, "2"), Output: usd(t, "8"), CacheRead: usd(t, "2"), CacheWrite: usd(t, "2"), MinInput: 200_001}.Resolved()
+	long := billing.Price{
+		Input: usd(t, "2"), Output: usd(t, "8"), CacheRead: usd(t, "2"), CacheWrite: usd(t, "2"),
+		MinInput: 200_001,
+	}.Resolved()
 	for name, tt := range map[string]struct {
 		entry published.Entry
 		want  string // of the rates; "" for no change
@@ -66,7 +69,8 @@ func TestRenew(t *testing.T) {
 		"nothing is known of it": {published.Entry{Left: []string{"per image"}}, "", ""},
 	} {
 		c, ok := Renew(large, tt.entry, day, now)
-		if got := names(c.New); ok != (tt.want != "") || ok && got != tt.want || !strings.HasPrefix(c.Far, tt.far) || (c.Far == "") != (tt.far == "") {
+		if got := names(c.New); ok != (tt.want != "") || ok && got != tt.want || !strings.HasPrefix(c.Far, tt.far) ||
+			(c.Far == "") != (tt.far == "") {
 			t.Errorf("%s: %v %q far %q", name, ok, got, c.Far)
 		}
 		if ok && (!c.New[0].Since.Equal(day) || c.New[0].Source != "catalog" || c.New[0].ID == "" || c.New[0].Model != "large") {
@@ -81,7 +85,8 @@ func TestRenew(t *testing.T) {
 	if c, ok := Renew(offered(t, Input{}, "bolt/odd"), rates("0", "0"), day, now); ok || len(c.Left) != 1 {
 		t.Errorf("what has no price becomes free: %+v", c)
 	}
-	own := offered(t, Input{Providers: "providers:\n  acme: {models: [{id: large, prices: [{since: 2026-01-01, prompt: \"0.9\", completion: \"3\"}]}]}"}, "acme/large")
+	own := offered(t, Input{Providers: "providers:\n  acme: {models: [{id: large, prices: [{since: 2026-01-01, prompt: \"0.9\", " +
+		"completion: \"3\"}]}]}"}, "acme/large")
 	if c, ok := Renew(own, rates("2", "4"), day, now); ok {
 		t.Errorf("a contract is replaced: %+v", c)
 	}
@@ -109,10 +114,12 @@ providers:
 	}
 	base.Reasoning = usd(t, "5")
 	c, ok := Renew(o, published.Entry{Prices: []billing.Price{base}}, now, now)
-	if got := names(c.New); !ok || got != "prompt 1, completion 4, cache_read 0.1, reasoning 5, request 0.01, batch prompt 0.5, batch completion 2" {
+	if got := names(c.New); !ok || got != "prompt 1, completion 4, cache_read 0.1, reasoning 5, request 0.01, batch prompt 0.5, batch "+
+		"completion 2" {
 		t.Errorf("got %s", got)
 	}
-	base.Input, base.CacheRead, base.CacheWrite, base.CacheWrite1h, base.AudioInput = usd(t, "2"), usd(t, "2"), usd(t, "2"), usd(t, "2"), usd(t, "2")
+	base.Input, base.CacheRead, base.CacheWrite, base.CacheWrite1h, base.AudioInput = usd(t, "2"), usd(t, "2"), usd(t, "2"), usd(t, "2"),
+		usd(t, "2")
 	c, _ = Renew(o, published.Entry{Prices: []billing.Price{base}}, now, now)
 	if got := names(c.New); got != "prompt 2, completion 4, reasoning 5" {
 		t.Errorf("another price keeps %s", got)
@@ -166,7 +173,8 @@ providers:
 
 func TestPricesFile_Faults(t *testing.T) {
 	for text, want := range map[string]string{
-		"providers: {nobody: {models: []}}":                                     "prices.yaml:1: providers.nobody: no built-in provider has that name",
+		"providers: {nobody: " +
+			"{models: []}}": "prices.yaml:1: providers.nobody: no built-in provider has that name",
 		"providers: {acme: {models: [{id: none, prices: []}]}}":                 `the provider has no model "none"`,
 		"providers: {acme: {base_url: https://evil.example}}":                   "providers.acme.base_url: unknown setting",
 		"providers: {acme: {models: [{id: large, upstream: other}]}}":           "upstream: unknown setting",

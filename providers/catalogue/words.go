@@ -169,6 +169,7 @@ func headerValue(s string) (string, error) {
 func reserved(name string) bool {
 	return slices.Contains([]string{
 		"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "Api-Key", "X-Goog-Api-Key",
-		"Host", "Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Accept-Encoding", "Connection", "Te", "Trailer", "Upgrade",
+		"Host", "Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Accept-Encoding", "Connection", "Te",
+		"Trailer", "Upgrade",
 	}, http.CanonicalHeaderKey(name))
 }

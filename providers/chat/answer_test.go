@@ -82,23 +82,41 @@ func TestParseChunk(t *testing.T) {
 		{"role", delta(`"role":"assistant","content":""`), chat.Chunk{}},
 		{"content", delta(`"content":" wandering"`), chat.Chunk{Content: true, Text: " wandering"}},
 		{"escapes", delta(`"content":"\n\ud83d\ude00"`), chat.Chunk{Content: true, Text: "\n😀"}},
-		{"nulls", `{"id":null,"choices":[{"delta":{"content":null,"tool_calls":null,"refusal":null,"audio":null},"finish_reason":null}],"usage":null,"error":null}`, chat.Chunk{}},
+		{"nulls", `{"id":null,"choices":[{"delta":{"content":null,"tool_calls":null,"refusal":null,"audio":null},"finish_reason":null}],` +
+			`"usage":null,"error":null}`, chat.Chunk{}},
 		{"delta null", `{"choices":[{"delta":null,"finish_reason":"stop"}]}`, chat.Chunk{Finish: "stop"}},
 		{"choice null", `{"choices":[null]}`, chat.Chunk{}},
-		{"two choices", `{"choices":[{"index":1,"delta":{"content":"a"}},{"index":0,"delta":{"content":"b"},"finish_reason":"eos"}]}`, chat.Chunk{Content: true, Text: "ab", Finish: "eos"}},
+		{
+			"two choices", `{"choices":[{"index":1,"delta":{"content":"a"}},{"index":0,"delta":{"content":"b"},"finish_reason":"eos"}]}`,
+			chat.Chunk{Content: true, Text: "ab", Finish: "eos"},
+		},
 		{"refusal", delta(`"refusal":"no"`), chat.Chunk{Content: true, Text: "no"}},
 		{"reasoning_content", delta(`"content":null,"reasoning_content":"hm"`), chat.Chunk{Content: true, Text: "hm"}},
-		{"reasoning under every name", delta(`"reasoning":"hm","reasoning_content":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm"}]`), chat.Chunk{Content: true, Text: "hm"}},
+		{"reasoning under every name", delta(`"reasoning":"hm","reasoning_content":"hm","reasoning_details":[{"type":"reasoning.text",` +
+			`"text":"hm"}]`), chat.Chunk{Content: true, Text: "hm"}},
 		{"reasoning and an empty twin", delta(`"reasoning":"hm","reasoning_content":""`), chat.Chunk{Content: true, Text: "hm"}},
-		{"reasoning_details alone", delta(`"reasoning":"","reasoning_details":[{"type":"reasoning.summary","summary":"h"},{"text":"m"},5]`), chat.Chunk{Content: true, Text: "hm"}},
-		{"tool call", delta(`"tool_calls":[{"index":0,"id":"x","type":"function","function":{"name":"f","arguments":""}}]`), chat.Chunk{Content: true, Text: "f"}},
+		{
+			"reasoning_details alone", delta(`"reasoning":"","reasoning_details":[{"type":"reasoning.summary","summary":"h"},` +
+				`{"text":"m"},5]`),
+			chat.Chunk{Content: true, Text: "hm"},
+		},
+		{
+			"tool call", delta(`"tool_calls":[{"index":0,"id":"x","type":"function","function":{"name":"f","arguments":""}}]`),
+			chat.Chunk{Content: true, Text: "f"},
+		},
 		{"arguments", delta(`"tool_calls":[{"index":0,"function":{"arguments":"{\"a"}}]`), chat.Chunk{Content: true, Text: `{"a`}},
-		{"arguments as an object", delta(`"tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}]`), chat.Chunk{Content: true, Text: `f{"a":1}`}},
+		{
+			"arguments as an object", delta(`"tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}]`),
+			chat.Chunk{Content: true, Text: `f{"a":1}`},
+		},
 		{"a call that says nothing yet", delta(`"tool_calls":[{"index":0}]`), chat.Chunk{Content: true}},
 		{"no calls", delta(`"tool_calls":[]`), chat.Chunk{}},
 		{"custom tool", delta(`"tool_calls":[{"custom":{"name":"g","input":"x"}}]`), chat.Chunk{Content: true, Text: "gx"}},
 		{"function_call", delta(`"function_call":{"name":"f","arguments":"{}"}`), chat.Chunk{Content: true, Text: "f{}"}},
-		{"parts", delta(`"content":[{"type":"thinking","thinking":[{"type":"text","text":"h"}]},{"type":"text","text":"i"}]`), chat.Chunk{Content: true, Text: "hi"}},
+		{
+			"parts", delta(`"content":[{"type":"thinking","thinking":[{"type":"text","text":"h"}]},{"type":"text","text":"i"}]`),
+			chat.Chunk{Content: true, Text: "hi"},
+		},
 		{"parts that are empty", delta(`"content":[{"type":"thinking","thinking":[]}]`), chat.Chunk{}},
 		{"an image", delta(`"content":[{"type":"image_url","image_url":{"url":"x"}}]`), chat.Chunk{Content: true}},
 		{"images", delta(`"images":[{"type":"image_url"}]`), chat.Chunk{Content: true}},
@@ -106,12 +124,24 @@ func TestParseChunk(t *testing.T) {
 		{"audio", delta(`"audio":{"id":"a","data":"AAAA","transcript":"hi"}`), chat.Chunk{Content: true, Text: "hi"}},
 		{"legacy text", `{"choices":[{"text":"hi"}]}`, chat.Chunk{Content: true, Text: "hi"}},
 		{"text beside the delta", `{"choices":[{"text":"hi","delta":{"content":"hi"}}]}`, chat.Chunk{Content: true, Text: "hi"}},
-		{"message beside the delta", `{"choices":[{"message":{"content":"oh hi"},"delta":{"content":"hi"}}]}`, chat.Chunk{Content: true, Text: "hi"}},
-		{"message for a delta", `{"choices":[{"delta":null,"message":{"content":"hi"},"finish_reason":"stop"}]}`, chat.Chunk{Content: true, Text: "hi", Finish: "stop"}},
+		{
+			"message beside the delta", `{"choices":[{"message":{"content":"oh hi"},"delta":{"content":"hi"}}]}`,
+			chat.Chunk{Content: true, Text: "hi"},
+		},
+		{
+			"message for a delta", `{"choices":[{"delta":null,"message":{"content":"hi"},"finish_reason":"stop"}]}`,
+			chat.Chunk{Content: true, Text: "hi", Finish: "stop"},
+		},
 		{"escaped names", `{"choices":[{"d\u0065lta":{"content":"hi"}}]}`, chat.Chunk{Content: true, Text: "hi"}},
-		{"usage only", `{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}`, chat.Chunk{UsageOnly: true, Usage: &chat.Usage{Input: 1, Output: 2}}},
+		{
+			"usage only", `{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}`,
+			chat.Chunk{UsageOnly: true, Usage: &chat.Usage{Input: 1, Output: 2}},
+		},
 		{"usage without choices", `{"usage":{"prompt_tokens":1}}`, chat.Chunk{UsageOnly: true, Usage: &chat.Usage{Input: 1}}},
-		{"usage beside content", `{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"usage":{"completion_tokens":1}}`, chat.Chunk{Content: true, Text: "a", Finish: "stop", Usage: &chat.Usage{Output: 1}}},
+		{
+			"usage beside content", `{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"usage":{"completion_tokens":1}}`,
+			chat.Chunk{Content: true, Text: "a", Finish: "stop", Usage: &chat.Usage{Output: 1}},
+		},
 		{"no choices, no usage", `{"choices":[],"prompt_filter_results":[{}]}`, chat.Chunk{}},
 		{"unknown object", `{"type":"ping"}`, chat.Chunk{}},
 		{"names repeat", `{"choices":[{"delta":{"content":"a","content":"b"}}]}`, chat.Chunk{Content: true, Text: "ab"}},
@@ -139,12 +169,18 @@ func equal(a, b chat.Chunk) bool {
 }
 
 func TestMalformedChunksAreRefused(t *testing.T) {
-	for _, data := range []string{"", "[DONE]", "{", `{"choices":[{"delta":{"content":"a"}}]`, `"a"`, "null", "<html>", `{"choices":[}`, `{"choices":[]} x`, `{"a":NaN}`, "{\"a\":\"\x01\"}"} {
+	for _, data := range []string{
+		"", "[DONE]", "{", `{"choices":[{"delta":{"content":"a"}}]`, `"a"`, "null", "<html>", `{"choices":[}`,
+		`{"choices":[]} x`, `{"a":NaN}`, "{\"a\":\"\x01\"}",
+	} {
 		if _, err := chat.ParseChunk([]byte(data)); !errors.Is(err, chat.ErrMalformed) {
 			t.Errorf("%q: %v", data, err)
 		}
 	}
-	for _, data := range []string{`{"error":{"message":"no"}}`, `{"error":{"message":"no"},"choices":[{"delta":{"content":""}}]}`, `{"message":"no"}`} {
+	for _, data := range []string{
+		`{"error":{"message":"no"}}`, `{"error":{"message":"no"},"choices":[{"delta":{"content":""}}]}`,
+		`{"message":"no"}`,
+	} {
 		var e *chat.Error
 		if _, err := chat.ParseChunk([]byte(data)); !errors.As(err, &e) || e.Message != "no" {
 			t.Errorf("%q: %v", data, err)
@@ -162,7 +198,11 @@ func TestParseError(t *testing.T) {
 		{"OpenAI", `{"error":{"message":"m","type":"t","param":"p","code":"c"}}`, chat.Error{"m", "t", "p", "c"}, true},
 		{"nulls and numbers", `{"error":{"message":"m","type":null,"param":null,"code":429}}`, chat.Error{Message: "m", Code: "429"}, true},
 		{"a string", `{"error":"m"}`, chat.Error{Message: "m"}, true},
-		{"at the top", `{"object":"error","message":"m","type":"t","param":null,"code":"1300"}`, chat.Error{Message: "m", Type: "t", Code: "1300"}, true},
+		{
+			"at the top", `{"object":"error","message":"m","type":"t","param":null,"code":"1300"}`,
+			chat.Error{Message: "m", Type: "t", Code: "1300"},
+			true,
+		},
 		{"detail", `{"detail":"m"}`, chat.Error{Message: "m"}, true},
 		{"list of details", `{"detail":[{"loc":["body"],"msg":"m","type":"missing"}]}`, chat.Error{Message: "m", Type: "missing"}, true},
 		{"detail within", `{"detail":{"message":"m","code":"c"}}`, chat.Error{Message: "m", Code: "c"}, true},

@@ -13,13 +13,16 @@ import (
 // body is a conversation of about size bytes, with a tool.
 func body(size int) []byte {
 	var b bytes.Buffer
-	b.WriteString(`{"model":"gpt-4o-mini","temperature":0.2,"stream":true,"stream_options":{"include_usage":true},"max_tokens":256,"user":"u-1",` +
+	b.WriteString(`{"model":"gpt-4o-mini","temperature":0.2,"stream":true,"stream_options":{"include_usage":true},"max_tokens":256,` +
+		`"user":"u-1",` +
 		`"tools":[{"type":"function","function":{"name":"weather","description":"The weather at a place.","parameters":{"type":"object",` +
-		`"properties":{"place":{"type":"string","description":"a city"},"unit":{"type":"string","enum":["c","f"]}},"required":["place"]}}}],"messages":[`)
+		`"properties":{"place":{"type":"string","description":"a city"},"unit":{"type":"string","enum":["c","f"]}},"required":["place"]}}` +
+		`}],"messages":[`)
 	b.WriteString(`{"role":"system","content":"You are a helpful assistant."}`)
 	for i := 0; b.Len() < size-300; i++ {
 		role := []string{"user", "assistant"}[i%2]
-		fmt.Fprintf(&b, `,{"role":%q,"content":"%s"}`, role, strings.Repeat(`The quick brown fox jumps over the lazy dog, and \"says\" so.\nThen it rests. `, 4))
+		fmt.Fprintf(&b, `,{"role":%q,"content":"%s"}`, role,
+			strings.Repeat(`The quick brown fox jumps over the lazy dog, and \"says\" so.\nThen it rests. `, 4))
 	}
 	b.WriteString(`,{"role":"user","content":[{"type":"text","text":"And now?"}]}]}`)
 	return b.Bytes()

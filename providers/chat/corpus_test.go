@@ -78,7 +78,8 @@ func checkRequest(t *testing.T, x recorded) {
 func checkAnswer(t *testing.T, x recorded) {
 	got, err := readAnswer(x.Response.Body)
 	if x.Expected.Error != nil {
-		if _, ok := chat.ParseError([]byte(x.Response.Body)); err == nil || !ok && x.Response.Body != "" && !strings.HasPrefix(x.Response.Body, "data:") && x.Response.Body[0] == '{' {
+		if _, ok := chat.ParseError([]byte(x.Response.Body)); err == nil || !ok && x.Response.Body != "" &&
+			!strings.HasPrefix(x.Response.Body, "data:") && x.Response.Body[0] == '{' {
 			t.Errorf("no error: %.200s", x.Response.Body)
 		}
 		return
@@ -100,7 +101,8 @@ func checkAnswer(t *testing.T, x recorded) {
 		if (prompt != u.Prompt || output != u.Completion) && !adds {
 			t.Errorf("usage %+v, want %+v", *got.Usage, *u)
 		}
-		if u.Cached > 0 && got.Usage.CacheRead != u.Cached || got.Usage.CacheWrite != u.CacheWrite || got.Usage.Reasoning != min(u.Reasoning, output) {
+		if u.Cached > 0 && got.Usage.CacheRead != u.Cached || got.Usage.CacheWrite != u.CacheWrite ||
+			got.Usage.Reasoning != min(u.Reasoning, output) {
 			t.Errorf("usage %+v, want %+v", *got.Usage, *u)
 		}
 	}

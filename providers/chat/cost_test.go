@@ -56,9 +56,18 @@ func TestStatedCostIsReadToTheNanoDollar(t *testing.T) {
 func TestUsageStatesWhatTheAnswerCost(t *testing.T) {
 	const counts = `"prompt_tokens":19,"completion_tokens":124,"total_tokens":143,"completion_tokens_details":{"reasoning_tokens":64}`
 	for body, want := range map[string]chat.Usage{
-		`"usage":{` + counts + `,"cost":0.00190375,"is_byok":false,"cost_details":{"upstream_inference_cost":0.0019}}`: {Beside: 64, Cost: chat.Cost{Nano: 1_903_750, Stated: true}},
-		`"usage":{` + counts + `,"cost":0.0001,"is_byok":true,"cost_details":{"upstream_inference_cost":0.00417}}`:     {Beside: 64, Cost: chat.Cost{Nano: 4_270_000, Stated: true}},
-		`"cost":{"diem":0,"usd":0.0002},"usage":{` + counts + `}`:                                                      {Beside: 64, Cost: chat.Cost{Nano: 200_000, Stated: true}},
+		`"usage":{` + counts + `,"cost":0.00190375,"is_byok":false,"cost_details":{"upstream_inference_cost":0.0019}}`: {
+			Beside: 64,
+			Cost:   chat.Cost{Nano: 1_903_750, Stated: true},
+		},
+		`"usage":{` + counts + `,"cost":0.0001,"is_byok":true,"cost_details":{"upstream_inference_cost":0.00417}}`: {
+			Beside: 64,
+			Cost:   chat.Cost{Nano: 4_270_000, Stated: true},
+		},
+		`"cost":{"diem":0,"usd":0.0002},"usage":{` + counts + `}`: {
+			Beside: 64,
+			Cost:   chat.Cost{Nano: 200_000, Stated: true},
+		},
 		`"usage":{` + counts + `}`: {},
 	} {
 		want.Input, want.Output, want.Reasoning = 19, 124, 64

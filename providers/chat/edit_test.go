@@ -23,8 +23,19 @@ func TestEdit(t *testing.T) {
 		want       string
 	}{
 		{"nothing", spaced, nil, nil, spaced},
-		{"replace", spaced, []jsonraw.Member{set("model", ` "n" `)}, nil, "{ \"model\" : \"n\",\n  \"x\": 1.0e0 ,\n\t\"messages\": [{\"role\":\"user\"}] , \"y\":{ } }\n"},
-		{"add", spaced, []jsonraw.Member{set("max_tokens", "5"), set(`a"b`, "null")}, nil, "{ \"model\" : \"m\",\n  \"x\": 1.0e0 ,\n\t\"messages\": [{\"role\":\"user\"}] , \"y\":{ },\"max_tokens\":5,\"a\\\"b\":null }\n"},
+		{
+			"replace", spaced,
+			[]jsonraw.Member{set("model", ` "n" `)},
+			nil,
+			"{ \"model\" : \"n\",\n  \"x\": 1.0e0 ,\n\t\"messages\": [{\"role\":\"user\"}] , \"y\":{ } }\n",
+		},
+		{
+			"add", spaced,
+			[]jsonraw.Member{set("max_tokens", "5"), set(`a"b`, "null")},
+			nil,
+			"{ \"model\" : \"m\",\n  \"x\": 1.0e0 ,\n\t\"messages\": [{\"role\":\"user\"}] , \"y\":{ " +
+				"},\"max_tokens\":5,\"a\\\"b\":null }\n",
+		},
 		{"drop the first", spaced, nil, []string{"model"}, "{ \"x\": 1.0e0 ,\n\t\"messages\": [{\"role\":\"user\"}] , \"y\":{ } }\n"},
 		{"drop one between", spaced, nil, []string{"x"}, "{ \"model\" : \"m\" ,\n\t\"messages\": [{\"role\":\"user\"}] , \"y\":{ } }\n"},
 		{"drop the last", spaced, nil, []string{"y"}, "{ \"model\" : \"m\",\n  \"x\": 1.0e0 ,\n\t\"messages\": [{\"role\":\"user\"}] }\n"},
@@ -33,10 +44,30 @@ func TestEdit(t *testing.T) {
 		{"drop all", spaced, nil, []string{"y", "messages", "x", "model"}, "{  }\n"},
 		{"drop all, add one", spaced, []jsonraw.Member{set("z", "1")}, []string{"y", "messages", "x", "model"}, "{ \"z\":1 }\n"},
 		{"drop what is not there", spaced, nil, []string{"z", "Model", ""}, spaced},
-		{"drop and replace", spaced, []jsonraw.Member{set("x", "2")}, []string{"x", "model"}, "{ \"x\": 2 ,\n\t\"messages\": [{\"role\":\"user\"}] , \"y\":{ } }\n"},
-		{"drop the last, add", spaced, []jsonraw.Member{set("z", "1")}, []string{"y"}, "{ \"model\" : \"m\",\n  \"x\": 1.0e0 ,\n\t\"messages\": [{\"role\":\"user\"}],\"z\":1 }\n"},
-		{"twice", spaced, []jsonraw.Member{set("x", "1"), set("z", "1"), set("x", "2"), set("z", "2")}, []string{"y"}, "{ \"model\" : \"m\",\n  \"x\": 2 ,\n\t\"messages\": [{\"role\":\"user\"}],\"z\":2 }\n"},
-		{"an escaped name", `{"mod\u0065l":"m",` + messages + `}`, []jsonraw.Member{set("model", `"n"`)}, nil, `{"mod\u0065l":"n",` + messages + `}`},
+		{
+			"drop and replace", spaced,
+			[]jsonraw.Member{set("x", "2")},
+			[]string{"x", "model"},
+			"{ \"x\": 2 ,\n\t\"messages\": [{\"role\":\"user\"}] , \"y\":{ } }\n",
+		},
+		{
+			"drop the last, add", spaced,
+			[]jsonraw.Member{set("z", "1")},
+			[]string{"y"},
+			"{ \"model\" : \"m\",\n  \"x\": 1.0e0 ,\n\t\"messages\": [{\"role\":\"user\"}],\"z\":1 }\n",
+		},
+		{
+			"twice", spaced,
+			[]jsonraw.Member{set("x", "1"), set("z", "1"), set("x", "2"), set("z", "2")},
+			[]string{"y"},
+			"{ \"model\" : \"m\",\n  \"x\": 2 ,\n\t\"messages\": [{\"role\":\"user\"}],\"z\":2 }\n",
+		},
+		{
+			"an escaped name", `{"mod\u0065l":"m",` + messages + `}`,
+			[]jsonraw.Member{set("model", `"n"`)},
+			nil,
+			`{"mod\u0065l":"n",` + messages + `}`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,7 +138,10 @@ func TestEditRereads(t *testing.T) {
 		{[]jsonraw.Member{set("model", `"other"`)}, []string{"n"}},
 		{[]jsonraw.Member{set("max_completion_tokens", "8")}, []string{"max_tokens", "stream"}},
 		{[]jsonraw.Member{set("max_tokens", "null"), set("max_completion_tokens", "8")}, nil},
-		{[]jsonraw.Member{set("response_format", `{"type":"json_schema"}`), set("modalities", `["audio"]`), set("stream_options", `{"include_usage":true}`)}, nil},
+		{[]jsonraw.Member{
+			set("response_format", `{"type":"json_schema"}`), set("modalities", `["audio"]`),
+			set("stream_options", `{"include_usage":true}`),
+		}, nil},
 		{nil, []string{"stream_options", "tools"}},
 		{nil, []string{"tools", "functions"}},
 		{[]jsonraw.Member{set("functions", "[]"), set("tools", "null")}, nil},
@@ -126,7 +160,8 @@ func TestEditRereads(t *testing.T) {
 	if err != nil || !r.Needs().JSONSchema || !r.Needs().Tools {
 		t.Errorf("%+v, %v", r.Needs(), err)
 	}
-	r = parse(t, body).Without("model", "messages", "n", "max_tokens", "stream", "stream_options", "tools", "functions", "response_format", "modalities")
+	r = parse(t, body).Without("model", "messages", "n", "max_tokens", "stream", "stream_options", "tools", "functions", "response_format",
+		"modalities")
 	if got := view(r); got != (views{n: 1}) || string(r.Body()) != "{}" {
 		t.Errorf("%+v %s", got, r.Body())
 	}
@@ -136,7 +171,8 @@ func TestEditRefuses(t *testing.T) {
 	r := parse(t, with(`"max_tokens":5`))
 	for _, m := range []jsonraw.Member{
 		set("model", `5`), set("model", ``), set("x", `{`), set("x", `1 2`), set("x", `{"a":1,"a":2}`), set("x", "\"\xff\""),
-		set("n", "0"), set("MODEL", `"m"`), set("max_completion_tokens", "5"), set("api_base", `"x"`), set("\xff", "1"), set("messages", "[]"),
+		set("n", "0"), set("MODEL", `"m"`), set("max_completion_tokens", "5"), set("api_base", `"x"`), set("\xff", "1"),
+		set("messages", "[]"),
 	} {
 		next, err := r.Edit([]jsonraw.Member{m})
 		var fe *chat.FieldError

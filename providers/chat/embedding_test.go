@@ -88,7 +88,8 @@ func TestParseEmbedding_Edit(t *testing.T) {
 	}
 }
 
-const two = `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-2, 1e-7]},{"object":"embedding","index":1,"embedding":[1,2,3]}],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}`
+const two = `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-2, 1e-7]},{"object":"embedding","index":1,` +
+	`"embedding":[1,2,3]}],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}`
 
 func TestParseVectors_AsTheyCame(t *testing.T) {
 	r, err := chat.ParseVectors([]byte(two), embedding(t, `{"model":"m","input":["a","b"]}`))
@@ -101,23 +102,29 @@ func TestParseVectors_Mended(t *testing.T) {
 	for name, tt := range map[string]struct{ request, answer, want string }{
 		"floats to base64": {
 			`{"model":"m","input":"a","encoding_format":"base64"}`,
-			`{"id":"x","object":"list","data":[{"object":"embedding","index":0,"embedding":[1, -0.5]}],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}`,
-			`{"id":"x","object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAL8="}],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}`,
+			`{"id":"x","object":"list","data":[{"object":"embedding","index":0,"embedding":[1, -0.5]}],"model":"m",` +
+				`"usage":{"prompt_tokens":3,"total_tokens":3}}`,
+			`{"id":"x","object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAL8="}],"model":"m",` +
+				`"usage":{"prompt_tokens":3,"total_tokens":3}}`,
 		},
 		"base64 to floats": {
 			`{"model":"m","input":"a"}`,
-			`{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAL/NzMw9"}],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}`,
-			`{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1,-0.5,0.1]}],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}`,
+			`{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAL/NzMw9"}],"model":"m",` +
+				`"usage":{"prompt_tokens":3,"total_tokens":3}}`,
+			`{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1,-0.5,0.1]}],"model":"m","usage":{"prompt_tokens":3,` +
+				`"total_tokens":3}}`,
 		},
 		"the total alone": {
 			`{"model":"m","input":"a"}`,
 			`{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1]}],"model":"m","usage":{"total_tokens":3}}`,
-			`{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1]}],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}`,
+			`{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1]}],"model":"m","usage":{"prompt_tokens":3,` +
+				`"total_tokens":3}}`,
 		},
 		"vectors alone": {
 			`{"model":"m","input":["a","b"]}`,
 			`{"data":[{"embedding":[1]},{"embedding":[2]}]}`,
-			`{"data":[{"embedding":[1],"object":"embedding","index":0},{"embedding":[2],"object":"embedding","index":1}],"object":"list","model":"m","usage":{"prompt_tokens":0,"total_tokens":0}}`,
+			`{"data":[{"embedding":[1],"object":"embedding","index":0},{"embedding":[2],"object":"embedding","index":1}],"object":"list",` +
+				`"model":"m","usage":{"prompt_tokens":0,"total_tokens":0}}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

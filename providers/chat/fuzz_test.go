@@ -16,11 +16,16 @@ import (
 
 var requests = []string{
 	`{"model":"m","messages":[{"role":"user","content":"hi"}]}`,
-	`{ "model" : "m\u00e9" , "messages":[{"role":"system","content":null,"name":"n"},{"role":"user","content":[{"type":"text","text":"a\n\ud83d\ude00"}]}],"stream":true }`,
-	`{"stream_options":{"include_usage":true},"n":2,"max_tokens":5,"temperature":1e-3,"model":"m","messages":[{"role":"user"}],"tools":[{"function":{"name":"f"}}]}`,
-	`{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:x","detail":"low"}}]}],"metadata":{"a":"b"},"user":"u"}`,
-	`{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}],"max_completion_tokens":7,"response_format":{"type":"json_schema"}}`,
-	`{"model":"m","model":"n","messages":[{"role":"user"}]}`, `{"MODEL":"m","max_tokenſ":1}`, `[1,2`, `{"a":1e999}`, "\xef\xbb\xbf{}", `{"x":"\ud800"}`,
+	`{ "model" : "m\u00e9" , "messages":[{"role":"system","content":null,"name":"n"},{"role":"user","content":[{"type":"text",` +
+		`"text":"a\n\ud83d\ude00"}]}],"stream":true }`,
+	`{"stream_options":{"include_usage":true},"n":2,"max_tokens":5,"temperature":1e-3,"model":"m","messages":[{"role":"user"}],` +
+		`"tools":[{"function":{"name":"f"}}]}`,
+	`{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:x","detail":"low"}}]}],` +
+		`"metadata":{"a":"b"},"user":"u"}`,
+	`{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}],"max_completion_tokens":7,` +
+		`"response_format":{"type":"json_schema"}}`,
+	`{"model":"m","model":"n","messages":[{"role":"user"}]}`, `{"MODEL":"m","max_tokenſ":1}`, `[1,2`, `{"a":1e999}`, "\xef\xbb\xbf{}",
+	`{"x":"\ud800"}`,
 }
 
 // loose reads a request as encoding/json does, with all its tolerance.
@@ -222,8 +227,10 @@ func reparse(t *testing.T, r *chat.Request) {
 }
 
 var answers = []string{
-	delta, last, `{"id":"1","model":"m","choices":[{"message":{"content":[{"type":"text","text":"a"}],"audio":{"transcript":"b"}},"finish_reason":"stop"}],"usage":{"prompt_tokens":-1.5,"total_tokens":1e99}}`,
-	`{"error":{"message":"no","code":5}}`, `[{"error":"x"}]`, `{"detail":[{"msg":"x"}]}`, `<html>`, ``, `{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":"{"}}]}}]}`,
+	delta, last, `{"id":"1","model":"m","choices":[{"message":{"content":[{"type":"text","text":"a"}],"audio":{"transcript":"b"}},` +
+		`"finish_reason":"stop"}],"usage":{"prompt_tokens":-1.5,"total_tokens":1e99}}`,
+	`{"error":{"message":"no","code":5}}`, `[{"error":"x"}]`, `{"detail":[{"msg":"x"}]}`, `<html>`, ``,
+	`{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":"{"}}]}}]}`,
 	`{"choices":[],"x_groq":{"usage":{"prompt_tokens":1}}}`, `{"usage":{"cost":1,"c\u006fst":2}}`,
 }
 
@@ -236,7 +243,8 @@ func FuzzParseChunk(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := chat.ParseChunk(data, "x_groq", "usage")
 		isObject := json.Valid(data) && bytes.TrimSpace(data)[0] == '{'
-		if malformed := errors.Is(err, chat.ErrMalformed); malformed == isObject && bytes.Count(data, []byte("{"))+bytes.Count(data, []byte("[")) < 200 {
+		if malformed := errors.Is(err, chat.ErrMalformed); malformed == isObject && bytes.Count(data, []byte("{"))+bytes.Count(data,
+			[]byte("[")) < 200 {
 			t.Fatalf("%q: %v", data, err)
 		}
 		believable(t, c.Usage)

@@ -35,31 +35,44 @@ func piecesOf(r *chat.Request) string {
 func TestPieces(t *testing.T) {
 	tests := []struct{ name, message, want string }{
 		{"text", `{"content":"h\ni","role":"user","name":"bob"}`, "\"user\" \"bob\"\n text content text=\"h\\ni\" name= detail=\n"},
-		{"nulls", `{"role":"assistant","content":null,"name":null,"refusal":null,"tool_calls":null,"cache_control":{"type":"x"}}`, "\"assistant\" \n"},
+		{
+			"nulls", `{"role":"assistant","content":null,"name":null,"refusal":null,"tool_calls":null,"cache_control":{"type":"x"}}`,
+			"\"assistant\" \n",
+		},
 		{"reasoning and refusal", `{"role":"assistant","reasoning_content":"a","reasoning":"b","refusal":"c"}`, "\"assistant\" \n" +
-			" text reasoning_content text=\"a\" name= detail=\n text reasoning text=\"b\" name= detail=\n text refusal text=\"c\" name= detail=\n"},
-		{"parts", `{"role":"user","content":[{"type":"text","text":"a"},{"type":"refusal","refusal":"b"},{"text":null,"type":"text"}]}`, "\"user\" \n" +
-			" text text text=\"a\" name= detail=\n text refusal text=\"b\" name= detail=\n"},
+			" text reasoning_content text=\"a\" name= detail=\n text reasoning text=\"b\" name= detail=\n text refusal text=\"c\" " +
+			"name= detail=\n"},
+		{
+			"parts", `{"role":"user","content":[{"type":"text","text":"a"},{"type":"refusal","refusal":"b"},{"text":null,"type":"text"}]}`,
+			"\"user\" \n" +
+				" text text text=\"a\" name= detail=\n text refusal text=\"b\" name= detail=\n",
+		},
 		{"images", `{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x","detail":"high"}},` +
-			`{"type":"image_url","image_url":"DATA:image/png;base64,AA"},{"type":"image_url","image_url":{"url":"\u0064\u0061\u0074\u0061\u003aimage"}}]}`, "\"user\" \n" +
+			`{"type":"image_url","image_url":"DATA:image/png;base64,AA"},{"type":"image_url",` +
+			`"image_url":{"url":"\u0064\u0061\u0074\u0061\u003aimage"}}]}`, "\"user\" \n" +
 			" image image_url text=\"https://x\" name= detail=high\n" +
 			" image image_url text=\"DATA:image/png;base64,AA\" name= detail= data\n" +
 			" image image_url text=\"\\u0064\\u0061\\u0074\\u0061\\u003aimage\" name= detail= data\n"},
 		{"audio and files", `{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"AA","format":"wav"}},` +
-			`{"type":"file","file":{"filename":"a.pdf","file_data":"data:x"}},{"type":"file","file":{"file_id":"f1"}},{"type":"file","file":{}}]}`, "\"user\" \n" +
+			`{"type":"file","file":{"filename":"a.pdf","file_data":"data:x"}},{"type":"file","file":{"file_id":"f1"}},{"type":"file",` +
+			`"file":{}}]}`, "\"user\" \n" +
 			" audio input_audio text=\"AA\" name= detail=wav\n file file text=\"data:x\" name=\"a.pdf\" detail= data\n" +
 			" file file text=\"f1\" name= detail=\n file file text= name= detail=\n"},
 		{"calls", `{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}},` +
-			`{"type":"custom","custom":{"name":"g","input":"x"}},{"type":"new"},{"function":{"name":"h","arguments":{"a":1}}}],"function_call":{"name":"i","arguments":""}}`, "\"assistant\" \n" +
+			`{"type":"custom","custom":{"name":"g","input":"x"}},{"type":"new"},{"function":{"name":"h","arguments":{"a":1}}}],` +
+			`"function_call":{"name":"i","arguments":""}}`, "\"assistant\" \n" +
 			" call tool_calls text=\"{}\" name=\"f\" detail=\n call tool_calls text=\"x\" name=\"g\" detail=\n" +
 			" other tool_calls text= name= detail= raw={\"type\":\"new\"}\n" +
 			" other tool_calls text= name=\"h\" detail= raw={\"function\":{\"name\":\"h\",\"arguments\":{\"a\":1}}}\n" +
 			" call function_call text=\"\" name=\"i\" detail=\n"},
-		{"the rest", `{"role":"tool","tool_call_id":"c1","x":{"y":1},"content":[{"type":"video_url","video_url":{"url":"v"},"cache_control":{}}]}`, "\"tool\" \n" +
+		{"the rest", `{"role":"tool","tool_call_id":"c1","x":{"y":1},"content":[{"type":"video_url","video_url":{"url":"v"},` +
+			`"cache_control":{}}]}`, "\"tool\" \n" +
 			" other tool_call_id text= name= detail= raw=\"c1\"\n other x text= name= detail= raw={\"y\":1}\n" +
 			" media video_url text=\"v\" name= detail=\n"},
-		{"as providers have them", `{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AA"}},` +
-			`{"type":"document","source":{"type":"text","media_type":"text/plain","data":"words"}},{"type":"","inlineData":{"mimeType":"audio/flac","data":"BB"}},` +
+		{"as providers have them", `{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png",` +
+			`"data":"AA"}},` +
+			`{"type":"document","source":{"type":"text","media_type":"text/plain","data":"words"}},{"type":"",` +
+			`"inlineData":{"mimeType":"audio/flac","data":"BB"}},` +
 			`{"type":"","image":{"format":"png","source":{"bytes":"CC"}}},{"type":"input_file","file_id":"f1"},` +
 			`{"type":"tool_result","content":[{"type":"image","source":{"type":"url","url":"https://x"}}]}]}`, "\"user\" \n" +
 			" media source text=\"AA\" name= detail=image/png\n" +
@@ -87,7 +100,8 @@ func TestPieces(t *testing.T) {
 }
 
 func TestIterationMayStop(t *testing.T) {
-	r := parse(t, `{"model":"m","messages":[{"role":"a","content":[{"type":"text","text":"x"},{"type":"text","text":"y"}],"refusal":"z"},{"role":"b"}]}`)
+	r := parse(t, `{"model":"m","messages":[{"role":"a","content":[{"type":"text","text":"x"},{"type":"text","text":"y"}],"refusal":"z"},`+
+		`{"role":"b"}]}`)
 	n := 0
 	for m := range r.Messages() {
 		for range m.Pieces() {

@@ -43,7 +43,10 @@ func parse(body []byte, v views) (*Request, error) {
 // bounds refuses two bounds of the output, of which a provider might obey either.
 func (v *views) bounds() *jsonraw.FieldError {
 	if v.maxTokens > 0 && v.maxCompletion > 0 {
-		return (&jsonraw.FieldError{Code: "invalid_value", Message: "set max_completion_tokens or max_tokens, not both"}).Under([]byte("max_tokens"))
+		return (&jsonraw.FieldError{
+			Code:    "invalid_value",
+			Message: "set max_completion_tokens or max_tokens, not both",
+		}).Under([]byte("max_tokens"))
 	}
 	return nil
 }

@@ -103,18 +103,44 @@ func TestBodyThatIsNotJSONIsRefused(t *testing.T) {
 		{"cut behind a name", `{"model"`, "invalid_json", ""},
 		{"cut in an array", `{"model":"m","messages":[`, "invalid_json", "messages"},
 		{"UTF-16", "{\x00\"\x00", "invalid_json", ""},
-		{"depth 65", with(`"x":` + strings.Repeat("[", 64) + strings.Repeat("]", 64)), "invalid_json", "x" + strings.Repeat("[0]", 42) + "["},
+		{
+			"depth 65", with(`"x":` + strings.Repeat("[", 64) + strings.Repeat("]", 64)), "invalid_json",
+			"x" + strings.Repeat("[0]", 42) + "[",
+		},
 		{"depth 10,001", strings.Repeat(`{"a":`, 10_001), "invalid_json", strings.Repeat("a.", 63) + "a"},
 		{"depth 10,001 of arrays", with(`"x":` + strings.Repeat("[", 10_000)), "invalid_json", "x" + strings.Repeat("[0]", 42) + "["},
 		{"1,001 members", with(`"x":{` + many(1001) + `}`), "invalid_value", "x"},
 		{"1,001 members at the top", with(many(999)), "invalid_value", ""},
-		{"16,385 messages", `{"model":"m","messages":[{"role":"user"}` + strings.Repeat(`,{"role":"user"}`, 16384) + `]}`, "invalid_value", "messages[16384]"},
-		{"parts of a message", inMessage(`"content":[{"type":"text","text":"a"}` + strings.Repeat(`,{"type":"text","text":"a"}`, 16384) + `]`), "invalid_value", "messages[0].content[16384]"},
-		{"calls of tools", inMessage(`"tool_calls":[{}` + strings.Repeat(`,{}`, 16384) + `]`), "invalid_value", "messages[0].tool_calls[16384]"},
-		{"details of reasoning", inMessage(`"reasoning_details":[{}` + strings.Repeat(`,{}`, 16384) + `]`), "invalid_value", "messages[0].reasoning_details[16384]"},
-		{"tools", `{"model":"m","messages":[{"role":"user"}],"tools":[{}` + strings.Repeat(`,{}`, 16384) + `]}`, "invalid_value", "tools[16384]"},
-		{"functions", `{"model":"m","messages":[{"role":"user"}],"functions":[{}` + strings.Repeat(`,{}`, 16384) + `]}`, "invalid_value", "functions[16384]"},
-		{"parts of all messages", `{"model":"m","messages":[{"role":"user","content":[{"type":"text"}` + strings.Repeat(`,{"type":"text"}`, 9999) + `]},{"role":"user","content":[{"type":"text"}` + strings.Repeat(`,{"type":"text"}`, 9999) + `]}]}`, "invalid_value", "messages[1].content[6384]"},
+		{
+			"16,385 messages", `{"model":"m","messages":[{"role":"user"}` + strings.Repeat(`,{"role":"user"}`, 16384) + `]}`,
+			"invalid_value",
+			"messages[16384]",
+		},
+		{"parts of a message", inMessage(`"content":[{"type":"text","text":"a"}` + strings.Repeat(`,{"type":"text","text":"a"}`, 16384) +
+			`]`), "invalid_value", "messages[0].content[16384]"},
+		{
+			"calls of tools", inMessage(`"tool_calls":[{}` + strings.Repeat(`,{}`, 16384) + `]`), "invalid_value",
+			"messages[0].tool_calls[16384]",
+		},
+		{
+			"details of reasoning", inMessage(`"reasoning_details":[{}` + strings.Repeat(`,{}`, 16384) + `]`), "invalid_value",
+			"messages[0].reasoning_details[16384]",
+		},
+		{
+			"tools", `{"model":"m","messages":[{"role":"user"}],"tools":[{}` + strings.Repeat(`,{}`, 16384) + `]}`, "invalid_value",
+			"tools[16384]",
+		},
+		{
+			"functions", `{"model":"m","messages":[{"role":"user"}],"functions":[{}` + strings.Repeat(`,{}`, 16384) + `]}`, "invalid_value",
+			"functions[16384]",
+		},
+		{
+			"parts of all messages", `{"model":"m","messages":[{"role":"user","content":[{"type":"text"}` +
+				strings.Repeat(`,{"type":"text"}`,
+					9999) + `]},{"role":"user","content":[{"type":"text"}` + strings.Repeat(`,{"type":"text"}`, 9999) + `]}]}`,
+			"invalid_value",
+			"messages[1].content[6384]",
+		},
 	})
 }
 
@@ -138,7 +164,10 @@ func TestDuplicateMembersAreRefused(t *testing.T) {
 		{"model, escaped", with(`"\u006dodel":"dear"`), "duplicate_field", "model"},
 		{"unknown member", with(`"x":1,"x":1`), "duplicate_field", "x"},
 		{"in a message", inMessage(`"role":"system"`), "duplicate_field", "messages[0].role"},
-		{"in a tool schema", with(`"tools":[{"function":{"parameters":{"a":1,"b":2,"a":3}}}]`), "duplicate_field", "tools[0].function.parameters.a"},
+		{
+			"in a tool schema", with(`"tools":[{"function":{"parameters":{"a":1,"b":2,"a":3}}}]`), "duplicate_field",
+			"tools[0].function.parameters.a",
+		},
 		{"in an array", with(`"x":[[{"a":1},{"b":1,"b":1}]]`), "duplicate_field", "x[0][1].b"},
 		{"the empty name", with(`"x":{"":1,"":1}`), "duplicate_field", "x"},
 		{"among many", with(`"x":{` + many(500) + `,"k250":0}`), "duplicate_field", "x.k250"},
@@ -157,8 +186,14 @@ func TestMembersInAnotherCaseAreRefused(t *testing.T) {
 		{"Kelvin sign", with(`"max_to` + "\u212a" + `ens":1`), "duplicate_field", "max_to?ens"},
 		{"what is not acted upon here but there", with(`"Seed":1`), "duplicate_field", "Seed"},
 		{"in a message", inMessage(`"Content":"x"`), "duplicate_field", "messages[0].Content"},
-		{"in a content part", inMessage(`"content":[{"type":"text","Type":"image_url"}]`), "duplicate_field", "messages[0].content[0].Type"},
-		{"in an image", inMessage(`"content":[{"type":"image_url","image_url":{"URL":"x"}}]`), "duplicate_field", "messages[0].content[0].image_url.URL"},
+		{
+			"in a content part", inMessage(`"content":[{"type":"text","Type":"image_url"}]`), "duplicate_field",
+			"messages[0].content[0].Type",
+		},
+		{
+			"in an image", inMessage(`"content":[{"type":"image_url","image_url":{"URL":"x"}}]`), "duplicate_field",
+			"messages[0].content[0].image_url.URL",
+		},
 		{"in stream_options", with(`"stream_options":{"Include_Usage":true}`), "duplicate_field", "stream_options.Include_Usage"},
 		{"in a tool", with(`"tools":[{"Function":{}}]`), "duplicate_field", "tools[0].Function"},
 		{"in a function", with(`"tools":[{"function":{"NAME":"x"}}]`), "duplicate_field", "tools[0].function.NAME"},
@@ -299,12 +334,18 @@ func TestRequestTellsWhatItNeeds(t *testing.T) {
 		{"functions", with(`"functions":[{"name":"f"}]`), chat.Needs{Tools: true}},
 		{"response_format text", with(`"response_format":{"type":"text"}`), chat.Needs{}},
 		{"response_format json_object", with(`"response_format":{"type":"json_object"}`), chat.Needs{}},
-		{"response_format json_schema", with(`"response_format":{"type":"json_schema","json_schema":{"name":"x"}}`), chat.Needs{JSONSchema: true}},
+		{
+			"response_format json_schema", with(`"response_format":{"type":"json_schema","json_schema":{"name":"x"}}`),
+			chat.Needs{JSONSchema: true},
+		},
 		{"json_schema, escaped", with(`"response_format":{"type":"json\u005fschema"}`), chat.Needs{JSONSchema: true}},
 		{"image", part(`{"type":"image_url","image_url":{"url":"https://x","detail":"high"}}`), chat.Needs{Vision: true}},
 		{"image of another name", part(`{"type":"text","image_url":"https://x"}`), chat.Needs{Vision: true}},
 		{"image null", part(`{"type":"text","image_url":null}`), chat.Needs{}},
-		{"image of 20 MB", part(`{"type":"image_url","image_url":{"url":"data:image/png;base64,` + strings.Repeat("A", 20<<20) + `"}}`), chat.Needs{Vision: true}},
+		{
+			"image of 20 MB", part(`{"type":"image_url","image_url":{"url":"data:image/png;base64,` + strings.Repeat("A", 20<<20) + `"}}`),
+			chat.Needs{Vision: true},
+		},
 		{"video", part(`{"type":"video_url","video_url":{"url":"https://x"}}`), chat.Needs{Vision: true}},
 		{"audio", part(`{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}`), chat.Needs{Audio: true}},
 		{"audio as output", with(`"modalities":["text","audio"],"audio":{"voice":"x","format":"wav"}`), chat.Needs{Audio: true}},
@@ -326,19 +367,22 @@ func TestRequestTellsWhatItNeeds(t *testing.T) {
 
 func TestAccepted(t *testing.T) {
 	for name, body := range map[string]string{
-		"schema with Name and name":  with(`"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"Name":{},"name":{},"MODEL":{}}}}}]`),
-		"unknown members":            with(`"Foo":1,"foo":2,"x-y":{"a":null}`),
-		"metadata of 16":             with(`"metadata":{` + texts(16) + `}`),
-		"metadata with Model":        with(`"metadata":{"Model":"x","model":"y"}`),
-		"every escape":               with(`"x":"\"\\\/\b\f\n\r\t\u0041\ud83d\ude00"`),
-		"every number":               with(`"x":[0,-0,1.5,-1.5e-7,1E+3,123456789012345678901234567890]`),
-		"tiny numbers":               with(`"x":1e-999`),
-		"depth 64":                   with(`"x":` + strings.Repeat("[", 63) + strings.Repeat("]", 63)),
-		"1,000 members":              with(`"x":{` + many(1000) + `}`),
-		"2,048 messages":             `{"model":"m","messages":[{"role":"user"}` + strings.Repeat(`,{"role":"user"}`, 2047) + `]}`,
-		"white space":                " {\t\"model\" :\r\n\"m\" , \"messages\":[ {\"role\":\"user\" } ] }\n ",
-		"nulls":                      with(`"stream":null,"stream_options":null,"temperature":null,"top_p":null,"n":null,"tools":null,"user":null,"metadata":null,"response_format":null`),
-		"content null":               inMessage(`"content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]`),
+		"schema with Name and name": with(`"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"Name":{},` +
+			`"name":{},"MODEL":{}}}}}]`),
+		"unknown members":     with(`"Foo":1,"foo":2,"x-y":{"a":null}`),
+		"metadata of 16":      with(`"metadata":{` + texts(16) + `}`),
+		"metadata with Model": with(`"metadata":{"Model":"x","model":"y"}`),
+		"every escape":        with(`"x":"\"\\\/\b\f\n\r\t\u0041\ud83d\ude00"`),
+		"every number":        with(`"x":[0,-0,1.5,-1.5e-7,1E+3,123456789012345678901234567890]`),
+		"tiny numbers":        with(`"x":1e-999`),
+		"depth 64":            with(`"x":` + strings.Repeat("[", 63) + strings.Repeat("]", 63)),
+		"1,000 members":       with(`"x":{` + many(1000) + `}`),
+		"2,048 messages":      `{"model":"m","messages":[{"role":"user"}` + strings.Repeat(`,{"role":"user"}`, 2047) + `]}`,
+		"white space":         " {\t\"model\" :\r\n\"m\" , \"messages\":[ {\"role\":\"user\" } ] }\n ",
+		"nulls": with(`"stream":null,"stream_options":null,"temperature":null,"top_p":null,"n":null,"tools":null,` +
+			`"user":null,"metadata":null,"response_format":null`),
+		"content null": inMessage(`"content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f",` +
+			`"arguments":"{}"}}]`),
 		"NUL in a prompt":            inMessage(`"content":"\u0000"`),
 		"U+FFFD":                     with(`"user":"�"`),
 		"a model of 256 bytes":       `{"model":"` + strings.Repeat("m", 256) + `",` + messages + `}`,
@@ -355,7 +399,8 @@ func TestAccessors(t *testing.T) {
 		t.Errorf("%q %v %v %d %d %q", r.Model(), r.Stream(), r.WantsUsage(), r.N(), r.MaxOutput(), r.EndUser())
 	}
 	for name, want := range map[string]string{
-		"model": `"gpt\u002d4o"`, "n": "2", "tools": "null", `a"b`: "1", "Model": "", `a\`: "", "": "", "messages": messages[len(`"messages":`):],
+		"model": `"gpt\u002d4o"`, "n": "2", "tools": "null", `a"b`: "1", "Model": "", `a\`: "", "": "",
+		"messages": messages[len(`"messages":`):],
 	} {
 		if got := string(r.Get(name)); got != want {
 			t.Errorf("%q is %s, want %s", name, got, want)

@@ -145,7 +145,8 @@ func count(raw []byte, most int64) (int64, *jsonraw.FieldError) {
 	}
 	v, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil || v < 1 || v > most {
-		return 0, jsonraw.Wrong("must be a whole number from 1 to " + strconv.FormatInt(most, 10) + ", written without fraction or exponent")
+		return 0, jsonraw.Wrong("must be a whole number from 1 to " + strconv.FormatInt(most, 10) +
+			", written without fraction or exponent")
 	}
 	return v, nil
 }

@@ -21,51 +21,88 @@ func TestUsage(t *testing.T) {
 		{"plain", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}`, &chat.Usage{Input: 10, Output: 5}},
 		{"zero", `{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}`, &chat.Usage{}},
 		{"no completion yet", `{"prompt_tokens":10,"completion_tokens":null,"total_tokens":null}`, &chat.Usage{Input: 10}},
-		{"details null", `{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":null,"completion_tokens_details":null}`, &chat.Usage{Input: 10, Output: 5}},
-		{"cache and reasoning inside", `{"prompt_tokens":1220,"completion_tokens":100,"total_tokens":1320,"prompt_tokens_details":{"cached_tokens":20,"cache_write_tokens":1100,"audio_tokens":0},` +
-			`"completion_tokens_details":{"reasoning_tokens":60,"audio_tokens":0}}`, &chat.Usage{Input: 100, CacheRead: 20, CacheWrite: 1100, Output: 100, Reasoning: 60}},
 		{
-			"DeepSeek", `{"prompt_tokens":368,"completion_tokens":19,"total_tokens":387,"prompt_tokens_details":{"cached_tokens":256},"prompt_cache_hit_tokens":256,"prompt_cache_miss_tokens":112}`,
+			"details null", `{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":null,"completion_tokens_details":null}`,
+			&chat.Usage{Input: 10, Output: 5},
+		},
+		{
+			"cache and reasoning inside", `{"prompt_tokens":1220,"completion_tokens":100,"total_tokens":1320,` +
+				`"prompt_tokens_details":{"cached_tokens":20,"cache_write_tokens":1100,"audio_tokens":0},` +
+				`"completion_tokens_details":{"reasoning_tokens":60,"audio_tokens":0}}`,
+			&chat.Usage{Input: 100, CacheRead: 20, CacheWrite: 1100, Output: 100, Reasoning: 60},
+		},
+		{
+			"DeepSeek", `{"prompt_tokens":368,"completion_tokens":19,"total_tokens":387,"prompt_tokens_details":{"cached_tokens":256},` +
+				`"prompt_cache_hit_tokens":256,"prompt_cache_miss_tokens":112}`,
 			&chat.Usage{Input: 112, CacheRead: 256, Output: 19},
 		},
-		{"Moonshot", `{"prompt_tokens":20,"completion_tokens":30,"total_tokens":50,"cached_tokens":10}`, &chat.Usage{Input: 10, CacheRead: 10, Output: 30}},
-		{"Mistral", `{"prompt_tokens":94,"completion_tokens":33,"num_cached_tokens":48,"total_tokens":127}`, &chat.Usage{Input: 46, CacheRead: 48, Output: 33}},
-		{"Mistral audio", `{"prompt_tokens":11,"completion_tokens":15,"prompt_tokens_details":{"audio_tokens":375,"cached_tokens":9},"total_tokens":401}`, &chat.Usage{Input: 377, CacheRead: 9, Output: 15, AudioInput: 375}},
 		{
-			"xAI: reasoning beside", `{"prompt_tokens":361,"completion_tokens":26,"total_tokens":622,"prompt_tokens_details":{"cached_tokens":360},"completion_tokens_details":{"reasoning_tokens":235}}`,
+			"Moonshot", `{"prompt_tokens":20,"completion_tokens":30,"total_tokens":50,"cached_tokens":10}`,
+			&chat.Usage{Input: 10, CacheRead: 10, Output: 30},
+		},
+		{
+			"Mistral", `{"prompt_tokens":94,"completion_tokens":33,"num_cached_tokens":48,"total_tokens":127}`,
+			&chat.Usage{Input: 46, CacheRead: 48, Output: 33},
+		},
+		{"Mistral audio", `{"prompt_tokens":11,"completion_tokens":15,"prompt_tokens_details":{"audio_tokens":375,"cached_tokens":9},` +
+			`"total_tokens":401}`, &chat.Usage{Input: 377, CacheRead: 9, Output: 15, AudioInput: 375}},
+		{
+			"xAI: reasoning beside", `{"prompt_tokens":361,"completion_tokens":26,"total_tokens":622,` +
+				`"prompt_tokens_details":{"cached_tokens":360},"completion_tokens_details":{"reasoning_tokens":235}}`,
 			&chat.Usage{Input: 1, CacheRead: 360, Output: 261, Reasoning: 235},
 		},
 		{
 			"reasoning beside, as large as the cache",
-			`{"prompt_tokens":361,"completion_tokens":26,"total_tokens":622,"prompt_tokens_details":{"cached_tokens":235},"completion_tokens_details":{"reasoning_tokens":235}}`,
+			`{"prompt_tokens":361,"completion_tokens":26,"total_tokens":622,"prompt_tokens_details":{"cached_tokens":235},` +
+				`"completion_tokens_details":{"reasoning_tokens":235}}`,
 			&chat.Usage{Input: 126, CacheRead: 235, Output: 261, Reasoning: 235},
 		},
 		{
-			"reasoning counted otherwise", `{"prompt_tokens":15,"completion_tokens":256,"total_tokens":271,"completion_tokens_details":{"reasoning_tokens":270}}`,
+			"reasoning counted otherwise", `{"prompt_tokens":15,"completion_tokens":256,"total_tokens":271,` +
+				`"completion_tokens_details":{"reasoning_tokens":270}}`,
 			&chat.Usage{Input: 15, Output: 256, Reasoning: 256},
 		},
-		{"Gemini: thoughts only in the total", `{"prompt_tokens":66,"completion_tokens":6,"total_tokens":100}`, &chat.Usage{Input: 66, Output: 34, Unitemised: true}},
 		{
-			"cache beside, in the total", `{"prompt_tokens":100,"completion_tokens":5,"total_tokens":185,"cache_read_input_tokens":50,"cache_creation_input_tokens":30}`,
+			"Gemini: thoughts only in the total", `{"prompt_tokens":66,"completion_tokens":6,"total_tokens":100}`,
+			&chat.Usage{Input: 66, Output: 34, Unitemised: true},
+		},
+		{
+			"cache beside, in the total", `{"prompt_tokens":100,"completion_tokens":5,"total_tokens":185,"cache_read_input_tokens":50,` +
+				`"cache_creation_input_tokens":30}`,
 			&chat.Usage{Input: 100, CacheRead: 50, CacheWrite: 30, Output: 5},
 		},
-		{"cache beside, not in the total", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"cache_read_input_tokens":5000}`, &chat.Usage{Input: 10, CacheRead: 5000, Output: 5, Outside: true}},
 		{
-			"audio both ways", `{"prompt_tokens":120,"completion_tokens":90,"total_tokens":210,"prompt_tokens_details":{"audio_tokens":100,"cached_tokens":50},"completion_tokens_details":{"audio_tokens":70,"reasoning_tokens":15}}`,
+			"cache beside, not in the total", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"cache_read_input_tokens":5000}`,
+			&chat.Usage{Input: 10, CacheRead: 5000, Output: 5, Outside: true},
+		},
+		{
+			"audio both ways", `{"prompt_tokens":120,"completion_tokens":90,"total_tokens":210,` +
+				`"prompt_tokens_details":{"audio_tokens":100,"cached_tokens":50},"completion_tokens_details":{"audio_tokens":70,` +
+				`"reasoning_tokens":15}}`,
 			&chat.Usage{Input: 70, CacheRead: 50, Output: 90, Reasoning: 15, AudioInput: 70, AudioOutput: 70},
 		},
 		{
-			"writes by how long they are kept", `{"prompt_tokens":1000,"completion_tokens":5,"total_tokens":1005,"cache_creation_input_tokens":900,"cache_creation":{"ephemeral_5m_input_tokens":200,"ephemeral_1h_input_tokens":700}}`,
+			"writes by how long they are kept",
+			`{"prompt_tokens":1000,"completion_tokens":5,"total_tokens":1005,"cache_creation_input_tokens":900,` +
+				`"cache_creation":{"ephemeral_5m_input_tokens":200,"ephemeral_1h_input_tokens":700}}`,
 			&chat.Usage{Input: 100, CacheWrite: 900, CacheWrite1h: 700, Output: 5},
 		},
-		{"only how long", `{"prompt_tokens":1000,"completion_tokens":5,"cache_creation":{"ephemeral_1h_input_tokens":700}}`, &chat.Usage{Input: 300, CacheWrite: 700, CacheWrite1h: 700, Output: 5}},
-		{"total too small", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":1}`, &chat.Usage{Input: 10, Output: 5, Contradiction: true}},
-		{"cache beside, by its details", `{"prompt_tokens":29,"completion_tokens":6,"total_tokens":35,"prompt_tokens_details":{"cached_tokens":157,"text_tokens":29}}`, &chat.Usage{Input: 29, CacheRead: 157, Output: 6}},
+		{
+			"only how long", `{"prompt_tokens":1000,"completion_tokens":5,"cache_creation":{"ephemeral_1h_input_tokens":700}}`,
+			&chat.Usage{Input: 300, CacheWrite: 700, CacheWrite1h: 700, Output: 5},
+		},
+		{
+			"total too small", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":1}`,
+			&chat.Usage{Input: 10, Output: 5, Contradiction: true},
+		},
+		{"cache beside, by its details", `{"prompt_tokens":29,"completion_tokens":6,"total_tokens":35,` +
+			`"prompt_tokens_details":{"cached_tokens":157,"text_tokens":29}}`, &chat.Usage{Input: 29, CacheRead: 157, Output: 6}},
 		{"a total and nothing else", `{"total_tokens":12}`, &chat.Usage{Lump: 12}},
 		{"a total and an output", `{"completion_tokens":5,"total_tokens":12}`, &chat.Usage{Input: 7, Output: 5}},
 		{"a total and a prompt", `{"prompt_tokens":7,"total_tokens":12}`, &chat.Usage{Input: 7, Output: 5}},
 		{
-			"much more reasoning than completion", `{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"completion_tokens_details":{"reasoning_tokens":90}}`,
+			"much more reasoning than completion",
+			`{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"completion_tokens_details":{"reasoning_tokens":90}}`,
 			&chat.Usage{Input: 10, Output: 95, Reasoning: 90, Contradiction: true},
 		},
 		{"whole floats", `{"prompt_tokens":10.0,"completion_tokens":5e0}`, &chat.Usage{Input: 10, Output: 5}},
@@ -121,9 +158,13 @@ func TestAddUsageMembers(t *testing.T) {
 	const members = `"cost":0.000123,"cost_details":{"input":0.1}`
 	tests := []struct{ name, data, want string }{
 		{"usual", `{"choices":[],"usage":{"prompt_tokens":1},"x":1}`, `{"choices":[],"usage":{"prompt_tokens":1,` + members + `},"x":1}`},
-		{"pretty", "{\n  \"usage\": {\n    \"prompt_tokens\": 1\n  }\n}\n", "{\n  \"usage\": {\n    \"prompt_tokens\": 1," + members + "\n  }\n}\n"},
+		{"pretty", "{\n  \"usage\": {\n    \"prompt_tokens\": 1\n  }\n}\n", "{\n  \"usage\": {\n    \"prompt_tokens\": 1," + members +
+			"\n  }\n}\n"},
 		{"empty usage", `{"usage":{ }}`, `{"usage":{` + members + ` }}`},
-		{"in place of another's", `{"usage":{"cost":9, "a":1,"cost_details":null}}`, `{"usage":{"cost":0.000123, "a":1,"cost_details":{"input":0.1}}}`},
+		{
+			"in place of another's", `{"usage":{"cost":9, "a":1,"cost_details":null}}`,
+			`{"usage":{"cost":0.000123, "a":1,"cost_details":{"input":0.1}}}`,
+		},
 		{"a usage elsewhere", `{"x":{"usage":{"a":1}},"usage":{"b":1}}`, `{"x":{"usage":{"a":1}},"usage":{"b":1,` + members + `}}`},
 		{"null", `{"usage":null}`, `{"usage":null}`},
 		{"none", `{"choices":[]}`, `{"choices":[]}`},

@@ -32,7 +32,8 @@ func TestCallsAreValid(t *testing.T) {
 
 func FuzzAnswer(f *testing.F) {
 	providertest.FuzzAnswers(f, adapter(),
-		`{"id":"a","finish_reason":"COMPLETE","message":{"role":"assistant","content":[{"type":"text","text":"a"}]},"usage":{"billed_units":{"input_tokens":1}}}`,
+		`{"id":"a","finish_reason":"COMPLETE","message":{"role":"assistant","content":[{"type":"text","text":"a"}]},`+
+			`"usage":{"billed_units":{"input_tokens":1}}}`,
 		"event: message-start\ndata: {\"id\":\"a\",\"type\":\"message-start\"}\n\n"+
 			`data: {"type":"tool-call-start","delta":{"message":{"tool_calls":{"id":"c","function":{"name":"f"}}}}}`+"\n\n"+
 			`data: {"type":"message-end","delta":{"finish_reason":"TOOL_CALL"}}`+"\n\ndata: [DONE]\n\n",

@@ -83,9 +83,10 @@ func (e *encoder) options() map[string]translate.Option {
 	}
 	return map[string]translate.Option{
 		"temperature": within("temperature", "", "1"), "top_p": within("p", "0.01", "0.99"), "top_k": as("k"),
-		"p": as("p"), "k": as("k"), "seed": as("seed"), "frequency_penalty": as("frequency_penalty"), "presence_penalty": as("presence_penalty"),
-		"stop":        func(value []byte) error { e.o.Array("stop_sequences", translate.Strings(value)); return nil },
-		"safety_mode": as("safety_mode"), "citation_options": as("citation_options"), "priority": as("priority"),
+		"p": as("p"), "k": as("k"), "seed": as("seed"), "frequency_penalty": as("frequency_penalty"),
+		"presence_penalty": as("presence_penalty"),
+		"stop":             func(value []byte) error { e.o.Array("stop_sequences", translate.Strings(value)); return nil },
+		"safety_mode":      as("safety_mode"), "citation_options": as("citation_options"), "priority": as("priority"),
 		"strict_tools": as("strict_tools"),
 		"documents": func(value []byte) error {
 			e.documents = append(e.documents, translate.Strings(value)...)

@@ -10,12 +10,15 @@ import (
 
 func TestEncode_Refused(t *testing.T) {
 	for body, param := range map[string]string{
-		`"messages":[{"role":"user","content":"hi"}],"functions":[{"name":"f"}]`:                                           "functions",
-		`"messages":[{"role":"user","content":"hi"}],"n":2`:                                                                "n",
-		`"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"custom","custom":{"name":"f"}}]`:                    "tools",
-		`"messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"data:application/pdf;base64,aGk="}}]}]`: "messages[0].content[0]",
-		`"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"aGk=","format":"wav"}}]}]`:     "messages[0].content[0]",
-		`"messages":[{"role":"tool","content":"hi"}]`:                                                                      "messages[0].tool_call_id",
+		`"messages":[{"role":"user","content":"hi"}],"functions":[{"name":"f"}]`:                        "functions",
+		`"messages":[{"role":"user","content":"hi"}],"n":2`:                                             "n",
+		`"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"custom","custom":{"name":"f"}}]`: "tools",
+		`"messages":[{"role":"user","content":[{"type":"file",` +
+			`"file":{"file_data":"data:application/pdf;base64,aGk="}}]}]`: "messages[0].content[0]",
+		`"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"aGk=",` +
+			`"format":"wav"}}]}]`: "messages[0].content[0]",
+		`"messages":[{"role":"tool",` +
+			`"content":"hi"}]`: "messages[0].tool_call_id",
 	} {
 		r, err := chat.ParseRequest([]byte(`{"model":"m",` + body + `}`))
 		if err != nil {

@@ -47,8 +47,14 @@ var signs = []struct {
 	status []int // in which it counts
 	says   []string
 }{
-	{providers.KindContext, []int{0, 400, 422}, []string{"too many tokens", "too_many_tokens", "maximum context", "context length", "size limit exceeded"}},
-	{providers.KindContent, []int{0, 400, 403, 422}, []string{"blocked input", "blocked output", "content policy", "usage policy", "safety"}},
+	{providers.KindContext, []int{0, 400, 422}, []string{
+		"too many tokens", "too_many_tokens", "maximum context", "context length",
+		"size limit exceeded",
+	}},
+	{providers.KindContent, []int{0, 400, 403, 422}, []string{
+		"blocked input", "blocked output", "content policy", "usage policy",
+		"safety",
+	}},
 	{providers.KindUnknown, []int{0, 400}, []string{"model not found", "unknown model", "was removed", "no such model"}},
 	{providers.KindCredential, []int{0, 400}, []string{"invalid api token", "invalid api key", "no api key"}},
 	{providers.KindQuota, []int{0, 400, 403, 429}, []string{"calls / month", "per month", "monthly", "billing", "payment"}},

@@ -30,7 +30,8 @@ func (a embeddings) InputsPerCall(x providers.Exchange) int64 {
 // alone reports a model of Vertex AI that is called as the Gemini API is called
 // for one text. Those before it have the form of all models that predict.
 func (a embeddings) alone(x providers.Exchange) bool {
-	return a.Vertex && strings.Contains(x.Target.Upstream, "gemini-embedding") && !strings.Contains(x.Target.Upstream, "gemini-embedding-001")
+	return a.Vertex && strings.Contains(x.Target.Upstream, "gemini-embedding") && !strings.Contains(x.Target.Upstream,
+		"gemini-embedding-001")
 }
 
 // Encode writes a batchEmbedContents call, or those that Vertex AI has for

@@ -12,5 +12,8 @@ func TestEmbeddings(t *testing.T) {
 }
 
 func TestEmbeddings_Corpus(t *testing.T) {
-	providertest.EmbeddingCorpus(t, gemini.New(), func(c *providertest.Recorded) bool { return c.Family == "gemini-embed" && c.Provider == "gemini" })
+	providertest.EmbeddingCorpus(t, gemini.New(), func(c *providertest.Recorded) bool {
+		return c.Family == "gemini-embed" &&
+			c.Provider == "gemini"
+	})
 }

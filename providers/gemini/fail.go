@@ -100,7 +100,8 @@ var words = map[string]providers.Kind{
 	"UNAUTHENTICATED": providers.KindCredential, "PERMISSION_DENIED": providers.KindCredential,
 	"NOT_FOUND": providers.KindUnknown, "RESOURCE_EXHAUSTED": providers.KindRate,
 	"UNAVAILABLE": providers.KindOverload, "INTERNAL": providers.KindOverload, "DEADLINE_EXCEEDED": providers.KindOverload,
-	"ABORTED": providers.KindOverload, "CANCELLED": providers.KindOverload, "UNKNOWN": providers.KindOverload, "DATA_LOSS": providers.KindOverload,
+	"ABORTED": providers.KindOverload, "CANCELLED": providers.KindOverload, "UNKNOWN": providers.KindOverload,
+	"DATA_LOSS": providers.KindOverload,
 }
 
 // signs are what messages say, in lower case, when the code says no more than that

@@ -24,7 +24,8 @@ func TestAdapter(t *testing.T) {
 
 func TestCorpus(t *testing.T) {
 	providertest.Corpus(t, adapter(), func(c *providertest.Recorded) bool {
-		return c.Family == "gemini" && strings.Contains(c.API, "enerateContent") || c.Family == "gemini" && strings.Contains(c.API, "stream")
+		return c.Family == "gemini" && strings.Contains(c.API, "enerateContent") || c.Family == "gemini" &&
+			strings.Contains(c.API, "stream")
 	})
 }
 

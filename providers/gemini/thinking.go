@@ -98,7 +98,10 @@ func (e *encoder) thinking() error {
 		w = *own
 	case effort.Budget > 0 || effort.Level == "":
 	case !known:
-		return &chat.FieldError{Code: "unsupported_parameter", Param: "reasoning_effort", Message: "is no effort that this model can be asked for"}
+		return &chat.FieldError{
+			Code: "unsupported_parameter", Param: "reasoning_effort",
+			Message: "is no effort that this model can be asked for",
+		}
 	case len(t.levels) == 0:
 		w.budget, w.bounded = budget, true
 	}

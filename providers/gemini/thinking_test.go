@@ -29,7 +29,10 @@ func TestThinkingAsTheModelTakesIt(t *testing.T) {
 		{"gemini-3-flash-preview", `"reasoning_effort":"minimal"`, `{"thinkingLevel":"MINIMAL","includeThoughts":true}`, ""},
 		{"gemini-3.7-flash", `"reasoning_effort":"minimal"`, `{"thinkingLevel":"LOW","includeThoughts":true}`, "reasoning_effort"},
 		{"gemini-flash-latest", `"reasoning_effort":"none"`, `{"thinkingLevel":"LOW"}`, "reasoning_effort"},
-		{"gemini-3.1-pro-preview", `"thinking_config":{"thinking_level":"minimal","include_thoughts":true}`, `{"thinkingLevel":"LOW","includeThoughts":true}`, "thinking_config"},
+		{
+			"gemini-3.1-pro-preview", `"thinking_config":{"thinking_level":"minimal","include_thoughts":true}`,
+			`{"thinkingLevel":"LOW","includeThoughts":true}`, "thinking_config",
+		},
 		{"gemini-3.1-pro-preview", `"thinking_config":{"thinking_budget":500}`, `{"thinkingBudget":500}`, ""},
 	} {
 		t.Run(c.model+" "+c.member, func(t *testing.T) {

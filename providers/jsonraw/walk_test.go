@@ -32,7 +32,10 @@ func TestEach(t *testing.T) {
 }
 
 func TestElements(t *testing.T) {
-	for in, want := range map[string]string{` [1 , "a",[ ]]`: `1;"a";[ ];`, `[]`: "", `{"a":1}`: "", `[1,`: "1;", `[1 2]`: "1;", `[,]`: ""} {
+	for in, want := range map[string]string{
+		` [1 , "a",[ ]]`: `1;"a";[ ];`, `[]`: "", `{"a":1}`: "", `[1,`: "1;", `[1 2]`: "1;",
+		`[,]`: "",
+	} {
 		var b strings.Builder
 		for value := range jsonraw.Elements([]byte(in)) {
 			fmt.Fprintf(&b, "%s;", value)
@@ -54,8 +57,9 @@ func TestLookup(t *testing.T) {
 
 func TestText(t *testing.T) {
 	for in, want := range map[string]string{
-		`"a"`: "a", ` "a\u00e9\/\b\f\n\r\t\"\\"`: "aé/\b\f\n\r\t\"\\", `"\ud83d\ude00"`: "😀", `"\ud83dx"`: "\uFFFDx", `"\ud83d\u0041"`: "\uFFFDA",
-		`5`: "", `null`: "", ``: "", `"a`: "", `"\x"`: "",
+		`"a"`: "a", ` "a\u00e9\/\b\f\n\r\t\"\\"`: "aé/\b\f\n\r\t\"\\", `"\ud83d\ude00"`: "😀", `"\ud83dx"`: "\uFFFDx",
+		`"\ud83d\u0041"`: "\uFFFDA",
+		`5`:              "", `null`: "", ``: "", `"a`: "", `"\x"`: "",
 	} {
 		if got := jsonraw.Text([]byte(in)); got != want {
 			t.Errorf("%s: %q, want %q", in, got, want)

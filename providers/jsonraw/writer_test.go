@@ -52,7 +52,10 @@ func TestObjectIsWrittenInOneBuffer(t *testing.T) {
 
 // FuzzQuote compares the one quoter with encoding/json.
 func FuzzQuote(f *testing.F) {
-	for _, text := range []string{"", "plain", "<a&b>", "\x00\x1f\x7f\b\f\n\r\t\"\\/", "é😀\u2028\u2029\ufffd", "\xff a\xc3", "\xed\xa0\x80"} {
+	for _, text := range []string{
+		"", "plain", "<a&b>", "\x00\x1f\x7f\b\f\n\r\t\"\\/", "é😀\u2028\u2029\ufffd", "\xff a\xc3",
+		"\xed\xa0\x80",
+	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

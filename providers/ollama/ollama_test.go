@@ -33,6 +33,8 @@ func TestCorpus(t *testing.T) {
 }
 
 func FuzzAnswer(f *testing.F) {
-	const line = `{"model":"m","created_at":"2026-01-02T03:04:05Z","message":{"role":"assistant","content":"a","tool_calls":[{"function":{"name":"f","arguments":{}}}]}`
-	providertest.FuzzAnswers(f, adapter(), line+`,"done":true,"eval_count":3}`, line+"}\n"+line+`,"done":true}`+"\n", `{"error":"model 'm' not found"}`)
+	const line = `{"model":"m","created_at":"2026-01-02T03:04:05Z","message":{"role":"assistant","content":"a",` +
+		`"tool_calls":[{"function":{"name":"f","arguments":{}}}]}`
+	providertest.FuzzAnswers(f, adapter(), line+`,"done":true,"eval_count":3}`, line+"}\n"+line+`,"done":true}`+"\n",
+		`{"error":"model 'm' not found"}`)
 }

@@ -72,7 +72,8 @@ func members() providers.Members {
 		providers.Selects.Of("models", "model_list", "fallbacks", "route", "preset", "provider", "providers", "provider_options",
 			"providerOptions", "router", "draft_model", "safety_model", "adapter_id", "lora"),
 		providers.Stored.Of("reference", "messages.content.file.file_id", "messages.content.file_id", "messages.audio.id", "audio.voice",
-			"previous_response_id", "conversation", "prompt", "container", "cached_content", "data_sources", "vector_store_ids", "file_ids"),
+			"previous_response_id", "conversation", "prompt", "container", "cached_content", "data_sources", "vector_store_ids",
+			"file_ids"),
 		providers.Refused.Of(
 			// Second bounds of the output, and counts of answers, that nobody here reads.
 			"max_output_tokens", "max_new_tokens", "max_length", "max_tokens_to_sample", "max_gen_toks", "max_generated_tokens",

@@ -50,7 +50,8 @@ func usage(raw []byte, u *chat.Usage) []byte {
 // than there is, by its own details. They say the rest.
 func ownCounts(o object, u *chat.Usage) (prompt int64, ok bool) {
 	prompt, completion, total := count(o["prompt_tokens"]), count(o["completion_tokens"]), count(o["total_tokens"])
-	cached, audio := count(jsonraw.Lookup(o["prompt_tokens_details"], "cached_tokens")), count(jsonraw.Lookup(o["prompt_tokens_details"], "audio_tokens"))
+	cached, audio := count(jsonraw.Lookup(o["prompt_tokens_details"], "cached_tokens")),
+		count(jsonraw.Lookup(o["prompt_tokens_details"], "audio_tokens"))
 	switch gap := total - prompt - completion; {
 	case prompt < 0 || completion != u.Output || gap < 0:
 		return 0, false

@@ -82,7 +82,8 @@ func (t *translation) request(r *chat.Request) (*chat.Request, error) {
 		change("tools", elements(raw, t.tool))
 	}
 	if raw := r.Get("prediction"); jsonraw.IsArray(jsonraw.Lookup(raw, "content")) {
-		change("prediction", jsonraw.Edit(raw, []jsonraw.Member{{Name: "content", Value: jsonraw.Quote(texts(jsonraw.Lookup(raw, "content")))}}))
+		change("prediction", jsonraw.Edit(raw,
+			[]jsonraw.Member{{Name: "content", Value: jsonraw.Quote(texts(jsonraw.Lookup(raw, "content")))}}))
 	}
 	if choice := r.Get("tool_choice"); len(choice) > 0 && choice[0] == '{' && jsonraw.Text(jsonraw.Lookup(choice, "type")) != "function" {
 		t.refuse("tool_choice", "Mistral takes a function as tool_choice, or one of auto, none, any and required.")

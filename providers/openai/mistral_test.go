@@ -41,16 +41,20 @@ func TestMistralOrderOfRoles(t *testing.T) {
 	const (
 		user      = `{"role":"user","content":"hi"}`
 		assistant = `{"role":"assistant","content":"One"}`
-		calls     = `{"role":"assistant","content":"","tool_calls":[{"id":"ABCDEFGHI","type":"function","function":{"name":"f","arguments":"{}"}}]}`
-		result    = `{"role":"tool","tool_call_id":"ABCDEFGHI","content":"r"}`
-		filler    = `{"role":"assistant","content":"OK."}`
+		calls     = `{"role":"assistant","content":"","tool_calls":[{"id":"ABCDEFGHI","type":"function","function":{"name":"f",` +
+			`"arguments":"{}"}}]}`
+		result = `{"role":"tool","tool_call_id":"ABCDEFGHI","content":"r"}`
+		filler = `{"role":"assistant","content":"OK."}`
 	)
 	for _, c := range []struct{ from, to, lost string }{
 		{user + "," + calls + "," + result + "," + user, user + "," + calls + "," + result + "," + filler + "," + user, ""},
 		{user + "," + calls + "," + result, user + "," + calls + "," + result, ""},
 		{user + "," + assistant + `,{"role":"system","content":"hi"}`, user + "," + assistant + "," + user, "messages.role"},
 		{user + "," + assistant, user + `,{"role":"assistant","content":"One","prefix":true}`, ""},
-		{`{"role":"system","content":"s"},` + user + `,{"role":"system","content":"s"}`, `{"role":"system","content":"s"},` + user + `,{"role":"system","content":"s"}`, ""},
+		{
+			`{"role":"system","content":"s"},` + user + `,{"role":"system","content":"s"}`,
+			`{"role":"system","content":"s"},` + user + `,{"role":"system","content":"s"}`, "",
+		},
 	} {
 		r, err := chat.ParseRequest([]byte(`{"model":"m","messages":[` + c.from + `]}`))
 		if err != nil {
@@ -58,7 +62,8 @@ func TestMistralOrderOfRoles(t *testing.T) {
 		}
 		a := openai.Mistral()
 		call, err := providers.Encode(providers.Exchange{Target: providers.Target{Upstream: "m", Adapter: a, Quirks: a.Quirks}, Request: r})
-		if want := `{"model":"m","messages":[` + c.to + `]}`; err != nil || string(call.Body) != want || strings.Join(call.Dropped, " ") != c.lost {
+		if want := `{"model":"m","messages":[` + c.to + `]}`; err != nil || string(call.Body) != want ||
+			strings.Join(call.Dropped, " ") != c.lost {
 			t.Errorf("%s: sent %s, dropped %q, %v; want %s", c.from, call.Body, call.Dropped, err, want)
 		}
 	}

@@ -31,7 +31,8 @@ func finishReason(said string) string {
 // failed reports a reason that says that there is no answer.
 func failed(reason string) bool {
 	switch strings.ToLower(reason) {
-	case "error", "network_error", "server_error", "malformed_function_call", "malformed_tool_use", "malformed_model_output", "malformed_response":
+	case "error", "network_error", "server_error", "malformed_function_call", "malformed_tool_use", "malformed_model_output",
+		"malformed_response":
 		return true
 	}
 	return false

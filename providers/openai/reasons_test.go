@@ -9,7 +9,10 @@ func TestReasonsThatAreNoGoodEnd(t *testing.T) {
 			t.Errorf("%s is taken for an answer", reason)
 		}
 	}
-	for reason, want := range map[string]string{"PROHIBITED_CONTENT": "content_filter", "SAFETY": "content_filter", "stop": "stop", "made_up": "stop", "MAX_TOKENS": "length"} {
+	for reason, want := range map[string]string{
+		"PROHIBITED_CONTENT": "content_filter", "SAFETY": "content_filter", "stop": "stop",
+		"made_up": "stop", "MAX_TOKENS": "length",
+	} {
 		if failed(reason) || finishReason(reason) != want {
 			t.Errorf("%s is %s, want %s", reason, finishReason(reason), want)
 		}

@@ -14,7 +14,8 @@ import (
 func TestStrictSchemas(t *testing.T) {
 	const open = `{"type":"object","properties":{"a":{"type":"string","minLength":2}},"required":["a"]}`
 	const closed = `{"type":"object","properties":{"a":{"type":"string","minLength":2}},"required":["a"],"additionalProperties":false}`
-	const azure = `{"type":"object","properties":{"a":{"type":"string","description":"(minLength: 2)"}},"required":["a"],"additionalProperties":false}`
+	const azure = `{"type":"object","properties":{"a":{"type":"string","description":"(minLength: 2)"}},"required":["a"],` +
+		`"additionalProperties":false}`
 	format := func(schema, strict string) string {
 		return `"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":` + schema + strict + `}}`
 	}
@@ -39,7 +40,10 @@ func TestStrictSchemas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		call, err := providers.Encode(providers.Exchange{Target: providers.Target{Upstream: "m", Adapter: c.adapter, Quirks: c.adapter.Quirks}, Request: r})
+		call, err := providers.Encode(providers.Exchange{Target: providers.Target{
+			Upstream: "m", Adapter: c.adapter,
+			Quirks: c.adapter.Quirks,
+		}, Request: r})
 		if err != nil || string(call.Body) != head+c.to+"}" || strings.Join(call.Dropped, " ") != c.lost {
 			t.Errorf("%s: sent %s, dropped %q, %v", c.from, call.Body, call.Dropped, err)
 		}

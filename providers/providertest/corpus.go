@@ -246,7 +246,8 @@ func (c *Recorded) compare(got *seen) error {
 	switch {
 	case sum != want.TextSHA256 && !slices.Contains(want.TextAltSHA256, sum) && !refused:
 		return fmt.Errorf("text %.200q, want %.200q", got.text.String(), want.Text)
-	case got.finish == "" || want.FinishReason != "" && got.finish != want.FinishReason && !slices.Contains(want.FinishReasonAccept, got.finish):
+	case got.finish == "" || want.FinishReason != "" && got.finish != want.FinishReason && !slices.Contains(want.FinishReasonAccept,
+		got.finish):
 		return fmt.Errorf("finish %q, want %q", got.finish, want.FinishReason)
 	case want.ReasoningSHA256 != "" && hash(got.reasoning.String()) != want.ReasoningSHA256:
 		return fmt.Errorf("reasoning %.200q", got.reasoning.String())
@@ -308,7 +309,8 @@ func (c *Recorded) compareUsage(u *chat.Usage) error {
 	switch {
 	case prompt != want.Prompt && !slices.Contains(want.AcceptPrompt, prompt),
 		u.Output != want.Completion && !slices.Contains(want.AcceptCompletion, u.Output),
-		want.Cached > 0 && prompt == want.Prompt && u.CacheRead != want.Cached, want.Reasoning > 0 && u.Reasoning != want.Reasoning, u.Invalid:
+		want.Cached > 0 && prompt == want.Prompt && u.CacheRead != want.Cached,
+		want.Reasoning > 0 && u.Reasoning != want.Reasoning, u.Invalid:
 		return fmt.Errorf("usage %+v, want %+v", *u, *want)
 	}
 	return nil

@@ -117,7 +117,8 @@ func (c *Recorded) vectors(t *testing.T, e providers.EmbedCodec) {
 	if want != nil {
 		count = want.Count
 	}
-	r, err := chat.ParseEmbedding(fmt.Appendf(nil, `{"model":%q,"input":[%s]}`, c.ID, strings.TrimPrefix(strings.Repeat(`,"a"`, count), ",")))
+	r, err := chat.ParseEmbedding(fmt.Appendf(nil, `{"model":%q,"input":[%s]}`, c.ID,
+		strings.TrimPrefix(strings.Repeat(`,"a"`, count), ",")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -157,7 +157,8 @@ func renderCall(c providers.Call) string {
 func (o outcome) String() string {
 	var b strings.Builder
 	if r := o.response; r != nil {
-		fmt.Fprintf(&b, "id %q, model %q, finish %q, text %q\n%s\n%s\n", r.ID, r.Model, r.Finish, r.Text, renderUsage(r.Usage), bytes.TrimSpace(r.Body))
+		fmt.Fprintf(&b, "id %q, model %q, finish %q, text %q\n%s\n%s\n", r.ID, r.Model, r.Finish, r.Text, renderUsage(r.Usage),
+			bytes.TrimSpace(r.Body))
 	}
 	for _, c := range o.chunks {
 		mark := "-"

@@ -87,8 +87,10 @@ var quirks = map[string]quirk{
 	},
 	"alternate": {
 		providers.Quirks{Alternate: true},
-		`"messages":[{"role":"user","content":"a"},{"role":"user","content":[{"type":"text","text":"b"}]},{"role":"assistant","content":"c"},{"role":"system","content":"d"}]`,
-		`"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":"c"},{"role":"user","content":"d"}]`, "messages.role",
+		`"messages":[{"role":"user","content":"a"},{"role":"user","content":[{"type":"text","text":"b"}]},{"role":"assistant",` +
+			`"content":"c"},{"role":"system","content":"d"}]`,
+		`"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":"c"}` +
+			`,{"role":"user","content":"d"}]`, "messages.role",
 	},
 	"alternate as it is": {
 		providers.Quirks{Alternate: true},
@@ -101,7 +103,8 @@ var quirks = map[string]quirk{
 	},
 	"message_rename": {
 		providers.Quirks{MessageRename: map[string]string{"thoughts": "reasoning_content"}},
-		taught + `,"thoughts":"hm"},{"role":"user","content":"so?"}]`, taught + `,"reasoning_content":"hm"},{"role":"user","content":"so?"}]`, "",
+		taught + `,"thoughts":"hm"},{"role":"user","content":"so?"}]`,
+		taught + `,"reasoning_content":"hm"},{"role":"user","content":"so?"}]`, "",
 	},
 }
 
@@ -127,7 +130,10 @@ func (s Subject) quirks(t *testing.T) {
 		})
 	}
 	t.Run("refuse", func(t *testing.T) {
-		for _, member := range []string{`"seed":7`, `"temperature":0.5`, `"tools":[{"type":"function","function":{"name":"f"}}]`, `"made_up":1`} {
+		for _, member := range []string{
+			`"seed":7`, `"temperature":0.5`, `"tools":[{"type":"function","function":{"name":"f"}}]`,
+			`"made_up":1`,
+		} {
 			name := firstMember(t, member)
 			_, err := providers.Encode(s.asked(t, providers.Quirks{Refuse: []string{name}}, hello+","+member))
 			e := (*providers.Error)(nil)

@@ -30,10 +30,12 @@ func Chunks(model string, prompt, completion int64, words ...string) []string {
 
 // Problem is an error body in the OpenAI format.
 func Problem(message, kind, code string) string {
-	return fmt.Sprintf(`{"error":{"message":%s,"type":%s,"param":null,"code":%s}}`, jsonraw.Quote(message), jsonraw.Quote(kind), jsonraw.Quote(code))
+	return fmt.Sprintf(`{"error":{"message":%s,"type":%s,"param":null,"code":%s}}`, jsonraw.Quote(message), jsonraw.Quote(kind),
+		jsonraw.Quote(code))
 }
 
 func usage(prompt, completion int64) string {
 	n := func(i int64) string { return strconv.FormatInt(i, 10) }
-	return `"usage":{"prompt_tokens":` + n(prompt) + `,"completion_tokens":` + n(completion) + `,"total_tokens":` + n(prompt+completion) + `}`
+	return `"usage":{"prompt_tokens":` + n(prompt) + `,"completion_tokens":` + n(completion) + `,"total_tokens":` +
+		n(prompt+completion) + `}`
 }

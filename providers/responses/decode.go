@@ -202,7 +202,8 @@ func logprobs(list []byte) []byte {
 
 func (s *speaker) call(m *translate.Message, item, arguments []byte) {
 	m.Calls = append(m.Calls, translate.Said{
-		Index: s.calls, ID: callID(item, s.calls), Name: translate.WordsOf(jsonraw.Lookup(item, "name")), Arguments: translate.WordsOf(arguments),
+		Index: s.calls, ID: callID(item, s.calls), Name: translate.WordsOf(jsonraw.Lookup(item, "name")),
+		Arguments: translate.WordsOf(arguments),
 	})
 	s.calls++
 }

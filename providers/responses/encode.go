@@ -159,7 +159,10 @@ func (e *encoder) webSearch(value []byte) error {
 func flatTool(t translate.Tool) ([]byte, error) {
 	if t.Function == nil {
 		if t.Type == "" {
-			return nil, &chat.FieldError{Code: "unsupported_parameter", Param: "tools", Message: "holds a tool that does not say what it is"}
+			return nil, &chat.FieldError{
+				Code: "unsupported_parameter", Param: "tools",
+				Message: "holds a tool that does not say what it is",
+			}
 		}
 		return t.Raw, nil
 	}

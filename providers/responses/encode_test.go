@@ -10,12 +10,18 @@ import (
 
 func TestEncode_Refused(t *testing.T) {
 	for body, param := range map[string]string{
-		`"messages":[{"role":"user","content":"hi"}],"functions":[{"name":"f"}]`:                                                                             "functions",
-		`"messages":[{"role":"user","content":"hi"}],"n":2`:                                                                                                  "n",
-		`"messages":[{"role":"user","content":"hi"}],"max_tokens":15`:                                                                                        "max_completion_tokens",
-		`"messages":[{"role":"user","content":"hi"}],"tools":[{"x":1}]`:                                                                                      "tools",
-		`"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"aGk=","format":"wav"}}]}]`:                                       "messages[0].content[0]",
-		`"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="}}]}]`: "messages[1].content[0]",
+		`"messages":[{"role":"user","content":"hi"}],` +
+			`"functions":[{"name":"f"}]`: "functions",
+		`"messages":[{"role":"user",` +
+			`"content":"hi"}],"n":2`: "n",
+		`"messages":[{"role":"user","content":"hi"}],` +
+			`"max_tokens":15`: "max_completion_tokens",
+		`"messages":[{"role":"user","content":"hi"}],` +
+			`"tools":[{"x":1}]`: "tools",
+		`"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"aGk=",` +
+			`"format":"wav"}}]}]`: "messages[0].content[0]",
+		`"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"image_url",` +
+			`"image_url":{"url":"data:image/png;base64,aGk="}}]}]`: "messages[1].content[0]",
 	} {
 		r, err := chat.ParseRequest([]byte(`{"model":"m",` + body + `}`))
 		if err != nil {

@@ -54,7 +54,10 @@ var annotations = []string{
 var (
 	inMaps  = []string{"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 	inLists = []string{"anyOf", "oneOf", "allOf", "prefixItems"}
-	single  = []string{"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames", "additionalItems", "unevaluatedProperties", "unevaluatedItems"}
+	single  = []string{
+		"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames", "additionalItems",
+		"unevaluatedProperties", "unevaluatedItems",
+	}
 )
 
 func has(list []string, name []byte) bool {
@@ -118,7 +121,8 @@ func (s *Subset) allows(name, value []byte) bool {
 		return s.Keywords == nil || simple(jsonraw.Text(value))
 	case "enum":
 		for v := range jsonraw.Elements(value) {
-			if (s.Scalars || s.Keywords != nil && (v[0] == '{' || v[0] == '[')) && v[0] != '"' && (v[0] < '0' || v[0] > '9') && v[0] != '-' {
+			if (s.Scalars || s.Keywords != nil && (v[0] == '{' || v[0] == '[')) && v[0] != '"' && (v[0] < '0' || v[0] > '9') &&
+				v[0] != '-' {
 				return false
 			}
 		}

@@ -10,12 +10,18 @@ import (
 
 var subsets = map[string]*schema.Subset{
 	"strict": {
-		Keywords: []string{"type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "title", "description", "format", "minItems", "pattern"},
-		Formats:  []string{"date", "uuid"}, Inline: true, Closed: true, FewItems: true,
+		Keywords: []string{
+			"type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "title",
+			"description", "format", "minItems", "pattern",
+		},
+		Formats: []string{"date", "uuid"}, Inline: true, Closed: true, FewItems: true,
 	},
 	"google": {
-		Keywords: []string{"type", "properties", "required", "additionalProperties", "items", "enum", "anyOf", "description", "minimum", "maximum", "format"},
-		Inline:   true, Scalars: true,
+		Keywords: []string{
+			"type", "properties", "required", "additionalProperties", "items", "enum", "anyOf", "description", "minimum",
+			"maximum", "format",
+		},
+		Inline: true, Scalars: true,
 	},
 	"flat": {Flat: true},
 }
@@ -24,35 +30,52 @@ func TestReduce(t *testing.T) {
 	for _, c := range []struct{ subset, from, to, lost string }{
 		{
 			"strict", `{"type":"object","properties":{"a":{"type":"integer","minimum":1,"maximum":10,"description":"d"}},"required":["a"]}`,
-			`{"type":"object","properties":{"a":{"type":"integer","description":"d (minimum: 1, maximum: 10)"}},"required":["a"],"additionalProperties":false}`, "minimum maximum",
+			`{"type":"object","properties":{"a":{"type":"integer","description":"d (minimum: 1, maximum: 10)"}},"required":["a"],` +
+				`"additionalProperties":false}`, "minimum maximum",
 		},
 		{
-			"strict", `{"type":"object","properties":{"o":{"type":"object","properties":{"z":{"type":"string","maxLength":5}}}},"additionalProperties":true}`,
-			`{"type":"object","properties":{"o":{"type":"object","properties":{"z":{"type":"string","description":"(maxLength: 5)"}},"additionalProperties":false}},"additionalProperties":false}`, "maxLength additionalProperties",
+			"strict", `{"type":"object","properties":{"o":{"type":"object","properties":{"z":{"type":"string","maxLength":5}}}},` +
+				`"additionalProperties":true}`,
+			`{"type":"object","properties":{"o":{"type":"object","properties":{"z":{"type":"string","description":"(maxLength: 5)"}},` +
+				`"additionalProperties":false}},"additionalProperties":false}`, "maxLength additionalProperties",
 		},
 		{"strict", `{"type":"object","additionalProperties":false,"properties":{"a":{"const":1},"b":{"enum":["x"]}}}`, "", ""},
 		{
 			"strict", `{"type":"array","items":{"type":"string","format":"email"},"minItems":3}`,
-			`{"type":"array","items":{"type":"string","description":"(format: \"email\")"},"description":"(minItems: 3)"}`, "format minItems",
+			`{"type":"array","items":{"type":"string","description":"(format: \"email\")"},"description":"(minItems: 3)"}`,
+			"format minItems",
 		},
 		{"strict", `{"type":"string","pattern":"^(?=a)b"}`, `{"type":"string","description":"(pattern: \"^(?=a)b\")"}`, "pattern"},
-		{"strict", `{"oneOf":[{"type":"string"},{"type":"object"}]}`, `{"anyOf":[{"type":"string"},{"type":"object","additionalProperties":false}]}`, "additionalProperties"},
 		{
-			"strict", `{"allOf":[{"$ref":"#/$defs/A"},{"properties":{"b":{"type":"string"}},"required":["b"]}],"$defs":{"A":{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}}}`,
-			`{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}},"required":["a","b"],"additionalProperties":false}`, "",
+			"strict", `{"oneOf":[{"type":"string"},{"type":"object"}]}`,
+			`{"anyOf":[{"type":"string"},{"type":"object","additionalProperties":false}]}`, "additionalProperties",
 		},
 		{
-			"strict", `{"$ref":"#/$defs/N","$defs":{"N":{"type":"object","properties":{"next":{"$ref":"#/$defs/N"}},"additionalProperties":false}}}`,
+			"strict", `{"allOf":[{"$ref":"#/$defs/A"},{"properties":{"b":{"type":"string"}},"required":["b"]}],` +
+				`"$defs":{"A":{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}}}`,
+			`{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}},"required":["a","b"],` +
+				`"additionalProperties":false}`, "",
+		},
+		{
+			"strict", `{"$ref":"#/$defs/N","$defs":{"N":{"type":"object","properties":{"next":{"$ref":"#/$defs/N"}},` +
+				`"additionalProperties":false}}}`,
 			`{"type":"object","properties":{"next":{}},"additionalProperties":false}`, "$ref",
 		},
 		{
-			"google", `{"type":"object","properties":{"h":{"type":"object"},"k":{"const":"insert"},"m":{"type":"array","items":{"$ref":"#/properties/h"}},"n":{"$ref":"#/$defs/N","description":"d"},"v":true,"s":{"type":"string","minLength":2,"pattern":"^a"}},"$defs":{"N":{"type":"string"}}}`,
-			`{"type":"object","properties":{"h":{"type":"object"},"k":{"enum":["insert"],"type":"string"},"m":{"type":"array","items":{"type":"object"}},"n":{"type":"string","description":"d"},"v":{},"s":{"type":"string","description":"(minLength: 2, pattern: \"^a\")"}}}`, "minLength pattern",
+			"google", `{"type":"object","properties":{"h":{"type":"object"},"k":{"const":"insert"},"m":{"type":"array",` +
+				`"items":{"$ref":"#/properties/h"}},"n":{"$ref":"#/$defs/N","description":"d"},"v":true,"s":{"type":"string",` +
+				`"minLength":2,"pattern":"^a"}},"$defs":{"N":{"type":"string"}}}`,
+			`{"type":"object","properties":{"h":{"type":"object"},"k":{"enum":["insert"],"type":"string"},"m":{"type":"array",` +
+				`"items":{"type":"object"}},"n":{"type":"string","description":"d"},"v":{},"s":{"type":"string",` +
+				`"description":"(minLength: 2, pattern: \"^a\")"}}}`, "minLength pattern",
 		},
 		{"google", `{"type":"integer","exclusiveMinimum":0,"exclusiveMaximum":10}`, `{"type":"integer","minimum":1,"maximum":9}`, ""},
 		{"google", `{"type":"number","exclusiveMinimum":0}`, `{"type":"number","description":"(exclusiveMinimum: 0)"}`, "exclusiveMinimum"},
 		{"google", `{"const":true}`, `{"type":"boolean","description":"(const: [true])"}`, "const"},
-		{"google", `{"type":["string","null"],"enum":["a",null]}`, `{"type":["string","null"],"enum":["a"],"description":"(enum: [\"a\",null])"}`, "enum"},
+		{
+			"google", `{"type":["string","null"],"enum":["a",null]}`,
+			`{"type":["string","null"],"enum":["a"],"description":"(enum: [\"a\",null])"}`, "enum",
+		},
 		{"google", `{"nullable":true,"type":"string"}`, `{"type":["string","null"]}`, ""},
 		{"google", `{"title":"T","$schema":"s","type":"string","default":"x","examples":["x"]}`, `{"type":"string"}`, ""},
 		{"google", `{"not":{"type":"string"}}`, `{"description":"(not: {\"type\":\"string\"})"}`, "not"},
@@ -60,7 +83,8 @@ func TestReduce(t *testing.T) {
 		{"google", `{"type":"object","properties":{"x":false}}`, `{"type":"object","properties":{"x":{}}}`, "false"},
 		{"flat", `{"type":"object","properties":{"a":{"$ref":"#/$defs/A"}},"$defs":{"A":{"minLength":1}}}`, "", ""},
 		{
-			"flat", `{"anyOf":[{"type":"object","properties":{"a":{}},"required":["a"]},{"type":"object","properties":{"b":{}}}],"description":"d"}`,
+			"flat", `{"anyOf":[{"type":"object","properties":{"a":{}},"required":["a"]},{"type":"object","properties":{"b":{}}}],` +
+				`"description":"d"}`,
 			`{"type":"object","properties":{"a":{},"b":{}},"description":"d"}`, "anyOf",
 		},
 	} {

@@ -181,7 +181,8 @@ func (w *writer) emptied(raw []byte) {
 // bound writes the bound of an integer that a value may not have as one that it may.
 func (w *writer) bound(name string, value, raw []byte, step int64) bool {
 	n, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil || !w.s.takes([]byte(name)) || jsonraw.Text(jsonraw.Lookup(raw, "type")) != "integer" || jsonraw.Lookup(raw, name) != nil {
+	if err != nil || !w.s.takes([]byte(name)) || jsonraw.Text(jsonraw.Lookup(raw, "type")) != "integer" ||
+		jsonraw.Lookup(raw, name) != nil {
 		return false
 	}
 	w.put(name, strconv.AppendInt(nil, n+step, 10))

@@ -157,7 +157,8 @@ func TestMalformedStreamIsAnError(t *testing.T) {
 				t.Errorf("%d events, want %d", len(got), tt.want)
 			}
 			var large *sse.TooLargeError
-			if errors.As(err, &large); tt.limit == "" && !errors.Is(err, io.EOF) || tt.limit != "" && (large == nil || large.What != tt.limit) {
+			if errors.As(err, &large); tt.limit == "" && !errors.Is(err, io.EOF) ||
+				tt.limit != "" && (large == nil || large.What != tt.limit) {
 				t.Errorf("error %v, want limit %q", err, tt.limit)
 			}
 		})

@@ -112,7 +112,8 @@ func (t *Turn) RefuseCall(i int, message string) error {
 // Unanswerable is the error for a tool's turn that answers no call.
 func (t *Turn) Unanswerable() error {
 	return &chat.FieldError{
-		Code: "invalid_value", Param: fmt.Sprintf("messages[%d].tool_call_id", t.Index), Message: "answers no call of the messages before it",
+		Code: "invalid_value", Param: fmt.Sprintf("messages[%d].tool_call_id", t.Index),
+		Message: "answers no call of the messages before it",
 	}
 }
 

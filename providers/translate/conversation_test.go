@@ -86,7 +86,8 @@ func TestRead_TellsWhatTheFormatDoesNotDeclare(t *testing.T) {
 	if err != nil || len(r.Lost) > 0 {
 		t.Fatalf("lost %s, %v", r.Lost, err)
 	}
-	if said, result = r.Turns[0], r.Turns[1]; said.Reasoning != "hm" || len(said.Details) != 1 || said.Extra == nil || said.Calls[0].Extra == nil || !result.Failed {
+	if said, result = r.Turns[0], r.Turns[1]; said.Reasoning != "hm" || len(said.Details) != 1 || said.Extra == nil ||
+		said.Calls[0].Extra == nil || !result.Failed {
 		t.Errorf("it is shown %+v, %+v", said, result)
 	}
 }

@@ -41,8 +41,14 @@ func messages() []translate.Message {
 		{Details: [][]byte{[]byte(`{"type":"reasoning.encrypted","data":"x"}`)}},
 		{Calls: []translate.Said{{ID: "call_1", Name: words("f"), Arguments: words("")}}},
 		{Calls: []translate.Said{{Index: 1, Arguments: words(`{"x":"\n"}`)}}},
-		{Calls: []translate.Said{{Index: 2, ID: "c", Name: words("free"), Arguments: words("text"), Custom: true, Extra: []byte(`{"google":{}}`)}}},
-		{Text: words("a"), Refusal: words("b"), Reasoning: words("c"), Calls: []translate.Said{{ID: "d", Name: words("e"), Arguments: words("{}")}}},
+		{Calls: []translate.Said{{
+			Index: 2, ID: "c", Name: words("free"), Arguments: words("text"), Custom: true,
+			Extra: []byte(`{"google":{}}`),
+		}}},
+		{
+			Text: words("a"), Refusal: words("b"), Reasoning: words("c"),
+			Calls: []translate.Said{{ID: "d", Name: words("e"), Arguments: words("{}")}},
+		},
 		{Annotations: [][]byte{[]byte(`{"type":"url_citation"}`)}},
 		{Images: [][]byte{[]byte(`{"type":"image_url","image_url":{"url":"data:,"}}`)}},
 		{Audio: []byte(`{"id":"a","data":"AA==","expires_at":0,"transcript":""}`)},
@@ -52,7 +58,10 @@ func messages() []translate.Message {
 
 // What the emitter says of a chunk is what would be read in it.
 func TestEmittedChunksReadAsTheyAreHandedOver(t *testing.T) {
-	usage := &translate.Usage{Prompt: 100, CacheRead: 30, CacheWrite: 20, CacheWrite5m: 5, CacheWrite1h: 15, AudioInput: 7, Completion: 40, Reasoning: 10, AudioOutput: 3}
+	usage := &translate.Usage{
+		Prompt: 100, CacheRead: 30, CacheWrite: 20, CacheWrite5m: 5, CacheWrite1h: 15, AudioInput: 7, Completion: 40,
+		Reasoning: 10, AudioOutput: 3,
+	}
 	s := script{func(e *translate.Emitter) {
 		e.Head = translate.Head{ID: "id\"1", Model: "m", Created: 7, Tier: "flex"}
 		e.Begin(0)

@@ -168,7 +168,8 @@ func failure(status int, body []byte) *providers.Error {
 // A whole wire format: it is what a new package has to have at least.
 func Example() {
 	codec := completions{func() time.Time { return time.Unix(1_767_225_600, 0) }}
-	request, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"assistant","content":"Yes?","reasoning_content":"Hm."},{"role":"user","content":"Hi"}],"temperature":1.5,"seed":7,"max_tokens":9}`))
+	request, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"assistant","content":"Yes?","reasoning_content":"Hm."},` +
+		`{"role":"user","content":"Hi"}],"temperature":1.5,"seed":7,"max_tokens":9}`))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -30,25 +30,40 @@ func conversation(t *testing.T, messages string) (*translate.Request, error) {
 
 func TestRead_Media(t *testing.T) {
 	for name, c := range map[string]struct{ part, mime, data, url string }{
-		"picture":           {`{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="}}`, "image/png", "aGk=", ""},
-		"bare string":       {`{"type":"image_url","image_url":"data:image/png;base64,aGk="}`, "image/png", "aGk=", ""},
-		"upper case":        {`{"type":"image_url","image_url":{"url":"DATA:IMAGE/PNG;BASE64,aGk="}}`, "image/png", "aGk=", ""},
-		"parameters":        {`{"type":"image_url","image_url":{"url":"data:text/plain;charset=utf-8;base64,aGk="}}`, "text/plain", "aGk=", ""},
-		"in percent":        {`{"type":"image_url","image_url":{"url":"data:text/plain,h%69"}}`, "text/plain", "aGk=", ""},
-		"no type":           {`{"type":"image_url","image_url":{"url":"data:,hi"}}`, "text/plain", "aGk=", ""},
-		"for URLs":          {`{"type":"image_url","image_url":{"url":"data:image/png;base64,-_-_aA"}}`, "image/png", "+/+/aA==", ""},
-		"broken lines":      {`{"type":"image_url","image_url":{"url":"data:image/png;base64,aG\nk="}}`, "image/png", "aGk=", ""},
-		"escaped":           {`{"type":"image_url","image_url":{"url":"data:image\/png;base64,aGk\u003d"}}`, "image/png", "aGk=", ""},
-		"elsewhere":         {`{"type":"image_url","image_url":{"url":"https://a.example/b.WEBP?c=d.png"}}`, "image/webp", "", "https://a.example/b.WEBP?c=d.png"},
-		"sound":             {`{"type":"input_audio","input_audio":{"data":"aGk=","format":"mp3"}}`, "audio/mp3", "aGk=", ""},
-		"sound of a URL":    {`{"type":"input_audio","input_audio":{"data":"data:audio/flac;base64,aGk=","format":"wav"}}`, "audio/flac", "aGk=", ""},
+		"picture":     {`{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="}}`, "image/png", "aGk=", ""},
+		"bare string": {`{"type":"image_url","image_url":"data:image/png;base64,aGk="}`, "image/png", "aGk=", ""},
+		"upper case":  {`{"type":"image_url","image_url":{"url":"DATA:IMAGE/PNG;BASE64,aGk="}}`, "image/png", "aGk=", ""},
+		"parameters": {
+			`{"type":"image_url","image_url":{"url":"data:text/plain;charset=utf-8;base64,aGk="}}`, "text/plain",
+			"aGk=", "",
+		},
+		"in percent":   {`{"type":"image_url","image_url":{"url":"data:text/plain,h%69"}}`, "text/plain", "aGk=", ""},
+		"no type":      {`{"type":"image_url","image_url":{"url":"data:,hi"}}`, "text/plain", "aGk=", ""},
+		"for URLs":     {`{"type":"image_url","image_url":{"url":"data:image/png;base64,-_-_aA"}}`, "image/png", "+/+/aA==", ""},
+		"broken lines": {`{"type":"image_url","image_url":{"url":"data:image/png;base64,aG\nk="}}`, "image/png", "aGk=", ""},
+		"escaped":      {`{"type":"image_url","image_url":{"url":"data:image\/png;base64,aGk\u003d"}}`, "image/png", "aGk=", ""},
+		"elsewhere": {
+			`{"type":"image_url","image_url":{"url":"https://a.example/b.WEBP?c=d.png"}}`, "image/webp", "",
+			"https://a.example/b.WEBP?c=d.png",
+		},
+		"sound": {`{"type":"input_audio","input_audio":{"data":"aGk=","format":"mp3"}}`, "audio/mp3", "aGk=", ""},
+		"sound of a URL": {
+			`{"type":"input_audio","input_audio":{"data":"data:audio/flac;base64,aGk=","format":"wav"}}`, "audio/flac",
+			"aGk=", "",
+		},
 		"file":              {`{"type":"file","file":{"file_data":"data:application/pdf;base64,aGk="}}`, "application/pdf", "aGk=", ""},
 		"file by its name":  {`{"type":"file","file":{"filename":"a.csv","file_data":"aGk="}}`, "text/csv", "aGk=", ""},
 		"file by its bytes": {`{"type":"file","file":{"file_data":"JVBERi0xLjcK"}}`, "application/pdf", "JVBERi0xLjcK", ""},
-		"octets":            {`{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/octet-stream;base64,aGk="}}`, "application/pdf", "aGk=", ""},
-		"file elsewhere":    {`{"type":"file","file":{"file_data":"https://a.example/b.pdf"}}`, "application/pdf", "", "https://a.example/b.pdf"},
-		"document":          {`{"type":"document_url","document_url":"https://a.example/b"}`, "", "", "https://a.example/b"},
-		"film":              {`{"type":"video_url","video_url":{"url":"gs://a/b.mp4"}}`, "video/mp4", "", "gs://a/b.mp4"},
+		"octets": {
+			`{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/octet-stream;base64,aGk="}}`,
+			"application/pdf", "aGk=", "",
+		},
+		"file elsewhere": {
+			`{"type":"file","file":{"file_data":"https://a.example/b.pdf"}}`, "application/pdf", "",
+			"https://a.example/b.pdf",
+		},
+		"document": {`{"type":"document_url","document_url":"https://a.example/b"}`, "", "", "https://a.example/b"},
+		"film":     {`{"type":"video_url","video_url":{"url":"gs://a/b.mp4"}}`, "video/mp4", "", "gs://a/b.mp4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conv, err := conversation(t, `[{"role":"user","content":[`+c.part+`]}]`)

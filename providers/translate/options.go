@@ -179,7 +179,10 @@ func ReadAnswerFormat(value []byte) (AnswerFormat, error) {
 	case "json_object":
 		return AnswerFormat{JSON: true}, nil
 	case "json_schema":
-		f := AnswerFormat{JSON: true, Schema: jsonraw.Lookup(value, "json_schema", "schema"), Name: jsonraw.Lookup(value, "json_schema", "name")}
+		f := AnswerFormat{
+			JSON: true, Schema: jsonraw.Lookup(value, "json_schema", "schema"),
+			Name: jsonraw.Lookup(value, "json_schema", "name"),
+		}
 		if !jsonraw.IsObject(f.Schema) {
 			return f, under("response_format.json_schema.schema", Unsupported("must be a JSON Schema"))
 		}

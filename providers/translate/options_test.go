@@ -25,7 +25,8 @@ func TestOptionsTellWhatIsLost(t *testing.T) {
 			"user": func([]byte) error { return translate.ErrLost },
 		})
 	})
-	if got := strings.Join(call.Dropped, " "); err != nil || got != "user made_up presence_penalty" || strings.Join(took, " ") != "1.50 2" || call.Path != "/p" {
+	if got := strings.Join(call.Dropped, " "); err != nil || got != "user made_up presence_penalty" ||
+		strings.Join(took, " ") != "1.50 2" || call.Path != "/p" {
 		t.Errorf("lost %q, took %q, %v", got, took, err)
 	}
 }
@@ -35,7 +36,8 @@ func TestOptionsRefuseWhatWouldChangeTheAnswer(t *testing.T) {
 	for member, code := range map[string]string{
 		`"temperature":2`: "unsupported_parameter", `"n":2`: "unsupported_parameter", `"functions":[{}]`: "unsupported_parameter",
 		`"tools":[{"type":"function","function":{"name":"f"}}]`: "unsupported_parameter",
-		`"modalities":["text","audio"]`:                         "unsupported_parameter", `"web_search_options":{}`: "unsupported_parameter",
+		`"modalities":["text","audio"]`:                         "unsupported_parameter",
+		`"web_search_options":{}`:                               "unsupported_parameter",
 	} {
 		r, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],` + member + `}`))
 		if err != nil {
@@ -80,13 +82,16 @@ func TestReadEffort(t *testing.T) {
 
 func TestToolChoice(t *testing.T) {
 	for value, want := range map[string]string{
-		`"auto"`: "auto", `"none"`: "none", `"required"`: "required", `"any"`: "required", `{"type":"any"}`: "required", `{"type":"auto"}`: "auto",
+		`"auto"`: "auto", `"none"`: "none", `"required"`: "required", `"any"`: "required", `{"type":"any"}`: "required",
+		`{"type":"auto"}`: "auto",
 		`{"type":"function","function":{"name":"f"}}`: "required f",
 		`{"type":"function","name":"f"}`:              "required f",
 		`{"type":"tool","name":"f"}`:                  "required f",
 		`{"type":"custom","custom":{"name":"f"}}`:     "required f",
-		`{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"f"}},{"type":"function","function":{"name":"g"}}]}}`: "auto f g",
-		`"perhaps"`: "refused", `{}`: "refused", `{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[]}}`: "refused", "null": "",
+		`{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"f"}},{"type":"function",` +
+			`"function":{"name":"g"}}]}}`: "auto f g",
+		`"perhaps"`: "refused", `{}`: "refused", `{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[]}}`: "refused",
+		"null": "",
 	} {
 		r, err := request(t, translate.Format{}, `"messages":[{"role":"user","content":"hi"}],"tool_choice":`+value)
 		if err != nil {

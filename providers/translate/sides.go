@@ -56,7 +56,10 @@ func (c *Conversation) Sides(keep func(d Detail) bool) (system []Part, sides []S
 		system = system[:n-1]
 	}
 	if len(sides) == 0 {
-		return nil, nil, &chat.FieldError{Code: "invalid_value", Param: "messages", Message: "must hold at least one message that says something"}
+		return nil, nil, &chat.FieldError{
+			Code: "invalid_value", Param: "messages",
+			Message: "must hold at least one message that says something",
+		}
 	}
 	trim(sides[len(sides)-1])
 	if sides[0].Assistant { // the user has the first word

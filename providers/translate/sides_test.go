@@ -48,19 +48,26 @@ func TestSidesTakeTurns(t *testing.T) {
 		return `{"role":"assistant","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":` + arguments + `}}]}`
 	}
 	for messages, want := range map[string]string{
-		`[{"role":"user","content":"a"},{"role":"user","content":"b"}]`:                                                       `u["a"]["b"]`,
-		`[{"role":"user","content":"a"},{"role":"system","content":"s"},{"role":"user","content":"b"}]`:                       `s:"s" u["a"]["b"]`,
-		`[{"role":"system","content":"one"},{"role":"developer","content":"two"}]`:                                            `s:"one" u["two"]`,
-		`[{"role":"user","content":"a"},{"role":"assistant","content":" \n"},{"role":"user","content":"b"}]`:                  `u["a"]["b"]`,
-		`[{"role":"user","content":"a"},{"role":"assistant","content":"so: \n"}]`:                                             `u["a"] a["so:"]`,
-		`[{"role":"user","content":"a"},` + call(`"{\"x\": 1.0}"`) + `]`:                                                      `u["a"] a[c1 {"x": 1.0}]`,
-		`[{"role":"user","content":"a"},` + call(`""`) + `]`:                                                                  `u["a"] a[c1 {}]`,
-		`[{"role":"user","content":"a"},` + call(`"{\"cut"`) + `]`:                                                            `u["a"] a[c1 {"arguments":"{\"cut"}]`,
-		`[{"role":"user","content":"a"},` + call(`"[1]"`) + `]`:                                                               `u["a"] a[c1 {"arguments":"[1]"}]`,
-		`[{"role":"user","content":"a"},` + call(`{"x":1}`) + `]`:                                                             `u["a"] a[c1 {"x":1}]`,
-		`[{"role":"user","content":"a"},` + call(`"{}"`) + `,{"role":"tool","tool_call_id":"c1","content":""}]`:               `u["a"] a[c1 {}] u[of c1]`,
-		`[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"s"}]}]`: `u["a"] a[reasoning.text t s]`,
-		`[{"role":"user","content":" "}]`:                                                                                     "chat: invalid_value: messages: must hold at least one message that says something",
+		`[{"role":"user","content":"a"},{"role":"user","content":"b"}]`:                                      `u["a"]["b"]`,
+		`[{"role":"user","content":"a"},{"role":"system","content":"s"},{"role":"user","content":"b"}]`:      `s:"s" u["a"]["b"]`,
+		`[{"role":"system","content":"one"},{"role":"developer","content":"two"}]`:                           `s:"one" u["two"]`,
+		`[{"role":"user","content":"a"},{"role":"assistant","content":" \n"},{"role":"user","content":"b"}]`: `u["a"]["b"]`,
+		`[{"role":"user","content":"a"},{"role":"assistant","content":"so: \n"}]`:                            `u["a"] a["so:"]`,
+		`[{"role":"user","content":"a"},` + call(`"{\"x\": 1.0}"`) +
+			`]`: `u["a"] a[c1 {"x": 1.0}]`,
+		`[{"role":"user","content":"a"},` + call(`""`) +
+			`]`: `u["a"] a[c1 {}]`,
+		`[{"role":"user","content":"a"},` + call(`"{\"cut"`) +
+			`]`: `u["a"] a[c1 {"arguments":"{\"cut"}]`,
+		`[{"role":"user","content":"a"},` + call(`"[1]"`) +
+			`]`: `u["a"] a[c1 {"arguments":"[1]"}]`,
+		`[{"role":"user","content":"a"},` + call(`{"x":1}`) +
+			`]`: `u["a"] a[c1 {"x":1}]`,
+		`[{"role":"user","content":"a"},` + call(`"{}"`) +
+			`,{"role":"tool","tool_call_id":"c1","content":""}]`: `u["a"] a[c1 {}] u[of c1]`,
+		`[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"t",` +
+			`"signature":"s"}]}]`: `u["a"] a[reasoning.text t s]`,
+		`[{"role":"user","content":" "}]`: "chat: invalid_value: messages: must hold at least one message that says something",
 	} {
 		r, err := conversation(t, messages)
 		if err != nil {
@@ -74,9 +81,11 @@ func TestSidesTakeTurns(t *testing.T) {
 
 // Pieces of a stream are joined; what cannot be verified is left out, and told.
 func TestSidesKeepReasoningThatCanBeVerified(t *testing.T) {
-	r, err := conversation(t, `[{"role":"user","content":"a"},{"role":"assistant","reasoning_details":[{"type":"reasoning.text","text":"a","index":0},{"type":"reasoning.text","text":"\"b","index":0},`+
+	r, err := conversation(t, `[{"role":"user","content":"a"},{"role":"assistant","reasoning_details":[{"type":"reasoning.text",`+
+		`"text":"a","index":0},{"type":"reasoning.text","text":"\"b","index":0},`+
 		`{"type":"reasoning.text","signature":"s","index":0},{"type":"reasoning.text","text":"c","signature":"t","index":1},`+
-		`{"type":"reasoning.text","text":"unsigned","index":2},{"type":"reasoning.summary","summary":"x"},{"type":"reasoning.encrypted","data":"d"},7]}]`)
+		`{"type":"reasoning.text","text":"unsigned","index":2},{"type":"reasoning.summary","summary":"x"},{"type":"reasoning.encrypted",`+
+		`"data":"d"},7]}]`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +110,8 @@ func TestSystemMessagesHoldTextAlone(t *testing.T) {
 
 // A picture or file without a byte in it is left out, and told; one that is nowhere is refused.
 func TestMediaWithoutBytes(t *testing.T) {
-	r, err := conversation(t, `[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,"}},{"type":"text","text":"hi"}]}]`)
+	r, err := conversation(t, `[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,"}},`+
+		`{"type":"text","text":"hi"}]}]`)
 	if err != nil || len(r.Turns[0].Parts) != 1 || strings.Join(r.Lost, " ") != "messages.content.image_url" {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -117,13 +127,15 @@ func TestMediaWithoutBytes(t *testing.T) {
 
 // cache_control reaches the formats that have it, and is told where it is lost.
 func TestCacheControl(t *testing.T) {
-	const messages = `"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b","cache_control":{"type":"ephemeral"}}]},` +
+	const messages = `"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b",` +
+		`"cache_control":{"type":"ephemeral"}}]},` +
 		`{"role":"user","content":"c","cache_control":{"type":"ephemeral","ttl":"1h"}}]`
 	r, err := request(t, translate.Format{Cache: true}, messages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, b, c := r.Turns[0].Parts[0].Cache, r.Turns[0].Parts[1].Cache, r.Turns[1].Parts[0].Cache; a != nil || len(b) == 0 || !strings.Contains(string(c), "1h") || len(r.Lost) > 0 {
+	if a, b, c := r.Turns[0].Parts[0].Cache, r.Turns[0].Parts[1].Cache, r.Turns[1].Parts[0].Cache; a != nil || len(b) == 0 ||
+		!strings.Contains(string(c), "1h") || len(r.Lost) > 0 {
 		t.Errorf("%s, %s, %s, lost %v", a, b, c, r.Lost)
 	}
 	if r, err = request(t, translate.Format{}, messages); err != nil || strings.Join(r.Lost, " ") != "messages.cache_control" {

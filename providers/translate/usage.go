@@ -132,7 +132,10 @@ func (u *Usage) Chat(tier string) *chat.Usage {
 	if u.Invalid {
 		figures := *c
 		c.Figures = &figures
-		for _, n := range [...]*int64{&c.Input, &c.CacheRead, &c.CacheWrite, &c.CacheWrite1h, &c.Output, &c.Reasoning, &c.AudioInput, &c.AudioOutput} {
+		for _, n := range [...]*int64{
+			&c.Input, &c.CacheRead, &c.CacheWrite, &c.CacheWrite1h, &c.Output, &c.Reasoning, &c.AudioInput,
+			&c.AudioOutput,
+		} {
 			*n = max(*n, 0)
 		}
 	}

@@ -39,7 +39,8 @@ func reprice(x *exchange) error {
 	var r manage.Repricing
 	var reason string
 	_, err := x.body(object{
-		"provider": &r.Provider, "model": &r.Model, "from": instantInto(&r.From), "to": instantInto(&r.To), "dry_run": &r.DryRun, "reason": &reason,
+		"provider": &r.Provider, "model": &r.Model, "from": instantInto(&r.From), "to": instantInto(&r.To), "dry_run": &r.DryRun,
+		"reason": &reason,
 	})
 	if err != nil {
 		return err

@@ -26,11 +26,14 @@ func TestAdjustmentIsARowOfItsOwn(t *testing.T) {
 	}
 	g.ask("POST", "/admin/v1/spend/adjustments", `{"key_id":"key_none","amount_usd":"1","reason":"r"}`).refused(t, 404, "key_not_found")
 
-	got := g.ask("POST", "/admin/v1/spend/adjustments", `{"key_id":"`+key+`","amount_usd":"1.50","reason":"bill of November","actor":"ann"}`)
+	got := g.ask("POST", "/admin/v1/spend/adjustments",
+		`{"key_id":"`+key+`","amount_usd":"1.50","reason":"bill of November","actor":"ann"}`)
 	if got.status != 201 || got.v["amount_usd"] != "1.50" && got.v["amount_usd"] != "1.5" || got.v["actor"] != "admin:ann" {
 		t.Fatalf("%d %s", got.status, got.text)
 	}
-	if got := g.ask("POST", "/admin/v1/spend/adjustments", `{"key_id":"`+key+`","kind":"credit","amount_usd":"0.25","reason":"goodwill"}`); got.status != 201 || got.v["amount_usd"] != "-0.25" {
+	if got := g.ask("POST", "/admin/v1/spend/adjustments",
+		`{"key_id":"`+key+`","kind":"credit","amount_usd":"0.25","reason":"goodwill"}`); got.status != 201 ||
+		got.v["amount_usd"] != "-0.25" {
 		t.Fatalf("%d %s", got.status, got.text)
 	}
 	rows, err := g.store.Events(t.Context(), billing.EventQuery{KeyID: billing.KeyID(key)})

@@ -81,7 +81,10 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 		_ = s.Shutdown(context.Background())
 		<-done
 	})
-	return &rig{t: t, url: "http://" + l.Addr().String(), client: &http.Client{Transport: transport}, store: store, logs: logs, engine: s.Handler.(*gin.Engine)}
+	return &rig{
+		t: t, url: "http://" + l.Addr().String(), client: &http.Client{Transport: transport}, store: store, logs: logs,
+		engine: s.Handler.(*gin.Engine),
+	}
 }
 
 type answer struct {
@@ -156,7 +159,8 @@ func TestKeyLife(t *testing.T) {
 	}
 	for _, language := range []string{"python", "node", "go", "curl"} {
 		snippet, _ := made.object("snippets")[language].(string)
-		if !strings.Contains(snippet, "127.0.0.1:8080/v1") || !strings.Contains(snippet, "chat-cheap") || strings.Contains(snippet, secret) {
+		if !strings.Contains(snippet, "127.0.0.1:8080/v1") || !strings.Contains(snippet, "chat-cheap") ||
+			strings.Contains(snippet, secret) {
 			t.Errorf("%s: %q", language, snippet)
 		}
 	}
@@ -178,15 +182,18 @@ func TestKeyLife(t *testing.T) {
 
 	// The budget of the same period is changed, not added to.
 	before := got.v["budgets"].([]any)[0].(map[string]any)["id"]
-	got = g.ask("PATCH", path, `{"budget":{"period":"month","usd":"75.5","zone":"Europe/Berlin"},"limits":{"tokens_per_minute":5},"expires_at":null}`)
+	got = g.ask("PATCH", path, `{"budget":{"period":"month","usd":"75.5","zone":"Europe/Berlin"},"limits":{"tokens_per_minute":5},`+
+		`"expires_at":null}`)
 	budgets, _ := got.v["budgets"].([]any)
 	if b := budgets[0].(map[string]any); len(budgets) != 1 || b["id"] != before || b["usd"] != "75.5" || b["tokens"] != nil {
 		t.Errorf("%d, budgets %v", got.status, budgets)
 	}
-	if l := got.object("limits"); l["requests_per_minute"] != 600.0 || l["tokens_per_minute"] != 5.0 || got.v["expires_at"] != nil || got.v["name"] != "checkout" {
+	if l := got.object("limits"); l["requests_per_minute"] != 600.0 || l["tokens_per_minute"] != 5.0 || got.v["expires_at"] != nil ||
+		got.v["name"] != "checkout" {
 		t.Errorf("what a PATCH does not name stays: %s", got.text)
 	}
-	if got = g.ask("PATCH", path, `{"models":null,"tags":{},"allowed_cidrs":[],"name":"new","budgets":[]}`); got.v["models"] != nil || got.v["name"] != "new" || len(got.v["budgets"].([]any)) != 0 {
+	if got = g.ask("PATCH", path, `{"models":null,"tags":{},"allowed_cidrs":[],"name":"new","budgets":[]}`); got.v["models"] != nil ||
+		got.v["name"] != "new" || len(got.v["budgets"].([]any)) != 0 {
 		t.Errorf("%s", got.text)
 	}
 
@@ -198,7 +205,8 @@ func TestKeyLife(t *testing.T) {
 		t.Errorf("%s", got.text)
 	}
 	got = g.ask("POST", path+"/enable", `{"reason":"mended"}`)
-	if got.v["status"] != "active" || got.v["stopped_at"] != nil || got.v["enabled_reason"] != "mended" || got.v["enabled_by"] != "admin" || got.v["enabled_at"] == nil {
+	if got.v["status"] != "active" || got.v["stopped_at"] != nil || got.v["enabled_reason"] != "mended" || got.v["enabled_by"] != "admin" ||
+		got.v["enabled_at"] == nil {
 		t.Errorf("%s", got.text)
 	}
 	if again := g.ask("POST", path+"/enable", ""); again.status != 200 || again.v["enabled_reason"] != "mended" {
@@ -217,7 +225,8 @@ func TestKeyLife(t *testing.T) {
 		t.Errorf("active keys: %s", list.text)
 	}
 	for _, none := range []answer{
-		g.ask("GET", "/admin/v1/keys/key_none", ""), g.ask("PATCH", "/admin/v1/keys/key_none", `{}`), g.ask("POST", "/admin/v1/keys/key_none/revoke", `{}`),
+		g.ask("GET", "/admin/v1/keys/key_none", ""), g.ask("PATCH", "/admin/v1/keys/key_none", `{}`),
+		g.ask("POST", "/admin/v1/keys/key_none/revoke", `{}`),
 	} {
 		none.refused(t, 404, "key_not_found")
 	}
@@ -266,19 +275,28 @@ func TestBadInput(t *testing.T) {
 		code   string
 		param  any
 	}{
-		"mass assignment":          {`{"name":"k","role":"admin"}`, 422, "unknown_field", "role"},
-		"spent":                    {`{"name":"k","spent":0}`, 422, "unknown_field", "spent"},
-		"id":                       {`{"name":"k","id":"key_1"}`, 422, "unknown_field", "id"},
-		"deep":                     {`{"name":"k","limits":{"cost_per_minute":1}}`, 422, "unknown_field", "limits.cost_per_minute"},
-		"negative limit":           {`{"name":"k","limits":{"requests_per_minute":-1}}`, 422, "invalid_value", "limits.requests_per_minute"},
-		"negative budget":          {`{"name":"k","budget":{"period":"day","usd":"-1"}}`, 422, "invalid_value", "budgets[0]"},
-		"budget of a team":         {`{"name":"k","budget":{"usd":"1","scope":"team"}}`, 422, "unknown_field", "budget.scope"},
-		"another case":             {`{"NAME":"k"}`, 422, "unknown_field", "NAME"},
-		"twice":                    {`{"name":"k","name":"l"}`, 422, "duplicate_field", "name"},
-		"twice inside":             {`{"name":"k","limits":{"tokens_per_minute":1,"tokens_per_minute":0}}`, 422, "duplicate_field", "limits.tokens_per_minute"},
-		"number as text":           {`{"name":"k","limits":{"tokens_per_minute":"5"}}`, 422, "invalid_value", "limits.tokens_per_minute"},
-		"fraction":                 {`{"name":"k","limits":{"tokens_per_minute":1.5}}`, 422, "invalid_value", "limits.tokens_per_minute"},
-		"too large":                {`{"name":"k","limits":{"tokens_per_minute":9223372036854775808}}`, 422, "invalid_value", "limits.tokens_per_minute"},
+		"mass assignment": {`{"name":"k","role":"admin"}`, 422, "unknown_field", "role"},
+		"spent":           {`{"name":"k","spent":0}`, 422, "unknown_field", "spent"},
+		"id":              {`{"name":"k","id":"key_1"}`, 422, "unknown_field", "id"},
+		"deep":            {`{"name":"k","limits":{"cost_per_minute":1}}`, 422, "unknown_field", "limits.cost_per_minute"},
+		"negative limit": {
+			`{"name":"k","limits":{"requests_per_minute":-1}}`, 422, "invalid_value",
+			"limits.requests_per_minute",
+		},
+		"negative budget":  {`{"name":"k","budget":{"period":"day","usd":"-1"}}`, 422, "invalid_value", "budgets[0]"},
+		"budget of a team": {`{"name":"k","budget":{"usd":"1","scope":"team"}}`, 422, "unknown_field", "budget.scope"},
+		"another case":     {`{"NAME":"k"}`, 422, "unknown_field", "NAME"},
+		"twice":            {`{"name":"k","name":"l"}`, 422, "duplicate_field", "name"},
+		"twice inside": {
+			`{"name":"k","limits":{"tokens_per_minute":1,"tokens_per_minute":0}}`, 422, "duplicate_field",
+			"limits.tokens_per_minute",
+		},
+		"number as text": {`{"name":"k","limits":{"tokens_per_minute":"5"}}`, 422, "invalid_value", "limits.tokens_per_minute"},
+		"fraction":       {`{"name":"k","limits":{"tokens_per_minute":1.5}}`, 422, "invalid_value", "limits.tokens_per_minute"},
+		"too large": {
+			`{"name":"k","limits":{"tokens_per_minute":9223372036854775808}}`, 422, "invalid_value",
+			"limits.tokens_per_minute",
+		},
 		"array":                    {`[]`, 400, "invalid_json", nil},
 		"NUL":                      {`{"name":"a\u0000b"}`, 422, "invalid_value", "name"},
 		"not UTF-8":                {"{\"name\":\"\xff\"}", 400, "invalid_json", nil},
@@ -313,13 +331,15 @@ func TestBadInput(t *testing.T) {
 			}
 		})
 	}
-	e := g.ask("POST", "/admin/v1/keys", `{"name":"","limits":{"requests_per_minute":-1},"models":["cheap-chat"]}`).refused(t, 422, "invalid_value")
+	e := g.ask("POST", "/admin/v1/keys", `{"name":"","limits":{"requests_per_minute":-1},"models":["cheap-chat"]}`).refused(t, 422,
+		"invalid_value")
 	for _, want := range []string{"name", "limits.requests_per_minute", `did you mean "chat-cheap"?`} {
 		if !strings.Contains(e["message"].(string), want) {
 			t.Errorf("not every fault is named: %v", e["message"])
 		}
 	}
-	g.send("POST", "/admin/v1/keys", `{"name":"k"}`, "Authorization", "Bearer "+token, "Content-Type", "text/plain").refused(t, 415, "unsupported_media_type")
+	g.send("POST", "/admin/v1/keys", `{"name":"k"}`, "Authorization", "Bearer "+token, "Content-Type", "text/plain").refused(t, 415,
+		"unsupported_media_type")
 	if list, err := g.store.ListKeys(t.Context(), billing.KeyFilter{}); err != nil || len(list) != 0 {
 		t.Errorf("keys were made: %v, %v", list, err)
 	}
@@ -335,14 +355,18 @@ func TestListQueriesAreCheckedAndLiteral(t *testing.T) {
 			t.Fatal(got.text)
 		}
 	}
-	for query, want := range map[string]int{"?q=%25": 1, "?q=_": 1, "?q=%25%25%25_%25": 0, "?team=t&limit=200": 3, "?q=%27%3Bdrop": 0, "": 3, "?project=x": 0} {
+	for query, want := range map[string]int{
+		"?q=%25": 1, "?q=_": 1, "?q=%25%25%25_%25": 0, "?team=t&limit=200": 3, "?q=%27%3Bdrop": 0,
+		"": 3, "?project=x": 0,
+	} {
 		if got := g.ask("GET", "/admin/v1/keys"+query, ""); got.status != 200 || len(got.data()) != want {
 			t.Errorf("%s: %d %s", query, got.status, got.text)
 		}
 	}
 	for query, param := range map[string]string{
-		"?limit=1000000000": "limit", "?limit=0": "limit", "?limit=-5": "limit", "?limit=x": "limit", "?limit=201": "limit", "?status=%3Bdrop": "status",
-		"?sort=%3Bdrop": "sort", "?q=a&q=b": "q", "?q=%27;drop": "query", "?q=" + strings.Repeat("x", 300): "q",
+		"?limit=1000000000": "limit", "?limit=0": "limit", "?limit=-5": "limit", "?limit=x": "limit", "?limit=201": "limit",
+		"?status=%3Bdrop": "status",
+		"?sort=%3Bdrop":   "sort", "?q=a&q=b": "q", "?q=%27;drop": "query", "?q=" + strings.Repeat("x", 300): "q",
 	} {
 		got := g.ask("GET", "/admin/v1/keys"+query, "")
 		if e, _ := got.v["error"].(map[string]any); got.status != 422 || e["param"] != param {
@@ -411,7 +435,10 @@ func TestEveryRouteWantsTheToken(t *testing.T) {
 			continue
 		}
 		n++
-		for _, authorization := range []string{"", "Bearer", "Bearer ", "Bearer wrong", "Basic " + token, token, "Bearer " + token + "x", "Bearer " + token[:20], "Bearer  " + token} {
+		for _, authorization := range []string{
+			"", "Bearer", "Bearer ", "Bearer wrong", "Basic " + token, token, "Bearer " + token + "x",
+			"Bearer " + token[:20], "Bearer  " + token,
+		} {
 			g.send(r.Method, path, "{}", "Authorization", authorization).refused(t, 401, "invalid_admin_token")
 		}
 		g.send(r.Method, path, "{}", "X-Api-Key", token).refused(t, 401, "invalid_admin_token")
@@ -441,7 +468,10 @@ func TestOddPathsAndOriginsAreRefused(t *testing.T) {
 		}
 	}
 	g.send("OPTIONS", "/admin/v1/keys", "").refused(t, 405, "method_not_allowed")
-	for _, path := range []string{"/", "/admin", "/admin/v1/keys/", "/Admin/v1/keys", "//admin/v1/keys", "/v1/chat/completions", "/debug/pprof/"} {
+	for _, path := range []string{
+		"/", "/admin", "/admin/v1/keys/", "/Admin/v1/keys", "//admin/v1/keys", "/v1/chat/completions",
+		"/debug/pprof/",
+	} {
 		g.ask("GET", path, "").refused(t, 404, "not_found")
 	}
 	// An absolute URI is for proxies.
@@ -467,7 +497,8 @@ func TestOwnersAndBudgets(t *testing.T) {
 	if project.status != 201 || project.object("team")["id"] != id || project.v["environment"] != "prod" {
 		t.Fatal(project.text)
 	}
-	if again := g.ask("POST", "/admin/v1/projects", `{"name":"shop","team":"payments"}`); again.status != 200 || again.v["id"] != project.v["id"] {
+	if again := g.ask("POST", "/admin/v1/projects", `{"name":"shop","team":"payments"}`); again.status != 200 ||
+		again.v["id"] != project.v["id"] {
 		t.Error(again.text)
 	}
 	g.ask("POST", "/admin/v1/projects", `{"name":"shop","team":"payments","environment":"dev"}`).refused(t, 409, "conflict")
@@ -481,11 +512,13 @@ func TestOwnersAndBudgets(t *testing.T) {
 	if budget.status != 201 || budget.v["usd"] != "100" || budget.v["tokens"] != nil || budget.v["zone"] != "UTC" {
 		t.Fatal(budget.text)
 	}
-	raised := g.ask("POST", "/admin/v1/budgets", `{"id":"`+budget.v["id"].(string)+`","scope":"team","scope_id":"`+id+`","period":"month","usd":"200"}`)
+	raised := g.ask("POST", "/admin/v1/budgets", `{"id":"`+budget.v["id"].(string)+`","scope":"team","scope_id":"`+id+
+		`","period":"month","usd":"200"}`)
 	if raised.status != 200 || raised.v["usd"] != "200" {
 		t.Error(raised.text)
 	}
-	if org := g.ask("POST", "/admin/v1/budgets", `{"scope":"org","tokens":5}`); org.status != 201 || org.v["scope_id"] != "org" || org.v["period"] != "month" {
+	if org := g.ask("POST", "/admin/v1/budgets", `{"scope":"org","tokens":5}`); org.status != 201 || org.v["scope_id"] != "org" ||
+		org.v["period"] != "month" {
 		t.Error(org.text)
 	}
 	// A key of the team is bound by its budget and the organisation's.
@@ -516,13 +549,17 @@ func TestSpend(t *testing.T) {
 	got := g.ask("GET", "/admin/v1/spend?group_by=model&key_id=key_1", "")
 	line, _ := got.data()[0].(map[string]any)
 	group, _ := line["group"].(map[string]any)
-	if group["provider"] != "acme" || group["model"] != "m" || line["cost_usd"] != "1.23456789" || line["requests"] != 3.0 || line["overrun_usd"] != "0.000000007" || got.v["month"] != "2026-11" || got.v["currency"] != "USD" {
+	if group["provider"] != "acme" || group["model"] != "m" || line["cost_usd"] != "1.23456789" || line["requests"] != 3.0 ||
+		line["overrun_usd"] != "0.000000007" || got.v["month"] != "2026-11" || got.v["currency"] != "USD" {
 		t.Error(got.text)
 	}
 	if asked != (billing.SpendQuery{GroupBy: "model", Month: "2026-11", KeyID: "key_1"}) {
 		t.Errorf("asked for %+v", asked)
 	}
-	for query, param := range map[string]string{"?month=11-2026": "month", "?month=2026-13": "month", "?group_by=1%3Bdrop": "group_by", "?grain=day": "grain"} {
+	for query, param := range map[string]string{
+		"?month=11-2026": "month", "?month=2026-13": "month", "?group_by=1%3Bdrop": "group_by",
+		"?grain=day": "grain",
+	} {
 		if e := g.ask("GET", "/admin/v1/spend"+query, ""); e.status != 422 || e.object("error")["param"] != param {
 			t.Errorf("%s: %s", query, e.text)
 		}
@@ -594,7 +631,8 @@ func TestProbes(t *testing.T) {
 		{reason{errors.New("10.0.0.1")}, 503, "stopping"},
 	} {
 		state = tc.err
-		if got := g.send("GET", "/readyz", ""); got.status != tc.status || got.v["reason"] != tc.reason || strings.Contains(got.text, "10.0.0.1") {
+		if got := g.send("GET", "/readyz", ""); got.status != tc.status || got.v["reason"] != tc.reason ||
+			strings.Contains(got.text, "10.0.0.1") {
 			t.Errorf("%v: %d %s", tc.err, got.status, got.text)
 		}
 	}
@@ -607,7 +645,8 @@ func TestProbes(t *testing.T) {
 	if got := g.ask("GET", "/admin/v1/health", ""); len(got.data()) != 1 {
 		t.Error(got.text)
 	}
-	if got := newRig(t, func(o *Options) { o.Metrics, o.Health = nil, nil }); got.send("GET", "/metrics", "").status != 404 || got.ask("GET", "/admin/v1/health", "").status != 200 {
+	if got := newRig(t, func(o *Options) { o.Metrics, o.Health = nil, nil }); got.send("GET", "/metrics", "").status != 404 ||
+		got.ask("GET", "/admin/v1/health", "").status != 200 {
 		t.Error("without metrics and health")
 	}
 }
@@ -619,7 +658,8 @@ func TestPeriods(t *testing.T) {
 		t.Fatalf("%d %s", got.status, got.text)
 	}
 	closed := g.ask("POST", "/admin/v1/periods/2020-01/close", `{"accept_unpriced":true}`)
-	if closed.status != 200 || closed.v["status"] != "closed" || closed.v["cost_usd"] != "0" || closed.v["closed_by"] != "admin" || len(closed.v["sha256"].(string)) != 64 {
+	if closed.status != 200 || closed.v["status"] != "closed" || closed.v["cost_usd"] != "0" || closed.v["closed_by"] != "admin" ||
+		len(closed.v["sha256"].(string)) != 64 {
 		t.Fatalf("%d %s", closed.status, closed.text)
 	}
 	if got := g.ask("GET", "/admin/v1/periods", ""); len(got.v["data"].([]any)) != 1 {

@@ -14,7 +14,8 @@ import (
 func (g *rig) used(key string, at time.Time) billing.Spend {
 	g.t.Helper()
 	row := billing.Spend{
-		OccurredAt: at, Kind: billing.KindUsage, RequestID: billing.NewID("req_"), Attempt: 1, Final: true, Owner: billing.Owner{KeyID: billing.KeyID(key)},
+		OccurredAt: at, Kind: billing.KindUsage, RequestID: billing.NewID("req_"), Attempt: 1, Final: true,
+		Owner:    billing.Owner{KeyID: billing.KeyID(key)},
 		Provider: "acme", Model: "large", Status: billing.StatusOK, UsageSource: billing.Reported, Tokens: billing.Tokens{Input: 7},
 		Pricing: billing.Priced, Cost: billing.Cost{Input: 1500, Total: 1500},
 	}
@@ -45,8 +46,10 @@ func TestMonthIsArchivedOnceItsRowsAreRead(t *testing.T) {
 	if got := rows.trailer.Get("X-Tallyroute-Sha256"); got != digest {
 		t.Errorf("the lines have the digest %q, the month %q", got, digest)
 	}
-	g.ask("POST", "/admin/v1/periods/2020-03/archive", `{"rows":2,"cost_usd":"0.000003","sha256":"`+strings.Repeat("0", 64)+`"}`).refused(t, 409, "conflict")
-	if got := g.ask("POST", "/admin/v1/periods/2020-03/archive", `{"rows":2,"cost_usd":"0.000003","sha256":"`+digest+`"}`); got.status != 200 {
+	g.ask("POST", "/admin/v1/periods/2020-03/archive", `{"rows":2,"cost_usd":"0.000003","sha256":"`+strings.Repeat("0", 64)+`"}`).refused(t,
+		409, "conflict")
+	if got := g.ask("POST", "/admin/v1/periods/2020-03/archive", `{"rows":2,"cost_usd":"0.000003","sha256":"`+digest+
+		`"}`); got.status != 200 {
 		t.Fatalf("%d %s", got.status, got.text)
 	}
 	g.ask("GET", "/admin/v1/periods/2020-03/rows", "").refused(t, 409, "conflict")

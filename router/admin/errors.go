@@ -51,20 +51,58 @@ var sentinels = []struct {
 	err error
 	problem
 }{
-	{errNoRoute, problem{http.StatusNotFound, "not_found", kindRequest, "There is nothing at this path.", "The API is below /admin/v1; completions are on the public listener.", ""}},
-	{errNoMethod, problem{http.StatusMethodNotAllowed, "method_not_allowed", kindRequest, "This path does not take that method.", "Use a method that the Allow header names.", ""}},
-	{errDisabled, problem{http.StatusServiceUnavailable, "admin_disabled", kindAPI, "No admin token is configured, so the admin API is disabled.", "Make one with \"tallyroute admin token\", set TALLYROUTE_ADMIN_TOKEN and restart.", ""}},
+	{errNoRoute, problem{
+		http.StatusNotFound, "not_found", kindRequest, "There is nothing at this path.",
+		"The API is below /admin/v1; completions are on the public listener.", "",
+	}},
+	{errNoMethod, problem{
+		http.StatusMethodNotAllowed, "method_not_allowed", kindRequest, "This path does not take that method.",
+		"Use a method that the Allow header names.", "",
+	}},
+	{errDisabled, problem{
+		http.StatusServiceUnavailable, "admin_disabled", kindAPI,
+		"No admin token is configured, so the admin API is disabled.",
+		"Make one with \"tallyroute admin token\", set TALLYROUTE_ADMIN_TOKEN and restart.", "",
+	}},
 	{errToken, problem{http.StatusUnauthorized, "invalid_admin_token", kindAuth, "The admin token is missing or wrong.", bearerFix, ""}},
-	{errTries, problem{http.StatusTooManyRequests, "rate_limit_exceeded", kindAuth, "Too many tokens from your network were wrong.", bearerFix, ""}},
-	{errHost, problem{http.StatusMisdirectedRequest, "unknown_host", kindRequest, "This listener does not answer for the host that the request names.", "Call it by its address or localhost, or add the name to admin_hosts.", ""}},
-	{errAmbiguous, problem{http.StatusBadRequest, "ambiguous_credentials", kindRequest, "The request carries more than one credential.", bearerFix, ""}},
+	{errTries, problem{
+		http.StatusTooManyRequests, "rate_limit_exceeded", kindAuth, "Too many tokens from your network were wrong.",
+		bearerFix, "",
+	}},
+	{errHost, problem{
+		http.StatusMisdirectedRequest, "unknown_host", kindRequest,
+		"This listener does not answer for the host that the request names.",
+		"Call it by its address or localhost, or add the name to admin_hosts.", "",
+	}},
+	{errAmbiguous, problem{
+		http.StatusBadRequest, "ambiguous_credentials", kindRequest, "The request carries more than one credential.",
+		bearerFix, "",
+	}},
 	{errVirtualKey, problem{http.StatusForbidden, "insufficient_role", kindPermission, "A virtual key opens nothing here.", bearerFix, ""}},
-	{errTooLarge, problem{http.StatusRequestEntityTooLarge, "request_too_large", kindRequest, "The body has more than the 1048576 bytes that are allowed.", "Send less.", ""}},
-	{errMediaType, problem{http.StatusUnsupportedMediaType, "unsupported_media_type", kindRequest, "The body is not declared as JSON.", "Send Content-Type: application/json", ""}},
-	{errBody, problem{http.StatusBadRequest, "incomplete_body", kindRequest, "The body did not come, or not whole.", "Send as many bytes as Content-Length says.", ""}},
-	{billing.ErrDuplicate, problem{http.StatusConflict, "conflict", kindRequest, "There is one with this id already.", "Choose another id, or leave it out.", ""}},
-	{billing.ErrUnavailable, problem{http.StatusServiceUnavailable, "ledger_unavailable", kindAPI, "The database does not answer.", "Try again shortly.", ""}},
-	{context.DeadlineExceeded, problem{http.StatusServiceUnavailable, "ledger_unavailable", kindAPI, "The database does not answer in time.", "Try again shortly.", ""}},
+	{errTooLarge, problem{
+		http.StatusRequestEntityTooLarge, "request_too_large", kindRequest,
+		"The body has more than the 1048576 bytes that are allowed.", "Send less.", "",
+	}},
+	{errMediaType, problem{
+		http.StatusUnsupportedMediaType, "unsupported_media_type", kindRequest, "The body is not declared as JSON.",
+		"Send Content-Type: application/json", "",
+	}},
+	{errBody, problem{
+		http.StatusBadRequest, "incomplete_body", kindRequest, "The body did not come, or not whole.",
+		"Send as many bytes as Content-Length says.", "",
+	}},
+	{billing.ErrDuplicate, problem{
+		http.StatusConflict, "conflict", kindRequest, "There is one with this id already.",
+		"Choose another id, or leave it out.", "",
+	}},
+	{billing.ErrUnavailable, problem{
+		http.StatusServiceUnavailable, "ledger_unavailable", kindAPI, "The database does not answer.",
+		"Try again shortly.", "",
+	}},
+	{context.DeadlineExceeded, problem{
+		http.StatusServiceUnavailable, "ledger_unavailable", kindAPI,
+		"The database does not answer in time.", "Try again shortly.", "",
+	}},
 }
 
 func problemOf(err error) problem {
@@ -80,20 +118,32 @@ func problemOf(err error) problem {
 			"Mend what refuses it, such as a rule that was added to the table, and ask again.", "",
 		}
 	case errors.As(err, &syntax):
-		return problem{http.StatusBadRequest, "invalid_json", kindRequest, "The body is not what it must be: " + syntax.detail + ".", "Send one JSON object in UTF-8.", ""}
+		return problem{
+			http.StatusBadRequest, "invalid_json", kindRequest, "The body is not what it must be: " + syntax.detail + ".",
+			"Send one JSON object in UTF-8.", "",
+		}
 	case errors.As(err, &field):
 		return problem{http.StatusUnprocessableEntity, field.Code, kindRequest, sentence(err), fixOf(field), field.Field}
 	case errors.As(err, &none):
-		return problem{http.StatusNotFound, none.What + "_not_found", kindRequest, fmt.Sprintf("There is no %s %q.", none.What, none.ID), fmt.Sprintf("GET /admin/v1/%ss lists them.", none.What), ""}
+		return problem{
+			http.StatusNotFound, none.What + "_not_found", kindRequest, fmt.Sprintf("There is no %s %q.", none.What, none.ID),
+			fmt.Sprintf("GET /admin/v1/%ss lists them.", none.What), "",
+		}
 	case errors.As(err, &conflict):
-		return problem{http.StatusConflict, "conflict", kindRequest, capital(conflict.Detail) + ".", "Look at what is there, and change the request.", ""}
+		return problem{
+			http.StatusConflict, "conflict", kindRequest, capital(conflict.Detail) + ".",
+			"Look at what is there, and change the request.", "",
+		}
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.err) {
 			return s.problem
 		}
 	}
-	return problem{http.StatusInternalServerError, "internal_error", kindAPI, "Something failed here.", "Look for the request id in the log.", ""}
+	return problem{
+		http.StatusInternalServerError, "internal_error", kindAPI, "Something failed here.",
+		"Look for the request id in the log.", "",
+	}
 }
 
 // sentence names every fault of a request.

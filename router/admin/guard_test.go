@@ -24,8 +24,9 @@ func TestListenerAnswersOnlyForHostsThatItIs(t *testing.T) {
 	for _, path := range []string{"/metrics", "/admin/v1/keys", "/version"} {
 		for host, want := range map[string]int{
 			"127.0.0.1:8081": 200, "10.1.2.3": 200, "[::1]:8081": 200, "localhost": 200, "LOCALHOST:8081": 200, "localhost.:1": 200,
-			"tallyroute.internal:8081": 200, "evil.example": 421, "evil.example:8081": 421, "localhost.evil.example": 421, "127.0.0.1.evil.example": 421,
-			"tallyroute": 421,
+			"tallyroute.internal:8081": 200, "evil.example": 421, "evil.example:8081": 421, "localhost.evil.example": 421,
+			"127.0.0.1.evil.example": 421,
+			"tallyroute":             421,
 		} {
 			if got := ask(path, host); got != want {
 				t.Errorf("%s at %s: %d, want %d", path, host, got, want)

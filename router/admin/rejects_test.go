@@ -24,7 +24,10 @@ func TestRejectedRowsAreListedAndBookedOnce(t *testing.T) {
 		t.Fatalf("%d %s", got.status, got.text)
 	}
 	first, _ := got.data()[0].(map[string]any)
-	for member, want := range map[string]any{"request_id": "req_1", "key_id": "key_1", "tokens": 7.0, "cost_usd": "0.0000015", "reason": "too large"} {
+	for member, want := range map[string]any{
+		"request_id": "req_1", "key_id": "key_1", "tokens": 7.0, "cost_usd": "0.0000015",
+		"reason": "too large",
+	} {
 		if first[member] != want {
 			t.Errorf("%s: %v, want %v", member, first[member], want)
 		}
@@ -46,7 +49,8 @@ func TestEventsAreListedByKindObjectAndTime(t *testing.T) {
 	var told []billing.Event
 	for n, kind := range []billing.EventKind{billing.EventOverrun, billing.EventDenied} {
 		told = append(told, billing.Event{
-			Kind: kind, Object: "key_1", Severity: billing.Info, Text: "a text", DedupID: string(kind), At: early.AddDate(0, 0, n), Data: map[string]string{"a": "b"},
+			Kind: kind, Object: "key_1", Severity: billing.Info, Text: "a text", DedupID: string(kind), At: early.AddDate(0, 0, n),
+			Data: map[string]string{"a": "b"},
 		})
 	}
 	if _, err := g.store.Post(t.Context(), billing.Posting{Events: told}); err != nil {

@@ -81,7 +81,8 @@ func viewSpend(words []string, r billing.SpendRow) spendView {
 	v := spendView{
 		Group: make(map[string]string, len(words)), Requests: r.Requests, Attempts: r.Attempts, Errors: r.Errors,
 		Tokens:  tokensView{r.Tokens.Input, r.Tokens.CacheRead, r.Tokens.CacheWrite, r.Tokens.Output},
-		CostUSD: r.Cost.Short(), SavingsUSD: r.Savings.Short(), Unpriced: r.Unpriced, NotExact: r.NotExact, Overrun: r.Overrun, OverrunUSD: r.OverrunMoney.Short(),
+		CostUSD: r.Cost.Short(), SavingsUSD: r.Savings.Short(), Unpriced: r.Unpriced, NotExact: r.NotExact, Overrun: r.Overrun,
+		OverrunUSD: r.OverrunMoney.Short(),
 	}
 	for i, w := range words {
 		if i < len(r.Group) {

@@ -33,7 +33,8 @@ func TestFingerprintTellsWhatIsAsked(t *testing.T) {
 	for name, body := range map[string]string{
 		"itself":           hello,
 		"order of members": `{"max_tokens":5,"messages":[{"role":"user","content":"hello"}],"model":"m","temperature":0}`,
-		"how it is sent":   `{"model":"m","messages":[{"role":"user","content":"hello"}],"temperature":0,"max_tokens":5,"stream":true,"user":"ann","metadata":{"a":"b"}}`,
+		"how it is sent": `{"model":"m","messages":[{"role":"user","content":"hello"}],"temperature":0,"max_tokens":5,"stream":true,` +
+			`"user":"ann","metadata":{"a":"b"}}`,
 	} {
 		if got, prefix := p.Of("proj_1", march.Add(time.Hour), parse(t, body)); !bytes.Equal(got, print) || !bytes.Equal(prefix, prefixes) {
 			t.Errorf("%s: %x, %x", name, got, prefix)
@@ -105,12 +106,14 @@ func TestPrefixesTellHowFarRequestsAreAlike(t *testing.T) {
 		t.Errorf("%x does not begin with %x", longer, short)
 	}
 	changed := of(strings.Replace(conversation(5), "message 2", "something else", 1))
-	if !bytes.Equal(prefix(changed, 1), prefix(longer, 1)) || bytes.Equal(prefix(changed, 2), prefix(longer, 2)) || bytes.Equal(prefix(changed, 4), prefix(longer, 4)) {
+	if !bytes.Equal(prefix(changed, 1), prefix(longer, 1)) || bytes.Equal(prefix(changed, 2), prefix(longer, 2)) ||
+		bytes.Equal(prefix(changed, 4), prefix(longer, 4)) {
 		t.Errorf("%x and %x", changed, longer)
 	}
 	before, after := of(conversation(100)), of(conversation(102))
 	last := mostFirst + mostLast - 1
-	if len(after) != (last+1)*billing.PrefixSize || !bytes.Equal(after[:mostFirst*billing.PrefixSize], longer[:mostFirst*billing.PrefixSize]) ||
+	if len(after) != (last+1)*billing.PrefixSize || !bytes.Equal(after[:mostFirst*billing.PrefixSize],
+		longer[:mostFirst*billing.PrefixSize]) ||
 		!bytes.Equal(prefix(after, last-2), prefix(before, last)) {
 		t.Errorf("%x and %x", before, after)
 	}

@@ -70,7 +70,8 @@ func TestTheFirstIsAnsweredTheOthersGetItsAnswer(t *testing.T) {
 		t.Error("what is kept can be read")
 	}
 	again, kept, err := take(t, m, asked("req_3", "hi"))
-	if again != nil || err != nil || kept.RequestID != "req_1" || string(kept.Body) != "{\n}" || kept.Header["Content-Type"] != "application/json" {
+	if again != nil || err != nil || kept.RequestID != "req_1" || string(kept.Body) != "{\n}" ||
+		kept.Header["Content-Type"] != "application/json" {
 		t.Errorf("sent again: %v, %+v, %v", again, kept, err)
 	}
 	if _, _, err := take(t, m, asked("req_4", "ho")); reason(err) != DuplicateOther {

@@ -38,7 +38,10 @@ func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
 	most := m.Most(u.Candidate)
 	row.Tokens = most
 	if !u.Unending {
-		row.Tokens = billing.Tokens{Input: most.Input, Output: min(most.Output, max(m.unseen(u.Candidate, u.Took), u.Received/tokens.BytesPerToken))}
+		row.Tokens = billing.Tokens{
+			Input:  most.Input,
+			Output: min(most.Output, max(m.unseen(u.Candidate, u.Took), u.Received/tokens.BytesPerToken)),
+		}
 	}
 	row.Tokens.Input = u.Prompt
 	if u.Usage != nil {

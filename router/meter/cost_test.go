@@ -59,9 +59,12 @@ func listed(t *testing.T) *billing.PriceBook {
 	tiny := flat("tiny", "0.0005", "0.0005") // half a nano-dollar per token
 	tiny.AudioInput, tiny.Reasoning = usd("0.0001"), usd("0.0004")
 	return billing.NewPriceBook([]billing.Price{
-		read(flat("gpt-4o", "2.50", "10"), "1.25"), tier(flat("gpt-4o", "1.25", "5"), "batch"), tier(read(flat("gpt-4o", "4.25", "17"), "2.125"), "priority"),
-		read(flat("gpt-5", "1.25", "10"), "0.125"), tier(read(flat("gpt-5", "0.625", "5"), "0.0625"), "flex"), tier(read(flat("gpt-5", "2.50", "20"), "0.25"), "priority"),
-		write(read(flat("claude", "3", "15"), "0.30"), "3.75", "6"), over(write(read(flat("claude", "6", "22.50"), "0.60"), "7.50", "12"), 200_000), tier(flat("claude", "1.50", "7.50"), "batch"),
+		read(flat("gpt-4o", "2.50", "10"), "1.25"), tier(flat("gpt-4o", "1.25", "5"), "batch"),
+		tier(read(flat("gpt-4o", "4.25", "17"), "2.125"), "priority"),
+		read(flat("gpt-5", "1.25", "10"), "0.125"), tier(read(flat("gpt-5", "0.625", "5"), "0.0625"), "flex"),
+		tier(read(flat("gpt-5", "2.50", "20"), "0.25"), "priority"),
+		write(read(flat("claude", "3", "15"), "0.30"), "3.75", "6"), over(write(read(flat("claude", "6", "22.50"), "0.60"), "7.50", "12"),
+			200_000), tier(flat("claude", "1.50", "7.50"), "batch"),
 		read(flat("gemini-pro", "1.25", "10"), "0.125"), over(read(flat("gemini-pro", "2.50", "15"), "0.25"), 200_000), flash,
 		audio, voxtral, read(flat("grok", "3", "15"), "0.75"), read(flat("deepseek", "0.28", "0.42"), "0.028"), sonar, thinking, tiny,
 	})
@@ -77,12 +80,15 @@ func TestCostOfRecordedUsage(t *testing.T) {
 	}{
 		{
 			"plain", "gpt-4o", "", "default",
-			`{"prompt_tokens":1117,"completion_tokens":46,"total_tokens":1163,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}`,
+			`{"prompt_tokens":1117,"completion_tokens":46,"total_tokens":1163,"prompt_tokens_details":{"cached_tokens":0,` +
+				`"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,` +
+				`"rejected_prediction_tokens":0}}`,
 			3252500, // 1117*2500 + 46*10000
 		},
 		{
 			"cached inside the prompt", "gpt-4o", "", "default",
-			`{"prompt_tokens":2006,"completion_tokens":300,"total_tokens":2306,"prompt_tokens_details":{"cached_tokens":1920,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}}`,
+			`{"prompt_tokens":2006,"completion_tokens":300,"total_tokens":2306,"prompt_tokens_details":{"cached_tokens":1920,` +
+				`"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}}`,
 			5615000, // 86*2500 + 1920*1250 + 300*10000
 		},
 		{
@@ -132,7 +138,8 @@ func TestCostOfRecordedUsage(t *testing.T) {
 		},
 		{
 			"reasoning inside the completion", "gpt-5", "", "default",
-			`{"prompt_tokens":81,"completion_tokens":1035,"total_tokens":1116,"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":832}}`,
+			`{"prompt_tokens":81,"completion_tokens":1035,"total_tokens":1116,"prompt_tokens_details":{"cached_tokens":0},` +
+				`"completion_tokens_details":{"reasoning_tokens":832}}`,
 			10451250, // 81*1250 + 1035*10000
 		},
 		{
@@ -152,17 +159,20 @@ func TestCostOfRecordedUsage(t *testing.T) {
 		},
 		{
 			"audio heard", "gpt-audio", "", "",
-			`{"prompt_tokens":120,"completion_tokens":30,"total_tokens":150,"prompt_tokens_details":{"audio_tokens":100,"text_tokens":20,"cached_tokens":0}}`,
+			`{"prompt_tokens":120,"completion_tokens":30,"total_tokens":150,"prompt_tokens_details":{"audio_tokens":100,"text_tokens":20,` +
+				`"cached_tokens":0}}`,
 			3550000, // 20*2500 + 100*32000 + 30*10000
 		},
 		{
 			"audio spoken", "gpt-audio", "", "",
-			`{"prompt_tokens":40,"completion_tokens":250,"total_tokens":290,"completion_tokens_details":{"audio_tokens":200,"text_tokens":50}}`,
+			`{"prompt_tokens":40,"completion_tokens":250,"total_tokens":290,"completion_tokens_details":{"audio_tokens":200,` +
+				`"text_tokens":50}}`,
 			13400000, // 40*2500 + 50*10000 + 200*64000
 		},
 		{
 			"audio both ways, partly cached", "gpt-audio", "", "",
-			`{"prompt_tokens":300,"completion_tokens":250,"total_tokens":550,"prompt_tokens_details":{"audio_tokens":100,"cached_tokens":128},"completion_tokens_details":{"audio_tokens":200}}`,
+			`{"prompt_tokens":300,"completion_tokens":250,"total_tokens":550,"prompt_tokens_details":{"audio_tokens":100,` +
+				`"cached_tokens":128},"completion_tokens_details":{"audio_tokens":200}}`,
 			17000000, // 72*2500 + 100*32000 + 128*2500 + 50*10000 + 200*64000
 		},
 		{
@@ -177,27 +187,33 @@ func TestCostOfRecordedUsage(t *testing.T) {
 		},
 		{
 			"cache written for five minutes", "claude", "", "standard",
-			`{"prompt_tokens":2095,"completion_tokens":503,"total_tokens":2598,"prompt_tokens_details":{"cached_tokens":0},"cache_creation_input_tokens":2048,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":2048,"ephemeral_1h_input_tokens":0}}`,
+			`{"prompt_tokens":2095,"completion_tokens":503,"total_tokens":2598,"prompt_tokens_details":{"cached_tokens":0},` +
+				`"cache_creation_input_tokens":2048,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":2048,` +
+				`"ephemeral_1h_input_tokens":0}}`,
 			15366000, // 47*3000 + 2048*3750 + 503*15000
 		},
 		{
 			"cache written for an hour", "claude", "", "standard",
-			`{"prompt_tokens":2095,"completion_tokens":503,"total_tokens":2598,"cache_creation_input_tokens":2048,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":2048}}`,
+			`{"prompt_tokens":2095,"completion_tokens":503,"total_tokens":2598,"cache_creation_input_tokens":2048,` +
+				`"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":2048}}`,
 			19974000, // 47*3000 + 2048*6000 + 503*15000
 		},
 		{
 			"cache written for both", "claude", "", "",
-			`{"prompt_tokens":3000,"completion_tokens":10,"total_tokens":3010,"cache_creation_input_tokens":2500,"cache_creation":{"ephemeral_5m_input_tokens":1500,"ephemeral_1h_input_tokens":1000}}`,
+			`{"prompt_tokens":3000,"completion_tokens":10,"total_tokens":3010,"cache_creation_input_tokens":2500,` +
+				`"cache_creation":{"ephemeral_5m_input_tokens":1500,"ephemeral_1h_input_tokens":1000}}`,
 			13275000, // 500*3000 + 1500*3750 + 1000*6000 + 10*15000
 		},
 		{
 			"cache read and written", "claude", "", "",
-			`{"prompt_tokens":10050,"completion_tokens":200,"total_tokens":10250,"prompt_tokens_details":{"cached_tokens":9000,"cache_write_tokens":1000}}`,
+			`{"prompt_tokens":10050,"completion_tokens":200,"total_tokens":10250,"prompt_tokens_details":{"cached_tokens":9000,` +
+				`"cache_write_tokens":1000}}`,
 			9600000, // 50*3000 + 9000*300 + 1000*3750 + 200*15000
 		},
 		{
 			"cache beside the prompt", "claude", "", "",
-			`{"prompt_tokens":50,"completion_tokens":200,"total_tokens":250,"cache_read_input_tokens":9000,"cache_creation_input_tokens":1000}`,
+			`{"prompt_tokens":50,"completion_tokens":200,"total_tokens":250,"cache_read_input_tokens":9000,` +
+				`"cache_creation_input_tokens":1000}`,
 			9600000, // 50*3000 + 9000*300 + 1000*3750 + 200*15000
 		},
 		{
@@ -217,7 +233,8 @@ func TestCostOfRecordedUsage(t *testing.T) {
 		},
 		{
 			"long, written for an hour", "claude", "", "",
-			`{"prompt_tokens":250000,"completion_tokens":100,"total_tokens":250100,"cache_creation_input_tokens":240000,"cache_creation":{"ephemeral_1h_input_tokens":240000}}`,
+			`{"prompt_tokens":250000,"completion_tokens":100,"total_tokens":250100,"cache_creation_input_tokens":240000,` +
+				`"cache_creation":{"ephemeral_1h_input_tokens":240000}}`,
 			2942250000, // 10000*6000 + 240000*12000 + 100*22500
 		},
 		{
@@ -247,12 +264,14 @@ func TestCostOfRecordedUsage(t *testing.T) {
 		},
 		{
 			"reasoning left out of the completion", "grok", "", "",
-			`{"prompt_tokens":361,"completion_tokens":26,"total_tokens":622,"prompt_tokens_details":{"cached_tokens":360},"completion_tokens_details":{"reasoning_tokens":235}}`,
+			`{"prompt_tokens":361,"completion_tokens":26,"total_tokens":622,"prompt_tokens_details":{"cached_tokens":360},` +
+				`"completion_tokens_details":{"reasoning_tokens":235}}`,
 			4188000, // 1*3000 + 360*750 + 261*15000
 		},
 		{
 			"hits and misses", "deepseek", "", "",
-			`{"prompt_tokens":368,"completion_tokens":19,"total_tokens":387,"prompt_tokens_details":{"cached_tokens":256},"prompt_cache_hit_tokens":256,"prompt_cache_miss_tokens":112}`,
+			`{"prompt_tokens":368,"completion_tokens":19,"total_tokens":387,"prompt_tokens_details":{"cached_tokens":256},` +
+				`"prompt_cache_hit_tokens":256,"prompt_cache_miss_tokens":112}`,
 			46508, // 112*280 + 256*28 + 19*420
 		},
 		{
@@ -277,7 +296,8 @@ func TestCostOfRecordedUsage(t *testing.T) {
 		},
 		{
 			"each kind is rounded by itself", "tiny", "", "",
-			`{"prompt_tokens":4,"completion_tokens":7,"total_tokens":11,"prompt_tokens_details":{"audio_tokens":1},"completion_tokens_details":{"reasoning_tokens":2}}`,
+			`{"prompt_tokens":4,"completion_tokens":7,"total_tokens":11,"prompt_tokens_details":{"audio_tokens":1},` +
+				`"completion_tokens_details":{"reasoning_tokens":2}}`,
 			5, // 2 + 0 + 2 + 1
 		},
 		{
@@ -295,18 +315,23 @@ func TestCostOfRecordedUsage(t *testing.T) {
 			if err != nil || answer.Usage == nil || answer.Usage.Invalid {
 				t.Fatalf("%+v, %v", answer, err)
 			}
-			req, err := chat.ParseRequest([]byte(`{"model":"` + tt.model + `","messages":[{"role":"user","content":"x"}],"service_tier":"` + tt.asked + `"}`))
+			req, err := chat.ParseRequest([]byte(`{"model":"` + tt.model + `","messages":[{"role":"user","content":"x"}],"service_tier":"` +
+				tt.asked + `"}`))
 			if err != nil {
 				t.Fatal(err)
 			}
-			target := &providers.Target{Provider: "p", Model: tt.model, Can: providers.Abilities{Reasoning: strings.HasPrefix(tt.model, "gemini")}}
+			target := &providers.Target{
+				Provider: "p", Model: tt.model,
+				Can: providers.Abilities{Reasoning: strings.HasPrefix(tt.model, "gemini")},
+			}
 			p, _ := plan.Make(plan.Input{Request: req, Strategy: plan.Cheapest, Offers: []plan.Offer{{
 				Target: target, Prices: book.At("p", tt.model, epoch), Hold: 1e9, Prompt: tokens.Estimate{Tokens: 1e9},
 			}}})
 			c := p.Candidates[0]
 			c.MaxOutput = 1e9
 			m := Meter{Request: req, Plan: p}
-			row, observed := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: answer.Usage}, fixed{bound: reported(answer.Usage).Prompt(), prompt: reported(answer.Usage).Prompt()})
+			row, observed := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: answer.Usage},
+				fixed{bound: reported(answer.Usage).Prompt(), prompt: reported(answer.Usage).Prompt()})
 			if !observed || row.Disputed {
 				t.Errorf("disputed: %+v", row)
 			}

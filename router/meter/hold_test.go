@@ -12,8 +12,14 @@ import (
 
 // priced is a candidate at rates in nano-dollars per token.
 func priced(name string, input, output billing.Money) plan.Candidate {
-	sheet := billing.NewPriceBook([]billing.Price{{Provider: name, Model: "m", Since: epoch, Input: input * 1e6, Output: output * 1e6}}).At(name, "m", epoch)
-	c := plan.Candidate{Target: &providers.Target{Provider: name, Model: "m"}, Prices: sheet, Tier: billing.TierStandard, Prompt: 100, Hold: 120, MaxOutput: 50}
+	sheet := billing.NewPriceBook([]billing.Price{{
+		Provider: name, Model: "m", Since: epoch, Input: input * 1e6,
+		Output: output * 1e6,
+	}}).At(name, "m", epoch)
+	c := plan.Candidate{
+		Target: &providers.Target{Provider: name, Model: "m"}, Prices: sheet, Tier: billing.TierStandard, Prompt: 100,
+		Hold: 120, MaxOutput: 50,
+	}
 	c.Price, c.Priced = sheet.Charged(c.Tier, c.Prompt)
 	return c
 }
@@ -90,7 +96,10 @@ func TestBoundThatIsSent(t *testing.T) {
 		if got := m.MaxOutput(plan.Candidate{Target: &providers.Target{MaxOutput: 80}, MaxOutput: tt.most}); got != tt.want {
 			t.Errorf("%s: %d is sent, want %d", tt.body, got, tt.want)
 		}
-		if got := m.MaxOutput(plan.Candidate{Target: &providers.Target{MaxOutput: tt.most}, MaxOutput: tt.most}); m.Request.MaxOutput() == 0 && tt.lowered != 7 && got != 0 {
+		if got := m.MaxOutput(plan.Candidate{
+			Target:    &providers.Target{MaxOutput: tt.most},
+			MaxOutput: tt.most,
+		}); m.Request.MaxOutput() == 0 && tt.lowered != 7 && got != 0 {
 			t.Errorf("%s: %d is sent, which is all that the model can", tt.body, got)
 		}
 	}

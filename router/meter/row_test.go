@@ -25,7 +25,12 @@ func TestOverrunOverSeveralAttempts(t *testing.T) {
 		{"each within, not both", []billing.Spend{row(80, 8), row(80, 8)}, []int64{0, 60}, []billing.Money{0, 6}},
 		{"the first beyond", []billing.Spend{row(130, 5), row(20, 6)}, []int64{30, 20}, []billing.Money{0, 1}},
 		{"failed ones for nothing", []billing.Spend{row(0, 0), row(0, 0), row(101, 10)}, []int64{0, 0, 1}, []billing.Money{0, 0, 0}},
-		{"more than there are numbers for", []billing.Spend{row(math.MaxInt64, math.MaxInt64), row(math.MaxInt64, 1)}, []int64{math.MaxInt64 - 100, 0}, []billing.Money{math.MaxInt64 - 10, 0}},
+		{
+			"more than there are numbers for",
+			[]billing.Spend{row(math.MaxInt64, math.MaxInt64), row(math.MaxInt64, 1)},
+			[]int64{math.MaxInt64 - 100, 0},
+			[]billing.Money{math.MaxInt64 - 10, 0},
+		},
 	} {
 		Overrun(c.rows, billing.Hold{Tokens: 100, Money: 10})
 		for i, r := range c.rows {
@@ -47,11 +52,13 @@ func TestRowsOfOneRequest(t *testing.T) {
 	}
 	lost := m.Lost(cheap, 1)
 	if lost.Tokens != (billing.Tokens{Input: 120, Output: 100}) || lost.Cost.Total != 120*2+100*5 || lost.Baseline != 120*3+100*7 ||
-		!lost.Final || lost.Status != billing.StatusInterrupted || lost.UsageSource != billing.Bounded || lost.RouteReason != billing.RouteCheapest {
+		!lost.Final || lost.Status != billing.StatusInterrupted || lost.UsageSource != billing.Bounded ||
+		lost.RouteReason != billing.RouteCheapest {
 		t.Errorf("lost: %+v", lost)
 	}
 	failed := m.Failed(cheap, 1, providers.KindRate)
-	if failed.Tokens.Total() != 0 || failed.Cost.Total != 0 || failed.Final || failed.Status != billing.StatusError || failed.ErrorKind != "rate" {
+	if failed.Tokens.Total() != 0 || failed.Cost.Total != 0 || failed.Final || failed.Status != billing.StatusError ||
+		failed.ErrorKind != "rate" {
 		t.Errorf("failed: %+v", failed)
 	}
 	unpriced := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 120, MaxOutput: 50}
@@ -72,7 +79,8 @@ func TestPlainCallThatGoesOnWithoutUsIsChargedAsHeld(t *testing.T) {
 		t.Errorf("by its time: %+v", got)
 	}
 	u.Unending = true
-	if row := m.Unanswered(u, fixed{prompt: 9}); row.Tokens != (billing.Tokens{Input: 9, Output: 2 * 50_000}) || row.UsageSource != billing.Bounded {
+	if row := m.Unanswered(u, fixed{prompt: 9}); row.Tokens != (billing.Tokens{Input: 9, Output: 2 * 50_000}) ||
+		row.UsageSource != billing.Bounded {
 		t.Errorf("going on: %+v", row)
 	}
 }

@@ -77,60 +77,159 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 		want
 	}{
 		// What is believed, or must be since the bill will say so.
-		"as expected":                     {usage(chat.Usage{Input: 100, Output: 20}), text, count, want{billing.Reported, false, in(100, 20)}},
-		"nothing for nothing":             {usage(chat.Usage{Input: 100}), "", count, want{billing.Reported, false, in(100, 0)}},
-		"a tokenizer that makes fewer":    {usage(chat.Usage{Input: 60, Output: 13}), text, inexact, want{billing.Reported, false, in(60, 13)}},
-		"twice the prompt and more":       {usage(chat.Usage{Input: 1200, Output: 20}), text, count, want{billing.Reported, false, in(1200, 20)}},
-		"beyond that":                     {usage(chat.Usage{Input: 1201, Output: 20}), text, count, want{billing.Reported, true, in(1201, 20)}},
-		"a web search":                    {usage(chat.Usage{Input: 18_432, Output: 20}), text, count, want{billing.Reported, true, in(18_432, 20)}},
-		"above every context":             {usage(chat.Usage{Input: 90_000_000, Output: 20}), text, count, want{billing.Reported, true, in(90_000_000, 20)}},
-		"the most that there can be":      {usage(chat.Usage{Input: 1_000_000_000, Output: 20}), text, count, want{billing.Reported, true, in(1_000_000_000, 20)}},
-		"cached beyond that":              {usage(chat.Usage{CacheRead: 399, Input: 900, Output: 20}), text, count, want{billing.Reported, true, billing.Tokens{Input: 900, CacheRead: 399, Output: 20}}},
-		"thoughts within the bound":       {usage(chat.Usage{Input: 100, Output: 50, Reasoning: 30}), text, count, want{billing.Reported, false, billing.Tokens{Input: 100, Output: 50, Reasoning: 30}}},
-		"more output than was asked":      {usage(chat.Usage{Input: 100, Output: 1040}), text, count, want{billing.Reported, false, in(100, 1040)}},
-		"much more":                       {usage(chat.Usage{Input: 100, Output: 1041}), text, count, want{billing.Reported, true, in(100, 1041)}},
-		"ten times what was asked":        {usage(chat.Usage{Input: 100, Output: 2849, Reasoning: 2809}), text, count, want{billing.Reported, true, billing.Tokens{Input: 100, Output: 2849, Reasoning: 2809}}},
-		"too much, and not countable":     {usage(chat.Usage{Input: 1201, Output: 20}), text, failing, want{billing.Reported, true, in(1201, 20)}},
-		"less than the hold, not the sum": {usage(chat.Usage{Input: 399, Output: 49}), text, count, want{billing.Reported, false, in(399, 49)}},
+		"as expected": {
+			usage(chat.Usage{Input: 100, Output: 20}), text, count,
+			want{billing.Reported, false, in(100, 20)},
+		},
+		"nothing for nothing": {usage(chat.Usage{Input: 100}), "", count, want{billing.Reported, false, in(100, 0)}},
+		"a tokenizer that makes fewer": {
+			usage(chat.Usage{Input: 60, Output: 13}), text, inexact,
+			want{billing.Reported, false, in(60, 13)},
+		},
+		"twice the prompt and more": {
+			usage(chat.Usage{Input: 1200, Output: 20}), text, count,
+			want{billing.Reported, false, in(1200, 20)},
+		},
+		"beyond that": {
+			usage(chat.Usage{Input: 1201, Output: 20}), text, count,
+			want{billing.Reported, true, in(1201, 20)},
+		},
+		"a web search": {
+			usage(chat.Usage{Input: 18_432, Output: 20}), text, count,
+			want{billing.Reported, true, in(18_432, 20)},
+		},
+		"above every context": {
+			usage(chat.Usage{Input: 90_000_000, Output: 20}), text, count,
+			want{billing.Reported, true, in(90_000_000, 20)},
+		},
+		"the most that there can be": {
+			usage(chat.Usage{Input: 1_000_000_000, Output: 20}), text, count,
+			want{billing.Reported, true, in(1_000_000_000, 20)},
+		},
+		"cached beyond that": {
+			usage(chat.Usage{CacheRead: 399, Input: 900, Output: 20}), text, count,
+			want{billing.Reported, true, billing.Tokens{Input: 900, CacheRead: 399, Output: 20}},
+		},
+		"thoughts within the bound": {
+			usage(chat.Usage{Input: 100, Output: 50, Reasoning: 30}), text, count,
+			want{billing.Reported, false, billing.Tokens{Input: 100, Output: 50, Reasoning: 30}},
+		},
+		"more output than was asked": {
+			usage(chat.Usage{Input: 100, Output: 1040}), text, count,
+			want{billing.Reported, false, in(100, 1040)},
+		},
+		"much more": {
+			usage(chat.Usage{Input: 100, Output: 1041}), text, count,
+			want{billing.Reported, true, in(100, 1041)},
+		},
+		"ten times what was asked": {
+			usage(chat.Usage{Input: 100, Output: 2849, Reasoning: 2809}), text, count,
+			want{billing.Reported, true, billing.Tokens{Input: 100, Output: 2849, Reasoning: 2809}},
+		},
+		"too much, and not countable": {
+			usage(chat.Usage{Input: 1201, Output: 20}), text, failing,
+			want{billing.Reported, true, in(1201, 20)},
+		},
+		"less than the hold, not the sum": {
+			usage(chat.Usage{Input: 399, Output: 49}), text, count,
+			want{billing.Reported, false, in(399, 49)},
+		},
 
 		// What passed through us is the least that it can be.
-		"nothing for a text":                {usage(chat.Usage{Input: 100}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"nothing for a text, like ours":     {usage(chat.Usage{Input: 100}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
-		"nothing for a text, no count":      {usage(chat.Usage{Input: 100}), text, failing, want{billing.Bounded, true, in(100, int64(len(text)))}},
-		"fewer tokens than words":           {usage(chat.Usage{Input: 100, Output: 11}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
-		"one token":                         {usage(chat.Usage{Input: 100, Output: 1}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"fewer than its own tokenizer":      {usage(chat.Usage{Input: 100, Output: 12}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"all of it called reasoning":        {usage(chat.Usage{Input: 100, Output: 2, Reasoning: 2}), text, count, want{billing.Counted, true, billing.Tokens{Input: 100, Output: 20, Reasoning: 2}}},
-		"no prompt":                         {usage(chat.Usage{Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"no prompt, like ours":              {usage(chat.Usage{Output: 20}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
-		"no prompt, no count":               {usage(chat.Usage{Output: 20}), text, failing, want{billing.Bounded, true, in(400, 20)}},
-		"one token of prompt":               {usage(chat.Usage{Input: 1, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"one cached token of prompt":        {usage(chat.Usage{CacheRead: 1, Output: 20}), text, count, want{billing.Counted, true, billing.Tokens{Input: 99, CacheRead: 1, Output: 20}}},
-		"fewer tokens than it has words":    {usage(chat.Usage{Input: 29, Output: 20}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
-		"a generous estimate of ours":       {usage(chat.Usage{Input: 31, Output: 20}), text, inexact, want{billing.Reported, false, in(31, 20)}},
-		"half of the prompt":                {usage(chat.Usage{Input: 30, Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"what a tool said is in the prompt": {usage(chat.Usage{Input: 900, Output: 3}), text, count, want{billing.Reported, false, in(900, 3)}},
-		"nothing at all":                    {usage(chat.Usage{}), text, count, want{billing.Counted, true, in(100, 20)}},
-		"no output, too much prompt":        {usage(chat.Usage{Input: 60_000}), text, count, want{billing.Counted, true, in(60_000, 20)}},
+		"nothing for a text":            {usage(chat.Usage{Input: 100}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"nothing for a text, like ours": {usage(chat.Usage{Input: 100}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"nothing for a text, no count": {
+			usage(chat.Usage{Input: 100}), text, failing,
+			want{billing.Bounded, true, in(100, int64(len(text)))},
+		},
+		"fewer tokens than words": {
+			usage(chat.Usage{Input: 100, Output: 11}), text, inexact,
+			want{billing.Bounded, true, in(100, 20)},
+		},
+		"one token": {
+			usage(chat.Usage{Input: 100, Output: 1}), text, count,
+			want{billing.Counted, true, in(100, 20)},
+		},
+		"fewer than its own tokenizer": {
+			usage(chat.Usage{Input: 100, Output: 12}), text, count,
+			want{billing.Counted, true, in(100, 20)},
+		},
+		"all of it called reasoning": {
+			usage(chat.Usage{Input: 100, Output: 2, Reasoning: 2}), text, count,
+			want{billing.Counted, true, billing.Tokens{Input: 100, Output: 20, Reasoning: 2}},
+		},
+		"no prompt":            {usage(chat.Usage{Output: 20}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"no prompt, like ours": {usage(chat.Usage{Output: 20}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
+		"no prompt, no count":  {usage(chat.Usage{Output: 20}), text, failing, want{billing.Bounded, true, in(400, 20)}},
+		"one token of prompt": {
+			usage(chat.Usage{Input: 1, Output: 20}), text, count,
+			want{billing.Counted, true, in(100, 20)},
+		},
+		"one cached token of prompt": {
+			usage(chat.Usage{CacheRead: 1, Output: 20}), text, count,
+			want{billing.Counted, true, billing.Tokens{Input: 99, CacheRead: 1, Output: 20}},
+		},
+		"fewer tokens than it has words": {
+			usage(chat.Usage{Input: 29, Output: 20}), text, inexact,
+			want{billing.Bounded, true, in(100, 20)},
+		},
+		"a generous estimate of ours": {
+			usage(chat.Usage{Input: 31, Output: 20}), text, inexact,
+			want{billing.Reported, false, in(31, 20)},
+		},
+		"half of the prompt": {
+			usage(chat.Usage{Input: 30, Output: 20}), text, count,
+			want{billing.Counted, true, in(100, 20)},
+		},
+		"what a tool said is in the prompt": {
+			usage(chat.Usage{Input: 900, Output: 3}), text, count,
+			want{billing.Reported, false, in(900, 3)},
+		},
+		"nothing at all":             {usage(chat.Usage{}), text, count, want{billing.Counted, true, in(100, 20)}},
+		"no output, too much prompt": {usage(chat.Usage{Input: 60_000}), text, count, want{billing.Counted, true, in(60_000, 20)}},
 
 		// Of what cannot be, the larger of count and hold is taken, and the rest stays.
-		"negative output":           {invalid(chat.Usage{Input: 100}), text, count, want{billing.Bounded, true, in(100, 50)}},
-		"negative prompt":           {invalid(chat.Usage{Output: 20}), text, count, want{billing.Bounded, true, in(400, 20)}},
-		"negative part, much else":  {invalid(chat.Usage{Input: 60_000, Output: 20}), text, count, want{billing.Reported, true, in(60_000, 20)}},
-		"nothing that can be":       {invalid(chat.Usage{}), text, count, want{billing.Bounded, true, in(400, 50)}},
-		"counts above the hold":     {invalid(chat.Usage{}), text, fixed{bound: 999, prompt: 500, text: 90}, want{billing.Counted, true, in(500, 90)}},
-		"10^9 and one":              {invalid(chat.Usage{Input: 1_000_000_001, Output: 20}), text, count, want{billing.Bounded, true, in(400, 20)}},
-		"10^12 of output":           {invalid(chat.Usage{Input: 100, Output: 1_000_000_000_000}), text, count, want{billing.Bounded, true, in(100, 50)}},
-		"below nothing":             {usage(chat.Usage{Input: -7, Output: 20}), text, count, want{billing.Bounded, true, in(400, 20)}},
-		"all that an integer holds": {usage(chat.Usage{Input: math.MaxInt64, CacheRead: math.MaxInt64, Output: math.MaxInt64}), text, count, want{billing.Bounded, true, in(400, 50)}},
+		"negative output": {invalid(chat.Usage{Input: 100}), text, count, want{billing.Bounded, true, in(100, 50)}},
+		"negative prompt": {invalid(chat.Usage{Output: 20}), text, count, want{billing.Bounded, true, in(400, 20)}},
+		"negative part, much else": {
+			invalid(chat.Usage{Input: 60_000, Output: 20}), text, count,
+			want{billing.Reported, true, in(60_000, 20)},
+		},
+		"nothing that can be": {invalid(chat.Usage{}), text, count, want{billing.Bounded, true, in(400, 50)}},
+		"counts above the hold": {
+			invalid(chat.Usage{}), text,
+			fixed{bound: 999, prompt: 500, text: 90},
+			want{billing.Counted, true, in(500, 90)},
+		},
+		"10^9 and one": {
+			invalid(chat.Usage{Input: 1_000_000_001, Output: 20}), text, count,
+			want{billing.Bounded, true, in(400, 20)},
+		},
+		"10^12 of output": {
+			invalid(chat.Usage{Input: 100, Output: 1_000_000_000_000}), text, count,
+			want{billing.Bounded, true, in(100, 50)},
+		},
+		"below nothing": {usage(chat.Usage{Input: -7, Output: 20}), text, count, want{billing.Bounded, true, in(400, 20)}},
+		"all that an integer holds": {
+			usage(chat.Usage{Input: math.MaxInt64, CacheRead: math.MaxInt64, Output: math.MaxInt64}), text, count,
+			want{billing.Bounded, true, in(400, 50)},
+		},
 
 		// Without a report the count, which the hold does not cut where it is exact.
-		"none":                            {nil, text, count, want{billing.Counted, false, in(100, 20)}},
-		"none, and no own tokenizer":      {nil, text, inexact, want{billing.Bounded, false, in(100, 20)}},
-		"none, and not countable":         {nil, text, failing, want{billing.Bounded, false, in(400, 50)}},
-		"none, more than was held":        {nil, text, fixed{bound: 400, prompt: 500, text: 90}, want{billing.Counted, false, in(500, 90)}},
-		"none, an estimate of more":       {nil, text, fixed{bound: 400, prompt: 500, text: 90, inexact: true}, want{billing.Bounded, false, in(400, 50)}},
-		"none, more words than were held": {nil, strings.Repeat(text+" ", 5), fixed{bound: 400, prompt: 100, text: 90, inexact: true}, want{billing.Bounded, false, in(100, 90)}},
+		"none":                       {nil, text, count, want{billing.Counted, false, in(100, 20)}},
+		"none, and no own tokenizer": {nil, text, inexact, want{billing.Bounded, false, in(100, 20)}},
+		"none, and not countable":    {nil, text, failing, want{billing.Bounded, false, in(400, 50)}},
+		"none, more than was held":   {nil, text, fixed{bound: 400, prompt: 500, text: 90}, want{billing.Counted, false, in(500, 90)}},
+		"none, an estimate of more": {
+			nil, text,
+			fixed{bound: 400, prompt: 500, text: 90, inexact: true},
+			want{billing.Bounded, false, in(400, 50)},
+		},
+		"none, more words than were held": {
+			nil, strings.Repeat(text+" ", 5),
+			fixed{bound: 400, prompt: 100, text: 90, inexact: true},
+			want{billing.Bounded, false, in(100, 90)},
+		},
 	} {
 		m := Meter{Request: request(t, `{"model":"m","max_tokens":50,"messages":[{"role":"user","content":"x"}]}`)}
 		c := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 400, MaxOutput: 50}
@@ -166,9 +265,14 @@ func TestWorkAtTheProviderIsNotDisputed(t *testing.T) {
 		`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.org/a.png"}}]}],"x":1`: false,
 		`"previous_response_id":"resp_1"`: false,
 	} {
-		m := Meter{Request: request(t, `{"model":"m","max_tokens":50,`+strings.TrimSuffix(member+`,"messages":[{"role":"user","content":"x"}]`, `,"x":1,"messages":[{"role":"user","content":"x"}]`)+`}`)}
+		m := Meter{Request: request(t, `{"model":"m","max_tokens":50,`+
+			strings.TrimSuffix(member+`,"messages":[{"role":"user","content":"x"}]`,
+				`,"x":1,"messages":[{"role":"user","content":"x"}]`)+`}`)}
 		c := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 400, MaxOutput: 50}
-		row, _ := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Text: "x", Usage: &chat.Usage{Input: 10_317, Output: 1}}, count)
+		row, _ := m.Used(Use{
+			Candidate: c, Attempt: 1, Status: billing.StatusOK, Text: "x",
+			Usage: &chat.Usage{Input: 10_317, Output: 1},
+		}, count)
 		if row.Disputed != disputed || row.Tokens.Input != 10_317 {
 			t.Errorf("%s: disputed is %t, %+v", member, row.Disputed, row.Tokens)
 		}

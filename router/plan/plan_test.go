@@ -17,7 +17,8 @@ import (
 
 const (
 	hundred = `{"model":"m","max_tokens":100,"messages":[{"role":"user","content":"hi"}]}`
-	picture = `{"model":"m","max_tokens":100,"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://e.example/a.png"}}]}]}`
+	picture = `{"model":"m","max_tokens":100,"messages":[{"role":"user","content":[{"type":"image_url",` +
+		`"image_url":{"url":"https://e.example/a.png"}}]}]}`
 )
 
 func request(t *testing.T, body string) *chat.Request {
@@ -74,14 +75,26 @@ func TestCandidatesAreOrdered(t *testing.T) {
 		why   []Exclusion
 		shape func(*Input)
 	}{
-		"cheapest first":        {in: input(t, c, a), want: []string{"a", "c"}},
-		"by name where equal":   {in: input(t, offer(t, "y", "1", "1"), offer(t, "x", "1", "1")), want: []string{"x", "y"}},
-		"weight 0 is out":       {in: input(t, off, a), want: []string{"a", "off"}, why: []Exclusion{NotExcluded, Weightless}},
-		"unhealthy is out":      {in: input(t, a, c), want: []string{"c", "a"}, why: []Exclusion{NotExcluded, Unhealthy}, shape: func(in *Input) { in.Offers[0].Health = health.State{Status: health.Open, Cause: "rate"} }},
-		"a trial by its price":  {in: input(t, c, a), want: []string{"a", "c"}, shape: func(in *Input) { in.Offers[1].Health = health.State{Status: health.Trial} }},
-		"cannot see":            {in: input(t, offer(t, "blind", "0", "0")), want: []string{"blind"}, why: []Exclusion{CannotDo}, shape: func(in *Input) { in.Request = request(t, picture) }},
+		"cheapest first":      {in: input(t, c, a), want: []string{"a", "c"}},
+		"by name where equal": {in: input(t, offer(t, "y", "1", "1"), offer(t, "x", "1", "1")), want: []string{"x", "y"}},
+		"weight 0 is out":     {in: input(t, off, a), want: []string{"a", "off"}, why: []Exclusion{NotExcluded, Weightless}},
+		"unhealthy is out": {
+			in: input(t, a, c), want: []string{"c", "a"}, why: []Exclusion{NotExcluded, Unhealthy},
+			shape: func(in *Input) { in.Offers[0].Health = health.State{Status: health.Open, Cause: "rate"} },
+		},
+		"a trial by its price": {
+			in: input(t, c, a), want: []string{"a", "c"},
+			shape: func(in *Input) { in.Offers[1].Health = health.State{Status: health.Trial} },
+		},
+		"cannot see": {
+			in: input(t, offer(t, "blind", "0", "0")), want: []string{"blind"}, why: []Exclusion{CannotDo},
+			shape: func(in *Input) { in.Request = request(t, picture) },
+		},
 		"unpriced after priced": {in: input(t, offer(t, "free?", "", ""), c), want: []string{"c", "free?"}},
-		"unpriced is out":       {in: input(t, offer(t, "free?", "", ""), c), want: []string{"c", "free?"}, why: []Exclusion{NotExcluded, Unpriced}, shape: func(in *Input) { in.NeedsPrice = true }},
+		"unpriced is out": {
+			in: input(t, offer(t, "free?", "", ""), c), want: []string{"c", "free?"},
+			why: []Exclusion{NotExcluded, Unpriced}, shape: func(in *Input) { in.NeedsPrice = true },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.shape != nil {
@@ -120,7 +133,8 @@ func TestCertainOrderHoldsForEveryPrompt(t *testing.T) {
 	for range 20_000 {
 		var offers []Offer
 		for _, name := range []string{"a", "b", "c"} {
-			offers = append(offers, offer(t, name, billing.Money(r.Int64N(5_000_000_000)).String(), billing.Money(r.Int64N(5_000_000_000)).String()))
+			offers = append(offers, offer(t, name, billing.Money(r.Int64N(5_000_000_000)).String(),
+				billing.Money(r.Int64N(5_000_000_000)).String()))
 		}
 		in := input(t, offers...)
 		p, certain := Make(in)
@@ -160,7 +174,8 @@ func TestRefusalIsTheReasonNearestToBeingMended(t *testing.T) {
 		"cannot":                 {blind, "router: m cannot do [vision]"},
 		"too long":               {input(t, full), "router: 45 prompt and 100 output tokens exceed the 50 of m"},
 		"one down, one unpriced": {dear, "router: no healthy provider"},
-		"down":                   {input(t, down(offer(t, "a", "1", "1"), "overload", time.Second), down(offer(t, "b", "1", "1"), "rate", time.Minute)), "router: no healthy provider"},
+		"down": {input(t, down(offer(t, "a", "1", "1"), "overload", time.Second),
+			down(offer(t, "b", "1", "1"), "rate", time.Minute)), "router: no healthy provider"},
 	} {
 		p, _ := Make(tt.in)
 		if err := p.Refusal(tt.in); err == nil || err.Error() != tt.want {
@@ -183,7 +198,13 @@ func TestRefusalIsTheReasonNearestToBeingMended(t *testing.T) {
 }
 
 func TestCredentialsAreDrawnByWeightTheReadyOnesFirst(t *testing.T) {
-	list := []providers.Credential{{Name: "a", Weight: 3}, {Name: "none"}, {Name: "b", Weight: 1}, {Name: "c", Weight: 1}, {Name: "d", Weight: 1}}
+	list := []providers.Credential{
+		{Name: "a", Weight: 3},
+		{Name: "none"},
+		{Name: "b", Weight: 1},
+		{Name: "c", Weight: 1},
+		{Name: "d", Weight: 1},
+	}
 	states := make([]health.State, len(list))
 	draw := func(numbers ...int64) (drawn string) {
 		for _, c := range Draw(list, states, func(n int64) int64 {
@@ -225,7 +246,10 @@ func TestCredentialsAreDrawnByWeightTheReadyOnesFirst(t *testing.T) {
 
 func TestOperatorsBoundIsTakenWhereTheClientHasNone(t *testing.T) {
 	for max, want := range map[int64]int64{4000: 500, 0: 500, 300: 300} {
-		in := Input{Request: request(t, `{"model":"m","messages":[{"role":"user","content":"hi"}]}`), Operation: providers.Chat, MaxOutput: 500, DefaultMaxOutput: 4096}
+		in := Input{
+			Request: request(t, `{"model":"m","messages":[{"role":"user","content":"hi"}]}`), Operation: providers.Chat,
+			MaxOutput: 500, DefaultMaxOutput: 4096,
+		}
 		if got, _ := in.maxOutput(Candidate{Target: &providers.Target{MaxOutput: max}}); got != want {
 			t.Errorf("%d tokens for a model that can %d, want %d", got, max, want)
 		}

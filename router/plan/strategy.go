@@ -18,7 +18,8 @@ type Strategy func([]Candidate)
 // it: only one request is let through to find out, and nobody else would ever.
 func Cheapest(list []Candidate) {
 	slices.SortStableFunc(list, func(a, b Candidate) int {
-		if c := cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Cost, b.Cost), cmp.Compare(b.Target.Weight, a.Target.Weight)); c != 0 {
+		if c := cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Cost, b.Cost),
+			cmp.Compare(b.Target.Weight, a.Target.Weight)); c != 0 {
 			return c
 		}
 		return cmp.Compare(a.Target.Name(), b.Target.Name())

@@ -119,7 +119,8 @@ func TestTwoCredentialsAreRefused(t *testing.T) {
 	g.do(r).refused(t, http.StatusBadRequest, "ambiguous_credentials")
 	g.get("/v1/key", "X-Api-Key", other).refused(t, http.StatusBadRequest, "ambiguous_credentials")
 	g.get("/v1/key", "Api-Key", other).refused(t, http.StatusBadRequest, "ambiguous_credentials")
-	g.get("/v1/key", "Authorization", "", "X-Api-Key", g.secret, "Api-Key", other).refused(t, http.StatusBadRequest, "ambiguous_credentials")
+	g.get("/v1/key", "Authorization", "", "X-Api-Key", g.secret, "Api-Key", other).refused(t, http.StatusBadRequest,
+		"ambiguous_credentials")
 	if g.verifier.calls.Load() != 0 {
 		t.Error("a key was looked up")
 	}
@@ -143,10 +144,12 @@ func TestKeyInAURLOrACookieIsRefused(t *testing.T) {
 
 func TestHeadersAreBounded(t *testing.T) {
 	g := newRig(t)
-	if got := g.raw("GET /v1/key HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 40<<10) + "\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 431") {
+	if got := g.raw("GET /v1/key HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 40<<10) + "\r\n\r\n"); !strings.HasPrefix(got,
+		"HTTP/1.1 431") {
 		t.Errorf("40 KiB of header: %.100q", got)
 	}
-	if got := g.raw("GET /v1/key HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("a: b\r\n", 20_000) + "\r\n"); !strings.HasPrefix(got, "HTTP/1.1 431") {
+	if got := g.raw("GET /v1/key HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("a: b\r\n", 20_000) + "\r\n"); !strings.HasPrefix(got,
+		"HTTP/1.1 431") {
 		t.Errorf("20,000 fields: %.100q", got)
 	}
 	r := g.request(http.MethodGet, "/v1/key", "")
@@ -274,7 +277,8 @@ func TestKeyThatHoldsTooMuchIsRefusedAndOthersAreNot(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.Bytes = budget })
 	long := hi[:len(hi)-1] + strings.Repeat(" ", 90_000) + "}"
 	conn := g.dial()
-	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", g.secret, len(long), long[:80_000])
+	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: close\r\nContent-Length: "+
+		"%d\r\n\r\n%s", g.secret, len(long), long[:80_000])
 	prove.Eventually(t, "what is announced of the body is held", func() bool { return budget.Used() == int64(len(long)) })
 	r := g.chat(hi[:len(hi)-1] + strings.Repeat(" ", 5<<20) + "}") // which is more than a connection takes by itself
 	r.refused(t, http.StatusTooManyRequests, "too_many_bytes_in_flight")
@@ -300,10 +304,16 @@ func TestBodyThatIsNotDeclaredAsPlainJSONIsRefused(t *testing.T) {
 		g.chat(hi, "Content-Encoding", encoding).refused(t, http.StatusUnsupportedMediaType, "unsupported_content_encoding")
 	}
 	g.chat(hi, "Content-Encoding", "gzip").refused(t, http.StatusBadRequest, "incomplete_body")
-	for _, media := range []string{"text/plain", "multipart/form-data; boundary=x", "application/json; charset=latin1", "json", "application/xml"} {
+	for _, media := range []string{
+		"text/plain", "multipart/form-data; boundary=x", "application/json; charset=latin1", "json",
+		"application/xml",
+	} {
 		g.chat(hi, "Content-Type", media).refused(t, http.StatusUnsupportedMediaType, "unsupported_media_type")
 	}
-	for _, media := range []string{"application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON", "", "application/x-www-form-urlencoded"} {
+	for _, media := range []string{
+		"application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8",
+		"Application/JSON", "", "application/x-www-form-urlencoded",
+	} {
 		if r := g.chat(hi, "Content-Type", media); r.StatusCode != 200 {
 			t.Errorf("%q: %d %s", media, r.StatusCode, r.body)
 		}
@@ -418,7 +428,8 @@ func TestOddPathsAreNotFound(t *testing.T) {
 	g := newRig(t)
 	auth := "Host: x\r\nConnection: close\r\nAuthorization: Bearer " + g.secret + "\r\n"
 	for _, line := range []string{
-		"GET //v1/..", "GET /v1%2fkey", "GET /v1/%6bey", "GET /openai/key", "GET /key", "POST /V1/chat/completions", "GET /v1/%2e%2e/v1/key", "GET /v1/../v1/key",
+		"GET //v1/..", "GET /v1%2fkey", "GET /v1/%6bey", "GET /openai/key", "GET /key", "POST /V1/chat/completions",
+		"GET /v1/%2e%2e/v1/key", "GET /v1/../v1/key",
 		"GET http://evil.example/v1/key", "TRACE /v1/key", "DELETE /v1/key", "GET /v1/chat/completions", "OPTIONS *",
 		"OPTIONS /v1/chat/completions", "CONNECT evil.example:443", "GET /", "FOO /v1/key", "POST /v1/key",
 	} {
@@ -430,7 +441,8 @@ func TestOddPathsAreNotFound(t *testing.T) {
 			t.Errorf("%s: %q", line, got)
 		}
 	}
-	got := g.raw("GET /v1/key HTTP/1.1\r\n" + strings.Replace(auth, "Connection: close", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__", 1) + "Connection: close\r\n\r\n")
+	got := g.raw("GET /v1/key HTTP/1.1\r\n" + strings.Replace(auth, "Connection: close",
+		"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__", 1) + "Connection: close\r\n\r\n")
 	if !strings.HasPrefix(got, "HTTP/1.1 200") {
 		t.Errorf("h2c: %.80q", got)
 	}

@@ -144,8 +144,10 @@ func day(year int, month time.Month, d int) time.Time {
 func TestLoweredOutputIsTold(t *testing.T) {
 	h := http.Header{}
 	f := newFields(h)
-	describe(&f, router.Route{Target: &providers.Target{}, MaxOutput: 42, Dropped: []string{"logprobs", "seed"}}, router.Outcome{}, time.Second)
-	if h.Get("X-Tallyroute-Max-Tokens") != "42" || h.Get("X-Tallyroute-Dropped") != "logprobs, seed" || h.Get("Openai-Processing-Ms") != "1000" {
+	describe(&f, router.Route{Target: &providers.Target{}, MaxOutput: 42, Dropped: []string{"logprobs", "seed"}}, router.Outcome{},
+		time.Second)
+	if h.Get("X-Tallyroute-Max-Tokens") != "42" || h.Get("X-Tallyroute-Dropped") != "logprobs, seed" ||
+		h.Get("Openai-Processing-Ms") != "1000" {
 		t.Errorf("%v", h)
 	}
 }

@@ -22,12 +22,18 @@ func TestEveryReadTakesHEAD(t *testing.T) {
 
 func TestPathsAsClientsAreSetUp(t *testing.T) {
 	g := newRig(t)
-	for _, path := range []string{"/v1/chat/completions/", "/chat/completions", "/openai/v1/chat/completions", "/openai/v1/chat/completions/"} {
+	for _, path := range []string{
+		"/v1/chat/completions/", "/chat/completions", "/openai/v1/chat/completions",
+		"/openai/v1/chat/completions/",
+	} {
 		if r := g.do(g.request(http.MethodPost, path, hi)); r.StatusCode != http.StatusOK {
 			t.Errorf("%s: %d %s", path, r.StatusCode, r.body)
 		}
 	}
-	for _, path := range []string{"/models", "/v1/models/", "/models/m", "/openai/v1/models", "/models/openai%2Fgpt-4o-mini", "/v1/models/openai%2Fgpt-4o-mini/", "/healthz/"} {
+	for _, path := range []string{
+		"/models", "/v1/models/", "/models/m", "/openai/v1/models", "/models/openai%2Fgpt-4o-mini",
+		"/v1/models/openai%2Fgpt-4o-mini/", "/healthz/",
+	} {
 		if r := g.get(path); r.StatusCode != http.StatusOK {
 			t.Errorf("%s: %d %s", path, r.StatusCode, r.body)
 		}
@@ -37,10 +43,13 @@ func TestPathsAsClientsAreSetUp(t *testing.T) {
 func TestPathsOfOtherAPIsSayWhatIsServed(t *testing.T) {
 	g := newRig(t)
 	for path, api := range map[string]string{
-		"/v1/responses": "Responses API", "/responses": "Responses API", "/v1/responses/resp_1": "Responses API", "/openai/v1/responses": "Responses API",
-		"/v1/completions": "old API", "/v1/images/generations": "images", "/v1/audio/speech": "audio", "/v1/messages": "Messages API",
-		"/v1/messages/count_tokens": "Messages API", "/v1beta/models/gemini-3:generateContent": "Google", "/v1/models/gemini-3:generateContent": "Google",
-		"/api/chat": "Ollama", "/openai/deployments/x/chat/completions": "Azure", "/model/claude/converse": "Bedrock", "/v2/chat": "Cohere",
+		"/v1/responses": "Responses API", "/responses": "Responses API", "/v1/responses/resp_1": "Responses API",
+		"/openai/v1/responses": "Responses API",
+		"/v1/completions":      "old API", "/v1/images/generations": "images", "/v1/audio/speech": "audio", "/v1/messages": "Messages API",
+		"/v1/messages/count_tokens": "Messages API", "/v1beta/models/gemini-3:generateContent": "Google",
+		"/v1/models/gemini-3:generateContent": "Google",
+		"/api/chat":                           "Ollama", "/openai/deployments/x/chat/completions": "Azure",
+		"/model/claude/converse": "Bedrock", "/v2/chat": "Cohere",
 		"/v1/rerank": "Reranking", "/admin/v1/keys": "admin API",
 	} {
 		r := g.do(g.request(http.MethodPost, path, "{}"))
@@ -101,7 +110,8 @@ func TestPagesOfOtherOriginsAreLetInWhereConfigured(t *testing.T) {
 	}
 	r := preflight("https://app.example")
 	if h := r.Header; r.StatusCode != http.StatusNoContent || h.Get("Access-Control-Allow-Origin") != "https://app.example" ||
-		!strings.Contains(h.Get("Access-Control-Allow-Headers"), "x-stainless-os") || !strings.Contains(h.Get("Access-Control-Allow-Methods"), "POST") {
+		!strings.Contains(h.Get("Access-Control-Allow-Headers"), "x-stainless-os") ||
+		!strings.Contains(h.Get("Access-Control-Allow-Methods"), "POST") {
 		t.Errorf("%d %v", r.StatusCode, h)
 	}
 	for _, origin := range []string{"https://evil.example", "https://app.example.evil", "null", "http://app.example"} {
@@ -110,11 +120,13 @@ func TestPagesOfOtherOriginsAreLetInWhereConfigured(t *testing.T) {
 		}
 	}
 	for _, body := range []string{hi, "{"} {
-		if r := g.chat(body, "Origin", "https://app.example"); r.Header.Get("Access-Control-Allow-Origin") != "https://app.example" || r.Header.Get("Vary") != "Origin" {
+		if r := g.chat(body, "Origin", "https://app.example"); r.Header.Get("Access-Control-Allow-Origin") != "https://app.example" ||
+			r.Header.Get("Vary") != "Origin" {
 			t.Errorf("%d %v", r.StatusCode, r.Header)
 		}
 	}
-	if r := newRig(t).chat(hi, "Origin", "https://app.example"); r.Header.Get("Access-Control-Allow-Origin") != "" || r.Header.Get("Vary") != "" {
+	if r := newRig(t).chat(hi, "Origin", "https://app.example"); r.Header.Get("Access-Control-Allow-Origin") != "" ||
+		r.Header.Get("Vary") != "" {
 		t.Errorf("by default: %v", r.Header)
 	}
 }

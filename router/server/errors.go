@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -135,7 +134,10 @@ var table = []row{
 	}),
 	as(unable),
 	as(sentBefore),
-	is(errIdempotencyKey, problem{code: codeInvalidValue, param: idempotencyHeader, message: "The Idempotency-Key must be one header of 1 to 255 visible ASCII characters."}),
+	is(errIdempotencyKey, problem{
+		code: codeInvalidValue, param: idempotencyHeader,
+		message: "The Idempotency-Key must be one header of 1 to 255 visible ASCII characters.",
+	}),
 	as(func(e *plan.UnpricedError) problem {
 		return problem{code: codeUnpriced, param: "model", message: fmt.Sprintf(
 			"No price is known for %s, and this key's budget is in money.", label(e.Model, chat.MaxModel))}
@@ -144,7 +146,10 @@ var table = []row{
 	as(tooLong),
 	as(quotaUsedUp),
 	as(func(e *router.StrangerError) problem {
-		return problem{code: codeRate, after: e.RetryAfter, message: "Too many API keys from your network were unknown; this one is not looked up for now."}
+		return problem{
+			code: codeRate, after: e.RetryAfter,
+			message: "Too many API keys from your network were unknown; this one is not looked up for now.",
+		}
 	}),
 	as(func(e *router.RateError) problem {
 		return problem{
@@ -153,8 +158,14 @@ var table = []row{
 		}
 	}),
 	as(noRoom),
-	is(billing.ErrStaleKey, problem{code: codeLedger, after: time.Second, message: thisKey + " was changed while the request was being judged."}),
-	is(billing.ErrUnavailable, problem{code: codeLedger, after: 2 * time.Second, message: "The ledger cannot be reached, so the request was not sent."}),
+	is(billing.ErrStaleKey, problem{
+		code: codeLedger, after: time.Second,
+		message: thisKey + " was changed while the request was being judged.",
+	}),
+	is(billing.ErrUnavailable, problem{
+		code: codeLedger, after: 2 * time.Second,
+		message: "The ledger cannot be reached, so the request was not sent.",
+	}),
 
 	as(streamFailed), // before the errors that it wraps
 	as(allFailed),    // likewise
@@ -163,7 +174,10 @@ var table = []row{
 
 // noRoom is for a request that found no memory: in the share of its key, or in all.
 func noRoom(e *limit.FullError) problem {
-	p := problem{code: codeOverloaded, after: time.Second, message: "All requests under way together hold too many bytes for another one of this size."}
+	p := problem{
+		code: codeOverloaded, after: time.Second,
+		message: "All requests under way together hold too many bytes for another one of this size.",
+	}
 	if e.Key {
 		p.code = codeBytes
 		p.message = fmt.Sprintf(thisKey+" may have %d bytes of requests under way at once; for this one there is no room.", e.Limit)
@@ -172,7 +186,8 @@ func noRoom(e *limit.FullError) problem {
 }
 
 func unknownModel(e *router.ModelError) problem {
-	p := problem{code: codeModelNotFound, param: "model", message: fmt.Sprintf("There is no model or alias %q.", label(e.Asked, chat.MaxModel))}
+	p := problem{code: codeModelNotFound, param: "model", message: fmt.Sprintf("There is no model or alias %q.",
+		label(e.Asked, chat.MaxModel))}
 	if e.Nearest != "" {
 		p.message += fmt.Sprintf(" Did you mean %q?", e.Nearest)
 	}
@@ -186,7 +201,8 @@ func unable(e *plan.AbilityError) problem {
 	p := problem{code: codeCannot, param: "model", message: fmt.Sprintf(
 		"No provider of %s can do: %s.", label(e.Model, chat.MaxModel), strings.Join(e.Needs, ", "))}
 	if e.Serves != e.Asked {
-		p.message = fmt.Sprintf("%s serves %s and not %s: ask for it at %s.", label(e.Model, chat.MaxModel), e.Serves, e.Asked, e.Serves.Path())
+		p.message = fmt.Sprintf("%s serves %s and not %s: ask for it at %s.", label(e.Model, chat.MaxModel), e.Serves, e.Asked,
+			e.Serves.Path())
 	}
 	for _, content := range []string{"vision", "audio", "documents"} {
 		if slices.Contains(e.Needs, content) {
@@ -336,7 +352,8 @@ func streamFailed(e *streamError) problem {
 	var long *router.OverlongError
 	switch {
 	case errors.As(e.err, &long):
-		return problem{code: codeOverlong, message: fmt.Sprintf("The provider went on beyond the %d tokens that were held for the answer, which is cut off here.", long.Most)}
+		return problem{code: codeOverlong, message: fmt.Sprintf("The provider went on beyond the %d tokens that were held for the "+
+			"answer, which is cut off here.", long.Most)}
 	case errors.Is(e.err, io.ErrUnexpectedEOF):
 		return problem{code: codeTruncated, message: "The provider ended the stream before the answer was complete."}
 	case errors.As(e.err, &pe) && pe.Kind == providers.KindTimeout:
@@ -419,80 +436,4 @@ func problemOf(err error) problem {
 	}
 	p.final = p.final || !ours || c.retry == never
 	return p
-}
-
-// fail answers with an error: as JSON, or as an event where a stream has begun.
-func (x *exchange) fail(err error) {
-	x.hush()
-	if x.goneBefore(err) {
-		x.gone(err)
-		return
-	}
-	p := problemOf(err)
-	p.message = strings.Replace(p.message, thisKey, thisKey+x.keyEnd, 1)
-	if p.code == codeAddress {
-		p.message += " It was used from " + x.from().String() + "."
-	}
-	x.refused, x.err = p.code, err
-	if x.streaming || x.c.Writer.Written() {
-		if x.streaming {
-			x.event(x.errorBody(p))
-			x.flush()
-		}
-		x.cut = true
-		return
-	}
-	h := &x.head
-	retryHeaders(h, p)
-	var rate *router.RateError
-	if errors.As(err, &rate) {
-		describeRates(h, rate.Rates)
-	}
-	var quota *billing.QuotaError
-	if errors.As(err, &quota) {
-		describeBudgets(h, append([]billing.Balance{quota.Balance}, quota.All...))
-	}
-	var failed *router.FailedError
-	if errors.As(err, &failed) {
-		h.set("X-Tallyroute-Attempts", strconv.Itoa(len(failed.Attempts)))
-	}
-	var charged *router.ChargedError
-	if errors.As(err, &charged) {
-		setCost(h, charged.Outcome)
-	}
-	x.write(p.status, "application/json; charset=utf-8", append(x.errorBody(p), '\n'))
-}
-
-// goneBefore reports that nobody is there to read an error. A body that did not
-// come also ends the request's context, but its client may be listening.
-func (x *exchange) goneBefore(err error) bool {
-	var full *limit.FullError
-	if errors.Is(err, errBodyTimeout) || errors.Is(err, errBodyCut) || errors.As(err, &full) {
-		return false
-	}
-	return errors.Is(err, router.ErrClientGone) || x.ctx.Err() != nil
-}
-
-func retryHeaders(h *fields, p problem) {
-	if p.final {
-		h.set("X-Should-Retry", "false")
-		return
-	}
-	if p.after > 0 {
-		h.set("Retry-After", strconv.FormatInt(int64(math.Ceil(p.after.Seconds())), 10))
-		h.set("Retry-After-Ms", strconv.FormatInt(max(1, p.after.Milliseconds()), 10))
-	}
-}
-
-// errorBody is the error object of the OpenAI format, with what to do about it.
-func (x *exchange) errorBody(p problem) []byte {
-	return encode(map[string]any{"error": struct {
-		Message   string  `json:"message"`
-		Type      string  `json:"type"`
-		Param     *string `json:"param"`
-		Code      *string `json:"code"`
-		Fix       *string `json:"fix"`
-		DocURL    *string `json:"doc_url"`
-		RequestID string  `json:"request_id"`
-	}{p.message, p.kind, textOrNull(p.param), textOrNull(p.code), textOrNull(p.fix), docURL(p.code), x.id}})
 }

@@ -43,7 +43,10 @@ func stoppedKey() error { return (&billing.Key{StoppedAt: day(2026, 11, 1)}).InF
 func failedBy(kinds ...providers.Kind) *router.FailedError {
 	e := &router.FailedError{Err: &providers.Error{Kind: kinds[len(kinds)-1], Err: errors.New("secret-host.internal")}}
 	for i, k := range kinds {
-		e.Attempts = append(e.Attempts, router.Attempt{Provider: fmt.Sprintf("p%d", i+1), Model: "m", Status: 500 + i, Kind: k, Took: 12 * time.Millisecond})
+		e.Attempts = append(e.Attempts, router.Attempt{
+			Provider: fmt.Sprintf("p%d", i+1), Model: "m", Status: 500 + i, Kind: k,
+			Took: 12 * time.Millisecond,
+		})
 	}
 	return e
 }
@@ -62,69 +65,248 @@ var examples = []struct {
 }{
 	{"billing: not a key of ours, or mistyped", billing.ErrMalformedKey, 401, "invalid_api_key", "authentication_error", "", nil, "no"},
 	{"billing: unknown key", fmt.Errorf("x: %w", billing.ErrUnknownKey), 401, "invalid_api_key", "authentication_error", "", nil, "no"},
-	{"billing: key is revoked", revokedKey(), 401, "invalid_api_key", "authentication_error", "", []string{"is revoked since 2026-11-01T00:00:00Z", "LAST4"}, "no"},
-	{"billing: key has expired", expiredKey(), 401, "invalid_api_key", "authentication_error", "", []string{"has expired on 2026-11-01T00:00:00Z", "LAST4"}, "no"},
-	{billing.ErrStopped.Error(), stoppedKey(), 403, "key_overrun_stopped", "permission_error", "", []string{"is stopped since 2026-11-01T00:00:00Z", "keys enable"}, "no"},
-	{"billing: address not allowed for this key", billing.ErrAddress, 403, "ip_not_allowed", "permission_error", "", []string{"127.0.0.1"}, "no"},
+	{
+		"billing: key is revoked", revokedKey(), 401, "invalid_api_key", "authentication_error", "",
+		[]string{"is revoked since 2026-11-01T00:00:00Z", "LAST4"},
+		"no",
+	},
+	{
+		"billing: key has expired", expiredKey(), 401, "invalid_api_key", "authentication_error", "",
+		[]string{"has expired on 2026-11-01T00:00:00Z", "LAST4"},
+		"no",
+	},
+	{
+		billing.ErrStopped.Error(), stoppedKey(), 403, "key_overrun_stopped", "permission_error", "",
+		[]string{"is stopped since 2026-11-01T00:00:00Z", "keys enable"},
+		"no",
+	},
+	{
+		"billing: address not allowed for this key", billing.ErrAddress, 403, "ip_not_allowed", "permission_error", "",
+		[]string{"127.0.0.1"},
+		"no",
+	},
 	{"server: more than one credential", errAmbiguous, 400, "ambiguous_credentials", "invalid_request_error", "", nil, "no"},
 	{"server: key in the URL", errKeyInURL, 400, "key_in_url", "invalid_request_error", "", nil, "no"},
 	{"server: no such path", errNoRoute, 404, "not_found", "invalid_request_error", "", nil, "no"},
 	{"server: no such method", errNoMethod, 405, "method_not_allowed", "invalid_request_error", "", nil, "no"},
 	{"server: no such request", errNoRequest, 404, "request_not_found", "invalid_request_error", "", nil, "no"},
 	{"*server.fieldsError", &fieldsError{101, 100}, 431, "too_many_headers", "invalid_request_error", "", []string{"101", "100"}, "no"},
-	{"*server.tooLargeError", &tooLargeError{11, 10}, 413, "request_too_large", "invalid_request_error", "", []string{"11 bytes", "10"}, "no"},
+	{
+		"*server.tooLargeError", &tooLargeError{11, 10}, 413, "request_too_large", "invalid_request_error", "",
+		[]string{"11 bytes", "10"},
+		"no",
+	},
 	{"*server.tooLargeError", &tooLargeError{0, 10}, 413, "request_too_large", "invalid_request_error", "", []string{"10 bytes"}, "no"},
-	{"*server.mediaTypeError", &mediaTypeError{"text/plain"}, 415, "unsupported_media_type", "invalid_request_error", "", []string{"text/plain"}, "no"},
-	{"*server.encodingError", &encodingError{"gzip"}, 415, "unsupported_content_encoding", "invalid_request_error", "", []string{"gzip"}, "no"},
+	{
+		"*server.mediaTypeError", &mediaTypeError{"text/plain"}, 415, "unsupported_media_type", "invalid_request_error", "",
+		[]string{"text/plain"},
+		"no",
+	},
+	{
+		"*server.encodingError", &encodingError{"gzip"}, 415, "unsupported_content_encoding", "invalid_request_error", "",
+		[]string{"gzip"},
+		"no",
+	},
 	{"server: the body did not come in time", errBodyTimeout, 408, "request_timeout", "invalid_request_error", "", nil, ""},
-	{"server: the body is cut short or malformed", fmt.Errorf("%w: %w", errBodyCut, io.ErrUnexpectedEOF), 400, "incomplete_body", "invalid_request_error", "", nil, "no"},
-	{"*jsonraw.FieldError", &chat.FieldError{Code: "invalid_value", Param: "messages[0].role", Message: "must be one of user"}, 400, "invalid_value", "invalid_request_error", "messages[0].role", []string{"must be one of user"}, "no"},
-	{"*jsonraw.FieldError", &chat.FieldError{Code: "invalid_json", Message: "bad"}, 400, "invalid_json", "invalid_request_error", "", nil, "no"},
-	{"*router.ModelError", &router.ModelError{Asked: "gtp-4o", Nearest: "gpt-4o"}, 404, "model_not_found", "invalid_request_error", "model", []string{`"gtp-4o"`, `"gpt-4o"`, "GET /v1/models"}, "no"},
-	{"*router.ForbiddenModelError", &router.ForbiddenModelError{Asked: "x", Allowed: []string{"a", "b/*"}}, 403, "model_not_allowed", "permission_error", "model", []string{"a, b/*"}, "no"},
-	{"*plan.AbilityError", &plan.AbilityError{Model: "m", Needs: []string{"tools"}}, 400, "unsupported_by_model", "invalid_request_error", "model", []string{"tools"}, "no"},
-	{"*plan.AbilityError", &plan.AbilityError{Model: "m", Needs: []string{"tools", "audio"}}, 400, "unsupported_content", "invalid_request_error", "messages", []string{"tools, audio"}, "no"},
-	{"*idempotency.DuplicateError", &idempotency.DuplicateError{RequestID: "req_1", Reason: idempotency.DuplicateOther}, 409, "idempotency_conflict", "invalid_request_error", "", []string{"req_1"}, "no"},
-	{"*idempotency.DuplicateError", &idempotency.DuplicateError{RequestID: "req_1", Reason: idempotency.DuplicateRunning}, 409, "idempotency_in_progress", "invalid_request_error", "", []string{"req_1"}, "1"},
-	{"*idempotency.DuplicateError", &idempotency.DuplicateError{RequestID: "req_1", Reason: idempotency.DuplicateLarge}, 409, "idempotency_answer_too_large", "invalid_request_error", "", []string{"req_1"}, "no"},
+	{
+		"server: the body is cut short or malformed", fmt.Errorf("%w: %w", errBodyCut, io.ErrUnexpectedEOF), 400, "incomplete_body",
+		"invalid_request_error", "", nil, "no",
+	},
+	{
+		"*jsonraw.FieldError", &chat.FieldError{Code: "invalid_value", Param: "messages[0].role", Message: "must be one of user"}, 400,
+		"invalid_value", "invalid_request_error", "messages[0].role",
+		[]string{"must be one of user"},
+		"no",
+	},
+	{
+		"*jsonraw.FieldError", &chat.FieldError{Code: "invalid_json", Message: "bad"}, 400, "invalid_json", "invalid_request_error", "",
+		nil, "no",
+	},
+	{
+		"*router.ModelError", &router.ModelError{Asked: "gtp-4o", Nearest: "gpt-4o"}, 404, "model_not_found",
+		"invalid_request_error", "model",
+		[]string{`"gtp-4o"`, `"gpt-4o"`, "GET /v1/models"},
+		"no",
+	},
+	{
+		"*router.ForbiddenModelError", &router.ForbiddenModelError{Asked: "x", Allowed: []string{"a", "b/*"}}, 403, "model_not_allowed",
+		"permission_error", "model",
+		[]string{"a, b/*"},
+		"no",
+	},
+	{
+		"*plan.AbilityError", &plan.AbilityError{Model: "m", Needs: []string{"tools"}}, 400, "unsupported_by_model",
+		"invalid_request_error",
+		"model",
+		[]string{"tools"},
+		"no",
+	},
+	{
+		"*plan.AbilityError", &plan.AbilityError{Model: "m", Needs: []string{"tools", "audio"}}, 400, "unsupported_content",
+		"invalid_request_error", "messages",
+		[]string{"tools, audio"},
+		"no",
+	},
+	{
+		"*idempotency.DuplicateError", &idempotency.DuplicateError{RequestID: "req_1", Reason: idempotency.DuplicateOther}, 409,
+		"idempotency_conflict", "invalid_request_error", "",
+		[]string{"req_1"},
+		"no",
+	},
+	{
+		"*idempotency.DuplicateError", &idempotency.DuplicateError{RequestID: "req_1", Reason: idempotency.DuplicateRunning}, 409,
+		"idempotency_in_progress", "invalid_request_error", "",
+		[]string{"req_1"},
+		"1",
+	},
+	{
+		"*idempotency.DuplicateError", &idempotency.DuplicateError{RequestID: "req_1", Reason: idempotency.DuplicateLarge}, 409,
+		"idempotency_answer_too_large", "invalid_request_error", "",
+		[]string{"req_1"},
+		"no",
+	},
 	{"server: malformed idempotency key", errIdempotencyKey, 400, "invalid_value", "invalid_request_error", "Idempotency-Key", nil, "no"},
 	{"*plan.UnpricedError", &plan.UnpricedError{Model: "m"}, 400, "model_unpriced", "invalid_request_error", "model", []string{"m"}, "no"},
-	{"*plan.MemberError", &plan.MemberError{Model: "m", Bar: providers.Bar{Class: providers.Refused, Member: "plugins[0].id"}}, 400, "unpriced_member", "invalid_request_error", "plugins[0].id", []string{"plugins[0].id costs at m", "members.allow"}, "no"},
-	{"*plan.MemberError", &plan.MemberError{Model: "m", Bar: providers.Bar{Class: providers.Selects, Member: "models"}}, 403, "model_not_allowed", "permission_error", "models", []string{"Leave out models."}, "no"},
-	{"*plan.MemberError", &plan.MemberError{Model: "m", Bar: providers.Bar{Class: providers.Stored, Member: "prompt"}}, 403, "provider_object_not_allowed", "permission_error", "prompt", []string{"allow-provider-objects"}, "no"},
-	{"*plan.ContextError", &plan.ContextError{Model: "m", Prompt: 9000, Output: 500, Context: 8192}, 400, "context_length_exceeded", "invalid_request_error", "messages", []string{"9000", "500", "8192"}, "no"},
-	{"*billing.QuotaError", quota(1000, 0), 429, "insufficient_quota", "insufficient_quota", "", []string{"bud_7", "team team_3", "per day", "limit 1000 tokens", "used 950", "under way 20", "asked 40", "2026-11-25T00:00:00Z"}, "no"},
-	{"*billing.QuotaError", quota(0, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "", []string{"bud_7", "limit $2,", "used $1.5", "under way $0.25", "asked $0.5"}, "no"},
+	{
+		"*plan.MemberError", &plan.MemberError{Model: "m", Bar: providers.Bar{Class: providers.Refused, Member: "plugins[0].id"}}, 400,
+		"unpriced_member", "invalid_request_error", "plugins[0].id",
+		[]string{"plugins[0].id costs at m", "members.allow"},
+		"no",
+	},
+	{
+		"*plan.MemberError", &plan.MemberError{Model: "m", Bar: providers.Bar{Class: providers.Selects, Member: "models"}}, 403,
+		"model_not_allowed", "permission_error", "models",
+		[]string{"Leave out models."},
+		"no",
+	},
+	{
+		"*plan.MemberError", &plan.MemberError{Model: "m", Bar: providers.Bar{Class: providers.Stored, Member: "prompt"}}, 403,
+		"provider_object_not_allowed", "permission_error", "prompt",
+		[]string{"allow-provider-objects"},
+		"no",
+	},
+	{
+		"*plan.ContextError", &plan.ContextError{Model: "m", Prompt: 9000, Output: 500, Context: 8192}, 400, "context_length_exceeded",
+		"invalid_request_error", "messages",
+		[]string{"9000", "500", "8192"},
+		"no",
+	},
+	{
+		"*billing.QuotaError", quota(1000, 0), 429, "insufficient_quota", "insufficient_quota", "",
+		[]string{
+			"bud_7", "team team_3", "per day", "limit 1000 tokens", "used 950", "under way 20", "asked 40",
+			"2026-11-25T00:00:00Z",
+		},
+		"no",
+	},
+	{
+		"*billing.QuotaError", quota(0, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "",
+		[]string{"bud_7", "limit $2,", "used $1.5", "under way $0.25", "asked $0.5"},
+		"no",
+	},
 	{"*billing.QuotaError", quota(5000, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "", []string{"limit $2,"}, "no"},
-	{"*router.RateError", &router.RateError{Kind: "requests", Limit: 60, Asked: 1, RetryAfter: 1500 * time.Millisecond, Rates: []router.Rate{{Kind: "requests", Limit: 60, Reset: time.Minute}}}, 429, "rate_limit_exceeded", "rate_limit_error", "", []string{"60 requests per minute"}, "2"},
-	{"*router.RateError", &router.RateError{Kind: "tokens", Limit: 100, Asked: 500}, 429, "rate_limit_exceeded", "rate_limit_error", "", []string{"100 tokens per minute", "500"}, "no"},
-	{"*limit.FullError", &limit.FullError{Key: true, Limit: 64 << 20}, 429, "too_many_bytes_in_flight", "rate_limit_error", "", []string{"67108864 bytes", "LAST4", "bytes_in_flight_per_key"}, "1"},
+	{
+		"*router.RateError", &router.RateError{
+			Kind: "requests", Limit: 60, Asked: 1, RetryAfter: 1500 * time.Millisecond,
+			Rates: []router.Rate{{Kind: "requests", Limit: 60, Reset: time.Minute}},
+		}, 429, "rate_limit_exceeded", "rate_limit_error", "",
+		[]string{"60 requests per minute"},
+		"2",
+	},
+	{
+		"*router.RateError", &router.RateError{Kind: "tokens", Limit: 100, Asked: 500}, 429, "rate_limit_exceeded", "rate_limit_error", "",
+		[]string{"100 tokens per minute", "500"},
+		"no",
+	},
+	{
+		"*limit.FullError", &limit.FullError{Key: true, Limit: 64 << 20}, 429, "too_many_bytes_in_flight", "rate_limit_error", "",
+		[]string{"67108864 bytes", "LAST4", "bytes_in_flight_per_key"},
+		"1",
+	},
 	{"*limit.FullError", &limit.FullError{Limit: 256 << 20}, 503, "overloaded", "api_error", "", nil, "1"},
 	{"billing: key has changed since it was read", billing.ErrStaleKey, 503, "ledger_unavailable", "api_error", "", nil, "1"},
-	{"billing: database unavailable", fmt.Errorf("%w: dial secret-host.internal", billing.ErrUnavailable), 503, "ledger_unavailable", "api_error", "", nil, "2"},
+	{
+		"billing: database unavailable", fmt.Errorf("%w: dial secret-host.internal", billing.ErrUnavailable), 503, "ledger_unavailable",
+		"api_error", "", nil, "2",
+	},
 	{"*server.streamError", &streamError{io.ErrUnexpectedEOF}, 502, "upstream_truncated", "api_error", "", nil, ""},
 	{"*server.streamError", &streamError{&providers.Error{Kind: providers.KindTimeout}}, 504, "upstream_timeout", "api_error", "", nil, ""},
-	{"*server.streamError", &streamError{&router.OverlongError{Most: 50}}, 502, "answer_too_long", "api_error", "", []string{"50 tokens"}, "no"},
+	{
+		"*server.streamError", &streamError{&router.OverlongError{Most: 50}}, 502, "answer_too_long", "api_error", "",
+		[]string{"50 tokens"},
+		"no",
+	},
 	{"*server.streamError", &streamError{errors.New("secret-host.internal")}, 502, "upstream_error", "api_error", "", nil, ""},
-	{"*router.FailedError", failedBy(providers.KindOverload, providers.KindTimeout), 502, "all_providers_failed", "api_error", "", []string{"p1 (500 overload, 12 ms)", "p2 (501 timeout, 12 ms)"}, ""},
+	{
+		"*router.FailedError", failedBy(providers.KindOverload, providers.KindTimeout), 502, "all_providers_failed", "api_error", "",
+		[]string{"p1 (500 overload, 12 ms)", "p2 (501 timeout, 12 ms)"},
+		"",
+	},
 	{"*router.FailedError", failedBy(providers.KindTimeout, providers.KindTimeout), 504, "upstream_timeout", "api_error", "", nil, ""},
 	{"*router.FailedError", failedBy(providers.KindCredential), 502, "upstream_auth_failed", "api_error", "", nil, "no"},
 	{"*router.FailedError", failedBy(providers.KindRedirect), 502, "upstream_redirect", "api_error", "", nil, "no"},
-	{"*router.FailedError", failedBy(providers.KindUnknown), 404, "model_not_found", "invalid_request_error", "model", []string{"does not know the model", "Tried: p1"}, "no"},
+	{
+		"*router.FailedError", failedBy(providers.KindUnknown), 404, "model_not_found", "invalid_request_error", "model",
+		[]string{"does not know the model", "Tried: p1"},
+		"no",
+	},
 	{"*router.FailedError", &router.FailedError{
 		Attempts: []router.Attempt{{Provider: "p1", Kind: providers.KindUnknown, Status: 400}},
 		Err:      &providers.Error{Kind: providers.KindUnknown, Status: 400, Detail: chat.Error{Message: "Invalid model: m"}},
 	}, 400, "model_not_found", "invalid_request_error", "model", []string{"Invalid model: m Tried"}, "no"},
-	{"*router.FailedError", failedBy(providers.KindCredential, providers.KindOverload), 502, "all_providers_failed", "api_error", "", nil, ""},
-	{"*router.FailedError", &router.FailedError{RetryAfter: 4200 * time.Millisecond}, 503, "no_healthy_provider", "api_error", "", nil, "5"},
-	{"*router.FailedError", &router.FailedError{RateLimited: true, RetryAfter: 7 * time.Second, Attempts: failedBy(providers.KindRate).Attempts}, 429, "rate_limit_exceeded", "rate_limit_error", "", nil, "7"},
+	{
+		"*router.FailedError", failedBy(providers.KindCredential, providers.KindOverload), 502, "all_providers_failed", "api_error",
+		"", nil, "",
+	},
+	{
+		"*router.FailedError", &router.FailedError{RetryAfter: 4200 * time.Millisecond}, 503, "no_healthy_provider", "api_error",
+		"", nil, "5",
+	},
+	{"*router.FailedError", &router.FailedError{
+		RateLimited: true, RetryAfter: 7 * time.Second,
+		Attempts: failedBy(providers.KindRate).Attempts,
+	}, 429, "rate_limit_exceeded", "rate_limit_error", "", nil, "7"},
 	{"*router.FailedError", &router.FailedError{RateLimited: true}, 429, "rate_limit_exceeded", "rate_limit_error", "", nil, "1"},
-	{"*providers.Error", &providers.Error{Provider: "p", Kind: providers.KindRequest, Status: 422, Detail: chat.Error{Message: "bad tool", Type: "their_type", Param: "tools[0]", Code: "their_code"}}, 422, "their_code", "their_type", "tools[0]", []string{"bad tool", "p refused it"}, "no"},
-	{"*providers.Error", &providers.Error{Provider: "p", Kind: providers.KindUnfit, Detail: chat.Error{Message: "must be 1", Param: "n", Code: "unsupported_parameter"}}, 400, "unsupported_parameter", "invalid_request_error", "n", []string{"must be 1", "Leave it out"}, "no"},
-	{"*providers.Error", &providers.Error{Kind: providers.KindContext, Status: 400, Detail: chat.Error{Message: "too long", Code: "string_above_max_length"}}, 400, "string_above_max_length", "invalid_request_error", "", []string{"too long"}, "no"},
-	{"*providers.Error", &providers.Error{Kind: providers.KindContent, Status: 401, Err: errors.New("secret-host.internal")}, 400, "upstream_refused", "invalid_request_error", "", nil, "no"},
-	{"*server.unservedError", &unservedError{"OpenAI's Responses API"}, 404, "not_found", "invalid_request_error", "", []string{"Responses API is not served", "POST /v1/chat/completions"}, "no"},
-	{"*router.StrangerError", &router.StrangerError{RetryAfter: time.Second}, 429, "rate_limit_exceeded", "rate_limit_error", "", []string{"were unknown"}, "1"},
+	{
+		"*providers.Error", &providers.Error{
+			Provider: "p", Kind: providers.KindRequest, Status: 422,
+			Detail: chat.Error{Message: "bad tool", Type: "their_type", Param: "tools[0]", Code: "their_code"},
+		}, 422, "their_code",
+		"their_type", "tools[0]",
+		[]string{"bad tool", "p refused it"},
+		"no",
+	},
+	{
+		"*providers.Error", &providers.Error{Provider: "p", Kind: providers.KindUnfit, Detail: chat.Error{
+			Message: "must be 1", Param: "n",
+			Code: "unsupported_parameter",
+		}}, 400, "unsupported_parameter", "invalid_request_error", "n",
+		[]string{"must be 1", "Leave it out"},
+		"no",
+	},
+	{
+		"*providers.Error", &providers.Error{
+			Kind: providers.KindContext, Status: 400,
+			Detail: chat.Error{Message: "too long", Code: "string_above_max_length"},
+		}, 400, "string_above_max_length", "invalid_request_error",
+		"",
+		[]string{"too long"},
+		"no",
+	},
+	{
+		"*providers.Error", &providers.Error{Kind: providers.KindContent, Status: 401, Err: errors.New("secret-host.internal")}, 400,
+		"upstream_refused", "invalid_request_error", "", nil, "no",
+	},
+	{
+		"*server.unservedError", &unservedError{"OpenAI's Responses API"}, 404, "not_found", "invalid_request_error", "",
+		[]string{"Responses API is not served", "POST /v1/chat/completions"},
+		"no",
+	},
+	{
+		"*router.StrangerError", &router.StrangerError{RetryAfter: time.Second}, 429, "rate_limit_exceeded", "rate_limit_error", "",
+		[]string{"were unknown"},
+		"1",
+	},
 	{"", errors.New("pq: secret-host.internal SELECT * FROM api_keys"), 500, "internal_error", "api_error", "", nil, ""},
 }
 
@@ -284,7 +466,10 @@ func TestRefusalOfOurCredentialIsNotTheClients(t *testing.T) {
 // request itself reaches the client as it is.
 func TestProviderRequestErrorPasses(t *testing.T) {
 	g := newRig(t)
-	g.refuses(providers.Error{Kind: providers.KindRequest, Status: 422, Detail: chat.Error{Message: "no", Type: "t", Param: "p", Code: "c"}})
+	g.refuses(providers.Error{Kind: providers.KindRequest, Status: 422, Detail: chat.Error{
+		Message: "no", Type: "t", Param: "p",
+		Code: "c",
+	}})
 	e := g.chat(hi).refused(t, 422, "c")
 	if e["message"] != "no" || e["type"] != "t" || e["param"] != "p" || e["doc_url"] != nil {
 		t.Errorf("%v", e)

@@ -37,7 +37,8 @@ func (x *exchange) idempotencyKey() (string, error) {
 	}
 	key := values[0]
 	printable := func(c rune) bool { return c > ' ' && c < 0x7f }
-	if len(values) > 1 || key == "" || len(key) > longestIdempotencyKey || strings.ContainsFunc(key, func(c rune) bool { return !printable(c) }) {
+	if len(values) > 1 || key == "" || len(key) > longestIdempotencyKey ||
+		strings.ContainsFunc(key, func(c rune) bool { return !printable(c) }) {
 		return "", errIdempotencyKey
 	}
 	return key, nil
@@ -98,9 +99,15 @@ func (x *exchange) replay(kept *idempotency.Answer) {
 func sentBefore(e *idempotency.DuplicateError) problem {
 	switch e.Reason {
 	case idempotency.DuplicateRunning:
-		return problem{code: codeIdempotencyRunning, after: idempotencyWait, message: "The request with this Idempotency-Key is still being answered: " + e.RequestID + "."}
+		return problem{
+			code: codeIdempotencyRunning, after: idempotencyWait,
+			message: "The request with this Idempotency-Key is still being answered: " + e.RequestID + ".",
+		}
 	case idempotency.DuplicateLarge:
-		return problem{code: codeIdempotencyLarge, message: "The request with this Idempotency-Key was answered, and the answer was too large to be kept: " + e.RequestID + "."}
+		return problem{
+			code:    codeIdempotencyLarge,
+			message: "The request with this Idempotency-Key was answered, and the answer was too large to be kept: " + e.RequestID + ".",
+		}
 	case idempotency.DuplicateOther:
 	}
 	return problem{code: codeIdempotencyConflict, message: "This Idempotency-Key was used for another request: " + e.RequestID + "."}

@@ -48,7 +48,10 @@ func (r *replays) Keep(_ context.Context, c billing.Claim, answer []byte, until 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls.Add(1)
-	r.names[c.Name] = replayed{billing.Replay{RequestID: c.RequestID, Fingerprint: c.Fingerprint, State: billing.StateOf(answer), Answer: answer}, until}
+	r.names[c.Name] = replayed{billing.Replay{
+		RequestID: c.RequestID, Fingerprint: c.Fingerprint, State: billing.StateOf(answer),
+		Answer: answer,
+	}, until}
 	return nil
 }
 
@@ -156,7 +159,8 @@ func TestDuplicatesAtOnceAreOneCall(t *testing.T) {
 	for range 99 {
 		wg.Go(func() {
 			r := g.chat(hi, idempotencyHeader, orderKey)
-			if r.StatusCode != http.StatusConflict || !strings.Contains(r.body, "idempotency_in_progress") || r.Header.Get("Retry-After") != "1" {
+			if r.StatusCode != http.StatusConflict || !strings.Contains(r.body, "idempotency_in_progress") ||
+				r.Header.Get("Retry-After") != "1" {
 				t.Errorf("%d %v %s", r.StatusCode, r.Header, r.body)
 			}
 		})

@@ -17,7 +17,8 @@ import (
 func (g *rig) asking(body string) *net.TCPConn {
 	g.t.Helper()
 	c, _ := g.dial().(*net.TCPConn)
-	fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", g.secret, len(body), body)
+	fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: "+
+		"application/json\r\nContent-Length: %d\r\n\r\n%s", g.secret, len(body), body)
 	return c
 }
 
@@ -84,7 +85,8 @@ func TestHalfClosedClientIsWaitedFor(t *testing.T) {
 	}
 	close(release)
 	rest, err := io.ReadAll(c)
-	if answer := string(first) + string(rest); err != nil || !strings.HasPrefix(answer, "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(answer, "}") {
+	if answer := string(first) + string(rest); err != nil || !strings.HasPrefix(answer, "HTTP/1.1 200 OK\r\n") ||
+		!strings.HasSuffix(answer, "}") {
 		t.Errorf("%q, %v", answer, err)
 	}
 	if s := g.waitSettled().Attempts[0]; s.Status != billing.StatusOK {

@@ -22,11 +22,13 @@ func TestModels(t *testing.T) {
 	}
 	mini := data[1].(map[string]any)
 	p := mini["pricing"].(map[string]any)
-	if p["prompt"] != "0.00000015" || p["completion"] != "0.0000006" || p["prompt_per_million"] != "0.15" || p["completion_per_million"] != "0.6" {
+	if p["prompt"] != "0.00000015" || p["completion"] != "0.0000006" || p["prompt_per_million"] != "0.15" ||
+		p["completion_per_million"] != "0.6" {
 		t.Errorf("pricing %v", p)
 	}
 	first := data[0].(map[string]any)
-	if first["id"] != "m" || first["object"] != "model" || first["created"] != 1700000000.0 || first["context_length"] != 100000.0 || first["pricing"] != nil {
+	if first["id"] != "m" || first["object"] != "model" || first["created"] != 1700000000.0 || first["context_length"] != 100000.0 ||
+		first["pricing"] != nil {
 		t.Errorf("%v", first)
 	}
 	if s := schema(t, "ListModelsResponse"); s != nil {
@@ -34,7 +36,10 @@ func TestModels(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for path, id := range map[string]string{"openai/gpt-4o-mini": "openai/gpt-4o-mini", "m": "m", "acme/m": "acme/m", "openai%2Fgpt-4o-mini": "openai/gpt-4o-mini"} {
+	for path, id := range map[string]string{
+		"openai/gpt-4o-mini": "openai/gpt-4o-mini", "m": "m", "acme/m": "acme/m",
+		"openai%2Fgpt-4o-mini": "openai/gpt-4o-mini",
+	} {
 		if got := g.get("/v1/models/" + path).object(t); got["id"] != id {
 			t.Errorf("%s: %v", path, got)
 		}
@@ -73,7 +78,10 @@ func TestSelf(t *testing.T) {
 			Window:     billing.Window{Start: day(2026, 11, 1), End: day(2026, 12, 1)},
 			UsedTokens: 400, HeldTokens: 100, UsedMoney: 1,
 		},
-		{Budget: billing.Budget{ID: "bud_2", Scope: billing.ScopeTeam, Period: billing.PeriodDay, Money: &little}, Window: billing.Window{End: day(2026, 11, 25)}},
+		{
+			Budget: billing.Budget{ID: "bud_2", Scope: billing.ScopeTeam, Period: billing.PeriodDay, Money: &little},
+			Window: billing.Window{End: day(2026, 11, 25)},
+		},
 	}
 	r := g.get("/v1/key")
 	k := r.object(t)
@@ -129,7 +137,8 @@ func TestReceipt(t *testing.T) {
 		t.Fatalf("%v", got)
 	}
 	a, b := list[0].(map[string]any), list[1].(map[string]any)
-	if a["attempt"] != 1.0 || a["error"] != "overload" || a["status"] != "error" || b["status"] != "ok" || b["route_reason"] != "failover" || b["usage_source"] != "reported" {
+	if a["attempt"] != 1.0 || a["error"] != "overload" || a["status"] != "error" || b["status"] != "ok" ||
+		b["route_reason"] != "failover" || b["usage_source"] != "reported" {
 		t.Errorf("%v\n%v", a, b)
 	}
 	for _, none := range []string{"req_01JDXXXXXXXXXXXXXXXXXXXXXX", "req_1", "x", "%27;drop", id[:len(id)-1]} {
@@ -197,7 +206,8 @@ func TestLogCannotBeForged(t *testing.T) {
 	g := newRig(t)
 	evil := "a\u2028b\u202ec\x1b[31m{\"level\":\"fatal\"}" + strings.Repeat("x", 5000)
 	conn := g.dial()
-	fmt.Fprintf(conn, "GET /v1/models/%%0a%%0d%%1b?q=%%0a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nUser-Agent: %s\r\nX-Request-Id: %s\r\n\r\n",
+	fmt.Fprintf(conn, "GET /v1/models/%%0a%%0d%%1b?q=%%0a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nUser-Agent: "+
+		"%s\r\nX-Request-Id: %s\r\n\r\n",
 		strings.Repeat("u", 10_000), strings.ReplaceAll(evil, "\x1b", "\t"))
 	g.rest(conn)
 	g.waitObserved()
@@ -205,7 +215,8 @@ func TestLogCannotBeForged(t *testing.T) {
 	if len(lines) != 1 || len(lines[0]) > 1000 || strings.ContainsAny(lines[0], "\u2028\u202e\x1b") {
 		t.Errorf("%d lines: %q", len(lines), lines)
 	}
-	if got := label(evil, 256); len(got) > 256 || strings.ContainsAny(got, "\u2028\u202e\x1b\n\r") || !strings.HasPrefix(got, "a·b·c·[31m") {
+	if got := label(evil, 256); len(got) > 256 || strings.ContainsAny(got, "\u2028\u202e\x1b\n\r") ||
+		!strings.HasPrefix(got, "a·b·c·[31m") {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
 	if got := label("\xff\xfeé\x00", 5); got != "·é" {
@@ -215,14 +226,18 @@ func TestLogCannotBeForged(t *testing.T) {
 
 func TestLogHasNoSecretAndNoText(t *testing.T) {
 	g := newRig(t)
-	g.chat(strings.Replace(hi, "hi", "canary-in-the-body", 1), "X-Request-Id", "mine", "X-Tallyroute-Tags", "a=canary-in-a-header", "X-Stainless-Retry-Count", "2")
+	g.chat(strings.Replace(hi, "hi", "canary-in-the-body", 1), "X-Request-Id", "mine", "X-Tallyroute-Tags", "a=canary-in-a-header",
+		"X-Stainless-Retry-Count", "2")
 	g.get("/v1/key?x=canary-in-the-query")
 	g.get("/canary-in-the-path")
 	all := strings.Join(g.log.lines(), "\n")
 	if strings.Contains(all, "canary") || strings.Contains(all, g.secret[10:20]) {
 		t.Error(all)
 	}
-	for _, want := range []string{`"key_id":"key_1"`, `"client_request_id":"mine"`, `"route":"/v1/chat/completions"`, `"status":200`, `"client_retry":2`, `"route":"unknown"`} {
+	for _, want := range []string{
+		`"key_id":"key_1"`, `"client_request_id":"mine"`, `"route":"/v1/chat/completions"`, `"status":200`,
+		`"client_retry":2`, `"route":"unknown"`,
+	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no %s in %s", want, all)
 		}

@@ -60,9 +60,13 @@ func TestUsageOnlyForThoseWhoAsked(t *testing.T) {
 		usage  int // frames that show usage
 		cost   bool
 	}{
-		"asked":                    {hiUsage, []event{text("a"), finish(), usageOnly()}, 4, 1, true},
-		"not asked":                {hiStream, []event{text("a"), finish(), usageOnly()}, 3, 0, false},
-		"set to false":             {strings.Replace(hiUsage, "true}", "false}", 1), []event{text("a"), finish(), usageOnly()}, 3, 0, false},
+		"asked":     {hiUsage, []event{text("a"), finish(), usageOnly()}, 4, 1, true},
+		"not asked": {hiStream, []event{text("a"), finish(), usageOnly()}, 3, 0, false},
+		"set to false": {
+			strings.Replace(hiUsage, "true}", "false}", 1),
+			[]event{text("a"), finish(), usageOnly()},
+			3, 0, false,
+		},
 		"with the last choice":     {hiUsage, []event{text("a"), mixed}, 3, 1, true},
 		"with the last, not asked": {hiStream, []event{text("a"), mixed}, 3, 1, false},
 		"twice":                    {hiUsage, []event{text("a"), mixed, usageOnly()}, 4, 2, true},
@@ -187,7 +191,8 @@ func TestClientThatNeverReadsIsCutAndCharged(t *testing.T) {
 	g.streams(endless(big)...)
 	conn := g.dial()
 	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", g.secret, len(hiStream), hiStream)
+	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", g.secret,
+		len(hiStream), hiStream)
 	row := g.waitSettled().Attempts[0]
 	if row.Status != billing.StatusClientAborted || row.Tokens.Output == 0 {
 		t.Errorf("row: %s, %+v", row.Status, row.Tokens)

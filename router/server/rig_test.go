@@ -67,7 +67,8 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}})
 	r := router.New(router.Parts{
 		Verifier: g.verifier, Ledger: g.ledger, Events: g.ledger, Prices: prices, Catalogue: g.models, Sender: g.sender,
-		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Idempotency: g.replays, Background: limit.NewCalls(4, 64),
+		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Idempotency: g.replays,
+		Background: limit.NewCalls(4, 64),
 	}, router.Options{Linger: 200 * time.Millisecond})
 	t.Cleanup(func() { _ = r.Close(context.Background()) })
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), g.log, zap.DebugLevel)
@@ -91,7 +92,10 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	g.addr, g.http = l.Addr().String(), srv
 	transport := &http.Transport{DisableCompression: true}
-	g.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	g.client = &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(Listener(l)) }()
 	t.Cleanup(func() {
@@ -348,7 +352,10 @@ func (*models) Models() []router.Model {
 	in, out := billing.Money(150_000_000), billing.Money(600_000_000)
 	return []router.Model{
 		{ID: "m", Created: time.Unix(1700000000, 0), OwnedBy: "acme", ContextLength: 100_000, MaxOutput: 100, Providers: []string{"acme"}},
-		{ID: "openai/gpt-4o-mini", Created: time.Unix(1700000000, 0), OwnedBy: "openai", Providers: []string{"openai"}, Prompt: &in, Completion: &out},
+		{
+			ID: "openai/gpt-4o-mini", Created: time.Unix(1700000000, 0), OwnedBy: "openai", Providers: []string{"openai"}, Prompt: &in,
+			Completion: &out,
+		},
 	}
 }
 

@@ -40,7 +40,8 @@ func TestGoOpenAI(t *testing.T) {
 		t.Fatalf("%+v, %v", answer, err)
 	}
 	limits := answer.GetRateLimitHeaders()
-	if limits.LimitRequests != 60 || limits.RemainingRequests != 59 || limits.LimitTokens != 6000 || !limits.ResetRequests.Time().After(time.Now()) {
+	if limits.LimitRequests != 60 || limits.RemainingRequests != 59 || limits.LimitTokens != 6000 ||
+		!limits.ResetRequests.Time().After(time.Now()) {
 		t.Errorf("rate limits %+v", limits)
 	}
 	if answer.Header().Get("X-Tallyroute-Cost-Usd") != "0.00005" {

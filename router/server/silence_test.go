@@ -79,7 +79,8 @@ func TestSilentProviderIsNotTakenForADeadConnection(t *testing.T) {
 				return play(ctx, x)
 			}
 			l := g.listen(tc.body)
-			if l.StatusCode != http.StatusOK || l.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" || l.Header.Get("X-Tallyroute-Provider") != "" {
+			if l.StatusCode != http.StatusOK || l.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" ||
+				l.Header.Get("X-Tallyroute-Provider") != "" {
 				t.Fatalf("%d %v", l.StatusCode, l.Header)
 			}
 			l.comment(t)
@@ -130,7 +131,8 @@ func TestFailureAfterACommentIsAnEvent(t *testing.T) {
 	l.comment(t)
 	close(heard)
 	body, err := l.rest()
-	if got := frames(t, body); len(got) != 1 || !strings.Contains(got[0], `"code":"all_providers_failed"`) || strings.Contains(body, "[DONE]") || err == nil {
+	if got := frames(t, body); len(got) != 1 || !strings.Contains(got[0], `"code":"all_providers_failed"`) ||
+		strings.Contains(body, "[DONE]") || err == nil {
 		t.Errorf("%q, %v", got, err)
 	}
 	if asked < 2 {

@@ -11,7 +11,8 @@ import (
 )
 
 const english = "The quick brown fox jumps over the lazy dog. Tokenization splits text into pieces; however, it isn't as simple as it " +
-	"appears, and we'll see why in the following paragraphs.\n\nConsider Mr. O'Neill's 1,024 invoices (dated 2026-03-04): \"unpriced\" rows aren't free. "
+	"appears, and we'll see why in the following paragraphs.\n\nConsider Mr. O'Neill's 1,024 invoices (dated 2026-03-04): \"unpriced\" " +
+	"rows aren't free. "
 
 func repeat(s string, n int) string { return string(whole([]byte(strings.Repeat(s, n/len(s)+1)), n)) }
 

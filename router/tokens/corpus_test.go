@@ -61,7 +61,8 @@ func TestRecordedPromptsFitTheirEstimates(t *testing.T) {
 			t.Fatal(err)
 		}
 		var x recorded
-		if err := json.Unmarshal(data, &x); err != nil || x.Family != "openai-chat" || x.Expected.Usage == nil || x.Expected.Usage.Prompt == 0 || x.unforeseeable() {
+		if err := json.Unmarshal(data, &x); err != nil || x.Family != "openai-chat" || x.Expected.Usage == nil ||
+			x.Expected.Usage.Prompt == 0 || x.unforeseeable() {
 			continue
 		}
 		r, err := chat.ParseRequest(x.Request.Body)

@@ -11,10 +11,13 @@ import (
 
 // scripts are what random texts are made of: what vocabularies differ in.
 var scripts = []string{
-	"the of and to in is that for it as was with be by on not he his but at are this have from or had an they which one you were all her she there would their ",
-	"abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcXYZ019_-. ", "0123456789", "0123456789abcdef", " ", "\n\t ", "!?.,;:()[]{}<>/\\|@#$%^&*~`'\"",
+	"the of and to in is that for it as was with be by on not he his but at are this have from or had an they which one you were all her " +
+		"she there would their ",
+	"abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcXYZ019_-. ", "0123456789", "0123456789abcdef", " ", "\n\t ",
+	"!?.,;:()[]{}<>/\\|@#$%^&*~`'\"",
 	"äöüßéèêñçàøåłžčřő", "абвгдежзиклмнопрстуфхцчшыэюя ", "αβγδεζηθικλμνξοπρστυφχψω", "你好世界今天天气很好我们去公园散步吧", "こんにちは世界カタカナ", "안녕하세요세계날씨",
-	"नमस्ते दुनिया", "مرحبا بالعالم", "שלום עולם", "สวัสดีชาวโลก", "😀🎉👩‍💻🇩🇪❤️", "\u0301\u0302\u200d\ufeff", "𝒜𝔅ℂ𝟘", "func(){if x==nil{return}} ", "=-=-=-=- ________ ",
+	"नमस्ते दुनिया", "مرحبا بالعالم", "שלום עולם", "สวัสดีชาวโลก", "😀🎉👩‍💻🇩🇪❤️", "\u0301\u0302\u200d\ufeff", "𝒜𝔅ℂ𝟘",
+	"func(){if x==nil{return}} ", "=-=-=-=- ________ ",
 }
 
 // mixedText mixes words and letters of some scripts.
@@ -86,7 +89,10 @@ func TestLearnedHoldsKeepToExactCounts(t *testing.T) {
 		c := NewCalibration()
 		for range 1 + r.IntN(3000) {
 			n := 1 + r.Int64N(100_000)
-			s := Sample{Provider: "p", Model: "m", Basis: Basis(r.IntN(int(bases))), Media: r.IntN(2) == 0, Hosted: r.IntN(2) == 0, Tokens: n}
+			s := Sample{
+				Provider: "p", Model: "m", Basis: Basis(r.IntN(int(bases))), Media: r.IntN(2) == 0,
+				Hosted: r.IntN(2) == 0, Tokens: n,
+			}
 			c.Observe(s, 1+r.Int64N(n*6))
 			if held := c.Hold(s); s.Basis == Exact && held < n || held < n/2 {
 				t.Fatalf("%+v is held with %d", s, held)

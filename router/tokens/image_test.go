@@ -176,39 +176,59 @@ func with(part string) string {
 func TestNothingIsCountedAsNothing(t *testing.T) {
 	picture := dataURL("png", pictures(t)["png"])
 	large := strings.Repeat("A", 1<<20)
-	function := `{"name":"f","description":"does it","parameters":{"type":"object","properties":{"x":{"type":"string","description":"what"}}}}`
+	function := `{"name":"f","description":"does it","parameters":{"type":"object","properties":{"x":{"type":"string",` +
+		`"description":"what"}}}}`
 	manyTools := strings.TrimSuffix(strings.Repeat(`{"type":"function","function":`+function+`},`, 200), ",")
 	tests := map[string]struct {
 		body  string
 		least int64 // more than without it, for gpt-4o
 		exact bool
 	}{
-		"image by address":          {with(`{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}`), 1445, false},
-		"image by address, low":     {with(`{"type":"image_url","image_url":{"url":"https://example.com/a.png","detail":"low"}}`), 85, true},
-		"image, bare":               {with(`{"type":"image_url","image_url":"https://example.com/a.png"}`), 1445, false},
-		"image":                     {with(`{"type":"image_url","image_url":{"url":"` + picture + `"}}`), 255, true},
-		"image, escaped slashes":    {with(`{"type":"image_url","image_url":{"url":"` + strings.ReplaceAll(picture, "/", `\/`) + `"}}`), 255, true},
-		"image of unknown format":   {with(`{"type":"image_url","image_url":{"url":"data:image/png;base64,` + large + `","detail":"high"}}`), 1445, false},
+		"image by address":      {with(`{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}`), 1445, false},
+		"image by address, low": {with(`{"type":"image_url","image_url":{"url":"https://example.com/a.png","detail":"low"}}`), 85, true},
+		"image, bare":           {with(`{"type":"image_url","image_url":"https://example.com/a.png"}`), 1445, false},
+		"image":                 {with(`{"type":"image_url","image_url":{"url":"` + picture + `"}}`), 255, true},
+		"image, escaped slashes": {
+			with(`{"type":"image_url","image_url":{"url":"` + strings.ReplaceAll(picture, "/", `\/`) + `"}}`),
+			255, true,
+		},
+		"image of unknown format": {with(`{"type":"image_url","image_url":{"url":"data:image/png;base64,` + large +
+			`","detail":"high"}}`), 1445, false},
 		"image of another provider": {with(`{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}}`), 10, false},
 		"audio":                     {with(`{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}`), 400, false},
 		"long audio":                {with(`{"type":"input_audio","input_audio":{"data":"` + large + `","format":"mp3"}}`), 39_000, false},
-		"file":                      {with(`{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,` + large + `"}}`), 700_000, false},
-		"small file":                {with(`{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,` + large[:400] + `"}}`), 1200, false},
-		"file by id":                {with(`{"type":"file","file":{"file_id":"file-123"}}`), 100_000, false},
-		"video":                     {with(`{"type":"video_url","video_url":{"url":"https://example.com/a.mp4"}}`), 100_000, false},
-		"video, by member alone":    {with(`{"type":"","video_url":"https://example.com/a.mp4"}`), 100_000, false},
-		"tools":                     {`{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[` + manyTools + `]}`, 200 * 15, false},
-		"functions":                 {`{"model":"m","messages":[{"role":"user","content":"hi"}],"functions":[` + function + `]}`, 20, false},
-		"custom tool":               {`{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"custom","custom":{"name":"sql","description":"a query"}}]}`, 20, false},
-		"tool choice":               {`{"model":"m","messages":[{"role":"user","content":"hi"}],"tool_choice":{"type":"function","function":{"name":"f"}}}`, 4, false},
-		"JSON schema":               {`{"model":"m","messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"object"}}}}`, 20, false},
-		"JSON":                      {`{"model":"m","messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_object"}}`, 4, false},
-		"prediction":                {`{"model":"m","messages":[{"role":"user","content":"hi"}],"prediction":{"type":"content","content":"one two three"}}`, 4, false},
-		"unknown member":            {`{"model":"m","messages":[{"role":"user","content":"hi"}],"documents":[{"text":"one two three"}]}`, 4, false},
-		"tool calls":                {`{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]}]}`, 12, false},
-		"function call":             {`{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{\"x\":1}"}}]}`, 12, false},
-		"refusal":                   {`{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","refusal":"I cannot do that."}]}`, 8, true},
-		"name":                      {`{"model":"m","messages":[{"role":"user","content":"hi","name":"ann"}]}`, 2, true},
+		"file": {with(`{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,` + large +
+			`"}}`), 700_000, false},
+		"small file": {with(`{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,` +
+			large[:400] + `"}}`), 1200, false},
+		"file by id":             {with(`{"type":"file","file":{"file_id":"file-123"}}`), 100_000, false},
+		"video":                  {with(`{"type":"video_url","video_url":{"url":"https://example.com/a.mp4"}}`), 100_000, false},
+		"video, by member alone": {with(`{"type":"","video_url":"https://example.com/a.mp4"}`), 100_000, false},
+		"tools": {
+			`{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[` + manyTools + `]}`,
+			200 * 15, false,
+		},
+		"functions": {
+			`{"model":"m","messages":[{"role":"user","content":"hi"}],"functions":[` + function + `]}`,
+			20, false,
+		},
+		"custom tool": {`{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"custom","custom":{"name":"sql",` +
+			`"description":"a query"}}]}`, 20, false},
+		"tool choice": {`{"model":"m","messages":[{"role":"user","content":"hi"}],"tool_choice":{"type":"function",` +
+			`"function":{"name":"f"}}}`, 4, false},
+		"JSON schema": {`{"model":"m","messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_schema",` +
+			`"json_schema":{"name":"x","schema":{"type":"object"}}}}`, 20, false},
+		"JSON": {`{"model":"m","messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_object"}}`, 4, false},
+		"prediction": {`{"model":"m","messages":[{"role":"user","content":"hi"}],"prediction":{"type":"content","content":"one ` +
+			`two three"}}`, 4, false},
+		"unknown member": {`{"model":"m","messages":[{"role":"user","content":"hi"}],"documents":[{"text":"one two three"}]}`, 4, false},
+		"tool calls": {`{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":null,` +
+			`"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]}]}`, 12, false},
+		"function call": {`{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":null,` +
+			`"function_call":{"name":"f","arguments":"{\"x\":1}"}}]}`, 12, false},
+		"refusal": {`{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","refusal":"I cannot ` +
+			`do that."}]}`, 8, true},
+		"name": {`{"model":"m","messages":[{"role":"user","content":"hi","name":"ann"}]}`, 2, true},
 	}
 	base := parse(t, `{"model":"m","messages":[{"role":"user","content":"hi"}]}`)
 	for name, tt := range tests {
@@ -237,7 +257,8 @@ func TestNothingIsCountedAsNothing(t *testing.T) {
 // A request that is no larger than others must not look far larger because its
 // picture is spelled out.
 func TestPictureIsNotCountedByItsBytes(t *testing.T) {
-	r := parse(t, with(fmt.Sprintf(`{"type":"image_url","image_url":{"url":%q}}`, dataURL("png", append(pictures(t)["png"], make([]byte, 1<<20)...)))))
+	r := parse(t, with(fmt.Sprintf(`{"type":"image_url","image_url":{"url":%q}}`,
+		dataURL("png", append(pictures(t)["png"], make([]byte, 1<<20)...)))))
 	if got := shared().Bound(r, gpt4o); got > 1000 {
 		t.Errorf("the bound is %d", got)
 	}

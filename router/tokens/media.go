@@ -105,7 +105,8 @@ func content(p chat.Piece) (declared string, encoded []byte, inside bool) {
 		return kind, data, true
 	}
 	declared = strings.ToLower(p.Detail)
-	if p.Kind == chat.PieceImage || len(text) <= longestID && p.Kind != chat.PieceAudio || bytes.Contains(text[:min(len(text), 16)], []byte("://")) {
+	if p.Kind == chat.PieceImage || len(text) <= longestID && p.Kind != chat.PieceAudio ||
+		bytes.Contains(text[:min(len(text), 16)], []byte("://")) {
 		return declared, nil, false
 	}
 	return declared, text, true
@@ -136,7 +137,8 @@ func sniff(head []byte, declared string) mediaType {
 		return len(head) >= i+len(magic) && string(head[i:i+len(magic)]) == magic
 	}
 	switch {
-	case at(0, "\x89PNG"), at(0, "\xff\xd8"), at(0, "GIF8"), at(0, "RIFF") && at(8, "WEBP"), at(0, "BM"), at(0, "II*\x00"), at(0, "MM\x00*"),
+	case at(0, "\x89PNG"), at(0, "\xff\xd8"), at(0, "GIF8"), at(0, "RIFF") && at(8, "WEBP"), at(0, "BM"), at(0, "II*\x00"),
+		at(0, "MM\x00*"),
 		at(4, "ftypheic"), at(4, "ftypheif"), at(4, "ftypavif"), at(4, "ftypmif1"):
 		return pictureMedia
 	case bytes.Contains(head[:min(len(head), 1024)], []byte("%PDF")):
@@ -145,7 +147,8 @@ func sniff(head []byte, declared string) mediaType {
 		return audioMedia
 	}
 	switch kind, _, _ := strings.Cut(declared, "/"); {
-	case kind == "audio", kind == "wav", kind == "mp3", kind == "flac", kind == "pcm16", kind == "opus", kind == "aac", kind == "m4a", kind == "ogg":
+	case kind == "audio", kind == "wav", kind == "mp3", kind == "flac", kind == "pcm16", kind == "opus", kind == "aac", kind == "m4a",
+		kind == "ogg":
 		return audioMedia
 	case kind == "video", kind == "mp4", kind == "mov", kind == "webm", kind == "mkv", at(4, "ftyp"), at(0, "\x1aE\xdf\xa3"):
 		return videoMedia

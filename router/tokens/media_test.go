@@ -53,20 +53,41 @@ func TestPDFIsBoundedByItsPages(t *testing.T) {
 			streamOf("/Subtype/Image", strings.Repeat("\x00\xff (scan) Tj", 90_000))), 1500, 3000},
 		"one page of text": {document(catalog, "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page/Contents 4 0 R>>",
 			streamOf("", "BT ("+strings.Repeat("word ", 2000)+") Tj ET")), 10_000, 13_000},
-		"text that is packed": {document(catalog, "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page/Contents 4 0 R>>",
-			streamOf("/Filter/FlateDecode", deflated("BT [("+strings.Repeat("a", 700)+") 3 <"+strings.Repeat("41", 500)+">] TJ ET"))), 1200, 4000},
-		"a thousand pages that are one":   {document(catalog, "<</Type/Pages/Kids"+kids(1000, "3 0 R")+"/Count 1000>>", "<</Type/Page>>"), 300_000, 2_000_000},
-		"the same, and lies of one":       {document(catalog, "<</Type/Pages/Kids"+kids(1000, "3 0 R")+"/Count 1>>", "<</Type/Page>>"), 300_000, 2_000_000},
-		"trees of trees":                  {document(catalog, "<</Kids"+kids(30, "3 0 R")+">>", "<</Kids"+kids(30, "4 0 R")+">>", "<</Type/Page>>"), 300_000, 2_000_000},
-		"a circle":                        {document(catalog, "<</Kids[3 0 R]>>", "<</Kids[2 0 R]>>"), 300_000, 2_000_000},
-		"pages in an object stream":       {document(catalog, streamOf("/Type/ObjStm/N 2/First 9/Filter/FlateDecode", deflated(inside))), 4800, 6000},
-		"an object stream that is locked": {document(catalog, streamOf("/Type/ObjStm/N 2/First 9/Filter/LZWDecode", "xx")), 300_000, 5_000_000},
+		"text that is packed": {
+			document(catalog, "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page/Contents 4 0 R>>",
+				streamOf("/Filter/FlateDecode", deflated("BT [("+strings.Repeat("a", 700)+") 3 <"+strings.Repeat("41", 500)+">] TJ ET"))),
+			1200, 4000,
+		},
+		"a thousand pages that are one": {
+			document(catalog, "<</Type/Pages/Kids"+kids(1000, "3 0 R")+"/Count 1000>>", "<</Type/Page>>"),
+			300_000, 2_000_000,
+		},
+		"the same, and lies of one": {
+			document(catalog, "<</Type/Pages/Kids"+kids(1000, "3 0 R")+"/Count 1>>", "<</Type/Page>>"),
+			300_000, 2_000_000,
+		},
+		"trees of trees": {document(catalog, "<</Kids"+kids(30, "3 0 R")+">>", "<</Kids"+kids(30, "4 0 R")+">>",
+			"<</Type/Page>>"), 300_000, 2_000_000},
+		"a circle": {document(catalog, "<</Kids[3 0 R]>>", "<</Kids[2 0 R]>>"), 300_000, 2_000_000},
+		"pages in an object stream": {
+			document(catalog, streamOf("/Type/ObjStm/N 2/First 9/Filter/FlateDecode", deflated(inside))),
+			4800, 6000,
+		},
+		"an object stream that is locked": {
+			document(catalog, streamOf("/Type/ObjStm/N 2/First 9/Filter/LZWDecode", "xx")), 300_000,
+			5_000_000,
+		},
 		"a bomb": {document(catalog, "<</Kids[3 0 R]>>", "<</Type/Page>>",
 			streamOf("/Type/ObjStm/N 1/First 4/Filter/FlateDecode", deflated(strings.Repeat("0 ", 1<<22)))), 300_000, 5_000_000},
-		"encrypted":               {append(document(catalog, "<</Kids[3 0 R]>>", "<</Type/Page>>"), "trailer<</Encrypt 9 0 R>>"...), 300_000, 5_000_000},
-		"text on a shared form":   {document(catalog, "<</Kids"+kids(100, "3 0 R")+">>", "<</Type/Page>>", streamOf("/Subtype/Form", "BT ("+strings.Repeat("x", 5000)+") Tj ET")), 660_000, 700_000},
-		"a version that was more": {append(document(catalog, "<</Kids"+kids(50, "3 0 R")+">>", "<</Type/Page>>"), "2 0 obj <</Kids[3 0 R]>> endobj"...), 80_000, 90_000},
-		"nothing of a PDF":        {[]byte("%PDF-1.7\n%%EOF"), leastFile, leastFile},
+		"encrypted": {
+			append(document(catalog, "<</Kids[3 0 R]>>", "<</Type/Page>>"), "trailer<</Encrypt 9 0 R>>"...),
+			300_000, 5_000_000,
+		},
+		"text on a shared form": {document(catalog, "<</Kids"+kids(100, "3 0 R")+">>", "<</Type/Page>>",
+			streamOf("/Subtype/Form", "BT ("+strings.Repeat("x", 5000)+") Tj ET")), 660_000, 700_000},
+		"a version that was more": {append(document(catalog, "<</Kids"+kids(50, "3 0 R")+">>", "<</Type/Page>>"),
+			"2 0 obj <</Kids[3 0 R]>> endobj"...), 80_000, 90_000},
+		"nothing of a PDF": {[]byte("%PDF-1.7\n%%EOF"), leastFile, leastFile},
 	}
 	for name, tt := range tests {
 		if got := pdfTokens(tt.file); got < tt.least || got > tt.most {
@@ -123,7 +144,8 @@ func TestSoundIsBoundedByItsLength(t *testing.T) {
 // is inside is never counted as text.
 func TestMediaCostTheSameHoweverTheyAreSent(t *testing.T) {
 	png := base64.StdEncoding.EncodeToString(append(pictures(t)["png"], make([]byte, 900_000)...))
-	pdf := base64.StdEncoding.EncodeToString(document(catalog, "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page>>", streamOf("/Subtype/Image", strings.Repeat("scan", 200_000))))
+	pdf := base64.StdEncoding.EncodeToString(document(catalog, "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page>>",
+		streamOf("/Subtype/Image", strings.Repeat("scan", 200_000))))
 	for name, part := range map[string]string{
 		"picture, OpenAI":            `{"type":"image_url","image_url":{"url":"data:image/png;base64,` + png + `"}}`,
 		"picture, Responses":         `{"type":"input_image","image_url":"data:image/png;base64,` + png + `"}`,
@@ -156,9 +178,10 @@ func TestHostileFilesTakeLittleTime(t *testing.T) {
 		"objects":    []byte("%PDF" + strings.Repeat("1 0 obj", 200_000)),
 		"references": document("<</Kids[" + strings.Repeat("1 0 R ", 200_000) + "]>>"),
 		"strings":    document(streamOf("", "Tj"+strings.Repeat("<", 1_000_000))),
-		"streams":    []byte("%PDF" + strings.Repeat("1 0 obj<</Filter/FlateDecode>>stream\n"+deflated(strings.Repeat("\x00", 100_000))+"endobj", 5000)),
-		"frames":     append([]byte("fLaC"), bytes.Repeat([]byte{0xff}, 2_000_000)...),
-		"pages":      []byte(strings.Repeat("OggS", 500_000)),
+		"streams": []byte("%PDF" + strings.Repeat("1 0 obj<</Filter/FlateDecode>>stream\n"+deflated(strings.Repeat("\x00", 100_000))+
+			"endobj", 5000)),
+		"frames": append([]byte("fLaC"), bytes.Repeat([]byte{0xff}, 2_000_000)...),
+		"pages":  []byte(strings.Repeat("OggS", 500_000)),
 	} {
 		start := time.Now()
 		pdfTokens(file)

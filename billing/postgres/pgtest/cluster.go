@@ -150,7 +150,8 @@ func (c *Cluster) prepare() error {
 		return err
 	}
 	c.admin = fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%s/postgres?sslmode=disable&connect_timeout=30", password, c.port)
-	initdb := exec.Command(filepath.Join(c.bin, "initdb"), "--pgdata="+c.data(), "--username=postgres", //nolint:gosec,noctx // a program of the machine, bounded by its work
+	initdb := exec.Command( //nolint:gosec,noctx // a program of the machine, bounded by its work
+		filepath.Join(c.bin, "initdb"), "--pgdata="+c.data(), "--username=postgres",
 		"--auth=scram-sha-256", "--pwfile="+filepath.Join(dir, "password"), "--encoding=UTF8", "--locale=C", "--no-sync")
 	initdb.Dir, initdb.SysProcAttr = dir, attributes(c.account)
 	if out, err := initdb.CombinedOutput(); err != nil {

@@ -33,7 +33,8 @@ func liteLLM(doc map[string]any) (*List, error) {
 		}
 		e := liteLLMEntry(name, m)
 		model := name
-		if prefix, rest, ok := strings.Cut(name, "/"); ok && (prefix == provider || provider == "vertex_ai" || strings.HasPrefix(provider, prefix)) {
+		if prefix, rest, ok := strings.Cut(name, "/"); ok && (prefix == provider || provider == "vertex_ai" ||
+			strings.HasPrefix(provider, prefix)) {
 			model = rest
 		}
 		l.exact[key(provider, model)] = e

@@ -138,7 +138,10 @@ var foreign = map[string]foreignNames{
 	"snowflake":  {[]string{"snowflake"}, []string{"snowflake-cortex"}, nil},
 	"together":   {[]string{"together_ai"}, []string{"togetherai"}, []string{"together"}},
 	"vercel":     {[]string{"vercel_ai_gateway"}, []string{"vercel"}, nil},
-	"vertex":     {[]string{"vertex_ai-language-models", "vertex_ai-anthropic_models", "vertex_ai-llama_models", "vertex_ai-embedding-models", "vertex_ai"}, []string{"google-vertex"}, []string{"google"}},
-	"voyage":     {[]string{"voyage"}, nil, []string{"voyageai"}},
-	"xai":        {[]string{"xai"}, []string{"xai"}, []string{"x-ai"}},
+	"vertex": {[]string{
+		"vertex_ai-language-models", "vertex_ai-anthropic_models", "vertex_ai-llama_models",
+		"vertex_ai-embedding-models", "vertex_ai",
+	}, []string{"google-vertex"}, []string{"google"}},
+	"voyage": {[]string{"voyage"}, nil, []string{"voyageai"}},
+	"xai":    {[]string{"xai"}, []string{"xai"}, []string{"x-ai"}},
 }

@@ -64,8 +64,10 @@ func show(e Entry) string {
 
 func TestRead(t *testing.T) {
 	for _, tt := range []struct{ list, provider, model, want string }{
-		{lite, "openai", "big", "standard>0 1.25/10 read 0.125 reasoning 20; standard>200001 2.5/15 reasoning 20; batch>0 0.625/5 reasoning 20; flex tier without a whole price, output_cost_per_image, priority tier without a whole price"},
-		{lite, "openai", "BIG", "standard>0 1.25/10 read 0.125 reasoning 20; standard>200001 2.5/15 reasoning 20; batch>0 0.625/5 reasoning 20; flex tier without a whole price, output_cost_per_image, priority tier without a whole price"},
+		{lite, "openai", "big", "standard>0 1.25/10 read 0.125 reasoning 20; standard>200001 2.5/15 reasoning 20; batch>0 0.625/5 " +
+			"reasoning 20; flex tier without a whole price, output_cost_per_image, priority tier without a whole price"},
+		{lite, "openai", "BIG", "standard>0 1.25/10 read 0.125 reasoning 20; standard>200001 2.5/15 reasoning 20; batch>0 0.625/5 " +
+			"reasoning 20; flex tier without a whole price, output_cost_per_image, priority tier without a whole price"},
 		{lite, "together", "Maker/Open-70B", "standard>0 0.88/0.88; audio_prompt of nothing"},
 		{lite, "openai", "vectors", "standard>0 0.02/0; "},
 		{lite, "openai", "pictures", "input_cost_per_image"},
@@ -73,7 +75,8 @@ func TestRead(t *testing.T) {
 		{lite, "openai", "wild", ""},
 		{lite, "groq", "big", "none"},
 		{lite, "openai", "sample_spec", "none"},
-		{dev, "openai", "big", "standard>0 1.25/10 read 0.125; standard>200001 2.5/15; a tier that is not of the length of the prompt, cache_write of nothing, image"},
+		{dev, "openai", "big", "standard>0 1.25/10 read 0.125; standard>200001 2.5/15; a tier that is not of the length of the prompt, " +
+			"cache_write of nothing, image"},
 		{dev, "together", "Maker/Open-70B", "standard>0 0.88/0.88 reasoning 2 heard 4 spoken 8; "},
 		{dev, "openai", "plan", ""},
 		{gen, "openai", "big", "standard>0 1.25/10 fee 0.005; standard>200001 2.5/10 fee 0.005; web_searches_kcount"},
@@ -98,7 +101,10 @@ func TestRead(t *testing.T) {
 	if l, _ := Read([]byte(dev)); l.Date != "2026-07-02" || l.Format != "models.dev" || l.Size() != 3 {
 		t.Errorf("%+v", l)
 	}
-	for _, bad := range []string{"", "null", "[]", "{}", `{"a":1}`, `[{"id":"x"}]`, `{"providers":{}}`, "not JSON", `"text"`, `{"a":{"b":1}}`} {
+	for _, bad := range []string{
+		"", "null", "[]", "{}", `{"a":1}`, `[{"id":"x"}]`, `{"providers":{}}`, "not JSON", `"text"`,
+		`{"a":{"b":1}}`,
+	} {
 		if l, err := Read([]byte(bad)); err == nil {
 			t.Errorf("%s is read as %s", bad, l.Format)
 		}
@@ -107,7 +113,8 @@ func TestRead(t *testing.T) {
 
 // models.dev publishes its providers without a group around them.
 func TestRead_ModelsDevPlain(t *testing.T) {
-	l, err := Read([]byte(`{"acme": {"id": "acme", "models": {"large": {"cost": {"input": 1, "output": 2, "context_over_200k": {"input": 2, "output": 4}}}}}}`))
+	l, err := Read([]byte(`{"acme": {"id": "acme", "models": {"large": {"cost": {"input": 1, "output": 2, "context_over_200k": {"input": ` +
+		`2, "output": 4}}}}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
