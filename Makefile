@@ -81,7 +81,7 @@ golden: ## Rewrite the golden files; review the diff like code
 	go test ./providers/... ./router/... -update
 
 generate: ## Regenerate what is generated
-	TALLYROUTE_GENERATE=1 go test -count=1 -run TestReadme ./providers/catalogue
+	TALLYROUTE_GENERATE=1 go test -count=1 -run TestListOfProviders ./providers/catalogue
 
 fmt: ## Format the code
 	$(TOOL) golangci-lint fmt

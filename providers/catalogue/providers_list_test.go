@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// The README lists every built-in provider with its credential, down one column
+// docs/providers.md lists every built-in provider with its credential, down one column
 // and then the other. "make generate" writes the list anew.
-func TestReadme(t *testing.T) {
-	const file, head = "../../README.md", "| Provider | Credential | | Provider | Credential |\n| --- | --- | --- | --- | --- |\n"
+func TestListOfProviders(t *testing.T) {
+	const file, head = "../../docs/providers.md", "| Provider | Credential | | Provider | Credential |\n| --- | --- | --- | --- | --- |\n"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
