@@ -12,7 +12,7 @@ type Books interface {
 	Periods
 	Corrections
 	Archives
-	Auditor
+	IntegrityChecker
 	Rejects
 }
 
@@ -124,7 +124,7 @@ type Archives interface {
 	// ArchiveMonth drops the rows of a closed month that were written to a file.
 	// It refuses, with a *ConflictError, a month that is not closed, is archived
 	// already, has another digest than the file, or has an older month before it
-	// that still has rows. Rollup, counters and audit stay as they are.
+	// that still has rows. Rollup, counters and integrity stay as they are.
 	ArchiveMonth(ctx context.Context, a ArchivedMonth) error
 	// Upkeep makes what the coming months need, such as partitions. Any number
 	// of processes may call it at once, at any time.

@@ -123,11 +123,11 @@ func (r Reject) Event() Event {
 	return e
 }
 
-// BreachEvent is that an audit found a breach. The same one is told once a day.
-func (r AuditReport) BreachEvent() Event {
+// BreachEvent says that an integrity check found a breach. The same one is told once a day.
+func (r IntegrityReport) BreachEvent() Event {
 	return Event{
 		Kind: EventBreach, Object: "ledger", Severity: Critical, At: r.RanAt,
-		Text:    "The audit of the ledger found a breach: " + r.First,
+		Text:    "The integrity check of the ledger found a breach: " + r.First,
 		Data:    map[string]string{"breaches": strconv.FormatInt(r.Breaches, 10)},
 		DedupID: "breach:" + r.RanAt.UTC().Format(time.DateOnly) + ":" + r.First,
 	}

@@ -43,7 +43,7 @@ func bookCorrect(w *world) {
 		}
 	}
 	w.wantProved()
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func bookArchiveRefuses(w *world) {
@@ -164,14 +164,14 @@ func bookArchiveMoved(w *world) {
 	w.wantProved()
 }
 
-func bookAuditOnce(w *world) {
+func integrityOnce(w *world) {
 	k := w.key(amount{1000, 1000}.budget("bud_1"))
 	w.use(k, amount{10, 5}, w.now)
 	at := w.now.Truncate(time.Millisecond)
-	first := w.audit(billing.AuditOptions{Now: at, Since: at.Add(-time.Hour)})
-	second := w.audit(billing.AuditOptions{Now: at.Add(time.Minute), Since: at.Add(-time.Hour)})
-	third := w.audit(billing.AuditOptions{Now: at.Add(time.Hour), Since: at.Add(time.Minute)})
+	first := w.integrity(billing.IntegrityOptions{Now: at, Since: at.Add(-time.Hour)})
+	second := w.integrity(billing.IntegrityOptions{Now: at.Add(time.Minute), Since: at.Add(-time.Hour)})
+	third := w.integrity(billing.IntegrityOptions{Now: at.Add(time.Hour), Since: at.Add(time.Minute)})
 	if len(first.Laws) == 0 || !first.RanAt.Equal(at) || len(second.Laws) != 0 || !second.RanAt.Equal(at) || len(third.Laws) == 0 {
-		w.Errorf("audits %+v, %+v and %+v", first, second, third)
+		w.Errorf("checks %+v, %+v and %+v", first, second, third)
 	}
 }

@@ -11,30 +11,30 @@ import (
 
 func bookCases() map[string]func(w *world) {
 	return map[string]func(w *world){
-		"CloseRefuses":          bookCloseRefuses,
-		"CloseInAnotherZone":    bookCloseZone,
-		"CloseAndReopen":        bookCloseReopen,
-		"LateRow":               bookLateRow,
-		"CloseWhileRowsArrive":  bookCloseRace,
-		"LateSweep":             bookLateSweep,
-		"Reprice":               bookReprice,
-		"RepriceUnpriced":       bookRepriceUnpriced,
-		"RepriceClosedMonth":    bookRepriceClosed,
-		"RepriceManyAtOnce":     bookRepriceMany,
-		"Correct":               bookCorrect,
-		"ArchiveRefuses":        bookArchiveRefuses,
-		"ArchiveKeepsTotals":    bookArchive,
-		"ArchiveKnowsMovedRows": bookArchiveMoved,
-		"AuditOfNothing":        func(w *world) { w.wantProved() },
-		"AuditOncePerInterval":  bookAuditOnce,
-		"Upkeep":                func(w *world) { w.must(w.Upkeep(w.Context())) },
+		"CloseRefuses":             bookCloseRefuses,
+		"CloseInAnotherZone":       bookCloseZone,
+		"CloseAndReopen":           bookCloseReopen,
+		"LateRow":                  bookLateRow,
+		"CloseWhileRowsArrive":     bookCloseRace,
+		"LateSweep":                bookLateSweep,
+		"Reprice":                  bookReprice,
+		"RepriceUnpriced":          bookRepriceUnpriced,
+		"RepriceClosedMonth":       bookRepriceClosed,
+		"RepriceManyAtOnce":        bookRepriceMany,
+		"Correct":                  bookCorrect,
+		"ArchiveRefuses":           bookArchiveRefuses,
+		"ArchiveKeepsTotals":       bookArchive,
+		"ArchiveKnowsMovedRows":    bookArchiveMoved,
+		"IntegrityOfNothing":       func(w *world) { w.wantProved() },
+		"IntegrityOncePerInterval": integrityOnce,
+		"Upkeep":                   func(w *world) { w.must(w.Upkeep(w.Context())) },
 	}
 }
 
 // wantProved wants every law to hold.
 func (w *world) wantProved() {
 	w.Helper()
-	r := w.audit(billing.AuditOptions{Now: w.now, Digests: true})
+	r := w.integrity(billing.IntegrityOptions{Now: w.now, Digests: true})
 	for _, l := range r.Laws {
 		if l.Breaches > 0 {
 			w.Errorf("law %s (%s) is broken %d times: %s", l.Name, l.Says, l.Breaches, l.First)
@@ -45,9 +45,9 @@ func (w *world) wantProved() {
 	}
 }
 
-func (w *world) audit(o billing.AuditOptions) billing.AuditReport {
+func (w *world) integrity(o billing.IntegrityOptions) billing.IntegrityReport {
 	w.Helper()
-	r, err := w.Audit(w.Context(), o)
+	r, err := w.CheckIntegrity(w.Context(), o)
 	w.must(err)
 	return r
 }
@@ -328,7 +328,7 @@ func bookReprice(w *world) {
 		w.Error("repriced without a reason")
 	}
 	w.wantProved()
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func bookRepriceUnpriced(w *world) {
@@ -391,7 +391,7 @@ func bookRepriceClosed(w *world) {
 		w.Errorf("periods %+v", list)
 	}
 	w.wantProved()
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 // bookRepriceMany has more rows than a batch, of several keys, and several who

@@ -13,7 +13,7 @@ import (
 type mutation struct{ sql, law, where string }
 
 // Mutations corrupts every kind of row and every counter in turn, and wants the
-// audit to name each. exec runs a statement that both databases understand on a
+// integrity check to name each. exec runs a statement that both databases understand on a
 // connection that no trigger and no constraint keeps from anything.
 func Mutations(t *testing.T, s billing.Store, exec func(sql string) error) {
 	w := &world{T: t, Store: s, now: noon(), ids: new(atomic.Int64)}
@@ -64,7 +64,7 @@ func tableOf(sql string) string {
 // wantNamed wants the law to be broken, and its first breach to be in the table.
 func (w *world) wantNamed(m mutation) {
 	w.Helper()
-	r := w.audit(billing.AuditOptions{Now: w.now, Digests: true})
+	r := w.integrity(billing.IntegrityOptions{Now: w.now, Digests: true})
 	if r.Breaches == 0 {
 		w.Errorf("not noticed: %s", m.sql)
 		return

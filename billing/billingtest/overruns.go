@@ -104,7 +104,7 @@ func stopDollar(w *world) {
 	}
 	w.overrun(k, billing.Amount{Money: 1})
 	w.wantStopped(k)
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func stopPercent(w *world) {
@@ -162,7 +162,7 @@ func stopPosted(w *world) {
 	w.post(r, 4, billing.Posting{Rows: []billing.Spend{w.over(k, "req_e", billing.Amount{Money: dollar})}}) // was under way
 	w.wantStopped(k)
 	w.wantUsed(k, "bud_1", amount{5*10 + 3, 2*dollar + 5*10 + 2})
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func stopSwept(w *world) {
@@ -240,7 +240,7 @@ func stopRace(w *world) {
 		w.Errorf("%+v, from version %d", got, k.Version)
 	}
 	w.wantStopped(k)
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func stopListed(w *world) {

@@ -44,7 +44,7 @@ func randomOperations(w *world) {
 	for _, h := range l.open {
 		w.must(w.Release(w.Context(), h.ID))
 	}
-	Audit(w, w, l.now)
+	CheckSums(w, w, l.now)
 }
 
 func (l *life) step() {
@@ -122,12 +122,12 @@ func (l *life) someBudget(k *billing.Key) {
 
 func (l *life) check() {
 	l.Helper()
-	_, rows := auditRead(l, l)
+	_, rows := readAll(l, l)
 	for _, id := range l.keys {
 		balances, err := l.Balances(l.Context(), l.reread(&billing.Key{ID: id}), l.now)
 		l.must(err)
 		for _, b := range balances {
-			if got, want := standingOf(b), (standing{auditSum(b, rows), l.held(b)}); got != want {
+			if got, want := standingOf(b), (standing{sumOf(b, rows), l.held(b)}); got != want {
 				l.Fatalf("%s %s in %v stands at %+v, want %+v", b.Budget.Scope, b.Budget.ID, b.Window, got, want)
 			}
 		}
@@ -179,5 +179,5 @@ func randomCancels(w *world) {
 	if rows := len(w.events(k)); rows < int(acknowledged.Load()) || rows > 32*6 {
 		w.Errorf("%d rows for %d acknowledged holds of %d", rows, acknowledged.Load(), 32*6)
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }

@@ -36,10 +36,10 @@ func (w *world) wantUsed(k *billing.Key, budget string, want amount) {
 	}
 }
 
-// wantBreaches audits and wants breaches of these laws alone.
+// wantBreaches checks the integrity and wants breaches of these laws alone.
 func (w *world) wantBreaches(laws ...string) {
 	w.Helper()
-	report, err := w.Audit(w.Context(), billing.AuditOptions{Now: w.now})
+	report, err := w.CheckIntegrity(w.Context(), billing.IntegrityOptions{Now: w.now})
 	w.must(err)
 	for _, l := range report.Laws {
 		if slices.Contains(laws, l.Name) != (l.Breaches > 0) {

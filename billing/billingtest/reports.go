@@ -67,7 +67,7 @@ func reportGroups(w *world) {
 	} {
 		w.wantSame(group, w.report(billing.SpendQuery{GroupBy: group, Month: "2026-03"}), want)
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 // reportOrder: days in order, everything else by cost.
@@ -102,7 +102,7 @@ func reportMonth(w *world) {
 	if got := w.report(billing.SpendQuery{GroupBy: "day", Month: "2026-05"}); len(got) != 0 {
 		w.Errorf("a month without spend: %v", got)
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func reportOneKey(w *world) {
@@ -143,7 +143,7 @@ func (w *world) reportDays(zone string, instants []string, want map[string]billi
 		sum[r.ReportDay] += r.Cost.Total
 	}
 	z.wantSame("rows in "+zone, sum, want)
-	Audit(z, z, z.now)
+	CheckSums(z, z, z.now)
 }
 
 func reportKolkata(w *world) {
@@ -192,8 +192,8 @@ func reportOneNumber(w *world) {
 		_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: attempts})
 		w.must(err)
 	}
-	Audit(w, w, w.now)
-	Audit(w, w, w.now.AddDate(0, 1, 0))
+	CheckSums(w, w, w.now)
+	CheckSums(w, w, w.now.AddDate(0, 1, 0))
 }
 
 // reportOwnersChange: what was reported yesterday is reported tomorrow.
@@ -205,5 +205,5 @@ func reportOwnersChange(w *world) {
 	w.change(k, func(k *billing.Key) { k.ProjectID, k.RevokedAt = p.ID, w.now })
 	w.wantSame("by team", w.report(billing.SpendQuery{GroupBy: "team", Month: "2026-03"}), before)
 	w.wantSame("by key", w.report(billing.SpendQuery{GroupBy: "key", Month: "2026-03"}), map[string]billing.Money{"web/shop/" + k.Name: 1})
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }

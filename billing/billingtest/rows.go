@@ -85,7 +85,7 @@ func rowKeepsEverything(w *world) {
 	w.must(err)
 	row.ReportDay = "2026-03-14"
 	w.wantRow(w.events(k)[0], row)
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 // rowUnknown: what nobody knows is not nothing.
@@ -226,7 +226,7 @@ func rowHostile(w *world) {
 		w.wantCleanRow(w.events(k)[0], s)
 		w.wantStanding(k, k.Budgets[0].ID, w.now, standing{used: amount{9, 0}})
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func rowHostileSwept(w *world) {
@@ -244,7 +244,7 @@ func rowHostileSwept(w *world) {
 		}
 		w.wantCleanRow(w.events(k)[0], s)
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func rowHostileKey(w *world) {

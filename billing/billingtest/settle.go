@@ -44,7 +44,7 @@ func settleTwice(w *world) {
 	if rows := w.events(k); len(rows) != 1 {
 		w.Errorf("rows %v", rows)
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func settleReplay(w *world) {
@@ -62,7 +62,7 @@ func settleReplay(w *world) {
 		}
 	}
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{90, 0}})
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func settleUnknown(w *world) {
@@ -100,7 +100,7 @@ func settleAttempts(w *world) {
 	if len(report) != 3 || sum.Requests != 1 || sum.Attempts != 3 || sum.Errors != 2 || sum.NotExact != 1 {
 		w.Errorf("one request in three attempts is %+v", sum)
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 // settleOverrun: only a provider that reports more than it was allowed takes a
@@ -122,7 +122,7 @@ func settleOverrun(w *world) {
 	if len(report) != 1 || report[0].Overrun != 60 || report[0].OverrunMoney != 50 {
 		w.Errorf("report %+v", report)
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func settleNothing(w *world) {
@@ -134,7 +134,7 @@ func settleNothing(w *world) {
 	if rows := w.events(k); len(rows) != 1 {
 		w.Errorf("rows %v", rows)
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 // settleUnpriced: no price is not a price of zero.
@@ -156,7 +156,7 @@ func settleUnpriced(w *world) {
 	if len(report) != 1 || report[0].Unpriced != 1 || report[0].Cost != 0 || report[0].Savings != 0 {
 		w.Errorf("report %+v", report)
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func settleFree(w *world) {
@@ -172,7 +172,7 @@ func settleFree(w *world) {
 	if len(report) != 1 || report[0].Unpriced != 0 || report[0].Savings != 8 {
 		w.Errorf("report %+v", report)
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 // settleHuge: a provider that reports nonsense is booked as far as a database
@@ -246,7 +246,7 @@ func settleAllOrNothing(w *world) {
 		w.Errorf("rows %v", rows)
 	}
 	w.settle(k, h, tokens(10))
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 func settleRefuses(w *world) {
@@ -311,7 +311,7 @@ func settleCorrections(w *world) {
 		got[0].AdjustsEvent != row.AdjustsEvent {
 		w.Errorf("rows %+v", got)
 	}
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }
 
 // settleOwner: a key that moves while its request is under way does not take
@@ -328,5 +328,5 @@ func settleOwner(w *world) {
 	w.settle(k, h, tokens(9))
 	w.wantStanding(k, old, w.now, standing{used: amount{9, 0}})
 	w.wantStanding(moved, fresh, w.now, standing{})
-	Audit(w, w, w.now)
+	CheckSums(w, w, w.now)
 }

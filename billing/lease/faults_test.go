@@ -267,10 +267,10 @@ func (r *faultRig) settled() {
 		r.must(err)
 	}
 	r.must(r.ledger.Flush(ctx))
-	report, err := r.near.Audit(ctx, billing.AuditOptions{Now: r.now})
+	report, err := r.near.CheckIntegrity(ctx, billing.IntegrityOptions{Now: r.now})
 	r.must(err)
 	if report.Breaches > 0 {
-		r.t.Errorf("audit: %s", report.First)
+		r.t.Errorf("integrity: %s", report.First)
 	}
 	attempts := int64(0)
 	for _, k := range r.keys {

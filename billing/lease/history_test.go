@@ -31,7 +31,7 @@ func (w *walk) wantUsed(s billing.Store, tokens int64) {
 	if balances, err := s.Balances(w.t.Context(), &w.key, time.Now()); err != nil || balances[0].UsedTokens != tokens {
 		w.t.Errorf("%+v, %v; want %d used", balances, err, tokens)
 	}
-	if r, err := s.Audit(w.t.Context(), billing.AuditOptions{Now: time.Now()}); err != nil || r.Breaches > 0 {
+	if r, err := s.CheckIntegrity(w.t.Context(), billing.IntegrityOptions{Now: time.Now()}); err != nil || r.Breaches > 0 {
 		w.t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -33,7 +33,7 @@ func TestInterleavingsObeyTheLaws(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer store.Close()
-			interleave(t, seed, &walk{store: store, ttl: 5 * time.Minute, sleep: time.Sleep, audits: 1})
+			interleave(t, seed, &walk{store: store, ttl: 5 * time.Minute, sleep: time.Sleep, checks: 1})
 		})
 	})
 }
@@ -50,7 +50,7 @@ func TestInterleavingsOnPostgresObeyTheLaws(t *testing.T) {
 		defer store.Close()
 		interleave(t, seed, &walk{
 			store: store, ttl: 500 * time.Millisecond, sleep: func(d time.Duration) { time.Sleep(d / 100) },
-			audits: 10,
+			checks: 10,
 		})
 	})
 }
@@ -138,7 +138,7 @@ type walk struct {
 	did    map[string]int // how often things came up
 	ttl    time.Duration
 	sleep  func(time.Duration)
-	audits int // the store is audited every so many steps
+	checks int // the integrity of the store is checked every so many steps
 	by     int // what budgets are limited in
 
 	// settled is all that was used, in the ledger or on the way to it. grace is
@@ -518,8 +518,8 @@ func (w *walk) laws() {
 	}
 	states, err := w.store.ListReplicas(w.t.Context())
 	w.must(err)
-	if w.steps%w.audits == 0 {
-		report, err := w.store.Audit(w.t.Context(), billing.AuditOptions{Now: time.Now()})
+	if w.steps%w.checks == 0 {
+		report, err := w.store.CheckIntegrity(w.t.Context(), billing.IntegrityOptions{Now: time.Now()})
 		w.must(err)
 		if report.Breaches > 0 {
 			w.t.Errorf("the store: %+v", report.First)

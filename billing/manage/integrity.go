@@ -13,6 +13,6 @@ type Check struct {
 
 // CheckIntegrity proves that the ledger adds up: rows, corrections, counters,
 // rollup, holds, leases and closed months.
-func (a Actions) CheckIntegrity(ctx context.Context, c Check) (billing.AuditReport, error) {
-	return a.Store.Audit(ctx, billing.AuditOptions{Now: a.now(), Digests: !c.Quick})
+func (a Actions) CheckIntegrity(ctx context.Context, c Check) (billing.IntegrityReport, error) {
+	return a.Store.CheckIntegrity(ctx, billing.IntegrityOptions{Now: a.now(), Digests: !c.Quick})
 }

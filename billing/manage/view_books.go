@@ -156,7 +156,7 @@ type BreachView struct {
 }
 
 // ViewIntegrity is a check of the ledger as it is shown.
-func ViewIntegrity(r billing.AuditReport) IntegrityView {
+func ViewIntegrity(r billing.IntegrityReport) IntegrityView {
 	v := IntegrityView{RanAt: Instant(r.RanAt), Breaches: r.Breaches, Laws: make([]LawView, len(r.Laws))}
 	for i, l := range r.Laws {
 		v.Laws[i] = LawView{Law: l.Name, Says: l.Says, OK: l.Breaches == 0, Breaches: l.Breaches}

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tallyroute/billing"
-	"tallyroute/billing/audit"
+	"tallyroute/billing/integrity"
 )
 
 const monthRowsSQL = selectEventsSQL + `
@@ -86,7 +86,7 @@ func archiveMonth(ctx context.Context, tx pgx.Tx, a billing.ArchivedMonth) error
 	if _, err := tx.Exec(ctx, keepMomentsSQL, a.Month.First(), a.Month.Next().First()); err != nil {
 		return err
 	}
-	rollup, err := audit.RollupDigest(ctx, snapshot{tx}, a.Month)
+	rollup, err := integrity.RollupDigest(ctx, snapshot{tx}, a.Month)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func TestStoreBehindAPooler(t *testing.T) {
 			}
 		}
 	})
-	if r, err := s.Audit(t.Context(), billing.AuditOptions{Now: noon, Since: noon.Add(-1)}); err != nil || r.Breaches > 0 {
+	if r, err := s.CheckIntegrity(t.Context(), billing.IntegrityOptions{Now: noon, Since: noon.Add(-1)}); err != nil || r.Breaches > 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -85,11 +85,11 @@ func TestViews_AnswerWithinASecond(t *testing.T) {
 		t.Logf("%-22s %8.1f ms, %8.1f ms of a processor", name, best.Seconds()*1000, work.Seconds()*1000)
 		prove.Within(t, name, best, time.Second)
 	}
-	r, err := s.Audit(t.Context(), billing.AuditOptions{Now: time.Now()})
+	r, err := s.CheckIntegrity(t.Context(), billing.IntegrityOptions{Now: time.Now()})
 	if err != nil || r.Breaches > 0 {
-		t.Errorf("audit: %v, %s", err, r.First)
+		t.Errorf("integrity: %v, %s", err, r.First)
 	}
-	t.Logf("audit %s", r.Took.Round(time.Millisecond))
+	t.Logf("integrity check %s", r.Took.Round(time.Millisecond))
 }
 
 // backendTime is the processor time that the server process of c has taken, or

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
-	"tallyroute/billing/audit"
+	"tallyroute/billing/integrity"
 )
 
 const monthRows = selectEvents + `WHERE report_day >= ?1 AND report_day < ?2 ORDER BY event_id`
@@ -61,7 +61,7 @@ func (s *Store) ArchiveMonth(ctx context.Context, a billing.ArchivedMonth) error
 		if _, err := tx.exec(ctx, keepMoments, a.Month.First(), a.Month.Next().First()); err != nil {
 			return err
 		}
-		rollup, err := audit.RollupDigest(ctx, snapshot{tx}, a.Month)
+		rollup, err := integrity.RollupDigest(ctx, snapshot{tx}, a.Month)
 		if err != nil {
 			return err
 		}

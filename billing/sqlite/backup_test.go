@@ -97,7 +97,7 @@ func TestBackupIsWholeWhileOthersWrite(t *testing.T) {
 			t.Errorf("others may read it: %v", mode)
 		}
 		b := openAt(t, path)
-		report, err := b.Audit(t.Context(), billing.AuditOptions{Now: time.Now(), Digests: true})
+		report, err := b.CheckIntegrity(t.Context(), billing.IntegrityOptions{Now: time.Now(), Digests: true})
 		if err != nil || report.Breaches != 0 {
 			t.Errorf("%+v, %v", report, err)
 		}

@@ -269,10 +269,10 @@ func (r *diskRig) everything() {
 // settled wants everything in the ledger once.
 func (r *diskRig) settled() {
 	r.t.Helper()
-	report, err := r.Audit(r.t.Context(), billing.AuditOptions{Now: time.Now()})
+	report, err := r.CheckIntegrity(r.t.Context(), billing.IntegrityOptions{Now: time.Now()})
 	r.must(err)
 	if report.Breaches > 0 {
-		r.t.Errorf("audit: %s", report.First)
+		r.t.Errorf("integrity: %s", report.First)
 	}
 	waiting, err := r.ListRejects(r.t.Context())
 	r.must(err)

@@ -63,7 +63,7 @@ func TestBackupIsRestoredWithItsKeysAndBooks(t *testing.T) {
 			}
 			ask(copied)
 			quit(t, process)
-			command(t, "--config", again, "audit")
+			command(t, "--config", again, "integrity")
 		})
 	}
 }

@@ -49,7 +49,8 @@ type grammar struct {
 	Period    periodCommand    `cmd:"" help:"List, close and reopen the months of the ledger."`
 	Prices    pricesCommand    `cmd:"" help:"Correct what was costed with a wrong price."`
 	Spend     spendCommand     `cmd:"" help:"Post corrections, and archive closed months."`
-	Audit     auditCommand     `cmd:"" help:"Prove that the ledger adds up."`
+	Integrity integrityCommand `cmd:"" help:"Prove that rows, adjustments, counters, rollup, holds, leases and closed months agree."`
+	Audit     auditCommand     `cmd:"" hidden:"" help:"The former name of tallyroute integrity."`
 	Events    eventsCommand    `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
 	Replicas  replicasCommand  `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
 	Setup     configCommand    `cmd:"" name:"config" help:"Check and print the configuration."`

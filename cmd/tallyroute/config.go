@@ -25,7 +25,7 @@ type Config struct {
 	DatabaseDirect      dsn       `yaml:"database_direct"`
 	DatabaseConnections int       `yaml:"database_connections"`
 	ReportingTimezone   string    `yaml:"reporting_timezone"`
-	AuditEvery          duration  `yaml:"audit_every"`        // 0 is never
+	IntegrityEvery      duration  `yaml:"integrity_every"`    // 0 is never
 	Journal             string    `yaml:"journal"`            // a directory, "" beside the database, "off" for none
 	JournalSync         string    `yaml:"journal_sync"`       // always, interval or off
 	JournalMaxBytes     int64     `yaml:"journal_max_bytes"`  // of all segments
@@ -156,7 +156,7 @@ func defaultConfig() Config {
 		AdminListen:       "127.0.0.1:8081",
 		Database:          "sqlite:./tallyroute.db",
 		ReportingTimezone: "UTC",
-		AuditEvery:        duration(time.Hour),
+		IntegrityEvery:    duration(time.Hour),
 		PricesFile:        "tallyroute.prices.yaml",
 		JournalSync:       string(journal.SyncInterval),
 		JournalMaxBytes:   1 << 30,

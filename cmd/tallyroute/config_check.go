@@ -16,7 +16,7 @@ import (
 func (r *configReader) check(cfg *Config) {
 	r.checkListeners(cfg)
 	r.checkDatabase(cfg)
-	r.checkAudit(cfg.AuditEvery)
+	r.checkIntegrity(cfg.IntegrityEvery)
 	r.checkJournal(cfg)
 	r.checkDefaults(cfg.Defaults)
 	r.checkNumbers(cfg)
@@ -92,12 +92,12 @@ func (r *configReader) checkDatabase(cfg *Config) {
 	}
 }
 
-// shortestAudit keeps audits from following one another without a pause.
-const shortestAudit = duration(time.Minute)
+// integrityPause keeps checks from following one another without a pause.
+const integrityPause = duration(time.Minute)
 
-func (r *configReader) checkAudit(every duration) {
-	if every != 0 && every < shortestAudit {
-		r.fault("audit_every", "want at least 1m, or 0 for never")
+func (r *configReader) checkIntegrity(every duration) {
+	if every != 0 && every < integrityPause {
+		r.fault("integrity_every", "want at least 1m, or 0 for never")
 	}
 }
 

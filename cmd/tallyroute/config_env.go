@@ -23,6 +23,9 @@ func (r *configReader) environment(env []string, cfg *Config) {
 		if !strings.HasPrefix(name, envPrefix) || value == "" || foreign(name, value) {
 			continue
 		}
+		if old := strings.ToLower(strings.TrimPrefix(name, envPrefix)); currentName("", old) != old {
+			name = envName(currentName("", old))
+		}
 		v, known := settings[name]
 		if !known {
 			r.faults = append(r.faults, fault{source: "environment", path: name, problem: "unknown variable" + didYouMean(name,

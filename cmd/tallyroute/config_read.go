@@ -145,7 +145,7 @@ func (r *configReader) object(path string, n ast.Node, v reflect.Value) {
 	members := membersOf(v)
 	seen := make(map[string]bool)
 	for it := mapping.MapRange(); it.Next(); {
-		name := it.Key().GetToken().Value
+		name := currentName(path, it.Key().GetToken().Value)
 		at := joinPath(path, name)
 		line := it.Key().GetToken().Position.Line
 		field, known := members[name]
@@ -160,6 +160,14 @@ func (r *configReader) object(path string, n ast.Node, v reflect.Value) {
 			r.member(at, it, field)
 		}
 	}
+}
+
+// currentName is the name of the setting that was called name before.
+func currentName(path, name string) string {
+	if path == "" && name == "audit_every" {
+		return "integrity_every"
+	}
+	return name
 }
 
 // member reads one member of a mapping. A section is cut out as text.

@@ -35,7 +35,7 @@ type metrics struct {
 	swept     prometheus.Counter
 	http      *prometheus.HistogramVec
 	flying    prometheus.Gauge
-	auditGauges
+	integrityGauges
 }
 
 var _ router.Observer = (*metrics)(nil)
@@ -92,7 +92,7 @@ func newMetrics() *metrics {
 			Help: "Holds of processes that never reported back.",
 		}),
 	}
-	m.auditGauges = newAuditGauges()
+	m.integrityGauges = newIntegrityGauges()
 	m.registry.MustRegister(m.breaches, m.ran, m.took)
 	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.doubts.overruns, m.doubts.tokens,
 		m.doubts.cost,

@@ -415,7 +415,7 @@ func clean(t *testing.T, db rowsOf, config string) {
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"--config", config, "audit"}, strings.NewReader(""), &stdout, &stderr); code != exitOK {
-		t.Errorf("audit: exit code %d\n%s%s", code, &stdout, &stderr)
+	if code := run(t.Context(), []string{"--config", config, "integrity"}, strings.NewReader(""), &stdout, &stderr); code != exitOK {
+		t.Errorf("integrity: exit code %d\n%s%s", code, &stdout, &stderr)
 	}
 }

@@ -77,7 +77,7 @@ func (s *service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.forgetLost(life) })
 	jobs.Go(func() error { return s.flushTouched(life) })
 	jobs.Go(func() error { return s.upkeep(life) })
-	jobs.Go(func() error { return s.audit(life) })
+	jobs.Go(func() error { return s.checkIntegrity(life) })
 	jobs.Go(func() error { return s.warm(life) })
 	jobs.Go(func() error { return tuneMemory(life, s.cfg.Limits, s.bytes.Used) })
 	for _, l := range s.listeners() {

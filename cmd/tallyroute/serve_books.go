@@ -13,9 +13,9 @@ import (
 // Bounds of the jobs that keep the books.
 const (
 	upkeepEvery = time.Hour
-	// auditFirst is how long after the start the first audit is, so that a router
-	// that is restarted again and again is audited too.
-	auditFirst = time.Minute
+	// integrityFirst is how long after the start the first integrity check is, so that
+	// a router that is restarted again and again is checked too.
+	integrityFirst = time.Minute
 )
 
 // upkeep prepares the database for the months to come, until ctx ends.
@@ -28,48 +28,48 @@ func (s *service) upkeep(ctx context.Context) error {
 	return nil
 }
 
-// audit proves the ledger again and again, until ctx ends. Of several routers
-// on one database, one does it and all tell the result.
-func (s *service) audit(ctx context.Context) error {
-	every := time.Duration(s.cfg.AuditEvery)
+// checkIntegrity checks the ledger at intervals until ctx ends. Of several routers
+// on one database, one does it and all report the result.
+func (s *service) checkIntegrity(ctx context.Context) error {
+	every := time.Duration(s.cfg.IntegrityEvery)
 	if every == 0 {
 		return nil
 	}
-	for pause := min(auditFirst, every); wait(ctx, pause); pause = every {
+	for pause := min(integrityFirst, every); wait(ctx, pause); pause = every {
 		if !s.ready.up() {
 			continue
 		}
 		now := time.Now()
-		r, err := s.store.Audit(ctx, billing.AuditOptions{Now: now, Since: now.Add(-every + every/10)})
+		r, err := s.store.CheckIntegrity(ctx, billing.IntegrityOptions{Now: now, Since: now.Add(-every + every/10)})
 		switch {
 		case err != nil && ctx.Err() == nil:
-			s.log.Warn("audit", zap.Error(err))
+			s.log.Warn("integrity check", zap.Error(err))
 		case err == nil && r.Breaches > 0:
-			s.log.Error("the ledger breaks its laws: run tallyroute audit", zap.Int64("breaches", r.Breaches), zap.String("first", r.First))
+			s.log.Error("the ledger breaks its laws: run tallyroute integrity", zap.Int64("breaches", r.Breaches), zap.String("first", r.First))
 		}
 		if err == nil {
-			s.metrics.audited(r)
+			s.metrics.checked(r)
 		}
 	}
 	return nil
 }
 
-// auditGauges tell what the last audit found.
-type auditGauges struct{ breaches, ran, took prometheus.Gauge }
+// integrityGauges tell what the last integrity check found.
+type integrityGauges struct{ breaches, ran, took prometheus.Gauge }
 
-func newAuditGauges() auditGauges {
+func newIntegrityGauges() integrityGauges {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "tallyroute", Name: name, Help: help})
 	}
-	return auditGauges{
-		breaches: gauge("audit_breaches", "How many things in the ledger broke its laws at the last audit; 0 is as it must be."),
-		ran: gauge("audit_last_run_timestamp_seconds",
-			"When the last audit of the ledger began, by whichever router; 0 before the first."),
-		took: gauge("audit_last_duration_seconds", "How long the last audit took."),
+	return integrityGauges{
+		breaches: gauge("integrity_breaches", "How many things in the ledger broke its laws at the last integrity check; it must be 0."),
+		ran: gauge("integrity_last_run_timestamp_seconds",
+			"When the last integrity check of the ledger began, by whichever router; 0 before the first."),
+		took: gauge("integrity_last_duration_seconds", "How long the last integrity check took."),
 	}
 }
 
-func (g auditGauges) audited(r billing.AuditReport) {
+func (g integrityGauges) checked(r billing.IntegrityReport) {
 	if r.RanAt.IsZero() {
 		return
 	}

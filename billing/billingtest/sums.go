@@ -7,12 +7,12 @@ import (
 	"tallyroute/billing"
 )
 
-// Audit checks that every number that a store gives out is the sum of its rows:
+// CheckSums checks that every number that a store gives out is the sum of its rows:
 // what each budget has used in the window of now, and each report. Nothing may
-// be held. Stores of up to 1000 rows per key can be audited.
-func Audit(t testing.TB, s billing.Store, now time.Time) {
+// be held. Stores of up to 1000 rows per key can be checked.
+func CheckSums(t testing.TB, s billing.Store, now time.Time) {
 	t.Helper()
-	keys, rows := auditRead(t, s)
+	keys, rows := readAll(t, s)
 	for _, k := range keys {
 		balances, err := s.Balances(t.Context(), &k, now)
 		if err != nil {
@@ -20,21 +20,21 @@ func Audit(t testing.TB, s billing.Store, now time.Time) {
 		}
 		for _, b := range balances {
 			if b.HeldTokens != 0 || b.HeldMoney != 0 {
-				t.Errorf("audit: budget %s holds %d tokens and $%s, want nothing", b.Budget.ID, b.HeldTokens, b.HeldMoney)
+				t.Errorf("sums: budget %s holds %d tokens and $%s, want nothing", b.Budget.ID, b.HeldTokens, b.HeldMoney)
 			}
-			used := auditSum(b, rows)
+			used := sumOf(b, rows)
 			if b.UsedTokens != used.tokens || b.UsedMoney != used.money {
-				t.Errorf("audit: budget %s has used %d tokens and $%s, but the rows add up to %d and $%s",
+				t.Errorf("sums: budget %s has used %d tokens and $%s, but the rows add up to %d and $%s",
 					b.Budget.ID, b.UsedTokens, b.UsedMoney, used.tokens, used.money)
 			}
 		}
 	}
 	if tells(s) {
-		auditReports(t, s, rows)
+		checkReports(t, s, rows)
 	}
 }
 
-func auditRead(t testing.TB, s billing.Store) (keys []billing.Key, rows []billing.Spend) {
+func readAll(t testing.TB, s billing.Store) (keys []billing.Key, rows []billing.Spend) {
 	t.Helper()
 	var after billing.KeyID
 	for {
@@ -47,7 +47,7 @@ func auditRead(t testing.TB, s billing.Store) (keys []billing.Key, rows []billin
 		}
 		last := page[len(page)-1].ID
 		if last <= after {
-			t.Fatalf("audit: after %s the keys begin again with %s", after, page[0].ID)
+			t.Fatalf("sums: after %s the keys begin again with %s", after, page[0].ID)
 		}
 		keys, after = append(keys, page...), last
 	}
@@ -57,15 +57,15 @@ func auditRead(t testing.TB, s billing.Store) (keys []billing.Key, rows []billin
 			t.Fatal(err)
 		}
 		if len(page) == 1000 {
-			t.Fatalf("audit: %s has too many rows to be audited", k.ID)
+			t.Fatalf("sums: %s has too many rows to be checked", k.ID)
 		}
 		rows = append(rows, page...)
 	}
 	return keys, rows
 }
 
-// auditSum is what the rows say that a budget has used in its window.
-func auditSum(b billing.Balance, rows []billing.Spend) (used amount) {
+// sumOf is what the rows say that a budget has used in its window.
+func sumOf(b billing.Balance, rows []billing.Spend) (used amount) {
 	for _, r := range rows {
 		owner := map[billing.Scope]string{
 			billing.ScopeKey: string(r.Owner.KeyID), billing.ScopeProject: r.Owner.ProjectID,
@@ -79,8 +79,8 @@ func auditSum(b billing.Balance, rows []billing.Spend) (used amount) {
 	return used
 }
 
-// auditReports compares every way of grouping with the rows of each month.
-func auditReports(t testing.TB, s billing.Store, rows []billing.Spend) {
+// checkReports compares every way of grouping with the rows of each month.
+func checkReports(t testing.TB, s billing.Store, rows []billing.Spend) {
 	t.Helper()
 	months := make(map[string]billing.SpendRow)
 	for _, r := range rows {
@@ -98,7 +98,7 @@ func auditReports(t testing.TB, s billing.Store, rows []billing.Spend) {
 				got = addUp(got, r)
 			}
 			if text(got) != text(want) {
-				t.Errorf("audit: %s by %s:\n got %s\nrows %s", month, group, text(got), text(want))
+				t.Errorf("sums: %s by %s:\n got %s\nrows %s", month, group, text(got), text(want))
 			}
 		}
 	}

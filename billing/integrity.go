@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// Auditor proves that the ledger adds up.
-type Auditor interface {
-	// Audit checks every law in one consistent snapshot and changes nothing,
+// IntegrityChecker proves that the ledger adds up.
+type IntegrityChecker interface {
+	// CheckIntegrity checks every law in one consistent snapshot and changes nothing,
 	// but for a note of its result where o.Since is set.
-	Audit(ctx context.Context, o AuditOptions) (AuditReport, error)
+	CheckIntegrity(ctx context.Context, o IntegrityOptions) (IntegrityReport, error)
 }
 
-// AuditOptions say how an audit is done. The zero value audits now.
-type AuditOptions struct {
+// IntegrityOptions say how an integrity check is done. The zero value checks now.
+type IntegrityOptions struct {
 	Now time.Time
 	// Since is for the job that many processes have: where one of them began an
-	// audit after it, that one's result is told instead; where one is at it now,
+	// check after it, its result is returned instead; while one is checking,
 	// the last result.
 	Since time.Time
 	// Digests reads every row of the closed months again and compares digests.
 	Digests bool
 }
 
-// AuditReport is what an audit found.
-type AuditReport struct {
+// IntegrityReport is what an integrity check found.
+type IntegrityReport struct {
 	RanAt time.Time
 	Took  time.Duration
-	Laws  []Law // empty where another process audited
+	Laws  []Law // empty where another process checked
 	// Breaches is how many things break a law; First is one of them, in words.
 	Breaches int64
 	First    string
@@ -59,7 +59,7 @@ func (l *Law) Add(b Breach) {
 }
 
 // Add takes in a law that was checked.
-func (r *AuditReport) Add(l Law) {
+func (r *IntegrityReport) Add(l Law) {
 	r.Laws = append(r.Laws, l)
 	if r.Breaches == 0 && l.Breaches > 0 {
 		r.First = l.Name + ": " + l.First.String()

@@ -21,8 +21,8 @@ BEGIN
   END LOOP;
 END $$`
 
-// TestAuditNamesEveryCorruption opens all doors: no trigger, no constraint.
-func TestAuditNamesEveryCorruption(t *testing.T) {
+// TestIntegrityCheckNamesEveryCorruption opens all doors: no trigger, no constraint.
+func TestIntegrityCheckNamesEveryCorruption(t *testing.T) {
 	s, dsn := open(t, patient)
 	var c *pgx.Conn
 	billingtest.Mutations(t, s, func(sql string) error {
@@ -68,17 +68,17 @@ func TestUpkeep_ThrowsOldWindowsAway(t *testing.T) {
 	}
 }
 
-// TestAudit_OneProcessAtATime: who comes while another audits is told the last result.
-func TestAudit_OneProcessAtATime(t *testing.T) {
+// TestIntegrityCheck_OneProcessAtATime: a process that comes while another checks is told the last result.
+func TestIntegrityCheck_OneProcessAtATime(t *testing.T) {
 	s, dsn := open(t, patient)
 	c := raw(t, dsn)
-	exec(t, c, "SELECT pg_advisory_lock(hashtextextended('tallyroute.audit', 0))")
-	r, err := s.Audit(t.Context(), billing.AuditOptions{Now: noon, Since: noon.Add(-1)})
+	exec(t, c, "SELECT pg_advisory_lock(hashtextextended('tallyroute.integrity', 0))")
+	r, err := s.CheckIntegrity(t.Context(), billing.IntegrityOptions{Now: noon, Since: noon.Add(-1)})
 	if err != nil || len(r.Laws) != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	exec(t, c, "SELECT pg_advisory_unlock(hashtextextended('tallyroute.audit', 0))")
-	if r, err = s.Audit(t.Context(), billing.AuditOptions{Now: noon, Since: noon.Add(-1)}); err != nil || len(r.Laws) == 0 {
+	exec(t, c, "SELECT pg_advisory_unlock(hashtextextended('tallyroute.integrity', 0))")
+	if r, err = s.CheckIntegrity(t.Context(), billing.IntegrityOptions{Now: noon, Since: noon.Add(-1)}); err != nil || len(r.Laws) == 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

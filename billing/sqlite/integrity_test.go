@@ -9,8 +9,8 @@ import (
 	"tallyroute/billing/billingtest"
 )
 
-// TestAuditNamesEveryCorruption opens all doors: no trigger, no constraint.
-func TestAuditNamesEveryCorruption(t *testing.T) {
+// TestIntegrityCheckNamesEveryCorruption opens all doors: no trigger, no constraint.
+func TestIntegrityCheckNamesEveryCorruption(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s := open(t, path, Options{})
 	var raw *sql.DB

@@ -8,15 +8,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tallyroute/billing"
-	"tallyroute/billing/audit"
+	"tallyroute/billing/integrity"
 )
 
-// snapshot is what an audit reads.
+// snapshot is what an integrity check reads.
 type snapshot struct{ querier }
 
-var _ audit.Snapshot = snapshot{}
+var _ integrity.Snapshot = snapshot{}
 
-// Each implements audit.Snapshot.
+// Each implements integrity.Snapshot.
 func (s snapshot) Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error) error {
 	rows, err := s.Query(ctx, sql)
 	if err != nil {
@@ -36,7 +36,7 @@ SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano
        c.window_start, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano
   FROM budget_counters c JOIN budgets b ON b.id = c.budget_id`
 
-// Counters implements audit.Snapshot.
+// Counters implements integrity.Snapshot.
 func (s snapshot) Counters(ctx context.Context) ([]billing.Balance, error) {
 	rows, err := s.Query(ctx, countersSQL)
 	if err != nil {
@@ -54,13 +54,13 @@ SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0) FROM 
 UNION ALL
 SELECT key_id, project_id, team_id, occurred_at, tokens, nano FROM spend_rejects WHERE booked_at IS NULL`
 
-// Moments implements audit.Snapshot.
-func (s snapshot) Moments(ctx context.Context, each func(audit.Moment)) error {
+// Moments implements integrity.Snapshot.
+func (s snapshot) Moments(ctx context.Context, each func(integrity.Moment)) error {
 	rows, err := s.Query(ctx, momentsSQL)
 	if err != nil {
 		return err
 	}
-	var m audit.Moment
+	var m integrity.Moment
 	_, err = pgx.ForEachRow(rows, []any{&m.KeyID, &m.ProjectID, &m.TeamID, &m.At, &m.Tokens, &m.Money}, func() error {
 		each(m)
 		return nil
@@ -68,45 +68,45 @@ func (s snapshot) Moments(ctx context.Context, each func(audit.Moment)) error {
 	return err
 }
 
-// MonthRows implements audit.Snapshot.
+// MonthRows implements integrity.Snapshot.
 func (s snapshot) MonthRows(ctx context.Context, m billing.Month, each func(billing.Spend) error) error {
 	return monthRows(ctx, s.querier, m, each)
 }
 
 const (
-	auditLockSQL = "SELECT pg_try_advisory_xact_lock(hashtextextended('tallyroute.audit', 0))"
-	lastAuditSQL = "SELECT ran_at, took_ms, breaches, first FROM audits ORDER BY id DESC LIMIT 1"
-	noteAuditSQL = "INSERT INTO audits (ran_at, took_ms, breaches, first) VALUES ($1, $2, $3, $4)"
+	integrityLockSQL = "SELECT pg_try_advisory_xact_lock(hashtextextended('tallyroute.integrity', 0))"
+	lastIntegritySQL = "SELECT ran_at, took_ms, breaches, first FROM audits ORDER BY id DESC LIMIT 1"
+	noteIntegritySQL = "INSERT INTO audits (ran_at, took_ms, breaches, first) VALUES ($1, $2, $3, $4)"
 )
 
-var dialect = audit.Dialect{
+var dialect = integrity.Dialect{
 	HeldByWindow: "SELECT l.budget_id, l.window_start, h.tokens, h.nano FROM holds h, unnest(h.budget_ids, h.window_starts) AS l " +
 		"(budget_id, window_start)",
 }
 
-// Audit implements billing.Auditor. The snapshot is a read-only transaction, so
-// a standby can be audited too. Its lock ends with it.
-func (s *Store) Audit(ctx context.Context, o billing.AuditOptions) (r billing.AuditReport, err error) {
+// CheckIntegrity implements billing.IntegrityChecker. The snapshot is a read-only transaction, so
+// a standby can be checked too. Its lock ends with it.
+func (s *Store) CheckIntegrity(ctx context.Context, o billing.IntegrityOptions) (r billing.IntegrityReport, err error) {
 	err = s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		told := false // by what somebody else has found
 		snap := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 		err := pgx.BeginTxFunc(ctx, c, snap, func(tx pgx.Tx) error {
 			if !o.Since.IsZero() {
 				var mine bool
-				if err := tx.QueryRow(ctx, auditLockSQL).Scan(&mine); err != nil {
+				if err := tx.QueryRow(ctx, integrityLockSQL).Scan(&mine); err != nil {
 					return err
 				}
-				if r, err = lastAudit(ctx, tx); err != nil || !mine || r.RanAt.After(o.Since) {
+				if r, err = lastIntegrity(ctx, tx); err != nil || !mine || r.RanAt.After(o.Since) {
 					told = true
 					return err
 				}
 			}
-			r, err = audit.Run(ctx, snapshot{tx}, dialect, o)
+			r, err = integrity.Run(ctx, snapshot{tx}, dialect, o)
 			return err
 		})
 		if err == nil && !told && !o.Since.IsZero() {
 			note := &pgx.Batch{}
-			note.Queue(noteAuditSQL, r.RanAt, r.Took.Milliseconds(), r.Breaches, billing.CleanText(r.First))
+			note.Queue(noteIntegritySQL, r.RanAt, r.Took.Milliseconds(), r.Breaches, billing.CleanText(r.First))
 			if r.Breaches > 0 {
 				queueEvents(note, []billing.Event{r.BreachEvent()})
 			}
@@ -117,12 +117,12 @@ func (s *Store) Audit(ctx context.Context, o billing.AuditOptions) (r billing.Au
 	return r, err
 }
 
-// lastAudit is zero where there was none yet.
-func lastAudit(ctx context.Context, c querier) (r billing.AuditReport, err error) {
+// lastIntegrity is the result of the last check, or zero before the first.
+func lastIntegrity(ctx context.Context, c querier) (r billing.IntegrityReport, err error) {
 	var ms int64
-	err = c.QueryRow(ctx, lastAuditSQL).Scan(&r.RanAt, &ms, &r.Breaches, &r.First)
+	err = c.QueryRow(ctx, lastIntegritySQL).Scan(&r.RanAt, &ms, &r.Breaches, &r.First)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return billing.AuditReport{}, nil
+		return billing.IntegrityReport{}, nil
 	}
 	r.RanAt, r.Took = r.RanAt.UTC(), time.Duration(ms)*time.Millisecond
 	return r, err

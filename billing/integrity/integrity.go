@@ -1,7 +1,7 @@
-// Package audit proves that the ledger adds up: rows and adjustments, counters,
+// Package integrity proves that the ledger adds up: rows and adjustments, counters,
 // rollup, holds, leases and closed months. It owns the laws and how they are
 // checked; the stores lend it a snapshot.
-package audit
+package integrity
 
 import (
 	"context"
@@ -36,9 +36,9 @@ type Dialect struct {
 }
 
 // Run checks every law.
-func Run(ctx context.Context, s Snapshot, d Dialect, o billing.AuditOptions) (billing.AuditReport, error) {
+func Run(ctx context.Context, s Snapshot, d Dialect, o billing.IntegrityOptions) (billing.IntegrityReport, error) {
 	begin := time.Now()
-	r := billing.AuditReport{RanAt: o.Now}
+	r := billing.IntegrityReport{RanAt: o.Now}
 	for _, l := range laws(d) {
 		law := billing.Law{Name: l.name, Says: l.says}
 		err := s.Each(ctx, l.sql, func(scan func(...any) error) error {
@@ -95,7 +95,7 @@ type closedMonth struct {
 
 // monthsLaw compares digests: of archived months that of the rollup, which is
 // all that is left of them; of others, where it is asked for, that of the rows.
-func monthsLaw(ctx context.Context, s Snapshot, o billing.AuditOptions) (billing.Law, error) {
+func monthsLaw(ctx context.Context, s Snapshot, o billing.IntegrityOptions) (billing.Law, error) {
 	law := billing.Law{Name: "months", Says: "closed and archived months are as they were closed and archived"}
 	var closed []closedMonth
 	err := s.Each(ctx, closedSQL, func(scan func(...any) error) error {

@@ -8,27 +8,36 @@ import (
 	"tallyroute/billing/manage"
 )
 
-// auditCommand is "tallyroute audit". What it does without another word is to
-// prove the ledger.
-type auditCommand struct {
-	Ledger auditLedger `cmd:"" default:"withargs" help:"Prove that rows, adjustments, counters, rollup, holds, leases and closed months agree."`
-}
-
-type auditLedger struct {
+// integrityCommand is "tallyroute integrity".
+type integrityCommand struct {
 	plainFormat
 	Quick bool `help:"Do not read closed months again to compare digests."`
+}
+
+// auditCommand is "tallyroute audit". Without another word it does what it did
+// before the integrity check had a name of its own.
+type auditCommand struct {
+	Ledger auditLedger `cmd:"" default:"withargs" help:"The former name of tallyroute integrity."`
+}
+
+type auditLedger struct{ integrityCommand }
+
+// Run checks the ledger as integrityCommand does.
+func (c auditLedger) Run(a *app) error {
+	fmt.Fprintln(a.stderr, `tallyroute: the check of the ledger is called "tallyroute integrity" now; running it.`)
+	return c.integrityCommand.Run(a)
 }
 
 var errBreached = errors.New("the ledger breaks its laws")
 
 // Run prints one line for each law. It fails where one does not hold.
-func (c auditLedger) Run(a *app) error {
+func (c integrityCommand) Run(a *app) error {
 	return a.withActions(func(m manage.Actions, _ *Config) error {
 		r, err := m.CheckIntegrity(a.ctx, manage.Check{Quick: c.Quick})
 		if err != nil {
 			return err
 		}
-		if err := auditTable(r).write(a.stdout, c.Output); err != nil {
+		if err := integrityTable(r).write(a.stdout, c.Output); err != nil {
 			return err
 		}
 		if r.Breaches > 0 {
@@ -38,7 +47,7 @@ func (c auditLedger) Run(a *app) error {
 	})
 }
 
-func auditTable(r billing.AuditReport) *table {
+func integrityTable(r billing.IntegrityReport) *table {
 	t := &table{header: []string{"LAW", "RESULT", "BREACHES", "FIRST", "EXPECTED", "FOUND"}}
 	for _, l := range r.Laws {
 		if l.Breaches == 0 {

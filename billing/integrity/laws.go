@@ -1,4 +1,4 @@
-package audit
+package integrity
 
 import (
 	"strings"
