@@ -49,7 +49,7 @@ type grammar struct {
 	Period    periodCommand    `cmd:"" help:"List, close and reopen the months of the ledger."`
 	Prices    pricesCommand    `cmd:"" help:"Correct what was costed with a wrong price."`
 	Spend     spendCommand     `cmd:"" help:"Post corrections, and archive closed months."`
-	Integrity integrityCommand `cmd:"" help:"Prove that rows, adjustments, counters, rollup, holds, leases and closed months agree."`
+	Integrity integrityCommand `cmd:"" help:"Prove that the ledger adds up."`
 	Audit     auditCommand     `cmd:"" hidden:"" help:"The former name of tallyroute integrity."`
 	Events    eventsCommand    `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
 	Replicas  replicasCommand  `cmd:"" help:"Routers that hold allowances, and those that will not come back."`

@@ -151,6 +151,19 @@ func TestConfigEnvironment(t *testing.T) {
 	}
 }
 
+// TestFormerNameOfASettingIsRead in the file and in the environment.
+func TestFormerNameOfASettingIsRead(t *testing.T) {
+	if cfg, err := configOf(t, "audit_every: 5m\n"); err != nil || time.Duration(cfg.IntegrityEvery) != 5*time.Minute {
+		t.Errorf("in the file: %v, %v", cfg.IntegrityEvery, err)
+	}
+	if cfg, err := configOf(t, "", "TALLYROUTE_AUDIT_EVERY=6m"); err != nil || time.Duration(cfg.IntegrityEvery) != 6*time.Minute {
+		t.Errorf("in the environment: %v, %v", cfg.IntegrityEvery, err)
+	}
+	if _, err := configOf(t, "audit_every: 5m\nintegrity_every: 6m\n"); err == nil {
+		t.Error("both names are taken")
+	}
+}
+
 // TestHostileConfigIsRefused: nothing of a file is executed or expanded, and size
 // and aliases cannot be turned into work.
 func TestHostileConfigIsRefused(t *testing.T) {
