@@ -28,9 +28,16 @@ type Quirks struct {
 	// Efforts are the levels of reasoning_effort that the model takes, from the lowest
 	// on: another one becomes the next above, or the highest. Empty: any.
 	Efforts []string
-	// Sampling is SamplingNever where the model refuses all ways to sample but the
-	// default, and SamplingUnreasoned where it does unless it does not reason.
+	// Sampling is one of the constants Sampling…: how the model can be told to sample;
+	// "" is in every way.
 	Sampling string
+	// NoReasoning are the members, with their values in JSON, that switch reasoning off.
+	NoReasoning map[string]string
+	// Reasons is ReasonsAlways where the model cannot be told not to reason.
+	Reasons string
+	// ForcedTools is ForcedUnreasoned where a call can only be forced while the model does
+	// not reason.
+	ForcedTools string
 	// Members are what the members that the provider takes mean for what a request
 	// costs or reaches.
 	Members Members
@@ -70,6 +77,7 @@ func (q Quirks) Over(base Quirks) Quirks {
 	q.Rename = merged(base.Rename, q.Rename)
 	q.Bounds = merged(base.Bounds, q.Bounds)
 	q.Members = q.Members.Over(base.Members)
+	q.NoReasoning = merged(base.NoReasoning, q.NoReasoning)
 	q.Roles = merged(base.Roles, q.Roles)
 	q.MessageRename = merged(base.MessageRename, q.MessageRename)
 	q.Drop = union(base.Drop, q.Drop)
@@ -90,6 +98,8 @@ func (q Quirks) Over(base Quirks) Quirks {
 	}{
 		{&q.MaxTokens, base.MaxTokens},
 		{&q.Sampling, base.Sampling},
+		{&q.Reasons, base.Reasons},
+		{&q.ForcedTools, base.ForcedTools},
 		{&q.Vectors, base.Vectors},
 		{&q.Path, base.Path},
 		{&q.APIVersion, base.APIVersion},
@@ -132,6 +142,7 @@ func (q Quirks) Of(o Operation) Quirks {
 // change reports whether any rule could change a request.
 func (q *Quirks) change() bool {
 	return len(q.Rename)+len(q.Drop)+len(q.Known)+len(q.Refuse)+len(q.Bounds)+len(q.Efforts)+len(q.Sampling) > 0 ||
+		len(q.NoReasoning)+len(q.ForcedTools) > 0 ||
 		len(q.Roles)+len(q.MessageRename)+len(q.MessageDrop)+len(q.CallMembers) > 0 || q.Alternate
 }
 
@@ -175,7 +186,10 @@ func (x Exchange) declared() (Exchange, []string, error) {
 func (x Exchange) mustNotStore() bool { return x.Request.Stores() && !x.Stored }
 
 func (x Exchange) changed() (Exchange, []string, error) {
-	p := pass{q: &x.Target.Quirks, row: &operations[x.Operation], r: x.Request}
+	p := pass{q: &x.Target.Quirks, row: &operations[x.Operation], r: x.Request, reasons: x.Target.Can.Reasoning}
+	if err := p.reasoning(); err != nil {
+		return x, nil, err
+	}
 	for name, value := range x.Request.Members() {
 		if err := p.member(name, value); err != nil {
 			return x, nil, err
@@ -186,6 +200,7 @@ func (x Exchange) changed() (Exchange, []string, error) {
 		p.lose([]byte(maxTokens), x.Request.Get(maxTokens))
 		p.lose([]byte(maxCompletion), x.Request.Get(maxCompletion))
 	}
+	p.setQuiet()
 	p.messages()
 	if x.mustNotStore() {
 		p.lose([]byte("store"), x.Request.Get("store"))
@@ -206,6 +221,9 @@ type pass struct {
 	q   *Quirks
 	row *operation
 	r   *chat.Request
+
+	reasons bool // the model can
+	quiet   bool // it is told not to
 
 	sets  []jsonraw.Member
 	drops []string
@@ -235,6 +253,13 @@ func (p *pass) member(name, value []byte) error {
 			return refused(string(name))
 		}
 		p.lose(name, value)
+		return nil
+	}
+	if p.quiet && has(reasoning, name) {
+		p.forget(name)
+		if p.asksToReason(name, value) {
+			p.lost = Lose(p.lost, string(name))
+		}
 		return nil
 	}
 	if p.fixed(name) {

@@ -10,8 +10,17 @@ import (
 
 // How a model can be told to sample, where not in every way.
 const (
-	SamplingNever      = "never"
-	SamplingUnreasoned = "unreasoned"
+	SamplingNever      = "never"      // only as it does by default
+	SamplingUnreasoned = "unreasoned" // while it does not reason
+	SamplingSingle     = "single"     // by temperature or top_p, not both, while it does not reason
+	SamplingAny        = "any"        // in every way, though others of its family cannot
+)
+
+// What is special about a model that reasons.
+const (
+	ReasonsAlways    = "always"
+	ForcedUnreasoned = "unreasoned"
+	ForcedAny        = "any" // though others of its provider refuse it
 )
 
 // efforts are the levels that there are, from the lowest on.
@@ -51,11 +60,13 @@ func (q *Quirks) effort(asked string) string {
 
 // fixed reports a member that says how to sample, of a model that cannot be told.
 func (p *pass) fixed(name []byte) bool {
-	if p.q.Sampling == "" || !has(sampling, name) {
+	if p.q.Sampling == "" || p.q.Sampling == SamplingAny || !has(sampling, name) {
 		return false
 	}
-	asked := jsonraw.Text(p.r.Get(effortMember))
-	return p.q.Sampling == SamplingNever || asked != "" && asked != "none"
+	if p.q.Sampling == SamplingNever || p.toReason() {
+		return true
+	}
+	return p.q.Sampling == SamplingSingle && string(name) == "top_p" && !jsonraw.IsNull(p.r.Get("temperature"))
 }
 
 // loseSampling takes a member out. A temperature or a top_p of 1 asks for what

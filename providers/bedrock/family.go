@@ -18,13 +18,14 @@ const (
 	nova   family = "nova"
 	nova2  family = "nova-2" // those that reason
 	gptOSS family = "gpt-oss"
+	gpt    family = "openai.gpt-"
 	qwen   family = "qwen"
 	others family = ""
 )
 
 // familyOf goes by the id of a model or of its inference profile.
 func familyOf(model string) family {
-	for _, f := range []family{claude, nova2, nova, gptOSS, qwen} {
+	for _, f := range []family{claude, nova2, nova, gptOSS, gpt, qwen} {
 		if strings.Contains(model, string(f)) {
 			return f
 		}
@@ -81,6 +82,10 @@ func (e *encoder) reasoning(x *extra) {
 		x.set("reasoningConfig", []byte(novaReasoning(effort.Level)))
 	case gptOSS:
 		x.set("reasoning_effort", jsonraw.Quote(level(effort.Level)))
+	case gpt: // whose levels are the model's, and brought into them before
+		if effort.Level != "" {
+			x.set("reasoning_effort", jsonraw.Quote(effort.Level))
+		}
 	case qwen:
 		x.set("reasoning_config", jsonraw.Quote(level(effort.Level)))
 	case nova, others:

@@ -39,10 +39,11 @@ func (d document) read(path string, n node) {
 			p.Name = given
 		}
 	})
+	d.member(path, n, "adapter", scalar(d.reader, &p.Adapter, oneOf(adapterNames()...))) // models go by it
 	d.object(path, n, map[string]read{
 		"name":        done,
 		"display":     scalar(d.reader, &p.Display, plain),
-		"adapter":     scalar(d.reader, &p.Adapter, oneOf(adapterNames()...)),
+		"adapter":     done,
 		"base_url":    scalar(d.reader, &p.BaseURL, plain),
 		"variables":   d.variables,
 		"private":     scalar(d.reader, &p.Private, yesNo),
@@ -158,7 +159,11 @@ func (d document) model(path string, n node) {
 		return
 	}
 	d.models[id] = d.lines[path]
+	known := len(d.p.Models)
 	m := d.p.model(id)
+	if len(d.p.Models) > known {
+		d.family(path, n, m)
+	}
 	d.object(path, n, map[string]read{
 		"id":         done,
 		"upstream":   scalar(d.reader, &m.Upstream, upstreamName),
@@ -179,6 +184,17 @@ func (d document) model(path string, n node) {
 	if m.Context > 0 && m.MaxOutput > m.Context {
 		d.fault(path+".max_output", "is more than the context of %d", m.Context)
 	}
+}
+
+// family gives a new model what is known of its family, over which the document goes.
+func (d document) family(path string, n node, m *Model) {
+	names := []string{"", m.ID, ""} // what it is called everywhere, here, and there
+	for i, name := range []string{"canonical", "", "upstream"} {
+		if name != "" {
+			d.member(path, n, name, func(_ string, n node) { names[i] = n.GetToken().Value })
+		}
+	}
+	m.Quirks = familyQuirks(d.p.Adapter, names...)
 }
 
 func (d document) abilities(into *providers.Abilities) read {

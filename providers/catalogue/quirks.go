@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"encoding/json"
 	"errors"
 	"regexp"
 	"slices"
@@ -23,7 +24,10 @@ func (d document) quirks(to *providers.Quirks) read {
 			"refuse":          words(d.reader, &q.Refuse, memberName),
 			"bounds":          d.bounds(&q.Bounds),
 			"efforts":         words(d.reader, &q.Efforts, oneOf("none", "minimal", "low", "medium", "high", "xhigh", "max")),
-			"sampling":        scalar(d.reader, &q.Sampling, oneOf(providers.SamplingNever, providers.SamplingUnreasoned)),
+			"sampling":        scalar(d.reader, &q.Sampling, oneOf(samplings...)),
+			"no_reasoning":    table(d.reader, &q.NoReasoning, jsonText),
+			"reasons":         scalar(d.reader, &q.Reasons, oneOf(providers.ReasonsAlways)),
+			"forced_tools":    scalar(d.reader, &q.ForcedTools, oneOf(providers.ForcedUnreasoned, providers.ForcedAny)),
 			"call_members":    words(d.reader, &q.CallMembers, messageMember),
 			"members":         d.members(&q.Members),
 			"max_tokens":      scalar(d.reader, &q.MaxTokens, memberName),
@@ -36,7 +40,9 @@ func (d document) quirks(to *providers.Quirks) read {
 			"vectors":         scalar(d.reader, &q.Vectors, oneOf(providers.VectorsInt8)),
 			"api_version":     scalar(d.reader, &q.APIVersion, apiVersion),
 		})
-		for at, names := range map[string]map[string]string{"rename": q.Rename, "message_rename": q.MessageRename} {
+		for at, names := range map[string]map[string]string{
+			"rename": q.Rename, "message_rename": q.MessageRename, "no_reasoning": q.NoReasoning,
+		} {
 			for _, name := range sortedKeys(names) {
 				if _, err := memberName(name); err != nil {
 					d.fault(path+"."+at+"."+shorten(name), "%s", err)
@@ -45,6 +51,7 @@ func (d document) quirks(to *providers.Quirks) read {
 		}
 		for _, list := range []struct{ given, known *[]string }{
 			{&q.Drop, &to.Drop}, {&q.Known, &to.Known}, {&q.Refuse, &to.Refuse}, {&q.MessageDrop, &to.MessageDrop},
+			{&q.Efforts, &to.Efforts}, {&q.CallMembers, &to.CallMembers},
 		} {
 			if *list.given != nil && len(*list.given) == 0 {
 				*list.known = nil
@@ -54,6 +61,17 @@ func (d document) quirks(to *providers.Quirks) read {
 		*to = q.Over(*to)
 		to.NoStreamUsage, to.Alternate = noUsage, turns
 	}
+}
+
+// samplings are the ways in which a model can be told to sample.
+var samplings = []string{providers.SamplingAny, providers.SamplingNever, providers.SamplingSingle, providers.SamplingUnreasoned}
+
+// jsonText is a value that is written as JSON.
+func jsonText(s string) (string, error) {
+	if len(s) > 500 || !json.Valid([]byte(s)) {
+		return "", errors.New(`want a value in JSON, such as '{"type":"disabled"}'`)
+	}
+	return s, nil
 }
 
 // checkQuirks finds settings that the provider's wire format does not read.

@@ -23,8 +23,11 @@ type quirk struct {
 
 const (
 	hello  = `"messages":[{"role":"user","content":"hi"}]`
+	tool   = `,"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}}]`
 	taught = `"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"well"`
 )
+
+var quiet = map[string]string{"thinking": `{"type":"disabled"}`}
 
 var quirks = map[string]quirk{
 	"drop":         {providers.Quirks{Drop: []string{"temperature"}}, hello + `,"temperature":0.5`, hello, "temperature"},
@@ -68,6 +71,34 @@ var quirks = map[string]quirk{
 	"sampling beside an effort": {
 		providers.Quirks{Sampling: providers.SamplingUnreasoned},
 		hello + `,"temperature":0.5,"reasoning_effort":"low"`, hello + `,"reasoning_effort":"low"`, "temperature",
+	},
+	"sampling single": {
+		providers.Quirks{Sampling: providers.SamplingSingle},
+		hello + `,"temperature":0.5,"top_p":0.5`, hello + `,"temperature":0.5`, "top_p",
+	},
+	"sampling single, by top_p": {
+		providers.Quirks{Sampling: providers.SamplingSingle}, hello + `,"top_p":0.5`, hello + `,"top_p":0.5`, "",
+	},
+	"no reasoning": {
+		providers.Quirks{NoReasoning: quiet}, hello + `,"reasoning_effort":"none"`, hello + `,"thinking":{"type":"disabled"}`, "",
+	},
+	"no reasoning where none is wanted": {
+		providers.Quirks{NoReasoning: quiet}, hello + `,"reasoning_effort":"low"`, hello + `,"reasoning_effort":"low"`, "",
+	},
+	"forced tool beside reasoning": {
+		providers.Quirks{NoReasoning: quiet, ForcedTools: providers.ForcedUnreasoned},
+		hello + tool + `,"tool_choice":"required","reasoning_effort":"high"`,
+		hello + tool + `,"tool_choice":"required","thinking":{"type":"disabled"}`, "reasoning_effort",
+	},
+	"free tool beside reasoning": {
+		providers.Quirks{NoReasoning: quiet, ForcedTools: providers.ForcedUnreasoned},
+		hello + tool + `,"tool_choice":"auto","reasoning_effort":"high"`,
+		hello + tool + `,"tool_choice":"auto","reasoning_effort":"high"`, "",
+	},
+	"forced tool beside reasoning that is only asked for": {
+		providers.Quirks{ForcedTools: providers.ForcedUnreasoned},
+		hello + tool + `,"tool_choice":{"type":"function","function":{"name":"f"}},"reasoning_effort":"high"`,
+		hello + tool + `,"tool_choice":{"type":"function","function":{"name":"f"}}`, "reasoning_effort",
 	},
 	"rename": {
 		providers.Quirks{Rename: map[string]string{"heat": "temperature"}},
@@ -117,6 +148,7 @@ func (s Subject) quirks(t *testing.T) {
 			plain.Refuse, plain.Drop, plain.Known, plain.Bounds, plain.Rename = nil, nil, nil, nil, nil
 			plain.Roles, plain.MessageRename, plain.MessageDrop, plain.CallMembers = nil, nil, nil, nil
 			plain.Efforts, plain.Sampling, plain.Alternate = nil, "", false
+			plain.NoReasoning, plain.ForcedTools = nil, ""
 			got, want := s.sent(t, q.quirks, q.request), s.sent(t, plain, q.same)
 			if !reflect.DeepEqual(decoded(t, got.Body), decoded(t, want.Body)) || got.Path != want.Path {
 				t.Errorf("sent %s %s, want %s %s", got.Path, got.Body, want.Path, want.Body)

@@ -1,0 +1,196 @@
+package catalogue
+
+import (
+	"slices"
+	"strings"
+
+	"tallyroute/providers"
+)
+
+// family is what is special about models of one family, wherever they are served: a
+// rule for those whose names fit. Of several rules that fit, each is laid over those
+// before it.
+type family struct {
+	name     string   // a word of the model's name: gpt, claude, kimi
+	from, to int      // versions, 501 for 5.1; a to of 0 is none
+	with     []string // words of which the name has one
+	without  []string // words of which it has none
+	openAI   bool     // of the OpenAI formats alone: the others see to it by themselves
+	quirks   providers.Quirks
+}
+
+// Levels of effort.
+var (
+	three    = []string{"low", "medium", "high"}
+	four     = []string{"low", "medium", "high", "xhigh"}
+	fromNone = []string{"none", "low", "medium", "high"}
+	all5     = []string{"none", "low", "medium", "high", "xhigh"}
+)
+
+// families are the rules. Sources: the references of OpenAI's models and what they
+// refuse; Anthropic's pages on extended thinking and on what is new in each model; the
+// pages on reasoning of xAI, Moonshot and DeepSeek.
+func families() []family {
+	bound := providers.Quirks{MaxTokens: "max_completion_tokens"}
+	chats := []string{"chat", "instant"}
+	return []family{
+		{name: "gpt", from: 1, to: 499, without: []string{"oss", "search"}, quirks: dropping("reasoning_effort", "verbosity")},
+		{name: "chatgpt", from: 1, to: 499, quirks: dropping("reasoning_effort", "verbosity")},
+		{name: "gpt", from: 1, with: []string{"search"}, quirks: providers.Quirks{Sampling: providers.SamplingNever}},
+		{name: "gpt", with: []string{"oss"}, openAI: true, quirks: providers.Quirks{Efforts: three}},
+
+		{name: "gpt", from: 500, without: []string{"oss"}, openAI: true, quirks: bound},
+		{name: "gpt", from: 500, without: []string{"chat", "instant", "oss", "search"},
+			quirks: reasoner(all5, providers.SamplingNever, "stop")},
+		{name: "gpt", from: 500, to: 500, without: []string{"chat", "search"}, quirks: providers.Quirks{
+			Efforts: []string{"minimal", "low", "medium", "high"},
+		}},
+		{name: "gpt", from: 501, to: 504, without: []string{"chat", "instant", "codex", "pro"}, quirks: providers.Quirks{
+			Sampling: providers.SamplingUnreasoned,
+		}},
+		{name: "gpt", from: 501, to: 501, quirks: providers.Quirks{Efforts: fromNone}},
+		{name: "gpt", from: 500, with: []string{"codex"}, quirks: providers.Quirks{Efforts: three}},
+		{name: "gpt", from: 501, to: 501, with: []string{"max"}, quirks: providers.Quirks{Efforts: four}},
+		{name: "gpt", from: 502, with: []string{"codex"}, quirks: providers.Quirks{Efforts: four}},
+		{name: "gpt", from: 500, to: 500, with: []string{"pro"}, quirks: providers.Quirks{Efforts: []string{"high"}}},
+		{name: "gpt", from: 501, with: []string{"pro"}, quirks: providers.Quirks{Efforts: []string{"medium", "high", "xhigh"}}},
+		{name: "gpt", from: 500, to: 500, with: chats, quirks: dropping("reasoning_effort", "verbosity")},
+		{name: "gpt", from: 501, to: 502, with: chats, quirks: reasoner([]string{"medium"}, providers.SamplingNever, "stop")},
+		{name: "gpt", from: 503, with: chats, quirks: dropping("reasoning_effort", "verbosity")},
+
+		{name: "o", from: 100, openAI: true, quirks: bound},
+		{name: "o", from: 100, quirks: reasoner(three, providers.SamplingNever, "parallel_tool_calls", "verbosity")},
+		{name: "o", from: 300, to: 399, without: []string{"mini"}, quirks: dropping("stop")},
+		{name: "o", from: 400, quirks: dropping("stop")},
+
+		{name: "claude", from: 307, to: 400, openAI: true, quirks: providers.Quirks{
+			Sampling: providers.SamplingUnreasoned, ForcedTools: providers.ForcedUnreasoned,
+		}},
+		{name: "claude", from: 401, to: 406, openAI: true, quirks: providers.Quirks{
+			Sampling: providers.SamplingSingle, ForcedTools: providers.ForcedUnreasoned,
+		}},
+		{name: "claude", from: 407, openAI: true, quirks: providers.Quirks{
+			Sampling: providers.SamplingNever, ForcedTools: providers.ForcedUnreasoned,
+		}},
+
+		{name: "grok", from: 400, without: []string{"non"}, quirks: dropping("presence_penalty", "frequency_penalty", "stop")},
+		{name: "grok", from: 300, to: 399, without: []string{"mini"}, quirks: dropping("reasoning_effort")},
+		{name: "grok", from: 300, to: 399, with: []string{"mini"}, quirks: reasoner(
+			[]string{"low", "high"}, "", "presence_penalty", "frequency_penalty", "stop",
+		)},
+		{name: "grok", from: 400, to: 402, quirks: dropping("reasoning_effort")},
+		{name: "grok", from: 403, to: 419, without: []string{"non"}, quirks: providers.Quirks{Efforts: fromNone}},
+		{name: "grok", from: 420, to: 420, with: []string{"reasoning"}, quirks: dropping("reasoning_effort")},
+		{name: "grok", from: 420, to: 420, with: []string{"agent"}, quirks: providers.Quirks{Efforts: four}},
+		{name: "grok", with: []string{"code", "build"}, quirks: dropping(
+			"presence_penalty", "frequency_penalty", "reasoning_effort", "stop",
+		)},
+
+		{name: "kimi", with: []string{"thinking"}, quirks: providers.Quirks{Reasons: providers.ReasonsAlways}},
+		{name: "kimi", from: 207, quirks: providers.Quirks{Reasons: providers.ReasonsAlways}},
+		{name: "kimi", from: 300, quirks: providers.Quirks{Efforts: []string{"low", "high", "max"}, ForcedTools: providers.ForcedAny}},
+		{name: "deepseek", with: []string{"reasoner", "r", "speciale"}, quirks: providers.Quirks{Reasons: providers.ReasonsAlways}},
+		{name: "qwen", with: []string{"thinking"}, quirks: providers.Quirks{Reasons: providers.ReasonsAlways}},
+		{name: "qwq", quirks: providers.Quirks{Reasons: providers.ReasonsAlways}},
+	}
+}
+
+func dropping(names ...string) providers.Quirks { return providers.Quirks{Drop: names} }
+
+func reasoner(efforts []string, sampling string, drop ...string) providers.Quirks {
+	return providers.Quirks{Efforts: efforts, Sampling: sampling, Drop: drop}
+}
+
+// familyQuirks are what is known of a model by the first of its names that tells its
+// family; empty where none does.
+func familyQuirks(adapter string, names ...string) (q providers.Quirks) {
+	openAI := slices.Contains(formats()[adapter].settings, "max_tokens")
+	for _, name := range names {
+		words, known := nameWords(name), false
+		for _, f := range families() {
+			fits := f.fits(words)
+			known = known || fits
+			if fits && (openAI || !f.openAI) {
+				q = f.quirks.Over(q)
+			}
+		}
+		if known {
+			break
+		}
+	}
+	return q
+}
+
+// fits reports a name of the family.
+func (f family) fits(words []string) bool {
+	i := slices.Index(words, f.name)
+	if i < 0 || f.name == "o" && !f.leads(words, i) {
+		return false
+	}
+	v := version(words[i+1:])
+	has := func(w string) bool { return slices.Contains(words, w) }
+	return v >= f.from && (f.to == 0 || v <= f.to) && (len(f.with) == 0 || slices.ContainsFunc(f.with, has)) &&
+		!slices.ContainsFunc(f.without, has)
+}
+
+// leads reports a word that has its version behind it and no number before it: the o
+// of o3, not that of 4o.
+func (f family) leads(words []string, i int) bool {
+	return i+1 < len(words) && numeral(words[i+1]) && (i == 0 || !numeral(words[i-1]))
+}
+
+// version is that in the words behind a family's name, 501 for 5.1; 0 where there is none.
+func version(words []string) int {
+	for i, w := range words {
+		if !numeral(w) {
+			if strings.Trim(w, digits) == "" {
+				break // a date
+			}
+			continue
+		}
+		v := 100 * valueOf(w)
+		if i+1 < len(words) && numeral(words[i+1]) {
+			v += valueOf(words[i+1])
+		}
+		return v
+	}
+	return 0
+}
+
+// numeral reports one of at most two digits: longer ones are dates and sizes.
+func numeral(word string) bool {
+	return len(word) <= 2 && word != "" && strings.Trim(word, digits) == ""
+}
+
+func valueOf(word string) (n int) {
+	for _, c := range word {
+		n = 10*n + int(c-'0')
+	}
+	return n
+}
+
+// nameWords are the words and numbers of a model's name, without what stands before
+// the last slash: gpt, 5, 1, codex of openai/gpt-5.1-codex.
+func nameWords(name string) (words []string) {
+	name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
+	begin := 0
+	class := func(c byte) int {
+		switch {
+		case '0' <= c && c <= '9':
+			return 1
+		case 'a' <= c && c <= 'z':
+			return 2
+		}
+		return 0
+	}
+	for i := 1; i <= len(name); i++ {
+		if i < len(name) && class(name[i]) == class(name[i-1]) {
+			continue
+		}
+		if class(name[i-1]) != 0 {
+			words = append(words, name[begin:i])
+		}
+		begin = i
+	}
+	return words
+}
