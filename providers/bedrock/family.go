@@ -83,9 +83,11 @@ func (e *encoder) reasoning(x *extra) {
 	case gptOSS:
 		x.set("reasoning_effort", jsonraw.Quote(level(effort.Level)))
 	case gpt: // whose levels are the model's, and brought into them before
-		if effort.Level != "" {
-			x.set("reasoning_effort", jsonraw.Quote(effort.Level))
+		if effort.Level == "" {
+			e.DropEffort()
+			return
 		}
+		x.set("reasoning_effort", jsonraw.Quote(effort.Level))
 	case qwen:
 		x.set("reasoning_config", jsonraw.Quote(level(effort.Level)))
 	case nova, others:
