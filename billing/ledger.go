@@ -134,6 +134,8 @@ type Sweeper interface {
 
 // Reports reads what was spent.
 type Reports interface {
-	Spend(ctx context.Context, q SpendQuery) ([]SpendRow, error)
+	// Spend adds up what was spent: from the daily sums where those have what it is
+	// grouped by, else from the rows.
+	Spend(ctx context.Context, q SpendQuery) (SpendReport, error)
 	Events(ctx context.Context, q EventQuery) ([]Spend, error)
 }

@@ -139,29 +139,6 @@ type Fee struct {
 // PrefixSize is how many bytes of Spend.Prefixes stand for one prefix.
 const PrefixSize = 6
 
-// SpendQuery asks for totals from the daily rollup.
-type SpendQuery struct {
-	GroupBy string // "team", "model", "key", "project", "provider" or "day"
-	Month   string // YYYY-MM in the reporting zone
-	KeyID   KeyID  // empty is all
-}
-
-// SpendRow is one line of a report.
-type SpendRow struct {
-	Group    []string // team: team, cost centre · model: provider, model · key: team, project, key name · others: one word
-	Requests int64
-	Attempts int64
-	Errors   int64
-	Tokens   Tokens
-	Cost     Money
-	Savings  Money // baseline - cost
-	Unpriced int64 // attempts without a price, which the cost does not include
-	Overrun  int64 // tokens beyond what was held
-	// OverrunMoney is what requests cost beyond what was held.
-	OverrunMoney Money
-	NotExact     int64 // attempts whose usage was counted or bounded, not reported
-}
-
 // EventQuery asks for single rows, newest first.
 type EventQuery struct {
 	RequestID string

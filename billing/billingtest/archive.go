@@ -110,11 +110,11 @@ func bookArchive(w *world) {
 		return all
 	}
 	reports := func() (all []string) {
-		for _, group := range []string{"team", "model", "key", "project", "provider", "day"} {
-			for _, month := range []string{"", "2026-02", "2026-03", "2026-04"} {
-				rows, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: group, Month: month})
+		for _, group := range []billing.Dimension{"team", "model", "key", "project", "provider", "day", "week", "month", "kind"} {
+			for _, month := range []billing.Month{"", "2026-02", "2026-03", "2026-04"} {
+				report, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: []billing.Dimension{group}, Month: month})
 				w.must(err)
-				all = append(all, text(rows))
+				all = append(all, text(report))
 			}
 		}
 		return all

@@ -356,8 +356,9 @@ func bookRepriceUnpriced(w *world) {
 	if p := w.close("2026-03", april()); p.Unpriced != 0 || p.Rows != 4 || p.Money != 105 {
 		w.Errorf("closed as %+v", p)
 	}
-	report, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: "team", Month: "2026-03"})
+	found, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: []billing.Dimension{"team"}, Month: "2026-03"})
 	w.must(err)
+	report := found.Rows
 	if len(report) != 1 || report[0].Cost != 105 || report[0].Savings != 0 || report[0].Requests != 1 {
 		w.Errorf("report %+v", report)
 	}

@@ -76,9 +76,9 @@ func (l Leased) Events(ctx context.Context, q billing.EventQuery) ([]billing.Spe
 }
 
 // Spend adds up what was settled.
-func (l Leased) Spend(ctx context.Context, q billing.SpendQuery) ([]billing.SpendRow, error) {
+func (l Leased) Spend(ctx context.Context, q billing.SpendQuery) (billing.SpendReport, error) {
 	if err := l.Ledger.Flush(ctx); err != nil {
-		return nil, err
+		return billing.SpendReport{}, err
 	}
 	return l.Store.Spend(ctx, q)
 }

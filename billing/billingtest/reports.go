@@ -1,6 +1,7 @@
 package billingtest
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,9 @@ import (
 func reportCases() map[string]func(w *world) {
 	return map[string]func(w *world){
 		"Groups":        reportGroups,
+		"Pairs":         reportPairs,
+		"Tags":          reportTags,
+		"Archived":      reportArchived,
 		"LargestFirst":  reportOrder,
 		"Month":         reportMonth,
 		"OneKey":        reportOneKey,
@@ -26,11 +30,15 @@ func reportCases() map[string]func(w *world) {
 // report is the groups of a report with what they cost.
 func (w *world) report(q billing.SpendQuery) map[string]billing.Money {
 	w.Helper()
-	rows, err := w.Spend(w.Context(), q)
+	found, err := w.Spend(w.Context(), q)
 	w.must(err)
-	got := make(map[string]billing.Money)
-	for _, r := range rows {
+	got, sum := make(map[string]billing.Money), billing.Money(0)
+	for _, r := range found.Rows {
 		got[strings.Join(r.Group, "/")] += r.Cost
+		sum += r.Cost
+	}
+	if sum != found.Total.Cost || int(found.Lines) != len(found.Rows) {
+		w.Errorf("%v: %d lines of %d, with a total of %d of %d", q.GroupBy, len(found.Rows), found.Lines, sum, found.Total.Cost)
 	}
 	return got
 }
@@ -56,34 +64,122 @@ func (w *world) market() []*billing.Key {
 
 func reportGroups(w *world) {
 	keys := w.market()
-	name := func(i int) string { return keys[i].Team + "/" + keys[i].Project + "/" + keys[i].Name }
-	for group, want := range map[string]map[string]billing.Money{
-		"team":     {"web/cc-web": 63, "data/cc-data": 448},
-		"project":  {"shop": 7, "blog": 56, "lake": 448},
-		"key":      {name(0): 7, name(1): 56, name(2): 448},
-		"provider": {"a": 1 + 2 + 8 + 16 + 64 + 128, "b": 4 + 32 + 256},
-		"model":    {"a/small": 1 + 8 + 64, "a/large": 2 + 16 + 128, "b/small": 4 + 32 + 256},
-		"day":      {"2026-03-15": 1, "2026-03-14": 510},
+	name := func(i int) string {
+		return strings.Join([]string{keys[i].Team, keys[i].Project, keys[i].Name, string(keys[i].ID)}, "/")
+	}
+	for group, want := range map[billing.Dimension]map[string]billing.Money{
+		"team":        {"web/cc-web": 63, "data/cc-data": 448},
+		"cost_center": {"cc-web": 63, "cc-data": 448},
+		"project":     {"web/shop": 7, "web/blog": 56, "data/lake": 448},
+		"key":         {name(0): 7, name(1): 56, name(2): 448},
+		"provider":    {"a": 1 + 2 + 8 + 16 + 64 + 128, "b": 4 + 32 + 256},
+		"model":       {"a/small": 1 + 8 + 64, "a/large": 2 + 16 + 128, "b/small": 4 + 32 + 256},
+		"day":         {"2026-03-15": 1, "2026-03-14": 510},
+		"week":        {"2026-03-09": 511},
+		"month":       {"2026-03": 511},
+		"kind":        {"usage": 511},
+		"status":      {"ok": 511},
 	} {
-		w.wantSame(group, w.report(billing.SpendQuery{GroupBy: group, Month: "2026-03"}), want)
+		w.wantSame(string(group), w.report(billing.SpendQuery{GroupBy: []billing.Dimension{group}, Month: "2026-03"}), want)
 	}
 	CheckSums(w, w, w.now)
+}
+
+// reportPairs: two dimensions at once, also of those that only rows have.
+func reportPairs(w *world) {
+	w.market()
+	for _, c := range []struct {
+		by   []billing.Dimension
+		want map[string]billing.Money
+	}{
+		{[]billing.Dimension{"team", "month"}, map[string]billing.Money{"web/cc-web/2026-03": 63, "data/cc-data/2026-03": 448}},
+		{[]billing.Dimension{"cost_center", "team"}, map[string]billing.Money{"cc-web/web": 63, "cc-data/data": 448}},
+		{[]billing.Dimension{"provider", "cost_center"}, map[string]billing.Money{
+			"a/cc-web": 27, "b/cc-web": 36, "a/cc-data": 192, "b/cc-data": 256,
+		}},
+		{nil, map[string]billing.Money{}},
+	} {
+		q := billing.SpendQuery{GroupBy: c.by, From: "2026-03-01", To: "2026-04-01"}
+		found, err := w.Spend(w.Context(), q)
+		w.must(err)
+		got := make(map[string]billing.Money)
+		for _, r := range found.Rows {
+			got[strings.Join(r.Group, "/")] = r.Cost
+		}
+		if w.wantSame(strings.Join(q.Words(), ","), got, c.want); found.Total.Cost != 511 || found.Total.Requests != 9 {
+			w.Errorf("%v: the total is %+v", c.by, found.Total)
+		}
+	}
+	w.wantSame("one day", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"team"}, From: "2026-03-15", To: "2026-03-16"}),
+		map[string]billing.Money{"web/cc-web": 1})
+}
+
+// reportTags: usage by tag and end user, and what has none.
+func reportTags(w *world) {
+	k := w.key()
+	for i, who := range []struct{ feature, user string }{{"chat", "ann"}, {"chat", ""}, {"", "ann"}, {`a"b'$.x`, "bob"}} {
+		cost := billing.Money(1) << i
+		h := w.hold(k, amount{10, cost})
+		w.reserve(h)
+		row := w.row(k, h.ID, amount{10, cost}, w.now)
+		row.EndUser, row.Tags = who.user, map[string]string{"feature": who.feature, "squad": "x"}
+		if who.feature == "" {
+			delete(row.Tags, "feature")
+		}
+		_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
+		w.must(err)
+	}
+	for _, c := range []struct {
+		by   []billing.Dimension
+		want map[string]billing.Money
+	}{
+		{[]billing.Dimension{"tag:feature"}, map[string]billing.Money{"chat": 3, "(none)": 4, `a"b'$.x`: 8}},
+		{[]billing.Dimension{"tag:feature", "tag:squad"}, map[string]billing.Money{"chat/x": 3, "(none)/x": 4, `a"b'$.x/x`: 8}},
+		{[]billing.Dimension{`tag:'); DROP TABLE teams; --`}, map[string]billing.Money{"(none)": 15}},
+		{[]billing.Dimension{"end_user"}, map[string]billing.Money{"ann": 5, "(none)": 2, "bob": 8}},
+		{[]billing.Dimension{"end_user", "tag:feature"}, map[string]billing.Money{
+			"ann/chat": 1, "(none)/chat": 2, "ann/(none)": 4, `bob/a"b'$.x`: 8,
+		}},
+		{[]billing.Dimension{"month", "end_user"}, map[string]billing.Money{"2026-03/ann": 5, "2026-03/(none)": 2, "2026-03/bob": 8}},
+	} {
+		w.wantSame(fmt.Sprint(c.by), w.report(billing.SpendQuery{GroupBy: c.by, Month: "2026-03"}), c.want)
+	}
+	top, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: []billing.Dimension{"end_user"}, Top: 1})
+	w.must(err)
+	if len(top.Rows) != 1 || top.Rows[0].Group[0] != "bob" || top.Lines != 3 || top.Total.Cost != 15 {
+		w.Errorf("the first of all is %+v", top)
+	}
+	CheckSums(w, w, w.now)
+}
+
+// reportArchived: of a month whose rows are gone, a report by what only rows have
+// says so, and misses no money.
+func reportArchived(w *world) {
+	k := w.key()
+	w.use(k, amount{1, 5}, at("2026-03-10T00:00:00Z"))
+	w.use(k, amount{1, 7}, at("2026-04-10T00:00:00Z"))
+	w.close("2026-03", at("2026-05-01T00:00:00Z"))
+	w.archive("2026-03", at("2026-05-01T00:00:00Z"))
+	for _, by := range []billing.Dimension{"end_user", "tag:feature"} {
+		w.wantSame(string(by), w.report(billing.SpendQuery{GroupBy: []billing.Dimension{by}}),
+			map[string]billing.Money{"(archived)": 5, "(none)": 7})
+	}
 }
 
 // reportOrder: days in order, everything else by cost.
 func reportOrder(w *world) {
 	w.market()
-	for _, group := range []string{"team", "project", "key", "provider", "model", "day"} {
-		rows, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: group, Month: "2026-03"})
+	for _, group := range []billing.Dimension{"team", "project", "key", "provider", "model", "day", "week", "end_user"} {
+		found, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: []billing.Dimension{group}, Month: "2026-03"})
 		w.must(err)
-		sorted := slices.IsSortedFunc(rows, func(a, b billing.SpendRow) int {
-			if group == "day" {
+		sorted := slices.IsSortedFunc(found.Rows, func(a, b billing.SpendRow) int {
+			if group.InTime() {
 				return strings.Compare(a.Group[0], b.Group[0])
 			}
 			return int(b.Cost - a.Cost)
 		})
 		if !sorted {
-			w.Errorf("%s is not in order: %v", group, rows)
+			w.Errorf("%s is not in order: %v", group, found.Rows)
 		}
 	}
 }
@@ -94,12 +190,12 @@ func reportMonth(w *world) {
 	w.use(k, amount{1, 2}, at("2026-03-01T00:00:00Z"))
 	w.use(k, amount{1, 4}, at("2026-03-31T23:59:59.999999Z"))
 	w.use(k, amount{1, 8}, at("2026-04-01T00:00:00Z"))
-	for month, want := range map[string]billing.Money{"2026-02": 1, "2026-03": 6, "2026-04": 8, "": 15} {
-		if got := w.report(billing.SpendQuery{GroupBy: "provider", Month: month})["demo-a"]; got != want {
+	for month, want := range map[billing.Month]billing.Money{"2026-02": 1, "2026-03": 6, "2026-04": 8, "": 15} {
+		if got := w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"provider"}, Month: month})["demo-a"]; got != want {
 			w.Errorf("%q: %d, want %d", month, got, want)
 		}
 	}
-	if got := w.report(billing.SpendQuery{GroupBy: "day", Month: "2026-05"}); len(got) != 0 {
+	if got := w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"day"}, Month: "2026-05"}); len(got) != 0 {
 		w.Errorf("a month without spend: %v", got)
 	}
 	CheckSums(w, w, w.now)
@@ -107,19 +203,25 @@ func reportMonth(w *world) {
 
 func reportOneKey(w *world) {
 	keys := w.market()
-	w.wantSame("one key", w.report(billing.SpendQuery{GroupBy: "provider", Month: "2026-03", KeyID: keys[1].ID}),
+	w.wantSame("one key", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"provider"}, Month: "2026-03", KeyID: keys[1].ID}),
 		map[string]billing.Money{"a": 24, "b": 32})
-	w.wantSame("no key", w.report(billing.SpendQuery{GroupBy: "provider", Month: "2026-03", KeyID: "key_none"}), map[string]billing.Money{})
+	w.wantSame("no key", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"provider"}, Month: "2026-03", KeyID: "key_none"}), map[string]billing.Money{})
 }
 
 func reportWrong(w *world) {
 	for _, q := range []billing.SpendQuery{
-		{},
-		{GroupBy: "moon", Month: "2026-03"},
-		{GroupBy: "team; DROP TABLE teams", Month: "2026-03"},
-		{GroupBy: "day", Month: "March"},
-		{GroupBy: "day", Month: "2026-13"},
-		{GroupBy: "day", Month: "2026-03-01"},
+		{GroupBy: []billing.Dimension{"moon"}, Month: "2026-03"},
+		{GroupBy: []billing.Dimension{"tag:"}, Month: "2026-03"},
+		{GroupBy: []billing.Dimension{"day", "day"}, Month: "2026-03"},
+		{GroupBy: []billing.Dimension{"day", "team", "key"}, Month: "2026-03"},
+		{GroupBy: []billing.Dimension{"day"}, Month: "2026-03", From: "2026-03-01"},
+		{GroupBy: []billing.Dimension{"day"}, From: "2026-03-02", To: "2026-03-02"},
+		{GroupBy: []billing.Dimension{"day"}, From: "yesterday"},
+		{GroupBy: []billing.Dimension{"day"}, Top: billing.MostLines + 1},
+		{GroupBy: []billing.Dimension{"team; DROP TABLE teams"}, Month: "2026-03"},
+		{GroupBy: []billing.Dimension{"day"}, Month: "March"},
+		{GroupBy: []billing.Dimension{"day"}, Month: "2026-13"},
+		{GroupBy: []billing.Dimension{"day"}, Month: "2026-03-01"},
 	} {
 		if _, err := w.Spend(w.Context(), q); err == nil {
 			w.Errorf("%+v is answered", q)
@@ -137,7 +239,7 @@ func (w *world) reportDays(zone string, instants []string, want map[string]billi
 		z.use(k, amount{1, cost}, at(s))
 		cost *= 2
 	}
-	z.wantSame(zone, z.report(billing.SpendQuery{GroupBy: "day"}), want)
+	z.wantSame(zone, z.report(billing.SpendQuery{GroupBy: []billing.Dimension{"day"}}), want)
 	sum := make(map[string]billing.Money)
 	for _, r := range z.events(k) {
 		sum[r.ReportDay] += r.Cost.Total
@@ -200,10 +302,10 @@ func reportOneNumber(w *world) {
 func reportOwnersChange(w *world) {
 	k := w.key()
 	w.use(k, amount{1, 1}, w.now)
-	before := w.report(billing.SpendQuery{GroupBy: "team", Month: "2026-03"})
+	before := w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"team"}, Month: "2026-03"})
 	p := w.project("data", "lake")
 	w.change(k, func(k *billing.Key) { k.ProjectID, k.RevokedAt = p.ID, w.now })
-	w.wantSame("by team", w.report(billing.SpendQuery{GroupBy: "team", Month: "2026-03"}), before)
-	w.wantSame("by key", w.report(billing.SpendQuery{GroupBy: "key", Month: "2026-03"}), map[string]billing.Money{"web/shop/" + k.Name: 1})
+	w.wantSame("by team", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"team"}, Month: "2026-03"}), before)
+	w.wantSame("by key", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"key"}, Month: "2026-03"}), map[string]billing.Money{"web/shop/" + k.Name + "/" + string(k.ID): 1})
 	CheckSums(w, w, w.now)
 }

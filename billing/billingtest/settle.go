@@ -91,8 +91,9 @@ func settleAttempts(w *world) {
 	if len(rows) != 3 || rows[0].Attempt != 3 || rows[1].Attempt != 2 || rows[2].Attempt != 1 {
 		w.Errorf("want three rows, the last attempt first: %v", rows)
 	}
-	report, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: "provider", Month: "2026-03"})
+	found, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: []billing.Dimension{"provider"}, Month: "2026-03"})
 	w.must(err)
+	report := found.Rows
 	var sum billing.SpendRow
 	for _, r := range report {
 		sum = addUp(sum, r)
@@ -117,8 +118,9 @@ func settleOverrun(w *world) {
 	k = w.enabled(k)
 	_, err = w.Reserve(w.Context(), w.hold(k, tokens(1)), w.now)
 	w.wantRefused(err, "bud_1")
-	report, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: "key", Month: "2026-03", KeyID: k.ID})
+	found, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: []billing.Dimension{"key"}, Month: "2026-03", KeyID: k.ID})
 	w.must(err)
+	report := found.Rows
 	if len(report) != 1 || report[0].Overrun != 60 || report[0].OverrunMoney != 50 {
 		w.Errorf("report %+v", report)
 	}
@@ -151,8 +153,9 @@ func settleUnpriced(w *world) {
 	if len(rows) != 1 || rows[0].Pricing != billing.Unpriced || rows[0].Cost != (billing.Cost{}) || rows[0].Baseline != 0 {
 		w.Errorf("rows %+v", rows)
 	}
-	report, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: "model", Month: "2026-03"})
+	found, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: []billing.Dimension{"model"}, Month: "2026-03"})
 	w.must(err)
+	report := found.Rows
 	if len(report) != 1 || report[0].Unpriced != 1 || report[0].Cost != 0 || report[0].Savings != 0 {
 		w.Errorf("report %+v", report)
 	}
@@ -167,8 +170,9 @@ func settleFree(w *world) {
 	row.Pricing, row.Price, row.Baseline = billing.Free, billing.Price{}, 8
 	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
 	w.must(err)
-	report, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: "team", Month: "2026-03"})
+	found, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: []billing.Dimension{"team"}, Month: "2026-03"})
 	w.must(err)
+	report := found.Rows
 	if len(report) != 1 || report[0].Unpriced != 0 || report[0].Savings != 8 {
 		w.Errorf("report %+v", report)
 	}

@@ -154,7 +154,7 @@ func (w *world) wantAllUnavailable(ctx context.Context, k *billing.Key) {
 		"Release":   func() error { return w.Release(ctx, h.ID) },
 		"Sweep":     func() error { _, err := w.Sweep(ctx, w.now); return err },
 		"Balances":  func() error { _, err := w.Balances(ctx, k, w.now); return err },
-		"Spend":     func() error { _, err := w.Spend(ctx, billing.SpendQuery{GroupBy: "day", Month: "2026-03"}); return err },
+		"Spend":     func() error { _, err := w.Spend(ctx, billing.SpendQuery{Month: "2026-03"}); return err },
 		"Events":    func() error { _, err := w.Events(ctx, billing.EventQuery{}); return err },
 		"Setting":   func() error { _, err := w.Setting(ctx, "a", "b"); return err },
 		"SetBudget": func() error { return w.SetBudget(ctx, k.Budgets[0], w.now) },
@@ -184,11 +184,11 @@ func nothingThereYet(w *world) {
 	w.must(err)
 	rows, err := w.Events(w.Context(), billing.EventQuery{})
 	w.must(err)
-	report, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: "day", Month: "2026-03"})
+	found, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: []billing.Dimension{"day"}, Month: "2026-03"})
 	w.must(err)
 	swept, err := w.Sweep(w.Context(), w.now)
 	w.must(err)
-	if n := len(keys) + len(teams) + len(projects) + len(budgets) + len(rows) + len(report) + swept; n != 0 {
+	if n := len(keys) + len(teams) + len(projects) + len(budgets) + len(rows) + len(found.Rows) + int(found.Lines) + swept; n != 0 {
 		w.Errorf("an empty store has %d things", n)
 	}
 }

@@ -82,23 +82,23 @@ func sumOf(b billing.Balance, rows []billing.Spend) (used amount) {
 // checkReports compares every way of grouping with the rows of each month.
 func checkReports(t testing.TB, s billing.Store, rows []billing.Spend) {
 	t.Helper()
-	months := make(map[string]billing.SpendRow)
+	months := make(map[billing.Month]billing.SpendRow)
 	for _, r := range rows {
-		month := r.ReportDay[:7]
+		month := billing.MonthOf(r.ReportDay)
 		months[month] = addUp(months[month], rowOf(r))
 	}
 	for month, want := range months {
-		for _, group := range []string{"team", "model", "key", "project", "provider", "day"} {
-			report, err := s.Spend(t.Context(), billing.SpendQuery{GroupBy: group, Month: month})
+		for _, group := range append(billing.Dimensions(), "tag:feature") {
+			report, err := s.Spend(t.Context(), billing.SpendQuery{GroupBy: []billing.Dimension{billing.Dimension(group)}, Month: month})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got billing.SpendRow
-			for _, r := range report {
+			for _, r := range report.Rows {
 				got = addUp(got, r)
 			}
-			if text(got) != text(want) {
-				t.Errorf("sums: %s by %s:\n got %s\nrows %s", month, group, text(got), text(want))
+			if text(got) != text(want) || text(addUp(report.Total, billing.SpendRow{})) != text(want) {
+				t.Errorf("sums: %s by %s:\n  got %s\ntotal %s\n rows %s", month, group, text(got), text(report.Total), text(want))
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func checkReports(t testing.TB, s billing.Store, rows []billing.Spend) {
 
 // rowOf is what one row of the ledger adds to a report.
 func rowOf(s billing.Spend) billing.SpendRow {
-	r := billing.SpendRow{Tokens: s.Tokens, Cost: s.Cost.Total, Overrun: s.OverrunTokens, OverrunMoney: s.OverrunMoney}
+	r := billing.SpendRow{Tokens: s.Tokens, Cost: s.Cost.Total, Meters: s.Cost, Overrun: s.OverrunTokens, OverrunMoney: s.OverrunMoney}
 	r.Tokens.Reasoning = 0 // reports leave it out
 	if s.Pricing != billing.Unpriced {
 		r.Savings = s.Baseline - s.Cost.Total
@@ -138,7 +138,12 @@ func addUp(a, b billing.SpendRow) billing.SpendRow {
 			Input: a.Tokens.Input + b.Tokens.Input, Output: a.Tokens.Output + b.Tokens.Output,
 			CacheRead: a.Tokens.CacheRead + b.Tokens.CacheRead, CacheWrite: a.Tokens.CacheWrite + b.Tokens.CacheWrite,
 		},
-		Cost: a.Cost + b.Cost, Savings: a.Savings + b.Savings,
+		Cost: a.Cost + b.Cost, Meters: billing.Cost{
+			Input: a.Meters.Input + b.Meters.Input, CacheRead: a.Meters.CacheRead + b.Meters.CacheRead,
+			CacheWrite: a.Meters.CacheWrite + b.Meters.CacheWrite, Output: a.Meters.Output + b.Meters.Output,
+			Fee: a.Meters.Fee + b.Meters.Fee, Total: a.Meters.Total + b.Meters.Total,
+		},
+		Savings:  a.Savings + b.Savings,
 		Unpriced: a.Unpriced + b.Unpriced, Overrun: a.Overrun + b.Overrun, OverrunMoney: a.OverrunMoney + b.OverrunMoney,
 		NotExact: a.NotExact + b.NotExact,
 	}

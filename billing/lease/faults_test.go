@@ -275,11 +275,9 @@ func (r *faultRig) settled() {
 	attempts := int64(0)
 	for _, k := range r.keys {
 		for _, month := range r.months() {
-			rows, err := r.near.Spend(ctx, billing.SpendQuery{GroupBy: "day", Month: month, KeyID: k.ID})
+			found, err := r.near.Spend(ctx, billing.SpendQuery{Month: month, KeyID: k.ID})
 			r.must(err)
-			for _, row := range rows {
-				attempts += row.Attempts
-			}
+			attempts += found.Total.Attempts
 		}
 	}
 	if attempts != int64(r.requests) {
@@ -288,11 +286,11 @@ func (r *faultRig) settled() {
 }
 
 // months are all that rows may be in.
-func (r *faultRig) months() []string {
-	all := make([]string, 0, r.month+8)
+func (r *faultRig) months() []billing.Month {
+	all := make([]billing.Month, 0, r.month+8)
 	for n := -2; n < r.month+5; n++ {
 		first := time.Date(r.now.Year(), r.now.Month()+time.Month(n), 1, 0, 0, 0, 0, time.UTC)
-		all = append(all, first.Format("2006-01"))
+		all = append(all, billing.MonthOf(first.Format(time.DateOnly)))
 	}
 	return all
 }

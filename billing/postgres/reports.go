@@ -2,65 +2,12 @@ package postgres
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"tallyroute/billing"
 )
-
-// groups are the columns of a report, what makes two rows one, and the order.
-var groups = map[string]struct{ columns, by, order string }{
-	"team": {
-		"coalesce(t.name, d.team_id), d.cost_center",
-		"t.name, d.team_id, d.cost_center", dearestFirst,
-	},
-	"key": {
-		"coalesce(t.name, d.team_id), coalesce(p.name, d.project_id), coalesce(k.name, d.key_id)",
-		"t.name, d.team_id, p.name, d.project_id, k.name, d.key_id", dearestFirst,
-	},
-	"project":  {"coalesce(p.name, d.project_id)", "p.name, d.project_id", dearestFirst},
-	"model":    {"d.provider, d.model", "d.provider, d.model", dearestFirst},
-	"provider": {"d.provider", "d.provider", dearestFirst},
-	"day":      {"d.report_day::text", "d.report_day", "1"},
-}
-
-const dearestFirst = "sum(d.cost_nano) DESC, 1"
-
-const spendSQL = `
-SELECT ARRAY[{columns}],
-       sum(d.requests)::bigint, sum(d.attempts)::bigint, sum(d.errors)::bigint,
-       sum(d.input_tokens)::bigint, sum(d.cache_read_tokens)::bigint, sum(d.cache_write_tokens)::bigint, sum(d.output_tokens)::bigint,
-       sum(d.cost_nano)::bigint, sum(d.baseline_cost_nano - d.cost_nano)::bigint,
-       coalesce(sum(d.attempts) FILTER (WHERE d.pricing = 'unpriced'), 0)::bigint, sum(d.overrun_tokens)::bigint, sum(d.overrun_nano)::bigint,
-       coalesce(sum(d.attempts) FILTER (WHERE d.usage_source <> 'reported'), 0)::bigint
-  FROM spend_daily d
-  LEFT JOIN teams t ON t.id = d.team_id
-  LEFT JOIN projects p ON p.id = d.project_id
-  LEFT JOIN api_keys k ON k.id = d.key_id
- WHERE ($1 = '' OR d.month = $1) AND ($2 = '' OR d.key_id = $2)
- GROUP BY {by}
- ORDER BY {order}, {by}`
-
-// Spend implements billing.Reports.
-func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) ([]billing.SpendRow, error) {
-	g, ok := groups[q.GroupBy]
-	if !ok {
-		return nil, fmt.Errorf("billing/postgres: spend cannot be grouped by %q", q.GroupBy)
-	}
-	if _, err := time.Parse("2006-01", q.Month); err != nil && q.Month != "" {
-		return nil, fmt.Errorf("billing/postgres: month %q is not of the form 2026-01", q.Month)
-	}
-	sql := strings.NewReplacer("{columns}", g.columns, "{by}", g.by, "{order}", g.order).Replace(spendSQL)
-	return all(ctx, s, func(row pgx.CollectableRow) (r billing.SpendRow, err error) {
-		err = row.Scan(&r.Group, &r.Requests, &r.Attempts, &r.Errors,
-			&r.Tokens.Input, &r.Tokens.CacheRead, &r.Tokens.CacheWrite, &r.Tokens.Output,
-			&r.Cost, &r.Savings, &r.Unpriced, &r.Overrun, &r.OverrunMoney, &r.NotExact)
-		return r, err
-	}, sql, q.Month, billing.CleanText(string(q.KeyID)))
-}
 
 // selectEventsSQL has the columns that scanSpend scans.
 const selectEventsSQL = `

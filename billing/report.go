@@ -1,0 +1,208 @@
+package billing
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Dimension is what the lines of a report are grouped by: one of Dimensions, or
+// TagDimension with the name of a tag after it.
+type Dimension string
+
+// TagDimension begins a dimension that is a tag: "tag:feature".
+const TagDimension = "tag:"
+
+// A report has at most two dimensions, and at most MostLines lines; DefaultLines
+// where nobody says.
+const (
+	MostDimensions = 2
+	DefaultLines   = 10_000
+	MostLines      = 100_000
+)
+
+// dimension is one that is known by name.
+type dimension struct {
+	name  Dimension
+	words []string // that name a line
+	daily bool     // the daily sums are enough to answer it
+}
+
+// dimensions are what can be asked for, tags aside.
+var dimensions = []dimension{
+	{"team", []string{"team", "cost_center"}, true},
+	{"project", []string{"team", "project"}, true},
+	{"cost_center", []string{"cost_center"}, true},
+	{"environment", []string{"environment"}, true},
+	{"key", []string{"team", "project", "key", "key_id"}, true},
+	{"provider", []string{"provider"}, true},
+	{"model", []string{"provider", "model"}, true},
+	{"kind", []string{"kind"}, true},
+	{"day", []string{"day"}, true},
+	{"week", []string{"week"}, true},
+	{"month", []string{"month"}, true},
+	{"requested_model", []string{"requested_model"}, false},
+	{"service_tier", []string{"service_tier"}, false},
+	{"status", []string{"status"}, false},
+	{"end_user", []string{"end_user"}, false},
+	{"session", []string{"session"}, false},
+	{"credential", []string{"provider", "credential"}, false},
+	{"region", []string{"region"}, false},
+}
+
+// Dimensions are the names of all but tags.
+func Dimensions() []string {
+	names := make([]string, len(dimensions))
+	for i, d := range dimensions {
+		names[i] = string(d.name)
+	}
+	return names
+}
+
+// Words are the words that name a line in this dimension; none where there is no
+// such dimension.
+func (d Dimension) Words() []string {
+	if name, ok := d.Tag(); ok {
+		if name == "" || name != CleanText(name) {
+			return nil
+		}
+		return []string{string(d)}
+	}
+	for _, known := range dimensions {
+		if known.name == d {
+			return known.words
+		}
+	}
+	return nil
+}
+
+// Tag is the name of the tag where the dimension is one.
+func (d Dimension) Tag() (name string, ok bool) { return strings.CutPrefix(string(d), TagDimension) }
+
+// Daily reports whether the daily sums have it. Of others, and of them together
+// with others, the rows are read one by one.
+func (d Dimension) Daily() bool {
+	return slices.ContainsFunc(dimensions, func(known dimension) bool { return known.name == d && known.daily })
+}
+
+// InTime reports whether lines in it are in the order of time.
+func (d Dimension) InTime() bool { return d == "day" || d == "week" || d == "month" }
+
+// SpendQuery asks for what was spent, by days of the reporting zone.
+type SpendQuery struct {
+	GroupBy []Dimension // none: only the total
+	Month   Month       // stands for From and To
+	From    string      // YYYY-MM-DD; empty is from the beginning
+	To      string      // the day after the last; empty is to the end
+	KeyID   KeyID       // empty is all
+	Top     int         // the dearest lines, so many; 0: DefaultLines, days, weeks and months in their order
+}
+
+// Days are the bounds of the query as days that compare as text.
+func (q SpendQuery) Days() (from, to string, err error) {
+	from, to = q.From, q.To
+	if q.Month != "" {
+		m, err := ParseMonth(string(q.Month))
+		if err != nil || from != "" || to != "" {
+			return "", "", &FieldError{Field: "month", Code: "invalid_value", Detail: "must be a month such as 2026-11, without from and to"}
+		}
+		first, next := m.Span(time.UTC)
+		return first.Format(time.DateOnly), next.Format(time.DateOnly), nil
+	}
+	for name, day := range map[string]*string{"from": &from, "to": &to} {
+		if *day == "" {
+			continue
+		}
+		if _, err := time.Parse(time.DateOnly, *day); err != nil {
+			return "", "", &FieldError{Field: name, Code: "invalid_value", Detail: "must be a day such as 2026-11-30"}
+		}
+	}
+	if from == "" {
+		from = "0001-01-01"
+	}
+	if to == "" {
+		to = "9999-12-31"
+	}
+	if from >= to {
+		return "", "", &FieldError{Field: "to", Code: "invalid_value", Detail: "must be after from: it is the day after the last"}
+	}
+	return from, to, nil
+}
+
+// Lines is how many lines the query is answered with at most.
+func (q SpendQuery) Lines() int {
+	if q.Top <= 0 {
+		return DefaultLines
+	}
+	return min(q.Top, MostLines)
+}
+
+// Daily reports whether the daily sums answer the query.
+func (q SpendQuery) Daily() bool {
+	return !slices.ContainsFunc(q.GroupBy, func(d Dimension) bool { return !d.Daily() })
+}
+
+// Words are the words that name a line, each once.
+func (q SpendQuery) Words() []string {
+	var words []string
+	for _, d := range q.GroupBy {
+		for _, w := range d.Words() {
+			if !slices.Contains(words, w) {
+				words = append(words, w)
+			}
+		}
+	}
+	return words
+}
+
+// Check refuses what cannot be asked.
+func (q SpendQuery) Check() error {
+	if len(q.GroupBy) > MostDimensions {
+		return &FieldError{Field: "group_by", Code: "invalid_value", Detail: fmt.Sprintf("must be at most %d of them", MostDimensions)}
+	}
+	for i, d := range q.GroupBy {
+		if d.Words() == nil || slices.Contains(q.GroupBy[:i], d) {
+			return &FieldError{
+				Field: "group_by", Code: "invalid_value",
+				Detail: "must be one or two of " + strings.Join(Dimensions(), ", ") + ", or " + TagDimension + "NAME",
+			}
+		}
+	}
+	if q.Top < 0 || q.Top > MostLines {
+		return &FieldError{Field: "top", Code: "invalid_value", Detail: fmt.Sprintf("must be between 1 and %d", MostLines)}
+	}
+	_, _, err := q.Days()
+	return err
+}
+
+// What a line is called where rows have no such end user, tag or session, and where
+// they were archived, so that only their daily sums are left.
+const (
+	NoneGroup     = "(none)"
+	ArchivedGroup = "(archived)"
+)
+
+// SpendReport is what was spent: Total is of all lines, Rows are the first of them.
+type SpendReport struct {
+	Rows  []SpendRow
+	Total SpendRow
+	Lines int64 // that there are, shown or not
+}
+
+// SpendRow is one line of a report.
+type SpendRow struct {
+	Group    []string // as SpendQuery.Words calls them
+	Requests int64
+	Attempts int64
+	Errors   int64
+	Tokens   Tokens // in the four kinds that make the total
+	Cost     Money
+	Meters   Cost  // what Cost consists of, for what has a price
+	Savings  Money // baseline - cost
+	Unpriced int64 // attempts without a price, which the cost does not include
+	Overrun  int64 // tokens beyond what was held
+	// OverrunMoney is what requests cost beyond what was held.
+	OverrunMoney Money
+	NotExact     int64 // attempts whose usage was counted or bounded, not reported
+}
