@@ -82,6 +82,7 @@ func (a *app) command(args []string) error {
 		kong.Name("tallyroute"),
 		kong.Description("One OpenAI-compatible endpoint that holds budgets, takes the cheapest healthy provider and books every attempt."),
 		kong.Writers(a.stdout, a.stderr),
+		kong.Vars{"dimensions": strings.Join(append(billing.Dimensions(), billing.TagDimension+"NAME"), ", ")},
 		kong.Exit(func(int) { stopped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	)

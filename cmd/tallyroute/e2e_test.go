@@ -249,15 +249,15 @@ func (p *program) stored() {
 }
 
 // booked is what the ledger has of each provider.
-func (p *program) booked() map[string]reportView {
+func (p *program) booked() map[string]manage.SpendLine {
 	p.t.Helper()
 	p.stored()
-	var rows []reportView
-	if err := json.Unmarshal([]byte(command(p.t, "--config", p.config, "report", "providers", "-o", "json")), &rows); err != nil {
+	var report manage.SpendReport
+	if err := json.Unmarshal([]byte(command(p.t, "--config", p.config, "report", "providers", "-o", "json")), &report); err != nil {
 		p.t.Fatal(err)
 	}
-	byName := make(map[string]reportView)
-	for _, r := range rows {
+	byName := make(map[string]manage.SpendLine)
+	for _, r := range report.Data {
 		byName[r.Group["provider"]] = r
 	}
 	return byName

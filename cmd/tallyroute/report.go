@@ -1,101 +1,112 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
-// reportCommand is "tallyroute report": what was spent in a month.
+// reportCommand is "tallyroute report".
 type reportCommand struct {
+	Spend reportSpend `cmd:"" default:"withargs" help:"What was spent, by one or two dimensions."`
+}
+
+// reportSpend is "tallyroute report teams": what was spent.
+type reportSpend struct {
 	format
-	By    string `arg:"" help:"One line for each of: ${enum}." enum:"teams,models,keys,projects,providers,days"`
-	Month string `help:"The month, as YYYY-MM, in the reporting time zone. Default: this month." placeholder:"YYYY-MM"`
+	spanFlags
+	By  []string `arg:"" help:"One line for each of one or two of: ${dimensions}." placeholder:"BY"`
+	Top int      `help:"Only the dearest lines, so many." placeholder:"N"`
 }
 
-// reportColumns are the headings of what each kind of line is grouped by.
-func reportColumns(by string) []string {
-	switch by {
-	case "teams":
-		return []string{"TEAM", "COST CENTER"}
-	case "models":
-		return []string{"PROVIDER", "MODEL"}
-	case "keys":
-		return []string{"TEAM", "PROJECT", "KEY"}
-	case "projects":
-		return []string{"PROJECT"}
-	case "providers":
-		return []string{"PROVIDER"}
+// spanFlags are the days of a report, in the reporting time zone.
+type spanFlags struct {
+	Month string `help:"The month. Default: this month." placeholder:"YYYY-MM"`
+	From  string `help:"The first day." placeholder:"YYYY-MM-DD"`
+	To    string `help:"The day after the last." placeholder:"YYYY-MM-DD"`
+}
+
+// query is a query of these days.
+func (s spanFlags) query() (q billing.SpendQuery, err error) {
+	if s.Month != "" {
+		if _, err := billing.ParseMonth(s.Month); err != nil {
+			return q, usagef("--month: want YYYY-MM")
+		}
 	}
-	return []string{"DAY"}
-}
-
-// reportView is a line of a report as JSON shows it. Money is text, so that no
-// reader rounds it.
-type reportView struct {
-	Group            map[string]string `json:"group"`
-	Requests         int64             `json:"requests"`
-	Attempts         int64             `json:"attempts"`
-	Errors           int64             `json:"errors"`
-	Tokens           billing.Tokens    `json:"tokens"`
-	CostUSD          string            `json:"cost_usd"`
-	SavingsUSD       string            `json:"savings_usd"`
-	UnpricedAttempts int64             `json:"unpriced_attempts"`
-	OverrunTokens    int64             `json:"overrun_tokens"`
-	OverrunUSD       string            `json:"overrun_usd"`
-	NotExact         int64             `json:"attempts_not_exact"`
+	return billing.SpendQuery{Month: billing.Month(s.Month), From: s.From, To: s.To}, nil
 }
 
 // Run prints the report.
-func (c reportCommand) Run(a *app) error {
-	if c.Month != "" {
-		if _, err := time.Parse("2006-01", c.Month); err != nil {
-			return usagef("--month: want YYYY-MM")
-		}
+func (c reportSpend) Run(a *app) error {
+	q, err := c.query()
+	if err != nil {
+		return err
+	}
+	q.GroupBy, q.Top = manage.ReadDimensions(c.By...), c.Top
+	if err := q.Check(); err != nil {
+		return err
 	}
 	return a.withStore(func(s billing.Store, cfg *Config) error {
-		if c.Month == "" {
-			zone, err := time.LoadLocation(cfg.ReportingTimezone)
-			if err != nil {
-				return err
-			}
-			c.Month = time.Now().In(zone).Format("2006-01")
-		}
-		rows, err := s.Spend(a.ctx, billing.SpendQuery{GroupBy: strings.TrimSuffix(c.By, "s"), Month: c.Month})
+		zone, err := cfg.reporting()
 		if err != nil {
 			return err
 		}
-		return c.report(rows).write(a.stdout, c.Output)
+		v, err := manage.Spend(a.ctx, s, q, time.Now(), zone)
+		if err != nil {
+			return err
+		}
+		if n := int64(len(v.Data)); n < v.Lines {
+			fmt.Fprintf(a.stderr, "these are %d of %d lines; the total is of all\n", n, v.Lines)
+		}
+		return c.table(q.Words(), v).write(a.stdout, c.Output)
 	})
 }
 
-// report lays out rows as a table.
-func (c reportCommand) report(rows []billing.SpendRow) *table {
-	columns := reportColumns(c.By)
-	t := &table{header: append(append([]string(nil), columns...),
-		"REQUESTS", "ATTEMPTS", "ERRORS", "PROMPT TOKENS", "COMPLETION TOKENS", "COST USD", "SAVED USD", "UNPRICED", "OVERRUN USD")}
-	views := []reportView{}
-	for _, r := range rows {
-		var cells []cell
-		group := make(map[string]string)
-		for i, name := range columns {
-			word := ""
-			if i < len(r.Group) {
-				word = r.Group[i]
-			}
-			cells = append(cells, text(word))
-			group[strings.ReplaceAll(strings.ToLower(name), " ", "_")] = word
-		}
-		t.add(append(cells, number(r.Requests), number(r.Attempts), number(r.Errors),
-			number(r.Tokens.Prompt()), number(r.Tokens.Output), money(r.Cost), money(r.Savings), number(r.Unpriced),
-			money(r.OverrunMoney))...)
-		views = append(views, reportView{
-			Group: group, Requests: r.Requests, Attempts: r.Attempts, Errors: r.Errors, Tokens: r.Tokens,
-			CostUSD: r.Cost.String(), SavingsUSD: r.Savings.String(), UnpricedAttempts: r.Unpriced,
-			OverrunTokens: r.Overrun, OverrunUSD: r.OverrunMoney.String(), NotExact: r.NotExact,
-		})
+// table lays out a report. Its total is no line of a CSV file, where it would be
+// added up with the others.
+func (c reportSpend) table(words []string, v manage.SpendReport) *table {
+	t := &table{records: v, header: make([]string, 0, len(words)+len(spendHeader))}
+	for _, w := range words {
+		t.header = append(t.header, strings.ToUpper(strings.ReplaceAll(w, "_", " ")))
 	}
-	t.records = views
+	t.header = append(t.header, spendHeader...)
+	for _, l := range v.Data {
+		var cells []cell
+		for _, w := range words {
+			cells = append(cells, text(l.Group[w]))
+		}
+		t.add(append(cells, spendCells(l)...)...)
+	}
+	if c.Output == "table" && len(words) > 0 {
+		cells := []cell{text("TOTAL")}
+		for range words[1:] {
+			cells = append(cells, text(""))
+		}
+		t.add(append(cells, spendCells(v.Total)...)...)
+	}
 	return t
+}
+
+var spendHeader = []string{
+	"REQUESTS", "ATTEMPTS", "ERRORS", "PROMPT TOKENS", "COMPLETION TOKENS", "COST USD", "SAVED USD", "UNPRICED", "OVERRUN USD",
+}
+
+func spendCells(l manage.SpendLine) []cell {
+	n := l.Tokens
+	return []cell{
+		number(l.Requests), number(l.Attempts), number(l.Errors), number(n.Prompt()), number(n.Output),
+		amount(l.CostUSD), amount(l.RoutingSavingsUSD), number(l.UnpricedAttempts), amount(l.OverrunUSD),
+	}
+}
+
+// amount is money that is text already, with all its decimals, so that they align.
+func amount(usd string) cell {
+	m, err := billing.ParseMoney(usd)
+	if err != nil {
+		return text(usd) // what nobody has written
+	}
+	return money(m)
 }

@@ -221,9 +221,9 @@ func (b *books) ListRejects(ctx context.Context) ([]billing.RejectedRow, error) 
 }
 
 // Spend implements billing.Reports.
-func (b *books) Spend(ctx context.Context, q billing.SpendQuery) ([]billing.SpendRow, error) {
+func (b *books) Spend(ctx context.Context, q billing.SpendQuery) (billing.SpendReport, error) {
 	if err := b.flush(ctx); err != nil {
-		return nil, err
+		return billing.SpendReport{}, err
 	}
 	return b.store.Spend(ctx, q)
 }

@@ -170,7 +170,11 @@ func (s *service) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.admin, err = listen(ctx, "admin", s.cfg.AdminListen, s.administration(token))
+	zone, err := s.cfg.reporting()
+	if err != nil {
+		return err
+	}
+	s.admin, err = listen(ctx, "admin", s.cfg.AdminListen, s.administration(token, zone))
 	return err
 }
 
@@ -188,10 +192,11 @@ func (s *service) adminToken(ctx context.Context) (string, error) {
 }
 
 // administration is the server behind the admin listener.
-func (s *service) administration(token string) *http.Server {
+func (s *service) administration(token string, zone *time.Location) *http.Server {
 	return admin.New(admin.Options{
 		Actions: manage.Actions{Store: managed{s.store, s.books.Balances}, Pepper: s.pepper.Pepper, KnownModel: s.book.known},
 		Reports: s.books,
+		Zone:    zone,
 		Prices:  s.book.Prices,
 		Token:   func() string { return token },
 		Hosts:   s.cfg.adminHosts(),

@@ -116,7 +116,7 @@ func TestTerminateEndsStreamsWhole(t *testing.T) {
 	if err := c.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
-	if got := p.booked()["demo-b"]; got.Requests != signalStreams || got.Errors != 0 || got.NotExact != 0 {
+	if got := p.booked()["demo-b"]; got.Requests != signalStreams || got.Errors != 0 || got.NotReportedAttempts != 0 {
 		t.Errorf("booked %+v", got)
 	}
 }

@@ -543,21 +543,25 @@ func TestSpend(t *testing.T) {
 	}
 	var asked billing.SpendQuery
 	g := newRig(t, func(o *Options) {
-		o.Reports = reports(func(q billing.SpendQuery) ([]billing.SpendRow, error) { asked = q; return []billing.SpendRow{row}, nil })
+		o.Reports = reports(func(q billing.SpendQuery) (billing.SpendReport, error) {
+			asked = q
+			return billing.SpendReport{Rows: []billing.SpendRow{row}, Total: row, Lines: 1}, nil
+		})
 		o.Clock = func() time.Time { return time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC) }
 	})
 	got := g.ask("GET", "/admin/v1/spend?group_by=model&key_id=key_1", "")
 	line, _ := got.data()[0].(map[string]any)
 	group, _ := line["group"].(map[string]any)
 	if group["provider"] != "acme" || group["model"] != "m" || line["cost_usd"] != "1.23456789" || line["requests"] != 3.0 ||
-		line["overrun_usd"] != "0.000000007" || got.v["month"] != "2026-11" || got.v["currency"] != "USD" {
+		line["overrun_usd"] != "0.000000007" || got.v["from"] != "2026-11-01" || got.v["to"] != "2026-12-01" || got.object("total")["attempts"] != 4.0 || got.v["currency"] != "USD" {
 		t.Error(got.text)
 	}
-	if asked != (billing.SpendQuery{GroupBy: "model", Month: "2026-11", KeyID: "key_1"}) {
+	if fmt.Sprint(asked) != fmt.Sprint(billing.SpendQuery{GroupBy: []billing.Dimension{"model"}, Month: "2026-11", KeyID: "key_1"}) {
 		t.Errorf("asked for %+v", asked)
 	}
 	for query, param := range map[string]string{
 		"?month=11-2026": "month", "?month=2026-13": "month", "?group_by=1%3Bdrop": "group_by",
+		"?group_by=team,key,day": "group_by", "?from=today": "from", "?from=2026-11-02&to=2026-11-02": "to", "?top=0": "top", "?top=1000000": "top",
 		"?grain=day": "grain",
 	} {
 		if e := g.ask("GET", "/admin/v1/spend"+query, ""); e.status != 422 || e.object("error")["param"] != param {
@@ -569,9 +573,9 @@ func TestSpend(t *testing.T) {
 	}
 }
 
-type reports func(billing.SpendQuery) ([]billing.SpendRow, error)
+type reports func(billing.SpendQuery) (billing.SpendReport, error)
 
-func (f reports) Spend(_ context.Context, q billing.SpendQuery) ([]billing.SpendRow, error) {
+func (f reports) Spend(_ context.Context, q billing.SpendQuery) (billing.SpendReport, error) {
 	return f(q)
 }
 
@@ -581,7 +585,7 @@ func (reports) Events(context.Context, billing.EventQuery) ([]billing.Spend, err
 func TestFailures(t *testing.T) {
 	var fail func() error
 	g := newRig(t, func(o *Options) {
-		o.Reports = reports(func(billing.SpendQuery) ([]billing.SpendRow, error) { return nil, fail() })
+		o.Reports = reports(func(billing.SpendQuery) (billing.SpendReport, error) { return billing.SpendReport{}, fail() })
 	})
 	for _, tc := range []struct {
 		fail   func() error

@@ -18,6 +18,7 @@ import (
 type Options struct {
 	Actions manage.Actions
 	Reports billing.Reports
+	Zone    *time.Location // of the days of reports; nil is UTC
 	// Token is what opens the API; while it is empty the API is disabled.
 	Token func() string
 	// Hosts are the names by which the listener may be called, beside addresses and
@@ -53,6 +54,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
+	}
+	if o.Zone == nil {
+		o.Zone = time.UTC
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -132,7 +136,6 @@ func newEngine(s *server) *gin.Engine {
 		{http.MethodPost, "/projects", createProject},
 		{http.MethodGet, "/budgets", listBudgets},
 		{http.MethodPost, "/budgets", setBudget},
-		{http.MethodGet, "/spend", getSpend},
 		{http.MethodPost, "/spend/adjustments", adjustSpend},
 		{http.MethodGet, "/periods", listPeriods},
 		{http.MethodPost, "/periods/:month/close", closePeriod},
@@ -147,6 +150,7 @@ func newEngine(s *server) *gin.Engine {
 		api.Handle(r.method, r.path, s.serve(operatorsOnly(r.handle), requestTimeout))
 	}
 	for _, r := range []route{ // that read whole months
+		{http.MethodGet, "/spend", getSpend},
 		{http.MethodGet, "/periods/:month/rows", archiveRows},
 		{http.MethodPost, "/periods/:month/archive", archivePeriod},
 		{http.MethodPost, "/prices/reprice", reprice},
