@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -51,9 +52,11 @@ func alone(t *testing.T, test func(w *walk, n *node, h *hooked)) {
 		}
 		defer store.Close()
 		w := &walk{t: t, store: store, grace: make(map[string]billing.Amount), limits: make(map[string]billing.Amount)}
+		w.random = rand.New(rand.NewPCG(1, 1))
 		w.begin()
 		w.limit(keyBudget, billing.ScopeKey, "key_1", billing.Amount{Tokens: 1000})
 		h := &hooked{Store: store, path: path}
+		w.links = &unreliable{h, w.random, 0}
 		log, err := journal.Open(t.TempDir(), journal.Options{Sync: journal.SyncOff, SegmentBytes: 4096, Keep: 10 * time.Minute})
 		w.must(err)
 		l, err := Open(h, log, Options{Replica: log.ID(), Name: "alone", Report: func(err error) { t.Log(err) }})
@@ -230,17 +233,127 @@ func TestLeasesOfADeadProcessComeBackWithItsJournal(t *testing.T) {
 		w.must(err)
 		n.mu.Lock()
 		n.returned = "" // as it is after a start
-		n.earlier = n.posted + 1
+		settled := &entry{id: "req_before", epoch: formerEpoch, rows: []billing.Spend{w.row("req_before", billing.Amount{Tokens: 900}, time.Now())}}
+		n.earlier++
 		n.mu.Unlock()
 		time.Sleep(3 * time.Second)
 		if sum, _ := w.leased(); sum.Tokens != 900 {
 			t.Errorf("%+v is leased while what was settled is not posted", sum)
 		}
-		w.use(n, 10)
+		n.mu.Lock()
+		n.ending++
+		n.mu.Unlock()
+		n.queueUp(settled, settled.rows)
 		w.must(n.Flush(w.t.Context()))
 		time.Sleep(renewEvery)
 		if sum, _ := w.leased(); sum.Tokens >= 900 {
 			t.Errorf("%+v is still leased", sum)
 		}
+	})
+}
+
+// TestWhatADeadProcessLeasedIsLeftUntilItsRowsArePosted, whether anything of its
+// journal was posted before it died or not: others would be granted what is used.
+func TestWhatADeadProcessLeasedIsLeftUntilItsRowsArePosted(t *testing.T) {
+	for name, posted := range map[string]int64{"NothingWasPosted": 0, "SomethingWas": 10} {
+		t.Run(name, func(t *testing.T) {
+			alone(t, func(w *walk, other *node, h *hooked) {
+				n := w.start("first", w.t.TempDir())
+				w.must(n.joins(w.t.Context()))
+				if posted > 0 {
+					w.use(n, posted)
+					for n.round(w.t.Context()) {
+					}
+				}
+				w.use(n, 800)
+				w.must(n.log.Close()) // it dies
+				n = w.start("again", n.dir)
+				w.must(n.joins(w.t.Context()))
+				n.returnEarlier(w.t.Context())
+				if _, err := other.Reserve(w.t.Context(), w.request(billing.Amount{Tokens: 300}), time.Now()); err == nil {
+					t.Errorf("300 of 1000 were admitted where %d were used", posted+800)
+				}
+				time.Sleep(2 * renewEvery)
+				for n.round(w.t.Context()) {
+				}
+				n.returnEarlier(w.t.Context())
+				w.wantUsed(w.store, posted+800)
+				if sum, _ := w.leased(); sum.Tokens > 100 {
+					t.Errorf("%+v is leased once all is posted", sum)
+				}
+				w.must(n.log.Close())
+			})
+		})
+	}
+}
+
+// TestNothingIsGrantedBeforeARestoredDatabaseHasWhatItLost: it would be granted once more.
+func TestNothingIsGrantedBeforeARestoredDatabaseHasWhatItLost(t *testing.T) {
+	alone(t, func(w *walk, n *node, h *hooked) {
+		older := h.copied(w)
+		w.use(n, 800)
+		w.must(n.Flush(w.t.Context()))
+		cut := true
+		h.Store, h.onPost = older, func() error {
+			if cut {
+				return errLost
+			}
+			return nil
+		}
+		time.Sleep(3 * renewEvery) // it notices, and cannot post
+		ask := func() error {
+			_, err := n.Reserve(w.t.Context(), w.request(billing.Amount{Tokens: 300}), time.Now())
+			return err
+		}
+		if err := ask(); !errors.Is(err, billing.ErrUnavailable) {
+			t.Errorf("300 of 1000 where the database has lost 800: %v", err)
+		}
+		cut = false
+		time.Sleep(3 * renewEvery)
+		var refused *billing.QuotaError
+		if err := ask(); !errors.As(err, &refused) {
+			t.Errorf("300 of 1000 where 800 are used: %v", err)
+		}
+	})
+}
+
+// TestWhatAFencedEpochLeasedIsLeftUntilItsRequestsArePosted: one may be under
+// way, its end being written, settled, or on its way to the database.
+func TestWhatAFencedEpochLeasedIsLeftUntilItsRequestsArePosted(t *testing.T) {
+	alone(t, func(w *walk, other *node, h *hooked) {
+		n := w.start("fenced", w.t.TempDir())
+		ctx := w.t.Context()
+		w.must(n.joins(ctx))
+		request := w.request(billing.Amount{Tokens: 800})
+		_, err := n.Reserve(ctx, request, time.Now())
+		w.must(err)
+		n.mu.Lock()
+		n.fence(n.replica.Epoch)
+		n.mu.Unlock()
+		w.must(n.joins(ctx))
+		refused := func(state string) {
+			t.Helper()
+			time.Sleep(2 * renewEvery)
+			n.returnEarlier(ctx)
+			if _, err := other.Reserve(ctx, w.request(billing.Amount{Tokens: 300}), time.Now()); err == nil {
+				t.Errorf("300 of 1000 were admitted beside 800 that are %s", state)
+			}
+		}
+		refused("under way")
+		e := n.end(request.ID)
+		refused("being written")
+		n.queueUp(e, []billing.Spend{w.row(request.ID, billing.Amount{Tokens: 800}, time.Now())})
+		refused("settled")
+		h.onPost = func() error { refused("on their way"); h.onPost = nil; return errLost }
+		n.round(ctx)
+		refused("on their way again")
+		for n.round(ctx) {
+		}
+		n.returnEarlier(ctx)
+		w.wantUsed(w.store, 800)
+		if sum, _ := w.leased(); sum.Tokens > 100 {
+			t.Errorf("%+v is leased once all is posted", sum)
+		}
+		w.must(n.log.Close())
 	})
 }

@@ -44,8 +44,33 @@ func (l *Ledger) proven(ctx context.Context) bool {
 	defer l.mu.Unlock()
 	if l.doubted == last {
 		l.doubted = nil
+		close(l.onProof)
+		l.onProof = make(chan struct{})
+		wake(l.wakeKeeper)
 	}
 	return true
+}
+
+// proofWait is how long a request waits for what the database has lost.
+const proofWait = reclaimWait
+
+// trusted waits until the database has what it has confirmed: what it has lost
+// would be granted once more.
+func (l *Ledger) trusted(ctx context.Context) error {
+	l.mu.Lock()
+	doubted, onProof := l.doubted != nil, l.onProof
+	l.mu.Unlock()
+	if !doubted {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, proofWait)
+	defer cancel()
+	select {
+	case <-onProof:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: no allowance before the database has what it has confirmed", billing.ErrUnavailable)
+	}
 }
 
 func (l *Ledger) prove(ctx context.Context, last billing.Spend) error {
@@ -149,6 +174,8 @@ func (l *Ledger) Restored() int64 { return l.restored.Load() }
 func (l *Ledger) Disown() {
 	l.mu.Lock()
 	l.doubted, l.confirmed = nil, nil
+	close(l.onProof)
+	l.onProof = make(chan struct{})
 	l.mu.Unlock()
 	l.shrink()
 	l.log.Forget()

@@ -103,6 +103,9 @@ func TestDatabaseRestoredBeforeAStartGetsBackWhatItLost(t *testing.T) {
 			second := &node{name: "second", log: log, Ledger: l}
 			if life < 2 {
 				w.must(second.joins(w.t.Context()))
+				if !second.proven(w.t.Context()) {
+					t.Error("the database has what it has confirmed, and is doubted")
+				}
 				for range 20 {
 					w.use(second, 1)
 				}

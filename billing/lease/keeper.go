@@ -73,24 +73,12 @@ func (l *Ledger) listen(ctx context.Context) {
 	}
 }
 
-// orphans reports that requests are under way which an earlier epoch admitted.
-func (l *Ledger) orphans() bool {
-	for _, e := range l.open {
-		for _, le := range e.leases {
-			if le.gone {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // returnEarlier gives back what the epochs before this one had leased, once
 // what they admitted is in the database and so counts as used.
 func (l *Ledger) returnEarlier(ctx context.Context) {
 	l.mu.Lock()
-	replica, due := l.replica, l.joined.Load() && l.posted >= l.earlier && l.returned != l.replica.Epoch &&
-		time.Since(l.returnTried) >= renewEvery && !l.orphans()
+	replica, due := l.replica, l.joined.Load() && l.earlier == 0 && l.doubted == nil && l.returned != l.replica.Epoch &&
+		time.Since(l.returnTried) >= renewEvery
 	if due {
 		l.returnTried = time.Now()
 	}
@@ -166,7 +154,9 @@ func (l *Ledger) fence(epoch string) {
 	clear(l.leases)
 	l.changed.tidy()
 	l.replica.Epoch = newEpoch()
-	l.seq, l.earlier, l.returnTried = 0, l.queued, time.Time{}
+	l.earlier, l.admitted = l.earlier+l.admitted, 0
+	l.epoch++
+	l.seq, l.returnTried = 0, time.Time{}
 	if l.doubted == nil && l.confirmed != nil {
 		l.doubted = l.confirmed
 		wake(l.wakeWriter)
@@ -242,6 +232,9 @@ func (l *Ledger) topUp(ctx context.Context) {
 func (l *Ledger) lowOnes(now time.Time) (wants []billing.Want, leases []*lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.doubted != nil {
+		return nil, nil
+	}
 	for _, le := range l.changed {
 		if !le.low(now) || now.Sub(le.topped) < renewEvery/2 || !le.unasked() {
 			continue

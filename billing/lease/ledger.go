@@ -116,9 +116,11 @@ type Ledger struct {
 	day                    lastDay
 	wakeWriter, wakeKeeper chan struct{}
 	hurry                  chan struct{} // ends the writer's rest
-	// Earlier epochs settled the entries of the queue up to earlier. What they had
-	// leased is given back once those are posted: returned is the epoch that did.
-	earlier     int64
+	// What earlier epochs had leased covers what they admitted, and is given back
+	// once all of that is posted or released: returned is the epoch that did.
+	epoch       int // of this process, counted; those before it had the requests of the journal
+	admitted    int // by this epoch, and yet to be posted or released
+	earlier     int // the same by the epochs before it
 	returned    string
 	returnTried time.Time
 
@@ -129,6 +131,7 @@ type Ledger struct {
 	carried   []journal.Segment // out of which beginnings were copied that are yet to reach the disk; the keeper's own
 	confirmed *billing.Spend    // the last row that was posted
 	doubted   *billing.Spend    // the row that the database must have, or else it has lost what came before
+	onProof   chan struct{}     // closed, and made anew, when doubted is settled
 
 	seq     int64    // of the last posting of the epoch; guarded by mu
 	last    int      // settlements in the last posting; the writer's own
@@ -156,9 +159,17 @@ func (l *Ledger) of(b billing.Balance) *lease {
 	return l.leases[keyOf(billing.HoldLine{Budget: b.Budget, Window: b.Window})]
 }
 
+// Epochs are counted within a process.
+const (
+	noEpoch     = iota
+	formerEpoch // of the processes that wrote the journal before this one
+	firstEpoch
+)
+
 // entry is a request from its hold to its posting.
 type entry struct {
 	id      string
+	epoch   int // whose leases cover it; none where there is nothing to cover
 	hold    billing.Amount
 	used    billing.Amount // once it is settled
 	leases  []*lease
@@ -191,7 +202,8 @@ func Open(store Store, log Journal, o Options) (*Ledger, error) {
 	l := &Ledger{
 		store: store, log: log, o: o,
 		leases: make(map[windowKey]*lease), open: make(map[string]*entry), segs: newSegments(),
-		onFlush: make(chan struct{}),
+		onFlush: make(chan struct{}), onProof: make(chan struct{}),
+		epoch:   firstEpoch,
 		stops:   stops{o.Overrun, make(map[billing.KeyID]*keyOverrun)},
 		replica: billing.Replica{ID: o.Replica, Epoch: newEpoch(), Name: o.Name, TTL: o.TTL},
 		begun:   time.Now(), wakeWriter: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
@@ -273,7 +285,10 @@ func (l *Ledger) take(e *entry, h billing.Hold) (balances []billing.Balance, lac
 			wake(l.wakeKeeper)
 		}
 	}
-	l.open[e.id] = e
+	if l.open[e.id] = e; len(e.leases) > 0 {
+		e.epoch = l.epoch
+		l.admitted++
+	}
 	e.begun = l.log.Active() // pinned before it is written to, lest it be dropped
 	l.segs.pin(e.begun)
 	return balances, nil, nil
@@ -337,9 +352,24 @@ func (l *Ledger) drop(e *entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.open, e.id)
+	l.uncover(e)
 	l.segs.unpin(e.begun)
 	for _, le := range e.leases {
 		le.release(e.hold)
+	}
+}
+
+// uncover notes that a request needs its leases no more: it is posted, or nothing
+// was sent. The last one of earlier epochs frees what those had. The lock is held.
+func (l *Ledger) uncover(e *entry) {
+	switch e.epoch {
+	case noEpoch:
+	case l.epoch:
+		l.admitted--
+	default:
+		if l.earlier--; l.earlier == 0 {
+			wake(l.wakeKeeper)
+		}
 	}
 }
 
@@ -453,6 +483,7 @@ func (l *Ledger) Release(_ context.Context, holdID string) error {
 		l.postNow()
 	}
 	l.ending--
+	l.uncover(e)
 	l.segs.unpin(e.settled)
 	l.segs.unpin(e.begun)
 	if err != nil {

@@ -51,6 +51,9 @@ func (l *Ledger) refill(ctx context.Context, lacking []*lease, e *entry, h billi
 	if err := l.ready(ctx); err != nil {
 		return err
 	}
+	if err := l.trusted(ctx); err != nil {
+		return err
+	}
 	wants := l.wants(lacking, e, h)
 	if len(wants) == 0 {
 		return nil // granted to somebody else meanwhile

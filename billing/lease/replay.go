@@ -57,20 +57,20 @@ func (l *Ledger) replay() error {
 			e.rows = e.ifLost
 		}
 		if e.rows != nil {
+			e.epoch = formerEpoch
 			l.queue = append(l.queue, e)
 		}
 	}
-	l.queued = int64(len(l.queue))
-	if l.doubted == nil {
-		return l.log.History(func(seg journal.Segment, raw []byte) error {
-			if r, err := readRecord(raw); seg < first && err == nil && r.kind == recordSettle {
-				l.postedBefore(r.rows)
-			}
-			return nil
-		})
+	l.queued, l.earlier = int64(len(l.queue)), len(l.queue)
+	if l.doubted != nil {
+		return nil
 	}
-	l.earlier = l.queued
-	return nil
+	return l.log.History(func(seg journal.Segment, raw []byte) error {
+		if r, err := readRecord(raw); seg < first && err == nil && r.kind == recordSettle {
+			l.postedBefore(r.rows)
+		}
+		return nil
+	})
 }
 
 // postedBefore notes rows that an earlier process has posted.

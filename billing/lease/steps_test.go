@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -278,6 +279,7 @@ func (w *walk) step() {
 		w.note("%s posts: %t", n.name, n.round(ctx))
 	case dice < 80:
 		w.note("%s renews: %v", n.name, n.renew(ctx))
+		n.returnEarlier(ctx)
 	case dice < 84:
 		w.note("%s tends", n.name)
 		n.tend(time.Now())
@@ -290,7 +292,7 @@ func (w *walk) step() {
 		w.sleep(time.Duration(w.random.Int64N(int64(8 * time.Second))))
 	case dice < 97:
 		w.silence(n)
-	case dice < 98:
+	case dice < 99:
 		w.crash(n)
 	default:
 		w.change()
@@ -369,6 +371,9 @@ func (w *walk) reserve(n *node, h billing.Hold) error {
 		n.failed.Store(0)
 		if err := n.ready(ctx); err != nil {
 			return err
+		}
+		if !n.proven(ctx) {
+			return errLost
 		}
 		if n.owing(lacking) {
 			n.flush(ctx)
@@ -489,6 +494,10 @@ func (w *walk) crash(n *node) {
 	_ = n.log.Close()
 	again := w.start(n.name, n.dir)
 	n.log, n.Ledger = again.log, again.Ledger
+	if w.random.IntN(2) == 0 { // its keeper is faster than its writer
+		w.note("%s is known again: %v", n.name, n.joins(w.t.Context()))
+		n.returnEarlier(w.t.Context())
+	}
 }
 
 // change sets a limit to something else.
@@ -525,8 +534,32 @@ func (w *walk) laws() {
 			w.t.Errorf("the store: %+v", report.First)
 		}
 	}
+	w.lawOfWindows(states)
 	for _, n := range w.nodes {
 		w.lawsOf(n, states)
+	}
+}
+
+// lawOfWindows is that the store never has more of a window spoken for than
+// there is. What earlier epochs had leased may be used and leased for a moment.
+func (w *walk) lawOfWindows(states []billing.ReplicaState) {
+	w.t.Helper()
+	balances, err := w.store.Balances(w.t.Context(), &w.key, time.Now())
+	w.must(err)
+	for _, s := range states {
+		earlier := !slices.ContainsFunc(w.nodes, func(n *node) bool { return n.replica.Epoch == s.Epoch })
+		for i := range balances {
+			if earlier {
+				balances[i].HeldTokens -= s.Leased.Tokens
+				balances[i].HeldMoney -= s.Leased.Money
+			}
+		}
+	}
+	for _, b := range balances {
+		spoken := billing.Amount{Tokens: b.UsedTokens + b.HeldTokens, Money: b.UsedMoney + b.HeldMoney}
+		if most := w.limits[b.Budget.ID].Plus(w.grace[b.Budget.ID]); !most.Covers(spoken) {
+			w.t.Errorf("%s: the store has %+v spoken for of %+v", b.Budget.ID, spoken, most)
+		}
 	}
 }
 

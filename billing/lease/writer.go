@@ -290,13 +290,11 @@ func (l *Ledger) finish(p *posting) {
 	l.onWay = nil
 	for _, e := range p.entries {
 		l.forget(e)
+		l.uncover(e)
 		l.stops.posted(e)
 	}
 	if l.posted += int64(len(p.entries)); len(p.entries) > 0 {
 		l.done()
-	}
-	if l.posted >= l.earlier && l.returned != l.replica.Epoch {
-		wake(l.wakeKeeper)
 	}
 	if l.posted >= p.queued && p.flushes > l.flushed {
 		l.flushed = p.flushes
