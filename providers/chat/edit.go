@@ -86,7 +86,7 @@ func (v *views) forget(f *field) {
 	case "model":
 		v.model = ""
 	case "messages":
-		v.messages = nil
+		v.messages, v.media = nil, false
 	case "stream":
 		v.stream = false
 	case "stream_options":

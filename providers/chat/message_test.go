@@ -114,3 +114,35 @@ func TestIterationMayStop(t *testing.T) {
 		t.Error(n)
 	}
 }
+
+// What says that there is only text is believed when a prompt is bounded by its bytes.
+func TestWhateverMayBeMediaIsSeen(t *testing.T) {
+	parts := []string{
+		`{"type":"image_url","image_url":{"url":"https://e.example/a.png"}}`, `{"type":"text","image_url":"https://e.example/a.png"}`,
+		`{"type":"text","content":[{"type":"image","source":{"data":"aGk="}}]}`, `{"type":"file"}`,
+		`{"type":"text","file":{"file_id":"f"}}`, `{"type":"text","\u0073ource":{"data":"aGk="}}`,
+	}
+	for _, member := range []string{
+		"source", "inline_data", "inlineData", "file_data", "fileData", "image", "document", "video", "audio", "file_url", "file_id",
+		"video_url", "document_url", "input_image", "input_file", "input_video", "input_audio",
+	} {
+		parts = append(parts, `{"type":"text","`+member+`":{"data":"aGk=","url":"https://e.example/a.png"}}`)
+	}
+	may := func(message string) bool {
+		r, err := chat.ParseRequest([]byte(`{"model":"m","messages":[` + message + `]}`))
+		if err != nil {
+			t.Fatalf("%s: %v", message, err)
+		}
+		return r.MayHoldMedia()
+	}
+	for _, part := range parts {
+		if !may(`{"role":"user","content":[` + part + `]}`) {
+			t.Errorf("%s is taken for text", part)
+		}
+	}
+	for _, content := range []string{`"image_url source bytes"`, `[{"type":"text","text":"\"file\" _url inlineData","cache_control":{}}]`} {
+		if may(`{"role":"user","content":` + content + `}`) {
+			t.Errorf("%s may hold media", content)
+		}
+	}
+}

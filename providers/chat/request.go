@@ -81,6 +81,12 @@ func (r *Request) Needs() Needs {
 	}
 }
 
+// MayHoldMedia reports whether there may be more in the messages than text. A part may
+// hold or name something without saying so in its type.
+func (r *Request) MayHoldMedia() bool {
+	return r.media || r.need&(needVision|needAudio|needDocuments) != 0
+}
+
 // EndUser is "safety_identifier" or "user", cleaned, at most 256 bytes.
 func (r *Request) EndUser() string {
 	user := jsonraw.Text(r.Get("safety_identifier"))

@@ -22,6 +22,7 @@ type views struct {
 	message                     messageIndex // the one that is being scanned
 	tool                        toolMarks    // of the tool that is being scanned
 	tools                       int          // how many were scanned
+	media                       bool         // a part has a member that may hold or name something else than text
 	stores                      bool         // asks that the answer be kept at the provider
 	noted                       []Noted
 	settled                     bool   // it was scanned; what is set later is not noted
@@ -75,6 +76,7 @@ func (v *views) Read(from jsonraw.Value) *jsonraw.FieldError {
 			v.message.name = from.At
 		}
 	case ruleNeed:
+		v.media = v.media || from.Field.Need&(needVision|needAudio|needDocuments) != 0
 		if !null && !jsonraw.IsEmptyArray(raw) {
 			v.need |= from.Field.Need &^ needHosted
 		}
@@ -90,13 +92,16 @@ func (v *views) Read(from jsonraw.Value) *jsonraw.FieldError {
 			err = v.endTool(from)
 		}
 	case ruleNoted:
+		v.media = v.media || from.Top != nil && from.Top.Name == "messages"
 		err = v.note(from.Path, raw)
 	case ruleModality:
 		v.need |= needOf(raw) & from.Top.Need
 		err = v.modality(raw)
 	case ruleReference:
+		v.media = true
 		err = v.reference(raw, longName)
 	case ruleBytes:
+		v.media = true
 		err = v.reference(raw, 0)
 	case ruleVoice:
 		err = v.voice(raw)

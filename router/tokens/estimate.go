@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"bytes"
 	"context"
 	"math"
 	"strconv"
@@ -91,7 +90,7 @@ func (c *Counter) Bound(r *chat.Request, t Tokenizer) int64 {
 	if r.ResponseFormat() != nil {
 		n += rules.format
 	}
-	if !mayHoldMedia(r) {
+	if !r.MayHoldMedia() {
 		return n
 	}
 	for m := range r.Messages() {
@@ -102,21 +101,6 @@ func (c *Counter) Bound(r *chat.Request, t Tokenizer) int64 {
 		}
 	}
 	return n
-}
-
-// mayHoldMedia reports whether there may be more in r than text. A part may
-// refer to something without saying so in its type.
-func mayHoldMedia(r *chat.Request) bool {
-	needs := r.Needs()
-	if needs.Vision || needs.Audio || needs.Documents {
-		return true
-	}
-	for _, word := range [...]string{"_url", `"source"`, `"bytes"`, "nline", `"file`} {
-		if bytes.Contains(r.Body(), []byte(word)) {
-			return true
-		}
-	}
-	return false
 }
 
 // Prompt is how many tokens the prompt of r has: counted as far as that is
