@@ -16,6 +16,9 @@ type Adapter struct {
 	Embed EmbedCodec
 	// Quirks hold for every target of the format, under what else is declared.
 	Quirks Quirks
+	// LeastOutput is the smallest bound of the output that the format takes, in tokens;
+	// 0 is any.
+	LeastOutput int64
 }
 
 // Codec translates one operation into a wire format and back. It is pure: it

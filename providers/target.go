@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"tallyroute/providers/chat"
@@ -46,6 +47,20 @@ type Target struct {
 
 // Name is the target as users write it: provider/model.
 func (t Target) Name() string { return t.Provider + "/" + t.Model }
+
+// LeastOutput is the smallest bound of the output that t takes, in tokens; 0 is any.
+func (t *Target) LeastOutput() int64 {
+	least := t.Adapter.LeastOutput
+	for _, name := range [...]string{maxTokens, maxCompletion} {
+		if b, ok := t.Quirks.Bounds[name]; ok {
+			n, err := strconv.ParseInt(b.Min, 10, 64)
+			if err == nil {
+				least = max(least, n)
+			}
+		}
+	}
+	return least
+}
 
 // Billing is what a provider charges for calls that do not come to their end.
 // What is not known to be free is charged.

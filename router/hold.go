@@ -43,7 +43,7 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 			break
 		}
 		fitting := *m
-		if fitting.Lowered = m.Fits(quota.All); fitting.Lowered < 1 {
+		if fitting.Lowered = m.Fits(quota.All); fitting.Lowered < m.Least() {
 			break
 		}
 		h, err = r.reserve(ctx, p, &fitting)

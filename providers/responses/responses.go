@@ -28,5 +28,5 @@ func New() providers.Adapter { return At(time.Now) }
 
 // At is the adapter with another clock.
 func At(now func() time.Time) providers.Adapter {
-	return providers.Adapter{Chat: completions{now}, Quirks: providers.Quirks{Members: members()}}
+	return providers.Adapter{Chat: completions{now}, Quirks: providers.Quirks{Members: members()}, LeastOutput: least}
 }

@@ -88,6 +88,16 @@ func (m *Meter) dearest(c plan.Candidate) billing.Price {
 	return most
 }
 
+// Least is the smallest bound of the output that all of the candidates take which may be
+// tried.
+func (m *Meter) Least() int64 {
+	least := int64(1)
+	for _, c := range m.Try {
+		least = max(least, c.Target.LeastOutput())
+	}
+	return least
+}
+
 // affordable is how many tokens an amount buys at a rate per million, with one
 // token to spare for the rounding of the meter.
 func affordable(amount, rate billing.Money) int64 {

@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tallyroute/billing"
@@ -79,7 +81,7 @@ func Make(in Input) (p Plan, certain bool) {
 // candidate judges one target. It is not sure where the prompt is a bound and
 // a shorter one would be judged otherwise.
 func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
-	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, Hold: o.Hold}
+	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, likely: o.Prompt.Likely, Hold: o.Hold}
 	c.Tier = tierFor(in.Request, c.Target)
 	c.Members = c.Target.Judge(in.Request)
 	c.Uses, c.bar = c.Members.Uses, c.Members.Bar(in.Rights)
@@ -97,7 +99,9 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 		c.Why, c.Excluded = CannotDo, "cannot do "+strings.Join(missing, ", ")
 	case c.Target.Weight == 0:
 		c.Why, c.Excluded = Weightless, "weight is 0"
-	case c.MaxOutput <= 0 && in.Operation.HasOutput():
+	case in.tight(c.Target):
+		c.Why, c.Excluded = TooTight, "takes no bound of the output below "+strconv.FormatInt(c.Target.LeastOutput(), 10)
+	case in.Operation.HasOutput() && c.MaxOutput < in.least(c.Target):
 		c.Why, c.Excluded = TooLong, "the prompt is too long for its context"
 	case !c.Priced && in.NeedsPrice:
 		c.Why, c.Excluded = Unpriced, "no price is known"
@@ -109,39 +113,55 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	return c, sure
 }
 
-// maxOutput is how many tokens of output one choice may have: what the client
-// allows, no more than the model can, and what the context leaves. Zero or
-// less says that the request does not fit. Where answers have no output and each
-// input has the context to itself, the provider judges whether they fit.
+// maxOutput is how many tokens of output one choice may have: what is asked for, and
+// what the context leaves. Zero or less says that the request does not fit. Where
+// answers have no output and each input has the context to itself, the provider judges
+// whether they fit.
 func (in Input) maxOutput(c Candidate) (most int64, sure bool) {
 	if !in.Operation.HasOutput() {
 		return 0, true
 	}
-	clients := in.Request.MaxOutput()
-	if most = clients; most == 0 {
-		most = in.DefaultMaxOutput
-		if c.Target.MaxOutput > 0 {
-			most = c.Target.MaxOutput
-		}
-		if in.MaxOutput > 0 {
-			most = in.MaxOutput
-		}
-	}
-	if c.Target.MaxOutput > 0 {
-		most = min(most, c.Target.MaxOutput)
-	}
-	prompt := c.Prompt
-	if in.Counted && !c.Exact {
-		prompt /= tokens.BytesPerToken // too long to be counted: the provider will judge, we only guess
-	}
-	left := c.Target.Context - prompt
-	if c.Target.Context == 0 || most <= left {
+	most = in.wanted(c.Target)
+	left := c.Target.Context - c.Prompt
+	switch {
+	case c.Target.Context == 0 || most <= left:
 		return most, true
-	}
-	if clients > 0 && c.Exact {
+	case c.Exact && in.Request.MaxOutput() > 0:
 		return 0, true // asked for more than fits
+	case c.Exact || !in.Counted:
+		return left, c.Exact
 	}
-	return left, c.Exact || in.Counted
+	// The prompt is not as long as its bound. What is left is the provider's to judge,
+	// unless it is clear; a client's own bound is let be as long as that can be right.
+	left = c.Target.Context - c.likely
+	if expected := c.Target.Context - min(c.Hold, c.likely+c.likely/4); in.Request.MaxOutput() == 0 && expected > 0 {
+		left = expected
+	}
+	return min(most, left), true
+}
+
+// wanted is how many tokens of output one choice is to have at most: what the client
+// allows, else we, and no more than the model can.
+func (in Input) wanted(t *providers.Target) int64 {
+	most := cmp.Or(in.Request.MaxOutput(), in.MaxOutput, t.MaxOutput, in.DefaultMaxOutput)
+	if t.MaxOutput > 0 {
+		most = min(most, t.MaxOutput)
+	}
+	return most
+}
+
+// least is the smallest bound of the output that may be sent to t. What the client
+// asks for is its own affair.
+func (in Input) least(t *providers.Target) int64 {
+	if in.Request.MaxOutput() > 0 {
+		return 1
+	}
+	return max(1, t.LeastOutput())
+}
+
+// tight reports that the bound which is ours to choose is below what t takes.
+func (in Input) tight(t *providers.Target) bool {
+	return in.Operation.HasOutput() && in.wanted(t) < in.least(t)
 }
 
 // Usable are the candidates that may be tried.

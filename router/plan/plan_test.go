@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -252,6 +253,71 @@ func TestOperatorsBoundIsTakenWhereTheClientHasNone(t *testing.T) {
 		}
 		if got, _ := in.maxOutput(Candidate{Target: &providers.Target{MaxOutput: max}}); got != want {
 			t.Errorf("%d tokens for a model that can %d, want %d", got, max, want)
+		}
+	}
+}
+
+// What the context leaves follows from what a prompt probably has, where that is not
+// known: a bound above it must not cut answers short, nor refuse what fits.
+func TestContextLeavesWhatThePromptProbablyDoesNotTake(t *testing.T) {
+	const own, none = 100, 0
+	for name, tt := range map[string]struct {
+		clients int64
+		prompt  tokens.Estimate
+		hold    int64
+		want    int64
+	}{
+		"fits by its bound":               {none, tokens.Estimate{Tokens: 400, Likely: 300}, 400, 500},
+		"by another vocabulary":           {none, tokens.Estimate{Tokens: 900, Likely: 600}, 900, 250},
+		"of which more is known":          {none, tokens.Estimate{Tokens: 900, Likely: 600}, 660, 340},
+		"counting ended early":            {none, tokens.Estimate{Tokens: 3000, Likely: 700}, 3000, 125},
+		"probably fits":                   {none, tokens.Estimate{Tokens: 4000, Likely: 900}, 4000, 100},
+		"does not fit":                    {none, tokens.Estimate{Tokens: 4000, Likely: 1000}, 4000, 0},
+		"counted":                         {none, tokens.Estimate{Tokens: 900, Likely: 900, Exact: true}, 900, 100},
+		"a client's own bound":            {own, tokens.Estimate{Tokens: 3000, Likely: 890}, 3000, 100},
+		"a client's own that cannot be":   {own, tokens.Estimate{Tokens: 3000, Likely: 950}, 3000, 50},
+		"a client's own beside a count":   {own, tokens.Estimate{Tokens: 901, Likely: 901, Exact: true}, 901, 0},
+		"a client's own that fits by one": {own, tokens.Estimate{Tokens: 900, Likely: 900, Exact: true}, 900, 100},
+	} {
+		body := `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
+		if tt.clients == own {
+			body = hundred
+		}
+		in := Input{Request: request(t, body), Operation: providers.Chat, MaxOutput: 500, Counted: true}
+		c := Candidate{
+			Target: &providers.Target{Context: 1000},
+			Prompt: tt.prompt.Tokens, Exact: tt.prompt.Exact, likely: tt.prompt.Likely, Hold: tt.hold,
+		}
+		if got, sure := in.maxOutput(c); max(got, 0) != tt.want || !sure {
+			t.Errorf("%s: %d (sure: %t), want %d", name, got, sure, tt.want)
+		}
+	}
+}
+
+// A bound that is ours is not sent to who refuses it, and the reason is told as it is.
+func TestBoundOfOursBelowTheLeastIsRefusedHere(t *testing.T) {
+	const unbounded = `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
+	for name, tt := range map[string]struct {
+		body               string
+		operators, context int64
+		want               string
+	}{
+		"the operator's":    {unbounded, 5, 0, "router: a bound of 5 tokens of output is below the 16 that m takes"},
+		"the context's":     {unbounded, 0, 110, "router: 100 prompt and 0 output tokens exceed the 110 of m"},
+		"large enough":      {unbounded, 16, 116, ""},
+		"the client's own":  {`{"model":"m","max_tokens":3,"messages":[{"role":"user","content":"hi"}]}`, 0, 110, ""},
+		"of another format": {unbounded, 5, 0, ""},
+	} {
+		o := offer(t, "a", "1", "1")
+		o.Target.Context, o.Prompt = tt.context, tokens.Estimate{Tokens: 100, Likely: 100, Exact: true}
+		if name != "of another format" {
+			o.Target.Adapter.LeastOutput = 16
+		}
+		in := Input{Request: request(t, tt.body), Strategy: Cheapest, DefaultMaxOutput: 4096, MaxOutput: tt.operators, Offers: []Offer{o}}
+		p, _ := Make(in)
+		err := p.Refusal(in)
+		if got := fmt.Sprint(err); got != tt.want && (err != nil || tt.want != "") {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
 	}
 }

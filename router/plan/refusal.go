@@ -35,6 +35,19 @@ func (e *ContextError) Error() string {
 	return fmt.Sprintf("router: %d prompt and %d output tokens exceed the %d of %s", e.Prompt, e.Output, e.Context, e.Model)
 }
 
+// TightError is a request without a bound of its output, for which the operator's is
+// smaller than what any provider of the model takes.
+type TightError struct {
+	Model string
+	Bound int64 // the operator's
+	Least int64 // that a provider takes
+}
+
+// Error gives the numbers.
+func (e *TightError) Error() string {
+	return fmt.Sprintf("router: a bound of %d tokens of output is below the %d that %s takes", e.Bound, e.Least, e.Model)
+}
+
 // UnpricedError is a model without a known price, asked for by a key whose
 // budget is in money.
 type UnpricedError struct{ Model string }
@@ -75,6 +88,7 @@ func (p Plan) Refusal(in Input) error {
 	unable := &AbilityError{Model: req.Model(), Asked: in.Operation}
 	worst := NotExcluded
 	var barred *providers.Bar
+	var tight *TightError
 	for _, c := range p.Candidates {
 		worst = max(worst, c.Why)
 		switch c.Why {
@@ -86,6 +100,10 @@ func (p Plan) Refusal(in Input) error {
 			if unable.Needs == nil {
 				unable.Needs, unable.Serves = lacks(c.Target, in.Operation, req.Needs()), c.Target.Can.Operation
 			}
+		case TooTight:
+			if least := c.Target.LeastOutput(); tight == nil || least < tight.Least {
+				tight = &TightError{Model: req.Model(), Bound: in.wanted(c.Target), Least: least}
+			}
 		case Barred:
 			barred = cmp.Or(barred, c.bar)
 		case NotExcluded, Unpriced, Unhealthy, Weightless:
@@ -95,7 +113,11 @@ func (p Plan) Refusal(in Input) error {
 	case CannotDo:
 		return unable
 	case TooLong:
-		return &ContextError{Model: req.Model(), Prompt: longest.Prompt, Output: req.MaxOutput(), Context: longest.Target.Context}
+		return &ContextError{
+			Model: req.Model(), Prompt: cmp.Or(longest.likely, longest.Prompt), Output: req.MaxOutput(), Context: longest.Target.Context,
+		}
+	case TooTight:
+		return tight
 	case Unpriced:
 		return &UnpricedError{Model: req.Model()}
 	case Barred:

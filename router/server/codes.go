@@ -25,6 +25,7 @@ const (
 	codeMissing         = "missing_field"
 	codeContent         = "unsupported_content"
 	codeContext         = "context_length_exceeded"
+	codeTight           = "output_bound_too_low"
 	codeTooLarge        = "request_too_large"
 	codeTooManyHeaders  = "too_many_headers"
 	codeMediaType       = "unsupported_media_type"
@@ -161,6 +162,11 @@ var codes = map[string]code{
 	codeContext: {
 		http.StatusBadRequest, kindRequest, never, "Prompt and answer together are longer than the model's context.",
 		"Send a shorter prompt, ask for fewer tokens, or choose a model with a longer context.",
+	},
+	codeTight: {
+		http.StatusBadRequest, kindRequest, never,
+		"The request does not bound its output, and the bound that this router has for such requests is below what the model takes.",
+		"Send max_completion_tokens; or have the operator raise defaults.max_output_tokens.",
 	},
 	codeTooLarge: {
 		http.StatusRequestEntityTooLarge, kindRequest, never,

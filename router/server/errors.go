@@ -144,6 +144,11 @@ var table = []row{
 	}),
 	as(barred),
 	as(tooLong),
+	as(func(e *plan.TightError) problem {
+		return problem{code: codeTight, param: "max_completion_tokens", message: fmt.Sprintf(
+			"Output is bounded to %d tokens where a request has no bound of its own, and %s takes none below %d.",
+			e.Bound, label(e.Model, chat.MaxModel), e.Least)}
+	}),
 	as(quotaUsedUp),
 	as(func(e *router.StrangerError) problem {
 		return problem{

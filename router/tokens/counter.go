@@ -17,7 +17,7 @@ type Options struct {
 	Budget time.Duration
 	// Slots bound how many calls count at once; default those of limit.NewSlots(0).
 	Slots limit.Slots
-	// Memo is how many messages are remembered; default 65,536, of 50 bytes each.
+	// Memo is how many messages are remembered; default 65,536, of 60 bytes each.
 	Memo int
 }
 
@@ -127,11 +127,13 @@ func (s *session) count(text []byte) tally {
 	if s.err != nil {
 		return tally{}
 	}
-	n, exact := s.e.count(text, &s.work)
+	n, rest, exact := s.e.count(text, &s.work)
+	sum := tally{text: n + rest, loose: rest - rest/BytesPerToken, inexact: !exact}
 	if !s.t.own() {
-		return tally{text: n, fixed: foreign(text), inexact: !exact}
+		sum.fixed = foreign(text)
+		sum.loose += sum.fixed
 	}
-	return tally{text: n, inexact: !exact}
+	return sum
 }
 
 // remembered is what count comes to, from the memo where it is there. A count

@@ -53,9 +53,9 @@ func loadEncoding(name string, split splitter) (*encoding, error) {
 }
 
 // count is how many tokens text has as ordinary text: what looks like a special
-// token is none. Where the work runs out, the rest is taken for a token a byte,
-// which no text exceeds. exact is false then, and where a piece was cut.
-func (e *encoding) count(text []byte, w *work) (n int64, exact bool) {
+// token is none. Where the work runs out, rest is how many bytes were not counted: no
+// text has more tokens than bytes. exact is false then, and where a piece was cut.
+func (e *encoding) count(text []byte, w *work) (n, rest int64, exact bool) {
 	text = valid(text)
 	now := text
 	if int64(len(text)) > w.left { // no need to go over more than will be counted
@@ -75,7 +75,7 @@ func (e *encoding) count(text []byte, w *work) (n int64, exact bool) {
 		}
 		i = end
 	}
-	return n + int64(len(text)-i), exact && i == len(text)
+	return n, int64(len(text) - i), exact && i == len(text)
 }
 
 // merge is how many tokens a piece has.

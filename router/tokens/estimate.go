@@ -56,17 +56,22 @@ type Estimate struct {
 	// Exact: counted with the model's own tokenizer and by documented rules.
 	// Otherwise Tokens is meant not to be exceeded.
 	Exact bool
+	// Likely is about how many there are, of what was counted: without what makes
+	// Tokens a bound where counting ended early, the tokenizer is another one, or only
+	// the provider knows how it takes a picture or a sound. It may be too low.
+	Likely int64
 }
 
 // tally is an estimate under way.
 type tally struct {
 	text    int64 // counted text, which Percent scales
 	fixed   int64 // the rest
+	loose   int64 // of both, what is there only so that the estimate is not exceeded
 	inexact bool
 }
 
 func (a *tally) add(b tally) {
-	a.text, a.fixed = plus(a.text, b.text), plus(a.fixed, b.fixed)
+	a.text, a.fixed, a.loose = plus(a.text, b.text), plus(a.fixed, b.fixed), plus(a.loose, b.loose)
 	a.inexact = a.inexact || b.inexact
 }
 
@@ -147,6 +152,7 @@ func (s *session) estimate(sum tally, bound int64) (Estimate, error) {
 	if s.err != nil {
 		return Estimate{}, s.err
 	}
-	n := plus(scale(sum.text, s.t.percent()), sum.fixed)
-	return Estimate{Tokens: min(n, bound), Exact: !sum.inexact && s.t.own() && s.t.percent() == 100}, nil
+	n := min(plus(scale(sum.text, s.t.percent()), sum.fixed), bound)
+	likely := min(plus(sum.text, sum.fixed)-sum.loose, n)
+	return Estimate{Tokens: n, Exact: !sum.inexact && s.t.own() && s.t.percent() == 100, Likely: likely}, nil
 }

@@ -50,6 +50,17 @@ func (c *Counter) media(p chat.Piece, t Tokenizer) (v tally, ok bool) {
 	return v, true
 }
 
+// counted is what has n tokens, or may have less.
+func counted(n int64, exact bool) tally {
+	if exact {
+		return tally{fixed: n}
+	}
+	return guessed(n)
+}
+
+// guessed is what may be much less than n.
+func guessed(n int64) tally { return tally{fixed: n, loose: n - n/4, inexact: true} }
+
 // mediaTokens looks into a piece.
 func mediaTokens(p chat.Piece, t Tokenizer) tally {
 	declared, encoded, inside := content(p)
@@ -63,36 +74,33 @@ func mediaTokens(p chat.Piece, t Tokenizer) tally {
 	}
 	switch kind {
 	case pictureMedia:
-		n, exact := imageTokens(sizeOf(encoded), p.Detail, t)
-		return tally{fixed: n, inexact: !exact}
+		return counted(imageTokens(sizeOf(encoded), p.Detail, t))
 	case audioMedia:
-		return tally{fixed: audioTokens(decoded(encoded, -1), declared), inexact: true}
+		return guessed(audioTokens(decoded(encoded, -1), declared))
 	case pdfMedia:
-		return tally{fixed: pdfTokens(decoded(encoded, -1)), inexact: true}
+		return guessed(pdfTokens(decoded(encoded, -1)))
 	case videoMedia:
-		return tally{fixed: videoSeconds * perFrame, inexact: true}
+		return guessed(videoSeconds * perFrame)
 	case textMedia:
-		return tally{fixed: int64(len(encoded)) * 3 / 4, inexact: true} // a token a byte
+		return guessed(int64(len(encoded)) * 3 / 4) // a token a byte
 	case unknownMedia:
 	}
 	if p.Kind == chat.PieceImage {
-		n, exact := imageTokens(size{}, p.Detail, t)
-		return tally{fixed: n, inexact: !exact}
+		return counted(imageTokens(size{}, p.Detail, t))
 	}
-	return tally{fixed: max(int64(len(encoded)), leastFile), inexact: true}
+	return guessed(max(int64(len(encoded)), leastFile))
 }
 
 // elsewhere is what a piece costs that is not in the request: as much as is documented
 // for its kind, since nobody can look.
 func elsewhere(p chat.Piece, declared string, t Tokenizer) tally {
 	if p.Kind == chat.PieceImage || strings.HasPrefix(declared, "image/") || p.Type == "image" || p.Type == "input_image" {
-		n, exact := imageTokens(size{}, p.Detail, t)
-		return tally{fixed: n, inexact: !exact}
+		return counted(imageTokens(size{}, p.Detail, t))
 	}
 	if p.Type == "video_url" || p.Type == "video" || strings.HasPrefix(declared, "video/") {
-		return tally{fixed: videoSeconds * perFrame, inexact: true}
+		return guessed(videoSeconds * perFrame)
 	}
-	return tally{fixed: unknownFile, inexact: true}
+	return guessed(unknownFile)
 }
 
 // content takes a piece apart: its media type as declared, and its base64. It reports
