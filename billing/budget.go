@@ -1,6 +1,9 @@
 package billing
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Scope is what a budget is set on.
 type Scope string
@@ -69,4 +72,24 @@ func (b Balance) FreeMoney() (free Money, ok bool) {
 		return 0, false
 	}
 	return max(0, *b.Budget.Money-b.UsedMoney-b.HeldMoney), true
+}
+
+// Check refuses a top-up of a budget that is not one of money that is spent once.
+func (t TopUp) Check(b Budget) error {
+	if b.Period != PeriodOnce || b.Money == nil {
+		return &ConflictError{Detail: fmt.Sprintf("budget %s is not one in dollars that is spent once", b.ID)}
+	}
+	if t.Amount <= 0 || *b.Money+t.Amount > maxMoneyLimit {
+		return &FieldError{Field: "usd", Code: "invalid_value", Detail: "must be above 0, and the limit at most " + maxMoneyLimit.Short()}
+	}
+	return nil
+}
+
+// Same refuses a top-up whose reference was used for another amount.
+func (t TopUp) Same(before Money) error {
+	if t.Amount == before {
+		return nil
+	}
+	return &ConflictError{Detail: fmt.Sprintf("reference %q was used before, for $%s and not $%s", t.Reference, before.Short(),
+		t.Amount.Short())}
 }

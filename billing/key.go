@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -25,7 +26,11 @@ type Owner struct {
 type Key struct {
 	ID          KeyID
 	Name        string
-	Display     string // "sk-tr-prod-…x7qd": enough to recognise, too little to use
+	Display     string // "sk-tr-prod-…x7qd", of its newest secret: enough to recognise, too little to use
+	Purpose     string // what it is for, in words
+	Address     string // of who answers for it, for messages
+	Sensitivity Sensitivity
+	RotateEvery time.Duration // 0 is what the sensitivity says
 	ProjectID   string
 	Project     string // name
 	TeamID      string
@@ -53,6 +58,12 @@ type Key struct {
 	RevokedAt     time.Time // zero: in force
 	RevokedReason string
 	LastUsedAt    time.Time // zero: never
+	RotatedAt     time.Time // when its newest secret was made; zero: it has none yet
+	ArchivedAt    time.Time // its secrets are destroyed, what it spent is kept
+
+	DisabledAt     time.Time // zero: it is not
+	DisabledBy     string
+	DisabledReason string
 
 	// Overrun is what its answers took beyond what was held for them, since it
 	// was made or last enabled. A store stops the key when that passes its limit.
@@ -65,6 +76,49 @@ type Key struct {
 	// Version grows with every change of the key, its owners or any budget that
 	// binds it. Reserve refuses a hold made on an older version.
 	Version int64
+
+	// Secret is by which of its secrets the key was found, if by one.
+	Secret SecretState
+}
+
+// Sensitivity says how much harm a key can do in wrong hands, and so how often its
+// secret should be new.
+type Sensitivity string
+
+// The sensitivities. The zero value is SensitivityNormal.
+const (
+	SensitivityCritical Sensitivity = "critical"
+	SensitivityHigh     Sensitivity = "high"
+	SensitivityNormal   Sensitivity = "normal"
+	SensitivityLow      Sensitivity = "low"
+)
+
+// Sensitivities are all sensitivities.
+func Sensitivities() []Sensitivity {
+	return []Sensitivity{SensitivityCritical, SensitivityHigh, SensitivityNormal, SensitivityLow}
+}
+
+// RotateEvery is how often a key of that sensitivity should get a new secret.
+func (s Sensitivity) RotateEvery() time.Duration {
+	const day = 24 * time.Hour
+	switch s {
+	case SensitivityCritical:
+		return 7 * day
+	case SensitivityHigh:
+		return 30 * day
+	case SensitivityLow:
+		return 180 * day
+	case SensitivityNormal:
+	}
+	return 90 * day
+}
+
+// RotationDue is when the key should get a new secret; zero where it has none yet.
+func (k *Key) RotationDue() time.Time {
+	if k.RotatedAt.IsZero() {
+		return time.Time{}
+	}
+	return k.RotatedAt.Add(cmp.Or(k.RotateEvery, k.Sensitivity.RotateEvery()))
 }
 
 // Owner is the part of the key that is copied onto its spend.
@@ -72,15 +126,21 @@ func (k *Key) Owner() Owner {
 	return Owner{KeyID: k.ID, ProjectID: k.ProjectID, TeamID: k.TeamID, CostCenter: k.CostCenter, Environment: k.Environment}
 }
 
-// InForce says whether the key may be used at an instant: ErrRevoked, ErrExpired
-// or ErrStopped where not. A key that was revoked is so for good, whatever the
-// time: clocks differ.
+// InForce says whether the key may be used at an instant: ErrRevoked, ErrRotated,
+// ErrExpired, ErrDisabled or ErrStopped where not. A key that was revoked is so for
+// good, whatever the time: clocks differ.
 func (k *Key) InForce(at time.Time) error {
 	if !k.RevokedAt.IsZero() {
 		return fmt.Errorf("%w since %s", ErrRevoked, k.RevokedAt.UTC().Format(time.RFC3339))
 	}
+	if until := k.Secret.Until; !until.IsZero() && !at.Before(until) {
+		return fmt.Errorf("%w; this secret ended on %s", ErrRotated, until.UTC().Format(time.RFC3339))
+	}
 	if !k.ExpiresAt.IsZero() && !at.Before(k.ExpiresAt) {
 		return fmt.Errorf("%w on %s", ErrExpired, k.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	if !k.DisabledAt.IsZero() {
+		return fmt.Errorf("%w since %s", ErrDisabled, k.DisabledAt.UTC().Format(time.RFC3339))
 	}
 	if !k.StoppedAt.IsZero() {
 		return fmt.Errorf("%w since %s", ErrStopped, k.StoppedAt.UTC().Format(time.RFC3339))
@@ -144,15 +204,38 @@ func matches(pattern, model string) bool {
 	return pattern == model
 }
 
+// KeyStatuses are what a key may be; InForce says more of each.
+func KeyStatuses() []string {
+	return []string{"active", "disabled", "stopped", "expired", "revoked", "archived"}
+}
+
+// Status is one of KeyStatuses.
+func (k *Key) Status(now time.Time) string {
+	switch {
+	case !k.ArchivedAt.IsZero():
+		return "archived"
+	case !k.RevokedAt.IsZero():
+		return "revoked"
+	case !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now):
+		return "expired"
+	case !k.DisabledAt.IsZero():
+		return "disabled"
+	case !k.StoppedAt.IsZero():
+		return "stopped"
+	}
+	return "active"
+}
+
 // KeyFilter narrows ListKeys. Empty members do not narrow.
 type KeyFilter struct {
 	ID      KeyID
-	Team    string // id or name
-	Project string // id or name
-	Status  string // "active", "stopped", "expired" or "revoked"
-	Query   string // part of the name, taken literally
-	After   KeyID  // for paging: keys whose id is greater
-	Limit   int    // 0 is 200, which is also the most
+	Team    string    // id or name
+	Project string    // id or name
+	Status  string    // one of KeyStatuses
+	Query   string    // part of the name, the id or what is shown of the secret, taken literally
+	Unused  time.Time // not used since then, nor made
+	After   KeyID     // for paging: keys whose id is greater
+	Limit   int       // 0 is 200, which is also the most
 	Now     time.Time
 }
 

@@ -42,7 +42,9 @@ type Settlement struct {
 // Store is what the two databases offer. billingtest.Run is its definition.
 type Store interface {
 	Keys
+	Secrets
 	Owners
+	Changes
 	Ledger
 	Sweeper
 	Allowances
@@ -67,14 +69,16 @@ type Store interface {
 // Keys keeps virtual keys. Only a keyed hash of a secret is ever stored.
 type Keys interface {
 	// CreateKey stores k, which must name an existing ProjectID, with the
-	// budgets of scope key that it carries. *NotFoundError for the project.
-	CreateKey(ctx context.Context, k Key, hash [32]byte) error
+	// budgets of scope key that it carries. *NotFoundError for the project. A zero
+	// hash is of a key that has no secret yet.
+	CreateKey(ctx context.Context, k Key, hash [32]byte, notes ...*Change) error
 	// KeyByHash returns ErrUnknownKey where no secret has that hash. Revoked and
-	// expired keys are returned; Key.InForce judges them.
+	// expired keys, and secrets that have ended, are returned; Key.InForce judges them.
 	KeyByHash(ctx context.Context, hash [32]byte) (Key, error)
 	// UpdateKey changes a key in one transaction and raises its version. change
-	// may run more than once. *NotFoundError for an unknown id.
-	UpdateKey(ctx context.Context, id KeyID, change func(*Key) error) (Key, error)
+	// may run more than once. *NotFoundError for an unknown id. A key that change
+	// archives loses its secrets and its hand-overs.
+	UpdateKey(ctx context.Context, id KeyID, change func(*Key) error, notes ...*Change) (Key, error)
 	// ListKeys is ordered by id, which is the order of creation.
 	ListKeys(ctx context.Context, f KeyFilter) ([]Key, error)
 	// TouchKeys stores when keys were last used; it never moves a time back and
@@ -82,19 +86,49 @@ type Keys interface {
 	TouchKeys(ctx context.Context, used map[KeyID]time.Time) error
 }
 
-// Owners keeps teams, projects and the budgets above the key.
+// Owners keeps teams and projects, and the budgets of all.
 type Owners interface {
 	// EnsureProject finds the project by team and name, or creates the team, the
 	// project or both. Safe to call at once from several processes. An existing
 	// project in another environment is an *ConflictError.
-	EnsureProject(ctx context.Context, p Project) (Project, error)
+	EnsureProject(ctx context.Context, p Project, notes ...*Change) (Project, error)
+	// UpdateTeam and UpdateProject change names, cost centres and addresses, and
+	// raise the versions of the keys below. What is archived takes all below along:
+	// their keys are revoked and lose their secrets. A name that another one has is a
+	// *ConflictError.
+	UpdateTeam(ctx context.Context, id string, change func(*Team) error, notes ...*Change) (Team, error)
+	UpdateProject(ctx context.Context, id string, change func(*Project) error, notes ...*Change) (Project, error)
 	ListTeams(ctx context.Context) ([]Team, error)
 	ListProjects(ctx context.Context) ([]Project, error)
+	Limits
+}
+
+// Limits keeps the budgets of everything that can have one.
+type Limits interface {
 	// SetBudget inserts b or replaces the one with its id, raises the version of
 	// every key below and keeps what was used. A new budget starts with what its
 	// scope already spent in the current window.
-	SetBudget(ctx context.Context, b Budget, now time.Time) error
+	SetBudget(ctx context.Context, b Budget, now time.Time, notes ...*Change) error
 	ListBudgets(ctx context.Context) ([]Budget, error)
+	// RemoveBudget ends a budget: it binds nobody any more.
+	RemoveBudget(ctx context.Context, id string, notes ...*Change) error
+	// ResetBudget has what was used in the current window count no more. The rows
+	// stay.
+	ResetBudget(ctx context.Context, id string, now time.Time, notes ...*Change) error
+	// TopUp adds to the limit of a budget in money. A reference that the budget has
+	// seen before changes nothing: existed says so; with another amount it is a
+	// *ConflictError.
+	TopUp(ctx context.Context, t TopUp, notes ...*Change) (existed bool, err error)
+}
+
+// TopUp is an amount that is added to a budget, once and for good.
+type TopUp struct {
+	BudgetID  string
+	Amount    Money
+	Reference string // of the order or payment
+	Actor     string
+	Reason    string
+	At        time.Time
 }
 
 // Ledger holds and settles. Every method is atomic and safe to call at once

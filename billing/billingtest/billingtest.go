@@ -21,7 +21,9 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 	run(t, open, []group{
 		{name: "Store", cases: storeCases()},
 		{name: "Keys", cases: keyCases()},
+		{name: "Secrets", cases: secretCases()},
 		{name: "Owners", cases: ownerCases()},
+		{name: "Changes", cases: changeCases()},
 		{name: "Holds", cases: holdCases(), anyLimit: true, asWritten: holdsAsWritten},
 		{name: "Settle", cases: settleCases(), anyLimit: true, asWritten: settleAsWritten},
 		{name: "Allowances", cases: allowanceCases()},

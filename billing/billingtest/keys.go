@@ -42,11 +42,13 @@ func keyKeepsEverything(w *world) {
 		Models:            []string{"cheap", "openai/*"},
 		AllowedCIDRs:      []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
 		RequestsPerMinute: 600, TokensPerMinute: 200_000, AllowUnpriced: true, AllowProviderObjects: true,
-		Tags:      map[string]string{"feature": "checkout", "ключ": "値"},
-		Budgets:   []billing.Budget{limit},
+		Tags:    map[string]string{"feature": "checkout", "ключ": "値"},
+		Budgets: []billing.Budget{limit},
+		Purpose: "pays at the till", Address: "ann@example.com", Sensitivity: billing.SensitivityHigh, RotateEvery: 48 * time.Hour,
 		CreatedBy: "ann", CreatedAt: w.now, ExpiresAt: w.now.AddDate(0, 3, 0),
 	}
 	w.must(w.CreateKey(w.Context(), k, hashOf("key_1")))
+	k.RotatedAt = w.now
 
 	k.Project, k.Team, k.TeamID, k.CostCenter, k.Environment = p.Name, p.Team, p.TeamID, p.CostCenter, p.Environment
 	k.Budgets[0].ScopeID = "key_1"
@@ -55,8 +57,9 @@ func keyKeepsEverything(w *world) {
 	if got.Version < 1 {
 		w.Errorf("version %d", got.Version)
 	}
-	k.Version = got.Version
+	k.Version, k.Secret = got.Version, billing.SecretState{Number: 1}
 	w.wantSame("by hash", got, k)
+	k.Secret = billing.SecretState{}
 	list, err := w.ListKeys(w.Context(), billing.KeyFilter{})
 	w.must(err)
 	w.wantSame("list", list, []billing.Key{k})
@@ -101,6 +104,7 @@ func keyDeadIsFound(w *world) {
 	if !got.RevokedAt.Equal(w.now) || got.RevokedReason != "left the company" || !got.ExpiresAt.Equal(w.now.Add(-time.Hour)) {
 		w.Errorf("got %+v", got)
 	}
+	got.Secret.Number = 1
 	w.wantSame("by hash", w.reread(k), &got)
 }
 
@@ -110,13 +114,18 @@ func keyUpdate(w *world) {
 		k.Name, k.Models, k.AllowedCIDRs, k.Tags = "other", []string{"a"}, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 			map[string]string{"a": "b"}
 		k.RequestsPerMinute, k.TokensPerMinute, k.AllowUnpriced, k.ExpiresAt = 1, 2, true, w.now
+		k.Purpose, k.Address, k.Sensitivity, k.RotateEvery = "tills", "bob@example.com", billing.SensitivityLow, time.Hour
+		k.DisabledAt, k.DisabledBy, k.DisabledReason = w.now, "bob", "leaked?"
 		return nil
 	})
 	w.must(err)
 	if got.Version <= k.Version || got.Name != "other" || got.RequestsPerMinute != 1 || got.TokensPerMinute != 2 || !got.AllowUnpriced ||
-		!got.CreatedAt.Equal(k.CreatedAt) {
+		!got.CreatedAt.Equal(k.CreatedAt) || got.Purpose != "tills" || got.Sensitivity != billing.SensitivityLow || got.RotateEvery != time.Hour ||
+		got.Address != "bob@example.com" || got.DisabledReason != "leaked?" {
 		w.Errorf("got %+v after %+v", got, k)
 	}
+	w.wantErr((&billing.Key{DisabledAt: got.DisabledAt}).InForce(w.now), billing.ErrDisabled)
+	got.Secret.Number = 1
 	w.wantSame("by hash", w.reread(k), &got)
 }
 

@@ -84,9 +84,9 @@ func (l Leased) Spend(ctx context.Context, q billing.SpendQuery) (billing.SpendR
 }
 
 // SetBudget changes a budget that knows all that was settled.
-func (l Leased) SetBudget(ctx context.Context, b billing.Budget, now time.Time) error {
+func (l Leased) SetBudget(ctx context.Context, b billing.Budget, now time.Time, notes ...*billing.Change) error {
 	if err := l.Ledger.Flush(ctx); err != nil {
 		return err
 	}
-	return l.Store.SetBudget(ctx, b, now)
+	return l.Store.SetBudget(ctx, b, now, notes...)
 }

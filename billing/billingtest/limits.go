@@ -170,8 +170,8 @@ func (t translated) answer(balances []billing.Balance, err error) ([]billing.Bal
 	return eachOf(balances, t.balance), err
 }
 
-func (t translated) CreateKey(ctx context.Context, k billing.Key, hash [32]byte) error {
-	return t.Store.CreateKey(ctx, t.key(k, t.in), hash)
+func (t translated) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, notes ...*billing.Change) error {
+	return t.Store.CreateKey(ctx, t.key(k, t.in), hash, notes...)
 }
 
 func (t translated) KeyByHash(ctx context.Context, hash [32]byte) (billing.Key, error) {
@@ -179,13 +179,15 @@ func (t translated) KeyByHash(ctx context.Context, hash [32]byte) (billing.Key, 
 	return t.key(k, t.out), err
 }
 
-func (t translated) UpdateKey(ctx context.Context, id billing.KeyID, change func(*billing.Key) error) (billing.Key, error) {
+func (t translated) UpdateKey(ctx context.Context, id billing.KeyID, change func(*billing.Key) error, notes ...*billing.Change) (
+	billing.Key, error,
+) {
 	k, err := t.Store.UpdateKey(ctx, id, func(k *billing.Key) error {
 		out := t.key(*k, t.out)
 		err := change(&out)
 		*k = t.key(out, t.in)
 		return err
-	})
+	}, notes...)
 	return t.key(k, t.out), err
 }
 
@@ -194,8 +196,8 @@ func (t translated) ListKeys(ctx context.Context, f billing.KeyFilter) ([]billin
 	return eachOf(keys, func(k billing.Key) billing.Key { return t.key(k, t.out) }), err
 }
 
-func (t translated) SetBudget(ctx context.Context, b billing.Budget, now time.Time) error {
-	return t.Store.SetBudget(ctx, t.in(b), now)
+func (t translated) SetBudget(ctx context.Context, b billing.Budget, now time.Time, notes ...*billing.Change) error {
+	return t.Store.SetBudget(ctx, t.in(b), now, notes...)
 }
 
 func (t translated) ListBudgets(ctx context.Context) ([]billing.Budget, error) {

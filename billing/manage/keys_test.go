@@ -23,12 +23,14 @@ func newDesk(projects ...billing.Project) *desk {
 	return &desk{keys: map[billing.KeyID]billing.Key{}, hashes: map[[32]byte]billing.KeyID{}, projects: projects}
 }
 
-func (d *desk) CreateKey(_ context.Context, k billing.Key, hash [32]byte) error {
+func (d *desk) CreateKey(_ context.Context, k billing.Key, hash [32]byte, _ ...*billing.Change) error {
 	d.keys[k.ID], d.hashes[hash] = k, k.ID
 	return nil
 }
 
-func (d *desk) UpdateKey(_ context.Context, id billing.KeyID, change func(*billing.Key) error) (billing.Key, error) {
+func (d *desk) UpdateKey(_ context.Context, id billing.KeyID, change func(*billing.Key) error, _ ...*billing.Change) (
+	billing.Key, error,
+) {
 	k, ok := d.keys[id]
 	if !ok {
 		return billing.Key{}, &billing.NotFoundError{What: "key", ID: string(id)}
@@ -49,7 +51,7 @@ func (d *desk) ListKeys(_ context.Context, f billing.KeyFilter) ([]billing.Key, 
 
 func (d *desk) ListProjects(context.Context) ([]billing.Project, error) { return d.projects, nil }
 
-func (d *desk) EnsureProject(_ context.Context, p billing.Project) (billing.Project, error) {
+func (d *desk) EnsureProject(_ context.Context, p billing.Project, _ ...*billing.Change) (billing.Project, error) {
 	for _, old := range d.projects {
 		if old.Name == p.Name && (old.TeamID == p.TeamID || old.Team == p.Team) {
 			if p.Environment != "" && p.Environment != old.Environment {

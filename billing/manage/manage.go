@@ -18,7 +18,9 @@ import (
 // Store is what the actions need of the ledger's database.
 type Store interface {
 	billing.Keys
+	billing.Secrets
 	billing.Owners
+	billing.Changes
 	billing.Books
 	billing.EventLog
 	ListReplicas(ctx context.Context) ([]billing.ReplicaState, error)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,7 +37,7 @@ UPDATE api_keys SET version = version + 1
 
 // SetBudget implements billing.Owners. The counter of the current window is
 // made at once, since summing up a long past is too slow for a request.
-func (s *Store) SetBudget(ctx context.Context, b billing.Budget, now time.Time) error {
+func (s *Store) SetBudget(ctx context.Context, b billing.Budget, now time.Time, notes ...*billing.Change) error {
 	if b.Scope == billing.ScopeOrg {
 		b.ScopeID = cmp.Or(b.ScopeID, "org")
 	}
@@ -48,15 +49,22 @@ func (s *Store) SetBudget(ctx context.Context, b billing.Budget, now time.Time) 
 	if err != nil {
 		return err
 	}
+	return s.seed(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := setBudget(ctx, tx, b); err != nil {
+			return err
+		}
+		return errors.Join(openCounter(ctx, tx, b, w), note(ctx, tx, notes))
+	})
+}
+
+// seed does work that may sum up a long past.
+func (s *Store) seed(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
 	return s.within(ctx, lane{s.requests.pool, seeding}, func(ctx context.Context, c *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", seeding.Milliseconds())); err != nil {
 				return err
 			}
-			if err := setBudget(ctx, tx, b); err != nil {
-				return err
-			}
-			return openCounter(ctx, tx, b, w)
+			return work(ctx, tx)
 		})
 	})
 }
@@ -112,8 +120,108 @@ SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets 
 
 // ListBudgets implements billing.Owners.
 func (s *Store) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
-	return all(ctx, s, func(row pgx.CollectableRow) (b billing.Budget, err error) {
-		err = row.Scan(&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money)
+	return all(ctx, s, scanBudget, listBudgetsSQL)
+}
+
+func scanBudget(row pgx.CollectableRow) (b billing.Budget, err error) {
+	err = row.Scan(&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money)
+	return b, err
+}
+
+const (
+	findBudgetSQL    = "SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE id = $1 AND archived_at IS NULL"
+	archiveBudgetSQL = "UPDATE budgets SET archived_at = now() WHERE id = $1"
+	forgiveSQL       = `
+UPDATE budget_counters
+   SET forgiven_tokens = forgiven_tokens + used_tokens, forgiven_nano = forgiven_nano + used_nano, used_tokens = 0, used_nano = 0
+ WHERE budget_id = $1 AND window_start = $2`
+)
+
+// findBudget is the budget with an id, under the lock of all that changes budgets;
+// every copy of a key below is made out of date.
+func findBudget(ctx context.Context, tx pgx.Tx, id string) (billing.Budget, error) {
+	if err := lockAdmin(ctx, tx); err != nil {
+		return billing.Budget{}, err
+	}
+	b, err := one(ctx, tx, scanBudget, findBudgetSQL, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = &billing.NotFoundError{What: "budget", ID: id}
+	}
+	if err != nil {
 		return b, err
-	}, listBudgetsSQL)
+	}
+	_, err = tx.Exec(ctx, raiseSQL, b.Scope, b.ScopeID)
+	return b, err
+}
+
+// RemoveBudget implements billing.Limits.
+func (s *Store) RemoveBudget(ctx context.Context, id string, notes ...*billing.Change) error {
+	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := findBudget(ctx, tx, id); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, archiveBudgetSQL, id); err != nil {
+			return err
+		}
+		return note(ctx, tx, notes)
+	})
+}
+
+// ResetBudget implements billing.Limits. The counter is made first where it is not
+// there: what the ledger says until now is then forgiven, too.
+func (s *Store) ResetBudget(ctx context.Context, id string, now time.Time, notes ...*billing.Change) error {
+	return s.seed(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		b, err := findBudget(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		w, err := b.Window(now)
+		if err != nil {
+			return err
+		}
+		if err := openCounter(ctx, tx, b, w); err != nil {
+			return err
+		}
+		start, _ := bounds(w)
+		if _, err := tx.Exec(ctx, forgiveSQL, id, start); err != nil {
+			return err
+		}
+		return note(ctx, tx, notes)
+	})
+}
+
+const (
+	findTopUpSQL = "SELECT amount_nano FROM top_ups WHERE budget_id = $1 AND reference = $2"
+	topUpSQL     = `
+INSERT INTO top_ups (id, budget_id, amount_nano, reference, actor, reason, added_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	raiseLimitSQL = "UPDATE budgets SET amount_nano = amount_nano + $2 WHERE id = $1"
+)
+
+// TopUp implements billing.Limits.
+func (s *Store) TopUp(ctx context.Context, t billing.TopUp, notes ...*billing.Change) (existed bool, err error) {
+	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		b, err := findBudget(ctx, tx, t.BudgetID)
+		if err != nil {
+			return err
+		}
+		if err := t.Check(b); err != nil {
+			return err
+		}
+		before, err := one(ctx, tx, pgx.RowTo[billing.Money], findTopUpSQL, t.BudgetID, billing.CleanText(t.Reference))
+		if existed = err == nil; existed {
+			return t.Same(before)
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		if _, err := tx.Exec(ctx, topUpSQL, newID("top_"), t.BudgetID, t.Amount, billing.CleanText(t.Reference),
+			billing.CleanText(t.Actor), billing.CleanText(t.Reason), t.At); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, raiseLimitSQL, t.BudgetID, t.Amount); err != nil {
+			return err
+		}
+		return note(ctx, tx, notes)
+	})
+	return existed, err
 }

@@ -65,7 +65,8 @@ const openCounterSQL = `
 INSERT INTO budget_counters AS c (budget_id, window_start, window_end, used_tokens, used_nano)
 SELECT id, $2, $3, $4, $5 FROM budgets WHERE id = $1
 ON CONFLICT (budget_id, window_start) DO UPDATE
-   SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano
+   SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano,
+       forgiven_tokens = 0, forgiven_nano = 0
  WHERE c.window_end <> excluded.window_end`
 
 // openCounter makes the counter of b in w, with what its scope used so far. It

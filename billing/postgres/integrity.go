@@ -33,7 +33,7 @@ func (s snapshot) Each(ctx context.Context, sql string, each func(scan func(colu
 
 const countersSQL = `
 SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
-       c.window_start, c.window_end, c.used_tokens, c.held_tokens, c.used_nano, c.held_nano
+       c.window_start, c.window_end, c.used_tokens + c.forgiven_tokens, c.held_tokens, c.used_nano + c.forgiven_nano, c.held_nano
   FROM budget_counters c JOIN budgets b ON b.id = c.budget_id`
 
 // Counters implements integrity.Snapshot.

@@ -1,11 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,32 +15,46 @@ import (
 	"tallyroute/billing"
 )
 
-// keySelect reads keys with their owners' names and every budget that binds
+// keyColumns are keys with their owners' names and every budget that binds
 // them, all in one snapshot: a version never comes with another's budgets.
-const keySelect = `
+const keyColumns = `
 SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
        k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.allow_provider_objects, k.tags,
        k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
        k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
+       k.purpose, k.owner, k.sensitivity, k.rotate_every_s, k.rotated_at, k.archived_at,
+       k.disabled_at, k.disabled_by, k.disabled_reason,
        (SELECT coalesce(json_agg(json_build_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
                  'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano) ORDER BY b.id), '[]')
           FROM budgets b
          WHERE b.archived_at IS NULL
-           AND (b.scope, b.scope_id) IN (('key', k.id), ('project', k.project_id), ('team', p.team_id), ('org', 'org')))
+           AND (b.scope, b.scope_id) IN (('key', k.id), ('project', k.project_id), ('team', p.team_id), ('org', 'org')))`
+
+const keyTables = `
   FROM api_keys k
   JOIN projects p ON p.id = k.project_id
   JOIN teams t ON t.id = p.team_id`
 
+const keySelect = keyColumns + keyTables
+
 // scanKey reads a row of keySelect.
-func scanKey(row pgx.CollectableRow) (billing.Key, error) {
+func scanKey(row pgx.CollectableRow) (billing.Key, error) { return scanKeyAnd(row) }
+
+// scanKeyAnd reads a row of keyColumns and what comes after them.
+func scanKeyAnd(row pgx.CollectableRow, more ...any) (billing.Key, error) {
 	var k billing.Key
 	var cidrs []string
 	var tags, budgets []byte
-	var expires, revoked, used, stopped, enabled *time.Time
-	err := row.Scan(&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
+	var rotateEvery int64
+	var expires, revoked, used, stopped, enabled, rotated, archived, disabled *time.Time
+	err := row.Scan(append([]any{
+		&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
 		&k.Models, &cidrs, &k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced, &k.AllowProviderObjects, &tags,
 		&k.CreatedBy, &k.CreatedAt, &expires, &revoked, &k.RevokedReason, &used, &k.Version,
-		&k.Overrun.Tokens, &k.Overrun.Money, &stopped, &enabled, &k.EnabledBy, &k.EnabledReason, &budgets)
+		&k.Overrun.Tokens, &k.Overrun.Money, &stopped, &enabled, &k.EnabledBy, &k.EnabledReason,
+		&k.Purpose, &k.Address, &k.Sensitivity, &rotateEvery, &rotated, &archived, &disabled, &k.DisabledBy, &k.DisabledReason,
+		&budgets,
+	}, more...)...)
 	if err != nil {
 		return k, err
 	}
@@ -51,7 +67,8 @@ func scanKey(row pgx.CollectableRow) (billing.Key, error) {
 	}
 	k.CreatedAt = k.CreatedAt.UTC()
 	k.ExpiresAt, k.RevokedAt, k.LastUsedAt = utc(expires), utc(revoked), utc(used)
-	k.StoppedAt, k.EnabledAt = utc(stopped), utc(enabled)
+	k.StoppedAt, k.EnabledAt, k.DisabledAt = utc(stopped), utc(enabled), utc(disabled)
+	k.RotatedAt, k.ArchivedAt, k.RotateEvery = utc(rotated), utc(archived), time.Duration(rotateEvery)*time.Second
 	return k, errors.Join(json.Unmarshal(tags, &k.Tags), json.Unmarshal(budgets, &k.Budgets))
 }
 
@@ -70,14 +87,30 @@ func orNull(t time.Time) *time.Time {
 	return &t
 }
 
-const keyByHashSQL = keySelect + `
+// keyByHashSQL also says which of the key's secrets it is, and whether others are
+// good as well.
+const keyByHashSQL = keyColumns + `,
+       s.version, s.valid_until, coalesce(s.quiet_s, 0),
+       EXISTS (SELECT FROM api_key_secrets o
+                WHERE o.key_id = s.key_id AND o.version <> s.version AND (o.valid_until IS NULL OR o.valid_until > now()))` + keyTables + `
   JOIN api_key_secrets s ON s.key_id = k.id
- WHERE s.secret_hash = $1 AND (s.valid_until IS NULL OR s.valid_until > now())`
+ WHERE s.secret_hash = $1`
+
+// scanSecretKey reads a row of keyByHashSQL.
+func scanSecretKey(row pgx.CollectableRow) (billing.Key, error) {
+	var s billing.SecretState
+	var until *time.Time
+	var quiet int64
+	k, err := scanKeyAnd(row, &s.Number, &until, &quiet, &s.Shared)
+	s.Until, s.Quiet = utc(until), time.Duration(quiet)*time.Second
+	k.Secret = s
+	return k, err
+}
 
 // KeyByHash implements billing.Keys.
 func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (k billing.Key, err error) {
 	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		k, err = one(ctx, c, scanKey, keyByHashSQL, hash[:])
+		k, err = one(ctx, c, scanSecretKey, keyByHashSQL, hash[:])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return billing.ErrUnknownKey
 		}
@@ -90,9 +123,12 @@ const listKeysSQL = keySelect + `
  WHERE ($1 = '' OR k.id = $1)
    AND ($2 = '' OR t.id = $2 OR t.name = $2)
    AND ($3 = '' OR p.id = $3 OR p.name = $3)
-   AND ($4 = '' OR $4 = CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' WHEN k.expires_at <= $5 THEN 'expired' WHEN k.stopped_at IS NOT NULL THEN 'stopped' ELSE 'active' END)
-   AND strpos(k.name, $6) > 0
+   AND ($4 = '' OR $4 = CASE WHEN k.archived_at IS NOT NULL THEN 'archived' WHEN k.revoked_at IS NOT NULL THEN 'revoked'
+          WHEN k.expires_at <= $5 THEN 'expired' WHEN k.disabled_at IS NOT NULL THEN 'disabled' WHEN k.stopped_at IS NOT NULL THEN 'stopped'
+          ELSE 'active' END)
+   AND ($6 = '' OR strpos(k.name, $6) > 0 OR starts_with(k.id, $6) OR strpos(k.display, $6) > 0)
    AND k.id > $7
+   AND ($9::timestamptz IS NULL OR greatest(k.created_at, k.last_used_at) < $9)
  ORDER BY k.id
  LIMIT $8`
 
@@ -101,9 +137,7 @@ const mostKeys = 200
 
 // ListKeys implements billing.Keys.
 func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billing.Key, err error) {
-	switch f.Status {
-	case "", "active", "stopped", "expired", "revoked":
-	default:
+	if f.Status != "" && !slices.Contains(billing.KeyStatuses(), f.Status) {
 		return nil, &billing.ConflictError{Detail: fmt.Sprintf("keys have no status %q", f.Status)}
 	}
 	limit := f.Limit
@@ -113,7 +147,7 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billi
 	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		rows, err := c.Query(ctx, listKeysSQL, billing.CleanText(string(f.ID)), billing.CleanText(f.Team),
 			billing.CleanText(f.Project), f.Status,
-			f.Now, billing.CleanText(f.Query), billing.CleanText(string(f.After)), limit)
+			f.Now, billing.CleanText(f.Query), billing.CleanText(string(f.After)), limit, orNull(f.Unused))
 		if err != nil {
 			return err
 		}
@@ -125,11 +159,18 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billi
 
 const createKeySQL = `
 INSERT INTO api_keys (id, project_id, name, display, models, allowed_cidrs, requests_per_minute, tokens_per_minute,
-                      allow_unpriced, tags, created_by, created_at, expires_at, revoked_at, revoked_reason, allow_provider_objects)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()), $13, $14, $15, $16)`
+                      allow_unpriced, tags, created_by, created_at, expires_at, revoked_at, revoked_reason, allow_provider_objects,
+                      purpose, owner, sensitivity, rotate_every_s, rotated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()), $13, $14, $15, $16, $17, $18, $19, $20,
+        CASE WHEN $21 THEN coalesce($12, now()) END)`
+
+const createSecretSQL = `
+INSERT INTO api_key_secrets (key_id, version, secret_hash, display, created_at)
+SELECT id, 1, $2, display, created_at FROM api_keys WHERE id = $1`
 
 // CreateKey implements billing.Keys.
-func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte) error {
+func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, notes ...*billing.Change) error {
+	secret := hash != [32]byte{}
 	err := s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := lockAdmin(ctx, tx); err != nil {
 			return err
@@ -141,14 +182,20 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte) err
 			billing.CleanTexts(k.Models), cidrs(k), k.RequestsPerMinute,
 			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.CreatedAt),
 			orNull(k.ExpiresAt),
-			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason), k.AllowProviderObjects); err != nil {
+			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason), k.AllowProviderObjects,
+			billing.CleanText(k.Purpose), billing.CleanText(k.Address), cmp.Or(k.Sensitivity, billing.SensitivityNormal),
+			int64(k.RotateEvery/time.Second), secret); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, "INSERT INTO api_key_secrets (key_id, version, secret_hash) VALUES ($1, 1, $2)", k.ID,
-			hash[:]); err != nil {
+		if secret {
+			if _, err := tx.Exec(ctx, createSecretSQL, k.ID, hash[:]); err != nil {
+				return err
+			}
+		}
+		if err := keepBudgets(ctx, tx, k); err != nil {
 			return err
 		}
-		return keepBudgets(ctx, tx, k)
+		return note(ctx, tx, notes)
 	})
 	if taken := (*billing.ConflictError)(nil); code(err) == uniqueViolation || errors.As(err, &taken) {
 		return fmt.Errorf("%w: key %s, its secret or a budget of it", billing.ErrDuplicate, k.ID)
@@ -161,6 +208,8 @@ UPDATE api_keys
    SET project_id = $2, name = $3, display = $4, models = $5, allowed_cidrs = $6, requests_per_minute = $7, tokens_per_minute = $8,
        allow_unpriced = $9, tags = $10, created_by = $11, expires_at = $12, revoked_at = $13, revoked_reason = $14,
        stopped_at = $15, enabled_at = $16, enabled_by = $17, enabled_reason = $18, allow_provider_objects = $19,
+       purpose = $20, owner = $21, sensitivity = $22, rotate_every_s = $23,
+       disabled_at = $24, disabled_by = $25, disabled_reason = $26, archived_at = $27,
        overrun_tokens = CASE WHEN enabled_at IS DISTINCT FROM $16 THEN 0 ELSE overrun_tokens END,
        overrun_nano = CASE WHEN enabled_at IS DISTINCT FROM $16 THEN 0 ELSE overrun_nano END,
        version = version + 1
@@ -169,7 +218,9 @@ UPDATE api_keys
 // UpdateKey implements billing.Keys. The row is locked, since settlements add to
 // the overrun and may stop the key. The key's own budgets become those that
 // change leaves; one that is gone from them is archived.
-func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*billing.Key) error) (k billing.Key, err error) {
+func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*billing.Key) error, notes ...*billing.Change) (
+	k billing.Key, err error,
+) {
 	const byID = keySelect + " WHERE k.id = $1 FOR NO KEY UPDATE OF k"
 	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := lockAdmin(ctx, tx); err != nil {
@@ -182,7 +233,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 		if err != nil {
 			return err
 		}
-		project := k.ProjectID
+		project, archived := k.ProjectID, k.ArchivedAt
 		if err := change(&k); err != nil {
 			return err
 		}
@@ -197,10 +248,17 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.ExpiresAt),
 			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
 			orNull(k.StoppedAt), orNull(k.EnabledAt), billing.CleanText(k.EnabledBy), billing.CleanText(k.EnabledReason),
-			k.AllowProviderObjects); err != nil {
+			k.AllowProviderObjects, billing.CleanText(k.Purpose), billing.CleanText(k.Address),
+			cmp.Or(k.Sensitivity, billing.SensitivityNormal), int64(k.RotateEvery/time.Second),
+			orNull(k.DisabledAt), billing.CleanText(k.DisabledBy), billing.CleanText(k.DisabledReason), orNull(k.ArchivedAt)); err != nil {
 			return err
 		}
-		if err := keepBudgets(ctx, tx, k); err != nil {
+		if archived.IsZero() && !k.ArchivedAt.IsZero() {
+			if err := destroySecrets(ctx, tx, billing.ScopeKey, string(k.ID)); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(keepBudgets(ctx, tx, k), note(ctx, tx, notes)); err != nil {
 			return err
 		}
 		k, err = one(ctx, tx, scanKey, byID, id)

@@ -57,7 +57,7 @@ SELECT p.id, p.name, p.team_id, t.name, t.cost_center, p.environment, p.created_
 )
 
 // EnsureProject implements billing.Owners.
-func (s *Store) EnsureProject(ctx context.Context, p billing.Project) (found billing.Project, err error) {
+func (s *Store) EnsureProject(ctx context.Context, p billing.Project, notes ...*billing.Change) (found billing.Project, err error) {
 	if p.Name == "" || (p.Team == "" && p.TeamID == "") {
 		return billing.Project{}, &billing.ConflictError{Detail: "a project needs a name and a team"}
 	}
@@ -75,8 +75,18 @@ func (s *Store) EnsureProject(ctx context.Context, p billing.Project) (found bil
 		if err != nil {
 			return err
 		}
-		found, err = ensureProject(ctx, tx, team, p)
-		return err
+		made, err := ensureProject(ctx, tx, team, p)
+		if err != nil {
+			return err
+		}
+		found = made.Project
+		if !made.fresh {
+			return nil
+		}
+		for _, n := range notes {
+			n.Object = found.ID
+		}
+		return note(ctx, tx, notes)
 	})
 	return found, err
 }
@@ -94,21 +104,28 @@ func ensureTeam(ctx context.Context, tx pgx.Tx, p billing.Project) (string, erro
 	return id, err
 }
 
-func ensureProject(ctx context.Context, tx pgx.Tx, team string, p billing.Project) (billing.Project, error) {
+// ensured is a project that was there, or was made.
+type ensured struct {
+	billing.Project
+	fresh bool
+}
+
+func ensureProject(ctx context.Context, tx pgx.Tx, team string, p billing.Project) (ensured, error) {
 	found, err := one(ctx, tx, scanProject, findProjectSQL, team, p.Name)
 	if errors.Is(err, pgx.ErrNoRows) {
 		if _, err := tx.Exec(ctx, createProjectSQL, cmp.Or(p.ID, newID("proj_")), team, p.Name, cmp.Or(p.Environment, "prod")); err != nil {
-			return billing.Project{}, err
+			return ensured{}, err
 		}
-		return one(ctx, tx, scanProject, findProjectSQL, team, p.Name)
+		found, err = one(ctx, tx, scanProject, findProjectSQL, team, p.Name)
+		return ensured{found, true}, err
 	}
 	if err == nil && p.Environment != "" && p.Environment != found.Environment {
-		return billing.Project{}, &billing.ConflictError{
+		return ensured{}, &billing.ConflictError{
 			Detail: fmt.Sprintf("project %q of team %q is in environment %s, not %s", found.Name, found.Team, found.Environment,
 				p.Environment),
 		}
 	}
-	return found, err
+	return ensured{Project: found}, err
 }
 
 func one[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {

@@ -106,7 +106,8 @@ func spent(ctx context.Context, from *session, b *billing.Balance) error {
 }
 
 const putCounter = `INSERT INTO budget_counters (budget_id, window_start, window_end, used_tokens, used_nano) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano`
+ON CONFLICT DO UPDATE SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano,
+  forgiven_tokens = 0, forgiven_nano = 0`
 
 // beginCounters reads the balances of lines and makes the counters that are
 // missing.

@@ -18,7 +18,8 @@ func (s snapshot) Each(ctx context.Context, sql string, each func(scan func(colu
 	return s.rows(ctx, sql, nil, func(scan scanner) error { return each(scan) })
 }
 
-const selectAllCounters = `SELECT b.id, b.scope, b.scope_id, c.window_start, c.window_end, c.used_tokens, c.used_nano
+const selectAllCounters = `SELECT b.id, b.scope, b.scope_id, c.window_start, c.window_end,
+  c.used_tokens + c.forgiven_tokens, c.used_nano + c.forgiven_nano
 FROM budget_counters c JOIN budgets b ON b.id = c.budget_id`
 
 // Counters implements integrity.Snapshot.

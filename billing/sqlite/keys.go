@@ -1,31 +1,38 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tallyroute/billing"
 )
 
-// selectKeys reads keys with all that binds them, in one consistent statement.
-const selectKeys = `SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
+// selectColumns are keys with all that binds them, in one consistent statement.
+const selectColumns = `SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
   k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.allow_provider_objects, k.tags,
   k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
   k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
+  k.purpose, k.owner, k.sensitivity, k.rotate_every_s, k.rotated_at, k.archived_at, k.disabled_at, k.disabled_by, k.disabled_reason,
   (SELECT json_group_array(json_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
             'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano) ORDER BY b.id)
      FROM budgets b
     WHERE b.archived_at IS NULL
-      AND (b.scope, b.scope_id) IN (VALUES ('key', k.id), ('project', k.project_id), ('team', p.team_id), ('org', 'org')))
+      AND (b.scope, b.scope_id) IN (VALUES ('key', k.id), ('project', k.project_id), ('team', p.team_id), ('org', 'org')))`
+
+const keyTables = `
 FROM api_keys k
 JOIN projects p ON p.id = k.project_id
 JOIN teams t ON t.id = p.team_id
 `
 
-// keyScan is where the columns of selectKeys go.
+const selectKeys = selectColumns + keyTables
+
+// keyScan is where the columns of selectColumns go.
 func keyScan(k *billing.Key) []any {
 	return []any{
 		&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
@@ -44,24 +51,33 @@ func keyScan(k *billing.Key) []any {
 		instant{&k.StoppedAt},
 		instant{&k.EnabledAt},
 		&k.EnabledBy, &k.EnabledReason,
+		&k.Purpose, &k.Address, &k.Sensitivity,
+		seconds{&k.RotateEvery},
+		instant{&k.RotatedAt},
+		instant{&k.ArchivedAt},
+		instant{&k.DisabledAt},
+		&k.DisabledBy, &k.DisabledReason,
 		jsonText{&k.Budgets},
 	}
 }
 
 const insertKey = `INSERT INTO api_keys (name, display, project_id, models, allowed_cidrs, requests_per_minute, tokens_per_minute,
-  allow_unpriced, allow_provider_objects, tags, created_by, expires_at, revoked_at, revoked_reason, id, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  allow_unpriced, allow_provider_objects, tags, created_by, expires_at, revoked_at, revoked_reason,
+  purpose, owner, sensitivity, rotate_every_s, id, created_at, rotated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 const updateKey = `UPDATE api_keys SET name = ?, display = ?, project_id = ?, models = ?, allowed_cidrs = ?, requests_per_minute = ?,
-  tokens_per_minute = ?, allow_unpriced = ?, allow_provider_objects = ?, tags = ?, created_by = ?, expires_at = ?, revoked_at = ?, revoked_reason = ?, version = version + 1
+  tokens_per_minute = ?, allow_unpriced = ?, allow_provider_objects = ?, tags = ?, created_by = ?, expires_at = ?, revoked_at = ?, revoked_reason = ?,
+  purpose = ?, owner = ?, sensitivity = ?, rotate_every_s = ?, version = version + 1
 WHERE id = ? AND version = ?`
 
 // updateStop keeps the overrun unless the key is enabled anew: settlements add to
 // it without a new version. It comes after updateKey.
 const updateStop = `UPDATE api_keys SET overrun_tokens = CASE WHEN enabled_at IS ?2 THEN overrun_tokens ELSE 0 END,
   overrun_nano = CASE WHEN enabled_at IS ?2 THEN overrun_nano ELSE 0 END,
-  stopped_at = ?1, enabled_at = ?2, enabled_by = ?3, enabled_reason = ?4
-WHERE id = ?5`
+  stopped_at = ?1, enabled_at = ?2, enabled_by = ?3, enabled_reason = ?4,
+  disabled_at = ?5, disabled_by = ?6, disabled_reason = ?7, archived_at = ?8
+WHERE id = ?9`
 
 // keyColumns are the columns that a key may change, in the order of both.
 func keyColumns(k billing.Key) []any {
@@ -71,14 +87,16 @@ func keyColumns(k billing.Key) []any {
 		k.RequestsPerMinute,
 		k.TokensPerMinute, k.AllowUnpriced, k.AllowProviderObjects, asJSON(billing.CleanTags(k.Tags)), billing.CleanText(k.CreatedBy),
 		stampOrNull(k.ExpiresAt), stampOrNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
+		billing.CleanText(k.Purpose), billing.CleanText(k.Address), string(cmp.Or(k.Sensitivity, billing.SensitivityNormal)),
+		int64(k.RotateEvery / time.Second),
 	}
 }
 
-const insertHash = `INSERT INTO api_key_secrets (key_id, version, secret_hash, created_at) VALUES (?, 1, ?, ?)`
+const insertHash = `INSERT INTO api_key_secrets (key_id, version, secret_hash, display, created_at) VALUES (?, 1, ?, ?, ?)`
 
 // CreateKey implements billing.Keys. A key or a secret that is there already is
 // billing.ErrDuplicate.
-func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte) error {
+func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, notes ...*billing.Change) error {
 	own, err := ownBudgets(k)
 	if err != nil {
 		return err
@@ -87,30 +105,43 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte) err
 	if k.CreatedAt.IsZero() {
 		k.CreatedAt = now
 	}
+	var rotated any
+	if hash != [32]byte{} {
+		rotated = stamp(k.CreatedAt)
+	}
 	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		if err := wantScope(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
 			return err
 		}
-		if _, err := tx.exec(ctx, insertKey, append(keyColumns(k), string(k.ID), stamp(k.CreatedAt))...); err != nil {
+		if _, err := tx.exec(ctx, insertKey, append(keyColumns(k), string(k.ID), stamp(k.CreatedAt), rotated)...); err != nil {
 			return err
 		}
-		if _, err := tx.exec(ctx, insertHash, string(k.ID), hash[:], stamp(now)); err != nil {
-			return err
+		if rotated != nil {
+			if _, err := tx.exec(ctx, insertHash, string(k.ID), hash[:], billing.CleanText(k.Display), rotated); err != nil {
+				return err
+			}
 		}
 		for _, b := range own {
 			if err := addBudget(ctx, tx, b, now); err != nil {
 				return err
 			}
 		}
-		return nil
+		return note(ctx, tx, notes)
 	})
 }
 
-const whereHash = `WHERE k.id = (SELECT key_id FROM api_key_secrets WHERE secret_hash = ? AND (valid_until IS NULL OR valid_until > ?))`
+// selectByHash also says which of the key's secrets it is, and whether others are
+// good as well.
+const selectByHash = selectColumns + `, s.version, s.valid_until, coalesce(s.quiet_s, 0),
+  EXISTS (SELECT 1 FROM api_key_secrets o
+           WHERE o.key_id = s.key_id AND o.version <> s.version AND (o.valid_until IS NULL OR o.valid_until > ?2))` + keyTables + `
+JOIN api_key_secrets s ON s.key_id = k.id WHERE s.secret_hash = ?1`
 
 // KeyByHash implements billing.Keys.
-func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (billing.Key, error) {
-	k, found, err := oneKey(ctx, s.read, selectKeys+whereHash, hash[:], stamp(s.clock()))
+func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (k billing.Key, err error) {
+	at := &k.Secret
+	found, err := s.read.row(ctx, selectByHash, []any{hash[:], stamp(s.clock())},
+		append(keyScan(&k), &at.Number, instant{&at.Until}, seconds{&at.Quiet}, &at.Shared)...)
 	if err == nil && !found {
 		err = billing.ErrUnknownKey
 	}
@@ -126,7 +157,9 @@ const whereID = `WHERE k.id = ?`
 
 // UpdateKey implements billing.Keys. Of the budgets it changes those of scope
 // key: they are kept by their ids, and the ones that are gone are archived.
-func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*billing.Key) error) (billing.Key, error) {
+func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*billing.Key) error, notes ...*billing.Change) (
+	billing.Key, error,
+) {
 	for {
 		k, found, err := oneKey(ctx, s.read, selectKeys+whereID, string(id))
 		if err == nil && !found {
@@ -140,7 +173,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 			return billing.Key{}, err
 		}
 		k.ID = id
-		k, err = s.replaceKey(ctx, k, version)
+		k, err = s.replaceKey(ctx, k, version, notes)
 		if !errors.Is(err, billing.ErrStaleKey) {
 			return k, err
 		}
@@ -148,7 +181,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 }
 
 // replaceKey writes k if the version is still the one that it was made from.
-func (s *Store) replaceKey(ctx context.Context, k billing.Key, version int64) (fresh billing.Key, err error) {
+func (s *Store) replaceKey(ctx context.Context, k billing.Key, version int64, notes []*billing.Change) (fresh billing.Key, err error) {
 	own, err := ownBudgets(k)
 	if err != nil {
 		return billing.Key{}, err
@@ -165,10 +198,19 @@ func (s *Store) replaceKey(ctx context.Context, k billing.Key, version int64) (f
 			return billing.ErrStaleKey
 		}
 		if _, err := tx.exec(ctx, updateStop, stampOrNull(k.StoppedAt), stampOrNull(k.EnabledAt), billing.CleanText(k.EnabledBy),
-			billing.CleanText(k.EnabledReason), string(k.ID)); err != nil {
+			billing.CleanText(k.EnabledReason), stampOrNull(k.DisabledAt), billing.CleanText(k.DisabledBy),
+			billing.CleanText(k.DisabledReason), stampOrNull(k.ArchivedAt), string(k.ID)); err != nil {
 			return err
 		}
+		if !k.ArchivedAt.IsZero() {
+			if err := destroySecrets(ctx, tx, billing.ScopeKey, string(k.ID)); err != nil {
+				return err
+			}
+		}
 		if err := replaceBudgets(ctx, tx, string(k.ID), own, s.clock()); err != nil {
+			return err
+		}
+		if err := note(ctx, tx, notes); err != nil {
 			return err
 		}
 		fresh, _, err = oneKey(ctx, tx, selectKeys+whereID, string(k.ID))
@@ -181,13 +223,11 @@ func (s *Store) replaceKey(ctx context.Context, k billing.Key, version int64) (f
 const whereFilter = `WHERE k.id > ?1 AND (?2 = '' OR k.id = ?2)
   AND (?3 = '' OR t.id = ?3 OR t.name = ?3)
   AND (?4 = '' OR p.id = ?4 OR p.name = ?4)
-  AND (?5 = '' OR instr(k.name, ?5) > 0)
-  AND CASE ?6
-      WHEN 'active'  THEN k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?7) AND k.stopped_at IS NULL
-      WHEN 'stopped' THEN k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?7) AND k.stopped_at IS NOT NULL
-      WHEN 'expired' THEN k.revoked_at IS NULL AND k.expires_at <= ?7
-      WHEN 'revoked' THEN k.revoked_at IS NOT NULL
-      ELSE TRUE END
+  AND (?5 = '' OR instr(k.name, ?5) > 0 OR instr(k.id, ?5) = 1 OR instr(k.display, ?5) > 0)
+  AND (?6 = '' OR ?6 = CASE WHEN k.archived_at IS NOT NULL THEN 'archived' WHEN k.revoked_at IS NOT NULL THEN 'revoked'
+       WHEN k.expires_at <= ?7 THEN 'expired' WHEN k.disabled_at IS NOT NULL THEN 'disabled' WHEN k.stopped_at IS NOT NULL THEN 'stopped'
+       ELSE 'active' END)
+  AND (?9 IS NULL OR max(k.created_at, coalesce(k.last_used_at, '')) < ?9)
 ORDER BY k.id LIMIT ?8`
 
 // mostKeys is the largest page.
@@ -195,10 +235,8 @@ const mostKeys = 200
 
 // ListKeys implements billing.Keys.
 func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) ([]billing.Key, error) {
-	switch f.Status {
-	case "", "active", "stopped", "expired", "revoked":
-	default:
-		return nil, fmt.Errorf("billing/sqlite: no status %q, want active, stopped, expired or revoked", f.Status)
+	if f.Status != "" && !slices.Contains(billing.KeyStatuses(), f.Status) {
+		return nil, &billing.ConflictError{Detail: fmt.Sprintf("keys have no status %q", f.Status)}
 	}
 	if f.Limit <= 0 || f.Limit > mostKeys {
 		f.Limit = mostKeys
@@ -207,7 +245,7 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) ([]billing.Ke
 		f.Now = s.clock()
 	}
 	var keys []billing.Key
-	args := []any{string(f.After), string(f.ID), f.Team, f.Project, f.Query, f.Status, stamp(f.Now), f.Limit}
+	args := []any{string(f.After), string(f.ID), f.Team, f.Project, f.Query, f.Status, stamp(f.Now), f.Limit, stampOrNull(f.Unused)}
 	err := s.read.rows(ctx, selectKeys+whereFilter, args, func(scan scanner) error {
 		var k billing.Key
 		err := scan(keyScan(&k)...)

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"tallyroute/billing"
 )
@@ -26,7 +25,7 @@ const (
 
 // EnsureProject implements billing.Owners. A new project is in prod and a new
 // team's cost centre is "unallocated" where p does not say otherwise.
-func (s *Store) EnsureProject(ctx context.Context, p billing.Project) (billing.Project, error) {
+func (s *Store) EnsureProject(ctx context.Context, p billing.Project, notes ...*billing.Change) (billing.Project, error) {
 	p.Team, p.Name, p.CostCenter = billing.CleanText(p.Team), billing.CleanText(p.Name), billing.CleanText(p.CostCenter)
 	switch p.Environment {
 	case "", "prod", "staging", "dev":
@@ -38,7 +37,7 @@ func (s *Store) EnsureProject(ctx context.Context, p billing.Project) (billing.P
 	}
 	var got billing.Project
 	err := s.write.do(ctx, func(ctx context.Context, tx *session) (err error) {
-		got, err = s.ensureProject(ctx, tx, p)
+		got, err = s.ensureProject(ctx, tx, p, notes)
 		return err
 	})
 	if err == nil && p.Environment != "" && p.Environment != got.Environment {
@@ -48,7 +47,9 @@ func (s *Store) EnsureProject(ctx context.Context, p billing.Project) (billing.P
 	return got, err
 }
 
-func (s *Store) ensureProject(ctx context.Context, tx *session, p billing.Project) (got billing.Project, err error) {
+func (s *Store) ensureProject(ctx context.Context, tx *session, p billing.Project, notes []*billing.Change) (
+	got billing.Project, err error,
+) {
 	if err := s.ensureTeam(ctx, tx, &p); err != nil {
 		return got, err
 	}
@@ -64,8 +65,13 @@ func (s *Store) ensureProject(ctx context.Context, tx *session, p billing.Projec
 	if _, err := tx.exec(ctx, insertProject, billing.NewID("proj_"), p.TeamID, p.Name, p.Environment, stamp(s.clock())); err != nil {
 		return got, err
 	}
-	_, err = find()
-	return got, err
+	if _, err = find(); err != nil {
+		return got, err
+	}
+	for _, n := range notes {
+		n.Object = got.ID
+	}
+	return got, note(ctx, tx, notes)
 }
 
 // ensureTeam fills in p.TeamID.
@@ -131,114 +137,4 @@ func wantScope(ctx context.Context, tx *session, scope billing.Scope, id string)
 		return &billing.NotFoundError{What: string(scope), ID: id}
 	}
 	return nil
-}
-
-const raiseVersions = `UPDATE api_keys SET version = version + 1
-WHERE CASE ?1 WHEN 'key'     THEN id = ?2
-              WHEN 'project' THEN project_id = ?2
-              WHEN 'team'    THEN project_id IN (SELECT id FROM projects WHERE team_id = ?2)
-              ELSE TRUE END`
-
-// SetBudget implements billing.Owners. Its scope can no longer be changed once
-// something may have been charged to it. The counters need no change: each
-// window gets one, filled from the ledger, when it is first asked for.
-func (s *Store) SetBudget(ctx context.Context, b billing.Budget, now time.Time) error {
-	if err := b.Validate(); err != nil {
-		return err
-	}
-	if b.ID == "" {
-		b.ID = billing.NewID("bud_")
-	}
-	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
-		if err := wantScope(ctx, tx, b.Scope, b.ScopeID); err != nil {
-			return err
-		}
-		if err := putBudget(ctx, tx, b, now); err != nil {
-			return err
-		}
-		_, err := tx.exec(ctx, raiseVersions, string(b.Scope), b.ScopeID)
-		return err
-	})
-}
-
-const selectBudgets = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE archived_at IS NULL ` +
-	`ORDER BY id`
-
-// ListBudgets implements billing.Owners. They are ordered by id.
-func (s *Store) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
-	var budgets []billing.Budget
-	err := s.read.rows(ctx, selectBudgets, nil, func(scan scanner) error {
-		var b billing.Budget
-		err := scan(&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money)
-		budgets = append(budgets, b)
-		return err
-	})
-	return budgets, err
-}
-
-// ownBudgets are the budgets of the key itself, ready to be stored.
-func ownBudgets(k billing.Key) ([]billing.Budget, error) {
-	var own []billing.Budget
-	for _, b := range k.Budgets {
-		if b.Scope != billing.ScopeKey {
-			continue
-		}
-		if err := b.Validate(); err != nil {
-			return nil, err
-		}
-		b.ScopeID = string(k.ID)
-		if b.ID == "" {
-			b.ID = billing.NewID("bud_")
-		}
-		own = append(own, b)
-	}
-	return own, nil
-}
-
-const insertBudget = `INSERT INTO budgets (id, scope, scope_id, period, zone, token_limit, amount_nano, created_at) VALUES (?, ?, ?, ?, ` +
-	`?, ?, ?, ?)`
-
-func addBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time) error {
-	_, err := tx.exec(ctx, insertBudget, b.ID, string(b.Scope), b.ScopeID, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money),
-		stamp(now))
-	return err
-}
-
-const (
-	scopeOfBudget = `SELECT scope, scope_id FROM budgets WHERE id = ?`
-	updateBudget  = `UPDATE budgets SET period = ?, zone = ?, token_limit = ?, amount_nano = ?, archived_at = NULL WHERE id = ?`
-)
-
-// putBudget adds a budget or replaces the one with its id.
-func putBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time) error {
-	var old billing.Budget
-	found, err := tx.row(ctx, scopeOfBudget, []any{b.ID}, &old.Scope, &old.ScopeID)
-	if err != nil {
-		return err
-	}
-	if !found {
-		return addBudget(ctx, tx, b, now)
-	}
-	if old.Scope != b.Scope || old.ScopeID != b.ScopeID {
-		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to %s %s: make a new one for %s %s", b.ID, old.Scope,
-			old.ScopeID, b.Scope, b.ScopeID)}
-	}
-	_, err = tx.exec(ctx, updateBudget, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money), b.ID)
-	return err
-}
-
-const archiveOthers = `UPDATE budgets SET archived_at = ?
-WHERE scope = 'key' AND scope_id = ? AND archived_at IS NULL AND id NOT IN (SELECT value FROM json_each(?))`
-
-// replaceBudgets makes own the budgets of a key.
-func replaceBudgets(ctx context.Context, tx *session, keyID string, own []billing.Budget, now time.Time) error {
-	kept := make([]string, 0, len(own))
-	for _, b := range own {
-		if err := putBudget(ctx, tx, b, now); err != nil {
-			return err
-		}
-		kept = append(kept, b.ID)
-	}
-	_, err := tx.exec(ctx, archiveOthers, stamp(now), keyID, asJSON(kept))
-	return err
 }

@@ -50,6 +50,19 @@ func (i instant) Scan(v any) error {
 	return err
 }
 
+// seconds scans a span that is stored as a number of seconds.
+type seconds struct{ to *time.Duration }
+
+// Scan implements sql.Scanner.
+func (s seconds) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok && v != nil {
+		return fmt.Errorf("billing/sqlite: %T instead of seconds", v)
+	}
+	*s.to = time.Duration(n) * time.Second
+	return nil
+}
+
 // jsonText writes and scans a list or a map.
 type jsonText struct{ to any }
 

@@ -1,0 +1,176 @@
+package billingtest
+
+import (
+	"errors"
+
+	"tallyroute/billing"
+)
+
+func changeCases() map[string]func(w *world) {
+	return map[string]func(w *world){
+		"ChangesAreWrittenWithWhatChanged": changesWritten,
+		"NoChangeWithoutWhatChanged":       changesFail,
+		"TeamAndProjectAreRenamed":         renameOwners,
+		"CostCentreOfRowsStays":            costCentreStays,
+		"RemovedBudgetBindsNobody":         removeBudget,
+		"ResetBudgetCountsAnew":            resetBudget,
+		"TopUpOnceForEachReference":        topUp,
+	}
+}
+
+func (w *world) note(action, object string) *billing.Change {
+	return &billing.Change{
+		At: w.now, Actor: "ann", Action: action, Object: object, Reason: "why", Detail: map[string]string{"name": "b"},
+	}
+}
+
+func changesWritten(w *world) {
+	k := w.key()
+	n := w.note("key.change", string(k.ID))
+	_, err := w.UpdateKey(w.Context(), k.ID, func(k *billing.Key) error { k.Name = "b"; return nil }, n)
+	w.must(err)
+	all, err := w.ListChanges(w.Context(), billing.ChangeFilter{Object: string(k.ID), Actor: "ann", Action: "key.change", Since: w.now})
+	w.must(err)
+	w.wantSame("changes", all, []billing.Change{*n})
+	for _, none := range []billing.ChangeFilter{{Object: "x"}, {Actor: "x"}, {Action: "x"}, {Since: w.now.Add(1e9)}} {
+		if all, err = w.ListChanges(w.Context(), none); err != nil || len(all) != 0 {
+			w.Errorf("%+v: %v, %v", none, all, err)
+		}
+	}
+	made := w.note("project.create", "")
+	p, err := w.EnsureProject(w.Context(), billing.Project{Team: "new", Name: "new"}, made)
+	w.must(err)
+	if made.Object != p.ID {
+		w.Errorf("the change is of %q, not of %s", made.Object, p.ID)
+	}
+	_, err = w.EnsureProject(w.Context(), billing.Project{Team: "new", Name: "new"}, w.note("project.create", ""))
+	w.must(err)
+	if all, err = w.ListChanges(w.Context(), billing.ChangeFilter{Action: "project.create"}); err != nil || len(all) != 1 {
+		w.Errorf("a project that was found: %v, %v", all, err)
+	}
+}
+
+func changesFail(w *world) {
+	k := w.key()
+	no := errors.New("no")
+	_, err := w.UpdateKey(w.Context(), k.ID, func(*billing.Key) error { return no }, w.note("key.change", string(k.ID)))
+	w.wantErr(err, no)
+	nobody := w.note("key.change", string(k.ID))
+	nobody.Actor = ""
+	if _, err := w.UpdateKey(w.Context(), k.ID, func(k *billing.Key) error { k.Name = "b"; return nil }, nobody); err == nil {
+		w.Error("a change that nobody made was taken")
+	}
+	all, err := w.ListChanges(w.Context(), billing.ChangeFilter{})
+	w.must(err)
+	if name := w.reread(k).Name; len(all) != 0 || name == "b" {
+		w.Errorf("%v, name %q", all, name)
+	}
+}
+
+func renameOwners(w *world) {
+	p := w.project("web", "shop")
+	w.project("web", "blog")
+	w.project("data", "lake")
+	k := w.keyIn(p)
+	got, err := w.UpdateTeam(w.Context(), p.TeamID, func(t *billing.Team) error {
+		t.Name, t.CostCenter, t.OwnerEmail = "growth", "CC-10", "ann@example.com"
+		return nil
+	}, w.note("team.change", p.TeamID))
+	w.must(err)
+	project, err := w.UpdateProject(w.Context(), p.ID, func(p *billing.Project) error { p.Name = "store"; return nil })
+	w.must(err)
+	now := w.reread(k)
+	if got.Name != "growth" || project.Name != "store" || now.Team != "growth" || now.Project != "store" || now.CostCenter != "CC-10" ||
+		now.Version <= k.Version {
+		w.Errorf("%+v, %+v, %+v", got, project, now)
+	}
+	_, err = w.UpdateTeam(w.Context(), p.TeamID, func(t *billing.Team) error { t.Name = "data"; return nil })
+	w.wantConflict(err)
+	_, err = w.UpdateProject(w.Context(), p.ID, func(p *billing.Project) error { p.Name = "blog"; return nil })
+	w.wantConflict(err)
+	_, err = w.UpdateTeam(w.Context(), "team_none", func(*billing.Team) error { return nil })
+	w.wantNotFound(err, "team")
+	_, err = w.UpdateProject(w.Context(), "proj_none", func(*billing.Project) error { return nil })
+	w.wantNotFound(err, "project")
+	_, err = w.UpdateProject(w.Context(), p.ID, func(p *billing.Project) error { p.TeamID = "team_none"; return nil })
+	w.wantNotFound(err, "team")
+}
+
+func costCentreStays(w *world) {
+	k := w.key()
+	h := w.hold(k, amount{10, 0})
+	w.reserve(h)
+	w.settle(k, h, amount{10, 5})
+	_, err := w.UpdateTeam(w.Context(), k.TeamID, func(t *billing.Team) error { t.CostCenter = "new"; return nil })
+	w.must(err)
+	rows, err := w.Events(w.Context(), billing.EventQuery{KeyID: k.ID, Limit: 10})
+	w.must(err)
+	if len(rows) != 1 || rows[0].Owner.CostCenter != "cc-web" || w.reread(k).CostCenter != "new" {
+		w.Errorf("rows %+v", rows)
+	}
+}
+
+func removeBudget(w *world) {
+	k := w.key(tokens(100).budget("bud_1"))
+	id := w.budget(billing.ScopeTeam, k.TeamID, tokens(5))
+	k = w.reread(k)
+	w.must(w.RemoveBudget(w.Context(), id, w.note("budget.remove", id)))
+	now := w.reread(k)
+	if len(now.Budgets) != 1 || now.Version <= k.Version {
+		w.Errorf("after the budget of the team was removed: %+v", now.Budgets)
+	}
+	w.wantNotFound(w.RemoveBudget(w.Context(), id), "budget")
+	w.reserve(w.hold(now, amount{50, 0}))
+}
+
+func resetBudget(w *world) {
+	k := w.key(tokens(100).budget("bud_1"))
+	h := w.hold(k, amount{80, 0})
+	w.reserve(h)
+	w.settle(k, h, amount{80, 3})
+	w.must(w.ResetBudget(w.Context(), "bud_1", w.now, w.note("budget.reset", "bud_1")))
+	k = w.reread(k)
+	balances, err := w.Balances(w.Context(), k, w.now)
+	w.must(err)
+	if len(balances) != 1 || balances[0].UsedTokens != 0 || balances[0].UsedMoney != 0 {
+		w.Errorf("after the reset: %+v", balances)
+	}
+	h = w.hold(k, amount{90, 0})
+	w.reserve(h)
+	w.settle(k, h, amount{70, 0})
+	if balances, err = w.Balances(w.Context(), k, w.now); err != nil || balances[0].UsedTokens != 70 {
+		w.Errorf("used after it: %+v, %v", balances, err)
+	}
+	report, err := w.Audit(w.Context(), billing.AuditOptions{Now: w.now, Digests: true})
+	w.must(err)
+	if report.Breaches > 0 {
+		w.Errorf("the ledger does not add up: %s", report.First)
+	}
+	w.wantNotFound(w.ResetBudget(w.Context(), "bud_none", w.now), "budget")
+}
+
+func topUp(w *world) {
+	money := billing.Money(5)
+	limit := billing.Budget{ID: "bud_1", Scope: billing.ScopeKey, Period: billing.PeriodOnce, Money: &money}
+	k := w.key(limit, tokens(1).budget("bud_2"))
+	add := billing.TopUp{BudgetID: "bud_1", Amount: 7, Reference: "PO-1", Actor: "ann", At: w.now}
+	existed, err := w.TopUp(w.Context(), add, w.note("budget.top_up", "bud_1"))
+	w.must(err)
+	again, err := w.TopUp(w.Context(), add, w.note("budget.top_up", "bud_1"))
+	w.must(err)
+	if got := w.reread(k).Budgets[0]; existed || !again || *got.Money != 12 {
+		w.Errorf("topped up once: existed %v, then %v; limit %d", existed, again, *got.Money)
+	}
+	add.Amount = 8
+	_, err = w.TopUp(w.Context(), add)
+	w.wantConflict(err)
+	add.Reference, add.BudgetID = "PO-2", "bud_2"
+	_, err = w.TopUp(w.Context(), add)
+	w.wantConflict(err)
+	add.BudgetID = "bud_none"
+	_, err = w.TopUp(w.Context(), add)
+	w.wantNotFound(err, "budget")
+	if all, err := w.ListChanges(w.Context(), billing.ChangeFilter{}); err != nil || len(all) != 1 {
+		w.Errorf("changes: %v, %v", all, err)
+	}
+}

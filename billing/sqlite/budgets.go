@@ -1,0 +1,208 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tallyroute/billing"
+)
+
+const raiseVersions = `UPDATE api_keys SET version = version + 1
+WHERE CASE ?1 WHEN 'key'     THEN id = ?2
+              WHEN 'project' THEN project_id = ?2
+              WHEN 'team'    THEN project_id IN (SELECT id FROM projects WHERE team_id = ?2)
+              ELSE TRUE END`
+
+// SetBudget implements billing.Owners. Its scope can no longer be changed once
+// something may have been charged to it. The counters need no change: each
+// window gets one, filled from the ledger, when it is first asked for.
+func (s *Store) SetBudget(ctx context.Context, b billing.Budget, now time.Time, notes ...*billing.Change) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	if b.ID == "" {
+		b.ID = billing.NewID("bud_")
+	}
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		if err := wantScope(ctx, tx, b.Scope, b.ScopeID); err != nil {
+			return err
+		}
+		if err := putBudget(ctx, tx, b, now); err != nil {
+			return err
+		}
+		_, err := tx.exec(ctx, raiseVersions, string(b.Scope), b.ScopeID)
+		return errors.Join(err, note(ctx, tx, notes))
+	})
+}
+
+const (
+	findBudget    = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE id = ? AND archived_at IS NULL`
+	archiveBudget = `UPDATE budgets SET archived_at = ? WHERE id = ?`
+	forgive       = `UPDATE budget_counters SET forgiven_tokens = forgiven_tokens + used_tokens, forgiven_nano = forgiven_nano + used_nano,
+  used_tokens = 0, used_nano = 0
+WHERE budget_id = ? AND window_start = ?`
+	findTopUp   = `SELECT amount_nano FROM top_ups WHERE budget_id = ? AND reference = ?`
+	insertTopUp = `INSERT INTO top_ups (id, budget_id, amount_nano, reference, actor, reason, added_at) VALUES (?, ?, ?, ?, ?, ?, ?)`
+	raiseLimit  = `UPDATE budgets SET amount_nano = amount_nano + ? WHERE id = ?`
+)
+
+// changeBudget does work on the budget with an id; every copy of a key below is
+// made out of date.
+func (s *Store) changeBudget(ctx context.Context, id string, work func(context.Context, *session, billing.Budget) error,
+	notes []*billing.Change,
+) error {
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		var b billing.Budget
+		found, err := tx.row(ctx, findBudget, []any{id}, &b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money)
+		if err == nil && !found {
+			err = &billing.NotFoundError{What: "budget", ID: id}
+		}
+		if err != nil {
+			return err
+		}
+		if err := work(ctx, tx, b); err != nil {
+			return err
+		}
+		if _, err := tx.exec(ctx, raiseVersions, string(b.Scope), b.ScopeID); err != nil {
+			return err
+		}
+		return note(ctx, tx, notes)
+	})
+}
+
+// RemoveBudget implements billing.Limits.
+func (s *Store) RemoveBudget(ctx context.Context, id string, notes ...*billing.Change) error {
+	return s.changeBudget(ctx, id, func(ctx context.Context, tx *session, _ billing.Budget) error {
+		_, err := tx.exec(ctx, archiveBudget, stamp(s.clock()), id)
+		return err
+	}, notes)
+}
+
+// ResetBudget implements billing.Limits.
+func (s *Store) ResetBudget(ctx context.Context, id string, now time.Time, notes ...*billing.Change) error {
+	return s.changeBudget(ctx, id, func(ctx context.Context, tx *session, b billing.Budget) error {
+		w, err := b.Window(now)
+		if err != nil {
+			return err
+		}
+		if _, err := beginCounters(ctx, tx, []billing.HoldLine{{Budget: b, Window: w}}); err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, forgive, id, stamp(w.Start))
+		return err
+	}, notes)
+}
+
+var errSeen = errors.New("billing/sqlite: the top-up was there before")
+
+// TopUp implements billing.Limits.
+func (s *Store) TopUp(ctx context.Context, t billing.TopUp, notes ...*billing.Change) (existed bool, err error) {
+	err = s.changeBudget(ctx, t.BudgetID, func(ctx context.Context, tx *session, b billing.Budget) error {
+		if err := t.Check(b); err != nil {
+			return err
+		}
+		var before billing.Money
+		found, err := tx.row(ctx, findTopUp, []any{t.BudgetID, billing.CleanText(t.Reference)}, &before)
+		if err == nil && found {
+			err = cmp.Or(t.Same(before), errSeen)
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.exec(ctx, insertTopUp, billing.NewID("top_"), t.BudgetID, int64(t.Amount), billing.CleanText(t.Reference),
+			billing.CleanText(t.Actor), billing.CleanText(t.Reason), stamp(t.At)); err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, raiseLimit, int64(t.Amount), t.BudgetID)
+		return err
+	}, notes)
+	if errors.Is(err, errSeen) {
+		return true, nil
+	}
+	return false, err
+}
+
+const selectBudgets = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE archived_at IS NULL ` +
+	`ORDER BY id`
+
+// ListBudgets implements billing.Owners. They are ordered by id.
+func (s *Store) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
+	var budgets []billing.Budget
+	err := s.read.rows(ctx, selectBudgets, nil, func(scan scanner) error {
+		var b billing.Budget
+		err := scan(&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money)
+		budgets = append(budgets, b)
+		return err
+	})
+	return budgets, err
+}
+
+// ownBudgets are the budgets of the key itself, ready to be stored.
+func ownBudgets(k billing.Key) ([]billing.Budget, error) {
+	var own []billing.Budget
+	for _, b := range k.Budgets {
+		if b.Scope != billing.ScopeKey {
+			continue
+		}
+		if err := b.Validate(); err != nil {
+			return nil, err
+		}
+		b.ScopeID = string(k.ID)
+		if b.ID == "" {
+			b.ID = billing.NewID("bud_")
+		}
+		own = append(own, b)
+	}
+	return own, nil
+}
+
+const insertBudget = `INSERT INTO budgets (id, scope, scope_id, period, zone, token_limit, amount_nano, created_at) VALUES (?, ?, ?, ?, ` +
+	`?, ?, ?, ?)`
+
+func addBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time) error {
+	_, err := tx.exec(ctx, insertBudget, b.ID, string(b.Scope), b.ScopeID, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money),
+		stamp(now))
+	return err
+}
+
+const (
+	scopeOfBudget = `SELECT scope, scope_id FROM budgets WHERE id = ?`
+	updateBudget  = `UPDATE budgets SET period = ?, zone = ?, token_limit = ?, amount_nano = ?, archived_at = NULL WHERE id = ?`
+)
+
+// putBudget adds a budget or replaces the one with its id.
+func putBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time) error {
+	var old billing.Budget
+	found, err := tx.row(ctx, scopeOfBudget, []any{b.ID}, &old.Scope, &old.ScopeID)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return addBudget(ctx, tx, b, now)
+	}
+	if old.Scope != b.Scope || old.ScopeID != b.ScopeID {
+		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to %s %s: make a new one for %s %s", b.ID, old.Scope,
+			old.ScopeID, b.Scope, b.ScopeID)}
+	}
+	_, err = tx.exec(ctx, updateBudget, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money), b.ID)
+	return err
+}
+
+const archiveOthers = `UPDATE budgets SET archived_at = ?
+WHERE scope = 'key' AND scope_id = ? AND archived_at IS NULL AND id NOT IN (SELECT value FROM json_each(?))`
+
+// replaceBudgets makes own the budgets of a key.
+func replaceBudgets(ctx context.Context, tx *session, keyID string, own []billing.Budget, now time.Time) error {
+	kept := make([]string, 0, len(own))
+	for _, b := range own {
+		if err := putBudget(ctx, tx, b, now); err != nil {
+			return err
+		}
+		kept = append(kept, b.ID)
+	}
+	_, err := tx.exec(ctx, archiveOthers, stamp(now), keyID, asJSON(kept))
+	return err
+}
