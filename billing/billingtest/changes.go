@@ -141,7 +141,7 @@ func resetBudget(w *world) {
 	if balances, err = w.Balances(w.Context(), k, w.now); err != nil || balances[0].UsedTokens != 70 {
 		w.Errorf("used after it: %+v, %v", balances, err)
 	}
-	report, err := w.Audit(w.Context(), billing.AuditOptions{Now: w.now, Digests: true})
+	report, err := w.CheckIntegrity(w.Context(), billing.IntegrityOptions{Now: w.now, Digests: true})
 	w.must(err)
 	if report.Breaches > 0 {
 		w.Errorf("the ledger does not add up: %s", report.First)
