@@ -116,6 +116,9 @@ type monthLine struct {
 	Took         *int64  `json:"took_ms,omitempty"`
 	Fingerprint  []byte  `json:"fingerprint,omitempty"`
 	Prefixes     []byte  `json:"prefixes,omitempty"`
+
+	AnsweredModel   string   `json:"answered_model,omitempty"`
+	UnpricedMembers []string `json:"unpriced_members,omitempty"`
 }
 
 func newMonthLine(s Spend) monthLine {
@@ -141,5 +144,6 @@ func newMonthLine(s Spend) monthLine {
 		Region: s.Region, Credential: s.Credential, Endpoint: s.Endpoint, Session: s.Session,
 		BytesIn: s.BytesIn, BytesOut: s.BytesOut, FirstToken: Millis(s.FirstToken), Took: Millis(s.Took),
 		Fingerprint: s.Fingerprint, Prefixes: s.Prefixes,
+		AnsweredModel: s.AnsweredModel, UnpricedMembers: s.UnpricedMembers,
 	}
 }

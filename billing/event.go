@@ -19,11 +19,12 @@ const (
 	EventRejected EventKind = "rejected" // the ledger refused a row
 	EventBreach   EventKind = "breach"   // a law of the ledger does not hold
 	EventDenied   EventKind = "denied"   // a budget had no room
+	EventModel    EventKind = "model"    // another model answered, of another price or none
 )
 
 // EventKinds are all kinds.
 func EventKinds() []EventKind {
-	return []EventKind{EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied}
+	return []EventKind{EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventModel}
 }
 
 // Severity says how soon somebody should look at an event.
@@ -53,6 +54,9 @@ type Event struct {
 type EventLog interface {
 	// ListEvents lists events, those that were written last first.
 	ListEvents(ctx context.Context, f EventFilter) ([]Event, error)
+	// PruneEvents removes events that were written before an instant, and says how
+	// many. It leaves some for the next time, rather than to take long.
+	PruneEvents(ctx context.Context, before time.Time) (int, error)
 }
 
 // EventFilter chooses events. What is empty chooses all.
@@ -150,10 +154,10 @@ type Denials struct {
 }
 
 // Event is that a hold was refused. It reports false where that was told before, and
-// of a hold with headroom: that was refused for a bound of the prompt, and the
-// request is judged again by its count.
+// where the request is judged again: of a provisional hold, and of one with headroom,
+// which was refused for a bound of the prompt.
 func (d *Denials) Event(h Hold, refused *QuotaError, at time.Time) (Event, bool) {
-	if h.HeadroomTokens > 0 || h.HeadroomMoney > 0 {
+	if h.Provisional || h.HeadroomTokens > 0 || h.HeadroomMoney > 0 {
 		return Event{}, false
 	}
 	b := refused.Balance

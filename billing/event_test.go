@@ -6,13 +6,17 @@ import (
 	"time"
 )
 
-// A hold that is refused for the bound of a prompt is asked for again by its count.
+// A hold that is refused for the bound of a prompt is asked for again by its count, a
+// provisional one by less.
 func TestOnlyRefusalsThatStandAreDenials(t *testing.T) {
 	var d Denials
 	limit := int64(100)
 	refused := &QuotaError{Balance: Balance{Budget: Budget{ID: "bud_1", Tokens: &limit}}}
 	if e, told := d.Event(Hold{KeyID: "key_1", HeadroomTokens: 1}, refused, time.Now()); told {
 		t.Errorf("by a bound: %+v", e)
+	}
+	if e, told := d.Event(Hold{KeyID: "key_1", Provisional: true}, refused, time.Now()); told {
+		t.Errorf("of a provisional hold: %+v", e)
 	}
 	if e, told := d.Event(Hold{KeyID: "key_1"}, refused, time.Now()); !told || strings.Contains(e.Text, "billing:") {
 		t.Errorf("by a count: %t, %+v", told, e)

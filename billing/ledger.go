@@ -19,7 +19,9 @@ type Hold struct {
 	// request near its limit is counted exactly before it is judged.
 	HeadroomTokens int64
 	HeadroomMoney  Money
-	ExpiresAt      time.Time
+	// Provisional says that a smaller hold is asked for where this one is refused.
+	Provisional bool
+	ExpiresAt   time.Time
 	// IfLost is the row that is written when the process never reports back.
 	IfLost Spend
 	// Overrun and EnabledAt are the key's, as it was read.

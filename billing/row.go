@@ -27,6 +27,7 @@ func (s Spend) Tidy() Spend {
 	for _, text := range []*string{
 		&s.EndUser, &s.RequestedModel, &s.Provider, &s.Model, &s.ServiceTier, &s.ErrorKind, &s.ProviderRequestID,
 		&s.Reason, &s.Actor, &s.Owner.CostCenter, &s.Owner.Environment, &s.Price.ID, &s.Region, &s.Credential, &s.Endpoint,
+		&s.AnsweredModel,
 	} {
 		*text = CleanText(*text)
 	}
@@ -54,6 +55,7 @@ func (s Spend) Tidy() Spend {
 // The most that a row keeps of what comes in lists.
 const (
 	mostFees     = 16
+	mostMembers  = 16
 	mostPrefixes = 16
 	mostPrint    = 32 // bytes
 )
@@ -73,6 +75,9 @@ func (s Spend) tidyFacts() Spend {
 			f := &s.Fees[i]
 			f.Meter, f.Units, f.Cost = CleanText(f.Meter), min(max(f.Units, 0), MostTokens), min(max(f.Cost, 0), MostMeter)
 		}
+	}
+	if len(s.UnpricedMembers) > 0 {
+		s.UnpricedMembers = CleanTexts(s.UnpricedMembers[:min(len(s.UnpricedMembers), mostMembers)])
 	}
 	if len(s.Fingerprint) > mostPrint {
 		s.Fingerprint = nil

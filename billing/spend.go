@@ -104,6 +104,13 @@ type Spend struct {
 	// request.
 	Fees []Fee `json:"fees,omitempty"`
 
+	// AnsweredModel is the provider's name of the model that answered, where that is
+	// another one than was asked for.
+	AnsweredModel string `json:"answered_model,omitempty"`
+	// UnpricedMembers are the members of the request that were sent though nobody can
+	// know what they cost.
+	UnpricedMembers []string `json:"unpriced_members,omitempty"`
+
 	// What is not known is empty or nil, never guessed.
 
 	Region     string         `json:"region,omitempty"`

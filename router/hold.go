@@ -25,6 +25,7 @@ type held struct {
 // output bound of its own, on as much output as still fits.
 func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 	facts := r.facts(p.accepted)
+	p.lowers = p.accepted.request.MaxOutput() == 0 && p.accepted.in.Operation.HasOutput()
 	m := measure(p, r.o.MaxAttempts, facts)
 	h, err := r.reserve(ctx, p, m)
 	var quota *billing.QuotaError
@@ -39,14 +40,18 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 		h, err = r.reserve(ctx, p, m)
 	}
 	for range refits {
-		if !errors.As(err, &quota) || m.Request.MaxOutput() > 0 || !p.accepted.in.Operation.HasOutput() {
-			break
+		if !errors.As(err, &quota) || !p.lowers {
+			return h, err
 		}
 		fitting := *m
 		if fitting.Lowered = m.Fits(quota.All); fitting.Lowered < m.Least() {
 			break
 		}
 		h, err = r.reserve(ctx, p, &fitting)
+	}
+	if errors.As(err, &quota) { // for good, which is told
+		p.lowers = false
+		return r.reserve(ctx, p, m)
 	}
 	return h, err
 }
@@ -93,7 +98,7 @@ func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter) (held, 
 		ID: in.RequestID, KeyID: key.ID, KeyVersion: key.Version, Lines: lines,
 		Tokens: most.Tokens, Money: most.Money, HeadroomTokens: most.HeadroomTokens, HeadroomMoney: most.HeadroomMoney,
 		ExpiresAt: in.Caller.At.Add(r.o.RequestTimeout + holdGrace), IfLost: m.Lost(p.try[0], 1),
-		Overrun: key.Overrun, EnabledAt: key.EnabledAt,
+		Overrun: key.Overrun, EnabledAt: key.EnabledAt, Provisional: p.lowers,
 	}
 	balances, err := r.holds.take(ctx, hold, in.Caller.At)
 	if err != nil {

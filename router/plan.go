@@ -20,6 +20,7 @@ type planned struct {
 	input    plan.Input
 	plan     plan.Plan
 	try      []plan.Candidate // those that may be tried, in order; the first ones are held for
+	lowers   bool             // where a hold is refused, one for less output is asked for
 }
 
 // plan orders the targets of a route by the price of this request. The cheap

@@ -26,6 +26,8 @@ func overrunCases() map[string]func(w *world) {
 		"ManyOverrunsAtOnceStopAKeyOnce":             stopRace,
 		"EventsAreWrittenOnceWithTheirCause":         eventsOnce,
 		"DenialIsToldOncePerKeyAndWindow":            eventsDenied,
+		"ProvisionalDenialIsNotTold":                 eventsProvisional,
+		"OldEventsArePruned":                         eventsPruned,
 		"StoppedKeysAreListed":                       stopListed,
 		"RowThatIsRefusedWritesNoEventOfAnOverrun":   eventsRefused,
 		"HostileTextInEvents":                        eventsHostile,
@@ -315,6 +317,39 @@ func eventsDenied(w *world) {
 	told := w.told(billing.EventDenied, string(k.ID))
 	if len(told) != 1 || told[0].Data["budget_id"] != "bud_1" {
 		w.Errorf("told %+v", told)
+	}
+}
+
+// eventsProvisional: a hold that is asked for again by less is no denial, and does not
+// hide the one that follows.
+func eventsProvisional(w *world) {
+	k := w.key(tokens(10).budget("bud_1"))
+	h := w.hold(k, tokens(11))
+	h.Provisional = true
+	_, err := w.Reserve(w.Context(), h, w.now)
+	w.wantRefused(err, "bud_1")
+	if told := w.told(billing.EventDenied, string(k.ID)); len(told) != 0 {
+		w.Errorf("told %+v", told)
+	}
+	_, err = w.Reserve(w.Context(), w.hold(k, tokens(11)), w.now)
+	w.wantRefused(err, "bud_1")
+	if told := w.told(billing.EventDenied, string(k.ID)); len(told) != 1 {
+		w.Errorf("told %+v", told)
+	}
+}
+
+func eventsPruned(w *world) {
+	k := w.key(tokens(10).budget("bud_1"))
+	_, err := w.Reserve(w.Context(), w.hold(k, tokens(11)), w.now)
+	w.wantRefused(err, "bud_1")
+	for _, step := range []struct {
+		year, pruned, left int
+	}{{2001, 0, 1}, {2201, 1, 0}, {2201, 0, 0}} {
+		n, err := w.PruneEvents(w.Context(), time.Date(step.year, 1, 1, 0, 0, 0, 0, time.UTC))
+		w.must(err)
+		if told := w.told(billing.EventDenied, string(k.ID)); n != step.pruned || len(told) != step.left {
+			w.Errorf("before %d: %d pruned, left %+v", step.year, n, told)
+		}
 	}
 }
 

@@ -51,6 +51,7 @@ func (w *world) fullRow(k *billing.Key, request string) billing.Spend {
 		Disputed: true, Reported: &billing.Tokens{Input: -1, Output: math.MaxInt64}, ProviderCost: &said,
 		Fees:   []billing.Fee{{Meter: "searches", Units: 3, Cost: 5}, {Meter: "images", Units: 1}},
 		Region: "eu-central-1", Credential: "main", Endpoint: "https://api.example/v1/chat/completions", Session: "run-42",
+		AnsweredModel: "openai/other-1", UnpricedMembers: []string{"speed", "plugins[].id"},
 		BytesIn: &some, BytesOut: &none, FirstToken: &instant, Took: &while,
 		Fingerprint: []byte("\x00\x01sixteen bytes!"), Prefixes: []byte("6 byte" + "and 6." + "\xff\x00\xff\x00\xff\x00"),
 	}
@@ -98,7 +99,7 @@ func rowUnknown(w *world) {
 	w.must(json.Unmarshal([]byte(text(row)), &facts))
 	for _, name := range []string{
 		"disputed", "reported", "provider_cost", "fees", "region", "credential", "endpoint", "session",
-		"bytes_in", "bytes_out", "first_token", "took", "fingerprint", "prefixes",
+		"bytes_in", "bytes_out", "first_token", "took", "fingerprint", "prefixes", "answered_model", "unpriced_members",
 	} {
 		if v, there := facts[name]; there {
 			w.Errorf("%s is %v", name, v)
@@ -116,6 +117,7 @@ func rowImpossible(w *world) {
 	row.BytesIn, row.BytesOut, row.ProviderCost, row.FirstToken, row.Took = &less, &less, &money, &before, &long
 	row.Session, row.Fingerprint, row.Prefixes = strings.Repeat("x", billing.LongestSession+1), make([]byte, 100),
 		make([]byte, billing.PrefixSize+1)
+	row.UnpricedMembers = make([]string, 1000)
 	for range 1000 {
 		row.Fees = append(row.Fees, billing.Fee{Meter: "m", Units: -1, Cost: -1})
 	}
@@ -123,7 +125,7 @@ func rowImpossible(w *world) {
 	w.must(err)
 	got := w.events(k)[0]
 	if got.BytesIn != nil || got.BytesOut != nil || got.ProviderCost != nil || got.FirstToken != nil || got.Took != nil ||
-		got.Session != "" || got.Fingerprint != nil || got.Prefixes != nil || len(got.Fees) != 16 ||
+		got.Session != "" || got.Fingerprint != nil || got.Prefixes != nil || len(got.Fees) != 16 || len(got.UnpricedMembers) != 16 ||
 		got.Fees[0] != (billing.Fee{Meter: "m"}) {
 		w.Errorf("%s", text(got))
 	}
@@ -190,6 +192,7 @@ func hostileRow(row billing.Spend, s string) billing.Spend {
 	row.EndUser, row.RequestedModel, row.Provider, row.Model, row.ServiceTier = s, s, s, s, s
 	row.ErrorKind, row.ProviderRequestID, row.Reason, row.Actor = s, s, s, s
 	row.Region, row.Credential, row.Endpoint, row.Session = s, s, s, s
+	row.AnsweredModel, row.UnpricedMembers = s, []string{s}
 	row.Fees = []billing.Fee{{Meter: s}}
 	row.Tags = map[string]string{"k" + s: s}
 	return row
@@ -201,6 +204,7 @@ func (w *world) wantCleanRow(r billing.Spend, s string) {
 		"end user": r.EndUser, "requested": r.RequestedModel, "provider": r.Provider, "model": r.Model, "tier": r.ServiceTier,
 		"error": r.ErrorKind, "provider's id": r.ProviderRequestID, "reason": r.Reason, "actor": r.Actor,
 		"region": r.Region, "credential": r.Credential, "endpoint": r.Endpoint, "meter": r.Fees[0].Meter,
+		"answered by": r.AnsweredModel, "member": r.UnpricedMembers[0],
 	} {
 		w.wantClean(what, got, s)
 	}

@@ -13,8 +13,8 @@ import (
 // numbers are varints, texts have their length in front. The members of a row
 // follow each other in the order of codec.spend; a change of that order, or a
 // member more, is another recordVersion, and the old ones stay readable.
-// Version 2 added codec.facts.
-const recordVersion = 2
+// Version 2 added codec.facts, version 3 codec.sent.
+const recordVersion = 3
 
 // The kinds of records.
 const (
@@ -114,6 +114,15 @@ func (c *codec) spend(s *billing.Spend) {
 	if c.version >= 2 {
 		c.facts(s)
 	}
+	if c.version >= 3 {
+		c.sent(s)
+	}
+}
+
+// sent is who answered, and what was sent that has no price.
+func (c *codec) sent(s *billing.Spend) {
+	c.text(&s.AnsweredModel)
+	c.texts(&s.UnpricedMembers)
 }
 
 // facts is what is known of an attempt beside usage and cost.
@@ -149,14 +158,26 @@ func maybe[T any](c *codec, member **T, value func(*T)) {
 
 func (c *codec) duration(d *time.Duration) { c.int64((*int64)(d)) }
 
-func (c *codec) fees(fees *[]billing.Fee) {
+// list writes or reads how many a list has, and makes one of as many.
+func list[T any](c *codec, l *[]T) {
 	if c.writing {
-		c.b = binary.AppendUvarint(c.b, uint64(len(*fees)))
+		c.b = binary.AppendUvarint(c.b, uint64(len(*l)))
 	} else if n := c.uint(); n > uint64(len(c.b)) { // each has bytes of its own
 		c.broken = true
 	} else if n > 0 {
-		*fees = make([]billing.Fee, n)
+		*l = make([]T, n)
 	}
+}
+
+func (c *codec) texts(all *[]string) {
+	list(c, all)
+	for i := range *all {
+		c.text(&(*all)[i])
+	}
+}
+
+func (c *codec) fees(fees *[]billing.Fee) {
+	list(c, fees)
 	for i := range *fees {
 		f := &(*fees)[i]
 		c.text(&f.Meter)

@@ -81,7 +81,7 @@ var columns = []column{
 		name: "reported", kind: "text", cast: "::jsonb",
 		array: textsOrNull(func(e *billing.Spend) string { return reportedJSON(e.Reported) }),
 	},
-	{name: "fees", kind: "text", cast: "::jsonb", array: textsOrNull(func(e *billing.Spend) string { return feesJSON(e.Fees) })},
+	{name: "fees", kind: "text", cast: "::jsonb", array: textsOrNull(func(e *billing.Spend) string { return listJSON(e.Fees) })},
 	{name: "region", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Region })},
 	{name: "upstream_credential", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Credential })},
 	{name: "endpoint", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Endpoint })},
@@ -92,6 +92,11 @@ var columns = []column{
 	{name: "took_ms", kind: "int8", array: numbersOrNull(func(e *billing.Spend) *int64 { return billing.Millis(e.Took) })},
 	{name: "fingerprint", kind: "bytea", array: values(func(e *billing.Spend) []byte { return bytesOrNil(e.Fingerprint) })},
 	{name: "prefixes", kind: "bytea", array: values(func(e *billing.Spend) []byte { return bytesOrNil(e.Prefixes) })},
+	{name: "answered_model", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.AnsweredModel })},
+	{
+		name: "unpriced_members", kind: "text", cast: "::jsonb",
+		array: textsOrNull(func(e *billing.Spend) string { return listJSON(e.UnpricedMembers) }),
+	},
 	{name: "provider_request_id", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.ProviderRequestID })},
 	{name: "adjusts_event", kind: "text", cast: "::uuid", array: textsOrNull(func(e *billing.Spend) string { return e.AdjustsEvent })},
 	{name: "adjusts_period", kind: "text", cast: "::date", array: textsOrNull(func(e *billing.Spend) string { return e.AdjustsPeriod })},
@@ -221,11 +226,12 @@ func reportedJSON(t *billing.Tokens) string {
 	return string(b)
 }
 
-func feesJSON(fees []billing.Fee) string {
-	if len(fees) == 0 {
+// listJSON is a list as JSON, or nothing where it is empty.
+func listJSON[T any](list []T) string {
+	if len(list) == 0 {
 		return ""
 	}
-	b, err := json.Marshal(fees)
+	b, err := json.Marshal(list)
 	if err != nil {
 		return "" // not reached: texts and numbers have a JSON form
 	}

@@ -52,6 +52,21 @@ func (s *Store) writeEvents(ctx context.Context, events ...billing.Event) error 
 	})
 }
 
+// pruneEventsSQL leaves much for the next time, rather than to hold locks long.
+const pruneEventsSQL = `
+DELETE FROM events WHERE id IN (
+  SELECT id FROM events WHERE recorded_at < $1 ORDER BY recorded_at LIMIT 5000 FOR UPDATE SKIP LOCKED)`
+
+// PruneEvents implements billing.EventLog.
+func (s *Store) PruneEvents(ctx context.Context, before time.Time) (n int, err error) {
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		tag, err := c.Exec(ctx, pruneEventsSQL, before)
+		n = int(tag.RowsAffected())
+		return err
+	})
+	return n, err
+}
+
 const listEventsSQL = `SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events
 WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR object = $2) AND occurred_at >= $3 ORDER BY id DESC LIMIT $4`
 

@@ -27,6 +27,19 @@ func (s *Store) tell(ctx context.Context, tx *session, events ...billing.Event) 
 	return nil
 }
 
+// pruneNotices leaves much for the next time, so that nobody waits long.
+const pruneNotices = `DELETE FROM events WHERE id IN (SELECT id FROM events WHERE recorded_at < ? ORDER BY recorded_at LIMIT 5000)`
+
+// PruneEvents implements billing.EventLog.
+func (s *Store) PruneEvents(ctx context.Context, before time.Time) (n int, err error) {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		gone, err := tx.exec(ctx, pruneNotices, stamp(before))
+		n = int(gone)
+		return err
+	})
+	return n, err
+}
+
 // ListEvents implements billing.EventLog.
 func (s *Store) ListEvents(ctx context.Context, f billing.EventFilter) (all []billing.Event, err error) {
 	err = s.read.rows(ctx, selectNotices, []any{string(f.Kind), f.Object, stamp(f.Since), f.Most()}, func(scan scanner) error {
