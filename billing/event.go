@@ -85,6 +85,9 @@ func RowEvents(rows []Spend) (all []Event) {
 		if s.Disputed {
 			all = append(all, s.disputedEvent())
 		}
+		if s.AnsweredModel != "" {
+			all = append(all, s.modelEvent())
+		}
 	}
 	return all
 }
@@ -117,6 +120,16 @@ func (s *Spend) disputedEvent() Event {
 	}
 	e.Data["booked_prompt_tokens"], e.Data["booked_output_tokens"] = strconv.FormatInt(s.Tokens.Prompt(), 10),
 		strconv.FormatInt(s.Tokens.Output, 10)
+	return e
+}
+
+// modelEvent is told once a day for each model that answers in the place of another.
+func (s *Spend) modelEvent() Event {
+	e := s.event(EventModel, fmt.Sprintf("%s answered where %s/%s was asked for. It has another price, or none that is known: "+
+		"what is booked is the dearer of those that are.", s.AnsweredModel, s.Provider, s.Model))
+	e.DedupID = strings.Join([]string{string(EventModel), s.Provider, s.Model, s.AnsweredModel,
+		s.OccurredAt.UTC().Format(time.DateOnly)}, ":")
+	e.Data["answered_model"], e.Data["price_id"] = s.AnsweredModel, s.Price.ID
 	return e
 }
 

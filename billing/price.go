@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 	"time"
 )
@@ -88,6 +89,19 @@ func (p Price) Resolved() Price {
 	p.AudioOutput = cmp.Or(p.AudioOutput, p.Output)
 	p.ServiceTier = cmp.Or(p.ServiceTier, TierStandard)
 	return p
+}
+
+// Same reports whether p and other ask the same for everything.
+func (p Price) Same(other Price) bool {
+	p, other = p.Resolved(), other.Resolved()
+	return p.rates() == other.rates() && slices.Equal(p.Fees, other.Fees)
+}
+
+// Free reports that nothing costs anything.
+func (p Price) Free() bool { return p.rates() == [9]Money{} && len(p.Fees) == 0 }
+
+func (p Price) rates() [9]Money {
+	return [9]Money{p.Input, p.CacheRead, p.CacheWrite, p.Output, p.Request, p.CacheWrite1h, p.Reasoning, p.AudioInput, p.AudioOutput}
 }
 
 // Cost is the price of one attempt by meter. Total is the sum of the others.

@@ -84,6 +84,15 @@ func (b *PriceBook) At(provider, model string, t time.Time) *PriceSheet {
 // other fees is there once, as it began.
 func (b *PriceBook) All() []Price { return slices.Clone(b.all) }
 
+// ByID is the price with an id.
+func (b *PriceBook) ByID(id string) (Price, bool) {
+	i, found := slices.BinarySearchFunc(b.all, id, func(p Price, id string) int { return cmp.Compare(p.ID, id) })
+	if !found {
+		return Price{}, false
+	}
+	return b.all[i], true
+}
+
 // tier are the prices of a tier, of TierStandard where it has no name.
 func (s *PriceSheet) tier(name string) []Price {
 	if s == nil {

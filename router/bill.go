@@ -19,8 +19,9 @@ type bill struct {
 	opened  time.Time     // when that was
 	bytes   int64         // of a stream, that came
 	settled bool
-	thought int // how many bytes of the text are reasoning
-	told    int // how many had come when the usage of a stream that was cut was told
+	thought int    // how many bytes of the text are reasoning
+	model   string // that answered, by the provider's word
+	told    int    // how many had come when the usage of a stream that was cut was told
 	outcome Outcome
 }
 
@@ -49,12 +50,13 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 		Candidate: s.chosen, Attempt: len(s.attempts), Status: status, Usage: usage, Text: text, Thought: b.thought, Told: b.told,
 		TierDropped: slices.Contains(s.reply.Dropped, "service_tier"),
 	}
+	use.Answered = r.answeredBy(s.chosen, b.model, a.in.Caller.At)
 	if s.reply.Response != nil {
 		use.ResponseID = s.reply.Response.ID
 	}
 	row := r.charge(b.ctx, s.held.meter, use)
 	if status != billing.StatusOK && s.reply.Stream != nil && (usage == nil || b.told == 0) {
-		row = s.held.meter.Hidden(row, s.chosen, s.attempts[len(s.attempts)-1].Took)
+		row = s.held.meter.Hidden(row, use, s.attempts[len(s.attempts)-1].Took)
 	}
 	rows := append(s.rows, row)
 	meter.Overrun(rows, hold)

@@ -73,6 +73,23 @@ func (c counting) Text(text string) (tokens.Estimate, error) {
 	return c.tokens.Text(c.ctx, text, c.tokenizer)
 }
 
+// answeredBy is who answered, where that is another model than c's: by the prices of the
+// catalogue, where it has that one of the same provider.
+func (r *Router) answeredBy(c plan.Candidate, said string, at time.Time) meter.Answered {
+	t := c.Target
+	if t.Answered(said) {
+		return meter.Answered{}
+	}
+	a := meter.Answered{Model: said}
+	for name := range providers.NamesOf(said) {
+		if others, pinned, ok := r.Catalogue.Resolve(t.Provider + "/" + name); ok && pinned {
+			a.Prices = r.Prices.At(t.Provider, others[0].Model, at)
+			break
+		}
+	}
+	return a
+}
+
 // charge is the row of an attempt that is paid for. Counting does not end with the
 // client. What the provider reported calibrates the next estimates: also where it is far
 // above them, or they would be as far below it ever after.

@@ -298,6 +298,7 @@ type ledger struct {
 	down     bool
 	stale    int // refuse this many holds as made on an old key
 	reserves int
+	denied   bool              // a hold was refused for good
 	retries  [][]billing.Spend // what was said of attempts after the first
 }
 
@@ -335,6 +336,7 @@ func (l *ledger) Reserve(_ context.Context, h billing.Hold, _ time.Time) ([]bill
 		free, limited := b.FreeTokens()
 		money, priced := b.FreeMoney()
 		if (limited && free < h.Tokens+h.HeadroomTokens) || (priced && money < h.Money+h.HeadroomMoney) {
+			l.denied = l.denied || !h.Provisional && h.HeadroomTokens == 0 && h.HeadroomMoney == 0
 			return nil, &billing.QuotaError{Balance: *b, AskedTokens: h.Tokens, AskedMoney: h.Money, All: l.all()}
 		}
 	}

@@ -89,6 +89,7 @@ func (l *live) settle(status billing.Status) {
 		l.waits() // the ledger may take its time
 	}
 	told := l.bill.sent.reply.Told()
+	l.bill.model = told.Model
 	l.bill.told = min(told.Text, l.text.Len())
 	if status == billing.StatusOK && told.Usage != nil && l.bill.told == l.text.Len() {
 		told.Usage.Partial = false // nothing came after it

@@ -69,7 +69,11 @@ func (a Actions) Reprice(ctx context.Context, r Repricing, prices []billing.Pric
 	return a.Store.Reprice(ctx, billing.Repricing{
 		Provider: r.Provider, Model: r.Model, From: r.From, To: r.To, DryRun: r.DryRun, Reason: by.Reason, Actor: by.Actor, Now: a.now(),
 		Price: func(row billing.Spend) (billing.Price, bool) { // as the router finds it
-			return book.At(row.Provider, row.Model, row.OccurredAt).Charged(row.ServiceTier, row.Tokens.Prompt())
+			model := row.Model
+			if dearer, ok := book.ByID(row.Price.ID); ok && row.AnsweredModel != "" {
+				model = dearer.Model
+			}
+			return book.At(row.Provider, model, row.OccurredAt).Charged(row.ServiceTier, row.Tokens.Prompt())
 		},
 	})
 }

@@ -40,8 +40,8 @@ func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
 	return Chunk{
 		Data: data, Usage: usage, UsageOnly: usage != nil && a.choices == 0,
 		Metered: a.metered,
-		Content: a.content || len(a.text) > 0, Text: string(a.text), Thought: a.thought, Finish: a.finish, ID: a.id, Role: a.role,
-		Odd: a.odd,
+		Content: a.content || len(a.text) > 0, Text: string(a.text), Thought: a.thought, Finish: a.finish, ID: a.id, Model: a.model,
+		Role: a.role, Odd: a.odd,
 	}, nil
 }
 

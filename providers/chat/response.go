@@ -76,7 +76,7 @@ type Chunk struct {
 	Text      string         // what of it counts as output: content, refusal, reasoning, tool names and arguments
 	Thought   int            // as in a Response
 	Finish    string         // finish_reason, when this chunk brings one
-	ID        jsonraw.Quoted // of the answer, as it stands in Data
+	ID, Model jsonraw.Quoted // of the answer, as they stand in Data
 	Role      bool           // it says whose words they are
 	Metered   Metered        // what it says was done besides, where Usage does not
 	Odd       bool           // as in a Response; a tool call always is, for what it means depends on the chunks before

@@ -7,6 +7,7 @@ import "tallyroute/providers/jsonraw"
 type Told struct {
 	Usage *Usage // nil where it told nothing
 	Text  int    // how many bytes of the text had come by then
+	Model string // which answers, by the provider's last word; "" where it does not say
 
 	text     int // bytes, so far
 	finished bool
@@ -16,6 +17,9 @@ type Told struct {
 func (t *Told) Note(c *Chunk) {
 	t.text += len(c.Text)
 	t.finished = t.finished || c.Finish != "" || c.UsageOnly
+	if len(c.Model) > len(`""`) && string(c.Model[1:len(c.Model)-1]) != t.Model {
+		t.Model = c.Model.String()
+	}
 	if c.Usage != nil {
 		t.Mark()
 		t.hear(*c.Usage)

@@ -49,6 +49,7 @@ func (s *stream) Next() (chat.Chunk, error) {
 // Told is what was told of the usage so far.
 func (s *stream) Told() chat.Told {
 	e := &s.emitter
+	e.told.Model = e.Model
 	if e.early == nil {
 		return e.told
 	}

@@ -56,13 +56,14 @@ func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
 
 // Hidden adds to a row of an answer that was cut, and of which the provider did not
 // tell the usage, what may have been thought before its first content came.
-func (m *Meter) Hidden(row billing.Spend, c plan.Candidate, first time.Duration) billing.Spend {
+func (m *Meter) Hidden(row billing.Spend, u Use, first time.Duration) billing.Spend {
+	c := u.Candidate
 	if !c.Target.Can.Reasoning || row.UsageSource == billing.Reported {
 		return row
 	}
 	row.UsageSource = billing.Bounded
 	row.Tokens.Output = max(row.Tokens.Output, min(m.Most(c).Output, billing.SatAdd(row.Tokens.Output, m.unseen(c, first))))
-	m.price(&row, c, row.Fees)
+	m.price(&row, answeredBy(&row, u, row.Fees), row.Fees)
 	return row
 }
 

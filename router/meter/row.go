@@ -23,8 +23,46 @@ func (m *Meter) Used(u Use, count Counter) (row billing.Spend, observed bool) {
 	if u.Usage != nil {
 		m.compare(&row, u.Usage)
 	}
-	m.price(&row, u.Candidate, metered(u.Usage, m.mostFees(u.Candidate)))
+	used := metered(u.Usage, m.mostFees(u.Candidate))
+	m.price(&row, answeredBy(&row, u, used), used)
 	return row, b.observed
+}
+
+// answeredBy is the candidate at the prices of the model that answered, where those are
+// dearer. The row tells of another model where it has other prices than the one that was
+// asked for, or none that are known.
+func answeredBy(row *billing.Spend, u Use, used []billing.Fee) plan.Candidate {
+	c, other := u.Candidate, u.Candidate
+	if u.Answered.Model == "" {
+		return c
+	}
+	other.Prices, other.Priced = u.Answered.Prices, false
+	price, priced := priceOf(c, row.ServiceTier, row.Tokens)
+	if u.Answered.Prices != nil {
+		var dearer billing.Price
+		dearer, other.Priced = priceOf(other, row.ServiceTier, row.Tokens)
+		if other.Priced && priced && dearer.Same(price) {
+			return c
+		}
+	}
+	if !other.Priced {
+		if priced && !price.Free() {
+			row.AnsweredModel = u.Answered.Model
+		}
+		return c
+	}
+	row.AnsweredModel = u.Answered.Model
+	if charge(other, row, used) >= charge(c, row, used) {
+		return other
+	}
+	return c
+}
+
+// charge is what a row costs by our prices of c.
+func charge(c plan.Candidate, row *billing.Spend, used []billing.Fee) billing.Money {
+	price, _ := priceOf(c, row.ServiceTier, row.Tokens)
+	cost, _, _ := price.Charge(row.Tokens, used, nil)
+	return cost.Total
 }
 
 // compare notes what the provider reported, where that is not what is booked, and
@@ -70,6 +108,7 @@ func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
 	if c.Priced {
 		row.Pricing = billing.Priced
 	}
+	row.UnpricedMembers = c.Members.Named()
 	return row
 }
 

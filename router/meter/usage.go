@@ -19,6 +19,13 @@ type Use struct {
 	Told        int         // how many had come when Usage was told, where that is partial
 	ResponseID  string
 	TierDropped bool // the provider was not told of the tier that was asked for
+	Answered    Answered
+}
+
+// Answered is another model than was asked for, which answered.
+type Answered struct {
+	Model  string              // as the provider calls it; "" where it is the one that was asked for
+	Prices *billing.PriceSheet // nil where none is known
 }
 
 // Counter counts what passed through us for one attempt, as its target's tokenizer

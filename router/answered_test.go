@@ -1,0 +1,98 @@
+package router
+
+import (
+	"context"
+	"io"
+	"testing"
+
+	"tallyroute/billing"
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
+)
+
+// Another model that answers is charged at the dearer of both prices, and told of where
+// it has another price, or none that is known.
+func TestAnotherModelThatAnswersIsToldAndChargedAsTheDearer(t *testing.T) {
+	dear, cheap, equal := target("a", "10", "20"), target("a", "0.1", "0.2"), target("a", "1", "2")
+	dear.Model, cheap.Model, equal.Model = "dear", "cheap", "equal"
+	for _, tt := range []struct {
+		said  string
+		told  string
+		price string
+		cost  billing.Money
+	}{
+		{"", "", "m", 19_000},
+		{"up-a", "", "m", 19_000},
+		{"M-2026-01-01", "", "m", 19_000},
+		{"dear-2026-01-01", "dear-2026-01-01", "dear", 190_000},
+		{"cheap", "cheap", "m", 19_000},
+		{"equal", "", "m", 19_000},
+		{"nobody/knows-it", "nobody/knows-it", "m", 19_000},
+	} {
+		u := &chat.Usage{Input: 5, Output: 7}
+		whole := func(context.Context, providers.Exchange) (*providers.Answer, error) {
+			return &providers.Answer{Response: &chat.Response{Body: []byte(`{}`), Usage: u, Text: "seven..", Model: tt.said}}, nil
+		}
+		list := words("seven", "..")
+		for i := range list {
+			list[i].Model = jsonraw.Quote(tt.said)
+		}
+		list[1].Usage, list[1].Finish = u, "stop"
+		for name, step := range map[string]step{"whole": whole, "streamed": streams(io.EOF, list...)} {
+			g := newRig(t, keyWith(moneyBudget("1")), target("a", "1", "2"), dear, cheap, equal)
+			var prices []billing.Price
+			for _, each := range []providers.Target{target("a", "1", "2"), dear, cheap, equal} {
+				price := pricesOf(each)[0]
+				price.ID = "price_" + each.Model
+				prices = append(prices, price)
+			}
+			g.Prices = billing.NewPriceBook(prices)
+			g.sender.then(step)
+			a, err := g.ask(t.Context(), hi)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for a.live != nil && err == nil {
+				_, err = a.Next()
+			}
+			row := a.Outcome().Spend
+			if row.AnsweredModel != tt.told || row.Price.ID != "price_"+tt.price || row.Cost.Total != tt.cost || row.Disputed {
+				t.Errorf("%s %q: told %q, %s, $%s", name, tt.said, row.AnsweredModel, row.Price.ID, row.Cost.Total)
+			}
+			events := billing.RowEvents([]billing.Spend{row})
+			if (len(events) == 1 && events[0].Kind == billing.EventModel) != (tt.told != "") {
+				t.Errorf("%s %q: events %+v", name, tt.said, events)
+			}
+		}
+	}
+}
+
+// Only the last refusal is one that stands: what a lower bound makes fit was not denied.
+func TestRefusalIsFinalOnlyWhereNoLowerBoundFits(t *testing.T) {
+	for _, tt := range []struct {
+		tokens int64
+		body   string
+		final  bool
+	}{
+		{100, hiOpen, false},
+		{int64(len(hiOpen) / 10), hiOpen, true},
+		{10, hi, true},
+	} {
+		g := newRig(t, keyWith(tokenBudget(tt.tokens)), target("a", "1", "2"))
+		_, err := g.ask(t.Context(), tt.body)
+		if (err != nil) != tt.final || g.ledger.denied != tt.final {
+			t.Errorf("%d tokens: %v, denied: %t, want %t", tt.tokens, err, g.ledger.denied, tt.final)
+		}
+	}
+}
+
+// What was sent though nobody knows what it costs stands in the row.
+func TestUnpricedMembersStandInTheRow(t *testing.T) {
+	g := newRig(t, keyWith(), target("a", "1", "2"))
+	g.ok(t, `{"model":"m","nobody_knows":1,"plugins":[{"id":"web"}],"messages":[{"role":"user","content":"hi"}],"max_tokens":10}`)
+	row := g.ledger.settled(t)[0]
+	if len(row.UnpricedMembers) != 2 || row.UnpricedMembers[0] != "nobody_knows" {
+		t.Errorf("row %+v", row.UnpricedMembers)
+	}
+}
