@@ -38,6 +38,9 @@ type Quirks struct {
 	// ForcedTools is ForcedUnreasoned where a call can only be forced while the model does
 	// not reason.
 	ForcedTools string
+	// Search is SearchNever where web_search_options leads to no search: with it a
+	// request is refused.
+	Search string
 	// Members are what the members that the provider takes mean for what a request
 	// costs or reaches.
 	Members Members
@@ -99,6 +102,7 @@ func (q Quirks) Over(base Quirks) Quirks {
 		{&q.MaxTokens, base.MaxTokens},
 		{&q.Sampling, base.Sampling},
 		{&q.Reasons, base.Reasons},
+		{&q.Search, base.Search},
 		{&q.ForcedTools, base.ForcedTools},
 		{&q.Vectors, base.Vectors},
 		{&q.Path, base.Path},
@@ -142,7 +146,7 @@ func (q Quirks) Of(o Operation) Quirks {
 // change reports whether any rule could change a request.
 func (q *Quirks) change() bool {
 	return len(q.Rename)+len(q.Drop)+len(q.Known)+len(q.Refuse)+len(q.Bounds)+len(q.Efforts)+len(q.Sampling) > 0 ||
-		len(q.NoReasoning)+len(q.ForcedTools) > 0 ||
+		len(q.NoReasoning)+len(q.ForcedTools)+len(q.Search) > 0 ||
 		len(q.Roles)+len(q.MessageRename)+len(q.MessageDrop)+len(q.CallMembers) > 0 || q.Alternate
 }
 
@@ -240,6 +244,11 @@ func has(list []string, name []byte) bool {
 	return false
 }
 
+// refuses reports a member with which a request is refused.
+func (q *Quirks) refuses(name []byte) bool {
+	return has(q.Refuse, name) || q.Search == SearchNever && string(name) == searchMember
+}
+
 // takes reports whether the provider takes a member by its name for it.
 func (p *pass) takes(name []byte) bool {
 	return !has(p.q.Drop, name) && (len(p.q.Known) == 0 || has(p.q.Known, name))
@@ -248,7 +257,7 @@ func (p *pass) takes(name []byte) bool {
 // member applies the rules for one member: it is refused, or brought into bounds,
 // and then renamed or dropped.
 func (p *pass) member(name, value []byte) error {
-	if has(p.q.Refuse, name) {
+	if p.q.refuses(name) {
 		if !chat.Idle(name, value) {
 			return refused(string(name))
 		}

@@ -23,6 +23,14 @@ const (
 	ForcedAny        = "any" // though others of its provider refuse it
 )
 
+// Whether web_search_options leads to a search.
+const (
+	SearchNever = "never"
+	SearchAny   = "any" // it does, though not at other models of the provider
+
+	searchMember = "web_search_options"
+)
+
 // efforts are the levels that there are, from the lowest on.
 var efforts = []string{"none", "minimal", "low", "medium", "high", "xhigh", "max"}
 

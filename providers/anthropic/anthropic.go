@@ -33,7 +33,7 @@ type Host struct {
 
 // New is the adapter for Anthropic.
 func New() providers.Adapter {
-	return providers.Adapter{Chat: At(Host{}), Quirks: providers.Quirks{Members: Members()}}
+	return providers.Adapter{Chat: At(Host{}), Quirks: providers.Quirks{Members: Members(), Search: providers.SearchNever}}
 }
 
 // At is the codec for another host.

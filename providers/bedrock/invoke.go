@@ -32,7 +32,7 @@ func InvokeAt(now func() time.Time) providers.Adapter {
 	claude := anthropic.At(anthropic.Host{Path: invokePath, Version: "bedrock-2023-05-31", NoStream: true, Now: now})
 	return providers.Adapter{
 		Embed: embeddings{converse}, Chat: invoke{converse, claude},
-		Quirks: providers.Quirks{Members: anthropic.Members().Over(members())},
+		Quirks: providers.Quirks{Members: anthropic.Members().Over(members()), Search: providers.SearchNever},
 	}
 }
 

@@ -28,6 +28,7 @@ func (d document) quirks(to *providers.Quirks) read {
 			"no_reasoning":    table(d.reader, &q.NoReasoning, jsonText),
 			"reasons":         scalar(d.reader, &q.Reasons, oneOf(providers.ReasonsAlways)),
 			"forced_tools":    scalar(d.reader, &q.ForcedTools, oneOf(providers.ForcedUnreasoned, providers.ForcedAny)),
+			"search":          scalar(d.reader, &q.Search, oneOf(providers.SearchAny, providers.SearchNever)),
 			"call_members":    words(d.reader, &q.CallMembers, messageMember),
 			"members":         d.members(&q.Members),
 			"max_tokens":      scalar(d.reader, &q.MaxTokens, memberName),

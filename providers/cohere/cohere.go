@@ -28,5 +28,5 @@ func New() providers.Adapter { return At(time.Now) }
 // At is the adapter with another clock.
 func At(now func() time.Time) providers.Adapter {
 	a := completions{now}
-	return providers.Adapter{Chat: a, Embed: embeddings{a}, Quirks: providers.Quirks{Members: members()}}
+	return providers.Adapter{Chat: a, Embed: embeddings{a}, Quirks: providers.Quirks{Members: members(), Search: providers.SearchNever}}
 }

@@ -67,7 +67,7 @@ func third(model string) bool { return strings.Contains(model, "gemini") && vers
 
 // What Google's own OpenAI endpoint makes of reasoning_effort.
 var (
-	budgets = map[string]int64{"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
+	budgets = map[string]int64{"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
 	levels  = map[string]string{
 		"none": "MINIMAL", "minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH",
 	}
@@ -106,7 +106,11 @@ func (e *encoder) thinking() error {
 		w.budget, w.bounded = budget, true
 	}
 	w.bounded = w.bounded || w.budget > 0
-	if !t.write(&e.config, w) {
+	exact := t.write(&e.config, w)
+	if own == nil && len(t.levels) > 0 && (effort.Level == "xhigh" || effort.Level == "max") {
+		exact = false // there is none above high
+	}
+	if !exact {
 		if own != nil {
 			e.Lose("thinking_config")
 		} else {

@@ -22,6 +22,7 @@ func Mistral() providers.Adapter {
 		Chat:  completions{dialect{rewrite: mistralRequest}},
 		Embed: embeddings{dimensions: "output_dimension", members: []string{"metadata", "output_dimension", "output_dtype"}},
 		Quirks: providers.Quirks{
+			Search:        providers.SearchNever,
 			Rename:        map[string]string{"seed": "random_seed"},
 			Known:         mistralMembers,
 			Bounds:        map[string]providers.Bound{"temperature": {Max: "1.5"}},

@@ -23,6 +23,7 @@ type Candidate struct {
 	Output    int64             // tokens of output that Cost assumes
 	Uses      []providers.Use   // what it may use besides tokens
 	Members   providers.Verdict // what the members of the request mean there
+	Loses     string            // a member that it would leave out, though the answer is another one then
 	Cost      billing.Money     // of this request, by which candidates are ordered
 	Health    string            // "healthy", "trial", or why not
 	Why       Exclusion

@@ -55,9 +55,11 @@ const assumedOutput = 500
 func Make(in Input) (p Plan, certain bool) {
 	p = Plan{Candidates: make([]Candidate, len(in.Offers)), Pinned: in.Pinned, Counted: in.Counted}
 	certain = true
+	needed := providers.Needed(in.Request)
 	for i := range in.Offers {
 		var sure bool
 		p.Candidates[i], sure = in.candidate(&in.Offers[i])
+		p.Candidates[i].Loses = in.Offers[i].Target.Loses(needed)
 		certain = certain && sure
 	}
 	if !certain {

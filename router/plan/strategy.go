@@ -13,7 +13,7 @@ import (
 type Strategy func([]Candidate)
 
 // Cheapest orders candidates by what the request would cost: usable ones first,
-// priced before unpriced. The name breaks ties, so that the order is the same
+// those that can do all of it before those that cannot, priced before unpriced. The name breaks ties, so that the order is the same
 // everywhere. One that was down and may be tried again stands where its price puts
 // it: only one request is let through to find out, and nobody else would ever.
 func Cheapest(list []Candidate) {
@@ -29,6 +29,10 @@ func Cheapest(list []Candidate) {
 func (c Candidate) rank() int {
 	switch {
 	case !c.Usable():
+		return 4
+	case c.Loses != "" && !c.Priced:
+		return 3
+	case c.Loses != "":
 		return 2
 	case !c.Priced:
 		return 1
