@@ -77,10 +77,11 @@ var layers = map[string][]string{
 		"providers", "providers/chat", "billing",
 	},
 	"router/server": {
-		"router", "router/limit", "router/plan", "router/idempotency", "providers", "providers/chat",
-		"providers/jsonraw", "providers/sse", "billing",
+		"router", "router/web", "router/limit", "router/plan", "router/idempotency", "providers", "providers/chat",
+		"providers/jsonraw", "providers/sse", "billing", "billing/manage",
 	},
-	"router/admin": {"billing", "billing/manage", "router/limit"},
+	"router/web":   {"router/limit", "billing"},
+	"router/admin": {"router/web", "router/limit", "billing", "billing/manage"},
 
 	"cmd/tallyroute": {"*"},
 	"cmd/routebench": {},
@@ -108,12 +109,12 @@ var testLayers = map[string][]string{
 // stands for the test files of every package and the packages that only tests
 // use, "*" for everywhere.
 var fences = map[string][]string{
-	"github.com/gin-gonic/gin":              {"router/server", "router/admin"},
+	"github.com/gin-gonic/gin":              {"router/web", "router/server", "router/admin"},
 	"github.com/jackc/pgx":                  {"billing/postgres", "billing/postgres/pgtest"},
 	"github.com/ncruces/go-sqlite3":         {"billing/sqlite"},
 	"github.com/pkoukk/tiktoken-go":         {"router/tokens"},
 	"github.com/pkoukk/tiktoken-go-loader":  {"router/tokens"},
-	"go.uber.org/zap":                       {"cmd/tallyroute", "router/server", "router/admin"},
+	"go.uber.org/zap":                       {"cmd/tallyroute", "router/web", "router/server", "router/admin"},
 	"github.com/sashabaranov/go-openai":     {"cmd/tallyroute", "test", "examples"},
 	"github.com/goccy/go-yaml":              {"cmd/tallyroute", "providers/catalogue", "test"},
 	"github.com/prometheus/client_golang":   {"cmd/tallyroute"},

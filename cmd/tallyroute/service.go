@@ -24,6 +24,7 @@ import (
 	"tallyroute/router/limit"
 	"tallyroute/router/server"
 	"tallyroute/router/tokens"
+	"tallyroute/router/web"
 )
 
 // service is a router with everything that it stands on.
@@ -47,9 +48,9 @@ type service struct {
 	demo     *demoProviders // nil where there are none
 
 	public      *listener
-	answers     *server.Server // of the public listener
-	admin       *listener      // nil where it is off
-	cutRequests func()         // ends what is under way, with http.ErrServerClosed as the cause
+	answers     *web.Server // of the public listener
+	admin       *listener   // nil where it is off
+	cutRequests func()      // ends what is under way, with http.ErrServerClosed as the cause
 }
 
 // newService puts a router together and opens its sockets. Nothing runs yet,
@@ -144,11 +145,11 @@ func (s *service) listen(ctx context.Context) error {
 	public, err := server.New(server.Options{
 		Router: s.router, Ready: s.ready.check, Observe: s.metrics.observeHTTP, Log: s.log, Clock: s.books.now,
 		TrustedProxies: prefixes(s.cfg.TrustedProxies), KeepAnswers: s.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
-		Limits: server.Limits{
+		Limits: server.Limits{Silence: time.Duration(t.StreamSilence), Limits: web.Limits{
 			Body: l.MaxBodyBytes, HeaderBytes: l.MaxHeaderBytes, Connections: l.MaxConnections,
 			ReadHeader: time.Duration(t.ReadHeader), ReadBody: time.Duration(t.ReadBody),
-			Idle: time.Duration(t.Idle), Write: time.Duration(t.Write), Silence: time.Duration(t.StreamSilence),
-		},
+			Idle: time.Duration(t.Idle), Write: time.Duration(t.Write),
+		}},
 	})
 	if err != nil {
 		return err

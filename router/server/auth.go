@@ -8,16 +8,14 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/router"
+	"tallyroute/router/web"
 )
 
-var (
-	errKeyInURL  = errors.New("server: key in the URL")
-	errAmbiguous = errors.New("server: more than one credential")
-)
+var errKeyInURL = errors.New("server: key in the URL")
 
 // caller is who asks. A key that is none fails here, before any look-up.
 func (x *exchange) caller() (router.Caller, error) {
-	text, err := credential(x.c.Request)
+	text, err := credential(x.C.Request)
 	if err != nil {
 		return router.Caller{}, err
 	}
@@ -26,7 +24,7 @@ func (x *exchange) caller() (router.Caller, error) {
 		return router.Caller{}, err
 	}
 	x.keyEnd = " (…" + secret.Last4() + ")"
-	return router.Caller{Secret: secret, From: x.from(), At: x.start}, nil
+	return router.Caller{Secret: secret, From: x.from(), At: x.Start}, nil
 }
 
 // credential is the one key that a request carries. Two parsers that each take
@@ -46,7 +44,7 @@ func credential(r *http.Request) (string, error) {
 			value = bearer(value)
 		}
 		if len(values) > 1 || (found != "" && value != found) {
-			return "", errAmbiguous
+			return "", web.ErrAmbiguous
 		}
 		found = value
 	}

@@ -5,6 +5,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/router"
+	"tallyroute/router/web"
 )
 
 // explainHeader asks for the plan of the request in its answer.
@@ -30,8 +31,8 @@ func (x *exchange) complete(o providers.Operation) {
 	}
 	answer := result.Answer
 	defer func() {
-		if err := answer.Close(); err != nil && x.err == nil {
-			x.err = err
+		if err := answer.Close(); err != nil && x.Err == nil {
+			x.Err = err
 		}
 	}()
 	if answer.Response == nil {
@@ -40,15 +41,15 @@ func (x *exchange) complete(o providers.Operation) {
 	}
 	x.describe(answer)
 	body := plainBody(answer, in.Explain)
-	x.c.Writer.Header().Set("Content-Type", jsonType)
+	x.C.Writer.Header().Set("Content-Type", web.JSONType)
 	x.keep(answer, body)
-	x.write(http.StatusOK, jsonType, body)
+	x.Write(http.StatusOK, web.JSONType, body)
 }
 
 // describe writes what the header of an answer says of it.
 func (x *exchange) describe(a *router.Answer) {
-	describe(&x.head, a.Route, a.Outcome(), x.Clock().Sub(x.start))
-	describeCost(&x.head, a)
+	describe(&x.Head, a.Route, a.Outcome(), x.Clock().Sub(x.Start))
+	describeCost(&x.Head, a)
 }
 
 // inbound is the request as the router wants it. The body has not been read:
@@ -58,7 +59,7 @@ func (x *exchange) inbound() (router.Inbound, error) {
 	if err != nil {
 		return router.Inbound{}, err
 	}
-	tags, err := parseTags(x.c.Request.Header)
+	tags, err := parseTags(x.C.Request.Header)
 	if err != nil {
 		return router.Inbound{}, err
 	}
@@ -66,16 +67,19 @@ func (x *exchange) inbound() (router.Inbound, error) {
 	if err != nil {
 		return router.Inbound{}, err
 	}
-	session, err := parseSession(x.c.Request.Header)
+	session, err := parseSession(x.C.Request.Header)
 	if err != nil {
 		return router.Inbound{}, err
 	}
-	in := router.Inbound{Caller: caller, RequestID: x.id, Room: x.room, Read: x.body, Tags: tags, Session: session, Idempotency: name}
-	if x.c.GetHeader(explainHeader) == "1" {
+	in := router.Inbound{Caller: caller, RequestID: x.ID, Room: x.room, Read: x.body, Tags: tags, Session: session, Idempotency: name}
+	if x.C.GetHeader(explainHeader) == "1" {
 		in.Explain = router.ExplainPlan
 	}
 	return in, nil
 }
+
+// body reads the body, once the key is known.
+func (x *exchange) body() ([]byte, error) { return x.Body(x.room) }
 
 // plainBody is the provider's answer as it came, with our name of the model, with what is booked as its usage
 // and, if that was asked for, the plan.

@@ -19,6 +19,7 @@ import (
 	"tallyroute/router/idempotency"
 	"tallyroute/router/limit"
 	"tallyroute/router/plan"
+	"tallyroute/router/web"
 )
 
 func quota(tokens int64, money billing.Money) *billing.QuotaError {
@@ -85,31 +86,39 @@ var examples = []struct {
 		[]string{"127.0.0.1"},
 		"no",
 	},
-	{"server: more than one credential", errAmbiguous, 400, "ambiguous_credentials", "invalid_request_error", "", nil, "no"},
+	{"web: more than one credential", web.ErrAmbiguous, 400, "ambiguous_credentials", "invalid_request_error", "", nil, "no"},
 	{"server: key in the URL", errKeyInURL, 400, "key_in_url", "invalid_request_error", "", nil, "no"},
-	{"server: no such path", errNoRoute, 404, "not_found", "invalid_request_error", "", nil, "no"},
-	{"server: no such method", errNoMethod, 405, "method_not_allowed", "invalid_request_error", "", nil, "no"},
+	{"web: no such path", web.ErrNoRoute, 404, "not_found", "invalid_request_error", "", nil, "no"},
+	{"web: no such method", web.ErrNoMethod, 405, "method_not_allowed", "invalid_request_error", "", nil, "no"},
 	{"server: no such request", errNoRequest, 404, "request_not_found", "invalid_request_error", "", nil, "no"},
-	{"*server.fieldsError", &fieldsError{101, 100}, 431, "too_many_headers", "invalid_request_error", "", []string{"101", "100"}, "no"},
 	{
-		"*server.tooLargeError", &tooLargeError{11, 10}, 413, "request_too_large", "invalid_request_error", "",
+		"*web.FieldsError", &web.FieldsError{Got: 101, Limit: 100}, 431, "too_many_headers", "invalid_request_error", "",
+		[]string{"101", "100"},
+		"no",
+	},
+	{
+		"*web.TooLargeError", &web.TooLargeError{Got: 11, Limit: 10}, 413, "request_too_large", "invalid_request_error", "",
 		[]string{"11 bytes", "10"},
 		"no",
 	},
-	{"*server.tooLargeError", &tooLargeError{0, 10}, 413, "request_too_large", "invalid_request_error", "", []string{"10 bytes"}, "no"},
 	{
-		"*server.mediaTypeError", &mediaTypeError{"text/plain"}, 415, "unsupported_media_type", "invalid_request_error", "",
+		"*web.TooLargeError", &web.TooLargeError{Got: 0, Limit: 10}, 413, "request_too_large", "invalid_request_error", "",
+		[]string{"10 bytes"},
+		"no",
+	},
+	{
+		"*web.MediaTypeError", &web.MediaTypeError{Got: "text/plain"}, 415, "unsupported_media_type", "invalid_request_error", "",
 		[]string{"text/plain"},
 		"no",
 	},
 	{
-		"*server.encodingError", &encodingError{"gzip"}, 415, "unsupported_content_encoding", "invalid_request_error", "",
+		"*web.EncodingError", &web.EncodingError{Got: "gzip"}, 415, "unsupported_content_encoding", "invalid_request_error", "",
 		[]string{"gzip"},
 		"no",
 	},
-	{"server: the body did not come in time", errBodyTimeout, 408, "request_timeout", "invalid_request_error", "", nil, ""},
+	{"web: the body did not come in time", web.ErrBodyTimeout, 408, "request_timeout", "invalid_request_error", "", nil, ""},
 	{
-		"server: the body is cut short or malformed", fmt.Errorf("%w: %w", errBodyCut, io.ErrUnexpectedEOF), 400, "incomplete_body",
+		"web: the body is cut short or malformed", fmt.Errorf("%w: %w", web.ErrBodyCut, io.ErrUnexpectedEOF), 400, "incomplete_body",
 		"invalid_request_error", "", nil, "no",
 	},
 	{
@@ -364,8 +373,8 @@ func TestErrorTable(t *testing.T) {
 		})
 	}
 	for _, r := range table {
-		if !have[r.name] {
-			t.Errorf("row %q has no example", r.name)
+		if !have[r.Name] {
+			t.Errorf("row %q has no example", r.Name)
 		}
 	}
 }
@@ -373,8 +382,8 @@ func TestErrorTable(t *testing.T) {
 // rowOf is the name of the row that reads err.
 func rowOf(err error) string {
 	for _, r := range table {
-		if _, ok := r.read(err); ok {
-			return r.name
+		if _, ok := r.Read(err); ok {
+			return r.Name
 		}
 	}
 	return ""
@@ -422,7 +431,7 @@ func TestCodesAreComplete(t *testing.T) {
 		met[c] = true
 	}
 	for name, c := range codes {
-		if c.status < 400 || c.kind == "" || c.about == "" || c.fix == "" {
+		if c.Status < 400 || c.Type == "" || c.About == "" || c.Fix == "" {
 			t.Errorf("%s: %+v", name, c)
 		}
 		if !met[name] {

@@ -8,26 +8,27 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/router"
+	"tallyroute/router/web"
 )
 
 // describe writes where a request went and what its key has left. Nothing of what the
 // provider sent as headers is passed on.
-func describe(h *fields, way router.Route, out router.Outcome, took time.Duration) {
-	h.set("Openai-Processing-Ms", strconv.FormatInt(took.Milliseconds(), 10))
-	h.set("X-Tallyroute-Provider", way.Target.Provider)
-	h.set("X-Tallyroute-Model", way.Target.Model)
-	h.set("X-Tallyroute-Requested-Model", way.Requested)
-	h.set("X-Tallyroute-Attempts", strconv.Itoa(len(way.Attempts)))
-	h.set("X-Tallyroute-Route-Reason", string(way.Reason))
-	h.set("X-Tallyroute-Overhead-Ms", milliseconds(out.Overhead))
+func describe(h *web.Header, way router.Route, out router.Outcome, took time.Duration) {
+	h.Set("Openai-Processing-Ms", strconv.FormatInt(took.Milliseconds(), 10))
+	h.Set("X-Tallyroute-Provider", way.Target.Provider)
+	h.Set("X-Tallyroute-Model", way.Target.Model)
+	h.Set("X-Tallyroute-Requested-Model", way.Requested)
+	h.Set("X-Tallyroute-Attempts", strconv.Itoa(len(way.Attempts)))
+	h.Set("X-Tallyroute-Route-Reason", string(way.Reason))
+	h.Set("X-Tallyroute-Overhead-Ms", milliseconds(out.Overhead))
 	if way.MaxOutput > 0 {
-		h.set("X-Tallyroute-Max-Tokens", strconv.FormatInt(way.MaxOutput, 10))
+		h.Set("X-Tallyroute-Max-Tokens", strconv.FormatInt(way.MaxOutput, 10))
 	}
 	if len(way.Dropped) > 0 {
-		h.set("X-Tallyroute-Dropped", listed(way.Dropped))
+		h.Set("X-Tallyroute-Dropped", listed(way.Dropped))
 	}
 	if len(way.Unpriced) > 0 {
-		h.set("X-Tallyroute-Unpriced-Members", listed(way.Unpriced))
+		h.Set("X-Tallyroute-Unpriced-Members", listed(way.Unpriced))
 	}
 	describeRates(h, out.Rates)
 	describeBudgets(h, out.Balances)
@@ -54,25 +55,25 @@ func listed(names []string) string {
 
 // describeCost tells the cost of a plain answer. That of a stream is not known
 // when its headers go out: it is estimated here and told in its last chunk.
-func describeCost(h *fields, a *router.Answer) {
+func describeCost(h *web.Header, a *router.Answer) {
 	if a.Response == nil {
 		status := "unpriced"
 		if a.Route.Estimated {
 			status = "estimated"
-			h.set("X-Tallyroute-Cost-Estimate-Usd", a.Route.Estimate.Short())
+			h.Set("X-Tallyroute-Cost-Estimate-Usd", a.Route.Estimate.Short())
 		}
-		h.set("X-Tallyroute-Cost-Status", status)
+		h.Set("X-Tallyroute-Cost-Status", status)
 		return
 	}
 	setCost(h, a.Outcome())
 }
 
 // setCost tells the cost of a request that has ended.
-func setCost(h *fields, out router.Outcome) {
+func setCost(h *web.Header, out router.Outcome) {
 	status, usd := costOf(out)
-	h.set("X-Tallyroute-Cost-Status", status)
+	h.Set("X-Tallyroute-Cost-Status", status)
 	if usd != nil {
-		h.set("X-Tallyroute-Cost-Usd", *usd)
+		h.Set("X-Tallyroute-Cost-Usd", *usd)
 	}
 }
 
@@ -113,26 +114,26 @@ var rateHeaders = map[string]struct{ limit, remaining, reset string }{
 }
 
 // describeRates tells the limits per minute, as OpenAI does.
-func describeRates(h *fields, rates []router.Rate) {
+func describeRates(h *web.Header, rates []router.Rate) {
 	for _, r := range rates {
 		names := rateHeaders[r.Kind]
-		h.set(names.limit, strconv.FormatInt(r.Limit, 10))
-		h.set(names.remaining, strconv.FormatInt(r.Remaining, 10))
-		h.set(names.reset, r.Reset.Round(time.Millisecond).String())
+		h.Set(names.limit, strconv.FormatInt(r.Limit, 10))
+		h.Set(names.remaining, strconv.FormatInt(r.Remaining, 10))
+		h.Set(names.reset, r.Reset.Round(time.Millisecond).String())
 	}
 }
 
 // describeBudgets tells what the tightest budgets leave.
-func describeBudgets(h *fields, balances []billing.Balance) {
+func describeBudgets(h *web.Header, balances []billing.Balance) {
 	left := remaining(balances)
 	if left.USD != nil {
-		h.set("X-Tallyroute-Budget-Remaining-Usd", *left.USD)
+		h.Set("X-Tallyroute-Budget-Remaining-Usd", *left.USD)
 	}
 	if left.Tokens != nil {
-		h.set("X-Tallyroute-Budget-Remaining-Tokens", strconv.FormatInt(*left.Tokens, 10))
+		h.Set("X-Tallyroute-Budget-Remaining-Tokens", strconv.FormatInt(*left.Tokens, 10))
 	}
 	if left.ResetsAt != nil {
-		h.set("X-Tallyroute-Budget-Reset", *left.ResetsAt)
+		h.Set("X-Tallyroute-Budget-Reset", *left.ResetsAt)
 	}
 }
 

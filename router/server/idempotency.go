@@ -10,6 +10,7 @@ import (
 	"tallyroute/providers/sse"
 	"tallyroute/router"
 	"tallyroute/router/idempotency"
+	"tallyroute/router/web"
 )
 
 // What a request that may be sent again says, and what its answer says when it
@@ -31,7 +32,7 @@ var errIdempotencyKey = errors.New("server: malformed idempotency key")
 // idempotencyKey is what the client calls its request, "" where it does not or
 // where nothing is kept.
 func (x *exchange) idempotencyKey() (string, error) {
-	values := x.c.Request.Header.Values(idempotencyHeader)
+	values := x.C.Request.Header.Values(idempotencyHeader)
 	if len(values) == 0 || !x.KeepAnswers {
 		return "", nil
 	}
@@ -69,7 +70,7 @@ func (x *exchange) keep(a *router.Answer, body []byte) {
 	if len(body) > mostKept {
 		body = nil
 	}
-	a.Keep(describing(x.c.Writer.Header()), body)
+	a.Keep(describing(x.C.Writer.Header()), body)
 }
 
 // describing are the members of a header that belong to the answer and not to
@@ -86,31 +87,31 @@ func describing(h http.Header) map[string]string {
 
 // replay answers with what was answered before.
 func (x *exchange) replay(kept *idempotency.Answer) {
-	h := x.c.Writer.Header()
+	h := x.C.Writer.Header()
 	for name, value := range kept.Header {
 		h.Set(name, value)
 	}
 	h.Set(replayedHeader, "true")
 	h.Set(originalHeader, kept.RequestID)
-	x.write(http.StatusOK, kept.Header["Content-Type"], kept.Body)
+	x.Write(http.StatusOK, kept.Header["Content-Type"], kept.Body)
 }
 
 // sentBefore is what a client reads of a request that it has sent before.
-func sentBefore(e *idempotency.DuplicateError) problem {
+func sentBefore(e *idempotency.DuplicateError) web.Problem {
 	switch e.Reason {
 	case idempotency.DuplicateRunning:
-		return problem{
-			code: codeIdempotencyRunning, after: idempotencyWait,
-			message: "The request with this Idempotency-Key is still being answered: " + e.RequestID + ".",
+		return web.Problem{
+			Code: codeIdempotencyRunning, After: idempotencyWait,
+			Message: "The request with this Idempotency-Key is still being answered: " + e.RequestID + ".",
 		}
 	case idempotency.DuplicateLarge:
-		return problem{
-			code:    codeIdempotencyLarge,
-			message: "The request with this Idempotency-Key was answered, and the answer was too large to be kept: " + e.RequestID + ".",
+		return web.Problem{
+			Code:    codeIdempotencyLarge,
+			Message: "The request with this Idempotency-Key was answered, and the answer was too large to be kept: " + e.RequestID + ".",
 		}
 	case idempotency.DuplicateOther:
 	}
-	return problem{code: codeIdempotencyConflict, message: "This Idempotency-Key was used for another request: " + e.RequestID + "."}
+	return web.Problem{Code: codeIdempotencyConflict, Message: "This Idempotency-Key was used for another request: " + e.RequestID + "."}
 }
 
 // keepStream stores a stream that has come to its end.

@@ -12,6 +12,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers"
+	"tallyroute/router/web"
 )
 
 // replays keeps answers in memory.
@@ -227,7 +228,7 @@ func TestFailuresAreNotKept(t *testing.T) {
 	if r := g.chat(hi, idempotencyHeader, orderKey); r.StatusCode != http.StatusOK || r.Header.Get(replayedHeader) != "" {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
-	g.streams(text("hello"), event{err: errBodyCut})
+	g.streams(text("hello"), event{err: web.ErrBodyCut})
 	if r := g.chat(hiStream, idempotencyHeader, "another"); strings.Contains(r.body, "[DONE]") {
 		t.Errorf("%s", r.body)
 	}

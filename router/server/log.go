@@ -2,12 +2,9 @@ package server
 
 import (
 	"errors"
-	"log"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -15,6 +12,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/router"
 	"tallyroute/router/limit"
+	"tallyroute/router/web"
 )
 
 // log writes one line: no body, no header but the client's own label for the
@@ -22,7 +20,7 @@ import (
 func (x *exchange) log(status int, took time.Duration) {
 	if x.nobody() {
 		most := limit.Key{Scope: limit.Network(x.from()), Kind: "log"}
-		if !x.wrong.Take(most, wrongKeyLines, 1, x.start).OK {
+		if !x.wrong.Take(most, wrongKeyLines, 1, x.Start).OK {
 			return
 		}
 	}
@@ -31,8 +29,8 @@ func (x *exchange) log(status int, took time.Duration) {
 		return
 	}
 	fields := append(make([]zap.Field, 0, 8),
-		zap.String("request_id", x.id),
-		zap.String("method", method(x.c.Request.Method)),
+		zap.String("request_id", x.ID),
+		zap.String("method", method(x.C.Request.Method)),
 		zap.String("route", x.route()),
 		zap.Int("status", status),
 		zap.Duration("took", took),
@@ -40,16 +38,16 @@ func (x *exchange) log(status int, took time.Duration) {
 	if x.key != "" {
 		fields = append(fields, zap.String("key_id", string(x.key)))
 	}
-	if x.refused != "" {
-		fields = append(fields, zap.String("code", label(x.refused, 64)))
+	if x.Refused != "" {
+		fields = append(fields, zap.String("code", web.Label(x.Refused, 64)))
 	}
-	if x.err != nil && (status >= 500 || x.streaming) {
-		fields = append(fields, zap.String("error", label(x.err.Error(), 1024)))
+	if x.Err != nil && (status >= 500 || x.streaming) {
+		fields = append(fields, zap.String("error", web.Label(x.Err.Error(), 1024)))
 	}
-	if theirs := x.c.GetHeader("X-Request-Id"); theirs != "" {
-		fields = append(fields, zap.String("client_request_id", label(theirs, 256)))
+	if theirs := x.C.GetHeader("X-Request-Id"); theirs != "" {
+		fields = append(fields, zap.String("client_request_id", web.Label(theirs, 256)))
 	}
-	if n, err := strconv.ParseUint(x.c.GetHeader("X-Stainless-Retry-Count"), 10, 8); err == nil && n > 0 {
+	if n, err := strconv.ParseUint(x.C.GetHeader("X-Stainless-Retry-Count"), 10, 8); err == nil && n > 0 {
 		fields = append(fields, zap.Uint64("client_retry", n))
 	}
 	line.Write(fields...)
@@ -61,8 +59,8 @@ const wrongKeyLines = 60
 
 // nobody reports a request whose key is none.
 func (x *exchange) nobody() bool {
-	return x.err != nil && x.key == "" && (errors.Is(x.err, billing.ErrMalformedKey) || errors.Is(x.err, billing.ErrUnknownKey) ||
-		errors.As(x.err, new(*router.StrangerError)))
+	return x.Err != nil && x.key == "" && (errors.Is(x.Err, billing.ErrMalformedKey) || errors.Is(x.Err, billing.ErrUnknownKey) ||
+		errors.As(x.Err, new(*router.StrangerError)))
 }
 
 func (x *exchange) level(status int) zapcore.Level {
@@ -77,7 +75,7 @@ func (x *exchange) level(status int) zapcore.Level {
 
 // route is the pattern that was matched: what a client can make up is no label.
 func (x *exchange) route() string {
-	if p := x.c.FullPath(); p != "" {
+	if p := x.C.FullPath(); p != "" {
 		return p
 	}
 	return "unknown"
@@ -89,24 +87,4 @@ func method(m string) string {
 		return m
 	}
 	return "other"
-}
-
-// label is a text of somebody else's as one line of at most n bytes.
-func label(s string, n int) string {
-	clean := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf) {
-			return '·'
-		}
-		return r
-	}, strings.ToValidUTF8(s[:min(len(s), n)], "·"))
-	return strings.ToValidUTF8(clean[:min(len(clean), n)], "")
-}
-
-// errorLog takes what net/http has to say: broken handshakes and the like.
-func errorLog(l *zap.Logger) *log.Logger {
-	std, err := zap.NewStdLogAt(l, zap.DebugLevel)
-	if err != nil {
-		return nil // no such level, which there is
-	}
-	return std
 }

@@ -41,7 +41,7 @@ func listModels(x *exchange) {
 	for i, m := range list {
 		data[i] = modelOf(m)
 	}
-	x.json(http.StatusOK, map[string]any{"object": "list", "data": data})
+	x.JSON(http.StatusOK, map[string]any{"object": "list", "data": data})
 }
 
 // getModel is GET /v1/models/{id}; ids contain slashes.
@@ -51,7 +51,7 @@ func getModel(x *exchange) {
 		x.fail(err)
 		return
 	}
-	id := strings.TrimPrefix(x.c.Param("id"), "/")
+	id := strings.TrimPrefix(x.C.Param("id"), "/")
 	i := slices.IndexFunc(list, func(m router.Model) bool { return names(m, id) })
 	if i < 0 {
 		x.fail(&router.ModelError{Asked: id})
@@ -59,7 +59,7 @@ func getModel(x *exchange) {
 	}
 	m := modelOf(list[i])
 	m.ID = id
-	x.json(http.StatusOK, m)
+	x.JSON(http.StatusOK, m)
 }
 
 // names reports whether id means m: by its name, or as provider/model.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tallyroute/providers"
+	"tallyroute/router/web"
 )
 
 // spelled passes requests on by the paths that the routes have: clients are set up with
@@ -108,7 +109,7 @@ func noRoute(u *url.URL) error {
 			}
 		}
 	}
-	return errNoRoute
+	return web.ErrNoRoute
 }
 
 // begins reports whether the segments of a path begin with those of a pattern.
@@ -128,16 +129,16 @@ func begins(path, pattern string) bool {
 }
 
 // unservedProblem says what is not served and what is.
-func unservedProblem(e *unservedError) problem {
-	p := problem{code: codeNotFound, message: e.api + " is not served here."}
+func unservedProblem(e *unservedError) web.Problem {
+	p := web.Problem{Code: web.CodeNotFound, Message: e.api + " is not served here."}
 	if e.api == "The admin API" {
-		p.fix = "It is on a listener of its own: admin_listen."
+		p.Fix = "It is on a listener of its own: admin_listen."
 		return p
 	}
 	var served []string
 	for _, o := range providers.Operations() {
 		served = append(served, fmt.Sprintf("%s at POST %s", o, o.Path()))
 	}
-	p.message += " What is: " + strings.Join(served, ", ") + ", GET /v1/models."
+	p.Message += " What is: " + strings.Join(served, ", ") + ", GET /v1/models."
 	return p
 }

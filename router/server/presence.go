@@ -97,7 +97,7 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 // present makes x.ctx a context that ends when the client has gone. That of the
 // request ends as soon as the client sends nothing more.
 func (x *exchange) present() {
-	request := x.c.Request.Context()
+	request := x.C.Request.Context()
 	x.ctx, x.leave = request, func(error) {}
 	c, ok := request.Value(connKey{}).(*conn)
 	if !ok {

@@ -11,6 +11,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers"
+	"tallyroute/router/web"
 )
 
 func TestModels(t *testing.T) {
@@ -215,11 +216,11 @@ func TestLogCannotBeForged(t *testing.T) {
 	if len(lines) != 1 || len(lines[0]) > 1000 || strings.ContainsAny(lines[0], "\u2028\u202e\x1b") {
 		t.Errorf("%d lines: %q", len(lines), lines)
 	}
-	if got := label(evil, 256); len(got) > 256 || strings.ContainsAny(got, "\u2028\u202e\x1b\n\r") ||
+	if got := web.Label(evil, 256); len(got) > 256 || strings.ContainsAny(got, "\u2028\u202e\x1b\n\r") ||
 		!strings.HasPrefix(got, "a·b·c·[31m") {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
-	if got := label("\xff\xfeé\x00", 5); got != "·é" {
+	if got := web.Label("\xff\xfeé\x00", 5); got != "·é" {
 		t.Errorf("%q", got)
 	}
 }

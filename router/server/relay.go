@@ -56,7 +56,7 @@ func (x *exchange) relay(a *router.Answer) {
 		default:
 			x.event(chunk.Data)
 		}
-		if x.cut && x.recorded == nil {
+		if x.Cut && x.recorded == nil {
 			return
 		}
 	}
@@ -84,7 +84,7 @@ func (x *exchange) endStream(a *router.Answer, last total, err error) {
 		x.event([]byte("[DONE]"))
 		return
 	}
-	if x.cut {
+	if x.Cut {
 		return
 	}
 	x.fail(&streamError{err})
@@ -114,22 +114,22 @@ func (x *exchange) event(data []byte) {
 	x.recorded.event(data)
 	x.silence.mu.Lock()
 	defer x.silence.mu.Unlock()
-	if x.cut {
+	if x.Cut {
 		return
 	}
 	if x.silence.lost != nil {
-		x.gone(x.silence.lost)
+		x.Gone(x.silence.lost)
 		return
 	}
 	if !x.streaming {
 		x.open()
 	}
 	if !x.unsent {
-		x.deadline()
+		x.Deadline()
 	}
 	x.unsent = true
 	if err := x.events.Data(data); err != nil {
-		x.gone(err)
+		x.Gone(err)
 		return
 	}
 	if !x.batched {
@@ -146,12 +146,12 @@ func (x *exchange) flush() {
 
 // send is flush with the lock held.
 func (x *exchange) send() {
-	if !x.unsent || x.cut {
+	if !x.unsent || x.Cut {
 		return
 	}
 	x.unsent = false
 	x.silence.wrote = time.Now()
-	if err := x.rc.Flush(); err != nil {
-		x.gone(err)
+	if err := x.RC.Flush(); err != nil {
+		x.Gone(err)
 	}
 }

@@ -29,6 +29,7 @@ import (
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
 	"tallyroute/router/tokens"
+	"tallyroute/router/web"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,7 +41,7 @@ type rig struct {
 	t        *testing.T
 	router   Router
 	addr     string
-	http     *Server
+	http     *web.Server
 	client   *http.Client
 	secret   string
 	verifier *verifier

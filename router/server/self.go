@@ -69,8 +69,8 @@ func getKey(x *exchange) {
 		return
 	}
 	x.key = key.ID
-	describeBudgets(&x.head, balances)
-	x.json(http.StatusOK, selfOf(key, balances))
+	describeBudgets(&x.Head, balances)
+	x.JSON(http.StatusOK, selfOf(key, balances))
 }
 
 func selfOf(k *billing.Key, balances []billing.Balance) self {
@@ -167,7 +167,7 @@ func getRequest(x *exchange) {
 		x.fail(err)
 		return
 	}
-	id := x.c.Param("id")
+	id := x.C.Param("id")
 	if !isRequestID(id) {
 		x.fail(errNoRequest)
 		return
@@ -194,7 +194,7 @@ func getRequest(x *exchange) {
 			receipt.Attempts[i].Rejected = receipt.Attempts[i].Rejected || receipt.Attempts[i].Attempt == r.Row.Attempt
 		}
 	}
-	x.json(http.StatusOK, receipt)
+	x.JSON(http.StatusOK, receipt)
 }
 
 // isRequestID spares the database what cannot be an id of ours.

@@ -3,9 +3,7 @@ package server
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -15,6 +13,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/router"
 	"tallyroute/router/limit"
+	"tallyroute/router/web"
 )
 
 // Router answers; *router.Router does.
@@ -51,142 +50,82 @@ type Options struct {
 	Limits  Limits
 }
 
-// Limits are what one client may take up. The zero value of each has a default.
+// Limits are what one client may take up.
 type Limits struct {
-	Body        int64 // bytes of a request's body; 10 MiB
-	HeaderBytes int   // 32 KiB
-	Fields      int   // in a request's header; 100
-	Connections int   // open at once; 4096
-
-	ReadHeader time.Duration // until the header of a request has come; 5 s
-	ReadBody   time.Duration // until its body has come; 30 s
-	Idle       time.Duration // between two requests of a connection; 60 s
-	Write      time.Duration // until the client has taken one piece of an answer; 15 s
-	Silence    time.Duration // of a stream, until its client is told that it is being worked on; 15 s
+	web.Limits
+	Silence time.Duration // of a stream, until its client is told that it is being worked on; 15 s
 }
 
 func (l Limits) withDefaults() Limits {
-	orElse(&l.Body, 10<<20)
-	orElse(&l.HeaderBytes, 32<<10)
-	orElse(&l.Fields, 100)
-	orElse(&l.Connections, 4096)
-	orElse(&l.ReadHeader, 5*time.Second)
-	orElse(&l.ReadBody, 30*time.Second)
-	orElse(&l.Idle, time.Minute)
-	orElse(&l.Write, 15*time.Second)
-	orElse(&l.Silence, 15*time.Second)
+	l.Limits = l.Limits.WithDefaults()
+	web.OrElse(&l.Silence, 15*time.Second)
 	return l
-}
-
-func orElse[T int | int64 | time.Duration](v *T, otherwise T) {
-	if *v <= 0 {
-		*v = otherwise
-	}
-}
-
-func (o Options) withDefaults() Options {
-	if o.Ready == nil {
-		o.Ready = func(context.Context) (map[string]string, error) { return map[string]string{"status": "ok"}, nil }
-	}
-	if o.Observe == nil {
-		o.Observe = func(string, string, int, time.Duration) {}
-	}
-	if o.Log == nil {
-		o.Log = zap.NewNop()
-	}
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	o.Limits = o.Limits.withDefaults()
-	return o
 }
 
 // server is the state that all requests share.
 type server struct {
-	Options
-	stopping *atomic.Bool
-	wrong    *limit.Store // lines of the log about keys that are nobody's
-	discards limit.Slots
+	listener web.Listener
+
+	Router         Router
+	Observe        func(method, route string, status int, took time.Duration)
+	TrustedProxies []netip.Prefix
+	KeepAnswers    bool
+	Bytes          *limit.Bytes
+	patience       time.Duration // with a silent stream
+	wrong          *limit.Store  // lines of the log about keys that are nobody's
 }
 
-// Server is the public listener.
-type Server struct {
-	*http.Server
-	conns    *connections
-	stopping atomic.Bool
-}
+// errorTable is how errors are read by clients of this listener.
+var errorTable = &web.Errors{Rows: table, Codes: codes}
 
-// New is the public listener, ready for Serve.
-func New(o Options) (*Server, error) {
+// New returns the public listener, ready for Serve.
+func New(o Options) (*web.Server, error) {
 	if o.Router == nil {
 		return nil, errors.New("server: no router")
 	}
-	o = o.withDefaults()
-	s := &Server{conns: newConnections(o.Limits.Connections)}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	s.Server = &http.Server{
-		Handler:           shared(o.Origins, spelled(s.engine(o))),
-		ReadHeaderTimeout: o.Limits.ReadHeader,
-		IdleTimeout:       o.Limits.Idle,
-		MaxHeaderBytes:    o.Limits.HeaderBytes,
-		ConnState:         s.conns.observe,
-		ConnContext:       withConn,
-		Protocols:         protocols, // neither HTTP/2 nor an upgrade to it
-		ErrorLog:          errorLog(o.Log),
-
-		DisableGeneralOptionsHandler: true,
+	if o.Observe == nil {
+		o.Observe = func(string, string, int, time.Duration) {}
 	}
+	o.Limits = o.Limits.withDefaults()
+	listener := web.NewListener(web.Listener{Log: o.Log, Clock: o.Clock, Ready: o.Ready, Limits: o.Limits.Limits, Errors: errorTable})
+	s := web.NewServer(o.Limits.Limits, listener.Log)
+	listener.Stopping = s.Stopping
+	s.ConnContext = withConn
+	s.Handler = shared(o.Origins, spelled(engine(&server{
+		listener: listener, Router: o.Router, Observe: o.Observe, TrustedProxies: o.TrustedProxies, KeepAnswers: o.KeepAnswers,
+		Bytes: o.Bytes, patience: o.Limits.Silence, wrong: limit.New(),
+	})))
 	return s, nil
 }
 
-// Stop has every answer from now on say that its connection is closed, so that
-// clients send their next request elsewhere.
-func (s *Server) Stop() { s.stopping.Store(true) }
-
-// Drain waits, after Stop and once nothing more is accepted, until no request is
-// under way and none has ended within grace, or ctx ends. Requests that still come
-// are answered: a client that keeps a connection from before Stop does not know yet.
-func (s *Server) Drain(ctx context.Context, grace time.Duration) {
-	const look = 10 * time.Millisecond
-	t := time.NewTicker(look)
-	defer t.Stop()
-	for !s.conns.quiet(grace) {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (s *Server) engine(o Options) *gin.Engine {
-	gin.SetMode(gin.ReleaseMode)
-	engine := gin.New()
-	engine.RedirectTrailingSlash = false
-	engine.RedirectFixedPath = false
-	engine.HandleMethodNotAllowed = true
-	engine.ForwardedByClientIP = false // see exchange.from
-	engine.UseRawPath = true           // so that %2f is no slash
-
-	h := &server{Options: o, stopping: &s.stopping, wrong: limit.New(), discards: limit.NewSlots(discards)}
+func engine(s *server) *gin.Engine {
+	engine := web.NewEngine()
 	for _, operation := range providers.Operations() {
-		engine.POST(operation.Path(), h.serve(func(x *exchange) { x.complete(operation) }))
+		engine.POST(operation.Path(), s.serve(func(x *exchange) { x.complete(operation) }))
 	}
 	for path, read := range map[string]func(*exchange){
 		"/v1/models": listModels, "/v1/models/*id": getModel, "/v1/key": getKey, "/v1/requests/:id": getRequest,
-		"/docs/errors/:code": explainCode, "/healthz": healthz, "/readyz": readyz,
+		"/docs/errors/:code": explainCode,
+		"/healthz":           func(x *exchange) { x.Healthz() },
+		"/readyz":            func(x *exchange) { x.Readyz(x.ctx) },
 	} {
-		engine.GET(path, h.serve(read))
-		engine.HEAD(path, h.serve(read))
+		engine.GET(path, s.serve(read))
+		engine.HEAD(path, s.serve(read))
 	}
-	engine.NoRoute(h.serve(func(x *exchange) { x.fail(noRoute(x.c.Request.URL)) }))
-	engine.NoMethod(h.serve(func(x *exchange) {
-		err := noRoute(x.c.Request.URL)
-		if errors.Is(err, errNoRoute) {
-			err = errNoMethod
+	engine.NoRoute(s.serve(func(x *exchange) { x.fail(noRoute(x.C.Request.URL)) }))
+	engine.NoMethod(s.serve(func(x *exchange) {
+		err := noRoute(x.C.Request.URL)
+		if errors.Is(err, web.ErrNoRoute) {
+			err = web.ErrNoMethod
 		}
 		x.fail(err)
 	}))
 	return engine
+}
+
+// explainCode is GET /docs/errors/{code}: the page that doc_url names.
+func explainCode(x *exchange) {
+	if err := x.Explain(x.C.Param("code")); err != nil {
+		x.fail(err)
+	}
 }

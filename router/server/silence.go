@@ -35,7 +35,7 @@ func (x *exchange) waiting() {
 	s := &x.silence
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wrote, s.after = time.Now(), x.Limits.Silence
+	s.wrote, s.after = time.Now(), x.patience
 	s.timer = time.AfterFunc(s.after, x.comment)
 }
 
@@ -68,9 +68,9 @@ func (x *exchange) comment() {
 // say writes a comment. The lock is held.
 func (x *exchange) say() {
 	s := &x.silence
-	x.deadline()
+	x.Deadline()
 	if s.lost = x.events.Comment(keepAlive); s.lost == nil {
-		s.lost = x.rc.Flush()
+		s.lost = x.RC.Flush()
 	}
 	x.unsent = false
 	s.wrote = time.Now()
@@ -78,9 +78,9 @@ func (x *exchange) say() {
 
 // open begins the event stream. The lock of its silence is held.
 func (x *exchange) open() {
-	x.head.set("Content-Type", "text/event-stream; charset=utf-8")
-	x.head.set("X-Accel-Buffering", "no") // nginx would collect events
-	x.streaming, x.events = true, sse.NewWriter(x.c.Writer)
+	x.Head.Set("Content-Type", "text/event-stream; charset=utf-8")
+	x.Head.Set("X-Accel-Buffering", "no") // nginx would collect events
+	x.streaming, x.events = true, sse.NewWriter(x.C.Writer)
 }
 
 // answered writes the header of a stream, unless it has gone out.

@@ -1,4 +1,4 @@
-package server
+package web
 
 import (
 	"compress/gzip"
@@ -17,34 +17,30 @@ import (
 
 // What is wrong with a body that cannot be read, or with the request around it.
 type (
-	// tooLargeError is a body beyond the limit. Got is what the client
+	// TooLargeError is a body beyond the limit. Got is what the client
 	// announced, 0 where it did not.
-	tooLargeError struct{ Got, Limit int64 }
-	// mediaTypeError is a body that is not said to be JSON.
-	mediaTypeError struct{ Got string }
-	// encodingError is a body that is encoded as we cannot read it.
-	encodingError struct{ Got string }
-	// fieldsError is a header of too many fields.
-	fieldsError struct{ Got, Limit int }
+	TooLargeError struct{ Got, Limit int64 }
+	// MediaTypeError is a body that is not said to be JSON.
+	MediaTypeError struct{ Got string }
+	// EncodingError is a body that is encoded as we cannot read it.
+	EncodingError struct{ Got string }
+	// FieldsError is a header of too many fields.
+	FieldsError struct{ Got, Limit int }
 )
 
-func (e *tooLargeError) Error() string {
-	return fmt.Sprintf("server: body of more than %d bytes", e.Limit)
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("web: body of more than %d bytes", e.Limit)
 }
-func (e *mediaTypeError) Error() string { return fmt.Sprintf("server: media type %q", e.Got) }
-func (e *encodingError) Error() string  { return fmt.Sprintf("server: content encoding %q", e.Got) }
-func (e *fieldsError) Error() string {
-	return fmt.Sprintf("server: %d header fields, %d allowed", e.Got, e.Limit)
+func (e *MediaTypeError) Error() string { return fmt.Sprintf("web: media type %q", e.Got) }
+func (e *EncodingError) Error() string  { return fmt.Sprintf("web: content encoding %q", e.Got) }
+func (e *FieldsError) Error() string {
+	return fmt.Sprintf("web: %d header fields, %d allowed", e.Got, e.Limit)
 }
 
-var (
-	errBodyTimeout = errors.New("server: the body did not come in time")
-	errBodyCut     = errors.New("server: the body is cut short or malformed")
-)
-
-// body is the request's body, as JSON by its own account.
-func (x *exchange) body() ([]byte, error) {
-	r := x.c.Request
+// Body reads the request's body, which must be declared as JSON, into memory that
+// room has.
+func (x *Exchange) Body(room *limit.Share) ([]byte, error) {
+	r := x.C.Request
 	if err := checkMedia(r.Header); err != nil {
 		return nil, err
 	}
@@ -56,13 +52,13 @@ func (x *exchange) body() ([]byte, error) {
 		}
 		from, announced = unpacked, -1
 	}
-	body, err := readBody(from, announced, x.Limits.Body, x.room)
+	body, err := readBody(from, announced, x.Limits.Body, room)
 	if err != nil {
 		return nil, x.unread(err)
 	}
 	// What is read from now on is only whether the client is still there.
 	// net/http lifts the deadline too, but does not promise it.
-	_ = x.rc.SetReadDeadline(time.Time{})
+	_ = x.RC.SetReadDeadline(time.Time{})
 	return body, nil
 }
 
@@ -74,15 +70,15 @@ const (
 )
 
 // discard takes the body from a client.
-func (x *exchange) discard() {
-	within, cancel := context.WithTimeout(x.c.Request.Context(), discardTime)
+func (x *Exchange) discard() {
+	within, cancel := context.WithTimeout(x.C.Request.Context(), discardTime)
 	defer cancel()
 	if x.discards.Take(within) != nil {
 		return
 	}
 	defer x.discards.Free()
-	_ = x.rc.SetReadDeadline(time.Now().Add(discardTime))
-	_, _ = io.CopyN(io.Discard, x.c.Request.Body, x.Limits.Body)
+	_ = x.RC.SetReadDeadline(time.Now().Add(discardTime))
+	_, _ = io.CopyN(io.Discard, x.C.Request.Body, x.Limits.Body)
 }
 
 // compressed reports a body that is to be unpacked.
@@ -90,8 +86,8 @@ func compressed(h http.Header) bool { return strings.EqualFold(h.Get("Content-En
 
 // unread is why a body could not be read. One for which there was no room is taken from
 // the client all the same, for many read no answer before they have sent all.
-func (x *exchange) unread(err error) error {
-	var large *tooLargeError
+func (x *Exchange) unread(err error) error {
+	var large *TooLargeError
 	var full *limit.FullError
 	switch {
 	case errors.As(err, &full):
@@ -100,9 +96,9 @@ func (x *exchange) unread(err error) error {
 	case errors.As(err, &large), errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errBodyTimeout
+		return ErrBodyTimeout
 	}
-	return fmt.Errorf("%w: %w", errBodyCut, err)
+	return fmt.Errorf("%w: %w", ErrBodyCut, err)
 }
 
 // jsonMedia are the media types that a body may be declared as. The second is
@@ -112,7 +108,7 @@ var jsonMedia = map[string]bool{"application/json": true, "application/x-www-for
 func checkMedia(h http.Header) error {
 	encodings := h.Values("Content-Encoding")
 	if e := strings.Join(encodings, ", "); e != "" && !strings.EqualFold(e, "identity") && !strings.EqualFold(e, "gzip") {
-		return &encodingError{e}
+		return &EncodingError{e}
 	}
 	given := h.Values("Content-Type")
 	if len(given) == 0 || (len(given) == 1 && given[0] == "") {
@@ -124,7 +120,7 @@ func checkMedia(h http.Header) error {
 	media, params, err := mime.ParseMediaType(given[0])
 	charset := params["charset"]
 	if err != nil || len(given) > 1 || !jsonMedia[media] || !isUTF8(charset) {
-		return &mediaTypeError{given[0]}
+		return &MediaTypeError{given[0]}
 	}
 	return nil
 }
@@ -142,7 +138,7 @@ const firstPiece = 64 << 10
 // comes: the first piece, and then by what has come.
 func readBody(from io.Reader, announced, most int64, room *limit.Share) ([]byte, error) {
 	if announced > most {
-		return nil, &tooLargeError{announced, most}
+		return nil, &TooLargeError{announced, most}
 	}
 	end, growth, admitted := announced, int64(4), announced
 	if announced < 0 {
@@ -173,7 +169,7 @@ func readBody(from io.Reader, announced, most int64, room *limit.Share) ([]byte,
 		}
 	}
 	if announced < 0 {
-		return nil, &tooLargeError{0, most}
+		return nil, &TooLargeError{0, most}
 	}
 	return body, nil
 }

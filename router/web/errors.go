@@ -1,0 +1,157 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Problem is what a client reads of an error.
+type Problem struct {
+	Code    string
+	Message string
+	Param   string        // the member that it is about; "" for none
+	Fix     string        // what to do; "" is that of the code
+	After   time.Duration // when to try again; 0 is not known
+	Final   bool          // trying again does not help, although it may with others of the code
+	Status  int           // 0 is that of the code
+	Type    string        // "" is that of the code
+}
+
+// Row is one line of a table of errors: it recognises one kind of error.
+type Row struct {
+	Name string
+	Read func(error) (Problem, bool)
+}
+
+// Is returns a row for one sentinel.
+func Is(target error, p Problem) Row {
+	return Row{target.Error(), func(err error) (Problem, bool) { return p, errors.Is(err, target) }}
+}
+
+// As returns a row for one type of error.
+func As[E error](read func(E) Problem) Row {
+	var e E
+	return Row{fmt.Sprintf("%T", e), func(err error) (Problem, bool) {
+		var e E
+		if !errors.As(err, &e) {
+			return Problem{}, false
+		}
+		return read(e), true
+	}}
+}
+
+// Code is what all errors of one code have in common.
+type Code struct {
+	Status int
+	Type   string
+	Retry  Retry
+	About  string // what has happened, for the page of the code
+	Fix    string // what to do
+}
+
+// Retry says whether the same request may succeed later.
+type Retry int
+
+// Whether the same request may succeed later.
+const (
+	Never    Retry = iota // it would be refused again
+	Sensible              // it may succeed
+)
+
+// Types of errors, as clients read them.
+const (
+	TypeRequest    = "invalid_request_error"
+	TypeAuth       = "authentication_error"
+	TypePermission = "permission_error"
+	TypeQuota      = "insufficient_quota"
+	TypeRate       = "rate_limit_error"
+	TypeAPI        = "api_error"
+)
+
+// Errors are all errors of a listener.
+type Errors struct {
+	Rows  []Row // the first that recognises an error decides
+	Codes map[string]Code
+}
+
+// Problem reads an error by the table. An error that no row recognises tells nothing
+// but the request id.
+func (e *Errors) Problem(err error) Problem {
+	p := Problem{Code: CodeInternal, Message: "Something failed in this router."}
+	for _, r := range e.Rows {
+		if found, ok := r.Read(err); ok {
+			p = found
+			break
+		}
+	}
+	c, ours := e.Codes[p.Code]
+	if p.Status == 0 {
+		p.Status = c.Status
+	}
+	if p.Type == "" {
+		p.Type = c.Type
+	}
+	if p.Fix == "" {
+		p.Fix = c.Fix
+	}
+	p.Final = p.Final || !ours || c.Retry == Never
+	return p
+}
+
+// Answer writes a problem as the answer.
+func (x *Exchange) Answer(p Problem) {
+	x.retryFields(p)
+	x.Write(p.Status, JSONType, append(x.ErrorBody(p), '\n'))
+}
+
+func (x *Exchange) retryFields(p Problem) {
+	if p.Final {
+		x.Head.Set("X-Should-Retry", "false")
+		return
+	}
+	if p.After > 0 {
+		x.Head.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(p.After.Seconds())), 10))
+		x.Head.Set("Retry-After-Ms", strconv.FormatInt(max(1, p.After.Milliseconds()), 10))
+	}
+}
+
+// ErrorObject is the error object of the OpenAI format, with what to do about it.
+type ErrorObject struct {
+	Message   string  `json:"message"`
+	Type      string  `json:"type"`
+	Param     *string `json:"param"`
+	Code      *string `json:"code"`
+	Fix       *string `json:"fix"`
+	DocURL    *string `json:"doc_url"`
+	RequestID string  `json:"request_id"`
+}
+
+// ErrorBody is what an error is answered with.
+func (x *Exchange) ErrorBody(p Problem) []byte {
+	return Encode(ErrorAnswer{ErrorObject{
+		Message: p.Message, Type: p.Type, Param: orNull(p.Param), Code: orNull(p.Code), Fix: orNull(p.Fix),
+		DocURL: x.docURL(p.Code), RequestID: x.ID,
+	}})
+}
+
+// ErrorAnswer is the body of an answer that is an error.
+type ErrorAnswer struct {
+	Error ErrorObject `json:"error"`
+}
+
+func (x *Exchange) docURL(code string) *string {
+	if _, ours := x.Errors.Codes[code]; !ours {
+		return nil // a provider's own
+	}
+	return orNull("/docs/errors/" + code)
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

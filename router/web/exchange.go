@@ -1,0 +1,133 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/oklog/ulid/v2"
+	"go.uber.org/zap"
+
+	"tallyroute/router/limit"
+)
+
+// Listener is what all requests of one listener share.
+type Listener struct {
+	Log   *zap.Logger
+	Clock func() time.Time
+	// Ready tells a probe how requests can be answered, or why they cannot be.
+	// Of its error a client reads what a method Reason() string of it returns.
+	Ready    func(ctx context.Context) (map[string]string, error)
+	Limits   Limits
+	Errors   *Errors
+	Stopping func() bool // answers say that their connection is closed; nil is never
+
+	discards limit.Slots
+}
+
+// NewListener fills in what is not set.
+func NewListener(l Listener) Listener {
+	if l.Log == nil {
+		l.Log = zap.NewNop()
+	}
+	if l.Clock == nil {
+		l.Clock = time.Now
+	}
+	if l.Ready == nil {
+		l.Ready = func(context.Context) (map[string]string, error) { return map[string]string{"status": "ok"}, nil }
+	}
+	l.Limits = l.Limits.WithDefaults()
+	l.discards = limit.NewSlots(discards)
+	return l
+}
+
+// Exchange is one request that is being answered.
+type Exchange struct {
+	*Listener
+	C     *gin.Context
+	RC    *http.ResponseController
+	ID    string // "req_" and a ULID: ours, never the client's
+	Head  Header // of the answer
+	Start time.Time
+
+	// For the log.
+	Refused string // the code of the error that was answered
+	Err     error
+
+	Cut bool // the connection must not look as if the answer were whole
+}
+
+// Begin starts an answer, with the header fields that all have.
+func (l *Listener) Begin(c *gin.Context) Exchange {
+	now := l.Clock()
+	x := Exchange{
+		Listener: l, C: c, RC: http.NewResponseController(raw(c.Writer)), Start: now, Head: NewHeader(c.Writer.Header()),
+		ID: "req_" + ulid.MustNew(ulid.Timestamp(now), rand.Reader).String(),
+	}
+	x.Head.Set("X-Request-Id", x.ID)
+	x.Head.Set("X-Content-Type-Options", "nosniff")
+	x.Head.Set("Cache-Control", "no-store") // answers may hold secrets
+	if l.Stopping != nil && l.Stopping() {
+		x.Head.Set("Connection", "close")
+	}
+	return x
+}
+
+// raw is the writer below gin's, which swallows the errors of a flush.
+func raw(w http.ResponseWriter) http.ResponseWriter {
+	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
+		return u.Unwrap()
+	}
+	return w
+}
+
+// Admit judges the head of a request, before anything of its body is read.
+func (x *Exchange) Admit() error {
+	r := x.C.Request
+	if slices.Contains(r.TransferEncoding, "chunked") {
+		// Where the body ends is then a matter of opinion. Whoever disagrees
+		// with us must not get a second request in behind it.
+		x.C.Header("Connection", "close")
+	}
+	if r.ContentLength != 0 {
+		_ = x.RC.SetReadDeadline(time.Now().Add(x.Limits.ReadBody))
+	}
+	if r.URL.Host != "" { // an absolute URI: we are no proxy
+		return ErrNoRoute
+	}
+	fields := 0
+	for _, values := range r.Header {
+		fields += len(values)
+	}
+	if fields > x.Limits.Fields {
+		return &FieldsError{fields, x.Limits.Fields}
+	}
+	return nil
+}
+
+// Panicked returns what is to be answered where a handler panicked with v, and logs
+// it. It is nil where nothing is to be answered because the connection is to be cut.
+// The value may hold a client's text or a secret, so only faults of the runtime are
+// logged in words.
+func (x *Exchange) Panicked(v any) error {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		x.Cut = true
+		return nil
+	}
+	what := fmt.Sprintf("%T", v)
+	if err, ok := v.(runtime.Error); ok {
+		what = err.Error()
+	}
+	x.Log.Error("panic", zap.String("request_id", x.ID), zap.String("what", what), zap.StackSkip("stack", 4))
+	return fmt.Errorf("web: panic: %s", what)
+}
+
+// Route is the pattern that was matched, "" for a path that no route has: what a
+// client can make up must not reach a log or a metric.
+func (x *Exchange) Route() string { return x.C.FullPath() }

@@ -1,0 +1,18 @@
+package web
+
+import (
+	"strings"
+	"unicode"
+)
+
+// Label is a text of somebody else's as one line of at most n bytes, for logs and
+// messages.
+func Label(s string, n int) string {
+	clean := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf) {
+			return '·'
+		}
+		return r
+	}, strings.ToValidUTF8(s[:min(len(s), n)], "·"))
+	return strings.ToValidUTF8(clean[:min(len(clean), n)], "")
+}

@@ -1,0 +1,115 @@
+package web
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.uber.org/zap"
+)
+
+// Limits are what one client may take up. The zero value of each has a default.
+type Limits struct {
+	Body        int64 // bytes of a request's body; 10 MiB
+	HeaderBytes int   // 32 KiB
+	Fields      int   // in a request's header; 100
+	Connections int   // open at once; 4096
+
+	ReadHeader time.Duration // until the header of a request has come; 5 s
+	ReadBody   time.Duration // until its body has come; 30 s
+	Idle       time.Duration // between two requests of a connection; 60 s
+	Write      time.Duration // until the client has taken one piece of an answer; 15 s
+}
+
+// WithDefaults returns the limits with a default for every one that is not set.
+func (l Limits) WithDefaults() Limits {
+	OrElse(&l.Body, 10<<20)
+	OrElse(&l.HeaderBytes, 32<<10)
+	OrElse(&l.Fields, 100)
+	OrElse(&l.Connections, 4096)
+	OrElse(&l.ReadHeader, 5*time.Second)
+	OrElse(&l.ReadBody, 30*time.Second)
+	OrElse(&l.Idle, time.Minute)
+	OrElse(&l.Write, 15*time.Second)
+	return l
+}
+
+// OrElse sets v to otherwise unless it is positive.
+func OrElse[T int | int64 | time.Duration](v *T, otherwise T) {
+	if *v <= 0 {
+		*v = otherwise
+	}
+}
+
+// Server is an http.Server whose connections are counted, bounded and drained.
+type Server struct {
+	*http.Server
+	conns    *connections
+	stopping atomic.Bool
+}
+
+// NewServer returns a server with these limits, ready for a handler and Serve.
+func NewServer(l Limits, logger *zap.Logger) *Server {
+	s := &Server{conns: newConnections(l.Connections)}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	s.Server = &http.Server{
+		ReadHeaderTimeout: l.ReadHeader,
+		IdleTimeout:       l.Idle,
+		MaxHeaderBytes:    l.HeaderBytes,
+		ConnState:         s.conns.observe,
+		Protocols:         protocols, // neither HTTP/2 nor an upgrade to it
+		ErrorLog:          errorLog(logger),
+
+		DisableGeneralOptionsHandler: true,
+	}
+	return s
+}
+
+// Stop makes every answer from now on say that its connection is closed, so that
+// clients send their next request elsewhere.
+func (s *Server) Stop() { s.stopping.Store(true) }
+
+// Stopping reports whether Stop was called.
+func (s *Server) Stopping() bool { return s.stopping.Load() }
+
+// Drain waits, after Stop and once nothing more is accepted, until no request is
+// under way and none has ended within grace, or ctx ends. Requests that still come
+// are answered: a client that keeps a connection from before Stop does not know yet.
+func (s *Server) Drain(ctx context.Context, grace time.Duration) {
+	const look = 10 * time.Millisecond
+	t := time.NewTicker(look)
+	defer t.Stop()
+	for !s.conns.quiet(grace) {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// NewEngine returns a router of paths that matches exactly: nothing is redirected,
+// and no header of a client is believed.
+func NewEngine() *gin.Engine {
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.RedirectTrailingSlash = false
+	engine.RedirectFixedPath = false
+	engine.HandleMethodNotAllowed = true
+	engine.ForwardedByClientIP = false
+	engine.UseRawPath = true // so that %2f is no slash
+	return engine
+}
+
+// errorLog takes what net/http has to say: broken handshakes and the like.
+func errorLog(l *zap.Logger) *log.Logger {
+	std, err := zap.NewStdLogAt(l, zap.DebugLevel)
+	if err != nil {
+		return nil // cannot happen: the level exists
+	}
+	return std
+}
