@@ -201,6 +201,12 @@ var examples = []struct {
 		"no",
 	},
 	{
+		"*plan.TightError", &plan.TightError{Model: "m", Bound: 5, Least: 16}, 400, "output_bound_too_low", "invalid_request_error",
+		"max_completion_tokens",
+		[]string{"5 tokens", "16", "max_output_tokens"},
+		"no",
+	},
+	{
 		"*billing.QuotaError", quota(1000, 0), 429, "insufficient_quota", "insufficient_quota", "",
 		[]string{
 			"bud_7", "team team_3", "per day", "limit 1000 tokens", "used 950", "under way 20", "asked 40",
