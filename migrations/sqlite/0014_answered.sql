@@ -4,7 +4,7 @@ ALTER TABLE spend_events ADD COLUMN answered_model TEXT; -- the provider's name 
 ALTER TABLE spend_events ADD COLUMN unpriced_members TEXT; -- members of the request that may cost what is not known: ["speed"]
 
 -- The kinds of events are the program's: another one needs no migration.
-CREATE TABLE events_13 (
+CREATE TABLE events_14 (
   id          INTEGER PRIMARY KEY,
   dedup_id    TEXT NOT NULL UNIQUE,
   occurred_at TEXT NOT NULL,
@@ -15,8 +15,8 @@ CREATE TABLE events_13 (
   data        TEXT NOT NULL DEFAULT '{}',
   recorded_at TEXT NOT NULL
 ) STRICT;
-INSERT INTO events_13 SELECT id, dedup_id, occurred_at, kind, object, severity, text, data, recorded_at FROM events;
+INSERT INTO events_14 SELECT id, dedup_id, occurred_at, kind, object, severity, text, data, recorded_at FROM events;
 DROP TABLE events;
-ALTER TABLE events_13 RENAME TO events;
+ALTER TABLE events_14 RENAME TO events;
 -- Old events are removed by when they were written.
 CREATE INDEX events_recorded ON events (recorded_at);
