@@ -35,7 +35,7 @@ type choice struct {
 }
 
 // call is a tool call of a stream.
-type call struct{ id, name string }
+type call struct{ id, kind, name string } // kind is "function" or "custom"
 
 // edits are what is to be changed in one object.
 type edits struct {

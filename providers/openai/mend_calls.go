@@ -31,10 +31,8 @@ func (m *mender) call(raw []byte, seen map[string]bool) []byte {
 		e.put("id", jsonraw.Quote(id))
 	}
 	seen[id] = true
-	kind, body := "function", o["function"]
-	if jsonraw.Text(o["type"]) == "custom" || len(body) == 0 && o["custom"] != nil {
-		kind, body = "custom", o["custom"]
-	}
+	kind := kindOf(o)
+	body := o[kind]
 	e.change("type", o["type"], jsonraw.Quote(kind))
 	if len(body) == 0 || body[0] != '{' {
 		body = []byte("{}")
@@ -43,23 +41,35 @@ func (m *mender) call(raw []byte, seen map[string]bool) []byte {
 	return e.apply(raw)
 }
 
+// kindOf says whether a call, or a piece of one, is of a function or of a custom tool.
+func kindOf(o object) string {
+	if jsonraw.Text(o["type"]) == "custom" || len(o["function"]) == 0 && o["custom"] != nil {
+		return "custom"
+	}
+	return "function"
+}
+
 // whole is a function or a custom tool with all that it must have.
 func (m *mender) whole(body []byte, kind string) []byte {
 	o, e := read(body), &edits{}
-	names := []string{"name", "arguments"}
-	if kind == "custom" {
-		names[1] = "input"
-	}
-	for _, name := range names {
+	for _, name := range wordsOf(kind) {
 		e.change(name, o[name], word(o[name]))
 	}
 	return e.apply(body)
 }
 
-// words2 is a function's name and arguments as far as they are there.
-func (m *mender) functionWords(body []byte) []byte {
+// wordsOf are the members of a function, or of a custom tool, that hold its call.
+func wordsOf(kind string) [2]string {
+	if kind == "custom" {
+		return [2]string{"name", "input"}
+	}
+	return [2]string{"name", "arguments"}
+}
+
+// callWords are the name and the arguments of a call as far as they are there.
+func (m *mender) callWords(body []byte, kind string) []byte {
 	o, e := read(body), &edits{}
-	for _, name := range []string{"name", "arguments"} {
+	for _, name := range wordsOf(kind) {
 		raw, ok := o[name]
 		switch {
 		case ok && jsonraw.IsNull(raw):
@@ -92,7 +102,8 @@ func (m *mender) callID(i int) string {
 // says, unless that is missing or stands for another call by now.
 func (m *mender) piece(raw []byte, c *choice) []byte {
 	o, e := read(raw), &edits{}
-	at, begins := m.belongs(o, c)
+	kind := kindOf(o)
+	at, begins := m.belongs(o, kind, c)
 	c.at = at
 	e.change("index", o["index"], strconv.AppendInt(nil, int64(at), 10))
 	if id := c.calls[at].id; begins {
@@ -100,26 +111,27 @@ func (m *mender) piece(raw []byte, c *choice) []byte {
 	} else if raw, ok := o["id"]; ok && jsonraw.Text(raw) != id {
 		e.leave("id")
 	}
+	k := &c.calls[at]
 	switch kind, ok := o["type"]; {
 	case begins:
-		e.change("type", kind, jsonraw.Quote("function"))
-	case ok && jsonraw.Text(kind) != "function":
+		e.change("type", kind, jsonraw.Quote(k.kind))
+	case ok && jsonraw.Text(kind) != k.kind:
 		e.leave("type")
 	}
-	if f, ok := o["function"]; ok {
-		if f[0] != '{' {
-			e.leave("function")
+	if body, ok := o[k.kind]; ok {
+		if body[0] != '{' {
+			e.leave(k.kind)
 		} else {
-			e.change("function", f, m.pieceFunction(f, &c.calls[at]))
+			e.change(k.kind, body, m.pieceBody(body, k))
 		}
 	}
 	return e.apply(raw)
 }
 
-// pieceFunction says the name of a function once.
-func (m *mender) pieceFunction(raw []byte, k *call) []byte {
+// pieceBody says the name of a function, or of a custom tool, once.
+func (m *mender) pieceBody(raw []byte, k *call) []byte {
 	name := jsonraw.Text(jsonraw.Lookup(raw, "name"))
-	body := m.functionWords(raw)
+	body := m.callWords(raw, k.kind)
 	if name != "" && name == k.name {
 		return jsonraw.Edit(body, nil, "name")
 	}
@@ -128,11 +140,11 @@ func (m *mender) pieceFunction(raw []byte, k *call) []byte {
 }
 
 // belongs is the call that a piece belongs to, and whether it begins it.
-func (m *mender) belongs(o object, c *choice) (at int, begins bool) {
+func (m *mender) belongs(o object, kind string, c *choice) (at int, begins bool) {
 	if len(c.calls) >= maxCalls {
 		return len(c.calls) - 1, false
 	}
-	id, name := jsonraw.Text(o["id"]), jsonraw.Text(jsonraw.Lookup(o["function"], "name"))
+	id, name := jsonraw.Text(o["id"]), jsonraw.Text(jsonraw.Lookup(o[kind], "name"))
 	index := string(o["index"])
 	at, known := c.named[index]
 	if index == "" || index == "null" {
@@ -150,7 +162,7 @@ func (m *mender) belongs(o object, c *choice) (at int, begins bool) {
 	if id == "" || slices.ContainsFunc(c.calls, func(k call) bool { return k.id == id }) {
 		id = m.callID(len(c.calls))
 	}
-	c.calls = append(c.calls, call{id: id})
+	c.calls = append(c.calls, call{id: id, kind: kind})
 	at = len(c.calls) - 1
 	if c.named == nil {
 		c.named = make(map[string]int)

@@ -114,7 +114,7 @@ func (m *mender) function(o object, e *edits) {
 		e.leave("function_call")
 		return
 	}
-	e.change("function_call", raw, m.functionWords(raw))
+	e.change("function_call", raw, m.callWords(raw, "function"))
 }
 
 // extras are members that the schema knows and that may not be empty.

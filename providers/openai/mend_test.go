@@ -278,3 +278,24 @@ func FuzzMend(f *testing.F) {
 		}
 	})
 }
+
+// OpenAI streams the calls of custom tools, too.
+func TestMend_CustomToolsInStreams(t *testing.T) {
+	pieces := []string{
+		`[{"index":0,"id":"call_1","type":"custom","custom":{"name":"sql","input":""}}]`,
+		`[{"index":0,"custom":{"input":"SELECT "}}]`,
+		`[{"index":1,"id":"call_2","type":"function","function":{"name":"f","arguments":""}}]`,
+		`[{"index":0,"custom":{"input":"1"}},{"index":1,"function":{"arguments":"{}"}}]`,
+	}
+	var events strings.Builder
+	for _, calls := range pieces {
+		events.WriteString(`data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"tool_calls":` +
+			calls + `},"logprobs":null,"finish_reason":null}]}` + "\n\n")
+	}
+	s := New().Chat.Stream(exchange(t, askedStream), io.NopCloser(strings.NewReader(events.String())))
+	for i, calls := range pieces {
+		if c, err := s.Next(); err != nil || !strings.Contains(string(c.Data), calls[:len(calls)-1]) {
+			t.Errorf("piece %d became %s, %v", i, c.Data, err)
+		}
+	}
+}

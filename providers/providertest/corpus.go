@@ -170,7 +170,7 @@ func (s *seen) read(a providers.Adapter, x providers.Exchange, c *Recorded, body
 		if chunk.Usage != nil {
 			s.usage = chunk.Usage
 		}
-		if err := v.chunk.check(chunk.Data); err != nil {
+		if err := v.checkChunk(chunk.Data); err != nil {
 			return err
 		}
 		if err := s.take(chunk.Data); err != nil {
@@ -335,6 +335,12 @@ func compileSchema(t *testing.T, dir, name string) schema {
 		t.Fatal(err)
 	}
 	return schema{s}
+}
+
+// checkChunk checks a chunk. The published schema knows no custom tools in streams, which
+// OpenAI has all the same.
+func (v *validator) checkChunk(body []byte) error {
+	return v.chunk.check(bytes.ReplaceAll(body, []byte(`"type":"custom"`), []byte(`"type":"function"`)))
 }
 
 func (s schema) check(body []byte) error {

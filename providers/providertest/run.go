@@ -119,7 +119,7 @@ func (s Subject) valid(t *testing.T, o outcome) {
 		}
 	}
 	for _, c := range o.chunks {
-		if err := v.chunk.check(c.Data); err != nil {
+		if err := v.checkChunk(c.Data); err != nil {
 			t.Errorf("a chunk is not valid: %v\n%s", err, c.Data)
 		}
 	}

@@ -165,14 +165,13 @@ func (c Said) whole(o *jsonraw.Object) {
 	o.Close('}')
 }
 
-// piece adds the call as an element of a delta. The format has no type there for
-// custom tools, and so it is left out.
+// piece adds the call as an element of a delta.
 func (c Said) piece(o *jsonraw.Object) {
 	kind, arguments := c.words()
 	o.Open('{')
 	o.Int("index", int64(c.Index))
 	o.Some("id", c.ID)
-	if c.ID != "" && !c.Custom {
+	if c.ID != "" {
 		o.Text("type", kind)
 	}
 	o.Key(kind)

@@ -68,6 +68,8 @@ type Emitter struct {
 	first    jsonraw.Object // the memory of the first chunk of each step
 	id       string
 	quoted   []byte // id as JSON
+	model    string
+	named    []byte // model as JSON
 	told     chat.Told
 	early    func() *Usage // where usage was told while the answer went on
 }
@@ -168,6 +170,9 @@ func (e *Emitter) head() *jsonraw.Object {
 	if e.quoted == nil || e.id != e.ID {
 		e.id, e.quoted = e.ID, jsonraw.Quote(e.ID)
 	}
+	if e.named == nil || e.model != e.Model {
+		e.model, e.named = e.Model, jsonraw.Quote(e.Model)
+	}
 	e.write(o, "chat.completion.chunk")
 	o.Key("choices")
 	o.Open('[')
@@ -175,7 +180,7 @@ func (e *Emitter) head() *jsonraw.Object {
 }
 
 func (e *Emitter) add(o *jsonraw.Object, c chat.Chunk) {
-	c.Data, c.ID = oneLine(o.Bytes()), e.quoted
+	c.Data, c.ID, c.Model = oneLine(o.Bytes()), e.quoted, e.named
 	e.told.Note(&c)
 	e.list = append(e.list, c)
 }
