@@ -15,7 +15,7 @@ type adminCommand struct {
 type adminToken struct{}
 
 // Run prints a token. It counts once the configuration refers to it.
-func (adminToken) Run(a *app) error {
+func (adminToken) Run(a *cli) error {
 	token, err := billing.NewSecret(billing.EnvironmentAdmin, rand.Reader)
 	if err != nil {
 		return err

@@ -213,7 +213,7 @@ func TestUsageToldBeforeAHangUpIsBooked(t *testing.T) {
 		pt.Event(`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hello there"}}`),
 		pt.Hang()).With("Content-Type", "text/event-stream"))
 	ctx, leave := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions",
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.Address("public")+"/v1/chat/completions",
 		strings.NewReader(`{"model":"anthropic","stream":true,"max_tokens":50,"messages":[{"role":"user","content":"hi"}]}`))
 	if err != nil {
 		t.Fatal(err)

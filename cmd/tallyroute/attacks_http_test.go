@@ -20,7 +20,7 @@ func TestBadInput(t *testing.T) {
 	g := attacked(t, "limits: {max_body_bytes: 100000}\n", pt.JSON(200, attackAnswer))
 	tokens := int64(1000)
 	revoked, gone := g.issue(billing.Budget{Period: billing.PeriodDay, Tokens: &tokens})
-	if _, err := g.store.UpdateKey(t.Context(), revoked.ID, func(k *billing.Key) error {
+	if _, err := g.Actions().Store.UpdateKey(t.Context(), revoked.ID, func(k *billing.Key) error {
 		k.RevokedAt = time.Now()
 		return nil
 	}); err != nil {
@@ -127,7 +127,7 @@ func TestHoldCountsEveryAnswer(t *testing.T) {
 			done <- g.complete(fmt.Sprintf(`{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":100,"n":%d}`, n))
 		}()
 		g.ups[0].Wait(t, before+1)
-		balances, err := g.books.Balances(t.Context(), &g.key, time.Now())
+		balances, err := g.Actions().Store.Balances(t.Context(), &g.key, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +21,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
+	"tallyroute/cmd/tallyroute/app"
 	pt "tallyroute/providers/providertest"
 )
 
@@ -81,7 +81,7 @@ func TestProviderOnLoopbackIsRefused(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := (&app{ctx: t.Context(), configPath: file}).settings(); err == nil ||
+		if _, _, err := app.Load(t.Context(), app.Source{File: file}); err == nil ||
 			!strings.Contains(err.Error(), "private: true") {
 			t.Errorf("accepted, or refused for another reason: %v", err)
 		}
@@ -104,7 +104,7 @@ func TestProviderOnLoopbackIsRefused(t *testing.T) {
 // another, whatever the headers say.
 func TestSpoofedAddressIsRefused(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
-	if _, err := g.store.UpdateKey(t.Context(), g.key.ID, func(k *billing.Key) error {
+	if _, err := g.Actions().Store.UpdateKey(t.Context(), g.key.ID, func(k *billing.Key) error {
 		k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32")}
 		return nil
 	}); err != nil {
@@ -116,7 +116,7 @@ func TestSpoofedAddressIsRefused(t *testing.T) {
 	} {
 		r := attackReply{}
 		for _, value := range []string{"203.0.113.7", "for=203.0.113.7", "203.0.113.7, 203.0.113.7"} {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions",
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+g.Address("public")+"/v1/chat/completions",
 				strings.NewReader(attackPlain))
 			if err != nil {
 				t.Fatal(err)
@@ -339,21 +339,11 @@ func TestPublicListenerHasNothingOfTheInside(t *testing.T) {
 		g.ask("GET", fmt.Sprintf("/made-up-%d", n), nil)
 		g.ask(fmt.Sprintf("M%d", n), "/v1/models", nil)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+g.admin.address()+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := attackClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(resp.Body)
-	if bytes.Contains(text, []byte("made-up")) || !bytes.Contains(text, []byte(`model="unknown"`)) ||
-		bytes.Contains(text, []byte(`method="M`)) {
+	text := g.metrics()
+	if strings.Contains(text, "made-up") || !strings.Contains(text, `model="unknown"`) || strings.Contains(text, `method="M`) {
 		t.Error("what clients make up becomes a label")
 	}
-	g.clean("the log", string(text))
+	g.clean("the metrics", text)
 	g.rows(0)
 }
 

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"tallyroute/billing"
 	pt "tallyroute/providers/providertest"
@@ -325,7 +325,7 @@ func (g *attackTarget) receiptSays(row billing.Spend, status string) {
 // metersAgree sees that the metrics are the sum of the rows.
 func (g *attackTarget) metersAgree() {
 	g.t.Helper()
-	rows, err := g.books.Events(g.t.Context(), billing.EventQuery{Limit: 1000})
+	rows, err := g.Reports().Events(g.t.Context(), billing.EventQuery{Limit: 1000})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -340,18 +340,20 @@ func (g *attackTarget) metersAgree() {
 			disputed++
 		}
 	}
-	m := g.metrics
-	for name, off := range map[string]float64{
-		"input":    testutil.ToFloat64(m.tokens.WithLabelValues("up0", "m", "input")) - input,
-		"cached":   testutil.ToFloat64(m.tokens.WithLabelValues("up0", "m", "cache_read")) - cached,
-		"output":   testutil.ToFloat64(m.tokens.WithLabelValues("up0", "m", "output")) - output,
-		"cost":     testutil.ToFloat64(m.cost.WithLabelValues("up0", "m")) - cost,
-		"overrun":  testutil.ToFloat64(m.doubts.tokens.WithLabelValues("up0", "m")) - overrun,
-		"disputed": testutil.ToFloat64(m.doubts.disputed.WithLabelValues("up0", "m")) - disputed,
-		"attempts": testutil.ToFloat64(m.attempts.WithLabelValues("up0", "m", "")) - float64(len(rows)),
+	text := g.metrics()
+	for line, want := range map[string]float64{
+		`tallyroute_tokens_total{kind="input",model="m",provider="up0"}`:      input,
+		`tallyroute_tokens_total{kind="cache_read",model="m",provider="up0"}`: cached,
+		`tallyroute_tokens_total{kind="output",model="m",provider="up0"}`:     output,
+		`tallyroute_cost_nano_usd_total{model="m",provider="up0"}`:            cost,
+		`tallyroute_overrun_tokens_total{model="m",provider="up0"}`:           overrun,
+		`tallyroute_disputed_attempts_total{model="m",provider="up0"}`:        disputed,
+		`tallyroute_attempts_total{kind="",model="m",provider="up0"}`:         float64(len(rows)),
 	} {
-		if off != 0 {
-			g.t.Errorf("the metric of %s is off by %v", name, off)
+		_, rest, _ := strings.Cut(text, "\n"+line+" ")
+		value, _, _ := strings.Cut(rest, "\n")
+		if got, err := strconv.ParseFloat(cmp.Or(value, "0"), 64); err != nil || got != want {
+			g.t.Errorf("%s is %v, %v; want %v", line, got, err, want)
 		}
 	}
 	for _, line := range []string{"usage disputed", "overrun"} {

@@ -26,7 +26,7 @@ func attackRSS(t *testing.T) int64 {
 func (g *attackTarget) connect() net.Conn {
 	g.t.Helper()
 	var d net.Dialer
-	c, err := d.DialContext(g.t.Context(), "tcp", g.public.address())
+	c, err := d.DialContext(g.t.Context(), "tcp", g.Address("public"))
 	if err != nil {
 		g.t.Fatal(err)
 	}

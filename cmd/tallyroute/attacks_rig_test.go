@@ -22,6 +22,8 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/logs"
 	pt "tallyroute/providers/providertest"
 	"tallyroute/router/tokens"
 )
@@ -50,7 +52,7 @@ var attackTokens = tokens.New(tokens.Options{})
 // attackTarget is the whole program, wired as serve wires it, in front of
 // providers that do as they are told.
 type attackTarget struct {
-	*service
+	*app.Service
 	t      *testing.T
 	ups    []*pt.Upstream
 	key    billing.Key
@@ -119,16 +121,16 @@ func (g *attackTarget) start(more string) {
 			g.t.Fatal(err)
 		}
 	}
-	cfg, _, err := (&app{ctx: g.t.Context(), configPath: file}).settings()
+	cfg, _, err := app.Load(g.t.Context(), app.Source{File: file})
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	if g.service, err = newService(context.Background(), cfg, newLogger(g.out, cfg.Log), attackTokens); err != nil {
+	if g.Service, err = app.New(context.Background(), cfg, app.Options{Log: logs.New(g.out, cfg.Log), Tokens: attackTokens}); err != nil {
 		g.t.Fatal(err)
 	}
 	ready, over, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- g.demonstrate(context.Background(), func(context.Context) error {
+		ended <- g.During(context.Background(), func(context.Context) error {
 			close(ready)
 			<-over
 			return nil
@@ -156,7 +158,7 @@ func (g *attackTarget) start(more string) {
 
 func (g *attackTarget) issue(b billing.Budget) (billing.Key, string) {
 	g.t.Helper()
-	key, secret, err := manage.Actions{Store: g.store, Pepper: g.pepper.Pepper}.CreateKey(g.t.Context(), manage.KeyRequest{
+	key, secret, err := g.Actions().CreateKey(g.t.Context(), manage.KeyRequest{
 		Name: "test", Team: "web", Project: "shop", Environment: "dev", Budgets: []billing.Budget{b},
 	}, manage.By{Actor: "test"})
 	if err != nil {
@@ -204,7 +206,7 @@ func (g *attackTarget) ask(method, path string, body io.Reader, headers ...strin
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(g.t.Context(), prove.Patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+g.public.address()+path, body)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+g.Address("public")+path, body)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -260,11 +262,30 @@ func (g *attackTarget) clean(where, text string) {
 	}
 }
 
+// metrics is what Prometheus is told.
+func (g *attackTarget) metrics() string {
+	g.t.Helper()
+	req, err := http.NewRequestWithContext(g.t.Context(), http.MethodGet, "http://"+g.Address("admin")+"/metrics", nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	resp, err := attackClient.Do(req)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return string(text)
+}
+
 // raw sends bytes and reads until the connection ends.
 func (g *attackTarget) raw(text string) string {
 	g.t.Helper()
 	var d net.Dialer
-	c, err := d.DialContext(g.t.Context(), "tcp", g.public.address())
+	c, err := d.DialContext(g.t.Context(), "tcp", g.Address("public"))
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -286,10 +307,10 @@ func (g *attackTarget) rows(n int) []billing.Spend {
 	var all []billing.Spend
 	prove.Eventually(g.t, fmt.Sprintf("there are %d rows and no holds", g.booked), func() bool {
 		var err error
-		if all, err = g.books.Events(g.t.Context(), billing.EventQuery{Limit: 1000}); err != nil {
+		if all, err = g.Reports().Events(g.t.Context(), billing.EventQuery{Limit: 1000}); err != nil {
 			g.t.Fatal(err)
 		}
-		balances, err := g.books.Balances(g.t.Context(), &g.key, time.Now())
+		balances, err := g.Actions().Store.Balances(g.t.Context(), &g.key, time.Now())
 		if err != nil {
 			g.t.Fatal(err)
 		}

@@ -282,7 +282,7 @@ func (g *attackTarget) leave(body string, n int, afterFirst bool) time.Duration 
 	g.t.Helper()
 	ctx, cancel := context.WithCancel(g.t.Context())
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions",
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.Address("public")+"/v1/chat/completions",
 		strings.NewReader(body))
 	if err != nil {
 		g.t.Fatal(err)
@@ -316,11 +316,11 @@ func (g *attackTarget) leave(body string, n int, afterFirst bool) time.Duration 
 // balances sees that the quota is the sum of the rows.
 func (g *attackTarget) balances() {
 	g.t.Helper()
-	rows, err := g.books.Events(g.t.Context(), billing.EventQuery{KeyID: g.key.ID, Limit: 1000})
+	rows, err := g.Reports().Events(g.t.Context(), billing.EventQuery{KeyID: g.key.ID, Limit: 1000})
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	balances, err := g.books.Balances(g.t.Context(), &g.key, time.Now())
+	balances, err := g.Actions().Store.Balances(g.t.Context(), &g.key, time.Now())
 	if err != nil {
 		g.t.Fatal(err)
 	}

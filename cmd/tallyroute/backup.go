@@ -6,6 +6,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/sqlite"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // backupCommand is "tallyroute backup".
@@ -18,8 +19,8 @@ var errNoBackup = errors.New("the database is PostgreSQL: back it up with its ow
 	"--file=tallyroute.dump")
 
 // Run writes the copy.
-func (c backupCommand) Run(a *app) error {
-	return a.withStore(func(s billing.Store, _ *Config) error {
+func (c backupCommand) Run(a *cli) error {
+	return a.withStore(func(s billing.Store, _ *config.Config) error {
 		file, ok := s.(*sqlite.Store)
 		if !ok {
 			return errNoBackup

@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // budgetsCommand is "tallyroute budgets": limits above the single key.
@@ -24,8 +25,8 @@ type budgetView struct {
 }
 
 // Run lists the budgets.
-func (c budgetsList) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c budgetsList) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		budgets, err := m.Store.ListBudgets(a.ctx)
 		if err != nil {
 			return err
@@ -76,26 +77,26 @@ func timestamp(t time.Time) string {
 }
 
 type budgetsSet struct {
-	Scope  string `arg:"" help:"What it limits: ${enum}." enum:"org,team,project,key"`
-	Of     string `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
-	Period string `help:"When it starts afresh: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
-	Zone   string `help:"Time zone of the period." default:"UTC" placeholder:"ZONE"`
-	USD    *usd   `help:"Limit in dollars." placeholder:"AMOUNT"`
-	Tokens *int64 `help:"Limit in tokens." placeholder:"N"`
+	Scope  string      `arg:"" help:"What it limits: ${enum}." enum:"org,team,project,key"`
+	Of     string      `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
+	Period string      `help:"When it starts afresh: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
+	Zone   string      `help:"Time zone of the period." default:"UTC" placeholder:"ZONE"`
+	USD    *config.USD `help:"Limit in dollars." placeholder:"AMOUNT"`
+	Tokens *int64      `help:"Limit in tokens." placeholder:"N"`
 }
 
 // Run sets the budget. One that is there for the same scope and period is
 // changed, and what was used of it stays used.
-func (c budgetsSet) Run(a *app) error {
+func (c budgetsSet) Run(a *cli) error {
 	if c.USD == nil && c.Tokens == nil {
 		return usagef("needs --usd, --tokens or both")
 	}
 	if c.Of == "" && c.Scope != string(billing.ScopeOrg) {
 		return usagef("say which %s", c.Scope)
 	}
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		b, _, err := m.SetBudget(a.ctx, billing.Budget{
-			Scope: billing.Scope(c.Scope), Period: billing.Period(c.Period), Zone: c.Zone, Tokens: c.Tokens, Money: c.USD.money(),
+			Scope: billing.Scope(c.Scope), Period: billing.Period(c.Period), Zone: c.Zone, Tokens: c.Tokens, Money: c.USD.Money(),
 		}, c.Of)
 		if err != nil {
 			return err

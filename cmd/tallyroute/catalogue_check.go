@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/providers/catalogue"
 )
 
@@ -25,12 +27,12 @@ type catalogueCheck struct {
 
 // Run reads every document to its end. What is wrong is an error; what is only
 // odd is said.
-func (c catalogueCheck) Run(a *app) error {
+func (c catalogueCheck) Run(a *cli) error {
 	cfg, _, err := a.settings()
 	if err != nil {
 		return err
 	}
-	whole, err := cfg.wholeCatalogue(a.ctx)
+	whole, err := app.WholeCatalogue(a.ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,7 @@ func (c catalogueCheck) Run(a *app) error {
 			unpriced[o.Provider]++
 		}
 	}
-	for _, name := range names(unpriced) {
+	for _, name := range slices.Sorted(maps.Keys(unpriced)) {
 		fmt.Fprintf(a.stdout, "no price: %d models of %s\n", unpriced[name], name)
 	}
 	_, err = fmt.Fprintf(a.stdout, "ok: %d providers, %d models at %d targets, %d prices and %d fees\n",

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/catalogue/published"
 )
@@ -23,7 +25,7 @@ type priceList struct {
 const maxList = 64 << 20
 
 // readLists reads published lists; what is wrong with one names its file.
-func (a *app) readLists(files []string) ([]priceList, error) {
+func (a *cli) readLists(files []string) ([]priceList, error) {
 	lists := make([]priceList, len(files))
 	for i, name := range files {
 		f, err := a.fileOrStdin(name)
@@ -65,12 +67,12 @@ type compareView struct {
 
 // Run prints what is not the same in the catalogue and the lists, beyond what
 // rounding explains.
-func (c catalogueCompare) Run(a *app) error {
+func (c catalogueCompare) Run(a *cli) error {
 	cfg, _, err := a.settings()
 	if err != nil {
 		return err
 	}
-	whole, err := cfg.wholeCatalogue(a.ctx)
+	whole, err := app.WholeCatalogue(a.ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -134,7 +136,7 @@ func disagreements(o catalogue.Offer, lists []priceList, now time.Time) (views [
 			kinds[kind] = true
 		}
 	}
-	for _, kind := range names(kinds) {
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		if alike(sources, kind) {
 			continue
 		}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +12,8 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers/catalogue"
 )
 
@@ -36,7 +40,7 @@ type changeView struct {
 var errFar = errors.New("prices that are more than twenty times off the ones before are not taken; if they are right, add --force")
 
 // Run shows what the lists would change, and with --apply writes it.
-func (c catalogueUpdate) Run(a *app) error {
+func (c catalogueUpdate) Run(a *cli) error {
 	cfg, _, err := a.settings()
 	if err != nil {
 		return err
@@ -45,7 +49,7 @@ func (c catalogueUpdate) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	p, err := cfg.pricesBook(a.ctx)
+	p, err := readPricesBook(a.ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -58,7 +62,7 @@ func (c catalogueUpdate) Run(a *app) error {
 	if err := t.write(a.stdout, c.Output); err != nil {
 		return err
 	}
-	for _, kind := range names(left) {
+	for _, kind := range slices.Sorted(maps.Keys(left)) {
 		fmt.Fprintf(a.stderr, "not taken over: %s of %d models, which is no price of tokens or none that can be believed\n", kind,
 			left[kind])
 	}
@@ -92,6 +96,36 @@ type pricesBook struct {
 	offers []catalogue.Offer
 	plain  map[string]catalogue.Offer // without that file, by name
 	own    map[string]bool            // names whose prices the configuration says
+}
+
+// readPricesBook reads what there is to update. The configuration's own prices are
+// not: they are contracts.
+func readPricesBook(ctx context.Context, c *config.Config) (*pricesBook, error) {
+	in, err := app.CatalogueInput(c)
+	if err != nil {
+		return nil, err
+	}
+	p := &pricesBook{file: c.PricesFile, plain: make(map[string]catalogue.Offer), own: make(map[string]bool)}
+	offers := func(in catalogue.Input) []catalogue.Offer {
+		if err != nil {
+			return nil
+		}
+		var b *catalogue.Catalogue
+		if b, err = catalogue.Build(ctx, in, catalogue.Options{Whole: true}); err != nil {
+			return nil
+		}
+		return b.Offers()
+	}
+	for _, o := range offers(in) {
+		for _, price := range o.Prices {
+			p.own[o.Name()] = p.own[o.Name()] || o.Own && price.Source != "catalog"
+		}
+	}
+	p.offers = offers(catalogue.Input{Prices: in.Prices, PricesFile: in.PricesFile})
+	for _, o := range offers(catalogue.Input{}) {
+		p.plain[o.Name()] = o
+	}
+	return p, err
 }
 
 // renew finds what the lists say otherwise. left counts what they have besides,
@@ -172,7 +206,7 @@ func changesTable(changes []listChange) (t *table, refused int) {
 		for kind := range fresh {
 			all[kind] = true
 		}
-		for _, kind := range names(all) {
+		for _, kind := range slices.Sorted(maps.Keys(all)) {
 			was, had := now[kind]
 			is, has := fresh[kind]
 			if had && has && was == is {

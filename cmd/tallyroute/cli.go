@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
-	"github.com/alecthomas/kong"
-
 	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/demo"
 )
 
 // Exit codes of every command.
@@ -21,43 +23,13 @@ const (
 	exitDenied   = 4
 )
 
-// app is what a command may touch besides its own flags.
-type app struct {
+// cli is what a command may touch besides its own flags.
+type cli struct {
 	ctx            context.Context
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            []string
 	configPath     string
-}
-
-// grammar is the command line: one member for each noun.
-type grammar struct {
-	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
-
-	Demo      demoCommand      `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
-	Serve     serveCommand     `cmd:"" help:"Run the router."`
-	Backup    backupCommand    `cmd:"" help:"Write a consistent copy of the SQLite database to a file, while routers use it."`
-	Migrate   migrateCommand   `cmd:"" help:"Bring the database's tables up to date."`
-	Keys      keysCommand      `cmd:"" help:"Create, list, show and revoke virtual keys."`
-	Teams     teamsCommand     `cmd:"" help:"Create and list teams."`
-	Projects  projectsCommand  `cmd:"" help:"Create and list projects."`
-	Budgets   budgetsCommand   `cmd:"" help:"Set and list the budgets of teams, projects and the organisation."`
-	Models    modelsCommand    `cmd:"" help:"Who serves a model, and at what price."`
-	Catalogue catalogueCommand `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
-	Route     routeCommand     `cmd:"" help:"Explain which provider would be taken, and why."`
-	Report    reportCommand    `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
-	Period    periodCommand    `cmd:"" help:"List, close and reopen the months of the ledger."`
-	Prices    pricesCommand    `cmd:"" help:"Correct what was costed with a wrong price."`
-	Spend     spendCommand     `cmd:"" help:"Post corrections, and archive closed months."`
-	Integrity integrityCommand `cmd:"" help:"Prove that the ledger adds up."`
-	Audit     auditCommand     `cmd:"" hidden:"" help:"The former name of tallyroute integrity."`
-	Events    eventsCommand    `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
-	Replicas  replicasCommand  `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
-	Setup     configCommand    `cmd:"" name:"config" help:"Check and print the configuration."`
-	Admin     adminCommand     `cmd:"" help:"Make a token for the admin API."`
-	Chat      chatCommand      `cmd:"" help:"Send one message through a running router."`
-	Health    healthCommand    `cmd:"" help:"Ask the running router whether it is alive."`
-	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // usageError is a command line that cannot be meant.
@@ -73,35 +45,6 @@ type deniedError struct{ err error }
 
 func (e deniedError) Error() string { return e.err.Error() }
 func (e deniedError) Unwrap() error { return e.err }
-
-// command parses args and runs what they name.
-func (a *app) command(args []string) error {
-	var g grammar
-	stopped := false // by --help, which has then printed all there is to say
-	parser, err := kong.New(&g,
-		kong.Name("tallyroute"),
-		kong.Description("One OpenAI-compatible endpoint that holds budgets, takes the cheapest healthy provider and books every attempt."),
-		kong.Writers(a.stdout, a.stderr),
-		kong.Vars{"dimensions": strings.Join(append(billing.Dimensions(), billing.TagDimension+"NAME"), ", ")},
-		kong.Exit(func(int) { stopped = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-	)
-	if err != nil {
-		return err
-	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	chosen, err := parser.Parse(args)
-	if stopped {
-		return nil
-	}
-	if err != nil {
-		return usageError{err}
-	}
-	a.configPath = g.Config
-	return chosen.Run(a)
-}
 
 // exitCode prints err, if there is one, and chooses the exit code.
 func exitCode(stderr io.Writer, err error) int {
@@ -125,4 +68,26 @@ func exitCode(stderr io.Writer, err error) int {
 		return exitNotFound
 	}
 	return exitError
+}
+
+// source is where the configuration comes from.
+func (a *cli) source() app.Source {
+	return app.Source{File: a.configPath, Env: a.env, Demo: demo.New(nil).Local()}
+}
+
+// config reads the configuration.
+func (a *cli) config() (*config.Config, error) { return config.Read(a.configPath, a.env) }
+
+// settings reads the configuration and the catalogue that it leads to.
+func (a *cli) settings() (*config.Config, app.Catalogue, error) { return app.Load(a.ctx, a.source()) }
+
+// closing is for what was only read: there is nothing to do about its error.
+func closing(c io.Closer) { _ = c.Close() }
+
+// fileOrStdin opens name, "-" being standard input.
+func (a *cli) fileOrStdin(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(a.stdin), nil
+	}
+	return os.Open(name)
 }

@@ -11,38 +11,39 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"tallyroute/billing"
-	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/demo"
+	"tallyroute/cmd/tallyroute/logs"
 	"tallyroute/router/tokens"
 )
 
 // demoCommand is "tallyroute demo".
 type demoCommand struct {
-	Once        bool   `help:"Send two requests, check what came of them, and end. Leaves nothing behind."`
-	Listen      string `help:"Address of the router." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	AdminListen string `help:"Address of the admin listener, or off." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
-	Database    dsn    `help:"Where to keep keys and spend." default:"sqlite:./tallyroute.db" placeholder:"DSN"`
-	Verbose     bool   `short:"v" help:"Log every request."`
+	Once        bool       `help:"Send two requests, check what came of them, and end. Leaves nothing behind."`
+	Listen      string     `help:"Address of the router." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	AdminListen string     `help:"Address of the admin listener, or off." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
+	Database    config.DSN `help:"Where to keep keys and spend." default:"sqlite:./tallyroute.db" placeholder:"DSN"`
+	Verbose     bool       `short:"v" help:"Log every request."`
 }
 
 // Run starts the demonstration.
-func (c demoCommand) Run(a *app) error {
+func (c demoCommand) Run(a *cli) error {
 	if c.Once {
 		return c.once(a)
 	}
-	cfg := c.config()
-	age := ageOf(cfg.Database)
-	s, err := newService(a.ctx, cfg, newLogger(a.stderr, cfg.Log), tokens.New(tokens.Options{}))
+	age := ageOf(c.Database)
+	s, _, err := c.service(a)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w; choose another with --listen and --admin-listen", err)
 	}
 	if err != nil {
 		return err
 	}
-	return s.demonstrate(a.ctx, func(ctx context.Context) error {
-		key, secret, err := s.demoKey(ctx)
+	return s.During(a.ctx, func(ctx context.Context) error {
+		key, secret, err := demo.Key(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -53,12 +54,42 @@ func (c demoCommand) Run(a *app) error {
 	})
 }
 
+// once sends two requests through a router in a temporary folder and checks what
+// came of them.
+func (c demoCommand) once(a *cli) error {
+	dir, err := os.MkdirTemp("", "tallyroute-demo-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	c.Listen, c.AdminListen, c.Database = "127.0.0.1:0", "127.0.0.1:0", config.DSN("sqlite:"+filepath.Join(dir, "tallyroute.db"))
+	s, providers, err := c.service(a)
+	if err != nil {
+		return err
+	}
+	r := demo.Rehearsal{
+		Service: s, Providers: providers, Out: a.stdout,
+		Print: func(rows []billing.Spend) error { return printSpend(a.stdout, rows) },
+	}
+	return chatError(s.During(a.ctx, r.Run))
+}
+
+// service is the router of the demonstration, and its providers.
+func (c demoCommand) service(a *cli) (*app.Service, *demo.Providers, error) {
+	cfg, counter := c.config(), tokens.New(tokens.Options{})
+	providers := demo.New(counter)
+	s, err := app.New(a.ctx, cfg, app.Options{
+		Log: logs.New(a.stderr, cfg.Log), Tokens: counter, Demo: providers.Local(), Version: versionString(),
+	})
+	return s, providers, err
+}
+
 // where tells other commands of a database that they would not find by themselves.
 func (c demoCommand) where() string {
-	if c.Database == defaultConfig().Database {
+	if c.Database == config.Default().Database {
 		return ""
 	}
-	return envName("database") + "=" + string(c.Database) + " "
+	return config.EnvName("database") + "=" + string(c.Database) + " "
 }
 
 // self is how this program was called, for commands to paste.
@@ -74,8 +105,8 @@ func self() string {
 
 // config is the demonstration's configuration. It reads no file and needs no
 // credential.
-func (c demoCommand) config() *Config {
-	cfg := defaultConfig()
+func (c demoCommand) config() *config.Config {
+	cfg := config.Default()
 	cfg.Listen, cfg.AdminListen, cfg.Database, cfg.Demo = c.Listen, c.AdminListen, c.Database, true
 	cfg.Log.Level = "error"
 	if c.Verbose {
@@ -86,8 +117,8 @@ func (c demoCommand) config() *Config {
 }
 
 // ageOf is " (new)" for a database file that does not exist yet.
-func ageOf(d dsn) string {
-	path, err := d.sqlitePath()
+func ageOf(d config.DSN) string {
+	path, err := d.SQLitePath()
 	if err != nil {
 		return ""
 	}
@@ -97,53 +128,13 @@ func ageOf(d dsn) string {
 	return ""
 }
 
-// demonstrate runs the service and, once it is ready, do.
-func (s *service) demonstrate(ctx context.Context, do func(context.Context) error) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	served := make(chan error, 1)
-	go func() { served <- s.run(ctx) }()
-	err := s.await(ctx, served)
-	if err == nil {
-		err = do(ctx)
-	}
-	stop()
-	return errors.Join(err, <-served)
-}
-
-// await returns when the service can answer, or has ended instead.
-func (s *service) await(ctx context.Context, served chan error) error {
-	for {
-		_, err := s.ready.check(ctx)
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		select {
-		case ended := <-served:
-			served <- nil
-			return errors.Join(err, ended)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
-
-// demoKey makes a fresh key in the demonstration's project.
-func (s *service) demoKey(ctx context.Context) (billing.Key, billing.Secret, error) {
-	tokens, money := int64(1_000_000), billing.Money(1*billing.NanoPerUSD)
-	return manage.Actions{Store: s.store, Pepper: s.pepper.Pepper}.CreateKey(ctx, manage.KeyRequest{
-		Name: "demo " + time.Now().Format("2006-01-02 15:04"), Team: "demo", Project: "demo", CostCenter: "demo", Environment: "dev",
-		Budgets: []billing.Budget{{Period: billing.PeriodDay, Tokens: &tokens, Money: &money}},
-	}, manage.By{Actor: "demo"})
-}
-
 // greet prints all that one needs to begin with.
-func (c demoCommand) greet(w io.Writer, s *service, key *billing.Key, secret billing.Secret, age string) {
-	base := "http://" + reachable(s.public.address())
-	administration := "off"
-	if s.admin != nil {
-		administration = "http://" + reachable(s.admin.address())
+func (c demoCommand) greet(w io.Writer, s *app.Service, key *billing.Key, secret billing.Secret, age string) {
+	base, administration := "http://"+s.Address("public"), "off"
+	if at := s.Address("admin"); at != "" {
+		administration = "http://" + at
 	}
-	path, _ := c.Database.sqlitePath()
+	path, _ := c.Database.SQLitePath()
 	fmt.Fprintf(w, "tallyroute %s  %s   metrics and health %s\n", versionString(), base, administration)
 	fmt.Fprintf(w, "database  %s%s   providers  demo-a (cheap, fails now and then), demo-b (dearer, steady)\n", c.Database, age)
 	fmt.Fprintf(w, "your key  %s   shown once; today it may spend $%s and %d tokens\n", secret.Reveal(), key.Budgets[0].Money.Short(),
@@ -155,6 +146,20 @@ func (c demoCommand) greet(w io.Writer, s *service, key *billing.Key, secret bil
 	fmt.Fprintf(w, "spend     %s%s report models\n", c.where(), self())
 	fmt.Fprintf(w, "next      OPENAI_API_KEY=… %s serve: real models appear; keys: %s keys create --help\n", self(), self())
 	if path != "" { // what it made in another database is for its owner
-		fmt.Fprintf(w, "undo      rm -r %s* %s\n", path, filepath.Join(filepath.Dir(path), pepperFile))
+		fmt.Fprintf(w, "undo      rm -r %s* %s\n", path, filepath.Join(filepath.Dir(path), app.PepperFile))
 	}
+}
+
+// printSpend prints rows of the ledger.
+func printSpend(w io.Writer, rows []billing.Spend) error {
+	t := table{header: []string{"REQUEST", "TRY", "PROVIDER", "MODEL", "STATUS", "WHY", "PROMPT", "COMPLETION", "USAGE", "COST USD"}}
+	for _, r := range rows {
+		t.add(text("…"+r.RequestID[max(0, len(r.RequestID)-6):]), number(int64(r.Attempt)), text(r.Provider), text(r.Model),
+			text(strings.TrimSpace(string(r.Status)+" "+r.ErrorKind)), text(string(r.RouteReason)),
+			number(r.Tokens.Prompt()), number(r.Tokens.Output), text(string(r.UsageSource)), money(r.Cost.Total))
+	}
+	fmt.Fprintln(w)
+	err := t.printTable(w)
+	fmt.Fprintln(w)
+	return err
 }

@@ -14,9 +14,13 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"tallyroute/billing/billingtest/prove"
+	"tallyroute/cmd/tallyroute/client"
+	"tallyroute/cmd/tallyroute/demo"
 )
 
-func ask(model, message string) openai.ChatCompletionRequest { return oneMessage(model, message) }
+func ask(model, message string) openai.ChatCompletionRequest {
+	return client.OneMessage(model, message)
+}
 
 func TestChat(t *testing.T) {
 	t.Parallel()
@@ -58,18 +62,18 @@ func TestChatStream(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		p := serve(t, writeConfig(t, database, ""))
 		key := p.key("--budget-tokens", "100000")
-		t1, err := newChatClient(p.base()+"/v1", key).stream(t.Context(), "story", "tell", io.Discard)
+		t1, err := client.New(p.base()+"/v1", key).Stream(t.Context(), "story", "tell", io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if t1.Text != demoStory || t1.Provider != "demo-a" || t1.Usage.CompletionTokens == 0 {
+		if t1.Text != demo.Story || t1.Provider != "demo-a" || t1.Usage.CompletionTokens == 0 {
 			t.Errorf("told %+v", t1)
 		}
-		t2, err := newChatClient(p.base()+"/v1", key).stream(t.Context(), "story", "tell", io.Discard)
+		t2, err := client.New(p.base()+"/v1", key).Stream(t.Context(), "story", "tell", io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if t2.Text != demoStory || t2.Provider != "demo-b" || t2.Attempts != "2" || t2.Reason != "failover" {
+		if t2.Text != demo.Story || t2.Provider != "demo-b" || t2.Attempts != "2" || t2.Reason != "failover" {
 			t.Errorf("told %+v", t2)
 		}
 		if got := p.booked(); got["demo-a"].Errors != 1 || got["demo-a"].Attempts != 2 || got["demo-b"].Attempts != 1 {

@@ -20,6 +20,7 @@ import (
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/postgres/pgtest"
+	"tallyroute/cmd/tallyroute/demo"
 )
 
 // program is a running "tallyroute serve".
@@ -224,12 +225,12 @@ func (p *program) client(key string) *openai.Client {
 }
 
 // bills are what the demonstration's providers are owed.
-func (p *program) bills() map[string]demoBill {
+func (p *program) bills() map[string]demo.Bill {
 	p.t.Helper()
-	bills := make(map[string]demoBill)
+	bills := make(map[string]demo.Bill)
 	for _, name := range []string{"demo-a", "demo-b"} {
 		_, body := p.get(name, "/demo/bill")
-		var b demoBill
+		var b demo.Bill
 		if err := json.Unmarshal([]byte(body), &b); err != nil {
 			p.t.Fatalf("%s: %v: %s", name, err, body)
 		}

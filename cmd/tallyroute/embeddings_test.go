@@ -14,6 +14,7 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/client"
 	pt "tallyroute/providers/providertest"
 )
 
@@ -47,7 +48,7 @@ func embeds(t *testing.T, replies ...pt.Reply) *attackTarget {
 
 func (g *attackTarget) goOpenAI() *openai.Client {
 	c := openai.DefaultConfig(g.secret)
-	c.BaseURL = "http://" + g.public.address() + "/v1"
+	c.BaseURL = "http://" + g.Address("public") + "/v1"
 	return openai.NewClientWithConfig(c)
 }
 
@@ -94,7 +95,7 @@ func TestEmbeddings(t *testing.T) {
 func TestEmbeddings_Official(t *testing.T) {
 	t.Parallel()
 	g := embeds(t, pt.JSON(200, floatVectors))
-	c := openaigo.NewClient(option.WithBaseURL("http://"+g.public.address()+"/v1"), option.WithAPIKey(g.secret))
+	c := openaigo.NewClient(option.WithBaseURL("http://"+g.Address("public")+"/v1"), option.WithAPIKey(g.secret))
 	got, err := c.Embeddings.New(t.Context(), openaigo.EmbeddingNewParams{
 		Model: "up0/vectors", Input: openaigo.EmbeddingNewParamsInputUnion{OfArrayOfTokenArrays: [][]int64{{1, 2}, {3}}},
 	})
@@ -151,7 +152,7 @@ func TestEmbeddings_Refused(t *testing.T) {
 		message string
 	}{
 		"a chat with a model of vectors": {func(ctx context.Context) error {
-			_, err := c.CreateChatCompletion(ctx, oneMessage("vectors", "hi"))
+			_, err := c.CreateChatCompletion(ctx, client.OneMessage("vectors", "hi"))
 			return err
 		}, 400, "unsupported_by_model", "vectors serves embeddings and not chat"},
 		"vectors of a model that chats": {func(ctx context.Context) error {

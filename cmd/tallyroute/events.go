@@ -5,6 +5,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // eventsCommand is "tallyroute events": what somebody may want to be told of.
@@ -21,8 +22,8 @@ type eventsList struct {
 }
 
 // Run lists the events.
-func (c eventsList) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c eventsList) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		f := billing.EventFilter{Kind: billing.EventKind(c.Kind), Object: c.Object, Limit: c.Limit}
 		if c.Since > 0 {
 			f.Since = time.Now().Add(-c.Since)

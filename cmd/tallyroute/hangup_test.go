@@ -108,7 +108,7 @@ type hangup struct {
 func (h hangup) leave(g *attackTarget, u *hangupUpstream, body string) {
 	t := g.t
 	var d net.Dialer
-	c, err := d.DialContext(t.Context(), "tcp", g.public.address())
+	c, err := d.DialContext(t.Context(), "tcp", g.Address("public"))
 	if err != nil {
 		t.Error(err)
 		return

@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
+
+	"tallyroute/cmd/tallyroute/app"
 )
 
 // healthCommand is "tallyroute health": what a container asks itself.
@@ -14,14 +15,14 @@ type healthCommand struct {
 }
 
 // Run asks /healthz, which does not depend on the database.
-func (c healthCommand) Run(a *app) error {
+func (c healthCommand) Run(a *cli) error {
 	base := c.URL
 	if base == "" {
 		cfg, err := a.config()
 		if err != nil {
 			return err
 		}
-		base = "http://" + reachable(cfg.Listen)
+		base = "http://" + app.Reachable(cfg.Listen)
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, 3*time.Second)
 	defer cancel()
@@ -39,17 +40,4 @@ func (c healthCommand) Run(a *app) error {
 	}
 	fmt.Fprintln(a.stdout, "ok")
 	return nil
-}
-
-// reachable is an address to connect to for one to listen on: 0.0.0.0 and no
-// host at all are every address, so the loopback.
-func reachable(listen string) string {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return listen
-	}
-	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port)
 }

@@ -6,6 +6,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // integrityCommand is "tallyroute integrity".
@@ -23,7 +24,7 @@ type auditCommand struct {
 type auditLedger struct{ integrityCommand }
 
 // Run checks the ledger as integrityCommand does.
-func (c auditLedger) Run(a *app) error {
+func (c auditLedger) Run(a *cli) error {
 	fmt.Fprintln(a.stderr, `tallyroute: the check of the ledger is called "tallyroute integrity" now; running it.`)
 	return c.integrityCommand.Run(a)
 }
@@ -31,8 +32,8 @@ func (c auditLedger) Run(a *app) error {
 var errBreached = errors.New("the ledger breaks its laws")
 
 // Run prints one line for each law. It fails where one does not hold.
-func (c integrityCommand) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c integrityCommand) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		r, err := m.CheckIntegrity(a.ctx, manage.Check{Quick: c.Quick})
 		if err != nil {
 			return err

@@ -8,6 +8,8 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // keysCommand is "tallyroute keys".
@@ -26,15 +28,15 @@ type keysCreate struct {
 	Project              string            `help:"Name or id of the project; made if it is new." default:"default" placeholder:"NAME"`
 	CostCenter           string            `help:"To which a team that is new is charged." placeholder:"NAME"`
 	Env                  string            `help:"Environment: prod, staging or dev. Default: the project's, or dev." placeholder:"ENV"`
-	BudgetUSD            *usd              `help:"Dollars per period." placeholder:"AMOUNT"`
+	BudgetUSD            *config.USD       `help:"Dollars per period." placeholder:"AMOUNT"`
 	BudgetTokens         *int64            `help:"Tokens per period." placeholder:"N"`
 	Period               string            `help:"When the budget starts afresh: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
 	Zone                 string            `help:"Time zone of the period, such as Europe/Berlin." default:"UTC" placeholder:"ZONE"`
 	Models               []string          `help:"Models it may ask for, as names, aliases or provider/*. Default: all." placeholder:"A,B"`
-	ExpiresIn            duration          `help:"How long it is good for, such as 90d. Default: for ever." placeholder:"DURATION"`
+	ExpiresIn            config.Duration   `help:"How long it is good for, such as 90d. Default: for ever." placeholder:"DURATION"`
 	RPM                  int64             `help:"Requests per minute." placeholder:"N"`
 	TPM                  int64             `help:"Tokens per minute." placeholder:"N"`
-	CIDR                 []prefix          `help:"Addresses it may be used from. Default: anywhere." placeholder:"RANGE"`
+	CIDR                 []config.Prefix   `help:"Addresses it may be used from. Default: anywhere." placeholder:"RANGE"`
 	AllowUnpriced        bool              `help:"May use models without a known price, despite a budget in dollars."`
 	AllowProviderObjects bool              `help:"May name what is stored at providers, where all keys share one account."`
 	Tags                 map[string]string `help:"Tags on all that it spends." placeholder:"NAME=VALUE"`
@@ -42,8 +44,8 @@ type keysCreate struct {
 }
 
 // Run creates the key.
-func (c keysCreate) Run(a *app) error {
-	return a.withNewStore(func(s billing.Store, cfg *Config) error {
+func (c keysCreate) Run(a *cli) error {
+	return a.withNewStore(func(s billing.Store, cfg *config.Config) error {
 		actions, err := a.keyActions(s, cfg)
 		if err != nil {
 			return err
@@ -58,40 +60,40 @@ func (c keysCreate) Run(a *app) error {
 
 // keyActions are what can be done in s, once it is certain that keys are hashed
 // under the pepper that the routers use.
-func (a *app) keyActions(s billing.Store, cfg *Config) (manage.Actions, error) {
-	pepper, err := cfg.pepper(a.ctx)
+func (a *cli) keyActions(s billing.Store, cfg *config.Config) (manage.Actions, error) {
+	pepper, err := app.ReadPepper(a.ctx, cfg)
 	if err != nil {
 		return manage.Actions{}, err
 	}
-	return manage.Actions{Store: s, Pepper: pepper.Pepper}, pepper.confirm(a.ctx, s)
+	return manage.Actions{Store: s, Pepper: pepper.Pepper}, pepper.Confirm(a.ctx, s)
 }
 
 // by is who works at the command line.
 func by(reason string) manage.By { return manage.By{Actor: whoami(), Reason: reason} }
 
-func (c keysCreate) request(cfg *Config) manage.KeyRequest {
+func (c keysCreate) request(cfg *config.Config) manage.KeyRequest {
 	req := manage.KeyRequest{
 		Name: c.Name, Team: c.Team, Project: c.Project, CostCenter: c.CostCenter, Environment: c.Env,
-		Models: c.Models, AllowedCIDRs: prefixes(c.CIDR), RequestsPerMinute: c.RPM, TokensPerMinute: c.TPM,
+		Models: c.Models, AllowedCIDRs: config.Prefixes(c.CIDR), RequestsPerMinute: c.RPM, TokensPerMinute: c.TPM,
 		AllowUnpriced: c.AllowUnpriced || cfg.Defaults.OnUnpriced == "allow", AllowProviderObjects: c.AllowProviderObjects, Tags: c.Tags,
 	}
 	if c.ExpiresIn > 0 {
 		req.ExpiresAt = time.Now().UTC().Add(time.Duration(c.ExpiresIn))
 	}
 	if b := (billing.Budget{
-		Period: billing.Period(c.Period), Zone: c.Zone, Money: c.BudgetUSD.money(),
+		Period: billing.Period(c.Period), Zone: c.Zone, Money: c.BudgetUSD.Money(),
 		Tokens: c.BudgetTokens,
 	}); b.Money != nil || b.Tokens != nil {
 		req.Budgets = []billing.Budget{b}
-	} else if b, ok := cfg.Defaults.KeyBudget.budget(); ok {
+	} else if b, ok := defaultBudget(cfg.Defaults.KeyBudget); ok {
 		req.Budgets = []billing.Budget{b}
 	}
 	return req
 }
 
-// budget is the budget of a key that is created without one, if there is one.
-func (b keyBudget) budget() (billing.Budget, bool) {
-	return billing.Budget{Period: b.Period, Zone: b.Zone, Money: b.USD.money(), Tokens: b.Tokens}, b.USD != nil || b.Tokens != nil
+// defaultBudget is the budget of a key that is created without one, if there is one.
+func defaultBudget(b config.KeyBudget) (billing.Budget, bool) {
+	return billing.Budget{Period: b.Period, Zone: b.Zone, Money: b.USD.Money(), Tokens: b.Tokens}, b.USD != nil || b.Tokens != nil
 }
 
 // whoami is who works at the command line, for the key's own record.
@@ -103,7 +105,7 @@ func whoami() string {
 	return "cli:" + u.Username
 }
 
-func (c keysCreate) print(a *app, key *billing.Key, secret billing.Secret) error {
+func (c keysCreate) print(a *cli, key *billing.Key, secret billing.Secret) error {
 	if c.SecretOnly {
 		_, err := fmt.Fprintln(a.stdout, secret.Reveal())
 		return err
@@ -128,8 +130,8 @@ type keysList struct {
 }
 
 // Run lists the keys.
-func (c keysList) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c keysList) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		now := time.Now()
 		t := table{header: []string{"ID", "NAME", "KEY", "TEAM", "PROJECT", "ENV", "STATUS", "EXPIRES", "LAST USED"}}
 		views := []manage.KeyView{}
@@ -169,8 +171,8 @@ type keysShow struct {
 }
 
 // Run shows the key.
-func (c keysShow) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c keysShow) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		key, err := m.Key(a.ctx, billing.KeyID(c.ID))
 		if err != nil {
 			return err
@@ -189,7 +191,7 @@ func (c keysShow) Run(a *app) error {
 }
 
 // printKey writes a key for people, with how its budgets stand where that is known.
-func printKey(a *app, k *billing.Key, balances []billing.Balance) error {
+func printKey(a *cli, k *billing.Key, balances []billing.Balance) error {
 	var t table
 	line := func(name, value string) {
 		if value != "" {
@@ -255,8 +257,8 @@ type keysRevoke struct {
 }
 
 // Run revokes the key.
-func (c keysRevoke) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c keysRevoke) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		key, err := m.RevokeKey(a.ctx, billing.KeyID(c.ID), by(c.Reason))
 		if err != nil {
 			return err
@@ -272,8 +274,8 @@ type keysEnable struct {
 }
 
 // Run lets the key go on.
-func (c keysEnable) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c keysEnable) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		key, err := m.EnableKey(a.ctx, billing.KeyID(c.ID), by(c.Reason))
 		if err != nil {
 			return err

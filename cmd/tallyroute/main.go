@@ -23,6 +23,6 @@ func main() {
 // run is the whole program: it parses args, runs one command and says how the
 // process ends. It is what tests call.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, env: os.Environ()}
+	a := &cli{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, env: os.Environ()}
 	return exitCode(stderr, a.command(args))
 }

@@ -16,12 +16,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres/pgtest"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/demo"
 	"tallyroute/router/tokens"
 )
 
@@ -74,23 +76,25 @@ func TestMixedTrafficAddsUp(t *testing.T) {
 
 func mixed(t *testing.T, database string) {
 	const requests, clients = 500, 16
-	c := demoCommand{Listen: "127.0.0.1:0", AdminListen: "off", Database: dsn(database)}
+	c := demoCommand{Listen: "127.0.0.1:0", AdminListen: "off", Database: config.DSN(database)}
 	cfg := c.config()
 	dir := t.TempDir()
-	cfg.Journal, cfg.KeyPepper = filepath.Join(dir, "journal"), secretRef("file:"+filepath.Join(dir, "pepper"))
+	cfg.Journal, cfg.KeyPepper = filepath.Join(dir, "journal"), config.SecretRef("file:"+filepath.Join(dir, "pepper"))
 	if err := os.WriteFile(filepath.Join(dir, "pepper"), []byte(strings.Repeat("p", 32)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newService(t.Context(), cfg, zap.NewNop(), tokens.New(tokens.Options{}))
+	counter := tokens.New(tokens.Options{})
+	providers := demo.New(counter)
+	s, err := app.New(t.Context(), cfg, app.Options{Log: zap.NewNop(), Tokens: counter, Demo: providers.Local()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.demonstrate(t.Context(), func(ctx context.Context) error {
-		key, secret, err := s.demoKey(ctx)
+	err = s.During(t.Context(), func(ctx context.Context) error {
+		key, secret, err := demo.Key(ctx, s)
 		if err != nil {
 			return err
 		}
-		url := "http://" + s.public.address() + "/v1/chat/completions"
+		url := "http://" + s.Address("public") + "/v1/chat/completions"
 		var next, away atomic.Int64
 		var wg sync.WaitGroup
 		for n := range clients {
@@ -104,7 +108,7 @@ func mixed(t *testing.T, database string) {
 					switch err := k.send(ctx, url, secret.Reveal()); {
 					case errors.Is(err, errAway):
 						away.Add(1)
-						wait(ctx, 500*time.Millisecond)
+						app.Wait(ctx, 500*time.Millisecond)
 					case err != nil:
 						t.Errorf("%s: %v", k.name, err)
 					}
@@ -115,7 +119,7 @@ func mixed(t *testing.T, database string) {
 		if n := away.Load(); n > requests/5 {
 			t.Errorf("%d of %d requests found no healthy provider: too many for the rest to mean much", n, requests)
 		}
-		return s.addsUp(ctx, t, key)
+		return addsUp(ctx, t, s, providers, key)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -172,20 +176,20 @@ func (k kind) send(ctx context.Context, url, key string) error {
 const tokensPerWord = 3
 
 // addsUp waits for the last settlement and compares ledger, quota and bills.
-func (s *service) addsUp(ctx context.Context, t *testing.T, key billing.Key) error {
+func addsUp(ctx context.Context, t *testing.T, s *app.Service, p *demo.Providers, key billing.Key) error {
 	prove.Eventually(t, "nothing is held", func() bool {
-		balances, err := s.books.Balances(ctx, &key, time.Now())
+		balances, err := s.Actions().Store.Balances(ctx, &key, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return balances[0].HeldTokens == 0 && testutil.ToFloat64(s.metrics.flying) == 0
+		return balances[0].HeldTokens == 0 && s.Idle()
 	})
-	rows, err := s.books.Events(ctx, billing.EventQuery{KeyID: key.ID, Limit: 1000})
+	rows, err := s.Reports().Events(ctx, billing.EventQuery{KeyID: key.ID, Limit: 1000})
 	if err != nil {
 		return err
 	}
-	for _, u := range s.demo.upstreams {
-		u.holdAgainst(t, rows)
+	for name, bill := range p.Bills() {
+		holdAgainst(t, name, bill, rows)
 	}
 	var used int64
 	var cost billing.Money
@@ -193,7 +197,7 @@ func (s *service) addsUp(ctx context.Context, t *testing.T, key billing.Key) err
 		used += row.Tokens.Total()
 		cost = cost.Add(row.Cost.Total)
 	}
-	balances, err := s.books.Balances(ctx, &key, time.Now())
+	balances, err := s.Actions().Store.Balances(ctx, &key, time.Now())
 	if err != nil {
 		return err
 	}
@@ -217,7 +221,7 @@ type attempted struct{ attempts, prompt, output int64 }
 // unseen; what crosses the cancellation on the wire is on the bill alone
 // (docs/adr/0011-client-gone.md). The later a crowded machine lets the provider
 // notice, the more that is; on a quiet one it is a word for each.
-func (u *demoUpstream) holdAgainst(t *testing.T, rows []billing.Spend) {
+func holdAgainst(t *testing.T, name string, bill demo.Bill, rows []billing.Spend) {
 	t.Helper()
 	var stayed, left attempted
 	for _, row := range rows {
@@ -225,20 +229,19 @@ func (u *demoUpstream) holdAgainst(t *testing.T, rows []billing.Spend) {
 		if row.Status == billing.StatusClientAborted {
 			sum = &left
 		}
-		if row.Provider == u.name {
+		if row.Provider == name {
 			sum.attempts++
 			sum.prompt += row.Tokens.Prompt()
 			sum.output += row.Tokens.Output
 		}
 	}
-	bill := u.owed()
 	crossed := bill.CompletionTokens - stayed.output - left.output
-	t.Logf("%s: %+v of clients that stayed, %+v of clients that left, %d tokens crossed; the bill %+v", u.name, stayed, left, crossed, bill)
+	t.Logf("%s: %+v of clients that stayed, %+v of clients that left, %d tokens crossed; the bill %+v", name, stayed, left, crossed, bill)
 	if bill.PromptTokens < stayed.prompt || bill.PromptTokens > stayed.prompt+left.prompt || bill.CompletionTokens < stayed.output ||
 		(prove.Timed() && crossed > tokensPerWord*bill.Aborted) {
-		t.Errorf("%s: the ledger and the bill do not agree on the tokens", u.name)
+		t.Errorf("%s: the ledger and the bill do not agree on the tokens", name)
 	}
 	if stayed.attempts > bill.Requests || stayed.attempts+left.attempts < bill.Requests-bill.Failures {
-		t.Errorf("%s: the ledger and the bill do not agree on the attempts", u.name)
+		t.Errorf("%s: the ledger and the bill do not agree on the attempts", name)
 	}
 }

@@ -3,11 +3,13 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
 )
@@ -39,12 +41,12 @@ type offerView struct {
 }
 
 // Run lists the offers of one model, the cheapest first, or all models.
-func (c modelsCommand) Run(a *app) error {
+func (c modelsCommand) Run(a *cli) error {
 	cfg, _, err := a.settings()
 	if err != nil {
 		return err
 	}
-	whole, err := cfg.wholeCatalogue(a.ctx)
+	whole, err := app.WholeCatalogue(a.ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -206,7 +208,7 @@ func summary(offers []catalogue.Offer, now time.Time) *table {
 	}
 	t := &table{header: []string{"MODEL", "USD/M IN", "USD/M OUT", "CONTEXT", "PROVIDERS, THE CHEAPEST FIRST"}}
 	views := []modelView{}
-	for _, name := range names(byModel) {
+	for _, name := range slices.Sorted(maps.Keys(byModel)) {
 		list := byModel[name]
 		slices.SortStableFunc(list, compareOffers(now))
 		v := modelView{Model: name}

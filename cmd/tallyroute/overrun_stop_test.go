@@ -56,16 +56,16 @@ func TestKeyWhoseProviderGeneratesTenfoldIsStopped(t *testing.T) {
 				t.Errorf("%d answers used $%s of $%s, $%s of it overrun, at most $%s each", len(rows), used.Short(), limit.Short(),
 					overrun.Short(), most.Short())
 			}
-			key, err := manage.Actions{Store: g.store}.Key(t.Context(), g.key.ID)
+			key, err := g.Actions().Key(t.Context(), g.key.ID)
 			if err != nil || key.StoppedAt.IsZero() || key.Overrun.Money != overrun {
 				t.Errorf("the key is %+v, %v; its overrun was $%s", key, err, overrun.Short())
 			}
-			events, err := g.store.ListEvents(t.Context(), billing.EventFilter{Limit: 1000})
+			events, err := g.Actions().Store.ListEvents(t.Context(), billing.EventFilter{Limit: 1000})
 			stopped := func(e billing.Event) bool { return e.Object == string(g.key.ID) && e.Data["stopped"] == "true" }
 			if err != nil || !slices.ContainsFunc(events, stopped) || len(events) != len(rows)+1 {
 				t.Errorf("%d events of %d rows, %v: %+v", len(events), len(rows), err, events)
 			}
-			if _, err := (manage.Actions{Store: g.store}).EnableKey(t.Context(), g.key.ID,
+			if _, err := g.Actions().EnableKey(t.Context(), g.key.ID,
 				manage.By{Actor: "ann", Reason: "mended"}); err != nil {
 				t.Fatal(err)
 			}

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // periodCommand is "tallyroute period": the months of the ledger.
@@ -34,8 +34,8 @@ func periodTable(all ...billing.PeriodStanding) *table {
 type periodList struct{ format }
 
 // Run lists the months.
-func (c periodList) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c periodList) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		all, err := m.Store.ListPeriods(a.ctx)
 		if err != nil {
 			return err
@@ -51,8 +51,8 @@ type periodClose struct {
 }
 
 // Run closes the month.
-func (c periodClose) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c periodClose) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		p, err := m.ClosePeriod(a.ctx, manage.Closing{Month: c.Month, AcceptUnpriced: c.AcceptUnpriced}, by(""))
 		if err != nil {
 			return err
@@ -68,8 +68,8 @@ type periodReopen struct {
 }
 
 // Run opens the month again.
-func (c periodReopen) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c periodReopen) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		p, err := m.ReopenPeriod(a.ctx, c.Month, by(c.Reason))
 		if err != nil {
 			return err
@@ -89,13 +89,4 @@ func moment(flag, s string, zone *time.Location) (time.Time, error) {
 		return t, usagef("%s: want YYYY-MM-DD or a time such as 2026-11-25T12:00:00Z", flag)
 	}
 	return t, nil
-}
-
-// reporting is the zone of the days and months in reports.
-func (c *Config) reporting() (*time.Location, error) {
-	zone, err := time.LoadLocation(c.ReportingTimezone)
-	if err != nil {
-		return nil, fmt.Errorf("reporting_timezone: %w", err)
-	}
-	return zone, nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // pricesCommand is "tallyroute prices".
@@ -22,13 +24,13 @@ type pricesReprice struct {
 }
 
 // Run posts an adjustment for every row that costs something else now.
-func (c pricesReprice) Run(a *app) error {
+func (c pricesReprice) Run(a *cli) error {
 	_, b, err := a.settings()
 	if err != nil {
 		return err
 	}
-	return a.withActions(func(m manage.Actions, cfg *Config) error {
-		zone, err := cfg.reporting()
+	return a.withActions(func(m manage.Actions, cfg *config.Config) error {
+		zone, err := app.Zone(cfg)
 		if err != nil {
 			return err
 		}
@@ -47,7 +49,7 @@ func (c pricesReprice) Run(a *app) error {
 	})
 }
 
-func (c pricesReprice) write(a *app, v manage.RepricedView) error {
+func (c pricesReprice) write(a *cli, v manage.RepricedView) error {
 	if c.Output == "json" {
 		return printJSON(a.stdout, v)
 	}

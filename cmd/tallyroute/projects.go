@@ -5,6 +5,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // projectsCommand is "tallyroute projects".
@@ -16,8 +17,8 @@ type projectsCommand struct {
 type projectsList struct{ format }
 
 // Run lists the projects.
-func (c projectsList) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c projectsList) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		projects, err := m.Store.ListProjects(a.ctx)
 		if err != nil {
 			return err
@@ -42,13 +43,13 @@ type projectsCreate struct {
 }
 
 // Run creates the project, or finds it.
-func (c projectsCreate) Run(a *app) error {
+func (c projectsCreate) Run(a *cli) error {
 	return a.ensureProject(c.Output, billing.Project{Team: c.Team, CostCenter: c.CostCenter, Name: c.Name, Environment: c.Env})
 }
 
 // ensureProject creates what is missing of a project and its team, and prints it.
-func (a *app) ensureProject(output string, want billing.Project) error {
-	return a.withNewStore(func(s billing.Store, _ *Config) error {
+func (a *cli) ensureProject(output string, want billing.Project) error {
+	return a.withNewStore(func(s billing.Store, _ *config.Config) error {
 		p, _, err := manage.Actions{Store: s}.EnsureProject(a.ctx, want)
 		if err != nil {
 			return err

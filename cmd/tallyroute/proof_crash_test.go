@@ -15,6 +15,7 @@ import (
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/journal"
 	"tallyroute/billing/lease"
+	"tallyroute/cmd/tallyroute/app"
 )
 
 // TestCrashesLoseNothingAndBookNothingTwice kills the router at random instants under load, $CRASHES
@@ -135,11 +136,11 @@ func copied(t *testing.T, dir string) string {
 // replayAgain takes up a journal as a start of the router does.
 func replayAgain(t *testing.T, config, dir string) {
 	t.Helper()
-	cfg, _, err := (&app{ctx: t.Context(), configPath: config}).settings()
+	cfg, _, err := app.Load(t.Context(), app.Source{File: config})
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := cfg.openStore(t.Context())
+	store, err := app.OpenStore(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

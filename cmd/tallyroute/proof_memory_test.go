@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"tallyroute/billing/billingtest/prove"
+	"tallyroute/cmd/tallyroute/app"
 )
 
 // memorySlack is what is not the collector's: the pages of the program itself, and what
@@ -65,7 +66,7 @@ func TestMemoryStaysWithinItsBound(t *testing.T) {
 				t.Errorf("%s: another key got %d", attack.name, status)
 			}
 		}
-		most, bound := r.peak(t), memoryLimit(attack.bound)+memorySlack
+		most, bound := r.peak(t), app.MemoryLimit(attack.bound)+memorySlack
 		t.Logf("%s: %d MiB, at most %d", attack.name, most>>20, bound>>20)
 		if most > bound {
 			t.Errorf("%s: the process had %d MiB, it may have %d", attack.name, most>>20, bound>>20)

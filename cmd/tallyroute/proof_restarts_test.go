@@ -14,6 +14,7 @@ import (
 
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres/pgtest"
+	"tallyroute/cmd/tallyroute/app"
 )
 
 // balancer passes connections on to routers that say that they are ready, as one of
@@ -70,7 +71,7 @@ func (b *balancer) address(i int) string {
 
 // probe asks a router over and over whether it is ready.
 func (b *balancer) probe(ctx context.Context, i int) {
-	for wait(ctx, 100*time.Millisecond) {
+	for app.Wait(ctx, 100*time.Millisecond) {
 		at := b.address(i)
 		if at == "" {
 			continue

@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tallyroute/cmd/tallyroute/app"
 )
 
 // biller is a provider that keeps its own bill on disk, as a real one would:
@@ -152,7 +154,7 @@ func (b *biller) answer(w http.ResponseWriter, r *http.Request, words int64, str
 
 // wait goes at the pace, and reports that the caller is still there.
 func (b *biller) wait(r *http.Request) bool {
-	return wait(r.Context(), b.pace)
+	return app.Wait(r.Context(), b.pace)
 }
 
 // sum is what is owed by now.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // replicasCommand is "tallyroute replicas".
@@ -19,8 +20,8 @@ type replicasListCommand struct {
 }
 
 // Run lists them.
-func (c replicasListCommand) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c replicasListCommand) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		list, err := m.Store.ListReplicas(a.ctx)
 		if err != nil {
 			return err
@@ -46,8 +47,8 @@ type replicasForgetCommand struct {
 }
 
 // Run gives back its leases.
-func (c replicasForgetCommand) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c replicasForgetCommand) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		n, err := m.Store.ForgetReplica(a.ctx, c.ID)
 		if err != nil {
 			return err

@@ -7,6 +7,8 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // reportCommand is "tallyroute report".
@@ -40,7 +42,7 @@ func (s spanFlags) query() (q billing.SpendQuery, err error) {
 }
 
 // Run prints the report.
-func (c reportSpend) Run(a *app) error {
+func (c reportSpend) Run(a *cli) error {
 	q, err := c.query()
 	if err != nil {
 		return err
@@ -49,8 +51,8 @@ func (c reportSpend) Run(a *app) error {
 	if err := q.Check(); err != nil {
 		return err
 	}
-	return a.withStore(func(s billing.Store, cfg *Config) error {
-		zone, err := cfg.reporting()
+	return a.withStore(func(s billing.Store, cfg *config.Config) error {
+		zone, err := app.Zone(cfg)
 		if err != nil {
 			return err
 		}

@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
-	"tallyroute/router/health"
 	"tallyroute/router/plan"
-	"tallyroute/router/tokens"
 )
 
 // routeCommand is "tallyroute route".
@@ -42,10 +40,8 @@ type candidateView struct {
 	Excluded     string  `json:"excluded"`
 }
 
-// Run plans the request as the router would at this moment, without sending
-// it. How the targets stand is asked of the router that is running, if one is
-// and the admin token is at hand; otherwise all are taken to be healthy.
-func (c routeExplain) Run(a *app) error {
+// Run prints the plan for the request.
+func (c routeExplain) Run(a *cli) error {
 	req, err := c.request(a)
 	if err != nil {
 		return err
@@ -54,9 +50,7 @@ func (c routeExplain) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	told, live := cfg.askHealth(a.ctx)
-	candidates, err := planner(cfg, b, trackerOf(told, now)).Explain(a.ctx, req, now)
+	candidates, live, err := app.Explain(a.ctx, cfg, b, req)
 	var unknown *router.ModelError
 	if errors.As(err, &unknown) {
 		hint := ""
@@ -76,16 +70,8 @@ func (c routeExplain) Run(a *app) error {
 	return explain(candidates).write(a.stdout, c.Output)
 }
 
-// planner is a router that can plan and nothing else.
-func planner(cfg *Config, b book, t *health.Tracker) *router.Router {
-	return router.New(router.Parts{
-		Prices: billing.NewPriceBook(b.Prices()), Catalogue: b,
-		Tokens: tokens.New(tokens.Options{}), Health: t,
-	}, cfg.routerOptions())
-}
-
 // request reads the prompt. What is not a JSON object is one message of the user.
-func (c routeExplain) request(a *app) (*chat.Request, error) {
+func (c routeExplain) request(a *cli) (*chat.Request, error) {
 	f, err := a.fileOrStdin(c.PromptFile)
 	if err != nil {
 		return nil, err

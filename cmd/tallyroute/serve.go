@@ -1,13 +1,9 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"time"
-
-	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
-
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/demo"
+	"tallyroute/cmd/tallyroute/logs"
 	"tallyroute/router/tokens"
 )
 
@@ -15,116 +11,17 @@ import (
 type serveCommand struct{}
 
 // Run serves until it is told to stop.
-func (serveCommand) Run(a *app) error {
+func (serveCommand) Run(a *cli) error {
 	cfg, _, err := a.settings()
 	if err != nil {
 		return err
 	}
-	log := newBusyLogger(a.stderr, cfg.Log)
+	log := logs.NewBusy(a.stderr, cfg.Log)
 	defer func() { _ = log.Sync() }()
-	s, err := newService(a.ctx, cfg, log, tokens.New(tokens.Options{}))
+	counter := tokens.New(tokens.Options{})
+	s, err := app.New(a.ctx, cfg, app.Options{Log: log, Tokens: counter, Demo: demo.New(counter).Local(), Version: versionString()})
 	if err != nil {
 		return err
 	}
-	return s.run(a.ctx)
-}
-
-// run serves until ctx ends or something fails that cannot heal. Then it says
-// that it is not ready, lets the load balancer notice, stops accepting, lets
-// what is under way end, and frees everything.
-func (s *service) run(ctx context.Context) error {
-	// The jobs outlive ctx: requests that are still under way need them.
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	jobs, life := errgroup.WithContext(life)
-	s.start(life, jobs)
-	s.tellProviders()
-	select {
-	case <-ctx.Done():
-		s.log.Info("stopping")
-	case <-life.Done():
-		s.log.Error("stopping after a failure")
-	}
-	s.ready.stop()
-	ctx = context.WithoutCancel(ctx)
-	s.drain(ctx)
-	end()
-	for _, l := range s.listeners() {
-		_ = l.http.Close()
-	}
-	return s.inTime(func() error { return errors.Join(jobs.Wait(), s.close()) })
-}
-
-// inTime does what is left to do at the end. A database that does not answer must
-// not keep the process: what it has not taken is in the journal, for the next start.
-func (s *service) inTime(last func() error) error {
-	ended := make(chan error, 1)
-	go func() { ended <- last() }()
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(endGrace):
-		s.log.Warn("the database does not answer; the next start takes up what is left")
-		return nil
-	}
-}
-
-// start begins everything that runs beside the requests.
-func (s *service) start(life context.Context, jobs *errgroup.Group) {
-	jobs.Go(func() error { return s.bringUp(life) })
-	jobs.Go(func() error { return s.books.run(life) })
-	jobs.Go(func() error { return s.sweep(life) })
-	jobs.Go(func() error { return s.forgetLost(life) })
-	jobs.Go(func() error { return s.flushTouched(life) })
-	jobs.Go(func() error { return s.upkeep(life) })
-	jobs.Go(func() error { return s.checkIntegrity(life) })
-	jobs.Go(func() error { return s.warm(life) })
-	jobs.Go(func() error { return tuneMemory(life, s.cfg.Limits, s.bytes.Used) })
-	for _, l := range s.listeners() {
-		jobs.Go(l.serve)
-		s.log.Info("listening", zap.String("for", l.name), zap.String("address", l.address()))
-	}
-}
-
-// drain ends the public listener: it waits, stops accepting, and gives what is
-// under way its time, with or without its client. What is left then is cut off, and still settled.
-func (s *service) drain(ctx context.Context) {
-	s.answers.Stop()
-	pause := time.Duration(s.cfg.Timeouts.ShutdownWait)
-	wait(ctx, pause)
-	s.left.Stop()
-	patient, cancel := context.WithTimeout(ctx, time.Duration(s.cfg.Timeouts.Shutdown))
-	defer cancel()
-	s.public.close()
-	s.answers.Drain(patient, min(pause, nextRequest))
-	err := s.public.http.Shutdown(patient)
-	settled, cancel := context.WithTimeout(ctx, settleGrace)
-	defer cancel()
-	if err != nil {
-		s.log.Warn("requests are cut off", zap.Error(err))
-		s.cutRequests()
-		_ = s.public.http.Shutdown(settled)
-		_ = s.public.http.Close()
-	}
-	if err := s.router.Close(settled); err != nil {
-		s.log.Warn("settlements are left to the sweep", zap.Error(err))
-	}
-}
-
-const (
-	// nextRequest is how soon after an answer a client sends its next request, if it
-	// does so at once.
-	nextRequest = time.Second
-	// settleGrace is how long the ledger may take for what is left at the end, and
-	// endGrace how long all the rest may.
-	settleGrace = 5 * time.Second
-	endGrace    = 8 * time.Second
-)
-
-// close frees what is left once nothing runs any more.
-func (s *service) close() error {
-	s.cutRequests()
-	s.client.Close()
-	s.closeBooks()
-	return s.store.Close()
+	return s.Run(a.ctx)
 }

@@ -12,6 +12,8 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/demo"
 )
 
 // spawn runs the program with the demonstration's providers as a process of its
@@ -156,11 +158,11 @@ func killed(t *testing.T, signals ...os.Signal) {
 		}
 	}
 	next, _ := spawn(t, config)
-	cfg, _, err := (&app{ctx: t.Context(), configPath: next.config}).settings()
+	cfg, _, err := app.Load(t.Context(), app.Source{File: next.config, Demo: demo.New(nil).Local()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := cfg.openStore(t.Context())
+	store, err := app.OpenStore(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // spendCommand is "tallyroute spend": the rows of the ledger.
@@ -15,16 +16,16 @@ type spendCommand struct {
 }
 
 type spendAdjust struct {
-	Key    string    `arg:"" help:"Id of the key."`
-	Amount signedUSD `required:"" help:"Dollars: of a credit or refund what is given back, of a fee what is charged; of an adjustment what is charged, or given back where it is negative." placeholder:"USD"`
-	Kind   string    `help:"What it is: ${enum}." enum:"adjustment,credit,refund,fee" default:"adjustment"`
-	Month  string    `help:"The month that it is for, where that is another than this." placeholder:"YYYY-MM"`
-	Reason string    `required:"" help:"Why. It is on the row." placeholder:"TEXT"`
+	Key    string           `arg:"" help:"Id of the key."`
+	Amount config.SignedUSD `required:"" help:"Dollars: of a credit or refund what is given back, of a fee what is charged; of an adjustment what is charged, or given back where it is negative." placeholder:"USD"`
+	Kind   string           `help:"What it is: ${enum}." enum:"adjustment,credit,refund,fee" default:"adjustment"`
+	Month  string           `help:"The month that it is for, where that is another than this." placeholder:"YYYY-MM"`
+	Reason string           `required:"" help:"Why. It is on the row." placeholder:"TEXT"`
 }
 
 // Run posts the correction.
-func (c spendAdjust) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c spendAdjust) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		row, err := m.Adjust(a.ctx, manage.Adjustment{
 			KeyID: billing.KeyID(c.Key), Kind: billing.Kind(c.Kind), Amount: billing.Money(c.Amount), Month: c.Month,
 		}, by(c.Reason))

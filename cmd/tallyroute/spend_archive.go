@@ -13,6 +13,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 type spendArchive struct {
@@ -35,12 +36,12 @@ type manifest struct {
 }
 
 // Run writes the file, reads it back, and only then drops the rows.
-func (c spendArchive) Run(a *app) error {
+func (c spendArchive) Run(a *cli) error {
 	m, err := billing.ParseMonth(c.Month)
 	if err != nil {
 		return usagef("--month: want YYYY-MM")
 	}
-	return a.withActions(func(actions manage.Actions, _ *Config) error {
+	return a.withActions(func(actions manage.Actions, _ *config.Config) error {
 		if err := actions.Archivable(a.ctx, m); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // spendRejects is "tallyroute spend rejects": rows that the ledger refused for
@@ -16,8 +17,8 @@ type spendRejects struct {
 type rejectsList struct{ format }
 
 // Run lists the rows.
-func (c rejectsList) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c rejectsList) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		all, err := m.Store.ListRejects(a.ctx)
 		if err != nil {
 			return err
@@ -40,8 +41,8 @@ type rejectsBook struct {
 }
 
 // Run books the rows. One request that is still refused keeps no other from it.
-func (c rejectsBook) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c rejectsBook) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		booked, err := m.BookRejects(a.ctx, c.Requests, by(""))
 		for _, b := range booked {
 			fmt.Fprintf(a.stdout, "%s: %d rows booked\n", b.RequestID, b.Rows)

@@ -27,7 +27,7 @@ func TestStreamIsNotHeldBack(t *testing.T) {
 	))
 	ctx, cancel := context.WithTimeout(t.Context(), prove.Patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions",
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.Address("public")+"/v1/chat/completions",
 		strings.NewReader(attackStream))
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package main
 import (
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // teamsCommand is "tallyroute teams".
@@ -20,15 +21,15 @@ type teamsCreate struct {
 }
 
 // Run creates the team, or finds it.
-func (c teamsCreate) Run(a *app) error {
+func (c teamsCreate) Run(a *cli) error {
 	return a.ensureProject(c.Output, billing.Project{Team: c.Name, CostCenter: c.CostCenter, Name: c.Project, Environment: c.Env})
 }
 
 type teamsList struct{ format }
 
 // Run lists the teams.
-func (c teamsList) Run(a *app) error {
-	return a.withActions(func(m manage.Actions, _ *Config) error {
+func (c teamsList) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		teams, err := m.Store.ListTeams(a.ctx)
 		if err != nil {
 			return err

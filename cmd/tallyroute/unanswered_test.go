@@ -280,7 +280,7 @@ func TestWhatAProviderBillsIsBookedWhateverFails(t *testing.T) {
 // rowsOf are the rows of an end user.
 func (g *attackTarget) rowsOf(user string) (rows []billing.Spend) {
 	g.t.Helper()
-	all, err := g.books.Events(g.t.Context(), billing.EventQuery{KeyID: g.key.ID, Limit: 1000})
+	all, err := g.Reports().Events(g.t.Context(), billing.EventQuery{KeyID: g.key.ID, Limit: 1000})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestFlakyProviderCannotPassABudget(t *testing.T) {
 						body := fmt.Sprintf(`{"model":"mp0","user":%q,"max_tokens":%d,"messages":[{"role":"user","content":%q}]}`,
 							user, mostOutput, strings.Repeat(" hello", billedPrompt-7))
 						ctx, cancel := context.WithTimeout(t.Context(), prove.Patience)
-						req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions",
+						req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.Address("public")+"/v1/chat/completions",
 							strings.NewReader(body))
 						req.Header.Set("Authorization", "Bearer "+secret)
 						resp, err := http.DefaultClient.Do(req)
@@ -343,7 +343,7 @@ func TestFlakyProviderCannotPassABudget(t *testing.T) {
 				}
 				bill += price * billing.Money(1000*tokens.Input+2000*tokens.Output)
 			}
-			balances, err := g.books.Balances(t.Context(), &key, g.books.now())
+			balances, err := g.Actions().Store.Balances(t.Context(), &key, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -382,7 +382,7 @@ func TestHangUpBeforeTheFirstWordIsBooked(t *testing.T) {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				defer cancel()
-				req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.public.address()+"/v1/chat/completions",
+				req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.Address("public")+"/v1/chat/completions",
 					strings.NewReader(body))
 				req.Header.Set("Authorization", "Bearer "+g.secret)
 				if way.header != "" {
@@ -395,7 +395,7 @@ func TestHangUpBeforeTheFirstWordIsBooked(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	prove.Eventually(t, "nothing is under way", func() bool { return g.router.Held().Holds == 0 && g.left.Running() == 0 })
+	prove.Eventually(t, "nothing is under way", func() bool { return g.Idle() })
 	finished := 0
 	for _, user := range users {
 		rows := g.rowsOf(user)

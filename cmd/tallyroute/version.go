@@ -30,7 +30,7 @@ func versionString() string {
 type versionCommand struct{}
 
 // Run prints the version.
-func (versionCommand) Run(a *app) error {
+func (versionCommand) Run(a *cli) error {
 	_, err := fmt.Fprintf(a.stdout, "tallyroute %s %s %s/%s\n", versionString(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }

@@ -15,27 +15,28 @@ type alias struct {
 	path       string
 	models     []string // names as model or provider/model
 	every      bool
-	minContext int64 // of every
+	minContext int64  // of every
+	otherwise  string // a model, where no other is there
 }
 
 // autoAlias is what "auto" stands for unless the operator says otherwise.
-func autoAlias() alias { return alias{name: "auto", every: true, minContext: 16_000} }
+func autoAlias(otherwise string) alias {
+	return alias{name: "auto", every: true, minContext: 16_000, otherwise: otherwise}
+}
 
 // operatorAliases reads the section "aliases:" of the operator's configuration.
-func (r *reader) operatorAliases(text string) []alias {
-	list := []alias{autoAlias()}
-	r.document(text, func(_ string, n node) {
-		r.object("", n, map[string]read{"aliases": func(path string, n node) {
-			r.mapping(path, n, func(path, name string, n node) {
-				a := alias{name: name, path: path}
-				if _, err := modelName(name); err != nil {
-					r.fault(path, "%s", err)
-				}
-				r.value(path, n, r.alias(&a))
-				list = slices.DeleteFunc(list, func(old alias) bool { return old.name == name })
-				list = append(list, a)
-			})
-		}})
+func (r *reader) operatorAliases(text, otherwise string) []alias {
+	list := []alias{autoAlias(otherwise)}
+	r.section(text, "aliases", func(path string, n node) {
+		r.mapping(path, n, func(path, name string, n node) {
+			a := alias{name: name, path: path}
+			if _, err := modelName(name); err != nil {
+				r.fault(path, "%s", err)
+			}
+			r.value(path, n, r.alias(&a))
+			list = slices.DeleteFunc(list, func(old alias) bool { return old.name == name })
+			list = append(list, a)
+		})
 	})
 	return list
 }

@@ -22,18 +22,19 @@ import (
 //go:embed data/*.yaml
 var builtin embed.FS
 
-// Input is what the operator's configuration says. Both texts begin with their
-// own key, "providers:" and "aliases:"; either may be empty.
+// Input is what the operator says.
 type Input struct {
-	File      string // for faults
-	Providers string
-	Aliases   string
+	// Text is the configuration, of which the sections "providers:" and "aliases:" are
+	// read, and File its name, for faults.
+	File, Text string
 	// Prices is a file with newer prices of built-in models, PricesFile its name.
 	// What the configuration says goes over it.
 	Prices     string
 	PricesFile string
 	// Documents are further providers, each as a file of its own would be.
 	Documents []string
+	// Auto is the model that "auto" stands for where no other is there.
+	Auto string
 }
 
 // Options are how a catalogue is built. The zero value is for production.
@@ -96,7 +97,7 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 	all = newer.newerPrices(in.Prices, all)
 	faults = append(faults, newer.faults...)
 	r := newReader(in.File)
-	all = r.operatorProviders(in.Providers, all)
+	all = r.operatorProviders(in.Text, all)
 	for _, text := range in.Documents {
 		extra := newReader("")
 		all = extra.operatorDocument(text, all)
@@ -109,7 +110,7 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 	}
 	faults = append(faults, b.faults...)
 	aliases := newReader(in.File)
-	b.names(aliases, aliases.operatorAliases(in.Aliases), all)
+	b.names(aliases, aliases.operatorAliases(in.Text, in.Auto), all)
 	faults = append(append(faults, r.faults...), aliases.faults...)
 	if err := faults.err(); err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ providers:
       - {secret: env:GONE, weight: 5}
       - {secret: env:IDLE, weight: 0}
 `
-	c := build(t, Input{Providers: several}, "ONE", "TWO", "IDLE")
+	c := build(t, Input{Text: several}, "ONE", "TWO", "IDLE")
 	list, _, ok := c.Resolve("acme/large")
 	if !ok || len(list[0].Credentials) != 4 {
 		t.Fatalf("%+v", list)
@@ -40,14 +40,14 @@ providers:
 	if s := fmt.Sprintf("%+v %#v", list[0], list[0]); strings.Contains(s, "value of") {
 		t.Error("a target prints its credentials")
 	}
-	if c := build(t, Input{Providers: several}, "IDLE"); func() bool {
+	if c := build(t, Input{Text: several}, "IDLE"); func() bool {
 		l, _, _ := c.Resolve("acme/large")
 		return len(l) != 1 ||
 			l[0].Weight != 0
 	}() {
 		t.Error("a provider whose credentials all weigh nothing takes calls")
 	}
-	if c := build(t, Input{Providers: several}); func() bool { _, _, ok := c.Resolve("acme/large"); return ok }() {
+	if c := build(t, Input{Text: several}); func() bool { _, _, ok := c.Resolve("acme/large"); return ok }() {
 		t.Error("a provider without any of its credentials takes part")
 	}
 }
@@ -63,7 +63,7 @@ func TestCredentials_Faults(t *testing.T) {
 		"auth: {kind: none}\n    credentials: [{secret: env:A}]":      "cannot be several where auth is of kind none",
 		"credentials: [{secret: env:ONE}, {secret: sk-hunter2value}]": "credentials[1].secret: ",
 	} {
-		_, err := try(t, Input{Providers: "providers:\n  acme:\n    " + text + "\n"}, "ONE")
+		_, err := try(t, Input{Text: "providers:\n  acme:\n    " + text + "\n"}, "ONE")
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
@@ -74,7 +74,7 @@ func TestCredentials_Faults(t *testing.T) {
 // not by what it holds.
 func TestCredentialWithALineEndIsAFault(t *testing.T) {
 	o := Options{Secrets: func(context.Context, string) (secret.Value, error) { return secret.New("sk-hunter2\nvalue"), nil }}
-	_, err := Build(t.Context(), Input{Providers: "providers:\n  openai: {api_key: env:ONE}\n"}, o)
+	_, err := Build(t.Context(), Input{Text: "providers:\n  openai: {api_key: env:ONE}\n"}, o)
 	if err == nil || !strings.Contains(err.Error(), "env:ONE") || !strings.Contains(err.Error(), "line end") ||
 		strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%v", err)
@@ -92,7 +92,7 @@ func TestCredentialFileOfWideRightsIsAFault(t *testing.T) {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Build(t.Context(), Input{Providers: "providers:\n  openai: {api_key: \"file:" + path + "\"}\n"}, Options{})
+		_, err := Build(t.Context(), Input{Text: "providers:\n  openai: {api_key: \"file:" + path + "\"}\n"}, Options{})
 		if (err != nil) != wide || wide && !strings.Contains(err.Error(), "chmod 600 "+path) {
 			t.Errorf("%o: %v", mode, err)
 		}

@@ -178,7 +178,7 @@ func TestPriceID_OfPlainPrices(t *testing.T) {
 }
 
 func TestCanonical(t *testing.T) {
-	c := build(t, Input{Providers: `
+	c := build(t, Input{Text: `
 providers:
   acme:
     models:

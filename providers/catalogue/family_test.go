@@ -112,7 +112,7 @@ func TestOperatorTakesFamilyQuirksBack(t *testing.T) {
       - {id: gpt-5-mini, context: 128000, quirks: {sampling: any, efforts: [], drop: [], max_tokens: max_tokens}}
       - {id: fast, upstream: azure/gpt-5-mini-2025-08-07, context: 128000}
 `
-	c, err := Build(t.Context(), Input{Providers: text}, Options{Secrets: environment(nil)})
+	c, err := Build(t.Context(), Input{Text: text}, Options{Secrets: environment(nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

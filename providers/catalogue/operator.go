@@ -18,20 +18,18 @@ type loaded struct {
 // configuration over the built-in documents: by name, or as a list of documents
 // that have one. Those that are new must be complete.
 func (r *reader) operatorProviders(text string, all []loaded) []loaded {
-	r.document(text, func(_ string, n node) {
-		r.object("", n, map[string]read{"providers": func(path string, n node) {
-			if _, ok := n.(ast.ArrayNode); ok {
-				r.list(func(path string, n node) { all = r.named(path, n, all) })(path, n)
+	r.section(text, "providers", func(path string, n node) {
+		if _, ok := n.(ast.ArrayNode); ok {
+			r.list(func(path string, n node) { all = r.named(path, n, all) })(path, n)
+			return
+		}
+		r.mapping(path, n, func(path, name string, n node) {
+			if _, err := providerName(name); err != nil {
+				r.fault(path, "%s", err)
 				return
 			}
-			r.mapping(path, n, func(path, name string, n node) {
-				if _, err := providerName(name); err != nil {
-					r.fault(path, "%s", err)
-					return
-				}
-				r.value(path, n, func(path string, n node) { all = r.overlay(path, n, name, all) })
-			})
-		}})
+			r.value(path, n, func(path string, n node) { all = r.overlay(path, n, name, all) })
+		})
 	})
 	return all
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"tallyroute/providers/nearest"
 )
 
 // reader collects all that is wrong with one YAML text. The library's own
@@ -62,6 +64,12 @@ func (r *reader) document(text string, into read) {
 	}
 }
 
+// section reads one member of the operator's configuration. The others are not of
+// the catalogue.
+func (r *reader) section(text, name string, into read) {
+	r.document(text, func(path string, n node) { r.member(path, n, name, into) })
+}
+
 // syntax records that a text is not YAML.
 func (r *reader) syntax(err error) {
 	f := Fault{File: r.file, Problem: "not valid YAML"}
@@ -95,7 +103,7 @@ func (r *reader) object(path string, n ast.Node, members map[string]read) {
 	r.mapping(path, n, func(path, name string, n ast.Node) {
 		into, ok := members[name]
 		if !ok {
-			r.fault(path, "unknown setting%s", didYouMean(name, slices.Sorted(maps.Keys(members))))
+			r.fault(path, "unknown setting%s", nearest.Hint(name, slices.Sorted(maps.Keys(members))))
 			return
 		}
 		r.value(path, n, into)

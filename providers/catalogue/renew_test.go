@@ -85,7 +85,7 @@ func TestRenew(t *testing.T) {
 	if c, ok := Renew(offered(t, Input{}, "bolt/odd"), rates("0", "0"), day, now); ok || len(c.Left) != 1 {
 		t.Errorf("what has no price becomes free: %+v", c)
 	}
-	own := offered(t, Input{Providers: "providers:\n  acme: {models: [{id: large, prices: [{since: 2026-01-01, prompt: \"0.9\", " +
+	own := offered(t, Input{Text: "providers:\n  acme: {models: [{id: large, prices: [{since: 2026-01-01, prompt: \"0.9\", " +
 		"completion: \"3\"}]}]}"}, "acme/large")
 	if c, ok := Renew(own, rates("2", "4"), day, now); ok {
 		t.Errorf("a contract is replaced: %+v", c)
@@ -189,8 +189,8 @@ func TestPricesFile_Faults(t *testing.T) {
 	}
 	// The configuration goes over it.
 	o := offered(t, Input{
-		Prices:    "providers: {acme: {models: [{id: large, prices: [{since: 2026-02-01, prompt: \"2\", completion: \"4\"}]}]}}",
-		Providers: "providers:\n  acme: {models: [{id: large, prices: [{since: 2026-01-01, prompt: \"0.9\", completion: \"3\"}]}]}",
+		Prices: "providers: {acme: {models: [{id: large, prices: [{since: 2026-02-01, prompt: \"2\", completion: \"4\"}]}]}}",
+		Text:   "providers:\n  acme: {models: [{id: large, prices: [{since: 2026-01-01, prompt: \"0.9\", completion: \"3\"}]}]}",
 	}, "acme/large")
 	if len(o.Prices) != 1 || o.Prices[0].Input != usd(t, "0.9") || !o.Own {
 		t.Errorf("got %+v", o)

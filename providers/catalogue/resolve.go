@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers"
+	"tallyroute/providers/nearest"
 )
 
 // route is what a name stands for.
@@ -37,7 +38,11 @@ func (b *builder) names(r *reader, aliases []alias, all []loaded) {
 		}
 	}
 	for _, a := range aliases {
-		b.add(a.name, b.members(r, a, models, known))
+		targets := b.members(r, a, models, known)
+		if len(targets) == 0 && a.otherwise != "" {
+			targets = models[a.otherwise]
+		}
+		b.add(a.name, targets)
 	}
 	for name, targets := range models {
 		b.add(name, targets)
@@ -75,7 +80,7 @@ func (b *builder) members(r *reader, a alias, models map[string][]providers.Targ
 	}
 	for _, name := range a.models {
 		if !slices.Contains(known, name) {
-			r.fault(a.path, "no provider has a model %q%s", shorten(name), didYouMean(name, known))
+			r.fault(a.path, "no provider has a model %q%s", shorten(name), nearest.Hint(name, known))
 		}
 		targets = append(targets, models[name]...)
 	}
@@ -105,19 +110,16 @@ func (c *Catalogue) Resolve(name string) (targets []providers.Target, pinned, ok
 // Nearest is the known name most like the one given, among those that may be
 // shown; "" where none is near. A provider in front counts for little.
 func (c *Catalogue) Nearest(name string, may func(string) bool) string {
-	if len(name) > maxAsked {
-		return ""
-	}
 	type candidate struct {
 		name     string
 		distance int
 	}
 	var near []candidate
-	asked := strings.ToLower(name)
+	asked, reach := strings.ToLower(name), nearest.Reach(name)
 	for _, known := range c.names {
-		d, ok := within(reach(name), asked, known)
+		d, ok := nearest.Distance(asked, known, reach)
 		if _, model, slash := strings.Cut(known, "/"); slash && !ok && !strings.Contains(asked, "/") {
-			d, ok = within(reach(name)-1, asked, model)
+			d, ok = nearest.Distance(asked, model, reach-1)
 			d++
 		}
 		if ok {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tallyroute/providers/nearest"
 )
 
 // How a provider takes its credential.
@@ -49,7 +51,7 @@ func oneOf(known ...string) func(string) (string, error) {
 		if slices.Contains(known, s) {
 			return s, nil
 		}
-		return "", fmt.Errorf("want one of %s%s", strings.Join(known, ", "), didYouMean(s, known))
+		return "", fmt.Errorf("want one of %s%s", strings.Join(known, ", "), nearest.Hint(s, known))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -18,12 +19,14 @@ const maxFile = 64 << 10
 var ErrLiteral = errors.New("secret: a credential is referred to, not written down: put it in an environment variable and write " +
 	`"env:NAME", or in a file and write "file:/path"`)
 
-// schemes are the places that credentials can be in. The next one is a function
-// in a file of its own and a line here.
-var schemes = []struct {
+type scheme struct {
 	prefix string
 	read   func(ctx context.Context, name string) (string, error)
-}{
+}
+
+// schemes are the places that credentials can be in. The next one is a function
+// in a file of its own and a line here.
+var schemes = []scheme{
 	{"env:", readEnv},
 	{"file:", readFile},
 }
@@ -46,6 +49,11 @@ func Resolve(ctx context.Context, ref string) (Value, error) {
 		return New(text), nil
 	}
 	return Value{}, ErrLiteral
+}
+
+// IsReference reports whether s says where a credential is, rather than being one.
+func IsReference(s string) bool {
+	return slices.ContainsFunc(schemes, func(scheme scheme) bool { return strings.HasPrefix(s, scheme.prefix) })
 }
 
 func readEnv(_ context.Context, name string) (string, error) {

@@ -1,0 +1,139 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/providers/catalogue"
+	"tallyroute/router"
+)
+
+// Catalogue is the catalogue as the router wants it.
+type Catalogue struct{ *catalogue.Catalogue }
+
+var _ router.Catalogue = Catalogue{}
+
+// Models lists the names that can be asked for.
+func (c Catalogue) Models() []router.Model {
+	listed := c.Catalogue.Models()
+	models := make([]router.Model, len(listed))
+	for i, l := range listed {
+		models[i] = router.Model(l)
+	}
+	return models
+}
+
+// known reports whether a key may be limited to name, and if not, what is near.
+// A pattern such as groq/* is known where the provider is.
+func (c Catalogue) known(name string) (nearest string, known bool) {
+	if provider, ok := strings.CutSuffix(name, "/*"); ok {
+		for _, p := range c.Providers() {
+			if p.Name == provider {
+				return "", true
+			}
+		}
+	}
+	if _, _, ok := c.Resolve(name); ok {
+		return "", true
+	}
+	return c.Nearest(name, func(string) bool { return true }), false
+}
+
+// Source is where a configuration comes from.
+type Source struct {
+	File string   // "" is ./tallyroute.yaml, where there is one
+	Env  []string // that is laid over it
+	Demo Local    // the demonstration's providers, for demo: true
+}
+
+// Load reads the configuration and the catalogue that it leads to, and reports
+// every fault of both.
+func Load(ctx context.Context, from Source) (*config.Config, Catalogue, error) {
+	cfg, err := config.Read(from.File, from.Env)
+	var faults config.Faults
+	if err != nil && !errors.As(err, &faults) {
+		return nil, Catalogue{}, err
+	}
+	c, err := openCatalogue(ctx, cfg, from.Demo, func(string) string { return "127.0.0.1:1" })
+	var wrong catalogue.Faults
+	if errors.As(err, &wrong) {
+		for _, f := range wrong {
+			faults = append(faults, config.Fault{Source: f.File, Line: f.Line, Path: f.Path, Problem: f.Problem})
+		}
+		err = nil
+	}
+	if err == nil {
+		err = faults.Err()
+	}
+	return cfg, c, err
+}
+
+// Local are providers that answer in this process.
+type Local struct {
+	Providers []LocalProvider
+	Auto      string // the model that "auto" stands for where no other is there
+}
+
+// LocalProvider is one of them. Document describes it to the catalogue, at the
+// address that it has got.
+type LocalProvider struct {
+	Name     string
+	Handler  http.Handler
+	Document func(address string) string
+}
+
+// openCatalogue builds what the configuration says, with the demonstration's
+// providers where it asks for them.
+func openCatalogue(ctx context.Context, c *config.Config, demo Local, address func(name string) string) (Catalogue, error) {
+	in, err := CatalogueInput(c)
+	if err != nil {
+		return Catalogue{}, err
+	}
+	if c.Demo {
+		in.Auto = demo.Auto
+		for _, p := range demo.Providers {
+			in.Documents = append(in.Documents, p.Document(address(p.Name)))
+		}
+	}
+	way, err := proxy(ctx, c.UpstreamProxy)
+	if err != nil {
+		return Catalogue{}, err
+	}
+	b, err := catalogue.Build(ctx, in, catalogue.Options{Proxy: way})
+	return Catalogue{b}, err
+}
+
+// CatalogueInput is what the configuration and the file of newer prices say.
+func CatalogueInput(c *config.Config) (catalogue.Input, error) {
+	newer, err := newerPrices(c)
+	return catalogue.Input{File: c.Source(), Text: c.Text, Prices: newer, PricesFile: filepath.Base(c.PricesFile)}, err
+}
+
+// newerPrices is the text of the file of newer prices, which need not be there
+// unless the configuration names it.
+func newerPrices(c *config.Config) (string, error) {
+	text, err := os.ReadFile(c.PricesFile)
+	if errors.Is(err, fs.ErrNotExist) && c.PricesFile == config.Default().PricesFile {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("configuration: prices_file: %w", err)
+	}
+	return string(text), nil
+}
+
+// WholeCatalogue is the catalogue with every offer of every provider in it.
+func WholeCatalogue(ctx context.Context, c *config.Config) (*catalogue.Catalogue, error) {
+	in, err := CatalogueInput(c)
+	if err != nil {
+		return nil, err
+	}
+	return catalogue.Build(ctx, in, catalogue.Options{Whole: true})
+}

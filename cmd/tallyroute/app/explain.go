@@ -1,0 +1,97 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/providers/chat"
+	"tallyroute/router"
+	"tallyroute/router/health"
+	"tallyroute/router/plan"
+	"tallyroute/router/tokens"
+)
+
+// Explain plans a request as the router would at this moment, without sending it.
+// How the targets stand is asked of the router that is running, if one is and the
+// admin token is at hand: live is then true. Otherwise all are taken to be healthy.
+func Explain(ctx context.Context, c *config.Config, b Catalogue, r *chat.Request) (list []plan.Candidate, live bool, err error) {
+	now := time.Now()
+	told, live := askHealth(ctx, c)
+	list, err = planner(c, b, trackerOf(told, now)).Explain(ctx, r, now)
+	return list, live, err
+}
+
+// planner is a router that can plan and nothing else.
+func planner(c *config.Config, b Catalogue, t *health.Tracker) *router.Router {
+	return router.New(router.Parts{
+		Prices: billing.NewPriceBook(b.Prices()), Catalogue: b,
+		Tokens: tokens.New(tokens.Options{}), Health: t,
+	}, routerOptions(c))
+}
+
+// healthView is how a target or provider stands, for operators.
+type healthView struct {
+	Name         string  `json:"name"`
+	Status       string  `json:"status"`
+	Cause        string  `json:"cause,omitempty"`
+	RetryAfterMS float64 `json:"retry_after_ms,omitempty"`
+}
+
+func viewHealth(entries []health.Entry) any {
+	views := []healthView{}
+	for _, e := range entries {
+		views = append(views, healthView{
+			Name: e.Name, Status: e.State.Status.String(), Cause: e.State.Cause,
+			RetryAfterMS: float64(e.State.RetryAfter) / float64(time.Millisecond),
+		})
+	}
+	return map[string]any{"data": views}
+}
+
+// askHealth asks the router that is running with this configuration how its
+// targets stand; ok is false where none is running, or where it does not tell.
+func askHealth(ctx context.Context, c *config.Config) (entries []healthView, ok bool) {
+	token, set, err := credential(ctx, c.AdminToken)
+	if !set || err != nil || c.AdminOff() {
+		return nil, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Reachable(c.AdminListen)+"/admin/v1/health", nil)
+	if err != nil {
+		return nil, false
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Reveal())
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, false
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct{ Data []healthView }
+	if resp.StatusCode != http.StatusOK || json.NewDecoder(resp.Body).Decode(&answer) != nil {
+		return nil, false
+	}
+	return answer.Data, true
+}
+
+// trackerOf is a tracker to which everything stands as it was told.
+func trackerOf(entries []healthView, now time.Time) *health.Tracker {
+	t := health.New(health.Options{})
+	for _, e := range entries {
+		if e.Status != health.Open.String() {
+			continue
+		}
+		if !strings.Contains(e.Name, "/") { // a provider as a whole
+			t.Report(health.Call{Provider: e.Name}, health.Outcome{Class: health.Refused, Certain: true, Cause: e.Cause}, now)
+			continue
+		}
+		wait := time.Duration(e.RetryAfterMS * float64(time.Millisecond))
+		t.Report(health.Call{Target: e.Name}, health.Outcome{Class: health.Limited, Certain: true, Cause: e.Cause, RetryAfter: wait}, now)
+	}
+	return t
+}

@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/providers"
+	"tallyroute/providers/secret"
+)
+
+// credential reads what ref refers to; ok is false where that is nothing.
+func credential(ctx context.Context, ref config.SecretRef) (v secret.Value, ok bool, err error) {
+	if ref == "" {
+		return secret.Value{}, false, nil
+	}
+	v, err = secret.Resolve(ctx, string(ref))
+	return v, err == nil, err
+}
+
+// proxy is the way to providers; nil where it is the direct one.
+func proxy(ctx context.Context, ref config.ProxyRef) (p *providers.Proxy, err error) {
+	at := string(ref)
+	if secret.IsReference(at) {
+		var v secret.Value
+		v, err = secret.Resolve(ctx, at)
+		at = v.Reveal()
+	}
+	if err == nil {
+		p, err = providers.NewProxy(at)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("upstream_proxy: %w", err)
+	}
+	return p, nil
+}
+
+// database is the connection string, which may be kept like a credential.
+func database(ctx context.Context, d config.DSN) (config.DSN, error) {
+	if !secret.IsReference(string(d)) {
+		return d, nil
+	}
+	v, err := secret.Resolve(ctx, string(d))
+	return config.DSN(v.Reveal()), err
+}
+
+// PepperFile is where the pepper is kept when the configuration does not say.
+const PepperFile = "tallyroute.pepper"
+
+// pepperSetting is under which name a database remembers its pepper's id.
+const pepperSetting = "pepper_id"
+
+// Pepper is the pepper and where it was found.
+type Pepper struct {
+	billing.Pepper
+	where string
+	fresh bool // made just now, in a file of our own
+}
+
+// ReadPepper reads the pepper, or makes one in a file beside the database on first use.
+func ReadPepper(ctx context.Context, c *config.Config) (Pepper, error) {
+	if v, ok, err := credential(ctx, c.KeyPepper); ok || err != nil {
+		if err != nil {
+			return Pepper{}, fmt.Errorf("key_pepper: %w", err)
+		}
+		p, err := billing.ParsePepper(v.Reveal())
+		if err != nil {
+			return Pepper{}, fmt.Errorf("key_pepper: %w", err)
+		}
+		return Pepper{Pepper: p, where: "key_pepper"}, nil
+	}
+	path := PepperFile
+	if db, err := c.Database.SQLitePath(); err == nil {
+		path = filepath.Join(filepath.Dir(db), PepperFile)
+	}
+	fresh, err := makePepper(path)
+	if err != nil {
+		return Pepper{}, fmt.Errorf("key_pepper: %w", err)
+	}
+	v, err := secret.Resolve(ctx, "file:"+path)
+	if err != nil {
+		return Pepper{}, fmt.Errorf("key_pepper: %w", err)
+	}
+	p, err := billing.ParsePepper(v.Reveal())
+	if err != nil {
+		return Pepper{}, fmt.Errorf("key_pepper: %s: %w", path, err)
+	}
+	return Pepper{Pepper: p, where: path, fresh: fresh}, nil
+}
+
+// makePepper writes a new pepper to path, unless there is one. The file appears
+// whole or not at all, also when two processes try at once.
+func makePepper(path string) (fresh bool, err error) {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	p, err := billing.NewPepper(rand.Reader)
+	if err != nil {
+		return false, err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".tallyroute-pepper-*") // with mode 0600
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.WriteString(p.Reveal() + "\n")
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return false, err
+	}
+	err = os.Link(f.Name(), path)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// wrongPepperError is a pepper that is not the one under which the database's
+// keys were hashed: with it, every key would be unknown.
+type wrongPepperError struct{ where string }
+
+func (e *wrongPepperError) Error() string {
+	return fmt.Sprintf("the pepper in %s is not the one that this database's keys were made with; "+
+		"put the right one back, or point key_pepper at it", e.where)
+}
+
+// Confirm compares p with the pepper that the database remembers.
+func (p Pepper) Confirm(ctx context.Context, s billing.Store) error {
+	id, err := s.Setting(ctx, pepperSetting, p.ID())
+	if err != nil {
+		return err
+	}
+	if id == p.ID() {
+		return nil
+	}
+	if p.fresh {
+		if err := os.Remove(p.where); err != nil { // it would hide that the right one is missing
+			return err
+		}
+	}
+	return &wrongPepperError{p.where}
+}

@@ -1,0 +1,59 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/postgres"
+	"tallyroute/billing/sqlite"
+	"tallyroute/cmd/tallyroute/config"
+)
+
+// OpenStore opens the configured database. PostgreSQL may be away; SQLite is
+// made where it does not exist.
+func OpenStore(ctx context.Context, c *config.Config) (billing.Store, error) {
+	where, err := database(ctx, c.Database)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	direct, err := database(ctx, c.DatabaseDirect)
+	if err != nil {
+		return nil, fmt.Errorf("database_direct: %w", err)
+	}
+	zone, err := Zone(c)
+	if err != nil {
+		return nil, err
+	}
+	if where.IsPostgres() {
+		return postgres.Open(ctx, string(where), postgres.Options{
+			Reporting: zone,
+			MaxConns:  int32(c.DatabaseConnections), // at most 1000
+			Acquire:   time.Duration(c.Timeouts.DatabaseAcquire),
+			Statement: time.Duration(c.Timeouts.DatabaseStatement),
+			Lock:      time.Duration(c.Timeouts.DatabaseLock),
+			Direct:    string(direct),
+			Overrun:   overrunLimit(c.Overrun),
+		})
+	}
+	path, err := where.SQLitePath()
+	if err != nil {
+		return nil, err
+	}
+	return sqlite.Open(ctx, path, sqlite.Options{Reporting: zone, Overrun: overrunLimit(c.Overrun)})
+}
+
+// overrunLimit is how far a key may go beyond its holds before it is stopped.
+func overrunLimit(o config.Overrun) billing.OverrunLimit {
+	return billing.OverrunLimit{Money: billing.Money(o.StopUSD), Percent: o.StopPercent}
+}
+
+// Zone is that of the days and months in reports.
+func Zone(c *config.Config) (*time.Location, error) {
+	zone, err := time.LoadLocation(c.ReportingTimezone)
+	if err != nil {
+		return nil, fmt.Errorf("reporting_timezone: %w", err)
+	}
+	return zone, nil
+}

@@ -1,0 +1,108 @@
+// Package client asks a router one thing, as any program would that uses go-openai.
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/sashabaranov/go-openai"
+)
+
+// Client sends single messages.
+type Client struct{ *openai.Client }
+
+// New is a client of the router at base.
+func New(base, key string) Client {
+	cfg := openai.DefaultConfig(key)
+	cfg.BaseURL = base
+	return Client{openai.NewClientWithConfig(cfg)}
+}
+
+// Told is what the router says of an answer besides the answer.
+type Told struct {
+	Text, Provider, Model, Attempts, Reason string
+	Cost                                    string
+	RequestID                               string
+	Usage                                   openai.Usage
+}
+
+// String is what a person wants to know of it.
+func (t Told) String() string {
+	return fmt.Sprintf("%s/%s · %s, attempt %s · %d + %d tokens · $%s · %s",
+		t.Provider, t.Model, t.Reason, t.Attempts, t.Usage.PromptTokens, t.Usage.CompletionTokens, t.Cost, t.RequestID)
+}
+
+func headersOf(h http.Header) Told {
+	return Told{
+		Provider: h.Get("x-tallyroute-provider"), Model: h.Get("x-tallyroute-model"),
+		Attempts: h.Get("x-tallyroute-attempts"), Reason: h.Get("x-tallyroute-route-reason"),
+		Cost: h.Get("x-tallyroute-cost-usd"), RequestID: h.Get("x-request-id"),
+	}
+}
+
+// OneMessage asks a model one thing.
+func OneMessage(model, message string) openai.ChatCompletionRequest {
+	return openai.ChatCompletionRequest{
+		Model:    model,
+		Messages: []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: message}},
+	}
+}
+
+// Plain waits for the whole answer.
+func (c Client) Plain(ctx context.Context, model, message string, w io.Writer) (Told, error) {
+	resp, err := c.CreateChatCompletion(ctx, OneMessage(model, message))
+	if err != nil {
+		return Told{}, err
+	}
+	t := headersOf(resp.Header())
+	t.Usage = resp.Usage
+	if len(resp.Choices) > 0 {
+		t.Text = resp.Choices[0].Message.Content
+	}
+	_, err = io.WriteString(w, t.Text)
+	return t, err
+}
+
+// Stream writes the answer as it comes.
+func (c Client) Stream(ctx context.Context, model, message string, w io.Writer) (Told, error) {
+	req := OneMessage(model, message)
+	req.StreamOptions = &openai.StreamOptions{IncludeUsage: true}
+	s, err := c.CreateChatCompletionStream(ctx, req)
+	if err != nil {
+		return Told{}, err
+	}
+	defer func() { _ = s.Close() }()
+	t := headersOf(s.Header())
+	var said strings.Builder
+	for {
+		raw, err := s.RecvRaw()
+		if errors.Is(err, io.EOF) {
+			t.Text = said.String()
+			return t, nil
+		}
+		if err != nil {
+			return t, err
+		}
+		var chunk openai.ChatCompletionStreamResponse
+		var cost struct { // which the client's own type does not have
+			Usage struct{ Cost json.Number }
+		}
+		if err := errors.Join(json.Unmarshal(raw, &chunk), json.Unmarshal(raw, &cost)); err != nil {
+			return t, err
+		}
+		if chunk.Usage != nil {
+			t.Usage, t.Cost = *chunk.Usage, cost.Usage.Cost.String()
+		}
+		for _, choice := range chunk.Choices {
+			said.WriteString(choice.Delta.Content)
+			if _, err := io.WriteString(w, choice.Delta.Content); err != nil {
+				return t, err
+			}
+		}
+	}
+}

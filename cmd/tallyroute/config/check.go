@@ -1,0 +1,239 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/journal"
+	"tallyroute/providers/secret"
+)
+
+// check records what cannot work, setting by setting.
+func (r *reader) check(cfg *Config) {
+	r.checkListeners(cfg)
+	r.checkDatabase(cfg)
+	r.checkIntegrity(cfg.IntegrityEvery)
+	r.checkJournal(cfg)
+	r.checkDefaults(cfg.Defaults)
+	r.checkNumbers(cfg)
+	if p := cfg.Overrun.StopPercent; p < 0 || p > 100 {
+		r.fault("overrun.stop_percent", "want 1 to 100, or 0 for any")
+	}
+	r.checkDurations(cfg.Timeouts)
+	r.checkMembers(cfg.Members)
+	r.checkIdempotency(cfg.Idempotency.TTL)
+	r.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
+	r.oneOf("log.format", cfg.Log.Format, "auto", "json", "text")
+}
+
+func (r *reader) checkListeners(cfg *Config) {
+	if !isHostPort(cfg.Listen) {
+		r.fault("listen", "want host:port, such as 127.0.0.1:8080")
+	}
+	for i, origin := range cfg.CORSOrigins {
+		if cfg.CORSOrigins[i] = strings.ToLower(origin); origin != "*" && !isOrigin(cfg.CORSOrigins[i]) {
+			r.fault("cors_origins", "want origins such as https://app.example, or *")
+		}
+	}
+	for i, host := range cfg.AdminHosts {
+		if cfg.AdminHosts[i] = strings.ToLower(host); host == "" || strings.ContainsAny(host, "/:*@ ") {
+			r.fault("admin_hosts", "want names of hosts such as tallyroute.internal")
+		}
+	}
+	if cfg.AdminOff() {
+		return
+	}
+	if !isHostPort(cfg.AdminListen) {
+		r.fault("admin_listen", "want host:port, such as 127.0.0.1:8081, or off")
+	}
+	if cfg.AdminListen == cfg.Listen && !strings.HasSuffix(cfg.Listen, ":0") {
+		r.fault("admin_listen", "must not be the same as listen")
+	}
+}
+
+// isOrigin reports an origin as browsers name it: a scheme and a host, perhaps a port.
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && s == u.Scheme+"://"+u.Host
+}
+
+// AdminOff reports whether there shall be no admin listener.
+func (c *Config) AdminOff() bool { return c.AdminListen == "off" || c.AdminListen == "" }
+
+func isHostPort(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n <= 65535
+}
+
+func (r *reader) checkDatabase(cfg *Config) {
+	_, sqliteErr := cfg.Database.SQLitePath()
+	if sqliteErr != nil && !cfg.Database.IsPostgres() && !secret.IsReference(string(cfg.Database)) {
+		r.fault("database", "want sqlite:PATH, postgres://… or a reference such as env:DATABASE_URL")
+	}
+	if d := cfg.DatabaseDirect; d != "" && !d.IsPostgres() && !secret.IsReference(string(d)) {
+		r.fault("database_direct", "want postgres://… or a reference such as env:DATABASE_DIRECT_URL")
+	}
+	if cfg.DatabaseDirect != "" && sqliteErr == nil {
+		r.fault("database_direct", "is for PostgreSQL, but database is SQLite")
+	}
+	if cfg.DatabaseConnections < 0 || cfg.DatabaseConnections > 1000 {
+		r.fault("database_connections", "want 1 to 1000, or 0 for the default")
+	}
+	if _, err := time.LoadLocation(cfg.ReportingTimezone); err != nil || cfg.ReportingTimezone == "Local" {
+		r.fault("reporting_timezone", "want a name such as Europe/Berlin")
+	}
+}
+
+// integrityPause keeps checks from following one another without a pause.
+const integrityPause = Duration(time.Minute)
+
+func (r *reader) checkIntegrity(every Duration) {
+	if every != 0 && every < integrityPause {
+		r.fault("integrity_every", "want at least 1m, or 0 for never")
+	}
+}
+
+func (r *reader) checkJournal(cfg *Config) {
+	r.oneOf("journal_sync", cfg.JournalSync, string(journal.SyncAlways), string(journal.SyncInterval), string(journal.SyncOff))
+	if cfg.JournalMaxBytes < 1<<20 || cfg.JournalMaxBytes > 1<<40 {
+		r.fault("journal_max_bytes", "want %d to %d", 1<<20, 1<<40)
+	}
+	if t := time.Duration(cfg.OfflineTTL); t < 2*time.Second || t > 24*time.Hour {
+		r.fault("offline_ttl", "want 2s to 24h")
+	}
+	if cfg.ReplicaLostAfter > Duration(365*24*time.Hour) {
+		r.fault("replica_lost_after", "want at most 365d, or 0 for never")
+	}
+}
+
+func (r *reader) checkDefaults(d Defaults) {
+	r.oneOf("defaults.on_unpriced", d.OnUnpriced, "block", "allow")
+	if d.MaxOutputTokens < 0 {
+		r.fault("defaults.max_output_tokens", "must not be negative")
+	}
+	b := d.KeyBudget
+	if b.Period != "" && !isPeriod(b.Period) {
+		r.fault("defaults.key_budget.period", "want one of %s", strings.Join(periodNames(), ", "))
+	}
+	if b.Period == "" && (b.USD != nil || b.Tokens != nil) {
+		r.fault("defaults.key_budget", "needs a period: one of %s", strings.Join(periodNames(), ", "))
+	}
+	if b.Tokens != nil && *b.Tokens < 0 {
+		r.fault("defaults.key_budget.tokens", "must not be negative")
+	}
+	if _, err := time.LoadLocation(b.Zone); err != nil {
+		r.fault("defaults.key_budget.zone", "want a name such as Europe/Berlin")
+	}
+}
+
+func periodNames() []string {
+	return []string{
+		string(billing.PeriodDay), string(billing.PeriodWeek), string(billing.PeriodMonth),
+		string(billing.PeriodQuarter), string(billing.PeriodYear), string(billing.PeriodOnce),
+	}
+}
+
+func isPeriod(p billing.Period) bool {
+	for _, name := range periodNames() {
+		if string(p) == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *reader) checkNumbers(cfg *Config) {
+	for _, n := range []struct {
+		path             string
+		value, low, high int64
+	}{
+		{"limits.max_body_bytes", cfg.Limits.MaxBodyBytes, 1 << 10, 256 << 20},
+		{"limits.max_messages", cfg.Limits.MaxMessages, 1, 1_000_000},
+		{"limits.max_parts", cfg.Limits.MaxParts, 1, 10_000_000},
+		{"limits.bytes_in_flight", cfg.Limits.BytesInFlight, 1 << 20, 1 << 40},
+		{"limits.bytes_in_flight_per_key", cfg.Limits.BytesInFlightPerKey, 1 << 10, 1 << 40},
+		{"limits.max_header_bytes", int64(cfg.Limits.MaxHeaderBytes), 4 << 10, 1 << 20},
+		{"limits.max_connections", int64(cfg.Limits.MaxConnections), 1, 1_000_000},
+		{"limits.background_calls", int64(cfg.Limits.BackgroundCalls), 0, 100_000},
+		{"limits.background_calls_per_key", int64(cfg.Limits.BackgroundCallsPerKey), 0, 100_000},
+		{"limits.idle_upstream_connections", int64(cfg.Limits.IdleUpstream), 1, 100_000},
+		{"routing.max_attempts", int64(cfg.Routing.MaxAttempts), 1, 10},
+	} {
+		if n.value < n.low || n.value > n.high {
+			r.fault(n.path, "want %d to %d", n.low, n.high)
+		}
+	}
+}
+
+func (r *reader) checkDurations(t Timeouts) {
+	const longest = Duration(24 * time.Hour)
+	for _, d := range []struct {
+		path  string
+		value Duration
+	}{
+		{"timeouts.read_header", t.ReadHeader},
+		{"timeouts.read_body", t.ReadBody},
+		{"timeouts.idle", t.Idle},
+		{"timeouts.write", t.Write},
+		{"timeouts.request", t.Request},
+		{"timeouts.stream_silence", t.StreamSilence},
+		{"timeouts.read", t.Read},
+		{"timeouts.admin", t.Admin},
+		{"timeouts.upstream_dial", t.UpstreamDial},
+		{"timeouts.upstream_tls", t.UpstreamTLS},
+		{"timeouts.upstream_first_content", t.UpstreamFirstContent},
+		{"timeouts.upstream_stream_header", t.UpstreamStreamHeader},
+		{"timeouts.upstream_idle", t.UpstreamIdle},
+		{"timeouts.database_acquire", t.DatabaseAcquire},
+		{"timeouts.database_statement", t.DatabaseStatement},
+		{"timeouts.database_lock", t.DatabaseLock},
+	} {
+		if d.value <= 0 || d.value > longest {
+			r.fault(d.path, "want more than 0 and at most 24h")
+		}
+	}
+	for path, d := range map[string]Duration{
+		"timeouts.shutdown": t.Shutdown, "timeouts.shutdown_wait": t.ShutdownWait,
+		"timeouts.upstream_header": t.UpstreamHeader,
+	} {
+		if d < 0 || d > longest {
+			r.fault(path, "want 0 to 24h")
+		}
+	}
+}
+
+// memberPath is the name of a member of a request, with those above it.
+var memberPath = regexp.MustCompile(`^[A-Za-z0-9_:$-]{1,64}(\.[A-Za-z0-9_:$-]{1,64}){0,8}$`)
+
+func (r *reader) checkMembers(m Members) {
+	r.oneOf("members.refuse", m.Refuse, "budgeted", "all")
+	for _, name := range m.Allow {
+		if !memberPath.MatchString(name) {
+			r.fault("members.allow", "want names of members as an error gives them, without positions: plugins, messages.content.fps")
+		}
+	}
+}
+
+func (r *reader) checkIdempotency(ttl Lifetime) {
+	if ttl != 0 && (ttl < Lifetime(time.Minute) || ttl > Lifetime(30*24*time.Hour)) {
+		r.fault("idempotency.ttl", "want 1m to 30d, or off")
+	}
+}
+
+func (r *reader) oneOf(path, value string, allowed ...string) {
+	for _, a := range allowed {
+		if value == a {
+			return
+		}
+	}
+	r.fault(path, "want one of %s", strings.Join(allowed, ", "))
+}

@@ -1,0 +1,184 @@
+package config
+
+import (
+	"path/filepath"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/journal"
+	"tallyroute/providers/chat"
+)
+
+// Config is tallyroute.yaml. Everything has a default, so an empty file, or
+// none, is a working configuration. The name of a member in the file is its
+// yaml tag, and the environment variable that overrides it is derived from the
+// tags on the way to it: limits.max_body_bytes is TALLYROUTE_LIMITS_MAX_BODY_BYTES.
+type Config struct {
+	Listen              string      `yaml:"listen"`
+	AdminListen         string      `yaml:"admin_listen"` // "off" for none
+	Database            DSN         `yaml:"database"`
+	DatabaseDirect      DSN         `yaml:"database_direct"`
+	DatabaseConnections int         `yaml:"database_connections"`
+	ReportingTimezone   string      `yaml:"reporting_timezone"`
+	IntegrityEvery      Duration    `yaml:"integrity_every"`    // 0 is never
+	Journal             string      `yaml:"journal"`            // a directory, "" beside the database, "off" for none
+	JournalSync         string      `yaml:"journal_sync"`       // always, interval or off
+	JournalMaxBytes     int64       `yaml:"journal_max_bytes"`  // of all segments
+	OfflineTTL          Duration    `yaml:"offline_ttl"`        // how long keys and allowances last without the database
+	ReplicaLostAfter    Duration    `yaml:"replica_lost_after"` // since its leases expired; 0 for never
+	KeyPepper           SecretRef   `yaml:"key_pepper"`
+	AdminToken          SecretRef   `yaml:"admin_token"`
+	Providers           Section     `yaml:"providers"`
+	Aliases             Section     `yaml:"aliases"`
+	PricesFile          string      `yaml:"prices_file"` // newer prices of built-in models
+	Defaults            Defaults    `yaml:"defaults"`
+	Overrun             Overrun     `yaml:"overrun"`
+	Limits              Limits      `yaml:"limits"`
+	Timeouts            Timeouts    `yaml:"timeouts"`
+	Routing             Routing     `yaml:"routing"`
+	Log                 Logging     `yaml:"log"`
+	Members             Members     `yaml:"members"`
+	Idempotency         Idempotency `yaml:"idempotency"`
+	Fingerprints        bool        `yaml:"fingerprints"` // on rows, of requests and their prefixes
+	Demo                bool        `yaml:"demo"`
+	TrustedProxies      []Prefix    `yaml:"trusted_proxies"`
+	CORSOrigins         []string    `yaml:"cors_origins"`   // pages that may use the API; "*" for all
+	UpstreamProxy       ProxyRef    `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
+	AdminHosts          []string    `yaml:"admin_hosts"`    // names of the admin listener, beside addresses and localhost
+
+	File string // where it was read from; "" where there is none
+	Text string // what the sections are read from; "" where there is no file
+}
+
+// Section is a group of settings that the catalogue reads, out of Config.Text.
+type Section struct{}
+
+// Defaults are what a request or a key gets when it does not say.
+type Defaults struct {
+	KeyBudget       KeyBudget `yaml:"key_budget"`
+	OnUnpriced      string    `yaml:"on_unpriced"`       // block or allow
+	MaxOutputTokens int64     `yaml:"max_output_tokens"` // 0 is the model's own maximum
+}
+
+// Members are those of requests of which nobody knows what they cost.
+type Members struct {
+	Allow  []string `yaml:"allow"`  // names of those that are taken for free
+	Refuse string   `yaml:"refuse"` // to which keys others are refused: budgeted or all
+}
+
+// KeyBudget is the budget of a key that is created without one.
+type KeyBudget struct {
+	Period billing.Period `yaml:"period"`
+	Zone   string         `yaml:"zone"`
+	USD    *USD           `yaml:"usd"`
+	Tokens *int64         `yaml:"tokens"`
+}
+
+// Overrun is how far the answers of a key may go beyond what was held for them
+// before it is stopped. 0 is as far as they like.
+type Overrun struct {
+	StopUSD     USD   `yaml:"stop_usd"`
+	StopPercent int64 `yaml:"stop_percent"` // of the tightest budget that binds the key
+}
+
+// Limits bound what one client, or all of them together, may take.
+type Limits struct {
+	MaxBodyBytes int64 `yaml:"max_body_bytes"`
+	MaxMessages  int64 `yaml:"max_messages"` // of one request
+	MaxParts     int64 `yaml:"max_parts"`    // content parts, tool calls and tools of one request
+	// BytesInFlight are what requests under way may hold, in all and of one key; never
+	// less than two of the largest bodies.
+	BytesInFlight       int64 `yaml:"bytes_in_flight"`
+	BytesInFlightPerKey int64 `yaml:"bytes_in_flight_per_key"`
+
+	MaxHeaderBytes int `yaml:"max_header_bytes"`
+	MaxConnections int `yaml:"max_connections"`
+	IdleUpstream   int `yaml:"idle_upstream_connections"` // kept open to each provider
+	// BackgroundCalls are those that are finished after their clients have left.
+	BackgroundCalls       int `yaml:"background_calls"`
+	BackgroundCallsPerKey int `yaml:"background_calls_per_key"`
+}
+
+// Timeouts bound how long anything may take.
+type Timeouts struct {
+	ReadHeader           Duration `yaml:"read_header"`
+	ReadBody             Duration `yaml:"read_body"`
+	Idle                 Duration `yaml:"idle"`
+	Write                Duration `yaml:"write"` // of one event of a stream
+	Request              Duration `yaml:"request"`
+	StreamSilence        Duration `yaml:"stream_silence"` // until a client is told that its stream is being worked on
+	Read                 Duration `yaml:"read"`           // of a key's budgets, or of the rows of a request
+	Admin                Duration `yaml:"admin"`
+	UpstreamDial         Duration `yaml:"upstream_dial"`
+	UpstreamTLS          Duration `yaml:"upstream_tls"`
+	UpstreamHeader       Duration `yaml:"upstream_header"` // 0 is as long as the request may take
+	UpstreamStreamHeader Duration `yaml:"upstream_stream_header"`
+	UpstreamFirstContent Duration `yaml:"upstream_first_content"`
+	UpstreamIdle         Duration `yaml:"upstream_idle"`
+	DatabaseAcquire      Duration `yaml:"database_acquire"`
+	DatabaseStatement    Duration `yaml:"database_statement"`
+	DatabaseLock         Duration `yaml:"database_lock"`
+	ShutdownWait         Duration `yaml:"shutdown_wait"` // between readyz saying no and the listener closing
+	Shutdown             Duration `yaml:"shutdown"`      // for streams to end by themselves
+}
+
+// Routing is how hard a request is tried.
+type Routing struct {
+	MaxAttempts int `yaml:"max_attempts"`
+}
+
+// Idempotency is what is kept of answers that may be asked for again.
+type Idempotency struct {
+	TTL Lifetime `yaml:"ttl"`
+}
+
+// Logging is what is written to standard error.
+type Logging struct {
+	Level  string `yaml:"level"`
+	Format string `yaml:"format"` // json, text or auto: text on a terminal
+}
+
+// Default is the configuration of an empty file.
+func Default() Config {
+	return Config{
+		Listen:            "127.0.0.1:8080",
+		AdminListen:       "127.0.0.1:8081",
+		Database:          "sqlite:./tallyroute.db",
+		ReportingTimezone: "UTC",
+		IntegrityEvery:    Duration(time.Hour),
+		PricesFile:        "tallyroute.prices.yaml",
+		JournalSync:       string(journal.SyncInterval),
+		JournalMaxBytes:   1 << 30,
+		OfflineTTL:        Duration(5 * time.Minute),
+		ReplicaLostAfter:  Duration(time.Hour),
+		Defaults:          Defaults{OnUnpriced: "block"},
+		Members:           Members{Refuse: "budgeted"},
+		Overrun:           Overrun{StopUSD: USD(billing.DefaultOverrunLimit().Money), StopPercent: billing.DefaultOverrunLimit().Percent},
+		Limits: Limits{
+			MaxBodyBytes: 10 << 20, MaxMessages: chat.MaxMessages, MaxParts: chat.MaxParts, BytesInFlight: 256 << 20,
+			BytesInFlightPerKey: 64 << 20,
+			MaxHeaderBytes:      32 << 10, MaxConnections: 4096, IdleUpstream: 256, BackgroundCalls: 64, BackgroundCallsPerKey: 4,
+		},
+		Timeouts: Timeouts{
+			ReadHeader: seconds(5), ReadBody: seconds(30), Idle: seconds(60), Write: seconds(15),
+			Request: Duration(10 * time.Minute), Read: Duration(900 * time.Millisecond), StreamSilence: seconds(15), Admin: seconds(15),
+			UpstreamDial: seconds(3), UpstreamTLS: seconds(5), UpstreamFirstContent: Duration(5 * time.Minute),
+			UpstreamStreamHeader: seconds(30), UpstreamIdle: seconds(60),
+			DatabaseAcquire: Duration(250 * time.Millisecond), DatabaseStatement: seconds(2),
+			DatabaseLock: Duration(500 * time.Millisecond),
+			ShutdownWait: seconds(2), Shutdown: seconds(30),
+		},
+		Routing:      Routing{MaxAttempts: 3},
+		Fingerprints: true,
+		Idempotency:  Idempotency{TTL: Lifetime(24 * time.Hour)},
+		Log:          Logging{Level: "info", Format: "auto"},
+	}
+}
+
+// Source is what faults call the file.
+func (c *Config) Source() string {
+	if c.File == "" {
+		return "defaults"
+	}
+	return filepath.Base(c.File)
+}

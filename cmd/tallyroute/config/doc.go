@@ -1,0 +1,14 @@
+// Package config reads the configuration: a file, the environment over it, and
+// everything that is wrong with both. A Config is plain data; nothing is opened or
+// built from it here.
+//
+// The files, from the ground up; each uses only those above it:
+//
+//	types.go, secret.go  how single values are written
+//	config.go            the settings and their defaults
+//	faults.go            what is wrong
+//	read.go, env.go      the file, and the environment over it
+//	check.go             what cannot work
+//	load.go              all of it in order
+//	print.go             and back into a file
+package config

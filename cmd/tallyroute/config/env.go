@@ -1,0 +1,112 @@
+package config
+
+import (
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"tallyroute/providers/nearest"
+	"tallyroute/providers/secret"
+)
+
+const envPrefix = "TALLYROUTE_"
+
+// environment overrides cfg with TALLYROUTE_ variables; one that is empty is
+// as good as none. One that names no setting is a fault: a mistyped TALLYROUTE_DATABASE must not end in an empty
+// SQLite file.
+func (r *reader) environment(env []string, cfg *Config) {
+	settings := make(map[string]reflect.Value)
+	paths := make(map[string]string)
+	collectSettings("", reflect.ValueOf(cfg).Elem(), func(path string, v reflect.Value) {
+		name := EnvName(path)
+		settings[name], paths[name] = v, path
+	})
+	for _, entry := range env {
+		name, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, envPrefix) || value == "" || foreign(name, value) {
+			continue
+		}
+		if old := strings.ToLower(strings.TrimPrefix(name, envPrefix)); currentName("", old) != old {
+			name = EnvName(currentName("", old))
+		}
+		v, known := settings[name]
+		if !known {
+			r.faults = append(r.faults, Fault{
+				Source: Environment, Path: name,
+				Problem: "unknown variable" + nearest.Hint(name, slices.Sorted(maps.Keys(settings))),
+			})
+			continue
+		}
+		if err := setFromEnv(v, name, value); err != nil {
+			r.faults = append(r.faults, Fault{Source: Environment, Path: name, Problem: err.Error()})
+		}
+		delete(r.lines, paths[name])
+	}
+}
+
+// collectSettings calls found for every member of v that one word can set.
+func collectSettings(path string, v reflect.Value, found func(string, reflect.Value)) {
+	for name, field := range membersOf(v) {
+		at := joinPath(path, name)
+		switch {
+		case field.Type() == reflect.TypeFor[Section]():
+		case field.Kind() == reflect.Struct && !isScalar(field):
+			collectSettings(at, field, found)
+		default:
+			found(at, field)
+		}
+	}
+}
+
+func EnvName(path string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
+}
+
+// setFromEnv reads a variable into a setting; lists are separated by commas.
+// For a secret the variable is the secret itself, unless it is a reference.
+func setFromEnv(v reflect.Value, name, value string) error {
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	if ref, ok := v.Addr().Interface().(*SecretRef); ok && value != "" && !secret.IsReference(value) {
+		*ref = SecretRef("env:" + name)
+		return nil
+	}
+	if v.Kind() != reflect.Slice || isScalar(v) {
+		return setScalar(v, value)
+	}
+	v.SetZero()
+	for word := range strings.SplitSeq(value, ",") {
+		word = strings.TrimSpace(word)
+		if word == "" {
+			continue
+		}
+		item := reflect.New(v.Type().Elem()).Elem()
+		if err := setScalar(item, word); err != nil {
+			return err
+		}
+		v.Set(reflect.Append(v, item))
+	}
+	return nil
+}
+
+// serviceLink matches the variables that Kubernetes sets for a service that is
+// itself called tallyroute, or tallyroute-something.
+var serviceLink = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?$`)
+
+// others are variables with our prefix that are no settings: the name of the file
+// itself, and where tests and tools find recordings and schemas.
+var others = []string{"TALLYROUTE_CONFIG", "TALLYROUTE_CORPUS", "TALLYROUTE_SPEC"}
+
+// foreign reports whether a variable with our prefix is not a setting, but read by
+// others or made up by Kubernetes.
+func foreign(name, value string) bool {
+	if slices.Contains(others, name) || strings.HasPrefix(name, "TALLYROUTE_TEST_") {
+		return true
+	}
+	isLink := strings.HasSuffix(name, "_PORT") && strings.Contains(value, "://")
+	return isLink || serviceLink.MatchString(name)
+}

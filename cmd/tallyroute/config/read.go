@@ -1,0 +1,221 @@
+package config
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"tallyroute/providers/nearest"
+)
+
+// reader fills a Config from YAML and collects what is wrong with it. The
+// YAML library stops at the first fault and quotes its surroundings, which may
+// hold a secret, so it is used for parsing alone.
+type reader struct {
+	source string
+	lines  map[string]int // path → line, for faults that are found later
+	faults Faults
+}
+
+func newReader(source string) *reader {
+	return &reader{source: source, lines: make(map[string]int)}
+}
+
+// fault records a problem at a path; the line is that of the path or of the
+// nearest one above it that stands in the file.
+func (r *reader) fault(path, format string, args ...any) {
+	f := Fault{Source: r.source, Path: path, Problem: fmt.Sprintf(format, args...)}
+	for p := path; p != "" && f.Line == 0; p = parentPath(p) {
+		f.Line = r.lines[p]
+	}
+	r.faults = append(r.faults, f)
+}
+
+func parentPath(path string) string {
+	return path[:max(strings.LastIndexByte(path, '.'), strings.LastIndexByte(path, '['), 0)]
+}
+
+// file reads text into cfg. It reports whether text is one document, of which
+// others can read their sections.
+func (r *reader) file(text []byte, cfg *Config) bool {
+	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		r.syntax(err)
+		return false
+	}
+	docs := slices.DeleteFunc(file.Docs, func(d *ast.DocumentNode) bool { return d.Body == nil })
+	switch len(docs) {
+	case 0:
+		return true
+	case 1:
+		r.value("", docs[0].Body, reflect.ValueOf(cfg).Elem())
+		return true
+	}
+	r.fault("", "want one document, not %d", len(docs))
+	return false
+}
+
+// syntax records a text that is not YAML. Only the message and the line are kept.
+func (r *reader) syntax(err error) {
+	f := Fault{Source: r.source, Problem: "not valid YAML"}
+	var at yaml.Error
+	if errors.As(err, &at) {
+		f.Problem += ": " + at.GetMessage()
+		if tk := at.GetToken(); tk != nil {
+			f.Line = tk.Position.Line
+		}
+	}
+	r.faults = append(r.faults, f)
+}
+
+// value reads n, which stands at path, into v.
+func (r *reader) value(path string, n ast.Node, v reflect.Value) {
+	if tk := n.GetToken(); tk != nil && r.lines[path] == 0 {
+		r.lines[path] = tk.Position.Line
+	}
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode:
+		r.fault(path, "anchors, aliases and tags are not supported")
+		return
+	case *ast.NullNode:
+		return // "key:" with nothing behind it leaves the default
+	}
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	switch {
+	case v.Type() == reflect.TypeFor[Section](): // which others read
+	case isScalar(v):
+		r.scalar(path, n, v)
+	case v.Kind() == reflect.Struct:
+		r.object(path, n, v)
+	case v.Kind() == reflect.Slice:
+		r.list(path, n, v)
+	}
+}
+
+// isScalar reports whether v is written as one word.
+func isScalar(v reflect.Value) bool {
+	if _, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return true
+	}
+	return v.Kind() != reflect.Struct && v.Kind() != reflect.Slice
+}
+
+// object reads a mapping into a struct, by yaml tags.
+func (r *reader) object(path string, n ast.Node, v reflect.Value) {
+	mapping, ok := n.(ast.MapNode)
+	if !ok {
+		r.fault(path, "want a group of settings")
+		return
+	}
+	members := membersOf(v)
+	seen := make(map[string]bool)
+	for it := mapping.MapRange(); it.Next(); {
+		name := currentName(path, it.Key().GetToken().Value)
+		at := joinPath(path, name)
+		line := it.Key().GetToken().Position.Line
+		field, known := members[name]
+		switch {
+		case !known:
+			r.faults = append(r.faults, Fault{r.source, line, at, "unknown setting" + nearest.Hint(name, slices.Sorted(maps.Keys(members)))})
+		case seen[name]:
+			r.faults = append(r.faults, Fault{r.source, line, at, "is set twice"})
+		default:
+			seen[name] = true
+			r.lines[at] = line
+			r.value(at, it.Value(), field)
+		}
+	}
+}
+
+// currentName is the name of the setting that was called name before.
+func currentName(path, name string) string {
+	if path == "" && name == "audit_every" {
+		return "integrity_every"
+	}
+	return name
+}
+
+// list reads a sequence into a slice.
+func (r *reader) list(path string, n ast.Node, v reflect.Value) {
+	sequence, ok := n.(ast.ArrayNode)
+	if !ok {
+		r.fault(path, "want a list")
+		return
+	}
+	v.SetZero()
+	for it := sequence.ArrayRange(); it.Next(); {
+		item := reflect.New(v.Type().Elem()).Elem()
+		r.value(fmt.Sprintf("%s[%d]", path, v.Len()), it.Value(), item)
+		v.Set(reflect.Append(v, item))
+	}
+}
+
+func (r *reader) scalar(path string, n ast.Node, v reflect.Value) {
+	node, ok := n.(ast.ScalarNode)
+	if !ok {
+		r.fault(path, "want a single value")
+		return
+	}
+	text := node.GetToken().Value
+	if literal, ok := n.(*ast.LiteralNode); ok {
+		text = literal.Value.Value
+	}
+	if err := setScalar(v, text); err != nil {
+		r.fault(path, "%s", err)
+	}
+}
+
+// setScalar reads one word into v. Its errors do not repeat the word.
+func setScalar(v reflect.Value, text string) error {
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return u.UnmarshalText([]byte(text))
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		if text != "true" && text != "false" {
+			return errors.New("want true or false")
+		}
+		v.SetBool(text == "true")
+	case reflect.Int, reflect.Int64:
+		n, err := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 10, v.Type().Bits())
+		if err != nil {
+			return errors.New("want a whole number")
+		}
+		v.SetInt(n)
+	default:
+		return fmt.Errorf("%s cannot be set", v.Type())
+	}
+	return nil
+}
+
+// membersOf maps yaml tags to the fields of a struct.
+func membersOf(v reflect.Value) map[string]reflect.Value {
+	members := make(map[string]reflect.Value)
+	for i := range v.NumField() {
+		if tag := v.Type().Field(i).Tag.Get("yaml"); tag != "" {
+			members[tag] = v.Field(i)
+		}
+	}
+	return members
+}
+
+func joinPath(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}

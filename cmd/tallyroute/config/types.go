@@ -1,0 +1,191 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Duration is a time.Duration that is also written in days and weeks: "90d",
+// "1w", "24h", "1d12h".
+type Duration time.Duration
+
+func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
+
+// UnmarshalText reads a duration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := parseDuration(string(text))
+	if err == nil {
+		*d = Duration(v)
+	}
+	return err
+}
+
+// MarshalText writes a duration as Go does.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+var errDuration = errors.New("want a duration such as 30s, 24h or 90d")
+
+func parseDuration(s string) (time.Duration, error) {
+	var sum time.Duration
+	rest := s
+	for _, unit := range []struct {
+		name string
+		span time.Duration
+	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
+		count, after, found := strings.Cut(rest, unit.name)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseUint(count, 10, 14)
+		if err != nil {
+			return 0, errDuration
+		}
+		sum += time.Duration(n) * unit.span
+		rest = after
+	}
+	if rest == "" && s != "" {
+		return sum, nil
+	}
+	v, err := time.ParseDuration(rest)
+	if err != nil || v < 0 {
+		return 0, errDuration
+	}
+	return sum + v, nil
+}
+
+// Lifetime is how long something is kept; 0, written "off", is not at all.
+type Lifetime time.Duration
+
+// UnmarshalText reads a duration or "off".
+func (l *Lifetime) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		*l = 0
+		return nil
+	}
+	v, err := parseDuration(string(text))
+	if err != nil || v <= 0 {
+		return errors.New("want a duration such as 24h or 7d, or off")
+	}
+	*l = Lifetime(v)
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (l Lifetime) MarshalText() ([]byte, error) {
+	if l == 0 {
+		return []byte("off"), nil
+	}
+	return []byte(time.Duration(l).String()), nil
+}
+
+// USD is an amount of money in decimal dollars.
+type USD billing.Money
+
+// UnmarshalText reads decimal dollars.
+func (u *USD) UnmarshalText(text []byte) error {
+	m, err := billing.ParseMoney(string(text))
+	if err != nil || m < 0 {
+		return errors.New("want an amount in dollars such as 50 or 0.25")
+	}
+	*u = USD(m)
+	return nil
+}
+
+// MarshalText writes decimal dollars.
+func (u USD) MarshalText() ([]byte, error) { return []byte(billing.Money(u).Short()), nil }
+
+// SignedUSD is an amount in decimal dollars that may be negative.
+type SignedUSD billing.Money
+
+// UnmarshalText reads decimal dollars such as -1.50.
+func (u *SignedUSD) UnmarshalText(text []byte) error {
+	m, err := billing.ParseMoney(string(text))
+	if err != nil {
+		return errors.New("want an amount in dollars such as 50 or -0.25")
+	}
+	*u = SignedUSD(m)
+	return nil
+}
+
+// Money is the amount, nil where none was given.
+func (u *USD) Money() *billing.Money { return (*billing.Money)(u) }
+
+// Prefix is an address range; a lone address is a range of one.
+type Prefix netip.Prefix
+
+// UnmarshalText reads 10.0.0.0/8 or 10.1.2.3.
+func (p *Prefix) UnmarshalText(text []byte) error {
+	if addr, err := netip.ParseAddr(string(text)); err == nil && addr.Zone() == "" {
+		*p = Prefix(netip.PrefixFrom(addr, addr.BitLen()))
+		return nil
+	}
+	v, err := netip.ParsePrefix(string(text))
+	if err != nil {
+		return errors.New("want an address range such as 10.0.0.0/8")
+	}
+	*p = Prefix(v.Masked())
+	return nil
+}
+
+// MarshalText writes the range.
+func (p Prefix) MarshalText() ([]byte, error) { return netip.Prefix(p).MarshalText() }
+
+// Prefixes are the ranges of a list.
+func Prefixes(list []Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range list {
+		out = append(out, netip.Prefix(p))
+	}
+	return out
+}
+
+// DSN says where the database is. It may hold a password, so it prints without.
+type DSN string
+
+// String is the place without its password and parameters.
+func (d DSN) String() string {
+	scheme, rest, _ := strings.Cut(string(d), ":")
+	switch scheme {
+	case "sqlite", "env", "file":
+		return string(d)
+	case "postgres", "postgresql":
+		u, err := url.Parse(string(d))
+		if err != nil {
+			return scheme + "://…"
+		}
+		masked := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+		if name := u.User.Username(); name != "" {
+			masked.User = url.User(name)
+		}
+		return masked.String()
+	}
+	_ = rest
+	return "…"
+}
+
+// GoString is String, so that %#v does not tell more.
+func (d DSN) GoString() string { return d.String() }
+
+// MarshalText is String: what is printed is masked.
+func (d DSN) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// IsPostgres reports whether the database is a PostgreSQL server.
+func (d DSN) IsPostgres() bool {
+	return strings.HasPrefix(string(d), "postgres://") || strings.HasPrefix(string(d), "postgresql://")
+}
+
+// SQLitePath is the file of a SQLite database.
+func (d DSN) SQLitePath() (string, error) {
+	path, ok := strings.CutPrefix(string(d), "sqlite:")
+	if !ok || path == "" {
+		return "", fmt.Errorf("database: want sqlite:PATH or postgres://…")
+	}
+	return strings.TrimPrefix(path, "//"), nil
+}

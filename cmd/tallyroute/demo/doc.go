@@ -1,0 +1,3 @@
+// Package demo is the demonstration: two providers that answer in this process, and
+// a rehearsal that holds what everybody says against each other.
+package demo

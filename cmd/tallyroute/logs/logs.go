@@ -1,0 +1,170 @@
+// Package logs writes the log: lines of JSON or for people, one for each request, none of
+// which a stranger can break or fill.
+package logs
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/router"
+)
+
+// New writes to w: one JSON object a line, or text for people where w is
+// a terminal.
+func New(w io.Writer, o config.Logging) *zap.Logger {
+	return loggerTo(zapcore.Lock(zapcore.AddSync(w)), o.Level, encoding(w, o.Format))
+}
+
+// NewBusy is New for many lines a second, which it collects for a
+// moment. What is more than information is written at once, with all before it.
+// Sync writes what is left.
+func NewBusy(w io.Writer, o config.Logging) *zap.Logger {
+	lines := newLineBuffer(w)
+	hurry := func(e zapcore.Entry) error {
+		if e.Level > zapcore.InfoLevel {
+			return lines.Sync()
+		}
+		return nil
+	}
+	return loggerTo(lines, o.Level, encoding(w, o.Format)).WithOptions(zap.Hooks(hurry))
+}
+
+// encoding is how lines to w are written: json or text.
+func encoding(w io.Writer, format string) string {
+	switch {
+	case format != "auto":
+		return format
+	case isTerminal(w):
+		return "text"
+	}
+	return "json"
+}
+
+func loggerTo(w zapcore.WriteSyncer, name, encoding string) *zap.Logger {
+	level, err := zapcore.ParseLevel(name)
+	if err != nil {
+		level = zapcore.InfoLevel
+	}
+	cfg := zap.NewProductionEncoderConfig()
+	cfg.TimeKey, cfg.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
+	cfg.EncodeDuration = zapcore.StringDurationEncoder
+	encoder := zapcore.NewJSONEncoder(cfg)
+	if encoding == "text" {
+		cfg.EncodeTime = zapcore.TimeEncoderOfLayout(time.TimeOnly)
+		cfg.EncodeLevel = zapcore.CapitalLevelEncoder
+		encoder = zapcore.NewConsoleEncoder(cfg)
+	}
+	return zap.New(cleanCore{zapcore.NewCore(encoder, w, level)})
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Requests writes one line for each request. A Record has no secret and no
+// text, and what a client chose is cut and escaped by the encoder.
+type Requests struct{ Log *zap.Logger }
+
+var _ router.Observer = Requests{}
+
+// Observe writes r.
+func (l Requests) Observe(r router.Record) {
+	if r.Event == router.EventReplayed {
+		l.Log.Info(string(r.Event), zap.String("request_id", r.RequestID), zap.String("key_id", string(r.KeyID)),
+			zap.String("original_request_id", r.Original))
+		return
+	}
+	if r.Event == router.EventBooked {
+		for _, row := range r.Rows {
+			l.doubts(row)
+		}
+		return
+	}
+	if r.Event != router.EventRequest {
+		l.Log.Warn(string(r.Event), zap.String("request_id", r.RequestID), zap.Error(r.Err))
+		return
+	}
+	if r.Refusal == "key" && r.KeyID == "" {
+		return // the server tells of those that are nobody's, as many as it likes
+	}
+	message := "answered"
+	if r.Refusal != "" {
+		message = "refused"
+	}
+	line := l.Log.Check(zapcore.InfoLevel, message)
+	if line == nil {
+		return
+	}
+	fields := append(make([]zap.Field, 0, 17),
+		zap.String("request_id", r.RequestID),
+		zap.String("key_id", string(r.KeyID)),
+		zap.String("team_id", r.TeamID),
+		zap.String("model", r.RequestedModel),
+		zap.String("status", string(r.Status)),
+		zap.Bool("streamed", r.Streamed),
+		zap.Int("attempts", len(r.Attempts)),
+		zap.Duration("total", r.Total),
+		zap.Duration("overhead", r.Overhead),
+	)
+	if r.Refusal != "" {
+		line.Write(append(fields, zap.String("cause", r.Refusal), zap.Error(r.Err))...)
+		return
+	}
+	row := r.Rows[len(r.Rows)-1]
+	line.Write(append(fields,
+		zap.String("provider", row.Provider),
+		zap.String("served", row.Model),
+		zap.String("reason", string(row.RouteReason)),
+		zap.Int64("prompt_tokens", row.Tokens.Prompt()),
+		zap.Int64("completion_tokens", row.Tokens.Output),
+		zap.String("usage", string(row.UsageSource)),
+		zap.String("cost_usd", billing.Sum(r.Rows).Money.Short()),
+		zap.Duration("first_byte", r.FirstByte),
+	)...)
+}
+
+// doubts writes a line about a row that went beyond its hold, or of which the provider
+// says something else than what is booked.
+func (l Requests) doubts(row billing.Spend) {
+	message := ""
+	switch {
+	case row.Disputed:
+		message = "usage disputed"
+	case row.OverrunTokens > 0 || row.OverrunMoney > 0:
+		message = "overrun"
+	case row.CostDiffers():
+		message = "provider states another cost"
+	default:
+		return
+	}
+	fields := append(make([]zap.Field, 0, 13),
+		zap.String("request_id", row.RequestID),
+		zap.String("key_id", string(row.Owner.KeyID)),
+		zap.String("provider", row.Provider),
+		zap.String("served", row.Model),
+		zap.String("usage", string(row.UsageSource)),
+		zap.Int64("prompt_tokens", row.Tokens.Prompt()),
+		zap.Int64("completion_tokens", row.Tokens.Output),
+		zap.String("cost_usd", row.Cost.Total.Short()),
+		zap.Int64("overrun_tokens", row.OverrunTokens),
+		zap.String("overrun_usd", row.OverrunMoney.Short()),
+	)
+	if said := row.Reported; said != nil {
+		fields = append(fields, zap.Int64("reported_prompt_tokens", said.Prompt()), zap.Int64("reported_completion_tokens", said.Output))
+	}
+	if row.ProviderCost != nil {
+		fields = append(fields, zap.String("provider_cost_usd", row.ProviderCost.Short()))
+	}
+	l.Log.Warn(message, fields...)
+}
