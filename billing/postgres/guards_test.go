@@ -150,7 +150,7 @@ func TestFinance_ReadsTheViewsAndNothingElse(t *testing.T) {
 	exec(t, c, "SET ROLE finance")
 	for _, view := range []string{
 		"spend", "spend_by_day", "spend_by_team_month", "spend_by_model_month", "spend_by_key_month",
-		"unpriced_usage",
+		"unpriced_usage", "prices", "periods", "period_changes", "budget_status", "rejected_rows", "refused_requests",
 	} {
 		exec(t, c, "SELECT * FROM finance."+view)
 	}
