@@ -33,7 +33,7 @@ const (
 	StatusError           Status = "error"            // the provider failed or refused
 	StatusClientAborted   Status = "client_aborted"   // the client hung up
 	StatusUpstreamAborted Status = "upstream_aborted" // the answer was cut after it had begun
-	StatusInterrupted     Status = "interrupted"      // the router died while it was under way
+	StatusInterrupted     Status = "interrupted"      // the router died or was stopped while it was under way
 	StatusDisputed        Status = "disputed"         // of rows before there was the mark Spend.Disputed; no longer written
 )
 

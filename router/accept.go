@@ -89,7 +89,8 @@ func (r *Router) read(ctx context.Context, inbound Inbound) (*chat.Request, time
 	}
 	if len(body) >= providers.Heavy {
 		if r.Slots.Take(ctx) != nil {
-			return nil, took, ErrClientGone
+			_, err = endOf(ctx)
+			return nil, took, err
 		}
 		defer r.Slots.Free()
 	}

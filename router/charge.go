@@ -106,8 +106,8 @@ func (r *Router) charge(ctx context.Context, m *meter.Meter, u meter.Use) billin
 // free, else at what the provider may bill.
 func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candidate, tried Attempt, pe *providers.Error) billing.Spend {
 	status := billing.StatusError
-	if ctx.Err() != nil && (pe.Status == 0 || pe.Kind == providers.KindCanceled) { // it is the client who ended it
-		status = billing.StatusClientAborted
+	if ctx.Err() != nil && (pe.Status == 0 || pe.Kind == providers.KindCanceled) { // it is not the provider who ended it
+		status, _ = endOf(ctx)
 	}
 	if !pe.Charged() {
 		row := m.Failed(c, n, pe.Kind)

@@ -100,8 +100,11 @@ func (r *Router) refuse(a accepted, err error) (Result, error) {
 	if errors.As(err, &failed) {
 		rec.Attempts = failed.Attempts
 	}
-	if errors.Is(err, ErrClientGone) {
+	switch {
+	case errors.Is(err, ErrClientGone):
 		rec.Status = billing.StatusClientAborted
+	case errors.Is(err, ErrStopping):
+		rec.Status = billing.StatusInterrupted
 	}
 	r.Observer.Observe(rec)
 	return Result{}, err
@@ -118,6 +121,7 @@ func refusalWord(err error) string {
 			errors.Is(err, billing.ErrAddress) || is[*StrangerError](err)},
 		{"ledger", errors.Is(err, billing.ErrUnavailable)},
 		{"client_gone", errors.Is(err, ErrClientGone)},
+		{"stopping", errors.Is(err, ErrStopping)},
 		{"quota", is[*billing.QuotaError](err)},
 		{"rate", is[*RateError](err)},
 		{"memory", is[*limit.FullError](err)},

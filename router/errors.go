@@ -1,9 +1,12 @@
 package router
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"tallyroute/billing"
 )
 
 // ModelError is a model that does not exist or that the key may not see.
@@ -48,6 +51,18 @@ func (e *FailedError) Unwrap() error { return e.Err }
 
 // ErrClientGone says that the client hung up before anything could be answered.
 var ErrClientGone = errors.New("router: the client has gone")
+
+// ErrStopping says that the process ends, and with it the requests that are under way.
+// Whoever cancels the context of a request for that gives it as the cause.
+var ErrStopping = errors.New("router: the process is stopping")
+
+// endOf is how a request ends whose context is done: by its client, unless by us.
+func endOf(ctx context.Context) (billing.Status, error) {
+	if errors.Is(context.Cause(ctx), ErrStopping) {
+		return billing.StatusInterrupted, ErrStopping
+	}
+	return billing.StatusClientAborted, ErrClientGone
+}
 
 // errTrialTaken says that another request is trying an unhealthy target already.
 var errTrialTaken = errors.New("router: target is being tried by another request")

@@ -80,7 +80,8 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 			}
 			last = err
 			if s.abandoned(ctx) {
-				return sent{}, r.giveUp(ctx, s, ErrClientGone)
+				_, why := endOf(ctx)
+				return sent{}, r.giveUp(ctx, s, why)
 			}
 			if tooLong(last) {
 				outgrown = c.Target

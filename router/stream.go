@@ -42,7 +42,7 @@ func (l *live) next() (chat.Chunk, error) {
 		if !l.lingered() {
 			return c, nil
 		}
-		err = ErrClientGone
+		_, err = endOf(l.bill.ctx)
 	}
 	b := l.bill
 	switch over := (*OverlongError)(nil); {
@@ -51,7 +51,9 @@ func (l *live) next() (chat.Chunk, error) {
 	case errors.As(err, &over):
 		l.settle(billing.StatusUpstreamAborted)
 	case b.sent.abandoned(b.ctx):
-		l.settle(billing.StatusClientAborted)
+		var status billing.Status
+		status, err = endOf(b.ctx)
+		l.settle(status)
 	default:
 		now := b.r.o.Clock()
 		target := b.sent.chosen.Target
@@ -119,7 +121,7 @@ func (l *live) clientGone() {
 
 // close reads on a stream that nobody listens to any more: to its end, if that is
 // near, else up to a chunk. One that has not come to its end counts as hung up on
-// by the client.
+// by the client, unless we are stopping.
 func (l *live) close() {
 	if l.bill.settled {
 		return
@@ -130,5 +132,6 @@ func (l *live) close() {
 			break
 		}
 	}
-	l.settle(billing.StatusClientAborted)
+	status, _ := endOf(l.bill.ctx)
+	l.settle(status)
 }

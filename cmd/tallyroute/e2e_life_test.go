@@ -14,8 +14,11 @@ import (
 
 	"github.com/sashabaranov/go-openai"
 
+	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres/pgtest"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/demo"
 )
 
 // TestDatabaseAwayAtStart: the process stays up, says why it is not ready,
@@ -154,11 +157,13 @@ func TestShutdownEndsStreamsWhole(t *testing.T) {
 	}
 }
 
-// TestShutdownThatTakesTooLongCutsAndBooks: what does not end in time is cut off and still booked.
+// TestShutdownThatTakesTooLongCutsAndBooks: what does not end in time is cut off, which
+// its client is told, and still booked, as what we have ended.
 func TestShutdownThatTakesTooLongCutsAndBooks(t *testing.T) {
 	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 0s, shutdown: 200ms}\n"))
-	s, err := p.client(p.key()).CreateChatCompletionStream(t.Context(), ask("demo-b/story", "[[demo slow=50ms words=1000]] go"))
+	key := p.key()
+	s, err := p.client(key).CreateChatCompletionStream(t.Context(), ask("demo-b/story", "[[demo slow=50ms words=1000]] go"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,16 +173,42 @@ func TestShutdownThatTakesTooLongCutsAndBooks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	plain := make(chan error, 1)
+	go func() {
+		_, err := p.client(key).CreateChatCompletion(t.Context(), ask("demo-b/story", "[[demo slow=1s words=1000]] go"))
+		plain <- err
+	}()
+	prove.Eventually(t, "both are under way", func() bool {
+		_, metrics := p.get("admin", "/metrics")
+		return strings.Contains(metrics, "tallyroute_requests_in_flight 2\n")
+	})
 	p.stop()
-	_, err = drain(s)
-	if err == nil {
-		t.Error("a stream that was cut off looks whole")
+	_, streamed := drain(s)
+	for what, err := range map[string]error{"a stream": streamed, "a plain answer": <-plain} {
+		if e := (*openai.APIError)(nil); !errors.As(err, &e) || e.Code != "router_stopping" {
+			t.Errorf("%s that was cut off ended with %v", what, err)
+		}
 	}
 	if code := p.end(); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	if got := p.booked()["demo-b"]; got.Attempts != 1 || got.Tokens.Output == 0 {
-		t.Errorf("booked %+v", got)
+	cfg, _, err := app.Load(t.Context(), app.Source{File: p.config, Demo: demo.New(nil).Local()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := app.OpenStore(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	rows, err := store.Events(t.Context(), billing.EventQuery{})
+	if err != nil || len(rows) != 2 {
+		t.Fatalf("%d rows: %v", len(rows), err)
+	}
+	for _, r := range rows {
+		if r.Status != billing.StatusInterrupted || !r.Final || r.Tokens.Output == 0 {
+			t.Errorf("booked %+v", r)
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ const (
 	codeOverlong        = "answer_too_long"
 	codeNoProvider      = "no_healthy_provider"
 	codeLedger          = "ledger_unavailable"
+	codeStopping        = "router_stopping"
 
 	codeIdempotencyConflict = "idempotency_conflict"
 	codeIdempotencyRunning  = "idempotency_in_progress"
@@ -237,6 +238,11 @@ var ownCodes = map[string]web.Code{
 		Status: http.StatusServiceUnavailable, Type: web.TypeAPI, Retry: web.Sensible,
 		About: "The database does not answer, so nothing can be held or charged; therefore nothing was sent.",
 		Fix:   "Try again shortly.",
+	},
+	codeStopping: {
+		Status: http.StatusServiceUnavailable, Type: web.TypeAPI, Retry: web.Sensible,
+		About: "The router is stopping, and the answer took longer than answers under way are given.",
+		Fix:   "Send the request again: another router, or this one after its start, answers it. What had come is charged.",
 	},
 
 	codeIdempotencyConflict: {

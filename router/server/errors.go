@@ -116,6 +116,10 @@ var table = append(web.Rows(), []web.Row{
 		Code: codeLedger, After: 2 * time.Second,
 		Message: "The ledger cannot be reached, so the request was not sent.",
 	}),
+	web.Is(router.ErrStopping, web.Problem{
+		Code: codeStopping, After: time.Second,
+		Message: "The router is stopping, and has ended this request before its answer was complete.",
+	}),
 
 	web.As(streamFailed), // before the errors that it wraps
 	web.As(allFailed),    // likewise

@@ -240,6 +240,7 @@ var examples = []struct {
 	},
 	{"*limit.FullError", &limit.FullError{Limit: 256 << 20}, 503, "overloaded", "api_error", "", nil, "1"},
 	{"billing: key has changed since it was read", billing.ErrStaleKey, 503, "ledger_unavailable", "api_error", "", nil, "1"},
+	{"router: the process is stopping", fmt.Errorf("x: %w", router.ErrStopping), 503, "router_stopping", "api_error", "", []string{"again"}, "1"},
 	{
 		"billing: database unavailable", fmt.Errorf("%w: dial secret-host.internal", billing.ErrUnavailable), 503, "ledger_unavailable",
 		"api_error", "", nil, "2",

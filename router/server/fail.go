@@ -59,5 +59,5 @@ func (x *exchange) goneBefore(err error) bool {
 	if errors.Is(err, web.ErrBodyTimeout) || errors.Is(err, web.ErrBodyCut) || errors.As(err, &full) {
 		return false
 	}
-	return errors.Is(err, router.ErrClientGone) || x.ctx.Err() != nil
+	return errors.Is(err, router.ErrClientGone) || x.ctx.Err() != nil && !stopping(x.ctx)
 }

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"sync"
 	"time"
+
+	"tallyroute/router"
 )
 
 // A client may close its side of a connection once it has sent its request, and still
@@ -107,13 +108,16 @@ func (x *exchange) present() {
 	ctx, leave := context.WithCancelCause(context.WithoutCancel(request))
 	x.ctx, x.leave = ctx, leave
 	x.unwatch = context.AfterFunc(request, func() {
-		if cause := context.Cause(request); !errors.Is(cause, http.ErrServerClosed) {
-			x.watch(c)
+		if stopping(request) {
+			leave(router.ErrStopping)
 			return
 		}
-		leave(http.ErrServerClosed)
+		x.watch(c)
 	})
 }
+
+// stopping reports that it is us who ended ctx.
+func stopping(ctx context.Context) bool { return errors.Is(context.Cause(ctx), router.ErrStopping) }
 
 // watch returns when the client has gone or the answer is over.
 func (x *exchange) watch(c *conn) {

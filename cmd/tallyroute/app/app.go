@@ -53,7 +53,7 @@ type Service struct {
 	answers     *web.Server // of the public listener
 	admin       *listener   // nil where it is off
 	local       []*listener // of the demonstration's providers
-	cutRequests func()      // ends what is under way, with http.ErrServerClosed as the cause
+	cutRequests func()      // ends what is under way, with router.ErrStopping as the cause
 }
 
 // Options are what a Service is given besides its configuration.
@@ -193,7 +193,7 @@ func (s *Service) listen(ctx context.Context) error {
 	}
 	// Requests outlive the signal to stop; they end by themselves or are cut.
 	requests, cut := context.WithCancelCause(context.WithoutCancel(ctx))
-	s.cutRequests = func() { cut(http.ErrServerClosed); s.left.Cut() }
+	s.cutRequests = func() { cut(router.ErrStopping); s.left.Cut() }
 	public.BaseContext = func(net.Listener) context.Context { return requests }
 	public.Handler = s.metrics.InFlight(public.Handler)
 	s.answers = public
