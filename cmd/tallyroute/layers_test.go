@@ -107,7 +107,7 @@ var testLayers = map[string][]string{
 	"providers":           {"providers/auth", "providers/openai", "providers/sse"},
 	"providers/openai":    {"providers/catalogue", "providers/secret"},
 	"providers/catalogue": {"providers/chat"},
-	"router":              {"billing/sqlite", "providers/openai", "providers/sse", "providers/catalogue"},
+	"router":              {"billing/sqlite", "providers/jsonraw", "providers/openai", "providers/sse", "providers/catalogue"},
 	"router/plan":         {"providers/openai"},
 	"router/server":       {"billing/sqlite", "providers/openai", "providers/catalogue", "router/tokens", "router/health", "router/limit"},
 	"router/admin":        {"billing/sqlite", "router/server"},
