@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
@@ -407,9 +408,42 @@ func (p *pass) message(m chat.Message) []byte {
 		case has(p.q.MessageDrop, name):
 			drops = append(drops, string(name))
 			p.loseOfMessage(name, value)
+		case string(name) == "tool_calls" && jsonraw.IsArray(value):
+			if calls := p.calls(value); !same(calls, value) {
+				sets = append(sets, jsonraw.Member{Name: "tool_calls", Value: calls})
+			}
 		}
 	}
 	return jsonraw.Edit(m.Raw, sets, drops...)
+}
+
+// calls are the calls of a message without the members that the provider refuses of
+// them, which are dropped as tool_calls.NAME.
+func (p *pass) calls(list []byte) []byte {
+	var drops []string
+	for _, name := range p.q.MessageDrop {
+		if member, ok := strings.CutPrefix(name, "tool_calls."); ok {
+			drops = append(drops, member)
+		}
+	}
+	if len(drops) == 0 {
+		return list
+	}
+	var calls [][]byte
+	changed := false
+	for call := range jsonraw.Elements(list) {
+		for _, name := range drops {
+			if value := jsonraw.Lookup(call, name); value != nil {
+				p.loseOfMessage([]byte("tool_calls."+name), value)
+				call, changed = jsonraw.Edit(call, nil, name), true
+			}
+		}
+		calls = append(calls, call)
+	}
+	if !changed {
+		return list
+	}
+	return jsonraw.Array(calls)
 }
 
 // loseOfMessage notes that a member of a message is lost, unless it says nothing.

@@ -158,12 +158,14 @@ func number(s string) (string, error) {
 	return s, nil
 }
 
-// messageMember is the name of a member of a message that may be changed.
+// messageMember is the name of a member of a message that may be changed, or of its
+// calls.
 func messageMember(s string) (string, error) {
 	if s == "role" || s == "content" {
 		return "", errors.New("role and content cannot be renamed or dropped")
 	}
-	return memberName(s)
+	_, err := memberName(strings.TrimPrefix(s, "tool_calls."))
+	return s, err
 }
 
 func apiVersion(s string) (string, error) {

@@ -3,6 +3,7 @@ package gemini
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 
 	"tallyroute/providers/jsonraw"
@@ -179,12 +180,16 @@ func (e *encoder) assistant(t *translate.Turn) error {
 	if err != nil {
 		return err
 	}
+	var made [][]byte
 	for i, p := range t.Parts {
-		if p.Kind != translate.Text || len(p.Text.Bytes()) > 0 {
+		switch {
+		case p.Made:
+			made = append(made, s.image(parts[i], len(made), e.Model()))
+		case p.Kind != translate.Text || len(p.Text.Bytes()) > 0:
 			list = append(list, parts[i])
 		}
 	}
-	list = s.text(list)
+	list = append(s.text(list), made...)
 	for i, call := range t.Calls {
 		list = append(list, written(call, s.of(call, i, e.Model())))
 	}
@@ -289,6 +294,23 @@ func (s *signed) of(call translate.Call, i int, model string) string {
 	}
 	return ""
 }
+
+// image is a picture that the model made, with its signature.
+func (s *signed) image(part []byte, i int, model string) []byte {
+	signature := s.calls[imageID(i)]
+	if signature == "" && third(model) {
+		signature = unsigned
+	}
+	if signature == "" {
+		return part
+	}
+	var o jsonraw.Object
+	o.Text("thoughtSignature", signature)
+	return jsonraw.Extend(part, o)
+}
+
+// imageID is under which the signature of a picture is kept among the details.
+func imageID(i int) string { return "image_" + strconv.Itoa(i) }
 
 func googleSignature(extra []byte) string {
 	return jsonraw.Text(jsonraw.Lookup(extra, "google", "thought_signature"))

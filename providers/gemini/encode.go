@@ -12,7 +12,7 @@ import (
 // Encode writes a generateContent call.
 func (a completions) Encode(x providers.Exchange) (providers.Call, error) {
 	// A stream that is not asked for as events is one JSON array.
-	format := translate.Format{Path: a.path(x), Tools: true, Effort: true, Reasoning: true, Extra: true, JSONStream: true}
+	format := translate.Format{Path: a.path(x), Tools: true, Effort: true, Reasoning: true, Extra: true, Images: true, JSONStream: true}
 	return translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e := encoder{completions: a, Request: r}
 		return e.body()

@@ -52,7 +52,7 @@ func (c *choice) part(m *translate.Message, raw []byte) {
 			c.call(m, value, signature)
 		case "inlineData":
 			if !thought {
-				known = c.media(m, value)
+				known = c.media(m, value, signature)
 			}
 		case "thought", "thoughtSignature":
 			known = known || thought
@@ -121,7 +121,7 @@ func (c *choice) call(m *translate.Message, raw []byte, signature string) {
 }
 
 // media is a picture or a sound that the model made.
-func (c *choice) media(m *translate.Message, raw []byte) bool {
+func (c *choice) media(m *translate.Message, raw []byte, signature string) bool {
 	mime, data := jsonraw.Text(jsonraw.Lookup(raw, "mimeType")), jsonraw.Lookup(raw, "data")
 	if len(data) < len(`""`) || data[0] != '"' {
 		return false
@@ -141,6 +141,7 @@ func (c *choice) media(m *translate.Message, raw []byte) bool {
 	o.Text("type", "image_url")
 	o.Raw("image_url", jsonraw.One("url", url))
 	o.Int("index", int64(c.images))
+	c.encrypted(m, imageID(c.images), signature)
 	c.images++
 	m.Images = append(m.Images, o.Bytes())
 	return true

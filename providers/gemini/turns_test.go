@@ -146,3 +146,37 @@ func TestEncode_Refused(t *testing.T) {
 		}
 	}
 }
+
+// Pictures that the model made go back to it with their signatures, those of others
+// with the mark that nobody signed them.
+func TestPicturesOfTheAssistantAreShownAgain(t *testing.T) {
+	const pictures = `"images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"},"index":0},` +
+		`{"type":"image_url","image_url":{"url":"data:image/png;base64,BBBB"},"index":1},` +
+		`{"type":"image_url","image_url":{"url":"https://e.example/c.png"},"index":2}]`
+	x := exchange(t, `{"model":"m","messages":[{"role":"user","content":"draw"},{"role":"assistant","content":"two",`+pictures+
+		`,"reasoning_details":[{"type":"reasoning.encrypted","format":"google-gemini-v1","id":"image_0","data":"c2ln"}]},`+
+		`{"role":"user","content":"bigger"}]}`)
+	x.Target.Adapter = adapter()
+	call, err := providers.Encode(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"role":"model","parts":[{"text":"two"},{"inlineData":{"mimeType":"image/png","data":"AAAA"},"thoughtSignature":"c2ln"},` +
+		`{"inlineData":{"mimeType":"image/png","data":"BBBB"},"thoughtSignature":"skip_thought_signature_validator"}]}`
+	if !strings.Contains(string(call.Body), want) {
+		t.Errorf("sent %s", call.Body)
+	}
+	if len(call.Dropped) != 1 || call.Dropped[0] != "messages.images" {
+		t.Errorf("told that %v are lost", call.Dropped)
+	}
+}
+
+// What was made comes out with what it needs to go back.
+func TestSignatureOfAPictureIsKept(t *testing.T) {
+	got := listen(t, `data: {"candidates":[{"index":0,"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"AAAA"},`+
+		`"thoughtSignature":"c2ln"}]},"finishReason":"STOP"}]}`+"\n\n")
+	if len(got.Details) != 1 || string(jsonraw.Lookup(got.Details[0], "id")) != `"image_0"` ||
+		string(jsonraw.Lookup(got.Details[0], "data")) != `"c2ln"` {
+		t.Errorf("details %s", got.Details)
+	}
+}

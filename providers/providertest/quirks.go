@@ -22,9 +22,10 @@ type quirk struct {
 }
 
 const (
-	hello  = `"messages":[{"role":"user","content":"hi"}]`
-	tool   = `,"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}}]`
-	taught = `"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"well"`
+	hello    = `"messages":[{"role":"user","content":"hi"}]`
+	tool     = `,"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}}]`
+	answered = `,{"role":"tool","tool_call_id":"a","content":"b"}]`
+	taught   = `"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"well"`
 )
 
 var quiet = map[string]string{"thinking": `{"type":"disabled"}`}
@@ -131,6 +132,13 @@ var quirks = map[string]quirk{
 	"message_drop": {
 		providers.Quirks{MessageDrop: []string{"mood"}},
 		`"messages":[{"role":"user","content":"hi","mood":"good"}]`, hello, "messages.mood",
+	},
+	"message_drop of calls": {
+		providers.Quirks{MessageDrop: []string{"tool_calls.mood"}},
+		`"messages":[{"role":"assistant","tool_calls":[{"id":"a","type":"function","mood":1,"function":{"name":"f","arguments":"{}"}}]}` +
+			answered,
+		`"messages":[{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]}` + answered,
+		"messages.tool_calls.mood",
 	},
 	"message_rename": {
 		providers.Quirks{MessageRename: map[string]string{"thoughts": "reasoning_content"}},

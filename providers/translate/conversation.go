@@ -118,7 +118,7 @@ func (t *Turn) Unanswerable() error {
 }
 
 func (c *Conversation) turn(t *Turn, raw []byte) error {
-	var cache []byte
+	var cache, made []byte
 	for member, value := range jsonraw.Each(raw) {
 		if jsonraw.IsNull(value) {
 			continue
@@ -152,7 +152,9 @@ func (c *Conversation) turn(t *Turn, raw []byte) error {
 			t.details(value)
 		case "extra_content":
 			t.Extra = c.extra(value, "messages.extra_content")
-		case "annotations", "images", "prefix", "audio":
+		case "images":
+			made = value
+		case "annotations", "prefix", "audio":
 			if string(value) != "[]" && string(value) != "false" {
 				c.Lose("messages." + string(member))
 			}
@@ -167,8 +169,22 @@ func (c *Conversation) turn(t *Turn, raw []byte) error {
 		t.Reasoning, t.Details = "", nil
 		c.Lose("messages.reasoning")
 	}
+	c.images(t, made)
 	c.mark(t, cache)
 	return nil
+}
+
+// images adds the pictures that the assistant made. Those that are not in the message
+// itself nobody can be shown.
+func (c *Conversation) images(t *Turn, list []byte) {
+	for element := range jsonraw.Elements(list) {
+		p := Part{Index: len(t.Parts), Raw: element, Type: "image", Made: true}
+		if !c.format.Images || t.Role != "assistant" || !p.read(element) || p.Kind != Image || !p.Media.Inline() {
+			c.Lose("messages.images")
+			continue
+		}
+		t.Parts = append(t.Parts, p)
+	}
 }
 
 // call reads a call, without what the format has no place for.

@@ -30,6 +30,7 @@ type Part struct {
 	Type   string // as the client has it
 	Raw    []byte // all of it
 	Cache  []byte // cache_control
+	Made   bool   // by the assistant
 }
 
 // Blank reports a text of nothing but white space.

@@ -21,6 +21,7 @@ type Format struct {
 	Reasoning bool
 	Failures  bool // it is told that a tool could not do it
 	Extra     bool // it reads extra_content, of messages and calls
+	Images    bool // it is shown the pictures that the assistant made: the parts behind its others
 	// JSONStream is set where a stream may be of the media type application/json.
 	JSONStream bool
 }
