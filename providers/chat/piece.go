@@ -34,7 +34,7 @@ func pieces(name string, raw []byte, yield func(Piece) bool) bool {
 	switch {
 	case jsonraw.IsNull(raw) || name == "role" || name == "name" || name == "cache_control":
 		return true
-	case raw[0] == '[' && name == "content":
+	case raw[0] == '[' && (name == "content" || name == "images"): // those of an earlier answer are told there
 		return each(raw, func(element []byte) bool { return partPieces(element, yield) })
 	case raw[0] == '[' && name == "tool_calls":
 		return each(raw, func(element []byte) bool { return yield(callPiece(name, element)) })
@@ -43,7 +43,11 @@ func pieces(name string, raw []byte, yield func(Piece) bool) bool {
 	case raw[0] == '"' && (name == "content" || name == "refusal" || name == "reasoning" || name == "reasoning_content"):
 		return yield(Piece{Kind: PieceText, Type: name, Text: raw, Raw: raw})
 	}
-	return yield(Piece{Kind: PieceOther, Type: name, Raw: raw})
+	p := Piece{Kind: PieceOther, Type: name, Raw: raw}
+	if name == "audio" {
+		p, _ = nativeMedia(p)
+	}
+	return yield(p)
 }
 
 // each calls f for the elements of an array until it returns false.
@@ -109,9 +113,12 @@ func nativeMedia(p Piece) (Piece, bool) {
 	default:
 		return p, false
 	}
-	p.Kind = PieceMedia
-	p.find(p.Raw, 0)
-	return p, p.Text != nil
+	media := p
+	media.Kind = PieceMedia
+	if media.find(p.Raw, 0); media.Text == nil {
+		return p, false
+	}
+	return media, true
 }
 
 // find looks for the data, or what leads to it, in an object or in one within.
