@@ -33,6 +33,7 @@ type Route struct {
 	MaxOutput  int64            // the output bound that was lowered to what fits; 0 where it was not
 	Dropped    []string         // members that the provider cannot take
 	Unpriced   []string         // members that were sent though nobody knows what they cost
+	Prompt     int64            // tokens that the prompt is thought to have
 	Estimate   billing.Money
 	Estimated  bool // whether Estimate is known, that is, the target is priced
 }
@@ -64,7 +65,7 @@ func (s sent) route() Route {
 	way := Route{
 		Requested: m.Request.Model(), Target: s.chosen.Target, Reason: m.Plan.Reason(len(s.attempts)), Attempts: s.attempts,
 		MaxOutput: m.Lowered, Dropped: s.reply.Dropped, Unpriced: s.chosen.Members.Named(),
-		Estimate: s.chosen.Cost, Estimated: s.chosen.Priced,
+		Prompt: s.chosen.Prompt, Estimate: s.chosen.Cost, Estimated: s.chosen.Priced,
 	}
 	if s.held.planned.accepted.in.Explain == ExplainPlan {
 		way.Candidates = slices.Clone(m.Plan.Candidates)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 
 	"tallyroute/providers"
 	"tallyroute/router"
@@ -40,7 +41,7 @@ func (x *exchange) complete(o providers.Operation) {
 		return
 	}
 	x.describe(answer)
-	body := plainBody(answer, in.Explain)
+	body := x.speaks.answer(plainBody(answer, in.Explain))
 	x.C.Writer.Header().Set("Content-Type", web.JSONType)
 	x.keep(answer, body)
 	x.Write(http.StatusOK, web.JSONType, body)
@@ -48,7 +49,9 @@ func (x *exchange) complete(o providers.Operation) {
 
 // describe writes what the header of an answer says of it.
 func (x *exchange) describe(a *router.Answer) {
-	describe(&x.Head, a.Route, a.Outcome(), x.Clock().Sub(x.Start))
+	way := a.Route
+	way.Dropped = slices.Concat(x.lost, way.Dropped)
+	describe(&x.Head, way, a.Outcome(), x.Clock().Sub(x.Start))
 	describeCost(&x.Head, a)
 }
 
@@ -71,15 +74,23 @@ func (x *exchange) inbound() (router.Inbound, error) {
 	if err != nil {
 		return router.Inbound{}, err
 	}
-	in := router.Inbound{Caller: caller, RequestID: x.ID, Room: x.room, Read: x.body, Tags: tags, Session: session, Idempotency: name}
+	in := router.Inbound{Caller: caller, RequestID: x.ID, Room: x.room, Read: x.request, Tags: tags, Session: session, Idempotency: name}
 	if x.C.GetHeader(explainHeader) == "1" {
 		in.Explain = router.ExplainPlan
 	}
 	return in, nil
 }
 
-// body reads the body, once the key is known.
-func (x *exchange) body() ([]byte, error) { return x.Body(x.room) }
+// request is the client's body as that of a chat completion.
+func (x *exchange) request() ([]byte, error) {
+	body, err := x.Body(x.room)
+	if err != nil {
+		return nil, err
+	}
+	completion, lost, err := x.speaks.request(body)
+	x.lost = lost
+	return completion, err
+}
 
 // plainBody is the provider's answer as it came, with our name of the model, with what is booked as its usage
 // and, if that was asked for, the plan.

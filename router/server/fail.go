@@ -26,7 +26,7 @@ func (x *exchange) fail(err error) {
 	x.Refused, x.Err = p.Code, err
 	if x.streaming || x.C.Writer.Written() {
 		if x.streaming {
-			x.event(x.ErrorBody(p))
+			x.send(x.speaks.fail(p, x.ErrorObject(p)))
 			x.flush()
 		}
 		x.Cut = true
@@ -49,7 +49,7 @@ func (x *exchange) fail(err error) {
 	if errors.As(err, &charged) {
 		setCost(h, charged.Outcome)
 	}
-	x.Answer(p)
+	x.AnswerWith(p, x.speaks.problem(p, x.ErrorObject(p)))
 }
 
 // goneBefore reports that nobody is there to read an error. A body that did not

@@ -42,6 +42,9 @@ func (x *exchange) idempotencyKey() (string, error) {
 		strings.ContainsFunc(key, func(c rune) bool { return !printable(c) }) {
 		return "", errIdempotencyKey
 	}
+	if x.speaks.name() != "" { // the same words at another entrance are another request
+		key = x.speaks.name() + " " + key
+	}
 	return key, nil
 }
 
@@ -51,15 +54,17 @@ type recording struct {
 	large bool
 }
 
-func (r *recording) event(data []byte) {
-	if r == nil || r.large {
+func (r *recording) events(list []sse.Event) {
+	if r == nil {
 		return
 	}
-	if r.text.Len()+len(data) > mostKept {
-		r.text, r.large = bytes.Buffer{}, true
-		return
+	for _, e := range list {
+		if r.large || r.text.Len()+len(e.Data) > mostKept {
+			r.text, r.large = bytes.Buffer{}, true
+			return
+		}
+		_ = sse.NewWriter(&r.text).Event(e) // a buffer takes everything
 	}
-	_ = sse.NewWriter(&r.text).Data(data) // a buffer takes everything
 }
 
 // keep stores an answer, before its last byte is sent.
@@ -115,11 +120,11 @@ func sentBefore(e *idempotency.DuplicateError) web.Problem {
 }
 
 // keepStream stores a stream that has come to its end.
-func (x *exchange) keepStream(a *router.Answer) {
+func (x *exchange) keepStream(a *router.Answer, last []sse.Event) {
 	if x.recorded == nil {
 		return
 	}
-	x.recorded.event([]byte("[DONE]"))
+	x.recorded.events(last)
 	if x.recorded.large {
 		x.keep(a, nil)
 		return

@@ -22,6 +22,9 @@ type exchange struct {
 	ctx   context.Context // ends when the client has gone
 	leave func(error)     // ends ctx
 	room  *limit.Share    // what the request holds in memory
+	// speaks is the format of the client, and lost what of its request nobody is told of.
+	speaks entrance
+	lost   []string
 	// keyEnd is how messages name the key that was sent: " (…x7qd)".
 	keyEnd string
 	key    billing.KeyID // for the log, once it is known
@@ -50,7 +53,7 @@ func (s *server) serve(h func(*exchange)) gin.HandlerFunc {
 }
 
 func (s *server) begin(c *gin.Context) *exchange {
-	x := &exchange{server: s, Exchange: s.listener.Begin(c), room: s.Bytes.Open()}
+	x := &exchange{server: s, Exchange: s.listener.Begin(c), room: s.Bytes.Open(), speaks: &completions{}}
 	x.present()
 	return x
 }

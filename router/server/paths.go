@@ -56,7 +56,7 @@ func (e *unservedError) Error() string { return "server: not served: " + e.api }
 // unserved are paths of APIs that clients may take for served, the longest first of
 // those that begin alike. A "*" stands for one segment.
 var unserved = []struct{ path, api string }{
-	{"/v1/responses", "OpenAI's Responses API"},
+	{"/v1/responses/*", "Stored responses"},
 	{"/v1/completions", "The old API for completions of a prompt"},
 	{"/v1/images", "OpenAI's API for images"},
 	{"/v1/audio", "OpenAI's API for audio"},
@@ -76,7 +76,7 @@ var unserved = []struct{ path, api string }{
 	{"/v1/organization", "OpenAI's API for organizations"},
 	{"/v1/engines", "OpenAI's API for engines"},
 	{"/v1/chat/completions/*", "Stored completions"},
-	{"/v1/messages", "Anthropic's Messages API"},
+	{"/v1/messages/batches", "Anthropic's API for batches"},
 	{"/v1/complete", "Anthropic's API for completions of a prompt"},
 	{"/v1/rerank", "Reranking"},
 	{"/v1/*:", "Google's API"},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/sse"
 	"tallyroute/router"
 )
 
@@ -16,6 +17,7 @@ import (
 // [DONE] follows, and the connection is closed.
 func (x *exchange) relay(a *router.Answer) {
 	x.answered(a)
+	x.speaks.begin(a)
 	x.batched = a.OnWait(x.flush)
 	if a.Claimed() {
 		x.recorded = &recording{}
@@ -80,8 +82,9 @@ func (x *exchange) endStream(a *router.Answer, last total, err error) {
 		x.event(x.lastChunk(a, last))
 	}
 	if errors.Is(err, io.EOF) {
-		x.keepStream(a)
-		x.event([]byte("[DONE]"))
+		last := x.speaks.end()
+		x.keepStream(a, last)
+		x.send(last)
 		return
 	}
 	if x.Cut {
@@ -108,32 +111,37 @@ type streamError struct{ err error }
 func (e *streamError) Error() string { return "server: stream: " + e.err.Error() }
 func (e *streamError) Unwrap() error { return e.err }
 
-// event sends one event and notes where the client has gone. All that is flushed
+// event passes a chunk on, in the client's format.
+func (x *exchange) event(chunk []byte) { x.send(x.speaks.chunk(chunk)) }
+
+// send sends events and notes where the client has gone. All that is flushed
 // together has one time to be taken.
-func (x *exchange) event(data []byte) {
-	x.recorded.event(data)
+func (x *exchange) send(events []sse.Event) {
+	x.recorded.events(events)
 	x.silence.mu.Lock()
 	defer x.silence.mu.Unlock()
-	if x.Cut {
-		return
-	}
-	if x.silence.lost != nil {
-		x.Gone(x.silence.lost)
-		return
-	}
-	if !x.streaming {
-		x.open()
-	}
-	if !x.unsent {
-		x.Deadline()
-	}
-	x.unsent = true
-	if err := x.events.Data(data); err != nil {
-		x.Gone(err)
-		return
+	for _, e := range events {
+		if x.Cut {
+			return
+		}
+		if x.silence.lost != nil {
+			x.Gone(x.silence.lost)
+			return
+		}
+		if !x.streaming {
+			x.open()
+		}
+		if !x.unsent {
+			x.Deadline()
+		}
+		x.unsent = true
+		if err := x.events.Event(e); err != nil {
+			x.Gone(err)
+			return
+		}
 	}
 	if !x.batched {
-		x.send()
+		x.flushNow()
 	}
 }
 
@@ -141,11 +149,11 @@ func (x *exchange) event(data []byte) {
 func (x *exchange) flush() {
 	x.silence.mu.Lock()
 	defer x.silence.mu.Unlock()
-	x.send()
+	x.flushNow()
 }
 
-// send is flush with the lock held.
-func (x *exchange) send() {
+// flushNow is flush with the lock held.
+func (x *exchange) flushNow() {
 	if !x.unsent || x.Cut {
 		return
 	}

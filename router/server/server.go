@@ -101,7 +101,19 @@ func New(o Options) (*web.Server, error) {
 func engine(s *server) *gin.Engine {
 	engine := web.NewEngine()
 	for _, operation := range providers.Operations() {
-		engine.POST(operation.Path(), s.serve(func(x *exchange) { x.complete(operation) }))
+		engine.POST(operation.Path(), s.serve(func(x *exchange) {
+			x.speaks = &completions{chats: operation == providers.Chat}
+			x.complete(operation)
+		}))
+	}
+	for path, speaks := range map[string]func() entrance{
+		"/v1/responses": func() entrance { return &asResponses{} },
+		"/v1/messages":  func() entrance { return &asMessages{} },
+	} {
+		engine.POST(path, s.serve(func(x *exchange) {
+			x.speaks = speaks()
+			x.complete(providers.Chat)
+		}))
 	}
 	for path, read := range map[string]func(*exchange){
 		"/v1/models": listModels, "/v1/models/*id": getModel, "/v1/key": getKey, "/v1/requests/:id": getRequest,

@@ -102,9 +102,12 @@ func (e *Errors) Problem(err error) Problem {
 }
 
 // Answer writes a problem as the answer.
-func (x *Exchange) Answer(p Problem) {
+func (x *Exchange) Answer(p Problem) { x.AnswerWith(p, Encode(ErrorAnswer{x.ErrorObject(p)})) }
+
+// AnswerWith writes a problem as the answer, in a body of the caller's.
+func (x *Exchange) AnswerWith(p Problem, body []byte) {
 	x.retryFields(p)
-	x.Write(p.Status, JSONType, append(x.ErrorBody(p), '\n'))
+	x.Write(p.Status, JSONType, append(body, '\n'))
 }
 
 func (x *Exchange) retryFields(p Problem) {
@@ -129,12 +132,12 @@ type ErrorObject struct {
 	RequestID string  `json:"request_id"`
 }
 
-// ErrorBody is what an error is answered with.
-func (x *Exchange) ErrorBody(p Problem) []byte {
-	return Encode(ErrorAnswer{ErrorObject{
+// ErrorObject describes a problem.
+func (x *Exchange) ErrorObject(p Problem) ErrorObject {
+	return ErrorObject{
 		Message: p.Message, Type: p.Type, Param: orNull(p.Param), Code: orNull(p.Code), Fix: orNull(p.Fix),
 		DocURL: x.docURL(p.Code), RequestID: x.ID,
-	}})
+	}
 }
 
 // ErrorAnswer is the body of an answer that is an error.

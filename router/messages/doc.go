@@ -1,0 +1,15 @@
+// Package messages is the Messages API of Anthropic as an entrance: its requests
+// become chat completion requests, and chat completions, whole or streamed, become
+// its messages and events. It is pure; who may ask, what it costs and who answers is
+// decided on the way between, by router.
+//
+// The format is documented at https://docs.anthropic.com/en/api/messages.
+//
+// The files, from the ground up; each uses only those above it:
+//
+//	media.go, turns.go, tools.go   what a request holds
+//	request.go                     a request
+//	usage.go, answer.go            a whole answer
+//	stream.go                      a streamed one
+//	failure.go                     errors
+package messages

@@ -1,0 +1,178 @@
+package messages
+
+import (
+	"strconv"
+
+	"tallyroute/providers/jsonraw"
+)
+
+// Request is a request of the Messages API as a chat completion request.
+type Request struct {
+	Body    []byte   // of the chat completion
+	Dropped []string // members of the client's that nobody is told of
+}
+
+// root is what is known of a request: its members' names are guarded, and what must be
+// there is.
+var root = jsonraw.Field{Kinds: jsonraw.ObjectKind, Required: 3, Fields: []jsonraw.Field{
+	{Name: "model", Kinds: jsonraw.StringKind},
+	{Name: "messages", Kinds: jsonraw.ArrayKind},
+	{Name: "max_tokens", Kinds: jsonraw.NumberKind},
+	{Name: "system", Kinds: jsonraw.StringKind | jsonraw.ArrayKind | jsonraw.NullKind},
+	{Name: "stream", Kinds: jsonraw.BoolKind | jsonraw.NullKind},
+	{Name: "tools", Kinds: jsonraw.ArrayKind | jsonraw.NullKind},
+	{Name: "tool_choice", Kinds: jsonraw.ObjectKind | jsonraw.NullKind},
+	{Name: "stop_sequences", Kinds: jsonraw.ArrayKind | jsonraw.NullKind},
+	{Name: "metadata", Kinds: jsonraw.ObjectKind | jsonraw.NullKind},
+	{Name: "thinking", Kinds: jsonraw.ObjectKind | jsonraw.NullKind},
+	{Name: "output_config", Kinds: jsonraw.ObjectKind | jsonraw.NullKind},
+}}
+
+// unbounded is root without the bound of the answer, as it stands where nothing is answered.
+var unbounded = jsonraw.Field{Kinds: root.Kinds, Required: 2, Fields: root.Fields}
+
+// Read reads a request. Errors are *chat.FieldError.
+func Read(body []byte) (Request, error) { return read(body, &root) }
+
+// ReadCount reads a request whose tokens are to be counted.
+func ReadCount(body []byte) (Request, error) { return read(body, &unbounded) }
+
+func read(body []byte, root *jsonraw.Field) (Request, error) {
+	index, fault := jsonraw.Scan(body, root, nil)
+	if fault != nil {
+		return Request{}, fault
+	}
+	r := reader{index: index}
+	if err := r.read(); err != nil {
+		return Request{}, err
+	}
+	return Request{Body: r.o.Bytes(), Dropped: r.dropped}, nil
+}
+
+type reader struct {
+	index   jsonraw.Index
+	o       jsonraw.Object
+	dropped []string
+}
+
+func (r *reader) get(name string) []byte { return jsonraw.Present(r.index.Get(name)) }
+
+func (r *reader) read() error {
+	o := &r.o
+	o.Raw("model", r.get("model"))
+	var c conversation
+	if err := c.system(r.get("system")); err != nil {
+		return err
+	}
+	at := 0
+	for raw := range jsonraw.Elements(r.get("messages")) {
+		if err := c.turn(raw, at); err != nil {
+			return err
+		}
+		at++
+	}
+	o.Key("messages")
+	o.Value(jsonraw.Array(c.list))
+	if err := r.tools(); err != nil {
+		return err
+	}
+	if string(r.get("stream")) == "true" {
+		o.Word("stream", "true")
+		o.Word("stream_options", `{"include_usage":true}`)
+	}
+	r.thinking()
+	return r.settings()
+}
+
+func (r *reader) tools() error {
+	var tools [][]byte
+	at := 0
+	for raw := range jsonraw.Elements(r.get("tools")) {
+		t, err := tool(raw, at)
+		if err != nil {
+			return err
+		}
+		tools = append(tools, t)
+		at++
+	}
+	r.o.Array("tools", tools)
+	if len(tools) == 0 {
+		return nil
+	}
+	return choice(&r.o, r.get("tool_choice"))
+}
+
+// settings writes the members that are no conversation. Names that the chat format does
+// not have pass as they are: who speaks the Messages API takes them, and what they may
+// cost is decided as of any other.
+func (r *reader) settings() error {
+	for name, value := range r.index.Members() {
+		if jsonraw.IsNull(value) {
+			continue
+		}
+		switch n := string(name); n {
+		case "model", "system", "messages", "tools", "tool_choice", "stream", "thinking", "output_config", "output_format":
+		case "stop_sequences":
+			if !jsonraw.IsEmptyArray(value) {
+				r.o.Raw("stop", value)
+			}
+		case "metadata":
+			r.o.Raw("user", jsonraw.Present(jsonraw.Lookup(value, "user_id")))
+		case "service_tier":
+			if jsonraw.Text(value) == "standard_only" {
+				value = []byte(`"default"`)
+			}
+			r.o.Raw(n, value)
+		case "context_management", "diagnostics", "user_profile_id":
+			r.dropped = append(r.dropped, n) // a wish about a context that we have no part in
+		default:
+			r.o.Raw(n, value)
+		}
+	}
+	return nil
+}
+
+// thinking writes how much is to be thought, and the form of the answer.
+func (r *reader) thinking() {
+	config, thinking := r.get("output_config"), r.get("thinking")
+	effort := jsonraw.Text(jsonraw.Lookup(config, "effort"))
+	if effort == "" {
+		switch jsonraw.Text(jsonraw.Lookup(thinking, "type")) {
+		case "adaptive":
+			effort = "high" // which is what Anthropic takes it for
+		case "enabled":
+			effort = level(jsonraw.Lookup(thinking, "budget_tokens"))
+		}
+	}
+	if jsonraw.Text(jsonraw.Lookup(thinking, "type")) == "disabled" {
+		effort = ""
+	}
+	r.o.Some("reasoning_effort", effort)
+	format := jsonraw.Present(jsonraw.Lookup(config, "format"))
+	if format == nil {
+		format = r.get("output_format")
+	}
+	if jsonraw.Text(jsonraw.Lookup(format, "type")) == "json_schema" {
+		var schema, o jsonraw.Object
+		schema.Text("name", "answer")
+		schema.Word("strict", "true")
+		schema.Raw("schema", jsonraw.Lookup(format, "schema"))
+		o.Text("type", "json_schema")
+		o.Raw("json_schema", schema.Bytes())
+		r.o.Raw("response_format", o.Bytes())
+	}
+}
+
+// level is the effort that stands for a number of tokens to think.
+func level(budget []byte) string {
+	n, err := strconv.ParseInt(string(budget), 10, 64)
+	switch {
+	case err != nil:
+		return "medium"
+	case n <= 2048:
+		return "low"
+	case n <= 8192:
+		return "medium"
+	}
+	return "high"
+}

@@ -1,0 +1,56 @@
+package messages
+
+import (
+	"fmt"
+
+	"tallyroute/providers/jsonraw"
+)
+
+// tool is one of tools as the chat format has it. Those that run at Anthropic have no
+// word there, and pass as they are.
+func tool(raw []byte, at int) ([]byte, error) {
+	kind := jsonraw.Text(jsonraw.Lookup(raw, "type"))
+	if kind != "" && kind != "custom" {
+		return raw, nil
+	}
+	if !jsonraw.IsString(jsonraw.Lookup(raw, "name")) {
+		return nil, wrong(fmt.Sprintf("tools[%d].name", at), "must be the name of the tool")
+	}
+	var function, o jsonraw.Object
+	for name, value := range jsonraw.Each(raw) {
+		switch string(name) {
+		case "name", "description", "strict":
+			function.Raw(string(name), jsonraw.Present(value))
+		case "input_schema":
+			function.Raw("parameters", jsonraw.Present(value))
+		}
+	}
+	o.Text("type", "function")
+	o.Raw("function", function.Bytes())
+	o.Raw("cache_control", jsonraw.Present(jsonraw.Lookup(raw, "cache_control")))
+	return o.Bytes(), nil
+}
+
+// choice writes what tool_choice asks for in the chat format's words.
+func choice(o *jsonraw.Object, raw []byte) error {
+	if jsonraw.IsNull(raw) {
+		return nil
+	}
+	switch kind := jsonraw.Text(jsonraw.Lookup(raw, "type")); kind {
+	case "auto", "none":
+		o.Text("tool_choice", kind)
+	case "any":
+		o.Text("tool_choice", "required")
+	case "tool":
+		var named jsonraw.Object
+		named.Text("type", "function")
+		named.Raw("function", jsonraw.One("name", jsonraw.Lookup(raw, "name")))
+		o.Raw("tool_choice", named.Bytes())
+	default:
+		return wrong("tool_choice.type", `must be "auto", "any", "tool" or "none"`)
+	}
+	if string(jsonraw.Lookup(raw, "disable_parallel_tool_use")) == "true" {
+		o.Word("parallel_tool_calls", "false")
+	}
+	return nil
+}

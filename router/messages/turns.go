@@ -1,0 +1,242 @@
+package messages
+
+import (
+	"fmt"
+	"strings"
+
+	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
+)
+
+// claude is how reasoning begins to be named that Claude has signed.
+const claude = "anthropic"
+
+// wrong is a member that cannot be read.
+func wrong(param, must string) error {
+	return &chat.FieldError{Code: "invalid_value", Param: param, Message: must}
+}
+
+// conversation gathers the messages of a chat request.
+type conversation struct {
+	list [][]byte
+}
+
+func (c *conversation) add(role string, write func(o *jsonraw.Object)) {
+	var o jsonraw.Object
+	o.Text("role", role)
+	write(&o)
+	c.list = append(c.list, o.Bytes())
+}
+
+// system adds the system prompt, a text or a list of them.
+func (c *conversation) system(value []byte) error {
+	if jsonraw.IsNull(value) {
+		return nil
+	}
+	if jsonraw.IsString(value) {
+		c.add("system", func(o *jsonraw.Object) { o.Raw("content", value) })
+		return nil
+	}
+	m := message{conversation: c, role: "system", at: "system"}
+	return m.read(value)
+}
+
+// turn adds one message. What one holds beside results of tools, which are messages of
+// their own, comes after these: so Anthropic has it.
+func (c *conversation) turn(raw []byte, at int) error {
+	m := message{conversation: c, at: fmt.Sprintf("messages[%d].content", at)}
+	m.role = jsonraw.Text(jsonraw.Lookup(raw, "role"))
+	if m.role != "user" && m.role != "assistant" && m.role != "system" {
+		return wrong(fmt.Sprintf("messages[%d].role", at), `must be "user" or "assistant"`)
+	}
+	content := jsonraw.Lookup(raw, "content")
+	if jsonraw.IsString(content) {
+		c.add(m.role, func(o *jsonraw.Object) { o.Raw("content", content) })
+		return nil
+	}
+	return m.read(content)
+}
+
+// message is one of the client's, being read.
+type message struct {
+	*conversation
+
+	role, at       string
+	index          int // of the block
+	parts          [][]byte
+	calls, details [][]byte
+	extras         []func(call string) []byte // what calls of another provider come with
+	unsigned       []byte                     // reasoning of a provider that needs no more than its text
+	thoughts       int64
+}
+
+// wrong is a member of the block that cannot be read.
+func (m *message) wrong(member, must string) error {
+	return wrong(strings.TrimSuffix(fmt.Sprintf("%s[%d].%s", m.at, m.index, member), "."), must)
+}
+
+func (m *message) read(content []byte) error {
+	if !jsonraw.IsArray(content) {
+		return wrong(m.at, "must be a string or a list of blocks")
+	}
+	m.index = -1
+	for block := range jsonraw.Elements(content) {
+		m.index++
+		if !jsonraw.IsObject(block) {
+			return m.wrong("", "must be an object")
+		}
+		if err := m.block(block); err != nil {
+			return err
+		}
+	}
+	m.write()
+	return nil
+}
+
+func (m *message) block(block []byte) error {
+	kind := jsonraw.Text(jsonraw.Lookup(block, "type"))
+	switch kind {
+	case "text":
+		text := jsonraw.Lookup(block, "text")
+		if !jsonraw.IsString(text) {
+			return m.wrong("text", "must be a string")
+		}
+		m.part("text", func(o *jsonraw.Object) { o.Raw("text", text) }, block)
+		return nil
+	case "image":
+		return m.picture(block)
+	case "document":
+		return m.document(block)
+	case "thinking", "redacted_thinking":
+		m.thought(kind, block)
+		return nil
+	case "tool_use":
+		return m.call(block)
+	case "tool_result":
+		return m.result(block)
+	case "":
+		return m.wrong("type", "must say what the block is")
+	}
+	m.native(block) // what the chat format has no word for: only who speaks this format can take it
+	return nil
+}
+
+// part adds a content part, with the cache_control of its block.
+func (m *message) part(kind string, write func(o *jsonraw.Object), block []byte) {
+	var o jsonraw.Object
+	o.Text("type", kind)
+	write(&o)
+	o.Raw("cache_control", jsonraw.Present(jsonraw.Lookup(block, "cache_control")))
+	m.parts = append(m.parts, o.Bytes())
+}
+
+func (m *message) native(block []byte) { m.parts = append(m.parts, block) }
+
+// thought gives reasoning back as reasoning_details: Claude's as it is, that of another
+// provider as it was carried.
+func (m *message) thought(kind string, block []byte) {
+	member := "signature"
+	if kind == "redacted_thinking" {
+		member = "data"
+	}
+	proof := jsonraw.Text(jsonraw.Lookup(block, member))
+	if details, extra, ok := translate.Carried(proof); ok {
+		m.details = append(m.details, details...)
+		m.extras = append(m.extras, extra)
+		return
+	}
+	if proof == "" {
+		m.unsigned = jsonraw.Present(jsonraw.Lookup(block, "thinking"))
+		return
+	}
+	var o jsonraw.Object
+	if kind == "redacted_thinking" {
+		o.Text("type", "reasoning.encrypted")
+		o.Text("data", proof)
+	} else {
+		o.Text("type", "reasoning.text")
+		o.Raw("text", jsonraw.Present(jsonraw.Lookup(block, "thinking")))
+		o.Text("signature", proof)
+	}
+	o.Text("format", claude+"-claude-v1")
+	o.Int("index", m.thoughts)
+	m.thoughts++
+	m.details = append(m.details, o.Bytes())
+}
+
+func (m *message) call(block []byte) error {
+	id, name, input := jsonraw.Lookup(block, "id"), jsonraw.Lookup(block, "name"), jsonraw.Lookup(block, "input")
+	if !jsonraw.IsString(id) || !jsonraw.IsString(name) {
+		return m.wrong("", "must have an id and a name")
+	}
+	if jsonraw.IsNull(input) {
+		input = []byte("{}")
+	}
+	var o jsonraw.Object
+	o.Raw("id", id)
+	o.Text("type", "function")
+	o.Key("function")
+	o.Open('{')
+	o.Raw("name", name)
+	o.Text("arguments", string(jsonraw.Compact(input)))
+	o.Close('}')
+	o.Raw("cache_control", jsonraw.Present(jsonraw.Lookup(block, "cache_control")))
+	for _, extra := range m.extras {
+		o.Raw("extra_content", extra(jsonraw.Text(id)))
+	}
+	m.calls = append(m.calls, o.Bytes())
+	return nil
+}
+
+// result adds the result of a tool, as a message of its own.
+func (m *message) result(block []byte) error {
+	id, content := jsonraw.Lookup(block, "tool_use_id"), jsonraw.Lookup(block, "content")
+	if !jsonraw.IsString(id) {
+		return m.wrong("tool_use_id", "must be the id of the call")
+	}
+	inner := message{conversation: m.conversation, role: "tool", at: fmt.Sprintf("%s[%d].content", m.at, m.index)}
+	switch {
+	case jsonraw.IsNull(content):
+		content = []byte(`""`)
+	case jsonraw.IsArray(content):
+		for part := range jsonraw.Elements(content) {
+			if err := inner.block(part); err != nil {
+				return err
+			}
+			inner.index++
+		}
+		content = jsonraw.Array(inner.parts)
+	case !jsonraw.IsString(content):
+		return m.wrong("content", "must be a string or a list of blocks")
+	}
+	m.add("tool", func(o *jsonraw.Object) {
+		o.Raw("tool_call_id", id)
+		o.Raw("content", content)
+		if string(jsonraw.Lookup(block, "is_error")) == "true" {
+			o.Word("is_error", "true")
+		}
+		o.Raw("cache_control", jsonraw.Present(jsonraw.Lookup(block, "cache_control")))
+	})
+	return nil
+}
+
+// write adds what was read, unless it was nothing but results of tools.
+func (m *message) write() {
+	if len(m.parts)+len(m.calls)+len(m.details)+len(m.unsigned) == 0 {
+		return
+	}
+	m.add(m.role, func(o *jsonraw.Object) {
+		switch {
+		case len(m.parts) > 0:
+			o.Array("content", m.parts)
+		case len(m.calls) > 0:
+			o.Word("content", "null")
+		default:
+			o.Text("content", "")
+		}
+		o.Raw("reasoning_content", m.unsigned)
+		o.Array("reasoning_details", m.details)
+		o.Array("tool_calls", m.calls)
+	})
+}

@@ -1,0 +1,16 @@
+// Package responses is the Responses API of OpenAI as an entrance: its requests become
+// chat completion requests, and chat completions, whole or streamed, become its
+// responses and events. It is pure, and nothing is kept: what a model needs to see again
+// travels in the items.
+//
+// The format is documented at https://platform.openai.com/docs/api-reference/responses.
+//
+// The files, from the ground up; each uses only those above it:
+//
+//	names.go             names of tools in namespaces
+//	content.go, items.go what the input holds
+//	tools.go, request.go a request
+//	response.go          what all answers tell of their request
+//	item.go              the items of an answer
+//	stream.go            an answer, whole or streamed
+package responses

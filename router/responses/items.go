@@ -1,0 +1,203 @@
+package responses
+
+import (
+	"fmt"
+
+	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
+)
+
+// format is what reasoning is marked with that is OpenAI's own, encrypted by it.
+const format = "openai-responses-v1"
+
+// conversation makes the messages of a chat of items. What an assistant said, called and
+// thought in items that follow each other is one message.
+type conversation struct {
+	names   names
+	list    [][]byte
+	open    bool   // a message of the assistant is being gathered
+	content []byte // of it; nil while it said nothing
+	details [][]byte
+	text    []byte // reasoning without more than its text
+	calls   [][]byte
+	extras  []func(call string) []byte
+}
+
+func (c *conversation) add(role string, write func(o *jsonraw.Object)) {
+	c.flush()
+	var o jsonraw.Object
+	o.Text("role", role)
+	write(&o)
+	c.list = append(c.list, o.Bytes())
+}
+
+// flush adds the message of the assistant that was gathered.
+func (c *conversation) flush() {
+	if !c.open {
+		return
+	}
+	var o jsonraw.Object
+	o.Text("role", "assistant")
+	switch {
+	case c.content != nil:
+		o.Raw("content", c.content)
+	case len(c.calls) > 0:
+		o.Word("content", "null")
+	default:
+		o.Text("content", "")
+	}
+	o.Raw("reasoning_content", c.text)
+	o.Array("reasoning_details", c.details)
+	o.Array("tool_calls", c.calls)
+	c.list = append(c.list, o.Bytes())
+	*c = conversation{names: c.names, list: c.list}
+}
+
+// input adds all that the member input holds.
+func (c *conversation) input(raw []byte) error {
+	if jsonraw.IsString(raw) {
+		c.add("user", func(o *jsonraw.Object) { o.Raw("content", raw) })
+		return nil
+	}
+	i := 0
+	for item := range jsonraw.Elements(raw) {
+		if err := c.item(item, fmt.Sprintf("input[%d]", i)); err != nil {
+			return err
+		}
+		i++
+	}
+	c.flush()
+	return nil
+}
+
+func (c *conversation) item(item []byte, at string) error {
+	kind := jsonraw.Text(jsonraw.Lookup(item, "type"))
+	if kind == "" && jsonraw.Lookup(item, "role") != nil {
+		kind = "message"
+	}
+	switch kind {
+	case "message":
+		return c.message(item, at)
+	case "function_call":
+		return c.call(item, "function", "arguments", at)
+	case "custom_tool_call":
+		return c.call(item, "custom", "input", at)
+	case "function_call_output", "custom_tool_call_output":
+		return c.result(item, at)
+	case "reasoning":
+		c.reasoning(item)
+		return nil
+	case "item_reference":
+		return unsupported(at, "refers to an item that is kept elsewhere; send the item itself: nothing is stored here")
+	case "compaction":
+		return unsupported(at, "is a context that only its provider can read; send the items themselves")
+	case "web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_list_tools", "mcp_call",
+		"tool_search_call", "tool_search_output", "additional_tools":
+		return nil // what a provider did by itself; a chat has no place for it, and it answers nothing
+	case "":
+		return wrong(at+".type", "must say what the item is")
+	}
+	return unsupported(at+".type", fmt.Sprintf("%q is no kind of item that a chat has a place for", kind))
+}
+
+func (c *conversation) message(item []byte, at string) error {
+	role := jsonraw.Text(jsonraw.Lookup(item, "role"))
+	value, err := content(jsonraw.Lookup(item, "content"), at+".content")
+	if err != nil {
+		return err
+	}
+	switch role {
+	case "assistant":
+		if c.open && (c.content != nil || len(c.calls) > 0) {
+			c.flush()
+		}
+		c.open, c.content = true, value
+	case "user", "system", "developer":
+		c.add(role, func(o *jsonraw.Object) { o.Raw("content", value) })
+	default:
+		return wrong(at+".role", `must be "user", "assistant", "system" or "developer"`)
+	}
+	return nil
+}
+
+func (c *conversation) call(item []byte, kind, member, at string) error {
+	id, name := jsonraw.Lookup(item, "call_id"), jsonraw.Text(jsonraw.Lookup(item, "name"))
+	if !jsonraw.IsString(id) || name == "" {
+		return wrong(at, "must have a call_id and a name")
+	}
+	var o jsonraw.Object
+	o.Raw("id", id)
+	o.Text("type", kind)
+	o.Key(kind)
+	o.Open('{')
+	o.Text("name", c.names.flat(jsonraw.Text(jsonraw.Lookup(item, "namespace")), name))
+	arguments := jsonraw.Lookup(item, member)
+	if !jsonraw.IsString(arguments) {
+		arguments = []byte(`""`)
+	}
+	o.Raw(member, arguments)
+	o.Close('}')
+	for _, extra := range c.extras {
+		o.Raw("extra_content", extra(jsonraw.Text(id)))
+	}
+	c.open, c.calls = true, append(c.calls, o.Bytes())
+	return nil
+}
+
+func (c *conversation) result(item []byte, at string) error {
+	id := jsonraw.Lookup(item, "call_id")
+	if !jsonraw.IsString(id) {
+		return wrong(at+".call_id", "must be the id of the call")
+	}
+	value, err := content(jsonraw.Lookup(item, "output"), at+".output")
+	if err != nil {
+		return err
+	}
+	c.add("tool", func(o *jsonraw.Object) {
+		o.Raw("tool_call_id", id)
+		o.Raw("content", value)
+	})
+	return nil
+}
+
+// reasoning takes back what a model thought: of another provider as it was carried, of
+// OpenAI as it encrypted it, or else its text.
+func (c *conversation) reasoning(item []byte) {
+	if c.open && (c.content != nil || len(c.calls) > 0) {
+		c.flush()
+	}
+	c.open = true
+	encrypted := jsonraw.Text(jsonraw.Lookup(item, "encrypted_content"))
+	if details, extra, ok := translate.Carried(encrypted); ok {
+		c.details, c.extras = append(c.details, details...), append(c.extras, extra)
+		return
+	}
+	add := func(kind, member string, value []byte) {
+		var o jsonraw.Object
+		o.Text("type", kind)
+		o.Text("format", format)
+		o.Int("index", int64(len(c.details)))
+		o.Raw("id", jsonraw.Present(jsonraw.Lookup(item, "id")))
+		o.Raw(member, value)
+		c.details = append(c.details, o.Bytes())
+	}
+	var text translate.Words
+	for summary := range jsonraw.Elements(jsonraw.Lookup(item, "summary")) {
+		text.Add(jsonraw.Lookup(summary, "text"))
+		if encrypted != "" {
+			add("reasoning.summary", "summary", jsonraw.Lookup(summary, "text"))
+		}
+	}
+	if encrypted != "" {
+		add("reasoning.encrypted", "data", jsonraw.Lookup(item, "encrypted_content"))
+		return
+	}
+	for part := range jsonraw.Elements(jsonraw.Lookup(item, "content")) {
+		text.Add(jsonraw.Lookup(part, "text"))
+	}
+	if len(text) > 0 {
+		var o jsonraw.Object
+		o.Inside("text", text)
+		c.text = jsonraw.Lookup(o.Bytes(), "text")
+	}
+}

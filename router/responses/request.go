@@ -1,0 +1,205 @@
+package responses
+
+import (
+	"tallyroute/providers/jsonraw"
+)
+
+// Request is a request of the Responses API as a chat completion request.
+type Request struct {
+	Body    []byte   // of the chat completion
+	Dropped []string // members of the client's that nobody is told of
+
+	echo  jsonraw.Object // what a response repeats of its request
+	names names
+}
+
+// root is what is known of a request: its members' names are guarded, and what must be
+// there is.
+var root = jsonraw.Field{Kinds: jsonraw.ObjectKind, Required: 2, Fields: []jsonraw.Field{
+	{Name: "model", Kinds: jsonraw.StringKind},
+	{Name: "input", Kinds: jsonraw.StringKind | jsonraw.ArrayKind},
+	{Name: "instructions", Kinds: jsonraw.StringKind | jsonraw.NullKind},
+	{Name: "stream", Kinds: jsonraw.BoolKind | jsonraw.NullKind},
+	{Name: "max_output_tokens", Kinds: jsonraw.NumberKind | jsonraw.NullKind},
+	{Name: "tools", Kinds: jsonraw.ArrayKind | jsonraw.NullKind},
+	{Name: "text", Kinds: jsonraw.ObjectKind | jsonraw.NullKind},
+	{Name: "reasoning", Kinds: jsonraw.ObjectKind | jsonraw.NullKind},
+	{Name: "include", Kinds: jsonraw.ArrayKind | jsonraw.NullKind},
+	{Name: "previous_response_id"}, {Name: "conversation"}, {Name: "background"}, {Name: "store"},
+}}
+
+// Read reads a request. Errors are *chat.FieldError.
+func Read(body []byte) (*Request, error) {
+	index, fault := jsonraw.Scan(body, &root, nil)
+	if fault != nil {
+		return nil, fault
+	}
+	r := reader{Request: &Request{names: names{}}, index: index}
+	if err := r.read(); err != nil {
+		return nil, err
+	}
+	r.Body = r.o.Bytes()
+	return r.Request, nil
+}
+
+type reader struct {
+	*Request
+
+	index jsonraw.Index
+	o     jsonraw.Object
+}
+
+func (r *reader) get(name string) []byte { return jsonraw.Present(r.index.Get(name)) }
+
+func (r *reader) read() error {
+	if err := r.stateless(); err != nil {
+		return err
+	}
+	o := &r.o
+	o.Raw("model", r.get("model"))
+	tools, lost, err := r.names.tools(r.get("tools"), r.get("tool_choice"))
+	if err != nil {
+		return err
+	}
+	r.Dropped = append(r.Dropped, lost...)
+	c := conversation{names: r.names}
+	if instructions := r.get("instructions"); len(jsonraw.Inside(instructions)) > 0 {
+		c.add("system", func(o *jsonraw.Object) { o.Raw("content", instructions) })
+	}
+	if err := c.input(r.get("input")); err != nil {
+		return err
+	}
+	o.Raw("messages", jsonraw.Array(c.list))
+	o.Array("tools", tools)
+	if string(r.get("stream")) == "true" {
+		o.Word("stream", "true")
+		o.Word("stream_options", `{"include_usage":true}`)
+	}
+	r.settings(len(tools) > 0)
+	r.repeat()
+	return nil
+}
+
+// stateless refuses what would have to be kept.
+func (r *reader) stateless() error {
+	for _, name := range []string{"previous_response_id", "conversation", "prompt"} {
+		if r.get(name) != nil {
+			return unsupported(name, "is not served: nothing is kept here between requests; send the items of the conversation in input, "+
+				`and with include: ["reasoning.encrypted_content"] what the model needs of its reasoning comes back in them`)
+		}
+	}
+	if string(r.get("background")) == "true" {
+		return unsupported("background", "is not served; leave it out, and stream the answer if it takes long")
+	}
+	return nil
+}
+
+// settings writes the members that are no conversation. Names that neither format knows
+// pass as they are, and what they may cost is decided as of any other.
+func (r *reader) settings(tools bool) {
+	for name, value := range r.index.Members() {
+		if jsonraw.IsNull(value) {
+			continue
+		}
+		switch n := string(name); n {
+		case "model", "input", "instructions", "tools", "stream", "include", "background", "store", "stream_options":
+		case "max_output_tokens":
+			r.o.Raw("max_completion_tokens", value)
+		case "tool_choice":
+			if tools {
+				r.o.Raw(n, r.names.choice(value))
+			}
+		case "parallel_tool_calls":
+			if tools {
+				r.o.Raw(n, value)
+			}
+		case "top_logprobs":
+			r.o.Word("logprobs", "true")
+			r.o.Raw(n, value)
+		case "reasoning":
+			r.o.Raw("reasoning_effort", jsonraw.Present(jsonraw.Lookup(value, "effort")))
+		case "text":
+			r.o.Raw("verbosity", jsonraw.Present(jsonraw.Lookup(value, "verbosity")))
+			r.o.Raw("response_format", responseFormat(jsonraw.Lookup(value, "format")))
+		case "truncation":
+			if jsonraw.Text(value) == "auto" {
+				r.Dropped = append(r.Dropped, n)
+			}
+		case "client_metadata", "context_management":
+			r.Dropped = append(r.Dropped, n)
+		default:
+			r.o.Raw(n, value)
+		}
+	}
+}
+
+// responseFormat is text.format as the chat format nests it.
+func responseFormat(format []byte) []byte {
+	switch jsonraw.Text(jsonraw.Lookup(format, "type")) {
+	case "json_schema":
+		var schema, o jsonraw.Object
+		for name, value := range jsonraw.Each(format) {
+			if string(name) != "type" {
+				schema.Raw(string(name), jsonraw.Present(value))
+			}
+		}
+		o.Text("type", "json_schema")
+		o.Raw("json_schema", schema.Bytes())
+		return o.Bytes()
+	case "json_object":
+		return format
+	}
+	return nil
+}
+
+// strict are the tools with what holds of a function that does not say whether its
+// arguments are to be held to the schema.
+func strict(tools []byte) []byte {
+	var list [][]byte
+	for t := range jsonraw.Elements(tools) {
+		if jsonraw.Text(jsonraw.Lookup(t, "type")) == "function" {
+			var more []jsonraw.Member
+			for _, m := range []jsonraw.Member{{Name: "strict", Value: []byte("false")}, {Name: "parameters", Value: []byte("null")}} {
+				if jsonraw.Lookup(t, m.Name) == nil {
+					more = append(more, m)
+				}
+			}
+			t = jsonraw.Edit(t, more)
+		}
+		list = append(list, t)
+	}
+	return jsonraw.Array(list)
+}
+
+// repeat notes what a response repeats, with what holds where the request does not say.
+func (r *reader) repeat() {
+	for _, m := range []struct{ name, otherwise string }{
+		{"instructions", "null"},
+		{"max_output_tokens", "null"},
+		{"metadata", "{}"},
+		{"parallel_tool_calls", "true"},
+		{"previous_response_id", "null"},
+		{"prompt_cache_key", ""},
+		{"reasoning", `{"effort":null,"summary":null}`},
+		{"safety_identifier", ""},
+		{"temperature", "1"},
+		{"text", `{"format":{"type":"text"}}`},
+		{"tool_choice", `"auto"`},
+		{"tools", "[]"},
+		{"top_logprobs", "0"},
+		{"top_p", "1"},
+		{"truncation", `"disabled"`},
+		{"user", ""},
+	} {
+		value := r.get(m.name)
+		switch {
+		case m.name == "tools" && value != nil:
+			value = strict(value)
+		case value == nil && m.otherwise != "":
+			value = []byte(m.otherwise)
+		}
+		r.echo.Raw(m.name, jsonraw.Compact(value))
+	}
+	r.echo.Word("background", "false")
+	r.echo.Word("store", "false") // whatever was asked
+}

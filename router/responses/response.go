@@ -1,0 +1,109 @@
+package responses
+
+import (
+	"strconv"
+	"strings"
+
+	"tallyroute/providers/jsonraw"
+)
+
+// state is what a response comes to.
+type state struct {
+	status     string // in_progress, completed, incomplete or failed
+	incomplete string // why
+	failure    []byte // an error object
+	output     [][]byte
+	usage      []byte // of the chat completion
+	more       []byte // what the router says of the request
+}
+
+// head is what is said of an answer as a whole.
+type head struct {
+	id      string
+	created int64
+	model   []byte // as JSON
+	tier    []byte
+}
+
+// headOf reads it from a chat completion or its first chunk.
+func headOf(data []byte) head {
+	id := jsonraw.Text(jsonraw.Lookup(data, "id"))
+	if !strings.HasPrefix(id, "resp_") {
+		id = "resp_" + strings.TrimPrefix(id, "chatcmpl-")
+	}
+	tier := jsonraw.Present(jsonraw.Lookup(data, "service_tier"))
+	return head{id: id, created: count(data, "created"), model: jsonraw.Lookup(data, "model"), tier: tier}
+}
+
+// write writes the response.
+func (r *Request) write(o *jsonraw.Object, h head, s state) {
+	null := []byte("null")
+	o.Text("id", h.id)
+	o.Text("object", "response")
+	o.Int("created_at", h.created)
+	if s.status == "completed" {
+		o.Int("completed_at", h.created)
+	}
+	o.Text("status", s.status)
+	if s.failure != nil {
+		null = s.failure
+	}
+	o.Raw("error", null)
+	if s.incomplete != "" {
+		o.Raw("incomplete_details", jsonraw.One("reason", jsonraw.Quote(s.incomplete)))
+	} else {
+		o.Word("incomplete_details", "null")
+	}
+	if h.model == nil {
+		o.Text("model", "")
+	} else {
+		o.Raw("model", h.model)
+	}
+	o.Raw("output", jsonraw.Array(s.output))
+	o.Raw("service_tier", h.tier)
+	o.Join(r.echo)
+	if s.usage != nil {
+		o.Object("usage", usage(s.usage))
+	}
+	o.Raw("tallyroute", s.more)
+}
+
+// usage is what a chat completion says it used, under the names of a response.
+func usage(chat []byte) jsonraw.Object {
+	var o jsonraw.Object
+	o.Int("input_tokens", count(chat, "prompt_tokens"))
+	o.Key("input_tokens_details")
+	o.Open('{')
+	o.Int("cached_tokens", count(chat, "prompt_tokens_details", "cached_tokens"))
+	o.Int("cache_write_tokens", count(chat, "prompt_tokens_details", "cache_write_tokens"))
+	o.Close('}')
+	o.Int("output_tokens", count(chat, "completion_tokens"))
+	o.Key("output_tokens_details")
+	o.Open('{')
+	o.Int("reasoning_tokens", count(chat, "completion_tokens_details", "reasoning_tokens"))
+	o.Close('}')
+	o.Int("total_tokens", count(chat, "total_tokens"))
+	for _, name := range []string{"cost", "cost_details"} { // as in a chat completion
+		o.Raw(name, jsonraw.Lookup(chat, name))
+	}
+	return o
+}
+
+func count(object []byte, path ...string) int64 {
+	n, err := strconv.ParseInt(string(jsonraw.Lookup(object, path...)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// ending is how a response ends by the reason for which a chat completion did.
+func ending(finish string) (status, incomplete string) {
+	switch finish {
+	case "length":
+		return "incomplete", "max_output_tokens"
+	case "content_filter":
+		return "incomplete", "content_filter"
+	}
+	return "completed", ""
+}

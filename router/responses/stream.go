@@ -1,0 +1,380 @@
+package responses
+
+import (
+	"bytes"
+
+	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/sse"
+	"tallyroute/providers/translate"
+)
+
+// Stream makes events of the chunks of a streamed chat completion. Every item is opened
+// before anything is said of it, and closed before the response ends, however it ends.
+// Calls whose pieces come by turns are open beside each other.
+type Stream struct {
+	request *Request
+
+	list    []sse.Event
+	number  int // of the next event
+	begun   bool
+	head    head
+	items   []*item
+	open    []*item
+	details [][]byte // of the reasoning that is open
+	finish  string
+	state   state
+}
+
+// Stream is an answer that is to be streamed.
+func (r *Request) Stream() *Stream { return &Stream{request: r} }
+
+// Answer is a whole chat completion as a response.
+func (r *Request) Answer(completion []byte) []byte {
+	s := r.Stream()
+	s.head, s.begun = headOf(completion), true
+	s.say(translate.ReadAnswer(completion))
+	s.note(completion)
+	s.end()
+	var o jsonraw.Object
+	r.write(&o, s.head, s.state)
+	return o.Bytes()
+}
+
+// Chunk are the events that a chunk makes. They are valid until the next call.
+func (s *Stream) Chunk(data []byte) []sse.Event {
+	s.list = s.list[:0]
+	s.begin(data)
+	s.say(translate.ReadChunk(data))
+	s.note(data)
+	return s.list
+}
+
+func (s *Stream) begin(data []byte) {
+	if s.begun {
+		return
+	}
+	s.begun, s.head = true, headOf(bytes.Clone(data))
+	s.state.status = "in_progress"
+	s.response("response.created")
+	s.response("response.in_progress")
+}
+
+// End are the events that end a response which came to its end.
+func (s *Stream) End() []sse.Event {
+	s.list = s.list[:0]
+	s.end()
+	s.response("response." + s.state.status)
+	return s.list
+}
+
+// Fail are the events that end one which did not. failure is an error object.
+func (s *Stream) Fail(failure []byte) []sse.Event {
+	s.list = s.list[:0]
+	s.begin(nil)
+	s.closeAll("incomplete")
+	s.output("incomplete")
+	s.state.status, s.state.failure = "failed", failure
+	s.response("response.failed")
+	return s.list
+}
+
+// note takes in what is not said by the model.
+func (s *Stream) note(data []byte) {
+	if u := jsonraw.Lookup(data, "usage"); jsonraw.IsObject(u) {
+		s.state.usage = bytes.Clone(u)
+	}
+	if more := jsonraw.Lookup(data, "tallyroute"); more != nil {
+		s.state.more = bytes.Clone(more)
+	}
+}
+
+// end closes what is open and decides how it ended.
+func (s *Stream) end() {
+	s.state.status, s.state.incomplete = ending(s.finish)
+	s.closeAll(s.state.status)
+	if len(s.details) > 0 { // what no reasoning that was shown has taken along
+		s.close(s.add("reasoning", 0, nil), s.state.status)
+	}
+	s.output(s.state.status)
+}
+
+func (s *Stream) output(status string) {
+	for _, i := range s.items {
+		var o jsonraw.Object
+		i.write(&o, status)
+		s.state.output = append(s.state.output, o.Bytes())
+	}
+}
+
+func (s *Stream) say(said translate.Spoken) {
+	for _, d := range said.Details {
+		s.details = append(s.details, bytes.Clone(d))
+	}
+	if said.Reasoning != nil {
+		s.text(s.item("reasoning", 0, nil), "summary_text", said.Reasoning)
+	}
+	if said.Text != nil {
+		s.text(s.item("message", 0, nil), "output_text", said.Text)
+	}
+	for _, a := range said.Annotations {
+		s.cite(s.item("message", 0, nil), citation(a))
+	}
+	if said.Refusal != nil {
+		s.text(s.item("message", 0, nil), "refusal", said.Refusal)
+	}
+	for _, c := range said.Calls {
+		s.call(c)
+	}
+	if said.Finish != "" {
+		s.finish = said.Finish
+	}
+}
+
+func (s *Stream) call(c translate.SpokenCall) {
+	kind := "function_call"
+	if c.Custom {
+		kind = "custom_tool_call"
+	}
+	if c.Extra != nil && c.ID != "" { // goes before the call, so that it is known when that is read
+		carrier := s.add("reasoning", 0, nil)
+		carrier.proof = translate.Carry(nil, []translate.SpokenCall{c})
+		s.close(carrier, "completed")
+	}
+	i := s.item(kind, c.Index, &c)
+	if c.Arguments != nil {
+		grow(&i.input, c.Arguments)
+		name := "response.function_call_arguments.delta"
+		if c.Custom {
+			name = "response.custom_tool_call_input.delta"
+		}
+		s.of(i, name, func(o *jsonraw.Object) { o.Raw("delta", c.Arguments) })
+	}
+}
+
+// item is the open item for what comes next. Others are closed before it is opened, but
+// for calls that are not whole yet.
+func (s *Stream) item(kind string, key int, call *translate.SpokenCall) *item {
+	for _, i := range s.open {
+		if i.kind == kind && i.key == key {
+			return i
+		}
+	}
+	var open []*item
+	for _, i := range s.open {
+		if call != nil && i.kind == "function_call" && !whole(i.input) {
+			open = append(open, i)
+			continue
+		}
+		s.close(i, "completed")
+	}
+	i := s.add(kind, key, call)
+	s.open = append(open, i)
+	return i
+}
+
+func whole(arguments translate.Words) bool {
+	raw := []byte(arguments.Text())
+	return jsonraw.IsObject(raw) && translate.Valid(raw) == nil
+}
+
+// add opens an item.
+func (s *Stream) add(kind string, key int, call *translate.SpokenCall) *item {
+	i := &item{kind: kind, index: len(s.items), key: key, id: itemID(kind, s.head.id, len(s.items))}
+	if call != nil {
+		name := jsonraw.Text(call.Name)
+		i.callID, i.of = call.ID, member{name: name}
+		if of, ok := s.request.names[name]; ok {
+			i.of = of
+		}
+	}
+	s.items = append(s.items, i)
+	s.emit("response.output_item.added", func(o *jsonraw.Object) {
+		o.Int("output_index", int64(i.index))
+		o.Key("item")
+		o.Open('{')
+		i.write(o, "in_progress")
+		o.Close('}')
+	})
+	return i
+}
+
+// text says more of a part, which is opened where it is another one than the last.
+func (s *Stream) text(i *item, kind string, text []byte) {
+	n := len(i.parts) - 1
+	if n < 0 || i.parts[n].kind != kind {
+		if n >= 0 {
+			s.partDone(i, n)
+		}
+		n++
+		i.parts = append(i.parts, &piece{kind: kind})
+		s.part(i, n, partEvent(i, "added"))
+	}
+	grow(&i.parts[n].text, text)
+	name := "response.output_text.delta"
+	switch kind {
+	case "summary_text":
+		name = "response.reasoning_summary_text.delta"
+	case "refusal":
+		name = "response.refusal.delta"
+	}
+	s.of(i, name, func(o *jsonraw.Object) {
+		place(o, i, n)
+		o.Raw("delta", text)
+		if kind == "output_text" {
+			o.Word("logprobs", "[]")
+		}
+	})
+}
+
+// grow adds a piece of a chunk, whose memory is used again.
+func grow(words *translate.Words, raw []byte) {
+	if len(*words) == 0 {
+		raw = bytes.Clone(raw)
+	}
+	words.Add(raw)
+}
+
+// cite adds a page that the text is drawn from.
+func (s *Stream) cite(i *item, annotation []byte) {
+	n := len(i.parts) - 1
+	if n < 0 || i.parts[n].kind != "output_text" {
+		return // of a text that was not said
+	}
+	p := i.parts[n]
+	p.annotations = append(p.annotations, bytes.Clone(annotation))
+	s.of(i, "response.output_text.annotation.added", func(o *jsonraw.Object) {
+		place(o, i, n)
+		o.Int("annotation_index", int64(len(p.annotations)-1))
+		o.Raw("annotation", annotation)
+	})
+}
+
+// partEvent is the name of the event that a part of the item is opened or closed by.
+func partEvent(i *item, what string) string {
+	if i.kind == "reasoning" {
+		return "response.reasoning_summary_part." + what
+	}
+	return "response.content_part." + what
+}
+
+// place writes which part of its item an event is about.
+func place(o *jsonraw.Object, i *item, n int) {
+	if i.kind == "reasoning" {
+		o.Int("summary_index", int64(n))
+		return
+	}
+	o.Int("content_index", int64(n))
+}
+
+func (s *Stream) part(i *item, n int, name string) {
+	s.of(i, name, func(o *jsonraw.Object) {
+		place(o, i, n)
+		o.Key("part")
+		o.Open('{')
+		i.parts[n].write(o)
+		o.Close('}')
+	})
+}
+
+func (s *Stream) partDone(i *item, n int) {
+	p := i.parts[n]
+	name, member := "response.output_text.done", "text"
+	switch p.kind {
+	case "summary_text":
+		name = "response.reasoning_summary_text.done"
+	case "refusal":
+		name, member = "response.refusal.done", "refusal"
+	}
+	s.of(i, name, func(o *jsonraw.Object) {
+		place(o, i, n)
+		o.Inside(member, p.text)
+		if p.kind == "output_text" {
+			o.Word("logprobs", "[]")
+		}
+	})
+	s.part(i, n, partEvent(i, "done"))
+}
+
+// close ends an item.
+func (s *Stream) close(i *item, status string) {
+	if n := len(i.parts); n > 0 {
+		s.partDone(i, n-1)
+	}
+	switch i.kind {
+	case "reasoning":
+		if i.proof == "" {
+			i.proof = proof(s.details)
+			s.details = nil
+		}
+	case "function_call":
+		s.of(i, "response.function_call_arguments.done", func(o *jsonraw.Object) {
+			o.Text("name", i.of.name)
+			o.Inside("arguments", i.input)
+		})
+	case "custom_tool_call":
+		s.of(i, "response.custom_tool_call_input.done", func(o *jsonraw.Object) { o.Inside("input", i.input) })
+	}
+	s.emit("response.output_item.done", func(o *jsonraw.Object) {
+		o.Int("output_index", int64(i.index))
+		o.Key("item")
+		o.Open('{')
+		i.write(o, status)
+		o.Close('}')
+	})
+}
+
+func (s *Stream) closeAll(status string) {
+	for _, i := range s.open {
+		s.close(i, status)
+	}
+	s.open = nil
+}
+
+// proof is what the provider of reasoning needs to see again: what OpenAI encrypted is
+// that by itself, all else is carried.
+func proof(details [][]byte) string {
+	var encrypted []string
+	for _, d := range details {
+		if jsonraw.Text(jsonraw.Lookup(d, "format")) != format {
+			return translate.Carry(details, nil)
+		}
+		if data := jsonraw.Text(jsonraw.Lookup(d, "data")); data != "" {
+			encrypted = append(encrypted, data)
+		}
+	}
+	switch len(encrypted) {
+	case 0:
+		return ""
+	case 1:
+		return encrypted[0]
+	}
+	return translate.Carry(details, nil)
+}
+
+// of emits an event about an item.
+func (s *Stream) of(i *item, name string, write func(o *jsonraw.Object)) {
+	s.emit(name, func(o *jsonraw.Object) {
+		o.Text("item_id", i.id)
+		o.Int("output_index", int64(i.index))
+		write(o)
+	})
+}
+
+// response emits an event that holds the whole response.
+func (s *Stream) response(name string) {
+	s.emit(name, func(o *jsonraw.Object) {
+		o.Key("response")
+		o.Open('{')
+		s.request.write(o, s.head, s.state)
+		o.Close('}')
+	})
+}
+
+func (s *Stream) emit(name string, write func(o *jsonraw.Object)) {
+	var o jsonraw.Object
+	o.Text("type", name)
+	o.Int("sequence_number", int64(s.number))
+	write(&o)
+	s.number++
+	s.list = append(s.list, sse.Event{Name: []byte(name), Data: o.Bytes()})
+}
