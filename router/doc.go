@@ -14,7 +14,7 @@
 //	charge.go, send.go                                      the calls
 //	overlong.go, bill.go, stream.go, answer.go              the answer, and what it cost
 //	complete.go                                             the list of the steps
-//	models.go                                               what else a key may ask
+//	count.go, models.go                                     what else a key may ask
 //
 // Deciding and computing is done by packages without a clock or I/O: router/plan
 // and router/meter.

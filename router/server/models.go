@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/router"
@@ -37,6 +38,10 @@ func listModels(x *exchange) {
 		x.fail(err)
 		return
 	}
+	if x.c.GetHeader(anthropicVersion) != "" {
+		x.json(http.StatusOK, anthropicList(list))
+		return
+	}
 	data := make([]model, len(list))
 	for i, m := range list {
 		data[i] = modelOf(m)
@@ -57,9 +62,54 @@ func getModel(x *exchange) {
 		x.fail(&router.ModelError{Asked: id})
 		return
 	}
+	if x.c.GetHeader(anthropicVersion) != "" {
+		m := anthropicOf(list[i])
+		m.ID = id
+		x.json(http.StatusOK, m)
+		return
+	}
 	m := modelOf(list[i])
 	m.ID = id
 	x.JSON(http.StatusOK, m)
+}
+
+// anthropicVersion is what every client of Anthropic's sends, and nobody else.
+const anthropicVersion = "Anthropic-Version"
+
+// anthropicModel is a model as Anthropic lists it.
+type anthropicModel struct {
+	Type        string `json:"type"`
+	ID          string `json:"id"`
+	DisplayName string `json:"display_name"`
+	CreatedAt   string `json:"created_at"`
+	MaxInput    int64  `json:"max_input_tokens,omitempty"`
+	MaxTokens   int64  `json:"max_tokens,omitempty"`
+}
+
+// anthropicPage is a list as Anthropic pages it; ours has one page.
+type anthropicPage struct {
+	Data    []anthropicModel `json:"data"`
+	FirstID *string          `json:"first_id"`
+	HasMore bool             `json:"has_more"`
+	LastID  *string          `json:"last_id"`
+}
+
+func anthropicList(list []router.Model) anthropicPage {
+	p := anthropicPage{Data: make([]anthropicModel, len(list))}
+	for i, m := range list {
+		p.Data[i] = anthropicOf(m)
+	}
+	if n := len(p.Data); n > 0 {
+		p.FirstID, p.LastID = &p.Data[0].ID, &p.Data[n-1].ID
+	}
+	return p
+}
+
+func anthropicOf(m router.Model) anthropicModel {
+	return anthropicModel{
+		Type: "model", ID: m.ID, DisplayName: m.ID, CreatedAt: m.Created.UTC().Format(time.RFC3339),
+		MaxInput: m.ContextLength, MaxTokens: m.MaxOutput,
+	}
 }
 
 // names reports whether id means m: by its name, or as provider/model.

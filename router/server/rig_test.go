@@ -522,6 +522,10 @@ func (s *syncBuffer) lines() []string {
 // fails is a router that does nothing but fail.
 type fails struct{ err error }
 
+func (f fails) Count(context.Context, router.Inbound) (tokens.Estimate, error) {
+	return tokens.Estimate{}, f.err
+}
+
 func (f fails) Complete(context.Context, router.Inbound) (router.Result, error) {
 	return router.Result{}, f.err
 }

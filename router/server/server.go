@@ -13,12 +13,14 @@ import (
 	"tallyroute/providers"
 	"tallyroute/router"
 	"tallyroute/router/limit"
+	"tallyroute/router/tokens"
 	"tallyroute/router/web"
 )
 
 // Router answers; *router.Router does.
 type Router interface {
 	Complete(ctx context.Context, in router.Inbound) (router.Result, error)
+	Count(ctx context.Context, in router.Inbound) (tokens.Estimate, error)
 	Models(ctx context.Context, c router.Caller) ([]router.Model, error)
 	Self(ctx context.Context, c router.Caller) (*billing.Key, []billing.Balance, error)
 	// Events lists the rows that the key of c has caused by one request.
@@ -115,7 +117,10 @@ func engine(s *server) *gin.Engine {
 			x.complete(providers.Chat)
 		}))
 	}
+	engine.POST("/v1/messages/count_tokens", s.serve(countMessage))
+	engine.POST("/v1/responses/input_tokens", s.serve(countResponse))
 	for path, read := range map[string]func(*exchange){
+		"/":          healthz, // some clients ask whether there is anybody
 		"/v1/models": listModels, "/v1/models/*id": getModel, "/v1/key": getKey, "/v1/requests/:id": getRequest,
 		"/docs/errors/:code": explainCode,
 		"/healthz":           func(x *exchange) { x.Healthz() },

@@ -18,10 +18,18 @@ const tagsHeader = "X-Tallyroute-Tags"
 // sessionHeader carries what the client calls the session of a request.
 const sessionHeader = "X-Tallyroute-Session"
 
+// agentSessions are the headers in which Claude Code and Codex tell theirs.
+var agentSessions = []string{"X-Claude-Code-Session-Id", "Session_id", "Session-Id"}
+
 // parseSession reads it; *chat.FieldError where it is none.
 func parseSession(h http.Header) (string, error) {
 	all := h.Values(sessionHeader)
 	if len(all) == 0 || len(all) == 1 && all[0] == "" {
+		for _, name := range agentSessions {
+			if session := billing.CleanSession(h.Get(name)); session != "" {
+				return session, nil
+			}
+		}
 		return "", nil
 	}
 	if name := billing.CleanSession(all[0]); len(all) == 1 && name != "" {
