@@ -127,8 +127,10 @@ func (s *Spend) disputedEvent() Event {
 func (s *Spend) modelEvent() Event {
 	e := s.event(EventModel, fmt.Sprintf("%s answered where %s/%s was asked for. It has another price, or none that is known: "+
 		"what is booked is the dearer of those that are.", s.AnsweredModel, s.Provider, s.Model))
-	e.DedupID = strings.Join([]string{string(EventModel), s.Provider, s.Model, s.AnsweredModel,
-		s.OccurredAt.UTC().Format(time.DateOnly)}, ":")
+	e.DedupID = strings.Join([]string{
+		string(EventModel), s.Provider, s.Model, s.AnsweredModel,
+		s.OccurredAt.UTC().Format(time.DateOnly),
+	}, ":")
 	e.Data["answered_model"], e.Data["price_id"] = s.AnsweredModel, s.Price.ID
 	return e
 }

@@ -73,12 +73,15 @@ var layers = map[string][]string{
 	"router/meter":       {"router/plan", "router/tokens", "providers", "providers/chat", "billing"},
 	"router/idempotency": {"billing"},
 	"router/fingerprint": {"providers/chat", "billing"},
+	"router/messages":    {"providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
+	"router/responses":   {"providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
 	"router": {
 		"router/plan", "router/meter", "router/idempotency", "router/tokens", "router/health", "router/limit",
 		"providers", "providers/chat", "billing",
 	},
 	"router/server": {
-		"router", "router/web", "router/limit", "router/plan", "router/idempotency", "providers", "providers/chat",
+		"router", "router/web", "router/messages", "router/responses", "router/tokens", "router/limit", "router/plan", "router/idempotency",
+		"providers", "providers/chat",
 		"providers/jsonraw", "providers/sse", "billing", "billing/manage",
 	},
 	"router/web":   {"router/limit", "billing"},

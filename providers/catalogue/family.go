@@ -40,8 +40,10 @@ func families() []family {
 		{name: "gpt", with: []string{"oss"}, openAI: true, quirks: providers.Quirks{Efforts: three}},
 
 		{name: "gpt", from: 500, without: []string{"oss"}, openAI: true, quirks: bound},
-		{name: "gpt", from: 500, without: []string{"chat", "instant", "oss", "search"},
-			quirks: reasoner(all5, providers.SamplingNever, "stop")},
+		{
+			name: "gpt", from: 500, without: []string{"chat", "instant", "oss", "search"},
+			quirks: reasoner(all5, providers.SamplingNever, "stop"),
+		},
 		{name: "gpt", from: 500, to: 500, without: []string{"chat", "search"}, quirks: providers.Quirks{
 			Efforts: []string{"minimal", "low", "medium", "high"},
 		}},

@@ -12,13 +12,17 @@ import (
 // What a model refuses it refuses wherever it is served and whatever its host calls it.
 func TestModelsAreKnownByTheirFamilyAtEveryHost(t *testing.T) {
 	for name, want := range map[string]providers.Quirks{
-		"gpt-5-mini": {Sampling: "never", MaxTokens: "max_completion_tokens",
-			Efforts: []string{"minimal", "low", "medium", "high"}},
+		"gpt-5-mini": {
+			Sampling: "never", MaxTokens: "max_completion_tokens",
+			Efforts: []string{"minimal", "low", "medium", "high"},
+		},
 		"databricks-gpt-5-4-nano":  {Sampling: "unreasoned", MaxTokens: "max_completion_tokens", Efforts: all5},
 		"openai/gpt-5.1-codex-max": {Sampling: "never", MaxTokens: "max_completion_tokens", Efforts: four},
 		"openai-gpt-5.2":           {Sampling: "unreasoned", MaxTokens: "max_completion_tokens", Efforts: all5},
-		"gpt-5-2025-08-07": {Sampling: "never", MaxTokens: "max_completion_tokens",
-			Efforts: []string{"minimal", "low", "medium", "high"}},
+		"gpt-5-2025-08-07": {
+			Sampling: "never", MaxTokens: "max_completion_tokens",
+			Efforts: []string{"minimal", "low", "medium", "high"},
+		},
 		"gpt-5-chat-latest":                 {MaxTokens: "max_completion_tokens"},
 		"gpt-6.1":                           {Sampling: "never", MaxTokens: "max_completion_tokens", Efforts: all5},
 		"GPT-4o-2024-08-06":                 {},

@@ -51,8 +51,12 @@ func (d document) quirks(to *providers.Quirks) read {
 			}
 		}
 		for _, list := range []struct{ given, known *[]string }{
-			{&q.Drop, &to.Drop}, {&q.Known, &to.Known}, {&q.Refuse, &to.Refuse}, {&q.MessageDrop, &to.MessageDrop},
-			{&q.Efforts, &to.Efforts}, {&q.CallMembers, &to.CallMembers},
+			{&q.Drop, &to.Drop},
+			{&q.Known, &to.Known},
+			{&q.Refuse, &to.Refuse},
+			{&q.MessageDrop, &to.MessageDrop},
+			{&q.Efforts, &to.Efforts},
+			{&q.CallMembers, &to.CallMembers},
 		} {
 			if *list.given != nil && len(*list.given) == 0 {
 				*list.known = nil

@@ -7,9 +7,9 @@
 //
 // The files, from the ground up; each uses only those above it:
 //
-//	media.go, turns.go, tools.go   what a request holds
-//	request.go                     a request
-//	usage.go, answer.go            a whole answer
-//	stream.go                      a streamed one
-//	failure.go                     errors
+//	turns.go, tools.go   what a request holds
+//	request.go           a request
+//	usage.go, answer.go  a whole answer
+//	stream.go            a streamed one
+//	failure.go           errors
 package messages

@@ -103,7 +103,8 @@ func TestStreamFollowsItsGrammar(t *testing.T) {
 	s := &messages.Stream{Prompt: 8}
 	events := stream(s,
 		chunk(`{"role":"assistant","content":""}`),
-		chunk(`{"reasoning_content":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm","format":"anthropic-claude-v1","index":0}]}`),
+		chunk(`{"reasoning_content":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm","format":"anthropic-claude-v1",`+
+			`"index":0}]}`),
 		chunk(`{"reasoning_details":[{"type":"reasoning.text","signature":"sig","format":"anthropic-claude-v1","index":0}]}`),
 		chunk(`{"content":"Hel"}`), chunk(`{"content":"lo"}`),
 		chunk(`{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\""}}]}`),
@@ -145,7 +146,8 @@ func TestReasoningComesBackAsItWas(t *testing.T) {
 		message := `{"content":null,"reasoning_content":"t","reasoning_details":[` + details +
 			`],"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"},` + extra + `}]}`
 		var whole struct{ Content json.RawMessage }
-		if err := json.Unmarshal(messages.Answer([]byte(`{"choices":[{"message":`+message+`,"finish_reason":"stop"}]}`)), &whole); err != nil {
+		if err := json.Unmarshal(messages.Answer([]byte(`{"choices":[{"message":`+message+`,"finish_reason":"stop"}]}`)),
+			&whole); err != nil {
 			t.Fatal(err)
 		}
 		blocks, _ := check(t, stream(&messages.Stream{}, chunk(message), finish))
@@ -168,7 +170,8 @@ func TestReasoningComesBackAsItWas(t *testing.T) {
 		}
 		for way, content := range map[string][]byte{"whole": whole.Content, "streamed": gathered} {
 			again := read(t, `{"model":"m","max_tokens":9,"messages":[{"role":"assistant","content":`+string(content)+`}]}`)
-			if !strings.Contains(again, extra) || !strings.Contains(again, details) && (name != "Redacted" || !strings.Contains(again, `"data":"ZGF0YQ=="`)) {
+			if !strings.Contains(again, extra) || !strings.Contains(again, details) && (name != "Redacted" ||
+				!strings.Contains(again, `"data":"ZGF0YQ=="`)) {
 				t.Errorf("%s, %s: %s\nbecame %s", name, way, message, again)
 			}
 		}
@@ -178,23 +181,30 @@ func TestReasoningComesBackAsItWas(t *testing.T) {
 func TestRequests(t *testing.T) {
 	for name, c := range map[string]struct{ request, chat string }{
 		"text": {
-			`{"model":"m","max_tokens":9,"system":"be","messages":[{"role":"user","content":"hi"}],"stream":true,"metadata":{"user_id":"u"}}`,
+			`{"model":"m","max_tokens":9,"system":"be","messages":[{"role":"user","content":"hi"}],"stream":true,` +
+				`"metadata":{"user_id":"u"}}`,
 			`{"model":"m","messages":[{"role":"system","content":"be"},{"role":"user","content":"hi"}],"stream":true,` +
 				`"stream_options":{"include_usage":true},"max_tokens":9,"user":"u"}`,
 		},
 		"results of tools come first, the rest of the message after them": {
-			`{"model":"m","max_tokens":9,"messages":[{"role":"assistant","content":[{"type":"text","text":"a"},{"type":"tool_use","id":"1","name":"f",` +
+			`{"model":"m","max_tokens":9,"messages":[{"role":"assistant","content":[{"type":"text","text":"a"},{"type":"tool_use",` +
+				`"id":"1","name":"f",` +
 				`"input":{"x": 1}}]},{"role":"user","content":[{"type":"text","text":"b","cache_control":{"type":"ephemeral"}},` +
 				`{"type":"tool_result","tool_use_id":"1","is_error":true,"content":[{"type":"text","text":"no"}]}]}],` +
-				`"tools":[{"name":"f","description":"d","input_schema":{"type":"object"}}],"tool_choice":{"type":"any","disable_parallel_tool_use":true}}`,
-			`{"model":"m","messages":[{"role":"assistant","content":[{"type":"text","text":"a"}],"tool_calls":[{"id":"1","type":"function",` +
-				`"function":{"name":"f","arguments":"{\"x\":1}"}}]},{"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"no"}],` +
+				`"tools":[{"name":"f","description":"d","input_schema":{"type":"object"}}],"tool_choice":{"type":"any",` +
+				`"disable_parallel_tool_use":true}}`,
+			`{"model":"m","messages":[{"role":"assistant","content":[{"type":"text","text":"a"}],"tool_calls":[{"id":"1",` +
+				`"type":"function",` +
+				`"function":{"name":"f","arguments":"{\"x\":1}"}}]},{"role":"tool","tool_call_id":"1","content":[{"type":"text",` +
+				`"text":"no"}],` +
 				`"is_error":true},{"role":"user","content":[{"type":"text","text":"b","cache_control":{"type":"ephemeral"}}]}],` +
-				`"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}}],"tool_choice":"required",` +
+				`"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}}],` +
+				`"tool_choice":"required",` +
 				`"parallel_tool_calls":false,"max_tokens":9}`,
 		},
 		"pictures, documents and thinking": {
-			`{"model":"m","max_tokens":9,"thinking":{"type":"enabled","budget_tokens":4096},"stop_sequences":["x"],"messages":[{"role":"user","content":` +
+			`{"model":"m","max_tokens":9,"thinking":{"type":"enabled","budget_tokens":4096},"stop_sequences":["x"],` +
+				`"messages":[{"role":"user","content":` +
 				`[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBO"}},` +
 				`{"type":"document","title":"t","source":{"type":"base64","media_type":"application/pdf","data":"JVBE"}},` +
 				`{"type":"document","source":{"type":"url","url":"https://x/d"}}]}]}`,

@@ -25,7 +25,10 @@ var root = jsonraw.Field{Kinds: jsonraw.ObjectKind, Required: 2, Fields: []jsonr
 	{Name: "text", Kinds: jsonraw.ObjectKind | jsonraw.NullKind},
 	{Name: "reasoning", Kinds: jsonraw.ObjectKind | jsonraw.NullKind},
 	{Name: "include", Kinds: jsonraw.ArrayKind | jsonraw.NullKind},
-	{Name: "previous_response_id"}, {Name: "conversation"}, {Name: "background"}, {Name: "store"},
+	{Name: "previous_response_id"},
+	{Name: "conversation"},
+	{Name: "background"},
+	{Name: "store"},
 }}
 
 // Read reads a request. Errors are *chat.FieldError.

@@ -72,7 +72,7 @@ func (s *Stream) Fail(failure []byte) []sse.Event {
 	s.list = s.list[:0]
 	s.begin(nil)
 	s.closeAll("incomplete")
-	s.output("incomplete")
+	s.gather("incomplete")
 	s.state.status, s.state.failure = "failed", failure
 	s.response("response.failed")
 	return s.list
@@ -95,10 +95,10 @@ func (s *Stream) end() {
 	if len(s.details) > 0 { // what no reasoning that was shown has taken along
 		s.close(s.add("reasoning", 0, nil), s.state.status)
 	}
-	s.output(s.state.status)
+	s.gather(s.state.status)
 }
 
-func (s *Stream) output(status string) {
+func (s *Stream) gather(status string) {
 	for _, i := range s.items {
 		var o jsonraw.Object
 		i.write(&o, status)
@@ -111,16 +111,16 @@ func (s *Stream) say(said translate.Spoken) {
 		s.details = append(s.details, bytes.Clone(d))
 	}
 	if said.Reasoning != nil {
-		s.text(s.item("reasoning", 0, nil), "summary_text", said.Reasoning)
+		s.write(s.item("reasoning", 0, nil), "summary_text", said.Reasoning)
 	}
 	if said.Text != nil {
-		s.text(s.item("message", 0, nil), "output_text", said.Text)
+		s.write(s.item("message", 0, nil), "output_text", said.Text)
 	}
 	for _, a := range said.Annotations {
 		s.cite(s.item("message", 0, nil), citation(a))
 	}
 	if said.Refusal != nil {
-		s.text(s.item("message", 0, nil), "refusal", said.Refusal)
+		s.write(s.item("message", 0, nil), "refusal", said.Refusal)
 	}
 	for _, c := range said.Calls {
 		s.call(c)
@@ -147,7 +147,7 @@ func (s *Stream) call(c translate.SpokenCall) {
 		if c.Custom {
 			name = "response.custom_tool_call_input.delta"
 		}
-		s.of(i, name, func(o *jsonraw.Object) { o.Raw("delta", c.Arguments) })
+		s.about(i, name, func(o *jsonraw.Object) { o.Raw("delta", c.Arguments) })
 	}
 }
 
@@ -198,8 +198,8 @@ func (s *Stream) add(kind string, key int, call *translate.SpokenCall) *item {
 	return i
 }
 
-// text says more of a part, which is opened where it is another one than the last.
-func (s *Stream) text(i *item, kind string, text []byte) {
+// write says more of a part, which is opened where it is another one than the last.
+func (s *Stream) write(i *item, kind string, text []byte) {
 	n := len(i.parts) - 1
 	if n < 0 || i.parts[n].kind != kind {
 		if n >= 0 {
@@ -217,7 +217,7 @@ func (s *Stream) text(i *item, kind string, text []byte) {
 	case "refusal":
 		name = "response.refusal.delta"
 	}
-	s.of(i, name, func(o *jsonraw.Object) {
+	s.about(i, name, func(o *jsonraw.Object) {
 		place(o, i, n)
 		o.Raw("delta", text)
 		if kind == "output_text" {
@@ -242,7 +242,7 @@ func (s *Stream) cite(i *item, annotation []byte) {
 	}
 	p := i.parts[n]
 	p.annotations = append(p.annotations, bytes.Clone(annotation))
-	s.of(i, "response.output_text.annotation.added", func(o *jsonraw.Object) {
+	s.about(i, "response.output_text.annotation.added", func(o *jsonraw.Object) {
 		place(o, i, n)
 		o.Int("annotation_index", int64(len(p.annotations)-1))
 		o.Raw("annotation", annotation)
@@ -267,7 +267,7 @@ func place(o *jsonraw.Object, i *item, n int) {
 }
 
 func (s *Stream) part(i *item, n int, name string) {
-	s.of(i, name, func(o *jsonraw.Object) {
+	s.about(i, name, func(o *jsonraw.Object) {
 		place(o, i, n)
 		o.Key("part")
 		o.Open('{')
@@ -285,7 +285,7 @@ func (s *Stream) partDone(i *item, n int) {
 	case "refusal":
 		name, member = "response.refusal.done", "refusal"
 	}
-	s.of(i, name, func(o *jsonraw.Object) {
+	s.about(i, name, func(o *jsonraw.Object) {
 		place(o, i, n)
 		o.Inside(member, p.text)
 		if p.kind == "output_text" {
@@ -307,12 +307,12 @@ func (s *Stream) close(i *item, status string) {
 			s.details = nil
 		}
 	case "function_call":
-		s.of(i, "response.function_call_arguments.done", func(o *jsonraw.Object) {
+		s.about(i, "response.function_call_arguments.done", func(o *jsonraw.Object) {
 			o.Text("name", i.of.name)
 			o.Inside("arguments", i.input)
 		})
 	case "custom_tool_call":
-		s.of(i, "response.custom_tool_call_input.done", func(o *jsonraw.Object) { o.Inside("input", i.input) })
+		s.about(i, "response.custom_tool_call_input.done", func(o *jsonraw.Object) { o.Inside("input", i.input) })
 	}
 	s.emit("response.output_item.done", func(o *jsonraw.Object) {
 		o.Int("output_index", int64(i.index))
@@ -351,8 +351,8 @@ func proof(details [][]byte) string {
 	return translate.Carry(details, nil)
 }
 
-// of emits an event about an item.
-func (s *Stream) of(i *item, name string, write func(o *jsonraw.Object)) {
+// about emits an event about an item.
+func (s *Stream) about(i *item, name string, write func(o *jsonraw.Object)) {
 	s.emit(name, func(o *jsonraw.Object) {
 		o.Text("item_id", i.id)
 		o.Int("output_index", int64(i.index))

@@ -108,7 +108,8 @@ func TestStreamFollowsItsGrammarHoweverItEnds(t *testing.T) {
 	parts := []string{
 		chunk(`{"role":"assistant","content":""}`),
 		chunk(`{"reasoning_content":"let me "}`),
-		chunk(`{"reasoning_content":"think","reasoning_details":[{"type":"reasoning.text","signature":"s","format":"anthropic-claude-v1"}]}`),
+		chunk(`{"reasoning_content":"think","reasoning_details":[{"type":"reasoning.text","signature":"s",` +
+			`"format":"anthropic-claude-v1"}]}`),
 		chunk(`{"content":"Hel"}`), chunk(`{"content":"lo"}`),
 		chunk(`{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\""}}]}`),
 		chunk(`{"tool_calls":[{"index":1,"id":"b","type":"function","function":{"name":"g","arguments":"{}"}}]}`),
@@ -197,7 +198,8 @@ func TestToolsOfNamespacesComeBackByTheirNames(t *testing.T) {
 	if !strings.Contains(string(r.Body), `"name":"mcp__x__g"`) {
 		t.Fatalf("the tool is called otherwise: %s", r.Body)
 	}
-	answer := string(r.Answer([]byte(`{"choices":[{"message":{"tool_calls":[{"id":"c","function":{"name":"mcp__x__g","arguments":"{}"}}]}}]}`)))
+	answer := string(r.Answer([]byte(`{"choices":[{"message":{"tool_calls":[{"id":"c","function":{"name":"mcp__x__g",` +
+		`"arguments":"{}"}}]}}]}`)))
 	if !strings.Contains(answer, `"namespace":"mcp__x","name":"g"`) {
 		t.Errorf("the call is %s", answer)
 	}
@@ -207,24 +209,31 @@ func TestRequests(t *testing.T) {
 	for name, c := range map[string]struct{ request, chat string }{
 		"text": {`{"model":"m","input":"hi"}`, `{"model":"m","messages":[{"role":"user","content":"hi"}]}`},
 		"instructions and settings": {
-			`{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image","image_url":"https://x/i"}]}],` +
-				`"instructions":"be","max_output_tokens":9,"reasoning":{"effort":"low"},"text":{"verbosity":"low","format":{"type":"json_schema",` +
+			`{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image",` +
+				`"image_url":"https://x/i"}]}],` +
+				`"instructions":"be","max_output_tokens":9,"reasoning":{"effort":"low"},"text":{"verbosity":"low",` +
+				`"format":{"type":"json_schema",` +
 				`"name":"n","schema":{}}},"stream":true,"store":true,"temperature":0}`,
 			`{"model":"m","messages":[{"role":"system","content":"be"},{"role":"user","content":[{"type":"text","text":"a"},` +
 				`{"type":"image_url","image_url":{"url":"https://x/i"}}]}],"stream":true,"stream_options":{"include_usage":true},` +
-				`"max_completion_tokens":9,"reasoning_effort":"low","verbosity":"low","response_format":{"type":"json_schema","json_schema":` +
+				`"max_completion_tokens":9,"reasoning_effort":"low","verbosity":"low","response_format":{"type":"json_schema",` +
+				`"json_schema":` +
 				`{"name":"n","schema":{}}},"temperature":0}`,
 		},
 		"parallel calls": {
 			`{"model":"m","input":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"a"}]},` +
-				`{"type":"function_call","call_id":"1","name":"f","arguments":"{}"},{"type":"custom_tool_call","call_id":"2","name":"p","input":"x"},` +
+				`{"type":"function_call","call_id":"1","name":"f","arguments":"{}"},{"type":"custom_tool_call","call_id":"2","name":"p",` +
+				`"input":"x"},` +
 				`{"type":"function_call_output","call_id":"1","output":"r"},{"type":"custom_tool_call_output","call_id":"2","output":` +
 				`[{"type":"input_text","text":"s"}]}],"tools":[{"type":"function","name":"f","parameters":{}},{"type":"web_search"}],` +
 				`"tool_choice":{"type":"function","name":"f"}}`,
-			`{"model":"m","messages":[{"role":"assistant","content":[{"type":"text","text":"a"}],"tool_calls":[{"id":"1","type":"function",` +
+			`{"model":"m","messages":[{"role":"assistant","content":[{"type":"text","text":"a"}],"tool_calls":[{"id":"1",` +
+				`"type":"function",` +
 				`"function":{"name":"f","arguments":"{}"}},{"id":"2","type":"custom","custom":{"name":"p","input":"x"}}]},` +
-				`{"role":"tool","tool_call_id":"1","content":"r"},{"role":"tool","tool_call_id":"2","content":[{"type":"text","text":"s"}]}],` +
-				`"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"tool_choice":{"type":"function","function":{"name":"f"}}}`,
+				`{"role":"tool","tool_call_id":"1","content":"r"},{"role":"tool","tool_call_id":"2","content":[{"type":"text",` +
+				`"text":"s"}]}],` +
+				`"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"tool_choice":{"type":"function",` +
+				`"function":{"name":"f"}}}`,
 		},
 	} {
 		if got := string(read(t, c.request).Body); got != c.chat {

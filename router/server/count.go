@@ -56,5 +56,5 @@ func (x *exchange) count(answer func(tokens.Estimate) any) {
 		x.fail(err)
 		return
 	}
-	x.json(http.StatusOK, answer(count))
+	x.JSON(http.StatusOK, answer(count))
 }

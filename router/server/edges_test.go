@@ -43,12 +43,11 @@ func TestPathsAsClientsAreSetUp(t *testing.T) {
 func TestPathsOfOtherAPIsSayWhatIsServed(t *testing.T) {
 	g := newRig(t)
 	for path, api := range map[string]string{
-		"/v1/responses": "Responses API", "/responses": "Responses API", "/v1/responses/resp_1": "Responses API",
-		"/openai/v1/responses": "Responses API",
-		"/v1/completions":      "old API", "/v1/images/generations": "images", "/v1/audio/speech": "audio", "/v1/messages": "Messages API",
-		"/v1/messages/count_tokens": "Messages API", "/v1beta/models/gemini-3:generateContent": "Google",
-		"/v1/models/gemini-3:generateContent": "Google",
-		"/api/chat":                           "Ollama", "/openai/deployments/x/chat/completions": "Azure",
+		"/v1/responses/resp_1": "stored responses", "/v1/messages/batches": "batches",
+		"/v1/completions": "old API", "/v1/images/generations": "images", "/v1/audio/speech": "audio",
+		"/v1beta/models/gemini-3:generateContent": "Google",
+		"/v1/models/gemini-3:generateContent":     "Google",
+		"/api/chat":                               "Ollama", "/openai/deployments/x/chat/completions": "Azure",
 		"/model/claude/converse": "Bedrock", "/v2/chat": "Cohere",
 		"/v1/rerank": "Reranking", "/admin/v1/keys": "admin API",
 	} {

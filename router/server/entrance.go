@@ -2,13 +2,19 @@ package server
 
 import (
 	"bytes"
-	"net/http"
 
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/sse"
 	"tallyroute/router"
 	"tallyroute/router/messages"
 	"tallyroute/router/responses"
+	"tallyroute/router/web"
+)
+
+// The paths of the entrances beside those of operations.
+const (
+	responsesPath = "/v1/responses"
+	messagesPath  = "/v1/messages"
 )
 
 // entrance is a format in which a client asks and is answered. What lies between is a
@@ -26,9 +32,9 @@ type entrance interface {
 	// next call.
 	chunk(data []byte) []sse.Event
 	end() []sse.Event
-	fail(p problem, requestID string) []sse.Event
+	fail(p web.Problem, o web.ErrorObject) []sse.Event
 	// problem is the body of an error.
-	problem(p problem, requestID string) []byte
+	problem(p web.Problem, o web.ErrorObject) []byte
 	// name tells the entrances apart; "" is that of the OpenAI format.
 	name() string
 }
@@ -59,23 +65,12 @@ func (c *completions) chunk(data []byte) []sse.Event   { c.one[0].Data = data; r
 func (c *completions) end() []sse.Event                { return c.chunk([]byte("[DONE]")) }
 func (c *completions) name() string                    { return "" }
 
-func (c *completions) fail(p problem, requestID string) []sse.Event {
-	return c.chunk(c.problem(p, requestID))
+func (c *completions) fail(p web.Problem, o web.ErrorObject) []sse.Event {
+	return c.chunk(c.problem(p, o))
 }
 
-// problem is the error object of the OpenAI format, with what to do about it.
-func (c *completions) problem(p problem, requestID string) []byte { return openAIError(p, requestID) }
-
-func openAIError(p problem, requestID string) []byte {
-	return encode(map[string]any{"error": struct {
-		Message   string  `json:"message"`
-		Type      string  `json:"type"`
-		Param     *string `json:"param"`
-		Code      *string `json:"code"`
-		Fix       *string `json:"fix"`
-		DocURL    *string `json:"doc_url"`
-		RequestID string  `json:"request_id"`
-	}{p.message, p.kind, textOrNull(p.param), textOrNull(p.code), textOrNull(p.fix), docURL(p.code), requestID}})
+func (c *completions) problem(_ web.Problem, o web.ErrorObject) []byte {
+	return web.Encode(web.ErrorAnswer{Error: o})
 }
 
 // asResponses is the entrance of OpenAI's Responses API.
@@ -98,14 +93,16 @@ func (e *asResponses) chunk(data []byte) []sse.Event   { return e.stream.Chunk(d
 func (e *asResponses) end() []sse.Event                { return e.stream.End() }
 func (e *asResponses) name() string                    { return "responses" }
 
-func (e *asResponses) fail(p problem, _ string) []sse.Event {
-	var o jsonraw.Object
-	o.Text("code", p.code)
-	o.Text("message", p.message)
-	return e.stream.Fail(o.Bytes())
+func (e *asResponses) fail(p web.Problem, _ web.ErrorObject) []sse.Event {
+	var failure jsonraw.Object
+	failure.Text("code", p.Code)
+	failure.Text("message", p.Message)
+	return e.stream.Fail(failure.Bytes())
 }
 
-func (e *asResponses) problem(p problem, requestID string) []byte { return openAIError(p, requestID) }
+func (e *asResponses) problem(_ web.Problem, o web.ErrorObject) []byte {
+	return web.Encode(web.ErrorAnswer{Error: o})
+}
 
 // asMessages is the entrance of Anthropic's Messages API.
 type asMessages struct{ stream messages.Stream }
@@ -121,21 +118,19 @@ func (e *asMessages) chunk(data []byte) []sse.Event   { return e.stream.Chunk(da
 func (e *asMessages) end() []sse.Event                { return e.stream.End() }
 func (e *asMessages) name() string                    { return "messages" }
 
-func (e *asMessages) fail(p problem, requestID string) []sse.Event {
-	return e.stream.Fail(e.problem(p, requestID))
+func (e *asMessages) fail(p web.Problem, o web.ErrorObject) []sse.Event {
+	return e.stream.Fail(e.problem(p, o))
 }
 
-func (e *asMessages) problem(p problem, requestID string) []byte {
-	var o jsonraw.Object
-	o.Some("param", p.param)
-	o.Some("code", p.code)
-	o.Some("fix", p.fix)
-	if url := docURL(p.code); url != nil {
-		o.Text("doc_url", *url)
+func (e *asMessages) problem(p web.Problem, o web.ErrorObject) []byte {
+	var more jsonraw.Object
+	for _, m := range []struct {
+		name  string
+		value *string
+	}{{"param", o.Param}, {"code", o.Code}, {"fix", o.Fix}, {"doc_url", o.DocURL}} {
+		if m.value != nil {
+			more.Text(m.name, *m.value)
+		}
 	}
-	status := p.status
-	if status == 0 {
-		status = http.StatusInternalServerError
-	}
-	return messages.Failure(status, p.message, o, requestID)
+	return messages.Failure(p.Status, p.Message, more, o.RequestID)
 }

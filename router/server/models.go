@@ -38,8 +38,8 @@ func listModels(x *exchange) {
 		x.fail(err)
 		return
 	}
-	if x.c.GetHeader(anthropicVersion) != "" {
-		x.json(http.StatusOK, anthropicList(list))
+	if x.C.GetHeader(anthropicVersion) != "" {
+		x.JSON(http.StatusOK, anthropicList(list))
 		return
 	}
 	data := make([]model, len(list))
@@ -62,10 +62,10 @@ func getModel(x *exchange) {
 		x.fail(&router.ModelError{Asked: id})
 		return
 	}
-	if x.c.GetHeader(anthropicVersion) != "" {
+	if x.C.GetHeader(anthropicVersion) != "" {
 		m := anthropicOf(list[i])
 		m.ID = id
-		x.json(http.StatusOK, m)
+		x.JSON(http.StatusOK, m)
 		return
 	}
 	m := modelOf(list[i])

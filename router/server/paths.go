@@ -45,6 +45,9 @@ func spelling(path string) string {
 			return o.Path()
 		}
 	}
+	if path == responsesPath[len("/v1"):] || path == messagesPath[len("/v1"):] {
+		return "/v1" + path
+	}
 	return path
 }
 
@@ -56,7 +59,7 @@ func (e *unservedError) Error() string { return "server: not served: " + e.api }
 // unserved are paths of APIs that clients may take for served, the longest first of
 // those that begin alike. A "*" stands for one segment.
 var unserved = []struct{ path, api string }{
-	{"/v1/responses/*", "Stored responses"},
+	{"/v1/responses/*", "OpenAI's API for stored responses"},
 	{"/v1/completions", "The old API for completions of a prompt"},
 	{"/v1/images", "OpenAI's API for images"},
 	{"/v1/audio", "OpenAI's API for audio"},

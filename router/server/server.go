@@ -109,8 +109,8 @@ func engine(s *server) *gin.Engine {
 		}))
 	}
 	for path, speaks := range map[string]func() entrance{
-		"/v1/responses": func() entrance { return &asResponses{} },
-		"/v1/messages":  func() entrance { return &asMessages{} },
+		responsesPath: func() entrance { return &asResponses{} },
+		messagesPath:  func() entrance { return &asMessages{} },
 	} {
 		engine.POST(path, s.serve(func(x *exchange) {
 			x.speaks = speaks()
@@ -120,7 +120,6 @@ func engine(s *server) *gin.Engine {
 	engine.POST("/v1/messages/count_tokens", s.serve(countMessage))
 	engine.POST("/v1/responses/input_tokens", s.serve(countResponse))
 	for path, read := range map[string]func(*exchange){
-		"/":          healthz, // some clients ask whether there is anybody
 		"/v1/models": listModels, "/v1/models/*id": getModel, "/v1/key": getKey, "/v1/requests/:id": getRequest,
 		"/docs/errors/:code": explainCode,
 		"/healthz":           func(x *exchange) { x.Healthz() },
@@ -129,6 +128,7 @@ func engine(s *server) *gin.Engine {
 		engine.GET(path, s.serve(read))
 		engine.HEAD(path, s.serve(read))
 	}
+	engine.HEAD("/", s.serve(func(x *exchange) { x.Healthz() })) // agents ask so whether there is anybody
 	engine.NoRoute(s.serve(func(x *exchange) { x.fail(noRoute(x.C.Request.URL)) }))
 	engine.NoMethod(s.serve(func(x *exchange) {
 		err := noRoute(x.C.Request.URL)
