@@ -1,53 +1,57 @@
 package admin
 
 import (
-	"net/http"
-
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 )
 
+// adjustment is the body of adjustSpend.
+type adjustment struct {
+	KeyID  billing.KeyID `json:"key_id" required:"true"`
+	Kind   billing.Kind  `json:"kind" enum:"adjustment,credit,refund,fee" doc:"adjustment by default."`
+	Amount *amount       `json:"amount_usd" required:"true" doc:"What is charged; below zero what is given back."`
+	Month  string        `json:"month" doc:"Which it is for, as 2026-11; the current one by default."`
+	Reason string        `json:"reason" required:"true"`
+	Actor  string        `json:"actor" doc:"Who asks: the admin token has no name."`
+}
+
 // adjustSpend is POST /spend/adjustments: a correction of what a key was charged.
-// The admin token has no name; who asks may give one.
-func adjustSpend(x *exchange) error {
-	var keyID, kind, month, reason, actor string
-	var amount money
-	_, err := x.body(object{"key_id": &keyID, "kind": &kind, "amount_usd": &amount, "month": &month, "reason": &reason, "actor": &actor})
-	if err != nil {
-		return err
+func adjustSpend(x *exchange, in adjustment) (manage.AdjustmentView, error) {
+	x.subject = shorten(string(in.KeyID))
+	if in.Amount == nil {
+		return manage.AdjustmentView{}, invalid("amount_usd", "is required")
 	}
-	x.subject = shorten(keyID)
-	if amount.Money == nil {
-		return invalid("amount_usd", "must be there")
-	}
-	who := by(reason)
-	if actor != "" {
-		who.Actor += ":" + actor
+	who := by(in.Reason)
+	if in.Actor != "" {
+		who.Actor += ":" + in.Actor
 	}
 	row, err := x.Actions.Adjust(x.ctx(), manage.Adjustment{
-		KeyID: billing.KeyID(keyID), Kind: billing.Kind(kind), Amount: *amount.Money, Month: month,
+		KeyID: in.KeyID, Kind: in.Kind, Amount: billing.Money(*in.Amount), Month: in.Month,
 	}, who)
 	if err != nil {
-		return err
+		return manage.AdjustmentView{}, err
 	}
-	return x.json(http.StatusCreated, manage.ViewAdjustment(row))
+	x.made(false)
+	return manage.ViewAdjustment(row), nil
+}
+
+// repricing is the body of reprice.
+type repricing struct {
+	Provider string  `json:"provider" doc:"All, if it is not named."`
+	Model    string  `json:"model" doc:"All, if it is not named."`
+	From     instant `json:"from" required:"true"`
+	To       instant `json:"to" required:"true" doc:"The first instant that is not looked at."`
+	DryRun   bool    `json:"dry_run" doc:"Only say what would be posted."`
+	Reason   string  `json:"reason" required:"true"`
 }
 
 // reprice is POST /prices/reprice: what was used in a span of time is costed by
 // the prices of the catalogue.
-func reprice(x *exchange) error {
-	var r manage.Repricing
-	var reason string
-	_, err := x.body(object{
-		"provider": &r.Provider, "model": &r.Model, "from": instantInto(&r.From), "to": instantInto(&r.To), "dry_run": &r.DryRun,
-		"reason": &reason,
-	})
+func reprice(x *exchange, in repricing) (manage.RepricedView, error) {
+	r := manage.Repricing{Provider: in.Provider, Model: in.Model, From: in.From.Time, To: in.To.Time, DryRun: in.DryRun}
+	sum, err := x.Actions.Reprice(x.ctx(), r, x.Prices(), by(in.Reason))
 	if err != nil {
-		return err
+		return manage.RepricedView{}, err
 	}
-	sum, err := x.Actions.Reprice(x.ctx(), r, x.Prices(), by(reason))
-	if err != nil {
-		return err
-	}
-	return x.json(http.StatusOK, manage.ViewRepriced(r, sum))
+	return manage.ViewRepriced(r, sum), nil
 }

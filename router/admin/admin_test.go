@@ -61,7 +61,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 			KnownModel: func(name string) (string, bool) { return "chat-cheap", name == "chat-cheap" || name == "openai/*" },
 		},
 		Token: func() string { return token }, Version: "test", Log: zap.New(core), BaseURL: "http://127.0.0.1:8080/v1",
-		Health:  func() any { return map[string]any{"data": []string{"acme"}} },
+		Health:  func() Health { return Health{Data: []TargetHealth{{Name: "acme", Status: "healthy"}}} },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a_metric 1\n") }),
 	}
 	for _, f := range change {

@@ -2,97 +2,59 @@ package admin
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 )
 
-// budgetBody is a budget as a client writes it.
-type budgetBody struct {
-	period, zone, action string
-	usd                  money
-	tokens               *int64
+// budgetMembers are what a budget limits.
+type budgetMembers struct {
+	Period string  `json:"period" enum:"day,week,month,quarter,year,once" doc:"When it resets; month by default, once is never."`
+	Zone   string  `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; UTC by default."`
+	USD    *amount `json:"usd" doc:"Null is no limit in money."`
+	Tokens *int64  `json:"tokens" doc:"Null is no limit in tokens."`
+	Action string  `json:"action" enum:"block" doc:"What it does to requests that do not fit."`
 }
 
-func (b *budgetBody) members() object {
-	return object{"period": &b.period, "zone": &b.zone, "usd": &b.usd, "tokens": &b.tokens, "action": &b.action}
+func (b budgetMembers) budget() billing.Budget {
+	return billing.Budget{Period: billing.Period(b.Period), Zone: b.Zone, Tokens: b.Tokens, Money: b.USD.money()}
 }
 
-// budget is what the body says, of no scope yet.
-func (b *budgetBody) budget() (billing.Budget, error) {
-	if b.action != "" && b.action != "block" {
-		return billing.Budget{}, invalid("action", "must be block")
-	}
-	return billing.Budget{
-		Period: billing.Period(b.period), Zone: b.zone, Tokens: b.tokens, Money: b.usd.Money,
-	}, nil
+// ownBudget is a budget of a key's own.
+type ownBudget struct{ budgetMembers }
+
+func (b ownBudget) budget() billing.Budget {
+	own := b.budgetMembers.budget()
+	own.Period = cmp.Or(own.Period, billing.PeriodMonth)
+	return own
 }
 
-func readBudget(raw []byte) (billing.Budget, error) {
-	var b budgetBody
-	if _, err := b.members().read(raw); err != nil {
-		return billing.Budget{}, err
-	}
-	b.period = cmp.Or(b.period, string(billing.PeriodMonth))
-	return b.budget()
-}
-
-// readBudget reads the member "budget"; null is none.
-func (b *keyBody) readBudget(raw []byte) error {
-	if string(raw) == "null" {
-		return nil
-	}
-	one, err := readBudget(raw)
-	b.budgets = []billing.Budget{one}
-	return err
-}
-
-// readBudgets reads the member "budgets"; null is none.
-func (b *keyBody) readBudgets(raw []byte) error {
-	var list []json.RawMessage
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return hint("must be an array of budgets")
-	}
-	for i, item := range list {
-		one, err := readBudget(item)
-		if err != nil {
-			return within(fmt.Sprintf("[%d]", i), err)
-		}
-		b.budgets = append(b.budgets, one)
-	}
-	return nil
-}
-
-func listBudgets(x *exchange) error {
+func listBudgets(x *exchange, in paging) (page[manage.BudgetView], error) {
 	budgets, err := x.Actions.Store.ListBudgets(x.ctx())
 	if err != nil {
-		return err
+		return page[manage.BudgetView]{}, err
 	}
-	views := viewsOf(budgets, manage.ViewBudget)
-	return paged(x, views, func(b manage.BudgetView) string { return b.ID })
+	return paged(in, budgets, manage.ViewBudget, func(b manage.BudgetView) string { return b.ID })
+}
+
+// scopedBudget is the body of setBudget.
+type scopedBudget struct {
+	budgetMembers
+	ID      string `json:"id" doc:"Of the budget that is changed."`
+	Scope   string `json:"scope" doc:"org, team, project or key; not needed with an id."`
+	ScopeID string `json:"scope_id" doc:"Id or name (of a project: team/project) of what it binds; not needed for org."`
 }
 
 // setBudget is POST /budgets: a new budget, or the one with the id, or of the same
 // scope and period, changed. What was used of it stays used.
-func setBudget(x *exchange) error {
-	var body budgetBody
-	var id, scope, scopeID string
-	members := body.members()
-	members["id"], members["scope"], members["scope_id"] = &id, &scope, &scopeID
-	if _, err := x.body(members); err != nil {
-		return err
-	}
-	b, err := body.budget()
+func setBudget(x *exchange, in scopedBudget) (manage.BudgetView, error) {
+	b := in.budget()
+	b.ID, b.Scope = in.ID, billing.Scope(in.Scope)
+	b, existed, err := x.Actions.SetBudget(x.ctx(), b, in.ScopeID)
 	if err != nil {
-		return err
-	}
-	b.ID, b.Scope = id, billing.Scope(scope)
-	b, existed, err := x.Actions.SetBudget(x.ctx(), b, scopeID)
-	if err != nil {
-		return err
+		return manage.BudgetView{}, err
 	}
 	x.subject = b.ID
-	return x.json(madeOrFound[existed], manage.ViewBudget(b))
+	x.made(existed)
+	return manage.ViewBudget(b), nil
 }

@@ -4,183 +4,155 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
+	"time"
 
 	"tallyroute/billing"
+	"tallyroute/router/web"
 )
 
+// Codes of errors of this listener.
+const (
+	codeDisabled     = "admin_disabled"
+	codeToken        = "invalid_admin_token"
+	codeTries        = "rate_limit_exceeded"
+	codeHost         = "unknown_host"
+	codeRole         = "insufficient_role"
+	codeConflict     = "conflict"
+	codeLedger       = "ledger_unavailable"
+	codeInvalidValue = "invalid_value"
+	codeUnknownModel = "unknown_model"
+	codeUnknownField = "unknown_field"
+	codeUnknownParam = "unknown_parameter"
+	codeDuplicate    = "duplicate_field"
+)
+
+// Errors of this listener alone.
 var (
-	errNoRoute    = errors.New("admin: no such path")
-	errNoMethod   = errors.New("admin: no such method")
 	errDisabled   = errors.New("admin: no token is configured")
 	errToken      = errors.New("admin: not the admin token")
 	errTries      = errors.New("admin: too many wrong tokens")
-	errHost       = errors.New("admin: a host that this is not")
-	errAmbiguous  = errors.New("admin: more than one credential")
+	errHost       = errors.New("admin: called by an unknown host name")
 	errVirtualKey = errors.New("admin: a virtual key")
-	errTooLarge   = errors.New("admin: body too large")
-	errMediaType  = errors.New("admin: body not declared as JSON")
-	errBody       = errors.New("admin: body cannot be read")
 )
 
-// syntaxError is a body that is no JSON object, or not the only one.
-type syntaxError struct{ detail string }
+// errorTable is how errors are read by operators.
+var errorTable = &web.Errors{Rows: rows(), Codes: codes()}
 
-func (e *syntaxError) Error() string { return "admin: " + e.detail }
-
-// Types of errors, as clients read them.
-const (
-	kindRequest    = "invalid_request_error"
-	kindAuth       = "authentication_error"
-	kindPermission = "permission_error"
-	kindAPI        = "api_error"
-)
-
-// problem is what an operator reads of an error.
-type problem struct {
-	status                   int
-	code, kind, message, fix string
-	param                    string // "" is null
+// rows turn errors into what operators read. The first that recognises an error decides.
+func rows() []web.Row {
+	return append(web.Rows(),
+		web.Is(errDisabled, web.Problem{Code: codeDisabled, Message: "No admin token is configured, so the admin API is disabled."}),
+		web.Is(errToken, web.Problem{Code: codeToken, Message: "The admin token is missing or wrong."}),
+		web.Is(errTries, web.Problem{
+			Code: codeTries, Message: "Too many wrong admin tokens came from your network.", After: 3 * time.Second,
+		}),
+		web.Is(errHost, web.Problem{Code: codeHost, Message: "This listener does not answer for the host that the request names."}),
+		web.Is(errVirtualKey, web.Problem{Code: codeRole, Message: "A virtual key gives no access to the admin API."}),
+		web.As(func(e *syntaxError) web.Problem {
+			return web.Problem{Code: web.CodeInvalidJSON, Message: "The body is invalid: " + e.detail + "."}
+		}),
+		web.Row{Name: "*billing.FieldError", Read: wrongField},
+		web.As(func(e *billing.RowError) web.Problem {
+			return web.Problem{
+				Code: codeConflict, Message: "The ledger still refuses the row: " + e.Err.Error() + ".",
+				Fix: "Remove what refuses it, such as a rule that was added to the table, and try again.",
+			}
+		}),
+		web.As(func(e *billing.NotFoundError) web.Problem {
+			return web.Problem{
+				Code: e.What + "_not_found", Status: http.StatusNotFound, Type: web.TypeRequest,
+				Message: fmt.Sprintf("There is no %s %q.", e.What, e.ID), Fix: fmt.Sprintf("GET %s/%ss lists them.", base, e.What),
+			}
+		}),
+		web.Is(billing.ErrUnknownKey, web.Problem{Code: "key_not_found", Message: "There is no such key."}),
+		web.As(func(e *billing.ConflictError) web.Problem {
+			return web.Problem{Code: codeConflict, Message: capital(e.Detail) + "."}
+		}),
+		web.Is(billing.ErrDuplicate, web.Problem{
+			Code: codeConflict, Message: "Something with this id already exists.", Fix: "Choose another id, or leave it out.",
+		}),
+		web.Is(billing.ErrUnavailable, web.Problem{Code: codeLedger, Message: "The database does not answer.", After: 2 * time.Second}),
+		web.Is(context.DeadlineExceeded, web.Problem{
+			Code: codeLedger, Message: "The database does not answer in time.", After: 2 * time.Second,
+		}),
+	)
 }
 
-const bearerFix = "Send the admin token as \"Authorization: Bearer sk-tr-admin-…\"."
-
-// sentinels are the errors that say everything by themselves.
-var sentinels = []struct {
-	err error
-	problem
-}{
-	{errNoRoute, problem{
-		http.StatusNotFound, "not_found", kindRequest, "There is nothing at this path.",
-		"The API is below /admin/v1; completions are on the public listener.", "",
-	}},
-	{errNoMethod, problem{
-		http.StatusMethodNotAllowed, "method_not_allowed", kindRequest, "This path does not take that method.",
-		"Use a method that the Allow header names.", "",
-	}},
-	{errDisabled, problem{
-		http.StatusServiceUnavailable, "admin_disabled", kindAPI,
-		"No admin token is configured, so the admin API is disabled.",
-		"Make one with \"tallyroute admin token\", set TALLYROUTE_ADMIN_TOKEN and restart.", "",
-	}},
-	{errToken, problem{http.StatusUnauthorized, "invalid_admin_token", kindAuth, "The admin token is missing or wrong.", bearerFix, ""}},
-	{errTries, problem{
-		http.StatusTooManyRequests, "rate_limit_exceeded", kindAuth, "Too many tokens from your network were wrong.",
-		bearerFix, "",
-	}},
-	{errHost, problem{
-		http.StatusMisdirectedRequest, "unknown_host", kindRequest,
-		"This listener does not answer for the host that the request names.",
-		"Call it by its address or localhost, or add the name to admin_hosts.", "",
-	}},
-	{errAmbiguous, problem{
-		http.StatusBadRequest, "ambiguous_credentials", kindRequest, "The request carries more than one credential.",
-		bearerFix, "",
-	}},
-	{errVirtualKey, problem{http.StatusForbidden, "insufficient_role", kindPermission, "A virtual key opens nothing here.", bearerFix, ""}},
-	{errTooLarge, problem{
-		http.StatusRequestEntityTooLarge, "request_too_large", kindRequest,
-		"The body has more than the 1048576 bytes that are allowed.", "Send less.", "",
-	}},
-	{errMediaType, problem{
-		http.StatusUnsupportedMediaType, "unsupported_media_type", kindRequest, "The body is not declared as JSON.",
-		"Send Content-Type: application/json", "",
-	}},
-	{errBody, problem{
-		http.StatusBadRequest, "incomplete_body", kindRequest, "The body did not come, or not whole.",
-		"Send as many bytes as Content-Length says.", "",
-	}},
-	{billing.ErrDuplicate, problem{
-		http.StatusConflict, "conflict", kindRequest, "There is one with this id already.",
-		"Choose another id, or leave it out.", "",
-	}},
-	{billing.ErrUnavailable, problem{
-		http.StatusServiceUnavailable, "ledger_unavailable", kindAPI, "The database does not answer.",
-		"Try again shortly.", "",
-	}},
-	{context.DeadlineExceeded, problem{
-		http.StatusServiceUnavailable, "ledger_unavailable", kindAPI,
-		"The database does not answer in time.", "Try again shortly.", "",
-	}},
-}
-
-func problemOf(err error) problem {
-	var syntax *syntaxError
+// wrongField names every fault of a request.
+func wrongField(err error) (web.Problem, bool) {
 	var field *billing.FieldError
-	var none *billing.NotFoundError
-	var conflict *billing.ConflictError
-	var refused *billing.RowError
-	switch {
-	case errors.As(err, &refused):
-		return problem{
-			http.StatusConflict, "conflict", kindRequest, "The ledger still refuses the row: " + refused.Err.Error() + ".",
-			"Mend what refuses it, such as a rule that was added to the table, and ask again.", "",
-		}
-	case errors.As(err, &syntax):
-		return problem{
-			http.StatusBadRequest, "invalid_json", kindRequest, "The body is not what it must be: " + syntax.detail + ".",
-			"Send one JSON object in UTF-8.", "",
-		}
-	case errors.As(err, &field):
-		return problem{http.StatusUnprocessableEntity, field.Code, kindRequest, sentence(err), fixOf(field), field.Field}
-	case errors.As(err, &none):
-		return problem{
-			http.StatusNotFound, none.What + "_not_found", kindRequest, fmt.Sprintf("There is no %s %q.", none.What, none.ID),
-			fmt.Sprintf("GET /admin/v1/%ss lists them.", none.What), "",
-		}
-	case errors.As(err, &conflict):
-		return problem{
-			http.StatusConflict, "conflict", kindRequest, capital(conflict.Detail) + ".",
-			"Look at what is there, and change the request.", "",
-		}
+	if !errors.As(err, &field) {
+		return web.Problem{}, false
 	}
-	for _, s := range sentinels {
-		if errors.Is(err, s.err) {
-			return s.problem
-		}
-	}
-	return problem{
-		http.StatusInternalServerError, "internal_error", kindAPI, "Something failed here.",
-		"Look for the request id in the log.", "",
-	}
-}
-
-// sentence names every fault of a request.
-func sentence(err error) string {
-	return strings.ReplaceAll(err.Error(), "billing: ", "")
-}
-
-func fixOf(e *billing.FieldError) string {
-	switch e.Code {
-	case "unknown_model":
-		return "Take a name from GET /v1/models, or provider/* for all of a provider."
-	case "unknown_field":
-		return "Leave it out; names are written exactly as documented."
-	}
-	return "Change the member that param names."
+	return web.Problem{Code: field.Code, Param: field.Field, Message: strings.ReplaceAll(err.Error(), "billing: ", "")}, true
 }
 
 func capital(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):] }
 
-// fail answers with an error, in the form of OpenAI's.
-func (x *exchange) fail(err error) {
-	x.err = err
-	if x.c.Writer.Written() {
-		return
+// codes are all codes of this listener. Each has a page under /docs/errors.
+func codes() map[string]web.Code {
+	all := web.Codes()
+	maps.Copy(all, ownCodes())
+	for _, what := range []string{"key", "team", "project", "budget", "replica", "reject"} {
+		all[what+"_not_found"] = web.Code{
+			Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
+			About: fmt.Sprintf("There is no %s with this id or name.", what), Fix: fmt.Sprintf("GET %s/%ss lists them.", base, what),
+		}
 	}
-	p := problemOf(err)
-	if p.code == "ledger_unavailable" {
-		x.c.Header("Retry-After", "2")
+	return all
+}
+
+func ownCodes() map[string]web.Code {
+	const bearer = "Send the admin token as \"Authorization: Bearer sk-tr-admin-…\"."
+	// A member that is wrong: what has happened, and what to do.
+	wrong := func(about, fix string) web.Code {
+		return web.Code{Status: http.StatusUnprocessableEntity, Type: web.TypeRequest, Retry: web.Never, About: about, Fix: fix}
 	}
-	if p.code == "rate_limit_exceeded" {
-		x.c.Header("Retry-After", "3")
+	return map[string]web.Code{
+		codeDisabled: {
+			Status: http.StatusServiceUnavailable, Type: web.TypeAPI, Retry: web.Never,
+			About: "No admin token is configured, so the admin API is disabled.",
+			Fix:   "Make one with \"tallyroute admin token\", set TALLYROUTE_ADMIN_TOKEN and restart.",
+		},
+		codeToken: {
+			Status: http.StatusUnauthorized, Type: web.TypeAuth, Retry: web.Never,
+			About: "The admin token is missing or wrong.", Fix: bearer,
+		},
+		codeTries: {
+			Status: http.StatusTooManyRequests, Type: web.TypeAuth, Retry: web.Sensible,
+			About: "Too many wrong admin tokens came from one network. The right one is accepted all the same.", Fix: bearer,
+		},
+		codeHost: {
+			Status: http.StatusMisdirectedRequest, Type: web.TypeRequest, Retry: web.Never,
+			About: "The request names a host for which this listener does not answer, so that no web page can reach it by a name of its own.",
+			Fix:   "Call it by its address or localhost, or add the name to admin_hosts.",
+		},
+		codeRole: {
+			Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
+			About: "The credential has no right to do this.", Fix: bearer,
+		},
+		codeConflict: {
+			Status: http.StatusConflict, Type: web.TypeRequest, Retry: web.Never,
+			About: "The change does not fit what exists.", Fix: "Look at what exists, and change the request.",
+		},
+		codeLedger: {
+			Status: http.StatusServiceUnavailable, Type: web.TypeAPI, Retry: web.Sensible,
+			About: "The database does not answer.", Fix: "Try again shortly.",
+		},
+		web.CodeNotFound: {
+			Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never, About: "There is nothing at this path.",
+			Fix: "The API is below /admin/v1, and GET /admin/v1/openapi.json describes it; completions are on the public listener.",
+		},
+		codeInvalidValue: wrong("A member or parameter has an invalid value.", "Change the member that param names."),
+		codeUnknownModel: wrong("No model or alias has this name.",
+			"Use a name from GET /v1/models, or provider/* for all models of a provider."),
+		codeUnknownField: wrong("The body has a member that does not exist here.",
+			"Leave it out; names are written exactly as documented."),
+		codeUnknownParam: wrong("The query has a parameter that does not exist here.",
+			"Leave it out; names are written exactly as documented."),
+		codeDuplicate: wrong("A member appears twice.", "Send every member once."),
 	}
-	param := &p.param
-	if p.param == "" {
-		param = nil
-	}
-	_ = x.json(p.status, map[string]any{"error": map[string]any{ // which always has a JSON form
-		"message": p.message, "type": p.kind, "param": param, "code": p.code, "fix": p.fix, "request_id": x.id,
-	}})
 }

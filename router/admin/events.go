@@ -1,35 +1,32 @@
 package admin
 
 import (
-	"net/http"
+	"cmp"
 	"slices"
-	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 )
 
+// eventFilter are the parameters of listEvents.
+type eventFilter struct {
+	Kind   billing.EventKind `json:"kind"`
+	Object string            `json:"object" doc:"The id of the key, budget or request that it is about."`
+	Since  *instant          `json:"since"`
+	Limit  *int              `json:"limit" doc:"How many at the most; 200 by default, which is the most."`
+}
+
 // listEvents is GET /events?kind=&object=&since=&limit=: the newest first.
-func listEvents(x *exchange) error {
-	q, err := x.query("kind", "object", "since", "limit")
-	if err != nil {
-		return err
+func listEvents(x *exchange, in eventFilter) (page[manage.EventView], error) {
+	f := billing.EventFilter{Kind: in.Kind, Object: in.Object}
+	var err error
+	if f.Limit, err = (paging{Limit: in.Limit}).limit(); err != nil {
+		return page[manage.EventView]{}, err
 	}
-	f := billing.EventFilter{Kind: billing.EventKind(q.Get("kind")), Object: q.Get("object")}
-	if f.Limit, err = limitOf(q); err != nil {
-		return err
+	if kinds := billing.EventKinds(); f.Kind != "" && !slices.Contains(kinds, f.Kind) {
+		return page[manage.EventView]{}, invalid("kind", "must be %s", oneOf(kinds))
 	}
-	if f.Kind != "" && !slices.Contains(billing.EventKinds(), f.Kind) {
-		return invalid("kind", "must be overrun, disputed, rejected, breach or denied")
-	}
-	if since := q.Get("since"); since != "" {
-		if f.Since, err = time.Parse(time.RFC3339, since); err != nil {
-			return invalid("since", "must be an instant such as 2026-11-01T00:00:00Z")
-		}
-	}
+	f.Since = cmp.Or(in.Since, &instant{}).Time
 	all, err := x.Actions.Store.ListEvents(x.ctx(), f)
-	if err != nil {
-		return err
-	}
-	return x.json(http.StatusOK, page[manage.EventView]{Data: viewsOf(all, manage.ViewEvent)})
+	return listOf(all, manage.ViewEvent), err
 }

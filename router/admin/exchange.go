@@ -1,17 +1,13 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -20,48 +16,38 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 	"tallyroute/router/limit"
+	"tallyroute/router/web"
 )
 
 // exchange is one request that is being answered.
 type exchange struct {
+	web.Exchange
 	*server
-	c       *gin.Context
-	id      string
-	start   time.Time
+	status  int    // of the answer, unless it is an error
 	subject string // the id of what was changed, for the log
-	err     error
 }
-
-// handler answers, or returns the error to be answered.
-type handler func(*exchange) error
 
 // serve is what every route has in common: a request id, a deadline, recovery,
 // and one line in the log. takes is the longest that it may take.
 func (s *server) serve(h handler, takes time.Duration) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		x := &exchange{server: s, c: c, id: billing.NewID("req_"), start: s.Clock()}
-		if takes > requestTimeout {
-			// A connection without deadlines, as in tests, needs none.
-			_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(takes))
-		}
+		x := &exchange{Exchange: s.listener.Begin(c), server: s}
+		// A connection without deadlines, as in tests, needs none.
+		_ = x.RC.SetWriteDeadline(time.Now().Add(takes + requestTimeout))
 		ctx, cancel := context.WithTimeout(c.Request.Context(), takes)
 		defer cancel()
 		c.Request = c.Request.WithContext(ctx)
-		head := c.Writer.Header()
-		head.Set("X-Request-Id", x.id)
-		head.Set("X-Content-Type-Options", "nosniff")
-		head.Set("Cache-Control", "no-store") // answers hold secrets
 		defer x.end()
-		if c.Request.URL.Host != "" { // an absolute URI: we are no proxy
-			x.fail(errNoRoute)
-			return
+		err := x.Admit()
+		if err == nil && !x.called() {
+			err = errHost
 		}
-		if !x.called() {
-			x.fail(errHost)
-			return
+		if err == nil {
+			err = h(x)
 		}
-		if err := h(x); err != nil {
+		if err != nil {
 			x.fail(err)
 		}
 	}
@@ -70,40 +56,56 @@ func (s *server) serve(h handler, takes time.Duration) gin.HandlerFunc {
 // end is deferred: it answers for a panic, and writes the log.
 func (x *exchange) end() {
 	if v := recover(); v != nil {
-		what := fmt.Sprintf("%T", v) // the value itself may hold a secret
-		if err, ok := v.(runtime.Error); ok {
-			what = err.Error()
+		if err := x.Panicked(v); err != nil {
+			x.fail(err)
 		}
-		x.Log.Error("panic", zap.String("request_id", x.id), zap.String("what", what), zap.StackSkip("stack", 3))
-		x.fail(fmt.Errorf("admin: panic: %s", what))
 	}
-	route := x.c.FullPath()
-	if !strings.HasPrefix(route, "/admin/") && x.err == nil {
+	x.log()
+	if x.Cut {
+		panic(http.ErrAbortHandler) // closes the connection without ending the answer
+	}
+}
+
+func (x *exchange) log() {
+	if !strings.HasPrefix(x.Route(), "/admin/") && x.Err == nil {
 		return // probes and scrapes
 	}
+	status := x.C.Writer.Status()
 	fields := []zap.Field{
-		zap.String("request_id", x.id), zap.String("route", route), zap.Int("status", x.c.Writer.Status()),
-		zap.Duration("took", x.Clock().Sub(x.start)), zap.String("from", x.c.RemoteIP()),
+		zap.String("request_id", x.ID), zap.String("route", x.Route()), zap.Int("status", status),
+		zap.Duration("took", x.listener.Clock().Sub(x.Start)), zap.String("from", x.C.RemoteIP()),
 	}
 	if x.subject != "" {
 		fields = append(fields, zap.String("subject", x.subject))
 	}
-	if x.err != nil && x.c.Writer.Status() >= http.StatusInternalServerError {
-		fields = append(fields, zap.Error(x.err))
+	if x.Err != nil && status >= http.StatusInternalServerError {
+		fields = append(fields, zap.Error(x.Err))
 	}
-	if !errors.Is(x.err, errTries) {
-		x.Log.Info("admin", fields...)
+	if !errors.Is(x.Err, errTries) {
+		x.listener.Log.Info("admin", fields...)
 	}
+}
+
+// fail answers with an error, in the form of OpenAI's.
+func (x *exchange) fail(err error) {
+	x.Err = err
+	if x.C.Writer.Written() {
+		x.Cut = true
+		return
+	}
+	p := errorTable.Problem(err)
+	x.Refused = p.Code
+	x.Answer(p)
 }
 
 // called reports whether the request is for a host that we are. Probes are answered by
 // any name: they tell nothing.
 func (x *exchange) called() bool {
-	switch x.c.FullPath() {
+	switch x.Route() {
 	case "/healthz", "/readyz":
 		return true
 	}
-	host := x.c.Request.Host
+	host := x.C.Request.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
@@ -117,8 +119,8 @@ func (x *exchange) called() bool {
 const triesPerMinute = 60
 
 func (x *exchange) mayTry() bool {
-	from, _ := netip.ParseAddr(x.c.RemoteIP())
-	return x.wrong.Take(limit.Key{Scope: limit.Network(from), Kind: "token"}, triesPerMinute, 1, x.start).OK
+	from, _ := netip.ParseAddr(x.C.RemoteIP())
+	return x.wrong.Take(limit.Key{Scope: limit.Network(from), Kind: "token"}, triesPerMinute, 1, x.Start).OK
 }
 
 // operatorsOnly lets in who has the admin token. Virtual keys open nothing here.
@@ -128,9 +130,9 @@ func operatorsOnly(h handler) handler {
 		if want == "" {
 			return errDisabled
 		}
-		given := x.c.Request.Header.Values("Authorization")
+		given := x.C.Request.Header.Values("Authorization")
 		if len(given) > 1 {
-			return errAmbiguous
+			return web.ErrAmbiguous
 		}
 		scheme, token, _ := strings.Cut(strings.Join(given, ""), " ")
 		a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(want))
@@ -147,41 +149,21 @@ func operatorsOnly(h handler) handler {
 	}
 }
 
-// json answers with v.
-func (x *exchange) json(status int, v any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return fmt.Errorf("admin: %w", err)
-	}
-	x.c.Data(status, "application/json; charset=utf-8", b.Bytes())
-	return nil
+func (x *exchange) ctx() context.Context { return x.C.Request.Context() }
+
+// param is a part of the path, which is what is changed, and is logged as that.
+func (x *exchange) param(name string) string {
+	x.subject = shorten(x.C.Param(name))
+	return x.C.Param(name)
 }
 
-func (x *exchange) ctx() context.Context { return x.c.Request.Context() }
-
-func healthz(x *exchange) error { return x.json(http.StatusOK, map[string]string{"status": "ok"}) }
-
-func version(x *exchange) error {
-	return x.json(http.StatusOK, map[string]string{"version": x.Version})
+// made sets the status of an answer about something that was there already, or not.
+func (x *exchange) made(existed bool) {
+	x.status = http.StatusCreated
+	if existed {
+		x.status = http.StatusOK
+	}
 }
 
-func readyz(x *exchange) error {
-	state, err := x.Ready(x.ctx())
-	if err == nil {
-		return x.json(http.StatusOK, state)
-	}
-	x.err = err
-	reason := "starting or stopping"
-	var r interface{ Reason() string }
-	switch {
-	case errors.As(err, &r):
-		reason = r.Reason()
-	case errors.Is(err, billing.ErrUnavailable):
-		reason = "the database does not answer"
-	}
-	return x.json(http.StatusServiceUnavailable, map[string]string{"status": "unavailable", "reason": reason})
-}
-
-func getHealth(x *exchange) error { return x.json(http.StatusOK, x.Health()) }
+// by is who asks. The admin token has no name.
+func by(reason string) manage.By { return manage.By{Actor: "admin", Reason: reason} }

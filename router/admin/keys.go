@@ -1,9 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
-	"fmt"
-	"net/http"
 	"net/netip"
 	"time"
 
@@ -11,115 +8,105 @@ import (
 	"tallyroute/billing/manage"
 )
 
-// keyBody is what a key may be made of, or changed in.
-type keyBody struct {
-	name, project, team, costCenter, environment string
-	models                                       []string
-	cidrs                                        []netip.Prefix
-	budgets                                      []billing.Budget
-	requests, tokens                             int64
-	limits                                       map[string]bool // which of the two are there
-	unpriced, objects                            bool
-	tags                                         map[string]string
-	expiresAt                                    *time.Time
-	expiresIn                                    duration
+// keyMembers are the members that a new key and a changed one have in common.
+type keyMembers struct {
+	Name                 member[string]            `json:"name" doc:"Plain text of 1 to 100 bytes."`
+	Models               member[[]string]          `json:"models" doc:"The models that it may use: names, aliases or provider/*; null for all."`
+	AllowedCIDRs         member[[]addresses]       `json:"allowed_cidrs" doc:"The addresses that it may be used from; null for all."`
+	Tags                 member[map[string]string] `json:"tags"`
+	AllowUnpriced        member[bool]              `json:"allow_unpriced" doc:"It may use models without a price although a budget in money binds it."`
+	AllowProviderObjects member[bool]              `json:"allow_provider_objects" doc:"It may use what is stored at providers."`
+	Limits               keyLimits                 `json:"limits"`
+	ExpiresAt            member[instant]           `json:"expires_at" doc:"Null is never."`
+	ExpiresIn            *duration                 `json:"expires_in" doc:"Instead of expires_at."`
+	Budget               member[*ownBudget]        `json:"budget" doc:"Its only budget; null is none."`
+	Budgets              member[[]ownBudget]       `json:"budgets" doc:"All its own budgets, instead of budget."`
 }
 
-// shared are the members that a new key and a changed one have in common.
-func (b *keyBody) shared() object {
-	return object{
-		"name": &b.name, "models": &b.models, "allowed_cidrs": b.readRanges, "tags": &b.tags, "allow_unpriced": &b.unpriced,
-		"allow_provider_objects": &b.objects,
-		"limits": func(raw []byte) (err error) {
-			b.limits, err = object{"requests_per_minute": &b.requests, "tokens_per_minute": &b.tokens}.read(raw)
-			return err
-		},
-		"expires_at": b.readExpiresAt, "expires_in": &b.expiresIn,
-		"budget": b.readBudget, "budgets": b.readBudgets,
-	}
+// keyLimits are limits per minute.
+type keyLimits struct {
+	RequestsPerMinute member[int64] `json:"requests_per_minute" doc:"0 or null is no limit."`
+	TokensPerMinute   member[int64] `json:"tokens_per_minute" doc:"0 or null is no limit."`
 }
 
-// readExpiresAt reads an instant; null is never.
-func (b *keyBody) readExpiresAt(raw []byte) error {
-	if err := json.Unmarshal(raw, &b.expiresAt); err != nil {
-		return hint("must be an instant such as 2027-01-31T00:00:00Z, or null")
-	}
-	return nil
+// newKey is the body of createKey.
+type newKey struct {
+	keyMembers
+	Project     string `json:"project" doc:"Name or id; made if the name is new."`
+	Team        string `json:"team" doc:"Name or id; made if the name is new."`
+	CostCenter  string `json:"cost_center"`
+	Environment string `json:"environment" enum:"prod,staging,dev"`
 }
 
 // check refuses members that contradict each other.
-func (b *keyBody) check(seen map[string]bool) error {
+func (b *keyMembers) check() error {
 	switch {
-	case seen["expires_at"] && seen["expires_in"]:
-		return invalid("expires_in", "must not be there beside expires_at")
-	case seen["budget"] && seen["budgets"]:
-		return invalid("budget", "must not be there beside budgets")
-	}
-	return nil
-}
-
-func (b *keyBody) readRanges(raw []byte) error {
-	var texts []string
-	if err := json.Unmarshal(raw, &texts); err != nil {
-		return hint("must be an array of ranges of addresses")
-	}
-	for i, text := range texts {
-		p, err := readRange(text)
-		if err != nil {
-			return within(fmt.Sprintf("[%d]", i), err)
-		}
-		b.cidrs = append(b.cidrs, p)
+	case b.ExpiresAt.There && b.ExpiresIn != nil:
+		return invalid("expires_in", "cannot be combined with expires_at")
+	case b.Budget.There && b.Budgets.There:
+		return invalid("budget", "cannot be combined with budgets")
 	}
 	return nil
 }
 
 // expiry is when the key ends; zero is never.
-func (b *keyBody) expiry(now time.Time) time.Time {
+func (b *keyMembers) expiry(now time.Time) time.Time {
 	switch {
-	case b.expiresIn > 0:
-		return now.UTC().Add(time.Duration(b.expiresIn)).Truncate(time.Second)
-	case b.expiresAt != nil:
-		return b.expiresAt.UTC()
+	case b.ExpiresIn != nil:
+		return now.UTC().Add(time.Duration(*b.ExpiresIn)).Truncate(time.Second)
+	case !b.ExpiresAt.Value.IsZero():
+		return b.ExpiresAt.Value.UTC()
 	}
 	return time.Time{}
 }
 
-// by is who asks. The admin token has no name.
-func by(reason string) manage.By { return manage.By{Actor: "admin", Reason: reason} }
-
-// createKey is POST /keys. The secret is in this answer and nowhere else.
-func createKey(x *exchange) error {
-	var b keyBody
-	members := b.shared()
-	members["project"], members["team"], members["cost_center"], members["environment"] = &b.project, &b.team, &b.costCenter, &b.environment
-	seen, err := x.body(members)
-	if err == nil {
-		err = b.check(seen)
+func (b *keyMembers) ranges() (list []netip.Prefix) {
+	for _, a := range b.AllowedCIDRs.Value {
+		list = append(list, a.Prefix)
 	}
-	if err != nil {
-		return err
-	}
-	key, secret, err := x.Actions.CreateKey(x.ctx(), manage.KeyRequest{
-		Name: b.name, Project: b.project, Team: b.team, CostCenter: b.costCenter, Environment: b.environment,
-		Models: b.models, Budgets: b.budgets, AllowedCIDRs: b.cidrs, RequestsPerMinute: b.requests, TokensPerMinute: b.tokens,
-		AllowUnpriced: b.unpriced, AllowProviderObjects: b.objects, Tags: b.tags, ExpiresAt: b.expiry(x.start),
-	}, by(""))
-	if err != nil {
-		return err
-	}
-	x.subject = string(key.ID)
-	return x.json(http.StatusCreated, createdKey{
-		KeyView: manage.ViewKey(&key, x.start), Secret: secret.Reveal(), SecretShownOnce: true,
-		Snippets: snippets(x.BaseURL, &key), Warnings: warnings(&key),
-	})
+	return list
 }
 
-// createdKey is a key with its secret.
-type createdKey struct {
+func (b *keyMembers) budgets() []billing.Budget {
+	if b.Budget.Value != nil {
+		return []billing.Budget{b.Budget.Value.budget()}
+	}
+	list := make([]billing.Budget, len(b.Budgets.Value))
+	for i, one := range b.Budgets.Value {
+		list[i] = one.budget()
+	}
+	return list
+}
+
+// createKey is POST /keys. The secret is in this answer and nowhere else.
+func createKey(x *exchange, in newKey) (CreatedKey, error) {
+	if err := in.check(); err != nil {
+		return CreatedKey{}, err
+	}
+	key, secret, err := x.Actions.CreateKey(x.ctx(), manage.KeyRequest{
+		Name: in.Name.Value, Project: in.Project, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
+		Models: in.Models.Value, Budgets: in.budgets(), AllowedCIDRs: in.ranges(),
+		RequestsPerMinute: in.Limits.RequestsPerMinute.Value, TokensPerMinute: in.Limits.TokensPerMinute.Value,
+		AllowUnpriced: in.AllowUnpriced.Value, AllowProviderObjects: in.AllowProviderObjects.Value,
+		Tags: in.Tags.Value, ExpiresAt: in.expiry(x.Start),
+	}, by(""))
+	if err != nil {
+		return CreatedKey{}, err
+	}
+	x.subject = string(key.ID)
+	x.made(false)
+	return CreatedKey{
+		KeyView: manage.ViewKey(&key, x.Start), Secret: secret.Reveal(), SecretShownOnce: true,
+		Snippets: snippets(x.BaseURL, &key), Warnings: warnings(&key),
+	}, nil
+}
+
+// CreatedKey is a key with its secret.
+type CreatedKey struct {
 	manage.KeyView
 	Secret          string            `json:"secret"`
 	SecretShownOnce bool              `json:"secret_shown_once"`
-	Snippets        map[string]string `json:"snippets"`
+	Snippets        map[string]string `json:"snippets" doc:"First calls with the key, by language."`
 	Warnings        []string          `json:"warnings"`
 }
 
@@ -134,109 +121,107 @@ func warnings(k *billing.Key) []string {
 	return list
 }
 
-func listKeys(x *exchange) error {
-	q, err := x.query("team", "project", "status", "q", "limit", "cursor")
+// keyFilter are the parameters of listKeys.
+type keyFilter struct {
+	paging
+	Team    string `json:"team" doc:"Name or id."`
+	Project string `json:"project" doc:"Name or id."`
+	Status  string `json:"status"`
+	Query   string `json:"q" doc:"A part of the name."`
+}
+
+func listKeys(x *exchange, in keyFilter) (page[manage.KeyView], error) {
+	limit, err := in.limit()
 	if err != nil {
-		return err
-	}
-	limit, err := limitOf(q)
-	if err != nil {
-		return err
+		return page[manage.KeyView]{}, err
 	}
 	keys, more, err := x.Actions.Keys(x.ctx(), billing.KeyFilter{
-		Team: q.Get("team"), Project: q.Get("project"), Status: q.Get("status"), Query: q.Get("q"),
-		After: billing.KeyID(q.Get("cursor")), Limit: limit,
+		Team: in.Team, Project: in.Project, Status: in.Status, Query: in.Query, After: billing.KeyID(in.Cursor), Limit: limit,
 	})
 	if err != nil {
-		return err
+		return page[manage.KeyView]{}, err
 	}
-	list := page[manage.KeyView]{Data: make([]manage.KeyView, len(keys))}
-	for i := range keys {
-		list.Data[i] = manage.ViewKey(&keys[i], x.start)
-	}
+	list := listOf(keys, x.viewKey)
 	if more {
 		list.continueAfter(string(keys[len(keys)-1].ID))
 	}
-	return x.json(http.StatusOK, list)
+	return list, nil
 }
 
-func getKey(x *exchange) error {
-	key, err := x.Actions.Key(x.ctx(), billing.KeyID(x.c.Param("id")))
+func (x *exchange) viewKey(k billing.Key) manage.KeyView { return manage.ViewKey(&k, x.Start) }
+
+func getKey(x *exchange, _ none) (manage.KeyView, error) {
+	key, err := x.Actions.Key(x.ctx(), billing.KeyID(x.C.Param("id")))
 	if err != nil {
-		return err
+		return manage.KeyView{}, err
 	}
-	v := manage.ViewKey(&key, x.start)
-	balances, err := x.Actions.Store.Balances(x.ctx(), &key, x.start)
+	v := x.viewKey(key)
+	balances, err := x.Actions.Store.Balances(x.ctx(), &key, x.Start)
 	if err != nil {
-		return err
+		return manage.KeyView{}, err
 	}
 	v.Budgets = manage.ViewBalances(balances)
-	return x.json(http.StatusOK, v)
+	return v, nil
 }
 
 // changeKey is PATCH /keys/{id}: the members that are there are changed.
-func changeKey(x *exchange) error {
-	var b keyBody
-	seen, err := x.body(b.shared())
-	if err == nil {
-		err = b.check(seen)
+func changeKey(x *exchange, in keyMembers) (manage.KeyView, error) {
+	if err := in.check(); err != nil {
+		return manage.KeyView{}, err
 	}
+	key, err := x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), func(k *billing.Key) { in.apply(k, x.Start) })
 	if err != nil {
-		return err
+		return manage.KeyView{}, err
 	}
-	x.subject = x.c.Param("id")
-	key, err := x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.c.Param("id")), func(k *billing.Key) {
-		for _, member := range []struct {
-			there bool
-			set   func()
-		}{
-			{seen["name"], func() { k.Name = b.name }},
-			{seen["models"], func() { k.Models = b.models }},
-			{seen["allowed_cidrs"], func() { k.AllowedCIDRs = b.cidrs }},
-			{seen["tags"], func() { k.Tags = b.tags }},
-			{seen["allow_unpriced"], func() { k.AllowUnpriced = b.unpriced }},
-			{seen["allow_provider_objects"], func() { k.AllowProviderObjects = b.objects }},
-			{b.limits["requests_per_minute"], func() { k.RequestsPerMinute = b.requests }},
-			{b.limits["tokens_per_minute"], func() { k.TokensPerMinute = b.tokens }},
-			{seen["expires_at"] || seen["expires_in"], func() { k.ExpiresAt = b.expiry(x.start) }},
-			{seen["budget"] || seen["budgets"], func() { manage.SetBudgets(k, b.budgets) }},
-		} {
-			if member.there {
-				member.set()
-			}
-		}
-	})
-	if err != nil {
-		return err
+	return x.viewKey(key), nil
+}
+
+func (b *keyMembers) apply(k *billing.Key, now time.Time) {
+	set(&k.Name, b.Name)
+	set(&k.Models, b.Models)
+	set(&k.Tags, b.Tags)
+	set(&k.AllowUnpriced, b.AllowUnpriced)
+	set(&k.AllowProviderObjects, b.AllowProviderObjects)
+	set(&k.RequestsPerMinute, b.Limits.RequestsPerMinute)
+	set(&k.TokensPerMinute, b.Limits.TokensPerMinute)
+	if b.AllowedCIDRs.There {
+		k.AllowedCIDRs = b.ranges()
 	}
-	return x.json(http.StatusOK, manage.ViewKey(&key, x.start))
+	if b.ExpiresAt.There || b.ExpiresIn != nil {
+		k.ExpiresAt = b.expiry(now)
+	}
+	if b.Budget.There || b.Budgets.There {
+		manage.SetBudgets(k, b.budgets())
+	}
+}
+
+// set puts a member that is there into its place.
+func set[T any](into *T, m member[T]) {
+	if m.There {
+		*into = m.Value
+	}
+}
+
+// reasoned is the body of operations that keep why they were done.
+type reasoned struct {
+	Reason string `json:"reason"`
 }
 
 // revokeKey is POST /keys/{id}/revoke. Doing it twice changes nothing.
-func revokeKey(x *exchange) error {
-	var reason string
-	if err := x.optionalBody(object{"reason": &reason}); err != nil {
-		return err
-	}
-	x.subject = x.c.Param("id")
-	key, err := x.Actions.RevokeKey(x.ctx(), billing.KeyID(x.c.Param("id")), by(reason))
+func revokeKey(x *exchange, in reasoned) (manage.KeyView, error) {
+	key, err := x.Actions.RevokeKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason))
 	if err != nil {
-		return err
+		return manage.KeyView{}, err
 	}
-	return x.json(http.StatusOK, manage.ViewKey(&key, x.start))
+	return x.viewKey(key), nil
 }
 
 // enableKey is POST /keys/{id}/enable, for a key that was stopped. Doing it twice
 // changes nothing.
-func enableKey(x *exchange) error {
-	var reason string
-	if err := x.optionalBody(object{"reason": &reason}); err != nil {
-		return err
-	}
-	x.subject = x.c.Param("id")
-	key, err := x.Actions.EnableKey(x.ctx(), billing.KeyID(x.c.Param("id")), by(reason))
+func enableKey(x *exchange, in reasoned) (manage.KeyView, error) {
+	key, err := x.Actions.EnableKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason))
 	if err != nil {
-		return err
+		return manage.KeyView{}, err
 	}
-	return x.json(http.StatusOK, manage.ViewKey(&key, x.start))
+	return x.viewKey(key), nil
 }

@@ -1,63 +1,71 @@
 package admin
 
 import (
-	"net/http"
-
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 )
 
-func listTeams(x *exchange) error {
+func listTeams(x *exchange, in paging) (page[manage.TeamView], error) {
 	teams, err := x.Actions.Store.ListTeams(x.ctx())
 	if err != nil {
-		return err
+		return page[manage.TeamView]{}, err
 	}
-	views := viewsOf(teams, manage.ViewTeam)
-	return paged(x, views, func(t manage.TeamView) string { return t.ID })
+	return paged(in, teams, manage.ViewTeam, func(t manage.TeamView) string { return t.ID })
+}
+
+// newTeam is the body of createTeam.
+type newTeam struct {
+	Name        string `json:"name" required:"true"`
+	CostCenter  string `json:"cost_center"`
+	Project     string `json:"project" doc:"Its first project; default, if it is not named."`
+	Environment string `json:"environment" enum:"prod,staging,dev" doc:"Of the project."`
+}
+
+// CreatedTeam is a team with its first project.
+type CreatedTeam struct {
+	manage.TeamView
+	Project manage.ProjectView `json:"project"`
 }
 
 // createTeam is POST /teams: a team with its first project. One that is there
 // already is found, not changed.
-func createTeam(x *exchange) error {
-	var p billing.Project
-	_, err := x.body(object{"name": &p.Team, "cost_center": &p.CostCenter, "project": &p.Name, "environment": &p.Environment})
+func createTeam(x *exchange, in newTeam) (CreatedTeam, error) {
+	made, err := x.Actions.EnsureTeam(x.ctx(), billing.Project{
+		Team: in.Name, CostCenter: in.CostCenter, Name: in.Project, Environment: in.Environment,
+	})
 	if err != nil {
-		return err
-	}
-	made, err := x.Actions.EnsureTeam(x.ctx(), p)
-	if err != nil {
-		return err
+		return CreatedTeam{}, err
 	}
 	x.subject = made.Team.ID
-	return x.json(madeOrFound[made.Existed], struct {
-		manage.TeamView
-		Project manage.ProjectView `json:"project"`
-	}{manage.ViewTeam(made.Team), manage.ViewProject(made.Project)})
+	x.made(made.Existed)
+	return CreatedTeam{manage.ViewTeam(made.Team), manage.ViewProject(made.Project)}, nil
 }
 
-func listProjects(x *exchange) error {
+func listProjects(x *exchange, in paging) (page[manage.ProjectView], error) {
 	projects, err := x.Actions.Store.ListProjects(x.ctx())
 	if err != nil {
-		return err
+		return page[manage.ProjectView]{}, err
 	}
-	views := viewsOf(projects, manage.ViewProject)
-	return paged(x, views, func(p manage.ProjectView) string { return p.ID })
+	return paged(in, projects, manage.ViewProject, func(p manage.ProjectView) string { return p.ID })
+}
+
+// newProject is the body of createProject.
+type newProject struct {
+	Name        string `json:"name" required:"true"`
+	Team        string `json:"team" required:"true" doc:"Name or id; made if the name is new."`
+	CostCenter  string `json:"cost_center"`
+	Environment string `json:"environment" enum:"prod,staging,dev"`
 }
 
 // createProject is POST /projects. The team, by name or id, is made if it is new.
-func createProject(x *exchange) error {
-	var p billing.Project
-	_, err := x.body(object{"name": &p.Name, "team": &p.Team, "cost_center": &p.CostCenter, "environment": &p.Environment})
+func createProject(x *exchange, in newProject) (manage.ProjectView, error) {
+	project, existed, err := x.Actions.EnsureProject(x.ctx(), billing.Project{
+		Name: in.Name, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
+	})
 	if err != nil {
-		return err
-	}
-	project, existed, err := x.Actions.EnsureProject(x.ctx(), p)
-	if err != nil {
-		return err
+		return manage.ProjectView{}, err
 	}
 	x.subject = project.ID
-	return x.json(madeOrFound[existed], manage.ViewProject(project))
+	x.made(existed)
+	return manage.ViewProject(project), nil
 }
-
-// madeOrFound is the status of an answer about what was there already, or not.
-var madeOrFound = map[bool]int{false: http.StatusCreated, true: http.StatusOK}

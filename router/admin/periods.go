@@ -2,7 +2,6 @@ package admin
 
 import (
 	"bufio"
-	"net/http"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
@@ -10,51 +9,33 @@ import (
 
 // listPeriods is GET /periods: the months, newest first. There are never so
 // many that they need pages.
-func listPeriods(x *exchange) error {
+func listPeriods(x *exchange, _ none) (page[manage.PeriodView], error) {
 	all, err := x.Actions.Store.ListPeriods(x.ctx())
-	if err != nil {
-		return err
-	}
-	return x.json(http.StatusOK, page[manage.PeriodView]{Data: viewsOf(all, manage.ViewPeriod)})
+	return listOf(all, manage.ViewPeriod), err
 }
 
-// month is the one that the path names.
-func (x *exchange) month() string {
-	x.subject = shorten(x.c.Param("month"))
-	return x.c.Param("month")
+// closing is the body of closePeriod.
+type closing struct {
+	AcceptUnpriced bool `json:"accept_unpriced" doc:"Although attempts in the month have no price."`
 }
 
 // closePeriod is POST /periods/2026-10/close.
-func closePeriod(x *exchange) error {
-	c := manage.Closing{Month: x.month()}
-	if err := x.optionalBody(object{"accept_unpriced": &c.AcceptUnpriced}); err != nil {
-		return err
-	}
-	p, err := x.Actions.ClosePeriod(x.ctx(), c, by(""))
-	if err != nil {
-		return err
-	}
-	return x.json(http.StatusOK, manage.ViewPeriod(p))
+func closePeriod(x *exchange, in closing) (manage.PeriodView, error) {
+	p, err := x.Actions.ClosePeriod(x.ctx(), manage.Closing{Month: x.param("month"), AcceptUnpriced: in.AcceptUnpriced}, by(""))
+	return manage.ViewPeriod(p), err
 }
 
 // reopenPeriod is POST /periods/2026-10/reopen. It needs a reason.
-func reopenPeriod(x *exchange) error {
-	var reason string
-	if err := x.optionalBody(object{"reason": &reason}); err != nil {
-		return err
-	}
-	p, err := x.Actions.ReopenPeriod(x.ctx(), x.month(), by(reason))
-	if err != nil {
-		return err
-	}
-	return x.json(http.StatusOK, manage.ViewPeriod(p))
+func reopenPeriod(x *exchange, in reasoned) (manage.PeriodView, error) {
+	p, err := x.Actions.ReopenPeriod(x.ctx(), x.param("month"), by(in.Reason))
+	return manage.ViewPeriod(p), err
 }
 
 // archiveRows is GET /periods/2026-10/rows: the rows of a closed month as JSON
 // lines, for the file in which they are kept. Their digest is in the trailer
 // X-Tallyroute-Sha256: lines without it are not whole.
-func archiveRows(x *exchange) error {
-	m, err := billing.ParseMonth(x.month())
+func archiveRows(x *exchange, _ none) error {
+	m, err := billing.ParseMonth(x.param("month"))
 	if err != nil {
 		return invalid("month", "must be a month such as 2026-11")
 	}
@@ -63,9 +44,9 @@ func archiveRows(x *exchange) error {
 	}
 	const trailer = "X-Tallyroute-Sha256"
 	digest := billing.NewMonthDigest()
-	out := bufio.NewWriterSize(x.c.Writer, 64<<10)
-	x.c.Header("Content-Type", "application/jsonl")
-	x.c.Header("Trailer", trailer)
+	out := bufio.NewWriterSize(x.C.Writer, 64<<10)
+	x.C.Header("Content-Type", "application/jsonl")
+	x.C.Header("Trailer", trailer)
 	err = x.Actions.Store.MonthRows(x.ctx(), m, func(row billing.Spend) error {
 		line, err := digest.Add(row)
 		if err == nil {
@@ -77,25 +58,32 @@ func archiveRows(x *exchange) error {
 		err = out.Flush()
 	}
 	if err == nil {
-		x.c.Writer.Header().Set(trailer, digest.SHA256())
+		x.C.Writer.Header().Set(trailer, digest.SHA256())
 	}
 	return err
 }
 
+// archived is what the file of a month holds: the body of archivePeriod and its answer.
+type archived struct {
+	Rows   int64   `json:"rows" required:"true"`
+	Cost   *amount `json:"cost_usd" required:"true"`
+	SHA256 string  `json:"sha256" required:"true"`
+}
+
+// ArchivedPeriod is a month whose rows were dropped.
+type ArchivedPeriod struct {
+	Month  billing.Month `json:"month"`
+	Rows   int64         `json:"rows"`
+	SHA256 string        `json:"sha256"`
+}
+
 // archivePeriod is POST /periods/2026-10/archive: the rows, once they are safe in a
 // file, are dropped from the database. What the file holds must be said.
-func archivePeriod(x *exchange) error {
-	var a billing.ArchivedMonth
-	var cost money
-	a.Month = billing.Month(x.month())
-	if _, err := x.body(object{"rows": &a.Rows, "cost_usd": &cost, "sha256": &a.SHA256}); err != nil {
-		return err
+func archivePeriod(x *exchange, in archived) (ArchivedPeriod, error) {
+	a := billing.ArchivedMonth{Month: billing.Month(x.param("month")), Rows: in.Rows, SHA256: in.SHA256}
+	if in.Cost != nil {
+		a.Money = billing.Money(*in.Cost)
 	}
-	if cost.Money != nil {
-		a.Money = *cost.Money
-	}
-	if err := x.Actions.Archive(x.ctx(), a, by("")); err != nil {
-		return err
-	}
-	return x.json(http.StatusOK, map[string]any{"month": a.Month, "rows": a.Rows, "sha256": a.SHA256})
+	err := x.Actions.Archive(x.ctx(), a, by(""))
+	return ArchivedPeriod{a.Month, a.Rows, a.SHA256}, err
 }

@@ -2,33 +2,24 @@ package admin
 
 import (
 	"errors"
-	"net/http"
 
 	"tallyroute/billing/manage"
 )
 
 // listRejects is GET /rejects: the rows that wait, oldest first.
-func listRejects(x *exchange) error {
+func listRejects(x *exchange, _ none) (page[manage.RejectView], error) {
 	all, err := x.Actions.Store.ListRejects(x.ctx())
-	if err != nil {
-		return err
-	}
-	return x.json(http.StatusOK, page[manage.RejectView]{Data: viewsOf(all, manage.ViewReject)})
+	return listOf(all, manage.ViewReject), err
 }
 
 // bookReject is POST /rejects/req_…/book: the rows of a request that wait.
-func bookReject(x *exchange) error {
-	if err := x.optionalBody(object{}); err != nil {
-		return err
-	}
-	request := x.c.Param("request")
-	x.subject = shorten(request)
-	booked, err := x.Actions.BookRejects(x.ctx(), []string{request}, by(""))
+func bookReject(x *exchange, _ none) (manage.Booked, error) {
+	booked, err := x.Actions.BookRejects(x.ctx(), []string{x.param("request")}, by(""))
 	if refused := (*manage.RequestError)(nil); errors.As(err, &refused) {
 		err = refused.Err
 	}
 	if err != nil {
-		return err
+		return manage.Booked{}, err
 	}
-	return x.json(http.StatusOK, booked[0])
+	return booked[0], nil
 }

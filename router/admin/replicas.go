@@ -1,45 +1,35 @@
 package admin
 
-import (
-	"net/http"
-
-	"tallyroute/billing/manage"
-)
+import "tallyroute/billing/manage"
 
 // listReplicas is GET /replicas: the routers that hold allowances.
-func listReplicas(x *exchange) error {
+func listReplicas(x *exchange, _ none) (page[manage.ReplicaView], error) {
 	all, err := x.Actions.Store.ListReplicas(x.ctx())
-	if err != nil {
-		return err
-	}
-	return x.json(http.StatusOK, page[manage.ReplicaView]{Data: viewsOf(all, manage.ViewReplica)})
+	return listOf(all, manage.ViewReplica), err
+}
+
+// Forgotten is a router that will not come back.
+type Forgotten struct {
+	ID      string `json:"id"`
+	Windows int    `json:"windows" doc:"Of budgets from which it had leased something."`
 }
 
 // forgetReplica is POST /replicas/{id}/forget: what a router that will not come
 // back had leased can be spent by others.
-func forgetReplica(x *exchange) error {
-	if err := x.optionalBody(object{}); err != nil {
-		return err
-	}
-	id := x.c.Param("id")
-	x.subject = shorten(id)
+func forgetReplica(x *exchange, _ none) (Forgotten, error) {
+	id := x.param("id")
 	n, err := x.Actions.Store.ForgetReplica(x.ctx(), id)
-	if err != nil {
-		return err
-	}
-	return x.json(http.StatusOK, map[string]any{"id": id, "windows": n})
+	return Forgotten{id, n}, err
+}
+
+// integrityBody is the body of checkIntegrity.
+type integrityBody struct {
+	Quick bool `json:"quick" doc:"Do not read closed months again to compare digests."`
 }
 
 // checkIntegrity is POST /integrity: the proof that the ledger adds up. What it
 // finds is the answer, so a breach is no error.
-func checkIntegrity(x *exchange) error {
-	var c manage.Check
-	if err := x.optionalBody(object{"quick": &c.Quick}); err != nil {
-		return err
-	}
-	found, err := x.Actions.CheckIntegrity(x.ctx(), c)
-	if err != nil {
-		return err
-	}
-	return x.json(http.StatusOK, manage.ViewIntegrity(found))
+func checkIntegrity(x *exchange, in integrityBody) (manage.IntegrityView, error) {
+	found, err := x.Actions.CheckIntegrity(x.ctx(), manage.Check{Quick: in.Quick})
+	return manage.ViewIntegrity(found), err
 }

@@ -1,35 +1,33 @@
 package admin
 
 import (
-	"net/http"
-	"strconv"
-
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 )
 
+// spendParameters are the parameters of getSpend.
+type spendParameters struct {
+	GroupBy *string       `json:"group_by" doc:"One or two dimensions, with a comma; team by default."`
+	Month   billing.Month `json:"month" doc:"As 2026-11; this month by default."`
+	From    string        `json:"from" doc:"The first day, as 2026-11-01, instead of a month."`
+	To      string        `json:"to" doc:"The day after the last."`
+	KeyID   billing.KeyID `json:"key_id"`
+	Top     *int          `json:"top" doc:"Only the dearest lines."`
+}
+
 // getSpend is GET /spend?group_by=team,month&from=2026-10-01&to=2026-12-01: what was
 // spent. Without days it is of this month.
-func getSpend(x *exchange) error {
-	q, err := x.query("group_by", "month", "from", "to", "key_id", "top")
-	if err != nil {
-		return err
-	}
+func getSpend(x *exchange, in spendParameters) (manage.SpendReport, error) {
 	ask := billing.SpendQuery{
-		GroupBy: []billing.Dimension{"team"}, Month: billing.Month(q.Get("month")), From: q.Get("from"), To: q.Get("to"),
-		KeyID: billing.KeyID(q.Get("key_id")),
+		GroupBy: []billing.Dimension{"team"}, Month: in.Month, From: in.From, To: in.To, KeyID: in.KeyID,
 	}
-	if q.Has("group_by") {
-		ask.GroupBy = manage.ReadDimensions(q.Get("group_by"))
+	if in.GroupBy != nil {
+		ask.GroupBy = manage.ReadDimensions(*in.GroupBy)
 	}
-	if top := q.Get("top"); top != "" {
-		if ask.Top, err = strconv.Atoi(top); err != nil || ask.Top < 1 {
-			return invalid("top", "must be a number of lines")
+	if in.Top != nil {
+		if ask.Top = *in.Top; ask.Top < 1 {
+			return manage.SpendReport{}, invalid("top", "must be a number of lines")
 		}
 	}
-	report, err := manage.Spend(x.ctx(), x.Reports, ask, x.start, x.Zone)
-	if err != nil {
-		return err
-	}
-	return x.json(http.StatusOK, report)
+	return manage.Spend(x.ctx(), x.Reports, ask, x.Start, x.Zone)
 }

@@ -1,0 +1,99 @@
+package admin
+
+import (
+	"net/http"
+	"reflect"
+	"time"
+)
+
+// operation is one route of the API. Its input and output are types, from which
+// requests are read, answers are written and the OpenAPI document is made.
+type operation struct {
+	id           string // in the document
+	method, path string // below /admin/v1
+	summary      string
+	in, out      reflect.Type
+	statuses     []int  // of answers that are no errors
+	media        string // of answers that are not JSON
+	takes        time.Duration
+	handle       handler
+}
+
+// handler answers, or returns the error to be answered.
+type handler func(*exchange) error
+
+// none is the input of an operation that takes nothing.
+type none struct{}
+
+// does is an operation that reads In, from the query of a GET or DELETE and from the
+// body of others, and answers with Out. Where no member of In is required, a request
+// without a body is as good as an empty object.
+func does[In, Out any](id, method, path, summary string, do func(*exchange, In) (Out, error)) operation {
+	return operation{
+		id: id, method: method, path: path, summary: summary,
+		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), statuses: []int{http.StatusOK}, takes: requestTimeout,
+		handle: func(x *exchange) error {
+			var in In
+			if err := x.read(&in); err != nil {
+				return err
+			}
+			x.status = http.StatusOK
+			out, err := do(x, in)
+			if err == nil {
+				x.JSON(x.status, out)
+			}
+			return err
+		},
+	}
+}
+
+// streams is an operation that writes its answer by itself.
+func streams[In any](id, method, path, media, summary string, do func(*exchange, In) error) operation {
+	o := does(id, method, path, summary, func(*exchange, In) (none, error) { return none{}, nil })
+	o.media, o.out = media, nil
+	o.handle = func(x *exchange) error {
+		var in In
+		if err := x.read(&in); err != nil {
+			return err
+		}
+		return do(x, in)
+	}
+	return o
+}
+
+// creates says that the answer is about something new.
+func (o operation) creates() operation {
+	o.statuses = []int{http.StatusCreated}
+	return o
+}
+
+// createsOrFinds says that the answer is about something new, or something that was there.
+func (o operation) createsOrFinds() operation {
+	o.statuses = []int{http.StatusCreated, http.StatusOK}
+	return o
+}
+
+// slowly says that the operation reads whole months.
+func (o operation) slowly() operation {
+	o.takes = ledgerTimeout
+	return o
+}
+
+// inQuery reports whether the input stands in the query and not in a body.
+func (o operation) inQuery() bool { return o.method == http.MethodGet || o.method == http.MethodDelete }
+
+// read reads the input of the request.
+func (x *exchange) read(in any) error {
+	v := reflect.ValueOf(in).Elem()
+	if m := x.C.Request.Method; m == http.MethodGet || m == http.MethodDelete || m == http.MethodHead {
+		return decodeQuery(x.C.Request.URL.RawQuery, v)
+	}
+	raw, err := x.Body(nil)
+	if err != nil {
+		return err
+	}
+	if len(raw) == 0 && !hasRequired(v.Type()) {
+		return nil
+	}
+	return decodeBody(raw, v)
+}

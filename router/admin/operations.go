@@ -1,0 +1,60 @@
+package admin
+
+import "net/http"
+
+// operations is the table of all that the API does. A route that is not in it does
+// not exist, and the OpenAPI document has all that are.
+func operations() []operation {
+	const get, post, patch = http.MethodGet, http.MethodPost, http.MethodPatch
+	return []operation{
+		does("createKey", post, "/keys", "Make a virtual key. The secret is in this answer and nowhere else.", createKey).creates(),
+		does("listKeys", get, "/keys", "List keys.", listKeys),
+		does("getKey", get, "/keys/:id", "A key with every budget that binds it and what is used of it.", getKey),
+		does("changeKey", patch, "/keys/:id", "Change the members that are there.", changeKey),
+		does("revokeKey", post, "/keys/:id/revoke", "Revoke a key for good. Doing it twice changes nothing.", revokeKey),
+		does("enableKey", post, "/keys/:id/enable", "Let a key that was stopped be used again.", enableKey),
+		does("listTeams", get, "/teams", "List teams.", listTeams),
+		does("createTeam", post, "/teams", "Make a team with its first project.", createTeam).createsOrFinds(),
+		does("listProjects", get, "/projects", "List projects.", listProjects),
+		does("createProject", post, "/projects", "Make a project, and its team if that is new.", createProject).createsOrFinds(),
+		does("listBudgets", get, "/budgets", "List budgets.", listBudgets),
+		does("setBudget", post, "/budgets", "Make a budget, or change the one with this id or of the same scope and period.", setBudget).
+			createsOrFinds(),
+		does("getSpend", get, "/spend", "What was spent, by one or two dimensions.", getSpend),
+		does("adjustSpend", post, "/spend/adjustments", "Correct what a key was charged.", adjustSpend).creates(),
+		does("listPeriods", get, "/periods", "List the months of the ledger, newest first.", listPeriods),
+		does("closePeriod", post, "/periods/:month/close", "Close a month: it takes no more rows.", closePeriod),
+		does("reopenPeriod", post, "/periods/:month/reopen", "Open a closed month again.", reopenPeriod),
+		streams("getPeriodRows", get, "/periods/:month/rows", "application/jsonl",
+			"The rows of a closed month as JSON lines, with their SHA-256 in the trailer X-Tallyroute-Sha256.", archiveRows).slowly(),
+		does("archivePeriod", post, "/periods/:month/archive", "Drop the rows of a closed month that are safe in a file.", archivePeriod).
+			slowly(),
+		does("reprice", post, "/prices/reprice", "Cost what was used by the prices of today, and post the differences.", reprice).slowly(),
+		does("listReplicas", get, "/replicas", "List the routers that hold allowances.", listReplicas),
+		does("forgetReplica", post, "/replicas/:id/forget", "Give back what a router that will not come back had leased.", forgetReplica),
+		does("listRejects", get, "/rejects", "List the rows that the ledger refused, oldest first.", listRejects),
+		does("bookReject", post, "/rejects/:request/book", "Book the rows of a request that the ledger refused.", bookReject),
+		does("listEvents", get, "/events", "List overruns, disputes, rejections, breaches and denials, newest first.", listEvents),
+		does("checkIntegrity", post, "/integrity", "Prove that the ledger adds up. A breach is part of the answer, not an error.", checkIntegrity).
+			slowly(),
+		does("getHealth", get, "/health", "How the providers have been behaving.", getHealth),
+		does("getDocument", get, "/openapi.json", "This document.", getDocument),
+	}
+}
+
+func getHealth(x *exchange, _ none) (Health, error) { return x.Health(), nil }
+
+func getDocument(x *exchange, _ none) (schema, error) { return document(x.operations, x.Version), nil }
+
+// Health is how the providers have been behaving.
+type Health struct {
+	Data []TargetHealth `json:"data"`
+}
+
+// TargetHealth is how one provider, or one model at a provider, has been behaving.
+type TargetHealth struct {
+	Name         string  `json:"name"`
+	Status       string  `json:"status" enum:"healthy,trial,open,unknown"`
+	Cause        string  `json:"cause,omitempty"`
+	RetryAfterMS float64 `json:"retry_after_ms,omitempty"`
+}

@@ -1,0 +1,139 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/netip"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// The values of members that JSON has no type for. Each says in the OpenAPI document
+// how it is written.
+
+// member is a member of a change: null is the zero value, and what is not there stays
+// as it is.
+type member[T any] struct {
+	There bool
+	Value T
+}
+
+// UnmarshalJSON reads the value.
+func (m *member[T]) UnmarshalJSON(raw []byte) error {
+	m.There = true
+	if string(raw) == "null" {
+		return nil
+	}
+	return decodeValue(raw, reflect.ValueOf(&m.Value).Elem())
+}
+
+func (member[T]) schema(s *schemas) schema { return orNull(s.of(reflect.TypeFor[T](), field{})) }
+
+// amount is money as a decimal text: "50.00".
+type amount billing.Money
+
+// UnmarshalJSON reads a decimal text.
+func (m *amount) UnmarshalJSON(raw []byte) error {
+	const must = hint(`must be dollars as text, such as "50.00"`)
+	var text *string
+	if err := json.Unmarshal(raw, &text); err != nil || text == nil {
+		return must
+	}
+	v, err := billing.ParseMoney(*text)
+	if err != nil {
+		return must
+	}
+	*m = amount(v)
+	return nil
+}
+
+func (amount) schema(*schemas) schema {
+	return schema{"type": "string", "pattern": `^-?[0-9]+(\.[0-9]{1,9})?$`, "description": "US dollars", "examples": []string{"50.00"}}
+}
+
+// money is the amount, nil where there is none.
+func (m *amount) money() *billing.Money { return (*billing.Money)(m) }
+
+// instant is a moment: "2026-11-01T00:00:00Z".
+type instant struct{ time.Time }
+
+// UnmarshalJSON reads RFC 3339.
+func (t *instant) UnmarshalJSON(raw []byte) error {
+	var text *string
+	err := json.Unmarshal(raw, &text)
+	if err == nil && text != nil {
+		if t.Time, err = time.Parse(time.RFC3339, *text); err == nil {
+			return nil
+		}
+	}
+	return hint("must be an instant such as 2026-11-01T00:00:00Z")
+}
+
+func (instant) schema(*schemas) schema { return schema{"type": "string", "format": "date-time"} }
+
+// addresses are a range such as 10.0.0.0/8, or one address.
+type addresses struct{ netip.Prefix }
+
+// UnmarshalJSON reads a range, or an address as a range of one.
+func (a *addresses) UnmarshalJSON(raw []byte) error {
+	const must = hint("must be a range of addresses, such as 10.0.0.0/8")
+	var text *string
+	if err := json.Unmarshal(raw, &text); err != nil || text == nil {
+		return must
+	}
+	if one, err := netip.ParseAddr(*text); err == nil && one.Zone() == "" {
+		a.Prefix = netip.PrefixFrom(one, one.BitLen())
+		return nil
+	}
+	p, err := netip.ParsePrefix(*text)
+	if err != nil {
+		return must
+	}
+	a.Prefix = p.Masked()
+	return nil
+}
+
+func (addresses) schema(*schemas) schema {
+	return schema{"type": "string", "pattern": `^[0-9a-fA-F:.]+(/[0-9]{1,3})?$`, "examples": []string{"10.0.0.0/8"}}
+}
+
+// duration is a span such as "24h", or "90d": time.Duration knows no days.
+type duration time.Duration
+
+// UnmarshalJSON reads a positive span.
+func (d *duration) UnmarshalJSON(raw []byte) error {
+	const must = hint("must be a span, such as 24h or 90d")
+	var text *string
+	if err := json.Unmarshal(raw, &text); err != nil || text == nil {
+		return must
+	}
+	v, err := time.ParseDuration(*text)
+	if days, ok := strings.CutSuffix(*text, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		v = time.Duration(n) * 24 * time.Hour
+	}
+	if err != nil || v <= 0 {
+		return must
+	}
+	*d = duration(v)
+	return nil
+}
+
+func (duration) schema(*schemas) schema {
+	return schema{"type": "string", "pattern": `^([0-9]+d|([0-9.]+(ns|us|µs|ms|s|m|h))+)$`, "examples": []string{"24h", "90d"}}
+}
+
+// isText reports a type that is written as text.
+func isText(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if own, ok := reflect.New(t).Interface().(schemer); ok {
+		return own.schema(&schemas{})["type"] == "string"
+	}
+	return t.Kind() == reflect.String
+}
