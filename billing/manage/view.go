@@ -17,7 +17,7 @@ type KeyView struct {
 	Team                 Named             `json:"team"`
 	CostCenter           string            `json:"cost_center"`
 	Environment          string            `json:"environment"`
-	Models               []string          `json:"models"` // null: all
+	Models               []string          `json:"models" nullable:"true"` // null: all
 	AllowedCIDRs         []string          `json:"allowed_cidrs"`
 	Limits               Limits            `json:"limits"`
 	AllowUnpriced        bool              `json:"allow_unpriced"`

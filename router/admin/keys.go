@@ -10,7 +10,6 @@ import (
 
 // keyMembers are the members that a new key and a changed one have in common.
 type keyMembers struct {
-	Name                 member[string]            `json:"name" doc:"Plain text of 1 to 100 bytes."`
 	Models               member[[]string]          `json:"models" doc:"The models that it may use: names, aliases or provider/*; null for all."`
 	AllowedCIDRs         member[[]addresses]       `json:"allowed_cidrs" doc:"The addresses that it may be used from; null for all."`
 	Tags                 member[map[string]string] `json:"tags"`
@@ -32,10 +31,17 @@ type keyLimits struct {
 // newKey is the body of createKey.
 type newKey struct {
 	keyMembers
+	Name        string `json:"name" required:"true" doc:"Plain text of 1 to 100 bytes."`
 	Project     string `json:"project" doc:"Name or id; made if the name is new."`
 	Team        string `json:"team" doc:"Name or id; made if the name is new."`
 	CostCenter  string `json:"cost_center"`
 	Environment string `json:"environment" enum:"prod,staging,dev"`
+}
+
+// keyChange is the body of changeKey.
+type keyChange struct {
+	keyMembers
+	Name member[string] `json:"name" doc:"Plain text of 1 to 100 bytes."`
 }
 
 // check refuses members that contradict each other.
@@ -84,7 +90,7 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 		return CreatedKey{}, err
 	}
 	key, secret, err := x.Actions.CreateKey(x.ctx(), manage.KeyRequest{
-		Name: in.Name.Value, Project: in.Project, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
+		Name: in.Name, Project: in.Project, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
 		Models: in.Models.Value, Budgets: in.budgets(), AllowedCIDRs: in.ranges(),
 		RequestsPerMinute: in.Limits.RequestsPerMinute.Value, TokensPerMinute: in.Limits.TokensPerMinute.Value,
 		AllowUnpriced: in.AllowUnpriced.Value, AllowProviderObjects: in.AllowProviderObjects.Value,
@@ -165,7 +171,7 @@ func getKey(x *exchange, _ none) (manage.KeyView, error) {
 }
 
 // changeKey is PATCH /keys/{id}: the members that are there are changed.
-func changeKey(x *exchange, in keyMembers) (manage.KeyView, error) {
+func changeKey(x *exchange, in keyChange) (manage.KeyView, error) {
 	if err := in.check(); err != nil {
 		return manage.KeyView{}, err
 	}
@@ -176,7 +182,7 @@ func changeKey(x *exchange, in keyMembers) (manage.KeyView, error) {
 	return x.viewKey(key), nil
 }
 
-func (b *keyMembers) apply(k *billing.Key, now time.Time) {
+func (b *keyChange) apply(k *billing.Key, now time.Time) {
 	set(&k.Name, b.Name)
 	set(&k.Models, b.Models)
 	set(&k.Tags, b.Tags)

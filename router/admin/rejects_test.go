@@ -7,18 +7,24 @@ import (
 	"tallyroute/billing"
 )
 
+// reject keeps a row of a request aside as the ledger does.
+func (g *rig) reject(request string) {
+	g.t.Helper()
+	row := billing.Spend{
+		OccurredAt: time.Now(), Kind: billing.KindUsage, RequestID: request, Attempt: 1, Final: true, Owner: billing.Owner{KeyID: "key_1"},
+		Provider: "acme", Model: "large", Status: billing.StatusOK, UsageSource: billing.Reported, Tokens: billing.Tokens{Input: 7},
+		Pricing: billing.Priced, Cost: billing.Cost{Input: 1500, Total: 1500},
+	}
+	if _, err := g.store.Post(g.t.Context(), billing.Posting{Rejects: []billing.Reject{{Row: row, Reason: "too large"}}}); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
 // TestRejectedRowsAreListedAndBookedOnce keeps a row aside as the ledger does,
 // and books it.
 func TestRejectedRowsAreListedAndBookedOnce(t *testing.T) {
 	g := newRig(t)
-	row := billing.Spend{
-		OccurredAt: time.Now(), Kind: billing.KindUsage, RequestID: "req_1", Attempt: 1, Final: true, Owner: billing.Owner{KeyID: "key_1"},
-		Provider: "acme", Model: "large", Status: billing.StatusOK, UsageSource: billing.Reported, Tokens: billing.Tokens{Input: 7},
-		Pricing: billing.Priced, Cost: billing.Cost{Input: 1500, Total: 1500},
-	}
-	if _, err := g.store.Post(t.Context(), billing.Posting{Rejects: []billing.Reject{{Row: row, Reason: "too large"}}}); err != nil {
-		t.Fatal(err)
-	}
+	g.reject("req_1")
 	got := g.ask("GET", "/admin/v1/rejects", "")
 	if got.status != 200 || len(got.data()) != 1 {
 		t.Fatalf("%d %s", got.status, got.text)

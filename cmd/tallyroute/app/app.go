@@ -239,7 +239,7 @@ func (s *Service) administration(token string, zone *time.Location) *http.Server
 		Token:   func() string { return token },
 		Hosts:   adminHosts(s.cfg),
 
-		Health:  func() any { return viewHealth(s.health.Snapshot(time.Now())) },
+		Health:  func() admin.Health { return viewHealth(s.health.Snapshot(time.Now())) },
 		Ready:   s.ready.check,
 		Metrics: s.metrics.Handler(),
 		Version: s.Version,

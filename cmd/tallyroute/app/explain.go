@@ -11,6 +11,7 @@ import (
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
+	"tallyroute/router/admin"
 	"tallyroute/router/health"
 	"tallyroute/router/plan"
 	"tallyroute/router/tokens"
@@ -34,28 +35,20 @@ func planner(c *config.Config, b Catalogue, t *health.Tracker) *router.Router {
 	}, routerOptions(c))
 }
 
-// healthView is how a target or provider stands, for operators.
-type healthView struct {
-	Name         string  `json:"name"`
-	Status       string  `json:"status"`
-	Cause        string  `json:"cause,omitempty"`
-	RetryAfterMS float64 `json:"retry_after_ms,omitempty"`
-}
-
-func viewHealth(entries []health.Entry) any {
-	views := []healthView{}
-	for _, e := range entries {
-		views = append(views, healthView{
+func viewHealth(entries []health.Entry) admin.Health {
+	h := admin.Health{Data: make([]admin.TargetHealth, len(entries))}
+	for i, e := range entries {
+		h.Data[i] = admin.TargetHealth{
 			Name: e.Name, Status: e.State.Status.String(), Cause: e.State.Cause,
 			RetryAfterMS: float64(e.State.RetryAfter) / float64(time.Millisecond),
-		})
+		}
 	}
-	return map[string]any{"data": views}
+	return h
 }
 
 // askHealth asks the router that is running with this configuration how its
 // targets stand; ok is false where none is running, or where it does not tell.
-func askHealth(ctx context.Context, c *config.Config) (entries []healthView, ok bool) {
+func askHealth(ctx context.Context, c *config.Config) (entries []admin.TargetHealth, ok bool) {
 	token, set, err := credential(ctx, c.AdminToken)
 	if !set || err != nil || c.AdminOff() {
 		return nil, false
@@ -72,7 +65,7 @@ func askHealth(ctx context.Context, c *config.Config) (entries []healthView, ok 
 		return nil, false
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var answer struct{ Data []healthView }
+	var answer struct{ Data []admin.TargetHealth }
 	if resp.StatusCode != http.StatusOK || json.NewDecoder(resp.Body).Decode(&answer) != nil {
 		return nil, false
 	}
@@ -80,7 +73,7 @@ func askHealth(ctx context.Context, c *config.Config) (entries []healthView, ok 
 }
 
 // trackerOf is a tracker to which everything stands as it was told.
-func trackerOf(entries []healthView, now time.Time) *health.Tracker {
+func trackerOf(entries []admin.TargetHealth, now time.Time) *health.Tracker {
 	t := health.New(health.Options{})
 	for _, e := range entries {
 		if e.Status != health.Open.String() {

@@ -1,0 +1,298 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"tallyroute/billing"
+)
+
+// contract is the OpenAPI document, for checking answers and bodies against it.
+type contract struct {
+	compiler *jsonschema.Compiler
+	schemas  map[string]*jsonschema.Schema
+	document map[string]any
+}
+
+// theContract reads the document as clients do. Its structs take no member that they do
+// not name, so that answers cannot have more than it says.
+var theContract = sync.OnceValues(func() (*contract, error) {
+	raw, err := json.Marshal(document(operations(), "test"))
+	if err != nil {
+		return nil, err
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	c := &contract{compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}, document: v.(map[string]any)}
+	c.compiler.AssertFormat()
+	closeObjects(v)
+	return c, c.compiler.AddResource("file:///openapi.json", v)
+})
+
+func closeObjects(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		if v["type"] == "object" && v["properties"] != nil {
+			v["additionalProperties"] = false
+		}
+		for _, inner := range v {
+			closeObjects(inner)
+		}
+	case []any:
+		for _, inner := range v {
+			closeObjects(inner)
+		}
+	}
+}
+
+// at is the schema at a JSON pointer into the document.
+func (c *contract) at(pointer ...string) (*jsonschema.Schema, error) {
+	for i, p := range pointer {
+		pointer[i] = strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(p)
+	}
+	where := "file:///openapi.json#/" + strings.Join(pointer, "/")
+	if c.schemas[where] == nil {
+		s, err := c.compiler.Compile(where)
+		if err != nil {
+			return nil, err
+		}
+		c.schemas[where] = s
+	}
+	return c.schemas[where], nil
+}
+
+var contractLock sync.Mutex
+
+// validate checks an answer of a route of the API against the document.
+func validate(t *testing.T, method, path string, a answer) (operation string) {
+	t.Helper()
+	contractLock.Lock()
+	defer contractLock.Unlock()
+	c, err := theContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, found := operationOf(method, path)
+	if !found {
+		return ""
+	}
+	route := pathParameter.ReplaceAllString(base+o.path, "{$1}")
+	good := slices.Contains(o.statuses, a.status)
+	if good && o.out == nil {
+		return o.id
+	}
+	pointer := []string{"components", "responses", "Error", "content", "application/json", "schema"}
+	if good {
+		pointer = []string{
+			"paths", route, strings.ToLower(method), "responses", strconv.Itoa(a.status), "content", "application/json", "schema",
+		}
+	}
+	s, err := c.at(pointer...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := jsonschema.UnmarshalJSON(strings.NewReader(a.text))
+	if err == nil {
+		err = s.Validate(v)
+	}
+	if err != nil || !good && a.status < 400 {
+		t.Errorf("%s %s: status %d: %v\n%s", method, path, a.status, err, shorten(a.text))
+	}
+	if !good {
+		return ""
+	}
+	return o.id
+}
+
+func operationOf(method, path string) (operation, bool) {
+	path, _, _ = strings.Cut(path, "?")
+	for _, o := range operations() {
+		if o.method == method && regexp.MustCompile("^"+base+pathParameter.ReplaceAllString(o.path, "[^/]+")+"$").MatchString(path) {
+			return o, true
+		}
+	}
+	return operation{}, false
+}
+
+func TestDocumentIsServedWithEveryRoute(t *testing.T) {
+	g := newRig(t)
+	got := g.ask("GET", "/admin/v1/openapi.json", "")
+	if got.status != http.StatusOK || got.v["openapi"] != "3.1.0" {
+		t.Fatalf("%d %.200s", got.status, got.text)
+	}
+	ids := map[string]bool{}
+	for _, r := range g.engine.Routes() {
+		route, below := strings.CutPrefix(r.Path, base)
+		if !below {
+			continue
+		}
+		path := pathParameter.ReplaceAllString(base+route, "{$1}")
+		there, _ := got.object("paths")[path].(map[string]any)
+		o, _ := there[strings.ToLower(r.Method)].(map[string]any)
+		id, _ := o["operationId"].(string)
+		if id == "" || ids[id] || o["summary"] == "" || o["responses"] == nil {
+			t.Errorf("%s %s is not described, or not by an id of its own: %v", r.Method, path, o)
+		}
+		ids[id] = true
+	}
+	if err := checkOperations(operations()); err != nil || len(ids) != len(operations()) {
+		t.Errorf("%d operations of %d: %v", len(ids), len(operations()), err)
+	}
+}
+
+// bodies are valid inputs of the operations that have one.
+var bodies = map[string]string{
+	"createKey":      checkout,
+	"changeKey":      `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],"expires_at":null}`,
+	"revokeKey":      `{"reason":"r"}`,
+	"enableKey":      `{"reason":"r"}`,
+	"createTeam":     `{"name":"t","project":"p","cost_center":"c","environment":"dev"}`,
+	"createProject":  `{"name":"p","team":"t","environment":"prod"}`,
+	"setBudget":      `{"scope":"org","period":"month","usd":"5.00","tokens":null,"zone":"UTC"}`,
+	"adjustSpend":    `{"key_id":"key_none","amount_usd":"-1.5","reason":"r","kind":"credit"}`,
+	"closePeriod":    `{"accept_unpriced":true}`,
+	"reopenPeriod":   `{"reason":"r"}`,
+	"archivePeriod":  `{"rows":1,"cost_usd":"0","sha256":"x"}`,
+	"reprice":        `{"from":"2026-01-01T00:00:00Z","to":"2026-02-01T00:00:00Z","dry_run":true,"reason":"r"}`,
+	"forgetReplica":  `{}`,
+	"bookReject":     `{}`,
+	"checkIntegrity": `{"quick":true}`,
+}
+
+// TestBodiesThatViolateTheDocumentAreRefused changes every member of every body to what
+// the document does not allow.
+func TestBodiesThatViolateTheDocumentAreRefused(t *testing.T) {
+	g := newRig(t)
+	c, err := theContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, o := range operations() {
+		if o.inQuery() {
+			continue
+		}
+		var valid map[string]any
+		if err := json.Unmarshal([]byte(bodies[o.id]), &valid); err != nil {
+			t.Errorf("%s has no example of a body: %v", o.id, err)
+			continue
+		}
+		members := fieldsOf(o.in)
+		var s *jsonschema.Schema
+		if len(members) > 0 {
+			route := pathParameter.ReplaceAllString(base+o.path, "{$1}")
+			if s, err = c.at("paths", route, strings.ToLower(o.method), "requestBody", "content", "application/json", "schema"); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Validate(any(valid)); err != nil {
+				t.Errorf("%s: the example is not valid: %v", o.id, err)
+			}
+		}
+		refused := func(what, param string, change func(map[string]any)) {
+			t.Helper()
+			bad := maps.Clone(valid)
+			change(bad)
+			if s != nil && s.Validate(any(bad)) == nil {
+				t.Errorf("%s: the document allows %s", o.id, what)
+			}
+			raw, _ := json.Marshal(bad)
+			got := g.ask(o.method, base+pathParameter.ReplaceAllString(o.path, "x_none"), string(raw))
+			e, _ := got.v["error"].(map[string]any)
+			if got.status != http.StatusUnprocessableEntity || !strings.HasPrefix(fmt.Sprint(e["param"]), param) {
+				t.Errorf("%s: %s is answered with %d: %s", o.id, what, got.status, got.text)
+			}
+			tried++
+		}
+		refused("an unknown member", "made_up", func(b map[string]any) { b["made_up"] = 1 })
+		for _, f := range members {
+			refused("a "+f.name+" of the wrong type", f.name, func(b map[string]any) { b[f.name] = []any{[]any{}} })
+			if f.required {
+				refused("no "+f.name, f.name, func(b map[string]any) { delete(b, f.name) })
+			}
+			if f.enum != nil {
+				refused("another "+f.name, f.name, func(b map[string]any) { b[f.name] = "made-up" })
+			}
+		}
+	}
+	if tried < 60 {
+		t.Errorf("only %d bodies were tried", tried)
+	}
+}
+
+// replica is a router whose leases have expired.
+func (g *rig) replica() string {
+	g.t.Helper()
+	_, err := g.store.Renew(g.t.Context(), billing.Replica{ID: "rep_1", Name: "gone", Epoch: "e1", TTL: time.Nanosecond}, billing.Joining)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return "rep_1"
+}
+
+// TestEveryOperationAnswersAsDescribed does everything once. Answers are checked against
+// the document wherever a test of this package asks.
+func TestEveryOperationAnswersAsDescribed(t *testing.T) {
+	g := newRig(t)
+	done := map[string]bool{}
+	ask := func(method, path, body string) answer {
+		t.Helper()
+		got := g.ask(method, base+path, body)
+		if id := validate(t, method, base+path, got); id != "" {
+			done[id] = true
+		} else {
+			t.Errorf("%s %s: %d %s", method, path, got.status, got.text)
+		}
+		return got
+	}
+	key := ask("POST", "/keys", checkout).v["id"].(string)
+	ask("GET", "/keys?limit=1&q=check", "")
+	ask("GET", "/keys/"+key, "")
+	ask("PATCH", "/keys/"+key, `{"name":"renamed"}`)
+	ask("POST", "/keys/"+key+"/enable", "")
+	ask("POST", "/spend/adjustments", `{"key_id":"`+key+`","amount_usd":"1.25","reason":"r"}`)
+	ask("POST", "/keys/"+key+"/revoke", `{"reason":"lost"}`)
+	ask("POST", "/teams", `{"name":"t2"}`)
+	ask("GET", "/teams", "")
+	ask("POST", "/projects", `{"name":"p2","team":"t2"}`)
+	ask("GET", "/projects", "")
+	ask("POST", "/budgets", `{"scope":"org","usd":"100"}`)
+	ask("GET", "/budgets", "")
+	ask("GET", "/spend?group_by=team", "")
+	ask("POST", "/periods/2020-01/close", "")
+	ask("GET", "/periods", "")
+	ask("POST", "/periods/2020-01/reopen", `{"reason":"late"}`)
+	ask("POST", "/periods/2020-01/close", "")
+	rows := ask("GET", "/periods/2020-01/rows", "")
+	digest := rows.trailer.Get("X-Tallyroute-Sha256")
+	ask("POST", "/periods/2020-01/archive", `{"rows":0,"cost_usd":"0","sha256":"`+digest+`"}`)
+	ask("POST", "/prices/reprice", `{"from":"2026-01-01T00:00:00Z","to":"2026-02-01T00:00:00Z","dry_run":true,"reason":"r"}`)
+	replica := g.replica()
+	ask("GET", "/replicas", "")
+	ask("POST", "/replicas/"+replica+"/forget", "")
+	g.reject("req_1")
+	ask("GET", "/rejects", "")
+	ask("POST", "/rejects/req_1/book", "")
+	ask("GET", "/events?limit=5", "")
+	ask("POST", "/integrity", "")
+	ask("GET", "/health", "")
+	ask("GET", "/openapi.json", "")
+	for _, o := range operations() {
+		if !done[o.id] {
+			t.Errorf("%s was not asked for", o.id)
+		}
+	}
+}
