@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"net/http"
+
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 )
@@ -31,7 +33,7 @@ func adjustSpend(x *exchange, in adjustment) (manage.AdjustmentView, error) {
 	if err != nil {
 		return manage.AdjustmentView{}, err
 	}
-	x.made(false)
+	x.status = http.StatusCreated
 	return manage.ViewAdjustment(row), nil
 }
 

@@ -55,6 +55,6 @@ func setBudget(x *exchange, in scopedBudget) (manage.BudgetView, error) {
 		return manage.BudgetView{}, err
 	}
 	x.subject = b.ID
-	x.made(existed)
+	x.status = madeOrFound[existed]
 	return manage.ViewBudget(b), nil
 }

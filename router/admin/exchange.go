@@ -157,13 +157,8 @@ func (x *exchange) param(name string) string {
 	return x.C.Param(name)
 }
 
-// made sets the status of an answer about something that was there already, or not.
-func (x *exchange) made(existed bool) {
-	x.status = http.StatusCreated
-	if existed {
-		x.status = http.StatusOK
-	}
-}
+// madeOrFound is the status of an answer about what was there already, or not.
+var madeOrFound = map[bool]int{false: http.StatusCreated, true: http.StatusOK}
 
 // by is who asks. The admin token has no name.
 func by(reason string) manage.By { return manage.By{Actor: "admin", Reason: reason} }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -100,7 +101,7 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 		return CreatedKey{}, err
 	}
 	x.subject = string(key.ID)
-	x.made(false)
+	x.status = http.StatusCreated
 	return CreatedKey{
 		KeyView: manage.ViewKey(&key, x.Start), Secret: secret.Reveal(), SecretShownOnce: true,
 		Snippets: snippets(x.BaseURL, &key), Warnings: warnings(&key),

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"fmt"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -86,18 +85,4 @@ func (o operation) describe(inputs, outputs *schemas) schema {
 	}
 	d["responses"] = responses
 	return d
-}
-
-// checkOperations refuses a table in which an id or a route stands twice.
-func checkOperations(operations []operation) error {
-	seen := map[string]bool{}
-	for _, o := range operations {
-		for _, name := range []string{o.id, o.method + " " + o.path} {
-			if seen[name] {
-				return fmt.Errorf("admin: %s stands twice in the table of operations", name)
-			}
-			seen[name] = true
-		}
-	}
-	return nil
 }

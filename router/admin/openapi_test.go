@@ -149,8 +149,8 @@ func TestDocumentIsServedWithEveryRoute(t *testing.T) {
 		}
 		ids[id] = true
 	}
-	if err := checkOperations(operations()); err != nil || len(ids) != len(operations()) {
-		t.Errorf("%d operations of %d: %v", len(ids), len(operations()), err)
+	if len(ids) != len(operations()) {
+		t.Errorf("%d ids of %d operations", len(ids), len(operations()))
 	}
 }
 

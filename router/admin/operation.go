@@ -39,7 +39,7 @@ func does[In, Out any](id, method, path, summary string, do func(*exchange, In) 
 			}
 			x.status = http.StatusOK
 			out, err := do(x, in)
-			if err == nil {
+			if err == nil && !x.C.Writer.Written() {
 				x.JSON(x.status, out)
 			}
 			return err
@@ -47,17 +47,10 @@ func does[In, Out any](id, method, path, summary string, do func(*exchange, In) 
 	}
 }
 
-// streams is an operation that writes its answer by itself.
-func streams[In any](id, method, path, media, summary string, do func(*exchange, In) error) operation {
-	o := does(id, method, path, summary, func(*exchange, In) (none, error) { return none{}, nil })
+// streaming says that the operation has written an answer of another media type by
+// the time that it is done.
+func (o operation) streaming(media string) operation {
 	o.media, o.out = media, nil
-	o.handle = func(x *exchange) error {
-		var in In
-		if err := x.read(&in); err != nil {
-			return err
-		}
-		return do(x, in)
-	}
 	return o
 }
 

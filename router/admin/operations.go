@@ -25,8 +25,9 @@ func operations() []operation {
 		does("listPeriods", get, "/periods", "List the months of the ledger, newest first.", listPeriods),
 		does("closePeriod", post, "/periods/:month/close", "Close a month: it takes no more rows.", closePeriod),
 		does("reopenPeriod", post, "/periods/:month/reopen", "Open a closed month again.", reopenPeriod),
-		streams("getPeriodRows", get, "/periods/:month/rows", "application/jsonl",
-			"The rows of a closed month as JSON lines, with their SHA-256 in the trailer X-Tallyroute-Sha256.", archiveRows).slowly(),
+		does("getPeriodRows", get, "/periods/:month/rows",
+			"The rows of a closed month as JSON lines, with their SHA-256 in the trailer X-Tallyroute-Sha256.", archiveRows).
+			streaming("application/jsonl").slowly(),
 		does("archivePeriod", post, "/periods/:month/archive", "Drop the rows of a closed month that are safe in a file.", archivePeriod).
 			slowly(),
 		does("reprice", post, "/prices/reprice", "Cost what was used by the prices of today, and post the differences.", reprice).slowly(),

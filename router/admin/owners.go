@@ -37,7 +37,7 @@ func createTeam(x *exchange, in newTeam) (CreatedTeam, error) {
 		return CreatedTeam{}, err
 	}
 	x.subject = made.Team.ID
-	x.made(made.Existed)
+	x.status = madeOrFound[made.Existed]
 	return CreatedTeam{manage.ViewTeam(made.Team), manage.ViewProject(made.Project)}, nil
 }
 
@@ -66,6 +66,6 @@ func createProject(x *exchange, in newProject) (manage.ProjectView, error) {
 		return manage.ProjectView{}, err
 	}
 	x.subject = project.ID
-	x.made(existed)
+	x.status = madeOrFound[existed]
 	return manage.ViewProject(project), nil
 }

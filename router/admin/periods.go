@@ -34,13 +34,13 @@ func reopenPeriod(x *exchange, in reasoned) (manage.PeriodView, error) {
 // archiveRows is GET /periods/2026-10/rows: the rows of a closed month as JSON
 // lines, for the file in which they are kept. Their digest is in the trailer
 // X-Tallyroute-Sha256: lines without it are not whole.
-func archiveRows(x *exchange, _ none) error {
+func archiveRows(x *exchange, _ none) (none, error) {
 	m, err := billing.ParseMonth(x.param("month"))
 	if err != nil {
-		return invalid("month", "must be a month such as 2026-11")
+		return none{}, invalid("month", "must be a month such as 2026-11")
 	}
 	if err := x.Actions.Archivable(x.ctx(), m); err != nil {
-		return err
+		return none{}, err
 	}
 	const trailer = "X-Tallyroute-Sha256"
 	digest := billing.NewMonthDigest()
@@ -58,9 +58,10 @@ func archiveRows(x *exchange, _ none) error {
 		err = out.Flush()
 	}
 	if err == nil {
+		x.C.Writer.WriteHeaderNow() // of a month without rows, too
 		x.C.Writer.Header().Set(trailer, digest.SHA256())
 	}
-	return err
+	return none{}, err
 }
 
 // archived is what the file of a month holds: the body of archivePeriod and its answer.
