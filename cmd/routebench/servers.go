@@ -47,8 +47,8 @@ func newMock() mock {
 	next := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nTransfer-Encoding: " +
 		"chunked\r\n\r\n" +
 		chunk(`{"role":"assistant","content":"","refusal":null}`, "null")
-	for range chunkCount {
-		m.stream = append(m.stream, []byte(next+chunk(`{"content":"eight ch"}`, "null")))
+	for range chunkCount { // each a token of every vocabulary, as the usage has it
+		m.stream = append(m.stream, []byte(next+chunk(`{"content":" account"}`, "null")))
 		next = ""
 	}
 	end := chunk(`{}`, `"stop"`) + framed(prefix+`],"usage":{"prompt_tokens":256,"completion_tokens":100,"total_tokens":356`+

@@ -34,9 +34,10 @@ func walkWork(n int) int64 { return int64(n) / 4 }
 
 func mergeWork(n int) int64 { return 10 + 8*int64(n) + int64(n)*int64(n)/25 }
 
-// encoding counts by one vocabulary. It never changes.
+// encoding counts by one vocabulary, which never changes.
 type encoding struct {
 	ranks   map[string]int
+	merged  *pieces
 	split   splitter
 	classes *classTable
 }
@@ -49,7 +50,7 @@ func loadEncoding(name string, split splitter) (*encoding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokens: load %s: %w", name, err)
 	}
-	return &encoding{ranks: ranks, split: split, classes: classes()}, nil
+	return &encoding{ranks: ranks, merged: newPieces(), split: split, classes: classes()}, nil
 }
 
 // count is how many tokens text has as ordinary text: what looks like a special
@@ -80,8 +81,14 @@ func (e *encoding) count(text []byte, w *work) (n, rest int64, exact bool) {
 
 // merge is how many tokens a piece has.
 func (e *encoding) merge(piece []byte, w *work) int64 {
+	slot, mark := e.merged.of(piece)
+	if n, ok := slot.get(mark); ok {
+		return n
+	}
 	w.left -= mergeWork(len(piece))
-	return e.tokensOf(piece)
+	n := e.tokensOf(piece)
+	slot.put(mark, n)
+	return n
 }
 
 // atCut is what a cut may hide. Merging within the parts does not see what is
