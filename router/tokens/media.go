@@ -50,8 +50,9 @@ func (c *Counter) media(p chat.Piece, t Tokenizer) (v tally, ok bool) {
 	return v, true
 }
 
-// counted is what has n tokens, or may have less.
-func counted(n int64, exact bool) tally {
+// imageTally is a picture of that size, the zero value where it is not known.
+func imageTally(s size, detail string, t Tokenizer) tally {
+	n, exact := imageTokens(s, detail, t)
 	if exact {
 		return tally{fixed: n}
 	}
@@ -74,7 +75,7 @@ func mediaTokens(p chat.Piece, t Tokenizer) tally {
 	}
 	switch kind {
 	case pictureMedia:
-		return counted(imageTokens(sizeOf(encoded), p.Detail, t))
+		return imageTally(sizeOf(encoded), p.Detail, t)
 	case audioMedia:
 		return guessed(audioTokens(decoded(encoded, -1), declared))
 	case pdfMedia:
@@ -86,7 +87,7 @@ func mediaTokens(p chat.Piece, t Tokenizer) tally {
 	case unknownMedia:
 	}
 	if p.Kind == chat.PieceImage {
-		return counted(imageTokens(size{}, p.Detail, t))
+		return imageTally(size{}, p.Detail, t)
 	}
 	return guessed(max(int64(len(encoded)), leastFile))
 }
@@ -95,7 +96,7 @@ func mediaTokens(p chat.Piece, t Tokenizer) tally {
 // for its kind, since nobody can look.
 func elsewhere(p chat.Piece, declared string, t Tokenizer) tally {
 	if p.Kind == chat.PieceImage || strings.HasPrefix(declared, "image/") || p.Type == "image" || p.Type == "input_image" {
-		return counted(imageTokens(size{}, p.Detail, t))
+		return imageTally(size{}, p.Detail, t)
 	}
 	if p.Type == "video_url" || p.Type == "video" || strings.HasPrefix(declared, "video/") {
 		return guessed(videoSeconds * perFrame)
