@@ -24,6 +24,16 @@ func Sum(rows []Spend) (sum Amount) {
 // lease: no attempt is booked with more, and many of them still add up.
 func MostHeld() Amount { return Amount{Tokens: MostTokens, Money: MostMeter} }
 
+// MostUsed is the most that a counter of a window is kept at, up and down: no
+// limit is larger, so beyond it any budget has long been used up.
+func MostUsed() Amount { return Amount{Tokens: maxLimit, Money: maxMoneyLimit} }
+
+// AsUsed is a as a counter keeps it.
+func (a Amount) AsUsed() Amount {
+	most := MostUsed()
+	return a.AtMost(most).AtLeast(Amount{}.Minus(most))
+}
+
 // Plus is a+b, as far as it goes.
 func (a Amount) Plus(b Amount) Amount {
 	return Amount{SatAdd(a.Tokens, b.Tokens), a.Money.Add(b.Money)}

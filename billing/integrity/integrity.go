@@ -31,8 +31,6 @@ type Dialect struct {
 	// HeldByWindow is a SELECT of budget_id, window_start, tokens and nano with a
 	// row for each hold and window.
 	HeldByWindow string
-	// Clamp bounds the sum of a counter as the store does; nil where it does not.
-	Clamp func(tokens int64, money billing.Money) (int64, billing.Money)
 }
 
 // Run checks every law.
@@ -52,7 +50,7 @@ func Run(ctx context.Context, s Snapshot, d Dialect, o billing.IntegrityOptions)
 		}
 		r.Add(law)
 	}
-	counters, err := countersLaw(ctx, s, d)
+	counters, err := countersLaw(ctx, s)
 	if err != nil {
 		return r, err
 	}
@@ -66,7 +64,7 @@ func Run(ctx context.Context, s Snapshot, d Dialect, o billing.IntegrityOptions)
 	return r, nil
 }
 
-func countersLaw(ctx context.Context, s Snapshot, d Dialect) (billing.Law, error) {
+func countersLaw(ctx context.Context, s Snapshot) (billing.Law, error) {
 	counters, err := s.Counters(ctx)
 	if err != nil {
 		return billing.Law{}, err
@@ -75,11 +73,7 @@ func countersLaw(ctx context.Context, s Snapshot, d Dialect) (billing.Law, error
 	if err := s.Moments(ctx, t.Add); err != nil {
 		return billing.Law{}, err
 	}
-	clamp := d.Clamp
-	if clamp == nil {
-		clamp = func(tokens int64, money billing.Money) (int64, billing.Money) { return tokens, money }
-	}
-	return t.Judge(clamp), nil
+	return t.Judge(), nil
 }
 
 const closedSQL = `

@@ -53,7 +53,8 @@ SELECT 'spend_events: row ' || CAST(event_id AS text) || ', attempt ' || attempt
   FROM spend_events
  WHERE (pricing = 'unpriced') <> (cost_nano IS NULL)
     OR kind = 'usage' AND pricing <> 'unpriced' AND cost_nano <> ` + allMeters + `
-    OR kind = 'usage' AND (input_tokens < 0 OR cache_read_tokens < 0 OR cache_write_tokens < 0 OR output_tokens < 0 OR reasoning_tokens < 0 OR cost_nano < 0)
+    OR kind = 'usage' AND (input_tokens < 0 OR cache_read_tokens < 0 OR cache_write_tokens < 0 OR output_tokens < 0
+      OR reasoning_tokens < 0 OR cost_nano < 0)
     OR kind <> 'usage' AND (` + allMeters + ` NOT IN (0, coalesce(cost_nano, 0)) OR coalesce(reason, '') = '' OR coalesce(actor, '') = '')
     OR attempt < 1 OR overrun_tokens < 0`
 
@@ -96,9 +97,12 @@ func rollupSQL() string {
 	}
 	by := strings.Join(grain, ", ")
 	return `
-SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id || ', ' || kind || ' of ' || provider || ' ' || model || ', ' || pricing || ' ' || price_id,
-       ` + strings.Join(expected, " || ") + ` || CASE WHEN d.month <> substr(CAST(report_day AS text), 1, 7) THEN 'month ' || substr(CAST(report_day AS text), 1, 7) ELSE '' END,
-       ` + strings.Join(found, " || ") + ` || CASE WHEN d.month <> substr(CAST(report_day AS text), 1, 7) THEN 'month ' || d.month ELSE '' END
+SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id ||
+         ', ' || kind || ' of ' || provider || ' ' || model || ', ' || pricing || ' ' || price_id,
+       ` + strings.Join(expected, " || ") + ` || CASE WHEN d.month <> substr(CAST(report_day AS text), 1, 7)
+         THEN 'month ' || substr(CAST(report_day AS text), 1, 7) ELSE '' END,
+       ` + strings.Join(found, " || ") + ` || CASE WHEN d.month <> substr(CAST(report_day AS text), 1, 7) THEN 'month ' || d.month
+         ELSE '' END
   FROM (
     SELECT ` + strings.Replace(by, "price_id", "coalesce(price_id, '') AS price_id", 1) + `, ` + strings.Join(selected, ", ") + `
       FROM spend_events
@@ -121,7 +125,8 @@ SELECT 'spend_archived: month ' || p.month,
        p.ledger_rows || ' rows and ' || p.ledger_nano || ' nano-dollars, ' || coalesce(d.tokens, 0) || ' tokens, none left in spend_events',
        coalesce(a.events, 0) || ' rows and ' || coalesce(a.nano, 0) || ' nano-dollars, ' || coalesce(a.tokens, 0) || ' tokens; '
          || coalesce(d.nano, 0) || ' nano-dollars in spend_daily'
-  FROM (SELECT substr(CAST(period AS text), 1, 7) AS month, coalesce(ledger_rows, -1) AS ledger_rows, coalesce(ledger_nano, -1) AS ledger_nano
+  FROM (SELECT substr(CAST(period AS text), 1, 7) AS month, coalesce(ledger_rows, -1) AS ledger_rows,
+    coalesce(ledger_nano, -1) AS ledger_nano
           FROM billing_periods WHERE archived_at IS NOT NULL) AS p
   LEFT JOIN (SELECT substr(CAST(report_day AS text), 1, 7) AS month, sum(events) AS events, sum(tokens) AS tokens, sum(nano) AS nano
                FROM spend_archived GROUP BY 1) AS a ON a.month = p.month
@@ -138,7 +143,8 @@ const closedRowsSQL = `
 SELECT 'billing_periods: month ' || p.month,
        coalesce(e.events, 0) || ' rows and ' || coalesce(e.nano, 0) || ' nano-dollars',
        p.ledger_rows || ' rows and ' || p.ledger_nano || ' nano-dollars'
-  FROM (SELECT substr(CAST(period AS text), 1, 7) AS month, coalesce(ledger_rows, -1) AS ledger_rows, coalesce(ledger_nano, -1) AS ledger_nano
+  FROM (SELECT substr(CAST(period AS text), 1, 7) AS month, coalesce(ledger_rows, -1) AS ledger_rows,
+    coalesce(ledger_nano, -1) AS ledger_nano
           FROM billing_periods WHERE status = 'closed' AND archived_at IS NULL AND ledger_sha256 IS NOT NULL) AS p
   LEFT JOIN (SELECT substr(CAST(report_day AS text), 1, 7) AS month, count(*) AS events, coalesce(sum(cost_nano), 0) AS nano
                FROM spend_events GROUP BY 1) AS e ON e.month = p.month
@@ -150,7 +156,8 @@ SELECT 'budget_counters: held by budget ' || budget_id || ', window from ' || CA
        coalesce(h.tokens, 0) || ' tokens and ' || coalesce(h.nano, 0) || ' nano-dollars',
        coalesce(c.held_tokens, 0) || ' tokens and ' || coalesce(c.held_nano, 0) || ' nano-dollars'
   FROM budget_counters AS c
-  FULL JOIN (SELECT budget_id, window_start, sum(tokens) AS tokens, sum(nano) AS nano FROM (` + held + `) AS l GROUP BY budget_id, window_start) AS h
+  FULL JOIN (SELECT budget_id, window_start, sum(tokens) AS tokens, sum(nano) AS nano FROM (` + held + `) AS l
+    GROUP BY budget_id, window_start) AS h
       USING (budget_id, window_start)
  WHERE coalesce(h.tokens, 0) <> coalesce(c.held_tokens, 0) OR coalesce(h.nano, 0) <> coalesce(c.held_nano, 0)`
 }
@@ -180,7 +187,8 @@ SELECT 'leases: of replica ' || replica_id || ' on budget ' || budget_id, 'nothi
 UNION ALL
 SELECT 'holds: ' || id, 'nothing negative', tokens || ' and ' || nano FROM holds WHERE tokens < 0 OR nano < 0
 UNION ALL
-SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id, 'nothing negative', requests || ' requests, ' || attempts || ' attempts, ' || errors || ' errors'
+SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id, 'nothing negative',
+  requests || ' requests, ' || attempts || ' attempts, ' || errors || ' errors'
   FROM spend_daily WHERE requests < 0 OR attempts < 0 OR errors < 0`
 
 // rollupLinesSQL has each row of a month's rollup as one text. Columns that the

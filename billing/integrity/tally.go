@@ -93,16 +93,16 @@ func (t *Tally) addTo(scope billing.Scope, id string, m Moment) {
 func (w counted) reaches(t time.Time) bool { return w.last.IsZero() || t.Before(w.last) }
 
 // Judge checks the law that what a counter says was used is what the ledger
-// says. clamp is how a store bounds a sum.
-func (t *Tally) Judge(clamp func(tokens int64, money billing.Money) (int64, billing.Money)) billing.Law {
+// says, as far as a counter goes.
+func (t *Tally) Judge() billing.Law {
 	l := billing.Law{Name: "counters", Says: "what a budget has used in a window is the sum of the rows in it"}
 	for _, budget := range slices.Sorted(maps.Keys(t.windows)) {
 		for _, w := range t.windows[budget] {
-			tokens, money := clamp(w.used.tokens, w.used.money)
-			if tokens != w.is.tokens || money != w.is.money {
+			used := billing.Amount{Tokens: w.used.tokens, Money: w.used.money}.AsUsed()
+			if used.Tokens != w.is.tokens || used.Money != w.is.money {
 				l.Add(billing.Breach{
 					Where:    fmt.Sprintf("budget_counters: budget %s, window from %s", budget, from(w.Window)),
-					Expected: amountOf(tokens, money), Found: amountOf(w.is.tokens, w.is.money),
+					Expected: amountOf(used.Tokens, used.Money), Found: amountOf(w.is.tokens, w.is.money),
 				})
 			}
 		}

@@ -93,8 +93,8 @@ func openCounter(ctx context.Context, tx pgx.Tx, b billing.Budget, w billing.Win
 // for a closed month are reported on another day: they are taken out of the
 // days that they were reported on, and put where they occurred. Rows that were
 // refused count until they are booked.
-const usedSQL = `
-SELECT coalesce(sum(tokens), 0)::bigint, coalesce(sum(nano), 0)::bigint FROM (
+var usedSQL = `
+SELECT ` + usedTokensSQL("coalesce(sum(tokens), 0)") + `, ` + usedNanoSQL("coalesce(sum(nano), 0)") + ` FROM (
   SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
     FROM spend_daily
    WHERE {scope} AND report_day >= $2 AND report_day < $3
@@ -203,4 +203,36 @@ func window(start, end pgtype.Timestamptz) billing.Window {
 		w.End = end.Time.UTC()
 	}
 	return w
+}
+
+// movedSQL changes the counters as change says: more is used, and less is held,
+// or leased. What is used stays in the range that a limit can be in: beyond it,
+// any budget has long been used up. movedColumns are what a standing reads.
+func movedSQL(freed string) string {
+	return strings.NewReplacer("{freed}", freed).Replace(`locked AS MATERIALIZED (
+  SELECT c.budget_id, c.window_start
+    FROM budget_counters c JOIN change USING (budget_id, window_start)
+   ORDER BY c.budget_id, c.window_start
+     FOR UPDATE OF c
+), moved AS (
+  UPDATE budget_counters c
+     SET used_tokens = ` + usedTokensSQL("c.used_tokens + d.used_tokens") + `,
+         used_nano = ` + usedNanoSQL("c.used_nano + d.used_nano") + `,
+         {freed}_tokens = c.{freed}_tokens - d.free_tokens, {freed}_nano = c.{freed}_nano - d.free_nano
+    FROM change d JOIN locked USING (budget_id, window_start)
+   WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start
+  RETURNING c.*
+)`)
+}
+
+const movedColumns = `b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
+       m.window_start, m.window_end, m.used_tokens, m.held_tokens + m.leased_tokens, m.used_nano, m.held_nano + m.leased_nano`
+
+// usedTokensSQL and usedNanoSQL are sums as a counter keeps them.
+func usedTokensSQL(sum string) string { return usedWithin(sum, billing.MostUsed().Tokens) }
+
+func usedNanoSQL(sum string) string { return usedWithin(sum, int64(billing.MostUsed().Money)) }
+
+func usedWithin(sum string, most int64) string {
+	return fmt.Sprintf("least(greatest(%s, -%d), %d)::bigint", sum, most, most)
 }

@@ -21,8 +21,10 @@ const grantSQL = `
 WITH replica AS (
   SELECT FROM replicas WHERE id = $1 AND epoch = $2 FOR KEY SHARE
 ), line AS (
-  SELECT * FROM unnest($3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
-       AS l (budget_id, window_start, window_end, need_tokens, need_nano, head_tokens, head_nano, wish_tokens, wish_nano, idle_tokens, idle_nano)
+  SELECT * FROM unnest($3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+    $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
+       AS l (budget_id, window_start, window_end, need_tokens, need_nano, head_tokens, head_nano, wish_tokens, wish_nano,
+         idle_tokens, idle_nano)
 ), locked AS MATERIALIZED (
   SELECT c.*
     FROM budget_counters c JOIN line USING (budget_id, window_start, window_end)
@@ -34,7 +36,8 @@ WITH replica AS (
          c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens AS held_tokens,
          c.used_nano, c.held_nano + c.leased_nano AS held_nano, c.exact_until > now() AS exact,
          c.exact_until > now() + interval '4500 milliseconds' AS told,
-         greatest(l.wish_tokens - l.idle_tokens, l.need_tokens) AS wish_tokens, greatest(l.wish_nano - l.idle_nano, l.need_nano) AS wish_nano,
+         greatest(l.wish_tokens - l.idle_tokens, l.need_tokens) AS wish_tokens,
+         greatest(l.wish_nano - l.idle_nano, l.need_nano) AS wish_nano,
          b.token_limit::numeric - c.used_tokens - c.held_tokens - c.leased_tokens - l.need_tokens AS left_tokens,
          b.amount_nano::numeric - c.used_nano - c.held_nano - c.leased_nano - l.need_nano AS left_nano,
          l.head_tokens, l.head_nano, l.idle_tokens, l.idle_nano
@@ -44,9 +47,11 @@ WITH replica AS (
 ), judged AS (
   SELECT r.*, coalesce(left_tokens >= head_tokens, true) AND coalesce(left_nano >= head_nano, true) AS fits,
          CASE WHEN left_tokens IS NULL THEN wish_tokens WHEN exact THEN need_tokens
-              ELSE need_tokens + least(wish_tokens - need_tokens, greatest(trunc(left_tokens / 16) - idle_tokens, 0)) END::bigint AS grant_tokens,
+              ELSE need_tokens + least(wish_tokens - need_tokens, greatest(trunc(left_tokens / 16) - idle_tokens, 0))
+         END::bigint AS grant_tokens,
          CASE WHEN left_nano IS NULL THEN wish_nano WHEN exact THEN need_nano
-              ELSE need_nano + least(wish_nano - need_nano, greatest(trunc(left_nano / 16) - idle_nano, 0)) END::bigint AS grant_nano,
+              ELSE need_nano + least(wish_nano - need_nano, greatest(trunc(left_nano / 16) - idle_nano, 0))
+         END::bigint AS grant_nano,
          (NOT coalesce(left_tokens >= head_tokens, true) OR NOT coalesce(left_nano >= head_nano, true)) AND EXISTS (
            SELECT FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at > now()
             WHERE l.budget_id = r.id AND l.window_start = r.window_start AND (l.replica_id, l.epoch) <> ($1, $2)

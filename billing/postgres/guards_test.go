@@ -56,7 +56,8 @@ func TestLedger_ClosedPeriod(t *testing.T) {
 // copyRow inserts the row that is there as another request on another day.
 func copyRow(table, day string) string {
 	return `INSERT INTO ` + table + ` (event_id, occurred_at, report_day, request_id, key_id, project_id, team_id, cost_center, environment,
-		requested_model, provider, model, output_tokens, pricing, input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano)
+		requested_model, provider, model, output_tokens, pricing, input_cost_nano, cache_read_cost_nano, cache_write_cost_nano,
+		  output_cost_nano, fee_nano, cost_nano)
 	SELECT gen_random_uuid(), occurred_at, '` + day + `', gen_random_uuid()::text, key_id, project_id, team_id, cost_center, environment,
 		requested_model, provider, model, 7, 'priced', 0, 0, 0, 5, 0, 5 FROM spend_events LIMIT 1`
 }
@@ -97,7 +98,8 @@ func TestPartitions(t *testing.T) {
 	s, dsn := open(t, patient)
 	c := raw(t, dsn)
 	const ahead = `SELECT count(*) FROM generate_series(-1, 3) n
-		WHERE to_regclass('spend_events_' || to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + n * interval '1 month', 'YYYY_MM')) IS NOT NULL`
+		WHERE to_regclass('spend_events_' || to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + n * interval '1 month',
+		  'YYYY_MM')) IS NOT NULL`
 	if n := get[int](t, c, ahead); n != 5 {
 		t.Errorf("%d of the 5 months around now have a partition", n)
 	}
@@ -184,7 +186,8 @@ func TestFinance_IsCommented(t *testing.T) {
 		SELECT format('%s.%s', attrelid::regclass, attname) FROM pg_attribute JOIN pg_class v ON v.oid = attrelid
 		 WHERE v.relnamespace = 'finance'::regnamespace AND attnum > 0 AND coalesce(col_description(attrelid, attnum), '') = ''
 		UNION ALL
-		SELECT v.oid::regclass::text FROM pg_class v WHERE v.relnamespace = 'finance'::regnamespace AND obj_description(v.oid, 'pg_class') IS NULL`)
+		SELECT v.oid::regclass::text FROM pg_class v WHERE v.relnamespace = 'finance'::regnamespace
+		  AND obj_description(v.oid, 'pg_class') IS NULL`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,8 @@ func TestUpkeep_ThrowsOldWindowsAway(t *testing.T) {
 	c := raw(t, dsn)
 	exec(t, c, `INSERT INTO budgets (id, scope, scope_id, period, token_limit) VALUES ('bud_old', 'org', 'org', 'day', 10)`)
 	exec(t, c, `INSERT INTO budget_counters (budget_id, window_start, window_end, leased_tokens)
-		SELECT 'bud_old', now() - n * interval '1 day', now() - (n - 1) * interval '1 day', CASE WHEN n = 300 THEN 1 ELSE 0 END FROM generate_series(1, 2500) AS n`)
+		SELECT 'bud_old', now() - n * interval '1 day', now() - (n - 1) * interval '1 day', CASE WHEN n = 300 THEN 1 ELSE 0 END
+		  FROM generate_series(1, 2500) AS n`)
 	if err := s.Upkeep(t.Context()); err != nil {
 		t.Fatal(err)
 	}

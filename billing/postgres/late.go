@@ -69,18 +69,23 @@ func (s *Store) bookLate(ctx context.Context, tx pgx.Tx, rows []billing.Spend) (
 	return booked, addPartitions(ctx, tx, booked)
 }
 
-// addPartitions makes the partitions of rows that were given another day.
-func addPartitions(ctx context.Context, tx pgx.Tx, rows []billing.Spend) error {
-	made := make(map[billing.Month]bool)
-	for _, r := range rows {
-		m := billing.MonthOf(r.ReportDay)
-		if r.AdjustsPeriod == "" || r.ReportDay == "" || made[m] {
-			continue
-		}
-		made[m] = true
-		if _, err := tx.Exec(ctx, "SELECT spend_add_partition($1::text::date)", r.ReportDay); err != nil {
-			return err
-		}
+const addPartitionsSQL = `
+SELECT spend_add_partition(min(d::date)) FROM unnest($1::text[]) AS d WHERE d <> '' GROUP BY left(d, length('2006-01'))`
+
+// addPartitions makes the partitions of the days that rows are reported on, as
+// far as they have one.
+func addPartitions(ctx context.Context, c interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}, rows []billing.Spend) error {
+	days := make([]string, len(rows))
+	for i := range rows {
+		days[i] = rows[i].ReportDay
 	}
-	return nil
+	_, err := c.Exec(ctx, addPartitionsSQL, days)
+	return err
+}
+
+// addPartitions does so in a transaction of its own.
+func (s *Store) addPartitions(ctx context.Context, rows []billing.Spend) error {
+	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error { return addPartitions(ctx, c, rows) })
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,9 +18,10 @@ import (
 // What a counter stands at is read from its locked row, after everybody who
 // came before has committed. Without the counters of all lines, or with one
 // that has no room, nothing changes and the rows say why.
-const reserveSQL = `
+var reserveSQL = `
 WITH key AS (
-  SELECT revoked_at IS NOT NULL AS revoked, coalesce(expires_at <= $5, false) AS expired, stopped_at IS NOT NULL AS stopped, version <> $4 AS stale
+  SELECT revoked_at IS NOT NULL AS revoked, coalesce(expires_at <= $5, false) AS expired,
+         stopped_at IS NOT NULL AS stopped, version <> $4 AS stale
     FROM api_keys WHERE id = $3
 ), line AS (
   SELECT * FROM unnest($6::text[], $7::timestamptz[], $8::timestamptz[]) AS l (budget_id, window_start, window_end)
@@ -29,14 +31,7 @@ WITH key AS (
    WHERE EXISTS (SELECT FROM key WHERE NOT (revoked OR expired OR stopped OR stale))
    ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
-), judged AS (
-  SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
-         c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens AS held_tokens,
-         c.used_nano, c.held_nano + c.leased_nano AS held_nano,
-         coalesce(c.used_tokens::numeric + c.held_tokens + c.leased_tokens + $11::bigint + $13::bigint <= b.token_limit, true)
-         AND coalesce(c.used_nano::numeric + c.held_nano + c.leased_nano + $12::bigint + $14::bigint <= b.amount_nano, true) AS fits
-    FROM locked c JOIN budgets b ON b.id = c.budget_id AND b.archived_at IS NULL
-), verdict AS (
+), ` + judgedSQL("$11::bigint + $13::bigint", "$12::bigint + $14::bigint") + `, verdict AS (
   SELECT count(*) = cardinality($6::text[]) AS complete, coalesce(bool_and(fits), true) AS fits FROM judged
 ), taken AS (
   UPDATE budget_counters c SET held_tokens = c.held_tokens + $9::bigint, held_nano = c.held_nano + $10::bigint
@@ -48,11 +43,25 @@ WITH key AS (
     FROM key, verdict v
    WHERE v.complete AND v.fits AND NOT (revoked OR expired OR stopped OR stale)
 )
-SELECT key.revoked, key.expired, key.stopped, key.stale, v.complete, coalesce(j.fits, true),
-       j.id, j.scope, j.scope_id, j.period, j.zone, j.token_limit, j.amount_nano,
-       j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano
+SELECT key.revoked, key.expired, key.stopped, key.stale, v.complete, coalesce(j.fits, true), ` + judgedColumns + `
   FROM key CROSS JOIN verdict v LEFT JOIN judged j ON true
  ORDER BY j.id`
+
+// judgedSQL says of every locked counter how it stands, and whether it has room
+// for so many tokens and nano-USD more; judgedColumns are what a standing reads.
+func judgedSQL(tokens, nano string) string {
+	return strings.NewReplacer("{tokens}", tokens, "{nano}", nano).Replace(`judged AS (
+  SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
+         c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens AS held_tokens,
+         c.used_nano, c.held_nano + c.leased_nano AS held_nano,
+         coalesce(c.used_tokens::numeric + c.held_tokens + c.leased_tokens + {tokens} <= b.token_limit, true)
+         AND coalesce(c.used_nano::numeric + c.held_nano + c.leased_nano + {nano} <= b.amount_nano, true) AS fits
+    FROM locked c JOIN budgets b ON b.id = c.budget_id AND b.archived_at IS NULL
+)`)
+}
+
+const judgedColumns = `j.id, j.scope, j.scope_id, j.period, j.zone, j.token_limit, j.amount_nano,
+       j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano`
 
 // Reserve implements billing.Ledger. It is not given up when the caller is
 // gone: the hold would be left behind, and billed once it expired.
@@ -215,23 +224,17 @@ func (s *Store) openMissing(ctx context.Context, lines []billing.HoldLine, have 
 
 // retrySQL locks in the order of a settlement: the hold, then its counters. Those
 // of archived budgets are moved as well, since a settlement does so.
-const retrySQL = `
+var retrySQL = `
 WITH hold AS MATERIALIZED (
   SELECT budget_ids, window_starts FROM holds WHERE id = $1 FOR UPDATE
 ), locked AS MATERIALIZED (
   SELECT c.*
     FROM budget_counters c
-   WHERE (c.budget_id, c.window_start) IN (SELECT l.budget_id, l.window_start FROM hold, unnest(budget_ids, window_starts) AS l (budget_id, window_start))
+   WHERE (c.budget_id, c.window_start) IN (
+           SELECT l.budget_id, l.window_start FROM hold, unnest(budget_ids, window_starts) AS l (budget_id, window_start))
    ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
-), judged AS (
-  SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
-         c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens AS held_tokens,
-         c.used_nano, c.held_nano + c.leased_nano AS held_nano,
-         coalesce(c.used_tokens::numeric + c.held_tokens + c.leased_tokens + $3::bigint <= b.token_limit, true)
-         AND coalesce(c.used_nano::numeric + c.held_nano + c.leased_nano + $4::bigint <= b.amount_nano, true) AS fits
-    FROM locked c JOIN budgets b ON b.id = c.budget_id AND b.archived_at IS NULL
-), verdict AS (
+), ` + judgedSQL("$3::bigint", "$4::bigint") + `, verdict AS (
   SELECT coalesce(bool_and(fits), true) AS fits FROM judged
 ), taken AS (
   UPDATE budget_counters c SET held_tokens = c.held_tokens + $3::bigint, held_nano = c.held_nano + $4::bigint
@@ -242,9 +245,7 @@ WITH hold AS MATERIALIZED (
     FROM verdict v
    WHERE h.id = $1 AND v.fits
 )
-SELECT coalesce(j.fits, true),
-       j.id, j.scope, j.scope_id, j.period, j.zone, j.token_limit, j.amount_nano,
-       j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano
+SELECT coalesce(j.fits, true), ` + judgedColumns + `
   FROM hold LEFT JOIN judged j ON true
  ORDER BY j.id`
 
@@ -309,15 +310,16 @@ WITH gone AS (
 ), posted AS (
   ` + insertEventsSQL(8) + `
    WHERE EXISTS (SELECT FROM gone)
-  RETURNING key_id, overrun_tokens, overrun_nano, input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
+  RETURNING key_id, overrun_tokens, overrun_nano, input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens,
+    cost_nano AS nano
 ), ` + overrunSQL(6) + `, spent AS (
   SELECT coalesce(sum(tokens), 0)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano FROM posted
 ), change AS (
   SELECT budget_id, window_start,
-         sum(used_tokens)::bigint AS used_tokens, sum(used_nano)::bigint AS used_nano,
-         sum(held_tokens)::bigint AS held_tokens, sum(held_nano)::bigint AS held_nano
+         sum(used_tokens) AS used_tokens, sum(used_nano) AS used_nano,
+         sum(free_tokens)::bigint AS free_tokens, sum(free_nano)::bigint AS free_nano
     FROM (
-      SELECT l.budget_id, l.window_start, 0::bigint AS used_tokens, 0::bigint AS used_nano, g.tokens AS held_tokens, g.nano AS held_nano
+      SELECT l.budget_id, l.window_start, 0::bigint AS used_tokens, 0::bigint AS used_nano, g.tokens AS free_tokens, g.nano AS free_nano
         FROM gone g, unnest(g.budget_ids, g.window_starts) AS l (budget_id, window_start)
       UNION ALL
       SELECT c.budget_id, c.window_start, s.tokens, s.nano, 0, 0
@@ -326,21 +328,8 @@ WITH gone AS (
        WHERE (b.scope, b.scope_id) IN (('key', $2), ('project', $3), ('team', $4), ('org', 'org'))
     ) AS part
    GROUP BY budget_id, window_start
-), locked AS MATERIALIZED (
-  SELECT c.budget_id, c.window_start
-    FROM budget_counters c JOIN change USING (budget_id, window_start)
-   ORDER BY c.budget_id, c.window_start
-     FOR UPDATE OF c
-), moved AS (
-  UPDATE budget_counters c
-     SET used_tokens = c.used_tokens + d.used_tokens, used_nano = c.used_nano + d.used_nano,
-         held_tokens = c.held_tokens - d.held_tokens, held_nano = c.held_nano - d.held_nano
-    FROM change d JOIN locked USING (budget_id, window_start)
-   WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start
-  RETURNING c.*
-)
-SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
-       m.window_start, m.window_end, m.used_tokens, m.held_tokens + m.leased_tokens, m.used_nano, m.held_nano + m.leased_nano
+), ` + movedSQL("held") + `
+SELECT ` + movedColumns + `
   FROM gone LEFT JOIN (moved m JOIN budgets b ON b.id = m.budget_id AND b.archived_at IS NULL) ON true
  ORDER BY b.id, m.window_start`
 
@@ -365,7 +354,7 @@ func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, ba
 	}
 	err = s.on(ctx, post)
 	if lacksPartition(err) {
-		if err = s.addPartition(ctx, first.ReportDay); err == nil {
+		if err = s.addPartitions(ctx, rows); err == nil {
 			err = s.on(ctx, post)
 		}
 	}

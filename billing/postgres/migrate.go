@@ -156,14 +156,6 @@ func lacksPartition(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "23514" && pg.TableName == "spend_events" && pg.ConstraintName == ""
 }
 
-// addPartition makes the partition of a day, which is YYYY-MM-DD.
-func (s *Store) addPartition(ctx context.Context, day string) error {
-	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, "SELECT spend_add_partition($1::text::date)", day)
-		return err
-	})
-}
-
 // Setting implements billing.Store.
 func (s *Store) Setting(ctx context.Context, name, initial string) (value string, err error) {
 	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {

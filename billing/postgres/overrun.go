@@ -35,15 +35,18 @@ func queueKeyLocks(b *pgx.Batch, rows []billing.Spend) {
 // or that many percent of the lowest limit of its budgets. The parameters of
 // both are numbered from first. Without overruns in posted they do nothing.
 func overrunSQL(first int) string {
-	return strings.NewReplacer("{nano}", "$"+strconv.Itoa(first)+"::bigint", "{percent}", "$"+strconv.Itoa(first+1)+"::bigint").Replace(`overran AS (
+	limit := strings.NewReplacer("{nano}", "$"+strconv.Itoa(first)+"::bigint", "{percent}", "$"+strconv.Itoa(first+1)+"::bigint")
+	return limit.Replace(`overran AS (
   SELECT o.*, o.running AND o.bound AND o.passed AS stops
     FROM (
       SELECT s.*, {nano} > 0 AND s.nano > {nano}
                   OR coalesce({percent} > 0 AND s.nano * 100 > s.least_nano::numeric * {percent}, false)
                   OR coalesce({percent} > 0 AND s.tokens * 100 > s.least_tokens::numeric * {percent}, false) AS passed
         FROM (
-          SELECT k.id, least(k.overrun_tokens + p.tokens, 1000000000000000000) AS tokens, least(k.overrun_nano + p.nano, 1000000000000000000) AS nano,
-                 k.stopped_at IS NULL AND k.revoked_at IS NULL AS running, coalesce(floor(extract(epoch FROM k.enabled_at)), 0)::bigint AS since,
+          SELECT k.id, least(k.overrun_tokens + p.tokens, 1000000000000000000) AS tokens,
+                 least(k.overrun_nano + p.nano, 1000000000000000000) AS nano,
+                 k.stopped_at IS NULL AND k.revoked_at IS NULL AS running,
+                 coalesce(floor(extract(epoch FROM k.enabled_at)), 0)::bigint AS since,
                  b.bound, b.least_tokens, b.least_nano
             FROM (SELECT key_id, sum(overrun_tokens) AS tokens, sum(overrun_nano) AS nano FROM posted
                    WHERE overrun_tokens > 0 OR overrun_nano > 0
@@ -52,7 +55,8 @@ func overrunSQL(first int) string {
             JOIN projects j ON j.id = k.project_id
            CROSS JOIN LATERAL (
              SELECT count(*) > 0 AS bound, min(b.token_limit) AS least_tokens, min(b.amount_nano) AS least_nano FROM budgets b
-              WHERE b.archived_at IS NULL AND (b.scope, b.scope_id) IN (('key', k.id), ('project', k.project_id), ('team', j.team_id), ('org', 'org'))
+              WHERE b.archived_at IS NULL
+                AND (b.scope, b.scope_id) IN (('key', k.id), ('project', k.project_id), ('team', j.team_id), ('org', 'org'))
            ) AS b
         ) AS s
     ) AS o

@@ -78,7 +78,8 @@ UPDATE billing_periods SET ledger_nano = $2, ledger_rows = $3, ledger_sha256 = $
  WHERE period = $1::text::date AND status = 'closed' AND ledger_sha256 IS NULL`
 	reopenPeriodSQL = `
 UPDATE billing_periods
-   SET status = 'open', closed_at = NULL, closed_by = NULL, ledger_nano = NULL, ledger_rows = NULL, ledger_unpriced = NULL, ledger_sha256 = NULL
+   SET status = 'open', closed_at = NULL, closed_by = NULL, ledger_nano = NULL, ledger_rows = NULL, ledger_unpriced = NULL,
+     ledger_sha256 = NULL
  WHERE period = $1::text::date`
 	periodChangeSQL = `
 INSERT INTO period_changes (period, action, changed_at, actor, reason, ledger_nano, ledger_rows, ledger_unpriced, ledger_sha256)

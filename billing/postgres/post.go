@@ -49,20 +49,22 @@ WITH move AS (
   RETURNING r.key_id, r.project_id, r.team_id, r.occurred_at, -r.tokens AS tokens, -r.nano AS nano
 ), rejected AS (
   INSERT INTO spend_rejects (request_id, attempt, reason, spend, occurred_at, key_id, project_id, team_id, tokens, nano)
-  SELECT * FROM unnest($14::text[], $15::int[], $16::text[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::bigint[], $23::bigint[])
+  SELECT * FROM unnest($14::text[], $15::int[], $16::text[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[],
+    $21::text[], $22::bigint[], $23::bigint[])
   ON CONFLICT DO NOTHING
   RETURNING key_id, project_id, team_id, occurred_at, tokens, nano
 ), spent AS (
   SELECT key_id, project_id, team_id, to_timestamp(floor(extract(epoch FROM occurred_at) / 900) * 900) AS quarter,
          sum(tokens)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano
-    FROM (SELECT key_id, project_id, team_id, occurred_at, tokens, nano FROM posted UNION ALL SELECT * FROM booked UNION ALL SELECT * FROM rejected) AS part
+    FROM (SELECT key_id, project_id, team_id, occurred_at, tokens, nano FROM posted
+          UNION ALL SELECT * FROM booked UNION ALL SELECT * FROM rejected) AS part
    GROUP BY 1, 2, 3, 4
 ), change AS (
   SELECT budget_id, window_start,
-         sum(used_tokens)::bigint AS used_tokens, sum(used_nano)::bigint AS used_nano,
-         sum(down_tokens)::bigint AS down_tokens, sum(down_nano)::bigint AS down_nano
+         sum(used_tokens) AS used_tokens, sum(used_nano) AS used_nano,
+         sum(free_tokens)::bigint AS free_tokens, sum(free_nano)::bigint AS free_nano
     FROM (
-      SELECT c.budget_id, c.window_start, s.tokens AS used_tokens, s.nano AS used_nano, 0::bigint AS down_tokens, 0::bigint AS down_nano
+      SELECT c.budget_id, c.window_start, s.tokens AS used_tokens, s.nano AS used_nano, 0::bigint AS free_tokens, 0::bigint AS free_nano
         FROM spent s
        CROSS JOIN LATERAL (VALUES ('key', s.key_id), ('project', s.project_id), ('team', s.team_id), ('org', 'org')) AS o (scope, scope_id)
         JOIN budgets b ON b.scope = o.scope AND b.scope_id = o.scope_id
@@ -71,28 +73,16 @@ WITH move AS (
       SELECT budget_id, window_start, 0, 0, down_tokens, down_nano FROM gate, move
     ) AS part
    GROUP BY budget_id, window_start
-), locked AS MATERIALIZED (
-  SELECT c.budget_id, c.window_start
-    FROM budget_counters c JOIN change USING (budget_id, window_start)
-   ORDER BY c.budget_id, c.window_start
-     FOR UPDATE OF c
-), moved AS (
-  UPDATE budget_counters c
-     SET used_tokens = c.used_tokens + d.used_tokens, used_nano = c.used_nano + d.used_nano,
-         leased_tokens = c.leased_tokens - d.down_tokens, leased_nano = c.leased_nano - d.down_nano
-    FROM change d JOIN locked USING (budget_id, window_start)
-   WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start
-  RETURNING c.*
-), lowered AS (
+), ` + movedSQL("leased") + `, lowered AS (
   UPDATE leases l
      SET tokens = l.tokens - d.down_tokens, nano = l.nano - d.down_nano,
          busy_tokens = least(d.busy_tokens, l.tokens - d.down_tokens), busy_nano = least(d.busy_nano, l.nano - d.down_nano)
     FROM gate, move d JOIN locked USING (budget_id, window_start) -- the counter first, as in grantSQL
    WHERE l.replica_id = $1 AND l.epoch = $2 AND l.budget_id = d.budget_id AND l.window_start = d.window_start
 )
-SELECT (SELECT count(*) FROM posted), coalesce((SELECT true FROM gate), (SELECT posted_seq >= $3 FROM replicas WHERE id = $1 AND epoch = $2), false),
-       b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
-       m.window_start, m.window_end, m.used_tokens, m.held_tokens + m.leased_tokens, m.used_nano, m.held_nano + m.leased_nano
+SELECT (SELECT count(*) FROM posted),
+  coalesce((SELECT true FROM gate), (SELECT posted_seq >= $3 FROM replicas WHERE id = $1 AND epoch = $2), false),
+       ` + movedColumns + `
   FROM (VALUES (1)) AS one LEFT JOIN (moved m JOIN budgets b ON b.id = m.budget_id AND b.archived_at IS NULL) ON true
  ORDER BY b.id, m.window_start`
 
@@ -264,18 +254,4 @@ func batchLocks(rows []billing.Spend) []int64 {
 		all = append(all, list...)
 	}
 	return all
-}
-
-// addPartitions makes the partitions of all days that the rows are reported on.
-func (s *Store) addPartitions(ctx context.Context, rows []billing.Spend) error {
-	months := make(map[string]string)
-	for i := range rows {
-		months[rows[i].ReportDay[:len("2006-01")]] = rows[i].ReportDay
-	}
-	for _, day := range months {
-		if err := s.addPartition(ctx, day); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -170,10 +170,12 @@ const conservation = `
 SELECT format('%s from %s: used %s, ledger %s; held %s, holds %s', c.budget_id, c.window_start,
               c.used_tokens, l.tokens, c.held_tokens, h.tokens)
   FROM budget_counters c JOIN budgets b ON b.id = c.budget_id,
-       LATERAL (SELECT coalesce(sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), 0) AS tokens, coalesce(sum(cost_nano), 0) AS nano
+       LATERAL (SELECT coalesce(sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), 0) AS tokens,
+         coalesce(sum(cost_nano), 0) AS nano
                   FROM spend_events e
                  WHERE e.occurred_at >= c.window_start AND e.occurred_at < c.window_end
-                   AND b.scope_id = CASE b.scope WHEN 'key' THEN e.key_id WHEN 'project' THEN e.project_id WHEN 'team' THEN e.team_id ELSE 'org' END) l,
+                   AND b.scope_id = CASE b.scope WHEN 'key' THEN e.key_id WHEN 'project' THEN e.project_id 
+                     WHEN 'team' THEN e.team_id ELSE 'org' END) l,
        LATERAL (SELECT coalesce(sum(tokens), 0) AS tokens, coalesce(sum(nano), 0) AS nano
                   FROM holds h, unnest(h.budget_ids, h.window_starts) u (id, start)
                  WHERE u.id = c.budget_id AND u.start = c.window_start) h

@@ -13,7 +13,8 @@ import (
 // where its data break a rule of the ledger's own table, and never else.
 func TestOnlyTheDataOfARowRejectIt(t *testing.T) {
 	raising := func(code string) string {
-		return `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a test' USING ERRCODE = '` + code + `'; END $$;
+		return `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN RAISE EXCEPTION 'a test' USING ERRCODE = '` + code + `'; END $$;
 			CREATE TRIGGER fail BEFORE INSERT ON spend_daily FOR EACH ROW EXECUTE FUNCTION fail()`
 	}
 	for name, tt := range map[string]struct {

@@ -22,7 +22,8 @@ func TestRenewalsAreCheap(t *testing.T) {
 	exec(t, c, `INSERT INTO budgets (id, scope, scope_id, period, token_limit) SELECT 'bud_' || n, 'key', 'key_' || n, 'day', 1000000 `+
 		`FROM generate_series(1, $1::int) AS n`, leases)
 	exec(t, c, `INSERT INTO budget_counters (budget_id, window_start, window_end, leased_tokens)
-		SELECT 'bud_' || n, date_trunc('day', now()) - d * interval '1 day', date_trunc('day', now()) - (d - 1) * interval '1 day', CASE d WHEN 0 THEN 100 ELSE 0 END
+		SELECT 'bud_' || n, date_trunc('day', now()) - d * interval '1 day', date_trunc('day', now()) - (d - 1) * interval '1 day',
+		  CASE d WHEN 0 THEN 100 ELSE 0 END
 		  FROM generate_series(1, $1::int) AS n, generate_series(0, 9) AS d`, leases)
 	exec(t, c, `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens)
 		SELECT 'bud_' || n, date_trunc('day', now()), 'rep_1', 'epoch', 100 FROM generate_series(1, $1::int) AS n`, leases)

@@ -16,7 +16,8 @@ import (
 // world, some minutes to either side of midnight.
 const fillSQL = `
 INSERT INTO spend_events (event_id, occurred_at, report_day, request_id, key_id, project_id, team_id, cost_center, environment,
-  requested_model, provider, model, input_tokens, pricing, input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano)
+  requested_model, provider, model, input_tokens, pricing, input_cost_nano, cache_read_cost_nano, cache_write_cost_nano,
+    output_cost_nano, fee_nano, cost_nano)
 SELECT gen_random_uuid(), at, (at AT TIME ZONE zone)::date, n::text, 'key_' || n % 3, 'proj_' || n % 2, 'team', '', 'prod',
        '', '', '', n, 'priced', n, 0, 0, 0, 0, n
   FROM (SELECT n, (ARRAY['UTC', 'Pacific/Kiritimati', 'Etc/GMT+12', 'Asia/Kolkata'])[1 + n % 4] AS zone,
@@ -26,7 +27,8 @@ SELECT gen_random_uuid(), at, (at AT TIME ZONE zone)::date, n::text, 'key_' || n
 
 const sumSQL = `
 SELECT coalesce(sum(input_tokens), 0)::bigint FROM spend_events
- WHERE occurred_at >= $1 AND occurred_at < $2 AND $4 = CASE $3 WHEN 'key' THEN key_id WHEN 'project' THEN project_id WHEN 'team' THEN team_id ELSE 'org' END`
+ WHERE occurred_at >= $1 AND occurred_at < $2 AND $4 = CASE $3 WHEN 'key' THEN key_id WHEN 'project' THEN project_id 
+   WHEN 'team' THEN team_id ELSE 'org' END`
 
 // What a counter begins with is the sum of the rows in its window, although
 // most of it is read from the rollup.
@@ -39,10 +41,12 @@ func TestUsed_IsTheSumOfTheRows(t *testing.T) {
 	if _, err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	var rows []billing.Spend
 	for _, day := range []string{"2026-08-31", "2026-09-01", "2026-10-01", "2026-11-01", "2026-12-01"} {
-		if err := s.addPartition(t.Context(), day); err != nil {
-			t.Fatal(err)
-		}
+		rows = append(rows, billing.Spend{ReportDay: day})
+	}
+	if err := s.addPartitions(t.Context(), rows); err != nil {
+		t.Fatal(err)
 	}
 	scopes := []billing.Budget{
 		{Scope: billing.ScopeKey, ScopeID: "key_1"},

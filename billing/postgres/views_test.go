@@ -28,7 +28,8 @@ SELECT gen_random_uuid(), at, at::date, 'req_' || n, 'key_' || n % 200, 'proj_' 
        CASE WHEN NOT free THEN 1000 END, CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN n % 300 END,
        CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN 1000 + n % 300 END, CASE WHEN NOT free THEN 2000 END
   FROM (
-    SELECT n, (n / 200 + n) % 12 AS model, n % 50 = 0 AS free, '2026-08-01T00:00:00Z'::timestamptz + n * interval '1 second' * (91 * 86400.0 / $1) AS at
+    SELECT n, (n / 200 + n) % 12 AS model, n % 50 = 0 AS free,
+      '2026-08-01T00:00:00Z'::timestamptz + n * interval '1 second' * (91 * 86400.0 / $1) AS at
       FROM generate_series($2::int, $3::int - 1) AS n
   ) AS row`
 

@@ -21,9 +21,11 @@ WHERE l.budget_id = ?2 AND l.window_start = ?3 AND (l.replica_id <> ?4 OR l.epoc
   AND (?6 AND l.tokens > l.busy_tokens OR ?7 AND l.nano > l.busy_nano) LIMIT 1`
 	addLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens + ?, leased_nano = leased_nano + ? WHERE budget_id = ? AND ` +
 		`window_start = ?`
-	addLease = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	addLease = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano)
+	  VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens, nano = nano + excluded.nano,
-  busy_tokens = min(busy_tokens + excluded.busy_tokens, tokens + excluded.tokens), busy_nano = min(busy_nano + excluded.busy_nano, nano + excluded.nano)`
+  busy_tokens = min(busy_tokens + excluded.busy_tokens, tokens + excluded.tokens),
+    busy_nano = min(busy_nano + excluded.busy_nano, nano + excluded.nano)`
 	markExact = `UPDATE budget_counters SET exact_until = ? WHERE budget_id = ? AND window_start = ?`
 )
 

@@ -29,8 +29,10 @@ const (
 	selectToReprice = selectEvents + `WHERE kind = 'usage' AND occurred_at >= ?1 AND occurred_at < ?2 AND (occurred_at, event_id) > (?3, ?4)
   AND (?5 = '' OR provider = ?5) AND (?6 = '' OR model = ?6)
 ORDER BY occurred_at, event_id LIMIT ?7`
-	selectAdjustments = `SELECT coalesce(sum(input_cost_nano), 0), coalesce(sum(cache_read_cost_nano), 0), coalesce(sum(cache_write_cost_nano), 0),
-  coalesce(sum(output_cost_nano), 0), coalesce(sum(fee_nano), 0), coalesce(sum(cost_nano), 0), coalesce(sum(baseline_cost_nano), 0), count(*)
+	selectAdjustments = `SELECT coalesce(sum(input_cost_nano), 0), coalesce(sum(cache_read_cost_nano), 0),
+	  coalesce(sum(cache_write_cost_nano), 0),
+  coalesce(sum(output_cost_nano), 0), coalesce(sum(fee_nano), 0), coalesce(sum(cost_nano), 0), coalesce(sum(baseline_cost_nano), 0),
+    count(*)
 FROM spend_events WHERE adjusts_event = ? AND kind = 'adjustment' AND pricing = 'priced'`
 )
 

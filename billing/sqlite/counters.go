@@ -8,13 +8,6 @@ import (
 	"tallyroute/billing"
 )
 
-// The most that a counter is kept at. What goes beyond has long used up any
-// budget, whose limits are no larger.
-const (
-	mostUsedTokens = 1_000_000_000_000_000
-	mostUsedNano   = 1_000_000_000_000_000_000
-)
-
 // windows are the counters of some lines as two JSON lists, the form in which
 // holds keep them and statements take them.
 type windows struct{ budgets, starts string }
@@ -100,8 +93,8 @@ func spent(ctx context.Context, from *session, b *billing.Balance) error {
 		return fmt.Errorf("billing/sqlite: budget %s has no scope %q", b.Budget.ID, b.Budget.Scope)
 	}
 	_, err := from.row(ctx, query, []any{stamp(b.Window.Start), stampEnd(b.Window.End), b.Budget.ScopeID}, &b.UsedTokens, &b.UsedMoney)
-	b.UsedTokens = min(max(b.UsedTokens, -mostUsedTokens), mostUsedTokens)
-	b.UsedMoney = min(max(b.UsedMoney, -mostUsedNano), mostUsedNano)
+	used := billing.Amount{Tokens: b.UsedTokens, Money: b.UsedMoney}.AsUsed()
+	b.UsedTokens, b.UsedMoney = used.Tokens, used.Money
 	return err
 }
 
@@ -133,11 +126,16 @@ func hold(ctx context.Context, tx *session, w windows, tokens, nano int64) error
 }
 
 // addUsed goes by the ends of windows, of which few are yet to come.
-const addUsed = `UPDATE budget_counters INDEXED BY budget_counters_end SET
-  used_tokens = min(max(used_tokens + ?1, -1000000000000000), 1000000000000000),
-  used_nano   = min(max(used_nano + ?2, -1000000000000000000), 1000000000000000000)
+var addUsed = `UPDATE budget_counters INDEXED BY budget_counters_end SET
+  used_tokens = ` + usedSum("used_tokens + ?1", billing.MostUsed().Tokens) + `,
+  used_nano   = ` + usedSum("used_nano + ?2", int64(billing.MostUsed().Money)) + `
 WHERE budget_id IN (SELECT id FROM budgets WHERE (scope, scope_id) IN (VALUES ('key', ?3), ('project', ?4), ('team', ?5), ('org', 'org')))
   AND window_start <= ?6 AND window_end > ?6`
+
+// usedSum is a sum as a counter keeps it.
+func usedSum(sum string, most int64) string {
+	return fmt.Sprintf("min(max(%s, -%d), %d)", sum, most, most)
+}
 
 // post charges a row to every counter that its owner and its time belong to.
 func post(ctx context.Context, tx *session, row billing.Spend) error {

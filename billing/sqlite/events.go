@@ -52,7 +52,8 @@ func (s *Store) ListEvents(ctx context.Context, f billing.EventFilter) (all []bi
 }
 
 const (
-	addOverrun = `UPDATE api_keys SET overrun_tokens = min(overrun_tokens + ?, 1000000000000000000), overrun_nano = min(overrun_nano + ?, 1000000000000000000)
+	addOverrun = `UPDATE api_keys SET overrun_tokens = min(overrun_tokens + ?, 1000000000000000000),
+	  overrun_nano = min(overrun_nano + ?, 1000000000000000000)
 WHERE id = ? RETURNING overrun_tokens, overrun_nano, stopped_at, revoked_at, enabled_at`
 	stopKey       = `UPDATE api_keys SET stopped_at = ?, version = version + 1 WHERE id = ?`
 	tightestLimit = `SELECT count(*), min(b.token_limit), min(b.amount_nano)

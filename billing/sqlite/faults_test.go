@@ -115,8 +115,9 @@ func openFaulty(t *testing.T) (*Store, *faultyDisk) {
 	return s, disk
 }
 
-// TestFaultsOfTheDiskLoseAndDoubleNothing lets reads, writes and syncs fail in the midst of everything that a ledger does. Whoever asks is told that
-// the database is unavailable, and asks again; then everything is there once.
+// TestFaultsOfTheDiskLoseAndDoubleNothing lets reads, writes and syncs fail in
+// the midst of everything that a ledger does. Whoever asks is told that the
+// database is unavailable, and asks again; then everything is there once.
 // $FAULTS is at how many places each fault comes up.
 func TestFaultsOfTheDiskLoseAndDoubleNothing(t *testing.T) {
 	places := min(prove.Size(t, "FAULTS", 8), 15) // there are not many more syncs

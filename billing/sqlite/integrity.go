@@ -58,13 +58,9 @@ const (
 	insertIntegrity     = `INSERT INTO audits (ran_at, took_ms, breaches, first) VALUES (?, ?, ?, ?)`
 )
 
-// dialect bounds sums as addUsed does.
 var dialect = integrity.Dialect{
 	HeldByWindow: `SELECT b.value AS budget_id, h.window_starts ->> b.key AS window_start, h.tokens, h.nano FROM holds h, ` +
 		`json_each(h.budget_ids) b`,
-	Clamp: func(tokens int64, money billing.Money) (int64, billing.Money) {
-		return min(max(tokens, -mostUsedTokens), mostUsedTokens), min(max(money, -mostUsedNano), mostUsedNano)
-	},
 }
 
 // CheckIntegrity implements billing.IntegrityChecker.

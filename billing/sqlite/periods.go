@@ -56,7 +56,8 @@ func (s *Store) ListPeriods(ctx context.Context) ([]billing.PeriodStanding, erro
 }
 
 const (
-	closePeriod = `INSERT INTO billing_periods (period, timezone, status, closed_at, closed_by, ledger_unpriced) VALUES (?, ?, 'closed', ?, ?, ?)
+	closePeriod = `INSERT INTO billing_periods (period, timezone, status, closed_at, closed_by, ledger_unpriced)
+	  VALUES (?, ?, 'closed', ?, ?, ?)
 ON CONFLICT DO UPDATE SET timezone = excluded.timezone, status = 'closed', closed_at = excluded.closed_at, closed_by = excluded.closed_by,
   ledger_unpriced = excluded.ledger_unpriced, ledger_nano = NULL, ledger_rows = NULL, ledger_sha256 = NULL`
 	sumPeriod = `UPDATE billing_periods SET ledger_nano = ?, ledger_rows = ?, ledger_sha256 = ?
@@ -64,7 +65,8 @@ WHERE period = ? AND status = 'closed' AND ledger_sha256 IS NULL`
 	reopenPeriod = `UPDATE billing_periods SET status = 'open', closed_at = NULL, closed_by = NULL,
   ledger_nano = NULL, ledger_rows = NULL, ledger_unpriced = NULL, ledger_sha256 = NULL
 WHERE period = ?`
-	insertPeriodChange = `INSERT INTO period_changes (period, action, changed_at, actor, reason, ledger_nano, ledger_rows, ledger_unpriced, ledger_sha256)
+	insertPeriodChange = `INSERT INTO period_changes (period, action, changed_at, actor, reason, ledger_nano, ledger_rows,
+	  ledger_unpriced, ledger_sha256)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 

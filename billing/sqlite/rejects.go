@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	insertReject = `INSERT INTO spend_rejects (rejected_at, request_id, attempt, reason, spend, occurred_at, key_id, project_id, team_id, tokens, nano)
+	insertReject = `INSERT INTO spend_rejects (rejected_at, request_id, attempt, reason, spend, occurred_at, key_id, project_id,
+	  team_id, tokens, nano)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	anyReject  = `SELECT 1 FROM spend_rejects WHERE booked_at IS NULL LIMIT 1`
 	bookReject = `UPDATE spend_rejects SET booked_at = ?, booked_by = ? WHERE request_id = ? AND attempt = ? AND booked_at IS NULL

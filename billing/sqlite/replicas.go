@@ -46,7 +46,8 @@ func (s *Store) Renew(ctx context.Context, r billing.Replica, first billing.Join
 }
 
 const (
-	returnLeased = `UPDATE budget_counters AS c SET leased_tokens = max(leased_tokens - l.tokens, 0), leased_nano = max(leased_nano - l.nano, 0)
+	returnLeased = `UPDATE budget_counters AS c
+	  SET leased_tokens = max(leased_tokens - l.tokens, 0), leased_nano = max(leased_nano - l.nano, 0)
 FROM (SELECT budget_id, window_start, tokens, nano FROM leases WHERE replica_id = ?1 AND epoch = ?2) AS l
 WHERE c.budget_id = l.budget_id AND c.window_start = l.window_start`
 	deleteLeases = `DELETE FROM leases WHERE replica_id = ? AND epoch = ?`

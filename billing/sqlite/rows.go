@@ -13,7 +13,8 @@ import (
 	"tallyroute/billing"
 )
 
-const eventColumns = `event_id, occurred_at, report_day, kind, request_id, attempt, final, key_id, project_id, team_id, cost_center, environment,
+const eventColumns = `event_id, occurred_at, report_day, kind, request_id, attempt, final, key_id, project_id, team_id, cost_center,
+  environment,
   end_user, tags, requested_model, provider, model, service_tier, route_reason, status, error_kind, streamed, usage_source,
   input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, overrun_tokens, overrun_nano,
   cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,

@@ -218,7 +218,8 @@ func (s *Store) Setting(ctx context.Context, name, initial string) (string, erro
 }
 
 const (
-	insertPrice = `INSERT INTO prices (id, provider, model, input_nano, cache_read_nano, cache_write_nano, output_nano, request_fee_nano, source, valid_from, created_at,
+	insertPrice = `INSERT INTO prices (id, provider, model, input_nano, cache_read_nano, cache_write_nano, output_nano,
+	  request_fee_nano, source, valid_from, created_at,
   cache_write_1h_nano, reasoning_nano, audio_input_nano, audio_output_nano, service_tier, min_input_tokens)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	hasPrice = `SELECT count(*) FROM prices WHERE id = ?`
