@@ -205,7 +205,8 @@ func reportOneKey(w *world) {
 	keys := w.market()
 	w.wantSame("one key", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"provider"}, Month: "2026-03", KeyID: keys[1].ID}),
 		map[string]billing.Money{"a": 24, "b": 32})
-	w.wantSame("no key", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"provider"}, Month: "2026-03", KeyID: "key_none"}), map[string]billing.Money{})
+	w.wantSame("no key", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"provider"}, Month: "2026-03", KeyID: "key_none"}),
+		map[string]billing.Money{})
 }
 
 func reportWrong(w *world) {
@@ -306,6 +307,7 @@ func reportOwnersChange(w *world) {
 	p := w.project("data", "lake")
 	w.change(k, func(k *billing.Key) { k.ProjectID, k.RevokedAt = p.ID, w.now })
 	w.wantSame("by team", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"team"}, Month: "2026-03"}), before)
-	w.wantSame("by key", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"key"}, Month: "2026-03"}), map[string]billing.Money{"web/shop/" + k.Name + "/" + string(k.ID): 1})
+	w.wantSame("by key", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"key"}, Month: "2026-03"}),
+		map[string]billing.Money{"web/shop/" + k.Name + "/" + string(k.ID): 1})
 	CheckSums(w, w, w.now)
 }

@@ -33,7 +33,9 @@ WITH posted AS (
    ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
 )
-UPDATE budget_counters c SET used_tokens = ` + usedTokensSQL("c.used_tokens + d.tokens") + `, used_nano = ` + usedNanoSQL("c.used_nano + d.nano") + `
+UPDATE budget_counters c
+   SET used_tokens = ` + usedTokensSQL("c.used_tokens + d.tokens") + `,
+       used_nano = ` + usedNanoSQL("c.used_nano + d.nano") + `
   FROM change d JOIN locked USING (budget_id, window_start)
  WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start`
 

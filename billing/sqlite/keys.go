@@ -67,7 +67,8 @@ const insertKey = `INSERT INTO api_keys (name, display, project_id, models, allo
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 const updateKey = `UPDATE api_keys SET name = ?, display = ?, project_id = ?, models = ?, allowed_cidrs = ?, requests_per_minute = ?,
-  tokens_per_minute = ?, allow_unpriced = ?, allow_provider_objects = ?, tags = ?, created_by = ?, expires_at = ?, revoked_at = ?, revoked_reason = ?,
+  tokens_per_minute = ?, allow_unpriced = ?, allow_provider_objects = ?, tags = ?, created_by = ?, expires_at = ?, revoked_at = ?,
+    revoked_reason = ?,
   purpose = ?, owner = ?, sensitivity = ?, rotate_every_s = ?, version = version + 1
 WHERE id = ? AND version = ?`
 
