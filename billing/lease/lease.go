@@ -48,6 +48,7 @@ type lease struct {
 	stale   bool           // how the window stands is not known
 	doubt   bool           // a grant may or may not have been made
 	refill  chan struct{}  // holds one token while nobody is asking for more
+	crowd   crowd          // who waits for that token
 	gone    bool           // the database gave it back for us, or all of it was given back: it counts for nothing
 	listed  bool           // in changed
 	changed *changes       // of the ledger

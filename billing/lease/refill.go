@@ -39,13 +39,9 @@ func (l *Ledger) hold(ctx context.Context, e *entry, h billing.Hold) ([]billing.
 // refill asks for what is lacking. Those who lack the same wait for each other:
 // what one is granted often suffices for all.
 func (l *Ledger) refill(ctx context.Context, lacking []*lease, e *entry, h billing.Hold) error {
-	for i, le := range lacking { // in the order of the hold, which is the same for all
-		select {
-		case <-le.refill:
-		case <-ctx.Done():
-			giveUp(lacking[:i])
-			return fmt.Errorf("%w: waiting for an allowance: %w", billing.ErrUnavailable, ctx.Err())
-		}
+	began := time.Now()
+	if err := l.queueFor(ctx, lacking, e.hold); err != nil {
+		return err
 	}
 	defer giveUp(lacking)
 	if err := l.ready(ctx); err != nil {
@@ -58,7 +54,26 @@ func (l *Ledger) refill(ctx context.Context, lacking []*lease, e *entry, h billi
 	if len(wants) == 0 {
 		return nil // granted to somebody else meanwhile
 	}
+	if granted := l.refusedSince(began, wants); granted != nil {
+		return l.refusal(granted, h)
+	}
 	return l.ask(ctx, wants, lacking, h)
+}
+
+// queueFor waits for the right to ask for more of leases, and counts meanwhile
+// for who has it.
+func (l *Ledger) queueFor(ctx context.Context, lacking []*lease, need billing.Amount) error {
+	l.wait(lacking, need)
+	defer l.leave(lacking, need)
+	for i, le := range lacking { // in the order of the hold, which is the same for all
+		select {
+		case <-le.refill:
+		case <-ctx.Done():
+			giveUp(lacking[:i])
+			return fmt.Errorf("%w: waiting for an allowance: %w", billing.ErrUnavailable, ctx.Err())
+		}
+	}
+	return nil
 }
 
 func giveUp(leases []*lease) {
@@ -114,11 +129,16 @@ func (l *Ledger) ask(ctx context.Context, wants []billing.Want, lacking []*lease
 				return err
 			}
 		}
+		if l.together(ctx, wants) {
+			return nil
+		}
+		asked := time.Now()
 		granted, ok, err := l.grant(ctx, wants)
 		if err != nil || ok {
 			return err
 		}
 		if !l.mayCome(granted, began) {
+			l.refused(asked, wants, granted)
 			return l.refusal(granted, h)
 		}
 		l.postNow() // what we settled may be what is lacking
@@ -149,11 +169,11 @@ func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Gra
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if replica.Epoch != l.replica.Epoch { // what it was granted is given back with the rest
-		return nil, false, l.refused(err, replica.Epoch)
+		return nil, false, l.notKnown(err, replica.Epoch)
 	}
 	if err != nil {
 		l.doubt(wants)
-		return nil, false, l.refused(err, replica.Epoch)
+		return nil, false, l.notKnown(err, replica.Epoch)
 	}
 	for _, g := range granted {
 		line := billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window}
@@ -194,9 +214,9 @@ func (l *Ledger) doubt(wants []billing.Want) {
 	}
 }
 
-// refused is why nothing was granted to an epoch. Being unknown means to begin
+// notKnown is why nothing was granted to an epoch. Being unknown means to begin
 // anew.
-func (l *Ledger) refused(err error, epoch string) error {
+func (l *Ledger) notKnown(err error, epoch string) error {
 	if err == nil || errors.Is(err, billing.ErrFenced) {
 		l.fence(epoch)
 		return fmt.Errorf("%w: the leases were given back meanwhile", billing.ErrUnavailable)

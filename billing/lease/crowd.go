@@ -1,0 +1,110 @@
+package lease
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Near its limit a budget grants little at a time, and requests wait for each
+// other. Whoever asks therefore asks for all that wait, and a refusal holds for
+// those that were waiting when it was asked for and want no less.
+
+// apart is for how long those that wait ask one by one after they did not fit together.
+const apart = 250 * time.Millisecond
+
+// crowd is who waits for more of a lease.
+type crowd struct {
+	needs   billing.Amount // of those that wait
+	apart   time.Time      // until when they ask one by one
+	refusal noRoom         // the last one
+}
+
+// noRoom is a refusal for want of room in the window of a lease.
+type noRoom struct {
+	asked    time.Time // of the database; zero where something was granted since
+	need     billing.Amount
+	headroom billing.Amount
+	granted  []billing.Granted
+}
+
+// wait notes that a request waits for leases; its end is leave.
+func (l *Ledger) wait(leases []*lease, need billing.Amount) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, le := range leases {
+		le.crowd.needs = le.crowd.needs.Plus(need)
+	}
+}
+
+func (l *Ledger) leave(leases []*lease, need billing.Amount) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, le := range leases {
+		le.crowd.needs = le.crowd.needs.Minus(need)
+	}
+}
+
+// together asks for all that wait, and reports whether that was granted.
+func (l *Ledger) together(ctx context.Context, wants []billing.Want) bool {
+	all := slices.Clone(wants)
+	l.mu.Lock()
+	now, several := time.Now(), false
+	for i := range all {
+		le := l.leases[keyOf(all[i].HoldLine)]
+		if le == nil || now.Before(le.crowd.apart) {
+			l.mu.Unlock()
+			return false
+		}
+		several = several || le.crowd.needs != (billing.Amount{})
+		all[i].Need = all[i].Need.Plus(le.crowd.needs)
+	}
+	l.mu.Unlock()
+	if !several {
+		return false
+	}
+	if _, ok, err := l.grant(ctx, all); ok || err != nil {
+		return ok
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range wants {
+		if le := l.leases[keyOf(w.HoldLine)]; le != nil {
+			le.crowd.apart = now.Add(apart)
+		}
+	}
+	return false
+}
+
+// refused notes a refusal that was asked for at an instant, for those that wait.
+func (l *Ledger) refused(asked time.Time, wants []billing.Want, granted []billing.Granted) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, g := range granted {
+		le := l.of(g.Balance)
+		i := slices.IndexFunc(wants, func(w billing.Want) bool { return w.Budget.ID == g.Balance.Budget.ID })
+		if le != nil && i >= 0 && !g.Fits {
+			le.crowd.refusal = noRoom{asked, wants[i].Need, wants[i].Headroom, granted}
+		}
+	}
+}
+
+// refusedSince is a refusal that was asked for since began, for no more than what
+// one of these wants needs.
+func (l *Ledger) refusedSince(began time.Time, wants []billing.Want) []billing.Granted {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range wants {
+		le := l.leases[keyOf(w.HoldLine)]
+		if le == nil {
+			continue
+		}
+		r := le.crowd.refusal
+		if r.asked.After(began) && w.Need.Covers(r.need) && w.Headroom.Covers(r.headroom) {
+			return r.granted
+		}
+	}
+	return nil
+}
