@@ -182,16 +182,19 @@ func (c *chunks) next() ([]byte, error) {
 	return data, nil
 }
 
+// events are the kinds of events of Converse, of which each has one.
+var events = []string{"messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"}
+
 // frame is the next event of a model that has its name around it.
 func (c *chunks) frame() (frame, error) {
 	data, err := c.next()
 	if err != nil {
 		return frame{}, err
 	}
-	for name, value := range jsonraw.Each(data) {
-		if value[0] == '{' {
-			return frame{name: string(name), data: value}, nil
+	for _, name := range events {
+		if value := jsonraw.Lookup(data, name); jsonraw.IsObject(value) {
+			return frame{name: name, data: value}, nil
 		}
 	}
-	return frame{}, errShape
+	return frame{data: data}, nil // of a kind that says nothing here
 }

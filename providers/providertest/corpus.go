@@ -60,16 +60,35 @@ type recordedUsage struct {
 	AcceptCompletion                      []int64 `json:"accept_completion"`
 }
 
-// Corpus has an adapter read what real providers have answered, and compares what
-// comes of it with what must. It skips where the recordings are not here. pick
-// says which of them the adapter is for.
+// Corpus has an adapter read what real providers have answered, compares what comes of
+// it with what must, and tries every mutation of it. It skips where the recordings are not
+// here. pick says which of them the adapter is for.
 func Corpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
-	shared := sharedFolder()
-	files, err := filepath.Glob(filepath.Join(shared, "corpus", "dev", "*", "*.json"))
+	var v *validator
+	recorded(t, pick, func(c *Recorded, body []byte) {
+		if v == nil {
+			v = newValidator(t, filepath.Join(sharedFolder(), "spec", "openai"))
+		}
+		if err := c.replay(a, v, body); err != nil {
+			t.Errorf("%s: %v", c.ID, err)
+			return
+		}
+		c.mutated(t, a, body)
+	})
+}
+
+// Mutations tries every mutation of what real providers have answered.
+func Mutations(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
+	recorded(t, pick, func(c *Recorded, body []byte) { c.mutated(t, a, body) })
+}
+
+// recorded calls f for each recorded answer to a chat that pick wants, with its body.
+func recorded(t *testing.T, pick func(c *Recorded) bool, f func(c *Recorded, body []byte)) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(sharedFolder(), "corpus", "dev", "*", "*.json"))
 	if err != nil || len(files) == 0 {
 		t.Skip("the recorded exchanges are not here")
 	}
-	v := newValidator(t, filepath.Join(shared, "spec", "openai"))
 	all := 0
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
@@ -84,9 +103,11 @@ func Corpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
 			continue
 		}
 		all++
-		if err := c.replay(a, v); err != nil {
-			t.Errorf("%s: %v", c.ID, err)
+		body, err := c.body()
+		if err != nil {
+			t.Fatal(err)
 		}
+		f(&c, body)
 	}
 	t.Logf("%d exchanges", all)
 }
@@ -108,14 +129,34 @@ func (c *Recorded) body() ([]byte, error) {
 	return []byte(c.Response.Body), nil
 }
 
-func (c *Recorded) replay(a providers.Adapter, v *validator) error {
+// exchange is one whose answer was recorded.
+func (c *Recorded) exchange() (providers.Exchange, error) {
 	stream := slices.Contains(c.Features, "stream")
 	r, err := chat.ParseRequest(fmt.Appendf(nil, `{"model":%q,"stream":%t,"messages":[{"role":"user","content":"hi"}]}`, c.ID, stream))
-	if err != nil {
-		return err
+	return providers.Exchange{Request: r, Target: providers.Target{Provider: c.Provider, Upstream: c.ID}}, err
+}
+
+// mutated: see Subject.mutated.
+func (c *Recorded) mutated(t *testing.T, a providers.Adapter, body []byte) {
+	t.Helper()
+	if c.Response.Status/100 != 2 || c.Response.BodyEncoding != "" || c.Expected.Error != nil {
+		return
 	}
-	x := providers.Exchange{Request: r, Target: providers.Target{Provider: c.Provider, Upstream: c.ID}}
-	body, err := c.body()
+	x, err := c.exchange()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutated(t, c.ID+": ", body, func(body []byte) outcome {
+		if !x.Request.Stream() {
+			r, err := a.Chat.Decode(x, nil, body)
+			return outcome{response: r, err: err}
+		}
+		return readStream(a, x, bytes.NewReader(body))
+	})
+}
+
+func (c *Recorded) replay(a providers.Adapter, v *validator, body []byte) error {
+	x, err := c.exchange()
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,7 @@ func Run(t *testing.T, s Subject) {
 // run checks one exchange.
 func (s Subject) run(t *testing.T, name, file string) {
 	g := readGolden(t, file)
+	text := g.body
 	if s.Wire != nil {
 		g.body = s.Wire(g.header, g.body)
 	}
@@ -103,6 +104,9 @@ func (s Subject) run(t *testing.T, name, file string) {
 	s.boundaries(t, x, g, answer)
 	s.cuts(t, x, g)
 	s.overTheWire(t, x, g, answer)
+	if answer.err == nil {
+		s.mutated(t, x, g, text)
+	}
 }
 
 // valid checks what a client would get by OpenAI's own schemas, where they are here.
