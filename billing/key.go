@@ -250,3 +250,9 @@ type Project struct {
 	ID, Name, TeamID, Team, CostCenter, Environment string
 	CreatedAt, ArchivedAt                           time.Time
 }
+
+// RotationOverdue reports a key in force that should have got a new secret by now.
+func (k *Key) RotationOverdue(now time.Time) bool {
+	due := k.RotationDue()
+	return !due.IsZero() && now.After(due) && k.InForce(now) == nil
+}

@@ -23,7 +23,10 @@ func same(a, b billing.Budget) bool {
 // is changed: then existed, and what was used of it stays used. Of names an ID,
 // or the name of the team ("web") or project ("web/shop"), that it is set on; ScopeID
 // is filled in.
-func (a Actions) SetBudget(ctx context.Context, b billing.Budget, of string) (set billing.Budget, existed bool, err error) {
+func (a Actions) SetBudget(ctx context.Context, b billing.Budget, of string, by By) (set billing.Budget, existed bool, err error) {
+	if err := by.check(); err != nil {
+		return b, false, err
+	}
 	all, err := a.Store.ListBudgets(ctx)
 	if err != nil {
 		return b, false, err
@@ -47,7 +50,12 @@ func (a Actions) SetBudget(ctx context.Context, b billing.Budget, of string) (se
 	if err := b.Validate(); err != nil {
 		return b, false, &billing.FieldError{Code: "invalid_value", Detail: strings.ReplaceAll(err.Error(), "billing: budget: ", "")}
 	}
-	return b, i >= 0, a.Store.SetBudget(ctx, b, a.now())
+	note := a.note(by, "budget.create", b.ID)
+	note.Detail = differences(struct{}{}, ViewBudget(b))
+	if i >= 0 {
+		note.Action, note.Detail = "budget.change", differences(ViewBudget(all[i]), ViewBudget(b))
+	}
+	return b, i >= 0, a.Store.SetBudget(ctx, b, a.now(), note)
 }
 
 // changed is a budget with what the change says of it.

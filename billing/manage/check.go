@@ -3,6 +3,7 @@ package manage
 import (
 	"errors"
 	"fmt"
+	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -15,13 +16,17 @@ import (
 // Bounds of what a key may carry.
 const (
 	maxName    = 100 // bytes
-	maxReason  = 500
+	maxReason  = 250
 	maxModels  = 200
 	maxModel   = 256 // bytes
 	maxRanges  = 100
 	maxTags    = 16
 	maxTagName = 64 // bytes
 	maxTag     = 256
+
+	maxPurpose      = 250
+	maxAddress      = 250
+	mostRotateEvery = 3650 * 24 * time.Hour
 
 	mostPerMinute = 1_000_000_000_000_000 // requests or tokens
 )
@@ -61,6 +66,14 @@ func (b By) check() error {
 	return nil
 }
 
+// needsReason refuses what nobody says why.
+func (b By) needsReason() error {
+	if strings.TrimSpace(b.Reason) == "" {
+		return invalid("reason", "must say why")
+	}
+	return b.check()
+}
+
 // check reports every fault of what a key may and may not do.
 func (a Actions) check(k *billing.Key) error {
 	var faults []error
@@ -83,6 +96,18 @@ func (a Actions) check(k *billing.Key) error {
 		if !p.IsValid() {
 			fault(fmt.Sprintf("allowed_cidrs[%d]", n), "must be a range such as 10.0.0.0/8")
 		}
+	}
+	if k.Purpose != "" && !isName(k.Purpose, maxPurpose) {
+		fault("purpose", "must be plain text of at most %d bytes", maxPurpose)
+	}
+	if !isAddress(k.Address) {
+		fault("owner", "must be an address such as ann@example.com")
+	}
+	if !slices.Contains(billing.Sensitivities(), k.Sensitivity) {
+		fault("sensitivity", "must be critical, high, normal or low")
+	}
+	if k.RotateEvery < 0 || (k.RotateEvery > 0 && k.RotateEvery < time.Hour) || k.RotateEvery > mostRotateEvery {
+		fault("rotate_every", "must be between 1h and 3650d")
 	}
 	for n, b := range k.Budgets {
 		if err := b.Validate(); err != nil {
@@ -130,6 +155,12 @@ func checkTags(tags map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// isAddress reports an address for mail, or none.
+func isAddress(s string) bool {
+	at, err := mail.ParseAddress(s)
+	return s == "" || (err == nil && at.Address == s && len(s) <= maxAddress)
 }
 
 // isName reports plain text on one line, as a person may be shown it anywhere.

@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -31,44 +32,69 @@ type KeyRequest struct {
 	AllowProviderObjects bool
 	Tags                 map[string]string
 	ExpiresAt            time.Time // zero: never
+
+	Purpose     string
+	Address     string // of who answers for it
+	Sensitivity billing.Sensitivity
+	RotateEvery time.Duration // 0 is what the sensitivity says
 }
 
 // CreateKey makes a key and its secret, which is stored nowhere.
 func (a Actions) CreateKey(ctx context.Context, r KeyRequest, by By) (billing.Key, billing.Secret, error) {
+	k, err := a.newKey(ctx, r, by)
+	if err != nil {
+		return billing.Key{}, billing.Secret{}, err
+	}
+	secret, err := billing.NewSecret(k.Environment, rand.Reader)
+	if err != nil {
+		return billing.Key{}, billing.Secret{}, err
+	}
+	k.Display = secret.Display()
+	k, err = a.storeKey(ctx, k, secret.Hash(a.Pepper), by)
+	return k, secret, err
+}
+
+// newKey is the key that is asked for, with its owners, which are made if they are new.
+func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, error) {
 	now := a.now()
 	k := billing.Key{
 		ID: billing.KeyID(billing.NewID("key_")), Name: strings.TrimSpace(r.Name), Models: r.Models, AllowedCIDRs: r.AllowedCIDRs,
 		RequestsPerMinute: r.RequestsPerMinute, TokensPerMinute: r.TokensPerMinute, AllowUnpriced: r.AllowUnpriced,
 		AllowProviderObjects: r.AllowProviderObjects,
 		Tags:                 r.Tags, CreatedBy: by.Actor, CreatedAt: now, ExpiresAt: r.ExpiresAt,
+		Purpose: strings.TrimSpace(r.Purpose), Address: strings.TrimSpace(r.Address), RotateEvery: r.RotateEvery,
+		Sensitivity: cmp.Or(r.Sensitivity, billing.SensitivityNormal),
 	}
 	SetBudgets(&k, r.Budgets)
-	if err := errors.Join(a.check(&k), checkOwner(r), checkExpiry(k.ExpiresAt, now)); err != nil {
-		return billing.Key{}, billing.Secret{}, err
+	if err := errors.Join(a.check(&k), checkOwner(r), checkExpiry(k.ExpiresAt, now), by.check()); err != nil {
+		return billing.Key{}, err
 	}
-	p, err := a.project(ctx, r)
-	if err != nil {
-		return billing.Key{}, billing.Secret{}, err
-	}
-	secret, err := billing.NewSecret(p.Environment, rand.Reader)
-	if err != nil {
-		return billing.Key{}, billing.Secret{}, err
-	}
+	p, err := a.project(ctx, r, by)
 	k.ProjectID, k.Project, k.TeamID, k.Team = p.ID, p.Name, p.TeamID, p.Team
-	k.CostCenter, k.Environment, k.Display = p.CostCenter, p.Environment, secret.Display()
-	if err := a.Store.CreateKey(ctx, k, secret.Hash(a.Pepper)); err != nil {
-		return billing.Key{}, billing.Secret{}, err
+	k.CostCenter, k.Environment = p.CostCenter, p.Environment
+	return k, err
+}
+
+// storeKey stores a key under the hash of its secret; a zero hash is none.
+func (a Actions) storeKey(ctx context.Context, k billing.Key, hash [32]byte, by By) (billing.Key, error) {
+	note := a.note(by, "key.create", string(k.ID))
+	note.Detail = map[string]string{"name": k.Name, "project": k.Team + "/" + k.Project}
+	if err := a.Store.CreateKey(ctx, k, hash, note); err != nil {
+		return billing.Key{}, err
 	}
 	// As stored, it also has the budgets of its owners. The secret must not be
 	// lost for lack of them.
 	if stored, err := a.Key(ctx, k.ID); err == nil {
 		k = stored
 	}
-	return k, secret, nil
+	return k, nil
 }
 
-// Key is the key with an id.
+// Key is the key with an id. A secret in place of the id is not repeated.
 func (a Actions) Key(ctx context.Context, id billing.KeyID) (billing.Key, error) {
+	if err := noSecret(string(id)); err != nil {
+		return billing.Key{}, err
+	}
 	if id == "" {
 		return billing.Key{}, &billing.NotFoundError{What: "key"}
 	}
@@ -82,13 +108,32 @@ func (a Actions) Key(ctx context.Context, id billing.KeyID) (billing.Key, error)
 	return list[0], nil
 }
 
-// Statuses are what a key may be; InForce says more of each.
-var statuses = []string{"active", "stopped", "expired", "revoked"}
+// FindKey is the key that a secret belongs to, whether it is in force or not. What is
+// no secret of ours, or is nobody's, is a *billing.NotFoundError that shows little of it.
+func (a Actions) FindKey(ctx context.Context, text string) (billing.Key, error) {
+	secret, err := billing.ParseSecret(strings.TrimSpace(text))
+	if err != nil {
+		return billing.Key{}, invalid("secret", "must be a whole key: sk-tr-… with its checksum")
+	}
+	k, err := a.Store.KeyByHash(ctx, secret.Hash(a.Pepper))
+	if errors.Is(err, billing.ErrUnknownKey) {
+		return k, &billing.NotFoundError{What: "key", ID: secret.Display()}
+	}
+	return k, err
+}
+
+// noSecret refuses a secret where an id is wanted.
+func noSecret(id string) error {
+	if !strings.HasPrefix(id, "sk-") {
+		return nil
+	}
+	return invalid("id", "must be an id such as key_…; give a secret to tallyroute keys find, on its standard input")
+}
 
 // Keys are up to limit keys, in the order of their creation, and whether there are more.
 func (a Actions) Keys(ctx context.Context, f billing.KeyFilter) (keys []billing.Key, more bool, err error) {
-	if f.Status != "" && !slices.Contains(statuses, f.Status) {
-		return nil, false, invalid("status", "must be active, stopped, expired or revoked")
+	if statuses := billing.KeyStatuses(); f.Status != "" && !slices.Contains(statuses, f.Status) {
+		return nil, false, invalid("status", "must be one of %s", strings.Join(statuses, ", "))
 	}
 	f.Now = a.now()
 	keys, err = a.Store.ListKeys(ctx, f)
@@ -100,20 +145,82 @@ func (a Actions) Keys(ctx context.Context, f billing.KeyFilter) (keys []billing.
 	return keys, len(next) > 0, err
 }
 
-// ChangeKey changes a key that is in force. change may run more than once.
-func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, change func(*billing.Key)) (billing.Key, error) {
-	return a.Store.UpdateKey(ctx, id, func(k *billing.Key) error {
+// KeyChange is what is to be different about a key.
+type KeyChange struct {
+	Edit func(*billing.Key) // may run more than once; nil: nothing
+	// Project is where the key moves to, by name or id; "" is that it stays. What it
+	// spent until then stays where it was. Team says whose project it is.
+	Project, Team string
+	// Version is that of the key which the change was made from; 0 is any.
+	Version int64
+	DryRun  bool // only say what the key would be
+}
+
+// ErrVersion refuses a change that was made from another version of a key.
+var ErrVersion = errors.New("billing: the key has changed meanwhile")
+
+// errDryRun ends a change that was only tried.
+var errDryRun = errors.New("billing/manage: a dry run")
+
+// ChangeKey changes a key that is not revoked.
+func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, by By) (billing.Key, error) {
+	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
+		return billing.Key{}, err
+	}
+	var to *billing.Project
+	if c.Project != "" || c.Team != "" {
+		p, err := a.existingProject(ctx, c.Project, c.Team)
+		if err != nil {
+			return billing.Key{}, err
+		}
+		to = &p
+	}
+	return a.changeKey(ctx, id, c, a.note(by, "key.change", string(id)), func(k *billing.Key) error {
 		if err := notRevoked(k); err != nil {
 			return err
 		}
 		expires := k.ExpiresAt
-		change(k)
+		if c.Edit != nil {
+			c.Edit(k)
+		}
 		k.Name = strings.TrimSpace(k.Name)
+		if to != nil {
+			if to.Environment != k.Environment {
+				return &billing.ConflictError{Detail: fmt.Sprintf("key %s is for %s, as its secret says, and project %s/%s for %s: make a new key",
+					k.ID, k.Environment, to.Team, to.Name, to.Environment)}
+			}
+			k.ProjectID, k.Project, k.TeamID, k.Team, k.CostCenter = to.ID, to.Name, to.TeamID, to.Team, to.CostCenter
+		}
 		if k.ExpiresAt.Equal(expires) {
 			return a.check(k)
 		}
 		return errors.Join(a.check(k), checkExpiry(k.ExpiresAt, a.now()))
 	})
+}
+
+// changeKey runs an edit of a key and notes what became different.
+func (a Actions) changeKey(ctx context.Context, id billing.KeyID, c KeyChange, note *billing.Change, edit func(*billing.Key) error) (
+	billing.Key, error,
+) {
+	var tried billing.Key
+	k, err := a.Store.UpdateKey(ctx, id, func(k *billing.Key) error {
+		if c.Version != 0 && c.Version != k.Version {
+			return ErrVersion
+		}
+		before := ViewKey(k, note.At)
+		if err := edit(k); err != nil {
+			return err
+		}
+		note.Detail = differences(before, ViewKey(k, note.At))
+		if tried = *k; c.DryRun {
+			return errDryRun
+		}
+		return nil
+	}, note)
+	if errors.Is(err, errDryRun) {
+		return tried, nil
+	}
+	return k, err
 }
 
 func notRevoked(k *billing.Key) error {
@@ -123,13 +230,13 @@ func notRevoked(k *billing.Key) error {
 	return &billing.ConflictError{Detail: fmt.Sprintf("key %s is revoked, which is for good: make a new one", k.ID)}
 }
 
+// urgent is how long the end of a key's use may take: then the database does not
+// answer, and who asked must know.
+const urgent = 2 * time.Second
+
 // RevokeKey ends a key for good. A key that is revoked already stays as it is.
 func (a Actions) RevokeKey(ctx context.Context, id billing.KeyID, by By) (billing.Key, error) {
-	now := a.now()
-	if err := by.check(); err != nil {
-		return billing.Key{}, err
-	}
-	return a.Store.UpdateKey(ctx, id, func(k *billing.Key) error {
+	return a.endUse(ctx, id, by, "key.revoke", func(k *billing.Key, now time.Time) error {
 		if k.RevokedAt.IsZero() {
 			k.RevokedAt, k.RevokedReason = now, strings.TrimSpace(by.Reason)
 		}
@@ -137,19 +244,63 @@ func (a Actions) RevokeKey(ctx context.Context, id billing.KeyID, by By) (billin
 	})
 }
 
-// EnableKey lets a key that was stopped be used again, and counts its overrun
-// anew. A key that is not stopped stays as it is.
-func (a Actions) EnableKey(ctx context.Context, id billing.KeyID, by By) (billing.Key, error) {
-	now := a.now()
-	if err := by.check(); err != nil {
-		return billing.Key{}, err
-	}
-	return a.Store.UpdateKey(ctx, id, func(k *billing.Key) error {
+// DisableKey has a key refused until it is enabled. One that is disabled already stays
+// as it is.
+func (a Actions) DisableKey(ctx context.Context, id billing.KeyID, by By) (billing.Key, error) {
+	return a.endUse(ctx, id, by, "key.disable", func(k *billing.Key, now time.Time) error {
 		if err := notRevoked(k); err != nil {
 			return err
 		}
-		if !k.StoppedAt.IsZero() {
-			k.StoppedAt, k.EnabledAt, k.EnabledBy, k.EnabledReason = time.Time{}, now, by.Actor, strings.TrimSpace(by.Reason)
+		if k.DisabledAt.IsZero() {
+			k.DisabledAt, k.DisabledBy, k.DisabledReason = now, by.Actor, strings.TrimSpace(by.Reason)
+		}
+		return nil
+	})
+}
+
+// ArchiveKey ends a key for good and destroys its secrets and hand-overs. What it
+// spent stays.
+func (a Actions) ArchiveKey(ctx context.Context, id billing.KeyID, by By) (billing.Key, error) {
+	return a.endUse(ctx, id, by, "key.archive", func(k *billing.Key, now time.Time) error {
+		if k.RevokedAt.IsZero() {
+			k.RevokedAt, k.RevokedReason = now, strings.TrimSpace(by.Reason)
+		}
+		if k.ArchivedAt.IsZero() {
+			k.ArchivedAt = now
+		}
+		return nil
+	})
+}
+
+func (a Actions) endUse(ctx context.Context, id billing.KeyID, by By, action string, end func(*billing.Key, time.Time) error) (
+	billing.Key, error,
+) {
+	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
+		return billing.Key{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, urgent)
+	defer cancel()
+	note := a.note(by, action, string(id))
+	return a.changeKey(ctx, id, KeyChange{}, note, func(k *billing.Key) error { return end(k, note.At) })
+}
+
+// EnableKey lets a key that was stopped or disabled be used again; the overrun of one
+// that was stopped counts anew. Any other key stays as it is.
+func (a Actions) EnableKey(ctx context.Context, id billing.KeyID, by By) (billing.Key, error) {
+	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
+		return billing.Key{}, err
+	}
+	note := a.note(by, "key.enable", string(id))
+	return a.changeKey(ctx, id, KeyChange{}, note, func(k *billing.Key) error {
+		if err := notRevoked(k); err != nil {
+			return err
+		}
+		if !k.StoppedAt.IsZero() || !k.DisabledAt.IsZero() {
+			if !k.StoppedAt.IsZero() {
+				k.EnabledAt = note.At // which has the overrun count anew
+			}
+			k.StoppedAt, k.DisabledAt, k.DisabledBy, k.DisabledReason = time.Time{}, time.Time{}, "", ""
+			k.EnabledBy, k.EnabledReason = by.Actor, strings.TrimSpace(by.Reason)
 		}
 		return nil
 	})

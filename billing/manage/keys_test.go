@@ -49,6 +49,13 @@ func (d *desk) ListKeys(_ context.Context, f billing.KeyFilter) ([]billing.Key, 
 	return nil, nil
 }
 
+func (d *desk) ListTeams(context.Context) (teams []billing.Team, _ error) {
+	for _, p := range d.projects {
+		teams = append(teams, billing.Team{ID: p.TeamID, Name: p.Team, CostCenter: p.CostCenter})
+	}
+	return teams, nil
+}
+
 func (d *desk) ListProjects(context.Context) ([]billing.Project, error) { return d.projects, nil }
 
 func (d *desk) EnsureProject(_ context.Context, p billing.Project, _ ...*billing.Change) (billing.Project, error) {
@@ -241,21 +248,21 @@ func TestChangesOfAKeyAreChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := a.ChangeKey(t.Context(), k.ID, func(k *billing.Key) { k.Name, k.RequestsPerMinute = " new ", 5 })
+	got, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.Name, k.RequestsPerMinute = " new ", 5 }}, By{})
 	if err != nil || got.Name != "new" || got.RequestsPerMinute != 5 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := a.ChangeKey(t.Context(), k.ID, func(k *billing.Key) { k.RequestsPerMinute = -5 }); !as[*billing.FieldError](err) {
+	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.RequestsPerMinute = -5 }}, By{}); !as[*billing.FieldError](err) {
 		t.Error(err)
 	}
-	if _, err := a.ChangeKey(t.Context(), k.ID, func(k *billing.Key) { k.ExpiresAt = issuedAt.Add(-1) }); !as[*billing.FieldError](err) {
+	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.ExpiresAt = issuedAt.Add(-1) }}, By{}); !as[*billing.FieldError](err) {
 		t.Error(err)
 	}
 	a.Clock = func() time.Time { return issuedAt.Add(time.Hour) }
-	if _, err := a.ChangeKey(t.Context(), k.ID, func(k *billing.Key) { k.Name = "expired, and named" }); err != nil {
+	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.Name = "expired, and named" }}, By{}); err != nil {
 		t.Error(err)
 	}
-	if _, err := a.ChangeKey(t.Context(), "key_none", func(*billing.Key) {}); !isNotFound(err, "key") {
+	if _, err := a.ChangeKey(t.Context(), "key_none", KeyChange{Edit: func(*billing.Key) {}}, By{}); !isNotFound(err, "key") {
 		t.Error(err)
 	}
 }
@@ -276,7 +283,7 @@ func TestRevokedKeyStaysRevoked(t *testing.T) {
 		k.RevokedReason != "leaked" {
 		t.Errorf("revoked again: %+v, %v", k, err)
 	}
-	if _, err := a.ChangeKey(t.Context(), k.ID, func(k *billing.Key) { k.RevokedAt = time.Time{} }); !as[*billing.ConflictError](err) {
+	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.RevokedAt = time.Time{} }}, By{}); !as[*billing.ConflictError](err) {
 		t.Errorf("brought back: %v", err)
 	}
 	if _, err := a.RevokeKey(t.Context(), k.ID, By{Reason: strings.Repeat("x", 501)}); !as[*billing.FieldError](err) {

@@ -3,9 +3,11 @@ package manage
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"tallyroute/billing"
 )
@@ -25,8 +27,8 @@ type OwnedTeam struct {
 }
 
 // EnsureTeam makes a team with its first project, without which it could own
-// nothing. One that is there already is found, not changed.
-func (a Actions) EnsureTeam(ctx context.Context, p billing.Project) (OwnedTeam, error) {
+// nothing. One that is there already is found, unless it differs from what is asked for.
+func (a Actions) EnsureTeam(ctx context.Context, p billing.Project, by By) (OwnedTeam, error) {
 	if p.Team == "" {
 		return OwnedTeam{}, invalid("name", "must be there")
 	}
@@ -35,8 +37,8 @@ func (a Actions) EnsureTeam(ctx context.Context, p billing.Project) (OwnedTeam, 
 	if err != nil {
 		return OwnedTeam{}, err
 	}
-	existed := slices.ContainsFunc(teams, func(t billing.Team) bool { return t.Name == p.Team })
-	project, err := a.ensureProject(ctx, p)
+	existed := slices.ContainsFunc(teams, func(t billing.Team) bool { return t.Name == p.Team && t.ArchivedAt.IsZero() })
+	project, err := a.ensureProject(ctx, p, by)
 	if err != nil {
 		return OwnedTeam{}, err
 	}
@@ -51,8 +53,9 @@ func (a Actions) EnsureTeam(ctx context.Context, p billing.Project) (OwnedTeam, 
 }
 
 // EnsureProject makes a project, and its team, by name or id, where that is new.
-// One that is there already is found, not changed: existed says so.
-func (a Actions) EnsureProject(ctx context.Context, p billing.Project) (project billing.Project, existed bool, err error) {
+// One that is there already is found, unless it differs from what is asked for:
+// existed says so.
+func (a Actions) EnsureProject(ctx context.Context, p billing.Project, by By) (project billing.Project, existed bool, err error) {
 	if p.Team == "" {
 		return project, false, invalid("team", "must be there")
 	}
@@ -61,16 +64,16 @@ func (a Actions) EnsureProject(ctx context.Context, p billing.Project) (project 
 		return project, false, err
 	}
 	existed = slices.ContainsFunc(all, func(o billing.Project) bool {
-		return o.Name == p.Name && (o.Team == p.Team || o.TeamID == p.Team)
+		return o.Name == p.Name && o.ArchivedAt.IsZero() && (o.Team == p.Team || o.TeamID == p.Team)
 	})
 	if strings.HasPrefix(p.Team, "team_") {
 		p.TeamID, p.Team = p.Team, ""
 	}
-	project, err = a.ensureProject(ctx, p)
+	project, err = a.ensureProject(ctx, p, by)
 	return project, existed, err
 }
 
-func (a Actions) ensureProject(ctx context.Context, p billing.Project) (billing.Project, error) {
+func (a Actions) ensureProject(ctx context.Context, p billing.Project, by By) (billing.Project, error) {
 	if p.Name == "" {
 		return billing.Project{}, invalid("name", "must be plain text of 1 to %d bytes", maxName)
 	}
@@ -78,11 +81,193 @@ func (a Actions) ensureProject(ctx context.Context, p billing.Project) (billing.
 	if err != nil {
 		return billing.Project{}, err
 	}
-	return a.Store.EnsureProject(ctx, p)
+	if err := a.sameCostCenter(ctx, p); err != nil {
+		return billing.Project{}, err
+	}
+	return a.Store.EnsureProject(ctx, p, a.note(by, "project.create", ""))
+}
+
+// sameCostCenter refuses a cost centre that the team does not have: it would be left
+// out without a word.
+func (a Actions) sameCostCenter(ctx context.Context, p billing.Project) error {
+	if p.CostCenter == "" {
+		return nil
+	}
+	teams, err := a.Store.ListTeams(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range teams {
+		named := (p.TeamID != "" && t.ID == p.TeamID) || (p.TeamID == "" && t.Name == p.Team)
+		if named && t.ArchivedAt.IsZero() && t.CostCenter != p.CostCenter {
+			return &billing.ConflictError{Detail: fmt.Sprintf("team %q is charged to cost center %q, not %q: change it with tallyroute teams update",
+				t.Name, t.CostCenter, p.CostCenter)}
+		}
+	}
+	return nil
+}
+
+// OwnerChange is what is to be different about a team or a project. What is nil stays.
+type OwnerChange struct {
+	Name       *string
+	CostCenter *string // of a team
+	Address    *string // of a team: who answers for it; "" is nobody
+	Team       *string // of a project: where it moves to, by name or id
+}
+
+func (c OwnerChange) check() error {
+	var faults []error
+	for _, f := range []struct {
+		field string
+		text  *string
+	}{{"name", c.Name}, {"cost_center", c.CostCenter}} {
+		if f.text != nil && !isName(*f.text, maxName) {
+			faults = append(faults, invalid(f.field, "must be plain text of 1 to %d bytes", maxName))
+		}
+	}
+	if c.Address != nil && !isAddress(*c.Address) {
+		faults = append(faults, invalid("owner_email", "must be an address such as ann@example.com"))
+	}
+	return errors.Join(faults...)
+}
+
+// ChangeTeam renames a team, or changes its cost centre or its owner. Rows keep what
+// was true when they were written.
+func (a Actions) ChangeTeam(ctx context.Context, ref string, c OwnerChange, by By) (billing.Team, error) {
+	id, err := a.teamID(ctx, ref)
+	if err := errors.Join(err, c.check(), by.check()); err != nil {
+		return billing.Team{}, err
+	}
+	note := a.note(by, "team.change", id)
+	return a.Store.UpdateTeam(ctx, id, func(t *billing.Team) error {
+		before := ViewTeam(*t)
+		for _, m := range []struct{ to, from *string }{{&t.Name, c.Name}, {&t.CostCenter, c.CostCenter}, {&t.OwnerEmail, c.Address}} {
+			if m.from != nil {
+				*m.to = *m.from
+			}
+		}
+		note.Detail = differences(before, ViewTeam(*t))
+		return notArchived("team", t.Name, t.ArchivedAt)
+	}, note)
+}
+
+// ChangeProject renames a project, or moves it to another team with all its keys.
+func (a Actions) ChangeProject(ctx context.Context, ref string, c OwnerChange, by By) (billing.Project, error) {
+	id, err := a.projectID(ctx, ref)
+	if err := errors.Join(err, c.check(), by.check()); err != nil {
+		return billing.Project{}, err
+	}
+	var team string
+	if c.Team != nil {
+		if team, err = a.teamID(ctx, *c.Team); err != nil {
+			return billing.Project{}, err
+		}
+	}
+	note := a.note(by, "project.change", id)
+	return a.Store.UpdateProject(ctx, id, func(p *billing.Project) error {
+		before := ViewProject(*p)
+		if c.Name != nil {
+			p.Name = *c.Name
+		}
+		p.TeamID = cmp.Or(team, p.TeamID)
+		note.Detail = differences(before, ViewProject(*p))
+		return notArchived("project", p.Name, p.ArchivedAt)
+	}, note)
+}
+
+// ArchiveTeam ends a team with its projects and keys, whose secrets are destroyed.
+// What they spent stays.
+func (a Actions) ArchiveTeam(ctx context.Context, ref string, by By) (billing.Team, error) {
+	id, err := a.teamID(ctx, ref)
+	if err := errors.Join(err, by.check()); err != nil {
+		return billing.Team{}, err
+	}
+	note := a.note(by, "team.archive", id)
+	return a.Store.UpdateTeam(ctx, id, func(t *billing.Team) error {
+		if t.ArchivedAt.IsZero() {
+			t.ArchivedAt = note.At
+		}
+		return nil
+	}, note)
+}
+
+// ArchiveProject ends a project with its keys, whose secrets are destroyed. What they
+// spent stays.
+func (a Actions) ArchiveProject(ctx context.Context, ref string, by By) (billing.Project, error) {
+	id, err := a.projectID(ctx, ref)
+	if err := errors.Join(err, by.check()); err != nil {
+		return billing.Project{}, err
+	}
+	note := a.note(by, "project.archive", id)
+	return a.Store.UpdateProject(ctx, id, func(p *billing.Project) error {
+		if p.ArchivedAt.IsZero() {
+			p.ArchivedAt = note.At
+		}
+		return nil
+	}, note)
+}
+
+func notArchived(what, name string, at time.Time) error {
+	if at.IsZero() {
+		return nil
+	}
+	return &billing.ConflictError{Detail: fmt.Sprintf("%s %q is archived, which is for good", what, name)}
+}
+
+// teamID is the id of a team by its id or name.
+func (a Actions) teamID(ctx context.Context, ref string) (string, error) {
+	teams, err := a.Store.ListTeams(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, t := range teams {
+		if t.ID == ref || (t.Name == ref && t.ArchivedAt.IsZero()) {
+			return t.ID, nil
+		}
+	}
+	return "", &billing.NotFoundError{What: "team", ID: ref}
+}
+
+// projectID is the id of a project by its id, or as team/name.
+func (a Actions) projectID(ctx context.Context, ref string) (string, error) {
+	projects, err := a.Store.ListProjects(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, p := range projects {
+		if p.ID == ref || (p.Team+"/"+p.Name == ref && p.ArchivedAt.IsZero()) {
+			return p.ID, nil
+		}
+	}
+	return "", &billing.NotFoundError{What: "project", ID: ref}
+}
+
+// existingProject is where a key moves to: a project by id, by name within a team, or
+// by a name that only one team has. Without a name it is the team's default project.
+func (a Actions) existingProject(ctx context.Context, name, team string) (billing.Project, error) {
+	all, err := a.Store.ListProjects(ctx)
+	if err != nil {
+		return billing.Project{}, err
+	}
+	name = cmp.Or(name, defaultProject)
+	var found []billing.Project
+	for _, p := range all {
+		named := p.ID == name || (p.ArchivedAt.IsZero() && (p.Name == name || p.Team+"/"+p.Name == name))
+		if named && (team == "" || team == p.Team || team == p.TeamID) {
+			found = append(found, p)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return billing.Project{}, &billing.NotFoundError{What: "project", ID: name}
+	case len(found) > 1:
+		return billing.Project{}, invalid("team", "several teams have a project %q: say which", name)
+	}
+	return found[0], notArchived("project", name, found[0].ArchivedAt)
 }
 
 // project finds the owner of a key, or makes it.
-func (a Actions) project(ctx context.Context, r KeyRequest) (billing.Project, error) {
+func (a Actions) project(ctx context.Context, r KeyRequest, by By) (billing.Project, error) {
 	name := cmp.Or(r.Project, defaultProject)
 	byID := strings.HasPrefix(name, "proj_")
 	if name == defaultProject { // which is one of many: that of another team must not pay
@@ -116,5 +301,5 @@ func (a Actions) project(ctx context.Context, r KeyRequest) (billing.Project, er
 			want.TeamID, want.Team = want.Team, ""
 		}
 	}
-	return a.ensureProject(ctx, want) // which judges the environment
+	return a.ensureProject(ctx, want, by) // which judges the environment
 }

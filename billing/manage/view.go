@@ -2,6 +2,7 @@ package manage
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 
 	"tallyroute/billing"
@@ -35,7 +36,17 @@ type KeyView struct {
 	EnabledAt            *string           `json:"enabled_at"` // when it was last let go on
 	EnabledBy            string            `json:"enabled_by,omitempty"`
 	EnabledReason        string            `json:"enabled_reason,omitempty"`
+	DisabledAt           *string           `json:"disabled_at"` // null: it is not
+	DisabledBy           string            `json:"disabled_by,omitempty"`
+	DisabledReason       string            `json:"disabled_reason,omitempty"`
+	ArchivedAt           *string           `json:"archived_at"`
 	LastUsedAt           *string           `json:"last_used_at"`
+	Purpose              string            `json:"purpose"`
+	Owner                *string           `json:"owner"` // the address of who answers for it
+	Sensitivity          string            `json:"sensitivity"`
+	RotateEvery          string            `json:"rotate_every"`
+	RotatedAt            *string           `json:"rotated_at"` // when its newest secret was made
+	RotationDueAt        *string           `json:"rotation_due_at"`
 	Version              int64             `json:"version"`
 }
 
@@ -66,17 +77,19 @@ type BudgetView struct {
 
 // Standing is how a budget stands in the current period.
 type Standing struct {
-	UsedUSD    string  `json:"used_usd"`
-	HeldUSD    string  `json:"held_usd"`
-	UsedTokens int64   `json:"used_tokens"`
-	HeldTokens int64   `json:"held_tokens"`
-	ResetsAt   *string `json:"resets_at"` // null: never
+	UsedUSD         string  `json:"used_usd"`
+	HeldUSD         string  `json:"held_usd"`
+	RemainingUSD    *string `json:"remaining_usd"` // null: not limited
+	UsedTokens      int64   `json:"used_tokens"`
+	HeldTokens      int64   `json:"held_tokens"`
+	RemainingTokens *int64  `json:"remaining_tokens"` // null: not limited
+	ResetsAt        *string `json:"resets_at"`        // null: never
 }
 
 // ViewKey is a key as it is shown.
 func ViewKey(k *billing.Key, now time.Time) KeyView {
 	v := KeyView{
-		ID: string(k.ID), Name: k.Name, Display: k.Display, Status: status(k, now),
+		ID: string(k.ID), Name: k.Name, Display: k.Display, Status: k.Status(now),
 		Project: Named{k.ProjectID, k.Project}, Team: Named{k.TeamID, k.Team}, CostCenter: k.CostCenter, Environment: k.Environment,
 		Models: k.Models, AllowedCIDRs: []string{}, AllowUnpriced: k.AllowUnpriced, AllowProviderObjects: k.AllowProviderObjects,
 		Tags: k.Tags, Budgets: []BudgetView{},
@@ -84,6 +97,9 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 		CreatedBy: k.CreatedBy, CreatedAt: Instant(k.CreatedAt), ExpiresAt: Instant(k.ExpiresAt),
 		StoppedAt: Instant(k.StoppedAt), OverrunTokens: k.Overrun.Tokens, OverrunUSD: k.Overrun.Money.Short(),
 		EnabledAt: Instant(k.EnabledAt), EnabledBy: k.EnabledBy, EnabledReason: k.EnabledReason,
+		DisabledAt: Instant(k.DisabledAt), DisabledBy: k.DisabledBy, DisabledReason: k.DisabledReason, ArchivedAt: Instant(k.ArchivedAt),
+		Purpose: k.Purpose, Owner: textOrNull(k.Address), Sensitivity: string(k.Sensitivity),
+		RotateEvery: Span(cmp.Or(k.RotateEvery, k.Sensitivity.RotateEvery())), RotatedAt: Instant(k.RotatedAt), RotationDueAt: Instant(k.RotationDue()),
 		RevokedAt: Instant(k.RevokedAt), RevokedReason: textOrNull(k.RevokedReason), LastUsedAt: Instant(k.LastUsedAt), Version: k.Version,
 	}
 	if len(k.Models) == 0 {
@@ -99,18 +115,6 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 		v.Budgets = append(v.Budgets, ViewBudget(b))
 	}
 	return v
-}
-
-func status(k *billing.Key, now time.Time) string {
-	switch {
-	case !k.RevokedAt.IsZero():
-		return "revoked"
-	case !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now):
-		return "expired"
-	case !k.StoppedAt.IsZero():
-		return "stopped"
-	}
-	return "active"
 }
 
 // ViewBudget is a budget as it is shown.
@@ -129,10 +133,37 @@ func ViewBudget(b billing.Budget) BudgetView {
 func ViewBalances(list []billing.Balance) []BudgetView {
 	views := make([]BudgetView, len(list))
 	for i, b := range list {
-		views[i] = ViewBudget(b.Budget)
-		views[i].Standing = &Standing{b.UsedMoney.Short(), b.HeldMoney.Short(), b.UsedTokens, b.HeldTokens, Instant(b.Window.End)}
+		views[i] = ViewBalance(b)
 	}
 	return views
+}
+
+// ViewBalance is a budget with how it stands.
+func ViewBalance(b billing.Balance) BudgetView {
+	v := ViewBudget(b.Budget)
+	v.Standing = &Standing{
+		UsedUSD: b.UsedMoney.Short(), HeldUSD: b.HeldMoney.Short(), UsedTokens: b.UsedTokens, HeldTokens: b.HeldTokens,
+		ResetsAt: Instant(b.Window.End),
+	}
+	if free, ok := b.FreeMoney(); ok {
+		text := free.Short()
+		v.Standing.RemainingUSD = &text
+	}
+	if free, ok := b.FreeTokens(); ok {
+		v.Standing.RemainingTokens = &free
+	}
+	return v
+}
+
+// Span is a duration as it is written: 90d, 36h, 90m0s.
+func Span(d time.Duration) string {
+	switch {
+	case d > 0 && d%(24*time.Hour) == 0:
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	case d > 0 && d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return d.String()
 }
 
 // Instant is t as RFC 3339 in UTC, null where it is zero.

@@ -39,7 +39,7 @@ const (
 UPDATE api_key_secrets
    SET valid_until = CASE WHEN $3::timestamptz IS NULL THEN valid_until ELSE least(valid_until, $3) END,
        quiet_s = CASE WHEN $3::timestamptz IS NULL AND valid_until IS NULL THEN least(quiet_s, $4) ELSE quiet_s END,
-       last_used_at = coalesce(last_used_at, $2)
+       last_used_at = CASE WHEN $3::timestamptz IS NULL THEN coalesce(last_used_at, $2) ELSE last_used_at END
  WHERE key_id = $1 AND (valid_until IS NULL OR valid_until > $2)`
 	addSecretSQL = `
 INSERT INTO api_key_secrets (key_id, version, secret_hash, display, created_at, once)

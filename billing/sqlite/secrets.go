@@ -32,7 +32,7 @@ const (
 	endSecrets = `UPDATE api_key_secrets SET
   valid_until = CASE WHEN ?3 IS NULL THEN valid_until ELSE min(coalesce(valid_until, ?3), ?3) END,
   quiet_s = CASE WHEN ?3 IS NULL AND valid_until IS NULL THEN min(coalesce(quiet_s, ?4), ?4) ELSE quiet_s END,
-  last_used_at = coalesce(last_used_at, ?2)
+  last_used_at = CASE WHEN ?3 IS NULL THEN coalesce(last_used_at, ?2) ELSE last_used_at END
 WHERE key_id = ?1 AND (valid_until IS NULL OR valid_until > ?2)`
 	addSecret = `INSERT INTO api_key_secrets (key_id, version, secret_hash, display, created_at, once)
 SELECT ?1, coalesce(max(version), 0) + 1, ?2, ?3, ?4, nullif(?5, '') FROM api_key_secrets WHERE key_id = ?1

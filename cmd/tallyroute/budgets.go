@@ -12,8 +12,11 @@ import (
 
 // budgetsCommand is "tallyroute budgets": limits above the single key.
 type budgetsCommand struct {
-	List budgetsList `cmd:"" help:"List the budgets."`
-	Set  budgetsSet  `cmd:"" help:"Set the budget of a team, a project, a key or the whole organisation."`
+	List   budgetsList   `cmd:"" help:"List the budgets with what is used, held and left."`
+	Set    budgetsSet    `cmd:"" help:"Set the budget of a team, a project, a key or the whole organisation."`
+	Update budgetsUpdate `cmd:"" help:"Change a budget by its id."`
+	Remove budgetsRemove `cmd:"" help:"End a budget: it binds nobody any more."`
+	Reset  budgetsReset  `cmd:"" help:"Have what was used in the current period count no more."`
 }
 
 type budgetsList struct{ format }
@@ -27,7 +30,7 @@ type budgetView struct {
 // Run lists the budgets.
 func (c budgetsList) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		budgets, err := m.Store.ListBudgets(a.ctx)
+		budgets, err := m.Budgets(a.ctx)
 		if err != nil {
 			return err
 		}
@@ -35,13 +38,24 @@ func (c budgetsList) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
-		t := table{header: []string{"ID", "SCOPE", "OF", "PERIOD", "ZONE", "USD", "TOKENS"}}
+		t := table{header: []string{
+			"ID", "SCOPE", "OF", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "TOKENS", "USED TOKENS", "HELD TOKENS", "LEFT TOKENS", "RESETS",
+		}}
 		views := []budgetView{}
-		for _, b := range budgets {
+		for _, s := range budgets {
+			b := s.Budget
 			name := orElse(names[b.ScopeID], b.ScopeID)
-			t.add(text(b.ID), text(string(b.Scope)), text(name), text(string(b.Period)), text(orElse(b.Zone, "UTC")), limitOf(b.Money),
-				tokensOf(b.Tokens))
-			views = append(views, budgetView{manage.ViewBudget(b), name})
+			leftUSD, leftTokens := text("-"), text("-")
+			if free, ok := s.FreeMoney(); ok {
+				leftUSD = dollars(free)
+			}
+			if free, ok := s.FreeTokens(); ok {
+				leftTokens = number(free)
+			}
+			t.add(text(b.ID), text(string(b.Scope)), text(name), text(string(b.Period)), text(orElse(b.Zone, "UTC")),
+				limitOf(b.Money), dollars(s.UsedMoney), dollars(s.HeldMoney), leftUSD,
+				tokensOf(b.Tokens), number(s.UsedTokens), number(s.HeldTokens), leftTokens, text(orElse(timestamp(s.Window.End), "never")))
+			views = append(views, budgetView{manage.ViewBalance(s), name})
 		}
 		t.records = views
 		return t.write(a.stdout, c.Output)
@@ -97,7 +111,7 @@ func (c budgetsSet) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
 		b, _, err := m.SetBudget(a.ctx, billing.Budget{
 			Scope: billing.Scope(c.Scope), Period: billing.Period(c.Period), Zone: c.Zone, Tokens: c.Tokens, Money: c.USD.Money(),
-		}, c.Of)
+		}, c.Of, by(""))
 		if err != nil {
 			return err
 		}

@@ -16,10 +16,12 @@ type grammar struct {
 	Serve     serveCommand     `cmd:"" help:"Run the router."`
 	Backup    backupCommand    `cmd:"" help:"Write a consistent copy of the SQLite database to a file, while routers use it."`
 	Migrate   migrateCommand   `cmd:"" help:"Bring the database's tables up to date."`
-	Keys      keysCommand      `cmd:"" help:"Create, list, show and revoke virtual keys."`
-	Teams     teamsCommand     `cmd:"" help:"Create and list teams."`
-	Projects  projectsCommand  `cmd:"" help:"Create and list projects."`
-	Budgets   budgetsCommand   `cmd:"" help:"Set and list the budgets of teams, projects and the organisation."`
+	Keys      keysCommand      `cmd:"" help:"Virtual keys: make, change, rotate, hand over, find and end them."`
+	Teams     teamsCommand     `cmd:"" help:"Create, list, change and archive teams."`
+	Projects  projectsCommand  `cmd:"" help:"Create, list, change and archive projects."`
+	Budgets   budgetsCommand   `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
+	Changes   changesCommand   `cmd:"" help:"Who changed what, and why."`
+	Providers providersCommand `cmd:"" help:"Providers, and how they have been behaving."`
 	Models    modelsCommand    `cmd:"" help:"Who serves a model, and at what price."`
 	Catalogue catalogueCommand `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
 	Route     routeCommand     `cmd:"" help:"Explain which provider would be taken, and why."`

@@ -14,11 +14,20 @@ import (
 
 // keysCommand is "tallyroute keys".
 type keysCommand struct {
-	Create keysCreate `cmd:"" help:"Create a key and print its secret, once."`
-	List   keysList   `cmd:"" help:"List the keys."`
-	Show   keysShow   `cmd:"" help:"Show a key, its limits and what is used of them."`
-	Revoke keysRevoke `cmd:"" help:"End a key for good."`
-	Enable keysEnable `cmd:"" help:"Let a key go on that was stopped for its overrun."`
+	Create   keysCreate   `cmd:"" help:"Create a key and print its secret, once."`
+	List     keysList     `cmd:"" help:"List the keys."`
+	Show     keysShow     `cmd:"" help:"Show a key, its limits and what is used of them."`
+	Find     keysFind     `cmd:"" help:"Say whose key a secret is; it is read from standard input."`
+	Update   keysUpdate   `cmd:"" help:"Change what a key may do, or move it to another project."`
+	Rotate   keysRotate   `cmd:"" help:"Give a key a new secret; the old one stays good for a while."`
+	HandOver keysHandOver `cmd:"" help:"Make a link that shows a new secret of a key once."`
+	TopUp    keysTopUp    `cmd:"" help:"Add to the budget of a key that is spent once."`
+	Disable  keysDisable  `cmd:"" help:"Refuse a key until it is enabled."`
+	Enable   keysEnable   `cmd:"" help:"Let a key go on that was disabled, or stopped for its overrun."`
+	Revoke   keysRevoke   `cmd:"" help:"End a key for good."`
+	Archive  keysArchive  `cmd:"" help:"End a key for good and destroy its secrets; what it spent stays."`
+	Scan     keysScan     `cmd:"" help:"Find keys of ours in files and git histories."`
+	Drill    keysDrill    `cmd:"" help:"Rehearse issue, use, rotation and revocation on a key that is made for it, and print how long each took."`
 }
 
 type keysCreate struct {
@@ -40,6 +49,12 @@ type keysCreate struct {
 	AllowUnpriced        bool              `help:"May use models without a known price, despite a budget in dollars."`
 	AllowProviderObjects bool              `help:"May name what is stored at providers, where all keys share one account."`
 	Tags                 map[string]string `help:"Tags on all that it spends." placeholder:"NAME=VALUE"`
+	Purpose              string            `help:"What it is for, in words." placeholder:"TEXT"`
+	Owner                string            `help:"Address of who answers for it." placeholder:"ADDRESS"`
+	Sensitivity          string            `help:"How much harm it can do in wrong hands: critical, high, normal or low." enum:"critical,high,normal,low" default:"normal" placeholder:"LEVEL"`
+	RotateEvery          config.Duration   `help:"How often it should get a new secret. Default: 7d, 30d, 90d or 180d, by its sensitivity." placeholder:"DURATION"`
+	Handover             bool              `help:"Print a link that shows the secret once to whoever opens it, in place of the secret."`
+	HandoverFor          config.Duration   `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
 	SecretOnly           bool              `help:"Print the secret and nothing else."`
 }
 
@@ -50,11 +65,29 @@ func (c keysCreate) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
+		if c.Handover {
+			key, token, err := actions.CreateKeyFor(a.ctx, c.request(cfg), time.Duration(c.HandoverFor), by(""))
+			if err != nil {
+				return err
+			}
+			return printHandover(a, c.Output, &key, token, cfg)
+		}
 		key, secret, err := actions.CreateKey(a.ctx, c.request(cfg), by(""))
 		if err != nil {
 			return err
 		}
 		return c.print(a, &key, secret)
+	})
+}
+
+// withKeys is withActions for what makes keys or looks at their secrets.
+func (a *cli) withKeys(do func(manage.Actions, *config.Config) error) error {
+	return a.withStore(func(s billing.Store, cfg *config.Config) error {
+		actions, err := a.keyActions(s, cfg)
+		if err != nil {
+			return err
+		}
+		return do(actions, cfg)
 	})
 }
 
@@ -65,7 +98,7 @@ func (a *cli) keyActions(s billing.Store, cfg *config.Config) (manage.Actions, e
 	if err != nil {
 		return manage.Actions{}, err
 	}
-	return manage.Actions{Store: s, Pepper: pepper.Pepper}, pepper.Confirm(a.ctx, s)
+	return manage.Actions{Store: s, Pepper: pepper.Pepper, KnownModel: app.KnownModel(a.ctx, cfg, a.source().Demo)}, pepper.Confirm(a.ctx, s)
 }
 
 // by is who works at the command line.
@@ -76,6 +109,7 @@ func (c keysCreate) request(cfg *config.Config) manage.KeyRequest {
 		Name: c.Name, Team: c.Team, Project: c.Project, CostCenter: c.CostCenter, Environment: c.Env,
 		Models: c.Models, AllowedCIDRs: config.Prefixes(c.CIDR), RequestsPerMinute: c.RPM, TokensPerMinute: c.TPM,
 		AllowUnpriced: c.AllowUnpriced || cfg.Defaults.OnUnpriced == "allow", AllowProviderObjects: c.AllowProviderObjects, Tags: c.Tags,
+		Purpose: c.Purpose, Address: c.Owner, Sensitivity: billing.Sensitivity(c.Sensitivity), RotateEvery: time.Duration(c.RotateEvery),
 	}
 	if c.ExpiresIn > 0 {
 		req.ExpiresAt = time.Now().UTC().Add(time.Duration(c.ExpiresIn))
@@ -123,10 +157,12 @@ func (c keysCreate) print(a *cli, key *billing.Key, secret billing.Secret) error
 
 type keysList struct {
 	format
-	Team    string `help:"Of this team." placeholder:"NAME"`
-	Project string `help:"Of this project." placeholder:"NAME"`
-	Status  string `help:"With this status: active, stopped, expired or revoked." placeholder:"STATUS"`
-	Query   string `short:"q" help:"With this in the name." placeholder:"TEXT"`
+	Team    string          `help:"Of this team." placeholder:"NAME"`
+	Project string          `help:"Of this project." placeholder:"NAME"`
+	Status  string          `help:"With this status: active, disabled, stopped, expired, revoked or archived." placeholder:"STATUS"`
+	Query   string          `short:"q" help:"With this in the name or in what is shown of the secret, or at the start of the id." placeholder:"TEXT"`
+	Stale   config.Duration `help:"Not used for so long, nor made since, such as 90d." placeholder:"DURATION"`
+	Due     bool            `help:"That should have got a new secret by now."`
 }
 
 // Run lists the keys.
@@ -136,6 +172,9 @@ func (c keysList) Run(a *cli) error {
 		t := table{header: []string{"ID", "NAME", "KEY", "TEAM", "PROJECT", "ENV", "STATUS", "EXPIRES", "LAST USED"}}
 		views := []manage.KeyView{}
 		f := billing.KeyFilter{Team: c.Team, Project: c.Project, Status: c.Status, Query: c.Query}
+		if c.Stale > 0 {
+			f.Unused = now.Add(-time.Duration(c.Stale))
+		}
 		for more := true; more; {
 			keys, rest, err := m.Keys(a.ctx, f)
 			if err != nil {
@@ -143,10 +182,13 @@ func (c keysList) Run(a *cli) error {
 			}
 			for i := range keys {
 				k, v := &keys[i], manage.ViewKey(&keys[i], now)
+				f.After = k.ID
+				if c.Due && !k.RotationOverdue(now) {
+					continue
+				}
 				t.add(text(v.ID), text(k.Name), text(k.Display), text(k.Team), text(k.Project), text(k.Environment),
 					text(v.Status), text(expiry(k.ExpiresAt, now)), text(ago(k.LastUsedAt, now)))
 				views = append(views, v)
-				f.After = k.ID
 			}
 			more = rest
 		}
@@ -170,6 +212,13 @@ type keysShow struct {
 	ID string `arg:"" help:"Id of the key: key_…"`
 }
 
+// shownKey is a key with its budgets as they stand and the versions of its secret.
+type shownKey struct {
+	manage.KeyView
+	Versions  []manage.VersionView `json:"versions"`
+	Handovers int                  `json:"pending_handovers"`
+}
+
 // Run shows the key.
 func (c keysShow) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
@@ -181,12 +230,19 @@ func (c keysShow) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
+		versions, pending, err := m.Versions(a.ctx, key.ID)
+		if err != nil {
+			return err
+		}
+		v := shownKey{manage.ViewKey(&key, time.Now()), manage.ViewVersions(versions, time.Now()), len(pending)}
+		v.Budgets = manage.ViewBalances(balances)
 		if c.Output == "json" {
-			v := manage.ViewKey(&key, time.Now())
-			v.Budgets = manage.ViewBalances(balances)
 			return printJSON(a.stdout, v)
 		}
-		return printKey(a, &key, balances)
+		if err := printKey(a, &key, balances); err != nil {
+			return err
+		}
+		return printVersions(a, v)
 	})
 }
 
@@ -215,15 +271,24 @@ func printKey(a *cli, k *billing.Key, balances []billing.Balance) error {
 	if k.TokensPerMinute > 0 {
 		line("tokens", fmt.Sprintf("%d per minute", k.TokensPerMinute))
 	}
+	line("purpose", v.Purpose)
+	if v.Owner != nil {
+		line("answers", *v.Owner)
+	}
+	line("rotation", rotationLine(k))
 	line("expires", orElse(timestamp(k.ExpiresAt), "never"))
 	if k.Overrun != (billing.Amount{}) {
 		line("overrun", fmt.Sprintf("%d tokens, $%s", k.Overrun.Tokens, k.Overrun.Money.Short()))
 	}
 	line("stopped", timestamp(k.StoppedAt))
-	if !k.EnabledAt.IsZero() {
+	if !k.DisabledAt.IsZero() {
+		line("disabled", strings.TrimSpace(timestamp(k.DisabledAt)+" by "+k.DisabledBy+" "+k.DisabledReason))
+	}
+	if k.EnabledBy != "" {
 		line("enabled", strings.TrimSpace(timestamp(k.EnabledAt)+" by "+k.EnabledBy+" "+k.EnabledReason))
 	}
 	line("revoked", strings.TrimSpace(timestamp(k.RevokedAt)+" "+k.RevokedReason))
+	line("archived", timestamp(k.ArchivedAt))
 	line("last used", timestamp(k.LastUsedAt))
 	line("created", timestamp(k.CreatedAt)+" by "+k.CreatedBy)
 	return t.printTable(a.stdout)
@@ -252,14 +317,30 @@ func budgetLine(b billing.Budget, balances []billing.Balance) string {
 }
 
 type keysRevoke struct {
-	ID     string `arg:"" help:"Id of the key: key_…"`
+	ID     string `arg:"" optional:"" help:"Id of the key: key_…"`
+	Secret string `help:"In place of the id, - : the key's secret is read from standard input." placeholder:"-"`
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // Run revokes the key.
 func (c keysRevoke) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		key, err := m.RevokeKey(a.ctx, billing.KeyID(c.ID), by(c.Reason))
+	if (c.ID == "") == (c.Secret == "") || (c.Secret != "" && c.Secret != "-") {
+		return usagef("give the id of the key, or --secret - and the secret on standard input")
+	}
+	with := a.withActions
+	if c.Secret != "" {
+		with = a.withKeys
+	}
+	return with(func(m manage.Actions, _ *config.Config) error {
+		id := billing.KeyID(c.ID)
+		if c.Secret != "" {
+			key, err := a.findKey(m)
+			if err != nil {
+				return err
+			}
+			id = key.ID
+		}
+		key, err := m.RevokeKey(a.ctx, id, by(c.Reason))
 		if err != nil {
 			return err
 		}
@@ -280,7 +361,8 @@ func (c keysEnable) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "%s is not stopped. Routers accept it within a second; its overrun counts anew.\n", key.ID)
+		_, err = fmt.Fprintf(a.stdout, "%s is %s. Routers accept it within a second where that is active; an overrun it was stopped for "+
+			"counts anew.\n", key.ID, key.Status(time.Now()))
 		return err
 	})
 }

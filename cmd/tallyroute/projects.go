@@ -10,8 +10,10 @@ import (
 
 // projectsCommand is "tallyroute projects".
 type projectsCommand struct {
-	List   projectsList   `cmd:"" help:"List the projects."`
-	Create projectsCreate `cmd:"" help:"Create a project, and its team where there is none."`
+	List    projectsList    `cmd:"" help:"List the projects."`
+	Create  projectsCreate  `cmd:"" help:"Create a project, and its team where there is none."`
+	Update  projectsUpdate  `cmd:"" help:"Rename a project, or move it to another team."`
+	Archive projectsArchive `cmd:"" help:"End a project with all its keys; what they spent stays."`
 }
 
 type projectsList struct{ format }
@@ -50,7 +52,7 @@ func (c projectsCreate) Run(a *cli) error {
 // ensureProject creates what is missing of a project and its team, and prints it.
 func (a *cli) ensureProject(output string, want billing.Project) error {
 	return a.withNewStore(func(s billing.Store, _ *config.Config) error {
-		p, _, err := manage.Actions{Store: s}.EnsureProject(a.ctx, want)
+		p, _, err := manage.Actions{Store: s}.EnsureProject(a.ctx, want, by(""))
 		if err != nil {
 			return err
 		}

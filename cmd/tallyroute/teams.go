@@ -8,8 +8,10 @@ import (
 
 // teamsCommand is "tallyroute teams".
 type teamsCommand struct {
-	List   teamsList   `cmd:"" help:"List the teams."`
-	Create teamsCreate `cmd:"" help:"Create a team with its first project."`
+	List    teamsList    `cmd:"" help:"List the teams."`
+	Create  teamsCreate  `cmd:"" help:"Create a team with its first project."`
+	Update  teamsUpdate  `cmd:"" help:"Rename a team, or change its cost center or owner."`
+	Archive teamsArchive `cmd:"" help:"End a team with all its projects and keys; what they spent stays."`
 }
 
 type teamsCreate struct {

@@ -50,7 +50,7 @@ type scopedBudget struct {
 func setBudget(x *exchange, in scopedBudget) (manage.BudgetView, error) {
 	b := in.budget()
 	b.ID, b.Scope = in.ID, billing.Scope(in.Scope)
-	b, existed, err := x.Actions.SetBudget(x.ctx(), b, in.ScopeID)
+	b, existed, err := x.Actions.SetBudget(x.ctx(), b, in.ScopeID, by(""))
 	if err != nil {
 		return manage.BudgetView{}, err
 	}

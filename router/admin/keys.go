@@ -176,7 +176,9 @@ func changeKey(x *exchange, in keyChange) (manage.KeyView, error) {
 	if err := in.check(); err != nil {
 		return manage.KeyView{}, err
 	}
-	key, err := x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), func(k *billing.Key) { in.apply(k, x.Start) })
+	key, err := x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), manage.KeyChange{
+		Edit: func(k *billing.Key) { in.apply(k, x.Start) },
+	}, by(""))
 	if err != nil {
 		return manage.KeyView{}, err
 	}

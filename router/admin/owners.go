@@ -28,11 +28,11 @@ type CreatedTeam struct {
 }
 
 // createTeam is POST /teams: a team with its first project. One that is there
-// already is found, not changed.
+// already is found, unless it differs.
 func createTeam(x *exchange, in newTeam) (CreatedTeam, error) {
 	made, err := x.Actions.EnsureTeam(x.ctx(), billing.Project{
 		Team: in.Name, CostCenter: in.CostCenter, Name: in.Project, Environment: in.Environment,
-	})
+	}, by(""))
 	if err != nil {
 		return CreatedTeam{}, err
 	}
@@ -61,7 +61,7 @@ type newProject struct {
 func createProject(x *exchange, in newProject) (manage.ProjectView, error) {
 	project, existed, err := x.Actions.EnsureProject(x.ctx(), billing.Project{
 		Name: in.Name, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
-	})
+	}, by(""))
 	if err != nil {
 		return manage.ProjectView{}, err
 	}

@@ -46,6 +46,35 @@ func (c Catalogue) known(name string) (nearest string, known bool) {
 	return c.Nearest(name, func(string) bool { return true }), false
 }
 
+// KnownModel reports what a key may be limited to, by the whole catalogue: who makes
+// keys need not have the credentials of providers. The demonstration's models are known
+// as well, since its router may be the one that runs. It is nil, which knows everything,
+// where the catalogue cannot be read.
+func KnownModel(ctx context.Context, c *config.Config, demo Local) func(name string) (nearest string, known bool) {
+	in, err := CatalogueInput(c)
+	if err != nil {
+		return nil
+	}
+	plain := in.Documents
+	for _, p := range demo.Providers {
+		in.Documents = append(in.Documents, p.Document("127.0.0.1:1"))
+	}
+	whole, err := catalogue.Build(ctx, in, catalogue.Options{Whole: true})
+	if err != nil { // the configuration may have providers of these names
+		in.Documents = plain
+		whole, err = catalogue.Build(ctx, in, catalogue.Options{Whole: true})
+	}
+	if err != nil {
+		return nil
+	}
+	return func(name string) (string, bool) {
+		if name == "auto" {
+			return "", true
+		}
+		return Catalogue{whole}.known(name)
+	}
+}
+
 // Source is where a configuration comes from.
 type Source struct {
 	File string   // "" is ./tallyroute.yaml, where there is one

@@ -22,7 +22,7 @@ import (
 // admin token is at hand: live is then true. Otherwise all are taken to be healthy.
 func Explain(ctx context.Context, c *config.Config, b Catalogue, r *chat.Request) (list []plan.Candidate, live bool, err error) {
 	now := time.Now()
-	told, live := askHealth(ctx, c)
+	told, live := AskHealth(ctx, c)
 	list, err = planner(c, b, trackerOf(told, now)).Explain(ctx, r, now)
 	return list, live, err
 }
@@ -46,9 +46,9 @@ func viewHealth(entries []health.Entry) admin.Health {
 	return h
 }
 
-// askHealth asks the router that is running with this configuration how its
+// AskHealth asks the router that is running with this configuration how its
 // targets stand; ok is false where none is running, or where it does not tell.
-func askHealth(ctx context.Context, c *config.Config) (entries []admin.TargetHealth, ok bool) {
+func AskHealth(ctx context.Context, c *config.Config) (entries []admin.TargetHealth, ok bool) {
 	token, set, err := credential(ctx, c.AdminToken)
 	if !set || err != nil || c.AdminOff() {
 		return nil, false

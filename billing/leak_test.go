@@ -1,0 +1,39 @@
+package billing
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+func TestSecretsAreFoundWhereverTheyStand(t *testing.T) {
+	for _, before := range []int{0, 1, 63, 64<<10 - 64, 64<<10 - 63, 64<<10 - 10, 64 << 10, 200_000} {
+		var want []string
+		var text strings.Builder
+		text.WriteString(strings.Repeat("x\n", before/2) + strings.Repeat("x", before%2))
+		for _, env := range environments {
+			s, err := NewSecret(env, rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&text, "key=%q,\nsk-tr-%s-notakey %sx", s.Reveal(), env, s.Reveal()[:len(s.Reveal())-8]+"00000000")
+			want = append(want, fmt.Sprint(s.Reveal(), " ", before/2+1+len(want)))
+		}
+		for name, r := range map[string]func() *strings.Reader{"whole": func() *strings.Reader { return strings.NewReader(text.String()) }} {
+			for _, one := range []bool{false, true} {
+				var got []string
+				each := func(s Secret, line int) { got = append(got, fmt.Sprint(s.Reveal(), " ", line)) }
+				err := SecretsIn(r(), each)
+				if one {
+					got = nil
+					err = SecretsIn(iotest.OneByteReader(r()), each)
+				}
+				if err != nil || strings.Join(got, ",") != strings.Join(want, ",") {
+					t.Errorf("%s, %d bytes before: found %q, want %q, %v", name, before, got, want, err)
+				}
+			}
+		}
+	}
+}

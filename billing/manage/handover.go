@@ -1,0 +1,101 @@
+package manage
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// DefaultHandover is how long a hand-over is good where nobody says.
+const DefaultHandover = 24 * time.Hour
+
+// HandoverToken opens a hand-over. It is shown once, to the administrator who makes it,
+// and is of no use after somebody has opened it.
+type HandoverToken struct {
+	Token     string
+	ExpiresAt time.Time
+}
+
+// handoverPrefix is how tokens of hand-overs begin. The environment of the secret to
+// come follows, then the random part.
+const handoverPrefix = "tr-handover-"
+
+// HandOver makes a link that shows a new secret of a key once, within its life. The
+// secret is made when that happens: until then nobody has it. The secrets before it stay
+// good for overlap from then on.
+func (a Actions) HandOver(ctx context.Context, id billing.KeyID, life, overlap time.Duration, by By) (HandoverToken, error) {
+	if life < time.Minute || life > mostHandover {
+		return HandoverToken{}, invalid("handover_for", "must be between 1m and %s", Span(mostHandover))
+	}
+	if err := errors.Join(noSecret(string(id)), RotateRequest{Overlap: overlap}.check(), by.check()); err != nil {
+		return HandoverToken{}, err
+	}
+	k, err := a.Key(ctx, id)
+	if err == nil {
+		err = notRevoked(&k)
+	}
+	if err != nil {
+		return HandoverToken{}, err
+	}
+	return a.offer(ctx, k, life, overlap, by)
+}
+
+func (a Actions) offer(ctx context.Context, k billing.Key, life, overlap time.Duration, by By) (HandoverToken, error) {
+	var random [32]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return HandoverToken{}, err
+	}
+	note := a.note(by, "key.hand_over", string(k.ID))
+	t := HandoverToken{handoverPrefix + k.Environment + "-" + base64.RawURLEncoding.EncodeToString(random[:]), note.At.Add(life)}
+	note.Detail = map[string]string{"expires_at": *Instant(t.ExpiresAt)}
+	return t, a.Store.OfferSecret(ctx, billing.Handover{
+		Token: a.tokenHash(t.Token), KeyID: k.ID, By: note.Actor, CreatedAt: note.At, ExpiresAt: t.ExpiresAt, Overlap: overlap,
+	}, note)
+}
+
+// tokenHash is under what a token is kept.
+func (a Actions) tokenHash(token string) [32]byte {
+	seed := a.Pepper.Derive("tallyroute hand-over")
+	return sha256.Sum256(append(seed[:], token...))
+}
+
+// CreateKeyFor makes a key without a secret and a link that shows its first one once.
+func (a Actions) CreateKeyFor(ctx context.Context, r KeyRequest, life time.Duration, by By) (billing.Key, HandoverToken, error) {
+	if life < time.Minute || life > mostHandover {
+		return billing.Key{}, HandoverToken{}, invalid("handover_for", "must be between 1m and %s", Span(mostHandover))
+	}
+	k, err := a.newKey(ctx, r, by)
+	if err == nil {
+		k, err = a.storeKey(ctx, k, [32]byte{}, by)
+	}
+	if err != nil {
+		return billing.Key{}, HandoverToken{}, err
+	}
+	token, err := a.offer(ctx, k, life, 0, by)
+	return k, token, err
+}
+
+// TakeHandover opens a hand-over and shows the secret that it makes. Whoever has the
+// token may: there is no other check. billing.ErrNoHandover where it is over, was opened
+// before, or there never was one.
+func (a Actions) TakeHandover(ctx context.Context, token, from string) (NewSecret, error) {
+	rest, ok := strings.CutPrefix(token, handoverPrefix)
+	env, _, _ := strings.Cut(rest, "-")
+	if !ok || len(token) > maxTag || !slices.Contains(environments, env) {
+		return NewSecret{}, billing.ErrNoHandover
+	}
+	secret, err := billing.NewSecret(env, rand.Reader)
+	if err != nil {
+		return NewSecret{}, err
+	}
+	note := a.note(By{Actor: "hand-over", Reason: "opened from " + from}, "key.rotate", "")
+	done, err := a.Store.TakeSecret(ctx, a.tokenHash(token), a.rotation(secret), note)
+	return NewSecret{Key: done.Key, Secret: secret, Number: done.Number}, err
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
+)
+
+type budgetsUpdate struct {
+	ID       string      `arg:"" help:"Id of the budget: bud_…"`
+	Period   string      `help:"When it resets: day, week, month, quarter, year or once." enum:",day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
+	Zone     *string     `help:"Time zone of the period." placeholder:"ZONE"`
+	USD      *config.USD `help:"Limit in dollars." placeholder:"AMOUNT"`
+	Tokens   *int64      `help:"Limit in tokens." placeholder:"N"`
+	NoUSD    bool        `help:"Not limited in dollars any more."`
+	NoTokens bool        `help:"Not limited in tokens any more."`
+	Reason   string      `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run changes the budget. What was used of it stays used.
+func (c budgetsUpdate) Run(a *cli) error {
+	if c.Period == "" && c.Zone == nil && c.USD == nil && c.Tokens == nil && !c.NoUSD && !c.NoTokens {
+		return usagef("say what is to be different")
+	}
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
+		b, err := m.ChangeBudget(a.ctx, c.ID, c.edit, by(c.Reason))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", b.ID, budgetLine(b, nil))
+		return err
+	})
+}
+
+func (c budgetsUpdate) edit(b *billing.Budget) {
+	if c.Period != "" {
+		b.Period = billing.Period(c.Period)
+	}
+	if c.Zone != nil {
+		b.Zone = *c.Zone
+	}
+	if c.USD != nil || c.NoUSD {
+		b.Money = c.USD.Money()
+	}
+	if c.Tokens != nil || c.NoTokens {
+		b.Tokens = c.Tokens
+	}
+}
+
+type budgetsRemove struct {
+	ID     string `arg:"" help:"Id of the budget: bud_…"`
+	Reason string `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run ends the budget.
+func (c budgetsRemove) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
+		if err := m.RemoveBudget(a.ctx, c.ID, by(c.Reason)); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(a.stdout, "%s is removed.\n", c.ID)
+		return err
+	})
+}
+
+type budgetsReset struct {
+	ID     string `arg:"" help:"Id of the budget: bud_…"`
+	Reason string `help:"Why, for the record." required:"" placeholder:"TEXT"`
+}
+
+// Run has what was used count no more.
+func (c budgetsReset) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
+		s, err := m.ResetBudget(a.ctx, c.ID, by(c.Reason))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", c.ID, budgetLine(s.Budget, []billing.Balance{s}))
+		return err
+	})
+}
+
+type keysTopUp struct {
+	ID        string     `arg:"" help:"Id of the key: key_…"`
+	USD       config.USD `help:"Dollars that are added." required:"" placeholder:"AMOUNT"`
+	Reference string     `help:"Number of the order or payment. The same one again changes nothing." required:"" placeholder:"TEXT"`
+	Reason    string     `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run adds to the budget.
+func (c keysTopUp) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
+		s, err := m.TopUp(a.ctx, billing.KeyID(c.ID), billing.Money(c.USD), c.Reference, by(c.Reason))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", s.Budget.ID, budgetLine(s.Budget, []billing.Balance{s}))
+		return err
+	})
+}
+
+// changesCommand is "tallyroute changes": who changed what.
+type changesCommand struct {
+	List changesList `cmd:"" help:"List changes, the newest first."`
+}
+
+type changesList struct {
+	format
+	Object string        `help:"The id of what was changed." placeholder:"ID"`
+	Actor  string        `help:"Who changed it, such as cli:ann." placeholder:"NAME"`
+	Action string        `help:"Such as key.revoke." placeholder:"ACTION"`
+	Since  time.Duration `help:"How far back, such as 24h."`
+	Limit  int           `help:"How many; at most 1000." default:"100"`
+}
+
+// Run lists the changes.
+func (c changesList) Run(a *cli) error {
+	return a.withActions(func(m manage.Actions, _ *config.Config) error {
+		f := billing.ChangeFilter{Object: c.Object, Actor: c.Actor, Action: c.Action, Limit: c.Limit}
+		if c.Since > 0 {
+			f.Since = time.Now().Add(-c.Since)
+		}
+		all, err := m.Changes(a.ctx, f)
+		if err != nil {
+			return err
+		}
+		t := table{header: []string{"CHANGED", "ACTOR", "ACTION", "OBJECT", "REASON", "WHAT"}}
+		views := []manage.ChangeView{}
+		for _, one := range all {
+			t.add(text(timestamp(one.At)), text(one.Actor), text(one.Action), text(one.Object), text(one.Reason), text(detailText(one.Detail)))
+			views = append(views, manage.ViewChange(one))
+		}
+		t.records = views
+		return t.write(a.stdout, c.Output)
+	})
+}

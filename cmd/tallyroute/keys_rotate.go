@@ -1,0 +1,170 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/config"
+)
+
+type keysRotate struct {
+	plainFormat
+	ID          string          `arg:"" help:"Id of the key: key_…"`
+	Overlap     config.Duration `help:"How long the old secret stays good; 0s ends it at once." default:"24h" placeholder:"DURATION"`
+	UntilUnused config.Duration `help:"In place of that: the old secret ends once it was not used for so long, such as 6h." placeholder:"DURATION"`
+	Once        string          `help:"A name for this rotation: the same one again changes nothing and shows the same secret." placeholder:"TEXT"`
+	Handover    bool            `help:"Print a link that shows the new secret once to whoever opens it; the overlap begins then."`
+	HandoverFor config.Duration `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
+	SecretOnly  bool            `help:"Print the secret and nothing else."`
+	Reason      string          `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// rotatedKey is a key with its new secret.
+type rotatedKey struct {
+	manage.KeyView
+	SecretVersion int    `json:"secret_version"`
+	Secret        string `json:"secret"` // "" where it was made too long ago to be shown again
+}
+
+// Run rotates the key.
+func (c keysRotate) Run(a *cli) error {
+	return a.withKeys(func(m manage.Actions, cfg *config.Config) error {
+		id := billing.KeyID(c.ID)
+		if c.Handover {
+			token, err := m.HandOver(a.ctx, id, time.Duration(c.HandoverFor), time.Duration(c.Overlap), by(c.Reason))
+			if err != nil {
+				return err
+			}
+			return printHandover(a, c.Output, nil, token, cfg)
+		}
+		done, err := m.RotateKey(a.ctx, id, manage.RotateRequest{
+			Overlap: time.Duration(c.Overlap), UntilUnused: time.Duration(c.UntilUnused), Once: c.Once,
+		}, by(c.Reason))
+		if err != nil {
+			return err
+		}
+		switch secret := done.Secret.Reveal(); {
+		case c.Output == "json":
+			return printJSON(a.stdout, rotatedKey{manage.ViewKey(&done.Key, time.Now()), done.Number, secret})
+		case secret == "":
+			_, err = fmt.Fprintf(a.stdout, "Version %d was made before under this name, too long ago to show it again.\n", done.Number)
+			return err
+		case c.SecretOnly:
+			_, err = fmt.Fprintln(a.stdout, secret)
+			return err
+		default:
+			_, err = fmt.Fprintf(a.stdout, "%s\n\nThat is version %d of the secret of %s. It is stored nowhere. %s\n", secret, done.Number, done.Key.ID,
+				c.end(time.Now()))
+			return err
+		}
+	})
+}
+
+// end says when the old secret ends.
+func (c keysRotate) end(now time.Time) string {
+	switch {
+	case c.UntilUnused > 0:
+		return "The old one ends once it was not used for " + manage.Span(time.Duration(c.UntilUnused)) + "."
+	case c.Overlap > 0:
+		return "The old one is good until " + timestamp(now.Add(time.Duration(c.Overlap))) + "."
+	}
+	return "The old one has ended."
+}
+
+type keysHandOver struct {
+	plainFormat
+	ID      string          `arg:"" help:"Id of the key: key_…"`
+	For     config.Duration `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
+	Overlap config.Duration `help:"How long the old secret stays good once the link was opened." default:"24h" placeholder:"DURATION"`
+	Reason  string          `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run makes the link.
+func (c keysHandOver) Run(a *cli) error {
+	return a.withKeys(func(m manage.Actions, cfg *config.Config) error {
+		token, err := m.HandOver(a.ctx, billing.KeyID(c.ID), time.Duration(c.For), time.Duration(c.Overlap), by(c.Reason))
+		if err != nil {
+			return err
+		}
+		return printHandover(a, c.Output, nil, token, cfg)
+	})
+}
+
+// printHandover writes the link of a hand-over. Of the router it knows where it listens,
+// not by which name others reach it.
+func printHandover(a *cli, output string, key *billing.Key, t manage.HandoverToken, cfg *config.Config) error {
+	link := "http://" + app.Reachable(cfg.Listen) + "/handover#" + t.Token
+	if output == "json" {
+		v := struct {
+			Key       *manage.KeyView `json:"key,omitempty"`
+			Link      string          `json:"link"`
+			Token     string          `json:"token"`
+			ExpiresAt *string         `json:"expires_at"`
+		}{nil, link, t.Token, manage.Instant(t.ExpiresAt)}
+		if key != nil {
+			view := manage.ViewKey(key, time.Now())
+			v.Key = &view
+		}
+		return printJSON(a.stdout, v)
+	}
+	fmt.Fprintf(a.stdout, "%s\n\nThe link shows the secret once, to whoever opens it first, until %s. Put the name of your router into it.\n", link,
+		timestamp(t.ExpiresAt))
+	if key == nil {
+		return nil
+	}
+	return printKey(a, key, nil)
+}
+
+// rotationLine says when the key should get a new secret.
+func rotationLine(k *billing.Key) string {
+	if k.RotatedAt.IsZero() {
+		return "has no secret yet"
+	}
+	v := manage.ViewKey(k, time.Now())
+	due := "due " + timestamp(k.RotationDue())
+	if k.RotationOverdue(time.Now()) {
+		due = "overdue since " + timestamp(k.RotationDue())
+	}
+	return fmt.Sprintf("every %s (%s), %s", v.RotateEvery, v.Sensitivity, due)
+}
+
+// printVersions writes the versions of a key's secret, where there is more than one.
+func printVersions(a *cli, v shownKey) error {
+	if v.Handovers > 0 {
+		fmt.Fprintf(a.stdout, "\nA hand-over waits to be opened.\n")
+	}
+	if len(v.Versions) < 2 {
+		return nil
+	}
+	fmt.Fprintln(a.stdout)
+	t := table{header: []string{"VERSION", "KEY", "MADE", "ENDS", "LAST USED", "LAST HOUR", "SHARE", "ADDRESSES", "USER AGENTS"}}
+	for _, s := range v.Versions {
+		ends, share, used := "with the key", "-", "-"
+		if s.ValidUntil != nil {
+			ends = *s.ValidUntil
+		} else if s.UntilUnused != nil {
+			ends = "unused for " + *s.UntilUnused
+		}
+		if s.SharePercent != nil {
+			share = fmt.Sprintf("%.1f %%", *s.SharePercent)
+		}
+		if s.LastUsedAt != nil {
+			used = *s.LastUsedAt
+		}
+		t.add(number(int64(s.Version)), text(s.Display), text(*s.CreatedAt), text(ends), text(used), number(s.LastHour), text(share),
+			text(callerText(s.Addresses)), text(callerText(s.Agents)))
+	}
+	return t.printTable(a.stdout)
+}
+
+func callerText(list []manage.CallerView) string {
+	parts := make([]string, len(list))
+	for i, c := range list {
+		parts[i] = fmt.Sprintf("%s (%d)", c.Name, c.Requests)
+	}
+	return orElse(strings.Join(parts, ", "), "-")
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
+)
+
+type keysScan struct {
+	format
+	Paths []string `arg:"" help:"Files and folders; git histories in them are read, too."`
+	Whose bool     `help:"Say whose keys they are and whether they live, by the database."`
+}
+
+// leak is a secret that was found. It is not repeated.
+type leak struct {
+	Where   string `json:"where"`
+	Display string `json:"display"`
+	KeyID   string `json:"key_id,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Status  string `json:"status,omitempty"` // unknown: no key of this database
+
+	secret billing.Secret
+}
+
+// Run looks for keys. That some were found is an error, so that a job which runs it fails.
+func (c keysScan) Run(a *cli) error {
+	s := scan{cli: a}
+	for _, path := range c.Paths {
+		if err := s.walk(path); err != nil {
+			return err
+		}
+	}
+	if c.Whose && len(s.found) > 0 {
+		if err := a.withKeys(func(m manage.Actions, _ *config.Config) error { return s.ask(m) }); err != nil {
+			return err
+		}
+	}
+	t := table{header: []string{"WHERE", "KEY", "ID", "NAME", "STATUS"}, records: s.found}
+	if s.found == nil {
+		t.records = []leak{}
+	}
+	for _, l := range s.found {
+		t.add(text(l.Where), text(l.Display), text(orElse(l.KeyID, "-")), text(orElse(l.Name, "-")), text(orElse(l.Status, "-")))
+	}
+	if err := t.write(a.stdout, c.Output); err != nil {
+		return err
+	}
+	if n := len(s.found); n > 0 {
+		return fmt.Errorf("keys found: %d", n)
+	}
+	return nil
+}
+
+// scan is what was found so far.
+type scan struct {
+	*cli
+	found []leak
+}
+
+func (s *scan) in(r io.Reader, where string) error {
+	return billing.SecretsIn(r, func(secret billing.Secret, line int) {
+		s.found = append(s.found, leak{Where: where + ":" + strconv.Itoa(line), Display: secret.Display(), secret: secret})
+	})
+}
+
+// walk reads a file, or all below a folder. What is no regular file is left out.
+func (s *scan) walk(path string) error {
+	return filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case isRepository(path, d):
+			if err := s.history(path); err != nil {
+				return err
+			}
+			return fs.SkipDir
+		case !d.Type().IsRegular():
+			return nil
+		}
+		f, err := os.Open(path) //nolint:gosec // the operator names it
+		if err != nil {
+			return err
+		}
+		return errors.Join(s.in(f, path), f.Close())
+	})
+}
+
+// isRepository reports the folder in which git keeps its objects: .git, or one without
+// a working tree.
+func isRepository(path string, d fs.DirEntry) bool {
+	if !d.IsDir() {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(path, "objects"))
+	_, missing := os.Stat(filepath.Join(path, "HEAD"))
+	return err == nil && missing == nil
+}
+
+// history reads every object of a repository, also those that no branch has any more.
+func (s *scan) history(dir string) (err error) {
+	git := exec.CommandContext(s.ctx, "git", "--git-dir", dir, "cat-file", "--batch-all-objects", "--batch", "--unordered")
+	git.Stderr = s.stderr
+	out, err := git.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := git.Start(); err != nil {
+		return fmt.Errorf("%s: its history needs git: %w", dir, err)
+	}
+	before := len(s.found)
+	if err := s.objects(bufio.NewReader(out), dir); err != nil {
+		return errors.Join(err, git.Wait())
+	}
+	if err := git.Wait(); err != nil {
+		return fmt.Errorf("%s: git: %w", dir, err)
+	}
+	if len(s.found) > before {
+		s.name(dir, s.found[before:])
+	}
+	return nil
+}
+
+// objects reads what cat-file writes: "<id> <type> <size>", the object, a line feed.
+func (s *scan) objects(r *bufio.Reader, dir string) error {
+	for {
+		head, err := r.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		fields := strings.Fields(head)
+		if err != nil || len(fields) != 3 {
+			return fmt.Errorf("%s: git wrote %q: %w", dir, head, err)
+		}
+		size, err := strconv.ParseInt(fields[2], 10, 64)
+		if err != nil {
+			return fmt.Errorf("%s: git wrote %q: %w", dir, head, err)
+		}
+		object := io.LimitReader(r, size)
+		if err := s.in(object, dir+" "+fields[0]); err != nil {
+			return err
+		}
+		if _, err := r.Discard(1); err != nil {
+			return err
+		}
+	}
+}
+
+// name adds the paths that objects had. Where git cannot say, their ids must do.
+func (s *scan) name(dir string, found []leak) {
+	out, err := exec.CommandContext(s.ctx, "git", "--git-dir", dir, "rev-list", "--all", "--objects").Output()
+	if err != nil {
+		return
+	}
+	paths := make(map[string]string)
+	for line := range bytes.Lines(out) {
+		if id, path, ok := strings.Cut(strings.TrimSpace(string(line)), " "); ok {
+			paths[id] = path
+		}
+	}
+	for i, l := range found {
+		id, line, _ := strings.Cut(strings.TrimPrefix(l.Where, dir+" "), ":")
+		if path := paths[id]; path != "" {
+			found[i].Where = fmt.Sprintf("%s %.12s %s:%s", dir, id, path, line)
+		}
+	}
+}
+
+// ask says whose keys they are.
+func (s *scan) ask(m manage.Actions) error {
+	for i := range s.found {
+		l := &s.found[i]
+		key, err := m.FindKey(s.ctx, l.secret.Reveal())
+		var none *billing.NotFoundError
+		switch {
+		case errors.As(err, &none):
+			l.Status = "unknown"
+		case err != nil:
+			return err
+		default:
+			l.KeyID, l.Name, l.Status = string(key.ID), key.Name, key.Status(time.Now())
+			if key.Status(time.Now()) == "active" && key.InForce(time.Now()) != nil {
+				l.Status = "rotated"
+			}
+		}
+	}
+	return nil
+}
