@@ -30,6 +30,18 @@ func New(p Parts, o Options) *Router {
 	}
 }
 
+// With is a router with other prices, targets and settings. What is under way, what
+// estimates have learned and what is known of strangers is shared by both.
+func (r *Router) With(p Parts, o Options) *Router {
+	next := *r
+	p.Ledger, p.Observer = r.Ledger, r.Observer
+	if p.Background == nil {
+		p.Background = r.Background
+	}
+	next.Parts, next.o = p, o.withDefaults()
+	return &next
+}
+
 // Close waits until every settlement is stored, or ctx ends. Requests must
 // have ended before.
 func (r *Router) Close(ctx context.Context) error { return r.holds.close(ctx) }

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"os"
+	"os/signal"
+	"syscall"
+
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/demo"
 	"tallyroute/cmd/tallyroute/logs"
@@ -10,16 +14,22 @@ import (
 // serveCommand is "tallyroute serve".
 type serveCommand struct{}
 
-// Run serves until it is told to stop.
+// Run serves until it is told to stop. SIGHUP has the configuration read again.
 func (serveCommand) Run(a *cli) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	cfg, _, err := a.settings()
 	if err != nil {
 		return err
 	}
-	log := logs.NewBusy(a.stderr, cfg.Log)
+	log, level := logs.NewBusy(a.stderr, cfg.Log)
 	defer func() { _ = log.Sync() }()
-	counter := tokens.New(tokens.Options{})
-	s, err := app.New(a.ctx, cfg, app.Options{Log: log, Tokens: counter, Demo: demo.New(counter).Local(), Version: versionString()})
+	counter, from := tokens.New(tokens.Options{}), a.source()
+	s, err := app.New(a.ctx, cfg, app.Options{
+		Log: log, Level: level, Tokens: counter, Demo: demo.New(counter).Local(), Version: versionString(),
+		From: &from, Hangup: hangup,
+	})
 	if err != nil {
 		return err
 	}

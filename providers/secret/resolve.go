@@ -56,6 +56,9 @@ func IsReference(s string) bool {
 	return slices.ContainsFunc(schemes, func(scheme scheme) bool { return strings.HasPrefix(s, scheme.prefix) })
 }
 
+// File is the file that ref refers to, if it refers to one.
+func File(ref string) (name string, ok bool) { return strings.CutPrefix(ref, "file:") }
+
 func readEnv(_ context.Context, name string) (string, error) {
 	if !isName(name) {
 		return "", errors.New(`secret: "env:" must be followed by the name of an environment variable, in letters, digits and underscores`)

@@ -2,6 +2,7 @@ package health
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -202,6 +203,15 @@ func find[T any](m map[string]*T, name string) *T {
 		m[name] = v
 	}
 	return v
+}
+
+// Keep forgets the targets and providers of which keep says no: those that are not
+// called any more.
+func (t *Tracker) Keep(keep func(name string) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.targets, func(name string, _ *targetHealth) bool { return !keep(name) })
+	maps.DeleteFunc(t.providers, func(name string, _ *circuit) bool { return !keep(name) })
 }
 
 // Entry is one target or provider in a Snapshot.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -85,19 +86,34 @@ func New(o Options) (*web.Server, error) {
 	if o.Router == nil {
 		return nil, errors.New("server: no router")
 	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	s := Bare(o.Limits.Limits, o.Log)
+	s.Handler = Handler(s, o)
+	return s, nil
+}
+
+// Bare returns a public listener that still needs a handler.
+func Bare(l web.Limits, log *zap.Logger) *web.Server {
+	s := web.NewServer(l.WithDefaults(), log)
+	s.ConnContext = withConn
+	return s
+}
+
+// Handler is what a public listener answers with these options: those of a server
+// that is running can change in all that does not belong to its socket.
+func Handler(s *web.Server, o Options) http.Handler {
 	if o.Observe == nil {
 		o.Observe = func(string, string, int, time.Duration) {}
 	}
 	o.Limits = o.Limits.withDefaults()
 	listener := web.NewListener(web.Listener{Log: o.Log, Clock: o.Clock, Ready: o.Ready, Limits: o.Limits.Limits, Errors: errorTable})
-	s := web.NewServer(o.Limits.Limits, listener.Log)
 	listener.Stopping = s.Stopping
-	s.ConnContext = withConn
-	s.Handler = shared(o.Origins, spelled(engine(&server{
+	return shared(o.Origins, spelled(engine(&server{
 		listener: listener, Router: o.Router, Observe: o.Observe, TrustedProxies: o.TrustedProxies, KeepAnswers: o.KeepAnswers,
 		Bytes: o.Bytes, patience: o.Limits.Silence, wrong: limit.New(),
 	})))
-	return s, nil
 }
 
 func engine(s *server) *gin.Engine {

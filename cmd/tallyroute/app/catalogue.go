@@ -8,10 +8,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers/catalogue"
+	"tallyroute/providers/secret"
 	"tallyroute/router"
 )
 
@@ -90,7 +94,7 @@ func Load(ctx context.Context, from Source) (*config.Config, Catalogue, error) {
 	if err != nil && !errors.As(err, &faults) {
 		return nil, Catalogue{}, err
 	}
-	c, err := openCatalogue(ctx, cfg, from.Demo, func(string) string { return "127.0.0.1:1" })
+	c, err := openCatalogue(ctx, cfg, from.Demo, func(string) string { return "127.0.0.1:1" }, &credentialFiles{})
 	var wrong catalogue.Faults
 	if errors.As(err, &wrong) {
 		for _, f := range wrong {
@@ -120,7 +124,7 @@ type LocalProvider struct {
 
 // openCatalogue builds what the configuration says, with the demonstration's
 // providers where it asks for them.
-func openCatalogue(ctx context.Context, c *config.Config, demo Local, address func(name string) string) (Catalogue, error) {
+func openCatalogue(ctx context.Context, c *config.Config, demo Local, address func(name string) string, files *credentialFiles) (Catalogue, error) {
 	in, err := CatalogueInput(c)
 	if err != nil {
 		return Catalogue{}, err
@@ -131,12 +135,40 @@ func openCatalogue(ctx context.Context, c *config.Config, demo Local, address fu
 			in.Documents = append(in.Documents, p.Document(address(p.Name)))
 		}
 	}
-	way, err := proxy(ctx, c.UpstreamProxy)
+	way, _, err := proxy(ctx, c.UpstreamProxy)
 	if err != nil {
 		return Catalogue{}, err
 	}
-	b, err := catalogue.Build(ctx, in, catalogue.Options{Proxy: way})
+	b, err := catalogue.Build(ctx, in, catalogue.Options{Proxy: way, Secrets: files.resolve})
+	files.close()
 	return Catalogue{b}, err
+}
+
+// credentialFiles resolves references to credentials, and notes until it is closed
+// which files they name. Those that are not there count, too: one that appears brings
+// a provider.
+type credentialFiles struct {
+	closed atomic.Bool
+	mu     sync.Mutex
+	names  []string
+}
+
+func (f *credentialFiles) resolve(ctx context.Context, ref string) (secret.Value, error) {
+	if name, ok := secret.File(ref); ok && !f.closed.Load() {
+		f.mu.Lock()
+		f.names = append(f.names, name)
+		f.mu.Unlock()
+	}
+	return secret.Resolve(ctx, ref)
+}
+
+func (f *credentialFiles) close() { f.closed.Store(true) }
+
+func (f *credentialFiles) all() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	slices.Sort(f.names)
+	return slices.Compact(f.names)
 }
 
 // CatalogueInput is what the configuration and the file of newer prices say.

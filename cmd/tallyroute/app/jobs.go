@@ -69,9 +69,9 @@ func (s *Service) warm(ctx context.Context) error {
 // Bounds of the jobs that keep the books.
 const (
 	upkeepEvery = time.Hour
-	// integrityFirst is how long after the start the first integrity check is, so that
-	// a router that is restarted again and again is checked too.
-	integrityFirst = time.Minute
+	// integrityLook is how often it is looked whether an integrity check is due. The
+	// first is, so that a router that is restarted again and again is checked too.
+	integrityLook = time.Minute
 )
 
 // upkeep prepares the database for the months to come, until ctx ends.
@@ -87,15 +87,14 @@ func (s *Service) upkeep(ctx context.Context) error {
 // checkIntegrity checks the ledger at intervals until ctx ends. Of several routers
 // on one database, one does it and all report the result.
 func (s *Service) checkIntegrity(ctx context.Context) error {
-	every := time.Duration(s.cfg.IntegrityEvery)
-	if every == 0 {
-		return nil
-	}
-	for pause := min(integrityFirst, every); Wait(ctx, pause); pause = every {
-		if !s.ready.up() {
+	var last time.Time
+	for Wait(ctx, integrityLook) {
+		every := time.Duration(s.now().cfg.IntegrityEvery)
+		if every == 0 || time.Since(last) < every || !s.ready.up() {
 			continue
 		}
 		now := time.Now()
+		last = now
 		r, err := s.store.CheckIntegrity(ctx, billing.IntegrityOptions{Now: now, Since: now.Add(-every + every/10)})
 		switch {
 		case err != nil && ctx.Err() == nil:

@@ -37,23 +37,23 @@ type ledger struct {
 const journalOff = "off"
 
 // openLedger opens the journal and takes up what it has of an earlier process.
-func (s *Service) openLedger() (*ledger, error) {
-	if s.cfg.Journal == journalOff {
+func (s *Service) openLedger(cfg *config.Config) (*ledger, error) {
+	if cfg.Journal == journalOff {
 		return &ledger{Ledger: s.store, store: s.store}, nil
 	}
-	dir, log, err := openJournal(s.cfg)
+	dir, log, err := openJournal(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w; name another directory, or set journal: off to hold in the database", err)
 	}
-	zone, err := Zone(s.cfg)
+	zone, err := Zone(cfg)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
 	host, _ := os.Hostname()
 	b := &ledger{store: s.store, dir: dir, log: log, confirmed: make(chan struct{})}
 	fast, err := lease.Open(s.store, log, lease.Options{
-		Replica: log.ID(), Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Zone: zone, TTL: time.Duration(s.cfg.OfflineTTL),
-		Room: s.cfg.JournalMaxBytes / 8 * 7, Overrun: overrunLimit(s.cfg.Overrun),
+		Replica: log.ID(), Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Zone: zone, TTL: time.Duration(cfg.OfflineTTL),
+		Room: cfg.JournalMaxBytes / 8 * 7, Overrun: overrunLimit(cfg.Overrun),
 		Report: func(err error) {
 			s.Log.Warn("ledger", zap.Error(err))
 			if errors.Is(err, journal.ErrLost) {
@@ -254,14 +254,12 @@ const forgetEvery = time.Minute
 
 // forgetLost gives back what lost replicas had leased, until ctx ends.
 func (s *Service) forgetLost(ctx context.Context) error {
-	if s.cfg.ReplicaLostAfter == 0 {
-		return nil
-	}
 	for Wait(ctx, forgetEvery) {
-		if !s.ready.up() {
+		after := time.Duration(s.now().cfg.ReplicaLostAfter)
+		if after == 0 || !s.ready.up() {
 			continue
 		}
-		lost, err := s.store.ForgetLost(ctx, time.Duration(s.cfg.ReplicaLostAfter))
+		lost, err := s.store.ForgetLost(ctx, after)
 		if err != nil {
 			s.Log.Warn("looking for lost replicas", zap.Error(err))
 		}

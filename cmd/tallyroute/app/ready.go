@@ -171,11 +171,15 @@ const (
 func (s *Service) bringUp(ctx context.Context) error {
 	last := ""
 	for gap := firstTry; ; gap = min(2*gap, lastTry) {
-		err := s.prepare(ctx)
+		began := s.now()
+		err := s.prepare(ctx, began)
 		if err == nil {
 			s.verifier.Open()
 			s.ready.set(nil)
-			s.Log.Info("ready", zap.Stringer("database", s.cfg.Database))
+			if err := s.recordPrices(ctx, began, s.now()); err != nil { // of a reload that came between
+				s.Log.Error("recording prices", zap.Error(err))
+			}
+			s.Log.Info("ready", zap.Stringer("database", s.now().cfg.Database))
 			s.tellPooler()
 			return nil
 		}
@@ -198,7 +202,7 @@ func (s *Service) bringUp(ctx context.Context) error {
 }
 
 // prepare makes the tables, confirms the pepper and records the prices.
-func (s *Service) prepare(ctx context.Context) error {
+func (s *Service) prepare(ctx context.Context, n *snapshot) error {
 	applied, err := s.store.Migrate(ctx)
 	if err != nil {
 		return err
@@ -212,7 +216,7 @@ func (s *Service) prepare(ctx context.Context) error {
 	if err := s.ledger.confirm(ctx); err != nil {
 		return err
 	}
-	return s.store.RecordPrices(ctx, s.prices.All())
+	return s.store.RecordPrices(ctx, n.prices.All())
 }
 
 // tellPooler says what is different where the database is reached through a pooler.

@@ -45,10 +45,10 @@ func TestBringUp(t *testing.T) {
 			store := &absentStore{back: time.Now().Add(away)}
 			cfg := config.Default()
 			s := &Service{
-				Options: Options{Log: zap.NewNop()}, cfg: &cfg, store: store, ledger: &ledger{},
-				ready:  newReadiness(store, func() error { return nil }, func() time.Time { return time.Time{} }),
-				prices: billing.NewPriceBook(nil),
+				Options: Options{Log: zap.NewNop()}, store: store, ledger: &ledger{},
+				ready: newReadiness(store, func() error { return nil }, func() time.Time { return time.Time{} }),
 			}
+			s.current.Store(&snapshot{cfg: &cfg, prices: billing.NewPriceBook(nil)})
 			s.verifier = billing.NewVerifier(store, billing.Pepper{}, billing.VerifierOptions{Closed: true})
 			if _, err := s.verifier.Verify(t.Context(), billing.Secret{}, time.Now()); !errors.Is(err, billing.ErrUnavailable) {
 				t.Errorf("before: %v", err)

@@ -59,6 +59,7 @@ func (s *Service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.upkeep(life) })
 	jobs.Go(func() error { return s.checkIntegrity(life) })
 	jobs.Go(func() error { return s.warm(life) })
+	jobs.Go(func() error { return s.watch(life) })
 	jobs.Go(func() error { return tuneMemory(life, s.oneKey, s.bytes.Used) })
 	for _, l := range s.listeners() {
 		jobs.Go(l.serve)
@@ -70,10 +71,10 @@ func (s *Service) start(life context.Context, jobs *errgroup.Group) {
 // under way its time, with or without its client. What is left then is cut off, and still settled.
 func (s *Service) drain(ctx context.Context) {
 	s.answers.Stop()
-	pause := time.Duration(s.cfg.Timeouts.ShutdownWait)
+	pause := time.Duration(s.now().cfg.Timeouts.ShutdownWait)
 	Wait(ctx, pause)
 	s.left.Stop()
-	patient, cancel := context.WithTimeout(ctx, time.Duration(s.cfg.Timeouts.Shutdown))
+	patient, cancel := context.WithTimeout(ctx, time.Duration(s.now().cfg.Timeouts.Shutdown))
 	defer cancel()
 	s.public.close()
 	s.answers.Drain(patient, min(pause, nextRequest))
@@ -86,7 +87,7 @@ func (s *Service) drain(ctx context.Context) {
 		_ = s.public.http.Shutdown(settled)
 		_ = s.public.http.Close()
 	}
-	if err := s.router.Close(settled); err != nil {
+	if err := s.now().router.Close(settled); err != nil {
 		s.Log.Warn("settlements are left to the sweep", zap.Error(err))
 	}
 }
@@ -104,7 +105,7 @@ const (
 // close frees what is left once nothing runs any more.
 func (s *Service) close() error {
 	s.cutRequests()
-	s.client.Close()
+	s.now().client.Close()
 	s.closeLedger()
 	return s.store.Close()
 }

@@ -24,9 +24,10 @@ func credential(ctx context.Context, ref config.SecretRef) (v secret.Value, ok b
 	return v, err == nil, err
 }
 
-// proxy is the way to providers; nil where it is the direct one.
-func proxy(ctx context.Context, ref config.ProxyRef) (p *providers.Proxy, err error) {
-	at := string(ref)
+// proxy is the way to providers, nil where it is the direct one, and how it is
+// written, which may hold a password.
+func proxy(ctx context.Context, ref config.ProxyRef) (p *providers.Proxy, at string, err error) {
+	at = string(ref)
 	if secret.IsReference(at) {
 		var v secret.Value
 		v, err = secret.Resolve(ctx, at)
@@ -36,9 +37,9 @@ func proxy(ctx context.Context, ref config.ProxyRef) (p *providers.Proxy, err er
 		p, err = providers.NewProxy(at)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("upstream_proxy: %w", err)
+		return nil, "", fmt.Errorf("upstream_proxy: %w", err)
 	}
-	return p, nil
+	return p, at, nil
 }
 
 // database is the connection string, which may be kept like a credential.

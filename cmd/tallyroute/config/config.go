@@ -13,20 +13,21 @@ import (
 // none, is a working configuration. The name of a member in the file is its
 // yaml tag, and the environment variable that overrides it is derived from the
 // tags on the way to it: limits.max_body_bytes is TALLYROUTE_LIMITS_MAX_BODY_BYTES.
+// What is tagged reload:"no" takes effect at the next start.
 type Config struct {
-	Listen              string      `yaml:"listen"`
-	AdminListen         string      `yaml:"admin_listen"` // "off" for none
-	Database            DSN         `yaml:"database"`
-	DatabaseDirect      DSN         `yaml:"database_direct"`
-	DatabaseConnections int         `yaml:"database_connections"`
-	ReportingTimezone   string      `yaml:"reporting_timezone"`
-	IntegrityEvery      Duration    `yaml:"integrity_every"`    // 0 is never
-	Journal             string      `yaml:"journal"`            // a directory, "" beside the database, "off" for none
-	JournalSync         string      `yaml:"journal_sync"`       // always, interval or off
-	JournalMaxBytes     int64       `yaml:"journal_max_bytes"`  // of all segments
-	OfflineTTL          Duration    `yaml:"offline_ttl"`        // how long keys and allowances last without the database
-	ReplicaLostAfter    Duration    `yaml:"replica_lost_after"` // since its leases expired; 0 for never
-	KeyPepper           SecretRef   `yaml:"key_pepper"`
+	Listen              string      `yaml:"listen" reload:"no"`
+	AdminListen         string      `yaml:"admin_listen" reload:"no"` // "off" for none
+	Database            DSN         `yaml:"database" reload:"no"`
+	DatabaseDirect      DSN         `yaml:"database_direct" reload:"no"`
+	DatabaseConnections int         `yaml:"database_connections" reload:"no"`
+	ReportingTimezone   string      `yaml:"reporting_timezone" reload:"no"`
+	IntegrityEvery      Duration    `yaml:"integrity_every"`               // 0 is never
+	Journal             string      `yaml:"journal" reload:"no"`           // a directory, "" beside the database, "off" for none
+	JournalSync         string      `yaml:"journal_sync" reload:"no"`      // always, interval or off
+	JournalMaxBytes     int64       `yaml:"journal_max_bytes" reload:"no"` // of all segments
+	OfflineTTL          Duration    `yaml:"offline_ttl" reload:"no"`       // how long keys and allowances last without the database
+	ReplicaLostAfter    Duration    `yaml:"replica_lost_after"`            // since its leases expired; 0 for never
+	KeyPepper           SecretRef   `yaml:"key_pepper" reload:"no"`
 	AdminToken          SecretRef   `yaml:"admin_token"`
 	Providers           Section     `yaml:"providers"`
 	Aliases             Section     `yaml:"aliases"`
@@ -40,7 +41,7 @@ type Config struct {
 	Members             Members     `yaml:"members"`
 	Idempotency         Idempotency `yaml:"idempotency"`
 	Fingerprints        bool        `yaml:"fingerprints"` // on rows, of requests and their prefixes
-	Demo                bool        `yaml:"demo"`
+	Demo                bool        `yaml:"demo" reload:"no"`
 	TrustedProxies      []Prefix    `yaml:"trusted_proxies"`
 	CORSOrigins         []string    `yaml:"cors_origins"`   // pages that may use the API; "*" for all
 	UpstreamProxy       ProxyRef    `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
@@ -77,33 +78,33 @@ type KeyBudget struct {
 // Overrun is how far the answers of a key may go beyond what was held for them
 // before it is stopped. 0 is as far as they like.
 type Overrun struct {
-	StopUSD     USD   `yaml:"stop_usd"`
-	StopPercent int64 `yaml:"stop_percent"` // of the tightest budget that binds the key
+	StopUSD     USD   `yaml:"stop_usd" reload:"no"`
+	StopPercent int64 `yaml:"stop_percent" reload:"no"` // of the tightest budget that binds the key
 }
 
 // Limits bound what one client, or all of them together, may take.
 type Limits struct {
-	MaxBodyBytes int64 `yaml:"max_body_bytes"`
+	MaxBodyBytes int64 `yaml:"max_body_bytes" reload:"no"`
 	MaxMessages  int64 `yaml:"max_messages"` // of one request
 	MaxParts     int64 `yaml:"max_parts"`    // content parts, tool calls and tools of one request
 	// BytesInFlight are what requests under way may hold, in all and of one key; never
 	// less than two of the largest bodies.
-	BytesInFlight       int64 `yaml:"bytes_in_flight"`
-	BytesInFlightPerKey int64 `yaml:"bytes_in_flight_per_key"`
+	BytesInFlight       int64 `yaml:"bytes_in_flight" reload:"no"`
+	BytesInFlightPerKey int64 `yaml:"bytes_in_flight_per_key" reload:"no"`
 
-	MaxHeaderBytes int `yaml:"max_header_bytes"`
-	MaxConnections int `yaml:"max_connections"`
+	MaxHeaderBytes int `yaml:"max_header_bytes" reload:"no"`
+	MaxConnections int `yaml:"max_connections" reload:"no"`
 	IdleUpstream   int `yaml:"idle_upstream_connections"` // kept open to each provider
 	// BackgroundCalls are those that are finished after their clients have left.
-	BackgroundCalls       int `yaml:"background_calls"`
-	BackgroundCallsPerKey int `yaml:"background_calls_per_key"`
+	BackgroundCalls       int `yaml:"background_calls" reload:"no"`
+	BackgroundCallsPerKey int `yaml:"background_calls_per_key" reload:"no"`
 }
 
 // Timeouts bound how long anything may take.
 type Timeouts struct {
-	ReadHeader           Duration `yaml:"read_header"`
+	ReadHeader           Duration `yaml:"read_header" reload:"no"`
 	ReadBody             Duration `yaml:"read_body"`
-	Idle                 Duration `yaml:"idle"`
+	Idle                 Duration `yaml:"idle" reload:"no"`
 	Write                Duration `yaml:"write"` // of one event of a stream
 	Request              Duration `yaml:"request"`
 	StreamSilence        Duration `yaml:"stream_silence"` // until a client is told that its stream is being worked on
@@ -115,9 +116,9 @@ type Timeouts struct {
 	UpstreamStreamHeader Duration `yaml:"upstream_stream_header"`
 	UpstreamFirstContent Duration `yaml:"upstream_first_content"`
 	UpstreamIdle         Duration `yaml:"upstream_idle"`
-	DatabaseAcquire      Duration `yaml:"database_acquire"`
-	DatabaseStatement    Duration `yaml:"database_statement"`
-	DatabaseLock         Duration `yaml:"database_lock"`
+	DatabaseAcquire      Duration `yaml:"database_acquire" reload:"no"`
+	DatabaseStatement    Duration `yaml:"database_statement" reload:"no"`
+	DatabaseLock         Duration `yaml:"database_lock" reload:"no"`
 	ShutdownWait         Duration `yaml:"shutdown_wait"` // between readyz saying no and the listener closing
 	Shutdown             Duration `yaml:"shutdown"`      // for streams to end by themselves
 }
@@ -135,7 +136,7 @@ type Idempotency struct {
 // Logging is what is written to standard error.
 type Logging struct {
 	Level  string `yaml:"level"`
-	Format string `yaml:"format"` // json, text or auto: text on a terminal
+	Format string `yaml:"format" reload:"no"` // json, text or auto: text on a terminal
 }
 
 // Default is the configuration of an empty file.

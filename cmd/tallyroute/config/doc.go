@@ -11,4 +11,5 @@
 //	check.go             what cannot work
 //	load.go              all of it in order
 //	print.go             and back into a file
+//	reload.go            what stays while a router runs
 package config

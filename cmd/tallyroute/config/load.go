@@ -26,6 +26,9 @@ func Read(file string, env []string) (*Config, error) {
 	return &cfg, r.faults.Err()
 }
 
+// DefaultFile is read where no file is named.
+const DefaultFile = "tallyroute.yaml"
+
 // maxConfigBytes is far above any configuration that a person writes.
 const maxConfigBytes = 1 << 20
 
@@ -33,7 +36,7 @@ const maxConfigBytes = 1 << 20
 func readFile(name string) (file string, text []byte, err error) {
 	file = name
 	if file == "" {
-		file = "tallyroute.yaml"
+		file = DefaultFile
 	}
 	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) && name == "" {

@@ -36,7 +36,7 @@ func (w *writes) all() []string {
 func TestLinesAreWrittenTogetherAndSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &writes{}
-		log := NewBusy(out, config.Logging{Format: "json", Level: "info"})
+		log, _ := NewBusy(out, config.Logging{Format: "json", Level: "info"})
 		log.Info("one")
 		log.Info("two")
 		time.Sleep(logDelay - time.Millisecond)

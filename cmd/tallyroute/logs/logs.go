@@ -18,13 +18,13 @@ import (
 // New writes to w: one JSON object a line, or text for people where w is
 // a terminal.
 func New(w io.Writer, o config.Logging) *zap.Logger {
-	return loggerTo(zapcore.Lock(zapcore.AddSync(w)), o.Level, encoding(w, o.Format))
+	return loggerTo(zapcore.Lock(zapcore.AddSync(w)), levelOf(o), encoding(w, o.Format))
 }
 
 // NewBusy is New for many lines a second, which it collects for a
 // moment. What is more than information is written at once, with all before it.
-// Sync writes what is left.
-func NewBusy(w io.Writer, o config.Logging) *zap.Logger {
+// Sync writes what is left. Its level can be changed.
+func NewBusy(w io.Writer, o config.Logging) (*zap.Logger, zap.AtomicLevel) {
 	lines := newLineBuffer(w)
 	hurry := func(e zapcore.Entry) error {
 		if e.Level > zapcore.InfoLevel {
@@ -32,7 +32,8 @@ func NewBusy(w io.Writer, o config.Logging) *zap.Logger {
 		}
 		return nil
 	}
-	return loggerTo(lines, o.Level, encoding(w, o.Format)).WithOptions(zap.Hooks(hurry))
+	level := levelOf(o)
+	return loggerTo(lines, level, encoding(w, o.Format)).WithOptions(zap.Hooks(hurry)), level
 }
 
 // encoding is how lines to w are written: json or text.
@@ -46,11 +47,16 @@ func encoding(w io.Writer, format string) string {
 	return "json"
 }
 
-func loggerTo(w zapcore.WriteSyncer, name, encoding string) *zap.Logger {
-	level, err := zapcore.ParseLevel(name)
+// levelOf is the level that is configured.
+func levelOf(o config.Logging) zap.AtomicLevel {
+	level, err := zap.ParseAtomicLevel(o.Level)
 	if err != nil {
-		level = zapcore.InfoLevel
+		return zap.NewAtomicLevel()
 	}
+	return level
+}
+
+func loggerTo(w zapcore.WriteSyncer, level zapcore.LevelEnabler, encoding string) *zap.Logger {
 	cfg := zap.NewProductionEncoderConfig()
 	cfg.TimeKey, cfg.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
 	cfg.EncodeDuration = zapcore.StringDurationEncoder

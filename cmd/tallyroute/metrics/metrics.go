@@ -37,6 +37,7 @@ type Metrics struct {
 	http      *prometheus.HistogramVec
 	flying    prometheus.Gauge
 	integrityGauges
+	reloadMetrics
 }
 
 var _ router.Observer = (*Metrics)(nil)
@@ -93,8 +94,8 @@ func New(version string) *Metrics {
 			Help: "Holds of processes that never reported back.",
 		}),
 	}
-	m.integrityGauges = newIntegrityGauges()
-	m.registry.MustRegister(m.breaches, m.ran, m.took)
+	m.integrityGauges, m.reloadMetrics = newIntegrityGauges(), newReloadMetrics()
+	m.registry.MustRegister(m.breaches, m.ran, m.took, m.reloads, m.successful, m.at)
 	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.doubts.overruns, m.doubts.tokens,
 		m.doubts.cost,
 		m.doubts.disputed, m.doubts.differs,
