@@ -554,7 +554,8 @@ func TestSpend(t *testing.T) {
 	line, _ := got.data()[0].(map[string]any)
 	group, _ := line["group"].(map[string]any)
 	if group["provider"] != "acme" || group["model"] != "m" || line["cost_usd"] != "1.23456789" || line["requests"] != 3.0 ||
-		line["overrun_usd"] != "0.000000007" || got.v["from"] != "2026-11-01" || got.v["to"] != "2026-12-01" || got.object("total")["attempts"] != 4.0 || got.v["currency"] != "USD" {
+		line["overrun_usd"] != "0.000000007" || got.v["from"] != "2026-11-01" || got.v["to"] != "2026-12-01" ||
+		got.object("total")["attempts"] != 4.0 || got.v["currency"] != "USD" {
 		t.Error(got.text)
 	}
 	if fmt.Sprint(asked) != fmt.Sprint(billing.SpendQuery{GroupBy: []billing.Dimension{"model"}, Month: "2026-11", KeyID: "key_1"}) {
@@ -562,8 +563,9 @@ func TestSpend(t *testing.T) {
 	}
 	for query, param := range map[string]string{
 		"?month=11-2026": "month", "?month=2026-13": "month", "?group_by=1%3Bdrop": "group_by",
-		"?group_by=team,key,day": "group_by", "?from=today": "from", "?from=2026-11-02&to=2026-11-02": "to", "?top=0": "top", "?top=1000000": "top",
-		"?grain=day": "grain",
+		"?group_by=team,key,day": "group_by", "?from=today": "from", "?from=2026-11-02&to=2026-11-02": "to", "?top=0": "top",
+		"?top=1000000": "top",
+		"?grain=day":   "grain",
 	} {
 		if e := g.ask("GET", "/admin/v1/spend"+query, ""); e.status != 422 || e.object("error")["param"] != param {
 			t.Errorf("%s: %s", query, e.text)

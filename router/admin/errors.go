@@ -127,8 +127,9 @@ func ownCodes() map[string]web.Code {
 		},
 		codeHost: {
 			Status: http.StatusMisdirectedRequest, Type: web.TypeRequest, Retry: web.Never,
-			About: "The request names a host for which this listener does not answer, so that no web page can reach it by a name of its own.",
-			Fix:   "Call it by its address or localhost, or add the name to admin_hosts.",
+			About: "The request names a host for which this listener does not answer, so that no web page can reach it by a name " +
+				"of its own.",
+			Fix: "Call it by its address or localhost, or add the name to admin_hosts.",
 		},
 		codeRole: {
 			Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,

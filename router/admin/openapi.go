@@ -35,7 +35,8 @@ func document(operations []operation, version string) schema {
 		"info": schema{
 			"title": "Tallyroute admin API", "version": version,
 			"description": "What operators can do: keys, teams, projects, budgets, spend, months of the ledger and replicas. " +
-				"Money is a decimal text in US dollars; instants are RFC 3339. Lists have pages: next_cursor is the cursor of the next one.",
+				"Money is a decimal text in US dollars; instants are RFC 3339. Lists have pages: next_cursor is the cursor of " +
+				"the next one.",
 		},
 		"servers":  []schema{{"url": "/"}},
 		"security": []schema{{"token": []string{}}},

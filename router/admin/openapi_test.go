@@ -195,7 +195,8 @@ func TestBodiesThatViolateTheDocumentAreRefused(t *testing.T) {
 		var s *jsonschema.Schema
 		if len(members) > 0 {
 			route := pathParameter.ReplaceAllString(base+o.path, "{$1}")
-			if s, err = c.at("paths", route, strings.ToLower(o.method), "requestBody", "content", "application/json", "schema"); err != nil {
+			if s, err = c.at("paths", route, strings.ToLower(o.method), "requestBody", "content", "application/json",
+				"schema"); err != nil {
 				t.Fatal(err)
 			}
 			if err := s.Validate(any(valid)); err != nil {

@@ -36,7 +36,8 @@ func operations() []operation {
 		does("listRejects", get, "/rejects", "List the rows that the ledger refused, oldest first.", listRejects),
 		does("bookReject", post, "/rejects/:request/book", "Book the rows of a request that the ledger refused.", bookReject),
 		does("listEvents", get, "/events", "List overruns, disputes, rejections, breaches and denials, newest first.", listEvents),
-		does("checkIntegrity", post, "/integrity", "Prove that the ledger adds up. A breach is part of the answer, not an error.", checkIntegrity).
+		does("checkIntegrity", post, "/integrity", "Prove that the ledger adds up. A breach is part of the answer, not an error.",
+			checkIntegrity).
 			slowly(),
 		does("getHealth", get, "/health", "How the providers have been behaving.", getHealth),
 		does("getDocument", get, "/openapi.json", "This document.", getDocument),
