@@ -35,6 +35,9 @@ type QuotaError struct {
 	AskedMoney  Money
 	// All are the balances of every budget of the hold, for finding what would fit.
 	All []Balance
+	// Holder is what the budget binds, by name: team "payments". It is empty where
+	// the key is not known.
+	Holder string
 }
 
 // Error names the budget, what is used and what was asked.

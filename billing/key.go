@@ -126,6 +126,21 @@ func (k *Key) Owner() Owner {
 	return Owner{KeyID: k.ID, ProjectID: k.ProjectID, TeamID: k.TeamID, CostCenter: k.CostCenter, Environment: k.Environment}
 }
 
+// Holder names what a budget of the key binds, for people: team "payments".
+func (k *Key) Holder(b Budget) string {
+	switch b.Scope {
+	case ScopeKey:
+		return fmt.Sprintf("key %q", k.Name)
+	case ScopeProject:
+		return fmt.Sprintf("project %q", k.Team+"/"+k.Project)
+	case ScopeTeam:
+		return fmt.Sprintf("team %q", k.Team)
+	case ScopeOrg:
+		return "the organisation"
+	}
+	return string(b.Scope)
+}
+
 // InForce says whether the key may be used at an instant: ErrRevoked, ErrRotated,
 // ErrExpired, ErrDisabled or ErrStopped where not. A key that was revoked is so for
 // good, whatever the time: clocks differ.

@@ -15,7 +15,7 @@ import (
 // Result is what a request came to: an answer, or the one that was kept of the
 // request that was sent before under the same idempotency key.
 type Result struct {
-	KeyID  billing.KeyID
+	Key    *billing.Key        // beside an error, too; nil where it is not known
 	Answer *Answer             // nil where the answer was kept
 	Kept   *idempotency.Answer // nil where the request was answered
 }
@@ -54,7 +54,7 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 		r.forget(ctx, a, claim)
 		return r.refuse(a, err)
 	}
-	return Result{KeyID: a.key.ID, Answer: r.answer(ctx, s, claim)}, nil
+	return Result{Key: a.key, Answer: r.answer(ctx, s, claim)}, nil
 }
 
 // admit decides whether a request of a known key may be sent, and where, and
@@ -77,7 +77,7 @@ func (r *Router) replay(a accepted, kept *idempotency.Answer) (Result, error) {
 		Event: EventReplayed, RequestID: a.in.RequestID, KeyID: a.key.ID, TeamID: a.key.TeamID,
 		Original: kept.RequestID,
 	})
-	return Result{KeyID: a.key.ID, Kept: kept}, nil
+	return Result{Key: a.key, Kept: kept}, nil
 }
 
 // refuse records a request that was not answered.
@@ -107,7 +107,7 @@ func (r *Router) refuse(a accepted, err error) (Result, error) {
 		rec.Status = billing.StatusInterrupted
 	}
 	r.Observer.Observe(rec)
-	return Result{}, err
+	return Result{Key: a.key}, err
 }
 
 // refusalWord is the cause of a refusal as a metric label.

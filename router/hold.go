@@ -101,6 +101,9 @@ func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter) (held, 
 		Overrun: key.Overrun, EnabledAt: key.EnabledAt, Provisional: p.lowers,
 	}
 	balances, err := r.holds.take(ctx, hold, in.Caller.At)
+	if quota := (*billing.QuotaError)(nil); errors.As(err, &quota) {
+		quota.Holder = key.Holder(quota.Balance.Budget)
+	}
 	if err != nil {
 		return held{}, err
 	}

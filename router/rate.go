@@ -28,6 +28,14 @@ type RateError struct {
 	Rates      []Rate
 }
 
+// Remaining is what is left of the limit that was exceeded.
+func (e *RateError) Remaining() int64 {
+	if len(e.Rates) == 0 {
+		return 0
+	}
+	return e.Rates[len(e.Rates)-1].Remaining
+}
+
 // Error gives the limit.
 func (e *RateError) Error() string {
 	return fmt.Sprintf("router: more than %d %s per minute", e.Limit, e.Kind)

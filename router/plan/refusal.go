@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"tallyroute/billing"
 	"tallyroute/providers"
 )
 
@@ -50,7 +51,10 @@ func (e *TightError) Error() string {
 
 // UnpricedError is a model without a known price, asked for by a key whose
 // budget is in money.
-type UnpricedError struct{ Model string }
+type UnpricedError struct {
+	Model string
+	Tier  string // that has no price, where the model itself has one; else ""
+}
 
 // Error names the model.
 func (e *UnpricedError) Error() string {
@@ -89,6 +93,7 @@ func (p Plan) Refusal(in Input) error {
 	worst := NotExcluded
 	var barred *providers.Bar
 	var tight *TightError
+	tier := ""
 	for _, c := range p.Candidates {
 		worst = max(worst, c.Why)
 		switch c.Why {
@@ -106,7 +111,11 @@ func (p Plan) Refusal(in Input) error {
 			}
 		case Barred:
 			barred = cmp.Or(barred, c.bar)
-		case NotExcluded, Unpriced, Unhealthy, Weightless:
+		case Unpriced:
+			if _, priced := c.Prices.Charged(billing.TierStandard, c.Prompt); priced {
+				tier = c.Tier
+			}
+		case NotExcluded, Unhealthy, Weightless:
 		}
 	}
 	switch worst {
@@ -119,7 +128,7 @@ func (p Plan) Refusal(in Input) error {
 	case TooTight:
 		return tight
 	case Unpriced:
-		return &UnpricedError{Model: req.Model()}
+		return &UnpricedError{Model: req.Model(), Tier: tier}
 	case Barred:
 		return &MemberError{Model: req.Model(), Bar: *barred}
 	case NotExcluded, Unhealthy, Weightless:

@@ -21,11 +21,13 @@ func (x *exchange) complete(o providers.Operation) {
 	}
 	in.Operation, in.Waiting = o, x.waiting
 	result, err := x.Router.Complete(x.ctx, in)
+	if x.holder = result.Key; x.holder != nil {
+		x.key = x.holder.ID
+	}
 	if err != nil {
 		x.fail(err)
 		return
 	}
-	x.key = result.KeyID
 	if result.Kept != nil {
 		x.replay(result.Kept)
 		return

@@ -27,6 +27,7 @@ const (
 	codeTight           = "output_bound_too_low"
 	codeQuota           = "insufficient_quota"
 	codeStopped         = "key_overrun_stopped"
+	codeDisabled        = "key_disabled"
 	codeRate            = "rate_limit_exceeded"
 	codeBytes           = "too_many_bytes_in_flight"
 	codeOverloaded      = "overloaded"
@@ -61,8 +62,8 @@ func allCodes() map[string]web.Code {
 var ownCodes = map[string]web.Code{
 	codeInvalidKey: {
 		Status: http.StatusUnauthorized, Type: web.TypeAuth, Retry: web.Never,
-		About: "The key is missing, mistyped, unknown, revoked or expired.",
-		Fix: "Send the key that was shown when it was created, as \"Authorization: Bearer sk-tr-…\"; or have a new one made with: " +
+		About: "The key is missing, mistyped, unknown, revoked, replaced or expired.",
+		Fix: "Send the key that was shown when it was created, as \"Authorization: Bearer sk-tr-…\"; or ask your operator for a new one: " +
 			"tallyroute keys create",
 	},
 	web.CodeAmbiguous: {
@@ -73,17 +74,17 @@ var ownCodes = map[string]web.Code{
 	codeKeyInURL: {
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
 		About: "The key is in the URL, where it ends up in logs and histories.",
-		Fix:   "Send it as \"Authorization: Bearer …\", and replace this key: it must be taken as known to others.",
+		Fix:   "Send it as \"Authorization: Bearer …\", and have this key replaced: others may have seen it.",
 	},
 	codeAddress: {
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
 		About: "The key may only be used from certain addresses.",
-		Fix:   "Call from an address that the key allows, or have this one added to it.",
+		Fix:   "Call from an address that the key allows, or ask your operator to allow this one.",
 	},
 	codeModelNotAllowed: {
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
 		About: "The key may not use this model.",
-		Fix:   "Ask for one of the models that GET /v1/models lists, or have this one added to the key.",
+		Fix:   "Ask for one of the models that GET /v1/models lists, or ask your operator to add this one to the key.",
 	},
 	codeModelNotFound: {
 		Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
@@ -92,23 +93,23 @@ var ownCodes = map[string]web.Code{
 	},
 	codeUnpriced: {
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
-		About: "The key has a budget in money, and no price is known for this model.",
-		Fix:   "Have the price added to the configuration, or the key marked as one that may use models without a price.",
+		About: "A budget in money binds the key, and no price is known for this model or for the tier that was asked for.",
+		Fix:   "Ask your operator to add the price to the configuration, or to let the key use models without a price (allow_unpriced).",
 	},
 	codeMember: {
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
-		About: "The key has a budget, and the request has a member that may cost what nobody can know before it is answered.",
-		Fix: "Leave out the member that param names; or have the operator allow it (members.allow) or declare what it costs " +
+		About: "A budget binds the key, and the cost of a member of the request cannot be known before it is answered.",
+		Fix: "Leave out the member that param names; or ask your operator to allow it (members.allow) or to declare its cost " +
 			"(quirks.members of the provider).",
 	},
 	codeStored: {
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
-		About: "The request names something that is stored at a provider, where all keys share one account.",
-		Fix:   "Send the content itself; or have the key made one that may: tallyroute keys create --allow-provider-objects",
+		About: "The request refers to something stored at a provider, where all keys share one account.",
+		Fix:   "Send the content itself; or ask your operator for a key that may: tallyroute keys create --allow-provider-objects",
 	},
 	codeCannot: {
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
-		About: "No provider of this model can do what the request asks for.",
+		About: "No provider of this model supports what the request asks for.",
 		Fix:   "Leave it out, or choose another model.",
 	},
 	codeDuplicate: {
@@ -118,7 +119,7 @@ var ownCodes = map[string]web.Code{
 	},
 	codeInvalidValue: {
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
-		About: "A value is of the wrong type or out of bounds.",
+		About: "A value is of the wrong type or out of range.",
 		Fix:   "Change the member that param names.",
 	},
 	codeUnknownParam: {
@@ -128,12 +129,12 @@ var ownCodes = map[string]web.Code{
 	},
 	codeMissing: {
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
-		About: "A member that is required is missing.",
+		About: "A required member is missing.",
 		Fix:   "Add the member that param names.",
 	},
 	codeContent: {
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
-		About: "The messages hold content of a kind that no provider of the model takes.",
+		About: "The messages have content of a kind that no provider of the model accepts.",
 		Fix:   "Leave that content out, or choose another model.",
 	},
 	codeContext: {
@@ -144,37 +145,42 @@ var ownCodes = map[string]web.Code{
 	codeTight: {
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
 		About: "The request does not limit its output, and this router's default limit is below the smallest one that the model accepts.",
-		Fix:   "Send max_completion_tokens; or have the operator raise defaults.max_output_tokens.",
+		Fix:   "Send max_completion_tokens; or ask your operator to raise defaults.max_output_tokens.",
 	},
 	web.CodeTooLarge: {
 		Status: http.StatusRequestEntityTooLarge, Type: web.TypeRequest, Retry: web.Never,
-		About: "The body is larger than this router takes, or the request larger than its providers take.",
-		Fix:   "Send less, images above all; the operator may raise the limit of the router.",
+		About: "The body is larger than this router accepts, or the request larger than its providers accept.",
+		Fix:   "Send less, images above all; your operator can raise the limit of the router.",
 	},
 	codeQuota: {
 		Status: http.StatusTooManyRequests, Type: web.TypeQuota, Retry: web.Never,
-		About: "A budget that binds the key has no room for this request. Other budgets and other keys are not concerned.",
-		Fix:   "Wait until the budget starts afresh, ask for less, or have it raised.",
+		About: "What is left of a budget that binds the key is not enough for this request. Other budgets and other keys are not affected.",
+		Fix:   "Wait until the budget resets, ask for less, or ask your operator to raise it.",
+	},
+	codeDisabled: {
+		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
+		About: "An operator has disabled the key for now. Everything else about it is unchanged.",
+		Fix:   "Ask your operator to enable it again: tallyroute keys enable",
 	},
 	codeStopped: {
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
-		About: "The key was stopped, because its answers took more tokens or money than was held for them, beyond what is allowed.",
-		Fix:   "Have the operator look into it and let the key go on: tallyroute keys enable",
+		About: "The key was stopped because its answers used more tokens or money than was reserved for them, by more than is allowed.",
+		Fix:   "Ask your operator to look into it and to enable the key again: tallyroute keys enable",
 	},
 	codeRate: {
 		Status: http.StatusTooManyRequests, Type: web.TypeRate, Retry: web.Sensible,
-		About: "More was asked for in a minute than the key, or every provider of the model, allows.",
+		About: "The limit per minute of the key, or of every provider of the model, is exceeded.",
 		Fix:   "Wait as long as Retry-After says.",
 	},
 	codeBytes: {
 		Status: http.StatusTooManyRequests, Type: web.TypeRate, Retry: web.Sensible,
-		About: "The requests of the key that are under way hold as many bytes as those of one key may.",
-		Fix: "Wait as long as Retry-After says, or send less at once: images above all. The operator may raise " +
+		About: "The requests of the key that are under way already hold as many bytes as those of one key may.",
+		Fix: "Wait as long as Retry-After says, or send less at once: images above all. Your operator can raise " +
 			"limits.bytes_in_flight_per_key.",
 	},
 	codeOverloaded: {
 		Status: http.StatusServiceUnavailable, Type: web.TypeAPI, Retry: web.Sensible,
-		About: "All requests that are under way hold as many bytes as the router takes at once.",
+		About: "The requests under way already hold as many bytes as the router accepts at once.",
 		Fix:   "Wait as long as Retry-After says.",
 	},
 	web.CodeNotFound: {
@@ -184,28 +190,28 @@ var ownCodes = map[string]web.Code{
 	},
 	codeNoRequest: {
 		Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
-		About: "This key has caused no request with this id.",
+		About: "This key made no request with this id.",
 		Fix:   "Take the id from the x-request-id header of a completion, and ask with the key that made it.",
 	},
 	codeAllFailed: {
 		Status: http.StatusBadGateway, Type: web.TypeAPI, Retry: web.Sensible,
-		About: "Every provider that was tried failed before it had answered anything. Attempts that a provider may bill are charged by a " +
-			"bound; refusals are free.",
-		Fix: "Try again; if it stays, show the request id to the operator.",
+		About: "Every provider that was tried failed before it answered anything. Attempts that a provider may bill are charged at most what " +
+			"was reserved; refusals are free.",
+		Fix: "Try again; if it persists, show the request id to your operator.",
 	},
 	codeUpstreamAuth: {
 		Status: http.StatusBadGateway, Type: web.TypeAPI, Retry: web.Never,
 		About: "The providers refused this router's own credentials. Your key is fine.",
-		Fix:   "Tell the operator: the credential of a provider must be renewed.",
+		Fix:   "Tell your operator: the credential of a provider must be renewed.",
 	},
 	codeRedirect: {
 		Status: http.StatusBadGateway, Type: web.TypeAPI, Retry: web.Never,
 		About: "The provider answered with a redirect, which is never followed.",
-		Fix:   "Tell the operator: the base URL of a provider is wrong.",
+		Fix:   "Tell your operator: the base URL of a provider is wrong.",
 	},
 	codeRefused: {
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
-		About: "The provider refused the request itself, and so would any other.",
+		About: "The provider refused the request itself, and any other would refuse it too.",
 		Fix:   "Change what the message names.",
 	},
 	codeTimeout: {
@@ -215,19 +221,19 @@ var ownCodes = map[string]web.Code{
 	},
 	codeTruncated: {
 		Status: http.StatusBadGateway, Type: web.TypeAPI, Retry: web.Sensible,
-		About: "The provider ended the stream before the answer was complete. What came is charged.",
-		Fix:   "Do not use the answer as if it were whole; ask again.",
+		About: "The provider ended the stream before the answer was complete. What arrived is charged.",
+		Fix:   "Do not use the answer as if it were complete; ask again.",
 	},
 	codeBroken: {
 		Status: http.StatusBadGateway, Type: web.TypeAPI, Retry: web.Sensible,
-		About: "The provider failed in the middle of the stream. What came is charged.",
-		Fix:   "Do not use the answer as if it were whole; ask again.",
+		About: "The provider failed in the middle of the stream. What arrived is charged.",
+		Fix:   "Do not use the answer as if it were complete; ask again.",
 	},
 	codeOverlong: {
 		Status: http.StatusBadGateway, Type: web.TypeAPI, Retry: web.Never,
-		About: "The provider went on beyond the longest answer that was asked for, far enough that counts do not explain it. The answer " +
-			"is cut off there; what came is charged.",
-		Fix: "Do not use the answer as if it were whole; tell the operator which provider it was.",
+		About: "The answer exceeded the longest one that was asked for, by more than differences in counting explain. It is cut off there; " +
+			"what arrived is charged.",
+		Fix: "Do not use the answer as if it were complete; tell your operator which provider it was.",
 	},
 	codeNoProvider: {
 		Status: http.StatusServiceUnavailable, Type: web.TypeAPI, Retry: web.Sensible,
@@ -236,7 +242,7 @@ var ownCodes = map[string]web.Code{
 	},
 	codeLedger: {
 		Status: http.StatusServiceUnavailable, Type: web.TypeAPI, Retry: web.Sensible,
-		About: "The database does not answer, so nothing can be held or charged; therefore nothing was sent.",
+		About: "The database does not answer, so nothing can be reserved or charged; therefore nothing was sent.",
 		Fix:   "Try again shortly.",
 	},
 	codeStopping: {

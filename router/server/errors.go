@@ -21,7 +21,7 @@ import (
 
 var errNoRequest = errors.New("server: no such request")
 
-// lapsed is a row for a key that was one. The error ends in since when.
+// lapsed is a row for a key that is no longer valid. The error ends in since when.
 func lapsed(target error, how string) web.Row {
 	return web.Row{Name: target.Error(), Read: func(err error) (web.Problem, bool) {
 		if !errors.Is(err, target) {
@@ -32,8 +32,8 @@ func lapsed(target error, how string) web.Row {
 	}}
 }
 
-// stopped is for a key whose overrun stopped it. Since when it is, its process
-// may not know yet.
+// stopped is for a key that was stopped because of its overrun. Since when may not be
+// known to this process yet.
 func stopped(err error) (web.Problem, bool) {
 	if !errors.Is(err, billing.ErrStopped) {
 		return web.Problem{}, false
@@ -42,14 +42,24 @@ func stopped(err error) (web.Problem, bool) {
 	if when != "" {
 		when = " since " + when
 	}
-	return web.Problem{Code: codeStopped, Message: thisKey + " is stopped" + when + ": its answers took more than was held for them."}, true
+	return web.Problem{Code: codeStopped, Message: thisKey + " has been stopped" + when + ", because its answers used more than was reserved for them."}, true
 }
 
-// thisKey begins messages about a key that is one. Who sent it is told its end.
+// disabled is for a key that an operator has switched off for now.
+func disabled(err error) (web.Problem, bool) {
+	if !errors.Is(err, billing.ErrDisabled) {
+		return web.Problem{}, false
+	}
+	_, when, _ := strings.Cut(err.Error(), billing.ErrDisabled.Error())
+	return web.Problem{Code: codeDisabled, Message: thisKey + " is disabled" + when + "."}, true
+}
+
+// thisKey begins messages about a valid key. Its name and its last characters follow
+// where they are known.
 const thisKey = "This API key"
 
-// noKey is one answer for every key that is none, whatever is wrong with it:
-// who tries keys learns nothing.
+// noKey is the one answer to every invalid key, whatever is wrong with it: whoever
+// tries keys learns nothing.
 var noKey = web.Problem{Code: codeInvalidKey, Message: "The API key is missing, mistyped or unknown."}
 
 // table turns errors into what clients read. The first row that knows an error
@@ -57,8 +67,10 @@ var noKey = web.Problem{Code: codeInvalidKey, Message: "The API key is missing, 
 var table = append(web.Rows(), []web.Row{
 	web.Is(billing.ErrMalformedKey, noKey),
 	web.Is(billing.ErrUnknownKey, noKey),
-	lapsed(billing.ErrRevoked, "is revoked"), // its holder had it anyway, and may know
+	lapsed(billing.ErrRevoked, "has been revoked"), // its holder had it anyway, and may know
 	lapsed(billing.ErrExpired, "has expired"),
+	lapsed(billing.ErrRotated, "has been replaced by a newer one"),
+	{Name: billing.ErrDisabled.Error(), Read: disabled},
 	{Name: billing.ErrStopped.Error(), Read: stopped},
 	web.Is(billing.ErrAddress, web.Problem{Code: codeAddress, Message: thisKey + " may not be used from this address."}),
 	web.Is(errKeyInURL, web.Problem{Code: codeKeyInURL, Message: "An API key must not be part of the URL."}),
@@ -83,10 +95,7 @@ var table = append(web.Rows(), []web.Row{
 		Code: codeInvalidValue, Param: idempotencyHeader,
 		Message: "The Idempotency-Key must be one header of 1 to 255 visible ASCII characters.",
 	}),
-	web.As(func(e *plan.UnpricedError) web.Problem {
-		return web.Problem{Code: codeUnpriced, Param: "model", Message: fmt.Sprintf(
-			"No price is known for %s, and this key's budget is in money.", web.Label(e.Model, chat.MaxModel))}
-	}),
+	web.As(unpriced),
 	web.As(barred),
 	web.As(tooLong),
 	web.As(func(e *plan.TightError) web.Problem {
@@ -94,23 +103,18 @@ var table = append(web.Rows(), []web.Row{
 			"Without max_completion_tokens the output is limited to %d tokens, and %s accepts no limit below %d.",
 			e.Bound, web.Label(e.Model, chat.MaxModel), e.Least)}
 	}),
-	web.As(quotaUsedUp),
+	web.As(quotaExceeded),
 	web.As(func(e *router.StrangerError) web.Problem {
 		return web.Problem{
 			Code: codeRate, After: e.RetryAfter,
-			Message: "Too many API keys from your network were unknown; this one is not looked up for now.",
+			Message: "Too many unknown API keys came from your network; this one is not looked up for now.",
 		}
 	}),
-	web.As(func(e *router.RateError) web.Problem {
-		return web.Problem{
-			Code: codeRate, After: e.RetryAfter, Final: e.RetryAfter <= 0,
-			Message: fmt.Sprintf(thisKey+" may use %d %s per minute; %d were asked for.", e.Limit, e.Kind, e.Asked),
-		}
-	}),
+	web.As(rateExceeded),
 	web.As(noRoom),
 	web.Is(billing.ErrStaleKey, web.Problem{
 		Code: codeLedger, After: time.Second,
-		Message: thisKey + " was changed while the request was being judged.",
+		Message: thisKey + " was changed while the request was being checked.",
 	}),
 	web.Is(billing.ErrUnavailable, web.Problem{
 		Code: codeLedger, After: 2 * time.Second,
@@ -130,11 +134,11 @@ var table = append(web.Rows(), []web.Row{
 func noRoom(e *limit.FullError) web.Problem {
 	p := web.Problem{
 		Code: codeOverloaded, After: time.Second,
-		Message: "All requests under way together hold too many bytes for another one of this size.",
+		Message: "The requests under way hold so many bytes that there is no memory for another one of this size.",
 	}
 	if e.Key {
 		p.Code = codeBytes
-		p.Message = fmt.Sprintf(thisKey+" may have %d bytes of requests under way at once; for this one there is no room.", e.Limit)
+		p.Message = fmt.Sprintf(thisKey+" may have requests of %d bytes under way at once; this one would exceed that.", e.Limit)
 	}
 	return p
 }
@@ -153,7 +157,7 @@ func unknownModel(e *router.ModelError) web.Problem {
 // messages, from other abilities.
 func unable(e *plan.AbilityError) web.Problem {
 	p := web.Problem{Code: codeCannot, Param: "model", Message: fmt.Sprintf(
-		"No provider of %s can do: %s.", web.Label(e.Model, chat.MaxModel), strings.Join(e.Needs, ", "))}
+		"No provider of %s supports: %s.", web.Label(e.Model, chat.MaxModel), strings.Join(e.Needs, ", "))}
 	if e.Serves != e.Asked {
 		p.Message = fmt.Sprintf("%s serves %s and not %s: ask for it at %s.", web.Label(e.Model, chat.MaxModel), e.Serves, e.Asked,
 			e.Serves.Path())
@@ -169,14 +173,14 @@ func unable(e *plan.AbilityError) web.Problem {
 // barred is for a member that the key has no right to.
 func barred(e *plan.MemberError) web.Problem {
 	p := web.Problem{Code: codeMember, Param: e.Bar.Member, Message: fmt.Sprintf(
-		"What %s costs at %s cannot be known before the request is answered.", e.Bar.Member, web.Label(e.Model, chat.MaxModel))}
+		"The cost of %s at %s cannot be known before the request is answered.", e.Bar.Member, web.Label(e.Model, chat.MaxModel))}
 	switch e.Bar.Class {
 	case providers.Stored:
 		p.Code = codeStored
-		p.Message = e.Bar.Member + " names something that is stored at the provider, which this API key may not use."
+		p.Message = e.Bar.Member + " refers to something stored at the provider, which this API key may not use."
 	case providers.Selects:
 		p.Code = codeModelNotAllowed
-		p.Message = e.Bar.Member + " names a model besides the one that is asked for, and this API key may only use some."
+		p.Message = e.Bar.Member + " names another model than the one requested, and this API key may use only some models."
 		p.Fix = "Leave out " + e.Bar.Member + "."
 	case providers.Unknown, providers.Free, providers.Unsent, providers.Priced, providers.Extends, providers.Content, providers.Refused:
 	}
@@ -186,35 +190,10 @@ func barred(e *plan.MemberError) web.Problem {
 func tooLong(e *plan.ContextError) web.Problem {
 	asked := ""
 	if e.Output > 0 {
-		asked = fmt.Sprintf(" and %d tokens of output are asked for", e.Output)
+		asked = fmt.Sprintf(" and the request asks for %d tokens of output", e.Output)
 	}
 	return web.Problem{Code: codeContext, Param: "messages", Message: fmt.Sprintf(
 		"The prompt has %d tokens%s; the context of %s is %d tokens.", e.Prompt, asked, web.Label(e.Model, chat.MaxModel), e.Context)}
-}
-
-// quotaUsedUp names the budget and its numbers: who is refused must be able to
-// see why, until when and by whom.
-func quotaUsedUp(e *billing.QuotaError) web.Problem {
-	b := e.Balance
-	numbers := ""
-	if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
-		numbers = fmt.Sprintf("limit %d tokens, used %d, held by requests under way %d, asked %d",
-			*b.Budget.Tokens, b.UsedTokens, b.HeldTokens, e.AskedTokens)
-	} else if b.Budget.Money != nil {
-		numbers = fmt.Sprintf("limit $%s, used $%s, held by requests under way $%s, asked $%s",
-			b.Budget.Money.Short(), b.UsedMoney.Short(), b.HeldMoney.Short(), e.AskedMoney.Short())
-	}
-	until, fix := "It does not start afresh.", "Ask for less (a shorter prompt, a lower max_tokens)"
-	if !b.Window.End.IsZero() {
-		until = "It starts afresh at " + instant(b.Window.End) + "."
-		fix = "Wait until " + instant(b.Window.End) + ", ask for less (a shorter prompt, a lower max_tokens)"
-	}
-	return web.Problem{
-		Code: codeQuota,
-		Message: fmt.Sprintf("Budget %s of %s %s (per %s) is used up: %s. %s",
-			b.Budget.ID, b.Budget.Scope, b.Budget.ScopeID, b.Budget.Period, numbers, until),
-		Fix: fmt.Sprintf("%s, or have the owner of %s %s raise budget %s.", fix, b.Budget.Scope, b.Budget.ScopeID, b.Budget.ID),
-	}
 }
 
 // allFailed finds what all attempts have in common.
@@ -222,7 +201,7 @@ func allFailed(e *router.FailedError) web.Problem {
 	p := web.Problem{After: e.RetryAfter}
 	switch kind := commonKind(e.Attempts); {
 	case e.RateLimited:
-		p.Code, p.Message = codeRate, "Every provider of the model takes no more requests for now."
+		p.Code, p.Message = codeRate, "Every provider of the model refuses more requests for now."
 		p.After = max(p.After, time.Second)
 	case len(e.Attempts) == 0:
 		p.Code, p.Message = codeNoProvider, "No provider of the model is healthy."
@@ -266,7 +245,7 @@ func noSuchModel(e *router.FailedError, p web.Problem) web.Problem {
 // of them takes at once.
 func tooLargeFor(e *router.FailedError, p web.Problem) web.Problem {
 	p.Code, p.Final, p.After = web.CodeTooLarge, true, 0
-	p.Message = "The request is larger than the provider takes."
+	p.Message = "The request is larger than the provider accepts."
 	if pe := (*providers.Error)(nil); errors.As(e.Err, &pe) && pe.Detail.Message != "" {
 		p.Message = pe.Detail.Message
 	}
@@ -306,8 +285,8 @@ func streamFailed(e *streamError) web.Problem {
 	var long *router.OverlongError
 	switch {
 	case errors.As(e.err, &long):
-		return web.Problem{Code: codeOverlong, Message: fmt.Sprintf("The provider went on beyond the %d tokens that were held for the "+
-			"answer, which is cut off here.", long.Most)}
+		return web.Problem{Code: codeOverlong, Message: fmt.Sprintf("The answer exceeded the %d tokens that were reserved for it "+
+			"and is cut off here.", long.Most)}
 	case errors.Is(e.err, io.ErrUnexpectedEOF):
 		return web.Problem{Code: codeTruncated, Message: "The provider ended the stream before the answer was complete."}
 	case errors.As(e.err, &pe) && pe.Kind == providers.KindTimeout:
@@ -325,7 +304,7 @@ func providerRefused(e *providers.Error) web.Problem {
 	}
 	if e.Kind == providers.KindUnfit {
 		p.Message = about(p.Param, p.Message)
-		p.Fix = "Leave it out, or ask for another model: no provider of this one that could be called can do it."
+		p.Fix = "Leave it out, or use another model: no available provider of this one supports it."
 	}
 	if p.Message == "" {
 		p.Message = "The provider refused the request."

@@ -35,7 +35,7 @@ func quota(tokens int64, money billing.Money) *billing.QuotaError {
 			Budget: b, Window: billing.Window{Start: day(2026, 11, 24), End: day(2026, 11, 25)},
 			UsedTokens: 950, HeldTokens: 20, UsedMoney: 1_500_000_000, HeldMoney: 250_000_000,
 		},
-		AskedTokens: 40, AskedMoney: 500_000_000,
+		AskedTokens: 40, AskedMoney: 500_000_000, Holder: `team "payments"`,
 	}
 }
 
@@ -68,7 +68,7 @@ var examples = []struct {
 	{"billing: unknown key", fmt.Errorf("x: %w", billing.ErrUnknownKey), 401, "invalid_api_key", "authentication_error", "", nil, "no"},
 	{
 		"billing: key is revoked", revokedKey(), 401, "invalid_api_key", "authentication_error", "",
-		[]string{"is revoked since 2026-11-01T00:00:00Z", "LAST4"},
+		[]string{"has been revoked since 2026-11-01T00:00:00Z", "LAST4"},
 		"no",
 	},
 	{
@@ -77,8 +77,20 @@ var examples = []struct {
 		"no",
 	},
 	{
+		billing.ErrRotated.Error(), fmt.Errorf("%w; this secret ended on 2026-11-01T00:00:00Z", billing.ErrRotated), 401, "invalid_api_key",
+		"authentication_error", "",
+		[]string{"has been replaced by a newer one; this secret ended on 2026-11-01T00:00:00Z", "LAST4"},
+		"no",
+	},
+	{
+		billing.ErrDisabled.Error(), fmt.Errorf("%w since 2026-11-01T00:00:00Z", billing.ErrDisabled), 403, "key_disabled",
+		"permission_error", "",
+		[]string{"is disabled since 2026-11-01T00:00:00Z", "keys enable"},
+		"no",
+	},
+	{
 		billing.ErrStopped.Error(), stoppedKey(), 403, "key_overrun_stopped", "permission_error", "",
-		[]string{"is stopped since 2026-11-01T00:00:00Z", "keys enable"},
+		[]string{"has been stopped since 2026-11-01T00:00:00Z", "keys enable"},
 		"no",
 	},
 	{
@@ -175,11 +187,17 @@ var examples = []struct {
 		"no",
 	},
 	{"server: malformed idempotency key", errIdempotencyKey, 400, "invalid_value", "invalid_request_error", "Idempotency-Key", nil, "no"},
+	{
+		"*plan.UnpricedError", &plan.UnpricedError{Model: "m", Tier: "priority"}, 400, "model_unpriced", "invalid_request_error",
+		"service_tier",
+		[]string{`No price is known for m with service_tier "priority"`, "Leave out service_tier"},
+		"no",
+	},
 	{"*plan.UnpricedError", &plan.UnpricedError{Model: "m"}, 400, "model_unpriced", "invalid_request_error", "model", []string{"m"}, "no"},
 	{
 		"*plan.MemberError", &plan.MemberError{Model: "m", Bar: providers.Bar{Class: providers.Refused, Member: "plugins[0].id"}}, 400,
 		"unpriced_member", "invalid_request_error", "plugins[0].id",
-		[]string{"plugins[0].id costs at m", "members.allow"},
+		[]string{"cost of plugins[0].id at m", "members.allow"},
 		"no",
 	},
 	{
@@ -209,28 +227,48 @@ var examples = []struct {
 	{
 		"*billing.QuotaError", quota(1000, 0), 429, "insufficient_quota", "insufficient_quota", "",
 		[]string{
-			"bud_7", "team team_3", "per day", "limit 1000 tokens", "used 950", "under way 20", "asked 40",
-			"2026-11-25T00:00:00Z",
+			`The daily budget of team "payments" is not enough for this request: used 950 of 1000 tokens, with 20 more held by requests ` +
+				`under way; this request may need 40. It resets at 2026-11-25T00:00:00Z. Wait until 2026-11-25T00:00:00Z, `,
+			`ask your operator to raise the daily budget of team "payments".`,
 		},
 		"no",
 	},
 	{
 		"*billing.QuotaError", quota(0, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "",
-		[]string{"bud_7", "limit $2,", "used $1.5", "under way $0.25", "asked $0.5"},
+		[]string{"used $1.5 of $2, with $0.25 more held by requests under way; this request may cost up to $0.5."},
 		"no",
 	},
-	{"*billing.QuotaError", quota(5000, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "", []string{"limit $2,"}, "no"},
+	{"*billing.QuotaError", quota(5000, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "", []string{"used $1.5 of $2"}, "no"},
+	{
+		"*billing.QuotaError", quota(30, 0), 429, "insufficient_quota", "insufficient_quota", "",
+		[]string{"resets at 2026-11-25T00:00:00Z, which would not be enough either. Ask for less"},
+		"no",
+	},
 	{
 		"*router.RateError", &router.RateError{
 			Kind: "requests", Limit: 60, Asked: 1, RetryAfter: 1500 * time.Millisecond,
 			Rates: []router.Rate{{Kind: "requests", Limit: 60, Reset: time.Minute}},
 		}, 429, "rate_limit_exceeded", "rate_limit_error", "",
-		[]string{"60 requests per minute"},
+		[]string{"may make 60 requests per minute; this would be the 61st."},
 		"2",
 	},
 	{
+		"*router.RateError", &router.RateError{Kind: "requests", Limit: 2, Asked: 1, RetryAfter: time.Second}, 429, "rate_limit_exceeded",
+		"rate_limit_error", "",
+		[]string{"may make 2 requests per minute; this would be the third."},
+		"1",
+	},
+	{
+		"*router.RateError", &router.RateError{
+			Kind: "tokens", Limit: 1000, Asked: 400, RetryAfter: time.Second,
+			Rates: []router.Rate{{Kind: "tokens", Limit: 1000, Remaining: 120}},
+		}, 429, "rate_limit_exceeded", "rate_limit_error", "",
+		[]string{"may use 1000 tokens per minute, of which 120 are left; this request may need 400."},
+		"1",
+	},
+	{
 		"*router.RateError", &router.RateError{Kind: "tokens", Limit: 100, Asked: 500}, 429, "rate_limit_exceeded", "rate_limit_error", "",
-		[]string{"100 tokens per minute", "500"},
+		[]string{"may use 100 tokens per minute; this request alone may need 500. Ask for less"},
 		"no",
 	},
 	{
@@ -320,7 +358,7 @@ var examples = []struct {
 	},
 	{
 		"*router.StrangerError", &router.StrangerError{RetryAfter: time.Second}, 429, "rate_limit_exceeded", "rate_limit_error", "",
-		[]string{"were unknown"},
+		[]string{"unknown API keys"},
 		"1",
 	},
 	{"", errors.New("pq: secret-host.internal SELECT * FROM api_keys"), 500, "internal_error", "api_error", "", nil, ""},

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"strconv"
-	"strings"
 
 	"tallyroute/billing"
 	"tallyroute/router"
@@ -19,7 +18,7 @@ func (x *exchange) fail(err error) {
 		return
 	}
 	p := errorTable.Problem(err)
-	p.Message = strings.Replace(p.Message, thisKey, thisKey+x.keyEnd, 1)
+	p.Message = byName(p.Message, x.holder, x.keyEnd)
 	if p.Code == codeAddress {
 		p.Message += " It was used from " + x.from().String() + "."
 	}

@@ -28,6 +28,7 @@ type exchange struct {
 	// keyEnd is how messages name the key that was sent: " (…x7qd)".
 	keyEnd string
 	key    billing.KeyID // for the log, once it is known
+	holder *billing.Key  // for messages; nil where it is not known
 
 	unwatch   func() bool // nil where ctx is the request's
 	silence   silence
