@@ -35,6 +35,7 @@ type grammar struct {
 	Replicas  replicasCommand  `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
 	Setup     configCommand    `cmd:"" name:"config" help:"Check and print the configuration."`
 	Admin     adminCommand     `cmd:"" help:"Make a token for the admin API."`
+	Connect   connectCommand   `cmd:"" help:"Show how a coding agent or another client is pointed at the router, or write it into its file."`
 	Chat      chatCommand      `cmd:"" help:"Send one message through a running router."`
 	Health    healthCommand    `cmd:"" help:"Ask the running router whether it is alive."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`

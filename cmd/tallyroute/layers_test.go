@@ -92,6 +92,7 @@ var layers = map[string][]string{
 	"cmd/tallyroute/metrics": {"billing", "router", "router/health", "router/limit"},
 	"cmd/tallyroute/app":     {"*"},
 	"cmd/tallyroute/client":  {},
+	"cmd/tallyroute/connect": {},
 	"cmd/tallyroute/demo": {
 		"billing", "billing/manage", "cmd/tallyroute/app", "cmd/tallyroute/client", "providers/chat", "router/tokens",
 	},
@@ -128,6 +129,7 @@ var fences = map[string][]string{
 	"github.com/pkoukk/tiktoken-go-loader":  {"router/tokens"},
 	"go.uber.org/zap":                       {"cmd/tallyroute/app", "cmd/tallyroute/logs", "router/web", "router/server", "router/admin", "test"},
 	"github.com/sashabaranov/go-openai":     {"cmd/tallyroute", "cmd/tallyroute/client", "test", "examples"},
+	"github.com/pelletier/go-toml":          {"cmd/tallyroute/connect", "test"},
 	"github.com/goccy/go-yaml":              {"cmd/tallyroute/config", "providers/catalogue", "test"},
 	"github.com/prometheus/client_golang":   {"cmd/tallyroute/metrics", "test"},
 	"github.com/prometheus/client_model":    {"cmd/tallyroute/metrics"},

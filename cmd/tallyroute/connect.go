@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/connect"
+)
+
+// connectCommand is "tallyroute connect": how a client is pointed at this router.
+type connectCommand struct {
+	Client string `arg:"" help:"One of codex, claude-code, opencode, cursor, aider, continue, open-webui, librechat, n8n."`
+	URL    string `help:"Address of the router. Default: the configured listener." placeholder:"URL"`
+	Key    string `help:"Virtual key to write down. Without it the clients that can take it from the environment, as TALLYROUTE_KEY."`
+	Model  string `help:"Model or alias." default:"auto"`
+	Write  bool   `help:"Merge it into the client's file in the home folder, and keep a copy of what was there (codex, claude-code, opencode)."`
+}
+
+// Run prints the configuration of a client, or writes it.
+func (c connectCommand) Run(a *cli) error {
+	s := connect.Settings{URL: strings.TrimSuffix(strings.TrimSuffix(c.URL, "/"), "/v1"), Key: c.Key, Model: c.Model}
+	if s.URL == "" {
+		cfg, err := a.config()
+		if err != nil {
+			return err
+		}
+		s.URL = "http://" + app.Reachable(cfg.Listen)
+	}
+	text, err := connect.Text(c.Client, s)
+	if err != nil {
+		return usageError{err}
+	}
+	if !c.Write {
+		_, err := fmt.Fprint(a.stdout, text)
+		return err
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	w, err := connect.Write(c.Client, s, home, time.Now())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s is written", w.File)
+	if w.Backup != "" {
+		fmt.Fprintf(a.stdout, "; what was there is kept in %s", w.Backup)
+	}
+	fmt.Fprintln(a.stdout)
+	return nil
+}

@@ -1,0 +1,103 @@
+package connect
+
+// clients are all that can be connected. In their texts {url}, {key} and {model} stand for
+// what is set.
+func clients() []client {
+	return []client{
+		{
+			name: "codex", file: []string{".codex", "config.toml"}, merge: mergeTOML(codex),
+			text: `# ~/.codex/config.toml; the key is taken from the environment: export TALLYROUTE_KEY={key}
+model = "{model}"
+model_provider = "tallyroute"
+
+[model_providers.tallyroute]
+name = "Tallyroute"
+base_url = "{url}/v1"
+env_key = "TALLYROUTE_KEY"
+wire_api = "responses"
+`,
+		},
+		{
+			name: "claude-code", file: []string{".claude", "settings.json"}, merge: mergeJSON(claudeCode),
+			text: `export ANTHROPIC_BASE_URL={url}
+export ANTHROPIC_AUTH_TOKEN={key}
+export ANTHROPIC_MODEL={model}
+export ANTHROPIC_DEFAULT_HAIKU_MODEL={model}
+claude
+`,
+		},
+		{
+			name: "opencode", file: []string{".config", "opencode", "opencode.json"}, merge: mergeJSON(openCode),
+			text: `// ~/.config/opencode/opencode.json; the key is taken from the environment: export TALLYROUTE_KEY={key}
+{
+  "$schema": "https://opencode.ai/config.json",
+  "provider": {
+    "tallyroute": {
+      "npm": "@ai-sdk/openai-compatible",
+      "name": "Tallyroute",
+      "options": {"baseURL": "{url}/v1", "apiKey": "{env:TALLYROUTE_KEY}"},
+      "models": {"{model}": {"name": "{model}"}}
+    }
+  },
+  "model": "tallyroute/{model}"
+}
+`,
+		},
+		{
+			name: "cursor",
+			text: `Cursor's own servers make the calls, so the router needs an address that they can reach.
+In Cursor: Settings > Models > API Keys
+  OpenAI API Key             {key}
+  Override OpenAI Base URL   {url}/v1
+Then add the model {model} under Settings > Models, and switch the others off.
+`,
+		},
+		{
+			name: "aider",
+			text: `export OPENAI_API_BASE={url}/v1
+export OPENAI_API_KEY={key}
+aider --model openai/{model}
+`,
+		},
+		{
+			name: "continue",
+			text: `# ~/.continue/config.yaml, under models:
+models:
+  - name: {model}
+    provider: openai
+    model: {model}
+    apiBase: {url}/v1
+    apiKey: {key}
+    roles: [chat, edit, apply]
+`,
+		},
+		{
+			name: "open-webui",
+			text: `# The environment of Open WebUI, or Admin Panel > Settings > Connections > OpenAI API
+OPENAI_API_BASE_URL={url}/v1
+OPENAI_API_KEY={key}
+`,
+		},
+		{
+			name: "librechat",
+			text: `# librechat.yaml, with TALLYROUTE_KEY={key} in .env
+endpoints:
+  custom:
+    - name: Tallyroute
+      apiKey: "${TALLYROUTE_KEY}"
+      baseURL: {url}/v1
+      models: {default: ["{model}"], fetch: true}
+      titleConvo: true
+      titleModel: {model}
+`,
+		},
+		{
+			name: "n8n",
+			text: `In n8n: Credentials > Add credential > OpenAI
+  API Key    {key}
+  Base URL   {url}/v1
+Then choose that credential and the model {model} in an OpenAI Chat Model node.
+`,
+		},
+	}
+}
