@@ -62,11 +62,13 @@ func (x *Exchange) Body(room *limit.Share) ([]byte, error) {
 	return body, nil
 }
 
-// How long a body is taken from a client for which there is no room, and how many at
-// once: a crowd of them must not keep the processors from others.
+// How long a body is taken from a client for which there is no room, how many at once,
+// and how fast: a crowd of them must not keep the processors from others.
 const (
-	discardTime = 2 * time.Second
-	discards    = 2
+	discardTime  = 2 * time.Second
+	discards     = 2
+	discardPiece = 256 << 10
+	discardPace  = 10 * time.Millisecond
 )
 
 // discard takes the body from a client.
@@ -78,7 +80,16 @@ func (x *Exchange) discard() {
 	}
 	defer x.discards.Free()
 	_ = x.RC.SetReadDeadline(time.Now().Add(discardTime))
-	_, _ = io.CopyN(io.Discard, x.C.Request.Body, x.Limits.Body)
+	piece := make([]byte, discardPiece)
+	pace := time.NewTicker(discardPace)
+	defer pace.Stop()
+	for left := x.Limits.Body; left > 0; {
+		n, err := io.ReadFull(x.C.Request.Body, piece)
+		if left -= int64(n); err != nil {
+			return
+		}
+		<-pace.C
+	}
 }
 
 // compressed reports a body that is to be unpacked.
