@@ -79,7 +79,7 @@ func (c catalogueUpdate) Run(a *cli) error {
 	if err := p.write(changes); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "wrote %s; the router reads it when it starts\n", p.file)
+	fmt.Fprintf(a.stderr, "wrote %s; running routers read it within two seconds\n", p.file)
 	return nil
 }
 
