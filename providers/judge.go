@@ -13,11 +13,15 @@ import (
 // where they lie in the request.
 type Verdict struct {
 	Uses     []Use
-	Unpriced []string // may cost what nobody can know before
-	Selects  []string // name a model, or who serves it
-	Stored   []string // name what is stored at the provider
+	Unpriced []Member // may cost what nobody can know before
+	Selects  []Member // name a model, or who serves it
+	Stored   []Member // name what is stored at the provider
 	Extra    int64    // bytes of text that add to the bound of the output
 }
+
+// Member is one of a request: where it lies, and its name in tables, which for a tool
+// has its type instead of its position.
+type Member struct{ Path, Name string }
 
 // Judge says what the members of a request mean to t, as it will be sent there. It is
 // the zero Verdict for most requests.
@@ -67,7 +71,7 @@ func (j judgement) member(n chat.Noted) {
 	case ok && rule.Class == Unsent:
 		return
 	case !ok || !rule.takes(n.Value):
-		j.v.Unpriced = append(j.v.Unpriced, n.Path)
+		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
 		return
 	case inner && rule.Class == Stored && jsonraw.IsObject(n.Value): // an id is a text; an object says more
 	default:
@@ -81,7 +85,7 @@ func (j judgement) member(n chat.Noted) {
 // within judges a member of which only what is in it means something.
 func (j judgement) within(n chat.Noted) {
 	if !jsonraw.IsObject(n.Value) && !jsonraw.IsArray(n.Value) {
-		j.v.Unpriced = append(j.v.Unpriced, n.Path)
+		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
 		return
 	}
 	j.below(n)
@@ -123,14 +127,14 @@ func (j judgement) apply(rule Rule, n chat.Noted) {
 	case Extends:
 		j.v.Extra += int64(len(n.Value))
 	case Refused:
-		j.v.Unpriced = append(j.v.Unpriced, n.Path)
+		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
 	case Selects:
-		j.v.Selects = append(j.v.Selects, n.Path)
+		j.v.Selects = append(j.v.Selects, Member{n.Path, n.Name})
 	case Stored:
-		j.v.Stored = append(j.v.Stored, n.Path)
+		j.v.Stored = append(j.v.Stored, Member{n.Path, n.Name})
 	case Content:
 		if names(n.Value, "file_id") {
-			j.v.Stored = append(j.v.Stored, n.Path)
+			j.v.Stored = append(j.v.Stored, Member{n.Path, n.Name})
 		}
 	case Unknown, Free, Unsent:
 	}
@@ -214,7 +218,7 @@ func (j judgement) tool(n chat.Noted) {
 	case ok && rule.Class == Unsent:
 		return
 	case !ok && !own:
-		j.v.Unpriced = append(j.v.Unpriced, n.Path)
+		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
 		return
 	case !own:
 		j.apply(rule, n)
@@ -252,7 +256,9 @@ type Rights struct {
 	Budget bool // money or tokens are bounded: what may cost anything is refused
 	Models bool // only some models may be asked for: what names others is refused
 	Stored bool // what is stored at providers may be named
-	// Allow are members that the operator takes for free, by their names.
+	// Allow are members that the operator takes for free, by their names in tables:
+	// PROVIDER/MEMBER, or PROVIDER/MODEL/MEMBER. What they name needs a right all the
+	// same.
 	Allow []string
 	// Strict refuses what may cost anything to every key.
 	Strict bool
@@ -263,6 +269,8 @@ type Rights struct {
 type Bar struct {
 	Class  Class // Stored, Selects or Refused
 	Member string
+	// Allow is what the operator would have to allow; "" where that does not help.
+	Allow string
 }
 
 // String says it as a reason for not taking a target.
@@ -277,21 +285,27 @@ func (b *Bar) String() string {
 	return "what " + b.Member + " costs is not known"
 }
 
-// Bar is the first member that may not be sent; nil where all may.
-func (v Verdict) Bar(r Rights) *Bar {
+// Bar is the first member that may not be sent to t; nil where all may.
+func (v Verdict) Bar(r Rights, t *Target) *Bar {
 	for _, b := range []struct {
 		class   Class
 		bars    bool
-		members []string
+		members []Member
 	}{
 		{Stored, !r.Stored, v.Stored},
 		{Selects, r.Models, v.Selects},
-		{Refused, r.Budget || r.Strict, v.Selects},
-		{Refused, r.Budget || r.Strict, v.Unpriced},
 	} {
-		for _, path := range b.members {
-			if b.bars && !r.allows(path) {
-				return &Bar{b.class, path}
+		if b.bars && len(b.members) > 0 {
+			return &Bar{Class: b.class, Member: b.members[0].Path}
+		}
+	}
+	if !r.Budget && !r.Strict {
+		return nil
+	}
+	for _, members := range [][]Member{v.Selects, v.Unpriced} {
+		for _, m := range members {
+			if !r.allows(t, m.Name) {
+				return &Bar{Class: Refused, Member: m.Path, Allow: t.Provider + "/" + m.Name}
 			}
 		}
 	}
@@ -299,8 +313,15 @@ func (v Verdict) Bar(r Rights) *Bar {
 }
 
 // Named are the members that are sent though nobody can know what they cost.
-func (v Verdict) Named() []string { return slices.Concat(v.Unpriced, v.Selects) }
+func (v Verdict) Named() (paths []string) {
+	for _, members := range [][]Member{v.Unpriced, v.Selects} {
+		for _, m := range members {
+			paths = append(paths, m.Path)
+		}
+	}
+	return paths
+}
 
-func (r Rights) allows(path string) bool {
-	return len(r.Allow) > 0 && slices.Contains(r.Allow, chat.WithoutPositions(path))
+func (r Rights) allows(t *Target, name string) bool {
+	return len(r.Allow) > 0 && (slices.Contains(r.Allow, t.Provider+"/"+name) || slices.Contains(r.Allow, t.Name()+"/"+name))
 }

@@ -12,7 +12,8 @@ type Options struct {
 	MaxAttempts      int   // providers tried for one request; default 3
 	DefaultMaxOutput int64 // tokens, for models that declare none; default 4096
 	MaxOutput        int64 // tokens, where the client gives no bound; 0 is what the model can
-	// AllowMembers are members of requests that are taken for free, by their names, and
+	// AllowMembers are members of requests that are taken for free, as PROVIDER/MEMBER or
+	// PROVIDER/MODEL/MEMBER, and
 	// RefuseMembers refuses what may cost anything to keys without budgets, too.
 	AllowMembers   []string
 	RefuseMembers  bool

@@ -31,7 +31,7 @@ func (m reportedUsage) cost(prompt int64) billing.Money {
 }
 
 // allowsTools lets keys with budgets ask for what no table knows the cost of.
-const allowsTools = "members: {allow: [tools, cached_content, mcp_servers]}\n"
+const allowsTools = "members: {allow: [up0/tools.mcp, up0/tools.web_search, up0/cached_content, up0/mcp_servers]}\n"
 
 // Whatever a provider reports: the rows, the client's usage and cost, the header, the
 // receipt, the metrics and the budget say the same to the nano-dollar, never below what

@@ -38,7 +38,7 @@ func (v *views) note(path string, raw []byte) *jsonraw.FieldError {
 	if path == "" {
 		return nil
 	}
-	return v.noteAs(WithoutPositions(path), path, raw)
+	return v.noteAs(withoutPositions(path), path, raw)
 }
 
 func (v *views) noteAs(name, path string, raw []byte) *jsonraw.FieldError {
@@ -52,8 +52,8 @@ func (v *views) noteAs(name, path string, raw []byte) *jsonraw.FieldError {
 	return nil
 }
 
-// WithoutPositions is the path of a member as tables have it: messages.content.fps.
-func WithoutPositions(path string) string {
+// withoutPositions is the path of a member as tables have it: messages.content.fps.
+func withoutPositions(path string) string {
 	for {
 		from := strings.IndexByte(path, '[')
 		if from < 0 {

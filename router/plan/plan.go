@@ -86,7 +86,7 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, likely: o.Prompt.Likely, Hold: o.Hold}
 	c.Tier = tierFor(in.Request, c.Target)
 	c.Members = c.Target.Judge(in.Request)
-	c.Uses, c.bar = c.Members.Uses, c.Members.Bar(in.Rights)
+	c.Uses, c.bar = c.Members.Uses, c.Members.Bar(in.Rights, c.Target)
 	c.Price, c.Priced = c.Prices.Charged(c.Tier, c.Prompt)
 	c.charge()
 	c.Health, c.retryIn = describe(o.Health)

@@ -182,7 +182,10 @@ func barred(e *plan.MemberError) web.Problem {
 		p.Code = codeModelNotAllowed
 		p.Message = e.Bar.Member + " names another model than the one requested, and this API key may use only some models."
 		p.Fix = "Leave out " + e.Bar.Member + "."
-	case providers.Unknown, providers.Free, providers.Unsent, providers.Priced, providers.Extends, providers.Content, providers.Refused:
+	case providers.Refused:
+		p.Fix = "Leave it out; or have the operator allow it (members.allow: " + e.Bar.Allow + ") or declare what it costs " +
+			"(quirks.members of the provider)."
+	case providers.Unknown, providers.Free, providers.Unsent, providers.Priced, providers.Extends, providers.Content:
 	}
 	return p
 }

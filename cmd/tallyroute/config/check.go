@@ -211,14 +211,16 @@ func (r *reader) checkDurations(t Timeouts) {
 	}
 }
 
-// memberPath is the name of a member of a request, with those above it.
-var memberPath = regexp.MustCompile(`^[A-Za-z0-9_:$-]{1,64}(\.[A-Za-z0-9_:$-]{1,64}){0,8}$`)
+// memberPath is the name of a member of a request, with those above it, behind the name
+// of a provider or of one of its models.
+var memberPath = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*/([^\s]+/)?[A-Za-z0-9_:$-]{1,64}(\.[A-Za-z0-9_:$-]{1,64}){0,8}$`)
 
 func (r *reader) checkMembers(m Members) {
 	r.oneOf("members.refuse", m.Refuse, "budgeted", "all")
 	for _, name := range m.Allow {
 		if !memberPath.MatchString(name) {
-			r.fault("members.allow", "want names of members as an error gives them, without positions: plugins, messages.content.fps")
+			r.fault("members.allow", "want PROVIDER/MEMBER or PROVIDER/MODEL/MEMBER, the member as an error gives it, without positions: "+
+				"openrouter/plugins, alibaba/qwen-vl/messages.content.fps")
 		}
 	}
 }

@@ -63,7 +63,7 @@ type Defaults struct {
 
 // Members are those of requests of which nobody knows what they cost.
 type Members struct {
-	Allow  []string `yaml:"allow"`  // names of those that are taken for free
+	Allow  []string `yaml:"allow"`  // those that are taken for free, behind the provider, or the provider and the model
 	Refuse string   `yaml:"refuse"` // to which keys others are refused: budgeted or all
 }
 
