@@ -38,20 +38,41 @@ func (c *Client) batched(ctx context.Context, x Exchange, parts []*chat.Request)
 	}
 	wg.Wait()
 	if err := firstFailure(failed); err != nil {
-		return nil, partly(err)
+		return nil, partly(err, parts, answers, failed)
 	}
 	a, err := joined(x, answers)
 	if err != nil {
-		return nil, partly(err)
+		return nil, partly(err, parts, answers, failed)
 	}
 	return a, nil
 }
 
 // partly is the failure of a request of which one call at least was answered.
-func partly(err error) *Error {
-	e := asError(err)
-	e.Sent, e.Free, e.Usage = true, false, nil
-	return e
+func partly(err error, parts []*chat.Request, answers []*Answer, failed []error) *Error {
+	e := *asError(err)
+	e.Sent, e.Free, e.Usage, e.Parts = true, false, nil, &Parts{}
+	for i, part := range parts {
+		var u *chat.Usage
+		switch {
+		case failed[i] != nil:
+			call := asError(failed[i])
+			if u = call.Usage; !call.Charged() {
+				continue
+			}
+		case answers[i] != nil:
+			u = answers[i].Response.Usage
+		default:
+			continue // never made
+		}
+		if !u.Some() || u.Invalid {
+			e.Parts.Unsure = append(e.Parts.Unsure, part)
+			continue
+		}
+		used := &e.Parts.Used
+		used.Input, used.CacheRead, used.CacheWrite = used.Input+u.Input, used.CacheRead+u.CacheRead, used.CacheWrite+u.CacheWrite
+		used.Output, used.Cost = used.Output+u.Output, used.Cost.Plus(u.Cost)
+	}
+	return &e
 }
 
 // firstFailure is the one that ended the others, which were canceled.

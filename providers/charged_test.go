@@ -133,6 +133,16 @@ func TestBatchThatIsRefusedHalfwayMayBeBilled(t *testing.T) {
 	if !e.Charged() || e.Kind != providers.KindRate {
 		t.Errorf("%v, charged %v", e, e.Charged())
 	}
+	if e.Parts == nil || e.Parts.Used.Input != 1 || len(e.Parts.Unsure) != 0 {
+		t.Errorf("parts %+v", e.Parts)
+	}
+	u.Set(pt.JSON(200, oneVector), pt.JSON(200, `{"object":"list","data":[{"emb`))
+	e = fails(t, client(t, providers.Options{}), providers.Exchange{
+		Operation: providers.Embed, Target: u.Target(adapter, "p", "m"), Request: r,
+	})
+	if e.Parts == nil || e.Parts.Used.Input != 1 || len(e.Parts.Unsure) != 1 || string(e.Parts.Unsure[0].Get("input")) != `["b"]` {
+		t.Errorf("parts %+v", e.Parts)
+	}
 }
 
 const oneVector = `{"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.5]}],"usage":{"prompt_tokens":1,` +

@@ -97,6 +97,16 @@ type Error struct {
 	// Usage is what such an answer said of its usage, nil where it said nothing: a
 	// provider that says as much is not free.
 	Usage *chat.Usage
+	// Parts is what became of the calls of a request that takes several; nil where it
+	// took one.
+	Parts *Parts
+}
+
+// Parts are the calls of a request of which one failed.
+type Parts struct {
+	Used chat.Usage // of those that were answered
+	// Unsure are those that the provider may bill, and has told nothing of.
+	Unsure []*chat.Request
 }
 
 // Charged reports that the provider may bill the call.

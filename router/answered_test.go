@@ -4,12 +4,12 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strconv"
 	"testing"
 
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
-	"tallyroute/providers/jsonraw"
 )
 
 // Another model that answers is charged at the dearer of both prices, and told of where
@@ -37,7 +37,7 @@ func TestAnotherModelThatAnswersIsToldAndChargedAsTheDearer(t *testing.T) {
 		}
 		list := words("seven", "..")
 		for i := range list {
-			list[i].Model = jsonraw.Quote(tt.said)
+			list[i].Model = []byte(strconv.Quote(tt.said))
 		}
 		list[1].Usage, list[1].Finish = u, "stop"
 		for name, step := range map[string]step{"whole": whole, "streamed": streams(io.EOF, list...)} {

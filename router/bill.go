@@ -60,7 +60,6 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	}
 	rows := append(s.rows, row)
 	meter.Overrun(rows, hold)
-	timed(rows, s.attempts)
 	b.answered(&rows[len(rows)-1], began)
 	row = rows[len(rows)-1]
 	balances := r.holds.settle(b.ctx, hold, rows)
@@ -81,13 +80,13 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 // answered notes on the row of an attempt that was answered what came of it. A
 // streamed one took until its end; until its first content it is in its attempt.
 func (b *bill) answered(row *billing.Spend, now time.Time) {
-	out := b.bytes
+	out, first := b.bytes, b.sent.attempts[len(b.sent.attempts)-1].Took
+	took := first
 	if answer := b.sent.reply.Response; answer != nil {
 		out = int64(len(answer.Body))
 	} else {
-		first := b.sent.attempts[len(b.sent.attempts)-1].Took
-		took := first + now.Sub(b.opened)
-		row.FirstToken, row.Took = &first, &took
+		took += now.Sub(b.opened)
+		row.FirstToken = &first
 	}
-	row.BytesOut = &out
+	row.BytesOut, row.Took = &out, &took
 }

@@ -114,6 +114,9 @@ func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candi
 		row.Status = status
 		return row
 	}
+	if pe.Parts != nil {
+		return r.parted(ctx, m, n, c, status, pe)
+	}
 	if pe.Usage.Some() && !pe.Usage.Partial {
 		row := r.charge(ctx, m, meter.Use{Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind), Usage: pe.Usage})
 		row.Final = false
@@ -127,6 +130,22 @@ func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candi
 		Unending: left && !m.Request.Stream() && !c.Target.Billing.Stops,
 	}
 	return m.Unanswered(u, count)
+}
+
+// parted is the row of a request that took several calls, of which one failed: what
+// those used that were answered, and the prompts of those that may be billed.
+func (r *Router) parted(
+	ctx context.Context, m *meter.Meter, n int, c plan.Candidate, status billing.Status, pe *providers.Error,
+) billing.Spend {
+	p := meter.Parted{Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind), Used: pe.Parts.Used}
+	for _, part := range pe.Parts.Unsure {
+		counted, err := r.Tokens.Prompt(context.WithoutCancel(ctx), part, tokenizer(c.Target))
+		if err != nil {
+			counted.Tokens = r.Tokens.Bound(part, tokenizer(c.Target))
+		}
+		p.Unsure = billing.SatAdd(p.Unsure, counted.Tokens)
+	}
+	return m.Parted(p)
 }
 
 // promptWhole is what a provider may bill for a prompt of which it has told nothing: the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -563,7 +564,7 @@ func TestSettlementIsTriedUntilStored(t *testing.T) {
 			return plain(&chat.Usage{Input: 5, Output: 7})(ctx, x)
 		})
 		g.ok(t, hi) // the client is not made to pay for our database
-		if rec := g.records.list[1]; rec.Event != EventSettleDelayed {
+		if rec := g.records.list[0]; rec.Event != EventSettleDelayed {
 			t.Errorf("record %+v", rec)
 		}
 		if _, err := g.ask(t.Context(), hi); !errors.Is(err, billing.ErrUnavailable) {
@@ -575,6 +576,10 @@ func TestSettlementIsTriedUntilStored(t *testing.T) {
 		}
 		if rows := g.ledger.settled(t); len(rows) != 1 || rows[0].Tokens.Total() != 12 {
 			t.Errorf("rows %+v", rows)
+		}
+		booked := func(rec Record) bool { return rec.Event == EventBooked }
+		if !booked(g.records.list[len(g.records.list)-1]) || slices.ContainsFunc(g.records.list[:len(g.records.list)-1], booked) {
+			t.Error("it is told as booked when it is not, or twice")
 		}
 	})
 }

@@ -17,11 +17,3 @@ func (r *Router) facts(a accepted) (row billing.Spend) {
 	}
 	return row
 }
-
-// timed notes on the rows of attempts how long each took.
-func timed(rows []billing.Spend, attempts []Attempt) {
-	for i := range rows[:min(len(rows), len(attempts))] {
-		took := attempts[i].Took
-		rows[i].Took = &took
-	}
-}

@@ -80,12 +80,15 @@ func (h *holds) grow(ctx context.Context, hold billing.Hold, more billing.Amount
 // It does not end with ctx: a client that hangs up still pays.
 func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Spend) []billing.Balance {
 	st := billing.Settlement{HoldID: hold.ID, Attempts: rows}
-	h.observer.Observe(Record{Event: EventBooked, RequestID: hold.ID, KeyID: hold.KeyID, Rows: rows})
 	var balances []billing.Balance
 	settled := h.end(ctx, hold, func(ctx context.Context) error {
 		now, err := h.ledger.Settle(ctx, st)
+		if err != nil {
+			return err
+		}
 		balances = now
-		return err
+		h.observer.Observe(Record{Event: EventBooked, RequestID: hold.ID, KeyID: hold.KeyID, Rows: rows})
+		return nil
 	})
 	if !settled {
 		return nil

@@ -155,6 +155,7 @@ func (r *Router) callChosen(ctx context.Context, s *sent) error {
 		return nil
 	}
 	row := r.failed(ctx, s.held.meter, len(s.attempts), s.chosen, tried, providerError(s.chosen.Target, err))
+	row.Took = &tried.Took
 	s.rows = append(s.rows, row)
 	s.owed = s.owed.Plus(billing.Amount{Tokens: row.Tokens.Total(), Money: row.Cost.Total})
 	return err
@@ -221,7 +222,6 @@ func (r *Router) giveUp(ctx context.Context, s sent, why error) error {
 	}
 	s.rows[len(s.rows)-1].Final = true
 	meter.Overrun(s.rows, s.held.hold)
-	timed(s.rows, s.attempts)
 	r.holds.settle(ctx, s.held.hold, s.rows)
 	if billing.Sum(s.rows) == (billing.Amount{}) {
 		return why

@@ -69,6 +69,9 @@ type Options struct {
 	Room int64
 	// Overrun is how far a key may go before it is stopped: what the store has.
 	Overrun billing.OverrunLimit
+	// Recovered is told of the rows of a request that an earlier process began and never
+	// ended, as they are booked; nil tells nobody.
+	Recovered func(rows []billing.Spend)
 	// Report is told of faults in the background. It must not block.
 	Report func(error)
 }

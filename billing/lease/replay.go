@@ -55,6 +55,7 @@ func (l *Ledger) replay() error {
 	for _, e := range order {
 		if e.rows == nil {
 			e.rows = e.ifLost
+			l.recovered(e.rows)
 		}
 		if e.rows != nil {
 			e.epoch = formerEpoch
@@ -71,6 +72,12 @@ func (l *Ledger) replay() error {
 		}
 		return nil
 	})
+}
+
+func (l *Ledger) recovered(rows []billing.Spend) {
+	if l.o.Recovered != nil && len(rows) > 0 {
+		l.o.Recovered(rows)
+	}
 }
 
 // postedBefore notes rows that an earlier process has posted.

@@ -32,6 +32,8 @@ type Options struct {
 	Acquire, Statement, Lock time.Duration
 	// Overrun is how far a key may go before it is stopped.
 	Overrun billing.OverrunLimit
+	// Swept is told of the rows that Sweep booked for a hold; nil tells nobody.
+	Swept func(rows []billing.Spend)
 	// Direct is a way to the same database for what needs a session, where the
 	// other one goes through a pooler. "" is the same way.
 	Direct string
@@ -66,6 +68,7 @@ type Store struct {
 	reporting *time.Location
 	acquire   time.Duration
 	overrun   billing.OverrunLimit
+	swept     func(rows []billing.Spend)
 	denials   billing.Denials // that were written down
 	doubts    doubts
 	closed    atomic.Bool
@@ -141,7 +144,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		way: way, direct: direct, directly: directly,
 		reporting: cmp.Or(o.Reporting, time.UTC),
 		acquire:   cmp.Or(o.Acquire, defaultAcquire),
-		overrun:   o.Overrun,
+		overrun:   o.Overrun, swept: o.Swept,
 	}, nil
 }
 

@@ -79,6 +79,9 @@ func (s *Store) settleLost(ctx context.Context, h expiredHold) (bool, error) {
 		return false, err
 	}
 	was, _, err := s.settle(ctx, billing.Settlement{HoldID: h.ID, Attempts: lost})
+	if was && err == nil && s.swept != nil {
+		s.swept(lost)
+	}
 	return was, err
 }
 

@@ -270,17 +270,21 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 
 // sweep settles a hold with the rows that it carries.
 func (s *Store) sweep(ctx context.Context, id string) (found bool, err error) {
+	var rows []billing.Spend
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		var h held
 		var err error
 		if h, found, err = giveBack(ctx, tx, id); !found || err != nil {
 			return err
 		}
-		var rows []billing.Spend
+		rows = nil
 		if err := json.Unmarshal([]byte(h.ifLost), &rows); err != nil {
 			return fmt.Errorf("billing/sqlite: %w", err)
 		}
 		return s.book(ctx, tx, rows)
 	})
+	if found && err == nil && s.swept != nil {
+		s.swept(rows)
+	}
 	return found, err
 }

@@ -32,6 +32,8 @@ type Options struct {
 	Clock     func() time.Time // nil is time.Now; stamps when things were written
 	// Overrun is how far a key may go before it is stopped.
 	Overrun billing.OverrunLimit
+	// Swept is told of the rows that Sweep booked for a hold; nil tells nobody.
+	Swept func(rows []billing.Spend)
 }
 
 // Store is a billing.Store in a file.
@@ -43,6 +45,7 @@ type Store struct {
 	read      *session
 	write     *writer
 	overrun   billing.OverrunLimit
+	swept     func(rows []billing.Spend)
 	denials   billing.Denials // that were written down
 	closing   sync.Once
 	closed    error
@@ -61,7 +64,7 @@ const (
 // Open opens the file at path or makes it, readable by its owner alone. It does
 // not make the tables: Migrate does.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
-	s := &Store{reporting: o.Reporting, clock: o.Clock, overrun: o.Overrun}
+	s := &Store{reporting: o.Reporting, clock: o.Clock, overrun: o.Overrun, swept: o.Swept}
 	if s.reporting == nil {
 		s.reporting = time.UTC
 	}

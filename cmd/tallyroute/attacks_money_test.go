@@ -3,12 +3,14 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 
 	"tallyroute/billing"
+	"tallyroute/billing/postgres/pgtest"
 	pt "tallyroute/providers/providertest"
 )
 
@@ -33,15 +35,13 @@ func (m reportedUsage) cost(prompt int64) billing.Money {
 // allowsTools lets keys with budgets ask for what no table knows the cost of.
 const allowsTools = "members: {allow: [up0/tools.mcp, up0/tools.web_search, up0/cached_content, up0/mcp_servers]}\n"
 
-// Whatever a provider reports: the rows, the client's usage and cost, the header, the
-// receipt, the metrics and the budget say the same to the nano-dollar, never below what
-// the provider did, and they say how they know.
-func TestUsageIsBookedAndToldAsTheProviderWillBillIt(t *testing.T) {
+// reportedUsages are what providers report, rightly and wrongly.
+func reportedUsages() map[string]reportedUsage {
 	const (
 		reported, counted, bounded = billing.Reported, billing.Counted, billing.Bounded
 		search                     = `,"web_search_options":{"search_context_size":"low"}`
 	)
-	for name, tt := range map[string]reportedUsage{
+	return map[string]reportedUsage{
 		"honest": {
 			usage: `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}`, prompt: 8, output: 2,
 			source: reported, status: "exact",
@@ -196,22 +196,48 @@ func TestUsageIsBookedAndToldAsTheProviderWillBillIt(t *testing.T) {
 		},
 		"contradiction, no total": {usage: `{"prompt_tokens":8,"completion_tokens":4,` +
 			`"completion_tokens_details":{"reasoning_tokens":30}}`, prompt: 8, output: 34, source: reported, status: "exact"},
-	} {
+	}
+}
+
+// Whatever a provider reports: the rows, the client's usage and cost, the header, the
+// receipt, the metrics and the budget say the same to the nano-dollar, never below what
+// the provider did, and they say how they know.
+func TestUsageIsBookedAndToldAsTheProviderWillBillIt(t *testing.T) {
+	for name, tt := range reportedUsages() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			before, _, _ := strings.Cut(attackAnswer, `"usage":`)
-			chunk, _, _ := strings.Cut(attackUsage, `"usage":`)
-			g := attacked(t, allowsTools, pt.JSON(200, before+`"usage":`+tt.usage+"}"))
-			tokens, dollars := int64(1_000_000_000), billing.Money(1000*billing.NanoPerUSD) // of which no overrun here is a stop
-			g.key, g.secret = g.issue(billing.Budget{Period: billing.PeriodDay, Tokens: &tokens, Money: &dollars})
-			end := tt.more + `,"stream_options":{"include_usage":true}}`
-			g.booksAs(tt, strings.TrimSuffix(attackPlain, "}")+tt.more+"}")
-			g.ups[0].Set(pt.Stream(attackWord, attackFinish, chunk+`"usage":`+tt.usage+"}"))
-			g.booksAs(tt, strings.TrimSuffix(attackStream, "}")+end)
-			g.balances()
-			g.metersAgree()
+			tt.attack(t, allowsTools)
 		})
 	}
+}
+
+// The same in PostgreSQL, one router after the other on one database.
+func TestUsageIsBookedInPostgresAsTheProviderWillBillIt(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	for name, tt := range reportedUsages() {
+		t.Run(name, func(t *testing.T) { tt.attack(t, fmt.Sprintf("%sdatabase: %q\n", allowsTools, dsn)) })
+	}
+}
+
+// attack has a provider report it of a plain answer and of a stream.
+func (m reportedUsage) attack(t *testing.T, config string) {
+	before, _, _ := strings.Cut(attackAnswer, `"usage":`)
+	chunk, _, _ := strings.Cut(attackUsage, `"usage":`)
+	g := attacked(t, config, pt.JSON(200, before+`"usage":`+m.usage+"}"))
+	earlier, err := g.Reports().Events(t.Context(), billing.EventQuery{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.booked = len(earlier)
+	tokens, dollars := int64(1_000_000_000), billing.Money(1000*billing.NanoPerUSD) // of which no overrun here is a stop
+	g.key, g.secret = g.issue(billing.Budget{Period: billing.PeriodDay, Tokens: &tokens, Money: &dollars})
+	end := m.more + `,"stream_options":{"include_usage":true}}`
+	g.booksAs(m, strings.TrimSuffix(attackPlain, "}")+m.more+"}")
+	g.ups[0].Set(pt.Stream(attackWord, attackFinish, chunk+`"usage":`+m.usage+"}"))
+	g.booksAs(m, strings.TrimSuffix(attackStream, "}")+end)
+	g.balances()
+	g.metersAgree()
 }
 
 // booksAs asks once, and compares everything that tells of it.
@@ -325,7 +351,7 @@ func (g *attackTarget) receiptSays(row billing.Spend, status string) {
 // metersAgree sees that the metrics are the sum of the rows.
 func (g *attackTarget) metersAgree() {
 	g.t.Helper()
-	rows, err := g.Reports().Events(g.t.Context(), billing.EventQuery{Limit: 1000})
+	rows, err := g.Reports().Events(g.t.Context(), billing.EventQuery{KeyID: g.key.ID, Limit: 1000})
 	if err != nil {
 		g.t.Fatal(err)
 	}

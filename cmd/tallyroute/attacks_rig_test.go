@@ -160,6 +160,7 @@ func (g *attackTarget) issue(b billing.Budget) (billing.Key, string) {
 	g.t.Helper()
 	key, secret, err := g.Actions().CreateKey(g.t.Context(), manage.KeyRequest{
 		Name: "test", Team: "web", Project: "shop", Environment: "dev", Budgets: []billing.Budget{b},
+		AllowProviderObjects: true,
 	}, manage.By{Actor: "test"})
 	if err != nil {
 		g.t.Fatal(err)

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -187,5 +189,10 @@ func killed(t *testing.T, signals ...os.Signal) {
 	}
 	if used := next.shown().Budgets[0].Standing; used.UsedTokens == 0 {
 		t.Errorf("budget %+v", used)
+	}
+	_, metrics := next.get("admin", "/metrics")
+	if want := fmt.Sprintf("\ntallyroute_attempts_total{kind=\"\",model=\"story\",provider=\"demo-b\"} %d\n", signalStreams); !strings.Contains(
+		metrics, want) {
+		t.Error("the metrics do not have the attempts that were booked at the start")
 	}
 }

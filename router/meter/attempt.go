@@ -54,6 +54,29 @@ func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
 	return row
 }
 
+// Parted is an attempt that took several calls, of which one failed.
+type Parted struct {
+	Candidate plan.Candidate
+	Attempt   int // from 1
+	Status    billing.Status
+	ErrorKind string
+	Used      chat.Usage // by the calls that were answered
+	Unsure    int64      // tokens of the prompts of those that may be billed
+}
+
+// Parted is the row of such an attempt.
+func (m *Meter) Parted(p Parted) billing.Spend {
+	row := m.row(p.Candidate, p.Attempt)
+	row.Status, row.ErrorKind, row.Tokens = p.Status, p.ErrorKind, reported(&p.Used)
+	if p.Unsure > 0 {
+		row.UsageSource, row.Tokens.Input = billing.Bounded, billing.SatAdd(row.Tokens.Input, p.Unsure)
+	} else {
+		m.compare(&row, &p.Used)
+	}
+	m.price(&row, p.Candidate, nil)
+	return row
+}
+
 // Hidden adds to a row of an answer that was cut, and of which the provider did not
 // tell the usage, what may have been thought before its first content came.
 func (m *Meter) Hidden(row billing.Spend, u Use, first time.Duration) billing.Spend {

@@ -70,7 +70,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 	if s.pepper, err = ReadPepper(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if s.store, err = OpenStore(ctx, cfg); err != nil {
+	if s.store, err = openStore(ctx, cfg, s.metrics.Booked); err != nil {
 		return nil, err
 	}
 	if s.ledger, err = s.openLedger(cfg); err != nil {

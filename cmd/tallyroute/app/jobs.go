@@ -15,8 +15,8 @@ const (
 	touchEvery = 10 * time.Second
 )
 
-// sweep settles the holds of processes that died, and removes answers that were
-// kept for long enough, until ctx ends.
+// sweep settles the holds of processes that died, and removes answers and events that
+// were kept for long enough, until ctx ends.
 func (s *Service) sweep(ctx context.Context) error {
 	for Wait(ctx, sweepEvery) {
 		if !s.ready.up() {
@@ -32,6 +32,11 @@ func (s *Service) sweep(ctx context.Context) error {
 		}
 		if _, err := s.store.ExpireReplays(ctx, time.Now()); err != nil {
 			s.Log.Warn("removing old answers", zap.Error(err))
+		}
+		if keep := time.Duration(s.now().cfg.EventsKeep); keep > 0 {
+			if _, err := s.store.PruneEvents(ctx, time.Now().Add(-keep)); err != nil {
+				s.Log.Warn("removing old events", zap.Error(err))
+			}
 		}
 	}
 	return nil

@@ -54,6 +54,7 @@ func (s *Service) openLedger(cfg *config.Config) (*ledger, error) {
 	fast, err := lease.Open(s.store, log, lease.Options{
 		Replica: log.ID(), Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Zone: zone, TTL: time.Duration(cfg.OfflineTTL),
 		Room: cfg.JournalMaxBytes / 8 * 7, Overrun: overrunLimit(cfg.Overrun),
+		Recovered: s.metrics.Booked,
 		Report: func(err error) {
 			s.Log.Warn("ledger", zap.Error(err))
 			if errors.Is(err, journal.ErrLost) {

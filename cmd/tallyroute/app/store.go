@@ -14,6 +14,11 @@ import (
 // OpenStore opens the configured database. PostgreSQL may be away; SQLite is
 // made where it does not exist.
 func OpenStore(ctx context.Context, c *config.Config) (billing.Store, error) {
+	return openStore(ctx, c, nil)
+}
+
+// openStore opens it for a process that sweeps; swept is told of the rows.
+func openStore(ctx context.Context, c *config.Config, swept func([]billing.Spend)) (billing.Store, error) {
 	where, err := database(ctx, c.Database)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -35,13 +40,14 @@ func OpenStore(ctx context.Context, c *config.Config) (billing.Store, error) {
 			Lock:      time.Duration(c.Timeouts.DatabaseLock),
 			Direct:    string(direct),
 			Overrun:   overrunLimit(c.Overrun),
+			Swept:     swept,
 		})
 	}
 	path, err := where.SQLitePath()
 	if err != nil {
 		return nil, err
 	}
-	return sqlite.Open(ctx, path, sqlite.Options{Reporting: zone, Overrun: overrunLimit(c.Overrun)})
+	return sqlite.Open(ctx, path, sqlite.Options{Reporting: zone, Overrun: overrunLimit(c.Overrun), Swept: swept})
 }
 
 // overrunLimit is how far a key may go beyond its holds before it is stopped.

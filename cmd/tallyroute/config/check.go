@@ -110,6 +110,9 @@ func (r *reader) checkJournal(cfg *Config) {
 	if t := time.Duration(cfg.OfflineTTL); t < 2*time.Second || t > 24*time.Hour {
 		r.fault("offline_ttl", "want 2s to 24h")
 	}
+	if keep := cfg.EventsKeep; keep != 0 && keep < Duration(24*time.Hour) || keep > Duration(3660*24*time.Hour) {
+		r.fault("events_keep", "want 1d to 3660d, or 0 for ever")
+	}
 	if cfg.ReplicaLostAfter > Duration(365*24*time.Hour) {
 		r.fault("replica_lost_after", "want at most 365d, or 0 for never")
 	}

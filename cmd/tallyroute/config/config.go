@@ -27,6 +27,7 @@ type Config struct {
 	JournalMaxBytes     int64       `yaml:"journal_max_bytes" reload:"no"` // of all segments
 	OfflineTTL          Duration    `yaml:"offline_ttl" reload:"no"`       // how long keys and allowances last without the database
 	ReplicaLostAfter    Duration    `yaml:"replica_lost_after"`            // since its leases expired; 0 for never
+	EventsKeep          Duration    `yaml:"events_keep"`                   // 0 for ever
 	KeyPepper           SecretRef   `yaml:"key_pepper" reload:"no"`
 	AdminToken          SecretRef   `yaml:"admin_token"`
 	Providers           Section     `yaml:"providers"`
@@ -152,6 +153,7 @@ func Default() Config {
 		JournalMaxBytes:   1 << 30,
 		OfflineTTL:        Duration(5 * time.Minute),
 		ReplicaLostAfter:  Duration(time.Hour),
+		EventsKeep:        Duration(400 * 24 * time.Hour),
 		Defaults:          Defaults{OnUnpriced: "block"},
 		Members:           Members{Refuse: "budgeted"},
 		Overrun:           Overrun{StopUSD: USD(billing.DefaultOverrunLimit().Money), StopPercent: billing.DefaultOverrunLimit().Percent},

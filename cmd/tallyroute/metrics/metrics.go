@@ -150,9 +150,7 @@ func (m *Metrics) Observe(r router.Record) {
 	switch r.Event {
 	case router.EventRequest:
 	case router.EventBooked:
-		for _, row := range r.Rows {
-			m.book(row)
-		}
+		m.Booked(r.Rows)
 		return
 	default:
 		m.happened(r.Event)
@@ -183,6 +181,14 @@ func (m *Metrics) happened(e router.Event) {
 		m.replays.WithLabelValues("lost").Inc()
 	case router.EventRequest, router.EventBooked, router.EventSettleDelayed, router.EventSettleLost:
 		m.settling.WithLabelValues(string(e)).Inc()
+	}
+}
+
+// Booked counts rows: those of requests that have ended, and of processes that died
+// before they could book them.
+func (m *Metrics) Booked(rows []billing.Spend) {
+	for _, row := range rows {
+		m.book(row)
 	}
 }
 
