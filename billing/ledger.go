@@ -52,6 +52,8 @@ type Store interface {
 	Allowances
 	Replicas
 	Reports
+	UsageReports
+	Refusals
 	EventLog
 	Books
 	Replays

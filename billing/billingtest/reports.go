@@ -15,6 +15,7 @@ func reportCases() map[string]func(w *world) {
 		"Pairs":         reportPairs,
 		"Tags":          reportTags,
 		"Archived":      reportArchived,
+		"Usage":         reportUsage,
 		"LargestFirst":  reportOrder,
 		"Month":         reportMonth,
 		"OneKey":        reportOneKey,
@@ -163,6 +164,80 @@ func reportArchived(w *world) {
 	for _, by := range []billing.Dimension{"end_user", "tag:feature"} {
 		w.wantSame(string(by), w.report(billing.SpendQuery{GroupBy: []billing.Dimension{by}}),
 			map[string]billing.Money{"(archived)": 5, "(none)": 7})
+	}
+}
+
+// reportUsage: the hours of keys, projects, models and providers, with what was
+// refused, how long it took, and the peaks of a minute.
+func reportUsage(w *world) {
+	k := w.key()
+	w.change(k, func(k *billing.Key) { k.RequestsPerMinute, k.TokensPerMinute = 60, 1000 })
+	k = w.reread(k)
+	hour := w.now.Truncate(time.Hour)
+	ms := func(n int64) *time.Duration { return billing.FromMillis(&n) }
+	for i := range 20 {
+		h := w.holdAt(k, amount{10, 1}, hour.Add(time.Duration(i/15)*time.Minute))
+		w.reserve(h)
+		row := h.IfLost
+		row.Status, row.Final, row.Tokens = billing.StatusOK, true, billing.Tokens{Input: 4, Output: 6}
+		in, out := int64(100), int64(7)
+		row.BytesIn, row.BytesOut, row.Took, row.FirstToken = &in, &out, ms(int64(i+1)*10), ms(int64(i+1))
+		failed := row
+		failed.Attempt, failed.Final, failed.Status, failed.Took, failed.Provider = 2, false, billing.StatusError, ms(1), "z"
+		attempts := []billing.Spend{row}
+		if i < 5 {
+			attempts = append(attempts, failed)
+		}
+		_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: attempts})
+		w.must(err)
+	}
+	for range 2 {
+		w.must(w.AddRefusals(w.Context(), []billing.Refused{
+			{Hour: hour, KeyID: k.ID, Model: "chat", Code: "insufficient_quota", Number: 2},
+			{Hour: hour, Code: "invalid_api_key", Number: 7},
+			{Hour: hour.Add(-time.Hour), KeyID: k.ID, Code: "rate_limit_exceeded", Number: 1},
+		}))
+	}
+	ask := func(by billing.UsageBy) []billing.UsageRow {
+		list, err := w.Usage(w.Context(), billing.UsageQuery{By: by, From: hour.Add(-time.Hour), To: hour.Add(time.Hour)})
+		w.must(err)
+		return list
+	}
+	keys := ask("key")
+	if len(keys) != 3 {
+		w.Fatalf("three lines are wanted: %+v", keys)
+	}
+	p50, p95, first50, first95 := int64(100), int64(190), int64(10), int64(19)
+	want := billing.UsageRow{
+		Hour: hour, Group: []string{k.Name, string(k.ID)}, Requests: 20, Attempts: 25, Errors: 5,
+		Refused: map[string]int64{"insufficient_quota": 4}, Took: billing.Quantiles{P50: &p50, P95: &p95},
+		First: billing.Quantiles{P50: &first50, P95: &first95}, BytesIn: 2000, BytesOut: 175, PeakRequests: 15, PeakTokens: 200,
+		LimitRequests: 60, LimitTokens: 1000,
+	}
+	if text(keys[1]) != text(want) {
+		w.Errorf("the hour is\n%s, want\n%s", text(keys[1]), text(want))
+	}
+	if keys[0].Requests != 0 || keys[0].Refused["rate_limit_exceeded"] != 2 || keys[2].Refused["invalid_api_key"] != 14 {
+		w.Errorf("what was refused: %+v", keys)
+	}
+	for _, by := range []billing.UsageBy{"project", "model", "provider"} {
+		var requests, attempts, refused int64
+		for _, r := range ask(by) {
+			requests, attempts = requests+r.Requests, attempts+r.Attempts
+			for _, n := range r.Refused {
+				refused += n
+			}
+		}
+		if requests != 20 || attempts != 25 || refused != 20 {
+			w.Errorf("by %s: %d requests, %d attempts, %d refused", by, requests, attempts, refused)
+		}
+	}
+	for _, q := range []billing.UsageQuery{
+		{By: "moon", From: hour, To: w.now}, {By: "key", From: hour, To: hour}, {By: "key", To: hour}, {By: "key", From: hour, To: w.now, Lines: -1},
+	} {
+		if _, err := w.Usage(w.Context(), q); err == nil {
+			w.Errorf("%+v is answered", q)
+		}
 	}
 }
 

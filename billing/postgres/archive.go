@@ -129,6 +129,9 @@ WITH over AS (
    LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM budget_counters c USING over o WHERE c.budget_id = o.budget_id AND c.window_start = o.window_start`
+	// pruneRefusalsSQL keeps a year, and the month before it.
+	pruneRefusalsSQL = `
+DELETE FROM refusals WHERE ctid IN (SELECT ctid FROM refusals WHERE hour < now() - interval '397 days' LIMIT $1)`
 )
 
 // Upkeep implements billing.Archives: it makes the partitions of the months to
@@ -138,7 +141,7 @@ func (s *Store) Upkeep(ctx context.Context) error {
 		if _, err := c.Exec(ctx, housekeepingSQL); err != nil {
 			return err
 		}
-		for _, sql := range []string{pruneLeasesSQL, pruneCountersSQL} {
+		for _, sql := range []string{pruneLeasesSQL, pruneCountersSQL, pruneRefusalsSQL} {
 			for {
 				tag, err := c.Exec(ctx, sql, pruneBatch)
 				if err != nil {

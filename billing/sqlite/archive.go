@@ -87,6 +87,10 @@ const (
   SELECT budget_id, window_start FROM budget_counters
    WHERE window_end < ? AND held_tokens = 0 AND held_nano = 0 AND leased_tokens = 0 AND leased_nano = 0 LIMIT ?)`
 	pruneAfter = 92 * 24 * time.Hour
+	// pruneRefusals keeps a year, and the month before it.
+	pruneRefusals = `DELETE FROM refusals WHERE (hour, key_id, model, code, project_id, team_id) IN (
+  SELECT hour, key_id, model, code, project_id, team_id FROM refusals WHERE hour < ? LIMIT ?)`
+	refusalsKept = 397 * 24 * time.Hour
 )
 
 // Upkeep implements billing.Archives: it throws away leases and windows that
@@ -95,7 +99,10 @@ func (s *Store) Upkeep(ctx context.Context) error {
 	if err := s.prune(ctx, pruneLeases, pruneBatch); err != nil {
 		return err
 	}
-	return s.prune(ctx, pruneCounters, stamp(s.clock().Add(-pruneAfter)), pruneBatch)
+	if err := s.prune(ctx, pruneCounters, stamp(s.clock().Add(-pruneAfter)), pruneBatch); err != nil {
+		return err
+	}
+	return s.prune(ctx, pruneRefusals, stamp(s.clock().Add(-refusalsKept)), pruneBatch)
 }
 
 // prune deletes until less than a batch was left.
