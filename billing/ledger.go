@@ -52,7 +52,6 @@ type Store interface {
 	Allowances
 	Replicas
 	Reports
-	UsageReports
 	Refusals
 	EventLog
 	Books
@@ -176,4 +175,6 @@ type Reports interface {
 	// grouped by, else from the rows.
 	Spend(ctx context.Context, q SpendQuery) (SpendReport, error)
 	Events(ctx context.Context, q EventQuery) ([]Spend, error)
+	UsageReports
+	PriceHistory
 }

@@ -72,3 +72,25 @@ type UsageReports interface {
 
 // ReadUsageBy reads "key" or "keys".
 func ReadUsageBy(s string) UsageBy { return UsageBy(strings.TrimSuffix(strings.ToLower(s), "s")) }
+
+// PricedUsage is what was used of a model at a provider under one price, with the
+// corrections of it.
+type PricedUsage struct {
+	Provider, Model string
+	PriceID         string // "" where there was none
+	ServiceTier     string // of the price, or of the attempts where there was none
+	MinInput        int64
+	Attempts        int64
+	Tokens          Tokens
+	Cost            Money // of tokens
+}
+
+// PriceHistory tells which prices there were, and what was used under them.
+type PriceHistory interface {
+	// ListPrices lists all prices that ever were in force, of one provider or model
+	// where they are named, the oldest first.
+	ListPrices(ctx context.Context, provider, model string) ([]Price, error)
+	// PricedUsage adds up the rows of the days of q by price. Rows that were archived
+	// are missing.
+	PricedUsage(ctx context.Context, q SpendQuery, provider, model string) ([]PricedUsage, error)
+}

@@ -133,7 +133,7 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 	statement, tags := spendStatement(q)
 	run := s.on
 	if !q.Daily() {
-		run = s.long // it may read all rows that there are
+		run = s.wide
 	}
 	err = run(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		rows, err := c.Query(ctx, statement, from, to, billing.CleanText(string(q.KeyID)), q.Lines(), tags)
@@ -151,6 +151,16 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 		return nil
 	})
 	return report, err
+}
+
+// wide runs a report that may read all rows that there are.
+func (s *Store) wide(ctx context.Context, work func(context.Context, *pgx.Conn) error) error {
+	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		if _, err := c.Exec(ctx, "SET work_mem = '64MB'"); err != nil {
+			return err
+		}
+		return work(ctx, c)
+	})
 }
 
 // spendLine is a row of a report and how many rows it stands for.

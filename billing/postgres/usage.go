@@ -95,7 +95,7 @@ func (s *Store) Usage(ctx context.Context, q billing.UsageQuery) (list []billing
 	g := usageGroups[q.By]
 	sql := strings.NewReplacer("{rows}", g.rows, "{refusals}", g.refusals, "{shown}", g.shown, "{limits}", g.limits, "{joins}", g.joins).
 		Replace(usageSQL)
-	err = s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
+	err = s.wide(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		rows, err := c.Query(ctx, sql, q.From, q.To, billing.SpendQuery{Top: q.Lines}.Lines())
 		if err != nil {
 			return err

@@ -13,7 +13,9 @@ import (
 
 // reportCommand is "tallyroute report".
 type reportCommand struct {
-	Spend reportSpend `cmd:"" default:"withargs" help:"What was spent, by one or two dimensions."`
+	Spend  reportSpend  `cmd:"" default:"withargs" help:"What was spent, by one or two dimensions; report teams is report spend teams."`
+	Usage  reportUsage  `cmd:"" help:"Requests, refusals, errors, latency and peaks of each hour."`
+	Prices reportPrices `cmd:"" help:"Which prices changed, and what usage costs by the old and the new one."`
 }
 
 // reportSpend is "tallyroute report teams": what was spent.

@@ -584,6 +584,14 @@ func (f reports) Spend(_ context.Context, q billing.SpendQuery) (billing.SpendRe
 
 func (reports) Events(context.Context, billing.EventQuery) ([]billing.Spend, error) { return nil, nil }
 
+func (reports) Usage(context.Context, billing.UsageQuery) ([]billing.UsageRow, error) { return nil, nil }
+
+func (reports) ListPrices(context.Context, string, string) ([]billing.Price, error) { return nil, nil }
+
+func (reports) PricedUsage(context.Context, billing.SpendQuery, string, string) ([]billing.PricedUsage, error) {
+	return nil, nil
+}
+
 // TestFailures sees that the faults of what is below tell nothing.
 func TestFailures(t *testing.T) {
 	var fail func() error

@@ -20,7 +20,10 @@ func operations() []operation {
 		does("listBudgets", get, "/budgets", "List budgets.", listBudgets),
 		does("setBudget", post, "/budgets", "Make a budget, or change the one with this id or of the same scope and period.", setBudget).
 			createsOrFinds(),
-		does("getSpend", get, "/spend", "What was spent, by one or two dimensions.", getSpend),
+		does("getSpend", get, "/spend", "What was spent, by one or two dimensions.", getSpend).slowly(),
+		does("getUsage", get, "/usage", "Requests, refusals, errors, latency and peaks of each hour.", getUsage).slowly(),
+		does("getPriceChanges", get, "/prices", "Which prices changed, and what usage costs by the old and the new one.", getPriceChanges).
+			slowly(),
 		does("adjustSpend", post, "/spend/adjustments", "Correct what a key was charged.", adjustSpend).creates(),
 		does("listPeriods", get, "/periods", "List the months of the ledger, newest first.", listPeriods),
 		does("closePeriod", post, "/periods/:month/close", "Close a month: it takes no more rows.", closePeriod),

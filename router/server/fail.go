@@ -60,3 +60,6 @@ func (x *exchange) goneBefore(err error) bool {
 	}
 	return errors.Is(err, router.ErrClientGone) || x.ctx.Err() != nil && !stopping(x.ctx)
 }
+
+// ErrorCode is the code that a client reads of an error.
+func ErrorCode(err error) string { return errorTable.Problem(err).Code }

@@ -38,6 +38,7 @@ type Service struct {
 	pepper   Pepper
 	ready    *readiness
 	verifier *billing.Verifier
+	refused  *refusals
 	bytes    *limit.Bytes // that requests under way hold
 	oneKey   int64        // that those of one key may hold
 	left     *limit.Calls // that are finished without their clients
@@ -66,6 +67,7 @@ type Options struct {
 // database may be away.
 func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 	s := &Service{Options: o, metrics: metrics.New(o.Version), limits: limit.New(), cutRequests: func() {}}
+	s.refused = &refusals{clock: time.Now}
 	var err error
 	if s.pepper, err = ReadPepper(ctx, cfg); err != nil {
 		return nil, err

@@ -271,3 +271,24 @@ func (s *Service) forgetLost(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Usage implements billing.Reports.
+func (b *ledger) Usage(ctx context.Context, q billing.UsageQuery) ([]billing.UsageRow, error) {
+	if err := b.flush(ctx); err != nil {
+		return nil, err
+	}
+	return b.store.Usage(ctx, q)
+}
+
+// ListPrices implements billing.Reports.
+func (b *ledger) ListPrices(ctx context.Context, provider, model string) ([]billing.Price, error) {
+	return b.store.ListPrices(ctx, provider, model)
+}
+
+// PricedUsage implements billing.Reports.
+func (b *ledger) PricedUsage(ctx context.Context, q billing.SpendQuery, provider, model string) ([]billing.PricedUsage, error) {
+	if err := b.flush(ctx); err != nil {
+		return nil, err
+	}
+	return b.store.PricedUsage(ctx, q, provider, model)
+}

@@ -110,7 +110,7 @@ func (s *Service) route(n *snapshot) {
 	parts := router.Parts{
 		Verifier: s.verifier, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
 		Catalogue: n.catalogue, Sender: n.client, Tokens: s.Tokens, Health: s.health, Limits: s.limits, Slots: s.Tokens.Slots(),
-		Observer: observers{s.metrics, logs.Requests{Log: s.Log}}, Idempotency: kept, Fingerprint: prints, Background: s.left,
+		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused}, Idempotency: kept, Fingerprint: prints, Background: s.left,
 	}
 	if old := s.now(); old != nil {
 		n.router = old.router.With(parts, routerOptions(n.cfg))

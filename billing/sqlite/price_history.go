@@ -1,0 +1,53 @@
+package sqlite
+
+import (
+	"context"
+
+	"tallyroute/billing"
+)
+
+const listPrices = `SELECT id, provider, model, service_tier, min_input_tokens, valid_from, input_nano, cache_read_nano,
+  cache_write_nano, cache_write_1h_nano, output_nano, reasoning_nano, audio_input_nano, audio_output_nano, request_fee_nano, source
+FROM prices
+WHERE (?1 = '' OR provider = ?1) AND (?2 = '' OR model = ?2)
+ORDER BY valid_from, provider, model, service_tier, min_input_tokens`
+
+// ListPrices implements billing.PriceHistory.
+func (s *Store) ListPrices(ctx context.Context, provider, model string) (list []billing.Price, err error) {
+	err = s.read.rows(ctx, listPrices, []any{provider, model}, func(scan scanner) error {
+		var p billing.Price
+		err := scan(&p.ID, &p.Provider, &p.Model, &p.ServiceTier, &p.MinInput, instant{&p.Since}, &p.Input, &p.CacheRead, &p.CacheWrite,
+			&p.CacheWrite1h, &p.Output, &p.Reasoning, &p.AudioInput, &p.AudioOutput, &p.Request, &p.Source)
+		list = append(list, p)
+		return err
+	})
+	return list, err
+}
+
+const pricedUsage = `SELECT e.provider, e.model, coalesce(e.price_id, ''), coalesce(r.service_tier, e.service_tier),
+  coalesce(r.min_input_tokens, 0), count(*) FILTER (WHERE e.kind = 'usage'), sum(e.input_tokens), sum(e.cache_read_tokens),
+  sum(e.cache_write_tokens), sum(e.output_tokens), sum(e.reasoning_tokens), sum(e.cache_write_1h_tokens), sum(e.audio_input_tokens),
+  sum(e.audio_output_tokens), coalesce(sum(e.cost_nano - coalesce(e.fee_nano, 0)), 0)
+FROM spend_events e
+LEFT JOIN prices r ON r.id = e.price_id
+WHERE e.report_day >= ?1 AND e.report_day < ?2 AND (e.kind = 'usage' OR e.kind = 'adjustment' AND e.adjusts_event IS NOT NULL)
+  AND (?3 = '' OR e.provider = ?3) AND (?4 = '' OR e.model = ?4)
+GROUP BY 1, 2, 3, 4, 5
+ORDER BY 1, 2, 4, 5, 3`
+
+// PricedUsage implements billing.PriceHistory.
+func (s *Store) PricedUsage(ctx context.Context, q billing.SpendQuery, provider, model string) (list []billing.PricedUsage, err error) {
+	from, to, err := q.Days()
+	if err != nil {
+		return nil, err
+	}
+	err = s.read.rows(ctx, pricedUsage, []any{from, to, provider, model}, func(scan scanner) error {
+		var u billing.PricedUsage
+		t := &u.Tokens
+		err := scan(&u.Provider, &u.Model, &u.PriceID, &u.ServiceTier, &u.MinInput, &u.Attempts, &t.Input, &t.CacheRead,
+			&t.CacheWrite, &t.Output, &t.Reasoning, &t.CacheWrite1h, &t.AudioInput, &t.AudioOutput, &u.Cost)
+		list = append(list, u)
+		return err
+	})
+	return list, err
+}

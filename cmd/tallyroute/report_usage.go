@@ -1,0 +1,143 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/config"
+)
+
+// reportUsage is "tallyroute report usage": how the router was used, hour by hour.
+type reportUsage struct {
+	format
+	By   string `arg:"" optional:"" default:"key" help:"One line for each hour and: key, project, model or provider." placeholder:"BY"`
+	From string `help:"First day, in the reporting time zone, or an instant. Default: a day before the end." placeholder:"YYYY-MM-DD"`
+	To   string `help:"The day or instant after the last. Default: now." placeholder:"YYYY-MM-DD"`
+	Top  int    `help:"Only the first lines, so many." placeholder:"N"`
+}
+
+// Run prints the report.
+func (c reportUsage) Run(a *cli) error {
+	return a.withStore(func(s billing.Store, cfg *config.Config) error {
+		zone, err := app.Zone(cfg)
+		if err != nil {
+			return err
+		}
+		q := billing.UsageQuery{By: billing.ReadUsageBy(c.By), Lines: c.Top}
+		if c.From != "" {
+			if q.From, err = moment("--from", c.From, zone); err != nil {
+				return err
+			}
+		}
+		if c.To != "" {
+			if q.To, err = moment("--to", c.To, zone); err != nil {
+				return err
+			}
+		}
+		v, err := manage.Usage(a.ctx, s, q, time.Now())
+		if err != nil {
+			return err
+		}
+		return usageTable(q.By.Words(), v).write(a.stdout, c.Output)
+	})
+}
+
+func usageTable(words []string, v manage.UsageReport) *table {
+	t := &table{records: v, header: []string{"HOUR"}}
+	for _, w := range words {
+		t.header = append(t.header, strings.ToUpper(strings.ReplaceAll(w, "_", " ")))
+	}
+	t.header = append(t.header, "REQUESTS", "ATTEMPTS", "ERRORS", "ERROR RATE", "REFUSED", "TOOK P50 MS", "P95 MS", "FIRST P50 MS", "P95 MS",
+		"BYTES IN", "BYTES OUT", "PEAK REQUESTS/MIN", "PEAK TOKENS/MIN")
+	for _, l := range v.Data {
+		cells := []cell{text(l.Hour)}
+		for _, w := range words {
+			cells = append(cells, text(l.Group[w]))
+		}
+		t.add(append(cells, number(l.Requests), number(l.Attempts), number(l.Errors), cell{l.ErrorRate, true}, text(refusalsText(l.Refusals)),
+			measured(l.TookMS.P50), measured(l.TookMS.P95), measured(l.FirstToken.P50), measured(l.FirstToken.P95),
+			number(l.BytesIn), number(l.BytesOut), ofLimit(l.PeakRequests, l.LimitRequests), ofLimit(l.PeakTokens, l.LimitTokens))...)
+	}
+	return t
+}
+
+// refusalsText is "insufficient_quota 3, rate_limit_exceeded 1".
+func refusalsText(byCode map[string]int64) string {
+	var words []string
+	for _, code := range slices.SortedFunc(maps.Keys(byCode), func(a, b string) int {
+		return cmp.Or(cmp.Compare(byCode[b], byCode[a]), cmp.Compare(a, b))
+	}) {
+		words = append(words, fmt.Sprintf("%s %d", code, byCode[code]))
+	}
+	return cmp.Or(strings.Join(words, ", "), "0")
+}
+
+func measured(ms *int64) cell {
+	if ms == nil {
+		return text("")
+	}
+	return number(*ms)
+}
+
+func ofLimit(peak int64, limit *int64) cell {
+	if limit == nil {
+		return number(peak)
+	}
+	return text(strconv.FormatInt(peak, 10) + " of " + strconv.FormatInt(*limit, 10))
+}
+
+// reportPrices is "tallyroute report prices": which prices changed.
+type reportPrices struct {
+	format
+	spanFlags
+	Provider string `help:"Only this provider." placeholder:"NAME"`
+	Model    string `help:"Only this model, as it is called in the reports." placeholder:"NAME"`
+}
+
+// Run prints the report.
+func (c reportPrices) Run(a *cli) error {
+	if _, err := c.query(); err != nil {
+		return err
+	}
+	return a.withStore(func(s billing.Store, cfg *config.Config) error {
+		zone, err := app.Zone(cfg)
+		if err != nil {
+			return err
+		}
+		ask := manage.PriceQuery{Month: billing.Month(c.Month), From: c.From, To: c.To, Provider: c.Provider, Model: c.Model}
+		v, err := manage.PriceChanges(a.ctx, s, ask, time.Now(), zone)
+		if err != nil {
+			return err
+		}
+		t := &table{records: v, header: []string{
+			"SINCE", "PROVIDER", "MODEL", "TIER", "FROM TOKENS", "OLD INPUT", "NEW INPUT", "OLD OUTPUT", "NEW OUTPUT",
+			"ATTEMPTS", "BOOKED USD", "AT OLD USD", "AT NEW USD", "DIFFERENCE USD",
+		}}
+		for _, p := range v.Data {
+			old := manage.RateView{}
+			if p.Old != nil {
+				old = *p.Old
+			}
+			t.add(text(p.Since), text(p.Provider), text(p.Model), text(p.ServiceTier), number(p.MinInput), cell{old.Input, true},
+				cell{p.New.Input, true}, cell{old.Output, true}, cell{p.New.Output, true}, number(p.Attempts), amount(p.BookedUSD),
+				known(p.OldUSD), amount(p.NewUSD), known(p.DifferenceUSD))
+		}
+		return t.write(a.stdout, c.Output)
+	})
+}
+
+// known is an amount, or nothing where there is none.
+func known(usd *string) cell {
+	if usd == nil {
+		return text("")
+	}
+	return amount(*usd)
+}

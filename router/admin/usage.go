@@ -1,0 +1,67 @@
+package admin
+
+import (
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+)
+
+// usageParameters are the parameters of getUsage.
+type usageParameters struct {
+	By   string `json:"by" doc:"key, project, model or provider; key by default."`
+	From string `json:"from" doc:"A day of the reporting zone or an instant; a day before to by default."`
+	To   string `json:"to" doc:"The day or instant after the last; now by default."`
+	Top  *int   `json:"top" doc:"Only the first lines."`
+}
+
+// getUsage is GET /usage?by=key&from=2026-11-30T00:00:00Z: the hours of keys, projects,
+// models or providers.
+func getUsage(x *exchange, in usageParameters) (manage.UsageReport, error) {
+	ask := billing.UsageQuery{By: "key"}
+	if in.By != "" {
+		ask.By = billing.ReadUsageBy(in.By)
+	}
+	var err error
+	if ask.From, err = x.moment("from", in.From); err != nil {
+		return manage.UsageReport{}, err
+	}
+	if ask.To, err = x.moment("to", in.To); err != nil {
+		return manage.UsageReport{}, err
+	}
+	if in.Top != nil {
+		if ask.Lines = *in.Top; ask.Lines < 1 {
+			return manage.UsageReport{}, invalid("top", "must be a number of lines")
+		}
+	}
+	return manage.Usage(x.ctx(), x.Reports, ask, x.Start)
+}
+
+// moment reads an instant, or a day of the reporting zone; "" is the zero time.
+func (x *exchange) moment(name, text string) (at time.Time, err error) {
+	if text == "" {
+		return at, nil
+	}
+	if at, err = time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	if at, err = time.ParseInLocation(time.DateOnly, text, x.Zone); err != nil {
+		return at, invalid(name, "must be a day such as 2026-11-30, or an instant such as 2026-11-30T12:00:00Z")
+	}
+	return at, nil
+}
+
+// priceParameters are the parameters of getPriceChanges.
+type priceParameters struct {
+	Month    billing.Month `json:"month" doc:"As 2026-11; this month by default."`
+	From     string        `json:"from" doc:"The first day, as 2026-11-01, instead of a month."`
+	To       string        `json:"to" doc:"The day after the last."`
+	Provider string        `json:"provider" doc:"Only this one."`
+	Model    string        `json:"model" doc:"Only this one, as reports call it."`
+}
+
+// getPriceChanges is GET /prices?from=2026-11-01&to=2026-12-01: which prices changed,
+// and what usage costs by the old and the new one.
+func getPriceChanges(x *exchange, in priceParameters) (manage.PriceReport, error) {
+	return manage.PriceChanges(x.ctx(), x.Reports, manage.PriceQuery(in), x.Start, x.Zone)
+}
