@@ -273,6 +273,8 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("POST", "/budgets", `{"scope":"org","usd":"100"}`)
 	ask("GET", "/budgets", "")
 	ask("GET", "/spend?group_by=team", "")
+	ask("GET", "/usage?by=key", "")
+	ask("GET", "/prices?month=2026-11", "")
 	ask("POST", "/periods/2020-01/close", "")
 	ask("GET", "/periods", "")
 	ask("POST", "/periods/2020-01/reopen", `{"reason":"late"}`)
