@@ -69,7 +69,7 @@ func Usage(ctx context.Context, from billing.UsageReports, q billing.UsageQuery,
 func viewUsage(words []string, r billing.UsageRow) UsageLine {
 	v := UsageLine{
 		Hour: r.Hour.UTC().Format(time.RFC3339), Group: make(map[string]string, len(words)),
-		Requests: r.Requests, Attempts: r.Attempts, Errors: r.Errors, ErrorRate: "0", Refusals: r.Refused,
+		Requests: r.Requests, Attempts: r.Attempts, Errors: r.Errors, ErrorRate: "0.0000", Refusals: r.Refused,
 		TookMS: QuantilesView(r.Took), FirstToken: QuantilesView(r.First), BytesIn: r.BytesIn, BytesOut: r.BytesOut,
 		PeakRequests: r.PeakRequests, PeakTokens: r.PeakTokens,
 		LimitRequests: positive(r.LimitRequests), LimitTokens: positive(r.LimitTokens),
