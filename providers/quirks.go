@@ -18,7 +18,9 @@ import (
 // the client. The last ones are settings that some formats read.
 type Quirks struct {
 	Rename map[string]string // top-level member → the provider's name for it
-	Drop   []string          // top-level members that the provider refuses
+	// Drop are top-level members that the provider refuses, and tools.NAME members of the
+	// elements of tools.
+	Drop []string
 	// Known are the only top-level members that the provider takes, by its names,
 	// besides those that every request has; all others are dropped. Empty: any.
 	Known []string
@@ -48,7 +50,9 @@ type Quirks struct {
 
 	Roles         map[string]string // role of a message → the provider's name for it
 	MessageRename map[string]string // member of a message of the assistant → the provider's name for it
-	MessageDrop   []string          // members of messages that the provider refuses
+	// MessageDrop are members of messages that the provider refuses, and content.NAME and
+	// tool_calls.NAME those of the elements of these.
+	MessageDrop []string
 	// Alternate is set where user and assistant must take turns, with the system before
 	// them: what one says in several messages becomes one.
 	Alternate bool
@@ -276,6 +280,12 @@ func (p *pass) member(name, value []byte) error {
 		p.loseSampling(name, value)
 		return nil
 	}
+	if string(name) == "tools" {
+		rest := without(value, "tools", p.q.Drop, func(name string, _ []byte) { p.lost = Lose(p.lost, name) })
+		if !same(rest, value) {
+			p.sets = append(p.sets, jsonraw.Member{Name: "tools", Value: rest})
+		}
+	}
 	if to := p.taken(name, value); to != "" {
 		p.sets = append(p.sets, jsonraw.Member{Name: string(name), Value: []byte(to)})
 		p.lost = Lose(p.lost, string(name))
@@ -408,42 +418,43 @@ func (p *pass) message(m chat.Message) []byte {
 		case has(p.q.MessageDrop, name):
 			drops = append(drops, string(name))
 			p.loseOfMessage(name, value)
-		case string(name) == "tool_calls" && jsonraw.IsArray(value):
-			if calls := p.calls(value); !same(calls, value) {
-				sets = append(sets, jsonraw.Member{Name: "tool_calls", Value: calls})
+		case jsonraw.IsArray(value) && (string(name) == "tool_calls" || string(name) == "content"):
+			rest := without(value, string(name), p.q.MessageDrop, func(name string, value []byte) { p.loseOfMessage([]byte(name), value) })
+			if !same(rest, value) {
+				sets = append(sets, jsonraw.Member{Name: string(name), Value: rest})
 			}
 		}
 	}
 	return jsonraw.Edit(m.Raw, sets, drops...)
 }
 
-// calls are the calls of a message without the members that the provider refuses of
-// them, which are dropped as tool_calls.NAME.
-func (p *pass) calls(list []byte) []byte {
+// without are the elements of a list without the members that the provider refuses of
+// them, which the names give as LIST.NAME. lose is told of each.
+func without(list []byte, within string, names []string, lose func(name string, value []byte)) []byte {
 	var drops []string
-	for _, name := range p.q.MessageDrop {
-		if member, ok := strings.CutPrefix(name, "tool_calls."); ok {
+	for _, name := range names {
+		if member, ok := strings.CutPrefix(name, within+"."); ok {
 			drops = append(drops, member)
 		}
 	}
 	if len(drops) == 0 {
 		return list
 	}
-	var calls [][]byte
+	var elements [][]byte
 	changed := false
-	for call := range jsonraw.Elements(list) {
+	for e := range jsonraw.Elements(list) {
 		for _, name := range drops {
-			if value := jsonraw.Lookup(call, name); value != nil {
-				p.loseOfMessage([]byte("tool_calls."+name), value)
-				call, changed = jsonraw.Edit(call, nil, name), true
+			if value := jsonraw.Lookup(e, name); value != nil {
+				lose(within+"."+name, value)
+				e, changed = jsonraw.Edit(e, nil, name), true
 			}
 		}
-		calls = append(calls, call)
+		elements = append(elements, e)
 	}
 	if !changed {
 		return list
 	}
-	return jsonraw.Array(calls)
+	return jsonraw.Array(elements)
 }
 
 // loseOfMessage notes that a member of a message is lost, unless it says nothing.

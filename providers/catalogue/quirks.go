@@ -19,7 +19,7 @@ func (d document) quirks(to *providers.Quirks) read {
 		q := providers.Quirks{NoStreamUsage: to.NoStreamUsage, Alternate: to.Alternate}
 		d.object(path, n, map[string]read{
 			"rename":          table(d.reader, &q.Rename, memberName),
-			"drop":            words(d.reader, &q.Drop, memberName),
+			"drop":            words(d.reader, &q.Drop, droppedMember),
 			"known":           words(d.reader, &q.Known, memberName),
 			"refuse":          words(d.reader, &q.Refuse, memberName),
 			"bounds":          d.bounds(&q.Bounds),
@@ -164,11 +164,16 @@ func number(s string) (string, error) {
 
 // messageMember is the name of a member of a message that may be changed, or of its
 // calls.
+func droppedMember(s string) (string, error) {
+	_, err := memberName(strings.TrimPrefix(s, "tools."))
+	return s, err
+}
+
 func messageMember(s string) (string, error) {
 	if s == "role" || s == "content" {
 		return "", errors.New("role and content cannot be renamed or dropped")
 	}
-	_, err := memberName(strings.TrimPrefix(s, "tool_calls."))
+	_, err := memberName(strings.TrimPrefix(strings.TrimPrefix(s, "tool_calls."), "content."))
 	return s, err
 }
 

@@ -140,6 +140,18 @@ var quirks = map[string]quirk{
 		`"messages":[{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]}` + answered,
 		"messages.tool_calls.mood",
 	},
+	"message_drop of parts": {
+		providers.Quirks{MessageDrop: []string{"content.mood"}},
+		`"messages":[{"role":"user","content":[{"type":"text","text":"hi","mood":1},{"type":"text","text":"you"}]}]`,
+		`"messages":[{"role":"user","content":[{"type":"text","text":"hi"},{"type":"text","text":"you"}]}]`,
+		"messages.content.mood",
+	},
+	"drop of tools": {
+		providers.Quirks{Drop: []string{"tools.mood"}},
+		`"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","mood":1,"function":{"name":"f","parameters":{"type":"object"}}}]`,
+		`"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}]`,
+		"tools.mood",
+	},
 	"message_rename": {
 		providers.Quirks{MessageRename: map[string]string{"thoughts": "reasoning_content"}},
 		taught + `,"thoughts":"hm"},{"role":"user","content":"so?"}]`,

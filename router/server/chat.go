@@ -90,6 +90,9 @@ func (x *exchange) request() ([]byte, error) {
 		return nil, err
 	}
 	completion, lost, err := x.speaks.request(body)
+	if x.C.GetHeader("Anthropic-Beta") != "" {
+		lost = append(lost, "anthropic-beta")
+	}
 	x.lost = lost
 	return completion, err
 }
