@@ -26,8 +26,9 @@ type RejectedRow struct {
 
 // Rejects are the rows that the ledger refused.
 type Rejects interface {
-	// ListRejects lists those that wait to be booked, the oldest first.
-	ListRejects(ctx context.Context) ([]RejectedRow, error)
+	// ListRejects lists those that wait to be booked, the oldest first; those of one
+	// request where requestID is not empty.
+	ListRejects(ctx context.Context, requestID string) ([]RejectedRow, error)
 	// BookRejects books the rows of a request that wait, all or none, and says
 	// how many those were. They count once throughout. A row that the ledger
 	// still refuses is a *RowError, and a request without any is a *NotFoundError.

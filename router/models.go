@@ -57,9 +57,9 @@ func (r *Router) Rejected(ctx context.Context, c Caller, requestID string) ([]bi
 	if err != nil {
 		return nil, inTime(ctx, err)
 	}
-	rows, err := r.Parts.Events.ListRejects(ctx)
+	rows, err := r.Parts.Events.ListRejects(ctx, requestID)
 	rows = slices.DeleteFunc(rows, func(row billing.RejectedRow) bool {
-		return row.Row.RequestID != requestID || row.Row.Owner.KeyID != key.ID
+		return row.Row.Owner.KeyID != key.ID
 	})
 	return rows, inTime(ctx, err)
 }

@@ -58,8 +58,8 @@ type Ledger interface {
 // Events reads single rows of the ledger.
 type Events interface {
 	Events(ctx context.Context, q billing.EventQuery) ([]billing.Spend, error)
-	// ListRejects lists the rows that the ledger refused.
-	ListRejects(ctx context.Context) ([]billing.RejectedRow, error)
+	// ListRejects lists the rows of a request that the ledger refused.
+	ListRejects(ctx context.Context, requestID string) ([]billing.RejectedRow, error)
 }
 
 // Prices answers what a model cost at an instant.

@@ -423,7 +423,7 @@ func (l *ledger) Balances(context.Context, *billing.Key, time.Time) ([]billing.B
 	return l.all(), nil
 }
 
-func (l *ledger) ListRejects(context.Context) ([]billing.RejectedRow, error) { return nil, nil }
+func (l *ledger) ListRejects(context.Context, string) ([]billing.RejectedRow, error) { return nil, nil }
 
 func (l *ledger) Events(_ context.Context, q billing.EventQuery) ([]billing.Spend, error) {
 	l.mu.Lock()

@@ -51,7 +51,7 @@ func (w *world) wantBreaches(laws ...string) {
 // wantWaiting wants the requests that wait to be booked.
 func (w *world) wantWaiting(requests ...string) {
 	w.Helper()
-	waiting, err := w.ListRejects(w.Context())
+	waiting, err := w.ListRejects(w.Context(), "")
 	w.must(err)
 	var got []string
 	for _, r := range waiting {
@@ -93,11 +93,16 @@ func rejectCounts(w *world, limited func(amount) amount) {
 	k = w.reread(k)
 	w.wantUsed(k, team, amount{80, 160})
 
-	waiting, err := w.ListRejects(w.Context())
+	waiting, err := w.ListRejects(w.Context(), "")
 	w.must(err)
 	if got := waiting[0]; got.Reason != "a test" || got.Row.Owner.KeyID != k.ID || got.Used() != (billing.Amount{Tokens: 50, Money: 100}) ||
 		got.At.IsZero() {
 		w.Errorf("got %+v", got)
+	}
+	for request, want := range map[string]int{"req_bad": 1, "req_none": 0} {
+		if one, err := w.ListRejects(w.Context(), request); err != nil || len(one) != want {
+			w.Errorf("%s: %d rows wait, %v", request, len(one), err)
+		}
 	}
 	if n, err := w.BookRejects(w.Context(), "req_bad", "ann"); err != nil || n != 1 {
 		w.Errorf("booked %d, %v", n, err)

@@ -257,7 +257,7 @@ func (r *faultRig) row(k *billing.Key, at time.Time) billing.Spend {
 func (r *faultRig) settled() {
 	r.t.Helper()
 	ctx := r.t.Context()
-	waiting, err := r.near.ListRejects(ctx)
+	waiting, err := r.near.ListRejects(ctx, "")
 	r.must(err)
 	for _, w := range waiting {
 		if !strings.Contains(w.Reason, "SQLSTATE 22") {

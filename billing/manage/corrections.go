@@ -83,7 +83,7 @@ func (a Actions) Reprice(ctx context.Context, r Repricing, prices []billing.Pric
 // counts the rows of each that went through.
 func (a Actions) BookRejects(ctx context.Context, requests []string, by By) (booked []Booked, err error) {
 	if len(requests) == 0 {
-		waiting, err := a.Store.ListRejects(ctx)
+		waiting, err := a.Store.ListRejects(ctx, "")
 		if err != nil {
 			return nil, err
 		}

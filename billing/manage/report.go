@@ -92,7 +92,7 @@ func ReadDimensions(names ...string) (list []billing.Dimension) {
 func viewSpend(q billing.SpendQuery, found billing.SpendReport) SpendReport {
 	v := SpendReport{
 		GroupBy: []string{}, Currency: "USD", Data: make([]SpendLine, len(found.Rows)), Total: viewSpendLine(nil, found.Total),
-		Lines: found.Lines, From: textOrNull(q.From), To: textOrNull(q.To),
+		Lines: found.Lines, From: TextOrNull(q.From), To: TextOrNull(q.To),
 	}
 	if len(q.GroupBy) == 0 {
 		v.Lines = 0

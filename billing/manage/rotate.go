@@ -172,7 +172,7 @@ func ViewVersions(versions []billing.SecretVersion, now time.Time) []VersionView
 			LastUsedAt: Instant(v.LastUsedAt), LastHour: n, Addresses: callers(v.Use.From), Agents: callers(v.Use.Agents),
 		}
 		if v.Quiet > 0 {
-			views[i].UntilUnused = textOrNull(Span(v.Quiet))
+			views[i].UntilUnused = TextOrNull(Span(v.Quiet))
 		}
 		if all > 0 {
 			share := float64(n*1000/all) / 10

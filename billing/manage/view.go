@@ -83,6 +83,7 @@ type Standing struct {
 	UsedTokens      int64   `json:"used_tokens"`
 	HeldTokens      int64   `json:"held_tokens"`
 	RemainingTokens *int64  `json:"remaining_tokens"` // null: not limited
+	Since           *string `json:"since"`            // when the period began
 	ResetsAt        *string `json:"resets_at"`        // null: never
 }
 
@@ -98,9 +99,9 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 		StoppedAt: Instant(k.StoppedAt), OverrunTokens: k.Overrun.Tokens, OverrunUSD: k.Overrun.Money.Short(),
 		EnabledAt: Instant(k.EnabledAt), EnabledBy: k.EnabledBy, EnabledReason: k.EnabledReason,
 		DisabledAt: Instant(k.DisabledAt), DisabledBy: k.DisabledBy, DisabledReason: k.DisabledReason, ArchivedAt: Instant(k.ArchivedAt),
-		Purpose: k.Purpose, Owner: textOrNull(k.Address), Sensitivity: string(k.Sensitivity),
+		Purpose: k.Purpose, Owner: TextOrNull(k.Address), Sensitivity: string(k.Sensitivity),
 		RotateEvery: Span(cmp.Or(k.RotateEvery, k.Sensitivity.RotateEvery())), RotatedAt: Instant(k.RotatedAt), RotationDueAt: Instant(k.RotationDue()),
-		RevokedAt: Instant(k.RevokedAt), RevokedReason: textOrNull(k.RevokedReason), LastUsedAt: Instant(k.LastUsedAt), Version: k.Version,
+		RevokedAt: Instant(k.RevokedAt), RevokedReason: TextOrNull(k.RevokedReason), LastUsedAt: Instant(k.LastUsedAt), Version: k.Version,
 	}
 	if len(k.Models) == 0 {
 		v.Models = nil
@@ -124,7 +125,7 @@ func ViewBudget(b billing.Budget) BudgetView {
 		Currency: "USD", Tokens: b.Tokens,
 	}
 	if b.Money != nil {
-		v.USD = textOrNull(b.Money.Short())
+		v.USD = TextOrNull(b.Money.Short())
 	}
 	return v
 }
@@ -143,7 +144,7 @@ func ViewBalance(b billing.Balance) BudgetView {
 	v := ViewBudget(b.Budget)
 	v.Standing = &Standing{
 		UsedUSD: b.UsedMoney.Short(), HeldUSD: b.HeldMoney.Short(), UsedTokens: b.UsedTokens, HeldTokens: b.HeldTokens,
-		ResetsAt: Instant(b.Window.End),
+		Since: Instant(b.Window.Start), ResetsAt: Instant(b.Window.End),
 	}
 	if free, ok := b.FreeMoney(); ok {
 		text := free.Short()
@@ -205,7 +206,7 @@ type ProjectView struct {
 
 // ViewTeam is a team as it is shown.
 func ViewTeam(t billing.Team) TeamView {
-	return TeamView{t.ID, t.Name, t.CostCenter, textOrNull(t.OwnerEmail), Instant(t.CreatedAt), Instant(t.ArchivedAt)}
+	return TeamView{t.ID, t.Name, t.CostCenter, TextOrNull(t.OwnerEmail), Instant(t.CreatedAt), Instant(t.ArchivedAt)}
 }
 
 // ViewProject is a project as it is shown.
@@ -213,7 +214,8 @@ func ViewProject(p billing.Project) ProjectView {
 	return ProjectView{p.ID, p.Name, Named{p.TeamID, p.Team}, p.CostCenter, p.Environment, Instant(p.CreatedAt), Instant(p.ArchivedAt)}
 }
 
-func textOrNull(s string) *string {
+// TextOrNull is s, or null where it is empty.
+func TextOrNull(s string) *string {
 	if s == "" {
 		return nil
 	}

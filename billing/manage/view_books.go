@@ -23,8 +23,8 @@ type PeriodView struct {
 // ViewPeriod is a month as it is shown.
 func ViewPeriod(p billing.PeriodStanding) PeriodView {
 	return PeriodView{
-		Month: p.Month, Status: p.Status, Rows: p.Rows, CostUSD: p.Money.Short(), Unpriced: p.Unpriced, SHA256: textOrNull(p.SHA256),
-		ClosedAt: Instant(p.ClosedAt), ClosedBy: textOrNull(p.ClosedBy), ArchivedAt: Instant(p.ArchivedAt),
+		Month: p.Month, Status: p.Status, Rows: p.Rows, CostUSD: p.Money.Short(), Unpriced: p.Unpriced, SHA256: TextOrNull(p.SHA256),
+		ClosedAt: Instant(p.ClosedAt), ClosedBy: TextOrNull(p.ClosedBy), ArchivedAt: Instant(p.ArchivedAt),
 	}
 }
 

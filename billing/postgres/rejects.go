@@ -49,12 +49,7 @@ SELECT rejected_at, reason, spend FROM spend_rejects
  ORDER BY id`
 
 // ListRejects implements billing.Rejects.
-func (s *Store) ListRejects(ctx context.Context) ([]billing.RejectedRow, error) {
-	return s.rejects(ctx, "")
-}
-
-// rejects are those that wait, of one request or of all.
-func (s *Store) rejects(ctx context.Context, request string) ([]billing.RejectedRow, error) {
+func (s *Store) ListRejects(ctx context.Context, requestID string) ([]billing.RejectedRow, error) {
 	return all(ctx, s, func(row pgx.CollectableRow) (r billing.RejectedRow, err error) {
 		var raw []byte
 		if err := row.Scan(&r.At, &r.Reason, &raw); err != nil {
@@ -62,12 +57,12 @@ func (s *Store) rejects(ctx context.Context, request string) ([]billing.Rejected
 		}
 		r.At = r.At.UTC()
 		return r, json.Unmarshal(raw, &r.Row)
-	}, selectRejectsSQL, request)
+	}, selectRejectsSQL, billing.CleanText(requestID))
 }
 
 // BookRejects implements billing.Rejects: posting a row that waits books it.
 func (s *Store) BookRejects(ctx context.Context, requestID, actor string) (int, error) {
-	waiting, err := s.rejects(ctx, billing.CleanText(requestID))
+	waiting, err := s.ListRejects(ctx, requestID)
 	if err != nil {
 		return 0, err
 	}

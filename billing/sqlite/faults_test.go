@@ -275,7 +275,7 @@ func (r *diskRig) settled() {
 	if report.Breaches > 0 {
 		r.t.Errorf("integrity: %s", report.First)
 	}
-	waiting, err := r.ListRejects(r.t.Context())
+	waiting, err := r.ListRejects(r.t.Context(), "")
 	r.must(err)
 	var rows int
 	r.until("count", func(ctx context.Context) error {

@@ -56,8 +56,8 @@ func (s *Store) unreject(ctx context.Context, tx *session, row billing.Spend, by
 }
 
 // ListRejects implements billing.Rejects.
-func (s *Store) ListRejects(ctx context.Context) ([]billing.RejectedRow, error) {
-	return rejects(ctx, s.read, "")
+func (s *Store) ListRejects(ctx context.Context, requestID string) ([]billing.RejectedRow, error) {
+	return rejects(ctx, s.read, billing.CleanText(requestID))
 }
 
 // rejects are those that wait, of one request or of all.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 
+	"tallyroute/billing/manage"
 	"tallyroute/router"
 )
 
@@ -62,10 +63,10 @@ func routingOf(way router.Route) routing {
 	for _, c := range way.Candidates {
 		pc := planCandidate{
 			Provider: c.Target.Provider, Model: c.Target.Model, Chosen: c.Chosen, PromptTokens: c.Prompt, Exact: c.Exact,
-			OutputTokens: c.Output, Health: c.Health, Excluded: textOrNull(c.Excluded),
+			OutputTokens: c.Output, Health: c.Health, Excluded: manage.TextOrNull(c.Excluded),
 		}
 		if c.Priced {
-			pc.USD = textOrNull(c.Cost.Short())
+			pc.USD = manage.TextOrNull(c.Cost.Short())
 		}
 		p.Candidates = append(p.Candidates, pc)
 	}
@@ -78,12 +79,4 @@ func attempts(list []router.Attempt) []planAttempt {
 		out[i] = planAttempt{a.Provider, a.Model, a.Status, string(a.Kind), a.Took.Milliseconds()}
 	}
 	return out
-}
-
-// textOrNull is s, or null on the wire where it is empty.
-func textOrNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 	"tallyroute/router"
 	"tallyroute/router/web"
 )
@@ -84,7 +85,7 @@ func costOf(out router.Outcome) (status string, usd *string) {
 		status = "estimated" // what failed attempts cost is only bounded
 	}
 	if status != "unpriced" {
-		usd = textOrNull(billing.SatAdd(out.Spend.Cost.Total, out.Earlier).Short())
+		usd = manage.TextOrNull(billing.SatAdd(out.Spend.Cost.Total, out.Earlier).Short())
 	}
 	return status, usd
 }
@@ -158,7 +159,7 @@ func remaining(balances []billing.Balance) left {
 	var l left
 	var reset time.Time
 	if money != nil {
-		l.USD = textOrNull(freeMoney(money).Short())
+		l.USD = manage.TextOrNull(freeMoney(money).Short())
 		reset = money.Window.End
 	}
 	if tokens != nil {
@@ -168,7 +169,7 @@ func remaining(balances []billing.Balance) left {
 			reset = end
 		}
 	}
-	l.ResetsAt = timeOrNull(reset)
+	l.ResetsAt = manage.Instant(reset)
 	return l
 }
 
@@ -181,16 +182,6 @@ func freeTokens(b *billing.Balance) int64 {
 	free, _ := b.FreeTokens()
 	return free
 }
-
-// timeOrNull is t as RFC 3339 in UTC, or null on the wire where it is zero.
-func timeOrNull(t time.Time) *string {
-	if t.IsZero() {
-		return nil
-	}
-	return textOrNull(instant(t))
-}
-
-func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // milliseconds are d with up to three decimals.
 func milliseconds(d time.Duration) string {

@@ -98,13 +98,14 @@ func TestSelf(t *testing.T) {
 		t.Errorf("remaining %v", left)
 	}
 	b := k["budgets"].([]any)[0].(map[string]any)
-	if m := b["tokens"].(map[string]any); m["limit"] != 1000.0 || m["used"] != 400.0 || m["held"] != 100.0 || m["remaining"] != 500.0 {
-		t.Errorf("tokens %v", m)
+	s := b["standing"].(map[string]any)
+	if b["tokens"] != 1000.0 || s["used_tokens"] != 400.0 || s["held_tokens"] != 100.0 || s["remaining_tokens"] != 500.0 {
+		t.Errorf("tokens %v", b)
 	}
-	if m := b["usd"].(map[string]any); m["limit"] != "10" || m["used"] != "0.000000001" || m["remaining"] != "9.999999999" {
-		t.Errorf("usd %v", m)
+	if b["usd"] != "10" || s["used_usd"] != "0.000000001" || s["remaining_usd"] != "9.999999999" {
+		t.Errorf("usd %v", b)
 	}
-	if b["zone"] != "UTC" || b["resets_at"] != "2026-12-01T00:00:00Z" || k["budgets"].([]any)[1].(map[string]any)["tokens"] != nil {
+	if b["zone"] != "UTC" || s["resets_at"] != "2026-12-01T00:00:00Z" || s["since"] == nil || k["budgets"].([]any)[1].(map[string]any)["tokens"] != nil {
 		t.Errorf("budgets %v", k["budgets"])
 	}
 	if r.Header.Get("X-Tallyroute-Budget-Remaining-Usd") != "1" {

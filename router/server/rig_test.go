@@ -306,7 +306,9 @@ func (l *ledger) Balances(context.Context, *billing.Key, time.Time) ([]billing.B
 	return l.balance, nil
 }
 
-func (l *ledger) ListRejects(context.Context) ([]billing.RejectedRow, error) { return l.rejects, nil }
+func (l *ledger) ListRejects(context.Context, string) ([]billing.RejectedRow, error) {
+	return l.rejects, nil
+}
 
 func (l *ledger) Events(_ context.Context, q billing.EventQuery) ([]billing.Spend, error) {
 	l.mu.Lock()

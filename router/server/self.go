@@ -10,51 +10,26 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 )
 
-// self is GET /v1/key: what the holder of a key may know of it.
+// self is GET /v1/key: what the holder of a key may know of it, in the form in which
+// operators see it.
 type self struct {
-	Object      string   `json:"object"`
-	ID          string   `json:"id"`
-	Name        string   `json:"name"`
-	Display     string   `json:"display"`
-	Project     named    `json:"project"`
-	Team        named    `json:"team"`
-	Environment string   `json:"environment"`
-	Models      []string `json:"models"` // null: all
-	Limits      struct {
-		RequestsPerMinute *int64 `json:"requests_per_minute"` // null: no limit
-		TokensPerMinute   *int64 `json:"tokens_per_minute"`
-	} `json:"limits"`
-	Budgets   []budget `json:"budgets"`
-	Remaining left     `json:"remaining"`
-	CreatedAt *string  `json:"created_at"`
-	ExpiresAt *string  `json:"expires_at"` // null: never
-}
-
-type named struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
-}
-
-// budget is how one budget stands that binds the key, whoever's it is.
-type budget struct {
-	ID       string  `json:"id"`
-	Scope    string  `json:"scope"`
-	Period   string  `json:"period"`
-	Zone     string  `json:"zone"`
-	Tokens   *meter  `json:"tokens"` // null: not limited
-	USD      *meter  `json:"usd"`
-	Since    *string `json:"since"`
-	ResetsAt *string `json:"resets_at"` // null: never
-}
-
-// meter is what is limited: numbers for tokens, decimal texts for money.
-type meter struct {
-	Limit     any `json:"limit"`
-	Used      any `json:"used"`
-	Held      any `json:"held"` // by requests under way
-	Remaining any `json:"remaining"`
+	Object      string              `json:"object"`
+	ID          string              `json:"id"`
+	Name        string              `json:"name"`
+	Display     string              `json:"display"`
+	Status      string              `json:"status"`
+	Project     manage.Named        `json:"project"`
+	Team        manage.Named        `json:"team"`
+	Environment string              `json:"environment"`
+	Models      []string            `json:"models"` // null: all
+	Limits      manage.Limits       `json:"limits"`
+	Budgets     []manage.BudgetView `json:"budgets"`
+	Remaining   left                `json:"remaining"`
+	CreatedAt   *string             `json:"created_at"`
+	ExpiresAt   *string             `json:"expires_at"` // null: never
 }
 
 func getKey(x *exchange) {
@@ -70,46 +45,16 @@ func getKey(x *exchange) {
 	}
 	x.key = key.ID
 	describeBudgets(&x.Head, balances)
-	x.JSON(http.StatusOK, selfOf(key, balances))
+	x.JSON(http.StatusOK, selfOf(key, balances, x.Start))
 }
 
-func selfOf(k *billing.Key, balances []billing.Balance) self {
-	s := self{
-		Object: "key", ID: string(k.ID), Name: k.Name, Display: k.Display,
-		Project: named{k.ProjectID, k.Project}, Team: named{k.TeamID, k.Team}, Environment: k.Environment,
-		Models: k.Models, Budgets: make([]budget, len(balances)), Remaining: remaining(balances),
-		CreatedAt: timeOrNull(k.CreatedAt), ExpiresAt: timeOrNull(k.ExpiresAt),
+func selfOf(k *billing.Key, balances []billing.Balance, now time.Time) self {
+	v := manage.ViewKey(k, now)
+	return self{
+		Object: "key", ID: v.ID, Name: v.Name, Display: v.Display, Status: v.Status, Project: v.Project, Team: v.Team,
+		Environment: v.Environment, Models: v.Models, Limits: v.Limits, Budgets: manage.ViewBalances(balances),
+		Remaining: remaining(balances), CreatedAt: v.CreatedAt, ExpiresAt: v.ExpiresAt,
 	}
-	s.Limits.RequestsPerMinute = positiveOrNull(k.RequestsPerMinute)
-	s.Limits.TokensPerMinute = positiveOrNull(k.TokensPerMinute)
-	for i, b := range balances {
-		s.Budgets[i] = budgetOf(b)
-	}
-	return s
-}
-
-func budgetOf(b billing.Balance) budget {
-	out := budget{
-		ID: b.Budget.ID, Scope: string(b.Budget.Scope), Period: string(b.Budget.Period), Zone: b.Budget.Zone,
-		Since: timeOrNull(b.Window.Start), ResetsAt: timeOrNull(b.Window.End),
-	}
-	if out.Zone == "" {
-		out.Zone = "UTC"
-	}
-	if free, ok := b.FreeTokens(); ok {
-		out.Tokens = &meter{*b.Budget.Tokens, b.UsedTokens, b.HeldTokens, free}
-	}
-	if free, ok := b.FreeMoney(); ok {
-		out.USD = &meter{b.Budget.Money.Short(), b.UsedMoney.Short(), b.HeldMoney.Short(), free.Short()}
-	}
-	return out
-}
-
-func positiveOrNull(n int64) *int64 {
-	if n <= 0 {
-		return nil
-	}
-	return &n
 }
 
 // receipt is GET /v1/requests/{id}: what one request of the key came to.
@@ -230,7 +175,7 @@ func receiptOf(id string, rows []billing.Spend) receipt {
 func attemptOf(s billing.Spend) attempt {
 	a := attempt{
 		Attempt: s.Attempt, Provider: s.Provider, Model: s.Model, RouteReason: string(s.RouteReason),
-		Status: string(s.Status), Error: textOrNull(s.ErrorKind), Streamed: s.Streamed,
+		Status: string(s.Status), Error: manage.TextOrNull(s.ErrorKind), Streamed: s.Streamed,
 		UsageSource: string(s.UsageSource), Tokens: s.Tokens, Pricing: string(s.Pricing),
 		Disputed: s.Disputed, Reported: s.Reported, CostStatus: costStatus(s),
 		Overrun: overrun{s.OverrunTokens, s.OverrunMoney.Short()}, ProviderCostUSD: shortOrNull(s.ProviderCost),
@@ -239,7 +184,7 @@ func attemptOf(s billing.Spend) attempt {
 		return a
 	}
 	c := s.Cost
-	a.PriceID, a.CostUSD = textOrNull(s.Price.ID), shortOrNull(&c.Total)
+	a.PriceID, a.CostUSD = manage.TextOrNull(s.Price.ID), shortOrNull(&c.Total)
 	a.Cost = &costDetails{c.Input.Short(), c.CacheRead.Short(), c.CacheWrite.Short(), c.Output.Short(), c.Fee.Short(), "USD"}
 	return a
 }

@@ -215,11 +215,11 @@ func (b *ledger) Events(ctx context.Context, q billing.EventQuery) ([]billing.Sp
 }
 
 // ListRejects implements router.Events.
-func (b *ledger) ListRejects(ctx context.Context) ([]billing.RejectedRow, error) {
+func (b *ledger) ListRejects(ctx context.Context, requestID string) ([]billing.RejectedRow, error) {
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}
-	return b.store.ListRejects(ctx)
+	return b.store.ListRejects(ctx, requestID)
 }
 
 // Spend implements billing.Reports.
