@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -77,7 +78,25 @@ func (x *exchange) end() {
 	x.Observe(method(x.C.Request.Method), x.route(), status, took)
 	x.unattended()
 	if x.Cut {
+		x.linger()
 		panic(http.ErrAbortHandler) // closes the connection without ending the answer
+	}
+}
+
+// unread is how long a client has to read the error of a stream before its connection
+// is closed: some throw away what they have not read by then.
+const unread = 250 * time.Millisecond
+
+// linger waits until the client has read the error or gone.
+func (x *exchange) linger() {
+	if !x.streaming {
+		return
+	}
+	timer := time.NewTimer(unread)
+	defer timer.Stop()
+	select {
+	case <-x.C.Request.Context().Done():
+	case <-timer.C:
 	}
 }
 
