@@ -40,6 +40,8 @@ const (
 	TierFlex     = "flex"     // answered when there is room
 	TierPriority = "priority" // answered first
 	TierFast     = "fast"     // generated faster
+	TierUS       = "us"       // generated in the United States
+	TierFastUS   = "fast-us"  // both
 )
 
 // TierOf is the tier by which prices are kept for what a client or a provider

@@ -112,6 +112,9 @@ func recordedFees() []recordedFee {
 			"fast, with a search", opus, anthropicSays(a(1000, 100, `,"speed":"fast"`+tool("web_search_requests", 1)), ""),
 			1000*30_000 + 100*150_000 + cent, "web_search 1",
 		},
+		{"in the US", opus, anthropicSays(a(1000, 100, `,"inference_geo":"us"`), ""), 1000*5500 + 100*27_500, ""},
+		{"fast in the US", opus, anthropicSays(a(1000, 100, `,"speed":"fast","inference_geo":"us"`), ""), 1000*33_000 + 100*165_000, ""},
+		{"anywhere", opus, anthropicSays(a(1000, 100, `,"inference_geo":"global"`), ""), 1000*5000 + 100*25_000, ""},
 		{"not fast", opus, anthropicSays(a(1000, 100, `,"speed":"standard"`), ""), 1000*5000 + 100*25_000, ""},
 		{
 			"compacted", opus, anthropicSays(a(1000, 100,

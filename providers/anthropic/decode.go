@@ -176,6 +176,7 @@ type usage struct {
 	input int64
 	tier  string
 	speed string
+	geo   string
 	aside *usage // beside the answer; what was told last counts
 }
 
@@ -203,6 +204,8 @@ func (u *usage) read(raw []byte) {
 			u.tier = tier(jsonraw.Text(value))
 		case "speed":
 			u.speed = jsonraw.Text(value)
+		case "inference_geo":
+			u.geo = jsonraw.Text(value)
 		}
 	}
 }
@@ -260,12 +263,18 @@ func (a Completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
 }
 
 // served is the tier that was served. What is faster than the standard is as dear as
-// no tier is.
+// no tier is, and where it was generated adds to either.
 func (u *usage) served() string {
-	if u.speed != "" && u.speed != "standard" {
+	fast := u.speed != "" && u.speed != "standard"
+	switch anywhere := u.geo == "" || u.geo == "global" || u.geo == "not_available"; {
+	case fast && anywhere:
 		return u.speed
+	case fast:
+		return u.speed + "-" + u.geo
+	case anywhere:
+		return u.tier
 	}
-	return u.tier
+	return u.geo
 }
 
 // tier is a service tier in the words of OpenAI, where it has one.

@@ -12,7 +12,7 @@ func Members() providers.Members {
 		providers.Free.Of(
 			"cache_control", "metadata", "output_config.effort", "output_config.format", "output_config.task_budget",
 			"thinking", "thinking.type", "thinking.budget_tokens", "thinking.display", "thinking.clear_thinking", "thinking.keep",
-			"speed=standard", "inference_geo=global", "inference_geo=not_available",
+			"speed=standard", "speed=fast", "inference_geo=global", "inference_geo=us", "inference_geo=not_available",
 		),
 		providers.Unknown.Of("thinking.*", "output_config.*"),
 		Betas("anthropic_beta"),
@@ -81,6 +81,7 @@ func Betas(name string) providers.Line {
 		"effort-2025-11-24", "tool-examples-2025-10-29", "advanced-tool-use-2025-11-20", "tool-search-tool-2025-10-19",
 		"max-tokens-3-5-sonnet-2024-07-15", "claude-code-20250219", "oauth-2025-04-20", "redact-thinking-2026-02-12",
 		"prompt-caching-scope-2026-01-05", "adaptive-thinking-2026-01-28", "task-budgets-2026-03-13",
+		"fast-mode-2026-02-01",
 	} {
 		values = append(values, name+"="+beta)
 	}

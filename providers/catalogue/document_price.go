@@ -143,7 +143,7 @@ func (d document) tier(path string, n node, w *written) {
 	var over int64
 	d.rates(path, n, &p, &w.tiers[0], map[string]read{
 		"service": scalar(d.reader, &p.ServiceTier, oneOf(billing.TierStandard, billing.TierBatch, billing.TierFlex, billing.TierPriority,
-			billing.TierFast)),
+			billing.TierFast, billing.TierUS, billing.TierFastUS)),
 		"over": scalar(d.reader, &over, tokens),
 	})
 	if over > 0 {

@@ -9,8 +9,15 @@ import (
 
 // tierFor is the tier that a request asks of t, which may not have any.
 func tierFor(req *chat.Request, t *providers.Target) string {
-	if jsonraw.Text(req.Get("speed")) == billing.TierFast && t.Sends("speed") {
+	fast := string(req.Get("speed")) == `"fast"` && t.Sends("speed")
+	us := string(req.Get("inference_geo")) == `"us"` && t.Sends("inference_geo")
+	switch {
+	case fast && us:
+		return billing.TierFastUS
+	case fast:
 		return billing.TierFast
+	case us:
+		return billing.TierUS
 	}
 	asked := req.Get("service_tier")
 	if asked == nil || !t.Sends("service_tier") {
