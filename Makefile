@@ -2,6 +2,10 @@
 SHELL := /bin/bash
 export CGO_ENABLED := 0
 export GOFLAGS := -tags=nomsgpack -trimpath
+# Recorded exchanges, published schemas and the program that plays them, where they lie beside the project.
+export TALLYROUTE_CORPUS ?= $(abspath $(firstword $(wildcard ../*/corpus/dev)))
+export TALLYROUTE_SPEC ?= $(abspath $(firstword $(wildcard ../*/spec)))
+export TALLYROUTE_PLAYER ?= $(abspath $(dir $(firstword $(wildcard ../*/tools/*/replay.go))))
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)

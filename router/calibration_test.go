@@ -1,7 +1,6 @@
 package router
 
 import (
-	"cmp"
 	"encoding/json"
 	"math/rand/v2"
 	"os"
@@ -45,10 +44,13 @@ func TestDisputedReportsTeachNothing(t *testing.T) {
 // What providers reported for requests that were really sent, in any
 // order, over and over.
 func TestRecordedPromptsFitTheirHolds(t *testing.T) {
-	shared := cmp.Or(os.Getenv("TALLYROUTE_SHARED"), filepath.Join("..", "..", "shared"))
-	files, _ := filepath.Glob(filepath.Join(shared, "corpus", "dev", "*", "*.json"))
-	if len(files) == 0 {
-		t.Skip("no recorded exchanges: set TALLYROUTE_SHARED to where they are")
+	dir := os.Getenv("TALLYROUTE_CORPUS")
+	if dir == "" {
+		t.Skip("no recorded exchanges: TALLYROUTE_CORPUS says where they are")
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recorded exchanges in %s: %v", dir, err)
 	}
 	type exchange struct {
 		prompt   tokens.Sample

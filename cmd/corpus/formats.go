@@ -48,7 +48,7 @@ func formats() []format {
 	}
 }
 
-// missing says why a format cannot be judged, "" where it can.
+// missing says why a format cannot be compared, "" where it can.
 func (f format) missing() string {
 	if slices.Contains(catalogue.Adapters(), f.adapter) {
 		return ""
@@ -77,13 +77,13 @@ type api struct {
 // exchanges are all APIs.
 type exchanges map[string]api
 
-// exchanges asks the judge what there is.
+// exchanges asks the player what there is.
 func (s *settings) exchanges(ctx context.Context, dir string) (exchanges, error) {
 	//nolint:gosec // a program that was just built
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "judge"), "config", "-cases", s.cases, "-apis", s.apis, "-addr", "ADDRESS")
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "player"), "config", "-cases", s.cases, "-apis", s.apis, "-addr", "ADDRESS")
 	text, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("judge config: %w", err)
+		return nil, fmt.Errorf("player config: %w", err)
 	}
 	var all exchanges
 	return all, json.Unmarshal(text, &all)

@@ -27,9 +27,9 @@ type expectation struct {
 	Error *struct{ Status int }
 }
 
-// judgeLedger compares the rows of a router that has ended with what was recorded, and
+// compareLedger compares the rows of a router that has ended with what was recorded, and
 // notes the exchanges whose rows are right.
-func (s *settings) judgeLedger(ctx context.Context, database string, results []result, w io.Writer) (*tally, error) {
+func (s *settings) compareLedger(ctx context.Context, database string, results []result, w io.Writer) (*tally, error) {
 	store, err := sqlite.Open(ctx, database, sqlite.Options{})
 	if err != nil {
 		return nil, err

@@ -1,9 +1,18 @@
 // Command corpus replays recorded exchanges with real providers through the
-// real router and tells how many come out as they should: it starts the judge's
-// replay as the upstream providers, a router on a new SQLite database, and the
-// judge's check as the client. Then it compares the rows of the ledger with what was
-// recorded: tokens by kind, costs, stated costs, and disputes. The exchanges and the judge lie beside the
-// project and are not part of it.
+// real router and tells how many come out as they should. It needs three folders,
+// which are nobody's in particular:
+//
+//	TALLYROUTE_CORPUS  the exchanges: a folder for each API, a JSON file for each exchange, with
+//	                   what was sent and answered, and what should come of it
+//	TALLYROUTE_SPEC    published schemas; those of OpenAI's API in its folder openai, a file
+//	                   NAME.schema.json for each
+//	TALLYROUTE_PLAYER  the source of the player, a Go program: "config" lists the APIs of the
+//	                   exchanges, "replay" answers as the providers did, "check" asks as a client
+//	                   and writes a report
+//
+// It starts the player's replay as the upstream providers, a router on a new SQLite
+// database, and the player's check as the client. Then it compares the rows of the
+// ledger with what was recorded: tokens by kind, costs, stated costs, and disputes.
 //
 //	go run ./cmd/corpus                          all formats; a fall below the recorded score fails
 //	go run ./cmd/corpus -families openai-chat -v one of them, with every check that fails
@@ -35,7 +44,8 @@ func main() {
 
 // settings are the flags.
 type settings struct {
-	shared   string // the folder with the judge, the schemas and the exchanges
+	player   string // the folder with its source
+	spec     string
 	cases    string
 	record   string
 	binary   string
@@ -52,8 +62,9 @@ type settings struct {
 func parse(args []string) (settings, error) {
 	var s settings
 	fs := flag.NewFlagSet("corpus", flag.ContinueOnError)
-	fs.StringVar(&s.shared, "shared", sharedFolder(), "where tools/judge, spec and corpus are")
-	fs.StringVar(&s.cases, "cases", "", "folder of exchanges; default SHARED/corpus/dev")
+	fs.StringVar(&s.player, "player", os.Getenv("TALLYROUTE_PLAYER"), "folder with the source of the player; default: TALLYROUTE_PLAYER")
+	fs.StringVar(&s.spec, "spec", os.Getenv("TALLYROUTE_SPEC"), "folder of published schemas; default: TALLYROUTE_SPEC")
+	fs.StringVar(&s.cases, "cases", "", "folder of exchanges; default: TALLYROUTE_CORPUS")
 	fs.StringVar(&s.record, "score", filepath.Join(".ci", "corpus.json"), "the recorded score")
 	fs.StringVar(&s.binary, "binary", "", "the tallyroute program; default: build it")
 	fs.StringVar(&s.families, "families", "", "only these formats, separated by commas")
@@ -63,17 +74,9 @@ func parse(args []string) (settings, error) {
 	fs.BoolVar(&s.plain, "plain", false, "without the catalogue: every provider is called without its declared quirks")
 	fs.BoolVar(&s.verbose, "v", false, "print every check that fails")
 	fs.BoolVar(&s.update, "update", false, "record the score")
-	fs.StringVar(&s.report, "reports", "", "a folder that gets the judge's report of every format, bodies included")
+	fs.StringVar(&s.report, "reports", "", "a folder that gets the player's report of every format, bodies included")
 	err := fs.Parse(args)
 	return s, err
-}
-
-// sharedFolder is where the shared folder is looked for.
-func sharedFolder() string {
-	if dir := os.Getenv("TALLYROUTE_SHARED"); dir != "" {
-		return dir
-	}
-	return filepath.Join("..", "shared")
 }
 
 func run(ctx context.Context, args []string, w io.Writer) error {
@@ -81,22 +84,20 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	judge := filepath.Join(s.shared, "tools", "judge")
 	recorded := s.cases == ""
 	if recorded {
-		s.cases = filepath.Join(s.shared, "corpus", "dev")
+		s.cases = os.Getenv("TALLYROUTE_CORPUS")
 	}
-	for _, dir := range []string{judge, s.cases} {
-		if _, err := os.Stat(dir); err != nil {
-			_, err := fmt.Fprintf(w, "corpus: skipped: the recorded exchanges are not here (%s)\n", dir)
-			return err
-		}
+	if s.cases == "" || s.player == "" || s.spec == "" {
+		_, err := fmt.Fprintln(w, "corpus: skipped: TALLYROUTE_CORPUS, TALLYROUTE_SPEC and TALLYROUTE_PLAYER say where the recorded "+
+			"exchanges, the schemas and the program that plays them are")
+		return err
 	}
 	dir, err := os.MkdirTemp("", "corpus")
 	if err != nil {
 		return err
 	}
-	got, err := s.play(ctx, judge, dir, w)
+	got, err := s.play(ctx, dir, w)
 	if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
 		return err
 	}
@@ -111,8 +112,8 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 }
 
 // play builds the programs and replays one format after the other.
-func (s *settings) play(ctx context.Context, judge, dir string, w io.Writer) (score, error) {
-	if err := s.build(ctx, judge, dir); err != nil {
+func (s *settings) play(ctx context.Context, dir string, w io.Writer) (score, error) {
+	if err := s.build(ctx, dir); err != nil {
 		return score{}, err
 	}
 	total := newScore()
@@ -126,7 +127,7 @@ func (s *settings) play(ctx context.Context, judge, dir string, w io.Writer) (sc
 			continue
 		}
 		if why := f.missing(); why != "" {
-			_, _ = fmt.Fprintf(w, "%s is not judged: %s\n", f.family, why)
+			_, _ = fmt.Fprintf(w, "%s is not played: %s\n", f.family, why)
 			continue
 		}
 		results, ledger, err := s.replay(ctx, dir, f, apis, w)

@@ -19,10 +19,10 @@ import (
 	"tallyroute/providers/catalogue"
 )
 
-// build makes the judge and, unless it is given, the router.
-func (s *settings) build(ctx context.Context, judge, dir string) error {
-	if err := goBuild(ctx, judge, filepath.Join(dir, "judge"), "."); err != nil {
-		return fmt.Errorf("building the judge: %w", err)
+// build makes the player and, unless it is given, the router.
+func (s *settings) build(ctx context.Context, dir string) error {
+	if err := goBuild(ctx, s.player, filepath.Join(dir, "player"), "."); err != nil {
+		return fmt.Errorf("building the player: %w", err)
 	}
 	if s.binary != "" {
 		return nil
@@ -41,19 +41,19 @@ func goBuild(ctx context.Context, from, to, pkg string) error {
 	return cmd.Run()
 }
 
-// replay judges one format.
+// replay plays one format.
 func (s *settings) replay(ctx context.Context, dir string, f format, apis []api, w io.Writer) (results []result, ledger *tally, err error) {
 	upstream, err := freeAddress(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	judge := filepath.Join(dir, "judge")
-	replay, err := start(ctx, judge, "replay", "-cases", s.cases, "-addr", upstream, "-cut", s.cut)
+	player := filepath.Join(dir, "player")
+	replay, err := start(ctx, player, "replay", "-cases", s.cases, "-addr", upstream, "-cut", s.cut)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer replay.stop()
-	if err := waitFor(ctx, "http://"+upstream+"/_judge/stats"); err != nil {
+	if err := waitFor(ctx, "http://"+upstream+"/"); err != nil {
 		return nil, nil, err
 	}
 	builtin := make(map[string]catalogue.Status)
@@ -70,12 +70,12 @@ func (s *settings) replay(ctx context.Context, dir string, f format, apis []api,
 	if err != nil {
 		return nil, nil, err
 	}
-	results, err = s.check(ctx, check{judge: judge, dir: dir, replay: "http://" + upstream, family: f.family}, r, w)
+	results, err = s.check(ctx, check{player: player, dir: dir, replay: "http://" + upstream, family: f.family}, r, w)
 	r.process.stop() // the rows are in the database when it has ended
 	if err != nil {
 		return nil, nil, err
 	}
-	ledger, err = s.judgeLedger(ctx, filepath.Join(dir, f.family, "corpus.db"), results, w)
+	ledger, err = s.compareLedger(ctx, filepath.Join(dir, f.family, "corpus.db"), results, w)
 	return results, ledger, err
 }
 
@@ -123,21 +123,21 @@ func (s *settings) serve(ctx context.Context, dir, providers string) (router, er
 	return r, nil
 }
 
-// check is what the judge needs to know.
-type check struct{ judge, dir, replay, family string }
+// check is what the player needs to know.
+type check struct{ player, dir, replay, family string }
 
-// check has the judge ask the router for everything of one format.
+// check has the player ask the router for everything of one format.
 func (s *settings) check(ctx context.Context, c check, r router, w io.Writer) ([]result, error) {
 	report := filepath.Join(c.dir, c.family+".json")
 	args := []string{
 		"check", "-cases", s.cases, "-base", r.url, "-key", r.key, "-replay", c.replay, "-c", fmt.Sprint(s.clients),
-		"-spec", filepath.Join(s.shared, "spec", "openai"), "-out", report, "-timeout", "60s",
+		"-spec", filepath.Join(s.spec, "openai"), "-out", report, "-timeout", "60s",
 	}
 	if s.report != "" {
 		report = filepath.Join(s.report, c.family+".json")
 		args = append(args, "-out", report, "-keep")
 	}
-	// The judge takes an API that any of the globs names; the router has only
+	// The player takes an API that any of the globs names; the router has only
 	// those of one family, so both are put together.
 	if s.apis == "" {
 		args = append(args, "-apis", "family:"+c.family)
@@ -145,10 +145,10 @@ func (s *settings) check(ctx context.Context, c check, r router, w io.Writer) ([
 		args = append(args, "-apis", s.apis)
 	}
 	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, c.judge, append(args, "-v")...) //nolint:gosec // a program that was just built
+	cmd := exec.CommandContext(ctx, c.player, append(args, "-v")...) //nolint:gosec // a program that was just built
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("judge check: %w: %.2000s", err, said.String())
+		return nil, fmt.Errorf("player check: %w: %.2000s", err, said.String())
 	}
 	if s.verbose {
 		text, _, _ := strings.Cut(said.String(), "\napi ")
@@ -158,7 +158,7 @@ func (s *settings) check(ctx context.Context, c check, r router, w io.Writer) ([
 }
 
 func readReport(file, family string) ([]result, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // a file that the judge was told to write
+	text, err := os.ReadFile(file) //nolint:gosec // a file that the player was told to write
 	if err != nil {
 		return nil, err
 	}

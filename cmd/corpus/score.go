@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// result is what the judge says of one exchange.
+// result is what the player says of one exchange.
 type result struct {
 	ID, API, Family string
 	Features        []string
@@ -88,7 +88,7 @@ func (s score) print(w io.Writer) {
 		share(s.Ledger.Pass, s.Ledger.Cases))
 }
 
-// write records the score. What was not judged this time keeps its own.
+// write records the score. What was not played this time keeps its own.
 func (s *settings) write(got score) error {
 	old, err := s.read()
 	if err != nil {

@@ -58,15 +58,15 @@ type call struct {
 
 // TestCorpus replays what real providers have answered.
 func TestCorpus(t *testing.T) {
-	shared := os.Getenv("TALLYROUTE_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "..", "..", "shared")
+	dir, spec := os.Getenv("TALLYROUTE_CORPUS"), os.Getenv("TALLYROUTE_SPEC")
+	if dir == "" || spec == "" {
+		t.Skip("no recorded exchanges and schemas: TALLYROUTE_CORPUS and TALLYROUTE_SPEC say where they are")
 	}
-	files, err := filepath.Glob(filepath.Join(shared, "corpus", "dev", "*", "*.json"))
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*.json"))
 	if err != nil || len(files) == 0 {
-		t.Skip("the recorded exchanges are not here")
+		t.Fatalf("no recorded exchanges in %s: %v", dir, err)
 	}
-	check := schemas(t, shared)
+	check := schemas(t, spec)
 	passed, all := map[string]int{}, map[string]int{}
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
@@ -93,9 +93,9 @@ func TestCorpus(t *testing.T) {
 }
 
 // schemas validates plain answers and chunks by OpenAI's own schemas.
-func schemas(t *testing.T, shared string) func(streamed bool, body []byte) error {
+func schemas(t *testing.T, spec string) func(streamed bool, body []byte) error {
 	compile := func(name string) *jsonschema.Schema {
-		s, err := jsonschema.NewCompiler().Compile(filepath.Join(shared, "spec", "openai", name+".schema.json"))
+		s, err := jsonschema.NewCompiler().Compile(filepath.Join(spec, "openai", name+".schema.json"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -67,7 +67,7 @@ func Corpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
 	var v *validator
 	recorded(t, pick, func(c *Recorded, body []byte) {
 		if v == nil {
-			v = newValidator(t, filepath.Join(sharedFolder(), "spec", "openai"))
+			v = newValidator(t, filepath.Join(specFolder(), "openai"))
 		}
 		if err := c.replay(a, v, body); err != nil {
 			t.Errorf("%s: %v", c.ID, err)
@@ -85,11 +85,7 @@ func Mutations(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
 // recorded calls f for each recorded answer to a chat that pick wants, with its body.
 func recorded(t *testing.T, pick func(c *Recorded) bool, f func(c *Recorded, body []byte)) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(sharedFolder(), "corpus", "dev", "*", "*.json"))
-	if err != nil || len(files) == 0 {
-		t.Skip("the recorded exchanges are not here")
-	}
-	all := 0
+	files, all := recordings(t, "*", "*.json"), 0
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
 		if err != nil {
@@ -112,14 +108,23 @@ func recorded(t *testing.T, pick func(c *Recorded) bool, f func(c *Recorded, bod
 	t.Logf("%d exchanges", all)
 }
 
-// sharedFolder is where recordings and published schemas are looked for, from a
-// package below providers.
-func sharedFolder() string {
-	if dir := os.Getenv("TALLYROUTE_SHARED"); dir != "" {
-		return dir
+// recordings are the files of the environment's recorded exchanges that match a
+// pattern: a folder for each API, a file for each exchange.
+func recordings(t *testing.T, pattern ...string) []string {
+	t.Helper()
+	dir := os.Getenv("TALLYROUTE_CORPUS")
+	if dir == "" {
+		t.Skip("no recorded exchanges: TALLYROUTE_CORPUS says where they are")
 	}
-	return filepath.Join("..", "..", "..", "shared")
+	files, err := filepath.Glob(filepath.Join(append([]string{dir}, pattern...)...))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recorded exchanges in %s: %v", dir, err)
+	}
+	return files
 }
+
+// specFolder is where published schemas are, "" where there are none.
+func specFolder() string { return os.Getenv("TALLYROUTE_SPEC") }
 
 // body is what the provider sent.
 func (c *Recorded) body() ([]byte, error) {

@@ -72,7 +72,7 @@ func decodeEmbedding(e providers.EmbedCodec, x providers.Exchange, status int, h
 // validVectors checks vectors by OpenAI's own schema, where it is here.
 func validVectors(t *testing.T, body []byte) {
 	t.Helper()
-	dir := filepath.Join(sharedFolder(), "spec", "openai")
+	dir := filepath.Join(specFolder(), "openai")
 	if _, err := os.Stat(dir); err != nil {
 		return
 	}
@@ -91,11 +91,7 @@ type recordedVectors struct {
 
 // EmbeddingCorpus is Corpus for recorded vectors.
 func EmbeddingCorpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
-	files, err := filepath.Glob(filepath.Join(sharedFolder(), "corpus", "dev", "*embed*", "*.json"))
-	if err != nil || len(files) == 0 {
-		t.Skip("the recorded exchanges are not here")
-	}
-	for _, file := range files {
+	for _, file := range recordings(t, "*embed*", "*.json") {
 		raw, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

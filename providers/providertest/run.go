@@ -112,7 +112,7 @@ func (s Subject) run(t *testing.T, name, file string) {
 // valid checks what a client would get by OpenAI's own schemas, where they are here.
 func (s Subject) valid(t *testing.T, o outcome) {
 	t.Helper()
-	dir := filepath.Join(sharedFolder(), "spec", "openai")
+	dir := filepath.Join(specFolder(), "openai")
 	if _, err := os.Stat(dir); err != nil {
 		return
 	}

@@ -11,14 +11,11 @@ import (
 // schema is a published schema of the OpenAI API, nil where there are none.
 func schema(t *testing.T, name string) *jsonschema.Schema {
 	t.Helper()
-	shared := os.Getenv("TALLYROUTE_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "..", "..", "shared")
-	}
-	path := filepath.Join(shared, "spec", "openai", name+".schema.json")
-	if _, err := os.Stat(path); err != nil {
+	dir := os.Getenv("TALLYROUTE_SPEC")
+	if dir == "" {
 		return nil
 	}
+	path := filepath.Join(dir, "openai", name+".schema.json")
 	s, err := jsonschema.NewCompiler().Compile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -48,10 +47,13 @@ func (r recorded) unforeseeable() bool {
 // What providers reported for requests that were really sent is never above the
 // estimate, and where that is exact it is met.
 func TestRecordedPromptsFitTheirEstimates(t *testing.T) {
-	shared := cmp.Or(os.Getenv("TALLYROUTE_SHARED"), filepath.Join("..", "..", "..", "shared"))
-	files, _ := filepath.Glob(filepath.Join(shared, "corpus", "dev", "*", "*.json"))
-	if len(files) == 0 {
-		t.Skip("no recorded exchanges: set TALLYROUTE_SHARED to where they are")
+	dir := os.Getenv("TALLYROUTE_CORPUS")
+	if dir == "" {
+		t.Skip("no recorded exchanges: TALLYROUTE_CORPUS says where they are")
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recorded exchanges in %s: %v", dir, err)
 	}
 	c := New(Options{})
 	bounded, exact := 0, 0
