@@ -50,8 +50,12 @@ func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) 
 }
 
 // verify is the key of the caller, fit to be used from where the caller is.
-func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
-	key, err := r.find(ctx, c)
+func (r *Router) verify(ctx context.Context, c Caller) (key *billing.Key, err error) {
+	if r.Verifier.Remembers(c.Secret) {
+		key, err = r.Verifier.Verify(ctx, c.Secret, c.At)
+	} else {
+		key, err = r.strangers.look(ctx, r.Verifier, c)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -59,14 +63,6 @@ func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
 		return nil, billing.ErrAddress
 	}
 	return key, nil
-}
-
-// find is the key of the caller.
-func (r *Router) find(ctx context.Context, c Caller) (*billing.Key, error) {
-	if r.Verifier.Remembers(c.Secret) {
-		return r.Verifier.Verify(ctx, c.Secret, c.At)
-	}
-	return r.strangers.look(ctx, r.Verifier, c)
 }
 
 // renew is the same request under the key as it is now.

@@ -90,19 +90,19 @@ func withQuota(rates []Rate, balances []billing.Balance, now time.Time) []Rate {
 	if slices.ContainsFunc(rates, func(r Rate) bool { return r.Kind == "tokens" }) {
 		return rates
 	}
-	var tightest *Rate
+	var tightest Rate
 	for _, b := range balances {
 		free, ok := b.FreeTokens()
-		if !ok || (tightest != nil && tightest.Remaining <= free) {
+		if !ok || tightest.Kind != "" && tightest.Remaining <= free {
 			continue
 		}
-		tightest = &Rate{Kind: "tokens", Limit: *b.Budget.Tokens, Remaining: free}
+		tightest = Rate{Kind: "tokens", Limit: *b.Budget.Tokens, Remaining: free}
 		if !b.Window.End.IsZero() {
 			tightest.Reset = b.Window.End.Sub(now)
 		}
 	}
-	if tightest == nil {
+	if tightest.Kind == "" {
 		return rates
 	}
-	return append(rates, *tightest)
+	return append(rates, tightest)
 }

@@ -146,14 +146,14 @@ func (r *Router) callChosen(ctx context.Context, s *sent) error {
 		s.call.Drop()
 	}
 	reply, tried, err := r.attempt(s.upstream, s.held, s.chosen)
-	if errors.Is(err, errTrialTaken) || unfit(err) { // nothing was sent
+	switch {
+	case err == nil:
+		s.reply, s.attempts = reply, append(s.attempts, tried)
+		return nil
+	case errors.Is(err, errTrialTaken) || unfit(err): // nothing was sent
 		return err
 	}
 	s.attempts = append(s.attempts, tried)
-	if err == nil {
-		s.reply = reply
-		return nil
-	}
 	row := r.failed(ctx, s.held.meter, len(s.attempts), s.chosen, tried, providerError(s.chosen.Target, err))
 	row.Took = &tried.Took
 	s.rows = append(s.rows, row)
