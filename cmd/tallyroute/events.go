@@ -28,7 +28,7 @@ func (c eventsList) Run(a *cli) error {
 		if c.Since > 0 {
 			f.Since = time.Now().Add(-c.Since)
 		}
-		all, err := m.Store.ListEvents(a.ctx, f)
+		all, err := m.Events(a.ctx, f)
 		if err != nil {
 			return err
 		}

@@ -226,7 +226,7 @@ func (c keysShow) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
-		balances, err := m.Store.Balances(a.ctx, &key, time.Now())
+		balances, err := m.Balances(a.ctx, &key)
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ type periodList struct{ format }
 // Run lists the months.
 func (c periodList) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		all, err := m.Store.ListPeriods(a.ctx)
+		all, err := m.Periods(a.ctx)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ type projectsList struct{ format }
 // Run lists the projects.
 func (c projectsList) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		projects, err := m.Store.ListProjects(a.ctx)
+		projects, err := m.Projects(a.ctx)
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ type replicasListCommand struct {
 // Run lists them.
 func (c replicasListCommand) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		list, err := m.Store.ListReplicas(a.ctx)
+		list, err := m.Replicas(a.ctx)
 		if err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ type replicasForgetCommand struct {
 // Run gives back its leases.
 func (c replicasForgetCommand) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		n, err := m.Store.ForgetReplica(a.ctx, c.ID)
+		n, err := m.ForgetReplica(a.ctx, c.ID)
 		if err != nil {
 			return err
 		}

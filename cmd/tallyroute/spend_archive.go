@@ -47,7 +47,7 @@ func (c spendArchive) Run(a *cli) error {
 		}
 		name := filepath.Join(c.Out, "spend-"+string(m)+".jsonl.gz")
 		if err := writeRows(name, func(each func(billing.Spend) error) error {
-			return actions.Store.MonthRows(a.ctx, m,
+			return actions.MonthRows(a.ctx, m,
 				each)
 		}); err != nil {
 			return err

@@ -19,7 +19,7 @@ type rejectsList struct{ format }
 // Run lists the rows.
 func (c rejectsList) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		all, err := m.Store.ListRejects(a.ctx, "")
+		all, err := m.Rejects(a.ctx)
 		if err != nil {
 			return err
 		}

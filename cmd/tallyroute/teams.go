@@ -32,7 +32,7 @@ type teamsList struct{ format }
 // Run lists the teams.
 func (c teamsList) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		teams, err := m.Store.ListTeams(a.ctx)
+		teams, err := m.Teams(a.ctx)
 		if err != nil {
 			return err
 		}

@@ -584,7 +584,9 @@ func (f reports) Spend(_ context.Context, q billing.SpendQuery) (billing.SpendRe
 
 func (reports) Events(context.Context, billing.EventQuery) ([]billing.Spend, error) { return nil, nil }
 
-func (reports) Usage(context.Context, billing.UsageQuery) ([]billing.UsageRow, error) { return nil, nil }
+func (reports) Usage(context.Context, billing.UsageQuery) ([]billing.UsageRow, error) {
+	return nil, nil
+}
 
 func (reports) ListPrices(context.Context, string, string) ([]billing.Price, error) { return nil, nil }
 

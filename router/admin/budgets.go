@@ -30,11 +30,11 @@ func (b ownBudget) budget() billing.Budget {
 }
 
 func listBudgets(x *exchange, in paging) (page[manage.BudgetView], error) {
-	budgets, err := x.Actions.Store.ListBudgets(x.ctx())
+	budgets, err := x.Actions.Budgets(x.ctx())
 	if err != nil {
 		return page[manage.BudgetView]{}, err
 	}
-	return paged(in, budgets, manage.ViewBudget, func(b manage.BudgetView) string { return b.ID })
+	return paged(in, budgets, manage.ViewBalance, func(b manage.BudgetView) string { return b.ID })
 }
 
 // scopedBudget is the body of setBudget.

@@ -27,6 +27,6 @@ func listEvents(x *exchange, in eventFilter) (page[manage.EventView], error) {
 		return page[manage.EventView]{}, invalid("kind", "must be %s", oneOf(kinds))
 	}
 	f.Since = cmp.Or(in.Since, &instant{}).Time
-	all, err := x.Actions.Store.ListEvents(x.ctx(), f)
+	all, err := x.Actions.Events(x.ctx(), f)
 	return listOf(all, manage.ViewEvent), err
 }

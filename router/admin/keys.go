@@ -163,7 +163,7 @@ func getKey(x *exchange, _ none) (manage.KeyView, error) {
 		return manage.KeyView{}, err
 	}
 	v := x.viewKey(key)
-	balances, err := x.Actions.Store.Balances(x.ctx(), &key, x.Start)
+	balances, err := x.Actions.Balances(x.ctx(), &key)
 	if err != nil {
 		return manage.KeyView{}, err
 	}

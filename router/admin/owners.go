@@ -6,7 +6,7 @@ import (
 )
 
 func listTeams(x *exchange, in paging) (page[manage.TeamView], error) {
-	teams, err := x.Actions.Store.ListTeams(x.ctx())
+	teams, err := x.Actions.Teams(x.ctx())
 	if err != nil {
 		return page[manage.TeamView]{}, err
 	}
@@ -42,7 +42,7 @@ func createTeam(x *exchange, in newTeam) (CreatedTeam, error) {
 }
 
 func listProjects(x *exchange, in paging) (page[manage.ProjectView], error) {
-	projects, err := x.Actions.Store.ListProjects(x.ctx())
+	projects, err := x.Actions.Projects(x.ctx())
 	if err != nil {
 		return page[manage.ProjectView]{}, err
 	}

@@ -10,7 +10,7 @@ import (
 // listPeriods is GET /periods: the months, newest first. There are never so
 // many that they need pages.
 func listPeriods(x *exchange, _ none) (page[manage.PeriodView], error) {
-	all, err := x.Actions.Store.ListPeriods(x.ctx())
+	all, err := x.Actions.Periods(x.ctx())
 	return listOf(all, manage.ViewPeriod), err
 }
 
@@ -47,7 +47,7 @@ func archiveRows(x *exchange, _ none) (none, error) {
 	out := bufio.NewWriterSize(x.C.Writer, 64<<10)
 	x.C.Header("Content-Type", "application/jsonl")
 	x.C.Header("Trailer", trailer)
-	err = x.Actions.Store.MonthRows(x.ctx(), m, func(row billing.Spend) error {
+	err = x.Actions.MonthRows(x.ctx(), m, func(row billing.Spend) error {
 		line, err := digest.Add(row)
 		if err == nil {
 			_, err = out.Write(line)

@@ -8,7 +8,7 @@ import (
 
 // listRejects is GET /rejects: the rows that wait, oldest first.
 func listRejects(x *exchange, _ none) (page[manage.RejectView], error) {
-	all, err := x.Actions.Store.ListRejects(x.ctx(), "")
+	all, err := x.Actions.Rejects(x.ctx())
 	return listOf(all, manage.ViewReject), err
 }
 

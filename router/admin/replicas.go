@@ -4,7 +4,7 @@ import "tallyroute/billing/manage"
 
 // listReplicas is GET /replicas: the routers that hold allowances.
 func listReplicas(x *exchange, _ none) (page[manage.ReplicaView], error) {
-	all, err := x.Actions.Store.ListReplicas(x.ctx())
+	all, err := x.Actions.Replicas(x.ctx())
 	return listOf(all, manage.ViewReplica), err
 }
 
@@ -18,7 +18,7 @@ type Forgotten struct {
 // back had leased can be spent by others.
 func forgetReplica(x *exchange, _ none) (Forgotten, error) {
 	id := x.param("id")
-	n, err := x.Actions.Store.ForgetReplica(x.ctx(), id)
+	n, err := x.Actions.ForgetReplica(x.ctx(), id)
 	return Forgotten{id, n}, err
 }
 

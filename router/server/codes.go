@@ -195,7 +195,8 @@ var ownCodes = map[string]web.Code{
 	},
 	codeAllFailed: {
 		Status: http.StatusBadGateway, Type: web.TypeAPI, Retry: web.Sensible,
-		About: "Every provider that was tried failed before it answered anything. Attempts that a provider may bill are charged at most what " +
+		About: "Every provider that was tried failed before it answered anything. Attempts that a provider may bill are charged " +
+			"at most what " +
 			"was reserved; refusals are free.",
 		Fix: "Try again; if it persists, show the request id to your operator.",
 	},
@@ -231,7 +232,8 @@ var ownCodes = map[string]web.Code{
 	},
 	codeOverlong: {
 		Status: http.StatusBadGateway, Type: web.TypeAPI, Retry: web.Never,
-		About: "The answer exceeded the longest one that was asked for, by more than differences in counting explain. It is cut off there; " +
+		About: "The answer exceeded the longest one that was asked for, by more than differences in counting explain. It is cut " +
+			"off there; " +
 			"what arrived is charged.",
 		Fix: "Do not use the answer as if it were complete; tell your operator which provider it was.",
 	},

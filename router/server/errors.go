@@ -42,7 +42,8 @@ func stopped(err error) (web.Problem, bool) {
 	if when != "" {
 		when = " since " + when
 	}
-	return web.Problem{Code: codeStopped, Message: thisKey + " has been stopped" + when + ", because its answers used more than was reserved for them."}, true
+	return web.Problem{Code: codeStopped, Message: thisKey + " has been stopped" + when +
+		", because its answers used more than was reserved for them."}, true
 }
 
 // disabled is for a key that an operator has switched off for now.

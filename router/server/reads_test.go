@@ -105,7 +105,8 @@ func TestSelf(t *testing.T) {
 	if b["usd"] != "10" || s["used_usd"] != "0.000000001" || s["remaining_usd"] != "9.999999999" {
 		t.Errorf("usd %v", b)
 	}
-	if b["zone"] != "UTC" || s["resets_at"] != "2026-12-01T00:00:00Z" || s["since"] == nil || k["budgets"].([]any)[1].(map[string]any)["tokens"] != nil {
+	if b["zone"] != "UTC" || s["resets_at"] != "2026-12-01T00:00:00Z" || s["since"] == nil ||
+		k["budgets"].([]any)[1].(map[string]any)["tokens"] != nil {
 		t.Errorf("budgets %v", k["budgets"])
 	}
 	if r.Header.Get("X-Tallyroute-Budget-Remaining-Usd") != "1" {

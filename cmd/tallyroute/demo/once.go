@@ -59,7 +59,7 @@ func (r Rehearsal) Run(ctx context.Context) error {
 	if err := r.Print(append(first.rows, second.rows...)); err != nil {
 		return err
 	}
-	balances, err := r.Service.Actions().Store.Balances(ctx, &key, first.rows[0].OccurredAt)
+	balances, err := r.Service.Actions().Balances(ctx, &key)
 	if err != nil {
 		return err
 	}
