@@ -82,6 +82,8 @@ type Keys interface {
 	// may run more than once. *NotFoundError for an unknown id. A key that change
 	// archives loses its secrets and its hand-overs.
 	UpdateKey(ctx context.Context, id KeyID, change func(*Key) error, notes ...*Change) (Key, error)
+	// EndedKeys are those of some keys that are revoked, disabled or have expired.
+	EndedKeys(ctx context.Context, ids []KeyID, now time.Time) ([]Key, error)
 	// ListKeys is ordered by id, which is the order of creation.
 	ListKeys(ctx context.Context, f KeyFilter) ([]Key, error)
 	// TouchKeys stores when keys were last used; it never moves a time back and

@@ -105,8 +105,10 @@ func (q SpendQuery) Days() (from, to string, err error) {
 	if q.Month != "" {
 		m, err := ParseMonth(string(q.Month))
 		if err != nil || from != "" || to != "" {
-			return "", "", &FieldError{Field: "month", Code: "invalid_value",
-				Detail: "must be a month such as 2026-11, without from and to"}
+			return "", "", &FieldError{
+				Field: "month", Code: "invalid_value",
+				Detail: "must be a month such as 2026-11, without from and to",
+			}
 		}
 		first, next := m.Span(time.UTC)
 		return first.Format(time.DateOnly), next.Format(time.DateOnly), nil

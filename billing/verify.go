@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,8 +45,12 @@ type Verifier struct {
 	unknown *expiringSet
 	open    atomic.Bool
 
-	mu    sync.RWMutex
-	known map[[32]byte]*snapshot
+	mu      sync.RWMutex
+	known   map[[32]byte]*snapshot
+	secrets map[KeyID][][32]byte // under which hashes a key is known
+	// wanted are the versions that keys are known to have reached: what is older is
+	// not gone by while the database answers.
+	wanted map[KeyID]int64
 }
 
 // snapshot is a key as it was read at an instant.
@@ -56,6 +61,7 @@ type snapshot struct {
 	retry atomic.Int64
 	used  atomic.Int64 // 0 where Touched has seen it
 	slow  atomic.Bool  // the database took longer than one waits for it
+	stale atomic.Bool  // the key has changed since
 }
 
 // loadTimeout bounds a query that many requests may be waiting for.
@@ -71,7 +77,7 @@ func NewVerifier(keys Keys, p Pepper, o VerifierOptions) *Verifier {
 	v := &Verifier{
 		keys: keys, pepper: p, o: o,
 		unknown: newExpiringSet(o.UnknownLife, o.MaxUnknown),
-		known:   make(map[[32]byte]*snapshot),
+		known:   make(map[[32]byte]*snapshot), secrets: make(map[KeyID][][32]byte), wanted: make(map[KeyID]int64),
 	}
 	v.open.Store(!o.Closed)
 	return v
@@ -96,7 +102,7 @@ func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, e
 		return nil, err
 	}
 	snap := v.remembered(hash)
-	if snap != nil && snap.age(now) < v.o.Life {
+	if snap != nil && snap.age(now) < v.o.Life && !snap.stale.Load() {
 		return snap.admit(now)
 	}
 	if snap == nil && v.unknown.has(hash, now) {
@@ -119,6 +125,25 @@ func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, e
 		return nil, fmt.Errorf("%w: the key was last confirmed %s ago", ErrUnavailable, snap.age(now).Round(time.Second))
 	}
 	return snap.admit(now)
+}
+
+// Changed says that a key has reached a version: what is remembered of an older one
+// is confirmed before it is gone by.
+func (v *Verifier) Changed(id KeyID, version int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	hashes := v.secrets[id]
+	if len(hashes) == 0 {
+		return // the next look-up reads it as it is
+	}
+	v.wanted[id] = max(v.wanted[id], version)
+	for _, hash := range hashes {
+		if snap := v.known[hash]; snap != nil && snap.key.Version < version {
+			v.loads.Forget(string(hash[:])) // a load under way may have read too early
+			snap.stale.Store(true)
+			snap.retry.Store(0)
+		}
+	}
 }
 
 // Remembers reports a secret whose key was read not long ago. It costs no query.
@@ -177,7 +202,7 @@ func (v *Verifier) Touched(now time.Time) map[KeyID]time.Time {
 			}
 		}
 		if snap.age(now) >= v.o.StaleFor {
-			delete(v.known, hash)
+			v.drop(hash)
 		}
 	}
 	return touched
@@ -257,15 +282,34 @@ func (v *Verifier) remember(hash [32]byte, key *Key, now time.Time) *snapshot {
 		}
 		fresh.used.Store(old.used.Load())
 	}
+	if old == nil || old.key.ID != key.ID {
+		v.secrets[key.ID] = append(v.secrets[key.ID], hash)
+	}
+	fresh.stale.Store(key.Version < v.wanted[key.ID])
 	v.known[hash] = fresh
 	return fresh
+}
+
+// drop forgets a secret, with the lock held.
+func (v *Verifier) drop(hash [32]byte) {
+	snap := v.known[hash]
+	if snap == nil {
+		return
+	}
+	delete(v.known, hash)
+	id := snap.key.ID
+	v.secrets[id] = slices.DeleteFunc(v.secrets[id], func(h [32]byte) bool { return h == hash })
+	if len(v.secrets[id]) == 0 {
+		delete(v.secrets, id)
+		delete(v.wanted, id)
+	}
 }
 
 func (v *Verifier) forget(hash [32]byte, now time.Time) {
 	v.unknown.add(hash, now)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.known, hash)
+	v.drop(hash)
 }
 
 func (s *snapshot) age(now time.Time) time.Duration { return now.Sub(s.read) }

@@ -62,6 +62,9 @@ func (r *Router) verify(ctx context.Context, c Caller) (key *billing.Key, err er
 	if !key.AllowsAddress(c.From) {
 		return nil, billing.ErrAddress
 	}
+	if at := &key.Secret; r.Watch != nil && (at.Shared || at.Old()) {
+		r.Watch.Note(key, c.From, c.Agent, c.At)
+	}
 	return key, nil
 }
 

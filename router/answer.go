@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"slices"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/providers"
@@ -35,7 +36,8 @@ type Route struct {
 	Unpriced   []string         // members that were sent though nobody knows what they cost
 	Prompt     int64            // tokens that the prompt is thought to have
 	Estimate   billing.Money
-	Estimated  bool // whether Estimate is known, that is, the target is priced
+	Estimated  bool      // whether Estimate is known, that is, the target is priced
+	KeyUntil   time.Time // when the secret that was used ends; zero: it is the key's newest
 }
 
 // answer turns what a provider began into what the client gets. A plain answer
@@ -66,6 +68,7 @@ func (s sent) route() Route {
 		Requested: m.Request.Model(), Target: s.chosen.Target, Reason: m.Plan.Reason(len(s.attempts)), Attempts: s.attempts,
 		MaxOutput: m.Lowered, Dropped: s.reply.Dropped, Unpriced: s.chosen.Members.Named(),
 		Prompt: s.chosen.Prompt, Estimate: s.chosen.Cost, Estimated: s.chosen.Priced,
+		KeyUntil: s.held.planned.accepted.key.Secret.Until,
 	}
 	if s.held.planned.accepted.in.Explain == ExplainPlan {
 		way.Candidates = slices.Clone(m.Plan.Candidates)

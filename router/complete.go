@@ -118,6 +118,7 @@ func refusalWord(err error) string {
 	}{
 		{"key", errors.Is(err, billing.ErrMalformedKey) || errors.Is(err, billing.ErrUnknownKey) ||
 			errors.Is(err, billing.ErrRevoked) || errors.Is(err, billing.ErrExpired) || errors.Is(err, billing.ErrStopped) ||
+			errors.Is(err, billing.ErrRotated) || errors.Is(err, billing.ErrDisabled) ||
 			errors.Is(err, billing.ErrAddress) || is[*StrangerError](err)},
 		{"ledger", errors.Is(err, billing.ErrUnavailable)},
 		{"client_gone", errors.Is(err, ErrClientGone)},

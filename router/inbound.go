@@ -13,6 +13,7 @@ import (
 type Caller struct {
 	Secret billing.Secret
 	From   netip.Addr
+	Agent  string // as the client calls itself
 	At     time.Time
 }
 

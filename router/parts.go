@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"tallyroute/billing"
@@ -16,6 +17,7 @@ import (
 // Parts are what a Router is made of.
 type Parts struct {
 	Verifier    Verifier
+	Watch       Watch // nil: streams go on when their key ends
 	Ledger      Ledger
 	Events      Events
 	Prices      Prices
@@ -44,6 +46,14 @@ type Verifier interface {
 	Remembers(s billing.Secret) bool
 	// Refresh is Verify past every cache.
 	Refresh(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error)
+}
+
+// Watch is told of keys in use.
+type Watch interface {
+	// Follow has ended called, once, when the key may not be used any more.
+	Follow(k *billing.Key, ended func(error)) (stop func())
+	// Note counts a request of a key of which several secrets are good.
+	Note(k *billing.Key, from netip.Addr, agent string, at time.Time)
 }
 
 // Ledger holds and settles; see billing.Ledger for the obligations.

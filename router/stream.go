@@ -20,13 +20,18 @@ type live struct {
 	extent extent
 	gone   atomic.Pointer[time.Time] // when the client left
 	undo   func() bool               // ends the tie between the client's going and the stream
+	ended  atomic.Pointer[error]     // why the key of the request may not be used any more
+	alone  func()                    // ends the tie between the key's end and the stream
 	waits  func()                    // called before waiting; nil where nobody asked
 }
 
 // follow passes on the stream of b. One that may be asked for again goes on without
 // its client, where there is room.
 func follow(b *bill) *live {
-	l := &live{bill: b, extent: newExtent(b.sent.held.meter, b.sent.chosen), undo: func() bool { return true }}
+	l := &live{bill: b, extent: newExtent(b.sent.held.meter, b.sent.chosen), undo: func() bool { return true }, alone: func() {}}
+	if w := b.r.Watch; w != nil {
+		l.alone = w.Follow(b.sent.held.planned.accepted.key, l.keyEnded)
+	}
 	if !b.sent.held.planned.accepted.claims() {
 		b.sent.call.Done()
 		l.undo = context.AfterFunc(b.ctx, l.clientGone)
@@ -45,9 +50,13 @@ func (l *live) next() (chat.Chunk, error) {
 		_, err = endOf(l.bill.ctx)
 	}
 	b := l.bill
+	ended := l.ended.Load()
 	switch over := (*OverlongError)(nil); {
 	case errors.Is(err, io.EOF):
 		l.settle(billing.StatusOK)
+	case ended != nil:
+		l.settle(billing.StatusInterrupted)
+		err = *ended
 	case errors.As(err, &over):
 		l.settle(billing.StatusUpstreamAborted)
 	case b.sent.abandoned(b.ctx):
@@ -84,6 +93,7 @@ func (l *live) settle(status billing.Status) {
 		return
 	}
 	l.undo()
+	l.alone()
 	if status != billing.StatusOK {
 		l.bill.sent.end()
 	}
@@ -108,6 +118,12 @@ func (l *live) settle(status billing.Status) {
 func (l *live) lingered() bool {
 	gone, o := l.gone.Load(), &l.bill.r.o
 	return gone != nil && o.Clock().Sub(*gone) > o.Linger/2
+}
+
+// keyEnded ends the stream, because its key may not be used any more.
+func (l *live) keyEnded(why error) {
+	l.ended.Store(&why)
+	l.bill.sent.end()
 }
 
 // clientGone gives the stream its last moment: what the provider has sent by

@@ -233,8 +233,10 @@ func TestLeasesOfADeadProcessComeBackWithItsJournal(t *testing.T) {
 		w.must(err)
 		n.mu.Lock()
 		n.returned = "" // as it is after a start
-		settled := &entry{id: "req_before", epoch: formerEpoch,
-			rows: []billing.Spend{w.row("req_before", billing.Amount{Tokens: 900}, time.Now())}}
+		settled := &entry{
+			id: "req_before", epoch: formerEpoch,
+			rows: []billing.Spend{w.row("req_before", billing.Amount{Tokens: 900}, time.Now())},
+		}
 		n.earlier++
 		n.mu.Unlock()
 		time.Sleep(3 * time.Second)

@@ -147,7 +147,7 @@ type VersionView struct {
 	UntilUnused  *string      `json:"until_unused"`
 	LastUsedAt   *string      `json:"last_used_at"`
 	LastHour     int64        `json:"requests_last_hour"`
-	SharePercent *float64     `json:"share_percent"` // of the key's requests of the last hour; null where nothing is known
+	SharePercent *string      `json:"share_percent"` // of the key's requests of the last hour; null where nothing is known
 	Addresses    []CallerView `json:"addresses"`     // that used an old version in the last hour, the most frequent first
 	Agents       []CallerView `json:"user_agents"`
 }
@@ -175,7 +175,7 @@ func ViewVersions(versions []billing.SecretVersion, now time.Time) []VersionView
 			views[i].UntilUnused = TextOrNull(Span(v.Quiet))
 		}
 		if all > 0 {
-			share := float64(n*1000/all) / 10
+			share := fmt.Sprintf("%d.%d", n*100/all, n*1000/all%10)
 			views[i].SharePercent = &share
 		}
 	}

@@ -119,6 +119,14 @@ func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (k billing.Key, er
 	return k, err
 }
 
+const endedKeysSQL = keySelect + `
+ WHERE k.id = ANY ($1::text[]) AND (k.revoked_at IS NOT NULL OR k.disabled_at IS NOT NULL OR k.expires_at <= $2)`
+
+// EndedKeys implements billing.Keys.
+func (s *Store) EndedKeys(ctx context.Context, ids []billing.KeyID, now time.Time) ([]billing.Key, error) {
+	return all(ctx, s, scanKey, endedKeysSQL, ids, now)
+}
+
 const listKeysSQL = keySelect + `
  WHERE ($1 = '' OR k.id = $1)
    AND ($2 = '' OR t.id = $2 OR t.name = $2)

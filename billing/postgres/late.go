@@ -76,7 +76,8 @@ SELECT spend_add_partition(min(d::date)) FROM unnest($1::text[]) AS d WHERE d <>
 // far as they have one.
 func addPartitions(ctx context.Context, c interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}, rows []billing.Spend) error {
+}, rows []billing.Spend,
+) error {
 	days := make([]string, len(rows))
 	for i := range rows {
 		days[i] = rows[i].ReportDay

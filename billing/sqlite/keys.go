@@ -220,6 +220,24 @@ func (s *Store) replaceKey(ctx context.Context, k billing.Key, version int64, no
 	return fresh, err
 }
 
+const whereEnded = `WHERE k.id IN (SELECT value FROM json_each(?1))
+  AND (k.revoked_at IS NOT NULL OR k.disabled_at IS NOT NULL OR k.expires_at <= ?2)`
+
+// EndedKeys implements billing.Keys.
+func (s *Store) EndedKeys(ctx context.Context, ids []billing.KeyID, now time.Time) (keys []billing.Key, err error) {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = string(id)
+	}
+	err = s.read.rows(ctx, selectKeys+whereEnded, []any{asJSON(names), stamp(now)}, func(scan scanner) error {
+		var k billing.Key
+		err := scan(keyScan(&k)...)
+		keys = append(keys, k)
+		return err
+	})
+	return keys, err
+}
+
 // whereFilter compares nothing with LIKE, so nothing in a query is a wildcard.
 const whereFilter = `WHERE k.id > ?1 AND (?2 = '' OR k.id = ?2)
   AND (?3 = '' OR t.id = ?3 OR t.name = ?3)

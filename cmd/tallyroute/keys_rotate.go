@@ -150,7 +150,7 @@ func printVersions(a *cli, v shownKey) error {
 			ends = "unused for " + *s.UntilUnused
 		}
 		if s.SharePercent != nil {
-			share = fmt.Sprintf("%.1f %%", *s.SharePercent)
+			share = *s.SharePercent + " %"
 		}
 		if s.LastUsedAt != nil {
 			used = *s.LastUsedAt

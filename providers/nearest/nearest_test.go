@@ -26,9 +26,14 @@ func TestDistance(t *testing.T) {
 		limit, want int
 		ok          bool
 	}{
-		{"abc", "abc", 0, 0, true}, {"abc", "abd", 1, 1, true}, {"abc", "abd", 0, 0, false},
-		{"kitten", "sitting", 3, 3, true}, {"kitten", "sitting", 2, 3, false}, {"a", "abcdef", 2, 0, false},
-		{"gpt-4o", "gpt-4o-mini", 3, 1, true}, {"abc", "ab", -1, 0, false},
+		{"abc", "abc", 0, 0, true},
+		{"abc", "abd", 1, 1, true},
+		{"abc", "abd", 0, 0, false},
+		{"kitten", "sitting", 3, 3, true},
+		{"kitten", "sitting", 2, 3, false},
+		{"a", "abcdef", 2, 0, false},
+		{"gpt-4o", "gpt-4o-mini", 3, 1, true},
+		{"abc", "ab", -1, 0, false},
 	} {
 		if got, ok := Distance(tt.name, tt.known, tt.limit); ok != tt.ok || ok && got != tt.want {
 			t.Errorf("%s %s within %d: %d %v", tt.name, tt.known, tt.limit, got, ok)

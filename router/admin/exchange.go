@@ -153,7 +153,9 @@ func (x *exchange) ctx() context.Context { return x.C.Request.Context() }
 
 // param is a part of the path, which is what is changed, and is logged as that.
 func (x *exchange) param(name string) string {
-	x.subject = shorten(x.C.Param(name))
+	if x.subject = shorten(x.C.Param(name)); strings.HasPrefix(x.subject, "sk-") {
+		x.subject = "a secret, which is no id"
+	}
 	return x.C.Param(name)
 }
 

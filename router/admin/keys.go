@@ -21,6 +21,10 @@ type keyMembers struct {
 	ExpiresIn            *duration                 `json:"expires_in" doc:"Instead of expires_at."`
 	Budget               member[*ownBudget]        `json:"budget" doc:"Its only budget; null is none."`
 	Budgets              member[[]ownBudget]       `json:"budgets" doc:"All its own budgets, instead of budget."`
+	Purpose              member[string]            `json:"purpose" doc:"What it is for, in words."`
+	Owner                member[string]            `json:"owner" doc:"The address of who answers for it."`
+	Sensitivity          member[string]            `json:"sensitivity" doc:"critical, high, normal or low: how often it should be rotated."`
+	RotateEvery          *spanText                 `json:"rotate_every" doc:"How often it should get a new secret, instead."`
 }
 
 // keyLimits are limits per minute.
@@ -37,12 +41,17 @@ type newKey struct {
 	Team        string `json:"team" doc:"Name or id; made if the name is new."`
 	CostCenter  string `json:"cost_center"`
 	Environment string `json:"environment" enum:"prod,staging,dev"`
+	Handover    bool   `json:"handover" doc:"Answer with a link that shows the secret once, in place of the secret."`
 }
 
 // keyChange is the body of changeKey.
 type keyChange struct {
 	keyMembers
-	Name member[string] `json:"name" doc:"Plain text of 1 to 100 bytes."`
+	Name    member[string] `json:"name" doc:"Plain text of 1 to 100 bytes."`
+	Project string         `json:"project" doc:"Name or id of the project that it moves to. What it spent stays where it is."`
+	Team    string         `json:"team" doc:"Whose project that is."`
+	DryRun  bool           `json:"dry_run" doc:"Only say what the key would be."`
+	Reason  string         `json:"reason"`
 }
 
 // check refuses members that contradict each other.
@@ -90,18 +99,32 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 	if err := in.check(); err != nil {
 		return CreatedKey{}, err
 	}
-	key, secret, err := x.Actions.CreateKey(x.ctx(), manage.KeyRequest{
+	request := manage.KeyRequest{
 		Name: in.Name, Project: in.Project, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
 		Models: in.Models.Value, Budgets: in.budgets(), AllowedCIDRs: in.ranges(),
 		RequestsPerMinute: in.Limits.RequestsPerMinute.Value, TokensPerMinute: in.Limits.TokensPerMinute.Value,
 		AllowUnpriced: in.AllowUnpriced.Value, AllowProviderObjects: in.AllowProviderObjects.Value,
 		Tags: in.Tags.Value, ExpiresAt: in.expiry(x.Start),
-	}, by(""))
+		Purpose: in.Purpose.Value, Address: in.Owner.Value, Sensitivity: billing.Sensitivity(in.Sensitivity.Value),
+	}
+	if in.RotateEvery != nil {
+		request.RotateEvery = time.Duration(*in.RotateEvery)
+	}
+	x.status = http.StatusCreated
+	if in.Handover {
+		key, token, err := x.Actions.CreateKeyFor(x.ctx(), request, manage.DefaultHandover, by(""))
+		if err != nil {
+			return CreatedKey{}, err
+		}
+		x.subject = string(key.ID)
+		link := viewHandover(token)
+		return CreatedKey{KeyView: x.viewKey(key), Handover: &link, Snippets: map[string]string{}, Warnings: warnings(&key)}, nil
+	}
+	key, secret, err := x.Actions.CreateKey(x.ctx(), request, by(""))
 	if err != nil {
 		return CreatedKey{}, err
 	}
 	x.subject = string(key.ID)
-	x.status = http.StatusCreated
 	return CreatedKey{
 		KeyView: manage.ViewKey(&key, x.Start), Secret: secret.Reveal(), SecretShownOnce: true,
 		Snippets: snippets(x.BaseURL, &key), Warnings: warnings(&key),
@@ -111,7 +134,8 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 // CreatedKey is a key with its secret.
 type CreatedKey struct {
 	manage.KeyView
-	Secret          string            `json:"secret"`
+	Secret          string            `json:"secret,omitempty"`
+	Handover        *Handover         `json:"handover,omitempty" doc:"In place of the secret, where it was asked for."`
 	SecretShownOnce bool              `json:"secret_shown_once"`
 	Snippets        map[string]string `json:"snippets" doc:"First calls with the key, by language."`
 	Warnings        []string          `json:"warnings"`
@@ -134,7 +158,8 @@ type keyFilter struct {
 	Team    string `json:"team" doc:"Name or id."`
 	Project string `json:"project" doc:"Name or id."`
 	Status  string `json:"status"`
-	Query   string `json:"q" doc:"A part of the name."`
+	Query   string `json:"q" doc:"A part of the name or of what is shown of the secret, or the beginning of the id."`
+	Stale   string `json:"unused_for" doc:"Not used for so long, nor made since, such as 90d."`
 }
 
 func listKeys(x *exchange, in keyFilter) (page[manage.KeyView], error) {
@@ -142,9 +167,17 @@ func listKeys(x *exchange, in keyFilter) (page[manage.KeyView], error) {
 	if err != nil {
 		return page[manage.KeyView]{}, err
 	}
-	keys, more, err := x.Actions.Keys(x.ctx(), billing.KeyFilter{
+	f := billing.KeyFilter{
 		Team: in.Team, Project: in.Project, Status: in.Status, Query: in.Query, After: billing.KeyID(in.Cursor), Limit: limit,
-	})
+	}
+	if in.Stale != "" {
+		unused, err := spanOf(in.Stale)
+		if err != nil || unused == 0 {
+			return page[manage.KeyView]{}, invalid("unused_for", "must be a span, such as 24h or 90d")
+		}
+		f.Unused = x.Start.Add(-unused)
+	}
+	keys, more, err := x.Actions.Keys(x.ctx(), f)
 	if err != nil {
 		return page[manage.KeyView]{}, err
 	}
@@ -177,8 +210,8 @@ func changeKey(x *exchange, in keyChange) (manage.KeyView, error) {
 		return manage.KeyView{}, err
 	}
 	key, err := x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), manage.KeyChange{
-		Edit: func(k *billing.Key) { in.apply(k, x.Start) },
-	}, by(""))
+		Edit: func(k *billing.Key) { in.apply(k, x.Start) }, Project: in.Project, Team: in.Team, DryRun: in.DryRun,
+	}, by(in.Reason))
 	if err != nil {
 		return manage.KeyView{}, err
 	}
@@ -189,6 +222,14 @@ func (b *keyChange) apply(k *billing.Key, now time.Time) {
 	set(&k.Name, b.Name)
 	set(&k.Models, b.Models)
 	set(&k.Tags, b.Tags)
+	set(&k.Purpose, b.Purpose)
+	set(&k.Address, b.Owner)
+	if b.Sensitivity.There {
+		k.Sensitivity = billing.Sensitivity(b.Sensitivity.Value)
+	}
+	if b.RotateEvery != nil {
+		k.RotateEvery = time.Duration(*b.RotateEvery)
+	}
 	set(&k.AllowUnpriced, b.AllowUnpriced)
 	set(&k.AllowProviderObjects, b.AllowProviderObjects)
 	set(&k.RequestsPerMinute, b.Limits.RequestsPerMinute)

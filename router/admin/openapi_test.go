@@ -160,6 +160,19 @@ var bodies = map[string]string{
 	"changeKey":      `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],"expires_at":null}`,
 	"revokeKey":      `{"reason":"r"}`,
 	"enableKey":      `{"reason":"r"}`,
+	"disableKey":     `{"reason":"r"}`,
+	"archiveKey":     `{"reason":"r"}`,
+	"rotateKey":      `{"overlap":"0s","reason":"r"}`,
+	"handOverKey":    `{"for":"24h","overlap":"1h","reason":"r"}`,
+	"topUpKey":       `{"usd":"12.50","reference":"PO-1","reason":"r"}`,
+	"findKey":        `{"secret":"sk-tr-dev-x"}`,
+	"revokeSecret":   `{"secret":"sk-tr-dev-x","reason":"r"}`,
+	"changeTeam":     `{"name":"t","cost_center":"c","owner_email":"a@example.com","reason":"r"}`,
+	"archiveTeam":    `{"reason":"r"}`,
+	"changeProject":  `{"name":"p","team":"t","reason":"r"}`,
+	"archiveProject": `{"reason":"r"}`,
+	"changeBudget":   `{"usd":"7","tokens":null,"period":"day","zone":"UTC","reason":"r"}`,
+	"resetBudget":    `{"reason":"r"}`,
 	"createTeam":     `{"name":"t","project":"p","cost_center":"c","environment":"dev"}`,
 	"createProject":  `{"name":"p","team":"t","environment":"prod"}`,
 	"setBudget":      `{"scope":"org","period":"month","usd":"5.00","tokens":null,"zone":"UTC"}`,
@@ -265,13 +278,38 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("PATCH", "/keys/"+key, `{"name":"renamed"}`)
 	ask("POST", "/keys/"+key+"/enable", "")
 	ask("POST", "/spend/adjustments", `{"key_id":"`+key+`","amount_usd":"1.25","reason":"r"}`)
+	ask("POST", "/keys/"+key+"/disable", `{"reason":"suspicious"}`)
+	ask("POST", "/keys/"+key+"/enable", "")
+	secret := ask("POST", "/keys/"+key+"/rotate", `{"overlap":"1h"}`).v["secret"].(string)
+	ask("GET", "/keys/"+key+"/versions", "")
+	ask("POST", "/keys/"+key+"/hand-over", "")
+	if found := ask("POST", "/keys/find", `{"secret":"`+secret+`"}`); found.v["id"] != key || strings.Contains(found.text, secret) {
+		t.Errorf("found %s", found.text)
+	}
 	ask("POST", "/keys/"+key+"/revoke", `{"reason":"lost"}`)
+	ask("POST", "/keys/revoke", `{"secret":"`+secret+`","reason":"leaked"}`)
+	ask("POST", "/keys/"+key+"/archive", "")
+	prepaid := ask("POST", "/keys", `{"name":"prepaid","budget":{"usd":"0","period":"once"}}`).v["id"].(string)
+	ask("POST", "/keys/"+prepaid+"/top-up", `{"usd":"12.50","reference":"PO-1"}`)
+	ask("POST", "/keys", `{"name":"later","handover":true,"purpose":"tills","owner":"ann@example.com","sensitivity":"high"}`)
 	ask("POST", "/teams", `{"name":"t2"}`)
+	ask("PATCH", "/teams/t2", `{"name":"t3","cost_center":"CC-1"}`)
+	ask("PATCH", "/teams/t3", `{"name":"t2"}`)
 	ask("GET", "/teams", "")
 	ask("POST", "/projects", `{"name":"p2","team":"t2"}`)
 	ask("GET", "/projects", "")
-	ask("POST", "/budgets", `{"scope":"org","usd":"100"}`)
+	project := ask("POST", "/projects", `{"name":"p3","team":"t2"}`).v["id"].(string)
+	ask("PATCH", "/projects/"+project, `{"name":"p4"}`)
+	ask("POST", "/projects/"+project+"/archive", "")
+	ask("POST", "/teams/t2/archive", `{"reason":"over"}`)
+	budget := ask("POST", "/budgets", `{"scope":"org","usd":"100"}`).v["id"].(string)
 	ask("GET", "/budgets", "")
+	ask("PATCH", "/budgets/"+budget, `{"usd":"7","tokens":100}`)
+	ask("POST", "/budgets/"+budget+"/reset", `{"reason":"a new contract"}`)
+	ask("DELETE", "/budgets/"+budget+"?reason=over", "")
+	if text := ask("GET", "/changes", "").text; strings.Contains(text, secret) || !strings.Contains(text, "a new contract") {
+		t.Errorf("changes: %s", text)
+	}
 	ask("GET", "/spend?group_by=team", "")
 	ask("GET", "/usage?by=key", "")
 	ask("GET", "/prices?month=2026-11", "")

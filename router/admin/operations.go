@@ -5,21 +5,38 @@ import "net/http"
 // operations is the table of all that the API does. A route that is not in it does
 // not exist, and the OpenAPI document has all that are.
 func operations() []operation {
-	const get, post, patch = http.MethodGet, http.MethodPost, http.MethodPatch
+	const get, post, patch, remove = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
 	return []operation{
 		does("createKey", post, "/keys", "Make a virtual key. The secret is in this answer and nowhere else.", createKey).creates(),
 		does("listKeys", get, "/keys", "List keys.", listKeys),
 		does("getKey", get, "/keys/:id", "A key with every budget that binds it and what is used of it.", getKey),
 		does("changeKey", patch, "/keys/:id", "Change the members that are there.", changeKey),
 		does("revokeKey", post, "/keys/:id/revoke", "Revoke a key for good. Doing it twice changes nothing.", revokeKey),
-		does("enableKey", post, "/keys/:id/enable", "Let a key that was stopped be used again.", enableKey),
+		does("disableKey", post, "/keys/:id/disable", "Refuse a key until it is enabled. Doing it twice changes nothing.", disableKey),
+		does("enableKey", post, "/keys/:id/enable", "Let a key that was disabled or stopped be used again.", enableKey),
+		does("archiveKey", post, "/keys/:id/archive", "Revoke a key and destroy its secrets; what it spent stays.", archiveKey),
+		does("rotateKey", post, "/keys/:id/rotate", "Give a key a new secret; once under an Idempotency-Key.", rotateKey).createsOrFinds(),
+		does("listKeyVersions", get, "/keys/:id/versions", "The secrets of a key and how they were used in the last hour.", listVersions),
+		does("handOverKey", post, "/keys/:id/hand-over", "Make a link that shows a new secret once.", handOverKey).creates(),
+		does("topUpKey", post, "/keys/:id/top-up", "Add to the budget of a key that is spent once.", topUpKey),
+		does("findKey", post, "/keys/find", "Say whose key a secret is.", findKey),
+		does("revokeSecret", post, "/keys/revoke", "Revoke the key of a secret that leaked.", revokeSecret),
 		does("listTeams", get, "/teams", "List teams.", listTeams),
 		does("createTeam", post, "/teams", "Make a team with its first project.", createTeam).createsOrFinds(),
+		does("changeTeam", patch, "/teams/:id", "Rename a team, by its id or name, or change its cost center or owner.", changeTeam),
+		does("archiveTeam", post, "/teams/:id/archive", "End a team with its projects and keys; what they spent stays.", archiveTeam),
 		does("listProjects", get, "/projects", "List projects.", listProjects),
 		does("createProject", post, "/projects", "Make a project, and its team if that is new.", createProject).createsOrFinds(),
+		does("changeProject", patch, "/projects/:id", "Rename a project, or move it to another team.", changeProject),
+		does("archiveProject", post, "/projects/:id/archive", "End a project with its keys; what they spent stays.", archiveProject),
 		does("listBudgets", get, "/budgets", "List budgets.", listBudgets),
 		does("setBudget", post, "/budgets", "Make a budget, or change the one with this id or of the same scope and period.", setBudget).
 			createsOrFinds(),
+		does("changeBudget", patch, "/budgets/:id", "Change the members of a budget that are there.", changeBudget),
+		does("resetBudget", post, "/budgets/:id/reset", "Have what was used in the current period count no more. It needs a reason.",
+			resetBudget),
+		does("removeBudget", remove, "/budgets/:id", "End a budget: it binds nobody any more.", removeBudget),
+		does("listChanges", get, "/changes", "List who changed what, newest first.", listChanges),
 		does("getSpend", get, "/spend", "What was spent, by one or two dimensions.", getSpend).slowly(),
 		does("getUsage", get, "/usage", "Requests, refusals, errors, latency and peaks of each hour.", getUsage).slowly(),
 		does("getPriceChanges", get, "/prices", "Which prices changed, and what usage costs by the old and the new one.", getPriceChanges).

@@ -105,22 +105,45 @@ type duration time.Duration
 
 // UnmarshalJSON reads a positive span.
 func (d *duration) UnmarshalJSON(raw []byte) error {
-	const must = hint("must be a span, such as 24h or 90d")
+	var span spanText
+	if err := span.UnmarshalJSON(raw); err != nil || span == 0 {
+		return hint("must be a span, such as 24h or 90d")
+	}
+	*d = duration(span)
+	return nil
+}
+
+// spanText is a duration that may be 0s.
+type spanText time.Duration
+
+// UnmarshalJSON reads a span.
+func (d *spanText) UnmarshalJSON(raw []byte) error {
+	const must = hint("must be a span, such as 0s, 24h or 90d")
 	var text *string
 	if err := json.Unmarshal(raw, &text); err != nil || text == nil {
 		return must
 	}
-	v, err := time.ParseDuration(*text)
-	if days, ok := strings.CutSuffix(*text, "d"); ok {
-		var n uint64
-		n, err = strconv.ParseUint(days, 10, 16)
-		v = time.Duration(n) * 24 * time.Hour
-	}
-	if err != nil || v <= 0 {
+	v, err := spanOf(*text)
+	if err != nil {
 		return must
 	}
-	*d = duration(v)
+	*d = spanText(v)
 	return nil
+}
+
+func (spanText) schema(s *schemas) schema { return duration(0).schema(s) }
+
+// spanOf reads a span; time.Duration knows no days.
+func spanOf(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	v, err := time.ParseDuration(text)
+	if err == nil && v < 0 {
+		err = strconv.ErrRange
+	}
+	return v, err
 }
 
 func (duration) schema(*schemas) schema {

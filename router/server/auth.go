@@ -24,7 +24,7 @@ func (x *exchange) caller() (router.Caller, error) {
 		return router.Caller{}, err
 	}
 	x.keyEnd = " (…" + secret.Last4() + ")"
-	return router.Caller{Secret: secret, From: x.from(), At: x.Start}, nil
+	return router.Caller{Secret: secret, From: x.from(), Agent: x.C.Request.UserAgent(), At: x.Start}, nil
 }
 
 // credential is the one key that a request carries. Two parsers that each take

@@ -27,6 +27,7 @@ const (
 	codeTight           = "output_bound_too_low"
 	codeQuota           = "insufficient_quota"
 	codeStopped         = "key_overrun_stopped"
+	codeRotated         = "key_rotated"
 	codeDisabled        = "key_disabled"
 	codeRate            = "rate_limit_exceeded"
 	codeBytes           = "too_many_bytes_in_flight"
@@ -62,7 +63,7 @@ func allCodes() map[string]web.Code {
 var ownCodes = map[string]web.Code{
 	codeInvalidKey: {
 		Status: http.StatusUnauthorized, Type: web.TypeAuth, Retry: web.Never,
-		About: "The key is missing, mistyped, unknown, revoked, replaced or expired.",
+		About: "The key is missing, mistyped, unknown, revoked or expired.",
 		Fix: "Send the key that was shown when it was created, as \"Authorization: Bearer sk-tr-…\"; or ask your operator for a new one: " +
 			"tallyroute keys create",
 	},
@@ -161,6 +162,11 @@ var ownCodes = map[string]web.Code{
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
 		About: "An operator has disabled the key for now. Everything else about it is unchanged.",
 		Fix:   "Ask your operator to enable it again: tallyroute keys enable",
+	},
+	codeRotated: {
+		Status: http.StatusUnauthorized, Type: web.TypeAuth, Retry: web.Never,
+		About: "The key has a newer secret, and the one that was sent is not good any more. Its limits and history are the same.",
+		Fix:   "Read the key's new secret from where you keep it; ask the owner of the key where there is none.",
 	},
 	codeStopped: {
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,

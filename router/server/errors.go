@@ -22,13 +22,13 @@ import (
 var errNoRequest = errors.New("server: no such request")
 
 // lapsed is a row for a key that is no longer valid. The error ends in since when.
-func lapsed(target error, how string) web.Row {
+func lapsed(target error, code, how string) web.Row {
 	return web.Row{Name: target.Error(), Read: func(err error) (web.Problem, bool) {
 		if !errors.Is(err, target) {
 			return web.Problem{}, false
 		}
 		_, when, _ := strings.Cut(err.Error(), target.Error())
-		return web.Problem{Code: codeInvalidKey, Message: thisKey + " " + how + when + "."}, true
+		return web.Problem{Code: code, Message: thisKey + " " + how + when + "."}, true
 	}}
 }
 
@@ -68,9 +68,9 @@ var noKey = web.Problem{Code: codeInvalidKey, Message: "The API key is missing, 
 var table = append(web.Rows(), []web.Row{
 	web.Is(billing.ErrMalformedKey, noKey),
 	web.Is(billing.ErrUnknownKey, noKey),
-	lapsed(billing.ErrRevoked, "has been revoked"), // its holder had it anyway, and may know
-	lapsed(billing.ErrExpired, "has expired"),
-	lapsed(billing.ErrRotated, "has been replaced by a newer one"),
+	lapsed(billing.ErrRevoked, codeInvalidKey, "has been revoked"), // its holder had it anyway, and may know
+	lapsed(billing.ErrExpired, codeInvalidKey, "has expired"),
+	lapsed(billing.ErrRotated, codeRotated, "has been replaced by a newer one"),
 	{Name: billing.ErrDisabled.Error(), Read: disabled},
 	{Name: billing.ErrStopped.Error(), Read: stopped},
 	web.Is(billing.ErrAddress, web.Problem{Code: codeAddress, Message: thisKey + " may not be used from this address."}),

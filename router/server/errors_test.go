@@ -72,12 +72,18 @@ var examples = []struct {
 		"no",
 	},
 	{
+		"billing: key was rotated", (&billing.Key{Secret: billing.SecretState{Until: day(2026, 11, 1)}}).InForce(day(2026, 11, 2)), 401,
+		"key_rotated", "authentication_error", "",
+		[]string{"replaced by a newer one", "ended on 2026-11-01T00:00:00Z"},
+		"no",
+	},
+	{
 		"billing: key has expired", expiredKey(), 401, "invalid_api_key", "authentication_error", "",
 		[]string{"has expired on 2026-11-01T00:00:00Z", "LAST4"},
 		"no",
 	},
 	{
-		billing.ErrRotated.Error(), fmt.Errorf("%w; this secret ended on 2026-11-01T00:00:00Z", billing.ErrRotated), 401, "invalid_api_key",
+		billing.ErrRotated.Error(), fmt.Errorf("%w; this secret ended on 2026-11-01T00:00:00Z", billing.ErrRotated), 401, "key_rotated",
 		"authentication_error", "",
 		[]string{"has been replaced by a newer one; this secret ended on 2026-11-01T00:00:00Z", "LAST4"},
 		"no",

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -31,8 +32,18 @@ func describe(h *web.Header, way router.Route, out router.Outcome, took time.Dur
 	if len(way.Unpriced) > 0 {
 		h.Set("X-Tallyroute-Unpriced-Members", listed(way.Unpriced))
 	}
+	describeKey(h, way.KeyUntil)
 	describeRates(h, out.Rates)
 	describeBudgets(h, out.Balances)
+}
+
+// describeKey tells the holder of a secret that was replaced when it ends (RFC 8594).
+func describeKey(h *web.Header, until time.Time) {
+	if until.IsZero() {
+		return
+	}
+	h.Set("Sunset", until.UTC().Format(http.TimeFormat))
+	h.Set("X-Tallyroute-Key-Expires", until.UTC().Format(time.RFC3339))
 }
 
 // longestList bounds a header that repeats a client's words.

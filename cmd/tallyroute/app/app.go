@@ -39,6 +39,7 @@ type Service struct {
 	ready    *readiness
 	verifier *billing.Verifier
 	refused  *refusals
+	inUse    *billing.KeyWatch
 	bytes    *limit.Bytes // that requests under way hold
 	oneKey   int64        // that those of one key may hold
 	left     *limit.Calls // that are finished without their clients
@@ -82,6 +83,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 		StaleFor: time.Duration(cfg.OfflineTTL),
 		Closed:   true,
 	})
+	s.inUse = billing.NewKeyWatch()
 	s.ready = newReadiness(s.store, s.ledger.unavailable, func() time.Time { return s.ledger.leased(s.verifier) })
 	s.health = health.New(health.Options{Random: rand.Int64N})
 	s.metrics.WatchHealth(s.health)

@@ -30,6 +30,13 @@ func (s *Service) sweep(ctx context.Context) error {
 			s.metrics.Swept(n)
 			s.Log.Warn("holds swept whose process never reported back", zap.Int("holds", n))
 		}
+		ended, err := s.store.EndQuietSecrets(ctx, time.Now())
+		if err != nil {
+			s.Log.Warn("ending secrets that are not used any more", zap.Error(err))
+		}
+		for _, id := range ended {
+			s.Log.Info("the old secret of a key was not used for long enough and has ended", zap.String("key_id", string(id)))
+		}
 		if _, err := s.store.ExpireReplays(ctx, time.Now()); err != nil {
 			s.Log.Warn("removing old answers", zap.Error(err))
 		}
@@ -55,11 +62,11 @@ func (s *Service) flushTouched(ctx context.Context) error {
 
 func (s *Service) touch(ctx context.Context) {
 	used := s.verifier.Touched(time.Now())
-	if len(used) == 0 {
-		return
-	}
 	if err := s.store.TouchKeys(ctx, used); err != nil {
 		s.Log.Warn("storing when keys were last used", zap.Error(err))
+	}
+	if err := s.store.NoteSecretUse(ctx, s.inUse.Uses()); err != nil {
+		s.Log.Warn("storing how the secrets of keys were used", zap.Error(err))
 	}
 }
 

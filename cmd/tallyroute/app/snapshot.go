@@ -108,7 +108,7 @@ func (s *Service) route(n *snapshot) {
 		prints = fingerprint.New(s.pepper.Derive("tallyroute fingerprint"))
 	}
 	parts := router.Parts{
-		Verifier: s.verifier, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
+		Verifier: s.verifier, Watch: s.inUse, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
 		Catalogue: n.catalogue, Sender: n.client, Tokens: s.Tokens, Health: s.health, Limits: s.limits, Slots: s.Tokens.Slots(),
 		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused}, Idempotency: kept, Fingerprint: prints, Background: s.left,
 	}

@@ -34,6 +34,7 @@ type Metrics struct {
 	duration  *prometheus.HistogramVec
 	firstByte *prometheus.HistogramVec
 	swept     prometheus.Counter
+	keyLag    prometheus.Histogram
 	http      *prometheus.HistogramVec
 	flying    prometheus.Gauge
 	integrityGauges
@@ -93,13 +94,18 @@ func New(version string) *Metrics {
 			Namespace: "tallyroute", Name: "holds_swept_total",
 			Help: "Holds of processes that never reported back.",
 		}),
+		keyLag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "tallyroute", Name: "revocation_lag_seconds",
+			Help:    "From the end of a key's use in the database until this router refuses the key.",
+			Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5},
+		}),
 	}
 	m.integrityGauges, m.reloadMetrics = newIntegrityGauges(), newReloadMetrics()
 	m.registry.MustRegister(m.breaches, m.ran, m.took, m.reloads, m.successful, m.at)
 	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.doubts.overruns, m.doubts.tokens,
 		m.doubts.cost,
 		m.doubts.disputed, m.doubts.differs,
-		m.settling, m.replays, m.overhead, m.duration, m.firstByte, m.swept, m.http, m.flying,
+		m.settling, m.replays, m.overhead, m.duration, m.firstByte, m.swept, m.keyLag, m.http, m.flying,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(version))
 	return m
 }
@@ -144,6 +150,9 @@ func (m *Metrics) Handler() http.Handler {
 
 // Swept counts holds of processes that never reported back.
 func (m *Metrics) Swept(holds int) { m.swept.Add(float64(holds)) }
+
+// KeyLag notes how long it took until a change of a key was known here.
+func (m *Metrics) KeyLag(d time.Duration) { m.keyLag.Observe(max(d, 0).Seconds()) }
 
 // Observe counts one record.
 func (m *Metrics) Observe(r router.Record) {

@@ -1,0 +1,144 @@
+package billing
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// KeyNotice says that a key has changed in a way that may have ended its use.
+type KeyNotice struct {
+	KeyID   KeyID
+	Version int64
+	At      time.Time // by the database's clock
+}
+
+// KeyFeed is a store that tells at once what becomes of keys.
+type KeyFeed interface {
+	// FollowKeys calls live once it listens, and then tell for every notice, until ctx
+	// ends or the way to the database does. It returns ErrNoFeed where there is no
+	// listening, as through a pooler.
+	FollowKeys(ctx context.Context, live func(), tell func(KeyNotice)) error
+}
+
+// KeyWatch knows which keys are in use at the moment, so that what is under way can be
+// ended with its key, and how those are used of which several secrets are good.
+type KeyWatch struct {
+	mu        sync.Mutex
+	followers map[KeyID]map[*follower]struct{}
+	uses      map[versionOf]*SecretUse
+}
+
+type follower struct{ ended func(error) }
+
+type versionOf struct {
+	id     KeyID
+	number int
+}
+
+// Bounds of what is noted between two flushes.
+const (
+	mostVersions = 10_000
+	mostCallers  = 64 // addresses, and user agents, of one version
+)
+
+// NewKeyWatch makes a watch that nobody follows yet.
+func NewKeyWatch() *KeyWatch {
+	return &KeyWatch{followers: make(map[KeyID]map[*follower]struct{}), uses: make(map[versionOf]*SecretUse)}
+}
+
+// Follow has ended called, once, when the key may not be used any more, unless stop
+// was called before.
+func (w *KeyWatch) Follow(k *Key, ended func(error)) (stop func()) {
+	f := &follower{ended}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.followers[k.ID]
+	if all == nil {
+		all = make(map[*follower]struct{}, 1)
+		w.followers[k.ID] = all
+	}
+	all[f] = struct{}{}
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(all, f)
+		if now := w.followers[k.ID]; len(now) == 0 {
+			delete(w.followers, k.ID)
+		}
+	}
+}
+
+// Followed are the keys that somebody follows.
+func (w *KeyWatch) Followed() []KeyID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.followers))
+}
+
+// Follows reports whether somebody follows the key.
+func (w *KeyWatch) Follows(id KeyID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.followers[id]) > 0
+}
+
+// End ends all that follow a key with why it has ended.
+func (w *KeyWatch) End(id KeyID, why error) {
+	w.mu.Lock()
+	all := w.followers[id]
+	delete(w.followers, id)
+	w.mu.Unlock()
+	for f := range all {
+		f.ended(why)
+	}
+}
+
+// Note counts a request of a key of which several secrets are good. Who still uses an
+// old one is noted, too.
+func (w *KeyWatch) Note(k *Key, from netip.Addr, agent string, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	name := versionOf{k.ID, k.Secret.Number}
+	u := w.uses[name]
+	if u == nil {
+		if len(w.uses) >= mostVersions {
+			return
+		}
+		u = &SecretUse{KeyID: k.ID, Number: k.Secret.Number}
+		w.uses[name] = u
+	}
+	u.Requests++
+	if at.After(u.At) {
+		u.At = at
+	}
+	if k.Secret.Old() {
+		u.From, u.Agents = counted(u.From, from.String()), counted(u.Agents, CleanText(agent[:min(len(agent), mostAgent)]))
+	}
+}
+
+// counted adds one to a name, where there is room for it.
+func counted(all map[string]int64, name string) map[string]int64 {
+	if all == nil {
+		all = make(map[string]int64)
+	}
+	if _, known := all[name]; known || len(all) < mostCallers {
+		all[name]++
+	}
+	return all
+}
+
+// Uses takes what was noted since it was last called.
+func (w *KeyWatch) Uses() []SecretUse {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := make([]SecretUse, 0, len(w.uses))
+	for _, u := range w.uses {
+		list = append(list, *u)
+	}
+	clear(w.uses)
+	return list
+}

@@ -1,0 +1,87 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tallyroute/billing"
+)
+
+const (
+	// pollEvery is how often the keys of streams under way are looked at, whether or not
+	// the database tells of them: a notice may be lost with its connection.
+	pollEvery = 500 * time.Millisecond
+	// pollPatience is how long that may take.
+	pollPatience = 2 * time.Second
+	// listenAgain is how soon after the way to the database was lost it is looked for.
+	listenAgain = time.Second
+)
+
+// listenForKeys has the database tell at once what becomes of keys, until ctx ends. Where
+// it cannot, keys are confirmed every second by those who use them.
+func (s *Service) listenForKeys(ctx context.Context) error {
+	feed, ok := s.store.(billing.KeyFeed)
+	if !ok {
+		return nil
+	}
+	told := false
+	for Wait(ctx, listenAgain) {
+		err := feed.FollowKeys(ctx, func() { told = false; s.endKeys(ctx) }, s.keyChanged(ctx))
+		if errors.Is(err, billing.ErrNoFeed) {
+			s.Log.Info("the database is behind a pooler, so keys are looked at every second; database_direct has changes told at once")
+			return nil
+		}
+		if err != nil && ctx.Err() == nil && !told {
+			told = true
+			s.Log.Warn("the database does not tell of changes of keys for now; they are looked at every second", zap.Error(err))
+		}
+	}
+	return nil
+}
+
+// keyChanged takes a notice. It must not keep the next one waiting for long.
+func (s *Service) keyChanged(ctx context.Context) func(billing.KeyNotice) {
+	return func(n billing.KeyNotice) {
+		s.verifier.Changed(n.KeyID, n.Version)
+		s.metrics.KeyLag(s.ledger.now().Sub(n.At))
+		if s.inUse.Follows(n.KeyID) {
+			s.endKeys(ctx, n.KeyID)
+		}
+	}
+}
+
+// pollKeys ends what is under way with keys that have ended, until ctx ends.
+func (s *Service) pollKeys(ctx context.Context) error {
+	for Wait(ctx, pollEvery) {
+		s.endKeys(ctx)
+	}
+	return nil
+}
+
+// endKeys ends the streams of those of some keys that may not be used any more; without
+// any, of all that are in use.
+func (s *Service) endKeys(ctx context.Context, ids ...billing.KeyID) {
+	if len(ids) == 0 {
+		ids = s.inUse.Followed()
+	}
+	if len(ids) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pollPatience)
+	defer cancel()
+	now := s.ledger.now()
+	ended, err := s.store.EndedKeys(ctx, ids, now)
+	if err != nil {
+		return // offline_ttl decides how long the keys are gone by
+	}
+	for i := range ended {
+		k := &ended[i]
+		s.verifier.Changed(k.ID, k.Version)
+		if err := k.InForce(now); err != nil {
+			s.inUse.End(k.ID, err)
+		}
+	}
+}

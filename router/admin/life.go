@@ -1,0 +1,288 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+)
+
+// disableKey is POST /keys/{id}/disable. Doing it twice changes nothing.
+func disableKey(x *exchange, in reasoned) (manage.KeyView, error) {
+	key, err := x.Actions.DisableKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason))
+	if err != nil {
+		return manage.KeyView{}, err
+	}
+	return x.viewKey(key), nil
+}
+
+// archiveKey is POST /keys/{id}/archive. Doing it twice changes nothing.
+func archiveKey(x *exchange, in reasoned) (manage.KeyView, error) {
+	key, err := x.Actions.ArchiveKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason))
+	if err != nil {
+		return manage.KeyView{}, err
+	}
+	return x.viewKey(key), nil
+}
+
+// foundSecret is the body of findKey and of revokeSecret.
+type foundSecret struct {
+	Secret string `json:"secret" required:"true" doc:"The text of the key. It is not repeated and not logged."`
+	Reason string `json:"reason"`
+}
+
+// findKey is POST /keys/find: whose key a secret is.
+func findKey(x *exchange, in foundSecret) (manage.KeyView, error) {
+	key, err := x.Actions.FindKey(x.ctx(), in.Secret)
+	if err != nil {
+		return manage.KeyView{}, err
+	}
+	return x.viewKey(key), nil
+}
+
+// revokeSecret is POST /keys/revoke: the key of a secret that leaked.
+func revokeSecret(x *exchange, in foundSecret) (manage.KeyView, error) {
+	key, err := x.Actions.FindKey(x.ctx(), in.Secret)
+	if err != nil {
+		return manage.KeyView{}, err
+	}
+	x.subject = string(key.ID)
+	if key, err = x.Actions.RevokeKey(x.ctx(), key.ID, by(in.Reason)); err != nil {
+		return manage.KeyView{}, err
+	}
+	return x.viewKey(key), nil
+}
+
+// rotation is the body of rotateKey.
+type rotation struct {
+	Overlap     *spanText `json:"overlap" doc:"How long the old secret stays good: 24h by default; 0s ends it at once."`
+	UntilUnused *duration `json:"until_unused" doc:"Instead: the old secret ends once it was not used for so long."`
+	Reason      string    `json:"reason"`
+}
+
+// RotatedKey is a key with its new secret.
+type RotatedKey struct {
+	manage.KeyView
+	SecretVersion int     `json:"secret_version"`
+	Secret        *string `json:"secret" doc:"Null where it was made too long ago to be shown again."`
+}
+
+// rotateKey is POST /keys/{id}/rotate. Under the same Idempotency-Key nothing is changed
+// again, and the same secret is shown.
+func rotateKey(x *exchange, in rotation) (RotatedKey, error) {
+	if in.Overlap != nil && in.UntilUnused != nil {
+		return RotatedKey{}, invalid("until_unused", "cannot be combined with overlap")
+	}
+	r := manage.RotateRequest{Overlap: manage.DefaultOverlap, Once: x.C.GetHeader("Idempotency-Key")}
+	if in.Overlap != nil {
+		r.Overlap = time.Duration(*in.Overlap)
+	}
+	if in.UntilUnused != nil {
+		r.UntilUnused = time.Duration(*in.UntilUnused)
+	}
+	done, err := x.Actions.RotateKey(x.ctx(), billing.KeyID(x.param("id")), r, by(in.Reason))
+	if err != nil {
+		return RotatedKey{}, err
+	}
+	v := RotatedKey{KeyView: x.viewKey(done.Key), SecretVersion: done.Number}
+	if secret := done.Secret.Reveal(); secret != "" {
+		v.Secret = &secret
+	}
+	x.status = madeOrFound[done.Existed]
+	return v, nil
+}
+
+// KeyVersions are the secrets that a key has had, the newest first.
+type KeyVersions struct {
+	Data             []manage.VersionView `json:"data"`
+	PendingHandovers int                  `json:"pending_handovers"`
+}
+
+// listVersions is GET /keys/{id}/versions.
+func listVersions(x *exchange, _ none) (KeyVersions, error) {
+	key, err := x.Actions.Key(x.ctx(), billing.KeyID(x.C.Param("id")))
+	if err != nil {
+		return KeyVersions{}, err
+	}
+	versions, pending, err := x.Actions.Versions(x.ctx(), key.ID)
+	return KeyVersions{manage.ViewVersions(versions, x.Start), len(pending)}, err
+}
+
+// handover is the body of handOverKey.
+type handover struct {
+	For     *duration `json:"for" doc:"How long the link is good; 24h by default."`
+	Overlap *spanText `json:"overlap" doc:"How long the old secret stays good once the link was opened; 24h by default."`
+	Reason  string    `json:"reason"`
+}
+
+// Handover is a link that shows a new secret once.
+type Handover struct {
+	Path      string  `json:"path" doc:"On the public listener; what follows # is the token."`
+	Token     string  `json:"token"`
+	ExpiresAt *string `json:"expires_at"`
+}
+
+func viewHandover(t manage.HandoverToken) Handover {
+	return Handover{"/handover#" + t.Token, t.Token, manage.Instant(t.ExpiresAt)}
+}
+
+// handOverKey is POST /keys/{id}/hand-over.
+func handOverKey(x *exchange, in handover) (Handover, error) {
+	life, overlap := manage.DefaultHandover, manage.DefaultOverlap
+	if in.For != nil {
+		life = time.Duration(*in.For)
+	}
+	if in.Overlap != nil {
+		overlap = time.Duration(*in.Overlap)
+	}
+	token, err := x.Actions.HandOver(x.ctx(), billing.KeyID(x.param("id")), life, overlap, by(in.Reason))
+	x.status = http.StatusCreated
+	return viewHandover(token), err
+}
+
+// topUp is the body of topUpKey.
+type topUp struct {
+	USD       amount `json:"usd" required:"true"`
+	Reference string `json:"reference" required:"true" doc:"Of the order or payment. The same one again changes nothing."`
+	Reason    string `json:"reason"`
+}
+
+// topUpKey is POST /keys/{id}/top-up.
+func topUpKey(x *exchange, in topUp) (manage.BudgetView, error) {
+	s, err := x.Actions.TopUp(x.ctx(), billing.KeyID(x.param("id")), billing.Money(in.USD), in.Reference, by(in.Reason))
+	if err != nil {
+		return manage.BudgetView{}, err
+	}
+	return manage.ViewBalance(s), nil
+}
+
+// teamChange is the body of changeTeam.
+type teamChange struct {
+	Name       *string `json:"name"`
+	CostCenter *string `json:"cost_center" doc:"What is booked stays where it is."`
+	OwnerEmail *string `json:"owner_email"`
+	Reason     string  `json:"reason"`
+}
+
+// changeTeam is PATCH /teams/{id}, by id or name.
+func changeTeam(x *exchange, in teamChange) (manage.TeamView, error) {
+	t, err := x.Actions.ChangeTeam(x.ctx(), x.param("id"), manage.OwnerChange{
+		Name: in.Name, CostCenter: in.CostCenter, Address: in.OwnerEmail,
+	}, by(in.Reason))
+	if err != nil {
+		return manage.TeamView{}, err
+	}
+	return manage.ViewTeam(t), nil
+}
+
+// archiveTeam is POST /teams/{id}/archive.
+func archiveTeam(x *exchange, in reasoned) (manage.TeamView, error) {
+	t, err := x.Actions.ArchiveTeam(x.ctx(), x.param("id"), by(in.Reason))
+	if err != nil {
+		return manage.TeamView{}, err
+	}
+	return manage.ViewTeam(t), nil
+}
+
+// projectChange is the body of changeProject.
+type projectChange struct {
+	Name   *string `json:"name"`
+	Team   *string `json:"team" doc:"Name or id of the team that it moves to. What is booked stays where it is."`
+	Reason string  `json:"reason"`
+}
+
+// changeProject is PATCH /projects/{id}.
+func changeProject(x *exchange, in projectChange) (manage.ProjectView, error) {
+	p, err := x.Actions.ChangeProject(x.ctx(), x.param("id"), manage.OwnerChange{Name: in.Name, Team: in.Team}, by(in.Reason))
+	if err != nil {
+		return manage.ProjectView{}, err
+	}
+	return manage.ViewProject(p), nil
+}
+
+// archiveProject is POST /projects/{id}/archive.
+func archiveProject(x *exchange, in reasoned) (manage.ProjectView, error) {
+	p, err := x.Actions.ArchiveProject(x.ctx(), x.param("id"), by(in.Reason))
+	if err != nil {
+		return manage.ProjectView{}, err
+	}
+	return manage.ViewProject(p), nil
+}
+
+// budgetChange is the body of changeBudget.
+type budgetChange struct {
+	Period member[string]  `json:"period"`
+	Zone   member[string]  `json:"zone"`
+	USD    member[*amount] `json:"usd" doc:"Null is no limit in money."`
+	Tokens member[*int64]  `json:"tokens" doc:"Null is no limit in tokens."`
+	Reason string          `json:"reason"`
+}
+
+// changeBudget is PATCH /budgets/{id}: the members that are there are changed.
+func changeBudget(x *exchange, in budgetChange) (manage.BudgetView, error) {
+	b, err := x.Actions.ChangeBudget(x.ctx(), x.param("id"), func(b *billing.Budget) {
+		if in.Period.There {
+			b.Period = billing.Period(in.Period.Value)
+		}
+		set(&b.Zone, in.Zone)
+		if in.USD.There {
+			b.Money = in.USD.Value.money()
+		}
+		set(&b.Tokens, in.Tokens)
+	}, by(in.Reason))
+	if err != nil {
+		return manage.BudgetView{}, err
+	}
+	return manage.ViewBudget(b), nil
+}
+
+// Removed is what was removed.
+type Removed struct {
+	ID      string `json:"id"`
+	Removed bool   `json:"removed"`
+}
+
+// removeBudget is DELETE /budgets/{id}. Why stands in the query.
+func removeBudget(x *exchange, in reasoned) (Removed, error) {
+	id := x.param("id")
+	return Removed{id, true}, x.Actions.RemoveBudget(x.ctx(), id, by(in.Reason))
+}
+
+// resetBudget is POST /budgets/{id}/reset.
+func resetBudget(x *exchange, in reasoned) (manage.BudgetView, error) {
+	s, err := x.Actions.ResetBudget(x.ctx(), x.param("id"), by(in.Reason))
+	if err != nil {
+		return manage.BudgetView{}, err
+	}
+	return manage.ViewBalance(s), nil
+}
+
+// changeFilter are the parameters of listChanges.
+type changeFilter struct {
+	Object string `json:"object" doc:"The id of what was changed."`
+	Actor  string `json:"actor"`
+	Action string `json:"action" doc:"Such as key.revoke."`
+	Since  string `json:"since" doc:"An instant such as 2026-11-01T00:00:00Z."`
+	Limit  *int   `json:"limit" doc:"How many at the most; 200 by default, which is the most."`
+}
+
+// listChanges is GET /changes: who changed what, the newest first.
+func listChanges(x *exchange, in changeFilter) (page[manage.ChangeView], error) {
+	none := page[manage.ChangeView]{}
+	limit, err := paging{Limit: in.Limit}.limit()
+	if err != nil {
+		return none, err
+	}
+	f := billing.ChangeFilter{Object: in.Object, Actor: in.Actor, Action: in.Action, Limit: limit}
+	if in.Since != "" {
+		if f.Since, err = time.Parse(time.RFC3339, in.Since); err != nil {
+			return none, invalid("since", "must be an instant such as 2026-11-01T00:00:00Z")
+		}
+	}
+	all, err := x.Actions.Changes(x.ctx(), f)
+	if err != nil {
+		return none, err
+	}
+	return listOf(all, manage.ViewChange), nil
+}
