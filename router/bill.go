@@ -21,6 +21,7 @@ type bill struct {
 	settled bool
 	thought int    // how many bytes of the text are reasoning
 	model   string // that answered, by the provider's word
+	id      string // of a stream, as the provider calls it
 	told    int    // how many had come when the usage of a stream that was cut was told
 	outcome Outcome
 }
@@ -51,6 +52,7 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 		TierDropped: slices.Contains(s.reply.Dropped, "service_tier"),
 	}
 	use.Answered = r.answeredBy(s.chosen, b.model, a.in.Caller.At)
+	use.ResponseID = b.id
 	if s.reply.Response != nil {
 		use.ResponseID = s.reply.Response.ID
 	}

@@ -81,6 +81,9 @@ func (l *live) read() (chat.Chunk, error) {
 	for _, u := range c.Metered {
 		l.other.Add(u.Meter, u.N)
 	}
+	if l.bill.id == "" {
+		l.bill.id = c.ID.String()
+	}
 	l.text.WriteString(c.Text)
 	l.bill.thought += c.Thought
 	l.bill.bytes += int64(len(c.Data))

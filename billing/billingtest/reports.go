@@ -233,7 +233,10 @@ func reportUsage(w *world) {
 		}
 	}
 	for _, q := range []billing.UsageQuery{
-		{By: "moon", From: hour, To: w.now}, {By: "key", From: hour, To: hour}, {By: "key", To: hour}, {By: "key", From: hour, To: w.now, Lines: -1},
+		{By: "moon", From: hour, To: w.now},
+		{By: "key", From: hour, To: hour},
+		{By: "key", To: hour},
+		{By: "key", From: hour, To: w.now, Lines: -1},
 	} {
 		if _, err := w.Usage(w.Context(), q); err == nil {
 			w.Errorf("%+v is answered", q)

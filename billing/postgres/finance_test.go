@@ -56,7 +56,8 @@ func TestFinanceLogin(t *testing.T) {
 	for table := range strings.FieldsSeq(tables) {
 		for _, sql := range []string{"SELECT 1 FROM " + table, "DELETE FROM " + table} {
 			_, err := anna.Exec(t.Context(), sql)
-			if pg := new(pgconn.PgError); !errors.As(err, &pg) || pg.Code != "42501" && pg.Code != "55000" { // insufficient privilege; not an updatable view
+			if pg := new(pgconn.PgError); !errors.As(err, &pg) ||
+				pg.Code != "42501" && pg.Code != "55000" { // insufficient privilege; not an updatable view
 				t.Errorf("%s: %v", sql, err)
 			}
 		}
@@ -134,7 +135,8 @@ func TestBudgetStatusIsTheBalance(t *testing.T) {
 		}
 		for _, b := range balances {
 			left, _ := b.FreeTokens()
-			got := get[[]int64](t, c, "SELECT ARRAY[limit_tokens, used_tokens, held_tokens, remaining_tokens] FROM finance.budget_status WHERE "+
+			got := get[[]int64](t, c, "SELECT ARRAY[limit_tokens, used_tokens, held_tokens, remaining_tokens] FROM "+
+				"finance.budget_status WHERE "+
 				"budget_id = '"+b.Budget.ID+"'")
 			if want := []int64{*b.Budget.Tokens, b.UsedTokens, b.HeldTokens, left}; !slices.Equal(got, want) {
 				t.Errorf("%s: limit, used, held, remaining are %v, want %v", b.Budget.ID, got, want)

@@ -46,7 +46,8 @@ var usageGroups = map[billing.UsageBy]usageGroup{
 		"coalesce(k.requests_per_minute, 0), coalesce(k.tokens_per_minute, 0)", "LEFT JOIN api_keys k ON k.id = u.a",
 	},
 	"project": {
-		"project_id AS a, team_id AS b", "project_id AS a, team_id AS b", "coalesce(t.name, u.b), coalesce(p.name, u.a)", "0::bigint, 0::bigint",
+		"project_id AS a, team_id AS b", "project_id AS a, team_id AS b", "coalesce(t.name, u.b), coalesce(p.name, u.a)",
+		"0::bigint, 0::bigint",
 		"LEFT JOIN projects p ON p.id = u.a LEFT JOIN teams t ON t.id = u.b",
 	},
 	"model":    {"provider AS a, model AS b", "'(none)' AS a, model AS b", "u.a, u.b", "0::bigint, 0::bigint", ""},
@@ -68,7 +69,8 @@ WITH rows AS (
     FROM rows GROUP BY hour, a, b
 ), peaks AS (
   SELECT hour, a, b, max(requests) AS requests, max(tokens)::bigint AS tokens
-    FROM (SELECT hour, a, b, minute, count(*) FILTER (WHERE final) AS requests, sum(tokens) AS tokens FROM rows GROUP BY hour, a, b, minute) AS m
+    FROM (SELECT hour, a, b, minute, count(*) FILTER (WHERE final) AS requests, sum(tokens) AS tokens
+            FROM rows GROUP BY hour, a, b, minute) AS m
    GROUP BY hour, a, b
 ), refused AS (
   SELECT hour, a, b, jsonb_object_agg(code, requests) AS codes

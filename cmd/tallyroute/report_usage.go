@@ -55,14 +55,16 @@ func usageTable(words []string, v manage.UsageReport) *table {
 	for _, w := range words {
 		t.header = append(t.header, strings.ToUpper(strings.ReplaceAll(w, "_", " ")))
 	}
-	t.header = append(t.header, "REQUESTS", "ATTEMPTS", "ERRORS", "ERROR RATE", "REFUSED", "TOOK P50 MS", "P95 MS", "FIRST P50 MS", "P95 MS",
+	t.header = append(t.header, "REQUESTS", "ATTEMPTS", "ERRORS", "ERROR RATE", "REFUSED", "TOOK P50 MS", "P95 MS",
+		"FIRST P50 MS", "P95 MS",
 		"BYTES IN", "BYTES OUT", "PEAK REQUESTS/MIN", "PEAK TOKENS/MIN")
 	for _, l := range v.Data {
 		cells := []cell{text(l.Hour)}
 		for _, w := range words {
 			cells = append(cells, text(l.Group[w]))
 		}
-		t.add(append(cells, number(l.Requests), number(l.Attempts), number(l.Errors), cell{l.ErrorRate, true}, text(refusalsText(l.Refusals)),
+		t.add(append(cells, number(l.Requests), number(l.Attempts), number(l.Errors), cell{l.ErrorRate, true},
+			text(refusalsText(l.Refusals)),
 			measured(l.TookMS.P50), measured(l.TookMS.P95), measured(l.FirstToken.P50), measured(l.FirstToken.P95),
 			number(l.BytesIn), number(l.BytesOut), ofLimit(l.PeakRequests, l.LimitRequests), ofLimit(l.PeakTokens, l.LimitTokens))...)
 	}
