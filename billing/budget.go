@@ -16,7 +16,7 @@ const (
 	ScopeOrg     Scope = "org" // ScopeID is then "org"
 )
 
-// Period is how often a budget starts afresh.
+// Period is how often a budget resets.
 type Period string
 
 // The periods. All but Once follow the calendar in the budget's zone.

@@ -42,7 +42,7 @@ func CleanSession(s string) string {
 	return s
 }
 
-// CleanTexts is empty, not nil, where there is nothing.
+// CleanTexts is empty, not nil, if there is nothing.
 func CleanTexts(list []string) []string {
 	out := make([]string, len(list))
 	for i, s := range list {
@@ -51,7 +51,7 @@ func CleanTexts(list []string) []string {
 	return out
 }
 
-// CleanTags is empty, not nil, where there is nothing.
+// CleanTags is empty, not nil, if there is nothing.
 func CleanTags(tags map[string]string) map[string]string {
 	out := make(map[string]string, len(tags))
 	for k, v := range tags {

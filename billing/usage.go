@@ -77,8 +77,8 @@ func ReadUsageBy(s string) UsageBy { return UsageBy(strings.TrimSuffix(strings.T
 // corrections of it.
 type PricedUsage struct {
 	Provider, Model string
-	PriceID         string // "" where there was none
-	ServiceTier     string // of the price, or of the attempts where there was none
+	PriceID         string // "" if there was none
+	ServiceTier     string // of the price, or of the attempts if there was none
 	MinInput        int64
 	Attempts        int64
 	Tokens          Tokens

@@ -42,7 +42,7 @@ type Rotation struct {
 	// says how long they must not have been used to end.
 	Until time.Time
 	Quiet time.Duration
-	// Once names the rotation: the same one again changes nothing. "" is none.
+	// Once names the rotation: the same one again changes nothing. "" means none.
 	Once string
 	Now  time.Time
 }
@@ -78,7 +78,7 @@ type Secrets interface {
 	// ListHandovers lists the hand-overs of a key that are good.
 	ListHandovers(ctx context.Context, id KeyID, now time.Time) ([]Handover, error)
 	// TakeSecret opens the hand-over with a token and rotates the key with r, whose
-	// KeyID and Until it fills in. ErrNoHandover where there is none that is good.
+	// KeyID and Until it fills in. ErrNoHandover if there is none that is good.
 	TakeSecret(ctx context.Context, token [32]byte, r Rotation, notes ...*Change) (Rotated, error)
 	// EndQuietSecrets ends the versions that were not used for as long as they say,
 	// and lists their keys.

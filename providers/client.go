@@ -27,7 +27,7 @@ type Options struct {
 	IdleConns    int           // kept open per host: 256
 	UserAgent    string        // "tallyroute"
 	RootCAs      *x509.CertPool
-	Proxy        *Proxy // nil is none; that of the environment is used only when asked for
+	Proxy        *Proxy // nil means none; that of the environment is used only when asked for
 	Slots        Slots  // for heavy work; nil has no bound
 }
 

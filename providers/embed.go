@@ -20,7 +20,7 @@ const (
 	ToBeFound Purpose = "document" // a text that is searched
 )
 
-// PurposeOf is the member input_type of a request, "" where there is none.
+// PurposeOf is the member input_type of a request, "" if there is none.
 func PurposeOf(r *chat.Request) Purpose {
 	switch word := strings.ToLower(jsonraw.Text(r.Get("input_type"))); word {
 	case "query", "search_query", "retrieval_query":

@@ -22,7 +22,7 @@ const (
 	KindRate       Kind = "rate"          // 429
 	KindQuota      Kind = "quota"         // our account at the provider is used up: 402, and some 429
 	KindOverload   Kind = "overload"      // 5xx, 408, 409, 425
-	KindBroken     Kind = "broken"        // an answer that is none: HTML, empty, malformed, cut, too large
+	KindBroken     Kind = "broken"        // an invalid answer: HTML, empty, malformed, cut, too large
 	KindRedirect   Kind = "redirect"      // 3xx, which is never followed
 	KindRequest    Kind = "request"       // the provider refused the request itself
 	KindLarge      Kind = "too_large"     // more than this account or provider takes at once: 413, and some 429 and 402

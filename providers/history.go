@@ -179,7 +179,7 @@ func (h *history) elsewhere() bool {
 }
 
 // callOf is the call that message i answers: the latest before it that waits for a
-// result, or the next behind it, or the latest that has one; -1 where there is none.
+// result, or the next behind it, or the latest that has one; -1 if there is none.
 func (h *history) callOf(i int) int {
 	m := &h.messages[i]
 	list := h.byID[m.id]

@@ -26,7 +26,7 @@ func Needed(r *chat.Request) (names []string) {
 }
 
 // Loses is the first of names that t could not do: that its quirks refuse, leave out or
-// bring down to what happens anyway; "" where there is none.
+// bring down to what happens anyway; "" if there is none.
 func (t *Target) Loses(names []string) string {
 	q := &t.Quirks
 	i := slices.IndexFunc(names, func(name string) bool {

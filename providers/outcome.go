@@ -143,7 +143,7 @@ func (t *trip) network(err error) *Error {
 	return e
 }
 
-// asError is what an adapter says of an answer that is none.
+// asError is what an adapter says of an invalid answer.
 func asError(err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e

@@ -75,7 +75,7 @@ type Quirks struct {
 // VectorsInt8 are vectors of 8-bit numbers in base64, as Perplexity has them.
 const VectorsInt8 = "int8"
 
-// Bound is the least and the most of a number, in JSON; "" is none.
+// Bound is the least and the most of a number, in JSON; "" means none.
 type Bound struct{ Min, Max string }
 
 // Over are the quirks q declared over those of base, as those of a model are over
@@ -393,7 +393,7 @@ func (p *pass) first(n int) [][]byte {
 	return list
 }
 
-// message is one message with the changes; its own bytes where there are none.
+// message is one message with the changes; its own bytes if there are none.
 func (p *pass) message(m chat.Message) []byte {
 	var sets []jsonraw.Member
 	var drops []string

@@ -39,7 +39,7 @@ func (r *room) Shrink(n int64) {
 }
 
 // TestAnswerTakesTheRoomThatItNeeds and no more: small ones none, large ones about
-// twice their size, and where there is none the call ends, which is nobody's fault.
+// twice their size, and if there is none the call ends, which is nobody's fault.
 func TestAnswerTakesTheRoomThatItNeeds(t *testing.T) {
 	picture := strings.Repeat("x", 1600<<10)
 	plain := pt.Completion("m", picture, 3, 2)

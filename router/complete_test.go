@@ -96,7 +96,7 @@ func TestRefusalOfTheRequestItselfIsFinal(t *testing.T) {
 }
 
 // A prompt that is too long for one model may not be for another with a longer
-// context. Only where there is none, what the provider said is the client's.
+// context. Only if there is none, what the provider said is the client's.
 func TestPromptTooLongForOneModelGoesToALongerOne(t *testing.T) {
 	sized := func(name, price string, context int64) providers.Target {
 		t := target(name, price, price)

@@ -70,7 +70,7 @@ var classes = map[providers.Fault]health.Class{
 }
 
 // outcome is what a failed call says about its target. What was never sent, and a
-// credential that is none, has nothing to do with what was asked.
+// invalid credential, has nothing to do with what was asked.
 func outcome(pe *providers.Error, began time.Time) health.Outcome {
 	return health.Outcome{
 		Class: classes[pe.Kind.Fault()], Certain: !pe.Sent || pe.Status == http.StatusUnauthorized,

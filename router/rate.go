@@ -83,7 +83,7 @@ func (r *Router) rerate(key *billing.Key, taken, used int64) {
 	r.Limits.Take(k, perMinute, min(used-taken, left), now)
 }
 
-// withQuota adds the token quota to the limits per minute where there is none on
+// withQuota adds the token quota to the limits per minute if there is none on
 // tokens: of the budgets, the one with the least left. Clients then see it in
 // the headers that they know.
 func withQuota(rates []Rate, balances []billing.Balance, now time.Time) []Rate {

@@ -6,7 +6,7 @@ import (
 	"hash/crc32"
 )
 
-// state is what stands at a place of a segment.
+// state is what is at a place of a segment.
 type state int
 
 const (

@@ -257,7 +257,7 @@ func same[T int64 | billing.Money](a, b *T) bool {
 	return a == nil && b == nil || a != nil && b != nil && *a == *b
 }
 
-// less compares limits, of which nil is none.
+// less compares limits, of which nil means none.
 func less[T int64 | billing.Money](a, b *T) bool {
 	return a != nil && (b == nil || *a < *b)
 }

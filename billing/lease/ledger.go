@@ -172,7 +172,7 @@ const (
 // entry is a request from its hold to its posting.
 type entry struct {
 	id      string
-	epoch   int // whose leases cover it; none where there is nothing to cover
+	epoch   int // whose leases cover it; none if there is nothing to cover
 	hold    billing.Amount
 	used    billing.Amount // once it is settled
 	leases  []*lease

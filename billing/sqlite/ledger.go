@@ -167,7 +167,7 @@ func take(ctx context.Context, tx *session, h billing.Hold, t held, now time.Tim
 
 const deleteHold = `DELETE FROM holds WHERE id = ? RETURNING budget_ids, window_starts, tokens, nano, if_lost`
 
-// giveBack ends a hold. It reports false where there is none any more.
+// giveBack ends a hold. It reports false if there is none any more.
 func giveBack(ctx context.Context, tx *session, id string) (h held, found bool, err error) {
 	found, err = tx.row(ctx, deleteHold, []any{id}, &h.budgets, &h.starts, &h.tokens, &h.nano, &h.ifLost)
 	if found && err == nil {

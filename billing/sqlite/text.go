@@ -89,7 +89,7 @@ func asJSON[T []string | []netip.Prefix | map[string]string](v T) string {
 	return string(b)
 }
 
-// text is NULL where there is none.
+// text is NULL if there is none.
 func text(s string) any {
 	if s == "" {
 		return nil
@@ -105,7 +105,7 @@ func orNull[T ~int64](n *T) any {
 	return int64(*n)
 }
 
-// jsonOrNull is v as JSON, or NULL where there is nothing in it.
+// jsonOrNull is v as JSON, or NULL if there is nothing in it.
 func jsonOrNull(v any) any {
 	b, err := json.Marshal(v)
 	if err != nil || string(b) == "null" || string(b) == "[]" {
@@ -114,7 +114,7 @@ func jsonOrNull(v any) any {
 	return string(b)
 }
 
-// blob is NULL where there is none.
+// blob is NULL if there is none.
 func blob(b []byte) any {
 	if len(b) == 0 {
 		return nil

@@ -93,7 +93,7 @@ func timestamp(t time.Time) string {
 type budgetsSet struct {
 	Scope  string      `arg:"" help:"What it limits: ${enum}." enum:"org,team,project,key"`
 	Of     string      `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
-	Period string      `help:"When it starts afresh: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
+	Period string      `help:"When it resets: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
 	Zone   string      `help:"Time zone of the period." default:"UTC" placeholder:"ZONE"`
 	USD    *config.USD `help:"Limit in dollars." placeholder:"AMOUNT"`
 	Tokens *int64      `help:"Limit in tokens." placeholder:"N"`

@@ -39,7 +39,7 @@ type keysCreate struct {
 	Env                  string            `help:"Environment: prod, staging or dev. Default: the project's, or dev." placeholder:"ENV"`
 	BudgetUSD            *config.USD       `help:"Dollars per period." placeholder:"AMOUNT"`
 	BudgetTokens         *int64            `help:"Tokens per period." placeholder:"N"`
-	Period               string            `help:"When the budget starts afresh: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
+	Period               string            `help:"When the budget resets: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
 	Zone                 string            `help:"Time zone of the period, such as Europe/Berlin." default:"UTC" placeholder:"ZONE"`
 	Models               []string          `help:"Models it may ask for, as names, aliases or provider/*. Default: all." placeholder:"A,B"`
 	ExpiresIn            config.Duration   `help:"How long it is good for, such as 90d. Default: for ever." placeholder:"DURATION"`

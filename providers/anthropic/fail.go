@@ -9,7 +9,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Fail reads an answer whose status says that it is none.
+// Fail reads an answer whose status says that it failed.
 func (Completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	d, ok := chat.ParseError(body)
 	if !ok {

@@ -128,7 +128,7 @@ func (s *stream) text(m *translate.Message, raw []byte) {
 	m.Text.Add(raw)
 }
 
-// find is the open block with an index, nil where there is none.
+// find is the open block with an index, nil if there is none.
 func (s *stream) find(index string) *block {
 	i := slices.IndexFunc(s.open, func(b block) bool { return b.index == index })
 	if i < 0 {

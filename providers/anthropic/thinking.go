@@ -87,7 +87,7 @@ func ours(r *translate.Request, native []byte, e translate.Effort, room Room) Th
 	return Thinking{On: true, Raw: native}
 }
 
-// set is native of another kind, with another budget; 0 is none.
+// set is native of another kind, with another budget; 0 means none.
 func set(native []byte, kind string, budget int64) []byte {
 	members := []jsonraw.Member{{Name: "type", Value: jsonraw.Quote(kind)}}
 	if budget == 0 {

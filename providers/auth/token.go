@@ -39,7 +39,7 @@ type keeper struct {
 	next  time.Time // when to renew it
 }
 
-// Sign fetches a token where there is none. Callers wait for the one that does.
+// Sign fetches a token if there is none. Callers wait for the one that does.
 func (k *keeper) Sign(ctx context.Context, r *http.Request) error {
 	text, err := k.current(ctx)
 	if err != nil {

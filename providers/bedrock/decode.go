@@ -9,7 +9,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// errShape is an answer that is none of Converse.
+// errShape is an invalid answer of Converse.
 var errShape = translate.Malformed("it has no message and no reason why it ended")
 
 // Decode reads a whole answer.

@@ -42,7 +42,7 @@ type encoder struct {
 	tools  []translate.Tool
 	choice translate.ToolChoice
 	set    translate.Settings
-	bound  int64 // of the output; 0 is none
+	bound  int64 // of the output; 0 means none
 	think  anthropic.Thinking
 	names  map[string]bool // of documents, which must differ
 	o      jsonraw.Object

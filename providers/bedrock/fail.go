@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Fail reads an answer whose status says that it is none.
+// Fail reads an answer whose status says that it failed.
 func (completions) Fail(_ providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	kind, text := said(h, body)
 	if kind == "" && text == "" {

@@ -96,7 +96,7 @@ func (a invoke) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.
 	return r, err
 }
 
-// Fail reads an answer whose status says that it is none.
+// Fail reads an answer whose status says that it failed.
 func (a invoke) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	return a.converse.Fail(x, status, h, body)
 }

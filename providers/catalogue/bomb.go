@@ -6,7 +6,7 @@ import (
 )
 
 // What a text may have at most. The YAML parser takes time that grows with the
-// square of what stands in one group, and stack with every level; levels that
+// square of what is in one group, and stack with every level; levels that
 // are made by dashes or indentation are bounded by the length of a line.
 const (
 	maxText     = 256 << 10

@@ -307,7 +307,7 @@ func (b *builder) auth(a Auth) providers.Auth {
 	return auth.None()
 }
 
-// optional is a source that gives nothing where there is nothing: only keys that
+// optional is a source that gives nothing if there is nothing: only keys that
 // were lent for a time have a session token.
 func optional(ref string, from auth.Source) auth.Source {
 	if ref == "" {

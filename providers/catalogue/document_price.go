@@ -43,7 +43,7 @@ func (d document) prices(m *Model) read {
 	}
 }
 
-// standard is the last price that is not one of a tier, nil where there is none.
+// standard is the last price that is not one of a tier, nil if there is none.
 func (m *Model) standard() *billing.Price {
 	for i, p := range slices.Backward(m.Prices) {
 		if p.MinInput == 0 && p.ServiceTier == billing.TierStandard {

@@ -12,7 +12,7 @@ import (
 // before it.
 type family struct {
 	name     string   // a word of the model's name: gpt, claude, kimi
-	from, to int      // versions, 501 for 5.1; a to of 0 is none
+	from, to int      // versions, 501 for 5.1; a to of 0 means none
 	with     []string // words of which the name has one
 	without  []string // words of which it has none
 	openAI   bool     // of the OpenAI formats alone: the others see to it by themselves
@@ -141,7 +141,7 @@ func (f family) leads(words []string, i int) bool {
 	return i+1 < len(words) && numeral(words[i+1]) && (i == 0 || !numeral(words[i-1]))
 }
 
-// version is that in the words behind a family's name, 501 for 5.1; 0 where there is none.
+// version is that in the words behind a family's name, 501 for 5.1; 0 if there is none.
 func version(words []string) int {
 	for i, w := range words {
 		if !numeral(w) {
@@ -171,7 +171,7 @@ func valueOf(word string) (n int) {
 	return n
 }
 
-// nameWords are the words and numbers of a model's name, without what stands before
+// nameWords are the words and numbers of a model's name, without what comes before
 // the last slash: gpt, 5, 1, codex of openai/gpt-5.1-codex.
 func nameWords(name string) (words []string) {
 	name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])

@@ -9,7 +9,7 @@ import (
 // of a credential.
 type Fault struct {
 	File    string
-	Line    int    // 0 where there is none
+	Line    int    // 0 if there is none
 	Path    string // models[2].prices[0].since
 	Problem string
 }

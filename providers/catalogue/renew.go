@@ -63,7 +63,7 @@ type Change struct {
 
 // Renew compares an offer with what a list says of it and makes a new price of
 // the differences, in force from since on, or from now on where the price of
-// today began as late as that. It reports false where there is nothing to change.
+// today began as late as that. It reports false if there is nothing to change.
 // A price that is not a list price is never replaced.
 func Renew(o Offer, e published.Entry, since, now time.Time) (Change, bool) {
 	c := Change{Offer: o, Now: o.Price(now), Left: e.Left}

@@ -378,7 +378,7 @@ func (a *answer) details(raw []byte) {
 	}
 }
 
-// usageAt is what was read of "usage", or what stands at path.
+// usageAt is what was read of "usage", or what is at path.
 func (a *answer) usageAt(path []string) *Usage {
 	if !a.usage.found && len(path) > 0 {
 		c := jsonraw.NewCursor(jsonraw.Lookup(a.Source(), path...))

@@ -11,7 +11,7 @@ import (
 type Message struct {
 	Raw  []byte // the whole object: the same bytes for as long as a client resends it
 	Role jsonraw.Quoted
-	Name jsonraw.Quoted // nil where there is none
+	Name jsonraw.Quoted // nil if there is none
 }
 
 // PieceKind says what a Piece of a message is, and so by which rule it counts.

@@ -118,16 +118,16 @@ func (r *Request) Session() string {
 	return jsonraw.Text(raw)
 }
 
-// Get is the raw value of a top-level member, nil where there is none. Names match exactly.
+// Get is the raw value of a top-level member, nil if there is none. Names match exactly.
 func (r *Request) Get(name string) json.RawMessage { return r.index.Get(name) }
 
 // Members are the top-level members in their order: decoded name, raw value.
 func (r *Request) Members() iter.Seq2[[]byte, []byte] { return r.index.Members() }
 
-// Tools is the member "tools", nil where there is none or it is null.
+// Tools is the member "tools", nil if there is none or it is null.
 func (r *Request) Tools() json.RawMessage { return jsonraw.Present(r.Get("tools")) }
 
-// ResponseFormat is the member "response_format", nil where there is none or it is null.
+// ResponseFormat is the member "response_format", nil if there is none or it is null.
 func (r *Request) ResponseFormat() json.RawMessage { return jsonraw.Present(r.Get("response_format")) }
 
 // Needs is what a request asks of a model.

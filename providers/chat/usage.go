@@ -242,9 +242,9 @@ func ParseCount(raw []byte) (int64, bool) {
 // prompt and reasoning is part of the completion. What the total has beyond the
 // two shows that some stand beside them: reasoning, the cache or audio, where
 // just that closes the gap, or else output that the provider does not itemise, or the
-// prompt where there is none. More cached tokens than prompt can only stand beside it,
+// prompt if there is none. More cached tokens than prompt can only stand beside it,
 // too, and more reasoning than completion. A total that agrees with the two may leave
-// out what stands beside them; what the provider says that the answer cost can show
+// out what is beside them; what the provider says that the answer cost can show
 // that. Where the counts contradict each other and nothing settles it, the dearer
 // reading is taken.
 func (n counts) usage() Usage {

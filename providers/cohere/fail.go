@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Fail reads an answer whose status says that it is none.
+// Fail reads an answer whose status says that it failed.
 func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	if _, ok := chat.ParseError(body); !ok {
 		e := translate.Unread("cohere", status)

@@ -263,7 +263,7 @@ func (s *signed) think(thought, signature string) {
 }
 
 // text puts the signature of the text on the last part of it, or on an empty one
-// where there is none: list begins with the thoughts.
+// if there is none: list begins with the thoughts.
 func (s *signed) text(list [][]byte) [][]byte {
 	if s.answer == "" {
 		return list

@@ -52,7 +52,7 @@ type stream struct {
 	x       providers.Exchange
 	frames  *translate.Frames
 	choices []*choice
-	ends    []string // their finish reasons, "" where there is none yet
+	ends    []string // their finish reasons, "" if there is none yet
 	blocked string
 	usage   []byte
 	found   searches

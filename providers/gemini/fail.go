@@ -12,7 +12,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Fail reads an answer whose status says that it is none.
+// Fail reads an answer whose status says that it failed.
 func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	object := first(body)
 	d, ok := chat.ParseError(object)

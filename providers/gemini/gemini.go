@@ -22,7 +22,7 @@ type completions struct{ Host }
 
 // Host is who serves the format.
 type Host struct {
-	// Models is what stands before a model's name in a path: "/models/".
+	// Models is what comes before a model's name in a path: "/models/".
 	Models string
 	// Vertex is set for Vertex AI, which differs in what a request may hold.
 	Vertex bool

@@ -63,7 +63,7 @@ func (x Index) Bytes() []byte { return x.b }
 // Len is how many members there are.
 func (x Index) Len() int { return len(x.members) }
 
-// Get is the raw value of a member, nil where there is none. Names match exactly.
+// Get is the raw value of a member, nil if there is none. Names match exactly.
 func (x Index) Get(name string) []byte {
 	for _, m := range x.members {
 		if m.named(x.b, name) {

@@ -65,7 +65,7 @@ type scanner struct {
 // maxSteps is more than there are known fields below each other.
 const maxSteps = 12
 
-// step is a member's name, or a position in an array where there is none.
+// step is a member's name, or a position in an array if there is none.
 type step struct {
 	name Span
 	at   int

@@ -216,7 +216,7 @@ func Elements(array []byte) iter.Seq[[]byte] {
 	}
 }
 
-// Lookup is the raw value at a path of member names, nil where there is none.
+// Lookup is the raw value at a path of member names, nil if there is none.
 func Lookup(object []byte, path ...string) []byte {
 	for _, step := range path {
 		var found []byte

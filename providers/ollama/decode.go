@@ -171,7 +171,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 // failed reports a line that is an error.
 func failed(data []byte) bool { return jsonraw.Present(jsonraw.Lookup(data, "error")) != nil }
 
-// Fail reads an answer whose status says that it is none.
+// Fail reads an answer whose status says that it failed.
 func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	if _, ok := chat.ParseError(body); !ok {
 		return translate.Unread("ollama", status)

@@ -31,7 +31,7 @@ func (completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*ch
 // Usage reads the usage of an answer that need not be one otherwise.
 func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage { return chat.UsageOf(body) }
 
-// fault is what ParseResponse or ParseChunk say of an answer that is none.
+// fault is what ParseResponse or ParseChunk say of an invalid answer.
 func fault(err error) *providers.Error {
 	if e := (*chat.Error)(nil); errors.As(err, &e) {
 		return inBody(*e)

@@ -255,7 +255,7 @@ func (m *mender) state(index string) *choice {
 }
 
 // ending is a chunk that ends the choices of a stream that nothing has ended;
-// nil where there are none.
+// nil if there are none.
 func (m *mender) ending() []byte {
 	var list [][]byte
 	for _, index := range slices.Sorted(maps.Keys(m.choices)) {

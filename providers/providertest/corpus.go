@@ -123,7 +123,7 @@ func recordings(t *testing.T, pattern ...string) []string {
 	return files
 }
 
-// specFolder is where published schemas are, "" where there are none.
+// specFolder is where published schemas are, "" if there are none.
 func specFolder() string { return os.Getenv("TALLYROUTE_SPEC") }
 
 // body is what the provider sent.

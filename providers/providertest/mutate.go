@@ -44,7 +44,7 @@ var (
 	payloads = []string{"args", "input", "arguments", "parameters", "json", "schema", "output_schema", "headers", "trace"}
 )
 
-// jsons changes each JSON text of an answer: all of it, or what stands in its lines.
+// jsons changes each JSON text of an answer: all of it, or what is in its lines.
 func jsons(change func(raw []byte) []byte) func(text string) string {
 	return func(text string) string {
 		if trimmed := strings.TrimSpace(text); json.Valid([]byte(trimmed)) && trimmed != "" {

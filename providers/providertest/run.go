@@ -26,7 +26,7 @@ type Subject struct {
 	// Skip says, for a required exchange that the format cannot have, why not.
 	Skip map[string]string
 	// Wire is the body of an answer as it travels, where that is binary and so not
-	// what stands in an exchange; nil leaves it as it is.
+	// what is in an exchange; nil leaves it as it is.
 	Wire func(h http.Header, body []byte) []byte
 	// Update rewrites what the adapter made of the exchanges.
 	Update bool

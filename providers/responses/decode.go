@@ -11,7 +11,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Fail reads an answer whose status says that it is none: the errors are those of
+// Fail reads an answer whose status says that it failed: the errors are those of
 // the chat format.
 func (completions) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	return openai.New().Chat.Fail(x, status, h, body)

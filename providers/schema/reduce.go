@@ -58,7 +58,7 @@ func (r *reducer) schema(raw []byte, within []string) []byte {
 	return w.done(raw)
 }
 
-// referred is what a reference means, with what stands beside it.
+// referred is what a reference means, with what is beside it.
 func (r *reducer) referred(raw []byte, ref string, within []string) []byte {
 	to := r.find(ref)
 	if to == nil || slices.Contains(within, ref) {
@@ -71,7 +71,7 @@ func (r *reducer) referred(raw []byte, ref string, within []string) []byte {
 	return r.schema(to, append(slices.Clip(within), ref))
 }
 
-// find is what a reference within the schema points at; nil where there is nothing.
+// find is what a reference within the schema points at; nil if there is nothing.
 func (r *reducer) find(ref string) []byte {
 	path, ok := strings.CutPrefix(ref, "#")
 	if !ok {

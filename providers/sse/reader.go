@@ -207,7 +207,7 @@ func (r *Reader) fail(what string, limit int) {
 	r.pos, r.seen, r.end, r.hasData = 0, 0, 0, false
 }
 
-// lineEnd is the position of the first CR or LF, len(b) where there is none.
+// lineEnd is the position of the first CR or LF, len(b) if there is none.
 func lineEnd(b []byte) int {
 	for start := 0; start < len(b); start += window {
 		w := b[start:min(start+window, len(b))]

@@ -13,7 +13,7 @@ import (
 const carriedMark = "tallyroute1."
 
 // Carry packs reasoning_details, and what calls come with (extra_content, by their ids),
-// into one text; "" where there is nothing to be packed.
+// into one text; "" if there is nothing to be packed.
 func Carry(details [][]byte, calls []SpokenCall) string {
 	var o, extras jsonraw.Object
 	o.Array("details", details)

@@ -35,7 +35,7 @@ type Turn struct {
 // Call is a call of a function by the assistant.
 type Call struct {
 	ID, Name  string
-	Arguments string // JSON as the model wrote it; "" is none
+	Arguments string // JSON as the model wrote it; "" means none
 	Extra     []byte // extra_content
 	Custom    bool   // a custom tool, whose Arguments are its free text
 	Cache     []byte // cache_control

@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// Broken is an answer that is none of the format, unless err says better what it is.
+// Broken is an invalid answer of the format, unless err says better what it is.
 func Broken(err error) error {
 	if e := (*providers.Error)(nil); errors.As(err, &e) {
 		return e

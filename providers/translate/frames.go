@@ -30,7 +30,7 @@ func NewFrames(r io.Reader) *Frames {
 // chat.ErrMalformed; an event that says [DONE] ends the stream with io.EOF.
 func (f *Frames) Next() ([]byte, error) { return f.next() }
 
-// Name is that of the event of the last value, "" where there is none.
+// Name is that of the event of the last value, "" if there is none.
 func (f *Frames) Name() string { return string(f.name) }
 
 // first looks how the stream is framed.

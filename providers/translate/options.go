@@ -100,7 +100,7 @@ func Strings(value []byte) [][]byte {
 	return slices.Collect(jsonraw.Elements(value))
 }
 
-// Within brings a number between two bounds, of which "" is none: it is the number
+// Within brings a number between two bounds, of which "" means none: it is the number
 // itself, or the bound, of which a format tells as if the member had been lost.
 func Within(value []byte, low, high string) ([]byte, error) {
 	v, err := strconv.ParseFloat(string(value), 64)

@@ -58,7 +58,7 @@ func Encode(x providers.Exchange, f Format, write func(r *Request) ([]byte, erro
 func (r *Request) Drop(name string) { r.dropped = providers.Lose(r.dropped, name) }
 
 // Bound is the bound of the output to send: the client's own unless ours is lower;
-// 0 is none.
+// 0 means none.
 func (r *Request) Bound() int64 {
 	own, most := r.Exchange.Request.MaxOutput(), r.MaxOutput
 	if most > 0 && (own == 0 || own > most) {

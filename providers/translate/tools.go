@@ -130,7 +130,7 @@ type ToolChoice struct {
 	Names []string // the only functions that may be called; none given: any
 }
 
-// One is the name of the one function that must be called, "" where there is none.
+// One is the name of the one function that must be called, "" if there is none.
 func (c ToolChoice) One() string {
 	if c.Mode == "required" && len(c.Names) == 1 {
 		return c.Names[0]

@@ -11,7 +11,7 @@ type Counter struct {
 	Invalid bool // one cannot be: it was negative, no whole number or too large
 }
 
-// Take is one count, 0 where there is none or there can be no such count.
+// Take is one count, 0 if there is none or there can be no such count.
 func (c *Counter) Take(raw []byte) int64 { return max(c.figure(raw), 0) }
 
 // At is Take of the value at a path.
@@ -19,7 +19,7 @@ func (c *Counter) At(object []byte, path ...string) int64 {
 	return c.Take(jsonraw.Lookup(object, path...))
 }
 
-// figure is one count as it was reported, 0 where there is none.
+// figure is one count as it was reported, 0 if there is none.
 func (c *Counter) figure(raw []byte) int64 {
 	if jsonraw.IsNull(raw) {
 		return 0
@@ -57,7 +57,7 @@ func (u *Usage) Tools(counts []byte) {
 	}
 }
 
-// Take is one count as it was reported, 0 where there is none.
+// Take is one count as it was reported, 0 if there is none.
 func (u *Usage) Take(raw []byte) int64 { return u.figure(raw) }
 
 // At is Take of the value at a path.
@@ -65,7 +65,7 @@ func (u *Usage) At(object []byte, path ...string) int64 {
 	return u.figure(jsonraw.Lookup(object, path...))
 }
 
-// Read takes one count into to, and leaves it where there is none: of an answer that
+// Read takes one count into to, and leaves it if there is none: of an answer that
 // counts several times, the last counts.
 func (u *Usage) Read(raw []byte, to *int64) {
 	if !jsonraw.IsNull(raw) {
@@ -88,7 +88,7 @@ func (u *Usage) State(usage []byte) {
 
 // settle brings the parts within their wholes. More cached tokens than prompt can
 // only stand beside it; some count reasoning with another tokenizer. What the total
-// has beyond the others is output that is not itemised, or the prompt where there is none.
+// has beyond the others is output that is not itemised, or the prompt if there is none.
 func (u *Usage) settle() {
 	if u.settled {
 		return
@@ -115,7 +115,7 @@ func (u *Usage) settle() {
 	u.Reasoning = min(u.Reasoning, u.Completion)
 }
 
-// Chat is the usage in disjoint kinds; nil where there is none.
+// Chat is the usage in disjoint kinds; nil if there is none.
 func (u *Usage) Chat(tier string) *chat.Usage {
 	if u == nil {
 		return nil

@@ -48,7 +48,7 @@ type Class int
 const (
 	Neutral Class = iota // nothing: the request itself was at fault, or the client left
 	OK
-	Failed  // no connection, time-out, overload, an answer that is none
+	Failed  // no connection, time-out, overload, an invalid answer
 	Limited // the target takes no more calls for now
 	Refused // our credential or account was refused
 )

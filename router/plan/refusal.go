@@ -142,7 +142,7 @@ func (p Plan) Refusal(in Input) error {
 }
 
 // Down is when those candidates may be back that could be asked but for their health;
-// nil where there are none.
+// nil if there are none.
 func (p Plan) Down() (down *UnhealthyError) {
 	for _, c := range p.Candidates {
 		if c.Why != Unhealthy {

@@ -57,7 +57,7 @@ func (x *exchange) log(status int, took time.Duration) {
 // network. Whoever tries keys shall not fill the log.
 const wrongKeyLines = 60
 
-// nobody reports a request whose key is none.
+// nobody reports a request whose key is invalid.
 func (x *exchange) nobody() bool {
 	return x.Err != nil && x.key == "" && (errors.Is(x.Err, billing.ErrMalformedKey) || errors.Is(x.Err, billing.ErrUnknownKey) ||
 		errors.As(x.Err, new(*router.StrangerError)))

@@ -12,7 +12,7 @@ type naming struct {
 	name []byte // as JSON
 	made []byte // the last chunk
 	head []byte // of the last one that was looked through, to the end of its model
-	said int    // how long the model's name is there, as JSON; 0 where there is none to replace
+	said int    // how long the model's name is there, as JSON; 0 if there is none to replace
 }
 
 func newNaming(model string) naming { return naming{name: jsonraw.Quote(model)} }

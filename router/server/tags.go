@@ -21,7 +21,7 @@ const sessionHeader = "X-Tallyroute-Session"
 // agentSessions are the headers in which Claude Code and Codex tell theirs.
 var agentSessions = []string{"X-Claude-Code-Session-Id", "Session_id", "Session-Id"}
 
-// parseSession reads it; *chat.FieldError where it is none.
+// parseSession reads it; it returns a *chat.FieldError if it is invalid.
 func parseSession(h http.Header) (string, error) {
 	all := h.Values(sessionHeader)
 	if len(all) == 0 || len(all) == 1 && all[0] == "" {
@@ -47,7 +47,7 @@ const (
 	maxTagValue = 256 // bytes
 )
 
-// parseTags reads the tags of a request; *chat.FieldError where they are none.
+// parseTags reads the tags of a request; it returns a *chat.FieldError if they are invalid.
 func parseTags(h http.Header) (map[string]string, error) {
 	text := strings.Join(h.Values(tagsHeader), ",")
 	if strings.TrimSpace(text) == "" {

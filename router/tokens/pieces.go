@@ -13,7 +13,7 @@ type pieces struct {
 	slots [1 << 13]pieceSlot
 }
 
-// pieceSlot has the mark of a piece, and in its lowest bits the count; 0 is none.
+// pieceSlot has the mark of a piece, and in its lowest bits the count; 0 means none.
 type pieceSlot struct{ v atomic.Uint64 }
 
 // countMask holds the most tokens that a piece can have.

@@ -46,7 +46,7 @@ func splitO200k(t *classTable, text []byte, i int) int {
 // word matches the letters of the first two alternatives of o200k_base at
 // text[i]. mixed is the end by the first: capitals and caseless letters, then at
 // least one small or caseless letter, which may be given back by the former.
-// capitals is the end by the second where the first does not match. 0 is none.
+// capitals is the end by the second where the first does not match. 0 means none.
 func word(t *classTable, text []byte, i int) (mixed, capitals int) {
 	end := i
 	for {

@@ -48,7 +48,7 @@ type Config struct {
 	UpstreamProxy       ProxyRef    `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
 	AdminHosts          []string    `yaml:"admin_hosts"`    // names of the admin listener, beside addresses and localhost
 
-	File string // where it was read from; "" where there is none
+	File string // where it was read from; "" if there is none
 	Text string // what the sections are read from; "" where there is no file
 }
 

@@ -10,7 +10,7 @@ import (
 // never repeats a value, which may be a secret.
 type Fault struct {
 	Source  string // the file, or Environment
-	Line    int    // 0 where there is none
+	Line    int    // 0 if there is none
 	Path    string // limits.max_body_bytes, or the name of a variable
 	Problem string
 }
@@ -47,7 +47,7 @@ func (e Faults) Error() string {
 }
 
 // Err is the faults in the order of the file, those of the environment last; nil
-// where there are none.
+// if there are none.
 func (e Faults) Err() error {
 	if len(e) == 0 {
 		return nil

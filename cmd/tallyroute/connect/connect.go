@@ -75,7 +75,7 @@ func Text(name string, s Settings) (string, error) {
 // Written is what Write has done.
 type Written struct {
 	File   string
-	Backup string // of what was there; "" where there was nothing
+	Backup string // of what was there; "" if there was nothing
 }
 
 // Write merges the configuration of a client into its file below home. What was there

@@ -10,7 +10,7 @@ import (
 // object is a table of settings.
 type object = map[string]any
 
-// within is the table of that name, which is made where there is none.
+// within is the table of that name, which is made if there is none.
 func within(o object, name string) object {
 	inner, ok := o[name].(object)
 	if !ok {

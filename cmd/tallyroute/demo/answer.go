@@ -46,7 +46,7 @@ func (x *call) compose(tokens func(string) int64) {
 	}
 }
 
-// fit is as many of the words as limit tokens allow; a limit of 0 is none.
+// fit is as many of the words as limit tokens allow; a limit of 0 means none.
 func fit(words []string, limit int64, tokens func(string) int64) []string {
 	words = words[:min(len(words), maxWords)]
 	text := strings.Join(words, "")

@@ -130,7 +130,7 @@ func (u *upstream) complete(w http.ResponseWriter, r *http.Request) {
 	u.plain(w, r, x)
 }
 
-// read takes a request apart. A body that is none is refused as a provider would.
+// read takes a request apart. A body that is not JSON is refused as a provider would.
 func (u *upstream) read(r *http.Request) (*call, *refusal) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBytes))
 	if err != nil {
