@@ -66,8 +66,8 @@ func reportedUsages() map[string]reportedUsage {
 		},
 		"a cached context": {
 			usage: `{"prompt_tokens":900000,"completion_tokens":2,"total_tokens":900002,` +
-				`"prompt_tokens_details":{"cached_tokens":899992}}`, more: `,"cached_content":"c/1"`, prompt: 900000, cached: 899992, output: 2,
-			source: reported, status: "overrun",
+				`"prompt_tokens_details":{"cached_tokens":899992}}`, more: `,"cached_content":"c/1"`, prompt: 900000, cached: 899992,
+			output: 2, source: reported, status: "overrun",
 		},
 		"more output than was asked": {
 			usage: `{"prompt_tokens":8,"completion_tokens":4020,"total_tokens":4028}`, prompt: 8, output: 4020,
