@@ -9,7 +9,8 @@ import (
 
 // needed are the members without which an answer is another one than was asked for.
 var needed = []string{
-	searchMember, "tools", "tool_choice", "functions", "function_call", "parallel_tool_calls", "response_format", "n", "modalities", "audio",
+	searchMember, "tools", "tool_choice", "functions", "function_call", "parallel_tool_calls", "response_format", "n",
+	"modalities", "audio",
 	"logprobs", "top_logprobs",
 }
 

@@ -53,7 +53,8 @@ func TestPieces(t *testing.T) {
 			" image image_url text=\"https://x\" name= detail=high\n" +
 			" image image_url text=\"DATA:image/png;base64,AA\" name= detail= data\n" +
 			" image image_url text=\"\\u0064\\u0061\\u0074\\u0061\\u003aimage\" name= detail= data\n"},
-		{"images and sounds that were made", `{"role":"assistant","content":"a","images":[{"type":"image_url","image_url":{"url":"data:image/png;` +
+		{"images and sounds that were made", `{"role":"assistant","content":"a","images":[{"type":"image_url",` +
+			`"image_url":{"url":"data:image/png;` +
 			`base64,AA"}}],"audio":{"id":"b","data":"AA","transcript":"c"}}`, "\"assistant\" \n text content text=\"a\" name= detail=\n" +
 			" image image_url text=\"data:image/png;base64,AA\" name= detail= data\n media audio text=\"AA\" name= detail=\n"},
 		{"audio and files", `{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"AA","format":"wav"}},` +

@@ -161,7 +161,8 @@ func TestPicturesOfTheAssistantAreShownAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"role":"model","parts":[{"text":"two"},{"inlineData":{"mimeType":"image/png","data":"AAAA"},"thoughtSignature":"c2ln"},` +
+	const want = `{"role":"model","parts":[{"text":"two"},{"inlineData":{"mimeType":"image/png","data":"AAAA"},` +
+		`"thoughtSignature":"c2ln"},` +
 		`{"inlineData":{"mimeType":"image/png","data":"BBBB"},"thoughtSignature":"skip_thought_signature_validator"}]}`
 	if !strings.Contains(string(call.Body), want) {
 		t.Errorf("sent %s", call.Body)

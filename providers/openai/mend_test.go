@@ -182,7 +182,8 @@ func TestMendStream(t *testing.T) {
 			},
 			[]string{
 				first, call(`{"id":"a","function":{"name":"f","arguments":"{"},"index":0,"type":"function"},{"id":"b",` +
-					`"function":{"name":"g","arguments":"{}"},"index":1,"type":"function"}`), call(`{"function":{"arguments":"}"},"index":1}`),
+					`"function":{"name":"g","arguments":"{}"},"index":1,"type":"function"}`),
+				call(`{"function":{"arguments":"}"},"index":1}`),
 				end("tool_calls"),
 			},
 		},
@@ -289,7 +290,8 @@ func TestMend_CustomToolsInStreams(t *testing.T) {
 	}
 	var events strings.Builder
 	for _, calls := range pieces {
-		events.WriteString(`data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"tool_calls":` +
+		events.WriteString(`data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,` +
+			`"delta":{"tool_calls":` +
 			calls + `},"logprobs":null,"finish_reason":null}]}` + "\n\n")
 	}
 	s := New().Chat.Stream(exchange(t, askedStream), io.NopCloser(strings.NewReader(events.String())))

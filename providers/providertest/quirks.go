@@ -148,7 +148,8 @@ var quirks = map[string]quirk{
 	},
 	"drop of tools": {
 		providers.Quirks{Drop: []string{"tools.mood"}},
-		`"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","mood":1,"function":{"name":"f","parameters":{"type":"object"}}}]`,
+		`"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","mood":1,"function":{"name":"f",` +
+			`"parameters":{"type":"object"}}}]`,
 		`"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}]`,
 		"tools.mood",
 	},
