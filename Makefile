@@ -67,7 +67,7 @@ proof-memory: ## The memory of the real program under bodies that once took giga
 
 proof-speed: ## What is promised in milliseconds and statements, asserted; on a machine that does nothing else
 	SPEED=1 go test -count=1 -p 1 -parallel 1 -timeout 1h ./cmd/tallyroute ./providers/... ./router/...
-	SPEED=1 VIEW_ROWS=$${VIEW_ROWS:-1000000} LEASES=$${LEASES:-100000} $(PROOF) -run '^TestViews|^TestRenewals' ./billing/postgres
+	SPEED=1 VIEW_ROWS=$${VIEW_ROWS:-1000000} LEASES=$${LEASES:-100000} UPDATES=$${UPDATES:-20000} $(PROOF) -run '^TestViews|^TestRenewals|^TestUpdates' ./billing/postgres
 
 fuzz: ## Every fuzz test for FUZZTIME (30s)
 	@set -e; for pkg in $$(go list ./...); do \
