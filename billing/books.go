@@ -6,16 +6,6 @@ import (
 	"time"
 )
 
-// Books keeps the ledger in order as the months go by: months are closed and
-// archived, mistakes are corrected, and all of it is proved.
-type Books interface {
-	Periods
-	Corrections
-	Archives
-	IntegrityChecker
-	Rejects
-}
-
 // Periods closes the months of the ledger. A row that arrives for a closed
 // month, late, is booked on the first day of the next open month, with
 // AdjustsPeriod naming its own.

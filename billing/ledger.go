@@ -41,11 +41,13 @@ type Settlement struct {
 	Attempts []Spend // at least one; all with the same RequestID and OccurredAt
 }
 
-// Store is what the two databases offer. billingtest.Run is its definition.
-type Store interface {
+// Store is what the two databases offer, contract by contract; a consumer asks for
+// those that it uses. billingtest.Run is its definition.
+type Store struct {
 	Keys
 	Secrets
 	Owners
+	Limits
 	Changes
 	Ledger
 	Sweeper
@@ -54,8 +56,46 @@ type Store interface {
 	Reports
 	Refusals
 	EventLog
-	Books
+	Periods
+	Corrections
+	Archives
+	IntegrityChecker
+	Rejects
 	Replays
+	Database
+}
+
+// With is s with those contracts in the place of its own that by fulfils.
+func (s Store) With(by any) Store {
+	replace(&s.Keys, by)
+	replace(&s.Secrets, by)
+	replace(&s.Owners, by)
+	replace(&s.Limits, by)
+	replace(&s.Changes, by)
+	replace(&s.Ledger, by)
+	replace(&s.Sweeper, by)
+	replace(&s.Allowances, by)
+	replace(&s.Replicas, by)
+	replace(&s.Reports, by)
+	replace(&s.EventLog, by)
+	replace(&s.Periods, by)
+	replace(&s.Corrections, by)
+	replace(&s.Archives, by)
+	replace(&s.IntegrityChecker, by)
+	replace(&s.Rejects, by)
+	replace(&s.Replays, by)
+	replace(&s.Database, by)
+	return s
+}
+
+func replace[T any](contract *T, by any) {
+	if c, ok := by.(T); ok {
+		*contract = c
+	}
+}
+
+// Database is what is below the contracts.
+type Database interface {
 	// Migrate brings the schema up to date under a lock, so that any number of
 	// processes may call it at once, and lists what it applied.
 	Migrate(ctx context.Context) ([]string, error)
@@ -91,7 +131,7 @@ type Keys interface {
 	TouchKeys(ctx context.Context, used map[KeyID]time.Time) error
 }
 
-// Owners keeps teams and projects, and the budgets of all.
+// Owners keeps teams and projects.
 type Owners interface {
 	// EnsureProject finds the project by team and name, or creates the team, the
 	// project or both. Safe to call at once from several processes. An existing
@@ -105,7 +145,6 @@ type Owners interface {
 	UpdateProject(ctx context.Context, id string, change func(*Project) error, notes ...*Change) (Project, error)
 	ListTeams(ctx context.Context) ([]Team, error)
 	ListProjects(ctx context.Context) ([]Project, error)
-	Limits
 }
 
 // Limits keeps the budgets of everything that can have one.

@@ -245,11 +245,11 @@ func leaseCases() map[string]func(w *world) {
 // link is the ledger and its way to the store.
 func (w *world) link() (Leased, *Link) {
 	w.Helper()
-	leased, ok := w.Store.(Leased)
+	leased, ok := w.Store.Database.(Leased)
 	if !ok {
-		w.Fatalf("%T has no lease", w.Store)
+		w.Fatalf("%T has no lease", w.Store.Database)
 	}
-	link, ok := leased.Store.(*Link)
+	link, ok := leased.Store.Database.(*Link)
 	if !ok {
 		w.Fatalf("%T cannot be cut", leased.Store)
 	}

@@ -43,7 +43,7 @@ func bookCorrect(w *world) {
 		}
 	}
 	w.wantProved()
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func bookArchiveRefuses(w *world) {

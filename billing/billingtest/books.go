@@ -328,7 +328,7 @@ func bookReprice(w *world) {
 		w.Error("repriced without a reason")
 	}
 	w.wantProved()
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func bookRepriceUnpriced(w *world) {
@@ -392,7 +392,7 @@ func bookRepriceClosed(w *world) {
 		w.Errorf("periods %+v", list)
 	}
 	w.wantProved()
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // bookRepriceMany has more rows than a batch, of several keys, and several who

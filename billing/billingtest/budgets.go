@@ -37,8 +37,8 @@ func budgetSeeded(w *world) {
 	_, err := w.Reserve(w.Context(), w.hold(k, tokens(6)), w.now)
 	w.wantRefused(err, k.Budgets[0].ID)
 	w.use(k, tokens(5), w.now)
-	CheckSums(w, w, w.now)
-	CheckSums(w, w, w.now.AddDate(0, -1, 0))
+	CheckSums(w, w.Store, w.now)
+	CheckSums(w, w.Store, w.now.AddDate(0, -1, 0))
 }
 
 func budgetSeedScopes(w *world) {
@@ -57,7 +57,7 @@ func budgetSeedScopes(w *world) {
 	}
 	k = w.reread(k)
 	w.use(k, tokens(2), w.now)
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // budgetMadeInFlight: a budget that is made while a request is under way was
@@ -73,7 +73,7 @@ func budgetMadeInFlight(w *world) {
 	w.settle(k, h, tokens(50))
 	w.wantStanding(fresh, team, w.now, standing{used: amount{60, 0}})
 	w.wantStanding(fresh, "bud_1", w.now, standing{used: amount{60, 0}})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func budgetLimitChanges(w *world) {
@@ -91,7 +91,7 @@ func budgetLimitChanges(w *world) {
 	w.use(k, tokens(100), w.now)
 	w.settle(k, h, tokens(60))
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{200, 0}})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func budgetLowered(w *world) {
@@ -123,7 +123,7 @@ func budgetsOfKeyByID(w *world) {
 	_, err := w.Reserve(w.Context(), w.hold(k, tokens(11)), w.now)
 	w.wantRefused(err, "bud_1")
 	w.use(k, tokens(10), w.now)
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func budgetRemovedInFlight(w *world) {
@@ -133,7 +133,7 @@ func budgetRemovedInFlight(w *world) {
 	gone := w.change(k, func(k *billing.Key) { k.Budgets = nil })
 	w.settle(k, h, tokens(50))
 	w.use(gone, tokens(1000), w.now)
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // budgetBackAgain: a budget that was removed and comes back has seen everything.
@@ -148,7 +148,7 @@ func budgetBackAgain(w *world) {
 	back := w.change(k, func(k *billing.Key) { k.Budgets = []billing.Budget{tokens(100).budget("bud_1")} })
 	w.wantStanding(back, "bud_1", w.now, standing{used: amount{55, 0}})
 	w.use(back, tokens(45), w.now)
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func budgetStale(w *world) {
@@ -170,5 +170,5 @@ func budgetShared(w *world) {
 	w.use(b, tokens(40), w.now.Add(time.Second))
 	w.settle(a, h, tokens(60))
 	w.wantStanding(b, id, w.now, standing{used: amount{100, 0}})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }

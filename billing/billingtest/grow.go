@@ -48,7 +48,7 @@ func holdGrows(w *world) {
 	w.must(w.again(k, given, amount{20, 200}))
 	w.must(w.Release(w.Context(), given.ID))
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{60, 600}})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // holdGrowsInAll: where one budget has no room, none is taken from.
@@ -66,7 +66,7 @@ func holdGrowsInAll(w *world) {
 	w.must(err)
 	w.wantSame("balances", after, before)
 	w.settle(k, h, amount{10, 100})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // holdGrowsForAll: many that grow at once get what there is, and no more.
@@ -101,7 +101,7 @@ func holdGrowsForAll(w *world) {
 		w.settle(k, holds[i], tokens(10))
 	}
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{10 * requests, 0}})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // holdGrownSwept: all attempts of a process that died are booked, and all that was
@@ -117,5 +117,5 @@ func holdGrownSwept(w *world) {
 	if rows := w.events(k); len(rows) != 2 {
 		w.Errorf("rows %+v", rows)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }

@@ -60,7 +60,7 @@ func holdExact(w *world) {
 	_, err = w.Reserve(w.Context(), w.hold(k, tokens(51)), w.now)
 	w.wantRefused(err, "bud_1")
 	w.use(k, tokens(50), w.now)
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func holdExactMoney(w *world) {
@@ -74,7 +74,7 @@ func holdExactMoney(w *world) {
 	_, err = w.Reserve(w.Context(), w.hold(k, amount{0, 3}), w.now)
 	w.wantRefused(err, "bud_1")
 	w.use(k, amount{1_000_000, 2}, w.now)
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // manyBudgets binds a key by a budget of each scope; only the team's is small.
@@ -201,7 +201,7 @@ func holdWithoutBudgets(w *world) {
 	if rows := w.events(k); len(rows) != 1 {
 		w.Errorf("rows %v", rows)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // holdRevoked changes a key between the moment it was read and the hold.
@@ -355,7 +355,7 @@ func holdSweep(w *world) {
 	}
 	w.settle(k, kept, amount{10, 10})
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{70, 60}})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // holdSweepKeepsOthers: a row that cannot be written does not keep the others

@@ -70,17 +70,17 @@ type translated struct {
 }
 
 func mirrored(s billing.Store) billing.Store {
-	return translated{s, swapBudget, swapBudget, swapAmounts, swapRow}
+	return s.With(translated{s, swapBudget, swapBudget, swapAmounts, swapRow})
 }
 
 func filled(s billing.Store) billing.Store {
 	same := func(tokens int64, money billing.Money) (int64, billing.Money) { return tokens, money }
-	return translated{s, fillBudget, drainBudget, same, func(s billing.Spend) billing.Spend { return s }}
+	return s.With(translated{s, fillBudget, drainBudget, same, func(s billing.Spend) billing.Spend { return s }})
 }
 
 // inner is a store without its translation.
 func inner(s billing.Store) billing.Store {
-	if t, ok := s.(translated); ok {
+	if t, ok := s.Database.(translated); ok {
 		return t.Store
 	}
 	return s
@@ -239,10 +239,6 @@ func (t translated) Events(ctx context.Context, q billing.EventQuery) ([]billing
 
 // tells reports whether reports say the same of meters as rows do.
 func tells(s billing.Store) bool {
-	w, ok := s.(*world)
-	if ok {
-		s = w.Store
-	}
-	_, other := s.(translated)
+	_, other := s.Database.(translated)
 	return !other
 }

@@ -55,7 +55,7 @@ func (w *world) over(k *billing.Key, request string, over billing.Amount) billin
 // enabled is the key as it is now, and not stopped for an overrun.
 func (w *world) enabled(k *billing.Key) *billing.Key {
 	w.Helper()
-	_, err := manage.Actions{Store: w}.EnableKey(w.Context(), k.ID, manage.By{Actor: "test"})
+	_, err := manage.Actions{Store: w.Store}.EnableKey(w.Context(), k.ID, manage.By{Actor: "test"})
 	w.must(err)
 	return w.reread(k)
 }
@@ -106,7 +106,7 @@ func stopDollar(w *world) {
 	}
 	w.overrun(k, billing.Amount{Money: 1})
 	w.wantStopped(k)
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func stopPercent(w *world) {
@@ -164,7 +164,7 @@ func stopPosted(w *world) {
 	w.post(r, 4, billing.Posting{Rows: []billing.Spend{w.over(k, "req_e", billing.Amount{Money: dollar})}}) // was under way
 	w.wantStopped(k)
 	w.wantUsed(k, "bud_1", amount{5*10 + 3, 2*dollar + 5*10 + 2})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func stopSwept(w *world) {
@@ -181,7 +181,7 @@ func stopEnable(w *world) {
 	k := w.key(tokens(1000).budget(""))
 	w.overrun(k, billing.Amount{Tokens: 51})
 	w.wantStopped(k)
-	actions := manage.Actions{Store: w, Clock: func() time.Time { return w.now }}
+	actions := manage.Actions{Store: w.Store, Clock: func() time.Time { return w.now }}
 	enabled, err := actions.EnableKey(w.Context(), k.ID, manage.By{Actor: "ann", Reason: "the provider has mended it"})
 	w.must(err)
 	w.wantRunning(k)
@@ -242,7 +242,7 @@ func stopRace(w *world) {
 		w.Errorf("%+v, from version %d", got, k.Version)
 	}
 	w.wantStopped(k)
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func stopListed(w *world) {

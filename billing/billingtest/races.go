@@ -16,7 +16,7 @@ func raceCases() map[string]func(w *world) {
 	return map[string]func(w *world){
 		"ExactlyAsManyAsFit": raceAdmits,
 		"ManyLimitsAtOnce":   raceManyLimits,
-		"NeverMoreThanLimit": func(w *world) { raceRandom(w, 12, w) },
+		"NeverMoreThanLimit": func(w *world) { raceRandom(w, 12, w.Store) },
 		"ManyKeysOneTeam":    raceSharedOwners,
 		"SettleOnce":         raceSettle,
 		"SweepAndSettle":     raceSweep,
@@ -33,7 +33,7 @@ func Race(t *testing.T, stores ...billing.Store) {
 	raceAdmitsOn(w, stores...)
 }
 
-func raceAdmits(w *world) { raceAdmitsOn(w, w) }
+func raceAdmits(w *world) { raceAdmitsOn(w, w.Store) }
 
 // raceAdmitsOn sends 64 x 8 requests at a limit for 100 of them.
 func raceAdmitsOn(w *world, stores ...billing.Store) {
@@ -78,7 +78,7 @@ func raceManyLimits(w *world) {
 	if admitted.Load() != 10 {
 		w.Errorf("admitted %d, want 10", admitted.Load())
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // raceRandom spends a random quota in random pieces, in rounds of 64 at once.
@@ -128,7 +128,7 @@ func raceRandom(w *world, rounds int, stores ...billing.Store) {
 		w.wantRefused(err, k.Budgets[0].ID)
 		w.use(k, amount{quota - used, billing.Money(3 * (quota - used))}, w.now)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // raceSharedOwners: writers that share some budgets and not others wait for
@@ -156,7 +156,7 @@ func raceSharedOwners(w *world) {
 			w.Error(err)
 		}
 	})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func raceSettle(w *world) {
@@ -177,7 +177,7 @@ func raceSettle(w *world) {
 		})
 	}
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{400, 0}})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // raceSweep sweeps from several sides while the holds are settled. Each hold
@@ -219,7 +219,7 @@ func raceSweep(w *world) {
 	if len(rows) != n || interrupted != int(swept.Load())+last {
 		w.Errorf("%d rows of %d, %d interrupted, %d swept", len(rows), n, interrupted, int(swept.Load())+last)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // raceBudgets makes and changes budgets while their scopes spend. Each counter
@@ -262,9 +262,9 @@ func raceBudgets(w *world) {
 			}
 		}
 	})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 	w.use(w.reread(k), amount{1, 1}, w.now)
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // raceRevoke: once the revocation has returned, no hold is admitted.

@@ -44,7 +44,7 @@ func randomOperations(w *world) {
 	for _, h := range l.open {
 		w.must(w.Release(w.Context(), h.ID))
 	}
-	CheckSums(w, w, l.now)
+	CheckSums(w, w.Store, l.now)
 }
 
 func (l *life) step() {
@@ -95,7 +95,7 @@ func (l *life) pick() billing.Hold {
 }
 
 func (l *life) sweep() {
-	if _, inMemory := inner(l.Store).(Leased); inMemory {
+	if _, inMemory := inner(l.Store).Database.(Leased); inMemory {
 		return // its holds live and die with the process
 	}
 	n, err := l.Sweep(l.Context(), l.now)
@@ -122,7 +122,7 @@ func (l *life) someBudget(k *billing.Key) {
 
 func (l *life) check() {
 	l.Helper()
-	_, rows := readAll(l, l)
+	_, rows := readAll(l, l.Store)
 	for _, id := range l.keys {
 		balances, err := l.Balances(l.Context(), l.reread(&billing.Key{ID: id}), l.now)
 		l.must(err)
@@ -179,5 +179,5 @@ func randomCancels(w *world) {
 	if rows := len(w.events(k)); rows < int(acknowledged.Load()) || rows > 32*6 {
 		w.Errorf("%d rows for %d acknowledged holds of %d", rows, acknowledged.Load(), 32*6)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }

@@ -83,7 +83,7 @@ func reportGroups(w *world) {
 	} {
 		w.wantSame(string(group), w.report(billing.SpendQuery{GroupBy: []billing.Dimension{group}, Month: "2026-03"}), want)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // reportPairs: two dimensions at once, also of those that only rows have.
@@ -150,7 +150,7 @@ func reportTags(w *world) {
 	if len(top.Rows) != 1 || top.Rows[0].Group[0] != "bob" || top.Lines != 3 || top.Total.Cost != 15 {
 		w.Errorf("the first of all is %+v", top)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // reportArchived: of a month whose rows are gone, a report by what only rows have
@@ -276,7 +276,7 @@ func reportMonth(w *world) {
 	if got := w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"day"}, Month: "2026-05"}); len(got) != 0 {
 		w.Errorf("a month without spend: %v", got)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func reportOneKey(w *world) {
@@ -324,7 +324,7 @@ func (w *world) reportDays(zone string, instants []string, want map[string]billi
 		sum[r.ReportDay] += r.Cost.Total
 	}
 	z.wantSame("rows in "+zone, sum, want)
-	CheckSums(z, z, z.now)
+	CheckSums(z, z.Store, z.now)
 }
 
 func reportKolkata(w *world) {
@@ -373,8 +373,8 @@ func reportOneNumber(w *world) {
 		_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: attempts})
 		w.must(err)
 	}
-	CheckSums(w, w, w.now)
-	CheckSums(w, w, w.now.AddDate(0, 1, 0))
+	CheckSums(w, w.Store, w.now)
+	CheckSums(w, w.Store, w.now.AddDate(0, 1, 0))
 }
 
 // reportOwnersChange: what was reported yesterday is reported tomorrow.
@@ -387,5 +387,5 @@ func reportOwnersChange(w *world) {
 	w.wantSame("by team", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"team"}, Month: "2026-03"}), before)
 	w.wantSame("by key", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"key"}, Month: "2026-03"}),
 		map[string]billing.Money{"web/shop/" + k.Name + "/" + string(k.ID): 1})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }

@@ -86,7 +86,7 @@ func rowKeepsEverything(w *world) {
 	w.must(err)
 	row.ReportDay = "2026-03-14"
 	w.wantRow(w.events(k)[0], row)
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // rowUnknown: what nobody knows is not nothing.
@@ -230,7 +230,7 @@ func rowHostile(w *world) {
 		w.wantCleanRow(w.events(k)[0], s)
 		w.wantStanding(k, k.Budgets[0].ID, w.now, standing{used: amount{9, 0}})
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func rowHostileSwept(w *world) {
@@ -248,7 +248,7 @@ func rowHostileSwept(w *world) {
 		}
 		w.wantCleanRow(w.events(k)[0], s)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func rowHostileKey(w *world) {

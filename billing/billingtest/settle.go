@@ -44,7 +44,7 @@ func settleTwice(w *world) {
 	if rows := w.events(k); len(rows) != 1 {
 		w.Errorf("rows %v", rows)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func settleReplay(w *world) {
@@ -62,7 +62,7 @@ func settleReplay(w *world) {
 		}
 	}
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{90, 0}})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func settleUnknown(w *world) {
@@ -101,7 +101,7 @@ func settleAttempts(w *world) {
 	if len(report) != 3 || sum.Requests != 1 || sum.Attempts != 3 || sum.Errors != 2 || sum.NotExact != 1 {
 		w.Errorf("one request in three attempts is %+v", sum)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // settleOverrun: only a provider that reports more than it was allowed takes a
@@ -124,7 +124,7 @@ func settleOverrun(w *world) {
 	if len(report) != 1 || report[0].Overrun != 60 || report[0].OverrunMoney != 50 {
 		w.Errorf("report %+v", report)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func settleNothing(w *world) {
@@ -136,7 +136,7 @@ func settleNothing(w *world) {
 	if rows := w.events(k); len(rows) != 1 {
 		w.Errorf("rows %v", rows)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // settleUnpriced: no price is not a price of zero.
@@ -159,7 +159,7 @@ func settleUnpriced(w *world) {
 	if len(report) != 1 || report[0].Unpriced != 1 || report[0].Cost != 0 || report[0].Savings != 0 {
 		w.Errorf("report %+v", report)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func settleFree(w *world) {
@@ -176,7 +176,7 @@ func settleFree(w *world) {
 	if len(report) != 1 || report[0].Unpriced != 0 || report[0].Savings != 8 {
 		w.Errorf("report %+v", report)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // settleHuge: a provider that reports nonsense is booked as far as a database
@@ -250,7 +250,7 @@ func settleAllOrNothing(w *world) {
 		w.Errorf("rows %v", rows)
 	}
 	w.settle(k, h, tokens(10))
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func settleRefuses(w *world) {
@@ -315,7 +315,7 @@ func settleCorrections(w *world) {
 		got[0].AdjustsEvent != row.AdjustsEvent {
 		w.Errorf("rows %+v", got)
 	}
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // settleOwner: a key that moves while its request is under way does not take
@@ -332,5 +332,5 @@ func settleOwner(w *world) {
 	w.settle(k, h, tokens(9))
 	w.wantStanding(k, old, w.now, standing{used: amount{9, 0}})
 	w.wantStanding(moved, fresh, w.now, standing{})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }

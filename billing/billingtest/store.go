@@ -126,7 +126,7 @@ func unavailable(w *world) {
 	cancel()
 	w.wantAllUnavailable(ctx, k)
 	w.must(w.Ready(w.Context()))
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 func unavailableAfterClose(w *world) {

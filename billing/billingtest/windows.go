@@ -120,8 +120,8 @@ func windowOccurred(w *world) {
 	w.must(err)
 	w.wantStanding(k, "bud_1", w.now, standing{})
 	w.wantStanding(k, "bud_1", yesterday, standing{used: amount{7, 0}})
-	CheckSums(w, w, w.now)
-	CheckSums(w, w, yesterday)
+	CheckSums(w, w.Store, w.now)
+	CheckSums(w, w.Store, yesterday)
 }
 
 func windowSettledLate(w *world) {
@@ -135,8 +135,8 @@ func windowSettledLate(w *world) {
 	w.settle(k, h, tokens(50))
 	w.wantStanding(k, "bud_1", before, standing{used: amount{50, 0}})
 	w.wantStanding(k, "bud_1", after, standing{used: amount{100, 0}})
-	CheckSums(w, w, before)
-	CheckSums(w, w, after)
+	CheckSums(w, w.Store, before)
+	CheckSums(w, w.Store, after)
 }
 
 func windowSweptLate(w *world) {
@@ -149,7 +149,7 @@ func windowSweptLate(w *world) {
 	}
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{60, 0}})
 	w.wantStanding(k, "bud_1", w.now.AddDate(0, 0, 5), standing{})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // windowPeriodChanges: what was used is kept, in windows of the new length.
@@ -169,7 +169,7 @@ func windowPeriodChanges(w *world) {
 	w.wantRefused(err, "bud_1")
 	w.settle(k, flying, tokens(5))
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{105, 0}})
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // windowPeriodChangesFirst: the first day of a month begins when the month does.
@@ -205,8 +205,8 @@ func windowPeriodChangesFirst(w *world) {
 	}
 	w.settle(k, flying, tokens(10))
 	w.wantStanding(k, "bud_1", later, standing{used: amount{65, 0}})
-	CheckSums(w, w, first)
-	CheckSums(w, w, later)
+	CheckSums(w, w.Store, first)
+	CheckSums(w, w.Store, later)
 }
 
 func windowZoneChanges(w *world) {
@@ -219,7 +219,7 @@ func windowZoneChanges(w *world) {
 	k = w.reread(k)
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{50, 0}})
 	w.use(k, tokens(50), w.now)
-	CheckSums(w, w, w.now)
+	CheckSums(w, w.Store, w.now)
 }
 
 // windowSkew: two replicas whose clocks differ by 90 seconds around midnight
@@ -237,7 +237,7 @@ func windowSkew(w *world) {
 	for _, now := range []time.Time{slow, fast} {
 		_, err := w.Reserve(w.Context(), w.holdAt(k, tokens(1), now), now)
 		w.wantRefused(err, "bud_1")
-		CheckSums(w, w, now)
+		CheckSums(w, w.Store, now)
 	}
 }
 
@@ -258,6 +258,6 @@ func windowAllPeriods(w *world) {
 		w.use(k, amount{int64(i), billing.Money(2 * i)}, start.Add(time.Duration(i)*109*time.Hour))
 	}
 	for i := range 80 {
-		CheckSums(w, w, start.Add(time.Duration(i)*109*time.Hour))
+		CheckSums(w, w.Store, start.Add(time.Duration(i)*109*time.Hour))
 	}
 }

@@ -22,7 +22,7 @@ func (h *hooked) copied(w *walk) billing.Store {
 	s, err := sqlite.Open(w.t.Context(), to, sqlite.Options{})
 	w.must(err)
 	w.t.Cleanup(func() { _ = s.Close() })
-	return s
+	return s.Contracts()
 }
 
 // wantUsed checks what the ledger says that the key has used.

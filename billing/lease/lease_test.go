@@ -31,7 +31,14 @@ func TestSuitePostgres(t *testing.T) {
 func openSQLite(t *testing.T, zone *time.Location) billing.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), t.TempDir()+"/ledger.db", sqlite.Options{Reporting: zone})
-	return migrated(t, s, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s.Contracts()
 }
 
 func openPostgres(t *testing.T, zone *time.Location) billing.Store {
@@ -58,19 +65,7 @@ func connect(t *testing.T, dsn string, o postgres.Options) billing.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
-func migrated(t *testing.T, s billing.Store, err error) billing.Store {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	if _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return s.Contracts()
 }
 
 // leased is a store behind a ledger with a journal of its own, which runs until
@@ -82,6 +77,7 @@ func leased(t *testing.T, s billing.Store, zone *time.Location) billing.Store {
 		t.Fatal(err)
 	}
 	link := &billingtest.Link{Store: s}
+	linked := s.With(link)
 	l, err := lease.Open(link, log, lease.Options{Replica: log.ID(), Zone: zone, Report: func(err error) { t.Log(err) }})
 	if err != nil {
 		t.Fatal(err)
@@ -102,5 +98,5 @@ func leased(t *testing.T, s billing.Store, zone *time.Location) billing.Store {
 			t.Error(err)
 		}
 	})
-	return billingtest.Leased{Store: link, Ledger: l}
+	return s.With(billingtest.Leased{Store: linked, Ledger: l})
 }

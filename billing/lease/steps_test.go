@@ -34,7 +34,7 @@ func TestInterleavingsObeyTheLaws(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer store.Close()
-			interleave(t, seed, &walk{store: store, ttl: 5 * time.Minute, sleep: time.Sleep, checks: 1})
+			interleave(t, seed, &walk{store: store.Contracts(), ttl: 5 * time.Minute, sleep: time.Sleep, checks: 1})
 		})
 	})
 }
@@ -50,7 +50,7 @@ func TestInterleavingsOnPostgresObeyTheLaws(t *testing.T) {
 		}
 		defer store.Close()
 		interleave(t, seed, &walk{
-			store: store, ttl: 500 * time.Millisecond, sleep: func(d time.Duration) { time.Sleep(d / 100) },
+			store: store.Contracts(), ttl: 500 * time.Millisecond, sleep: func(d time.Duration) { time.Sleep(d / 100) },
 			checks: 10,
 		})
 	})

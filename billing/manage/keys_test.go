@@ -13,7 +13,7 @@ import (
 
 // desk keeps keys and projects in memory, as far as the actions need them.
 type desk struct {
-	Store
+	billing.Store
 	keys     map[billing.KeyID]billing.Key
 	hashes   map[[32]byte]billing.KeyID
 	projects []billing.Project
@@ -79,7 +79,7 @@ var issuedAt = time.Date(2026, time.November, 24, 12, 0, 0, 0, time.UTC)
 
 func actionsOf(t *testing.T, d *desk) Actions {
 	t.Helper()
-	return Actions{Store: d, Pepper: newPepper(t), Clock: func() time.Time { return issuedAt }}
+	return Actions{Store: billing.Store{}.With(d), Pepper: newPepper(t), Clock: func() time.Time { return issuedAt }}
 }
 
 func TestCreatedKeyIsFoundByItsSecretAlone(t *testing.T) {

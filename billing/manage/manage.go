@@ -9,30 +9,15 @@
 package manage
 
 import (
-	"context"
 	"time"
 
 	"tallyroute/billing"
 )
 
-// Store is what the actions need of the ledger's database.
-type Store interface {
-	billing.Keys
-	billing.Secrets
-	billing.Owners
-	billing.Changes
-	billing.Books
-	billing.EventLog
-	ListReplicas(ctx context.Context) ([]billing.ReplicaState, error)
-	ForgetReplica(ctx context.Context, id string) (int, error)
-	RecordPrices(ctx context.Context, prices []billing.Price) error
-	Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error)
-}
-
-// Actions are what operators can do to one ledger. Store is required, Pepper
-// for making keys.
+// Actions are what operators can do to one ledger. Store is required, but for its
+// holds, its leases and what is kept for clients; Pepper for making keys.
 type Actions struct {
-	Store  Store
+	Store  billing.Store
 	Pepper billing.Pepper
 	// KnownModel reports whether a key may be limited to name, and if not, what
 	// is near. Nil accepts every name.

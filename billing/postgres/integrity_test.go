@@ -25,7 +25,7 @@ END $$`
 func TestIntegrityCheckNamesEveryCorruption(t *testing.T) {
 	s, dsn := open(t, patient)
 	var c *pgx.Conn
-	billingtest.Mutations(t, s, func(sql string) error {
+	billingtest.Mutations(t, s.Contracts(), func(sql string) error {
 		if c == nil {
 			c = raw(t, dsn)
 			exec(t, c, "SET session_replication_role = replica")

@@ -26,7 +26,7 @@ func TestStoreBehindAPooler(t *testing.T) {
 		o := patient
 		o.Reporting, o.Overrun = zone, billing.DefaultOverrunLimit()
 		_, dsn := open(t, patient)
-		return connect(t, through(dsn), o)
+		return connect(t, through(dsn), o).Contracts()
 	}
 	if prove.Size(t, "POOLER", 0) > 0 {
 		billingtest.Run(t, open)

@@ -74,7 +74,29 @@ type Store struct {
 	closed    atomic.Bool
 }
 
-var _ billing.Store = (*Store)(nil)
+// Contracts is all that the store fulfils.
+func (s *Store) Contracts() billing.Store {
+	return billing.Store{
+		Keys:             s,
+		Secrets:          s,
+		Owners:           s,
+		Limits:           s,
+		Changes:          s,
+		Ledger:           s,
+		Sweeper:          s,
+		Allowances:       s,
+		Replicas:         s,
+		Reports:          s,
+		EventLog:         s,
+		Periods:          s,
+		Corrections:      s,
+		Archives:         s,
+		IntegrityChecker: s,
+		Rejects:          s,
+		Replays:          s,
+		Database:         s,
+	}
+}
 
 // errDSN does not repeat the connection string, which may hold a password.
 var errDSN = errors.New("billing/postgres: connection string not understood; want postgres://user:password@host:port/database, " +

@@ -17,7 +17,7 @@ const deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = curren
 
 func TestRace_SeveralProcesses(t *testing.T) {
 	first, dsn := open(t, patient)
-	billingtest.Race(t, first, connect(t, dsn, patient), connect(t, dsn, patient))
+	billingtest.Race(t, first.Contracts(), connect(t, dsn, patient).Contracts(), connect(t, dsn, patient).Contracts())
 	wantConserved(t, raw(t, dsn))
 }
 

@@ -13,6 +13,6 @@ func TestStore(t *testing.T) {
 		o := patient
 		o.Reporting, o.Overrun = reporting, billing.DefaultOverrunLimit()
 		s, _ := open(t, o)
-		return s
+		return s.Contracts()
 	})
 }

@@ -14,7 +14,7 @@ func TestIntegrityCheckNamesEveryCorruption(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s := open(t, path, Options{})
 	var raw *sql.DB
-	billingtest.Mutations(t, s, func(query string) error {
+	billingtest.Mutations(t, s.Contracts(), func(query string) error {
 		if raw == nil {
 			raw = unguarded(t, path)
 		}

@@ -127,7 +127,7 @@ func TestSeveralProcessesShareAQuotaExactly(t *testing.T) {
 	if sum != 300 {
 		t.Errorf("admitted %d here and %v, want 300 in all", own, done)
 	}
-	billingtest.CheckSums(t, s, march)
+	billingtest.CheckSums(t, s.Contracts(), march)
 }
 
 // TestSeveralStoresOnOneFileRace runs the races of the suite over three stores on one file.
@@ -135,7 +135,7 @@ func TestSeveralStoresOnOneFileRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	var stores []billing.Store
 	for range 3 {
-		stores = append(stores, open(t, path, Options{}))
+		stores = append(stores, open(t, path, Options{}).Contracts())
 	}
 	billingtest.Race(t, stores...)
 }
@@ -182,7 +182,7 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 	if n := number(t, s, `SELECT count(*) FROM spend_events`); int(n) < len(acknowledged) || int(n) > len(acknowledged)+16 {
 		t.Errorf("%d rows for %d acknowledged requests", n, len(acknowledged))
 	}
-	billingtest.CheckSums(t, s, march)
+	billingtest.CheckSums(t, s.Contracts(), march)
 	if n := number(t, s, `SELECT count(*) FROM budget_counters c WHERE c.budget_id = 'bud_1' AND c.held_tokens = 0 AND c.used_tokens = `+
 		`(SELECT sum(output_tokens) FROM spend_events)`); n != 1 {
 		t.Errorf("the counter of %s is not what the ledger says", k.ID)

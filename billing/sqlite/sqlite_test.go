@@ -11,7 +11,7 @@ import (
 
 func TestStore(t *testing.T) {
 	billingtest.Run(t, func(t *testing.T, reporting *time.Location) billing.Store {
-		return open(t, filepath.Join(t.TempDir(), "tallyroute.db"), Options{Reporting: reporting, Overrun: billing.DefaultOverrunLimit()})
+		return open(t, filepath.Join(t.TempDir(), "tallyroute.db"), Options{Reporting: reporting, Overrun: billing.DefaultOverrunLimit()}).Contracts()
 	})
 }
 
@@ -34,5 +34,5 @@ func open(t testing.TB, path string, o Options) *Store {
 }
 
 func BenchmarkStore(b *testing.B) {
-	billingtest.Benchmark(b, open(b, filepath.Join(b.TempDir(), "tallyroute.db"), Options{}))
+	billingtest.Benchmark(b, open(b, filepath.Join(b.TempDir(), "tallyroute.db"), Options{}).Contracts())
 }

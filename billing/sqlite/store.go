@@ -51,7 +51,29 @@ type Store struct {
 	closed    error
 }
 
-var _ billing.Store = (*Store)(nil)
+// Contracts is all that the store fulfils.
+func (s *Store) Contracts() billing.Store {
+	return billing.Store{
+		Keys:             s,
+		Secrets:          s,
+		Owners:           s,
+		Limits:           s,
+		Changes:          s,
+		Ledger:           s,
+		Sweeper:          s,
+		Allowances:       s,
+		Replicas:         s,
+		Reports:          s,
+		EventLog:         s,
+		Periods:          s,
+		Corrections:      s,
+		Archives:         s,
+		IntegrityChecker: s,
+		Rejects:          s,
+		Replays:          s,
+		Database:         s,
+	}
+}
 
 // Pragmas of every connection. The busy time-out comes first: the others may
 // have to wait for another process.

@@ -181,7 +181,7 @@ func TestFullDisk(t *testing.T) {
 	if _, err := s.Sweep(t.Context(), march.AddDate(0, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
-	billingtest.CheckSums(t, s, march)
+	billingtest.CheckSums(t, s.Contracts(), march)
 }
 
 // TestBusyFile: a file that somebody else keeps locked is unavailable, and is

@@ -21,7 +21,7 @@ var errNoBackup = errors.New("the database is PostgreSQL: back it up with its ow
 // Run writes the copy.
 func (c backupCommand) Run(a *cli) error {
 	return a.withStore(func(s billing.Store, _ *config.Config) error {
-		file, ok := s.(*sqlite.Store)
+		file, ok := s.Database.(*sqlite.Store)
 		if !ok {
 			return errNoBackup
 		}

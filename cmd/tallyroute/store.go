@@ -51,7 +51,7 @@ func (a *cli) openAnd(cfg *config.Config, do func(billing.Store, *config.Config)
 	if err != nil {
 		return err
 	}
-	if _, isFile := store.(*sqlite.Store); isFile {
+	if _, isFile := store.Database.(*sqlite.Store); isFile {
 		_, err = store.Migrate(a.ctx)
 	} else {
 		err = store.Ready(a.ctx)

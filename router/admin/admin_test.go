@@ -57,7 +57,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	core, logs := observer.New(zap.DebugLevel)
 	o := Options{
 		Reports: store, Actions: manage.Actions{
-			Store: store, Pepper: pepper,
+			Store: store.Contracts(), Pepper: pepper,
 			KnownModel: func(name string) (string, bool) { return "chat-cheap", name == "chat-cheap" || name == "openai/*" },
 		},
 		Token: func() string { return token }, Version: "test", Log: zap.New(core), BaseURL: "http://127.0.0.1:8080/v1",
@@ -82,7 +82,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 		<-done
 	})
 	return &rig{
-		t: t, url: "http://" + l.Addr().String(), client: &http.Client{Transport: transport}, store: store, logs: logs,
+		t: t, url: "http://" + l.Addr().String(), client: &http.Client{Transport: transport}, store: store.Contracts(), logs: logs,
 		engine: s.Handler.(*gin.Engine),
 	}
 }

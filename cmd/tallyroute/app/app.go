@@ -114,7 +114,7 @@ func (s *Service) Address(name string) string {
 
 // Actions are what operators can do.
 func (s *Service) Actions() manage.Actions {
-	return manage.Actions{Store: managed{s.store, s.ledger.Balances}, Pepper: s.pepper.Pepper, KnownModel: s.knownModel}
+	return manage.Actions{Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel}
 }
 
 // Reports read the ledger, with all that is settled.
@@ -173,7 +173,7 @@ type managed struct {
 	balances func(context.Context, *billing.Key, time.Time) ([]billing.Balance, error)
 }
 
-// Balances implements manage.Store.
+// Balances implements billing.Ledger.
 func (m managed) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error) {
 	return m.balances(ctx, k, now)
 }

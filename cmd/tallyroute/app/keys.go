@@ -23,7 +23,7 @@ const (
 // listenForKeys has the database tell at once what becomes of keys, until ctx ends. Where
 // it cannot, keys are confirmed every second by those who use them.
 func (s *Service) listenForKeys(ctx context.Context) error {
-	feed, ok := s.store.(billing.KeyFeed)
+	feed, ok := s.store.Database.(billing.KeyFeed)
 	if !ok {
 		return nil
 	}

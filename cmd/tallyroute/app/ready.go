@@ -221,7 +221,7 @@ func (s *Service) prepare(ctx context.Context, n *snapshot) error {
 
 // tellPooler says what is different where the database is reached through a pooler.
 func (s *Service) tellPooler() {
-	store, ok := s.store.(interface{ Pooled() (pooled, direct bool) })
+	store, ok := s.store.Database.(interface{ Pooled() (pooled, direct bool) })
 	if !ok {
 		return
 	}

@@ -45,8 +45,8 @@ func TestBringUp(t *testing.T) {
 			store := &absentStore{back: time.Now().Add(away)}
 			cfg := config.Default()
 			s := &Service{
-				Options: Options{Log: zap.NewNop()}, store: store, ledger: &ledger{},
-				ready: newReadiness(store, func() error { return nil }, func() time.Time { return time.Time{} }),
+				Options: Options{Log: zap.NewNop()}, store: billing.Store{}.With(store), ledger: &ledger{},
+				ready: newReadiness(billing.Store{}.With(store), func() error { return nil }, func() time.Time { return time.Time{} }),
 			}
 			s.current.Store(&snapshot{cfg: &cfg, prices: billing.NewPriceBook(nil)})
 			s.verifier = billing.NewVerifier(store, billing.Pepper{}, billing.VerifierOptions{Closed: true})
@@ -94,7 +94,7 @@ func TestReadyWhileWhatIsLeasedCanBeServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &absentStore{back: time.Now().Add(time.Hour)}
 		until := time.Now().Add(time.Minute)
-		r := newReadiness(store, func() error { return nil }, func() time.Time {
+		r := newReadiness(billing.Store{}.With(store), func() error { return nil }, func() time.Time {
 			if time.Now().After(until) {
 				return time.Time{}
 			}
@@ -134,7 +134,7 @@ func TestReadyWhileWhatIsLeasedCanBeServed(t *testing.T) {
 func TestReadyDoesNotWaitForASilentDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		until := time.Now().Add(time.Hour)
-		r := newReadiness(silentStore{}, func() error { return nil }, func() time.Time { return until })
+		r := newReadiness(billing.Store{}.With(silentStore{}), func() error { return nil }, func() time.Time { return until })
 		r.set(nil)
 		for range 3 {
 			began := time.Now()

@@ -21,18 +21,18 @@ func OpenStore(ctx context.Context, c *config.Config) (billing.Store, error) {
 func openStore(ctx context.Context, c *config.Config, swept func([]billing.Spend)) (billing.Store, error) {
 	where, err := database(ctx, c.Database)
 	if err != nil {
-		return nil, fmt.Errorf("database: %w", err)
+		return billing.Store{}, fmt.Errorf("database: %w", err)
 	}
 	direct, err := database(ctx, c.DatabaseDirect)
 	if err != nil {
-		return nil, fmt.Errorf("database_direct: %w", err)
+		return billing.Store{}, fmt.Errorf("database_direct: %w", err)
 	}
 	zone, err := Zone(c)
 	if err != nil {
-		return nil, err
+		return billing.Store{}, err
 	}
 	if where.IsPostgres() {
-		return postgres.Open(ctx, string(where), postgres.Options{
+		return contracts(postgres.Open(ctx, string(where), postgres.Options{
 			Reporting: zone,
 			MaxConns:  int32(c.DatabaseConnections), // at most 1000
 			Acquire:   time.Duration(c.Timeouts.DatabaseAcquire),
@@ -41,13 +41,20 @@ func openStore(ctx context.Context, c *config.Config, swept func([]billing.Spend
 			Direct:    string(direct),
 			Overrun:   overrunLimit(c.Overrun),
 			Swept:     swept,
-		})
+		}))
 	}
 	path, err := where.SQLitePath()
 	if err != nil {
-		return nil, err
+		return billing.Store{}, err
 	}
-	return sqlite.Open(ctx, path, sqlite.Options{Reporting: zone, Overrun: overrunLimit(c.Overrun), Swept: swept})
+	return contracts(sqlite.Open(ctx, path, sqlite.Options{Reporting: zone, Overrun: overrunLimit(c.Overrun), Swept: swept}))
+}
+
+func contracts[S interface{ Contracts() billing.Store }](store S, err error) (billing.Store, error) {
+	if err != nil {
+		return billing.Store{}, err
+	}
+	return store.Contracts(), nil
 }
 
 // overrunLimit is how far a key may go beyond its holds before it is stopped.
