@@ -34,7 +34,7 @@ func TestRatioIsOfMedians(t *testing.T) {
 func TestMockAnswers(t *testing.T) {
 	for _, l := range loads() {
 		ours, its := net.Pipe()
-		go newMock().serve(its)
+		go serve(its, newMock(256), newMock(1024))
 		go func() {
 			_, _ = ours.Write([]byte("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: "))
 			_, _ = ours.Write([]byte(strconv.Itoa(len(l.body)) + "\r\n\r\n"))
@@ -45,7 +45,7 @@ func TestMockAnswers(t *testing.T) {
 		}
 		_ = ours.Close()
 	}
-	m := newMock()
+	m := newMock(256)
 	whole := bytes.Join(m.stream, nil)
 	for _, bad := range [][]byte{whole[:len(whole)-40], m.plain[:len(m.plain)-3], []byte("HTTP/1.1 503 No\r\nContent-Length: 1\r\n\r\n}")} {
 		if err := read(bufio.NewReader(bytes.NewReader(bad)), "}"); err == nil {

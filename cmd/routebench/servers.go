@@ -27,18 +27,19 @@ type mock struct {
 	stream [][]byte // what is written at a time
 }
 
-func newMock() mock {
+// newMock answers prompts of so many tokens.
+func newMock(prompt int) mock {
 	const (
 		details = `,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,` +
 			`"audio_tokens":0}}`
 		prefix = `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767225600,"model":"bench",` +
 			`"service_tier":"default","choices":[`
 	)
+	used := fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":100,"total_tokens":%d`, prompt, prompt+100) + details
 	answer := `{"id":"chatcmpl-1","object":"chat.completion","created":1767225600,"model":"bench","choices":[{"index":0,` +
 		`"message":{"role":"assistant","content":"` +
 		strings.Repeat(answerText, 4)[:answerSize] +
-		`","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":256,"completion_tokens":100,` +
-		`"total_tokens":356` + details + "}"
+		`","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":` + used + "}"
 	m := mock{plain: fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 		len(answer), answer)}
 	chunk := func(delta, finish string) string {
@@ -51,8 +52,7 @@ func newMock() mock {
 		m.stream = append(m.stream, []byte(next+chunk(`{"content":" account"}`, "null")))
 		next = ""
 	}
-	end := chunk(`{}`, `"stop"`) + framed(prefix+`],"usage":{"prompt_tokens":256,"completion_tokens":100,"total_tokens":356`+
-		details+"}\n\n") +
+	end := chunk(`{}`, `"stop"`) + framed(prefix+`],"usage":`+used+"}\n\n") +
 		framed("data: [DONE]\n\n") + "0\r\n\r\n"
 	m.stream = append(m.stream, []byte(end))
 	return m
@@ -61,6 +61,10 @@ func newMock() mock {
 // framed is text as one chunk of HTTP.
 func framed(text string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(text), text) }
 
+// tokens is about how many a prompt of that size has. A report far below that is
+// disputed, which costs more than what is to be measured.
+func tokens(size int) int { return size / 4 }
+
 // serveUpstream is the mock provider.
 func serveUpstream(ctx context.Context, addr string) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
@@ -68,18 +72,18 @@ func serveUpstream(ctx context.Context, addr string) error {
 		return err
 	}
 	context.AfterFunc(ctx, func() { _ = l.Close() })
-	m := newMock()
+	short, long := newMock(tokens(1<<10)), newMock(tokens(4<<10))
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return err
 		}
-		go m.serve(conn)
+		go serve(conn, short, long)
 	}
 }
 
 // serve answers on one connection until it ends.
-func (m mock) serve(conn net.Conn) {
+func serve(conn net.Conn, short, long mock) {
 	defer func() { _ = conn.Close() }()
 	r := bufio.NewReader(conn)
 	for {
@@ -90,6 +94,10 @@ func (m mock) serve(conn net.Conn) {
 		body, err := io.ReadAll(req.Body)
 		if err != nil {
 			return
+		}
+		m := short
+		if len(body) > 2<<10 {
+			m = long
 		}
 		parts := [][]byte{m.plain}
 		if bytes.Contains(body, []byte(`"stream":true`)) {
