@@ -132,3 +132,29 @@ func TestDrillRehearsesTheLifeOfAKey(t *testing.T) {
 	}
 	t.Log(text)
 }
+
+// TestHandoverShowsASecretOnce: nobody has it before, and nobody can have it again.
+func TestHandoverShowsASecretOnce(t *testing.T) {
+	t.Parallel()
+	config := writeConfig(t, pgtest.DSN(t), "")
+	p := serve(t, config)
+	token, _, _ := strings.Cut(command(t, "--config", config, "keys", "create", "--name", "later", "--handover"), "\n")
+	open := func() (int, string) {
+		resp, err := http.Post(p.base()+"/handover", "application/json", strings.NewReader(`{"token":"`+token+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(text)
+	}
+	status, text := open()
+	_, rest, _ := strings.Cut(text, `"secret":"`)
+	secret, _, _ := strings.Cut(rest, `"`)
+	if got, _, _ := p.asked(secret); status != http.StatusOK || got != http.StatusOK {
+		t.Fatalf("opened: %d %s; its secret is answered with %d", status, text, got)
+	}
+	if status, text := open(); status != http.StatusGone || strings.Contains(text, secret) {
+		t.Errorf("opened again: %d %s", status, text)
+	}
+}

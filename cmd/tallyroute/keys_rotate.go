@@ -97,7 +97,7 @@ func (c keysHandOver) Run(a *cli) error {
 // printHandover writes the link of a hand-over. Of the router it knows where it listens,
 // not by which name others reach it.
 func printHandover(a *cli, output string, key *billing.Key, t manage.HandoverToken, cfg *config.Config) error {
-	link := "http://" + app.Reachable(cfg.Listen) + "/handover#" + t.Token
+	link := "http://" + app.Reachable(cfg.Listen) + "/handover"
 	if output == "json" {
 		v := struct {
 			Key       *manage.KeyView `json:"key,omitempty"`
@@ -111,8 +111,8 @@ func printHandover(a *cli, output string, key *billing.Key, t manage.HandoverTok
 		}
 		return printJSON(a.stdout, v)
 	}
-	fmt.Fprintf(a.stdout, "%s\n\nThe link shows the secret once, to whoever opens it first, until %s. Put the name of your router into it.\n", link,
-		timestamp(t.ExpiresAt))
+	fmt.Fprintf(a.stdout, "%s\n\nThe token shows the secret once, to whoever uses it first, until %s:\n"+
+		"curl -s %s -H 'Content-Type: application/json' -d '{\"token\":\"…\"}'\n", t.Token, timestamp(t.ExpiresAt), link)
 	if key == nil {
 		return nil
 	}

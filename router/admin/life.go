@@ -118,13 +118,13 @@ type handover struct {
 
 // Handover is a link that shows a new secret once.
 type Handover struct {
-	Path      string  `json:"path" doc:"On the public listener; what follows # is the token."`
+	Path      string  `json:"path" doc:"On the public listener: POST the token there, as a JSON object."`
 	Token     string  `json:"token"`
 	ExpiresAt *string `json:"expires_at"`
 }
 
 func viewHandover(t manage.HandoverToken) Handover {
-	return Handover{"/handover#" + t.Token, t.Token, manage.Instant(t.ExpiresAt)}
+	return Handover{"/handover", t.Token, manage.Instant(t.ExpiresAt)}
 }
 
 // handOverKey is POST /keys/{id}/hand-over.

@@ -49,8 +49,10 @@ type Options struct {
 	// Origins are the pages that may use the API from a browser: https://app.example,
 	// in lower case, or "*" for all. None by default.
 	Origins []string
-	Bytes   *limit.Bytes // that requests under way may hold; nil has no bound
-	Limits  Limits
+	// Handover opens hand-overs of keys; nil has none.
+	Handover Handover
+	Bytes    *limit.Bytes // that requests under way may hold; nil has no bound
+	Limits   Limits
 }
 
 // Limits are what one client may take up.
@@ -76,6 +78,7 @@ type server struct {
 	Bytes          *limit.Bytes
 	patience       time.Duration // with a silent stream
 	wrong          *limit.Store  // lines of the log about keys that are nobody's
+	Handover       Handover
 }
 
 // errorTable is how errors are read by clients of this listener.
@@ -112,7 +115,7 @@ func Handler(s *web.Server, o Options) http.Handler {
 	listener.Stopping = s.Stopping
 	return shared(o.Origins, spelled(engine(&server{
 		listener: listener, Router: o.Router, Observe: o.Observe, TrustedProxies: o.TrustedProxies, KeepAnswers: o.KeepAnswers,
-		Bytes: o.Bytes, patience: o.Limits.Silence, wrong: limit.New(),
+		Bytes: o.Bytes, Handover: o.Handover, patience: o.Limits.Silence, wrong: limit.New(),
 	})))
 }
 
@@ -132,6 +135,9 @@ func engine(s *server) *gin.Engine {
 			x.speaks = speaks()
 			x.complete(providers.Chat)
 		}))
+	}
+	if s.Handover != nil {
+		engine.POST("/handover", s.serve(takeHandover))
 	}
 	engine.POST("/v1/messages/count_tokens", s.serve(countMessage))
 	engine.POST("/v1/responses/input_tokens", s.serve(countResponse))

@@ -8,6 +8,8 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/router/server"
 )
 
 const (
@@ -84,4 +86,13 @@ func (s *Service) endKeys(ctx context.Context, ids ...billing.KeyID) {
 			s.inUse.End(k.ID, err)
 		}
 	}
+}
+
+// handOver shows the secret of a hand-over.
+func (s *Service) handOver(ctx context.Context, token, from string) (server.Handed, error) {
+	done, err := manage.Actions{Store: s.store, Pepper: s.pepper.Pepper}.TakeHandover(ctx, token, from)
+	if err != nil {
+		return server.Handed{}, err
+	}
+	return server.Handed{KeyID: done.Key.ID, Version: done.Number, Secret: done.Secret.Reveal()}, nil
 }

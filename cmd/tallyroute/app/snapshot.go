@@ -143,8 +143,8 @@ func (s *Service) publicOptions(n *snapshot) server.Options {
 	return server.Options{
 		Router: n.router, Ready: s.check, Observe: s.metrics.ObserveHTTP, Log: s.Log, Clock: s.ledger.now,
 		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
-		Origins: n.cfg.CORSOrigins,
-		Limits:  server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
+		Origins: n.cfg.CORSOrigins, Handover: s.handOver,
+		Limits: server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
 	}
 }
 
