@@ -11,7 +11,8 @@ import (
 
 func TestStore(t *testing.T) {
 	billingtest.Run(t, func(t *testing.T, reporting *time.Location) billing.Store {
-		return open(t, filepath.Join(t.TempDir(), "tallyroute.db"), Options{Reporting: reporting, Overrun: billing.DefaultOverrunLimit()}).Contracts()
+		o := Options{Reporting: reporting, Overrun: billing.DefaultOverrunLimit()}
+		return open(t, filepath.Join(t.TempDir(), "tallyroute.db"), o).Contracts()
 	})
 }
 
