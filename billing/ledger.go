@@ -77,6 +77,7 @@ func (s Store) With(by any) Store {
 	replace(&s.Allowances, by)
 	replace(&s.Replicas, by)
 	replace(&s.Reports, by)
+	replace(&s.Refusals, by)
 	replace(&s.EventLog, by)
 	replace(&s.Periods, by)
 	replace(&s.Corrections, by)

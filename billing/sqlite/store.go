@@ -64,6 +64,7 @@ func (s *Store) Contracts() billing.Store {
 		Allowances:       s,
 		Replicas:         s,
 		Reports:          s,
+		Refusals:         s,
 		EventLog:         s,
 		Periods:          s,
 		Corrections:      s,
