@@ -4,6 +4,7 @@
 package billingtest
 
 import (
+	"reflect"
 	"testing"
 	"time"
 	_ "time/tzdata" // budgets and reports have zones, on every machine
@@ -18,6 +19,7 @@ type Open func(t *testing.T, reporting *time.Location) billing.Store
 // Run tests a store. Times that are compared have whole microseconds, which is
 // what every database keeps.
 func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing.Store) {
+	wantContracts(t, open(t, time.UTC))
 	run(t, open, []group{
 		{name: "Store", cases: storeCases()},
 		{name: "Keys", cases: keyCases()},
@@ -37,4 +39,16 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{name: "Random", cases: randomCases(), anyLimit: true},
 		{name: "Overruns", cases: overrunCases()},
 	})
+}
+
+// wantContracts wants that a store, and one that takes its place, fulfils every contract.
+func wantContracts(t *testing.T, s billing.Store) {
+	t.Helper()
+	for _, s := range []billing.Store{s, billing.Store{}.With(s)} {
+		for v, i := reflect.ValueOf(s), 0; i < v.NumField(); i++ {
+			if v.Field(i).IsNil() {
+				t.Fatalf("%s is fulfilled by nobody", v.Type().Field(i).Name)
+			}
+		}
+	}
 }
