@@ -1,68 +1,34 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
-	"slices"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
-	"tallyroute/billing/manage"
+	"tallyroute/billing/journal"
+	"tallyroute/billing/lease"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/logs"
 	"tallyroute/cmd/tallyroute/metrics"
+	"tallyroute/providers"
+	"tallyroute/providers/secret"
 	"tallyroute/router"
 	"tallyroute/router/admin"
+	"tallyroute/router/fingerprint"
 	"tallyroute/router/health"
+	"tallyroute/router/idempotency"
 	"tallyroute/router/limit"
 	"tallyroute/router/server"
-	"tallyroute/router/tokens"
-	"tallyroute/router/web"
 )
-
-// Service is a router with everything that it stands on. What a reload changes is
-// in the snapshot; all else stays as it was at the start.
-type Service struct {
-	Options
-	current  atomic.Pointer[snapshot]
-	reloaded atomic.Pointer[reloaded] // how the last reload went; nil before the first
-	metrics  *metrics.Metrics
-	store    billing.Store
-	ledger   *ledger // before the store
-	pepper   Pepper
-	ready    *readiness
-	verifier *billing.Verifier
-	refused  *refusals
-	inUse    *billing.KeyWatch
-	bytes    *limit.Bytes // that requests under way hold
-	oneKey   int64        // that those of one key may hold
-	left     *limit.Calls // that are finished without their clients
-	limits   *limit.Store // of requests and tokens per minute
-	health   *health.Tracker
-
-	public      *listener
-	answers     *web.Server // of the public listener
-	admin       *listener   // nil where it is off
-	local       []*listener // of the demonstration's providers
-	cutRequests func()      // ends what is under way, with router.ErrStopping as the cause
-}
-
-// Options are what a Service is given besides its configuration.
-type Options struct {
-	Log     *zap.Logger
-	Level   zap.AtomicLevel // of Log
-	Tokens  *tokens.Counter
-	Demo    Local            // for demo: true
-	Version string           // of the program
-	From    *Source          // what is read again when it changes; nil is nothing
-	Hangup  <-chan os.Signal // when it is read again at once
-}
 
 // New puts a router together and opens its sockets. Nothing runs yet, and the
 // database may be away.
@@ -96,41 +62,6 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 	}
 	s.metrics.WatchHolds(s.now().router, s.bytes)
 	return s, nil
-}
-
-// now is what is in force. Whoever does several things with it asks once.
-func (s *Service) now() *snapshot { return s.current.Load() }
-
-// Address is where the listener with this name can be reached: "public", "admin" or
-// one of the demonstration's providers. It is "" where there is none.
-func (s *Service) Address(name string) string {
-	for _, l := range s.listeners() {
-		if l.name == name {
-			return Reachable(l.address())
-		}
-	}
-	return ""
-}
-
-// Actions are what operators can do.
-func (s *Service) Actions() manage.Actions {
-	return manage.Actions{Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel}
-}
-
-// Reports read the ledger, with all that is settled.
-func (s *Service) Reports() billing.Reports { return s.ledger }
-
-// Idle reports that nothing is under way: no request, and no call that is finished
-// without its client.
-func (s *Service) Idle() bool { return s.now().router.Held().Holds == 0 && s.left.Running() == 0 }
-
-// Prices are those in force.
-func (s *Service) Prices() *billing.PriceBook {
-	return s.now().prices
-}
-
-func (s *Service) knownModel(name string) (nearest string, known bool) {
-	return s.now().catalogue.known(name)
 }
 
 // listen opens the sockets, and makes what answers at them.
@@ -167,17 +98,6 @@ func (s *Service) listen(ctx context.Context, cfg *config.Config) error {
 	return err
 }
 
-// managed is the database with the balances that a running router knows of.
-type managed struct {
-	billing.Store
-	balances func(context.Context, *billing.Key, time.Time) ([]billing.Balance, error)
-}
-
-// Balances implements billing.Ledger.
-func (m managed) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error) {
-	return m.balances(ctx, k, now)
-}
-
 // openLocal opens the sockets of the demonstration's providers, on the loopback alone.
 func (s *Service) openLocal(ctx context.Context, cfg *config.Config) error {
 	if !cfg.Demo {
@@ -191,11 +111,6 @@ func (s *Service) openLocal(ctx context.Context, cfg *config.Config) error {
 		s.local = append(s.local, l)
 	}
 	return nil
-}
-
-// listeners are all that are open.
-func (s *Service) listeners() []*listener {
-	return slices.DeleteFunc(append([]*listener{s.public, s.admin}, s.local...), func(l *listener) bool { return l == nil })
 }
 
 // tellProviders logs who takes part. A router without any is of little use.
@@ -215,14 +130,141 @@ func (s *Service) tellProviders() {
 	s.Log.Info("providers", zap.Strings("taking_part", taking), zap.Int("without_credential", len(missing)))
 }
 
-// observers tells several.
-type observers []router.Observer
+// openLedger opens the journal and takes up what it has of an earlier process.
+func (s *Service) openLedger(cfg *config.Config) (*ledger, error) {
+	if cfg.Journal == journalOff {
+		return &ledger{Ledger: s.store, store: s.store}, nil
+	}
+	dir, log, err := openJournal(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w; name another directory, or set journal: off to hold in the database", err)
+	}
+	zone, err := Zone(cfg)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	host, _ := os.Hostname()
+	b := &ledger{store: s.store, dir: dir, log: log, confirmed: make(chan struct{})}
+	fast, err := lease.Open(s.store, log, lease.Options{
+		Replica: log.ID(), Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Zone: zone, TTL: time.Duration(cfg.OfflineTTL),
+		Room: cfg.JournalMaxBytes / 8 * 7, Overrun: overrunLimit(cfg.Overrun),
+		Recovered: s.metrics.Booked,
+		Report: func(err error) {
+			s.Log.Warn("ledger", zap.Error(err))
+			if errors.Is(err, journal.ErrLost) {
+				b.sign()
+			}
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	if left, _ := fast.Backlog(); left > 0 {
+		s.Log.Info("taking up what an earlier process left in the journal", zap.Int("requests", left))
+	}
+	b.Ledger, b.fast = fast, fast
+	s.metrics.WatchLedger(fast, log)
+	return b, nil
+}
 
-// Observe tells each of them.
-func (list observers) Observe(r router.Record) {
-	for _, o := range list {
-		o.Observe(r)
+// build makes a snapshot. What others need to survive it shares with the one before:
+// the connections to providers, what is under way, what estimates have learned.
+func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, error) {
+	n := &snapshot{cfg: cfg}
+	var err error
+	credentials := &credentialFiles{}
+	if n.catalogue, err = openCatalogue(ctx, cfg, s.Demo, s.Address, credentials); err != nil {
+		return nil, err
+	}
+	n.files = append(credentials.all(), cmp.Or(cfg.File, config.DefaultFile), cfg.PricesFile)
+	if name, ok := secret.File(string(cfg.AdminToken)); ok {
+		n.files = append(n.files, name)
+	}
+	n.prices = billing.NewPriceBook(n.catalogue.Prices())
+	if n.token, err = adminToken(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := s.connect(ctx, n); err != nil {
+		return nil, err
+	}
+	s.route(n)
+	n.public = server.Handler(s.answers, s.publicOptions(n))
+	n.admin = admin.New(s.administration(n)).Handler
+	return n, nil
+}
+
+// connect gives n the client of the snapshot before, or its own where it has other
+// settings.
+func (s *Service) connect(ctx context.Context, n *snapshot) error {
+	way, text, err := proxy(ctx, n.cfg.UpstreamProxy)
+	if err != nil {
+		return err
+	}
+	n.made = clientSettings{text, n.cfg.Limits, n.cfg.Timeouts}
+	if old := s.now(); old != nil && old.made == n.made {
+		n.client = old.client
+		return nil
+	}
+	t := n.cfg.Timeouts
+	n.client = providers.NewClient(providers.Options{
+		Proxy:       way,
+		DialTimeout: time.Duration(t.UpstreamDial), TLSTimeout: time.Duration(t.UpstreamTLS),
+		HeaderTimeout: time.Duration(cmp.Or(t.UpstreamHeader, t.Request)), FirstTimeout: time.Duration(t.UpstreamFirstContent),
+		StreamTimeout: time.Duration(t.UpstreamStreamHeader),
+		IdleTimeout:   time.Duration(t.UpstreamIdle), IdleConns: n.cfg.Limits.IdleUpstream,
+		UserAgent: "tallyroute/" + s.Version, Slots: s.Tokens.Slots(),
+	})
+	return nil
+}
+
+// route gives n its router.
+func (s *Service) route(n *snapshot) {
+	var kept idempotency.Store
+	if n.cfg.Idempotency.TTL > 0 {
+		kept = s.store
+	}
+	var prints router.Fingerprint
+	if n.cfg.Fingerprints {
+		prints = fingerprint.New(s.pepper.Derive("tallyroute fingerprint"))
+	}
+	parts := router.Parts{
+		Verifier: s.verifier, Watch: s.inUse, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
+		Catalogue: n.catalogue, Sender: n.client, Tokens: s.Tokens, Health: s.health, Limits: s.limits, Slots: s.Tokens.Slots(),
+		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused}, Idempotency: kept, Fingerprint: prints, Background: s.left,
+	}
+	if old := s.now(); old != nil {
+		n.router = old.router.With(parts, routerOptions(n.cfg))
+		return
+	}
+	n.router = router.New(parts, routerOptions(n.cfg))
+}
+
+// publicOptions are what the public listener answers with.
+func (s *Service) publicOptions(n *snapshot) server.Options {
+	return server.Options{
+		Router: n.router, Ready: s.check, Observe: s.metrics.ObserveHTTP, Log: s.Log, Clock: s.ledger.now,
+		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
+		Origins: n.cfg.CORSOrigins, Handover: s.handOver,
+		Limits: server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
 	}
 }
 
-var errAdminToken = errors.New("admin_token: not an admin token; make one with: tallyroute admin token")
+// administration is what the admin listener answers with.
+func (s *Service) administration(n *snapshot) admin.Options {
+	zone, _ := Zone(n.cfg) // which was opened with the database
+	return admin.Options{
+		Actions: s.Actions(),
+		Reports: s.ledger,
+		Zone:    zone,
+		Prices:  n.catalogue.Prices,
+		Token:   func() string { return n.token },
+		Hosts:   adminHosts(n.cfg),
+
+		Health:  func() admin.Health { return viewHealth(s.health.Snapshot(time.Now())) },
+		Ready:   s.check,
+		Metrics: s.metrics.Handler(),
+		Version: s.Version,
+		BaseURL: "http://" + Reachable(s.public.address()) + "/v1",
+		Log:     s.Log,
+	}
+}

@@ -2,4 +2,14 @@
 // comes out. Everything is put together here and nothing is decided here; the
 // packages below know nothing of each other beyond the layer table. What can change
 // while it runs is in a snapshot, and a reload puts another in its place.
+//
+// The files, from the ground up; each uses only those above it:
+//
+//	listen.go                           sockets, and how long what ends may take
+//	secrets.go, store.go, catalogue.go  what a configuration leads to
+//	ledger.go, ready.go                 can it write down, and answer?
+//	snapshot.go, explain.go             what is in force, and a plan without a router
+//	service.go, app.go                  what stays, and how it is put together
+//	reload.go, keys.go, jobs.go, memory.go what runs beside the requests
+//	run.go                              from the start to the end
 package app

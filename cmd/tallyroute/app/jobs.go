@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -121,14 +122,168 @@ func (s *Service) checkIntegrity(ctx context.Context) error {
 	return nil
 }
 
-// Wait sleeps for d and reports whether ctx is still alive then.
-func Wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
+// The pauses between two tries to bring the database up. The longest is short
+// enough for readyz to heal within two seconds.
+const (
+	firstTry = 50 * time.Millisecond
+	lastTry  = time.Second
+)
+
+// bringUp brings the database up to date, however long it is away. It returns an
+// error only for what no waiting can heal.
+func (s *Service) bringUp(ctx context.Context) error {
+	last := ""
+	for gap := firstTry; ; gap = min(2*gap, lastTry) {
+		began := s.now()
+		err := s.prepare(ctx, began)
+		if err == nil {
+			s.verifier.Open()
+			s.ready.set(nil)
+			if err := s.recordPrices(ctx, began, s.now()); err != nil { // of a reload that came between
+				s.Log.Error("recording prices", zap.Error(err))
+			}
+			s.Log.Info("ready", zap.Stringer("database", s.now().cfg.Database))
+			s.tellPooler()
+			return nil
+		}
+		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		not := because(err)
+		s.ready.set(not)
+		if not.reason != last {
+			s.Log.Warn("waiting for the database", zap.Error(err))
+			last = not.reason
+		}
+		if !Wait(ctx, gap) {
+			return nil
+		}
+	}
+}
+
+// prepare makes the tables, confirms the pepper and records the prices.
+func (s *Service) prepare(ctx context.Context, n *snapshot) error {
+	applied, err := s.store.Migrate(ctx)
+	if err != nil {
+		return err
+	}
+	if len(applied) > 0 {
+		s.Log.Info("migrated", zap.Strings("applied", applied))
+	}
+	if err := s.pepper.Confirm(ctx, s.store); err != nil {
+		return err
+	}
+	if err := s.ledger.confirm(ctx); err != nil {
+		return err
+	}
+	return s.store.RecordPrices(ctx, n.prices.All())
+}
+
+// tellPooler says what is different where the database is reached through a pooler.
+func (s *Service) tellPooler() {
+	store, ok := s.store.Database.(interface{ Pooled() (pooled, direct bool) })
+	if !ok {
+		return
+	}
+	switch pooled, direct := store.Pooled(); {
+	case pooled && !direct:
+		s.Log.Info("the database is reached through a pooler: statements are not prepared, time-outs of the server are those " +
+			"of its role, " +
+			"and routers look every 250 ms for budgets that others want; database_direct, an address past the pooler, lets them be told")
+	case pooled:
+		s.Log.Info("the database is reached through a pooler: statements are not prepared, and time-outs of the server are those " +
+			"of its role")
+	}
+}
+
+// forgetEvery is how often it is looked for replicas that do not come back.
+const forgetEvery = time.Minute
+
+// forgetLost gives back what lost replicas had leased, until ctx ends.
+func (s *Service) forgetLost(ctx context.Context) error {
+	for Wait(ctx, forgetEvery) {
+		after := time.Duration(s.now().cfg.ReplicaLostAfter)
+		if after == 0 || !s.ready.up() {
+			continue
+		}
+		lost, err := s.store.ForgetLost(ctx, after)
+		if err != nil {
+			s.Log.Warn("looking for lost replicas", zap.Error(err))
+		}
+		for _, id := range lost {
+			s.Log.Warn("a replica did not come back: what it had leased was given back; its journal may still hold spend",
+				zap.String("replica", id))
+		}
+	}
+	return nil
+}
+
+// Usage implements billing.Reports.
+func (b *ledger) Usage(ctx context.Context, q billing.UsageQuery) ([]billing.UsageRow, error) {
+	if err := b.flush(ctx); err != nil {
+		return nil, err
+	}
+	return b.store.Usage(ctx, q)
+}
+
+// ListPrices implements billing.Reports.
+func (b *ledger) ListPrices(ctx context.Context, provider, model string) ([]billing.Price, error) {
+	return b.store.ListPrices(ctx, provider, model)
+}
+
+// PricedUsage implements billing.Reports.
+func (b *ledger) PricedUsage(ctx context.Context, q billing.SpendQuery, provider, model string) ([]billing.PricedUsage, error) {
+	if err := b.flush(ctx); err != nil {
+		return nil, err
+	}
+	return b.store.PricedUsage(ctx, q, provider, model)
+}
+
+// closeLedger stores what is settled. What the database does not take any more
+// waits in the journal for the next start.
+func (s *Service) closeLedger() {
+	if s.ledger.fast == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), settleGrace)
+	defer cancel()
 	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return ctx.Err() == nil
+	case <-s.ledger.confirmed:
+		if err := s.ledger.fast.Close(ctx); err != nil {
+			s.Log.Warn("the next start takes up what is left in the journal", zap.Error(err))
+		}
+	default:
+	}
+	if err := s.ledger.log.Close(); err != nil {
+		s.Log.Error("closing the journal", zap.Error(err))
+	}
+}
+
+// refusedEvery is how often what was refused is written down.
+const refusedEvery = 10 * time.Second
+
+// flushRefused writes down what was refused, until ctx ends, and once more then.
+func (s *Service) flushRefused(ctx context.Context) error {
+	for Wait(ctx, refusedEvery) {
+		s.writeRefused(ctx)
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleGrace)
+	defer cancel()
+	s.writeRefused(last)
+	return nil
+}
+
+// writeRefused keeps what the database does not take for the next time.
+func (s *Service) writeRefused(ctx context.Context) {
+	list := s.refused.Take()
+	if len(list) == 0 {
+		return
+	}
+	if err := s.store.AddRefusals(ctx, list); err != nil {
+		s.refused.Return(list)
+		s.Log.Warn("writing down what was refused", zap.Error(err))
 	}
 }

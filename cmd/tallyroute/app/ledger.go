@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
-	"go.uber.org/zap"
 
 	"tallyroute/billing"
 	"tallyroute/billing/journal"
@@ -35,43 +34,6 @@ type ledger struct {
 }
 
 const journalOff = "off"
-
-// openLedger opens the journal and takes up what it has of an earlier process.
-func (s *Service) openLedger(cfg *config.Config) (*ledger, error) {
-	if cfg.Journal == journalOff {
-		return &ledger{Ledger: s.store, store: s.store}, nil
-	}
-	dir, log, err := openJournal(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("journal: %w; name another directory, or set journal: off to hold in the database", err)
-	}
-	zone, err := Zone(cfg)
-	if err != nil {
-		return nil, errors.Join(err, log.Close())
-	}
-	host, _ := os.Hostname()
-	b := &ledger{store: s.store, dir: dir, log: log, confirmed: make(chan struct{})}
-	fast, err := lease.Open(s.store, log, lease.Options{
-		Replica: log.ID(), Name: fmt.Sprintf("%s/%d", host, os.Getpid()), Zone: zone, TTL: time.Duration(cfg.OfflineTTL),
-		Room: cfg.JournalMaxBytes / 8 * 7, Overrun: overrunLimit(cfg.Overrun),
-		Recovered: s.metrics.Booked,
-		Report: func(err error) {
-			s.Log.Warn("ledger", zap.Error(err))
-			if errors.Is(err, journal.ErrLost) {
-				b.sign()
-			}
-		},
-	})
-	if err != nil {
-		return nil, errors.Join(err, log.Close())
-	}
-	if left, _ := fast.Backlog(); left > 0 {
-		s.Log.Info("taking up what an earlier process left in the journal", zap.Int("requests", left))
-	}
-	b.Ledger, b.fast = fast, fast
-	s.metrics.WatchLedger(fast, log)
-	return b, nil
-}
 
 // mostJournals is how many routers of one machine find a journal of their own
 // beside one database, without being told of one.
@@ -228,67 +190,4 @@ func (b *ledger) Spend(ctx context.Context, q billing.SpendQuery) (billing.Spend
 		return billing.SpendReport{}, err
 	}
 	return b.store.Spend(ctx, q)
-}
-
-// closeLedger stores what is settled. What the database does not take any more
-// waits in the journal for the next start.
-func (s *Service) closeLedger() {
-	if s.ledger.fast == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), settleGrace)
-	defer cancel()
-	select {
-	case <-s.ledger.confirmed:
-		if err := s.ledger.fast.Close(ctx); err != nil {
-			s.Log.Warn("the next start takes up what is left in the journal", zap.Error(err))
-		}
-	default:
-	}
-	if err := s.ledger.log.Close(); err != nil {
-		s.Log.Error("closing the journal", zap.Error(err))
-	}
-}
-
-// forgetEvery is how often it is looked for replicas that do not come back.
-const forgetEvery = time.Minute
-
-// forgetLost gives back what lost replicas had leased, until ctx ends.
-func (s *Service) forgetLost(ctx context.Context) error {
-	for Wait(ctx, forgetEvery) {
-		after := time.Duration(s.now().cfg.ReplicaLostAfter)
-		if after == 0 || !s.ready.up() {
-			continue
-		}
-		lost, err := s.store.ForgetLost(ctx, after)
-		if err != nil {
-			s.Log.Warn("looking for lost replicas", zap.Error(err))
-		}
-		for _, id := range lost {
-			s.Log.Warn("a replica did not come back: what it had leased was given back; its journal may still hold spend",
-				zap.String("replica", id))
-		}
-	}
-	return nil
-}
-
-// Usage implements billing.Reports.
-func (b *ledger) Usage(ctx context.Context, q billing.UsageQuery) ([]billing.UsageRow, error) {
-	if err := b.flush(ctx); err != nil {
-		return nil, err
-	}
-	return b.store.Usage(ctx, q)
-}
-
-// ListPrices implements billing.Reports.
-func (b *ledger) ListPrices(ctx context.Context, provider, model string) ([]billing.Price, error) {
-	return b.store.ListPrices(ctx, provider, model)
-}
-
-// PricedUsage implements billing.Reports.
-func (b *ledger) PricedUsage(ctx context.Context, q billing.SpendQuery, provider, model string) ([]billing.PricedUsage, error) {
-	if err := b.flush(ctx); err != nil {
-		return nil, err
-	}
-	return b.store.PricedUsage(ctx, q, provider, model)
 }

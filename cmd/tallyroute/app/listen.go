@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"tallyroute/cmd/tallyroute/config"
 )
@@ -68,4 +69,26 @@ func Reachable(listen string) string {
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, port)
+}
+
+const (
+	// nextRequest is how soon after an answer a client sends its next request, if it
+	// does so at once.
+	nextRequest = time.Second
+	// settleGrace is how long the ledger may take for what is left at the end, and
+	// endGrace how long all the rest may.
+	settleGrace = 5 * time.Second
+	endGrace    = 8 * time.Second
+)
+
+// Wait sleeps for d and reports whether ctx is still alive then.
+func Wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return ctx.Err() == nil
+	}
 }

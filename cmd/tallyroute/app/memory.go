@@ -40,8 +40,8 @@ func MemoryLimit(held int64) int64 { return restBytes + 2*held }
 // tuneMemory keeps the room for garbage in step with the heap and with what requests
 // hold, until ctx ends; what one key may hold may come at once. Who has set GOGC or GOMEMLIMIT has decided otherwise.
 func tuneMemory(ctx context.Context, oneKey int64, held func() int64) error {
-	growth := tuned{now: goGrowth, set: func(percent int64) { debug.SetGCPercent(int(percent)) }, off: os.Getenv("GOGC") != ""}
-	most := tuned{now: math.MaxInt64, set: func(bytes int64) { debug.SetMemoryLimit(bytes) }, off: os.Getenv("GOMEMLIMIT") != ""}
+	growth := tuned{now: goGrowth, apply: func(percent int64) { debug.SetGCPercent(int(percent)) }, off: os.Getenv("GOGC") != ""}
+	most := tuned{now: math.MaxInt64, apply: func(bytes int64) { debug.SetMemoryLimit(bytes) }, off: os.Getenv("GOMEMLIMIT") != ""}
 	defer growth.to(growth.now)
 	defer most.to(most.now)
 	sample := []stats.Sample{{Name: liveHeapBytes}}
@@ -56,14 +56,14 @@ func tuneMemory(ctx context.Context, oneKey int64, held func() int64) error {
 // tuned is a setting of the collector. Changing it stops the world for a moment, so
 // small differences are let be.
 type tuned struct {
-	now int64
-	set func(int64)
-	off bool
+	now   int64
+	apply func(int64)
+	off   bool
 }
 
 func (t *tuned) to(want int64) {
 	if !t.off && (want < t.now/10*9 || want > t.now/10*11) {
-		t.set(want)
+		t.apply(want)
 		t.now = want
 	}
 }

@@ -7,9 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/config"
 )
 
 // readiness says whether requests can be answered.
@@ -159,79 +158,36 @@ func (r *readiness) look(ctx context.Context) *databaseCheck {
 	return look
 }
 
-// The pauses between two tries to bring the database up. The longest is short
-// enough for readyz to heal within two seconds.
-const (
-	firstTry = 50 * time.Millisecond
-	lastTry  = time.Second
+// reloaded is how reading the configuration again went.
+type reloaded struct {
+	at      time.Time
+	err     error    // why it was rejected
+	restart []string // settings that take effect at the next start
+}
+
+// What a configuration cannot be reloaded for, besides its faults.
+var (
+	errGone   = errors.New("the file is gone")
+	errEmpty  = errors.New("the file is empty")
+	errNoFile = errors.New("it was not read from a file")
 )
 
-// bringUp brings the database up to date, however long it is away. It returns an
-// error only for what no waiting can heal.
-func (s *Service) bringUp(ctx context.Context) error {
-	last := ""
-	for gap := firstTry; ; gap = min(2*gap, lastTry) {
-		began := s.now()
-		err := s.prepare(ctx, began)
-		if err == nil {
-			s.verifier.Open()
-			s.ready.set(nil)
-			if err := s.recordPrices(ctx, began, s.now()); err != nil { // of a reload that came between
-				s.Log.Error("recording prices", zap.Error(err))
-			}
-			s.Log.Info("ready", zap.Stringer("database", s.now().cfg.Database))
-			s.tellPooler()
-			return nil
-		}
-		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) {
-			return err
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		not := because(err)
-		s.ready.set(not)
-		if not.reason != last {
-			s.Log.Warn("waiting for the database", zap.Error(err))
-			last = not.reason
-		}
-		if !Wait(ctx, gap) {
-			return nil
-		}
+// reason is why a configuration was rejected, as anybody may read it: the first fault
+// and how many there are. Faults name places and repeat no values.
+func reason(err error) string {
+	var faults config.Faults
+	var conflict *billing.ConflictError
+	switch {
+	case errors.Is(err, errGone), errors.Is(err, errEmpty), errors.Is(err, errNoFile):
+		return err.Error()
+	case errors.Is(err, billing.ErrUnavailable):
+		return "the database does not answer, which has to know its prices"
+	case errors.As(err, &conflict):
+		return conflict.Detail
+	case !errors.As(err, &faults):
+		return "it cannot be put in force; the log says why"
+	case len(faults) > 1:
+		return fmt.Sprintf("%s, and %d more", faults[0], len(faults)-1)
 	}
-}
-
-// prepare makes the tables, confirms the pepper and records the prices.
-func (s *Service) prepare(ctx context.Context, n *snapshot) error {
-	applied, err := s.store.Migrate(ctx)
-	if err != nil {
-		return err
-	}
-	if len(applied) > 0 {
-		s.Log.Info("migrated", zap.Strings("applied", applied))
-	}
-	if err := s.pepper.Confirm(ctx, s.store); err != nil {
-		return err
-	}
-	if err := s.ledger.confirm(ctx); err != nil {
-		return err
-	}
-	return s.store.RecordPrices(ctx, n.prices.All())
-}
-
-// tellPooler says what is different where the database is reached through a pooler.
-func (s *Service) tellPooler() {
-	store, ok := s.store.Database.(interface{ Pooled() (pooled, direct bool) })
-	if !ok {
-		return
-	}
-	switch pooled, direct := store.Pooled(); {
-	case pooled && !direct:
-		s.Log.Info("the database is reached through a pooler: statements are not prepared, time-outs of the server are those " +
-			"of its role, " +
-			"and routers look every 250 ms for budgets that others want; database_direct, an address past the pooler, lets them be told")
-	case pooled:
-		s.Log.Info("the database is reached through a pooler: statements are not prepared, and time-outs of the server are those " +
-			"of its role")
-	}
+	return faults[0].String()
 }

@@ -2,9 +2,12 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -14,20 +17,6 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/cmd/tallyroute/config"
-)
-
-// reloaded is how reading the configuration again went.
-type reloaded struct {
-	at      time.Time
-	err     error    // why it was rejected
-	restart []string // settings that take effect at the next start
-}
-
-// What a configuration cannot be reloaded for, besides its faults.
-var (
-	errGone   = errors.New("the file is gone")
-	errEmpty  = errors.New("the file is empty")
-	errNoFile = errors.New("it was not read from a file")
 )
 
 // reload reads the configuration and all that it leads to again, and puts it in
@@ -119,42 +108,83 @@ func (s *Service) recordPrices(ctx context.Context, old, next *snapshot) error {
 	return nil
 }
 
-// check is what a probe may read: how requests can be answered, and how the last
-// reload went. A reload that was rejected takes no router out of service.
-func (s *Service) check(ctx context.Context) (map[string]string, error) {
-	state, err := s.ready.check(ctx)
-	r := s.reloaded.Load()
-	if err != nil || r == nil {
-		return state, err
+// watchEvery is how often it is looked whether a file has changed. What has changed
+// is read when it is the same at the next look, so that no file is read that is
+// half written.
+const watchEvery = time.Second
+
+// watch reloads when a file has changed, or at once when it is asked to, until ctx
+// ends. It compares what files hold, whatever they are linked to: editors replace
+// files, and Kubernetes swaps a link to the folder that they are in.
+func (s *Service) watch(ctx context.Context) error {
+	if s.From == nil {
+		return nil
 	}
-	switch {
-	case r.err != nil:
-		state["config"] = "rejected: " + reason(r.err)
-	case len(r.restart) > 0:
-		state["config"] = "reloaded; these take effect at the next start: " + strings.Join(r.restart, ", ")
-	default:
-		state["config"] = "reloaded"
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	read := digests(s.now().files) // what is in force, or was rejected, had these
+	seen := read
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.Hangup:
+			seen = digests(s.now().files)
+		case <-t.C:
+			before := seen
+			seen = digests(s.now().files)
+			if maps.Equal(seen, read) || !maps.Equal(seen, before) {
+				continue
+			}
+		}
+		read = seen
+		again := s.reload(ctx)
+		seen = digests(s.now().files)
+		if read = only(read, seen); again {
+			read = nil
+		}
 	}
-	state["config_read_at"] = r.at.UTC().Format(time.RFC3339)
-	return state, nil
 }
 
-// reason is why a configuration was rejected, as anybody may read it: the first fault
-// and how many there are. Faults name places and repeat no values.
-func reason(err error) string {
-	var faults config.Faults
-	var conflict *billing.ConflictError
-	switch {
-	case errors.Is(err, errGone), errors.Is(err, errEmpty), errors.Is(err, errNoFile):
-		return err.Error()
-	case errors.Is(err, billing.ErrUnavailable):
-		return "the database does not answer, which has to know its prices"
-	case errors.As(err, &conflict):
-		return conflict.Detail
-	case !errors.As(err, &faults):
-		return "it cannot be put in force; the log says why"
-	case len(faults) > 1:
-		return fmt.Sprintf("%s, and %d more", faults[0], len(faults)-1)
+// only is read for the files of now, with those that are new.
+func only(read, now map[string]digest) map[string]digest {
+	both := maps.Clone(now)
+	for name := range now {
+		if d, ok := read[name]; ok {
+			both[name] = d // if it has changed meanwhile, it is read once more
+		}
 	}
-	return faults[0].String()
+	return both
+}
+
+// digest tells what is in a file from anything else that may be in it.
+type digest [sha256.Size]byte
+
+// mostDigested is far above the size of any file of a configuration.
+const mostDigested = 8 << 20
+
+// digests are those of the files with these names; zero of what is no file or cannot
+// be read.
+func digests(names []string) map[string]digest {
+	all := make(map[string]digest, len(names))
+	for _, name := range names {
+		all[name] = digestOf(name)
+	}
+	return all
+}
+
+func digestOf(name string) (d digest) {
+	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+		return d
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return d
+	}
+	defer func() { _ = f.Close() }()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.LimitReader(f, mostDigested)); err != nil {
+		return d
+	}
+	return digest(sum.Sum(nil))
 }

@@ -95,16 +95,6 @@ func (s *Service) drain(ctx context.Context) {
 	}
 }
 
-const (
-	// nextRequest is how soon after an answer a client sends its next request, if it
-	// does so at once.
-	nextRequest = time.Second
-	// settleGrace is how long the ledger may take for what is left at the end, and
-	// endGrace how long all the rest may.
-	settleGrace = 5 * time.Second
-	endGrace    = 8 * time.Second
-)
-
 // close frees what is left once nothing runs any more.
 func (s *Service) close() error {
 	s.cutRequests()

@@ -1,8 +1,8 @@
 package app
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,15 +11,10 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/cmd/tallyroute/config"
-	"tallyroute/cmd/tallyroute/logs"
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/chat"
-	"tallyroute/providers/secret"
 	"tallyroute/router"
-	"tallyroute/router/admin"
-	"tallyroute/router/fingerprint"
-	"tallyroute/router/idempotency"
 	"tallyroute/router/server"
 	"tallyroute/router/web"
 )
@@ -47,78 +42,6 @@ type clientSettings struct {
 	timeouts config.Timeouts
 }
 
-// build makes a snapshot. What others need to survive it shares with the one before:
-// the connections to providers, what is under way, what estimates have learned.
-func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, error) {
-	n := &snapshot{cfg: cfg}
-	var err error
-	credentials := &credentialFiles{}
-	if n.catalogue, err = openCatalogue(ctx, cfg, s.Demo, s.Address, credentials); err != nil {
-		return nil, err
-	}
-	n.files = append(credentials.all(), cmp.Or(cfg.File, config.DefaultFile), cfg.PricesFile)
-	if name, ok := secret.File(string(cfg.AdminToken)); ok {
-		n.files = append(n.files, name)
-	}
-	n.prices = billing.NewPriceBook(n.catalogue.Prices())
-	if n.token, err = adminToken(ctx, cfg); err != nil {
-		return nil, err
-	}
-	if err := s.connect(ctx, n); err != nil {
-		return nil, err
-	}
-	s.route(n)
-	n.public = server.Handler(s.answers, s.publicOptions(n))
-	n.admin = admin.New(s.administration(n)).Handler
-	return n, nil
-}
-
-// connect gives n the client of the snapshot before, or its own where it has other
-// settings.
-func (s *Service) connect(ctx context.Context, n *snapshot) error {
-	way, text, err := proxy(ctx, n.cfg.UpstreamProxy)
-	if err != nil {
-		return err
-	}
-	n.made = clientSettings{text, n.cfg.Limits, n.cfg.Timeouts}
-	if old := s.now(); old != nil && old.made == n.made {
-		n.client = old.client
-		return nil
-	}
-	t := n.cfg.Timeouts
-	n.client = providers.NewClient(providers.Options{
-		Proxy:       way,
-		DialTimeout: time.Duration(t.UpstreamDial), TLSTimeout: time.Duration(t.UpstreamTLS),
-		HeaderTimeout: time.Duration(cmp.Or(t.UpstreamHeader, t.Request)), FirstTimeout: time.Duration(t.UpstreamFirstContent),
-		StreamTimeout: time.Duration(t.UpstreamStreamHeader),
-		IdleTimeout:   time.Duration(t.UpstreamIdle), IdleConns: n.cfg.Limits.IdleUpstream,
-		UserAgent: "tallyroute/" + s.Version, Slots: s.Tokens.Slots(),
-	})
-	return nil
-}
-
-// route gives n its router.
-func (s *Service) route(n *snapshot) {
-	var kept idempotency.Store
-	if n.cfg.Idempotency.TTL > 0 {
-		kept = s.store
-	}
-	var prints router.Fingerprint
-	if n.cfg.Fingerprints {
-		prints = fingerprint.New(s.pepper.Derive("tallyroute fingerprint"))
-	}
-	parts := router.Parts{
-		Verifier: s.verifier, Watch: s.inUse, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
-		Catalogue: n.catalogue, Sender: n.client, Tokens: s.Tokens, Health: s.health, Limits: s.limits, Slots: s.Tokens.Slots(),
-		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused}, Idempotency: kept, Fingerprint: prints, Background: s.left,
-	}
-	if old := s.now(); old != nil {
-		n.router = old.router.With(parts, routerOptions(n.cfg))
-		return
-	}
-	n.router = router.New(parts, routerOptions(n.cfg))
-}
-
 func routerOptions(c *config.Config) router.Options {
 	return router.Options{
 		AllowMembers: c.Members.Allow, RefuseMembers: c.Members.Refuse == "all",
@@ -135,36 +58,6 @@ func webLimits(c *config.Config) web.Limits {
 		Body: l.MaxBodyBytes, HeaderBytes: l.MaxHeaderBytes, Connections: l.MaxConnections,
 		ReadHeader: time.Duration(t.ReadHeader), ReadBody: time.Duration(t.ReadBody),
 		Idle: time.Duration(t.Idle), Write: time.Duration(t.Write),
-	}
-}
-
-// publicOptions are what the public listener answers with.
-func (s *Service) publicOptions(n *snapshot) server.Options {
-	return server.Options{
-		Router: n.router, Ready: s.check, Observe: s.metrics.ObserveHTTP, Log: s.Log, Clock: s.ledger.now,
-		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
-		Origins: n.cfg.CORSOrigins, Handover: s.handOver,
-		Limits: server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
-	}
-}
-
-// administration is what the admin listener answers with.
-func (s *Service) administration(n *snapshot) admin.Options {
-	zone, _ := Zone(n.cfg) // which was opened with the database
-	return admin.Options{
-		Actions: s.Actions(),
-		Reports: s.ledger,
-		Zone:    zone,
-		Prices:  n.catalogue.Prices,
-		Token:   func() string { return n.token },
-		Hosts:   adminHosts(n.cfg),
-
-		Health:  func() admin.Health { return viewHealth(s.health.Snapshot(time.Now())) },
-		Ready:   s.check,
-		Metrics: s.metrics.Handler(),
-		Version: s.Version,
-		BaseURL: "http://" + Reachable(s.public.address()) + "/v1",
-		Log:     s.Log,
 	}
 }
 
@@ -191,4 +84,31 @@ func (n *snapshot) calls(name string) bool {
 		return ok
 	}
 	return slices.ContainsFunc(n.catalogue.Providers(), func(p catalogue.Status) bool { return p.Name == name && p.Configured })
+}
+
+// observers tells several.
+type observers []router.Observer
+
+// Observe tells each of them.
+func (list observers) Observe(r router.Record) {
+	for _, o := range list {
+		o.Observe(r)
+	}
+}
+
+var errAdminToken = errors.New("admin_token: not an admin token; make one with: tallyroute admin token")
+
+// refusals counts the requests that were answered with an error of our own.
+type refusals struct {
+	billing.RefusalCount
+	clock func() time.Time
+}
+
+// Observe counts a request that was refused. One that was tried is in the ledger
+// instead, and one whose client has gone got no answer.
+func (r *refusals) Observe(rec router.Record) {
+	if rec.Event != router.EventRequest || rec.Refusal == "" || len(rec.Attempts) > 0 || errors.Is(rec.Err, router.ErrClientGone) {
+		return
+	}
+	r.Add(billing.Refused{KeyID: rec.KeyID, Model: rec.RequestedModel, Code: server.ErrorCode(rec.Err)}, r.clock())
 }

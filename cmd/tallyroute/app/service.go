@@ -1,0 +1,129 @@
+package app
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/metrics"
+	"tallyroute/router/health"
+	"tallyroute/router/limit"
+	"tallyroute/router/tokens"
+	"tallyroute/router/web"
+)
+
+// Service is a router with everything that it stands on. What a reload changes is
+// in the snapshot; all else stays as it was at the start.
+type Service struct {
+	Options
+	current  atomic.Pointer[snapshot]
+	reloaded atomic.Pointer[reloaded] // how the last reload went; nil before the first
+	metrics  *metrics.Metrics
+	store    billing.Store
+	ledger   *ledger // before the store
+	pepper   Pepper
+	ready    *readiness
+	verifier *billing.Verifier
+	refused  *refusals
+	inUse    *billing.KeyWatch
+	bytes    *limit.Bytes // that requests under way hold
+	oneKey   int64        // that those of one key may hold
+	left     *limit.Calls // that are finished without their clients
+	limits   *limit.Store // of requests and tokens per minute
+	health   *health.Tracker
+
+	public      *listener
+	answers     *web.Server // of the public listener
+	admin       *listener   // nil where it is off
+	local       []*listener // of the demonstration's providers
+	cutRequests func()      // ends what is under way, with router.ErrStopping as the cause
+}
+
+// Options are what a Service is given besides its configuration.
+type Options struct {
+	Log     *zap.Logger
+	Level   zap.AtomicLevel // of Log
+	Tokens  *tokens.Counter
+	Demo    Local            // for demo: true
+	Version string           // of the program
+	From    *Source          // what is read again when it changes; nil is nothing
+	Hangup  <-chan os.Signal // when it is read again at once
+}
+
+// now is what is in force. Whoever does several things with it asks once.
+func (s *Service) now() *snapshot { return s.current.Load() }
+
+// Address is where the listener with this name can be reached: "public", "admin" or
+// one of the demonstration's providers. It is "" where there is none.
+func (s *Service) Address(name string) string {
+	for _, l := range s.listeners() {
+		if l.name == name {
+			return Reachable(l.address())
+		}
+	}
+	return ""
+}
+
+// Actions are what operators can do.
+func (s *Service) Actions() manage.Actions {
+	return manage.Actions{Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel}
+}
+
+// Reports read the ledger, with all that is settled.
+func (s *Service) Reports() billing.Reports { return s.ledger }
+
+// Idle reports that nothing is under way: no request, and no call that is finished
+// without its client.
+func (s *Service) Idle() bool { return s.now().router.Held().Holds == 0 && s.left.Running() == 0 }
+
+// Prices are those in force.
+func (s *Service) Prices() *billing.PriceBook {
+	return s.now().prices
+}
+
+func (s *Service) knownModel(name string) (nearest string, known bool) {
+	return s.now().catalogue.known(name)
+}
+
+// managed is the database with the balances that a running router knows of.
+type managed struct {
+	billing.Store
+	balances func(context.Context, *billing.Key, time.Time) ([]billing.Balance, error)
+}
+
+// Balances implements billing.Ledger.
+func (m managed) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error) {
+	return m.balances(ctx, k, now)
+}
+
+// listeners are all that are open.
+func (s *Service) listeners() []*listener {
+	return slices.DeleteFunc(append([]*listener{s.public, s.admin}, s.local...), func(l *listener) bool { return l == nil })
+}
+
+// check is what a probe may read: how requests can be answered, and how the last
+// reload went. A reload that was rejected takes no router out of service.
+func (s *Service) check(ctx context.Context) (map[string]string, error) {
+	state, err := s.ready.check(ctx)
+	r := s.reloaded.Load()
+	if err != nil || r == nil {
+		return state, err
+	}
+	switch {
+	case r.err != nil:
+		state["config"] = "rejected: " + reason(r.err)
+	case len(r.restart) > 0:
+		state["config"] = "reloaded; these take effect at the next start: " + strings.Join(r.restart, ", ")
+	default:
+		state["config"] = "reloaded"
+	}
+	state["config_read_at"] = r.at.UTC().Format(time.RFC3339)
+	return state, nil
+}
