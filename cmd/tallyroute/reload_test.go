@@ -81,9 +81,9 @@ func TestReloadsUnderLoadFailNoRequest(t *testing.T) {
 					return
 				default:
 				}
-				router, ask := client.New(p.base()+"/v1", key), (client.Client).Plain
+				router, ask := client.New(p.base()+"/v1", key), client.Client.Plain
 				if n%2 == 0 {
-					ask = (client.Client).Stream
+					ask = client.Client.Stream
 				}
 				if told, err := ask(router, t.Context(), "demo-b/echo", "[[demo words=5]] go", io.Discard); err != nil || told.Cost == "" {
 					t.Errorf("a request failed: %v", err)
