@@ -35,11 +35,17 @@ func (s *settings) compareLedger(ctx context.Context, database string, results [
 		return nil, err
 	}
 	rows, err := store.Events(ctx, billing.EventQuery{Limit: 1000})
-	if err = errors.Join(err, store.Close()); err != nil {
+	prices, failed := store.ListPrices(ctx, "", "")
+	if err = errors.Join(err, failed, store.Close()); err != nil {
 		return nil, err
+	}
+	priced := make(map[string]billing.Price)
+	for _, p := range prices {
+		priced[p.ID] = p
 	}
 	of := make(map[string][]billing.Spend)
 	for _, row := range rows {
+		row.Price = priced[row.Price.ID] // whole: a row has only the rates that all prices have
 		of[row.Model] = append(of[row.Model], row)
 	}
 	total := new(tally)
