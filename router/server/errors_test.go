@@ -244,8 +244,11 @@ var examples = []struct {
 		[]string{"used $1.5 of $2, with $0.25 more held by requests under way; this request may cost up to $0.5."},
 		"no",
 	},
-	{"*billing.QuotaError", quota(5000, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "",
-		[]string{"used $1.5 of $2"}, "no"},
+	{
+		"*billing.QuotaError", quota(5000, 2_000_000_000), 429, "insufficient_quota", "insufficient_quota", "",
+		[]string{"used $1.5 of $2"},
+		"no",
+	},
 	{
 		"*billing.QuotaError", quota(30, 0), 429, "insufficient_quota", "insufficient_quota", "",
 		[]string{"resets at 2026-11-25T00:00:00Z, which would not be enough either. Ask for less"},
@@ -285,8 +288,11 @@ var examples = []struct {
 	},
 	{"*limit.FullError", &limit.FullError{Limit: 256 << 20}, 503, "overloaded", "api_error", "", nil, "1"},
 	{"billing: key has changed since it was read", billing.ErrStaleKey, 503, "ledger_unavailable", "api_error", "", nil, "1"},
-	{"router: the process is stopping", fmt.Errorf("x: %w", router.ErrStopping), 503, "router_stopping", "api_error", "",
-		[]string{"again"}, "1"},
+	{
+		"router: the process is stopping", fmt.Errorf("x: %w", router.ErrStopping), 503, "router_stopping", "api_error", "",
+		[]string{"again"},
+		"1",
+	},
 	{
 		"billing: database unavailable", fmt.Errorf("%w: dial secret-host.internal", billing.ErrUnavailable), 503, "ledger_unavailable",
 		"api_error", "", nil, "2",
