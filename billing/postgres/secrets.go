@@ -212,7 +212,7 @@ func (s *Store) NoteSecretUse(ctx context.Context, uses []billing.SecretUse) err
 	}
 	keys, versions := make([]string, len(uses)), make([]int32, len(uses))
 	for i, u := range uses {
-		keys[i], versions[i] = string(u.KeyID), int32(u.Number) //nolint:gosec // versions count up from one
+		keys[i], versions[i] = string(u.KeyID), int32(u.Number)
 	}
 	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, lockUseSQL, keys, versions)

@@ -149,8 +149,8 @@ func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (k billing.Key, er
 	return k, err
 }
 
-func oneKey(ctx context.Context, from *session, query string, args ...any) (k billing.Key, found bool, err error) {
-	found, err = from.row(ctx, query, args, keyScan(&k)...)
+func oneKey(ctx context.Context, from *session, id string) (k billing.Key, found bool, err error) {
+	found, err = from.row(ctx, selectKeys+whereID, []any{id}, keyScan(&k)...)
 	return k, found, err
 }
 
@@ -162,7 +162,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 	billing.Key, error,
 ) {
 	for {
-		k, found, err := oneKey(ctx, s.read, selectKeys+whereID, string(id))
+		k, found, err := oneKey(ctx, s.read, string(id))
 		if err == nil && !found {
 			err = &billing.NotFoundError{What: "key", ID: string(id)}
 		}
@@ -214,7 +214,7 @@ func (s *Store) replaceKey(ctx context.Context, k billing.Key, version int64, no
 		if err := note(ctx, tx, notes); err != nil {
 			return err
 		}
-		fresh, _, err = oneKey(ctx, tx, selectKeys+whereID, string(k.ID))
+		fresh, _, err = oneKey(ctx, tx, string(k.ID))
 		return err
 	})
 	return fresh, err

@@ -24,6 +24,7 @@ func (s *Store) ListSecrets(ctx context.Context, id billing.KeyID) (all []billin
 	return all, err
 }
 
+//nolint:gosec // statements about secrets, not secrets
 const (
 	findRotation = `SELECT version FROM api_key_secrets WHERE key_id = ? AND once = ?`
 	goodSecrets  = `SELECT count(*) FROM api_key_secrets WHERE key_id = ? AND (valid_until IS NULL OR valid_until > ?)`
@@ -51,7 +52,7 @@ func (s *Store) RotateSecret(ctx context.Context, r billing.Rotation, notes ...*
 
 func rotate(ctx context.Context, tx *session, r billing.Rotation, notes []*billing.Change) (done billing.Rotated, err error) {
 	id := string(r.KeyID)
-	k, found, err := oneKey(ctx, tx, selectKeys+whereID, id)
+	k, found, err := oneKey(ctx, tx, id)
 	if err == nil && !found {
 		err = &billing.NotFoundError{What: "key", ID: id}
 	}
@@ -82,7 +83,7 @@ func rotate(ctx context.Context, tx *session, r billing.Rotation, notes []*billi
 	if err := note(ctx, tx, notes); err != nil {
 		return done, err
 	}
-	done.Key, _, err = oneKey(ctx, tx, selectKeys+whereID, id)
+	done.Key, _, err = oneKey(ctx, tx, id)
 	return done, err
 }
 

@@ -112,7 +112,7 @@ func isRepository(path string, d fs.DirEntry) bool {
 
 // history reads every object of a repository, also those that no branch has any more.
 func (s *scan) history(dir string) (err error) {
-	git := exec.CommandContext(s.ctx, "git", "--git-dir", dir, "cat-file", "--batch-all-objects", "--batch", "--unordered")
+	git := exec.CommandContext(s.ctx, "git", "--git-dir", dir, "cat-file", "--batch-all-objects", "--batch", "--unordered") //nolint:gosec // a folder that the operator named
 	git.Stderr = s.stderr
 	out, err := git.StdoutPipe()
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *scan) objects(r *bufio.Reader, dir string) error {
 
 // name adds the paths that objects had. Where git cannot say, their ids must do.
 func (s *scan) name(dir string, found []leak) {
-	out, err := exec.CommandContext(s.ctx, "git", "--git-dir", dir, "rev-list", "--all", "--objects").Output()
+	out, err := exec.CommandContext(s.ctx, "git", "--git-dir", dir, "rev-list", "--all", "--objects").Output() //nolint:gosec // as above
 	if err != nil {
 		return
 	}

@@ -173,6 +173,7 @@ func decodeValue(raw []byte, v reflect.Value) error {
 		return decodeObject(raw, v)
 	case reflect.Slice:
 		return decodeList(raw, v)
+	default:
 	}
 	if err := json.Unmarshal(raw, v.Addr().Interface()); err != nil {
 		return hint("is of the wrong type")

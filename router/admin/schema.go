@@ -58,8 +58,9 @@ func (s *schemas) plain(t reflect.Type) schema {
 		return schema{"type": "object", "additionalProperties": s.plain(t.Elem())}
 	case reflect.Struct:
 		return s.reference(t)
+	default:
+		return schema{} // anything
 	}
-	return schema{} // anything
 }
 
 // reference is a struct by its name. A generic one has none and stands where it is.

@@ -65,8 +65,9 @@ func adjective(p billing.Period) string {
 		return "daily"
 	case billing.PeriodOnce:
 		return "one-time"
+	default:
+		return string(p) + "ly"
 	}
-	return string(p) + "ly"
 }
 
 // rateExceeded says what the key may do in a minute.

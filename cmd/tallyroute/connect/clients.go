@@ -2,7 +2,10 @@ package connect
 
 // clients are all that can be connected. In their texts {url}, {key} and {model} stand for
 // what is set.
-func clients() []client {
+func clients() []client { return append(writable(), others()...) }
+
+// writable are those whose files can be merged into.
+func writable() []client {
 	return []client{
 		{
 			name: "codex", file: []string{".codex", "config.toml"}, merge: mergeTOML(codex),
@@ -43,6 +46,12 @@ claude
 }
 `,
 		},
+	}
+}
+
+// others are those that are set up by hand.
+func others() []client {
+	return []client{
 		{
 			name: "cursor",
 			text: `Cursor's own servers make the calls, so the router needs an address that they can reach.

@@ -105,7 +105,7 @@ func Write(name string, s Settings, home string, now time.Time) (Written, error)
 	}
 	if old != nil {
 		w.Backup = w.File + "." + now.UTC().Format("20060102T150405Z") + ".bak"
-		if err := os.WriteFile(w.Backup, old, 0o600); err != nil {
+		if err := os.WriteFile(w.Backup, old, 0o600); err != nil { //nolint:gosec // a folder of the user's own
 			return Written{}, err
 		}
 	}
@@ -118,7 +118,7 @@ func replace(file string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(next.Name())
+	defer func() { _ = os.Remove(next.Name()) }() // is gone where all went well
 	_, err = next.Write(data)
 	if err = errors.Join(err, next.Close()); err != nil {
 		return err
