@@ -127,7 +127,8 @@ func refusalWord(err error) string {
 		{"rate", is[*RateError](err)},
 		{"memory", is[*limit.FullError](err)},
 		{"model", is[*ModelError](err) || is[*ForbiddenModelError](err)},
-		{"request", is[*chat.FieldError](err) || is[*plan.AbilityError](err) || is[*plan.ContextError](err) || is[*plan.TightError](err) || unfit(err)},
+		{"request", is[*chat.FieldError](err) || is[*plan.AbilityError](err) || is[*plan.ContextError](err) || is[*plan.TightError](err) ||
+			unfit(err)},
 		{"unpriced", is[*plan.UnpricedError](err)},
 		{"member", is[*plan.MemberError](err)},
 		{"duplicate", is[*idempotency.DuplicateError](err)},

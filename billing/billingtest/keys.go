@@ -120,7 +120,8 @@ func keyUpdate(w *world) {
 	})
 	w.must(err)
 	if got.Version <= k.Version || got.Name != "other" || got.RequestsPerMinute != 1 || got.TokensPerMinute != 2 || !got.AllowUnpriced ||
-		!got.CreatedAt.Equal(k.CreatedAt) || got.Purpose != "tills" || got.Sensitivity != billing.SensitivityLow || got.RotateEvery != time.Hour ||
+		!got.CreatedAt.Equal(k.CreatedAt) || got.Purpose != "tills" || got.Sensitivity != billing.SensitivityLow ||
+		got.RotateEvery != time.Hour ||
 		got.Address != "bob@example.com" || got.DisabledReason != "leaked?" {
 		w.Errorf("got %+v after %+v", got, k)
 	}

@@ -52,7 +52,8 @@ func rotateOverlap(w *world) {
 		w.Errorf("of one secret: %+v, made %s", k.Secret, k.RotatedAt)
 	}
 	done := w.rotate(w.rotation(k, "two", time.Hour))
-	if done.Number != 2 || done.Existed || done.Key.Version <= k.Version || done.Key.Display != "sk-tr-…two" || !done.Key.RotatedAt.Equal(w.now) {
+	if done.Number != 2 || done.Existed || done.Key.Version <= k.Version || done.Key.Display != "sk-tr-…two" ||
+		!done.Key.RotatedAt.Equal(w.now) {
 		w.Errorf("rotated: %+v", done)
 	}
 	old, fresh := w.reread(k), w.by("two")
@@ -101,7 +102,10 @@ func rotateOnce(w *world) {
 		all.Go(func() {
 			r := w.rotation(k, "two", time.Hour)
 			r.Once = "name"
-			done, err := w.RotateSecret(w.Context(), r, &billing.Change{At: w.now, Actor: "ann", Action: "key.rotate", Object: string(k.ID)})
+			done, err := w.RotateSecret(w.Context(), r, &billing.Change{
+				At: w.now, Actor: "ann", Action: "key.rotate",
+				Object: string(k.ID),
+			})
 			if err != nil {
 				w.Error(err)
 			}
@@ -176,7 +180,8 @@ func secretUse(w *world) {
 	k := w.key()
 	w.rotate(w.rotation(k, "two", time.Hour))
 	use := billing.SecretUse{
-		KeyID: k.ID, Number: 1, At: w.now, Requests: 3, From: map[string]int64{"10.0.0.1": 2, "10.0.0.2": 1}, Agents: map[string]int64{"curl": 3},
+		KeyID: k.ID, Number: 1, At: w.now, Requests: 3, From: map[string]int64{"10.0.0.1": 2, "10.0.0.2": 1},
+		Agents: map[string]int64{"curl": 3},
 	}
 	w.must(w.NoteSecretUse(w.Context(), []billing.SecretUse{use, {KeyID: "key_nobody", Number: 1, At: w.now, Requests: 1}}))
 	use.At = w.now.Add(10 * time.Minute)
@@ -201,7 +206,10 @@ func handoverOnce(w *world) {
 	offer := billing.Handover{
 		Token: hashOf("token"), KeyID: "key_1", By: "ann", CreatedAt: w.now, ExpiresAt: w.now.Add(time.Hour), Overlap: time.Minute,
 	}
-	w.must(w.OfferSecret(w.Context(), billing.Handover{Token: hashOf("first"), KeyID: "key_1", By: "ann", CreatedAt: w.now, ExpiresAt: offer.ExpiresAt}))
+	w.must(w.OfferSecret(w.Context(), billing.Handover{
+		Token: hashOf("first"), KeyID: "key_1", By: "ann", CreatedAt: w.now,
+		ExpiresAt: offer.ExpiresAt,
+	}))
 	w.must(w.OfferSecret(w.Context(), offer)) // in the place of the first
 	pending, err := w.ListHandovers(w.Context(), "key_1", w.now)
 	w.must(err)
@@ -225,10 +233,16 @@ func handoverOnce(w *world) {
 
 func handoverEnds(w *world) {
 	k := w.key()
-	w.must(w.OfferSecret(w.Context(), billing.Handover{Token: hashOf("token"), KeyID: k.ID, By: "ann", CreatedAt: w.now, ExpiresAt: w.now.Add(time.Hour)}))
+	w.must(w.OfferSecret(w.Context(), billing.Handover{
+		Token: hashOf("token"), KeyID: k.ID, By: "ann", CreatedAt: w.now,
+		ExpiresAt: w.now.Add(time.Hour),
+	}))
 	_, err := w.TakeSecret(w.Context(), hashOf("token"), billing.Rotation{Hash: hashOf("secret"), Now: w.now.Add(time.Hour)})
 	w.wantErr(err, billing.ErrNoHandover)
-	w.wantNotFound(w.OfferSecret(w.Context(), billing.Handover{Token: hashOf("t"), KeyID: "key_nobody", CreatedAt: w.now, ExpiresAt: w.now}), "key")
+	w.wantNotFound(w.OfferSecret(w.Context(), billing.Handover{
+		Token: hashOf("t"), KeyID: "key_nobody", CreatedAt: w.now,
+		ExpiresAt: w.now,
+	}), "key")
 }
 
 // archived ends a key for good.
@@ -239,7 +253,10 @@ func (w *world) archived(k *billing.Key) error {
 
 func archiveKey(w *world) {
 	k := w.key()
-	w.must(w.OfferSecret(w.Context(), billing.Handover{Token: hashOf("token"), KeyID: k.ID, By: "ann", CreatedAt: w.now, ExpiresAt: w.now.Add(time.Hour)}))
+	w.must(w.OfferSecret(w.Context(), billing.Handover{
+		Token: hashOf("token"), KeyID: k.ID, By: "ann", CreatedAt: w.now,
+		ExpiresAt: w.now.Add(time.Hour),
+	}))
 	got, err := w.UpdateKey(w.Context(), k.ID, w.archived)
 	w.must(err)
 	if got.Status(w.now) != "archived" {

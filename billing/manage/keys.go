@@ -186,7 +186,8 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 		k.Name = strings.TrimSpace(k.Name)
 		if to != nil {
 			if to.Environment != k.Environment {
-				return &billing.ConflictError{Detail: fmt.Sprintf("key %s is for %s, as its secret says, and project %s/%s for %s: make a new key",
+				return &billing.ConflictError{Detail: fmt.Sprintf("key %s is for %s, as its secret says, and project %s/%s for %s: "+
+					"make a new key",
 					k.ID, k.Environment, to.Team, to.Name, to.Environment)}
 			}
 			k.ProjectID, k.Project, k.TeamID, k.Team, k.CostCenter = to.ID, to.Name, to.TeamID, to.Team, to.CostCenter

@@ -252,10 +252,12 @@ func TestChangesOfAKeyAreChecked(t *testing.T) {
 	if err != nil || got.Name != "new" || got.RequestsPerMinute != 5 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.RequestsPerMinute = -5 }}, By{}); !as[*billing.FieldError](err) {
+	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.RequestsPerMinute = -5 }},
+		By{}); !as[*billing.FieldError](err) {
 		t.Error(err)
 	}
-	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.ExpiresAt = issuedAt.Add(-1) }}, By{}); !as[*billing.FieldError](err) {
+	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.ExpiresAt = issuedAt.Add(-1) }},
+		By{}); !as[*billing.FieldError](err) {
 		t.Error(err)
 	}
 	a.Clock = func() time.Time { return issuedAt.Add(time.Hour) }
@@ -283,7 +285,8 @@ func TestRevokedKeyStaysRevoked(t *testing.T) {
 		k.RevokedReason != "leaked" {
 		t.Errorf("revoked again: %+v, %v", k, err)
 	}
-	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.RevokedAt = time.Time{} }}, By{}); !as[*billing.ConflictError](err) {
+	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.RevokedAt = time.Time{} }},
+		By{}); !as[*billing.ConflictError](err) {
 		t.Errorf("brought back: %v", err)
 	}
 	if _, err := a.RevokeKey(t.Context(), k.ID, By{Reason: strings.Repeat("x", 501)}); !as[*billing.FieldError](err) {

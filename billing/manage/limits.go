@@ -54,7 +54,8 @@ func (a Actions) putBudget(ctx context.Context, b billing.Budget, note *billing.
 	}
 	for _, o := range all {
 		if o.ID != b.ID && same(o, b) {
-			return &billing.ConflictError{Detail: "budget " + o.ID + " limits the same " + string(b.Scope) + " per " + string(b.Period) + " already"}
+			return &billing.ConflictError{Detail: "budget " + o.ID + " limits the same " + string(b.Scope) + " per " + string(b.Period) +
+				" already"}
 		}
 	}
 	return a.Store.SetBudget(ctx, b, a.now(), note)

@@ -100,7 +100,8 @@ func (a Actions) sameCostCenter(ctx context.Context, p billing.Project) error {
 	for _, t := range teams {
 		named := (p.TeamID != "" && t.ID == p.TeamID) || (p.TeamID == "" && t.Name == p.Team)
 		if named && t.ArchivedAt.IsZero() && t.CostCenter != p.CostCenter {
-			return &billing.ConflictError{Detail: fmt.Sprintf("team %q is charged to cost center %q, not %q: change it with tallyroute teams update",
+			return &billing.ConflictError{Detail: fmt.Sprintf("team %q is charged to cost center %q, not %q: change it with tallyroute "+
+				"teams update",
 				t.Name, t.CostCenter, p.CostCenter)}
 		}
 	}

@@ -100,8 +100,10 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 		EnabledAt: Instant(k.EnabledAt), EnabledBy: k.EnabledBy, EnabledReason: k.EnabledReason,
 		DisabledAt: Instant(k.DisabledAt), DisabledBy: k.DisabledBy, DisabledReason: k.DisabledReason, ArchivedAt: Instant(k.ArchivedAt),
 		Purpose: k.Purpose, Owner: TextOrNull(k.Address), Sensitivity: string(k.Sensitivity),
-		RotateEvery: Span(cmp.Or(k.RotateEvery, k.Sensitivity.RotateEvery())), RotatedAt: Instant(k.RotatedAt), RotationDueAt: Instant(k.RotationDue()),
-		RevokedAt: Instant(k.RevokedAt), RevokedReason: TextOrNull(k.RevokedReason), LastUsedAt: Instant(k.LastUsedAt), Version: k.Version,
+		RotateEvery: Span(cmp.Or(k.RotateEvery, k.Sensitivity.RotateEvery())), RotatedAt: Instant(k.RotatedAt),
+		RotationDueAt: Instant(k.RotationDue()),
+		RevokedAt:     Instant(k.RevokedAt), RevokedReason: TextOrNull(k.RevokedReason), LastUsedAt: Instant(k.LastUsedAt),
+		Version: k.Version,
 	}
 	if len(k.Models) == 0 {
 		v.Models = nil

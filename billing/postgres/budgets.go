@@ -129,7 +129,8 @@ func scanBudget(row pgx.CollectableRow) (b billing.Budget, err error) {
 }
 
 const (
-	findBudgetSQL    = "SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE id = $1 AND archived_at IS NULL"
+	findBudgetSQL = "SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE id = $1 AND " +
+		"archived_at IS NULL"
 	archiveBudgetSQL = "UPDATE budgets SET archived_at = now() WHERE id = $1"
 	forgiveSQL       = `
 UPDATE budget_counters

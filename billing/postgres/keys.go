@@ -172,6 +172,7 @@ INSERT INTO api_keys (id, project_id, name, display, models, allowed_cidrs, requ
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()), $13, $14, $15, $16, $17, $18, $19, $20,
         CASE WHEN $21 THEN coalesce($12, now()) END)`
 
+//nolint:gosec // a statement about secrets, not a secret
 const createSecretSQL = `
 INSERT INTO api_key_secrets (key_id, version, secret_hash, display, created_at)
 SELECT id, 1, $2, display, created_at FROM api_keys WHERE id = $1`

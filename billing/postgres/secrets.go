@@ -29,6 +29,7 @@ func (s *Store) ListSecrets(ctx context.Context, id billing.KeyID) ([]billing.Se
 	}, listSecretsSQL, id)
 }
 
+//nolint:gosec // statements about secrets, not secrets
 const (
 	lockKeySQL      = keySelect + " WHERE k.id = $1 FOR NO KEY UPDATE OF k"
 	findRotationSQL = "SELECT version FROM api_key_secrets WHERE key_id = $1 AND once = $2"

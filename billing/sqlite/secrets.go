@@ -89,7 +89,8 @@ func rotate(ctx context.Context, tx *session, r billing.Rotation, notes []*billi
 
 const (
 	dropHandovers  = `DELETE FROM key_handovers WHERE key_id = ? AND opened_at IS NULL`
-	insertHandover = `INSERT INTO key_handovers (token_hash, key_id, created_at, created_by, expires_at, overlap_s) VALUES (?, ?, ?, ?, ?, ?)`
+	insertHandover = `INSERT INTO key_handovers (token_hash, key_id, created_at, created_by, expires_at, overlap_s) VALUES (?, ?, ` +
+		`?, ?, ?, ?)`
 	selectHandover = `SELECT token_hash, key_id, created_by, created_at, expires_at, overlap_s FROM key_handovers
 WHERE key_id = ? AND opened_at IS NULL AND expires_at > ? ORDER BY created_at`
 	takeHandover = `UPDATE key_handovers SET opened_at = ?2 WHERE token_hash = ?1 AND opened_at IS NULL AND expires_at > ?2
@@ -178,7 +179,8 @@ func (s *Store) EndQuietSecrets(ctx context.Context, now time.Time) (ids []billi
 
 const (
 	selectUse = `SELECT usage FROM api_key_secrets WHERE key_id = ? AND version = ?`
-	updateUse = `UPDATE api_key_secrets SET usage = ?3, last_used_at = max(coalesce(last_used_at, ''), ?4) WHERE key_id = ?1 AND version = ?2`
+	updateUse = `UPDATE api_key_secrets SET usage = ?3, last_used_at = max(coalesce(last_used_at, ''), ?4) WHERE key_id = ?1 AND ` +
+		`version = ?2`
 )
 
 // NoteSecretUse implements billing.Secrets.

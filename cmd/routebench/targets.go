@@ -89,7 +89,8 @@ providers:
     private: true
     auth: {kind: none}
     models:
-      - {id: bench, context: 128000, max_output: 16384, tokenizer: {encoding: o200k_base}, prices: [{since: 2026-01-01, prompt: "0.15", completion: "0.60"}]}
+      - {id: bench, context: 128000, max_output: 16384, tokenizer: {encoding: o200k_base},
+         prices: [{since: 2026-01-01, prompt: "0.15", completion: "0.60"}]}
 `
 
 // waitFor waits until something answers at url with a 2xx status.

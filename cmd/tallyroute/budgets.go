@@ -39,7 +39,8 @@ func (c budgetsList) Run(a *cli) error {
 			return err
 		}
 		t := table{header: []string{
-			"ID", "SCOPE", "OF", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "TOKENS", "USED TOKENS", "HELD TOKENS", "LEFT TOKENS", "RESETS",
+			"ID", "SCOPE", "OF", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "TOKENS", "USED TOKENS", "HELD TOKENS",
+			"LEFT TOKENS", "RESETS",
 		}}
 		views := []budgetView{}
 		for _, s := range budgets {

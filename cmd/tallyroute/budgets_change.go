@@ -130,7 +130,8 @@ func (c changesList) Run(a *cli) error {
 		t := table{header: []string{"CHANGED", "ACTOR", "ACTION", "OBJECT", "REASON", "WHAT"}}
 		views := []manage.ChangeView{}
 		for _, one := range all {
-			t.add(text(timestamp(one.At)), text(one.Actor), text(one.Action), text(one.Object), text(one.Reason), text(detailText(one.Detail)))
+			t.add(text(timestamp(one.At)), text(one.Actor), text(one.Action), text(one.Object), text(one.Reason),
+				text(detailText(one.Detail)))
 			views = append(views, manage.ViewChange(one))
 		}
 		t.records = views

@@ -98,7 +98,8 @@ func (a *cli) keyActions(s billing.Store, cfg *config.Config) (manage.Actions, e
 	if err != nil {
 		return manage.Actions{}, err
 	}
-	return manage.Actions{Store: s, Pepper: pepper.Pepper, KnownModel: app.KnownModel(a.ctx, cfg, a.source().Demo)}, pepper.Confirm(a.ctx, s)
+	return manage.Actions{Store: s, Pepper: pepper.Pepper, KnownModel: app.KnownModel(a.ctx, cfg, a.source().Demo)},
+		pepper.Confirm(a.ctx, s)
 }
 
 // by is who works at the command line.

@@ -57,7 +57,8 @@ func (c keysRotate) Run(a *cli) error {
 			_, err = fmt.Fprintln(a.stdout, secret)
 			return err
 		default:
-			_, err = fmt.Fprintf(a.stdout, "%s\n\nThat is version %d of the secret of %s. It is stored nowhere. %s\n", secret, done.Number, done.Key.ID,
+			_, err = fmt.Fprintf(a.stdout, "%s\n\nThat is version %d of the secret of %s. It is stored nowhere. %s\n", secret, done.Number,
+				done.Key.ID,
 				c.end(time.Now()))
 			return err
 		}

@@ -112,7 +112,8 @@ func isRepository(path string, d fs.DirEntry) bool {
 
 // history reads every object of a repository, also those that no branch has any more.
 func (s *scan) history(dir string) (err error) {
-	git := exec.CommandContext(s.ctx, "git", "--git-dir", dir, "cat-file", "--batch-all-objects", "--batch", "--unordered") //nolint:gosec // a folder that the operator named
+	git := exec.CommandContext(s.ctx, //nolint:gosec // a folder that the operator named
+		"git", "--git-dir", dir, "cat-file", "--batch-all-objects", "--batch", "--unordered")
 	git.Stderr = s.stderr
 	out, err := git.StdoutPipe()
 	if err != nil {

@@ -122,12 +122,15 @@ var testLayers = map[string][]string{
 // stands for the test files of every package and the packages that only tests
 // use, "*" for everywhere.
 var fences = map[string][]string{
-	"github.com/gin-gonic/gin":              {"router/web", "router/server", "router/admin"},
-	"github.com/jackc/pgx":                  {"billing/postgres", "billing/postgres/pgtest"},
-	"github.com/ncruces/go-sqlite3":         {"billing/sqlite"},
-	"github.com/pkoukk/tiktoken-go":         {"router/tokens"},
-	"github.com/pkoukk/tiktoken-go-loader":  {"router/tokens"},
-	"go.uber.org/zap":                       {"cmd/tallyroute/app", "cmd/tallyroute/logs", "router/web", "router/server", "router/admin", "test"},
+	"github.com/gin-gonic/gin":             {"router/web", "router/server", "router/admin"},
+	"github.com/jackc/pgx":                 {"billing/postgres", "billing/postgres/pgtest"},
+	"github.com/ncruces/go-sqlite3":        {"billing/sqlite"},
+	"github.com/pkoukk/tiktoken-go":        {"router/tokens"},
+	"github.com/pkoukk/tiktoken-go-loader": {"router/tokens"},
+	"go.uber.org/zap": {
+		"cmd/tallyroute/app", "cmd/tallyroute/logs", "router/web", "router/server",
+		"router/admin", "test",
+	},
 	"github.com/sashabaranov/go-openai":     {"cmd/tallyroute", "cmd/tallyroute/client", "test", "examples"},
 	"github.com/pelletier/go-toml":          {"cmd/tallyroute/connect", "test"},
 	"github.com/goccy/go-yaml":              {"cmd/tallyroute/config", "providers/catalogue", "test"},

@@ -28,7 +28,8 @@ func (c teamsUpdate) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "team %s (%s), cost center %s, owner %s\n", t.Name, t.ID, t.CostCenter, orElse(t.OwnerEmail, "nobody"))
+		_, err = fmt.Fprintf(a.stdout, "team %s (%s), cost center %s, owner %s\n", t.Name, t.ID, t.CostCenter,
+			orElse(t.OwnerEmail, "nobody"))
 		return err
 	})
 }
@@ -45,7 +46,8 @@ func (c teamsArchive) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "team %s (%s) is archived since %s; its keys open nothing any more\n", t.Name, t.ID, timestamp(t.ArchivedAt))
+		_, err = fmt.Fprintf(a.stdout, "team %s (%s) is archived since %s; its keys open nothing any more\n", t.Name, t.ID,
+			timestamp(t.ArchivedAt))
 		return err
 	})
 }

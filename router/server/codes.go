@@ -64,7 +64,8 @@ var ownCodes = map[string]web.Code{
 	codeInvalidKey: {
 		Status: http.StatusUnauthorized, Type: web.TypeAuth, Retry: web.Never,
 		About: "The key is missing, mistyped, unknown, revoked or expired.",
-		Fix: "Send the key that was shown when it was created, as \"Authorization: Bearer sk-tr-…\"; or ask your operator for a new one: " +
+		Fix: "Send the key that was shown when it was created, as \"Authorization: Bearer sk-tr-…\"; " +
+			"or ask your operator for a new one: " +
 			"tallyroute keys create",
 	},
 	web.CodeAmbiguous: {

@@ -124,7 +124,9 @@ type LocalProvider struct {
 
 // openCatalogue builds what the configuration says, with the demonstration's
 // providers where it asks for them.
-func openCatalogue(ctx context.Context, c *config.Config, demo Local, address func(name string) string, files *credentialFiles) (Catalogue, error) {
+func openCatalogue(ctx context.Context, c *config.Config, demo Local, address func(name string) string,
+	files *credentialFiles,
+) (Catalogue, error) {
 	in, err := CatalogueInput(c)
 	if err != nil {
 		return Catalogue{}, err

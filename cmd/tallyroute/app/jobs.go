@@ -113,7 +113,8 @@ func (s *Service) checkIntegrity(ctx context.Context) error {
 		case err != nil && ctx.Err() == nil:
 			s.Log.Warn("integrity check", zap.Error(err))
 		case err == nil && r.Breaches > 0:
-			s.Log.Error("the ledger breaks its laws: run tallyroute integrity", zap.Int64("breaches", r.Breaches), zap.String("first", r.First))
+			s.Log.Error("the ledger breaks its laws: run tallyroute integrity", zap.Int64("breaches", r.Breaches),
+				zap.String("first", r.First))
 		}
 		if err == nil {
 			s.metrics.Checked(r)

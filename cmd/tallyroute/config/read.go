@@ -128,7 +128,10 @@ func (r *reader) object(path string, n ast.Node, v reflect.Value) {
 		field, known := members[name]
 		switch {
 		case !known:
-			r.faults = append(r.faults, Fault{r.source, line, at, "unknown setting" + nearest.Hint(name, slices.Sorted(maps.Keys(members)))})
+			r.faults = append(r.faults, Fault{
+				r.source, line, at,
+				"unknown setting" + nearest.Hint(name, slices.Sorted(maps.Keys(members))),
+			})
 		case seen[name]:
 			r.faults = append(r.faults, Fault{r.source, line, at, "is set twice"})
 		default:

@@ -57,7 +57,8 @@ func TestFilesAreMergedAndKept(t *testing.T) {
 		if kept != file.before || !strings.Contains(after, file.stays) || !strings.Contains(after, "http://127.0.0.1:8080") {
 			t.Errorf("%s: became %s, and kept is %s", name, after, kept)
 		}
-		if strings.HasSuffix(at, ".json") && !json.Valid([]byte(after)) || strings.HasSuffix(at, ".toml") && toml.Unmarshal([]byte(after), &map[string]any{}) != nil {
+		if strings.HasSuffix(at, ".json") && !json.Valid([]byte(after)) || strings.HasSuffix(at, ".toml") && toml.Unmarshal([]byte(after),
+			&map[string]any{}) != nil {
 			t.Errorf("%s: cannot be read again: %s", name, after)
 		}
 		if w, err := connect.Write(name, settings(), home, now); err != nil || w.Backup != "" || read(t, at) != after {
