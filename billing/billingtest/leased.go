@@ -83,6 +83,22 @@ func (l Leased) Spend(ctx context.Context, q billing.SpendQuery) (billing.SpendR
 	return l.Store.Spend(ctx, q)
 }
 
+// Usage reads what was settled.
+func (l Leased) Usage(ctx context.Context, q billing.UsageQuery) ([]billing.UsageRow, error) {
+	if err := l.Ledger.Flush(ctx); err != nil {
+		return nil, err
+	}
+	return l.Store.Usage(ctx, q)
+}
+
+// ClosePeriod closes a month that has all that was settled.
+func (l Leased) ClosePeriod(ctx context.Context, c billing.PeriodChange) (billing.PeriodStanding, error) {
+	if err := l.Ledger.Flush(ctx); err != nil {
+		return billing.PeriodStanding{}, err
+	}
+	return l.Store.ClosePeriod(ctx, c)
+}
+
 // SetBudget changes a budget that knows all that was settled.
 func (l Leased) SetBudget(ctx context.Context, b billing.Budget, now time.Time, notes ...*billing.Change) error {
 	if err := l.Ledger.Flush(ctx); err != nil {
