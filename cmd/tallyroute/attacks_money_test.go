@@ -224,13 +224,13 @@ func TestUsageIsBookedInPostgresAsTheProviderWillBillIt(t *testing.T) {
 func (m reportedUsage) attack(t *testing.T, config string) {
 	before, _, _ := strings.Cut(attackAnswer, `"usage":`)
 	chunk, _, _ := strings.Cut(attackUsage, `"usage":`)
-	g := attacked(t, config, pt.JSON(200, before+`"usage":`+m.usage+"}"))
+	g := attacked(t, config+"overrun: {stop_usd: 0}\n", pt.JSON(200, before+`"usage":`+m.usage+"}"))
 	earlier, err := g.Reports().Events(t.Context(), billing.EventQuery{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.booked = len(earlier)
-	tokens, dollars := int64(1_000_000_000), billing.Money(1000*billing.NanoPerUSD) // of which no overrun here is a stop
+	tokens, dollars := int64(1_000_000_000), billing.Money(1000*billing.NanoPerUSD) // of which no overrun here is 5 percent, which stop a key
 	g.key, g.secret = g.issue(billing.Budget{Period: billing.PeriodDay, Tokens: &tokens, Money: &dollars})
 	end := m.more + `,"stream_options":{"include_usage":true}}`
 	g.booksAs(m, strings.TrimSuffix(attackPlain, "}")+m.more+"}")
