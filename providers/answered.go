@@ -77,7 +77,7 @@ func (w *words) read(name string) {
 		case neutral(word):
 		case dated && word == "v": // a revision of that version, and the last of the name
 			return
-		case ofDate(word, name, dated):
+		case ofDate(word, name) || dated && len(word) == 2 && isDigit(word[0]):
 			dated = true
 			w.dates++
 			w.all[mostWords-w.dates] = word
@@ -132,13 +132,13 @@ func neutral(word string) bool {
 }
 
 // ofDate reports a number that is part of a date, or that counts versions: it has four
-// digits or more, begins with a zero, or stands beside one that does.
-func ofDate(word, rest string, dated bool) bool {
+// digits or more, begins with a zero, or stands before a year. Two digits behind such a number are part of it, too.
+func ofDate(word, rest string) bool {
 	if !isDigit(word[0]) || len(word) < 2 {
 		return false
 	}
 	next, _ := firstWord(rest)
-	return len(word) >= 4 || word[0] == '0' || len(word) == 2 && (dated || len(next) == 4 && strings.HasPrefix(next, "20"))
+	return len(word) >= 4 || word[0] == '0' || len(word) == 2 && len(next) == 4 && strings.HasPrefix(next, "20")
 }
 
 // alike compares words, in any order and without regard to capitals.

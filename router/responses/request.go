@@ -78,7 +78,7 @@ func (r *reader) read() error {
 		o.Word("stream", "true")
 		o.Word("stream_options", `{"include_usage":true}`)
 	}
-	r.settings(len(tools) > 0)
+	r.settings(tools)
 	r.repeat()
 	return nil
 }
@@ -99,7 +99,7 @@ func (r *reader) stateless() error {
 
 // settings writes the members that are no conversation. Names that neither format knows
 // pass as they are, and what they may cost is decided as of any other.
-func (r *reader) settings(tools bool) {
+func (r *reader) settings(tools [][]byte) {
 	for name, value := range r.index.Members() {
 		if jsonraw.IsNull(value) {
 			continue
@@ -109,11 +109,11 @@ func (r *reader) settings(tools bool) {
 		case "max_output_tokens":
 			r.o.Raw("max_completion_tokens", value)
 		case "tool_choice":
-			if tools {
+			if len(tools) > 0 {
 				r.o.Raw(n, r.names.choice(value))
 			}
 		case "parallel_tool_calls":
-			if tools {
+			if len(tools) > 0 {
 				r.o.Raw(n, value)
 			}
 		case "top_logprobs":
