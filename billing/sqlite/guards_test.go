@@ -396,28 +396,3 @@ func TestFault(t *testing.T) {
 		}
 	}
 }
-
-// TestSecrets_ValidUntil: a secret that was rotated out stops at its instant,
-// and the new one is the same key.
-func TestSecrets_ValidUntil(t *testing.T) {
-	now := march
-	s := open(t, filepath.Join(t.TempDir(), "tallyroute.db"), Options{Clock: func() time.Time { return now }})
-	k := newKey(t, s, "key_1")
-	fresh := hashOf("rotated")
-	if err := operator(t, s, `UPDATE api_key_secrets SET valid_until = ?`, stamp(march.Add(time.Hour))); err != nil {
-		t.Fatal(err)
-	}
-	if err := operator(t, s, `INSERT INTO api_key_secrets (key_id, version, secret_hash, created_at) VALUES (?, 2, ?, ?)`, string(k.ID),
-		fresh[:], stamp(march)); err != nil {
-		t.Fatal(err)
-	}
-	for at, want := range map[time.Duration]error{time.Hour - 1: nil, time.Hour: billing.ErrUnknownKey} {
-		now = march.Add(at)
-		if _, err := s.KeyByHash(t.Context(), hashOf("key_1")); !errors.Is(err, want) {
-			t.Errorf("the old secret after %v: got %v, want %v", at, err, want)
-		}
-		if got, err := s.KeyByHash(t.Context(), fresh); err != nil || got.ID != k.ID {
-			t.Errorf("the new secret: %v, %v", got.ID, err)
-		}
-	}
-}
