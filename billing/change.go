@@ -8,6 +8,7 @@ import (
 // Change is who changed what, and why. Stores write it in the transaction of
 // what it is about, so that there is no change without it.
 type Change struct {
+	ID     int64 // filled in by the store
 	At     time.Time
 	Actor  string
 	Action string // as "key.revoke"
@@ -34,7 +35,8 @@ type ChangeFilter struct {
 	Actor  string
 	Action string
 	Since  time.Time
-	Limit  int // 0 is 100; at most 1000
+	Before int64 // an ID: only those that were written earlier; 0 is all
+	Limit  int   // 0 is 100; at most 1000
 }
 
 // Most is how many changes are chosen at most.

@@ -3,6 +3,7 @@ package billing
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,32 +19,32 @@ const (
 // not exist, no limit at all, and limits that are negative or beyond what the databases hold.
 func (b Budget) Validate() error {
 	var faults []error
-	fault := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf("billing: budget: "+format, args...))
+	fault := func(field, format string, args ...any) {
+		faults = append(faults, &FieldError{Field: field, Code: "invalid_value", Detail: fmt.Sprintf(format, args...)})
 	}
 	switch b.Scope {
 	case ScopeKey, ScopeProject, ScopeTeam:
 	case ScopeOrg:
 		if b.ScopeID != "org" {
-			fault("scope_id of scope org is %q, must be \"org\"", b.ScopeID)
+			fault("scope_id", "of scope org is %q, must be \"org\"", b.ScopeID)
 		}
 	default:
-		fault("unknown scope %q, must be key, project, team or org", b.Scope)
+		fault("scope", "unknown scope %q, must be key, project, team or org", b.Scope)
 	}
 	if _, _, err := b.Period.at(date{2000, time.January, 1}); err != nil {
-		faults = append(faults, err)
+		fault("period", "%s", strings.TrimPrefix(err.Error(), "billing: budget: "))
 	}
 	if _, err := zone(b.Zone); err != nil {
-		faults = append(faults, err)
+		fault("zone", "%s", strings.TrimPrefix(err.Error(), "billing: budget: "))
 	}
 	if b.Tokens == nil && b.Money == nil {
-		fault("limits neither tokens nor money")
+		fault("usd", "must be there, or tokens: it limits neither")
 	}
 	if b.Tokens != nil && (*b.Tokens < 0 || *b.Tokens > maxLimit) {
-		fault("limit of %d tokens is not between 0 and %d", *b.Tokens, int64(maxLimit))
+		fault("tokens", "limit of %d tokens is not between 0 and %d", *b.Tokens, int64(maxLimit))
 	}
 	if b.Money != nil && (*b.Money < 0 || *b.Money > maxMoneyLimit) {
-		fault("limit of $%s is not between 0 and $%s", b.Money.Short(), maxMoneyLimit.Short())
+		fault("usd", "limit of $%s is not between 0 and $%s", b.Money.Short(), maxMoneyLimit.Short())
 	}
 	return errors.Join(faults...)
 }

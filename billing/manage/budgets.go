@@ -3,6 +3,7 @@ package manage
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -19,52 +20,71 @@ func same(a, b billing.Budget) bool {
 	return a.Scope == b.Scope && a.ScopeID == b.ScopeID && a.Period == b.Period
 }
 
+// BudgetChange is what somebody says of a budget. What is not said stays as it is.
+type BudgetChange struct {
+	billing.Budget
+	NoTokens, NoMoney bool // it has no such limit any more
+}
+
+// on is what becomes of a budget.
+func (c BudgetChange) on(b billing.Budget) billing.Budget {
+	b.Period, b.Zone = cmp.Or(c.Period, b.Period), cmp.Or(c.Zone, b.Zone)
+	if c.Tokens != nil || c.NoTokens {
+		b.Tokens = c.Tokens
+	}
+	if c.Money != nil || c.NoMoney {
+		b.Money = c.Money
+	}
+	return b
+}
+
+// check refuses what contradicts itself.
+func (c BudgetChange) check() error {
+	switch {
+	case c.Money != nil && c.NoMoney:
+		return invalid("usd", "cannot be both an amount and none")
+	case c.Tokens != nil && c.NoTokens:
+		return invalid("tokens", "cannot be both a number and none")
+	}
+	return nil
+}
+
 // SetBudget sets a budget. The one with its ID, or else the one that is the same,
 // is changed: then existed, and what was used of it stays used. Of names an ID,
 // or the name of the team ("web") or project ("web/shop"), that it is set on; ScopeID
 // is filled in.
-func (a Actions) SetBudget(ctx context.Context, b billing.Budget, of string, by By) (set billing.Budget, existed bool, err error) {
-	if err := by.check(); err != nil {
-		return b, false, err
+func (a Actions) SetBudget(ctx context.Context, c BudgetChange, of string, by By) (set billing.Budget, existed bool, err error) {
+	if err := errors.Join(c.check(), by.check()); err != nil {
+		return set, false, err
 	}
 	all, err := a.Store.ListBudgets(ctx)
 	if err != nil {
-		return b, false, err
+		return set, false, err
 	}
 	i := -1
-	if b.ID != "" {
-		if i = slices.IndexFunc(all, func(o billing.Budget) bool { return o.ID == b.ID }); i < 0 {
-			return b, false, &billing.NotFoundError{What: "budget", ID: b.ID}
+	if c.ID != "" {
+		if i = slices.IndexFunc(all, func(o billing.Budget) bool { return o.ID == c.ID }); i < 0 {
+			return set, false, &billing.NotFoundError{What: "budget", ID: c.ID}
 		}
-		b = changed(all[i], b)
 	} else {
-		b.Period = cmp.Or(b.Period, billing.PeriodMonth)
-		if b.ScopeID, err = a.scopeID(ctx, b.Scope, of); err != nil {
-			return b, false, err
+		c.Period = cmp.Or(c.Period, billing.PeriodMonth)
+		if c.ScopeID, err = a.scopeID(ctx, c.Scope, of); err != nil {
+			return set, false, err
 		}
-		if i = slices.IndexFunc(all, func(o billing.Budget) bool { return same(o, b) }); i >= 0 {
-			b.ID = all[i].ID
+		i = slices.IndexFunc(all, func(o billing.Budget) bool { return same(o, c.Budget) })
+	}
+	if i >= 0 {
+		if c.on(billing.Budget{}) == (billing.Budget{Period: c.Period}) && all[i].Period == c.Period && !c.NoMoney && !c.NoTokens {
+			return set, true, nothingSaid()
 		}
+		set, err = a.changeBudget(ctx, all[i], c, by)
+		return set, true, err
 	}
-	b.ID = cmp.Or(b.ID, billing.NewID("bud_"))
-	if err := b.Validate(); err != nil {
-		return b, false, &billing.FieldError{Code: "invalid_value", Detail: strings.ReplaceAll(err.Error(), "billing: budget: ", "")}
-	}
+	b := c.Budget
+	b.ID = billing.NewID("bud_")
 	note := a.note(by, "budget.create", b.ID)
 	note.Detail = differences(struct{}{}, ViewBudget(b))
-	if i >= 0 {
-		note.Action, note.Detail = "budget.change", differences(ViewBudget(all[i]), ViewBudget(b))
-	}
-	return b, i >= 0, a.Store.SetBudget(ctx, b, a.now(), note)
-}
-
-// changed is a budget with what the change says of it.
-func changed(b, change billing.Budget) billing.Budget {
-	b.Period, b.Zone = cmp.Or(change.Period, b.Period), cmp.Or(change.Zone, b.Zone)
-	if change.Tokens != nil || change.Money != nil {
-		b.Tokens, b.Money = change.Tokens, change.Money
-	}
-	return b
+	return b, false, a.putBudget(ctx, b, note)
 }
 
 // scopeID finds what a budget is set on, by id or name.
@@ -119,17 +139,27 @@ func (a Actions) ScopeNames(ctx context.Context) (map[string]string, error) {
 }
 
 // SetBudgets makes budgets the key's own, as a change for ChangeKey. One that is the same as one that there
-// was is that one, changed: what was used stays used.
-func SetBudgets(k *billing.Key, budgets []billing.Budget) {
+// was is that one, changed: what was used stays used, and what is not said stays.
+func SetBudgets(k *billing.Key, budgets []BudgetChange) {
 	own := k.Budgets
 	k.Budgets = slices.DeleteFunc(slices.Clone(k.Budgets), func(b billing.Budget) bool { return b.Scope == billing.ScopeKey })
-	for _, b := range budgets {
-		b.Scope, b.ScopeID = billing.ScopeKey, string(k.ID)
+	for _, c := range budgets {
+		c.Scope, c.ScopeID = billing.ScopeKey, string(k.ID)
+		b := c.Budget
 		b.ID = billing.NewID("bud_")
 		if i := slices.IndexFunc(own, func(old billing.Budget) bool { return same(old, b) }); i >= 0 {
-			b.ID = own[i].ID
+			b = c.on(own[i])
 			own = slices.Delete(slices.Clone(own), i, i+1)
 		}
 		k.Budgets = append(k.Budgets, b)
 	}
+}
+
+// changesOf are budgets as what is said of them.
+func changesOf(budgets []billing.Budget) []BudgetChange {
+	list := make([]BudgetChange, len(budgets))
+	for i, b := range budgets {
+		list[i].Budget = b
+	}
+	return list
 }

@@ -74,6 +74,13 @@ func (b By) needsReason() error {
 	return b.check()
 }
 
+// mustName refuses an empty list: what comes of a filter that finds nothing must not
+// open everything.
+const mustName = "must name one; null is all"
+
+// nothingSaid refuses a change in which nothing is said.
+func nothingSaid() error { return invalid("", "say what is to be different") }
+
 // check reports every fault of what a key may and may not do.
 func (a Actions) check(k *billing.Key) error {
 	var faults []error
@@ -88,6 +95,9 @@ func (a Actions) check(k *billing.Key) error {
 	}
 	if k.TokensPerMinute < 0 || k.TokensPerMinute > mostPerMinute {
 		fault("limits.tokens_per_minute", "must be 0, for no limit, or more")
+	}
+	if k.AllowedCIDRs != nil && len(k.AllowedCIDRs) == 0 {
+		fault("allowed_cidrs", mustName)
 	}
 	if len(k.AllowedCIDRs) > maxRanges {
 		fault("allowed_cidrs", "must have at most %d entries", maxRanges)
@@ -111,7 +121,7 @@ func (a Actions) check(k *billing.Key) error {
 	}
 	for n, b := range k.Budgets {
 		if err := b.Validate(); err != nil {
-			fault(fmt.Sprintf("budgets[%d]", n), "%s", strings.ReplaceAll(err.Error(), "billing: budget: ", ""))
+			fault(fmt.Sprintf("budgets[%d]", n), "%s", strings.ReplaceAll(err.Error(), "billing: ", ""))
 		}
 		if slices.ContainsFunc(k.Budgets[:n], func(o billing.Budget) bool { return b.Scope == billing.ScopeKey && same(o, b) }) {
 			fault(fmt.Sprintf("budgets[%d]", n), "is the second per %s: a key has one for each kind of period", b.Period)
@@ -122,6 +132,9 @@ func (a Actions) check(k *billing.Key) error {
 
 func (a Actions) checkModels(models []string) error {
 	var faults []error
+	if models != nil && len(models) == 0 {
+		faults = append(faults, invalid("models", mustName))
+	}
 	if len(models) > maxModels {
 		faults = append(faults, invalid("models", "must have at most %d entries", maxModels))
 	}

@@ -65,7 +65,7 @@ func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, 
 		Purpose: strings.TrimSpace(r.Purpose), Address: strings.TrimSpace(r.Address), RotateEvery: r.RotateEvery,
 		Sensitivity: cmp.Or(r.Sensitivity, billing.SensitivityNormal),
 	}
-	SetBudgets(&k, r.Budgets)
+	SetBudgets(&k, changesOf(r.Budgets))
 	if err := errors.Join(a.check(&k), checkOwner(r), checkExpiry(k.ExpiresAt, now), by.check()); err != nil {
 		return billing.Key{}, err
 	}
@@ -135,6 +135,9 @@ func (a Actions) Keys(ctx context.Context, f billing.KeyFilter) (keys []billing.
 	if statuses := billing.KeyStatuses(); f.Status != "" && !slices.Contains(statuses, f.Status) {
 		return nil, false, invalid("status", "must be one of %s", strings.Join(statuses, ", "))
 	}
+	if err := a.checkFilter(ctx, f); err != nil {
+		return nil, false, err
+	}
 	f.Now = a.now()
 	keys, err = a.Store.ListKeys(ctx, f)
 	if err != nil || len(keys) == 0 || len(keys) < f.Limit {
@@ -143,6 +146,28 @@ func (a Actions) Keys(ctx context.Context, f billing.KeyFilter) (keys []billing.
 	f.After, f.Limit = keys[len(keys)-1].ID, 1
 	next, err := a.Store.ListKeys(ctx, f)
 	return keys, len(next) > 0, err
+}
+
+// checkFilter refuses owners that there are not: a mistyped team must not look like one
+// without keys.
+func (a Actions) checkFilter(ctx context.Context, f billing.KeyFilter) error {
+	if f.Team != "" {
+		teams, err := a.Store.ListTeams(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(teams, func(t billing.Team) bool { return t.ID == f.Team || t.Name == f.Team }) {
+			return &billing.NotFoundError{What: "team", ID: f.Team}
+		}
+	}
+	if f.Project == "" {
+		return nil
+	}
+	projects, err := a.Store.ListProjects(ctx)
+	if err == nil && !slices.ContainsFunc(projects, func(p billing.Project) bool { return p.ID == f.Project || p.Name == f.Project }) {
+		err = &billing.NotFoundError{What: "project", ID: f.Project}
+	}
+	return err
 }
 
 // KeyChange is what is to be different about a key.
@@ -159,13 +184,19 @@ type KeyChange struct {
 // ErrVersion refuses a change that was made from another version of a key.
 var ErrVersion = errors.New("billing: the key has changed meanwhile")
 
-// errDryRun ends a change that was only tried.
-var errDryRun = errors.New("billing/manage: a dry run")
+// errNotWritten ends a change that was only tried, or by which nothing is different.
+var errNotWritten = errors.New("billing/manage: not written")
 
-// ChangeKey changes a key that is not revoked.
+// ChangeKey changes a key that is not revoked. One that is so already stays as it is.
 func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, by By) (billing.Key, error) {
 	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
 		return billing.Key{}, err
+	}
+	if c.Edit == nil && c.Project == "" && c.Team == "" {
+		if _, err := a.Key(ctx, id); err != nil {
+			return billing.Key{}, err
+		}
+		return billing.Key{}, nothingSaid()
 	}
 	var to *billing.Project
 	if c.Project != "" || c.Team != "" {
@@ -180,6 +211,7 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 			return err
 		}
 		expires := k.ExpiresAt
+		allOf(k)
 		if c.Edit != nil {
 			c.Edit(k)
 		}
@@ -199,6 +231,23 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 	})
 }
 
+// allOf makes lists that choose all nil, so that one that an edit empties is told from them.
+func allOf(k *billing.Key) {
+	if len(k.Models) == 0 {
+		k.Models = nil
+	}
+	if len(k.AllowedCIDRs) == 0 {
+		k.AllowedCIDRs = nil
+	}
+}
+
+// comparable is a key as it is shown, with its budgets in one order.
+func comparable(k *billing.Key, at time.Time) KeyView {
+	v := ViewKey(k, at)
+	slices.SortFunc(v.Budgets, func(a, b BudgetView) int { return cmp.Compare(a.ID, b.ID) })
+	return v
+}
+
 // changeKey runs an edit of a key and notes what became different.
 func (a Actions) changeKey(ctx context.Context, id billing.KeyID, c KeyChange, note *billing.Change, edit func(*billing.Key) error) (
 	billing.Key, error,
@@ -208,17 +257,17 @@ func (a Actions) changeKey(ctx context.Context, id billing.KeyID, c KeyChange, n
 		if c.Version != 0 && c.Version != k.Version {
 			return ErrVersion
 		}
-		before := ViewKey(k, note.At)
+		before, every := comparable(k, note.At), k.RotateEvery
 		if err := edit(k); err != nil {
 			return err
 		}
-		note.Detail = differences(before, ViewKey(k, note.At))
-		if tried = *k; c.DryRun {
-			return errDryRun
+		note.Detail = differences(before, comparable(k, note.At))
+		if tried = *k; c.DryRun || (len(note.Detail) == 0 && every == k.RotateEvery) {
+			return errNotWritten
 		}
 		return nil
 	}, note)
-	if errors.Is(err, errDryRun) {
+	if errors.Is(err, errNotWritten) {
 		return tried, nil
 	}
 	return k, err

@@ -51,7 +51,11 @@ func (d *desk) ListKeys(_ context.Context, f billing.KeyFilter) ([]billing.Key, 
 
 func (d *desk) ListTeams(context.Context) (teams []billing.Team, _ error) {
 	for _, p := range d.projects {
-		teams = append(teams, billing.Team{ID: p.TeamID, Name: p.Team, CostCenter: p.CostCenter})
+		team := billing.Team{ID: p.TeamID, Name: p.Team, CostCenter: p.CostCenter}
+		if p.TeamID == "team_gone" {
+			team.ArchivedAt = issuedAt
+		}
+		teams = append(teams, team)
 	}
 	return teams, nil
 }
@@ -60,7 +64,7 @@ func (d *desk) ListProjects(context.Context) ([]billing.Project, error) { return
 
 func (d *desk) EnsureProject(_ context.Context, p billing.Project, _ ...*billing.Change) (billing.Project, error) {
 	for _, old := range d.projects {
-		if old.Name == p.Name && (old.TeamID == p.TeamID || old.Team == p.Team) {
+		if old.Name == p.Name && old.ArchivedAt.IsZero() && (old.TeamID == p.TeamID || old.Team == p.Team) {
 			if p.Environment != "" && p.Environment != old.Environment {
 				return billing.Project{}, &billing.ConflictError{Detail: "another environment"}
 			}
@@ -150,7 +154,15 @@ func TestKeysAreMadeForTheOwnerThatIsNamed(t *testing.T) {
 		"same environment":    {KeyRequest{Project: "shop", Environment: "staging"}, []billing.Project{shop}, "web shop staging", nil},
 		"ambiguous":           {KeyRequest{Project: "shop"}, []billing.Project{shop, twice}, "", field},
 		"another environment": {KeyRequest{Project: "shop", Environment: "prod"}, []billing.Project{shop}, "", conflict},
-		"archived":            {KeyRequest{Project: "gone"}, []billing.Project{gone}, "", conflict},
+		"of a team that is archived": {
+			KeyRequest{Project: "till", Team: "old"},
+			[]billing.Project{{ID: "proj_5", Name: "till", TeamID: "team_gone", Team: "old", Environment: "prod", ArchivedAt: issuedAt}},
+			"old till dev", nil,
+		},
+		"in a team that is archived": {KeyRequest{Project: "till", Team: "team_gone"}, []billing.Project{
+			{ID: "proj_5", Name: "other", TeamID: "team_gone", Team: "old", Environment: "prod", ArchivedAt: issuedAt},
+		}, "", conflict},
+		"archived": {KeyRequest{Project: "gone"}, []billing.Project{gone}, "", conflict},
 		"unknown id": {
 			KeyRequest{Project: "proj_9"},
 			[]billing.Project{shop},

@@ -3,7 +3,6 @@ package manage
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"tallyroute/billing"
 )
@@ -32,21 +31,30 @@ func (a Actions) Budget(ctx context.Context, id string) (billing.Budget, error) 
 }
 
 // ChangeBudget changes a budget. What was used of it stays used.
-func (a Actions) ChangeBudget(ctx context.Context, id string, edit func(*billing.Budget), by By) (billing.Budget, error) {
+func (a Actions) ChangeBudget(ctx context.Context, id string, c BudgetChange, by By) (billing.Budget, error) {
 	b, err := a.Budget(ctx, id)
-	if err := errors.Join(err, by.check()); err != nil {
+	if err := errors.Join(err, c.check(), by.check()); err != nil {
 		return b, err
 	}
-	before := ViewBudget(b)
-	edit(&b)
-	note := a.note(by, "budget.change", id)
-	note.Detail = differences(before, ViewBudget(b))
+	if c == (BudgetChange{}) {
+		return b, nothingSaid()
+	}
+	return a.changeBudget(ctx, b, c, by)
+}
+
+// changeBudget writes what becomes of a budget, unless that is what it is.
+func (a Actions) changeBudget(ctx context.Context, old billing.Budget, c BudgetChange, by By) (billing.Budget, error) {
+	b := c.on(old)
+	note := a.note(by, "budget.change", b.ID)
+	if note.Detail = differences(ViewBudget(old), ViewBudget(b)); len(note.Detail) == 0 {
+		return old, nil
+	}
 	return b, a.putBudget(ctx, b, note)
 }
 
 func (a Actions) putBudget(ctx context.Context, b billing.Budget, note *billing.Change) error {
 	if err := b.Validate(); err != nil {
-		return &billing.FieldError{Code: "invalid_value", Detail: strings.ReplaceAll(err.Error(), "billing: budget: ", "")}
+		return err
 	}
 	all, err := a.Store.ListBudgets(ctx)
 	if err != nil {
@@ -61,12 +69,21 @@ func (a Actions) putBudget(ctx context.Context, b billing.Budget, note *billing.
 	return a.Store.SetBudget(ctx, b, a.now(), note)
 }
 
-// RemoveBudget ends a budget: it binds nobody any more.
+// RemoveBudget ends a budget: it binds nobody any more. Doing it twice changes nothing.
 func (a Actions) RemoveBudget(ctx context.Context, id string, by By) error {
 	if err := by.check(); err != nil {
 		return err
 	}
-	return a.Store.RemoveBudget(ctx, id, a.note(by, "budget.remove", id))
+	note := a.note(by, "budget.remove", id)
+	err := a.Store.RemoveBudget(ctx, id, note)
+	if none := (*billing.NotFoundError)(nil); !errors.As(err, &none) {
+		return err
+	}
+	before, listErr := a.Store.ListChanges(ctx, billing.ChangeFilter{Object: id, Action: note.Action, Limit: 1})
+	if listErr == nil && len(before) > 0 {
+		return nil
+	}
+	return err
 }
 
 // ResetBudget has what was used in the current period count no more. It needs a

@@ -81,25 +81,25 @@ func (a Actions) ensureProject(ctx context.Context, p billing.Project, by By) (b
 	if err != nil {
 		return billing.Project{}, err
 	}
-	if err := a.sameCostCenter(ctx, p); err != nil {
+	if err := a.checkTeam(ctx, p); err != nil {
 		return billing.Project{}, err
 	}
 	return a.Store.EnsureProject(ctx, p, a.note(by, "project.create", ""))
 }
 
-// sameCostCenter refuses a cost centre that the team does not have: it would be left
-// out without a word.
-func (a Actions) sameCostCenter(ctx context.Context, p billing.Project) error {
-	if p.CostCenter == "" {
-		return nil
-	}
+// checkTeam refuses a team that is archived, and a cost centre that the team does not
+// have: it would be left out without a word.
+func (a Actions) checkTeam(ctx context.Context, p billing.Project) error {
 	teams, err := a.Store.ListTeams(ctx)
 	if err != nil {
 		return err
 	}
 	for _, t := range teams {
-		named := (p.TeamID != "" && t.ID == p.TeamID) || (p.TeamID == "" && t.Name == p.Team)
-		if named && t.ArchivedAt.IsZero() && t.CostCenter != p.CostCenter {
+		switch {
+		case p.TeamID == "" && (t.Name != p.Team || !t.ArchivedAt.IsZero()), p.TeamID != "" && t.ID != p.TeamID:
+		case !t.ArchivedAt.IsZero():
+			return notArchived("team", t.Name, t.ArchivedAt)
+		case p.CostCenter != "" && t.CostCenter != p.CostCenter:
 			return &billing.ConflictError{Detail: fmt.Sprintf("team %q is charged to cost center %q, not %q: change it with tallyroute "+
 				"teams update",
 				t.Name, t.CostCenter, p.CostCenter)}
@@ -117,6 +117,9 @@ type OwnerChange struct {
 }
 
 func (c OwnerChange) check() error {
+	if c == (OwnerChange{}) {
+		return nothingSaid()
+	}
 	var faults []error
 	for _, f := range []struct {
 		field string
@@ -139,17 +142,35 @@ func (a Actions) ChangeTeam(ctx context.Context, ref string, c OwnerChange, by B
 	if err := errors.Join(err, c.check(), by.check()); err != nil {
 		return billing.Team{}, err
 	}
-	note := a.note(by, "team.change", id)
-	return a.Store.UpdateTeam(ctx, id, func(t *billing.Team) error {
-		before := ViewTeam(*t)
+	return a.updateTeam(ctx, id, a.note(by, "team.change", id), func(t *billing.Team) error {
 		for _, m := range []struct{ to, from *string }{{&t.Name, c.Name}, {&t.CostCenter, c.CostCenter}, {&t.OwnerEmail, c.Address}} {
 			if m.from != nil {
 				*m.to = *m.from
 			}
 		}
-		note.Detail = differences(before, ViewTeam(*t))
 		return notArchived("team", t.Name, t.ArchivedAt)
+	})
+}
+
+// updateTeam runs an edit of a team and notes what became different. Where nothing is,
+// nothing is written.
+func (a Actions) updateTeam(ctx context.Context, id string, note *billing.Change, edit func(*billing.Team) error) (billing.Team, error) {
+	var same billing.Team
+	t, err := a.Store.UpdateTeam(ctx, id, func(t *billing.Team) error {
+		before := ViewTeam(*t)
+		if err := edit(t); err != nil {
+			return err
+		}
+		if note.Detail = differences(before, ViewTeam(*t)); len(note.Detail) == 0 {
+			same = *t
+			return errNotWritten
+		}
+		return nil
 	}, note)
+	if errors.Is(err, errNotWritten) {
+		return same, nil
+	}
+	return t, err
 }
 
 // ChangeProject renames a project, or moves it to another team with all its keys.
@@ -164,16 +185,35 @@ func (a Actions) ChangeProject(ctx context.Context, ref string, c OwnerChange, b
 			return billing.Project{}, err
 		}
 	}
-	note := a.note(by, "project.change", id)
-	return a.Store.UpdateProject(ctx, id, func(p *billing.Project) error {
-		before := ViewProject(*p)
+	return a.updateProject(ctx, id, a.note(by, "project.change", id), func(p *billing.Project) error {
 		if c.Name != nil {
 			p.Name = *c.Name
 		}
 		p.TeamID = cmp.Or(team, p.TeamID)
-		note.Detail = differences(before, ViewProject(*p))
 		return notArchived("project", p.Name, p.ArchivedAt)
+	})
+}
+
+// updateProject is updateTeam for a project.
+func (a Actions) updateProject(ctx context.Context, id string, note *billing.Change, edit func(*billing.Project) error) (
+	billing.Project, error,
+) {
+	var same billing.Project
+	p, err := a.Store.UpdateProject(ctx, id, func(p *billing.Project) error {
+		before := ViewProject(*p)
+		if err := edit(p); err != nil {
+			return err
+		}
+		if note.Detail = differences(before, ViewProject(*p)); len(note.Detail) == 0 {
+			same = *p
+			return errNotWritten
+		}
+		return nil
 	}, note)
+	if errors.Is(err, errNotWritten) {
+		return same, nil
+	}
+	return p, err
 }
 
 // ArchiveTeam ends a team with its projects and keys, whose secrets are destroyed.
@@ -184,12 +224,12 @@ func (a Actions) ArchiveTeam(ctx context.Context, ref string, by By) (billing.Te
 		return billing.Team{}, err
 	}
 	note := a.note(by, "team.archive", id)
-	return a.Store.UpdateTeam(ctx, id, func(t *billing.Team) error {
+	return a.updateTeam(ctx, id, note, func(t *billing.Team) error {
 		if t.ArchivedAt.IsZero() {
 			t.ArchivedAt = note.At
 		}
 		return nil
-	}, note)
+	})
 }
 
 // ArchiveProject ends a project with its keys, whose secrets are destroyed. What they
@@ -200,12 +240,12 @@ func (a Actions) ArchiveProject(ctx context.Context, ref string, by By) (billing
 		return billing.Project{}, err
 	}
 	note := a.note(by, "project.archive", id)
-	return a.Store.UpdateProject(ctx, id, func(p *billing.Project) error {
+	return a.updateProject(ctx, id, note, func(p *billing.Project) error {
 		if p.ArchivedAt.IsZero() {
 			p.ArchivedAt = note.At
 		}
 		return nil
-	}, note)
+	})
 }
 
 func notArchived(what, name string, at time.Time) error {
@@ -250,21 +290,41 @@ func (a Actions) existingProject(ctx context.Context, name, team string) (billin
 	if err != nil {
 		return billing.Project{}, err
 	}
+	if team != "" {
+		if _, err := a.teamID(ctx, team); err != nil {
+			return billing.Project{}, err
+		}
+	}
+	named := name != ""
 	name = cmp.Or(name, defaultProject)
 	var found []billing.Project
 	for _, p := range all {
-		named := p.ID == name || (p.ArchivedAt.IsZero() && (p.Name == name || p.Team+"/"+p.Name == name))
-		if named && (team == "" || team == p.Team || team == p.TeamID) {
+		meant := p.ID == name || (p.ArchivedAt.IsZero() && (p.Name == name || p.Team+"/"+p.Name == name))
+		if meant && (team == "" || team == p.Team || team == p.TeamID) {
 			found = append(found, p)
 		}
 	}
 	switch {
+	case len(found) == 0 && !named:
+		return billing.Project{}, invalid("project", "must name a project of team %q, which has none called %q", team, name)
 	case len(found) == 0:
 		return billing.Project{}, &billing.NotFoundError{What: "project", ID: name}
 	case len(found) > 1:
 		return billing.Project{}, invalid("team", "several teams have a project %q: say which", name)
 	}
 	return found[0], notArchived("project", name, found[0].ArchivedAt)
+}
+
+// archivedTeams are the ids of teams that are archived.
+func (a Actions) archivedTeams(ctx context.Context) (map[string]bool, error) {
+	teams, err := a.Store.ListTeams(ctx)
+	gone := make(map[string]bool)
+	for _, t := range teams {
+		if !t.ArchivedAt.IsZero() {
+			gone[t.ID] = true
+		}
+	}
+	return gone, err
 }
 
 // project finds the owner of a key, or makes it.
@@ -279,9 +339,14 @@ func (a Actions) project(ctx context.Context, r KeyRequest, by By) (billing.Proj
 	if err != nil {
 		return billing.Project{}, err
 	}
+	gone, err := a.archivedTeams(ctx)
+	if err != nil {
+		return billing.Project{}, err
+	}
 	var found []billing.Project
 	for _, p := range all {
-		ofTeam := r.Team == "" || r.Team == p.TeamID || r.Team == p.Team
+		// The name of a team that is archived is free, and so are those of its projects.
+		ofTeam := r.Team == p.TeamID || (!gone[p.TeamID] && (r.Team == "" || r.Team == p.Team)) || (byID && r.Team == "")
 		if ofTeam && ((byID && p.ID == name) || (!byID && p.Name == name)) {
 			found = append(found, p)
 		}

@@ -18,8 +18,8 @@ type KeyView struct {
 	Team                 Named             `json:"team"`
 	CostCenter           string            `json:"cost_center"`
 	Environment          string            `json:"environment"`
-	Models               []string          `json:"models" nullable:"true"` // null: all
-	AllowedCIDRs         []string          `json:"allowed_cidrs"`
+	Models               []string          `json:"models" nullable:"true"`        // null: all
+	AllowedCIDRs         []string          `json:"allowed_cidrs" nullable:"true"` // null: from anywhere
 	Limits               Limits            `json:"limits"`
 	AllowUnpriced        bool              `json:"allow_unpriced"`
 	AllowProviderObjects bool              `json:"allow_provider_objects"`
@@ -92,7 +92,7 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 	v := KeyView{
 		ID: string(k.ID), Name: k.Name, Display: k.Display, Status: k.Status(now),
 		Project: Named{k.ProjectID, k.Project}, Team: Named{k.TeamID, k.Team}, CostCenter: k.CostCenter, Environment: k.Environment,
-		Models: k.Models, AllowedCIDRs: []string{}, AllowUnpriced: k.AllowUnpriced, AllowProviderObjects: k.AllowProviderObjects,
+		Models: k.Models, AllowUnpriced: k.AllowUnpriced, AllowProviderObjects: k.AllowProviderObjects,
 		Tags: k.Tags, Budgets: []BudgetView{},
 		Limits:    Limits{positive(k.RequestsPerMinute), positive(k.TokensPerMinute)},
 		CreatedBy: k.CreatedBy, CreatedAt: Instant(k.CreatedAt), ExpiresAt: Instant(k.ExpiresAt),

@@ -95,7 +95,7 @@ type budgetsSet struct {
 	Scope  string      `arg:"" help:"What it limits: ${enum}." enum:"org,team,project,key"`
 	Of     string      `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
 	Period string      `help:"When it resets: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
-	Zone   string      `help:"Time zone of the period." default:"UTC" placeholder:"ZONE"`
+	Zone   string      `help:"Time zone of the period. Default: that of the budget which exists, or UTC." placeholder:"ZONE"`
 	USD    *config.USD `help:"Limit in dollars." placeholder:"AMOUNT"`
 	Tokens *int64      `help:"Limit in tokens." placeholder:"N"`
 }
@@ -110,13 +110,13 @@ func (c budgetsSet) Run(a *cli) error {
 		return usagef("say which %s", c.Scope)
 	}
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		b, _, err := m.SetBudget(a.ctx, billing.Budget{
+		b, _, err := m.SetBudget(a.ctx, manage.BudgetChange{Budget: billing.Budget{
 			Scope: billing.Scope(c.Scope), Period: billing.Period(c.Period), Zone: c.Zone, Tokens: c.Tokens, Money: c.USD.Money(),
-		}, c.Of, by(""))
+		}}, c.Of, by(""))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "%s: %s, per %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of), b.Period, b.Zone)
+		_, err = fmt.Fprintf(a.stdout, "%s: %s, per %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of), b.Period, orElse(b.Zone, "UTC"))
 		return err
 	})
 }

@@ -12,7 +12,7 @@ import (
 type budgetsUpdate struct {
 	ID       string      `arg:"" help:"Id of the budget: bud_…"`
 	Period   string      `help:"When it resets: day, week, month, quarter, year or once." enum:",day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
-	Zone     *string     `help:"Time zone of the period." placeholder:"ZONE"`
+	Zone     string      `help:"Time zone of the period." placeholder:"ZONE"`
 	USD      *config.USD `help:"Limit in dollars." placeholder:"AMOUNT"`
 	Tokens   *int64      `help:"Limit in tokens." placeholder:"N"`
 	NoUSD    bool        `help:"Not limited in dollars any more."`
@@ -22,32 +22,18 @@ type budgetsUpdate struct {
 
 // Run changes the budget. What was used of it stays used.
 func (c budgetsUpdate) Run(a *cli) error {
-	if c.Period == "" && c.Zone == nil && c.USD == nil && c.Tokens == nil && !c.NoUSD && !c.NoTokens {
-		return usagef("say what is to be different")
+	change := manage.BudgetChange{
+		Budget:  billing.Budget{Period: billing.Period(c.Period), Zone: c.Zone, Money: c.USD.Money(), Tokens: c.Tokens},
+		NoMoney: c.NoUSD, NoTokens: c.NoTokens,
 	}
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		b, err := m.ChangeBudget(a.ctx, c.ID, c.edit, by(c.Reason))
+		b, err := m.ChangeBudget(a.ctx, c.ID, change, by(c.Reason))
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", b.ID, budgetLine(b, nil))
 		return err
 	})
-}
-
-func (c budgetsUpdate) edit(b *billing.Budget) {
-	if c.Period != "" {
-		b.Period = billing.Period(c.Period)
-	}
-	if c.Zone != nil {
-		b.Zone = *c.Zone
-	}
-	if c.USD != nil || c.NoUSD {
-		b.Money = c.USD.Money()
-	}
-	if c.Tokens != nil || c.NoTokens {
-		b.Tokens = c.Tokens
-	}
 }
 
 type budgetsRemove struct {

@@ -32,7 +32,7 @@ func (c catalogueCheck) Run(a *cli) error {
 	if err != nil {
 		return err
 	}
-	whole, err := app.WholeCatalogue(a.ctx, cfg)
+	whole, err := app.WholeCatalogue(a.ctx, cfg, a.source().Demo)
 	if err != nil {
 		return err
 	}

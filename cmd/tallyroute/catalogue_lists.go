@@ -72,7 +72,7 @@ func (c catalogueCompare) Run(a *cli) error {
 	if err != nil {
 		return err
 	}
-	whole, err := app.WholeCatalogue(a.ctx, cfg)
+	whole, err := app.WholeCatalogue(a.ctx, cfg, a.source().Demo)
 	if err != nil {
 		return err
 	}

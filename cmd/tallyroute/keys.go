@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
@@ -272,6 +274,7 @@ func printKey(a *cli, k *billing.Key, balances []billing.Balance) error {
 	if k.TokensPerMinute > 0 {
 		line("tokens", fmt.Sprintf("%d per minute", k.TokensPerMinute))
 	}
+	line("tags", tagText(k.Tags))
 	line("purpose", v.Purpose)
 	if v.Owner != nil {
 		line("answers", *v.Owner)
@@ -293,6 +296,15 @@ func printKey(a *cli, k *billing.Key, balances []billing.Balance) error {
 	line("last used", timestamp(k.LastUsedAt))
 	line("created", timestamp(k.CreatedAt)+" by "+k.CreatedBy)
 	return t.printTable(a.stdout)
+}
+
+// tagText is tags in one line: "feature=checkout, step=2".
+func tagText(tags map[string]string) string {
+	parts := make([]string, 0, len(tags))
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		parts = append(parts, name+"="+tags[name])
+	}
+	return strings.Join(parts, ", ")
 }
 
 // budgetLine is a budget in words: "key, per month (UTC): $3.2 of $50, resets 2026-12-01T00:00:00Z".

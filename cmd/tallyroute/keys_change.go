@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"time"
 
@@ -21,11 +22,11 @@ type keysUpdate struct {
 	Team                 string            `help:"Whose project that is." placeholder:"NAME"`
 	BudgetUSD            *config.USD       `help:"Dollars per period, in place of its own budget for that period." placeholder:"AMOUNT"`
 	BudgetTokens         *int64            `help:"Tokens per period, likewise." placeholder:"N"`
-	Period               string            `help:"Which period: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
-	Zone                 string            `help:"Time zone of the period." default:"UTC" placeholder:"ZONE"`
+	Period               string            `help:"Which period: day, week, month, quarter, year or once. Default: month." enum:",day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
+	Zone                 string            `help:"Time zone of the period. Default: that of the budget, or UTC." placeholder:"ZONE"`
 	NoBudgets            bool              `help:"No budgets of its own any more."`
 	Models               []string          `help:"Models it may ask for; * is all." placeholder:"A,B"`
-	ExpiresIn            config.Duration   `help:"How long it is good for from now." placeholder:"DURATION"`
+	ExpiresIn            *config.Duration  `help:"How long it is good for from now." placeholder:"DURATION"`
 	NeverExpires         bool              `help:"It has no end any more."`
 	RPM                  *int64            `help:"Requests per minute; 0 is no limit." placeholder:"N"`
 	TPM                  *int64            `help:"Tokens per minute; 0 is no limit." placeholder:"N"`
@@ -44,11 +45,14 @@ type keysUpdate struct {
 
 // Run changes the key.
 func (c keysUpdate) Run(a *cli) error {
-	if c.ExpiresIn > 0 && c.NeverExpires || len(c.CIDR) > 0 && c.Anywhere || c.NoBudgets && (c.BudgetUSD != nil || c.BudgetTokens != nil) {
-		return usagef("two of the flags contradict each other")
+	if err := c.check(); err != nil {
+		return err
 	}
 	return a.withKeys(func(m manage.Actions, _ *config.Config) error {
-		change := manage.KeyChange{Edit: c.edit, Project: c.Project, Team: c.Team, DryRun: c.DryRun}
+		change := manage.KeyChange{Project: c.Project, Team: c.Team, DryRun: c.DryRun}
+		if c.says() {
+			change.Edit = c.edit
+		}
 		key, err := m.ChangeKey(a.ctx, billing.KeyID(c.ID), change, by(c.Reason))
 		if err != nil {
 			return err
@@ -58,6 +62,26 @@ func (c keysUpdate) Run(a *cli) error {
 		}
 		return printKey(a, &key, nil)
 	})
+}
+
+// check refuses flags that contradict each other, or would have no effect.
+func (c keysUpdate) check() error {
+	budget := c.BudgetUSD != nil || c.BudgetTokens != nil
+	switch {
+	case c.ExpiresIn != nil && c.NeverExpires || c.CIDR != nil && c.Anywhere || c.NoBudgets && budget:
+		return usagef("two of the flags contradict each other")
+	case (c.Period != "" || c.Zone != "") && !budget:
+		return usagef("--period and --zone need --budget-usd or --budget-tokens")
+	case c.ExpiresIn != nil && *c.ExpiresIn <= 0:
+		return usagef("--expires-in must be more than 0s: to end the key, revoke it")
+	}
+	return nil
+}
+
+// says reports whether anything of the key itself is to be different.
+func (c keysUpdate) says() bool {
+	c.plainFormat, c.ID, c.Project, c.Team, c.DryRun, c.Reason = plainFormat{}, "", "", "", false, ""
+	return !reflect.ValueOf(c).IsZero()
 }
 
 // edit changes what flags were given for.
@@ -77,10 +101,10 @@ func (c keysUpdate) edit(k *billing.Key) {
 			*may.to = *may.from
 		}
 	}
-	if len(c.Models) > 0 {
+	if c.Models != nil {
 		k.Models = c.Models
 	}
-	if len(c.CIDR) > 0 || c.Anywhere {
+	if c.CIDR != nil || c.Anywhere {
 		k.AllowedCIDRs = config.Prefixes(c.CIDR)
 	}
 	if len(c.Tags) > 0 {
@@ -95,8 +119,8 @@ func (c keysUpdate) edit(k *billing.Key) {
 	switch {
 	case c.NeverExpires:
 		k.ExpiresAt = time.Time{}
-	case c.ExpiresIn > 0:
-		k.ExpiresAt = time.Now().UTC().Add(time.Duration(c.ExpiresIn)).Truncate(time.Second)
+	case c.ExpiresIn != nil:
+		k.ExpiresAt = time.Now().UTC().Add(time.Duration(*c.ExpiresIn)).Truncate(time.Second)
 	}
 	c.editBudgets(k)
 }
@@ -106,24 +130,17 @@ func (c keysUpdate) editBudgets(k *billing.Key) {
 	case c.NoBudgets:
 		manage.SetBudgets(k, nil)
 	case c.BudgetUSD != nil || c.BudgetTokens != nil:
-		fresh := billing.Budget{Period: billing.Period(c.Period), Zone: c.Zone, Money: c.BudgetUSD.Money(), Tokens: c.BudgetTokens}
-		var budgets []billing.Budget
+		fresh := manage.BudgetChange{Budget: billing.Budget{
+			Period: billing.Period(orElse(c.Period, string(billing.PeriodMonth))), Zone: c.Zone,
+			Money: c.BudgetUSD.Money(), Tokens: c.BudgetTokens,
+		}}
+		budgets := []manage.BudgetChange{fresh}
 		for _, b := range k.Budgets {
-			if b.Scope != billing.ScopeKey {
-				continue
-			}
-			if b.Period != fresh.Period {
-				budgets = append(budgets, b)
-				continue
-			}
-			if fresh.Money == nil { // what no flag was given for stays
-				fresh.Money = b.Money
-			}
-			if fresh.Tokens == nil {
-				fresh.Tokens = b.Tokens
+			if b.Scope == billing.ScopeKey && b.Period != fresh.Period {
+				budgets = append(budgets, manage.BudgetChange{Budget: b})
 			}
 		}
-		manage.SetBudgets(k, append(budgets, fresh))
+		manage.SetBudgets(k, budgets)
 	}
 }
 

@@ -13,14 +13,14 @@ import (
 
 type keysRotate struct {
 	plainFormat
-	ID          string          `arg:"" help:"Id of the key: key_…"`
-	Overlap     config.Duration `help:"How long the old secret stays good; 0s ends it at once." default:"24h" placeholder:"DURATION"`
-	UntilUnused config.Duration `help:"In place of that: the old secret ends once it was not used for so long, such as 6h." placeholder:"DURATION"`
-	Once        string          `help:"A name for this rotation: the same one again changes nothing and shows the same secret." placeholder:"TEXT"`
-	Handover    bool            `help:"Print a link that shows the new secret once to whoever opens it; the overlap begins then."`
-	HandoverFor config.Duration `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
-	SecretOnly  bool            `help:"Print the secret and nothing else."`
-	Reason      string          `help:"Why, for the record." placeholder:"TEXT"`
+	ID          string           `arg:"" help:"Id of the key: key_…"`
+	Overlap     *config.Duration `help:"How long the old secret stays good; 0s ends it at once. Default: 24h." placeholder:"DURATION"`
+	UntilUnused *config.Duration `help:"In place of that: the old secret ends once it was not used for so long, such as 6h." placeholder:"DURATION"`
+	Once        string           `help:"A name for this rotation: the same one again changes nothing and shows the same secret." placeholder:"TEXT"`
+	Handover    bool             `help:"Print a link that shows the new secret once to whoever opens it; the overlap begins then."`
+	HandoverFor config.Duration  `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
+	SecretOnly  bool             `help:"Print the secret and nothing else."`
+	Reason      string           `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // rotatedKey is a key with its new secret.
@@ -32,18 +32,20 @@ type rotatedKey struct {
 
 // Run rotates the key.
 func (c keysRotate) Run(a *cli) error {
+	if c.UntilUnused != nil && (c.Overlap != nil || c.Handover) {
+		return usagef("--until-unused cannot be combined with --overlap or --handover")
+	}
+	r := c.request()
 	return a.withKeys(func(m manage.Actions, cfg *config.Config) error {
 		id := billing.KeyID(c.ID)
 		if c.Handover {
-			token, err := m.HandOver(a.ctx, id, time.Duration(c.HandoverFor), time.Duration(c.Overlap), by(c.Reason))
+			token, err := m.HandOver(a.ctx, id, time.Duration(c.HandoverFor), r.Overlap, by(c.Reason))
 			if err != nil {
 				return err
 			}
 			return printHandover(a, c.Output, nil, token, cfg)
 		}
-		done, err := m.RotateKey(a.ctx, id, manage.RotateRequest{
-			Overlap: time.Duration(c.Overlap), UntilUnused: time.Duration(c.UntilUnused), Once: c.Once,
-		}, by(c.Reason))
+		done, err := m.RotateKey(a.ctx, id, r, by(c.Reason))
 		if err != nil {
 			return err
 		}
@@ -59,19 +61,30 @@ func (c keysRotate) Run(a *cli) error {
 		default:
 			_, err = fmt.Fprintf(a.stdout, "%s\n\nThat is version %d of the secret of %s. It is stored nowhere. %s\n", secret, done.Number,
 				done.Key.ID,
-				c.end(time.Now()))
+				endOf(r, time.Now()))
 			return err
 		}
 	})
 }
 
-// end says when the old secret ends.
-func (c keysRotate) end(now time.Time) string {
+func (c keysRotate) request() manage.RotateRequest {
+	r := manage.RotateRequest{Overlap: manage.DefaultOverlap, Once: c.Once}
+	if c.Overlap != nil {
+		r.Overlap = time.Duration(*c.Overlap)
+	}
+	if c.UntilUnused != nil {
+		r.UntilUnused = time.Duration(*c.UntilUnused)
+	}
+	return r
+}
+
+// endOf says when the old secret ends.
+func endOf(r manage.RotateRequest, now time.Time) string {
 	switch {
-	case c.UntilUnused > 0:
-		return "The old one ends once it was not used for " + manage.Span(time.Duration(c.UntilUnused)) + "."
-	case c.Overlap > 0:
-		return "The old one is good until " + timestamp(now.Add(time.Duration(c.Overlap))) + "."
+	case r.UntilUnused > 0:
+		return "The old one ends once it was not used for " + manage.Span(r.UntilUnused) + "."
+	case r.Overlap > 0:
+		return "The old one is good until " + timestamp(now.Add(r.Overlap)) + "."
 	}
 	return "The old one has ended."
 }

@@ -46,7 +46,7 @@ func (c modelsCommand) Run(a *cli) error {
 	if err != nil {
 		return err
 	}
-	whole, err := app.WholeCatalogue(a.ctx, cfg)
+	whole, err := app.WholeCatalogue(a.ctx, cfg, a.source().Demo)
 	if err != nil {
 		return err
 	}

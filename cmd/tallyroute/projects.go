@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
@@ -25,10 +26,11 @@ func (c projectsList) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
-		t := table{header: []string{"ID", "TEAM", "NAME", "ENVIRONMENT", "COST CENTER", "CREATED"}}
+		t := table{header: []string{"ID", "TEAM", "NAME", "ENVIRONMENT", "COST CENTER", "STATUS", "CREATED"}}
 		views := []manage.ProjectView{}
 		for _, p := range projects {
-			t.add(text(p.ID), text(p.Team), text(p.Name), text(p.Environment), text(p.CostCenter), text(day(p.CreatedAt)))
+			t.add(text(p.ID), text(p.Team), text(p.Name), text(p.Environment), text(p.CostCenter), text(ownerStatus(p.ArchivedAt)),
+				text(day(p.CreatedAt)))
 			views = append(views, manage.ViewProject(p))
 		}
 		t.records = views
@@ -63,4 +65,12 @@ func (a *cli) ensureProject(output string, want billing.Project) error {
 			p.Team, p.TeamID, p.CostCenter, p.Name, p.ID, p.Environment)
 		return err
 	})
+}
+
+// ownerStatus is that of a team or a project.
+func ownerStatus(archived time.Time) string {
+	if archived.IsZero() {
+		return "active"
+	}
+	return "archived"
 }

@@ -36,10 +36,11 @@ func (c teamsList) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
-		t := table{header: []string{"ID", "NAME", "COST CENTER", "OWNER", "CREATED"}}
+		t := table{header: []string{"ID", "NAME", "COST CENTER", "OWNER", "STATUS", "CREATED"}}
 		views := []manage.TeamView{}
 		for _, team := range teams {
-			t.add(text(team.ID), text(team.Name), text(team.CostCenter), text(team.OwnerEmail), text(day(team.CreatedAt)))
+			t.add(text(team.ID), text(team.Name), text(team.CostCenter), text(team.OwnerEmail), text(ownerStatus(team.ArchivedAt)),
+				text(day(team.CreatedAt)))
 			views = append(views, manage.ViewTeam(team))
 		}
 		t.records = views

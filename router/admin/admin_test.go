@@ -183,17 +183,35 @@ func TestKeyLife(t *testing.T) {
 
 	// The budget of the same period is changed, not added to.
 	before := got.v["budgets"].([]any)[0].(map[string]any)["id"]
-	got = g.ask("PATCH", path, `{"budget":{"period":"month","usd":"75.5","zone":"Europe/Berlin"},"limits":{"tokens_per_minute":5},`+
+	got = g.ask("PATCH", path, `{"budget":{"period":"month","usd":"75.5"},"limits":{"tokens_per_minute":5},`+
 		`"expires_at":null}`)
 	budgets, _ := got.v["budgets"].([]any)
-	if b := budgets[0].(map[string]any); len(budgets) != 1 || b["id"] != before || b["usd"] != "75.5" || b["tokens"] != nil {
+	if b := budgets[0].(map[string]any); len(budgets) != 1 || b["id"] != before || b["usd"] != "75.5" || b["tokens"] != 1000.0 || b["zone"] != "Europe/Berlin" {
 		t.Errorf("%d, budgets %v", got.status, budgets)
 	}
 	if l := got.object("limits"); l["requests_per_minute"] != 600.0 || l["tokens_per_minute"] != 5.0 || got.v["expires_at"] != nil ||
 		got.v["name"] != "checkout" {
 		t.Errorf("what a PATCH does not name stays: %s", got.text)
 	}
-	if got = g.ask("PATCH", path, `{"models":null,"tags":{},"allowed_cidrs":[],"name":"new","budgets":[]}`); got.v["models"] != nil ||
+	for param, body := range map[string]string{"models": `{"models":[]}`, "allowed_cidrs": `{"allowed_cidrs":[]}`} {
+		if e := g.ask("PATCH", path, body).refused(t, 422, "invalid_value"); e["param"] != param {
+			t.Errorf("%s: %v", body, e)
+		}
+		if e := g.ask("POST", "/admin/v1/keys", `{"name":"x",`+body[1:]).refused(t, 422, "invalid_value"); e["param"] != param {
+			t.Errorf("%s: %v", body, e)
+		}
+	}
+	g.ask("PATCH", path, `{}`).refused(t, 422, "invalid_value")
+	g.ask("PATCH", path, `{"reason":"nothing"}`).refused(t, 422, "invalid_value")
+	version := g.ask("GET", path, "").v["version"]
+	if again := g.ask("PATCH", path, `{"name":"checkout"}`); again.status != 200 || again.v["version"] != version {
+		t.Errorf("what is so already: %s", again.text)
+	}
+	if got = g.ask("PATCH", path, `{"budgets":[{"tokens":null}]}`); got.v["budgets"].([]any)[0].(map[string]any)["tokens"] != nil {
+		t.Errorf("null is no limit: %s", got.text)
+	}
+	if got = g.ask("PATCH", path, `{"models":null,"tags":{},"allowed_cidrs":null,"name":"new","budgets":[]}`); got.v["models"] != nil ||
+		got.v["allowed_cidrs"] != nil ||
 		got.v["name"] != "new" || len(got.v["budgets"].([]any)) != 0 {
 		t.Errorf("%s", got.text)
 	}
@@ -358,13 +376,16 @@ func TestListQueriesAreCheckedAndLiteral(t *testing.T) {
 	}
 	for query, want := range map[string]int{
 		"?q=%25": 1, "?q=_": 1, "?q=%25%25%25_%25": 0, "?team=t&limit=200": 3, "?q=%27%3Bdrop": 0,
-		"": 3, "?project=x": 0,
+		"": 3, "?project=p": 3,
 	} {
 		if got := g.ask("GET", "/admin/v1/keys"+query, ""); got.status != 200 || len(got.data()) != want {
 			t.Errorf("%s: %d %s", query, got.status, got.text)
 		}
 	}
+	g.ask("GET", "/admin/v1/keys?team=nope", "").refused(t, 404, "team_not_found")
+	g.ask("GET", "/admin/v1/keys?project=nope", "").refused(t, 404, "project_not_found")
 	for query, param := range map[string]string{
+		"?cursor=zzz":       "cursor",
 		"?limit=1000000000": "limit", "?limit=0": "limit", "?limit=-5": "limit", "?limit=x": "limit", "?limit=201": "limit",
 		"?status=%3Bdrop": "status",
 		"?sort=%3Bdrop":   "sort", "?q=a&q=b": "q", "?q=%27;drop": "query", "?q=" + strings.Repeat("x", 300): "q",
@@ -406,6 +427,9 @@ func TestPages(t *testing.T) {
 				break
 			}
 			cursor = next
+		}
+		if e := g.ask("GET", path+"?cursor=zzz", "").refused(t, 422, "invalid_value"); e["param"] != "cursor" {
+			t.Errorf("%s: %v", path, e)
 		}
 		if len(seen) != 4 || pages != 1 || len(slices.Compact(slices.Sorted(slices.Values(seen)))) != 4 || !slices.IsSorted(seen) {
 			t.Errorf("%s: %d more pages, %v", path, pages, seen)
@@ -522,6 +546,21 @@ func TestOwnersAndBudgets(t *testing.T) {
 		org.v["period"] != "month" {
 		t.Error(org.text)
 	}
+	again := g.ask("POST", "/admin/v1/budgets", `{"scope":"team","scope_id":"payments","tokens":7,"zone":"Europe/Berlin"}`)
+	if again.v["usd"] != "200" || again.v["tokens"] != 7.0 {
+		t.Errorf("what was not said did not stay: %s", again.text)
+	}
+	if again = g.ask("POST", "/admin/v1/budgets", `{"scope":"team","scope_id":"payments","usd":"5"}`); again.v["tokens"] != 7.0 ||
+		again.v["zone"] != "Europe/Berlin" {
+		t.Errorf("what was not said did not stay: %s", again.text)
+	}
+	for param, body := range map[string]string{
+		"usd": `{"scope":"org","usd":"-1"}`, "tokens": `{"scope":"org","tokens":-1}`, "zone": `{"scope":"org","tokens":1,"zone":"Mars/X"}`,
+	} {
+		if e := g.ask("POST", "/admin/v1/budgets", body).refused(t, 422, "invalid_value"); e["param"] != param {
+			t.Errorf("%s: %v", body, e)
+		}
+	}
 	// A key of the team is bound by its budget and the organisation's.
 	key := g.ask("POST", "/admin/v1/keys", `{"name":"k","project":"`+project.v["id"].(string)+`"}`)
 	if list, _ := key.v["budgets"].([]any); len(list) != 2 {
@@ -535,6 +574,46 @@ func TestOwnersAndBudgets(t *testing.T) {
 	}
 	g.ask("POST", "/admin/v1/budgets", `{"scope":"team","scope_id":"team_none","tokens":1}`).refused(t, 404, "team_not_found")
 	g.ask("POST", "/admin/v1/budgets", `{"id":"bud_none","scope":"org","tokens":1}`).refused(t, 404, "budget_not_found")
+}
+
+// TestPagesOfChanges walks the changes, newest first, each once.
+func TestPagesOfChanges(t *testing.T) {
+	g := newRig(t)
+	made := g.ask("POST", "/admin/v1/keys", `{"name":"k","budget":{"usd":"1"}}`)
+	path := "/admin/v1/keys/" + made.v["id"].(string)
+	for _, name := range []string{"a", "b", "b", "c"} { // the second b changes nothing
+		g.ask("PATCH", path, `{"name":"`+name+`"}`)
+	}
+	var seen []string
+	for cursor := ""; ; {
+		got := g.ask("GET", "/admin/v1/changes?action=key.change&limit=2&cursor="+cursor, "")
+		for _, item := range got.data() {
+			seen = append(seen, item.(map[string]any)["detail"].(map[string]any)["name"].(string))
+		}
+		next, more := got.v["next_cursor"].(string)
+		if more != got.v["has_more"].(bool) {
+			t.Fatal(got.text)
+		}
+		if !more {
+			break
+		}
+		cursor = next
+	}
+	if want := []string{"b → c", "a → b", "k → a"}; !slices.Equal(seen, want) {
+		t.Errorf("%q, want %q", seen, want)
+	}
+	g.ask("GET", "/admin/v1/changes?cursor=zzz", "").refused(t, 422, "invalid_value")
+
+	budget := "/admin/v1/budgets/" + made.v["budgets"].([]any)[0].(map[string]any)["id"].(string)
+	for range 2 {
+		if got := g.ask("DELETE", budget, ""); got.status != 200 {
+			t.Errorf("twice is once: %s", got.text)
+		}
+	}
+	g.ask("DELETE", "/admin/v1/budgets/bud_none", "").refused(t, 404, "budget_not_found")
+	if got := g.ask("GET", "/admin/v1/changes?action=budget.remove", ""); len(got.data()) != 1 {
+		t.Errorf("removed twice: %s", got.text)
+	}
 }
 
 func TestSpend(t *testing.T) {

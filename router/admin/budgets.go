@@ -9,21 +9,24 @@ import (
 
 // budgetMembers are what a budget limits.
 type budgetMembers struct {
-	Period string  `json:"period" enum:"day,week,month,quarter,year,once" doc:"When it resets; month by default, once is never."`
-	Zone   string  `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; UTC by default."`
-	USD    *amount `json:"usd" doc:"Null is no limit in money."`
-	Tokens *int64  `json:"tokens" doc:"Null is no limit in tokens."`
-	Action string  `json:"action" enum:"block" doc:"What it does to requests that do not fit."`
+	Period string          `json:"period" enum:"day,week,month,quarter,year,once" doc:"When it resets; month by default, once is never."`
+	Zone   string          `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; by default that of the budget that exists, or UTC."`
+	USD    member[*amount] `json:"usd" doc:"Null is no limit in money; left out, that of the budget that exists."`
+	Tokens member[*int64]  `json:"tokens" doc:"Null is no limit in tokens; left out, that of the budget that exists."`
+	Action string          `json:"action" enum:"block" doc:"What it does to requests that do not fit."`
 }
 
-func (b budgetMembers) budget() billing.Budget {
-	return billing.Budget{Period: billing.Period(b.Period), Zone: b.Zone, Tokens: b.Tokens, Money: b.USD.money()}
+func (b budgetMembers) budget() manage.BudgetChange {
+	return manage.BudgetChange{
+		Budget:  billing.Budget{Period: billing.Period(b.Period), Zone: b.Zone, Tokens: b.Tokens.Value, Money: b.USD.Value.money()},
+		NoMoney: b.USD.There && b.USD.Value == nil, NoTokens: b.Tokens.There && b.Tokens.Value == nil,
+	}
 }
 
 // ownBudget is a budget of a key's own.
 type ownBudget struct{ budgetMembers }
 
-func (b ownBudget) budget() billing.Budget {
+func (b ownBudget) budget() manage.BudgetChange {
 	own := b.budgetMembers.budget()
 	own.Period = cmp.Or(own.Period, billing.PeriodMonth)
 	return own
@@ -48,9 +51,9 @@ type scopedBudget struct {
 // setBudget is POST /budgets: a new budget, or the one with the id, or of the same
 // scope and period, changed. What was used of it stays used.
 func setBudget(x *exchange, in scopedBudget) (manage.BudgetView, error) {
-	b := in.budget()
-	b.ID, b.Scope = in.ID, billing.Scope(in.Scope)
-	b, existed, err := x.Actions.SetBudget(x.ctx(), b, in.ScopeID, by(""))
+	c := in.budget()
+	c.ID, c.Scope = in.ID, billing.Scope(in.Scope)
+	b, existed, err := x.Actions.SetBudget(x.ctx(), c, in.ScopeID, by(""))
 	if err != nil {
 		return manage.BudgetView{}, err
 	}

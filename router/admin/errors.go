@@ -87,7 +87,11 @@ func wrongField(err error) (web.Problem, bool) {
 	if !errors.As(err, &field) {
 		return web.Problem{}, false
 	}
-	return web.Problem{Code: field.Code, Param: field.Field, Message: strings.ReplaceAll(err.Error(), "billing: ", "")}, true
+	p := web.Problem{Code: field.Code, Param: field.Field, Message: strings.ReplaceAll(err.Error(), "billing: ", "")}
+	if field.Field == "" {
+		p.Fix = "Change the request as the message says."
+	}
+	return p, true
 }
 
 func capital(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):] }

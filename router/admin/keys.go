@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"net/netip"
+	"reflect"
 	"time"
 
 	"tallyroute/billing"
@@ -77,19 +78,29 @@ func (b *keyMembers) expiry(now time.Time) time.Time {
 }
 
 func (b *keyMembers) ranges() (list []netip.Prefix) {
+	if b.AllowedCIDRs.Value != nil {
+		list = []netip.Prefix{} // an empty list is not none
+	}
 	for _, a := range b.AllowedCIDRs.Value {
 		list = append(list, a.Prefix)
 	}
 	return list
 }
 
-func (b *keyMembers) budgets() []billing.Budget {
+func (b *keyMembers) budgets() []manage.BudgetChange {
 	if b.Budget.Value != nil {
-		return []billing.Budget{b.Budget.Value.budget()}
+		return []manage.BudgetChange{b.Budget.Value.budget()}
 	}
-	list := make([]billing.Budget, len(b.Budgets.Value))
+	list := make([]manage.BudgetChange, len(b.Budgets.Value))
 	for i, one := range b.Budgets.Value {
 		list[i] = one.budget()
+	}
+	return list
+}
+
+func (b *keyMembers) newBudgets() (list []billing.Budget) {
+	for _, c := range b.budgets() {
+		list = append(list, c.Budget)
 	}
 	return list
 }
@@ -101,7 +112,7 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 	}
 	request := manage.KeyRequest{
 		Name: in.Name, Project: in.Project, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
-		Models: in.Models.Value, Budgets: in.budgets(), AllowedCIDRs: in.ranges(),
+		Models: in.Models.Value, Budgets: in.newBudgets(), AllowedCIDRs: in.ranges(),
 		RequestsPerMinute: in.Limits.RequestsPerMinute.Value, TokensPerMinute: in.Limits.TokensPerMinute.Value,
 		AllowUnpriced: in.AllowUnpriced.Value, AllowProviderObjects: in.AllowProviderObjects.Value,
 		Tags: in.Tags.Value, ExpiresAt: in.expiry(x.Start),
@@ -167,6 +178,9 @@ func listKeys(x *exchange, in keyFilter) (page[manage.KeyView], error) {
 	if err != nil {
 		return page[manage.KeyView]{}, err
 	}
+	if !cursorFor(in.Cursor, "key_") {
+		return page[manage.KeyView]{}, errCursor()
+	}
 	f := billing.KeyFilter{
 		Team: in.Team, Project: in.Project, Status: in.Status, Query: in.Query, After: billing.KeyID(in.Cursor), Limit: limit,
 	}
@@ -209,13 +223,21 @@ func changeKey(x *exchange, in keyChange) (manage.KeyView, error) {
 	if err := in.check(); err != nil {
 		return manage.KeyView{}, err
 	}
-	key, err := x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), manage.KeyChange{
-		Edit: func(k *billing.Key) { in.apply(k, x.Start) }, Project: in.Project, Team: in.Team, DryRun: in.DryRun,
-	}, by(in.Reason))
+	change := manage.KeyChange{Project: in.Project, Team: in.Team, DryRun: in.DryRun}
+	if in.says() {
+		change.Edit = func(k *billing.Key) { in.apply(k, x.Start) }
+	}
+	key, err := x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), change, by(in.Reason))
 	if err != nil {
 		return manage.KeyView{}, err
 	}
 	return x.viewKey(key), nil
+}
+
+// says reports whether anything of the key itself is to be different.
+func (b keyChange) says() bool {
+	b.Project, b.Team, b.DryRun, b.Reason = "", "", false, ""
+	return !reflect.ValueOf(b).IsZero()
 }
 
 func (b *keyChange) apply(k *billing.Key, now time.Time) {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"tallyroute/billing"
@@ -221,15 +222,16 @@ type budgetChange struct {
 
 // changeBudget is PATCH /budgets/{id}: the members that are there are changed.
 func changeBudget(x *exchange, in budgetChange) (manage.BudgetView, error) {
-	b, err := x.Actions.ChangeBudget(x.ctx(), x.param("id"), func(b *billing.Budget) {
-		if in.Period.There {
-			b.Period = billing.Period(in.Period.Value)
+	for name, m := range map[string]member[string]{"period": in.Period, "zone": in.Zone} {
+		if m.There && m.Value == "" {
+			return manage.BudgetView{}, invalid(name, "must not be empty")
 		}
-		set(&b.Zone, in.Zone)
-		if in.USD.There {
-			b.Money = in.USD.Value.money()
-		}
-		set(&b.Tokens, in.Tokens)
+	}
+	b, err := x.Actions.ChangeBudget(x.ctx(), x.param("id"), manage.BudgetChange{
+		Budget: billing.Budget{
+			Period: billing.Period(in.Period.Value), Zone: in.Zone.Value, Tokens: in.Tokens.Value, Money: in.USD.Value.money(),
+		},
+		NoMoney: in.USD.There && in.USD.Value == nil, NoTokens: in.Tokens.There && in.Tokens.Value == nil,
 	}, by(in.Reason))
 	if err != nil {
 		return manage.BudgetView{}, err
@@ -260,29 +262,38 @@ func resetBudget(x *exchange, in reasoned) (manage.BudgetView, error) {
 
 // changeFilter are the parameters of listChanges.
 type changeFilter struct {
+	paging
 	Object string `json:"object" doc:"The id of what was changed."`
 	Actor  string `json:"actor"`
 	Action string `json:"action" doc:"Such as key.revoke."`
 	Since  string `json:"since" doc:"An instant such as 2026-11-01T00:00:00Z."`
-	Limit  *int   `json:"limit" doc:"How many at the most; 200 by default, which is the most."`
 }
 
 // listChanges is GET /changes: who changed what, the newest first.
 func listChanges(x *exchange, in changeFilter) (page[manage.ChangeView], error) {
 	none := page[manage.ChangeView]{}
-	limit, err := paging{Limit: in.Limit}.limit()
+	limit, err := in.limit()
 	if err != nil {
 		return none, err
 	}
-	f := billing.ChangeFilter{Object: in.Object, Actor: in.Actor, Action: in.Action, Limit: limit}
+	f := billing.ChangeFilter{Object: in.Object, Actor: in.Actor, Action: in.Action, Limit: limit + 1}
 	if in.Since != "" {
 		if f.Since, err = time.Parse(time.RFC3339, in.Since); err != nil {
 			return none, invalid("since", "must be an instant such as 2026-11-01T00:00:00Z")
+		}
+	}
+	if in.Cursor != "" {
+		if f.Before, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil || f.Before < 1 {
+			return none, errCursor()
 		}
 	}
 	all, err := x.Actions.Changes(x.ctx(), f)
 	if err != nil {
 		return none, err
 	}
-	return listOf(all, manage.ViewChange), nil
+	list := listOf(all[:min(limit, len(all))], manage.ViewChange)
+	if len(all) > limit {
+		list.continueAfter(strconv.FormatInt(all[limit-1].ID, 10))
+	}
+	return list, nil
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // page is a list as the API answers it.
@@ -42,6 +43,17 @@ func (p paging) limit() (int, error) {
 	return 0, invalid("limit", "must be between 1 and %d", mostListed)
 }
 
+// cursorFor reports a cursor, or none, of a list with ids such as one.
+func cursorFor(cursor, one string) bool {
+	prefix, _, _ := strings.Cut(one, "_")
+	return cursor == "" || (strings.HasPrefix(cursor, prefix+"_") && len(cursor) <= mostCursor)
+}
+
+// mostCursor is more than any id has.
+const mostCursor = 64
+
+func errCursor() error { return invalid("cursor", "must be next_cursor of the page before") }
+
 // paged is a page of a list that is short enough to be read whole. Its order is
 // that of the ids, so that a cursor stays good.
 func paged[T, V any](p paging, all []T, view func(T) V, id func(V) string) (page[V], error) {
@@ -50,6 +62,9 @@ func paged[T, V any](p paging, all []T, view func(T) V, id func(V) string) (page
 		return page[V]{}, err
 	}
 	list := listOf(all, view)
+	if len(list.Data) > 0 && !cursorFor(p.Cursor, id(list.Data[0])) {
+		return page[V]{}, errCursor()
+	}
 	slices.SortFunc(list.Data, func(a, b V) int { return cmp.Compare(id(a), id(b)) })
 	rest := slices.DeleteFunc(list.Data, func(v V) bool { return id(v) <= p.Cursor })
 	list.Data = rest[:min(limit, len(rest))]

@@ -192,11 +192,17 @@ func newerPrices(c *config.Config) (string, error) {
 	return string(text), nil
 }
 
-// WholeCatalogue is the catalogue with every offer of every provider in it.
-func WholeCatalogue(ctx context.Context, c *config.Config) (*catalogue.Catalogue, error) {
+// WholeCatalogue is the catalogue with every offer of every provider in it, the
+// demonstration's included where the configuration asks for them.
+func WholeCatalogue(ctx context.Context, c *config.Config, demo Local) (*catalogue.Catalogue, error) {
 	in, err := CatalogueInput(c)
 	if err != nil {
 		return nil, err
+	}
+	if c.Demo {
+		for _, p := range demo.Providers {
+			in.Documents = append(in.Documents, p.Document("127.0.0.1:1"))
+		}
 	}
 	return catalogue.Build(ctx, in, catalogue.Options{Whole: true})
 }

@@ -139,7 +139,10 @@ func (p Prefix) MarshalText() ([]byte, error) { return netip.Prefix(p).MarshalTe
 
 // Prefixes are the ranges of a list.
 func Prefixes(list []Prefix) []netip.Prefix {
-	var out []netip.Prefix
+	if list == nil {
+		return nil
+	}
+	out := make([]netip.Prefix, 0, len(list))
 	for _, p := range list {
 		out = append(out, netip.Prefix(p))
 	}
