@@ -120,7 +120,15 @@ func (r *reader) settings(tools [][]byte) {
 			r.o.Word("logprobs", "true")
 			r.o.Raw(n, value)
 		case "reasoning":
-			r.o.Raw("reasoning_effort", jsonraw.Present(jsonraw.Lookup(value, "effort")))
+			for name, wish := range jsonraw.Each(value) {
+				switch string(name) {
+				case "effort":
+					r.o.Raw("reasoning_effort", jsonraw.Present(wish))
+				case "summary", "generate_summary": // what is told of the reasoning is told as its summary
+				default:
+					r.Dropped = append(r.Dropped, "reasoning."+string(name))
+				}
+			}
 		case "text":
 			r.o.Raw("verbosity", jsonraw.Present(jsonraw.Lookup(value, "verbosity")))
 			r.o.Raw("response_format", responseFormat(jsonraw.Lookup(value, "format")))
