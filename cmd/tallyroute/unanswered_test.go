@@ -280,10 +280,12 @@ func TestWhatAProviderBillsIsBookedWhateverFails(t *testing.T) {
 // rowsOf are the rows of an end user.
 func (g *attackTarget) rowsOf(user string) (rows []billing.Spend) {
 	g.t.Helper()
-	all, err := g.Reports().Events(g.t.Context(), billing.EventQuery{KeyID: g.key.ID, Limit: 1000})
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	var all []billing.Spend
+	prove.Eventually(g.t, "the rows can be read", func() bool { // a crowded database is away for moments
+		var err error
+		all, err = g.Reports().Events(g.t.Context(), billing.EventQuery{KeyID: g.key.ID, Limit: 1000})
+		return err == nil
+	})
 	for _, row := range all {
 		if row.EndUser == user {
 			rows = append(rows, row)
