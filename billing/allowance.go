@@ -79,7 +79,10 @@ type Granted struct {
 	// Balance is how the window stands. What replicas lease, the asker
 	// included, counts as held.
 	Balance Balance
-	Fits    bool // whether there was room for this one
+	// Seq is of the last posting of the asker's epoch that Balance includes: one
+	// whose answer is yet to come may be in it, or not.
+	Seq  int64
+	Fits bool // whether there was room for this one
 	// Idle says that other replicas have more of it than they were using when
 	// they were last heard of: asking again in a moment may succeed.
 	Idle bool

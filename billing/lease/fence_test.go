@@ -21,6 +21,7 @@ type hooked struct {
 	path    string                                           // of its file
 	onGrant func(granted []billing.Granted, err error) error // after the store has answered
 	onPost  func() error                                     // before it is asked
+	posted  func(error) error                                // after it has answered
 }
 
 func (h *hooked) Grant(ctx context.Context, r billing.Replica, w []billing.Want) ([]billing.Granted, bool, error) {
@@ -39,7 +40,11 @@ func (h *hooked) Post(ctx context.Context, p billing.Posting) (billing.Posted, e
 			return billing.Posted{}, err
 		}
 	}
-	return h.Store.Post(ctx, p)
+	posted, err := h.Store.Post(ctx, p)
+	if h.posted != nil {
+		err = h.posted(err)
+	}
+	return posted, err
 }
 
 // alone is a ledger with a key of 1000 tokens, in a time of its own.

@@ -34,7 +34,9 @@ type lease struct {
 	spent   billing.Amount // what those settlements used, overruns included
 	owed    billing.Amount // given up, and to be given back with the next posting
 
-	// How the window stood when the database was last asked.
+	// How the window stood when the database last answered, which had seen our
+	// postings up to seen. Of what one that is yet to be answered used, used is without.
+	seen   int64
 	used   billing.Amount
 	others billing.Amount // held, and leased by others
 
@@ -47,6 +49,7 @@ type lease struct {
 	shown   billing.Amount // what the database was last told to be busy
 	stale   bool           // how the window stands is not known
 	doubt   bool           // a grant may or may not have been made
+	asking  bool           // a grant is under way
 	refill  chan struct{}  // holds one token while nobody is asking for more
 	crowd   crowd          // who waits for that token
 	gone    bool           // the database gave it back for us, or all of it was given back: it counts for nothing
@@ -173,8 +176,9 @@ func (l *lease) giveBack() {
 	l.note()
 }
 
-// granted adds what the database granted, and notes how the window stands.
-func (l *lease) granted(g billing.Granted, asked billing.Budget) {
+// granted adds what the database granted, and notes how the window stands. way is
+// what the answer knows to be posted and we do not.
+func (l *lease) granted(g billing.Granted, asked billing.Budget, way move) {
 	if now := g.Balance.Budget; less(now.Tokens, l.budget.Tokens) || less(now.Money, l.budget.Money) {
 		l.giveBack() // it was granted under a limit that is no more
 	}
@@ -183,15 +187,24 @@ func (l *lease) granted(g billing.Granted, asked billing.Budget) {
 	l.shown = billing.Amount{Tokens: -1} // the database took the need for busy
 	l.note()
 	l.budget, l.stale = g.Balance.Budget, false
-	l.stands(g.Balance)
+	l.stands(g.Balance, g.Seq, way)
 }
 
 // stands notes how the database says that the window stands, in which our own
-// lease counts as held.
-func (l *lease) stands(b billing.Balance) {
-	l.used = billing.Amount{Tokens: b.UsedTokens, Money: b.UsedMoney}
+// lease counts as held. An answer that had seen less than the last one is late:
+// what it does not count as used is no more in our memory either.
+func (l *lease) stands(b billing.Balance, seen int64, way move) {
+	if seen < l.seen {
+		return
+	}
+	l.seen = seen
+	l.used = billing.Amount{Tokens: b.UsedTokens, Money: b.UsedMoney}.Minus(way.spent)
+	if l.asking {
+		return // what is held may include what we do not know that we were granted
+	}
 	held := billing.Amount{Tokens: b.HeldTokens, Money: b.HeldMoney}
-	l.others = held.Minus(l.amount).Minus(l.owed).AtLeast(billing.Amount{})
+	own := l.amount.Plus(l.owed).Minus(way.covered).Minus(way.owed)
+	l.others = held.Minus(own).AtLeast(billing.Amount{})
 }
 
 // balance is how the window stands as far as this process knows.

@@ -93,7 +93,7 @@ type Ledger struct {
 	ending  int // requests that are neither open nor queued: their last record is being written
 	segs    segments
 	queue   []*entry // settled, oldest first, yet to be posted
-	onWay   []*entry // that the writer has taken from the queue last, and not yet posted
+	onWay   *posting // that the writer has made last, and that is not known to have arrived
 	// unwritten says that the journal has lost records that are still needed.
 	unwritten bool
 	posted    int64 // entries ever posted

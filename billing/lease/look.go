@@ -47,7 +47,7 @@ func (l *Ledger) restore() {
 			return
 		}
 	}
-	for _, e := range slices.Concat(l.onWay, l.queue) {
+	for _, e := range slices.Concat(l.onWay.settled(), l.queue) {
 		if l.rewrite(&e.settled, recordSettle, e) != nil {
 			return
 		}

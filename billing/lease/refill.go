@@ -161,13 +161,16 @@ func (l *Ledger) owing(lacking []*lease) bool {
 
 // grant asks once and takes in the answer.
 func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Granted, bool, error) {
-	l.mu.Lock()
-	replica := l.replica
-	l.mu.Unlock()
+	replica := l.asks(wants)
 	// What may have been granted must not be lost when the caller goes.
 	granted, ok, err := l.store.Grant(context.WithoutCancel(ctx), replica, wants)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, w := range wants {
+		if le := l.leases[keyOf(w.HoldLine)]; le != nil {
+			le.asking = false
+		}
+	}
 	if replica.Epoch != l.replica.Epoch { // what it was granted is given back with the rest
 		return nil, false, l.notKnown(err, replica.Epoch)
 	}
@@ -182,11 +185,23 @@ func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Gra
 			le = newLease(line, &l.changed)
 			l.leases[keyOf(line)] = le
 		}
-		if le.granted(g, askedWith(wants, line)); g.Exact {
+		if le.granted(g, askedWith(wants, line), l.arrived(le, g.Seq)); g.Exact {
 			le.exact = time.Now().Add(exactFor)
 		}
 	}
 	return granted, ok, nil
+}
+
+// asks notes that a grant is under way, and says for whom.
+func (l *Ledger) asks(wants []billing.Want) billing.Replica {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range wants {
+		if le := l.leases[keyOf(w.HoldLine)]; le != nil {
+			le.asking = true
+		}
+	}
+	return l.replica
 }
 
 // askedWith is the budget of a line as it was asked with.
@@ -256,7 +271,6 @@ func (l *Ledger) refusal(granted []billing.Granted, h billing.Hold) error {
 	for _, line := range h.Lines {
 		le := l.lease(line)
 		if i := slices.IndexFunc(granted, func(g billing.Granted) bool { return g.Balance.Budget.ID == line.Budget.ID }); i >= 0 {
-			le.stands(granted[i].Balance)
 			b := le.balance(granted[i].Balance.Budget)
 			q.All = append(q.All, b)
 			if !granted[i].Fits && q.Balance.Budget.ID == "" {

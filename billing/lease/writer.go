@@ -34,6 +34,23 @@ const sureOfRow = 2
 // move is what a posting does to a lease.
 type move struct{ covered, spent, owed billing.Amount }
 
+// settled are the entries of a posting, if there is one.
+func (p *posting) settled() []*entry {
+	if p == nil {
+		return nil
+	}
+	return p.entries
+}
+
+// arrived is what a posting under way has done to a lease, as an answer shows
+// that had seen our postings up to seen. The lock is held.
+func (l *Ledger) arrived(le *lease, seen int64) move {
+	if l.onWay == nil || seen <= l.seq || l.onWay.Replica.Epoch != l.replica.Epoch {
+		return move{}
+	}
+	return l.onWay.moves[le]
+}
+
 // write posts what was settled until ctx ends.
 func (l *Ledger) write(ctx context.Context) {
 	retry := firstRetry
@@ -169,7 +186,7 @@ func (l *Ledger) gather() *posting {
 	p := &posting{entries: l.queue[:n:n], flushes: l.flushes, queued: l.posted + int64(len(l.queue))}
 	p.Replica = l.replica
 	if n > 0 || l.flushes > l.flushed || l.owes() || len(l.events) > 0 {
-		l.queue, l.onWay = l.queue[n:], p.entries
+		l.queue, l.onWay = l.queue[n:], p
 		l.fill(p)
 		return p
 	}
@@ -263,8 +280,13 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 		le.owed = le.owed.Minus(m.owed)
 	}
 	for _, b := range done.Balances {
-		if le := l.of(b); le != nil {
-			le.stands(b)
+		le := l.of(b)
+		switch {
+		case le == nil:
+		case p.Replica.Epoch != l.replica.Epoch: // its number is of another count
+			le.stands(b, le.seen, move{})
+		default:
+			le.stands(b, p.Seq, move{})
 		}
 	}
 	l.finish(p)
@@ -349,7 +371,7 @@ func (l *Ledger) again(entries []*entry, p *posting) *posting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	next := &posting{entries: entries, flushes: p.flushes, queued: p.queued}
-	next.Replica, next.Events, l.onWay = l.replica, p.Events, entries
+	next.Replica, next.Events, l.onWay = l.replica, p.Events, next
 	l.fill(next)
 	return next
 }

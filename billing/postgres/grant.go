@@ -85,6 +85,10 @@ SELECT EXISTS (SELECT FROM replica), v.complete, v.fits, coalesce(j.fits, true),
   LEFT JOIN leases mine ON mine.budget_id = j.id AND mine.window_start = j.window_start AND mine.replica_id = $1 AND mine.epoch = $2
  ORDER BY j.id, j.window_start`
 
+// grantedAfterSQL is asked once the counters are locked, and so sees every posting that
+// moved them; grantSQL itself sees replicas as they were when it began.
+const grantedAfterSQL = `SELECT posted_seq FROM replicas WHERE id = $1 AND epoch = $2`
+
 // wantedChannel carries the ids of budgets of which a replica ran dry.
 const wantedChannel = "tallyroute_wanted"
 
@@ -129,10 +133,27 @@ type granting struct {
 }
 
 func askGrant(ctx context.Context, c *pgx.Conn, args []any) (granting, error) {
-	rows, err := c.Query(ctx, grantSQL, args...)
-	if err != nil {
-		return granting{}, err
-	}
+	var a granting
+	batch := &pgx.Batch{} // sent as one, it is one transaction
+	batch.Queue(grantSQL, args...).Query(func(rows pgx.Rows) (err error) {
+		a, err = readGranted(rows)
+		return err
+	})
+	batch.Queue(grantedAfterSQL, args[:2]...).Query(func(rows pgx.Rows) error {
+		var seq int64
+		_, err := pgx.ForEachRow(rows, []any{&seq}, func() error {
+			for i := range a.granted {
+				a.granted[i].Seq = seq
+			}
+			return nil
+		})
+		return err
+	})
+	err := c.SendBatch(ctx, batch).Close()
+	return a, err
+}
+
+func readGranted(rows pgx.Rows) (granting, error) {
 	defer rows.Close()
 	var a granting
 	for rows.Next() {

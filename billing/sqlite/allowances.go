@@ -45,6 +45,9 @@ func (s *Store) Grant(ctx context.Context, r billing.Replica, wants []billing.Wa
 		}
 		g := granting{tx: tx, r: r, now: s.clock()}
 		granted, ok, err = g.all(ctx, wants)
+		for i := range granted {
+			granted[i].Seq = seq
+		}
 		return err
 	})
 	return granted, ok, err
