@@ -13,7 +13,8 @@ const (
 	noteSQL        = "INSERT INTO changes (changed_at, actor, action, object, reason, detail) VALUES ($1, $2, $3, $4, $5, $6)"
 	listChangesSQL = `
 SELECT id, changed_at, actor, action, object, reason, detail FROM changes
- WHERE ($1 = '' OR object = $1) AND ($2 = '' OR actor = $2) AND ($3 = '' OR action = $3) AND changed_at >= $4 AND ($5::bigint = 0 OR id < $5)
+ WHERE ($1 = '' OR object = $1) AND ($2 = '' OR actor = $2) AND ($3 = '' OR action = $3) AND changed_at >= $4
+   AND ($5::bigint = 0 OR id < $5)
  ORDER BY id DESC LIMIT $6`
 )
 
