@@ -32,8 +32,12 @@ func changesWritten(w *world) {
 	w.must(err)
 	all, err := w.ListChanges(w.Context(), billing.ChangeFilter{Object: string(k.ID), Actor: "ann", Action: "key.change", Since: w.now})
 	w.must(err)
+	if len(all) != 1 || all[0].ID < 1 {
+		w.Fatalf("a change without an id: %v", all)
+	}
+	n.ID = all[0].ID
 	w.wantSame("changes", all, []billing.Change{*n})
-	for _, none := range []billing.ChangeFilter{{Object: "x"}, {Actor: "x"}, {Action: "x"}, {Since: w.now.Add(time.Second)}} {
+	for _, none := range []billing.ChangeFilter{{Before: n.ID}, {Object: "x"}, {Actor: "x"}, {Action: "x"}, {Since: w.now.Add(time.Second)}} {
 		if all, err = w.ListChanges(w.Context(), none); err != nil || len(all) != 0 {
 			w.Errorf("%+v: %v, %v", none, all, err)
 		}
