@@ -37,7 +37,13 @@ func changesWritten(w *world) {
 	}
 	n.ID = all[0].ID
 	w.wantSame("changes", all, []billing.Change{*n})
-	for _, none := range []billing.ChangeFilter{{Before: n.ID}, {Object: "x"}, {Actor: "x"}, {Action: "x"}, {Since: w.now.Add(time.Second)}} {
+	for _, none := range []billing.ChangeFilter{
+		{Before: n.ID},
+		{Object: "x"},
+		{Actor: "x"},
+		{Action: "x"},
+		{Since: w.now.Add(time.Second)},
+	} {
 		if all, err = w.ListChanges(w.Context(), none); err != nil || len(all) != 0 {
 			w.Errorf("%+v: %v, %v", none, all, err)
 		}
