@@ -109,6 +109,9 @@ func (g *attackTarget) start(more string) {
 	if !strings.Contains(more, "database:") {
 		text += fmt.Sprintf("database: \"sqlite:%s\"\n", filepath.Join(dir, "t.db"))
 	}
+	if !strings.Contains(more, "journal:") { // beside PostgreSQL it would lie in the working folder
+		text += fmt.Sprintf("journal: \"%s\"\n", filepath.Join(dir, "journal"))
+	}
 	if !strings.Contains(more, "timeouts:") {
 		text += "timeouts: {shutdown_wait: 0s}\n"
 	}
