@@ -281,7 +281,7 @@ func (p *pass) member(name, value []byte) error {
 		return nil
 	}
 	if string(name) == "tools" {
-		rest := without(value, "tools", p.q.Drop, func(name string, _ []byte) { p.lost = Lose(p.lost, name) })
+		rest := without(value, "tools.", p.q.Drop, func(name string, _ []byte) { p.lost = Lose(p.lost, name) })
 		if !same(rest, value) {
 			p.sets = append(p.sets, jsonraw.Member{Name: "tools", Value: rest})
 		}
@@ -419,7 +419,7 @@ func (p *pass) message(m chat.Message) []byte {
 			drops = append(drops, string(name))
 			p.loseOfMessage(name, value)
 		case jsonraw.IsArray(value) && (string(name) == "tool_calls" || string(name) == "content"):
-			rest := without(value, string(name), p.q.MessageDrop, func(name string, value []byte) { p.loseOfMessage([]byte(name), value) })
+			rest := without(value, string(name)+".", p.q.MessageDrop, func(name string, value []byte) { p.loseOfMessage([]byte(name), value) })
 			if !same(rest, value) {
 				sets = append(sets, jsonraw.Member{Name: string(name), Value: rest})
 			}
@@ -429,29 +429,32 @@ func (p *pass) message(m chat.Message) []byte {
 }
 
 // without are the elements of a list without the members that the provider refuses of
-// them, which the names give as LIST.NAME. lose is told of each.
+// them, which the names give with within before them; the list itself if it has none of
+// these. lose is told of each.
 func without(list []byte, within string, names []string, lose func(name string, value []byte)) []byte {
-	var drops []string
-	for _, name := range names {
-		if member, ok := strings.CutPrefix(name, within+"."); ok {
-			drops = append(drops, member)
-		}
-	}
-	if len(drops) == 0 {
-		return list
-	}
-	var elements [][]byte
-	changed := false
+	var elements [][]byte // nil until one changes
+	n := 0
 	for e := range jsonraw.Elements(list) {
-		for _, name := range drops {
-			if value := jsonraw.Lookup(e, name); value != nil {
-				lose(within+"."+name, value)
-				e, changed = jsonraw.Edit(e, nil, name), true
+		rest := e
+		for _, name := range names {
+			member, ok := strings.CutPrefix(name, within)
+			if !ok {
+				continue
+			}
+			if value := jsonraw.Lookup(rest, member); value != nil {
+				lose(name, value)
+				rest = jsonraw.Edit(rest, nil, member)
 			}
 		}
-		elements = append(elements, e)
+		if elements == nil && !same(rest, e) {
+			elements = slices.Collect(jsonraw.Elements(list))[:n]
+		}
+		if elements != nil {
+			elements = append(elements, rest)
+		}
+		n++
 	}
-	if !changed {
+	if elements == nil {
 		return list
 	}
 	return jsonraw.Array(elements)

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -268,7 +267,7 @@ func (c Call) Object() []byte {
 	switch {
 	case c.Custom:
 		return jsonraw.One("input", jsonraw.Quote(c.Arguments))
-	case jsonraw.IsObject(text) && json.Valid(text):
+	case Whole(text):
 		return text
 	}
 	return jsonraw.One("arguments", jsonraw.Quote(c.Arguments))

@@ -48,5 +48,9 @@ func (w Words) member(o *jsonraw.Object, name string) {
 	}
 }
 
+// Whole reports a text that is a JSON object from its beginning to its end, as the
+// arguments of a call are once all their pieces have come.
+func Whole(text []byte) bool { return jsonraw.IsObject(text) && Valid(text) == nil }
+
 // Characters is how many characters a JSON string spells.
 func Characters(raw []byte) int64 { return int64(utf8.RuneCount(jsonraw.Quoted(raw).Bytes())) }

@@ -115,15 +115,10 @@ func input(arguments string) []byte {
 	if strings.TrimSpace(arguments) == "" {
 		return []byte("{}")
 	}
-	if raw := []byte(strings.TrimSpace(arguments)); whole(raw) {
+	if raw := []byte(strings.TrimSpace(arguments)); translate.Whole(raw) {
 		return jsonraw.Compact(raw)
 	}
 	return jsonraw.One("arguments", jsonraw.Quote(arguments))
-}
-
-// whole reports a JSON object.
-func whole(raw []byte) bool {
-	return jsonraw.IsObject(raw) && translate.Valid(raw) == nil
 }
 
 // citations are the pages of the web that a text is drawn from.

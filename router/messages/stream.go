@@ -141,7 +141,8 @@ func (s *Stream) think(said translate.Spoken) {
 
 // piece writes one of Claude's reasoning.
 func (s *Stream) piece(d []byte) {
-	key := int(count(d, "index"))
+	var n translate.Counter
+	key := int(n.At(d, "index"))
 	if data := jsonraw.Lookup(d, "data"); data != nil {
 		s.closeAll()
 		s.hidden(data)
@@ -192,7 +193,7 @@ func (s *Stream) block(kind string, key int, call *translate.SpokenCall) *block 
 	}
 	var open []*block
 	for _, b := range s.open {
-		if kind == "tool_use" && b.kind == kind && !whole(b.input) {
+		if kind == "tool_use" && b.kind == kind && !translate.Whole(b.input) {
 			open = append(open, b)
 			continue
 		}

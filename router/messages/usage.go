@@ -1,17 +1,17 @@
 package messages
 
 import (
-	"strconv"
-
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // usage writes what a chat completion says it used. Tokens that were read from a cache
 // or written to one stand beside input_tokens here.
 func usage(chat []byte) jsonraw.Object {
-	prompt, output := count(chat, "prompt_tokens"), count(chat, "completion_tokens")
-	read := count(chat, "prompt_tokens_details", "cached_tokens")
-	written := count(chat, "prompt_tokens_details", "cache_write_tokens")
+	var n translate.Counter
+	prompt, output := n.At(chat, "prompt_tokens"), n.At(chat, "completion_tokens")
+	read := n.At(chat, "prompt_tokens_details", "cached_tokens")
+	written := n.At(chat, "prompt_tokens_details", "cache_write_tokens")
 	var o jsonraw.Object
 	o.Int("input_tokens", max(prompt-read-written, 0))
 	o.Int("cache_creation_input_tokens", written)
@@ -22,12 +22,4 @@ func usage(chat []byte) jsonraw.Object {
 		o.Raw(name, jsonraw.Lookup(chat, name))
 	}
 	return o
-}
-
-func count(usage []byte, path ...string) int64 {
-	n, err := strconv.ParseInt(string(jsonraw.Lookup(usage, path...)), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }

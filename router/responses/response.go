@@ -1,10 +1,10 @@
 package responses
 
 import (
-	"strconv"
 	"strings"
 
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // state is what a response comes to.
@@ -32,7 +32,8 @@ func headOf(data []byte) head {
 		id = "resp_" + strings.TrimPrefix(id, "chatcmpl-")
 	}
 	tier := jsonraw.Present(jsonraw.Lookup(data, "service_tier"))
-	return head{id: id, created: count(data, "created"), model: jsonraw.Lookup(data, "model"), tier: tier}
+	var n translate.Counter
+	return head{id: id, created: n.At(data, "created"), model: jsonraw.Lookup(data, "model"), tier: tier}
 }
 
 // write writes the response.
@@ -71,30 +72,23 @@ func (r *Request) write(o *jsonraw.Object, h head, s state) {
 // usage is what a chat completion says it used, under the names of a response.
 func usage(chat []byte) jsonraw.Object {
 	var o jsonraw.Object
-	o.Int("input_tokens", count(chat, "prompt_tokens"))
+	var n translate.Counter
+	o.Int("input_tokens", n.At(chat, "prompt_tokens"))
 	o.Key("input_tokens_details")
 	o.Open('{')
-	o.Int("cached_tokens", count(chat, "prompt_tokens_details", "cached_tokens"))
-	o.Int("cache_write_tokens", count(chat, "prompt_tokens_details", "cache_write_tokens"))
+	o.Int("cached_tokens", n.At(chat, "prompt_tokens_details", "cached_tokens"))
+	o.Int("cache_write_tokens", n.At(chat, "prompt_tokens_details", "cache_write_tokens"))
 	o.Close('}')
-	o.Int("output_tokens", count(chat, "completion_tokens"))
+	o.Int("output_tokens", n.At(chat, "completion_tokens"))
 	o.Key("output_tokens_details")
 	o.Open('{')
-	o.Int("reasoning_tokens", count(chat, "completion_tokens_details", "reasoning_tokens"))
+	o.Int("reasoning_tokens", n.At(chat, "completion_tokens_details", "reasoning_tokens"))
 	o.Close('}')
-	o.Int("total_tokens", count(chat, "total_tokens"))
+	o.Int("total_tokens", n.At(chat, "total_tokens"))
 	for _, name := range []string{"cost", "cost_details"} { // as in a chat completion
 		o.Raw(name, jsonraw.Lookup(chat, name))
 	}
 	return o
-}
-
-func count(object []byte, path ...string) int64 {
-	n, err := strconv.ParseInt(string(jsonraw.Lookup(object, path...)), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // ending is how a response ends by the reason for which a chat completion did.

@@ -161,7 +161,7 @@ func (s *Stream) item(kind string, key int, call *translate.SpokenCall) *item {
 	}
 	var open []*item
 	for _, i := range s.open {
-		if call != nil && i.kind == "function_call" && !whole(i.input) {
+		if call != nil && i.kind == "function_call" && !translate.Whole([]byte(i.input.Text())) {
 			open = append(open, i)
 			continue
 		}
@@ -170,11 +170,6 @@ func (s *Stream) item(kind string, key int, call *translate.SpokenCall) *item {
 	i := s.add(kind, key, call)
 	s.open = append(open, i)
 	return i
-}
-
-func whole(arguments translate.Words) bool {
-	raw := []byte(arguments.Text())
-	return jsonraw.IsObject(raw) && translate.Valid(raw) == nil
 }
 
 // add opens an item.

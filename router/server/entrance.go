@@ -39,9 +39,17 @@ type entrance interface {
 	name() string
 }
 
+// openAIErrors are the errors of both formats of OpenAI.
+type openAIErrors struct{}
+
+func (openAIErrors) problem(_ web.Problem, o web.ErrorObject) []byte {
+	return web.Encode(web.ErrorAnswer{Error: o})
+}
+
 // completions is the entrance of chat completions and embeddings: what passes is what
 // the client reads.
 type completions struct {
+	openAIErrors
 	chats bool
 	one   [1]sse.Event
 }
@@ -69,12 +77,9 @@ func (c *completions) fail(p web.Problem, o web.ErrorObject) []sse.Event {
 	return c.chunk(c.problem(p, o))
 }
 
-func (c *completions) problem(_ web.Problem, o web.ErrorObject) []byte {
-	return web.Encode(web.ErrorAnswer{Error: o})
-}
-
 // asResponses is the entrance of OpenAI's Responses API.
 type asResponses struct {
+	openAIErrors
 	*responses.Request
 	stream *responses.Stream
 }
@@ -98,10 +103,6 @@ func (e *asResponses) fail(p web.Problem, _ web.ErrorObject) []sse.Event {
 	failure.Text("code", p.Code)
 	failure.Text("message", p.Message)
 	return e.stream.Fail(failure.Bytes())
-}
-
-func (e *asResponses) problem(_ web.Problem, o web.ErrorObject) []byte {
-	return web.Encode(web.ErrorAnswer{Error: o})
 }
 
 // asMessages is the entrance of Anthropic's Messages API.
