@@ -284,6 +284,7 @@ func (p *pass) member(name, value []byte) error {
 		rest := without(value, "tools.", p.q.Drop, func(name string, _ []byte) { p.lost = Lose(p.lost, name) })
 		if !same(rest, value) {
 			p.sets = append(p.sets, jsonraw.Member{Name: "tools", Value: rest})
+			value = rest
 		}
 	}
 	if to := p.taken(name, value); to != "" {

@@ -14,7 +14,7 @@ import (
 // some in both tokens and dollars. Each group whose cases may hold of any limit
 // is run as it is written; mirrored, with tokens and dollars in each other's
 // place, so that what is limited in tokens alone is limited in dollars alone;
-// and some of them filled, with a limit that never binds where there is none.
+// and some of them filled, with a limit that never binds where no limit is set.
 
 // group is some of the cases of a suite.
 type group struct {

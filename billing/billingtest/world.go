@@ -136,7 +136,7 @@ func (w *world) budget(scope billing.Scope, scopeID string, limit amount) string
 	return b.ID
 }
 
-// amount is what is limited, held or used. In a limit, a negative member is none.
+// amount is what is limited, held or used. In a limit, a negative member means that there is no such limit.
 type amount struct {
 	tokens int64
 	money  billing.Money

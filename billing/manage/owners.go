@@ -152,21 +152,27 @@ func (a Actions) ChangeTeam(ctx context.Context, ref string, c OwnerChange, by B
 	})
 }
 
+// noted is an edit that notes what became different. Where nothing is, it is
+// errNotWritten, and same is what stays.
+func noted[O, V any](note *billing.Change, view func(O) V, same *O, edit func(*O) error) func(*O) error {
+	return func(o *O) error {
+		before := view(*o)
+		if err := edit(o); err != nil {
+			return err
+		}
+		if note.Detail = differences(before, view(*o)); len(note.Detail) == 0 {
+			*same = *o
+			return errNotWritten
+		}
+		return nil
+	}
+}
+
 // updateTeam runs an edit of a team and notes what became different. Where nothing is,
 // nothing is written.
 func (a Actions) updateTeam(ctx context.Context, id string, note *billing.Change, edit func(*billing.Team) error) (billing.Team, error) {
 	var same billing.Team
-	t, err := a.Store.UpdateTeam(ctx, id, func(t *billing.Team) error {
-		before := ViewTeam(*t)
-		if err := edit(t); err != nil {
-			return err
-		}
-		if note.Detail = differences(before, ViewTeam(*t)); len(note.Detail) == 0 {
-			same = *t
-			return errNotWritten
-		}
-		return nil
-	}, note)
+	t, err := a.Store.UpdateTeam(ctx, id, noted(note, ViewTeam, &same, edit), note)
 	if errors.Is(err, errNotWritten) {
 		return same, nil
 	}
@@ -199,17 +205,7 @@ func (a Actions) updateProject(ctx context.Context, id string, note *billing.Cha
 	billing.Project, error,
 ) {
 	var same billing.Project
-	p, err := a.Store.UpdateProject(ctx, id, func(p *billing.Project) error {
-		before := ViewProject(*p)
-		if err := edit(p); err != nil {
-			return err
-		}
-		if note.Detail = differences(before, ViewProject(*p)); len(note.Detail) == 0 {
-			same = *p
-			return errNotWritten
-		}
-		return nil
-	}, note)
+	p, err := a.Store.UpdateProject(ctx, id, noted(note, ViewProject, &same, edit), note)
 	if errors.Is(err, errNotWritten) {
 		return same, nil
 	}

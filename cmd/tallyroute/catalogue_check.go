@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/providers/catalogue"
 )
 
@@ -28,11 +27,7 @@ type catalogueCheck struct {
 // Run reads every document to its end. What is wrong is an error; what is only
 // odd is said.
 func (c catalogueCheck) Run(a *cli) error {
-	cfg, _, err := a.settings()
-	if err != nil {
-		return err
-	}
-	whole, err := app.WholeCatalogue(a.ctx, cfg, a.source().Demo)
+	whole, _, err := a.wholeCatalogue()
 	if err != nil {
 		return err
 	}

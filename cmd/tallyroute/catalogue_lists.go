@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"tallyroute/billing"
-	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/catalogue/published"
 )
@@ -68,11 +67,7 @@ type compareView struct {
 // Run prints what is not the same in the catalogue and the lists, beyond what
 // rounding explains.
 func (c catalogueCompare) Run(a *cli) error {
-	cfg, _, err := a.settings()
-	if err != nil {
-		return err
-	}
-	whole, err := app.WholeCatalogue(a.ctx, cfg, a.source().Demo)
+	whole, _, err := a.wholeCatalogue()
 	if err != nil {
 		return err
 	}

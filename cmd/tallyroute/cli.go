@@ -12,6 +12,7 @@ import (
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/cmd/tallyroute/demo"
+	"tallyroute/providers/catalogue"
 )
 
 // Exit codes of every command.
@@ -80,6 +81,17 @@ func (a *cli) config() (*config.Config, error) { return config.Read(a.configPath
 
 // settings reads the configuration and the catalogue that it leads to.
 func (a *cli) settings() (*config.Config, app.Catalogue, error) { return app.Load(a.ctx, a.source()) }
+
+// wholeCatalogue is the catalogue with every offer of every provider in it, and the
+// configuration that it was made from.
+func (a *cli) wholeCatalogue() (*catalogue.Catalogue, *config.Config, error) {
+	cfg, _, err := a.settings()
+	if err != nil {
+		return nil, nil, err
+	}
+	whole, err := app.WholeCatalogue(a.ctx, cfg, a.source().Demo)
+	return whole, cfg, err
+}
 
 // closing is for what was only read: there is nothing to do about its error.
 func closing(c io.Closer) { _ = c.Close() }

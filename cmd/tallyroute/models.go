@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"tallyroute/billing"
-	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
 )
@@ -42,11 +41,7 @@ type offerView struct {
 
 // Run lists the offers of one model, the cheapest first, or all models.
 func (c modelsCommand) Run(a *cli) error {
-	cfg, _, err := a.settings()
-	if err != nil {
-		return err
-	}
-	whole, err := app.WholeCatalogue(a.ctx, cfg, a.source().Demo)
+	whole, _, err := a.wholeCatalogue()
 	if err != nil {
 		return err
 	}

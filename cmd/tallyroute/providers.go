@@ -33,11 +33,7 @@ type providerView struct {
 
 // Run lists the providers.
 func (c providersList) Run(a *cli) error {
-	cfg, _, err := a.settings()
-	if err != nil {
-		return err
-	}
-	whole, err := app.WholeCatalogue(a.ctx, cfg, a.source().Demo)
+	whole, cfg, err := a.wholeCatalogue()
 	if err != nil {
 		return err
 	}

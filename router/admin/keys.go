@@ -204,6 +204,16 @@ func listKeys(x *exchange, in keyFilter) (page[manage.KeyView], error) {
 
 func (x *exchange) viewKey(k billing.Key) manage.KeyView { return manage.ViewKey(&k, x.Start) }
 
+// viewed shows what an action has changed or found, unless it failed.
+func viewed[T, V any](show func(T) V) func(T, error) (V, error) {
+	return func(t T, err error) (view V, _ error) {
+		if err != nil {
+			return view, err
+		}
+		return show(t), nil
+	}
+}
+
 func getKey(x *exchange, _ none) (manage.KeyView, error) {
 	key, err := x.Actions.Key(x.ctx(), billing.KeyID(x.C.Param("id")))
 	if err != nil {
@@ -227,11 +237,7 @@ func changeKey(x *exchange, in keyChange) (manage.KeyView, error) {
 	if in.says() {
 		change.Edit = func(k *billing.Key) { in.apply(k, x.Start) }
 	}
-	key, err := x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), change, by(in.Reason))
-	if err != nil {
-		return manage.KeyView{}, err
-	}
-	return x.viewKey(key), nil
+	return viewed(x.viewKey)(x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), change, by(in.Reason)))
 }
 
 // says reports whether anything of the key itself is to be different.
@@ -281,19 +287,11 @@ type reasoned struct {
 
 // revokeKey is POST /keys/{id}/revoke. Doing it twice changes nothing.
 func revokeKey(x *exchange, in reasoned) (manage.KeyView, error) {
-	key, err := x.Actions.RevokeKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason))
-	if err != nil {
-		return manage.KeyView{}, err
-	}
-	return x.viewKey(key), nil
+	return viewed(x.viewKey)(x.Actions.RevokeKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason)))
 }
 
 // enableKey is POST /keys/{id}/enable, for a key that was stopped. Doing it twice
 // changes nothing.
 func enableKey(x *exchange, in reasoned) (manage.KeyView, error) {
-	key, err := x.Actions.EnableKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason))
-	if err != nil {
-		return manage.KeyView{}, err
-	}
-	return x.viewKey(key), nil
+	return viewed(x.viewKey)(x.Actions.EnableKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason)))
 }

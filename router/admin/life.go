@@ -11,20 +11,12 @@ import (
 
 // disableKey is POST /keys/{id}/disable. Doing it twice changes nothing.
 func disableKey(x *exchange, in reasoned) (manage.KeyView, error) {
-	key, err := x.Actions.DisableKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason))
-	if err != nil {
-		return manage.KeyView{}, err
-	}
-	return x.viewKey(key), nil
+	return viewed(x.viewKey)(x.Actions.DisableKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason)))
 }
 
 // archiveKey is POST /keys/{id}/archive. Doing it twice changes nothing.
 func archiveKey(x *exchange, in reasoned) (manage.KeyView, error) {
-	key, err := x.Actions.ArchiveKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason))
-	if err != nil {
-		return manage.KeyView{}, err
-	}
-	return x.viewKey(key), nil
+	return viewed(x.viewKey)(x.Actions.ArchiveKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason)))
 }
 
 // foundSecret is the body of findKey and of revokeSecret.
@@ -35,11 +27,7 @@ type foundSecret struct {
 
 // findKey is POST /keys/find: whose key a secret is.
 func findKey(x *exchange, in foundSecret) (manage.KeyView, error) {
-	key, err := x.Actions.FindKey(x.ctx(), in.Secret)
-	if err != nil {
-		return manage.KeyView{}, err
-	}
-	return x.viewKey(key), nil
+	return viewed(x.viewKey)(x.Actions.FindKey(x.ctx(), in.Secret))
 }
 
 // revokeSecret is POST /keys/revoke: the key of a secret that leaked.
@@ -151,11 +139,8 @@ type topUp struct {
 
 // topUpKey is POST /keys/{id}/top-up.
 func topUpKey(x *exchange, in topUp) (manage.BudgetView, error) {
-	s, err := x.Actions.TopUp(x.ctx(), billing.KeyID(x.param("id")), billing.Money(in.USD), in.Reference, by(in.Reason))
-	if err != nil {
-		return manage.BudgetView{}, err
-	}
-	return manage.ViewBalance(s), nil
+	return viewed(manage.ViewBalance)(x.Actions.TopUp(x.ctx(), billing.KeyID(x.param("id")), billing.Money(in.USD), in.Reference,
+		by(in.Reason)))
 }
 
 // teamChange is the body of changeTeam.
@@ -168,22 +153,14 @@ type teamChange struct {
 
 // changeTeam is PATCH /teams/{id}, by id or name.
 func changeTeam(x *exchange, in teamChange) (manage.TeamView, error) {
-	t, err := x.Actions.ChangeTeam(x.ctx(), x.param("id"), manage.OwnerChange{
+	return viewed(manage.ViewTeam)(x.Actions.ChangeTeam(x.ctx(), x.param("id"), manage.OwnerChange{
 		Name: in.Name, CostCenter: in.CostCenter, Address: in.OwnerEmail,
-	}, by(in.Reason))
-	if err != nil {
-		return manage.TeamView{}, err
-	}
-	return manage.ViewTeam(t), nil
+	}, by(in.Reason)))
 }
 
 // archiveTeam is POST /teams/{id}/archive.
 func archiveTeam(x *exchange, in reasoned) (manage.TeamView, error) {
-	t, err := x.Actions.ArchiveTeam(x.ctx(), x.param("id"), by(in.Reason))
-	if err != nil {
-		return manage.TeamView{}, err
-	}
-	return manage.ViewTeam(t), nil
+	return viewed(manage.ViewTeam)(x.Actions.ArchiveTeam(x.ctx(), x.param("id"), by(in.Reason)))
 }
 
 // projectChange is the body of changeProject.
@@ -195,20 +172,13 @@ type projectChange struct {
 
 // changeProject is PATCH /projects/{id}.
 func changeProject(x *exchange, in projectChange) (manage.ProjectView, error) {
-	p, err := x.Actions.ChangeProject(x.ctx(), x.param("id"), manage.OwnerChange{Name: in.Name, Team: in.Team}, by(in.Reason))
-	if err != nil {
-		return manage.ProjectView{}, err
-	}
-	return manage.ViewProject(p), nil
+	return viewed(manage.ViewProject)(x.Actions.ChangeProject(x.ctx(), x.param("id"), manage.OwnerChange{Name: in.Name, Team: in.Team},
+		by(in.Reason)))
 }
 
 // archiveProject is POST /projects/{id}/archive.
 func archiveProject(x *exchange, in reasoned) (manage.ProjectView, error) {
-	p, err := x.Actions.ArchiveProject(x.ctx(), x.param("id"), by(in.Reason))
-	if err != nil {
-		return manage.ProjectView{}, err
-	}
-	return manage.ViewProject(p), nil
+	return viewed(manage.ViewProject)(x.Actions.ArchiveProject(x.ctx(), x.param("id"), by(in.Reason)))
 }
 
 // budgetChange is the body of changeBudget.
@@ -227,16 +197,12 @@ func changeBudget(x *exchange, in budgetChange) (manage.BudgetView, error) {
 			return manage.BudgetView{}, invalid(name, "must not be empty")
 		}
 	}
-	b, err := x.Actions.ChangeBudget(x.ctx(), x.param("id"), manage.BudgetChange{
+	return viewed(manage.ViewBudget)(x.Actions.ChangeBudget(x.ctx(), x.param("id"), manage.BudgetChange{
 		Budget: billing.Budget{
 			Period: billing.Period(in.Period.Value), Zone: in.Zone.Value, Tokens: in.Tokens.Value, Money: in.USD.Value.money(),
 		},
 		NoMoney: in.USD.There && in.USD.Value == nil, NoTokens: in.Tokens.There && in.Tokens.Value == nil,
-	}, by(in.Reason))
-	if err != nil {
-		return manage.BudgetView{}, err
-	}
-	return manage.ViewBudget(b), nil
+	}, by(in.Reason)))
 }
 
 // Removed is what was removed.
@@ -253,11 +219,7 @@ func removeBudget(x *exchange, in reasoned) (Removed, error) {
 
 // resetBudget is POST /budgets/{id}/reset.
 func resetBudget(x *exchange, in reasoned) (manage.BudgetView, error) {
-	s, err := x.Actions.ResetBudget(x.ctx(), x.param("id"), by(in.Reason))
-	if err != nil {
-		return manage.BudgetView{}, err
-	}
-	return manage.ViewBalance(s), nil
+	return viewed(manage.ViewBalance)(x.Actions.ResetBudget(x.ctx(), x.param("id"), by(in.Reason)))
 }
 
 // changeFilter are the parameters of listChanges.

@@ -52,12 +52,18 @@ func (s *Service) sweep(ctx context.Context) error {
 
 // flushTouched stores when keys were last used, until ctx ends, and once more then.
 func (s *Service) flushTouched(ctx context.Context) error {
-	for Wait(ctx, touchEvery) {
-		s.touch(ctx)
+	return flushing(ctx, touchEvery, s.touch)
+}
+
+// flushing writes down what has gathered, time and again until ctx ends, and once more
+// then.
+func flushing(ctx context.Context, every time.Duration, write func(context.Context)) error {
+	for Wait(ctx, every) {
+		write(ctx)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleGrace)
 	defer cancel()
-	s.touch(last)
+	write(last)
 	return nil
 }
 
@@ -268,13 +274,7 @@ const refusedEvery = 10 * time.Second
 
 // flushRefused writes down what was refused, until ctx ends, and once more then.
 func (s *Service) flushRefused(ctx context.Context) error {
-	for Wait(ctx, refusedEvery) {
-		s.writeRefused(ctx)
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleGrace)
-	defer cancel()
-	s.writeRefused(last)
-	return nil
+	return flushing(ctx, refusedEvery, s.writeRefused)
 }
 
 // writeRefused keeps what the database does not take for the next time.
