@@ -420,7 +420,8 @@ func (p *pass) message(m chat.Message) []byte {
 			drops = append(drops, string(name))
 			p.loseOfMessage(name, value)
 		case jsonraw.IsArray(value) && (string(name) == "tool_calls" || string(name) == "content"):
-			rest := without(value, string(name)+".", p.q.MessageDrop, func(name string, value []byte) { p.loseOfMessage([]byte(name), value) })
+			lose := func(name string, value []byte) { p.loseOfMessage([]byte(name), value) }
+			rest := without(value, string(name)+".", p.q.MessageDrop, lose)
 			if !same(rest, value) {
 				sets = append(sets, jsonraw.Member{Name: string(name), Value: rest})
 			}
