@@ -599,6 +599,8 @@ func (w *walk) end() {
 		w.must(n.joins(ctx))
 		for n.round(ctx) { // what earlier epochs settled, first
 		}
+		// One whose answer was lost is tried again a second later: that second is over.
+		n.returnTried = time.Time{}
 		for n.returnEarlier(ctx); n.round(ctx); {
 		}
 		w.wantNoMoreLeased(n)
