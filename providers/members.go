@@ -2,9 +2,12 @@ package providers
 
 import (
 	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // The meters, as package chat names them.
@@ -142,4 +145,347 @@ func (m Members) Over(base Members) Members {
 	all := maps.Clone(base)
 	maps.Copy(all, m)
 	return all
+}
+
+// Meters are all that a price can be given for.
+func Meters() []string {
+	return []string{
+		MeterWebSearch, MeterWebFetch, MeterCodeExecution, MeterContainer, MeterFileSearch, MeterGrounding, MeterMaps, MeterImage,
+		MeterCitation, chat.MeterCitationTokens, MeterToolCall, chat.MeterSearchMedium, chat.MeterSearchHigh,
+	}
+}
+
+// Bound is how many units are held for a use: what the request allows, or what is
+// seldom passed where it allows any number. What is used beyond is booked all the
+// same, as an overrun.
+func (u Use) Bound() int64 {
+	if u.Most > 0 {
+		return u.Most
+	}
+	switch u.Meter {
+	case MeterContainer, MeterGrounding, MeterMaps, MeterImage, chat.MeterSearchMedium, chat.MeterSearchHigh:
+		return 1
+	case chat.MeterCitationTokens:
+		return 50_000
+	case MeterCitation:
+		return 25
+	}
+	return 10
+}
+
+// Verdict is what the members of a request mean to one target. Members are given by
+// where they lie in the request.
+type Verdict struct {
+	Uses     []Use
+	Unpriced []Member // may cost what nobody can know before
+	Selects  []Member // name a model, or who serves it
+	Stored   []Member // name what is stored at the provider
+	Extra    int64    // bytes of text that add to the bound of the output
+}
+
+// Member is one of a request: where it lies, and its name in tables, which for a tool
+// has its type instead of its position.
+type Member struct{ Path, Name string }
+
+// Judge says what the members of a request mean to t, as it will be sent there. It is
+// the zero Verdict for most requests.
+func (t *Target) Judge(r *chat.Request) (v Verdict) {
+	for _, n := range r.Noted() {
+		top, _, _ := strings.Cut(n.Name, ".")
+		if n.Name == chat.NotedReference {
+			top = "messages"
+		}
+		if !slices.Contains(operations[t.Can.Operation].ours, top) && !t.Sends(top) {
+			continue
+		}
+		j := judgement{v: &v, table: t.Quirks.Members, request: r}
+		if n.Name == chat.NotedTool && jsonraw.IsObject(n.Value) {
+			j.tool(n)
+		} else {
+			j.member(n)
+		}
+	}
+	return v
+}
+
+// judgement is a verdict that is being reached.
+type judgement struct {
+	v       *Verdict
+	table   Members
+	request *chat.Request
+}
+
+func (j judgement) member(n chat.Noted) {
+	if jsonraw.IsNull(n.Value) {
+		return
+	}
+	rule, ok := j.table[n.Name]
+	inner := j.table.hasInside(n.Name)
+	if !ok && inner {
+		j.within(n)
+		return
+	}
+	if !ok {
+		rule, ok = j.table.Rule(n.Name)
+	}
+	if !ok && n.Name == chat.NotedReference {
+		rule, ok = Rule{Class: Stored}, true
+	}
+	switch {
+	case ok && rule.Class == Unsent:
+		return
+	case !ok || !rule.takes(n.Value):
+		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
+		return
+	case inner && rule.Class == Stored && jsonraw.IsObject(n.Value): // an id is a text; an object says more
+	default:
+		j.apply(rule, n)
+	}
+	if inner {
+		j.below(n)
+	}
+}
+
+// within judges a member of which only what is in it means something.
+func (j judgement) within(n chat.Noted) {
+	if !jsonraw.IsObject(n.Value) && !jsonraw.IsArray(n.Value) {
+		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
+		return
+	}
+	j.below(n)
+}
+
+// takes reports a value that the rule is for.
+func (r Rule) takes(value []byte) bool {
+	if r.Values == nil {
+		return true
+	}
+	if jsonraw.IsArray(value) {
+		for element := range jsonraw.Elements(value) {
+			if !r.takes(element) {
+				return false
+			}
+		}
+		return true
+	}
+	if !jsonraw.IsString(value) {
+		return slices.Contains(r.Values, string(value))
+	}
+	for word := range strings.SplitSeq(jsonraw.Text(value), ",") {
+		if !slices.Contains(r.Values, strings.TrimSpace(word)) {
+			return false
+		}
+	}
+	return true
+}
+
+// apply notes what a member of a class means. One that is switched off asks for
+// nothing.
+func (j judgement) apply(rule Rule, n chat.Noted) {
+	if rule.Class != Free && (string(n.Value) == "false" || jsonraw.IsEmptyArray(n.Value)) {
+		return
+	}
+	switch rule.Class {
+	case Priced:
+		j.v.Uses = append(j.v.Uses, Use{Meter: rule.Meter, Most: j.most(rule, n.Value)})
+	case Extends:
+		j.v.Extra += int64(len(n.Value))
+	case Refused:
+		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
+	case Selects:
+		j.v.Selects = append(j.v.Selects, Member{n.Path, n.Name})
+	case Stored:
+		j.v.Stored = append(j.v.Stored, Member{n.Path, n.Name})
+	case Content:
+		if names(n.Value, "file_id") {
+			j.v.Stored = append(j.v.Stored, Member{n.Path, n.Name})
+		}
+	case Unknown, Free, Unsent:
+	}
+}
+
+// names reports a member of that name anywhere in a value.
+func names(value []byte, member string) bool {
+	for element := range jsonraw.Elements(value) {
+		if names(element, member) {
+			return true
+		}
+	}
+	for name, inner := range jsonraw.Each(value) {
+		if string(name) == member || names(inner, member) {
+			return true
+		}
+	}
+	return false
+}
+
+// most is how many units a priced member may use: the least of the bounds that the
+// client gives, else what the rule says.
+func (j judgement) most(rule Rule, value []byte) int64 {
+	least := rule.Each
+	for _, name := range rule.Most {
+		raw := jsonraw.Lookup(value, name)
+		if raw == nil {
+			raw = j.request.Get(name)
+		}
+		if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil && n > 0 && (least == 0 || least == rule.Each || n < least) {
+			least = n
+		}
+	}
+	return least
+}
+
+// below judges the members of a value, or of its elements.
+func (j judgement) below(n chat.Noted) {
+	if jsonraw.IsArray(n.Value) {
+		i := 0
+		for element := range jsonraw.Elements(n.Value) {
+			j.below(chat.Noted{Path: n.Path + "[" + strconv.Itoa(i) + "]", Name: n.Name, Value: element})
+			i++
+		}
+		return
+	}
+	for name, value := range jsonraw.Each(n.Value) {
+		j.member(chat.Noted{Path: n.Path + "." + pathName(name), Name: n.Name + "." + pathName(name), Value: value})
+	}
+}
+
+// pathName is a client's name that cannot be taken for a path.
+func pathName(name []byte) string {
+	return shown(strings.Map(func(r rune) rune {
+		if strings.ContainsRune(".[]*/=", r) {
+			return '?'
+		}
+		return r
+	}, string(name[:min(len(name), 64)])))
+}
+
+// tool judges an element of tools: by its type, or where it has none, by each of its
+// members, as Google and Amazon have them. One of the client itself has the type
+// function here.
+func (j judgement) tool(n chat.Noted) {
+	kind := jsonraw.Text(jsonraw.Lookup(n.Value, "type"))
+	if kind == "" {
+		for _, own := range []string{"function", "custom"} {
+			if jsonraw.IsObject(jsonraw.Lookup(n.Value, own)) {
+				kind = own
+			}
+		}
+	}
+	if kind == "" {
+		j.below(n)
+		return
+	}
+	n.Name += "." + withoutDate(pathName([]byte(kind)))
+	rule, ok := j.table.Rule(n.Name)
+	switch own := kind == "function" || kind == "custom"; {
+	case ok && rule.Class == Unsent:
+		return
+	case !ok && !own:
+		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
+		return
+	case !own:
+		j.apply(rule, n)
+	}
+	for name, value := range jsonraw.Each(n.Value) {
+		if !slices.Contains(toolMembers, string(name)) {
+			j.member(chat.Noted{Path: n.Path + "." + pathName(name), Name: n.Name + "." + pathName(name), Value: value})
+		}
+	}
+}
+
+// toolMembers are those that a tool may have whatever it is.
+var toolMembers = []string{"type", "function", "custom", "id", "index", "name", "description", "cache_control", "parameters", "strict"}
+
+// withoutDate is the type of a tool without the day since when it has been so.
+func withoutDate(kind string) string {
+	for _, date := range []string{"_00000000", "_0000_00_00"} {
+		end := len(kind) - len(date)
+		if end > 0 && strings.Map(digitsAsZero, kind[end:]) == date {
+			return kind[:end]
+		}
+	}
+	return kind
+}
+
+func digitsAsZero(r rune) rune {
+	if '0' <= r && r <= '9' {
+		return '0'
+	}
+	return r
+}
+
+// Rights is what a key, and the operator, let a request hold.
+type Rights struct {
+	Budget bool // money or tokens are bounded: what may cost anything is refused
+	Models bool // only some models may be asked for: what names others is refused
+	Stored bool // what is stored at providers may be named
+	// Allow are members that the operator takes for free, by their names in tables:
+	// PROVIDER/MEMBER, or PROVIDER/MODEL/MEMBER. What they name needs a right all the
+	// same.
+	Allow []string
+	// Strict refuses what may cost anything to every key.
+	Strict bool
+}
+
+// Bar is why a request may not be sent to a target: the first member that its key has
+// no right to.
+type Bar struct {
+	Class  Class // Stored, Selects or Refused
+	Member string
+	// Allow is what the operator would have to allow; "" where that does not help.
+	Allow string
+}
+
+// String says it as a reason for not taking a target.
+func (b *Bar) String() string {
+	switch b.Class {
+	case Stored:
+		return b.Member + " names what is stored at the provider"
+	case Selects:
+		return b.Member + " names a model besides the one that is asked for"
+	case Unknown, Free, Unsent, Priced, Extends, Content, Refused:
+	}
+	return "what " + b.Member + " costs is not known"
+}
+
+// Bar is the first member that may not be sent to t; nil where all may.
+func (v Verdict) Bar(r Rights, t *Target) *Bar {
+	for _, b := range []struct {
+		class   Class
+		bars    bool
+		members []Member
+	}{
+		{Stored, !r.Stored, v.Stored},
+		{Selects, r.Models, v.Selects},
+	} {
+		if b.bars && len(b.members) > 0 {
+			return &Bar{Class: b.class, Member: b.members[0].Path}
+		}
+	}
+	if !r.Budget && !r.Strict {
+		return nil
+	}
+	for _, members := range [][]Member{v.Selects, v.Unpriced} {
+		for _, m := range members {
+			if !r.allows(t, m.Name) {
+				return &Bar{Class: Refused, Member: m.Path, Allow: t.Provider + "/" + m.Name}
+			}
+		}
+	}
+	return nil
+}
+
+// Named are the members that are sent though nobody can know what they cost.
+func (v Verdict) Named() (paths []string) {
+	for _, members := range [][]Member{v.Unpriced, v.Selects} {
+		for _, m := range members {
+			paths = append(paths, m.Path)
+		}
+	}
+	return paths
+}
+
+func (r Rights) allows(t *Target, name string) bool {
+	return len(r.Allow) > 0 && (slices.Contains(r.Allow, t.Provider+"/"+name) || slices.Contains(r.Allow, t.Name()+"/"+name))
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,4 +199,271 @@ func encoded(resp *http.Response) bool {
 func mediaType(resp *http.Response) string {
 	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(kind))
+}
+
+// Answered reports whether a provider that says which model answered names the one
+// that t asks for. Names of one model differ by who hosts it, by the order of their
+// words and what parts them, and by the day of a version where only one of them has it.
+// A deployment with a name of its own answers in that of its model.
+func (t *Target) Answered(said string) bool {
+	if said == "" || said == t.Upstream || said == t.Model {
+		return true
+	}
+	var name, asked, ours words
+	name.read(said)
+	if asked.read(t.Upstream); alike(name.model(), asked.model()) {
+		return name.fits(&asked)
+	}
+	ours.read(t.Model)
+	return alike(name.model(), ours.model()) && name.fits(&ours)
+}
+
+// NamesOf are the names by which a catalogue may know a model that a provider calls
+// said: that one, and without where it lies and without the end that tells its version.
+func NamesOf(said string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(said) {
+			return
+		}
+		name := said[strings.LastIndexByte(said, '/')+1:]
+		for name != "" {
+			if name != said && !yield(name) {
+				return
+			}
+			end := strings.LastIndexAny(name, "-:@.")
+			word, rest := firstWord(name[end+1:])
+			if end <= 0 || word == "" || rest != "" && word != "v" || !isDigit(word[0]) && word != "v" && !neutral(word) {
+				return
+			}
+			name = name[:end]
+		}
+	}
+}
+
+// mostWords is how many words of a name are looked at.
+const mostWords = 24
+
+// words are those of the name of a model, and of its version, which may be none.
+type words struct {
+	all    [mostWords]string // those of the version stand at the end
+	models int
+	dates  int
+}
+
+func (w *words) model() []string { return w.all[:w.models] }
+
+func (w *words) version() []string { return w.all[mostWords-w.dates:] }
+
+func (w *words) fits(other *words) bool {
+	return w.dates == 0 || other.dates == 0 || alike(w.version(), other.version())
+}
+
+// read parts a name such as eu.anthropic.claude-sonnet-4-5-20250929-v1:0. A word is a
+// run of letters or of digits.
+func (w *words) read(name string) {
+	name = withoutHost(name[strings.LastIndexByte(name, '/')+1:])
+	dated := false
+	for name != "" && w.models+w.dates < mostWords {
+		var word string
+		if word, name = firstWord(name); word == "" {
+			break
+		}
+		switch {
+		case neutral(word):
+		case dated && word == "v": // a revision of that version, and the last of the name
+			return
+		case ofDate(word, name) || dated && len(word) == 2 && isDigit(word[0]):
+			dated = true
+			w.dates++
+			w.all[mostWords-w.dates] = word
+			continue
+		default:
+			w.all[w.models] = word
+			w.models++
+		}
+		dated = false
+	}
+}
+
+// withoutHost is a name without where it is hosted, and without the revision that
+// Amazon puts behind the names of others.
+func withoutHost(name string) string {
+	hosted := false
+	for {
+		host, rest, found := strings.Cut(name, ".")
+		if !found || host == "" || strings.ContainsAny(host, "0123456789:@_") {
+			break
+		}
+		name, hosted = rest, true
+	}
+	if hosted {
+		name, _, _ = strings.Cut(name, ":")
+		if end := len(name) - len("-v0"); end > 0 && name[end:end+2] == "-v" && isDigit(name[end+2]) {
+			name = name[:end]
+		}
+	}
+	return name
+}
+
+// firstWord parts the first word from the rest.
+func firstWord(s string) (word, rest string) {
+	for s != "" && !isDigit(s[0]) && !isLetter(s[0]) {
+		s = s[1:]
+	}
+	end := 0
+	for end < len(s) && (isDigit(s[end]) || isLetter(s[end])) && isDigit(s[end]) == isDigit(s[0]) {
+		end++
+	}
+	return s[:end], s[end:]
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c >= 0x80 }
+
+// neutral reports a word that says nothing about which model it is.
+func neutral(word string) bool {
+	return word == "latest" || word == "preview" || word == "exp" || word == "experimental" || word == "gguf"
+}
+
+// ofDate reports a number that is part of a date, or that counts versions: it has four
+// digits or more, begins with a zero, or stands before a year. Two digits behind such a number are part of it, too.
+func ofDate(word, rest string) bool {
+	if !isDigit(word[0]) || len(word) < 2 {
+		return false
+	}
+	next, _ := firstWord(rest)
+	return len(word) >= 4 || word[0] == '0' || len(word) == 2 && len(next) == 4 && strings.HasPrefix(next, "20")
+}
+
+// alike compares words, in any order and without regard to capitals.
+func alike(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	var taken [mostWords]bool
+	return !slices.ContainsFunc(a, func(word string) bool {
+		for i := range b {
+			if !taken[i] && strings.EqualFold(word, b[i]) {
+				taken[i] = true
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// maxHeld bounds what a stream may send before its first content.
+const maxHeld = 4 << 20
+
+// live is a stream under way. What came before its first content, and that, is
+// held back until the caller asks.
+type live struct {
+	*trip
+	resp   *http.Response
+	body   *body
+	from   chat.Stream
+	held   []chat.Chunk
+	end    error
+	closed bool
+}
+
+var _ chat.Stream = (*live)(nil)
+
+// stream reads a streamed answer up to its first content.
+func (t *trip) stream(resp *http.Response, b *body) (*Answer, error) {
+	l := &live{trip: t, resp: resp, body: b, from: operations[t.x.Operation].stream(t.x, b)}
+	t.awaited = "the first content"
+	b.until = time.Now().Add(t.firstTimeout())
+	if err := l.begin(); err != nil {
+		t.told = l.Told().Usage
+		_ = l.Close()
+		return nil, err
+	}
+	t.awaited, b.until = "the next byte", time.Time{}
+	return &Answer{Stream: l}, nil
+}
+
+// begin holds chunks until one says that the answer has begun.
+func (l *live) begin() error {
+	for size := 0; ; {
+		c, err := l.read()
+		switch {
+		case errors.Is(err, io.EOF):
+			l.end = err
+			return l.fill(&Error{Kind: KindBroken, Err: errEmpty}, l.resp)
+		case err != nil:
+			return l.fault(err)
+		case c.Content || c.Finish != "" || c.UsageOnly:
+			l.held = append(l.held, c)
+			return nil
+		}
+		if size += len(c.Data); size > maxHeld {
+			return l.fill(&Error{Kind: KindBroken, Err: errNoContent}, l.resp)
+		}
+		c.Data = bytes.Clone(c.Data)
+		l.held = append(l.held, c)
+	}
+}
+
+// read is the next chunk of the adapter's, with the names that the client gave.
+func (l *live) read() (chat.Chunk, error) {
+	c, err := l.from.Next()
+	if len(l.call.aliases.back) > 0 {
+		c.Data = l.call.aliases.restore(c.Data)
+	}
+	return c, err
+}
+
+// Next is the next chunk, first of those that were held back.
+func (l *live) Next() (chat.Chunk, error) {
+	if len(l.held) > 0 {
+		c := l.held[0]
+		l.held = l.held[1:]
+		return c, nil
+	}
+	if l.end != nil {
+		return chat.Chunk{}, l.end
+	}
+	c, err := l.read()
+	if err == nil {
+		return c, nil
+	}
+	if l.end = err; !errors.Is(err, io.EOF) {
+		l.end = l.abort(l.fault(err))
+	}
+	return chat.Chunk{}, l.end
+}
+
+// Told is what was told of the usage so far.
+func (l *live) Told() chat.Told { return l.from.Told() }
+
+// fault is why a stream failed: what the provider said of it, or else what the
+// network did. The adapter may have read ahead, so that both can be known.
+func (l *live) fault(err error) *Error {
+	if l.body.full != nil {
+		return l.fill(&Error{Kind: KindRoom, Err: l.body.full}, l.resp)
+	}
+	said := (*Error)(nil)
+	if !errors.As(err, &said) && l.body.err != nil {
+		return l.fill(l.network(l.body.err), l.resp)
+	}
+	return l.fill(asError(err), l.resp)
+}
+
+// Close ends the call. The connection of a stream that was read to its end can
+// be used again.
+func (l *live) Close() error {
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	if l.end == nil {
+		l.end = l.abort(&Error{Kind: KindCanceled, Err: errClosed})
+	} else if errors.Is(l.end, io.EOF) {
+		l.body.drain()
+	}
+	err := l.from.Close()
+	l.cancel(errClosed)
+	return err
 }

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 
@@ -100,4 +101,173 @@ func (p *pass) callMembers(raw []byte, sets []jsonraw.Member) []jsonraw.Member {
 		}
 	}
 	return sets
+}
+
+// alternates reports a conversation in which user and assistant take turns behind the
+// system. Tools answer for the user.
+func alternates(r *chat.Request) bool {
+	last := "system"
+	for m := range r.Messages() {
+		role := m.Role.String()
+		if role == "developer" {
+			role = "system"
+		}
+		if role == last && role != "system" && role != "tool" || role == "system" && last != role || last == "tool" && role == "user" {
+			return false
+		}
+		last = role
+	}
+	return true
+}
+
+// alternate makes one message of what one side says in several, and lets the user say
+// what the system says later on.
+func (p *pass) alternate(list [][]byte) [][]byte {
+	var out [][]byte
+	last := "system"
+	for _, raw := range list {
+		role := jsonraw.Text(jsonraw.Lookup(raw, "role"))
+		if role == "developer" {
+			role = "system"
+		}
+		if role == "system" && last != role {
+			role = "user"
+			raw = jsonraw.Edit(raw, []jsonraw.Member{{Name: "role", Value: jsonraw.Quote(role)}})
+			p.lost = append(p.lost, "messages.role")
+		}
+		switch {
+		case role == last && (role == "user" || role == "assistant") && jsonraw.Lookup(out[len(out)-1], "tool_calls") == nil:
+			out[len(out)-1] = together(out[len(out)-1], raw)
+			continue
+		case role == "user" && last == "tool":
+			out = append(out, []byte(`{"role":"assistant","content":"OK."}`))
+		}
+		out, last = append(out, raw), role
+	}
+	return out
+}
+
+// together is the second message behind the first: its content, and what else it has.
+func together(first, second []byte) []byte {
+	sets := []jsonraw.Member{{Name: "content", Value: jsonraw.Array(append(parts(first), parts(second)...))}}
+	for name, value := range jsonraw.Each(second) {
+		if n := string(name); n != "role" && n != "content" && jsonraw.Lookup(first, n) == nil {
+			sets = append(sets, jsonraw.Member{Name: n, Value: value})
+		}
+	}
+	return jsonraw.Edit(first, sets)
+}
+
+// parts are those of a message's content.
+func parts(message []byte) (list [][]byte) {
+	content := jsonraw.Lookup(message, "content")
+	if jsonraw.IsString(content) {
+		var o jsonraw.Object
+		o.Text("type", "text")
+		o.Raw("text", content)
+		return [][]byte{o.Bytes()}
+	}
+	for part := range jsonraw.Elements(content) {
+		list = append(list, part)
+	}
+	return list
+}
+
+// reasoning are the members by which clients ask models to reason, or not to.
+var reasoning = []string{effortMember, "reasoning", "thinking", "enable_thinking", "thinking_budget"}
+
+// asksToReason reports a member that asks the model to reason, rather than not to.
+func (p *pass) asksToReason(name, value []byte) bool {
+	if jsonraw.IsNull(value) {
+		return false
+	}
+	switch string(name) {
+	case effortMember:
+		return jsonraw.Text(value) != "none"
+	case "reasoning":
+		return jsonraw.Text(jsonraw.Lookup(value, "effort")) != "none" && string(jsonraw.Lookup(value, "enabled")) != "false"
+	case "thinking":
+		return jsonraw.Text(jsonraw.Lookup(value, "type")) != "disabled"
+	case "enable_thinking":
+		return string(value) == "true"
+	}
+	return string(value) != "0"
+}
+
+// toReason reports a request that asks the model to reason.
+func (p *pass) toReason() bool {
+	if p.quiet {
+		return false
+	}
+	for _, name := range reasoning {
+		if value := p.r.Get(name); value != nil {
+			return p.asksToReason([]byte(name), value)
+		}
+	}
+	return false
+}
+
+// notToReason reports a request that asks the model not to.
+func (p *pass) notToReason() bool {
+	for _, name := range reasoning {
+		if value := p.r.Get(name); !jsonraw.IsNull(value) {
+			return !p.asksToReason([]byte(name), value)
+		}
+	}
+	return false
+}
+
+// forced reports a choice of tools that forces a call.
+func forced(choice []byte) bool {
+	switch jsonraw.Text(choice) {
+	case "required", "any":
+		return true
+	}
+	mode := jsonraw.Lookup(choice, "allowed_tools", "mode")
+	return jsonraw.IsObject(choice) && (mode == nil || jsonraw.Text(mode) == "required")
+}
+
+// reasoning decides whether the model is told not to reason: the client wants it, or
+// forces a call, which the provider takes from a model that does not reason alone.
+func (p *pass) reasoning() error {
+	force := p.q.ForcedTools == ForcedUnreasoned && (p.reasons || p.toReason()) && forced(p.r.Get("tool_choice"))
+	switch {
+	case force && p.q.Reasons == ReasonsAlways:
+		return unforced()
+	case force, p.notToReason() && p.q.Reasons != ReasonsAlways:
+		p.quiet = force || len(p.q.NoReasoning) > 0
+	}
+	return nil
+}
+
+// setQuiet tells the model not to reason. The client is told, unless it wants that.
+func (p *pass) setQuiet() {
+	if !p.quiet || len(p.q.NoReasoning) == 0 {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.q.NoReasoning)) {
+		if !p.takes([]byte(name)) {
+			continue
+		}
+		value := p.q.NoReasoning[name]
+		p.drops = slices.DeleteFunc(p.drops, func(drop string) bool { return drop == name })
+		p.sets = append(p.sets, jsonraw.Member{Name: name, Value: []byte(value)})
+	}
+	asked := false
+	for _, name := range reasoning {
+		asked = asked || !jsonraw.IsNull(p.r.Get(name))
+	}
+	if !asked {
+		p.lost = Lose(p.lost, "reasoning_effort")
+	}
+}
+
+// unforced is the error where a call is forced of a model that always reasons.
+func unforced() *Error {
+	e := refused("tool_choice")
+	e.Detail = chat.Error{
+		Message: "This model always reasons, and then it cannot be forced to call a tool. Let tool_choice be auto.",
+		Type:    "invalid_request_error", Param: "tool_choice", Code: "unsupported_parameter",
+	}
+	return e
 }

@@ -2,11 +2,18 @@ package providers
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Target is one model at one provider: everything that is needed to call it
@@ -140,4 +147,154 @@ type Call struct {
 	// JSONStream is set where a streamed answer may have the media type
 	// application/json. Elsewhere such an answer is whole.
 	JSONStream bool
+}
+
+// ValidateBaseURL refuses a base URL that is not plainly the https address of a
+// public host. It resolves no names: where they lead is checked at each dial.
+func ValidateBaseURL(raw string) error {
+	u, err := parseBase(raw)
+	if err != nil {
+		return err
+	}
+	host := u.Hostname()
+	if u.Scheme != "https" {
+		return urlError("must begin with https:// unless the provider has private: true")
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		if !public(a) {
+			return fmt.Errorf("%w: base URL at %s", ErrNotPublic, a)
+		}
+		return nil
+	}
+	top := host[strings.LastIndexByte(host, '.')+1:]
+	if top == host || strings.EqualFold(top, "localhost") || strings.EqualFold(top, "internal") || strings.EqualFold(top, "local") {
+		return fmt.Errorf("%w: base URL at %s", ErrNotPublic, host)
+	}
+	return nil
+}
+
+// ValidatePrivateURL is ValidateBaseURL for a provider that is declared private:
+// http and any address are allowed.
+func ValidatePrivateURL(raw string) error {
+	_, err := parseBase(raw)
+	return err
+}
+
+// parseBase accepts only URLs that every parser reads alike.
+func parseBase(raw string) (*url.URL, error) {
+	for i := range len(raw) {
+		if c := raw[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == '%' {
+			return nil, urlError("may hold only plain ASCII; write an international name in its xn-- form")
+		}
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return nil, urlError("is not a URL") // url.Error would repeat it, and with it a password
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, urlError("must begin with https://")
+	case u.User != nil:
+		return nil, urlError("must not hold a user or password; use auth")
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(raw, "#"):
+		return nil, urlError("must not hold a query or fragment")
+	case strings.HasSuffix(raw, "/"):
+		return nil, urlError("must not end in a slash")
+	case !plainPath(u.Path):
+		return nil, urlError("has a path with empty, . or .. segments")
+	}
+	return u, checkHost(u)
+}
+
+func checkHost(u *url.URL) error {
+	host := u.Hostname()
+	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return urlError("has a port that is none")
+		}
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		if a.Zone() != "" {
+			return urlError("must not name a network interface")
+		}
+		return nil
+	}
+	labels := strings.Split(host, ".")
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+			return urlError("has a host that is none")
+		}
+	}
+	// Some resolvers read a name whose last label is a number as an IPv4 address
+	// in octal, in hexadecimal, or with parts left out.
+	if last := strings.ToLower(labels[len(labels)-1]); strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
+		return urlError("has an address that is not written as four numbers from 0 to 255")
+	}
+	return nil
+}
+
+// plainPath reports whether every server would read a path alike: it has no
+// empty, . or .. segments.
+func plainPath(path string) bool {
+	if strings.Contains(path, "//") {
+		return false
+	}
+	for s := range strings.SplitSeq(path, "/") {
+		if s == "." || s == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+func urlError(what string) error { return errors.New("providers: base URL " + what) }
+
+// needed are the members without which an answer is another one than was asked for.
+var needed = []string{
+	searchMember, "tools", "tool_choice", "functions", "function_call", "parallel_tool_calls", "response_format", "n",
+	"modalities", "audio",
+	"logprobs", "top_logprobs",
+}
+
+// Needed are those members of r without which the answer would be another one.
+func Needed(r *chat.Request) (names []string) {
+	for _, name := range needed {
+		value := r.Get(name)
+		if value == nil || chat.Idle([]byte(name), value) || name == "tool_choice" && jsonraw.Text(value) == "auto" {
+			continue
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// Loses is the first of names that t could not do: that its quirks refuse, leave out or
+// bring down to what happens anyway; "" if there is none.
+func (t *Target) Loses(names []string) string {
+	q := &t.Quirks
+	i := slices.IndexFunc(names, func(name string) bool {
+		return q.refuses([]byte(name)) || !t.Sends(name) || name == "n" && q.Bounds[name].Max == "1" ||
+			q.Sampling == SamplingNever && slices.Contains(sampling, name)
+	})
+	if i < 0 {
+		return ""
+	}
+	return names[i]
+}
+
+// mostLost is how many names of members that are lost a client is told. The names are
+// its own, and there may be any number of them.
+const mostLost = 64
+
+// moreLost tells that there are others.
+const moreLost = "more"
+
+// Lose adds the name of a member that is lost, once.
+func Lose(lost []string, name string) []string {
+	if len(lost) > mostLost || slices.Contains(lost, name) {
+		return lost
+	}
+	if len(lost) == mostLost {
+		name = moreLost
+	}
+	return append(lost, name)
 }

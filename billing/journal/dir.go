@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -123,4 +124,109 @@ func listSegments(dir string) ([]*segment, error) {
 		list = append(list, s)
 	}
 	return list, nil
+}
+
+// disk is the directory as the writer sees it; tests put one with faults in its
+// place.
+type disk interface {
+	create(name string) (file, error) // empty, whatever was there
+	remove(name string) error
+	rename(from, to string) error
+	sync() error // forces the names to the disk
+}
+
+// file is a segment that is being written.
+type file interface {
+	WriteAt(b []byte, at int64) (int, error)
+	Truncate(size int64) error
+	Sync() error // called by one goroutine at a time, and never again once it failed
+	Close() error
+}
+
+// realDisk is a directory of the system.
+type realDisk string
+
+var _ disk = realDisk("")
+
+func (d realDisk) create(name string) (file, error) {
+	f, err := os.OpenFile(filepath.Join(string(d), name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	sync, err := syncer(f)
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return &realFile{f, sync}, nil
+}
+
+func (d realDisk) remove(name string) error { return os.Remove(filepath.Join(string(d), name)) }
+
+func (d realDisk) rename(from, to string) error {
+	return os.Rename(filepath.Join(string(d), from), filepath.Join(string(d), to))
+}
+
+func (d realDisk) sync() error { return syncDir(string(d)) }
+
+// realFile is a file of the system with its cheapest sufficient sync.
+type realFile struct {
+	*os.File
+	sync func() error
+}
+
+var _ file = (*realFile)(nil)
+
+func (f *realFile) Sync() error { return f.sync() }
+
+// segment is one file of the log. What changes is guarded by Log.mu.
+type segment struct {
+	number Segment
+	size   int64 // of what is good in it
+	before int64 // size of the segment before it, if the header says so
+
+	file   file // nil in the segments of earlier processes
+	seed   uint32
+	synced int64 // how much of it is on the disk
+	named  bool  // its name is on the disk; the goroutine's
+	err    error // of its sync, which is never tried again
+}
+
+// inspect reads size and header of a segment of an earlier process.
+func (s *segment) inspect(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if s.size, err = f.Seek(0, io.SeekEnd); err != nil {
+		return err
+	}
+	first := make([]byte, headerSize)
+	if _, err := f.ReadAt(first, 0); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	h, ok := parseHeader(first)
+	if ok && h.version != version {
+		return fmt.Errorf("%w: %s has version %d, this program reads %d", ErrVersion, name, h.version, version)
+	}
+	if ok && h.number == s.number && h.before >= headerSize {
+		s.before = h.before
+	}
+	return nil
+}
+
+// sync forces the segment to the disk, the first time with its name.
+func (s *segment) sync(d disk) error {
+	if err := s.file.Sync(); err != nil {
+		return err
+	}
+	if s.named {
+		return nil
+	}
+	if err := d.sync(); err != nil {
+		return err
+	}
+	s.named = true
+	return nil
 }

@@ -1,12 +1,126 @@
 package journal
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"hash/fnv"
 	"io/fs"
 	"os"
 )
+
+// state is what is at a place of a segment.
+type state int
+
+const (
+	whole state = iota // a record
+	wrong              // a record's length, but its sum is wrong
+	short              // the beginning of a record: the file ends too early
+	noise              // not the beginning of a record
+)
+
+// look reads the record at the beginning of b; n is its length with its head
+// where that is known, that is unless there is only noise.
+func look(b []byte, seed uint32) (rec []byte, n int, st state) {
+	if len(b) < 8 {
+		return nil, 0, short
+	}
+	length := binary.LittleEndian.Uint32(b)
+	if length != ^binary.LittleEndian.Uint32(b[4:]) || length == 0 || length > MaxRecord {
+		return nil, 0, noise
+	}
+	n = headSize + int(length)
+	if len(b) < n {
+		return nil, n, short
+	}
+	rec = b[headSize:n]
+	if binary.LittleEndian.Uint32(b[8:]) != crc32.Update(crc32.Update(seed, castagnoli, b[:4]), castagnoli, rec) {
+		return nil, n, wrong
+	}
+	return rec, n, whole
+}
+
+// gap is a place that is not a record.
+type gap struct {
+	at, n  int64
+	torn   bool // a write that had not ended: the record was never acknowledged
+	reason string
+}
+
+// scan hands every record of a segment to yield. end is the length that the
+// segment must have, or 0 if its process died before anyone knew. An error is
+// only ever yield's.
+func scan(s Segment, data []byte, end int64, yield func(rec []byte) error) ([]gap, error) {
+	var gaps []gap
+	size := int64(len(data))
+	if end > 0 && end < size {
+		data, size = data[:end], end // what follows was cut off when it failed
+	}
+	at := min(size, headerSize)
+	if h, ok := parseHeader(data[:at]); at == headerSize && (!ok || h.number != s) {
+		gaps = append(gaps, gap{at: 0, n: headerSize, reason: "the header is damaged"})
+	}
+	seed := s.seed()
+	for at < size {
+		rec, n, st := look(data[at:], seed)
+		if st == whole {
+			if err := yield(rec); err != nil {
+				return gaps, err
+			}
+			at += int64(n)
+			continue
+		}
+		g := skip(data[at:], seed, n, st)
+		g.at = at
+		at += g.n
+		g.torn = g.torn && at == size && end == 0
+		gaps = append(gaps, g)
+	}
+	if end > size {
+		gaps = append(gaps, gap{at: size, n: end - size, reason: "the end is missing"})
+	}
+	return gaps, nil
+}
+
+// skip finds out how long the gap is that b begins with. A sound length is
+// trusted, so that what a record contains is not taken for records.
+func skip(b []byte, seed uint32, n int, st state) gap {
+	switch st {
+	case short:
+		return gap{n: int64(len(b)), torn: true, reason: "the record is cut off"}
+	case wrong:
+		return gap{n: int64(n), reason: "the checksum is wrong"}
+	default:
+		return seek(b, seed)
+	}
+}
+
+// seek looks for the next record that is sound in every byte.
+func seek(b []byte, seed uint32) gap {
+	if empty(b) {
+		return gap{n: int64(len(b)), torn: true, reason: "nothing but noughts"}
+	}
+	g := gap{n: int64(len(b)), reason: "not a record"}
+	work := 16 * len(b) // a bound for files that are made to keep us busy
+	for at := 1; at < len(b) && work > 0; at++ {
+		_, n, st := look(b[at:], seed)
+		if st == whole {
+			g.n = int64(at)
+			return g
+		}
+		if st == wrong {
+			work -= n
+		}
+	}
+	return g
+}
+
+// empty is whether there is nothing but noughts.
+func empty(b []byte) bool {
+	return len(bytes.TrimLeft(b, "\x00")) == 0
+}
 
 // Replay hands over all records that earlier processes have written and that
 // were not dropped, in order; rec is valid only during the call. It stops at the
@@ -105,3 +219,121 @@ func (l *Log) store(file string, b []byte) (string, error) {
 
 // quarantined names the copy by where it was.
 func quarantined(d Damage) string { return fmt.Sprintf("%s-%d.bad", d.Segment, d.Offset) }
+
+// Empty removes all segments, the one that is being written included, where nothing
+// can be written for want of space: a disk that the log itself has filled has room
+// again. It does nothing otherwise. Nothing in the log may be needed any more, and no
+// Append may be under way.
+func (l *Log) Empty() error {
+	l.dropping.Lock()
+	defer l.dropping.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f := l.fault.Load(); l.closed || f == nil || !errors.Is(f.err, ErrFull) {
+		return nil
+	}
+	if l.active != nil {
+		l.retire(l.active)
+		l.active = nil
+	}
+	for len(l.all) > 0 {
+		s := l.all[0]
+		if err := l.gone(s); err != nil {
+			return err
+		}
+		l.all = l.all[1:]
+		l.size.Add(-s.size)
+	}
+	return nil
+}
+
+// gone removes the file of a segment.
+func (l *Log) gone(s *segment) error {
+	if err := l.disk.remove(s.number.file()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return failure(ErrFailed, "drop a segment", err)
+	}
+	// One after the other: a file that is gone before an older one looks lost.
+	if err := l.disk.sync(); err != nil {
+		return failure(ErrFailed, "drop a segment", err)
+	}
+	return nil
+}
+
+// Restore is nil while all files of the log are where they were. Where somebody has
+// deleted or replaced them it makes the directory anew, begins a segment in it, and
+// returns an error that wraps ErrLost: what is needed of the lost segments is to be
+// appended again. Any other error says why that was not possible; nothing can be
+// written then.
+func (l *Log) Restore() error {
+	l.dropping.Lock()
+	defer l.dropping.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	lost := l.lost()
+	if lost == nil {
+		return nil
+	}
+	if err := l.begin(); err != nil {
+		return errors.Join(lost, l.fail(fault{err: failure(ErrFailed, "make the directory anew", err)}))
+	}
+	l.fault.Store(nil)
+	return lost
+}
+
+// lost says what is not there any more, or not ours.
+func (l *Log) lost() error {
+	held, err := l.lock.Stat()
+	if err != nil {
+		return nil //nolint:nilerr // it cannot be told
+	}
+	if there, err := os.Stat(l.path(lockFile)); err != nil || !os.SameFile(held, there) {
+		return fmt.Errorf("%w: %s is not the directory that it was", ErrLost, l.dir)
+	}
+	for _, s := range l.all {
+		if _, err := os.Stat(l.path(s.number.file())); errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%w: %s", ErrLost, l.path(s.number.file()))
+		}
+	}
+	return nil
+}
+
+// begin takes the directory into possession again and begins a segment there.
+func (l *Log) begin() error {
+	if err := makeDir(l.dir); err != nil {
+		return err
+	}
+	held, err := l.lock.Stat()
+	if err != nil {
+		return err
+	}
+	if there, err := os.Stat(l.path(lockFile)); err != nil || !os.SameFile(held, there) {
+		lock, err := lockDir(l.dir)
+		if err != nil {
+			return err
+		}
+		_ = l.lock.Close()
+		l.lock = lock
+	}
+	if err := replace(l.path(idFile), []byte(l.id+"\n")); err != nil {
+		return err
+	}
+	if l.active != nil {
+		l.retire(l.active)
+		l.active = nil
+	}
+	kept := l.all[:0]
+	for _, s := range l.all {
+		if _, err := os.Stat(l.path(s.number.file())); err != nil {
+			l.size.Add(-s.size)
+			continue
+		}
+		kept = append(kept, s)
+	}
+	clear(l.all[len(kept):])
+	l.all = kept
+	l.active, err = l.create()
+	return err
+}

@@ -65,3 +65,187 @@ func orNil(s jsonraw.Span, b []byte) []byte {
 	}
 	return s.Of(b)
 }
+
+// Pieces are all that costs tokens in m besides its role and name, in the order
+// of the body. Nothing that a model may get to see is left out: what is of no
+// known kind is a PieceOther.
+func (m Message) Pieces() iter.Seq[Piece] {
+	return func(yield func(Piece) bool) {
+		for name, raw := range jsonraw.Each(m.Raw) {
+			if !pieces(intern(name), raw, yield) {
+				return
+			}
+		}
+	}
+}
+
+// intern is a name without a copy for the usual ones.
+func intern(name []byte) string {
+	for _, usual := range [...]string{"role", "content", "type", "text", "image_url", "tool_calls", "tool_call_id", "name", "refusal"} {
+		if string(name) == usual {
+			return usual
+		}
+	}
+	return string(name)
+}
+
+// pieces yields those of one member of a message; false ends the iteration.
+func pieces(name string, raw []byte, yield func(Piece) bool) bool {
+	switch {
+	case jsonraw.IsNull(raw) || name == "role" || name == "name" || name == "cache_control":
+		return true
+	case raw[0] == '[' && (name == "content" || name == "images"): // those of an earlier answer are told there
+		return each(raw, func(element []byte) bool { return partPieces(element, yield) })
+	case raw[0] == '[' && name == "tool_calls":
+		return each(raw, func(element []byte) bool { return yield(callPiece(name, element)) })
+	case name == "function_call":
+		return yield(functionPiece(name, raw))
+	case raw[0] == '"' && (name == "content" || name == "refusal" || name == "reasoning" || name == "reasoning_content"):
+		return yield(Piece{Kind: PieceText, Type: name, Text: raw, Raw: raw})
+	}
+	p := Piece{Kind: PieceOther, Type: name, Raw: raw}
+	if name == "audio" {
+		p, _ = nativeMedia(p)
+	}
+	return yield(p)
+}
+
+// each calls f for the elements of an array until it returns false.
+func each(array []byte, f func([]byte) bool) bool {
+	for element := range jsonraw.Elements(array) {
+		if !f(element) {
+			return false
+		}
+	}
+	return true
+}
+
+// partPieces yields what one content part holds. It goes by the members and not
+// by "type", because some providers do.
+func partPieces(part []byte, yield func(Piece) bool) bool {
+	for name, raw := range jsonraw.Each(part) {
+		p := Piece{Type: intern(name), Raw: raw}
+		if m, ok := nativeMedia(p); ok {
+			if !yield(m) {
+				return false
+			}
+			continue
+		}
+		switch {
+		case jsonraw.IsNull(raw) || p.Type == "type" || p.Type == "cache_control":
+			continue
+		case raw[0] == '"' && (p.Type == "text" || p.Type == "refusal"):
+			p.Kind, p.Text = PieceText, raw
+		case p.Type == "image_url":
+			p.Kind = PieceImage
+			p.read("url", "", "detail")
+		case p.Type == "input_audio":
+			p.Kind = PieceAudio
+			p.read("data", "", "format")
+		case p.Type == "file":
+			p.Kind = PieceFile
+			p.read("file_data", "filename", "")
+			if p.Text == nil {
+				p.read("file_id", "filename", "")
+			}
+		case p.Type == "content" && raw[0] == '[': // of a tool's result
+			if !each(raw, func(element []byte) bool { return partPieces(element, yield) }) {
+				return false
+			}
+			continue
+		default:
+			p.Kind = PieceOther
+		}
+		if !yield(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// nativeMedia is a picture, a sound, a video or a document that stands in a part as a
+// provider's own format has it: Anthropic's source, Google's inlineData and fileData,
+// what Bedrock and the Responses API have.
+func nativeMedia(p Piece) (Piece, bool) {
+	switch p.Type {
+	case "source", "inline_data", "inlineData", "file_data", "fileData", "image", "document", "video", "audio",
+		"file_url", "file_id", "video_url", "document_url", "input_image", "input_file", "input_video":
+	default:
+		return p, false
+	}
+	media := p
+	media.Kind = PieceMedia
+	if media.find(p.Raw, 0); media.Text == nil {
+		return p, false
+	}
+	return media, true
+}
+
+// find looks for the data, or what leads to it, in an object or in one within.
+func (p *Piece) find(raw []byte, depth int) {
+	const deepest = 3
+	if jsonraw.IsString(raw) {
+		p.Text = raw
+		return
+	}
+	if !jsonraw.IsObject(raw) || depth > deepest {
+		return
+	}
+	for name, value := range jsonraw.Each(raw) {
+		switch string(name) {
+		case "data", "bytes", "url", "uri", "file_uri", "fileUri", "file_id", "file_data", "image_url", "source", "s3Location":
+			if text := string(jsonraw.Lookup(raw, "type")); text != `"text"` {
+				p.find(value, depth+1)
+			}
+		case "media_type", "mime_type", "mimeType", "format":
+			if jsonraw.IsString(value) {
+				p.Detail = jsonraw.Quoted(value).String()
+			}
+		}
+	}
+}
+
+// callPiece is an element of tool_calls.
+func callPiece(from string, call []byte) Piece {
+	for name, raw := range jsonraw.Each(call) {
+		if (string(name) == "function" || string(name) == "custom") && raw[0] == '{' {
+			p := functionPiece(from, raw)
+			p.Raw = call
+			return p
+		}
+	}
+	return Piece{Kind: PieceOther, Type: from, Raw: call}
+}
+
+// functionPiece is a call of a function, or of a custom tool. Arguments that are
+// no string are no kind that we know.
+func functionPiece(from string, call []byte) Piece {
+	p := Piece{Kind: PieceToolCall, Type: from, Raw: call}
+	p.read("arguments", "name", "")
+	if p.Text == nil {
+		p.read("input", "name", "")
+	}
+	if p.Text == nil {
+		p.Kind = PieceOther
+	}
+	return p
+}
+
+// read fills p from the members of its object; a bare string is the text.
+func (p *Piece) read(text, name, detail string) {
+	if p.Raw[0] == '"' {
+		p.Text = p.Raw
+		return
+	}
+	for member, raw := range jsonraw.Each(p.Raw) {
+		switch {
+		case raw[0] != '"':
+		case string(member) == text:
+			p.Text = raw
+		case string(member) == name:
+			p.Name = raw
+		case string(member) == detail:
+			p.Detail = jsonraw.Quoted(raw).String()
+		}
+	}
+}

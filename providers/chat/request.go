@@ -1,14 +1,57 @@
 package chat
 
 import (
+	"bytes"
 	"encoding/json"
 	"iter"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"tallyroute/providers/jsonraw"
 )
+
+// Bounds of a request that no parser behind us should have to survive.
+const (
+	MaxMessages = 16384 // unless Limits says otherwise, like the next two
+	MaxParts    = 16384
+	MaxN        = 8 // choices
+	MaxMetadata = 16
+	MaxInputs   = 2048 // texts, or lists of tokens, of one request for embeddings
+	MaxModel    = 256  // bytes of the model's name
+	maxEndUser  = 256
+
+	maxDimensions = 1 << 20 // of a vector
+)
+
+// Limits are the bounds of a request that an operator may move. The zero value of each
+// is the default.
+type Limits struct {
+	N        int64 // most choices that one request may ask for
+	Messages int64
+	// Parts are the elements of lists of which a format makes something of its own:
+	// of content, tool calls and reasoning of all messages, and tools.
+	Parts int64
+}
+
+func (l Limits) filled() Limits {
+	for _, d := range []struct {
+		at    *int64
+		value int64
+	}{{&l.N, MaxN}, {&l.Messages, MaxMessages}, {&l.Parts, MaxParts}} {
+		if *d.at <= 0 {
+			*d.at = d.value
+		}
+	}
+	return l
+}
+
+// tooMany is a request with more of something than it may have.
+func tooMany(most int64, what string) *jsonraw.FieldError {
+	return jsonraw.Wrong("is beyond the " + strconv.FormatInt(most, 10) + " " + what + " that a request may have; send fewer")
+}
 
 // Request is the client's body plus the few members that are read. It is
 // immutable: With and Without return changed copies.
@@ -133,4 +176,64 @@ func (r *Request) ResponseFormat() json.RawMessage { return jsonraw.Present(r.Ge
 // Needs is what a request asks of a model.
 type Needs struct {
 	Stream, Tools, Vision, Audio, Documents, JSONSchema bool
+}
+
+// Hosted reports whether a provider works on its own account for this request, so
+// that the prompt, the answer or both grow beyond what can be seen of it here: by
+// tools that run there, by searches, or by contexts and files that it keeps.
+func (r *Request) Hosted() bool {
+	if r.need&needHosted != 0 {
+		return true
+	}
+	for name, value := range r.Members() {
+		if grows(string(name)) && !slices.Contains([]string{"null", "false"}, string(value)) {
+			return true
+		}
+	}
+	return false
+}
+
+// grows are the members that have a provider do or add what is not in the request.
+func grows(name string) bool {
+	switch name {
+	case "web_search_options", "web_search", "search_parameters", "enable_search", "search_options", "plugins", // searches
+		"mcp_servers", "container", "connectors", "documents", "data_sources", "venice_parameters", // tools and documents
+		"previous_response_id", "conversation", "prompt", "cached_content", "cachedContent": // contexts
+		return true
+	}
+	return false
+}
+
+// idle are the values of members that ask for what happens anyway.
+var idle = map[string][]string{
+	"n":                   {"1"},
+	"parallel_tool_calls": {"true"},
+	"logprobs":            {"false"},
+	"top_logprobs":        {"0"},
+	"store":               {"false"},
+	"frequency_penalty":   {"0"},
+	"presence_penalty":    {"0"},
+	"logit_bias":          {"{}"},
+	"metadata":            {"{}"},
+	"service_tier":        {`"auto"`, `"default"`},
+	"tools":               {"[]"},
+	"stop":                {"[]"},
+	"modalities":          {`["text"]`},
+	"verbosity":           {`"medium"`},
+}
+
+// Idle reports a value of a top-level member that asks for what happens anyway, so
+// that nothing is lost where it is left out: null is one of every member.
+func Idle(name, value []byte) bool {
+	if jsonraw.IsNull(value) {
+		return true
+	}
+	values := idle[string(name)]
+	if len(values) == 0 {
+		return false
+	}
+	if f, err := strconv.ParseFloat(string(value), 64); err == nil {
+		value = strconv.AppendFloat(nil, f, 'f', -1, 64) // 0.0 is 0
+	}
+	return slices.Contains(values, string(bytes.TrimPrefix(jsonraw.Compact(value), []byte("-"))))
 }

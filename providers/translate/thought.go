@@ -1,6 +1,11 @@
 package translate
 
-import "tallyroute/providers/jsonraw"
+import (
+	"encoding/base64"
+	"strings"
+
+	"tallyroute/providers/jsonraw"
+)
 
 // Thought is a piece of reasoning that a provider gives out in pieces, with what it
 // needs to believe it when it comes back.
@@ -61,4 +66,113 @@ func (m *Message) Cite(c Citation) {
 	o.Raw("title", c.Title)
 	o.Close('}')
 	m.Annotations = append(m.Annotations, o.Bytes())
+}
+
+// Detail is one element of reasoning_details.
+type Detail struct {
+	Type      string // reasoning.text, reasoning.summary, reasoning.encrypted
+	Format    string // whose it is, such as "google-gemini-v1"; "" where nobody says
+	ID        string
+	Text      string
+	Signature string
+	Data      string
+	Raw       []byte
+
+	index string
+}
+
+// Verified reports that a provider can tell that the thought is its own.
+func (d Detail) Verified() bool { return d.Signature != "" || d.Data != "" }
+
+// details reads reasoning_details. Pieces of one thought, which a client has gathered
+// from a stream and not joined, are joined.
+func (t *Turn) details(list []byte) {
+	for raw := range jsonraw.Elements(list) {
+		t.detail(raw)
+	}
+}
+
+// detail reads one, or a part in which Anthropic's clients give reasoning back.
+func (t *Turn) detail(raw []byte) {
+	d := readDetail(raw)
+	if n := len(t.Details) - 1; n >= 0 && d.continues(t.Details[n]) {
+		last := &t.Details[n]
+		last.Text += d.Text
+		last.Signature = d.Signature
+		return
+	}
+	t.Details = append(t.Details, d)
+}
+
+// continues reports a piece of the same thought, of which the signature comes last.
+func (d Detail) continues(before Detail) bool {
+	const text = "reasoning.text"
+	return d.index != "" && d.index == before.index && d.Type == text && before.Type == text && before.Signature == "" &&
+		d.Format == before.Format && d.ID == before.ID
+}
+
+func readDetail(raw []byte) Detail {
+	d := Detail{Raw: raw}
+	for name, value := range jsonraw.Each(raw) {
+		switch string(name) {
+		case "type":
+			d.Type = jsonraw.Text(value)
+		case "format":
+			d.Format = jsonraw.Text(value)
+		case "id":
+			d.ID = jsonraw.Text(value)
+		case "text", "summary", "thinking":
+			d.Text = jsonraw.Text(value)
+		case "signature":
+			d.Signature = jsonraw.Text(value)
+		case "data":
+			d.Data = jsonraw.Text(value)
+		case "index":
+			d.index = string(value)
+		}
+	}
+	switch d.Type {
+	case "thinking":
+		d.Type = "reasoning.text"
+	case "redacted_thinking":
+		d.Type = "reasoning.encrypted"
+	}
+	return d
+}
+
+// carriedMark begins a signature, or the data of hidden reasoning, in which what a
+// provider needs to see again travels to a client that speaks another format, and back.
+// No provider's own begins like this.
+const carriedMark = "tallyroute1."
+
+// Carry packs reasoning_details, and what calls come with (extra_content, by their ids),
+// into one text; "" if there is nothing to be packed.
+func Carry(details [][]byte, calls []SpokenCall) string {
+	var o, extras jsonraw.Object
+	o.Array("details", details)
+	for _, c := range calls {
+		if c.Extra != nil && c.ID != "" {
+			extras.Raw(c.ID, c.Extra)
+		}
+	}
+	o.Object("calls", extras)
+	if o.Empty() {
+		return ""
+	}
+	return carriedMark + base64.RawURLEncoding.EncodeToString(o.Bytes())
+}
+
+// Carried is what Carry packed, by the id of a call its extra_content; false for any
+// other text.
+func Carried(text string) (details [][]byte, extra func(call string) []byte, ok bool) {
+	packed, ok := strings.CutPrefix(text, carriedMark)
+	if !ok {
+		return nil, nil, false
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(packed)
+	if err != nil || Valid(raw) != nil {
+		return nil, nil, false
+	}
+	calls := jsonraw.Lookup(raw, "calls")
+	return list(jsonraw.Lookup(raw, "details")), func(call string) []byte { return jsonraw.Lookup(calls, call) }, true
 }
