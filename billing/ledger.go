@@ -61,7 +61,7 @@ type Store struct {
 	Archives
 	IntegrityChecker
 	Rejects
-	Replays
+	Claims
 	Database
 }
 
@@ -84,7 +84,7 @@ func (s Store) With(by any) Store {
 	replace(&s.Archives, by)
 	replace(&s.IntegrityChecker, by)
 	replace(&s.Rejects, by)
-	replace(&s.Replays, by)
+	replace(&s.Claims, by)
 	replace(&s.Database, by)
 	return s
 }

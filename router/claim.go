@@ -43,6 +43,6 @@ func (r *Router) forget(ctx context.Context, a accepted, c *idempotency.Claim) {
 // by itself.
 func (r *Router) endClaim(ctx context.Context, a accepted, f func(context.Context) error) {
 	if err := r.holds.within(context.WithoutCancel(ctx), f); err != nil {
-		r.Observer.Observe(Record{RequestID: a.in.RequestID, Event: EventReplayLost, Err: err})
+		r.Observer.Observe(Record{RequestID: a.in.RequestID, Event: EventClaimLost, Err: err})
 	}
 }

@@ -17,7 +17,7 @@ import (
 type Result struct {
 	Key    *billing.Key        // beside an error, too; nil where it is not known
 	Answer *Answer             // nil where the answer was kept
-	Kept   *idempotency.Answer // nil where the request was answered
+	Stored *idempotency.Answer // nil where the request was answered
 }
 
 // Complete runs one request: it is the list of the steps, each of which takes what
@@ -74,10 +74,10 @@ func (r *Router) admit(ctx context.Context, a accepted) (held, error) {
 // replay is the result of a request that was answered before.
 func (r *Router) replay(a accepted, kept *idempotency.Answer) (Result, error) {
 	r.Observer.Observe(Record{
-		Event: EventReplayed, RequestID: a.in.RequestID, KeyID: a.key.ID, TeamID: a.key.TeamID,
+		Event: EventRepeated, RequestID: a.in.RequestID, KeyID: a.key.ID, TeamID: a.key.TeamID,
 		Original: kept.RequestID,
 	})
-	return Result{Key: a.key, Kept: kept}, nil
+	return Result{Key: a.key, Stored: kept}, nil
 }
 
 // refuse records a request that was not answered.

@@ -15,8 +15,8 @@ const (
 	EventRequest       Event = "request"        // a request has ended
 	EventBooked        Event = "booked"         // the rows of a request are settled, whether it was answered or not
 	EventSettleDelayed Event = "settle_delayed" // the database did not take a settlement; it is tried again
-	EventReplayed      Event = "replayed"       // a request got the answer that it had got before
-	EventReplayLost    Event = "replay_lost"    // an answer was not kept, or a claim not given up; it lapses
+	EventRepeated      Event = "replayed"       // a request got the answer that it had got before
+	EventClaimLost     Event = "replay_lost"    // an answer was not kept, or a claim not given up; it lapses
 	EventSettleLost    Event = "settle_lost"    // a settlement was given up; its hold will be swept
 )
 

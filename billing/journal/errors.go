@@ -25,18 +25,18 @@ func failure(kind error, what string, err error) error {
 
 // Damage is a place in a segment that could not be read.
 type Damage struct {
-	Segment Segment
-	Offset  int64  // bytes from the beginning of the file
-	Bytes   int64  // how many are unreadable or missing
-	Kept    string // the file in quarantine that holds them, "" if there is nothing to keep
-	Reason  string
+	Segment     Segment
+	Offset      int64  // bytes from the beginning of the file
+	Bytes       int64  // how many are unreadable or missing
+	Quarantined string // the file in quarantine that holds them, "" if there is nothing to keep
+	Reason      string
 }
 
 // String says where it is and what is wrong.
 func (d Damage) String() string {
 	text := fmt.Sprintf("segment %s at byte %d, %d bytes: %s", d.Segment, d.Offset, d.Bytes, d.Reason)
-	if d.Kept != "" {
-		text += ", kept in " + d.Kept
+	if d.Quarantined != "" {
+		text += ", kept in " + d.Quarantined
 	}
 	return text
 }

@@ -50,7 +50,7 @@ func TestSmallDiskRefusesAndHeals(t *testing.T) {
 		}
 		defer func() { _ = l.Close() }()
 		n := 0
-		if err := l.Replay(func(Segment, []byte) error { n++; return nil }); err != nil {
+		if err := l.Recover(func(Segment, []byte) error { n++; return nil }); err != nil {
 			t.Error(err)
 		}
 		if n < acked/2 {

@@ -46,7 +46,7 @@ func mustClose(t *testing.T, l *Log) {
 // replayed is what a new process would read.
 func replayed(l *Log) ([]string, error) {
 	var recs []string
-	err := l.Replay(func(_ Segment, rec []byte) error {
+	err := l.Recover(func(_ Segment, rec []byte) error {
 		recs = append(recs, string(rec))
 		return nil
 	})
@@ -201,7 +201,7 @@ func TestReplayStops(t *testing.T) {
 	l := mustOpen(t, dir, Options{})
 	stop := errors.New("stop")
 	n := 0
-	if err := l.Replay(func(Segment, []byte) error { n++; return stop }); !errors.Is(err, stop) || n != 1 {
+	if err := l.Recover(func(Segment, []byte) error { n++; return stop }); !errors.Is(err, stop) || n != 1 {
 		t.Errorf("%v after %d records", err, n)
 	}
 }

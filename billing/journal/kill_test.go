@@ -92,7 +92,7 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 	l := mustOpen(t, dir, Options{})
 	next := make(map[string]int)
 	segments := Segment(0)
-	err := l.Replay(func(s Segment, rec []byte) error {
+	err := l.Recover(func(s Segment, rec []byte) error {
 		segments = s
 		name, _, _ := strings.Cut(string(rec), "\n")
 		if !bytes.Equal(rec, padded(name)) {

@@ -85,7 +85,7 @@ func TestHistoryHasWhatWasDropped(t *testing.T) {
 	}
 	defer l.Close()
 	replayed := 0
-	if err := l.Replay(func(Segment, []byte) error { replayed++; return nil }); err != nil || replayed > 10 {
+	if err := l.Recover(func(Segment, []byte) error { replayed++; return nil }); err != nil || replayed > 10 {
 		t.Errorf("%d records are replayed, %v", replayed, err)
 	}
 	if got := history(); len(got) < 50 {

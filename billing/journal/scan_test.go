@@ -158,11 +158,11 @@ func TestDamage(t *testing.T) {
 				if d.Segment != 1 || d.Offset != int64(tt.offset) || d.Bytes != int64(tt.bytes) {
 					t.Errorf("reported %v", d)
 				}
-				kept, err := os.ReadFile(d.Kept)
+				kept, err := os.ReadFile(d.Quarantined)
 				if err != nil || !bytes.Equal(kept, b[tt.offset:tt.offset+tt.bytes]) {
 					t.Errorf("in quarantine: %q, %v", kept, err)
 				}
-				if !strings.Contains(de.Error(), d.Kept) {
+				if !strings.Contains(de.Error(), d.Quarantined) {
 					t.Errorf("the message does not say where: %s", de)
 				}
 			}

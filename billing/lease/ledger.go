@@ -31,7 +31,7 @@ type Journal interface {
 
 // Records are written one after the other, and read by the next process.
 type Records interface {
-	Replay(record func(s journal.Segment, rec []byte) error) error
+	Recover(record func(s journal.Segment, rec []byte) error) error
 	Append(rec []byte) (journal.Segment, error)
 	Write(rec []byte) (journal.Segment, error)
 	Wait() error

@@ -17,7 +17,7 @@ func (l *Ledger) replay() error {
 	begun := make(map[string]*entry)
 	var order []*entry
 	first := l.own
-	err := l.log.Replay(func(seg journal.Segment, raw []byte) error {
+	err := l.log.Recover(func(seg journal.Segment, raw []byte) error {
 		first = min(first, seg)
 		r, err := readRecord(raw)
 		if err != nil {

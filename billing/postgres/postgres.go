@@ -94,7 +94,7 @@ func (s *Store) Contracts() billing.Store {
 		Archives:         s,
 		IntegrityChecker: s,
 		Rejects:          s,
-		Replays:          s,
+		Claims:           s,
 		Database:         s,
 	}
 }

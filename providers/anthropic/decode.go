@@ -99,7 +99,7 @@ func (m *message) block(raw []byte) {
 		m.Think(b.thought(m.thought))
 		m.thought += len(m.Details) - before
 	case "tool_use":
-		c := translate.Said{ID: jsonraw.Text(b.id), Name: translate.WordsOf(b.name)}
+		c := translate.ToolCall{ID: jsonraw.Text(b.id), Name: translate.WordsOf(b.name)}
 		c.Arguments.AddText(string(b.input))
 		m.Calls = append(m.Calls, c)
 	}

@@ -118,7 +118,7 @@ func (s *stream) blockStart(m *translate.Message, data []byte) {
 	case "tool_use":
 		b.number, b.input = s.calls, slices.Clone(c.input)
 		s.calls++
-		m.Calls = []translate.Said{{Index: b.number, ID: jsonraw.Text(c.id), Name: translate.WordsOf(c.name)}}
+		m.Calls = []translate.ToolCall{{Index: b.number, ID: jsonraw.Text(c.id), Name: translate.WordsOf(c.name)}}
 	}
 	s.open = append(s.open, b)
 }
@@ -166,7 +166,7 @@ func (s *stream) delta(m *translate.Message, data []byte) {
 func (b *block) argue(m *translate.Message, piece translate.Words) {
 	if len(piece) > 0 {
 		b.pieces = true
-		m.Calls = append(m.Calls, translate.Said{Index: b.number, Arguments: piece})
+		m.Calls = append(m.Calls, translate.ToolCall{Index: b.number, Arguments: piece})
 	}
 }
 

@@ -97,8 +97,8 @@ func (m *message) text(value []byte) {
 
 // readCall reads a tool call without its input; false is one that the provider makes
 // itself.
-func readCall(value []byte) (translate.Said, bool) {
-	c := translate.Said{ID: jsonraw.Text(jsonraw.Lookup(value, "toolUseId")), Name: translate.WordsOf(jsonraw.Lookup(value, "name"))}
+func readCall(value []byte) (translate.ToolCall, bool) {
+	c := translate.ToolCall{ID: jsonraw.Text(jsonraw.Lookup(value, "toolUseId")), Name: translate.WordsOf(jsonraw.Lookup(value, "name"))}
 	return c, jsonraw.Text(jsonraw.Lookup(value, "type")) != "server_tool_use"
 }
 

@@ -101,7 +101,7 @@ func (s *stream) start(m *translate.Message, data []byte) {
 	if c, ok := readCall(value); ok {
 		b.call, c.Index = s.calls, s.calls
 		s.calls++
-		m.Calls = []translate.Said{c}
+		m.Calls = []translate.ToolCall{c}
 	}
 }
 
@@ -134,7 +134,7 @@ func (s *stream) delta(m *translate.Message, data []byte) {
 func (b *block) argue(m *translate.Message, piece translate.Words) {
 	if len(piece) > 0 && b.call >= 0 {
 		b.pieces = true
-		m.Calls = append(m.Calls, translate.Said{Index: b.call, Arguments: piece})
+		m.Calls = append(m.Calls, translate.ToolCall{Index: b.call, Arguments: piece})
 	}
 }
 

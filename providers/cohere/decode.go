@@ -135,7 +135,7 @@ func (s *speaker) reason(m *translate.Message, kind string, text []byte) {
 
 func (s *speaker) call(m *translate.Message, raw []byte) {
 	function := jsonraw.Lookup(raw, "function")
-	c := translate.Said{
+	c := translate.ToolCall{
 		Index: s.calls, ID: jsonraw.Text(jsonraw.Lookup(raw, "id")),
 		Name: translate.WordsOf(jsonraw.Lookup(function, "name")), Arguments: translate.WordsOf(jsonraw.Lookup(function, "arguments")),
 	}

@@ -71,7 +71,7 @@ func (s *stream) event(m *translate.Message, kind string, message []byte) {
 func (s *stream) argue(m *translate.Message, piece []byte) {
 	if len(jsonraw.Inside(piece)) > 0 && s.calls > 0 {
 		s.argued = true
-		m.Calls = append(m.Calls, translate.Said{Index: s.calls - 1, Arguments: translate.WordsOf(piece)})
+		m.Calls = append(m.Calls, translate.ToolCall{Index: s.calls - 1, Arguments: translate.WordsOf(piece)})
 	}
 }
 

@@ -103,7 +103,7 @@ func (c *choice) encrypted(m *translate.Message, id, signature string) {
 // call is a call of a function. Before the third generation they have no ids.
 func (c *choice) call(m *translate.Message, raw []byte, signature string) {
 	name := jsonraw.Lookup(raw, "name")
-	s := translate.Said{Index: c.calls, ID: jsonraw.Text(jsonraw.Lookup(raw, "id")), Name: translate.WordsOf(name)}
+	s := translate.ToolCall{Index: c.calls, ID: jsonraw.Text(jsonraw.Lookup(raw, "id")), Name: translate.WordsOf(name)}
 	if s.ID == "" {
 		s.ID = translate.Derived("call_", c.id, strconv.Itoa(c.index), strconv.Itoa(c.calls), jsonraw.Text(name))
 	}

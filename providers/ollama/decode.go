@@ -83,7 +83,7 @@ func (s *speaker) say(message []byte) translate.Message {
 	for call := range jsonraw.Elements(jsonraw.Lookup(message, "tool_calls")) {
 		f := jsonraw.Lookup(call, "function")
 		name := jsonraw.Lookup(f, "name")
-		said := translate.Said{Index: s.calls, ID: jsonraw.Text(jsonraw.Lookup(call, "id")), Name: translate.WordsOf(name)}
+		said := translate.ToolCall{Index: s.calls, ID: jsonraw.Text(jsonraw.Lookup(call, "id")), Name: translate.WordsOf(name)}
 		if said.ID == "" {
 			said.ID = translate.Derived("call_", s.id, strconv.Itoa(s.calls), jsonraw.Text(name))
 		}

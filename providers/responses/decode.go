@@ -201,7 +201,7 @@ func logprobs(list []byte) []byte {
 }
 
 func (s *speaker) call(m *translate.Message, item, arguments []byte) {
-	m.Calls = append(m.Calls, translate.Said{
+	m.Calls = append(m.Calls, translate.ToolCall{
 		Index: s.calls, ID: callID(item, s.calls), Name: translate.WordsOf(jsonraw.Lookup(item, "name")),
 		Arguments: translate.WordsOf(arguments),
 	})

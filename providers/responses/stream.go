@@ -187,7 +187,7 @@ func arguments(raw []byte) []byte {
 
 // piece is the next piece of the arguments of a call.
 func (s *stream) piece(m *translate.Message, it *item, text []byte, take func(to *translate.Words, part string, text []byte)) {
-	c := translate.Said{Index: it.call, Custom: it.custom}
+	c := translate.ToolCall{Index: it.call, Custom: it.custom}
 	if take(&c.Arguments, "arguments", text); len(c.Arguments) > 0 && it.begun {
 		m.Calls = append(m.Calls, c)
 	}

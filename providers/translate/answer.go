@@ -79,15 +79,15 @@ func (h Head) write(o *jsonraw.Object, kind string) {
 type Message struct {
 	Text, Refusal, Reasoning Words
 	Details                  [][]byte // elements of reasoning_details
-	Calls                    []Said
+	Calls                    []ToolCall
 	Annotations, Images      [][]byte
 	Audio                    []byte // an object
 	Logprobs                 []byte // the value of logprobs
 	Unbilled                 bool   // the refusal is an explanation, ours or the provider's, and no output of the model
 }
 
-// Said is a call of a function in an answer, or the next piece of one.
-type Said struct {
+// ToolCall is a call of a tool in an answer, or the next piece of one.
+type ToolCall struct {
 	Index     int
 	ID        string // of the first piece
 	Name      Words  // of the first piece
@@ -146,7 +146,7 @@ func (c *Choice) write(o *jsonraw.Object) {
 	if len(c.Refusal) == 0 {
 		o.Word("refusal", "null")
 	}
-	c.members(o, Said.whole)
+	c.members(o, ToolCall.whole)
 	o.Close('}')
 	o.Raw("logprobs", orNull(c.Logprobs))
 	o.Text("finish_reason", c.Finish)
@@ -155,7 +155,7 @@ func (c *Choice) write(o *jsonraw.Object) {
 }
 
 // members adds all but the role and the content.
-func (m *Message) members(o *jsonraw.Object, write func(Said, *jsonraw.Object)) {
+func (m *Message) members(o *jsonraw.Object, write func(ToolCall, *jsonraw.Object)) {
 	m.Refusal.member(o, "refusal")
 	m.Reasoning.member(o, "reasoning_content")
 	o.Array("reasoning_details", m.Details)
@@ -200,7 +200,7 @@ func (m *Message) appendText(text []byte) []byte {
 	return jsonraw.AppendText(text, m.Reasoning)
 }
 
-func (c Said) whole(o *jsonraw.Object) {
+func (c ToolCall) whole(o *jsonraw.Object) {
 	kind, arguments := c.words()
 	o.Open('{')
 	o.Text("id", c.ID)
@@ -215,7 +215,7 @@ func (c Said) whole(o *jsonraw.Object) {
 }
 
 // piece adds the call as an element of a delta.
-func (c Said) piece(o *jsonraw.Object) {
+func (c ToolCall) piece(o *jsonraw.Object) {
 	kind, arguments := c.words()
 	o.Open('{')
 	o.Int("index", int64(c.Index))
@@ -235,7 +235,7 @@ func (c Said) piece(o *jsonraw.Object) {
 }
 
 // words are the names of the members that tell of the call.
-func (c Said) words() (kind, arguments string) {
+func (c ToolCall) words() (kind, arguments string) {
 	if c.Custom {
 		return "custom", "input"
 	}

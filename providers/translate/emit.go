@@ -114,7 +114,7 @@ func (e *Emitter) Say(choice int, m *Message) {
 		o.Text("content", "")
 	}
 	m.Text.member(o, "content")
-	m.members(o, Said.piece)
+	m.members(o, ToolCall.piece)
 	e.close(o, c, m.Logprobs)
 }
 

@@ -39,15 +39,15 @@ func messages() []translate.Message {
 		{Refusal: words("No.")},
 		{Reasoning: words("think"), Details: detail},
 		{Details: [][]byte{[]byte(`{"type":"reasoning.encrypted","data":"x"}`)}},
-		{Calls: []translate.Said{{ID: "call_1", Name: words("f"), Arguments: words("")}}},
-		{Calls: []translate.Said{{Index: 1, Arguments: words(`{"x":"\n"}`)}}},
-		{Calls: []translate.Said{{
+		{Calls: []translate.ToolCall{{ID: "call_1", Name: words("f"), Arguments: words("")}}},
+		{Calls: []translate.ToolCall{{Index: 1, Arguments: words(`{"x":"\n"}`)}}},
+		{Calls: []translate.ToolCall{{
 			Index: 2, ID: "c", Name: words("free"), Arguments: words("text"), Custom: true,
 			Extra: []byte(`{"google":{}}`),
 		}}},
 		{
 			Text: words("a"), Refusal: words("b"), Reasoning: words("c"),
-			Calls: []translate.Said{{ID: "d", Name: words("e"), Arguments: words("{}")}},
+			Calls: []translate.ToolCall{{ID: "d", Name: words("e"), Arguments: words("{}")}},
 		},
 		{Annotations: [][]byte{[]byte(`{"type":"url_citation"}`)}},
 		{Images: [][]byte{[]byte(`{"type":"image_url","image_url":{"url":"data:,"}}`)}},

@@ -147,7 +147,7 @@ const carriedMark = "tallyroute1."
 
 // Carry packs reasoning_details, and what calls come with (extra_content, by their ids),
 // into one text; "" if there is nothing to be packed.
-func Carry(details [][]byte, calls []SpokenCall) string {
+func Carry(details [][]byte, calls []ReplyCall) string {
 	var o, extras jsonraw.Object
 	o.Array("details", details)
 	for _, c := range calls {

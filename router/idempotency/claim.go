@@ -10,9 +10,9 @@ import (
 	"tallyroute/billing"
 )
 
-// Store keeps claims and answers; see billing.Replays for the obligations.
+// Store keeps claims and answers; see billing.Claims for the obligations.
 type Store interface {
-	Claim(ctx context.Context, c billing.Claim, now, until time.Time) (*billing.Replay, error)
+	Claim(ctx context.Context, c billing.Claim, now, until time.Time) (*billing.Claimed, error)
 	Keep(ctx context.Context, c billing.Claim, answer []byte, until time.Time) error
 	Forget(ctx context.Context, c billing.Claim) error
 }
@@ -87,13 +87,13 @@ func Take(ctx context.Context, s Store, r Request, now, until time.Time) (*Claim
 }
 
 // read is the answer to another request that has the claim.
-func (c *Claim) read(found *billing.Replay) (*Answer, error) {
+func (c *Claim) read(found *billing.Claimed) (*Answer, error) {
 	switch {
 	case found.Fingerprint != c.claim.Fingerprint:
 		return nil, &DuplicateError{found.RequestID, DuplicateOther}
-	case found.State == billing.ReplayRunning:
+	case found.State == billing.ClaimRunning:
 		return nil, &DuplicateError{found.RequestID, DuplicateRunning}
-	case found.State == billing.ReplayTooLarge:
+	case found.State == billing.ClaimTooLarge:
 		return nil, &DuplicateError{found.RequestID, DuplicateLarge}
 	}
 	return open(c.seal, found)

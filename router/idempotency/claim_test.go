@@ -14,20 +14,20 @@ import (
 // memory is a store of one claim.
 type memory struct {
 	claim *billing.Claim
-	kept  *billing.Replay
+	kept  *billing.Claimed
 }
 
-func (m *memory) Claim(_ context.Context, c billing.Claim, _, _ time.Time) (*billing.Replay, error) {
+func (m *memory) Claim(_ context.Context, c billing.Claim, _, _ time.Time) (*billing.Claimed, error) {
 	if m.claim == nil {
 		m.claim = &c
-		m.kept = &billing.Replay{RequestID: c.RequestID, Fingerprint: c.Fingerprint, State: billing.ReplayRunning}
+		m.kept = &billing.Claimed{RequestID: c.RequestID, Fingerprint: c.Fingerprint, State: billing.ClaimRunning}
 		return nil, nil
 	}
 	return m.kept, nil
 }
 
 func (m *memory) Keep(_ context.Context, c billing.Claim, answer []byte, _ time.Time) error {
-	m.kept = &billing.Replay{RequestID: c.RequestID, Fingerprint: c.Fingerprint, State: billing.StateOf(answer), Answer: answer}
+	m.kept = &billing.Claimed{RequestID: c.RequestID, Fingerprint: c.Fingerprint, State: billing.StateOf(answer), Answer: answer}
 	return nil
 }
 

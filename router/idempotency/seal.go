@@ -36,7 +36,7 @@ func (c *Claim) close(a Answer) ([]byte, error) {
 var errSealed = errors.New("router: a kept answer cannot be read")
 
 // open is what close has sealed.
-func open(seal [sha256.Size]byte, found *billing.Replay) (*Answer, error) {
+func open(seal [sha256.Size]byte, found *billing.Claimed) (*Answer, error) {
 	aead, err := sealing(seal)
 	if err != nil {
 		return nil, err

@@ -56,7 +56,7 @@ func identifier(prefix, id string) string {
 
 // thoughts writes the reasoning of a whole answer: Claude's as it gave it, that of others
 // as one block, with what their provider needs to see again.
-func thoughts(o *jsonraw.Object, s translate.Spoken) {
+func thoughts(o *jsonraw.Object, s translate.Reply) {
 	if own(s.Details) {
 		for _, d := range s.Details {
 			o.Open('{')
@@ -103,7 +103,7 @@ func orEmpty(raw []byte) []byte {
 }
 
 // use writes the beginning of a call.
-func use(o *jsonraw.Object, c translate.SpokenCall) {
+func use(o *jsonraw.Object, c translate.ReplyCall) {
 	o.Text("type", "tool_use")
 	o.Text("id", c.ID)
 	o.Raw("name", orEmpty(c.Name))
@@ -141,7 +141,7 @@ func citations(annotations [][]byte) (list [][]byte) {
 }
 
 // ending writes why the answer ended, in Anthropic's words.
-func ending(o *jsonraw.Object, s translate.Spoken) {
+func ending(o *jsonraw.Object, s translate.Reply) {
 	o.Text("stop_reason", reason(s.Finish, s.Native))
 	o.Word("stop_sequence", "null")
 }

@@ -20,7 +20,7 @@ type Stream struct {
 	next    int // index of the next block
 	open    []*block
 	details [][]byte // of another provider
-	finish  translate.Spoken
+	finish  translate.Reply
 	usage   []byte // of the chat completion
 	more    []byte // what the router says of the request
 }
@@ -124,7 +124,7 @@ func (s *Stream) begin(data []byte) {
 
 // think writes reasoning: Claude's piece by piece as it gives it, with signatures; of
 // others the text, while the rest is kept for the end of their block.
-func (s *Stream) think(said translate.Spoken) {
+func (s *Stream) think(said translate.Reply) {
 	if own(said.Details) {
 		for _, d := range said.Details {
 			s.piece(d)
@@ -172,9 +172,9 @@ func (s *Stream) hidden(data []byte) {
 }
 
 // call writes a piece of a call.
-func (s *Stream) call(c translate.SpokenCall) {
+func (s *Stream) call(c translate.ReplyCall) {
 	if c.Extra != nil && c.ID != "" { // goes before the call, so that it is known when that is read
-		s.hidden(jsonraw.Quote(translate.Carry(nil, []translate.SpokenCall{c})))
+		s.hidden(jsonraw.Quote(translate.Carry(nil, []translate.ReplyCall{c})))
 	}
 	b := s.block("tool_use", c.Index, &c)
 	if c.Arguments != nil {
@@ -185,7 +185,7 @@ func (s *Stream) call(c translate.SpokenCall) {
 
 // block is the open block for what comes next. Others are closed before it is opened,
 // but for calls that are not whole yet.
-func (s *Stream) block(kind string, key int, call *translate.SpokenCall) *block {
+func (s *Stream) block(kind string, key int, call *translate.ReplyCall) *block {
 	for _, b := range s.open {
 		if b.kind == kind && b.key == key {
 			return b

@@ -106,7 +106,7 @@ func (s *Stream) gather(status string) {
 	}
 }
 
-func (s *Stream) say(said translate.Spoken) {
+func (s *Stream) say(said translate.Reply) {
 	for _, d := range said.Details {
 		s.details = append(s.details, bytes.Clone(d))
 	}
@@ -130,14 +130,14 @@ func (s *Stream) say(said translate.Spoken) {
 	}
 }
 
-func (s *Stream) call(c translate.SpokenCall) {
+func (s *Stream) call(c translate.ReplyCall) {
 	kind := "function_call"
 	if c.Custom {
 		kind = "custom_tool_call"
 	}
 	if c.Extra != nil && c.ID != "" { // goes before the call, so that it is known when that is read
 		carrier := s.add("reasoning", 0, nil)
-		carrier.proof = translate.Carry(nil, []translate.SpokenCall{c})
+		carrier.proof = translate.Carry(nil, []translate.ReplyCall{c})
 		s.close(carrier, "completed")
 	}
 	i := s.item(kind, c.Index, &c)
@@ -153,7 +153,7 @@ func (s *Stream) call(c translate.SpokenCall) {
 
 // item is the open item for what comes next. Others are closed before it is opened, but
 // for calls that are not whole yet.
-func (s *Stream) item(kind string, key int, call *translate.SpokenCall) *item {
+func (s *Stream) item(kind string, key int, call *translate.ReplyCall) *item {
 	for _, i := range s.open {
 		if i.kind == kind && i.key == key {
 			return i
@@ -173,7 +173,7 @@ func (s *Stream) item(kind string, key int, call *translate.SpokenCall) *item {
 }
 
 // add opens an item.
-func (s *Stream) add(kind string, key int, call *translate.SpokenCall) *item {
+func (s *Stream) add(kind string, key int, call *translate.ReplyCall) *item {
 	i := &item{kind: kind, index: len(s.items), key: key, id: itemID(kind, s.head.id, len(s.items))}
 	if call != nil {
 		name := jsonraw.Text(call.Name)

@@ -28,8 +28,8 @@ func (x *exchange) complete(o providers.Operation) {
 		x.fail(err)
 		return
 	}
-	if result.Kept != nil {
-		x.replay(result.Kept)
+	if result.Stored != nil {
+		x.replay(result.Stored)
 		return
 	}
 	answer := result.Answer

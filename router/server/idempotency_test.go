@@ -24,11 +24,11 @@ type replays struct {
 }
 
 type replayed struct {
-	billing.Replay
+	billing.Claimed
 	until time.Time
 }
 
-func (r *replays) Claim(_ context.Context, c billing.Claim, now, until time.Time) (*billing.Replay, error) {
+func (r *replays) Claim(_ context.Context, c billing.Claim, now, until time.Time) (*billing.Claimed, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls.Add(1)
@@ -36,12 +36,12 @@ func (r *replays) Claim(_ context.Context, c billing.Claim, now, until time.Time
 		return nil, r.err
 	}
 	if found, ok := r.names[c.Name]; ok && found.until.After(now) {
-		return &found.Replay, nil
+		return &found.Claimed, nil
 	}
 	if r.names == nil {
 		r.names = make(map[[32]byte]replayed)
 	}
-	r.names[c.Name] = replayed{billing.Replay{RequestID: c.RequestID, Fingerprint: c.Fingerprint, State: billing.ReplayRunning}, until}
+	r.names[c.Name] = replayed{billing.Claimed{RequestID: c.RequestID, Fingerprint: c.Fingerprint, State: billing.ClaimRunning}, until}
 	return nil, nil
 }
 
@@ -49,7 +49,7 @@ func (r *replays) Keep(_ context.Context, c billing.Claim, answer []byte, until 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls.Add(1)
-	r.names[c.Name] = replayed{billing.Replay{
+	r.names[c.Name] = replayed{billing.Claimed{
 		RequestID: c.RequestID, Fingerprint: c.Fingerprint, State: billing.StateOf(answer),
 		Answer: answer,
 	}, until}

@@ -38,7 +38,7 @@ func (s *Service) sweep(ctx context.Context) error {
 		for _, id := range ended {
 			s.Log.Info("the old secret of a key was not used for long enough and has ended", zap.String("key_id", string(id)))
 		}
-		if _, err := s.store.ExpireReplays(ctx, time.Now()); err != nil {
+		if _, err := s.store.ExpireClaims(ctx, time.Now()); err != nil {
 			s.Log.Warn("removing old answers", zap.Error(err))
 		}
 		if keep := time.Duration(s.now().cfg.EventsKeep); keep > 0 {

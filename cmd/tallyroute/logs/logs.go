@@ -86,7 +86,7 @@ var _ router.Observer = Requests{}
 
 // Observe writes r.
 func (l Requests) Observe(r router.Record) {
-	if r.Event == router.EventReplayed {
+	if r.Event == router.EventRepeated {
 		l.Log.Info(string(r.Event), zap.String("request_id", r.RequestID), zap.String("key_id", string(r.KeyID)),
 			zap.String("original_request_id", r.Original))
 		return

@@ -184,9 +184,9 @@ func (m *Metrics) Observe(r router.Record) {
 // happened counts what is no request of its own.
 func (m *Metrics) happened(e router.Event) {
 	switch e {
-	case router.EventReplayed:
+	case router.EventRepeated:
 		m.replays.WithLabelValues("replayed").Inc()
-	case router.EventReplayLost:
+	case router.EventClaimLost:
 		m.replays.WithLabelValues("lost").Inc()
 	case router.EventRequest, router.EventBooked, router.EventSettleDelayed, router.EventSettleLost:
 		m.settling.WithLabelValues(string(e)).Inc()

@@ -21,21 +21,21 @@ WHERE expires_at <= ?6`
 		`LIMIT 5000)`
 )
 
-// Claim implements billing.Replays.
-func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time) (found *billing.Replay, err error) {
+// Claim implements billing.Claims.
+func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time) (found *billing.Claimed, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		found = nil
 		n, err := tx.exec(ctx, claimName, string(c.KeyID), c.Name[:], c.Fingerprint[:], c.RequestID, stamp(until), stamp(now))
 		if err != nil || n == 1 {
 			return err
 		}
-		var r billing.Replay
+		var r billing.Claimed
 		var fingerprint []byte
 		if _, err := tx.row(ctx, selectClaim, []any{string(c.KeyID), c.Name[:]}, &r.RequestID, &fingerprint, &r.State,
 			&r.Answer); err != nil {
 			return err
 		}
-		if r.RequestID == c.RequestID && r.State == billing.ReplayRunning {
+		if r.RequestID == c.RequestID && r.State == billing.ClaimRunning {
 			return nil // by a call whose answer was lost
 		}
 		copy(r.Fingerprint[:], fingerprint)
@@ -48,7 +48,7 @@ func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time
 	return found, nil
 }
 
-// Keep implements billing.Replays.
+// Keep implements billing.Claims.
 func (s *Store) Keep(ctx context.Context, c billing.Claim, answer []byte, until time.Time) error {
 	var blob any
 	if answer != nil {
@@ -60,7 +60,7 @@ func (s *Store) Keep(ctx context.Context, c billing.Claim, answer []byte, until 
 	})
 }
 
-// Forget implements billing.Replays.
+// Forget implements billing.Claims.
 func (s *Store) Forget(ctx context.Context, c billing.Claim) error {
 	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		_, err := tx.exec(ctx, forgetClaim, string(c.KeyID), c.Name[:], c.RequestID)
@@ -68,8 +68,8 @@ func (s *Store) Forget(ctx context.Context, c billing.Claim) error {
 	})
 }
 
-// ExpireReplays implements billing.Replays.
-func (s *Store) ExpireReplays(ctx context.Context, now time.Time) (n int, err error) {
+// ExpireClaims implements billing.Claims.
+func (s *Store) ExpireClaims(ctx context.Context, now time.Time) (n int, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		gone, err := tx.exec(ctx, expireReplays, stamp(now))
 		n = int(gone)

@@ -24,8 +24,8 @@ const claimedSQL = `SELECT request_id, fingerprint, state, answer FROM idempoten
 // claims is how often a name is asked for that was taken and then was free.
 const claims = 4
 
-// Claim implements billing.Replays.
-func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time) (found *billing.Replay, err error) {
+// Claim implements billing.Claims.
+func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time) (found *billing.Claimed, err error) {
 	err = s.on(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		for range claims {
 			tag, err := conn.Exec(ctx, claimSQL, c.KeyID, c.Name[:], c.Fingerprint[:], c.RequestID, until, now)
@@ -47,14 +47,14 @@ func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time
 }
 
 // claimed is what is there under the name; nil where that is c itself.
-func claimed(ctx context.Context, conn *pgx.Conn, c billing.Claim) (*billing.Replay, error) {
-	var r billing.Replay
+func claimed(ctx context.Context, conn *pgx.Conn, c billing.Claim) (*billing.Claimed, error) {
+	var r billing.Claimed
 	var fingerprint []byte
 	err := conn.QueryRow(ctx, claimedSQL, c.KeyID, c.Name[:]).Scan(&r.RequestID, &fingerprint, &r.State, &r.Answer)
 	if err != nil {
 		return nil, err
 	}
-	if r.RequestID == c.RequestID && r.State == billing.ReplayRunning {
+	if r.RequestID == c.RequestID && r.State == billing.ClaimRunning {
 		return nil, nil // taken by a statement whose answer was lost
 	}
 	copy(r.Fingerprint[:], fingerprint)
@@ -63,7 +63,7 @@ func claimed(ctx context.Context, conn *pgx.Conn, c billing.Claim) (*billing.Rep
 
 const keepSQL = `UPDATE idempotency SET state = $4, answer = $5, expires_at = $6 WHERE key_id = $1 AND name = $2 AND request_id = $3`
 
-// Keep implements billing.Replays.
+// Keep implements billing.Claims.
 func (s *Store) Keep(ctx context.Context, c billing.Claim, answer []byte, until time.Time) error {
 	return s.on(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, keepSQL, c.KeyID, c.Name[:], c.RequestID, billing.StateOf(answer), answer, until)
@@ -73,7 +73,7 @@ func (s *Store) Keep(ctx context.Context, c billing.Claim, answer []byte, until 
 
 const forgetSQL = `DELETE FROM idempotency WHERE key_id = $1 AND name = $2 AND request_id = $3 AND state = 'running'`
 
-// Forget implements billing.Replays.
+// Forget implements billing.Claims.
 func (s *Store) Forget(ctx context.Context, c billing.Claim) error {
 	return s.on(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, forgetSQL, c.KeyID, c.Name[:], c.RequestID)
@@ -86,8 +86,8 @@ const expireSQL = `
 DELETE FROM idempotency WHERE (key_id, name) IN (
   SELECT key_id, name FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT 5000 FOR UPDATE SKIP LOCKED)`
 
-// ExpireReplays implements billing.Replays.
-func (s *Store) ExpireReplays(ctx context.Context, now time.Time) (n int, err error) {
+// ExpireClaims implements billing.Claims.
+func (s *Store) ExpireClaims(ctx context.Context, now time.Time) (n int, err error) {
 	err = s.on(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		tag, err := conn.Exec(ctx, expireSQL, now)
 		n = int(tag.RowsAffected())

@@ -14,43 +14,43 @@ type Claim struct {
 	RequestID   string   // of the request that claims
 }
 
-// ReplayState is how far a claimed request has come.
-type ReplayState string
+// ClaimState is how far a claimed request has come.
+type ClaimState string
 
 // The states.
 const (
-	ReplayRunning  ReplayState = "running"   // it is being answered
-	ReplayKept     ReplayState = "kept"      // the answer is there
-	ReplayTooLarge ReplayState = "too_large" // it was answered, but the answer was not kept
+	ClaimRunning  ClaimState = "running"   // it is being answered
+	ClaimAnswered ClaimState = "kept"      // the answer is there
+	ClaimTooLarge ClaimState = "too_large" // it was answered, but the answer was not kept
 )
 
-// Replay is what there is of a request that was claimed before.
-type Replay struct {
+// Claimed is what there is of a request that was claimed before.
+type Claimed struct {
 	RequestID   string
 	Fingerprint [32]byte
-	State       ReplayState
+	State       ClaimState
 	Answer      []byte // as it was given to Keep; only where it was kept
 }
 
-// Replays keeps answers that may be asked for again, for a time.
-type Replays interface {
+// Claims keeps answers that may be asked for again, for a time.
+type Claims interface {
 	// Claim takes the name for c.RequestID until the given instant, or says what
 	// there is under that name. One that is past its time is taken over. Atomic:
 	// of any number of claims for one name, one is granted. Twice is once.
-	Claim(ctx context.Context, c Claim, now, until time.Time) (found *Replay, err error)
+	Claim(ctx context.Context, c Claim, now, until time.Time) (found *Claimed, err error)
 	// Keep stores the answer under a claim until the given instant; nil says
 	// that it is too large. It does nothing for a claim that was taken over.
 	Keep(ctx context.Context, c Claim, answer []byte, until time.Time) error
 	// Forget gives up a claim that is running, so that the name is free.
 	Forget(ctx context.Context, c Claim) error
-	// ExpireReplays removes what is past its time and says how much that was.
-	ExpireReplays(ctx context.Context, now time.Time) (int, error)
+	// ExpireClaims removes what is past its time and says how much that was.
+	ExpireClaims(ctx context.Context, now time.Time) (int, error)
 }
 
 // StateOf is the state that an answer leaves behind.
-func StateOf(answer []byte) ReplayState {
+func StateOf(answer []byte) ClaimState {
 	if answer == nil {
-		return ReplayTooLarge
+		return ClaimTooLarge
 	}
-	return ReplayKept
+	return ClaimAnswered
 }

@@ -27,7 +27,7 @@ func claimOf(key, name, request string) billing.Claim {
 	return billing.Claim{KeyID: billing.KeyID(key), Name: hashOf(name), Fingerprint: hashOf("asked by " + request), RequestID: request}
 }
 
-func (w *world) claim(c billing.Claim, now time.Time) *billing.Replay {
+func (w *world) claim(c billing.Claim, now time.Time) *billing.Claimed {
 	w.Helper()
 	found, err := w.Claim(w.Context(), c, now, now.Add(time.Minute))
 	w.must(err)
@@ -42,7 +42,7 @@ func (w *world) wantClaimed(c billing.Claim, now time.Time) {
 }
 
 // wantFound wants to be told of the request that has the name.
-func (w *world) wantFound(c billing.Claim, now time.Time, request string, state billing.ReplayState, answer string) {
+func (w *world) wantFound(c billing.Claim, now time.Time, request string, state billing.ClaimState, answer string) {
 	w.Helper()
 	found := w.claim(c, now)
 	if found == nil || found.RequestID != request || found.State != state || !bytes.Equal(found.Answer, []byte(answer)) ||
@@ -55,11 +55,11 @@ func replayOnce(w *world) {
 	first, second := claimOf("key_1", "order", "req_1"), claimOf("key_1", "order", "req_2")
 	w.wantClaimed(first, w.now)
 	w.wantClaimed(first, w.now) // the answer to the first call may have been lost
-	w.wantFound(second, w.now, "req_1", billing.ReplayRunning, "")
+	w.wantFound(second, w.now, "req_1", billing.ClaimRunning, "")
 	answer := "\x00 any bytes \xff"
 	w.must(w.Keep(w.Context(), first, []byte(answer), w.now.Add(24*time.Hour)))
 	for range 2 {
-		w.wantFound(second, w.now.Add(23*time.Hour), "req_1", billing.ReplayKept, answer)
+		w.wantFound(second, w.now.Add(23*time.Hour), "req_1", billing.ClaimAnswered, answer)
 	}
 }
 
@@ -71,7 +71,7 @@ func replayMany(w *world) {
 			w.Errorf("claim %d: %v", i, err)
 		} else if found == nil {
 			granted.Add(1)
-		} else if found.State != billing.ReplayRunning {
+		} else if found.State != billing.ClaimRunning {
 			w.Errorf("claim %d found %+v", i, found)
 		}
 	})
@@ -90,29 +90,29 @@ func replayExpires(w *world) {
 	first, second := claimOf("key_1", "order", "req_1"), claimOf("key_1", "order", "req_2")
 	w.wantClaimed(first, w.now)
 	w.must(w.Keep(w.Context(), first, []byte("x"), w.now.Add(time.Hour)))
-	w.wantFound(second, w.now.Add(time.Hour-time.Millisecond), "req_1", billing.ReplayKept, "x")
+	w.wantFound(second, w.now.Add(time.Hour-time.Millisecond), "req_1", billing.ClaimAnswered, "x")
 	w.wantClaimed(second, w.now.Add(time.Hour))
-	w.wantFound(first, w.now.Add(time.Hour), "req_2", billing.ReplayRunning, "")
+	w.wantFound(first, w.now.Add(time.Hour), "req_2", billing.ClaimRunning, "")
 }
 
 func replayForgotten(w *world) {
 	first, second := claimOf("key_1", "order", "req_1"), claimOf("key_1", "order", "req_2")
 	w.wantClaimed(first, w.now)
 	w.must(w.Forget(w.Context(), second)) // which has no claim
-	w.wantFound(second, w.now, "req_1", billing.ReplayRunning, "")
+	w.wantFound(second, w.now, "req_1", billing.ClaimRunning, "")
 	w.must(w.Forget(w.Context(), first))
 	w.must(w.Forget(w.Context(), first))
 	w.wantClaimed(second, w.now)
 	w.must(w.Keep(w.Context(), second, []byte("x"), w.now.Add(time.Hour)))
 	w.must(w.Forget(w.Context(), second)) // too late
-	w.wantFound(first, w.now, "req_2", billing.ReplayKept, "x")
+	w.wantFound(first, w.now, "req_2", billing.ClaimAnswered, "x")
 }
 
 func replayTooLarge(w *world) {
 	first := claimOf("key_1", "order", "req_1")
 	w.wantClaimed(first, w.now)
 	w.must(w.Keep(w.Context(), first, nil, w.now.Add(time.Hour)))
-	w.wantFound(claimOf("key_1", "order", "req_2"), w.now, "req_1", billing.ReplayTooLarge, "")
+	w.wantFound(claimOf("key_1", "order", "req_2"), w.now, "req_1", billing.ClaimTooLarge, "")
 }
 
 // replayTakenOver: a request that comes back after its time changes nothing.
@@ -122,7 +122,7 @@ func replayTakenOver(w *world) {
 	w.wantClaimed(second, w.now.Add(2*time.Minute))
 	w.must(w.Keep(w.Context(), first, []byte("old"), w.now.Add(time.Hour)))
 	w.must(w.Forget(w.Context(), first))
-	w.wantFound(first, w.now.Add(2*time.Minute), "req_2", billing.ReplayRunning, "")
+	w.wantFound(first, w.now.Add(2*time.Minute), "req_2", billing.ClaimRunning, "")
 }
 
 func replaySwept(w *world) {
@@ -130,10 +130,10 @@ func replaySwept(w *world) {
 		w.wantClaimed(claimOf("key_1", name, "req_"+name), w.now)
 	}
 	w.must(w.Keep(w.Context(), claimOf("key_1", "c", "req_c"), []byte("x"), w.now.Add(time.Hour)))
-	n, err := w.ExpireReplays(w.Context(), w.now.Add(time.Minute))
+	n, err := w.ExpireClaims(w.Context(), w.now.Add(time.Minute))
 	w.must(err)
 	if n != 2 {
 		w.Errorf("%d were removed, want the two that nobody answered", n)
 	}
-	w.wantFound(claimOf("key_1", "c", "req_d"), w.now, "req_c", billing.ReplayKept, "x")
+	w.wantFound(claimOf("key_1", "c", "req_d"), w.now, "req_c", billing.ClaimAnswered, "x")
 }

@@ -122,16 +122,16 @@ func empty(b []byte) bool {
 	return len(bytes.TrimLeft(b, "\x00")) == 0
 }
 
-// Replay hands over all records that earlier processes have written and that
+// Recover hands over all records that earlier processes have written and that
 // were not dropped, in order; rec is valid only during the call. It stops at the
 // first error of visit and returns it.
 //
 // A record that was being written when its process died is left out: nobody was
 // told that it was written. Any other place that cannot be read is copied to the
 // directory quarantine, and after all the rest has been handed over a
-// *DamageError lists these places. The files are not changed: Replay can be
+// *DamageError lists these places. The files are not changed: Recover can be
 // called again. It must not run together with Drop.
-func (l *Log) Replay(visit func(s Segment, rec []byte) error) error {
+func (l *Log) Recover(visit func(s Segment, rec []byte) error) error {
 	l.mu.Lock()
 	var old []*segment
 	for _, s := range l.all {
@@ -179,7 +179,7 @@ func (l *Log) replay(s *segment, end int64, visit func(Segment, []byte) error) (
 		}
 		d := Damage{Segment: s.number, Offset: g.at, Bytes: g.n, Reason: g.reason}
 		if g.at < int64(len(data)) {
-			if d.Kept, err = l.keep(d, data[g.at:g.at+g.n]); err != nil {
+			if d.Quarantined, err = l.keep(d, data[g.at:g.at+g.n]); err != nil {
 				return nil, err
 			}
 		}

@@ -6,17 +6,17 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Spoken is what a choice of an answer in the OpenAI format says, whole or the next piece
+// Reply is what a choice of an answer in the OpenAI format says, whole or the next piece
 // of it: Message, read back. Values are JSON, nil where nothing is said.
-type Spoken struct {
+type Reply struct {
 	Text, Refusal, Reasoning []byte
 	Details, Annotations     [][]byte
-	Calls                    []SpokenCall
+	Calls                    []ReplyCall
 	Finish, Native           string // finish_reason, and the provider's own word
 }
 
-// SpokenCall is a call of a tool, or the next piece of one.
-type SpokenCall struct {
+// ReplyCall is a call of a tool, or the next piece of one.
+type ReplyCall struct {
 	Index           int
 	ID              string // of the first piece
 	Name, Arguments []byte
@@ -25,12 +25,12 @@ type SpokenCall struct {
 }
 
 // ReadAnswer reads the first choice of a whole answer.
-func ReadAnswer(body []byte) Spoken { return readSpoken(body, "message") }
+func ReadAnswer(body []byte) Reply { return readSpoken(body, "message") }
 
 // ReadChunk reads the first choice of a chunk.
-func ReadChunk(data []byte) Spoken { return readSpoken(data, "delta") }
+func ReadChunk(data []byte) Reply { return readSpoken(data, "delta") }
 
-func readSpoken(data []byte, member string) (s Spoken) {
+func readSpoken(data []byte, member string) (s Reply) {
 	for choice := range jsonraw.Elements(jsonraw.Lookup(data, "choices")) {
 		for name, value := range jsonraw.Each(choice) {
 			switch string(name) {
@@ -47,7 +47,7 @@ func readSpoken(data []byte, member string) (s Spoken) {
 	return s
 }
 
-func (s *Spoken) read(message []byte) {
+func (s *Reply) read(message []byte) {
 	var reasoning []byte // as some call it
 	for name, value := range jsonraw.Each(message) {
 		switch string(name) {
@@ -74,8 +74,8 @@ func (s *Spoken) read(message []byte) {
 	}
 }
 
-func readSpokenCall(raw []byte, at int) SpokenCall {
-	c := SpokenCall{Index: at}
+func readSpokenCall(raw []byte, at int) ReplyCall {
+	c := ReplyCall{Index: at}
 	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "index":
