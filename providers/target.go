@@ -131,6 +131,19 @@ type Exchange struct {
 	Room   Room // what the answer may take of memory; nil is as much as it likes
 }
 
+// Listing is one name that can be asked for, as GET /v1/models lists it.
+type Listing struct {
+	ID            string
+	Created       time.Time
+	OwnedBy       string
+	ContextLength int64 // the longest
+	MaxOutput     int64 // the most
+	Providers     []string
+	// Prompt and Completion are the cheapest known prices in nano-dollars per
+	// million tokens; nil where none is known.
+	Prompt, Completion *int64
+}
+
 // Room is what a request may hold in memory.
 type Room interface {
 	Grow(n int64) error

@@ -7,15 +7,16 @@ import (
 	"slices"
 
 	"tallyroute/billing"
+	"tallyroute/providers"
 )
 
 // Models lists what the key may use: without a price nothing that needs one.
-func (r *Router) Models(ctx context.Context, c Caller) ([]Model, error) {
+func (r *Router) Models(ctx context.Context, c Caller) ([]providers.Listing, error) {
 	key, err := r.verify(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(r.Catalogue.Models(), func(m Model) bool {
+	return slices.DeleteFunc(r.Catalogue.Models(), func(m providers.Listing) bool {
 		return key.NeedsPrice() && m.Prompt == nil && m.Completion == nil || !key.AllowsModel(m.ID) && !slices.ContainsFunc(m.Providers,
 			func(p string) bool {
 				return key.AllowsModel(p + "/" + m.ID)

@@ -87,20 +87,7 @@ type Catalogue interface {
 	// be shown; "" where none is near.
 	Nearest(name string, may func(string) bool) string
 	// Models lists every name that can be asked for, in a slice of the caller's own.
-	Models() []Model
-}
-
-// Model is one name that a key may ask for, as GET /v1/models lists it.
-type Model struct {
-	ID            string
-	Created       time.Time
-	OwnedBy       string
-	ContextLength int64
-	MaxOutput     int64
-	Providers     []string
-	// Prompt and Completion are the cheapest known prices in nano-dollars per
-	// million tokens; nil where none is known.
-	Prompt, Completion *billing.Money
+	Models() []providers.Listing
 }
 
 // Sender makes one call to one target.

@@ -169,7 +169,9 @@ func (c catalogue) Resolve(name string) ([]providers.Target, bool, bool) {
 
 func (c catalogue) Nearest(string, func(string) bool) string { return "m" }
 
-func (c catalogue) Models() []Model { return []Model{{ID: "m", Providers: []string{"a"}}} }
+func (c catalogue) Models() []providers.Listing {
+	return []providers.Listing{{ID: "m", Providers: []string{"a"}}}
+}
 
 // counter takes one token for ten bytes where it counts exactly.
 type counter struct {

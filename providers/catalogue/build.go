@@ -57,7 +57,7 @@ type Catalogue struct {
 	now      func() time.Time
 	routes   map[string]route
 	names    []string // all that are shown to people, sorted
-	models   []Listing
+	models   []providers.Listing
 	offers   []Offer // of all providers, where the documents were read whole
 	prices   []billing.Price
 	book     *billing.PriceBook

@@ -169,7 +169,7 @@ func TestModels(t *testing.T) {
 	for _, m := range c.Models() {
 		price := "unpriced"
 		if m.Prompt != nil {
-			price = m.Prompt.Short() + "/" + m.Completion.Short()
+			price = billing.Money(*m.Prompt).Short() + "/" + billing.Money(*m.Completion).Short()
 		}
 		got = append(got, fmt.Sprintf("%s %s %s %d %d %v %s", m.ID, m.OwnedBy, m.Created.Format(time.DateOnly), m.ContextLength,
 			m.MaxOutput, m.Providers, price))

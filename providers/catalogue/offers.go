@@ -7,39 +7,27 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/providers"
 )
-
-// Listing is one name that can be asked for, as GET /v1/models lists it.
-type Listing struct {
-	ID            string
-	Created       time.Time
-	OwnedBy       string
-	ContextLength int64 // the longest
-	MaxOutput     int64 // the most
-	Providers     []string
-	// Prompt and Completion are the cheapest known prices in nano-dollars per
-	// million tokens; nil where none is known.
-	Prompt, Completion *billing.Money
-}
 
 // aliasOwner owns names that stand for several models.
 const aliasOwner = "tallyroute"
 
 // list notes what is listed: models and aliases, by name.
 func (b *builder) list(aliases []alias) {
-	var all []Listing
+	var all []providers.Listing
 	for _, a := range aliases {
 		if _, ok := b.routes[a.name]; ok {
-			all = append(all, Listing{ID: a.name, OwnedBy: aliasOwner, Created: time.Unix(0, 0).UTC()})
+			all = append(all, providers.Listing{ID: a.name, OwnedBy: aliasOwner, Created: time.Unix(0, 0).UTC()})
 		}
 	}
 	for i, t := range b.targets {
 		m := b.facts[i]
-		all = append(all, Listing{ID: t.Model, OwnedBy: m.Owner, Created: m.created()},
-			Listing{ID: cmp.Or(m.Canonical, m.ID), OwnedBy: m.Owner, Created: m.created()})
+		all = append(all, providers.Listing{ID: t.Model, OwnedBy: m.Owner, Created: m.created()},
+			providers.Listing{ID: cmp.Or(m.Canonical, m.ID), OwnedBy: m.Owner, Created: m.created()})
 	}
-	slices.SortStableFunc(all, func(a, b Listing) int { return strings.Compare(a.ID, b.ID) })
-	b.models = slices.CompactFunc(all, func(a, b Listing) bool { return a.ID == b.ID })
+	slices.SortStableFunc(all, func(a, b providers.Listing) int { return strings.Compare(a.ID, b.ID) })
+	b.models = slices.CompactFunc(all, func(a, b providers.Listing) bool { return a.ID == b.ID })
 	b.book = billing.NewPriceBook(b.prices)
 }
 
@@ -57,7 +45,7 @@ func (m Model) created() time.Time {
 
 // Models lists every model and alias that can be asked for, with what is the
 // best of all its providers now.
-func (c *Catalogue) Models() []Listing {
+func (c *Catalogue) Models() []providers.Listing {
 	now := c.now()
 	list := slices.Clone(c.models)
 	for i := range list {
@@ -76,8 +64,9 @@ func (c *Catalogue) Models() []Listing {
 	return list
 }
 
-func cheaper(known *billing.Money, price billing.Money) *billing.Money {
-	return new(min(*cmp.Or(known, &price), price))
+func cheaper(known *int64, price billing.Money) *int64 {
+	n := int64(price)
+	return new(min(*cmp.Or(known, &n), n))
 }
 
 // Offer is one model at one provider, whether or not that takes part.

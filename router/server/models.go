@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/providers"
 	"tallyroute/router"
 )
 
@@ -57,7 +58,7 @@ func getModel(x *exchange) {
 		return
 	}
 	id := strings.TrimPrefix(x.C.Param("id"), "/")
-	i := slices.IndexFunc(list, func(m router.Model) bool { return names(m, id) })
+	i := slices.IndexFunc(list, func(m providers.Listing) bool { return names(m, id) })
 	if i < 0 {
 		x.fail(&router.ModelError{Asked: id})
 		return
@@ -94,7 +95,7 @@ type anthropicPage struct {
 	LastID  *string          `json:"last_id"`
 }
 
-func anthropicList(list []router.Model) anthropicPage {
+func anthropicList(list []providers.Listing) anthropicPage {
 	p := anthropicPage{Data: make([]anthropicModel, len(list))}
 	for i, m := range list {
 		p.Data[i] = anthropicOf(m)
@@ -105,7 +106,7 @@ func anthropicList(list []router.Model) anthropicPage {
 	return p
 }
 
-func anthropicOf(m router.Model) anthropicModel {
+func anthropicOf(m providers.Listing) anthropicModel {
 	return anthropicModel{
 		Type: "model", ID: m.ID, DisplayName: m.ID, CreatedAt: m.Created.UTC().Format(time.RFC3339),
 		MaxInput: m.ContextLength, MaxTokens: m.MaxOutput,
@@ -113,12 +114,12 @@ func anthropicOf(m router.Model) anthropicModel {
 }
 
 // names reports whether id means m: by its name, or as provider/model.
-func names(m router.Model, id string) bool {
+func names(m providers.Listing, id string) bool {
 	provider, rest, _ := strings.Cut(id, "/")
 	return m.ID == id || (m.ID == rest && slices.Contains(m.Providers, provider))
 }
 
-func (x *exchange) models() ([]router.Model, error) {
+func (x *exchange) models() ([]providers.Listing, error) {
 	caller, err := x.caller()
 	if err != nil {
 		return nil, err
@@ -126,7 +127,7 @@ func (x *exchange) models() ([]router.Model, error) {
 	return x.Router.Models(x.ctx, caller)
 }
 
-func modelOf(m router.Model) model {
+func modelOf(m providers.Listing) model {
 	out := model{
 		ID: m.ID, Object: "model", Created: m.Created.Unix(), OwnedBy: m.OwnedBy,
 		ContextLength: m.ContextLength, MaxOutput: m.MaxOutput, Providers: m.Providers,
@@ -134,10 +135,10 @@ func modelOf(m router.Model) model {
 	if out.Providers == nil {
 		out.Providers = []string{}
 	}
-	if m.Prompt != nil || m.Completion != nil {
+	if prompt, completion := (*billing.Money)(m.Prompt), (*billing.Money)(m.Completion); prompt != nil || completion != nil {
 		out.Pricing = &pricing{
-			Prompt: perToken(m.Prompt), PromptPerMillion: shortOrNull(m.Prompt),
-			Completion: perToken(m.Completion), CompletionPerMillion: shortOrNull(m.Completion), Currency: "USD",
+			Prompt: perToken(prompt), PromptPerMillion: shortOrNull(prompt),
+			Completion: perToken(completion), CompletionPerMillion: shortOrNull(completion), Currency: "USD",
 		}
 	}
 	return out

@@ -351,9 +351,9 @@ func (*models) Resolve(name string) ([]providers.Target, bool, bool) {
 
 func (*models) Nearest(string, func(string) bool) string { return "m" }
 
-func (*models) Models() []router.Model {
-	in, out := billing.Money(150_000_000), billing.Money(600_000_000)
-	return []router.Model{
+func (*models) Models() []providers.Listing {
+	in, out := int64(150_000_000), int64(600_000_000)
+	return []providers.Listing{
 		{ID: "m", Created: time.Unix(1700000000, 0), OwnedBy: "acme", ContextLength: 100_000, MaxOutput: 100, Providers: []string{"acme"}},
 		{
 			ID: "openai/gpt-4o-mini", Created: time.Unix(1700000000, 0), OwnedBy: "openai", Providers: []string{"openai"}, Prompt: &in,
@@ -532,7 +532,7 @@ func (f fails) Complete(context.Context, router.Inbound) (router.Result, error) 
 	return router.Result{}, f.err
 }
 
-func (f fails) Models(context.Context, router.Caller) ([]router.Model, error) { return nil, f.err }
+func (f fails) Models(context.Context, router.Caller) ([]providers.Listing, error) { return nil, f.err }
 
 func (f fails) Self(context.Context, router.Caller) (*billing.Key, []billing.Balance, error) {
 	return nil, nil, f.err

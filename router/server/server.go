@@ -22,7 +22,7 @@ import (
 type Router interface {
 	Complete(ctx context.Context, in router.Inbound) (router.Result, error)
 	Count(ctx context.Context, in router.Inbound) (tokens.Estimate, error)
-	Models(ctx context.Context, c router.Caller) ([]router.Model, error)
+	Models(ctx context.Context, c router.Caller) ([]providers.Listing, error)
 	Self(ctx context.Context, c router.Caller) (*billing.Key, []billing.Balance, error)
 	// Events lists the rows that the key of c has caused by one request.
 	Events(ctx context.Context, c router.Caller, requestID string) ([]billing.Spend, error)

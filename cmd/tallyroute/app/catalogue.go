@@ -24,16 +24,6 @@ type Catalogue struct{ *catalogue.Catalogue }
 
 var _ router.Catalogue = Catalogue{}
 
-// Models lists the names that can be asked for.
-func (c Catalogue) Models() []router.Model {
-	listed := c.Catalogue.Models()
-	models := make([]router.Model, len(listed))
-	for i, l := range listed {
-		models[i] = router.Model(l)
-	}
-	return models
-}
-
 // known reports whether a key may be limited to name, and if not, what is near.
 // A pattern such as groq/* is known where the provider is.
 func (c Catalogue) known(name string) (nearest string, known bool) {
