@@ -79,7 +79,13 @@ type Key struct {
 
 	// Secret is by which of its secrets the key was found, if by one.
 	Secret SecretState
+
+	// Once names the request that makes the key. Stores write it and do not read it back.
+	Once Once
 }
+
+// Once names a request that is to be done once: hashes of its name and of what it asks for.
+type Once struct{ Name, Body string }
 
 // Sensitivity says how much harm a key can do in wrong hands, and so how often its
 // secret should be new.

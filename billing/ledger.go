@@ -114,11 +114,15 @@ type Database interface {
 type Keys interface {
 	// CreateKey stores k, which must name an existing ProjectID, with the
 	// budgets of scope key that it carries. *NotFoundError for the project. A zero
-	// hash is of a key that has no secret yet.
+	// hash is of a key that has no secret yet. ErrDuplicate where its id, its secret or
+	// the name of Once is there already.
 	CreateKey(ctx context.Context, k Key, hash [32]byte, notes ...*Change) error
 	// KeyByHash returns ErrUnknownKey where no secret has that hash. Revoked and
 	// expired keys, and secrets that have ended, are returned; Key.InForce judges them.
 	KeyByHash(ctx context.Context, hash [32]byte) (Key, error)
+	// KeyByOnce finds the key that a request with this name made, and what it asked for.
+	// ErrUnknownKey where there was none.
+	KeyByOnce(ctx context.Context, name string) (k Key, body string, err error)
 	// UpdateKey changes a key in one transaction and raises its version. change
 	// may run more than once. *NotFoundError for an unknown id. A key that change
 	// archives loses its secrets and its hand-overs.

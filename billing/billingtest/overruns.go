@@ -55,7 +55,7 @@ func (w *world) over(k *billing.Key, request string, over billing.Amount) billin
 // enabled is the key as it is now, and not stopped for an overrun.
 func (w *world) enabled(k *billing.Key) *billing.Key {
 	w.Helper()
-	_, err := manage.Actions{Store: w.Store}.EnableKey(w.Context(), k.ID, manage.By{Actor: "test"})
+	_, err := manage.Actions{Store: w.Store}.EnableKey(w.Context(), k.ID, manage.Ending{}, manage.By{Actor: "test"})
 	w.must(err)
 	return w.reread(k)
 }
@@ -182,14 +182,14 @@ func stopEnable(w *world) {
 	w.overrun(k, billing.Amount{Tokens: 51})
 	w.wantStopped(k)
 	actions := manage.Actions{Store: w.Store, Clock: func() time.Time { return w.now }}
-	enabled, err := actions.EnableKey(w.Context(), k.ID, manage.By{Actor: "ann", Reason: "the provider has mended it"})
+	enabled, err := actions.EnableKey(w.Context(), k.ID, manage.Ending{}, manage.By{Actor: "ann", Reason: "the provider has mended it"})
 	w.must(err)
 	w.wantRunning(k)
 	if enabled.Overrun != (billing.Amount{}) || !enabled.EnabledAt.Equal(w.now) || enabled.EnabledBy != "ann" ||
 		enabled.EnabledReason != "the provider has mended it" {
 		w.Errorf("enabled as %+v", enabled)
 	}
-	again, err := actions.EnableKey(w.Context(), k.ID, manage.By{Actor: "bob"})
+	again, err := actions.EnableKey(w.Context(), k.ID, manage.Ending{}, manage.By{Actor: "bob"})
 	w.must(err)
 	if again.EnabledBy != "ann" {
 		w.Errorf("a key that was not stopped was enabled by %s", again.EnabledBy)

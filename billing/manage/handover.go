@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -48,12 +49,24 @@ func (a Actions) HandOver(ctx context.Context, id billing.KeyID, life, overlap t
 }
 
 func (a Actions) offer(ctx context.Context, k billing.Key, life, overlap time.Duration, by By) (HandoverToken, error) {
-	var random [32]byte
-	if _, err := rand.Read(random[:]); err != nil {
+	token, err := a.handoverToken(k, rand.Reader)
+	if err != nil {
 		return HandoverToken{}, err
 	}
+	return a.offerToken(ctx, k, token, life, overlap, by)
+}
+
+func (a Actions) handoverToken(k billing.Key, source io.Reader) (string, error) {
+	var random [32]byte
+	if _, err := io.ReadFull(source, random[:]); err != nil {
+		return "", err
+	}
+	return handoverPrefix + k.Environment + "-" + base64.RawURLEncoding.EncodeToString(random[:]), nil
+}
+
+func (a Actions) offerToken(ctx context.Context, k billing.Key, token string, life, overlap time.Duration, by By) (HandoverToken, error) {
 	note := a.note(by, "key.hand_over", string(k.ID))
-	t := HandoverToken{handoverPrefix + k.Environment + "-" + base64.RawURLEncoding.EncodeToString(random[:]), note.At.Add(life)}
+	t := HandoverToken{token, note.At.Add(life)}
 	note.Detail = map[string]string{"expires_at": *Instant(t.ExpiresAt)}
 	return t, a.Store.OfferSecret(ctx, billing.Handover{
 		Token: a.tokenHash(t.Token), KeyID: k.ID, By: note.Actor, CreatedAt: note.At, ExpiresAt: t.ExpiresAt, Overlap: overlap,
@@ -67,19 +80,56 @@ func (a Actions) tokenHash(token string) [32]byte {
 }
 
 // CreateKeyFor makes a key without a secret and a link that shows its first one once.
-func (a Actions) CreateKeyFor(ctx context.Context, r KeyRequest, life time.Duration, by By) (billing.Key, HandoverToken, error) {
+// Asked for again under the same name it is the same link, or none once that was opened.
+func (a Actions) CreateKeyFor(ctx context.Context, r KeyRequest, life time.Duration, by By) (NewSecret, HandoverToken, error) {
 	if life < time.Minute || life > mostHandover {
-		return billing.Key{}, HandoverToken{}, invalid("handover_for", "must be between 1m and %s", Span(mostHandover))
+		return NewSecret{}, HandoverToken{}, invalid("handover_for", "must be between 1m and %s", Span(mostHandover))
 	}
-	k, err := a.newKey(ctx, r, by)
-	if err == nil {
-		k, err = a.storeKey(ctx, k, [32]byte{}, by)
+	made, err := a.madeBefore(ctx, r, by)
+	if err == nil && !made.Existed {
+		made.Key, err = a.newKey(ctx, r, by)
+		if err == nil {
+			made.Key, err = a.storeKey(ctx, made.Key, [32]byte{}, by)
+		}
+		if r.Once.Name != "" && errors.Is(err, billing.ErrDuplicate) { // by the same request at another router
+			made, err = a.madeBefore(ctx, r, by)
+		}
 	}
 	if err != nil {
-		return billing.Key{}, HandoverToken{}, err
+		return NewSecret{}, HandoverToken{}, err
 	}
-	token, err := a.offer(ctx, k, life, 0, by)
-	return k, token, err
+	if r.Once.Name == "" {
+		token, err := a.offer(ctx, made.Key, life, 0, by)
+		return made, token, err
+	}
+	token, err := a.offerOnce(ctx, made, r, life, by)
+	return made, token, err
+}
+
+// offerOnce offers what a named request asks for, unless that was done before. A crash
+// may have come between the key and its link.
+func (a Actions) offerOnce(ctx context.Context, made NewSecret, r KeyRequest, life time.Duration, by By) (HandoverToken, error) {
+	source, err := a.derived("hand-over", by.Actor+"\x00"+r.Once.Name)
+	if err != nil {
+		return HandoverToken{}, err
+	}
+	pending, err := a.Store.ListHandovers(ctx, made.Key.ID, a.now())
+	if err != nil {
+		return HandoverToken{}, err
+	}
+	token, err := a.handoverToken(made.Key, source)
+	if err != nil {
+		return HandoverToken{}, err
+	}
+	for _, h := range pending {
+		if h.Token == a.tokenHash(token) {
+			return HandoverToken{token, h.ExpiresAt}, nil
+		}
+	}
+	if len(pending) > 0 || !made.Key.RotatedAt.IsZero() || a.now().After(made.Key.CreatedAt.Add(life)) {
+		return HandoverToken{}, nil
+	}
+	return a.offerToken(ctx, made.Key, token, life, 0, by)
 }
 
 // TakeHandover opens a hand-over and shows the secret that it makes. Whoever has the

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -37,21 +39,99 @@ type KeyRequest struct {
 	Address     string // of who answers for it
 	Sensitivity billing.Sensitivity
 	RotateEvery time.Duration // 0 is what the sensitivity says
+
+	// Once is the client's name of the request, and what its body was: asked for again
+	// under it, there is still one key. Without a name it is a new request each time.
+	Once billing.Once
+	// DryRun only says what the key would be. Owners that are new are not made either.
+	DryRun bool
 }
 
 // CreateKey makes a key and its secret, which is stored nowhere.
 func (a Actions) CreateKey(ctx context.Context, r KeyRequest, by By) (billing.Key, billing.Secret, error) {
-	k, err := a.newKey(ctx, r, by)
-	if err != nil {
-		return billing.Key{}, billing.Secret{}, err
+	made, err := a.CreateKeyOnce(ctx, r, by)
+	return made.Key, made.Secret, err
+}
+
+// CreateKeyOnce makes a key and its secret, unless the request has made one before: then
+// it is that one, with its secret for as long as a rotation would show it again.
+func (a Actions) CreateKeyOnce(ctx context.Context, r KeyRequest, by By) (NewSecret, error) {
+	if made, err := a.madeBefore(ctx, r, by); err != nil || made.Existed {
+		return a.retoldKey(ctx, made, r, by, err)
 	}
-	secret, err := billing.NewSecret(k.Environment, rand.Reader)
+	k, err := a.newKey(ctx, r, by)
+	if err != nil || r.DryRun {
+		return NewSecret{Key: k}, err
+	}
+	secret, err := a.firstSecret(k.Environment, r, by)
 	if err != nil {
-		return billing.Key{}, billing.Secret{}, err
+		return NewSecret{}, err
 	}
 	k.Display = secret.Display()
-	k, err = a.storeKey(ctx, k, secret.Hash(a.Pepper), by)
-	return k, secret, err
+	stored, err := a.storeKey(ctx, k, secret.Hash(a.Pepper), by)
+	if r.Once.Name != "" && errors.Is(err, billing.ErrDuplicate) { // by the same request at another router
+		made, err := a.madeBefore(ctx, r, by)
+		return a.retoldKey(ctx, made, r, by, err)
+	}
+	return NewSecret{Key: stored, Secret: secret, Number: 1}, err
+}
+
+// firstSecret is the secret of a new key: that of a named request is the same each time.
+func (a Actions) firstSecret(environment string, r KeyRequest, by By) (billing.Secret, error) {
+	source := rand.Reader
+	if r.Once.Name != "" {
+		var err error
+		if source, err = a.derived("key", by.Actor+"\x00"+r.Once.Name); err != nil {
+			return billing.Secret{}, err
+		}
+	}
+	return billing.NewSecret(environment, source)
+}
+
+// ErrReused refuses a request under the name of another one.
+var ErrReused = errors.New("billing: the name belongs to a request with another body")
+
+// once is under which the request is stored.
+func (r *KeyRequest) once(by By) billing.Once {
+	if r.Once.Name == "" {
+		return billing.Once{}
+	}
+	return billing.Once{Name: digestOf(by.Actor + "\x00" + r.Once.Name), Body: digestOf(r.Once.Body)}
+}
+
+func digestOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// madeBefore is the key that the request has made; without Existed there is none.
+func (a Actions) madeBefore(ctx context.Context, r KeyRequest, by By) (made NewSecret, err error) {
+	if r.Once.Name == "" || r.DryRun {
+		return NewSecret{}, nil
+	}
+	if len(r.Once.Name) > maxTag {
+		return NewSecret{}, invalid("Idempotency-Key", "must have at most %d bytes", maxTag)
+	}
+	once := r.once(by)
+	k, body, err := a.Store.KeyByOnce(ctx, once.Name)
+	switch {
+	case errors.Is(err, billing.ErrUnknownKey):
+		return NewSecret{}, nil
+	case err == nil && body != once.Body:
+		err = ErrReused
+	}
+	return NewSecret{Key: k, Number: 1, Existed: err == nil}, err
+}
+
+// retoldKey shows the secret of a key that was made before again, while that may be.
+func (a Actions) retoldKey(ctx context.Context, made NewSecret, r KeyRequest, by By, err error) (NewSecret, error) {
+	if err != nil {
+		return NewSecret{}, err
+	}
+	if made.Secret, err = a.firstSecret(made.Key.Environment, r, by); err != nil {
+		return NewSecret{}, err
+	}
+	return a.retell(ctx, made)
 }
 
 // newKey is the key that is asked for, with its owners, which are made if they are new.
@@ -63,7 +143,7 @@ func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, 
 		AllowProviderObjects: r.AllowProviderObjects,
 		Tags:                 r.Tags, CreatedBy: by.Actor, CreatedAt: now, ExpiresAt: r.ExpiresAt,
 		Purpose: strings.TrimSpace(r.Purpose), Address: strings.TrimSpace(r.Address), RotateEvery: r.RotateEvery,
-		Sensitivity: cmp.Or(r.Sensitivity, billing.SensitivityNormal),
+		Sensitivity: cmp.Or(r.Sensitivity, billing.SensitivityNormal), Once: r.once(by),
 	}
 	SetBudgets(&k, changesOf(r.Budgets))
 	if err := errors.Join(a.check(&k), checkOwner(r), checkExpiry(k.ExpiresAt, now), by.check()); err != nil {
@@ -284,9 +364,15 @@ func notRevoked(k *billing.Key) error {
 // answer, and who asked must know.
 const urgent = 2 * time.Second
 
+// Ending is how the use of a key is ended, or let go on. The zero value is at once.
+type Ending struct {
+	Version int64 // of the key as it was seen; 0 is any
+	DryRun  bool  // only say what the key would be
+}
+
 // RevokeKey ends a key for good. A key that is revoked already stays as it is.
-func (a Actions) RevokeKey(ctx context.Context, id billing.KeyID, by By) (billing.Key, error) {
-	return a.endUse(ctx, id, by, "key.revoke", func(k *billing.Key, now time.Time) error {
+func (a Actions) RevokeKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
+	return a.endUse(ctx, id, e, by, "key.revoke", func(k *billing.Key, now time.Time) error {
 		if k.RevokedAt.IsZero() {
 			k.RevokedAt, k.RevokedReason = now, strings.TrimSpace(by.Reason)
 		}
@@ -296,8 +382,8 @@ func (a Actions) RevokeKey(ctx context.Context, id billing.KeyID, by By) (billin
 
 // DisableKey has a key refused until it is enabled. One that is disabled already stays
 // as it is.
-func (a Actions) DisableKey(ctx context.Context, id billing.KeyID, by By) (billing.Key, error) {
-	return a.endUse(ctx, id, by, "key.disable", func(k *billing.Key, now time.Time) error {
+func (a Actions) DisableKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
+	return a.endUse(ctx, id, e, by, "key.disable", func(k *billing.Key, now time.Time) error {
 		if err := notRevoked(k); err != nil {
 			return err
 		}
@@ -310,8 +396,8 @@ func (a Actions) DisableKey(ctx context.Context, id billing.KeyID, by By) (billi
 
 // ArchiveKey ends a key for good and destroys its secrets and hand-overs. What it
 // spent stays.
-func (a Actions) ArchiveKey(ctx context.Context, id billing.KeyID, by By) (billing.Key, error) {
-	return a.endUse(ctx, id, by, "key.archive", func(k *billing.Key, now time.Time) error {
+func (a Actions) ArchiveKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
+	return a.endUse(ctx, id, e, by, "key.archive", func(k *billing.Key, now time.Time) error {
 		if k.RevokedAt.IsZero() {
 			k.RevokedAt, k.RevokedReason = now, strings.TrimSpace(by.Reason)
 		}
@@ -322,26 +408,27 @@ func (a Actions) ArchiveKey(ctx context.Context, id billing.KeyID, by By) (billi
 	})
 }
 
-func (a Actions) endUse(ctx context.Context, id billing.KeyID, by By, action string, end func(*billing.Key, time.Time) error) (
-	billing.Key, error,
-) {
+func (a Actions) endUse(
+	ctx context.Context, id billing.KeyID, e Ending, by By, action string, end func(*billing.Key, time.Time) error,
+) (billing.Key, error) {
 	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
 		return billing.Key{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, urgent)
 	defer cancel()
 	note := a.note(by, action, string(id))
-	return a.changeKey(ctx, id, KeyChange{}, note, func(k *billing.Key) error { return end(k, note.At) })
+	change := KeyChange{Version: e.Version, DryRun: e.DryRun}
+	return a.changeKey(ctx, id, change, note, func(k *billing.Key) error { return end(k, note.At) })
 }
 
 // EnableKey lets a key that was stopped or disabled be used again; the overrun of one
 // that was stopped counts anew. Any other key stays as it is.
-func (a Actions) EnableKey(ctx context.Context, id billing.KeyID, by By) (billing.Key, error) {
+func (a Actions) EnableKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
 	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
 		return billing.Key{}, err
 	}
 	note := a.note(by, "key.enable", string(id))
-	return a.changeKey(ctx, id, KeyChange{}, note, func(k *billing.Key) error {
+	return a.changeKey(ctx, id, KeyChange{Version: e.Version, DryRun: e.DryRun}, note, func(k *billing.Key) error {
 		if err := notRevoked(k); err != nil {
 			return err
 		}

@@ -288,12 +288,12 @@ func TestRevokedKeyStaysRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err = a.RevokeKey(t.Context(), k.ID, By{Reason: " leaked "})
+	k, err = a.RevokeKey(t.Context(), k.ID, Ending{}, By{Reason: " leaked "})
 	if err != nil || !k.RevokedAt.Equal(issuedAt) || k.RevokedReason != "leaked" {
 		t.Errorf("%+v, %v", k, err)
 	}
 	a.Clock = func() time.Time { return issuedAt.Add(time.Hour) }
-	if k, err = a.RevokeKey(t.Context(), k.ID, By{Reason: "again"}); err != nil || !k.RevokedAt.Equal(issuedAt) ||
+	if k, err = a.RevokeKey(t.Context(), k.ID, Ending{}, By{Reason: "again"}); err != nil || !k.RevokedAt.Equal(issuedAt) ||
 		k.RevokedReason != "leaked" {
 		t.Errorf("revoked again: %+v, %v", k, err)
 	}
@@ -301,10 +301,10 @@ func TestRevokedKeyStaysRevoked(t *testing.T) {
 		By{}); !as[*billing.ConflictError](err) {
 		t.Errorf("brought back: %v", err)
 	}
-	if _, err := a.RevokeKey(t.Context(), k.ID, By{Reason: strings.Repeat("x", 501)}); !as[*billing.FieldError](err) {
+	if _, err := a.RevokeKey(t.Context(), k.ID, Ending{}, By{Reason: strings.Repeat("x", 501)}); !as[*billing.FieldError](err) {
 		t.Error(err)
 	}
-	if _, err := a.RevokeKey(t.Context(), "key_none", By{Reason: ""}); !isNotFound(err, "key") {
+	if _, err := a.RevokeKey(t.Context(), "key_none", Ending{}, By{Reason: ""}); !isNotFound(err, "key") {
 		t.Error(err)
 	}
 }

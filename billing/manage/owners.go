@@ -325,6 +325,15 @@ func (a Actions) archivedTeams(ctx context.Context) (map[string]bool, error) {
 
 // project finds the owner of a key, or makes it.
 func (a Actions) project(ctx context.Context, r KeyRequest, by By) (billing.Project, error) {
+	want, err := a.projectToBe(ctx, r)
+	if err != nil || r.DryRun {
+		return want, err
+	}
+	return a.ensureProject(ctx, want, by) // which judges the environment
+}
+
+// projectToBe is the owner of a key; one that is to be made has no id yet.
+func (a Actions) projectToBe(ctx context.Context, r KeyRequest) (billing.Project, error) {
 	name := cmp.Or(r.Project, defaultProject)
 	byID := strings.HasPrefix(name, "proj_")
 	if name == defaultProject { // which is one of many: that of another team must not pay
@@ -355,6 +364,9 @@ func (a Actions) project(ctx context.Context, r KeyRequest, by By) (billing.Proj
 	case len(found) == 1 && !found[0].ArchivedAt.IsZero():
 		return billing.Project{}, &billing.ConflictError{Detail: fmt.Sprintf("project %q is archived", name)}
 	case len(found) == 1:
+		if r.DryRun {
+			return found[0], sameEnvironment(found[0], want.Environment)
+		}
 		want.Name, want.TeamID, want.Team = found[0].Name, found[0].TeamID, ""
 	default:
 		want.Environment = cmp.Or(want.Environment, defaultEnvironment)
@@ -363,5 +375,12 @@ func (a Actions) project(ctx context.Context, r KeyRequest, by By) (billing.Proj
 			want.TeamID, want.Team = want.Team, ""
 		}
 	}
-	return a.ensureProject(ctx, want, by) // which judges the environment
+	return want, nil
+}
+
+func sameEnvironment(p billing.Project, want string) error {
+	if want == "" || want == p.Environment {
+		return nil
+	}
+	return &billing.ConflictError{Detail: fmt.Sprintf("project %s/%s is for %s, not for %s", p.Team, p.Name, p.Environment, want)}
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -75,8 +74,7 @@ func (a Actions) RotateKey(ctx context.Context, id billing.KeyID, r RotateReques
 		if source, err = a.derived(id, r.Once); err != nil {
 			return NewSecret{}, err
 		}
-		sum := sha256.Sum256([]byte(r.Once))
-		once = hex.EncodeToString(sum[:])
+		once = digestOf(r.Once)
 	}
 	secret, err := billing.NewSecret(k.Environment, source)
 	if err != nil {

@@ -119,6 +119,20 @@ func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (k billing.Key, er
 	return k, err
 }
 
+const keyByOnceSQL = keyColumns + ", coalesce(k.once_body, '')" + keyTables + " WHERE k.once = $1"
+
+// KeyByOnce implements billing.Keys.
+func (s *Store) KeyByOnce(ctx context.Context, name string) (k billing.Key, body string, err error) {
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		k, err = one(ctx, c, func(row pgx.CollectableRow) (billing.Key, error) { return scanKeyAnd(row, &body) }, keyByOnceSQL, name)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return billing.ErrUnknownKey
+		}
+		return err
+	})
+	return k, body, err
+}
+
 const endedKeysSQL = keySelect + `
  WHERE k.id = ANY ($1::text[]) AND (k.revoked_at IS NOT NULL OR k.disabled_at IS NOT NULL OR k.expires_at <= $2)`
 
@@ -168,9 +182,9 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billi
 const createKeySQL = `
 INSERT INTO api_keys (id, project_id, name, display, models, allowed_cidrs, requests_per_minute, tokens_per_minute,
                       allow_unpriced, tags, created_by, created_at, expires_at, revoked_at, revoked_reason, allow_provider_objects,
-                      purpose, owner, sensitivity, rotate_every_s, rotated_at)
+                      purpose, owner, sensitivity, rotate_every_s, rotated_at, once, once_body)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()), $13, $14, $15, $16, $17, $18, $19, $20,
-        CASE WHEN $21 THEN coalesce($12, now()) END)`
+        CASE WHEN $21 THEN coalesce($12, now()) END, nullif($22, ''), nullif($23, ''))`
 
 //nolint:gosec // a statement about secrets, not a secret
 const createSecretSQL = `
@@ -193,7 +207,7 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, not
 			orNull(k.ExpiresAt),
 			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason), k.AllowProviderObjects,
 			billing.CleanText(k.Purpose), billing.CleanText(k.Address), cmp.Or(k.Sensitivity, billing.SensitivityNormal),
-			int64(k.RotateEvery/time.Second), secret); err != nil {
+			int64(k.RotateEvery/time.Second), secret, k.Once.Name, k.Once.Body); err != nil {
 			return err
 		}
 		if secret {

@@ -63,8 +63,8 @@ func keyScan(k *billing.Key) []any {
 
 const insertKey = `INSERT INTO api_keys (name, display, project_id, models, allowed_cidrs, requests_per_minute, tokens_per_minute,
   allow_unpriced, allow_provider_objects, tags, created_by, expires_at, revoked_at, revoked_reason,
-  purpose, owner, sensitivity, rotate_every_s, id, created_at, rotated_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  purpose, owner, sensitivity, rotate_every_s, id, created_at, rotated_at, once, once_body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''))`
 
 const updateKey = `UPDATE api_keys SET name = ?, display = ?, project_id = ?, models = ?, allowed_cidrs = ?, requests_per_minute = ?,
   tokens_per_minute = ?, allow_unpriced = ?, allow_provider_objects = ?, tags = ?, created_by = ?, expires_at = ?, revoked_at = ?,
@@ -114,7 +114,7 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, not
 		if err := wantScope(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
 			return err
 		}
-		if _, err := tx.exec(ctx, insertKey, append(keyColumns(k), string(k.ID), stamp(k.CreatedAt), rotated)...); err != nil {
+		if _, err := tx.exec(ctx, insertKey, append(keyColumns(k), string(k.ID), stamp(k.CreatedAt), rotated, k.Once.Name, k.Once.Body)...); err != nil {
 			return err
 		}
 		if rotated != nil {
@@ -147,6 +147,17 @@ func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (k billing.Key, er
 		err = billing.ErrUnknownKey
 	}
 	return k, err
+}
+
+const selectOnce = selectColumns + `, coalesce(k.once_body, '')` + keyTables + `WHERE k.once = ?`
+
+// KeyByOnce implements billing.Keys.
+func (s *Store) KeyByOnce(ctx context.Context, name string) (k billing.Key, body string, err error) {
+	found, err := s.read.row(ctx, selectOnce, []any{name}, append(keyScan(&k), &body)...)
+	if err == nil && !found {
+		err = billing.ErrUnknownKey
+	}
+	return k, body, err
 }
 
 func oneKey(ctx context.Context, from *session, id string) (k billing.Key, found bool, err error) {

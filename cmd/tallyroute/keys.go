@@ -72,7 +72,7 @@ func (c keysCreate) Run(a *cli) error {
 			if err != nil {
 				return err
 			}
-			return printHandover(a, c.Output, &key, token, cfg)
+			return printHandover(a, c.Output, &key.Key, token, cfg)
 		}
 		key, secret, err := actions.CreateKey(a.ctx, c.request(cfg), by(""))
 		if err != nil {
@@ -353,7 +353,7 @@ func (c keysRevoke) Run(a *cli) error {
 			}
 			id = key.ID
 		}
-		key, err := m.RevokeKey(a.ctx, id, by(c.Reason))
+		key, err := m.RevokeKey(a.ctx, id, manage.Ending{}, by(c.Reason))
 		if err != nil {
 			return err
 		}
@@ -370,7 +370,7 @@ type keysEnable struct {
 // Run lets the key go on.
 func (c keysEnable) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		key, err := m.EnableKey(a.ctx, billing.KeyID(c.ID), by(c.Reason))
+		key, err := m.EnableKey(a.ctx, billing.KeyID(c.ID), manage.Ending{}, by(c.Reason))
 		if err != nil {
 			return err
 		}

@@ -177,7 +177,7 @@ type keysDisable struct {
 // Run has the key refused.
 func (c keysDisable) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		key, err := m.DisableKey(a.ctx, billing.KeyID(c.ID), by(c.Reason))
+		key, err := m.DisableKey(a.ctx, billing.KeyID(c.ID), manage.Ending{}, by(c.Reason))
 		if err != nil {
 			return err
 		}
@@ -195,7 +195,7 @@ type keysArchive struct {
 // Run ends the key and destroys its secrets.
 func (c keysArchive) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		key, err := m.ArchiveKey(a.ctx, billing.KeyID(c.ID), by(c.Reason))
+		key, err := m.ArchiveKey(a.ctx, billing.KeyID(c.ID), manage.Ending{}, by(c.Reason))
 		if err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ func (d *drill) run() (err error) {
 		return err
 	}
 	defer func() {
-		_, gone := d.manage.ArchiveKey(context.WithoutCancel(d.ctx), key.ID, who)
+		_, gone := d.manage.ArchiveKey(context.WithoutCancel(d.ctx), key.ID, manage.Ending{}, who)
 		err = errors.Join(err, gone)
 	}()
 	if err := d.until("issued: accepted by every router", first, http.StatusOK); err != nil {
@@ -76,7 +76,7 @@ func (d *drill) run() (err error) {
 	if err := d.until("the old secret is accepted as well", first, http.StatusOK); err != nil {
 		return err
 	}
-	if _, err := d.manage.RevokeKey(d.ctx, key.ID, who); err != nil {
+	if _, err := d.manage.RevokeKey(d.ctx, key.ID, manage.Ending{}, who); err != nil {
 		return err
 	}
 	if err := d.until("revoked: the new secret is refused", fresh.Secret, http.StatusUnauthorized); err != nil {

@@ -65,7 +65,7 @@ func TestKeyWhoseProviderGeneratesTenfoldIsStopped(t *testing.T) {
 			if err != nil || !slices.ContainsFunc(events, stopped) || len(events) != len(rows)+1 {
 				t.Errorf("%d events of %d rows, %v: %+v", len(events), len(rows), err, events)
 			}
-			if _, err := g.Actions().EnableKey(t.Context(), g.key.ID,
+			if _, err := g.Actions().EnableKey(t.Context(), g.key.ID, manage.Ending{},
 				manage.By{Actor: "ann", Reason: "mended"}); err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 	"tallyroute/router/web"
 )
 
@@ -27,6 +28,8 @@ const (
 	codeUnknownField = "unknown_field"
 	codeUnknownParam = "unknown_parameter"
 	codeDuplicate    = "duplicate_field"
+	codeVersion      = "version_mismatch"
+	codeReused       = "idempotency_conflict"
 )
 
 // Errors of this listener alone.
@@ -36,6 +39,7 @@ var (
 	errTries      = errors.New("admin: too many wrong tokens")
 	errHost       = errors.New("admin: called by an unknown host name")
 	errVirtualKey = errors.New("admin: a virtual key")
+	errNoVersion  = errors.New("admin: If-Match for what has no versions")
 )
 
 // errorTable is how errors are read by operators.
@@ -55,6 +59,16 @@ func rows() []web.Row {
 			return web.Problem{Code: web.CodeInvalidJSON, Message: "The body is invalid: " + e.detail + "."}
 		}),
 		web.Row{Name: "*billing.FieldError", Read: wrongField},
+		web.Is(manage.ErrVersion, web.Problem{
+			Code: codeVersion, Message: "The key has changed since the version that If-Match names.",
+		}),
+		web.Is(errNoVersion, web.Problem{
+			Code: codeVersion, Message: "What this operation changes has no versions that If-Match could name.",
+			Fix: "Leave If-Match out.",
+		}),
+		web.Is(manage.ErrReused, web.Problem{
+			Code: codeReused, Message: "This Idempotency-Key belongs to a request with another body.",
+		}),
 		web.As(func(e *billing.RowError) web.Problem {
 			return web.Problem{
 				Code: codeConflict, Message: "The ledger still refuses the row: " + e.Err.Error() + ".",
@@ -150,6 +164,16 @@ func ownCodes() map[string]web.Code {
 		web.CodeNotFound: {
 			Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never, About: "There is nothing at this path.",
 			Fix: "The API is below /admin/v1, and GET /admin/v1/openapi.json describes it; completions are on the public listener.",
+		},
+		codeVersion: {
+			Status: http.StatusPreconditionFailed, Type: web.TypeRequest, Retry: web.Never,
+			About: "What is to be changed has changed since it was read.",
+			Fix:   "Read it again, look at what is different, and send the change with the new ETag in If-Match.",
+		},
+		codeReused: {
+			Status: http.StatusUnprocessableEntity, Type: web.TypeRequest, Retry: web.Never,
+			About: "The Idempotency-Key belongs to a request with another body.",
+			Fix:   "Use a new Idempotency-Key for every new request.",
 		},
 		codeInvalidValue: wrong("A member or parameter has an invalid value.", "Change the member that param names."),
 		codeUnknownModel: wrong("No model or alias has this name.",

@@ -26,6 +26,7 @@ type exchange struct {
 	web.Exchange
 	*server
 	status  int    // of the answer, unless it is an error
+	raw     []byte // the body
 	subject string // the id of what was changed, for the log
 }
 

@@ -1,9 +1,11 @@
 package admin
 
 import (
-	"net/http"
+	"context"
 	"net/netip"
 	"reflect"
+	"strconv"
+	"strings"
 	"time"
 
 	"tallyroute/billing"
@@ -43,6 +45,7 @@ type newKey struct {
 	CostCenter  string `json:"cost_center"`
 	Environment string `json:"environment" enum:"prod,staging,dev"`
 	Handover    bool   `json:"handover" doc:"Answer with a link that shows the secret once, in place of the secret."`
+	DryRun      bool   `json:"dry_run" doc:"Only say what the key would be. Its id is another one each time."`
 }
 
 // keyChange is the body of changeKey.
@@ -105,41 +108,68 @@ func (b *keyMembers) newBudgets() (list []billing.Budget) {
 	return list
 }
 
-// createKey is POST /keys. The secret is in this answer and nowhere else.
+// createKey is POST /keys. The secret is in this answer and nowhere else. Under the same
+// Idempotency-Key nothing is made again, and the same answer is given.
 func createKey(x *exchange, in newKey) (CreatedKey, error) {
 	if err := in.check(); err != nil {
 		return CreatedKey{}, err
 	}
-	request := manage.KeyRequest{
+	request := in.request(x)
+	if in.Handover && !in.DryRun {
+		return createKeyFor(x, request)
+	}
+	made, err := x.Actions.CreateKeyOnce(x.ctx(), request, by(""))
+	if err != nil {
+		return CreatedKey{}, err
+	}
+	v := x.viewCreated(made.Key, made.Existed || in.DryRun)
+	if secret := made.Secret.Reveal(); secret != "" {
+		v.Secret, v.SecretShownOnce, v.Snippets = secret, true, snippets(x.BaseURL, &made.Key)
+	} else if made.Existed {
+		v.Warnings = append(v.Warnings, "The key was made by an earlier request with this Idempotency-Key, "+
+			"too long ago to show its secret again: rotate it for a new one.")
+	}
+	return v, nil
+}
+
+// createKeyFor answers with a link in place of the secret.
+func createKeyFor(x *exchange, request manage.KeyRequest) (CreatedKey, error) {
+	made, token, err := x.Actions.CreateKeyFor(x.ctx(), request, manage.DefaultHandover, by(""))
+	if err != nil {
+		return CreatedKey{}, err
+	}
+	v := x.viewCreated(made.Key, made.Existed)
+	if token.Token == "" {
+		v.Warnings = append(v.Warnings, "The link of an earlier request with this Idempotency-Key was opened, or is over.")
+		return v, nil
+	}
+	link := viewHandover(token)
+	v.Handover = &link
+	return v, nil
+}
+
+// viewCreated is a key without its secret; the status says whether it was made now.
+func (x *exchange) viewCreated(k billing.Key, existed bool) CreatedKey {
+	x.subject, x.status = string(k.ID), madeOrFound[existed]
+	x.tag(k.Version)
+	return CreatedKey{KeyView: x.viewKey(k), Snippets: map[string]string{}, Warnings: warnings(&k)}
+}
+
+// request is the key that is asked for.
+func (in *newKey) request(x *exchange) manage.KeyRequest {
+	r := manage.KeyRequest{
 		Name: in.Name, Project: in.Project, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
 		Models: in.Models.Value, Budgets: in.newBudgets(), AllowedCIDRs: in.ranges(),
 		RequestsPerMinute: in.Limits.RequestsPerMinute.Value, TokensPerMinute: in.Limits.TokensPerMinute.Value,
 		AllowUnpriced: in.AllowUnpriced.Value, AllowProviderObjects: in.AllowProviderObjects.Value,
 		Tags: in.Tags.Value, ExpiresAt: in.expiry(x.Start),
 		Purpose: in.Purpose.Value, Address: in.Owner.Value, Sensitivity: billing.Sensitivity(in.Sensitivity.Value),
+		Once: billing.Once{Name: x.C.GetHeader("Idempotency-Key"), Body: string(x.raw)}, DryRun: in.DryRun,
 	}
 	if in.RotateEvery != nil {
-		request.RotateEvery = time.Duration(*in.RotateEvery)
+		r.RotateEvery = time.Duration(*in.RotateEvery)
 	}
-	x.status = http.StatusCreated
-	if in.Handover {
-		key, token, err := x.Actions.CreateKeyFor(x.ctx(), request, manage.DefaultHandover, by(""))
-		if err != nil {
-			return CreatedKey{}, err
-		}
-		x.subject = string(key.ID)
-		link := viewHandover(token)
-		return CreatedKey{KeyView: x.viewKey(key), Handover: &link, Snippets: map[string]string{}, Warnings: warnings(&key)}, nil
-	}
-	key, secret, err := x.Actions.CreateKey(x.ctx(), request, by(""))
-	if err != nil {
-		return CreatedKey{}, err
-	}
-	x.subject = string(key.ID)
-	return CreatedKey{
-		KeyView: manage.ViewKey(&key, x.Start), Secret: secret.Reveal(), SecretShownOnce: true,
-		Snippets: snippets(x.BaseURL, &key), Warnings: warnings(&key),
-	}, nil
+	return r
 }
 
 // CreatedKey is a key with its secret.
@@ -219,6 +249,7 @@ func getKey(x *exchange, _ none) (manage.KeyView, error) {
 	if err != nil {
 		return manage.KeyView{}, err
 	}
+	x.tag(key.Version)
 	v := x.viewKey(key)
 	balances, err := x.Actions.Balances(x.ctx(), &key)
 	if err != nil {
@@ -234,10 +265,14 @@ func changeKey(x *exchange, in keyChange) (manage.KeyView, error) {
 		return manage.KeyView{}, err
 	}
 	change := manage.KeyChange{Project: in.Project, Team: in.Team, DryRun: in.DryRun}
+	var err error
+	if change.Version, err = x.seen(); err != nil {
+		return manage.KeyView{}, err
+	}
 	if in.says() {
 		change.Edit = func(k *billing.Key) { in.apply(k, x.Start) }
 	}
-	return viewed(x.viewKey)(x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), change, by(in.Reason)))
+	return viewed(x.viewTagged)(x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), change, by(in.Reason)))
 }
 
 // says reports whether anything of the key itself is to be different.
@@ -285,13 +320,43 @@ type reasoned struct {
 	Reason string `json:"reason"`
 }
 
-// revokeKey is POST /keys/{id}/revoke. Doing it twice changes nothing.
-func revokeKey(x *exchange, in reasoned) (manage.KeyView, error) {
-	return viewed(x.viewKey)(x.Actions.RevokeKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason)))
+// ending is the body of operations that end the use of a key, or let it go on.
+type ending struct {
+	Reason string `json:"reason"`
+	DryRun bool   `json:"dry_run" doc:"Only say what the key would be."`
 }
 
-// enableKey is POST /keys/{id}/enable, for a key that was stopped. Doing it twice
-// changes nothing.
-func enableKey(x *exchange, in reasoned) (manage.KeyView, error) {
-	return viewed(x.viewKey)(x.Actions.EnableKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason)))
+// endUse does what ends the use of a key, or lets it go on. Doing it twice changes nothing.
+func endUse(
+	do func(manage.Actions, context.Context, billing.KeyID, manage.Ending, manage.By) (billing.Key, error),
+) func(*exchange, ending) (manage.KeyView, error) {
+	return func(x *exchange, in ending) (manage.KeyView, error) {
+		version, err := x.seen()
+		if err != nil {
+			return manage.KeyView{}, err
+		}
+		e := manage.Ending{Version: version, DryRun: in.DryRun}
+		return viewed(x.viewTagged)(do(x.Actions, x.ctx(), billing.KeyID(x.param("id")), e, by(in.Reason)))
+	}
+}
+
+// tag says in an ETag which version of a key the answer is about.
+func (x *exchange) tag(version int64) { x.C.Header("ETag", `"`+strconv.FormatInt(version, 10)+`"`) }
+
+func (x *exchange) viewTagged(k billing.Key) manage.KeyView {
+	x.tag(k.Version)
+	return x.viewKey(k)
+}
+
+// seen is the version of the key that the change was made from, by If-Match; 0 is any.
+func (x *exchange) seen() (int64, error) {
+	tag := strings.TrimSpace(x.C.GetHeader("If-Match"))
+	if tag == "" || tag == "*" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64)
+	if err != nil || n < 1 || !strings.HasPrefix(tag, `"`) {
+		return 0, manage.ErrVersion // a tag that we never gave
+	}
+	return n, nil
 }

@@ -9,16 +9,6 @@ import (
 	"tallyroute/billing/manage"
 )
 
-// disableKey is POST /keys/{id}/disable. Doing it twice changes nothing.
-func disableKey(x *exchange, in reasoned) (manage.KeyView, error) {
-	return viewed(x.viewKey)(x.Actions.DisableKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason)))
-}
-
-// archiveKey is POST /keys/{id}/archive. Doing it twice changes nothing.
-func archiveKey(x *exchange, in reasoned) (manage.KeyView, error) {
-	return viewed(x.viewKey)(x.Actions.ArchiveKey(x.ctx(), billing.KeyID(x.param("id")), by(in.Reason)))
-}
-
 // foundSecret is the body of findKey and of revokeSecret.
 type foundSecret struct {
 	Secret string `json:"secret" required:"true" doc:"The text of the key. It is not repeated and not logged."`
@@ -37,7 +27,7 @@ func revokeSecret(x *exchange, in foundSecret) (manage.KeyView, error) {
 		return manage.KeyView{}, err
 	}
 	x.subject = string(key.ID)
-	if key, err = x.Actions.RevokeKey(x.ctx(), key.ID, by(in.Reason)); err != nil {
+	if key, err = x.Actions.RevokeKey(x.ctx(), key.ID, manage.Ending{}, by(in.Reason)); err != nil {
 		return manage.KeyView{}, err
 	}
 	return x.viewKey(key), nil

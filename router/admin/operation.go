@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type operation struct {
 	statuses     []int  // of answers that are no errors
 	media        string // of answers that are not JSON
 	takes        time.Duration
+	matches      bool // takes If-Match
 	handle       handler
 }
 
@@ -66,6 +68,27 @@ func (o operation) createsOrFinds() operation {
 	return o
 }
 
+// versioned says that the operation takes If-Match: what it changes has versions.
+func (o operation) versioned() operation {
+	o.matches = true
+	return o
+}
+
+// precise refuses headers of which the operation would not do what they ask for: If-Match
+// where nothing has a version, Idempotency-Key where the same is made again each time.
+func (o operation) precise() handler {
+	again := slices.Equal(o.statuses, []int{http.StatusCreated})
+	return func(x *exchange) error {
+		if !o.matches && !o.inQuery() && x.C.GetHeader("If-Match") != "" {
+			return errNoVersion
+		}
+		if again && x.C.GetHeader("Idempotency-Key") != "" {
+			return invalid("Idempotency-Key", "is not taken by this operation: each request makes something new")
+		}
+		return o.handle(x)
+	}
+}
+
 // slowly says that the operation reads whole months.
 func (o operation) slowly() operation {
 	o.takes = ledgerTimeout
@@ -85,6 +108,7 @@ func (x *exchange) read(in any) error {
 	if err != nil {
 		return err
 	}
+	x.raw = raw
 	if len(raw) == 0 && !hasRequired(v.Type()) {
 		return nil
 	}

@@ -1,20 +1,24 @@
 package admin
 
-import "net/http"
+import (
+	"net/http"
+
+	"tallyroute/billing/manage"
+)
 
 // operations is the table of all that the API does. A route that is not in it does
 // not exist, and the OpenAPI document has all that are.
 func operations() []operation {
 	const get, post, patch, remove = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
 	return []operation{
-		does("createKey", post, "/keys", "Make a virtual key. The secret is in this answer and nowhere else.", createKey).creates(),
+		does("createKey", post, "/keys", "Make a virtual key. The secret is in this answer and nowhere else.", createKey).createsOrFinds(),
 		does("listKeys", get, "/keys", "List keys.", listKeys),
 		does("getKey", get, "/keys/:id", "A key with every budget that binds it and what is used of it.", getKey),
-		does("changeKey", patch, "/keys/:id", "Change the members that are there.", changeKey),
-		does("revokeKey", post, "/keys/:id/revoke", "Revoke a key for good. Doing it twice changes nothing.", revokeKey),
-		does("disableKey", post, "/keys/:id/disable", "Refuse a key until it is enabled. Doing it twice changes nothing.", disableKey),
-		does("enableKey", post, "/keys/:id/enable", "Let a key that was disabled or stopped be used again.", enableKey),
-		does("archiveKey", post, "/keys/:id/archive", "Revoke a key and destroy its secrets; what it spent stays.", archiveKey),
+		does("changeKey", patch, "/keys/:id", "Change the members that are there.", changeKey).versioned(),
+		does("revokeKey", post, "/keys/:id/revoke", "Revoke a key for good. Doing it twice changes nothing.", endUse(manage.Actions.RevokeKey)).versioned(),
+		does("disableKey", post, "/keys/:id/disable", "Refuse a key until it is enabled. Doing it twice changes nothing.", endUse(manage.Actions.DisableKey)).versioned(),
+		does("enableKey", post, "/keys/:id/enable", "Let a key that was disabled or stopped be used again.", endUse(manage.Actions.EnableKey)).versioned(),
+		does("archiveKey", post, "/keys/:id/archive", "Revoke a key and destroy its secrets; what it spent stays.", endUse(manage.Actions.ArchiveKey)).versioned(),
 		does("rotateKey", post, "/keys/:id/rotate", "Give a key a new secret; once under an Idempotency-Key.", rotateKey).createsOrFinds(),
 		does("listKeyVersions", get, "/keys/:id/versions", "The secrets of a key and how they were used in the last hour.", listVersions),
 		does("handOverKey", post, "/keys/:id/hand-over", "Make a link that shows a new secret once.", handOverKey).creates(),

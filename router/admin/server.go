@@ -102,7 +102,7 @@ func newEngine(s *server) *gin.Engine {
 		engine.GET(path, s.serve(h, requestTimeout))
 	}
 	for _, o := range s.operations {
-		engine.Handle(o.method, base+o.path, s.serve(operatorsOnly(o.handle), o.takes))
+		engine.Handle(o.method, base+o.path, s.serve(operatorsOnly(o.precise()), o.takes))
 	}
 	engine.NoRoute(s.serve(func(*exchange) error { return web.ErrNoRoute }, requestTimeout))
 	engine.NoMethod(s.serve(func(*exchange) error { return web.ErrNoMethod }, requestTimeout))
