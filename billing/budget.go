@@ -42,6 +42,18 @@ type Budget struct {
 	Money   *Money `json:"money"`
 }
 
+// Same reports whether two budgets are one: what a key, project, team or the
+// organisation may use in one kind of period is limited once. The zone, and
+// what is limited, are what one changes of it.
+func (b Budget) Same(o Budget) bool {
+	return b.Scope == o.Scope && b.ScopeID == o.ScopeID && b.Period == o.Period
+}
+
+// Twice is the refusal of a budget beside o, which is the same.
+func (b Budget) Twice(o string) error {
+	return &ConflictError{Detail: fmt.Sprintf("budget %s limits the same %s per %s already", o, b.Scope, b.Period)}
+}
+
 // Window is a half-open span of time: Start is inside, End is not. A window
 // that never ends has a zero End; one that always was has a zero Start.
 type Window struct {

@@ -154,10 +154,13 @@ type Owners interface {
 
 // Limits keeps the budgets of everything that can have one.
 type Limits interface {
-	// SetBudget inserts b or replaces the one with its id, raises the version of
-	// every key below and keeps what was used. A new budget starts with what its
-	// scope already spent in the current window.
-	SetBudget(ctx context.Context, b Budget, now time.Time, notes ...*Change) error
+	// UpdateBudget changes a budget in one transaction, raises the version of every key
+	// below and keeps what was used. It is the one with b's id; where b has none, the
+	// one that limits the same scope per the same period; else change gets b, and a new
+	// budget starts with what its scope already spent in the current window. change may
+	// run more than once, and gets an id to note. A *ConflictError where another budget
+	// limits the same.
+	UpdateBudget(ctx context.Context, b Budget, change BudgetChange, now time.Time, notes ...*Change) (Budget, error)
 	ListBudgets(ctx context.Context) ([]Budget, error)
 	// RemoveBudget ends a budget: it binds nobody any more.
 	RemoveBudget(ctx context.Context, id string, notes ...*Change) error
@@ -169,6 +172,9 @@ type Limits interface {
 	// *ConflictError.
 	TopUp(ctx context.Context, t TopUp, notes ...*Change) (existed bool, err error)
 }
+
+// BudgetChange is what becomes of a budget; existed says whether it was there before.
+type BudgetChange func(b *Budget, existed bool) error
 
 // TopUp is an amount that is added to a budget, once and for good.
 type TopUp struct {

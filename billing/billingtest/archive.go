@@ -106,6 +106,7 @@ func bookArchive(w *world) {
 				w.must(err)
 				all = append(all, text([]any{b.Period, b.Zone, t, standingOf(balances[0]).used.tokens, standingOf(balances[0]).used.money}))
 			}
+			w.must(w.RemoveBudget(w.Context(), b.ID))
 		}
 		return all
 	}

@@ -64,7 +64,7 @@ func benchKey(ctx context.Context, s billing.Store) (*billing.Key, error) {
 	for scope, id := range map[billing.Scope]string{billing.ScopeTeam: p.TeamID, billing.ScopeOrg: "org"} {
 		above := limit.budget("")
 		above.Scope, above.ScopeID = scope, id
-		if err := s.SetBudget(ctx, above, noon()); err != nil {
+		if err := SetBudget(ctx, s, above, noon()); err != nil {
 			return nil, err
 		}
 	}

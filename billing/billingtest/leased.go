@@ -99,10 +99,12 @@ func (l Leased) ClosePeriod(ctx context.Context, c billing.PeriodChange) (billin
 	return l.Store.ClosePeriod(ctx, c)
 }
 
-// SetBudget changes a budget that knows all that was settled.
-func (l Leased) SetBudget(ctx context.Context, b billing.Budget, now time.Time, notes ...*billing.Change) error {
+// UpdateBudget changes a budget that knows all that was settled.
+func (l Leased) UpdateBudget(ctx context.Context, b billing.Budget, change billing.BudgetChange, now time.Time, notes ...*billing.Change) (
+	billing.Budget, error,
+) {
 	if err := l.Ledger.Flush(ctx); err != nil {
-		return err
+		return b, err
 	}
-	return l.Store.SetBudget(ctx, b, now, notes...)
+	return l.Store.UpdateBudget(ctx, b, change, now, notes...)
 }

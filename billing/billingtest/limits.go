@@ -196,8 +196,16 @@ func (t translated) ListKeys(ctx context.Context, f billing.KeyFilter) ([]billin
 	return eachOf(keys, func(k billing.Key) billing.Key { return t.key(k, t.out) }), err
 }
 
-func (t translated) SetBudget(ctx context.Context, b billing.Budget, now time.Time, notes ...*billing.Change) error {
-	return t.Store.SetBudget(ctx, t.in(b), now, notes...)
+func (t translated) UpdateBudget(ctx context.Context, b billing.Budget, change billing.BudgetChange, now time.Time,
+	notes ...*billing.Change,
+) (billing.Budget, error) {
+	b, err := t.Store.UpdateBudget(ctx, t.in(b), func(b *billing.Budget, existed bool) error {
+		out := t.out(*b)
+		err := change(&out, existed)
+		*b = t.in(out)
+		return err
+	}, now, notes...)
+	return t.out(b), err
 }
 
 func (t translated) ListBudgets(ctx context.Context) ([]billing.Budget, error) {

@@ -129,13 +129,23 @@ func setBudgetReplaces(w *world) {
 	if after.Version <= before.Version {
 		w.Error("the version was not raised")
 	}
-	b.ID = ""
-	w.must(w.SetBudget(w.Context(), b, w.now))
+	same := b
+	same.ID, same.Zone, *same.Tokens = "", "UTC", 8
+	w.must(w.SetBudget(w.Context(), same, w.now))
+	other := same
+	other.ID, other.Period = "", billing.PeriodDay
+	w.must(w.SetBudget(w.Context(), other, w.now))
 	all, err = w.ListBudgets(w.Context())
 	w.must(err)
-	if len(all) != 2 || all[0].ID == "" || all[1].ID == "" {
-		w.Errorf("a budget without an id gets one: %+v", all)
+	same.ID = id
+	if len(all) != 2 || all[0].ID != id || all[0].Zone != "UTC" || all[1].ID == "" {
+		w.Errorf("one that is the same is changed, another gets an id: %+v", all)
 	}
+	other.ID = all[1].ID
+	other.Period = billing.PeriodWeek
+	w.wantConflict(w.SetBudget(w.Context(), other, w.now))
+	other.ID = "bud_third"
+	w.wantConflict(w.SetBudget(w.Context(), other, w.now))
 }
 
 func setBudgetScope(w *world) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ func raceCases() map[string]func(w *world) {
 		"SettleOnce":         raceSettle,
 		"SweepAndSettle":     raceSweep,
 		"BudgetsChange":      raceBudgets,
+		"OneBudgetForEach":   func(w *world) { raceSameBudget(w, w.Store) },
 		"RevokedIsRevoked":   raceRevoke,
 	}
 }
@@ -31,6 +33,35 @@ func Race(t *testing.T, stores ...billing.Store) {
 	w := &world{T: t, Store: stores[0], now: noon(), ids: new(atomic.Int64)}
 	raceRandom(w, 6, stores...)
 	raceAdmitsOn(w, stores...)
+	raceSameBudget(w, stores...)
+}
+
+// raceSameBudget: however many set a limit of one scope and period at once, one
+// budget comes of it, and no change of it is lost.
+func raceSameBudget(w *world, stores ...billing.Store) {
+	p := w.project("race", "same")
+	var made atomic.Int64
+	each(w.Context(), 16, func(ctx context.Context, i int) {
+		b := tokens(0).budget("")
+		b.Scope, b.ScopeID = billing.ScopeTeam, p.TeamID
+		_, err := stores[i%len(stores)].UpdateBudget(ctx, b, func(b *billing.Budget, existed bool) error {
+			if !existed {
+				made.Add(1)
+			}
+			more := *b.Tokens + 1
+			b.Tokens = &more
+			return nil
+		}, w.now)
+		if err != nil {
+			w.Error(err)
+		}
+	})
+	all, err := w.ListBudgets(w.Context())
+	w.must(err)
+	all = slices.DeleteFunc(all, func(b billing.Budget) bool { return b.ScopeID != p.TeamID })
+	if made.Load() != 1 || len(all) != 1 || *all[0].Tokens != 16 {
+		w.Errorf("%d were made of 16 at once: %+v", made.Load(), all)
+	}
 }
 
 func raceAdmits(w *world) { raceAdmitsOn(w, w.Store) }
@@ -232,6 +263,7 @@ func raceBudgets(w *world) {
 		if i%4 == 0 {
 			b := tokens(int64(1_000_000 + i)).budget([]string{"bud_2", "bud_3", "bud_4"}[i/4%3])
 			b.Scope, b.ScopeID = billing.ScopeOrg, "org"
+			b.Period = []billing.Period{billing.PeriodDay, billing.PeriodMonth, billing.PeriodYear}[i/4%3]
 			if err := w.SetBudget(ctx, b, w.now); err != nil {
 				w.Error(err)
 			}

@@ -136,6 +136,21 @@ func (w *world) budget(scope billing.Scope, scopeID string, limit amount) string
 	return b.ID
 }
 
+// SetBudget is the function with this name.
+func (w *world) SetBudget(ctx context.Context, b billing.Budget, now time.Time) error {
+	return SetBudget(ctx, w.Limits, b, now)
+}
+
+// SetBudget makes b, or makes the budget with its id b.
+func SetBudget(ctx context.Context, s billing.Limits, b billing.Budget, now time.Time) error {
+	_, err := s.UpdateBudget(ctx, b, func(found *billing.Budget, _ bool) error {
+		b.ID = found.ID
+		*found = b
+		return nil
+	}, now)
+	return err
+}
+
 // amount is what is limited, held or used. In a limit, a negative member means that there is no such limit.
 type amount struct {
 	tokens int64

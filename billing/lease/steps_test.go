@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest"
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/journal"
 	"tallyroute/billing/postgres"
@@ -233,7 +234,7 @@ func (w *walk) limit(id string, scope billing.Scope, of string, limit billing.Am
 	if limit.Money == endless {
 		b.Money = nil
 	}
-	w.must(w.store.SetBudget(w.t.Context(), b, time.Now()))
+	w.must(billingtest.SetBudget(w.t.Context(), w.store, b, time.Now()))
 	had := w.limits[id].Plus(w.grace[id])
 	if beyond := had.Minus(limit).AtLeast(billing.Amount{}); beyond != (billing.Amount{}) {
 		w.grace[id] = beyond

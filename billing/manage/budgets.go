@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -12,13 +13,6 @@ import (
 
 // orgID is what a budget of the whole organisation is set on.
 const orgID = "org"
-
-// same reports whether two budgets are one: what a key, project, team or the
-// organisation may use in one kind of period is limited once. The zone, and
-// what is limited, are what one changes of it.
-func same(a, b billing.Budget) bool {
-	return a.Scope == b.Scope && a.ScopeID == b.ScopeID && a.Period == b.Period
-}
 
 // BudgetChange is what somebody says of a budget. What is not said stays as it is.
 type BudgetChange struct {
@@ -36,6 +30,20 @@ func (c BudgetChange) on(b billing.Budget) billing.Budget {
 		b.Money = c.Money
 	}
 	return b
+}
+
+// silent reports whether nothing is said but which budget is meant.
+func (c BudgetChange) silent() bool {
+	return c.Zone == "" && c.Tokens == nil && c.Money == nil && !c.NoTokens && !c.NoMoney
+}
+
+// of refuses a change that names another scope than the budget has.
+func (c BudgetChange) of(b billing.Budget) error {
+	if (c.Scope == "" || c.Scope == b.Scope) && (c.ScopeID == "" || c.ScopeID == b.ScopeID) {
+		return nil
+	}
+	return &billing.ConflictError{Detail: fmt.Sprintf("budget %s limits %s %s: make another one for %s %s", b.ID, b.Scope, b.ScopeID,
+		c.Scope, c.ScopeID)}
 }
 
 // check refuses what contradicts itself.
@@ -57,34 +65,42 @@ func (a Actions) SetBudget(ctx context.Context, c BudgetChange, of string, by By
 	if err := errors.Join(c.check(), by.check()); err != nil {
 		return set, false, err
 	}
-	all, err := a.Store.ListBudgets(ctx)
-	if err != nil {
-		return set, false, err
-	}
-	i := -1
-	if c.ID != "" {
-		if i = slices.IndexFunc(all, func(o billing.Budget) bool { return o.ID == c.ID }); i < 0 {
-			return set, false, &billing.NotFoundError{What: "budget", ID: c.ID}
-		}
-	} else {
-		c.Period = cmp.Or(c.Period, billing.PeriodMonth)
+	if c.ScopeID = of; c.ID == "" || c.Scope != "" {
 		if c.ScopeID, err = a.scopeID(ctx, c.Scope, of); err != nil {
 			return set, false, err
 		}
-		i = slices.IndexFunc(all, func(o billing.Budget) bool { return same(o, c.Budget) })
 	}
-	if i >= 0 {
-		if c.on(billing.Budget{}) == (billing.Budget{Period: c.Period}) && all[i].Period == c.Period && !c.NoMoney && !c.NoTokens {
-			return set, true, nothingSaid()
-		}
-		set, err = a.changeBudget(ctx, all[i], c, by)
+	if c.ID != "" {
+		set, err = a.ChangeBudget(ctx, c.ID, c, by)
 		return set, true, err
 	}
-	b := c.Budget
-	b.ID = billing.NewID("bud_")
-	note := a.note(by, "budget.create", b.ID)
-	note.Detail = differences(struct{}{}, ViewBudget(b))
-	return b, false, a.putBudget(ctx, b, note)
+	c.Period = cmp.Or(c.Period, billing.PeriodMonth)
+	note := a.note(by, "", "")
+	var same billing.Budget
+	set, err = a.Store.UpdateBudget(ctx, c.Budget, func(b *billing.Budget, found bool) error {
+		existed, note.Object = found, b.ID
+		if !found {
+			note.Action, note.Detail = "budget.create", differences(struct{}{}, ViewBudget(*b))
+			return nil
+		}
+		if c.silent() {
+			return nothingSaid()
+		}
+		note.Action = "budget.change"
+		return c.noted(note, &same)(b)
+	}, note.At, note)
+	if errors.Is(err, errNotWritten) {
+		return same, true, nil
+	}
+	return set, existed, err
+}
+
+// noted is the change as an edit that notes what became different.
+func (c BudgetChange) noted(note *billing.Change, same *billing.Budget) func(*billing.Budget) error {
+	return noted(note, ViewBudget, same, func(b *billing.Budget) error {
+		*b = c.on(*b)
+		return nil
+	})
 }
 
 // scopeID finds what a budget is set on, by id or name.
@@ -147,7 +163,7 @@ func SetBudgets(k *billing.Key, budgets []BudgetChange) {
 		c.Scope, c.ScopeID = billing.ScopeKey, string(k.ID)
 		b := c.Budget
 		b.ID = billing.NewID("bud_")
-		if i := slices.IndexFunc(own, func(old billing.Budget) bool { return same(old, b) }); i >= 0 {
+		if i := slices.IndexFunc(own, func(old billing.Budget) bool { return b.Same(old) }); i >= 0 {
 			b = c.on(own[i])
 			own = slices.Delete(slices.Clone(own), i, i+1)
 		}

@@ -35,8 +35,12 @@ func membersOf(view any) (members map[string]json.RawMessage) {
 	return members
 }
 
-// plain is a value without the quotes of a text.
+// plain is a value without the quotes of a text; of what has a name and an id, both.
 func plain(raw json.RawMessage) string {
+	var named Named
+	if json.Unmarshal(raw, &named) == nil && named.ID != "" {
+		return named.Name + " (" + named.ID + ")"
+	}
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
 		return cmp.Or(text, "none")

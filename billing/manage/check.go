@@ -123,7 +123,7 @@ func (a Actions) check(k *billing.Key) error {
 		if err := b.Validate(); err != nil {
 			fault(fmt.Sprintf("budgets[%d]", n), "%s", strings.ReplaceAll(err.Error(), "billing: ", ""))
 		}
-		if slices.ContainsFunc(k.Budgets[:n], func(o billing.Budget) bool { return b.Scope == billing.ScopeKey && same(o, b) }) {
+		if slices.ContainsFunc(k.Budgets[:n], func(o billing.Budget) bool { return b.Scope == billing.ScopeKey && b.Same(o) }) {
 			fault(fmt.Sprintf("budgets[%d]", n), "is the second per %s: a key has one for each kind of period", b.Period)
 		}
 	}

@@ -32,41 +32,27 @@ func (a Actions) Budget(ctx context.Context, id string) (billing.Budget, error) 
 
 // ChangeBudget changes a budget. What was used of it stays used.
 func (a Actions) ChangeBudget(ctx context.Context, id string, c BudgetChange, by By) (billing.Budget, error) {
-	b, err := a.Budget(ctx, id)
-	if err := errors.Join(err, c.check(), by.check()); err != nil {
-		return b, err
+	if err := errors.Join(c.check(), by.check()); err != nil {
+		return billing.Budget{}, err
 	}
-	if c == (BudgetChange{}) {
-		return b, nothingSaid()
-	}
-	return a.changeBudget(ctx, b, c, by)
-}
-
-// changeBudget writes what becomes of a budget, unless that is what it is.
-func (a Actions) changeBudget(ctx context.Context, old billing.Budget, c BudgetChange, by By) (billing.Budget, error) {
-	b := c.on(old)
-	note := a.note(by, "budget.change", b.ID)
-	if note.Detail = differences(ViewBudget(old), ViewBudget(b)); len(note.Detail) == 0 {
-		return old, nil
-	}
-	return b, a.putBudget(ctx, b, note)
-}
-
-func (a Actions) putBudget(ctx context.Context, b billing.Budget, note *billing.Change) error {
-	if err := b.Validate(); err != nil {
-		return err
-	}
-	all, err := a.Store.ListBudgets(ctx)
-	if err != nil {
-		return err
-	}
-	for _, o := range all {
-		if o.ID != b.ID && same(o, b) {
-			return &billing.ConflictError{Detail: "budget " + o.ID + " limits the same " + string(b.Scope) + " per " + string(b.Period) +
-				" already"}
+	note := a.note(by, "budget.change", id)
+	var same billing.Budget
+	b, err := a.Store.UpdateBudget(ctx, billing.Budget{ID: id}, func(b *billing.Budget, existed bool) error {
+		switch {
+		case !existed:
+			return &billing.NotFoundError{What: "budget", ID: id}
+		case c.silent() && c.Period == "":
+			return nothingSaid()
 		}
+		if err := c.of(*b); err != nil {
+			return err
+		}
+		return c.noted(note, &same)(b)
+	}, note.At, note)
+	if errors.Is(err, errNotWritten) {
+		return same, nil
 	}
-	return a.Store.SetBudget(ctx, b, a.now(), note)
+	return b, err
 }
 
 // RemoveBudget ends a budget: it binds nobody any more. Doing it twice changes nothing.

@@ -185,9 +185,9 @@ func (a Actions) ChangeProject(ctx context.Context, ref string, c OwnerChange, b
 	if err := errors.Join(err, c.check(), by.check()); err != nil {
 		return billing.Project{}, err
 	}
-	var team string
+	var team billing.Team
 	if c.Team != nil {
-		if team, err = a.teamID(ctx, *c.Team); err != nil {
+		if team, err = a.team(ctx, *c.Team); err != nil {
 			return billing.Project{}, err
 		}
 	}
@@ -195,7 +195,9 @@ func (a Actions) ChangeProject(ctx context.Context, ref string, c OwnerChange, b
 		if c.Name != nil {
 			p.Name = *c.Name
 		}
-		p.TeamID = cmp.Or(team, p.TeamID)
+		if c.Team != nil {
+			p.TeamID, p.Team, p.CostCenter = team.ID, team.Name, team.CostCenter
+		}
 		return notArchived("project", p.Name, p.ArchivedAt)
 	})
 }
@@ -253,16 +255,22 @@ func notArchived(what, name string, at time.Time) error {
 
 // teamID is the id of a team by its id or name.
 func (a Actions) teamID(ctx context.Context, ref string) (string, error) {
+	t, err := a.team(ctx, ref)
+	return t.ID, err
+}
+
+// team is a team by its id or name.
+func (a Actions) team(ctx context.Context, ref string) (billing.Team, error) {
 	teams, err := a.Store.ListTeams(ctx)
 	if err != nil {
-		return "", err
+		return billing.Team{}, err
 	}
 	for _, t := range teams {
 		if t.ID == ref || (t.Name == ref && t.ArchivedAt.IsZero()) {
-			return t.ID, nil
+			return t, nil
 		}
 	}
-	return "", &billing.NotFoundError{What: "team", ID: ref}
+	return billing.Team{}, &billing.NotFoundError{What: "team", ID: ref}
 }
 
 // projectID is the id of a project by its id, or as team/name.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest"
 	"tallyroute/billing/postgres"
 	"tallyroute/billing/postgres/pgtest"
 )
@@ -31,7 +32,7 @@ func BenchmarkRequest(b *testing.B) {
 					clients[i] = newClient(b, s, fmt.Sprintf("k%d", i), budget("", billing.ScopeKey, "", 1e15))
 				}
 				if org {
-					if err := s.SetBudget(b.Context(), budget("bud_org", billing.ScopeOrg, "org", 1e15), noon); err != nil {
+					if err := billingtest.SetBudget(b.Context(), s, budget("bud_org", billing.ScopeOrg, "org", 1e15), noon); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -35,26 +35,68 @@ UPDATE api_keys SET version = version + 1
     ORDER BY k.id
       FOR UPDATE OF k)`
 
-// SetBudget implements billing.Owners. The counter of the current window is
+// UpdateBudget implements billing.Limits. The counter of the current window is
 // made at once, since summing up a long past is too slow for a request.
-func (s *Store) SetBudget(ctx context.Context, b billing.Budget, now time.Time, notes ...*billing.Change) error {
+func (s *Store) UpdateBudget(ctx context.Context, b billing.Budget, change billing.BudgetChange, now time.Time,
+	notes ...*billing.Change,
+) (set billing.Budget, err error) {
+	err = s.seed(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := lockAdmin(ctx, tx); err != nil {
+			return err
+		}
+		if set, err = changed(ctx, tx, b, change); err != nil {
+			return err
+		}
+		w, err := set.Window(now)
+		if err != nil {
+			return err
+		}
+		if err := setBudget(ctx, tx, set); err != nil {
+			return err
+		}
+		return errors.Join(openCounter(ctx, tx, set, w), note(ctx, tx, notes))
+	})
+	return set, err
+}
+
+const (
+	budgetSQL     = "SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE archived_at IS NULL"
+	sameBudgetSQL = budgetSQL + " AND scope = $1 AND scope_id = $2 AND period = $3 AND id <> $4 ORDER BY id LIMIT 1"
+)
+
+// changed is what becomes of the budget with b's id, or of that which is the same, or of b.
+func changed(ctx context.Context, tx pgx.Tx, b billing.Budget, change billing.BudgetChange) (billing.Budget, error) {
 	if b.Scope == billing.ScopeOrg {
 		b.ScopeID = cmp.Or(b.ScopeID, "org")
 	}
-	b.ID = cmp.Or(b.ID, newID("bud_"))
-	if err := b.Validate(); err != nil {
-		return err
+	sql, args := sameBudgetSQL, []any{b.Scope, b.ScopeID, b.Period, ""}
+	if b.ID != "" {
+		sql, args = findBudgetSQL, []any{b.ID}
 	}
-	w, err := b.Window(now)
+	found, err := one(ctx, tx, scanBudget, sql, args...)
+	existed := err == nil
+	if errors.Is(err, pgx.ErrNoRows) {
+		found, err = b, nil
+		found.ID = cmp.Or(b.ID, newID("bud_"))
+	}
 	if err != nil {
-		return err
+		return b, err
 	}
-	return s.seed(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := setBudget(ctx, tx, b); err != nil {
-			return err
-		}
-		return errors.Join(openCounter(ctx, tx, b, w), note(ctx, tx, notes))
-	})
+	period := found.Period
+	if err := change(&found, existed); err != nil {
+		return b, err
+	}
+	if err := found.Validate(); err != nil {
+		return b, err
+	}
+	if existed && found.Period == period {
+		return found, nil
+	}
+	twin, err := one(ctx, tx, scanBudget, sameBudgetSQL, found.Scope, found.ScopeID, found.Period, found.ID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return found, nil
+	}
+	return found, cmp.Or(err, found.Twice(twin.ID))
 }
 
 // seed does work that may sum up a long past.
@@ -70,9 +112,6 @@ func (s *Store) seed(ctx context.Context, work func(context.Context, pgx.Tx) err
 }
 
 func setBudget(ctx context.Context, tx pgx.Tx, b billing.Budget) error {
-	if err := lockAdmin(ctx, tx); err != nil {
-		return err
-	}
 	if err := mustExist(ctx, tx, b.Scope, b.ScopeID); err != nil {
 		return err
 	}
@@ -115,8 +154,7 @@ func keepBudgets(ctx context.Context, tx pgx.Tx, k billing.Key) error {
 	return err
 }
 
-const listBudgetsSQL = `
-SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE archived_at IS NULL ORDER BY id`
+const listBudgetsSQL = budgetSQL + " ORDER BY id"
 
 // ListBudgets implements billing.Owners.
 func (s *Store) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
@@ -129,8 +167,7 @@ func scanBudget(row pgx.CollectableRow) (b billing.Budget, err error) {
 }
 
 const (
-	findBudgetSQL = "SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE id = $1 AND " +
-		"archived_at IS NULL"
+	findBudgetSQL    = budgetSQL + " AND id = $1"
 	archiveBudgetSQL = "UPDATE budgets SET archived_at = now() WHERE id = $1"
 	forgiveSQL       = `
 UPDATE budget_counters

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest"
 	"tallyroute/billing/postgres/pgtest"
 )
 
@@ -116,7 +117,7 @@ func TestBudgetStatusIsTheBalance(t *testing.T) {
 	for i := range budgets {
 		budgets[i].ID += "_idle"
 		budgets[i].ScopeID = string(idle.key.ID)
-		if err := s.SetBudget(t.Context(), budgets[i], now); err != nil {
+		if err := billingtest.SetBudget(t.Context(), s, budgets[i], now); err != nil {
 			t.Fatal(err)
 		}
 	}

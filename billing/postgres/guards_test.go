@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"tallyroute/billing/billingtest"
 	"tallyroute/billing/postgres/pgtest"
 )
 
@@ -137,7 +138,7 @@ func TestPartitions_DropKeepsTotals(t *testing.T) {
 	}
 	again := budget("bud_again", "key", string(k.key.ID), 1e6)
 	again.Period = "once"
-	if err := s.SetBudget(t.Context(), again, noon); err != nil {
+	if err := billingtest.SetBudget(t.Context(), s, again, noon); err != nil {
 		t.Fatal(err)
 	}
 	if used := get[int](t, c, "SELECT used_tokens FROM budget_counters WHERE budget_id = 'bud_again'"); used != 15 {

@@ -42,7 +42,7 @@ func TestRace_CountersMadeWhileSettling(t *testing.T) {
 			for j, b := range scopes {
 				b.ID = fmt.Sprintf("bud_%d_%d", i, j)
 				b.Period = []billing.Period{billing.PeriodDay, billing.PeriodMonth, billing.PeriodOnce}[(i/10+j)%3]
-				if err := s.SetBudget(t.Context(), b, noon); err != nil {
+				if err := billingtest.SetBudget(t.Context(), s, b, noon); err != nil {
 					t.Error(err)
 				}
 			}
@@ -94,7 +94,7 @@ func TestWritersOfOneKeyDoNotDeadlock(t *testing.T) {
 		budget("bud_z", billing.ScopeOrg, "org", 1e12),
 		budget("bud_0", billing.ScopeTeam, c.key.TeamID, 1e12),
 	} {
-		if err := s.SetBudget(t.Context(), b, noon); err != nil {
+		if err := billingtest.SetBudget(t.Context(), s, b, noon); err != nil {
 			t.Fatal(err)
 		}
 	}

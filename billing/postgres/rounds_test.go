@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest"
 )
 
 // rounds counts what is sent to the server, each once for however many
@@ -40,7 +41,7 @@ func TestRoundTrips(t *testing.T) {
 	o.Tracer, o.MaxConns = r, 1
 	s, _ := open(t, o)
 	c := newClient(t, s, "a", budget("bud_1", billing.ScopeKey, "", 1e6))
-	if err := s.SetBudget(t.Context(), budget("bud_2", billing.ScopeOrg, "org", 1e6), noon); err != nil {
+	if err := billingtest.SetBudget(t.Context(), s, budget("bud_2", billing.ScopeOrg, "org", 1e6), noon); err != nil {
 		t.Fatal(err)
 	}
 	c.refresh()

@@ -16,30 +16,70 @@ WHERE CASE ?1 WHEN 'key'     THEN id = ?2
               WHEN 'team'    THEN project_id IN (SELECT id FROM projects WHERE team_id = ?2)
               ELSE TRUE END`
 
-// SetBudget implements billing.Owners. Its scope can no longer be changed once
+// UpdateBudget implements billing.Limits. Its scope can no longer be changed once
 // something may have been charged to it. The counters need no change: each
 // window gets one, filled from the ledger, when it is first asked for.
-func (s *Store) SetBudget(ctx context.Context, b billing.Budget, now time.Time, notes ...*billing.Change) error {
-	if err := b.Validate(); err != nil {
-		return err
-	}
-	if b.ID == "" {
-		b.ID = billing.NewID("bud_")
-	}
-	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
-		if err := wantScope(ctx, tx, b.Scope, b.ScopeID); err != nil {
+func (s *Store) UpdateBudget(ctx context.Context, b billing.Budget, change billing.BudgetChange, now time.Time,
+	notes ...*billing.Change,
+) (set billing.Budget, err error) {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		if set, err = changed(ctx, tx, b, change); err != nil {
 			return err
 		}
-		if err := putBudget(ctx, tx, b, now); err != nil {
+		if err := wantScope(ctx, tx, set.Scope, set.ScopeID); err != nil {
 			return err
 		}
-		_, err := tx.exec(ctx, raiseVersions, string(b.Scope), b.ScopeID)
+		if err := putBudget(ctx, tx, set, now); err != nil {
+			return err
+		}
+		_, err := tx.exec(ctx, raiseVersions, string(set.Scope), set.ScopeID)
 		return errors.Join(err, note(ctx, tx, notes))
 	})
+	return set, err
+}
+
+// changed is what becomes of the budget with b's id, or of that which is the same, or of b.
+func changed(ctx context.Context, tx *session, b billing.Budget, change billing.BudgetChange) (billing.Budget, error) {
+	query, args := sameBudget, []any{string(b.Scope), b.ScopeID, string(b.Period), ""}
+	if b.ID != "" {
+		query, args = findBudget, []any{b.ID}
+	}
+	var found billing.Budget
+	existed, err := tx.row(ctx, query, args, budgetScan(&found)...)
+	if err != nil {
+		return b, err
+	}
+	if !existed {
+		found = b
+		found.ID = cmp.Or(b.ID, billing.NewID("bud_"))
+	}
+	period := found.Period
+	if err := change(&found, existed); err != nil {
+		return b, err
+	}
+	if err := found.Validate(); err != nil {
+		return b, err
+	}
+	if existed && found.Period == period {
+		return found, nil
+	}
+	var twin billing.Budget
+	twice, err := tx.row(ctx, sameBudget, []any{string(found.Scope), found.ScopeID, string(found.Period), found.ID}, budgetScan(&twin)...)
+	if err == nil && twice {
+		err = found.Twice(twin.ID)
+	}
+	return found, err
+}
+
+func budgetScan(b *billing.Budget) []any {
+	return []any{&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money}
 }
 
 const (
-	findBudget    = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE id = ? AND archived_at IS NULL`
+	liveBudgets   = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE archived_at IS NULL`
+	findBudget    = liveBudgets + ` AND id = ?`
+	sameBudget    = liveBudgets + ` AND scope = ? AND scope_id = ? AND period = ? AND id <> ? ORDER BY id LIMIT 1`
+	selectBudgets = liveBudgets + ` ORDER BY id`
 	archiveBudget = `UPDATE budgets SET archived_at = ? WHERE id = ?`
 	forgive       = `UPDATE budget_counters SET forgiven_tokens = forgiven_tokens + used_tokens, forgiven_nano = forgiven_nano + used_nano,
   used_tokens = 0, used_nano = 0
@@ -56,7 +96,7 @@ func (s *Store) changeBudget(ctx context.Context, id string, work func(context.C
 ) error {
 	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		var b billing.Budget
-		found, err := tx.row(ctx, findBudget, []any{id}, &b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money)
+		found, err := tx.row(ctx, findBudget, []any{id}, budgetScan(&b)...)
 		if err == nil && !found {
 			err = &billing.NotFoundError{What: "budget", ID: id}
 		}
@@ -125,15 +165,12 @@ func (s *Store) TopUp(ctx context.Context, t billing.TopUp, notes ...*billing.Ch
 	return false, err
 }
 
-const selectBudgets = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE archived_at IS NULL ` +
-	`ORDER BY id`
-
 // ListBudgets implements billing.Owners. They are ordered by id.
 func (s *Store) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
 	var budgets []billing.Budget
 	err := s.read.rows(ctx, selectBudgets, nil, func(scan scanner) error {
 		var b billing.Budget
-		err := scan(&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money)
+		err := scan(budgetScan(&b)...)
 		budgets = append(budgets, b)
 		return err
 	})

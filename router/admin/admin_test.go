@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -574,6 +575,39 @@ func TestOwnersAndBudgets(t *testing.T) {
 	}
 	g.ask("POST", "/admin/v1/budgets", `{"scope":"team","scope_id":"team_none","tokens":1}`).refused(t, 404, "team_not_found")
 	g.ask("POST", "/admin/v1/budgets", `{"id":"bud_none","scope":"org","tokens":1}`).refused(t, 404, "budget_not_found")
+}
+
+// TestBudgetsSetAtOnceAreOne: all bind, so a second one would be a limit that nobody meant.
+func TestBudgetsSetAtOnceAreOne(t *testing.T) {
+	g := newRig(t)
+	statuses := make([]int, 8)
+	var wait sync.WaitGroup
+	for i := range statuses {
+		wait.Go(func() {
+			statuses[i] = g.ask("POST", "/admin/v1/budgets", fmt.Sprintf(`{"scope":"org","usd":"%d"}`, 10+i)).status
+		})
+	}
+	wait.Wait()
+	slices.Sort(statuses)
+	if statuses[6] != 200 || statuses[7] != 201 || len(g.ask("GET", "/admin/v1/budgets", "").data()) != 1 {
+		t.Errorf("%v: %s", statuses, g.ask("GET", "/admin/v1/budgets", "").text)
+	}
+}
+
+func TestMovedProjectIsRecordedWithBothTeams(t *testing.T) {
+	g := newRig(t)
+	for _, team := range []string{"growth", "web"} {
+		g.ask("POST", "/admin/v1/teams", `{"name":"`+team+`","cost_center":"CC-`+team+`"}`)
+	}
+	id := g.ask("POST", "/admin/v1/projects", `{"name":"shop","team":"growth"}`).v["id"].(string)
+	g.ask("PATCH", "/admin/v1/projects/"+id, `{"team":"web","reason":"moved"}`)
+	change := g.ask("GET", "/admin/v1/changes?object="+id+"&action=project.change", "").data()[0].(map[string]any)
+	detail := change["detail"].(map[string]any)
+	team, _ := detail["team"].(string)
+	if from, to, _ := strings.Cut(team, " → "); !strings.HasPrefix(from, "growth (team_") || !strings.HasPrefix(to, "web (team_") ||
+		detail["cost_center"] != "CC-growth → CC-web" {
+		t.Errorf("%v", change)
+	}
 }
 
 // TestPagesOfChanges walks the changes, newest first, each once.
