@@ -190,7 +190,19 @@ type Member struct{ Path, Name string }
 // Judge says what the members of a request mean to t, as it will be sent there. It is
 // the zero Verdict for most requests.
 func (t *Target) Judge(r *chat.Request) (v Verdict) {
-	for _, n := range r.Noted() {
+	t.judge(&v, r, r.Noted())
+	return v
+}
+
+// JudgeNative is Judge for a request that is sent as its client wrote it.
+func (t *Target) JudgeNative(r *chat.Request, n *Native) Verdict {
+	v := t.Judge(r)
+	t.judge(&v, r, n.Aside)
+	return v
+}
+
+func (t *Target) judge(v *Verdict, r *chat.Request, list []chat.Noted) {
+	for _, n := range list {
 		top, _, _ := strings.Cut(n.Name, ".")
 		if n.Name == chat.NotedReference {
 			top = "messages"
@@ -198,14 +210,13 @@ func (t *Target) Judge(r *chat.Request) (v Verdict) {
 		if !slices.Contains(operations[t.Can.Operation].ours, top) && !t.Sends(top) {
 			continue
 		}
-		j := judgement{v: &v, table: t.Quirks.Members, request: r}
+		j := judgement{v: v, table: t.Quirks.Members, request: r}
 		if n.Name == chat.NotedTool && jsonraw.IsObject(n.Value) {
 			j.tool(n)
 		} else {
 			j.member(n)
 		}
 	}
-	return v
 }
 
 // judgement is a verdict that is being reached.
@@ -428,6 +439,9 @@ type Rights struct {
 	Strict bool
 }
 
+// Bounded reports that what may cost anything is refused.
+func (r Rights) Bounded() bool { return r.Budget || r.Strict }
+
 // Bar is why a request may not be sent to a target: the first member that its key has
 // no right to.
 type Bar struct {
@@ -463,7 +477,7 @@ func (v Verdict) Bar(r Rights, t *Target) *Bar {
 			return &Bar{Class: b.class, Member: b.members[0].Path}
 		}
 	}
-	if !r.Budget && !r.Strict {
+	if !r.Bounded() {
 		return nil
 	}
 	for _, members := range [][]Member{v.Selects, v.Unpriced} {

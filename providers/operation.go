@@ -158,6 +158,12 @@ func Encode(x Exchange) (Call, error) {
 	if codec == nil {
 		return Call{}, fmt.Errorf("%w: %s", errNoCodec, x.Operation)
 	}
+	if x.Native != nil {
+		return x.native(codec)
+	}
+	if x.Unsayable != nil {
+		return Call{}, x.Unsayable
+	}
 	names := x.aliases()
 	x, err := x.renamed(names)
 	if err != nil {

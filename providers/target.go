@@ -128,7 +128,13 @@ type Exchange struct {
 	// Stored lets the answer be kept at the provider, where the client asks for it or
 	// the provider does by itself.
 	Stored bool
-	Room   Room // what the answer may take of memory; nil is as much as it likes
+	// Native is the request as the client wrote it, where it is sent so; else nil.
+	Native *Native
+	// Bounded leaves out what may cost anything, as far as it can be left out.
+	Bounded bool
+	// Unsayable is why the request cannot be sent as a chat completion; nil where it can.
+	Unsayable error
+	Room      Room // what the answer may take of memory; nil is as much as it likes
 }
 
 // Listing is one name that can be asked for, as GET /v1/models lists it.

@@ -16,11 +16,12 @@ type accepted struct {
 	in      Inbound
 	key     *billing.Key
 	request *chat.Request
-	origin  health.Origin // whose failures its own are counted with
-	rates   []Rate        // limits per minute
-	taken   int64         // from the key's tokens per minute
-	started time.Time     // by our own clock
-	waited  time.Duration // for the client to send the body
+	native  *providers.Native // the request as its client wrote it, where that is no chat completion
+	origin  health.Origin     // whose failures its own are counted with
+	rates   []Rate            // limits per minute
+	taken   int64             // from the key's tokens per minute
+	started time.Time         // by our own clock
+	waited  time.Duration     // for the client to send the body
 }
 
 // claims reports that the request may be sent again and is to be answered once: it
@@ -40,7 +41,7 @@ func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) 
 		return a, err
 	}
 	inbound.Room.Of(string(a.key.ID))
-	if a.request, a.waited, err = r.read(ctx, inbound); err != nil {
+	if err = r.read(ctx, &a); err != nil {
 		return a, err
 	}
 	a.origin = health.Origin{Key: string(a.key.ID), Body: maphash.Bytes(r.seed, a.request.Body())}
@@ -77,22 +78,23 @@ func (r *Router) renew(ctx context.Context, a accepted) (accepted, error) {
 	return a, err
 }
 
-// read is the checked body, and how long the client took to send it. Large ones wait
-// for a slot to be checked.
-func (r *Router) read(ctx context.Context, inbound Inbound) (*chat.Request, time.Duration, error) {
+// read reads and checks the body, and notes how long the client took to send it. Large
+// ones wait for a slot to be checked.
+func (r *Router) read(ctx context.Context, a *accepted) error {
 	began := r.o.Clock()
-	body, err := inbound.Read()
-	took := r.o.Clock().Sub(began)
+	asked, err := a.in.Read()
+	a.waited = r.o.Clock().Sub(began)
 	if err != nil {
-		return nil, took, err
+		return err
 	}
-	if len(body) >= providers.Heavy {
+	if len(asked.Body) >= providers.Heavy {
 		if r.Slots.Take(ctx) != nil {
 			_, err = endOf(ctx)
-			return nil, took, err
+			return err
 		}
 		defer r.Slots.Free()
 	}
-	req, err := inbound.Operation.Parse(body, r.o.Requests)
-	return req, took, err
+	a.native = asked.Native
+	a.request, err = a.in.Operation.Parse(asked.Body, r.o.Requests)
+	return err
 }

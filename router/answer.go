@@ -18,6 +18,7 @@ type Answer struct {
 	Response   *chat.Response // nil for streams: ask Next
 	Route      Route
 	WantsUsage bool // the client asked for the usage chunk
+	Native     bool // it is in the format that the client asked in, as the provider wrote it
 
 	bill  *bill
 	live  *live              // of a stream; else nil
@@ -44,7 +45,7 @@ type Route struct {
 // is settled before it is returned.
 func (r *Router) answer(ctx context.Context, s sent, claim *idempotency.Claim) *Answer {
 	a := &Answer{
-		Response: s.reply.Response, Route: s.route(), WantsUsage: s.held.meter.Request.WantsUsage(),
+		Response: s.reply.Response, Route: s.route(), WantsUsage: s.held.meter.Request.WantsUsage(), Native: s.chosen.Native,
 		bill: r.open(ctx, s), claim: claim,
 	}
 	if a.Response == nil {

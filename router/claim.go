@@ -17,6 +17,9 @@ func (r *Router) claim(ctx context.Context, a accepted) (*idempotency.Claim, *id
 		ID: a.in.RequestID, KeyID: a.key.ID, Name: a.in.Idempotency, Path: a.in.Operation.Path(),
 		Body: a.request.Body(),
 	}
+	if a.native != nil {
+		request.Body = a.native.Body
+	}
 	now := a.in.Caller.At
 	claim, kept, err := idempotency.Take(ctx, r.Idempotency, request, now, now.Add(r.o.RequestTimeout+holdGrace))
 	if claim == nil {

@@ -629,7 +629,7 @@ func TestRecoveredProviderComesBack(t *testing.T) {
 	g.o.Clock = func() time.Time { return now }
 	ask := func() string {
 		result, err := g.Complete(t.Context(), Inbound{
-			Caller: Caller{At: now}, RequestID: "req_x", Read: func() ([]byte, error) { return []byte(hi), nil },
+			Caller: Caller{At: now}, RequestID: "req_x", Read: func() (Asked, error) { return Asked{Body: []byte(hi)}, nil },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -677,7 +677,7 @@ func TestRateIsTakenBeforeTheBodyIsRead(t *testing.T) {
 	ask := func() error {
 		result, err := g.Complete(t.Context(), Inbound{
 			Caller: Caller{At: epoch}, RequestID: "req_x",
-			Read: func() ([]byte, error) { read++; return []byte(`not JSON`), nil },
+			Read: func() (Asked, error) { read++; return Asked{Body: []byte(`not JSON`)}, nil },
 		})
 		if result.Answer != nil {
 			t.Error("answered")

@@ -27,7 +27,7 @@ type Inbound struct {
 	Room *limit.Share
 	// Read returns the body. It is called at most once, after the key is known, its
 	// rate was taken and Room is the key's.
-	Read func() ([]byte, error)
+	Read func() (Asked, error)
 	// Waiting, where it is set, is called before a provider is asked for a stream:
 	// all that could refuse the request has been asked.
 	Waiting func()
@@ -39,6 +39,13 @@ type Inbound struct {
 	// Idempotency is what the client calls the request, so that it may send it
 	// again and have it answered once; "" for most.
 	Idempotency string
+}
+
+// Asked is what the body of a request asks for.
+type Asked struct {
+	Body []byte // of the operation's own format
+	// Native is the request as it came, where that was in another format; else nil.
+	Native *providers.Native
 }
 
 // Explain says whether an answer shall carry its plan.

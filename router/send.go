@@ -193,6 +193,11 @@ func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*provid
 		Operation: h.planned.accepted.in.Operation, Target: *c.Target, Request: h.meter.Request, MaxOutput: h.meter.MaxOutput(c),
 		Stored: h.planned.accepted.key.AllowProviderObjects,
 	}
+	if native := h.planned.accepted.native; c.Native {
+		x.Native, x.Bounded = native, h.planned.input.Rights.Bounded()
+	} else if native != nil {
+		x.Unsayable = native.Only
+	}
 	if room := h.planned.accepted.in.Room; room != nil {
 		x.Room = room
 	}

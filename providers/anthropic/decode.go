@@ -17,7 +17,7 @@ const Format = "anthropic-claude-v1"
 var errShape = translate.Malformed("it is no message")
 
 // Decode reads a whole answer.
-func (a Completions) Decode(_ providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
+func (a Completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := translate.Valid(body); err != nil {
 		return nil, err
 	}
@@ -38,7 +38,11 @@ func (a Completions) Decode(_ providers.Exchange, _ http.Header, body []byte) (*
 		m.Refusal.Add(jsonraw.Lookup(m.details, "explanation"))
 	}
 	m.head.Tier = m.usage.served()
-	return translate.Response(m.head, []translate.Choice{m.Choice}, m.usage.whole()), nil
+	r := translate.Response(m.head, []translate.Choice{m.Choice}, m.usage.whole())
+	if x.Native != nil {
+		r.Body = body
+	}
+	return r, nil
 }
 
 // message is a whole answer that is being read.

@@ -24,6 +24,9 @@ var passed = []string{"container", "inference_geo", "cache_control", "context_ma
 
 // Encode writes a request as a call of the Messages API.
 func (a Completions) Encode(x providers.Exchange) (providers.Call, error) {
+	if x.Native != nil {
+		return a.native(x)
+	}
 	e := encoder{host: a.host}
 	format := translate.Format{Path: a.path(x), Tools: true, Effort: true, Cache: true, Native: true, Reasoning: true, Failures: true}
 	call, err := translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -13,9 +14,9 @@ import (
 )
 
 // Stream reads a streamed answer.
-func (a Completions) Stream(_ providers.Exchange, body io.ReadCloser) chat.Stream {
+func (a Completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	r := sse.NewReader(body)
-	return a.Events(func() ([]byte, error) {
+	return a.Events(x, func() ([]byte, error) {
 		ev, err := r.Next()
 		return ev.Data, err
 	}, body)
@@ -23,7 +24,11 @@ func (a Completions) Stream(_ providers.Exchange, body io.ReadCloser) chat.Strea
 
 // Events reads a streamed answer whose events come from next, each as JSON, valid
 // until the next call; io.EOF ends them. Closing the stream closes c.
-func (a Completions) Events(next func() ([]byte, error), c io.Closer) chat.Stream {
+func (a Completions) Events(x providers.Exchange, next func() ([]byte, error), c io.Closer) chat.Stream {
+	if x.Native != nil {
+		next, last := translate.Tap(next)
+		return translate.NewNativeStream(&stream{next: next, created: a.now()}, last, c)
+	}
 	return translate.NewStream(&stream{next: next, created: a.now()}, c)
 }
 
@@ -67,7 +72,9 @@ func (s *stream) Step(e *translate.Emitter) error {
 	case "message_start":
 		return s.start(e, jsonraw.Lookup(data, "message"))
 	case "content_block_start":
-		s.blockStart(&m, data)
+		if s.blockStart(&m, data); len(m.Calls) == 0 && strings.HasSuffix(s.open[len(s.open)-1].kind, "_tool_use") {
+			e.Work()
+		}
 	case "content_block_delta":
 		s.delta(&m, data)
 	case "content_block_stop":

@@ -40,6 +40,14 @@ func invokePath(x providers.Exchange) string {
 	return path(x, "/invoke", "/invoke-with-response-stream")
 }
 
+// Speaks reports Claude, which is called in the format of Anthropic.
+func (a invoke) Speaks(t *providers.Target) providers.Format {
+	if dialogueOf(t.Upstream) == nil && familyOf(t.Upstream) == claude {
+		return providers.Messages
+	}
+	return ""
+}
+
 // Encode writes a request in the format of the model.
 func (a invoke) Encode(x providers.Exchange) (providers.Call, error) {
 	if d := dialogueOf(x.Target.Upstream); d != nil {
@@ -139,7 +147,7 @@ func (s *invoked) Next() (chat.Chunk, error) {
 		if p.read(first); p.found {
 			s.inner = translate.NewStream(&texts{next: s.chunks.next, head: s.a.converse.head(s.x)}, s.Closer)
 		} else if jsonraw.Lookup(first, "type") != nil {
-			s.inner = s.a.messages.Events(s.chunks.next, s.Closer)
+			s.inner = s.a.messages.Events(s.x, s.chunks.next, s.Closer)
 		} else {
 			s.inner = translate.NewStream(s.a.converse.events(s.x, s.chunks.frame), s.Closer)
 		}

@@ -15,8 +15,13 @@ const path = "/responses"
 // least is the smallest bound of the output that the API takes, in tokens.
 const least = 16
 
+var errLeast = &chat.FieldError{Code: "invalid_value", Param: "max_completion_tokens", Message: "must be at least 16 for this model"}
+
 // Encode writes a call of the Responses API.
 func (completions) Encode(x providers.Exchange) (providers.Call, error) {
+	if x.Native != nil {
+		return native(x)
+	}
 	format := translate.Format{Path: path, Tools: true, Effort: true, Reasoning: true}
 	return translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e := encoder{Request: r, custom: make(map[string]bool)}
@@ -47,7 +52,7 @@ func (e *encoder) write() error {
 	}
 	if n := e.Bound(); n > 0 {
 		if n < least {
-			return &chat.FieldError{Code: "invalid_value", Param: "max_completion_tokens", Message: "must be at least 16 for this model"}
+			return errLeast
 		}
 		e.o.Int("max_output_tokens", n)
 	}
@@ -89,7 +94,7 @@ func (e *encoder) effort() {
 	}
 	e.reasoning.Raw("summary", jsonraw.Present(jsonraw.Lookup(e.Member("reasoning"), "summary")))
 	if effort.Asked && effort.Level != "none" || e.Target.Can.Reasoning {
-		e.include = append(e.include, []byte(`"reasoning.encrypted_content"`))
+		e.include = append(e.include, []byte(encrypted))
 	}
 }
 

@@ -12,14 +12,22 @@ import (
 
 // Stream reads a streamed answer.
 func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
-	return translate.NewStream(&stream{a: a, x: x, frames: translate.NewFrames(body), items: make(map[string]*item)}, body)
+	frames := translate.NewFrames(body)
+	s := &stream{a: a, x: x, next: frames.Next, name: frames.Name, items: make(map[string]*item)}
+	if x.Native != nil {
+		next, last := translate.Tap(s.next)
+		s.next = next
+		return translate.NewNativeStream(s, last, body)
+	}
+	return translate.NewStream(s, body)
 }
 
 // stream ends with the event that the response is complete.
 type stream struct {
-	a      completions
-	x      providers.Exchange
-	frames *translate.Frames
+	a    completions
+	x    providers.Exchange
+	next func() ([]byte, error)
+	name func() string // of the event that was read last
 	speaker
 	items map[string]*item // by output_index
 }
@@ -34,13 +42,13 @@ type item struct {
 
 // Step reads one event.
 func (s *stream) Step(q *translate.Emitter) error {
-	data, err := s.frames.Next()
+	data, err := s.next()
 	if err != nil {
 		return err
 	}
 	kind := jsonraw.Text(jsonraw.Lookup(data, "type"))
 	if kind == "" {
-		kind = s.frames.Name()
+		kind = s.name()
 	}
 	if kind == "error" || kind == "" && jsonraw.Present(jsonraw.Lookup(data, "error")) != nil {
 		return failed(s.x, data)
@@ -60,6 +68,9 @@ func (s *stream) Step(q *translate.Emitter) error {
 	}
 	if jsonraw.Lookup(data, "output_index") == nil && jsonraw.Lookup(data, "item_id") == nil {
 		return nil // not about what is said
+	}
+	if kind == "response.output_item.added" && strings.HasSuffix(jsonraw.Text(jsonraw.Lookup(data, "item", "type")), "_call") {
+		q.Work()
 	}
 	var m translate.Message
 	s.event(&m, kind, data)

@@ -19,10 +19,28 @@ func NewStream(s Source, body io.Closer) chat.Stream {
 	return &stream{source: s, Closer: body}
 }
 
+// NewNativeStream makes one chunk of each event of a stream, for a client that speaks the
+// provider's format: its data are the event's own bytes, and what s says of it is told
+// besides. event is what s has read last, nil where that was nothing.
+func NewNativeStream(s Source, event func() []byte, body io.Closer) chat.Stream {
+	return &stream{source: s, event: event, Closer: body}
+}
+
+// Tap is next, and what it read last.
+func Tap(next func() ([]byte, error)) (tapped func() ([]byte, error), last func() []byte) {
+	var data []byte
+	return func() ([]byte, error) {
+		var err error
+		data, err = next()
+		return data, err
+	}, func() []byte { return data }
+}
+
 type stream struct {
 	io.Closer
 
 	source  Source
+	event   func() []byte // of one that passes events on; else nil
 	emitter Emitter
 	end     error
 }
@@ -36,14 +54,52 @@ func (s *stream) Next() (chat.Chunk, error) {
 		if s.end != nil {
 			return chat.Chunk{}, s.end
 		}
-		e.list, e.next = e.list[:0], 0
-		s.end = s.source.Step(e)
-		if errors.Is(s.end, io.EOF) && !e.finished {
-			s.end = io.ErrUnexpectedEOF
+		s.step()
+		if s.event == nil {
+			continue
 		}
+		if data := s.event(); len(data) > 0 && (s.end == nil || errors.Is(s.end, io.EOF)) {
+			return e.together(oneLine(data)), nil
+		}
+		return chat.Chunk{}, s.end
 	}
 	e.next++
 	return e.list[e.next-1], nil
+}
+
+// step reads on a little.
+func (s *stream) step() {
+	e := &s.emitter
+	e.list, e.next = e.list[:0], 0
+	s.end = s.source.Step(e)
+	if errors.Is(s.end, io.EOF) && !e.finished {
+		s.end = io.ErrUnexpectedEOF
+	}
+}
+
+// Work notes that a tool at the provider has begun to work: to a client that is shown it,
+// that is content.
+func (e *Emitter) Work() { e.works = true }
+
+// together is what an event says as one chunk.
+func (e *Emitter) together(data []byte) chat.Chunk {
+	c := chat.Chunk{Data: data, ID: e.quoted, Model: e.named, Content: e.works}
+	e.works = false
+	for i := range e.list {
+		one := &e.list[i]
+		c.Content = c.Content || one.Content
+		c.Text += one.Text
+		c.Thought += one.Thought
+		if c.Finish == "" {
+			c.Finish = one.Finish
+		}
+		if one.Usage != nil {
+			c.Usage = one.Usage
+		}
+		c.Role = c.Role || one.Role
+	}
+	e.next = len(e.list)
+	return c
 }
 
 // Told is what was told of the usage so far.
@@ -63,6 +119,7 @@ type Emitter struct {
 
 	list     []chat.Chunk
 	next     int            // the first of list that was not taken yet
+	works    bool           // a tool at the provider does, of which no chunk tells
 	begun    []int          // choices whose role was told
 	finished bool           // a choice was
 	first    jsonraw.Object // the memory of the first chunk of each step

@@ -68,6 +68,15 @@ func unprefixed(x providers.Exchange) providers.Exchange {
 	return x
 }
 
+// Speaks is the format that the model's publisher has.
+func (c completions) Speaks(t *providers.Target) providers.Format {
+	codec, _ := c.of(providers.Exchange{Target: *t})
+	if native, ok := codec.(providers.NativeCodec); ok {
+		return native.Speaks(t)
+	}
+	return ""
+}
+
 // Encode writes a call in the format of the model's publisher.
 func (c completions) Encode(x providers.Exchange) (providers.Call, error) {
 	codec, x := c.of(x)

@@ -7,6 +7,7 @@
 //
 // The files, from the ground up; each uses only those above it:
 //
+//	aside.go             what has no place in a chat completion
 //	turns.go, tools.go   what a request holds
 //	request.go           a request
 //	usage.go, answer.go  a whole answer

@@ -1,15 +1,20 @@
 package messages
 
 import (
+	"cmp"
 	"strconv"
 
+	"tallyroute/providers"
 	"tallyroute/providers/jsonraw"
 )
 
 // Request is a request of the Messages API as a chat completion request.
 type Request struct {
-	Body    []byte   // of the chat completion
-	Dropped []string // members of the client's that nobody is told of
+	Body    []byte            // of the chat completion
+	Native  *providers.Native // the request as it came
+	Dropped []string          // members that have no place in the chat completion
+
+	origins []string // of its messages
 }
 
 // root is what is known of a request: its members' names are guarded, and what must be
@@ -46,13 +51,18 @@ func read(body []byte, root *jsonraw.Field) (Request, error) {
 	if err := r.read(); err != nil {
 		return Request{}, err
 	}
-	return Request{Body: r.o.Bytes(), Dropped: r.dropped}, nil
+	c := &r.conversation
+	return Request{
+		Body: r.o.Bytes(), Native: &providers.Native{Format: providers.Messages, Body: body, Aside: c.noted}, Dropped: c.dropped,
+		origins: c.origins,
+	}, nil
 }
 
 type reader struct {
-	index   jsonraw.Index
-	o       jsonraw.Object
-	dropped []string
+	conversation
+
+	index jsonraw.Index
+	o     jsonraw.Object
 }
 
 func (r *reader) get(name string) []byte { return jsonraw.Present(r.index.Get(name)) }
@@ -60,7 +70,7 @@ func (r *reader) get(name string) []byte { return jsonraw.Present(r.index.Get(na
 func (r *reader) read() error {
 	o := &r.o
 	o.Raw("model", r.get("model"))
-	var c conversation
+	c := &r.conversation
 	if err := c.system(r.get("system")); err != nil {
 		return err
 	}
@@ -80,15 +90,18 @@ func (r *reader) read() error {
 		o.Word("stream", "true")
 		o.Word("stream_options", `{"include_usage":true}`)
 	}
-	r.thinking()
-	return r.settings()
+	if err := r.thinking(); err != nil {
+		return err
+	}
+	r.settings()
+	return nil
 }
 
 func (r *reader) tools() error {
 	var tools [][]byte
 	at := 0
 	for raw := range jsonraw.Elements(r.get("tools")) {
-		t, err := tool(raw, at)
+		t, err := r.tool(raw, at)
 		if err != nil {
 			return err
 		}
@@ -96,16 +109,16 @@ func (r *reader) tools() error {
 		at++
 	}
 	r.o.Array("tools", tools)
-	if len(tools) == 0 {
+	if len(tools) == 0 && jsonraw.Text(jsonraw.Lookup(r.get("tool_choice"), "type")) != "tool" {
 		return nil
 	}
-	return choice(&r.o, r.get("tool_choice"))
+	return choice(&r.o, r.get("tool_choice"), r.get("tools"))
 }
 
 // settings writes the members that are no conversation. Names that the chat format does
 // not have pass as they are: who speaks the Messages API takes them, and what they may
 // cost is decided as of any other.
-func (r *reader) settings() error {
+func (r *reader) settings() {
 	for name, value := range r.index.Members() {
 		if jsonraw.IsNull(value) {
 			continue
@@ -118,34 +131,41 @@ func (r *reader) settings() error {
 			}
 		case "metadata":
 			r.o.Raw("user", jsonraw.Present(jsonraw.Lookup(value, "user_id")))
+			r.note(n, n, value)
 		case "service_tier":
 			if jsonraw.Text(value) == "standard_only" {
 				value = []byte(`"default"`)
 			}
 			r.o.Raw(n, value)
 		case "context_management", "diagnostics", "user_profile_id":
-			r.dropped = append(r.dropped, n) // a wish about a context that we have no part in
+			r.drop(n, n, value) // a wish about a context that we have no part in
 		default:
 			r.o.Raw(n, value)
 		}
 	}
-	return nil
 }
 
 // thinking writes how much is to be thought, and the form of the answer.
-func (r *reader) thinking() {
+func (r *reader) thinking() error {
 	config, thinking := r.get("output_config"), r.get("thinking")
 	effort := jsonraw.Text(jsonraw.Lookup(config, "effort"))
-	if effort == "" {
-		switch jsonraw.Text(jsonraw.Lookup(thinking, "type")) {
-		case "adaptive":
-			effort = "high" // which is what Anthropic takes it for
-		case "enabled":
-			effort = level(jsonraw.Lookup(thinking, "budget_tokens"))
+	asked := effort
+	switch jsonraw.Text(jsonraw.Lookup(thinking, "type")) {
+	case "adaptive":
+		effort = cmp.Or(asked, "high") // which is what Anthropic takes it for
+	case "enabled":
+		effort = cmp.Or(asked, level(jsonraw.Lookup(thinking, "budget_tokens")))
+	case "disabled":
+		effort = ""
+	default:
+		if thinking != nil {
+			return wrong("thinking.type", `must be "adaptive", "enabled" or "disabled"`)
 		}
 	}
-	if jsonraw.Text(jsonraw.Lookup(thinking, "type")) == "disabled" {
-		effort = ""
+	for _, m := range []jsonraw.Member{{Name: "thinking", Value: thinking}, {Name: "output_config", Value: config}} {
+		if m.Value != nil {
+			r.note(m.Name, m.Name, m.Value)
+		}
 	}
 	r.o.Some("reasoning_effort", effort)
 	format := jsonraw.Present(jsonraw.Lookup(config, "format"))
@@ -161,6 +181,7 @@ func (r *reader) thinking() {
 		o.Raw("json_schema", schema.Bytes())
 		r.o.Raw("response_format", o.Bytes())
 	}
+	return nil
 }
 
 // level is the effort that stands for a number of tokens to think.

@@ -22,6 +22,7 @@ type Stream struct {
 	details [][]byte // of another provider
 	finish  translate.Reply
 	usage   []byte // of the chat completion
+	stop    []byte // the last event of a provider whose events are passed on
 	more    []byte // what the router says of the request
 }
 
@@ -85,6 +86,27 @@ func (s *Stream) End() []sse.Event {
 	})
 	s.emit("message_stop", func(*jsonraw.Object) {})
 	return s.list
+}
+
+// Pass is an event of a provider that speaks the format itself, which is passed on as it
+// is. The event that ends the message is kept back for PassEnd.
+func (s *Stream) Pass(data []byte) []sse.Event {
+	s.list = s.list[:0]
+	kind := jsonraw.Text(jsonraw.Lookup(data, "type"))
+	if kind == "message_stop" {
+		s.stop = bytes.Clone(data)
+		return nil
+	}
+	s.list = append(s.list, sse.Event{Name: []byte(kind), Data: data})
+	return s.list
+}
+
+// PassEnd is the event that ends a message of such a provider.
+func (s *Stream) PassEnd() []sse.Event {
+	if s.stop == nil {
+		s.stop = []byte(`{"type":"message_stop"}`)
+	}
+	return []sse.Event{{Name: []byte("message_stop"), Data: s.stop}}
 }
 
 // Fail is the event that ends a stream which did not come to its end.

@@ -8,7 +8,7 @@ import (
 
 // tool is one of tools as the chat format has it. Those that run at Anthropic have no
 // word there, and pass as they are.
-func tool(raw []byte, at int) ([]byte, error) {
+func (a *aside) tool(raw []byte, at int) ([]byte, error) {
 	kind := jsonraw.Text(jsonraw.Lookup(raw, "type"))
 	if kind != "" && kind != "custom" {
 		return raw, nil
@@ -23,6 +23,9 @@ func tool(raw []byte, at int) ([]byte, error) {
 			function.Raw(string(name), jsonraw.Present(value))
 		case "input_schema":
 			function.Raw("parameters", jsonraw.Present(value))
+		case "type", "cache_control":
+		default:
+			a.drop("tools.custom."+string(name), fmt.Sprintf("tools[%d].%s", at, name), value)
 		}
 	}
 	o.Text("type", "function")
@@ -32,7 +35,7 @@ func tool(raw []byte, at int) ([]byte, error) {
 }
 
 // choice writes what tool_choice asks for in the chat format's words.
-func choice(o *jsonraw.Object, raw []byte) error {
+func choice(o *jsonraw.Object, raw, tools []byte) error {
 	if jsonraw.IsNull(raw) {
 		return nil
 	}
@@ -42,6 +45,9 @@ func choice(o *jsonraw.Object, raw []byte) error {
 	case "any":
 		o.Text("tool_choice", "required")
 	case "tool":
+		if !declared(tools, jsonraw.Text(jsonraw.Lookup(raw, "name"))) {
+			return wrong("tool_choice.name", "must be the name of one of tools")
+		}
 		var named jsonraw.Object
 		named.Text("type", "function")
 		named.Raw("function", jsonraw.One("name", jsonraw.Lookup(raw, "name")))
@@ -53,4 +59,14 @@ func choice(o *jsonraw.Object, raw []byte) error {
 		o.Word("parallel_tool_calls", "false")
 	}
 	return nil
+}
+
+// declared reports a tool of that name.
+func declared(tools []byte, name string) bool {
+	for t := range jsonraw.Elements(tools) {
+		if jsonraw.Text(jsonraw.Lookup(t, "name")) == name && name != "" {
+			return true
+		}
+	}
+	return false
 }

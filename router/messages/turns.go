@@ -21,14 +21,17 @@ func wrong(param, must string) error {
 
 // conversation gathers the messages of a chat request.
 type conversation struct {
+	aside
+
 	list [][]byte
+	from string // where in the request the next message stands
 }
 
 func (c *conversation) add(role string, write func(o *jsonraw.Object)) {
 	var o jsonraw.Object
 	o.Text("role", role)
 	write(&o)
-	c.list = append(c.list, o.Bytes())
+	c.list, c.origins = append(c.list, o.Bytes()), append(c.origins, c.from)
 }
 
 // system adds the system prompt, a text or a list of them.
@@ -36,6 +39,7 @@ func (c *conversation) system(value []byte) error {
 	if jsonraw.IsNull(value) {
 		return nil
 	}
+	c.from = "system"
 	if jsonraw.IsString(value) {
 		c.add("system", func(o *jsonraw.Object) { o.Raw("content", value) })
 		return nil
@@ -47,12 +51,22 @@ func (c *conversation) system(value []byte) error {
 // turn adds one message. What one holds beside results of tools, which are messages of
 // their own, comes after these: so Anthropic has it.
 func (c *conversation) turn(raw []byte, at int) error {
-	m := message{conversation: c, at: fmt.Sprintf("messages[%d].content", at)}
-	m.role = jsonraw.Text(jsonraw.Lookup(raw, "role"))
-	if m.role != "user" && m.role != "assistant" && m.role != "system" {
-		return wrong(fmt.Sprintf("messages[%d].role", at), `must be "user" or "assistant"`)
+	c.from = fmt.Sprintf("messages[%d]", at)
+	m := message{conversation: c, at: c.from + ".content"}
+	var content []byte
+	for name, value := range jsonraw.Each(raw) {
+		switch n := string(name); n {
+		case "role":
+			m.role = jsonraw.Text(value)
+		case "content":
+			content = value
+		default:
+			c.drop("messages."+n, c.from+"."+n, value)
+		}
 	}
-	content := jsonraw.Lookup(raw, "content")
+	if m.role != "user" && m.role != "assistant" && m.role != "system" {
+		return wrong(c.from+".role", `must be "user" or "assistant"`)
+	}
 	if jsonraw.IsString(content) {
 		c.add(m.role, func(o *jsonraw.Object) { o.Raw("content", content) })
 		return nil
@@ -75,8 +89,11 @@ type message struct {
 
 // wrong is a member of the block that cannot be read.
 func (m *message) wrong(member, must string) error {
-	return wrong(strings.TrimSuffix(fmt.Sprintf("%s[%d].%s", m.at, m.index, member), "."), must)
+	return wrong(strings.TrimSuffix(m.place(member), "."), must)
 }
+
+// place is where a member of the block stands.
+func (m *message) place(member string) string { return fmt.Sprintf("%s[%d].%s", m.at, m.index, member) }
 
 func (m *message) read(content []byte) error {
 	if !jsonraw.IsArray(content) {
@@ -98,6 +115,10 @@ func (m *message) read(content []byte) error {
 
 func (m *message) block(block []byte) error {
 	kind := jsonraw.Text(jsonraw.Lookup(block, "type"))
+	switch kind {
+	case "text", "image", "document", "thinking", "redacted_thinking", "tool_use", "tool_result":
+		m.others(block)
+	}
 	switch kind {
 	case "text":
 		text := jsonraw.Lookup(block, "text")
@@ -245,6 +266,10 @@ func (m *message) write() {
 
 // picture writes an image block as a part of a chat message.
 func (m *message) picture(block []byte) error {
+	if jsonraw.Text(jsonraw.Lookup(block, "source", "type")) == "file" {
+		m.native(block)
+		return nil
+	}
 	url, err := m.source(jsonraw.Lookup(block, "source"), "source")
 	if err != nil {
 		return err
@@ -302,8 +327,6 @@ func (m *message) source(source []byte, member string) (string, error) {
 		if url := jsonraw.Text(jsonraw.Lookup(source, "url")); url != "" {
 			return url, nil
 		}
-	case "file":
-		return "", m.wrong(member, "must hold the data or a URL: files of an account can be named in documents alone")
 	}
 	return "", m.wrong(member, `must be of the type "base64" or "url"`)
 }

@@ -23,3 +23,9 @@ func usage(chat []byte) jsonraw.Object {
 	}
 	return o
 }
+
+// Usage is what a chat completion says it used, as a message tells it.
+func Usage(chat []byte) []byte {
+	o := usage(chat)
+	return o.Bytes()
+}

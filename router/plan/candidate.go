@@ -22,6 +22,7 @@ type Candidate struct {
 	MaxOutput int64             // tokens of output that one choice may have
 	Output    int64             // tokens of output that Cost assumes
 	Uses      []providers.Use   // what it may use besides tokens
+	Native    bool              // the request is sent as its client wrote it
 	Members   providers.Verdict // what the members of the request mean there
 	Loses     string            // a member that it would leave out, though the answer is another one then
 	Cost      billing.Money     // of this request, by which candidates are ordered

@@ -17,6 +17,7 @@ import (
 type Input struct {
 	Operation        providers.Operation
 	Request          *chat.Request
+	Native           *providers.Native // the request as its client wrote it; nil for a chat completion
 	Offers           []Offer
 	Strategy         Strategy
 	DefaultMaxOutput int64 // tokens of output, where neither client nor model has a bound
@@ -85,8 +86,7 @@ func Make(in Input) (p Plan, certain bool) {
 func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, likely: o.Prompt.Likely, Hold: o.Hold}
 	c.Tier = tierFor(in.Request, c.Target)
-	c.Members = c.Target.Judge(in.Request)
-	c.Uses, c.bar = c.Members.Uses, c.Members.Bar(in.Rights, c.Target)
+	in.members(&c)
 	c.Price, c.Priced = c.Prices.Charged(c.Tier, c.Prompt)
 	c.charge()
 	c.Health, c.retryIn = describe(o.Health)
@@ -113,6 +113,22 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 		c.Why, c.Excluded = Unhealthy, c.Health
 	}
 	return c, sure
+}
+
+// members judges what the request holds. One that cannot be sent as it is, for what has no
+// place in a chat completion, is sent as that.
+func (in Input) members(c *Candidate) {
+	if in.Native.For(c.Target) {
+		c.Native, c.Members = true, c.Target.JudgeNative(in.Request, in.Native)
+		c.Hold += in.Native.Unseen
+		if c.bar = c.Members.Bar(in.Rights, c.Target); c.bar == nil || in.Native.Only != nil {
+			c.Uses = c.Members.Uses
+			return
+		}
+		c.Native, c.Hold = false, c.Hold-in.Native.Unseen
+	}
+	c.Members = c.Target.Judge(in.Request)
+	c.Uses, c.bar = c.Members.Uses, c.Members.Bar(in.Rights, c.Target)
 }
 
 // maxOutput is how many tokens of output one choice may have: what is asked for, and

@@ -7,10 +7,12 @@
 //
 // The files, from the ground up; each uses only those above it:
 //
+//	aside.go             what has no place in a chat completion
 //	names.go             names of tools in namespaces
 //	content.go, items.go what the input holds
 //	tools.go, request.go a request
 //	response.go          what all answers tell of their request
 //	item.go              the items of an answer
 //	stream.go            an answer, whole or streamed
+//	pass.go              one of a provider that speaks the format
 package responses

@@ -18,6 +18,7 @@ type item struct {
 	parts  []*piece        // of a message; of reasoning its summary
 	input  translate.Words // of a call
 	proof  string          // of reasoning: what its provider needs to see again
+	raw    []byte          // as its provider said it: whole, or of a kind that is passed on alone
 }
 
 // piece is a part of a message, or of the summary of reasoning.
@@ -25,6 +26,7 @@ type piece struct {
 	kind        string // output_text, refusal or summary_text
 	text        translate.Words
 	annotations [][]byte
+	done        bool // by the word of a provider whose events are passed on
 }
 
 // prefixes are how the ids of items begin.
@@ -42,6 +44,12 @@ func prefix(kind string) string {
 
 // write writes the item as far as it has come.
 func (i *item) write(o *jsonraw.Object, status string) {
+	if i.raw != nil {
+		for name, value := range jsonraw.Each(i.raw) {
+			o.Raw(string(name), value)
+		}
+		return
+	}
 	o.Text("id", i.id)
 	o.Text("type", i.kind)
 	switch i.kind {

@@ -13,8 +13,11 @@ const format = "openai-responses-v1"
 // conversation makes the messages of a chat of items. What an assistant said, called and
 // thought in items that follow each other is one message.
 type conversation struct {
+	*aside
+
 	names   names
 	list    [][]byte
+	from    string // where in the request the next message stands
 	open    bool   // a message of the assistant is being gathered
 	content []byte // of it; nil while it said nothing
 	details [][]byte
@@ -28,7 +31,11 @@ func (c *conversation) add(role string, write func(o *jsonraw.Object)) {
 	var o jsonraw.Object
 	o.Text("role", role)
 	write(&o)
-	c.list = append(c.list, o.Bytes())
+	c.put(o)
+}
+
+func (c *conversation) put(o jsonraw.Object) {
+	c.list, c.origins = append(c.list, o.Bytes()), append(c.origins, c.from)
 }
 
 // flush adds the message of the assistant that was gathered.
@@ -49,12 +56,13 @@ func (c *conversation) flush() {
 	o.Raw("reasoning_content", c.text)
 	o.Array("reasoning_details", c.details)
 	o.Array("tool_calls", c.calls)
-	c.list = append(c.list, o.Bytes())
-	*c = conversation{names: c.names, list: c.list}
+	c.put(o)
+	*c = conversation{aside: c.aside, names: c.names, list: c.list, from: c.from}
 }
 
 // input adds all that the member input holds.
 func (c *conversation) input(raw []byte) error {
+	c.from = "input"
 	if jsonraw.IsString(raw) {
 		c.add("user", func(o *jsonraw.Object) { o.Raw("content", raw) })
 		return nil
@@ -67,6 +75,9 @@ func (c *conversation) input(raw []byte) error {
 		i++
 	}
 	c.flush()
+	if len(c.list) == 0 {
+		return wrong("input", "must hold at least one item that is said to the model")
+	}
 	return nil
 }
 
@@ -74,6 +85,13 @@ func (c *conversation) item(item []byte, at string) error {
 	kind := jsonraw.Text(jsonraw.Lookup(item, "type"))
 	if kind == "" && jsonraw.Lookup(item, "role") != nil {
 		kind = "message"
+	}
+	if !c.open {
+		c.from = at
+	}
+	switch kind {
+	case "message", "function_call", "custom_tool_call", "function_call_output", "custom_tool_call_output", "reasoning":
+		c.others(item, "input", at, itemMembers)
 	}
 	switch kind {
 	case "message":
@@ -85,19 +103,21 @@ func (c *conversation) item(item []byte, at string) error {
 	case "function_call_output", "custom_tool_call_output":
 		return c.result(item, at)
 	case "reasoning":
-		c.reasoning(item)
+		c.reasoning(item, at)
 		return nil
 	case "item_reference":
-		return unsupported(at, "refers to an item that is kept elsewhere; send the item itself: nothing is stored here")
+		c.only(unsupported(at, "refers to an item that is kept elsewhere; send the item itself: nothing is stored here"))
 	case "compaction":
-		return unsupported(at, "is a context that only its provider can read; send the items themselves")
+		c.only(unsupported(at, "is a context that only its provider can read; send the items themselves"))
 	case "web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_list_tools", "mcp_call",
-		"tool_search_call", "tool_search_output", "additional_tools":
-		return nil // what a provider did by itself; a chat has no place for it, and it answers nothing
+		"tool_search_call", "tool_search_output", "additional_tools": // what a provider did by itself answers nothing in a chat
 	case "":
 		return wrong(at+".type", "must say what the item is")
+	default:
+		c.only(unsupported(at+".type", fmt.Sprintf("%q is no kind of item that a chat has a place for", kind)))
 	}
-	return unsupported(at+".type", fmt.Sprintf("%q is no kind of item that a chat has a place for", kind))
+	c.unseen("input."+kind, at, item)
+	return nil
 }
 
 func (c *conversation) message(item []byte, at string) error {
@@ -110,9 +130,12 @@ func (c *conversation) message(item []byte, at string) error {
 	case "assistant":
 		if c.open && (c.content != nil || len(c.calls) > 0) {
 			c.flush()
+			c.from = at
 		}
 		c.open, c.content = true, value
 	case "user", "system", "developer":
+		c.flush()
+		c.from = at
 		c.add(role, func(o *jsonraw.Object) { o.Raw("content", value) })
 	default:
 		return wrong(at+".role", `must be "user", "assistant", "system" or "developer"`)
@@ -153,6 +176,8 @@ func (c *conversation) result(item []byte, at string) error {
 	if err != nil {
 		return err
 	}
+	c.flush()
+	c.from = at
 	c.add("tool", func(o *jsonraw.Object) {
 		o.Raw("tool_call_id", id)
 		o.Raw("content", value)
@@ -162,9 +187,10 @@ func (c *conversation) result(item []byte, at string) error {
 
 // reasoning takes back what a model thought: of another provider as it was carried, of
 // OpenAI as it encrypted it, or else its text.
-func (c *conversation) reasoning(item []byte) {
+func (c *conversation) reasoning(item []byte, at string) {
 	if c.open && (c.content != nil || len(c.calls) > 0) {
 		c.flush()
+		c.from = at
 	}
 	c.open = true
 	encrypted := jsonraw.Text(jsonraw.Lookup(item, "encrypted_content"))

@@ -1,16 +1,19 @@
 package responses
 
 import (
+	"tallyroute/providers"
 	"tallyroute/providers/jsonraw"
 )
 
 // Request is a request of the Responses API as a chat completion request.
 type Request struct {
-	Body    []byte   // of the chat completion
-	Dropped []string // members of the client's that nobody is told of
+	Body    []byte            // of the chat completion
+	Native  *providers.Native // the request as it came
+	Dropped []string          // members that have no place in the chat completion
 
-	echo  jsonraw.Object // what a response repeats of its request
-	names names
+	echo    jsonraw.Object // what a response repeats of its request
+	names   names
+	origins []string // of the messages of the chat completion
 }
 
 // root is what is known of a request: its members' names are guarded, and what must be
@@ -41,12 +44,14 @@ func Read(body []byte) (*Request, error) {
 	if err := r.read(); err != nil {
 		return nil, err
 	}
-	r.Body = r.o.Bytes()
+	r.native.Format, r.native.Body = providers.Responses, body
+	r.Body, r.Native, r.Request.origins = r.o.Bytes(), &r.native, r.aside.origins
 	return r.Request, nil
 }
 
 type reader struct {
 	*Request
+	aside
 
 	index jsonraw.Index
 	o     jsonraw.Object
@@ -60,12 +65,11 @@ func (r *reader) read() error {
 	}
 	o := &r.o
 	o.Raw("model", r.get("model"))
-	tools, lost, err := r.names.tools(r.get("tools"), r.get("tool_choice"))
+	tools, err := r.tools(r.get("tools"), r.get("tool_choice"))
 	if err != nil {
 		return err
 	}
-	r.Dropped = append(r.Dropped, lost...)
-	c := conversation{names: r.names}
+	c := conversation{aside: &r.aside, names: r.names, from: "instructions"}
 	if instructions := r.get("instructions"); len(jsonraw.Inside(instructions)) > 0 {
 		c.add("system", func(o *jsonraw.Object) { o.Raw("content", instructions) })
 	}
@@ -126,22 +130,29 @@ func (r *reader) settings(tools [][]byte) {
 					r.o.Raw("reasoning_effort", jsonraw.Present(wish))
 				case "summary", "generate_summary": // what is told of the reasoning is told as its summary
 				default:
-					r.Dropped = append(r.Dropped, "reasoning."+string(name))
+					r.lose("reasoning."+string(name), wish)
 				}
 			}
 		case "text":
 			r.o.Raw("verbosity", jsonraw.Present(jsonraw.Lookup(value, "verbosity")))
 			r.o.Raw("response_format", responseFormat(jsonraw.Lookup(value, "format")))
+			r.others(value, "text", "text", []string{"verbosity", "format"})
 		case "truncation":
 			if jsonraw.Text(value) == "auto" {
-				r.Dropped = append(r.Dropped, n)
+				r.lose(n, value)
 			}
 		case "client_metadata", "context_management":
-			r.Dropped = append(r.Dropped, n)
+			r.lose(n, value)
 		default:
 			r.o.Raw(n, value)
 		}
 	}
+}
+
+// lose takes in a member that is lost in a chat.
+func (r *reader) lose(name string, value []byte) {
+	r.note(name, name, value)
+	r.Dropped = providers.Lose(r.Dropped, name)
 }
 
 // responseFormat is text.format as the chat format nests it.

@@ -69,6 +69,12 @@ func (r *Request) write(o *jsonraw.Object, h head, s state) {
 	o.Raw("tallyroute", s.more)
 }
 
+// Usage is what a chat completion says it used, as a response tells it.
+func Usage(chat []byte) []byte {
+	o := usage(chat)
+	return o.Bytes()
+}
+
 // usage is what a chat completion says it used, under the names of a response.
 func usage(chat []byte) jsonraw.Object {
 	var o jsonraw.Object

@@ -23,6 +23,7 @@ type Stream struct {
 	details [][]byte // of the reasoning that is open
 	finish  string
 	state   state
+	last    *sse.Event // of a provider whose events are passed on: the one that ends the response
 }
 
 // Stream is an answer that is to be streamed.
@@ -292,7 +293,7 @@ func (s *Stream) partDone(i *item, n int) {
 
 // close ends an item.
 func (s *Stream) close(i *item, status string) {
-	if n := len(i.parts); n > 0 {
+	if n := len(i.parts); n > 0 && !i.parts[n-1].done {
 		s.partDone(i, n-1)
 	}
 	switch i.kind {

@@ -2,49 +2,66 @@ package responses
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
 
-// tools are the elements of the member tools as the chat format nests them. Tools that run
-// at the provider are an offer that a model may decline, and are made to nobody: lost has
-// their types. Those of forced, which is tool_choice, pass as they are.
-func (n names) tools(raw, forced []byte) (list [][]byte, lost []string, err error) {
+// offers are tools that run at the provider, or find others, and that a model may decline:
+// where it is not offered them, it answers without.
+var offers = []string{"web_search", "web_search_preview", "image_generation", "tool_search", "programmatic_tool_calling"}
+
+// offered reports one of them, whatever day it is from.
+func offered(kind string) bool {
+	return slices.ContainsFunc(offers, func(o string) bool { return kind == o || strings.HasPrefix(kind, o+"_20") })
+}
+
+// tools are the elements of the member tools as the chat format nests them. Those that run
+// at the provider are left out of a chat where they are an offer, and cannot be said there
+// otherwise. Those of forced, which is tool_choice, pass as they are.
+func (r *reader) tools(raw, forced []byte) (list [][]byte, err error) {
 	i := 0
 	for t := range jsonraw.Elements(raw) {
 		at := fmt.Sprintf("tools[%d]", i)
 		i++
 		switch kind := jsonraw.Text(jsonraw.Lookup(t, "type")); kind {
 		case "function", "custom":
-			nested, err := n.tool(t, "", at)
+			nested, err := r.tool(t, "", at)
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			list = append(list, nested)
 			continue
 		case "namespace":
 		case "":
-			return nil, nil, wrong(at+".type", "must say what the tool is")
+			return nil, wrong(at+".type", "must say what the tool is")
 		default:
 			if kind == jsonraw.Text(jsonraw.Lookup(forced, "type")) || jsonraw.Text(forced) == "required" {
 				list = append(list, t)
-			} else {
-				lost = append(lost, "tools."+kind)
+				continue
+			}
+			r.note(chat.NotedTool, at, t)
+			r.Dropped = providers.Lose(r.Dropped, "tools."+kind)
+			if !offered(kind) {
+				r.only(unsupported(at, fmt.Sprintf("%q is a tool that only providers of the Responses API have", kind)))
 			}
 			continue
 		}
 		for inner := range jsonraw.Elements(jsonraw.Lookup(t, "tools")) {
-			nested, err := n.tool(inner, jsonraw.Text(jsonraw.Lookup(t, "name")), at)
+			nested, err := r.tool(inner, jsonraw.Text(jsonraw.Lookup(t, "name")), at)
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			list = append(list, nested)
 		}
 	}
-	return list, lost, nil
+	return list, nil
 }
 
-func (n names) tool(t []byte, namespace, at string) ([]byte, error) {
+func (r *reader) tool(t []byte, namespace, at string) ([]byte, error) {
 	kind := jsonraw.Text(jsonraw.Lookup(t, "type"))
 	if kind != "function" && kind != "custom" {
 		return t, nil
@@ -54,13 +71,16 @@ func (n names) tool(t []byte, namespace, at string) ([]byte, error) {
 		return nil, wrong(at+".name", "must be the name of the tool")
 	}
 	var inner, o jsonraw.Object
-	inner.Text("name", n.flat(namespace, name))
+	inner.Text("name", r.names.flat(namespace, name))
 	for member, value := range jsonraw.Each(t) {
 		switch string(member) {
 		case "description", "parameters", "strict":
 			inner.Raw(string(member), jsonraw.Present(value))
 		case "format":
 			inner.Raw("format", nestedFormat(value))
+		case "type", "name":
+		default:
+			r.note("tools."+kind+"."+string(member), at+"."+string(member), value)
 		}
 	}
 	o.Text("type", kind)

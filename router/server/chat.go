@@ -43,7 +43,8 @@ func (x *exchange) complete(o providers.Operation) {
 		return
 	}
 	x.describe(answer)
-	body := x.speaks.answer(plainBody(answer, in.Explain))
+	x.speaks.begin(answer)
+	body := x.speaks.answer(x.plainBody(answer, in.Explain))
 	x.C.Writer.Header().Set("Content-Type", web.JSONType)
 	x.keep(answer, body)
 	x.Write(http.StatusOK, web.JSONType, body)
@@ -52,7 +53,9 @@ func (x *exchange) complete(o providers.Operation) {
 // describe writes what the header of an answer says of it.
 func (x *exchange) describe(a *router.Answer) {
 	way := a.Route
-	way.Dropped = slices.Concat(x.lost, way.Dropped)
+	if !a.Native {
+		way.Dropped = slices.Concat(x.lost, way.Dropped)
+	}
 	describe(&x.Head, way, a.Outcome(), x.Clock().Sub(x.Start))
 	describeCost(&x.Head, a)
 }
@@ -84,26 +87,29 @@ func (x *exchange) inbound() (router.Inbound, error) {
 }
 
 // request is the client's body as that of a chat completion.
-func (x *exchange) request() ([]byte, error) {
+func (x *exchange) request() (router.Asked, error) {
 	body, err := x.Body(x.room)
 	if err != nil {
-		return nil, err
+		return router.Asked{}, err
 	}
-	completion, lost, err := x.speaks.request(body)
-	if x.C.GetHeader("Anthropic-Beta") != "" {
+	asked, lost, err := x.speaks.request(body)
+	if betas := providers.Betas(x.C.Request.Header.Values("Anthropic-Beta")); len(betas) > 0 {
 		lost = append(lost, "anthropic-beta")
+		if asked.Native != nil {
+			asked.Native.Betas = betas
+		}
 	}
 	x.lost = lost
-	return completion, err
+	return asked, err
 }
 
 // plainBody is the provider's answer as it came, with our name of the model, with what is booked as its usage
 // and, if that was asked for, the plan.
-func plainBody(a *router.Answer, explain router.Explain) []byte {
-	named := newNaming(a.Route.Target.Model)
-	body := withUsage(named.of(a.Response.Body), a.Response.Usage, a.Outcome())
+func (x *exchange) plainBody(a *router.Answer, explain router.Explain) []byte {
+	s := shapeOf(a, x.speaks.name())
+	body := s.used(s.of(a.Response.Body), a.Response.Usage, a.Outcome())
 	if explain == router.ExplainPlan {
-		body = addMember(body, "tallyroute", routingOf(a.Route))
+		body = s.more(body, routingOf(a.Route))
 	}
 	return body
 }

@@ -4,15 +4,15 @@ import (
 	"net/http"
 
 	"tallyroute/providers"
+	"tallyroute/router"
 	"tallyroute/router/messages"
 )
 
 // unanswered is asMessages for requests that are not to be answered, and so need no bound.
 type unanswered struct{ asMessages }
 
-func (e *unanswered) request(body []byte) ([]byte, []string, error) {
-	r, err := messages.ReadCount(body)
-	return r.Body, r.Dropped, err
+func (e *unanswered) request(body []byte) (router.Asked, []string, error) {
+	return asked(messages.ReadCount(body))
 }
 
 // counted is the answer about a prompt. Exact says whether the count is one, or a bound

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 
+	"tallyroute/providers"
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/sse"
 	"tallyroute/router"
@@ -20,12 +21,12 @@ const (
 // entrance is a format in which a client asks and is answered. What lies between is a
 // chat completion, whatever the entrance.
 type entrance interface {
-	// request is the client's body as that of a chat completion, and the names of
-	// members that no provider is told of.
-	request(body []byte) (completion []byte, lost []string, err error)
+	// request is the client's body as that of a chat completion, and as it came where that
+	// is no such, and the names of members that have no place in the former.
+	request(body []byte) (asked router.Asked, lost []string, err error)
 	// answer is a whole chat completion as the client reads it.
 	answer(completion []byte) []byte
-	// begin is told of a stream before its first chunk.
+	// begin is told of an answer that is native, or of a stream, before its first chunk.
 	begin(a *router.Answer)
 	// chunk are the events that one of a chat completion makes, end those after the last,
 	// and fail those of a stream that does not come to its end. They are valid until the
@@ -35,8 +36,8 @@ type entrance interface {
 	fail(p web.Problem, o web.ErrorObject) []sse.Event
 	// problem is the body of an error.
 	problem(p web.Problem, o web.ErrorObject) []byte
-	// name tells the entrances apart; "" is that of the OpenAI format.
-	name() string
+	// name is the format of the entrance; "" is that of chat completions.
+	name() providers.Format
 }
 
 // openAIErrors are the errors of both formats of OpenAI.
@@ -56,22 +57,25 @@ type completions struct {
 
 // request reads a chat completion, or one that is written as a response is asked for:
 // some editors do that.
-func (c *completions) request(body []byte) ([]byte, []string, error) {
+func (c *completions) request(body []byte) (router.Asked, []string, error) {
 	if !c.chats || bytes.Contains(body, []byte(`"messages"`)) || !bytes.Contains(body, []byte(`"input"`)) {
-		return body, nil, nil
+		return router.Asked{Body: body}, nil, nil
 	}
 	r, err := responses.Read(body)
-	if err != nil {
-		return nil, nil, err
+	if err == nil {
+		err = r.Native.Only
 	}
-	return r.Body, r.Dropped, nil
+	if err != nil {
+		return router.Asked{}, nil, err
+	}
+	return router.Asked{Body: r.Body}, r.Dropped, nil
 }
 
 func (c *completions) answer(completion []byte) []byte { return completion }
 func (c *completions) begin(*router.Answer)            {}
 func (c *completions) chunk(data []byte) []sse.Event   { c.one[0].Data = data; return c.one[:] }
 func (c *completions) end() []sse.Event                { return c.chunk([]byte("[DONE]")) }
-func (c *completions) name() string                    { return "" }
+func (c *completions) name() providers.Format          { return "" }
 
 func (c *completions) fail(p web.Problem, o web.ErrorObject) []sse.Event {
 	return c.chunk(c.problem(p, o))
@@ -82,21 +86,40 @@ type asResponses struct {
 	openAIErrors
 	*responses.Request
 	stream *responses.Stream
+	native bool // the answer is the provider's own
 }
 
-func (e *asResponses) request(body []byte) (completion []byte, lost []string, err error) {
+func (e *asResponses) request(body []byte) (asked router.Asked, lost []string, err error) {
 	if e.Request, err = responses.Read(body); err != nil {
-		return nil, nil, err
+		return router.Asked{}, nil, err
 	}
 	e.stream = e.Stream()
-	return e.Body, e.Dropped, nil
+	return router.Asked{Body: e.Body, Native: e.Native}, e.Dropped, nil
 }
 
-func (e *asResponses) answer(completion []byte) []byte { return e.Answer(completion) }
-func (e *asResponses) begin(*router.Answer)            {}
-func (e *asResponses) chunk(data []byte) []sse.Event   { return e.stream.Chunk(data) }
-func (e *asResponses) end() []sse.Event                { return e.stream.End() }
-func (e *asResponses) name() string                    { return "responses" }
+func (e *asResponses) answer(completion []byte) []byte {
+	if e.native {
+		return completion
+	}
+	return e.Answer(completion)
+}
+
+func (e *asResponses) chunk(data []byte) []sse.Event {
+	if e.native {
+		return e.stream.Pass(data)
+	}
+	return e.stream.Chunk(data)
+}
+
+func (e *asResponses) end() []sse.Event {
+	if e.native {
+		return e.stream.PassEnd()
+	}
+	return e.stream.End()
+}
+
+func (e *asResponses) begin(a *router.Answer) { e.native = a.Native }
+func (e *asResponses) name() providers.Format { return providers.Responses }
 
 func (e *asResponses) fail(p web.Problem, _ web.ErrorObject) []sse.Event {
 	var failure jsonraw.Object
@@ -106,18 +129,42 @@ func (e *asResponses) fail(p web.Problem, _ web.ErrorObject) []sse.Event {
 }
 
 // asMessages is the entrance of Anthropic's Messages API.
-type asMessages struct{ stream messages.Stream }
-
-func (e *asMessages) request(body []byte) ([]byte, []string, error) {
-	r, err := messages.Read(body)
-	return r.Body, r.Dropped, err
+type asMessages struct {
+	stream messages.Stream
+	native bool // the answer is the provider's own
 }
 
-func (e *asMessages) answer(completion []byte) []byte { return messages.Answer(completion) }
-func (e *asMessages) begin(a *router.Answer)          { e.stream.Prompt = a.Route.Prompt }
-func (e *asMessages) chunk(data []byte) []sse.Event   { return e.stream.Chunk(data) }
-func (e *asMessages) end() []sse.Event                { return e.stream.End() }
-func (e *asMessages) name() string                    { return "messages" }
+func (e *asMessages) request(body []byte) (router.Asked, []string, error) {
+	return asked(messages.Read(body))
+}
+
+func asked(r messages.Request, err error) (router.Asked, []string, error) {
+	return router.Asked{Body: r.Body, Native: r.Native}, r.Dropped, err
+}
+
+func (e *asMessages) answer(completion []byte) []byte {
+	if e.native {
+		return completion
+	}
+	return messages.Answer(completion)
+}
+
+func (e *asMessages) chunk(data []byte) []sse.Event {
+	if e.native {
+		return e.stream.Pass(data)
+	}
+	return e.stream.Chunk(data)
+}
+
+func (e *asMessages) end() []sse.Event {
+	if e.native {
+		return e.stream.PassEnd()
+	}
+	return e.stream.End()
+}
+
+func (e *asMessages) begin(a *router.Answer) { e.native, e.stream.Prompt = a.Native, a.Route.Prompt }
+func (e *asMessages) name() providers.Format { return providers.Messages }
 
 func (e *asMessages) fail(p web.Problem, o web.ErrorObject) []sse.Event {
 	return e.stream.Fail(e.problem(p, o))

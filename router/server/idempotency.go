@@ -43,7 +43,7 @@ func (x *exchange) idempotencyKey() (string, error) {
 		return "", errIdempotencyKey
 	}
 	if x.speaks.name() != "" { // the same words at another entrance are another request
-		key = x.speaks.name() + " " + key
+		key = string(x.speaks.name()) + " " + key
 	}
 	return key, nil
 }

@@ -26,6 +26,7 @@ type exchange struct {
 	// speaks is the format of the client, and lost what of its request nobody is told of.
 	speaks entrance
 	lost   []string
+	shape  shape // of a stream
 	// keyEnd is how messages name the key that was sent: " (…x7qd)".
 	keyEnd string
 	key    billing.KeyID // for the log, once it is known

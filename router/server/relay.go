@@ -22,7 +22,7 @@ func (x *exchange) relay(a *router.Answer) {
 	if a.Claimed() {
 		x.recorded = &recording{}
 	}
-	named := newNaming(a.Route.Target.Model)
+	x.shape = shapeOf(a, x.speaks.name())
 	var last total
 	var head []byte       // of the chunk that tells the usage where the provider sends none
 	told := !a.WantsUsage // or nobody asks
@@ -33,16 +33,20 @@ func (x *exchange) relay(a *router.Answer) {
 				if last.chunk != nil {
 					x.event(last.chunk)
 				}
-				last.chunk = head
+				last.chunk = head // nil where the provider's own events pass
 			}
 			x.endStream(a, last, err)
 			return
 		}
-		chunk.Data = named.of(chunk.Data)
-		if told = told || chunk.Usage != nil; !told && head == nil {
+		chunk.Data = x.shape.of(chunk.Data)
+		if told = told || chunk.Usage != nil; !told && head == nil && !a.Native {
 			head = usageHead(chunk.Data)
 		}
 		if chunk.UsageOnly && !a.WantsUsage {
+			continue
+		}
+		if a.Native && last.chunk != nil { // what comes behind the usage waits with it
+			last.behind = append(last.behind, bytes.Clone(chunk.Data))
 			continue
 		}
 		if last.chunk != nil {
@@ -52,7 +56,7 @@ func (x *exchange) relay(a *router.Answer) {
 		switch {
 		case bearsTotal(chunk) && a.WantsUsage:
 			usage := *chunk.Usage
-			last = total{bytes.Clone(chunk.Data), &usage} // Data is gone with the next call
+			last = total{chunk: bytes.Clone(chunk.Data), reported: &usage} // Data is gone with the next call
 		case chunk.Finish != "" && x.silence.early:
 			last = total{chunk: bytes.Clone(chunk.Data)}
 		default:
@@ -68,6 +72,7 @@ func (x *exchange) relay(a *router.Answer) {
 type total struct {
 	chunk    []byte
 	reported *chat.Usage
+	behind   [][]byte // events that came after it
 }
 
 // bearsTotal reports a chunk after which no text is expected. Some providers
@@ -80,6 +85,9 @@ func bearsTotal(c chat.Chunk) bool {
 func (x *exchange) endStream(a *router.Answer, last total, err error) {
 	if last.chunk != nil {
 		x.event(x.lastChunk(a, last))
+	}
+	for _, data := range last.behind {
+		x.event(data)
 	}
 	if errors.Is(err, io.EOF) {
 		last := x.speaks.end()
@@ -97,10 +105,10 @@ func (x *exchange) endStream(a *router.Answer, last total, err error) {
 func (x *exchange) lastChunk(a *router.Answer, last total) []byte {
 	data := last.chunk
 	if a.WantsUsage {
-		data = withUsage(data, last.reported, a.Outcome())
+		data = x.shape.used(data, last.reported, a.Outcome())
 	}
 	if x.silence.early {
-		data = addMember(data, "tallyroute", servedBy(a))
+		data = x.shape.more(data, servedBy(a))
 	}
 	return data
 }

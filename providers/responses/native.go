@@ -1,0 +1,52 @@
+package responses
+
+import (
+	"strconv"
+
+	"tallyroute/providers"
+	"tallyroute/providers/jsonraw"
+)
+
+// encrypted asks for reasoning that can be given back where nothing is kept.
+const encrypted = `"reasoning.encrypted_content"`
+
+// Speaks is the format of clients whose requests pass as they are.
+func (completions) Speaks(*providers.Target) providers.Format { return providers.Responses }
+
+// native writes the call for a request of the Responses API itself. What is edited: the
+// model's name; the bound of the output where it must be lower, or is ours; and store,
+// where the key may keep nothing at the provider: what the model needs of its reasoning
+// then comes back encrypted.
+func native(x providers.Exchange) (providers.Call, error) {
+	body := x.Native.Body
+	set := []jsonraw.Member{{Name: "model", Value: jsonraw.Quote(x.Target.Upstream)}}
+	if n, own := x.MaxOutput, x.Request.MaxOutput(); n > 0 && (own == 0 || n < own) {
+		if n < least {
+			return providers.Call{}, errLeast
+		}
+		set = append(set, jsonraw.Member{Name: "max_output_tokens", Value: strconv.AppendInt(nil, n, 10)})
+	}
+	if !x.Stored && string(jsonraw.Lookup(body, "store")) != "false" {
+		set = append(set, jsonraw.Member{Name: "store", Value: []byte("false")})
+		if x.Target.Can.Reasoning {
+			set = append(set, jsonraw.Member{Name: "include", Value: including(jsonraw.Lookup(body, "include"))})
+		}
+	}
+	p := path
+	if x.Target.Quirks.Path != "" {
+		p = x.Target.Quirks.Path
+	}
+	return providers.Call{Path: p, Body: jsonraw.Edit(body, set)}, nil
+}
+
+// including is a list of what is to be included, with encrypted reasoning.
+func including(list []byte) []byte {
+	var all [][]byte
+	for name := range jsonraw.Elements(list) {
+		if string(name) == encrypted {
+			return list
+		}
+		all = append(all, name)
+	}
+	return jsonraw.Array(append(all, []byte(encrypted)))
+}

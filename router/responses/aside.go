@@ -1,0 +1,50 @@
+package responses
+
+import (
+	"slices"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
+)
+
+// aside gathers what has no place in a chat completion: it is judged where the request is
+// sent as it is, and elsewhere it is left out and named, or the request is refused.
+type aside struct {
+	native  providers.Native
+	origins []string // of each message of the chat completion, where it stands in the request
+}
+
+// note takes in a member that means nothing to the answer of a chat completion.
+func (a *aside) note(name, path string, value []byte) {
+	if !jsonraw.IsNull(value) {
+		a.native.Aside = append(a.native.Aside, chat.Noted{Path: path, Name: name, Value: value})
+	}
+}
+
+// unseen takes in an item that only a provider of this format can read.
+func (a *aside) unseen(name, path string, item []byte) {
+	a.note(name, path, item)
+	a.native.Unseen += int64(len(item))
+}
+
+// only notes that the request cannot be made as a chat completion.
+func (a *aside) only(err error) {
+	if a.native.Only == nil {
+		a.native.Only = err
+	}
+}
+
+// others notes the members of a value that are not among those that are read.
+func (a *aside) others(value []byte, name, path string, read []string) {
+	for member, inner := range jsonraw.Each(value) {
+		if m := string(member); !slices.Contains(read, m) {
+			a.note(name+"."+m, path+"."+m, inner)
+		}
+	}
+}
+
+// itemMembers are the members of items of the input that are read, or that only repeat
+// what the provider itself said.
+var itemMembers = []string{"type", "id", "status", "role", "content", "phase", "call_id", "name", "namespace", "arguments", "input", "output",
+	"summary", "encrypted_content", "annotations", "created_by"}

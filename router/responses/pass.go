@@ -1,0 +1,110 @@
+package responses
+
+import (
+	"bytes"
+	"slices"
+
+	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/sse"
+	"tallyroute/providers/translate"
+)
+
+// Pass is an event of a provider that speaks the format itself, which is passed on as it
+// is. It is followed as far as it must be known what is open if no more comes. The event
+// that ends the response is kept back for End.
+func (s *Stream) Pass(data []byte) []sse.Event {
+	s.list = s.list[:0]
+	kind := jsonraw.Text(jsonraw.Lookup(data, "type"))
+	event := sse.Event{Name: []byte(kind), Data: data}
+	if raw := jsonraw.Lookup(data, "sequence_number"); raw != nil {
+		var n translate.Counter
+		s.number = int(n.At(data, "sequence_number")) + 1
+	}
+	switch kind {
+	case "response.completed", "response.incomplete":
+		event.Data = bytes.Clone(data)
+		s.last = &event
+		return nil
+	case "response.created", "response.in_progress", "response.queued":
+		if !s.begun {
+			s.begun, s.state.status = true, "in_progress"
+			s.head = headOf(bytes.Clone(jsonraw.Lookup(data, "response")))
+		}
+	case "response.output_item.added":
+		s.passItem(bytes.Clone(data))
+	case "response.output_item.done":
+		if i := s.passing(data); i != nil {
+			i.raw = bytes.Clone(jsonraw.Lookup(data, "item"))
+			s.open = slices.DeleteFunc(s.open, func(o *item) bool { return o == i })
+		}
+	default:
+		s.passPiece(kind, data)
+	}
+	s.list = append(s.list, event)
+	return s.list
+}
+
+// passItem notes an item that a provider opens.
+func (s *Stream) passItem(data []byte) {
+	var n translate.Counter
+	raw := jsonraw.Lookup(data, "item")
+	i := &item{
+		kind: jsonraw.Text(jsonraw.Lookup(raw, "type")), id: jsonraw.Text(jsonraw.Lookup(raw, "id")), index: int(n.At(data, "output_index")),
+		callID: jsonraw.Text(jsonraw.Lookup(raw, "call_id")),
+		of:     member{namespace: jsonraw.Text(jsonraw.Lookup(raw, "namespace")), name: jsonraw.Text(jsonraw.Lookup(raw, "name"))},
+	}
+	switch i.kind {
+	case "message", "reasoning", "function_call", "custom_tool_call":
+	default:
+		i.raw = raw
+	}
+	s.items, s.open = append(s.items, i), append(s.open, i)
+}
+
+// passing is the open item that an event of a provider is about.
+func (s *Stream) passing(data []byte) *item {
+	var n translate.Counter
+	index := int(n.At(data, "output_index"))
+	for _, i := range s.open {
+		if i.index == index {
+			return i
+		}
+	}
+	return nil
+}
+
+// passPiece notes what a provider says of an open item.
+func (s *Stream) passPiece(kind string, data []byte) {
+	i := s.passing(data)
+	if i == nil || i.raw != nil {
+		return
+	}
+	last := len(i.parts) - 1
+	switch kind {
+	case "response.content_part.added", "response.reasoning_summary_part.added":
+		i.parts = append(i.parts, &piece{kind: jsonraw.Text(jsonraw.Lookup(data, "part", "type"))})
+	case "response.content_part.done", "response.reasoning_summary_part.done":
+		if last >= 0 {
+			i.parts[last].done = true
+		}
+	case "response.output_text.delta", "response.refusal.delta", "response.reasoning_summary_text.delta":
+		if last >= 0 {
+			grow(&i.parts[last].text, bytes.Clone(jsonraw.Lookup(data, "delta")))
+		}
+	case "response.output_text.annotation.added":
+		if last >= 0 {
+			i.parts[last].annotations = append(i.parts[last].annotations, bytes.Clone(jsonraw.Lookup(data, "annotation")))
+		}
+	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
+		grow(&i.input, bytes.Clone(jsonraw.Lookup(data, "delta")))
+	}
+}
+
+// PassEnd is the event that ended the response.
+func (s *Stream) PassEnd() []sse.Event {
+	s.list = s.list[:0]
+	if s.last != nil {
+		s.list = append(s.list, *s.last)
+	}
+	return s.list
+}
