@@ -73,8 +73,8 @@ var layers = map[string][]string{
 	"router/meter":       {"router/plan", "router/tokens", "providers", "providers/chat", "billing"},
 	"router/idempotency": {"billing"},
 	"router/fingerprint": {"providers/chat", "billing"},
-	"router/messages":    {"providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
-	"router/responses":   {"providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
+	"router/messages":    {"providers", "providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
+	"router/responses":   {"providers", "providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
 	"router": {
 		"router/plan", "router/meter", "router/idempotency", "router/tokens", "router/health", "router/limit",
 		"providers", "providers/chat", "billing",

@@ -323,7 +323,9 @@ func (l *ledger) Events(_ context.Context, q billing.EventQuery) ([]billing.Spen
 }
 
 // models knows "m", served by acme, and "openai/gpt-4o-mini".
-type models struct{}
+type models struct {
+	more map[string][]providers.Target // by the name of a model
+}
 
 func target(provider, model string) providers.Target {
 	return providers.Target{
@@ -333,7 +335,10 @@ func target(provider, model string) providers.Target {
 	}
 }
 
-func (*models) Resolve(name string) ([]providers.Target, bool, bool) {
+func (m *models) Resolve(name string) ([]providers.Target, bool, bool) {
+	if list := m.more[name]; list != nil {
+		return list, false, true
+	}
 	switch name {
 	case "m", "acme/m":
 		return []providers.Target{target("acme", "m")}, name != "m", true

@@ -1,0 +1,256 @@
+package server
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"tallyroute/providers"
+	"tallyroute/providers/anthropic"
+	"tallyroute/providers/bedrock"
+	"tallyroute/providers/jsonraw"
+	nativeresponses "tallyroute/providers/responses"
+	"tallyroute/providers/sse"
+	"tallyroute/providers/vertex"
+)
+
+// wire is an upstream that notes what it is sent and answers what it is told to.
+type wire struct {
+	*httptest.Server
+	header http.Header
+	body   []byte
+	status int
+	kind   string
+	answer []byte
+}
+
+func newWire(t *testing.T) *wire {
+	w := &wire{status: http.StatusOK}
+	w.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.header = r.Header
+		w.body, _ = io.ReadAll(r.Body)
+		rw.Header().Set("Content-Type", w.kind)
+		rw.WriteHeader(w.status)
+		_, _ = rw.Write(w.answer)
+	}))
+	t.Cleanup(w.Close)
+	return w
+}
+
+// calls makes the rig call w as the model "native", in the format of the adapter.
+func (g *rig) calls(w *wire, a providers.Adapter, upstream string) {
+	client := providers.NewClient(providers.Options{})
+	g.t.Cleanup(client.Close)
+	g.sender.play = client.Do
+	t := providers.Target{
+		Provider: "acme", Model: "m", Upstream: upstream, BaseURL: w.URL, Adapter: a, Quirks: a.Quirks, Private: true,
+		Weight: 1, Context: 4_000_000, MaxOutput: 1_000_000,
+		Can: providers.Abilities{
+			Stream: true, Tools: true, Vision: true, Audio: true, Documents: true, JSONSchema: true, Reasoning: true,
+		},
+	}
+	g.models.more = map[string][]providers.Target{"native": {t}}
+}
+
+// recorded is what is read of a recorded exchange.
+type recorded struct {
+	Model    string
+	Request  struct{ Body json.RawMessage }
+	Response struct {
+		Status       int
+		Headers      map[string]string
+		Body         string
+		BodyEncoding string `json:"body_encoding"`
+	}
+}
+
+// formats are the upstreams that speak what a client does, and where recordings of them are.
+var formats = []struct {
+	folders, path, upstream string
+	adapter                 providers.Adapter
+	edited                  []string // members of a request that the envelope of the host changes
+}{
+	{"anthropic-messages", "/v1/messages", "claude-x", anthropic.New(), nil},
+	{"vertex-anthropic", "/v1/messages", "claude-x", vertex.New(), []string{"model", "anthropic_version", "anthropic_beta"}},
+	{"bedrock-invoke*", "/v1/messages", "anthropic.claude-x", bedrock.NewInvoke(), []string{"model", "anthropic_version", "stream", "anthropic_beta"}},
+	{"*-responses", "/v1/responses", "gpt-x", nativeresponses.New(), []string{"store", "include"}},
+}
+
+// keptElsewhere are in the refusals of what would have to be kept here or is kept at a provider.
+var keptElsewhere = []string{
+	`"previous_response_id"`, `"conversation"`, `"prompt"`, `"background"`, `file_id`, `"provider_object_not_allowed"`,
+}
+
+func TestRecordedTrafficPassesByteForByteWhereTheProviderSpeaksTheFormat(t *testing.T) {
+	dir := os.Getenv("TALLYROUTE_CORPUS")
+	if dir == "" {
+		t.Skip("no recorded exchanges: TALLYROUTE_CORPUS says where they are")
+	}
+	g := newRig(t)
+	w := newWire(t)
+	for _, f := range formats {
+		files, _ := filepath.Glob(filepath.Join(dir, f.folders, "*.json"))
+		passed := 0
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r recorded
+			if err := json.Unmarshal(text, &r); err != nil {
+				t.Fatal(err)
+			}
+			body, ok := r.asClient(f.path, f.upstream)
+			if !ok {
+				continue
+			}
+			g.calls(w, f.adapter, f.upstream)
+			w.kind, w.answer, w.body = r.Response.Headers["content-type"], r.upstream(), nil
+			answer := g.do(g.request(http.MethodPost, f.path, string(body)))
+			if answer.StatusCode != http.StatusOK {
+				if w.body != nil || !slices.ContainsFunc(keptElsewhere, func(s string) bool { return strings.Contains(answer.body, s) }) {
+					t.Errorf("%s: %d %s", file, answer.StatusCode, answer.body)
+				}
+				continue
+			}
+			passed++
+			if diff := differs(body, w.body, append(f.edited, "model")); diff != "" {
+				t.Errorf("%s: the request differs: %s", file, diff)
+			}
+			if diff := answerDiffers(r.upstream(), []byte(answer.body), w.kind, f.path); diff != "" {
+				t.Errorf("%s: the answer differs: %s", file, diff)
+			}
+		}
+		t.Logf("%s: %d of %d pass", f.folders, passed, len(files))
+		if passed < len(files)/3 {
+			t.Errorf("%s: only %d of %d recordings passed", f.folders, passed, len(files))
+		}
+	}
+}
+
+// asClient is the request as a client of the format writes it: without the envelope of a host.
+func (r *recorded) asClient(path, upstream string) ([]byte, bool) {
+	body := []byte(r.Request.Body)
+	if r.Response.Status != http.StatusOK || !jsonraw.IsObject(body) {
+		return nil, false
+	}
+	stream := strings.Contains(r.Response.Headers["content-type"], "stream")
+	set := []jsonraw.Member{{Name: "model", Value: []byte(`"native"`)}}
+	if path == "/v1/messages" && (jsonraw.Lookup(body, "messages") == nil || jsonraw.Lookup(body, "max_tokens") == nil) ||
+		path == "/v1/responses" && jsonraw.Lookup(body, "input") == nil {
+		return nil, false
+	}
+	if strings.HasPrefix(upstream, "anthropic.") && !strings.Contains(string(body), "bedrock-2023-05-31") {
+		return nil, false // of a model in another format
+	}
+	if stream {
+		set = append(set, jsonraw.Member{Name: "stream", Value: []byte("true")})
+	}
+	return jsonraw.Edit(body, set), true
+}
+
+func (r *recorded) upstream() []byte {
+	if r.Response.BodyEncoding == "base64" {
+		data, _ := base64.StdEncoding.DecodeString(r.Response.Body)
+		return data
+	}
+	return []byte(r.Response.Body)
+}
+
+// differs tells the first member of an object that is not the same in another one.
+func differs(want, got []byte, but []string) string {
+	for name, value := range jsonraw.Each(want) {
+		if now := jsonraw.Lookup(got, string(name)); !slices.Contains(but, string(name)) && !bytes.Equal(now, value) {
+			return fmt.Sprintf("%s is %.200s, want %.200s", name, now, value)
+		}
+	}
+	for name := range jsonraw.Each(got) {
+		if jsonraw.Lookup(want, string(name)) == nil && !slices.Contains(but, string(name)) {
+			return string(name) + " was added"
+		}
+	}
+	return ""
+}
+
+func answerDiffers(want, got []byte, kind, path string) string {
+	if !strings.Contains(kind, "stream") {
+		return eventDiffers(want, got)
+	}
+	list := eventsOf(got)
+	if strings.Contains(kind, "amazon") { // in frames of AWS
+		if n := len(list); n < 3 || !bytes.Contains(list[n-1], []byte("message_stop")) {
+			return "it does not end"
+		}
+		return ""
+	}
+	sent, whole := first(eventsOf(want))
+	if !whole {
+		list = list[:min(len(list), len(sent))]
+	}
+	if len(list) != len(sent) {
+		return fmt.Sprintf("%d events of %d", len(list), len(sent))
+	}
+	for i := range sent {
+		if diff := eventDiffers(sent[i], list[i]); diff != "" {
+			return fmt.Sprintf("event %d: %s", i, diff)
+		}
+	}
+	return ""
+}
+
+// first is the first of the answers that some recordings have one behind the other, and
+// whether it came to its end.
+func first(events [][]byte) ([][]byte, bool) {
+	for i, e := range events {
+		switch jsonraw.Text(jsonraw.Lookup(e, "type")) {
+		case "message_stop", "response.completed", "response.incomplete":
+			return events[:i+1], true
+		case "message_start", "response.created":
+			if i > 0 {
+				return events[:i], false
+			}
+		}
+	}
+	return events, false
+}
+
+func eventsOf(text []byte) (list [][]byte) {
+	r := sse.NewReader(bytes.NewReader(text))
+	for {
+		e, err := r.Next()
+		if err != nil {
+			return list
+		}
+		if string(e.Data) != "[DONE]" {
+			list = append(list, bytes.Clone(e.Data))
+		}
+	}
+}
+
+// eventDiffers compares an event, or an answer: the name of the model is ours, and the
+// usage may have more members.
+func eventDiffers(want, got []byte) string {
+	for _, inner := range []string{"message", "response"} {
+		if was := jsonraw.Lookup(want, inner); jsonraw.IsObject(was) {
+			if diff := eventDiffers(was, jsonraw.Lookup(got, inner)); diff != "" {
+				return diff
+			}
+		}
+	}
+	was, is := jsonraw.Lookup(want, "usage"), jsonraw.Lookup(got, "usage")
+	for name, value := range jsonraw.Each(was) {
+		if now := jsonraw.Lookup(is, string(name)); !bytes.Equal(now, value) && !strings.HasPrefix(string(name), "cost") {
+			return fmt.Sprintf("usage.%s is %s, want %s", name, now, value)
+		}
+	}
+	return differs(want, got, []string{"message", "response", "usage", "model"})
+}
