@@ -1,7 +1,6 @@
 package messages
 
 import (
-	"slices"
 	"strings"
 
 	"tallyroute/providers"
@@ -29,21 +28,4 @@ func (a *aside) drop(name, path string, value []byte) {
 	}
 	a.note(name, path, value)
 	a.dropped = providers.Lose(a.dropped, strings.Replace(name, "tools.custom.", "tools.", 1))
-}
-
-// blockMembers are the members of blocks that have a place in a chat message.
-var blockMembers = []string{"type", "text", "source", "title", "cache_control", "id", "name", "input", "tool_use_id", "content", "is_error",
-	"thinking", "signature", "data", "context", "citations"}
-
-// others notes the members of a block that nobody reads.
-func (m *message) others(block []byte) {
-	for name, value := range jsonraw.Each(block) {
-		n := string(name)
-		switch {
-		case slices.Contains(blockMembers, n):
-		case n == "caller" && jsonraw.Text(jsonraw.Lookup(value, "type")) == "direct": // which is what happens anyway
-		default:
-			m.drop("messages.content."+n, m.place(n), value)
-		}
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tallyroute/providers/chat"
@@ -143,6 +144,23 @@ func (m *message) block(block []byte) error {
 	}
 	m.native(block) // what the chat format has no word for: only who speaks this format can take it
 	return nil
+}
+
+// blockMembers are the members of blocks that have a place in a chat message.
+var blockMembers = []string{"type", "text", "source", "title", "cache_control", "id", "name", "input", "tool_use_id", "content", "is_error",
+	"thinking", "signature", "data", "context", "citations"}
+
+// others notes the members of a block that nobody reads.
+func (m *message) others(block []byte) {
+	for name, value := range jsonraw.Each(block) {
+		n := string(name)
+		switch {
+		case slices.Contains(blockMembers, n):
+		case n == "caller" && jsonraw.Text(jsonraw.Lookup(value, "type")) == "direct": // which is what happens anyway
+		default:
+			m.drop("messages.content."+n, m.place(n), value)
+		}
+	}
 }
 
 // part adds a content part, with the cache_control of its block.

@@ -12,6 +12,7 @@ import (
 // sent as it is, and elsewhere it is left out and named, or the request is refused.
 type aside struct {
 	native  providers.Native
+	dropped []string
 	origins []string // of each message of the chat completion, where it stands in the request
 }
 
@@ -20,6 +21,12 @@ func (a *aside) note(name, path string, value []byte) {
 	if !jsonraw.IsNull(value) {
 		a.native.Aside = append(a.native.Aside, chat.Noted{Path: path, Name: name, Value: value})
 	}
+}
+
+// lose takes in a member that is lost in a chat.
+func (a *aside) lose(name, path string, value []byte) {
+	a.note(name, path, value)
+	a.dropped = providers.Lose(a.dropped, path)
 }
 
 // unseen takes in an item that only a provider of this format can read.

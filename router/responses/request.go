@@ -45,7 +45,7 @@ func Read(body []byte) (*Request, error) {
 		return nil, err
 	}
 	r.native.Format, r.native.Body = providers.Responses, body
-	r.Body, r.Native, r.Request.origins = r.o.Bytes(), &r.native, r.aside.origins
+	r.Body, r.Native, r.Dropped, r.Request.origins = r.o.Bytes(), &r.native, r.dropped, r.aside.origins
 	return r.Request, nil
 }
 
@@ -65,7 +65,7 @@ func (r *reader) read() error {
 	}
 	o := &r.o
 	o.Raw("model", r.get("model"))
-	tools, err := r.tools(r.get("tools"), r.get("tool_choice"))
+	tools, err := toolReader{&r.aside, r.names}.tools(r.get("tools"), r.get("tool_choice"))
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (r *reader) settings(tools [][]byte) {
 					r.o.Raw("reasoning_effort", jsonraw.Present(wish))
 				case "summary", "generate_summary": // what is told of the reasoning is told as its summary
 				default:
-					r.lose("reasoning."+string(name), wish)
+					r.lose("reasoning."+string(name), "reasoning."+string(name), wish)
 				}
 			}
 		case "text":
@@ -139,20 +139,14 @@ func (r *reader) settings(tools [][]byte) {
 			r.others(value, "text", "text", []string{"verbosity", "format"})
 		case "truncation":
 			if jsonraw.Text(value) == "auto" {
-				r.lose(n, value)
+				r.lose(n, n, value)
 			}
 		case "client_metadata", "context_management":
-			r.lose(n, value)
+			r.lose(n, n, value)
 		default:
 			r.o.Raw(n, value)
 		}
 	}
-}
-
-// lose takes in a member that is lost in a chat.
-func (r *reader) lose(name string, value []byte) {
-	r.note(name, name, value)
-	r.Dropped = providers.Lose(r.Dropped, name)
 }
 
 // responseFormat is text.format as the chat format nests it.

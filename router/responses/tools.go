@@ -19,10 +19,16 @@ func offered(kind string) bool {
 	return slices.ContainsFunc(offers, func(o string) bool { return kind == o || strings.HasPrefix(kind, o+"_20") })
 }
 
+// toolReader reads the member tools.
+type toolReader struct {
+	*aside
+	names names
+}
+
 // tools are the elements of the member tools as the chat format nests them. Those that run
 // at the provider are left out of a chat where they are an offer, and cannot be said there
 // otherwise. Those of forced, which is tool_choice, pass as they are.
-func (r *reader) tools(raw, forced []byte) (list [][]byte, err error) {
+func (r toolReader) tools(raw, forced []byte) (list [][]byte, err error) {
 	i := 0
 	for t := range jsonraw.Elements(raw) {
 		at := fmt.Sprintf("tools[%d]", i)
@@ -44,7 +50,7 @@ func (r *reader) tools(raw, forced []byte) (list [][]byte, err error) {
 				continue
 			}
 			r.note(chat.NotedTool, at, t)
-			r.Dropped = providers.Lose(r.Dropped, "tools."+kind)
+			r.dropped = providers.Lose(r.dropped, "tools."+kind)
 			if !offered(kind) {
 				r.only(unsupported(at, fmt.Sprintf("%q is a tool that only providers of the Responses API have", kind)))
 			}
@@ -61,7 +67,7 @@ func (r *reader) tools(raw, forced []byte) (list [][]byte, err error) {
 	return list, nil
 }
 
-func (r *reader) tool(t []byte, namespace, at string) ([]byte, error) {
+func (r toolReader) tool(t []byte, namespace, at string) ([]byte, error) {
 	kind := jsonraw.Text(jsonraw.Lookup(t, "type"))
 	if kind != "function" && kind != "custom" {
 		return t, nil
