@@ -14,10 +14,12 @@ FUZZTIME ?= 30s
 RACE ?= ./...
 # A machine three times slower than a developer's passes; a test that hangs ends sooner by its own bound.
 TIMEOUT ?= 25m
+# They start PostgreSQL or the program, or run the whole suite of a store.
+SLOW := /billing/(lease|postgres|sqlite|billingtest)|/cmd/(tallyroute|corpus)$$|/examples/
 PROOF := go test -count=1 -timeout 6h -parallel 1 -v
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-race test-postgres fuzz proof proof-faults proof-races proof-crash proof-outage proof-restarts proof-reload proof-memory proof-speed bench golden generate fmt fmt-check lint vuln corpus check readme examples sbom image
+.PHONY: help build run demo test test-fast test-race test-postgres fuzz proof proof-faults proof-races proof-crash proof-outage proof-restarts proof-reload proof-memory proof-speed bench golden generate fmt fmt-check lint vuln corpus check readme examples sbom image
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -33,6 +35,9 @@ demo: ## Try it: a router, two demonstration providers, a key
 
 test: ## All tests, those against a real PostgreSQL included; asserts no times
 	go test -timeout $(TIMEOUT) ./...
+
+test-fast: ## The packages that need neither a database server nor the built program: a minute on two cores
+	go test -timeout $(TIMEOUT) $$(go list ./... | grep -Ev '$(SLOW)')
 
 test-race: ## All tests with the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -timeout $(TIMEOUT) -race $(RACE)
