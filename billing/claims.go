@@ -24,7 +24,7 @@ const (
 	ClaimTooLarge ClaimState = "too_large" // it was answered, but the answer was not kept
 )
 
-// Claimed is what there is of a request that was claimed before.
+// Claimed is what is known of a request that was claimed before.
 type Claimed struct {
 	RequestID   string
 	Fingerprint [32]byte

@@ -16,10 +16,10 @@ var (
 	ErrRotated      = errors.New("billing: key was rotated")
 	ErrNoHandover   = errors.New("billing: no such hand-over, or it is over")
 	// ErrNoFeed says that nobody can listen on the way to the database.
-	ErrNoFeed    = errors.New("billing: nobody can listen on this way to the database")
+	ErrNoFeed    = errors.New("billing: this connection to the database cannot listen")
 	ErrStaleKey  = errors.New("billing: key has changed since it was read")
 	ErrAddress   = errors.New("billing: address not allowed for this key")
-	ErrDuplicate = errors.New("billing: already there")
+	ErrDuplicate = errors.New("billing: already exists")
 	ErrNoHold    = errors.New("billing: no such hold")
 	// ErrFenced says that a replica is not known to the database, or was
 	// forgotten: it must not use what it leased.

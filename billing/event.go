@@ -123,7 +123,7 @@ func (s *Spend) disputedEvent() Event {
 	return e
 }
 
-// modelEvent is told once a day for each model that answers in the place of another.
+// modelEvent is told once a day for each model that answers in place of another.
 func (s *Spend) modelEvent() Event {
 	e := s.event(EventModel, fmt.Sprintf("%s answered where %s/%s was asked for. It has another price, or none that is known: "+
 		"what is booked is the dearer of those that are.", s.AnsweredModel, s.Provider, s.Model))

@@ -28,7 +28,7 @@ type Key struct {
 	Name        string
 	Display     string // "sk-tr-prod-…x7qd", of its newest secret: enough to recognise, too little to use
 	Purpose     string // what it is for, in words
-	Address     string // of who answers for it, for messages
+	Address     string // of whoever answers for it, for messages
 	Sensitivity Sensitivity
 	RotateEvery time.Duration // 0 is what the sensitivity says
 	ProjectID   string
@@ -40,8 +40,8 @@ type Key struct {
 
 	Models            []string       // names, "provider/*" or aliases that it may ask for; empty is all
 	AllowedCIDRs      []netip.Prefix // empty is anywhere
-	RequestsPerMinute int64          // 0 is no limit
-	TokensPerMinute   int64          // 0 is no limit
+	RequestsPerMinute int64          // 0 means no limit
+	TokensPerMinute   int64          // 0 means no limit
 	AllowUnpriced     bool           // may use models without a known price, despite a money budget
 	// AllowProviderObjects lets its requests name what is stored at providers, which
 	// all keys share there, and store their answers.

@@ -65,7 +65,7 @@ type Store struct {
 	Database
 }
 
-// With is s with those contracts in the place of its own that by fulfils.
+// With is s with those contracts in place of its own that by fulfils.
 func (s Store) With(by any) Store {
 	replace(&s.Keys, by)
 	replace(&s.Secrets, by)
@@ -102,7 +102,7 @@ type Database interface {
 	Migrate(ctx context.Context) ([]string, error)
 	// Ready is nil when the database answers and its schema is up to date.
 	Ready(ctx context.Context) error
-	// Setting reads a named value; where there is none yet it stores initial
+	// Setting reads a named value; if there is none yet it stores initial
 	// and returns that. Atomic.
 	Setting(ctx context.Context, name, initial string) (string, error)
 	// RecordPrices adds prices that the table does not have. Existing rows never change.

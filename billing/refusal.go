@@ -9,11 +9,11 @@ import (
 )
 
 // Refused says how many requests were answered with an error of our own in an hour.
-// They cost nothing, so they are no rows of the ledger.
+// They cost nothing, so they are not rows of the ledger.
 type Refused struct {
 	Hour   time.Time
 	KeyID  KeyID  // "" where no key was known; stores note its owners
-	Model  string // that was asked for; "" where that is no name we know
+	Model  string // that was asked for; "" where that is not a name we know
 	Code   string // of the error, as the client got it
 	Number int64
 }

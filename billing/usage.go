@@ -53,7 +53,7 @@ type UsageRow struct {
 	BytesIn  int64            // of requests
 	BytesOut int64            // of answers
 
-	// The most in one minute, and what the key may use in one; zero is no limit, and
+	// The most in one minute, and what the key may use in one; zero means no limit, and
 	// of all but keys there is none.
 	PeakRequests, PeakTokens   int64
 	LimitRequests, LimitTokens int64

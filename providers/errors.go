@@ -274,7 +274,7 @@ func (x Exchange) names(message string) bool {
 	return false
 }
 
-// isID reports a word that is no word of a language.
+// isID reports a word that is not a word of a language.
 func isID(word string) bool {
 	return len(word) >= 6 && strings.ContainsAny(word, "0123456789_/:")
 }

@@ -457,7 +457,7 @@ func (b *Bar) String() string {
 	case Stored:
 		return b.Member + " names what is stored at the provider"
 	case Selects:
-		return b.Member + " names a model besides the one that is asked for"
+		return b.Member + " names a model other than the one that is asked for"
 	case Unknown, Free, Unsent, Priced, Extends, Content, Refused:
 	}
 	return "what " + b.Member + " costs is not known"

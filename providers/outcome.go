@@ -202,7 +202,7 @@ func mediaType(resp *http.Response) string {
 }
 
 // Answered reports whether a provider that says which model answered names the one
-// that t asks for. Names of one model differ by who hosts it, by the order of their
+// that t asks for. Names of one model differ by whoever hosts it, by the order of their
 // words and what parts them, and by the day of a version where only one of them has it.
 // A deployment with a name of its own answers in that of its model.
 func (t *Target) Answered(said string) bool {

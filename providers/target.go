@@ -112,7 +112,7 @@ type Tokenizer struct {
 	ImageMultiplier int64
 }
 
-// Auth puts our credential on a call. It fails for want of one, unless its error is
+// Auth puts our credential on a call. It fails for lack of one, unless its error is
 // an *Error of another kind.
 type Auth interface {
 	Sign(ctx context.Context, r *http.Request) error

@@ -110,7 +110,7 @@ func checkPath(path string) error {
 	plain, _, _ := strings.Cut(path, "?")
 	read, err := url.PathUnescape(plain)
 	if err != nil || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "# ") || strings.Contains(read, "\\") || !plainPath(read) {
-		return fmt.Errorf("providers: %q is no path below a base URL", path)
+		return fmt.Errorf("providers: %q is not a path below a base URL", path)
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (t *trip) headerTimeout() time.Duration {
 	return t.c.o.HeaderTimeout
 }
 
-// firstTimeout is until the first content of a stream. What is no content, such as a
+// firstTimeout is until the first content of a stream. What is not content, such as a
 // comment, shows that the provider lives: it need only come within the idle time-out.
 func (t *trip) firstTimeout() time.Duration {
 	if t.x.Target.FirstTimeout > 0 {

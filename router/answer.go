@@ -102,7 +102,7 @@ func (a *Answer) Outcome() Outcome { return a.bill.outcome }
 // Claimed reports whether the answer is to be kept.
 func (a *Answer) Claimed() bool { return a.claim != nil }
 
-// Keep stores the answer for who asks again, before its last byte is sent. Of
+// Keep stores the answer for whoever asks again, before its last byte is sent. Of
 // one without a body it is noted that it was too large.
 func (a *Answer) Keep(header map[string]string, body []byte) {
 	if a.claim != nil {

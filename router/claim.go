@@ -28,14 +28,14 @@ func (r *Router) claim(ctx context.Context, a accepted) (*idempotency.Claim, *id
 	return claim, kept, err
 }
 
-// keep stores an answer for who asks again.
+// keep stores an answer for whoever asks again.
 func (r *Router) keep(ctx context.Context, a accepted, c *idempotency.Claim, answer idempotency.Answer) {
 	until := a.in.Caller.At.Add(r.o.IdempotencyTTL)
 	r.endClaim(ctx, a, func(ctx context.Context) error { return c.Keep(ctx, answer, until) })
 }
 
 // forget gives a claim up, so that the request may be sent again. One that has
-// ended is let be.
+// ended is left alone.
 func (r *Router) forget(ctx context.Context, a accepted, c *idempotency.Claim) {
 	if c != nil {
 		r.endClaim(ctx, a, c.Forget)

@@ -39,7 +39,7 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 	}
 	key := a.key // whose rate was taken
 	h, err := r.admit(ctx, a)
-	if errors.Is(err, billing.ErrStaleKey) { // changed since it was cached: judge the request anew
+	if errors.Is(err, billing.ErrStaleKey) { // changed since it was cached: judge the request again
 		if a, err = r.renew(ctx, a); err == nil {
 			h, err = r.admit(ctx, a)
 		}

@@ -136,7 +136,7 @@ func TestPromptTooLongForOneModelGoesToALongerOne(t *testing.T) {
 	}
 }
 
-// A target that cannot be asked for what the client wants is no attempt: nothing was
+// A target that cannot be asked for what the client wants is not an attempt: nothing was
 // sent, its health stays, and the next candidate is asked. Only where nobody can be
 // asked is the first reason the client's.
 func TestTargetThatCannotBeAskedIsPassedOver(t *testing.T) {
@@ -714,7 +714,7 @@ func TestLargeBodyWaitsForASlotToBeChecked(t *testing.T) {
 	g.ok(t, large)
 }
 
-// TestRefusedRequestTakesNothingFromTokensPerMinute, for want of budget or of a model.
+// TestRefusedRequestTakesNothingFromTokensPerMinute, for lack of budget or of a model.
 func TestRefusedRequestTakesNothingFromTokensPerMinute(t *testing.T) {
 	key := keyWith(tokenBudget(1000))
 	key.TokensPerMinute = 10_000

@@ -76,7 +76,7 @@ func TestCredentialThatFailsIsCooledAndAnotherTried(t *testing.T) {
 	}
 }
 
-// What is no fault of a credential is not tried again with another.
+// What is not a fault of a credential is not tried again with another.
 func TestOtherFailuresGoToAnotherProvider(t *testing.T) {
 	b := target("b", "2", "8")
 	g := newRig(t, keyWith(), withKeys(1, 1), b)

@@ -56,7 +56,7 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 	return h, err
 }
 
-// measure is the meter of a planned request, of which so many candidates are tried at
+// measure is the meter of a planned request, of which most candidates are tried at
 // most and whose rows all have facts.
 func measure(p planned, most int, facts billing.Spend) *meter.Meter {
 	a := p.accepted

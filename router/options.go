@@ -21,7 +21,7 @@ type Options struct {
 	SettleTimeout  time.Duration // how long a client may wait for its settlement; default 2 s
 	ReadTimeout    time.Duration // how long a client may wait to read its budgets or its rows; default 900 ms
 	Linger         time.Duration // how long a stream is read on after its client has gone; default 80 ms
-	IdempotencyTTL time.Duration // how long an answer is kept for who asks again; default 24 h
+	IdempotencyTTL time.Duration // how long an answer is kept for whoever asks again; default 24 h
 	Requests       chat.Limits   // what a request may hold
 	Clock          func() time.Time
 	// Random is a number from 0 to n-1, by which credentials share calls; default

@@ -47,7 +47,7 @@ type asked struct {
 	perMinute, n int64
 }
 
-// tokensAsked is how many tokens a request asks for. They are put right once they
+// tokensAsked is how many tokens a request asks for. They are corrected once they
 // are known.
 func tokensAsked(req *chat.Request) int64 {
 	return int64(len(req.Body()))/tokens.BytesPerToken + billing.SatMul(req.MaxOutput(), req.N())
@@ -67,7 +67,7 @@ func (r *Router) throttle(rates []Rate, key billing.KeyID, l asked, now time.Tim
 	return rates, nil
 }
 
-// rerate puts the tokens that were taken beforehand right: what was not used is
+// rerate corrects the tokens that were taken in advance: what was not used is
 // given back, what was used beyond them is taken as far as there is any.
 func (r *Router) rerate(key *billing.Key, taken, used int64) {
 	perMinute := key.TokensPerMinute

@@ -26,7 +26,7 @@ type Record struct {
 	RequestID      string
 	KeyID          billing.KeyID
 	TeamID         string
-	RequestedModel string // as the client wrote it; empty where it is no name we know
+	RequestedModel string // as the client wrote it; empty where it is not a name we know
 	Streamed       bool
 	Status         billing.Status // of the last attempt; StatusError for requests that were refused
 	Refusal        string         // for requests that never had an attempt: why, as a fixed word

@@ -245,7 +245,7 @@ func providerError(t *providers.Target, err error) *providers.Error {
 }
 
 // unfit reports that a target could not be asked at all: the request has no words in
-// its format. That is no attempt, and the next candidate may do.
+// its format. That is not an attempt, and the next candidate may do.
 func unfit(err error) bool {
 	var pe *providers.Error
 	return errors.As(err, &pe) && pe.Kind == providers.KindUnfit && !pe.Sent

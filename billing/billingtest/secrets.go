@@ -210,7 +210,7 @@ func handoverOnce(w *world) {
 		Token: hashOf("first"), KeyID: "key_1", By: "ann", CreatedAt: w.now,
 		ExpiresAt: offer.ExpiresAt,
 	}))
-	w.must(w.OfferSecret(w.Context(), offer)) // in the place of the first
+	w.must(w.OfferSecret(w.Context(), offer)) // in place of the first
 	pending, err := w.ListHandovers(w.Context(), "key_1", w.now)
 	w.must(err)
 	w.wantSame("pending", pending, []billing.Handover{offer})

@@ -95,7 +95,7 @@ func (l *Log) write(rec []byte) (*segment, error) {
 	s.size += n
 	l.size.Add(n)
 	if l.fault.Load() != nil {
-		l.fault.Store(nil) // it was for want of space
+		l.fault.Store(nil) // it was for lack of space
 	}
 	return s, nil
 }
@@ -115,7 +115,7 @@ func (l *Log) place(n int64) (*segment, error) {
 		return l.reopen()
 	}
 	if s := l.active; s.size > headerSize && s.size+n > l.opt.SegmentBytes {
-		// If there can be no new segment the old one goes on: its size is no promise.
+		// If there can be no new segment the old one goes on: its size is not a promise.
 		if next, err := l.create(); err == nil {
 			l.retire(s)
 			l.active = next
@@ -126,7 +126,7 @@ func (l *Log) place(n int64) (*segment, error) {
 
 var errCap = errors.New("all segments together have reached their largest size")
 
-// reopen begins a segment if there is none, if that was for want of space.
+// reopen begins a segment if there is none, if that was for lack of space.
 // After a disk that failed it is for the goroutine, which syncs first.
 func (l *Log) reopen() (*segment, error) {
 	f := l.fault.Load()

@@ -39,7 +39,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Who it is only helps the one who is refused: no space for it is no fault.
+	// Who it is only helps the one who is refused: no space for it is not a fault.
 	host, _ := os.Hostname()
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt(fmt.Appendf(nil, "pid %d on %s\n", os.Getpid(), host), 0)

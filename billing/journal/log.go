@@ -47,7 +47,7 @@ type fault struct {
 
 // Open locks the directory, which it creates if need be, and begins a new
 // segment in it. It fails with ErrLocked or ErrVersion, or with what the system
-// says; a full disk is no failure yet, so that old records can be stored and
+// says; a full disk is not a failure yet, so that old records can be stored and
 // dropped.
 func Open(dir string, o Options) (*Log, error) {
 	return open(dir, o, realDisk(dir))
@@ -127,7 +127,7 @@ func refusal(what string, err error) fault {
 	return fault{err: failure(ErrFailed, what, err)}
 }
 
-// fail notes a fault and wakes the goroutine, which tries to mend it.
+// fail notes a fault and wakes the goroutine, which tries to repair it.
 func (l *Log) fail(f fault) error {
 	l.fault.Store(&f)
 	if !f.cap {

@@ -11,7 +11,7 @@ import (
 
 // Segments that were dropped stay beside the log for Options.Keep under another
 // name: what they hold is stored elsewhere, and may have to be stored again if
-// that turns out to be older than it was. They are no part of the log: they do
+// that turns out to be older than it was. They are not part of the log: they do
 // not count, and go first where space is wanted.
 const postedSuffix = ".posted"
 

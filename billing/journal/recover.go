@@ -221,7 +221,7 @@ func (l *Log) store(file string, b []byte) (string, error) {
 func quarantined(d Damage) string { return fmt.Sprintf("%s-%d.bad", d.Segment, d.Offset) }
 
 // Empty removes all segments, the one that is being written included, where nothing
-// can be written for want of space: a disk that the log itself has filled has room
+// can be written for lack of space: a disk that the log itself has filled has room
 // again. It does nothing otherwise. Nothing in the log may be needed any more, and no
 // Append may be under way.
 func (l *Log) Empty() error {
@@ -260,7 +260,7 @@ func (l *Log) gone(s *segment) error {
 }
 
 // Restore is nil while all files of the log are where they were. Where somebody has
-// deleted or replaced them it makes the directory anew, begins a segment in it, and
+// deleted or replaced them it recreates the directory, begins a segment in it, and
 // returns an error that wraps ErrLost: what is needed of the lost segments is to be
 // appended again. Any other error says why that was not possible; nothing can be
 // written then.
@@ -277,7 +277,7 @@ func (l *Log) Restore() error {
 		return nil
 	}
 	if err := l.begin(); err != nil {
-		return errors.Join(lost, l.fail(fault{err: failure(ErrFailed, "make the directory anew", err)}))
+		return errors.Join(lost, l.fail(fault{err: failure(ErrFailed, "recreate the directory", err)}))
 	}
 	l.fault.Store(nil)
 	return lost

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// run is the goroutine of a log: it alone syncs, and mends what failed.
+// run is the goroutine of a log: it alone syncs, and repairs what failed.
 func (l *Log) run() {
 	defer close(l.done)
 	timer := time.NewTimer(l.opt.Interval)

@@ -22,7 +22,7 @@ type crowd struct {
 	refusal noRoom         // the last one
 }
 
-// noRoom is a refusal for want of room in the window of a lease.
+// noRoom is a refusal for lack of room in the window of a lease.
 type noRoom struct {
 	asked    time.Time // of the database; zero where something was granted since
 	need     billing.Amount

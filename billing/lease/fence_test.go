@@ -126,7 +126,7 @@ func TestGrantWhoseAnswerIsLostIsGivenBack(t *testing.T) {
 }
 
 // TestPostingOfAnOldEpochDoesNotEndTheNewOne: a replica that was forgotten while
-// it was cut off, with a posting under way, begins anew once.
+// it was cut off, with a posting under way, starts over once.
 func TestPostingOfAnOldEpochDoesNotEndTheNewOne(t *testing.T) {
 	alone(t, func(w *walk, n *node, h *hooked) {
 		w.use(n, 10)
@@ -135,7 +135,7 @@ func TestPostingOfAnOldEpochDoesNotEndTheNewOne(t *testing.T) {
 		w.use(n, 10)
 		time.Sleep(2 * time.Second) // the posting is under way
 		w.must(w.store.Return(w.t.Context(), n.log.ID(), ""))
-		time.Sleep(3 * time.Second) // it notices, and begins anew
+		time.Sleep(3 * time.Second) // it notices, and starts over
 		first := n.replica.Epoch
 		w.use(n, 10)
 		h.onPost = nil

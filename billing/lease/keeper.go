@@ -141,7 +141,7 @@ func (l *Ledger) renew(ctx context.Context) error {
 // errBehind is a database that does not have what it has confirmed.
 var errBehind = errors.New("the database is older than what it has confirmed: it was restored, or lost what was written last")
 
-// fence begins anew where the database does not know the leases of an epoch any
+// fence starts over where the database does not know the leases of an epoch any
 // more, unless that was noticed before. Requests under way go on; what they use
 // is posted without a lease. The lock is held.
 func (l *Ledger) fence(epoch string) {

@@ -255,7 +255,7 @@ func (l *lease) over(now time.Time) bool {
 
 // narrowed reports that a limit of the budget is lower than when the lease was
 // granted. It goes by keys that are up to a second old, and so may have it the
-// wrong way round: what the database was asked with just now is no news.
+// wrong way round: what the database was asked with just now is not news.
 func (l *lease) narrowed(b billing.Budget) bool {
 	if !less(b.Tokens, l.budget.Tokens) && !less(b.Money, l.budget.Money) {
 		return false

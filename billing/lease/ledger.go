@@ -101,7 +101,7 @@ type Ledger struct {
 	// Calls of Flush, and those of them that were answered. A round answers those
 	// that came before it began.
 	flushes, flushed int64
-	onFlush          chan struct{} // closed, and made anew, when flushed grows
+	onFlush          chan struct{} // closed, and recreated, when flushed grows
 
 	stops   stops
 	denials billing.Denials
@@ -134,7 +134,7 @@ type Ledger struct {
 	carried   []journal.Segment // out of which beginnings were copied that are yet to reach the disk; the keeper's own
 	confirmed *billing.Spend    // the last row that was posted
 	doubted   *billing.Spend    // the row that the database must have, or else it has lost what came before
-	onProof   chan struct{}     // closed, and made anew, when doubted is settled
+	onProof   chan struct{}     // closed, and recreated, when doubted is settled
 
 	seq     int64    // of the last posting of the epoch; guarded by mu
 	last    int      // settlements in the last posting; the writer's own

@@ -74,7 +74,7 @@ type codec struct {
 	b       []byte
 	version byte
 	writing bool
-	broken  bool // what was read is no record
+	broken  bool // what was read is not a record
 }
 
 // spend is everything of a row that is stored with it. What the price was

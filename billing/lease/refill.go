@@ -18,7 +18,7 @@ const (
 	firstLook   = 10 * time.Millisecond
 )
 
-// mostRounds is how often a hold is begun anew because others took what it had
+// mostRounds is how often a hold is started over because others took what it had
 // been granted room for.
 const mostRounds = 50
 
@@ -61,7 +61,7 @@ func (l *Ledger) refill(ctx context.Context, lacking []*lease, e *entry, h billi
 }
 
 // queueFor waits for the right to ask for more of leases, and counts meanwhile
-// for who has it.
+// for whoever has it.
 func (l *Ledger) queueFor(ctx context.Context, lacking []*lease, need billing.Amount) error {
 	l.wait(lacking, need)
 	defer l.leave(lacking, need)
@@ -230,7 +230,7 @@ func (l *Ledger) doubt(wants []billing.Want) {
 }
 
 // notKnown is why nothing was granted to an epoch. Being unknown means to begin
-// anew.
+// again.
 func (l *Ledger) notKnown(err error, epoch string) error {
 	if err == nil || errors.Is(err, billing.ErrFenced) {
 		l.fence(epoch)

@@ -256,7 +256,7 @@ func (w *walk) excuse(a billing.Amount) {
 }
 
 // start starts a process with what is in its journal. The router asks for the
-// keys of a request anew each second, and so here for each request.
+// keys of a request again each second, and so here for each request.
 func (w *walk) start(name, dir string) *node {
 	log, err := journal.Open(dir, journal.Options{Sync: journal.SyncOff, SegmentBytes: 4 << 10})
 	w.must(err)

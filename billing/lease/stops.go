@@ -7,7 +7,7 @@ import (
 	"tallyroute/billing"
 )
 
-// stops are the keys that had an overrun here of late. The database stops a key
+// stops are the keys that had an overrun here recently. The database stops a key
 // when it is posted, and every process hears of it within a second; until then
 // this one refuses the key by itself, so that no request begins once an overrun
 // that stops it was seen. All members are guarded by the ledger's lock.

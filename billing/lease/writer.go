@@ -260,12 +260,12 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case p.Replica.Epoch != l.replica.Epoch: // we have begun anew since
+	case p.Replica.Epoch != l.replica.Epoch: // we have started over since
 	case done.Fenced && !l.joined.Load(): // the first posting was faster than the first renewal
 		l.fence(p.Replica.Epoch)
 	case done.Fenced:
 		l.fence(p.Replica.Epoch)
-		l.o.Report(fmt.Errorf("billing/lease: %w, or its leases are not what they were: the rows are posted, and it begins anew",
+		l.o.Report(fmt.Errorf("billing/lease: %w, or its leases are not what they were: the rows are posted, and it starts over",
 			billing.ErrFenced))
 	default:
 		l.seq++
@@ -366,7 +366,7 @@ func (l *Ledger) reject(ctx context.Context, p *posting, bad *billing.RowError) 
 // Rejected is how many rows the database has refused for what is in them.
 func (l *Ledger) Rejected() int64 { return l.rejected.Load() }
 
-// again is a posting of fewer entries in the place of p, which did nothing.
+// again is a posting of fewer entries in place of p, which did nothing.
 func (l *Ledger) again(entries []*entry, p *posting) *posting {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -39,7 +39,7 @@ UPDATE budget_counters c
   FROM change d JOIN locked USING (budget_id, window_start)
  WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start`
 
-// enter books rows that are no usage, in a transaction.
+// enter books rows that are not usage, in a transaction.
 func (s *Store) enter(ctx context.Context, tx pgx.Tx, rows []billing.Spend) error {
 	rows, err := s.bookLate(ctx, tx, rows)
 	if err != nil {

@@ -33,7 +33,7 @@ const (
 
 var errPooled = errors.New("the connection goes through a pooler")
 
-// kept are the parameters that poolers set anew for every client.
+// kept are the parameters that poolers set again for every client.
 var kept = []string{"application_name", "client_encoding", "DateStyle", "TimeZone"}
 
 // adapt makes the configuration of a new connection fit the route.

@@ -87,7 +87,7 @@ SELECT (SELECT count(*) FROM posted),
  ORDER BY b.id, m.window_start`
 
 // Post implements billing.Allowances. A replica whose posting does not follow
-// the last one, or whose leases cannot move like that, is begun anew.
+// the last one, or whose leases cannot move like that, is started over.
 func (s *Store) Post(ctx context.Context, p billing.Posting) (billing.Posted, error) {
 	posted, err := s.post(ctx, p, "")
 	if err == nil && posted.Fenced {

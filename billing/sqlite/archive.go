@@ -82,7 +82,7 @@ const (
 	pruneLeases = `DELETE FROM leases WHERE (budget_id, window_start, replica_id, epoch) IN (
   SELECT budget_id, window_start, replica_id, epoch FROM leases WHERE tokens = 0 AND nano = 0 LIMIT ?)`
 	// pruneCounters throws away windows that ended a quarter ago, and of which
-	// nothing is held or leased. A row that is late makes its window anew.
+	// nothing is held or leased. A row that is late makes its window again.
 	pruneCounters = `DELETE FROM budget_counters WHERE (budget_id, window_start) IN (
   SELECT budget_id, window_start FROM budget_counters
    WHERE window_end < ? AND held_tokens = 0 AND held_nano = 0 AND leased_tokens = 0 AND leased_nano = 0 LIMIT ?)`

@@ -18,7 +18,7 @@ func TestIntegrityCheckNamesEveryCorruption(t *testing.T) {
 		if raw == nil {
 			raw = unguarded(t, path)
 		}
-		// An empty text is no BLOB in a strict table.
+		// An empty text is not a BLOB in a strict table.
 		_, err := raw.ExecContext(t.Context(), strictBlob.Replace(query))
 		return err
 	})

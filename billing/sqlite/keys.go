@@ -72,7 +72,7 @@ const updateKey = `UPDATE api_keys SET name = ?, display = ?, project_id = ?, mo
   purpose = ?, owner = ?, sensitivity = ?, rotate_every_s = ?, version = version + 1
 WHERE id = ? AND version = ?`
 
-// updateStop keeps the overrun unless the key is enabled anew: settlements add to
+// updateStop keeps the overrun unless the key is enabled again: settlements add to
 // it without a new version. It comes after updateKey.
 const updateStop = `UPDATE api_keys SET overrun_tokens = CASE WHEN enabled_at IS ?2 THEN overrun_tokens ELSE 0 END,
   overrun_nano = CASE WHEN enabled_at IS ?2 THEN overrun_nano ELSE 0 END,

@@ -31,7 +31,7 @@ type writer struct {
 // job is a change that somebody waits for.
 type job struct {
 	change func(ctx context.Context, tx *session) error
-	taken  atomic.Bool // by the writer, or back by who waits
+	taken  atomic.Bool // by the writer, or back by whoever waits
 	err    error
 	done   chan struct{}
 }
@@ -180,7 +180,7 @@ func (w *writer) together(ctx context.Context, batch []*job) {
 	}
 }
 
-// one runs a job. Its own error is for who waits. Where the database has given
+// one runs a job. Its own error is for whoever waits. Where the database has given
 // up the whole transaction there is no savepoint left, and that is the result.
 func (w *writer) one(ctx context.Context, j *job) error {
 	if _, err := w.tx.exec(ctx, savepoint); err != nil {

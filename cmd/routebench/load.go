@@ -22,7 +22,7 @@ type load struct {
 	body  []byte
 	end   string  // what a whole answer ends with
 	conns int     // requests in flight
-	most  float64 // times a bare proxy's CPU that are allowed; 0 is no target
+	most  float64 // times a bare proxy's CPU that are allowed; 0 means no target
 }
 
 // loads are prompts of 1 and 4 KB, answered whole and as streams.

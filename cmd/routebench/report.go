@@ -51,7 +51,7 @@ func latency(rounds []round, f func(round) time.Duration) time.Duration {
 // target or is worth comparing between versions.
 type report struct{ figures []figure }
 
-// figure is a number, and what it should be at most; 0 is no target.
+// figure is a number, and what it should be at most; 0 means no target.
 type figure struct {
 	name        string
 	value, most float64

@@ -348,7 +348,7 @@ func TestPublicListenerHasNothingOfTheInside(t *testing.T) {
 }
 
 // TestOutputIsBoundedAndUsageAskedFor: without max_tokens a bound of ours is sent and
-// told; usage is asked for always and shown to who wants it.
+// told; usage is asked for always and shown to whoever wants it.
 func TestOutputIsBoundedAndUsageAskedFor(t *testing.T) {
 	for name, tt := range map[string]struct {
 		options string

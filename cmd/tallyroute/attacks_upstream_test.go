@@ -17,7 +17,7 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// TestBadUpstream: whatever a provider answers that is no answer, the next one
+// TestBadUpstream: whatever a provider answers that is not an answer, the next one
 // is asked, what may be billed for it is charged by a bound, and the client sees a
 // whole answer.
 func TestBadUpstream(t *testing.T) {

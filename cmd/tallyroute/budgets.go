@@ -15,8 +15,8 @@ type budgetsCommand struct {
 	List   budgetsList   `cmd:"" help:"List the budgets with what is used, held and left."`
 	Set    budgetsSet    `cmd:"" help:"Set the budget of a team, a project, a key or the whole organisation."`
 	Update budgetsUpdate `cmd:"" help:"Change a budget by its id."`
-	Remove budgetsRemove `cmd:"" help:"End a budget: it binds nobody any more."`
-	Reset  budgetsReset  `cmd:"" help:"Have what was used in the current period count no more."`
+	Remove budgetsRemove `cmd:"" help:"Remove a budget: it no longer applies."`
+	Reset  budgetsReset  `cmd:"" help:"Reset what was used in the current period to zero."`
 }
 
 type budgetsList struct{ format }

@@ -15,8 +15,8 @@ type budgetsUpdate struct {
 	Zone     string      `help:"Time zone of the period." placeholder:"ZONE"`
 	USD      *config.USD `help:"Limit in dollars." placeholder:"AMOUNT"`
 	Tokens   *int64      `help:"Limit in tokens." placeholder:"N"`
-	NoUSD    bool        `help:"Not limited in dollars any more."`
-	NoTokens bool        `help:"Not limited in tokens any more."`
+	NoUSD    bool        `help:"Remove the limit in dollars."`
+	NoTokens bool        `help:"Remove the limit in tokens."`
 	Reason   string      `help:"Why, for the record." placeholder:"TEXT"`
 }
 

@@ -117,7 +117,7 @@ func rateCell(rate *string) cell {
 }
 
 // disagreements are the rates of o that two sources have otherwise. A kind that
-// a source does not have is no disagreement, and an unpriced model has none.
+// a source does not have is not a disagreement, and an unpriced model has none.
 func disagreements(o catalogue.Offer, lists []priceList, now time.Time) (views []compareView, known bool) {
 	sources := []map[string]billing.Money{ratesAndFees(o.Price(now))}
 	for _, l := range lists {

@@ -52,7 +52,7 @@ type keysCreate struct {
 	AllowProviderObjects bool              `help:"May name what is stored at providers, where all keys share one account."`
 	Tags                 map[string]string `help:"Tags on all that it spends." placeholder:"NAME=VALUE"`
 	Purpose              string            `help:"What it is for, in words." placeholder:"TEXT"`
-	Owner                string            `help:"Address of who answers for it." placeholder:"ADDRESS"`
+	Owner                string            `help:"Address of the person responsible." placeholder:"ADDRESS"`
 	Sensitivity          string            `help:"How much harm it can do in wrong hands: critical, high, normal or low." enum:"critical,high,normal,low" default:"normal" placeholder:"LEVEL"`
 	RotateEvery          config.Duration   `help:"How often it should get a new secret. Default: 7d, 30d, 90d or 180d, by its sensitivity." placeholder:"DURATION"`
 	Handover             bool              `help:"Print a link that shows the secret once to whoever opens it, in place of the secret."`

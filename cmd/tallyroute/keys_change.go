@@ -28,15 +28,15 @@ type keysUpdate struct {
 	Models               []string          `help:"Models it may ask for; * is all." placeholder:"A,B"`
 	ExpiresIn            *config.Duration  `help:"How long it is good for from now." placeholder:"DURATION"`
 	NeverExpires         bool              `help:"It has no end any more."`
-	RPM                  *int64            `help:"Requests per minute; 0 is no limit." placeholder:"N"`
-	TPM                  *int64            `help:"Tokens per minute; 0 is no limit." placeholder:"N"`
+	RPM                  *int64            `help:"Requests per minute; 0 means no limit." placeholder:"N"`
+	TPM                  *int64            `help:"Tokens per minute; 0 means no limit." placeholder:"N"`
 	CIDR                 []config.Prefix   `help:"Addresses it may be used from." placeholder:"RANGE"`
 	Anywhere             bool              `help:"It may be used from any address."`
 	AllowUnpriced        *bool             `help:"May use models without a known price, despite a budget in dollars." negatable:""`
 	AllowProviderObjects *bool             `help:"May name what is stored at providers." negatable:""`
 	Tags                 map[string]string `help:"Tags on all that it spends, in place of those it has." placeholder:"NAME=VALUE"`
 	Purpose              *string           `help:"What it is for, in words." placeholder:"TEXT"`
-	Owner                *string           `help:"Address of who answers for it." placeholder:"ADDRESS"`
+	Owner                *string           `help:"Address of the person responsible." placeholder:"ADDRESS"`
 	Sensitivity          string            `help:"critical, high, normal or low." enum:",critical,high,normal,low" default:"" placeholder:"LEVEL"`
 	RotateEvery          *config.Duration  `help:"How often it should get a new secret; 0s is what its sensitivity says." placeholder:"DURATION"`
 	DryRun               bool              `help:"Only say what the key would be."`

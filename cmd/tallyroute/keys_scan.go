@@ -77,7 +77,7 @@ func (s *scan) in(r io.Reader, where string) error {
 	})
 }
 
-// walk reads a file, or all below a folder. What is no regular file is left out.
+// walk reads a file, or all below a folder. What is not a regular file is left out.
 func (s *scan) walk(path string) error {
 	return filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
 		switch {

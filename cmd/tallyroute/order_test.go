@@ -55,7 +55,7 @@ func TestFilesUseOnlyThoseBefore(t *testing.T) {
 }
 
 // usedElsewhere are the names that s uses and another file of its package declares.
-// A method is known by its name, so one that several files declare is let be.
+// A method is known by its name, so one that several files declare is left alone.
 func usedElsewhere(s source, files []source) map[string]source {
 	names, methods := make(map[string]source), make(map[string][]source)
 	for _, f := range files {

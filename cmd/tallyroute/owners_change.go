@@ -14,7 +14,7 @@ type teamsUpdate struct {
 	Team       string  `arg:"" help:"Id or name of the team."`
 	Name       *string `help:"Its new name." placeholder:"NAME"`
 	CostCenter *string `help:"To which it is charged from now on; what is booked stays where it is." placeholder:"NAME"`
-	Owner      *string `help:"Address of who answers for it." placeholder:"ADDRESS"`
+	Owner      *string `help:"Address of the person responsible." placeholder:"ADDRESS"`
 	Reason     string  `help:"Why, for the record." placeholder:"TEXT"`
 }
 

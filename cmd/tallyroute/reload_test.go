@@ -23,7 +23,7 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// rewrite puts a new text in the place of a file, whole.
+// rewrite puts a new text in place of a file, whole.
 func rewrite(t *testing.T, file, text string) {
 	t.Helper()
 	next := file + ".next"

@@ -69,7 +69,7 @@ func (c reportSpend) Run(a *cli) error {
 	})
 }
 
-// table lays out a report. Its total is no line of a CSV file, where it would be
+// table lays out a report. Its total is not a line of a CSV file, where it would be
 // added up with the others.
 func (c reportSpend) table(words []string, v manage.SpendReport) *table {
 	t := &table{records: v, header: make([]string, 0, len(words)+len(spendHeader))}

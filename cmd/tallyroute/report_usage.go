@@ -136,7 +136,7 @@ func (c reportPrices) Run(a *cli) error {
 	})
 }
 
-// known is an amount, or nothing where there is none.
+// known is an amount, or nothing if there is none.
 func known(usd *string) cell {
 	if usd == nil {
 		return text("")

@@ -11,7 +11,7 @@ import (
 // what is in them. They count against the budgets, and are in no report.
 type spendRejects struct {
 	List rejectsList `cmd:"" help:"List the rows that wait to be booked, the oldest first."`
-	Book rejectsBook `cmd:"" help:"Book the rows of requests, once whatever refused them is mended."`
+	Book rejectsBook `cmd:"" help:"Book the rows of requests, once whatever refused them is fixed."`
 }
 
 type rejectsList struct{ format }

@@ -13,8 +13,8 @@ import (
 // back to no other model.
 const Format = "anthropic-claude-v1"
 
-// errShape is an answer that is no message.
-var errShape = translate.Malformed("it is no message")
+// errShape is an answer that is not a message.
+var errShape = translate.Malformed("it is not a message")
 
 // Decode reads a whole answer.
 func (a Completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {

@@ -34,7 +34,7 @@ func (a Completions) Events(x providers.Exchange, next func() ([]byte, error), c
 
 var errRestart = errors.New("anthropic: the answer begins a second time, after parts of it were passed on")
 
-// stream ends well with message_stop, or without it when a stop reason came.
+// stream ends properly with message_stop, or without it when a stop reason came.
 type stream struct {
 	next    func() ([]byte, error)
 	created int64

@@ -41,7 +41,7 @@ func Entra(l Login, c *http.Client) providers.Auth {
 	})
 }
 
-// form is what is asked. It is made anew for every token, so that a secret that
+// form is what is asked. It is recreated for every token, so that a secret that
 // was rotated is seen.
 func (l Login) form(ctx context.Context) (tenant string, form url.Values, err error) {
 	form = url.Values{"grant_type": {"client_credentials"}, "scope": {l.Scope}}

@@ -33,7 +33,7 @@ func TestCorpus(t *testing.T) {
 }
 
 // TestCorpus_Invoke: what models answer to InvokeModel, messages and texts, but for what
-// is no answer to a chat, and for those that count in headers, which are not recorded here.
+// is not an answer to a chat, and for those that count in headers, which are not recorded here.
 func TestCorpus_Invoke(t *testing.T) {
 	providertest.Corpus(t, bedrock.InvokeAt(clock), func(c *providertest.Recorded) bool {
 		return c.Family == "bedrock-invoke" && !strings.Contains(c.Model, "cohere") && !strings.Contains(c.Model, "mistral") &&

@@ -20,7 +20,7 @@ func (a completions) events(x providers.Exchange, next func() (frame, error)) *s
 	return &stream{next: next, format: familyOf(x.Target.Upstream).format(), head: a.head(x)}
 }
 
-// stream ends well where the connection ends after a stop reason came.
+// stream ends properly where the connection ends after a stop reason came.
 type stream struct {
 	next   func() (frame, error)
 	format string // of reasoning

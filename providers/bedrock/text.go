@@ -13,7 +13,7 @@ import (
 )
 
 // Older models take a text by InvokeModel, and go on with it. A conversation becomes
-// such a text in the words that each was taught; what is no text they cannot be given.
+// such a text in the words that each was taught; what is not text they cannot be given.
 
 // dialogue is how a family of such models is asked.
 type dialogue struct {
@@ -130,7 +130,7 @@ func (d *dialogue) text(r *translate.Request) (string, error) {
 		t := &r.Turns[i]
 		for _, p := range t.Parts {
 			if p.Kind != translate.Text {
-				return "", t.Refuse(p, "is no text, and this model can be given nothing else")
+				return "", t.Refuse(p, "is not text, and this model accepts nothing else")
 			}
 		}
 		b.WriteString(d.before[t.Role] + t.PlainText() + d.after[t.Role])

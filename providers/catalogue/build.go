@@ -280,7 +280,7 @@ func (b *builder) several(p Provider) (list []providers.Credential, sum int) {
 	return list, sum
 }
 
-// auth resolves the credential anew for every call, so that one that was
+// auth resolves the credential again for every call, so that one that was
 // rotated is seen.
 func (b *builder) auth(a Auth) providers.Auth {
 	resolve := b.secrets

@@ -89,7 +89,7 @@ func class(v providers.Verdict) string {
 }
 
 // TestMembersOfTheFormatsAreClassified goes through all members of the formats, each
-// in a file: its path, its value where it is no text, and what it must be.
+// in a file: its path, its value where it is not text, and what it must be.
 func TestMembersOfTheFormatsAreClassified(t *testing.T) {
 	files, err := filepath.Glob("testdata/members/*.txt")
 	if err != nil || len(files) < 6 {

@@ -9,7 +9,7 @@ import (
 )
 
 // docs/providers.md lists every built-in provider with its credential, down one column
-// and then the other. "make generate" writes the list anew.
+// and then the other. "make generate" writes the list again.
 func TestListOfProviders(t *testing.T) {
 	const file, head = "../../docs/providers.md", "| Provider | Credential | | Provider | Credential |\n| --- | --- | --- | --- | --- |\n"
 	text, err := os.ReadFile(file)

@@ -155,7 +155,7 @@ func awsRegion(s string) (string, error) {
 
 func headerName(s string) (string, error) {
 	if s == "" || len(s) > 64 || strings.Trim(strings.ToLower(s), lowerLetters+digits+"-_") != "" {
-		return "", errors.New("want the name of a header")
+		return "", errors.New("must be the name of a header")
 	}
 	return http.CanonicalHeaderKey(s), nil
 }

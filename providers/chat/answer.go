@@ -9,7 +9,7 @@ import (
 )
 
 // ParseResponse reads a whole answer. It is an *Error where the provider sent an
-// error object, and wraps ErrMalformed where it is no chat completion. Usage is
+// error object, and wraps ErrMalformed where it is not a chat completion. Usage is
 // read from "usage", or from usagePath where an adapter knows another place.
 func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
 	a := answer{Cursor: jsonraw.NewCursor(body), from: "message"}
@@ -112,7 +112,7 @@ func something(raw []byte) bool {
 	return !slices.Contains([]string{"", "null", "false", `""`, "{}", "[]"}, string(raw))
 }
 
-// fault is why what was read is no answer.
+// fault is why what was read is not an answer.
 func (a *answer) fault() error {
 	if !a.Done() {
 		return fmt.Errorf("%w: %s", ErrMalformed, a.describe())

@@ -32,7 +32,7 @@ const (
 
 // ParseCost reads a cost under the name that a provider gives it in its usage: an
 // amount in dollars, an object of amounts with the sum among them, or xAI's ticks, of
-// which a dollar has 10^10. What is no amount states nothing.
+// which a dollar has 10^10. What is not an amount states nothing.
 func ParseCost(name string, raw []byte) Cost {
 	if name == "cost_in_usd_ticks" {
 		return amount(raw, ticks)

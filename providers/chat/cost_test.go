@@ -8,7 +8,7 @@ import (
 )
 
 // Stated costs are read to the nano-dollar, in each of the ways that providers write
-// them; what is no amount states nothing.
+// them; what is not an amount states nothing.
 func TestStatedCostIsReadToTheNanoDollar(t *testing.T) {
 	for _, tt := range []struct {
 		name, raw string

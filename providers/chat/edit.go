@@ -111,7 +111,7 @@ func (v *views) forget(f *field) {
 // AddUsageMembers is data with further members, such as `"cost":0.1`, at the end
 // of its top-level usage object, in place of any that it had by the same names.
 // All other bytes stay. It is data itself where there is no such object, or where
-// members are no JSON.
+// members are not JSON.
 func AddUsageMembers(data, members []byte) []byte {
 	c := jsonraw.NewCursor(data)
 	var usage jsonraw.Span

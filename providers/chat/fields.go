@@ -32,7 +32,7 @@ const (
 	rulePart
 	ruleRole
 	ruleName
-	ruleTool     // an element of tools: one that is no function runs at the provider
+	ruleTool     // an element of tools: one that is not a function runs at the provider
 	ruleOwnTool  // the tool is a function, or free text, that runs at the client
 	ruleToolType // the string says so
 	ruleNeed     // present and not empty: the field's need

@@ -218,7 +218,7 @@ func callPiece(from string, call []byte) Piece {
 }
 
 // functionPiece is a call of a function, or of a custom tool. Arguments that are
-// no string are no kind that we know.
+// no string are of a kind that is not known.
 func functionPiece(from string, call []byte) Piece {
 	p := Piece{Kind: PieceToolCall, Type: from, Raw: call}
 	p.read("arguments", "name", "")

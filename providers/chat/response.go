@@ -23,7 +23,7 @@ type Usage struct {
 	ServiceTier string
 	// Invalid says that a count cannot be: it was negative, no whole number, or above
 	// MaxUsage. Figures are the counts as they were reported, where that is one of
-	// the main ones: one that is no whole number is -1 there, and all are within 10^12.
+	// the main ones: one that is not a whole number is -1 there, and all are within 10^12.
 	// Here such a count is 0, or 10^12 at most, and of the counts that say what others
 	// consist of it is left out.
 	Invalid bool

@@ -79,7 +79,7 @@ func ParseVectors(body []byte, r *Request) (*Response, error) {
 		}
 		return nil, fmt.Errorf("%w: it has no vectors", ErrMalformed)
 	}
-	if err := v.mend(r); err != nil {
+	if err := v.normalise(r); err != nil {
 		return nil, err
 	}
 	return &Response{Body: jsonraw.Edit(body, v.set), Model: v.model.String(), ID: v.id.String(), Usage: v.usage()}, nil
@@ -137,8 +137,8 @@ func (v *vectors) usage() *Usage {
 	return u
 }
 
-// mend notes what of the answer must be another.
-func (v *vectors) mend(r *Request) error {
+// normalise notes what of the answer must be another.
+func (v *vectors) normalise(r *Request) error {
 	if !v.object {
 		v.set = append(v.set, jsonraw.Member{Name: "object", Value: []byte(`"list"`)})
 	}
@@ -152,15 +152,15 @@ func (v *vectors) mend(r *Request) error {
 	changed := false
 	data := []byte{'['}
 	for element := range jsonraw.Elements(v.data) {
-		mended, err := r.element(element, n)
+		normal, err := r.element(element, n)
 		if err != nil {
 			return err
 		}
-		changed = changed || len(mended) != len(element) || &mended[0] != &element[0]
+		changed = changed || len(normal) != len(element) || &normal[0] != &element[0]
 		if n > 0 {
 			data = append(data, ',')
 		}
-		data = append(data, mended...)
+		data = append(data, normal...)
 		n++
 	}
 	if err := r.complete(n); err != nil {
@@ -218,7 +218,7 @@ func (r *Request) vector(raw []byte) ([]byte, error) {
 	return raw, nil
 }
 
-var errVector = errors.New("it is no list of 32-bit floats")
+var errVector = errors.New("it is not a list of 32-bit floats")
 
 // packed is an array of numbers in base64, as a JSON string.
 func packed(raw []byte) ([]byte, error) {

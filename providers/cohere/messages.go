@@ -102,7 +102,7 @@ func (e *encoder) document(t *translate.Turn, p translate.Part) error {
 func (e *encoder) result(t *translate.Turn) error {
 	for _, p := range t.Parts {
 		if p.Kind != translate.Text {
-			return t.Refuse(p, "is no text, and only text can be the result of a tool for this model")
+			return t.Refuse(p, "is not text, and this model accepts only text as the result of a tool")
 		}
 	}
 	if t.CallID == "" {
@@ -125,7 +125,7 @@ func (e *encoder) assistant(t *translate.Turn) error {
 	}
 	for _, p := range t.Parts {
 		if p.Kind != translate.Text {
-			return t.Refuse(p, "is no text, and only text can have been said by this model")
+			return t.Refuse(p, "is not text, and this model can only have answered with text")
 		}
 		if len(p.Text.Bytes()) > 0 {
 			list = append(list, text(p.Text))

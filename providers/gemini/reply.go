@@ -150,7 +150,7 @@ func malformed(reason string) bool {
 }
 
 // finish is a reason in the OpenAI format's words. Google says STOP where
-// functions are called. An answer that ended for a reason that is no good end is told as
+// functions are called. An answer that ended for a reason that is not a good end is told as
 // filtered, so that nobody takes it for whole.
 func finish(reason string, calls int) string {
 	switch reason {

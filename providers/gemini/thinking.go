@@ -100,7 +100,7 @@ func (e *encoder) thinking() error {
 	case !known:
 		return &chat.FieldError{
 			Code: "unsupported_parameter", Param: "reasoning_effort",
-			Message: "is no effort that this model can be asked for",
+			Message: "is not an effort that this model accepts",
 		}
 	case len(t.levels) == 0:
 		w.budget, w.bounded = budget, true

@@ -90,7 +90,7 @@ func (x Index) Members() iter.Seq2[[]byte, []byte] {
 func (x Index) Edit(set []Member, drop ...string) Index { return splice(x.b, x.members, set, drop) }
 
 // Edit is a copy of any object as Index.Edit makes it. It is object itself where
-// nothing is to be changed, or where it is no object.
+// nothing is to be changed, or where it is not an object.
 func Edit(object []byte, set []Member, drop ...string) []byte {
 	if len(set)+len(drop) == 0 {
 		return object
@@ -104,7 +104,7 @@ func Edit(object []byte, set []Member, drop ...string) []byte {
 
 // AddMembers is data with further members, such as `"cost":0.1`, at the end of the
 // object that lies at the span, in place of any that it had by the same names. All
-// other bytes stay. It is data itself where members are no JSON.
+// other bytes stay. It is data itself where members are not JSON.
 func AddMembers(data []byte, at Span, members []byte) []byte {
 	object := at.Of(data)
 	fragment := slices.Concat([]byte("{"), members, []byte("}"))

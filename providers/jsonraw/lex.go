@@ -63,7 +63,7 @@ func escapeEnd(b []byte, i int) (end int, lone bool) {
 }
 
 // pair is the code point of the surrogate high and the one escaped at b[i], -1
-// where they are no pair.
+// where they are not a pair.
 func pair(b []byte, i int, high rune) rune {
 	if i+6 > len(b) || b[i] != '\\' || b[i+1] != 'u' {
 		return -1

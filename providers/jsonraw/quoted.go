@@ -7,7 +7,7 @@ import (
 )
 
 // Quoted is a JSON string as it stands in a body, quotes and escapes included.
-// Its length is never below that of the text it spells. nil is no string at all.
+// Its length is never below that of the text it spells. nil is not a string at all.
 type Quoted []byte
 
 // Bytes is the text. It is a view into the body where there are no escapes, and

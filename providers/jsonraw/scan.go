@@ -125,7 +125,7 @@ func (s *scanner) read(f *Field, at Span) *FieldError {
 
 func hasNUL(q Quoted) bool { return bytes.IndexByte(q.Bytes(), 0) >= 0 }
 
-// broken is a body that is no JSON, or none that every parser reads alike.
+// broken is a body that is not JSON, or none that every parser reads alike.
 func (s *scanner) broken(what string) *FieldError {
 	return &FieldError{Code: "invalid_json", Message: fmt.Sprintf("%s (byte %d)", what, s.i)}
 }

@@ -185,7 +185,7 @@ func (c *Cursor) leave(bracket byte) bool {
 }
 
 // Each yields the members of a JSON object: decoded name, raw value. It ends
-// early at what is no JSON and yields nothing for what is no object. Names may
+// early at what is not JSON and yields nothing for what is not an object. Names may
 // repeat where nobody has refused that before.
 func Each(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {

@@ -19,11 +19,11 @@ func (completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*ch
 		return nil, inBody(choiceError(body))
 	}
 	if r.Odd {
-		mended := *r
-		m := mender{x: x}
-		mended.Body = m.answer(body, r.Usage)
-		mended.ID, mended.Finish, mended.Odd = m.id, finishReason(r.Finish), false
-		return &mended, nil
+		normal := *r
+		m := normaliser{x: x}
+		normal.Body = m.answer(body, r.Usage)
+		normal.ID, normal.Finish, normal.Odd = m.id, finishReason(r.Finish), false
+		return &normal, nil
 	}
 	return r, nil
 }

@@ -19,7 +19,7 @@ func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []
 func fail(status int, body []byte) *providers.Error {
 	d, ok := chat.ParseError(body)
 	if !ok {
-		err := fmt.Errorf("openai: status %d with a body that is no error object", status)
+		err := fmt.Errorf("openai: status %d with a body that is not an error object", status)
 		return &providers.Error{Kind: providers.KindOf(status), Status: status, Err: err}
 	}
 	e := failure(status, d)

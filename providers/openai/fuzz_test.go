@@ -13,7 +13,7 @@ import (
 )
 
 // FuzzAnswer: whatever comes, nothing breaks, every failure has a kind, and a
-// stream that ends well has said so.
+// stream that ends properly has said so.
 func FuzzAnswer(f *testing.F) {
 	var events bytes.Buffer
 	for _, d := range providertest.Chunks("m", 1, 2, "a", "b") {

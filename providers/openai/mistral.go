@@ -28,7 +28,7 @@ func Mistral() providers.Adapter {
 			Bounds:        map[string]providers.Bound{"temperature": {Max: "1.5"}},
 			NoStreamUsage: true, // it comes with every stream
 			Members: members().With(
-				providers.Unsent.Of("messages.*"), // messages are written anew, but for content parts of its own
+				providers.Unsent.Of("messages.*"), // messages are written again, but for content parts of its own
 				providers.Unknown.Of("messages.content.*"),
 				providers.Free.Of("messages.content.document_name", "messages.content.reference_ids"),
 				providers.Refused.Of("guardrails"),

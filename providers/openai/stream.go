@@ -16,7 +16,7 @@ import (
 // Stream reads a streamed answer.
 func (completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	n := choices(x)
-	return &stream{events: sse.NewReader(body), body: body, open: n, single: n == 1, mender: mender{x: x, stream: true}}
+	return &stream{events: sse.NewReader(body), body: body, open: n, single: n == 1, normaliser: normaliser{x: x, stream: true}}
 }
 
 // choices is how many were asked for of the provider.
@@ -31,7 +31,7 @@ func choices(x providers.Exchange) int64 {
 	return n
 }
 
-// stream ends well with [DONE], or without it when every choice has a finish
+// stream ends properly with [DONE], or without it when every choice has a finish
 // reason. Nothing is read behind [DONE], nor behind the usage that follows the
 // last finish reason.
 type stream struct {
@@ -45,9 +45,9 @@ type stream struct {
 	closed   bool     // [DONE] came, behind a reason that was made up
 	end      error
 
-	ahead  []byte // what came before the answer had an id
-	mender mender
-	told   chat.Told
+	ahead      []byte // what came before the answer had an id
+	normaliser normaliser
+	told       chat.Told
 }
 
 var _ chat.Stream = (*stream)(nil)
@@ -107,7 +107,7 @@ func (s *stream) next() (chat.Chunk, error) {
 		s.hear(data)
 		return chat.Chunk{}, inBody(choiceError(data))
 	}
-	if s.mender.head == nil && len(c.ID) <= len(`""`) && !c.Content && c.Finish == "" && c.Usage == nil {
+	if s.normaliser.head == nil && len(c.ID) <= len(`""`) && !c.Content && c.Finish == "" && c.Usage == nil {
 		s.ahead = bytes.Clone(data)
 		return chat.Chunk{}, nil
 	}
@@ -115,7 +115,7 @@ func (s *stream) next() (chat.Chunk, error) {
 	s.watch(c)
 	s.said = s.said || c.Content
 	if !s.inOrder(c) {
-		c.Data = s.mender.answer(data, c.Usage)
+		c.Data = s.normaliser.answer(data, c.Usage)
 	}
 	if c.Odd = false; c.Finish != "" {
 		c.Finish = finishReason(c.Finish)
@@ -134,7 +134,7 @@ func (s *stream) hear(data []byte) {
 // inOrder reports a chunk that may pass as it is: it is as the format has it, and
 // says nothing that does not fit to what came before.
 func (s *stream) inOrder(c chat.Chunk) bool {
-	switch m := &s.mender; {
+	switch m := &s.normaliser; {
 	case c.Odd || !s.single:
 		return false
 	case m.head == nil:
@@ -150,7 +150,7 @@ func (s *stream) inOrder(c chat.Chunk) bool {
 // merged is the first chunk that names the answer, with what was said ahead of
 // it: Azure begins with what its filter thinks of the prompt.
 func (s *stream) merged(data []byte) []byte {
-	if s.ahead == nil || s.mender.head != nil {
+	if s.ahead == nil || s.normaliser.head != nil {
 		return data
 	}
 	var more []jsonraw.Member
@@ -167,7 +167,7 @@ func (s *stream) merged(data []byte) []byte {
 func (s *stream) done() (chat.Chunk, error) {
 	var data []byte
 	if s.said {
-		data = s.mender.ending()
+		data = s.normaliser.ending()
 	}
 	if data == nil {
 		return chat.Chunk{}, io.EOF

@@ -13,7 +13,7 @@ import (
 )
 
 // FuzzAnswers checks that whatever a provider sends, nothing breaks, every failure
-// has a kind, a stream that ends well has said why it ended, and the same bytes cut anywhere
+// has a kind, a stream that ends properly has said why it ended, and the same bytes cut anywhere
 // give the same chunks.
 func FuzzAnswers(f *testing.F, a providers.Adapter, seeds ...string) {
 	for i, s := range seeds {

@@ -82,7 +82,7 @@ func (m *meaning) read(body []byte) error {
 }
 
 // take takes in one member of a message. What is made of the bytes of the answer, as
-// identifiers are where the provider gives none, is no part of the meaning.
+// identifiers are where the provider gives none, is not part of the meaning.
 func (s *spoken) take(name string, raw json.RawMessage) error {
 	if strings.HasPrefix(name, "x_") {
 		return nil // is passed on

@@ -166,7 +166,7 @@ func flatTool(t translate.Tool) ([]byte, error) {
 		if t.Type == "" {
 			return nil, &chat.FieldError{
 				Code: "unsupported_parameter", Param: "tools",
-				Message: "holds a tool that does not say what it is",
+				Message: "contains a tool without a type",
 			}
 		}
 		return t.Raw, nil

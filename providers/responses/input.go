@@ -124,7 +124,7 @@ func (e *encoder) assistant(t *translate.Turn) ([][]byte, error) {
 	list := e.thoughts(t)
 	for _, p := range t.Parts {
 		if p.Kind != translate.Text {
-			return nil, t.Refuse(p, "is no text, and only text can have been said by this model")
+			return nil, t.Refuse(p, "is not text, and this model can only have answered with text")
 		}
 	}
 	if text := t.PlainText(); text != "" || len(t.Calls) == 0 {

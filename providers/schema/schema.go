@@ -44,7 +44,7 @@ const (
 	deepest = 64
 )
 
-// annotations say nothing about values. What of them is not taken is no loss.
+// annotations say nothing about values. What of them is not taken is not a loss.
 var annotations = []string{
 	"$schema", "$id", "$comment", "$anchor", "$defs", "definitions", "title", "description", "default", "examples", "example", "deprecated",
 	"readOnly", "writeOnly", "contentEncoding", "contentMediaType", "propertyOrdering",

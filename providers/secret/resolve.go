@@ -120,7 +120,7 @@ func (e *UnsafeError) Error() string {
 	return fmt.Sprintf("secret: %s %s; run: chmod 600 %s", e.Who, e.Path, e.Path)
 }
 
-// private refuses a file that is no file, that every user of the machine can read, or
+// private refuses a file that is not a file, that every user of the machine can read, or
 // that others than its owner can write. Windows keeps its rights elsewhere than in the
 // mode.
 func private(f *os.File) error {

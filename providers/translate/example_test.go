@@ -28,7 +28,7 @@ func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 		for _, t := range r.Turns {
 			for _, p := range t.Parts {
 				if p.Kind != translate.Text {
-					return nil, t.Refuse(p, "is no text, and this model can be given nothing else")
+					return nil, t.Refuse(p, "is not text, and this model accepts nothing else")
 				}
 			}
 			o.Open('{')

@@ -18,7 +18,7 @@ func Broken(err error) error {
 	return &providers.Error{Kind: providers.KindBroken, Err: err}
 }
 
-// Valid refuses an answer, or a piece of one, that is no JSON.
+// Valid refuses an answer, or a piece of one, that is not JSON.
 func Valid(body []byte) error {
 	if json.Valid(body) {
 		return nil
@@ -31,9 +31,9 @@ func Malformed(what string) error {
 	return Broken(fmt.Errorf("%w: %s", chat.ErrMalformed, what))
 }
 
-// Unread is an answer with a bad status whose body is no error object of the format.
+// Unread is an answer with a bad status whose body is not an error object of the format.
 func Unread(format string, status int) *providers.Error {
-	err := fmt.Errorf("%s: status %d with a body that is no error object", format, status)
+	err := fmt.Errorf("%s: status %d with a body that is not an error object", format, status)
 	return &providers.Error{Kind: providers.KindOf(status), Status: status, Err: err}
 }
 

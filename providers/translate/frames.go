@@ -26,7 +26,7 @@ func NewFrames(r io.Reader) *Frames {
 	return f
 }
 
-// Next is the next value, valid until the next call. What is no JSON wraps
+// Next is the next value, valid until the next call. What is not JSON wraps
 // chat.ErrMalformed; an event that says [DONE] ends the stream with io.EOF.
 func (f *Frames) Next() ([]byte, error) { return f.next() }
 
@@ -117,7 +117,7 @@ func (f *Frames) array() func() ([]byte, error) {
 	}
 }
 
-// malformed names what is no JSON; what the network did stays as it is.
+// malformed names what is not JSON; what the network did stays as it is.
 func malformed(err error) error {
 	if e := (*json.SyntaxError)(nil); errors.As(err, &e) {
 		return fmt.Errorf("%w: %w", chat.ErrMalformed, err)

@@ -169,7 +169,7 @@ func (m *Media) audio(value []byte) {
 	}
 }
 
-// file reads the member "file" of a part. Data that is no URL is base64 by itself.
+// file reads the member "file" of a part. Data that is not a URL is base64 by itself.
 func (m *Media) file(value []byte) {
 	m.Name = jsonraw.Text(jsonraw.Lookup(value, "filename"))
 	m.ID = jsonraw.Text(jsonraw.Lookup(value, "file_id"))

@@ -92,7 +92,7 @@ func RefuseCustom() error {
 
 // RefuseTool is the error of a format for a tool that it does not have.
 func RefuseTool() error {
-	return under("tools", Unsupported("holds a tool that is no function, nor one that this provider has by itself"))
+	return under("tools", Unsupported("contains a tool that is neither a function nor one that this provider runs itself"))
 }
 
 // CalledTools are declarations of the functions that were called, of which nothing is
@@ -179,5 +179,5 @@ func readToolChoice(value []byte) (ToolChoice, error) {
 			return c, nil
 		}
 	}
-	return ToolChoice{}, Unsupported("is no choice of tools that is known")
+	return ToolChoice{}, Unsupported("is not a known choice of tools")
 }

@@ -224,12 +224,12 @@ func TestKeyLife(t *testing.T) {
 	if got = g.ask("GET", path, ""); got.v["status"] != "stopped" || got.v["stopped_at"] == nil || got.v["overrun_usd"] != "0" {
 		t.Errorf("%s", got.text)
 	}
-	got = g.ask("POST", path+"/enable", `{"reason":"mended"}`)
-	if got.v["status"] != "active" || got.v["stopped_at"] != nil || got.v["enabled_reason"] != "mended" || got.v["enabled_by"] != "admin" ||
+	got = g.ask("POST", path+"/enable", `{"reason":"fixed"}`)
+	if got.v["status"] != "active" || got.v["stopped_at"] != nil || got.v["enabled_reason"] != "fixed" || got.v["enabled_by"] != "admin" ||
 		got.v["enabled_at"] == nil {
 		t.Errorf("%s", got.text)
 	}
-	if again := g.ask("POST", path+"/enable", ""); again.status != 200 || again.v["enabled_reason"] != "mended" {
+	if again := g.ask("POST", path+"/enable", ""); again.status != 200 || again.v["enabled_reason"] != "fixed" {
 		t.Errorf("again: %s", again.text)
 	}
 

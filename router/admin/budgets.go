@@ -11,8 +11,8 @@ import (
 type budgetMembers struct {
 	Period string          `json:"period" enum:"day,week,month,quarter,year,once" doc:"When it resets; month by default, once is never."`
 	Zone   string          `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; by default that of the budget that exists, or UTC."`
-	USD    member[*amount] `json:"usd" doc:"Null is no limit in money; left out, that of the budget that exists."`
-	Tokens member[*int64]  `json:"tokens" doc:"Null is no limit in tokens; left out, that of the budget that exists."`
+	USD    member[*amount] `json:"usd" doc:"Null means no limit in money; left out, that of the budget that exists."`
+	Tokens member[*int64]  `json:"tokens" doc:"Null means no limit in tokens; left out, that of the budget that exists."`
 	Action string          `json:"action" enum:"block" doc:"What it does to requests that do not fit."`
 }
 

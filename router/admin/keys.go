@@ -25,15 +25,15 @@ type keyMembers struct {
 	Budget               member[*ownBudget]        `json:"budget" doc:"Its only budget; null is none."`
 	Budgets              member[[]ownBudget]       `json:"budgets" doc:"All its own budgets, instead of budget."`
 	Purpose              member[string]            `json:"purpose" doc:"What it is for, in words."`
-	Owner                member[string]            `json:"owner" doc:"The address of who answers for it."`
+	Owner                member[string]            `json:"owner" doc:"The address of the person responsible."`
 	Sensitivity          member[string]            `json:"sensitivity" doc:"critical, high, normal or low: how often it should be rotated."`
 	RotateEvery          *spanText                 `json:"rotate_every" doc:"How often it should get a new secret, instead."`
 }
 
 // keyLimits are limits per minute.
 type keyLimits struct {
-	RequestsPerMinute member[int64] `json:"requests_per_minute" doc:"0 or null is no limit."`
-	TokensPerMinute   member[int64] `json:"tokens_per_minute" doc:"0 or null is no limit."`
+	RequestsPerMinute member[int64] `json:"requests_per_minute" doc:"0 or null means no limit."`
+	TokensPerMinute   member[int64] `json:"tokens_per_minute" doc:"0 or null means no limit."`
 }
 
 // newKey is the body of createKey.

@@ -175,8 +175,8 @@ func archiveProject(x *exchange, in reasoned) (manage.ProjectView, error) {
 type budgetChange struct {
 	Period member[string]  `json:"period"`
 	Zone   member[string]  `json:"zone"`
-	USD    member[*amount] `json:"usd" doc:"Null is no limit in money."`
-	Tokens member[*int64]  `json:"tokens" doc:"Null is no limit in tokens."`
+	USD    member[*amount] `json:"usd" doc:"Null means no limit in money."`
+	Tokens member[*int64]  `json:"tokens" doc:"Null means no limit in tokens."`
 	Reason string          `json:"reason"`
 }
 

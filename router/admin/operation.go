@@ -14,7 +14,7 @@ type operation struct {
 	method, path string // below /admin/v1
 	summary      string
 	in, out      reflect.Type
-	statuses     []int  // of answers that are no errors
+	statuses     []int  // of answers that are not errors
 	media        string // of answers that are not JSON
 	takes        time.Duration
 	matches      bool // takes If-Match

@@ -37,9 +37,9 @@ func operations() []operation {
 		does("setBudget", post, "/budgets", "Make a budget, or change the one with this id or of the same scope and period.", setBudget).
 			createsOrFinds(),
 		does("changeBudget", patch, "/budgets/:id", "Change the members of a budget that are there.", changeBudget),
-		does("resetBudget", post, "/budgets/:id/reset", "Have what was used in the current period count no more. It needs a reason.",
+		does("resetBudget", post, "/budgets/:id/reset", "Reset what was used in the current period to zero. It needs a reason.",
 			resetBudget),
-		does("removeBudget", remove, "/budgets/:id", "End a budget: it binds nobody any more.", removeBudget),
+		does("removeBudget", remove, "/budgets/:id", "Remove a budget: it no longer applies.", removeBudget),
 		does("listChanges", get, "/changes", "List who changed what, newest first.", listChanges),
 		does("getSpend", get, "/spend", "What was spent, by one or two dimensions.", getSpend).slowly(),
 		does("getUsage", get, "/usage", "Requests, refusals, errors, latency and peaks of each hour.", getUsage).slowly(),

@@ -28,7 +28,7 @@ type integrityBody struct {
 }
 
 // checkIntegrity is POST /integrity: the proof that the ledger adds up. What it
-// finds is the answer, so a breach is no error.
+// finds is the answer, so a breach is not an error.
 func checkIntegrity(x *exchange, in integrityBody) (manage.IntegrityView, error) {
 	found, err := x.Actions.CheckIntegrity(x.ctx(), manage.Check{Quick: in.Quick})
 	return manage.ViewIntegrity(found), err

@@ -54,7 +54,7 @@ func (amount) schema(*schemas) schema {
 	return schema{"type": "string", "pattern": `^-?[0-9]+(\.[0-9]{1,9})?$`, "description": "US dollars", "examples": []string{"50.00"}}
 }
 
-// money is the amount, nil where there is none.
+// money is the amount, nil if there is none.
 func (m *amount) money() *billing.Money { return (*billing.Money)(m) }
 
 // instant is a moment: "2026-11-01T00:00:00Z".

@@ -125,7 +125,7 @@ func (r *recent) mostlyFailed(now time.Time) bool {
 	return calls >= fewestCalls && failed*2 >= calls
 }
 
-// sum is how many calls there were lately, and how many of them failed.
+// sum is how many calls there were recently, and how many of them failed.
 func (r *recent) sum(now time.Time) (calls, failed int64) {
 	oldest := now.UnixNano()/int64(slot) - int64(len(r)) + 1
 	for _, s := range r {

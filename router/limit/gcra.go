@@ -54,7 +54,7 @@ func (b *bucket) give(perMinute, n int64, now time.Time) {
 	b.catchUp(perMinute, now)
 }
 
-// catchUp forgets what has filled up by now. It also mends what a clock that
+// catchUp forgets what has filled up by now. It also repairs what a clock that
 // was set back, or a limit that was changed, would otherwise break for long.
 func (b *bucket) catchUp(perMinute int64, now time.Time) {
 	switch ahead := b.full.Sub(now); {

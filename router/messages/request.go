@@ -115,7 +115,7 @@ func (r *reader) tools() error {
 	return choice(&r.o, r.get("tool_choice"), r.get("tools"))
 }
 
-// settings writes the members that are no conversation. Names that the chat format does
+// settings writes the members that are not part of the conversation. Names that the chat format does
 // not have pass as they are: who speaks the Messages API takes them, and what they may
 // cost is decided as of any other.
 func (r *reader) settings() {

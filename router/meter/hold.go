@@ -64,7 +64,7 @@ func (m *Meter) Fits(balances []billing.Balance) int64 {
 				return 0
 			}
 		}
-		if most != math.MaxInt64 { // what adds to every choice is no part of its bound
+		if most != math.MaxInt64 { // what adds to every choice is not part of its bound
 			least = min(least, max(0, most)/m.Request.N()-c.Members.Extra)
 		}
 	}

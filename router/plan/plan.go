@@ -150,7 +150,7 @@ func (in Input) maxOutput(c Candidate) (most int64, sure bool) {
 		return left, c.Exact
 	}
 	// The prompt is not as long as its bound. What is left is the provider's to judge,
-	// unless it is clear; a client's own bound is let be as long as that can be right.
+	// unless it is clear; a client's own bound is left alone as long as that can be right.
 	left = c.Target.Context - c.likely
 	if expected := c.Target.Context - min(c.Hold, c.likely+c.likely/4); in.Request.MaxOutput() == 0 && expected > 0 {
 		left = expected

@@ -294,7 +294,7 @@ func TestContextLeavesWhatThePromptProbablyDoesNotTake(t *testing.T) {
 	}
 }
 
-// A bound that is ours is not sent to who refuses it, and the reason is told as it is.
+// A bound that is ours is not sent to whoever refuses it, and the reason is told as it is.
 func TestBoundOfOursBelowTheLeastIsRefusedHere(t *testing.T) {
 	const unbounded = `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
 	for name, tt := range map[string]struct {

@@ -82,7 +82,7 @@ type UnhealthyError struct {
 func (e *UnhealthyError) Error() string { return "router: no healthy provider" }
 
 // Refusal is the error of a plan that has no usable candidate: the reason that
-// stands nearest to being mended by waiting, else by another request.
+// is the likeliest to go away by waiting, else by another request.
 func (p Plan) Refusal(in Input) error {
 	req := in.Request
 	if len(p.Usable()) > 0 {

@@ -78,7 +78,7 @@ func part(raw []byte, at string) ([]byte, error) {
 		o.Text("type", "input_audio")
 		o.Raw("input_audio", jsonraw.Lookup(raw, "input_audio"))
 	default:
-		return nil, unsupported(at+".type", fmt.Sprintf("%q is no kind of content that is known here", kind))
+		return nil, unsupported(at+".type", fmt.Sprintf("%q is not a known kind of content", kind))
 	}
 	return o.Bytes(), nil
 }

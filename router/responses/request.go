@@ -101,7 +101,7 @@ func (r *reader) stateless() error {
 	return nil
 }
 
-// settings writes the members that are no conversation. Names that neither format knows
+// settings writes the members that are not part of the conversation. Names that neither format knows
 // pass as they are, and what they may cost is decided as of any other.
 func (r *reader) settings(tools [][]byte) {
 	for name, value := range r.index.Members() {

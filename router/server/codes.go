@@ -166,8 +166,8 @@ var ownCodes = map[string]web.Code{
 	},
 	codeRotated: {
 		Status: http.StatusUnauthorized, Type: web.TypeAuth, Retry: web.Never,
-		About: "The key has a newer secret, and the one that was sent is not good any more. Its limits and history are the same.",
-		Fix:   "Read the key's new secret from where you keep it; ask the owner of the key where there is none.",
+		About: "The key has a newer secret, and the one that was sent is no longer valid. Its limits and history are the same.",
+		Fix:   "Read the key's new secret from where you keep it; ask the owner of the key if there is none.",
 	},
 	codeStopped: {
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
@@ -246,7 +246,7 @@ var ownCodes = map[string]web.Code{
 	},
 	codeNoProvider: {
 		Status: http.StatusServiceUnavailable, Type: web.TypeAPI, Retry: web.Sensible,
-		About: "All providers of the model have failed lately and are given time to recover.",
+		About: "All providers of the model have failed recently and are given time to recover.",
 		Fix:   "Wait as long as Retry-After says, or choose another model.",
 	},
 	codeLedger: {
@@ -273,6 +273,6 @@ var ownCodes = map[string]web.Code{
 	codeIdempotencyLarge: {
 		Status: http.StatusConflict, Type: web.TypeRequest, Retry: web.Never,
 		About: "The request was answered and charged before, and the answer was too large to be kept.",
-		Fix:   "Use the answer of the request that the message names, or send it anew under another Idempotency-Key.",
+		Fix:   "Use the answer of the request that the message names, or send it again under another Idempotency-Key.",
 	},
 }

@@ -177,7 +177,7 @@ func TestDuplicatesAtOnceAreOneCall(t *testing.T) {
 	}
 }
 
-// TestAnswerIsKeptForAClientThatHungUp: an answer is finished for who will ask again.
+// TestAnswerIsKeptForAClientThatHungUp: an answer is finished for whoever will ask again.
 func TestAnswerIsKeptForAClientThatHungUp(t *testing.T) {
 	for _, body := range []string{hi, hiStream} {
 		g := newRig(t)

@@ -73,7 +73,7 @@ func (x *exchange) level(status int) zapcore.Level {
 	return zap.InfoLevel
 }
 
-// route is the pattern that was matched: what a client can make up is no label.
+// route is the pattern that was matched: what a client can make up is not a label.
 func (x *exchange) route() string {
 	if p := x.C.FullPath(); p != "" {
 		return p

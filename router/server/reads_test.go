@@ -151,7 +151,7 @@ func TestReceipt(t *testing.T) {
 	g.get("/v1/requests/"+id).refused(t, http.StatusNotFound, "request_not_found")
 }
 
-// TestReceiptOfARejectedRowSaysSo: what the ledger refused is no request that never was.
+// TestReceiptOfARejectedRowSaysSo: what the ledger refused is not a request that never was.
 func TestReceiptOfARejectedRowSaysSo(t *testing.T) {
 	g := newRig(t)
 	r := g.chat(hi)

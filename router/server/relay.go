@@ -153,7 +153,7 @@ func (x *exchange) send(events []sse.Event) {
 	}
 }
 
-// flush sends what there is of events. The end of the handler does so, too.
+// flush sends what is known of events. The end of the handler does so, too.
 func (x *exchange) flush() {
 	x.silence.mu.Lock()
 	defer x.silence.mu.Unlock()

@@ -150,7 +150,7 @@ func isRequestID(s string) bool {
 }
 
 // receiptOf adds up the rows of one request. Corrections count for what it
-// came to, but are no attempts.
+// came to, but are not attempts.
 func receiptOf(id string, rows []billing.Spend) receipt {
 	slices.SortStableFunc(rows, func(a, b billing.Spend) int { return cmp.Compare(a.Attempt, b.Attempt) })
 	r := receipt{Object: "request", ID: id, Attempts: []attempt{}}

@@ -183,7 +183,7 @@ func (w *window) add(v int64) {
 	}
 }
 
-// observe takes in a ratio and says anew how much is held, no less than least.
+// observe takes in a ratio and says again how much is held, no less than least.
 // When another goroutine is at it, the value is left out: none of them is
 // needed so much that a request should wait.
 func (s *slot) observe(v, least int64) {

@@ -156,7 +156,7 @@ func (s *session) remembered(member string, raw []byte, count func() tally) tall
 // A conversation resends all of its past with every turn. memo remembers what
 // messages and tools came to, so that only what is new is counted.
 //
-// It knows texts by a hash of 64 bits and their length. The hash is keyed anew
+// It knows texts by a hash of 64 bits and their length. The hash is keyed again
 // in every process, so nobody can prepare two texts with the same one; that two
 // meet by chance among the entries here is less likely than one in 10^14 per
 // look-up, and would spoil an estimate, not the books, which settle on what the

@@ -106,7 +106,7 @@ func (e *encoding) mergeParts(piece []byte, w *work) (n int64) {
 	return n + int64(len(piece))
 }
 
-// valid is text with every byte that is no UTF-8 replaced, as tiktoken does it.
+// valid is text with every byte that is not UTF-8 replaced, as tiktoken does it.
 func valid(text []byte) []byte {
 	if utf8.Valid(text) {
 		return text

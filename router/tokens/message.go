@@ -85,7 +85,7 @@ func (s *session) format(raw []byte) tally {
 	return a
 }
 
-// silent are the members of a request that are no part of the prompt.
+// silent are the members of a request that are not part of the prompt.
 func silent(member string) bool {
 	switch member {
 	case "messages", // counted one by one

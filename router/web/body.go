@@ -144,7 +144,7 @@ func isUTF8(charset string) bool {
 // firstPiece is the most that is taken for a body before any of it has come.
 const firstPiece = 64 << 10
 
-// readBody reads a body of at most so many bytes, which is announced to have so many,
+// readBody reads a body of at most that many bytes, which is announced to have that many,
 // or -1. There must be room for what is announced; but memory is taken only as the body
 // comes: the first piece, and then by what has come.
 func readBody(from io.Reader, announced, most int64, room *limit.Share) ([]byte, error) {

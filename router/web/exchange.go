@@ -98,7 +98,7 @@ func (x *Exchange) Admit() error {
 	if r.ContentLength != 0 {
 		_ = x.RC.SetReadDeadline(time.Now().Add(x.Limits.ReadBody))
 	}
-	if r.URL.Host != "" { // an absolute URI: we are no proxy
+	if r.URL.Host != "" { // an absolute URI: this is not a proxy
 		return ErrNoRoute
 	}
 	fields := 0

@@ -101,7 +101,7 @@ func NewEngine() *gin.Engine {
 	engine.RedirectFixedPath = false
 	engine.HandleMethodNotAllowed = true
 	engine.ForwardedByClientIP = false
-	engine.UseRawPath = true // so that %2f is no slash
+	engine.UseRawPath = true // so that %2f is not a slash
 	return engine
 }
 

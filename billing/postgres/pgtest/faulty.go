@@ -17,7 +17,7 @@ import (
 )
 
 // Faulty stands between a program and its database, and lets statements fail
-// with whatever SQLSTATE. The server itself reports the error, in the place of
+// with whatever SQLSTATE. The server itself reports the error, in place of
 // the statement, so that transactions and pipelines are in the state that a
 // true fault would leave them in; only what the error is called is changed on
 // its way back.
@@ -66,7 +66,7 @@ func NewFaulty(t testing.TB, dsn string) *Faulty {
 	return f
 }
 
-// Set lets a statement fail from now on, in the place of the one before.
+// Set lets a statement fail from now on, in place of the one before.
 func (f *Faulty) Set(fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

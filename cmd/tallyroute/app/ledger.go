@@ -124,7 +124,7 @@ func (b *ledger) confirm(ctx context.Context) error {
 	return nil
 }
 
-// sign writes the name of the database into a journal that was made anew.
+// sign writes the name of the database into a journal that was recreated.
 func (b *ledger) sign() {
 	if id := b.name.Load(); id != nil {
 		_ = os.WriteFile(filepath.Join(b.dir, ledgerFile), []byte(*id), 0o600)

@@ -54,7 +54,7 @@ func tuneMemory(ctx context.Context, oneKey int64, held func() int64) error {
 }
 
 // tuned is a setting of the collector. Changing it stops the world for a moment, so
-// small differences are let be.
+// small differences are left alone.
 type tuned struct {
 	now   int64
 	apply func(int64)

@@ -41,7 +41,7 @@ func (s *Service) reload(ctx context.Context) (again bool) {
 	return errors.Is(err, billing.ErrUnavailable)
 }
 
-// swap puts what is read now in the place of what is in force.
+// swap puts what is read now in place of what is in force.
 func (s *Service) swap(ctx context.Context) (restart []string, err error) {
 	old := s.now()
 	cfg, err := s.reread(ctx, old.cfg)
@@ -163,7 +163,7 @@ type digest [sha256.Size]byte
 // mostDigested is far above the size of any file of a configuration.
 const mostDigested = 8 << 20
 
-// digests are those of the files with these names; zero of what is no file or cannot
+// digests are those of the files with these names; zero of what is not a file or cannot
 // be read.
 func digests(names []string) map[string]digest {
 	all := make(map[string]digest, len(names))

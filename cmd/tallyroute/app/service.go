@@ -61,7 +61,7 @@ type Options struct {
 func (s *Service) now() *snapshot { return s.current.Load() }
 
 // Address is where the listener with this name can be reached: "public", "admin" or
-// one of the demonstration's providers. It is "" where there is none.
+// one of the demonstration's providers. It is "" if there is none.
 func (s *Service) Address(name string) string {
 	for _, l := range s.listeners() {
 		if l.name == name {

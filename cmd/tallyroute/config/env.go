@@ -97,7 +97,7 @@ func setFromEnv(v reflect.Value, name, value string) error {
 // itself called tallyroute, or tallyroute-something.
 var serviceLink = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?$`)
 
-// others are variables with our prefix that are no settings: the name of the file
+// others are variables with our prefix that are not settings: the name of the file
 // itself, and where tests and tools find recordings and schemas.
 var others = []string{"TALLYROUTE_CONFIG", "TALLYROUTE_CORPUS", "TALLYROUTE_SPEC", "TALLYROUTE_PLAYER"}
 

@@ -12,7 +12,7 @@ import (
 // the configuration.
 type SecretRef string
 
-// UnmarshalText refuses what is no reference, without repeating it.
+// UnmarshalText refuses what is not a reference, without repeating it.
 func (s *SecretRef) UnmarshalText(text []byte) error {
 	if len(text) > 0 && !secret.IsReference(string(text)) {
 		return errors.New("want a reference such as env:NAME or file:/path, not the secret itself")

@@ -181,7 +181,7 @@ func (m *Metrics) Observe(r router.Record) {
 	}
 }
 
-// happened counts what is no request of its own.
+// happened counts what is not a request of its own.
 func (m *Metrics) happened(e router.Event) {
 	switch e {
 	case router.EventRepeated:

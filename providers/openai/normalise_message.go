@@ -6,8 +6,8 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// message mends a message, or the delta of a stream.
-func (m *mender) message(raw []byte, c *choice) []byte {
+// message normalises a message, or the delta of a stream.
+func (m *normaliser) message(raw []byte, c *choice) []byte {
 	o, e := read(raw), &edits{}
 	m.role(o, e, c)
 	content, reasoning := content(o["content"])
@@ -25,7 +25,7 @@ func (m *mender) message(raw []byte, c *choice) []byte {
 }
 
 // role is in every message, and in the first delta of a stream.
-func (m *mender) role(o object, e *edits, c *choice) {
+func (m *normaliser) role(o object, e *edits, c *choice) {
 	raw, ok := o["role"]
 	assistant := []byte(`"assistant"`)
 	switch {
@@ -91,7 +91,7 @@ func textsOf(raw []byte) []byte {
 
 // reasoning puts what a model has thought where most clients look for it. Where
 // else it stands, it stays.
-func (m *mender) reasoning(o object, e *edits, inContent []byte) {
+func (m *normaliser) reasoning(o object, e *edits, inContent []byte) {
 	if len(o["reasoning_content"]) > len(`""`) && o["reasoning_content"][0] == '"' {
 		return
 	}
@@ -104,7 +104,7 @@ func (m *mender) reasoning(o object, e *edits, inContent []byte) {
 }
 
 // function is a call in the way that came before tool calls.
-func (m *mender) function(o object, e *edits) {
+func (m *normaliser) function(o object, e *edits) {
 	raw, ok := o["function_call"]
 	if !ok {
 		return
@@ -118,7 +118,7 @@ func (m *mender) function(o object, e *edits) {
 }
 
 // extras are members that the schema knows and that may not be empty.
-func (m *mender) extras(o object, e *edits) {
+func (m *normaliser) extras(o object, e *edits) {
 	if raw, ok := o["audio"]; ok && !jsonraw.IsNull(raw) && len(jsonraw.Text(jsonraw.Lookup(raw, "id"))) == 0 && !m.stream {
 		e.leave("audio")
 	}
@@ -176,7 +176,7 @@ func citation(raw []byte) []byte {
 }
 
 // logprobs are null, or an object with both of its lists.
-func (m *mender) logprobs(raw []byte) []byte {
+func (m *normaliser) logprobs(raw []byte) []byte {
 	if len(raw) == 0 || raw[0] != '{' {
 		return null
 	}

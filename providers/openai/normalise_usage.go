@@ -8,7 +8,7 @@ import (
 )
 
 // usageOf has the three counts, by the meaning that they have in the format.
-func (m *mender) usageOf(o object, e *edits) {
+func (m *normaliser) usageOf(o object, e *edits) {
 	raw, u := o["usage"], m.usage
 	if u == nil {
 		if _, ok := o["usage"]; ok && (!m.stream || !jsonraw.IsNull(raw)) {

@@ -13,17 +13,17 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// mender brings answers into the form that OpenAI's schema has, where they are
+// normaliser brings answers into the form that OpenAI's schema has, where they are
 // not: what must be there is added, what may not be null is left out, what is
 // said elsewhere is said where clients look. Members that the schema does not
 // know stay as they are, and so do all other bytes. It is for one answer.
-type mender struct {
+type normaliser struct {
 	x       providers.Exchange
 	stream  bool
 	id      string // of the answer; known from the first chunk on
 	head    []byte // the first chunk of a stream
 	choices map[string]*choice
-	usage   *chat.Usage // of what is being mended
+	usage   *chat.Usage // of what is being normalised
 }
 
 // choice is what a stream has said of one of its choices.
@@ -72,8 +72,8 @@ func read(raw []byte) object {
 	return o
 }
 
-// answer mends a whole answer or a chunk.
-func (m *mender) answer(body []byte, usage *chat.Usage) []byte {
+// answer normalises a whole answer or a chunk.
+func (m *normaliser) answer(body []byte, usage *chat.Usage) []byte {
 	m.usage = usage
 	o, e := read(body), &edits{}
 	m.identity(o, e, body)
@@ -97,14 +97,14 @@ func (m *mender) answer(body []byte, usage *chat.Usage) []byte {
 }
 
 // begin takes a first chunk that is in order.
-func (m *mender) begin(c chat.Chunk) bool {
+func (m *normaliser) begin(c chat.Chunk) bool {
 	m.id, m.head = string(c.ID.Bytes()), bytes.Clone(c.Data)
 	m.state("0").role = true
 	return true
 }
 
 // ends takes the reason of the only choice, unless it is to be another.
-func (m *mender) ends(reason string) bool {
+func (m *normaliser) ends(reason string) bool {
 	c := m.state("0")
 	if c.finished || reason == "stop" && len(c.calls) > 0 {
 		return false
@@ -114,7 +114,7 @@ func (m *mender) ends(reason string) bool {
 }
 
 // identity gives an answer an id where it has none, and all chunks the same.
-func (m *mender) identity(o object, e *edits, body []byte) {
+func (m *normaliser) identity(o object, e *edits, body []byte) {
 	id := jsonraw.Text(o["id"])
 	if m.id == "" {
 		if m.id = id; id == "" {
@@ -154,7 +154,7 @@ func whole(raw []byte) []byte {
 var tiers = map[string]string{"standard": "default", "on_demand": "default", "performance": "priority"}
 
 // words are service_tier and system_fingerprint.
-func (m *mender) words(o object, e *edits) {
+func (m *normaliser) words(o object, e *edits) {
 	if raw, ok := o["system_fingerprint"]; ok && raw[0] != '"' {
 		e.leave("system_fingerprint")
 	}
@@ -173,8 +173,8 @@ func (m *mender) words(o object, e *edits) {
 	}
 }
 
-// choicesOf mends every choice.
-func (m *mender) choicesOf(raw []byte) []byte {
+// choicesOf normalises every choice.
+func (m *normaliser) choicesOf(raw []byte) []byte {
 	if len(raw) == 0 || raw[0] != '[' {
 		return []byte("[]")
 	}
@@ -205,7 +205,7 @@ func each(raw []byte, f func([]byte) []byte) []byte {
 	return append(out, ']')
 }
 
-func (m *mender) choice(raw []byte, i int) []byte {
+func (m *normaliser) choice(raw []byte, i int) []byte {
 	o, e := read(raw), &edits{}
 	index := o["index"]
 	if len(index) == 0 || index[0] < '0' || index[0] > '9' {
@@ -241,7 +241,7 @@ const (
 )
 
 // state is what is known of a choice.
-func (m *mender) state(index string) *choice {
+func (m *normaliser) state(index string) *choice {
 	if m.choices == nil {
 		m.choices = make(map[string]*choice)
 	}
@@ -256,7 +256,7 @@ func (m *mender) state(index string) *choice {
 
 // ending is a chunk that ends the choices of a stream that nothing has ended;
 // nil if there are none.
-func (m *mender) ending() []byte {
+func (m *normaliser) ending() []byte {
 	var list [][]byte
 	for _, index := range slices.Sorted(maps.Keys(m.choices)) {
 		c := m.choices[index]
@@ -278,7 +278,7 @@ func (m *mender) ending() []byte {
 }
 
 // finish is the reason by its name in the format. A stream gives it once.
-func (m *mender) finish(raw, said []byte, c *choice) []byte {
+func (m *normaliser) finish(raw, said []byte, c *choice) []byte {
 	reason := jsonraw.Text(raw)
 	if m.stream && (reason == "" || c.finished) {
 		return null
@@ -299,7 +299,7 @@ func (m *mender) finish(raw, said []byte, c *choice) []byte {
 
 // forced reports that the client has named the one function to be called. Then
 // "stop" is the reason that the format has, too.
-func (m *mender) forced() bool {
+func (m *normaliser) forced() bool {
 	choice := m.x.Request.Get("tool_choice")
 	return len(choice) > 0 && choice[0] == '{'
 }

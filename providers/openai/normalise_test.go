@@ -25,9 +25,9 @@ const (
 	askedStream = `{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hi"}]}`
 )
 
-// What is in order stays, byte for byte; what is not is mended, and the rest of
+// What is in order stays, byte for byte; what is not is normalised, and the rest of
 // it stays.
-func TestMendPlain(t *testing.T) {
+func TestNormalisePlain(t *testing.T) {
 	const (
 		head    = `{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[`
 		choice  = `{"index":0,"message":{"role":"assistant","content":"a","refusal":null},"logprobs":null,"finish_reason":"stop"}`
@@ -118,8 +118,8 @@ func TestMendPlain(t *testing.T) {
 	}
 }
 
-// Whatever is not odd would not be changed by mending.
-func TestMendLeavesWhatIsInOrder(t *testing.T) {
+// Whatever is not odd would not be changed by normalising.
+func TestNormaliseLeavesWhatIsInOrder(t *testing.T) {
 	for _, body := range []string{
 		`{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant",` +
 			`"content":null,"refusal":"no","annotations":[]},"logprobs":null,"finish_reason":"stop"},{"index":1,` +
@@ -132,7 +132,7 @@ func TestMendLeavesWhatIsInOrder(t *testing.T) {
 		if err != nil || r.Odd {
 			t.Fatalf("%v, odd: %v", err, r.Odd)
 		}
-		m := mender{x: exchange(t, asked)}
+		m := normaliser{x: exchange(t, asked)}
 		if got := m.answer([]byte(body), r.Usage); string(got) != body {
 			t.Errorf("it becomes\n%s", got)
 		}
@@ -156,7 +156,7 @@ func streamed(t *testing.T, events ...string) []string {
 	}
 }
 
-func TestMendStream(t *testing.T) {
+func TestNormaliseStream(t *testing.T) {
 	const head = `{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":`
 	chunk := func(delta string) string { return head + delta + `,"finish_reason":null}]}` }
 	end := func(reason string) string { return head + `{},"finish_reason":"` + reason + `"}]}` }
@@ -248,7 +248,7 @@ func TestMendStream(t *testing.T) {
 }
 
 // FuzzMend: whatever a provider sends, what becomes of it is JSON, needs no
-// mending any more, and is read as the same.
+// normalising any more, and is read as the same.
 func FuzzMend(f *testing.F) {
 	f.Add([]byte(`{"choices":[{"message":{"content":[{"type":"text","text":"a"},"b"],"tool_calls":[{"function":{"arguments":{}}}],` +
 		`"role":null},"finish_reason":"eos"}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":9,` +
@@ -261,7 +261,7 @@ func FuzzMend(f *testing.F) {
 		if err != nil {
 			return
 		}
-		first := mender{x: x}
+		first := normaliser{x: x}
 		once := first.answer(body, r.Usage)
 		if !json.Valid(once) && json.Valid(body) {
 			t.Fatalf("it is no JSON any more: %s", once)
@@ -273,7 +273,7 @@ func FuzzMend(f *testing.F) {
 		if !r.Odd && string(once) != string(body) {
 			t.Errorf("what is in order becomes %s", once)
 		}
-		second := mender{x: x}
+		second := normaliser{x: x}
 		if twice := second.answer(once, again.Usage); string(twice) != string(once) {
 			t.Errorf("%s\nbecomes once more\n%s", once, twice)
 		}
@@ -281,7 +281,7 @@ func FuzzMend(f *testing.F) {
 }
 
 // OpenAI streams the calls of custom tools, too.
-func TestMend_CustomToolsInStreams(t *testing.T) {
+func TestNormalise_CustomToolsInStreams(t *testing.T) {
 	pieces := []string{
 		`[{"index":0,"id":"call_1","type":"custom","custom":{"name":"sql","input":""}}]`,
 		`[{"index":0,"custom":{"input":"SELECT "}}]`,

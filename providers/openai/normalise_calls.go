@@ -7,8 +7,8 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// calls mends a list of tool calls.
-func (m *mender) calls(o object, e *edits, c *choice) {
+// calls normalises a list of tool calls.
+func (m *normaliser) calls(o object, e *edits, c *choice) {
 	raw, ok := o["tool_calls"]
 	switch {
 	case !ok:
@@ -22,8 +22,8 @@ func (m *mender) calls(o object, e *edits, c *choice) {
 	}
 }
 
-// call mends a whole tool call.
-func (m *mender) call(raw []byte, seen map[string]bool) []byte {
+// call normalises a whole tool call.
+func (m *normaliser) call(raw []byte, seen map[string]bool) []byte {
 	o, e := read(raw), &edits{}
 	id := jsonraw.Text(o["id"])
 	if id == "" || seen[id] {
@@ -50,7 +50,7 @@ func kindOf(o object) string {
 }
 
 // whole is a function or a custom tool with all that it must have.
-func (m *mender) whole(body []byte, kind string) []byte {
+func (m *normaliser) whole(body []byte, kind string) []byte {
 	o, e := read(body), &edits{}
 	for _, name := range wordsOf(kind) {
 		e.change(name, o[name], word(o[name]))
@@ -67,7 +67,7 @@ func wordsOf(kind string) [2]string {
 }
 
 // callWords are the name and the arguments of a call as far as they are there.
-func (m *mender) callWords(body []byte, kind string) []byte {
+func (m *normaliser) callWords(body []byte, kind string) []byte {
 	o, e := read(body), &edits{}
 	for _, name := range wordsOf(kind) {
 		raw, ok := o[name]
@@ -94,13 +94,13 @@ func word(raw []byte) []byte {
 
 // callID names a call that has no name. It is the same for the same answer, and
 // another in the next turn.
-func (m *mender) callID(i int) string {
+func (m *normaliser) callID(i int) string {
 	return "call_" + digest([]byte(m.id), []byte{'/'}, strconv.AppendInt(nil, int64(i), 10))
 }
 
-// piece mends a piece of a tool call: it belongs to the call that its index
+// piece normalises a piece of a tool call: it belongs to the call that its index
 // says, unless that is missing or stands for another call by now.
-func (m *mender) piece(raw []byte, c *choice) []byte {
+func (m *normaliser) piece(raw []byte, c *choice) []byte {
 	o, e := read(raw), &edits{}
 	kind := kindOf(o)
 	at, begins := m.belongs(o, kind, c)
@@ -129,7 +129,7 @@ func (m *mender) piece(raw []byte, c *choice) []byte {
 }
 
 // pieceBody says the name of a function, or of a custom tool, once.
-func (m *mender) pieceBody(raw []byte, k *call) []byte {
+func (m *normaliser) pieceBody(raw []byte, k *call) []byte {
 	name := jsonraw.Text(jsonraw.Lookup(raw, "name"))
 	body := m.callWords(raw, k.kind)
 	if name != "" && name == k.name {
@@ -140,7 +140,7 @@ func (m *mender) pieceBody(raw []byte, k *call) []byte {
 }
 
 // belongs is the call that a piece belongs to, and whether it begins it.
-func (m *mender) belongs(o object, kind string, c *choice) (at int, begins bool) {
+func (m *normaliser) belongs(o object, kind string, c *choice) (at int, begins bool) {
 	if len(c.calls) >= maxCalls {
 		return len(c.calls) - 1, false
 	}
