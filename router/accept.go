@@ -16,7 +16,7 @@ type accepted struct {
 	in      Inbound
 	key     *billing.Key
 	request *chat.Request
-	native  *providers.Native // the request as its client wrote it, where that is no chat completion
+	native  *providers.Native // the request as its client wrote it, where that is not a chat completion
 	origin  health.Origin     // whose failures its own are counted with
 	rates   []Rate            // limits per minute
 	taken   int64             // from the key's tokens per minute

@@ -182,11 +182,11 @@ func stopEnable(w *world) {
 	w.overrun(k, billing.Amount{Tokens: 51})
 	w.wantStopped(k)
 	actions := manage.Actions{Store: w.Store, Clock: func() time.Time { return w.now }}
-	enabled, err := actions.EnableKey(w.Context(), k.ID, manage.Ending{}, manage.By{Actor: "ann", Reason: "the provider has mended it"})
+	enabled, err := actions.EnableKey(w.Context(), k.ID, manage.Ending{}, manage.By{Actor: "ann", Reason: "the provider has fixed it"})
 	w.must(err)
 	w.wantRunning(k)
 	if enabled.Overrun != (billing.Amount{}) || !enabled.EnabledAt.Equal(w.now) || enabled.EnabledBy != "ann" ||
-		enabled.EnabledReason != "the provider has mended it" {
+		enabled.EnabledReason != "the provider has fixed it" {
 		w.Errorf("enabled as %+v", enabled)
 	}
 	again, err := actions.EnableKey(w.Context(), k.ID, manage.Ending{}, manage.By{Actor: "bob"})
@@ -320,7 +320,7 @@ func eventsDenied(w *world) {
 	}
 }
 
-// eventsProvisional: a hold that is asked for again by less is no denial, and does not
+// eventsProvisional: a hold that is asked for again by less is not a denial, and does not
 // hide the one that follows.
 func eventsProvisional(w *world) {
 	k := w.key(tokens(10).budget("bud_1"))

@@ -36,7 +36,7 @@ type KeyRequest struct {
 	ExpiresAt            time.Time // zero: never
 
 	Purpose     string
-	Address     string // of who answers for it
+	Address     string // of whoever answers for it
 	Sensitivity billing.Sensitivity
 	RotateEvery time.Duration // 0 is what the sensitivity says
 
@@ -422,7 +422,7 @@ func (a Actions) endUse(
 }
 
 // EnableKey lets a key that was stopped or disabled be used again; the overrun of one
-// that was stopped counts anew. Any other key stays as it is.
+// that was stopped counts again. Any other key stays as it is.
 func (a Actions) EnableKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
 	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
 		return billing.Key{}, err
@@ -434,7 +434,7 @@ func (a Actions) EnableKey(ctx context.Context, id billing.KeyID, e Ending, by B
 		}
 		if !k.StoppedAt.IsZero() || !k.DisabledAt.IsZero() {
 			if !k.StoppedAt.IsZero() {
-				k.EnabledAt = note.At // which has the overrun count anew
+				k.EnabledAt = note.At // which has the overrun count again
 			}
 			k.StoppedAt, k.DisabledAt, k.DisabledBy, k.DisabledReason = time.Time{}, time.Time{}, "", ""
 			k.EnabledBy, k.EnabledReason = by.Actor, strings.TrimSpace(by.Reason)

@@ -66,7 +66,7 @@ func TestKeyWhoseProviderGeneratesTenfoldIsStopped(t *testing.T) {
 				t.Errorf("%d events of %d rows, %v: %+v", len(events), len(rows), err, events)
 			}
 			if _, err := g.Actions().EnableKey(t.Context(), g.key.ID, manage.Ending{},
-				manage.By{Actor: "ann", Reason: "mended"}); err != nil {
+				manage.By{Actor: "ann", Reason: "fixed"}); err != nil {
 				t.Fatal(err)
 			}
 			prove.Eventually(t, "the key goes on", func() bool { return g.complete(attackPlain).status == http.StatusOK })

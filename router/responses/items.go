@@ -114,7 +114,7 @@ func (c *conversation) item(item []byte, at string) error {
 	case "":
 		return wrong(at+".type", "must say what the item is")
 	default:
-		c.only(unsupported(at+".type", fmt.Sprintf("%q is no kind of item that a chat has a place for", kind)))
+		c.only(unsupported(at+".type", fmt.Sprintf("%q is not a kind of item that a chat can hold", kind)))
 	}
 	c.unseen("input."+kind, at, item)
 	return nil

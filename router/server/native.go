@@ -38,7 +38,7 @@ func (n *naming) more(data []byte, v any) []byte { return addMember(data, "tally
 type native struct {
 	format providers.Format
 	model  []byte // as JSON
-	whole  bool   // it is no stream
+	whole  bool   // it is not a stream
 	named  bool   // a stream of messages has begun
 }
 
