@@ -30,6 +30,7 @@ func (c completions) Encode(x providers.Exchange) (providers.Call, error) {
 	}
 	e := edit{x: x, r: x.Request, dropped: lost}
 	e.model()
+	e.results()
 	e.output()
 	e.usage()
 	return e.call(c.at(x.Target, completionsPath))

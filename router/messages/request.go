@@ -6,6 +6,7 @@ import (
 
 	"tallyroute/providers"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // Request is a request of the Messages API as a chat completion request.
@@ -197,3 +198,14 @@ func level(budget []byte) string {
 	}
 	return "high"
 }
+
+// names are what members of a chat completion are called here.
+var names = map[string]string{
+	"messages": "messages", "tools": "tools", "parameters": ".input_schema",
+	"max_tokens": "max_tokens", "max_completion_tokens": "max_tokens", "stop": "stop_sequences", "user": "metadata.user_id",
+	"reasoning_effort": "output_config.effort", "response_format": "output_config.format",
+	"parallel_tool_calls": "tool_choice.disable_parallel_tool_use", "stream_options": "stream",
+}
+
+// Own is the name of a member of the chat completion as the client knows it.
+func (r *Request) Own(param string) string { return translate.Own(param, r.origins, names) }

@@ -3,6 +3,7 @@ package responses
 import (
 	"tallyroute/providers"
 	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
 )
 
 // Request is a request of the Responses API as a chat completion request.
@@ -219,3 +220,13 @@ func (r *reader) repeat() {
 	r.echo.Word("background", "false")
 	r.echo.Word("store", "false") // whatever was asked
 }
+
+// owned are what members of a chat completion are called here.
+var owned = map[string]string{
+	"messages": "input", "tools": "tools", "parameters": ".parameters",
+	"max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens", "reasoning_effort": "reasoning.effort",
+	"response_format": "text.format", "verbosity": "text.verbosity", "logprobs": "top_logprobs", "stream_options": "stream",
+}
+
+// Own is the name of a member of the chat completion as the client knows it.
+func (r *Request) Own(param string) string { return translate.Own(param, r.origins, owned) }

@@ -12,7 +12,7 @@ import (
 type unanswered struct{ asMessages }
 
 func (e *unanswered) request(body []byte) (router.Asked, []string, error) {
-	return asked(messages.ReadCount(body))
+	return e.asked(messages.ReadCount(body))
 }
 
 // counted is the answer about a prompt. Exact says whether the count is one, or a bound

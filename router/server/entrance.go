@@ -34,6 +34,8 @@ type entrance interface {
 	chunk(data []byte) []sse.Event
 	end() []sse.Event
 	fail(p web.Problem, o web.ErrorObject) []sse.Event
+	// own is what the client calls a member of the chat completion.
+	own(param string) string
 	// problem is the body of an error.
 	problem(p web.Problem, o web.ErrorObject) []byte
 	// name is the format of the entrance; "" is that of chat completions.
@@ -51,8 +53,9 @@ func (openAIErrors) problem(_ web.Problem, o web.ErrorObject) []byte {
 // the client reads.
 type completions struct {
 	openAIErrors
-	chats bool
-	one   [1]sse.Event
+	chats    bool
+	response *responses.Request // what was asked for so
+	one      [1]sse.Event
 }
 
 // request reads a chat completion, or one that is written as a response is asked for:
@@ -68,7 +71,15 @@ func (c *completions) request(body []byte) (router.Asked, []string, error) {
 	if err != nil {
 		return router.Asked{}, nil, err
 	}
+	c.response = r
 	return router.Asked{Body: r.Body}, r.Dropped, nil
+}
+
+func (c *completions) own(param string) string {
+	if c.response == nil {
+		return param
+	}
+	return c.response.Own(param)
 }
 
 func (c *completions) answer(completion []byte) []byte { return completion }
@@ -118,6 +129,13 @@ func (e *asResponses) end() []sse.Event {
 	return e.stream.End()
 }
 
+func (e *asResponses) own(param string) string {
+	if e.Request == nil { // which could not be read
+		return param
+	}
+	return e.Own(param)
+}
+
 func (e *asResponses) begin(a *router.Answer) { e.native = a.Native }
 func (e *asResponses) name() providers.Format { return providers.Responses }
 
@@ -130,15 +148,19 @@ func (e *asResponses) fail(p web.Problem, _ web.ErrorObject) []sse.Event {
 
 // asMessages is the entrance of Anthropic's Messages API.
 type asMessages struct {
+	read   messages.Request
 	stream messages.Stream
 	native bool // the answer is the provider's own
 }
 
 func (e *asMessages) request(body []byte) (router.Asked, []string, error) {
-	return asked(messages.Read(body))
+	return e.asked(messages.Read(body))
 }
 
-func asked(r messages.Request, err error) (router.Asked, []string, error) {
+func (e *asMessages) own(param string) string { return e.read.Own(param) }
+
+func (e *asMessages) asked(r messages.Request, err error) (router.Asked, []string, error) {
+	e.read = r
 	return router.Asked{Body: r.Body, Native: r.Native}, r.Dropped, err
 }
 

@@ -116,3 +116,26 @@ func TestModelsAreListedForAnthropicsClients(t *testing.T) {
 		t.Errorf("the model is %s", r.body)
 	}
 }
+
+func TestErrorsNameTheMembersOfTheClientsOwnFormat(t *testing.T) {
+	g := newRig(t)
+	for _, c := range []struct{ path, body, param string }{
+		{"/v1/responses", `{"model":"m","input":[]}`, "input"},
+		{"/v1/responses", `{"model":"m","input":"hi","max_output_tokens":0}`, "max_output_tokens"},
+		{"/v1/responses", `{"model":"m","input":"hi","max_output_tokens":1e99}`, "max_output_tokens"},
+		{"/v1/responses", `{"model":"m","instructions":"x","input":[{"role":"user","content":"a"},{"type":"function_call_output","call_id":"c",` +
+			`"output":[{"type":"input_text","text":5}]}]}`, "input[1].output[0].text"},
+		{"/v1/messages", `{"model":"m","max_tokens":0,"messages":[{"role":"user","content":"a"}]}`, "max_tokens"},
+		{"/v1/messages", `{"model":"m","max_tokens":5,"messages":[]}`, "messages"},
+		{"/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"}],"thinking":{"type":"often"}}`, "thinking.type"},
+		{"/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"}],"tools":[{"name":"f","input_schema":{}}],` +
+			`"tool_choice":{"type":"tool","name":"g"}}`, "tool_choice.name"},
+		{"/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"}],"tool_choice":{"type":"tool","name":"g"}}`,
+			"tool_choice.name"},
+	} {
+		r := g.do(g.request(http.MethodPost, c.path, c.body))
+		if r.StatusCode != http.StatusBadRequest || !strings.Contains(r.body, `"param":"`+c.param+`"`) {
+			t.Errorf("%s %s: %d %s, want a 400 that names %s", c.path, c.body, r.StatusCode, r.body, c.param)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"strconv"
+	"strings"
 
 	"tallyroute/billing"
 	"tallyroute/router"
@@ -18,6 +19,10 @@ func (x *exchange) fail(err error) {
 		return
 	}
 	p := errorTable.Problem(err)
+	if own := x.own(p.Param); own != p.Param {
+		p.Message, p.Fix = strings.ReplaceAll(p.Message, p.Param, own), strings.ReplaceAll(p.Fix, p.Param, own)
+		p.Param = own
+	}
 	p.Message = byName(p.Message, x.holder, x.keyEnd)
 	if p.Code == codeAddress {
 		p.Message += " It was used from " + x.from().String() + "."
@@ -49,6 +54,14 @@ func (x *exchange) fail(err error) {
 		setCost(h, charged.Outcome)
 	}
 	x.AnswerWith(p, x.speaks.problem(p, x.ErrorObject(p)))
+}
+
+// own is what the client calls the member that an error is about.
+func (x *exchange) own(param string) string {
+	if param == "" || x.speaks == nil {
+		return param
+	}
+	return x.speaks.own(param)
 }
 
 // goneBefore reports that nobody is there to read an error. A body that did not
