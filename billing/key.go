@@ -192,7 +192,12 @@ func (k *Key) AllowsModel(name string) bool {
 // NeedsPrice says whether the key may only use models whose price is known: a
 // budget in money could not be kept otherwise.
 func (k *Key) NeedsPrice() bool {
-	return !k.AllowUnpriced && slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil })
+	return !k.AllowUnpriced && k.BoundInMoney()
+}
+
+// BoundInMoney says whether a budget in money binds the key.
+func (k *Key) BoundInMoney() bool {
+	return slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil })
 }
 
 // Bounded says whether a budget of any kind binds the key.

@@ -129,11 +129,31 @@ func (s *PriceSheet) Charged(tier string, prompt int64) (Price, bool) {
 	return p, ok
 }
 
+// DearestTier is the price of the tier in which t costs most, of those that have one.
+func (s *PriceSheet) DearestTier(t Tokens) (most Price, ok bool) {
+	if s == nil {
+		return Price{}, false
+	}
+	for _, tier := range s.tiers {
+		if p, listed := s.Listed(tier.tier, t.Prompt()); listed && (!ok || p.Cost(t).Total > most.Cost(t).Total) {
+			most, ok = p, true
+		}
+	}
+	return most, ok
+}
+
 // Dearest has each rate at the highest that a prompt of up to that many tokens
 // may meet, in the tier that was asked for or in the standard one, since a
-// provider may serve either. Where no price is known it is zero.
+// provider may serve either. In a tier without a price it is the highest of all tiers.
+// Where no price is known it is zero.
 func (s *PriceSheet) Dearest(tier string, prompt int64) Price {
-	p, _ := s.Listed(tier, prompt)
+	p, listed := s.Charged(tier, prompt)
+	if !listed && s != nil {
+		for _, t := range s.tiers {
+			p = s.dearer(p, t.tier, prompt)
+		}
+		return p
+	}
 	p = s.dearer(p, tier, prompt)
 	if cmp.Or(tier, TierStandard) != TierStandard {
 		p = s.dearer(p, TierStandard, prompt)

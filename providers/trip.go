@@ -30,6 +30,9 @@ type trip struct {
 
 	trace   httptrace.ClientTrace
 	written atomic.Bool // part of the request was, or may have been, written
+	again   int         // how often the transport began once more
+	fresh   int         // how many connections it opened for that
+	began   time.Time   // when it began
 	status  int         // of the answer; 0 until its header is there
 	size    int64       // of the answer, as far as it was read and could not be used
 	told    *chat.Usage // by an answer that could not be used
@@ -39,6 +42,16 @@ type trip struct {
 var (
 	errSilent = errors.New("providers: nothing came in time")
 	errClosed = errors.New("providers: the answer was closed")
+)
+
+// errNotTaken ends the repetition of a request that a provider does not take up.
+var errNotTaken = errors.New("providers: the provider takes up no request")
+
+// How often, and for how long, a request is repeated of which nothing was taken up. Other
+// providers may have room. Of connections that were dead before there may be many.
+const (
+	mostAgain  = 3
+	againUntil = 500 * time.Millisecond
 )
 
 // begin writes and signs the request.
@@ -56,7 +69,7 @@ func (c *Client) begin(ctx context.Context, x Exchange, call Call) (*trip, error
 		t.cancel(errClosed)
 		return nil, unsendable(x, fmt.Errorf("providers: %w", err))
 	}
-	t.req = req
+	t.req, t.began, req.GetBody = req, time.Now(), t.rewind
 	for _, h := range []http.Header{t.own(), x.Target.Header, call.Header} {
 		for name, values := range h {
 			req.Header[name] = values
@@ -80,8 +93,24 @@ func (c *Client) begin(ctx context.Context, x Exchange, call Call) (*trip, error
 // over it, another one is asked for.
 func (t *trip) traced() context.Context {
 	t.trace.GetConn = func(string) { t.written.Store(false) }
+	t.trace.GotConn = func(c httptrace.GotConnInfo) {
+		if !c.Reused {
+			t.fresh++
+		}
+	}
 	t.trace.WroteHeaders = func() { t.written.Store(true) }
 	return httptrace.WithClientTrace(t.ctx, &t.trace)
+}
+
+// rewind has the body read again. The transport asks for it only where the provider is
+// sure not to have taken the request up: the connection was dead before, or the stream
+// was refused, or came after the last one before the end of its connection.
+func (t *trip) rewind() (io.ReadCloser, error) {
+	t.written.Store(false)
+	if t.again++; t.fresh >= mostAgain || t.again >= mostAgain && time.Since(t.began) > againUntil {
+		return nil, errNotTaken
+	}
+	return io.NopCloser(bytes.NewReader(t.call.Body)), nil
 }
 
 // own are the headers that are ours.
@@ -124,6 +153,9 @@ func (t *trip) send() (*http.Response, error) {
 	resp, err := t.transport().RoundTrip(t.req)
 	t.timer.Stop()
 	if err != nil {
+		if strings.Contains(err.Error(), "http2: Transport received GOAWAY") { // of a last stream before this one
+			t.written.Store(false)
+		}
 		return nil, t.network(fmt.Errorf("providers: %w", err))
 	}
 	t.status = resp.StatusCode

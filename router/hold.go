@@ -61,7 +61,7 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 func measure(p planned, most int, facts billing.Spend) *meter.Meter {
 	a := p.accepted
 	return &meter.Meter{
-		Request: a.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)],
+		Request: a.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)], Money: a.key.BoundInMoney(),
 		Row: billing.Spend{
 			OccurredAt: a.in.Caller.At, Kind: billing.KindUsage, RequestID: a.in.RequestID, Owner: a.key.Owner(),
 			EndUser: a.request.EndUser(), Tags: tags(a.key.Tags, a.in.Tags), RequestedModel: a.request.Model(),

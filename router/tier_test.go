@@ -82,14 +82,28 @@ func TestTiers_WhoMayServe(t *testing.T) {
 		"no priority at b":                   {"priority", "priority", "a", "priority", "a_priority"},
 		"priority was not to be had":         {"priority", "default", "a", "standard", "a_long"},
 		"flex has no price, standard bounds": {"flex", "flex", "b", "flex", "b_standard"},
-		"a tier that nobody knows":           {"", "scale", "b", "scale", ""},
-		"served dearer without a price":      {"auto", "priority", "b", "priority", ""},
+		// A budget in money is charged all the same, by the dearest price that is known.
+		"a tier that nobody knows":      {"", "scale", "b", "scale", "b_standard"},
+		"served dearer without a price": {"auto", "priority", "b", "priority", "b_standard"},
 	} {
 		s := ask(tt.asked, tt.served)
-		if s.Provider != tt.provider || s.ServiceTier != tt.tier || s.Price.ID != tt.price ||
-			(s.Pricing == billing.Unpriced) != (tt.price == "") {
-			t.Errorf("%s: %s by %s at %s, %s", name, s.ServiceTier, s.Provider, s.Price.ID, s.Pricing)
+		guessed := s.ServiceTier != "flex" && s.ServiceTier != s.Price.Resolved().ServiceTier
+		if s.Provider != tt.provider || s.ServiceTier != tt.tier || s.Price.ID != tt.price || s.Pricing != billing.Priced ||
+			s.Cost.Total == 0 || s.Disputed != guessed || guessed && *s.Reported != s.Tokens {
+			t.Errorf("%s: %s by %s at %s, %s, $%s, disputed: %t", name, s.ServiceTier, s.Provider, s.Price.ID, s.Pricing, s.Cost.Total,
+				s.Disputed)
 		}
+	}
+	g.targets["m"] = []providers.Target{a}
+	if s := ask("", "scale"); s.Price.ID != "a_priority" || !s.Disputed || s.ServiceTier != "scale" {
+		t.Errorf("of a tier that nobody knows the dearest is charged: %s at %s, disputed: %t", s.ServiceTier, s.Price.ID, s.Disputed)
+	}
+	// Without such a budget the row has no price, rather than a wrong one.
+	other := newRig(t, keyWith(), a)
+	other.Prices = g.Prices
+	other.sender.then(plain(&chat.Usage{Input: 2000, Output: 7, ServiceTier: "scale"}))
+	if s := other.ok(t, `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}]}`).Spend; s.Pricing != billing.Unpriced {
+		t.Errorf("a tier that nobody knows, without a budget: %s, $%s", s.Pricing, s.Cost.Total)
 	}
 	// Only b is left, and what it would cost is not known.
 	g.targets["m"] = []providers.Target{b}

@@ -18,6 +18,9 @@ type Adjustment struct {
 	Month  string // which it is for, as 2026-11; "" is the current one
 }
 
+// earliestZone is how much earlier than in UTC a month begins at most.
+const earliestZone = 14 * time.Hour
+
 // Adjust posts a correction to a key and returns its row.
 func (a Actions) Adjust(ctx context.Context, adj Adjustment, by By) (billing.Spend, error) {
 	if by.Reason == "" {
@@ -30,6 +33,9 @@ func (a Actions) Adjust(ctx context.Context, adj Adjustment, by By) (billing.Spe
 	if adj.Month != "" {
 		if c.Period, err = billing.ParseMonth(adj.Month); err != nil {
 			return billing.Spend{}, invalid("month", "must be a month such as 2026-11")
+		}
+		if first, _ := c.Period.Span(time.UTC); first.Add(-earliestZone).After(a.now()) {
+			return billing.Spend{}, invalid("month", "must not be in the future")
 		}
 	}
 	key, err := a.Key(ctx, adj.KeyID)

@@ -17,6 +17,7 @@ func TestAdjustmentIsARowOfItsOwn(t *testing.T) {
 		`{"key_id":"` + key + `","amount_usd":"-1","kind":"fee","reason":"r"}`:        "invalid_value",
 		`{"key_id":"` + key + `","amount_usd":"1","kind":"usage","reason":"r"}`:       "invalid_value",
 		`{"key_id":"` + key + `","amount_usd":"1","month":"November","reason":"r"}`:   "invalid_value",
+		`{"key_id":"` + key + `","amount_usd":"1","month":"9998-01","reason":"r"}`:    "invalid_value",
 		`{"key_id":"` + key + `","amount_usd":1,"reason":"r"}`:                        "invalid_value",
 		`{"key_id":"` + key + `","amount_usd":"1","reason":"r","request_id":"req_x"}`: "unknown_field",
 	} {

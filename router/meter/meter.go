@@ -15,6 +15,7 @@ type Meter struct {
 	Try     []plan.Candidate // those of the plan that may be tried
 	Lowered int64            // the output bound of one choice, where it was lowered to fit a budget; else 0
 	Row     billing.Spend    // what the rows of all attempts have in common
+	Money   bool             // a budget in money binds the request
 }
 
 // output is how many tokens of output one choice may have at c.
@@ -48,6 +49,17 @@ func priceOf(c plan.Candidate, tier string, t billing.Tokens) (billing.Price, bo
 		return c.Price, c.Priced
 	}
 	return c.Prices.Charged(tier, t.Prompt())
+}
+
+// charged is what c asks for t in a tier, as it is charged. A budget in money is charged
+// for a tier that no price is known of, too: by the dearest that is. guessed says so.
+func (m *Meter) charged(c plan.Candidate, tier string, t billing.Tokens) (price billing.Price, guessed, ok bool) {
+	price, ok = priceOf(c, tier, t)
+	if ok || !m.Money {
+		return price, false, ok
+	}
+	price, ok = c.Prices.DearestTier(t)
+	return price, ok, ok
 }
 
 // mostFees is the most of each meter that the request may use at c.

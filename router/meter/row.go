@@ -1,6 +1,8 @@
 package meter
 
 import (
+	"cmp"
+
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -117,7 +119,11 @@ func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
 // it. What the provider stated is charged where that is more. Where it is not known
 // what something costs that was used, nor what all of it did, the row has no price.
 func (m *Meter) price(row *billing.Spend, c plan.Candidate, used []billing.Fee) {
-	price, priced := priceOf(c, row.ServiceTier, row.Tokens)
+	price, guessed, priced := m.charged(c, row.ServiceTier, row.Tokens)
+	if guessed && !row.Disputed { // nobody has said what this tier costs
+		told := row.Tokens
+		row.Disputed, row.Reported = true, cmp.Or(row.Reported, &told)
+	}
 	cost, fees, known := price.Charge(row.Tokens, used, row.ProviderCost)
 	stated := row.ProviderCost != nil && *row.ProviderCost > 0
 	row.Price, row.Fees = price, fees

@@ -9,41 +9,44 @@ import (
 
 // The codes of errors, as clients read them.
 const (
-	codeInvalidKey      = "invalid_api_key"
-	codeKeyInURL        = "key_in_url"
-	codeAddress         = "ip_not_allowed"
-	codeModelNotAllowed = "model_not_allowed"
-	codeModelNotFound   = "model_not_found"
-	codeUnpriced        = "model_unpriced"
-	codeMember          = "unpriced_member"
-	codeStored          = "provider_object_not_allowed"
-	codeCannot          = "unsupported_by_model"
-	codeDuplicate       = "duplicate_field"
-	codeInvalidValue    = "invalid_value"
-	codeUnknownParam    = "unknown_parameter"
-	codeMissing         = "missing_field"
-	codeContent         = "unsupported_content"
-	codeContext         = "context_length_exceeded"
-	codeTight           = "output_bound_too_low"
-	codeQuota           = "insufficient_quota"
-	codeStopped         = "key_overrun_stopped"
-	codeRotated         = "key_rotated"
-	codeDisabled        = "key_disabled"
-	codeRate            = "rate_limit_exceeded"
-	codeBytes           = "too_many_bytes_in_flight"
-	codeOverloaded      = "overloaded"
-	codeNoRequest       = "request_not_found"
-	codeAllFailed       = "all_providers_failed"
-	codeUpstreamAuth    = "upstream_auth_failed"
-	codeRedirect        = "upstream_redirect"
-	codeRefused         = "upstream_refused"
-	codeTimeout         = "upstream_timeout"
-	codeTruncated       = "upstream_truncated"
-	codeBroken          = "upstream_error"
-	codeOverlong        = "answer_too_long"
-	codeNoProvider      = "no_healthy_provider"
-	codeLedger          = "ledger_unavailable"
-	codeStopping        = "router_stopping"
+	codeInvalidKey       = "invalid_api_key"
+	codeKeyInURL         = "key_in_url"
+	codeAddress          = "ip_not_allowed"
+	codeModelNotAllowed  = "model_not_allowed"
+	codeModelNotFound    = "model_not_found"
+	codeUnpriced         = "model_unpriced"
+	codeMember           = "unpriced_member"
+	codeStored           = "provider_object_not_allowed"
+	codeCannot           = "unsupported_by_model"
+	codeDuplicate        = "duplicate_field"
+	codeInvalidValue     = "invalid_value"
+	codeUnknownParam     = "unknown_parameter"
+	codeUnsupported      = "unsupported_parameter"
+	codeUnsupportedValue = "unsupported_value"
+	codeMissing          = "missing_field"
+	codeContent          = "unsupported_content"
+	codeContext          = "context_length_exceeded"
+	codeTight            = "output_bound_too_low"
+	codeQuota            = "insufficient_quota"
+	codeStopped          = "key_overrun_stopped"
+	codeRotated          = "key_rotated"
+	codeDisabled         = "key_disabled"
+	codeRate             = "rate_limit_exceeded"
+	codeBytes            = "too_many_bytes_in_flight"
+	codeOverloaded       = "overloaded"
+	codeNoRequest        = "request_not_found"
+	codeAllFailed        = "all_providers_failed"
+	codeUpstreamAuth     = "upstream_auth_failed"
+	codeRedirect         = "upstream_redirect"
+	codeRefused          = "upstream_refused"
+	codeTimeout          = "upstream_timeout"
+	codeTruncated        = "upstream_truncated"
+	codeBroken           = "upstream_error"
+	codeOverlong         = "answer_too_long"
+	codeNoProvider       = "no_healthy_provider"
+	codeLedger           = "ledger_unavailable"
+	codeStopping         = "router_stopping"
+	codeHandoverOver     = "handover_over"
 
 	codeIdempotencyConflict = "idempotency_conflict"
 	codeIdempotencyRunning  = "idempotency_in_progress"
@@ -128,6 +131,21 @@ var ownCodes = map[string]web.Code{
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
 		About: "A member is not supported here.",
 		Fix:   "Leave out the member that param names.",
+	},
+	codeUnsupported: {
+		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
+		About: "The provider, or the model there, has no such member.",
+		Fix:   "Leave out the member that param names, or ask for another model.",
+	},
+	codeUnsupportedValue: {
+		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,
+		About: "The provider, or the model there, has the member, but not with this value.",
+		Fix:   "Give the member that param names another value, as the message says, or ask for another model.",
+	},
+	codeHandoverOver: {
+		Status: http.StatusGone, Type: web.TypeRequest, Retry: web.Never,
+		About: "The link of a hand-over has expired, was opened before, or never was one.",
+		Fix:   "Ask whoever gave you the link for a new one.",
 	},
 	codeMissing: {
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,

@@ -2,8 +2,11 @@ package server
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,5 +43,39 @@ func TestDocumentedCodesAreCurrent(t *testing.T) {
 		if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestEveryCodeInTheSourceHasAPage looks for codes that are written out where an error is
+// made, and that clients of the public listener can read.
+func TestEveryCodeInTheSourceHasAPage(t *testing.T) {
+	written := regexp.MustCompile(`\b(?:Code:\s*|"code":\s*)"([a-z_]+)"`)
+	found := 0
+	for _, root := range []string{filepath.Join("..", "..", "providers"), ".."} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			name := filepath.Base(path)
+			switch {
+			case err != nil:
+				return err
+			case d.IsDir() && slices.Contains([]string{"admin", "providertest", "testdata"}, name): // admin has codes of its own
+				return fs.SkipDir
+			case !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+				return nil
+			}
+			text, err := os.ReadFile(path)
+			for _, m := range written.FindAllSubmatch(text, -1) {
+				found++
+				if _, known := codes[string(m[1])]; !known {
+					t.Errorf("%s: %s has no page", path, m[1])
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d codes were found", found)
 	}
 }

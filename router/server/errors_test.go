@@ -486,7 +486,10 @@ func TestCodesAreComplete(t *testing.T) {
 	for _, tc := range examples {
 		met[tc.code] = true
 	}
-	for _, c := range []string{codeDuplicate, codeUnknownParam, codeMissing} { // the scanner's
+	for _, c := range []string{
+		codeDuplicate, codeUnknownParam, codeMissing, // the scanner's
+		codeUnsupported, codeUnsupportedValue, codeHandoverOver, // of providers and of hand-overs
+	} {
 		met[c] = true
 	}
 	for name, c := range codes {

@@ -39,7 +39,7 @@ func takeHandover(x *exchange) {
 	case errors.Is(err, billing.ErrNoHandover):
 		x.JSON(http.StatusGone, map[string]any{"error": map[string]any{
 			"message": "This hand-over is over, was opened before, or never was. Ask whoever gave you the link for a new one.",
-			"type":    "invalid_request_error", "param": nil, "code": "handover_over", "request_id": x.ID,
+			"type":    "invalid_request_error", "param": nil, "code": codeHandoverOver, "request_id": x.ID,
 		}})
 	case err != nil:
 		x.fail(err)
