@@ -113,8 +113,10 @@ var testLayers = map[string][]string{
 	"providers/catalogue": {"providers/chat"},
 	"router":              {"billing/sqlite", "providers/jsonraw", "providers/openai", "providers/sse", "providers/catalogue"},
 	"router/plan":         {"providers/openai"},
-	"router/server": {"billing/sqlite", "providers/openai", "providers/anthropic", "providers/bedrock", "providers/responses", "providers/vertex",
-		"providers/catalogue", "router/tokens", "router/health", "router/limit"},
+	"router/server": {
+		"billing/sqlite", "providers/openai", "providers/anthropic", "providers/bedrock", "providers/responses", "providers/vertex",
+		"providers/catalogue", "router/tokens", "router/health", "router/limit",
+	},
 	"router/admin":  {"billing/sqlite", "router/server"},
 	"router/tokens": {"providers"},
 }

@@ -123,6 +123,9 @@ func TestSilentDatabaseHoldsUpNothing(t *testing.T) {
 	}
 	between.shut(true)
 	p.awaitReady(http.StatusOK, degraded)
+	rewrite(t, config, contentOf(t, config)+"defaults: {max_output_tokens: 500}\n")
+	send(t, c, syscall.SIGHUP) // what is known of keys outlives a reload
+	p.awaitReloads("ok", 1)
 	for range 20 {
 		ask()
 	}

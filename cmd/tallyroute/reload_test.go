@@ -268,3 +268,29 @@ func TestStreamOutlivesTheReloadThatRemovesItsProvider(t *testing.T) {
 		t.Errorf("booked %+v", row)
 	}
 }
+
+// TestHealthOutlivesAReload: a target that asked not to be called for an hour is not
+// called after a reload either.
+func TestHealthOutlivesAReload(t *testing.T) {
+	t.Parallel()
+	limited := pt.JSON(http.StatusTooManyRequests, `{"error":{"message":"slow down","type":"rate_limit_error"}}`)
+	u := pt.NewUpstream(t, limited.With("Retry-After", "3600"))
+	config := writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", fmt.Sprintf("providers:\n  own:\n    adapter: openai\n    base_url: %s/v1\n"+
+		"    private: true\n    auth: {kind: none}\n    models:\n      - {id: m, context: 8000, max_output: 100, prices: "+
+		"[{since: 2026-01-01, prompt: 1, completion: 1}]}\n", u.URL()))
+	p := serve(t, config)
+	key := p.key()
+	refused := func() {
+		t.Helper()
+		if _, err := p.client(key).CreateChatCompletion(t.Context(), ask("own/m", "hi")); err == nil {
+			t.Error("a provider without capacity answered")
+		}
+	}
+	refused()
+	calls := len(u.Calls())
+	rewrite(t, config, contentOf(t, config)+"defaults: {max_output_tokens: 500}\n")
+	p.awaitReloads("ok", 1)
+	if refused(); calls == 0 || len(u.Calls()) != calls {
+		t.Errorf("%d calls before the reload, then %d", calls, len(u.Calls()))
+	}
+}

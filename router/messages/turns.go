@@ -147,8 +147,10 @@ func (m *message) block(block []byte) error {
 }
 
 // blockMembers are the members of blocks that have a place in a chat message.
-var blockMembers = []string{"type", "text", "source", "title", "cache_control", "id", "name", "input", "tool_use_id", "content", "is_error",
-	"thinking", "signature", "data", "context", "citations"}
+var blockMembers = []string{
+	"type", "text", "source", "title", "cache_control", "id", "name", "input", "tool_use_id", "content", "is_error",
+	"thinking", "signature", "data", "context", "citations",
+}
 
 // others notes the members of a block that nobody reads.
 func (m *message) others(block []byte) {

@@ -53,5 +53,7 @@ func (a *aside) others(value []byte, name, path string, read []string) {
 
 // itemMembers are the members of items of the input that are read, or that only repeat
 // what the provider itself said.
-var itemMembers = []string{"type", "id", "status", "role", "content", "phase", "call_id", "name", "namespace", "arguments", "input", "output",
-	"summary", "encrypted_content", "annotations", "created_by"}
+var itemMembers = []string{
+	"type", "id", "status", "role", "content", "phase", "call_id", "name", "namespace", "arguments", "input", "output",
+	"summary", "encrypted_content", "annotations", "created_by",
+}

@@ -254,7 +254,7 @@ func TestNothingIsCountedAsNothing(t *testing.T) {
 	}
 }
 
-// A request that is not a larger than others must not look far larger because its
+// A request that is no larger than others must not look far larger because its
 // picture is spelled out.
 func TestPictureIsNotCountedByItsBytes(t *testing.T) {
 	r := parse(t, with(fmt.Sprintf(`{"type":"image_url","image_url":{"url":%q}}`,
