@@ -214,7 +214,7 @@ type Replicas interface {
 	// it was using counts until the replica is back on its journal, or is forgotten
 	// again or for good. It refuses with *ConflictError while one of its epochs
 	// may still be alive, and with *NotFoundError.
-	ForgetReplica(ctx context.Context, id string) (int, error)
+	ForgetReplica(ctx context.Context, id string, notes ...*Change) (int, error)
 	// ForgetLost gives back all that replicas had leased whose leases expired
 	// longer than after ago, and lists their ids.
 	ForgetLost(ctx context.Context, after time.Duration) ([]string, error)

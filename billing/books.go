@@ -56,6 +56,7 @@ type PeriodChange struct {
 	Now    time.Time
 	// AcceptUnpriced closes a month although attempts in it have no price.
 	AcceptUnpriced bool
+	Notes          []*Change // for the audit log
 }
 
 // Check refuses a change that nobody answers for.
@@ -129,6 +130,7 @@ type ArchivedMonth struct {
 	SHA256 string
 	Actor  string
 	Now    time.Time
+	Notes  []*Change // for the audit log
 }
 
 // Check compares what is in the file with what the month was closed with.
@@ -154,7 +156,7 @@ func (a ArchivedMonth) Check(p PeriodStanding) error {
 type Corrections interface {
 	// Correct books rows of any kind but usage on the day they carry in
 	// OccurredAt, and posts them to the counters and the rollup, all or none.
-	Correct(ctx context.Context, rows []Spend) error
+	Correct(ctx context.Context, rows []Spend, notes ...*Change) error
 	// Reprice posts one adjustment for every usage row whose cost, with the
 	// adjustments that it has, is not what its price says. It works in batches,
 	// each atomic, and may be run again: what is right is left alone.

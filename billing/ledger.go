@@ -95,6 +95,9 @@ func replace[T any](contract *T, by any) {
 	}
 }
 
+// LedgerSetting is the setting under which a database keeps its own name.
+const LedgerSetting = "ledger_id"
+
 // Database is what is below the contracts.
 type Database interface {
 	// Migrate brings the schema up to date under a lock, so that any number of

@@ -16,6 +16,7 @@ type Repricing struct {
 	Price func(row Spend) (Price, bool)
 	// DryRun posts nothing.
 	DryRun bool
+	Notes  []*Change // for the audit log: they go with the first rows
 }
 
 // Check refuses what nobody answers for and spans that are empty.

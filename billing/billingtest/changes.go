@@ -1,16 +1,22 @@
 package billingtest
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/audit"
+	"tallyroute/billing/manage"
 )
 
 func changeCases() map[string]func(w *world) {
 	return map[string]func(w *world){
 		"ChangesAreWrittenWithWhatChanged": changesWritten,
 		"NoChangeWithoutWhatChanged":       changesFail,
+		"AuditLogIsOneChain":               auditChained,
+		"OldAuditRecordsGoFromTheFirstOn":  auditPruned,
 		"TeamAndProjectAreRenamed":         renameOwners,
 		"CostCentreOfRowsStays":            costCentreStays,
 		"RemovedBudgetBindsNobody":         removeBudget,
@@ -35,13 +41,14 @@ func changesWritten(w *world) {
 	if len(all) != 1 || all[0].ID < 1 {
 		w.Fatalf("a change without an id: %v", all)
 	}
-	n.ID = all[0].ID
+	n.ID, n.Outcome, n.Seq, n.Hash = all[0].ID, billing.OutcomeDone, 1, all[0].Hash
 	w.wantSame("changes", all, []billing.Change{*n})
 	for _, none := range []billing.ChangeFilter{
 		{Before: n.ID},
 		{Object: "x"},
 		{Actor: "x"},
 		{Action: "x"},
+		{Outcome: billing.OutcomeDenied},
 		{Since: w.now.Add(time.Second)},
 	} {
 		if all, err = w.ListChanges(w.Context(), none); err != nil || len(all) != 0 {
@@ -183,5 +190,61 @@ func topUp(w *world) {
 	w.wantNotFound(err, "budget")
 	if all, err := w.ListChanges(w.Context(), billing.ChangeFilter{}); err != nil || len(all) != 1 {
 		w.Errorf("changes: %v, %v", all, err)
+	}
+}
+
+// auditChained: many write at once, some of them in transactions that fail, and the
+// chain has every record that was written and no other.
+func auditChained(w *world) {
+	k := w.key()
+	no := errors.New("no")
+	const writers, acts = 4, 10
+	each(w.Context(), writers, func(ctx context.Context, _ int) {
+		for n := range acts {
+			_, err := w.UpdateKey(ctx, k.ID, func(k *billing.Key) error {
+				if n%3 == 2 {
+					return no
+				}
+				k.Purpose += "x"
+				return nil
+			}, w.note("key.change", string(k.ID)))
+			if err != nil && !errors.Is(err, no) {
+				w.Error(err)
+			}
+			odd := w.note("login", "ann\x00\xff")
+			odd.Outcome, odd.Role, odd.Source, odd.At = billing.OutcomeDenied, "owner", "192.0.2.1", w.now.Add(999*time.Nanosecond)
+			if err := w.Record(ctx, odd); err != nil {
+				w.Error(err)
+			}
+		}
+	})
+	r := w.verifyAudit()
+	if want := int64(writers * (acts + acts - acts/3)); r.Fault != nil || r.Records != want || r.Last.Seq != want {
+		w.Errorf("%+v, want %d records", r, want)
+	}
+}
+
+func (w *world) verifyAudit() audit.Report {
+	w.Helper()
+	r, err := manage.Actions{Store: w.Store}.VerifyAudit(w.Context())
+	w.must(err)
+	return r
+}
+
+// auditPruned: records go from the first on, whatever their times, and the chain
+// goes on from the first that is kept.
+func auditPruned(w *world) {
+	for n, age := range []time.Duration{4, 3, 1, 5, 0} { // the fourth is older, but comes after one that is younger
+		c := w.note("login", fmt.Sprint(n))
+		c.At = w.now.Add(-age * time.Hour)
+		w.must(w.Record(w.Context(), c))
+	}
+	n, err := w.PruneAudit(w.Context(), w.now.Add(-2*time.Hour), w.note("audit.prune", ""))
+	w.must(err)
+	if r := w.verifyAudit(); n != 2 || r.Fault != nil || r.Records != 4 || r.Last.Seq != 6 {
+		w.Errorf("%d are gone, %+v", n, r)
+	}
+	if n, err = w.PruneAudit(w.Context(), w.now.Add(-2*time.Hour), w.note("audit.prune", "")); n != 0 || err != nil {
+		w.Errorf("%d are gone, %v", n, err)
 	}
 }

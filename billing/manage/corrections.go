@@ -47,7 +47,9 @@ func (a Actions) Adjust(ctx context.Context, adj Adjustment, by By) (billing.Spe
 	if err != nil {
 		return billing.Spend{}, err
 	}
-	return row, a.Store.Correct(ctx, []billing.Spend{row})
+	note := a.note(by, "spend.adjust", string(key.ID))
+	note.Detail = map[string]string{"event_id": row.EventID, "kind": string(row.Kind), "amount": adj.Amount.String()}
+	return row, a.Store.Correct(ctx, []billing.Spend{row}, note)
 }
 
 // Repricing is what is to be costed again.
@@ -71,9 +73,12 @@ func (a Actions) Reprice(ctx context.Context, r Repricing, prices []billing.Pric
 			return billing.Repriced{}, err
 		}
 	}
+	note := a.note(by, "spend.reprice", cmp.Or(r.Provider, "*")+"/"+cmp.Or(r.Model, "*"))
+	note.Detail = map[string]string{"from": r.From.UTC().Format(time.RFC3339), "to": r.To.UTC().Format(time.RFC3339)}
 	book := billing.NewPriceBook(prices)
 	return a.Store.Reprice(ctx, billing.Repricing{
 		Provider: r.Provider, Model: r.Model, From: r.From, To: r.To, DryRun: r.DryRun, Reason: by.Reason, Actor: by.Actor, Now: a.now(),
+		Notes: []*billing.Change{note},
 		Price: func(row billing.Spend) (billing.Price, bool) { // as the router finds it
 			model := row.Model
 			if dearer, ok := book.ByID(row.Price.ID); ok && row.AnsweredModel != "" {
@@ -101,6 +106,9 @@ func (a Actions) BookRejects(ctx context.Context, requests []string, by By) (boo
 	}
 	var faults []error
 	for _, request := range requests {
+		if err := a.Store.Record(ctx, a.note(by, "reject.book", request)); err != nil {
+			return booked, err
+		}
 		n, err := a.Store.BookRejects(ctx, request, by.Actor)
 		if err != nil {
 			faults = append(faults, &RequestError{request, err})

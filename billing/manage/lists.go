@@ -46,6 +46,6 @@ func (a Actions) Replicas(ctx context.Context) ([]billing.ReplicaState, error) {
 
 // ForgetReplica gives back what a router that will not come back had leased, and
 // returns of how many windows.
-func (a Actions) ForgetReplica(ctx context.Context, id string) (int, error) {
-	return a.Store.ForgetReplica(ctx, id)
+func (a Actions) ForgetReplica(ctx context.Context, id string, by By) (int, error) {
+	return a.Store.ForgetReplica(ctx, id, a.note(by, "replica.forget", id))
 }

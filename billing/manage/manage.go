@@ -25,8 +25,13 @@ type Actions struct {
 	Clock      func() time.Time // nil is time.Now
 }
 
-// By is who does something, and why.
-type By struct{ Actor, Reason string }
+// By is who does something, from where, in which role, and why.
+type By struct {
+	Actor  string
+	Role   string // "" for the static token and for the host itself
+	Source string // an address or a host
+	Reason string
+}
 
 func (a Actions) now() time.Time {
 	if a.Clock == nil {

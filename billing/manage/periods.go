@@ -3,6 +3,7 @@ package manage
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"tallyroute/billing"
 )
@@ -16,18 +17,21 @@ type Closing struct {
 // ClosePeriod closes a month that is over: it takes no more rows, and its sum
 // and digest are kept.
 func (a Actions) ClosePeriod(ctx context.Context, c Closing, by By) (billing.PeriodStanding, error) {
-	change := a.periodChange(c.Month, by)
+	change := a.periodChange(c.Month, "period.close", by)
 	change.AcceptUnpriced = c.AcceptUnpriced
 	return a.Store.ClosePeriod(ctx, change)
 }
 
 // ReopenPeriod opens a closed month again. It needs a reason.
 func (a Actions) ReopenPeriod(ctx context.Context, month string, by By) (billing.PeriodStanding, error) {
-	return a.Store.ReopenPeriod(ctx, a.periodChange(month, by))
+	return a.Store.ReopenPeriod(ctx, a.periodChange(month, "period.reopen", by))
 }
 
-func (a Actions) periodChange(month string, by By) billing.PeriodChange {
-	return billing.PeriodChange{Month: billing.Month(month), Actor: by.Actor, Reason: by.Reason, Now: a.now()}
+func (a Actions) periodChange(month, action string, by By) billing.PeriodChange {
+	return billing.PeriodChange{
+		Month: billing.Month(month), Actor: by.Actor, Reason: by.Reason, Now: a.now(),
+		Notes: []*billing.Change{a.note(by, action, month)},
+	}
 }
 
 // Archivable refuses, with a *billing.ConflictError, a month that is not closed or
@@ -52,6 +56,8 @@ func (a Actions) Archivable(ctx context.Context, month billing.Month) error {
 // Archive drops the rows of a closed month from the database, once they are
 // safe in a file: written is what was read back from it. Every total stays.
 func (a Actions) Archive(ctx context.Context, written billing.ArchivedMonth, by By) error {
-	written.Actor, written.Now = by.Actor, a.now()
+	note := a.note(by, "period.archive", string(written.Month))
+	note.Detail = map[string]string{"sha256": written.SHA256, "rows": strconv.FormatInt(written.Rows, 10)}
+	written.Actor, written.Now, written.Notes = by.Actor, a.now(), []*billing.Change{note}
 	return a.Store.ArchiveMonth(ctx, written)
 }

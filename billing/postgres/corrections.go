@@ -58,14 +58,19 @@ func (s *Store) enter(ctx context.Context, tx pgx.Tx, rows []billing.Spend) erro
 }
 
 // Correct implements billing.Corrections.
-func (s *Store) Correct(ctx context.Context, rows []billing.Spend) error {
+func (s *Store) Correct(ctx context.Context, rows []billing.Spend, notes ...*billing.Change) error {
 	for _, r := range rows {
 		if r.Kind == billing.KindUsage || r.Kind == "" {
 			return errors.New("billing/postgres: usage is settled, not corrected")
 		}
 	}
 	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		return correct(ctx, c, func(ctx context.Context, tx pgx.Tx) error { return s.enter(ctx, tx, rows) })
+		return correct(ctx, c, func(ctx context.Context, tx pgx.Tx) error {
+			if err := s.enter(ctx, tx, rows); err != nil {
+				return err
+			}
+			return note(ctx, tx, notes)
+		})
 	})
 }
 
@@ -138,13 +143,15 @@ func (s *Store) Reprice(ctx context.Context, r billing.Repricing) (sum billing.R
 				if _, err := tx.Exec(ctx, repriceLockSQL); err != nil {
 					return err
 				}
-				next, more, err = s.repriceSome(ctx, tx, r, &batch, last)
-				return err
+				if next, more, err = s.repriceSome(ctx, tx, r, &batch, last); err != nil || r.DryRun {
+					return err
+				}
+				return note(ctx, tx, r.Notes)
 			})
 			if err != nil {
 				return err
 			}
-			sum, last = batch, next
+			sum, last, r.Notes = batch, next, nil
 		}
 		return nil
 	})

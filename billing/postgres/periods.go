@@ -166,7 +166,10 @@ func finishClose(ctx context.Context, tx pgx.Tx, c billing.PeriodChange, d *bill
 func recordChange(ctx context.Context, tx pgx.Tx, action string, c billing.PeriodChange, p billing.PeriodStanding) error {
 	_, err := tx.Exec(ctx, periodChangeSQL, c.Month.First(), action, c.Now, billing.CleanText(c.Actor), billing.CleanText(c.Reason),
 		int64(p.Money), p.Rows, p.Unpriced, p.SHA256)
-	return err
+	if err != nil {
+		return err
+	}
+	return note(ctx, tx, c.Notes)
 }
 
 // ReopenPeriod implements billing.Periods.

@@ -190,7 +190,7 @@ func gone(id string, epochs []epoch) error {
 }
 
 // ForgetReplica implements billing.Replicas.
-func (s *Store) ForgetReplica(ctx context.Context, id string) (int, error) {
+func (s *Store) ForgetReplica(ctx context.Context, id string, notes ...*billing.Change) (int, error) {
 	return s.giveBack(ctx, id, "", func(ctx context.Context, tx pgx.Tx, epochs []epoch) error {
 		if err := gone(id, epochs); err != nil {
 			return err
@@ -205,7 +205,7 @@ func (s *Store) ForgetReplica(ctx context.Context, id string) (int, error) {
 				}
 			}
 		}
-		return nil
+		return note(ctx, tx, notes)
 	})
 }
 

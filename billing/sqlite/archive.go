@@ -71,7 +71,7 @@ func (s *Store) ArchiveMonth(ctx context.Context, a billing.ArchivedMonth) error
 		if _, err := tx.exec(ctx, dropRows, a.Month.First(), a.Month.Next().First()); err != nil {
 			return err
 		}
-		return recordChange(ctx, tx, "archive", billing.PeriodChange{Month: a.Month, Actor: a.Actor, Now: a.Now}, p)
+		return recordChange(ctx, tx, "archive", billing.PeriodChange{Month: a.Month, Actor: a.Actor, Now: a.Now, Notes: a.Notes}, p)
 	})
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // Correct implements billing.Corrections.
-func (s *Store) Correct(ctx context.Context, rows []billing.Spend) error {
+func (s *Store) Correct(ctx context.Context, rows []billing.Spend, notes ...*billing.Change) error {
 	tidy := make([]billing.Spend, len(rows))
 	for i, r := range rows {
 		tidy[i] = r.Tidy()
@@ -19,7 +19,12 @@ func (s *Store) Correct(ctx context.Context, rows []billing.Spend) error {
 			return err
 		}
 	}
-	return s.write.do(ctx, func(ctx context.Context, tx *session) error { return s.book(ctx, tx, tidy) })
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		if err := s.book(ctx, tx, tidy); err != nil {
+			return err
+		}
+		return note(ctx, tx, notes)
+	})
 }
 
 // repriceBatch is how many rows are looked at in one transaction.
@@ -52,11 +57,13 @@ func (s *Store) Reprice(ctx context.Context, r billing.Repricing) (sum billing.R
 	for more := true; more && err == nil; {
 		batch := sum
 		err = s.write.do(ctx, func(ctx context.Context, tx *session) (err error) {
-			last, more, err = s.repriceSome(ctx, tx, r, &batch, last)
-			return err
+			if last, more, err = s.repriceSome(ctx, tx, r, &batch, last); err != nil || r.DryRun {
+				return err
+			}
+			return note(ctx, tx, r.Notes)
 		})
 		if err == nil {
-			sum = batch
+			sum, r.Notes = batch, nil
 		}
 	}
 	return sum, err

@@ -123,9 +123,11 @@ func (s *Store) beginClose(ctx context.Context, tx *session, c billing.PeriodCha
 
 func recordChange(ctx context.Context, tx *session, action string, c billing.PeriodChange, p billing.PeriodStanding) error {
 	_, err := tx.exec(ctx, insertPeriodChange, c.Month.First(), action, stamp(c.Now), billing.CleanText(c.Actor),
-		billing.CleanText(c.Reason),
-		int64(p.Money), p.Rows, p.Unpriced, text(p.SHA256))
-	return err
+		billing.CleanText(c.Reason), int64(p.Money), p.Rows, p.Unpriced, text(p.SHA256))
+	if err != nil {
+		return err
+	}
+	return note(ctx, tx, c.Notes)
 }
 
 // ReopenPeriod implements billing.Periods.

@@ -119,14 +119,14 @@ func setBusyAside(ctx context.Context, tx *session, id, epoch string) error {
 }
 
 // ForgetReplica implements billing.Replicas.
-func (s *Store) ForgetReplica(ctx context.Context, id string) (leases int, err error) {
-	return s.forget(ctx, id, setBusyAside)
+func (s *Store) ForgetReplica(ctx context.Context, id string, notes ...*billing.Change) (leases int, err error) {
+	return s.forget(ctx, id, setBusyAside, notes...)
 }
 
 // forget gives back what the epochs of a replica have leased, each after first.
-func (s *Store) forget(ctx context.Context, id string, first func(ctx context.Context, tx *session, id, epoch string) error) (leases int,
-	err error,
-) {
+func (s *Store) forget(ctx context.Context, id string, first func(ctx context.Context, tx *session, id, epoch string) error,
+	notes ...*billing.Change,
+) (leases int, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		leases = 0
 		epochs, err := epochsOf(ctx, tx, id)
@@ -150,7 +150,7 @@ func (s *Store) forget(ctx context.Context, id string, first func(ctx context.Co
 			}
 			leases += n
 		}
-		return nil
+		return note(ctx, tx, notes)
 	})
 	return leases, err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
@@ -85,42 +84,5 @@ func (c keysTopUp) Run(a *cli) error {
 		}
 		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", s.Budget.ID, budgetLine(s.Budget, []billing.Balance{s}))
 		return err
-	})
-}
-
-// changesCommand is "tallyroute changes": who changed what.
-type changesCommand struct {
-	List changesList `cmd:"" help:"List changes, the newest first."`
-}
-
-type changesList struct {
-	format
-	Object string        `help:"The id of what was changed." placeholder:"ID"`
-	Actor  string        `help:"Who changed it, such as cli:ann." placeholder:"NAME"`
-	Action string        `help:"Such as key.revoke." placeholder:"ACTION"`
-	Since  time.Duration `help:"How far back, such as 24h."`
-	Limit  int           `help:"How many; at most 1000." default:"100"`
-}
-
-// Run lists the changes.
-func (c changesList) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		f := billing.ChangeFilter{Object: c.Object, Actor: c.Actor, Action: c.Action, Limit: c.Limit}
-		if c.Since > 0 {
-			f.Since = time.Now().Add(-c.Since)
-		}
-		all, err := m.Changes(a.ctx, f)
-		if err != nil {
-			return err
-		}
-		t := table{header: []string{"CHANGED", "ACTOR", "ACTION", "OBJECT", "REASON", "WHAT"}}
-		views := []manage.ChangeView{}
-		for _, one := range all {
-			t.add(text(timestamp(one.At)), text(one.Actor), text(one.Action), text(one.Object), text(one.Reason),
-				text(detailText(one.Detail)))
-			views = append(views, manage.ViewChange(one))
-		}
-		t.records = views
-		return t.write(a.stdout, c.Output)
 	})
 }

@@ -20,7 +20,6 @@ type grammar struct {
 	Teams     teamsCommand     `cmd:"" help:"Create, list, change and archive teams."`
 	Projects  projectsCommand  `cmd:"" help:"Create, list, change and archive projects."`
 	Budgets   budgetsCommand   `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
-	Changes   changesCommand   `cmd:"" help:"Who changed what, and why."`
 	Providers providersCommand `cmd:"" help:"Providers, and how they have been behaving."`
 	Models    modelsCommand    `cmd:"" help:"Who serves a model, and at what price."`
 	Catalogue catalogueCommand `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
@@ -30,7 +29,7 @@ type grammar struct {
 	Prices    pricesCommand    `cmd:"" help:"Correct what was costed with a wrong price."`
 	Spend     spendCommand     `cmd:"" help:"Post corrections, and archive closed months."`
 	Integrity integrityCommand `cmd:"" help:"Prove that the ledger adds up."`
-	Audit     auditCommand     `cmd:"" hidden:"" help:"The former name of tallyroute integrity."`
+	Audit     auditCommand     `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
 	Events    eventsCommand    `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
 	Replicas  replicasCommand  `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
 	Setup     configCommand    `cmd:"" name:"config" help:"Check and print the configuration."`

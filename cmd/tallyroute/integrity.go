@@ -15,10 +15,16 @@ type integrityCommand struct {
 	Quick bool `help:"Do not read closed months again to compare digests."`
 }
 
-// auditCommand is "tallyroute audit". Without another word it does what it did
-// before the integrity check had a name of its own.
+// auditCommand is "tallyroute audit": the log of who did what. Without another word it
+// does what it did before the integrity check had a name of its own.
 type auditCommand struct {
-	Ledger auditLedger `cmd:"" default:"withargs" help:"The former name of tallyroute integrity."`
+	List       auditList       `cmd:"" help:"Who did what, the newest first."`
+	Verify     auditVerify     `cmd:"" help:"Follow the chain: name the first record that is altered or missing."`
+	Export     auditExport     `cmd:"" help:"Write every record to a file as JSON lines, which audit verify --file reads."`
+	Checkpoint auditCheckpoint `cmd:"" help:"Sign the log as it is now, to be kept elsewhere."`
+	SigningKey auditSigningKey `cmd:"" help:"Make a key that signs checkpoints."`
+	Prune      auditPrune      `cmd:"" help:"Remove records that are older than they have to be kept."`
+	Ledger     auditLedger     `cmd:"" hidden:"" default:"withargs" help:"The former name of tallyroute integrity."`
 }
 
 type auditLedger struct{ integrityCommand }

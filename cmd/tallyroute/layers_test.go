@@ -60,11 +60,12 @@ var layers = map[string][]string{
 	},
 
 	"billing/integrity":         {"billing"},
-	"billing/manage":            {"billing"},
+	"billing/audit":             {"billing"},
+	"billing/manage":            {"billing", "billing/audit"},
 	"billing/lease":             {"billing", "billing/journal"},
-	"billing/postgres":          {"billing", "billing/integrity", "migrations"},
-	"billing/sqlite":            {"billing", "billing/integrity", "migrations"},
-	"billing/billingtest":       {"billing", "billing/manage"},
+	"billing/postgres":          {"billing", "billing/audit", "billing/integrity", "migrations"},
+	"billing/sqlite":            {"billing", "billing/audit", "billing/integrity", "migrations"},
+	"billing/billingtest":       {"billing", "billing/audit", "billing/manage"},
 	"billing/postgres/pgtest":   {"billing/billingtest/prove"},
 	"billing/billingtest/prove": {},
 

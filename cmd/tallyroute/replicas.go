@@ -49,7 +49,7 @@ type replicasForgetCommand struct {
 // Run gives back its leases.
 func (c replicasForgetCommand) Run(a *cli) error {
 	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		n, err := m.ForgetReplica(a.ctx, c.ID)
+		n, err := m.ForgetReplica(a.ctx, c.ID, by(""))
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func adjustSpend(x *exchange, in adjustment) (manage.AdjustmentView, error) {
 	if in.Amount == nil {
 		return manage.AdjustmentView{}, invalid("amount_usd", "is required")
 	}
-	who := by(in.Reason)
+	who := x.by(in.Reason)
 	if in.Actor != "" {
 		who.Actor += ":" + in.Actor
 	}
@@ -51,7 +51,7 @@ type repricing struct {
 // the prices of the catalogue.
 func reprice(x *exchange, in repricing) (manage.RepricedView, error) {
 	r := manage.Repricing{Provider: in.Provider, Model: in.Model, From: in.From.Time, To: in.To.Time, DryRun: in.DryRun}
-	sum, err := x.Actions.Reprice(x.ctx(), r, x.Prices(), by(in.Reason))
+	sum, err := x.Actions.Reprice(x.ctx(), r, x.Prices(), x.by(in.Reason))
 	if err != nil {
 		return manage.RepricedView{}, err
 	}

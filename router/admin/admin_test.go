@@ -620,7 +620,7 @@ func TestPagesOfChanges(t *testing.T) {
 	}
 	var seen []string
 	for cursor := ""; ; {
-		got := g.ask("GET", "/admin/v1/changes?action=key.change&limit=2&cursor="+cursor, "")
+		got := g.ask("GET", "/admin/v1/audit?action=key.change&limit=2&cursor="+cursor, "")
 		for _, item := range got.data() {
 			seen = append(seen, item.(map[string]any)["detail"].(map[string]any)["name"].(string))
 		}
@@ -636,7 +636,7 @@ func TestPagesOfChanges(t *testing.T) {
 	if want := []string{"b → c", "a → b", "k → a"}; !slices.Equal(seen, want) {
 		t.Errorf("%q, want %q", seen, want)
 	}
-	g.ask("GET", "/admin/v1/changes?cursor=zzz", "").refused(t, 422, "invalid_value")
+	g.ask("GET", "/admin/v1/audit?cursor=zzz", "").refused(t, 422, "invalid_value")
 
 	budget := "/admin/v1/budgets/" + made.v["budgets"].([]any)[0].(map[string]any)["id"].(string)
 	for range 2 {
@@ -645,7 +645,7 @@ func TestPagesOfChanges(t *testing.T) {
 		}
 	}
 	g.ask("DELETE", "/admin/v1/budgets/bud_none", "").refused(t, 404, "budget_not_found")
-	if got := g.ask("GET", "/admin/v1/changes?action=budget.remove", ""); len(got.data()) != 1 {
+	if got := g.ask("GET", "/admin/v1/audit?action=budget.remove", ""); len(got.data()) != 1 {
 		t.Errorf("removed twice: %s", got.text)
 	}
 }

@@ -53,7 +53,7 @@ type scopedBudget struct {
 func setBudget(x *exchange, in scopedBudget) (manage.BudgetView, error) {
 	c := in.budget()
 	c.ID, c.Scope = in.ID, billing.Scope(in.Scope)
-	b, existed, err := x.Actions.SetBudget(x.ctx(), c, in.ScopeID, by(""))
+	b, existed, err := x.Actions.SetBudget(x.ctx(), c, in.ScopeID, x.by(""))
 	if err != nil {
 		return manage.BudgetView{}, err
 	}

@@ -164,4 +164,6 @@ func (x *exchange) param(name string) string {
 var madeOrFound = map[bool]int{false: http.StatusCreated, true: http.StatusOK}
 
 // by is who asks. The admin token has no name.
-func by(reason string) manage.By { return manage.By{Actor: "admin", Reason: reason} }
+func (x *exchange) by(reason string) manage.By {
+	return manage.By{Actor: "admin", Source: x.C.RemoteIP(), Reason: reason}
+}

@@ -118,7 +118,7 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 	if in.Handover && !in.DryRun {
 		return createKeyFor(x, request)
 	}
-	made, err := x.Actions.CreateKeyOnce(x.ctx(), request, by(""))
+	made, err := x.Actions.CreateKeyOnce(x.ctx(), request, x.by(""))
 	if err != nil {
 		return CreatedKey{}, err
 	}
@@ -134,7 +134,7 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 
 // createKeyFor answers with a link in place of the secret.
 func createKeyFor(x *exchange, request manage.KeyRequest) (CreatedKey, error) {
-	made, token, err := x.Actions.CreateKeyFor(x.ctx(), request, manage.DefaultHandover, by(""))
+	made, token, err := x.Actions.CreateKeyFor(x.ctx(), request, manage.DefaultHandover, x.by(""))
 	if err != nil {
 		return CreatedKey{}, err
 	}
@@ -272,7 +272,7 @@ func changeKey(x *exchange, in keyChange) (manage.KeyView, error) {
 	if in.says() {
 		change.Edit = func(k *billing.Key) { in.apply(k, x.Start) }
 	}
-	return viewed(x.viewTagged)(x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), change, by(in.Reason)))
+	return viewed(x.viewTagged)(x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), change, x.by(in.Reason)))
 }
 
 // says reports whether anything of the key itself is to be different.
@@ -336,7 +336,7 @@ func endUse(
 			return manage.KeyView{}, err
 		}
 		e := manage.Ending{Version: version, DryRun: in.DryRun}
-		return viewed(x.viewTagged)(do(x.Actions, x.ctx(), billing.KeyID(x.param("id")), e, by(in.Reason)))
+		return viewed(x.viewTagged)(do(x.Actions, x.ctx(), billing.KeyID(x.param("id")), e, x.by(in.Reason)))
 	}
 }
 

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
 	"tallyroute/billing"
@@ -27,7 +26,7 @@ func revokeSecret(x *exchange, in foundSecret) (manage.KeyView, error) {
 		return manage.KeyView{}, err
 	}
 	x.subject = string(key.ID)
-	if key, err = x.Actions.RevokeKey(x.ctx(), key.ID, manage.Ending{}, by(in.Reason)); err != nil {
+	if key, err = x.Actions.RevokeKey(x.ctx(), key.ID, manage.Ending{}, x.by(in.Reason)); err != nil {
 		return manage.KeyView{}, err
 	}
 	return x.viewKey(key), nil
@@ -60,7 +59,7 @@ func rotateKey(x *exchange, in rotation) (RotatedKey, error) {
 	if in.UntilUnused != nil {
 		r.UntilUnused = time.Duration(*in.UntilUnused)
 	}
-	done, err := x.Actions.RotateKey(x.ctx(), billing.KeyID(x.param("id")), r, by(in.Reason))
+	done, err := x.Actions.RotateKey(x.ctx(), billing.KeyID(x.param("id")), r, x.by(in.Reason))
 	if err != nil {
 		return RotatedKey{}, err
 	}
@@ -115,7 +114,7 @@ func handOverKey(x *exchange, in handover) (Handover, error) {
 	if in.Overlap != nil {
 		overlap = time.Duration(*in.Overlap)
 	}
-	token, err := x.Actions.HandOver(x.ctx(), billing.KeyID(x.param("id")), life, overlap, by(in.Reason))
+	token, err := x.Actions.HandOver(x.ctx(), billing.KeyID(x.param("id")), life, overlap, x.by(in.Reason))
 	x.status = http.StatusCreated
 	return viewHandover(token), err
 }
@@ -130,7 +129,7 @@ type topUp struct {
 // topUpKey is POST /keys/{id}/top-up.
 func topUpKey(x *exchange, in topUp) (manage.BudgetView, error) {
 	return viewed(manage.ViewBalance)(x.Actions.TopUp(x.ctx(), billing.KeyID(x.param("id")), billing.Money(in.USD), in.Reference,
-		by(in.Reason)))
+		x.by(in.Reason)))
 }
 
 // teamChange is the body of changeTeam.
@@ -145,12 +144,12 @@ type teamChange struct {
 func changeTeam(x *exchange, in teamChange) (manage.TeamView, error) {
 	return viewed(manage.ViewTeam)(x.Actions.ChangeTeam(x.ctx(), x.param("id"), manage.OwnerChange{
 		Name: in.Name, CostCenter: in.CostCenter, Address: in.OwnerEmail,
-	}, by(in.Reason)))
+	}, x.by(in.Reason)))
 }
 
 // archiveTeam is POST /teams/{id}/archive.
 func archiveTeam(x *exchange, in reasoned) (manage.TeamView, error) {
-	return viewed(manage.ViewTeam)(x.Actions.ArchiveTeam(x.ctx(), x.param("id"), by(in.Reason)))
+	return viewed(manage.ViewTeam)(x.Actions.ArchiveTeam(x.ctx(), x.param("id"), x.by(in.Reason)))
 }
 
 // projectChange is the body of changeProject.
@@ -163,12 +162,12 @@ type projectChange struct {
 // changeProject is PATCH /projects/{id}.
 func changeProject(x *exchange, in projectChange) (manage.ProjectView, error) {
 	return viewed(manage.ViewProject)(x.Actions.ChangeProject(x.ctx(), x.param("id"), manage.OwnerChange{Name: in.Name, Team: in.Team},
-		by(in.Reason)))
+		x.by(in.Reason)))
 }
 
 // archiveProject is POST /projects/{id}/archive.
 func archiveProject(x *exchange, in reasoned) (manage.ProjectView, error) {
-	return viewed(manage.ViewProject)(x.Actions.ArchiveProject(x.ctx(), x.param("id"), by(in.Reason)))
+	return viewed(manage.ViewProject)(x.Actions.ArchiveProject(x.ctx(), x.param("id"), x.by(in.Reason)))
 }
 
 // budgetChange is the body of changeBudget.
@@ -192,7 +191,7 @@ func changeBudget(x *exchange, in budgetChange) (manage.BudgetView, error) {
 			Period: billing.Period(in.Period.Value), Zone: in.Zone.Value, Tokens: in.Tokens.Value, Money: in.USD.Value.money(),
 		},
 		NoMoney: in.USD.There && in.USD.Value == nil, NoTokens: in.Tokens.There && in.Tokens.Value == nil,
-	}, by(in.Reason)))
+	}, x.by(in.Reason)))
 }
 
 // Removed is what was removed.
@@ -204,48 +203,10 @@ type Removed struct {
 // removeBudget is DELETE /budgets/{id}. Why stands in the query.
 func removeBudget(x *exchange, in reasoned) (Removed, error) {
 	id := x.param("id")
-	return Removed{id, true}, x.Actions.RemoveBudget(x.ctx(), id, by(in.Reason))
+	return Removed{id, true}, x.Actions.RemoveBudget(x.ctx(), id, x.by(in.Reason))
 }
 
 // resetBudget is POST /budgets/{id}/reset.
 func resetBudget(x *exchange, in reasoned) (manage.BudgetView, error) {
-	return viewed(manage.ViewBalance)(x.Actions.ResetBudget(x.ctx(), x.param("id"), by(in.Reason)))
-}
-
-// changeFilter are the parameters of listChanges.
-type changeFilter struct {
-	paging
-	Object string `json:"object" doc:"The id of what was changed."`
-	Actor  string `json:"actor"`
-	Action string `json:"action" doc:"Such as key.revoke."`
-	Since  string `json:"since" doc:"An instant such as 2026-11-01T00:00:00Z."`
-}
-
-// listChanges is GET /changes: who changed what, the newest first.
-func listChanges(x *exchange, in changeFilter) (page[manage.ChangeView], error) {
-	none := page[manage.ChangeView]{}
-	limit, err := in.limit()
-	if err != nil {
-		return none, err
-	}
-	f := billing.ChangeFilter{Object: in.Object, Actor: in.Actor, Action: in.Action, Limit: limit + 1}
-	if in.Since != "" {
-		if f.Since, err = time.Parse(time.RFC3339, in.Since); err != nil {
-			return none, invalid("since", "must be an instant such as 2026-11-01T00:00:00Z")
-		}
-	}
-	if in.Cursor != "" {
-		if f.Before, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil || f.Before < 1 {
-			return none, errCursor()
-		}
-	}
-	all, err := x.Actions.Changes(x.ctx(), f)
-	if err != nil {
-		return none, err
-	}
-	list := listOf(all[:min(limit, len(all))], manage.ViewChange)
-	if len(all) > limit {
-		list.continueAfter(strconv.FormatInt(all[limit-1].ID, 10))
-	}
-	return list, nil
+	return viewed(manage.ViewBalance)(x.Actions.ResetBudget(x.ctx(), x.param("id"), x.by(in.Reason)))
 }

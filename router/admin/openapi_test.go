@@ -307,8 +307,14 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("PATCH", "/budgets/"+budget, `{"usd":"7","tokens":100}`)
 	ask("POST", "/budgets/"+budget+"/reset", `{"reason":"a new contract"}`)
 	ask("DELETE", "/budgets/"+budget+"?reason=over", "")
-	if text := ask("GET", "/changes", "").text; strings.Contains(text, secret) || !strings.Contains(text, "a new contract") {
+	if text := ask("GET", "/audit", "").text; strings.Contains(text, secret) || !strings.Contains(text, "a new contract") {
 		t.Errorf("changes: %s", text)
+	}
+	if got := ask("GET", "/audit/verify", ""); got.v["ok"] != true {
+		t.Errorf("the audit log: %s", got.text)
+	}
+	if got := ask("GET", "/audit/export", ""); strings.Contains(got.text, secret) || !strings.Contains(got.text, "a new contract") {
+		t.Errorf("the audit log: %s", got.text)
 	}
 	ask("GET", "/spend?group_by=team", "")
 	ask("GET", "/usage?by=key", "")

@@ -40,7 +40,11 @@ func operations() []operation {
 		does("resetBudget", post, "/budgets/:id/reset", "Reset what was used in the current period to zero. It needs a reason.",
 			resetBudget),
 		does("removeBudget", remove, "/budgets/:id", "Remove a budget: it no longer applies.", removeBudget),
-		does("listChanges", get, "/changes", "List who changed what, newest first.", listChanges),
+		does("listAudit", get, "/audit", "List who did what, newest first.", listAudit),
+		does("verifyAudit", get, "/audit/verify", "Follow the chain of the audit log. A fault is part of the answer, not an error.",
+			verifyAudit).slowly(),
+		does("exportAudit", get, "/audit/export", "Every record of the audit log as JSON lines, oldest first.", exportAudit).
+			streaming("application/jsonl").slowly(),
 		does("getSpend", get, "/spend", "What was spent, by one or two dimensions.", getSpend).slowly(),
 		does("getUsage", get, "/usage", "Requests, refusals, errors, latency and peaks of each hour.", getUsage).slowly(),
 		does("getPriceChanges", get, "/prices", "Which prices changed, and what usage costs by the old and the new one.", getPriceChanges).

@@ -32,7 +32,7 @@ type CreatedTeam struct {
 func createTeam(x *exchange, in newTeam) (CreatedTeam, error) {
 	made, err := x.Actions.EnsureTeam(x.ctx(), billing.Project{
 		Team: in.Name, CostCenter: in.CostCenter, Name: in.Project, Environment: in.Environment,
-	}, by(""))
+	}, x.by(""))
 	if err != nil {
 		return CreatedTeam{}, err
 	}
@@ -61,7 +61,7 @@ type newProject struct {
 func createProject(x *exchange, in newProject) (manage.ProjectView, error) {
 	project, existed, err := x.Actions.EnsureProject(x.ctx(), billing.Project{
 		Name: in.Name, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
-	}, by(""))
+	}, x.by(""))
 	if err != nil {
 		return manage.ProjectView{}, err
 	}

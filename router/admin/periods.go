@@ -21,13 +21,13 @@ type closing struct {
 
 // closePeriod is POST /periods/2026-10/close.
 func closePeriod(x *exchange, in closing) (manage.PeriodView, error) {
-	p, err := x.Actions.ClosePeriod(x.ctx(), manage.Closing{Month: x.param("month"), AcceptUnpriced: in.AcceptUnpriced}, by(""))
+	p, err := x.Actions.ClosePeriod(x.ctx(), manage.Closing{Month: x.param("month"), AcceptUnpriced: in.AcceptUnpriced}, x.by(""))
 	return manage.ViewPeriod(p), err
 }
 
 // reopenPeriod is POST /periods/2026-10/reopen. It needs a reason.
 func reopenPeriod(x *exchange, in reasoned) (manage.PeriodView, error) {
-	p, err := x.Actions.ReopenPeriod(x.ctx(), x.param("month"), by(in.Reason))
+	p, err := x.Actions.ReopenPeriod(x.ctx(), x.param("month"), x.by(in.Reason))
 	return manage.ViewPeriod(p), err
 }
 
@@ -85,6 +85,6 @@ func archivePeriod(x *exchange, in archived) (ArchivedPeriod, error) {
 	if in.Cost != nil {
 		a.Money = billing.Money(*in.Cost)
 	}
-	err := x.Actions.Archive(x.ctx(), a, by(""))
+	err := x.Actions.Archive(x.ctx(), a, x.by(""))
 	return ArchivedPeriod{a.Month, a.Rows, a.SHA256}, err
 }

@@ -14,7 +14,7 @@ func listRejects(x *exchange, _ none) (page[manage.RejectView], error) {
 
 // bookReject is POST /rejects/req_…/book: the rows of a request that wait.
 func bookReject(x *exchange, _ none) (manage.Booked, error) {
-	booked, err := x.Actions.BookRejects(x.ctx(), []string{x.param("request")}, by(""))
+	booked, err := x.Actions.BookRejects(x.ctx(), []string{x.param("request")}, x.by(""))
 	if refused := (*manage.RequestError)(nil); errors.As(err, &refused) {
 		err = refused.Err
 	}

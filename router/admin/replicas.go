@@ -18,7 +18,7 @@ type Forgotten struct {
 // back had leased can be spent by others.
 func forgetReplica(x *exchange, _ none) (Forgotten, error) {
 	id := x.param("id")
-	n, err := x.Actions.ForgetReplica(x.ctx(), id)
+	n, err := x.Actions.ForgetReplica(x.ctx(), id, x.by(""))
 	return Forgotten{id, n}, err
 }
 

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"tallyroute/billing"
 	"tallyroute/billing/journal"
 	"tallyroute/billing/lease"
@@ -78,12 +76,8 @@ func (b *ledger) run(ctx context.Context) error {
 	}
 }
 
-const (
-	// ledgerSetting is under which name a database keeps its own name.
-	ledgerSetting = "ledger_id"
-	// ledgerFile is where a journal keeps the name of its database.
-	ledgerFile = "ledger"
-)
+// ledgerFile is where a journal keeps the name of its database.
+const ledgerFile = "ledger"
 
 // wrongJournalError is a journal with spend of another database.
 type wrongJournalError struct{ dir string }
@@ -99,7 +93,7 @@ func (b *ledger) confirm(ctx context.Context) error {
 	if b.fast == nil {
 		return nil
 	}
-	id, err := b.store.Setting(ctx, ledgerSetting, "ledger_"+ulid.Make().String())
+	id, err := b.store.Setting(ctx, billing.LedgerSetting, billing.NewID("ledger_"))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,88 @@
+package audit
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Checkpoint says, signed, what the log was at an instant. Whoever keeps one
+// elsewhere can prove later that nothing before it was changed.
+type Checkpoint struct {
+	Ledger    string `json:"ledger"` // the id of the database
+	Seq       int64  `json:"seq"`
+	Hash      string `json:"hash"`
+	At        string `json:"at"`
+	KeyID     string `json:"key_id"`    // the first 16 characters of the public key
+	Signature string `json:"signature"` // Ed25519 over the lines of signedText, in base64
+}
+
+// signedText is what is signed.
+func (c Checkpoint) signedText() []byte {
+	return fmt.Appendf(nil, "tallyroute audit checkpoint 1\n%s\n%d\n%s\n%s\n", c.Ledger, c.Seq, c.Hash, c.At)
+}
+
+// SigningKey signs checkpoints. It does not print.
+type SigningKey struct{ private ed25519.PrivateKey }
+
+var errSigningKey = errors.New("not a signing key: want the 32 bytes of an Ed25519 seed in base64, as printed by " +
+	"tallyroute audit signing-key")
+
+// ParseSigningKey reads the seed of a key in base64.
+func ParseSigningKey(text string) (SigningKey, error) {
+	seed, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return SigningKey{}, errSigningKey
+	}
+	return SigningKey{ed25519.NewKeyFromSeed(seed)}, nil
+}
+
+// String does not show the key.
+func (SigningKey) String() string { return "[signing key]" }
+
+// GoString does not show the key.
+func (SigningKey) GoString() string { return "[signing key]" }
+
+// Public is what checkpoints are verified with, in base64.
+func (k SigningKey) Public() string {
+	public, _ := k.private.Public().(ed25519.PublicKey)
+	return base64.StdEncoding.EncodeToString(public)
+}
+
+// Sign makes a checkpoint of a log that ends with last.
+func (k SigningKey) Sign(ledger string, last billing.AuditMark, at time.Time) Checkpoint {
+	c := Checkpoint{Ledger: ledger, Seq: last.Seq, Hash: last.Hash, At: at.UTC().Format(time.RFC3339), KeyID: k.Public()[:16]}
+	c.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(k.private, c.signedText()))
+	return c
+}
+
+var (
+	errPublicKey = errors.New("not a public key: want the 32 bytes of an Ed25519 key in base64")
+	errSignature = errors.New("the signature of the checkpoint is not by this key, or the checkpoint was changed")
+)
+
+// Open reads a checkpoint and verifies it by a public key in base64.
+func Open(text []byte, public string) (Checkpoint, error) {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(public))
+	if err != nil || len(key) != ed25519.PublicKeySize {
+		return Checkpoint{}, errPublicKey
+	}
+	var c Checkpoint
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, fmt.Errorf("not a checkpoint: %w", err)
+	}
+	signature, err := base64.StdEncoding.DecodeString(c.Signature)
+	if err != nil || !ed25519.Verify(key, c.signedText(), signature) {
+		return c, errSignature
+	}
+	return c, nil
+}
+
+// Mark is what the checkpoint vouches for.
+func (c Checkpoint) Mark() billing.AuditMark { return billing.AuditMark{Seq: c.Seq, Hash: c.Hash} }

@@ -1,0 +1,166 @@
+package manage
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/audit"
+)
+
+// note is the record of a change, which stores write with it.
+func (a Actions) note(by By, action, object string) *billing.Change {
+	return &billing.Change{
+		At: a.now(), Actor: cmp.Or(by.Actor, "unknown"), Role: by.Role, Source: by.Source, Action: action, Object: object,
+		Reason: strings.TrimSpace(by.Reason),
+	}
+}
+
+// differences are the members of a view that are not what they were, as "old → new".
+func differences(before, after any) map[string]string {
+	old, fresh := membersOf(before), membersOf(after)
+	different := make(map[string]string)
+	for name, is := range fresh {
+		if was := old[name]; string(was) != string(is) && name != "version" && name != "status" {
+			different[name] = plain(was) + " → " + plain(is)
+		}
+	}
+	return different
+}
+
+func membersOf(view any) (members map[string]json.RawMessage) {
+	if text, err := json.Marshal(view); err == nil {
+		_ = json.Unmarshal(text, &members) // what Marshal wrote
+	}
+	return members
+}
+
+// plain is a value without the quotes of a text; of what has a name and an id, both.
+func plain(raw json.RawMessage) string {
+	var named Named
+	if json.Unmarshal(raw, &named) == nil && named.ID != "" {
+		return named.Name + " (" + named.ID + ")"
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return cmp.Or(text, "none")
+	}
+	return cmp.Or(string(raw), "none")
+}
+
+// AuditLog is who did what, the newest first.
+func (a Actions) AuditLog(ctx context.Context, f billing.ChangeFilter) ([]billing.Change, error) {
+	if err := noSecret(f.Object); err != nil {
+		return nil, err
+	}
+	return a.Store.ListChanges(ctx, f)
+}
+
+// VerifyAudit follows the chain of the audit log. Marks are what checkpoints vouch for.
+func (a Actions) VerifyAudit(ctx context.Context, marks ...billing.AuditMark) (audit.Report, error) {
+	var v *audit.Verifier
+	var last billing.AuditMark
+	err := a.Store.ReadAudit(ctx, func(e billing.AuditEnds) {
+		v, last = audit.NewVerifier(e.Before, marks...), e.Last
+	}, func(c billing.Change) error {
+		v.Add(c)
+		return nil
+	})
+	if err != nil {
+		return audit.Report{}, err
+	}
+	return v.End(last), nil
+}
+
+// ExportAudit hands over every record that is chained, the oldest first. That it was
+// done is a record, too, and the last of them.
+func (a Actions) ExportAudit(ctx context.Context, by By, each func(AuditRecord) error) error {
+	if err := a.Store.Record(ctx, a.note(by, "audit.export", "")); err != nil {
+		return err
+	}
+	var previous string
+	return a.Store.ReadAudit(ctx, func(e billing.AuditEnds) { previous = e.Before.Hash }, func(c billing.Change) error {
+		if c.Seq == 0 {
+			return nil
+		}
+		record := ViewAuditRecord(c)
+		record.Previous, previous = previous, c.Hash
+		return each(record)
+	})
+}
+
+// PruneAudit removes what is older than it has to be kept: at least MinAuditRetention.
+func (a Actions) PruneAudit(ctx context.Context, keep time.Duration, by By) (int64, error) {
+	if keep < MinAuditRetention {
+		return 0, invalid("keep", "must be at least %d days", MinAuditRetention/(24*time.Hour))
+	}
+	before := a.now().Add(-keep)
+	note := a.note(by, "audit.prune", "")
+	note.Detail = map[string]string{"before": before.Format(time.RFC3339)}
+	return a.Store.PruneAudit(ctx, before, note)
+}
+
+// MinAuditRetention is how long records are kept at least.
+const MinAuditRetention = 90 * 24 * time.Hour
+
+// Checkpoint signs the audit log as it is now.
+func (a Actions) Checkpoint(ctx context.Context, key audit.SigningKey, by By) (audit.Checkpoint, error) {
+	report, err := a.VerifyAudit(ctx)
+	switch {
+	case err != nil:
+		return audit.Checkpoint{}, err
+	case report.Fault != nil:
+		return audit.Checkpoint{}, report.Fault
+	}
+	ledger, err := a.Store.Setting(ctx, billing.LedgerSetting, billing.NewID("ledger_"))
+	if err != nil {
+		return audit.Checkpoint{}, err
+	}
+	note := a.note(by, "audit.checkpoint", "")
+	note.Detail = map[string]string{"seq": strconv.FormatInt(report.Last.Seq, 10)}
+	return key.Sign(ledger, report.Last, a.now()), a.Store.Record(ctx, note)
+}
+
+// AuditRecord is a record of the audit log in JSON.
+type AuditRecord struct {
+	Seq       int64             `json:"seq" doc:"Its place in the chain; 0 if it is older than that."`
+	ChangedAt *string           `json:"changed_at"`
+	Actor     string            `json:"actor"`
+	Role      string            `json:"role"`
+	Source    string            `json:"source" doc:"The address or host that it came from."`
+	Action    string            `json:"action"`
+	Object    string            `json:"object"`
+	Outcome   billing.Outcome   `json:"outcome" enum:"done,denied,failed"`
+	Reason    string            `json:"reason"`
+	Detail    map[string]string `json:"detail"`
+	Hash      string            `json:"hash"`
+	Previous  string            `json:"previous,omitempty" doc:"The hash of the record before it, in an export."`
+}
+
+// ViewAuditRecord is a record as it is shown.
+func ViewAuditRecord(c billing.Change) AuditRecord {
+	if c.Detail == nil {
+		c.Detail = map[string]string{}
+	}
+	at := c.At.UTC().Format(time.RFC3339Nano)
+	return AuditRecord{c.Seq, &at, c.Actor, c.Role, c.Source, c.Action, c.Object, c.Outcome, c.Reason, c.Detail, c.Hash, ""}
+}
+
+// Change is the record that a line of an export shows.
+func (r AuditRecord) Change() (billing.Change, error) {
+	if r.ChangedAt == nil {
+		return billing.Change{}, invalid("changed_at", "must be there")
+	}
+	at, err := time.Parse(time.RFC3339Nano, *r.ChangedAt)
+	if err != nil {
+		return billing.Change{}, invalid("changed_at", "must be an instant")
+	}
+	return billing.Change{
+		At: at, Actor: r.Actor, Role: r.Role, Source: r.Source, Action: r.Action, Object: r.Object, Outcome: r.Outcome, Reason: r.Reason,
+		Detail: r.Detail, Seq: r.Seq, Hash: r.Hash,
+	}, nil
+}
