@@ -601,7 +601,7 @@ func TestMovedProjectIsRecordedWithBothTeams(t *testing.T) {
 	}
 	id := g.ask("POST", "/admin/v1/projects", `{"name":"shop","team":"growth"}`).v["id"].(string)
 	g.ask("PATCH", "/admin/v1/projects/"+id, `{"team":"web","reason":"moved"}`)
-	change := g.ask("GET", "/admin/v1/changes?object="+id+"&action=project.change", "").data()[0].(map[string]any)
+	change := g.ask("GET", "/admin/v1/audit?object="+id+"&action=project.change", "").data()[0].(map[string]any)
 	detail := change["detail"].(map[string]any)
 	team, _ := detail["team"].(string)
 	if from, to, _ := strings.Cut(team, " → "); !strings.HasPrefix(from, "growth (team_") || !strings.HasPrefix(to, "web (team_") ||
