@@ -12,10 +12,6 @@ import (
 	"tallyroute/billing"
 )
 
-// seeding is how long the sum of a new budget's past may take: longer than any
-// statement on the way of a request.
-const seeding = 15 * time.Second
-
 // setBudgetSQL touches no budget of another scope: what it used is not what
 // the new scope used.
 const setBudgetSQL = `
@@ -40,10 +36,7 @@ UPDATE api_keys SET version = version + 1
 func (s *Store) UpdateBudget(ctx context.Context, b billing.Budget, change billing.BudgetChange, now time.Time,
 	notes ...*billing.Change,
 ) (set billing.Budget, err error) {
-	err = s.seed(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if set, err = changed(ctx, tx, b, change); err != nil {
 			return err
 		}
@@ -97,18 +90,6 @@ func changed(ctx context.Context, tx pgx.Tx, b billing.Budget, change billing.Bu
 		return found, nil
 	}
 	return found, cmp.Or(err, found.Twice(twin.ID))
-}
-
-// seed does work that may sum up a long past.
-func (s *Store) seed(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
-	return s.within(ctx, lane{s.requests.pool, seeding}, func(ctx context.Context, c *pgx.Conn) error {
-		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", seeding.Milliseconds())); err != nil {
-				return err
-			}
-			return work(ctx, tx)
-		})
-	})
 }
 
 func setBudget(ctx context.Context, tx pgx.Tx, b billing.Budget) error {
@@ -175,12 +156,9 @@ UPDATE budget_counters
  WHERE budget_id = $1 AND window_start = $2`
 )
 
-// findBudget is the budget with an id, under the lock of all that changes budgets;
-// every copy of a key below is made out of date.
+// findBudget is the budget with an id, for a change of it; every copy of a key below
+// is made out of date.
 func findBudget(ctx context.Context, tx pgx.Tx, id string) (billing.Budget, error) {
-	if err := lockAdmin(ctx, tx); err != nil {
-		return billing.Budget{}, err
-	}
 	b, err := one(ctx, tx, scanBudget, findBudgetSQL, id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = &billing.NotFoundError{What: "budget", ID: id}
@@ -194,7 +172,7 @@ func findBudget(ctx context.Context, tx pgx.Tx, id string) (billing.Budget, erro
 
 // RemoveBudget implements billing.Limits.
 func (s *Store) RemoveBudget(ctx context.Context, id string, notes ...*billing.Change) error {
-	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := findBudget(ctx, tx, id); err != nil {
 			return err
 		}
@@ -208,7 +186,7 @@ func (s *Store) RemoveBudget(ctx context.Context, id string, notes ...*billing.C
 // ResetBudget implements billing.Limits. The counter is made first where it is not
 // there: what the ledger says until now is then forgiven, too.
 func (s *Store) ResetBudget(ctx context.Context, id string, now time.Time, notes ...*billing.Change) error {
-	return s.seed(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		b, err := findBudget(ctx, tx, id)
 		if err != nil {
 			return err
@@ -237,7 +215,7 @@ INSERT INTO top_ups (id, budget_id, amount_nano, reference, actor, reason, added
 
 // TopUp implements billing.Limits.
 func (s *Store) TopUp(ctx context.Context, t billing.TopUp, notes ...*billing.Change) (existed bool, err error) {
-	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		b, err := findBudget(ctx, tx, t.BudgetID)
 		if err != nil {
 			return err

@@ -194,10 +194,7 @@ SELECT id, 1, $2, display, created_at FROM api_keys WHERE id = $1`
 // CreateKey implements billing.Keys.
 func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, notes ...*billing.Change) error {
 	secret := hash != [32]byte{}
-	err := s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	err := s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := mustExist(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
 			return err
 		}
@@ -245,10 +242,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 	k billing.Key, err error,
 ) {
 	const byID = keySelect + " WHERE k.id = $1 FOR NO KEY UPDATE OF k"
-	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		k, err = one(ctx, tx, scanKey, byID, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &billing.NotFoundError{What: "key", ID: string(id)}

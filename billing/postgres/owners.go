@@ -16,11 +16,6 @@ import (
 // newID is a prefix and a ULID, so that ids sort by age.
 func newID(prefix string) string { return prefix + ulid.Make().String() }
 
-func lockAdmin(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", adminLock)
-	return err
-}
-
 // existsSQL says whether what a scope names is there.
 var existsSQL = map[billing.Scope]string{
 	billing.ScopeKey:     "SELECT EXISTS (SELECT FROM api_keys WHERE id = $1)",
@@ -67,10 +62,7 @@ func (s *Store) EnsureProject(ctx context.Context, p billing.Project, notes ...*
 		return billing.Project{}, &billing.ConflictError{Detail: fmt.Sprintf("environment %q is none of prod, staging, dev", p.Environment)}
 	}
 	p.Team, p.Name, p.CostCenter = billing.CleanText(p.Team), billing.CleanText(p.Name), billing.CleanText(p.CostCenter)
-	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		team, err := ensureTeam(ctx, tx, p)
 		if err != nil {
 			return err

@@ -33,10 +33,7 @@ func (s *Store) UpdateTeam(ctx context.Context, id string, change func(*billing.
 	t billing.Team, err error,
 ) {
 	const byID = teamSQL + " WHERE id = $1 FOR NO KEY UPDATE"
-	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if t, err = one(ctx, tx, scanTeam, byID, id); err != nil {
 			return missing(err, "team", id)
 		}
@@ -72,10 +69,7 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*billi
 	p billing.Project, err error,
 ) {
 	const byID = projectSQL + " WHERE p.id = $1"
-	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if p, err = one(ctx, tx, scanProject, byID, id); err != nil {
 			return missing(err, "project", id)
 		}

@@ -56,17 +56,22 @@ const (
 	// the way of a request, since none waits for it.
 	posting      = 30 * time.Second
 	postingConns = 2
+	// changing is how long one change of a key, an owner or a budget may take, the sum
+	// of a new budget's past included, and how long it waits for those before it. They
+	// come one after the other, and so more connections would only wait for each other.
+	changing      = 15 * time.Second
+	changingConns = 2
 )
 
 // Store is billing.Store in PostgreSQL.
 type Store struct {
 	requests  lane // what requests wait for
 	postings  lane // what nobody waits for: batches of rows
+	changes   lane // what operators wait for, and no request
 	way       *route
 	direct    *pgx.ConnConfig // without time-outs, for migrations
 	directly  *route          // to direct
 	reporting *time.Location
-	acquire   time.Duration
 	overrun   billing.OverrunLimit
 	swept     func(rows []billing.Spend)
 	denials   billing.Denials // that were written down
@@ -131,6 +136,41 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	way.lay(config)
 	config.ConnConfig.Tracer = o.Tracer
 	statement := cmp.Or(o.Statement, defaultStatement)
+	o.bound(config, statement)
+	if o.MaxConns > 0 {
+		config.MaxConns = o.MaxConns
+	} else if !strings.Contains(dsn, "pool_max_conns") {
+		config.MaxConns = defaultMaxConns
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("billing/postgres: %w", err)
+	}
+	acquire := cmp.Or(o.Acquire, defaultAcquire)
+	s := &Store{
+		requests: lane{pool, acquire, statement + slack},
+		way:      way, direct: direct, directly: directly,
+		reporting: cmp.Or(o.Reporting, time.UTC),
+		overrun:   o.Overrun, swept: o.Swept,
+	}
+	posters, err := slower(ctx, config, postingConns, posting)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	s.postings = lane{posters, acquire, posting + slack}
+	changers, err := slower(ctx, config, changingConns, changing)
+	if err != nil {
+		pool.Close()
+		posters.Close()
+		return nil, err
+	}
+	s.changes = lane{changers, max(acquire, changing), changing + slack}
+	return s, nil
+}
+
+// bound has the server keep the bounds, where the connection string has no others.
+func (o Options) bound(config *pgxpool.Config, statement time.Duration) {
 	for name, value := range map[string]string{
 		"application_name":              "tallyroute",
 		"statement_timeout":             milliseconds(statement),
@@ -143,32 +183,19 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 			config.ConnConfig.RuntimeParams[name] = value
 		}
 	}
-	switch {
-	case o.MaxConns > 0:
-		config.MaxConns = o.MaxConns
-	case !strings.Contains(dsn, "pool_max_conns"):
-		config.MaxConns = defaultMaxConns
-	}
+}
+
+// slower is a pool like another, of few connections on which everything may take longer.
+func slower(ctx context.Context, like *pgxpool.Config, conns int32, limit time.Duration) (*pgxpool.Pool, error) {
+	config := like.Copy()
+	config.MaxConns, config.MinConns = conns, 0
+	config.ConnConfig.RuntimeParams["statement_timeout"] = milliseconds(limit)
+	config.ConnConfig.RuntimeParams["lock_timeout"] = milliseconds(limit)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("billing/postgres: %w", err)
 	}
-	background := config.Copy()
-	background.MaxConns = postingConns
-	background.ConnConfig.RuntimeParams["statement_timeout"] = milliseconds(posting)
-	background.ConnConfig.RuntimeParams["lock_timeout"] = milliseconds(posting)
-	posters, err := pgxpool.NewWithConfig(ctx, background)
-	if err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("billing/postgres: %w", err)
-	}
-	return &Store{
-		requests: lane{pool, statement + slack}, postings: lane{posters, posting + slack},
-		way: way, direct: direct, directly: directly,
-		reporting: cmp.Or(o.Reporting, time.UTC),
-		acquire:   cmp.Or(o.Acquire, defaultAcquire),
-		overrun:   o.Overrun, swept: o.Swept,
-	}, nil
+	return pool, nil
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -178,5 +205,6 @@ func (s *Store) Close() error {
 	s.closed.Store(true)
 	s.requests.pool.Close()
 	s.postings.pool.Close()
+	s.changes.pool.Close()
 	return nil
 }

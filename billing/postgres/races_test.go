@@ -6,9 +6,11 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest"
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres"
 )
 
@@ -129,5 +131,37 @@ func TestWritersOfOneKeyDoNotDeadlock(t *testing.T) {
 	s.Close()
 	if n := get[int](t, check, deadlocks); n != 0 {
 		t.Errorf("%d deadlocks", n)
+	}
+}
+
+// Changes of keys and owners wait for each other, however short the patience of
+// requests is, and take none of their connections.
+func TestChangesWaitForEachOtherAndKeepNoRequestWaiting(t *testing.T) {
+	impatient := patient
+	impatient.Lock, impatient.MaxConns = time.Millisecond, 1
+	first, dsn := open(t, patient)
+	s, c := connect(t, dsn, impatient), raw(t, dsn)
+	k := newClient(t, first, "k").key
+	exec(t, c, "SELECT pg_advisory_lock($1)", int64(0x7461_6c6c_7972_6f75))
+	made := make(chan error)
+	for i := range 8 {
+		go func() {
+			p, err := s.EnsureProject(t.Context(), billing.Project{Team: "new", Name: "shop"})
+			if err == nil {
+				err = s.CreateKey(t.Context(), billing.Key{ID: billing.KeyID(fmt.Sprintf("key_new%d", i)), ProjectID: p.ID},
+					hash(fmt.Sprint("new", i)))
+			}
+			made <- err
+		}()
+	}
+	awaitLock(t, c)
+	if _, err := s.KeyByHash(t.Context(), hash("k")); err != nil {
+		t.Errorf("%s is not found while changes wait: %v", k.ID, err)
+	}
+	exec(t, c, "SELECT pg_advisory_unlock_all()")
+	for range 8 {
+		if err := prove.Receive(t, "a key is made", made); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -37,10 +37,25 @@ func (s *Store) inTx(ctx context.Context, work func(context.Context, pgx.Tx) err
 	})
 }
 
-// lane is where work is done, and how long the database may take over it.
+// change does work that changes keys, owners or budgets, in one transaction and after
+// all of its kind that came before, of this process or another. It may be done more
+// than once.
+func (s *Store) change(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
+	return s.within(ctx, s.changes, func(ctx context.Context, c *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", adminLock); err != nil {
+				return err
+			}
+			return work(ctx, tx)
+		})
+	})
+}
+
+// lane is where work is done, how long it may wait for a connection, and how long the
+// database may take over it.
 type lane struct {
-	pool  *pgxpool.Pool
-	limit time.Duration
+	pool           *pgxpool.Pool
+	acquire, limit time.Duration
 }
 
 // within is on in another lane.
@@ -57,7 +72,7 @@ func (s *Store) once(ctx context.Context, l lane, work func(context.Context, *pg
 	if s.closed.Load() {
 		return errClosed
 	}
-	conn, err := s.connection(ctx, l.pool)
+	conn, err := s.connection(ctx, l)
 	if err != nil {
 		return err
 	}
@@ -67,15 +82,15 @@ func (s *Store) once(ctx context.Context, l lane, work func(context.Context, *pg
 	return work(ctx, conn.Conn())
 }
 
-func (s *Store) connection(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.acquire)
+func (s *Store) connection(ctx context.Context, l lane) (*pgxpool.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.acquire)
 	defer cancel()
-	conn, err := pool.Acquire(ctx)
+	conn, err := l.pool.Acquire(ctx)
 	if s.way.found(err) {
-		conn, err = pool.Acquire(ctx)
+		conn, err = l.pool.Acquire(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w within %s: %w", errNotAsked, s.acquire, err)
+		return nil, fmt.Errorf("%w within %s: %w", errNotAsked, l.acquire, err)
 	}
 	return conn, nil
 }

@@ -51,10 +51,7 @@ RETURNING version`
 
 // RotateSecret implements billing.Secrets.
 func (s *Store) RotateSecret(ctx context.Context, r billing.Rotation, notes ...*billing.Change) (done billing.Rotated, err error) {
-	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		done, err = rotate(ctx, tx, r, notes)
 		return err
 	})
@@ -118,10 +115,7 @@ RETURNING key_id, overlap_s`
 
 // OfferSecret implements billing.Secrets.
 func (s *Store) OfferSecret(ctx context.Context, h billing.Handover, notes ...*billing.Change) error {
-	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := mustExist(ctx, tx, billing.ScopeKey, string(h.KeyID)); err != nil {
 			return err
 		}
@@ -150,10 +144,7 @@ func (s *Store) ListHandovers(ctx context.Context, id billing.KeyID, now time.Ti
 func (s *Store) TakeSecret(ctx context.Context, token [32]byte, r billing.Rotation, notes ...*billing.Change) (
 	done billing.Rotated, err error,
 ) {
-	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var overlap int64
 		err := tx.QueryRow(ctx, takeSQL, token[:], r.Now).Scan(&r.KeyID, &overlap)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -182,10 +173,7 @@ UPDATE api_keys SET version = version + 1 WHERE id IN (SELECT key_id FROM ended)
 
 // EndQuietSecrets implements billing.Secrets.
 func (s *Store) EndQuietSecrets(ctx context.Context, now time.Time) (ids []billing.KeyID, err error) {
-	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, endQuietSQL, now)
 		if err != nil {
 			return err

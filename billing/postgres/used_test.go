@@ -56,7 +56,7 @@ func TestUsed_IsTheSumOfTheRows(t *testing.T) {
 		{Scope: billing.ScopeTeam, ScopeID: "other"},
 	}
 	windows := randomWindows()
-	err = s.within(t.Context(), lane{s.requests.pool, time.Minute}, func(ctx context.Context, c *pgx.Conn) error {
+	err = s.within(t.Context(), lane{s.requests.pool, time.Minute, time.Minute}, func(ctx context.Context, c *pgx.Conn) error {
 		if _, err := c.Exec(ctx, fillSQL); err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ type balancer struct {
 	routers []string // addresses; "" of one that is being restarted
 	ready   []bool
 	turn    int
+	refused atomic.Pointer[error] // why a client was turned away last
 }
 
 func newBalancer(t *testing.T, n int) *balancer {
@@ -109,6 +110,7 @@ func (b *balancer) pass(client net.Conn) {
 	var d net.Dialer
 	router, err := d.DialContext(context.Background(), "tcp", b.next())
 	if err != nil {
+		b.refused.Store(&err)
 		return
 	}
 	defer router.Close()
@@ -159,7 +161,10 @@ func TestRollingRestartsFailNoRequest(t *testing.T) {
 				a, err := crowd.ask(t.Context(), question{base: "http://" + b.Addr().String(), key: key, most: 5, stream: n%2 == 0})
 				if err != nil || a.status != http.StatusOK {
 					failed.Add(1)
-					t.Errorf("a request in a rolling restart: %v, %d %s", err, a.status, a.body)
+					t.Errorf("a request in a rolling restart: %v, %d %s; turned away by the balancer: %v", err, a.status, a.body, b.refused.Load())
+					if r := b.refused.Load(); r != nil {
+						t.Log(*r)
+					}
 				}
 			}
 		})
