@@ -28,18 +28,16 @@ type Options struct {
 	UserAgent    string        // "tallyroute"
 	RootCAs      *x509.CertPool
 	Proxy        *Proxy // nil means none; that of the environment is used only when asked for
-	Slots        Slots  // for heavy work; nil has no bound
 }
 
-// Slots bound how many large bodies are read and written at once.
-type Slots interface {
-	// Take waits for a slot, until ctx ends.
-	Take(ctx context.Context) error
-	Free()
+// Turn bounds how many large bodies are read and written at once.
+type Turn interface {
+	// Take waits for the turn, until ctx ends. free ends it.
+	Take(ctx context.Context) (free func(), err error)
 }
 
-// Heavy is how large a body is at least whose reading or writing waits for a slot.
-const Heavy = 256 << 10
+// Heavy is how large a body is at least whose reading or writing waits for its turn.
+const Heavy = 64 << 10
 
 // Bounds that nobody has had a reason to move.
 const (
@@ -175,9 +173,9 @@ func (c *Client) single(ctx context.Context, x Exchange) (*Answer, error) {
 	return a, nil
 }
 
-// encode writes the call for x, of a large request when there is a slot.
+// encode writes the call for x, of a large request when its turn has come.
 func (c *Client) encode(ctx context.Context, x Exchange) (Call, error) {
-	free, err := c.slot(ctx, len(x.Request.Body()))
+	free, err := x.turn(ctx, len(x.Request.Body()))
 	if err != nil {
 		return Call{}, &Error{Provider: x.Target.Provider, Model: x.Target.Model, Kind: KindCanceled, Err: err}
 	}
@@ -189,12 +187,12 @@ func (c *Client) encode(ctx context.Context, x Exchange) (Call, error) {
 	return call, nil
 }
 
-// slot waits for a slot where a body of that size needs one.
-func (c *Client) slot(ctx context.Context, size int) (free func(), err error) {
-	if size < Heavy || c.o.Slots == nil {
+// turn waits for the turn of a body that is so large as to need one.
+func (x *Exchange) turn(ctx context.Context, size int) (free func(), err error) {
+	if size < Heavy || x.Turn == nil {
 		return func() {}, nil
 	}
-	return c.o.Slots.Free, c.o.Slots.Take(ctx)
+	return x.Turn.Take(ctx)
 }
 
 // unsendable is a request that the adapter cannot express for this target.

@@ -94,9 +94,9 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	return &Answer{Response: answer}, nil
 }
 
-// decode reads a whole answer, a large one when there is a slot.
+// decode reads a whole answer, a large one when its turn has come.
 func (t *trip) decode(resp *http.Response, text []byte) (*chat.Response, error) {
-	free, err := t.c.slot(t.ctx, len(text))
+	free, err := t.x.turn(t.ctx, len(text))
 	if err != nil {
 		return nil, t.network(err)
 	}

@@ -135,6 +135,7 @@ type Exchange struct {
 	// Unsayable is why the request cannot be sent as a chat completion; nil where it can.
 	Unsayable error
 	Room      Room // what the answer may take of memory; nil is as much as it likes
+	Turn      Turn // of the client, for heavy work; nil has no bound
 }
 
 // Listing is one name that can be asked for, as GET /v1/models lists it.

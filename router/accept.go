@@ -41,10 +41,11 @@ func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) 
 		return a, err
 	}
 	inbound.Room.Of(string(a.key.ID))
-	if err = r.read(ctx, &a); err != nil {
+	got, err := r.receive(ctx, a.key, inbound)
+	if a.request, a.native, a.waited = got.request, got.native, got.waited; err != nil {
 		return a, err
 	}
-	a.origin = health.Origin{Key: string(a.key.ID), Body: maphash.Bytes(r.seed, a.request.Body())}
+	a.origin = health.Origin{Key: string(a.key.ID), Body: got.print}
 	a.taken = tokensAsked(a.request)
 	a.rates, err = r.throttle(a.rates, a.key.ID, asked{"tokens", a.key.TokensPerMinute, a.taken}, inbound.Caller.At)
 	return a, err
@@ -78,23 +79,46 @@ func (r *Router) renew(ctx context.Context, a accepted) (accepted, error) {
 	return a, err
 }
 
-// read reads and checks the body, and notes how long the client took to send it. Large
-// ones wait for a slot to be checked.
-func (r *Router) read(ctx context.Context, a *accepted) error {
+// received is a body that was read and checked.
+type received struct {
+	request *chat.Request
+	native  *providers.Native
+	print   uint64        // tells it from others
+	waited  time.Duration // for the client to send it
+}
+
+// receive reads the body and checks it, a large one when the key's turn has come.
+func (r *Router) receive(ctx context.Context, key *billing.Key, inbound Inbound) (received, error) {
 	began := r.o.Clock()
-	asked, err := a.in.Read()
-	a.waited = r.o.Clock().Sub(began)
+	body, err := inbound.Read()
+	got := received{waited: r.o.Clock().Sub(began)}
 	if err != nil {
-		return err
+		return got, err
 	}
-	if len(asked.Body) >= providers.Heavy {
-		if r.Slots.Take(ctx) != nil {
-			_, err = endOf(ctx)
-			return err
+	free, err := r.turn(ctx, key.ID, len(body))
+	if err != nil {
+		_, err = endOf(ctx)
+		return got, err
+	}
+	defer free()
+	asked := Asked{Body: body}
+	if inbound.Translate != nil {
+		if asked, err = inbound.Translate(body); err != nil {
+			return got, err
 		}
-		defer r.Slots.Free()
 	}
-	a.native = asked.Native
-	a.request, err = a.in.Operation.Parse(asked.Body, r.o.Requests)
-	return err
+	got.native = asked.Native
+	if got.request, err = inbound.Operation.Parse(asked.Body, r.o.Requests); err == nil {
+		got.print = maphash.Bytes(r.seed, body)
+	}
+	return got, err
+}
+
+// turn waits until the key may do with so many bytes what keeps a processor busy. free
+// ends its turn.
+func (r *Router) turn(ctx context.Context, key billing.KeyID, size int) (free func(), err error) {
+	if size < providers.Heavy {
+		return func() {}, nil
+	}
+	return r.Turns.Of(string(key)).Take(ctx)
 }

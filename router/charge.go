@@ -34,22 +34,38 @@ func (e *ChargedError) Error() string { return e.Err.Error() }
 // Unwrap is the failure.
 func (e *ChargedError) Unwrap() error { return e.Err }
 
-// counting counts for one attempt.
+// counting counts for one attempt, what is large when the key's turn has come. It does
+// not end with the client.
 type counting struct {
 	ctx       context.Context
-	tokens    Tokens
+	router    *Router
+	key       billing.KeyID
 	request   *chat.Request
 	tokenizer tokens.Tokenizer
 }
 
 var _ meter.Counter = counting{}
 
+func (r *Router) counting(ctx context.Context, m *meter.Meter, c plan.Candidate) counting {
+	return counting{context.WithoutCancel(ctx), r, m.Row.Owner.KeyID, m.Request, tokenizer(c.Target)}
+}
+
+// turn waits until so many bytes may be counted.
+func (c counting) turn(size int) (free func()) {
+	free, err := c.router.turn(c.ctx, c.key, size)
+	if err != nil { // cannot be: the context does not end
+		return func() {}
+	}
+	return free
+}
+
 // Bound is cheap and never below the true count.
-func (c counting) Bound() int64 { return c.tokens.Bound(c.request, c.tokenizer) }
+func (c counting) Bound() int64 { return c.router.Tokens.Bound(c.request, c.tokenizer) }
 
 // Least is what any tokenizer makes of the texts of the request at least. Of an
 // assistant's turns providers leave out what they will, such as its reasoning.
 func (c counting) Least() (n int64) {
+	defer c.turn(len(c.request.Body()))()
 	for m := range c.request.Messages() {
 		if string(m.Role) == `"assistant"` {
 			continue
@@ -65,12 +81,14 @@ func (c counting) Least() (n int64) {
 
 // Prompt counts the request.
 func (c counting) Prompt() (tokens.Estimate, error) {
-	return c.tokens.Prompt(c.ctx, c.request, c.tokenizer)
+	defer c.turn(len(c.request.Body()))()
+	return c.router.Tokens.Prompt(c.ctx, c.request, c.tokenizer)
 }
 
 // Text counts the text of an answer.
 func (c counting) Text(text string) (tokens.Estimate, error) {
-	return c.tokens.Text(c.ctx, text, c.tokenizer)
+	defer c.turn(len(text))()
+	return c.router.Tokens.Text(c.ctx, text, c.tokenizer)
 }
 
 // answeredBy is who answered, where that is another model than c's: by the prices of the
@@ -95,7 +113,7 @@ func (r *Router) answeredBy(c plan.Candidate, said string, at time.Time) meter.A
 // above them, or they would be as far below it ever after.
 func (r *Router) charge(ctx context.Context, m *meter.Meter, u meter.Use) billing.Spend {
 	c := u.Candidate
-	row, observed := m.Used(u, counting{context.WithoutCancel(ctx), r.Tokens, m.Request, tokenizer(c.Target)})
+	row, observed := m.Used(u, r.counting(ctx, m, c))
 	if observed {
 		r.calibration.Observe(sample(m.Request, c.Target, m.Plan.Basis(c), c.Prompt), row.Tokens.Prompt())
 	}
@@ -122,7 +140,7 @@ func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candi
 		row.Final = false
 		return row
 	}
-	count := counting{context.WithoutCancel(ctx), r.Tokens, m.Request, tokenizer(c.Target)}
+	count := r.counting(ctx, m, c)
 	left := pe.Kind == providers.KindCanceled || pe.Kind == providers.KindTimeout // it is us who ended it
 	u := meter.Unanswered{
 		Usage: pe.Usage, Prompt: r.promptWhole(m, c, count), Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind),

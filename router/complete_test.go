@@ -629,7 +629,7 @@ func TestRecoveredProviderComesBack(t *testing.T) {
 	g.o.Clock = func() time.Time { return now }
 	ask := func() string {
 		result, err := g.Complete(t.Context(), Inbound{
-			Caller: Caller{At: now}, RequestID: "req_x", Read: func() (Asked, error) { return Asked{Body: []byte(hi)}, nil },
+			Caller: Caller{At: now}, RequestID: "req_x", Read: func() ([]byte, error) { return []byte(hi), nil },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -677,7 +677,7 @@ func TestRateIsTakenBeforeTheBodyIsRead(t *testing.T) {
 	ask := func() error {
 		result, err := g.Complete(t.Context(), Inbound{
 			Caller: Caller{At: epoch}, RequestID: "req_x",
-			Read: func() (Asked, error) { read++; return Asked{Body: []byte(`not JSON`)}, nil },
+			Read: func() ([]byte, error) { read++; return []byte(`not JSON`), nil },
 		})
 		if result.Answer != nil {
 			t.Error("answered")
@@ -697,10 +697,11 @@ func TestRateIsTakenBeforeTheBodyIsRead(t *testing.T) {
 	}
 }
 
-func TestLargeBodyWaitsForASlotToBeChecked(t *testing.T) {
+func TestLargeBodyWaitsForItsTurnToBeChecked(t *testing.T) {
 	g := newRig(t, keyWith(), target("a", "1", "1"))
-	g.Slots = limit.NewSlots(1)
-	if err := g.Slots.Take(t.Context()); err != nil {
+	g.Turns = limit.NewTurns(1)
+	free, err := g.Turns.Of("another").Take(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
 	large := `{"model":"m","messages":[{"role":"user","content":"` + strings.Repeat("a", providers.Heavy) + `"}]}`
@@ -710,7 +711,7 @@ func TestLargeBodyWaitsForASlotToBeChecked(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	g.ok(t, hi)
-	g.Slots.Free()
+	free()
 	g.ok(t, large)
 }
 

@@ -19,5 +19,10 @@ func (r *Router) Count(ctx context.Context, inbound Inbound) (tokens.Estimate, e
 	if err != nil {
 		return tokens.Estimate{}, err
 	}
+	free, err := r.turn(ctx, a.key.ID, len(a.request.Body()))
+	if err != nil {
+		return tokens.Estimate{}, err
+	}
+	defer free()
 	return r.Tokens.Prompt(ctx, a.request, tokenizer(&rt.targets[0]))
 }

@@ -24,7 +24,10 @@ type held struct {
 // is plenty of room; then on the exact count; then, for a client that set no
 // output bound of its own, on as much output as still fits.
 func (r *Router) hold(ctx context.Context, p planned) (held, error) {
-	facts := r.facts(p.accepted)
+	facts, err := r.facts(ctx, p.accepted)
+	if err != nil {
+		return held{}, err
+	}
 	p.lowers = p.accepted.request.MaxOutput() == 0 && p.accepted.in.Operation.HasOutput()
 	m := measure(p, r.o.MaxAttempts, facts)
 	h, err := r.reserve(ctx, p, m)

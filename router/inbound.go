@@ -27,7 +27,9 @@ type Inbound struct {
 	Room *limit.Share
 	// Read returns the body. It is called at most once, after the key is known, its
 	// rate was taken and Room is the key's.
-	Read func() (Asked, error)
+	Read func() ([]byte, error)
+	// Translate, where it is set, is what a body asks for that is not one of the operation.
+	Translate func(body []byte) (Asked, error)
 	// Waiting, where it is set, is called before a provider is asked for a stream:
 	// all that could refuse the request has been asked.
 	Waiting func()

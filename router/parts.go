@@ -26,7 +26,7 @@ type Parts struct {
 	Tokens      Tokens
 	Health      *health.Tracker
 	Limits      *limit.Store
-	Slots       limit.Slots // for reading large bodies; nil has no bound
+	Turns       *limit.Turns // for heavy work; nil has no bound
 	Observer    Observer
 	Idempotency idempotency.Store // nil keeps no answers
 	Background  *limit.Calls      // nil finishes no call without its client

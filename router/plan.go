@@ -26,6 +26,11 @@ type planned struct {
 // plan orders the targets of a route by the price of this request. The cheap
 // bound of the prompt serves as long as no decision hangs on the exact count.
 func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error) {
+	free, err := r.turn(ctx, a.key.ID, len(a.request.Body()))
+	if err != nil {
+		return planned{}, err
+	}
+	defer free()
 	in := plan.Input{
 		Operation: a.in.Operation, Request: a.request, Native: a.native, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
 		MaxOutput:  r.o.MaxOutput,
@@ -34,7 +39,7 @@ func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error
 	}
 	p, certain := plan.Make(in)
 	if !certain {
-		return r.planExactly(ctx, planned{accepted: a, input: in})
+		return r.exactly(ctx, planned{accepted: a, input: in})
 	}
 	return r.judge(planned{accepted: a, input: in, plan: p})
 }
@@ -49,6 +54,15 @@ func (r *Router) rights(key *billing.Key) providers.Rights {
 
 // planExactly plans again with counted prompts.
 func (r *Router) planExactly(ctx context.Context, p planned) (planned, error) {
+	free, err := r.turn(ctx, p.accepted.key.ID, len(p.accepted.request.Body()))
+	if err != nil {
+		return planned{}, err
+	}
+	defer free()
+	return r.exactly(ctx, p)
+}
+
+func (r *Router) exactly(ctx context.Context, p planned) (planned, error) {
 	in, err := r.counted(ctx, p.input)
 	if err != nil {
 		return planned{}, err

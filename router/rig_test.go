@@ -107,7 +107,7 @@ func (g *rig) ask(ctx context.Context, body string) (*Answer, error) {
 	result, err := g.Complete(ctx, Inbound{
 		Caller:    Caller{From: netip.MustParseAddr("127.0.0.1"), At: epoch},
 		RequestID: fmt.Sprintf("req_%d", n),
-		Read:      func() (Asked, error) { return Asked{Body: []byte(body)}, nil },
+		Read:      func() ([]byte, error) { return []byte(body), nil },
 	})
 	return result.Answer, err
 }

@@ -191,7 +191,7 @@ func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*provid
 	}
 	x := providers.Exchange{
 		Operation: h.planned.accepted.in.Operation, Target: *c.Target, Request: h.meter.Request, MaxOutput: h.meter.MaxOutput(c),
-		Stored: h.planned.accepted.key.AllowProviderObjects,
+		Stored: h.planned.accepted.key.AllowProviderObjects, Turn: r.Turns.Of(string(h.planned.accepted.key.ID)),
 	}
 	if native := h.planned.accepted.native; c.Native {
 		x.Native, x.Bounded = native, h.planned.input.Rights.Bounded()

@@ -69,7 +69,7 @@ var layers = map[string][]string{
 	"billing/postgres/pgtest":   {"billing/billingtest/prove"},
 	"billing/billingtest/prove": {},
 
-	"router/tokens":      {"router/limit", "providers/chat", "providers/jsonraw"},
+	"router/tokens":      {"providers/chat", "providers/jsonraw"},
 	"router/plan":        {"router/tokens", "router/health", "providers", "providers/chat", "providers/jsonraw", "billing"},
 	"router/meter":       {"router/plan", "router/tokens", "providers", "providers/chat", "billing"},
 	"router/idempotency": {"billing"},

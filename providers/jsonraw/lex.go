@@ -3,6 +3,7 @@ package jsonraw
 import (
 	"encoding/binary"
 	"math/bits"
+	"runtime"
 	"strconv"
 	"unicode/utf16"
 )
@@ -168,5 +169,18 @@ func spaceEnd(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
 	}
+	return i
+}
+
+// stretch is how many bytes are read before others may run: some tens of microseconds,
+// where the scheduler would let them wait for ten milliseconds.
+const stretch = 64 << 10
+
+// pause lets others run once in a stretch. rested is where it did so last.
+func pause(i, rested int) int {
+	if i < rested+stretch {
+		return rested
+	}
+	runtime.Gosched()
 	return i
 }

@@ -52,6 +52,7 @@ func ScanMember(value []byte, f *Field, r Reader) *FieldError {
 type scanner struct {
 	b       []byte
 	i       int
+	rested  int // where others could run last
 	root    *Field
 	reader  Reader
 	top     *Field // the top-level member that is being scanned
@@ -158,6 +159,7 @@ func (s *scanner) value(f *Field, depth int) *FieldError {
 	if s.i == len(s.b) {
 		return s.broken("the JSON ends too early; send all of it")
 	}
+	s.rested = pause(s.i, s.rested)
 	k := KindOf(s.b[s.i])
 	if f.Kinds&k == 0 && f.Kinds != 0 && k != 0 {
 		return Wrong("must be " + f.Kinds.String())
@@ -342,6 +344,7 @@ func (s *scanner) str() *FieldError {
 			s.i = i
 			return s.broken(`write control characters in strings as \n, \t or \u00XX`)
 		}
+		s.rested = pause(i, s.rested)
 		end, lone := escapeEnd(s.b, i)
 		if end < 0 || lone {
 			s.i = i

@@ -12,6 +12,7 @@ const maxWalkDepth = 256
 type Cursor struct {
 	b     []byte
 	i     int
+	rest  int // where others could run last
 	depth int
 	key   Span // of the member that Object is at
 	bad   bool
@@ -70,6 +71,7 @@ func (c *Cursor) to(end int) {
 // Skip consumes a value and gives its bytes.
 func (c *Cursor) Skip() []byte {
 	t := c.Peek()
+	c.rest = pause(c.i, c.rest)
 	start := c.i
 	switch {
 	case t == '"':

@@ -79,7 +79,9 @@ func (x *exchange) inbound() (router.Inbound, error) {
 	if err != nil {
 		return router.Inbound{}, err
 	}
-	in := router.Inbound{Caller: caller, RequestID: x.ID, Room: x.room, Read: x.request, Tags: tags, Session: session, Idempotency: name}
+	in := router.Inbound{Caller: caller, RequestID: x.ID, Room: x.room, Tags: tags, Session: session, Idempotency: name}
+	in.Read = func() ([]byte, error) { return x.Body(x.room) }
+	in.Translate = x.request
 	if x.C.GetHeader(explainHeader) == "1" {
 		in.Explain = router.ExplainPlan
 	}
@@ -87,11 +89,7 @@ func (x *exchange) inbound() (router.Inbound, error) {
 }
 
 // request is the client's body as that of a chat completion.
-func (x *exchange) request() (router.Asked, error) {
-	body, err := x.Body(x.room)
-	if err != nil {
-		return router.Asked{}, err
-	}
+func (x *exchange) request(body []byte) (router.Asked, error) {
 	asked, lost, err := x.speaks.request(body)
 	if betas := providers.Betas(x.C.Request.Header.Values("Anthropic-Beta")); len(betas) > 0 {
 		lost = append(lost, "anthropic-beta")

@@ -110,12 +110,20 @@ const (
 // and each number is one token or more. It costs little and reads text once.
 func AtLeast(text string) int64 {
 	var n int64
-	var run, ideas, last rune // lengths of the word under way; the class of the character before
+	var run, ideas int // lengths of the word under way
+	var last rune      // the class of the character before
 	end := func() {
 		n += int64((run+longestWord-1)/longestWord) + int64((ideas+longestIdeas-1)/longestIdeas)
 		run, ideas = 0, 0
 	}
 	for i := 0; i < len(text); {
+		if word := latinEnd(text, i); word > i { // as most of most texts is
+			if last != letters {
+				end()
+			}
+			run, last, i = run+word-i, letters, word
+			continue
+		}
 		c, size := rune(text[i]), 1
 		if c >= utf8.RuneSelf {
 			c, size = utf8.DecodeRuneInString(text[i:])
@@ -140,6 +148,14 @@ func AtLeast(text string) int64 {
 		return 1
 	}
 	return n
+}
+
+// latinEnd is where the letters of ASCII end that begin at i.
+func latinEnd(text string, i int) int {
+	for i < len(text) && text[i]|0x20-'a' < 26 {
+		i++
+	}
+	return i
 }
 
 const (

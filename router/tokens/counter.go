@@ -6,8 +6,6 @@ import (
 	"hash/maphash"
 	"sync"
 	"time"
-
-	"tallyroute/router/limit"
 )
 
 // Options are the settings of a Counter. The zero value of each has a default.
@@ -16,8 +14,6 @@ type Options struct {
 	// rest of its text is taken for a bound; default 25 ms, which is enough for a
 	// megabyte of English. It is kept by counting steps, not by a clock.
 	Budget time.Duration
-	// Slots bound how many calls count at once; default those of limit.NewSlots(0).
-	Slots limit.Slots
 	// Memo is how many messages are remembered; default 65,536, of 60 bytes each.
 	Memo int
 }
@@ -25,9 +21,6 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Budget <= 0 {
 		o.Budget = 25 * time.Millisecond
-	}
-	if o.Slots == nil {
-		o.Slots = limit.NewSlots(0)
 	}
 	if o.Memo <= 0 {
 		o.Memo = 1 << 16
@@ -54,9 +47,6 @@ func New(o Options) *Counter {
 		memo:      newMemo(o.Memo),
 	}
 }
-
-// Slots are those that it counts under, for other work that is as heavy.
-func (c *Counter) Slots() limit.Slots { return c.o.Slots }
 
 // Warm loads encodings, or O200k where none is named, so that no request has to
 // wait a fifth of a second for it.
@@ -87,7 +77,6 @@ type session struct {
 	t     Tokenizer
 	rules rules
 	alike string // the same for all that count alike, before Percent scales it
-	slot  bool   // taken
 }
 
 // budget is the work of one call.
@@ -109,23 +98,9 @@ func (c *Counter) begin(ctx context.Context, t Tokenizer) (*session, error) {
 	return s, nil
 }
 
-// end gives the slot back.
-func (s *session) end() {
-	if s.slot {
-		s.c.o.Slots.Free()
-	}
-}
-
-// count counts text, once there is a slot.
+// count counts text.
 func (s *session) count(text []byte) tally {
-	if len(text) == 0 {
-		return tally{}
-	}
-	if s.err == nil && !s.slot {
-		s.err = s.c.o.Slots.Take(s.ctx)
-		s.slot = s.err == nil
-	}
-	if s.err != nil {
+	if len(text) == 0 || s.err != nil {
 		return tally{}
 	}
 	n, rest, exact := s.e.count(text, &s.work)

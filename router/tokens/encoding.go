@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 	"unicode/utf8"
 
@@ -132,11 +133,13 @@ type work struct {
 
 const checkEvery = int64(time.Millisecond / workUnit)
 
-// goesOn reports whether there is work left and somebody who waits for it.
+// goesOn reports whether there is work left and somebody who waits for it. It lets others
+// run now and then.
 func (w *work) goesOn() bool {
 	if w.left < w.until && w.err == nil {
 		w.until = w.left - checkEvery
 		w.err = w.ctx.Err()
+		runtime.Gosched()
 	}
 	return w.left > 0 && w.err == nil
 }

@@ -115,7 +115,6 @@ func (c *Counter) Prompt(ctx context.Context, r *chat.Request, t Tokenizer) (Est
 	if err != nil {
 		return Estimate{}, err
 	}
-	defer s.end()
 	return s.estimate(s.prompt(r), c.Bound(r, t))
 }
 
@@ -142,7 +141,6 @@ func (c *Counter) Text(ctx context.Context, text string, t Tokenizer) (Estimate,
 	if err != nil {
 		return Estimate{}, err
 	}
-	defer s.end()
 	b := valid([]byte(text))
 	return s.estimate(s.count(b), int64(len(b)))
 }

@@ -271,7 +271,6 @@ func sum(t testing.TB, r *chat.Request, tk Tokenizer) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.end()
 	v := s.prompt(r)
 	return v.text + v.fixed
 }

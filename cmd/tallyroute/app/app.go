@@ -33,7 +33,7 @@ import (
 // New puts a router together and opens its sockets. Nothing runs yet, and the
 // database may be away.
 func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
-	s := &Service{Options: o, metrics: metrics.New(o.Version), limits: limit.New(), cutRequests: func() {}}
+	s := &Service{Options: o, metrics: metrics.New(o.Version), limits: limit.New(), turns: limit.NewTurns(0), cutRequests: func() {}}
 	s.refused = &refusals{clock: time.Now}
 	var err error
 	if s.pepper, err = ReadPepper(ctx, cfg); err != nil {
@@ -212,7 +212,7 @@ func (s *Service) connect(ctx context.Context, n *snapshot) error {
 		HeaderTimeout: time.Duration(cmp.Or(t.UpstreamHeader, t.Request)), FirstTimeout: time.Duration(t.UpstreamFirstContent),
 		StreamTimeout: time.Duration(t.UpstreamStreamHeader),
 		IdleTimeout:   time.Duration(t.UpstreamIdle), IdleConns: n.cfg.Limits.IdleUpstream,
-		UserAgent: "tallyroute/" + s.Version, Slots: s.Tokens.Slots(),
+		UserAgent: "tallyroute/" + s.Version,
 	})
 	return nil
 }
@@ -229,7 +229,7 @@ func (s *Service) route(n *snapshot) {
 	}
 	parts := router.Parts{
 		Verifier: s.verifier, Watch: s.inUse, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
-		Catalogue: n.catalogue, Sender: n.client, Tokens: s.Tokens, Health: s.health, Limits: s.limits, Slots: s.Tokens.Slots(),
+		Catalogue: n.catalogue, Sender: n.client, Tokens: s.Tokens, Health: s.health, Limits: s.limits, Turns: s.turns,
 		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused}, Idempotency: kept, Fingerprint: prints, Background: s.left,
 	}
 	if old := s.now(); old != nil {

@@ -37,6 +37,7 @@ type Service struct {
 	oneKey   int64        // that those of one key may hold
 	left     *limit.Calls // that are finished without their clients
 	limits   *limit.Store // of requests and tokens per minute
+	turns    *limit.Turns // of keys, for heavy work
 	health   *health.Tracker
 
 	public      *listener
