@@ -3,6 +3,7 @@ package limit
 import (
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Bytes is a budget of memory: how much requests may hold at once while they are
@@ -12,13 +13,25 @@ type Bytes struct {
 
 	mu   sync.Mutex
 	used int64
-	keys map[string]int64 // those that hold something
+	keys map[string]holding // those that hold something
 }
 
 // NewBytes is a budget; a bound of 0 or less is none.
 func NewBytes(perKey, total int64) *Bytes {
-	return &Bytes{perKey: perKey, total: total, keys: make(map[string]int64)}
+	return &Bytes{perKey: perKey, total: total, keys: make(map[string]holding)}
 }
+
+// holding is what the requests of one key hold.
+type holding struct {
+	bytes int64
+	taken time.Time // when all that has come would have come at the pace of a key
+}
+
+// How fast the bodies of a key that holds much are taken in, a large one by itself at once.
+const (
+	pace  = 64 << 20 // bytes in a second
+	burst = time.Second / 4
+)
 
 // FullError says that there is no room for now.
 type FullError struct {
@@ -75,7 +88,7 @@ func (s *Share) Admit(n int64) error {
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
 	left := int64(0)
-	if s.of.keys[s.key]+n > s.of.total/small {
+	if s.of.keys[s.key].bytes+n > s.of.total/small {
 		left = s.of.total / kept
 	}
 	return s.take(n, left)
@@ -96,7 +109,7 @@ func (s *Share) Grow(n int64) error {
 func (s *Share) take(n, left int64) error {
 	b := s.of
 	switch {
-	case b.perKey > 0 && b.keys[s.key]+n > b.perKey:
+	case b.perKey > 0 && b.keys[s.key].bytes+n > b.perKey:
 		return &FullError{Key: true, Limit: b.perKey, Asked: n}
 	case b.total > 0 && b.used+n > b.total-left:
 		return &FullError{Limit: b.total, Asked: n}
@@ -126,9 +139,31 @@ func (s *Share) add(n int64) {
 	b := s.of
 	s.held += n
 	b.used += n
-	if b.keys[s.key] += n; b.keys[s.key] == 0 {
+	h := b.keys[s.key]
+	if h.bytes += n; h.bytes == 0 {
 		delete(b.keys, s.key)
+		return
 	}
+	b.keys[s.key] = h
+}
+
+// Came notes n bytes of a body that is held, and is how long no more are to be taken in:
+// bodies that come as fast as they can be copied would keep the processors from others.
+func (s *Share) Came(n int64, now time.Time) time.Duration {
+	if s == nil {
+		return 0
+	}
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	h := s.of.keys[s.key]
+	if least := now.Add(-burst); h.taken.Before(least) {
+		h.taken = least
+	}
+	h.taken = h.taken.Add(time.Duration(n) * time.Second / pace)
+	if h.bytes > 0 {
+		s.of.keys[s.key] = h
+	}
+	return h.taken.Sub(now)
 }
 
 // Used is what all requests hold.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 )
 
 func open(b *Bytes, key string) *Share {
@@ -97,6 +98,29 @@ func TestBytesAddUpUnderRaces(t *testing.T) {
 	wg.Wait()
 	if b.Used() != 0 || len(b.keys) != 0 {
 		t.Errorf("%d bytes are held by %d keys after all have ended", b.Used(), len(b.keys))
+	}
+}
+
+func TestBodiesOfOneKeyComeAtAPace(t *testing.T) {
+	b := NewBytes(0, 1<<30)
+	one, other := open(b, "a"), open(b, "a")
+	now := time.Now()
+	for _, s := range []*Share{one, other} {
+		if err := s.Admit(64 << 20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if wait := one.Came(10<<20, now); wait > 0 {
+		t.Errorf("a large body by itself waits %s", wait)
+	}
+	if wait := other.Came(64<<20, now); wait < time.Second/2 || wait > time.Second {
+		t.Errorf("64 MiB more wait %s", wait)
+	}
+	if wait := open(b, "b").Came(10<<20, now); wait > 0 {
+		t.Errorf("another key waits %s", wait)
+	}
+	if wait := one.Came(1<<20, now.Add(time.Minute)); wait > 0 {
+		t.Errorf("a minute later it waits %s", wait)
 	}
 }
 

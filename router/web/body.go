@@ -141,8 +141,12 @@ func isUTF8(charset string) bool {
 	return charset == "" || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
-// firstPiece is the most that is taken for a body before any of it has come.
-const firstPiece = 64 << 10
+// firstPiece is the most that is taken for a body before any of it has come, and
+// readPiece what is read of it at once.
+const (
+	firstPiece = 64 << 10
+	readPiece  = 256 << 10
+)
 
 // readBody reads a body of at most that many bytes, which is announced to have that many,
 // or -1. There must be room for what is announced; but memory is taken only as the body
@@ -170,8 +174,11 @@ func readBody(from io.Reader, announced, most int64, room *limit.Share) ([]byte,
 			}
 			body = append(make([]byte, 0, size), body...)
 		}
-		n, err := from.Read(body[len(body):cap(body)])
+		n, err := from.Read(body[len(body):min(cap(body), len(body)+readPiece)])
 		body = body[:len(body)+n]
+		if len(body) > firstPiece {
+			time.Sleep(room.Came(int64(n), time.Now()))
+		}
 		if errors.Is(err, io.EOF) {
 			return body, nil
 		}
