@@ -21,10 +21,10 @@ import (
 const (
 	frameData, frameHeaders, frameReset, frameSettings, frameGoAway = 0, 1, 3, 4, 7
 
-	endStream               = 1
-	noError, internal       = 0, 2
-	refused, enhanceYour    = 7, 11
-	preface           int64 = 24
+	endStream                  = 1
+	noError, internal          = 0, 2
+	refused, enhanceYour       = 7, 11
+	preface              int64 = 24
 )
 
 // wire is a connection of a server that writes frames by hand.

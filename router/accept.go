@@ -2,14 +2,115 @@ package router
 
 import (
 	"context"
+	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/health"
+	"tallyroute/router/idempotency"
+	"tallyroute/router/limit"
+	"tallyroute/router/tokens"
 )
+
+// Rate is one limit per minute as x-ratelimit headers show it.
+type Rate struct {
+	Kind      string // "requests" or "tokens"
+	Limit     int64
+	Remaining int64
+	Reset     time.Duration
+}
+
+// RateError is a limit on requests or tokens per minute.
+type RateError struct {
+	Kind       string // "requests" or "tokens"
+	Limit      int64  // per minute
+	Asked      int64
+	RetryAfter time.Duration
+	Rates      []Rate
+}
+
+// Remaining is what is left of the limit that was exceeded.
+func (e *RateError) Remaining() int64 {
+	if len(e.Rates) == 0 {
+		return 0
+	}
+	return e.Rates[len(e.Rates)-1].Remaining
+}
+
+// Error gives the limit.
+func (e *RateError) Error() string {
+	return fmt.Sprintf("router: more than %d %s per minute", e.Limit, e.Kind)
+}
+
+// asked is what a request asks of one of its key's limits per minute.
+type asked struct {
+	kind         string // "requests" or "tokens"
+	perMinute, n int64
+}
+
+// tokensAsked is how many tokens a request asks for. They are corrected once they
+// are known.
+func tokensAsked(req *chat.Request) int64 {
+	return int64(len(req.Body()))/tokens.BytesPerToken + billing.SatMul(req.MaxOutput(), req.N())
+}
+
+// throttle takes what is asked from a limit, if the key has one, and adds to rates
+// how that stands.
+func (r *Router) throttle(rates []Rate, key billing.KeyID, l asked, now time.Time) ([]Rate, error) {
+	if l.perMinute <= 0 {
+		return rates, nil
+	}
+	got := r.Limits.Take(limit.Key{Scope: string(key), Kind: l.kind}, l.perMinute, l.n, now)
+	rates = append(rates, Rate{Kind: l.kind, Limit: l.perMinute, Remaining: got.Remaining, Reset: got.ResetAfter})
+	if !got.OK {
+		return nil, &RateError{Kind: l.kind, Limit: l.perMinute, Asked: l.n, RetryAfter: got.RetryAfter, Rates: rates}
+	}
+	return rates, nil
+}
+
+// rerate corrects the tokens that were taken in advance: what was not used is
+// given back, what was used beyond them is taken as far as there is any.
+func (r *Router) rerate(key *billing.Key, taken, used int64) {
+	perMinute := key.TokensPerMinute
+	if perMinute <= 0 {
+		return
+	}
+	k, now := limit.Key{Scope: string(key.ID), Kind: "tokens"}, r.o.Clock()
+	if used <= taken {
+		r.Limits.Give(k, perMinute, taken-used, now)
+		return
+	}
+	left := r.Limits.Take(k, perMinute, 0, now).Remaining
+	r.Limits.Take(k, perMinute, min(used-taken, left), now)
+}
+
+// withQuota adds the token quota to the limits per minute if there is none on
+// tokens: of the budgets, the one with the least left. Clients then see it in
+// the headers that they know.
+func withQuota(rates []Rate, balances []billing.Balance, now time.Time) []Rate {
+	if slices.ContainsFunc(rates, func(r Rate) bool { return r.Kind == "tokens" }) {
+		return rates
+	}
+	var tightest Rate
+	for _, b := range balances {
+		free, ok := b.FreeTokens()
+		if !ok || tightest.Kind != "" && tightest.Remaining <= free {
+			continue
+		}
+		tightest = Rate{Kind: "tokens", Limit: *b.Budget.Tokens, Remaining: free}
+		if !b.Window.End.IsZero() {
+			tightest.Reset = b.Window.End.Sub(now)
+		}
+	}
+	if tightest.Kind == "" {
+		return rates
+	}
+	return append(rates, tightest)
+}
 
 // accepted is a request of a known key whose body was read and whose rate was taken.
 type accepted struct {
@@ -121,4 +222,74 @@ func (r *Router) turn(ctx context.Context, key billing.KeyID, size int) (free fu
 		return func() {}, nil
 	}
 	return r.Turns.Of(string(key)).Take(ctx)
+}
+
+// claim makes sure that a request which bears an idempotency key is answered
+// once: the first has the right to it, the others get its answer or are told
+// why not. Requests without a key cost nothing here.
+func (r *Router) claim(ctx context.Context, a accepted) (*idempotency.Claim, *idempotency.Answer, error) {
+	if a.in.Idempotency == "" || r.Idempotency == nil {
+		return nil, nil, nil
+	}
+	request := idempotency.Request{
+		ID: a.in.RequestID, KeyID: a.key.ID, Name: a.in.Idempotency, Path: a.in.Operation.Path(),
+		Body: a.request.Body(),
+	}
+	if a.native != nil {
+		request.Body = a.native.Body
+	}
+	now := a.in.Caller.At
+	claim, kept, err := idempotency.Take(ctx, r.Idempotency, request, now, now.Add(r.o.RequestTimeout+holdGrace))
+	if claim == nil {
+		r.rerate(a.key, a.taken, 0)
+	}
+	return claim, kept, err
+}
+
+// keep stores an answer for whoever asks again.
+func (r *Router) keep(ctx context.Context, a accepted, c *idempotency.Claim, answer idempotency.Answer) {
+	until := a.in.Caller.At.Add(r.o.IdempotencyTTL)
+	r.endClaim(ctx, a, func(ctx context.Context) error { return c.Keep(ctx, answer, until) })
+}
+
+// forget gives a claim up, so that the request may be sent again. One that has
+// ended is left alone.
+func (r *Router) forget(ctx context.Context, a accepted, c *idempotency.Claim) {
+	if c != nil {
+		r.endClaim(ctx, a, c.Forget)
+	}
+}
+
+// endClaim runs f although the client may have gone. Where it fails, the claim lapses
+// by itself.
+func (r *Router) endClaim(ctx context.Context, a accepted, f func(context.Context) error) {
+	if err := r.holds.within(context.WithoutCancel(ctx), f); err != nil {
+		r.Observer.Observe(Record{RequestID: a.in.RequestID, Event: EventClaimLost, Err: err})
+	}
+}
+
+// route is where a request may go.
+type route struct {
+	targets []providers.Target
+	pinned  bool // the client named the provider
+}
+
+// permit finds the targets of the model that was asked for and keeps those
+// that the key may use: all of them where the key may use the name that was
+// asked for, else those whose own name or model it may use.
+func (r *Router) permit(key *billing.Key, asked string) (route, error) {
+	targets, pinned, ok := r.Catalogue.Resolve(asked)
+	if !ok {
+		return route{}, &ModelError{Asked: asked, Nearest: r.Catalogue.Nearest(asked, key.AllowsModel)}
+	}
+	if key.AllowsModel(asked) {
+		return route{targets: targets, pinned: pinned}, nil
+	}
+	targets = slices.DeleteFunc(slices.Clone(targets), func(t providers.Target) bool {
+		return !key.AllowsModel(t.Name()) && !key.AllowsModel(t.Model)
+	})
+	if len(targets) == 0 {
+		return route{}, &ForbiddenModelError{Asked: asked, Allowed: key.Models}
+	}
+	return route{targets: targets, pinned: pinned}, nil
 }

@@ -6,15 +6,15 @@
 // Each step takes the value that the one before returned: accepted, planned, held,
 // sent, *Answer. The files, from the ground up; each uses only those above it:
 //
-//	inbound.go, options.go, record.go, errors.go, parts.go  what goes in and out
-//	strangers.go, holds.go, router.go                       the Router, its holds and what it asks of keys
-//	rate.go, accept.go, claim.go, permit.go                 may it be answered?
-//	credential.go, plan.go                                  by whom?
-//	facts.go, hold.go                                       is it affordable?
-//	charge.go, send.go                                      the calls
-//	overlong.go, bill.go, stream.go, answer.go              the answer, and what it cost
-//	complete.go                                             the list of the steps
-//	count.go, models.go                                     what else a key may ask
+//	inbound.go, errors.go, parts.go    what goes in and out
+//	holds.go, router.go                the Router, its holds and what it asks of keys
+//	accept.go                          may it be answered?
+//	plan.go                            by whom?
+//	hold.go                            is it affordable?
+//	send.go                            the calls
+//	bill.go, stream.go, answer.go      the answer, and what it cost
+//	complete.go                        the list of the steps
+//	queries.go                         what else a key may ask
 //
 // Deciding and computing is done by packages without a clock or I/O: router/plan
 // and router/meter.

@@ -1,11 +1,13 @@
 package router
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/providers"
+	"tallyroute/providers/chat"
 	"tallyroute/router/limit"
 )
 
@@ -58,3 +60,103 @@ const (
 	ExplainNot  Explain = iota
 	ExplainPlan         // every candidate, its price and why it was or was not taken
 )
+
+// Options are the settings of a Router. The zero value of each has a default.
+type Options struct {
+	MaxAttempts      int   // providers tried for one request; default 3
+	DefaultMaxOutput int64 // tokens, for models that declare none; default 4096
+	MaxOutput        int64 // tokens, where the client gives no bound; 0 is what the model can
+	// AllowMembers are members of requests that are taken for free, as PROVIDER/MEMBER or
+	// PROVIDER/MODEL/MEMBER, and
+	// RefuseMembers refuses what may cost anything to keys without budgets, too.
+	AllowMembers   []string
+	RefuseMembers  bool
+	RequestTimeout time.Duration // the whole request, all attempts included; default 10 min
+	SettleTimeout  time.Duration // how long a client may wait for its settlement; default 2 s
+	ReadTimeout    time.Duration // how long a client may wait to read its budgets or its rows; default 900 ms
+	Linger         time.Duration // how long a stream is read on after its client has gone; default 80 ms
+	IdempotencyTTL time.Duration // how long an answer is kept for whoever asks again; default 24 h
+	Requests       chat.Limits   // what a request may hold
+	Clock          func() time.Time
+	// Random is a number from 0 to n-1, by which credentials share calls; default
+	// rand.Int64N.
+	Random func(n int64) int64
+}
+
+// holdGrace is how long a hold outlives the longest request, so that it is
+// never swept while its request may still settle.
+const holdGrace = time.Minute
+
+func (o Options) withDefaults() Options {
+	if o.MaxAttempts <= 0 {
+		o.MaxAttempts = 3
+	}
+	if o.DefaultMaxOutput <= 0 {
+		o.DefaultMaxOutput = 4096
+	}
+	if o.RequestTimeout <= 0 {
+		o.RequestTimeout = 10 * time.Minute
+	}
+	if o.SettleTimeout <= 0 {
+		o.SettleTimeout = 2 * time.Second
+	}
+	if o.ReadTimeout <= 0 {
+		o.ReadTimeout = 900 * time.Millisecond
+	}
+	if o.Linger <= 0 {
+		o.Linger = 80 * time.Millisecond
+	}
+	if o.IdempotencyTTL <= 0 {
+		o.IdempotencyTTL = 24 * time.Hour
+	}
+	if o.Random == nil {
+		o.Random = rand.Int64N
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	return o
+}
+
+// Event is what a Record tells of.
+type Event string
+
+// The events.
+const (
+	EventRequest       Event = "request"        // a request has ended
+	EventBooked        Event = "booked"         // the rows of a request are settled, whether it was answered or not
+	EventSettleDelayed Event = "settle_delayed" // the database did not take a settlement; it is tried again
+	EventRepeated      Event = "replayed"       // a request got the answer that it had got before
+	EventClaimLost     Event = "replay_lost"    // an answer was not kept, or a claim not given up; it lapses
+	EventSettleLost    Event = "settle_lost"    // a settlement was given up; its hold will be swept
+)
+
+// Record is what happened, after the fact. It has no secret and no text.
+type Record struct {
+	Event          Event
+	RequestID      string
+	KeyID          billing.KeyID
+	TeamID         string
+	RequestedModel string // as the client wrote it; empty where it is not a name we know
+	Streamed       bool
+	Status         billing.Status // of the last attempt; StatusError for requests that were refused
+	Refusal        string         // for requests that never had an attempt: why, as a fixed word
+	Attempts       []Attempt
+	Rows           []billing.Spend // of all attempts, the one that answered last; not to be changed
+	Total          time.Duration
+	Overhead       time.Duration // our own time: all but waiting for a provider or the client
+	FirstByte      time.Duration // until the first content of the answer was there
+	Err            error         // for the log
+	Original       string        // of a replay: the request that was answered
+}
+
+// Observer is told what happened. It must not block.
+type Observer interface{ Observe(Record) }
+
+// Attempt is one call to one provider, for headers and error messages.
+type Attempt struct {
+	Provider, Model string
+	Status          int            // HTTP status of the provider, 0 where none came
+	Kind            providers.Kind // "" for success
+	Took            time.Duration  // until the first content of a stream, or the whole of a plain answer
+}

@@ -2,7 +2,13 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
 
 	"tallyroute/billing"
 )
@@ -152,4 +158,172 @@ func (s *Store) movable(ctx context.Context, tx *session, p billing.Posting) (bo
 		}
 	}
 	return true, nil
+}
+
+const eventColumns = `event_id, occurred_at, report_day, kind, request_id, attempt, final, key_id, project_id, team_id, cost_center,
+  environment,
+  end_user, tags, requested_model, provider, model, service_tier, route_reason, status, error_kind, streamed, usage_source,
+  input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, overrun_tokens, overrun_nano,
+  cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
+  pricing, price_id, input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
+  input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano, baseline_cost_nano,
+  provider_cost_nano, disputed, reported, fees, region, upstream_credential, endpoint, session, bytes_in, bytes_out,
+  first_token_ms, took_ms, fingerprint, prefixes, answered_model, unpriced_members,
+  provider_request_id, adjusts_event, adjusts_period, reason, actor, recorded_at`
+
+const insertEvent = `INSERT INTO spend_events (` + eventColumns + `) VALUES (
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// insertEvent adds a row that has been tidied and checked. Where its month is
+// closed, it is booked on the first day of the next open month.
+func (s *Store) insertEvent(ctx context.Context, tx *session, r billing.Spend) error {
+	r.ReportDay = r.OccurredAt.In(s.reporting).Format(time.DateOnly)
+	err := s.insertOn(ctx, tx, r)
+	if !errors.As(err, new(*billing.ConflictError)) {
+		return err
+	}
+	late, moved, openErr := bookLate(ctx, tx, r)
+	if openErr != nil || !moved {
+		return errors.Join(openErr, err)
+	}
+	return s.insertOn(ctx, tx, late)
+}
+
+const nextOpenDay = `WITH RECURSIVE day (first) AS (
+  SELECT ?
+  UNION ALL
+  SELECT date(first, '+1 month') FROM day WHERE EXISTS (SELECT 1 FROM billing_periods WHERE period = day.first AND status = 'closed')
+)
+SELECT max(first) FROM day`
+
+// bookLate gives a row whose month is closed the first day of the next open
+// month as its ReportDay, and its own month as AdjustsPeriod. It reports false
+// where the month is open.
+func bookLate(ctx context.Context, tx *session, r billing.Spend) (billing.Spend, bool, error) {
+	month := billing.MonthOf(r.ReportDay)
+	var open string
+	_, err := tx.row(ctx, nextOpenDay, []any{month.First()}, &open)
+	if err != nil || open == month.First() {
+		return r, false, err
+	}
+	r.ReportDay, r.AdjustsPeriod = open, month.First()
+	return r, true, nil
+}
+
+// insertOn adds a row on its ReportDay.
+func (s *Store) insertOn(ctx context.Context, tx *session, r billing.Spend) error {
+	if r.EventID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("billing/sqlite: %w", err)
+		}
+		r.EventID = id.String()
+	}
+	amount := func(m billing.Money) any { return int64(m) }
+	if r.Pricing == billing.Unpriced {
+		amount = func(billing.Money) any { return nil }
+	}
+	o, t, p, c := r.Owner, r.Tokens, r.Price, r.Cost
+	_, err := tx.exec(ctx, insertEvent,
+		r.EventID, stamp(r.OccurredAt), r.ReportDay, string(r.Kind), r.RequestID, r.Attempt, r.Final,
+		string(o.KeyID), o.ProjectID, o.TeamID, o.CostCenter, o.Environment,
+		text(r.EndUser), asJSON(r.Tags), r.RequestedModel, r.Provider, r.Model, r.ServiceTier, string(r.RouteReason), string(r.Status),
+		text(r.ErrorKind), r.Streamed, string(r.UsageSource),
+		t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning, r.OverrunTokens, int64(r.OverrunMoney),
+		t.CacheWrite1h, t.AudioInput, t.AudioOutput,
+		string(r.Pricing), text(p.ID), amount(p.Input), amount(p.CacheRead), amount(p.CacheWrite), amount(p.Output),
+		amount(c.Input), amount(c.CacheRead), amount(c.CacheWrite), amount(c.Output), amount(c.Fee), amount(c.Total), amount(r.Baseline),
+		orNull(r.ProviderCost), r.Disputed, jsonOrNull(r.Reported), jsonOrNull(r.Fees),
+		text(r.Region), text(r.Credential), text(r.Endpoint), text(r.Session), orNull(r.BytesIn), orNull(r.BytesOut),
+		orNull(billing.Millis(r.FirstToken)), orNull(billing.Millis(r.Took)), blob(r.Fingerprint), blob(r.Prefixes),
+		text(r.AnsweredModel), jsonOrNull(r.UnpricedMembers),
+		text(r.ProviderRequestID), text(r.AdjustsEvent), text(r.AdjustsPeriod), text(r.Reason), text(r.Actor), stamp(s.clock()))
+	if errors.As(err, new(*billing.ConflictError)) && strings.Contains(err.Error(), "already there") {
+		return fmt.Errorf("billing/sqlite: %w: attempt %d of request %s", billing.ErrDuplicate, r.Attempt, r.RequestID)
+	}
+	return err
+}
+
+const (
+	selectEvents    = `SELECT ` + eventColumns + ` FROM spend_events `
+	eventsOfRequest = selectEvents + `WHERE request_id = ?1 AND (?2 = '' OR key_id = ?2)` + newestFirst
+	eventsOfKey     = selectEvents + `WHERE ?1 = '' AND key_id = ?2` + newestFirst
+	eventsOfAll     = selectEvents + `WHERE ?1 = '' AND ?2 = ''` + newestFirst
+	newestFirst     = ` ORDER BY occurred_at DESC, request_id DESC, attempt DESC LIMIT ?3`
+)
+
+// Events implements billing.Reports. Of the price, a row has the id and the
+// four rates.
+func (s *Store) Events(ctx context.Context, q billing.EventQuery) ([]billing.Spend, error) {
+	if q.Limit <= 0 {
+		q.Limit = 100
+	}
+	query := eventsOfAll
+	switch {
+	case q.RequestID != "":
+		query = eventsOfRequest
+	case q.KeyID != "":
+		query = eventsOfKey
+	}
+	var rows []billing.Spend
+	err := s.read.rows(ctx, query, []any{q.RequestID, string(q.KeyID), min(q.Limit, 1000)}, func(scan scanner) error {
+		var r billing.Spend
+		err := scanEvent(scan, &r)
+		rows = append(rows, r)
+		return err
+	})
+	return rows, err
+}
+
+func scanEvent(scan scanner, r *billing.Spend) error {
+	o, t, p, c := &r.Owner, &r.Tokens, &r.Price, &r.Cost
+	var first, took *int64
+	err := scan(
+		&r.EventID, instant{&r.OccurredAt}, &r.ReportDay, &r.Kind, &r.RequestID, &r.Attempt, &r.Final,
+		&o.KeyID, &o.ProjectID, &o.TeamID, &o.CostCenter, &o.Environment,
+		orEmpty{&r.EndUser}, jsonText{&r.Tags}, &r.RequestedModel, &r.Provider, &r.Model, &r.ServiceTier, &r.RouteReason, &r.Status,
+		orEmpty{&r.ErrorKind}, &r.Streamed, &r.UsageSource,
+		&t.Input, &t.CacheRead, &t.CacheWrite, &t.Output, &t.Reasoning, &r.OverrunTokens, &r.OverrunMoney,
+		&t.CacheWrite1h, &t.AudioInput, &t.AudioOutput,
+		&r.Pricing, orEmpty{&p.ID}, orZero{&p.Input}, orZero{&p.CacheRead}, orZero{&p.CacheWrite}, orZero{&p.Output},
+		orZero{&c.Input}, orZero{&c.CacheRead}, orZero{&c.CacheWrite}, orZero{&c.Output}, orZero{&c.Fee}, orZero{&c.Total},
+		orZero{&r.Baseline},
+		&r.ProviderCost, &r.Disputed, orNil{&r.Reported}, orNil{&r.Fees},
+		orEmpty{&r.Region}, orEmpty{&r.Credential}, orEmpty{&r.Endpoint}, orEmpty{&r.Session}, &r.BytesIn, &r.BytesOut,
+		&first, &took, &r.Fingerprint, &r.Prefixes, orEmpty{&r.AnsweredModel}, orNil{&r.UnpricedMembers},
+		orEmpty{&r.ProviderRequestID}, orEmpty{&r.AdjustsEvent}, orEmpty{&r.AdjustsPeriod}, orEmpty{&r.Reason}, orEmpty{&r.Actor},
+		instant{&r.RecordedAt})
+	r.FirstToken, r.Took = billing.FromMillis(first), billing.FromMillis(took)
+	return err
+}
+
+// orEmpty scans NULL as "", orZero as no money, orNil JSON or NULL as nothing.
+type (
+	orEmpty struct{ to *string }
+	orZero  struct{ to *billing.Money }
+	orNil   struct{ to any }
+)
+
+// Scan implements sql.Scanner.
+func (n orNil) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return nil
+	}
+	return json.Unmarshal([]byte(s), n.to)
+}
+
+// Scan implements sql.Scanner.
+func (e orEmpty) Scan(v any) error {
+	*e.to, _ = v.(string)
+	return nil
+}
+
+// Scan implements sql.Scanner.
+func (z orZero) Scan(v any) error {
+	n, _ := v.(int64)
+	*z.to = billing.Money(n)
+	return nil
 }

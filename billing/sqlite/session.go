@@ -3,10 +3,14 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -136,4 +140,300 @@ func fault(err error) error {
 	default:
 		return fmt.Errorf("billing/sqlite: %w", err)
 	}
+}
+
+// writer owns the one connection that writes. What is asked of it while it is
+// busy shares the next transaction, and so one wait for the disk. Each job has
+// a savepoint of its own and succeeds or fails alone, unless the database does.
+type writer struct {
+	db      *sql.DB
+	conn    *sql.Conn
+	tx      *session
+	jobs    chan *job
+	closing chan struct{}
+	stopped chan struct{}
+	ended   error // that the last work ended with
+	once    sync.Once
+}
+
+// job is a change that somebody waits for.
+type job struct {
+	change func(ctx context.Context, tx *session) error
+	taken  atomic.Bool // by the writer, or back by whoever waits
+	err    error
+	done   chan struct{}
+}
+
+// patience is how long to wait for another process; in pragmas, in milliseconds.
+const (
+	patience    = 5 * time.Second
+	busyTimeout = "busy_timeout(5000)"
+)
+
+// mostJobs bounds how long one transaction keeps other processes waiting.
+const mostJobs = 256
+
+const (
+	begin      = `BEGIN IMMEDIATE`
+	commit     = `COMMIT`
+	rollback   = `ROLLBACK`
+	savepoint  = `SAVEPOINT job`
+	release    = `RELEASE job`
+	rollbackTo = `ROLLBACK TO job`
+	checkpoint = `PRAGMA wal_checkpoint(TRUNCATE)`
+)
+
+var errClosed = fmt.Errorf("billing/sqlite: %w: the store is closed", billing.ErrUnavailable)
+
+func openWriter(ctx context.Context, dsn string) (*writer, error) {
+	db, err := sql.Open("sqlite3", dsn)
+	if err != nil {
+		return nil, fault(err)
+	}
+	db.SetMaxOpenConns(1)
+	conn, err := firstConn(ctx, db)
+	if err != nil {
+		return nil, errors.Join(fault(err), db.Close())
+	}
+	w := &writer{
+		db: db, conn: conn, tx: newSession(conn),
+		jobs: make(chan *job), closing: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	go w.run(context.WithoutCancel(ctx))
+	return w, nil
+}
+
+// firstConn opens a connection. The switch of a new file to WAL mode does not
+// wait for others that switch it at the same moment, so it is tried again.
+func firstConn(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		conn, err := db.Conn(ctx)
+		if !errors.Is(err, sqlite3.BUSY) {
+			return conn, err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// do runs change in a transaction and returns when it is on the disk. A change
+// that has begun is not interrupted; change must do nothing but use tx.
+func (w *writer) do(ctx context.Context, change func(ctx context.Context, tx *session) error) error {
+	j := &job{change: change, done: make(chan struct{})}
+	select {
+	case <-ctx.Done():
+		return fault(ctx.Err())
+	default:
+	}
+	select {
+	case w.jobs <- j:
+	case <-ctx.Done():
+		return fault(ctx.Err())
+	case <-w.closing:
+		return errClosed
+	}
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		if j.taken.CompareAndSwap(false, true) {
+			return fault(ctx.Err())
+		}
+		<-j.done
+	}
+	return j.err
+}
+
+// close ends the connection. All that is in the log beside the file is moved
+// into the file first, as far as other processes let it: whoever copies the file
+// of a router that has stopped has everything.
+func (w *writer) close() error {
+	w.once.Do(func() { close(w.closing) })
+	<-w.stopped
+	return errors.Join(w.ended, w.tx.close(), w.conn.Close(), w.db.Close())
+}
+
+func (w *writer) run(ctx context.Context) {
+	defer close(w.stopped)
+	for {
+		select {
+		case j := <-w.jobs:
+			w.together(ctx, w.gather(j))
+		case <-w.closing:
+			_, err := w.conn.ExecContext(ctx, checkpoint)
+			w.ended = fault(err)
+			return
+		}
+	}
+}
+
+// gather is first and whatever else is waiting.
+func (w *writer) gather(first *job) []*job {
+	batch := []*job{first}
+	for len(batch) < mostJobs {
+		select {
+		case j := <-w.jobs:
+			batch = append(batch, j)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// together runs a batch in one transaction. If the database fails, it fails for
+// all of them.
+func (w *writer) together(ctx context.Context, batch []*job) {
+	_, err := w.tx.exec(ctx, begin)
+	for _, j := range batch {
+		if j.taken.CompareAndSwap(false, true) && err == nil {
+			err = w.one(ctx, j)
+		}
+	}
+	if err == nil {
+		_, err = w.tx.exec(ctx, commit)
+	}
+	if err != nil {
+		_, _ = w.tx.exec(ctx, rollback) // there may be nothing left to roll back
+	}
+	for _, j := range batch {
+		if err != nil {
+			j.err = err
+		}
+		close(j.done)
+	}
+}
+
+// one runs a job. Its own error is for whoever waits. Where the database has given
+// up the whole transaction there is no savepoint left, and that is the result.
+func (w *writer) one(ctx context.Context, j *job) error {
+	if _, err := w.tx.exec(ctx, savepoint); err != nil {
+		return err
+	}
+	j.err = j.change(ctx, w.tx)
+	if j.err != nil {
+		if _, err := w.tx.exec(ctx, rollbackTo); err != nil {
+			return err
+		}
+	}
+	_, err := w.tx.exec(ctx, release)
+	return err
+}
+
+// layout has a fixed width, so that instants compare as text.
+const layout = "2006-01-02T15:04:05.000000000Z"
+
+// The ends of a window that has none.
+const (
+	always = "0001-01-01T00:00:00.000000000Z" // the zero time.Time
+	never  = "9999-12-31T23:59:59.999999999Z"
+)
+
+func stamp(t time.Time) string { return t.UTC().Format(layout) }
+
+// stampOrNull is for columns in which NULL is what the zero time is in Go.
+func stampOrNull(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return stamp(t)
+}
+
+// stampEnd is for ends of windows.
+func stampEnd(t time.Time) string {
+	if t.IsZero() {
+		return never
+	}
+	return stamp(t)
+}
+
+// instant scans what stamp, stampOrNull and stampEnd wrote.
+type instant struct{ to *time.Time }
+
+// Scan implements sql.Scanner.
+func (i instant) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok || s == always || s == never {
+		*i.to = time.Time{}
+		return nil
+	}
+	t, err := time.Parse(layout, s)
+	*i.to = t
+	return err
+}
+
+// seconds scans a span that is stored as a number of seconds.
+type seconds struct{ to *time.Duration }
+
+// Scan implements sql.Scanner.
+func (s seconds) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok && v != nil {
+		return fmt.Errorf("billing/sqlite: %T instead of seconds", v)
+	}
+	*s.to = time.Duration(n) * time.Second
+	return nil
+}
+
+// jsonText writes and scans a list or a map.
+type jsonText struct{ to any }
+
+var _ sql.Scanner = jsonText{}
+
+// Scan implements sql.Scanner.
+func (j jsonText) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("billing/sqlite: %T instead of JSON", v)
+	}
+	if s == "[]" || s == "{}" {
+		return nil // as it was when it was written: nothing
+	}
+	return json.Unmarshal([]byte(s), j.to)
+}
+
+// asJSON encodes what cannot fail to be encoded: texts and their containers.
+func asJSON[T []string | []netip.Prefix | map[string]string](v T) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "null" // the schema refuses it where it matters
+	}
+	return string(b)
+}
+
+// text is NULL if there is none.
+func text(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// orNull is NULL for what is not known.
+func orNull[T ~int64](n *T) any {
+	if n == nil {
+		return nil
+	}
+	return int64(*n)
+}
+
+// jsonOrNull is v as JSON, or NULL if there is nothing in it.
+func jsonOrNull(v any) any {
+	b, err := json.Marshal(v)
+	if err != nil || string(b) == "null" || string(b) == "[]" {
+		return nil
+	}
+	return string(b)
+}
+
+// blob is NULL if there is none.
+func blob(b []byte) any {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
 }

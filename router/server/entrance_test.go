@@ -130,8 +130,10 @@ func TestErrorsNameTheMembersOfTheClientsOwnFormat(t *testing.T) {
 		{"/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"}],"thinking":{"type":"often"}}`, "thinking.type"},
 		{"/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"}],"tools":[{"name":"f","input_schema":{}}],` +
 			`"tool_choice":{"type":"tool","name":"g"}}`, "tool_choice.name"},
-		{"/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"}],"tool_choice":{"type":"tool","name":"g"}}`,
-			"tool_choice.name"},
+		{
+			"/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"}],"tool_choice":{"type":"tool","name":"g"}}`,
+			"tool_choice.name",
+		},
 	} {
 		r := g.do(g.request(http.MethodPost, c.path, c.body))
 		if r.StatusCode != http.StatusBadRequest || !strings.Contains(r.body, `"param":"`+c.param+`"`) {

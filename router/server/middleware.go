@@ -2,17 +2,26 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/providers/chat"
 	"tallyroute/providers/sse"
+	"tallyroute/router"
 	"tallyroute/router/limit"
+	"tallyroute/router/plan"
 	"tallyroute/router/web"
 )
 
@@ -138,4 +147,210 @@ func forwarded(entry string) (netip.Addr, bool) {
 		addr = with.Addr()
 	}
 	return addr.Unmap().WithZone(""), true
+}
+
+// log writes one line: no body, no header but the client's own label for the
+// request, and no path that a client can make up.
+func (x *exchange) log(status int, took time.Duration) {
+	if x.nobody() {
+		most := limit.Key{Scope: limit.Network(x.from()), Kind: "log"}
+		if !x.wrong.Take(most, wrongKeyLines, 1, x.Start).OK {
+			return
+		}
+	}
+	line := x.Log.Check(x.level(status), "request")
+	if line == nil {
+		return
+	}
+	fields := append(make([]zap.Field, 0, 8),
+		zap.String("request_id", x.ID),
+		zap.String("method", method(x.C.Request.Method)),
+		zap.String("route", x.route()),
+		zap.Int("status", status),
+		zap.Duration("took", took),
+	)
+	if x.key != "" {
+		fields = append(fields, zap.String("key_id", string(x.key)))
+	}
+	if x.Refused != "" {
+		fields = append(fields, zap.String("code", web.Label(x.Refused, 64)))
+	}
+	if x.Err != nil && (status >= 500 || x.streaming) {
+		fields = append(fields, zap.String("error", web.Label(x.Err.Error(), 1024)))
+	}
+	if theirs := x.C.GetHeader("X-Request-Id"); theirs != "" {
+		fields = append(fields, zap.String("client_request_id", web.Label(theirs, 256)))
+	}
+	if n, err := strconv.ParseUint(x.C.GetHeader("X-Stainless-Retry-Count"), 10, 8); err == nil && n > 0 {
+		fields = append(fields, zap.Uint64("client_retry", n))
+	}
+	line.Write(fields...)
+}
+
+// wrongKeyLines are the lines about keys that are nobody's, in a minute and from one
+// network. Whoever tries keys shall not fill the log.
+const wrongKeyLines = 60
+
+// nobody reports a request whose key is invalid.
+func (x *exchange) nobody() bool {
+	return x.Err != nil && x.key == "" && (errors.Is(x.Err, billing.ErrMalformedKey) || errors.Is(x.Err, billing.ErrUnknownKey) ||
+		errors.As(x.Err, new(*router.StrangerError)))
+}
+
+func (x *exchange) level(status int) zapcore.Level {
+	switch route := x.route(); {
+	case status >= http.StatusInternalServerError:
+		return zap.WarnLevel
+	case route == "/healthz" || route == "/readyz": // asked every few seconds
+		return zap.DebugLevel
+	}
+	return zap.InfoLevel
+}
+
+// route is the pattern that was matched: what a client can make up is not a label.
+func (x *exchange) route() string {
+	if p := x.C.FullPath(); p != "" {
+		return p
+	}
+	return "unknown"
+}
+
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "other"
+}
+
+// quotaExceeded names the budget and its numbers: whoever is refused must be able to
+// see why, until when and by whom.
+func quotaExceeded(e *billing.QuotaError) web.Problem {
+	b := e.Balance
+	name := fmt.Sprintf("%s budget of %s", adjective(b.Budget.Period), holder(e))
+	numbers, everFits := "it has no room for this request", true
+	if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
+		numbers = fmt.Sprintf("used %d of %d tokens%s; this request may need %d",
+			b.UsedTokens, *b.Budget.Tokens, underWay(fmt.Sprint(b.HeldTokens)), e.AskedTokens)
+		everFits = e.AskedTokens <= *b.Budget.Tokens
+	} else if b.Budget.Money != nil {
+		numbers = fmt.Sprintf("used $%s of $%s%s; this request may cost up to $%s",
+			b.UsedMoney.Short(), b.Budget.Money.Short(), underWay("$"+b.HeldMoney.Short()), e.AskedMoney.Short())
+		everFits = e.AskedMoney <= *b.Budget.Money
+	}
+	p := web.Problem{Code: codeQuota, Fix: "Ask for less (a shorter prompt, a lower max_tokens)"}
+	p.Message = fmt.Sprintf("The %s is not enough for this request: %s.", name, numbers)
+	resets := manage.Instant(b.Window.End)
+	switch {
+	case resets == nil:
+		p.Message += " It never resets."
+	case !everFits:
+		p.Message += " It resets at " + *resets + ", which would not be enough either."
+	default:
+		p.Message += " It resets at " + *resets + "."
+		p.Fix = "Wait until " + *resets + ", ask for less (a shorter prompt, a lower max_tokens)"
+	}
+	p.Fix += ", or ask your operator to raise the " + name + "."
+	return p
+}
+
+func holder(e *billing.QuotaError) string {
+	if e.Holder == "" {
+		return fmt.Sprintf("this key's %s", e.Balance.Budget.Scope)
+	}
+	return e.Holder
+}
+
+// underWay tells what is held, if anything is.
+func underWay(amount string) string {
+	if strings.TrimPrefix(amount, "$") == "0" {
+		return ""
+	}
+	return ", with " + amount + " more held by requests under way"
+}
+
+// adjective says how often a budget resets.
+func adjective(p billing.Period) string {
+	switch p {
+	case billing.PeriodDay:
+		return "daily"
+	case billing.PeriodOnce:
+		return "one-time"
+	default:
+		return string(p) + "ly"
+	}
+}
+
+// rateExceeded says what the key may do in a minute.
+func rateExceeded(e *router.RateError) web.Problem {
+	p := web.Problem{Code: codeRate, After: e.RetryAfter, Final: e.RetryAfter <= 0}
+	if p.Final {
+		p.Fix = "Ask for less (a shorter prompt, a lower max_tokens), or ask your operator to raise the key's limit per minute."
+	}
+	switch left := e.Remaining(); {
+	case e.Kind == "requests" && p.Final:
+		p.Message = fmt.Sprintf("%s may make %s per minute.", thisKey, plural(e.Limit, "request"))
+	case e.Kind == "requests":
+		p.Message = fmt.Sprintf("%s may make %s per minute; this would be the %s.", thisKey, plural(e.Limit, "request"), ordinal(e.Limit+1))
+	case p.Final:
+		p.Message = fmt.Sprintf("%s may use %s per minute; this request alone may need %d.", thisKey, plural(e.Limit, "token"), e.Asked)
+	default:
+		p.Message = fmt.Sprintf("%s may use %s per minute, of which %d are left; this request may need %d.",
+			thisKey, plural(e.Limit, "token"), left, e.Asked)
+	}
+	return p
+}
+
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// ordinal is a number as it is counted: third, 21st.
+func ordinal(n int64) string {
+	words := [...]string{"", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"}
+	if n > 0 && n < int64(len(words)) {
+		return words[n]
+	}
+	suffix := "th"
+	if n/10%10 != 1 {
+		switch n % 10 {
+		case 1:
+			suffix = "st"
+		case 2:
+			suffix = "nd"
+		case 3:
+			suffix = "rd"
+		}
+	}
+	return fmt.Sprint(n) + suffix
+}
+
+// unpriced says what has no price: the model, or the tier that is asked for.
+func unpriced(e *plan.UnpricedError) web.Problem {
+	model := web.Label(e.Model, chat.MaxModel)
+	if e.Tier == "" {
+		return web.Problem{Code: codeUnpriced, Param: "model", Message: fmt.Sprintf(
+			"No price is known for %s, and a budget in money binds this key.", model)}
+	}
+	member := "service_tier"
+	if e.Tier == billing.TierFast {
+		member = "speed"
+	}
+	return web.Problem{
+		Code: codeUnpriced, Param: member, Message: fmt.Sprintf(
+			"No price is known for %s with %s %q, and a budget in money binds this key.", model, member, web.Label(e.Tier, 64)),
+		Fix: fmt.Sprintf("Leave out %s, or have the price of this tier added to the configuration.", member),
+	}
+}
+
+// byName puts the name of a key that is known in place of "This API key".
+func byName(message string, k *billing.Key, end string) string {
+	name := thisKey + end
+	if k != nil && k.Name != "" {
+		name = fmt.Sprintf("API key %q%s", k.Name, end)
+	}
+	return strings.Replace(message, thisKey, name, 1)
 }

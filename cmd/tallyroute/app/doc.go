@@ -10,6 +10,6 @@
 //	ledger.go, ready.go                 can it write down, and answer?
 //	snapshot.go, explain.go             what is in force, and a plan without a router
 //	service.go, keys.go, app.go         what stays, and how it is put together
-//	reload.go, jobs.go, memory.go       what runs beside the requests
+//	reload.go, jobs.go                  what runs beside the requests
 //	run.go                              from the start to the end
 package app

@@ -1,11 +1,40 @@
 package admin
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 )
+
+// spendParameters are the parameters of getSpend.
+type spendParameters struct {
+	GroupBy *string       `json:"group_by" doc:"One or two dimensions, with a comma; team by default."`
+	Month   billing.Month `json:"month" doc:"As 2026-11; this month by default."`
+	From    string        `json:"from" doc:"The first day, as 2026-11-01, instead of a month."`
+	To      string        `json:"to" doc:"The day after the last."`
+	KeyID   billing.KeyID `json:"key_id"`
+	Top     *int          `json:"top" doc:"Only the dearest lines."`
+}
+
+// getSpend is GET /spend?group_by=team,month&from=2026-10-01&to=2026-12-01: what was
+// spent. Without days it is of this month.
+func getSpend(x *exchange, in spendParameters) (manage.SpendReport, error) {
+	ask := billing.SpendQuery{
+		GroupBy: []billing.Dimension{"team"}, Month: in.Month, From: in.From, To: in.To, KeyID: in.KeyID,
+	}
+	if in.GroupBy != nil {
+		ask.GroupBy = manage.ReadDimensions(*in.GroupBy)
+	}
+	if in.Top != nil {
+		if ask.Top = *in.Top; ask.Top < 1 {
+			return manage.SpendReport{}, invalid("top", "must be a number of lines")
+		}
+	}
+	return manage.Spend(x.ctx(), x.Reports, ask, x.Start, x.Zone)
+}
 
 // usageParameters are the parameters of getUsage.
 type usageParameters struct {
@@ -64,4 +93,27 @@ type priceParameters struct {
 // and what usage costs by the old and the new one.
 func getPriceChanges(x *exchange, in priceParameters) (manage.PriceReport, error) {
 	return manage.PriceChanges(x.ctx(), x.Reports, manage.PriceQuery(in), x.Start, x.Zone)
+}
+
+// eventFilter are the parameters of listEvents.
+type eventFilter struct {
+	Kind   billing.EventKind `json:"kind"`
+	Object string            `json:"object" doc:"The id of the key, budget or request that it is about."`
+	Since  *instant          `json:"since"`
+	Limit  *int              `json:"limit" doc:"How many at the most; 200 by default, which is the most."`
+}
+
+// listEvents is GET /events?kind=&object=&since=&limit=: the newest first.
+func listEvents(x *exchange, in eventFilter) (page[manage.EventView], error) {
+	f := billing.EventFilter{Kind: in.Kind, Object: in.Object}
+	var err error
+	if f.Limit, err = (paging{Limit: in.Limit}).limit(); err != nil {
+		return page[manage.EventView]{}, err
+	}
+	if kinds := billing.EventKinds(); f.Kind != "" && !slices.Contains(kinds, f.Kind) {
+		return page[manage.EventView]{}, invalid("kind", "must be %s", oneOf(kinds))
+	}
+	f.Since = cmp.Or(in.Since, &instant{}).Time
+	all, err := x.Actions.Events(x.ctx(), f)
+	return listOf(all, manage.ViewEvent), err
 }

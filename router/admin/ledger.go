@@ -1,0 +1,193 @@
+package admin
+
+import (
+	"bufio"
+	"errors"
+	"net/http"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+)
+
+// listPeriods is GET /periods: the months, newest first. There are never so
+// many that they need pages.
+func listPeriods(x *exchange, _ none) (page[manage.PeriodView], error) {
+	all, err := x.Actions.Periods(x.ctx())
+	return listOf(all, manage.ViewPeriod), err
+}
+
+// closing is the body of closePeriod.
+type closing struct {
+	AcceptUnpriced bool `json:"accept_unpriced" doc:"Although attempts in the month have no price."`
+}
+
+// closePeriod is POST /periods/2026-10/close.
+func closePeriod(x *exchange, in closing) (manage.PeriodView, error) {
+	p, err := x.Actions.ClosePeriod(x.ctx(), manage.Closing{Month: x.param("month"), AcceptUnpriced: in.AcceptUnpriced}, x.by(""))
+	return manage.ViewPeriod(p), err
+}
+
+// reopenPeriod is POST /periods/2026-10/reopen. It needs a reason.
+func reopenPeriod(x *exchange, in reasoned) (manage.PeriodView, error) {
+	p, err := x.Actions.ReopenPeriod(x.ctx(), x.param("month"), x.by(in.Reason))
+	return manage.ViewPeriod(p), err
+}
+
+// archiveRows is GET /periods/2026-10/rows: the rows of a closed month as JSON
+// lines, for the file in which they are kept. Their digest is in the trailer
+// X-Tallyroute-Sha256: lines without it are not whole.
+func archiveRows(x *exchange, _ none) (none, error) {
+	m, err := billing.ParseMonth(x.param("month"))
+	if err != nil {
+		return none{}, invalid("month", "must be a month such as 2026-11")
+	}
+	if err := x.Actions.Archivable(x.ctx(), m); err != nil {
+		return none{}, err
+	}
+	const trailer = "X-Tallyroute-Sha256"
+	digest := billing.NewMonthDigest()
+	out := bufio.NewWriterSize(x.C.Writer, 64<<10)
+	x.C.Header("Content-Type", "application/jsonl")
+	x.C.Header("Trailer", trailer)
+	err = x.Actions.MonthRows(x.ctx(), m, func(row billing.Spend) error {
+		line, err := digest.Add(row)
+		if err == nil {
+			_, err = out.Write(line)
+		}
+		return err
+	})
+	if err == nil {
+		err = out.Flush()
+	}
+	if err == nil {
+		x.C.Writer.WriteHeaderNow() // of a month without rows, too
+		x.C.Writer.Header().Set(trailer, digest.SHA256())
+	}
+	return none{}, err
+}
+
+// archived is what the file of a month holds: the body of archivePeriod and its answer.
+type archived struct {
+	Rows   int64   `json:"rows" required:"true"`
+	Cost   *amount `json:"cost_usd" required:"true"`
+	SHA256 string  `json:"sha256" required:"true"`
+}
+
+// ArchivedPeriod is a month whose rows were dropped.
+type ArchivedPeriod struct {
+	Month  billing.Month `json:"month"`
+	Rows   int64         `json:"rows"`
+	SHA256 string        `json:"sha256"`
+}
+
+// archivePeriod is POST /periods/2026-10/archive: the rows, once they are safe in a
+// file, are dropped from the database. What the file holds must be said.
+func archivePeriod(x *exchange, in archived) (ArchivedPeriod, error) {
+	a := billing.ArchivedMonth{Month: billing.Month(x.param("month")), Rows: in.Rows, SHA256: in.SHA256}
+	if in.Cost != nil {
+		a.Money = billing.Money(*in.Cost)
+	}
+	err := x.Actions.Archive(x.ctx(), a, x.by(""))
+	return ArchivedPeriod{a.Month, a.Rows, a.SHA256}, err
+}
+
+// adjustment is the body of adjustSpend.
+type adjustment struct {
+	KeyID  billing.KeyID `json:"key_id" required:"true"`
+	Kind   billing.Kind  `json:"kind" enum:"adjustment,credit,refund,fee" doc:"adjustment by default."`
+	Amount *amount       `json:"amount_usd" required:"true" doc:"What is charged; below zero what is given back."`
+	Month  string        `json:"month" doc:"Which it is for, as 2026-11; the current one by default."`
+	Reason string        `json:"reason" required:"true"`
+	Actor  string        `json:"actor" doc:"Who asks: the admin token has no name."`
+}
+
+// adjustSpend is POST /spend/adjustments: a correction of what a key was charged.
+func adjustSpend(x *exchange, in adjustment) (manage.AdjustmentView, error) {
+	x.subject = shorten(string(in.KeyID))
+	if in.Amount == nil {
+		return manage.AdjustmentView{}, invalid("amount_usd", "is required")
+	}
+	who := x.by(in.Reason)
+	if in.Actor != "" {
+		who.Actor += ":" + in.Actor
+	}
+	row, err := x.Actions.Adjust(x.ctx(), manage.Adjustment{
+		KeyID: in.KeyID, Kind: in.Kind, Amount: billing.Money(*in.Amount), Month: in.Month,
+	}, who)
+	if err != nil {
+		return manage.AdjustmentView{}, err
+	}
+	x.status = http.StatusCreated
+	return manage.ViewAdjustment(row), nil
+}
+
+// repricing is the body of reprice.
+type repricing struct {
+	Provider string  `json:"provider" doc:"All, if it is not named."`
+	Model    string  `json:"model" doc:"All, if it is not named."`
+	From     instant `json:"from" required:"true"`
+	To       instant `json:"to" required:"true" doc:"The first instant that is not looked at."`
+	DryRun   bool    `json:"dry_run" doc:"Only say what would be posted."`
+	Reason   string  `json:"reason" required:"true"`
+}
+
+// reprice is POST /prices/reprice: what was used in a span of time is costed by
+// the prices of the catalogue.
+func reprice(x *exchange, in repricing) (manage.RepricedView, error) {
+	r := manage.Repricing{Provider: in.Provider, Model: in.Model, From: in.From.Time, To: in.To.Time, DryRun: in.DryRun}
+	sum, err := x.Actions.Reprice(x.ctx(), r, x.Prices(), x.by(in.Reason))
+	if err != nil {
+		return manage.RepricedView{}, err
+	}
+	return manage.ViewRepriced(r, sum), nil
+}
+
+// listRejects is GET /rejects: the rows that wait, oldest first.
+func listRejects(x *exchange, _ none) (page[manage.RejectView], error) {
+	all, err := x.Actions.Rejects(x.ctx())
+	return listOf(all, manage.ViewReject), err
+}
+
+// bookReject is POST /rejects/req_…/book: the rows of a request that wait.
+func bookReject(x *exchange, _ none) (manage.Booked, error) {
+	booked, err := x.Actions.BookRejects(x.ctx(), []string{x.param("request")}, x.by(""))
+	if refused := (*manage.RequestError)(nil); errors.As(err, &refused) {
+		err = refused.Err
+	}
+	if err != nil {
+		return manage.Booked{}, err
+	}
+	return booked[0], nil
+}
+
+// listReplicas is GET /replicas: the routers that hold allowances.
+func listReplicas(x *exchange, _ none) (page[manage.ReplicaView], error) {
+	all, err := x.Actions.Replicas(x.ctx())
+	return listOf(all, manage.ViewReplica), err
+}
+
+// Forgotten is a router that will not come back.
+type Forgotten struct {
+	ID      string `json:"id"`
+	Windows int    `json:"windows" doc:"Of budgets from which it had leased something."`
+}
+
+// forgetReplica is POST /replicas/{id}/forget: what a router that will not come
+// back had leased can be spent by others.
+func forgetReplica(x *exchange, _ none) (Forgotten, error) {
+	id := x.param("id")
+	n, err := x.Actions.ForgetReplica(x.ctx(), id, x.by(""))
+	return Forgotten{id, n}, err
+}
+
+// integrityBody is the body of checkIntegrity.
+type integrityBody struct {
+	Quick bool `json:"quick" doc:"Do not read closed months again to compare digests."`
+}
+
+// checkIntegrity is POST /integrity: the proof that the ledger adds up. What it
+// finds is the answer, so a breach is not an error.
+func checkIntegrity(x *exchange, in integrityBody) (manage.IntegrityView, error) {
+	found, err := x.Actions.CheckIntegrity(x.ctx(), manage.Check{Quick: in.Quick})
+	return manage.ViewIntegrity(found), err
+}
