@@ -146,10 +146,22 @@ func (v *Verifier) Changed(id KeyID, version int64) {
 	}
 }
 
-// Remembers reports a secret whose key was read not long ago. It costs no query.
-func (v *Verifier) Remembers(s Secret) bool {
+// Recall is Verify as far as it costs no query. known reports a secret whose key was read
+// not long ago; where the key is nil beside no error, it has to be verified.
+func (v *Verifier) Recall(s Secret, now time.Time) (key *Key, known bool, err error) {
 	hash, err := v.hash(s)
-	return err == nil && v.remembered(hash) != nil
+	if err != nil {
+		return nil, false, nil
+	}
+	snap := v.remembered(hash)
+	if snap == nil || !v.open.Load() {
+		return nil, snap != nil, nil
+	}
+	if snap.age(now) >= v.o.Life || snap.stale.Load() {
+		return nil, true, nil
+	}
+	key, err = snap.admit(now)
+	return key, true, err
 }
 
 // Refresh is Verify past everything remembered, for after ErrStaleKey.

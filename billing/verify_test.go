@@ -105,6 +105,33 @@ func TestVerifier(t *testing.T) {
 	b.want(t, noon.Add(time.Second), 0, nil)
 }
 
+func TestRecallSaysWhatIsKnownWithoutAQuery(t *testing.T) {
+	b := newBench(t)
+	recall := func(at time.Time, wantKey, wantKnown bool, want error) {
+		t.Helper()
+		before := b.shelf.asked.Load()
+		key, known, err := b.Recall(b.secret, at)
+		if (key != nil) != wantKey || known != wantKnown || !errors.Is(err, want) {
+			t.Errorf("at +%v: got %v, %t, %v", at.Sub(noon), key, known, err)
+		}
+		if b.shelf.asked.Load() != before {
+			t.Error("it cost a query")
+		}
+	}
+	recall(noon, false, false, nil)
+	b.want(t, noon, 1, nil)
+	recall(noon.Add(999*time.Millisecond), true, true, nil)
+	recall(noon.Add(time.Second), false, true, nil)
+	b.shelf.put(b.hash, Key{ID: "key_1", Version: 2, RevokedAt: noon})
+	b.Changed("key_1", 2)
+	recall(noon.Add(500*time.Millisecond), false, true, nil)
+	b.want(t, noon.Add(500*time.Millisecond), 1, ErrRevoked)
+	recall(noon.Add(600*time.Millisecond), true, true, ErrRevoked)
+	if _, known, _ := b.Recall(newSecret(t, EnvironmentAdmin), noon); known {
+		t.Error("an admin token is known")
+	}
+}
+
 func TestVerifier_NeverAKey(t *testing.T) {
 	b := newBench(t)
 	for want, s := range map[error]Secret{ErrMalformedKey: {}, ErrUnknownKey: newSecret(t, EnvironmentAdmin)} {

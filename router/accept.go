@@ -146,18 +146,20 @@ func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) 
 	if a.request, a.native, a.waited = got.request, got.native, got.waited; err != nil {
 		return a, err
 	}
-	a.origin = health.Origin{Key: string(a.key.ID), Body: got.print}
+	a.origin = health.Origin{Key: string(a.key.ID), Team: a.key.TeamID, Body: got.print}
 	a.taken = tokensAsked(a.request)
 	a.rates, err = r.throttle(a.rates, a.key.ID, asked{"tokens", a.key.TokensPerMinute, a.taken}, inbound.Caller.At)
 	return a, err
 }
 
 // verify is the key of the caller, fit to be used from where the caller is.
-func (r *Router) verify(ctx context.Context, c Caller) (key *billing.Key, err error) {
-	if r.Verifier.Remembers(c.Secret) {
-		key, err = r.Verifier.Verify(ctx, c.Secret, c.At)
-	} else {
+func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
+	key, known, err := r.Verifier.Recall(c.Secret, c.At)
+	switch {
+	case !known:
 		key, err = r.strangers.look(ctx, r.Verifier, c)
+	case key == nil && err == nil:
+		key, err = r.Verifier.Verify(ctx, c.Secret, c.At)
 	}
 	if err != nil {
 		return nil, err

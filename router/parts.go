@@ -41,9 +41,9 @@ type Fingerprint interface {
 // Verifier finds the key of a secret.
 type Verifier interface {
 	Verify(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error)
-	// Remembers reports a secret that is known to be a key's, so that nobody need be
-	// asked whether it is one.
-	Remembers(s billing.Secret) bool
+	// Recall is Verify as far as nobody need be asked. known reports a secret that is a
+	// key's; where the key is nil beside no error, it has to be verified.
+	Recall(s billing.Secret, now time.Time) (key *billing.Key, known bool, err error)
 	// Refresh is Verify past every cache.
 	Refresh(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error)
 }

@@ -151,7 +151,7 @@ func (v verifier) Verify(context.Context, billing.Secret, time.Time) (*billing.K
 	return &k, nil
 }
 
-func (verifier) Remembers(billing.Secret) bool { return true }
+func (verifier) Recall(billing.Secret, time.Time) (*billing.Key, bool, error) { return nil, true, nil }
 
 func (v verifier) Refresh(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error) {
 	if v.fresh != nil {

@@ -6,17 +6,20 @@ import "time"
 // stumbles, a file that it may not read, more tokens than it takes in a minute. Who
 // sends such a request again and again must not take the target from others. So a
 // failure of which that is not excluded speaks for the body that met it; for the
-// whole key, once two of its bodies have met one; and for everybody, once two keys
-// have, with two bodies.
+// whole key, once two of its bodies have met one; for a team, once two of its keys have,
+// with two bodies; and for everybody, once two teams have. Whoever holds several keys
+// holds them of one team.
 
 const (
 	mostSuspects = 256         // keys whose failures are kept for one target
+	mostTeams    = 64          // the same of teams
 	suspectFor   = time.Minute // how long a failure counts that none followed
 )
 
 // suspect is how a target treats the requests of one key that has met failures.
 type suspect struct {
 	circuit
+	team    string
 	met     time.Time // the last failure; zero after a success
 	body    uint64    // that met it
 	several bool      // other bodies did, too
@@ -52,53 +55,126 @@ func (c *circuit) blame(o Outcome, now time.Time, d time.Duration) {
 	}
 }
 
-// targetHealth is the health of one target: what is known for everybody, and what keys
-// have met.
-type targetHealth struct {
-	circuit
-	suspects map[string]*suspect
-
-	// The failures that requests may have caused, since the last success.
-	runs   [Refused + 1]run
-	recent recent // with the calls that succeeded
-}
-
 // run are failures of one class without a success between them.
 type run struct {
-	met          time.Time // the last of them
-	first        Origin
-	keys, bodies bool // others than the first have met one
-	inARow       int
+	met             time.Time // the last of them
+	member          string    // of the crowd, who met the first
+	body            uint64
+	members, bodies bool // others than the first have met one
+	inARow          int
 }
 
 // add counts a failure.
-func (r *run) add(from Origin, now time.Time) {
+func (r *run) add(member string, body uint64, now time.Time) {
 	if r.met.IsZero() || now.Sub(r.met) > suspectFor {
-		*r = run{first: from}
+		*r = run{member: member, body: body}
 	}
 	r.met = now
-	r.keys = r.keys || from.Key != r.first.Key
-	r.bodies = r.bodies || from.Body != r.first.Body
+	r.members = r.members || member != r.member
+	r.bodies = r.bodies || body != r.body
 	r.inARow++
 }
 
-// several reports that the failures have no key and no body in common.
-func (r *run) several() bool { return r.keys && r.bodies }
+// several reports that the failures have no member and no body in common.
+func (r *run) several() bool { return r.members && r.bodies }
+
+// crowd are those who find a target alike: the keys of a team, or all teams.
+type crowd struct {
+	circuit
+	runs  [Refused + 1]run // failures that requests may have caused, since the last success
+	calls recent           // with those that succeeded
+	met   time.Time        // the last failure
+}
+
+// succeed notes a call of the crowd that went well.
+func (c *crowd) succeed(now time.Time) {
+	c.circuit.succeed(now)
+	c.calls.add(now, 0)
+	c.runs = [Refused + 1]run{}
+}
+
+// met is a failure that a request may have caused, of a member of a crowd.
+type met struct {
+	member string
+	body   uint64
+	Outcome
+	now     time.Time
+	openFor func(opened int) time.Duration
+}
+
+// meet notes a failure. It reports whether it was that of a trial: the next one is
+// another member's.
+func (c *crowd) meet(m met, worst recent) (trial bool) {
+	c.met = m.now
+	run := &c.runs[m.Class]
+	run.add(m.member, m.body, m.now)
+	switch {
+	case !c.concerns(m.Outcome, m.now):
+	case !c.until.IsZero():
+		c.opened++
+		c.open(m.Cause, m.now, m.openFor(c.opened)/2)
+		return true
+	case m.Class != Failed:
+		if run.several() {
+			c.blame(m.Outcome, m.now, 0)
+		}
+	default:
+		c.calls.add(m.now, 1)
+		if run.several() && run.inARow >= failuresInARow || c.mostFail(m.now, worst) {
+			c.opened++
+			c.open(m.Cause, m.now, m.openFor(c.opened-1))
+		}
+	}
+	return false
+}
+
+// mostFail reports that most calls fail, those of the member that fails most left out.
+func (c *crowd) mostFail(now time.Time, worst recent) bool {
+	if !c.calls.mostlyFailed(now) {
+		return false
+	}
+	calls, failed := c.calls.sum(now)
+	worstCalls, worstFailed := worst.sum(now)
+	calls, failed = calls-worstCalls, failed-worstFailed
+	return failed > 0 && failed*2 >= calls
+}
+
+// targetHealth is the health of one target: what is known for everybody, and what keys
+// and teams have met.
+type targetHealth struct {
+	crowd
+	suspects map[string]*suspect
+	teams    map[string]*crowd
+}
+
+// of are the circuits of a target that bind a request: everybody's, its team's, its own.
+func (t *targetHealth) of(from Origin) [3]*circuit {
+	list := [3]*circuit{&t.circuit}
+	if team := t.teams[from.Team]; team != nil {
+		list[1] = &team.circuit
+	}
+	if own := t.suspects[from.Key]; own != nil && own.binds(from.Body) {
+		list[2] = &own.circuit
+	}
+	return list
+}
 
 // state is how t stands for a request.
-func (t *targetHealth) state(from Origin, now time.Time) State {
-	s := t.circuit.state(now)
-	if own := t.suspects[from.Key]; own != nil && own.binds(from.Body) {
-		s = worse(s, own.state(now))
+func (t *targetHealth) state(from Origin, now time.Time) (s State) {
+	for _, c := range t.of(from) {
+		if c != nil {
+			s = worse(s, c.state(now))
+		}
 	}
 	return s
 }
 
 // begin notes a call.
 func (t *targetHealth) begin(from Origin, now time.Time) {
-	t.circuit.begin(now)
-	if own := t.suspects[from.Key]; own != nil && own.binds(from.Body) {
-		own.begin(now)
+	for _, c := range t.of(from) {
+		if c != nil {
+			c.begin(now)
+		}
 	}
 }
 
@@ -108,85 +184,98 @@ func (t *targetHealth) succeed(from Origin, o Outcome, now time.Time) {
 		own.succeed(now)
 		own.met = time.Time{}
 	}
+	if team := t.teams[from.Team]; team != nil && team.concerns(o, now) {
+		team.succeed(now)
+	}
 	if t.concerns(o, now) {
-		t.circuit.succeed(now)
-		t.recent.add(now, 0)
-		t.runs = [Refused + 1]run{}
+		t.crowd.succeed(now)
 	}
 }
 
 // spare notes a call that said nothing.
 func (t *targetHealth) spare(from Origin, o Outcome, now time.Time) {
-	if t.concerns(o, now) {
-		t.circuit.spare()
-	}
-	if own := t.suspects[from.Key]; own != nil && own.binds(from.Body) && own.concerns(o, now) {
-		own.spare()
+	for _, c := range t.of(from) {
+		if c != nil && c.concerns(o, now) {
+			c.spare()
+		}
 	}
 }
 
-// suspect notes a failure that the request may have caused. d is for how long
+// suspect notes a failure that the request may have caused. openFor is for how long
 // repeated failures leave the target alone.
-func (t *targetHealth) suspect(from Origin, o Outcome, now time.Time, d func(opened int) time.Duration) {
-	own := t.suspectOf(from.Key, now)
+func (t *targetHealth) suspect(from Origin, o Outcome, now time.Time, openFor func(opened int) time.Duration) {
+	own, team := t.suspectOf(from, now), t.teamOf(from.Team, now)
 	if o.Began.Before(own.since) {
 		return
 	}
-	own.meet(from.Body, o, now, d(own.opened))
-	met := &t.runs[o.Class]
-	met.add(from, now)
-	switch {
-	case !t.concerns(o, now):
-	case !t.until.IsZero(): // a trial: another key has the next one
-		t.opened++
-		t.open(o.Cause, now, d(t.opened)/2)
+	own.meet(from.Body, o, now, openFor(own.opened))
+	m := met{from.Key, from.Body, o, now, openFor}
+	if team.meet(m, t.worstKey(from.Team, now)) {
 		own.several = true
-		own.open(o.Cause, now, d(t.opened))
-	case o.Class != Failed:
-		if met.several() {
-			t.blame(o, now, 0)
-		}
-	default:
-		t.recent.add(now, 1)
-		if met.several() && met.inARow >= failuresInARow || t.mostFail(now) {
-			t.opened++
-			t.open(o.Cause, now, d(t.opened-1))
-		}
+		own.open(o.Cause, now, openFor(team.opened))
+	}
+	m.member = from.Team
+	if t.meet(m, t.worstTeam(now)) {
+		own.several = true
+		own.open(o.Cause, now, openFor(t.opened))
+		team.open(o.Cause, now, openFor(t.opened))
 	}
 }
 
-// mostFail reports that most calls fail, those of the key that fails most left out.
-func (t *targetHealth) mostFail(now time.Time) bool {
-	if !t.recent.mostlyFailed(now) {
-		return false
-	}
-	calls, failed := t.recent.sum(now)
-	var worstCalls, worstFailed int64
+// worstKey is what the key of a team has met of which most calls have failed.
+func (t *targetHealth) worstKey(team string, now time.Time) (worst recent) {
+	most := int64(0)
 	for _, s := range t.suspects {
-		if c, f := s.recent.sum(now); f > worstFailed {
-			worstCalls, worstFailed = c, f
+		if _, failed := s.recent.sum(now); s.team == team && failed > most {
+			worst, most = s.recent, failed
 		}
 	}
-	calls, failed = calls-worstCalls, failed-worstFailed
-	return failed > 0 && failed*2 >= calls
+	return worst
+}
+
+// worstTeam is what the team has met of which most calls have failed.
+func (t *targetHealth) worstTeam(now time.Time) (worst recent) {
+	most := int64(0)
+	for _, team := range t.teams {
+		if _, failed := team.calls.sum(now); failed > most {
+			worst, most = team.calls, failed
+		}
+	}
+	return worst
 }
 
 // suspectOf is the record of a key, in bounded memory.
-func (t *targetHealth) suspectOf(key string, now time.Time) *suspect {
-	if s := t.suspects[key]; s != nil {
-		return s
+func (t *targetHealth) suspectOf(from Origin, now time.Time) *suspect {
+	s, known := record(&t.suspects, from.Key, mostSuspects, func(s *suspect) bool { return s.until.IsZero() && now.Sub(s.met) > suspectFor })
+	if !known {
+		s.team = from.Team
 	}
-	if t.suspects == nil {
-		t.suspects = make(map[string]*suspect)
+	return s
+}
+
+// teamOf is the record of a team, in bounded memory.
+func (t *targetHealth) teamOf(name string, now time.Time) *crowd {
+	c, _ := record(&t.teams, name, mostTeams, func(c *crowd) bool { return c.until.IsZero() && now.Sub(c.met) > suspectFor })
+	return c
+}
+
+// record is that of a name, or a new one, for which room is made: old ones go, and
+// others where there are too many.
+func record[T any](all *map[string]*T, name string, most int, old func(*T) bool) (r *T, known bool) {
+	if r := (*all)[name]; r != nil {
+		return r, true
 	}
-	for old, s := range t.suspects {
-		if len(t.suspects) >= mostSuspects || s.until.IsZero() && now.Sub(s.met) > suspectFor {
-			delete(t.suspects, old)
+	if *all == nil {
+		*all = make(map[string]*T)
+	}
+	for other, r := range *all {
+		if len(*all) >= most || old(r) {
+			delete(*all, other)
 		}
 	}
-	s := new(suspect)
-	t.suspects[key] = s
-	return s
+	r = new(T)
+	(*all)[name] = r
+	return r, false
 }
 
 // shown is how t stands as operators see it: for everybody, or for those who have
@@ -196,6 +285,11 @@ func (t *targetHealth) shown(now time.Time) State {
 	for _, own := range t.suspects {
 		if own.met.After(t.worked) {
 			s = worse(s, own.state(now))
+		}
+	}
+	for _, team := range t.teams {
+		if team.met.After(t.worked) {
+			s = worse(s, team.state(now))
 		}
 	}
 	return s

@@ -1,13 +1,23 @@
 package health
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
 
+// from is who asks: a key, or team/key.
+func from(key string, body uint64) Origin {
+	team, _, ok := strings.Cut(key, "/")
+	if !ok {
+		team = ""
+	}
+	return Origin{Key: key, Team: team, Body: body}
+}
+
 func (r *rig) by(key string, body uint64, o Outcome) bool {
 	r.Helper()
-	c := Call{Target: target, Provider: provider, Origin: Origin{key, body}}
+	c := Call{Target: target, Provider: provider, Origin: from(key, body)}
 	o.Began = r.now
 	if !r.Begin(c, r.now) {
 		return false
@@ -19,7 +29,7 @@ func (r *rig) by(key string, body uint64, o Outcome) bool {
 
 func (r *rig) stands(key string, body uint64, want Status) {
 	r.Helper()
-	if s := r.State(Call{Target: target, Provider: provider, Origin: Origin{key, body}}, r.now); s.Status != want {
+	if s := r.State(Call{Target: target, Provider: provider, Origin: from(key, body)}, r.now); s.Status != want {
 		r.Errorf("for body %d of %s it is %v (%s), want %v", body, key, s.Status, s.Cause, want)
 	}
 }
@@ -91,6 +101,61 @@ func TestFailuresOfTwoKeysTakeATargetFromAll(t *testing.T) {
 	}
 }
 
+func TestKeysOfOneTeamTakeATargetFromThatTeamAlone(t *testing.T) {
+	for name, o := range everyFailure {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			for body := range uint64(1000) {
+				r.by([]string{"hostile/a", "hostile/b", "hostile/c"}[body%3], body, o)
+				r.stands("other/a", 1, Healthy)
+				r.wait(50 * time.Millisecond)
+			}
+			r.want(sibling, Healthy)
+		})
+		t.Run(name+" for the team", func(t *testing.T) {
+			r := newRig(t)
+			for body := range uint64(6) {
+				r.by([]string{"hostile/a", "hostile/b"}[body%2], body, o)
+			}
+			r.stands("hostile/c", 10, Open)
+			r.stands("other/a", 1, Healthy)
+			r.by("other/a", 11, o)
+			if o.Class != Failed {
+				r.stands("third/a", 1, Open)
+			}
+		})
+	}
+}
+
+func TestKeysOfOneTeamBetweenSuccessesOfOthersTakeATargetFromNobodyElse(t *testing.T) {
+	r := newRig(t)
+	for i := range uint64(1000) {
+		for _, key := range []string{"hostile/a", "hostile/b"} {
+			r.by(key, i, Outcome{Class: Failed, Cause: "overload"})
+		}
+		if !r.by("other/a", i%7, Outcome{Class: OK}) {
+			t.Fatalf("refused after %d", i)
+		}
+		if i%50 == 0 { // and one of its own fails now and then
+			r.by("other/a", i, Outcome{Class: Failed, Cause: "overload"})
+		}
+	}
+}
+
+func TestFailuresOfTwoTeamsTakeATargetFromAll(t *testing.T) {
+	for name, o := range everyFailure {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			for body := range uint64(4) {
+				r.by("one/a", body, o)
+			}
+			r.by("two/a", 9, o)
+			r.stands("three/a", 10, Open)
+			r.want(sibling, Healthy)
+		})
+	}
+}
+
 func TestOneBodyFromTwoKeysTakesATargetFromNobodyElse(t *testing.T) {
 	for name, o := range everyFailure {
 		t.Run(name, func(t *testing.T) {
@@ -144,7 +209,7 @@ func TestTrialThatFailedLeavesTheNextToOthers(t *testing.T) {
 		if body == 300 { // half a minute
 			t.Fatal("never back")
 		}
-		s := r.State(Call{Target: target, Provider: provider, Origin: Origin{"c", body}}, r.now)
+		s := r.State(Call{Target: target, Provider: provider, Origin: from("c", body)}, r.now)
 		if s.Status == Trial && !r.by("hostile", body, failed) && r.by("c", body, Outcome{Class: OK}) {
 			break
 		}

@@ -62,6 +62,7 @@ type Call struct {
 // Origin is what a call was made for.
 type Origin struct {
 	Key  string // of the client
+	Team string // of the key
 	Body uint64 // tells one request's body from others
 }
 
