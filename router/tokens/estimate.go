@@ -85,10 +85,13 @@ func plus(a, b int64) int64 {
 // Bound is a number of tokens that the prompt of r does not exceed. It costs
 // next to nothing where there is only text: every tokenizer that works on bytes
 // makes at most one token of each, and the body has more of them than the
-// prompt that is made from it. Pictures and the like are taken by their rules.
+// prompt that is made from it, but for what one that normalises adds. Pictures and the like are taken by their rules.
 func (c *Counter) Bound(r *chat.Request, t Tokenizer) int64 {
 	rules := t.rules()
 	n := int64(len(r.Body())) + rules.priming + r.InputCount()*perInput
+	if !t.own() {
+		n += expandsJSON(r.Body())
+	}
 	if r.Needs().Tools {
 		n += rules.tools
 	}
@@ -142,7 +145,11 @@ func (c *Counter) Text(ctx context.Context, text string, t Tokenizer) (Estimate,
 		return Estimate{}, err
 	}
 	b := valid([]byte(text))
-	return s.estimate(s.count(b), int64(len(b)))
+	bound := int64(len(b))
+	if !t.own() {
+		bound += expands(b)
+	}
+	return s.estimate(s.count(b), bound)
 }
 
 // estimate is what a sum comes to.

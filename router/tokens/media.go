@@ -172,12 +172,15 @@ func sniff(head []byte, declared string) mediaType {
 // foreign is how many tokens text may have, in a vocabulary that is not known, beyond
 // what a scaled count of its words says: older vocabularies write much by single bytes
 // that o200k_base has whole. These are other letters than those of ASCII, digits,
-// blanks that follow each other, and signs. No tokenizer makes more than one token of
-// a byte.
+// blanks that follow each other, signs, and a letter that comes a third time. No
+// tokenizer makes more than one token of a byte, as it stands or normalised.
 func foreign(text []byte) (n int64) {
-	last := byte(' ')
+	last, before := byte(' '), byte(' ')
+	n = expands(text)
 	for _, c := range text {
 		switch {
+		case c == last && c == before:
+			n++
 		case 'a' <= c && c <= 'z':
 		case 'A' <= c && c <= 'Z':
 			if 'A' <= last && last <= 'Z' { // words in capitals are rare in any vocabulary
@@ -187,7 +190,7 @@ func foreign(text []byte) (n int64) {
 		default:
 			n++
 		}
-		last = c
+		last, before = c, last
 	}
 	return n
 }
