@@ -20,38 +20,6 @@ type Store interface {
 	Events(ctx context.Context, q billing.EventQuery) ([]billing.Spend, error)
 }
 
-// Journal keeps records over a crash of the process; see the package journal.
-type Journal interface {
-	Records
-	Drop(before journal.Segment) error
-	Err() error
-	Segments
-	Past
-}
-
-// Records are written one after the other, and read by the next process.
-type Records interface {
-	Recover(record func(s journal.Segment, rec []byte) error) error
-	Append(rec []byte) (journal.Segment, error)
-	Write(rec []byte) (journal.Segment, error)
-	Wait() error
-}
-
-// Segments are what the journal consists of.
-type Segments interface {
-	Active() journal.Segment
-	Size() int64
-	Empty() error
-	Restore() error
-}
-
-// Past is what the journal still has of what was posted, or could not be read.
-type Past interface {
-	History(record func(s journal.Segment, rec []byte) error) error
-	Forget()
-	Quarantine(s journal.Segment, rec []byte) (string, error)
-}
-
 // Options tune a ledger. The zero value of each has a default.
 type Options struct {
 	Replica string         // the id of this process, which stays with its journal
@@ -83,7 +51,7 @@ const renewEvery = time.Second
 // Ledger is a billing.Ledger in memory. Open makes one, Run keeps it going.
 type Ledger struct {
 	store Store
-	log   Journal
+	log   *journal.Log
 	o     Options
 
 	mu      sync.Mutex
@@ -194,7 +162,7 @@ type entry struct {
 // Open takes up what an earlier process left in the journal, which must not
 // have been appended to, and is ready to hold. Run must be called for anything
 // to be posted.
-func Open(store Store, log Journal, o Options) (*Ledger, error) {
+func Open(store Store, log *journal.Log, o Options) (*Ledger, error) {
 	o.TTL = cmp.Or(o.TTL, 5*time.Minute)
 	o.Batch = cmp.Or(o.Batch, 1000)
 	o.Pause = cmp.Or(o.Pause, 200*time.Millisecond)

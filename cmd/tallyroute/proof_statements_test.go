@@ -21,7 +21,8 @@ const (
 )
 
 // TestStatementsPerRequest counts what the router asks of the database under
-// steady load of one key, as the database counts it, for $STATEMENTS seconds.
+// steady load of one key, as the database counts it, for $STATEMENTS seconds and each
+// kind of budget.
 func TestStatementsPerRequest(t *testing.T) {
 	if _, err := os.Stat("/proc"); err != nil {
 		t.Skip("the module that counts statements is looked for on Linux alone")
@@ -33,11 +34,18 @@ func TestStatementsPerRequest(t *testing.T) {
 	r := newOutageRig(t, "", "shared_preload_libraries=pg_stat_statements")
 	db := pgtest.Connect(t, r.dsn)
 	db.Exec("CREATE EXTENSION pg_stat_statements")
-	r.keys = r.keys[:1]
-	r.paced(t, 2*time.Second)
+	for i, kind := range []string{"Dollars", "Tokens", "Both"} { // as newOutageRig makes them
+		t.Run(kind, func(t *testing.T) { r.counted(t, db, r.keys[i], during) })
+	}
+}
+
+// counted counts the statements for requests of one key.
+func (r *outageRig) counted(t *testing.T, db *pgtest.Session, key string, during time.Duration) {
+	t.Helper()
+	r.paced(t, key, 2*time.Second)
 	db.Exec("SELECT pg_stat_statements_reset()")
 	began := time.Now()
-	requests := r.paced(t, during)
+	requests := r.paced(t, key, during)
 	took := time.Since(began).Seconds()
 	calls := db.Rows("SELECT coalesce(sum(calls), 0)::text FROM pg_stat_statements JOIN pg_roles ON oid = userid WHERE " +
 		"rolname = 'router'")[0][0]
@@ -58,7 +66,7 @@ func TestStatementsPerRequest(t *testing.T) {
 
 // paced asks at the rate, or as fast as the machine can, and returns how many
 // requests there were.
-func (r *outageRig) paced(t *testing.T, during time.Duration) (requests int) {
+func (r *outageRig) paced(t *testing.T, key string, during time.Duration) (requests int) {
 	t.Helper()
 	const clients = 32
 	tick := time.NewTicker(time.Second / statementsRate)
@@ -68,7 +76,7 @@ func (r *outageRig) paced(t *testing.T, during time.Duration) (requests int) {
 	for range clients {
 		wg.Go(func() {
 			for range jobs {
-				if a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3}); err != nil ||
+				if a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: key, most: 3}); err != nil ||
 					a.status != http.StatusOK {
 					t.Errorf("%v, %d %s", err, a.status, a.body)
 				}

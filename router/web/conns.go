@@ -60,14 +60,23 @@ func (cs *connections) move(c net.Conn, state http.ConnState) (victim net.Conn) 
 	return victim
 }
 
-// quiet reports that no request is under way, and that none has ended within grace:
-// who has just been answered may be sending the next.
-func (cs *connections) quiet(grace time.Duration) bool {
+// dismiss closes the connections that have been idle for grace and on which nothing
+// has come, and reports that none is left. Whoever was answered a moment ago may be
+// sending the next request, and one that has come but is not yet read would be lost.
+func (cs *connections) dismiss(grace time.Duration) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if cs.idle.Len() < len(cs.open) {
-		return false
+	for e := cs.idle.Front(); e != nil; {
+		w, next := e.Value.(waiting), e.Next()
+		if time.Since(w.since) < grace {
+			break
+		}
+		if !hasCome(w.conn) {
+			cs.idle.Remove(e)
+			delete(cs.open, w.conn)
+			_ = w.conn.Close() // its own goroutine reports the end
+		}
+		e = next
 	}
-	last := cs.idle.Back()
-	return last == nil || time.Since(last.Value.(waiting).since) >= grace
+	return len(cs.open) == 0
 }

@@ -76,14 +76,14 @@ func (s *Server) Stop() { s.stopping.Store(true) }
 // Stopping reports whether Stop was called.
 func (s *Server) Stopping() bool { return s.stopping.Load() }
 
-// Drain waits, after Stop and once nothing more is accepted, until no request is
-// under way and none has ended within grace, or ctx ends. Requests that still come
-// are answered: a client that keeps a connection from before Stop does not know yet.
+// Drain waits, after Stop and once nothing more is accepted, until no connection is
+// left, or ctx ends. Those that have been idle for grace are closed. Requests that still
+// come are answered: a client that keeps a connection from before Stop does not know yet.
 func (s *Server) Drain(ctx context.Context, grace time.Duration) {
 	const look = 10 * time.Millisecond
 	t := time.NewTicker(look)
 	defer t.Stop()
-	for !s.conns.quiet(grace) {
+	for !s.conns.dismiss(grace) {
 		select {
 		case <-t.C:
 		case <-ctx.Done():

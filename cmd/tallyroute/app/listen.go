@@ -72,9 +72,9 @@ func Reachable(listen string) string {
 }
 
 const (
-	// nextRequest is how soon after an answer a client sends its next request, if it
-	// does so at once.
-	nextRequest = time.Second
+	// nextRequest is how soon after an answer a client sends its next request on the same
+	// connection, if it is to be waited for: most clients keep one for five seconds.
+	nextRequest = 5 * time.Second
 	// settleGrace is how long the ledger may take for what is left at the end, and
 	// endGrace how long all the rest may.
 	settleGrace = 5 * time.Second
