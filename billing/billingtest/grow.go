@@ -48,6 +48,12 @@ func holdGrows(w *world) {
 	w.must(w.again(k, given, amount{20, 200}))
 	w.must(w.Release(w.Context(), given.ID))
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{60, 600}})
+
+	free := w.key()
+	most := w.hold(free, amount{0, billing.MostHeld().Money})
+	w.reserve(most)
+	w.must(w.again(free, most, amount{1, 1}))
+	w.must(w.Release(w.Context(), most.ID))
 	CheckSums(w, w.Store, w.now)
 }
 
