@@ -51,8 +51,8 @@ proof-faults: ## PostgreSQL fails with SQLSTATEs of every class at every stateme
 	FAULTS=1000 go test -count=1 -timeout 3h -v -run 'TestFaultsOf' ./billing/lease ./billing/sqlite
 	POOLER=1 go test -count=1 -timeout 1h -run 'TestStoreBehindAPooler' ./billing/postgres
 
-proof-races: ## Many clients at three routers use up one limit of about RACES (20000) requests; the ledger of leases in LEASE_RUNS (2000) random runs
-	RACES=$${RACES:-20000} $(PROOF) -run '^TestRace' ./cmd/tallyroute
+proof-races: ## Many clients at three routers use up one limit of about RACES (20000) requests, behind a pooler too; the ledger of leases in LEASE_RUNS (2000) random runs
+	RACES=$${RACES:-20000} POOLER=1 $(PROOF) -run '^TestRace' ./cmd/tallyroute
 	LEASE_RUNS=$${LEASE_RUNS:-2000} $(PROOF) -run '^TestInterleavings' ./billing/lease
 
 proof-crash: ## Kill the router CRASHES (1000) times under load and compare the ledger with the bill

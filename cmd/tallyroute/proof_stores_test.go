@@ -3,11 +3,13 @@ package main
 import (
 	"database/sql"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres/pgtest"
 )
 
@@ -104,9 +106,21 @@ func (s *sqliteRows) Rows(query string) (all [][]string) {
 	return all
 }
 
-// onEachStore runs a proof on each database and with each kind of limit.
+// pooled is PostgreSQL behind PgBouncer in transaction mode.
+func pooled(t *testing.T) (string, func() rowsOf) {
+	dsn := pgtest.DSN(t)
+	through := pgtest.Pooler(t, "statement_timeout,lock_timeout,default_transaction_isolation,jit,extra_float_digits")
+	return through(dsn), func() rowsOf { return pgtest.Connect(t, dsn) }
+}
+
+// onEachStore runs a proof on each database and with each kind of limit, and, if $POOLER
+// is set, on one behind a pooler.
 func onEachStore(t *testing.T, proof func(t *testing.T, database string, look func() rowsOf, limited func(tokens int64) []string)) {
-	for store, open := range proofStores {
+	stores := maps.Clone(proofStores)
+	if prove.Size(t, "POOLER", 0) > 0 {
+		stores["Pooled"] = pooled
+	}
+	for store, open := range stores {
 		for by, limited := range limitKinds {
 			t.Run(store+"/"+by, func(t *testing.T) {
 				database, look := open(t)
