@@ -40,12 +40,19 @@ func TestRace_CountersMadeWhileSettling(t *testing.T) {
 	var settled atomic.Int64
 	together(200, func(i int) {
 		s := stores[i%len(stores)]
-		if i%10 == 0 {
-			for j, b := range scopes {
-				b.ID = fmt.Sprintf("bud_%d_%d", i, j)
-				b.Period = []billing.Period{billing.PeriodDay, billing.PeriodMonth, billing.PeriodOnce}[(i/10+j)%3]
-				if err := billingtest.SetBudget(t.Context(), s, b, noon); err != nil {
-					t.Error(err)
+		if i == 0 {
+			for round := range 20 {
+				for j, b := range scopes {
+					b.ID = fmt.Sprintf("bud_%d_%d", round, j)
+					b.Period = []billing.Period{billing.PeriodDay, billing.PeriodWeek, billing.PeriodOnce}[(round+j)%3]
+					if round >= 3 { // the last one of that period is to make room
+						if err := s.RemoveBudget(t.Context(), fmt.Sprintf("bud_%d_%d", round-3, j)); err != nil {
+							t.Error(err)
+						}
+					}
+					if err := billingtest.SetBudget(t.Context(), s, b, noon); err != nil {
+						t.Error(err)
+					}
 				}
 			}
 			return
