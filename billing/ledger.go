@@ -46,6 +46,7 @@ type Settlement struct {
 type Store struct {
 	Keys
 	Secrets
+	Deliveries
 	Owners
 	Limits
 	Changes
@@ -69,6 +70,7 @@ type Store struct {
 func (s Store) With(by any) Store {
 	replace(&s.Keys, by)
 	replace(&s.Secrets, by)
+	replace(&s.Deliveries, by)
 	replace(&s.Owners, by)
 	replace(&s.Limits, by)
 	replace(&s.Changes, by)

@@ -42,6 +42,9 @@ type Rotation struct {
 	// says how long they must not have been used to end.
 	Until time.Time
 	Quiet time.Duration
+	// Staged says that the secrets before it go on and are the key's own, until
+	// FinishDelivery: it is good already, but nobody has it.
+	Staged bool
 	// Once names the rotation: the same one again changes nothing. "" means none.
 	Once string
 	Now  time.Time
@@ -221,4 +224,40 @@ func (r Rotation) Allowed(k *Key, good int) error {
 			k.ID, good)}
 	}
 	return nil
+}
+
+// Delivery is where the secret of a key is written whenever it is new.
+type Delivery struct {
+	KeyID    KeyID
+	Sink     string        // its name in the configuration
+	Place    string        // within it
+	Overlap  time.Duration // how long the secret before it stays good
+	Removing bool          // the key is archived, or is not to be delivered any more: the copy is deleted
+	// Seed is what the secret that is being delivered is made from. It is drawn before
+	// anything else is done, so that whoever goes on after a crash comes to the same one.
+	Seed        string
+	DueAt       time.Time // not before, after a failure
+	Failures    int
+	Failure     string
+	DeliveredAt time.Time
+}
+
+// Deliveries keeps where secrets are written, and how far that has come.
+type Deliveries interface {
+	// SetDelivery says where the secret of a key is written, a new one at once.
+	SetDelivery(ctx context.Context, d Delivery, notes ...*Change) error
+	// EndDelivery has the copy of a key's secret deleted. *NotFoundError where there is none.
+	EndDelivery(ctx context.Context, id KeyID, notes ...*Change) error
+	// ListDeliveries lists those of a key, or all, up to a thousand.
+	ListDeliveries(ctx context.Context, id KeyID) ([]Delivery, error)
+	// ClaimDelivery finds one that is due and keeps others from it until an instant. seed
+	// is taken where it has none. Without any it reports false.
+	ClaimDelivery(ctx context.Context, now, until time.Time, seed string) (Delivery, bool, error)
+	// FinishDelivery says that a version was written: those before it end with r.Until.
+	// Where there is a newer one meanwhile, another delivery is due instead.
+	FinishDelivery(ctx context.Context, number int, r Rotation, notes ...*Change) error
+	// PostponeDelivery says that one failed, and when it is due again.
+	PostponeDelivery(ctx context.Context, id KeyID, failure string, due time.Time) error
+	// ForgetDelivery says that the copy is deleted.
+	ForgetDelivery(ctx context.Context, id KeyID, notes ...*Change) error
 }

@@ -20,6 +20,10 @@ func secretCases() map[string]func(w *world) {
 		"HandoverEnds":                           handoverEnds,
 		"ArchivedKeyHasNoSecrets":                archiveKey,
 		"ArchivedTeamHasNoSecrets":               archiveTeam,
+		"DeliveryGoesOnAfterACrashAnywhere":      deliverThroughCrashes,
+		"DeliveryFailsAndTheOldSecretStays":      deliverToNobody,
+		"NewerSecretIsDeliveredInTheEnd":         deliverNewest,
+		"CopiesOfArchivedKeysAreDeleted":         deleteCopies,
 	}
 }
 

@@ -22,7 +22,9 @@ type Actions struct {
 	// KnownModel reports whether a key may be limited to name, and if not, what
 	// is near. Nil accepts every name.
 	KnownModel func(name string) (nearest string, known bool)
-	Clock      func() time.Time // nil is time.Now
+	// SinkNames are where secrets may be delivered to.
+	SinkNames []string
+	Clock     func() time.Time // nil is time.Now
 }
 
 // By is who does something, from where, in which role, and why.

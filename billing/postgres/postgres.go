@@ -84,6 +84,7 @@ func (s *Store) Contracts() billing.Store {
 	return billing.Store{
 		Keys:             s,
 		Secrets:          s,
+		Deliveries:       s,
 		Owners:           s,
 		Limits:           s,
 		Changes:          s,

@@ -85,10 +85,15 @@ func rotate(ctx context.Context, tx pgx.Tx, r billing.Rotation, notes []*billing
 		return done, err
 	}
 	quiet := int64(r.Quiet / time.Second)
-	if _, err := tx.Exec(ctx, endSecretsSQL, r.KeyID, r.Now, orNull(r.Until), quiet); err != nil {
+	if !r.Staged {
+		if _, err := tx.Exec(ctx, endSecretsSQL, r.KeyID, r.Now, orNull(r.Until), quiet); err != nil {
+			return done, err
+		}
+	}
+	if err := tx.QueryRow(ctx, addSecretSQL, r.KeyID, r.Hash[:], r.Display, r.Now, r.Once).Scan(&done.Number); err != nil || r.Staged {
 		return done, err
 	}
-	if err := tx.QueryRow(ctx, addSecretSQL, r.KeyID, r.Hash[:], r.Display, r.Now, r.Once).Scan(&done.Number); err != nil {
+	if _, err := tx.Exec(ctx, redeliverSQL, r.KeyID); err != nil {
 		return done, err
 	}
 	if _, err := tx.Exec(ctx, rotatedSQL, r.KeyID, r.Display, r.Now); err != nil {
@@ -232,8 +237,12 @@ var destroySQL = map[billing.Scope]string{
 	billing.ScopeTeam:    "IN (SELECT k.id FROM api_keys k JOIN projects p ON p.id = k.project_id WHERE p.team_id = $1)",
 }
 
-// destroySecrets deletes the secrets and hand-overs of all keys of a scope.
+// destroySecrets deletes the secrets and hand-overs of all keys of a scope. Copies that
+// were delivered are deleted where they are, soon.
 func destroySecrets(ctx context.Context, tx pgx.Tx, scope billing.Scope, id string) error {
+	if _, err := tx.Exec(ctx, endDeliverySQL+destroySQL[scope], id); err != nil {
+		return err
+	}
 	for _, table := range []string{"api_key_secrets", "key_handovers"} {
 		if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE key_id "+destroySQL[scope], id); err != nil {
 			return err

@@ -71,10 +71,15 @@ func rotate(ctx context.Context, tx *session, r billing.Rotation, notes []*billi
 	if err := r.Allowed(&k, good); err != nil {
 		return done, err
 	}
-	if _, err := tx.exec(ctx, endSecrets, id, stamp(r.Now), stampOrNull(r.Until), int64(r.Quiet/time.Second)); err != nil {
+	if !r.Staged {
+		if _, err := tx.exec(ctx, endSecrets, id, stamp(r.Now), stampOrNull(r.Until), int64(r.Quiet/time.Second)); err != nil {
+			return done, err
+		}
+	}
+	if _, err := tx.row(ctx, addSecret, []any{id, r.Hash[:], r.Display, stamp(r.Now), r.Once}, &done.Number); err != nil || r.Staged {
 		return done, err
 	}
-	if _, err := tx.row(ctx, addSecret, []any{id, r.Hash[:], r.Display, stamp(r.Now), r.Once}, &done.Number); err != nil {
+	if _, err := tx.exec(ctx, redeliver, id); err != nil {
 		return done, err
 	}
 	if _, err := tx.exec(ctx, setRotated, r.Display, stamp(r.Now), id); err != nil {
@@ -211,8 +216,12 @@ var destroy = map[billing.Scope]string{
 	billing.ScopeTeam:    ` WHERE key_id IN (SELECT id FROM api_keys WHERE ` + ofTeam + `)`,
 }
 
-// destroySecrets deletes the secrets and hand-overs of all keys of a scope.
+// destroySecrets deletes the secrets and hand-overs of all keys of a scope. Copies that
+// were delivered are deleted where they are, soon.
 func destroySecrets(ctx context.Context, tx *session, scope billing.Scope, id string) error {
+	if _, err := tx.exec(ctx, endDelivery+destroy[scope], id); err != nil {
+		return err
+	}
 	for _, table := range []string{"api_key_secrets", "key_handovers"} {
 		if _, err := tx.exec(ctx, `DELETE FROM `+table+destroy[scope], id); err != nil {
 			return err

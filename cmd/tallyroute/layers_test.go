@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"providers/jsonraw": {},
 	"providers/sse":     {},
 	"providers/secret":  {},
+	"providers/sink":    {},
 	"providers/nearest": {},
 	"router/health":     {},
 	"router/limit":      {},
