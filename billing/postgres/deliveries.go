@@ -48,7 +48,7 @@ UPDATE api_key_secrets SET valid_until = least(valid_until, $3)
 
 // SetDelivery implements billing.Deliveries.
 func (s *Store) SetDelivery(ctx context.Context, d billing.Delivery, notes ...*billing.Change) error {
-	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := mustExist(ctx, tx, billing.ScopeKey, string(d.KeyID)); err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func (s *Store) SetDelivery(ctx context.Context, d billing.Delivery, notes ...*b
 
 // EndDelivery implements billing.Deliveries.
 func (s *Store) EndDelivery(ctx context.Context, id billing.KeyID, notes ...*billing.Change) error {
-	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, endDeliverySQL+"= $1", id)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = &billing.NotFoundError{What: "sink", ID: string(id)}
@@ -99,10 +99,7 @@ func (s *Store) ClaimDelivery(ctx context.Context, now, until time.Time, seed st
 
 // FinishDelivery implements billing.Deliveries.
 func (s *Store) FinishDelivery(ctx context.Context, number int, r billing.Rotation, notes ...*billing.Change) error {
-	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var newest bool
 		err := tx.QueryRow(ctx, finishDeliverySQL, r.KeyID, number, r.Now).Scan(&newest)
 		if errors.Is(err, pgx.ErrNoRows) || (err == nil && !newest) {
@@ -129,7 +126,7 @@ func (s *Store) PostponeDelivery(ctx context.Context, id billing.KeyID, failure 
 
 // ForgetDelivery implements billing.Deliveries.
 func (s *Store) ForgetDelivery(ctx context.Context, id billing.KeyID, notes ...*billing.Change) error {
-	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, forgetDeliverySQL, id)
 		return errors.Join(err, note(ctx, tx, notes))
 	})

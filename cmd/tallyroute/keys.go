@@ -23,6 +23,8 @@ type keysCommand struct {
 	Update   keysUpdate   `cmd:"" help:"Change what a key may do, or move it to another project."`
 	Rotate   keysRotate   `cmd:"" help:"Give a key a new secret; the old one stays good for a while."`
 	HandOver keysHandOver `cmd:"" help:"Make a link that shows a new secret of a key once."`
+	Deliver  keysDeliver  `cmd:"" help:"Have the secrets of a key written to a sink, a new one at once and whenever it is due."`
+	Sinks    keysSinks    `cmd:"" help:"List where secrets of keys are delivered, and what has failed."`
 	TopUp    keysTopUp    `cmd:"" help:"Add to the budget of a key that is spent once."`
 	Disable  keysDisable  `cmd:"" help:"Refuse a key until it is enabled."`
 	Enable   keysEnable   `cmd:"" help:"Let a key go on that was disabled, or stopped for its overrun."`
@@ -100,7 +102,8 @@ func (a *cli) keyActions(s billing.Store, cfg *config.Config) (manage.Actions, e
 	if err != nil {
 		return manage.Actions{}, err
 	}
-	return manage.Actions{Store: s, Pepper: pepper.Pepper, KnownModel: app.KnownModel(a.ctx, cfg, a.source().Demo)},
+	return manage.Actions{Store: s, Pepper: pepper.Pepper, KnownModel: app.KnownModel(a.ctx, cfg, a.source().Demo),
+			SinkNames: cfg.SinkNames()},
 		pepper.Confirm(a.ctx, s)
 }
 

@@ -182,3 +182,59 @@ func callerText(list []manage.CallerView) string {
 	}
 	return orElse(strings.Join(parts, ", "), "-")
 }
+
+type keysDeliver struct {
+	ID      string          `arg:"" help:"Id of the key: key_…"`
+	To      string          `help:"Where to: the name of a sink of the configuration, a colon and a place in it." placeholder:"SINK:PLACE" xor:"to" required:""`
+	Off     bool            `help:"Deliver no more, and delete the copy." xor:"to" required:""`
+	Overlap config.Duration `help:"How long the old secret stays good after a new one was delivered." default:"24h" placeholder:"DURATION"`
+	Reason  string          `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run sets where the secrets go. A router writes them.
+func (c keysDeliver) Run(a *cli) error {
+	return a.withKeys(func(m manage.Actions, _ *config.Config) error {
+		id := billing.KeyID(c.ID)
+		if c.Off {
+			if err := m.UndeliverKey(a.ctx, id, by(c.Reason)); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(a.stdout, "The secret of %s is delivered no more; a router deletes the copy.\n", c.ID)
+			return err
+		}
+		sink, place, _ := strings.Cut(c.To, ":")
+		k, err := m.DeliverKey(a.ctx, id, manage.DeliverRequest{Sink: sink, Place: place, Overlap: time.Duration(c.Overlap)}, by(c.Reason))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "A router delivers a new secret of %s to %s within seconds, and another every %s.\n", k.ID, c.To,
+			manage.ViewKey(&k, time.Now()).RotateEvery)
+		return err
+	})
+}
+
+type keysSinks struct {
+	format
+}
+
+// Run lists the deliveries.
+func (c keysSinks) Run(a *cli) error {
+	return a.withKeys(func(m manage.Actions, _ *config.Config) error {
+		all, err := m.Deliveries(a.ctx, "")
+		if err != nil {
+			return err
+		}
+		views := make([]manage.DeliveryView, len(all))
+		t := table{header: []string{"KEY", "SINK", "PLACE", "STATUS", "DELIVERED", "FAILURES", "LAST FAILURE"}, records: views}
+		for i, d := range all {
+			v := manage.ViewDelivery(d)
+			views[i] = v
+			delivered := ""
+			if v.DeliveredAt != nil {
+				delivered = *v.DeliveredAt
+			}
+			t.add(text(v.KeyID), text(v.Sink), text(v.Place), text(v.Status), text(delivered), number(int64(v.Failures)), text(d.Failure))
+		}
+		return t.write(a.stdout, c.Output)
+	})
+}

@@ -114,7 +114,7 @@ func capital(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[m
 func codes() map[string]web.Code {
 	all := web.Codes()
 	maps.Copy(all, ownCodes())
-	for _, what := range []string{"key", "team", "project", "budget", "replica", "reject"} {
+	for _, what := range []string{"key", "team", "project", "budget", "replica", "reject", "sink"} {
 		all[what+"_not_found"] = web.Code{
 			Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
 			About: fmt.Sprintf("There is no %s with this id or name.", what), Fix: fmt.Sprintf("GET %s/%ss lists them.", base, what),

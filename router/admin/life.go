@@ -119,6 +119,39 @@ func handOverKey(x *exchange, in handover) (Handover, error) {
 	return viewHandover(token), err
 }
 
+// deliver is the body of deliverKey.
+type deliver struct {
+	Sink    string    `json:"sink" required:"true" doc:"Its name in the configuration of the router."`
+	Place   string    `json:"place" doc:"Within it: a file, a Secret and its member, or a text for a webhook."`
+	Overlap *spanText `json:"overlap" doc:"How long the old secret stays good after a new one was delivered; 24h by default."`
+	Reason  string    `json:"reason"`
+}
+
+// deliverKey is PUT /keys/{id}/sink: a new secret is delivered soon, and whenever it is due.
+func deliverKey(x *exchange, in deliver) (manage.DeliveryView, error) {
+	r := manage.DeliverRequest{Sink: in.Sink, Place: in.Place, Overlap: manage.DefaultOverlap}
+	if in.Overlap != nil {
+		r.Overlap = time.Duration(*in.Overlap)
+	}
+	k, err := x.Actions.DeliverKey(x.ctx(), billing.KeyID(x.param("id")), r, x.by(in.Reason))
+	return manage.ViewDelivery(billing.Delivery{KeyID: k.ID, Sink: r.Sink, Place: r.Place, Overlap: r.Overlap}), err
+}
+
+// undeliverKey is DELETE /keys/{id}/sink: the copy is deleted soon.
+func undeliverKey(x *exchange, in reasoned) (Removed, error) {
+	id := x.param("id")
+	return Removed{id, true}, x.Actions.UndeliverKey(x.ctx(), billing.KeyID(id), x.by(in.Reason))
+}
+
+// listSinks is GET /sinks: where secrets of keys are delivered, and what has failed.
+func listSinks(x *exchange, in paging) (page[manage.DeliveryView], error) {
+	all, err := x.Actions.Deliveries(x.ctx(), "")
+	if err != nil {
+		return page[manage.DeliveryView]{}, err
+	}
+	return paged(in, all, manage.ViewDelivery, func(v manage.DeliveryView) string { return v.KeyID })
+}
+
 // topUp is the body of topUpKey.
 type topUp struct {
 	USD       amount `json:"usd" required:"true"`

@@ -164,6 +164,7 @@ var bodies = map[string]string{
 	"archiveKey":     `{"reason":"r"}`,
 	"rotateKey":      `{"overlap":"0s","reason":"r"}`,
 	"handOverKey":    `{"for":"24h","overlap":"1h","reason":"r"}`,
+	"deliverKey":     `{"sink":"files","place":"a/key","overlap":"1h","reason":"r"}`,
 	"topUpKey":       `{"usd":"12.50","reference":"PO-1","reason":"r"}`,
 	"findKey":        `{"secret":"sk-tr-dev-x"}`,
 	"revokeSecret":   `{"secret":"sk-tr-dev-x","reason":"r"}`,
@@ -286,6 +287,9 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	if found := ask("POST", "/keys/find", `{"secret":"`+secret+`"}`); found.v["id"] != key || strings.Contains(found.text, secret) {
 		t.Errorf("found %s", found.text)
 	}
+	ask("PUT", "/keys/"+key+"/sink", `{"sink":"files","place":"a/key"}`)
+	ask("GET", "/sinks", "")
+	ask("DELETE", "/keys/"+key+"/sink", "")
 	ask("POST", "/keys/"+key+"/revoke", `{"reason":"lost"}`)
 	ask("POST", "/keys/revoke", `{"secret":"`+secret+`","reason":"leaked"}`)
 	ask("POST", "/keys/"+key+"/archive", "")

@@ -9,7 +9,7 @@ import (
 // operations is the table of all that the API does. A route that is not in it does
 // not exist, and the OpenAPI document has all that are.
 func operations() []operation {
-	const get, post, patch, remove = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
+	const get, post, put, patch, remove = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
 	return []operation{
 		does("createKey", post, "/keys", "Make a virtual key. The secret is in this answer and nowhere else.", createKey).createsOrFinds(),
 		does("listKeys", get, "/keys", "List keys.", listKeys),
@@ -22,6 +22,10 @@ func operations() []operation {
 		does("rotateKey", post, "/keys/:id/rotate", "Give a key a new secret; once under an Idempotency-Key.", rotateKey).createsOrFinds(),
 		does("listKeyVersions", get, "/keys/:id/versions", "The secrets of a key and how they were used in the last hour.", listVersions),
 		does("handOverKey", post, "/keys/:id/hand-over", "Make a link that shows a new secret once.", handOverKey).creates(),
+		does("deliverKey", put, "/keys/:id/sink", "Deliver the secrets of a key to a sink: a new one soon, and whenever it is due.",
+			deliverKey),
+		does("undeliverKey", remove, "/keys/:id/sink", "Deliver the secrets of a key no more, and delete the copy.", undeliverKey),
+		does("listSinks", get, "/sinks", "List where secrets of keys are delivered, and what has failed.", listSinks),
 		does("topUpKey", post, "/keys/:id/top-up", "Add to the budget of a key that is spent once.", topUpKey),
 		does("findKey", post, "/keys/find", "Say whose key a secret is.", findKey),
 		does("revokeSecret", post, "/keys/revoke", "Revoke the key of a secret that leaked.", revokeSecret),

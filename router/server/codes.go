@@ -12,6 +12,7 @@ const (
 	codeInvalidKey       = "invalid_api_key"
 	codeKeyInURL         = "key_in_url"
 	codeAddress          = "ip_not_allowed"
+	codeNetwork          = "network_not_allowed"
 	codeModelNotAllowed  = "model_not_allowed"
 	codeModelNotFound    = "model_not_found"
 	codeUnpriced         = "model_unpriced"
@@ -85,6 +86,11 @@ var ownCodes = map[string]web.Code{
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
 		About: "The key may only be used from certain addresses.",
 		Fix:   "Call from an address that the key allows, or ask your operator to allow this one.",
+	},
+	codeNetwork: {
+		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
+		About: "The router does not answer the network that the request comes from.",
+		Fix:   "Call from a network that is allowed, or ask your operator about allowed_networks and blocked_networks.",
 	},
 	codeModelNotAllowed: {
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,

@@ -74,6 +74,10 @@ var table = append(web.Rows(), []web.Row{
 	{Name: billing.ErrDisabled.Error(), Read: disabled},
 	{Name: billing.ErrStopped.Error(), Read: stopped},
 	web.Is(billing.ErrAddress, web.Problem{Code: codeAddress, Message: thisKey + " may not be used from this address."}),
+	web.Is(errNetwork, web.Problem{Code: codeNetwork, Message: "Requests from your network are not answered."}),
+	web.Is(billing.ErrNoHandover, web.Problem{
+		Code: codeHandoverOver, Message: "This hand-over is over, was opened before, or never was.",
+	}),
 	web.Is(errKeyInURL, web.Problem{Code: codeKeyInURL, Message: "An API key must not be part of the URL."}),
 	web.As(unservedProblem),
 	web.Is(errNoRequest, web.Problem{Code: codeNoRequest, Message: thisKey + " has caused no request with this id."}),

@@ -100,6 +100,16 @@ var examples = []struct {
 		"no",
 	},
 	{
+		"server: network not allowed", errNetwork, 403, "network_not_allowed", "permission_error", "",
+		[]string{"Requests from your network are not answered."},
+		"no",
+	},
+	{
+		billing.ErrNoHandover.Error(), billing.ErrNoHandover, 410, "handover_over", "invalid_request_error", "",
+		[]string{"This hand-over is over, was opened before, or never was."},
+		"no",
+	},
+	{
 		"billing: address not allowed for this key", billing.ErrAddress, 403, "ip_not_allowed", "permission_error", "",
 		[]string{"127.0.0.1"},
 		"no",
@@ -488,7 +498,7 @@ func TestCodesAreComplete(t *testing.T) {
 	}
 	for _, c := range []string{
 		codeDuplicate, codeUnknownParam, codeMissing, // the scanner's
-		codeUnsupported, codeUnsupportedValue, codeHandoverOver, // of providers and of hand-overs
+		codeUnsupported, codeUnsupportedValue, // of providers
 	} {
 		met[c] = true
 	}

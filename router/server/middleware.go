@@ -56,7 +56,11 @@ func (s *server) serve(h func(*exchange)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		x := s.begin(c)
 		defer x.end()
-		if err := x.Admit(); err != nil {
+		err := x.Admit()
+		if err == nil {
+			err = x.mayCome()
+		}
+		if err != nil {
 			x.fail(err)
 			return
 		}
@@ -130,6 +134,23 @@ func (x *exchange) from() netip.Addr {
 		}
 	}
 	return at
+}
+
+// errNetwork refuses a client for the network that it comes from.
+var errNetwork = errors.New("server: network not allowed")
+
+// mayCome refuses clients of networks that are blocked, or are none of those allowed. An
+// address that is not known is in none. Probes may come from anywhere.
+func (x *exchange) mayCome() error {
+	if len(x.allowed) == 0 && len(x.blocked) == 0 || x.route() == "/healthz" || x.route() == "/readyz" {
+		return nil
+	}
+	from := x.from()
+	within := func(p netip.Prefix) bool { return p.Contains(from) }
+	if !from.IsValid() || slices.ContainsFunc(x.blocked, within) || len(x.allowed) > 0 && !slices.ContainsFunc(x.allowed, within) {
+		return errNetwork
+	}
+	return nil
 }
 
 func (x *exchange) trusts(a netip.Addr) bool {

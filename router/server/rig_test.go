@@ -264,7 +264,9 @@ func (v *verifier) Verify(context.Context, billing.Secret, time.Time) (*billing.
 	return &k, nil
 }
 
-func (v *verifier) Recall(billing.Secret, time.Time) (*billing.Key, bool, error) { return nil, !v.stranger, nil }
+func (v *verifier) Recall(billing.Secret, time.Time) (*billing.Key, bool, error) {
+	return nil, !v.stranger, nil
+}
 
 func (v *verifier) Refresh(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error) {
 	return v.Verify(ctx, s, now)

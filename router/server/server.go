@@ -45,6 +45,9 @@ type Options struct {
 	Clock   func() time.Time
 	// TrustedProxies may say for whom they ask, in X-Forwarded-For. None by default.
 	TrustedProxies []netip.Prefix
+	// AllowedNetworks are those that may use the listener, and BlockedNetworks those that
+	// may not. Without the first all may. Probes are answered all the same.
+	AllowedNetworks, BlockedNetworks []netip.Prefix
 	// KeepAnswers says that the router keeps the answers to requests with an
 	// Idempotency-Key. Without it that header means nothing.
 	KeepAnswers bool
@@ -76,6 +79,8 @@ type server struct {
 	Router         Router
 	Observe        func(method, route string, status int, took time.Duration)
 	TrustedProxies []netip.Prefix
+	allowed        []netip.Prefix
+	blocked        []netip.Prefix
 	KeepAnswers    bool
 	Bytes          *limit.Bytes
 	patience       time.Duration // with a silent stream
@@ -117,7 +122,7 @@ func Handler(s *web.Server, o Options) http.Handler {
 	listener.Stopping = s.Stopping
 	return shared(o.Origins, spelled(engine(&server{
 		listener: listener, Router: o.Router, Observe: o.Observe, TrustedProxies: o.TrustedProxies, KeepAnswers: o.KeepAnswers,
-		Bytes: o.Bytes, Handover: o.Handover, patience: o.Limits.Silence, wrong: limit.New(),
+		allowed: o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover, patience: o.Limits.Silence, wrong: limit.New(),
 	})))
 }
 
@@ -140,6 +145,7 @@ func engine(s *server) *gin.Engine {
 	}
 	if s.Handover != nil {
 		engine.POST("/handover", s.serve(takeHandover))
+		engine.GET("/handover", s.serve(showHandover))
 	}
 	engine.POST("/v1/messages/count_tokens", s.serve(countMessage))
 	engine.POST("/v1/responses/input_tokens", s.serve(countResponse))

@@ -184,6 +184,9 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 	if n.token, err = adminToken(ctx, cfg); err != nil {
 		return nil, err
 	}
+	if n.sinks, err = sinks(ctx, cfg); err != nil {
+		return nil, err
+	}
 	if err := s.connect(ctx, n); err != nil {
 		return nil, err
 	}
@@ -244,6 +247,7 @@ func (s *Service) publicOptions(n *snapshot) server.Options {
 	return server.Options{
 		Router: n.router, Ready: s.check, Observe: s.metrics.ObserveHTTP, Log: s.Log, Clock: s.ledger.now,
 		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
+		AllowedNetworks: config.Prefixes(n.cfg.AllowedNetworks), BlockedNetworks: config.Prefixes(n.cfg.BlockedNetworks),
 		Origins: n.cfg.CORSOrigins, Handover: s.handOver,
 		Limits: server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
 	}
@@ -252,8 +256,10 @@ func (s *Service) publicOptions(n *snapshot) server.Options {
 // administration is what the admin listener answers with.
 func (s *Service) administration(n *snapshot) admin.Options {
 	zone, _ := Zone(n.cfg) // which was opened with the database
+	actions := s.Actions()
+	actions.SinkNames = n.cfg.SinkNames()
 	return admin.Options{
-		Actions: s.Actions(),
+		Actions: actions,
 		Reports: s.ledger,
 		Zone:    zone,
 		Prices:  n.catalogue.Prices,

@@ -83,9 +83,18 @@ func (s *Service) endKeys(ctx context.Context, ids ...billing.KeyID) {
 		k := &ended[i]
 		s.verifier.Changed(k.ID, k.Version)
 		if err := k.InForce(now); err != nil {
-			s.inUse.End(k.ID, err)
+			s.endUse(k.ID, err)
 		}
 	}
+}
+
+// endUse ends what is under way with a key, in the time that it has.
+func (s *Service) endUse(id billing.KeyID, why error) {
+	if grace := time.Duration(s.now().cfg.Timeouts.KeyEnded); grace > 0 {
+		time.AfterFunc(grace, func() { s.inUse.End(id, why) })
+		return
+	}
+	s.inUse.End(id, why)
 }
 
 // handOver shows the secret of a hand-over.

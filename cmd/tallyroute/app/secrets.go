@@ -5,9 +5,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"go.uber.org/zap"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
+	"tallyroute/billing/manage"
+	"tallyroute/providers/sink"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/cmd/tallyroute/config"
@@ -146,4 +151,55 @@ func (p Pepper) Confirm(ctx context.Context, s billing.Store) error {
 		}
 	}
 	return &wrongPepperError{p.where}
+}
+
+// sinks are where secrets of keys may be delivered to, by their names.
+func sinks(ctx context.Context, cfg *config.Config) (map[string]manage.Sink, error) {
+	all := make(map[string]manage.Sink, len(cfg.Sinks))
+	for _, text := range cfg.Sinks {
+		s, _ := config.ParseSink(text) // which was checked when it was read
+		switch s.Kind {
+		case "file":
+			all[s.Name] = sink.File{Dir: s.At}
+		case "kubernetes":
+			k, err := sink.InCluster(s.At)
+			if err != nil {
+				return nil, fmt.Errorf("sinks: %s: %w", s.Name, err)
+			}
+			all[s.Name] = k
+		default:
+			key, _, err := credential(ctx, cfg.WebhookSecret)
+			if err != nil {
+				return nil, fmt.Errorf("webhook_secret: %w", err)
+			}
+			all[s.Name] = sink.Webhook{URL: s.At, Secret: key.Reveal(), Client: &http.Client{}, Clock: time.Now}
+		}
+	}
+	return all, nil
+}
+
+// deliverEvery is how often it is looked for secrets that are due.
+const deliverEvery = 2 * time.Second
+
+// deliver writes new secrets of keys to where they are read, until ctx ends. Of several
+// routers one does each.
+func (s *Service) deliver(ctx context.Context) error {
+	for Wait(ctx, deliverEvery) {
+		for more := s.ready.up(); more && ctx.Err() == nil; {
+			more = s.deliverOne(ctx)
+		}
+	}
+	return nil
+}
+
+func (s *Service) deliverOne(ctx context.Context) (more bool) {
+	d, found, err := s.Actions().DeliverDue(ctx, s.now().sinks)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		s.Log.Warn("delivering the secret of a key", zap.String("key_id", string(d.KeyID)), zap.String("sink", d.Sink), zap.Error(err))
+	case found:
+		s.Log.Info("the secret of a key was delivered", zap.String("key_id", string(d.KeyID)), zap.String("sink", d.Sink),
+			zap.Bool("deleted", d.Removing))
+	}
+	return found && err == nil
 }

@@ -74,7 +74,11 @@ func (s *Service) Address(name string) string {
 
 // Actions are what operators can do.
 func (s *Service) Actions() manage.Actions {
-	return manage.Actions{Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel}
+	actions := manage.Actions{Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel}
+	if now := s.now(); now != nil {
+		actions.SinkNames = now.cfg.SinkNames()
+	}
+	return actions
 }
 
 // Reports read the ledger, with all that is settled.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
@@ -29,6 +30,7 @@ type snapshot struct {
 	client    *providers.Client
 	made      clientSettings // of client
 	router    *router.Router
+	sinks     map[string]manage.Sink
 	token     string // of the admin API; "" where it is switched off
 	public    http.Handler
 	admin     http.Handler

@@ -44,6 +44,10 @@ type Config struct {
 	Fingerprints        bool        `yaml:"fingerprints"` // on rows, of requests and their prefixes
 	Demo                bool        `yaml:"demo" reload:"no"`
 	TrustedProxies      []Prefix    `yaml:"trusted_proxies"`
+	AllowedNetworks     []Prefix    `yaml:"allowed_networks"` // that may use the public listener; none is all
+	BlockedNetworks     []Prefix    `yaml:"blocked_networks"`
+	Sinks               []string    `yaml:"sinks"`          // NAME=file:/dir, NAME=https://… or NAME=kubernetes:NAMESPACE
+	WebhookSecret       SecretRef   `yaml:"webhook_secret"` // that calls of sinks are signed with
 	CORSOrigins         []string    `yaml:"cors_origins"`   // pages that may use the API; "*" for all
 	UpstreamProxy       ProxyRef    `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
 	AdminHosts          []string    `yaml:"admin_hosts"`    // names of the admin listener, beside addresses and localhost
@@ -110,6 +114,7 @@ type Timeouts struct {
 	Request              Duration `yaml:"request"`
 	StreamSilence        Duration `yaml:"stream_silence"` // until a client is told that its stream is being worked on
 	Read                 Duration `yaml:"read"`           // of a key's budgets, or of the rows of a request
+	KeyEnded             Duration `yaml:"key_ended"`      // until a stream ends whose key has ended
 	Admin                Duration `yaml:"admin"`
 	UpstreamDial         Duration `yaml:"upstream_dial"`
 	UpstreamTLS          Duration `yaml:"upstream_tls"`
