@@ -14,9 +14,9 @@ type configCommand struct {
 
 type configCheck struct{}
 
-// Run reads the configuration, the catalogue it leads to included.
+// Run reads the configuration and refuses what serve refuses.
 func (configCheck) Run(a *cli) error {
-	cfg, b, err := a.settings()
+	cfg, b, err := a.service()
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func (serveCommand) Run(a *cli) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	cfg, _, err := a.settings()
+	cfg, _, err := a.service()
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"tallyroute/billing"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/secret"
@@ -79,12 +81,45 @@ type Source struct {
 // Load reads the configuration and the catalogue that it leads to, and reports
 // every fault of both.
 func Load(ctx context.Context, from Source) (*config.Config, Catalogue, error) {
+	return load(ctx, from, &credentialFiles{})
+}
+
+// LoadService is Load for a router that is to run: it refuses all that New refuses,
+// too, but for what depends on who else is running.
+func LoadService(ctx context.Context, from Source) (*config.Config, Catalogue, error) {
+	credentials := &credentialFiles{}
+	cfg, c, err := load(ctx, from, credentials)
+	var faults config.Faults
+	if err != nil && !errors.As(err, &faults) {
+		return nil, Catalogue{}, err
+	}
+	faults = append(faults, credentials.ours()...)
+	_, tokenErr := adminToken(ctx, cfg)
+	for _, err := range []error{tokenErr, checkPepper(ctx, cfg), checkStore(ctx, cfg)} {
+		for _, line := range strings.FieldsFunc(errorText(err), func(r rune) bool { return r == '\n' }) {
+			setting, problem, _ := strings.Cut(line, ": ")
+			if !slices.ContainsFunc(faults, func(f config.Fault) bool { return f.Path == setting }) { // which the reader has found
+				faults = append(faults, config.Fault{Source: cmp.Or(cfg.File, config.Environment), Path: setting, Problem: problem})
+			}
+		}
+	}
+	return cfg, c, faults.Err()
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func load(ctx context.Context, from Source, credentials *credentialFiles) (*config.Config, Catalogue, error) {
 	cfg, err := config.Read(from.File, from.Env)
 	var faults config.Faults
 	if err != nil && !errors.As(err, &faults) {
 		return nil, Catalogue{}, err
 	}
-	c, err := openCatalogue(ctx, cfg, from.Demo, func(string) string { return "127.0.0.1:1" }, &credentialFiles{})
+	c, err := openCatalogue(ctx, cfg, from.Demo, func(string) string { return "127.0.0.1:1" }, credentials)
 	var wrong catalogue.Faults
 	if errors.As(err, &wrong) {
 		for _, f := range wrong {
@@ -143,6 +178,7 @@ type credentialFiles struct {
 	closed atomic.Bool
 	mu     sync.Mutex
 	names  []string
+	own    []string // references that lead to a key of a router
 }
 
 func (f *credentialFiles) resolve(ctx context.Context, ref string) (secret.Value, error) {
@@ -151,7 +187,32 @@ func (f *credentialFiles) resolve(ctx context.Context, ref string) (secret.Value
 		f.names = append(f.names, name)
 		f.mu.Unlock()
 	}
-	return secret.Resolve(ctx, ref)
+	v, err := secret.Resolve(ctx, ref)
+	if err != nil {
+		return v, err
+	}
+	if _, none := billing.ParseSecret(v.Reveal()); none == nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.own = append(f.own, ref)
+		return secret.Value{}, errOwnKey
+	}
+	return v, nil
+}
+
+// errOwnKey is a key that clients of a router use, where a provider's belongs.
+var errOwnKey = errors.New("holds a key of Tallyroute, where the provider's own belongs")
+
+// ours are the faults of references that lead to keys of a router. The same variable
+// holds the provider's key for the router, and the router's for an application.
+func (f *credentialFiles) ours() (faults config.Faults) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	slices.Sort(f.own)
+	for _, ref := range slices.Compact(f.own) {
+		faults = append(faults, config.Fault{Source: config.Environment, Path: strings.TrimPrefix(ref, "env:"), Problem: errOwnKey.Error()})
+	}
+	return faults
 }
 
 func (f *credentialFiles) close() { f.closed.Store(true) }

@@ -75,7 +75,7 @@ func (s *Service) reread(ctx context.Context, running *config.Config) (*config.C
 			return nil, errNoFile
 		}
 	}
-	cfg, _, err := Load(ctx, *s.From)
+	cfg, _, err := LoadService(ctx, *s.From)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && cfg.File == "" && running.File != "":
 		return nil, errGone

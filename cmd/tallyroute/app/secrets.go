@@ -81,10 +81,7 @@ func ReadPepper(ctx context.Context, c *config.Config) (Pepper, error) {
 		}
 		return Pepper{Pepper: p, where: "key_pepper"}, nil
 	}
-	path := PepperFile
-	if db, err := c.Database.SQLitePath(); err == nil {
-		path = filepath.Join(filepath.Dir(db), PepperFile)
-	}
+	path := pepperFile(c)
 	fresh, err := makePepper(path)
 	if err != nil {
 		return Pepper{}, fmt.Errorf("key_pepper: %w", err)
@@ -99,6 +96,43 @@ func ReadPepper(ctx context.Context, c *config.Config) (Pepper, error) {
 	}
 	return Pepper{Pepper: p, where: path, fresh: fresh}, nil
 }
+
+// pepperFile is where the pepper is that the configuration does not name.
+func pepperFile(c *config.Config) string {
+	if db, err := c.Database.SQLitePath(); err == nil {
+		return filepath.Join(filepath.Dir(db), PepperFile)
+	}
+	return PepperFile
+}
+
+// checkPepper is ReadPepper without making one.
+func checkPepper(ctx context.Context, c *config.Config) error {
+	if c.KeyPepper == "" {
+		if _, err := os.Stat(pepperFile(c)); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	_, err := ReadPepper(ctx, c)
+	return err
+}
+
+// adminToken is what opens the admin API; "" where it is switched off.
+func adminToken(ctx context.Context, cfg *config.Config) (string, error) {
+	v, ok, err := credential(ctx, cfg.AdminToken)
+	if err != nil {
+		return "", fmt.Errorf("admin_token: %w", err)
+	}
+	if !ok {
+		return "", nil
+	}
+	token, err := billing.ParseSecret(v.Reveal())
+	if err != nil || token.Environment() != billing.EnvironmentAdmin {
+		return "", errAdminToken
+	}
+	return token.Reveal(), nil
+}
+
+var errAdminToken = errors.New("admin_token: not an admin token; make one with: tallyroute admin token")
 
 // makePepper writes a new pepper to path, unless there is one. The file appears
 // whole or not at all, also when two processes try at once.

@@ -1,9 +1,7 @@
 package app
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -63,22 +61,6 @@ func webLimits(c *config.Config) web.Limits {
 	}
 }
 
-// adminToken is what opens the admin API; "" where it is switched off.
-func adminToken(ctx context.Context, cfg *config.Config) (string, error) {
-	v, ok, err := credential(ctx, cfg.AdminToken)
-	if err != nil {
-		return "", fmt.Errorf("admin_token: %w", err)
-	}
-	if !ok {
-		return "", nil
-	}
-	token, err := billing.ParseSecret(v.Reveal())
-	if err != nil || token.Environment() != billing.EnvironmentAdmin {
-		return "", errAdminToken
-	}
-	return token.Reveal(), nil
-}
-
 // calls reports whether n may call the target or provider with this name.
 func (n *snapshot) calls(name string) bool {
 	if strings.Contains(name, "/") {
@@ -97,8 +79,6 @@ func (list observers) Observe(r router.Record) {
 		o.Observe(r)
 	}
 }
-
-var errAdminToken = errors.New("admin_token: not an admin token; make one with: tallyroute admin token")
 
 // refusals counts the requests that were answered with an error of our own.
 type refusals struct {

@@ -2,7 +2,10 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"tallyroute/billing"
@@ -48,6 +51,41 @@ func openStore(ctx context.Context, c *config.Config, swept func([]billing.Spend
 		return billing.Store{}, err
 	}
 	return contracts(sqlite.Open(ctx, path, sqlite.Options{Reporting: zone, Overrun: overrunLimit(c.Overrun), Swept: swept}))
+}
+
+// checkStore refuses a database and a journal that could not be opened, without opening
+// either: a router may be using them.
+func checkStore(ctx context.Context, c *config.Config) error {
+	where, err := database(ctx, c.Database)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	if path, err := where.SQLitePath(); err == nil {
+		return errors.Join(checkFolder("database", filepath.Dir(path)), checkJournal(c))
+	}
+	s, err := OpenStore(ctx, c) // which connects when it is first used
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return errors.Join(s.Close(), checkJournal(c))
+}
+
+func checkJournal(c *config.Config) error {
+	if c.Journal == "" || c.Journal == journalOff {
+		return nil
+	}
+	if info, err := os.Stat(c.Journal); err == nil && !info.IsDir() {
+		return fmt.Errorf("journal: %s is not a folder", c.Journal)
+	}
+	return nil
+}
+
+func checkFolder(setting, path string) error {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return fmt.Errorf("%s: there is no folder %s", setting, path)
+	}
+	return nil
 }
 
 func contracts[S interface{ Contracts() billing.Store }](store S, err error) (billing.Store, error) {
