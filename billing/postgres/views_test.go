@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -16,12 +17,12 @@ import (
 // loadSQL is three months of $1 attempts: 200 keys of 10 teams, 12 models of 4
 // providers, one attempt in fifty without a price.
 const loadSQL = `
-INSERT INTO spend_events (event_id, occurred_at, report_day, request_id, key_id, project_id, team_id, cost_center, environment, tags,
+INSERT INTO spend_events (event_id, occurred_at, report_day, request_id, key_id, project_id, team_id, cost_center, environment, tags, end_user,
   requested_model, provider, model, status, input_tokens, output_tokens, pricing, price_id,
   input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
   input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano, baseline_cost_nano)
 SELECT gen_random_uuid(), at, at::date, 'req_' || n, 'key_' || n % 200, 'proj_' || n % 40, 'team_' || n % 10, 'cc-' || n % 10,
-       CASE WHEN n % 3 = 0 THEN 'dev' ELSE 'prod' END, jsonb_build_object('feature', 'f' || n % 7),
+       CASE WHEN n % 3 = 0 THEN 'dev' ELSE 'prod' END, jsonb_build_object('feature', 'f' || n % 7), 'user-' || n % 1000,
        'chat', 'provider-' || model % 4, 'model-' || model, CASE WHEN n % 20 = 0 THEN 'error' ELSE 'ok' END, 1000 + n % 500, n % 300,
        CASE WHEN free THEN 'unpriced' ELSE 'priced' END, CASE WHEN NOT free THEN 'price_' || model END,
        CASE WHEN NOT free THEN 100 END, CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN 300 END,
@@ -85,6 +86,24 @@ func TestViews_AnswerWithinASecond(t *testing.T) {
 		}
 		t.Logf("%-22s %8.1f ms, %8.1f ms of a processor", name, best.Seconds()*1000, work.Seconds()*1000)
 		prove.Within(t, name, best, time.Second)
+	}
+	for _, q := range []billing.SpendQuery{
+		{GroupBy: []billing.Dimension{"team", "model"}}, {GroupBy: []billing.Dimension{"cost_center", "day"}},
+		{GroupBy: []billing.Dimension{"tag:feature"}}, {GroupBy: []billing.Dimension{"end_user"}},
+		{GroupBy: []billing.Dimension{"tag:feature", "end_user"}},
+	} {
+		q.From, q.To = "2026-08-01", "2026-11-01"
+		most := time.Second
+		if !q.Daily() { // its rows are added up
+			most = 10 * time.Second
+		}
+		name, begin := fmt.Sprint(q.GroupBy), time.Now()
+		if _, err := s.Spend(t.Context(), q); err != nil {
+			t.Fatal(name, err)
+		}
+		took := time.Since(begin)
+		t.Logf("report by %-22s %8.1f ms", name, took.Seconds()*1000)
+		prove.Within(t, "report by "+name, took, most)
 	}
 	r, err := s.CheckIntegrity(t.Context(), billing.IntegrityOptions{Now: time.Now()})
 	if err != nil || r.Breaches > 0 {
