@@ -27,11 +27,11 @@ help: ## List the targets
 build: ## Build bin/tallyroute: one static file
 	go build -ldflags '$(LDFLAGS)' -o bin/tallyroute ./cmd/tallyroute
 
-run: ## Run the router with ./tallyroute.yaml, if there is one
-	go run ./cmd/tallyroute serve
+run: build ## Run the router with ./tallyroute.yaml, if there is one
+	bin/tallyroute serve
 
-demo: ## Try it: a router, two demonstration providers, a key
-	@go run ./cmd/tallyroute demo
+demo: build ## Try it: a router, two demonstration providers, a key
+	@bin/tallyroute demo
 
 test: ## All tests, those against a real PostgreSQL included; asserts no times
 	go test -timeout $(TIMEOUT) ./...

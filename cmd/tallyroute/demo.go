@@ -92,15 +92,36 @@ func (c demoCommand) where() string {
 	return config.EnvName("database") + "=" + string(c.Database) + " "
 }
 
-// self is how this program was called, for commands to paste.
+// self is how this program was called, for commands to paste: they shall run this
+// build and no other.
 func self() string {
-	if _, err := exec.LookPath("tallyroute"); err == nil {
+	exe, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
+	}
+	if found, err := exec.LookPath("tallyroute"); err == nil && sameFile(found, exe) {
 		return "tallyroute"
 	}
-	if strings.Contains(os.Args[0], "go-build") {
+	if ofGoRun(exe) {
 		return "go run ./cmd/tallyroute"
 	}
 	return os.Args[0]
+}
+
+func sameFile(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errors.Join(errA, errB) == nil && os.SameFile(x, y)
+}
+
+// ofGoRun reports a program that go run has built, in a folder for temporary files or
+// in the build cache, and that will not stay where it is.
+func ofGoRun(exe string) bool {
+	cache := os.Getenv("GOCACHE")
+	if dir, err := os.UserCacheDir(); cache == "" && err == nil {
+		cache = filepath.Join(dir, "go-build")
+	}
+	return strings.Contains(exe, "go-build") || cache != "" && strings.HasPrefix(exe, cache+string(filepath.Separator))
 }
 
 // config is the demonstration's configuration. It reads no file and needs no

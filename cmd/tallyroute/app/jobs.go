@@ -1,17 +1,20 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
 	"os"
 	"runtime/debug"
 	stats "runtime/metrics"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/metrics"
 )
 
 // How often the jobs run.
@@ -130,6 +133,55 @@ func (s *Service) checkIntegrity(ctx context.Context) error {
 			s.metrics.Checked(r)
 		}
 	}
+	return nil
+}
+
+// How often budgets are looked at for the metrics. Where there are so many that it takes
+// long, it is done for a hundredth of the time at most.
+const (
+	budgetsEvery = 15 * time.Second
+	budgetsShare = 100
+)
+
+// watchBudgets has the metrics tell how budgets stand, until ctx ends.
+func (s *Service) watchBudgets(ctx context.Context) error {
+	if s.admin == nil {
+		return nil // nobody can ask
+	}
+	for pause := lastTry; Wait(ctx, pause); {
+		if !s.ready.up() {
+			continue
+		}
+		began := time.Now()
+		if err := s.tellBudgets(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("looking at budgets for the metrics", zap.Error(err))
+		}
+		pause = max(budgetsEvery, budgetsShare*time.Since(began))
+	}
+	return nil
+}
+
+func (s *Service) tellBudgets(ctx context.Context) error {
+	all, err := s.store.ListBudgets(ctx)
+	if err != nil {
+		return err
+	}
+	ofKey := func(b billing.Budget) bool { return b.Scope == billing.ScopeKey }
+	keys := slices.DeleteFunc(slices.Clone(all), func(b billing.Budget) bool { return !ofKey(b) }) // who are the many
+	all = append(slices.DeleteFunc(all, ofKey), keys...)
+	balances, err := s.store.Balances(ctx, &billing.Key{Budgets: all[:min(len(all), metrics.MostBudgets)]}, s.ledger.now())
+	if err != nil {
+		return err
+	}
+	names, err := s.Actions().ScopeNames(ctx)
+	if err != nil {
+		return err
+	}
+	shown := make([]metrics.Budget, len(balances))
+	for i, b := range balances {
+		shown[i] = metrics.Budget{Balance: b, Of: cmp.Or(names[b.Budget.ScopeID], b.Budget.ScopeID)}
+	}
+	s.metrics.Budgets(len(all), shown)
 	return nil
 }
 

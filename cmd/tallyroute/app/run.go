@@ -62,6 +62,7 @@ func (s *Service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.pollKeys(life) })
 	jobs.Go(func() error { return s.upkeep(life) })
 	jobs.Go(func() error { return s.checkIntegrity(life) })
+	jobs.Go(func() error { return s.watchBudgets(life) })
 	jobs.Go(func() error { return s.warm(life) })
 	jobs.Go(func() error { return s.watch(life) })
 	jobs.Go(func() error { return tuneMemory(life, s.oneKey, s.bytes.Used) })

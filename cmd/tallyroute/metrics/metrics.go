@@ -37,6 +37,7 @@ type Metrics struct {
 	keyLag    prometheus.Histogram
 	http      *prometheus.HistogramVec
 	flying    prometheus.Gauge
+	budgets   *budgets
 	integrityGauges
 	reloadMetrics
 }
@@ -100,8 +101,9 @@ func New(version string) *Metrics {
 			Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5},
 		}),
 	}
+	m.budgets = newBudgets()
 	m.integrityGauges, m.reloadMetrics = newIntegrityGauges(), newReloadMetrics()
-	m.registry.MustRegister(m.breaches, m.ran, m.took, m.reloads, m.successful, m.at)
+	m.registry.MustRegister(m.budgets, m.breaches, m.ran, m.took, m.reloads, m.successful, m.at)
 	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.doubts.overruns, m.doubts.tokens,
 		m.doubts.cost,
 		m.doubts.disputed, m.doubts.differs,

@@ -2,9 +2,16 @@ package metrics
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"tallyroute/billing"
@@ -60,5 +67,78 @@ func TestMetricsOfAnAnswer(t *testing.T) {
 	}
 	if problems, err := testutil.GatherAndLint(m.registry); err != nil || len(problems) > 0 {
 		t.Errorf("%v, %v", problems, err)
+	}
+}
+
+// TestBudgetsAreToldByNameAndUnit, as they were last seen.
+func TestBudgetsAreToldByNameAndUnit(t *testing.T) {
+	m := New("test")
+	if n := testutil.CollectAndCount(m.budgets); n != 0 {
+		t.Errorf("%d series before budgets were looked at", n)
+	}
+	tokens, money := int64(100), billing.Money(5)
+	m.Budgets(7, []Budget{{Of: "web", Balance: billing.Balance{
+		Budget:     billing.Budget{ID: "bud_1", Scope: billing.ScopeTeam, Period: billing.PeriodMonth, Tokens: &tokens, Money: &money},
+		UsedTokens: 80, HeldTokens: 3, UsedMoney: 4, HeldMoney: 1,
+	}}})
+	const labels = `budget="bud_1",of="web",period="month",scope="team"`
+	want := ""
+	for _, name := range []struct {
+		name          string
+		tokens, money int
+	}{{"held", 3, 1}, {"limit", 100, 5}, {"used", 80, 4}} {
+		want += fmt.Sprintf("tallyroute_budget_%s{%s,unit=%q} %d\n", name.name, labels, "nano_usd", name.money)
+		want += fmt.Sprintf("tallyroute_budget_%s{%s,unit=%q} %d\n", name.name, labels, "tokens", name.tokens)
+	}
+	var got string
+	for _, line := range strings.SplitAfter(read(t, m), "\n") {
+		if strings.HasPrefix(line, "tallyroute_budget_") {
+			got += line
+		}
+	}
+	if got != want || !strings.Contains(read(t, m), "tallyroute_budgets 7\n") {
+		t.Errorf("%s; want %s", got, want)
+	}
+}
+
+func read(t *testing.T, m *Metrics) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	return w.Body.String()
+}
+
+// TestExamplesAskForMetricsThatExist: the alerts and the dashboard name metrics and
+// labels that a router has.
+func TestExamplesAskForMetricsThatExist(t *testing.T) {
+	m := New("test")
+	m.WatchHolds(nil, nil)
+	m.WatchHealth(nil)
+	m.WatchLedger(nil, nil)
+	there := make(map[string]string) // names to labels
+	descs := make(chan *prometheus.Desc)
+	go func() { m.registry.Describe(descs); close(descs) }()
+	named := regexp.MustCompile(`fqName: "(\w+)".*variableLabels: \{([^}]*)\}`)
+	for d := range descs {
+		if found := named.FindStringSubmatch(d.String()); found != nil {
+			there[found[1]] = "," + found[2] + ","
+		}
+	}
+	asked := regexp.MustCompile(`(tallyroute_\w+)(?:\{(\w+)[=!]+"[^"]*"\})?`)
+	for _, name := range []string{"alerts.yaml", "dashboard.json"} {
+		text, err := os.ReadFile("../../../examples/monitoring/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := asked.FindAllStringSubmatch(strings.ReplaceAll(string(text), `\"`, `"`), -1)
+		if len(all) < 10 {
+			t.Errorf("%s: %d metrics", name, len(all))
+		}
+		for _, found := range all {
+			labels, ok := there[strings.TrimSuffix(found[1], "_bucket")]
+			if !ok || found[2] != "" && !strings.Contains(labels, ","+found[2]+",") {
+				t.Errorf("%s: there is no %s", name, found[0])
+			}
+		}
 	}
 }
