@@ -12,11 +12,17 @@ type configCommand struct {
 	Print configPrint `cmd:"" help:"Print the configuration."`
 }
 
-type configCheck struct{}
+type configCheck struct {
+	WithoutSecrets bool `help:"Leave out what only the router's own machine has, such as the pepper: for checks of a file elsewhere."`
+}
 
 // Run reads the configuration and refuses what serve refuses.
-func (configCheck) Run(a *cli) error {
-	cfg, b, err := a.service()
+func (c configCheck) Run(a *cli) error {
+	read := a.service
+	if c.WithoutSecrets {
+		read = a.settings
+	}
+	cfg, b, err := read()
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ var table = append(web.Rows(), []web.Row{
 	web.Is(billing.ErrMalformedKey, noKey),
 	web.Is(billing.ErrUnknownKey, noKey),
 	lapsed(billing.ErrRevoked, codeInvalidKey, "has been revoked"), // its holder had it anyway, and may know
-	lapsed(billing.ErrExpired, codeInvalidKey, "has expired"),
+	lapsed(billing.ErrExpired, codeInvalidKey, "expired"),
 	lapsed(billing.ErrRotated, codeRotated, "has been replaced by a newer one"),
 	{Name: billing.ErrDisabled.Error(), Read: disabled},
 	{Name: billing.ErrStopped.Error(), Read: stopped},

@@ -79,7 +79,7 @@ var examples = []struct {
 	},
 	{
 		"billing: key has expired", expiredKey(), 401, "invalid_api_key", "authentication_error", "",
-		[]string{"has expired on 2026-11-01T00:00:00Z", "LAST4"},
+		[]string{") expired on 2026-11-01T00:00:00Z", "LAST4"},
 		"no",
 	},
 	{
