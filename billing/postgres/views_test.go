@@ -88,8 +88,10 @@ func TestViews_AnswerWithinASecond(t *testing.T) {
 		prove.Within(t, name, best, time.Second)
 	}
 	for _, q := range []billing.SpendQuery{
-		{GroupBy: []billing.Dimension{"team", "model"}}, {GroupBy: []billing.Dimension{"cost_center", "day"}},
-		{GroupBy: []billing.Dimension{"tag:feature"}}, {GroupBy: []billing.Dimension{"end_user"}},
+		{GroupBy: []billing.Dimension{"team", "model"}},
+		{GroupBy: []billing.Dimension{"cost_center", "day"}},
+		{GroupBy: []billing.Dimension{"tag:feature"}},
+		{GroupBy: []billing.Dimension{"end_user"}},
 		{GroupBy: []billing.Dimension{"tag:feature", "end_user"}},
 	} {
 		q.From, q.To = "2026-08-01", "2026-11-01"

@@ -83,7 +83,9 @@ func (a *cli) config() (*config.Config, error) { return config.Read(a.configPath
 func (a *cli) settings() (*config.Config, app.Catalogue, error) { return app.Load(a.ctx, a.source()) }
 
 // service are the settings of a router that is to run: all that would be refused is.
-func (a *cli) service() (*config.Config, app.Catalogue, error) { return app.LoadService(a.ctx, a.source()) }
+func (a *cli) service() (*config.Config, app.Catalogue, error) {
+	return app.LoadService(a.ctx, a.source())
+}
 
 // wholeCatalogue is the catalogue with every offer of every provider in it, and the
 // configuration that it was made from.
