@@ -31,8 +31,6 @@ type ledger struct {
 	once      sync.Once
 }
 
-const journalOff = "off"
-
 // mostJournals is how many routers of one machine find a journal of their own
 // beside one database, without being told of one.
 const mostJournals = 64

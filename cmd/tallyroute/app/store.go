@@ -70,6 +70,9 @@ func checkStore(ctx context.Context, c *config.Config) error {
 	return errors.Join(s.Close(), checkJournal(c))
 }
 
+// journalOff is a journal that is none: holds are rows of the database.
+const journalOff = "off"
+
 func checkJournal(c *config.Config) error {
 	if c.Journal == "" || c.Journal == journalOff {
 		return nil
