@@ -2,13 +2,14 @@ package catalogue
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/goccy/go-yaml"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -18,12 +19,15 @@ import (
 const mark = "5550123"
 
 // schemasOf are the schemas of requests that providers publish: the file, where the
-// request stands in it, and the format that takes it.
+// request stands in it, and the format that takes it. At is a schema of the components, or
+// a path, whose request it is.
 var schemasOf = []struct{ file, at, format string }{
 	{"openai/CreateChatCompletionRequest.schema.json", "", "openai"},
 	{"openai/CreateResponse.schema.json", "", "responses"},
 	{"anthropic/openapi.json", "BetaCreateMessageParams", "anthropic"},
 	{"gemini/gemini-native.openapi.json", "GenerateContentRequest", "gemini"},
+	{"mistral/openapi.yaml", "ChatCompletionRequest", "mistral"},
+	{"cohere/openapi.yaml", "/v2/chat", "cohere"},
 }
 
 // TestMembersOfPublishedSchemasAreHeldPricedRefusedOrNamed takes every member that the
@@ -57,7 +61,7 @@ func TestMembersOfPublishedSchemasAreHeldPricedRefusedOrNamed(t *testing.T) {
 			}
 			tried++
 		}
-		if tried < 20 {
+		if tried < 15 {
 			t.Errorf("%s: only %d members", p.file, tried)
 		}
 	}
@@ -124,7 +128,7 @@ type spec struct {
 func newSpec(t *testing.T, raw []byte) *spec {
 	t.Helper()
 	s := &spec{values: []string{`"` + mark + `"`, mark, `{"x":` + mark + `}`, `["` + mark + `"]`}}
-	if err := json.Unmarshal(raw, &s.root); err != nil {
+	if err := yaml.Unmarshal(raw, &s.root); err != nil { // JSON is YAML, too
 		t.Fatal(err)
 	}
 	return s
@@ -134,7 +138,9 @@ func newSpec(t *testing.T, raw []byte) *spec {
 // request has.
 func (s *spec) paths(at string) (all []string) {
 	top := s.root
-	if at != "" {
+	if strings.HasPrefix(at, "/") {
+		top = s.at("#/paths/" + strings.ReplaceAll(at, "/", "~1") + "/post/requestBody/content/application~1json/schema")
+	} else if at != "" {
 		components, _ := s.root["components"].(map[string]any)
 		schemas, _ := components["schemas"].(map[string]any)
 		top, _ = schemas[at].(map[string]any)
@@ -183,7 +189,7 @@ func (s *spec) at(ref string) map[string]any {
 	var place any = s.root
 	for step := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
 		m, _ := place.(map[string]any)
-		place = m[step]
+		place = m[strings.ReplaceAll(step, "~1", "/")]
 	}
 	m, _ := place.(map[string]any)
 	return m
