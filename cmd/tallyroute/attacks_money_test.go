@@ -194,6 +194,40 @@ func reportedUsages() map[string]reportedUsage {
 				`"completion_tokens_details":{"reasoning_tokens":30},"cost":0.00007}`, prompt: 8, output: 34, source: reported,
 			status: "disputed", stated: 70_000,
 		},
+		"a tier that nobody knows": {
+			usage:  `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10},"service_tier":"scale"`,
+			prompt: 8, output: 2, source: reported, status: "disputed",
+		},
+		"an empty usage": {usage: `{}`, prompt: 8, output: 2, source: counted, status: "estimated"},
+		"a list":         {usage: `[]`, prompt: 8, output: 2, source: counted, status: "estimated"},
+		"a boolean": {
+			usage: `{"prompt_tokens":true,"completion_tokens":2,"total_tokens":10}`, prompt: -1, output: 2, source: bounded,
+			status: "disputed",
+		},
+		"an object for a number": {
+			usage: `{"prompt_tokens":8,"completion_tokens":{"n":2},"total_tokens":10}`, prompt: 8, output: 50, source: bounded,
+			status: "disputed",
+		},
+		"an exponent": {
+			usage: `{"prompt_tokens":8e0,"completion_tokens":2.0,"total_tokens":1e1}`, prompt: 8, output: 2,
+			source: reported, status: "exact",
+		},
+		"told twice, the larger first": {
+			usage:  `{"prompt_tokens":900,"completion_tokens":40,"total_tokens":940},"usage":{"prompt_tokens":8,"completion_tokens":2}`,
+			prompt: 900, output: 40, source: reported, status: "overrun",
+		},
+		"told twice, the larger last": {
+			usage:  `{"prompt_tokens":8,"completion_tokens":2},"usage":{"prompt_tokens":900,"completion_tokens":40,"total_tokens":940}`,
+			prompt: 900, output: 40, source: reported, status: "overrun",
+		},
+		"a member twice": {
+			usage:  `{"prompt_tokens":900,"prompt_tokens":8,"completion_tokens":40,"completion_tokens":2}`,
+			prompt: 900, output: 40, source: reported, status: "overrun",
+		},
+		"audio below nothing": {
+			usage:  `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"prompt_tokens_details":{"audio_tokens":-1}}`,
+			prompt: 8, output: 2, source: reported, status: "disputed",
+		},
 		"contradiction, no total": {usage: `{"prompt_tokens":8,"completion_tokens":4,` +
 			`"completion_tokens_details":{"reasoning_tokens":30}}`, prompt: 8, output: 34, source: reported, status: "exact"},
 	}
