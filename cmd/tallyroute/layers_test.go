@@ -116,7 +116,8 @@ var testLayers = map[string][]string{
 	"router":              {"billing/sqlite", "providers/jsonraw", "providers/openai", "providers/sse", "providers/catalogue"},
 	"router/plan":         {"providers/openai"},
 	"router/server": {
-		"billing/sqlite", "providers/openai", "providers/anthropic", "providers/bedrock", "providers/responses", "providers/vertex",
+		"billing/sqlite", "providers/openai", "providers/anthropic", "providers/bedrock", "providers/cohere", "providers/gemini",
+		"providers/ollama", "providers/responses", "providers/vertex",
 		"providers/catalogue", "router/tokens", "router/health", "router/limit",
 	},
 	"router/admin":  {"billing/sqlite", "router/server"},

@@ -42,7 +42,7 @@ func invokePath(x providers.Exchange) string {
 
 // Speaks reports Claude, which is called in the format of Anthropic.
 func (a invoke) Speaks(t *providers.Target) providers.Format {
-	if dialogueOf(t.Upstream) == nil && familyOf(t.Upstream) == claude {
+	if strings.Contains(t.Upstream, "claude") && dialogueOf(t.Upstream) == nil && familyOf(t.Upstream) == claude {
 		return providers.Messages
 	}
 	return ""
@@ -87,10 +87,10 @@ func foreign(model string) string {
 
 // Decode reads a whole answer in the format that it has.
 func (a invoke) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
-	if jsonraw.Lookup(body, "output") != nil {
+	if x.Native == nil && jsonraw.Lookup(body, "output") != nil {
 		return a.converse.Decode(x, h, body)
 	}
-	if translate.Valid(body) == nil {
+	if x.Native == nil && translate.Valid(body) == nil {
 		if r, ok := a.decodeText(x, h, body); ok {
 			return r, nil
 		}

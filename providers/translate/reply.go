@@ -32,6 +32,9 @@ func ReadChunk(data []byte) Reply { return readSpoken(data, "delta") }
 
 func readSpoken(data []byte, member string) (s Reply) {
 	for choice := range jsonraw.Elements(jsonraw.Lookup(data, "choices")) {
+		if index := jsonraw.Present(jsonraw.Lookup(choice, "index")); index != nil && string(index) != "0" {
+			continue // of several; these formats have one
+		}
 		for name, value := range jsonraw.Each(choice) {
 			switch string(name) {
 			case member:

@@ -303,6 +303,10 @@ func (s *Stream) close(i *item, status string) {
 			s.details = nil
 		}
 	case "function_call":
+		if len(i.input) == 0 && status == "completed" { // which clients read as JSON
+			i.input.AddText("{}")
+			s.about(i, "response.function_call_arguments.delta", func(o *jsonraw.Object) { o.Inside("delta", i.input) })
+		}
 		s.about(i, "response.function_call_arguments.done", func(o *jsonraw.Object) {
 			o.Text("name", i.of.name)
 			o.Inside("arguments", i.input)

@@ -221,12 +221,16 @@ type shape interface {
 func shapeOf(a *router.Answer, format providers.Format) shape {
 	if !a.Native {
 		n := newNaming(a.Route.Target.Model)
+		n.counts = format != ""
 		return &n
 	}
 	return &native{format: format, model: jsonraw.Quote(a.Route.Target.Model), whole: a.Response != nil}
 }
 
 func (n *naming) used(data []byte, reported *chat.Usage, out router.Outcome) []byte {
+	if n.counts && !jsonraw.IsNull(jsonraw.Lookup(data, "usage")) {
+		data = chat.AddUsageMembers(data, countMembers(out.Spend.Tokens))
+	}
 	return withUsage(data, reported, out)
 }
 

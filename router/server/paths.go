@@ -151,10 +151,11 @@ func unservedProblem(e *unservedError) web.Problem {
 // naming gives answers and chunks the name of the model that served them, as GET
 // /v1/models lists it: what the provider calls it says nothing to its client.
 type naming struct {
-	name []byte // as JSON
-	made []byte // the last chunk
-	head []byte // of the last one that was looked through, to the end of its model
-	said int    // how long the model's name is there, as JSON; 0 if there is none to replace
+	name   []byte // as JSON
+	made   []byte // the last chunk
+	head   []byte // of the last one that was looked through, to the end of its model
+	counts bool   // the client is told the counts that are booked, whatever the provider said
+	said   int    // how long the model's name is there, as JSON; 0 if there is none to replace
 }
 
 func newNaming(model string) naming { return naming{name: jsonraw.Quote(model)} }
