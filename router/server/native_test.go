@@ -81,7 +81,10 @@ var formats = []struct {
 }{
 	{"anthropic-messages", "/v1/messages", "claude-x", anthropic.New(), nil},
 	{"vertex-anthropic", "/v1/messages", "claude-x", vertex.New(), []string{"model", "anthropic_version", "anthropic_beta"}},
-	{"bedrock-invoke*", "/v1/messages", "anthropic.claude-x", bedrock.NewInvoke(), []string{"model", "anthropic_version", "stream", "anthropic_beta"}},
+	{
+		"bedrock-invoke*", "/v1/messages", "anthropic.claude-x", bedrock.NewInvoke(),
+		[]string{"model", "anthropic_version", "stream", "anthropic_beta"},
+	},
 	{"*-responses", "/v1/responses", "gpt-x", nativeresponses.New(), []string{"store", "include"}},
 }
 

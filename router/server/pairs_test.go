@@ -169,7 +169,8 @@ func (r *outcomeRecorded) compare(v *clientView, row billing.Spend) error {
 		}
 	}
 	if v.prompt != row.Tokens.Prompt() || v.output != row.Tokens.Output {
-		return fmt.Errorf("the client is told of %d and %d tokens, %d and %d are booked", v.prompt, v.output, row.Tokens.Prompt(), row.Tokens.Output)
+		return fmt.Errorf("the client is told of %d and %d tokens, %d and %d are booked", v.prompt, v.output,
+			row.Tokens.Prompt(), row.Tokens.Output)
 	}
 	return nil
 }
