@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"tallyroute/billing"
-	"tallyroute/billing/billingtest"
 	"tallyroute/billing/postgres/pgtest"
 )
 
@@ -112,15 +111,12 @@ func TestBudgetStatusIsTheBalance(t *testing.T) {
 		}
 	}
 	now := time.Now()
-	used, idle := newClient(t, s, "used", budgets...), newClient(t, s, "idle")
-	used.use(70, now)
-	for i := range budgets {
-		budgets[i].ID += "_idle"
-		budgets[i].ScopeID = string(idle.key.ID)
-		if err := billingtest.SetBudget(t.Context(), s, budgets[i], now); err != nil {
-			t.Fatal(err)
-		}
+	others := slices.Clone(budgets)
+	for i := range others {
+		others[i].ID += "_idle"
 	}
+	used, idle := newClient(t, s, "used", budgets...), newClient(t, s, "idle", others...)
+	used.use(70, now)
 	used.refresh()
 	hold := used.hold(30, now)
 	if _, err := s.Reserve(t.Context(), hold, now); err != nil {

@@ -138,6 +138,9 @@ func TestPartitions_DropKeepsTotals(t *testing.T) {
 	}
 	again := budget("bud_again", "key", string(k.key.ID), 1e6)
 	again.Period = "once"
+	if err := s.RemoveBudget(t.Context(), "bud_once"); err != nil {
+		t.Fatal(err)
+	}
 	if err := billingtest.SetBudget(t.Context(), s, again, noon); err != nil {
 		t.Fatal(err)
 	}
