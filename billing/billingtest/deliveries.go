@@ -98,7 +98,8 @@ func (w *world) good(a manage.Actions, secret string) bool {
 func (w *world) delivered(a manage.Actions, s *shelf) *billing.Key {
 	w.Helper()
 	k := w.key(tokens(100).budget("bud_1"))
-	_, err := a.DeliverKey(w.Context(), k.ID, manage.DeliverRequest{Sink: "shelf", Place: "p", Overlap: time.Hour}, manage.By{Actor: "test"})
+	to := manage.DeliverRequest{Sink: "shelf", Place: "p", Overlap: time.Hour}
+	_, err := a.DeliverKey(w.Context(), k.ID, to, manage.By{Actor: "test"})
 	w.must(err)
 	found, err := w.deliver(a, s)
 	if w.must(err); !found || !w.good(a, s.has["p"]) {

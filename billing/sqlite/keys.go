@@ -114,7 +114,8 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, not
 		if err := wantScope(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
 			return err
 		}
-		if _, err := tx.exec(ctx, insertKey, append(keyColumns(k), string(k.ID), stamp(k.CreatedAt), rotated, k.Once.Name, k.Once.Body)...); err != nil {
+		all := append(keyColumns(k), string(k.ID), stamp(k.CreatedAt), rotated, k.Once.Name, k.Once.Body)
+		if _, err := tx.exec(ctx, insertKey, all...); err != nil {
 			return err
 		}
 		if rotated != nil {

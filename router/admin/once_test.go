@@ -42,10 +42,12 @@ func TestOneIdempotencyKeyMakesOneKey(t *testing.T) {
 	}
 	link := g.with("POST", "/keys", `{"name":"later","handover":true}`, "Idempotency-Key", "order 8")
 	again := g.with("POST", "/keys", `{"name":"later","handover":true}`, "Idempotency-Key", "order 8")
-	if link.status != 201 || again.status != 200 || link.v["handover"].(map[string]any)["token"] != again.v["handover"].(map[string]any)["token"] {
+	if link.status != 201 || again.status != 200 ||
+		link.v["handover"].(map[string]any)["token"] != again.v["handover"].(map[string]any)["token"] {
 		t.Errorf("a link made once: %s, then %s", link.text, again.text)
 	}
-	if got := g.with("POST", "/spend/adjustments", `{"key_id":"key_1","amount_usd":"1","reason":"r"}`, "Idempotency-Key", "x"); got.status != 422 {
+	adjustment := `{"key_id":"key_1","amount_usd":"1","reason":"r"}`
+	if got := g.with("POST", "/spend/adjustments", adjustment, "Idempotency-Key", "x"); got.status != 422 {
 		t.Errorf("an operation that would do it twice takes the header: %d %s", got.status, got.text)
 	}
 }
@@ -62,7 +64,9 @@ func TestChangesAreMadeFromTheVersionThatWasSeen(t *testing.T) {
 	if changed.status != 200 || changed.header.Get("ETag") == seen {
 		t.Errorf("a change of what was seen: %d %s", changed.status, changed.header.Get("ETag"))
 	}
-	for _, op := range [][3]string{{"PATCH", "", `{"name":"m"}`}, {"POST", "/revoke", ""}, {"POST", "/disable", ""}, {"POST", "/archive", ""}} {
+	for _, op := range [][3]string{
+		{"PATCH", "", `{"name":"m"}`}, {"POST", "/revoke", ""}, {"POST", "/disable", ""}, {"POST", "/archive", ""},
+	} {
 		for _, tag := range []string{seen, `"nonsense"`, "7"} {
 			if got := g.with(op[0], path+op[1], op[2], "If-Match", tag); got.status != http.StatusPreconditionFailed {
 				t.Errorf("%v with %s: %d %s", op, tag, got.status, got.text)

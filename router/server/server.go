@@ -122,7 +122,8 @@ func Handler(s *web.Server, o Options) http.Handler {
 	listener.Stopping = s.Stopping
 	return shared(o.Origins, spelled(engine(&server{
 		listener: listener, Router: o.Router, Observe: o.Observe, TrustedProxies: o.TrustedProxies, KeepAnswers: o.KeepAnswers,
-		allowed: o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover, patience: o.Limits.Silence, wrong: limit.New(),
+		allowed: o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover,
+		patience: o.Limits.Silence, wrong: limit.New(),
 	})))
 }
 
