@@ -92,7 +92,8 @@ func TestCountsAreBoundsForRecordedVocabularies(t *testing.T) {
 		for name, want := range v.Tokens {
 			seen[name]++
 			if got.Tokens < want || bound < want || counted.Tokens < want {
-				t.Errorf("%s makes %d tokens of %q: counted %d, as a prompt %d, bound %d", name, want, v.Text, got.Tokens, counted.Tokens, bound)
+				t.Errorf("%s makes %d tokens of %q: counted %d, as a prompt %d, bound %d", name, want, v.Text, got.Tokens,
+					counted.Tokens, bound)
 			}
 			if least := AtLeast(v.Text); least > want {
 				t.Errorf("%s makes %d tokens of %q: no tokenizer makes fewer than %d, it is said", name, want, v.Text, least)
