@@ -50,6 +50,7 @@ type Store struct {
 	Owners
 	Limits
 	Changes
+	Principals
 	Ledger
 	Sweeper
 	Allowances
@@ -74,6 +75,7 @@ func (s Store) With(by any) Store {
 	replace(&s.Owners, by)
 	replace(&s.Limits, by)
 	replace(&s.Changes, by)
+	replace(&s.Principals, by)
 	replace(&s.Ledger, by)
 	replace(&s.Sweeper, by)
 	replace(&s.Allowances, by)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/rbac"
 )
 
 // Actions are what operators can do to one ledger. Store is required, but for its
@@ -24,6 +25,7 @@ type Actions struct {
 	KnownModel func(name string) (nearest string, known bool)
 	// SinkNames are where secrets may be delivered to.
 	SinkNames []string
+	Roles     rbac.Roles       // nil are those that are built in
 	Clock     func() time.Time // nil is time.Now
 }
 
@@ -33,6 +35,9 @@ type By struct {
 	Role   string // "" for the static token and for the host itself
 	Source string // an address or a host
 	Reason string
+	// Access is what he may do. Who is let in decides; of actions, only those that give
+	// access to others ask.
+	Access rbac.Access
 }
 
 func (a Actions) now() time.Time {

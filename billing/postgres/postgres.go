@@ -88,6 +88,7 @@ func (s *Store) Contracts() billing.Store {
 		Owners:           s,
 		Limits:           s,
 		Changes:          s,
+		Principals:       s,
 		Ledger:           s,
 		Sweeper:          s,
 		Allowances:       s,

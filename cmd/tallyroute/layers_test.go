@@ -62,7 +62,8 @@ var layers = map[string][]string{
 
 	"billing/integrity":         {"billing"},
 	"billing/audit":             {"billing"},
-	"billing/manage":            {"billing", "billing/audit"},
+	"billing/rbac":              {"billing"},
+	"billing/manage":            {"billing", "billing/audit", "billing/rbac"},
 	"billing/lease":             {"billing", "billing/journal"},
 	"billing/postgres":          {"billing", "billing/audit", "billing/integrity", "migrations"},
 	"billing/sqlite":            {"billing", "billing/audit", "billing/integrity", "migrations"},

@@ -1,0 +1,378 @@
+package manage
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/rbac"
+)
+
+// PrincipalRequest is a user or a service account that somebody asks for.
+type PrincipalRequest struct {
+	Kind  billing.PrincipalKind // "" is a service
+	Name  string
+	Email string
+}
+
+// Bounds of principals.
+const (
+	maxTokens      = 20 // in force, of one principal
+	maxGrants      = 50
+	mostTokenLife  = 366 * 24 * time.Hour
+	principalTries = "no more than that can be kept"
+)
+
+// Principals lists those who administer.
+func (a Actions) Principals(ctx context.Context) ([]billing.Principal, error) {
+	return a.Store.ListPrincipals(ctx)
+}
+
+// CreatePrincipal makes a user or a service account, which may do nothing yet.
+func (a Actions) CreatePrincipal(ctx context.Context, r PrincipalRequest, by By) (billing.Principal, error) {
+	p := billing.Principal{Kind: r.Kind, Name: strings.TrimSpace(r.Name), Email: strings.TrimSpace(r.Email), CreatedAt: a.now(), CreatedBy: by.Actor}
+	var faults []error
+	if !isName(p.Name, maxName) {
+		faults = append(faults, invalid("name", "must be plain text of 1 to %d bytes", maxName))
+	}
+	if p.Email != "" && !isAddress(p.Email) {
+		faults = append(faults, invalid("email", "must be an address such as ann@example.com"))
+	}
+	switch p.Kind {
+	case "", billing.PrincipalService:
+		p.Kind, p.ID = billing.PrincipalService, billing.NewID("svc_")
+	case billing.PrincipalUser:
+		p.ID = billing.NewID("user_")
+	default:
+		faults = append(faults, invalid("kind", "must be user or service"))
+	}
+	if err := errors.Join(append(faults, by.check())...); err != nil {
+		return billing.Principal{}, err
+	}
+	note := a.note(by, "principal.create", p.ID)
+	note.Detail = map[string]string{"name": p.Name, "kind": string(p.Kind)}
+	return p, a.Store.CreatePrincipal(ctx, p, note)
+}
+
+// GrantRequest is a role that somebody is to have.
+type GrantRequest struct {
+	Role       string
+	Scope      billing.Scope // "" is the organisation
+	Of         string        // the team or project, by name or id
+	ExpiresAt  time.Time
+	ApprovedBy string
+}
+
+// Grant gives a principal a role. Nobody can give more than he has himself.
+func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (billing.Principal, error) {
+	permissions, known := a.roles()[r.Role]
+	if !known {
+		return billing.Principal{}, invalid("role", "must be one of %s", strings.Join(a.roles().Names(), ", "))
+	}
+	g := billing.Grant{
+		ID: billing.NewID("grant_"), Role: r.Role, Scope: r.Scope, CreatedAt: a.now(), CreatedBy: by.Actor, Reason: strings.TrimSpace(by.Reason),
+		ApprovedBy: strings.TrimSpace(r.ApprovedBy), ExpiresAt: r.ExpiresAt,
+	}
+	switch r.Scope {
+	case "", billing.ScopeOrg:
+		g.Scope = billing.ScopeOrg
+	case billing.ScopeTeam, billing.ScopeProject:
+	default:
+		return billing.Principal{}, invalid("scope", "must be org, team or project")
+	}
+	if err := errors.Join(checkExpiry(r.ExpiresAt, a.now()), by.check()); err != nil {
+		return billing.Principal{}, err
+	}
+	scopeID, err := a.scopeID(ctx, g.Scope, r.Of)
+	if err != nil {
+		return billing.Principal{}, err
+	}
+	g.ScopeID = scopeID
+	place, err := a.placeOf(ctx, g.Scope, scopeID)
+	if err != nil {
+		return billing.Principal{}, err
+	}
+	if by.Access.Exceeds(permissions, place) {
+		return billing.Principal{}, &NotAllowedError{Detail: "nobody can grant what he may not do himself"}
+	}
+	note := a.note(by, "principal.grant", id)
+	note.Detail = map[string]string{"role": g.Role, "scope": string(g.Scope) + " " + g.ScopeID}
+	return a.Store.UpdatePrincipal(ctx, id, func(p *billing.Principal, _ []billing.Principal) error {
+		inForce := 0
+		for _, old := range p.Grants {
+			if old.InForce(g.CreatedAt) {
+				if inForce++; old.Role == g.Role && old.Scope == g.Scope && old.ScopeID == g.ScopeID && old.ExpiresAt.Equal(g.ExpiresAt) {
+					return &billing.ConflictError{Detail: "there is such a grant: " + old.ID}
+				}
+			}
+		}
+		if inForce >= maxGrants {
+			return &billing.ConflictError{Detail: "it has 50 grants: " + principalTries}
+		}
+		p.Grants = append(p.Grants, g)
+		return nil
+	}, note)
+}
+
+// Revoke ends a grant. The last owner of the organisation stays.
+func (a Actions) Revoke(ctx context.Context, id, grant string, by By) (billing.Principal, error) {
+	note := a.note(by, "principal.revoke", id)
+	note.Detail = map[string]string{"grant": grant}
+	return a.Store.UpdatePrincipal(ctx, id, func(p *billing.Principal, all []billing.Principal) error {
+		i := slices.IndexFunc(p.Grants, func(g billing.Grant) bool { return g.ID == grant && g.EndedAt.IsZero() })
+		if i < 0 {
+			return &billing.NotFoundError{What: "grant", ID: grant}
+		}
+		place, err := a.placeOf(ctx, p.Grants[i].Scope, p.Grants[i].ScopeID)
+		if err == nil && by.Access.Exceeds(a.roles()[p.Grants[i].Role], place) {
+			return &NotAllowedError{Detail: "nobody can take away what he may not do himself"}
+		}
+		hadOwner := a.hasOwner(all)
+		note.Detail["role"] = p.Grants[i].Role
+		p.Grants[i].EndedAt = a.now()
+		return a.keepsOwner(hadOwner, all)
+	}, note)
+}
+
+// SetDisabled ends, or lets go on, what a principal may do; its tokens are refused at once.
+func (a Actions) DisablePrincipal(ctx context.Context, id string, by By) (billing.Principal, error) {
+	return a.Store.UpdatePrincipal(ctx, id, func(p *billing.Principal, all []billing.Principal) error {
+		if err := a.mayTouch(ctx, *p, by); err != nil || !p.DisabledAt.IsZero() {
+			return err
+		}
+		hadOwner := a.hasOwner(all)
+		p.DisabledAt = a.now()
+		return a.keepsOwner(hadOwner, all)
+	}, a.note(by, "principal.disable", id))
+}
+
+// EnablePrincipal lets a principal that was disabled act again.
+func (a Actions) EnablePrincipal(ctx context.Context, id string, by By) (billing.Principal, error) {
+	return a.Store.UpdatePrincipal(ctx, id, func(p *billing.Principal, _ []billing.Principal) error {
+		if err := a.mayTouch(ctx, *p, by); err != nil {
+			return err
+		}
+		p.DisabledAt = time.Time{}
+		return nil
+	}, a.note(by, "principal.enable", id))
+}
+
+// mayTouch refuses to change a principal that may do more than who asks: its tokens
+// would be his.
+func (a Actions) mayTouch(ctx context.Context, p billing.Principal, by By) error {
+	for _, g := range p.Grants {
+		if !g.InForce(a.now()) {
+			continue
+		}
+		place, err := a.placeOf(ctx, g.Scope, g.ScopeID)
+		if err != nil {
+			continue // of what is gone nobody can do anything
+		}
+		if by.Access.Exceeds(a.roles()[g.Role], place) {
+			return &NotAllowedError{Detail: "it may do more than you may"}
+		}
+	}
+	return nil
+}
+
+// CreateToken makes a token for a principal. The secret is stored nowhere.
+func (a Actions) CreateToken(ctx context.Context, id, name string, life time.Duration, by By) (billing.AdminToken, billing.Secret, error) {
+	var faults []error
+	if name = strings.TrimSpace(name); !isName(name, maxName) {
+		faults = append(faults, invalid("name", "must be plain text of 1 to %d bytes", maxName))
+	}
+	if life <= 0 || life > mostTokenLife {
+		faults = append(faults, invalid("life", "must be above 0 and at most 8784h, which is 366 days"))
+	}
+	if err := errors.Join(append(faults, by.check())...); err != nil {
+		return billing.AdminToken{}, billing.Secret{}, err
+	}
+	secret, err := billing.NewSecret(billing.EnvironmentAdmin, rand.Reader)
+	if err != nil {
+		return billing.AdminToken{}, billing.Secret{}, err
+	}
+	t := billing.AdminToken{
+		ID: billing.NewID("token_"), Name: name, Display: secret.Display(), Hash: secret.Hash(a.Pepper), CreatedAt: a.now(), CreatedBy: by.Actor,
+	}
+	t.ExpiresAt = t.CreatedAt.Add(life)
+	note := a.note(by, "token.create", t.ID)
+	note.Detail = map[string]string{"principal": id, "name": name, "expires_at": t.ExpiresAt.Format(time.RFC3339)}
+	_, err = a.Store.UpdatePrincipal(ctx, id, func(p *billing.Principal, _ []billing.Principal) error {
+		if err := a.mayTouch(ctx, *p, by); err != nil {
+			return err
+		}
+		inForce := 0
+		for _, old := range p.Tokens {
+			if old.InForce(t.CreatedAt) {
+				inForce++
+			}
+		}
+		if inForce >= maxTokens {
+			return &billing.ConflictError{Detail: "it has 20 tokens: " + principalTries}
+		}
+		p.Tokens = append(p.Tokens, t)
+		return nil
+	}, note)
+	return t, secret, err
+}
+
+// EndToken ends a token.
+func (a Actions) EndToken(ctx context.Context, id, token string, by By) (billing.Principal, error) {
+	note := a.note(by, "token.end", token)
+	note.Detail = map[string]string{"principal": id}
+	return a.Store.UpdatePrincipal(ctx, id, func(p *billing.Principal, _ []billing.Principal) error {
+		i := slices.IndexFunc(p.Tokens, func(t billing.AdminToken) bool { return t.ID == token })
+		if i < 0 {
+			return &billing.NotFoundError{What: "token", ID: token}
+		}
+		if err := a.mayTouch(ctx, *p, by); err != nil {
+			return err
+		}
+		if p.Tokens[i].EndedAt.IsZero() {
+			p.Tokens[i].EndedAt = a.now()
+		}
+		return nil
+	}, note)
+}
+
+// hasOwner reports whether somebody may do everything.
+func (a Actions) hasOwner(all []billing.Principal) bool {
+	return slices.ContainsFunc(all, func(p billing.Principal) bool {
+		return p.DisabledAt.IsZero() && slices.ContainsFunc(p.Grants, func(g billing.Grant) bool {
+			return g.Role == rbac.Owner && g.Scope == billing.ScopeOrg && g.InForce(a.now())
+		})
+	})
+}
+
+func (a Actions) keepsOwner(had bool, all []billing.Principal) error {
+	if had && !a.hasOwner(all) {
+		return &billing.ConflictError{Detail: "it is the last owner of the organisation: make another one first"}
+	}
+	return nil
+}
+
+func (a Actions) roles() rbac.Roles {
+	if a.Roles == nil {
+		return rbac.BuiltIn()
+	}
+	return a.Roles
+}
+
+// placeOf is the place of a scope.
+func (a Actions) placeOf(ctx context.Context, scope billing.Scope, id string) (rbac.Place, error) {
+	switch scope {
+	case billing.ScopeTeam:
+		return rbac.Place{TeamID: id}, nil
+	case billing.ScopeProject:
+		return a.PlaceOfProject(ctx, id)
+	}
+	return rbac.Place{}, nil
+}
+
+// PlaceOfProject is where a project is, by its id.
+func (a Actions) PlaceOfProject(ctx context.Context, id string) (rbac.Place, error) {
+	all, err := a.Store.ListProjects(ctx)
+	if err != nil {
+		return rbac.Place{}, err
+	}
+	for _, p := range all {
+		if p.ID == id {
+			return rbac.Place{TeamID: p.TeamID, ProjectID: p.ID}, nil
+		}
+	}
+	return rbac.Place{}, &billing.NotFoundError{What: "project", ID: id}
+}
+
+// NotAllowedError is an act for which who asks has no permission.
+type NotAllowedError struct{ Detail string }
+
+func (e *NotAllowedError) Error() string { return e.Detail }
+
+// Authenticate finds who has a token that is in force, and what he may do.
+func (a Actions) Authenticate(ctx context.Context, secret billing.Secret) (billing.Principal, rbac.Access, error) {
+	now := a.now()
+	p, t, err := a.Store.PrincipalByToken(ctx, secret.Hash(a.Pepper))
+	if err == nil && (!t.InForce(now) || !p.DisabledAt.IsZero()) {
+		err = billing.ErrUnknownToken
+	}
+	if err != nil {
+		return billing.Principal{}, rbac.Access{}, err
+	}
+	if now.Sub(t.LastUsedAt) > time.Minute {
+		if err := a.Store.TouchToken(ctx, t.ID, now); err != nil {
+			return billing.Principal{}, rbac.Access{}, err
+		}
+	}
+	return p, a.roles().Of(p, now), nil
+}
+
+// PrincipalView is a principal in JSON.
+type PrincipalView struct {
+	ID         string                `json:"id"`
+	Kind       billing.PrincipalKind `json:"kind" enum:"user,service"`
+	Name       string                `json:"name"`
+	Email      string                `json:"email"`
+	Status     string                `json:"status" enum:"active,disabled"`
+	CreatedAt  *string               `json:"created_at"`
+	CreatedBy  string                `json:"created_by"`
+	LastSeenAt *string               `json:"last_seen_at"`
+	Grants     []GrantView           `json:"grants" doc:"Those that are in force."`
+	Tokens     []TokenView           `json:"tokens" doc:"Those that are in force."`
+}
+
+// GrantView is a grant in JSON.
+type GrantView struct {
+	ID         string        `json:"id"`
+	Role       string        `json:"role"`
+	Scope      billing.Scope `json:"scope" enum:"org,team,project"`
+	ScopeID    string        `json:"scope_id"`
+	CreatedAt  *string       `json:"created_at"`
+	CreatedBy  string        `json:"created_by"`
+	ApprovedBy string        `json:"approved_by"`
+	Reason     string        `json:"reason"`
+	ExpiresAt  *string       `json:"expires_at"`
+}
+
+// TokenView is a token in JSON, without its secret.
+type TokenView struct {
+	ID         string  `json:"id"`
+	Name       string  `json:"name"`
+	Display    string  `json:"display"`
+	CreatedAt  *string `json:"created_at"`
+	CreatedBy  string  `json:"created_by"`
+	ExpiresAt  *string `json:"expires_at"`
+	LastUsedAt *string `json:"last_used_at"`
+}
+
+// ViewPrincipal is a principal as it is shown at an instant.
+func ViewPrincipal(p billing.Principal, now time.Time) PrincipalView {
+	v := PrincipalView{
+		ID: p.ID, Kind: p.Kind, Name: p.Name, Email: p.Email, Status: "active", CreatedAt: Instant(p.CreatedAt), CreatedBy: p.CreatedBy,
+		LastSeenAt: Instant(p.LastSeenAt), Grants: []GrantView{}, Tokens: []TokenView{},
+	}
+	if !p.DisabledAt.IsZero() {
+		v.Status = "disabled"
+	}
+	for _, g := range p.Grants {
+		if g.InForce(now) {
+			v.Grants = append(v.Grants, GrantView{
+				g.ID, g.Role, g.Scope, g.ScopeID, Instant(g.CreatedAt), g.CreatedBy, g.ApprovedBy, g.Reason, Instant(g.ExpiresAt),
+			})
+		}
+	}
+	for _, t := range p.Tokens {
+		if t.InForce(now) {
+			v.Tokens = append(v.Tokens, ViewToken(t))
+		}
+	}
+	return v
+}
+
+// ViewToken is a token as it is shown.
+func ViewToken(t billing.AdminToken) TokenView {
+	return TokenView{t.ID, t.Name, t.Display, Instant(t.CreatedAt), t.CreatedBy, Instant(t.ExpiresAt), Instant(t.LastUsedAt)}
+}

@@ -1,0 +1,233 @@
+// Package rbac says who may do what: permissions, the roles that are sets of them,
+// and what the grants of a principal come to at an instant. It reads and writes
+// nothing.
+package rbac
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Permission is one kind of act. Every route of the admin API needs one.
+type Permission string
+
+// The permissions.
+const (
+	KeysRead        Permission = "keys.read"
+	KeysWrite       Permission = "keys.write"  // make, change, rotate, hand over
+	KeysRevoke      Permission = "keys.revoke" // revoke, disable, archive
+	OwnersRead      Permission = "owners.read"
+	OwnersWrite     Permission = "owners.write"
+	BudgetsRead     Permission = "budgets.read"
+	BudgetsWrite    Permission = "budgets.write"
+	SpendRead       Permission = "spend.read"
+	SpendAdjust     Permission = "spend.adjust"
+	PeriodsRead     Permission = "periods.read"
+	PeriodsWrite    Permission = "periods.write"
+	PricesRead      Permission = "prices.read"
+	PricesWrite     Permission = "prices.write"
+	RejectsRead     Permission = "rejects.read"
+	RejectsBook     Permission = "rejects.book"
+	ReplicasRead    Permission = "replicas.read"
+	ReplicasForget  Permission = "replicas.forget"
+	ProvidersRead   Permission = "providers.read"
+	EventsRead      Permission = "events.read"
+	AccessRead      Permission = "access.read"
+	AccessErase     Permission = "access.erase"
+	IntegrityRead   Permission = "integrity.read"
+	AuditRead       Permission = "audit.read"
+	AuditExport     Permission = "audit.export"
+	PrincipalsRead  Permission = "principals.read"
+	PrincipalsWrite Permission = "principals.write"
+	// Any is what every principal may do.
+	Any Permission = "any"
+)
+
+var all = []Permission{
+	KeysRead, KeysWrite, KeysRevoke, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, SpendAdjust, PeriodsRead, PeriodsWrite,
+	PricesRead, PricesWrite, RejectsRead, RejectsBook, ReplicasRead, ReplicasForget, ProvidersRead, EventsRead, AccessRead, AccessErase,
+	IntegrityRead, AuditRead, AuditExport, PrincipalsRead, PrincipalsWrite,
+}
+
+// Permissions are all that a role can have.
+func Permissions() []Permission { return slices.Clone(all) }
+
+// Owner is the role that may do everything.
+const Owner = "owner"
+
+// Roles are named sets of permissions.
+type Roles map[string][]Permission
+
+// BuiltIn are the roles that there always are.
+func BuiltIn() Roles {
+	reads := slices.DeleteFunc(Permissions(), func(p Permission) bool { return !strings.HasSuffix(string(p), ".read") })
+	return Roles{
+		Owner:   Permissions(),
+		"admin": without(Permissions(), SpendAdjust, PeriodsWrite, AccessErase),
+		// Security ends the use of keys and reads what happened; it issues nothing.
+		"security": {
+			KeysRead, KeysRevoke, OwnersRead, BudgetsRead, SpendRead, EventsRead, AccessRead, AccessErase, IntegrityRead, AuditRead,
+			AuditExport, PrincipalsRead, ProvidersRead,
+		},
+		// Platform runs the router; it has nothing to do with virtual keys.
+		"platform": {
+			ProvidersRead, PricesRead, ReplicasRead, ReplicasForget, RejectsRead, RejectsBook, EventsRead, IntegrityRead,
+		},
+		"team-lead": {
+			KeysRead, KeysWrite, KeysRevoke, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, PricesRead,
+		},
+		"developer": {KeysRead, KeysWrite, KeysRevoke, OwnersRead, BudgetsRead, SpendRead, PricesRead},
+		"finance": {
+			KeysRead, OwnersRead, BudgetsRead, SpendRead, SpendAdjust, PeriodsRead, PeriodsWrite, PricesRead, PricesWrite, RejectsRead,
+			IntegrityRead,
+		},
+		"auditor":   append(slices.Clone(reads), AuditExport),
+		"read-only": without(reads, AuditRead, AccessRead, PrincipalsRead),
+	}
+}
+
+func without(from []Permission, some ...Permission) []Permission {
+	return slices.DeleteFunc(slices.Clone(from), func(p Permission) bool { return slices.Contains(some, p) })
+}
+
+// NewRoles are the built-in roles and an organisation's own.
+func NewRoles(own map[string][]string) (Roles, error) {
+	roles := BuiltIn()
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		if _, taken := roles[name]; taken {
+			return nil, fmt.Errorf("role %q is built in: choose another name", name)
+		}
+		roles[name] = []Permission{}
+		for _, text := range own[name] {
+			p := Permission(text)
+			if !slices.Contains(all, p) {
+				return nil, fmt.Errorf("role %q: %q is not a permission; there are %s", name, text, listed(all))
+			}
+			roles[name] = append(roles[name], p)
+		}
+	}
+	return roles, nil
+}
+
+func listed(permissions []Permission) string {
+	texts := make([]string, len(permissions))
+	for i, p := range permissions {
+		texts[i] = string(p)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// Names are the names of the roles.
+func (r Roles) Names() []string { return slices.Sorted(maps.Keys(r)) }
+
+// Place is what an act is about: a project of a team, a team (ProjectID is empty), or
+// the organisation (both are).
+type Place struct{ TeamID, ProjectID string }
+
+// Access is what somebody may do, and where. The zero value is nothing at all.
+type Access struct {
+	everything bool
+	parts      []part
+}
+
+type part struct {
+	role        string
+	permissions []Permission
+	scope       billing.Scope
+	id          string
+}
+
+// Everything is the access of the static admin token and of the host itself.
+func Everything() Access { return Access{everything: true} }
+
+// Of is what the grants of a principal come to at an instant. A role that is not
+// defined any more gives nothing.
+func (r Roles) Of(p billing.Principal, now time.Time) Access {
+	var a Access
+	if !p.DisabledAt.IsZero() {
+		return a
+	}
+	for _, g := range p.Grants {
+		if g.InForce(now) {
+			a.parts = append(a.parts, part{g.Role, r[g.Role], g.Scope, g.ScopeID})
+		}
+	}
+	return a
+}
+
+// Role is the role by which somebody may do something at a place; it is empty for the
+// static admin token. ok is false where there is none.
+func (a Access) Role(p Permission, at Place) (role string, ok bool) {
+	if a.everything {
+		return "", true
+	}
+	for _, part := range a.parts {
+		if part.covers(at) && (p == Any || slices.Contains(part.permissions, p)) {
+			return part.role, true
+		}
+	}
+	return "", p == Any && len(a.parts) > 0
+}
+
+// Anywhere is Role at any place.
+func (a Access) Anywhere(p Permission) (role string, ok bool) {
+	if a.everything {
+		return "", true
+	}
+	for _, part := range a.parts {
+		if p == Any || slices.Contains(part.permissions, p) {
+			return part.role, true
+		}
+	}
+	return "", false
+}
+
+// May reports whether somebody may do something at a place.
+func (a Access) May(p Permission, at Place) bool {
+	_, ok := a.Role(p, at)
+	return ok
+}
+
+// Exceeds reports whether b may do something, somewhere within a scope, that a may not
+// do there: nobody can give what he does not have.
+func (a Access) Exceeds(permissions []Permission, at Place) bool {
+	return slices.ContainsFunc(permissions, func(p Permission) bool { return !a.May(p, at) })
+}
+
+// Places are where somebody may do something; everywhere says that it is all places.
+func (a Access) Places(p Permission) (teams, projects []string, everywhere bool) {
+	if a.everything {
+		return nil, nil, true
+	}
+	for _, part := range a.parts {
+		if !slices.Contains(part.permissions, p) {
+			continue
+		}
+		switch part.scope {
+		case billing.ScopeOrg:
+			return nil, nil, true
+		case billing.ScopeTeam:
+			teams = append(teams, part.id)
+		case billing.ScopeProject:
+			projects = append(projects, part.id)
+		}
+	}
+	return teams, projects, false
+}
+
+func (g part) covers(at Place) bool {
+	switch g.scope {
+	case billing.ScopeOrg:
+		return true
+	case billing.ScopeTeam:
+		return at.TeamID == g.id && g.id != ""
+	case billing.ScopeProject:
+		return at.ProjectID == g.id && g.id != ""
+	}
+	return false
+}
