@@ -263,7 +263,11 @@ type KeyFilter struct {
 	After   KeyID     // for paging: keys whose id is greater
 	Limit   int       // 0 is 200, which is also the most
 	Now     time.Time
+	Within  *Within // nil is everywhere
 }
+
+// Within are teams and projects by their ids: what is in any of them.
+type Within struct{ Teams, Projects []string }
 
 // Team owns projects and has a cost centre.
 type Team struct {

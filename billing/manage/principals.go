@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -255,11 +256,60 @@ func (a Actions) keepsOwner(had bool, all []billing.Principal) error {
 	return nil
 }
 
+// AllRoles are the roles that can be granted.
+func (a Actions) AllRoles() rbac.Roles { return a.roles() }
+
 func (a Actions) roles() rbac.Roles {
 	if a.Roles == nil {
 		return rbac.BuiltIn()
 	}
 	return a.Roles
+}
+
+// PlaceOf is where a team or a project is, by its name or id.
+func (a Actions) PlaceOf(ctx context.Context, scope billing.Scope, ref string) (rbac.Place, error) {
+	id, err := a.scopeID(ctx, scope, ref)
+	if err != nil {
+		return rbac.Place{}, err
+	}
+	return a.placeOf(ctx, scope, id)
+}
+
+// PlaceOfBudget is where what a budget binds is.
+func (a Actions) PlaceOfBudget(ctx context.Context, id string) (rbac.Place, error) {
+	b, err := a.Budget(ctx, id)
+	if err != nil {
+		return rbac.Place{}, err
+	}
+	return a.placeOf(ctx, b.Scope, b.ScopeID)
+}
+
+// PlaceOfOwner is where a project of a team is, both by name or id: a *billing.NotFoundError
+// where either is new. Without a project it is the team; without a team, that of the project.
+func (a Actions) PlaceOfOwner(ctx context.Context, team, project string) (rbac.Place, error) {
+	all, err := a.Store.ListProjects(ctx)
+	if err != nil {
+		return rbac.Place{}, err
+	}
+	team = cmp.Or(team, defaultTeamOf(project))
+	for _, p := range all {
+		ofTeam := team == "" || team == p.Team || team == p.TeamID
+		if p.ArchivedAt.IsZero() && ofTeam && (project == p.Name || project == p.ID) {
+			return rbac.Place{TeamID: p.TeamID, ProjectID: p.ID}, nil
+		}
+	}
+	if project != "" || team == "" {
+		return rbac.Place{}, &billing.NotFoundError{What: "project", ID: project}
+	}
+	return a.PlaceOf(ctx, billing.ScopeTeam, team)
+}
+
+// defaultTeamOf is the team of a key that names neither a team nor a project.
+func defaultTeamOf(project string) string {
+	if project == "" {
+		return defaultTeam
+	}
+	return ""
 }
 
 // placeOf is the place of a scope.
@@ -268,13 +318,16 @@ func (a Actions) placeOf(ctx context.Context, scope billing.Scope, id string) (r
 	case billing.ScopeTeam:
 		return rbac.Place{TeamID: id}, nil
 	case billing.ScopeProject:
-		return a.PlaceOfProject(ctx, id)
+		return a.placeOfProject(ctx, id)
+	case billing.ScopeKey:
+		k, err := a.Key(ctx, billing.KeyID(id))
+		return rbac.Place{TeamID: k.TeamID, ProjectID: k.ProjectID}, err
 	}
 	return rbac.Place{}, nil
 }
 
-// PlaceOfProject is where a project is, by its id.
-func (a Actions) PlaceOfProject(ctx context.Context, id string) (rbac.Place, error) {
+// placeOfProject is where a project is, by its id.
+func (a Actions) placeOfProject(ctx context.Context, id string) (rbac.Place, error) {
 	all, err := a.Store.ListProjects(ctx)
 	if err != nil {
 		return rbac.Place{}, err
@@ -322,6 +375,20 @@ type PrincipalView struct {
 	LastSeenAt *string               `json:"last_seen_at"`
 	Grants     []GrantView           `json:"grants" doc:"Those that are in force."`
 	Tokens     []TokenView           `json:"tokens" doc:"Those that are in force."`
+}
+
+// PlacedRole is a role and where it counts.
+type PlacedRole struct {
+	Role    string        `json:"role"`
+	Scope   billing.Scope `json:"scope" enum:"org,team,project"`
+	ScopeID string        `json:"scope_id"`
+}
+
+// ViewAccess are the roles that an access comes from.
+func ViewAccess(a rbac.Access) []PlacedRole {
+	list := []PlacedRole{}
+	a.Each(func(role string, scope billing.Scope, id string) { list = append(list, PlacedRole{role, scope, id}) })
+	return list
 }
 
 // GrantView is a grant in JSON.

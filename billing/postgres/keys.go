@@ -151,6 +151,7 @@ const listKeysSQL = keySelect + `
    AND ($6 = '' OR strpos(k.name, $6) > 0 OR starts_with(k.id, $6) OR strpos(k.display, $6) > 0)
    AND k.id > $7
    AND ($9::timestamptz IS NULL OR greatest(k.created_at, k.last_used_at) < $9)
+   AND ($10 OR t.id = ANY ($11) OR p.id = ANY ($12))
  ORDER BY k.id
  LIMIT $8`
 
@@ -166,10 +167,15 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billi
 	if limit <= 0 || limit > mostKeys {
 		limit = mostKeys
 	}
+	within := f.Within
+	if within == nil {
+		within = &billing.Within{}
+	}
 	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		rows, err := c.Query(ctx, listKeysSQL, billing.CleanText(string(f.ID)), billing.CleanText(f.Team),
 			billing.CleanText(f.Project), f.Status,
-			f.Now, billing.CleanText(f.Query), billing.CleanText(string(f.After)), limit, orNull(f.Unused))
+			f.Now, billing.CleanText(f.Query), billing.CleanText(string(f.After)), limit, orNull(f.Unused),
+			f.Within == nil, within.Teams, within.Projects)
 		if err != nil {
 			return err
 		}

@@ -43,10 +43,7 @@ UPDATE principals SET last_seen_at = greatest(last_seen_at, $2) WHERE id IN (SEL
 
 // CreatePrincipal implements billing.Principals.
 func (s *Store) CreatePrincipal(ctx context.Context, p billing.Principal, notes ...*billing.Change) error {
-	err := s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	err := s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := putPrincipal(ctx, tx, billing.Principal{}, p); err != nil {
 			return err
 		}
@@ -59,10 +56,7 @@ func (s *Store) CreatePrincipal(ctx context.Context, p billing.Principal, notes 
 func (s *Store) UpdatePrincipal(
 	ctx context.Context, id string, change func(p *billing.Principal, all []billing.Principal) error, notes ...*billing.Change,
 ) (p billing.Principal, err error) {
-	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := lockAdmin(ctx, tx); err != nil {
-			return err
-		}
+	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		list, err := principals(ctx, tx, "")
 		if err != nil {
 			return err

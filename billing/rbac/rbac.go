@@ -145,6 +145,9 @@ type part struct {
 // Everything is the access of the static admin token and of the host itself.
 func Everything() Access { return Access{everything: true} }
 
+// Full reports the access that Everything is.
+func (a Access) Full() bool { return a.everything }
+
 // Of is what the grants of a principal come to at an instant. A role that is not
 // defined any more gives nothing.
 func (r Roles) Of(p billing.Principal, now time.Time) Access {
@@ -171,7 +174,7 @@ func (a Access) Role(p Permission, at Place) (role string, ok bool) {
 			return part.role, true
 		}
 	}
-	return "", p == Any && len(a.parts) > 0
+	return "", false
 }
 
 // Anywhere is Role at any place.
@@ -185,6 +188,13 @@ func (a Access) Anywhere(p Permission) (role string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// Each calls f for each role, with the scope in which it counts.
+func (a Access) Each(f func(role string, scope billing.Scope, id string)) {
+	for _, part := range a.parts {
+		f(part.role, part.scope, part.id)
+	}
 }
 
 // May reports whether somebody may do something at a place.

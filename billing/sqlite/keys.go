@@ -259,6 +259,7 @@ const whereFilter = `WHERE k.id > ?1 AND (?2 = '' OR k.id = ?2)
        WHEN k.expires_at <= ?7 THEN 'expired' WHEN k.disabled_at IS NOT NULL THEN 'disabled' WHEN k.stopped_at IS NOT NULL THEN 'stopped'
        ELSE 'active' END)
   AND (?9 IS NULL OR max(k.created_at, coalesce(k.last_used_at, '')) < ?9)
+  AND (?10 IS NULL OR t.id IN (SELECT value FROM json_each(?10)) OR p.id IN (SELECT value FROM json_each(?10)))
 ORDER BY k.id LIMIT ?8`
 
 // mostKeys is the largest page.
@@ -276,7 +277,10 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) ([]billing.Ke
 		f.Now = s.clock()
 	}
 	var keys []billing.Key
-	args := []any{string(f.After), string(f.ID), f.Team, f.Project, f.Query, f.Status, stamp(f.Now), f.Limit, stampOrNull(f.Unused)}
+	args := []any{string(f.After), string(f.ID), f.Team, f.Project, f.Query, f.Status, stamp(f.Now), f.Limit, stampOrNull(f.Unused), nil}
+	if f.Within != nil {
+		args[len(args)-1] = asJSON(slices.Concat(f.Within.Teams, f.Within.Projects))
+	}
 	err := s.read.rows(ctx, selectKeys+whereFilter, args, func(scan scanner) error {
 		var k billing.Key
 		err := scan(keyScan(&k)...)

@@ -13,7 +13,8 @@ const (
 	selectPrincipals = `SELECT id, kind, name, email, coalesce(issuer, ''), coalesce(subject, ''), created_at, created_by, disabled_at,
   last_seen_at
 FROM principals WHERE ?1 = '' OR id = ?1 ORDER BY id`
-	selectGrants = `SELECT principal_id, id, role, scope, scope_id, created_at, created_by, approved_by, reason, expires_at, ended_at
+	principalNamed = `SELECT count(*) FROM principals WHERE name = ? AND id <> ?`
+	selectGrants   = `SELECT principal_id, id, role, scope, scope_id, created_at, created_by, approved_by, reason, expires_at, ended_at
 FROM grants WHERE ?1 = '' OR principal_id = ?1 ORDER BY id`
 	selectTokens = `SELECT principal_id, id, name, display, created_at, created_by, expires_at, ended_at, last_used_at
 FROM admin_tokens WHERE ?1 = '' OR principal_id = ?1 ORDER BY id`
@@ -36,13 +37,12 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 
 // CreatePrincipal implements billing.Principals.
 func (s *Store) CreatePrincipal(ctx context.Context, p billing.Principal, notes ...*billing.Change) error {
-	err := s.write.do(ctx, func(ctx context.Context, tx *session) error {
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		if err := putPrincipal(ctx, tx, billing.Principal{}, p); err != nil {
 			return err
 		}
 		return note(ctx, tx, notes)
 	})
-	return taken(err, "principal", p.Name)
 }
 
 // UpdatePrincipal implements billing.Principals.
@@ -69,11 +69,14 @@ func (s *Store) UpdatePrincipal(
 		p = list[i]
 		return note(ctx, tx, notes)
 	})
-	return p, taken(err, "principal", p.Name)
+	return p, err
 }
 
 // putPrincipal stores what of a principal is not as it was.
 func putPrincipal(ctx context.Context, tx *session, was, p billing.Principal) error {
+	if err := wantFree(ctx, tx, "principal", p.Name, principalNamed, billing.CleanText(p.Name), p.ID); err != nil {
+		return err
+	}
 	if _, err := tx.exec(ctx, upsertPrincipal, p.ID, string(p.Kind), billing.CleanText(p.Name), billing.CleanText(p.Email), p.Issuer,
 		p.Subject, stamp(p.CreatedAt), billing.CleanText(p.CreatedBy), stampOrNull(p.DisabledAt)); err != nil {
 		return err

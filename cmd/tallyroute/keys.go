@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
 	"os/user"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
 )
@@ -108,7 +110,10 @@ func (a *cli) keyActions(s billing.Store, cfg *config.Config) (manage.Actions, e
 }
 
 // by is who works at the command line.
-func by(reason string) manage.By { return manage.By{Actor: whoami(), Reason: reason} }
+func by(reason string) manage.By {
+	host, _ := os.Hostname() // the record is worth more than the name
+	return manage.By{Actor: whoami(), Source: host, Reason: reason, Access: rbac.Everything()}
+}
 
 func (c keysCreate) request(cfg *config.Config) manage.KeyRequest {
 	req := manage.KeyRequest{

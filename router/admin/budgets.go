@@ -2,9 +2,11 @@ package admin
 
 import (
 	"cmp"
+	"errors"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
 )
 
 // budgetMembers are what a budget limits.
@@ -37,6 +39,11 @@ func listBudgets(x *exchange, in paging) (page[manage.BudgetView], error) {
 	if err != nil {
 		return page[manage.BudgetView]{}, err
 	}
+	if !x.access.Full() {
+		if budgets, err = x.visible(budgets); err != nil {
+			return page[manage.BudgetView]{}, err
+		}
+	}
 	return paged(in, budgets, manage.ViewBalance, func(b manage.BudgetView) string { return b.ID })
 }
 
@@ -53,6 +60,9 @@ type scopedBudget struct {
 func setBudget(x *exchange, in scopedBudget) (manage.BudgetView, error) {
 	c := in.budget()
 	c.ID, c.Scope = in.ID, billing.Scope(in.Scope)
+	if err := x.maySetBudget(in); err != nil {
+		return manage.BudgetView{}, err
+	}
 	b, existed, err := x.Actions.SetBudget(x.ctx(), c, in.ScopeID, x.by(""))
 	if err != nil {
 		return manage.BudgetView{}, err
@@ -60,4 +70,35 @@ func setBudget(x *exchange, in scopedBudget) (manage.BudgetView, error) {
 	x.subject = b.ID
 	x.status = madeOrFound[existed]
 	return manage.ViewBudget(b), nil
+}
+
+// maySetBudget asks for what the budget is of: by its id, or by its scope.
+func (x *exchange) maySetBudget(in scopedBudget) error {
+	if x.access.May(rbac.BudgetsWrite, rbac.Place{}) {
+		return nil
+	}
+	missing := &billing.NotFoundError{What: "budget", ID: in.ID}
+	at, err := x.Actions.PlaceOfBudget(x.ctx(), in.ID)
+	if in.ID == "" {
+		missing = &billing.NotFoundError{What: cmp.Or(in.Scope, "budget"), ID: in.ScopeID}
+		at, err = x.Actions.PlaceOf(x.ctx(), billing.Scope(in.Scope), in.ScopeID)
+	}
+	if err != nil {
+		return err
+	}
+	return x.needs(rbac.BudgetsWrite, at, missing)
+}
+
+// visible are the budgets that one may see.
+func (x *exchange) visible(budgets []billing.Balance) (list []billing.Balance, err error) {
+	for _, b := range budgets {
+		at, err := x.Actions.PlaceOfBudget(x.ctx(), b.Budget.ID)
+		if err != nil && !errors.As(err, new(*billing.NotFoundError)) {
+			return nil, err
+		}
+		if err == nil && x.access.May(rbac.BudgetsRead, at) {
+			list = append(list, b)
+		}
+	}
+	return list, nil
 }

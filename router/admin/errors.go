@@ -58,6 +58,9 @@ func rows() []web.Row {
 		web.As(func(e *syntaxError) web.Problem {
 			return web.Problem{Code: web.CodeInvalidJSON, Message: "The body is invalid: " + e.detail + "."}
 		}),
+		web.As(func(e *manage.NotAllowedError) web.Problem {
+			return web.Problem{Code: codeRole, Message: "You may not do this: " + e.Detail + "."}
+		}),
 		web.Row{Name: "*billing.FieldError", Read: wrongField},
 		web.Is(manage.ErrVersion, web.Problem{
 			Code: codeVersion, Message: "The key has changed since the version that If-Match names.",

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -24,6 +25,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
 	"tallyroute/router/limit"
 	"tallyroute/router/web"
 )
@@ -35,6 +37,9 @@ type exchange struct {
 	status  int    // of the answer, unless it is an error
 	raw     []byte // the body
 	subject string // the id of what was changed, for the log
+	who     string // the actor; set by authenticate
+	role    string // by which it was allowed
+	access  rbac.Access
 }
 
 // serve is what every route has in common: a request id, a deadline, recovery,
@@ -124,37 +129,62 @@ func (x *exchange) called() bool {
 
 // triesPerMinute are the wrong tokens of one network that are told what is wrong. The
 // right one opens the API however many came before.
-const triesPerMinute = 60
+const triesPerMinute = 120
 
 func (x *exchange) mayTry() bool {
 	from, _ := netip.ParseAddr(x.C.RemoteIP())
 	return x.wrong.Take(limit.Key{Scope: limit.Network(from), Kind: "token"}, triesPerMinute, 1, x.Start).OK
 }
 
-// operatorsOnly lets in who has the admin token. Virtual keys open nothing here.
-func operatorsOnly(h handler) handler {
+// operatorsOnly lets in those who may do what an operation is. Virtual keys open nothing here.
+func operatorsOnly(o operation) handler {
+	do := o.precise()
 	return func(x *exchange) error {
-		want := x.Token()
-		if want == "" {
-			return errDisabled
+		if err := x.authenticate(); err != nil {
+			return err
 		}
-		given := x.C.Request.Header.Values("Authorization")
-		if len(given) > 1 {
-			return web.ErrAmbiguous
+		if err := x.allowed(o); err != nil {
+			return err
 		}
-		scheme, token, _ := strings.Cut(strings.Join(given, ""), " ")
-		a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(want))
-		if subtle.ConstantTimeCompare(a[:], b[:]) == 1 && strings.EqualFold(scheme, "Bearer") {
-			return h(x)
-		}
-		if !x.mayTry() {
-			return errTries
-		}
-		if s, err := billing.ParseSecret(token); err == nil && s.Environment() != billing.EnvironmentAdmin {
-			return errVirtualKey
-		}
-		return errToken
+		return do(x)
 	}
+}
+
+// authenticate finds out who asks: by the static token, or by that of a principal.
+func (x *exchange) authenticate() error {
+	given := x.C.Request.Header.Values("Authorization")
+	if len(given) > 1 {
+		return web.ErrAmbiguous
+	}
+	scheme, token, _ := strings.Cut(strings.Join(given, ""), " ")
+	want := x.Token()
+	a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(want))
+	if want != "" && subtle.ConstantTimeCompare(a[:], b[:]) == 1 && strings.EqualFold(scheme, "Bearer") {
+		x.who, x.access = "admin", rbac.Everything()
+		return nil
+	}
+	secret, err := billing.ParseSecret(token)
+	admin := err == nil && secret.Environment() == billing.EnvironmentAdmin && strings.EqualFold(scheme, "Bearer")
+	if admin && (x.known.contains(a) || x.mayTry()) {
+		p, access, err := x.Actions.Authenticate(x.ctx(), secret)
+		if err == nil {
+			x.known.add(a)
+			x.who, x.access = p.Name+" ("+p.ID+")", access
+			return nil
+		}
+		if !errors.Is(err, billing.ErrUnknownToken) {
+			return err
+		}
+	}
+	switch {
+	case want == "" && !admin:
+		return errDisabled
+	case !admin && !x.mayTry():
+		return errTries
+	case err == nil && !admin:
+		return errVirtualKey
+	}
+	return errToken
 }
 
 func (x *exchange) ctx() context.Context { return x.C.Request.Context() }
@@ -170,9 +200,9 @@ func (x *exchange) param(name string) string {
 // madeOrFound is the status of an answer about what was there already, or not.
 var madeOrFound = map[bool]int{false: http.StatusCreated, true: http.StatusOK}
 
-// by is who asks. The admin token has no name.
+// by is who asks. The static token has no name.
 func (x *exchange) by(reason string) manage.By {
-	return manage.By{Actor: "admin", Source: x.C.RemoteIP(), Reason: reason}
+	return manage.By{Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access}
 }
 
 // Inputs are structs whose tags say what is taken:

@@ -10,6 +10,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
 )
 
 // keyMembers are the members that a new key and a changed one have in common.
@@ -115,6 +116,9 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 		return CreatedKey{}, err
 	}
 	request := in.request(x)
+	if err := x.needsScope(rbac.KeysWrite, request.Team, request.Project); err != nil {
+		return CreatedKey{}, err
+	}
 	if in.Handover && !in.DryRun {
 		return createKeyFor(x, request)
 	}
@@ -221,6 +225,7 @@ func listKeys(x *exchange, in keyFilter) (page[manage.KeyView], error) {
 		}
 		f.Unused = x.Start.Add(-unused)
 	}
+	f.Within = x.within(rbac.KeysRead)
 	keys, more, err := x.Actions.Keys(x.ctx(), f)
 	if err != nil {
 		return page[manage.KeyView]{}, err
@@ -269,10 +274,31 @@ func changeKey(x *exchange, in keyChange) (manage.KeyView, error) {
 	if change.Version, err = x.seen(); err != nil {
 		return manage.KeyView{}, err
 	}
+	if err := x.mayChange(in); err != nil {
+		return manage.KeyView{}, err
+	}
 	if in.says() {
 		change.Edit = func(k *billing.Key) { in.apply(k, x.Start) }
 	}
 	return viewed(x.viewTagged)(x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), change, x.by(in.Reason)))
+}
+
+// mayChange asks for what a change needs beyond the key itself: its budgets, and the
+// project that it is moved to.
+func (x *exchange) mayChange(in keyChange) error {
+	if in.Budget.There || in.Budgets.There {
+		at, err := x.placeOfKey(billing.KeyID(x.C.Param("id")))
+		if err != nil {
+			return err
+		}
+		if err := x.needs(rbac.BudgetsWrite, at, nil); err != nil {
+			return err
+		}
+	}
+	if in.Project == "" && in.Team == "" {
+		return nil
+	}
+	return x.needsScope(rbac.KeysWrite, in.Team, in.Project)
 }
 
 // says reports whether anything of the key itself is to be different.

@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
 )
 
 // listPeriods is GET /periods: the months, newest first. There are never so
@@ -106,6 +107,13 @@ func adjustSpend(x *exchange, in adjustment) (manage.AdjustmentView, error) {
 	x.subject = shorten(string(in.KeyID))
 	if in.Amount == nil {
 		return manage.AdjustmentView{}, invalid("amount_usd", "is required")
+	}
+	at, err := x.placeOfKey(in.KeyID)
+	if err != nil {
+		return manage.AdjustmentView{}, err
+	}
+	if err := x.needs(rbac.SpendAdjust, at, &billing.NotFoundError{What: "key", ID: string(in.KeyID)}); err != nil {
+		return manage.AdjustmentView{}, err
 	}
 	who := x.by(in.Reason)
 	if in.Actor != "" {

@@ -6,6 +6,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
 )
 
 // foundSecret is the body of findKey and of revokeSecret.
@@ -16,12 +17,25 @@ type foundSecret struct {
 
 // findKey is POST /keys/find: whose key a secret is.
 func findKey(x *exchange, in foundSecret) (manage.KeyView, error) {
-	return viewed(x.viewKey)(x.Actions.FindKey(x.ctx(), in.Secret))
+	key, err := x.found(in.Secret, rbac.KeysRead)
+	if err != nil {
+		return manage.KeyView{}, err
+	}
+	return x.viewKey(key), nil
+}
+
+// found is the key of a secret, for who may do something with it.
+func (x *exchange) found(secret string, p rbac.Permission) (billing.Key, error) {
+	key, err := x.Actions.FindKey(x.ctx(), secret)
+	if err != nil {
+		return key, err
+	}
+	return key, x.needs(p, placeOf(key), &billing.NotFoundError{What: "key", ID: key.Display})
 }
 
 // revokeSecret is POST /keys/revoke: the key of a secret that leaked.
 func revokeSecret(x *exchange, in foundSecret) (manage.KeyView, error) {
-	key, err := x.Actions.FindKey(x.ctx(), in.Secret)
+	key, err := x.found(in.Secret, rbac.KeysRevoke)
 	if err != nil {
 		return manage.KeyView{}, err
 	}
@@ -194,6 +208,11 @@ type projectChange struct {
 
 // changeProject is PATCH /projects/{id}.
 func changeProject(x *exchange, in projectChange) (manage.ProjectView, error) {
+	if in.Team != nil {
+		if err := x.needsScope(rbac.OwnersWrite, *in.Team, ""); err != nil {
+			return manage.ProjectView{}, err
+		}
+	}
 	return viewed(manage.ViewProject)(x.Actions.ChangeProject(x.ctx(), x.param("id"), manage.OwnerChange{Name: in.Name, Team: in.Team},
 		x.by(in.Reason)))
 }

@@ -185,6 +185,12 @@ var bodies = map[string]string{
 	"forgetReplica":  `{}`,
 	"bookReject":     `{}`,
 	"checkIntegrity": `{"quick":true}`,
+
+	"createPrincipal":  `{"name":"ci","kind":"service","email":"ci@example.com"}`,
+	"disablePrincipal": `{"reason":"r"}`,
+	"enablePrincipal":  `{"reason":"r"}`,
+	"grantRole":        `{"role":"auditor","scope":"org","expires_in":"24h","approved_by":"bob","reason":"r"}`,
+	"createAdminToken": `{"name":"laptop","expires_in":"24h"}`,
 }
 
 // TestBodiesThatViolateTheDocumentAreRefused changes every member of every body to what
@@ -339,6 +345,16 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("POST", "/rejects/req_1/book", "")
 	ask("GET", "/events?limit=5", "")
 	ask("POST", "/integrity", "")
+	ask("GET", "/me", "")
+	ask("GET", "/roles", "")
+	bot := ask("POST", "/principals", `{"name":"ci"}`).v["id"].(string)
+	granted := ask("POST", "/principals/"+bot+"/grants", `{"role":"developer","reason":"r"}`)
+	made := ask("POST", "/principals/"+bot+"/tokens", `{"name":"laptop"}`)
+	ask("GET", "/principals", "")
+	ask("DELETE", "/principals/"+bot+"/tokens/"+made.v["id"].(string), "")
+	ask("DELETE", "/principals/"+bot+"/grants/"+granted.v["grants"].([]any)[0].(map[string]any)["id"].(string)+"?reason=over", "")
+	ask("POST", "/principals/"+bot+"/disable", "")
+	ask("POST", "/principals/"+bot+"/enable", "")
 	ask("GET", "/health", "")
 	ask("GET", "/openapi.json", "")
 	for _, o := range operations() {

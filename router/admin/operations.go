@@ -75,6 +75,19 @@ func operations() []operation {
 		does("checkIntegrity", post, "/integrity", "Prove that the ledger adds up. A breach is part of the answer, not an error.",
 			checkIntegrity).
 			slowly(),
+		does("listPrincipals", get, "/principals", "List those who administer, with what they may do.", listPrincipals),
+		does("createPrincipal", post, "/principals", "Make a user or a service account. It may do nothing until a role is granted.",
+			createPrincipal).creates(),
+		does("disablePrincipal", post, "/principals/:id/disable", "Refuse all tokens of a principal until it is enabled.", disablePrincipal),
+		does("enablePrincipal", post, "/principals/:id/enable", "Let a principal that was disabled act again.", enablePrincipal),
+		does("grantRole", post, "/principals/:id/grants", "Give a principal a role in the organisation, a team or a project.", grantRole).
+			creates(),
+		does("revokeRole", remove, "/principals/:id/grants/:grant", "Take a role away.", revokeRole),
+		does("createAdminToken", post, "/principals/:id/tokens", "Make a token. The secret is in this answer and nowhere else.",
+			createAdminToken).creates(),
+		does("endAdminToken", remove, "/principals/:id/tokens/:token", "End a token.", endAdminToken),
+		does("listRoles", get, "/roles", "List the roles and their permissions.", listRoles),
+		does("whoAmI", get, "/me", "Say who asks, and what he may do.", whoAmI),
 		does("getHealth", get, "/health", "How the providers have been behaving.", getHealth),
 		does("getDocument", get, "/openapi.json", "This document.", getDocument),
 	}

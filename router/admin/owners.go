@@ -1,8 +1,11 @@
 package admin
 
 import (
+	"slices"
+
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
 )
 
 func listTeams(x *exchange, in paging) (page[manage.TeamView], error) {
@@ -10,6 +13,7 @@ func listTeams(x *exchange, in paging) (page[manage.TeamView], error) {
 	if err != nil {
 		return page[manage.TeamView]{}, err
 	}
+	teams = slices.DeleteFunc(teams, func(t billing.Team) bool { return !x.access.May(rbac.OwnersRead, rbac.Place{TeamID: t.ID}) })
 	return paged(in, teams, manage.ViewTeam, func(t manage.TeamView) string { return t.ID })
 }
 
@@ -46,6 +50,9 @@ func listProjects(x *exchange, in paging) (page[manage.ProjectView], error) {
 	if err != nil {
 		return page[manage.ProjectView]{}, err
 	}
+	projects = slices.DeleteFunc(projects, func(p billing.Project) bool {
+		return !x.access.May(rbac.OwnersRead, rbac.Place{TeamID: p.TeamID, ProjectID: p.ID})
+	})
 	return paged(in, projects, manage.ViewProject, func(p manage.ProjectView) string { return p.ID })
 }
 
@@ -59,6 +66,9 @@ type newProject struct {
 
 // createProject is POST /projects. The team, by name or id, is made if it is new.
 func createProject(x *exchange, in newProject) (manage.ProjectView, error) {
+	if err := x.needsScope(rbac.OwnersWrite, in.Team, ""); err != nil {
+		return manage.ProjectView{}, err
+	}
 	project, existed, err := x.Actions.EnsureProject(x.ctx(), billing.Project{
 		Name: in.Name, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
 	}, x.by(""))

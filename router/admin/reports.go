@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
 )
 
 // spendParameters are the parameters of getSpend.
@@ -24,6 +25,9 @@ type spendParameters struct {
 func getSpend(x *exchange, in spendParameters) (manage.SpendReport, error) {
 	ask := billing.SpendQuery{
 		GroupBy: []billing.Dimension{"team"}, Month: in.Month, From: in.From, To: in.To, KeyID: in.KeyID,
+	}
+	if err := x.mayReadSpend(in.KeyID); err != nil {
+		return manage.SpendReport{}, err
 	}
 	if in.GroupBy != nil {
 		ask.GroupBy = manage.ReadDimensions(*in.GroupBy)
@@ -116,4 +120,16 @@ func listEvents(x *exchange, in eventFilter) (page[manage.EventView], error) {
 	f.Since = cmp.Or(in.Since, &instant{}).Time
 	all, err := x.Actions.Events(x.ctx(), f)
 	return listOf(all, manage.ViewEvent), err
+}
+
+// mayReadSpend asks for what a key spent, or all did.
+func (x *exchange) mayReadSpend(id billing.KeyID) error {
+	if id == "" || x.access.Full() {
+		return x.needs(rbac.SpendRead, rbac.Place{}, nil)
+	}
+	at, err := x.placeOfKey(id)
+	if err != nil {
+		return err
+	}
+	return x.needs(rbac.SpendRead, at, &billing.NotFoundError{What: "key", ID: string(id)})
 }

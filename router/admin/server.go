@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -70,7 +71,9 @@ type server struct {
 	Options
 	listener   web.Listener
 	operations []operation
-	wrong      *limit.Store // tokens that are not the admin token
+	wrong      *limit.Store // wrong tokens, and denials
+	rules      map[string]rule
+	known      *seenTokens // by which somebody was let in
 }
 
 // New returns the admin listener, ready for Serve.
@@ -80,7 +83,7 @@ func New(o Options) *http.Server {
 		Log: o.Log, Clock: o.Clock, Ready: o.Ready, Errors: errorTable, Limits: web.Limits{Body: maxBody, ReadBody: requestTimeout},
 	})
 	s := web.NewServer(listener.Limits, listener.Log)
-	s.Handler = newEngine(&server{Options: o, listener: listener, operations: operations(), wrong: limit.New()})
+	s.Handler = newEngine(&server{Options: o, listener: listener, operations: operations(), wrong: limit.New(), rules: rules(), known: &seenTokens{}})
 	return s.Server
 }
 
@@ -102,9 +105,34 @@ func newEngine(s *server) *gin.Engine {
 		engine.GET(path, s.serve(h, requestTimeout))
 	}
 	for _, o := range s.operations {
-		engine.Handle(o.method, base+o.path, s.serve(operatorsOnly(o.precise()), o.takes))
+		engine.Handle(o.method, base+o.path, s.serve(operatorsOnly(o), o.takes))
 	}
 	engine.NoRoute(s.serve(func(*exchange) error { return web.ErrNoRoute }, requestTimeout))
 	engine.NoMethod(s.serve(func(*exchange) error { return web.ErrNoMethod }, requestTimeout))
 	return engine
+}
+
+// seenTokens are hashes of tokens by which somebody was let in, so that those who send
+// wrong ones from the same network keep nobody out.
+type seenTokens struct {
+	mu   sync.Mutex
+	seen map[[32]byte]struct{}
+}
+
+const mostSeenTokens = 1000
+
+func (s *seenTokens) contains(hash [32]byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.seen[hash]
+	return ok
+}
+
+func (s *seenTokens) add(hash [32]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil || len(s.seen) >= mostSeenTokens {
+		s.seen = make(map[[32]byte]struct{})
+	}
+	s.seen[hash] = struct{}{}
 }

@@ -1,0 +1,137 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
+)
+
+// Self is who asks, and what he may do.
+type Self struct {
+	Actor  string              `json:"actor"`
+	Full   bool                `json:"full" doc:"Everything, everywhere: the static token."`
+	Grants []manage.PlacedRole `json:"grants"`
+}
+
+func whoAmI(x *exchange, _ none) (Self, error) {
+	return Self{x.who, x.access.Full(), manage.ViewAccess(x.access)}, nil
+}
+
+// Roles are the roles that there are.
+type Roles struct {
+	Data []Role `json:"data"`
+}
+
+// Role is a named set of permissions.
+type Role struct {
+	Name        string            `json:"name"`
+	Permissions []rbac.Permission `json:"permissions"`
+}
+
+func listRoles(x *exchange, _ none) (Roles, error) {
+	list := Roles{Data: []Role{}}
+	all := x.Actions.AllRoles()
+	for _, name := range all.Names() {
+		list.Data = append(list.Data, Role{name, all[name]})
+	}
+	return list, nil
+}
+
+func (x *exchange) viewPrincipal(p billing.Principal) manage.PrincipalView {
+	return manage.ViewPrincipal(p, x.Start)
+}
+
+func listPrincipals(x *exchange, in paging) (page[manage.PrincipalView], error) {
+	all, err := x.Actions.Principals(x.ctx())
+	if err != nil {
+		return page[manage.PrincipalView]{}, err
+	}
+	return paged(in, all, x.viewPrincipal, func(p manage.PrincipalView) string { return p.ID })
+}
+
+// newPrincipal is the body of createPrincipal.
+type newPrincipal struct {
+	Name  string `json:"name" required:"true"`
+	Kind  string `json:"kind" enum:"user,service" doc:"service by default."`
+	Email string `json:"email"`
+}
+
+func createPrincipal(x *exchange, in newPrincipal) (manage.PrincipalView, error) {
+	p, err := x.Actions.CreatePrincipal(x.ctx(), manage.PrincipalRequest{
+		Kind: billing.PrincipalKind(in.Kind), Name: in.Name, Email: in.Email,
+	}, x.by(""))
+	if err != nil {
+		return manage.PrincipalView{}, err
+	}
+	x.subject, x.status = p.ID, http.StatusCreated
+	return x.viewPrincipal(p), nil
+}
+
+func disablePrincipal(x *exchange, in reasoned) (manage.PrincipalView, error) {
+	return viewed(x.viewPrincipal)(x.Actions.DisablePrincipal(x.ctx(), x.param("id"), x.by(in.Reason)))
+}
+
+func enablePrincipal(x *exchange, in reasoned) (manage.PrincipalView, error) {
+	return viewed(x.viewPrincipal)(x.Actions.EnablePrincipal(x.ctx(), x.param("id"), x.by(in.Reason)))
+}
+
+// newGrant is the body of grantRole.
+type newGrant struct {
+	Role       string    `json:"role" required:"true"`
+	Scope      string    `json:"scope" enum:"org,team,project" doc:"org by default."`
+	ScopeID    string    `json:"scope_id" doc:"Id or name (of a project: team/project); not needed for org."`
+	ExpiresIn  *duration `json:"expires_in" doc:"For how long; without it, until it is revoked."`
+	ApprovedBy string    `json:"approved_by"`
+	Reason     string    `json:"reason"`
+}
+
+func grantRole(x *exchange, in newGrant) (manage.PrincipalView, error) {
+	r := manage.GrantRequest{Role: in.Role, Scope: billing.Scope(in.Scope), Of: in.ScopeID, ApprovedBy: in.ApprovedBy}
+	if in.ExpiresIn != nil {
+		r.ExpiresAt = x.Start.UTC().Add(time.Duration(*in.ExpiresIn)).Truncate(time.Second)
+	}
+	p, err := x.Actions.Grant(x.ctx(), x.param("id"), r, x.by(in.Reason))
+	x.status = http.StatusCreated
+	return x.viewPrincipal(p), err
+}
+
+func revokeRole(x *exchange, in reasoned) (manage.PrincipalView, error) {
+	id := x.param("id")
+	return viewed(x.viewPrincipal)(x.Actions.Revoke(x.ctx(), id, x.C.Param("grant"), x.by(in.Reason)))
+}
+
+// newAdminToken is the body of createAdminToken.
+type newAdminToken struct {
+	Name      string    `json:"name" required:"true"`
+	ExpiresIn *duration `json:"expires_in" doc:"90 days by default; at most 366 days."`
+}
+
+// CreatedToken is a token with its secret, which is in this answer and nowhere else.
+type CreatedToken struct {
+	manage.TokenView
+	Secret string `json:"secret"`
+}
+
+// defaultTokenLife is how long a token is good that does not say it.
+const defaultTokenLife = 90 * 24 * time.Hour
+
+func createAdminToken(x *exchange, in newAdminToken) (CreatedToken, error) {
+	life := defaultTokenLife
+	if in.ExpiresIn != nil {
+		life = time.Duration(*in.ExpiresIn)
+	}
+	t, secret, err := x.Actions.CreateToken(x.ctx(), x.param("id"), in.Name, life, x.by(""))
+	if err != nil {
+		return CreatedToken{}, err
+	}
+	x.status = http.StatusCreated
+	return CreatedToken{manage.ViewToken(t), secret.Reveal()}, nil
+}
+
+func endAdminToken(x *exchange, in reasoned) (manage.PrincipalView, error) {
+	id := x.param("id")
+	return viewed(x.viewPrincipal)(x.Actions.EndToken(x.ctx(), id, x.C.Param("token"), x.by(in.Reason)))
+}
