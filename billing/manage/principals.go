@@ -132,22 +132,18 @@ func (a Actions) Revoke(ctx context.Context, id, grant string, by By) (billing.P
 		if err == nil && by.Access.Exceeds(a.roles()[p.Grants[i].Role], place) {
 			return &NotAllowedError{Detail: "nobody can take away what he may not do himself"}
 		}
-		hadOwner := a.hasOwner(all)
 		note.Detail["role"] = p.Grants[i].Role
-		p.Grants[i].EndedAt = a.now()
-		return a.keepsOwner(hadOwner, all)
+		return a.keepingOwner(all, func() { p.Grants[i].EndedAt = a.now() })
 	}, note)
 }
 
-// SetDisabled ends, or lets go on, what a principal may do; its tokens are refused at once.
+// DisablePrincipal refuses all tokens of a principal until it is enabled.
 func (a Actions) DisablePrincipal(ctx context.Context, id string, by By) (billing.Principal, error) {
 	return a.Store.UpdatePrincipal(ctx, id, func(p *billing.Principal, all []billing.Principal) error {
 		if err := a.mayTouch(ctx, *p, by); err != nil || !p.DisabledAt.IsZero() {
 			return err
 		}
-		hadOwner := a.hasOwner(all)
-		p.DisabledAt = a.now()
-		return a.keepsOwner(hadOwner, all)
+		return a.keepingOwner(all, func() { p.DisabledAt = a.now() })
 	}, a.note(by, "principal.disable", id))
 }
 
@@ -249,8 +245,10 @@ func (a Actions) hasOwner(all []billing.Principal) bool {
 	})
 }
 
-func (a Actions) keepsOwner(had bool, all []billing.Principal) error {
-	if had && !a.hasOwner(all) {
+// keepingOwner makes a change that may not take the last owner of the organisation away.
+func (a Actions) keepingOwner(all []billing.Principal, change func()) error {
+	had := a.hasOwner(all)
+	if change(); had && !a.hasOwner(all) {
 		return &billing.ConflictError{Detail: "it is the last owner of the organisation: make another one first"}
 	}
 	return nil

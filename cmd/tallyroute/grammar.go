@@ -12,32 +12,33 @@ import (
 type grammar struct {
 	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
 
-	Demo      demoCommand      `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
-	Serve     serveCommand     `cmd:"" help:"Run the router."`
-	Backup    backupCommand    `cmd:"" help:"Write a consistent copy of the SQLite database to a file, while routers use it."`
-	Migrate   migrateCommand   `cmd:"" help:"Bring the database's tables up to date."`
-	Keys      keysCommand      `cmd:"" help:"Virtual keys: make, change, rotate, hand over, find and end them."`
-	Teams     teamsCommand     `cmd:"" help:"Create, list, change and archive teams."`
-	Projects  projectsCommand  `cmd:"" help:"Create, list, change and archive projects."`
-	Budgets   budgetsCommand   `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
-	Providers providersCommand `cmd:"" help:"Providers, and how they have been behaving."`
-	Models    modelsCommand    `cmd:"" help:"Who serves a model, and at what price."`
-	Catalogue catalogueCommand `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
-	Route     routeCommand     `cmd:"" help:"Explain which provider would be taken, and why."`
-	Report    reportCommand    `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
-	Period    periodCommand    `cmd:"" help:"List, close and reopen the months of the ledger."`
-	Prices    pricesCommand    `cmd:"" help:"Correct what was costed with a wrong price."`
-	Spend     spendCommand     `cmd:"" help:"Post corrections, and archive closed months."`
-	Integrity integrityCommand `cmd:"" help:"Prove that the ledger adds up."`
-	Audit     auditCommand     `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
-	Events    eventsCommand    `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
-	Replicas  replicasCommand  `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
-	Setup     configCommand    `cmd:"" name:"config" help:"Check and print the configuration."`
-	Admin     adminCommand     `cmd:"" help:"Make a token for the admin API."`
-	Connect   connectCommand   `cmd:"" help:"Show how a coding agent or another client is pointed at the router, or write it into its file."`
-	Chat      chatCommand      `cmd:"" help:"Send one message through a running router."`
-	Health    healthCommand    `cmd:"" help:"Ask the running router whether it is alive."`
-	Version   versionCommand   `cmd:"" help:"Print the version."`
+	Demo       demoCommand       `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
+	Serve      serveCommand      `cmd:"" help:"Run the router."`
+	Backup     backupCommand     `cmd:"" help:"Write a consistent copy of the SQLite database to a file, while routers use it."`
+	Migrate    migrateCommand    `cmd:"" help:"Bring the database's tables up to date."`
+	Keys       keysCommand       `cmd:"" help:"Virtual keys: make, change, rotate, hand over, find and end them."`
+	Teams      teamsCommand      `cmd:"" help:"Create, list, change and archive teams."`
+	Projects   projectsCommand   `cmd:"" help:"Create, list, change and archive projects."`
+	Budgets    budgetsCommand    `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
+	Providers  providersCommand  `cmd:"" help:"Providers, and how they have been behaving."`
+	Models     modelsCommand     `cmd:"" help:"Who serves a model, and at what price."`
+	Catalogue  catalogueCommand  `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
+	Route      routeCommand      `cmd:"" help:"Explain which provider would be taken, and why."`
+	Report     reportCommand     `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
+	Period     periodCommand     `cmd:"" help:"List, close and reopen the months of the ledger."`
+	Prices     pricesCommand     `cmd:"" help:"Correct what was costed with a wrong price."`
+	Spend      spendCommand      `cmd:"" help:"Post corrections, and archive closed months."`
+	Integrity  integrityCommand  `cmd:"" help:"Prove that the ledger adds up."`
+	Principals principalsCommand `cmd:"" help:"Users and service accounts that administer by REST, their roles and tokens."`
+	Audit      auditCommand      `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
+	Events     eventsCommand     `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
+	Replicas   replicasCommand   `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
+	Setup      configCommand     `cmd:"" name:"config" help:"Check and print the configuration."`
+	Admin      adminCommand      `cmd:"" help:"Make a token for the admin API."`
+	Connect    connectCommand    `cmd:"" help:"Show how a coding agent or another client is pointed at the router, or write it into its file."`
+	Chat       chatCommand       `cmd:"" help:"Send one message through a running router."`
+	Health     healthCommand     `cmd:"" help:"Ask the running router whether it is alive."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
 // command parses args and runs what they name.

@@ -88,7 +88,7 @@ var layers = map[string][]string{
 		"providers/jsonraw", "providers/sse", "billing", "billing/manage",
 	},
 	"router/web":   {"router/limit", "billing"},
-	"router/admin": {"router/web", "router/limit", "billing", "billing/manage"},
+	"router/admin": {"router/web", "router/limit", "billing", "billing/manage", "billing/rbac"},
 
 	"cmd/tallyroute/config":  {"billing", "billing/journal", "providers", "providers/chat", "providers/nearest", "providers/secret"},
 	"cmd/tallyroute/logs":    {"billing", "cmd/tallyroute/config", "router"},
