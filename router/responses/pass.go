@@ -49,7 +49,8 @@ func (s *Stream) passItem(data []byte) {
 	var n translate.Counter
 	raw := jsonraw.Lookup(data, "item")
 	i := &item{
-		kind: jsonraw.Text(jsonraw.Lookup(raw, "type")), id: jsonraw.Text(jsonraw.Lookup(raw, "id")), index: int(n.At(data, "output_index")),
+		kind: jsonraw.Text(jsonraw.Lookup(raw, "type")), id: jsonraw.Text(jsonraw.Lookup(raw, "id")),
+		index:  int(n.At(data, "output_index")),
 		callID: jsonraw.Text(jsonraw.Lookup(raw, "call_id")),
 		of:     member{namespace: jsonraw.Text(jsonraw.Lookup(raw, "namespace")), name: jsonraw.Text(jsonraw.Lookup(raw, "name"))},
 	}

@@ -119,19 +119,21 @@ func TestModelsAreListedForAnthropicsClients(t *testing.T) {
 
 func TestErrorsNameTheMembersOfTheClientsOwnFormat(t *testing.T) {
 	g := newRig(t)
+	const message = `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"}]`
 	for _, c := range []struct{ path, body, param string }{
 		{"/v1/responses", `{"model":"m","input":[]}`, "input"},
 		{"/v1/responses", `{"model":"m","input":"hi","max_output_tokens":0}`, "max_output_tokens"},
 		{"/v1/responses", `{"model":"m","input":"hi","max_output_tokens":1e99}`, "max_output_tokens"},
-		{"/v1/responses", `{"model":"m","instructions":"x","input":[{"role":"user","content":"a"},{"type":"function_call_output","call_id":"c",` +
+		{"/v1/responses", `{"model":"m","instructions":"x","input":[{"role":"user","content":"a"},` +
+			`{"type":"function_call_output","call_id":"c",` +
 			`"output":[{"type":"input_text","text":5}]}]}`, "input[1].output[0].text"},
 		{"/v1/messages", `{"model":"m","max_tokens":0,"messages":[{"role":"user","content":"a"}]}`, "max_tokens"},
 		{"/v1/messages", `{"model":"m","max_tokens":5,"messages":[]}`, "messages"},
-		{"/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"}],"thinking":{"type":"often"}}`, "thinking.type"},
-		{"/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"}],"tools":[{"name":"f","input_schema":{}}],` +
+		{"/v1/messages", message + `,"thinking":{"type":"often"}}`, "thinking.type"},
+		{"/v1/messages", message + `,"tools":[{"name":"f","input_schema":{}}],` +
 			`"tool_choice":{"type":"tool","name":"g"}}`, "tool_choice.name"},
 		{
-			"/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"}],"tool_choice":{"type":"tool","name":"g"}}`,
+			"/v1/messages", message + `,"tool_choice":{"type":"tool","name":"g"}}`,
 			"tool_choice.name",
 		},
 	} {

@@ -144,7 +144,8 @@ func (r *outcomeRecorded) play(g *rig, w *wire, a providers.Adapter, path, body 
 func (r *outcomeRecorded) single() bool {
 	body := string(r.upstream())
 	return strings.Count(body, "event: message_start") < 2 && strings.Count(body, "event: response.created") < 2 &&
-		!strings.HasPrefix(r.Model, "cohere.") && !strings.HasPrefix(body, `{"completion"`) && !strings.HasPrefix(body, `{"type":"completion"`)
+		!strings.HasPrefix(r.Model, "cohere.") && !strings.HasPrefix(body, `{"completion"`) &&
+		!strings.HasPrefix(body, `{"type":"completion"`)
 }
 
 func (r *outcomeRecorded) upstreamModel() string {
