@@ -403,3 +403,29 @@ func (t *tuned) to(want int64) {
 		t.now = want
 	}
 }
+
+// deliverEvery is how often it is looked for secrets that are due.
+const deliverEvery = 2 * time.Second
+
+// deliver writes new secrets of keys to where they are read, until ctx ends. Of several
+// routers one does each.
+func (s *Service) deliver(ctx context.Context) error {
+	for Wait(ctx, deliverEvery) {
+		for more := s.ready.up(); more && ctx.Err() == nil; {
+			more = s.deliverOne(ctx)
+		}
+	}
+	return nil
+}
+
+func (s *Service) deliverOne(ctx context.Context) (more bool) {
+	d, found, err := s.Actions().DeliverDue(ctx, s.now().sinks)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		s.Log.Warn("delivering the secret of a key", zap.String("key_id", string(d.KeyID)), zap.String("sink", d.Sink), zap.Error(err))
+	case found:
+		s.Log.Info("the secret of a key was delivered", zap.String("key_id", string(d.KeyID)), zap.String("sink", d.Sink),
+			zap.Bool("deleted", d.Removing))
+	}
+	return found && err == nil
+}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"go.uber.org/zap"
 	"io/fs"
 	"net/http"
 	"os"
@@ -210,30 +209,4 @@ func sinks(ctx context.Context, cfg *config.Config) (map[string]manage.Sink, err
 		}
 	}
 	return all, nil
-}
-
-// deliverEvery is how often it is looked for secrets that are due.
-const deliverEvery = 2 * time.Second
-
-// deliver writes new secrets of keys to where they are read, until ctx ends. Of several
-// routers one does each.
-func (s *Service) deliver(ctx context.Context) error {
-	for Wait(ctx, deliverEvery) {
-		for more := s.ready.up(); more && ctx.Err() == nil; {
-			more = s.deliverOne(ctx)
-		}
-	}
-	return nil
-}
-
-func (s *Service) deliverOne(ctx context.Context) (more bool) {
-	d, found, err := s.Actions().DeliverDue(ctx, s.now().sinks)
-	switch {
-	case err != nil && ctx.Err() == nil:
-		s.Log.Warn("delivering the secret of a key", zap.String("key_id", string(d.KeyID)), zap.String("sink", d.Sink), zap.Error(err))
-	case found:
-		s.Log.Info("the secret of a key was delivered", zap.String("key_id", string(d.KeyID)), zap.String("sink", d.Sink),
-			zap.Bool("deleted", d.Removing))
-	}
-	return found && err == nil
 }
