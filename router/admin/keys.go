@@ -126,7 +126,7 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 	if err != nil {
 		return CreatedKey{}, err
 	}
-	v := x.viewCreated(made.Key, made.Existed || in.DryRun)
+	v := x.viewCreated(made.Key, madeOrFound[made.Existed || in.DryRun])
 	if secret := made.Secret.Reveal(); secret != "" {
 		v.Secret, v.SecretShownOnce, v.Snippets = secret, true, snippets(x.BaseURL, &made.Key)
 	} else if made.Existed {
@@ -142,7 +142,7 @@ func createKeyFor(x *exchange, request manage.KeyRequest) (CreatedKey, error) {
 	if err != nil {
 		return CreatedKey{}, err
 	}
-	v := x.viewCreated(made.Key, made.Existed)
+	v := x.viewCreated(made.Key, madeOrFound[made.Existed])
 	if token.Token == "" {
 		v.Warnings = append(v.Warnings, "The link of an earlier request with this Idempotency-Key was opened, or is over.")
 		return v, nil
@@ -153,8 +153,8 @@ func createKeyFor(x *exchange, request manage.KeyRequest) (CreatedKey, error) {
 }
 
 // viewCreated is a key without its secret; the status says whether it was made now.
-func (x *exchange) viewCreated(k billing.Key, existed bool) CreatedKey {
-	x.subject, x.status = string(k.ID), madeOrFound[existed]
+func (x *exchange) viewCreated(k billing.Key, status int) CreatedKey {
+	x.subject, x.status = string(k.ID), status
 	x.tag(k.Version)
 	return CreatedKey{KeyView: x.viewKey(k), Snippets: map[string]string{}, Warnings: warnings(&k)}
 }
