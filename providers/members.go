@@ -10,26 +10,6 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// The meters, as package chat names them.
-const (
-	MeterWebSearch     = chat.MeterWebSearch
-	MeterWebFetch      = chat.MeterWebFetch
-	MeterCodeExecution = chat.MeterCodeExecution
-	MeterContainer     = chat.MeterContainer
-	MeterFileSearch    = chat.MeterFileSearch
-	MeterGrounding     = chat.MeterGrounding
-	MeterMaps          = chat.MeterMaps
-	MeterImage         = chat.MeterImage
-	MeterCitation      = chat.MeterCitation
-	MeterToolCall      = chat.MeterToolCall
-)
-
-// Use is how much a request may use of what a provider charges for besides tokens.
-type Use struct {
-	Meter string
-	Most  int64 // units; 0 is not bounded by the request
-}
-
 // Class is what a member of a request means for what the request costs or reaches.
 type Class string
 

@@ -203,3 +203,23 @@ func shown(name string) string {
 	}, name)
 	return name[:min(len(name), most)]
 }
+
+// The meters, as package chat names them.
+const (
+	MeterWebSearch     = chat.MeterWebSearch
+	MeterWebFetch      = chat.MeterWebFetch
+	MeterCodeExecution = chat.MeterCodeExecution
+	MeterContainer     = chat.MeterContainer
+	MeterFileSearch    = chat.MeterFileSearch
+	MeterGrounding     = chat.MeterGrounding
+	MeterMaps          = chat.MeterMaps
+	MeterImage         = chat.MeterImage
+	MeterCitation      = chat.MeterCitation
+	MeterToolCall      = chat.MeterToolCall
+)
+
+// Use is how much a request may use of what a provider charges for besides tokens.
+type Use struct {
+	Meter string
+	Most  int64 // units; 0 is not bounded by the request
+}

@@ -2,15 +2,23 @@ package admin
 
 import (
 	"net/http"
+	"slices"
 
 	"tallyroute/billing/manage"
+)
+
+const (
+	get    = http.MethodGet
+	post   = http.MethodPost
+	put    = http.MethodPut
+	patch  = http.MethodPatch
+	remove = http.MethodDelete
 )
 
 // operations is the table of all that the API does. A route that is not in it does
 // not exist, and the OpenAPI document has all that are.
 func operations() []operation {
-	const get, post, put, patch, remove = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
-	return []operation{
+	managed := []operation{
 		does("createKey", post, "/keys", "Make a virtual key. The secret is in this answer and nowhere else.", createKey).createsOrFinds(),
 		does("listKeys", get, "/keys", "List keys.", listKeys),
 		does("getKey", get, "/keys/:id", "A key with every budget that binds it and what is used of it.", getKey),
@@ -48,6 +56,13 @@ func operations() []operation {
 		does("resetBudget", post, "/budgets/:id/reset", "Reset what was used in the current period to zero. It needs a reason.",
 			resetBudget),
 		does("removeBudget", remove, "/budgets/:id", "Remove a budget: it no longer applies.", removeBudget),
+	}
+	return slices.Concat(managed, ledgerOperations(), principalOperations())
+}
+
+// ledgerOperations are about what was spent and who did what.
+func ledgerOperations() []operation {
+	return []operation{
 		does("listAudit", get, "/audit", "List who did what, newest first.", listAudit),
 		does("verifyAudit", get, "/audit/verify", "Follow the chain of the audit log. A fault is part of the answer, not an error.",
 			verifyAudit).slowly(),
@@ -75,6 +90,14 @@ func operations() []operation {
 		does("checkIntegrity", post, "/integrity", "Prove that the ledger adds up. A breach is part of the answer, not an error.",
 			checkIntegrity).
 			slowly(),
+		does("getHealth", get, "/health", "How the providers have been behaving.", getHealth),
+		does("getDocument", get, "/openapi.json", "This document.", getDocument),
+	}
+}
+
+// principalOperations are about those who administer.
+func principalOperations() []operation {
+	return []operation{
 		does("listPrincipals", get, "/principals", "List those who administer, with what they may do.", listPrincipals),
 		does("createPrincipal", post, "/principals", "Make a user or a service account. It may do nothing until a role is granted.",
 			createPrincipal).creates(),
@@ -88,8 +111,6 @@ func operations() []operation {
 		does("endAdminToken", remove, "/principals/:id/tokens/:token", "End a token.", endAdminToken),
 		does("listRoles", get, "/roles", "List the roles and their permissions.", listRoles),
 		does("whoAmI", get, "/me", "Say who asks, and what he may do.", whoAmI),
-		does("getHealth", get, "/health", "How the providers have been behaving.", getHealth),
-		does("getDocument", get, "/openapi.json", "This document.", getDocument),
 	}
 }
 
