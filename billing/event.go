@@ -19,12 +19,13 @@ const (
 	EventRejected EventKind = "rejected" // the ledger refused a row
 	EventBreach   EventKind = "breach"   // a law of the ledger does not hold
 	EventDenied   EventKind = "denied"   // a budget had no room
+	EventPolicy   EventKind = "policy"   // a policy has refused requests of a key
 	EventModel    EventKind = "model"    // another model answered, of another price or none
 )
 
 // EventKinds are all kinds.
 func EventKinds() []EventKind {
-	return []EventKind{EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventModel}
+	return []EventKind{EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventPolicy, EventModel}
 }
 
 // Severity says how soon somebody should look at an event.
@@ -54,6 +55,8 @@ type Event struct {
 type EventLog interface {
 	// ListEvents lists events, those that were written last first.
 	ListEvents(ctx context.Context, f EventFilter) ([]Event, error)
+	// WriteEvents writes events that nothing else is written with.
+	WriteEvents(ctx context.Context, events ...Event) error
 	// PruneEvents removes events that were written before an instant, and says how
 	// many. It leaves some for the next time, rather than to take long.
 	PruneEvents(ctx context.Context, before time.Time) (int, error)

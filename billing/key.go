@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
+
+	"tallyroute/billing/policy"
 )
 
 // KeyID names a virtual key for life: "key_" and a ULID. Secrets come and go.
@@ -47,6 +48,13 @@ type Key struct {
 	// all keys share there, and store their answers.
 	AllowProviderObjects bool
 	Tags                 map[string]string
+
+	// Policies are what its team, its project and it itself may do besides. Stores fill
+	// them on every read, and keep its own.
+	Policies policy.Layers
+	// Rights are Policies compiled, of a key that a Verifier has found; nil where there
+	// are none.
+	Rights *policy.Rights
 
 	// Budgets are all that bind this key: its own and those of its project,
 	// team and organisation, ordered by ID. Stores fill them on every read.
@@ -147,6 +155,13 @@ func (k *Key) Holder(b Budget) string {
 	return string(b.Scope)
 }
 
+// Facts are what the conditions of policies see of the key.
+func (k *Key) Facts() policy.KeyFacts {
+	return policy.KeyFacts{
+		ID: string(k.ID), Name: k.Name, Project: k.Project, Team: k.Team, Environment: k.Environment, Tags: k.Tags,
+	}
+}
+
 // InForce says whether the key may be used at an instant: ErrRevoked, ErrRotated,
 // ErrExpired, ErrDisabled or ErrStopped where not. A key that was revoked is so for
 // good, whatever the time: clocks differ.
@@ -184,9 +199,10 @@ func (k *Key) AllowsAddress(from netip.Addr) bool {
 	})
 }
 
-// AllowsModel says whether the key may ask for a model by that name.
-func (k *Key) AllowsModel(name string) bool {
-	return len(k.Models) == 0 || slices.ContainsFunc(k.Models, func(p string) bool { return matches(p, name) })
+// AllowsModel says whether the key may ask for a model by that name, which may be in one
+// of the groups that the key names.
+func (k *Key) AllowsModel(name string, groups policy.Groups) bool {
+	return len(k.Models) == 0 || groups.In(k.Models, name)
 }
 
 // NeedsPrice says whether the key may only use models whose price is known: a
@@ -216,18 +232,6 @@ func (k *Key) Lines(at time.Time) ([]HoldLine, error) {
 		list[i] = HoldLine{Budget: b, Window: w}
 	}
 	return list, nil
-}
-
-// matches compares a model with a name, with "provider/*" or with "*".
-func matches(pattern, model string) bool {
-	if pattern == "*" {
-		return true
-	}
-	if provider, ok := strings.CutSuffix(pattern, "/*"); ok {
-		name, found := strings.CutPrefix(model, provider)
-		return found && len(name) > 1 && name[0] == '/'
-	}
-	return pattern == model
 }
 
 // KeyStatuses are what a key may be; InForce says more of each.
@@ -273,12 +277,14 @@ type Within struct{ Teams, Projects []string }
 type Team struct {
 	ID, Name, CostCenter, OwnerEmail string
 	CreatedAt, ArchivedAt            time.Time
+	Policy                           *policy.Policy // of all keys below; nil is none
 }
 
 // Project belongs to a team, lives in one environment and owns keys.
 type Project struct {
 	ID, Name, TeamID, Team, CostCenter, Environment string
 	CreatedAt, ArchivedAt                           time.Time
+	Policy                                          *policy.Policy // of its keys; nil is none
 }
 
 // RotationOverdue reports a key in force that should have got a new secret by now.

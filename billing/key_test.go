@@ -76,12 +76,15 @@ func TestKeyMayUseTheModelsThatItNames(t *testing.T) {
 		"provider with slashes inside":  {[]string{"openrouter/*"}, "openrouter/meta/x", true},
 		"other provider":                {[]string{"openai/*"}, "openai2/gpt-4o", false},
 		"a provider is no model":        {[]string{"openai/*"}, "openai", false},
-		"a provider's nothing":          {[]string{"openai/*"}, "openai/", false},
 		"a provider's models elsewhere": {[]string{"openai/*"}, "gpt-4o", false},
-		"stars match nothing inside":    {[]string{"gpt-*"}, "gpt-4o", false},
+		"a beginning":                   {[]string{"gpt-*"}, "gpt-4o", true},
+		"an end":                        {[]string{"*-mini"}, "gpt-4o", false},
+		"a group":                       {[]string{"@small"}, "gpt-4o-mini", true},
+		"not in the group":              {[]string{"@small"}, "gpt-4o", false},
+		"no such group":                 {[]string{"@large"}, "gpt-4o", false},
 	} {
 		key := Key{Models: tt.models}
-		if got := key.AllowsModel(tt.model); got != tt.want {
+		if got := key.AllowsModel(tt.model, map[string][]string{"small": {"*-mini"}}); got != tt.want {
 			t.Errorf("%s: got %t", name, got)
 		}
 	}

@@ -3,7 +3,10 @@ package billing
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -80,4 +83,99 @@ func (c *RefusalCount) Return(list []Refused) {
 		}
 		c.mu.Unlock()
 	}
+}
+
+// mostDenials is how many rules of keys and minutes are told apart between two writings.
+// Those beyond count together, for no key.
+const mostDenials = 10_000
+
+// denial is a rule that has refused requests of a key in a minute.
+type denial struct {
+	minute time.Time
+	key    KeyID
+	rule   string
+}
+
+// DenialCounts are what was counted.
+type DenialCounts map[denial]int64
+
+// DenialCount counts what policies have refused until it is written, as one event for
+// each key and minute.
+type DenialCount struct {
+	mu sync.Mutex
+	n  DenialCounts
+	id string // of this process: others count the same keys
+}
+
+// NewDenialCount counts for one process.
+func NewDenialCount() *DenialCount { return &DenialCount{n: make(DenialCounts), id: NewID("")} }
+
+// Add counts one request that a rule has refused at an instant.
+func (c *DenialCount) Add(key KeyID, rule string, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.add(denial{at.UTC().Truncate(time.Minute), key, rule}, 1)
+}
+
+func (c *DenialCount) add(d denial, n int64) {
+	if _, known := c.n[d]; !known && len(c.n) >= mostDenials {
+		d.key, d.rule = "", ""
+	}
+	c.n[d] += n
+}
+
+// Take is what was counted in the minutes that had ended before an instant; all where
+// that is zero.
+func (c *DenialCount) Take(before time.Time) DenialCounts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	taken := make(DenialCounts)
+	for d, n := range c.n {
+		if before.IsZero() || !d.minute.Add(time.Minute).After(before) {
+			taken[d] = n
+			delete(c.n, d)
+		}
+	}
+	return taken
+}
+
+// Return counts again what could not be written.
+func (c *DenialCount) Return(counts DenialCounts) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for d, n := range counts {
+		c.add(d, n)
+	}
+}
+
+// Events are what was counted: one for each key and minute, with its rules.
+func (c *DenialCount) Events(counts DenialCounts) []Event {
+	type keyMinute struct {
+		key    KeyID
+		minute time.Time
+	}
+	rules := make(map[keyMinute]map[string]int64)
+	for d, n := range counts {
+		of := keyMinute{d.key, d.minute}
+		if rules[of] == nil {
+			rules[of] = make(map[string]int64)
+		}
+		rules[of][d.rule] += n
+	}
+	list := make([]Event, 0, len(rules))
+	for of, counted := range rules {
+		e := Event{
+			Kind: EventPolicy, Object: string(of.key), Severity: Info, At: of.minute, Data: make(map[string]string),
+			DedupID: strings.Join([]string{string(EventPolicy), string(of.key), of.minute.Format(time.RFC3339), c.id}, ":"),
+		}
+		var sum int64
+		for rule, n := range counted {
+			sum += n
+			e.Data[rule] = strconv.FormatInt(n, 10)
+		}
+		e.Text = fmt.Sprintf("Policies have refused %d requests of the key in a minute.", sum)
+		list = append(list, e)
+	}
+	slices.SortFunc(list, func(a, b Event) int { return cmp.Compare(a.DedupID, b.DedupID) })
+	return list
 }

@@ -288,6 +288,11 @@ func (v *Verifier) remember(hash [32]byte, key *Key, now time.Time) *snapshot {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	old, fresh := v.known[hash], &snapshot{key: key, read: now}
+	if old != nil && old.key.ID == key.ID && old.key.Version == key.Version {
+		key.Rights = old.key.Rights
+	} else {
+		key.Rights = key.Policies.Compile(key.Facts())
+	}
 	if old != nil {
 		if cmp.Or(cmp.Compare(old.key.Version, key.Version), old.read.Compare(now)) > 0 {
 			return old

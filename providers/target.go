@@ -35,6 +35,8 @@ type Target struct {
 	Quirks      Quirks      // those of its adapter, its provider and its model together
 	Can         Abilities
 	Weight      int // 0 takes no traffic
+	// Environments are those of the keys that it is for; nil is all.
+	Environments []string
 	// Private allows a BaseURL on a loopback, private or link-local address.
 	Private bool
 

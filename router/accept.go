@@ -1,13 +1,16 @@
 package router
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/health"
@@ -146,10 +149,26 @@ func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) 
 	if a.request, a.native, a.waited = got.request, got.native, got.waited; err != nil {
 		return a, err
 	}
+	if err = r.ask(a); err != nil {
+		return a, err
+	}
 	a.origin = health.Origin{Key: string(a.key.ID), Team: a.key.TeamID, Body: got.print}
 	a.taken = tokensAsked(a.request)
 	a.rates, err = r.throttle(a.rates, a.key.ID, asked{"tokens", a.key.TokensPerMinute, a.taken}, inbound.Caller.At)
 	return a, err
+}
+
+// session is what the client calls the session that the request belongs to.
+func (a accepted) session() string {
+	return cmp.Or(a.in.Session, billing.CleanSession(a.request.Session()))
+}
+
+// holder is the key beside an error, where its holder may be told that it is one.
+func holder(key *billing.Key, err error) *billing.Key {
+	if errors.Is(err, billing.ErrAddress) {
+		return nil
+	}
+	return key
 }
 
 // verify is the key of the caller, fit to be used from where the caller is.
@@ -164,8 +183,8 @@ func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !key.AllowsAddress(c.From) {
-		return nil, billing.ErrAddress
+	if err := r.enter(key, c); err != nil {
+		return holder(key, err), err
 	}
 	if at := &key.Secret; r.Watch != nil && (at.Shared || at.Old()) {
 		r.Watch.Note(key, c.From, c.Agent, c.At)
@@ -176,10 +195,33 @@ func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
 // renew is the same request under the key as it is now.
 func (r *Router) renew(ctx context.Context, a accepted) (accepted, error) {
 	var err error
-	if a.key, err = r.Verifier.Refresh(ctx, a.in.Caller.Secret, a.in.Caller.At); err == nil && !a.key.AllowsAddress(a.in.Caller.From) {
-		err = billing.ErrAddress
+	if a.key, err = r.Verifier.Refresh(ctx, a.in.Caller.Secret, a.in.Caller.At); err == nil {
+		err = r.enter(a.key, a.in.Caller)
+	}
+	if err == nil {
+		err = r.ask(a)
 	}
 	return a, err
+}
+
+// bodyBytes is how many bytes the request has, as its client wrote it where that is known.
+func bodyBytes(a accepted) int64 {
+	if a.native != nil {
+		return int64(len(a.native.Body))
+	}
+	return int64(len(a.request.Body()))
+}
+
+// ask says whether the request may be made, whoever serves it.
+func (r *Router) ask(a accepted) error {
+	if a.key.Rights == nil {
+		return nil
+	}
+	return r.denied(a.key, a.key.Rights.Ask(&policy.Request{
+		Entry: a.in.Caller.entry(), Model: a.request.Model(), Features: features(a.request, a.native), MaxOutput: a.request.MaxOutput(),
+		Choices: a.request.N(), BodyBytes: bodyBytes(a), Tags: tags(a.key.Tags, a.in.Tags),
+		EndUser: a.request.EndUser(), Session: a.session(),
+	}), a.in.Caller)
 }
 
 // received is a body that was read and checked.
@@ -278,20 +320,65 @@ type route struct {
 
 // permit finds the targets of the model that was asked for and keeps those
 // that the key may use: all of them where the key may use the name that was
-// asked for, else those whose own name or model it may use.
+// asked for, else those whose own name or model it may use; and of those the ones
+// that its policies allow.
 func (r *Router) permit(key *billing.Key, asked string) (route, error) {
 	targets, pinned, ok := r.Catalogue.Resolve(asked)
 	if !ok {
-		return route{}, &ModelError{Asked: asked, Nearest: r.Catalogue.Nearest(asked, key.AllowsModel)}
+		may := func(name string) bool { return r.names(key, name) }
+		return route{}, &ModelError{Asked: asked, Nearest: r.Catalogue.Nearest(asked, may)}
 	}
-	if key.AllowsModel(asked) {
-		return route{targets: targets, pinned: pinned}, nil
+	if !key.AllowsModel(asked, r.o.Groups) {
+		targets = slices.DeleteFunc(slices.Clone(targets), func(t providers.Target) bool {
+			return !key.AllowsModel(t.Name(), r.o.Groups) && !key.AllowsModel(t.Model, r.o.Groups)
+		})
+		if len(targets) == 0 {
+			return route{}, &ForbiddenModelError{Asked: asked, Allowed: key.Models}
+		}
 	}
-	targets = slices.DeleteFunc(slices.Clone(targets), func(t providers.Target) bool {
-		return !key.AllowsModel(t.Name()) && !key.AllowsModel(t.Model)
+	targets, err := r.permitted(key, asked, targets)
+	return route{targets: targets, pinned: pinned}, err
+}
+
+// permitted are the targets that the policies of a key allow: the same list where that
+// is all of them. It is an error if there are none.
+func (r *Router) permitted(key *billing.Key, asked string, targets []providers.Target) ([]providers.Target, error) {
+	var first error
+	kept := targets
+	for i := range targets {
+		err := r.serves(key, asked, &targets[i])
+		switch {
+		case err != nil && first == nil:
+			first, kept = err, slices.Clone(targets[:i])
+		case err == nil && first != nil:
+			kept = append(kept, targets[i])
+		}
+	}
+	if len(kept) == 0 {
+		return nil, first
+	}
+	return kept, nil
+}
+
+// names reports whether the key may know of a name.
+func (r *Router) names(key *billing.Key, name string) bool {
+	_, _, known := r.Catalogue.Resolve(name)
+	if !known {
+		return false
+	}
+	_, err := r.permit(key, name)
+	return err == nil
+}
+
+// lists reports whether the key may use a model that is listed, and leaves of its
+// providers those that it may use.
+func (r *Router) lists(key *billing.Key, m *providers.Listing) bool {
+	rt, err := r.permit(key, m.ID)
+	if err != nil {
+		return false
+	}
+	m.Providers = slices.DeleteFunc(slices.Clone(m.Providers), func(name string) bool {
+		return !slices.ContainsFunc(rt.targets, func(t providers.Target) bool { return t.Provider == name })
 	})
-	if len(targets) == 0 {
-		return route{}, &ForbiddenModelError{Asked: asked, Allowed: key.Models}
-	}
-	return route{targets: targets, pinned: pinned}, nil
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/idempotency"
@@ -62,11 +63,11 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 func (r *Router) admit(ctx context.Context, a accepted) (held, error) {
 	route, err := r.permit(a.key, a.request.Model())
 	if err != nil {
-		return held{}, err
+		return held{}, r.denied(a.key, err, a.in.Caller)
 	}
 	p, err := r.plan(ctx, a, route)
 	if err != nil {
-		return held{}, err
+		return held{}, r.denied(a.key, err, a.in.Caller)
 	}
 	return r.hold(ctx, p)
 }
@@ -129,6 +130,7 @@ func refusalWord(err error) string {
 		{"model", is[*ModelError](err) || is[*ForbiddenModelError](err)},
 		{"request", is[*chat.FieldError](err) || is[*plan.AbilityError](err) || is[*plan.ContextError](err) || is[*plan.TightError](err) ||
 			unfit(err)},
+		{"policy", is[*policy.Denied](err)},
 		{"unpriced", is[*plan.UnpricedError](err)},
 		{"member", is[*plan.MemberError](err)},
 		{"duplicate", is[*idempotency.DuplicateError](err)},

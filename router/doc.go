@@ -8,7 +8,7 @@
 //
 //	inbound.go, errors.go, parts.go    what goes in and out
 //	holds.go, router.go                the Router, its holds and what it asks of keys
-//	accept.go                          may it be answered?
+//	rights.go, accept.go               may it be answered?
 //	plan.go                            by whom?
 //	hold.go                            is it affordable?
 //	send.go                            the calls

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"cmp"
 	"context"
 	"errors"
 
@@ -12,7 +11,7 @@ import (
 // facts are what the rows of a request say beside usage and cost: the same for
 // all of its attempts.
 func (r *Router) facts(ctx context.Context, a accepted) (row billing.Spend, err error) {
-	row.Session = cmp.Or(a.in.Session, billing.CleanSession(a.request.Session()))
+	row.Session = a.session()
 	n := int64(len(a.request.Body()))
 	row.BytesIn = &n
 	if r.Fingerprint == nil {
@@ -91,22 +90,6 @@ func measure(p planned, most int, facts billing.Spend) *meter.Meter {
 			Session: facts.Session, BytesIn: facts.BytesIn, Fingerprint: facts.Fingerprint, Prefixes: facts.Prefixes,
 		},
 	}
-}
-
-// tags are the key's with the caller's below them: a caller may describe a
-// request, but who pays for it is the key's alone.
-func tags(keys, callers map[string]string) map[string]string {
-	if len(keys) == 0 {
-		return callers
-	}
-	all := make(map[string]string, len(keys)+len(callers))
-	for k, v := range callers {
-		all[k] = v
-	}
-	for k, v := range keys {
-		all[k] = v
-	}
-	return all
 }
 
 // reserve takes a hold of what the dearest of the candidates may cost by m.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/limit"
@@ -17,6 +18,9 @@ type Caller struct {
 	From   netip.Addr
 	Agent  string // as the client calls itself
 	At     time.Time
+	// Endpoint is what is called. Origin and Referer are those of a browser's page.
+	Endpoint        policy.Endpoint
+	Origin, Referer string
 }
 
 // Inbound is one request as the server hands it over.
@@ -77,6 +81,7 @@ type Options struct {
 	Linger         time.Duration // how long a stream is read on after its client has gone; default 80 ms
 	IdempotencyTTL time.Duration // how long an answer is kept for whoever asks again; default 24 h
 	Requests       chat.Limits   // what a request may hold
+	Groups         policy.Groups // of models, as keys and policies name them
 	Clock          func() time.Time
 	// Random is a number from 0 to n-1, by which credentials share calls; default
 	// rand.Int64N.

@@ -31,6 +31,12 @@ type Parts struct {
 	Idempotency idempotency.Store // nil keeps no answers
 	Background  *limit.Calls      // nil finishes no call without its client
 	Fingerprint Fingerprint       // nil makes none
+	Denials     Denials           // nil counts none
+}
+
+// Denials counts what policies have refused, by their rules.
+type Denials interface {
+	Add(key billing.KeyID, rule string, at time.Time)
 }
 
 // Fingerprint tells requests of a project that are the same, or begin alike.

@@ -103,7 +103,7 @@ func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error
 	defer free()
 	in := plan.Input{
 		Operation: a.in.Operation, Request: a.request, Native: a.native, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
-		MaxOutput:  r.o.MaxOutput,
+		MaxOutput: lesser(r.o.MaxOutput, a.key.Rights.MaxOutput()), MaxPrompt: a.key.Rights.MaxPrompt(),
 		NeedsPrice: a.key.NeedsPrice(), Rights: r.rights(a.key), Pinned: rt.pinned, Offers: r.offers(a.request, rt.targets, a.origin,
 			a.in.Caller.At),
 	}
@@ -117,7 +117,7 @@ func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error
 // rights is what requests of a key may hold.
 func (r *Router) rights(key *billing.Key) providers.Rights {
 	return providers.Rights{
-		Budget: key.Bounded(), Models: len(key.Models) > 0, Stored: key.AllowProviderObjects, Allow: r.o.AllowMembers,
+		Budget: key.Bounded(), Models: len(key.Models) > 0 || key.Rights.Chooses(), Stored: key.AllowProviderObjects, Allow: r.o.AllowMembers,
 		Strict: r.o.RefuseMembers,
 	}
 }
@@ -149,7 +149,15 @@ func (r *Router) judge(p planned) (planned, error) {
 	if down := (*plan.UnhealthyError)(nil); errors.As(err, &down) {
 		return p, &FailedError{RetryAfter: down.RetryAfter, RateLimited: down.RateLimited}
 	}
-	return p, err
+	return p, overPrompt(p.accepted.key, err)
+}
+
+// lesser is the lesser of two limits, of which 0 is none.
+func lesser(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // offers are targets as they are now, with bounds of the prompt.

@@ -22,7 +22,7 @@ func (r *Router) Count(ctx context.Context, inbound Inbound) (tokens.Estimate, e
 	r.rerate(a.key, a.taken, 0)
 	rt, err := r.permit(a.key, a.request.Model())
 	if err != nil {
-		return tokens.Estimate{}, err
+		return tokens.Estimate{}, r.denied(a.key, err, inbound.Caller)
 	}
 	free, err := r.turn(ctx, a.key.ID, len(a.request.Body()))
 	if err != nil {
@@ -38,12 +38,14 @@ func (r *Router) Models(ctx context.Context, c Caller) ([]providers.Listing, err
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(r.Catalogue.Models(), func(m providers.Listing) bool {
-		return key.NeedsPrice() && m.Prompt == nil && m.Completion == nil || !key.AllowsModel(m.ID) && !slices.ContainsFunc(m.Providers,
-			func(p string) bool {
-				return key.AllowsModel(p + "/" + m.ID)
-			})
-	}), nil
+	all := r.Catalogue.Models()
+	list := all[:0]
+	for _, m := range all {
+		if priced := m.Prompt != nil || m.Completion != nil; (priced || !key.NeedsPrice()) && r.lists(key, &m) {
+			list = append(list, m)
+		}
+	}
+	return list, nil
 }
 
 // Self is a key and how its budgets stand.

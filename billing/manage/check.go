@@ -144,6 +144,12 @@ func (a Actions) checkModels(models []string) error {
 			faults = append(faults, invalid(field, "must be plain text of 1 to %d bytes", maxModel))
 			continue
 		}
+		if group, named := strings.CutPrefix(m, "@"); named {
+			if a.groups() != nil && a.groups()[group] == nil {
+				faults = append(faults, invalid(field, "is a group %q, which model_groups of the configuration lacks", m))
+			}
+			continue
+		}
 		if a.KnownModel == nil || m == "*" {
 			continue
 		}

@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 )
 
 // KeyRequest is a key that somebody asks for.
@@ -152,7 +154,13 @@ func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, 
 	p, err := a.project(ctx, r, by)
 	k.ProjectID, k.Project, k.TeamID, k.Team = p.ID, p.Name, p.TeamID, p.Team
 	k.CostCenter, k.Environment = p.CostCenter, p.Environment
-	return k, err
+	if err != nil {
+		return k, err
+	}
+	if k.Policies, err = a.above(ctx, p); err != nil {
+		return k, err
+	}
+	return k, a.keyWithin(&k)
 }
 
 // storeKey stores a key under the hash of its secret; a zero hash is none.
@@ -279,18 +287,22 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 		return billing.Key{}, nothingSaid()
 	}
 	var to *billing.Project
+	var above policy.Layers
 	if c.Project != "" || c.Team != "" {
 		p, err := a.existingProject(ctx, c.Project, c.Team)
 		if err != nil {
 			return billing.Key{}, err
 		}
 		to = &p
+		if above, err = a.above(ctx, p); err != nil {
+			return billing.Key{}, err
+		}
 	}
 	return a.changeKey(ctx, id, c, a.note(by, "key.change", string(id)), func(k *billing.Key) error {
 		if err := notRevoked(k); err != nil {
 			return err
 		}
-		expires := k.ExpiresAt
+		expires, said := k.ExpiresAt, own(k)
 		allOf(k)
 		if c.Edit != nil {
 			c.Edit(k)
@@ -303,11 +315,16 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 					k.ID, k.Environment, to.Team, to.Name, to.Environment)}
 			}
 			k.ProjectID, k.Project, k.TeamID, k.Team, k.CostCenter = to.ID, to.Name, to.TeamID, to.Team, to.CostCenter
+			k.Policies.Team, k.Policies.Project = above.Team, above.Project
+		}
+		var wider error
+		if to != nil || !reflect.DeepEqual(said, own(k)) {
+			wider = a.keyWithin(k)
 		}
 		if k.ExpiresAt.Equal(expires) {
-			return a.check(k)
+			return errors.Join(a.check(k), wider)
 		}
-		return errors.Join(a.check(k), checkExpiry(k.ExpiresAt, a.now()))
+		return errors.Join(a.check(k), wider, checkExpiry(k.ExpiresAt, a.now()))
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
 )
 
@@ -23,6 +24,9 @@ type Actions struct {
 	// KnownModel reports whether a key may be limited to name, and if not, what
 	// is near. Nil accepts every name.
 	KnownModel func(name string) (nearest string, known bool)
+	// Groups are the groups of models that keys and policies may name. Nil knows none, and
+	// accepts every name.
+	Groups func() policy.Groups
 	// SinkNames are where secrets may be delivered to.
 	SinkNames []string
 	Roles     rbac.Roles       // nil are those that are built in
@@ -45,4 +49,11 @@ func (a Actions) now() time.Time {
 		return time.Now().UTC()
 	}
 	return a.Clock().UTC()
+}
+
+func (a Actions) groups() policy.Groups {
+	if a.Groups == nil {
+		return nil
+	}
+	return a.Groups()
 }

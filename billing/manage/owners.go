@@ -197,6 +197,10 @@ func (a Actions) ChangeProject(ctx context.Context, ref string, c OwnerChange, b
 		}
 		if c.Team != nil {
 			p.TeamID, p.Team, p.CostCenter = team.ID, team.Name, team.CostCenter
+			if err := errors.Join(within(a.groups(), p.Policy, team.Policy),
+				a.keysWithin(ctx, billing.KeyFilter{Project: p.ID}, team.Policy)); err != nil {
+				return err
+			}
 		}
 		return notArchived("project", p.Name, p.ArchivedAt)
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 )
 
 // KeyView is a key in JSON.
@@ -48,6 +49,7 @@ type KeyView struct {
 	RotateEvery          string            `json:"rotate_every"`
 	RotatedAt            *string           `json:"rotated_at"` // when its newest secret was made
 	RotationDueAt        *string           `json:"rotation_due_at"`
+	Policy               *policy.Policy    `json:"policy"` // its own; null: none
 	Version              int64             `json:"version"`
 }
 
@@ -96,6 +98,7 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 		Models: k.Models, AllowUnpriced: k.AllowUnpriced, AllowProviderObjects: k.AllowProviderObjects,
 		Tags: k.Tags, Budgets: []BudgetView{},
 		Limits:    Limits{positive(k.RequestsPerMinute), positive(k.TokensPerMinute)},
+		Policy:    k.Policies.Key,
 		CreatedBy: k.CreatedBy, CreatedAt: Instant(k.CreatedAt), ExpiresAt: Instant(k.ExpiresAt),
 		StoppedAt: Instant(k.StoppedAt), OverrunTokens: k.Overrun.Tokens, OverrunUSD: k.Overrun.Money.Short(),
 		EnabledAt: Instant(k.EnabledAt), EnabledBy: k.EnabledBy, EnabledReason: k.EnabledReason,
@@ -188,33 +191,35 @@ func positive(n int64) *int64 {
 
 // TeamView is a team in JSON.
 type TeamView struct {
-	ID         string  `json:"id"`
-	Name       string  `json:"name"`
-	CostCenter string  `json:"cost_center"`
-	OwnerEmail *string `json:"owner_email"`
-	CreatedAt  *string `json:"created_at"`
-	ArchivedAt *string `json:"archived_at"`
+	ID         string         `json:"id"`
+	Name       string         `json:"name"`
+	CostCenter string         `json:"cost_center"`
+	OwnerEmail *string        `json:"owner_email"`
+	CreatedAt  *string        `json:"created_at"`
+	ArchivedAt *string        `json:"archived_at"`
+	Policy     *policy.Policy `json:"policy"` // of all keys below; null: none
 }
 
 // ProjectView is a project in JSON.
 type ProjectView struct {
-	ID          string  `json:"id"`
-	Name        string  `json:"name"`
-	Team        Named   `json:"team"`
-	CostCenter  string  `json:"cost_center"`
-	Environment string  `json:"environment"`
-	CreatedAt   *string `json:"created_at"`
-	ArchivedAt  *string `json:"archived_at"`
+	ID          string         `json:"id"`
+	Name        string         `json:"name"`
+	Team        Named          `json:"team"`
+	CostCenter  string         `json:"cost_center"`
+	Environment string         `json:"environment"`
+	CreatedAt   *string        `json:"created_at"`
+	ArchivedAt  *string        `json:"archived_at"`
+	Policy      *policy.Policy `json:"policy"` // of its keys; null: none
 }
 
 // ViewTeam is a team as it is shown.
 func ViewTeam(t billing.Team) TeamView {
-	return TeamView{t.ID, t.Name, t.CostCenter, TextOrNull(t.OwnerEmail), Instant(t.CreatedAt), Instant(t.ArchivedAt)}
+	return TeamView{t.ID, t.Name, t.CostCenter, TextOrNull(t.OwnerEmail), Instant(t.CreatedAt), Instant(t.ArchivedAt), t.Policy}
 }
 
 // ViewProject is a project as it is shown.
 func ViewProject(p billing.Project) ProjectView {
-	return ProjectView{p.ID, p.Name, Named{p.TeamID, p.Team}, p.CostCenter, p.Environment, Instant(p.CreatedAt), Instant(p.ArchivedAt)}
+	return ProjectView{p.ID, p.Name, Named{p.TeamID, p.Team}, p.CostCenter, p.Environment, Instant(p.CreatedAt), Instant(p.ArchivedAt), p.Policy}
 }
 
 // TextOrNull is s, or null where it is empty.

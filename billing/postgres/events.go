@@ -44,8 +44,8 @@ func eventArgs(events []billing.Event) []any {
 	return []any{texts[0], times, texts[1], texts[2], texts[3], texts[4], texts[5]}
 }
 
-// writeEvents writes events that nothing else is written with.
-func (s *Store) writeEvents(ctx context.Context, events ...billing.Event) error {
+// WriteEvents implements billing.EventLog.
+func (s *Store) WriteEvents(ctx context.Context, events ...billing.Event) error {
 	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, writeEventsSQL, eventArgs(events)...)
 		return err

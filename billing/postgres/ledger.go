@@ -80,7 +80,7 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 	var refused *billing.QuotaError
 	if errors.As(err, &refused) {
 		if e, first := s.denials.Event(h, refused, now); first {
-			_ = s.writeEvents(detached, e) // the refusal stands whether it is written down or not
+			_ = s.WriteEvents(detached, e) // the refusal stands whether it is written down or not
 		}
 	}
 	return balances, err

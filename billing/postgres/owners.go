@@ -40,12 +40,12 @@ func mustExist(ctx context.Context, tx pgx.Tx, scope billing.Scope, id string) e
 }
 
 const (
-	teamSQL       = "SELECT id, name, cost_center, owner_email, created_at, archived_at FROM teams"
+	teamSQL       = "SELECT id, name, cost_center, owner_email, created_at, archived_at, policy FROM teams"
 	findTeamSQL   = teamSQL + " WHERE archived_at IS NULL AND (id = $1 OR name = $2 AND $1 = '')"
 	createTeamSQL = "INSERT INTO teams (id, name, cost_center) VALUES ($1, $2, $3)"
 
 	projectSQL = `
-SELECT p.id, p.name, p.team_id, t.name, t.cost_center, p.environment, p.created_at, p.archived_at
+SELECT p.id, p.name, p.team_id, t.name, t.cost_center, p.environment, p.created_at, p.archived_at, p.policy
   FROM projects p JOIN teams t ON t.id = p.team_id`
 	findProjectSQL   = projectSQL + " WHERE p.archived_at IS NULL AND p.team_id = $1 AND p.name = $2"
 	createProjectSQL = "INSERT INTO projects (id, team_id, name, environment) VALUES ($1, $2, $3, $4)"
@@ -132,7 +132,7 @@ func one[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql strin
 func scanTeam(row pgx.CollectableRow) (billing.Team, error) {
 	var t billing.Team
 	var archived *time.Time
-	err := row.Scan(&t.ID, &t.Name, &t.CostCenter, &t.OwnerEmail, &t.CreatedAt, &archived)
+	err := row.Scan(&t.ID, &t.Name, &t.CostCenter, &t.OwnerEmail, &t.CreatedAt, &archived, &t.Policy)
 	t.CreatedAt, t.ArchivedAt = t.CreatedAt.UTC(), utc(archived)
 	return t, err
 }
@@ -140,7 +140,7 @@ func scanTeam(row pgx.CollectableRow) (billing.Team, error) {
 func scanProject(row pgx.CollectableRow) (billing.Project, error) {
 	var p billing.Project
 	var archived *time.Time
-	err := row.Scan(&p.ID, &p.Name, &p.TeamID, &p.Team, &p.CostCenter, &p.Environment, &p.CreatedAt, &archived)
+	err := row.Scan(&p.ID, &p.Name, &p.TeamID, &p.Team, &p.CostCenter, &p.Environment, &p.CreatedAt, &archived, &p.Policy)
 	p.CreatedAt, p.ArchivedAt = p.CreatedAt.UTC(), utc(archived)
 	return p, err
 }

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	updateTeamSQL = "UPDATE teams SET name = $2, cost_center = $3, owner_email = $4, archived_at = $5 WHERE id = $1"
+	updateTeamSQL = "UPDATE teams SET name = $2, cost_center = $3, owner_email = $4, archived_at = $5, policy = $6 WHERE id = $1"
 	// updateProjectSQL leaves the team and the environment: secrets say which it is.
-	updateProjectSQL = "UPDATE projects SET name = $2, team_id = $3, archived_at = $4 WHERE id = $1"
+	updateProjectSQL = "UPDATE projects SET name = $2, team_id = $3, archived_at = $4, policy = $5 WHERE id = $1"
 
 	archiveProjectsSQL = "UPDATE projects SET archived_at = $2 WHERE team_id = $1 AND archived_at IS NULL"
 	// archiveKeysSQL ends the keys below a scope.
@@ -45,7 +45,7 @@ func (s *Store) UpdateTeam(ctx context.Context, id string, change func(*billing.
 			return err
 		}
 		if _, err := tx.Exec(ctx, updateTeamSQL, id, billing.CleanText(t.Name), billing.CleanText(t.CostCenter),
-			billing.CleanText(t.OwnerEmail), orNull(t.ArchivedAt)); err != nil {
+			billing.CleanText(t.OwnerEmail), orNull(t.ArchivedAt), t.Policy); err != nil {
 			return err
 		}
 		if was.ArchivedAt.IsZero() && !t.ArchivedAt.IsZero() {
@@ -85,7 +85,7 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*billi
 		if _, err := tx.Exec(ctx, raiseSQL, billing.ScopeProject, id); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, updateProjectSQL, id, billing.CleanText(p.Name), p.TeamID, orNull(p.ArchivedAt)); err != nil {
+		if _, err := tx.Exec(ctx, updateProjectSQL, id, billing.CleanText(p.Name), p.TeamID, orNull(p.ArchivedAt), p.Policy); err != nil {
 			return err
 		}
 		if was.ArchivedAt.IsZero() && !p.ArchivedAt.IsZero() {

@@ -28,6 +28,11 @@ func (s *Store) tell(ctx context.Context, tx *session, events ...billing.Event) 
 	return nil
 }
 
+// WriteEvents implements billing.EventLog.
+func (s *Store) WriteEvents(ctx context.Context, events ...billing.Event) error {
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error { return s.tell(ctx, tx, events...) })
+}
+
 // pruneNotices leaves much for the next time, so that nobody waits long.
 const pruneNotices = `DELETE FROM events WHERE id IN (SELECT id FROM events WHERE recorded_at < ? ORDER BY recorded_at LIMIT 5000)`
 

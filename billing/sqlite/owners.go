@@ -8,13 +8,15 @@ import (
 	"tallyroute/billing"
 )
 
-const selectProjects = `SELECT p.id, p.name, p.team_id, t.name, t.cost_center, p.environment, p.created_at, p.archived_at
+const selectProjects = `SELECT p.id, p.name, p.team_id, t.name, t.cost_center, p.environment, p.created_at, p.archived_at, p.policy
 FROM projects p
 JOIN teams t ON t.id = p.team_id
 `
 
 func projectScan(p *billing.Project) []any {
-	return []any{&p.ID, &p.Name, &p.TeamID, &p.Team, &p.CostCenter, &p.Environment, instant{&p.CreatedAt}, instant{&p.ArchivedAt}}
+	return []any{
+		&p.ID, &p.Name, &p.TeamID, &p.Team, &p.CostCenter, &p.Environment, instant{&p.CreatedAt}, instant{&p.ArchivedAt}, orNil{&p.Policy},
+	}
 }
 
 const (
@@ -92,14 +94,21 @@ func (s *Store) ensureTeam(ctx context.Context, tx *session, p *billing.Project)
 	return err
 }
 
-const selectTeams = `SELECT id, name, cost_center, owner_email, created_at, archived_at FROM teams ORDER BY name, id`
+const (
+	teamColumns = `SELECT id, name, cost_center, owner_email, created_at, archived_at, policy FROM teams `
+	selectTeams = teamColumns + `ORDER BY name, id`
+)
+
+func teamScan(t *billing.Team) []any {
+	return []any{&t.ID, &t.Name, &t.CostCenter, &t.OwnerEmail, instant{&t.CreatedAt}, instant{&t.ArchivedAt}, orNil{&t.Policy}}
+}
 
 // ListTeams implements billing.Owners. They are ordered by name.
 func (s *Store) ListTeams(ctx context.Context) ([]billing.Team, error) {
 	var teams []billing.Team
 	err := s.read.rows(ctx, selectTeams, nil, func(scan scanner) error {
 		var t billing.Team
-		err := scan(&t.ID, &t.Name, &t.CostCenter, &t.OwnerEmail, instant{&t.CreatedAt}, instant{&t.ArchivedAt})
+		err := scan(teamScan(&t)...)
 		teams = append(teams, t)
 		return err
 	})
@@ -141,12 +150,12 @@ func wantScope(ctx context.Context, tx *session, scope billing.Scope, id string)
 }
 
 const (
-	whereTeam     = `SELECT id, name, cost_center, owner_email, created_at, archived_at FROM teams WHERE id = ?`
+	whereTeam     = `WHERE id = ?`
 	whereProject  = `WHERE p.id = ?`
 	teamNamed     = `SELECT count(*) FROM teams WHERE name = ? AND id <> ? AND archived_at IS NULL`
 	projectNamed  = `SELECT count(*) FROM projects WHERE team_id = ? AND name = ? AND id <> ? AND archived_at IS NULL`
-	updateTeam    = `UPDATE teams SET name = ?, cost_center = ?, owner_email = ?, archived_at = ? WHERE id = ?`
-	updateProject = `UPDATE projects SET name = ?, team_id = ?, archived_at = ? WHERE id = ?`
+	updateTeam    = `UPDATE teams SET name = ?, cost_center = ?, owner_email = ?, archived_at = ?, policy = ? WHERE id = ?`
+	updateProject = `UPDATE projects SET name = ?, team_id = ?, archived_at = ?, policy = ? WHERE id = ?`
 	archiveBelow  = `UPDATE projects SET archived_at = ? WHERE team_id = ? AND archived_at IS NULL`
 	archiveKeysOf = `UPDATE api_keys SET archived_at = ?2, revoked_at = coalesce(revoked_at, ?2),
   revoked_reason = CASE WHEN revoked_at IS NULL THEN ?3 ELSE revoked_reason END, version = version + 1
@@ -161,8 +170,7 @@ func (s *Store) UpdateTeam(ctx context.Context, id string, change func(*billing.
 ) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		t = billing.Team{}
-		found, err := tx.row(ctx, whereTeam, []any{id}, &t.ID, &t.Name, &t.CostCenter, &t.OwnerEmail, instant{&t.CreatedAt},
-			instant{&t.ArchivedAt})
+		found, err := tx.row(ctx, teamColumns+whereTeam, []any{id}, teamScan(&t)...)
 		if err == nil && !found {
 			err = &billing.NotFoundError{What: "team", ID: id}
 		}
@@ -177,7 +185,7 @@ func (s *Store) UpdateTeam(ctx context.Context, id string, change func(*billing.
 			return err
 		}
 		if _, err := tx.exec(ctx, updateTeam, billing.CleanText(t.Name), billing.CleanText(t.CostCenter), billing.CleanText(t.OwnerEmail),
-			stampOrNull(t.ArchivedAt), id); err != nil {
+			stampOrNull(t.ArchivedAt), policyOrNull(t.Policy), id); err != nil {
 			return err
 		}
 		if was.ArchivedAt.IsZero() && !t.ArchivedAt.IsZero() {
@@ -220,7 +228,7 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*billi
 			p.ArchivedAt.IsZero() {
 			return err
 		}
-		if _, err := tx.exec(ctx, updateProject, billing.CleanText(p.Name), p.TeamID, stampOrNull(p.ArchivedAt), id); err != nil {
+		if _, err := tx.exec(ctx, updateProject, billing.CleanText(p.Name), p.TeamID, stampOrNull(p.ArchivedAt), policyOrNull(p.Policy), id); err != nil {
 			return err
 		}
 		if was.ArchivedAt.IsZero() && !p.ArchivedAt.IsZero() {

@@ -15,6 +15,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 )
 
 // session runs statements, each of which is prepared once. Its errors have been
@@ -394,6 +395,18 @@ func (j jsonText) Scan(v any) error {
 		return nil // as it was when it was written: nothing
 	}
 	return json.Unmarshal([]byte(s), j.to)
+}
+
+// policyOrNull is the JSON of a policy, NULL where there is none.
+func policyOrNull(p *policy.Policy) any {
+	if p == nil {
+		return nil
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return "null" // texts and numbers always have a JSON form
+	}
+	return billing.CleanText(string(b))
 }
 
 // asJSON encodes what cannot fail to be encoded: texts and their containers.

@@ -20,6 +20,7 @@ type grammar struct {
 	Teams      teamsCommand      `cmd:"" help:"Create, list, change and archive teams."`
 	Projects   projectsCommand   `cmd:"" help:"Create, list, change and archive projects."`
 	Budgets    budgetsCommand    `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
+	Policy     policyCommand     `cmd:"" help:"What the keys of a team, of a project, or one key may do; try a request."`
 	Providers  providersCommand  `cmd:"" help:"Providers, and how they have been behaving."`
 	Models     modelsCommand     `cmd:"" help:"Who serves a model, and at what price."`
 	Catalogue  catalogueCommand  `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`

@@ -263,7 +263,7 @@ func (b *builder) target(p Provider) providers.Target {
 		Credentials: several,
 		Provider:    p.Name, BaseURL: p.BaseURL, Adapter: adapter, Auth: b.auth(p.Auth), Header: header,
 		Quirks: p.Quirks.Over(adapter.Quirks),
-		Weight: p.Weight, Private: p.Private,
+		Weight: p.Weight, Environments: p.Environments, Private: p.Private,
 		Billing: p.Billing, TokensPerSecond: p.TokensPerSecond,
 	}
 }

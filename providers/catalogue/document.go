@@ -41,23 +41,37 @@ func (d document) read(path string, n node) {
 	})
 	d.member(path, n, "adapter", scalar(d.reader, &p.Adapter, oneOf(adapterNames()...))) // models go by it
 	d.object(path, n, map[string]read{
-		"name":        done,
-		"display":     scalar(d.reader, &p.Display, plain),
-		"adapter":     done,
-		"base_url":    scalar(d.reader, &p.BaseURL, plain),
-		"variables":   d.variables,
-		"private":     scalar(d.reader, &p.Private, yesNo),
-		"api_key":     scalar(d.reader, &p.Auth.Secret, credential),
-		"auth":        d.auth,
-		"credentials": d.credentials,
-		"headers":     d.headers,
-		"quirks":      d.quirks(&p.Quirks),
-		"timeouts":    d.timeouts(&d.p.Timeouts),
-		"billing":     d.billing,
-		"weight":      scalar(d.reader, &p.Weight, between(0, 1000)),
-		"fees":        d.fees(&p.Fees),
-		"models":      d.list(d.model),
+		"name":         done,
+		"display":      scalar(d.reader, &p.Display, plain),
+		"adapter":      done,
+		"base_url":     scalar(d.reader, &p.BaseURL, plain),
+		"variables":    d.variables,
+		"private":      scalar(d.reader, &p.Private, yesNo),
+		"api_key":      scalar(d.reader, &p.Auth.Secret, credential),
+		"auth":         d.auth,
+		"credentials":  d.credentials,
+		"headers":      d.headers,
+		"quirks":       d.quirks(&p.Quirks),
+		"timeouts":     d.timeouts(&d.p.Timeouts),
+		"billing":      d.billing,
+		"weight":       scalar(d.reader, &p.Weight, between(0, 1000)),
+		"environments": d.environments,
+		"fees":         d.fees(&p.Fees),
+		"models":       d.list(d.model),
 	})
+}
+
+// environments reads those of the keys that a provider is for.
+func (d document) environments(path string, n node) {
+	d.p.Environments = nil
+	d.list(func(path string, n node) {
+		var one string
+		scalar(d.reader, &one, oneOf("prod", "staging", "dev"))(path, n)
+		d.p.Environments = append(d.p.Environments, one)
+	})(path, n)
+	if len(d.p.Environments) == 0 {
+		d.fault(path, "want at least one environment")
+	}
 }
 
 // credentials reads several credentials in place of the one or those before.

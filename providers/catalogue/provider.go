@@ -30,7 +30,8 @@ type Provider struct {
 	Billing     providers.Billing
 	// TokensPerSecond is that of the models that do not say.
 	TokensPerSecond int64
-	Weight          int // 0 takes no traffic
+	Weight          int      // 0 takes no traffic
+	Environments    []string // of the keys that it is for; nil is all
 	Fees            []Fees
 	Models          []Model
 }

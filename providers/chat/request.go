@@ -237,3 +237,31 @@ func Idle(name, value []byte) bool {
 	}
 	return slices.Contains(values, string(bytes.TrimPrefix(jsonraw.Compact(value), []byte("-"))))
 }
+
+// thinks are the members by which a request asks for reasoning, at any provider.
+var thinks = [...]string{
+	"reasoning_effort", "reasoning", "thinking", "thinking_config", "thinking_budget", "enable_thinking", "include_reasoning",
+	"reasoning_format", "chat_template_kwargs",
+}
+
+// Reasons reports a request that asks for reasoning.
+func (r *Request) Reasons() bool {
+	return slices.ContainsFunc(thinks[:], func(name string) bool { return asks(r.Get(name)) }) ||
+		bytes.Contains(r.Get("extra_body"), []byte("think"))
+}
+
+// AsksForReasoning reports a member at the top of a request that asks for reasoning.
+func AsksForReasoning(name string, value []byte) bool {
+	return slices.Contains(thinks[:], name) && asks(value)
+}
+
+// asks reports a value that is more than a refusal: null, false, "none", 0, or an object
+// that is disabled.
+func asks(raw []byte) bool {
+	raw = jsonraw.Present(raw)
+	if index, ok := jsonraw.IndexOf(raw); ok {
+		return string(index.Get("type")) != `"disabled"` && string(index.Get("enabled")) != "false" &&
+			string(index.Get("effort")) != `"none"` && string(index.Get("enable_thinking")) != "false"
+	}
+	return raw != nil && !slices.Contains([]string{"false", `"none"`, "0"}, string(raw))
+}

@@ -156,9 +156,11 @@ func TestDocumentIsServedWithEveryRoute(t *testing.T) {
 
 // bodies are valid inputs of the operations that have one.
 var bodies = map[string]string{
-	"createKey":      checkout,
-	"changeKey":      `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],"expires_at":null}`,
-	"revokeKey":      `{"reason":"r"}`,
+	"createKey":    checkout,
+	"changeKey":    `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],"expires_at":null}`,
+	"revokeKey":    `{"reason":"r"}`,
+	"setKeyPolicy": policyBody, "setTeamPolicy": policyBody, "setProjectPolicy": policyBody,
+	"tryPolicy":      `{"endpoint":"chat","model":"m","features":["tools"],"tags":{"a":"b"},"from":"10.0.0.1","at":"2026-11-02T09:00:00Z"}`,
 	"enableKey":      `{"reason":"r"}`,
 	"disableKey":     `{"reason":"r"}`,
 	"archiveKey":     `{"reason":"r"}`,
@@ -192,6 +194,11 @@ var bodies = map[string]string{
 	"grantRole":        `{"role":"auditor","scope":"org","expires_in":"24h","approved_by":"bob","reason":"r"}`,
 	"createAdminToken": `{"name":"laptop","expires_in":"24h"}`,
 }
+
+// policyBody replaces a policy.
+const policyBody = `{"policy":{"endpoints":["chat"],"features":["stream"],"max_output_tokens":100,` +
+	`"hours":[{"days":["mon"],"from":"08:00","until":"18:00","zone":"Europe/Berlin"}],` +
+	`"conditions":[{"name":"c","must":"key.team != 'x'"}]},"replaces":"none","reason":"r"}`
 
 // TestBodiesThatViolateTheDocumentAreRefused changes every member of every body to what
 // the document does not allow.
@@ -296,6 +303,13 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("PUT", "/keys/"+key+"/sink", `{"sink":"files","place":"a/key"}`)
 	ask("GET", "/sinks", "")
 	ask("DELETE", "/keys/"+key+"/sink", "")
+	ask("PUT", "/keys/"+key+"/policy", policyBody)
+	if got := ask("GET", "/keys/"+key+"/policy", ""); !strings.Contains(got.text, "max_output_tokens") {
+		t.Errorf("the policy is %s", got.text)
+	}
+	if got := ask("POST", "/keys/"+key+"/policy/try", `{"endpoint":"embeddings"}`); got.v["rule"] != "key.endpoints" {
+		t.Errorf("tried: %s", got.text)
+	}
 	ask("POST", "/keys/"+key+"/revoke", `{"reason":"lost"}`)
 	ask("POST", "/keys/revoke", `{"secret":"`+secret+`","reason":"leaked"}`)
 	ask("POST", "/keys/"+key+"/archive", "")
@@ -306,10 +320,14 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("PATCH", "/teams/t2", `{"name":"t3","cost_center":"CC-1"}`)
 	ask("PATCH", "/teams/t3", `{"name":"t2"}`)
 	ask("GET", "/teams", "")
+	ask("PUT", "/teams/t2/policy", policyBody)
+	ask("GET", "/teams/t2/policy", "")
 	ask("POST", "/projects", `{"name":"p2","team":"t2"}`)
 	ask("GET", "/projects", "")
 	project := ask("POST", "/projects", `{"name":"p3","team":"t2"}`).v["id"].(string)
 	ask("PATCH", "/projects/"+project, `{"name":"p4"}`)
+	ask("PUT", "/projects/"+project+"/policy", policyBody)
+	ask("GET", "/projects/"+project+"/policy", "")
 	ask("POST", "/projects/"+project+"/archive", "")
 	ask("POST", "/teams/t2/archive", `{"reason":"over"}`)
 	budget := ask("POST", "/budgets", `{"scope":"org","usd":"100"}`).v["id"].(string)

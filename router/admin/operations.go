@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
 )
 
 const (
@@ -41,6 +42,13 @@ func operations() []operation {
 		does("topUpKey", post, "/keys/:id/top-up", "Add to the budget of a key that is spent once.", topUpKey),
 		does("findKey", post, "/keys/find", "Say whose key a secret is.", findKey),
 		does("revokeSecret", post, "/keys/revoke", "Revoke the key of a secret that leaked.", revokeSecret),
+		does("getKeyPolicy", get, "/keys/:id/policy", "What a key may do, and the policies above it.", getPolicy(policy.Key)),
+		does("setKeyPolicy", put, "/keys/:id/policy", "Replace the policy of a key.", setPolicy(policy.Key)),
+		does("tryPolicy", post, "/keys/:id/policy/try", "Say whether a key may make a request, and which rule refuses it.", tryPolicy),
+		does("getTeamPolicy", get, "/teams/:id/policy", "What the keys of a team may do.", getPolicy(policy.Team)),
+		does("setTeamPolicy", put, "/teams/:id/policy", "Replace the policy of a team.", setPolicy(policy.Team)),
+		does("getProjectPolicy", get, "/projects/:id/policy", "What the keys of a project may do.", getPolicy(policy.Project)),
+		does("setProjectPolicy", put, "/projects/:id/policy", "Replace the policy of a project.", setPolicy(policy.Project)),
 		does("listTeams", get, "/teams", "List teams.", listTeams),
 		does("createTeam", post, "/teams", "Make a team with its first project.", createTeam).createsOrFinds(),
 		does("changeTeam", patch, "/teams/:id", "Rename a team, by its id or name, or change its cost center or owner.", changeTeam),

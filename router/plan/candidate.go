@@ -55,6 +55,7 @@ const (
 	CannotDo
 	TooLong
 	TooTight
+	OverPrompt
 	Unpriced
 	Barred
 	Unhealthy

@@ -22,6 +22,7 @@ type Input struct {
 	Strategy         Strategy
 	DefaultMaxOutput int64 // tokens of output, where neither client nor model has a bound
 	MaxOutput        int64 // tokens of output, where the client has no bound; 0 is the model's own
+	MaxPrompt        int64 // tokens of the prompt, as the key's policies allow; 0 is no limit
 	NeedsPrice       bool  // an unpriced target may not be taken
 	Rights           providers.Rights
 	Pinned           bool // the client named the provider
@@ -94,6 +95,10 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	if c.Price.MinInput > 0 && !c.Exact && !in.Counted {
 		sure = false // dearer only because the bound is so high, perhaps
 	}
+	over := in.MaxPrompt > 0 && c.Prompt > in.MaxPrompt
+	if over && !c.Exact && !in.Counted {
+		sure = false
+	}
 	c.Output = min(c.MaxOutput, assumedOutput) * in.Request.N()
 	c.Cost = c.cost(c.Prompt)
 	switch missing := lacks(c.Target, in.Operation, in.Request.Needs()); {
@@ -105,6 +110,8 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 		c.Why, c.Excluded = TooTight, "takes no bound of the output below "+strconv.FormatInt(c.Target.LeastOutput(), 10)
 	case in.Operation.HasOutput() && c.MaxOutput < in.least(c.Target):
 		c.Why, c.Excluded = TooLong, "the prompt is too long for its context"
+	case over:
+		c.Why, c.Excluded = OverPrompt, "the prompt is longer than the key's policies allow"
 	case !c.Priced && in.NeedsPrice:
 		c.Why, c.Excluded = Unpriced, "no price is known"
 	case c.bar != nil:

@@ -36,6 +36,17 @@ func (e *ContextError) Error() string {
 	return fmt.Sprintf("router: %d prompt and %d output tokens exceed the %d of %s", e.Prompt, e.Output, e.Context, e.Model)
 }
 
+// PromptError is a prompt that is longer than the policies of its key allow.
+type PromptError struct {
+	Tokens int64 // of the shortest that it is for any provider of the model
+	Most   int64
+}
+
+// Error gives the numbers.
+func (e *PromptError) Error() string {
+	return fmt.Sprintf("router: a prompt of %d tokens is longer than the %d that are allowed", e.Tokens, e.Most)
+}
+
 // TightError is a request without a bound of its output, for which the operator's is
 // smaller than what any provider of the model takes.
 type TightError struct {
@@ -93,6 +104,7 @@ func (p Plan) Refusal(in Input) error {
 	worst := NotExcluded
 	var barred *providers.Bar
 	var tight *TightError
+	var over *PromptError
 	tier := ""
 	for _, c := range p.Candidates {
 		worst = max(worst, c.Why)
@@ -108,6 +120,10 @@ func (p Plan) Refusal(in Input) error {
 		case TooTight:
 			if least := c.Target.LeastOutput(); tight == nil || least < tight.Least {
 				tight = &TightError{Model: req.Model(), Bound: in.wanted(c.Target), Least: least}
+			}
+		case OverPrompt:
+			if over == nil || c.Prompt < over.Tokens {
+				over = &PromptError{Tokens: c.Prompt, Most: in.MaxPrompt}
 			}
 		case Barred:
 			barred = cmp.Or(barred, c.bar)
@@ -127,6 +143,8 @@ func (p Plan) Refusal(in Input) error {
 		}
 	case TooTight:
 		return tight
+	case OverPrompt:
+		return over
 	case Unpriced:
 		return &UnpricedError{Model: req.Model(), Tier: tier}
 	case Barred:

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
 	"tallyroute/router/web"
@@ -17,8 +18,8 @@ import (
 
 var errKeyInURL = errors.New("server: key in the URL")
 
-// caller is who asks. A key that is none fails here, before any look-up.
-func (x *exchange) caller() (router.Caller, error) {
+// caller is who asks, and for what. A key that is none fails here, before any look-up.
+func (x *exchange) caller(to policy.Endpoint) (router.Caller, error) {
 	text, err := credential(x.C.Request)
 	if err != nil {
 		return router.Caller{}, err
@@ -28,7 +29,11 @@ func (x *exchange) caller() (router.Caller, error) {
 		return router.Caller{}, err
 	}
 	x.keyEnd = " (…" + secret.Last4() + ")"
-	return router.Caller{Secret: secret, From: x.from(), Agent: x.C.Request.UserAgent(), At: x.Start}, nil
+	r := x.C.Request
+	return router.Caller{
+		Secret: secret, From: x.from(), Agent: r.UserAgent(), At: x.Start,
+		Endpoint: to, Origin: r.Header.Get("Origin"), Referer: r.Referer(),
+	}, nil
 }
 
 // credential is the one key that a request carries. Two parsers that each take

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/router"
 	"tallyroute/router/web"
@@ -15,9 +16,9 @@ import (
 // explainHeader asks for the plan of the request in its answer.
 const explainHeader = "X-Tallyroute-Explain"
 
-// complete answers a request for an operation.
-func (x *exchange) complete(o providers.Operation) {
-	in, err := x.inbound()
+// complete answers a request for an operation, which came to an endpoint.
+func (x *exchange) complete(o providers.Operation, to policy.Endpoint) {
+	in, err := x.inbound(to)
 	if err != nil {
 		x.fail(err)
 		return
@@ -65,8 +66,8 @@ func (x *exchange) describe(a *router.Answer) {
 
 // inbound is the request as the router wants it. The body has not been read:
 // that is done once the key is known.
-func (x *exchange) inbound() (router.Inbound, error) {
-	caller, err := x.caller()
+func (x *exchange) inbound(to policy.Endpoint) (router.Inbound, error) {
+	caller, err := x.caller(to)
 	if err != nil {
 		return router.Inbound{}, err
 	}

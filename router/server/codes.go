@@ -15,6 +15,7 @@ const (
 	codeNetwork          = "network_not_allowed"
 	codeModelNotAllowed  = "model_not_allowed"
 	codeModelNotFound    = "model_not_found"
+	codePolicy           = "policy_denied"
 	codeUnpriced         = "model_unpriced"
 	codeMember           = "unpriced_member"
 	codeStored           = "provider_object_not_allowed"
@@ -96,6 +97,12 @@ var ownCodes = map[string]web.Code{
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
 		About: "The key may not use this model.",
 		Fix:   "Ask for one of the models that GET /v1/models lists, or ask your operator to add this one to the key.",
+	},
+	codePolicy: {
+		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
+		About: "A policy of the key, of its project or of its team does not allow the request. The message names the rule.",
+		Fix: "Send a request that the rule allows: GET /v1/key shows what the key may do; or ask your operator to change the rule: " +
+			"tallyroute policy set",
 	},
 	codeModelNotFound: {
 		Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,

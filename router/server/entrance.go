@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 
+	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
@@ -327,7 +328,7 @@ func countResponse(x *exchange) {
 }
 
 func (x *exchange) count(object string) {
-	in, err := x.inbound()
+	in, err := x.inbound(policy.CountTokens)
 	if err != nil {
 		x.fail(err)
 		return

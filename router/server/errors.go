@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
@@ -94,6 +95,7 @@ var table = append(web.Rows(), []web.Row{
 		return web.Problem{Code: codeModelNotAllowed, Param: "model", Message: fmt.Sprintf(
 			thisKey+" may not use the model %q. It may use: %s.", web.Label(e.Asked, chat.MaxModel), some(e.Allowed))}
 	}),
+	web.As(policyDenied),
 	web.As(unable),
 	web.As(sentBefore),
 	web.Is(errIdempotencyKey, web.Problem{
@@ -421,3 +423,14 @@ func (x *exchange) goneBefore(err error) bool {
 
 // ErrorCode is the code that a client reads of an error.
 func ErrorCode(err error) string { return errorTable.Problem(err).Code }
+
+// policyParams are the members of a request that rules of a policy are about.
+var policyParams = map[string]string{"models": "model", "deny_models": "model", "max_output_tokens": "max_completion_tokens"}
+
+// policyDenied names the rule, and what does not go with it.
+func policyDenied(e *policy.Denied) web.Problem {
+	return web.Problem{
+		Code: codePolicy, Param: policyParams[e.Rule],
+		Message: fmt.Sprintf("The rule %s does not allow this: %s.", web.Label(e.Name(), chat.MaxModel), web.Label(e.Detail, 2*chat.MaxModel)),
+	}
+}

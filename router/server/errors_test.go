@@ -13,6 +13,7 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
@@ -172,10 +173,22 @@ var examples = []struct {
 		"no",
 	},
 	{
+		"*policy.Denied", &policy.Denied{Level: policy.Team, Rule: "models", Detail: `"x" is not among the models a`}, 403, "policy_denied",
+		"permission_error", "model",
+		[]string{"team.models", `"x" is not among the models a`},
+		"no",
+	},
+	{
 		"*plan.AbilityError", &plan.AbilityError{Model: "m", Needs: []string{"tools"}}, 400, "unsupported_by_model",
 		"invalid_request_error",
 		"model",
 		[]string{"tools"},
+		"no",
+	},
+	{
+		"*policy.Denied", &policy.Denied{Level: policy.Team, Rule: "models", Detail: `"x" is not among the models a`}, 403, "policy_denied",
+		"permission_error", "model",
+		[]string{"team.models", `"x" is not among the models a`},
 		"no",
 	},
 	{

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/router"
 )
@@ -120,7 +121,7 @@ func names(m providers.Listing, id string) bool {
 }
 
 func (x *exchange) models() ([]providers.Listing, error) {
-	caller, err := x.caller()
+	caller, err := x.caller(policy.Models)
 	if err != nil {
 		return nil, err
 	}

@@ -350,6 +350,8 @@ func (m *models) Resolve(name string) ([]providers.Target, bool, bool) {
 		return []providers.Target{t}, false, true
 	case "unpriced":
 		return []providers.Target{target("acme", "unpriced")}, false, true
+	case "gpt-4o-mini", "openai/gpt-4o-mini":
+		return []providers.Target{target("openai", "gpt-4o-mini"), target("azure", "gpt-4o-mini")}, false, true
 	case "two":
 		return []providers.Target{target("acme", "m"), target("other", "m")}, false, true
 	}

@@ -11,6 +11,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
 )
 
 // self is GET /v1/key: what the holder of a key may know of it, in the form in which
@@ -24,7 +25,8 @@ type self struct {
 	Project     manage.Named        `json:"project"`
 	Team        manage.Named        `json:"team"`
 	Environment string              `json:"environment"`
-	Models      []string            `json:"models"` // null: all
+	Models      []string            `json:"models"`   // null: all
+	Policies    policies            `json:"policies"` // that bind it
 	Limits      manage.Limits       `json:"limits"`
 	Budgets     []manage.BudgetView `json:"budgets"`
 	Remaining   left                `json:"remaining"`
@@ -32,8 +34,15 @@ type self struct {
 	ExpiresAt   *string             `json:"expires_at"` // null: never
 }
 
+// policies are those that bind a key; null is none.
+type policies struct {
+	Team    *policy.Policy `json:"team"`
+	Project *policy.Policy `json:"project"`
+	Key     *policy.Policy `json:"key"`
+}
+
 func getKey(x *exchange) {
-	caller, err := x.caller()
+	caller, err := x.caller(policy.Self)
 	if err != nil {
 		x.fail(err)
 		return
@@ -52,7 +61,7 @@ func selfOf(k *billing.Key, balances []billing.Balance, now time.Time) self {
 	v := manage.ViewKey(k, now)
 	return self{
 		Object: "key", ID: v.ID, Name: v.Name, Display: v.Display, Status: v.Status, Project: v.Project, Team: v.Team,
-		Environment: v.Environment, Models: v.Models, Limits: v.Limits, Budgets: manage.ViewBalances(balances),
+		Environment: v.Environment, Models: v.Models, Policies: policies(k.Policies), Limits: v.Limits, Budgets: manage.ViewBalances(balances),
 		Remaining: remaining(balances), CreatedAt: v.CreatedAt, ExpiresAt: v.ExpiresAt,
 	}
 }
@@ -107,7 +116,7 @@ type costDetails struct {
 }
 
 func getRequest(x *exchange) {
-	caller, err := x.caller()
+	caller, err := x.caller(policy.Self)
 	if err != nil {
 		x.fail(err)
 		return

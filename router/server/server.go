@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/router"
 	"tallyroute/router/limit"
@@ -130,20 +131,23 @@ func Handler(s *web.Server, o Options) http.Handler {
 func engine(s *server) *gin.Engine {
 	engine := web.NewEngine()
 	for _, operation := range providers.Operations() {
+		to := policy.Chat
+		if operation == providers.Embed {
+			to = policy.Embeddings
+		}
 		engine.POST(operation.Path(), s.serve(func(x *exchange) {
 			x.speaks = &completions{chats: operation == providers.Chat}
-			x.complete(operation)
+			x.complete(operation, to)
 		}))
 	}
-	for path, speaks := range map[string]func() entrance{
-		responsesPath: func() entrance { return &asResponses{} },
-		messagesPath:  func() entrance { return &asMessages{} },
-	} {
-		engine.POST(path, s.serve(func(x *exchange) {
-			x.speaks = speaks()
-			x.complete(providers.Chat)
-		}))
-	}
+	engine.POST(responsesPath, s.serve(func(x *exchange) {
+		x.speaks = &asResponses{}
+		x.complete(providers.Chat, policy.Responses)
+	}))
+	engine.POST(messagesPath, s.serve(func(x *exchange) {
+		x.speaks = &asMessages{}
+		x.complete(providers.Chat, policy.Messages)
+	}))
 	if s.Handover != nil {
 		engine.POST("/handover", s.serve(takeHandover))
 		engine.GET("/handover", s.serve(showHandover))

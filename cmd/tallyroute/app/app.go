@@ -34,7 +34,7 @@ import (
 // database may be away.
 func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 	s := &Service{Options: o, metrics: metrics.New(o.Version), limits: limit.New(), turns: limit.NewTurns(0), cutRequests: func() {}}
-	s.refused = &refusals{clock: time.Now}
+	s.refused, s.denials = &refusals{clock: time.Now}, billing.NewDenialCount()
 	var err error
 	if s.pepper, err = ReadPepper(ctx, cfg); err != nil {
 		return nil, err
@@ -234,6 +234,7 @@ func (s *Service) route(n *snapshot) {
 		Verifier: s.verifier, Watch: s.inUse, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
 		Catalogue: n.catalogue, Sender: n.client, Tokens: s.Tokens, Health: s.health, Limits: s.limits, Turns: s.turns,
 		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused}, Idempotency: kept, Fingerprint: prints, Background: s.left,
+		Denials: s.denials,
 	}
 	if old := s.now(); old != nil {
 		n.router = old.router.With(parts, routerOptions(n.cfg))

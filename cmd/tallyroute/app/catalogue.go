@@ -15,7 +15,9 @@ import (
 	"sync/atomic"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/secret"
 	"tallyroute/router"
@@ -38,6 +40,11 @@ func (c Catalogue) known(name string) (nearest string, known bool) {
 	}
 	if _, _, ok := c.Resolve(name); ok {
 		return "", true
+	}
+	if strings.Contains(name, "*") {
+		return "", slices.ContainsFunc(c.Catalogue.Models(), func(m providers.Listing) bool {
+			return policy.Match(name, m.ID) || slices.ContainsFunc(m.Providers, func(p string) bool { return policy.Match(name, p+"/"+m.ID) })
+		})
 	}
 	return c.Nearest(name, func(string) bool { return true }), false
 }

@@ -330,7 +330,26 @@ const refusedEvery = 10 * time.Second
 
 // flushRefused writes down what was refused, until ctx ends, and once more then.
 func (s *Service) flushRefused(ctx context.Context) error {
-	return flushing(ctx, refusedEvery, s.writeRefused)
+	defer s.writeDenials(context.WithoutCancel(ctx), time.Time{})
+	return flushing(ctx, refusedEvery, func(ctx context.Context) {
+		s.writeRefused(ctx)
+		s.writeDenials(ctx, time.Now())
+	})
+}
+
+// writeDenials writes down what policies have refused in the minutes before an instant;
+// all where that is zero.
+func (s *Service) writeDenials(ctx context.Context, before time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, settleGrace)
+	defer cancel()
+	counted := s.denials.Take(before)
+	if len(counted) == 0 {
+		return
+	}
+	if err := s.store.WriteEvents(ctx, s.denials.Events(counted)...); err != nil {
+		s.denials.Return(counted)
+		s.Log.Warn("writing down what policies have refused", zap.Error(err))
+	}
 }
 
 // writeRefused keeps what the database does not take for the next time.

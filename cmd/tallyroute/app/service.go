@@ -12,6 +12,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
 	"tallyroute/cmd/tallyroute/metrics"
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
@@ -32,6 +33,7 @@ type Service struct {
 	ready    *readiness
 	verifier *billing.Verifier
 	refused  *refusals
+	denials  *billing.DenialCount
 	inUse    *billing.KeyWatch
 	bytes    *limit.Bytes // that requests under way hold
 	oneKey   int64        // that those of one key may hold
@@ -74,7 +76,7 @@ func (s *Service) Address(name string) string {
 
 // Actions are what operators can do.
 func (s *Service) Actions() manage.Actions {
-	actions := manage.Actions{Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel}
+	actions := manage.Actions{Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel, Groups: s.groups}
 	if now := s.now(); now != nil {
 		actions.SinkNames = now.cfg.SinkNames()
 	}
@@ -92,6 +94,8 @@ func (s *Service) Idle() bool { return s.now().router.Held().Holds == 0 && s.lef
 func (s *Service) Prices() *billing.PriceBook {
 	return s.now().prices
 }
+
+func (s *Service) groups() policy.Groups { return s.now().cfg.Groups() }
 
 func (s *Service) knownModel(name string) (nearest string, known bool) {
 	return s.now().catalogue.known(name)

@@ -44,6 +44,7 @@ type clientSettings struct {
 
 func routerOptions(c *config.Config) router.Options {
 	return router.Options{
+		Groups:       c.Groups(),
 		AllowMembers: c.Members.Allow, RefuseMembers: c.Members.Refuse == "all",
 		MaxAttempts: c.Routing.MaxAttempts, MaxOutput: c.Defaults.MaxOutputTokens,
 		RequestTimeout: time.Duration(c.Timeouts.Request), ReadTimeout: time.Duration(c.Timeouts.Read),

@@ -27,6 +27,7 @@ func (r *reader) check(cfg *Config) {
 	}
 	r.checkDurations(cfg.Timeouts)
 	r.checkMembers(cfg.Members)
+	r.checkGroups(cfg.ModelGroups)
 	r.checkIdempotency(cfg.Idempotency.TTL)
 	if t := cfg.Timeouts.KeyEnded; t < 0 || t > Duration(time.Hour) {
 		r.fault("timeouts.key_ended", "want 0s to 1h")
@@ -35,6 +36,29 @@ func (r *reader) check(cfg *Config) {
 	r.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	r.oneOf("log.format", cfg.Log.Format, "auto", "json", "text")
 }
+
+func (r *reader) checkGroups(groups []ModelGroup) {
+	seen := make(map[string]bool)
+	for i, g := range groups {
+		at := "model_groups[" + strconv.Itoa(i) + "]"
+		switch {
+		case !groupName.MatchString(g.Name):
+			r.fault(at, "needs a name of letters, digits, - and _")
+		case seen[g.Name]:
+			r.fault(at, "is the second group %q", g.Name)
+		case len(g.Models) == 0:
+			r.fault(at, "needs models")
+		}
+		seen[g.Name] = true
+		for _, m := range g.Models {
+			if m == "" || strings.HasPrefix(m, "@") {
+				r.fault(at+".models", "want names of models, or patterns such as openai/*")
+			}
+		}
+	}
+}
+
+var groupName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 func (r *reader) checkListeners(cfg *Config) {
 	if !isHostPort(cfg.Listen) {

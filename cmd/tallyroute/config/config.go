@@ -6,6 +6,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/journal"
+	"tallyroute/billing/policy"
 	"tallyroute/providers/chat"
 )
 
@@ -15,42 +16,43 @@ import (
 // tags on the way to it: limits.max_body_bytes is TALLYROUTE_LIMITS_MAX_BODY_BYTES.
 // What is tagged reload:"no" takes effect at the next start.
 type Config struct {
-	Listen              string      `yaml:"listen" reload:"no"`
-	AdminListen         string      `yaml:"admin_listen" reload:"no"` // "off" for none
-	Database            DSN         `yaml:"database" reload:"no"`
-	DatabaseDirect      DSN         `yaml:"database_direct" reload:"no"`
-	DatabaseConnections int         `yaml:"database_connections" reload:"no"`
-	ReportingTimezone   string      `yaml:"reporting_timezone" reload:"no"`
-	IntegrityEvery      Duration    `yaml:"integrity_every"`               // 0 is never
-	Journal             string      `yaml:"journal" reload:"no"`           // a directory, "" beside the database, "off" for none
-	JournalSync         string      `yaml:"journal_sync" reload:"no"`      // always, interval or off
-	JournalMaxBytes     int64       `yaml:"journal_max_bytes" reload:"no"` // of all segments
-	OfflineTTL          Duration    `yaml:"offline_ttl" reload:"no"`       // how long keys and allowances last without the database
-	ReplicaLostAfter    Duration    `yaml:"replica_lost_after"`            // since its leases expired; 0 for never
-	EventsKeep          Duration    `yaml:"events_keep"`                   // 0 for ever
-	KeyPepper           SecretRef   `yaml:"key_pepper" reload:"no"`
-	AdminToken          SecretRef   `yaml:"admin_token"`
-	Providers           Section     `yaml:"providers"`
-	Aliases             Section     `yaml:"aliases"`
-	PricesFile          string      `yaml:"prices_file"` // newer prices of built-in models
-	Defaults            Defaults    `yaml:"defaults"`
-	Overrun             Overrun     `yaml:"overrun"`
-	Limits              Limits      `yaml:"limits"`
-	Timeouts            Timeouts    `yaml:"timeouts"`
-	Routing             Routing     `yaml:"routing"`
-	Log                 Logging     `yaml:"log"`
-	Members             Members     `yaml:"members"`
-	Idempotency         Idempotency `yaml:"idempotency"`
-	Fingerprints        bool        `yaml:"fingerprints"` // on rows, of requests and their prefixes
-	Demo                bool        `yaml:"demo" reload:"no"`
-	TrustedProxies      []Prefix    `yaml:"trusted_proxies"`
-	AllowedNetworks     []Prefix    `yaml:"allowed_networks"` // that may use the public listener; none is all
-	BlockedNetworks     []Prefix    `yaml:"blocked_networks"`
-	Sinks               []string    `yaml:"sinks"`          // NAME=file:/dir, NAME=https://… or NAME=kubernetes:NAMESPACE
-	WebhookSecret       SecretRef   `yaml:"webhook_secret"` // that calls of sinks are signed with
-	CORSOrigins         []string    `yaml:"cors_origins"`   // pages that may use the API; "*" for all
-	UpstreamProxy       ProxyRef    `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
-	AdminHosts          []string    `yaml:"admin_hosts"`    // names of the admin listener, beside addresses and localhost
+	Listen              string       `yaml:"listen" reload:"no"`
+	AdminListen         string       `yaml:"admin_listen" reload:"no"` // "off" for none
+	Database            DSN          `yaml:"database" reload:"no"`
+	DatabaseDirect      DSN          `yaml:"database_direct" reload:"no"`
+	DatabaseConnections int          `yaml:"database_connections" reload:"no"`
+	ReportingTimezone   string       `yaml:"reporting_timezone" reload:"no"`
+	IntegrityEvery      Duration     `yaml:"integrity_every"`               // 0 is never
+	Journal             string       `yaml:"journal" reload:"no"`           // a directory, "" beside the database, "off" for none
+	JournalSync         string       `yaml:"journal_sync" reload:"no"`      // always, interval or off
+	JournalMaxBytes     int64        `yaml:"journal_max_bytes" reload:"no"` // of all segments
+	OfflineTTL          Duration     `yaml:"offline_ttl" reload:"no"`       // how long keys and allowances last without the database
+	ReplicaLostAfter    Duration     `yaml:"replica_lost_after"`            // since its leases expired; 0 for never
+	EventsKeep          Duration     `yaml:"events_keep"`                   // 0 for ever
+	KeyPepper           SecretRef    `yaml:"key_pepper" reload:"no"`
+	AdminToken          SecretRef    `yaml:"admin_token"`
+	Providers           Section      `yaml:"providers"`
+	Aliases             Section      `yaml:"aliases"`
+	ModelGroups         []ModelGroup `yaml:"model_groups"`
+	PricesFile          string       `yaml:"prices_file"` // newer prices of built-in models
+	Defaults            Defaults     `yaml:"defaults"`
+	Overrun             Overrun      `yaml:"overrun"`
+	Limits              Limits       `yaml:"limits"`
+	Timeouts            Timeouts     `yaml:"timeouts"`
+	Routing             Routing      `yaml:"routing"`
+	Log                 Logging      `yaml:"log"`
+	Members             Members      `yaml:"members"`
+	Idempotency         Idempotency  `yaml:"idempotency"`
+	Fingerprints        bool         `yaml:"fingerprints"` // on rows, of requests and their prefixes
+	Demo                bool         `yaml:"demo" reload:"no"`
+	TrustedProxies      []Prefix     `yaml:"trusted_proxies"`
+	AllowedNetworks     []Prefix     `yaml:"allowed_networks"` // that may use the public listener; none is all
+	BlockedNetworks     []Prefix     `yaml:"blocked_networks"`
+	Sinks               []string     `yaml:"sinks"`          // NAME=file:/dir, NAME=https://… or NAME=kubernetes:NAMESPACE
+	WebhookSecret       SecretRef    `yaml:"webhook_secret"` // that calls of sinks are signed with
+	CORSOrigins         []string     `yaml:"cors_origins"`   // pages that may use the API; "*" for all
+	UpstreamProxy       ProxyRef     `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
+	AdminHosts          []string     `yaml:"admin_hosts"`    // names of the admin listener, beside addresses and localhost
 
 	File string // where it was read from; "" if there is none
 	Text string // what the sections are read from; "" where there is no file
@@ -64,6 +66,21 @@ type Defaults struct {
 	KeyBudget       KeyBudget `yaml:"key_budget"`
 	OnUnpriced      string    `yaml:"on_unpriced"`       // block or allow
 	MaxOutputTokens int64     `yaml:"max_output_tokens"` // 0 is the model's own maximum
+}
+
+// ModelGroup is a name for several models, by which keys and policies name them: @NAME.
+type ModelGroup struct {
+	Name   string   `yaml:"name"`
+	Models []string `yaml:"models"` // names, or patterns with *
+}
+
+// Groups are the groups of models, by name.
+func (c *Config) Groups() policy.Groups {
+	groups := make(policy.Groups, len(c.ModelGroups))
+	for _, g := range c.ModelGroups {
+		groups[g.Name] = g.Models
+	}
+	return groups
 }
 
 // Members are those of requests of which nobody knows what they cost.

@@ -1,10 +1,16 @@
 package config
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"strings"
+
+	"github.com/goccy/go-yaml"
 )
 
 // Read reads the named file, or ./tallyroute.yaml where none is named and that one
@@ -53,4 +59,25 @@ func readFile(name string) (file string, text []byte, err error) {
 		return "", nil, fmt.Errorf("configuration: %w", err)
 	}
 	return file, text, nil
+}
+
+// Decode reads one document in YAML or JSON into v, by its json tags. Members that v
+// does not have, and those that are there twice, are refused.
+func Decode(text []byte, v any) error {
+	if len(text) > maxConfigBytes {
+		return fmt.Errorf("it has more than %d bytes", maxConfigBytes)
+	}
+	plain, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		return errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	}
+	d := json.NewDecoder(bytes.NewReader(plain))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("it has more than one document")
+	}
+	return nil
 }

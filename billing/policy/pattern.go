@@ -1,0 +1,105 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Groups are the patterns that a name with an @ stands for.
+type Groups map[string][]string
+
+// Match compares a name with a pattern, in which each * stands for any characters.
+func Match(pattern, name string) bool {
+	head, rest, some := strings.Cut(pattern, "*")
+	if !some {
+		return pattern == name
+	}
+	if !strings.HasPrefix(name, head) {
+		return false
+	}
+	name = name[len(head):]
+	for {
+		part, next, more := strings.Cut(rest, "*")
+		if !more {
+			return strings.HasSuffix(name, part)
+		}
+		i := strings.Index(name, part)
+		if i < 0 {
+			return false
+		}
+		name, rest = name[i+len(part):], next
+	}
+}
+
+// In reports whether a name is like one of some patterns, those of groups included. A
+// group that there is none of has nothing in it.
+func (g Groups) In(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		if group, named := strings.CutPrefix(p, "@"); named {
+			return slices.ContainsFunc(g[group], func(p string) bool { return Match(p, name) })
+		}
+		return Match(p, name)
+	})
+}
+
+// spread are patterns with those of the groups that are named among them.
+func (g Groups) spread(patterns []string) (list []string) {
+	for _, p := range patterns {
+		if group, named := strings.CutPrefix(p, "@"); named {
+			list = append(list, g[group]...)
+			continue
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// covers reports whether all that is like a pattern is like one of some others. The * of
+// the pattern is taken for a character that only a * is like.
+func covers(others []string, pattern string) bool {
+	return slices.ContainsFunc(others, func(o string) bool { return Match(o, pattern) })
+}
+
+// parseRange is a range of addresses, or one address. An IPv4 address is the same one
+// however it is written.
+func parseRange(text string) (netip.Prefix, bool) {
+	if one, err := netip.ParseAddr(text); err == nil && one.Zone() == "" {
+		one = one.Unmap()
+		return netip.PrefixFrom(one, one.BitLen()), true
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return p, false
+	}
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), true
+}
+
+// within reports whether an address is in one of some ranges.
+func within(ranges []netip.Prefix, from netip.Addr) bool {
+	from = from.Unmap().WithZone("")
+	return slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(from) })
+}
+
+// mask is the sum of the bits that some names stand for, by their places among the known.
+func mask[B ~uint16](known, names []string) (sum B) {
+	for i, name := range known {
+		if slices.Contains(names, name) {
+			sum |= 1 << i
+		}
+	}
+	return sum
+}
+
+// namesOf are the names of all bits.
+func namesOf[B ~uint16](known []string, bits B) (names []string) {
+	for i, name := range known {
+		if bits&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,127 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/bits"
+	"strings"
+)
+
+// Policy is what keys may do, as it was written for one of their levels. What is not said
+// narrows nothing.
+type Policy struct {
+	Models        []string `json:"models,omitempty" doc:"The models that may be asked for: names, patterns with *, or @GROUP."`
+	DenyModels    []string `json:"deny_models,omitempty" doc:"Those that may not, whatever else allows them."`
+	Providers     []string `json:"providers,omitempty" doc:"The providers that may be called: names, or patterns with *."`
+	DenyProviders []string `json:"deny_providers,omitempty"`
+	Endpoints     []string `json:"endpoints,omitempty" doc:"What may be called: chat, embeddings, responses, messages, count_tokens, models, key."`
+	Features      []string `json:"features,omitempty" doc:"What requests may use: stream, tools, vision, audio, documents, reasoning, server_tools."`
+
+	MaxOutputTokens int64 `json:"max_output_tokens,omitempty" doc:"Of one choice of an answer."`
+	MaxPromptTokens int64 `json:"max_prompt_tokens,omitempty"`
+	MaxBodyBytes    int64 `json:"max_body_bytes,omitempty"`
+
+	AllowedCIDRs []string `json:"allowed_cidrs,omitempty" doc:"The addresses that requests may come from."`
+	DeniedCIDRs  []string `json:"denied_cidrs,omitempty" doc:"Those that they may not come from, whatever else allows them."`
+	Origins      []string `json:"origins,omitempty" doc:"The pages that may use a key in a browser: https://app.example.com."`
+	Referers     []string `json:"referers,omitempty" doc:"What the header Referer must be like: patterns with *."`
+
+	Hours        []Hours     `json:"hours,omitempty" doc:"When requests may come; any of them."`
+	RequiredTags []string    `json:"required_tags,omitempty" doc:"Names of tags that each request must carry."`
+	Conditions   []Condition `json:"conditions,omitempty" doc:"What must be true besides; all of them."`
+}
+
+// Condition is an expression that must be true of a request.
+type Condition struct {
+	Name string `json:"name" required:"true" doc:"By which a refusal names it."`
+	Must string `json:"must" required:"true" doc:"Such as: request.tags.env != 'prod' or request.max_output <= 1000"`
+}
+
+// Level is whose a policy is.
+type Level string
+
+// The levels, from the outside in.
+const (
+	Team    Level = "team"
+	Project Level = "project"
+	Key     Level = "key"
+)
+
+// Layers are the policies that bind a key; nil is none.
+type Layers struct{ Team, Project, Key *Policy }
+
+// Revision tells one wording of a policy from another, so that nobody replaces one that
+// they have not seen. That of none is "none".
+func (p *Policy) Revision() string {
+	if p == nil {
+		return "none"
+	}
+	text, _ := json.Marshal(p) // texts and numbers always have a JSON form
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
+}
+
+// endpoints are the names of what can be called, in the order of their bits.
+var endpoints = []string{"chat", "embeddings", "responses", "messages", "count_tokens", "models", "key"}
+
+// Endpoint is what is called.
+type Endpoint uint16
+
+// The endpoints.
+const (
+	Chat        Endpoint = 1 << iota // /v1/chat/completions
+	Embeddings                       // /v1/embeddings
+	Responses                        // /v1/responses
+	Messages                         // /v1/messages
+	CountTokens                      // /v1/messages/count_tokens, /v1/responses/input_tokens
+	Models                           // /v1/models
+	Self                             // /v1/key, /v1/requests
+)
+
+// String is the name of the endpoint.
+func (e Endpoint) String() string {
+	if i := bits.TrailingZeros16(uint16(e)); i < len(endpoints) {
+		return endpoints[i]
+	}
+	return ""
+}
+
+// Feature is what a request uses of a model besides text.
+type Feature uint16
+
+// The features. A request may have several.
+const (
+	Stream Feature = 1 << iota
+	Tools
+	Vision
+	Audio
+	Documents
+	Reasoning
+	ServerTools
+)
+
+// ParseEndpoint is the endpoint of that name.
+func ParseEndpoint(name string) (Endpoint, error) {
+	e := mask[Endpoint](endpoints, []string{name})
+	if e == 0 {
+		return 0, fmt.Errorf("must be one of %s", strings.Join(endpoints, ", "))
+	}
+	return e, nil
+}
+
+// ParseFeatures are the features of some names.
+func ParseFeatures(names []string) (f Feature, err error) {
+	for _, n := range names {
+		one := mask[Feature](features, []string{n})
+		if one == 0 {
+			return 0, fmt.Errorf("must be among %s", strings.Join(features, ", "))
+		}
+		f |= one
+	}
+	return f, nil
+}
+
+// features are the names of what requests may use, in the order of their bits.
+var features = []string{"stream", "tools", "vision", "audio", "documents", "reasoning", "server_tools"}

@@ -1,0 +1,126 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tallyroute/billing"
+	"tallyroute/billing/policy"
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/router/plan"
+)
+
+// entry is who asks, as policies see it.
+func (c *Caller) entry() policy.Entry {
+	return policy.Entry{Endpoint: c.Endpoint, From: c.From, Origin: c.Origin, Referer: c.Referer, At: c.At}
+}
+
+// enter says whether a key may be used at all: from where, when and for what it is used.
+func (r *Router) enter(key *billing.Key, c Caller) error {
+	if !key.AllowsAddress(c.From) {
+		return billing.ErrAddress
+	}
+	if key.Rights == nil {
+		return nil
+	}
+	e := c.entry()
+	return r.denied(key, key.Rights.Enter(&e), c)
+}
+
+// denied counts what a policy has refused.
+func (r *Router) denied(key *billing.Key, err error, c Caller) error {
+	var d *policy.Denied
+	if r.Denials != nil && errors.As(err, &d) {
+		r.Denials.Add(key.ID, d.Name(), c.At)
+	}
+	return err
+}
+
+// serves says whether a target may serve a request of a key.
+func (r *Router) serves(key *billing.Key, asked string, t *providers.Target) error {
+	if len(t.Environments) > 0 && !slices.Contains(t.Environments, key.Environment) {
+		return &policy.Denied{
+			Level: "providers", Rule: "environments",
+			Detail: fmt.Sprintf("%s is not for keys of %s", t.Provider, key.Environment),
+		}
+	}
+	if !key.Rights.Chooses() {
+		return nil
+	}
+	return key.Rights.Serve(policy.Names{Asked: asked, Provider: t.Provider, Model: t.Model, Target: t.Name()}, r.o.Groups)
+}
+
+// overPrompt is the error of a prompt that is longer than a policy allows.
+func overPrompt(key *billing.Key, err error) error {
+	var over *plan.PromptError
+	if !errors.As(err, &over) {
+		return err
+	}
+	return key.Rights.Prompt(over.Tokens)
+}
+
+// tags are the key's with the caller's below them: a caller may describe a
+// request, but who pays for it is the key's alone.
+func tags(keys, callers map[string]string) map[string]string {
+	if len(keys) == 0 {
+		return callers
+	}
+	all := make(map[string]string, len(keys)+len(callers))
+	for k, v := range callers {
+		all[k] = v
+	}
+	for k, v := range keys {
+		all[k] = v
+	}
+	return all
+}
+
+// features are what a request uses of a model besides text. What may hold media without
+// saying of which kind counts as all of them.
+func features(r *chat.Request, native *providers.Native) (f policy.Feature) {
+	needs := r.Needs()
+	for _, one := range [...]struct {
+		feature policy.Feature
+		used    bool
+	}{
+		{policy.Stream, needs.Stream},
+		{policy.Tools, needs.Tools},
+		{policy.Vision, needs.Vision},
+		{policy.Audio, needs.Audio},
+		{policy.Documents, needs.Documents},
+		{policy.ServerTools, r.Hosted()},
+		{policy.Reasoning, r.Reasons()},
+	} {
+		if one.used {
+			f |= one.feature
+		}
+	}
+	if r.MayHoldMedia() && f&media == 0 {
+		f |= media
+	}
+	if native != nil {
+		for _, n := range native.Aside {
+			f |= aside(n)
+		}
+	}
+	return f
+}
+
+const media = policy.Vision | policy.Audio | policy.Documents
+
+// aside is what a member may use that has no place in a chat completion.
+func aside(n chat.Noted) policy.Feature {
+	top, _, inside := strings.Cut(n.Name, ".")
+	switch {
+	case n.Name == chat.NotedTool, top == "mcp_servers", top == "container":
+		return policy.ServerTools
+	case n.Name == chat.NotedReference, inside && (top == "messages" || top == "input" || top == "system"):
+		return media
+	case chat.AsksForReasoning(n.Name, n.Value):
+		return policy.Reasoning
+	}
+	return 0
+}
