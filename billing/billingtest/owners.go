@@ -2,6 +2,7 @@ package billingtest
 
 import (
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 )
 
 func ownerCases() map[string]func(w *world) {
@@ -17,6 +18,7 @@ func ownerCases() map[string]func(w *world) {
 		"SetBudgetChecks":          setBudgetChecks,
 		"BudgetsKeepTheirScope":    budgetKeepsScope,
 		"BudgetsOfKeysAreTheirOwn": keyBudgetsOwn,
+		"PoliciesComeWithTheKey":   policiesWithKey,
 	}
 }
 
@@ -228,4 +230,32 @@ func keyBudgetsOwn(w *world) {
 	if len(got.Budgets) != 1 || got.Budgets[0].ID != team {
 		w.Errorf("without its own: %v", got.Budgets)
 	}
+}
+
+func policiesWithKey(w *world) {
+	shop := w.project("web", "shop")
+	k := w.keyIn(shop)
+	if k.Policies != (policy.Layers{}) {
+		w.Errorf("a new key has policies: %+v", k.Policies)
+	}
+	team, project := &policy.Policy{Models: []string{"gpt-*"}}, &policy.Policy{MaxOutputTokens: 7}
+	own := &policy.Policy{Conditions: []policy.Condition{{Name: "c", Must: "request.stream"}}}
+	t, err := w.UpdateTeam(w.Context(), shop.TeamID, func(t *billing.Team) error { t.Policy = team; return nil })
+	w.must(err)
+	p, err := w.UpdateProject(w.Context(), shop.ID, func(p *billing.Project) error { p.Policy = project; return nil })
+	w.must(err)
+	_, err = w.UpdateKey(w.Context(), k.ID, func(k *billing.Key) error { k.Policies.Key = own; return nil })
+	w.must(err)
+	now := w.reread(k)
+	w.wantSame("policies of the key", now.Policies, policy.Layers{Team: team, Project: project, Key: own})
+	w.wantSame("policy of the team", t.Policy, team)
+	w.wantSame("policy of the project", p.Policy, project)
+	if now.Version <= k.Version+1 {
+		w.Errorf("the version went from %d to %d", k.Version, now.Version)
+	}
+	_, err = w.UpdateTeam(w.Context(), shop.TeamID, func(t *billing.Team) error { t.Policy = nil; return nil })
+	w.must(err)
+	_, err = w.UpdateKey(w.Context(), k.ID, func(k *billing.Key) error { k.Name = "renamed"; return nil })
+	w.must(err)
+	w.wantSame("policies that are left", w.reread(k).Policies, policy.Layers{Project: project, Key: own})
 }

@@ -68,7 +68,7 @@ var layers = map[string][]string{
 	"billing/lease":             {"billing", "billing/journal"},
 	"billing/postgres":          {"billing", "billing/audit", "billing/integrity", "migrations"},
 	"billing/sqlite":            {"billing", "billing/audit", "billing/integrity", "billing/policy", "migrations"},
-	"billing/billingtest":       {"billing", "billing/audit", "billing/manage"},
+	"billing/billingtest":       {"billing", "billing/audit", "billing/manage", "billing/policy"},
 	"billing/postgres/pgtest":   {"billing/billingtest/prove"},
 	"billing/billingtest/prove": {},
 
