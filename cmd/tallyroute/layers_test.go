@@ -66,7 +66,7 @@ var layers = map[string][]string{
 	"billing/rbac":              {"billing"},
 	"billing/manage":            {"billing", "billing/audit", "billing/policy", "billing/rbac"},
 	"billing/lease":             {"billing", "billing/journal"},
-	"billing/postgres":          {"billing", "billing/audit", "billing/integrity", "migrations"},
+	"billing/postgres":          {"billing", "billing/audit", "billing/integrity", "billing/policy", "migrations"},
 	"billing/sqlite":            {"billing", "billing/audit", "billing/integrity", "billing/policy", "migrations"},
 	"billing/billingtest":       {"billing", "billing/audit", "billing/manage", "billing/policy"},
 	"billing/postgres/pgtest":   {"billing/billingtest/prove"},

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"tallyroute/billing"
@@ -31,58 +32,65 @@ func rules() map[string]rule {
 	}
 	ofBudget := func(x *exchange) (rbac.Place, error) { return x.Actions.PlaceOfBudget(x.ctx(), x.C.Param("id")) }
 	return map[string]rule{
-		"createKey":       {rbac.KeysWrite, nil},
-		"listKeys":        {rbac.KeysRead, nil},
-		"getKey":          {rbac.KeysRead, ofKey},
-		"changeKey":       {rbac.KeysWrite, ofKey},
-		"revokeKey":       {rbac.KeysRevoke, ofKey},
-		"disableKey":      {rbac.KeysRevoke, ofKey},
-		"enableKey":       {rbac.KeysWrite, ofKey},
-		"archiveKey":      {rbac.KeysRevoke, ofKey},
-		"rotateKey":       {rbac.KeysWrite, ofKey},
-		"listKeyVersions": {rbac.KeysRead, ofKey},
-		"handOverKey":     {rbac.KeysWrite, ofKey},
-		"deliverKey":      {rbac.KeysWrite, ofKey},
-		"undeliverKey":    {rbac.KeysWrite, ofKey},
-		"listSinks":       {rbac.KeysRead, organisation},
-		"topUpKey":        {rbac.BudgetsWrite, ofKey},
-		"findKey":         {rbac.KeysRead, nil},
-		"revokeSecret":    {rbac.KeysRevoke, nil},
-		"listTeams":       {rbac.OwnersRead, nil},
-		"createTeam":      {rbac.OwnersWrite, organisation},
-		"changeTeam":      {rbac.OwnersWrite, ofTeam},
-		"archiveTeam":     {rbac.OwnersWrite, ofTeam},
-		"listProjects":    {rbac.OwnersRead, nil},
-		"createProject":   {rbac.OwnersWrite, nil},
-		"changeProject":   {rbac.OwnersWrite, ofProject},
-		"archiveProject":  {rbac.OwnersWrite, ofProject},
-		"listBudgets":     {rbac.BudgetsRead, nil},
-		"setBudget":       {rbac.BudgetsWrite, nil},
-		"changeBudget":    {rbac.BudgetsWrite, ofBudget},
-		"resetBudget":     {rbac.BudgetsWrite, ofBudget},
-		"removeBudget":    {rbac.BudgetsWrite, ofBudget},
-		"listAudit":       {rbac.AuditRead, organisation},
-		"verifyAudit":     {rbac.AuditRead, organisation},
-		"exportAudit":     {rbac.AuditExport, organisation},
-		"getSpend":        {rbac.SpendRead, nil},
-		"getUsage":        {rbac.SpendRead, organisation},
-		"getPriceChanges": {rbac.PricesRead, organisation},
-		"adjustSpend":     {rbac.SpendAdjust, nil},
-		"listPeriods":     {rbac.PeriodsRead, organisation},
-		"closePeriod":     {rbac.PeriodsWrite, organisation},
-		"reopenPeriod":    {rbac.PeriodsWrite, organisation},
-		"getPeriodRows":   {rbac.PeriodsRead, organisation},
-		"archivePeriod":   {rbac.PeriodsWrite, organisation},
-		"reprice":         {rbac.PricesWrite, organisation},
-		"listReplicas":    {rbac.ReplicasRead, organisation},
-		"forgetReplica":   {rbac.ReplicasForget, organisation},
-		"listRejects":     {rbac.RejectsRead, organisation},
-		"bookReject":      {rbac.RejectsBook, organisation},
-		"listEvents":      {rbac.EventsRead, organisation},
-		"checkIntegrity":  {rbac.IntegrityRead, organisation},
-		"getHealth":       {rbac.ProvidersRead, organisation},
-		"getDocument":     {rbac.Any, nil},
-		"whoAmI":          {rbac.Any, nil},
+		"createKey":        {rbac.KeysWrite, nil},
+		"listKeys":         {rbac.KeysRead, nil},
+		"getKey":           {rbac.KeysRead, ofKey},
+		"changeKey":        {rbac.KeysWrite, ofKey},
+		"revokeKey":        {rbac.KeysRevoke, ofKey},
+		"disableKey":       {rbac.KeysRevoke, ofKey},
+		"enableKey":        {rbac.KeysWrite, ofKey},
+		"archiveKey":       {rbac.KeysRevoke, ofKey},
+		"rotateKey":        {rbac.KeysWrite, ofKey},
+		"listKeyVersions":  {rbac.KeysRead, ofKey},
+		"handOverKey":      {rbac.KeysWrite, ofKey},
+		"deliverKey":       {rbac.KeysWrite, ofKey},
+		"undeliverKey":     {rbac.KeysWrite, ofKey},
+		"listSinks":        {rbac.KeysRead, organisation},
+		"topUpKey":         {rbac.BudgetsWrite, ofKey},
+		"findKey":          {rbac.KeysRead, nil},
+		"revokeSecret":     {rbac.KeysRevoke, nil},
+		"getKeyPolicy":     {rbac.KeysRead, ofKey},
+		"setKeyPolicy":     {rbac.KeysWrite, ofKey},
+		"tryPolicy":        {rbac.KeysRead, ofKey},
+		"getTeamPolicy":    {rbac.OwnersRead, ofTeam},
+		"setTeamPolicy":    {rbac.OwnersWrite, ofTeam},
+		"getProjectPolicy": {rbac.OwnersRead, ofProject},
+		"setProjectPolicy": {rbac.OwnersWrite, ofProject},
+		"listTeams":        {rbac.OwnersRead, nil},
+		"createTeam":       {rbac.OwnersWrite, organisation},
+		"changeTeam":       {rbac.OwnersWrite, ofTeam},
+		"archiveTeam":      {rbac.OwnersWrite, ofTeam},
+		"listProjects":     {rbac.OwnersRead, nil},
+		"createProject":    {rbac.OwnersWrite, nil},
+		"changeProject":    {rbac.OwnersWrite, ofProject},
+		"archiveProject":   {rbac.OwnersWrite, ofProject},
+		"listBudgets":      {rbac.BudgetsRead, nil},
+		"setBudget":        {rbac.BudgetsWrite, nil},
+		"changeBudget":     {rbac.BudgetsWrite, ofBudget},
+		"resetBudget":      {rbac.BudgetsWrite, ofBudget},
+		"removeBudget":     {rbac.BudgetsWrite, ofBudget},
+		"listAudit":        {rbac.AuditRead, organisation},
+		"verifyAudit":      {rbac.AuditRead, organisation},
+		"exportAudit":      {rbac.AuditExport, organisation},
+		"getSpend":         {rbac.SpendRead, nil},
+		"getUsage":         {rbac.SpendRead, organisation},
+		"getPriceChanges":  {rbac.PricesRead, organisation},
+		"adjustSpend":      {rbac.SpendAdjust, nil},
+		"listPeriods":      {rbac.PeriodsRead, organisation},
+		"closePeriod":      {rbac.PeriodsWrite, organisation},
+		"reopenPeriod":     {rbac.PeriodsWrite, organisation},
+		"getPeriodRows":    {rbac.PeriodsRead, organisation},
+		"archivePeriod":    {rbac.PeriodsWrite, organisation},
+		"reprice":          {rbac.PricesWrite, organisation},
+		"listReplicas":     {rbac.ReplicasRead, organisation},
+		"forgetReplica":    {rbac.ReplicasForget, organisation},
+		"listRejects":      {rbac.RejectsRead, organisation},
+		"bookReject":       {rbac.RejectsBook, organisation},
+		"listEvents":       {rbac.EventsRead, organisation},
+		"checkIntegrity":   {rbac.IntegrityRead, organisation},
+		"getHealth":        {rbac.ProvidersRead, organisation},
+		"getDocument":      {rbac.Any, nil},
+		"whoAmI":           {rbac.Any, nil},
 
 		"listPrincipals":   {rbac.PrincipalsRead, organisation},
 		"createPrincipal":  {rbac.PrincipalsWrite, organisation},
@@ -131,12 +139,12 @@ func (x *exchange) seesAny(at rbac.Place) bool { return x.access.May(rbac.Any, a
 // missing is the error of what there is not.
 func (x *exchange) missing(o operation) error {
 	what := "key"
-	switch o.path {
-	case "/teams/:id", "/teams/:id/archive":
+	switch noun, _, _ := strings.Cut(o.path[1:], "/"); noun {
+	case "teams":
 		what = "team"
-	case "/projects/:id", "/projects/:id/archive":
+	case "projects":
 		what = "project"
-	case "/budgets/:id", "/budgets/:id/reset":
+	case "budgets":
 		what = "budget"
 	}
 	return &billing.NotFoundError{What: what, ID: x.C.Param("id")}
