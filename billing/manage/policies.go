@@ -238,7 +238,8 @@ func (a Actions) keysWithin(ctx context.Context, f billing.KeyFilter, p *policy.
 
 func tooWide(what, name string, f policy.Fault) error {
 	detail := strings.ReplaceAll(f.Detail, "the level above does not", "this one would not")
-	return &billing.ConflictError{Detail: fmt.Sprintf("%s %s would allow more than this: its %s %s; narrow it first", what, name, f.Field, detail)}
+	return &billing.ConflictError{Detail: fmt.Sprintf("%s %s would allow more than this: its %s %s; narrow it first", what, name,
+		f.Field, detail)}
 }
 
 // above are the policies that bind the keys of a project.

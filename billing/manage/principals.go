@@ -35,7 +35,10 @@ func (a Actions) Principals(ctx context.Context) ([]billing.Principal, error) {
 
 // CreatePrincipal makes a user or a service account, which may do nothing yet.
 func (a Actions) CreatePrincipal(ctx context.Context, r PrincipalRequest, by By) (billing.Principal, error) {
-	p := billing.Principal{Kind: r.Kind, Name: strings.TrimSpace(r.Name), Email: strings.TrimSpace(r.Email), CreatedAt: a.now(), CreatedBy: by.Actor}
+	p := billing.Principal{
+		Kind: r.Kind, Name: strings.TrimSpace(r.Name), Email: strings.TrimSpace(r.Email), CreatedAt: a.now(),
+		CreatedBy: by.Actor,
+	}
 	var faults []error
 	if !isName(p.Name, maxName) {
 		faults = append(faults, invalid("name", "must be plain text of 1 to %d bytes", maxName))
@@ -75,7 +78,8 @@ func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (b
 		return billing.Principal{}, invalid("role", "must be one of %s", strings.Join(a.roles().Names(), ", "))
 	}
 	g := billing.Grant{
-		ID: billing.NewID("grant_"), Role: r.Role, Scope: r.Scope, CreatedAt: a.now(), CreatedBy: by.Actor, Reason: strings.TrimSpace(by.Reason),
+		ID: billing.NewID("grant_"), Role: r.Role, Scope: r.Scope, CreatedAt: a.now(), CreatedBy: by.Actor,
+		Reason:     strings.TrimSpace(by.Reason),
 		ApprovedBy: strings.TrimSpace(r.ApprovedBy), ExpiresAt: r.ExpiresAt,
 	}
 	switch r.Scope {
@@ -193,7 +197,8 @@ func (a Actions) CreateToken(ctx context.Context, id, name string, life time.Dur
 		return billing.AdminToken{}, billing.Secret{}, err
 	}
 	t := billing.AdminToken{
-		ID: billing.NewID("token_"), Name: name, Display: secret.Display(), Hash: secret.Hash(a.Pepper), CreatedAt: a.now(), CreatedBy: by.Actor,
+		ID: billing.NewID("token_"), Name: name, Display: secret.Display(), Hash: secret.Hash(a.Pepper), CreatedAt: a.now(),
+		CreatedBy: by.Actor,
 	}
 	t.ExpiresAt = t.CreatedAt.Add(life)
 	note := a.note(by, "token.create", t.ID)
@@ -313,6 +318,7 @@ func defaultTeamOf(project string) string {
 // placeOf is the place of a scope.
 func (a Actions) placeOf(ctx context.Context, scope billing.Scope, id string) (rbac.Place, error) {
 	switch scope {
+	case billing.ScopeOrg:
 	case billing.ScopeTeam:
 		return rbac.Place{TeamID: id}, nil
 	case billing.ScopeProject:

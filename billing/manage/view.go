@@ -219,7 +219,12 @@ func ViewTeam(t billing.Team) TeamView {
 
 // ViewProject is a project as it is shown.
 func ViewProject(p billing.Project) ProjectView {
-	return ProjectView{p.ID, p.Name, Named{p.TeamID, p.Team}, p.CostCenter, p.Environment, Instant(p.CreatedAt), Instant(p.ArchivedAt), p.Policy}
+	return ProjectView{
+		p.ID, p.Name,
+		Named{p.TeamID, p.Team},
+		p.CostCenter, p.Environment, Instant(p.CreatedAt),
+		Instant(p.ArchivedAt), p.Policy,
+	}
 }
 
 // TextOrNull is s, or null where it is empty.

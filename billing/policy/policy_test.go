@@ -28,7 +28,7 @@ func judge(r *Rights, q *Request, prompt int64, groups Groups) string {
 		r.Serve(Names{Asked: q.Model, Provider: "openai", Model: q.Model, Target: "openai/" + q.Model}, groups),
 	} {
 		if err != nil {
-			return err.(*Denied).Name() //nolint:errcheck,forcetypeassert // it is nothing else
+			return err.(*Denied).Name() //nolint:errcheck,errorlint,forcetypeassert // it is nothing else
 		}
 	}
 	return ""
@@ -133,8 +133,13 @@ func TestFaultsAreToldAllAtOnce(t *testing.T) {
 		MaxBodyBytes: 1 << 60, AllowedCIDRs: []string{"10/8"}, Origins: []string{"app.example"}, Providers: []string{"openai/x"},
 		Hours: []Hours{{From: "8:00", Until: "18:00"}, {From: "08:00", Until: "08:00"}, {From: "00:00", Until: "24:00", Zone: "Local"}},
 		Conditions: []Condition{
-			{"a", "request.max_output"}, {"b", "all(request.features, # == 'x')"}, {"c", "request.model matches request.end_user"},
-			{"d", "1..1000000 == [1]"}, {"e", "nothing.at_all"}, {"f", "repeat('x', 100000) != ''"}, {"g", "1 ==" + strings.Repeat(" 1 +", 100) + " 1"},
+			{"a", "request.max_output"},
+			{"b", "all(request.features, # == 'x')"},
+			{"c", "request.model matches request.end_user"},
+			{"d", "1..1000000 == [1]"},
+			{"e", "nothing.at_all"},
+			{"f", "repeat('x', 100000) != ''"},
+			{"g", "1 ==" + strings.Repeat(" 1 +", 100) + " 1"},
 		},
 		DenyModels: []string{"@gone"},
 	}
@@ -202,8 +207,16 @@ func TestPatterns(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"*", "", true}, {"a*", "a", true}, {"a*a", "a", false}, {"a*a", "aa", true}, {"*a*b", "xaybzb", true}, {"*a*b", "xaybz", false},
-		{"a**b", "ab", true}, {"gpt-4o", "gpt-4o", true}, {"GPT", "gpt", false}, {"*/x*", "a/b/xy", true},
+		{"*", "", true},
+		{"a*", "a", true},
+		{"a*a", "a", false},
+		{"a*a", "aa", true},
+		{"*a*b", "xaybzb", true},
+		{"*a*b", "xaybz", false},
+		{"a**b", "ab", true},
+		{"gpt-4o", "gpt-4o", true},
+		{"GPT", "gpt", false},
+		{"*/x*", "a/b/xy", true},
 	} {
 		if got := Match(tt.pattern, tt.name); got != tt.want {
 			t.Errorf("%s %s: %t", tt.pattern, tt.name, got)

@@ -94,7 +94,8 @@ func putPrincipal(ctx context.Context, tx pgx.Tx, was, p billing.Principal) erro
 	for i, t := range p.Tokens {
 		switch {
 		case i >= len(was.Tokens):
-			batch.Queue(putTokenSQL, t.ID, p.ID, billing.CleanText(t.Name), t.Display, t.Hash[:], t.CreatedAt, billing.CleanText(t.CreatedBy),
+			batch.Queue(putTokenSQL, t.ID, p.ID, billing.CleanText(t.Name), t.Display, t.Hash[:], t.CreatedAt,
+				billing.CleanText(t.CreatedBy),
 				orNull(t.ExpiresAt))
 		case was.Tokens[i] != t:
 			batch.Queue(endTokenSQL, t.ID, orNull(t.EndedAt))

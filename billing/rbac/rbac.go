@@ -225,6 +225,7 @@ func (a Access) Places(p Permission) (teams, projects []string, everywhere bool)
 			teams = append(teams, part.id)
 		case billing.ScopeProject:
 			projects = append(projects, part.id)
+		case billing.ScopeKey: // is granted to nobody
 		}
 	}
 	return teams, projects, false
@@ -238,6 +239,7 @@ func (g part) covers(at Place) bool {
 		return at.TeamID == g.id && g.id != ""
 	case billing.ScopeProject:
 		return at.ProjectID == g.id && g.id != ""
+	case billing.ScopeKey: // is granted to nobody
 	}
 	return false
 }

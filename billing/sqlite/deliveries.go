@@ -68,7 +68,11 @@ func (s *Store) EndDelivery(ctx context.Context, id billing.KeyID, notes ...*bil
 
 func deliveryScan(d *billing.Delivery) []any {
 	return []any{
-		&d.KeyID, &d.Sink, &d.Place, seconds{&d.Overlap}, &d.Removing, &d.Seed, instant{&d.DueAt}, &d.Failures, &d.Failure,
+		&d.KeyID, &d.Sink, &d.Place,
+		seconds{&d.Overlap},
+		&d.Removing, &d.Seed,
+		instant{&d.DueAt},
+		&d.Failures, &d.Failure,
 		instant{&d.DeliveredAt},
 	}
 }

@@ -58,7 +58,9 @@ func keyScan(k *billing.Key) []any {
 		instant{&k.ArchivedAt},
 		instant{&k.DisabledAt},
 		&k.DisabledBy, &k.DisabledReason,
-		orNil{&k.Policies.Team}, orNil{&k.Policies.Project}, orNil{&k.Policies.Key},
+		orNil{&k.Policies.Team},
+		orNil{&k.Policies.Project},
+		orNil{&k.Policies.Key},
 		jsonText{&k.Budgets},
 	}
 }

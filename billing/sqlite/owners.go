@@ -228,7 +228,8 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*billi
 			p.ArchivedAt.IsZero() {
 			return err
 		}
-		if _, err := tx.exec(ctx, updateProject, billing.CleanText(p.Name), p.TeamID, stampOrNull(p.ArchivedAt), policyOrNull(p.Policy), id); err != nil {
+		if _, err := tx.exec(ctx, updateProject, billing.CleanText(p.Name), p.TeamID, stampOrNull(p.ArchivedAt), policyOrNull(p.Policy),
+			id); err != nil {
 			return err
 		}
 		if was.ArchivedAt.IsZero() && !p.ArchivedAt.IsZero() {

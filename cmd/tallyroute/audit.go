@@ -98,7 +98,7 @@ func verifyFile(path string, marks []billing.AuditMark) (r audit.Report, err err
 	if err != nil {
 		return r, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var v *audit.Verifier
 	lines := json.NewDecoder(bufio.NewReader(f))
 	for n := 1; lines.More(); n++ {
@@ -184,7 +184,8 @@ func (auditSigningKey) Run(a *cli) error {
 		return err
 	}
 	fmt.Fprintln(a.stdout, text)
-	fmt.Fprintln(a.stderr, "Keep it where those who can write to the database cannot read it. Checkpoints are verified with the public key "+
+	fmt.Fprintln(a.stderr, "Keep it where those who can write to the database cannot read it. Checkpoints are verified with the "+
+		"public key "+
 		key.Public())
 	return nil
 }

@@ -104,8 +104,10 @@ func (a *cli) keyActions(s billing.Store, cfg *config.Config) (manage.Actions, e
 	if err != nil {
 		return manage.Actions{}, err
 	}
-	return manage.Actions{Store: s, Pepper: pepper.Pepper, KnownModel: app.KnownModel(a.ctx, cfg, a.source().Demo), Groups: cfg.Groups,
-			SinkNames: cfg.SinkNames()},
+	return manage.Actions{
+			Store: s, Pepper: pepper.Pepper, KnownModel: app.KnownModel(a.ctx, cfg, a.source().Demo), Groups: cfg.Groups,
+			SinkNames: cfg.SinkNames(),
+		},
 		pepper.Confirm(a.ctx, s)
 }
 

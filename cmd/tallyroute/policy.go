@@ -75,7 +75,8 @@ func (a *cli) setPolicy(of holder, c manage.PolicyChange, reason string) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "The policy of %s %s is revision %s. Routers go by it within a second.\n", v.Level, v.Name, v.Revision)
+		_, err = fmt.Fprintf(a.stdout, "The policy of %s %s is revision %s. Routers go by it within a second.\n", v.Level, v.Name,
+			v.Revision)
 		return err
 	})
 }

@@ -39,7 +39,8 @@ func members() providers.Members {
 		providers.Free.Of("tools.shell.environment.type", "tools.shell.environment.memory_limit=1g"),
 		// What is told besides, and what the conversation holds of tools.
 		providers.Free.Of("client_metadata", "reasoning.context", "input", "input.web_search_call", "input.file_search_call",
-			"input.code_interpreter_call", "input.image_generation_call", "input.mcp_list_tools", "input.mcp_call", "input.tool_search_call",
+			"input.code_interpreter_call", "input.image_generation_call", "input.mcp_list_tools", "input.mcp_call",
+			"input.tool_search_call",
 			"input.tool_search_output", "input.additional_tools", "input.compaction", "input.computer_call", "input.computer_call_output",
 			"input.local_shell_call", "input.local_shell_call_output", "input.shell_call", "input.shell_call_output",
 			"input.apply_patch_call", "input.apply_patch_call_output", "input.mcp_approval_request", "input.mcp_approval_response"),

@@ -83,7 +83,10 @@ func New(o Options) *http.Server {
 		Log: o.Log, Clock: o.Clock, Ready: o.Ready, Errors: errorTable, Limits: web.Limits{Body: maxBody, ReadBody: requestTimeout},
 	})
 	s := web.NewServer(listener.Limits, listener.Log)
-	s.Handler = newEngine(&server{Options: o, listener: listener, operations: operations(), wrong: limit.New(), rules: rules(), known: &seenTokens{}})
+	s.Handler = newEngine(&server{
+		Options: o, listener: listener, operations: operations(), wrong: limit.New(), rules: rules(),
+		known: &seenTokens{},
+	})
 	return s.Server
 }
 

@@ -246,7 +246,8 @@ func (t *targetHealth) worstTeam(now time.Time) (worst recent) {
 
 // suspectOf is the record of a key, in bounded memory.
 func (t *targetHealth) suspectOf(from Origin, now time.Time) *suspect {
-	s, known := record(&t.suspects, from.Key, mostSuspects, func(s *suspect) bool { return s.until.IsZero() && now.Sub(s.met) > suspectFor })
+	s, known := record(&t.suspects, from.Key, mostSuspects,
+		func(s *suspect) bool { return s.until.IsZero() && now.Sub(s.met) > suspectFor })
 	if !known {
 		s.team = from.Team
 	}

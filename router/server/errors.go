@@ -431,6 +431,7 @@ var policyParams = map[string]string{"models": "model", "deny_models": "model", 
 func policyDenied(e *policy.Denied) web.Problem {
 	return web.Problem{
 		Code: codePolicy, Param: policyParams[e.Rule],
-		Message: fmt.Sprintf("The rule %s does not allow this: %s.", web.Label(e.Name(), chat.MaxModel), web.Label(e.Detail, 2*chat.MaxModel)),
+		Message: fmt.Sprintf("The rule %s does not allow this: %s.", web.Label(e.Name(), chat.MaxModel),
+			web.Label(e.Detail, 2*chat.MaxModel)),
 	}
 }

@@ -43,7 +43,8 @@ func (c Catalogue) known(name string) (nearest string, known bool) {
 	}
 	if strings.Contains(name, "*") {
 		return "", slices.ContainsFunc(c.Catalogue.Models(), func(m providers.Listing) bool {
-			return policy.Match(name, m.ID) || slices.ContainsFunc(m.Providers, func(p string) bool { return policy.Match(name, p+"/"+m.ID) })
+			return policy.Match(name, m.ID) ||
+				slices.ContainsFunc(m.Providers, func(p string) bool { return policy.Match(name, p+"/"+m.ID) })
 		})
 	}
 	return c.Nearest(name, func(string) bool { return true }), false

@@ -9,14 +9,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"tallyroute/billing/manage"
-	"tallyroute/providers/sink"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers"
 	"tallyroute/providers/secret"
+	"tallyroute/providers/sink"
 )
 
 // credential reads what ref refers to; ok is false where that is nothing.

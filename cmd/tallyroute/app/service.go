@@ -76,7 +76,10 @@ func (s *Service) Address(name string) string {
 
 // Actions are what operators can do.
 func (s *Service) Actions() manage.Actions {
-	actions := manage.Actions{Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel, Groups: s.groups}
+	actions := manage.Actions{
+		Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel,
+		Groups: s.groups,
+	}
 	if now := s.now(); now != nil {
 		actions.SinkNames = now.cfg.SinkNames()
 	}
