@@ -117,7 +117,8 @@ func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error
 // rights is what requests of a key may hold.
 func (r *Router) rights(key *billing.Key) providers.Rights {
 	return providers.Rights{
-		Budget: key.Bounded(), Models: len(key.Models) > 0 || key.Rights.Chooses(), Stored: key.AllowProviderObjects, Allow: r.o.AllowMembers,
+		Budget: key.Bounded(), Models: len(key.Models) > 0 || key.Rights.Chooses(), Stored: key.AllowProviderObjects,
+		Allow:  r.o.AllowMembers,
 		Strict: r.o.RefuseMembers,
 	}
 }

@@ -28,7 +28,7 @@ func judge(r *Rights, q *Request, prompt int64, groups Groups) string {
 		r.Serve(Names{Asked: q.Model, Provider: "openai", Model: q.Model, Target: "openai/" + q.Model}, groups),
 	} {
 		if err != nil {
-			return err.(*Denied).Name() //nolint:errcheck,errorlint,forcetypeassert // it is nothing else
+			return err.(*Denied).Name() //nolint:errorlint,forcetypeassert // it is nothing else
 		}
 	}
 	return ""

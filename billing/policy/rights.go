@@ -76,7 +76,10 @@ func (l Layers) Compile(key KeyFacts) *Rights {
 }
 
 func compile(l layer) level {
-	c := level{Policy: *l.policy, level: l.level, endpoints: mask[Endpoint](endpoints, l.policy.Endpoints), broken: len(l.policy.Check(nil)) > 0}
+	c := level{
+		Policy: *l.policy, level: l.level, endpoints: mask[Endpoint](endpoints, l.policy.Endpoints),
+		broken: len(l.policy.Check(nil)) > 0,
+	}
 	if l.policy.Features != nil {
 		c.features = ^mask[Feature](features, l.policy.Features)
 	}

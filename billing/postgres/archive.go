@@ -94,7 +94,8 @@ func archiveMonth(ctx context.Context, tx pgx.Tx, a billing.ArchivedMonth) error
 	if _, err := tx.Exec(ctx, archivePeriodSQL, a.Month.First(), a.Now, billing.CleanText(a.Actor), rollup); err != nil {
 		return err
 	}
-	if err := recordChange(ctx, tx, "archive", billing.PeriodChange{Month: a.Month, Actor: a.Actor, Now: a.Now, Notes: a.Notes}, p); err != nil {
+	if err := recordChange(ctx, tx, "archive", billing.PeriodChange{Month: a.Month, Actor: a.Actor, Now: a.Now, Notes: a.Notes},
+		p); err != nil {
 		return err
 	}
 	part := partition(a.Month)

@@ -109,7 +109,8 @@ func principalOperations() []operation {
 		does("listPrincipals", get, "/principals", "List those who administer, with what they may do.", listPrincipals),
 		does("createPrincipal", post, "/principals", "Make a user or a service account. It may do nothing until a role is granted.",
 			createPrincipal).creates(),
-		does("disablePrincipal", post, "/principals/:id/disable", "Refuse all tokens of a principal until it is enabled.", disablePrincipal),
+		does("disablePrincipal", post, "/principals/:id/disable", "Refuse all tokens of a principal until it is enabled.",
+			disablePrincipal),
 		does("enablePrincipal", post, "/principals/:id/enable", "Let a principal that was disabled act again.", enablePrincipal),
 		does("grantRole", post, "/principals/:id/grants", "Give a principal a role in the organisation, a team or a project.", grantRole).
 			creates(),

@@ -25,7 +25,8 @@ func getPolicy(level policy.Level) func(*exchange, none) (manage.PolicyView, err
 // setPolicy is PUT /teams/{id}/policy, and likewise of projects and keys.
 func setPolicy(level policy.Level) func(*exchange, policyChange) (manage.PolicyView, error) {
 	return func(x *exchange, in policyChange) (manage.PolicyView, error) {
-		return x.Actions.SetPolicy(x.ctx(), level, x.param("id"), manage.PolicyChange{Policy: in.Policy, Replaces: in.Replaces}, x.by(in.Reason))
+		return x.Actions.SetPolicy(x.ctx(), level, x.param("id"), manage.PolicyChange{Policy: in.Policy, Replaces: in.Replaces},
+			x.by(in.Reason))
 	}
 }
 
