@@ -20,9 +20,11 @@ type rule struct {
 	at func(x *exchange) (rbac.Place, error)
 }
 
+// organisation is the place of what belongs to no team.
+func organisation(*exchange) (rbac.Place, error) { return rbac.Place{}, nil }
+
 // rules are what operations need, by their ids. A test holds that there is one for each.
 func rules() map[string]rule {
-	organisation := func(*exchange) (rbac.Place, error) { return rbac.Place{}, nil }
 	ofKey := func(x *exchange) (rbac.Place, error) { return x.placeOfKey(billing.KeyID(x.C.Param("id"))) }
 	ofTeam := func(x *exchange) (rbac.Place, error) {
 		return x.Actions.PlaceOf(x.ctx(), billing.ScopeTeam, x.C.Param("id"))
@@ -91,7 +93,6 @@ func rules() map[string]rule {
 		"getHealth":        {rbac.ProvidersRead, organisation},
 		"getDocument":      {rbac.Any, nil},
 		"whoAmI":           {rbac.Any, nil},
-
 		"listPrincipals":   {rbac.PrincipalsRead, organisation},
 		"createPrincipal":  {rbac.PrincipalsWrite, organisation},
 		"disablePrincipal": {rbac.PrincipalsWrite, organisation},

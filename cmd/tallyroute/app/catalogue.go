@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,12 +101,16 @@ func LoadService(ctx context.Context, from Source) (*config.Config, Catalogue, e
 		return nil, Catalogue{}, err
 	}
 	faults = append(faults, credentials.ours()...)
+	source := config.Environment
+	if cfg.File != "" {
+		source = cfg.Source()
+	}
 	_, tokenErr := adminToken(ctx, cfg)
 	for _, err := range []error{tokenErr, checkPepper(ctx, cfg), checkStore(ctx, cfg)} {
 		for _, line := range strings.FieldsFunc(errorText(err), func(r rune) bool { return r == '\n' }) {
 			setting, problem, _ := strings.Cut(line, ": ")
 			if !slices.ContainsFunc(faults, func(f config.Fault) bool { return f.Path == setting }) { // which the reader has found
-				faults = append(faults, config.Fault{Source: cmp.Or(cfg.File, config.Environment), Path: setting, Problem: problem})
+				faults = append(faults, config.Fault{Source: source, Path: setting, Problem: problem})
 			}
 		}
 	}
