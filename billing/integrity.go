@@ -39,7 +39,7 @@ type Law struct {
 	Name     string // one word
 	Says     string // what must hold
 	Breaches int64
-	First    Breach // the first of them; zero if there is none
+	First    Breach // the first of them; zero if the law holds
 }
 
 // Breach is one place where a law does not hold.

@@ -3,6 +3,7 @@ package billing
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -71,6 +72,19 @@ func (t AdminToken) InForce(now time.Time) bool {
 
 // ErrUnknownToken is a token that nobody has.
 var ErrUnknownToken = errors.New("billing: nobody has this token")
+
+// ChangePrincipal makes a change to the one of all with an id, for stores: was is the
+// principal before it. *NotFoundError for an unknown id.
+func ChangePrincipal(all []Principal, id string, change func(p *Principal, all []Principal) error) (was, is Principal, err error) {
+	i := slices.IndexFunc(all, func(p Principal) bool { return p.ID == id })
+	if i < 0 {
+		return was, is, &NotFoundError{What: "principal", ID: id}
+	}
+	was = all[i]
+	was.Grants, was.Tokens = slices.Clone(was.Grants), slices.Clone(was.Tokens)
+	err = change(&all[i], all)
+	return was, all[i], err
+}
 
 // Principals keeps those who administer.
 type Principals interface {

@@ -57,7 +57,7 @@ type Report struct {
 	Records  int64             // that are linked to the one before them
 	Unlinked int64             // that were written before there was a chain
 	Last     billing.AuditMark // of the last record that is right
-	Fault    *Fault            // the first; nil where there is none
+	Fault    *Fault            // the first; nil if the log is intact
 }
 
 // Fault is the first place at which a log is not what was written.

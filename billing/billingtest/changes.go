@@ -17,6 +17,7 @@ func changeCases() map[string]func(w *world) {
 		"NoChangeWithoutWhatChanged":       changesFail,
 		"AuditLogIsOneChain":               auditChained,
 		"OldAuditRecordsGoFromTheFirstOn":  auditPruned,
+		"PrincipalsAreKept":                principalsKept,
 		"TeamAndProjectAreRenamed":         renameOwners,
 		"CostCentreOfRowsStays":            costCentreStays,
 		"RemovedBudgetBindsNobody":         removeBudget,
@@ -247,4 +248,62 @@ func auditPruned(w *world) {
 	if n, err = w.PruneAudit(w.Context(), w.now.Add(-2*time.Hour), w.note("audit.prune", "")); n != 0 || err != nil {
 		w.Errorf("%d are gone, %v", n, err)
 	}
+}
+
+// principalsKept: with their grants and tokens, each of which only ends; a change that
+// fails leaves all as it was.
+func principalsKept(w *world) {
+	p := billing.Principal{
+		ID: "svc_1", Kind: billing.PrincipalService, Name: "ci", Email: "ci@example.com", CreatedAt: w.now, CreatedBy: "ann",
+	}
+	w.must(w.CreatePrincipal(w.Context(), p, w.note("principal.create", p.ID)))
+	again := p
+	again.ID = "svc_2"
+	w.wantConflict(w.CreatePrincipal(w.Context(), again))
+	grant := billing.Grant{
+		ID: "grant_1", Role: "auditor", Scope: billing.ScopeTeam, ScopeID: "team_1", CreatedAt: w.now, CreatedBy: "ann", ApprovedBy: "bob",
+		Reason: "why", ExpiresAt: w.now.Add(time.Hour),
+	}
+	token := billing.AdminToken{
+		ID: "token_1", Name: "laptop", Display: "sk-tr-admin-x", Hash: hashOf("token"), CreatedAt: w.now, CreatedBy: "ann",
+		ExpiresAt: w.now.Add(time.Hour),
+	}
+	update := func(change func(p *billing.Principal) error) (billing.Principal, error) {
+		return w.UpdatePrincipal(w.Context(), p.ID, func(p *billing.Principal, all []billing.Principal) error {
+			if len(all) != 1 {
+				w.Errorf("there are %d principals", len(all))
+			}
+			return change(p)
+		}, w.note("principal.change", p.ID))
+	}
+	_, err := update(func(p *billing.Principal) error {
+		p.Grants, p.Tokens = append(p.Grants, grant), append(p.Tokens, token)
+		return nil
+	})
+	w.must(err)
+	no := errors.New("no")
+	_, err = update(func(p *billing.Principal) error { p.Name, p.Grants[0].EndedAt = "x", w.now; return no })
+	w.wantErr(err, no)
+	token.Hash = [32]byte{} // is not told
+	p.Grants, p.Tokens = []billing.Grant{grant}, []billing.AdminToken{token}
+	all, err := w.ListPrincipals(w.Context())
+	w.must(err)
+	w.wantSame("principals", all, []billing.Principal{p})
+	w.must(w.TouchToken(w.Context(), token.ID, w.now.Add(time.Minute)))
+	w.must(w.TouchToken(w.Context(), token.ID, w.now)) // never back
+	_, err = update(func(p *billing.Principal) error {
+		p.DisabledAt, p.Grants[0].EndedAt, p.Tokens[0].EndedAt = w.now, w.now, w.now
+		return nil
+	})
+	w.must(err)
+	p.LastSeenAt, p.DisabledAt, p.Grants[0].EndedAt = w.now.Add(time.Minute), w.now, w.now
+	p.Tokens[0].LastUsedAt, p.Tokens[0].EndedAt = p.LastSeenAt, w.now
+	got, found, err := w.PrincipalByToken(w.Context(), hashOf("token"))
+	w.must(err)
+	w.wantSame("the one with the token", got, p)
+	w.wantSame("the token", found, p.Tokens[0])
+	_, _, err = w.PrincipalByToken(w.Context(), hashOf("other"))
+	w.wantErr(err, billing.ErrUnknownToken)
+	_, err = w.UpdatePrincipal(w.Context(), "svc_none", func(*billing.Principal, []billing.Principal) error { return nil })
+	w.wantNotFound(err, "principal")
 }

@@ -15,7 +15,7 @@ type shelf struct {
 	billing.Deliveries
 	billing.Secrets
 	has   map[string]string
-	steps int // until the crash; below zero there is none
+	steps int // until the crash; negative: it never crashes
 }
 
 var errCrash = errors.New("billingtest: crashed")

@@ -126,7 +126,7 @@ func (l *Log) place(n int64) (*segment, error) {
 
 var errCap = errors.New("all segments together have reached their largest size")
 
-// reopen begins a segment if there is none, if that was for lack of space.
+// reopen begins a segment if none is open because there was no space.
 // After a disk that failed it is for the goroutine, which syncs first.
 func (l *Log) reopen() (*segment, error) {
 	f := l.fault.Load()

@@ -22,10 +22,9 @@ type PrincipalRequest struct {
 
 // Bounds of principals.
 const (
-	maxTokens      = 20 // in force, of one principal
-	maxGrants      = 50
-	mostTokenLife  = 366 * 24 * time.Hour
-	principalTries = "no more than that can be kept"
+	maxTokens     = 20 // in force, of one principal
+	maxGrants     = 50
+	mostTokenLife = 366 * 24 * time.Hour
 )
 
 // Principals lists those who administer.
@@ -73,9 +72,9 @@ type GrantRequest struct {
 
 // Grant gives a principal a role. Nobody can give more than he has himself.
 func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (billing.Principal, error) {
-	permissions, known := a.roles()[r.Role]
+	permissions, known := a.AllRoles()[r.Role]
 	if !known {
-		return billing.Principal{}, invalid("role", "must be one of %s", strings.Join(a.roles().Names(), ", "))
+		return billing.Principal{}, invalid("role", "must be one of %s", strings.Join(a.AllRoles().Names(), ", "))
 	}
 	g := billing.Grant{
 		ID: billing.NewID("grant_"), Role: r.Role, Scope: r.Scope, CreatedAt: a.now(), CreatedBy: by.Actor,
@@ -116,7 +115,7 @@ func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (b
 			}
 		}
 		if inForce >= maxGrants {
-			return &billing.ConflictError{Detail: "it has 50 grants: " + principalTries}
+			return &billing.ConflictError{Detail: "it has 50 grants: no more than that can be kept"}
 		}
 		p.Grants = append(p.Grants, g)
 		return nil
@@ -133,7 +132,7 @@ func (a Actions) Revoke(ctx context.Context, id, grant string, by By) (billing.P
 			return &billing.NotFoundError{What: "grant", ID: grant}
 		}
 		place, err := a.placeOf(ctx, p.Grants[i].Scope, p.Grants[i].ScopeID)
-		if err == nil && by.Access.Exceeds(a.roles()[p.Grants[i].Role], place) {
+		if err == nil && by.Access.Exceeds(a.AllRoles()[p.Grants[i].Role], place) {
 			return &NotAllowedError{Detail: "nobody can take away what he may not do himself"}
 		}
 		note.Detail["role"] = p.Grants[i].Role
@@ -173,7 +172,7 @@ func (a Actions) mayTouch(ctx context.Context, p billing.Principal, by By) error
 		if err != nil {
 			continue // of what is gone nobody can do anything
 		}
-		if by.Access.Exceeds(a.roles()[g.Role], place) {
+		if by.Access.Exceeds(a.AllRoles()[g.Role], place) {
 			return &NotAllowedError{Detail: "it may do more than you may"}
 		}
 	}
@@ -214,7 +213,7 @@ func (a Actions) CreateToken(ctx context.Context, id, name string, life time.Dur
 			}
 		}
 		if inForce >= maxTokens {
-			return &billing.ConflictError{Detail: "it has 20 tokens: " + principalTries}
+			return &billing.ConflictError{Detail: "it has 20 tokens: no more than that can be kept"}
 		}
 		p.Tokens = append(p.Tokens, t)
 		return nil
@@ -260,9 +259,7 @@ func (a Actions) keepingOwner(all []billing.Principal, change func()) error {
 }
 
 // AllRoles are the roles that can be granted.
-func (a Actions) AllRoles() rbac.Roles { return a.roles() }
-
-func (a Actions) roles() rbac.Roles {
+func (a Actions) AllRoles() rbac.Roles {
 	if a.Roles == nil {
 		return rbac.BuiltIn()
 	}
@@ -364,7 +361,7 @@ func (a Actions) Authenticate(ctx context.Context, secret billing.Secret) (billi
 			return billing.Principal{}, rbac.Access{}, err
 		}
 	}
-	return p, a.roles().Of(p, now), nil
+	return p, a.AllRoles().Of(p, now), nil
 }
 
 // PrincipalView is a principal in JSON.

@@ -61,19 +61,14 @@ func (s *Store) UpdatePrincipal(
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(list, func(p billing.Principal) bool { return p.ID == id })
-		if i < 0 {
-			return &billing.NotFoundError{What: "principal", ID: id}
-		}
-		was := list[i]
-		was.Grants, was.Tokens = slices.Clone(was.Grants), slices.Clone(was.Tokens)
-		if err := change(&list[i], list); err != nil {
+		was, is, err := billing.ChangePrincipal(list, id, change)
+		if err != nil {
 			return err
 		}
-		if err := putPrincipal(ctx, tx, was, list[i]); err != nil {
+		if err := putPrincipal(ctx, tx, was, is); err != nil {
 			return err
 		}
-		p = list[i]
+		p = is
 		return note(ctx, tx, notes)
 	})
 	return p, taken(err, "principal", p.Name)
@@ -95,8 +90,7 @@ func putPrincipal(ctx context.Context, tx pgx.Tx, was, p billing.Principal) erro
 		switch {
 		case i >= len(was.Tokens):
 			batch.Queue(putTokenSQL, t.ID, p.ID, billing.CleanText(t.Name), t.Display, t.Hash[:], t.CreatedAt,
-				billing.CleanText(t.CreatedBy),
-				orNull(t.ExpiresAt))
+				billing.CleanText(t.CreatedBy), orNull(t.ExpiresAt))
 		case was.Tokens[i] != t:
 			batch.Queue(endTokenSQL, t.ID, orNull(t.EndedAt))
 		}

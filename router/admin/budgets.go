@@ -2,7 +2,7 @@ package admin
 
 import (
 	"cmp"
-	"errors"
+	"slices"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
@@ -39,10 +39,8 @@ func listBudgets(x *exchange, in paging) (page[manage.BudgetView], error) {
 	if err != nil {
 		return page[manage.BudgetView]{}, err
 	}
-	if !x.access.Full() {
-		if budgets, err = x.visible(budgets); err != nil {
-			return page[manage.BudgetView]{}, err
-		}
+	if budgets, err = x.visible(budgets); err != nil {
+		return page[manage.BudgetView]{}, err
 	}
 	return paged(in, budgets, manage.ViewBalance, func(b manage.BudgetView) string { return b.ID })
 }
@@ -89,16 +87,33 @@ func (x *exchange) maySetBudget(in scopedBudget) error {
 	return x.needs(rbac.BudgetsWrite, at, missing)
 }
 
-// visible are the budgets that one may see.
-func (x *exchange) visible(budgets []billing.Balance) (list []billing.Balance, err error) {
-	for _, b := range budgets {
-		at, err := x.Actions.PlaceOfBudget(x.ctx(), b.Budget.ID)
-		if err != nil && !errors.As(err, new(*billing.NotFoundError)) {
+// visible are the budgets that one may see: of all, or of teams, projects and keys
+// within one's places.
+func (x *exchange) visible(budgets []billing.Balance) ([]billing.Balance, error) {
+	within := x.within(rbac.BudgetsRead)
+	if within == nil {
+		return budgets, nil
+	}
+	seen := make(map[string]bool) // ids of teams, projects and keys
+	for _, team := range within.Teams {
+		seen[team] = true
+	}
+	projects, err := x.Actions.Projects(x.ctx())
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range projects {
+		seen[p.ID] = x.access.May(rbac.BudgetsRead, rbac.Place{TeamID: p.TeamID, ProjectID: p.ID})
+	}
+	f := billing.KeyFilter{Within: within, Limit: 200}
+	for more := true; more; {
+		var keys []billing.Key
+		if keys, more, err = x.Actions.Keys(x.ctx(), f); err != nil {
 			return nil, err
 		}
-		if err == nil && x.access.May(rbac.BudgetsRead, at) {
-			list = append(list, b)
+		for _, k := range keys {
+			seen[string(k.ID)], f.After = true, k.ID
 		}
 	}
-	return list, nil
+	return slices.DeleteFunc(budgets, func(b billing.Balance) bool { return !seen[b.Budget.ScopeID] }), nil
 }
