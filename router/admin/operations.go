@@ -19,7 +19,12 @@ const (
 // operations is the table of all that the API does. A route that is not in it does
 // not exist, and the OpenAPI document has all that are.
 func operations() []operation {
-	managed := []operation{
+	return slices.Concat(keyOperations(), ownerOperations(), ledgerOperations(), principalOperations())
+}
+
+// keyOperations are about virtual keys.
+func keyOperations() []operation {
+	return []operation{
 		does("createKey", post, "/keys", "Make a virtual key. The secret is in this answer and nowhere else.", createKey).createsOrFinds(),
 		does("listKeys", get, "/keys", "List keys.", listKeys),
 		does("getKey", get, "/keys/:id", "A key with every budget that binds it and what is used of it.", getKey),
@@ -45,6 +50,12 @@ func operations() []operation {
 		does("getKeyPolicy", get, "/keys/:id/policy", "What a key may do, and the policies above it.", getPolicy(policy.Key)),
 		does("setKeyPolicy", put, "/keys/:id/policy", "Replace the policy of a key.", setPolicy(policy.Key)),
 		does("tryPolicy", post, "/keys/:id/policy/try", "Say whether a key may make a request, and which rule refuses it.", tryPolicy),
+	}
+}
+
+// ownerOperations are about teams, projects and their budgets.
+func ownerOperations() []operation {
+	return []operation{
 		does("getTeamPolicy", get, "/teams/:id/policy", "What the keys of a team may do.", getPolicy(policy.Team)),
 		does("setTeamPolicy", put, "/teams/:id/policy", "Replace the policy of a team.", setPolicy(policy.Team)),
 		does("getProjectPolicy", get, "/projects/:id/policy", "What the keys of a project may do.", getPolicy(policy.Project)),
@@ -65,7 +76,6 @@ func operations() []operation {
 			resetBudget),
 		does("removeBudget", remove, "/budgets/:id", "Remove a budget: it no longer applies.", removeBudget),
 	}
-	return slices.Concat(managed, ledgerOperations(), principalOperations())
 }
 
 // ledgerOperations are about what was spent and who did what.

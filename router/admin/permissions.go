@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
@@ -25,35 +26,56 @@ func organisation(*exchange) (rbac.Place, error) { return rbac.Place{}, nil }
 
 // rules are what operations need, by their ids. A test holds that there is one for each.
 func rules() map[string]rule {
-	ofKey := func(x *exchange) (rbac.Place, error) { return x.placeOfKey(billing.KeyID(x.C.Param("id"))) }
-	ofTeam := func(x *exchange) (rbac.Place, error) {
-		return x.Actions.PlaceOf(x.ctx(), billing.ScopeTeam, x.C.Param("id"))
+	all := map[string]rule{}
+	for _, some := range []map[string]rule{keyRules(), ownerRules(), ledgerRules(), principalRules()} {
+		maps.Copy(all, some)
 	}
-	ofProject := func(x *exchange) (rbac.Place, error) {
-		return x.Actions.PlaceOf(x.ctx(), billing.ScopeProject, x.C.Param("id"))
-	}
-	ofBudget := func(x *exchange) (rbac.Place, error) { return x.Actions.PlaceOfBudget(x.ctx(), x.C.Param("id")) }
+	return all
+}
+
+func ofKey(x *exchange) (rbac.Place, error) { return x.placeOfKey(billing.KeyID(x.C.Param("id"))) }
+
+func ofTeam(x *exchange) (rbac.Place, error) {
+	return x.Actions.PlaceOf(x.ctx(), billing.ScopeTeam, x.C.Param("id"))
+}
+
+func ofProject(x *exchange) (rbac.Place, error) {
+	return x.Actions.PlaceOf(x.ctx(), billing.ScopeProject, x.C.Param("id"))
+}
+
+func ofBudget(x *exchange) (rbac.Place, error) {
+	return x.Actions.PlaceOfBudget(x.ctx(), x.C.Param("id"))
+}
+
+// keyRules are about virtual keys.
+func keyRules() map[string]rule {
 	return map[string]rule{
-		"createKey":        {rbac.KeysWrite, nil},
-		"listKeys":         {rbac.KeysRead, nil},
-		"getKey":           {rbac.KeysRead, ofKey},
-		"changeKey":        {rbac.KeysWrite, ofKey},
-		"revokeKey":        {rbac.KeysRevoke, ofKey},
-		"disableKey":       {rbac.KeysRevoke, ofKey},
-		"enableKey":        {rbac.KeysWrite, ofKey},
-		"archiveKey":       {rbac.KeysRevoke, ofKey},
-		"rotateKey":        {rbac.KeysWrite, ofKey},
-		"listKeyVersions":  {rbac.KeysRead, ofKey},
-		"handOverKey":      {rbac.KeysWrite, ofKey},
-		"deliverKey":       {rbac.KeysWrite, ofKey},
-		"undeliverKey":     {rbac.KeysWrite, ofKey},
-		"listSinks":        {rbac.KeysRead, organisation},
-		"topUpKey":         {rbac.BudgetsWrite, ofKey},
-		"findKey":          {rbac.KeysRead, nil},
-		"revokeSecret":     {rbac.KeysRevoke, nil},
-		"getKeyPolicy":     {rbac.KeysRead, ofKey},
-		"setKeyPolicy":     {rbac.KeysWrite, ofKey},
-		"tryPolicy":        {rbac.KeysRead, ofKey},
+		"createKey":       {rbac.KeysWrite, nil},
+		"listKeys":        {rbac.KeysRead, nil},
+		"getKey":          {rbac.KeysRead, ofKey},
+		"changeKey":       {rbac.KeysWrite, ofKey},
+		"revokeKey":       {rbac.KeysRevoke, ofKey},
+		"disableKey":      {rbac.KeysRevoke, ofKey},
+		"enableKey":       {rbac.KeysWrite, ofKey},
+		"archiveKey":      {rbac.KeysRevoke, ofKey},
+		"rotateKey":       {rbac.KeysWrite, ofKey},
+		"listKeyVersions": {rbac.KeysRead, ofKey},
+		"handOverKey":     {rbac.KeysWrite, ofKey},
+		"deliverKey":      {rbac.KeysWrite, ofKey},
+		"undeliverKey":    {rbac.KeysWrite, ofKey},
+		"listSinks":       {rbac.KeysRead, organisation},
+		"topUpKey":        {rbac.BudgetsWrite, ofKey},
+		"findKey":         {rbac.KeysRead, nil},
+		"revokeSecret":    {rbac.KeysRevoke, nil},
+		"getKeyPolicy":    {rbac.KeysRead, ofKey},
+		"setKeyPolicy":    {rbac.KeysWrite, ofKey},
+		"tryPolicy":       {rbac.KeysRead, ofKey},
+	}
+}
+
+// ownerRules are about teams, projects and their budgets.
+func ownerRules() map[string]rule {
+	return map[string]rule{
 		"getTeamPolicy":    {rbac.OwnersRead, ofTeam},
 		"setTeamPolicy":    {rbac.OwnersWrite, ofTeam},
 		"getProjectPolicy": {rbac.OwnersRead, ofProject},
@@ -71,27 +93,39 @@ func rules() map[string]rule {
 		"changeBudget":     {rbac.BudgetsWrite, ofBudget},
 		"resetBudget":      {rbac.BudgetsWrite, ofBudget},
 		"removeBudget":     {rbac.BudgetsWrite, ofBudget},
-		"listAudit":        {rbac.AuditRead, organisation},
-		"verifyAudit":      {rbac.AuditRead, organisation},
-		"exportAudit":      {rbac.AuditExport, organisation},
-		"getSpend":         {rbac.SpendRead, nil},
-		"getUsage":         {rbac.SpendRead, organisation},
-		"getPriceChanges":  {rbac.PricesRead, organisation},
-		"adjustSpend":      {rbac.SpendAdjust, nil},
-		"listPeriods":      {rbac.PeriodsRead, organisation},
-		"closePeriod":      {rbac.PeriodsWrite, organisation},
-		"reopenPeriod":     {rbac.PeriodsWrite, organisation},
-		"getPeriodRows":    {rbac.PeriodsRead, organisation},
-		"archivePeriod":    {rbac.PeriodsWrite, organisation},
-		"reprice":          {rbac.PricesWrite, organisation},
-		"listReplicas":     {rbac.ReplicasRead, organisation},
-		"forgetReplica":    {rbac.ReplicasForget, organisation},
-		"listRejects":      {rbac.RejectsRead, organisation},
-		"bookReject":       {rbac.RejectsBook, organisation},
-		"listEvents":       {rbac.EventsRead, organisation},
-		"checkIntegrity":   {rbac.IntegrityRead, organisation},
-		"getHealth":        {rbac.ProvidersRead, organisation},
-		"getDocument":      {rbac.Any, nil},
+	}
+}
+
+// ledgerRules are about what was spent and who did what.
+func ledgerRules() map[string]rule {
+	return map[string]rule{
+		"listAudit":       {rbac.AuditRead, organisation},
+		"verifyAudit":     {rbac.AuditRead, organisation},
+		"exportAudit":     {rbac.AuditExport, organisation},
+		"getSpend":        {rbac.SpendRead, nil},
+		"getUsage":        {rbac.SpendRead, organisation},
+		"getPriceChanges": {rbac.PricesRead, organisation},
+		"adjustSpend":     {rbac.SpendAdjust, nil},
+		"listPeriods":     {rbac.PeriodsRead, organisation},
+		"closePeriod":     {rbac.PeriodsWrite, organisation},
+		"reopenPeriod":    {rbac.PeriodsWrite, organisation},
+		"getPeriodRows":   {rbac.PeriodsRead, organisation},
+		"archivePeriod":   {rbac.PeriodsWrite, organisation},
+		"reprice":         {rbac.PricesWrite, organisation},
+		"listReplicas":    {rbac.ReplicasRead, organisation},
+		"forgetReplica":   {rbac.ReplicasForget, organisation},
+		"listRejects":     {rbac.RejectsRead, organisation},
+		"bookReject":      {rbac.RejectsBook, organisation},
+		"listEvents":      {rbac.EventsRead, organisation},
+		"checkIntegrity":  {rbac.IntegrityRead, organisation},
+		"getHealth":       {rbac.ProvidersRead, organisation},
+		"getDocument":     {rbac.Any, nil},
+	}
+}
+
+// principalRules are about those who administer.
+func principalRules() map[string]rule {
+	return map[string]rule{
 		"whoAmI":           {rbac.Any, nil},
 		"listPrincipals":   {rbac.PrincipalsRead, organisation},
 		"createPrincipal":  {rbac.PrincipalsWrite, organisation},
