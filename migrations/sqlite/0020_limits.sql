@@ -1,0 +1,183 @@
+-- Requests as a third amount of budgets, fiscal periods, raises of a limit for a time,
+-- and what happens as a limit comes near.
+
+DROP VIEW budget_status;
+DROP VIEW spend_moments;
+
+ALTER TABLE budgets ADD COLUMN request_limit INTEGER CHECK (request_limit BETWEEN 0 AND 1000000000000000);
+-- The first day of the fiscal year as MM-DD, "" for 1 January.
+ALTER TABLE budgets ADD COLUMN starts TEXT NOT NULL DEFAULT '' CHECK (starts = '' OR starts GLOB '[01][0-9]-[0-2][0-9]');
+ALTER TABLE budgets ADD COLUMN near_action TEXT NOT NULL DEFAULT 'block' CHECK (near_action IN ('block', 'downgrade', 'alert'));
+ALTER TABLE budgets ADD COLUMN thresholds TEXT NOT NULL DEFAULT '[50,80,100]'; -- percents of the limit that are told
+-- Constraints can be made wider in the schema itself.
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema
+   SET sql = replace(replace(sql, 'CHECK (amount_nano IS NOT NULL OR token_limit IS NOT NULL)',
+         'CHECK (amount_nano IS NOT NULL OR token_limit IS NOT NULL OR request_limit IS NOT NULL)'),
+         'period IN (''day''', 'period IN (''minute'', ''day''')
+ WHERE type = 'table' AND name = 'budgets';
+PRAGMA writable_schema = RESET;
+
+-- A limit is higher from one instant to another, and then what it was by itself.
+CREATE TABLE budget_raises (
+  id         TEXT PRIMARY KEY,
+  budget_id  TEXT NOT NULL REFERENCES budgets ON DELETE RESTRICT,
+  tokens     INTEGER NOT NULL DEFAULT 0 CHECK (tokens BETWEEN 0 AND 1000000000000000),
+  nano       INTEGER NOT NULL DEFAULT 0 CHECK (nano BETWEEN 0 AND 1000000000000000000),
+  requests   INTEGER NOT NULL DEFAULT 0 CHECK (requests BETWEEN 0 AND 1000000000000000),
+  begins_at  TEXT NOT NULL,
+  ends_at    TEXT NOT NULL CHECK (ends_at > begins_at),
+  actor      TEXT NOT NULL CHECK (actor <> ''),
+  reason     TEXT NOT NULL CHECK (reason <> ''),
+  created_at TEXT NOT NULL,
+  CHECK (tokens + nano + requests > 0)
+) STRICT;
+CREATE INDEX budget_raises_budget ON budget_raises (budget_id, ends_at);
+CREATE TRIGGER budget_raises_no_update BEFORE UPDATE ON budget_raises
+BEGIN
+  SELECT RAISE(ABORT, 'budget_raises is append-only');
+END;
+CREATE TRIGGER budget_raises_no_delete BEFORE DELETE ON budget_raises
+BEGIN
+  SELECT RAISE(ABORT, 'budget_raises is append-only');
+END;
+
+-- Every budget with its limits as they are now.
+CREATE VIEW budgets_now AS
+SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.starts, b.near_action, b.thresholds, b.archived_at, b.created_at,
+       min(b.token_limit + coalesce(r.tokens, 0), 1000000000000000) AS token_limit,
+       min(b.amount_nano + coalesce(r.nano, 0), 1000000000000000000) AS amount_nano,
+       min(b.request_limit + coalesce(r.requests, 0), 1000000000000000) AS request_limit,
+       r.tokens IS NOT NULL AS raised
+  FROM budgets b
+  LEFT JOIN (
+    SELECT budget_id, sum(tokens) AS tokens, sum(nano) AS nano, sum(requests) AS requests
+      FROM budget_raises WHERE begins_at <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now') AND ends_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+     GROUP BY budget_id
+  ) AS r ON r.budget_id = b.id;
+
+ALTER TABLE budget_counters ADD COLUMN used_requests INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE budget_counters ADD COLUMN held_requests INTEGER NOT NULL DEFAULT 0 CHECK (held_requests >= 0);
+ALTER TABLE budget_counters ADD COLUMN leased_requests INTEGER NOT NULL DEFAULT 0 CHECK (leased_requests >= 0);
+ALTER TABLE budget_counters ADD COLUMN forgiven_requests INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN requests INTEGER NOT NULL DEFAULT 0 CHECK (requests >= 0);
+ALTER TABLE leases ADD COLUMN busy_requests INTEGER NOT NULL DEFAULT 0 CHECK (busy_requests >= 0);
+ALTER TABLE holds ADD COLUMN requests INTEGER NOT NULL DEFAULT 0 CHECK (requests >= 0);
+ALTER TABLE spend_rejects ADD COLUMN requests INTEGER NOT NULL DEFAULT 0 CHECK (requests >= 0);
+-- Of months that were archived before, every attempt counts as a request.
+ALTER TABLE spend_archived ADD COLUMN requests INTEGER NOT NULL DEFAULT 0;
+UPDATE spend_archived SET requests = events;
+
+-- What was used and when, whether the row is still there or was archived.
+CREATE VIEW spend_moments AS
+SELECT report_day, occurred_at, adjusts_period IS NOT NULL AS moved, key_id, project_id, team_id,
+       input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano,
+       kind = 'usage' AND final AS requests
+  FROM spend_events
+UNION ALL
+SELECT report_day, slot, moved, key_id, project_id, team_id, tokens, nano, requests FROM spend_archived;
+
+UPDATE budget_counters SET used_requests = n.requests
+  FROM (
+    SELECT c.budget_id, c.window_start, sum(m.requests) AS requests
+      FROM (
+        SELECT b.id, m.occurred_at, m.requests FROM budgets b JOIN spend_moments m ON b.scope = 'key' AND m.key_id = b.scope_id
+        UNION ALL
+        SELECT b.id, m.occurred_at, m.requests FROM budgets b JOIN spend_moments m ON b.scope = 'project' AND m.project_id = b.scope_id
+        UNION ALL
+        SELECT b.id, m.occurred_at, m.requests FROM budgets b JOIN spend_moments m ON b.scope = 'team' AND m.team_id = b.scope_id
+        UNION ALL
+        SELECT b.id, m.occurred_at, m.requests FROM budgets b JOIN spend_moments m ON b.scope = 'org'
+      ) AS m
+      JOIN budget_counters c ON c.budget_id = m.id AND c.window_start <= m.occurred_at AND c.window_end > m.occurred_at
+     GROUP BY 1, 2
+  ) AS n
+ WHERE budget_counters.budget_id = n.budget_id AND budget_counters.window_start = n.window_start;
+
+-- The window of a budget that now is in is the one of its counter, found by how long it
+-- is; where nothing was used yet there is none, and it is worked out in UTC. SQLite knows
+-- no other zone: there it is not known until something is used. Limits are as they are
+-- now, raises included.
+CREATE VIEW budget_status AS
+WITH now AS (
+  SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now') AS at, strftime('%Y-%m-%dT%H:%M', 'now') AS minute
+), counted AS (
+  SELECT b.*, coalesce(nullif(b.zone, ''), 'UTC') AS place, CASE b.scope WHEN 'org' THEN 'org' WHEN 'team' THEN t.name WHEN 'project' THEN coalesce(pt.name, p.team_id) || '/' || p.name ELSE k.name END AS name, (
+           SELECT c.window_start FROM budget_counters c, now
+            WHERE c.budget_id = b.id AND c.window_start <= now.at AND c.window_end > now.at
+              AND julianday(c.window_end) - julianday(c.window_start) BETWEEN
+                  CASE b.period WHEN 'minute' THEN 0 WHEN 'day' THEN 0.1 WHEN 'week' THEN 4 WHEN 'month' THEN 26 WHEN 'quarter' THEN 80 WHEN 'year' THEN 350 ELSE 10000 END AND
+                  CASE b.period WHEN 'minute' THEN 0.1 WHEN 'day' THEN 3 WHEN 'week' THEN 9 WHEN 'month' THEN 33 WHEN 'quarter' THEN 95 WHEN 'year' THEN 380 ELSE 1e9 END
+            ORDER BY c.window_start DESC LIMIT 1) AS counter,
+         date('now', printf('-%d days', max(CAST(substr(b.starts, 4) AS INTEGER) - 1, 0)), 'start of month',
+              printf('-%d months', max(CAST(substr(b.starts, 1, 2) AS INTEGER) - 1, 0))) AS month,
+         printf('+%d months', max(CAST(substr(b.starts, 1, 2) AS INTEGER) - 1, 0)) AS months,
+         printf('+%d days', max(CAST(substr(b.starts, 4) AS INTEGER) - 1, 0)) AS days
+    FROM budgets_now b
+    LEFT JOIN teams t ON b.scope = 'team' AND t.id = b.scope_id
+    LEFT JOIN projects p ON b.scope = 'project' AND p.id = b.scope_id
+    LEFT JOIN teams pt ON pt.id = p.team_id
+    LEFT JOIN api_keys k ON b.scope = 'key' AND k.id = b.scope_id
+   WHERE b.archived_at IS NULL
+), bounded AS (
+  SELECT b.*, c.used_tokens, c.used_nano, c.used_requests, c.forgiven_tokens, c.forgiven_nano, c.forgiven_requests,
+         c.held_tokens + (SELECT coalesce(sum(busy_tokens), 0) FROM leases l WHERE l.budget_id = b.id AND l.window_start = c.window_start) AS held_tokens,
+         c.held_nano + (SELECT coalesce(sum(busy_nano), 0) FROM leases l WHERE l.budget_id = b.id AND l.window_start = c.window_start) AS held_nano,
+         c.held_requests + (SELECT coalesce(sum(busy_requests), 0) FROM leases l WHERE l.budget_id = b.id AND l.window_start = c.window_start) AS held_requests,
+         CASE WHEN c.budget_id IS NOT NULL THEN c.window_start WHEN b.period = 'once' THEN '0001-01-01T00:00:00.000000000Z'
+              WHEN b.period = 'minute' THEN now.minute || ':00.000000000Z'
+              WHEN b.place = 'UTC' THEN CASE b.period WHEN 'day' THEN date('now') WHEN 'week' THEN date('now', 'weekday 0', '-6 days')
+                WHEN 'month' THEN date(b.month, b.months, b.days)
+                WHEN 'quarter' THEN date(b.month, printf('-%d months', (CAST(strftime('%m', b.month) AS INTEGER) - 1) % 3), b.months, b.days)
+                ELSE date(b.month, 'start of year', b.months, b.days) END || 'T00:00:00.000000000Z' END AS begins,
+         CASE WHEN c.budget_id IS NOT NULL THEN c.window_end WHEN b.period = 'once' THEN '9999-12-31T23:59:59.999999999Z'
+              WHEN b.period = 'minute' THEN strftime('%Y-%m-%dT%H:%M', 'now', '+1 minute') || ':00.000000000Z'
+              WHEN b.place = 'UTC' THEN CASE b.period WHEN 'day' THEN date('now', '+1 day') WHEN 'week' THEN date('now', 'weekday 0', '+1 day')
+                WHEN 'month' THEN date(b.month, '+1 month', b.months, b.days)
+                WHEN 'quarter' THEN date(b.month, printf('-%d months', (CAST(strftime('%m', b.month) AS INTEGER) - 1) % 3), '+3 months', b.months,
+                  b.days)
+                ELSE date(b.month, 'start of year', '+1 year', b.months, b.days) END || 'T00:00:00.000000000Z' END AS ends
+    FROM counted b CROSS JOIN now
+    LEFT JOIN budget_counters c ON c.budget_id = b.id AND c.window_start = b.counter
+), moments AS (
+  SELECT tokens, nano, requests, key_id, project_id, team_id, occurred_at FROM spend_moments
+  UNION ALL
+  SELECT tokens, nano, requests, key_id, project_id, team_id, occurred_at FROM spend_rejects WHERE booked_at IS NULL
+), used AS (
+  SELECT b.*,
+         CASE WHEN b.counter IS NOT NULL THEN b.used_tokens ELSE (
+           SELECT coalesce(sum(m.tokens), 0) FROM moments m WHERE m.occurred_at >= b.begins AND m.occurred_at < b.ends
+              AND CASE b.scope WHEN 'key' THEN m.key_id WHEN 'project' THEN m.project_id WHEN 'team' THEN m.team_id ELSE 'org' END = b.scope_id) END AS tokens,
+         CASE WHEN b.counter IS NOT NULL THEN b.used_nano ELSE (
+           SELECT coalesce(sum(m.nano), 0) FROM moments m WHERE m.occurred_at >= b.begins AND m.occurred_at < b.ends
+              AND CASE b.scope WHEN 'key' THEN m.key_id WHEN 'project' THEN m.project_id WHEN 'team' THEN m.team_id ELSE 'org' END = b.scope_id) END AS nano,
+         CASE WHEN b.counter IS NOT NULL THEN b.used_requests ELSE (
+           SELECT coalesce(sum(m.requests), 0) FROM moments m WHERE m.occurred_at >= b.begins AND m.occurred_at < b.ends
+              AND CASE b.scope WHEN 'key' THEN m.key_id WHEN 'project' THEN m.project_id WHEN 'team' THEN m.team_id ELSE 'org' END = b.scope_id) END AS requests,
+         CASE WHEN b.period <> 'once' THEN (julianday('now') - julianday(b.begins)) / (julianday(b.ends) - julianday(b.begins)) END AS elapsed,
+         CASE WHEN b.period = 'once' THEN 'none: it never resets'
+              WHEN b.begins IS NULL THEN 'none: nothing was used yet'
+              WHEN julianday('now') - julianday(b.begins) < min(1 / 24.0, (julianday(b.ends) - julianday(b.begins)) / 100) THEN 'none: it has just begun'
+              ELSE 'linear: what is used so far, at the same pace until it resets' END AS method
+    FROM bounded b
+)
+SELECT u.id AS budget_id, u.scope, u.scope_id, coalesce(u.name, u.scope_id) AS name, u.period, u.place AS zone,
+       nullif(u.begins, '0001-01-01T00:00:00.000000000Z') AS window_start, nullif(u.ends, '9999-12-31T23:59:59.999999999Z') AS resets_at,
+       round(100 * u.elapsed, 1) AS elapsed_percent,
+       u.amount_nano / 1e9 AS limit_usd, u.nano / 1e9 AS used_usd, coalesce(u.held_nano, 0) / 1e9 AS held_usd,
+       max(u.amount_nano - u.nano - coalesce(u.held_nano, 0), 0) / 1e9 AS remaining_usd,
+       round(100.0 * u.nano / nullif(u.amount_nano, 0), 1) AS used_usd_percent,
+       CASE WHEN u.method LIKE 'linear%' THEN u.nano / u.elapsed / 1e9 END AS forecast_usd,
+       u.token_limit AS limit_tokens, u.tokens AS used_tokens, coalesce(u.held_tokens, 0) AS held_tokens,
+       max(u.token_limit - u.tokens - coalesce(u.held_tokens, 0), 0) AS remaining_tokens,
+       round(100.0 * u.tokens / nullif(u.token_limit, 0), 1) AS used_tokens_percent,
+       CASE WHEN u.method LIKE 'linear%' THEN round(u.tokens / u.elapsed) END AS forecast_tokens,
+       u.method AS forecast_method,
+       u.amount_nano AS limit_nano, u.nano AS used_nano, coalesce(u.held_nano, 0) AS held_nano,
+       coalesce(u.forgiven_nano, 0) / 1e9 AS forgiven_usd, coalesce(u.forgiven_tokens, 0) AS forgiven_tokens,
+       u.request_limit AS limit_requests, u.requests AS used_requests, coalesce(u.held_requests, 0) AS held_requests,
+       max(u.request_limit - u.requests - coalesce(u.held_requests, 0), 0) AS remaining_requests,
+       round(100.0 * u.requests / nullif(u.request_limit, 0), 1) AS used_requests_percent,
+       CASE WHEN u.method LIKE 'linear%' THEN round(u.requests / u.elapsed) END AS forecast_requests,
+       coalesce(u.forgiven_requests, 0) AS forgiven_requests, u.near_action AS action, u.raised
+  FROM used u;
