@@ -78,6 +78,12 @@ type BudgetView struct {
 	Standing *Standing `json:"standing,omitempty"`
 }
 
+// NamedBudget is a budget with the name of what it binds.
+type NamedBudget struct {
+	BudgetView
+	Name string `json:"scope_name"`
+}
+
 // Standing is how a budget stands in the current period.
 type Standing struct {
 	UsedUSD         string  `json:"used_usd"`

@@ -8,14 +8,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/audit"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers/secret"
+	"tallyroute/router/admin"
 )
 
 type auditList struct {
@@ -30,23 +34,20 @@ type auditList struct {
 
 // Run lists the records.
 func (c auditList) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		f := billing.ChangeFilter{Object: c.Object, Actor: c.Actor, Action: c.Action, Outcome: billing.Outcome(c.Outcome), Limit: c.Limit}
-		if c.Since > 0 {
-			f.Since = time.Now().Add(-c.Since)
-		}
-		all, err := m.AuditLog(a.ctx, f)
+	q := adminapi.Query("object", c.Object, "actor", c.Actor, "action", c.Action, "outcome", c.Outcome)
+	if c.Since > 0 {
+		q.Set("since", timestamp(time.Now().Add(-c.Since)))
+	}
+	return a.ask(needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.AuditRecord](a.ctx, r, "/audit", q, c.Limit)
 		if err != nil {
 			return err
 		}
-		t := table{header: []string{"CHANGED", "ACTOR", "ROLE", "FROM", "ACTION", "OBJECT", "OUTCOME", "REASON", "WHAT"}}
-		views := []manage.AuditRecord{}
+		t := table{header: []string{"CHANGED", "ACTOR", "ROLE", "FROM", "ACTION", "OBJECT", "OUTCOME", "REASON", "WHAT"}, records: all}
 		for _, one := range all {
-			t.add(text(timestamp(one.At)), text(one.Actor), text(one.Role), text(one.Source), text(one.Action), text(one.Object),
-				text(string(one.Outcome)), text(one.Reason), text(detailText(one.Detail)))
-			views = append(views, manage.ViewAuditRecord(one))
+			t.add(text(timestamp(instantOf(one.ChangedAt))), text(one.Actor), text(one.Role), text(one.Source), text(one.Action),
+				text(one.Object), text(string(one.Outcome)), text(one.Reason), text(detailText(one.Detail)))
 		}
-		t.records = views
 		return t.write(a.stdout, c.Output)
 	})
 }
@@ -73,24 +74,35 @@ func (c auditVerify) Run(a *cli) error {
 		}
 		marks = append(marks, signed.Mark())
 	}
-	var report audit.Report
-	var err error
 	if c.File != "" {
-		report, err = verifyFile(c.File, marks)
-	} else {
-		err = a.withActions(func(m manage.Actions, _ *config.Config) (err error) {
-			report, err = m.VerifyAudit(a.ctx, marks...)
+		report, err := verifyFile(c.File, marks)
+		if err != nil {
 			return err
-		})
+		}
+		if report.Fault != nil {
+			return fmt.Errorf("%w: %w", errTampered, report.Fault)
+		}
+		return a.printIntact(report.Records, report.Last)
 	}
-	if err != nil {
-		return err
+	q := adminapi.Query()
+	for _, m := range marks {
+		q = adminapi.Query("seq", strconv.FormatInt(m.Seq, 10), "hash", m.Hash)
 	}
-	if report.Fault != nil {
-		return fmt.Errorf("%w: %w", errTampered, report.Fault)
-	}
-	fmt.Fprintf(a.stdout, "%d records are as they were written; the last is %d, %s\n", report.Records, report.Last.Seq, report.Last.Hash)
-	return nil
+	return a.ask(needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[admin.AuditVerification](a.ctx, r, adminapi.Get("/audit/verify", q))
+		if err != nil {
+			return err
+		}
+		if !v.OK {
+			return fmt.Errorf("%w: %s", errTampered, v.Fault)
+		}
+		return a.printIntact(v.Records, billing.AuditMark{Seq: v.LastSeq, Hash: v.LastHash})
+	})
+}
+
+func (a *cli) printIntact(records int64, last billing.AuditMark) error {
+	_, err := fmt.Fprintf(a.stdout, "%d records are as they were written; the last is %d, %s\n", records, last.Seq, last.Hash)
+	return err
 }
 
 func verifyFile(path string, marks []billing.AuditMark) (r audit.Report, err error) {
@@ -127,24 +139,41 @@ type auditExport struct {
 
 // Run writes the export.
 func (c auditExport) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
+	return a.ask(needs{}, func(r adminapi.API) error {
 		f, err := os.OpenFile(c.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil {
 			return err
 		}
-		out, n := bufio.NewWriter(f), 0
-		lines := json.NewEncoder(out)
-		lines.SetEscapeHTML(false)
-		err = m.ExportAudit(a.ctx, by(""), func(r manage.AuditRecord) error { n++; return lines.Encode(r) })
-		if err == nil {
-			err = out.Flush()
-		}
+		n, err := a.exportTo(f, r)
 		if err = errors.Join(err, f.Close()); err != nil {
 			return errors.Join(err, os.Remove(c.File))
 		}
 		fmt.Fprintf(a.stdout, "%d records\n", n)
 		return nil
 	})
+}
+
+// exportTo copies the export and counts its lines.
+func (a *cli) exportTo(w io.Writer, r adminapi.API) (n int, err error) {
+	from, err := r.Open(a.ctx, adminapi.Get("/audit/export", nil))
+	if err != nil {
+		return 0, err
+	}
+	defer closing(from)
+	out, lines := bufio.NewWriter(w), bufio.NewReader(from)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if _, failed := out.Write(line); failed != nil {
+			return n, failed
+		}
+		switch {
+		case errors.Is(err, io.EOF) && len(line) == 0:
+			return n, out.Flush()
+		case err != nil: // a line without its end, too
+			return n, fmt.Errorf("the export is not whole: %w", err)
+		}
+		n++
+	}
 }
 
 type auditCheckpoint struct {

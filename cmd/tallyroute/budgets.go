@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/config"
 )
 
@@ -21,53 +22,36 @@ type budgetsCommand struct {
 
 type budgetsList struct{ format }
 
-// budgetView is a budget with the name of what it is set on.
-type budgetView struct {
-	manage.BudgetView
-	Name string `json:"scope_name"`
-}
-
 // Run lists the budgets.
 func (c budgetsList) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		budgets, err := m.Budgets(a.ctx)
+	return a.ask(needs{}, func(r adminapi.API) error {
+		budgets, err := adminapi.All[manage.NamedBudget](a.ctx, r, "/budgets", nil, 0)
 		if err != nil {
 			return err
 		}
-		names, err := m.ScopeNames(a.ctx)
-		if err != nil {
-			return err
-		}
-		t := table{header: []string{
+		t := table{records: budgets, header: []string{
 			"ID", "SCOPE", "OF", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "TOKENS", "USED TOKENS", "HELD TOKENS",
 			"LEFT TOKENS", "RESETS",
 		}}
-		views := []budgetView{}
-		for _, s := range budgets {
-			b := s.Budget
-			name := orElse(names[b.ScopeID], b.ScopeID)
-			leftUSD, leftTokens := text("-"), text("-")
-			if free, ok := s.FreeMoney(); ok {
-				leftUSD = dollars(free)
+		for _, b := range budgets {
+			s := b.Standing
+			if s == nil {
+				s = &manage.Standing{}
 			}
-			if free, ok := s.FreeTokens(); ok {
-				leftTokens = number(free)
-			}
-			t.add(text(b.ID), text(string(b.Scope)), text(name), text(string(b.Period)), text(orElse(b.Zone, "UTC")),
-				limitOf(b.Money), dollars(s.UsedMoney), dollars(s.HeldMoney), leftUSD,
-				tokensOf(b.Tokens), number(s.UsedTokens), number(s.HeldTokens), leftTokens, text(orElse(timestamp(s.Window.End), "never")))
-			views = append(views, budgetView{manage.ViewBalance(s), name})
+			t.add(text(b.ID), text(b.Scope), text(b.Name), text(b.Period), text(b.Zone),
+				limitOf(b.USD), dollarsOf(s.UsedUSD), dollarsOf(s.HeldUSD), limitOf(s.RemainingUSD),
+				tokensOf(b.Tokens), number(s.UsedTokens), number(s.HeldTokens), tokensOf(s.RemainingTokens),
+				text(orElse(value(s.ResetsAt), "never")))
 		}
-		t.records = views
 		return t.write(a.stdout, c.Output)
 	})
 }
 
-func limitOf(m *billing.Money) cell {
-	if m == nil {
+func limitOf(usd *string) cell {
+	if usd == nil {
 		return text("-")
 	}
-	return dollars(*m)
+	return dollarsOf(*usd)
 }
 
 func tokensOf(n *int64) cell {
@@ -109,14 +93,14 @@ func (c budgetsSet) Run(a *cli) error {
 	if c.Of == "" && c.Scope != string(billing.ScopeOrg) {
 		return usagef("say which %s", c.Scope)
 	}
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		b, _, err := m.SetBudget(a.ctx, manage.BudgetChange{Budget: billing.Budget{
-			Scope: billing.Scope(c.Scope), Period: billing.Period(c.Period), Zone: c.Zone, Tokens: c.Tokens, Money: c.USD.Money(),
-		}}, c.Of, by(""))
+	budget := fields{"scope": c.Scope, "scope_id": c.Of, "period": c.Period, "zone": c.Zone}
+	limit(budget, c.USD, c.Tokens)
+	return a.ask(needs{}, func(r adminapi.API) error {
+		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Post("/budgets", budget))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "%s: %s, per %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of), b.Period, orElse(b.Zone, "UTC"))
+		_, err = fmt.Fprintf(a.stdout, "%s: %s, per %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of), b.Period, b.Zone)
 		return err
 	})
 }

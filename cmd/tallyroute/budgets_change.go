@@ -5,6 +5,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/config"
 )
 
@@ -21,16 +22,26 @@ type budgetsUpdate struct {
 
 // Run changes the budget. What was used of it stays used.
 func (c budgetsUpdate) Run(a *cli) error {
-	change := manage.BudgetChange{
-		Budget:  billing.Budget{Period: billing.Period(c.Period), Zone: c.Zone, Money: c.USD.Money(), Tokens: c.Tokens},
-		NoMoney: c.NoUSD, NoTokens: c.NoTokens,
+	change := fields{"reason": c.Reason}
+	if c.Period != "" {
+		change["period"] = c.Period
 	}
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		b, err := m.ChangeBudget(a.ctx, c.ID, change, by(c.Reason))
+	if c.Zone != "" {
+		change["zone"] = c.Zone
+	}
+	limit(change, c.USD, c.Tokens)
+	if c.NoUSD {
+		change["usd"] = nil
+	}
+	if c.NoTokens {
+		change["tokens"] = nil
+	}
+	return a.ask(needs{}, func(r adminapi.API) error {
+		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Patch("/budgets"+adminapi.Path(c.ID), change))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", b.ID, budgetLine(b, nil))
+		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", b.ID, budgetLine(b))
 		return err
 	})
 }
@@ -42,8 +53,8 @@ type budgetsRemove struct {
 
 // Run ends the budget.
 func (c budgetsRemove) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		if err := m.RemoveBudget(a.ctx, c.ID, by(c.Reason)); err != nil {
+	return a.ask(needs{}, func(r adminapi.API) error {
+		if err := r.Do(a.ctx, adminapi.Delete("/budgets"+adminapi.Path(c.ID), adminapi.Query("reason", c.Reason)), nil); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(a.stdout, "%s is removed.\n", c.ID)
@@ -58,12 +69,12 @@ type budgetsReset struct {
 
 // Run has what was used count no more.
 func (c budgetsReset) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		s, err := m.ResetBudget(a.ctx, c.ID, by(c.Reason))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Post("/budgets"+adminapi.Path(c.ID, "reset"), fields{"reason": c.Reason}))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", c.ID, budgetLine(s.Budget, []billing.Balance{s}))
+		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", c.ID, budgetLine(b))
 		return err
 	})
 }
@@ -77,12 +88,24 @@ type keysTopUp struct {
 
 // Run adds to the budget.
 func (c keysTopUp) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		s, err := m.TopUp(a.ctx, billing.KeyID(c.ID), billing.Money(c.USD), c.Reference, by(c.Reason))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "top-up"), fields{
+			"usd": billing.Money(c.USD).String(), "reference": c.Reference, "reason": c.Reason,
+		}))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", s.Budget.ID, budgetLine(s.Budget, []billing.Balance{s}))
+		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", b.ID, budgetLine(b))
 		return err
 	})
+}
+
+// limit adds the limits of a budget that were given.
+func limit(budget fields, usd *config.USD, tokens *int64) {
+	if usd != nil {
+		budget["usd"] = usd.Money().String()
+	}
+	if tokens != nil {
+		budget["tokens"] = *tokens
+	}
 }

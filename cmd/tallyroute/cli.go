@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 
 	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/cmd/tallyroute/demo"
@@ -31,6 +33,7 @@ type cli struct {
 	stdout, stderr io.Writer
 	env            []string
 	configPath     string
+	router         string // whose admin API is asked; "" is the database of this host
 }
 
 // usageError is a command line that cannot be meant.
@@ -57,18 +60,34 @@ func exitCode(stderr io.Writer, err error) int {
 		usage    usageError
 		denied   deniedError
 		field    *billing.FieldError
-		notFound *billing.NotFoundError
+		answered *adminapi.Error
 	)
+	if errors.As(err, &answered) {
+		switch answered.Status {
+		case http.StatusUnauthorized, http.StatusForbidden:
+			return exitDenied
+		case http.StatusUnprocessableEntity:
+			return exitUsage
+		}
+	}
 	switch {
 	case errors.As(err, &usage), errors.As(err, &field):
 		fmt.Fprintln(stderr, "Run tallyroute --help for the commands and their flags.")
 		return exitUsage
 	case errors.As(err, &denied):
 		return exitDenied
-	case errors.As(err, &notFound), errors.Is(err, billing.ErrUnknownKey):
+	case isMissing(err):
 		return exitNotFound
 	}
 	return exitError
+}
+
+// isMissing reports that what was named does not exist.
+func isMissing(err error) bool {
+	var notFound *billing.NotFoundError
+	var answered *adminapi.Error
+	return errors.As(err, &notFound) || errors.Is(err, billing.ErrUnknownKey) ||
+		errors.As(err, &answered) && answered.Status == http.StatusNotFound
 }
 
 // source is where the configuration comes from.

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"strconv"
 	"time"
 
-	"tallyroute/billing"
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 // eventsCommand is "tallyroute events": what somebody may want to be told of.
@@ -23,22 +23,19 @@ type eventsList struct {
 
 // Run lists the events.
 func (c eventsList) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		f := billing.EventFilter{Kind: billing.EventKind(c.Kind), Object: c.Object, Limit: c.Limit}
-		if c.Since > 0 {
-			f.Since = time.Now().Add(-c.Since)
-		}
-		all, err := m.Events(a.ctx, f)
+	q := adminapi.Query("kind", c.Kind, "object", c.Object, "limit", strconv.Itoa(c.Limit))
+	if c.Since > 0 {
+		q.Set("since", timestamp(time.Now().Add(-c.Since)))
+	}
+	return a.ask(needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.EventView](a.ctx, r, "/events", q, 0)
 		if err != nil {
 			return err
 		}
-		t := table{header: []string{"OCCURRED", "KIND", "SEVERITY", "OBJECT", "TEXT"}}
-		views := []manage.EventView{}
+		t := table{header: []string{"OCCURRED", "KIND", "SEVERITY", "OBJECT", "TEXT"}, records: all}
 		for _, e := range all {
-			t.add(text(timestamp(e.At)), text(string(e.Kind)), text(string(e.Severity)), text(e.Object), text(e.Text))
-			views = append(views, manage.ViewEvent(e))
+			t.add(text(value(e.OccurredAt)), text(e.Kind), text(e.Severity), text(e.Object), text(e.Text))
 		}
-		t.records = views
 		return t.write(a.stdout, c.Output)
 	})
 }

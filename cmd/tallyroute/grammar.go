@@ -11,6 +11,7 @@ import (
 // grammar is the command line: one member for each noun.
 type grammar struct {
 	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
+	Router string `help:"Admin listener to call, with the token in TALLYROUTE_TOKEN, in place of the database of this host." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
 
 	Demo       demoCommand       `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
 	Serve      serveCommand      `cmd:"" help:"Run the router."`
@@ -67,6 +68,6 @@ func (a *cli) command(args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	a.configPath = g.Config
+	a.configPath, a.router = g.Config, g.Router
 	return chosen.Run(a)
 }

@@ -6,7 +6,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 // integrityCommand is "tallyroute integrity".
@@ -39,30 +39,31 @@ var errBreached = errors.New("the ledger breaks its laws")
 
 // Run prints one line for each law. It fails where one does not hold.
 func (c integrityCommand) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		r, err := m.CheckIntegrity(a.ctx, manage.Check{Quick: c.Quick})
+	return a.ask(needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.IntegrityView](a.ctx, r, adminapi.Post("/integrity", fields{"quick": c.Quick}))
 		if err != nil {
 			return err
 		}
-		if err := integrityTable(r).write(a.stdout, c.Output); err != nil {
+		if err := integrityTable(v).write(a.stdout, c.Output); err != nil {
 			return err
 		}
-		if r.Breaches > 0 {
-			return fmt.Errorf("%w: %d times, first %s", errBreached, r.Breaches, r.First)
+		for _, l := range v.Laws {
+			if l.First != nil {
+				return fmt.Errorf("%w: %d times, first %s", errBreached, v.Breaches, l.Law+": "+billing.Breach(*l.First).String())
+			}
 		}
 		return nil
 	})
 }
 
-func integrityTable(r billing.IntegrityReport) *table {
-	t := &table{header: []string{"LAW", "RESULT", "BREACHES", "FIRST", "EXPECTED", "FOUND"}}
-	for _, l := range r.Laws {
-		if l.Breaches == 0 {
-			t.add(text(l.Name), text("ok"), number(0), text("-"), text("-"), text("-"))
+func integrityTable(v manage.IntegrityView) *table {
+	t := &table{header: []string{"LAW", "RESULT", "BREACHES", "FIRST", "EXPECTED", "FOUND"}, records: v.Laws}
+	for _, l := range v.Laws {
+		if l.First == nil {
+			t.add(text(l.Law), text("ok"), number(0), text("-"), text("-"), text("-"))
 		} else {
-			t.add(text(l.Name), text("BROKEN"), number(l.Breaches), text(l.First.Where), text(l.First.Expected), text(l.First.Found))
+			t.add(text(l.Law), text("BROKEN"), number(l.Breaches), text(l.First.Where), text(l.First.Expected), text(l.First.Found))
 		}
 	}
-	t.records = manage.ViewIntegrity(r).Laws
 	return t
 }

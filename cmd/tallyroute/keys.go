@@ -12,8 +12,10 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
+	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/router/admin"
 )
 
 // keysCommand is "tallyroute keys".
@@ -66,34 +68,19 @@ type keysCreate struct {
 
 // Run creates the key.
 func (c keysCreate) Run(a *cli) error {
-	return a.withNewStore(func(s billing.Store, cfg *config.Config) error {
-		actions, err := a.keyActions(s, cfg)
+	key, err := c.body(a)
+	if err != nil {
+		return err
+	}
+	return a.ask(needs{creates: true, keys: true}, func(r adminapi.API) error {
+		made, err := adminapi.Do[admin.CreatedKey](a.ctx, r, adminapi.Post("/keys", key))
 		if err != nil {
 			return err
 		}
-		if c.Handover {
-			key, token, err := actions.CreateKeyFor(a.ctx, c.request(cfg), time.Duration(c.HandoverFor), by(""))
-			if err != nil {
-				return err
-			}
-			return printHandover(a, c.Output, &key.Key, token, cfg)
+		if made.Handover != nil {
+			return a.printHandover(c.Output, &made.KeyView, *made.Handover)
 		}
-		key, secret, err := actions.CreateKey(a.ctx, c.request(cfg), by(""))
-		if err != nil {
-			return err
-		}
-		return c.print(a, &key, secret)
-	})
-}
-
-// withKeys is withActions for what makes keys or looks at their secrets.
-func (a *cli) withKeys(do func(manage.Actions, *config.Config) error) error {
-	return a.withStore(func(s billing.Store, cfg *config.Config) error {
-		actions, err := a.keyActions(s, cfg)
-		if err != nil {
-			return err
-		}
-		return do(actions, cfg)
+		return c.print(a, made)
 	})
 }
 
@@ -117,30 +104,52 @@ func by(reason string) manage.By {
 	return manage.By{Actor: whoami(), Source: host, Reason: reason, Access: rbac.Everything()}
 }
 
-func (c keysCreate) request(cfg *config.Config) manage.KeyRequest {
-	req := manage.KeyRequest{
-		Name: c.Name, Team: c.Team, Project: c.Project, CostCenter: c.CostCenter, Environment: c.Env,
-		Models: c.Models, AllowedCIDRs: config.Prefixes(c.CIDR), RequestsPerMinute: c.RPM, TokensPerMinute: c.TPM,
-		AllowUnpriced: c.AllowUnpriced || cfg.Defaults.OnUnpriced == "allow", AllowProviderObjects: c.AllowProviderObjects, Tags: c.Tags,
-		Purpose: c.Purpose, Address: c.Owner, Sensitivity: billing.Sensitivity(c.Sensitivity), RotateEvery: time.Duration(c.RotateEvery),
+// body is the key that is asked for. On the host, the defaults of its configuration hold.
+func (c keysCreate) body(a *cli) (fields, error) {
+	key := fields{
+		"name": c.Name, "team": c.Team, "project": c.Project, "cost_center": c.CostCenter,
+		"limits":                 fields{"requests_per_minute": c.RPM, "tokens_per_minute": c.TPM},
+		"allow_provider_objects": c.AllowProviderObjects, "tags": c.Tags, "purpose": c.Purpose, "owner": c.Owner, "sensitivity": c.Sensitivity,
+		"allow_unpriced": c.AllowUnpriced,
+	}
+	if c.Env != "" {
+		key["environment"] = c.Env
+	}
+	if c.Models != nil {
+		key["models"] = c.Models
+	}
+	if c.CIDR != nil {
+		key["allowed_cidrs"] = c.CIDR
 	}
 	if c.ExpiresIn > 0 {
-		req.ExpiresAt = time.Now().UTC().Add(time.Duration(c.ExpiresIn))
+		key["expires_in"] = c.ExpiresIn
 	}
-	if b := (billing.Budget{
-		Period: billing.Period(c.Period), Zone: c.Zone, Money: c.BudgetUSD.Money(),
-		Tokens: c.BudgetTokens,
-	}); b.Money != nil || b.Tokens != nil {
-		req.Budgets = []billing.Budget{b}
-	} else if b, ok := defaultBudget(cfg.Defaults.KeyBudget); ok {
-		req.Budgets = []billing.Budget{b}
+	if c.RotateEvery > 0 {
+		key["rotate_every"] = c.RotateEvery
 	}
-	return req
-}
-
-// defaultBudget is the budget of a key that is created without one, if there is one.
-func defaultBudget(b config.KeyBudget) (billing.Budget, bool) {
-	return billing.Budget{Period: b.Period, Zone: b.Zone, Money: b.USD.Money(), Tokens: b.Tokens}, b.USD != nil || b.Tokens != nil
+	if c.Handover {
+		key["handover"], key["handover_for"] = true, c.HandoverFor
+	}
+	budget := fields{"period": c.Period, "zone": c.Zone}
+	if limit(budget, c.BudgetUSD, c.BudgetTokens); len(budget) > 2 {
+		key["budget"] = budget
+	}
+	if a.router != "" {
+		return key, nil
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Defaults.OnUnpriced == "allow" {
+		key["allow_unpriced"] = true
+	}
+	if d := cfg.Defaults.KeyBudget; len(budget) == 2 && (d.USD != nil || d.Tokens != nil) {
+		budget = fields{"period": d.Period, "zone": d.Zone}
+		limit(budget, d.USD, d.Tokens)
+		key["budget"] = budget
+	}
+	return key, nil
 }
 
 // whoami is who works at the command line, for the key's own record.
@@ -152,20 +161,20 @@ func whoami() string {
 	return "cli:" + u.Username
 }
 
-func (c keysCreate) print(a *cli, key *billing.Key, secret billing.Secret) error {
+func (c keysCreate) print(a *cli, made admin.CreatedKey) error {
 	if c.SecretOnly {
-		_, err := fmt.Fprintln(a.stdout, secret.Reveal())
+		_, err := fmt.Fprintln(a.stdout, made.Secret)
 		return err
 	}
 	if c.Output == "json" {
 		return printJSON(a.stdout, struct {
 			manage.KeyView
 			Secret string `json:"secret"`
-		}{manage.ViewKey(key, time.Now()), secret.Reveal()})
+		}{made.KeyView, made.Secret})
 	}
-	fmt.Fprintf(a.stdout, "%s\n\n", secret.Reveal())
+	fmt.Fprintf(a.stdout, "%s\n\n", made.Secret)
 	fmt.Fprintln(a.stdout, "That is the key. It is shown this once and stored nowhere.")
-	return printKey(a, key, nil)
+	return printKey(a, made.KeyView)
 }
 
 type keysList struct {
@@ -180,32 +189,24 @@ type keysList struct {
 
 // Run lists the keys.
 func (c keysList) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
+	q := adminapi.Query("team", c.Team, "project", c.Project, "status", c.Status, "q", c.Query)
+	if c.Stale > 0 {
+		q.Set("unused_for", time.Duration(c.Stale).String())
+	}
+	return a.ask(needs{}, func(r adminapi.API) error {
+		keys, err := adminapi.All[manage.KeyView](a.ctx, r, "/keys", q, 0)
+		if err != nil {
+			return err
+		}
 		now := time.Now()
-		t := table{header: []string{"ID", "NAME", "KEY", "TEAM", "PROJECT", "ENV", "STATUS", "EXPIRES", "LAST USED"}}
-		views := []manage.KeyView{}
-		f := billing.KeyFilter{Team: c.Team, Project: c.Project, Status: c.Status, Query: c.Query}
-		if c.Stale > 0 {
-			f.Unused = now.Add(-time.Duration(c.Stale))
+		if c.Due {
+			keys = slices.DeleteFunc(keys, func(v manage.KeyView) bool { return !overdue(v, now) })
 		}
-		for more := true; more; {
-			keys, rest, err := m.Keys(a.ctx, f)
-			if err != nil {
-				return err
-			}
-			for i := range keys {
-				k, v := &keys[i], manage.ViewKey(&keys[i], now)
-				f.After = k.ID
-				if c.Due && !k.RotationOverdue(now) {
-					continue
-				}
-				t.add(text(v.ID), text(k.Name), text(k.Display), text(k.Team), text(k.Project), text(k.Environment),
-					text(v.Status), text(expiry(k.ExpiresAt, now)), text(ago(k.LastUsedAt, now)))
-				views = append(views, v)
-			}
-			more = rest
+		t := table{header: []string{"ID", "NAME", "KEY", "TEAM", "PROJECT", "ENV", "STATUS", "EXPIRES", "LAST USED"}, records: keys}
+		for _, v := range keys {
+			t.add(text(v.ID), text(v.Name), text(v.Display), text(v.Team.Name), text(v.Project.Name), text(v.Environment),
+				text(v.Status), text(expiry(instantOf(v.ExpiresAt), now)), text(ago(instantOf(v.LastUsedAt), now)))
 		}
-		t.records = views
 		return t.write(a.stdout, c.Output)
 	})
 }
@@ -234,25 +235,20 @@ type shownKey struct {
 
 // Run shows the key.
 func (c keysShow) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		key, err := m.Key(a.ctx, billing.KeyID(c.ID))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		key, err := adminapi.Do[manage.KeyView](a.ctx, r, adminapi.Get("/keys"+adminapi.Path(c.ID), nil))
 		if err != nil {
 			return err
 		}
-		balances, err := m.Balances(a.ctx, &key)
+		versions, err := adminapi.Do[admin.KeyVersions](a.ctx, r, adminapi.Get("/keys"+adminapi.Path(c.ID, "versions"), nil))
 		if err != nil {
 			return err
 		}
-		versions, pending, err := m.Versions(a.ctx, key.ID)
-		if err != nil {
-			return err
-		}
-		v := shownKey{manage.ViewKey(&key, time.Now()), manage.ViewVersions(versions, time.Now()), len(pending)}
-		v.Budgets = manage.ViewBalances(balances)
+		v := shownKey{key, versions.Data, versions.PendingHandovers}
 		if c.Output == "json" {
 			return printJSON(a.stdout, v)
 		}
-		if err := printKey(a, &key, balances); err != nil {
+		if err := printKey(a, key); err != nil {
 			return err
 		}
 		return printVersions(a, v)
@@ -260,52 +256,54 @@ func (c keysShow) Run(a *cli) error {
 }
 
 // printKey writes a key for people, with how its budgets stand where that is known.
-func printKey(a *cli, k *billing.Key, balances []billing.Balance) error {
+func printKey(a *cli, v manage.KeyView) error {
 	var t table
 	line := func(name, value string) {
 		if value != "" {
 			t.add(text(name), text(value))
 		}
 	}
-	v := manage.ViewKey(k, time.Now())
 	line("id", v.ID)
 	line("name", v.Name)
 	line("key", v.Display)
 	line("status", v.Status)
-	line("owner", fmt.Sprintf("%s / %s (%s), cost center %s", k.Team, k.Project, k.Environment, k.CostCenter))
+	line("owner", fmt.Sprintf("%s / %s (%s), cost center %s", v.Team.Name, v.Project.Name, v.Environment, v.CostCenter))
 	line("models", orElse(strings.Join(v.Models, ", "), "all"))
 	line("from", orElse(strings.Join(v.AllowedCIDRs, ", "), "anywhere"))
-	for _, b := range k.Budgets {
-		line("budget", budgetLine(b, balances))
+	for _, b := range v.Budgets {
+		line("budget", budgetLine(b))
 	}
-	if k.RequestsPerMinute > 0 {
-		line("requests", fmt.Sprintf("%d per minute", k.RequestsPerMinute))
+	if n := v.Limits.RequestsPerMinute; n != nil {
+		line("requests", fmt.Sprintf("%d per minute", *n))
 	}
-	if k.TokensPerMinute > 0 {
-		line("tokens", fmt.Sprintf("%d per minute", k.TokensPerMinute))
+	if n := v.Limits.TokensPerMinute; n != nil {
+		line("tokens", fmt.Sprintf("%d per minute", *n))
 	}
-	line("tags", tagText(k.Tags))
+	line("tags", tagText(v.Tags))
 	line("purpose", v.Purpose)
-	if v.Owner != nil {
-		line("answers", *v.Owner)
+	line("answers", value(v.Owner))
+	line("rotation", rotationLine(v))
+	line("expires", orElse(value(v.ExpiresAt), "never"))
+	if v.OverrunTokens != 0 || v.OverrunUSD != "0" {
+		line("overrun", fmt.Sprintf("%d tokens, $%s", v.OverrunTokens, v.OverrunUSD))
 	}
-	line("rotation", rotationLine(k))
-	line("expires", orElse(timestamp(k.ExpiresAt), "never"))
-	if k.Overrun != (billing.Amount{}) {
-		line("overrun", fmt.Sprintf("%d tokens, $%s", k.Overrun.Tokens, k.Overrun.Money.Short()))
+	line("stopped", value(v.StoppedAt))
+	if v.DisabledAt != nil {
+		line("disabled", strings.TrimSpace(*v.DisabledAt+" by "+v.DisabledBy+" "+v.DisabledReason))
 	}
-	line("stopped", timestamp(k.StoppedAt))
-	if !k.DisabledAt.IsZero() {
-		line("disabled", strings.TrimSpace(timestamp(k.DisabledAt)+" by "+k.DisabledBy+" "+k.DisabledReason))
+	if v.EnabledBy != "" {
+		line("enabled", strings.TrimSpace(value(v.EnabledAt)+" by "+v.EnabledBy+" "+v.EnabledReason))
 	}
-	if k.EnabledBy != "" {
-		line("enabled", strings.TrimSpace(timestamp(k.EnabledAt)+" by "+k.EnabledBy+" "+k.EnabledReason))
-	}
-	line("revoked", strings.TrimSpace(timestamp(k.RevokedAt)+" "+k.RevokedReason))
-	line("archived", timestamp(k.ArchivedAt))
-	line("last used", timestamp(k.LastUsedAt))
-	line("created", timestamp(k.CreatedAt)+" by "+k.CreatedBy)
+	line("revoked", strings.TrimSpace(value(v.RevokedAt)+" "+value(v.RevokedReason)))
+	line("archived", value(v.ArchivedAt))
+	line("last used", value(v.LastUsedAt))
+	line("created", value(v.CreatedAt)+" by "+v.CreatedBy)
 	return t.printTable(a.stdout)
+}
+
+// overdue reports a key in force that should have got a new secret by now.
+func overdue(v manage.KeyView, now time.Time) bool {
+	return v.RotationDueAt != nil && v.Status == "active" && now.After(instantOf(v.RotationDueAt))
 }
 
 // tagText is tags in one line: "feature=checkout, step=2".
@@ -318,25 +316,22 @@ func tagText(tags map[string]string) string {
 }
 
 // budgetLine is a budget in words: "key, per month (UTC): $3.2 of $50, resets 2026-12-01T00:00:00Z".
-func budgetLine(b billing.Budget, balances []billing.Balance) string {
+func budgetLine(b manage.BudgetView) string {
 	var usedUSD, usedTokens, resets string
-	for _, s := range balances {
-		if s.Budget.ID != b.ID {
-			continue
-		}
-		usedUSD, usedTokens = s.UsedMoney.Short()+" of $", fmt.Sprintf("%d of ", s.UsedTokens)
-		if !s.Window.End.IsZero() {
-			resets = ", resets " + timestamp(s.Window.End)
+	if s := b.Standing; s != nil {
+		usedUSD, usedTokens = s.UsedUSD+" of $", fmt.Sprintf("%d of ", s.UsedTokens)
+		if s.ResetsAt != nil {
+			resets = ", resets " + *s.ResetsAt
 		}
 	}
 	var limits []string
-	if b.Money != nil {
-		limits = append(limits, "$"+usedUSD+b.Money.Short())
+	if b.USD != nil {
+		limits = append(limits, "$"+usedUSD+*b.USD)
 	}
 	if b.Tokens != nil {
 		limits = append(limits, fmt.Sprintf("%s%d tokens", usedTokens, *b.Tokens))
 	}
-	return fmt.Sprintf("%s, per %s (%s): %s%s", b.Scope, b.Period, orElse(b.Zone, "UTC"), strings.Join(limits, ", "), resets)
+	return fmt.Sprintf("%s, per %s (%s): %s%s", b.Scope, b.Period, b.Zone, strings.Join(limits, ", "), resets)
 }
 
 type keysRevoke struct {
@@ -350,24 +345,20 @@ func (c keysRevoke) Run(a *cli) error {
 	if (c.ID == "") == (c.Secret == "") || (c.Secret != "" && c.Secret != "-") {
 		return usagef("give the id of the key, or --secret - and the secret on standard input")
 	}
-	with := a.withActions
+	call := adminapi.Post("/keys"+adminapi.Path(c.ID, "revoke"), fields{"reason": c.Reason})
 	if c.Secret != "" {
-		with = a.withKeys
-	}
-	return with(func(m manage.Actions, _ *config.Config) error {
-		id := billing.KeyID(c.ID)
-		if c.Secret != "" {
-			key, err := a.findKey(m)
-			if err != nil {
-				return err
-			}
-			id = key.ID
-		}
-		key, err := m.RevokeKey(a.ctx, id, manage.Ending{}, by(c.Reason))
+		secret, err := a.readSecret()
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "%s is revoked since %s. Routers refuse it within a second.\n", key.ID, timestamp(key.RevokedAt))
+		call = adminapi.Post("/keys/revoke", fields{"secret": secret, "reason": c.Reason})
+	}
+	return a.ask(needs{keys: c.Secret != ""}, func(r adminapi.API) error {
+		key, err := adminapi.Do[manage.KeyView](a.ctx, r, call)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "%s is revoked since %s. Routers refuse it within a second.\n", key.ID, value(key.RevokedAt))
 		return err
 	})
 }
@@ -379,13 +370,13 @@ type keysEnable struct {
 
 // Run lets the key go on.
 func (c keysEnable) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		key, err := m.EnableKey(a.ctx, billing.KeyID(c.ID), manage.Ending{}, by(c.Reason))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		key, err := adminapi.Do[manage.KeyView](a.ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "enable"), fields{"reason": c.Reason}))
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(a.stdout, "%s is %s. Routers accept it within a second where that is active; an overrun it was stopped for "+
-			"counts anew.\n", key.ID, key.Status(time.Now()))
+			"counts anew.\n", key.ID, key.Status)
 		return err
 	})
 }

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"strings"
-	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/config"
 )
 
@@ -48,19 +47,21 @@ func (c keysUpdate) Run(a *cli) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	return a.withKeys(func(m manage.Actions, _ *config.Config) error {
-		change := manage.KeyChange{Project: c.Project, Team: c.Team, DryRun: c.DryRun}
-		if c.says() {
-			change.Edit = c.edit
+	return a.ask(needs{keys: true}, func(r adminapi.API) error {
+		call := adminapi.Patch("/keys"+adminapi.Path(c.ID), nil)
+		change := c.body()
+		if err := c.budgets(a, r, &call, change); err != nil {
+			return err
 		}
-		key, err := m.ChangeKey(a.ctx, billing.KeyID(c.ID), change, by(c.Reason))
+		call.Body = change
+		key, err := adminapi.Do[manage.KeyView](a.ctx, r, call)
 		if err != nil {
 			return err
 		}
 		if c.Output == "json" {
-			return printJSON(a.stdout, manage.ViewKey(&key, time.Now()))
+			return printJSON(a.stdout, key)
 		}
-		return printKey(a, &key, nil)
+		return printKey(a, key)
 	})
 }
 
@@ -78,95 +79,110 @@ func (c keysUpdate) check() error {
 	return nil
 }
 
-// says reports whether anything of the key itself is to be different.
-func (c keysUpdate) says() bool {
-	c.plainFormat, c.ID, c.Project, c.Team, c.DryRun, c.Reason = plainFormat{}, "", "", "", false, ""
-	return !reflect.ValueOf(c).IsZero()
-}
-
-// edit changes what flags were given for.
-func (c keysUpdate) edit(k *billing.Key) {
-	for _, text := range []struct{ to, from *string }{{&k.Name, c.Name}, {&k.Purpose, c.Purpose}, {&k.Address, c.Owner}} {
-		if text.from != nil {
-			*text.to = strings.TrimSpace(*text.from)
+// body is what flags were given for, but for budgets.
+func (c keysUpdate) body() fields {
+	change, limits := fields{}, fields{}
+	for name, to := range map[string]*string{"name": c.Name, "purpose": c.Purpose, "owner": c.Owner} {
+		if to != nil {
+			change[name] = strings.TrimSpace(*to)
 		}
 	}
-	for _, n := range []struct{ to, from *int64 }{{&k.RequestsPerMinute, c.RPM}, {&k.TokensPerMinute, c.TPM}} {
-		if n.from != nil {
-			*n.to = *n.from
+	for name, to := range map[string]string{
+		"project": c.Project, "team": c.Team, "reason": c.Reason, "sensitivity": c.Sensitivity,
+	} {
+		if to != "" {
+			change[name] = to
 		}
 	}
-	for _, may := range []struct{ to, from *bool }{{&k.AllowUnpriced, c.AllowUnpriced}, {&k.AllowProviderObjects, c.AllowProviderObjects}} {
-		if may.from != nil {
-			*may.to = *may.from
+	for name, to := range map[string]*int64{"requests_per_minute": c.RPM, "tokens_per_minute": c.TPM} {
+		if to != nil {
+			limits[name] = *to
 		}
+	}
+	for name, to := range map[string]*bool{"allow_unpriced": c.AllowUnpriced, "allow_provider_objects": c.AllowProviderObjects} {
+		if to != nil {
+			change[name] = *to
+		}
+	}
+	if len(limits) > 0 {
+		change["limits"] = limits
 	}
 	if c.Models != nil {
-		k.Models = c.Models
+		change["models"] = c.Models
 	}
 	if c.CIDR != nil || c.Anywhere {
-		k.AllowedCIDRs = config.Prefixes(c.CIDR)
+		change["allowed_cidrs"] = c.CIDR
 	}
 	if len(c.Tags) > 0 {
-		k.Tags = c.Tags
-	}
-	if c.Sensitivity != "" {
-		k.Sensitivity = billing.Sensitivity(c.Sensitivity)
+		change["tags"] = c.Tags
 	}
 	if c.RotateEvery != nil {
-		k.RotateEvery = time.Duration(*c.RotateEvery)
+		change["rotate_every"] = *c.RotateEvery
+	}
+	if c.DryRun {
+		change["dry_run"] = true
 	}
 	switch {
 	case c.NeverExpires:
-		k.ExpiresAt = time.Time{}
+		change["expires_at"] = nil
 	case c.ExpiresIn != nil:
-		k.ExpiresAt = time.Now().UTC().Add(time.Duration(*c.ExpiresIn)).Truncate(time.Second)
+		change["expires_in"] = *c.ExpiresIn
 	}
-	c.editBudgets(k)
+	return change
 }
 
-func (c keysUpdate) editBudgets(k *billing.Key) {
-	switch {
-	case c.NoBudgets:
-		manage.SetBudgets(k, nil)
-	case c.BudgetUSD != nil || c.BudgetTokens != nil:
-		fresh := manage.BudgetChange{Budget: billing.Budget{
-			Period: billing.Period(orElse(c.Period, string(billing.PeriodMonth))), Zone: c.Zone,
-			Money: c.BudgetUSD.Money(), Tokens: c.BudgetTokens,
-		}}
-		budgets := []manage.BudgetChange{fresh}
-		for _, b := range k.Budgets {
-			if b.Scope == billing.ScopeKey && b.Period != fresh.Period {
-				budgets = append(budgets, manage.BudgetChange{Budget: b})
-			}
-		}
-		manage.SetBudgets(k, budgets)
+// budgets adds what the key's own budgets are to be. One that is given takes the place of
+// the one for its period; the others stay, so the change is to the key as it was read.
+func (c keysUpdate) budgets(a *cli, r adminapi.API, call *adminapi.Call, change fields) error {
+	if c.NoBudgets {
+		change["budgets"] = []fields{}
 	}
+	if c.BudgetUSD == nil && c.BudgetTokens == nil {
+		return nil
+	}
+	key, err := adminapi.Do[manage.KeyView](a.ctx, r, adminapi.Get("/keys"+adminapi.Path(c.ID), nil))
+	if err != nil {
+		return err
+	}
+	fresh := fields{"period": orElse(c.Period, string(billing.PeriodMonth)), "zone": c.Zone}
+	limit(fresh, c.BudgetUSD, c.BudgetTokens)
+	budgets := []fields{fresh}
+	for _, b := range key.Budgets {
+		if b.Scope == string(billing.ScopeKey) && b.Period != fresh["period"] {
+			budgets = append(budgets, fields{"period": b.Period, "zone": b.Zone, "usd": b.USD, "tokens": b.Tokens})
+		}
+	}
+	change["budgets"], call.Version = budgets, key.Version
+	return nil
 }
 
 type keysFind struct{ plainFormat }
 
 // Run says whose key the secret on standard input is.
 func (c keysFind) Run(a *cli) error {
-	return a.withKeys(func(m manage.Actions, _ *config.Config) error {
-		key, err := a.findKey(m)
+	secret, err := a.readSecret()
+	if err != nil {
+		return err
+	}
+	return a.ask(needs{keys: true}, func(r adminapi.API) error {
+		key, err := adminapi.Do[manage.KeyView](a.ctx, r, adminapi.Post("/keys/find", fields{"secret": secret}))
 		if err != nil {
 			return err
 		}
 		if c.Output == "json" {
-			return printJSON(a.stdout, manage.ViewKey(&key, time.Now()))
+			return printJSON(a.stdout, key)
 		}
-		return printKey(a, &key, nil)
+		return printKey(a, key)
 	})
 }
 
-// findKey is the key whose secret is on standard input. The secret is not repeated.
-func (a *cli) findKey(m manage.Actions) (billing.Key, error) {
+// readSecret is the secret on standard input. It is not repeated.
+func (a *cli) readSecret() (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(a.stdin, 4096)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return billing.Key{}, fmt.Errorf("standard input: %w", err)
+		return "", fmt.Errorf("standard input: %w", err)
 	}
-	return m.FindKey(a.ctx, line)
+	return line, nil
 }
 
 type keysDisable struct {
@@ -176,13 +192,13 @@ type keysDisable struct {
 
 // Run has the key refused.
 func (c keysDisable) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		key, err := m.DisableKey(a.ctx, billing.KeyID(c.ID), manage.Ending{}, by(c.Reason))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		key, err := adminapi.Do[manage.KeyView](a.ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "disable"), fields{"reason": c.Reason}))
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(a.stdout, "%s is disabled since %s. Routers refuse it within a second, until it is enabled.\n", key.ID,
-			timestamp(key.DisabledAt))
+			value(key.DisabledAt))
 		return err
 	})
 }
@@ -194,13 +210,13 @@ type keysArchive struct {
 
 // Run ends the key and destroys its secrets.
 func (c keysArchive) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		key, err := m.ArchiveKey(a.ctx, billing.KeyID(c.ID), manage.Ending{}, by(c.Reason))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		key, err := adminapi.Do[manage.KeyView](a.ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "archive"), fields{"reason": c.Reason}))
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(a.stdout, "%s is archived since %s: its secrets and hand-overs are destroyed, what it spent stays.\n", key.ID,
-			timestamp(key.ArchivedAt))
+			value(key.ArchivedAt))
 		return err
 	})
 }

@@ -18,7 +18,7 @@ import (
 
 type keysDrill struct {
 	format
-	Router []string `help:"Address of a router, such as http://router-1:8080; more than once for several. Default: the one of this configuration." placeholder:"URL"`
+	Public []string `help:"Address of a router, such as http://router-1:8080; more than once for several. Default: the one of this configuration." placeholder:"URL"`
 }
 
 // drillStep is a step of a drill: how long it took until the last router did as it should.
@@ -30,7 +30,7 @@ type drillStep struct {
 // Run rehearses the life of a key. The key is archived at the end, whatever happens.
 func (c keysDrill) Run(a *cli) error {
 	return a.withKeys(func(m manage.Actions, cfg *config.Config) error {
-		d := drill{cli: a, manage: m, routers: c.Router}
+		d := drill{cli: a, manage: m, routers: c.Public}
 		if len(d.routers) == 0 {
 			d.routers = []string{"http://" + app.Reachable(cfg.Listen)}
 		}

@@ -5,10 +5,11 @@ import (
 	"strings"
 	"time"
 
-	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/router/admin"
 )
 
 type keysRotate struct {
@@ -35,56 +36,55 @@ func (c keysRotate) Run(a *cli) error {
 	if c.UntilUnused != nil && (c.Overlap != nil || c.Handover) {
 		return usagef("--until-unused cannot be combined with --overlap or --handover")
 	}
-	r := c.request()
-	return a.withKeys(func(m manage.Actions, cfg *config.Config) error {
-		id := billing.KeyID(c.ID)
-		if c.Handover {
-			token, err := m.HandOver(a.ctx, id, time.Duration(c.HandoverFor), r.Overlap, by(c.Reason))
-			if err != nil {
-				return err
-			}
-			return printHandover(a, c.Output, nil, token, cfg)
+	if c.Handover {
+		overlap := manage.DefaultOverlap
+		if c.Overlap != nil {
+			overlap = time.Duration(*c.Overlap)
 		}
-		done, err := m.RotateKey(a.ctx, id, r, by(c.Reason))
+		return a.handOver(c.Output, c.ID, fields{"for": c.HandoverFor, "overlap": config.Duration(overlap), "reason": c.Reason})
+	}
+	rotation := fields{"reason": c.Reason}
+	if c.Overlap != nil {
+		rotation["overlap"] = *c.Overlap
+	}
+	if c.UntilUnused != nil {
+		rotation["until_unused"] = *c.UntilUnused
+	}
+	call := adminapi.Post("/keys"+adminapi.Path(c.ID, "rotate"), rotation)
+	call.Once = c.Once
+	return a.ask(needs{keys: true}, func(r adminapi.API) error {
+		done, err := adminapi.Do[admin.RotatedKey](a.ctx, r, call)
 		if err != nil {
 			return err
 		}
-		switch secret := done.Secret.Reveal(); {
+		switch secret := value(done.Secret); {
 		case c.Output == "json":
-			return printJSON(a.stdout, rotatedKey{manage.ViewKey(&done.Key, time.Now()), done.Number, secret})
+			return printJSON(a.stdout, rotatedKey{done.KeyView, done.SecretVersion, secret})
 		case secret == "":
-			_, err = fmt.Fprintf(a.stdout, "Version %d was made before under this name, too long ago to show it again.\n", done.Number)
+			_, err = fmt.Fprintf(a.stdout, "Version %d was made before under this name, too long ago to show it again.\n", done.SecretVersion)
 			return err
 		case c.SecretOnly:
 			_, err = fmt.Fprintln(a.stdout, secret)
 			return err
 		default:
-			_, err = fmt.Fprintf(a.stdout, "%s\n\nThat is version %d of the secret of %s. It is stored nowhere. %s\n", secret, done.Number,
-				done.Key.ID,
-				endOf(r, time.Now()))
+			_, err = fmt.Fprintf(a.stdout, "%s\n\nThat is version %d of the secret of %s. It is stored nowhere. %s\n", secret, done.SecretVersion,
+				done.ID, c.endOfOld(time.Now()))
 			return err
 		}
 	})
 }
 
-func (c keysRotate) request() manage.RotateRequest {
-	r := manage.RotateRequest{Overlap: manage.DefaultOverlap, Once: c.Once}
+// endOfOld says when the old secret ends.
+func (c keysRotate) endOfOld(now time.Time) string {
+	overlap := manage.DefaultOverlap
 	if c.Overlap != nil {
-		r.Overlap = time.Duration(*c.Overlap)
+		overlap = time.Duration(*c.Overlap)
 	}
-	if c.UntilUnused != nil {
-		r.UntilUnused = time.Duration(*c.UntilUnused)
-	}
-	return r
-}
-
-// endOf says when the old secret ends.
-func endOf(r manage.RotateRequest, now time.Time) string {
 	switch {
-	case r.UntilUnused > 0:
-		return "The old one ends once it was not used for " + manage.Span(r.UntilUnused) + "."
-	case r.Overlap > 0:
-		return "The old one is good until " + timestamp(now.Add(r.Overlap)) + "."
+	case c.UntilUnused != nil && *c.UntilUnused > 0:
+		return "The old one ends once it was not used for " + manage.Span(time.Duration(*c.UntilUnused)) + "."
+	case overlap > 0:
+		return "The old one is good until " + timestamp(now.Add(overlap)) + "."
 	}
 	return "The old one has ended."
 }
@@ -99,49 +99,55 @@ type keysHandOver struct {
 
 // Run makes the link.
 func (c keysHandOver) Run(a *cli) error {
-	return a.withKeys(func(m manage.Actions, cfg *config.Config) error {
-		token, err := m.HandOver(a.ctx, billing.KeyID(c.ID), time.Duration(c.For), time.Duration(c.Overlap), by(c.Reason))
+	return a.handOver(c.Output, c.ID, fields{"for": c.For, "overlap": c.Overlap, "reason": c.Reason})
+}
+
+// handOver makes a link and prints it.
+func (a *cli) handOver(output, id string, body fields) error {
+	return a.ask(needs{keys: true}, func(r adminapi.API) error {
+		made, err := adminapi.Do[admin.Handover](a.ctx, r, adminapi.Post("/keys"+adminapi.Path(id, "hand-over"), body))
 		if err != nil {
 			return err
 		}
-		return printHandover(a, c.Output, nil, token, cfg)
+		return a.printHandover(output, nil, made)
 	})
 }
 
-// printHandover writes the link of a hand-over. Of the router it knows where it listens,
+// printHandover writes the link of a hand-over. The host knows where its router listens,
 // not by which name others reach it.
-func printHandover(a *cli, output string, key *billing.Key, t manage.HandoverToken, cfg *config.Config) error {
-	link := "http://" + app.Reachable(cfg.Listen) + "/handover"
+func (a *cli) printHandover(output string, key *manage.KeyView, h admin.Handover) error {
+	link := h.Path
+	if a.router == "" {
+		cfg, err := a.config()
+		if err != nil {
+			return err
+		}
+		link = "http://" + app.Reachable(cfg.Listen) + h.Path
+	}
 	if output == "json" {
-		v := struct {
+		return printJSON(a.stdout, struct {
 			Key       *manage.KeyView `json:"key,omitempty"`
 			Link      string          `json:"link"`
 			Token     string          `json:"token"`
 			ExpiresAt *string         `json:"expires_at"`
-		}{nil, link, t.Token, manage.Instant(t.ExpiresAt)}
-		if key != nil {
-			view := manage.ViewKey(key, time.Now())
-			v.Key = &view
-		}
-		return printJSON(a.stdout, v)
+		}{key, link, h.Token, h.ExpiresAt})
 	}
 	fmt.Fprintf(a.stdout, "%s\n\nThe token shows the secret once, to whoever uses it first, until %s:\n"+
-		"curl -s %s -H 'Content-Type: application/json' -d '{\"token\":\"…\"}'\n", t.Token, timestamp(t.ExpiresAt), link)
+		"curl -s %s -H 'Content-Type: application/json' -d '{\"token\":\"…\"}'\n", h.Token, value(h.ExpiresAt), link)
 	if key == nil {
 		return nil
 	}
-	return printKey(a, key, nil)
+	return printKey(a, *key)
 }
 
 // rotationLine says when the key should get a new secret.
-func rotationLine(k *billing.Key) string {
-	if k.RotatedAt.IsZero() {
+func rotationLine(v manage.KeyView) string {
+	if v.RotatedAt == nil {
 		return "has no secret yet"
 	}
-	v := manage.ViewKey(k, time.Now())
-	due := "due " + timestamp(k.RotationDue())
-	if k.RotationOverdue(time.Now()) {
-		due = "overdue since " + timestamp(k.RotationDue())
+	due := "due " + value(v.RotationDueAt)
+	if overdue(v, time.Now()) {
+		due = "overdue since " + value(v.RotationDueAt)
 	}
 	return fmt.Sprintf("every %s (%s), %s", v.RotateEvery, v.Sensitivity, due)
 }
@@ -193,22 +199,24 @@ type keysDeliver struct {
 
 // Run sets where the secrets go. A router writes them.
 func (c keysDeliver) Run(a *cli) error {
-	return a.withKeys(func(m manage.Actions, _ *config.Config) error {
-		id := billing.KeyID(c.ID)
+	at := "/keys" + adminapi.Path(c.ID, "sink")
+	return a.ask(needs{keys: true}, func(r adminapi.API) error {
 		if c.Off {
-			if err := m.UndeliverKey(a.ctx, id, by(c.Reason)); err != nil {
+			if err := r.Do(a.ctx, adminapi.Delete(at, adminapi.Query("reason", c.Reason)), nil); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(a.stdout, "The secret of %s is delivered no more; a router deletes the copy.\n", c.ID)
 			return err
 		}
 		sink, place, _ := strings.Cut(c.To, ":")
-		k, err := m.DeliverKey(a.ctx, id, manage.DeliverRequest{Sink: sink, Place: place, Overlap: time.Duration(c.Overlap)}, by(c.Reason))
+		d, err := adminapi.Do[manage.DeliveryView](a.ctx, r, adminapi.Put(at, fields{
+			"sink": sink, "place": place, "overlap": c.Overlap, "reason": c.Reason,
+		}))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "A router delivers a new secret of %s to %s within seconds, and another every %s.\n", k.ID, c.To,
-			manage.ViewKey(&k, time.Now()).RotateEvery)
+		_, err = fmt.Fprintf(a.stdout, "A router delivers a new secret of %s to %s within seconds, and another whenever it is due.\n", d.KeyID,
+			c.To)
 		return err
 	})
 }
@@ -219,21 +227,15 @@ type keysSinks struct {
 
 // Run lists the deliveries.
 func (c keysSinks) Run(a *cli) error {
-	return a.withKeys(func(m manage.Actions, _ *config.Config) error {
-		all, err := m.Deliveries(a.ctx, "")
+	return a.ask(needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.DeliveryView](a.ctx, r, "/sinks", nil, 0)
 		if err != nil {
 			return err
 		}
-		views := make([]manage.DeliveryView, len(all))
-		t := table{header: []string{"KEY", "SINK", "PLACE", "STATUS", "DELIVERED", "FAILURES", "LAST FAILURE"}, records: views}
-		for i, d := range all {
-			v := manage.ViewDelivery(d)
-			views[i] = v
-			delivered := ""
-			if v.DeliveredAt != nil {
-				delivered = *v.DeliveredAt
-			}
-			t.add(text(v.KeyID), text(v.Sink), text(v.Place), text(v.Status), text(delivered), number(int64(v.Failures)), text(d.Failure))
+		t := table{header: []string{"KEY", "SINK", "PLACE", "STATUS", "DELIVERED", "FAILURES", "LAST FAILURE"}, records: all}
+		for _, v := range all {
+			t.add(text(v.KeyID), text(v.Sink), text(v.Place), text(v.Status), text(value(v.DeliveredAt)), number(int64(v.Failures)),
+				text(value(v.Failure)))
 		}
 		return t.write(a.stdout, c.Output)
 	})

@@ -12,11 +12,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 type keysScan struct {
@@ -45,7 +44,7 @@ func (c keysScan) Run(a *cli) error {
 		}
 	}
 	if c.Whose && len(s.found) > 0 {
-		if err := a.withKeys(func(m manage.Actions, _ *config.Config) error { return s.ask(m) }); err != nil {
+		if err := a.ask(needs{keys: true}, s.ask); err != nil {
 			return err
 		}
 	}
@@ -181,21 +180,17 @@ func (s *scan) name(dir string, found []leak) {
 }
 
 // ask says whose keys they are.
-func (s *scan) ask(m manage.Actions) error {
+func (s *scan) ask(r adminapi.API) error {
 	for i := range s.found {
 		l := &s.found[i]
-		key, err := m.FindKey(s.ctx, l.secret.Reveal())
-		var none *billing.NotFoundError
+		key, err := adminapi.Do[manage.KeyView](s.ctx, r, adminapi.Post("/keys/find", fields{"secret": l.secret.Reveal()}))
 		switch {
-		case errors.As(err, &none):
+		case isMissing(err):
 			l.Status = "unknown"
 		case err != nil:
 			return err
 		default:
-			l.KeyID, l.Name, l.Status = string(key.ID), key.Name, key.Status(time.Now())
-			if key.Status(time.Now()) == "active" && key.InForce(time.Now()) != nil {
-				l.Status = "rotated"
-			}
+			l.KeyID, l.Name, l.Status = key.ID, key.Name, key.Status
 		}
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 type teamsUpdate struct {
@@ -20,16 +20,22 @@ type teamsUpdate struct {
 
 // Run changes the team.
 func (c teamsUpdate) Run(a *cli) error {
-	if c.Name == nil && c.CostCenter == nil && c.Owner == nil {
+	change := fields{"reason": c.Reason}
+	for name, to := range map[string]*string{"name": c.Name, "cost_center": c.CostCenter, "owner_email": c.Owner} {
+		if to != nil {
+			change[name] = *to
+		}
+	}
+	if len(change) == 1 {
 		return usagef("say what is to be different: --name, --cost-center or --owner")
 	}
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		t, err := m.ChangeTeam(a.ctx, c.Team, manage.OwnerChange{Name: c.Name, CostCenter: c.CostCenter, Address: c.Owner}, by(c.Reason))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		t, err := adminapi.Do[manage.TeamView](a.ctx, r, adminapi.Patch("/teams"+adminapi.Path(c.Team), change))
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(a.stdout, "team %s (%s), cost center %s, owner %s\n", t.Name, t.ID, t.CostCenter,
-			orElse(t.OwnerEmail, "nobody"))
+			orElse(value(t.OwnerEmail), "nobody"))
 		return err
 	})
 }
@@ -41,13 +47,13 @@ type teamsArchive struct {
 
 // Run ends the team.
 func (c teamsArchive) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		t, err := m.ArchiveTeam(a.ctx, c.Team, by(c.Reason))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		t, err := adminapi.Do[manage.TeamView](a.ctx, r, adminapi.Post("/teams"+adminapi.Path(c.Team, "archive"), fields{"reason": c.Reason}))
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(a.stdout, "team %s (%s) is archived since %s; its keys open nothing any more\n", t.Name, t.ID,
-			timestamp(t.ArchivedAt))
+			value(t.ArchivedAt))
 		return err
 	})
 }
@@ -64,13 +70,14 @@ func (c projectsUpdate) Run(a *cli) error {
 	if c.Name == nil && c.Team == nil {
 		return usagef("say what is to be different: --name or --team")
 	}
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		p, err := m.ChangeProject(a.ctx, c.Project, manage.OwnerChange{Name: c.Name, Team: c.Team}, by(c.Reason))
+	change := fields{"name": c.Name, "team": c.Team, "reason": c.Reason}
+	return a.ask(needs{}, func(r adminapi.API) error {
+		p, err := adminapi.Do[manage.ProjectView](a.ctx, r, adminapi.Patch("/projects"+adminapi.Path(c.Project), change))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "project %s (%s) of team %s, environment %s, cost center %s\n", p.Name, p.ID, p.Team, p.Environment,
-			p.CostCenter)
+		_, err = fmt.Fprintf(a.stdout, "project %s (%s) of team %s, environment %s, cost center %s\n", p.Name, p.ID, p.Team.Name,
+			p.Environment, p.CostCenter)
 		return err
 	})
 }
@@ -82,13 +89,14 @@ type projectsArchive struct {
 
 // Run ends the project.
 func (c projectsArchive) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		p, err := m.ArchiveProject(a.ctx, c.Project, by(c.Reason))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		p, err := adminapi.Do[manage.ProjectView](a.ctx, r,
+			adminapi.Post("/projects"+adminapi.Path(c.Project, "archive"), fields{"reason": c.Reason}))
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(a.stdout, "project %s (%s) is archived since %s; its keys open nothing any more\n", p.Name, p.ID,
-			timestamp(p.ArchivedAt))
+			value(p.ArchivedAt))
 		return err
 	})
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"time"
-
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 // periodCommand is "tallyroute period": the months of the ledger.
@@ -15,19 +13,16 @@ type periodCommand struct {
 	Reopen periodReopen `cmd:"" help:"Open a closed month again."`
 }
 
-func periodTable(all ...billing.PeriodStanding) *table {
-	t := &table{header: []string{"MONTH", "STATUS", "ROWS", "USD", "UNPRICED", "CLOSED", "BY", "SHA256"}}
-	views := []manage.PeriodView{}
+func periodTable(all ...manage.PeriodView) *table {
+	t := &table{header: []string{"MONTH", "STATUS", "ROWS", "USD", "UNPRICED", "CLOSED", "BY", "SHA256"}, records: all}
 	for _, p := range all {
-		digest := p.SHA256
+		digest := value(p.SHA256)
 		if p.Status != billing.PeriodOpen && digest == "" {
 			digest = "close it again: the last close was cut short"
 		}
-		t.add(text(string(p.Month)), text(string(p.Status)), number(p.Rows), money(p.Money), number(p.Unpriced),
-			text(day(p.ClosedAt)), text(orElse(p.ClosedBy, "-")), text(orElse(digest, "-")))
-		views = append(views, manage.ViewPeriod(p))
+		t.add(text(string(p.Month)), text(string(p.Status)), number(p.Rows), amount(p.CostUSD), number(p.Unpriced),
+			text(dayOf(p.ClosedAt)), text(orElse(value(p.ClosedBy), "-")), text(orElse(digest, "-")))
 	}
-	t.records = views
 	return t
 }
 
@@ -35,8 +30,8 @@ type periodList struct{ format }
 
 // Run lists the months.
 func (c periodList) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		all, err := m.Periods(a.ctx)
+	return a.ask(needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.PeriodView](a.ctx, r, "/periods", nil, 0)
 		if err != nil {
 			return err
 		}
@@ -52,8 +47,10 @@ type periodClose struct {
 
 // Run closes the month.
 func (c periodClose) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		p, err := m.ClosePeriod(a.ctx, manage.Closing{Month: c.Month, AcceptUnpriced: c.AcceptUnpriced}, by(""))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		p, err := adminapi.Do[manage.PeriodView](a.ctx, r, adminapi.Post("/periods"+adminapi.Path(c.Month, "close"), fields{
+			"accept_unpriced": c.AcceptUnpriced,
+		}))
 		if err != nil {
 			return err
 		}
@@ -69,24 +66,13 @@ type periodReopen struct {
 
 // Run opens the month again.
 func (c periodReopen) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		p, err := m.ReopenPeriod(a.ctx, c.Month, by(c.Reason))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		p, err := adminapi.Do[manage.PeriodView](a.ctx, r, adminapi.Post("/periods"+adminapi.Path(c.Month, "reopen"), fields{
+			"reason": c.Reason,
+		}))
 		if err != nil {
 			return err
 		}
 		return periodTable(p).write(a.stdout, c.Output)
 	})
-}
-
-// moment is an instant on the command line: a day in the reporting time zone, or
-// RFC 3339.
-func moment(flag, s string, zone *time.Location) (time.Time, error) {
-	if t, err := time.ParseInLocation(time.DateOnly, s, zone); err == nil {
-		return t, nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return t, usagef("%s: want YYYY-MM-DD or a time such as 2026-11-25T12:00:00Z", flag)
-	}
-	return t, nil
 }

@@ -4,13 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
-	"strings"
-	"time"
 
-	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
+	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/config"
 )
 
@@ -27,14 +24,17 @@ type holder struct {
 	ID    string `arg:"" help:"Its id; of a team also the name, of a project TEAM/NAME."`
 }
 
+// path is that of the policy in the API.
+func (h holder) path() string { return "/" + h.Level + "s" + adminapi.Path(h.ID, "policy") }
+
 type policyShow struct {
 	holder
 }
 
 // Run shows the policy as a file that policy set reads.
 func (c policyShow) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		v, err := m.Policy(a.ctx, policy.Level(c.Level), c.ID)
+	return a.ask(needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.PolicyView](a.ctx, r, adminapi.Get(c.path(), nil))
 		if err != nil {
 			return err
 		}
@@ -70,8 +70,10 @@ func (c policyClear) Run(a *cli) error {
 }
 
 func (a *cli) setPolicy(of holder, c manage.PolicyChange, reason string) error {
-	return a.withKeys(func(m manage.Actions, _ *config.Config) error {
-		v, err := m.SetPolicy(a.ctx, policy.Level(of.Level), of.ID, c, by(reason))
+	return a.ask(needs{keys: true}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.PolicyView](a.ctx, r, adminapi.Put(of.path(), fields{
+			"policy": c.Policy, "replaces": c.Replaces, "reason": reason,
+		}))
 		if err != nil {
 			return err
 		}
@@ -123,17 +125,23 @@ var errDenied = errors.New("the request would be refused")
 
 // Run judges the request.
 func (c policyTry) Run(a *cli) error {
-	t, err := c.trial()
-	if err != nil {
-		return usageError{err}
+	trial := fields{
+		"endpoint": c.Endpoint, "model": c.Model, "provider": c.Provider, "features": c.Features, "max_output_tokens": c.MaxOut,
+		"prompt_tokens": c.Prompt, "body_bytes": c.Body, "tags": c.Tags, "end_user": c.EndUser, "from": c.From, "origin": c.Origin,
+		"referer": c.Referer,
+	}
+	if c.At != "" {
+		trial["at"] = c.At
 	}
 	if c.Draft != "" {
-		if t.Draft, err = a.readPolicy(c.Draft); err != nil {
+		draft, err := a.readPolicy(c.Draft)
+		if err != nil {
 			return err
 		}
+		trial["draft"] = draft
 	}
-	return a.withKeys(func(m manage.Actions, _ *config.Config) error {
-		v, err := m.TryPolicy(a.ctx, billing.KeyID(c.ID), t)
+	return a.ask(needs{keys: true}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.PolicyVerdict](a.ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "policy", "try"), trial))
 		if err != nil {
 			return err
 		}
@@ -150,28 +158,4 @@ func (c policyTry) Run(a *cli) error {
 		}
 		return err
 	})
-}
-
-func (c policyTry) trial() (t manage.PolicyTrial, err error) {
-	t = manage.PolicyTrial{Provider: c.Provider, Prompt: c.Prompt, Request: policy.Request{
-		Model: c.Model, MaxOutput: c.MaxOut, Choices: 1, BodyBytes: c.Body, Tags: c.Tags, EndUser: c.EndUser,
-	}}
-	t.Origin, t.Referer = strings.ToLower(c.Origin), c.Referer
-	if t.Endpoint, err = policy.ParseEndpoint(c.Endpoint); err != nil {
-		return t, err
-	}
-	if t.Features, err = policy.ParseFeatures(c.Features); err != nil {
-		return t, fmt.Errorf("--features %w", err)
-	}
-	if c.From != "" {
-		if t.From, err = netip.ParseAddr(c.From); err != nil {
-			return t, errors.New("--from must be an address")
-		}
-	}
-	if c.At != "" {
-		if t.At, err = time.Parse(time.RFC3339, c.At); err != nil {
-			return t, errors.New("--at must be an instant such as 2026-11-01T09:00:00Z")
-		}
-	}
-	return t, nil
 }

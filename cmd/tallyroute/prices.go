@@ -4,8 +4,7 @@ import (
 	"fmt"
 
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/app"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 // pricesCommand is "tallyroute prices".
@@ -25,27 +24,22 @@ type pricesReprice struct {
 
 // Run posts an adjustment for every row that costs something else now.
 func (c pricesReprice) Run(a *cli) error {
-	_, b, err := a.settings()
-	if err != nil {
-		return err
+	n := needs{}
+	if a.router == "" {
+		_, b, err := a.settings()
+		if err != nil {
+			return err
+		}
+		n.prices = b.Prices
 	}
-	return a.withActions(func(m manage.Actions, cfg *config.Config) error {
-		zone, err := app.Zone(cfg)
+	return a.ask(n, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.RepricedView](a.ctx, r, adminapi.Post("/prices/reprice", fields{
+			"provider": c.Provider, "model": c.Model, "from": c.From, "to": c.To, "dry_run": c.DryRun, "reason": c.Reason,
+		}))
 		if err != nil {
 			return err
 		}
-		r := manage.Repricing{Provider: c.Provider, Model: c.Model, DryRun: c.DryRun}
-		if r.From, err = moment("--from", c.From, zone); err != nil {
-			return err
-		}
-		if r.To, err = moment("--to", c.To, zone); err != nil {
-			return err
-		}
-		sum, err := m.Reprice(a.ctx, r, b.Prices(), by(c.Reason))
-		if err != nil {
-			return err
-		}
-		return c.write(a, manage.ViewRepriced(r, sum))
+		return c.write(a, v)
 	})
 }
 

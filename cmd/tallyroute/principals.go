@@ -7,7 +7,8 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/router/admin"
 )
 
 // principalsCommand is "tallyroute principals": who may administer by REST.
@@ -27,16 +28,13 @@ type principalsList struct{ format }
 
 // Run lists the principals.
 func (c principalsList) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		all, err := m.Principals(a.ctx)
+	return a.ask(needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.PrincipalView](a.ctx, r, "/principals", nil, 0)
 		if err != nil {
 			return err
 		}
-		t := table{header: []string{"ID", "KIND", "NAME", "STATUS", "ROLES", "TOKENS", "LAST SEEN"}}
-		views := []manage.PrincipalView{}
-		for _, p := range all {
-			v := manage.ViewPrincipal(p, time.Now())
-			views = append(views, v)
+		t := table{header: []string{"ID", "KIND", "NAME", "STATUS", "ROLES", "TOKENS", "LAST SEEN"}, records: all}
+		for _, v := range all {
 			var roles, tokens []string
 			for _, g := range v.Grants {
 				roles = append(roles, strings.TrimSpace(g.Role+" "+strings.TrimPrefix(g.ScopeID, "org"))+" ("+g.ID+")")
@@ -45,9 +43,8 @@ func (c principalsList) Run(a *cli) error {
 				tokens = append(tokens, one.Name+" ("+one.ID+")")
 			}
 			t.add(text(v.ID), text(string(v.Kind)), text(v.Name), text(v.Status), text(strings.Join(roles, ", ")),
-				text(strings.Join(tokens, ", ")), text(timestamp(p.LastSeenAt)))
+				text(strings.Join(tokens, ", ")), text(value(v.LastSeenAt)))
 		}
-		t.records = views
 		return t.write(a.stdout, c.Output)
 	})
 }
@@ -60,12 +57,14 @@ type principalsCreate struct {
 
 // Run makes one.
 func (c principalsCreate) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		kind := billing.PrincipalService
-		if c.User {
-			kind = billing.PrincipalUser
-		}
-		p, err := m.CreatePrincipal(a.ctx, manage.PrincipalRequest{Kind: kind, Name: c.Name, Email: c.Email}, by(""))
+	kind := billing.PrincipalService
+	if c.User {
+		kind = billing.PrincipalUser
+	}
+	return a.ask(needs{}, func(r adminapi.API) error {
+		p, err := adminapi.Do[manage.PrincipalView](a.ctx, r, adminapi.Post("/principals", fields{
+			"name": c.Name, "kind": kind, "email": c.Email,
+		}))
 		if err == nil {
 			fmt.Fprintln(a.stdout, p.ID)
 		}
@@ -85,18 +84,18 @@ type principalsGrant struct {
 
 // Run grants a role.
 func (c principalsGrant) Run(a *cli) error {
-	r := manage.GrantRequest{Role: c.Role, Scope: billing.ScopeOrg, ApprovedBy: c.ApprovedBy}
+	grant := fields{"role": c.Role, "scope": billing.ScopeOrg, "approved_by": c.ApprovedBy, "reason": c.Reason}
 	switch {
 	case c.Team != "":
-		r.Scope, r.Of = billing.ScopeTeam, c.Team
+		grant["scope"], grant["scope_id"] = billing.ScopeTeam, c.Team
 	case c.Project != "":
-		r.Scope, r.Of = billing.ScopeProject, c.Project
+		grant["scope"], grant["scope_id"] = billing.ScopeProject, c.Project
 	}
 	if c.For != 0 {
-		r.ExpiresAt = time.Now().UTC().Add(c.For)
+		grant["expires_in"] = c.For.String()
 	}
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		p, err := m.Grant(a.ctx, c.ID, r, by(c.Reason))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		p, err := adminapi.Do[manage.PrincipalView](a.ctx, r, adminapi.Post("/principals"+adminapi.Path(c.ID, "grants"), grant))
 		if err == nil {
 			fmt.Fprintln(a.stdout, p.Grants[len(p.Grants)-1].ID)
 		}
@@ -112,9 +111,9 @@ type principalsRevoke struct {
 
 // Run takes a role away.
 func (c principalsRevoke) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		_, err := m.Revoke(a.ctx, c.ID, c.Grant, by(c.Reason))
-		return err
+	return a.ask(needs{}, func(r adminapi.API) error {
+		at := "/principals" + adminapi.Path(c.ID, "grants", c.Grant)
+		return r.Do(a.ctx, adminapi.Delete(at, adminapi.Query("reason", c.Reason)), nil)
 	})
 }
 
@@ -126,13 +125,15 @@ type principalsToken struct {
 
 // Run makes a token.
 func (c principalsToken) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		t, secret, err := m.CreateToken(a.ctx, c.ID, c.Name, c.For, by(""))
+	return a.ask(needs{keys: true}, func(r adminapi.API) error {
+		t, err := adminapi.Do[admin.CreatedToken](a.ctx, r, adminapi.Post("/principals"+adminapi.Path(c.ID, "tokens"), fields{
+			"name": c.Name, "expires_in": c.For.String(),
+		}))
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(a.stdout, secret.Reveal())
-		fmt.Fprintf(a.stderr, "It is %s and not shown again; it ends at %s.\n", t.ID, timestamp(t.ExpiresAt))
+		fmt.Fprintln(a.stdout, t.Secret)
+		fmt.Fprintf(a.stderr, "It is %s and not shown again; it ends at %s.\n", t.ID, value(t.ExpiresAt))
 		return nil
 	})
 }
@@ -145,9 +146,9 @@ type principalsEnd struct {
 
 // Run ends a token.
 func (c principalsEnd) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		_, err := m.EndToken(a.ctx, c.ID, c.Token, by(c.Reason))
-		return err
+	return a.ask(needs{}, func(r adminapi.API) error {
+		at := "/principals" + adminapi.Path(c.ID, "tokens", c.Token)
+		return r.Do(a.ctx, adminapi.Delete(at, adminapi.Query("reason", c.Reason)), nil)
 	})
 }
 
@@ -158,9 +159,8 @@ type principalsDisable struct {
 
 // Run disables one.
 func (c principalsDisable) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		_, err := m.DisablePrincipal(a.ctx, c.ID, by(c.Reason))
-		return err
+	return a.ask(needs{}, func(r adminapi.API) error {
+		return r.Do(a.ctx, adminapi.Post("/principals"+adminapi.Path(c.ID, "disable"), fields{"reason": c.Reason}), nil)
 	})
 }
 
@@ -171,33 +171,24 @@ type principalsEnable struct {
 
 // Run enables one.
 func (c principalsEnable) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		_, err := m.EnablePrincipal(a.ctx, c.ID, by(c.Reason))
-		return err
+	return a.ask(needs{}, func(r adminapi.API) error {
+		return r.Do(a.ctx, adminapi.Post("/principals"+adminapi.Path(c.ID, "enable"), fields{"reason": c.Reason}), nil)
 	})
 }
 
 type principalsRoles struct{ format }
 
-// roleRecord is a role in JSON.
-type roleRecord struct {
-	Name        string   `json:"name"`
-	Permissions []string `json:"permissions"`
-}
-
 // Run lists the roles.
 func (c principalsRoles) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		t, records, all := table{header: []string{"ROLE", "PERMISSIONS"}}, []roleRecord{}, m.AllRoles()
-		for _, name := range all.Names() {
-			r := roleRecord{name, []string{}}
-			for _, p := range all[name] {
-				r.Permissions = append(r.Permissions, string(p))
-			}
-			t.add(text(name), text(strings.Join(r.Permissions, ", ")))
-			records = append(records, r)
+	return a.ask(needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[admin.Role](a.ctx, r, "/roles", nil, 0)
+		if err != nil {
+			return err
 		}
-		t.records = records
+		t := table{header: []string{"ROLE", "PERMISSIONS"}, records: all}
+		for _, one := range all {
+			t.add(text(one.Name), text(strings.Trim(fmt.Sprint(one.Permissions), "[]")))
+		}
 		return t.write(a.stdout, c.Output)
 	})
 }

@@ -2,11 +2,9 @@ package main
 
 import (
 	"fmt"
-	"time"
 
-	"tallyroute/billing"
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 // projectsCommand is "tallyroute projects".
@@ -21,19 +19,16 @@ type projectsList struct{ format }
 
 // Run lists the projects.
 func (c projectsList) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		projects, err := m.Projects(a.ctx)
+	return a.ask(needs{}, func(r adminapi.API) error {
+		projects, err := adminapi.All[manage.ProjectView](a.ctx, r, "/projects", nil, 0)
 		if err != nil {
 			return err
 		}
-		t := table{header: []string{"ID", "TEAM", "NAME", "ENVIRONMENT", "COST CENTER", "STATUS", "CREATED"}}
-		views := []manage.ProjectView{}
-		for _, p := range projects {
-			t.add(text(p.ID), text(p.Team), text(p.Name), text(p.Environment), text(p.CostCenter), text(ownerStatus(p.ArchivedAt)),
-				text(day(p.CreatedAt)))
-			views = append(views, manage.ViewProject(p))
+		t := table{header: []string{"ID", "TEAM", "NAME", "ENVIRONMENT", "COST CENTER", "STATUS", "CREATED"}, records: projects}
+		for _, v := range projects {
+			t.add(text(v.ID), text(v.Team.Name), text(v.Name), text(v.Environment), text(v.CostCenter), text(ownerStatus(v.ArchivedAt)),
+				text(dayOf(v.CreatedAt)))
 		}
-		t.records = views
 		return t.write(a.stdout, c.Output)
 	})
 }
@@ -48,28 +43,28 @@ type projectsCreate struct {
 
 // Run creates the project, or finds it.
 func (c projectsCreate) Run(a *cli) error {
-	return a.ensureProject(c.Output, billing.Project{Team: c.Team, CostCenter: c.CostCenter, Name: c.Name, Environment: c.Env})
+	return a.ensureProject(c.Output, fields{"team": c.Team, "cost_center": c.CostCenter, "name": c.Name, "environment": c.Env})
 }
 
 // ensureProject creates what is missing of a project and its team, and prints it.
-func (a *cli) ensureProject(output string, want billing.Project) error {
-	return a.withNewStore(func(s billing.Store, _ *config.Config) error {
-		p, _, err := manage.Actions{Store: s}.EnsureProject(a.ctx, want, by(""))
+func (a *cli) ensureProject(output string, want fields) error {
+	return a.ask(needs{creates: true}, func(r adminapi.API) error {
+		p, err := adminapi.Do[manage.ProjectView](a.ctx, r, adminapi.Post("/projects", want))
 		if err != nil {
 			return err
 		}
 		if output == "json" {
-			return printJSON(a.stdout, manage.ViewProject(p))
+			return printJSON(a.stdout, p)
 		}
 		_, err = fmt.Fprintf(a.stdout, "team %s (%s), cost center %s\nproject %s (%s), environment %s\n",
-			p.Team, p.TeamID, p.CostCenter, p.Name, p.ID, p.Environment)
+			p.Team.Name, p.Team.ID, p.CostCenter, p.Name, p.ID, p.Environment)
 		return err
 	})
 }
 
 // ownerStatus is that of a team or a project.
-func ownerStatus(archived time.Time) string {
-	if archived.IsZero() {
+func ownerStatus(archived *string) string {
+	if archived == nil {
 		return "active"
 	}
 	return "archived"

@@ -5,7 +5,8 @@ import (
 	"time"
 
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/router/admin"
 )
 
 // replicasCommand is "tallyroute replicas".
@@ -21,21 +22,18 @@ type replicasListCommand struct {
 
 // Run lists them.
 func (c replicasListCommand) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		list, err := m.Replicas(a.ctx)
+	return a.ask(needs{}, func(r adminapi.API) error {
+		list, err := adminapi.All[manage.ReplicaView](a.ctx, r, "/replicas", nil, 0)
 		if err != nil {
 			return err
 		}
-		views := make([]manage.ReplicaView, len(list))
 		t := table{
 			header:  []string{"ID", "NAME", "STATUS", "SEEN", "WINDOWS", "TOKENS", "USD", "TOKENS IN USE", "USD IN USE"},
-			records: views,
+			records: list,
 		}
-		for i, r := range list {
-			v := manage.ViewReplica(r)
-			views[i] = v
+		for _, v := range list {
 			t.add(text(v.ID), text(v.Name), text(v.Status), text(ago(v.SeenAt, time.Now())), number(int64(v.Leases)),
-				number(v.LeasedTokens), dollars(r.Leased.Money), number(v.BusyTokens), dollars(r.Busy.Money))
+				number(v.LeasedTokens), dollarsOf(v.LeasedUSD), number(v.BusyTokens), dollarsOf(v.BusyUSD))
 		}
 		return t.write(a.stdout, c.Output)
 	})
@@ -48,12 +46,12 @@ type replicasForgetCommand struct {
 
 // Run gives back its leases.
 func (c replicasForgetCommand) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		n, err := m.ForgetReplica(a.ctx, c.ID, by(""))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		f, err := adminapi.Do[admin.Forgotten](a.ctx, r, adminapi.Post("/replicas"+adminapi.Path(c.ID, "forget"), nil))
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "%s is forgotten; what it had leased of %d windows and was not using can be spent by others\n", c.ID, n)
+		fmt.Fprintf(a.stdout, "%s is forgotten; what it had leased of %d windows and was not using can be spent by others\n", f.ID, f.Windows)
 		fmt.Fprintln(a.stdout, "what it was using counts until a router starts on its journal, or it is forgotten once more")
 		return nil
 	})

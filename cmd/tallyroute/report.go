@@ -2,13 +2,12 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
-	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/app"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 // reportCommand is "tallyroute report".
@@ -53,12 +52,9 @@ func (c reportSpend) Run(a *cli) error {
 	if err := q.Check(); err != nil {
 		return err
 	}
-	return a.withStore(func(s billing.Store, cfg *config.Config) error {
-		zone, err := app.Zone(cfg)
-		if err != nil {
-			return err
-		}
-		v, err := manage.Spend(a.ctx, s, q, time.Now(), zone)
+	ask := adminapi.Query("group_by", strings.Join(c.By, ","), "month", c.Month, "from", c.From, "to", c.To, "top", count(c.Top))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.SpendReport](a.ctx, r, adminapi.Get("/spend", ask))
 		if err != nil {
 			return err
 		}
@@ -67,6 +63,14 @@ func (c reportSpend) Run(a *cli) error {
 		}
 		return c.table(q.Words(), v).write(a.stdout, c.Output)
 	})
+}
+
+// count is how many lines, as a parameter; "" is all.
+func count(lines int) string {
+	if lines == 0 {
+		return ""
+	}
+	return strconv.Itoa(lines)
 }
 
 // table lays out a report. Its total is not a line of a CSV file, where it would be

@@ -7,12 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/app"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 // reportUsage is "tallyroute report usage": how the router was used, hour by hour.
@@ -26,27 +24,14 @@ type reportUsage struct {
 
 // Run prints the report.
 func (c reportUsage) Run(a *cli) error {
-	return a.withStore(func(s billing.Store, cfg *config.Config) error {
-		zone, err := app.Zone(cfg)
+	by := billing.ReadUsageBy(c.By)
+	ask := adminapi.Query("by", c.By, "from", c.From, "to", c.To, "top", count(c.Top))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.UsageReport](a.ctx, r, adminapi.Get("/usage", ask))
 		if err != nil {
 			return err
 		}
-		q := billing.UsageQuery{By: billing.ReadUsageBy(c.By), Lines: c.Top}
-		if c.From != "" {
-			if q.From, err = moment("--from", c.From, zone); err != nil {
-				return err
-			}
-		}
-		if c.To != "" {
-			if q.To, err = moment("--to", c.To, zone); err != nil {
-				return err
-			}
-		}
-		v, err := manage.Usage(a.ctx, s, q, time.Now())
-		if err != nil {
-			return err
-		}
-		return usageTable(q.By.Words(), v).write(a.stdout, c.Output)
+		return usageTable(by.Words(), v).write(a.stdout, c.Output)
 	})
 }
 
@@ -109,13 +94,9 @@ func (c reportPrices) Run(a *cli) error {
 	if _, err := c.query(); err != nil {
 		return err
 	}
-	return a.withStore(func(s billing.Store, cfg *config.Config) error {
-		zone, err := app.Zone(cfg)
-		if err != nil {
-			return err
-		}
-		ask := manage.PriceQuery{Month: billing.Month(c.Month), From: c.From, To: c.To, Provider: c.Provider, Model: c.Model}
-		v, err := manage.PriceChanges(a.ctx, s, ask, time.Now(), zone)
+	ask := adminapi.Query("month", c.Month, "from", c.From, "to", c.To, "provider", c.Provider, "model", c.Model)
+	return a.ask(needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.PriceReport](a.ctx, r, adminapi.Get("/prices", ask))
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/config"
 )
 
@@ -25,14 +26,14 @@ type spendAdjust struct {
 
 // Run posts the correction.
 func (c spendAdjust) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		row, err := m.Adjust(a.ctx, manage.Adjustment{
-			KeyID: billing.KeyID(c.Key), Kind: billing.Kind(c.Kind), Amount: billing.Money(c.Amount), Month: c.Month,
-		}, by(c.Reason))
+	return a.ask(needs{}, func(r adminapi.API) error {
+		row, err := adminapi.Do[manage.AdjustmentView](a.ctx, r, adminapi.Post("/spend/adjustments", fields{
+			"key_id": c.Key, "kind": c.Kind, "amount_usd": billing.Money(c.Amount).String(), "month": c.Month, "reason": c.Reason,
+		}))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "%s: %s of $%s posted to %s\n", row.RequestID, c.Kind, row.Cost.Total.Short(), c.Key)
+		_, err = fmt.Fprintf(a.stdout, "%s: %s of $%s posted to %s\n", row.RequestID, c.Kind, row.AmountUSD, c.Key)
 		return err
 	})
 }

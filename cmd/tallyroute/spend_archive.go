@@ -12,8 +12,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
-	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 type spendArchive struct {
@@ -41,15 +40,14 @@ func (c spendArchive) Run(a *cli) error {
 	if err != nil {
 		return usagef("--month: want YYYY-MM")
 	}
-	return a.withActions(func(actions manage.Actions, _ *config.Config) error {
-		if err := actions.Archivable(a.ctx, m); err != nil {
+	return a.ask(needs{}, func(r adminapi.API) error {
+		name := filepath.Join(c.Out, "spend-"+string(m)+".jsonl.gz")
+		rows, err := r.Open(a.ctx, adminapi.Get("/periods"+adminapi.Path(string(m), "rows"), nil))
+		if err != nil {
 			return err
 		}
-		name := filepath.Join(c.Out, "spend-"+string(m)+".jsonl.gz")
-		if err := writeRows(name, func(each func(billing.Spend) error) error {
-			return actions.MonthRows(a.ctx, m,
-				each)
-		}); err != nil {
+		defer closing(rows)
+		if err := writeRows(name, rows); err != nil {
 			return err
 		}
 		d, err := readRows(name)
@@ -63,7 +61,9 @@ func (c spendArchive) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
-		err = actions.Archive(a.ctx, billing.ArchivedMonth{Month: m, Rows: d.Rows, Money: d.Money, SHA256: d.SHA256()}, by(""))
+		err = r.Do(a.ctx, adminapi.Post("/periods"+adminapi.Path(string(m), "archive"), fields{
+			"rows": d.Rows, "cost_usd": d.Money.String(), "sha256": d.SHA256(),
+		}), nil)
 		if err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ func (c spendArchive) Run(a *cli) error {
 
 // writeRows writes to a file that appears whole or not at all, and never over
 // another.
-func writeRows(name string, rows func(each func(billing.Spend) error) error) error {
+func writeRows(name string, rows io.Reader) error {
 	if _, err := os.Stat(name); err == nil {
 		return fmt.Errorf("%s is there already: move it away first", name)
 	}
@@ -85,14 +85,7 @@ func writeRows(name string, rows func(each func(billing.Spend) error) error) err
 	defer func() { _ = os.Remove(f.Name()) }()
 	buffered := bufio.NewWriter(f)
 	packed := gzip.NewWriter(buffered)
-	d := billing.NewMonthDigest()
-	err = rows(func(row billing.Spend) error {
-		line, err := d.Add(row)
-		if err == nil {
-			_, err = packed.Write(line)
-		}
-		return err
-	})
+	_, err = io.Copy(packed, rows)
 	err = errors.Join(err, packed.Close(), buffered.Flush(), f.Sync(), f.Close())
 	if err != nil {
 		return err

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 // spendRejects is "tallyroute spend rejects": rows that the ledger refused for
@@ -18,20 +20,16 @@ type rejectsList struct{ format }
 
 // Run lists the rows.
 func (c rejectsList) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		all, err := m.Rejects(a.ctx)
+	return a.ask(needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.RejectView](a.ctx, r, "/rejects", nil, 0)
 		if err != nil {
 			return err
 		}
-		t := table{header: []string{"REQUEST", "ATTEMPT", "KEY", "OCCURRED", "MODEL", "TOKENS", "USD", "REASON"}}
-		views := []manage.RejectView{}
-		for _, r := range all {
-			used, row := r.Used(), r.Row
-			t.add(text(row.RequestID), number(int64(row.Attempt)), text(string(row.Owner.KeyID)), text(timestamp(row.OccurredAt)),
-				text(row.Provider+"/"+row.Model), number(used.Tokens), money(used.Money), text(r.Reason))
-			views = append(views, manage.ViewReject(r))
+		t := table{header: []string{"REQUEST", "ATTEMPT", "KEY", "OCCURRED", "MODEL", "TOKENS", "USD", "REASON"}, records: all}
+		for _, v := range all {
+			t.add(text(v.RequestID), number(int64(v.Attempt)), text(string(v.KeyID)), text(value(v.OccurredAt)),
+				text(v.Provider+"/"+v.Model), number(v.Tokens), amount(v.CostUSD), text(v.Reason))
 		}
-		t.records = views
 		return t.write(a.stdout, c.Output)
 	})
 }
@@ -42,11 +40,28 @@ type rejectsBook struct {
 
 // Run books the rows. One request that is still refused keeps no other from it.
 func (c rejectsBook) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		booked, err := m.BookRejects(a.ctx, c.Requests, by(""))
-		for _, b := range booked {
+	return a.ask(needs{}, func(r adminapi.API) error {
+		requests := c.Requests
+		if len(requests) == 0 {
+			all, err := adminapi.All[manage.RejectView](a.ctx, r, "/rejects", nil, 0)
+			if err != nil {
+				return err
+			}
+			for _, v := range all {
+				if !slices.Contains(requests, v.RequestID) {
+					requests = append(requests, v.RequestID)
+				}
+			}
+		}
+		var faults []error
+		for _, id := range requests {
+			b, err := adminapi.Do[manage.Booked](a.ctx, r, adminapi.Post("/rejects"+adminapi.Path(id, "book"), nil))
+			if err != nil {
+				faults = append(faults, &manage.RequestError{RequestID: id, Err: err})
+				continue
+			}
 			fmt.Fprintf(a.stdout, "%s: %d rows booked\n", b.RequestID, b.Rows)
 		}
-		return err
+		return errors.Join(faults...)
 	})
 }

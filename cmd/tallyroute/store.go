@@ -17,6 +17,9 @@ import (
 // date. SQLite is brought up to date on the way; PostgreSQL, which others may
 // be using, only by "migrate" and "serve".
 func (a *cli) withStore(do func(billing.Store, *config.Config) error) error {
+	if a.router != "" {
+		return errOnHost
+	}
 	cfg, err := a.config()
 	if err != nil {
 		return err
@@ -31,6 +34,9 @@ func (a *cli) withStore(do func(billing.Store, *config.Config) error) error {
 
 // withNewStore is withStore for what may be the first command of all.
 func (a *cli) withNewStore(do func(billing.Store, *config.Config) error) error {
+	if a.router != "" {
+		return errOnHost
+	}
 	cfg, err := a.config()
 	if err != nil {
 		return err
@@ -43,6 +49,17 @@ func (a *cli) withNewStore(do func(billing.Store, *config.Config) error) error {
 func (a *cli) withActions(do func(manage.Actions, *config.Config) error) error {
 	return a.withStore(func(s billing.Store, cfg *config.Config) error {
 		return do(manage.Actions{Store: s}, cfg)
+	})
+}
+
+// withKeys is withActions for what makes keys or looks at their secrets.
+func (a *cli) withKeys(do func(manage.Actions, *config.Config) error) error {
+	return a.withStore(func(s billing.Store, cfg *config.Config) error {
+		actions, err := a.keyActions(s, cfg)
+		if err != nil {
+			return err
+		}
+		return do(actions, cfg)
 	})
 }
 

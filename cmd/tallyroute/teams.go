@@ -1,9 +1,8 @@
 package main
 
 import (
-	"tallyroute/billing"
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/adminapi"
 )
 
 // teamsCommand is "tallyroute teams".
@@ -24,26 +23,23 @@ type teamsCreate struct {
 
 // Run creates the team, or finds it.
 func (c teamsCreate) Run(a *cli) error {
-	return a.ensureProject(c.Output, billing.Project{Team: c.Name, CostCenter: c.CostCenter, Name: c.Project, Environment: c.Env})
+	return a.ensureProject(c.Output, fields{"team": c.Name, "cost_center": c.CostCenter, "name": c.Project, "environment": c.Env})
 }
 
 type teamsList struct{ format }
 
 // Run lists the teams.
 func (c teamsList) Run(a *cli) error {
-	return a.withActions(func(m manage.Actions, _ *config.Config) error {
-		teams, err := m.Teams(a.ctx)
+	return a.ask(needs{}, func(r adminapi.API) error {
+		teams, err := adminapi.All[manage.TeamView](a.ctx, r, "/teams", nil, 0)
 		if err != nil {
 			return err
 		}
-		t := table{header: []string{"ID", "NAME", "COST CENTER", "OWNER", "STATUS", "CREATED"}}
-		views := []manage.TeamView{}
-		for _, team := range teams {
-			t.add(text(team.ID), text(team.Name), text(team.CostCenter), text(team.OwnerEmail), text(ownerStatus(team.ArchivedAt)),
-				text(day(team.CreatedAt)))
-			views = append(views, manage.ViewTeam(team))
+		t := table{header: []string{"ID", "NAME", "COST CENTER", "OWNER", "STATUS", "CREATED"}, records: teams}
+		for _, v := range teams {
+			t.add(text(v.ID), text(v.Name), text(v.CostCenter), text(value(v.OwnerEmail)), text(ownerStatus(v.ArchivedAt)),
+				text(dayOf(v.CreatedAt)))
 		}
-		t.records = views
 		return t.write(a.stdout, c.Output)
 	})
 }

@@ -61,9 +61,19 @@ type AuditVerification struct {
 	FaultSeq int64  `json:"fault_seq,omitempty"`
 }
 
+// auditMark are the parameters of verifyAudit.
+type auditMark struct {
+	Seq  *int64 `json:"seq" doc:"Of a record that a checkpoint vouches for."`
+	Hash string `json:"hash" doc:"Its hash."`
+}
+
 // verifyAudit is GET /audit/verify. A fault is part of the answer, not an error.
-func verifyAudit(x *exchange, _ none) (AuditVerification, error) {
-	r, err := x.Actions.VerifyAudit(x.ctx())
+func verifyAudit(x *exchange, in auditMark) (AuditVerification, error) {
+	var marks []billing.AuditMark
+	if in.Seq != nil {
+		marks = append(marks, billing.AuditMark{Seq: *in.Seq, Hash: in.Hash})
+	}
+	r, err := x.Actions.VerifyAudit(x.ctx(), marks...)
 	v := AuditVerification{OK: r.Fault == nil, Records: r.Records, Unlinked: r.Unlinked, LastSeq: r.Last.Seq, LastHash: r.Last.Hash}
 	if r.Fault != nil {
 		v.Fault, v.FaultSeq = r.Fault.Error(), r.Fault.Seq

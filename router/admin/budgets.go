@@ -34,15 +34,22 @@ func (b ownBudget) budget() manage.BudgetChange {
 	return own
 }
 
-func listBudgets(x *exchange, in paging) (page[manage.BudgetView], error) {
+func listBudgets(x *exchange, in paging) (page[manage.NamedBudget], error) {
 	budgets, err := x.Actions.Budgets(x.ctx())
 	if err != nil {
-		return page[manage.BudgetView]{}, err
+		return page[manage.NamedBudget]{}, err
 	}
 	if budgets, err = x.visible(budgets); err != nil {
-		return page[manage.BudgetView]{}, err
+		return page[manage.NamedBudget]{}, err
 	}
-	return paged(in, budgets, manage.ViewBalance, func(b manage.BudgetView) string { return b.ID })
+	names, err := x.Actions.ScopeNames(x.ctx())
+	if err != nil {
+		return page[manage.NamedBudget]{}, err
+	}
+	view := func(b billing.Balance) manage.NamedBudget {
+		return manage.NamedBudget{BudgetView: manage.ViewBalance(b), Name: cmp.Or(names[b.Budget.ScopeID], b.Budget.ScopeID)}
+	}
+	return paged(in, budgets, view, func(b manage.NamedBudget) string { return b.ID })
 }
 
 // scopedBudget is the body of setBudget.

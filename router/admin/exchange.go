@@ -47,6 +47,9 @@ type exchange struct {
 func (s *server) serve(h handler, takes time.Duration) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		x := &exchange{Exchange: s.listener.Begin(c), server: s}
+		if s.host != nil {
+			takes = ledgerTimeout
+		}
 		// A connection without deadlines, as in tests, needs none.
 		_ = x.RC.SetWriteDeadline(time.Now().Add(takes + requestTimeout))
 		ctx, cancel := context.WithTimeout(c.Request.Context(), takes)
@@ -102,6 +105,9 @@ func (x *exchange) log() {
 // fail answers with an error, in the form of OpenAI's.
 func (x *exchange) fail(err error) {
 	x.Err = err
+	if x.failed != nil {
+		x.failed(err)
+	}
 	if x.C.Writer.Written() {
 		x.Cut = true
 		return
@@ -152,6 +158,10 @@ func operatorsOnly(o operation) handler {
 
 // authenticate finds out who asks: by the static token, or by that of a principal.
 func (x *exchange) authenticate() error {
+	if x.host != nil {
+		x.who, x.access = x.host.Actor, x.host.Access
+		return nil
+	}
 	given := x.C.Request.Header.Values("Authorization")
 	if len(given) > 1 {
 		return web.ErrAmbiguous
@@ -202,7 +212,11 @@ var madeOrFound = map[bool]int{false: http.StatusCreated, true: http.StatusOK}
 
 // by is who asks. The static token has no name.
 func (x *exchange) by(reason string) manage.By {
-	return manage.By{Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access}
+	by := manage.By{Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access}
+	if x.host != nil {
+		by.Source = x.host.Source
+	}
+	return by
 }
 
 // Inputs are structs whose tags say what is taken:

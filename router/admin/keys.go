@@ -40,13 +40,14 @@ type keyLimits struct {
 // newKey is the body of createKey.
 type newKey struct {
 	keyMembers
-	Name        string `json:"name" required:"true" doc:"Plain text of 1 to 100 bytes."`
-	Project     string `json:"project" doc:"Name or id; made if the name is new."`
-	Team        string `json:"team" doc:"Name or id; made if the name is new."`
-	CostCenter  string `json:"cost_center"`
-	Environment string `json:"environment" enum:"prod,staging,dev"`
-	Handover    bool   `json:"handover" doc:"Answer with a link that shows the secret once, in place of the secret."`
-	DryRun      bool   `json:"dry_run" doc:"Only say what the key would be. Its id is another one each time."`
+	Name        string    `json:"name" required:"true" doc:"Plain text of 1 to 100 bytes."`
+	Project     string    `json:"project" doc:"Name or id; made if the name is new."`
+	Team        string    `json:"team" doc:"Name or id; made if the name is new."`
+	CostCenter  string    `json:"cost_center"`
+	Environment string    `json:"environment" enum:"prod,staging,dev"`
+	Handover    bool      `json:"handover" doc:"Answer with a link that shows the secret once, in place of the secret."`
+	HandoverFor *duration `json:"handover_for" doc:"How long the link is good; 24h by default."`
+	DryRun      bool      `json:"dry_run" doc:"Only say what the key would be. Its id is another one each time."`
 }
 
 // keyChange is the body of changeKey.
@@ -120,7 +121,11 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 		return CreatedKey{}, err
 	}
 	if in.Handover && !in.DryRun {
-		return createKeyFor(x, request)
+		life := manage.DefaultHandover
+		if in.HandoverFor != nil {
+			life = time.Duration(*in.HandoverFor)
+		}
+		return createKeyFor(x, request, life)
 	}
 	made, err := x.Actions.CreateKeyOnce(x.ctx(), request, x.by(""))
 	if err != nil {
@@ -137,8 +142,8 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 }
 
 // createKeyFor answers with a link in place of the secret.
-func createKeyFor(x *exchange, request manage.KeyRequest) (CreatedKey, error) {
-	made, token, err := x.Actions.CreateKeyFor(x.ctx(), request, manage.DefaultHandover, x.by(""))
+func createKeyFor(x *exchange, request manage.KeyRequest, life time.Duration) (CreatedKey, error) {
+	made, token, err := x.Actions.CreateKeyFor(x.ctx(), request, life, x.by(""))
 	if err != nil {
 		return CreatedKey{}, err
 	}

@@ -131,18 +131,25 @@ func adjustSpend(x *exchange, in adjustment) (manage.AdjustmentView, error) {
 
 // repricing is the body of reprice.
 type repricing struct {
-	Provider string  `json:"provider" doc:"All, if it is not named."`
-	Model    string  `json:"model" doc:"All, if it is not named."`
-	From     instant `json:"from" required:"true"`
-	To       instant `json:"to" required:"true" doc:"The first instant that is not looked at."`
-	DryRun   bool    `json:"dry_run" doc:"Only say what would be posted."`
-	Reason   string  `json:"reason" required:"true"`
+	Provider string `json:"provider" doc:"All, if it is not named."`
+	Model    string `json:"model" doc:"All, if it is not named."`
+	From     string `json:"from" required:"true" doc:"A day of the reporting zone or an instant."`
+	To       string `json:"to" required:"true" doc:"The day or instant after the last."`
+	DryRun   bool   `json:"dry_run" doc:"Only say what would be posted."`
+	Reason   string `json:"reason" required:"true"`
 }
 
 // reprice is POST /prices/reprice: what was used in a span of time is costed by
 // the prices of the catalogue.
 func reprice(x *exchange, in repricing) (manage.RepricedView, error) {
-	r := manage.Repricing{Provider: in.Provider, Model: in.Model, From: in.From.Time, To: in.To.Time, DryRun: in.DryRun}
+	r := manage.Repricing{Provider: in.Provider, Model: in.Model, DryRun: in.DryRun}
+	var err error
+	if r.From, err = x.moment("from", in.From); err != nil {
+		return manage.RepricedView{}, err
+	}
+	if r.To, err = x.moment("to", in.To); err != nil {
+		return manage.RepricedView{}, err
+	}
 	sum, err := x.Actions.Reprice(x.ctx(), r, x.Prices(), x.by(in.Reason))
 	if err != nil {
 		return manage.RepricedView{}, err

@@ -104,15 +104,20 @@ type eventFilter struct {
 	Kind   billing.EventKind `json:"kind"`
 	Object string            `json:"object" doc:"The id of the key, budget or request that it is about."`
 	Since  *instant          `json:"since"`
-	Limit  *int              `json:"limit" doc:"How many at the most; 200 by default, which is the most."`
+	Limit  *int              `json:"limit" doc:"How many at the most: 1 to 1000; 200 by default."`
 }
+
+// mostEvents is the longest list of events, which has no pages.
+const mostEvents = 1000
 
 // listEvents is GET /events?kind=&object=&since=&limit=: the newest first.
 func listEvents(x *exchange, in eventFilter) (page[manage.EventView], error) {
 	f := billing.EventFilter{Kind: in.Kind, Object: in.Object}
-	var err error
-	if f.Limit, err = (paging{Limit: in.Limit}).limit(); err != nil {
-		return page[manage.EventView]{}, err
+	f.Limit = mostListed
+	if in.Limit != nil {
+		if f.Limit = *in.Limit; f.Limit < 1 || f.Limit > mostEvents {
+			return page[manage.EventView]{}, invalid("limit", "must be between 1 and %d", mostEvents)
+		}
 	}
 	if kinds := billing.EventKinds(); f.Kind != "" && !slices.Contains(kinds, f.Kind) {
 		return page[manage.EventView]{}, invalid("kind", "must be %s", oneOf(kinds))

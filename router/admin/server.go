@@ -74,6 +74,8 @@ type server struct {
 	wrong      *limit.Store // wrong tokens, and denials
 	rules      map[string]rule
 	known      *seenTokens // by which somebody was let in
+	host       *manage.By  // who works on the host, without a listener; nil is nobody
+	failed     func(error) // takes what host is told of errors
 }
 
 // New returns the admin listener, ready for Serve.
