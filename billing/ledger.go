@@ -58,6 +58,7 @@ type Store struct {
 	Reports
 	Refusals
 	EventLog
+	AccessLog
 	Periods
 	Corrections
 	Archives
@@ -83,6 +84,7 @@ func (s Store) With(by any) Store {
 	replace(&s.Reports, by)
 	replace(&s.Refusals, by)
 	replace(&s.EventLog, by)
+	replace(&s.AccessLog, by)
 	replace(&s.Periods, by)
 	replace(&s.Corrections, by)
 	replace(&s.Archives, by)

@@ -171,6 +171,27 @@ func holder(key *billing.Key, err error) *billing.Key {
 	return key
 }
 
+// RefusedKeyError refuses a key that is known. Its key is for our own records: what the
+// client may be told of it is for the reason to say.
+type RefusedKeyError struct {
+	Key    *billing.Key
+	Reason error
+}
+
+// Error is that of the reason.
+func (e *RefusedKeyError) Error() string { return e.Reason.Error() }
+
+// Unwrap returns the reason.
+func (e *RefusedKeyError) Unwrap() error { return e.Reason }
+
+// refused is why a key is refused, with the key where that is known.
+func refused(key *billing.Key, why error) error {
+	if key == nil {
+		return why
+	}
+	return &RefusedKeyError{key, why}
+}
+
 // verify is the key of the caller, fit to be used from where the caller is.
 func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
 	key, known, err := r.Verifier.Recall(c.Secret, c.At)
@@ -181,10 +202,10 @@ func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
 		key, err = r.Verifier.Verify(ctx, c.Secret, c.At)
 	}
 	if err != nil {
-		return nil, err
+		return nil, refused(key, err)
 	}
 	if err := r.enter(key, c); err != nil {
-		return holder(key, err), err
+		return holder(key, err), refused(key, err)
 	}
 	if at := &key.Secret; r.Watch != nil && (at.Shared || at.Old()) {
 		r.Watch.Note(key, c.From, c.Agent, c.At)

@@ -14,29 +14,31 @@ import (
 // Count is how many tokens the prompt of a request has, by our own count, as the first of
 // the targets counts that its model stands for. Nothing is sent, and nothing is charged
 // but one of the key's requests per minute.
-func (r *Router) Count(ctx context.Context, inbound Inbound) (tokens.Estimate, error) {
+// The key is returned beside an error, too, where it is known.
+func (r *Router) Count(ctx context.Context, inbound Inbound) (*billing.Key, tokens.Estimate, error) {
 	a, err := r.accept(ctx, inbound)
 	if err != nil {
-		return tokens.Estimate{}, err
+		return a.key, tokens.Estimate{}, err
 	}
 	r.rerate(a.key, a.taken, 0)
 	rt, err := r.permit(a.key, a.request.Model())
 	if err != nil {
-		return tokens.Estimate{}, r.denied(a.key, err, inbound.Caller)
+		return a.key, tokens.Estimate{}, r.denied(a.key, err, inbound.Caller)
 	}
 	free, err := r.turn(ctx, a.key.ID, len(a.request.Body()))
 	if err != nil {
-		return tokens.Estimate{}, err
+		return a.key, tokens.Estimate{}, err
 	}
 	defer free()
-	return r.Tokens.Prompt(ctx, a.request, tokenizer(&rt.targets[0]))
+	prompt, err := r.Tokens.Prompt(ctx, a.request, tokenizer(&rt.targets[0]))
+	return a.key, prompt, err
 }
 
 // Models lists what the key may use: without a price nothing that needs one.
-func (r *Router) Models(ctx context.Context, c Caller) ([]providers.Listing, error) {
+func (r *Router) Models(ctx context.Context, c Caller) (*billing.Key, []providers.Listing, error) {
 	key, err := r.verify(ctx, c)
 	if err != nil {
-		return nil, err
+		return key, nil, err
 	}
 	all := r.Catalogue.Models()
 	list := all[:0]
@@ -45,7 +47,7 @@ func (r *Router) Models(ctx context.Context, c Caller) ([]providers.Listing, err
 			list = append(list, m)
 		}
 	}
-	return list, nil
+	return key, list, nil
 }
 
 // Self is a key and how its budgets stand.
@@ -62,15 +64,15 @@ func (r *Router) Self(ctx context.Context, c Caller) (*billing.Key, []billing.Ba
 
 // Events lists the newest rows that the key itself has caused; those of one
 // request where requestID is not empty.
-func (r *Router) Events(ctx context.Context, c Caller, requestID string) ([]billing.Spend, error) {
+func (r *Router) Events(ctx context.Context, c Caller, requestID string) (*billing.Key, []billing.Spend, error) {
 	ctx, cancel := r.soon(ctx)
 	defer cancel()
 	key, err := r.verify(ctx, c)
 	if err != nil {
-		return nil, inTime(ctx, err)
+		return key, nil, inTime(ctx, err)
 	}
 	rows, err := r.Parts.Events.Events(ctx, billing.EventQuery{RequestID: requestID, KeyID: key.ID})
-	return rows, inTime(ctx, err)
+	return key, rows, inTime(ctx, err)
 }
 
 // Rejected lists the rows that the key itself has caused by one request and that the

@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{name: "Secrets", cases: secretCases()},
 		{name: "Owners", cases: ownerCases()},
 		{name: "Changes", cases: changeCases()},
+		{name: "Access", cases: accessCases()},
 		{name: "Holds", cases: holdCases(), anyLimit: true, asWritten: holdsAsWritten},
 		{name: "Settle", cases: settleCases(), anyLimit: true, asWritten: settleAsWritten},
 		{name: "Allowances", cases: allowanceCases()},

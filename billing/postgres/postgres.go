@@ -96,6 +96,7 @@ func (s *Store) Contracts() billing.Store {
 		Reports:          s,
 		Refusals:         s,
 		EventLog:         s,
+		AccessLog:        s,
 		Periods:          s,
 		Corrections:      s,
 		Archives:         s,

@@ -160,6 +160,7 @@ func code(err error) string {
 
 const (
 	uniqueViolation     = "23505"
+	checkViolation      = "23514"
 	foreignKeyViolation = "23503"
 	lockNotAvailable    = "55P03"
 )

@@ -25,9 +25,8 @@ func (x *exchange) complete(o providers.Operation, to policy.Endpoint) {
 	}
 	in.Operation, in.Waiting = o, x.waiting
 	result, err := x.Router.Complete(x.ctx, in)
-	if x.holder = result.Key; x.holder != nil {
-		x.key = x.holder.ID
-	}
+	x.holder = result.Key
+	x.of(result.Key)
 	if err != nil {
 		x.fail(err)
 		return

@@ -334,8 +334,8 @@ func (x *exchange) count(object string) {
 		return
 	}
 	in.Operation, in.Idempotency = providers.Chat, ""
-	estimate, err := x.Router.Count(x.ctx, in)
-	if err != nil {
+	key, estimate, err := x.Router.Count(x.ctx, in)
+	if x.of(key); err != nil {
 		x.fail(err)
 		return
 	}

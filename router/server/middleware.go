@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"tallyroute/billing"
+	"tallyroute/billing/access"
 	"tallyroute/billing/manage"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/sse"
@@ -37,9 +38,10 @@ type exchange struct {
 	lost   []string
 	shape  shape // of a stream
 	// keyEnd is how messages name the key that was sent: " (…x7qd)".
-	keyEnd string
-	key    billing.KeyID // for the log, once it is known
-	holder *billing.Key  // for messages; nil where it is not known
+	keyEnd  string
+	key     billing.KeyID // for the log, once it is known
+	version int           // of its secret
+	holder  *billing.Key  // for messages; nil where it is not known
 
 	unwatch   func() bool // nil where ctx is the request's
 	silence   silence
@@ -89,6 +91,7 @@ func (x *exchange) end() {
 	}
 	took := x.Clock().Sub(x.Start)
 	x.log(status, took)
+	x.record(status)
 	x.Observe(method(x.C.Request.Method), x.route(), status, took)
 	x.unattended()
 	if x.Cut {
@@ -216,6 +219,56 @@ const wrongKeyLines = 60
 func (x *exchange) nobody() bool {
 	return x.Err != nil && x.key == "" && (errors.Is(x.Err, billing.ErrMalformedKey) || errors.Is(x.Err, billing.ErrUnknownKey) ||
 		errors.As(x.Err, new(*router.StrangerError)))
+}
+
+// of notes whose key the request has.
+func (x *exchange) of(k *billing.Key) {
+	if k != nil {
+		x.key, x.version = k.ID, k.Secret.Number
+	}
+}
+
+// strangerEntries are the entries of the record of access about keys that are nobody's, in
+// a minute and from one network. Whoever tries keys shall not fill the database.
+const strangerEntries = 600
+
+// record notes who asked for what, and what was decided.
+func (x *exchange) record(status int) {
+	route := x.route()
+	if x.Access == nil || isPublic(route) {
+		return
+	}
+	from := x.from()
+	key, version := x.key, x.version
+	var refused *router.RefusedKeyError
+	switch {
+	case errors.As(x.Err, &refused):
+		key, version = refused.Key.ID, refused.Key.Secret.Number
+	case key == "":
+		most := limit.Key{Scope: limit.Network(from), Kind: "access"}
+		if !x.wrong.Take(most, strangerEntries, 1, x.Start).OK {
+			x.Access.Drop(1)
+			return
+		}
+	}
+	decision := access.Allowed
+	if x.Refused != "" {
+		decision = web.Label(x.Refused, 64)
+	}
+	x.Access.Record(access.Entry{
+		At: x.Start, RequestID: x.ID, KeyID: string(key), Version: version, Address: from, Agent: x.C.Request.UserAgent(),
+		Endpoint: route, Decision: decision, Status: status,
+		BytesIn: x.BodyRead, BytesOut: int64(max(x.C.Writer.Size(), 0)),
+	})
+}
+
+// isPublic reports a route that tells everybody the same.
+func isPublic(route string) bool {
+	switch route {
+	case "/healthz", "/readyz", "/", "/docs/errors/:code":
+		return true
+	}
+	return false
 }
 
 func (x *exchange) level(status int) zapcore.Level {

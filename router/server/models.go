@@ -125,7 +125,9 @@ func (x *exchange) models() ([]providers.Listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	return x.Router.Models(x.ctx, caller)
+	key, list, err := x.Router.Models(x.ctx, caller)
+	x.of(key)
+	return list, err
 }
 
 func modelOf(m providers.Listing) model {

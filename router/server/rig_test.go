@@ -257,10 +257,13 @@ type verifier struct {
 
 func (v *verifier) Verify(context.Context, billing.Secret, time.Time) (*billing.Key, error) {
 	v.calls.Add(1)
+	k := *v.key
+	if errors.Is(v.err, billing.ErrRevoked) {
+		return &k, v.err
+	}
 	if v.err != nil {
 		return nil, v.err
 	}
-	k := *v.key
 	return &k, nil
 }
 
@@ -533,22 +536,24 @@ func (s *syncBuffer) lines() []string {
 // fails is a router that does nothing but fail.
 type fails struct{ err error }
 
-func (f fails) Count(context.Context, router.Inbound) (tokens.Estimate, error) {
-	return tokens.Estimate{}, f.err
+func (f fails) Count(context.Context, router.Inbound) (*billing.Key, tokens.Estimate, error) {
+	return nil, tokens.Estimate{}, f.err
 }
 
 func (f fails) Complete(context.Context, router.Inbound) (router.Result, error) {
 	return router.Result{}, f.err
 }
 
-func (f fails) Models(context.Context, router.Caller) ([]providers.Listing, error) { return nil, f.err }
+func (f fails) Models(context.Context, router.Caller) (*billing.Key, []providers.Listing, error) {
+	return nil, nil, f.err
+}
 
 func (f fails) Self(context.Context, router.Caller) (*billing.Key, []billing.Balance, error) {
 	return nil, nil, f.err
 }
 
-func (f fails) Events(context.Context, router.Caller, string) ([]billing.Spend, error) {
-	return nil, f.err
+func (f fails) Events(context.Context, router.Caller, string) (*billing.Key, []billing.Spend, error) {
+	return nil, nil, f.err
 }
 
 func (f fails) Rejected(context.Context, router.Caller, string) ([]billing.RejectedRow, error) {

@@ -48,11 +48,10 @@ func getKey(x *exchange) {
 		return
 	}
 	key, balances, err := x.Router.Self(x.ctx, caller)
-	if err != nil {
+	if x.of(key); err != nil {
 		x.fail(err)
 		return
 	}
-	x.key = key.ID
 	describeBudgets(&x.Head, balances)
 	x.JSON(http.StatusOK, selfOf(key, balances, x.Start))
 }
@@ -127,7 +126,8 @@ func getRequest(x *exchange) {
 		x.fail(errNoRequest)
 		return
 	}
-	rows, err := x.Router.Events(x.ctx, caller, id)
+	key, rows, err := x.Router.Events(x.ctx, caller, id)
+	x.of(key)
 	var rejected []billing.RejectedRow
 	if err == nil && !slices.ContainsFunc(rows, func(s billing.Spend) bool { return s.Final }) {
 		rejected, err = x.Router.Rejected(x.ctx, caller, id)
@@ -142,7 +142,6 @@ func getRequest(x *exchange) {
 		x.fail(err)
 		return
 	}
-	x.key = rows[0].Owner.KeyID
 	receipt := receiptOf(id, rows)
 	for _, r := range rejected {
 		for i := range receipt.Attempts {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/billing/access"
 	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/router"
@@ -24,11 +25,11 @@ import (
 // Router answers; *router.Router does.
 type Router interface {
 	Complete(ctx context.Context, in router.Inbound) (router.Result, error)
-	Count(ctx context.Context, in router.Inbound) (tokens.Estimate, error)
-	Models(ctx context.Context, c router.Caller) ([]providers.Listing, error)
+	Count(ctx context.Context, in router.Inbound) (*billing.Key, tokens.Estimate, error)
+	Models(ctx context.Context, c router.Caller) (*billing.Key, []providers.Listing, error)
 	Self(ctx context.Context, c router.Caller) (*billing.Key, []billing.Balance, error)
 	// Events lists the rows that the key of c has caused by one request.
-	Events(ctx context.Context, c router.Caller, requestID string) ([]billing.Spend, error)
+	Events(ctx context.Context, c router.Caller, requestID string) (*billing.Key, []billing.Spend, error)
 	Rejected(ctx context.Context, c router.Caller, requestID string) ([]billing.RejectedRow, error)
 }
 
@@ -42,8 +43,10 @@ type Options struct {
 	Ready func(ctx context.Context) (map[string]string, error)
 	// Observe is told of every request. method and route have few values.
 	Observe func(method, route string, status int, took time.Duration)
-	Log     *zap.Logger
-	Clock   func() time.Time
+	// Access records who used which key from where; nil records nothing.
+	Access *access.Recorder
+	Log    *zap.Logger
+	Clock  func() time.Time
 	// TrustedProxies may say for whom they ask, in X-Forwarded-For. None by default.
 	TrustedProxies []netip.Prefix
 	// AllowedNetworks are those that may use the listener, and BlockedNetworks those that
@@ -79,13 +82,14 @@ type server struct {
 
 	Router         Router
 	Observe        func(method, route string, status int, took time.Duration)
+	Access         *access.Recorder
 	TrustedProxies []netip.Prefix
 	allowed        []netip.Prefix
 	blocked        []netip.Prefix
 	KeepAnswers    bool
 	Bytes          *limit.Bytes
 	patience       time.Duration // with a silent stream
-	wrong          *limit.Store  // lines of the log about keys that are nobody's
+	wrong          *limit.Store  // what is written down about keys that are nobody's
 	Handover       Handover
 }
 
@@ -122,8 +126,9 @@ func Handler(s *web.Server, o Options) http.Handler {
 	listener := web.NewListener(web.Listener{Log: o.Log, Clock: o.Clock, Ready: o.Ready, Limits: o.Limits.Limits, Errors: errorTable})
 	listener.Stopping = s.Stopping
 	return shared(o.Origins, spelled(engine(&server{
-		listener: listener, Router: o.Router, Observe: o.Observe, TrustedProxies: o.TrustedProxies, KeepAnswers: o.KeepAnswers,
-		allowed: o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover,
+		listener: listener, Router: o.Router, Observe: o.Observe, Access: o.Access, TrustedProxies: o.TrustedProxies,
+		KeepAnswers: o.KeepAnswers,
+		allowed:     o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover,
 		patience: o.Limits.Silence, wrong: limit.New(),
 	})))
 }

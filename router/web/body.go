@@ -53,6 +53,7 @@ func (x *Exchange) Body(room *limit.Share) ([]byte, error) {
 		from, announced = unpacked, -1
 	}
 	body, err := readBody(from, announced, x.Limits.Body, room)
+	x.BodyRead = int64(len(body))
 	if err != nil {
 		return nil, x.unread(err)
 	}

@@ -60,6 +60,8 @@ type Exchange struct {
 	Refused string // the code of the error that was answered
 	Err     error
 
+	BodyRead int64 // bytes of the request's body, unpacked
+
 	Cut bool // the connection must not look as if the answer were whole
 }
 

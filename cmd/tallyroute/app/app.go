@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/billing/access"
 	"tallyroute/billing/journal"
 	"tallyroute/billing/lease"
 	"tallyroute/cmd/tallyroute/config"
@@ -49,7 +50,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 		StaleFor: time.Duration(cfg.OfflineTTL),
 		Closed:   true,
 	})
-	s.inUse = billing.NewKeyWatch()
+	s.inUse, s.access = billing.NewKeyWatch(), &access.Recorder{}
+	s.metrics.WatchAccess(s.access)
 	s.ready = newReadiness(s.store, s.ledger.unavailable, func() time.Time { return s.ledger.leased(s.verifier) })
 	s.health = health.New(health.Options{Random: rand.Int64N})
 	s.metrics.WatchHealth(s.health)
@@ -245,7 +247,12 @@ func (s *Service) route(n *snapshot) {
 
 // publicOptions are what the public listener answers with.
 func (s *Service) publicOptions(n *snapshot) server.Options {
+	var record *access.Recorder
+	if n.cfg.AccessKeep > 0 {
+		record = s.access
+	}
 	return server.Options{
+		Access: record,
 		Router: n.router, Ready: s.check, Observe: s.metrics.ObserveHTTP, Log: s.Log, Clock: s.ledger.now,
 		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
 		AllowedNetworks: config.Prefixes(n.cfg.AllowedNetworks), BlockedNetworks: config.Prefixes(n.cfg.BlockedNetworks),

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/billing/access"
 	"tallyroute/cmd/tallyroute/metrics"
 )
 
@@ -53,7 +54,26 @@ func (s *Service) sweep(ctx context.Context) error {
 				s.Log.Warn("removing old events", zap.Error(err))
 			}
 		}
+		if err := s.store.PruneAccess(ctx, time.Now().Add(-time.Duration(s.now().cfg.AccessKeep))); err != nil {
+			s.Log.Warn("removing the old record of access", zap.Error(err))
+		}
 	}
+	return nil
+}
+
+// writeAccess writes down who used which key, until ctx ends, and once more then. What the
+// database does not take for what is in it is dropped, so that it keeps nothing else out.
+func (s *Service) writeAccess(ctx context.Context) error {
+	write := func(ctx context.Context, entries []access.Entry) error {
+		err := s.store.AppendAccess(ctx, entries)
+		if err != nil && !errors.Is(err, billing.ErrUnavailable) {
+			s.access.Drop(len(entries))
+			s.Log.Error("the record of access is not what the database takes", zap.Error(err))
+			return nil
+		}
+		return err
+	}
+	s.access.Run(ctx, settleGrace, write, func(err error) { s.Log.Warn("writing the record of access", zap.Error(err)) })
 	return nil
 }
 

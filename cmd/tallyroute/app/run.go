@@ -57,6 +57,7 @@ func (s *Service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.forgetLost(life) })
 	jobs.Go(func() error { return s.flushTouched(life) })
 	jobs.Go(func() error { return s.flushRefused(life) })
+	jobs.Go(func() error { return s.writeAccess(life) })
 	jobs.Go(func() error { return s.deliver(life) })
 	jobs.Go(func() error { return s.listenForKeys(life) })
 	jobs.Go(func() error { return s.pollKeys(life) })

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
+	"tallyroute/billing/access"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
 	"tallyroute/cmd/tallyroute/metrics"
@@ -35,6 +36,7 @@ type Service struct {
 	refused  *refusals
 	denials  *billing.DenialCount
 	inUse    *billing.KeyWatch
+	access   *access.Recorder
 	bytes    *limit.Bytes // that requests under way hold
 	oneKey   int64        // that those of one key may hold
 	left     *limit.Calls // that are finished without their clients

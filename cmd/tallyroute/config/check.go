@@ -198,6 +198,9 @@ func (r *reader) checkJournal(cfg *Config) {
 	if keep := cfg.EventsKeep; keep != 0 && keep < Duration(24*time.Hour) || keep > Duration(3660*24*time.Hour) {
 		r.fault("events_keep", "want 1d to 3660d, or 0 for ever")
 	}
+	if keep := cfg.AccessKeep; keep != 0 && keep < Lifetime(24*time.Hour) || keep > Lifetime(3660*24*time.Hour) {
+		r.fault("access_keep", "want 1d to 3660d, or off")
+	}
 	if cfg.ReplicaLostAfter > Duration(365*24*time.Hour) {
 		r.fault("replica_lost_after", "want at most 365d, or 0 for never")
 	}

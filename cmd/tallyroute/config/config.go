@@ -29,6 +29,7 @@ type Config struct {
 	OfflineTTL          Duration     `yaml:"offline_ttl" reload:"no"`       // how long keys and allowances last without the database
 	ReplicaLostAfter    Duration     `yaml:"replica_lost_after"`            // since its leases expired; 0 for never
 	EventsKeep          Duration     `yaml:"events_keep"`                   // 0 for ever
+	AccessKeep          Lifetime     `yaml:"access_keep"`                   // who used which key from where; off: not at all
 	KeyPepper           SecretRef    `yaml:"key_pepper" reload:"no"`
 	AdminToken          SecretRef    `yaml:"admin_token"`
 	Providers           Section      `yaml:"providers"`
@@ -176,6 +177,7 @@ func Default() Config {
 		OfflineTTL:        Duration(5 * time.Minute),
 		ReplicaLostAfter:  Duration(time.Hour),
 		EventsKeep:        Duration(400 * 24 * time.Hour),
+		AccessKeep:        Lifetime(30 * 24 * time.Hour),
 		Defaults:          Defaults{OnUnpriced: "block"},
 		Members:           Members{Refuse: "budgeted"},
 		Overrun:           Overrun{StopUSD: USD(billing.DefaultOverrunLimit().Money), StopPercent: billing.DefaultOverrunLimit().Percent},

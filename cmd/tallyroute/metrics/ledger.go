@@ -15,6 +15,22 @@ type Journal interface {
 	Err() error
 }
 
+// AccessRecorder gathers the record of access.
+type AccessRecorder interface {
+	Waiting() int
+	Dropped() int64
+}
+
+// WatchAccess adds what waits to be written, and what was dropped.
+func (m *Metrics) WatchAccess(r AccessRecorder) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "tallyroute_access_waiting", Help: "Entries of the record of access that are not yet in the database.",
+	}, func() float64 { return float64(r.Waiting()) }))
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "tallyroute_access_dropped_total", Help: "Entries of the record of access that were dropped: there was no room for them.",
+	}, func() float64 { return float64(r.Dropped()) }))
+}
+
 // WatchLedger adds what is under way between a request and the database.
 func (m *Metrics) WatchLedger(l Ledger, j Journal) {
 	gauge := func(name, help string, value func() float64) {

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/access"
+	"tallyroute/billing/billingtest/prove"
+)
+
+// written is a recorder and the entries that it writes.
+func written(t *testing.T) (*access.Recorder, chan access.Entry) {
+	t.Helper()
+	r, entries := &access.Recorder{}, make(chan access.Entry, 100)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.Run(ctx, time.Second, func(_ context.Context, list []access.Entry) error {
+			for _, e := range list {
+				entries <- e
+			}
+			return nil
+		}, func(error) {})
+	}()
+	t.Cleanup(func() { stop(); <-ended })
+	return r, entries
+}
+
+func TestEveryRequestIsRecordedTheRefusedOnesIncluded(t *testing.T) {
+	recorder, entries := written(t)
+	g := newRig(t, func(o *Options) { o.Access = recorder })
+	g.verifier.key.Secret.Number = 3
+	get := func(path string) { g.do(g.request(http.MethodGet, path, "")) }
+	chat := func() { g.do(g.request(http.MethodPost, "/v1/chat/completions", hi)) }
+	chat()
+	get("/v1/models")
+	get("/v1/key")
+	get("/healthz") // which tells everybody the same
+	get("/v1/nowhere")
+	g.verifier.err = billing.ErrRevoked
+	chat()
+	get("/v1/key")
+	g.secret = "sk-none"
+	chat()
+	for _, want := range []access.Entry{
+		{Decision: access.Allowed, Endpoint: "/v1/chat/completions", KeyID: "key_1", Version: 3, Status: 200, BytesIn: int64(len(hi))},
+		{Decision: access.Allowed, Endpoint: "/v1/models", KeyID: "key_1", Version: 3, Status: 200},
+		{Decision: access.Allowed, Endpoint: "/v1/key", KeyID: "key_1", Version: 3, Status: 200},
+		{Decision: "not_found", Endpoint: "unknown", Status: 404},
+		{Decision: "key_revoked", Endpoint: "/v1/chat/completions", KeyID: "key_1", Version: 3, Status: 401},
+		{Decision: "key_revoked", Endpoint: "/v1/key", KeyID: "key_1", Version: 3, Status: 401},
+		{Decision: "invalid_api_key", Endpoint: "/v1/chat/completions", Status: 401},
+	} {
+		got := prove.Receive[access.Entry](t, "an entry", entries)
+		if !got.Address.IsLoopback() || got.Agent == "" || got.RequestID == "" || got.At.IsZero() || got.BytesOut == 0 {
+			t.Errorf("something is missing: %+v", got)
+		}
+		got.Address, got.Agent, got.RequestID, got.At, got.BytesOut = want.Address, "", "", want.At, 0
+		if got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+}
+
+func TestStrangersDoNotFillTheRecordOfAccess(t *testing.T) {
+	recorder := &access.Recorder{}
+	g := newRig(t, func(o *Options) { o.Access = recorder })
+	g.secret = "sk-none"
+	for range strangerEntries + 20 {
+		g.do(g.request(http.MethodPost, "/v1/chat/completions", hi))
+	}
+	prove.Eventually(t, "all are counted", func() bool { return recorder.Waiting()+int(recorder.Dropped()) == strangerEntries+20 })
+	if recorder.Dropped() == 0 {
+		t.Errorf("all %d are kept", recorder.Waiting())
+	}
+}
