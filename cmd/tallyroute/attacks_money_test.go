@@ -224,6 +224,11 @@ func reportedUsages() map[string]reportedUsage {
 			usage:  `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"prompt_tokens_details":{"audio_tokens":-1}}`,
 			prompt: 8, output: 2, source: reported, status: "disputed",
 		},
+		"with exponents": {
+			usage: `{"prompt_tokens":8e0,"completion_tokens":0.2e1,"total_tokens":1E1,"prompt_tokens_details":{"cached_tokens":4.0},` +
+				`"completion_tokens_details":{"accepted_prediction_tokens":1e0,"audio_tokens":0e0}}`,
+			prompt: 8, cached: 4, output: 2, source: reported, status: "exact",
+		},
 		"contradiction, no total": {usage: `{"prompt_tokens":8,"completion_tokens":4,` +
 			`"completion_tokens_details":{"reasoning_tokens":30}}`, prompt: 8, output: 34, source: reported, status: "exact"},
 	}

@@ -108,7 +108,7 @@ func (n *counts) detail(c *jsonraw.Cursor, name []byte) {
 	case "text_tokens":
 		n.part(c, &n.textIn)
 	default:
-		c.Skip()
+		n.strange = isOddNumber(c.Skip()) || n.strange
 	}
 }
 
@@ -120,7 +120,7 @@ func (n *counts) outputDetail(c *jsonraw.Cursor, name []byte) {
 	case "audio_tokens":
 		n.part(c, &n.audioOut)
 	default:
-		c.Skip()
+		n.strange = isOddNumber(c.Skip()) || n.strange
 	}
 }
 
@@ -212,14 +212,14 @@ func (n *counts) stated(c *jsonraw.Cursor, name string) {
 	}
 }
 
-// take reads one count. Whole numbers with a fraction of zero are taken. What cannot
-// be makes the usage invalid.
+// take reads one count. Whole numbers with a fraction of zero are taken, which many
+// clients cannot read. What cannot be makes the usage invalid.
 func (n *counts) take(c *jsonraw.Cursor) (v int64, ok bool) {
 	raw := c.Skip()
 	if jsonraw.IsNull(raw) {
 		return 0, true
 	}
-	n.found = true
+	n.found, n.strange = true, n.strange || !isCount(raw)
 	v, ok = ParseCount(raw)
 	n.invalid = n.invalid || !ok
 	return v, ok
@@ -237,6 +237,39 @@ func ParseCount(raw []byte) (int64, bool) {
 		}
 	}
 	return min(max(v, -maxReported), maxReported), 0 <= v && v <= MaxUsage
+}
+
+// isOddNumber reports a number that is not written as counts are.
+func isOddNumber(raw []byte) bool {
+	return len(raw) > 0 && (raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9') && !isCount(raw)
+}
+
+// WholeCounts is a usage object whose counts, those in its details too, are written as
+// clients can read them: 8e0 and "8" become 8, and what can be no count is left out. It
+// is the object itself where all are so already.
+func WholeCounts(usage []byte) (whole []byte, changed bool) {
+	var set []jsonraw.Member
+	var drop []string
+	for name, value := range jsonraw.Each(usage) {
+		count := strings.HasSuffix(string(name), "_tokens") || strings.HasSuffix(string(name), "_requests")
+		switch {
+		case jsonraw.IsObject(value):
+			if whole, changed := WholeCounts(value); changed {
+				set = append(set, jsonraw.Member{Name: string(name), Value: whole})
+			}
+		case !count || jsonraw.IsNull(value) || isCount(value):
+		default:
+			if n, ok := ParseCount([]byte(strings.Trim(string(value), `"`))); ok {
+				set = append(set, jsonraw.Member{Name: string(name), Value: strconv.AppendInt(nil, n, 10)})
+			} else {
+				drop = append(drop, string(name))
+			}
+		}
+	}
+	if len(set)+len(drop) == 0 {
+		return usage, false
+	}
+	return jsonraw.Edit(usage, set, drop...), true
 }
 
 // usage makes the kinds disjoint. By the format, cached tokens are part of the

@@ -136,6 +136,24 @@ func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 	}
 }
 
+func TestCountsAreWrittenAsClientsCanReadThem(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"prompt_tokens":8e0,"cost":8e0,"details":{"cached_tokens":4.0,"x":1.5}}`: `{"prompt_tokens":8,"cost":8e0,` +
+			`"details":{"cached_tokens":4,"x":1.5}}`,
+		`{"input_tokens":1e2,"server_tool_use":{"web_search_requests":1.0}}`: `{"input_tokens":100,"server_tool_use":{"web_search_requests":1}}`,
+		`{"input_tokens":"8","output_tokens":-3,"a_tokens":8.5,"b_tokens":true,"c_tokens":null}`: `{"input_tokens":8,"c_tokens":null}`,
+	} {
+		if got, changed := chat.WholeCounts([]byte(in)); string(got) != want || !changed {
+			t.Errorf("%s becomes %s, want %s", in, got, want)
+		}
+	}
+	for _, in := range []string{`{"prompt_tokens":8,"details":{"cached_tokens":null,"cost":1e-5},"queue_time":0.5}`, `{}`, `null`, ``} {
+		if got, changed := chat.WholeCounts([]byte(in)); string(got) != in || changed {
+			t.Errorf("%s becomes %s", in, got)
+		}
+	}
+}
+
 func TestUsagePath(t *testing.T) {
 	data := []byte(`{"choices":[],"usage":null,"x_groq":{"usage":{"prompt_tokens":12,"completion_tokens":26}}}`)
 	if c, err := chat.ParseChunk(data); err != nil || c.Usage != nil {

@@ -323,6 +323,7 @@ func (m *normaliser) usageOf(o object, e *edits) {
 }
 
 func usage(raw []byte, u *chat.Usage) []byte {
+	raw, _ = chat.WholeCounts(raw)
 	o, e := read(raw), &edits{}
 	prompt := u.Input + u.CacheRead + u.CacheWrite
 	total := prompt + u.Output

@@ -272,7 +272,11 @@ func (n *native) rename(object []byte) []byte {
 	if !jsonraw.IsString(jsonraw.Lookup(object, "model")) {
 		return object
 	}
-	return jsonraw.Edit(object, []jsonraw.Member{{Name: "model", Value: n.model}})
+	set := []jsonraw.Member{{Name: "model", Value: n.model}}
+	if usage, changed := chat.WholeCounts(jsonraw.Lookup(object, "usage")); changed {
+		set = append(set, jsonraw.Member{Name: "usage", Value: usage})
+	}
+	return jsonraw.Edit(object, set)
 }
 
 func (n *native) used(data []byte, reported *chat.Usage, out router.Outcome) []byte {
@@ -287,10 +291,14 @@ func (n *native) used(data []byte, reported *chat.Usage, out router.Outcome) []b
 		members = jsonraw.Inside(usage(append(counts, '}')))
 	}
 	return n.in(data, func(object []byte) []byte {
-		if jsonraw.IsObject(jsonraw.Lookup(object, "usage")) {
-			return chat.AddUsageMembers(object, members)
+		usage := jsonraw.Lookup(object, "usage")
+		if !jsonraw.IsObject(usage) {
+			return jsonraw.Edit(object, []jsonraw.Member{{Name: "usage", Value: append(append([]byte{'{'}, members...), '}')}})
 		}
-		return jsonraw.Edit(object, []jsonraw.Member{{Name: "usage", Value: append(append([]byte{'{'}, members...), '}')}})
+		if whole, changed := chat.WholeCounts(usage); changed {
+			object = jsonraw.Edit(object, []jsonraw.Member{{Name: "usage", Value: whole}})
+		}
+		return chat.AddUsageMembers(object, members)
 	})
 }
 

@@ -257,3 +257,55 @@ func eventDiffers(want, got []byte) string {
 	}
 	return differs(want, got, []string{"message", "response", "usage", "model"})
 }
+
+// TestCountsOfNativeAnswersAreWholeNumbers: a provider may write a count as 8e0, which
+// clients that read whole numbers cannot.
+func TestCountsOfNativeAnswersAreWholeNumbers(t *testing.T) {
+	g := newRig(t)
+	w := newWire(t)
+	const (
+		message = `{"id":"msg_1","type":"message","role":"assistant","model":"claude-x","content":[{"type":"text","text":"hello there"}],` +
+			`"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":8e0,"output_tokens":2.0,"cache_read_input_tokens":0e0}}`
+		start = "event: message_start\ndata: " + `{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant",` +
+			`"model":"claude-x","content":[],"usage":{"input_tokens":8e0,"output_tokens":1e0}}}` + "\n\n"
+		rest = "event: content_block_start\ndata: " + `{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}` +
+			"\n\nevent: content_block_delta\ndata: " +
+			`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hello there"}}` +
+			"\n\nevent: content_block_stop\ndata: " + `{"type":"content_block_stop","index":0}` +
+			"\n\nevent: message_delta\ndata: " + `{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":0.2e1}}` +
+			"\n\nevent: message_stop\ndata: " + `{"type":"message_stop"}` + "\n\n"
+		response = `{"id":"resp_1","object":"response","created_at":1,"status":"completed","model":"gpt-x","output":[{"id":"msg_1",` +
+			`"type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"hello there","annotations":[]}]}],` +
+			`"usage":{"input_tokens":8e0,"output_tokens":2.0,"total_tokens":1e1,"input_tokens_details":{"cached_tokens":0.0}}}`
+	)
+	for _, c := range []struct {
+		path, body, kind, answer string
+		adapter                  providers.Adapter
+	}{
+		{"/v1/messages", `{"model":"native","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`, "application/json", message, anthropic.New()},
+		{
+			"/v1/messages", `{"model":"native","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`,
+			"text/event-stream", start + rest, anthropic.New(),
+		},
+		{"/v1/responses", `{"model":"native","input":"hi"}`, "application/json", response, nativeresponses.New()},
+		{
+			"/v1/responses", `{"model":"native","stream":true,"input":"hi"}`, "text/event-stream",
+			"event: response.output_text.delta\ndata: " + `{"type":"response.output_text.delta","output_index":0,"content_index":0,` +
+				`"item_id":"msg_1","delta":"hello there"}` +
+				"\n\nevent: response.completed\ndata: " + `{"type":"response.completed","response":` + response + "}\n\n",
+			nativeresponses.New(),
+		},
+	} {
+		g.calls(w, c.adapter, "claude-x")
+		w.kind, w.answer = c.kind, []byte(c.answer)
+		got := g.do(g.request(http.MethodPost, c.path, c.body))
+		if got.StatusCode != http.StatusOK || !strings.Contains(got.body, "hello there") {
+			t.Fatalf("%s: %d %s", c.path, got.StatusCode, got.body)
+		}
+		for _, part := range strings.Split(got.body, `_tokens":`)[1:] {
+			if end := strings.IndexAny(part, ",}"); strings.ContainsAny(part[:end], "eE.") {
+				t.Errorf("%s of %s tells a count as %s: %s", c.path, c.kind, part[:end], got.body)
+			}
+		}
+	}
+}
