@@ -30,7 +30,7 @@ const (
 type Rule struct {
 	Class Class
 	Meter string   // of what is priced
-	Most  []string // members that bound its units, below the member itself or at the top level
+	Most  []string // members that bound its units: paths below the member itself, or at the top level
 	Each  int64    // units where nothing bounds them; 0 is not known
 	// Values are the only ones of the class, of a text or of the elements of a list;
 	// nil are all. Others may cost anything.
@@ -315,7 +315,7 @@ func names(value []byte, member string) bool {
 func (j judgement) most(rule Rule, value []byte) int64 {
 	least := rule.Each
 	for _, name := range rule.Most {
-		raw := jsonraw.Lookup(value, name)
+		raw := jsonraw.Lookup(value, strings.Split(name, ".")...)
 		if raw == nil {
 			raw = j.request.Get(name)
 		}
@@ -369,7 +369,8 @@ func (j judgement) tool(n chat.Noted) {
 	}
 	n.Name += "." + withoutDate(pathName([]byte(kind)))
 	rule, ok := j.table.Rule(n.Name)
-	switch own := kind == "function" || kind == "custom"; {
+	own := kind == "function" || kind == "custom"
+	switch {
 	case ok && rule.Class == Unsent:
 		return
 	case !ok && !own:
@@ -379,7 +380,7 @@ func (j judgement) tool(n chat.Noted) {
 		j.apply(rule, n)
 	}
 	for name, value := range jsonraw.Each(n.Value) {
-		if !slices.Contains(toolMembers, string(name)) {
+		if !slices.Contains(toolMembers, string(name)) || !own && string(name) == "parameters" {
 			j.member(chat.Noted{Path: n.Path + "." + pathName(name), Name: n.Name + "." + pathName(name), Value: value})
 		}
 	}

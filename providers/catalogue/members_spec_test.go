@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,10 +54,10 @@ func TestMembersOfPublishedSchemasAreHeldPricedRefusedOrNamed(t *testing.T) {
 		s := newSpec(t, raw)
 		target := judged(p.format)
 		tried := 0
-		for _, path := range s.paths(p.at) {
+		for _, m := range s.members(p.at) {
 			for _, value := range s.values {
-				if judgeMember(t, target, path, value) {
-					found = append(found, p.format+":"+path)
+				if judgeMember(t, target, m, value) {
+					found = append(found, p.format+":"+m.name)
 				}
 			}
 			tried++
@@ -80,10 +81,14 @@ func TestMembersOfPublishedSchemasAreHeldPricedRefusedOrNamed(t *testing.T) {
 	}
 }
 
+// member is one of a schema: its name in the list, and the request that has it, with %s
+// for its value.
+type member struct{ name, body string }
+
 // judgeMember puts a member into a request, and reports that it is taken to be free.
-func judgeMember(t *testing.T, target providers.Target, path, value string) bool {
+func judgeMember(t *testing.T, target providers.Target, m member, value string) bool {
 	t.Helper()
-	body := fmt.Sprintf(`{"model":"m","messages":[{"role":"user","content":"x"}],%s}`, nested(strings.Split(path, "."), value))
+	path, body := m.name, strings.Replace(m.body, "%s", value, 1)
 	r, err := providers.Chat.Parse([]byte(body), chat.Limits{})
 	if err != nil {
 		return false // refused to everybody
@@ -134,9 +139,106 @@ func newSpec(t *testing.T, raw []byte) *spec {
 	return s
 }
 
-// paths are the members of the request schema, and those in them, but for what every
-// request has.
-func (s *spec) paths(at string) (all []string) {
+// members are those of a request: at its top, and in its tools and messages, whose
+// elements are told apart by their type or role.
+func (s *spec) members(at string) (all []member) {
+	top := s.top(at)
+	for _, path := range s.paths(top) {
+		all = append(all, member{path, `{"model":"m","messages":[{"role":"user","content":"x"}],` + placed(path) + `}`})
+	}
+	for _, tool := range s.kinds(s.inside(top, "tools"), "type") {
+		for _, path := range s.paths(tool.schema) {
+			body := `{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[{` + tool.tag("type") + placed(path) + `}]}`
+			all = append(all, member{"tools." + tool.kind + "." + path, body})
+		}
+	}
+	for _, message := range s.kinds(s.inside(top, "messages"), "role") {
+		role := cmp.Or(message.kind, "user")
+		for _, path := range s.paths(message.schema) {
+			body := `{"model":"m","messages":[{"role":"user","content":"x"},{"role":"` + role + `","tool_call_id":"c","content":"y",` + placed(path) + `}]}`
+			all = append(all, member{"messages." + role + "." + path, body})
+		}
+		for _, part := range s.kinds(s.inside(message.schema, "content"), "type") {
+			for _, path := range s.paths(part.schema) {
+				body := `{"model":"m","messages":[{"role":"user","content":"x"},{"role":"` + role + `","tool_call_id":"c","content":[{` +
+					part.tag("type") + placed(path) + `}]}]}`
+				all = append(all, member{"messages.content." + part.kind + "." + path, body})
+			}
+		}
+	}
+	return all
+}
+
+// placed is a member with those above it, and a place for its value.
+func placed(path string) string { return nested(strings.Split(path, "."), "%s") }
+
+// variety is one of the schemas that an element of a list may be of.
+type variety struct {
+	kind   string
+	schema map[string]any
+}
+
+func (k variety) tag(name string) string {
+	if k.kind == "" {
+		return ""
+	}
+	return fmt.Sprintf("%q:%q,", name, k.kind)
+}
+
+// inside is the schema of a member.
+func (s *spec) inside(schema map[string]any, name string) map[string]any {
+	for _, each := range s.alternatives(schema, 0) {
+		members, _ := each["properties"].(map[string]any)
+		if inner, ok := members[name].(map[string]any); ok {
+			return inner
+		}
+	}
+	return nil
+}
+
+// kinds are the schemas of the elements of a list, by what they must have as tag.
+func (s *spec) kinds(list map[string]any, tag string) (all []variety) {
+	for _, each := range s.alternatives(list, 0) {
+		items, _ := each["items"].(map[string]any)
+		for _, element := range s.alternatives(items, 0) {
+			members, _ := element["properties"].(map[string]any)
+			if len(members) == 0 {
+				continue
+			}
+			word := ""
+			inner, _ := members[tag].(map[string]any)
+			for _, t := range s.alternatives(inner, 0) {
+				word, _ = t["const"].(string)
+				if values, _ := t["enum"].([]any); word == "" && len(values) > 0 {
+					word, _ = values[0].(string)
+				}
+			}
+			all = append(all, variety{word, element})
+		}
+	}
+	return all
+}
+
+// alternatives are a schema and all that it may be instead, or refers to.
+func (s *spec) alternatives(schema map[string]any, depth int) (all []map[string]any) {
+	if schema == nil || depth > deepest {
+		return nil
+	}
+	all = append(all, schema)
+	if ref, ok := schema["$ref"].(string); ok {
+		all = append(all, s.alternatives(s.at(ref), depth+1)...)
+	}
+	for _, several := range []string{"anyOf", "oneOf", "allOf"} {
+		list, _ := schema[several].([]any)
+		for _, each := range list {
+			one, _ := each.(map[string]any)
+			all = append(all, s.alternatives(one, depth+1)...)
+		}
+	}
+	return all
+}
+
+func (s *spec) top(at string) map[string]any {
 	top := s.root
 	if strings.HasPrefix(at, "/") {
 		top = s.at("#/paths/" + strings.ReplaceAll(at, "/", "~1") + "/post/requestBody/content/application~1json/schema")
@@ -145,11 +247,17 @@ func (s *spec) paths(at string) (all []string) {
 		schemas, _ := components["schemas"].(map[string]any)
 		top, _ = schemas[at].(map[string]any)
 	}
-	s.walk(top, "", 0, &all)
+	return top
+}
+
+// paths are the members of a schema, and those in them, but for what every request, tool
+// and message has.
+func (s *spec) paths(schema map[string]any) (all []string) {
+	s.walk(schema, "", 0, &all)
 	slices.Sort(all)
 	return slices.DeleteFunc(slices.Compact(all), func(path string) bool {
 		first, _, _ := strings.Cut(strings.ReplaceAll(path, "[]", ""), ".")
-		return slices.Contains([]string{"model", "messages", "stream", "tools", "functions", "input", "contents", "n"}, first)
+		return slices.Contains([]string{"model", "messages", "stream", "tools", "functions", "input", "contents", "n", "type", "role", "content", "tool_call_id"}, first)
 	})
 }
 
