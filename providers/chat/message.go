@@ -125,6 +125,15 @@ func each(array []byte, f func([]byte) bool) bool {
 func partPieces(part []byte, yield func(Piece) bool) bool {
 	for name, raw := range jsonraw.Each(part) {
 		p := Piece{Type: intern(name), Raw: raw}
+		if p.Type == "source" {
+			if inner := jsonraw.Lookup(raw, "content"); inner != nil {
+				if !pieces("content", inner, yield) { // a document of texts and pictures
+					return false
+				}
+				continue
+			}
+			p.Type = sourceOf(part, raw)
+		}
 		if m, ok := nativeMedia(p); ok {
 			if !yield(m) {
 				return false
@@ -163,12 +172,25 @@ func partPieces(part []byte, yield func(Piece) bool) bool {
 	return true
 }
 
+// sourceOf is what a source is of: "image" or "document", by the type of its part. A
+// plain text tells where a result of a search comes from.
+func sourceOf(part, source []byte) string {
+	if jsonraw.IsString(source) && !(Piece{Text: source}).DataURL() {
+		return "source"
+	}
+	switch kind := jsonraw.Text(jsonraw.Lookup(part, "type")); kind {
+	case "image", "document", "video", "audio":
+		return kind
+	}
+	return "input_file"
+}
+
 // nativeMedia is a picture, a sound, a video or a document that stands in a part as a
 // provider's own format has it: Anthropic's source, Google's inlineData and fileData,
 // what Bedrock and the Responses API have.
 func nativeMedia(p Piece) (Piece, bool) {
 	switch p.Type {
-	case "source", "inline_data", "inlineData", "file_data", "fileData", "image", "document", "video", "audio",
+	case "inline_data", "inlineData", "file_data", "fileData", "image", "document", "video", "audio",
 		"file_url", "file_id", "video_url", "document_url", "input_image", "input_file", "input_video":
 	default:
 		return p, false

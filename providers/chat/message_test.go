@@ -79,10 +79,10 @@ func TestPieces(t *testing.T) {
 			`"inlineData":{"mimeType":"audio/flac","data":"BB"}},` +
 			`{"type":"","image":{"format":"png","source":{"bytes":"CC"}}},{"type":"input_file","file_id":"f1"},` +
 			`{"type":"tool_result","content":[{"type":"image","source":{"type":"url","url":"https://x"}}]}]}`, "\"user\" \n" +
-			" media source text=\"AA\" name= detail=image/png\n" +
-			" other source text= name= detail= raw={\"type\":\"text\",\"media_type\":\"text/plain\",\"data\":\"words\"}\n" +
+			" media image text=\"AA\" name= detail=image/png\n" +
+			" other document text= name= detail= raw={\"type\":\"text\",\"media_type\":\"text/plain\",\"data\":\"words\"}\n" +
 			" media inlineData text=\"BB\" name= detail=audio/flac\n media image text=\"CC\" name= detail=png\n" +
-			" media file_id text=\"f1\" name= detail=\n media source text=\"https://x\" name= detail=\n"},
+			" media file_id text=\"f1\" name= detail=\n media image text=\"https://x\" name= detail=\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -158,7 +158,9 @@ func TestMediaCostTheSameHoweverTheyAreSent(t *testing.T) {
 		"document without a type":    `{"type":"file","file":{"filename":"a.pdf","file_data":"` + pdf + `"}}`,
 		"document, Responses":        `{"type":"input_file","filename":"a.pdf","file_data":"data:application/pdf;base64,` + pdf + `"}`,
 		"document, Anthropic":        `{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"` + pdf + `"}}`,
-		"document, Bedrock":          `{"type":"x","document":{"format":"pdf","name":"a","source":{"bytes":"` + pdf + `"}}}`,
+		"picture in a document": `{"type":"document","source":{"type":"content","content":[{"type":"text","text":"x"},` +
+			`{"type":"image","source":{"type":"base64","media_type":"image/png","data":"` + png + `"}}]}}`,
+		"document, Bedrock": `{"type":"x","document":{"format":"pdf","name":"a","source":{"bytes":"` + pdf + `"}}}`,
 	} {
 		r := parse(t, with(part))
 		for _, tk := range []Tokenizer{gpt4o, llama} {
@@ -167,6 +169,31 @@ func TestMediaCostTheSameHoweverTheyAreSent(t *testing.T) {
 			}
 			if got := shared().Bound(r, tk); got < 200 || got > 6000 {
 				t.Errorf("%s: a bound of %d tokens", name, got)
+			}
+		}
+	}
+}
+
+// What only leads to a picture or a document is bounded as the largest of its kind; where
+// a result of a search comes from is neither.
+func TestMediaElsewhereAreBoundedByTheirKind(t *testing.T) {
+	const picture, file = `{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}}`,
+		`{"type":"document","source":{"type":"url","url":"https://example.com/a.pdf"}}`
+	for part, want := range map[string][2]int64{
+		picture: {1000, 20_000},
+		`{"type":"tool_result","content":[` + picture + `]}`:                                               {1000, 20_000},
+		`{"type":"document","source":{"type":"content","content":[` + picture + `]}}`:                      {1000, 20_000},
+		`{"type":"document","source":{"type":"content","content":[` + picture + `,` + picture + `]}}`:      {2000, 40_000},
+		`{"type":"document","source":{"type":"content","content":"` + strings.Repeat("word ", 400) + `"}}`: {400, 3000},
+		file: {unknownFile, 140_000},
+		`{"type":"x","source":{"url":"https://example.com/a.pdf"}}`:                                                   {unknownFile, 140_000},
+		`{"type":"x","source":"data:application/pdf;base64,aGVsbG8="}`:                                                {1000, 140_000},
+		`{"type":"search_result","source":"https://example.com","title":"t","content":[{"type":"text","text":"hi"}]}`: {20, 400},
+	} {
+		r := parse(t, with(part))
+		for _, tk := range []Tokenizer{gpt4o, llama, {}} {
+			if got := shared().Bound(r, tk); got < want[0] || got > want[1] {
+				t.Errorf("%.80s: a bound of %d tokens, want %v", part, got, want)
 			}
 		}
 	}
