@@ -284,7 +284,7 @@ func recordedFees() []recordedFee {
 			21_000_000, "provider_cost 1",
 		},
 		{"OpenRouter, without its cost", "openrouter/gpt-oss-20b", openAISays(o(1000, 100, `,"server_tool_use":{"web_search_requests":2}`),
-			""), 1000*29 + 100*140 + 2*4*mill, "web_search 2"},
+			""), 1000*29 + 100*140 + 2*7*mill, "web_search 2"},
 		{
 			"OpenRouter, as dear as we say", "openrouter/gpt-oss-20b", openAISays(o(1000, 100, `,"cost":0.000043`), ""),
 			1000*29 + 100*140, "",
