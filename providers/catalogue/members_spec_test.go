@@ -155,7 +155,8 @@ func (s *spec) members(at string) (all []member) {
 	for _, message := range s.kinds(s.inside(top, "messages"), "role") {
 		role := cmp.Or(message.kind, "user")
 		for _, path := range s.paths(message.schema) {
-			body := `{"model":"m","messages":[{"role":"user","content":"x"},{"role":"` + role + `","tool_call_id":"c","content":"y",` + placed(path) + `}]}`
+			body := `{"model":"m","messages":[{"role":"user","content":"x"},{"role":"` + role + `","tool_call_id":"c","content":"y",` +
+				placed(path) + `}]}`
 			all = append(all, member{"messages." + role + "." + path, body})
 		}
 		for _, part := range s.kinds(s.inside(message.schema, "content"), "type") {
@@ -257,7 +258,9 @@ func (s *spec) paths(schema map[string]any) (all []string) {
 	slices.Sort(all)
 	return slices.DeleteFunc(slices.Compact(all), func(path string) bool {
 		first, _, _ := strings.Cut(strings.ReplaceAll(path, "[]", ""), ".")
-		return slices.Contains([]string{"model", "messages", "stream", "tools", "functions", "input", "contents", "n", "type", "role", "content", "tool_call_id"}, first)
+		return slices.Contains([]string{
+			"model", "messages", "stream", "tools", "functions", "input", "contents", "n", "type", "role", "content", "tool_call_id",
+		}, first)
 	})
 }
 

@@ -272,17 +272,20 @@ func TestCountsOfNativeAnswersAreWholeNumbers(t *testing.T) {
 			"\n\nevent: content_block_delta\ndata: " +
 			`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hello there"}}` +
 			"\n\nevent: content_block_stop\ndata: " + `{"type":"content_block_stop","index":0}` +
-			"\n\nevent: message_delta\ndata: " + `{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":0.2e1}}` +
-			"\n\nevent: message_stop\ndata: " + `{"type":"message_stop"}` + "\n\n"
+			"\n\nevent: message_delta\ndata: " + `{"type":"message_delta","delta":{"stop_reason":"end_turn"},` +
+			`"usage":{"output_tokens":0.2e1}}` + "\n\nevent: message_stop\ndata: " + `{"type":"message_stop"}` + "\n\n"
 		response = `{"id":"resp_1","object":"response","created_at":1,"status":"completed","model":"gpt-x","output":[{"id":"msg_1",` +
-			`"type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"hello there","annotations":[]}]}],` +
-			`"usage":{"input_tokens":8e0,"output_tokens":2.0,"total_tokens":1e1,"input_tokens_details":{"cached_tokens":0.0}}}`
+			`"type":"message","role":"assistant","status":"completed","content":[{"type":"output_text",` +
+			`"text":"hello there","annotations":[]}]}],"usage":{"input_tokens":8e0,"output_tokens":2.0,"total_tokens":1e1,"input_tokens_details":{"cached_tokens":0.0}}}`
 	)
 	for _, c := range []struct {
 		path, body, kind, answer string
 		adapter                  providers.Adapter
 	}{
-		{"/v1/messages", `{"model":"native","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`, "application/json", message, anthropic.New()},
+		{
+			"/v1/messages", `{"model":"native","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`,
+			"application/json", message, anthropic.New(),
+		},
 		{
 			"/v1/messages", `{"model":"native","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`,
 			"text/event-stream", start + rest, anthropic.New(),

@@ -186,9 +186,9 @@ func TestMediaElsewhereAreBoundedByTheirKind(t *testing.T) {
 		`{"type":"document","source":{"type":"content","content":[` + picture + `,` + picture + `]}}`:      {2000, 40_000},
 		`{"type":"document","source":{"type":"content","content":"` + strings.Repeat("word ", 400) + `"}}`: {400, 3000},
 		file: {unknownFile, 140_000},
-		`{"type":"x","source":{"url":"https://example.com/a.pdf"}}`:                                                   {unknownFile, 140_000},
-		`{"type":"x","source":"data:application/pdf;base64,aGVsbG8="}`:                                                {1000, 140_000},
-		`{"type":"search_result","source":"https://example.com","title":"t","content":[{"type":"text","text":"hi"}]}`: {20, 400},
+		`{"type":"x","source":{"url":"https://example.com/a.pdf"}}`:                                       {unknownFile, 140_000},
+		`{"type":"x","source":"data:application/pdf;base64,aGVsbG8="}`:                                    {1000, 140_000},
+		`{"type":"search_result","source":"https://example.com","content":[{"type":"text","text":"hi"}]}`: {20, 400},
 	} {
 		r := parse(t, with(part))
 		for _, tk := range []Tokenizer{gpt4o, llama, {}} {
