@@ -59,6 +59,9 @@ type Store struct {
 	Refusals
 	EventLog
 	AccessLog
+	Alerts
+	AlertSources
+	Incidents
 	Periods
 	Corrections
 	Archives
@@ -85,6 +88,9 @@ func (s Store) With(by any) Store {
 	replace(&s.Refusals, by)
 	replace(&s.EventLog, by)
 	replace(&s.AccessLog, by)
+	replace(&s.Alerts, by)
+	replace(&s.AlertSources, by)
+	replace(&s.Incidents, by)
 	replace(&s.Periods, by)
 	replace(&s.Corrections, by)
 	replace(&s.Archives, by)

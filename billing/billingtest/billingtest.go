@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{name: "Races", cases: raceCases(), anyLimit: true},
 		{name: "Random", cases: randomCases(), anyLimit: true},
 		{name: "Overruns", cases: overrunCases()},
+		{name: "Alerts", cases: alertCases()},
 	})
 }
 

@@ -72,12 +72,14 @@ WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR object = $2) AND occurred_at >= $3 
 
 // ListEvents implements billing.EventLog.
 func (s *Store) ListEvents(ctx context.Context, f billing.EventFilter) ([]billing.Event, error) {
-	return all(ctx, s, func(row pgx.CollectableRow) (e billing.Event, err error) {
-		var data []byte
-		if err := row.Scan(&e.Kind, &e.Object, &e.Severity, &e.Text, &data, &e.DedupID, &e.At); err != nil {
-			return e, err
-		}
-		e.At = e.At.UTC()
-		return e, json.Unmarshal(data, &e.Data)
-	}, listEventsSQL, string(f.Kind), f.Object, f.Since, f.Most())
+	return all(ctx, s, scanEvent, listEventsSQL, string(f.Kind), f.Object, f.Since, f.Most())
+}
+
+func scanEvent(row pgx.CollectableRow) (e billing.Event, err error) {
+	var data []byte
+	if err := row.Scan(&e.Kind, &e.Object, &e.Severity, &e.Text, &data, &e.DedupID, &e.At); err != nil {
+		return e, err
+	}
+	e.At = e.At.UTC()
+	return e, json.Unmarshal(data, &e.Data)
 }

@@ -49,12 +49,16 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time) (n int, err e
 // ListEvents implements billing.EventLog.
 func (s *Store) ListEvents(ctx context.Context, f billing.EventFilter) (all []billing.Event, err error) {
 	err = s.read.rows(ctx, selectNotices, []any{string(f.Kind), f.Object, stamp(f.Since), f.Most()}, func(scan scanner) error {
-		var e billing.Event
-		err := scan(&e.Kind, &e.Object, &e.Severity, &e.Text, jsonText{&e.Data}, &e.DedupID, instant{&e.At})
+		e, err := scanNotice(scan)
 		all = append(all, e)
 		return err
 	})
 	return all, err
+}
+
+func scanNotice(scan scanner) (e billing.Event, err error) {
+	err = scan(&e.Kind, &e.Object, &e.Severity, &e.Text, jsonText{&e.Data}, &e.DedupID, instant{&e.At})
+	return e, err
 }
 
 const (
