@@ -21,11 +21,12 @@ const (
 	EventDenied   EventKind = "denied"   // a budget had no room
 	EventPolicy   EventKind = "policy"   // a policy has refused requests of a key
 	EventModel    EventKind = "model"    // another model answered, of another price or none
+	EventSecret   EventKind = "secret"   // a manager of secrets gave a version, it was used, or it could not be had
 )
 
 // EventKinds are all kinds.
 func EventKinds() []EventKind {
-	return []EventKind{EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventPolicy, EventModel}
+	return []EventKind{EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventPolicy, EventModel, EventSecret}
 }
 
 // Severity says how soon somebody should look at an event.

@@ -17,8 +17,8 @@ import (
 	"tallyroute/billing/audit"
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
-	"tallyroute/providers/secret"
 	"tallyroute/router/admin"
 )
 
@@ -177,12 +177,16 @@ func (a *cli) exportTo(w io.Writer, r adminapi.API) (n int, err error) {
 }
 
 type auditCheckpoint struct {
-	Key string `help:"Reference to the signing key: env:NAME or file:/path." required:"" placeholder:"REF"`
+	Key string `help:"Reference to the signing key, such as env:NAME or file:/path." required:"" placeholder:"REF"`
 }
 
 // Run prints a checkpoint.
 func (c auditCheckpoint) Run(a *cli) error {
-	text, err := secret.Resolve(a.ctx, c.Key)
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	text, err := app.ReadSecret(a.ctx, cfg, c.Key)
 	if err != nil {
 		return err
 	}

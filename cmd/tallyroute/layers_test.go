@@ -32,6 +32,11 @@ var layers = map[string][]string{
 	"billing/journal":   {},
 	"migrations":        {},
 
+	"providers/secret/manager":    {"providers/secret"},
+	"providers/secret/vault":      {"providers/secret", "providers/secret/manager"},
+	"providers/secret/kubernetes": {"providers/secret", "providers/secret/manager"},
+	"providers/secret/secrettest": {},
+
 	"providers/chat":   {"providers/jsonraw"},
 	"providers/schema": {"providers/jsonraw"},
 	"providers":        {"providers/chat", "providers/jsonraw"},
@@ -94,11 +99,14 @@ var layers = map[string][]string{
 
 	"cmd/tallyroute/config":   {"billing", "billing/policy", "billing/journal", "providers", "providers/chat", "providers/nearest", "providers/secret"},
 	"cmd/tallyroute/logs":     {"billing", "cmd/tallyroute/config", "router"},
-	"cmd/tallyroute/metrics":  {"billing", "router", "router/health", "router/limit"},
+	"cmd/tallyroute/metrics":  {"billing", "providers/secret/manager", "router", "router/health", "router/limit"},
 	"cmd/tallyroute/app":      {"*"},
 	"cmd/tallyroute/client":   {},
 	"cmd/tallyroute/adminapi": {},
 	"cmd/tallyroute/connect":  {},
+	"cmd/tallyroute/managers": {
+		"cmd/tallyroute/config", "providers/secret", "providers/secret/kubernetes", "providers/secret/manager", "providers/secret/vault",
+	},
 	"cmd/tallyroute/demo": {
 		"billing", "billing/manage", "cmd/tallyroute/app", "cmd/tallyroute/client", "providers/chat", "router/tokens",
 	},
@@ -111,7 +119,9 @@ var layers = map[string][]string{
 // testLayers is what the tests of a package may import besides: suites and
 // harnesses, and the real parts where a test is about their meeting.
 var testLayers = map[string][]string{
-	"*":                   {"billing/billingtest", "billing/billingtest/prove", "billing/postgres/pgtest", "providers/providertest"},
+	"*": {
+		"billing/billingtest", "billing/billingtest/prove", "billing/postgres/pgtest", "providers/providertest", "providers/secret/secrettest",
+	},
 	"billing/billingtest": {"billing/sqlite"},
 	"billing/lease":       {"billing/sqlite", "billing/postgres"},
 	"providers":           {"providers/auth", "providers/openai", "providers/sse"},

@@ -24,11 +24,42 @@ type scheme struct {
 	read   func(ctx context.Context, name string) (string, error)
 }
 
-// schemes are the places that credentials can be in. The next one is a function
-// in a file of its own and a line here.
+// schemes are the places that this package reads by itself. Those of Managers are read
+// by who was given their addresses.
 var schemes = []scheme{
 	{"env:", readEnv},
 	{"file:", readFile},
+}
+
+// Managers are the schemes of services that keep secrets.
+func Managers() []string {
+	return []string{"vault", "aws-sm", "azure-kv", "gcp-sm", "conjur", "kubernetes"}
+}
+
+// Kept is a reference to a secret that a manager keeps.
+type Kept struct {
+	Scheme string // of the manager
+	Name   string // of the secret
+	Field  string // "" is all of it
+}
+
+// Managed splits SCHEME:NAME, or SCHEME:NAME#FIELD for a secret with several fields.
+// SCHEME://NAME is the same.
+func Managed(ref string) (k Kept, ok bool) {
+	scheme, name, found := strings.Cut(ref, ":")
+	if !found || !slices.Contains(Managers(), scheme) {
+		return Kept{}, false
+	}
+	name, field, _ := strings.Cut(strings.TrimPrefix(name, "//"), "#")
+	return Kept{scheme, name, field}, true
+}
+
+// UnmanagedError is a reference to a manager of which nothing is configured.
+type UnmanagedError struct{ Scheme string }
+
+// Error names the manager.
+func (e *UnmanagedError) Error() string {
+	return fmt.Sprintf("secret: references with %s: need its settings in the section secrets of the configuration", e.Scheme)
 }
 
 // Resolve reads the credential that ref refers to.
@@ -42,18 +73,27 @@ func Resolve(ctx context.Context, ref string) (Value, error) {
 		if err != nil {
 			return Value{}, err
 		}
-		// Editors and shells leave white space at the ends.
-		if text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff")); text == "" {
-			return Value{}, fmt.Errorf("secret: %s is empty", ref)
-		}
-		return New(text), nil
+		return Trimmed(ref, text)
+	}
+	if k, ok := Managed(ref); ok {
+		return Value{}, &UnmanagedError{k.Scheme}
 	}
 	return Value{}, ErrLiteral
 }
 
+// Trimmed is the credential in text, which was found at ref. Editors and shells leave
+// white space at the ends.
+func Trimmed(ref, text string) (Value, error) {
+	if text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff")); text == "" {
+		return Value{}, fmt.Errorf("secret: %s is empty", ref)
+	}
+	return New(text), nil
+}
+
 // IsReference reports whether s says where a credential is, rather than being one.
 func IsReference(s string) bool {
-	return slices.ContainsFunc(schemes, func(scheme scheme) bool { return strings.HasPrefix(s, scheme.prefix) })
+	_, managed := Managed(s)
+	return managed || slices.ContainsFunc(schemes, func(scheme scheme) bool { return strings.HasPrefix(s, scheme.prefix) })
 }
 
 // File is the file that ref refers to, if it refers to one.

@@ -77,7 +77,8 @@ func TestResolve(t *testing.T) {
 		"absent":             {"file:" + filepath.Join(dir, "none"), "", "no such file"},
 		"literal":            {canary, "", `write "env:NAME"`},
 		"nothing":            {"", "", `write "env:NAME"`},
-		"unknown scheme":     {"vault:" + canary, "", `write "env:NAME"`},
+		"unknown scheme":     {"volt:" + canary, "", `write "env:NAME"`},
+		"of a manager":       {"vault:kv/data/x", "", "references with vault: need its settings"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v, err := Resolve(t.Context(), c.ref)
@@ -97,5 +98,18 @@ func TestResolve(t *testing.T) {
 	}
 	if _, err := Resolve(t.Context(), canary); !errors.Is(err, ErrLiteral) {
 		t.Errorf("%v is not ErrLiteral", err)
+	}
+}
+
+func TestManagedReferencesAreSplit(t *testing.T) {
+	for ref, want := range map[string]Kept{
+		"vault:kv/data/a#key": {"vault", "kv/data/a", "key"}, "vault://kv/data/a": {"vault", "kv/data/a", ""},
+		"aws-sm:arn:aws:secretsmanager:eu-west-1:1:secret:a#b": {"aws-sm", "arn:aws:secretsmanager:eu-west-1:1:secret:a", "b"},
+		"env:vault:x": {}, "vault": {}, "vaults:x": {},
+	} {
+		got, ok := Managed(ref)
+		if got != want || ok != (want.Scheme != "") || ok && !IsReference(ref) {
+			t.Errorf("%s: %q", ref, got)
+		}
 	}
 }

@@ -37,10 +37,13 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 	s := &Service{Options: o, metrics: metrics.New(o.Version), limits: limit.New(), turns: limit.NewTurns(0), cutRequests: func() {}}
 	s.refused, s.denials = &refusals{clock: time.Now}, billing.NewDenialCount()
 	var err error
-	if s.pepper, err = ReadPepper(ctx, cfg); err != nil {
+	if s.secrets, err = openSecrets(cfg, o.Log, s.metrics); err != nil {
 		return nil, err
 	}
-	if s.store, err = openStore(ctx, cfg, s.metrics.Booked); err != nil {
+	if s.pepper, err = readPepper(ctx, s.secrets.Keeper, cfg); err != nil {
+		return nil, err
+	}
+	if s.store, err = openStore(ctx, s.secrets.Keeper, cfg, s.metrics.Booked); err != nil {
 		return nil, err
 	}
 	if s.ledger, err = s.openLedger(cfg); err != nil {
@@ -174,7 +177,7 @@ func (s *Service) openLedger(cfg *config.Config) (*ledger, error) {
 func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, error) {
 	n := &snapshot{cfg: cfg}
 	var err error
-	credentials := &credentialFiles{}
+	credentials := &credentialFiles{from: s.secrets.Keeper}
 	if n.catalogue, err = openCatalogue(ctx, cfg, s.Demo, s.Address, credentials); err != nil {
 		return nil, err
 	}
@@ -183,10 +186,10 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 		n.files = append(n.files, name)
 	}
 	n.prices = billing.NewPriceBook(n.catalogue.Prices())
-	if n.token, err = adminToken(ctx, cfg); err != nil {
+	if n.token, err = adminToken(ctx, s.secrets.Keeper, cfg); err != nil {
 		return nil, err
 	}
-	if n.sinks, err = sinks(ctx, cfg); err != nil {
+	if n.sinks, err = sinks(ctx, s.secrets.Keeper, cfg); err != nil {
 		return nil, err
 	}
 	if err := s.connect(ctx, n); err != nil {
@@ -201,7 +204,7 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 // connect gives n the client of the snapshot before, or its own where it has other
 // settings.
 func (s *Service) connect(ctx context.Context, n *snapshot) error {
-	way, text, err := proxy(ctx, n.cfg.UpstreamProxy)
+	way, text, err := proxy(ctx, s.secrets.Keeper, n.cfg.UpstreamProxy)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/manager"
 	"tallyroute/router"
 )
 
@@ -83,6 +84,16 @@ type Source struct {
 	File string   // "" is ./tallyroute.yaml, where there is one
 	Env  []string // that is laid over it
 	Demo Local    // the demonstration's providers, for demo: true
+
+	secrets *manager.Keeper // of the router that reads it again; nil is one for this time
+}
+
+// keeper is what reads the secrets of a configuration.
+func (s Source) keeper(c *config.Config) (*manager.Keeper, error) {
+	if s.secrets != nil {
+		return s.secrets, nil
+	}
+	return once(c)
 }
 
 // Load reads the configuration and the catalogue that it leads to, and reports
@@ -105,8 +116,8 @@ func LoadService(ctx context.Context, from Source) (*config.Config, Catalogue, e
 	if cfg.File != "" {
 		source = cfg.Source()
 	}
-	_, tokenErr := adminToken(ctx, cfg)
-	for _, err := range []error{tokenErr, checkPepper(ctx, cfg), checkStore(ctx, cfg)} {
+	_, tokenErr := adminToken(ctx, credentials.from, cfg)
+	for _, err := range []error{tokenErr, checkPepper(ctx, credentials.from, cfg), checkStore(ctx, credentials.from, cfg)} {
 		for _, line := range strings.FieldsFunc(errorText(err), func(r rune) bool { return r == '\n' }) {
 			setting, problem, _ := strings.Cut(line, ": ")
 			if !slices.ContainsFunc(faults, func(f config.Fault) bool { return f.Path == setting }) { // which the reader has found
@@ -128,6 +139,9 @@ func load(ctx context.Context, from Source, credentials *credentialFiles) (*conf
 	cfg, err := config.Read(from.File, from.Env)
 	var faults config.Faults
 	if err != nil && !errors.As(err, &faults) {
+		return nil, Catalogue{}, err
+	}
+	if credentials.from, err = from.keeper(cfg); err != nil {
 		return nil, Catalogue{}, err
 	}
 	c, err := openCatalogue(ctx, cfg, from.Demo, func(string) string { return "127.0.0.1:1" }, credentials)
@@ -173,7 +187,7 @@ func openCatalogue(ctx context.Context, c *config.Config, demo Local, address fu
 			in.Documents = append(in.Documents, p.Document(address(p.Name)))
 		}
 	}
-	way, _, err := proxy(ctx, c.UpstreamProxy)
+	way, _, err := proxy(ctx, files.from, c.UpstreamProxy)
 	if err != nil {
 		return Catalogue{}, err
 	}
@@ -186,6 +200,7 @@ func openCatalogue(ctx context.Context, c *config.Config, demo Local, address fu
 // which files they name. Those that are not there count, too: one that appears brings
 // a provider.
 type credentialFiles struct {
+	from   *manager.Keeper
 	closed atomic.Bool
 	mu     sync.Mutex
 	names  []string
@@ -198,7 +213,7 @@ func (f *credentialFiles) resolve(ctx context.Context, ref string) (secret.Value
 		f.names = append(f.names, name)
 		f.mu.Unlock()
 	}
-	v, err := secret.Resolve(ctx, ref)
+	v, err := f.from.Resolve(ctx, ref)
 	if err != nil {
 		return v, err
 	}

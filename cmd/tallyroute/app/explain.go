@@ -49,8 +49,12 @@ func viewHealth(entries []health.Entry) admin.Health {
 // AskHealth asks the router that is running with this configuration how its
 // targets stand; ok is false where none is running, or where it does not tell.
 func AskHealth(ctx context.Context, c *config.Config) (entries []admin.TargetHealth, ok bool) {
-	token, set, err := credential(ctx, c.AdminToken)
-	if !set || err != nil || c.AdminOff() {
+	from, err := once(c)
+	if err != nil || c.AdminOff() {
+		return nil, false
+	}
+	token, set, err := credential(ctx, from, c.AdminToken)
+	if !set || err != nil {
 		return nil, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)

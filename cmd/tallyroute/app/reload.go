@@ -75,7 +75,9 @@ func (s *Service) reread(ctx context.Context, running *config.Config) (*config.C
 			return nil, errNoFile
 		}
 	}
-	cfg, _, err := LoadService(ctx, *s.From)
+	from := *s.From
+	from.secrets = s.secrets.Keeper
+	cfg, _, err := LoadService(ctx, from)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && cfg.File == "" && running.File != "":
 		return nil, errGone
@@ -129,6 +131,8 @@ func (s *Service) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.Hangup:
+			seen = digests(s.now().files)
+		case <-s.secrets.rotated:
 			seen = digests(s.now().files)
 		case <-t.C:
 			before := seen

@@ -14,27 +14,44 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/managers"
 	"tallyroute/providers"
 	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/kubernetes"
+	"tallyroute/providers/secret/manager"
 	"tallyroute/providers/sink"
 )
 
+// once is a keeper for who reads the configuration and goes.
+func once(c *config.Config) (*manager.Keeper, error) {
+	return managers.New(c.Secrets, manager.Options{})
+}
+
+// ReadSecret reads what ref refers to, once.
+func ReadSecret(ctx context.Context, c *config.Config, ref string) (secret.Value, error) {
+	from, err := once(c)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	return from.Resolve(ctx, ref)
+}
+
 // credential reads what ref refers to; ok is false where that is nothing.
-func credential(ctx context.Context, ref config.SecretRef) (v secret.Value, ok bool, err error) {
+func credential(ctx context.Context, from *manager.Keeper, ref config.SecretRef) (v secret.Value, ok bool, err error) {
 	if ref == "" {
 		return secret.Value{}, false, nil
 	}
-	v, err = secret.Resolve(ctx, string(ref))
+	v, err = from.Resolve(ctx, string(ref))
 	return v, err == nil, err
 }
 
 // proxy is the way to providers, nil where it is the direct one, and how it is
 // written, which may hold a password.
-func proxy(ctx context.Context, ref config.ProxyRef) (p *providers.Proxy, at string, err error) {
+func proxy(ctx context.Context, from *manager.Keeper, ref config.ProxyRef) (p *providers.Proxy, at string, err error) {
 	at = string(ref)
 	if secret.IsReference(at) {
 		var v secret.Value
-		v, err = secret.Resolve(ctx, at)
+		v, err = from.Resolve(ctx, at)
 		at = v.Reveal()
 	}
 	if err == nil {
@@ -47,11 +64,11 @@ func proxy(ctx context.Context, ref config.ProxyRef) (p *providers.Proxy, at str
 }
 
 // database is the connection string, which may be kept like a credential.
-func database(ctx context.Context, d config.DSN) (config.DSN, error) {
+func database(ctx context.Context, from *manager.Keeper, d config.DSN) (config.DSN, error) {
 	if !secret.IsReference(string(d)) {
 		return d, nil
 	}
-	v, err := secret.Resolve(ctx, string(d))
+	v, err := from.Resolve(ctx, string(d))
 	return config.DSN(v.Reveal()), err
 }
 
@@ -70,7 +87,15 @@ type Pepper struct {
 
 // ReadPepper reads the pepper, or makes one in a file beside the database on first use.
 func ReadPepper(ctx context.Context, c *config.Config) (Pepper, error) {
-	if v, ok, err := credential(ctx, c.KeyPepper); ok || err != nil {
+	from, err := once(c)
+	if err != nil {
+		return Pepper{}, err
+	}
+	return readPepper(ctx, from, c)
+}
+
+func readPepper(ctx context.Context, from *manager.Keeper, c *config.Config) (Pepper, error) {
+	if v, ok, err := credential(ctx, from, c.KeyPepper); ok || err != nil {
 		if err != nil {
 			return Pepper{}, fmt.Errorf("key_pepper: %w", err)
 		}
@@ -105,19 +130,19 @@ func pepperFile(c *config.Config) string {
 }
 
 // checkPepper is ReadPepper without making one.
-func checkPepper(ctx context.Context, c *config.Config) error {
+func checkPepper(ctx context.Context, from *manager.Keeper, c *config.Config) error {
 	if c.KeyPepper == "" {
 		if _, err := os.Stat(pepperFile(c)); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 	}
-	_, err := ReadPepper(ctx, c)
+	_, err := readPepper(ctx, from, c)
 	return err
 }
 
 // adminToken is what opens the admin API; "" where it is switched off.
-func adminToken(ctx context.Context, cfg *config.Config) (string, error) {
-	v, ok, err := credential(ctx, cfg.AdminToken)
+func adminToken(ctx context.Context, from *manager.Keeper, cfg *config.Config) (string, error) {
+	v, ok, err := credential(ctx, from, cfg.AdminToken)
 	if err != nil {
 		return "", fmt.Errorf("admin_token: %w", err)
 	}
@@ -187,7 +212,7 @@ func (p Pepper) Confirm(ctx context.Context, s billing.Store) error {
 }
 
 // sinks are where secrets of keys may be delivered to, by their names.
-func sinks(ctx context.Context, cfg *config.Config) (map[string]manage.Sink, error) {
+func sinks(ctx context.Context, from *manager.Keeper, cfg *config.Config) (map[string]manage.Sink, error) {
 	all := make(map[string]manage.Sink, len(cfg.Sinks))
 	for _, text := range cfg.Sinks {
 		s, _ := config.ParseSink(text) // which was checked when it was read
@@ -195,17 +220,23 @@ func sinks(ctx context.Context, cfg *config.Config) (map[string]manage.Sink, err
 		case "file":
 			all[s.Name] = sink.File{Dir: s.At}
 		case "kubernetes":
-			k, err := sink.InCluster(s.At)
+			k, err := kubernetes.InCluster(s.At)
 			if err != nil {
 				return nil, fmt.Errorf("sinks: %s: %w", s.Name, err)
 			}
 			all[s.Name] = k
-		default:
-			key, _, err := credential(ctx, cfg.WebhookSecret)
+		case "webhook":
+			key, _, err := credential(ctx, from, cfg.WebhookSecret)
 			if err != nil {
 				return nil, fmt.Errorf("webhook_secret: %w", err)
 			}
 			all[s.Name] = sink.Webhook{URL: s.At, Secret: key.Reveal(), Client: &http.Client{}, Clock: time.Now}
+		default:
+			m, ok := from.Manager(s.Kind)
+			if !ok {
+				return nil, fmt.Errorf("sinks: %s: %w", s.Name, &secret.UnmanagedError{Scheme: s.Kind})
+			}
+			all[s.Name] = managers.Below{Manager: m, At: s.At}
 		}
 	}
 	return all, nil

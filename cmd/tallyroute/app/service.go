@@ -31,6 +31,7 @@ type Service struct {
 	store    billing.Store
 	ledger   *ledger // before the store
 	pepper   Pepper
+	secrets  *secrets
 	ready    *readiness
 	verifier *billing.Verifier
 	refused  *refusals
@@ -126,9 +127,15 @@ func (s *Service) listeners() []*listener {
 // reload went. A reload that was rejected takes no router out of service.
 func (s *Service) check(ctx context.Context) (map[string]string, error) {
 	state, err := s.ready.check(ctx)
-	r := s.reloaded.Load()
-	if err != nil || r == nil {
+	if err != nil {
 		return state, err
+	}
+	if text := s.secrets.stale(); text != "" {
+		state["secrets"] = text
+	}
+	r := s.reloaded.Load()
+	if r == nil {
+		return state, nil
 	}
 	switch {
 	case r.err != nil:

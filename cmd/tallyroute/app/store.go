@@ -12,21 +12,26 @@ import (
 	"tallyroute/billing/postgres"
 	"tallyroute/billing/sqlite"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/providers/secret/manager"
 )
 
 // OpenStore opens the configured database. PostgreSQL may be away; SQLite is
 // made where it does not exist.
 func OpenStore(ctx context.Context, c *config.Config) (billing.Store, error) {
-	return openStore(ctx, c, nil)
+	from, err := once(c)
+	if err != nil {
+		return billing.Store{}, err
+	}
+	return openStore(ctx, from, c, nil)
 }
 
 // openStore opens it for a process that sweeps; swept is told of the rows.
-func openStore(ctx context.Context, c *config.Config, swept func([]billing.Spend)) (billing.Store, error) {
-	where, err := database(ctx, c.Database)
+func openStore(ctx context.Context, from *manager.Keeper, c *config.Config, swept func([]billing.Spend)) (billing.Store, error) {
+	where, err := database(ctx, from, c.Database)
 	if err != nil {
 		return billing.Store{}, fmt.Errorf("database: %w", err)
 	}
-	direct, err := database(ctx, c.DatabaseDirect)
+	direct, err := database(ctx, from, c.DatabaseDirect)
 	if err != nil {
 		return billing.Store{}, fmt.Errorf("database_direct: %w", err)
 	}
@@ -55,15 +60,15 @@ func openStore(ctx context.Context, c *config.Config, swept func([]billing.Spend
 
 // checkStore refuses a database and a journal that could not be opened, without opening
 // either: a router may be using them.
-func checkStore(ctx context.Context, c *config.Config) error {
-	where, err := database(ctx, c.Database)
+func checkStore(ctx context.Context, from *manager.Keeper, c *config.Config) error {
+	where, err := database(ctx, from, c.Database)
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
 	if path, err := where.SQLitePath(); err == nil {
 		return errors.Join(checkFolder("database", filepath.Dir(path)), checkJournal(c))
 	}
-	s, err := OpenStore(ctx, c) // which connects when it is first used
+	s, err := openStore(ctx, from, c, nil) // which connects when it is first used
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}

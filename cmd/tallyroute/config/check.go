@@ -3,7 +3,6 @@ package config
 import (
 	"net"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -32,6 +31,7 @@ func (r *reader) check(cfg *Config) {
 	if t := cfg.Timeouts.KeyEnded; t < 0 || t > Duration(time.Hour) {
 		r.fault("timeouts.key_ended", "want 0s to 1h")
 	}
+	r.checkSecrets(cfg.Secrets)
 	r.checkSinks(cfg)
 	r.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	r.oneOf("log.format", cfg.Log.Format, "auto", "json", "text")
@@ -83,62 +83,6 @@ func (r *reader) checkListeners(cfg *Config) {
 	if cfg.AdminListen == cfg.Listen && !strings.HasSuffix(cfg.Listen, ":0") {
 		r.fault("admin_listen", "must not be the same as listen")
 	}
-}
-
-// Sink is where secrets of keys are delivered to: a line of sinks.
-type Sink struct {
-	Name string // by which keys refer to it
-	Kind string // file, webhook or kubernetes
-	At   string // a directory, an address or a namespace
-}
-
-var sinkName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-
-// ParseSink reads NAME=file:/dir, NAME=https://host/path or NAME=kubernetes:NAMESPACE.
-func ParseSink(text string) (s Sink, ok bool) {
-	name, at, found := strings.Cut(text, "=")
-	if !found || !sinkName.MatchString(name) {
-		return Sink{}, false
-	}
-	if dir, ok := strings.CutPrefix(at, "file:"); ok {
-		return Sink{name, "file", dir}, filepath.IsAbs(dir)
-	}
-	if namespace, ok := strings.CutPrefix(at, "kubernetes:"); ok {
-		return Sink{name, "kubernetes", namespace}, namespace == "" || sinkName.MatchString(namespace)
-	}
-	u, err := url.Parse(at)
-	if err != nil || u.Host == "" || u.User != nil {
-		return Sink{}, false
-	}
-	loopback := u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
-	return Sink{name, "webhook", at}, u.Scheme == "https" || (u.Scheme == "http" && loopback)
-}
-
-func (r *reader) checkSinks(cfg *Config) {
-	names := map[string]bool{}
-	for _, text := range cfg.Sinks {
-		s, ok := ParseSink(text)
-		switch {
-		case !ok:
-			r.fault("sinks", "want NAME=file:/DIRECTORY, NAME=https://HOST/PATH or NAME=kubernetes:NAMESPACE")
-		case names[s.Name]:
-			r.fault("sinks", "has %s twice", s.Name)
-		case s.Kind == "webhook" && cfg.WebhookSecret == "":
-			r.fault("webhook_secret", "is needed for the sink %s, which is called by HTTP", s.Name)
-		}
-		names[s.Name] = true
-	}
-}
-
-// SinkNames are the names of the sinks.
-func (c *Config) SinkNames() []string {
-	names := make([]string, 0, len(c.Sinks))
-	for _, text := range c.Sinks {
-		if s, ok := ParseSink(text); ok {
-			names = append(names, s.Name)
-		}
-	}
-	return names
 }
 
 // isOrigin reports an origin as browsers name it: a scheme and a host, perhaps a port.
@@ -320,13 +264,4 @@ func (r *reader) checkIdempotency(ttl Lifetime) {
 	if ttl != 0 && (ttl < Lifetime(time.Minute) || ttl > Lifetime(30*24*time.Hour)) {
 		r.fault("idempotency.ttl", "want 1m to 30d, or off")
 	}
-}
-
-func (r *reader) oneOf(path, value string, allowed ...string) {
-	for _, a := range allowed {
-		if value == a {
-			return
-		}
-	}
-	r.fault(path, "want one of %s", strings.Join(allowed, ", "))
 }

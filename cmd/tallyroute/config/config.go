@@ -49,7 +49,8 @@ type Config struct {
 	TrustedProxies      []Prefix     `yaml:"trusted_proxies"`
 	AllowedNetworks     []Prefix     `yaml:"allowed_networks"` // that may use the public listener; none is all
 	BlockedNetworks     []Prefix     `yaml:"blocked_networks"`
-	Sinks               []string     `yaml:"sinks"`          // NAME=file:/dir, NAME=https://… or NAME=kubernetes:NAMESPACE
+	Secrets             Secrets      `yaml:"secrets" reload:"no"`
+	Sinks               []string     `yaml:"sinks"`          // NAME=file:/dir, NAME=https://…, NAME=kubernetes:NAMESPACE, NAME=vault:PREFIX …
 	WebhookSecret       SecretRef    `yaml:"webhook_secret"` // that calls of sinks are signed with
 	CORSOrigins         []string     `yaml:"cors_origins"`   // pages that may use the API; "*" for all
 	UpstreamProxy       ProxyRef     `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
@@ -57,6 +58,24 @@ type Config struct {
 
 	File string // where it was read from; "" if there is none
 	Text string // what the sections are read from; "" where there is no file
+}
+
+// Secrets are the services that keep secrets, and how to log in to them. One that is not
+// described takes no part.
+type Secrets struct {
+	Refresh Duration `yaml:"refresh"` // how often they are asked for newer versions
+	Vault   Vault    `yaml:"vault"`
+}
+
+// Vault is a HashiCorp Vault or an OpenBao.
+type Vault struct {
+	Address   string    `yaml:"address"`
+	Namespace string    `yaml:"namespace"`
+	CAFile    string    `yaml:"ca_file"`    // of the authorities that its certificate is checked by; "" are the system's
+	Auth      string    `yaml:"auth"`       // token, approle, kubernetes or jwt
+	AuthMount string    `yaml:"auth_mount"` // "" is the one of auth
+	Role      string    `yaml:"role"`       // of kubernetes and jwt; the role id of an approle
+	Secret    SecretRef `yaml:"secret"`     // the token, the secret id or the JWT
 }
 
 // Section is a group of settings that the catalogue reads, out of Config.Text.
@@ -178,6 +197,7 @@ func Default() Config {
 		ReplicaLostAfter:  Duration(time.Hour),
 		EventsKeep:        Duration(400 * 24 * time.Hour),
 		AccessKeep:        Lifetime(30 * 24 * time.Hour),
+		Secrets:           Secrets{Refresh: seconds(10), Vault: Vault{Auth: "token"}},
 		Defaults:          Defaults{OnUnpriced: "block"},
 		Members:           Members{Refuse: "budgeted"},
 		Overrun:           Overrun{StopUSD: USD(billing.DefaultOverrunLimit().Money), StopPercent: billing.DefaultOverrunLimit().Percent},

@@ -8,6 +8,7 @@
 //	config.go            the settings and their defaults
 //	faults.go            what is wrong
 //	read.go, env.go      the file, and the environment over it
+//	managers.go          where secrets are kept, and delivered to
 //	check.go             what cannot work
 //	load.go              all of it in order
 //	print.go             and back into a file

@@ -40,6 +40,15 @@ func (r *reader) fault(path, format string, args ...any) {
 	r.faults = append(r.faults, f)
 }
 
+func (r *reader) oneOf(path, value string, allowed ...string) {
+	for _, a := range allowed {
+		if value == a {
+			return
+		}
+	}
+	r.fault(path, "want one of %s", strings.Join(allowed, ", "))
+}
+
 func parentPath(path string) string {
 	return path[:max(strings.LastIndexByte(path, '.'), strings.LastIndexByte(path, '['), 0)]
 }

@@ -15,7 +15,7 @@ type SecretRef string
 // UnmarshalText refuses what is not a reference, without repeating it.
 func (s *SecretRef) UnmarshalText(text []byte) error {
 	if len(text) > 0 && !secret.IsReference(string(text)) {
-		return errors.New("want a reference such as env:NAME or file:/path, not the secret itself")
+		return errors.New("want a reference such as env:NAME, file:/path or vault:kv/data/path#field, not the secret itself")
 	}
 	*s = SecretRef(text)
 	return nil

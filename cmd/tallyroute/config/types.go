@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/providers/secret"
 )
 
 // Duration is a time.Duration that is also written in days and weeks: "90d",
@@ -154,9 +155,12 @@ type DSN string
 
 // String is the place without its password and parameters.
 func (d DSN) String() string {
-	scheme, rest, _ := strings.Cut(string(d), ":")
+	scheme, _, _ := strings.Cut(string(d), ":")
+	if secret.IsReference(string(d)) {
+		return string(d)
+	}
 	switch scheme {
-	case "sqlite", "env", "file":
+	case "sqlite":
 		return string(d)
 	case "postgres", "postgresql":
 		u, err := url.Parse(string(d))
@@ -169,7 +173,6 @@ func (d DSN) String() string {
 		}
 		return masked.String()
 	}
-	_ = rest
 	return "…"
 }
 

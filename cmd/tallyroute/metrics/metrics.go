@@ -35,6 +35,7 @@ type Metrics struct {
 	firstByte *prometheus.HistogramVec
 	swept     prometheus.Counter
 	keyLag    prometheus.Histogram
+	secrets   *prometheus.CounterVec
 	http      *prometheus.HistogramVec
 	flying    prometheus.Gauge
 	budgets   *budgets
@@ -73,6 +74,8 @@ func New(version string) *Metrics {
 			differs: counter("cost_differs_attempts_total", "Attempts for which the provider states another cost than is booked.",
 				"provider", "model"),
 		},
+		secrets: counter("secret_changes_total",
+			"What happened to secrets that managers keep: fetched, rotated, used, failed or recovered.", "what"),
 		settling: counter("settlements_deferred_total",
 			"Settlements that the database did not take at once: delayed or lost to the sweep.", "event"),
 		replays: counter("idempotent_replays_total", "Requests that got the answer that was kept, and answers that could not be kept.",
@@ -107,7 +110,7 @@ func New(version string) *Metrics {
 	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.doubts.overruns, m.doubts.tokens,
 		m.doubts.cost,
 		m.doubts.disputed, m.doubts.differs,
-		m.settling, m.replays, m.overhead, m.duration, m.firstByte, m.swept, m.keyLag, m.http, m.flying,
+		m.settling, m.replays, m.overhead, m.duration, m.firstByte, m.swept, m.keyLag, m.secrets, m.http, m.flying,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(version))
 	return m
 }

@@ -1,0 +1,137 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"go.uber.org/zap"
+
+	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/managers"
+	"tallyroute/cmd/tallyroute/metrics"
+	"tallyroute/providers/secret/manager"
+)
+
+// secretHappening is what happened to a secret, and when.
+type secretHappening struct {
+	manager.Report
+	at time.Time
+}
+
+// mostHappenings is how many may wait for the database. What comes beyond is in the log.
+const mostHappenings = 1024
+
+// secrets are what managers keep, with what is told of it.
+type secrets struct {
+	*manager.Keeper
+	log      *zap.Logger
+	metrics  *metrics.Metrics
+	rotated  chan struct{}        // a secret has, since the configuration was read
+	happened chan secretHappening // to be written down
+}
+
+// openSecrets makes the keeper of what managers of secrets have.
+func openSecrets(cfg *config.Config, log *zap.Logger, m *metrics.Metrics) (*secrets, error) {
+	s := &secrets{log: log, metrics: m, rotated: make(chan struct{}, 1), happened: make(chan secretHappening, mostHappenings)}
+	k, err := managers.New(cfg.Secrets, manager.Options{Report: s.changed})
+	if err != nil {
+		return nil, err
+	}
+	s.Keeper = k
+	m.WatchSecrets(k.States)
+	return s, nil
+}
+
+// changed tells what happened to a secret. It keeps nobody waiting: the first use of a
+// version is told of by the request that uses it.
+func (s *secrets) changed(r manager.Report) {
+	fields := []zap.Field{zap.String("secret", r.Ref), zap.String("version", r.Version)}
+	switch {
+	case r.What == manager.Failed && r.Known:
+		s.log.Error("a secret cannot be fetched; the last known version stays in use", append(fields, zap.Error(r.Err))...)
+	case r.What == manager.Failed:
+		s.log.Error("a secret cannot be fetched, and no version of it is known", append(fields, zap.Error(r.Err))...)
+	case r.What == manager.FirstUse:
+		s.log.Info("a version of a secret is used for the first time", fields...)
+	default:
+		s.log.Info("a secret was "+r.What, fields...)
+	}
+	s.metrics.SecretChanged(r.What)
+	select {
+	case s.happened <- secretHappening{r, time.Now()}:
+	default:
+	}
+	if r.What == manager.Rotated || r.What == manager.Recovered {
+		select {
+		case s.rotated <- struct{}{}:
+		default: // it is told already
+		}
+	}
+}
+
+// noteAgain is how soon it is tried again to write down what happened.
+const noteAgain = 5 * time.Second
+
+// note writes down what happens to secrets, until ctx ends.
+func (s *secrets) note(ctx context.Context, up func() bool, to billing.EventLog) error {
+	process := ulid.Make().String()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case h := <-s.happened:
+			for !up() || to.WriteEvents(ctx, h.event(process)) != nil {
+				if !Wait(ctx, noteAgain) {
+					return nil
+				}
+			}
+		}
+	}
+}
+
+// event is what is written down: once for each process and version.
+func (h secretHappening) event(process string) billing.Event {
+	e := billing.Event{
+		Kind: billing.EventSecret, Object: h.Ref, Severity: billing.Info, At: h.at,
+		Data:    map[string]string{"what": h.What, "version": h.Version},
+		DedupID: strings.Join([]string{string(billing.EventSecret), process, h.What, h.Ref, h.Version}, ":"),
+	}
+	switch h.What {
+	case manager.Failed:
+		e.Severity, e.DedupID = billing.Warning, fmt.Sprint(e.DedupID, ":", h.at.UnixNano())
+		e.Text = fmt.Sprintf("The secret %s cannot be fetched (%s); what was fetched last stays in use.", h.Ref, manager.KindOf(h.Err))
+		e.Data["kind"] = string(manager.KindOf(h.Err))
+	case manager.Recovered:
+		e.DedupID = fmt.Sprint(e.DedupID, ":", h.at.UnixNano())
+		e.Text = fmt.Sprintf("The secret %s can be fetched again.", h.Ref)
+	case manager.FirstUse:
+		e.Text = fmt.Sprintf("The version %q of the secret %s was used for the first time.", h.Version, h.Ref)
+	default:
+		e.Text = fmt.Sprintf("The version %q of the secret %s was fetched.", h.Version, h.Ref)
+	}
+	return e
+}
+
+// stale is what a probe may read of secrets that cannot be fetched; "" where all
+// can. It names none.
+func (s *secrets) stale() string {
+	failing, all := 0, s.States()
+	var since time.Time
+	for _, st := range all {
+		if st.Err == nil {
+			continue
+		}
+		failing++
+		if since.IsZero() || st.Since.Before(since) {
+			since = st.Since
+		}
+	}
+	if failing == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d cannot be fetched since %s; what was fetched last is used", failing, len(all), since.UTC().Format(time.RFC3339))
+}

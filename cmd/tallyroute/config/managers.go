@@ -1,0 +1,126 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"tallyroute/providers/secret"
+)
+
+func (r *reader) checkSecrets(s Secrets) {
+	if s.Refresh < Duration(time.Second) || s.Refresh > Duration(time.Hour) {
+		r.fault("secrets.refresh", "want 1s to 1h")
+	}
+	r.checkVault(s.Vault)
+}
+
+func (r *reader) checkVault(v Vault) {
+	r.oneOf("secrets.vault.auth", v.Auth, "token", "approle", "kubernetes", "jwt")
+	switch {
+	case v.Address == "":
+		if v != (Vault{Auth: v.Auth}) {
+			r.fault("secrets.vault.address", "is needed, such as https://vault.example.com:8200")
+		}
+		return
+	case !isService(v.Address):
+		r.fault("secrets.vault.address", "want https://HOST:PORT; http is for a loopback address alone")
+	}
+	if v.Role == "" && v.Auth != "token" {
+		r.fault("secrets.vault.role", "is needed for auth: %s", v.Auth)
+	}
+	if v.Secret == "" && v.Auth != "kubernetes" {
+		r.fault("secrets.vault.secret", "is needed for auth: %s", v.Auth)
+	}
+	r.ownSecret("secrets.vault.secret", v.Secret)
+}
+
+// ownSecret refuses a login of a manager that a manager keeps.
+func (r *reader) ownSecret(path string, ref SecretRef) {
+	if _, managed := secret.Managed(string(ref)); managed {
+		r.fault(path, "want env:NAME or file:/path: it is what managers are logged in to with")
+	}
+}
+
+// isService reports the address of a service that secrets may be sent to.
+func isService(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		return false
+	}
+	loopback := u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
+	return u.Scheme == "https" || u.Scheme == "http" && loopback
+}
+
+// managedSink is a sink at a manager of secrets: SCHEME:PREFIX.
+func managedSink(name, at string) (s Sink, ok bool) {
+	scheme, prefix, found := strings.Cut(at, ":")
+	if !found || scheme == "kubernetes" || !slices.Contains(secret.Managers(), scheme) {
+		return Sink{}, false
+	}
+	return Sink{name, scheme, strings.Trim(prefix, "/")}, true
+}
+
+// Sink is where secrets of keys are delivered to: a line of sinks.
+type Sink struct {
+	Name string // by which keys refer to it
+	Kind string // file, webhook, kubernetes or the scheme of another manager of secrets
+	At   string // a directory, an address, a namespace or what places are below
+}
+
+var sinkName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// ParseSink reads NAME=file:/dir, NAME=https://host/path, NAME=kubernetes:NAMESPACE or, of
+// other managers, NAME=SCHEME:PREFIX.
+func ParseSink(text string) (s Sink, ok bool) {
+	name, at, found := strings.Cut(text, "=")
+	if !found || !sinkName.MatchString(name) {
+		return Sink{}, false
+	}
+	if dir, ok := strings.CutPrefix(at, "file:"); ok {
+		return Sink{name, "file", dir}, filepath.IsAbs(dir)
+	}
+	if namespace, ok := strings.CutPrefix(at, "kubernetes:"); ok {
+		return Sink{name, "kubernetes", namespace}, namespace == "" || sinkName.MatchString(namespace)
+	}
+	if s, ok := managedSink(name, at); ok {
+		return s, true
+	}
+	u, err := url.Parse(at)
+	if err != nil || u.Host == "" || u.User != nil {
+		return Sink{}, false
+	}
+	loopback := u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
+	return Sink{name, "webhook", at}, u.Scheme == "https" || (u.Scheme == "http" && loopback)
+}
+
+func (r *reader) checkSinks(cfg *Config) {
+	names := map[string]bool{}
+	for _, text := range cfg.Sinks {
+		s, ok := ParseSink(text)
+		switch {
+		case !ok:
+			r.fault("sinks", "want NAME=file:/DIRECTORY, NAME=https://HOST/PATH, NAME=kubernetes:NAMESPACE or NAME=vault:MOUNT/data/PATH")
+		case names[s.Name]:
+			r.fault("sinks", "has %s twice", s.Name)
+		case s.Kind == "webhook" && cfg.WebhookSecret == "":
+			r.fault("webhook_secret", "is needed for the sink %s, which is called by HTTP", s.Name)
+		}
+		names[s.Name] = true
+	}
+}
+
+// SinkNames are the names of the sinks.
+func (c *Config) SinkNames() []string {
+	names := make([]string, 0, len(c.Sinks))
+	for _, text := range c.Sinks {
+		if s, ok := ParseSink(text); ok {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}

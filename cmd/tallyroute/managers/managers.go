@@ -1,0 +1,109 @@
+// Package managers makes the clients of the services that keep secrets, as the
+// configuration describes them.
+package managers
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/kubernetes"
+	"tallyroute/providers/secret/manager"
+	"tallyroute/providers/secret/vault"
+)
+
+// New is a keeper of what the managers of the configuration have. It calls nobody yet.
+func New(c config.Secrets, o manager.Options) (*manager.Keeper, error) {
+	all, err := All(c)
+	if err != nil {
+		return nil, err
+	}
+	if o.Every = time.Duration(c.Refresh); o.Every == 0 {
+		o.Every = manager.Every
+	}
+	return manager.NewKeeper(all, o), nil
+}
+
+// All are the managers, by the schemes of references to what they keep.
+func All(c config.Secrets) (map[string]manager.Manager, error) {
+	all := map[string]manager.Manager{}
+	if os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
+		if cluster, err := kubernetes.InCluster(""); err == nil { // or this pod has no service account
+			all["kubernetes"] = cluster
+		}
+	}
+	if c.Vault.Address != "" {
+		v, err := openVault(c.Vault)
+		if err != nil {
+			return nil, fmt.Errorf("secrets.vault.ca_file: %w", err)
+		}
+		all["vault"] = v
+	}
+	return all, nil
+}
+
+// podToken is where a pod finds the token of its service account. Kubernetes lets every
+// user of the container read it.
+const podToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+func openVault(c config.Vault) (*vault.Vault, error) {
+	client, err := manager.NewClient(c.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return vault.New(vault.Options{
+		Address: c.Address, Namespace: c.Namespace, Method: c.Auth, Mount: c.AuthMount, Role: c.Role, Secret: login(c.Secret), Client: client,
+	}), nil
+}
+
+// login reads what we log in with, each time: it may have been replaced.
+func login(ref config.SecretRef) vault.Source {
+	return func(ctx context.Context) (secret.Value, error) {
+		if ref != "" {
+			return secret.Resolve(ctx, string(ref))
+		}
+		text, err := os.ReadFile(podToken)
+		if err != nil {
+			return secret.Value{}, err
+		}
+		return secret.Trimmed(podToken, string(text))
+	}
+}
+
+// Below is a manager all of whose places are below one.
+type Below struct {
+	Manager manager.Manager
+	At      string
+}
+
+// Write writes at a place below.
+func (b Below) Write(ctx context.Context, place, text string, about map[string]string) error {
+	at, err := b.place(place)
+	if err != nil {
+		return err
+	}
+	return b.Manager.Write(ctx, at, text, about)
+}
+
+// Delete deletes what is at a place below.
+func (b Below) Delete(ctx context.Context, place string) error {
+	at, err := b.place(place)
+	if err != nil {
+		return err
+	}
+	return b.Manager.Delete(ctx, at)
+}
+
+// place refuses to lead out of what it is below.
+func (b Below) place(place string) (string, error) {
+	for part := range strings.SplitSeq(place, "/") {
+		if part == "" || part == "." || part == ".." {
+			return "", fmt.Errorf("%q is no place of a secret", place)
+		}
+	}
+	return strings.TrimPrefix(b.At+"/"+place, "/"), nil
+}
