@@ -53,7 +53,7 @@ proof-faults: ## PostgreSQL fails with SQLSTATEs of every class at every stateme
 
 proof-races: ## Many clients at three routers use up one limit of about RACES (20000) requests, behind a pooler too; the ledger of leases in LEASE_RUNS (2000) random runs
 	RACES=$${RACES:-20000} POOLER=1 $(PROOF) -run '^TestRace' ./cmd/tallyroute
-	LEASE_RUNS=$${LEASE_RUNS:-2000} $(PROOF) -run '^TestInterleavings' ./billing/lease
+	LEASE_RUNS=$${LEASE_RUNS:-2000} LIMITS=1 $(PROOF) -run '^TestInterleavings|^TestSuitePostgres' ./billing/lease
 
 proof-crash: ## Kill the router CRASHES (1000) times under load and compare the ledger with the bill
 	CRASHES=$${CRASHES:-1000} $(PROOF) -run '^TestCrash' ./cmd/tallyroute

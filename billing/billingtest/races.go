@@ -17,7 +17,7 @@ func raceCases() map[string]func(w *world) {
 	return map[string]func(w *world){
 		"ExactlyAsManyAsFit": raceAdmits,
 		"ManyLimitsAtOnce":   raceManyLimits,
-		"NeverMoreThanLimit": func(w *world) { raceRandom(w, 12, w.Store) },
+		"NeverMoreThanLimit": func(w *world) { raceRandom(w, 6, w.Store) },
 		"ManyKeysOneTeam":    raceSharedOwners,
 		"SettleOnce":         raceSettle,
 		"SweepAndSettle":     raceSweep,

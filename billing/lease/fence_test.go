@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,8 +48,8 @@ func (h *hooked) Post(ctx context.Context, p billing.Posting) (billing.Posted, e
 
 // alone is a ledger with a key of 1000 tokens, in a time of its own.
 func alone(t *testing.T, test func(w *walk, n *node, h *hooked)) {
+	path := NewSQLite(t)
 	synctest.Test(t, func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "ledger.db")
 		store, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest"
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/journal"
 	"tallyroute/billing/lease"
 	"tallyroute/billing/postgres"
@@ -24,20 +25,23 @@ func TestSuiteSQLite(t *testing.T) {
 	billingtest.RunLeased(t, func(t *testing.T, zone *time.Location) billing.Store { return leased(t, openSQLite(t, zone), zone) })
 }
 
+// TestSuitePostgres runs the cases with every kind of limit if $LIMITS is set;
+// that they hold of any is proved above.
 func TestSuitePostgres(t *testing.T) {
-	billingtest.RunLeased(t, func(t *testing.T, zone *time.Location) billing.Store { return leased(t, openPostgres(t, zone), zone) })
+	run := billingtest.RunLeasedAsWritten
+	if prove.Size(t, "LIMITS", 0) > 0 {
+		run = billingtest.RunLeased
+	}
+	run(t, func(t *testing.T, zone *time.Location) billing.Store { return leased(t, openPostgres(t, zone), zone) })
 }
 
 func openSQLite(t *testing.T, zone *time.Location) billing.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), t.TempDir()+"/ledger.db", sqlite.Options{Reporting: zone})
+	s, err := sqlite.Open(t.Context(), lease.NewSQLite(t), sqlite.Options{Reporting: zone})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	if _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	return s.Contracts()
 }
 

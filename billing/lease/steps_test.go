@@ -29,8 +29,9 @@ import (
 // $LEASE_RUNS is how many runs, $LEASE_SEED the first of them.
 func TestInterleavingsObeyTheLaws(t *testing.T) {
 	interleavings(t, prove.Size(t, "LEASE_RUNS", 9), func(t *testing.T, seed uint64) {
+		path := NewSQLite(t)
 		synctest.Test(t, func(t *testing.T) {
-			store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"), sqlite.Options{})
+			store, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,6 +56,24 @@ func TestInterleavingsOnPostgresObeyTheLaws(t *testing.T) {
 			checks: 10,
 		})
 	})
+}
+
+// migratedSQLite is a file with the schema.
+var migratedSQLite prove.Template
+
+// NewSQLite is the path of a new file with the schema.
+func NewSQLite(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	migratedSQLite.Copy(t, path, func(path string) error {
+		s, err := sqlite.Open(context.Background(), path, sqlite.Options{})
+		if err != nil {
+			return err
+		}
+		_, err = s.Migrate(context.Background())
+		return errors.Join(err, s.Close())
+	})
+	return path
 }
 
 // interleavings is a number of random runs.

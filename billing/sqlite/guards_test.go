@@ -16,7 +16,7 @@ import (
 // fresh is a store in a file of its own, with one key.
 func fresh(t *testing.T, budgets ...billing.Budget) (*Store, *billing.Key) {
 	t.Helper()
-	s := open(t, filepath.Join(t.TempDir(), "tallyroute.db"), Options{})
+	s := openNew(t, Options{})
 	return s, newKey(t, s, "key_1", budgets...)
 }
 

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -31,7 +30,7 @@ func TestOnlyTheDataOfARowRejectIt(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, filepath.Join(t.TempDir(), "tallyroute.db"), Options{})
+			s := openNew(t, Options{})
 			p, err := s.EnsureProject(t.Context(), billing.Project{Team: "web", Name: "shop", CostCenter: "cc", Environment: "prod"})
 			if err != nil {
 				t.Fatal(err)

@@ -1,19 +1,40 @@
 package sqlite
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest"
+	"tallyroute/billing/billingtest/prove"
 )
 
 func TestStore(t *testing.T) {
 	billingtest.Run(t, func(t *testing.T, reporting *time.Location) billing.Store {
 		o := Options{Reporting: reporting, Overrun: billing.DefaultOverrunLimit()}
-		return open(t, filepath.Join(t.TempDir(), "tallyroute.db"), o).Contracts()
+		return openNew(t, o).Contracts()
 	})
+}
+
+// migrated is a file with the schema.
+var migrated prove.Template
+
+// openNew opens a store in a file of its own.
+func openNew(t testing.TB, o Options) *Store {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tallyroute.db")
+	migrated.Copy(t, path, func(path string) error {
+		s, err := Open(context.Background(), path, Options{})
+		if err != nil {
+			return err
+		}
+		_, err = s.Migrate(context.Background())
+		return errors.Join(err, s.Close())
+	})
+	return open(t, path, o)
 }
 
 // open opens a migrated store.

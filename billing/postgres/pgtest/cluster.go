@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -134,7 +135,11 @@ func start(settings []string) (*Cluster, error) {
 
 // prepare makes the folder and the files of the cluster.
 func (c *Cluster) prepare() error {
-	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()))
+	base := prove.Memory()
+	if slices.Contains(c.settings, "fsync=on") {
+		base = "" // the disk is what is measured
+	}
+	dir, err := os.MkdirTemp(base, fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()))
 	if err != nil {
 		return err
 	}

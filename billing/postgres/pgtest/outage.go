@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing/billingtest/prove"
 )
 
 // folderPrefix begins the name of every cluster's folder; the process id of
@@ -80,6 +82,10 @@ func (c *Cluster) signal(s syscall.Signal) {
 // could.
 func sweepAbandoned() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*")) // the pattern is well formed
+	if memory := prove.Memory(); memory != "" {
+		more, _ := filepath.Glob(filepath.Join(memory, folderPrefix+"*"))
+		dirs = append(dirs, more...)
+	}
 	for _, dir := range dirs {
 		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), folderPrefix), "-")
 		pid, err := strconv.Atoi(owner)

@@ -1,0 +1,33 @@
+package prove
+
+import (
+	"os"
+	"sync"
+	"testing"
+)
+
+// Template is the content of a file that takes long to make. It is made once,
+// and copied for each test.
+type Template struct {
+	once    sync.Once
+	content []byte
+	err     error
+}
+
+// Copy writes the content to path. The first time fill makes it there, in a file
+// that it has closed when it returns.
+func (m *Template) Copy(t testing.TB, path string, fill func(path string) error) {
+	t.Helper()
+	m.once.Do(func() {
+		made := path + ".template"
+		if m.err = fill(made); m.err == nil {
+			m.content, m.err = os.ReadFile(made) //nolint:gosec // a file of the tests
+		}
+	})
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	if err := os.WriteFile(path, m.content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
