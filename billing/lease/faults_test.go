@@ -34,7 +34,7 @@ var sqlStates = []string{
 // how many of the codes each statement fails with.
 func TestFaultsOfTheDatabaseLoseAndDoubleNothing(t *testing.T) {
 	t.Parallel()
-	most := prove.Size(t, "FAULTS", 3)
+	most := prove.Size(t, "FAULTS", 2)
 	r := newFaultRig(t)
 	r.traffic("", partitions) // connections are made
 	r.proxy.Set(pgtest.Fault{})
@@ -91,7 +91,7 @@ type faultRig struct {
 }
 
 func newFaultRig(t *testing.T) *faultRig {
-	dsn := pgtest.Copy(t, migrate)
+	dsn := pgtest.Copy(t, lease.MigratePostgres)
 	r := &faultRig{t: t, proxy: pgtest.NewFaulty(t, dsn), near: connect(t, dsn, patient), now: time.Now().UTC()}
 	r.far = connect(t, r.proxy.DSN, patient)
 	p, err := r.near.EnsureProject(t.Context(), billing.Project{Team: "web", Name: "shop", CostCenter: "cc", Environment: "prod"})

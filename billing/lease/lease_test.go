@@ -49,17 +49,7 @@ func openPostgres(t *testing.T, zone *time.Location) billing.Store {
 	t.Helper()
 	o := patient
 	o.Reporting = zone
-	return connect(t, pgtest.Copy(t, migrate), o)
-}
-
-func migrate(dsn string) error {
-	s, err := postgres.Open(context.Background(), dsn, patient)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, err = s.Migrate(context.Background())
-	return err
+	return connect(t, pgtest.Copy(t, lease.MigratePostgres), o)
 }
 
 func connect(t *testing.T, dsn string, o postgres.Options) billing.Store {

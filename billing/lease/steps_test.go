@@ -45,8 +45,7 @@ func TestInterleavingsObeyTheLaws(t *testing.T) {
 // made to pass, and so with leases that last for moments.
 func TestInterleavingsOnPostgresObeyTheLaws(t *testing.T) {
 	interleavings(t, max(3, prove.Size(t, "LEASE_RUNS", 3)/20), func(t *testing.T, seed uint64) {
-		patient := postgres.Options{Acquire: time.Minute, Statement: time.Minute, Lock: time.Minute}
-		store, err := postgres.Open(t.Context(), pgtest.DSN(t), patient)
+		store, err := postgres.Open(t.Context(), pgtest.Copy(t, MigratePostgres), patient)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,6 +73,20 @@ func NewSQLite(t *testing.T) string {
 		return errors.Join(err, s.Close())
 	})
 	return path
+}
+
+// patient waits for as long as a crowded machine may take.
+var patient = postgres.Options{Acquire: time.Minute, Statement: time.Minute, Lock: time.Minute}
+
+// MigratePostgres makes the schema in a database.
+func MigratePostgres(dsn string) error {
+	s, err := postgres.Open(context.Background(), dsn, patient)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = s.Migrate(context.Background())
+	return err
 }
 
 // interleavings is a number of random runs.

@@ -28,7 +28,7 @@ func TestCrashesLoseNothingAndBookNothingTwice(t *testing.T) {
 	for store, open := range proofStores {
 		t.Run(store, func(t *testing.T) {
 			database, look := open(t)
-			crash(t, database, look, max(1, prove.Size(t, "CRASHES", 20)/len(proofStores)))
+			crash(t, database, look, max(1, prove.Size(t, "CRASHES", 12)/len(proofStores)))
 		})
 	}
 }

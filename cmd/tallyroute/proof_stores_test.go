@@ -113,15 +113,19 @@ func pooled(t *testing.T) (string, func() rowsOf) {
 	return through(dsn), func() rowsOf { return pgtest.Connect(t, dsn) }
 }
 
-// onEachStore runs a proof on each database and with each kind of limit, and, if $POOLER
-// is set, on one behind a pooler.
+// onEachStore runs a proof on each database and with each kind of limit if $LIMITS is
+// set, else with both, and, if $POOLER is set, on one behind a pooler.
 func onEachStore(t *testing.T, proof func(t *testing.T, database string, look func() rowsOf, limited func(tokens int64) []string)) {
 	stores := maps.Clone(proofStores)
 	if prove.Size(t, "POOLER", 0) > 0 {
 		stores["Pooled"] = pooled
 	}
 	for store, open := range stores {
-		for by, limited := range limitKinds {
+		kinds := limitKinds
+		if prove.Size(t, "LIMITS", 0) == 0 {
+			kinds = map[string]func(int64) []string{"Both": limitKinds["Both"]}
+		}
+		for by, limited := range kinds {
 			t.Run(store+"/"+by, func(t *testing.T) {
 				database, look := open(t)
 				proof(t, database, look, limited)
