@@ -33,6 +33,7 @@ type grammar struct {
 	Integrity  integrityCommand  `cmd:"" help:"Prove that the ledger adds up."`
 	Principals principalsCommand `cmd:"" help:"Users and service accounts that administer by REST, their roles and tokens."`
 	Audit      auditCommand      `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
+	Access     accessCommand     `cmd:"" help:"The record of access: who used which key, from where and when."`
 	Events     eventsCommand     `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
 	Replicas   replicasCommand   `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
 	Setup      configCommand     `cmd:"" name:"config" help:"Check and print the configuration."`

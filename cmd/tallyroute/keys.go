@@ -34,6 +34,8 @@ type keysCommand struct {
 	Enable   keysEnable   `cmd:"" help:"Let a key go on that was disabled, or stopped for its overrun."`
 	Revoke   keysRevoke   `cmd:"" help:"End a key for good."`
 	Archive  keysArchive  `cmd:"" help:"End a key for good and destroy its secrets; what it spent stays."`
+	Shared   keysShared   `cmd:"" help:"List keys that several workloads use at once, and propose a split."`
+	Rights   keysRights   `cmd:"" help:"Compare what keys may do with what they did in 90 days."`
 	Scan     keysScan     `cmd:"" help:"Find keys of ours in files and git histories."`
 	Drill    keysDrill    `cmd:"" help:"Rehearse issue, use, rotation and revocation on a key that is made for it, and print how long each took."`
 }

@@ -187,6 +187,7 @@ var bodies = map[string]string{
 	"forgetReplica":  `{}`,
 	"bookReject":     `{}`,
 	"checkIntegrity": `{"quick":true}`,
+	"eraseAccess":    `{"key_id":"key_none","address":"10.0.0.1","until":"2026-11-01","reason":"r"}`,
 
 	"createPrincipal":  `{"name":"ci","kind":"service","email":"ci@example.com"}`,
 	"disablePrincipal": `{"reason":"r"}`,
@@ -310,6 +311,10 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	if got := ask("POST", "/keys/"+key+"/policy/try", `{"endpoint":"embeddings"}`); got.v["rule"] != "key.endpoints" {
 		t.Errorf("tried: %s", got.text)
 	}
+	ask("GET", "/access?limit=1&since=2026-11-01&address=10.0.0.1", "")
+	ask("POST", "/access/erase", `{"address":"10.0.0.1"}`)
+	ask("GET", "/shared-keys?key_id="+key, "")
+	ask("GET", "/key-rights?limit=1", "")
 	ask("POST", "/keys/"+key+"/revoke", `{"reason":"lost"}`)
 	ask("POST", "/keys/revoke", `{"secret":"`+secret+`","reason":"leaked"}`)
 	ask("POST", "/keys/"+key+"/archive", "")
