@@ -32,8 +32,8 @@ func choices(x providers.Exchange) int64 {
 }
 
 // stream ends properly with [DONE], or without it when every choice has a finish
-// reason. Nothing is read behind [DONE], nor behind the usage that follows the
-// last finish reason.
+// reason. Behind [DONE], and behind the usage that follows the last finish reason,
+// nothing is waited for; but a usage that has come with it counts, too.
 type stream struct {
 	events   *sse.Reader
 	body     io.Closer
@@ -42,7 +42,7 @@ type stream struct {
 	usage    bool     // the chunk that has nothing but usage came
 	said     bool     // there was something that counts
 	single   bool     // one choice was asked for
-	closed   bool     // [DONE] came, behind a reason that was made up
+	closed   bool     // [DONE] came
 	end      error
 
 	ahead      []byte // what came before the answer had an id
@@ -55,11 +55,11 @@ var _ chat.Stream = (*stream)(nil)
 // Next is the next chunk.
 func (s *stream) Next() (chat.Chunk, error) {
 	for s.end == nil {
+		next := s.next
 		if s.usage && s.open <= 0 || s.closed {
-			s.end = io.EOF
-			break
+			next = s.behind
 		}
-		c, err := s.next()
+		c, err := next()
 		if err == nil && c.Data == nil {
 			continue
 		}
@@ -73,6 +73,30 @@ func (s *stream) Next() (chat.Chunk, error) {
 
 // Told is what was told of the usage so far.
 func (s *stream) Told() chat.Told { return s.told }
+
+// behind is a usage that came together with the end of the stream, and tells more than
+// what was told before.
+func (s *stream) behind() (chat.Chunk, error) {
+	for s.events.Waiting() {
+		ev, err := s.events.Next()
+		if err != nil {
+			break
+		}
+		data := oneLine(bytes.TrimSpace(ev.Data))
+		if c, err := chat.ParseChunk(data); err == nil && c.UsageOnly && tokens(c.Usage) > tokens(s.told.Usage) {
+			c.Data, c.Odd = s.normaliser.answer(data, c.Usage), false
+			return c, nil
+		}
+	}
+	return chat.Chunk{}, io.EOF
+}
+
+func tokens(u *chat.Usage) int64 {
+	if u == nil {
+		return -1
+	}
+	return u.Input + u.CacheRead + u.CacheWrite + u.Output
+}
 
 // next reads one event. A chunk without data is one to pass over.
 func (s *stream) next() (chat.Chunk, error) {
@@ -169,15 +193,15 @@ func (s *stream) done() (chat.Chunk, error) {
 	if s.said {
 		data = s.normaliser.ending()
 	}
+	s.closed = true
 	if data == nil {
-		return chat.Chunk{}, io.EOF
+		return chat.Chunk{}, nil
 	}
 	s.open = 0
 	c, err := chat.ParseChunk(data)
 	if err != nil {
 		return chat.Chunk{}, fault(err)
 	}
-	s.closed = true
 	return c, nil
 }
 

@@ -84,6 +84,12 @@ func (r *Reader) Next() (Event, error) {
 	}
 }
 
+// Waiting reports an event that has come as a whole, so that Next need not wait for it.
+func (r *Reader) Waiting() bool {
+	b := bytes.TrimLeft(r.buf[r.pos:r.end], "\r\n")
+	return bytes.HasPrefix(b, []byte("data:")) && (bytes.Contains(b, []byte("\n\n")) || bytes.Contains(b, []byte("\n\r\n")))
+}
+
 func (r *Reader) event() Event { return Event{Name: some(r.name), Data: r.data, ID: some(r.id)} }
 
 func some(b []byte) []byte {
