@@ -88,6 +88,11 @@ type Key struct {
 	// Secret is by which of its secrets the key was found, if by one.
 	Secret SecretState
 
+	// EndUser is for whom its requests are, whatever they say, and Allotment what they may
+	// use besides its budgets: both of a temporary key only.
+	EndUser   string
+	Allotment *Allotment
+
 	// Once names the request that makes the key. Stores write it and do not read it back.
 	Once Once
 }
@@ -151,6 +156,8 @@ func (k *Key) Holder(b Budget) string {
 		return fmt.Sprintf("team %q", k.Team)
 	case ScopeOrg:
 		return "the organisation"
+	case ScopeTemporary:
+		return "this temporary key"
 	}
 	return string(b.Scope)
 }
@@ -213,12 +220,12 @@ func (k *Key) NeedsPrice() bool {
 
 // BoundInMoney says whether a budget in money binds the key.
 func (k *Key) BoundInMoney() bool {
-	return slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil })
+	return k.Allotment != nil && k.Allotment.Money != nil || slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil })
 }
 
 // Bounded says whether a budget of any kind binds the key.
 func (k *Key) Bounded() bool {
-	return slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil || b.Tokens != nil })
+	return k.Allotment != nil || slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil || b.Tokens != nil })
 }
 
 // Lines are the budgets that bind the key, in the windows that an instant falls in.

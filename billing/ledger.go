@@ -27,6 +27,8 @@ type Hold struct {
 	// Overrun and EnabledAt are the key's, as it was read.
 	Overrun   Amount
 	EnabledAt time.Time
+	// Allotment is that of the temporary key with which the request came; nil is none.
+	Allotment *Allotment
 }
 
 // HoldLine is one budget, in the window that the request falls in.
@@ -68,6 +70,7 @@ type Store struct {
 	IntegrityChecker
 	Rejects
 	Claims
+	Allotments
 	Database
 }
 
@@ -97,6 +100,7 @@ func (s Store) With(by any) Store {
 	replace(&s.IntegrityChecker, by)
 	replace(&s.Rejects, by)
 	replace(&s.Claims, by)
+	replace(&s.Allotments, by)
 	replace(&s.Database, by)
 	return s
 }

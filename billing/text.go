@@ -51,6 +51,10 @@ func CleanTexts(list []string) []string {
 	return out
 }
 
+// OwnTags is how the tags begin that the router gives to rows itself. Clients and
+// operators cannot set them.
+const OwnTags = "tallyroute."
+
 // CleanTags is empty, not nil, if there is nothing.
 func CleanTags(tags map[string]string) map[string]string {
 	out := make(map[string]string, len(tags))

@@ -109,7 +109,7 @@ func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, e
 		return nil, ErrUnknownKey
 	}
 	if snap == nil || now.UnixNano() >= snap.retry.Load() {
-		fresh, err := v.confirm(ctx, hash, now, snap)
+		fresh, err := v.confirm(ctx, s, hash, now, snap)
 		if err == nil && fresh.age(now) >= v.o.Life {
 			return v.Refresh(ctx, s, now) // it was asked for long before us
 		}
@@ -171,7 +171,7 @@ func (v *Verifier) Refresh(ctx context.Context, s Secret, now time.Time) (*Key, 
 		return nil, err
 	}
 	v.loads.Forget(string(hash[:])) // a load under way may have read too early
-	snap, err := v.load(ctx, hash, now)
+	snap, err := v.load(ctx, s, hash, now)
 	if err != nil {
 		return nil, err
 	}
@@ -182,9 +182,9 @@ var errSlow = fmt.Errorf("%w: it does not answer in time", ErrUnavailable)
 
 // confirm is load, with patience where there is a snapshot to go by. The query
 // goes on when nobody waits for it any more.
-func (v *Verifier) confirm(ctx context.Context, hash [32]byte, now time.Time, snap *snapshot) (*snapshot, error) {
+func (v *Verifier) confirm(ctx context.Context, s Secret, hash [32]byte, now time.Time, snap *snapshot) (*snapshot, error) {
 	if snap == nil {
-		return v.load(ctx, hash, now)
+		return v.load(ctx, s, hash, now)
 	}
 	patience := v.o.Patience
 	if snap.slow.Load() {
@@ -192,7 +192,7 @@ func (v *Verifier) confirm(ctx context.Context, hash [32]byte, now time.Time, sn
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, patience, errSlow)
 	defer cancel()
-	fresh, err := v.load(waiting, hash, now)
+	fresh, err := v.load(waiting, s, hash, now)
 	if err != nil && ctx.Err() == nil && errors.Is(err, errSlow) {
 		snap.slow.Store(true)
 	}
@@ -233,8 +233,26 @@ func (v *Verifier) Until(now time.Time) (until time.Time) {
 	return until
 }
 
+// look asks the store for the key.
+func (v *Verifier) look(ctx context.Context, s Secret, hash [32]byte) (Key, error) {
+	if s.stands == nil || s.stands.key == "" {
+		return v.keys.KeyByHash(ctx, hash)
+	}
+	found, err := v.keys.ListKeys(ctx, KeyFilter{ID: s.stands.key, Limit: 1})
+	if err == nil && len(found) == 0 {
+		err = ErrUnknownKey
+	}
+	if err != nil {
+		return Key{}, err
+	}
+	return found[0], nil
+}
+
 // hash is under what s is looked up. Admin tokens are not keys.
 func (v *Verifier) hash(s Secret) ([32]byte, error) {
+	if s.stands != nil {
+		return s.stands.hash, nil
+	}
 	switch s.Environment() {
 	case "":
 		return [32]byte{}, ErrMalformedKey
@@ -252,12 +270,12 @@ func (v *Verifier) remembered(hash [32]byte) *snapshot {
 
 // load reads the key and remembers it. Those who ask for the same key meanwhile
 // share one query, which goes on when one of them gives up.
-func (v *Verifier) load(ctx context.Context, hash [32]byte, now time.Time) (*snapshot, error) {
+func (v *Verifier) load(ctx context.Context, s Secret, hash [32]byte, now time.Time) (*snapshot, error) {
 	loaded := v.loads.DoChan(string(hash[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
 		began := time.Now()
-		key, err := v.keys.KeyByHash(ctx, hash)
+		key, err := v.look(ctx, s, hash)
 		switch {
 		case errors.Is(err, ErrUnknownKey):
 			v.forget(hash, now)

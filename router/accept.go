@@ -163,6 +163,9 @@ func (a accepted) session() string {
 	return cmp.Or(a.in.Session, billing.CleanSession(a.request.Session()))
 }
 
+// endUser is for whom the request is, as its key or its client says.
+func (a accepted) endUser() string { return cmp.Or(a.key.EndUser, a.request.EndUser()) }
+
 // holder is the key beside an error, where its holder may be told that it is one.
 func holder(key *billing.Key, err error) *billing.Key {
 	if errors.Is(err, billing.ErrAddress) {
@@ -204,6 +207,7 @@ func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
 	if err != nil {
 		return nil, refused(key, err)
 	}
+	key = c.Temporary.Narrow(key)
 	if err := r.enter(key, c); err != nil {
 		return holder(key, err), refused(key, err)
 	}
@@ -217,6 +221,7 @@ func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
 func (r *Router) renew(ctx context.Context, a accepted) (accepted, error) {
 	var err error
 	if a.key, err = r.Verifier.Refresh(ctx, a.in.Caller.Secret, a.in.Caller.At); err == nil {
+		a.key = a.in.Caller.Temporary.Narrow(a.key)
 		err = r.enter(a.key, a.in.Caller)
 	}
 	if err == nil {
@@ -241,7 +246,7 @@ func (r *Router) ask(a accepted) error {
 	return r.denied(a.key, a.key.Rights.Ask(&policy.Request{
 		Entry: a.in.Caller.entry(), Model: a.request.Model(), Features: features(a.request, a.native), MaxOutput: a.request.MaxOutput(),
 		Choices: a.request.N(), BodyBytes: bodyBytes(a), Tags: tags(a.key.Tags, a.in.Tags),
-		EndUser: a.request.EndUser(), Session: a.session(),
+		EndUser: a.endUser(), Session: a.session(),
 	}), a.in.Caller)
 }
 

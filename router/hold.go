@@ -85,7 +85,7 @@ func measure(p planned, most int, facts billing.Spend) *meter.Meter {
 		Request: a.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)], Money: a.key.BoundInMoney(),
 		Row: billing.Spend{
 			OccurredAt: a.in.Caller.At, Kind: billing.KindUsage, RequestID: a.in.RequestID, Owner: a.key.Owner(),
-			EndUser: a.request.EndUser(), Tags: tags(a.key.Tags, a.in.Tags), RequestedModel: a.request.Model(),
+			EndUser: a.endUser(), Tags: tags(a.key.Tags, a.in.Tags), RequestedModel: a.request.Model(),
 			Streamed: a.request.Stream(), Status: billing.StatusOK,
 			Session: facts.Session, BytesIn: facts.BytesIn, Fingerprint: facts.Fingerprint, Prefixes: facts.Prefixes,
 		},
@@ -103,7 +103,7 @@ func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter) (held, 
 		ID: in.RequestID, KeyID: key.ID, KeyVersion: key.Version, Lines: lines,
 		Tokens: most.Tokens, Money: most.Money, HeadroomTokens: most.HeadroomTokens, HeadroomMoney: most.HeadroomMoney,
 		ExpiresAt: in.Caller.At.Add(r.o.RequestTimeout + holdGrace), IfLost: m.Lost(p.try[0], 1),
-		Overrun: key.Overrun, EnabledAt: key.EnabledAt, Provisional: p.lowers,
+		Overrun: key.Overrun, EnabledAt: key.EnabledAt, Provisional: p.lowers, Allotment: key.Allotment,
 	}
 	balances, err := r.holds.take(ctx, hold, in.Caller.At)
 	if quota := (*billing.QuotaError)(nil); errors.As(err, &quota) {

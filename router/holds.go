@@ -17,6 +17,7 @@ import (
 // Should the process die meanwhile, the hold is still in the database and is swept.
 type holds struct {
 	ledger   Ledger
+	allotted Allotments // nil: no temporary key has any
 	observer Observer
 	patience time.Duration
 	pending  sync.WaitGroup
@@ -35,8 +36,8 @@ const (
 	refusals = 5
 )
 
-func newHolds(l Ledger, o Observer, opts Options) *holds {
-	return &holds{ledger: l, observer: o, patience: opts.SettleTimeout, closing: make(chan struct{})}
+func newHolds(p Parts, opts Options) *holds {
+	return &holds{ledger: p.Ledger, allotted: p.Allotments, observer: p.Observer, patience: opts.SettleTimeout, closing: make(chan struct{})}
 }
 
 // Held is what is held for requests under way.
@@ -57,17 +58,48 @@ func (h *holds) add(n, tokens int64, money billing.Money) {
 
 // take takes a hold.
 func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]billing.Balance, error) {
-	balances, err := h.ledger.Reserve(ctx, hold, now)
-	if err == nil {
-		h.add(1, hold.Tokens, hold.Money)
+	most := billing.Amount{Tokens: hold.Tokens, Money: hold.Money}
+	headroom := billing.Amount{Tokens: hold.HeadroomTokens, Money: hold.HeadroomMoney}
+	if err := h.allot(ctx, hold, most, headroom); err != nil {
+		return nil, err
 	}
-	return balances, err
+	balances, err := h.ledger.Reserve(ctx, hold, now)
+	if err != nil {
+		h.giveBack(ctx, hold, billing.Amount{})
+		return nil, err
+	}
+	h.add(1, hold.Tokens, hold.Money)
+	return balances, nil
+}
+
+// allot takes more of what the temporary key of a hold may use, if it is one of such a key.
+func (h *holds) allot(ctx context.Context, hold billing.Hold, more, headroom billing.Amount) error {
+	if hold.Allotment == nil {
+		return nil
+	}
+	return h.allotted.TakeAllotted(ctx, hold.Allotment, more, headroom)
+}
+
+// giveBack is the end of allot, when it is known what was used. Where the database does not
+// take it, the temporary key has as much less until its end.
+func (h *holds) giveBack(ctx context.Context, hold billing.Hold, used billing.Amount) {
+	back := billing.Amount{Tokens: hold.Tokens, Money: hold.Money}.Minus(used)
+	if hold.Allotment == nil || back == (billing.Amount{}) {
+		return
+	}
+	_ = h.within(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		return h.allotted.GiveAllotted(ctx, hold.Allotment.ID, back)
+	})
 }
 
 // grow makes a hold larger, before another attempt, and says what is booked if
 // nothing else is heard of the request.
 func (h *holds) grow(ctx context.Context, hold billing.Hold, more billing.Amount, lost []billing.Spend) (billing.Hold, error) {
+	if err := h.allot(ctx, hold, more, billing.Amount{}); err != nil {
+		return hold, err
+	}
 	if err := h.ledger.Retry(ctx, hold.ID, more, lost); err != nil {
+		h.giveBack(ctx, billing.Hold{Allotment: hold.Allotment, Tokens: more.Tokens, Money: more.Money}, billing.Amount{})
 		return hold, err
 	}
 	h.tokens.Add(more.Tokens)
@@ -79,6 +111,7 @@ func (h *holds) grow(ctx context.Context, hold billing.Hold, more billing.Amount
 // settle ends a hold by rows, at once or later. The balances are nil when it is later.
 // It does not end with ctx: a client that hangs up still pays.
 func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Spend) []billing.Balance {
+	h.giveBack(ctx, hold, billing.Sum(rows))
 	st := billing.Settlement{HoldID: hold.ID, Attempts: rows}
 	var balances []billing.Balance
 	settled := h.end(ctx, hold, func(ctx context.Context) error {
@@ -98,6 +131,7 @@ func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Sp
 
 // release gives a hold back, at once or later.
 func (h *holds) release(ctx context.Context, hold billing.Hold) {
+	h.giveBack(ctx, hold, billing.Amount{})
 	h.end(ctx, hold, func(ctx context.Context) error { return h.ledger.Release(ctx, hold.ID) })
 }
 

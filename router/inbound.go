@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/ephemeral"
 	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -15,9 +16,11 @@ import (
 // Caller is who asks, from where and when.
 type Caller struct {
 	Secret billing.Secret
-	From   netip.Addr
-	Agent  string // as the client calls itself
-	At     time.Time
+	// Temporary is the temporary key that stands for the secret; nil where it came itself.
+	Temporary *ephemeral.Opened
+	From      netip.Addr
+	Agent     string // as the client calls itself
+	At        time.Time
 	// Endpoint is what is called. Origin and Referer are those of a browser's page.
 	Endpoint        policy.Endpoint
 	Origin, Referer string

@@ -32,6 +32,13 @@ type Parts struct {
 	Background  *limit.Calls      // nil finishes no call without its client
 	Fingerprint Fingerprint       // nil makes none
 	Denials     Denials           // nil counts none
+	Allotments  Allotments        // of temporary keys; nil: none has any
+}
+
+// Allotments is what temporary keys may use; see billing.Allotments.
+type Allotments interface {
+	TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) error
+	GiveAllotted(ctx context.Context, id string, back billing.Amount) error
 }
 
 // Denials counts what policies have refused, by their rules.

@@ -62,6 +62,18 @@ func (r *Router) Self(ctx context.Context, c Caller) (*billing.Key, []billing.Ba
 	return key, balances, inTime(ctx, err)
 }
 
+// Exchange is the key of a caller who wants a temporary one made with it, which counts
+// as a request.
+func (r *Router) Exchange(ctx context.Context, c Caller) (*billing.Key, error) {
+	ctx, cancel := r.soon(ctx)
+	defer cancel()
+	key, err := r.verify(ctx, c)
+	if err == nil {
+		_, err = r.throttle(nil, key.ID, asked{"requests", key.RequestsPerMinute, 1}, c.At)
+	}
+	return key, inTime(ctx, err)
+}
+
 // Events lists the newest rows that the key itself has caused; those of one
 // request where requestID is not empty.
 func (r *Router) Events(ctx context.Context, c Caller, requestID string) (*billing.Key, []billing.Spend, error) {

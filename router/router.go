@@ -82,7 +82,7 @@ func New(p Parts, o Options) *Router {
 		p.Background = limit.NewCalls(0, 0)
 	}
 	return &Router{
-		Parts: p, o: o, holds: newHolds(p.Ledger, p.Observer, o), calibration: tokens.NewCalibration(),
+		Parts: p, o: o, holds: newHolds(p, o), calibration: tokens.NewCalibration(),
 		strangers: newStrangers(), seed: maphash.MakeSeed(),
 	}
 }

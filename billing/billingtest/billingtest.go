@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{name: "Reports", cases: reportCases()},
 		{name: "Periods", cases: bookCases()},
 		{name: "Claims", cases: replayCases()},
+		{name: "Allotments", cases: allotmentCases()},
 		{name: "Races", cases: raceCases(), anyLimit: true},
 		{name: "Random", cases: randomCases(), anyLimit: true},
 		{name: "Overruns", cases: overrunCases()},

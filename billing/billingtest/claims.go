@@ -3,6 +3,8 @@ package billingtest
 import (
 	"bytes"
 	"context"
+	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -136,4 +138,102 @@ func replaySwept(w *world) {
 		w.Errorf("%d were removed, want the two that nobody answered", n)
 	}
 	w.wantFound(claimOf("key_1", "c", "req_d"), w.now, "req_c", billing.ClaimAnswered, "x")
+}
+
+func allotmentCases() map[string]func(w *world) {
+	return map[string]func(w *world){
+		"TakenUntilUsedUp":  allotmentUsedUp,
+		"ManyAtOnce":        allotmentMany,
+		"OverdrawnIsShown":  allotmentOverdrawn,
+		"EndedIsNobodys":    allotmentEnded,
+		"HeadroomStaysFree": allotmentHeadroom,
+	}
+}
+
+// allot begins an allotment of so many tokens, without a limit in money where usd is nil.
+func (w *world) allot(id string, tokens int64, usd *billing.Money) *billing.Allotment {
+	w.Helper()
+	a := &billing.Allotment{ID: id, KeyID: "key_1", Tokens: &tokens, Money: usd, Until: w.now.Add(time.Hour)}
+	w.must(w.Allot(w.Context(), *a))
+	w.must(w.Allot(w.Context(), *a)) // the answer to the first call may have been lost
+	return a
+}
+
+func (w *world) takeAllotted(a *billing.Allotment, tokens int64, usd billing.Money) error {
+	return w.TakeAllotted(w.Context(), a, billing.Amount{Tokens: tokens, Money: usd}, billing.Amount{})
+}
+
+// wantTooMuch wants a refusal that says how much is used.
+func (w *world) wantTooMuch(err error, used billing.Amount) {
+	w.Helper()
+	var quota *billing.QuotaError
+	if !errors.As(err, &quota) {
+		w.Fatalf("got %v, want a *billing.QuotaError", err)
+	}
+	if got := (billing.Amount{Tokens: quota.Balance.UsedTokens, Money: quota.Balance.UsedMoney}); got != used || len(quota.All) != 1 {
+		w.Fatalf("the refusal shows %+v as used, want %+v", got, used)
+	}
+}
+
+func allotmentUsedUp(w *world) {
+	usd := billing.Money(100)
+	a := w.allot("tok_1", 50, &usd)
+	w.must(w.takeAllotted(a, 30, 10))
+	w.wantTooMuch(w.takeAllotted(a, 21, 10), billing.Amount{Tokens: 30, Money: 10})
+	w.wantTooMuch(w.takeAllotted(a, 1, 91), billing.Amount{Tokens: 30, Money: 10})
+	w.must(w.GiveAllotted(w.Context(), a.ID, billing.Amount{Tokens: 25, Money: 3}))
+	w.must(w.takeAllotted(a, 45, 93))
+	w.wantTooMuch(w.takeAllotted(a, 1, 0), billing.Amount{Tokens: 50, Money: 100})
+}
+
+func allotmentMany(w *world) {
+	const clients, each, limit = 16, 20, 100
+	a := w.allot("tok_1", limit, nil)
+	var taken atomic.Int64
+	var all sync.WaitGroup
+	for range clients {
+		all.Go(func() {
+			for range each {
+				if w.takeAllotted(a, 1, 5) == nil {
+					taken.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if taken.Load() != limit {
+		w.Fatalf("%d of %d tokens were taken", taken.Load(), limit)
+	}
+}
+
+func allotmentOverdrawn(w *world) {
+	a := w.allot("tok_1", 10, nil)
+	w.must(w.takeAllotted(a, 10, 0))
+	w.must(w.GiveAllotted(w.Context(), a.ID, billing.Amount{Tokens: -5})) // an answer was longer than it could be
+	w.wantTooMuch(w.takeAllotted(a, 0, 0), billing.Amount{Tokens: 15})
+}
+
+func allotmentHeadroom(w *world) {
+	a := w.allot("tok_1", 10, nil)
+	err := w.TakeAllotted(w.Context(), a, billing.Amount{Tokens: 5}, billing.Amount{Tokens: 6})
+	w.wantTooMuch(err, billing.Amount{})
+	w.must(w.TakeAllotted(w.Context(), a, billing.Amount{Tokens: 5}, billing.Amount{Tokens: 5}))
+}
+
+func allotmentEnded(w *world) {
+	a := w.allot("tok_1", 10, nil)
+	n, err := w.EndAllotments(w.Context(), w.now.Add(30*time.Minute))
+	w.must(err)
+	if n != 0 {
+		w.Fatalf("%d ended before their time", n)
+	}
+	n, err = w.EndAllotments(w.Context(), a.Until)
+	w.must(err)
+	if n != 1 {
+		w.Fatalf("%d ended, want 1", n)
+	}
+	if err := w.takeAllotted(a, 1, 0); !errors.Is(err, billing.ErrExpired) {
+		w.Fatalf("what has ended gives %v, want billing.ErrExpired", err)
+	}
+	w.must(w.GiveAllotted(w.Context(), a.ID, billing.Amount{Tokens: 5})) // of a request that outlived it
 }

@@ -16,7 +16,7 @@ type Policy struct {
 	DenyModels    []string `json:"deny_models,omitempty" doc:"Those that may not, whatever else allows them."`
 	Providers     []string `json:"providers,omitempty" doc:"The providers that may be called: names, or patterns with *."`
 	DenyProviders []string `json:"deny_providers,omitempty"`
-	Endpoints     []string `json:"endpoints,omitempty" doc:"What may be called: chat, embeddings, responses, messages, count_tokens, models, key."`
+	Endpoints     []string `json:"endpoints,omitempty" doc:"What may be called: chat, embeddings, responses, messages, count_tokens, models, key, tokens."`
 	Features      []string `json:"features,omitempty" doc:"What requests may use: stream, tools, vision, audio, documents, reasoning, server_tools."`
 
 	MaxOutputTokens int64 `json:"max_output_tokens,omitempty" doc:"Of one choice of an answer."`
@@ -47,10 +47,12 @@ const (
 	Team    Level = "team"
 	Project Level = "project"
 	Key     Level = "key"
+
+	Temporary Level = "temporary_key" // which a key was exchanged for
 )
 
 // Layers are the policies that bind a key; nil is none.
-type Layers struct{ Team, Project, Key *Policy }
+type Layers struct{ Team, Project, Key, Temporary *Policy }
 
 // Revision tells one wording of a policy from another, so that nobody replaces one that
 // they have not seen. That of none is "none".
@@ -64,7 +66,7 @@ func (p *Policy) Revision() string {
 }
 
 // endpoints are the names of what can be called, in the order of their bits.
-var endpoints = []string{"chat", "embeddings", "responses", "messages", "count_tokens", "models", "key"}
+var endpoints = []string{"chat", "embeddings", "responses", "messages", "count_tokens", "models", "key", "tokens"}
 
 // Endpoint is what is called.
 type Endpoint uint16
@@ -78,6 +80,7 @@ const (
 	CountTokens                      // /v1/messages/count_tokens, /v1/responses/input_tokens
 	Models                           // /v1/models
 	Self                             // /v1/key, /v1/requests
+	Tokens                           // /v1/key/tokens
 )
 
 // String is the name of the endpoint.

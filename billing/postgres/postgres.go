@@ -106,6 +106,7 @@ func (s *Store) Contracts() billing.Store {
 		IntegrityChecker: s,
 		Rejects:          s,
 		Claims:           s,
+		Allotments:       s,
 		Database:         s,
 	}
 }

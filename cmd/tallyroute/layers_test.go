@@ -29,6 +29,7 @@ var layers = map[string][]string{
 	"billing":           {"billing/access", "billing/policy"},
 	"billing/access":    {},
 	"billing/policy":    {},
+	"billing/ephemeral": {"billing", "billing/policy"},
 	"billing/journal":   {},
 	"migrations":        {},
 
@@ -87,12 +88,12 @@ var layers = map[string][]string{
 	"router/responses":   {"providers", "providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
 	"router": {
 		"router/plan", "router/meter", "router/idempotency", "router/tokens", "router/health", "router/limit",
-		"providers", "providers/chat", "billing", "billing/policy",
+		"providers", "providers/chat", "billing", "billing/ephemeral", "billing/policy",
 	},
 	"router/server": {
 		"router", "router/web", "router/messages", "router/responses", "router/tokens", "router/limit", "router/plan", "router/idempotency",
 		"providers", "providers/chat",
-		"providers/jsonraw", "providers/sse", "billing", "billing/access", "billing/manage", "billing/policy",
+		"providers/jsonraw", "providers/sse", "billing", "billing/access", "billing/ephemeral", "billing/manage", "billing/policy",
 	},
 	"router/web":   {"router/limit", "billing"},
 	"router/admin": {"router/web", "router/limit", "billing", "billing/access", "billing/manage", "billing/policy", "billing/rbac"},

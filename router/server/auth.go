@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"tallyroute/billing"
+	"tallyroute/billing/ephemeral"
 	"tallyroute/billing/policy"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
@@ -24,16 +25,23 @@ func (x *exchange) caller(to policy.Endpoint) (router.Caller, error) {
 	if err != nil {
 		return router.Caller{}, err
 	}
-	secret, err := billing.ParseSecret(text)
+	r := x.C.Request
+	c := router.Caller{
+		From: x.from(), Agent: r.UserAgent(), At: x.Start, Endpoint: to, Origin: r.Header.Get("Origin"), Referer: r.Referer(),
+	}
+	if x.Temporary != nil && ephemeral.Is(text) {
+		c.Temporary, err = x.Temporary.Ring.Open(text, x.Start)
+		if c.Temporary != nil {
+			c.Secret = c.Temporary.Parent()
+		}
+	} else {
+		c.Secret, err = billing.ParseSecret(text)
+	}
 	if err != nil {
 		return router.Caller{}, err
 	}
-	x.keyEnd = " (…" + secret.Last4() + ")"
-	r := x.C.Request
-	return router.Caller{
-		Secret: secret, From: x.from(), Agent: r.UserAgent(), At: x.Start,
-		Endpoint: to, Origin: r.Header.Get("Origin"), Referer: r.Referer(),
-	}, nil
+	x.keyEnd = " (…" + text[len(text)-4:] + ")"
+	return c, nil
 }
 
 // credential is the one key that a request carries. Two parsers that each take
@@ -142,6 +150,8 @@ func parseTags(h http.Header) (map[string]string, error) {
 			return nil, badTags("the value of " + name + " is longer than 256 bytes or not plain text")
 		case twice:
 			return nil, badTags(name + " appears twice")
+		case strings.HasPrefix(name, billing.OwnTags):
+			return nil, badTags("names that begin with " + billing.OwnTags + " are the router's own")
 		case len(tags) == maxTags:
 			return nil, badTags("more than 16 tags")
 		}

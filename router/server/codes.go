@@ -49,6 +49,8 @@ const (
 	codeLedger           = "ledger_unavailable"
 	codeStopping         = "router_stopping"
 	codeHandoverOver     = "handover_over"
+	codeTemporaryOver    = "temporary_key_expired"
+	codeTemporary        = "temporary_key_not_allowed"
 
 	codeIdempotencyConflict = "idempotency_conflict"
 	codeIdempotencyRunning  = "idempotency_in_progress"
@@ -72,6 +74,16 @@ var ownCodes = map[string]web.Code{
 		Fix: "Send the key that was shown when it was created, as \"Authorization: Bearer sk-tr-…\"; " +
 			"or ask your operator for a new one: " +
 			"tallyroute keys create",
+	},
+	codeTemporaryOver: {
+		Status: http.StatusUnauthorized, Type: web.TypeAuth, Retry: web.Never,
+		About: "The temporary key has ended: one lives for an hour at most.",
+		Fix:   "Ask for a new one with the key itself: POST /v1/key/tokens.",
+	},
+	codeTemporary: {
+		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
+		About: "A temporary key cannot be exchanged for another.",
+		Fix:   "Send the key itself to POST /v1/key/tokens.",
 	},
 	web.CodeAmbiguous: {
 		Status: http.StatusBadRequest, Type: web.TypeRequest, Retry: web.Never,

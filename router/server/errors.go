@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/ephemeral"
 	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -56,6 +57,15 @@ func disabled(err error) (web.Problem, bool) {
 	return web.Problem{Code: codeDisabled, Message: thisKey + " is disabled" + when + "."}, true
 }
 
+// temporaryOver is for a temporary key that has ended.
+func temporaryOver(err error) (web.Problem, bool) {
+	if !errors.Is(err, ephemeral.ErrExpired) {
+		return web.Problem{}, false
+	}
+	_, when, _ := strings.Cut(err.Error(), ephemeral.ErrExpired.Error())
+	return web.Problem{Code: codeTemporaryOver, Message: "This temporary key expired" + when + "."}, true
+}
+
 // thisKey begins messages about a valid key. Its name and its last characters follow
 // where they are known.
 const thisKey = "This API key"
@@ -75,6 +85,18 @@ var table = append(web.Rows(), []web.Row{
 	{Name: billing.ErrDisabled.Error(), Read: disabled},
 	{Name: billing.ErrStopped.Error(), Read: stopped},
 	web.Is(billing.ErrAddress, web.Problem{Code: codeAddress, Message: thisKey + " may not be used from this address."}),
+	{Name: ephemeral.ErrExpired.Error(), Read: temporaryOver},
+	web.Is(errTemporary, web.Problem{Code: codeTemporary, Message: "A temporary key cannot be exchanged for another."}),
+	web.Is(ephemeral.ErrTooLong, web.Problem{
+		Code: codeInvalidValue, Status: http.StatusBadRequest, Type: web.TypeRequest,
+		Message: fmt.Sprintf("The temporary key would have more than %d bytes.", ephemeral.MaxText), Param: "policy",
+	}),
+	web.As(func(e *ephemeral.FaultsError) web.Problem {
+		return web.Problem{
+			Code: codeInvalidValue, Param: e.Faults[0].Field, Status: http.StatusBadRequest, Type: web.TypeRequest,
+			Message: strings.TrimPrefix(e.Error(), "ephemeral: ") + ".",
+		}
+	}),
 	web.Is(errNetwork, web.Problem{Code: codeNetwork, Message: "Requests from your network are not answered."}),
 	web.Is(billing.ErrNoHandover, web.Problem{
 		Code: codeHandoverOver, Message: "This hand-over is over, was opened before, or never was.",

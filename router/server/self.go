@@ -1,7 +1,11 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,8 +14,10 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"tallyroute/billing"
+	"tallyroute/billing/ephemeral"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
+	"tallyroute/providers/chat"
 )
 
 // self is GET /v1/key: what the holder of a key may know of it, in the form in which
@@ -39,6 +45,8 @@ type policies struct {
 	Team    *policy.Policy `json:"team"`
 	Project *policy.Policy `json:"project"`
 	Key     *policy.Policy `json:"key"`
+
+	Temporary *policy.Policy `json:"temporary_key"` // which the request came with
 }
 
 func getKey(x *exchange) {
@@ -196,4 +204,128 @@ func attemptOf(s billing.Spend) attempt {
 	a.PriceID, a.CostUSD = manage.TextOrNull(s.Price.ID), shortOrNull(&c.Total)
 	a.Cost = &costDetails{c.Input.Short(), c.CacheRead.Short(), c.CacheWrite.Short(), c.Output.Short(), c.Fee.Short(), "USD"}
 	return a
+}
+
+// Temporary makes and opens temporary keys.
+type Temporary struct {
+	Ring *ephemeral.Ring
+	// Allot keeps what one may use.
+	Allot func(ctx context.Context, a billing.Allotment) error
+}
+
+// errTemporary refuses to make a temporary key with another one.
+var errTemporary = errors.New("server: a temporary key makes no other")
+
+// wanted is the body of POST /v1/key/tokens.
+type wanted struct {
+	ExpiresIn *int64            `json:"expires_in"` // in seconds
+	Policy    *policy.Policy    `json:"policy"`
+	Budget    *wantedBudget     `json:"budget"`
+	Tags      map[string]string `json:"tags"`
+	EndUser   string            `json:"end_user"`
+}
+
+// readWanted reads the body of POST /v1/key/tokens, which may be {}.
+func readWanted(body []byte) (w wanted, wish ephemeral.Wish, err error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&w); err != nil || d.More() {
+		return w, wish, &chat.FieldError{Code: codeInvalidValue, Message: "the body is not an object as POST /v1/key/tokens wants it" + because(err)}
+	}
+	wish = ephemeral.Wish{Policy: w.Policy, Tags: w.Tags, EndUser: w.EndUser}
+	if w.ExpiresIn != nil {
+		life := time.Duration(max(-1, min(*w.ExpiresIn, int64(2*ephemeral.Longest/time.Second)))) * time.Second
+		wish.Life = &life
+	}
+	if b := w.Budget; b != nil {
+		wish.Tokens = b.Tokens
+		if b.USD != nil {
+			usd, err := billing.ParseMoney(*b.USD)
+			if err != nil {
+				return w, wish, &chat.FieldError{
+					Code: codeInvalidValue, Param: "budget.usd", Message: `want an amount in dollars with at most nine decimals, as text: "0.50"`,
+				}
+			}
+			wish.Money = &usd
+		}
+	}
+	return w, wish, nil
+}
+
+// because is what a decoder says is wrong.
+func because(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + strings.TrimPrefix(err.Error(), "json: ")
+}
+
+// wantedBudget is what a temporary key is to use at most.
+type wantedBudget struct {
+	USD    *string `json:"usd"`
+	Tokens *int64  `json:"tokens"`
+}
+
+// temporaryKey is a temporary key as it is shown, once.
+type temporaryKey struct {
+	Object    string            `json:"object"`
+	ID        string            `json:"id"`
+	Token     string            `json:"token"`
+	KeyID     billing.KeyID     `json:"key_id"`
+	ExpiresAt string            `json:"expires_at"`
+	ExpiresIn int64             `json:"expires_in"`
+	Policy    *policy.Policy    `json:"policy"`
+	Budget    *wantedBudget     `json:"budget"`
+	Tags      map[string]string `json:"tags"`
+	EndUser   *string           `json:"end_user"`
+}
+
+// makeTemporary is POST /v1/key/tokens: a temporary key for a key.
+func makeTemporary(x *exchange) {
+	made, err := x.makeTemporary()
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	x.Head.Set("Cache-Control", "no-store")
+	x.JSON(http.StatusCreated, made)
+}
+
+func (x *exchange) makeTemporary() (made temporaryKey, err error) {
+	caller, err := x.caller(policy.Tokens)
+	if err != nil {
+		return made, err
+	}
+	if caller.Temporary != nil {
+		return made, errTemporary
+	}
+	parent, err := x.Router.Exchange(x.ctx, caller)
+	if err != nil {
+		return made, err
+	}
+	x.key = parent.ID
+	body, err := x.Body(x.room)
+	if err != nil {
+		return made, err
+	}
+	w, wish, err := readWanted(body)
+	if err != nil {
+		return made, err
+	}
+	k, err := wish.Key(parent, x.Start)
+	if err != nil {
+		return made, err
+	}
+	made.ID, made.KeyID = k.ID, parent.ID
+	if made.Token, err = x.Temporary.Ring.Seal(k, caller.Secret); err != nil {
+		return made, err
+	}
+	if a := k.Allotment(); a != nil {
+		if err := x.Temporary.Allot(x.ctx, *a); err != nil {
+			return made, err
+		}
+	}
+	made.Object, made.Policy, made.Budget, made.Tags, made.EndUser = "key.token", k.Policy, w.Budget, k.Tags, manage.TextOrNull(k.EndUser)
+	made.ExpiresAt, made.ExpiresIn = k.Until().Format(time.RFC3339), k.Ends-x.Start.Unix()
+	return made, nil
 }

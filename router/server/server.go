@@ -28,6 +28,7 @@ type Router interface {
 	Count(ctx context.Context, in router.Inbound) (*billing.Key, tokens.Estimate, error)
 	Models(ctx context.Context, c router.Caller) (*billing.Key, []providers.Listing, error)
 	Self(ctx context.Context, c router.Caller) (*billing.Key, []billing.Balance, error)
+	Exchange(ctx context.Context, c router.Caller) (*billing.Key, error)
 	// Events lists the rows that the key of c has caused by one request.
 	Events(ctx context.Context, c router.Caller, requestID string) (*billing.Key, []billing.Spend, error)
 	Rejected(ctx context.Context, c router.Caller, requestID string) ([]billing.RejectedRow, error)
@@ -60,8 +61,10 @@ type Options struct {
 	Origins []string
 	// Handover opens hand-overs of keys; nil has none.
 	Handover Handover
-	Bytes    *limit.Bytes // that requests under way may hold; nil has no bound
-	Limits   Limits
+	// Temporary makes and opens temporary keys; nil knows none.
+	Temporary *Temporary
+	Bytes     *limit.Bytes // that requests under way may hold; nil has no bound
+	Limits    Limits
 }
 
 // Limits are what one client may take up.
@@ -91,6 +94,7 @@ type server struct {
 	patience       time.Duration // with a silent stream
 	wrong          *limit.Store  // what is written down about keys that are nobody's
 	Handover       Handover
+	Temporary      *Temporary
 }
 
 // errorTable is how errors are read by clients of this listener.
@@ -128,7 +132,7 @@ func Handler(s *web.Server, o Options) http.Handler {
 	return shared(o.Origins, spelled(engine(&server{
 		listener: listener, Router: o.Router, Observe: o.Observe, Access: o.Access, TrustedProxies: o.TrustedProxies,
 		KeepAnswers: o.KeepAnswers,
-		allowed:     o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover,
+		allowed:     o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover, Temporary: o.Temporary,
 		patience: o.Limits.Silence, wrong: limit.New(),
 	})))
 }
@@ -156,6 +160,9 @@ func engine(s *server) *gin.Engine {
 	if s.Handover != nil {
 		engine.POST("/handover", s.serve(takeHandover))
 		engine.GET("/handover", s.serve(showHandover))
+	}
+	if s.Temporary != nil {
+		engine.POST("/v1/key/tokens", s.serve(makeTemporary))
 	}
 	engine.POST("/v1/messages/count_tokens", s.serve(countMessage))
 	engine.POST("/v1/responses/input_tokens", s.serve(countResponse))

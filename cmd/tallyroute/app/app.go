@@ -15,6 +15,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/access"
+	"tallyroute/billing/ephemeral"
 	"tallyroute/billing/journal"
 	"tallyroute/billing/lease"
 	"tallyroute/cmd/tallyroute/config"
@@ -49,6 +50,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 	if s.ledger, err = s.openLedger(cfg); err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}
+	s.temporary = &server.Temporary{Ring: ephemeral.New(s.pepper.Pepper), Allot: s.store.Allot}
 	s.verifier = billing.NewVerifier(s.store, s.pepper.Pepper, billing.VerifierOptions{
 		StaleFor: time.Duration(cfg.OfflineTTL),
 		Closed:   true,
@@ -239,7 +241,7 @@ func (s *Service) route(n *snapshot) {
 		Verifier: s.verifier, Watch: s.inUse, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
 		Catalogue: n.catalogue, Sender: n.client, Tokens: s.Tokens, Health: s.health, Limits: s.limits, Turns: s.turns,
 		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused}, Idempotency: kept, Fingerprint: prints, Background: s.left,
-		Denials: s.denials,
+		Denials: s.denials, Allotments: s.store,
 	}
 	if old := s.now(); old != nil {
 		n.router = old.router.With(parts, routerOptions(n.cfg))
@@ -259,7 +261,7 @@ func (s *Service) publicOptions(n *snapshot) server.Options {
 		Router: n.router, Ready: s.check, Observe: s.metrics.ObserveHTTP, Log: s.Log, Clock: s.ledger.now,
 		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
 		AllowedNetworks: config.Prefixes(n.cfg.AllowedNetworks), BlockedNetworks: config.Prefixes(n.cfg.BlockedNetworks),
-		Origins: n.cfg.CORSOrigins, Handover: s.handOver,
+		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Temporary: s.temporary,
 		Limits: server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"tallyroute/cmd/tallyroute/metrics"
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
+	"tallyroute/router/server"
 	"tallyroute/router/tokens"
 	"tallyroute/router/web"
 )
@@ -44,6 +45,8 @@ type Service struct {
 	limits   *limit.Store // of requests and tokens per minute
 	turns    *limit.Turns // of keys, for heavy work
 	health   *health.Tracker
+
+	temporary *server.Temporary
 
 	public      *listener
 	answers     *web.Server // of the public listener

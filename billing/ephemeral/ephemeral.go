@@ -1,0 +1,232 @@
+// Package ephemeral makes temporary keys: signed texts that open what the key opens that
+// they were made with, narrowed, for an hour at most. Whether one is good is seen from its
+// text alone; whether its key is still in force is asked like of any other request.
+package ephemeral
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/policy"
+)
+
+// Bounds of temporary keys.
+const (
+	Longest = time.Hour // that one may live
+	MaxText = 1 << 10   // bytes of one
+	// most is how many are remembered so that they need not be read again.
+	most = 4096
+)
+
+// prefix is what temporary keys begin with; the JSON of a Key and a MAC follow, in base64url.
+const prefix = "sk-tr-tmp-"
+
+// ErrTooLong is the refusal to make a text that is longer than MaxText.
+var ErrTooLong = fmt.Errorf("ephemeral: the temporary key would have more than %d bytes", MaxText)
+
+// ErrExpired says that a temporary key has ended.
+var ErrExpired = errors.New("ephemeral: expired")
+
+// Key is what a temporary key says.
+type Key struct {
+	ID    string        `json:"i"` // "tok_" and a ULID
+	KeyID billing.KeyID `json:"k"` // of the key that it is charged to
+	// Secret is the hash of the secret that it was made with, and ends it. Without one it
+	// is bound to the key, whatever its secrets.
+	Secret  []byte            `json:"s,omitempty"`
+	Ends    int64             `json:"e"` // in seconds since 1970
+	Policy  *policy.Policy    `json:"p,omitempty"`
+	Tags    map[string]string `json:"t,omitempty"` // of its requests; clients cannot change them
+	EndUser string            `json:"u,omitempty"` // likewise
+	Tokens  *int64            `json:"n,omitempty"` // that it may use
+	Money   *billing.Money    `json:"m,omitempty"`
+	// Issuer and Subject are whose identity it was exchanged for, if for one.
+	Issuer  string `json:"a,omitempty"`
+	Subject string `json:"b,omitempty"`
+}
+
+// Until is when it ends.
+func (k *Key) Until() time.Time { return time.Unix(k.Ends, 0).UTC() }
+
+// Allotment is what it may use; nil where that is not bounded.
+func (k *Key) Allotment() *billing.Allotment {
+	if k.Tokens == nil && k.Money == nil {
+		return nil
+	}
+	return &billing.Allotment{ID: k.ID, KeyID: k.KeyID, Tokens: k.Tokens, Money: k.Money, Until: k.Until()}
+}
+
+// Is reports a text that is written like a temporary key.
+func Is(text string) bool { return strings.HasPrefix(text, prefix) }
+
+// Ring makes temporary keys and opens them. It is safe for use by many goroutines.
+type Ring struct {
+	pepper billing.Pepper
+	key    [32]byte
+
+	mu     sync.RWMutex
+	opened map[string]*Opened
+}
+
+// New returns the ring of a pepper: routers with the same one open each other's keys.
+func New(p billing.Pepper) *Ring {
+	return &Ring{pepper: p, key: p.Derive("tallyroute temporary keys"), opened: make(map[string]*Opened)}
+}
+
+// Seal is the text of a temporary key that ends with the secret that it is made with.
+func (r *Ring) Seal(k Key, with billing.Secret) (string, error) {
+	hash := with.Hash(r.pepper)
+	k.Secret = hash[:]
+	return r.seal(k)
+}
+
+// SealKey is the text of a temporary key that ends with its key, whatever its secrets.
+func (r *Ring) SealKey(k Key) (string, error) { return r.seal(k) }
+
+func (r *Ring) seal(k Key) (string, error) {
+	text, err := json.Marshal(k)
+	if err != nil {
+		return "", fmt.Errorf("ephemeral: %w", err)
+	}
+	sealed := prefix + base64.RawURLEncoding.EncodeToString(r.sign(text))
+	if len(sealed) > MaxText {
+		return "", ErrTooLong
+	}
+	return sealed, nil
+}
+
+// sign is text with its MAC.
+func (r *Ring) sign(text []byte) []byte {
+	mac := hmac.New(sha256.New, r.key[:])
+	_, _ = mac.Write(text) // a hash never fails
+	return mac.Sum(text[:len(text):len(text)])
+}
+
+// Open reads a temporary key: billing.ErrMalformedKey where nobody with this pepper made
+// it, ErrExpired where it has ended.
+func (r *Ring) Open(text string, now time.Time) (*Opened, error) {
+	r.mu.RLock()
+	o := r.opened[text]
+	r.mu.RUnlock()
+	if o == nil {
+		key, err := r.read(text)
+		if err != nil {
+			return nil, err
+		}
+		o = Open(key)
+		r.remember(strings.Clone(text), o, now)
+	}
+	return o, o.InForce(now)
+}
+
+func (r *Ring) read(text string) (Key, error) {
+	if len(text) > MaxText {
+		return Key{}, billing.ErrMalformedKey
+	}
+	signed, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimPrefix(text, prefix))
+	body := len(signed) - sha256.Size
+	if err != nil || body < 0 || !hmac.Equal(r.sign(signed[:body])[body:], signed[body:]) {
+		return Key{}, billing.ErrMalformedKey
+	}
+	var k Key
+	if err := json.Unmarshal(signed[:body], &k); err != nil {
+		return Key{}, billing.ErrMalformedKey
+	}
+	return k, nil
+}
+
+// remember keeps what was opened. Where there are too many, those go that have ended, and
+// as many others as is needed.
+func (r *Ring) remember(text string, o *Opened, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.opened) >= most {
+		maps.DeleteFunc(r.opened, func(_ string, o *Opened) bool { return o.InForce(now) != nil })
+	}
+	for other := range r.opened {
+		if len(r.opened) < most {
+			break
+		}
+		delete(r.opened, other)
+	}
+	r.opened[text] = o
+}
+
+// Opened is a temporary key that is good, as far as its text says. Nil narrows nothing.
+type Opened struct {
+	Key
+	narrowed atomic.Pointer[narrowed]
+}
+
+// narrowed is what a key came to.
+type narrowed struct{ of, key *billing.Key }
+
+// Open is a temporary key that is known to be good.
+func Open(k Key) *Opened { return &Opened{Key: k} }
+
+// InForce is ErrExpired once the key has ended.
+func (o *Opened) InForce(now time.Time) error {
+	if now.Before(o.Until()) {
+		return nil
+	}
+	return fmt.Errorf("%w on %s", ErrExpired, o.Until().Format(time.RFC3339))
+}
+
+// Parent stands for the secret of the key that it was made with.
+func (o *Opened) Parent() billing.Secret {
+	if len(o.Secret) != sha256.Size {
+		return billing.SecretOfKey(o.KeyID)
+	}
+	return billing.HashedSecret([32]byte(o.Secret))
+}
+
+// Tags of the rows of temporary keys. Clients cannot send tags that begin like these.
+const (
+	TagID      = billing.OwnTags + "token"
+	TagIssuer  = billing.OwnTags + "issuer"
+	TagSubject = billing.OwnTags + "subject"
+)
+
+// Narrow is what may be done with a key by means of the temporary one. Neither changes.
+func (o *Opened) Narrow(k *billing.Key) *billing.Key {
+	if o == nil || k == nil {
+		return k
+	}
+	last := o.narrowed.Load()
+	if last != nil && last.of == k {
+		return last.key
+	}
+	n := *k
+	n.Policies.Temporary = o.Policy
+	if last != nil && last.of.ID == k.ID && last.of.Version == k.Version {
+		n.Rights = last.key.Rights
+	} else {
+		n.Rights = n.Policies.Compile(n.Facts())
+	}
+	n.Tags = o.tags(k.Tags)
+	n.EndUser = o.EndUser
+	n.Allotment = o.Allotment()
+	o.narrowed.Store(&narrowed{of: k, key: &n})
+	return &n
+}
+
+func (o *Opened) tags(of map[string]string) map[string]string {
+	all := make(map[string]string, len(of)+len(o.Tags)+3)
+	maps.Copy(all, o.Tags)
+	maps.Copy(all, of)
+	all[TagID] = o.ID
+	if o.Issuer != "" {
+		all[TagIssuer], all[TagSubject] = o.Issuer, o.Subject
+	}
+	return all
+}

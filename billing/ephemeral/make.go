@@ -1,0 +1,133 @@
+package ephemeral
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"tallyroute/billing"
+	"tallyroute/billing/policy"
+)
+
+// usual is how long a temporary key lives of which nothing else is said.
+const usual = 15 * time.Minute
+
+// Bounds of what a temporary key says.
+const (
+	mostTags     = 16
+	mostTagName  = 64 // bytes
+	mostTagValue = 256
+	mostEndUser  = 128
+)
+
+// Wish is what a temporary key is to be.
+type Wish struct {
+	Life    *time.Duration // nil is 15 minutes
+	Policy  *policy.Policy
+	Tags    map[string]string
+	EndUser string
+	Tokens  *int64
+	Money   *billing.Money
+}
+
+// FaultsError is all that is wrong with a wish.
+type FaultsError struct{ Faults []policy.Fault }
+
+// Error lists the faults.
+func (e *FaultsError) Error() string {
+	texts := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		texts[i] = f.Field + " " + f.Detail
+	}
+	return "ephemeral: " + strings.Join(texts, "; ")
+}
+
+// Key is the temporary key of a wish, made with a key; a *FaultsError where that may not be.
+func (w *Wish) Key(of *billing.Key, now time.Time) (Key, error) {
+	if faults := w.faults(of, now); len(faults) > 0 {
+		return Key{}, &FaultsError{faults}
+	}
+	ends := now.Add(w.life())
+	if !of.ExpiresAt.IsZero() && of.ExpiresAt.Before(ends) {
+		ends = of.ExpiresAt
+	}
+	return Key{
+		ID: billing.NewID("tok_"), KeyID: of.ID, Ends: ends.Unix(), Policy: w.Policy, Tags: w.Tags, EndUser: w.EndUser,
+		Tokens: w.Tokens, Money: w.Money,
+	}, nil
+}
+
+func (w *Wish) life() time.Duration {
+	if w.Life == nil {
+		return usual
+	}
+	return *w.Life
+}
+
+func (w *Wish) faults(of *billing.Key, now time.Time) []policy.Fault {
+	var all []policy.Fault
+	add := func(field, format string, args ...any) {
+		all = append(all, policy.Fault{Field: field, Detail: fmt.Sprintf(format, args...)})
+	}
+	if life := w.life(); life < time.Second || life > Longest {
+		add("expires_in", "must be 1 to %d seconds", int64(Longest/time.Second))
+	}
+	for _, f := range w.Policy.Check(nil) {
+		add("policy."+f.Field, "%s", f.Detail)
+	}
+	if len(w.Tags) > mostTags {
+		add("tags", "must be at most %d", mostTags)
+	}
+	for name, value := range w.Tags {
+		if !plain(name, mostTagName) || strings.HasPrefix(name, billing.OwnTags) || !plain(value, mostTagValue) {
+			add("tags."+short(name), "must have a name of at most %d bytes that does not begin with %s, and plain text of at most %d bytes",
+				mostTagName, billing.OwnTags, mostTagValue)
+		} else if old, set := of.Tags[name]; set && old != value {
+			add("tags."+name, "is set by the key to %q", old)
+		}
+	}
+	if w.EndUser != "" && !plain(w.EndUser, mostEndUser) {
+		add("end_user", "must be plain text of at most %d bytes", mostEndUser)
+	}
+	all = append(all, w.wider(of)...)
+	slices.SortStableFunc(all, func(a, b policy.Fault) int { return cmp.Compare(a.Field, b.Field) })
+	return all
+}
+
+// wider is what the wish has beyond the budgets of the key.
+func (w *Wish) wider(of *billing.Key) (all []policy.Fault) {
+	if w.Tokens != nil && *w.Tokens < 0 {
+		all = append(all, policy.Fault{Field: "budget.tokens", Detail: "must not be negative"})
+	}
+	if w.Money != nil && *w.Money < 0 {
+		all = append(all, policy.Fault{Field: "budget.usd", Detail: "must not be negative"})
+	}
+	for _, b := range of.Budgets {
+		if w.Tokens != nil && b.Tokens != nil && *w.Tokens > *b.Tokens {
+			all = append(all, policy.Fault{Field: "budget.tokens", Detail: fmt.Sprintf("must be at most %d, as %s has per %s", *b.Tokens,
+				of.Holder(b), b.Period)})
+		}
+		if w.Money != nil && b.Money != nil && *w.Money > *b.Money {
+			all = append(all, policy.Fault{Field: "budget.usd", Detail: fmt.Sprintf("must be at most %s, as %s has per %s", b.Money.Short(),
+				of.Holder(b), b.Period)})
+		}
+	}
+	return all
+}
+
+// plain reports text on one line.
+func plain(s string, most int) bool {
+	return s != "" && len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// short is a name as a message can have it.
+func short(name string) string {
+	if plain(name, mostTagName) {
+		return name
+	}
+	return "?"
+}
