@@ -130,7 +130,7 @@ func (r *Ring) Open(text string, now time.Time) (*Opened, error) {
 }
 
 func (r *Ring) read(text string) (Key, error) {
-	if len(text) > MaxText {
+	if len(text) > MaxText || strings.ContainsAny(text, "\r\n") { // which base64 passes over
 		return Key{}, billing.ErrMalformedKey
 	}
 	signed, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimPrefix(text, prefix))

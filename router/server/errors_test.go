@@ -13,6 +13,7 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"tallyroute/billing"
+	"tallyroute/billing/ephemeral"
 	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -104,6 +105,22 @@ var examples = []struct {
 		"server: network not allowed", errNetwork, 403, "network_not_allowed", "permission_error", "",
 		[]string{"Requests from your network are not answered."},
 		"no",
+	},
+	{
+		ephemeral.ErrExpired.Error(), fmt.Errorf("%w on 2026-11-03T12:00:00Z", ephemeral.ErrExpired), 401, "temporary_key_expired",
+		"authentication_error", "", []string{"This temporary key expired on 2026-11-03T12:00:00Z."}, "no",
+	},
+	{
+		errTemporary.Error(), errTemporary, 403, "temporary_key_not_allowed", "permission_error", "",
+		[]string{"A temporary key cannot be exchanged for another."}, "no",
+	},
+	{
+		ephemeral.ErrTooLong.Error(), ephemeral.ErrTooLong, 400, "invalid_value", "invalid_request_error", "policy",
+		[]string{"The temporary key would have more than 1024 bytes."}, "no",
+	},
+	{
+		"*ephemeral.FaultsError", &ephemeral.FaultsError{Faults: []policy.Fault{{Field: "end_user", Detail: "must be plain"}}}, 400, "invalid_value",
+		"invalid_request_error", "end_user", []string{"end_user must be plain."}, "no",
 	},
 	{
 		billing.ErrNoHandover.Error(), billing.ErrNoHandover, 410, "handover_over", "invalid_request_error", "",

@@ -300,10 +300,9 @@ func (x *exchange) makeTemporary() (made temporaryKey, err error) {
 		return made, errTemporary
 	}
 	parent, err := x.Router.Exchange(x.ctx, caller)
-	if err != nil {
+	if x.of(parent); err != nil {
 		return made, err
 	}
-	x.key = parent.ID
 	body, err := x.Body(x.room)
 	if err != nil {
 		return made, err
