@@ -302,6 +302,9 @@ func method(m string) string {
 func quotaExceeded(e *billing.QuotaError) web.Problem {
 	b := e.Balance
 	name := fmt.Sprintf("%s budget of %s", adjective(b.Budget.Period), holder(e))
+	if b.Budget.Scope == billing.ScopeTemporary {
+		name = "budget of " + holder(e)
+	}
 	numbers, everFits := "it has no room for this request", true
 	if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
 		numbers = fmt.Sprintf("used %d of %d tokens%s; this request may need %d",
@@ -318,6 +321,10 @@ func quotaExceeded(e *billing.QuotaError) web.Problem {
 	switch {
 	case resets == nil:
 		p.Message += " It never resets."
+	case b.Budget.Scope == billing.ScopeTemporary:
+		p.Message += " The key ends at " + *resets + "."
+		p.Fix += ", or exchange your key for another one with a larger budget: POST /v1/key/tokens."
+		return p
 	case !everFits:
 		p.Message += " It resets at " + *resets + ", which would not be enough either."
 	default:
