@@ -19,7 +19,7 @@ SLOW := /billing/(lease|postgres|sqlite|billingtest)|/cmd/(tallyroute|corpus)$$|
 PROOF := go test -count=1 -timeout 6h -parallel 1 -v
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-fast test-race test-postgres fuzz proof proof-faults proof-races proof-crash proof-outage proof-restarts proof-reload proof-memory proof-speed bench golden generate fmt fmt-check lint vuln corpus check readme examples sbom image
+.PHONY: help build run demo test test-fast test-race test-postgres fuzz proof proof-faults proof-races proof-crash proof-outage proof-restarts proof-reload proof-memory proof-speed proof-agents bench golden generate fmt fmt-check lint vuln corpus check readme examples sbom image
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ proof-reload: ## The configuration reloaded RELOADS (100) times by SIGHUP under 
 
 proof-memory: ## The memory of the real program under bodies that once took gigabytes
 	$(PROOF) -run '^TestMemory' ./cmd/tallyroute
+
+proof-agents: ## Coding agents and SDKs from the npm registry and the module proxy, in front of scripted upstreams of every wire format (AGENTS_DIR keeps them)
+	AGENTS=1 $(PROOF) ./cmd/tallyroute/agents
 
 proof-speed: ## What is promised in milliseconds and statements, asserted; on a machine that does nothing else
 	SPEED=1 go test -count=1 -p 1 -parallel 1 -timeout 1h ./cmd/tallyroute ./providers/... ./router/...

@@ -61,6 +61,7 @@ var layers = map[string][]string{
 		"providers", "providers/anthropic", "providers/chat", "providers/jsonraw", "providers/schema",
 		"providers/translate",
 	},
+	"providers/scripted":            {},
 	"providers/catalogue/published": {"billing"},
 	"providers/catalogue": {
 		"providers", "providers/catalogue/published", "providers/anthropic", "providers/auth",
@@ -111,10 +112,11 @@ var layers = map[string][]string{
 	"cmd/tallyroute/demo": {
 		"billing", "billing/manage", "cmd/tallyroute/app", "cmd/tallyroute/client", "providers/chat", "router/tokens",
 	},
-	"cmd/tallyroute": {"*"},
-	"cmd/routebench": {},
-	"cmd/corpus":     {"providers/catalogue", "providers/secret", "billing", "billing/sqlite"},
-	"examples":       {},
+	"cmd/tallyroute/agents": {},
+	"cmd/tallyroute":        {"*"},
+	"cmd/routebench":        {},
+	"cmd/corpus":            {"providers/catalogue", "providers/secret", "billing", "billing/sqlite"},
+	"examples":              {},
 }
 
 // testLayers is what the tests of a package may import besides: suites and
@@ -133,10 +135,11 @@ var testLayers = map[string][]string{
 	"router/server": {
 		"billing/sqlite", "providers/openai", "providers/anthropic", "providers/bedrock", "providers/cohere", "providers/gemini",
 		"providers/ollama", "providers/responses", "providers/vertex",
-		"providers/catalogue", "router/tokens", "router/health", "router/limit",
+		"providers/catalogue", "providers/scripted", "router/tokens", "router/health", "router/limit",
 	},
-	"router/admin":  {"billing/sqlite", "router/server"},
-	"router/tokens": {"providers"},
+	"cmd/tallyroute/agents": {"providers/scripted"},
+	"router/admin":          {"billing/sqlite", "router/server"},
+	"router/tokens":         {"providers"},
 }
 
 // fences says where each module of the outside world may be imported. "test"
@@ -163,7 +166,7 @@ var fences = map[string][]string{
 	"github.com/rogpeppe/go-internal":       {"test"},
 	"go.uber.org/goleak":                    {"test"},
 	"github.com/openai/openai-go":           {"test", "examples"},
-	"github.com/aws/aws-sdk-go-v2":          {"providers/auth", "providers/bedrock"},
+	"github.com/aws/aws-sdk-go-v2":          {"providers/auth", "providers/bedrock", "providers/scripted"},
 	"golang.org/x/tools":                    {"test", "providers/providertest"},
 	"github.com/oklog/ulid":                 {"*"},
 	"github.com/google/uuid":                {"*"},
