@@ -11,9 +11,8 @@ func cohere() format {
 
 func cohereUsage(u Usage) object {
 	return object{
-		"billed_units":  object{"input_tokens": u.Prompt, "output_tokens": u.Output},
-		"tokens":        object{"input_tokens": u.Prompt, "output_tokens": u.Output},
-		"cached_tokens": u.Cached,
+		"billed_units": object{"input_tokens": u.Prompt, "output_tokens": u.Output},
+		"tokens":       object{"input_tokens": u.Prompt, "output_tokens": u.Output},
 	}
 }
 

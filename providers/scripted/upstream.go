@@ -98,8 +98,8 @@ func (u *Upstream) answer(w http.ResponseWriter, r *http.Request, at route, body
 	reply := u.Script(turn)
 	f := at.format()
 	a := answer{Reply: reply, id: id, model: turn.Model, usage: reply.measured(body)}
-	if at.adapter == "ollama" {
-		a.usage.Cached = 0 // it does not tell
+	if at.adapter == "ollama" || at.adapter == "cohere" {
+		a.usage.Cached = 0 // of which they charge nothing less
 	}
 	if reply.Fault.Kind == Refused {
 		writeJSON(w, http.StatusServiceUnavailable, f.fail)
@@ -114,16 +114,21 @@ func (u *Upstream) answer(w http.ResponseWriter, r *http.Request, at route, body
 	if a.Fault.Kind != "" {
 		list = append(slices.Clone(list[:min(a.Fault.After, len(list)-2)]), nil)
 	}
-	for _, piece := range list {
+	for i, piece := range list {
 		if piece == nil {
 			fail(w, r, f, a.Fault.Kind)
 			return
 		}
-		if !pause(r, a.Pause) || send(w, piece) != nil {
+		if !pause(r, a.Pause) {
+			return
+		}
+		if i == max(len(list)-2, 0) {
+			u.charge(a.usage) // what comes behind the usage, a caller need not read
+		}
+		if send(w, piece) != nil {
 			return
 		}
 	}
-	u.charge(a.usage)
 }
 
 func (u *Upstream) whole(w http.ResponseWriter, r *http.Request, f format, a answer) {
