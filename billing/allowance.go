@@ -6,27 +6,38 @@ import (
 	"time"
 )
 
-// Amount is what is held, used or leased: tokens and money, always both.
+// Amount is what is held, used or leased: tokens, money and requests, always all.
 type Amount struct {
-	Tokens int64
-	Money  Money
+	Tokens   int64
+	Money    Money
+	Requests int64
 }
 
 // Sum is what rows come to.
 func Sum(rows []Spend) (sum Amount) {
 	for i := range rows {
-		sum = sum.Plus(Amount{Tokens: rows[i].Tokens.Total(), Money: rows[i].Cost.Total})
+		sum = sum.Plus(rows[i].Used())
 	}
 	return sum
 }
 
+// Used is what a row counts with. A request counts once, by its last attempt, whether that
+// was answered or failed: one that was refused or never sent has no row.
+func (s *Spend) Used() Amount {
+	a := Amount{Tokens: s.Tokens.Total(), Money: s.Cost.Total}
+	if s.Final && (s.Kind == KindUsage || s.Kind == "") {
+		a.Requests = 1
+	}
+	return a
+}
+
 // MostHeld is the most that one hold reserves, and that one grant adds to a
 // lease: no attempt is booked with more, and many of them still add up.
-func MostHeld() Amount { return Amount{Tokens: MostTokens, Money: MostMeter} }
+func MostHeld() Amount { return Amount{Tokens: MostTokens, Money: MostMeter, Requests: maxLimit} }
 
 // MostUsed is the most that a counter of a window is kept at, up and down: no
 // limit is larger, so beyond it any budget has long been used up.
-func MostUsed() Amount { return Amount{Tokens: maxLimit, Money: maxMoneyLimit} }
+func MostUsed() Amount { return Amount{Tokens: maxLimit, Money: maxMoneyLimit, Requests: maxLimit} }
 
 // AsUsed is a as a counter keeps it.
 func (a Amount) AsUsed() Amount {
@@ -36,24 +47,28 @@ func (a Amount) AsUsed() Amount {
 
 // Plus is a+b, as far as it goes.
 func (a Amount) Plus(b Amount) Amount {
-	return Amount{SatAdd(a.Tokens, b.Tokens), a.Money.Add(b.Money)}
+	return Amount{SatAdd(a.Tokens, b.Tokens), a.Money.Add(b.Money), SatAdd(a.Requests, b.Requests)}
 }
 
 // Minus is a-b, which may be negative.
-func (a Amount) Minus(b Amount) Amount { return Amount{a.Tokens - b.Tokens, a.Money - b.Money} }
+func (a Amount) Minus(b Amount) Amount {
+	return Amount{a.Tokens - b.Tokens, a.Money - b.Money, a.Requests - b.Requests}
+}
 
 // AtLeast is the larger of both in each member, AtMost the smaller.
 func (a Amount) AtLeast(b Amount) Amount {
-	return Amount{max(a.Tokens, b.Tokens), max(a.Money, b.Money)}
+	return Amount{max(a.Tokens, b.Tokens), max(a.Money, b.Money), max(a.Requests, b.Requests)}
 }
 
 // AtMost is the smaller of both in each member.
 func (a Amount) AtMost(b Amount) Amount {
-	return Amount{min(a.Tokens, b.Tokens), min(a.Money, b.Money)}
+	return Amount{min(a.Tokens, b.Tokens), min(a.Money, b.Money), min(a.Requests, b.Requests)}
 }
 
-// Covers reports that a is at least b in both members.
-func (a Amount) Covers(b Amount) bool { return a.Tokens >= b.Tokens && a.Money >= b.Money }
+// Covers reports that a is at least b in all members.
+func (a Amount) Covers(b Amount) bool {
+	return a.Tokens >= b.Tokens && a.Money >= b.Money && a.Requests >= b.Requests
+}
 
 // Replica is a process that leases allowances. Its ID stays with its journal
 // over restarts; its Epoch is new at every start.

@@ -21,6 +21,7 @@ type Period string
 
 // The periods. All but Once follow the calendar in the budget's zone.
 const (
+	PeriodMinute  Period = "minute"
 	PeriodDay     Period = "day"
 	PeriodWeek    Period = "week" // Monday to Sunday, ISO 8601
 	PeriodMonth   Period = "month"
@@ -29,9 +30,19 @@ const (
 	PeriodOnce    Period = "once" // never resets
 )
 
+// Action is what happens near a limit.
+type Action string
+
+// The actions. All of them tell of the thresholds that are passed.
+const (
+	ActionBlock     Action = "block"     // what has no room is refused
+	ActionDowngrade Action = "downgrade" // so too, and from the last threshold before on the cheapest model answers
+	ActionAlert     Action = "alert"     // nothing is refused
+)
+
 // Budget limits what a key, project, team or the whole organisation may use in
-// one window. Tokens, Money or both are set; nil means no limit of that kind,
-// zero means that nothing may be used.
+// one window. One of Tokens, Money and Requests is set at least; nil means no limit of
+// that kind, zero means that nothing may be used.
 type Budget struct {
 	ID      string `json:"id"`
 	Scope   Scope  `json:"scope"`
@@ -40,7 +51,21 @@ type Budget struct {
 	Zone    string `json:"zone"` // IANA name; "" is UTC
 	Tokens  *int64 `json:"tokens"`
 	Money   *Money `json:"money"`
+	// Requests count once they were sent, whether they were answered or failed.
+	Requests *int64 `json:"requests"`
+	// Starts is the first day of the fiscal year, as MM-DD; "" is 1 January. Months,
+	// quarters and years follow it.
+	Starts string `json:"starts"`
+	Action Action `json:"action"` // "" is ActionBlock
+	// Thresholds are percents of the limits; nil is DefaultThresholds.
+	Thresholds []int `json:"thresholds"`
 }
+
+// DefaultThresholds are told unless others are set.
+func DefaultThresholds() []int { return []int{50, 80, 100} }
+
+// Binds reports that what has no room is refused.
+func (b Budget) Binds() bool { return b.Action != ActionAlert }
 
 // Same reports whether two budgets are one: what a key, project, team or the
 // organisation may use in one kind of period is limited once. The zone, and
@@ -68,11 +93,26 @@ type Balance struct {
 	// Used is settled, Held is reserved by requests in flight.
 	UsedTokens, HeldTokens int64
 	UsedMoney, HeldMoney   Money
+	UsedRequests           int64
+	HeldRequests           int64
+}
+
+// Used is what is settled.
+func (b Balance) Used() Amount { return Amount{b.UsedTokens, b.UsedMoney, b.UsedRequests} }
+
+// Held is what requests in flight reserve.
+func (b Balance) Held() Amount { return Amount{b.HeldTokens, b.HeldMoney, b.HeldRequests} }
+
+// Stands is b with what is used and held.
+func (b Balance) Stands(used, held Amount) Balance {
+	b.UsedTokens, b.UsedMoney, b.UsedRequests = used.Tokens, used.Money, used.Requests
+	b.HeldTokens, b.HeldMoney, b.HeldRequests = held.Tokens, held.Money, held.Requests
+	return b
 }
 
 // FreeTokens is what may still be reserved; ok is false where tokens are not limited.
 func (b Balance) FreeTokens() (free int64, ok bool) {
-	if b.Budget.Tokens == nil {
+	if b.Budget.Tokens == nil || !b.Budget.Binds() {
 		return 0, false
 	}
 	return max(0, *b.Budget.Tokens-b.UsedTokens-b.HeldTokens), true
@@ -80,10 +120,28 @@ func (b Balance) FreeTokens() (free int64, ok bool) {
 
 // FreeMoney is what may still be reserved; ok is false where money is not limited.
 func (b Balance) FreeMoney() (free Money, ok bool) {
-	if b.Budget.Money == nil {
+	if b.Budget.Money == nil || !b.Budget.Binds() {
 		return 0, false
 	}
 	return max(0, *b.Budget.Money-b.UsedMoney-b.HeldMoney), true
+}
+
+// FreeRequests is how many more may begin; ok is false where they are not limited.
+func (b Balance) FreeRequests() (free int64, ok bool) {
+	if b.Budget.Requests == nil || !b.Budget.Binds() {
+		return 0, false
+	}
+	return max(0, *b.Budget.Requests-b.UsedRequests-b.HeldRequests), true
+}
+
+// Fits reports that there is room for so much more.
+func (b Balance) Fits(a Amount) bool {
+	tokens, limited := b.FreeTokens()
+	fits := !limited || a.Tokens <= tokens
+	money, limited := b.FreeMoney()
+	fits = fits && (!limited || a.Money <= money)
+	requests, limited := b.FreeRequests()
+	return fits && (!limited || a.Requests <= requests)
 }
 
 // Check refuses a top-up of a budget that is not one of money that is spent once.

@@ -35,6 +35,8 @@ type QuotaError struct {
 	Balance     Balance
 	AskedTokens int64
 	AskedMoney  Money
+	// AskedRequests is 0 where a request asks for more that is under way.
+	AskedRequests int64
 	// All are the balances of every budget of the hold, for finding what would fit.
 	All []Balance
 	// Holder is what the budget binds, by name: team "payments". It is empty where
@@ -45,6 +47,10 @@ type QuotaError struct {
 // Error names the budget, what is used and what was asked.
 func (e *QuotaError) Error() string {
 	b := e.Balance
+	if e.LacksRequests() {
+		return fmt.Sprintf("billing: %s %s budget %s: %d of %d requests used, %d under way",
+			b.Budget.Scope, b.Budget.Period, b.Budget.ID, b.UsedRequests, *b.Budget.Requests, b.HeldRequests)
+	}
 	if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
 		return fmt.Sprintf("billing: %s %s budget %s: %d of %d tokens used, %d held, %d asked",
 			b.Budget.Scope, b.Budget.Period, b.Budget.ID, b.UsedTokens, *b.Budget.Tokens, b.HeldTokens, e.AskedTokens)
@@ -55,6 +61,19 @@ func (e *QuotaError) Error() string {
 	}
 	return fmt.Sprintf("billing: %s %s budget %s: $%s of $%s used, $%s held, $%s asked",
 		b.Budget.Scope, b.Budget.Period, b.Budget.ID, b.UsedMoney.Short(), limit.Short(), b.HeldMoney.Short(), e.AskedMoney.Short())
+}
+
+// LacksRequests reports that it is requests that there is no room for.
+func (e *QuotaError) LacksRequests() bool {
+	free, limited := e.Balance.FreeRequests()
+	return limited && free < e.AskedRequests
+}
+
+// Refuse is the refusal of what was asked of balances by the first that has no room.
+func Refuse(refused Balance, all []Balance, asked Amount) *QuotaError {
+	return &QuotaError{
+		Balance: refused, All: all, AskedTokens: asked.Tokens, AskedMoney: asked.Money, AskedRequests: asked.Requests,
+	}
 }
 
 // NotFoundError says what was not found: "key", "project", "team".

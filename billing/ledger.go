@@ -22,6 +22,7 @@ type Hold struct {
 	// Provisional says that a smaller hold is asked for where this one is refused.
 	Provisional bool
 	ExpiresAt   time.Time
+	UnderWay    bool // more is held for a request that has a hold
 	// IfLost is the row that is written when the process never reports back.
 	IfLost Spend
 	// Overrun and EnabledAt are the key's, as it was read.
@@ -29,6 +30,23 @@ type Hold struct {
 	EnabledAt time.Time
 	// Allotment is that of the temporary key with which the request came; nil is none.
 	Allotment *Allotment
+}
+
+// Amount is what the hold reserves: itself, and one request unless that is under way.
+func (h Hold) Amount() Amount {
+	return Amount{Tokens: h.Tokens, Money: h.Money, Requests: h.requests()}.AtMost(MostHeld())
+}
+
+// Asked is what must be free.
+func (h Hold) Asked() Amount {
+	return Amount{Tokens: SatAdd(h.Tokens, h.HeadroomTokens), Money: h.Money.Add(h.HeadroomMoney), Requests: h.requests()}
+}
+
+func (h Hold) requests() int64 {
+	if h.UnderWay {
+		return 0
+	}
+	return 1
 }
 
 // HoldLine is one budget, in the window that the request falls in.

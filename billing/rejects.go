@@ -14,7 +14,7 @@ type Reject struct {
 // Used is what it counts with until it is booked.
 func (r Reject) Used() Amount {
 	row := r.Row.Tidy()
-	return Amount{Tokens: row.Tokens.Total(), Money: row.Cost.Total}.AtLeast(Amount{})
+	return row.Used().AtLeast(Amount{})
 }
 
 // RejectedRow is a row that waits outside the ledger. What it used counts

@@ -1,8 +1,10 @@
 package billing
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,8 +13,9 @@ import (
 // What a budget or a rate may be set to at most, in tokens and in money. The
 // databases check the same bounds.
 const (
-	maxLimit            = 1_000_000_000_000_000
-	maxMoneyLimit Money = 1_000_000_000 * NanoPerUSD
+	maxLimit             = 1_000_000_000_000_000
+	maxMoneyLimit  Money = 1_000_000_000 * NanoPerUSD
+	mostThresholds       = 10
 )
 
 // Validate reports every fault of b at once: a scope, period or zone that does
@@ -37,8 +40,27 @@ func (b Budget) Validate() error {
 	if _, err := zone(b.Zone); err != nil {
 		fault("zone", "%s", strings.TrimPrefix(err.Error(), "billing: budget: "))
 	}
-	if b.Tokens == nil && b.Money == nil {
-		fault("usd", "must be there, or tokens: it limits neither")
+	if b.Tokens == nil && b.Money == nil && b.Requests == nil {
+		fault("usd", "must be there, or tokens, or requests: it limits none of them")
+	}
+	if b.Requests != nil && (*b.Requests < 0 || *b.Requests > maxLimit) {
+		fault("requests", "limit of %d requests is not between 0 and %d", *b.Requests, int64(maxLimit))
+	}
+	if _, err := b.first(); err != nil {
+		fault("starts", "%s", err)
+	} else if b.Starts != "" && b.Period != PeriodMonth && b.Period != PeriodQuarter && b.Period != PeriodYear {
+		fault("starts", "is for months, quarters and years")
+	}
+	switch b.Action {
+	case "", ActionBlock, ActionDowngrade, ActionAlert:
+	default:
+		fault("action", "unknown action %q, must be block, downgrade or alert", b.Action)
+	}
+	for i, p := range b.Thresholds {
+		if p < 1 || p > 1000 || slices.Contains(b.Thresholds[:i], p) || i == mostThresholds {
+			fault("thresholds", "must be up to %d different percents from 1 to 1000", mostThresholds)
+			break
+		}
 	}
 	if b.Tokens != nil && (*b.Tokens < 0 || *b.Tokens > maxLimit) {
 		fault("tokens", "limit of %d tokens is not between 0 and %d", *b.Tokens, int64(maxLimit))
@@ -47,6 +69,16 @@ func (b Budget) Validate() error {
 		fault("usd", "limit of $%s is not between 0 and $%s", b.Money.Short(), maxMoneyLimit.Short())
 	}
 	return errors.Join(faults...)
+}
+
+// ThresholdsText is how the thresholds are stored.
+func (b Budget) ThresholdsText() string {
+	list := b.Thresholds
+	if list == nil {
+		list = DefaultThresholds()
+	}
+	text, _ := json.Marshal(list) // numbers can be
+	return string(text)
 }
 
 // Window is the window of b that t falls in, in UTC. It follows the calendar in
@@ -62,7 +94,15 @@ func (b Budget) Window(t time.Time) (Window, error) {
 		return Window{}, err
 	}
 	year, month, day := t.In(loc).Date()
-	first, next, err := b.Period.at(date{year, month, day})
+	starts, err := b.first()
+	if err != nil {
+		return Window{}, err
+	}
+	if b.Period == PeriodMinute {
+		minute := t.UTC().Truncate(time.Minute)
+		return Window{Start: minute, End: minute.Add(time.Minute)}, nil
+	}
+	first, next, err := b.Period.from(starts, date{year, month, day})
 	if err != nil {
 		return Window{}, err
 	}
@@ -70,10 +110,38 @@ func (b Budget) Window(t time.Time) (Window, error) {
 	// Where clocks are set back over midnight, a day has begun although they show
 	// the one before again.
 	for !t.Before(w.End) {
-		_, next, _ = b.Period.at(next)
+		_, next, _ = b.Period.from(starts, next)
 		w = Window{Start: w.End, End: next.begin(loc)}
 	}
 	return w, nil
+}
+
+// first is the first day of the budget's fiscal year.
+func (b Budget) first() (date, error) {
+	if b.Starts == "" {
+		return date{0, time.January, 1}, nil
+	}
+	t, err := time.Parse("01-02", b.Starts)
+	if err != nil || t.Day() > 28 {
+		return date{}, fmt.Errorf("is %q, must be the first day of the fiscal year as MM-DD, of which DD is 01 to 28", b.Starts)
+	}
+	return date{0, t.Month(), t.Day()}, nil
+}
+
+// from is at, for a fiscal year that starts on a day. Days are at most 28, so that every
+// month has it.
+func (p Period) from(starts, d date) (first, next date, err error) {
+	if p != PeriodMonth && p != PeriodQuarter && p != PeriodYear {
+		return p.at(d)
+	}
+	months, days := int(starts.month)-1, starts.day-1
+	if d = d.add(0, -days); months > 0 {
+		d = date{d.year, d.month, 1}.add(-months, 0)
+	}
+	if first, next, err = p.at(d); err != nil {
+		return first, next, err
+	}
+	return first.add(months, 0).add(0, days), next.add(months, 0).add(0, days), nil
 }
 
 // Contains reports whether t is inside w.
@@ -84,7 +152,7 @@ func (w Window) Contains(t time.Time) bool {
 // at is the first date of the period that d is in, and the first of the next.
 func (p Period) at(d date) (first, next date, err error) {
 	switch p {
-	case PeriodDay:
+	case PeriodDay, PeriodMinute:
 		return d, d.add(0, 1), nil
 	case PeriodWeek:
 		monday := d.add(0, -int(d.weekday()+6)%7)
@@ -100,7 +168,7 @@ func (p Period) at(d date) (first, next date, err error) {
 	case PeriodOnce:
 		return d, d, nil
 	}
-	return d, d, fmt.Errorf("billing: budget: unknown period %q, must be day, week, month, quarter, year or once", p)
+	return d, d, fmt.Errorf("billing: budget: unknown period %q, must be minute, day, week, month, quarter, year or once", p)
 }
 
 // date is a day of the calendar, wherever that is.

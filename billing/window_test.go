@@ -223,7 +223,7 @@ func TestBudget_Validate(t *testing.T) {
 		"organisation":   {func(b *Budget) { b.Scope = ScopeOrg }, "scope org"},
 		"period":         {func(b *Budget) { b.Period = "30d" }, "unknown period"},
 		"zone":           {func(b *Budget) { b.Zone = "Europe/Atlantis" }, "Atlantis"},
-		"no limit":       {func(b *Budget) { b.Tokens = nil }, "neither"},
+		"no limit":       {func(b *Budget) { b.Tokens = nil }, "none of them"},
 		"negative":       {func(b *Budget) { b.Tokens = limit(-1) }, "-1 tokens"},
 		"large":          {func(b *Budget) { b.Tokens = limit(maxLimit + 1) }, "tokens is not between"},
 		"negative money": {func(b *Budget) { b.Money = money(-1) }, "$-0.000000001"},

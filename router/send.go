@@ -394,7 +394,7 @@ func (r *Router) giveUp(ctx context.Context, s sent, why error) error {
 	s.rows[len(s.rows)-1].Final = true
 	meter.Overrun(s.rows, s.held.hold)
 	r.holds.settle(ctx, s.held.hold, s.rows)
-	if billing.Sum(s.rows) == (billing.Amount{}) {
+	if charged := billing.Sum(s.rows); charged.Tokens == 0 && charged.Money == 0 {
 		return why
 	}
 	last := len(s.rows) - 1

@@ -41,6 +41,7 @@ func leasedGroups() []group {
 		{name: "Rows", cases: rowCases(), not: []string{"KeepEverythingIfSwept", "HostileTextIfSwept"}},
 		{name: "Races", cases: raceCases(), not: []string{"SweepAndSettle", "RevokedIsRevoked"}, anyLimit: true},
 		{name: "Random", cases: randomCases(), anyLimit: true},
+		{name: "Requests", cases: requestCases()},
 	}
 }
 

@@ -121,6 +121,7 @@ func setBudgetReplaces(w *world) {
 	id := w.budget(billing.ScopeTeam, k.TeamID, tokens(5))
 	b := amount{7, 9}.budget(id)
 	b.Scope, b.ScopeID, b.Period, b.Zone = billing.ScopeTeam, k.TeamID, billing.PeriodWeek, "Asia/Kolkata"
+	b.Action, b.Thresholds = billing.ActionAlert, []int{}
 	before := w.reread(k)
 	w.must(w.SetBudget(w.Context(), b, w.now))
 	all, err := w.ListBudgets(w.Context())

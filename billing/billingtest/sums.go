@@ -28,13 +28,16 @@ func checkBalances(t testing.TB, s billing.Store, keys []billing.Key, rows []bil
 			t.Fatal(err)
 		}
 		for _, b := range balances {
-			if b.HeldTokens != 0 || b.HeldMoney != 0 {
-				t.Errorf("sums: budget %s holds %d tokens and $%s, want nothing", b.Budget.ID, b.HeldTokens, b.HeldMoney)
+			if b.Held() != (billing.Amount{}) {
+				t.Errorf("sums: budget %s holds %+v, want nothing", b.Budget.ID, b.Held())
 			}
 			used := sumOf(b, rows)
 			if b.UsedTokens != used.tokens || b.UsedMoney != used.money {
 				t.Errorf("sums: budget %s has used %d tokens and $%s, but the rows add up to %d and $%s",
 					b.Budget.ID, b.UsedTokens, b.UsedMoney, used.tokens, used.money)
+			}
+			if want := requestsOf(b, rows); b.UsedRequests != want {
+				t.Errorf("sums: budget %s has used %d requests, but the rows are of %d", b.Budget.ID, b.UsedRequests, want)
 			}
 		}
 	}
@@ -73,16 +76,31 @@ func readAll(t testing.TB, s billing.Store) (keys []billing.Key, rows []billing.
 // sumOf is what the rows say that a budget has used in its window.
 func sumOf(b billing.Balance, rows []billing.Spend) (used amount) {
 	for _, r := range rows {
-		owner := map[billing.Scope]string{
-			billing.ScopeKey: string(r.Owner.KeyID), billing.ScopeProject: r.Owner.ProjectID,
-			billing.ScopeTeam: r.Owner.TeamID, billing.ScopeOrg: "org",
-		}[b.Budget.Scope]
-		if owner == b.Budget.ScopeID && b.Window.Contains(r.OccurredAt) {
+		if counts(b, r) {
 			used.tokens += r.Tokens.Total()
 			used.money += r.Cost.Total
 		}
 	}
 	return used
+}
+
+// requestsOf is how many requests the rows in a window are of.
+func requestsOf(b billing.Balance, rows []billing.Spend) (n int64) {
+	for _, r := range rows {
+		if counts(b, r) && r.Kind == billing.KindUsage && r.Final {
+			n++
+		}
+	}
+	return n
+}
+
+// counts reports that a row is charged to a budget in its window.
+func counts(b billing.Balance, r billing.Spend) bool {
+	owner := map[billing.Scope]string{
+		billing.ScopeKey: string(r.Owner.KeyID), billing.ScopeProject: r.Owner.ProjectID,
+		billing.ScopeTeam: r.Owner.TeamID, billing.ScopeOrg: "org",
+	}[b.Budget.Scope]
+	return owner == b.Budget.ScopeID && b.Window.Contains(r.OccurredAt)
 }
 
 // checkReports compares every way of grouping with the rows of each month.

@@ -28,7 +28,7 @@ type Snapshot interface {
 
 // Dialect is what the databases do not have in common.
 type Dialect struct {
-	// HeldByWindow is a SELECT of budget_id, window_start, tokens and nano with a
+	// HeldByWindow is a SELECT of budget_id, window_start, tokens, nano and requests with a
 	// row for each hold and window.
 	HeldByWindow string
 }

@@ -153,37 +153,43 @@ SELECT 'billing_periods: month ' || p.month,
 func holdsSQL(held string) string {
 	return `
 SELECT 'budget_counters: held by budget ' || budget_id || ', window from ' || CAST(window_start AS text),
-       coalesce(h.tokens, 0) || ' tokens and ' || coalesce(h.nano, 0) || ' nano-dollars',
-       coalesce(c.held_tokens, 0) || ' tokens and ' || coalesce(c.held_nano, 0) || ' nano-dollars'
+       coalesce(h.tokens, 0) || ' tokens, ' || coalesce(h.nano, 0) || ' nano-dollars and ' || coalesce(h.requests, 0) || ' requests',
+       coalesce(c.held_tokens, 0) || ' tokens, ' || coalesce(c.held_nano, 0) || ' nano-dollars and '
+         || coalesce(c.held_requests, 0) || ' requests'
   FROM budget_counters AS c
-  FULL JOIN (SELECT budget_id, window_start, sum(tokens) AS tokens, sum(nano) AS nano FROM (` + held + `) AS l
+  FULL JOIN (SELECT budget_id, window_start, sum(tokens) AS tokens, sum(nano) AS nano, sum(requests) AS requests FROM (` + held + `) AS l
     GROUP BY budget_id, window_start) AS h
       USING (budget_id, window_start)
- WHERE coalesce(h.tokens, 0) <> coalesce(c.held_tokens, 0) OR coalesce(h.nano, 0) <> coalesce(c.held_nano, 0)`
+ WHERE coalesce(h.tokens, 0) <> coalesce(c.held_tokens, 0) OR coalesce(h.nano, 0) <> coalesce(c.held_nano, 0)
+    OR coalesce(h.requests, 0) <> coalesce(c.held_requests, 0)`
 }
 
 const leasesSQL = `
 SELECT 'budget_counters: leased from budget ' || budget_id || ', window from ' || CAST(window_start AS text),
-       coalesce(l.tokens, 0) || ' tokens and ' || coalesce(l.nano, 0) || ' nano-dollars',
-       coalesce(c.leased_tokens, 0) || ' tokens and ' || coalesce(c.leased_nano, 0) || ' nano-dollars'
+       coalesce(l.tokens, 0) || ' tokens, ' || coalesce(l.nano, 0) || ' nano-dollars and ' || coalesce(l.requests, 0) || ' requests',
+       coalesce(c.leased_tokens, 0) || ' tokens, ' || coalesce(c.leased_nano, 0) || ' nano-dollars and '
+         || coalesce(c.leased_requests, 0) || ' requests'
   FROM budget_counters AS c
-  FULL JOIN (SELECT budget_id, window_start, sum(tokens) AS tokens, sum(nano) AS nano FROM leases GROUP BY budget_id, window_start) AS l
+  FULL JOIN (SELECT budget_id, window_start, sum(tokens) AS tokens, sum(nano) AS nano, sum(requests) AS requests
+    FROM leases GROUP BY budget_id, window_start) AS l
       USING (budget_id, window_start)
  WHERE coalesce(l.tokens, 0) <> coalesce(c.leased_tokens, 0) OR coalesce(l.nano, 0) <> coalesce(c.leased_nano, 0)
+    OR coalesce(l.requests, 0) <> coalesce(c.leased_requests, 0)
 UNION ALL
 SELECT 'leases: of replica ' || replica_id || ' on budget ' || budget_id || ', window from ' || CAST(window_start AS text),
-       'at least the ' || busy_tokens || ' tokens and ' || busy_nano || ' nano-dollars that are busy',
-       tokens || ' tokens and ' || nano || ' nano-dollars'
-  FROM leases WHERE tokens < busy_tokens OR nano < busy_nano`
+       'at least the ' || busy_tokens || ' tokens, ' || busy_nano || ' nano-dollars and ' || busy_requests || ' requests that are busy',
+       tokens || ' tokens, ' || nano || ' nano-dollars and ' || requests || ' requests'
+  FROM leases WHERE tokens < busy_tokens OR nano < busy_nano OR requests < busy_requests`
 
 const signsSQL = `
 SELECT 'budget_counters: budget ' || budget_id || ', window from ' || CAST(window_start AS text), 'nothing negative',
        'held ' || held_tokens || ' and ' || held_nano || ', leased ' || leased_tokens || ' and ' || leased_nano
   FROM budget_counters WHERE held_tokens < 0 OR held_nano < 0 OR leased_tokens < 0 OR leased_nano < 0
+    OR held_requests < 0 OR leased_requests < 0
 UNION ALL
 SELECT 'leases: of replica ' || replica_id || ' on budget ' || budget_id, 'nothing negative',
        tokens || ' and ' || nano || ', busy ' || busy_tokens || ' and ' || busy_nano
-  FROM leases WHERE tokens < 0 OR nano < 0 OR busy_tokens < 0 OR busy_nano < 0
+  FROM leases WHERE tokens < 0 OR nano < 0 OR busy_tokens < 0 OR busy_nano < 0 OR requests < 0 OR busy_requests < 0
 UNION ALL
 SELECT 'holds: ' || id, 'nothing negative', tokens || ' and ' || nano FROM holds WHERE tokens < 0 OR nano < 0
 UNION ALL

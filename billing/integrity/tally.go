@@ -14,8 +14,7 @@ import (
 type Moment struct {
 	KeyID, ProjectID, TeamID string
 	At                       time.Time
-	Tokens                   int64
-	Money                    billing.Money
+	Used                     billing.Amount
 }
 
 // Tally adds moments up for every counter of every budget, in one pass.
@@ -26,13 +25,8 @@ type Tally struct {
 
 type counted struct {
 	billing.Window
-	used, is used
+	used, is billing.Amount
 	last     time.Time // when the last of this window and those before it ends; zero is never
-}
-
-type used struct {
-	tokens int64
-	money  billing.Money
 }
 
 // NewTally is a tally for these counters, whose balances say what they stand at.
@@ -48,7 +42,7 @@ func NewTally(counters []billing.Balance) *Tally {
 			}
 			of[b.ScopeID] = append(of[b.ScopeID], b.ID)
 		}
-		t.windows[b.ID] = append(t.windows[b.ID], counted{Window: c.Window, is: used{c.UsedTokens, c.UsedMoney}})
+		t.windows[b.ID] = append(t.windows[b.ID], counted{Window: c.Window, is: c.Used()})
 	}
 	for _, list := range t.windows {
 		slices.SortFunc(list, func(a, b counted) int { return a.Start.Compare(b.Start) })
@@ -82,8 +76,7 @@ func (t *Tally) addTo(scope billing.Scope, id string, m Moment) {
 		})
 		for i := after - 1; i >= 0 && windows[i].reaches(m.At); i-- {
 			if windows[i].Contains(m.At) {
-				windows[i].used.tokens = billing.SatAdd(windows[i].used.tokens, m.Tokens)
-				windows[i].used.money = windows[i].used.money.Add(m.Money)
+				windows[i].used = windows[i].used.Plus(m.Used)
 			}
 		}
 	}
@@ -98,11 +91,10 @@ func (t *Tally) Judge() billing.Law {
 	l := billing.Law{Name: "counters", Says: "what a budget has used in a window is the sum of the rows in it"}
 	for _, budget := range slices.Sorted(maps.Keys(t.windows)) {
 		for _, w := range t.windows[budget] {
-			used := billing.Amount{Tokens: w.used.tokens, Money: w.used.money}.AsUsed()
-			if used.Tokens != w.is.tokens || used.Money != w.is.money {
+			if used := w.used.AsUsed(); used != w.is {
 				l.Add(billing.Breach{
 					Where:    fmt.Sprintf("budget_counters: budget %s, window from %s", budget, from(w.Window)),
-					Expected: amountOf(used.Tokens, used.Money), Found: amountOf(w.is.tokens, w.is.money),
+					Expected: amountOf(used), Found: amountOf(w.is),
 				})
 			}
 		}
@@ -117,6 +109,6 @@ func from(w billing.Window) string {
 	return w.Start.UTC().Format(time.RFC3339)
 }
 
-func amountOf(tokens int64, money billing.Money) string {
-	return fmt.Sprintf("%d tokens and $%s", tokens, money)
+func amountOf(a billing.Amount) string {
+	return fmt.Sprintf("%d tokens, $%s and %d requests", a.Tokens, a.Money, a.Requests)
 }

@@ -23,7 +23,7 @@ func (l *Ledger) grow(ctx context.Context, holdID string, more billing.Amount) e
 		if err != nil || len(lacking) == 0 {
 			return err
 		}
-		wanted := billing.Hold{ID: holdID, Lines: lines, Tokens: more.Tokens, Money: more.Money}
+		wanted := billing.Hold{ID: holdID, Lines: lines, Tokens: more.Tokens, Money: more.Money, UnderWay: true}
 		if err := l.refill(ctx, lacking, &entry{hold: more}, wanted); err != nil {
 			return err
 		}

@@ -179,7 +179,7 @@ func (l *lease) giveBack() {
 // granted adds what the database granted, and notes how the window stands. way is
 // what the answer knows to be posted and we do not.
 func (l *lease) granted(g billing.Granted, asked billing.Budget, way move) {
-	if now := g.Balance.Budget; less(now.Tokens, l.budget.Tokens) || less(now.Money, l.budget.Money) {
+	if lower(g.Balance.Budget, l.budget) {
 		l.giveBack() // it was granted under a limit that is no more
 	}
 	l.asOf, l.asOfTime = asked, time.Now()
@@ -198,35 +198,38 @@ func (l *lease) stands(b billing.Balance, seen int64, way move) {
 		return
 	}
 	l.seen = seen
-	l.used = billing.Amount{Tokens: b.UsedTokens, Money: b.UsedMoney}.Minus(way.spent)
+	l.used = b.Used().Minus(way.spent)
 	if l.asking {
 		return // what is held may include what we do not know that we were granted
 	}
-	held := billing.Amount{Tokens: b.HeldTokens, Money: b.HeldMoney}
 	own := l.amount.Plus(l.owed).Minus(way.covered).Minus(way.owed)
-	l.others = held.Minus(own).AtLeast(billing.Amount{})
+	l.others = b.Held().Minus(own).AtLeast(billing.Amount{})
 }
 
 // balance is how the window stands as far as this process knows.
 func (l *lease) balance(b billing.Budget) billing.Balance {
-	return billing.Balance{
-		Budget: b, Window: l.window,
-		UsedTokens: l.used.Tokens + l.spent.Tokens, UsedMoney: l.used.Money + l.spent.Money,
-		HeldTokens: l.others.Tokens + l.held.Tokens, HeldMoney: l.others.Money + l.held.Money,
-	}
+	return billing.Balance{Budget: b, Window: l.window}.Stands(l.used.Plus(l.spent), l.others.Plus(l.held))
 }
 
 // tick moves the rate on by a second.
 func (l *lease) tick() {
-	const memory = 8
 	l.rate = billing.Amount{
-		Tokens: l.rate.Tokens + (l.taken.Tokens-l.rate.Tokens)/memory,
-		Money:  l.rate.Money + (l.taken.Money-l.rate.Money)/memory,
-	}
-	if l.taken.Tokens > l.rate.Tokens && l.rate.Tokens == 0 {
-		l.rate = l.taken // a first second, or a small one
+		Tokens: smooth(l.rate.Tokens, l.taken.Tokens), Money: smooth(l.rate.Money, l.taken.Money),
+		Requests: smooth(l.rate.Requests, l.taken.Requests),
 	}
 	l.taken = billing.Amount{}
+}
+
+// smooth moves a rate towards what was taken in a second, by one at least.
+func smooth[T int64 | billing.Money](rate, taken T) T {
+	const memory = 8
+	switch {
+	case rate == 0: // a first second
+		return taken
+	case taken > rate:
+		return rate + (taken-rate+memory-1)/memory
+	}
+	return rate - (rate-taken+memory-1)/memory
 }
 
 // firstBlock is how many holds like the first one are asked for before there
@@ -257,10 +260,11 @@ func (l *lease) over(now time.Time) bool {
 // granted. It goes by keys that are up to a second old, and so may have it the
 // wrong way round: what the database was asked with just now is not news.
 func (l *lease) narrowed(b billing.Budget) bool {
-	if !less(b.Tokens, l.budget.Tokens) && !less(b.Money, l.budget.Money) {
+	if !lower(b, l.budget) {
 		return false
 	}
-	return !same(b.Tokens, l.asOf.Tokens) || !same(b.Money, l.asOf.Money) || time.Since(l.asOfTime) > asOfFor
+	return !same(b.Tokens, l.asOf.Tokens) || !same(b.Money, l.asOf.Money) || !same(b.Requests, l.asOf.Requests) ||
+		time.Since(l.asOfTime) > asOfFor
 }
 
 // asOfFor is longer than keys are remembered while the database answers.
@@ -270,11 +274,18 @@ func same[T int64 | billing.Money](a, b *T) bool {
 	return a == nil && b == nil || a != nil && b != nil && *a == *b
 }
 
+// lower reports that a limit of a is lower than that of b.
+func lower(a, b billing.Budget) bool {
+	return less(a.Tokens, b.Tokens) || less(a.Money, b.Money) || less(a.Requests, b.Requests) || a.Binds() && !b.Binds()
+}
+
 // less compares limits, of which nil means none.
 func less[T int64 | billing.Money](a, b *T) bool {
 	return a != nil && (b == nil || *a < *b)
 }
 
 func times(a billing.Amount, n int64) billing.Amount {
-	return billing.Amount{Tokens: billing.SatMul(a.Tokens, n), Money: billing.SatMul(a.Money, billing.Money(n))}.AtMost(billing.MostHeld())
+	return billing.Amount{
+		Tokens: billing.SatMul(a.Tokens, n), Money: billing.SatMul(a.Money, billing.Money(n)), Requests: billing.SatMul(a.Requests, n),
+	}.AtMost(billing.MostHeld())
 }

@@ -210,7 +210,7 @@ func (l *Ledger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]
 	if err != nil {
 		return nil, fmt.Errorf("billing/lease: hold %s could not be replayed: %w", h.ID, err)
 	}
-	e := &entry{id: h.ID, hold: billing.Amount{Tokens: h.Tokens, Money: h.Money}.AtMost(billing.MostHeld())}
+	e := &entry{id: h.ID, hold: h.Amount()}
 	e.version, e.enabled, e.before = h.KeyVersion, h.EnabledAt, h.Overrun
 	e.ifLost = append(e.first[:0], lost)
 	balances, err := l.hold(ctx, e, h)
@@ -405,7 +405,7 @@ func (l *Ledger) end(holdID string) *entry {
 
 // queueUp queues a settlement for posting.
 func (l *Ledger) queueUp(e *entry, rows []billing.Spend) []billing.Balance {
-	e.rows, e.used = rows, usedBy(rows)
+	e.rows, e.used = rows, billing.Sum(rows)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ending--
@@ -426,13 +426,6 @@ func (l *Ledger) queueUp(e *entry, rows []billing.Spend) []billing.Balance {
 		wake(l.wakeWriter)
 	}
 	return balances
-}
-
-func usedBy(rows []billing.Spend) (used billing.Amount) {
-	for i := range rows {
-		used = used.Plus(billing.Amount{Tokens: rows[i].Tokens.Total(), Money: rows[i].Cost.Total})
-	}
-	return used
 }
 
 // Release implements billing.Ledger.

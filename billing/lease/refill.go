@@ -267,7 +267,7 @@ func (l *Ledger) mayCome(granted []billing.Granted, began time.Time) bool {
 func (l *Ledger) refusal(granted []billing.Granted, h billing.Hold) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	q := &billing.QuotaError{AskedTokens: billing.SatAdd(h.Tokens, h.HeadroomTokens), AskedMoney: h.Money.Add(h.HeadroomMoney)}
+	q := billing.Refuse(billing.Balance{}, nil, h.Asked())
 	for _, line := range h.Lines {
 		le := l.lease(line)
 		if i := slices.IndexFunc(granted, func(g billing.Granted) bool { return g.Balance.Budget.ID == line.Budget.ID }); i >= 0 {

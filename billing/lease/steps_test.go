@@ -252,19 +252,25 @@ func (w *walk) begin() {
 	w.must(err)
 	k := billing.Key{ID: "key_1", Name: "k", Display: "sk-tr-k", ProjectID: p.ID, CreatedAt: time.Now()}
 	w.must(w.store.CreateKey(ctx, k, [32]byte{1}))
-	w.limit(keyBudget, billing.ScopeKey, "key_1", billing.Amount{Tokens: 4000, Money: 9000})
-	w.limit(topBudget, billing.ScopeOrg, "org", billing.Amount{Tokens: 7000, Money: 5000})
+	w.limit(keyBudget, billing.ScopeKey, "key_1", billing.Amount{Tokens: 4000, Money: 9000, Requests: 60})
+	w.limit(topBudget, billing.ScopeOrg, "org", billing.Amount{Tokens: 7000, Money: 5000, Requests: 50})
 }
 
 // limit sets a limit, and grants grace for what is spoken for beyond it.
 func (w *walk) limit(id string, scope billing.Scope, of string, limit billing.Amount) {
 	limit = w.limited(limit)
-	b := billing.Budget{ID: id, Scope: scope, ScopeID: of, Period: billing.PeriodMonth, Tokens: &limit.Tokens, Money: &limit.Money}
+	b := billing.Budget{
+		ID: id, Scope: scope, ScopeID: of, Period: billing.PeriodMonth, Tokens: &limit.Tokens, Money: &limit.Money,
+		Requests: &limit.Requests,
+	}
 	if limit.Tokens == endless {
 		b.Tokens = nil
 	}
 	if limit.Money == endless {
 		b.Money = nil
+	}
+	if limit.Requests == endless {
+		b.Requests = nil
 	}
 	w.must(billingtest.SetBudget(w.t.Context(), w.store, b, time.Now()))
 	had := w.limits[id].Plus(w.grace[id])
@@ -392,7 +398,7 @@ func (w *walk) reserve(n *node, h billing.Hold) error {
 	ctx := w.t.Context()
 	lost, err := n.row(h.IfLost)
 	w.must(err)
-	e := &entry{id: h.ID, hold: billing.Amount{Tokens: h.Tokens, Money: h.Money}, ifLost: []billing.Spend{lost}}
+	e := &entry{id: h.ID, hold: h.Amount(), ifLost: []billing.Spend{lost}}
 	for range 3 {
 		balances, lacking, err := n.take(e, h)
 		if err != nil {
@@ -456,11 +462,11 @@ func (w *walk) settle(n *node) {
 	if !ok {
 		return
 	}
-	used := billing.Amount{Tokens: w.random.Int64N(h.Tokens + 1), Money: billing.Money(w.random.Int64N(int64(h.Money) + 1))}
+	used := billing.Amount{Tokens: w.random.Int64N(h.Tokens + 1), Money: billing.Money(w.random.Int64N(int64(h.Money) + 1)), Requests: 1}
 	if w.random.IntN(12) == 0 {
 		used = used.Plus(w.amount())
 	}
-	w.excuse(used.Minus(billing.Amount{Tokens: h.Tokens, Money: h.Money}))
+	w.excuse(used.Minus(h.Amount()))
 	w.note("%s settles %s at %d/%d", n.name, h.ID, used.Tokens, used.Money)
 	_, err := n.Settle(w.t.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{w.row(h.ID, used, h.IfLost.OccurredAt)}})
 	w.must(err)
@@ -491,7 +497,7 @@ func (w *walk) silence(n *node) {
 	if n.joined.Load() {
 		var open billing.Amount
 		for _, h := range n.holds {
-			open = open.Plus(billing.Amount{Tokens: h.Tokens, Money: h.Money})
+			open = open.Plus(h.Amount())
 		}
 		w.excuse(open.Plus(w.unposted(n)))
 	}
@@ -510,7 +516,7 @@ func (w *walk) unposted(n *node) (sum billing.Amount) {
 		entries = append(entries[:len(entries):len(entries)], n.pending.entries...)
 	}
 	for _, e := range entries {
-		sum = sum.Plus(usedBy(e.rows))
+		sum = sum.Plus(billing.Sum(e.rows))
 	}
 	return sum
 }
@@ -521,7 +527,7 @@ func (w *walk) crash(n *node) {
 	w.note("%s crashes", n.name)
 	w.did["crashed"]++
 	for id, h := range n.holds {
-		w.settled = w.settled.Plus(billing.Amount{Tokens: h.Tokens, Money: h.Money})
+		w.settled = w.settled.Plus(h.Amount())
 		delete(n.holds, id)
 	}
 	_ = n.log.Close()
@@ -535,7 +541,7 @@ func (w *walk) crash(n *node) {
 
 // change sets a limit to something else.
 func (w *walk) change() {
-	limit := billing.Amount{Tokens: 1000 + w.random.Int64N(9000), Money: billing.Money(1000 + w.random.Int64N(9000))}
+	limit := billing.Amount{Tokens: 1000 + w.random.Int64N(9000), Money: billing.Money(1000 + w.random.Int64N(9000)), Requests: 10 + w.random.Int64N(90)}
 	w.note("limit %d/%d", limit.Tokens, limit.Money)
 	if w.random.IntN(2) == 0 {
 		w.limit(keyBudget, billing.ScopeKey, "key_1", limit)
@@ -550,7 +556,7 @@ func (w *walk) laws() {
 	admitted := w.settled
 	for _, n := range w.nodes {
 		for _, h := range n.holds {
-			admitted = admitted.Plus(billing.Amount{Tokens: h.Tokens, Money: h.Money})
+			admitted = admitted.Plus(h.Amount())
 		}
 	}
 	for id, limit := range w.limits {
@@ -583,13 +589,12 @@ func (w *walk) lawOfWindows(states []billing.ReplicaState) {
 		earlier := !slices.ContainsFunc(w.nodes, func(n *node) bool { return n.replica.Epoch == s.Epoch })
 		for i := range balances {
 			if earlier {
-				balances[i].HeldTokens -= s.Leased.Tokens
-				balances[i].HeldMoney -= s.Leased.Money
+				balances[i] = balances[i].Stands(balances[i].Used(), balances[i].Held().Minus(s.Leased))
 			}
 		}
 	}
 	for _, b := range balances {
-		spoken := billing.Amount{Tokens: b.UsedTokens + b.HeldTokens, Money: b.UsedMoney + b.HeldMoney}
+		spoken := b.Used().Plus(b.Held())
 		if most := w.limits[b.Budget.ID].Plus(w.grace[b.Budget.ID]); !most.Covers(spoken) {
 			w.t.Errorf("%s: the store has %+v spoken for of %+v", b.Budget.ID, spoken, most)
 		}
@@ -603,7 +608,7 @@ func (w *walk) lawsOf(n *node, states []billing.ReplicaState) {
 	var has billing.Amount
 	for _, le := range n.leases {
 		has = has.Plus(le.amount).Plus(le.owed)
-		if free := le.free(); free.Tokens < 0 || free.Money < 0 || !le.held.Covers(billing.Amount{}) ||
+		if free := le.free(); !free.Covers(billing.Amount{}) || !le.held.Covers(billing.Amount{}) ||
 			!le.covered.Covers(billing.Amount{}) || !le.owed.Covers(billing.Amount{}) {
 			w.t.Errorf("%s: a lease is overdrawn: %+v", n.name, le)
 		}
@@ -649,9 +654,9 @@ func (w *walk) end() {
 	w.laws()
 	balances, err := w.store.Balances(ctx, &w.key, time.Now())
 	w.must(err)
-	free := billing.Amount{Tokens: 1 << 40, Money: 1 << 40}
+	free := billing.Amount{Tokens: 1 << 40, Money: 1 << 40, Requests: 1 << 40}
 	for _, b := range balances {
-		if b.UsedTokens != w.settled.Tokens || b.UsedMoney != w.settled.Money || b.HeldTokens != 0 || b.HeldMoney != 0 {
+		if b.Used() != w.settled || b.Held() != (billing.Amount{}) {
 			w.t.Errorf("the store has %+v, used was %+v", b, w.settled)
 		}
 		if b.Budget.Tokens != nil {
@@ -660,12 +665,16 @@ func (w *walk) end() {
 		if b.Budget.Money != nil {
 			free.Money = min(free.Money, *b.Budget.Money-b.UsedMoney)
 		}
+		if b.Budget.Requests != nil {
+			free.Requests = min(free.Requests, *b.Budget.Requests-b.UsedRequests)
+		}
 	}
 	last := w.start("last", w.t.TempDir())
-	if free.Covers(billing.Amount{}) && !w.hold(last, free) {
+	one := billing.Amount{Requests: 1}
+	if free.Covers(one) && !w.hold(last, free) {
 		w.t.Errorf("%+v is free and cannot be had", free)
 	}
-	if w.hold(last, billing.Amount{Tokens: 1, Money: 1}) && free.Covers(billing.Amount{}) {
+	if w.hold(last, billing.Amount{Tokens: 1, Money: 1}) && free.Covers(one) {
 		w.t.Errorf("more than all was had")
 	}
 	_ = last.log.Close()

@@ -41,10 +41,10 @@ func monthRows(ctx context.Context, q querier, m billing.Month, each func(billin
 const (
 	// keepMomentsSQL keeps what windows of budgets may need to know of the rows.
 	keepMomentsSQL = `
-INSERT INTO spend_archived (report_day, slot, moved, key_id, project_id, team_id, events, tokens, nano)
+INSERT INTO spend_archived (report_day, slot, moved, key_id, project_id, team_id, events, tokens, nano, requests)
 SELECT report_day, to_timestamp(floor(extract(epoch FROM occurred_at) / 900) * 900), adjusts_period IS NOT NULL, key_id, project_id,
   team_id,
-       count(*), sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), coalesce(sum(cost_nano), 0)
+       count(*), sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), coalesce(sum(cost_nano), 0), count(*) FILTER (WHERE kind = 'usage' AND final)
   FROM spend_events
  WHERE report_day >= $1::text::date AND report_day < $2::text::date
  GROUP BY 1, 2, 3, 4, 5, 6`
@@ -116,17 +116,19 @@ const (
 	// pruneLeasesSQL throws away leases of which nothing is left.
 	pruneLeasesSQL = `
 WITH spent AS (
-  SELECT budget_id, window_start, replica_id, epoch FROM leases WHERE tokens = 0 AND nano = 0 LIMIT $1 FOR UPDATE SKIP LOCKED
+  SELECT budget_id, window_start, replica_id, epoch FROM leases WHERE tokens = 0 AND nano = 0 AND requests = 0 LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM leases l USING spent s
  WHERE l.budget_id = s.budget_id AND l.window_start = s.window_start AND l.replica_id = s.replica_id AND l.epoch = s.epoch`
-	// pruneCountersSQL throws away windows that ended a quarter ago, and of which
+	// pruneCountersSQL throws away windows that ended a quarter ago, those of a minute
+	// yesterday, and of which
 	// nothing is held or leased.
 	pruneCountersSQL = `
 WITH over AS (
   SELECT budget_id, window_start FROM budget_counters
-   WHERE window_end < 'infinity' AND window_end < now() - interval '92 days'
-     AND held_tokens = 0 AND held_nano = 0 AND leased_tokens = 0 AND leased_nano = 0
+   WHERE window_end < 'infinity'
+     AND window_end < now() - CASE WHEN window_end - window_start < '1 hour' THEN interval '1 day' ELSE interval '92 days' END
+     AND held_tokens = 0 AND held_nano = 0 AND leased_tokens = 0 AND leased_nano = 0 AND held_requests = 0 AND leased_requests = 0
    LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM budget_counters c USING over o WHERE c.budget_id = o.budget_id AND c.window_start = o.window_start`

@@ -13,14 +13,16 @@ import (
 // balancesSQL has a row for every budget that is still in force. The counter's
 // columns are null where the window was not used yet. What replicas have leased
 // and do not use is not held by anybody.
-const balancesSQL = `
-SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
-       c.window_start, c.window_end, c.used_tokens, c.held_tokens + busy.tokens, c.used_nano, c.held_nano + busy.nano
+var balancesSQL = `
+SELECT ` + budgetColumns("b") + `,
+       c.window_start, c.window_end, c.used_tokens, c.held_tokens + busy.tokens, c.used_nano, c.held_nano + busy.nano,
+       c.used_requests, c.held_requests + busy.requests
   FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS l (id, window_start, window_end)
-  JOIN budgets b ON b.id = l.id AND b.archived_at IS NULL
+  JOIN budgets_now b ON b.id = l.id AND b.archived_at IS NULL
   LEFT JOIN budget_counters c ON c.budget_id = l.id AND c.window_start = l.window_start AND c.window_end = l.window_end
  CROSS JOIN LATERAL (
-   SELECT coalesce(sum(busy_tokens), 0)::bigint AS tokens, coalesce(sum(busy_nano), 0)::bigint AS nano
+   SELECT coalesce(sum(busy_tokens), 0)::bigint AS tokens, coalesce(sum(busy_nano), 0)::bigint AS nano,
+          coalesce(sum(busy_requests), 0)::bigint AS requests
      FROM leases WHERE budget_id = c.budget_id AND window_start = c.window_start
  ) AS busy
  ORDER BY b.id`
@@ -53,9 +55,11 @@ func (s *Store) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]
 			b, _ := st.balance()
 			if !st.start.Valid {
 				b.Window = windows[b.Budget.ID]
-				if b.UsedTokens, b.UsedMoney, err = used(ctx, c, b.Budget, b.Window); err != nil {
+				sum, err := used(ctx, c, b.Budget, b.Window)
+				if err != nil {
 					return err
 				}
+				b = b.Stands(sum, billing.Amount{})
 			}
 			all = append(all, b)
 		}

@@ -15,11 +15,12 @@ import (
 // setBudgetSQL touches no budget of another scope: what it used is not what
 // the new scope used.
 const setBudgetSQL = `
-INSERT INTO budgets AS b (id, scope, scope_id, period, zone, token_limit, amount_nano)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO budgets AS b (id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (id) DO UPDATE
    SET period = excluded.period, zone = excluded.zone, token_limit = excluded.token_limit, amount_nano = excluded.amount_nano,
-       archived_at = NULL
+       request_limit = excluded.request_limit, starts = excluded.starts, near_action = excluded.near_action,
+       thresholds = excluded.thresholds, archived_at = NULL
  WHERE b.scope = excluded.scope AND b.scope_id = excluded.scope_id`
 
 // raiseSQL makes every copy of a key below the scope $1 $2 out of date.
@@ -53,7 +54,8 @@ func (s *Store) UpdateBudget(ctx context.Context, b billing.Budget, change billi
 }
 
 const (
-	budgetSQL     = "SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE archived_at IS NULL"
+	budgetSQL = "SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds" +
+		" FROM budgets WHERE archived_at IS NULL"
 	sameBudgetSQL = budgetSQL + " AND scope = $1 AND scope_id = $2 AND period = $3 AND id <> $4 ORDER BY id LIMIT 1"
 )
 
@@ -103,7 +105,8 @@ func setBudget(ctx context.Context, tx pgx.Tx, b billing.Budget) error {
 }
 
 func putBudget(ctx context.Context, tx pgx.Tx, b billing.Budget) error {
-	tag, err := tx.Exec(ctx, setBudgetSQL, b.ID, b.Scope, b.ScopeID, b.Period, b.Zone, b.Tokens, b.Money)
+	tag, err := tx.Exec(ctx, setBudgetSQL, b.ID, b.Scope, b.ScopeID, b.Period, b.Zone, b.Tokens, b.Money, b.Requests, b.Starts,
+		cmp.Or(b.Action, billing.ActionBlock), b.ThresholdsText())
 	if err == nil && tag.RowsAffected() == 0 {
 		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to another %s than %s", b.ID, b.Scope, b.ScopeID)}
 	}
@@ -143,7 +146,9 @@ func (s *Store) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
 }
 
 func scanBudget(row pgx.CollectableRow) (b billing.Budget, err error) {
-	err = row.Scan(&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money)
+	var told string
+	err = row.Scan(&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money, &b.Requests, &b.Starts, &b.Action, &told)
+	b.Thresholds = thresholds(told)
 	return b, err
 }
 
@@ -152,7 +157,8 @@ const (
 	archiveBudgetSQL = "UPDATE budgets SET archived_at = now() WHERE id = $1"
 	forgiveSQL       = `
 UPDATE budget_counters
-   SET forgiven_tokens = forgiven_tokens + used_tokens, forgiven_nano = forgiven_nano + used_nano, used_tokens = 0, used_nano = 0
+   SET forgiven_tokens = forgiven_tokens + used_tokens, forgiven_nano = forgiven_nano + used_nano,
+       used_tokens = 0, used_nano = 0, forgiven_requests = forgiven_requests + used_requests, used_requests = 0
  WHERE budget_id = $1 AND window_start = $2`
 )
 

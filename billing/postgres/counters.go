@@ -62,11 +62,11 @@ func scopeLocks(o billing.Owner) []int64 {
 // period before and that window began at the same instant. What its requests
 // in flight hold is kept, and given back by them.
 const openCounterSQL = `
-INSERT INTO budget_counters AS c (budget_id, window_start, window_end, used_tokens, used_nano)
-SELECT id, $2, $3, $4, $5 FROM budgets WHERE id = $1
+INSERT INTO budget_counters AS c (budget_id, window_start, window_end, used_tokens, used_nano, used_requests)
+SELECT id, $2, $3, $4, $5, $6 FROM budgets WHERE id = $1
 ON CONFLICT (budget_id, window_start) DO UPDATE
    SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano,
-       forgiven_tokens = 0, forgiven_nano = 0
+       used_requests = excluded.used_requests, forgiven_tokens = 0, forgiven_nano = 0, forgiven_requests = 0
  WHERE c.window_end <> excluded.window_end`
 
 // openCounter makes the counter of b in w, with what its scope used so far. It
@@ -75,12 +75,12 @@ func openCounter(ctx context.Context, tx pgx.Tx, b billing.Budget, w billing.Win
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", scopeLock(b.Scope, b.ScopeID)); err != nil {
 		return err
 	}
-	tokens, money, err := used(ctx, tx, b, w)
+	sum, err := used(ctx, tx, b, w)
 	if err != nil {
 		return err
 	}
 	start, end := bounds(w)
-	_, err = tx.Exec(ctx, openCounterSQL, b.ID, start, end, tokens, money)
+	_, err = tx.Exec(ctx, openCounterSQL, b.ID, start, end, sum.Tokens, sum.Money, sum.Requests)
 	return err
 }
 
@@ -94,24 +94,25 @@ func openCounter(ctx context.Context, tx pgx.Tx, b billing.Budget, w billing.Win
 // days that they were reported on, and put where they occurred. Rows that were
 // refused count until they are booked.
 var usedSQL = `
-SELECT ` + usedTokensSQL("coalesce(sum(tokens), 0)") + `, ` + usedNanoSQL("coalesce(sum(nano), 0)") + ` FROM (
-  SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
+SELECT ` + usedTokensSQL("coalesce(sum(tokens), 0)") + `, ` + usedNanoSQL("coalesce(sum(nano), 0)") + `,
+       coalesce(sum(requests), 0)::bigint FROM (
+  SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano, requests
     FROM spend_daily
    WHERE {scope} AND report_day >= $2 AND report_day < $3
   UNION ALL
-  SELECT tokens, nano FROM spend_moments
+  SELECT tokens, nano, requests FROM spend_moments
    WHERE {scope} AND occurred_at >= $4 AND occurred_at < $5 AND report_day < $2 AND NOT moved
   UNION ALL
-  SELECT tokens, nano FROM spend_moments
+  SELECT tokens, nano, requests FROM spend_moments
    WHERE {scope} AND occurred_at >= $6 AND occurred_at < $7 AND report_day >= $3 AND NOT moved
   UNION ALL
-  SELECT -tokens, -nano FROM spend_moments
+  SELECT -tokens, -nano, -requests FROM spend_moments
    WHERE {scope} AND moved AND report_day >= $2 AND report_day < $3
   UNION ALL
-  SELECT tokens, nano FROM spend_moments
+  SELECT tokens, nano, requests FROM spend_moments
    WHERE {scope} AND moved AND occurred_at >= $8 AND occurred_at < $9
   UNION ALL
-  SELECT tokens, nano FROM spend_rejects
+  SELECT tokens, nano, requests FROM spend_rejects
    WHERE {scope} AND booked_at IS NULL AND occurred_at >= $8 AND occurred_at < $9
 ) AS part`
 
@@ -130,16 +131,16 @@ type querier interface {
 }
 
 // used is what the scope of b used in w, by the ledger.
-func used(ctx context.Context, q querier, b billing.Budget, w billing.Window) (tokens int64, money billing.Money, err error) {
+func used(ctx context.Context, q querier, b billing.Budget, w billing.Window) (sum billing.Amount, err error) {
 	scope, ok := scopeSQL[b.Scope]
 	if !ok {
-		return 0, 0, fmt.Errorf("billing/postgres: budget %s has unknown scope %q", b.ID, b.Scope)
+		return sum, fmt.Errorf("billing/postgres: budget %s has unknown scope %q", b.ID, b.Scope)
 	}
 	p := split(w)
 	start, end := bounds(w)
 	err = q.QueryRow(ctx, strings.ReplaceAll(usedSQL, "{scope}", scope), b.ScopeID,
-		p.firstDay, p.endDay, p.head[0], p.head[1], p.tail[0], p.tail[1], start, end).Scan(&tokens, &money)
-	return tokens, money, err
+		p.firstDay, p.endDay, p.head[0], p.head[1], p.tail[0], p.tail[1], start, end).Scan(&sum.Tokens, &sum.Money, &sum.Requests)
+	return sum, err
 }
 
 // parts are a window as usedSQL reads it: the days [firstDay, endDay) that are
@@ -218,15 +219,17 @@ func movedSQL(freed string) string {
   UPDATE budget_counters c
      SET used_tokens = ` + usedTokensSQL("c.used_tokens + d.used_tokens") + `,
          used_nano = ` + usedNanoSQL("c.used_nano + d.used_nano") + `,
-         {freed}_tokens = c.{freed}_tokens - d.free_tokens, {freed}_nano = c.{freed}_nano - d.free_nano
+         {freed}_tokens = c.{freed}_tokens - d.free_tokens, {freed}_nano = c.{freed}_nano - d.free_nano,
+         used_requests = c.used_requests + d.used_requests, {freed}_requests = c.{freed}_requests - d.free_requests
     FROM change d JOIN locked USING (budget_id, window_start)
    WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start
   RETURNING c.*
 )`)
 }
 
-const movedColumns = `b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
-       m.window_start, m.window_end, m.used_tokens, m.held_tokens + m.leased_tokens, m.used_nano, m.held_nano + m.leased_nano`
+var movedColumns = budgetColumns("b") + `,
+       m.window_start, m.window_end, m.used_tokens, m.held_tokens + m.leased_tokens, m.used_nano, m.held_nano + m.leased_nano,
+       m.used_requests, m.held_requests + m.leased_requests`
 
 // usedTokensSQL and usedNanoSQL are sums as a counter keeps them.
 func usedTokensSQL(sum string) string { return usedWithin(sum, billing.MostUsed().Tokens) }

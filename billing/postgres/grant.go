@@ -17,14 +17,14 @@ import (
 // and a replica that dies takes little with it. What is not limited is granted as wished: nobody goes short of it. A
 // window in which others were granted more than they use is marked, and they
 // are told to give it back; not again while they do.
-const grantSQL = `
+var grantSQL = `
 WITH replica AS (
   SELECT FROM replicas WHERE id = $1 AND epoch = $2 FOR KEY SHARE
 ), line AS (
   SELECT * FROM unnest($3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
-    $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
-       AS l (budget_id, window_start, window_end, need_tokens, need_nano, head_tokens, head_nano, wish_tokens, wish_nano,
-         idle_tokens, idle_nano)
+    $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[])
+       AS l (budget_id, window_start, window_end, need_tokens, need_nano, need_requests, head_tokens, head_nano,
+         wish_tokens, wish_nano, wish_requests, idle_tokens, idle_nano, idle_requests)
 ), locked AS MATERIALIZED (
   SELECT c.*
     FROM budget_counters c JOIN line USING (budget_id, window_start, window_end)
@@ -32,30 +32,41 @@ WITH replica AS (
    ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
 ), room AS (
-  SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, l.need_tokens, l.need_nano,
+  SELECT ` + budgetColumns("b") + `,
+         l.need_tokens, l.need_nano, l.need_requests,
          c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens AS held_tokens,
-         c.used_nano, c.held_nano + c.leased_nano AS held_nano, c.exact_until > now() AS exact,
+         c.used_nano, c.held_nano + c.leased_nano AS held_nano,
+         c.used_requests, c.held_requests + c.leased_requests AS held_requests, c.exact_until > now() AS exact,
          c.exact_until > now() + interval '4500 milliseconds' AS told,
          greatest(l.wish_tokens - l.idle_tokens, l.need_tokens) AS wish_tokens,
          greatest(l.wish_nano - l.idle_nano, l.need_nano) AS wish_nano,
-         b.token_limit::numeric - c.used_tokens - c.held_tokens - c.leased_tokens - l.need_tokens AS left_tokens,
-         b.amount_nano::numeric - c.used_nano - c.held_nano - c.leased_nano - l.need_nano AS left_nano,
-         l.head_tokens, l.head_nano, l.idle_tokens, l.idle_nano
+         greatest(l.wish_requests - l.idle_requests, l.need_requests) AS wish_requests,
+         CASE WHEN binds THEN b.token_limit::numeric - c.used_tokens - c.held_tokens - c.leased_tokens - l.need_tokens END AS left_tokens,
+         CASE WHEN binds THEN b.amount_nano::numeric - c.used_nano - c.held_nano - c.leased_nano - l.need_nano END AS left_nano,
+         CASE WHEN binds THEN b.request_limit - c.used_requests - c.held_requests - c.leased_requests - l.need_requests END AS left_requests,
+         l.head_tokens, l.head_nano, l.idle_tokens, l.idle_nano, l.idle_requests
     FROM locked c
     JOIN line l USING (budget_id, window_start)
-    JOIN budgets b ON b.id = c.budget_id AND b.archived_at IS NULL
+    JOIN budgets_now b ON b.id = c.budget_id AND b.archived_at IS NULL
+   CROSS JOIN LATERAL (SELECT b.near_action <> 'alert' AS binds) AS action
 ), judged AS (
-  SELECT r.*, coalesce(left_tokens >= head_tokens, true) AND coalesce(left_nano >= head_nano, true) AS fits,
+  SELECT r.*, coalesce(left_tokens >= head_tokens, true) AND coalesce(left_nano >= head_nano, true)
+           AND coalesce(left_requests >= 0, true) AS fits,
          CASE WHEN left_tokens IS NULL THEN wish_tokens WHEN exact THEN need_tokens
               ELSE need_tokens + least(wish_tokens - need_tokens, greatest(trunc(left_tokens / 16) - idle_tokens, 0))
          END::bigint AS grant_tokens,
          CASE WHEN left_nano IS NULL THEN wish_nano WHEN exact THEN need_nano
               ELSE need_nano + least(wish_nano - need_nano, greatest(trunc(left_nano / 16) - idle_nano, 0))
          END::bigint AS grant_nano,
-         (NOT coalesce(left_tokens >= head_tokens, true) OR NOT coalesce(left_nano >= head_nano, true)) AND EXISTS (
+         CASE WHEN left_requests IS NULL THEN wish_requests WHEN exact THEN need_requests
+              ELSE need_requests + least(wish_requests - need_requests, greatest(left_requests / 16 - idle_requests, 0))
+         END AS grant_requests,
+         (NOT coalesce(left_tokens >= head_tokens, true) OR NOT coalesce(left_nano >= head_nano, true)
+           OR coalesce(left_requests < 0, false)) AND EXISTS (
            SELECT FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at > now()
             WHERE l.budget_id = r.id AND l.window_start = r.window_start AND (l.replica_id, l.epoch) <> ($1, $2)
-              AND (l.tokens > l.busy_tokens AND left_tokens < head_tokens OR l.nano > l.busy_nano AND left_nano < head_nano)
+              AND (l.tokens > l.busy_tokens AND left_tokens < head_tokens OR l.nano > l.busy_nano AND left_nano < head_nano
+                OR l.requests > l.busy_requests AND left_requests < 0)
          ) AS idle
     FROM room r
 ), verdict AS (
@@ -64,22 +75,25 @@ WITH replica AS (
   UPDATE budget_counters c
      SET leased_tokens = c.leased_tokens + CASE WHEN v.fits THEN j.grant_tokens ELSE 0 END,
          leased_nano = c.leased_nano + CASE WHEN v.fits THEN j.grant_nano ELSE 0 END,
+         leased_requests = c.leased_requests + CASE WHEN v.fits THEN j.grant_requests ELSE 0 END,
          exact_until = CASE WHEN j.idle AND NOT v.fits THEN now() + interval '5 seconds' ELSE c.exact_until END
     FROM judged j, verdict v
    WHERE c.budget_id = j.id AND c.window_start = j.window_start AND v.complete AND (v.fits OR j.idle AND NOT j.told)
 ), leased AS (
-  INSERT INTO leases AS l (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano)
-  SELECT j.id, j.window_start, $1, $2, j.grant_tokens, j.grant_nano, j.need_tokens, j.need_nano
+  INSERT INTO leases AS l (budget_id, window_start, replica_id, epoch, tokens, nano, requests, busy_tokens, busy_nano,
+    busy_requests)
+  SELECT j.id, j.window_start, $1, $2, j.grant_tokens, j.grant_nano, j.grant_requests, j.need_tokens, j.need_nano, j.need_requests
     FROM judged j, verdict v WHERE v.complete AND v.fits
   ON CONFLICT (budget_id, window_start, replica_id, epoch) DO UPDATE
-     SET tokens = l.tokens + excluded.tokens, nano = l.nano + excluded.nano,
+     SET tokens = l.tokens + excluded.tokens, nano = l.nano + excluded.nano, requests = l.requests + excluded.requests,
          busy_tokens = least(l.busy_tokens + excluded.busy_tokens, l.tokens + excluded.tokens),
-         busy_nano = least(l.busy_nano + excluded.busy_nano, l.nano + excluded.nano)
+         busy_nano = least(l.busy_nano + excluded.busy_nano, l.nano + excluded.nano),
+         busy_requests = least(l.busy_requests + excluded.busy_requests, l.requests + excluded.requests)
 )
 SELECT EXISTS (SELECT FROM replica), v.complete, v.fits, coalesce(j.fits, true), coalesce(j.idle, false), coalesce(j.exact, false),
-       coalesce(j.grant_tokens, 0), coalesce(j.grant_nano, 0), coalesce(mine.tokens, 0), coalesce(mine.nano, 0),
-       j.id, j.scope, j.scope_id, j.period, j.zone, j.token_limit, j.amount_nano,
-       j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano,
+       coalesce(j.grant_tokens, 0), coalesce(j.grant_nano, 0), coalesce(j.grant_requests, 0),
+       coalesce(mine.tokens, 0), coalesce(mine.nano, 0), coalesce(mine.requests, 0),
+       ` + judgedColumns + `,
        CASE WHEN j.idle AND NOT v.fits AND NOT j.told THEN pg_notify('` + wantedChannel + `', j.id)::text END
   FROM verdict v LEFT JOIN judged j ON true
   LEFT JOIN leases mine ON mine.budget_id = j.id AND mine.window_start = j.window_start AND mine.replica_id = $1 AND mine.epoch = $2
@@ -161,8 +175,8 @@ func readGranted(rows pgx.Rows) (granting, error) {
 		var g billing.Granted
 		var told pgtype.Text
 		columns := append([]any{
-			&a.known, &a.complete, &a.fits, &g.Fits, &g.Idle, &g.Exact, &g.Amount.Tokens, &g.Amount.Money,
-			&g.Leased.Tokens, &g.Leased.Money,
+			&a.known, &a.complete, &a.fits, &g.Fits, &g.Idle, &g.Exact, &g.Amount.Tokens, &g.Amount.Money, &g.Amount.Requests,
+			&g.Leased.Tokens, &g.Leased.Money, &g.Leased.Requests,
 		}, st.columns()...)
 		if err := rows.Scan(append(columns, &told)...); err != nil {
 			return granting{}, err
@@ -172,8 +186,7 @@ func readGranted(rows pgx.Rows) (granting, error) {
 			continue
 		}
 		if g.Balance = b; a.fits {
-			g.Balance.HeldTokens += g.Amount.Tokens
-			g.Balance.HeldMoney += g.Amount.Money
+			g.Balance = b.Stands(b.Used(), b.Held().Plus(g.Amount))
 			g.Leased = g.Leased.Plus(g.Amount)
 		} else {
 			g.Amount = billing.Amount{}
@@ -187,16 +200,20 @@ func grantArgs(r billing.Replica, wants []billing.Want) []any {
 	n := len(wants)
 	budgets := make([]string, n)
 	starts, ends := make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n)
-	var amounts [8][]int64
+	var amounts [11][]int64
 	for i := range amounts {
 		amounts[i] = make([]int64, n)
 	}
 	for i, w := range wants {
 		budgets[i] = w.Budget.ID
 		starts[i], ends[i] = bounds(w.Window)
-		for j, a := range []billing.Amount{w.Need, w.Headroom, w.Wish, w.Idle} {
-			a = a.AtLeast(billing.Amount{}).AtMost(billing.MostHeld())
-			amounts[2*j][i], amounts[2*j+1][i] = a.Tokens, int64(a.Money)
+		bounded := func(a billing.Amount) billing.Amount { return a.AtLeast(billing.Amount{}).AtMost(billing.MostHeld()) }
+		need, head, wish, idle := bounded(w.Need), bounded(w.Headroom), bounded(w.Wish), bounded(w.Idle)
+		for j, n := range []int64{
+			need.Tokens, int64(need.Money), need.Requests, head.Tokens, int64(head.Money),
+			wish.Tokens, int64(wish.Money), wish.Requests, idle.Tokens, int64(idle.Money), idle.Requests,
+		} {
+			amounts[j][i] = n
 		}
 	}
 	args := []any{r.ID, r.Epoch, budgets, starts, ends}

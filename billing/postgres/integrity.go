@@ -31,9 +31,10 @@ func (s snapshot) Each(ctx context.Context, sql string, each func(scan func(colu
 	return rows.Err()
 }
 
-const countersSQL = `
-SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
-       c.window_start, c.window_end, c.used_tokens + c.forgiven_tokens, c.held_tokens, c.used_nano + c.forgiven_nano, c.held_nano
+var countersSQL = `
+SELECT ` + budgetColumns("b") + `,
+       c.window_start, c.window_end, c.used_tokens + c.forgiven_tokens, c.held_tokens, c.used_nano + c.forgiven_nano, c.held_nano,
+       c.used_requests + c.forgiven_requests, c.held_requests
   FROM budget_counters c JOIN budgets b ON b.id = c.budget_id`
 
 // Counters implements integrity.Snapshot.
@@ -50,9 +51,9 @@ func (s snapshot) Counters(ctx context.Context) ([]billing.Balance, error) {
 }
 
 const momentsSQL = `
-SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0) FROM spend_moments
+SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0), requests FROM spend_moments
 UNION ALL
-SELECT key_id, project_id, team_id, occurred_at, tokens, nano FROM spend_rejects WHERE booked_at IS NULL`
+SELECT key_id, project_id, team_id, occurred_at, tokens, nano, requests FROM spend_rejects WHERE booked_at IS NULL`
 
 // Moments implements integrity.Snapshot.
 func (s snapshot) Moments(ctx context.Context, each func(integrity.Moment)) error {
@@ -61,7 +62,7 @@ func (s snapshot) Moments(ctx context.Context, each func(integrity.Moment)) erro
 		return err
 	}
 	var m integrity.Moment
-	_, err = pgx.ForEachRow(rows, []any{&m.KeyID, &m.ProjectID, &m.TeamID, &m.At, &m.Tokens, &m.Money}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&m.KeyID, &m.ProjectID, &m.TeamID, &m.At, &m.Used.Tokens, &m.Used.Money, &m.Used.Requests}, func() error {
 		each(m)
 		return nil
 	})
@@ -80,7 +81,7 @@ const (
 )
 
 var dialect = integrity.Dialect{
-	HeldByWindow: "SELECT l.budget_id, l.window_start, h.tokens, h.nano FROM holds h, unnest(h.budget_ids, h.window_starts) AS l " +
+	HeldByWindow: "SELECT l.budget_id, l.window_start, h.tokens, h.nano, h.requests FROM holds h, unnest(h.budget_ids, h.window_starts) AS l " +
 		"(budget_id, window_start)",
 }
 

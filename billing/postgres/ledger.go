@@ -31,15 +31,16 @@ WITH key AS (
    WHERE EXISTS (SELECT FROM key WHERE NOT (revoked OR expired OR stopped OR stale))
    ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
-), ` + judgedSQL("$11::bigint + $13::bigint", "$12::bigint + $14::bigint") + `, verdict AS (
+), ` + judgedSQL("$11::bigint + $13::bigint", "$12::bigint + $14::bigint", "1") + `, verdict AS (
   SELECT count(*) = cardinality($6::text[]) AS complete, coalesce(bool_and(fits), true) AS fits FROM judged
 ), taken AS (
-  UPDATE budget_counters c SET held_tokens = c.held_tokens + $9::bigint, held_nano = c.held_nano + $10::bigint
+  UPDATE budget_counters c SET held_tokens = c.held_tokens + $9::bigint, held_nano = c.held_nano + $10::bigint,
+         held_requests = c.held_requests + 1
     FROM judged j, verdict v
    WHERE c.budget_id = j.id AND c.window_start = j.window_start AND v.complete AND v.fits
 ), hold AS (
-  INSERT INTO holds (id, key_id, budget_ids, window_starts, tokens, nano, created_at, expires_at, if_lost)
-  SELECT $1, $3, $6::text[], $7::timestamptz[], $9::bigint, $10::bigint, $5, $15, $2::json
+  INSERT INTO holds (id, key_id, budget_ids, window_starts, tokens, nano, requests, created_at, expires_at, if_lost)
+  SELECT $1, $3, $6::text[], $7::timestamptz[], $9::bigint, $10::bigint, 1, $5, $15, $2::json
     FROM key, verdict v
    WHERE v.complete AND v.fits AND NOT (revoked OR expired OR stopped OR stale)
 )
@@ -48,20 +49,22 @@ SELECT key.revoked, key.expired, key.stopped, key.stale, v.complete, coalesce(j.
  ORDER BY j.id`
 
 // judgedSQL says of every locked counter how it stands, and whether it has room
-// for so many tokens and nano-USD more; judgedColumns are what a standing reads.
-func judgedSQL(tokens, nano string) string {
-	return strings.NewReplacer("{tokens}", tokens, "{nano}", nano).Replace(`judged AS (
-  SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano,
+// for so many tokens, nano-USD and requests more; judgedColumns are what a standing reads.
+func judgedSQL(tokens, nano, requests string) string {
+	return strings.NewReplacer("{tokens}", tokens, "{nano}", nano, "{requests}", requests).Replace(`judged AS (
+  SELECT ` + budgetColumns("b") + `,
          c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens AS held_tokens,
          c.used_nano, c.held_nano + c.leased_nano AS held_nano,
-         coalesce(c.used_tokens::numeric + c.held_tokens + c.leased_tokens + {tokens} <= b.token_limit, true)
-         AND coalesce(c.used_nano::numeric + c.held_nano + c.leased_nano + {nano} <= b.amount_nano, true) AS fits
-    FROM locked c JOIN budgets b ON b.id = c.budget_id AND b.archived_at IS NULL
+         c.used_requests, c.held_requests + c.leased_requests AS held_requests,
+         b.near_action = 'alert' OR coalesce(c.used_tokens::numeric + c.held_tokens + c.leased_tokens + {tokens} <= b.token_limit, true)
+         AND coalesce(c.used_nano::numeric + c.held_nano + c.leased_nano + {nano} <= b.amount_nano, true)
+         AND coalesce(c.used_requests + c.held_requests + c.leased_requests + {requests} <= b.request_limit OR {requests} = 0, true) AS fits
+    FROM locked c JOIN budgets_now b ON b.id = c.budget_id AND b.archived_at IS NULL
 )`)
 }
 
-const judgedColumns = `j.id, j.scope, j.scope_id, j.period, j.zone, j.token_limit, j.amount_nano,
-       j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano`
+var judgedColumns = budgetColumns("j") + `,
+       j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano, j.used_requests, j.held_requests`
 
 // Reserve implements billing.Ledger. It is not given up when the caller is
 // gone: the hold would be left behind, and billed once it expired.
@@ -133,7 +136,7 @@ func reserveArgs(h billing.Hold, now time.Time) ([]any, error) {
 		budgets[i] = l.Budget.ID
 		starts[i], ends[i] = bounds(l.Window)
 	}
-	held := billing.Amount{Tokens: h.Tokens, Money: h.Money}.AtMost(billing.MostHeld())
+	held := h.Amount()
 	return []any{
 		h.ID, ifLost, h.KeyID, h.KeyVersion, now, budgets, starts, ends,
 		held.Tokens, held.Money, h.Tokens, h.Money, h.HeadroomTokens, h.HeadroomMoney, h.ExpiresAt,
@@ -192,15 +195,10 @@ func (v *verdict) add(st standing) {
 // outcome is the balances with the hold, or the refusal.
 func (v verdict) outcome(h billing.Hold) ([]billing.Balance, error) {
 	if v.refused >= 0 {
-		return nil, &billing.QuotaError{
-			Balance: v.balances[v.refused], All: v.balances,
-			AskedTokens: billing.SatAdd(h.Tokens, h.HeadroomTokens), AskedMoney: h.Money.Add(h.HeadroomMoney),
-		}
+		return nil, billing.Refuse(v.balances[v.refused], v.balances, h.Asked())
 	}
-	held := billing.Amount{Tokens: h.Tokens, Money: h.Money}.AtMost(billing.MostHeld())
-	for i := range v.balances {
-		v.balances[i].HeldTokens += held.Tokens
-		v.balances[i].HeldMoney += held.Money
+	for i, b := range v.balances {
+		v.balances[i] = b.Stands(b.Used(), b.Held().Plus(h.Amount()))
 	}
 	return v.balances, nil
 }
@@ -234,7 +232,7 @@ WITH hold AS MATERIALIZED (
            SELECT l.budget_id, l.window_start FROM hold, unnest(budget_ids, window_starts) AS l (budget_id, window_start))
    ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
-), ` + judgedSQL("$3::bigint", "$4::bigint") + `, verdict AS (
+), ` + judgedSQL("$3::bigint", "$4::bigint", "0") + `, verdict AS (
   SELECT coalesce(bool_and(fits), true) AS fits FROM judged
 ), taken AS (
   UPDATE budget_counters c SET held_tokens = c.held_tokens + $3::bigint, held_nano = c.held_nano + $4::bigint
@@ -271,7 +269,7 @@ func (s *Store) Retry(ctx context.Context, holdID string, more billing.Amount, i
 		case v.missing:
 			return fmt.Errorf("%w: %s", billing.ErrNoHold, holdID)
 		}
-		_, err = v.outcome(billing.Hold{Tokens: more.Tokens, Money: more.Money})
+		_, err = v.outcome(billing.Hold{Tokens: more.Tokens, Money: more.Money, UnderWay: true})
 		return err
 	})
 }
@@ -306,23 +304,26 @@ func grow(ctx context.Context, c *pgx.Conn, holdID string, will []byte, more bil
 // are moved as well, so that one which comes back is right.
 var settleSQL = `
 WITH gone AS (
-  DELETE FROM holds WHERE id = $1 RETURNING budget_ids, window_starts, tokens, nano
+  DELETE FROM holds WHERE id = $1 RETURNING budget_ids, window_starts, tokens, nano, requests
 ), posted AS (
   ` + insertEventsSQL(8) + `
    WHERE EXISTS (SELECT FROM gone)
   RETURNING key_id, overrun_tokens, overrun_nano, input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens,
-    cost_nano AS nano
+    cost_nano AS nano, (kind = 'usage' AND final)::int AS requests
 ), ` + overrunSQL(6) + `, spent AS (
-  SELECT coalesce(sum(tokens), 0)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano FROM posted
+  SELECT coalesce(sum(tokens), 0)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano,
+         coalesce(sum(requests), 0)::bigint AS requests
+    FROM posted
 ), change AS (
   SELECT budget_id, window_start,
-         sum(used_tokens) AS used_tokens, sum(used_nano) AS used_nano,
-         sum(free_tokens)::bigint AS free_tokens, sum(free_nano)::bigint AS free_nano
+         sum(used_tokens) AS used_tokens, sum(used_nano) AS used_nano, sum(used_requests)::bigint AS used_requests,
+         sum(free_tokens)::bigint AS free_tokens, sum(free_nano)::bigint AS free_nano, sum(free_requests)::bigint AS free_requests
     FROM (
-      SELECT l.budget_id, l.window_start, 0::bigint AS used_tokens, 0::bigint AS used_nano, g.tokens AS free_tokens, g.nano AS free_nano
+      SELECT l.budget_id, l.window_start, 0::bigint AS used_tokens, 0::bigint AS used_nano, 0::bigint AS used_requests,
+             g.tokens AS free_tokens, g.nano AS free_nano, g.requests AS free_requests
         FROM gone g, unnest(g.budget_ids, g.window_starts) AS l (budget_id, window_start)
       UNION ALL
-      SELECT c.budget_id, c.window_start, s.tokens, s.nano, 0, 0
+      SELECT c.budget_id, c.window_start, s.tokens, s.nano, s.requests, 0, 0, 0
         FROM gone, spent s, budgets b
         JOIN budget_counters c ON c.budget_id = b.id AND c.window_end > $5 AND c.window_start + interval '0' <= $5
        WHERE (b.scope, b.scope_id) IN (('key', $2), ('project', $3), ('team', $4), ('org', 'org'))
@@ -330,7 +331,7 @@ WITH gone AS (
    GROUP BY budget_id, window_start
 ), ` + movedSQL("held") + `
 SELECT ` + movedColumns + `
-  FROM gone LEFT JOIN (moved m JOIN budgets b ON b.id = m.budget_id AND b.archived_at IS NULL) ON true
+  FROM gone LEFT JOIN (moved m JOIN budgets_now b ON b.id = m.budget_id AND b.archived_at IS NULL) ON true
  ORDER BY b.id, m.window_start`
 
 const lockScopesSQL = "SELECT pg_advisory_xact_lock_shared(l) FROM unnest($1::bigint[]) AS l"
@@ -421,9 +422,9 @@ func (s *Store) settleLate(ctx context.Context, st billing.Settlement) (was bool
 // releaseSQL takes a hold out and gives back what it reserved.
 const releaseSQL = `
 WITH gone AS (
-  DELETE FROM holds WHERE id = $1 RETURNING budget_ids, window_starts, tokens, nano
+  DELETE FROM holds WHERE id = $1 RETURNING budget_ids, window_starts, tokens, nano, requests
 ), line AS (
-  SELECT l.budget_id, l.window_start, g.tokens, g.nano
+  SELECT l.budget_id, l.window_start, g.tokens, g.nano, g.requests
     FROM gone g, unnest(g.budget_ids, g.window_starts) AS l (budget_id, window_start)
 ), locked AS MATERIALIZED (
   SELECT c.budget_id, c.window_start
@@ -431,7 +432,8 @@ WITH gone AS (
    ORDER BY c.budget_id, c.window_start
      FOR UPDATE OF c
 )
-UPDATE budget_counters c SET held_tokens = c.held_tokens - line.tokens, held_nano = c.held_nano - line.nano
+UPDATE budget_counters c SET held_tokens = c.held_tokens - line.tokens, held_nano = c.held_nano - line.nano,
+       held_requests = c.held_requests - line.requests
   FROM line JOIN locked USING (budget_id, window_start)
  WHERE c.budget_id = line.budget_id AND c.window_start = line.window_start`
 

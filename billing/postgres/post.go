@@ -20,13 +20,14 @@ import (
 // that were refused before are booked by it, and count once.
 //
 // Which windows a row falls into depends on its owner and its time. Windows
-// begin at quarters of an hour, wherever they are, so rows are summed up by
-// owner and quarter before the counters are looked for. A counter is found by
+// begin at full minutes, wherever they are, so rows are summed up by
+// owner and minute before the counters are looked for. A counter is found by
 // the end of its window, whose index leads straight to the current one.
 var postSQL = `
 WITH move AS (
-  SELECT * FROM unnest($5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
-       AS m (budget_id, window_start, down_tokens, down_nano, busy_tokens, busy_nano)
+  SELECT * FROM unnest($5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $24::bigint[],
+    $25::bigint[])
+       AS m (budget_id, window_start, down_tokens, down_nano, busy_tokens, busy_nano, down_requests, busy_requests)
 ), gate AS (
   UPDATE replicas SET posted_seq = $3, seen_at = now(), expires_at = now() + $4::bigint * interval '1 millisecond'
    WHERE id = $1 AND epoch = $2 AND posted_seq = $3 - 1
@@ -35,55 +36,59 @@ WITH move AS (
          LEFT JOIN leases l ON l.budget_id = m.budget_id AND l.window_start = m.window_start AND l.replica_id = $1 AND l.epoch = $2
          LEFT JOIN budget_counters c ON c.budget_id = m.budget_id AND c.window_start = m.window_start
         WHERE m.down_tokens > least(coalesce(l.tokens, 0), coalesce(c.leased_tokens, 0))
-           OR m.down_nano > least(coalesce(l.nano, 0), coalesce(c.leased_nano, 0)))
+           OR m.down_nano > least(coalesce(l.nano, 0), coalesce(c.leased_nano, 0))
+           OR m.down_requests > least(coalesce(l.requests, 0), coalesce(c.leased_requests, 0)))
   RETURNING true
 ), posted AS (
-  ` + insertEventsSQL(26) + `
+  ` + insertEventsSQL(29) + `
   ON CONFLICT DO NOTHING
   RETURNING key_id, project_id, team_id, occurred_at, overrun_tokens, overrun_nano,
-            input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
-), ` + overrunSQL(24) + `, booked AS (
+            input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano,
+            (kind = 'usage' AND final)::int::bigint AS requests
+), ` + overrunSQL(27) + `, booked AS (
   UPDATE spend_rejects r SET booked_at = now(), booked_by = $11
     FROM unnest($12::text[], $13::int[]) AS b (request_id, attempt)
    WHERE r.request_id = b.request_id AND r.attempt = b.attempt AND r.booked_at IS NULL
-  RETURNING r.key_id, r.project_id, r.team_id, r.occurred_at, -r.tokens AS tokens, -r.nano AS nano
+  RETURNING r.key_id, r.project_id, r.team_id, r.occurred_at, -r.tokens AS tokens, -r.nano AS nano, -r.requests AS requests
 ), rejected AS (
-  INSERT INTO spend_rejects (request_id, attempt, reason, spend, occurred_at, key_id, project_id, team_id, tokens, nano)
+  INSERT INTO spend_rejects (request_id, attempt, reason, spend, occurred_at, key_id, project_id, team_id, tokens, nano, requests)
   SELECT * FROM unnest($14::text[], $15::int[], $16::text[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[],
-    $21::text[], $22::bigint[], $23::bigint[])
+    $21::text[], $22::bigint[], $23::bigint[], $26::bigint[])
   ON CONFLICT DO NOTHING
-  RETURNING key_id, project_id, team_id, occurred_at, tokens, nano
+  RETURNING key_id, project_id, team_id, occurred_at, tokens, nano, requests
 ), spent AS (
-  SELECT key_id, project_id, team_id, to_timestamp(floor(extract(epoch FROM occurred_at) / 900) * 900) AS quarter,
-         sum(tokens)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano
-    FROM (SELECT key_id, project_id, team_id, occurred_at, tokens, nano FROM posted
+  SELECT key_id, project_id, team_id, to_timestamp(floor(extract(epoch FROM occurred_at) / 60) * 60) AS minute,
+         sum(tokens)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano, sum(requests)::bigint AS requests
+    FROM (SELECT key_id, project_id, team_id, occurred_at, tokens, nano, requests FROM posted
           UNION ALL SELECT * FROM booked UNION ALL SELECT * FROM rejected) AS part
    GROUP BY 1, 2, 3, 4
 ), change AS (
   SELECT budget_id, window_start,
-         sum(used_tokens) AS used_tokens, sum(used_nano) AS used_nano,
-         sum(free_tokens)::bigint AS free_tokens, sum(free_nano)::bigint AS free_nano
+         sum(used_tokens) AS used_tokens, sum(used_nano) AS used_nano, sum(used_requests)::bigint AS used_requests,
+         sum(free_tokens)::bigint AS free_tokens, sum(free_nano)::bigint AS free_nano, sum(free_requests)::bigint AS free_requests
     FROM (
-      SELECT c.budget_id, c.window_start, s.tokens AS used_tokens, s.nano AS used_nano, 0::bigint AS free_tokens, 0::bigint AS free_nano
+      SELECT c.budget_id, c.window_start, s.tokens AS used_tokens, s.nano AS used_nano, s.requests AS used_requests,
+             0::bigint AS free_tokens, 0::bigint AS free_nano, 0::bigint AS free_requests
         FROM spent s
        CROSS JOIN LATERAL (VALUES ('key', s.key_id), ('project', s.project_id), ('team', s.team_id), ('org', 'org')) AS o (scope, scope_id)
         JOIN budgets b ON b.scope = o.scope AND b.scope_id = o.scope_id
-        JOIN budget_counters c ON c.budget_id = b.id AND c.window_end > s.quarter AND c.window_start + interval '0' <= s.quarter
+        JOIN budget_counters c ON c.budget_id = b.id AND c.window_end > s.minute AND c.window_start + interval '0' <= s.minute
       UNION ALL
-      SELECT budget_id, window_start, 0, 0, down_tokens, down_nano FROM gate, move
+      SELECT budget_id, window_start, 0, 0, 0, down_tokens, down_nano, down_requests FROM gate, move
     ) AS part
    GROUP BY budget_id, window_start
 ), ` + movedSQL("leased") + `, lowered AS (
   UPDATE leases l
-     SET tokens = l.tokens - d.down_tokens, nano = l.nano - d.down_nano,
-         busy_tokens = least(d.busy_tokens, l.tokens - d.down_tokens), busy_nano = least(d.busy_nano, l.nano - d.down_nano)
+     SET tokens = l.tokens - d.down_tokens, nano = l.nano - d.down_nano, requests = l.requests - d.down_requests,
+         busy_tokens = least(d.busy_tokens, l.tokens - d.down_tokens), busy_nano = least(d.busy_nano, l.nano - d.down_nano),
+         busy_requests = least(d.busy_requests, l.requests - d.down_requests)
     FROM gate, move d JOIN locked USING (budget_id, window_start) -- the counter first, as in grantSQL
    WHERE l.replica_id = $1 AND l.epoch = $2 AND l.budget_id = d.budget_id AND l.window_start = d.window_start
 )
 SELECT (SELECT count(*) FROM posted),
   coalesce((SELECT true FROM gate), (SELECT posted_seq >= $3 FROM replicas WHERE id = $1 AND epoch = $2), false),
        ` + movedColumns + `
-  FROM (VALUES (1)) AS one LEFT JOIN (moved m JOIN budgets b ON b.id = m.budget_id AND b.archived_at IS NULL) ON true
+  FROM (VALUES (1)) AS one LEFT JOIN (moved m JOIN budgets_now b ON b.id = m.budget_id AND b.archived_at IS NULL) ON true
  ORDER BY b.id, m.window_start`
 
 // Post implements billing.Allowances. A replica whose posting does not follow
@@ -204,7 +209,7 @@ func rowFault(err error) error {
 func postArgs(p billing.Posting, by string) ([]any, error) {
 	n := len(p.Leases)
 	budgets, starts := make([]string, n), make([]pgtype.Timestamptz, n)
-	var amounts [4][]int64
+	var amounts [6][]int64
 	for i := range amounts {
 		amounts[i] = make([]int64, n)
 	}
@@ -213,6 +218,7 @@ func postArgs(p billing.Posting, by string) ([]any, error) {
 		starts[i], _ = bounds(billing.Window{Start: l.WindowStart})
 		amounts[0][i], amounts[1][i] = l.Down.Tokens, int64(l.Down.Money)
 		amounts[2][i], amounts[3][i] = l.Busy.Tokens, int64(l.Busy.Money)
+		amounts[4][i], amounts[5][i] = l.Down.Requests, l.Busy.Requests
 	}
 	requests, attempts := make([]string, len(p.Rows)), make([]int, len(p.Rows))
 	for i, r := range p.Rows {
@@ -222,8 +228,8 @@ func postArgs(p billing.Posting, by string) ([]any, error) {
 		p.Replica.ID, p.Replica.Epoch, p.Seq, p.Replica.TTL.Milliseconds(), budgets, starts, amounts[0], amounts[1], amounts[2], amounts[3],
 		billing.CleanText(by), requests, attempts,
 	}
-	rejects, err := rejectArgs(p.Rejects)
-	return append(args, rejects...), err
+	rejects, counted, err := rejectArgs(p.Rejects)
+	return append(append(args, rejects...), amounts[4], amounts[5], counted), err
 }
 
 // batchLocks are the locks of all that the owners of rows belong to, in the one

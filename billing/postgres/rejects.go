@@ -11,8 +11,8 @@ import (
 	"tallyroute/billing"
 )
 
-// rejectArgs are rows that are kept aside, as postSQL takes them.
-func rejectArgs(rejects []billing.Reject) ([]any, error) {
+// rejectArgs are rows that are kept aside, as postSQL takes them, and apart how many requests they are.
+func rejectArgs(rejects []billing.Reject) (args []any, requests []int64, err error) {
 	n := len(rejects)
 	var texts [5][]string // request, reason, key, project, team
 	for i := range texts {
@@ -20,6 +20,7 @@ func rejectArgs(rejects []billing.Reject) ([]any, error) {
 	}
 	attempts, spends, times := make([]int, n), make([][]byte, n), make([]time.Time, n)
 	tokens, nano := make([]int64, n), make([]int64, n)
+	requests = make([]int64, n)
 	for i, r := range rejects {
 		o := r.Row.Owner
 		for j, text := range []string{r.Row.RequestID, r.Reason, string(o.KeyID), o.ProjectID, o.TeamID} {
@@ -27,12 +28,13 @@ func rejectArgs(rejects []billing.Reject) ([]any, error) {
 		}
 		raw, err := json.Marshal(r.Row)
 		if err != nil {
-			return nil, fmt.Errorf("billing/postgres: %w", err)
+			return nil, nil, fmt.Errorf("billing/postgres: %w", err)
 		}
 		used := r.Used()
 		attempts[i], spends[i], times[i], tokens[i], nano[i] = r.Row.Attempt, raw, r.Row.OccurredAt, used.Tokens, int64(used.Money)
+		requests[i] = used.Requests
 	}
-	return []any{texts[0], attempts, texts[1], spends, times, texts[2], texts[3], texts[4], tokens, nano}, nil
+	return []any{texts[0], attempts, texts[1], spends, times, texts[2], texts[3], texts[4], tokens, nano}, requests, nil
 }
 
 func rejectedRows(p billing.Posting) []billing.Spend {

@@ -31,7 +31,7 @@ SELECT now(), me.posted_seq, w.budget_id, w.window_start, w.window_start
     SELECT wanted.* FROM wanted CROSS JOIN LATERAL (
       SELECT FROM leases l
        WHERE l.budget_id = wanted.budget_id AND l.window_start = wanted.window_start AND l.replica_id = $1 AND l.epoch = $2
-         AND l.tokens + l.nano > 0
+         AND l.tokens + l.nano + l.requests > 0
        LIMIT 1) AS mine
   ) AS w ON true`
 
@@ -76,7 +76,8 @@ func readHeartbeat(rows pgx.Rows) (billing.Heartbeat, error) {
 // made to say less than was leased, by whomever, keeps no lease from going.
 const returnSQL = `
 WITH back AS (
-  SELECT budget_id, window_start, sum(tokens)::bigint AS tokens, sum(nano)::bigint AS nano
+  SELECT budget_id, window_start, sum(tokens)::bigint AS tokens, sum(nano)::bigint AS nano,
+         sum(requests)::bigint AS requests
     FROM leases WHERE replica_id = $1 AND epoch = ANY ($2::text[]) GROUP BY 1, 2
 ), locked AS MATERIALIZED (
   SELECT c.budget_id, c.window_start
@@ -85,7 +86,8 @@ WITH back AS (
      FOR UPDATE OF c
 ), moved AS (
   UPDATE budget_counters c
-     SET leased_tokens = greatest(c.leased_tokens - back.tokens, 0), leased_nano = greatest(c.leased_nano - back.nano, 0)
+     SET leased_tokens = greatest(c.leased_tokens - back.tokens, 0), leased_nano = greatest(c.leased_nano - back.nano, 0),
+         leased_requests = greatest(c.leased_requests - back.requests, 0)
     FROM back JOIN locked USING (budget_id, window_start)
    WHERE c.budget_id = back.budget_id AND c.window_start = back.window_start
 )
@@ -165,13 +167,14 @@ const (
 	forgetEpochSQL = `
 INSERT INTO replicas (id, epoch, name, started_at, seen_at, expires_at)
 SELECT id, $3, name, started_at, seen_at, expires_at FROM replicas WHERE id = $1 AND epoch = $2
-   AND EXISTS (SELECT FROM leases WHERE replica_id = $1 AND epoch = $2 AND (busy_tokens > 0 OR busy_nano > 0))`
+   AND EXISTS (SELECT FROM leases WHERE replica_id = $1 AND epoch = $2 AND (busy_tokens > 0 OR busy_nano > 0 OR busy_requests > 0))`
 	keepBusySQL = `
-INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano)
-SELECT budget_id, window_start, replica_id, $3, busy_tokens, busy_nano, busy_tokens, busy_nano
-  FROM leases WHERE replica_id = $1 AND epoch = $2 AND (busy_tokens > 0 OR busy_nano > 0)`
+INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, requests, busy_tokens, busy_nano, busy_requests)
+SELECT budget_id, window_start, replica_id, $3, busy_tokens, busy_nano, busy_requests, busy_tokens, busy_nano, busy_requests
+  FROM leases WHERE replica_id = $1 AND epoch = $2 AND (busy_tokens > 0 OR busy_nano > 0 OR busy_requests > 0)`
 	leaveIdleSQL = `
-UPDATE leases SET tokens = tokens - busy_tokens, nano = nano - busy_nano, busy_tokens = 0, busy_nano = 0
+UPDATE leases SET tokens = tokens - busy_tokens, nano = nano - busy_nano, requests = requests - busy_requests,
+  busy_tokens = 0, busy_nano = 0, busy_requests = 0
  WHERE replica_id = $1 AND epoch = $2 AND $3 <> ''`
 )
 
@@ -226,9 +229,9 @@ func (s *Store) ForgetLost(ctx context.Context, after time.Duration) ([]string, 
 
 const replicasSQL = `
 SELECT r.id, r.epoch, r.name, r.started_at, r.seen_at, r.expires_at, r.expires_at > now(), count(l.budget_id),
-       coalesce(sum(l.tokens), 0)::bigint, coalesce(sum(l.nano), 0)::bigint,
-       coalesce(sum(l.busy_tokens), 0)::bigint, coalesce(sum(l.busy_nano), 0)::bigint
-  FROM replicas r LEFT JOIN leases l ON l.replica_id = r.id AND l.epoch = r.epoch AND l.tokens + l.nano > 0
+       coalesce(sum(l.tokens), 0)::bigint, coalesce(sum(l.nano), 0)::bigint, coalesce(sum(l.requests), 0)::bigint,
+       coalesce(sum(l.busy_tokens), 0)::bigint, coalesce(sum(l.busy_nano), 0)::bigint, coalesce(sum(l.busy_requests), 0)::bigint
+  FROM replicas r LEFT JOIN leases l ON l.replica_id = r.id AND l.epoch = r.epoch AND l.tokens + l.nano + l.requests > 0
  GROUP BY r.id, r.epoch
  ORDER BY r.id, r.started_at`
 
@@ -236,7 +239,7 @@ SELECT r.id, r.epoch, r.name, r.started_at, r.seen_at, r.expires_at, r.expires_a
 func (s *Store) ListReplicas(ctx context.Context) ([]billing.ReplicaState, error) {
 	return all(ctx, s, func(row pgx.CollectableRow) (r billing.ReplicaState, err error) {
 		return r, row.Scan(&r.ID, &r.Epoch, &r.Name, &r.StartedAt, &r.SeenAt, &r.ExpiresAt, &r.Live, &r.Leases,
-			&r.Leased.Tokens, &r.Leased.Money, &r.Busy.Tokens, &r.Busy.Money)
+			&r.Leased.Tokens, &r.Leased.Money, &r.Leased.Requests, &r.Busy.Tokens, &r.Busy.Money, &r.Busy.Requests)
 	}, replicasSQL)
 }
 

@@ -1,6 +1,9 @@
 package postgres
 
 import (
+	"encoding/json"
+	"strings"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -11,16 +14,26 @@ import (
 // null where an outer join found nothing.
 type standing struct {
 	id, scope, scopeID, period, zone           pgtype.Text
-	tokenLimit, amountNano                     pgtype.Int8
+	starts, action, thresholds                 pgtype.Text
+	tokenLimit, amountNano, requestLimit       pgtype.Int8
 	start, end                                 pgtype.Timestamptz
 	usedTokens, heldTokens, usedNano, heldNano pgtype.Int8
+	usedRequests, heldRequests                 pgtype.Int8
 }
 
 func (s *standing) columns() []any {
 	return []any{
-		&s.id, &s.scope, &s.scopeID, &s.period, &s.zone, &s.tokenLimit, &s.amountNano,
-		&s.start, &s.end, &s.usedTokens, &s.heldTokens, &s.usedNano, &s.heldNano,
+		&s.id, &s.scope, &s.scopeID, &s.period, &s.zone, &s.starts, &s.action, &s.thresholds,
+		&s.tokenLimit, &s.amountNano, &s.requestLimit,
+		&s.start, &s.end, &s.usedTokens, &s.heldTokens, &s.usedNano, &s.heldNano, &s.usedRequests, &s.heldRequests,
 	}
+}
+
+// budgetColumns are those of a budget that a standing reads first; of budgets_now, so that
+// limits are as they are now.
+func budgetColumns(of string) string {
+	return strings.ReplaceAll(`b.id, b.scope, b.scope_id, b.period, b.zone, b.starts, b.near_action, b.thresholds,
+       b.token_limit, b.amount_nano, b.request_limit`, "b.", of+".")
 }
 
 // balance reports false for a row of nulls.
@@ -29,10 +42,12 @@ func (s *standing) balance() (billing.Balance, bool) {
 		Budget: billing.Budget{
 			ID: s.id.String, Scope: billing.Scope(s.scope.String), ScopeID: s.scopeID.String,
 			Period: billing.Period(s.period.String), Zone: s.zone.String,
+			Starts: s.starts.String, Action: billing.Action(s.action.String), Thresholds: thresholds(s.thresholds.String),
 		},
 		Window:     window(s.start, s.end),
 		UsedTokens: s.usedTokens.Int64, HeldTokens: s.heldTokens.Int64,
 		UsedMoney: billing.Money(s.usedNano.Int64), HeldMoney: billing.Money(s.heldNano.Int64),
+		UsedRequests: s.usedRequests.Int64, HeldRequests: s.heldRequests.Int64,
 	}
 	if s.tokenLimit.Valid {
 		b.Budget.Tokens = &s.tokenLimit.Int64
@@ -41,7 +56,16 @@ func (s *standing) balance() (billing.Balance, bool) {
 		money := billing.Money(s.amountNano.Int64)
 		b.Budget.Money = &money
 	}
+	if s.requestLimit.Valid {
+		b.Budget.Requests = &s.requestLimit.Int64
+	}
 	return b, s.id.Valid
+}
+
+// thresholds reads them as they are stored.
+func thresholds(text string) (list []int) {
+	_ = json.Unmarshal([]byte(text), &list) // was checked when it was written
+	return list
 }
 
 func scanStanding(row pgx.CollectableRow) (s standing, err error) {

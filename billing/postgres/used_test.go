@@ -62,7 +62,7 @@ func TestUsed_IsTheSumOfTheRows(t *testing.T) {
 		}
 		for i, w := range windows {
 			b := scopes[i%len(scopes)]
-			tokens, money, err := used(ctx, c, b, w)
+			sum, err := used(ctx, c, b, w)
 			if err != nil {
 				return err
 			}
@@ -71,8 +71,8 @@ func TestUsed_IsTheSumOfTheRows(t *testing.T) {
 			if err := c.QueryRow(ctx, sumSQL, start, end, b.Scope, b.ScopeID).Scan(&want); err != nil {
 				return err
 			}
-			if tokens != want || money != billing.Money(want) {
-				t.Errorf("%s %s in %v: %d tokens and %d, want %d", b.Scope, b.ScopeID, w, tokens, money, want)
+			if sum.Tokens != want || sum.Money != billing.Money(want) {
+				t.Errorf("%s %s in %v: %+v, want %d of both", b.Scope, b.ScopeID, w, sum, want)
 			}
 		}
 		return nil

@@ -72,17 +72,21 @@ func changed(ctx context.Context, tx *session, b billing.Budget, change billing.
 }
 
 func budgetScan(b *billing.Budget) []any {
-	return []any{&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money}
+	return []any{
+		&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money, &b.Requests, &b.Starts, &b.Action,
+		jsonText{&b.Thresholds},
+	}
 }
 
 const (
-	liveBudgets   = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE archived_at IS NULL`
+	liveBudgets = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts,
+  near_action, thresholds FROM budgets WHERE archived_at IS NULL`
 	findBudget    = liveBudgets + ` AND id = ?`
 	sameBudget    = liveBudgets + ` AND scope = ? AND scope_id = ? AND period = ? AND id <> ? ORDER BY id LIMIT 1`
 	selectBudgets = liveBudgets + ` ORDER BY id`
 	archiveBudget = `UPDATE budgets SET archived_at = ? WHERE id = ?`
 	forgive       = `UPDATE budget_counters SET forgiven_tokens = forgiven_tokens + used_tokens, forgiven_nano = forgiven_nano + used_nano,
-  used_tokens = 0, used_nano = 0
+  used_tokens = 0, used_nano = 0, forgiven_requests = forgiven_requests + used_requests, used_requests = 0
 WHERE budget_id = ? AND window_start = ?`
 	findTopUp   = `SELECT amount_nano FROM top_ups WHERE budget_id = ? AND reference = ?`
 	insertTopUp = `INSERT INTO top_ups (id, budget_id, amount_nano, reference, actor, reason, added_at) VALUES (?, ?, ?, ?, ?, ?, ?)`
@@ -196,18 +200,19 @@ func ownBudgets(k billing.Key) ([]billing.Budget, error) {
 	return own, nil
 }
 
-const insertBudget = `INSERT INTO budgets (id, scope, scope_id, period, zone, token_limit, amount_nano, created_at) VALUES (?, ?, ?, ?, ` +
-	`?, ?, ?, ?)`
+const insertBudget = `INSERT INTO budgets (id, scope, scope_id, period, zone, token_limit, amount_nano, created_at, request_limit, starts,
+  near_action, thresholds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 func addBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time) error {
 	_, err := tx.exec(ctx, insertBudget, b.ID, string(b.Scope), b.ScopeID, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money),
-		stamp(now))
+		stamp(now), b.Requests, b.Starts, string(cmp.Or(b.Action, billing.ActionBlock)), b.ThresholdsText())
 	return err
 }
 
 const (
 	scopeOfBudget = `SELECT scope, scope_id FROM budgets WHERE id = ?`
-	updateBudget  = `UPDATE budgets SET period = ?, zone = ?, token_limit = ?, amount_nano = ?, archived_at = NULL WHERE id = ?`
+	updateBudget  = `UPDATE budgets SET period = ?, zone = ?, token_limit = ?, amount_nano = ?, request_limit = ?, starts = ?, near_action = ?,
+  thresholds = ?, archived_at = NULL WHERE id = ?`
 )
 
 // putBudget adds a budget or replaces the one with its id.
@@ -224,7 +229,8 @@ func putBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time
 		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to %s %s: make a new one for %s %s", b.ID, old.Scope,
 			old.ScopeID, b.Scope, b.ScopeID)}
 	}
-	_, err = tx.exec(ctx, updateBudget, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money), b.ID)
+	_, err = tx.exec(ctx, updateBudget, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money), b.Requests, b.Starts,
+		string(cmp.Or(b.Action, billing.ActionBlock)), b.ThresholdsText(), b.ID)
 	return err
 }
 

@@ -118,11 +118,11 @@ func charged(ctx context.Context, tx *session, row billing.Spend) (billing.Charg
 
 const (
 	insertReject = `INSERT INTO spend_rejects (rejected_at, request_id, attempt, reason, spend, occurred_at, key_id, project_id,
-	  team_id, tokens, nano)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	  team_id, tokens, nano, requests)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	anyReject  = `SELECT 1 FROM spend_rejects WHERE booked_at IS NULL LIMIT 1`
 	bookReject = `UPDATE spend_rejects SET booked_at = ?, booked_by = ? WHERE request_id = ? AND attempt = ? AND booked_at IS NULL
-RETURNING key_id, project_id, team_id, occurred_at, tokens, nano`
+RETURNING key_id, project_id, team_id, occurred_at, tokens, nano, requests`
 	selectRejects = `SELECT rejected_at, reason, spend FROM spend_rejects WHERE booked_at IS NULL AND (?1 = '' OR request_id = ?1) ` +
 		`ORDER BY id`
 )
@@ -139,7 +139,7 @@ func (s *Store) reject(ctx context.Context, tx *session, rejects []billing.Rejec
 		n, err := tx.exec(ctx, insertReject, stamp(s.clock()), billing.CleanText(r.Row.RequestID), r.Row.Attempt,
 			billing.CleanText(r.Reason), []byte(raw),
 			stamp(r.Row.OccurredAt), billing.CleanText(string(o.KeyID)), billing.CleanText(o.ProjectID), billing.CleanText(o.TeamID),
-			used.Tokens, int64(used.Money))
+			used.Tokens, int64(used.Money), used.Requests)
 		if err == nil && n > 0 {
 			err = charge(ctx, tx, o, stamp(r.Row.OccurredAt), used)
 		}
@@ -156,7 +156,7 @@ func (s *Store) unreject(ctx context.Context, tx *session, row billing.Spend, by
 	var at string
 	var counted billing.Amount
 	found, err := tx.row(ctx, bookReject, []any{stamp(s.clock()), billing.CleanText(by), row.RequestID, row.Attempt},
-		&o.KeyID, &o.ProjectID, &o.TeamID, &at, &counted.Tokens, &counted.Money)
+		&o.KeyID, &o.ProjectID, &o.TeamID, &at, &counted.Tokens, &counted.Money, &counted.Requests)
 	if !found || err != nil {
 		return err
 	}

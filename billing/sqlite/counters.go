@@ -24,9 +24,10 @@ func windowsOf(lines []billing.HoldLine) windows {
 // of it, for people to see.
 const (
 	selectCounters = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens, c.used_nano, c.held_nano + ` +
-		`c.leased_nano` + fromCounters
+		`c.leased_nano, c.used_requests, c.held_requests + c.leased_requests` + fromCounters
 	selectBusy = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens + coalesce((SELECT sum(busy_tokens)` + fromLeases + `), 0),
-  c.used_nano, c.held_nano + coalesce((SELECT sum(busy_nano)` + fromLeases + `), 0)` + fromCounters
+  c.used_nano, c.held_nano + coalesce((SELECT sum(busy_nano)` + fromLeases + `), 0),
+  c.used_requests, c.held_requests + coalesce((SELECT sum(busy_requests)` + fromLeases + `), 0)` + fromCounters
 	fromCounters = ` FROM json_each(?1) b JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = ?2 ->> b.key`
 	fromLeases   = ` FROM leases l WHERE l.budget_id = c.budget_id AND l.window_start = c.window_start`
 )
@@ -46,7 +47,7 @@ func standing(ctx context.Context, from *session, query string, lines []billing.
 		var i int
 		var end string
 		var c billing.Balance
-		if err := scan(&i, &end, &c.UsedTokens, &c.HeldTokens, &c.UsedMoney, &c.HeldMoney); err != nil {
+		if err := scan(&i, &end, &c.UsedTokens, &c.HeldTokens, &c.UsedMoney, &c.HeldMoney, &c.UsedRequests, &c.HeldRequests); err != nil {
 			return err
 		}
 		// After a change of its period a budget may have had another window
@@ -76,13 +77,14 @@ var spentBy = map[billing.Scope]string{
 }
 
 func spentBetween(scope string) string {
-	return `SELECT coalesce(sum(tokens), 0), coalesce(sum(nano), 0) FROM (
-  SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano
+	return `SELECT coalesce(sum(tokens), 0), coalesce(sum(nano), 0), coalesce(sum(requests), 0) FROM (
+  SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano,
+    kind = 'usage' AND final AS requests
     FROM spend_events WHERE occurred_at >= ?1 AND occurred_at < ?2 AND ` + scope + `
   UNION ALL
-  SELECT tokens, nano FROM spend_archived WHERE slot >= ?1 AND slot < ?2 AND ` + scope + `
+  SELECT tokens, nano, requests FROM spend_archived WHERE slot >= ?1 AND slot < ?2 AND ` + scope + `
   UNION ALL
-  SELECT tokens, nano FROM spend_rejects WHERE booked_at IS NULL AND occurred_at >= ?1 AND occurred_at < ?2 AND ` + scope + `
+  SELECT tokens, nano, requests FROM spend_rejects WHERE booked_at IS NULL AND occurred_at >= ?1 AND occurred_at < ?2 AND ` + scope + `
 )`
 }
 
@@ -92,15 +94,17 @@ func spent(ctx context.Context, from *session, b *billing.Balance) error {
 	if !ok {
 		return fmt.Errorf("billing/sqlite: budget %s has no scope %q", b.Budget.ID, b.Budget.Scope)
 	}
-	_, err := from.row(ctx, query, []any{stamp(b.Window.Start), stampEnd(b.Window.End), b.Budget.ScopeID}, &b.UsedTokens, &b.UsedMoney)
-	used := billing.Amount{Tokens: b.UsedTokens, Money: b.UsedMoney}.AsUsed()
-	b.UsedTokens, b.UsedMoney = used.Tokens, used.Money
+	var used billing.Amount
+	_, err := from.row(ctx, query, []any{stamp(b.Window.Start), stampEnd(b.Window.End), b.Budget.ScopeID},
+		&used.Tokens, &used.Money, &used.Requests)
+	*b = b.Stands(used.AsUsed(), b.Held())
 	return err
 }
 
-const putCounter = `INSERT INTO budget_counters (budget_id, window_start, window_end, used_tokens, used_nano) VALUES (?, ?, ?, ?, ?)
+const putCounter = `INSERT INTO budget_counters (budget_id, window_start, window_end, used_tokens, used_nano, used_requests)
+VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano,
-  forgiven_tokens = 0, forgiven_nano = 0`
+  used_requests = excluded.used_requests, forgiven_tokens = 0, forgiven_nano = 0, forgiven_requests = 0`
 
 // beginCounters reads the balances of lines and makes the counters that are
 // missing.
@@ -111,24 +115,26 @@ func beginCounters(ctx context.Context, tx *session, lines []billing.HoldLine) (
 			break
 		}
 		b := balances[i]
-		_, err = tx.exec(ctx, putCounter, b.Budget.ID, stamp(b.Window.Start), stampEnd(b.Window.End), b.UsedTokens, int64(b.UsedMoney))
+		_, err = tx.exec(ctx, putCounter, b.Budget.ID, stamp(b.Window.Start), stampEnd(b.Window.End), b.UsedTokens, int64(b.UsedMoney),
+			b.UsedRequests)
 	}
 	return balances, err
 }
 
-const addHeld = `UPDATE budget_counters SET held_tokens = held_tokens + ?1, held_nano = held_nano + ?2
-WHERE (budget_id, window_start) IN (SELECT b.value, ?4 ->> b.key FROM json_each(?3) b)`
+const addHeld = `UPDATE budget_counters SET held_tokens = held_tokens + ?1, held_nano = held_nano + ?2, held_requests = held_requests + ?3
+WHERE (budget_id, window_start) IN (SELECT b.value, ?5 ->> b.key FROM json_each(?4) b)`
 
 // hold changes what counters hold, up or down.
-func hold(ctx context.Context, tx *session, w windows, tokens, nano int64) error {
-	_, err := tx.exec(ctx, addHeld, tokens, nano, w.budgets, w.starts)
+func hold(ctx context.Context, tx *session, w windows, a billing.Amount) error {
+	_, err := tx.exec(ctx, addHeld, a.Tokens, int64(a.Money), a.Requests, w.budgets, w.starts)
 	return err
 }
 
 // addUsed goes by the ends of windows, of which few are yet to come.
 var addUsed = `UPDATE budget_counters INDEXED BY budget_counters_end SET
   used_tokens = ` + usedSum("used_tokens + ?1", billing.MostUsed().Tokens) + `,
-  used_nano   = ` + usedSum("used_nano + ?2", int64(billing.MostUsed().Money)) + `
+  used_nano   = ` + usedSum("used_nano + ?2", int64(billing.MostUsed().Money)) + `,
+  used_requests = used_requests + ?7
 WHERE budget_id IN (SELECT id FROM budgets WHERE (scope, scope_id) IN (VALUES ('key', ?3), ('project', ?4), ('team', ?5), ('org', 'org')))
   AND window_start <= ?6 AND window_end > ?6`
 
@@ -139,7 +145,7 @@ func usedSum(sum string, most int64) string {
 
 // post charges a row to every counter that its owner and its time belong to.
 func post(ctx context.Context, tx *session, row billing.Spend) error {
-	return charge(ctx, tx, row.Owner, stamp(row.OccurredAt), billing.Amount{Tokens: row.Tokens.Total(), Money: row.Cost.Total})
+	return charge(ctx, tx, row.Owner, stamp(row.OccurredAt), row.Used())
 }
 
 // charge adds to every counter that an owner and a stamp belong to.
@@ -147,14 +153,17 @@ func charge(ctx context.Context, tx *session, o billing.Owner, at string, used b
 	if used == (billing.Amount{}) {
 		return nil
 	}
-	_, err := tx.exec(ctx, addUsed, used.Tokens, int64(used.Money), string(o.KeyID), o.ProjectID, o.TeamID, at)
+	_, err := tx.exec(ctx, addUsed, used.Tokens, int64(used.Money), string(o.KeyID), o.ProjectID, o.TeamID, at,
+		used.Requests)
 	return err
 }
 
-const selectBalances = `SELECT g.id, g.scope, g.scope_id, g.period, g.zone, g.token_limit, g.amount_nano,
-  c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens, c.used_nano, c.held_nano + c.leased_nano
+const selectBalances = `SELECT g.id, g.scope, g.scope_id, g.period, g.zone, g.token_limit, g.amount_nano, g.request_limit,
+  g.starts, g.near_action, g.thresholds,
+  c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens, c.used_nano, c.held_nano + c.leased_nano,
+  c.used_requests, c.held_requests + c.leased_requests
 FROM json_each(?1) b
-JOIN budgets g ON g.id = b.value AND g.archived_at IS NULL
+JOIN budgets_now g ON g.id = b.value AND g.archived_at IS NULL
 JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = ?2 ->> b.key
 ORDER BY g.id`
 
@@ -163,9 +172,8 @@ func balancesOf(ctx context.Context, tx *session, w windows) ([]billing.Balance,
 	var balances []billing.Balance
 	err := tx.rows(ctx, selectBalances, []any{w.budgets, w.starts}, func(scan scanner) error {
 		var b billing.Balance
-		g := &b.Budget
-		err := scan(&g.ID, &g.Scope, &g.ScopeID, &g.Period, &g.Zone, &g.Tokens, &g.Money,
-			instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens, &b.HeldTokens, &b.UsedMoney, &b.HeldMoney)
+		err := scan(append(budgetScan(&b.Budget), instant{&b.Window.Start}, instant{&b.Window.End},
+			&b.UsedTokens, &b.HeldTokens, &b.UsedMoney, &b.HeldMoney, &b.UsedRequests, &b.HeldRequests)...)
 		balances = append(balances, b)
 		return err
 	})
@@ -188,14 +196,9 @@ func (s *Store) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]
 
 // refusal is the first balance that a hold does not fit into, or nil.
 func refusal(h billing.Hold, balances []billing.Balance) *billing.QuotaError {
-	tokens, money := billing.SatAdd(h.Tokens, h.HeadroomTokens), h.Money.Add(h.HeadroomMoney)
 	for _, b := range balances {
-		freeTokens, limited := b.FreeTokens()
-		fits := !limited || tokens <= freeTokens
-		freeMoney, limited := b.FreeMoney()
-		fits = fits && (!limited || money <= freeMoney)
-		if !fits {
-			return &billing.QuotaError{Balance: b, AskedTokens: tokens, AskedMoney: money, All: balances}
+		if !b.Fits(h.Asked()) {
+			return billing.Refuse(b, balances, h.Asked())
 		}
 	}
 	return nil

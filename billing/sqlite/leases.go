@@ -14,18 +14,19 @@ const exactFor = 5 * time.Second
 const (
 	selectReplica = `SELECT posted_seq FROM replicas WHERE id = ? AND epoch = ?`
 	selectExact   = `SELECT exact_until FROM budget_counters WHERE budget_id = ? AND window_start = ?`
-	selectMine    = `SELECT tokens, nano FROM leases WHERE budget_id = ? AND window_start = ? AND replica_id = ? AND epoch = ?`
+	selectMine    = `SELECT tokens, nano, requests FROM leases WHERE budget_id = ? AND window_start = ? AND replica_id = ? AND epoch = ?`
 	// selectIdle asks for what others that are alive do not use.
 	selectIdle = `SELECT 1 FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at > ?1
 WHERE l.budget_id = ?2 AND l.window_start = ?3 AND (l.replica_id <> ?4 OR l.epoch <> ?5)
-  AND (?6 AND l.tokens > l.busy_tokens OR ?7 AND l.nano > l.busy_nano) LIMIT 1`
-	addLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens + ?, leased_nano = leased_nano + ? WHERE budget_id = ? AND ` +
-		`window_start = ?`
-	addLease = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano)
-	  VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+  AND (?6 AND l.tokens > l.busy_tokens OR ?7 AND l.nano > l.busy_nano OR ?8 AND l.requests > l.busy_requests) LIMIT 1`
+	addLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens + ?, leased_nano = leased_nano + ?,
+  leased_requests = leased_requests + ? WHERE budget_id = ? AND window_start = ?`
+	addLease = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano, requests, busy_requests)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens, nano = nano + excluded.nano,
   busy_tokens = min(busy_tokens + excluded.busy_tokens, tokens + excluded.tokens),
-    busy_nano = min(busy_nano + excluded.busy_nano, nano + excluded.nano)`
+  busy_nano = min(busy_nano + excluded.busy_nano, nano + excluded.nano),
+  requests = requests + excluded.requests, busy_requests = min(busy_requests + excluded.busy_requests, requests + excluded.requests)`
 	markExact = `UPDATE budget_counters SET exact_until = ? WHERE budget_id = ? AND window_start = ?`
 )
 
@@ -91,11 +92,12 @@ func (g granting) all(ctx context.Context, wants []billing.Want) ([]billing.Gran
 	return granted, ok, nil
 }
 
-const selectBudget = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano FROM budgets WHERE id = ? AND archived_at IS NULL`
+const selectBudget = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds
+FROM budgets_now WHERE id = ? AND archived_at IS NULL`
 
 // currentBudget is a budget as it is now, whatever the caller remembers.
 func currentBudget(ctx context.Context, tx *session, id string) (b billing.Budget, err error) {
-	found, err := tx.row(ctx, selectBudget, []any{id}, &b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money)
+	found, err := tx.row(ctx, selectBudget, []any{id}, budgetScan(&b)...)
 	if err == nil && !found {
 		err = billing.ErrStaleKey
 	}
@@ -111,7 +113,7 @@ func (g granting) judge(ctx context.Context, w billing.Want, b billing.Balance) 
 		return out, err
 	}
 	if _, err := g.tx.row(ctx, selectMine, []any{w.Budget.ID, start, g.r.ID, g.r.Epoch}, &out.Leased.Tokens,
-		&out.Leased.Money); err != nil {
+		&out.Leased.Money, &out.Leased.Requests); err != nil {
 		return out, err
 	}
 	out.Exact = until > stamp(g.now)
@@ -126,15 +128,22 @@ func (g granting) judge(ctx context.Context, w billing.Want, b billing.Balance) 
 		limit: (*int64)(b.Budget.Money), spoken: int64(b.UsedMoney + b.HeldMoney), exact: out.Exact,
 		need: int64(need.Money), head: int64(w.Headroom.Money), wish: int64(wish.Money), idle: int64(idle.Money),
 	}
-	out.Amount = billing.Amount{Tokens: tokens.amount(), Money: billing.Money(money.amount())}
-	if out.Fits = tokens.fits() && money.fits(); out.Fits {
+	requests := share{
+		limit: b.Budget.Requests, spoken: b.UsedRequests + b.HeldRequests, exact: out.Exact,
+		need: need.Requests, wish: wish.Requests, idle: idle.Requests,
+	}
+	if !b.Budget.Binds() {
+		tokens.limit, money.limit, requests.limit = nil, nil, nil
+	}
+	out.Amount = billing.Amount{Tokens: tokens.amount(), Money: billing.Money(money.amount()), Requests: requests.amount()}
+	if out.Fits = tokens.fits() && money.fits() && requests.fits(); out.Fits {
 		return out, nil
 	}
 	var one int
 	var err error
 	out.Idle, err = g.tx.row(ctx, selectIdle, []any{
 		stamp(g.now), w.Budget.ID, start, g.r.ID, g.r.Epoch, !tokens.fits(),
-		!money.fits(),
+		!money.fits(), !requests.fits(),
 	}, &one)
 	return out, err
 }
@@ -174,16 +183,16 @@ func (g granting) mark(ctx context.Context, w billing.Want, out *billing.Granted
 // lease moves what was granted.
 func (g granting) lease(ctx context.Context, w billing.Want, out *billing.Granted) error {
 	start := stamp(w.Window.Start)
-	out.Balance.HeldTokens += out.Amount.Tokens
-	out.Balance.HeldMoney += out.Amount.Money
+	out.Balance = out.Balance.Stands(out.Balance.Used(), out.Balance.Held().Plus(out.Amount))
 	out.Leased = out.Leased.Plus(out.Amount)
 	if out.Amount == (billing.Amount{}) {
 		return nil
 	}
-	_, err := g.tx.exec(ctx, addLeased, out.Amount.Tokens, int64(out.Amount.Money), w.Budget.ID, start)
+	_, err := g.tx.exec(ctx, addLeased, out.Amount.Tokens, int64(out.Amount.Money), out.Amount.Requests, w.Budget.ID, start)
 	if err == nil {
 		_, err = g.tx.exec(ctx, addLease, w.Budget.ID, start, g.r.ID, g.r.Epoch, out.Amount.Tokens, int64(out.Amount.Money),
-			min(w.Need.Tokens, out.Amount.Tokens), min(int64(w.Need.Money), int64(out.Amount.Money)))
+			min(w.Need.Tokens, out.Amount.Tokens), min(int64(w.Need.Money), int64(out.Amount.Money)),
+			out.Amount.Requests, min(w.Need.Requests, out.Amount.Requests))
 	}
 	return err
 }
@@ -195,7 +204,7 @@ const (
 	// selectWanted begins with the windows that anybody wants, of which there are few.
 	selectWanted = `SELECT c.budget_id, c.window_start FROM budget_counters c INDEXED BY budget_counters_wanted
 CROSS JOIN leases l ON l.budget_id = c.budget_id AND l.window_start = c.window_start AND l.replica_id = ?2 AND l.epoch = ?3
-WHERE c.exact_until > '' AND c.exact_until > ?1 AND l.tokens + l.nano > 0`
+WHERE c.exact_until > '' AND c.exact_until > ?1 AND l.tokens + l.nano + l.requests > 0`
 )
 
 // Renew implements billing.Allowances.
@@ -227,8 +236,9 @@ func (s *Store) Renew(ctx context.Context, r billing.Replica, first billing.Join
 
 const (
 	returnLeased = `UPDATE budget_counters AS c
-	  SET leased_tokens = max(leased_tokens - l.tokens, 0), leased_nano = max(leased_nano - l.nano, 0)
-FROM (SELECT budget_id, window_start, tokens, nano FROM leases WHERE replica_id = ?1 AND epoch = ?2) AS l
+	  SET leased_tokens = max(leased_tokens - l.tokens, 0), leased_nano = max(leased_nano - l.nano, 0),
+    leased_requests = max(leased_requests - l.requests, 0)
+FROM (SELECT budget_id, window_start, tokens, nano, requests FROM leases WHERE replica_id = ?1 AND epoch = ?2) AS l
 WHERE c.budget_id = l.budget_id AND c.window_start = l.window_start`
 	deleteLeases = `DELETE FROM leases WHERE replica_id = ? AND epoch = ?`
 	deleteEpoch  = `DELETE FROM replicas WHERE id = ? AND epoch = ?`
@@ -277,11 +287,12 @@ func giveBackEpoch(ctx context.Context, tx *session, id, epoch string) (int, err
 const (
 	forgetEpoch = `INSERT INTO replicas (id, epoch, name, started_at, seen_at, expires_at)
 SELECT id, ?3, name, started_at, seen_at, expires_at FROM replicas WHERE id = ?1 AND epoch = ?2
-  AND EXISTS (SELECT 1 FROM leases WHERE replica_id = ?1 AND epoch = ?2 AND (busy_tokens > 0 OR busy_nano > 0))`
-	keepBusy = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano)
-SELECT budget_id, window_start, replica_id, ?3, busy_tokens, busy_nano, busy_tokens, busy_nano
-FROM leases WHERE replica_id = ?1 AND epoch = ?2 AND (busy_tokens > 0 OR busy_nano > 0)`
-	leaveIdle = `UPDATE leases SET tokens = tokens - busy_tokens, nano = nano - busy_nano, busy_tokens = 0, busy_nano = 0
+  AND EXISTS (SELECT 1 FROM leases WHERE replica_id = ?1 AND epoch = ?2 AND (busy_tokens > 0 OR busy_nano > 0 OR busy_requests > 0))`
+	keepBusy = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, requests, busy_tokens, busy_nano, busy_requests)
+SELECT budget_id, window_start, replica_id, ?3, busy_tokens, busy_nano, busy_requests, busy_tokens, busy_nano, busy_requests
+FROM leases WHERE replica_id = ?1 AND epoch = ?2 AND (busy_tokens > 0 OR busy_nano > 0 OR busy_requests > 0)`
+	leaveIdle = `UPDATE leases SET tokens = tokens - busy_tokens, nano = nano - busy_nano, requests = requests - busy_requests,
+  busy_tokens = 0, busy_nano = 0, busy_requests = 0
 WHERE replica_id = ?1 AND epoch = ?2 AND ?3 <> ''`
 )
 
@@ -356,8 +367,9 @@ func (s *Store) ForgetLost(ctx context.Context, after time.Duration) ([]string, 
 }
 
 const selectReplicas = `SELECT r.id, r.epoch, r.name, r.started_at, r.seen_at, r.expires_at, r.expires_at > ?1, count(l.budget_id),
-  coalesce(sum(l.tokens), 0), coalesce(sum(l.nano), 0), coalesce(sum(l.busy_tokens), 0), coalesce(sum(l.busy_nano), 0)
-FROM replicas r LEFT JOIN leases l ON l.replica_id = r.id AND l.epoch = r.epoch AND l.tokens + l.nano > 0
+  coalesce(sum(l.tokens), 0), coalesce(sum(l.nano), 0), coalesce(sum(l.requests), 0),
+  coalesce(sum(l.busy_tokens), 0), coalesce(sum(l.busy_nano), 0), coalesce(sum(l.busy_requests), 0)
+FROM replicas r LEFT JOIN leases l ON l.replica_id = r.id AND l.epoch = r.epoch AND l.tokens + l.nano + l.requests > 0
 GROUP BY r.id, r.epoch ORDER BY r.id, r.started_at`
 
 // ListReplicas implements billing.Replicas.
@@ -366,7 +378,7 @@ func (s *Store) ListReplicas(ctx context.Context) ([]billing.ReplicaState, error
 	err := s.read.rows(ctx, selectReplicas, []any{stamp(s.clock())}, func(scan scanner) error {
 		var r billing.ReplicaState
 		err := scan(&r.ID, &r.Epoch, &r.Name, instant{&r.StartedAt}, instant{&r.SeenAt}, instant{&r.ExpiresAt}, &r.Live, &r.Leases,
-			&r.Leased.Tokens, &r.Leased.Money, &r.Busy.Tokens, &r.Busy.Money)
+			&r.Leased.Tokens, &r.Leased.Money, &r.Leased.Requests, &r.Busy.Tokens, &r.Busy.Money, &r.Busy.Requests)
 		list = append(list, r)
 		return err
 	})

@@ -12,8 +12,8 @@ import (
 
 const (
 	selectKeyState = `SELECT version, expires_at, revoked_at, stopped_at FROM api_keys WHERE id = ?`
-	insertHold     = `INSERT INTO holds (id, key_id, budget_ids, window_starts, tokens, nano, created_at, expires_at, if_lost) VALUES (?,` +
-		` ?, ?, ?, ?, ?, ?, ?, ?)`
+	insertHold     = `INSERT INTO holds (id, key_id, budget_ids, window_starts, tokens, nano, requests, created_at, expires_at,
+  if_lost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
 // Reserve implements billing.Ledger. What a refusal says was asked includes the
@@ -44,11 +44,9 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 			}
 			return nil
 		}
-		most := billing.Amount{Tokens: h.Tokens, Money: h.Money}.AtMost(billing.MostHeld())
-		taken := held{w, most.Tokens, int64(most.Money), ifLost}
-		for i := range balances {
-			balances[i].HeldTokens += taken.tokens
-			balances[i].HeldMoney += billing.Money(taken.nano)
+		taken := held{w, h.Amount(), ifLost}
+		for i, b := range balances {
+			balances[i] = b.Stands(b.Used(), b.Held().Plus(taken.Amount))
 		}
 		return take(ctx, tx, h, taken, now)
 	})
@@ -120,10 +118,10 @@ func grow(ctx context.Context, tx *session, w windows, more billing.Amount) erro
 	if err != nil {
 		return err
 	}
-	if refused := refusal(billing.Hold{Tokens: more.Tokens, Money: more.Money}, balances); refused != nil {
+	if refused := refusal(billing.Hold{Tokens: more.Tokens, Money: more.Money, UnderWay: true}, balances); refused != nil {
 		return refused
 	}
-	return hold(ctx, tx, w, more.Tokens, int64(more.Money))
+	return hold(ctx, tx, w, more)
 }
 
 // wantFresh refuses a hold on a key that is not what it was read as.
@@ -151,27 +149,27 @@ func wantFresh(ctx context.Context, tx *session, h billing.Hold, now time.Time) 
 // held is what a hold row says.
 type held struct {
 	windows
-	tokens, nano int64
-	ifLost       string
+	billing.Amount
+	ifLost string
 }
 
 // take holds from every counter and keeps the row that says so.
 func take(ctx context.Context, tx *session, h billing.Hold, t held, now time.Time) error {
-	if err := hold(ctx, tx, t.windows, t.tokens, t.nano); err != nil {
+	if err := hold(ctx, tx, t.windows, t.Amount); err != nil {
 		return err
 	}
-	_, err := tx.exec(ctx, insertHold, h.ID, string(h.KeyID), t.budgets, t.starts, t.tokens, t.nano, stamp(now),
+	_, err := tx.exec(ctx, insertHold, h.ID, string(h.KeyID), t.budgets, t.starts, t.Tokens, int64(t.Money), t.Requests, stamp(now),
 		stamp(h.ExpiresAt), t.ifLost)
 	return err
 }
 
-const deleteHold = `DELETE FROM holds WHERE id = ? RETURNING budget_ids, window_starts, tokens, nano, if_lost`
+const deleteHold = `DELETE FROM holds WHERE id = ? RETURNING budget_ids, window_starts, tokens, nano, requests, if_lost`
 
 // giveBack ends a hold. It reports false if there is none any more.
 func giveBack(ctx context.Context, tx *session, id string) (h held, found bool, err error) {
-	found, err = tx.row(ctx, deleteHold, []any{id}, &h.budgets, &h.starts, &h.tokens, &h.nano, &h.ifLost)
+	found, err = tx.row(ctx, deleteHold, []any{id}, &h.budgets, &h.starts, &h.Tokens, &h.Money, &h.Requests, &h.ifLost)
 	if found && err == nil {
-		err = hold(ctx, tx, h.windows, -h.tokens, -h.nano)
+		err = hold(ctx, tx, h.windows, billing.Amount{}.Minus(h.Amount))
 	}
 	return h, found, err
 }

@@ -175,10 +175,11 @@ func rowsOf(ctx context.Context, from *session, m billing.Month, each func(billi
 
 const (
 	// keepMoments keeps what windows of budgets may need to know of the rows.
-	keepMoments = `INSERT INTO spend_archived (report_day, slot, moved, key_id, project_id, team_id, events, tokens, nano)
+	keepMoments = `INSERT INTO spend_archived (report_day, slot, moved, key_id, project_id, team_id, events, tokens, nano, requests)
 SELECT report_day, substr(occurred_at, 1, 14) || printf('%02d', CAST(substr(occurred_at, 15, 2) AS INTEGER) / 15 * 15) || ':00.000000000Z',
   adjusts_period IS NOT NULL, key_id, project_id, team_id,
-  count(*), sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), coalesce(sum(cost_nano), 0)
+  count(*), sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), coalesce(sum(cost_nano), 0),
+  count(*) FILTER (WHERE kind = 'usage' AND final)
 FROM spend_events WHERE report_day >= ? AND report_day < ? GROUP BY 1, 2, 3, 4, 5, 6`
 	archivePeriod = `UPDATE billing_periods SET archived_at = ?, archived_by = ?, rollup_sha256 = ? WHERE period = ?`
 	olderRows     = `SELECT substr(report_day, 1, 7) FROM spend_events WHERE report_day < ? ORDER BY report_day LIMIT 1`
@@ -226,12 +227,14 @@ const (
 	pruneBatch = 1000
 	// pruneLeases throws away leases of which nothing is left.
 	pruneLeases = `DELETE FROM leases WHERE (budget_id, window_start, replica_id, epoch) IN (
-  SELECT budget_id, window_start, replica_id, epoch FROM leases WHERE tokens = 0 AND nano = 0 LIMIT ?)`
-	// pruneCounters throws away windows that ended a quarter ago, and of which
-	// nothing is held or leased. A row that is late makes its window again.
+  SELECT budget_id, window_start, replica_id, epoch FROM leases WHERE tokens = 0 AND nano = 0 AND requests = 0 LIMIT ?)`
+	// pruneCounters throws away windows that ended a quarter ago, those of a minute
+	// yesterday, and of which nothing is held or leased. A row that is late makes its window again.
 	pruneCounters = `DELETE FROM budget_counters WHERE (budget_id, window_start) IN (
   SELECT budget_id, window_start FROM budget_counters
-   WHERE window_end < ? AND held_tokens = 0 AND held_nano = 0 AND leased_tokens = 0 AND leased_nano = 0 LIMIT ?)`
+   WHERE (window_end < ?1 OR window_end < ?2 AND julianday(window_end) - julianday(window_start) < 0.04)
+     AND held_tokens = 0 AND held_nano = 0 AND leased_tokens = 0 AND leased_nano = 0 AND held_requests = 0 AND leased_requests = 0
+   LIMIT ?3)`
 	pruneAfter = 92 * 24 * time.Hour
 	// pruneRefusals keeps a year, and the month before it.
 	pruneRefusals = `DELETE FROM refusals WHERE (hour, key_id, model, code, project_id, team_id) IN (
@@ -245,7 +248,7 @@ func (s *Store) Upkeep(ctx context.Context) error {
 	if err := s.prune(ctx, pruneLeases, pruneBatch); err != nil {
 		return err
 	}
-	if err := s.prune(ctx, pruneCounters, stamp(s.clock().Add(-pruneAfter)), pruneBatch); err != nil {
+	if err := s.prune(ctx, pruneCounters, stamp(s.clock().Add(-pruneAfter)), stamp(s.clock().Add(-24*time.Hour)), pruneBatch); err != nil {
 		return err
 	}
 	return s.prune(ctx, pruneRefusals, stamp(s.clock().Add(-refusalsKept)), pruneBatch)
@@ -293,7 +296,7 @@ func (s snapshot) Each(ctx context.Context, sql string, each func(scan func(colu
 }
 
 const selectAllCounters = `SELECT b.id, b.scope, b.scope_id, c.window_start, c.window_end,
-  c.used_tokens + c.forgiven_tokens, c.used_nano + c.forgiven_nano
+  c.used_tokens + c.forgiven_tokens, c.used_nano + c.forgiven_nano, c.used_requests + c.forgiven_requests
 FROM budget_counters c JOIN budgets b ON b.id = c.budget_id`
 
 // Counters implements integrity.Snapshot.
@@ -301,22 +304,22 @@ func (s snapshot) Counters(ctx context.Context) (all []billing.Balance, err erro
 	err = s.rows(ctx, selectAllCounters, nil, func(scan scanner) error {
 		var b billing.Balance
 		err := scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens,
-			&b.UsedMoney)
+			&b.UsedMoney, &b.UsedRequests)
 		all = append(all, b)
 		return err
 	})
 	return all, err
 }
 
-const selectMoments = `SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0) FROM spend_moments
+const selectMoments = `SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0), requests FROM spend_moments
 UNION ALL
-SELECT key_id, project_id, team_id, occurred_at, tokens, nano FROM spend_rejects WHERE booked_at IS NULL`
+SELECT key_id, project_id, team_id, occurred_at, tokens, nano, requests FROM spend_rejects WHERE booked_at IS NULL`
 
 // Moments implements integrity.Snapshot.
 func (s snapshot) Moments(ctx context.Context, each func(integrity.Moment)) error {
 	return s.rows(ctx, selectMoments, nil, func(scan scanner) error {
 		var m integrity.Moment
-		err := scan(&m.KeyID, &m.ProjectID, &m.TeamID, instant{&m.At}, &m.Tokens, &m.Money)
+		err := scan(&m.KeyID, &m.ProjectID, &m.TeamID, instant{&m.At}, &m.Used.Tokens, &m.Used.Money, &m.Used.Requests)
 		each(m)
 		return err
 	})
@@ -333,7 +336,7 @@ const (
 )
 
 var dialect = integrity.Dialect{
-	HeldByWindow: `SELECT b.value AS budget_id, h.window_starts ->> b.key AS window_start, h.tokens, h.nano FROM holds h, ` +
+	HeldByWindow: `SELECT b.value AS budget_id, h.window_starts ->> b.key AS window_start, h.tokens, h.nano, h.requests FROM holds h, ` +
 		`json_each(h.budget_ids) b`,
 }
 

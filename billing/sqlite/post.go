@@ -18,11 +18,13 @@ const (
 	// canMove finds a lease, and its counter, that have what is to be taken from them.
 	canMove = `SELECT 1 FROM leases l JOIN budget_counters c USING (budget_id, window_start)
 WHERE l.budget_id = ?1 AND l.window_start = ?2 AND l.replica_id = ?3 AND l.epoch = ?4
-  AND min(l.tokens, c.leased_tokens) >= ?5 AND min(l.nano, c.leased_nano) >= ?6`
-	lowLease = `UPDATE leases SET tokens = tokens - ?1, nano = nano - ?2, busy_tokens = min(?3, tokens - ?1), busy_nano = min(?4, nano - ?2)
+  AND min(l.tokens, c.leased_tokens) >= ?5 AND min(l.nano, c.leased_nano) >= ?6
+  AND min(l.requests, c.leased_requests) >= ?7`
+	lowLease = `UPDATE leases SET tokens = tokens - ?1, nano = nano - ?2, busy_tokens = min(?3, tokens - ?1), busy_nano = min(?4, nano - ?2),
+  requests = requests - ?9, busy_requests = min(?10, requests - ?9)
 WHERE budget_id = ?5 AND window_start = ?6 AND replica_id = ?7 AND epoch = ?8`
-	lowLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens - ?, leased_nano = leased_nano - ? WHERE budget_id = ? AND ` +
-		`window_start = ?`
+	lowLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens - ?, leased_nano = leased_nano - ?,
+  leased_requests = leased_requests - ? WHERE budget_id = ? AND window_start = ?`
 	hasRow = `SELECT 1 FROM spend_events WHERE kind = 'usage' AND request_id = ? AND attempt = ?`
 )
 
@@ -131,9 +133,9 @@ func (s *Store) pass(ctx context.Context, tx *session, p billing.Posting, posted
 		budgets[i], starts[i] = l.BudgetID, stamp(l.WindowStart)
 		down, busy := l.Down, l.Busy
 		_, err := tx.exec(ctx, lowLease, down.Tokens, int64(down.Money), busy.Tokens, int64(busy.Money), l.BudgetID, starts[i],
-			r.ID, r.Epoch)
+			r.ID, r.Epoch, down.Requests, busy.Requests)
 		if err == nil {
-			_, err = tx.exec(ctx, lowLeased, down.Tokens, int64(down.Money), l.BudgetID, starts[i])
+			_, err = tx.exec(ctx, lowLeased, down.Tokens, int64(down.Money), down.Requests, l.BudgetID, starts[i])
 		}
 		if err != nil {
 			return err
@@ -152,6 +154,7 @@ func (s *Store) movable(ctx context.Context, tx *session, p billing.Posting) (bo
 		var one int
 		can, err := tx.row(ctx, canMove, []any{
 			l.BudgetID, stamp(l.WindowStart), p.Replica.ID, p.Replica.Epoch, l.Down.Tokens, int64(l.Down.Money),
+			l.Down.Requests,
 		}, &one)
 		if !can || err != nil {
 			return false, err

@@ -1,0 +1,146 @@
+package billingtest
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"tallyroute/billing"
+)
+
+func requestCases() map[string]func(w *world) {
+	return map[string]func(w *world){
+		"RequestsAreLimitedTogetherWithTokensAndMoney": limitedRequests,
+		"RequestsCountOnceTheyWereSent":                countedRequests,
+		"RequestsOfAnyScopeAreExactUnderRaces":         racedRequests,
+		"RequestsOfTheLedgerCountForANewLimit":         earlierRequests,
+	}
+}
+
+// ofRequests is a budget that limits requests, too.
+func ofRequests(n int64, b billing.Budget) billing.Budget {
+	b.Requests = &n
+	return b
+}
+
+// onlyRequests is a budget of requests per day.
+func onlyRequests(n int64, id string) billing.Budget {
+	return ofRequests(n, billing.Budget{ID: id, Scope: billing.ScopeKey, Period: billing.PeriodDay})
+}
+
+func limitedRequests(w *world) {
+	k := w.key(onlyRequests(2, "bud_1"))
+	first, second := w.hold(k, tokens(10)), w.hold(k, tokens(10))
+	w.reserve(first)
+	if b := w.reserve(second); b[0].HeldRequests < 2 || b[0].UsedRequests != 0 {
+		w.Errorf("two under way stand at %+v", b[0])
+	}
+	_, err := w.Reserve(w.Context(), w.hold(k, tokens(10)), w.now)
+	if q := w.refusal(err, "bud_1"); !q.LacksRequests() || q.AskedRequests != 1 {
+		w.Errorf("refused for %+v", q)
+	}
+	w.must(w.Release(w.Context(), first.ID))
+	third := w.hold(k, tokens(10))
+	w.reserve(third)
+	w.settle(k, second, tokens(10))
+	w.settle(k, third, tokens(10))
+	_, err = w.Reserve(w.Context(), w.hold(k, tokens(10)), w.now)
+	w.wantRefused(err, "bud_1")
+	CheckSums(w, w.Store, w.now)
+}
+
+// countedRequests: attempts of one request, and what is held for more of them, count
+// once, and so does one that failed everywhere.
+func countedRequests(w *world) {
+	k := w.key(ofRequests(3, amount{10_000, 10_000}.budget("bud_1")))
+	h := w.hold(k, amount{10, 10})
+	w.reserve(h)
+	failed := w.row(k, h.ID, amount{0, 0}, w.now)
+	failed.Final, failed.Status, failed.ErrorKind = false, billing.StatusError, "overloaded"
+	next := w.row(k, h.ID, amount{10, 10}, w.now)
+	next.Attempt = 2
+	w.must(w.Retry(w.Context(), h.ID, billing.Amount{Tokens: 5, Money: 5}, []billing.Spend{failed, next}))
+	balances, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{failed, next}})
+	w.must(err)
+	if b := balances[0]; b.UsedRequests != 1 || b.HeldRequests != 0 {
+		w.Errorf("after two attempts of a request it stands at %+v", b)
+	}
+	h = w.hold(k, amount{10, 10})
+	w.reserve(h)
+	failed = w.row(k, h.ID, amount{0, 0}, w.now)
+	failed.Status, failed.ErrorKind = billing.StatusError, "overloaded"
+	_, err = w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{failed}})
+	w.must(err)
+	w.use(k, amount{1, 1}, w.now)
+	_, err = w.Reserve(w.Context(), w.hold(k, amount{1, 1}), w.now)
+	if q := w.refusal(err, "bud_1"); !q.LacksRequests() {
+		w.Errorf("refused for %+v", q)
+	}
+	CheckSums(w, w.Store, w.now)
+}
+
+func racedRequests(w *world) {
+	for _, scope := range []billing.Scope{billing.ScopeKey, billing.ScopeProject, billing.ScopeTeam, billing.ScopeOrg} {
+		k := w.keyIn(w.project("team-"+string(scope), "p"))
+		b := onlyRequests(25, w.id("bud"))
+		b.Scope, b.ScopeID = scope, map[billing.Scope]string{
+			billing.ScopeKey: string(k.ID), billing.ScopeProject: k.ProjectID, billing.ScopeTeam: k.TeamID, billing.ScopeOrg: "org",
+		}[scope]
+		if scope == billing.ScopeOrg { // what the others have used is used of it
+			n := *b.Requests + 75
+			b.Requests = &n
+		}
+		w.must(w.SetBudget(w.Context(), b, w.now))
+		k = w.reread(k)
+		var admitted atomic.Int64
+		each(w.Context(), 16, func(_ context.Context, _ int) {
+			for range 4 {
+				h := w.hold(k, tokens(1))
+				_, err := w.Reserve(w.Context(), h, w.now)
+				if errors.As(err, new(*billing.QuotaError)) {
+					continue
+				}
+				if err != nil {
+					w.Error(err)
+					return
+				}
+				admitted.Add(1)
+				if _, err := w.Settle(w.Context(), billing.Settlement{
+					HoldID: h.ID, Attempts: []billing.Spend{w.row(k, h.ID, tokens(1), w.now)},
+				}); err != nil {
+					w.Error(err)
+				}
+			}
+		})
+		if n := admitted.Load(); n != 25 {
+			w.Errorf("%s: %d requests were admitted of 25", scope, n)
+		}
+	}
+	CheckSums(w, w.Store, w.now)
+}
+
+// earlierRequests: a limit that is set later counts what was asked before it.
+func earlierRequests(w *world) {
+	k := w.key(tokens(1_000).budget("bud_1"))
+	for range 3 {
+		w.use(k, tokens(1), w.now)
+	}
+	for _, b := range []billing.Budget{onlyRequests(4, "bud_2"), ofRequests(4, tokens(1_000).budget("bud_1"))} {
+		b.ScopeID = string(k.ID)
+		w.must(w.SetBudget(w.Context(), b, w.now))
+	}
+	k = w.reread(k)
+	w.use(k, tokens(1), w.now)
+	_, err := w.Reserve(w.Context(), w.hold(k, tokens(1)), w.now)
+	if q := w.refusal(err, "bud_1"); !q.LacksRequests() || q.Balance.UsedRequests != 4 {
+		w.Errorf("refused for %+v", q)
+	}
+	w.must(w.ResetBudget(w.Context(), "bud_1", w.now))
+	w.must(w.ResetBudget(w.Context(), "bud_2", w.now))
+	w.use(w.reread(k), tokens(1), w.now)
+	r, err := w.CheckIntegrity(w.Context(), billing.IntegrityOptions{Now: w.now})
+	w.must(err)
+	if r.Breaches > 0 {
+		w.Errorf("after a reset: %s", r.First)
+	}
+}
