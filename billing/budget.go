@@ -64,6 +64,14 @@ type Budget struct {
 // DefaultThresholds are told unless others are set.
 func DefaultThresholds() []int { return []int{50, 80, 100} }
 
+// Told are the percents that are told.
+func (b Budget) Told() []int {
+	if b.Thresholds == nil {
+		return DefaultThresholds()
+	}
+	return b.Thresholds
+}
+
 // Binds reports that what has no room is refused.
 func (b Budget) Binds() bool { return b.Action != ActionAlert }
 

@@ -220,12 +220,14 @@ func (k *Key) NeedsPrice() bool {
 
 // BoundInMoney says whether a budget in money binds the key.
 func (k *Key) BoundInMoney() bool {
-	return k.Allotment != nil && k.Allotment.Money != nil || slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil })
+	return k.Allotment != nil && k.Allotment.Money != nil ||
+		slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil && b.Binds() })
 }
 
-// Bounded says whether a budget of any kind binds the key.
+// Bounded says whether a budget in tokens or money binds the key.
 func (k *Key) Bounded() bool {
-	return k.Allotment != nil || slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil || b.Tokens != nil })
+	return k.Allotment != nil ||
+		slices.ContainsFunc(k.Budgets, func(b Budget) bool { return (b.Money != nil || b.Tokens != nil) && b.Binds() })
 }
 
 // Lines are the budgets that bind the key, in the windows that an instant falls in.

@@ -73,11 +73,7 @@ func (b Budget) Validate() error {
 
 // ThresholdsText is how the thresholds are stored.
 func (b Budget) ThresholdsText() string {
-	list := b.Thresholds
-	if list == nil {
-		list = DefaultThresholds()
-	}
-	text, _ := json.Marshal(list) // numbers can be
+	text, _ := json.Marshal(b.Told()) // numbers can be
 	return string(text)
 }
 

@@ -91,20 +91,34 @@ func (r *Router) rerate(key *billing.Key, taken, used int64) {
 	r.Limits.Take(k, perMinute, min(used-taken, left), now)
 }
 
-// withQuota adds the token quota to the limits per minute if there is none on
-// tokens: of the budgets, the one with the least left. Clients then see it in
+// withQuota adds the quotas of tokens and requests to the limits per minute where there is
+// none on either: of the budgets, the one with the least left. Clients then see it in
 // the headers that they know.
 func withQuota(rates []Rate, balances []billing.Balance, now time.Time) []Rate {
-	if slices.ContainsFunc(rates, func(r Rate) bool { return r.Kind == "tokens" }) {
+	rates = withTightest(rates, "tokens", balances, now, func(b billing.Balance) (int64, *int64, bool) {
+		free, ok := b.FreeTokens()
+		return free, b.Budget.Tokens, ok
+	})
+	return withTightest(rates, "requests", balances, now, func(b billing.Balance) (int64, *int64, bool) {
+		free, ok := b.FreeRequests()
+		return free, b.Budget.Requests, ok
+	})
+}
+
+// withTightest adds the limit of a kind that leaves the least, where there is none yet.
+func withTightest(rates []Rate, kind string, balances []billing.Balance, now time.Time,
+	left func(billing.Balance) (free int64, limit *int64, limited bool),
+) []Rate {
+	if slices.ContainsFunc(rates, func(r Rate) bool { return r.Kind == kind }) {
 		return rates
 	}
 	var tightest Rate
 	for _, b := range balances {
-		free, ok := b.FreeTokens()
+		free, limit, ok := left(b)
 		if !ok || tightest.Kind != "" && tightest.Remaining <= free {
 			continue
 		}
-		tightest = Rate{Kind: "tokens", Limit: *b.Budget.Tokens, Remaining: free}
+		tightest = Rate{Kind: kind, Limit: *limit, Remaining: free}
 		if !b.Window.End.IsZero() {
 			tightest.Reset = b.Window.End.Sub(now)
 		}

@@ -21,7 +21,7 @@ func (generous) Grant(_ context.Context, _ billing.Replica, wants []billing.Want
 	granted := make([]billing.Granted, len(wants))
 	for i, w := range wants {
 		granted[i] = billing.Granted{
-			Amount: billing.Amount{Tokens: 1 << 50, Money: 1 << 50}, Fits: true,
+			Amount: billing.Amount{Tokens: 1 << 50, Money: 1 << 50, Requests: 1 << 50}, Fits: true,
 			Balance: billing.Balance{Budget: w.Budget, Window: w.Window},
 		}
 	}

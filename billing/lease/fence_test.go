@@ -58,7 +58,7 @@ func alone(t *testing.T, test func(w *walk, n *node, h *hooked)) {
 		w := &walk{t: t, store: store.Contracts(), grace: make(map[string]billing.Amount), limits: make(map[string]billing.Amount)}
 		w.random = rand.New(rand.NewPCG(1, 1))
 		w.begin()
-		w.limit(keyBudget, billing.ScopeKey, "key_1", billing.Amount{Tokens: 1000})
+		w.limit(keyBudget, billing.ScopeKey, "key_1", billing.Amount{Tokens: 1000, Requests: 1000})
 		h := &hooked{Store: store.Contracts(), path: path}
 		w.links = &unreliable{h.Store.With(h), w.random, 0}
 		log, err := journal.Open(t.TempDir(), journal.Options{Sync: journal.SyncOff, SegmentBytes: 4096, Keep: 10 * time.Minute})

@@ -236,10 +236,17 @@ func smooth[T int64 | billing.Money](rate, taken T) T {
 // is a rate.
 const firstBlock = 20
 
+// manyRequests are leased at once where they are not limited: nobody is to wait for one.
+const manyRequests = 1 << 30
+
 // wish is how much to ask for: what is used in the time that we may have to do
 // without the database. The database gives less near the limit.
 func (l *lease) wish(hold billing.Amount, ttl time.Duration) billing.Amount {
-	return times(l.rate, int64(ttl/time.Second)).AtLeast(times(hold, firstBlock))
+	wish := times(l.rate, int64(ttl/time.Second)).AtLeast(times(hold, firstBlock))
+	if l.budget.Requests == nil || !l.budget.Binds() {
+		wish.Requests = manyRequests
+	}
+	return wish
 }
 
 // low reports that the lease will run dry within moments, so that it is topped

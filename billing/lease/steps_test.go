@@ -252,8 +252,8 @@ func (w *walk) begin() {
 	w.must(err)
 	k := billing.Key{ID: "key_1", Name: "k", Display: "sk-tr-k", ProjectID: p.ID, CreatedAt: time.Now()}
 	w.must(w.store.CreateKey(ctx, k, [32]byte{1}))
-	w.limit(keyBudget, billing.ScopeKey, "key_1", billing.Amount{Tokens: 4000, Money: 9000, Requests: 60})
-	w.limit(topBudget, billing.ScopeOrg, "org", billing.Amount{Tokens: 7000, Money: 5000, Requests: 50})
+	w.limit(keyBudget, billing.ScopeKey, "key_1", billing.Amount{Tokens: 4000, Money: 9000, Requests: 100})
+	w.limit(topBudget, billing.ScopeOrg, "org", billing.Amount{Tokens: 7000, Money: 5000, Requests: 90})
 }
 
 // limit sets a limit, and grants grace for what is spoken for beyond it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tallyroute/billing"
@@ -17,7 +18,7 @@ const orgID = "org"
 // BudgetChange is what somebody says of a budget. What is not said stays as it is.
 type BudgetChange struct {
 	billing.Budget
-	NoTokens, NoMoney bool // it has no such limit any more
+	NoTokens, NoMoney, NoRequests bool // it has no such limit any more
 }
 
 // on is what becomes of a budget.
@@ -29,12 +30,23 @@ func (c BudgetChange) on(b billing.Budget) billing.Budget {
 	if c.Money != nil || c.NoMoney {
 		b.Money = c.Money
 	}
+	if c.Requests != nil || c.NoRequests {
+		b.Requests = c.Requests
+	}
+	b.Starts, b.Action = cmp.Or(c.Starts, b.Starts), cmp.Or(c.Action, b.Action)
+	if b.Starts == "01-01" { // as where nothing is said
+		b.Starts = ""
+	}
+	if c.Thresholds != nil {
+		b.Thresholds = c.Thresholds
+	}
 	return b
 }
 
 // silent reports whether nothing is said but which budget is meant.
 func (c BudgetChange) silent() bool {
-	return c.Zone == "" && c.Tokens == nil && c.Money == nil && !c.NoTokens && !c.NoMoney
+	return c.Zone == "" && c.Tokens == nil && c.Money == nil && !c.NoTokens && !c.NoMoney && c.Requests == nil && !c.NoRequests &&
+		c.Starts == "" && c.Action == "" && c.Thresholds == nil
 }
 
 // of refuses a change that names another scope than the budget has.
@@ -53,6 +65,8 @@ func (c BudgetChange) check() error {
 		return invalid("usd", "cannot be both an amount and none")
 	case c.Tokens != nil && c.NoTokens:
 		return invalid("tokens", "cannot be both a number and none")
+	case c.Requests != nil && c.NoRequests:
+		return invalid("requests", "cannot be both a number and none")
 	}
 	return nil
 }
@@ -257,7 +271,8 @@ func (a Actions) ResetBudget(ctx context.Context, id string, by By) (billing.Bal
 		return before, err
 	}
 	note := a.note(by, "budget.reset", id)
-	note.Detail = map[string]string{"used": before.UsedMoney.Short() + " USD, " + tokenText(before.UsedTokens) + " → 0"}
+	note.Detail = map[string]string{"used": before.UsedMoney.Short() + " USD, " + tokenText(before.UsedTokens) + ", " +
+		strconv.FormatInt(before.UsedRequests, 10) + " requests → 0"}
 	if err := a.Store.ResetBudget(ctx, id, note.At, note); err != nil {
 		return before, err
 	}

@@ -67,15 +67,20 @@ type Limits struct {
 
 // BudgetView is a budget in JSON and, where it was asked for, how it stands.
 type BudgetView struct {
-	ID       string    `json:"id"`
-	Scope    string    `json:"scope"`
-	ScopeID  string    `json:"scope_id"`
-	Period   string    `json:"period"`
-	Zone     string    `json:"zone"`
-	USD      *string   `json:"usd"` // null: not limited
-	Currency string    `json:"currency"`
-	Tokens   *int64    `json:"tokens"` // null: not limited
-	Standing *Standing `json:"standing,omitempty"`
+	ID       string  `json:"id"`
+	Scope    string  `json:"scope"`
+	ScopeID  string  `json:"scope_id"`
+	Period   string  `json:"period"`
+	Zone     string  `json:"zone"`
+	USD      *string `json:"usd"` // null: not limited
+	Currency string  `json:"currency"`
+	Tokens   *int64  `json:"tokens"` // null: not limited
+	Requests *int64  `json:"requests"`
+	Starts   string  `json:"starts,omitempty"` // first day of the fiscal year, MM-DD
+	Action   string  `json:"action"`
+	// Thresholds are the percents of the limits that are told.
+	Thresholds []int     `json:"thresholds"`
+	Standing   *Standing `json:"standing,omitempty"`
 }
 
 // NamedBudget is a budget with the name of what it binds.
@@ -86,14 +91,17 @@ type NamedBudget struct {
 
 // Standing is how a budget stands in the current period.
 type Standing struct {
-	UsedUSD         string  `json:"used_usd"`
-	HeldUSD         string  `json:"held_usd"`
-	RemainingUSD    *string `json:"remaining_usd"` // null: not limited
-	UsedTokens      int64   `json:"used_tokens"`
-	HeldTokens      int64   `json:"held_tokens"`
-	RemainingTokens *int64  `json:"remaining_tokens"` // null: not limited
-	Since           *string `json:"since"`            // when the period began
-	ResetsAt        *string `json:"resets_at"`        // null: never
+	UsedUSD           string  `json:"used_usd"`
+	HeldUSD           string  `json:"held_usd"`
+	RemainingUSD      *string `json:"remaining_usd"` // null: not limited
+	UsedTokens        int64   `json:"used_tokens"`
+	HeldTokens        int64   `json:"held_tokens"`
+	RemainingTokens   *int64  `json:"remaining_tokens"` // null: not limited
+	UsedRequests      int64   `json:"used_requests"`
+	HeldRequests      int64   `json:"held_requests"`
+	RemainingRequests *int64  `json:"remaining_requests"`
+	Since             *string `json:"since"`     // when the period began
+	ResetsAt          *string `json:"resets_at"` // null: never
 }
 
 // ViewKey is a key as it is shown.
@@ -134,7 +142,8 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 func ViewBudget(b billing.Budget) BudgetView {
 	v := BudgetView{
 		ID: b.ID, Scope: string(b.Scope), ScopeID: b.ScopeID, Period: string(b.Period), Zone: cmp.Or(b.Zone, "UTC"),
-		Currency: "USD", Tokens: b.Tokens,
+		Currency: "USD", Tokens: b.Tokens, Requests: b.Requests, Starts: b.Starts,
+		Action: string(cmp.Or(b.Action, billing.ActionBlock)), Thresholds: b.Told(),
 	}
 	if b.Money != nil {
 		v.USD = TextOrNull(b.Money.Short())
@@ -156,6 +165,7 @@ func ViewBalance(b billing.Balance) BudgetView {
 	v := ViewBudget(b.Budget)
 	v.Standing = &Standing{
 		UsedUSD: b.UsedMoney.Short(), HeldUSD: b.HeldMoney.Short(), UsedTokens: b.UsedTokens, HeldTokens: b.HeldTokens,
+		UsedRequests: b.UsedRequests, HeldRequests: b.HeldRequests,
 		Since: Instant(b.Window.Start), ResetsAt: Instant(b.Window.End),
 	}
 	if free, ok := b.FreeMoney(); ok {
@@ -164,6 +174,9 @@ func ViewBalance(b billing.Balance) BudgetView {
 	}
 	if free, ok := b.FreeTokens(); ok {
 		v.Standing.RemainingTokens = &free
+	}
+	if free, ok := b.FreeRequests(); ok {
+		v.Standing.RemainingRequests = &free
 	}
 	return v
 }

@@ -8,7 +8,6 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/adminapi"
-	"tallyroute/cmd/tallyroute/config"
 )
 
 // budgetsCommand is "tallyroute budgets": limits above the single key.
@@ -31,7 +30,7 @@ func (c budgetsList) Run(a *cli) error {
 		}
 		t := table{records: budgets, header: []string{
 			"ID", "SCOPE", "OF", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "TOKENS", "USED TOKENS", "HELD TOKENS",
-			"LEFT TOKENS", "RESETS",
+			"LEFT TOKENS", "REQUESTS", "USED REQUESTS", "HELD REQUESTS", "LEFT REQUESTS", "ACTION", "RESETS",
 		}}
 		for _, b := range budgets {
 			s := b.Standing
@@ -41,6 +40,7 @@ func (c budgetsList) Run(a *cli) error {
 			t.add(text(b.ID), text(b.Scope), text(b.Name), text(b.Period), text(b.Zone),
 				limitOf(b.USD), dollarsOf(s.UsedUSD), dollarsOf(s.HeldUSD), limitOf(s.RemainingUSD),
 				tokensOf(b.Tokens), number(s.UsedTokens), number(s.HeldTokens), tokensOf(s.RemainingTokens),
+				tokensOf(b.Requests), number(s.UsedRequests), number(s.HeldRequests), tokensOf(s.RemainingRequests), text(b.Action),
 				text(orElse(value(s.ResetsAt), "never")))
 		}
 		return t.write(a.stdout, c.Output)
@@ -76,25 +76,24 @@ func timestamp(t time.Time) string {
 }
 
 type budgetsSet struct {
-	Scope  string      `arg:"" help:"What it limits: ${enum}." enum:"org,team,project,key"`
-	Of     string      `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
-	Period string      `help:"When it resets: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
-	Zone   string      `help:"Time zone of the period. Default: that of the budget which exists, or UTC." placeholder:"ZONE"`
-	USD    *config.USD `help:"Limit in dollars." placeholder:"AMOUNT"`
-	Tokens *int64      `help:"Limit in tokens." placeholder:"N"`
+	Scope  string `arg:"" help:"What it limits: ${enum}." enum:"org,team,project,key"`
+	Of     string `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
+	Period string `help:"When it resets: ${enum}." enum:"minute,day,week,month,quarter,year,once" default:"month"`
+	Zone   string `help:"Time zone of the period. Default: that of the budget which exists, or UTC." placeholder:"ZONE"`
+	limitFlags
 }
 
 // Run sets the budget. One that is there for the same scope and period is
 // changed, and what was used of it stays used.
 func (c budgetsSet) Run(a *cli) error {
-	if c.USD == nil && c.Tokens == nil {
-		return usagef("needs --usd, --tokens or both")
+	if c.USD == nil && c.Tokens == nil && c.Requests == nil {
+		return usagef("needs --usd, --tokens or --requests")
 	}
 	if c.Of == "" && c.Scope != string(billing.ScopeOrg) {
 		return usagef("say which %s", c.Scope)
 	}
 	budget := fields{"scope": c.Scope, "scope_id": c.Of, "period": c.Period, "zone": c.Zone}
-	limit(budget, c.USD, c.Tokens)
+	c.add(budget)
 	return a.ask(needs{}, func(r adminapi.API) error {
 		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Post("/budgets", budget))
 		if err != nil {

@@ -10,14 +10,14 @@ import (
 )
 
 type budgetsUpdate struct {
-	ID       string      `arg:"" help:"Id of the budget: bud_…"`
-	Period   string      `help:"When it resets: day, week, month, quarter, year or once." enum:",day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
-	Zone     string      `help:"Time zone of the period." placeholder:"ZONE"`
-	USD      *config.USD `help:"Limit in dollars." placeholder:"AMOUNT"`
-	Tokens   *int64      `help:"Limit in tokens." placeholder:"N"`
-	NoUSD    bool        `help:"Remove the limit in dollars."`
-	NoTokens bool        `help:"Remove the limit in tokens."`
-	Reason   string      `help:"Why, for the record." placeholder:"TEXT"`
+	ID     string `arg:"" help:"Id of the budget: bud_…"`
+	Period string `help:"When it resets: minute, day, week, month, quarter, year or once." enum:",minute,day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
+	Zone   string `help:"Time zone of the period." placeholder:"ZONE"`
+	limitFlags
+	NoUSD      bool   `help:"Remove the limit in dollars."`
+	NoTokens   bool   `help:"Remove the limit in tokens."`
+	NoRequests bool   `help:"Remove the limit in requests."`
+	Reason     string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // Run changes the budget. What was used of it stays used.
@@ -29,12 +29,15 @@ func (c budgetsUpdate) Run(a *cli) error {
 	if c.Zone != "" {
 		change["zone"] = c.Zone
 	}
-	limit(change, c.USD, c.Tokens)
+	c.add(change)
 	if c.NoUSD {
 		change["usd"] = nil
 	}
 	if c.NoTokens {
 		change["tokens"] = nil
+	}
+	if c.NoRequests {
+		change["requests"] = nil
 	}
 	return a.ask(needs{}, func(r adminapi.API) error {
 		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Patch("/budgets"+adminapi.Path(c.ID), change))
@@ -100,12 +103,39 @@ func (c keysTopUp) Run(a *cli) error {
 	})
 }
 
+// limitFlags are what a budget limits, and what it does near its limits.
+type limitFlags struct {
+	USD       *config.USD `help:"Limit in dollars." placeholder:"AMOUNT"`
+	Tokens    *int64      `help:"Limit in tokens." placeholder:"N"`
+	Requests  *int64      `help:"Limit in requests." placeholder:"N"`
+	Starts    string      `help:"First day of the fiscal year, which months, quarters and years follow." placeholder:"MM-DD"`
+	Action    string      `help:"Near a limit: block, downgrade to the cheapest model, or alert only." enum:",block,downgrade,alert" default:"" placeholder:"ACTION"`
+	Threshold []int       `help:"Percent of the limits of which an event is written; several are possible. Default: 50, 80 and 100." placeholder:"PERCENT"`
+}
+
+// add adds what was given to a budget.
+func (c limitFlags) add(budget fields) {
+	limit(budget, c.USD, c.Tokens, c.Requests)
+	if c.Starts != "" {
+		budget["starts"] = c.Starts
+	}
+	if c.Action != "" {
+		budget["action"] = c.Action
+	}
+	if c.Threshold != nil {
+		budget["thresholds"] = c.Threshold
+	}
+}
+
 // limit adds the limits of a budget that were given.
-func limit(budget fields, usd *config.USD, tokens *int64) {
+func limit(budget fields, usd *config.USD, tokens, requests *int64) {
 	if usd != nil {
 		budget["usd"] = usd.Money().String()
 	}
 	if tokens != nil {
 		budget["tokens"] = *tokens
+	}
+	if requests != nil {
+		budget["requests"] = *requests
 	}
 }

@@ -49,7 +49,8 @@ type keysCreate struct {
 	Env                  string            `help:"Environment: prod, staging or dev. Default: the project's, or dev." placeholder:"ENV"`
 	BudgetUSD            *config.USD       `help:"Dollars per period." placeholder:"AMOUNT"`
 	BudgetTokens         *int64            `help:"Tokens per period." placeholder:"N"`
-	Period               string            `help:"When the budget resets: ${enum}." enum:"day,week,month,quarter,year,once" default:"month"`
+	BudgetRequests       *int64            `help:"Requests per period." placeholder:"N"`
+	Period               string            `help:"When the budget resets: ${enum}." enum:"minute,day,week,month,quarter,year,once" default:"month"`
 	Zone                 string            `help:"Time zone of the period, such as Europe/Berlin." default:"UTC" placeholder:"ZONE"`
 	Models               []string          `help:"Models it may ask for, as names, aliases or provider/*. Default: all." placeholder:"A,B"`
 	ExpiresIn            config.Duration   `help:"How long it is good for, such as 90d. Default: for ever." placeholder:"DURATION"`
@@ -133,7 +134,7 @@ func (c keysCreate) body(a *cli) (fields, error) {
 		key["handover"], key["handover_for"] = true, c.HandoverFor
 	}
 	budget := fields{"period": c.Period, "zone": c.Zone}
-	if limit(budget, c.BudgetUSD, c.BudgetTokens); len(budget) > 2 {
+	if limit(budget, c.BudgetUSD, c.BudgetTokens, c.BudgetRequests); len(budget) > 2 {
 		key["budget"] = budget
 	}
 	if a.router != "" {
@@ -148,7 +149,7 @@ func (c keysCreate) body(a *cli) (fields, error) {
 	}
 	if d := cfg.Defaults.KeyBudget; len(budget) == 2 && (d.USD != nil || d.Tokens != nil) {
 		budget = fields{"period": d.Period, "zone": d.Zone}
-		limit(budget, d.USD, d.Tokens)
+		limit(budget, d.USD, d.Tokens, nil)
 		key["budget"] = budget
 	}
 	return key, nil
@@ -319,9 +320,9 @@ func tagText(tags map[string]string) string {
 
 // budgetLine is a budget in words: "key, per month (UTC): $3.2 of $50, resets 2026-12-01T00:00:00Z".
 func budgetLine(b manage.BudgetView) string {
-	var usedUSD, usedTokens, resets string
+	var usedUSD, usedTokens, usedRequests, resets string
 	if s := b.Standing; s != nil {
-		usedUSD, usedTokens = s.UsedUSD+" of $", fmt.Sprintf("%d of ", s.UsedTokens)
+		usedUSD, usedTokens, usedRequests = s.UsedUSD+" of $", fmt.Sprintf("%d of ", s.UsedTokens), fmt.Sprintf("%d of ", s.UsedRequests)
 		if s.ResetsAt != nil {
 			resets = ", resets " + *s.ResetsAt
 		}
@@ -332,6 +333,9 @@ func budgetLine(b manage.BudgetView) string {
 	}
 	if b.Tokens != nil {
 		limits = append(limits, fmt.Sprintf("%s%d tokens", usedTokens, *b.Tokens))
+	}
+	if b.Requests != nil {
+		limits = append(limits, fmt.Sprintf("%s%d requests", usedRequests, *b.Requests))
 	}
 	return fmt.Sprintf("%s, per %s (%s): %s%s", b.Scope, b.Period, b.Zone, strings.Join(limits, ", "), resets)
 }

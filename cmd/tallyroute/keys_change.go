@@ -21,6 +21,7 @@ type keysUpdate struct {
 	Team                 string            `help:"Whose project that is." placeholder:"NAME"`
 	BudgetUSD            *config.USD       `help:"Dollars per period, in place of its own budget for that period." placeholder:"AMOUNT"`
 	BudgetTokens         *int64            `help:"Tokens per period, likewise." placeholder:"N"`
+	BudgetRequests       *int64            `help:"Requests per period, likewise." placeholder:"N"`
 	Period               string            `help:"Which period: day, week, month, quarter, year or once. Default: month." enum:",day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
 	Zone                 string            `help:"Time zone of the period. Default: that of the budget, or UTC." placeholder:"ZONE"`
 	NoBudgets            bool              `help:"No budgets of its own any more."`
@@ -67,7 +68,7 @@ func (c keysUpdate) Run(a *cli) error {
 
 // check refuses flags that contradict each other, or would have no effect.
 func (c keysUpdate) check() error {
-	budget := c.BudgetUSD != nil || c.BudgetTokens != nil
+	budget := c.BudgetUSD != nil || c.BudgetTokens != nil || c.BudgetRequests != nil
 	switch {
 	case c.ExpiresIn != nil && c.NeverExpires || c.CIDR != nil && c.Anywhere || c.NoBudgets && budget:
 		return usagef("two of the flags contradict each other")
@@ -137,7 +138,7 @@ func (c keysUpdate) budgets(a *cli, r adminapi.API, call *adminapi.Call, change 
 	if c.NoBudgets {
 		change["budgets"] = []fields{}
 	}
-	if c.BudgetUSD == nil && c.BudgetTokens == nil {
+	if c.BudgetUSD == nil && c.BudgetTokens == nil && c.BudgetRequests == nil {
 		return nil
 	}
 	key, err := adminapi.Do[manage.KeyView](a.ctx, r, adminapi.Get("/keys"+adminapi.Path(c.ID), nil))
@@ -145,7 +146,7 @@ func (c keysUpdate) budgets(a *cli, r adminapi.API, call *adminapi.Call, change 
 		return err
 	}
 	fresh := fields{"period": orElse(c.Period, string(billing.PeriodMonth)), "zone": c.Zone}
-	limit(fresh, c.BudgetUSD, c.BudgetTokens)
+	limit(fresh, c.BudgetUSD, c.BudgetTokens, c.BudgetRequests)
 	budgets := []fields{fresh}
 	for _, b := range key.Budgets {
 		if b.Scope == string(billing.ScopeKey) && b.Period != fresh["period"] {

@@ -33,9 +33,9 @@ CREATE TRIGGER budget_raises_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON 
 -- Every budget with its limits as they are now.
 CREATE VIEW budgets_now AS
 SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.starts, b.near_action, b.thresholds, b.archived_at, b.created_at,
-       least(b.token_limit + coalesce(r.tokens, 0), 1000000000000000)::bigint AS token_limit,
-       least(b.amount_nano + coalesce(r.nano, 0), 1000000000000000000)::bigint AS amount_nano,
-       least(b.request_limit + coalesce(r.requests, 0), 1000000000000000)::bigint AS request_limit,
+       CASE WHEN b.token_limit IS NOT NULL THEN least(b.token_limit + coalesce(r.tokens, 0), 1000000000000000)::bigint END AS token_limit,
+       CASE WHEN b.amount_nano IS NOT NULL THEN least(b.amount_nano + coalesce(r.nano, 0), 1000000000000000000)::bigint END AS amount_nano,
+       CASE WHEN b.request_limit IS NOT NULL THEN least(b.request_limit + coalesce(r.requests, 0), 1000000000000000)::bigint END AS request_limit,
        r.tokens IS NOT NULL AS raised
   FROM budgets b
   LEFT JOIN LATERAL (

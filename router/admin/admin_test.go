@@ -323,7 +323,7 @@ func TestBadInput(t *testing.T) {
 		"unknown model":            {`{"name":"k","models":["chat-cheap","cheap-chat"]}`, 422, "unknown_model", "models[1]"},
 		"money as a number":        {`{"name":"k","budget":{"usd":1.5}}`, 422, "invalid_value", "budget.usd"},
 		"money of ten decimals":    {`{"name":"k","budgets":[{"usd":"1"},{"usd":"0.0000000001"}]}`, 422, "invalid_value", "budgets[1].usd"},
-		"another action":           {`{"name":"k","budget":{"usd":"1","action":"alert"}}`, 422, "invalid_value", "budget.action"},
+		"another action":           {`{"name":"k","budget":{"usd":"1","action":"guess"}}`, 422, "invalid_value", "budget.action"},
 		"a budget of nothing":      {`{"name":"k","budget":{}}`, 422, "invalid_value", "budgets[0]"},
 		"both budgets":             {`{"name":"k","budget":{"usd":"1"},"budgets":[]}`, 422, "invalid_value", "budget"},
 		"budgets of no array":      {`{"name":"k","budgets":{}}`, 422, "invalid_value", "budgets"},
@@ -569,7 +569,7 @@ func TestOwnersAndBudgets(t *testing.T) {
 	}
 	for _, bad := range []string{
 		`{"scope":"galaxy","usd":"1"}`, `{"scope":"org"}`, `{"scope":"org","tokens":-1}`, `{"scope":"org","period":"30d","tokens":1}`,
-		`{"scope":"org","scope_id":"x","tokens":1}`, `{"scope":"org","tokens":1,"action":"alert"}`,
+		`{"scope":"org","scope_id":"x","tokens":1}`, `{"scope":"org","tokens":1,"action":"guess"}`,
 	} {
 		g.ask("POST", "/admin/v1/budgets", bad).refused(t, 422, "invalid_value")
 	}

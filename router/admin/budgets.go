@@ -11,17 +11,22 @@ import (
 
 // budgetMembers are what a budget limits.
 type budgetMembers struct {
-	Period string          `json:"period" enum:"day,week,month,quarter,year,once" doc:"When it resets; month by default, once is never."`
-	Zone   string          `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; by default that of the budget that exists, or UTC."`
-	USD    member[*amount] `json:"usd" doc:"Null means no limit in money; left out, that of the budget that exists."`
-	Tokens member[*int64]  `json:"tokens" doc:"Null means no limit in tokens; left out, that of the budget that exists."`
-	Action string          `json:"action" enum:"block" doc:"What it does to requests that do not fit."`
+	Period     string          `json:"period" enum:"minute,day,week,month,quarter,year,once" doc:"When it resets; month by default, once is never."`
+	Zone       string          `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; by default that of the budget that exists, or UTC."`
+	USD        member[*amount] `json:"usd" doc:"Null means no limit in money; left out, that of the budget that exists."`
+	Tokens     member[*int64]  `json:"tokens" doc:"Null means no limit in tokens; left out, that of the budget that exists."`
+	Requests   member[*int64]  `json:"requests" doc:"Null means no limit in requests; left out, that of the budget that exists."`
+	Starts     string          `json:"starts" doc:"First day of the fiscal year as MM-DD, which months, quarters and years follow; 01-01 is the calendar's."`
+	Action     string          `json:"action" enum:"block,downgrade,alert" doc:"Near its limit: block refuses what has no room, downgrade also has the cheapest model answer from the last threshold below 100 on, alert refuses nothing."`
+	Thresholds []int           `json:"thresholds" doc:"Percents of the limits of which an event is written; 50, 80 and 100 by default."`
 }
 
 func (b budgetMembers) budget() manage.BudgetChange {
 	return manage.BudgetChange{
-		Budget:  billing.Budget{Period: billing.Period(b.Period), Zone: b.Zone, Tokens: b.Tokens.Value, Money: b.USD.Value.money()},
-		NoMoney: b.USD.There && b.USD.Value == nil, NoTokens: b.Tokens.There && b.Tokens.Value == nil,
+		Budget: billing.Budget{Period: billing.Period(b.Period), Zone: b.Zone, Tokens: b.Tokens.Value, Money: b.USD.Value.money(),
+			Requests: b.Requests.Value, Starts: b.Starts, Action: billing.Action(b.Action), Thresholds: b.Thresholds},
+		NoRequests: b.Requests.There && b.Requests.Value == nil,
+		NoMoney:    b.USD.There && b.USD.Value == nil, NoTokens: b.Tokens.There && b.Tokens.Value == nil,
 	}
 }
 

@@ -147,6 +147,9 @@ func describeBudgets(h *web.Header, balances []billing.Balance) {
 	if left.Tokens != nil {
 		h.Set("X-Tallyroute-Budget-Remaining-Tokens", strconv.FormatInt(*left.Tokens, 10))
 	}
+	if left.Requests != nil {
+		h.Set("X-Tallyroute-Budget-Remaining-Requests", strconv.FormatInt(*left.Requests, 10))
+	}
 	if left.ResetsAt != nil {
 		h.Set("X-Tallyroute-Budget-Reset", *left.ResetsAt)
 	}
@@ -154,13 +157,14 @@ func describeBudgets(h *web.Header, balances []billing.Balance) {
 
 // left is what a key may still use, by the tightest of its budgets.
 type left struct {
-	USD      *string `json:"usd"`       // null: no limit
-	Tokens   *int64  `json:"tokens"`    // null: no limit
-	ResetsAt *string `json:"resets_at"` // when the first of the two starts afresh; null: never
+	USD      *string `json:"usd"`    // null: no limit
+	Tokens   *int64  `json:"tokens"` // null: no limit
+	Requests *int64  `json:"requests"`
+	ResetsAt *string `json:"resets_at"` // when the first of them resets; null: never
 }
 
 func remaining(balances []billing.Balance) left {
-	var money, tokens *billing.Balance
+	var money, tokens, requests *billing.Balance
 	for i := range balances {
 		b := &balances[i]
 		if free, ok := b.FreeMoney(); ok && (money == nil || free < freeMoney(money)) {
@@ -168,6 +172,9 @@ func remaining(balances []billing.Balance) left {
 		}
 		if free, ok := b.FreeTokens(); ok && (tokens == nil || free < freeTokens(tokens)) {
 			tokens = b
+		}
+		if free, ok := b.FreeRequests(); ok && (requests == nil || free < freeRequests(requests)) {
+			requests = b
 		}
 	}
 	var l left
@@ -183,6 +190,13 @@ func remaining(balances []billing.Balance) left {
 			reset = end
 		}
 	}
+	if requests != nil {
+		n := freeRequests(requests)
+		l.Requests = &n
+		if end := requests.Window.End; reset.IsZero() || (!end.IsZero() && end.Before(reset)) {
+			reset = end
+		}
+	}
 	l.ResetsAt = manage.Instant(reset)
 	return l
 }
@@ -194,6 +208,11 @@ func freeMoney(b *billing.Balance) billing.Money {
 
 func freeTokens(b *billing.Balance) int64 {
 	free, _ := b.FreeTokens()
+	return free
+}
+
+func freeRequests(b *billing.Balance) int64 {
+	free, _ := b.FreeRequests()
 	return free
 }
 

@@ -306,7 +306,10 @@ func quotaExceeded(e *billing.QuotaError) web.Problem {
 		name = "budget of " + holder(e)
 	}
 	numbers, everFits := "it has no room for this request", true
-	if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
+	if e.LacksRequests() {
+		numbers = fmt.Sprintf("used %d of %s%s", b.UsedRequests, plural(*b.Budget.Requests, "request"), underWay(fmt.Sprint(b.HeldRequests)))
+		everFits = *b.Budget.Requests > 0
+	} else if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
 		numbers = fmt.Sprintf("used %d of %d tokens%s; this request may need %d",
 			b.UsedTokens, *b.Budget.Tokens, underWay(fmt.Sprint(b.HeldTokens)), e.AskedTokens)
 		everFits = e.AskedTokens <= *b.Budget.Tokens
@@ -330,6 +333,12 @@ func quotaExceeded(e *billing.QuotaError) web.Problem {
 	default:
 		p.Message += " It resets at " + *resets + "."
 		p.Fix = "Wait until " + *resets + ", ask for less (a shorter prompt, a lower max_tokens)"
+	}
+	if e.LacksRequests() {
+		p.Fix = "Wait until it resets"
+	}
+	if b.Budget.Period == billing.PeriodMinute && everFits {
+		p.Code, p.After = codeRate, max(time.Until(b.Window.End), time.Millisecond)
 	}
 	p.Fix += ", or ask your operator to raise the " + name + "."
 	return p
@@ -355,6 +364,8 @@ func adjective(p billing.Period) string {
 	switch p {
 	case billing.PeriodDay:
 		return "daily"
+	case billing.PeriodMinute:
+		return "per-minute"
 	case billing.PeriodOnce:
 		return "one-time"
 	default:
