@@ -71,6 +71,7 @@ type Store struct {
 	Limits
 	Changes
 	Principals
+	Sessions
 	Ledger
 	Sweeper
 	Allowances
@@ -101,6 +102,7 @@ func (s Store) With(by any) Store {
 	replace(&s.Limits, by)
 	replace(&s.Changes, by)
 	replace(&s.Principals, by)
+	replace(&s.Sessions, by)
 	replace(&s.Ledger, by)
 	replace(&s.Sweeper, by)
 	replace(&s.Allowances, by)

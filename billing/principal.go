@@ -45,6 +45,7 @@ type Grant struct {
 	Reason     string
 	ExpiresAt  time.Time // zero: never
 	EndedAt    time.Time
+	FromGroup  string // of the identity provider; such a grant comes and goes with the group
 }
 
 // InForce reports whether a grant counts at an instant.

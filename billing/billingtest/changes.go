@@ -18,6 +18,7 @@ func changeCases() map[string]func(w *world) {
 		"AuditLogIsOneChain":               auditChained,
 		"OldAuditRecordsGoFromTheFirstOn":  auditPruned,
 		"PrincipalsAreKept":                principalsKept,
+		"SessionsAreKept":                  sessionsKept,
 		"TeamAndProjectAreRenamed":         renameOwners,
 		"CostCentreOfRowsStays":            costCentreStays,
 		"RemovedBudgetBindsNobody":         removeBudget,
@@ -262,7 +263,7 @@ func principalsKept(w *world) {
 	w.wantConflict(w.CreatePrincipal(w.Context(), again))
 	grant := billing.Grant{
 		ID: "grant_1", Role: "auditor", Scope: billing.ScopeTeam, ScopeID: "team_1", CreatedAt: w.now, CreatedBy: "ann", ApprovedBy: "bob",
-		Reason: "why", ExpiresAt: w.now.Add(time.Hour),
+		Reason: "why", ExpiresAt: w.now.Add(time.Hour), FromGroup: "auditors",
 	}
 	token := billing.AdminToken{
 		ID: "token_1", Name: "laptop", Display: "sk-tr-admin-x", Hash: hashOf("token"), CreatedAt: w.now, CreatedBy: "ann",
@@ -306,4 +307,53 @@ func principalsKept(w *world) {
 	w.wantErr(err, billing.ErrUnknownToken)
 	_, err = w.UpdatePrincipal(w.Context(), "svc_none", func(*billing.Principal, []billing.Principal) error { return nil })
 	w.wantNotFound(err, "principal")
+}
+
+// sessionsKept: they end once, are told with whose they are, and go long after they expired.
+func sessionsKept(w *world) {
+	p := billing.Principal{
+		ID: "user_1", Kind: billing.PrincipalUser, Name: "ann", Issuer: "https://i.example.com", Subject: "s", CreatedAt: w.now, CreatedBy: "login",
+	}
+	w.must(w.CreatePrincipal(w.Context(), p, w.note("principal.create", p.ID)))
+	twin := p
+	twin.ID, twin.Name = "user_2", "bob"
+	if err := w.CreatePrincipal(w.Context(), twin); err == nil {
+		w.Errorf("two users are the same subject")
+	}
+	begin := func(id string, at time.Time) billing.Session {
+		s := billing.Session{
+			ID: id, PrincipalID: p.ID, Hash: hashOf(id), CreatedAt: at, AuthenticatedAt: at.Add(-time.Minute), ExpiresAt: at.Add(time.Hour),
+			LastUsedAt: at, Source: "10.0.0.1", UserAgent: "curl", Strength: "mfa",
+		}
+		w.must(w.CreateSession(w.Context(), s, w.note("login", id)))
+		s.Hash = [32]byte{} // is not told
+		return s
+	}
+	begin("session_0", w.now.Add(-100*24*time.Hour))
+	one, two := begin("session_1", w.now), begin("session_2", w.now)
+	_, _, err := w.SessionByHash(w.Context(), hashOf("session_0"))
+	w.wantErr(err, billing.ErrUnknownToken)
+	list := func(of string, at time.Time, want ...billing.Session) {
+		all, err := w.ListSessions(w.Context(), of, at)
+		w.must(err)
+		w.wantSame("sessions", all, want)
+	}
+	list("", w.now, two, one)
+	list("user_none", w.now)
+	list(p.ID, w.now.Add(time.Hour))
+	w.must(w.TouchSession(w.Context(), one.ID, w.now.Add(time.Minute)))
+	w.must(w.TouchSession(w.Context(), one.ID, w.now)) // never back
+	w.must(w.EndSession(w.Context(), two.ID, w.now.Add(time.Minute), w.note("session.end", two.ID)))
+	w.must(w.EndSession(w.Context(), two.ID, w.now.Add(2*time.Minute)))
+	w.wantNotFound(w.EndSession(w.Context(), "session_none", w.now), "session")
+	one.LastUsedAt, p.LastSeenAt = w.now.Add(time.Minute), w.now.Add(time.Minute)
+	two.EndedAt = w.now.Add(time.Minute)
+	list(p.ID, w.now, one)
+	got, who, err := w.SessionByHash(w.Context(), hashOf("session_1"))
+	w.must(err)
+	w.wantSame("the session", got, one)
+	w.wantSame("whose it is", who, p)
+	got, _, err = w.SessionByHash(w.Context(), hashOf("session_2"))
+	w.must(err)
+	w.wantSame("the session that ended", got, two)
 }

@@ -29,8 +29,10 @@ type Actions struct {
 	Groups func() policy.Groups
 	// SinkNames are where secrets may be delivered to.
 	SinkNames []string
-	Roles     rbac.Roles       // nil are those that are built in
-	Clock     func() time.Time // nil is time.Now
+	Roles     rbac.Roles // nil are those that are built in
+	// SessionIdle is how long a login may be unused; 0 is an hour.
+	SessionIdle time.Duration
+	Clock       func() time.Time // nil is time.Now
 }
 
 // By is who does something, from where, in which role, and why.

@@ -346,24 +346,6 @@ type NotAllowedError struct{ Detail string }
 
 func (e *NotAllowedError) Error() string { return e.Detail }
 
-// Authenticate finds who has a token that is in force, and what he may do.
-func (a Actions) Authenticate(ctx context.Context, secret billing.Secret) (billing.Principal, rbac.Access, error) {
-	now := a.now()
-	p, t, err := a.Store.PrincipalByToken(ctx, secret.Hash(a.Pepper))
-	if err == nil && (!t.InForce(now) || !p.DisabledAt.IsZero()) {
-		err = billing.ErrUnknownToken
-	}
-	if err != nil {
-		return billing.Principal{}, rbac.Access{}, err
-	}
-	if now.Sub(t.LastUsedAt) > time.Minute {
-		if err := a.Store.TouchToken(ctx, t.ID, now); err != nil {
-			return billing.Principal{}, rbac.Access{}, err
-		}
-	}
-	return p, a.AllRoles().Of(p, now), nil
-}
-
 // PrincipalView is a principal in JSON.
 type PrincipalView struct {
 	ID         string                `json:"id"`

@@ -89,6 +89,7 @@ func (s *Store) Contracts() billing.Store {
 		Limits:           s,
 		Changes:          s,
 		Principals:       s,
+		Sessions:         s,
 		Ledger:           s,
 		Sweeper:          s,
 		Allowances:       s,

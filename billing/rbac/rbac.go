@@ -102,6 +102,9 @@ func NewRoles(own map[string][]string) (Roles, error) {
 		if _, taken := roles[name]; taken {
 			return nil, fmt.Errorf("role %q is built in: choose another name", name)
 		}
+		if name == "" || name != strings.TrimSpace(name) {
+			return nil, fmt.Errorf("role %q: it needs a name", name)
+		}
 		roles[name] = []Permission{}
 		for _, text := range own[name] {
 			p := Permission(text)

@@ -47,6 +47,7 @@ func (a *cli) ask(n needs, do func(adminapi.API) error) error {
 				return err
 			}
 		}
+		o.Actions.Roles = app.Roles(cfg)
 		if o.Zone, err = app.Zone(cfg); err != nil {
 			return err
 		}
@@ -54,19 +55,35 @@ func (a *cli) ask(n needs, do func(adminapi.API) error) error {
 	})
 }
 
-// remote is the admin API of the router that --router names.
+// remote is the admin API of the router that --router names, for who has a token or a
+// login there.
 func (a *cli) remote() (adminapi.API, error) {
+	api, err := a.anonymous()
+	if err != nil {
+		return api, err
+	}
+	if api.Token = a.getenv("TALLYROUTE_TOKEN"); api.Token != "" {
+		return api, nil
+	}
+	kept, err := a.tokens()
+	if err == nil {
+		api.Token, err = kept.Of(a.router)
+	}
+	if err == nil && api.Token == "" {
+		err = usagef("log in with tallyroute login, or set TALLYROUTE_TOKEN to a token of yours")
+	}
+	return api, err
+}
+
+// anonymous is the admin API of the router that --router names, for nobody yet.
+func (a *cli) anonymous() (adminapi.API, error) {
 	to, err := url.Parse(a.router)
 	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" {
 		return adminapi.API{}, usagef("--router: want the address of an admin listener, such as https://router.example.com:8081")
 	}
-	token := a.getenv("TALLYROUTE_TOKEN")
-	if token == "" {
-		return adminapi.API{}, usagef("set TALLYROUTE_TOKEN to a token of yours: principals token makes one")
-	}
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the library says so
 	transport.ResponseHeaderTimeout = 11 * time.Minute           // the longest operations take ten
-	return adminapi.API{Transport: transport, Base: a.router, Token: token}, nil
+	return adminapi.API{Transport: transport, Base: a.router}, nil
 }
 
 // getenv is a variable of the environment.

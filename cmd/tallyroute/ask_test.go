@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -11,10 +14,13 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/sqlite"
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/router/admin"
+	"tallyroute/router/identity"
+	"tallyroute/router/identity/identitytest"
 )
 
 // adminRig is an admin listener on a database that the command line can reach, too.
@@ -23,7 +29,7 @@ type adminRig struct {
 	url string
 }
 
-func newAdminRig(t *testing.T) adminRig {
+func newAdminRig(t *testing.T, change ...func(*admin.Options)) adminRig {
 	t.Helper()
 	dir := t.TempDir()
 	pepper := filepath.Join(dir, "pepper")
@@ -50,10 +56,14 @@ func newAdminRig(t *testing.T) adminRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(admin.New(admin.Options{
+	o := admin.Options{
 		Reports: store, Actions: manage.Actions{Store: store.Contracts(), Pepper: read.Pepper},
 		Prices: func() []billing.Price { return nil }, Token: func() string { return "the static token" },
-	}).Handler)
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	s := httptest.NewServer(admin.New(o).Handler)
 	t.Cleanup(s.Close)
 	return adminRig{t, s.URL}
 }
@@ -148,4 +158,58 @@ func TestVerbsAtARouterAreRefusedByItsRoles(t *testing.T) {
 	t.Setenv("TALLYROUTE_TOKEN", "")
 	g.does(exitUsage, "--router", g.url, "keys", "list")
 	g.does(exitUsage, "--router", "router.example.com", "keys", "list")
+}
+
+// TestPersonLogsInByTheCommandLine: by the browser of this machine, and on another device.
+func TestPersonLogsInByTheCommandLine(t *testing.T) {
+	idp := identitytest.New(t)
+	idp.Person["groups"] = []string{"owners"}
+	g := newAdminRig(t, func(o *admin.Options) {
+		o.Login = &admin.Login{
+			Provider: identity.New(identity.Config{Issuer: idp.URL, ClientID: identitytest.Client, ClientSecret: identitytest.Secret}),
+			Rules: manage.LoginRules{
+				Roles: []manage.GroupRole{{Group: "owners", Role: "owner"}}, Idle: time.Hour, Absolute: time.Hour, StepUp: time.Minute,
+			},
+		}
+	})
+	home := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", home)
+	t.Setenv("TALLYROUTE_ROUTER", g.url)
+	g.does(exitUsage, "keys", "list")
+	for _, how := range []string{"--no-browser", "--device"} {
+		said, errs := io.Pipe()
+		ended := make(chan int, 1)
+		var out bytes.Buffer
+		go func() {
+			ended <- run(t.Context(), []string{"login", how}, strings.NewReader(""), &out, errs)
+			_ = errs.Close()
+		}()
+		lines := bufio.NewScanner(said)
+		for lines.Scan() {
+			page, is := strings.CutPrefix(lines.Text(), "Open ")
+			switch {
+			case is && how == "--no-browser":
+				resp, err := http.Get(idp.Browse(page).String()) //nolint:noctx // the browser
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = resp.Body.Close()
+			case strings.HasPrefix(lines.Text(), "and enter "):
+				idp.Approve()
+			}
+		}
+		if code := prove.Receive(t, "the end of the login", ended); code != exitOK || !strings.Contains(out.String(), "You are ann@example.com (user_") {
+			t.Fatalf("%d: %s", code, out.String())
+		}
+		g.does(exitOK, "keys", "create", "--name", "k")
+		if me := g.does(exitOK, "whoami"); !strings.Contains(me, "ann@example.com") || !strings.Contains(me, "owner") {
+			t.Error(me)
+		}
+		if info, err := os.Stat(filepath.Join(home, "tallyroute", "logins.json")); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the file of tokens: %v, %v", info, err)
+		}
+		g.does(exitOK, "sessions", "list")
+		g.does(exitOK, "logout")
+		g.does(exitUsage, "keys", "list")
+	}
 }

@@ -11,7 +11,7 @@ import (
 // grammar is the command line: one member for each noun.
 type grammar struct {
 	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
-	Router string `help:"Admin listener to call, with the token in TALLYROUTE_TOKEN, in place of the database of this host." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
+	Router string `help:"Admin listener to call, by your login or the token in TALLYROUTE_TOKEN, in place of the database of this host." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
 
 	Demo       demoCommand       `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
 	Serve      serveCommand      `cmd:"" help:"Run the router."`
@@ -32,6 +32,10 @@ type grammar struct {
 	Spend      spendCommand      `cmd:"" help:"Post corrections, and archive closed months."`
 	Integrity  integrityCommand  `cmd:"" help:"Prove that the ledger adds up."`
 	Principals principalsCommand `cmd:"" help:"Users and service accounts that administer by REST, their roles and tokens."`
+	Login      loginCommand      `cmd:"" help:"Log in at the router that --router names."`
+	Logout     logoutCommand     `cmd:"" help:"End that login."`
+	Whoami     whoamiCommand     `cmd:"" help:"Who you are for the router, and what you may do."`
+	Sessions   sessionsCommand   `cmd:"" help:"Logins: list and end them."`
 	Audit      auditCommand      `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
 	Access     accessCommand     `cmd:"" help:"The record of access: who used which key, from where and when."`
 	Events     eventsCommand     `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`

@@ -74,7 +74,7 @@ func (s source) ours(folder string) bool { return strings.HasPrefix(s.path, fold
 func (s source) support() bool {
 	return s.test || slices.Contains([]string{
 		"billing/billingtest", "billing/billingtest/prove", "billing/postgres/pgtest",
-		"providers/providertest", "providers/scripted",
+		"router/identity/identitytest", "providers/providertest", "providers/scripted",
 	}, s.pkg)
 }
 

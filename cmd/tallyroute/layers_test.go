@@ -96,15 +96,18 @@ var layers = map[string][]string{
 		"providers", "providers/chat",
 		"providers/jsonraw", "providers/sse", "billing", "billing/access", "billing/ephemeral", "billing/manage", "billing/policy",
 	},
-	"router/web":   {"router/limit", "billing"},
-	"router/admin": {"router/web", "router/limit", "billing", "billing/access", "billing/manage", "billing/policy", "billing/rbac"},
+	"router/web":                   {"router/limit", "billing"},
+	"router/identity":              {},
+	"router/identity/identitytest": {},
+	"router/admin":                 {"router/identity", "router/web", "router/limit", "billing", "billing/access", "billing/manage", "billing/policy", "billing/rbac"},
 
-	"cmd/tallyroute/config":   {"billing", "billing/policy", "billing/journal", "providers", "providers/chat", "providers/nearest", "providers/secret"},
+	"cmd/tallyroute/config":   {"billing", "billing/rbac", "billing/policy", "billing/journal", "providers", "providers/chat", "providers/nearest", "providers/secret"},
 	"cmd/tallyroute/logs":     {"billing", "cmd/tallyroute/config", "router"},
 	"cmd/tallyroute/metrics":  {"billing", "providers/secret/manager", "router", "router/health", "router/limit"},
 	"cmd/tallyroute/app":      {"*"},
 	"cmd/tallyroute/client":   {},
 	"cmd/tallyroute/adminapi": {},
+	"cmd/tallyroute/signin":   {"cmd/tallyroute/adminapi"},
 	"cmd/tallyroute/connect":  {},
 	"cmd/tallyroute/managers": {
 		"cmd/tallyroute/config", "providers/secret", "providers/secret/kubernetes", "providers/secret/manager", "providers/secret/vault",
@@ -138,7 +141,8 @@ var testLayers = map[string][]string{
 		"providers/catalogue", "providers/scripted", "router/tokens", "router/health", "router/limit",
 	},
 	"cmd/tallyroute/agents": {"providers/scripted"},
-	"router/admin":          {"billing/sqlite", "router/server"},
+	"router/identity":       {"router/identity/identitytest"},
+	"router/admin":          {"billing/sqlite", "router/server", "router/identity/identitytest"},
 	"router/tokens":         {"providers"},
 }
 
@@ -170,6 +174,9 @@ var fences = map[string][]string{
 	"golang.org/x/tools":                    {"test", "providers/providertest"},
 	"github.com/oklog/ulid":                 {"*"},
 	"github.com/google/uuid":                {"*"},
+	"github.com/coreos/go-oidc":             {"router/identity"},
+	"golang.org/x/oauth2":                   {"router/identity"},
+	"github.com/go-jose/go-jose":            {"test"},
 	"golang.org/x/net":                      {"*"},
 	"golang.org/x/sync":                     {"*"},
 }

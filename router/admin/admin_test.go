@@ -460,6 +460,9 @@ func TestEveryRouteWantsTheToken(t *testing.T) {
 			}
 			continue
 		}
+		if strings.HasPrefix(strings.TrimPrefix(r.Path, base), "/login") {
+			continue // for who is not known yet
+		}
 		n++
 		for _, authorization := range []string{
 			"", "Bearer", "Bearer ", "Bearer wrong", "Basic " + token, token, "Bearer " + token + "x",
@@ -474,7 +477,8 @@ func TestEveryRouteWantsTheToken(t *testing.T) {
 			off.send(r.Method, path, "{}", "Authorization", authorization).refused(t, 503, "admin_disabled")
 		}
 	}
-	if n != len(operations()) {
+	known := slices.DeleteFunc(operations(), func(o operation) bool { return o.opened })
+	if n != len(known) {
 		t.Errorf("%d routes were looked at", n)
 	}
 }

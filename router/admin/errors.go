@@ -11,6 +11,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/router/identity"
 	"tallyroute/router/web"
 )
 
@@ -30,6 +31,12 @@ const (
 	codeDuplicate    = "duplicate_field"
 	codeVersion      = "version_mismatch"
 	codeReused       = "idempotency_conflict"
+	codeNoLogin      = "login_disabled"
+	codeLogin        = "login_failed"
+	codeStale        = "login_too_old"
+	codeMFA          = "mfa_required"
+	codeProvider     = "identity_provider_unavailable"
+	codeCSRF         = "csrf_token_invalid"
 )
 
 // Errors of this listener alone.
@@ -54,6 +61,19 @@ func rows() []web.Row {
 			Code: codeTries, Message: "Too many wrong admin tokens came from your network.", After: 3 * time.Second,
 		}),
 		web.Is(errHost, web.Problem{Code: codeHost, Message: "This listener does not answer for the host that the request names."}),
+		web.Is(errNoLogin, web.Problem{Code: codeNoLogin, Message: "Nobody can log in here: no identity provider is configured for it."}),
+		web.Is(errAttempt, web.Problem{Code: codeLogin, Message: "This login was not begun here, or more than ten minutes ago."}),
+		web.Is(errNoReturn, web.Problem{Code: codeLogin, Message: "The page to return to must be a path of this listener."}),
+		web.Is(identity.ErrRefused, web.Problem{Code: codeLogin, Message: "The identity provider's answer is not accepted."}),
+		web.Is(identity.ErrNoDevice, web.Problem{Code: codeNoLogin, Message: "The identity provider has no device flow."}),
+		web.Is(identity.ErrUnavailable, web.Problem{
+			Code: codeProvider, Message: "The identity provider cannot be used now.", After: 5 * time.Second,
+		}),
+		web.Is(manage.ErrNoMFA, web.Problem{Code: codeMFA, Message: "The login must be by several factors."}),
+		web.Is(manage.ErrNoRole, web.Problem{Code: codeRole, Message: "You are known, but no role is granted to you."}),
+		web.Is(manage.ErrDisabled, web.Problem{Code: codeRole, Message: "You are disabled."}),
+		web.Is(errStale, web.Problem{Code: codeStale, Message: "This needs a login that is not older than a few minutes."}),
+		web.Is(errCSRF, web.Problem{Code: codeCSRF, Message: "The request has the cookie of a login, but not what only our own pages can send."}),
 		web.Is(errVirtualKey, web.Problem{Code: codeRole, Message: "A virtual key gives no access to the admin API."}),
 		web.As(func(e *syntaxError) web.Problem {
 			return web.Problem{Code: web.CodeInvalidJSON, Message: "The body is invalid: " + e.detail + "."}
@@ -117,7 +137,8 @@ func capital(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[m
 func codes() map[string]web.Code {
 	all := web.Codes()
 	maps.Copy(all, ownCodes())
-	for _, what := range []string{"key", "team", "project", "budget", "replica", "reject", "sink"} {
+	maps.Copy(all, loginCodes())
+	for _, what := range []string{"key", "team", "project", "budget", "replica", "reject", "sink", "session", "principal", "grant", "token"} {
 		all[what+"_not_found"] = web.Code{
 			Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
 			About: fmt.Sprintf("There is no %s with this id or name.", what), Fix: fmt.Sprintf("GET %s/%ss lists them.", base, what),
@@ -186,5 +207,39 @@ func ownCodes() map[string]web.Code {
 		codeUnknownParam: wrong("The query has a parameter that does not exist here.",
 			"Leave it out; names are written exactly as documented."),
 		codeDuplicate: wrong("A member appears twice.", "Send every member once."),
+	}
+}
+
+// loginCodes are the codes of logins.
+func loginCodes() map[string]web.Code {
+	return map[string]web.Code{
+		codeNoLogin: {
+			Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
+			About: "Nobody can log in in this way.", Fix: "Configure login, or use a token.",
+		},
+		codeLogin: {
+			Status: http.StatusForbidden, Type: web.TypeAuth, Retry: web.Never,
+			About: "A login was not begun here, is over, or the identity provider's answer is not accepted; the log says why.",
+			Fix:   "Begin again with \"tallyroute login\" or at /login.",
+		},
+		codeStale: {
+			Status: http.StatusForbidden, Type: web.TypeAuth, Retry: web.Never,
+			About: "What reveals, exports, or changes roles or prices needs a login of the last minutes; a token of a person is none.",
+			Fix:   "Run \"tallyroute login --fresh\", or go to /login?fresh=true, and try again.",
+		},
+		codeMFA: {
+			Status: http.StatusForbidden, Type: web.TypeAuth, Retry: web.Never,
+			About: "The identity provider does not say that the login was by several factors (login.mfa).",
+			Fix:   "Set up a second factor at the identity provider and log in again.",
+		},
+		codeProvider: {
+			Status: http.StatusServiceUnavailable, Type: web.TypeAPI, Retry: web.Sensible,
+			About: "The identity provider does not answer as it should; the log says how.", Fix: "Try again shortly, or use a token.",
+		},
+		codeCSRF: {
+			Status: http.StatusForbidden, Type: web.TypeAuth, Retry: web.Never,
+			About: "The cookie of a login came from a page that is not ours, or without the token that belongs to it.",
+			Fix:   "Send X-CSRF-Token with csrf_token of GET /admin/v1/me.",
+		},
 	}
 }

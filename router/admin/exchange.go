@@ -26,6 +26,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/identity"
 	"tallyroute/router/limit"
 	"tallyroute/router/web"
 )
@@ -40,6 +41,10 @@ type exchange struct {
 	who     string // the actor; set by authenticate
 	role    string // by which it was allowed
 	access  rbac.Access
+	id      string                // of the principal; "" for the static token and on the host
+	kind    billing.PrincipalKind // likewise
+	session *billing.Session      // the login by which is asked; nil for tokens
+	csrf    string                // what a page sends with its cookie; "" without one
 }
 
 // serve is what every route has in common: a request id, a deadline, recovery,
@@ -94,7 +99,7 @@ func (x *exchange) log() {
 	if x.subject != "" {
 		fields = append(fields, zap.String("subject", x.subject))
 	}
-	if x.Err != nil && status >= http.StatusInternalServerError {
+	if x.Err != nil && (status >= http.StatusInternalServerError || errors.Is(x.Err, identity.ErrRefused)) {
 		fields = append(fields, zap.Error(x.Err))
 	}
 	if !errors.Is(x.Err, errTries) {
@@ -146,11 +151,17 @@ func (x *exchange) mayTry() bool {
 func operatorsOnly(o operation) handler {
 	do := o.precise()
 	return func(x *exchange) error {
+		if o.opened {
+			return do(x)
+		}
 		if err := x.authenticate(); err != nil {
 			return err
 		}
 		if err := x.allowed(o); err != nil {
 			return err
+		}
+		if o.sensitive && !x.fresh() {
+			return errStale
 		}
 		return do(x)
 	}
@@ -163,6 +174,15 @@ func (x *exchange) authenticate() error {
 		return nil
 	}
 	given := x.C.Request.Header.Values("Authorization")
+	if len(given) == 0 {
+		if secret, there, err := x.cookieSecret(); there {
+			if err == nil {
+				x.csrf = csrfToken(secret.Reveal())
+				err = x.admit(secret)
+			}
+			return err
+		}
+	}
 	if len(given) > 1 {
 		return web.ErrAmbiguous
 	}
@@ -175,19 +195,13 @@ func (x *exchange) authenticate() error {
 	}
 	secret, err := billing.ParseSecret(token)
 	admin := err == nil && secret.Environment() == billing.EnvironmentAdmin && strings.EqualFold(scheme, "Bearer")
-	if admin && (x.known.contains(a) || x.mayTry()) {
-		p, access, err := x.Actions.Authenticate(x.ctx(), secret)
-		if err == nil {
-			x.known.add(a)
-			x.who, x.access = p.Name+" ("+p.ID+")", access
-			return nil
-		}
-		if !errors.Is(err, billing.ErrUnknownToken) {
+	if admin {
+		if err := x.admit(secret); !errors.Is(err, errToken) {
 			return err
 		}
 	}
 	switch {
-	case want == "" && !admin:
+	case want == "" && !admin && x.Login == nil:
 		return errDisabled
 	case !admin && !x.mayTry():
 		return errTries
@@ -195,6 +209,25 @@ func (x *exchange) authenticate() error {
 		return errVirtualKey
 	}
 	return errToken
+}
+
+// admit lets in who has a token or a session, unless too many wrong ones came.
+func (x *exchange) admit(secret billing.Secret) error {
+	seen := sha256.Sum256([]byte(secret.Reveal()))
+	if !x.known.contains(seen) && !x.mayTry() {
+		return errTries
+	}
+	c, err := x.Actions.Authenticate(x.ctx(), secret)
+	if errors.Is(err, billing.ErrUnknownToken) {
+		return errToken
+	}
+	if err != nil {
+		return err
+	}
+	x.known.add(seen)
+	x.who, x.access = manage.Actor(c.Principal), c.Access
+	x.id, x.kind, x.session = c.Principal.ID, c.Principal.Kind, c.Session
+	return nil
 }
 
 func (x *exchange) ctx() context.Context { return x.C.Request.Context() }

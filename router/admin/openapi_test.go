@@ -194,6 +194,10 @@ var bodies = map[string]string{
 	"enablePrincipal":  `{"reason":"r"}`,
 	"grantRole":        `{"role":"auditor","scope":"org","expires_in":"24h","approved_by":"bob","reason":"r"}`,
 	"createAdminToken": `{"name":"laptop","expires_in":"24h"}`,
+	"beginLogin":       `{"redirect_uri":"http://127.0.0.1:1/cb","fresh":true}`,
+	"beginDeviceLogin": `{}`,
+	"finishLogin":      `{"login":"x","code":"c","state":"s"}`,
+	"logout":           `{}`,
 }
 
 // policyBody replaces a policy.
@@ -275,7 +279,8 @@ func (g *rig) replica() string {
 // TestEveryOperationAnswersAsDescribed does everything once. Answers are checked against
 // the document wherever a test of this package asks.
 func TestEveryOperationAnswersAsDescribed(t *testing.T) {
-	g := newRig(t)
+	people := newLoginRig(t)
+	g := people.rig
 	done := map[string]bool{}
 	ask := func(method, path, body string) answer {
 		t.Helper()
@@ -378,6 +383,18 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("DELETE", "/principals/"+bot+"/grants/"+granted.v["grants"].([]any)[0].(map[string]any)["id"].(string)+"?reason=over", "")
 	ask("POST", "/principals/"+bot+"/disable", "")
 	ask("POST", "/principals/"+bot+"/enable", "")
+	people.person("u1", "ann@example.com", "owners")
+	ask("POST", "/login/device", "")
+	ask("POST", "/login", `{"redirect_uri":"http://127.0.0.1:1/cb"}`)
+	for _, end := range []func(method, path, body string) answer{people.as(people.logIn().v["token"]), people.as(people.logIn().v["token"])} {
+		listed := end("GET", "/sessions", "").data()
+		done["finishLogin"], done["listSessions"] = true, len(listed) > 0
+		if id := end("GET", "/me", "").v["session"].(map[string]any)["id"].(string); !done["endSession"] {
+			done["endSession"] = end("DELETE", "/sessions/"+id, "").status == http.StatusOK
+			continue
+		}
+		done["logout"] = end("POST", "/logout", "").status == http.StatusOK
+	}
 	ask("GET", "/health", "")
 	ask("GET", "/openapi.json", "")
 	for _, o := range operations() {

@@ -18,6 +18,8 @@ type operation struct {
 	media        string // of answers that are not JSON
 	takes        time.Duration
 	matches      bool // takes If-Match
+	opened       bool // needs nobody to be known
+	sensitive    bool // needs a login that is not old
 	handle       handler
 }
 
@@ -87,6 +89,19 @@ func (o operation) precise() handler {
 		}
 		return o.handle(x)
 	}
+}
+
+// open says that the operation is there for who is not known yet.
+func (o operation) open() operation {
+	o.opened = true
+	return o
+}
+
+// afresh says that a person has to have logged in lately: the operation reveals, exports,
+// or changes what others may do or prices.
+func (o operation) afresh() operation {
+	o.sensitive = true
+	return o
 }
 
 // slowly says that the operation reads whole months.

@@ -19,7 +19,7 @@ const (
 // operations is the table of all that the API does. A route that is not in it does
 // not exist, and the OpenAPI document has all that are.
 func operations() []operation {
-	return slices.Concat(keyOperations(), accessOperations(), ownerOperations(), ledgerOperations(), principalOperations())
+	return slices.Concat(keyOperations(), accessOperations(), ownerOperations(), ledgerOperations(), principalOperations(), loginOperations())
 }
 
 // keyOperations are about virtual keys.
@@ -37,11 +37,11 @@ func keyOperations() []operation {
 			endUse(manage.Actions.EnableKey)).versioned(),
 		does("archiveKey", post, "/keys/:id/archive", "Revoke a key and destroy its secrets; what it spent stays.",
 			endUse(manage.Actions.ArchiveKey)).versioned(),
-		does("rotateKey", post, "/keys/:id/rotate", "Give a key a new secret; once under an Idempotency-Key.", rotateKey).createsOrFinds(),
+		does("rotateKey", post, "/keys/:id/rotate", "Give a key a new secret; once under an Idempotency-Key.", rotateKey).createsOrFinds().afresh(),
 		does("listKeyVersions", get, "/keys/:id/versions", "The secrets of a key and how they were used in the last hour.", listVersions),
-		does("handOverKey", post, "/keys/:id/hand-over", "Make a link that shows a new secret once.", handOverKey).creates(),
+		does("handOverKey", post, "/keys/:id/hand-over", "Make a link that shows a new secret once.", handOverKey).creates().afresh(),
 		does("deliverKey", put, "/keys/:id/sink", "Deliver the secrets of a key to a sink: a new one soon, and whenever it is due.",
-			deliverKey),
+			deliverKey).afresh(),
 		does("undeliverKey", remove, "/keys/:id/sink", "Deliver the secrets of a key no more, and delete the copy.", undeliverKey),
 		does("listSinks", get, "/sinks", "List where secrets of keys are delivered, and what has failed.", listSinks),
 		does("topUpKey", post, "/keys/:id/top-up", "Add to the budget of a key that is spent once.", topUpKey),
@@ -85,21 +85,21 @@ func ledgerOperations() []operation {
 		does("verifyAudit", get, "/audit/verify", "Follow the chain of the audit log. A fault is part of the answer, not an error.",
 			verifyAudit).slowly(),
 		does("exportAudit", get, "/audit/export", "Every record of the audit log as JSON lines, oldest first.", exportAudit).
-			streaming("application/jsonl").slowly(),
+			streaming("application/jsonl").slowly().afresh(),
 		does("getSpend", get, "/spend", "What was spent, by one or two dimensions.", getSpend).slowly(),
 		does("getUsage", get, "/usage", "Requests, refusals, errors, latency and peaks of each hour.", getUsage).slowly(),
 		does("getPriceChanges", get, "/prices", "Which prices changed, and what usage costs by the old and the new one.", getPriceChanges).
 			slowly(),
-		does("adjustSpend", post, "/spend/adjustments", "Correct what a key was charged.", adjustSpend).creates(),
+		does("adjustSpend", post, "/spend/adjustments", "Correct what a key was charged.", adjustSpend).creates().afresh(),
 		does("listPeriods", get, "/periods", "List the months of the ledger, newest first.", listPeriods),
 		does("closePeriod", post, "/periods/:month/close", "Close a month: it takes no more rows.", closePeriod),
 		does("reopenPeriod", post, "/periods/:month/reopen", "Open a closed month again.", reopenPeriod),
 		does("getPeriodRows", get, "/periods/:month/rows",
 			"The rows of a closed month as JSON lines, with their SHA-256 in the trailer X-Tallyroute-Sha256.", archiveRows).
-			streaming("application/jsonl").slowly(),
+			streaming("application/jsonl").slowly().afresh(),
 		does("archivePeriod", post, "/periods/:month/archive", "Drop the rows of a closed month that are safe in a file.", archivePeriod).
 			slowly(),
-		does("reprice", post, "/prices/reprice", "Cost what was used by the prices of today, and post the differences.", reprice).slowly(),
+		does("reprice", post, "/prices/reprice", "Cost what was used by the prices of today, and post the differences.", reprice).slowly().afresh(),
 		does("listReplicas", get, "/replicas", "List the routers that hold allowances.", listReplicas),
 		does("forgetReplica", post, "/replicas/:id/forget", "Give back what a router that will not come back had leased.", forgetReplica),
 		does("listRejects", get, "/rejects", "List the rows that the ledger refused, oldest first.", listRejects),
@@ -118,15 +118,15 @@ func principalOperations() []operation {
 	return []operation{
 		does("listPrincipals", get, "/principals", "List those who administer, with what they may do.", listPrincipals),
 		does("createPrincipal", post, "/principals", "Make a user or a service account. It may do nothing until a role is granted.",
-			createPrincipal).creates(),
+			createPrincipal).creates().afresh(),
 		does("disablePrincipal", post, "/principals/:id/disable", "Refuse all tokens of a principal until it is enabled.",
 			disablePrincipal),
-		does("enablePrincipal", post, "/principals/:id/enable", "Let a principal that was disabled act again.", enablePrincipal),
+		does("enablePrincipal", post, "/principals/:id/enable", "Let a principal that was disabled act again.", enablePrincipal).afresh(),
 		does("grantRole", post, "/principals/:id/grants", "Give a principal a role in the organisation, a team or a project.", grantRole).
-			creates(),
-		does("revokeRole", remove, "/principals/:id/grants/:grant", "Take a role away.", revokeRole),
+			creates().afresh(),
+		does("revokeRole", remove, "/principals/:id/grants/:grant", "Take a role away.", revokeRole).afresh(),
 		does("createAdminToken", post, "/principals/:id/tokens", "Make a token. The secret is in this answer and nowhere else.",
-			createAdminToken).creates(),
+			createAdminToken).creates().afresh(),
 		does("endAdminToken", remove, "/principals/:id/tokens/:token", "End a token.", endAdminToken),
 		does("listRoles", get, "/roles", "List the roles and their permissions.", listRoles),
 		does("whoAmI", get, "/me", "Say who asks, and what he may do.", whoAmI),

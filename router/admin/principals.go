@@ -14,10 +14,18 @@ type Self struct {
 	Actor  string              `json:"actor"`
 	Full   bool                `json:"full" doc:"Everything, everywhere: the static token."`
 	Grants []manage.PlacedRole `json:"grants"`
+	// Session is the login, with the token that a page sends beside its cookie.
+	Session *manage.SessionView `json:"session"`
+	CSRF    string              `json:"csrf_token,omitempty" doc:"A page sends it as X-CSRF-Token with what changes something."`
 }
 
 func whoAmI(x *exchange, _ none) (Self, error) {
-	return Self{x.who, x.access.Full(), manage.ViewAccess(x.access)}, nil
+	me := Self{Actor: x.who, Full: x.access.Full(), Grants: manage.ViewAccess(x.access), CSRF: x.csrf}
+	if x.session != nil {
+		v := manage.ViewSession(*x.session)
+		me.Session = &v
+	}
+	return me, nil
 }
 
 // Roles are the roles that there are.

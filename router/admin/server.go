@@ -22,6 +22,8 @@ type Options struct {
 	Zone    *time.Location // of the days in reports; UTC by default
 	// Token is what opens the API; while it is empty the API is disabled.
 	Token func() string
+	// Login is how people log in; nil is not at all.
+	Login *Login
 	// Hosts are the names by which the listener may be called, beside addresses and
 	// localhost. A page of another name could have its own name lead here.
 	Hosts []string
@@ -105,6 +107,8 @@ func newEngine(s *server) *gin.Engine {
 			x.Metrics.ServeHTTP(x.C.Writer, x.C.Request)
 			return nil
 		},
+		"/login":             browserLogin,
+		"/login/callback":    browserCallback,
 		"/docs/errors/:code": func(x *exchange) error { return x.Explain(x.C.Param("code")) },
 	} {
 		engine.GET(path, s.serve(h, requestTimeout))

@@ -187,6 +187,9 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 	if name, ok := secret.File(string(cfg.AdminToken)); ok {
 		n.files = append(n.files, name)
 	}
+	if err := s.login(ctx, n); err != nil {
+		return nil, err
+	}
 	n.prices = billing.NewPriceBook(n.catalogue.Prices())
 	if n.token, err = adminToken(ctx, s.secrets.Keeper, cfg); err != nil {
 		return nil, err
@@ -271,6 +274,7 @@ func (s *Service) administration(n *snapshot) admin.Options {
 	zone, _ := Zone(n.cfg) // which was opened with the database
 	actions := s.Actions()
 	actions.SinkNames = n.cfg.SinkNames()
+	actions.Roles, actions.SessionIdle = Roles(n.cfg), time.Duration(n.cfg.Login.Idle)
 	return admin.Options{
 		Actions: actions,
 		Reports: s.ledger,
@@ -278,6 +282,7 @@ func (s *Service) administration(n *snapshot) admin.Options {
 		Prices:  n.catalogue.Prices,
 		Token:   func() string { return n.token },
 		Hosts:   adminHosts(n.cfg),
+		Login:   n.people,
 
 		Health:  func() admin.Health { return viewHealth(s.health.Snapshot(time.Now())) },
 		Ready:   s.check,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -36,6 +37,9 @@ func listen(ctx context.Context, name, address string, h *http.Server) (*listene
 // configuration, that of the machine or container, and the one that it listens at.
 func adminHosts(c *config.Config) []string {
 	hosts := slices.Clone(c.AdminHosts)
+	if name := loginHost(c); name != "" {
+		hosts = append(hosts, strings.ToLower(name))
+	}
 	if name, err := os.Hostname(); err == nil {
 		hosts = append(hosts, strings.ToLower(name))
 	}
@@ -43,6 +47,15 @@ func adminHosts(c *config.Config) []string {
 		hosts = append(hosts, strings.ToLower(host))
 	}
 	return hosts
+}
+
+// loginHost is the name by which browsers call the admin listener; "" is none.
+func loginHost(c *config.Config) string {
+	u, err := url.Parse(c.Login.URL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
 }
 
 func (l *listener) address() string { return l.net.Addr().String() }

@@ -14,6 +14,8 @@ import (
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
+	"tallyroute/router/admin"
+	"tallyroute/router/identity"
 	"tallyroute/router/server"
 	"tallyroute/router/web"
 )
@@ -29,7 +31,9 @@ type snapshot struct {
 	made      clientSettings // of client
 	router    *router.Router
 	sinks     map[string]manage.Sink
-	token     string // of the admin API; "" where it is switched off
+	token     string          // of the admin API; "" where it is switched off
+	people    *admin.Login    // who log in; nil is nobody
+	identity  identity.Config // of the provider in people
 	public    http.Handler
 	admin     http.Handler
 	files     []string // that all this was read from

@@ -33,6 +33,7 @@ func (r *reader) check(cfg *Config) {
 	}
 	r.checkSecrets(cfg.Secrets)
 	r.checkSinks(cfg)
+	r.checkLogin(cfg)
 	r.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	r.oneOf("log.format", cfg.Log.Format, "auto", "json", "text")
 }

@@ -55,6 +55,8 @@ type Config struct {
 	CORSOrigins         []string     `yaml:"cors_origins"`   // pages that may use the API; "*" for all
 	UpstreamProxy       ProxyRef     `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
 	AdminHosts          []string     `yaml:"admin_hosts"`    // names of the admin listener, beside addresses and localhost
+	Login               Login        `yaml:"login"`
+	Roles               []OwnRole    `yaml:"roles"`
 
 	File string // where it was read from; "" if there is none
 	Text string // what the sections are read from; "" where there is no file
@@ -80,6 +82,44 @@ type Vault struct {
 
 // Section is a group of settings that the catalogue reads, out of Config.Text.
 type Section struct{}
+
+// Login is how people log in at the admin listener; without an issuer nobody can.
+type Login struct {
+	Issuer       string      `yaml:"issuer"`
+	ClientID     string      `yaml:"client_id"`
+	ClientSecret SecretRef   `yaml:"client_secret"` // "" for a public client
+	URL          string      `yaml:"url"`           // of the admin listener for browsers; "" is without cookies
+	Scopes       []string    `yaml:"scopes"`
+	GroupsClaim  string      `yaml:"groups_claim"`
+	Groups       []GroupRole `yaml:"groups"`
+	MFA          []string    `yaml:"mfa"` // of which amr or acr has to hold one; none is any login
+	Idle         Duration    `yaml:"idle"`
+	Absolute     Duration    `yaml:"absolute"`
+	StepUp       Duration    `yaml:"step_up"`
+}
+
+// GroupRole is a role that the members of a group have.
+type GroupRole struct {
+	Group   string `yaml:"group"`
+	Role    string `yaml:"role"`
+	Team    string `yaml:"team"`    // only in this team
+	Project string `yaml:"project"` // only in this project: TEAM/PROJECT or its id
+}
+
+// OwnRole is a role of the organisation's own.
+type OwnRole struct {
+	Name        string   `yaml:"name"`
+	Permissions []string `yaml:"permissions"`
+}
+
+// OwnRoles are the roles of the organisation's own, by name.
+func (c *Config) OwnRoles() map[string][]string {
+	own := make(map[string][]string, len(c.Roles))
+	for _, r := range c.Roles {
+		own[r.Name] = r.Permissions
+	}
+	return own
+}
 
 // Defaults are what a request or a key gets when it does not say.
 type Defaults struct {
@@ -214,6 +254,10 @@ func Default() Config {
 			DatabaseAcquire: Duration(250 * time.Millisecond), DatabaseStatement: seconds(2),
 			DatabaseLock: Duration(500 * time.Millisecond),
 			ShutdownWait: seconds(2), Shutdown: seconds(30),
+		},
+		Login: Login{
+			Scopes: []string{"profile", "email", "groups"}, GroupsClaim: "groups", Idle: Duration(time.Hour),
+			Absolute: Duration(12 * time.Hour), StepUp: Duration(5 * time.Minute),
 		},
 		Routing:      Routing{MaxAttempts: 3},
 		Fingerprints: true,

@@ -9,6 +9,7 @@
 //	faults.go            what is wrong
 //	read.go, env.go      the file, and the environment over it
 //	managers.go          where secrets are kept, and delivered to
+//	check_login.go       what cannot work of logins
 //	check.go             what cannot work
 //	load.go              all of it in order
 //	print.go             and back into a file

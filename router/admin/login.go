@@ -1,0 +1,318 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
+	"tallyroute/router/identity"
+	"tallyroute/router/limit"
+)
+
+// Login is how people log in.
+type Login struct {
+	Provider *identity.Provider
+	Rules    manage.LoginRules
+	// URL is by which browsers reach the listener, for logins with cookies; "" is none.
+	URL string
+}
+
+// loginPatience is how long a login may take from its first page to the last.
+const loginPatience = 10 * time.Minute
+
+// loginOperations are how people log in and out.
+func loginOperations() []operation {
+	return []operation{
+		does("beginLogin", post, "/login", "Begin a login: the page of the identity provider, and what finishes it.", beginLogin).open(),
+		does("beginDeviceLogin", post, "/login/device", "Begin a login that is finished on another device.", beginDeviceLogin).open(),
+		does("finishLogin", post, "/login/finish", "Finish a login. The token is in this answer and nowhere else.", finishLogin).open(),
+		does("logout", post, "/logout", "End the login by which this is asked.", logout),
+		does("listSessions", get, "/sessions", "List logins: one's own, or of all for who may read principals.", listSessions),
+		does("endSession", remove, "/sessions/:id", "End a login of one's own, or any for who may change principals.", endSession),
+	}
+}
+
+func loginRules() map[string]rule {
+	return map[string]rule{
+		"beginLogin": {rbac.Any, nil}, "beginDeviceLogin": {rbac.Any, nil}, "finishLogin": {rbac.Any, nil}, "logout": {rbac.Any, nil},
+		"listSessions": {rbac.Any, nil}, "endSession": {rbac.Any, nil},
+	}
+}
+
+// Errors of logins.
+var (
+	errNoLogin  = errors.New("admin: logins are not configured")
+	errAttempt  = errors.New("admin: not an attempt of ours, or too old")
+	errStale    = errors.New("admin: the login is too old for this")
+	errCSRF     = errors.New("admin: a cookie without its token")
+	errNoReturn = errors.New("admin: the page to return to is not ours")
+)
+
+// attempt is a login under way. Whoever began it keeps it, sealed.
+type attempt struct {
+	identity.Attempt
+	Device  identity.Device
+	Return  string // the page to go to afterwards
+	Expires time.Time
+}
+
+const sealOfAttempt = "tallyroute login attempt"
+
+func (x *exchange) seal(a attempt) (string, error) {
+	return sealed(x.Actions.Pepper.Derive(sealOfAttempt), a)
+}
+
+func (x *exchange) unseal(text string) (a attempt, err error) {
+	if unsealed(x.Actions.Pepper.Derive(sealOfAttempt), text, &a) != nil || x.Start.After(a.Expires) {
+		return a, errAttempt
+	}
+	return a, nil
+}
+
+// secretText is a text that nobody can guess.
+func secretText() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func (x *exchange) newAttempt(redirect string) attempt {
+	a := attempt{Expires: x.Start.Add(loginPatience)}
+	a.Attempt = identity.Attempt{State: secretText(), Nonce: secretText(), Verifier: secretText(), Redirect: redirect}
+	return a
+}
+
+// loginBody is the body of beginLogin.
+type loginBody struct {
+	RedirectURI string `json:"redirect_uri" required:"true" doc:"Of the program that logs in, on the loopback: http://127.0.0.1:PORT/…"`
+	Fresh       bool   `json:"fresh" doc:"The person has to prove who he is, even if the identity provider knows him still."`
+}
+
+// BegunLogin is a login that has begun.
+type BegunLogin struct {
+	URL       string  `json:"url" doc:"The page of the identity provider."`
+	Login     string  `json:"login" doc:"To be sent to finishLogin, with the code and the state."`
+	ExpiresAt *string `json:"expires_at"`
+}
+
+// beginLogin is POST /login, for programs. Codes are sent to the loopback only: whoever
+// asks is on the machine of the browser.
+func beginLogin(x *exchange, in loginBody) (BegunLogin, error) {
+	if err := x.mayLogIn(); err != nil {
+		return BegunLogin{}, err
+	}
+	to, err := url.Parse(in.RedirectURI)
+	if err != nil || to.Scheme != "http" || to.User != nil || !isLoopback(to.Hostname()) || to.Port() == "" {
+		return BegunLogin{}, invalid("redirect_uri", "must be on the loopback, such as http://127.0.0.1:53682/callback")
+	}
+	a := x.newAttempt(in.RedirectURI)
+	a.Fresh = in.Fresh
+	page, err := x.Login.Provider.URL(x.ctx(), a.Attempt)
+	if err != nil {
+		return BegunLogin{}, err
+	}
+	sealed, err := x.seal(a)
+	return BegunLogin{page, sealed, manage.Instant(a.Expires)}, err
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// BegunDeviceLogin is a login that is finished on another device.
+type BegunDeviceLogin struct {
+	UserCode  string  `json:"user_code"`
+	URL       string  `json:"verification_uri"`
+	FullURL   string  `json:"verification_uri_complete" doc:"With the code in it, where the identity provider has one."`
+	Login     string  `json:"login" doc:"To be sent to finishLogin until that is not pending."`
+	ExpiresAt *string `json:"expires_at"`
+}
+
+func beginDeviceLogin(x *exchange, _ none) (BegunDeviceLogin, error) {
+	if err := x.mayLogIn(); err != nil {
+		return BegunDeviceLogin{}, err
+	}
+	d, err := x.Login.Provider.BeginDevice(x.ctx())
+	if err != nil {
+		return BegunDeviceLogin{}, err
+	}
+	sealed, err := x.seal(attempt{Device: d, Expires: x.Start.Add(loginPatience)})
+	return BegunDeviceLogin{d.UserCode, d.URL, d.FullURL, sealed, manage.Instant(d.ExpiresAt)}, err
+}
+
+// finishBody is the body of finishLogin.
+type finishBody struct {
+	Login string `json:"login" required:"true" doc:"Of the answer that began it."`
+	Code  string `json:"code" doc:"That the identity provider sent; not of a device."`
+	State string `json:"state" doc:"Likewise."`
+}
+
+// FinishedLogin is a login, with the token that stands for it.
+type FinishedLogin struct {
+	Pending   bool    `json:"pending" doc:"The person has not finished yet; ask again."`
+	Token     string  `json:"token,omitempty"`
+	Actor     string  `json:"actor"`
+	ExpiresAt *string `json:"expires_at" doc:"However much it is used."`
+}
+
+// devicePatience is how long an answer waits for the person at the other device.
+const devicePatience = 10 * time.Second
+
+func finishLogin(x *exchange, in finishBody) (FinishedLogin, error) {
+	if err := x.mayLogIn(); err != nil {
+		return FinishedLogin{}, err
+	}
+	a, err := x.unseal(in.Login)
+	if err != nil {
+		return FinishedLogin{}, err
+	}
+	if a.Device.Code == "" {
+		done, err := x.finish(a, in.Code, in.State)
+		return viewFinished(done), err
+	}
+	ctx, cancel := context.WithTimeout(x.ctx(), devicePatience)
+	defer cancel()
+	who, err := x.Login.Provider.FinishDevice(ctx, a.Device)
+	if errors.Is(err, identity.ErrPending) {
+		return FinishedLogin{Pending: true}, nil
+	}
+	if err != nil {
+		return FinishedLogin{}, err
+	}
+	done, err := x.signIn(who)
+	return viewFinished(done), err
+}
+
+func viewFinished(in manage.SignedIn) FinishedLogin {
+	return FinishedLogin{Token: in.Secret.Reveal(), Actor: manage.Actor(in.Principal), ExpiresAt: manage.Instant(in.Session.ExpiresAt)}
+}
+
+// finish takes the code of an attempt. The state ties the answer of the identity provider
+// to who began.
+func (x *exchange) finish(a attempt, code, state string) (manage.SignedIn, error) {
+	if a.State == "" || code == "" || state != a.State {
+		return manage.SignedIn{}, errAttempt
+	}
+	who, err := x.Login.Provider.Finish(x.ctx(), a.Attempt, code)
+	if err != nil {
+		return manage.SignedIn{}, err
+	}
+	return x.signIn(who)
+}
+
+func (x *exchange) signIn(who identity.Person) (manage.SignedIn, error) {
+	return x.Actions.SignIn(x.ctx(), manage.Person(who), x.Login.Rules,
+		manage.Visitor{Source: x.C.RemoteIP(), UserAgent: x.C.GetHeader("User-Agent")})
+}
+
+// loginsPerMinute are the steps of logins that one network may take.
+const loginsPerMinute = 60
+
+// mayLogIn refuses where nobody can log in, and who tries too often.
+func (x *exchange) mayLogIn() error {
+	if x.Login == nil {
+		return errNoLogin
+	}
+	from, _ := netip.ParseAddr(x.C.RemoteIP())
+	if !x.wrong.Take(limit.Key{Scope: limit.Network(from), Kind: "login"}, loginsPerMinute, 1, x.Start).OK {
+		return errTries
+	}
+	return nil
+}
+
+// Done says that something was done.
+type Done struct {
+	Done bool `json:"done"`
+}
+
+// logout is POST /logout. A token, which is no login, stays.
+func logout(x *exchange, _ none) (Done, error) {
+	if x.session == nil {
+		return Done{}, invalid("Authorization", "is a token and no login: principals end ends it")
+	}
+	x.forgetCookie()
+	return Done{true}, x.Actions.EndSession(x.ctx(), x.session.ID, x.by("logout"))
+}
+
+// sessionFilter are the parameters of listSessions.
+type sessionFilter struct {
+	paging
+	Principal string `json:"principal" doc:"Of whom; one's own by default."`
+}
+
+func listSessions(x *exchange, in sessionFilter) (page[manage.SessionView], error) {
+	whose := in.Principal
+	if !x.access.May(rbac.PrincipalsRead, rbac.Place{}) {
+		if whose != "" && whose != x.id {
+			return page[manage.SessionView]{}, x.deny(rbac.PrincipalsRead)
+		}
+		whose = x.id
+	}
+	all, err := x.Actions.Sessions(x.ctx(), whose)
+	if err != nil {
+		return page[manage.SessionView]{}, err
+	}
+	return paged(in.paging, all, manage.ViewSession, func(v manage.SessionView) string { return v.ID })
+}
+
+func endSession(x *exchange, in reasoned) (Removed, error) {
+	id := x.param("id")
+	if !x.access.May(rbac.PrincipalsWrite, rbac.Place{}) {
+		own, err := x.Actions.Sessions(x.ctx(), x.id)
+		if err != nil {
+			return Removed{}, err
+		}
+		if !hasSession(own, id) {
+			return Removed{}, &billing.NotFoundError{What: "session", ID: id}
+		}
+	}
+	return Removed{id, true}, x.Actions.EndSession(x.ctx(), id, x.by(in.Reason))
+}
+
+func hasSession(list []billing.Session, id string) bool {
+	for _, s := range list {
+		if s.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// fresh reports whether who asks has shown lately who he is, where people log in: a token
+// of a person does not, and a service has nobody to ask.
+func (x *exchange) fresh() bool {
+	switch {
+	case x.Login == nil, x.access.Full(), x.kind == billing.PrincipalService:
+		return true
+	case x.session == nil:
+		return false
+	}
+	return x.Start.Sub(x.session.AuthenticatedAt) <= x.Login.Rules.StepUp
+}
+
+// csrfToken is what a page sends with what changes something, beside its cookie. It comes
+// from the secret of the session, which no page can read.
+func csrfToken(secret string) string {
+	sum := sha256.Sum256([]byte("tallyroute csrf\x00" + secret))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// localPath reports a path of our own: no address, and none that a browser reads as one.
+func localPath(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && strings.HasPrefix(s, "/") && u.Host == "" && u.Scheme == "" && !strings.HasPrefix(s, "//") &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r == '\\' || r < ' ' || r == 0x7f })
+}
+
+var safeMethods = map[string]bool{http.MethodGet: true, http.MethodHead: true}
