@@ -38,7 +38,7 @@ type Inbound struct {
 	// rate was taken and Room is the key's.
 	Read func() ([]byte, error)
 	// Translate, where it is set, is what a body asks for that is not one of the operation.
-	Translate func(body []byte) (Asked, error)
+	Translate func(body []byte, l chat.Limits) (Asked, error)
 	// Waiting, where it is set, is called before a provider is asked for a stream:
 	// all that could refuse the request has been asked.
 	Waiting func()

@@ -48,6 +48,26 @@ func (l Limits) filled() Limits {
 	return l
 }
 
+// Room counts what a request in another format holds while it is read, so that one which
+// cannot be within the bounds is refused before all of it is translated.
+type Room struct{ most, taken int64 }
+
+// Room has room for as many messages and parts as a request may have.
+func (l Limits) Room() *Room {
+	l = l.filled()
+	return &Room{most: l.Messages + l.Parts}
+}
+
+// Take makes room for one element more of the list param. *FieldError where there is none.
+func (r *Room) Take(param string) error {
+	if r.taken++; r.taken > r.most {
+		err := tooMany(r.most, "messages, parts and tools")
+		err.Param = param
+		return err
+	}
+	return nil
+}
+
 // tooMany is a request with more of something than it may have.
 func tooMany(most int64, what string) *jsonraw.FieldError {
 	return jsonraw.Wrong("is beyond the " + strconv.FormatInt(most, 10) + " " + what + " that a request may have; send fewer")

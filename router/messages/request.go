@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"tallyroute/providers"
+	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
@@ -37,18 +38,19 @@ var root = jsonraw.Field{Kinds: jsonraw.ObjectKind, Required: 3, Fields: []jsonr
 // unbounded is root without the bound of the answer, as it stands where nothing is answered.
 var unbounded = jsonraw.Field{Kinds: root.Kinds, Required: 2, Fields: root.Fields}
 
-// Read reads a request. Errors are *chat.FieldError.
-func Read(body []byte) (Request, error) { return read(body, &root) }
+// Read reads a request that keeps within l. Errors are *chat.FieldError.
+func Read(body []byte, l chat.Limits) (Request, error) { return read(body, &root, l) }
 
 // ReadCount reads a request whose tokens are to be counted.
-func ReadCount(body []byte) (Request, error) { return read(body, &unbounded) }
+func ReadCount(body []byte, l chat.Limits) (Request, error) { return read(body, &unbounded, l) }
 
-func read(body []byte, root *jsonraw.Field) (Request, error) {
+func read(body []byte, root *jsonraw.Field, l chat.Limits) (Request, error) {
 	index, fault := jsonraw.Scan(body, root, nil)
 	if fault != nil {
 		return Request{}, fault
 	}
 	r := reader{index: index}
+	r.room = l.Room()
 	if err := r.read(); err != nil {
 		return Request{}, err
 	}
@@ -77,6 +79,9 @@ func (r *reader) read() error {
 	}
 	at := 0
 	for raw := range jsonraw.Elements(r.get("messages")) {
+		if err := r.room.Take("messages"); err != nil {
+			return err
+		}
 		if err := c.turn(raw, at); err != nil {
 			return err
 		}
@@ -102,6 +107,9 @@ func (r *reader) tools() error {
 	var tools [][]byte
 	at := 0
 	for raw := range jsonraw.Elements(r.get("tools")) {
+		if err := r.room.Take("tools"); err != nil {
+			return err
+		}
 		t, err := r.tool(raw, at)
 		if err != nil {
 			return err

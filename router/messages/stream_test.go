@@ -3,17 +3,19 @@ package messages_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"tallyroute/providers/chat"
 	"tallyroute/providers/sse"
 	"tallyroute/router/messages"
 )
 
 func read(t *testing.T, body string) string {
 	t.Helper()
-	r, err := messages.Read([]byte(body))
+	r, err := messages.Read([]byte(body), chat.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +234,7 @@ func TestRequestsThatCannotBeRead(t *testing.T) {
 		`{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"tools":[{}]}`,
 		`{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"tools":[{"name":"f"}],"tool_choice":{"type":"x"}}`,
 	} {
-		if _, err := messages.Read([]byte(body)); err == nil {
+		if _, err := messages.Read([]byte(body), chat.Limits{}); err == nil {
 			t.Errorf("%s is taken", body)
 		}
 	}
@@ -248,4 +250,27 @@ func FuzzStream(f *testing.F) {
 		}
 		check(t, stream(&messages.Stream{}, one, two))
 	})
+}
+
+// A list that cannot be within the bounds is not translated to its end.
+func TestListsBeyondTheBoundsAreRefused(t *testing.T) {
+	most := chat.Limits{Messages: 3, Parts: 2}
+	const rest = `"model":"m","max_tokens":9`
+	for param, c := range map[string]struct{ body, element string }{
+		"messages":            {`{` + rest + `,"messages":[%s]}`, `{"role":"user","content":"x"}`},
+		"messages[0].content": {`{` + rest + `,"messages":[{"role":"user","content":[%s]}]}`, `{"type":"text","text":"x"}`},
+		"messages[0].content[0].content": {
+			`{` + rest + `,"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[%s]}]}]}`,
+			`{"type":"text","text":"x"}`,
+		},
+		"tools": {`{` + rest + `,"messages":[],"tools":[%s]}`, `{"name":"f"}`},
+	} {
+		_, err := messages.Read(fmt.Appendf(nil, c.body, strings.Repeat(c.element+",", 5)+"7"), most)
+		if e := (*chat.FieldError)(nil); !errors.As(err, &e) || e.Param != param || !strings.Contains(e.Message, "beyond the 5") {
+			t.Errorf("%s: %v", param, err)
+		}
+		if _, err := messages.Read(fmt.Appendf(nil, c.body, strings.Repeat(c.element+",", 2)+c.element), most); err != nil {
+			t.Errorf("%s: three are refused: %v", param, err)
+		}
+	}
 }

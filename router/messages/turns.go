@@ -103,6 +103,9 @@ func (m *message) read(content []byte) error {
 	m.index = -1
 	for block := range jsonraw.Elements(content) {
 		m.index++
+		if err := m.room.Take(m.at); err != nil {
+			return err
+		}
 		if !jsonraw.IsObject(block) {
 			return m.wrong("", "must be an object")
 		}
@@ -244,6 +247,9 @@ func (m *message) result(block []byte) error {
 		content = []byte(`""`)
 	case jsonraw.IsArray(content):
 		for part := range jsonraw.Elements(content) {
+			if err := m.room.Take(inner.at); err != nil {
+				return err
+			}
 			if err := inner.block(part); err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 // aside gathers what has no place in a chat completion: it is judged where the request is
 // sent as it is, and elsewhere it is left out and named, or the request is refused.
 type aside struct {
+	room    *chat.Room
 	native  providers.Native
 	dropped []string
 	origins []string // of each message of the chat completion, where it stands in the request

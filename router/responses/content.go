@@ -16,7 +16,7 @@ func unsupported(param, message string) error {
 }
 
 // content is the content of a message in the chat format: a string, or parts.
-func content(raw []byte, at string) ([]byte, error) {
+func (a *aside) content(raw []byte, at string) ([]byte, error) {
 	if jsonraw.IsNull(raw) {
 		return []byte(`""`), nil
 	}
@@ -29,6 +29,9 @@ func content(raw []byte, at string) ([]byte, error) {
 	var parts [][]byte
 	i := 0
 	for raw := range jsonraw.Elements(raw) {
+		if err := a.room.Take(at); err != nil {
+			return nil, err
+		}
 		p, err := part(raw, fmt.Sprintf("%s[%d]", at, i))
 		if err != nil {
 			return nil, err

@@ -69,6 +69,9 @@ func (c *conversation) input(raw []byte) error {
 	}
 	i := 0
 	for item := range jsonraw.Elements(raw) {
+		if err := c.room.Take("input"); err != nil {
+			return err
+		}
 		if err := c.item(item, fmt.Sprintf("input[%d]", i)); err != nil {
 			return err
 		}
@@ -103,8 +106,7 @@ func (c *conversation) item(item []byte, at string) error {
 	case "function_call_output", "custom_tool_call_output":
 		return c.result(item, at)
 	case "reasoning":
-		c.reasoning(item, at)
-		return nil
+		return c.reasoning(item, at)
 	case "item_reference":
 		c.only(unsupported(at, "refers to an item that is kept elsewhere; send the item itself: nothing is stored here"))
 	case "compaction":
@@ -122,7 +124,7 @@ func (c *conversation) item(item []byte, at string) error {
 
 func (c *conversation) message(item []byte, at string) error {
 	role := jsonraw.Text(jsonraw.Lookup(item, "role"))
-	value, err := content(jsonraw.Lookup(item, "content"), at+".content")
+	value, err := c.aside.content(jsonraw.Lookup(item, "content"), at+".content")
 	if err != nil {
 		return err
 	}
@@ -172,7 +174,7 @@ func (c *conversation) result(item []byte, at string) error {
 	if !jsonraw.IsString(id) {
 		return wrong(at+".call_id", "must be the id of the call")
 	}
-	value, err := content(jsonraw.Lookup(item, "output"), at+".output")
+	value, err := c.aside.content(jsonraw.Lookup(item, "output"), at+".output")
 	if err != nil {
 		return err
 	}
@@ -187,7 +189,7 @@ func (c *conversation) result(item []byte, at string) error {
 
 // reasoning takes back what a model thought: of another provider as it was carried, of
 // OpenAI as it encrypted it, or else its text.
-func (c *conversation) reasoning(item []byte, at string) {
+func (c *conversation) reasoning(item []byte, at string) error {
 	if c.open && (c.content != nil || len(c.calls) > 0) {
 		c.flush()
 		c.from = at
@@ -196,7 +198,7 @@ func (c *conversation) reasoning(item []byte, at string) {
 	encrypted := jsonraw.Text(jsonraw.Lookup(item, "encrypted_content"))
 	if details, extra, ok := translate.Carried(encrypted); ok {
 		c.details, c.extras = append(c.details, details...), append(c.extras, extra)
-		return
+		return nil
 	}
 	add := func(kind, member string, value []byte) {
 		var o jsonraw.Object
@@ -209,6 +211,9 @@ func (c *conversation) reasoning(item []byte, at string) {
 	}
 	var text translate.Words
 	for summary := range jsonraw.Elements(jsonraw.Lookup(item, "summary")) {
+		if err := c.room.Take(at + ".summary"); err != nil {
+			return err
+		}
 		text.Add(jsonraw.Lookup(summary, "text"))
 		if encrypted != "" {
 			add("reasoning.summary", "summary", jsonraw.Lookup(summary, "text"))
@@ -216,9 +221,12 @@ func (c *conversation) reasoning(item []byte, at string) {
 	}
 	if encrypted != "" {
 		add("reasoning.encrypted", "data", jsonraw.Lookup(item, "encrypted_content"))
-		return
+		return nil
 	}
 	for part := range jsonraw.Elements(jsonraw.Lookup(item, "content")) {
+		if err := c.room.Take(at + ".content"); err != nil {
+			return err
+		}
 		text.Add(jsonraw.Lookup(part, "text"))
 	}
 	if len(text) > 0 {
@@ -226,4 +234,5 @@ func (c *conversation) reasoning(item []byte, at string) {
 		o.Inside("text", text)
 		c.text = jsonraw.Lookup(o.Bytes(), "text")
 	}
+	return nil
 }

@@ -2,6 +2,7 @@ package responses
 
 import (
 	"tallyroute/providers"
+	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
@@ -35,13 +36,13 @@ var root = jsonraw.Field{Kinds: jsonraw.ObjectKind, Required: 2, Fields: []jsonr
 	{Name: "store"},
 }}
 
-// Read reads a request. Errors are *chat.FieldError.
-func Read(body []byte) (*Request, error) {
+// Read reads a request that keeps within l. Errors are *chat.FieldError.
+func Read(body []byte, l chat.Limits) (*Request, error) {
 	index, fault := jsonraw.Scan(body, &root, nil)
 	if fault != nil {
 		return nil, fault
 	}
-	r := reader{Request: &Request{names: names{}}, index: index}
+	r := reader{Request: &Request{names: names{}}, index: index, aside: aside{room: l.Room()}}
 	if err := r.read(); err != nil {
 		return nil, err
 	}

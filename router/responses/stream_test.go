@@ -3,18 +3,20 @@ package responses_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"tallyroute/providers/chat"
 	"tallyroute/providers/sse"
 	"tallyroute/router/responses"
 )
 
 func read(t *testing.T, body string) *responses.Request {
 	t.Helper()
-	r, err := responses.Read([]byte(body))
+	r, err := responses.Read([]byte(body), chat.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +255,7 @@ func TestWhatWouldHaveToBeKeptIsRefused(t *testing.T) {
 		`{"model":"m","input":[{"role":"user","content":[{"type":"input_image","file_id":"f"}]}]}`,
 		`{"model":"m","input":7}`, `{"model":"m"}`, `{"input":"hi"}`, `{"model":"m","model":"n","input":"hi"}`, `[]`,
 	} {
-		if _, err := responses.Read([]byte(body)); err == nil {
+		if _, err := responses.Read([]byte(body), chat.Limits{}); err == nil {
 			t.Errorf("%s is taken", body)
 		}
 	}
@@ -267,11 +269,38 @@ func FuzzStream(f *testing.F) {
 		if !json.Valid([]byte(one)) || !json.Valid([]byte(two)) || slices.Contains([]byte(one+two), '\n') {
 			t.Skip("no chunk")
 		}
-		r, err := responses.Read([]byte(`{"model":"m","input":"hi"}`))
+		r, err := responses.Read([]byte(`{"model":"m","input":"hi"}`), chat.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := r.Stream()
 		check(t, stream(s, s.End, one, two))
 	})
+}
+
+// A list that cannot be within the bounds is not translated to its end.
+func TestListsBeyondTheBoundsAreRefused(t *testing.T) {
+	most := chat.Limits{Messages: 3, Parts: 2}
+	for param, body := range map[string]string{
+		"input":            `{"model":"m","input":[%s]}`,
+		"input[0].content": `{"model":"m","input":[{"role":"user","content":[%s]}]}`,
+		"input[0].summary": `{"model":"m","input":[{"type":"reasoning","summary":[%s]}]}`,
+		"tools":            `{"model":"m","input":"hi","tools":[%s]}`,
+		"tools[0]":         `{"model":"m","input":"hi","tools":[{"type":"namespace","name":"n","tools":[%s]}]}`,
+	} {
+		element := `{"type":"input_text","role":"user","content":"x","text":"x"}`
+		if strings.HasPrefix(param, "tools") {
+			element = `{"type":"function","name":"f"}`
+		}
+		if param == "input" {
+			element = `{"role":"user","content":"x"}`
+		}
+		_, err := responses.Read(fmt.Appendf(nil, body, strings.Repeat(element+",", 5)+"7"), most)
+		if e := (*chat.FieldError)(nil); !errors.As(err, &e) || e.Param != param || !strings.Contains(e.Message, "beyond the 5") {
+			t.Errorf("%s: %v", param, err)
+		}
+		if _, err := responses.Read(fmt.Appendf(nil, body, strings.Repeat(element+",", 3)+element), most); err != nil {
+			t.Errorf("%s: four are refused: %v", param, err)
+		}
+	}
 }

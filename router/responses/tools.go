@@ -31,6 +31,9 @@ type toolReader struct {
 func (r toolReader) tools(raw, forced []byte) (list [][]byte, err error) {
 	i := 0
 	for t := range jsonraw.Elements(raw) {
+		if err := r.room.Take("tools"); err != nil {
+			return nil, err
+		}
 		at := fmt.Sprintf("tools[%d]", i)
 		i++
 		switch kind := jsonraw.Text(jsonraw.Lookup(t, "type")); kind {
@@ -57,6 +60,9 @@ func (r toolReader) tools(raw, forced []byte) (list [][]byte, err error) {
 			continue
 		}
 		for inner := range jsonraw.Elements(jsonraw.Lookup(t, "tools")) {
+			if err := r.room.Take(at); err != nil {
+				return nil, err
+			}
 			nested, err := r.tool(inner, jsonraw.Text(jsonraw.Lookup(t, "name")), at)
 			if err != nil {
 				return nil, err

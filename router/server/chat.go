@@ -9,6 +9,7 @@ import (
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
 	"tallyroute/providers"
+	"tallyroute/providers/chat"
 	"tallyroute/router"
 	"tallyroute/router/web"
 )
@@ -92,8 +93,8 @@ func (x *exchange) inbound(to policy.Endpoint) (router.Inbound, error) {
 }
 
 // request is the client's body as that of a chat completion.
-func (x *exchange) request(body []byte) (router.Asked, error) {
-	asked, lost, err := x.speaks.request(body)
+func (x *exchange) request(body []byte, l chat.Limits) (router.Asked, error) {
+	asked, lost, err := x.speaks.request(body, l)
 	if betas := providers.Betas(x.C.Request.Header.Values("Anthropic-Beta")); len(betas) > 0 {
 		lost = append(lost, "anthropic-beta")
 		if asked.Native != nil {

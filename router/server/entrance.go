@@ -26,7 +26,7 @@ const (
 type entrance interface {
 	// request is the client's body as that of a chat completion, and as it came where that
 	// is no such, and the names of members that have no place in the former.
-	request(body []byte) (asked router.Asked, lost []string, err error)
+	request(body []byte, l chat.Limits) (asked router.Asked, lost []string, err error)
 	// answer is a whole chat completion as the client reads it.
 	answer(completion []byte) []byte
 	// begin is told of an answer that is native, or of a stream, before its first chunk.
@@ -63,11 +63,11 @@ type completions struct {
 
 // request reads a chat completion, or one that is written as a response is asked for:
 // some editors do that.
-func (c *completions) request(body []byte) (router.Asked, []string, error) {
+func (c *completions) request(body []byte, l chat.Limits) (router.Asked, []string, error) {
 	if !c.chats || bytes.Contains(body, []byte(`"messages"`)) || !bytes.Contains(body, []byte(`"input"`)) {
 		return router.Asked{Body: body}, nil, nil
 	}
-	r, err := responses.Read(body)
+	r, err := responses.Read(body, l)
 	if err == nil {
 		err = r.Native.Only
 	}
@@ -103,8 +103,8 @@ type asResponses struct {
 	native bool // the answer is the provider's own
 }
 
-func (e *asResponses) request(body []byte) (asked router.Asked, lost []string, err error) {
-	if e.Request, err = responses.Read(body); err != nil {
+func (e *asResponses) request(body []byte, l chat.Limits) (asked router.Asked, lost []string, err error) {
+	if e.Request, err = responses.Read(body, l); err != nil {
 		return router.Asked{}, nil, err
 	}
 	e.stream = e.Stream()
@@ -156,8 +156,8 @@ type asMessages struct {
 	native bool // the answer is the provider's own
 }
 
-func (e *asMessages) request(body []byte) (router.Asked, []string, error) {
-	return e.asked(messages.Read(body))
+func (e *asMessages) request(body []byte, l chat.Limits) (router.Asked, []string, error) {
+	return e.asked(messages.Read(body, l))
 }
 
 func (e *asMessages) own(param string) string { return e.read.Own(param) }
@@ -309,8 +309,8 @@ func (n *native) more(data []byte, v any) []byte {
 // unanswered is asMessages for requests that are not to be answered, and so need no bound.
 type unanswered struct{ asMessages }
 
-func (e *unanswered) request(body []byte) (router.Asked, []string, error) {
-	return e.asked(messages.ReadCount(body))
+func (e *unanswered) request(body []byte, l chat.Limits) (router.Asked, []string, error) {
+	return e.asked(messages.ReadCount(body, l))
 }
 
 // counted is the answer about a prompt. Exact says whether the count is one, or a bound

@@ -46,6 +46,10 @@ func (x *exchange) relay(a *router.Answer) {
 			continue
 		}
 		if a.Native && last.chunk != nil { // what comes behind the usage waits with it
+			if len(last.behind) == mostBehind {
+				x.fail(&streamError{errBehind})
+				return
+			}
 			last.behind = append(last.behind, bytes.Clone(chunk.Data))
 			continue
 		}
@@ -74,6 +78,11 @@ type total struct {
 	reported *chat.Usage
 	behind   [][]byte // events that came after it
 }
+
+// mostBehind is how many events may come after the usage, where one or two do.
+const mostBehind = 64
+
+var errBehind = errors.New("more events than there may be came after the usage")
 
 // bearsTotal reports a chunk after which no text is expected. Some providers
 // report the usage so far with every chunk; those are not held up.

@@ -272,3 +272,23 @@ func TestMixedRequestsAtThreeEntrancesEqualTheUpstreamsBill(t *testing.T) {
 		t.Errorf("booked are %+v, billed %+v", booked, bill)
 	}
 }
+
+// TestEventsBehindTheUsageDoNotPileUp has a provider go on for ever once it has told what it
+// charges: that is no answer of the format, and it is not kept in memory.
+func TestEventsBehindTheUsageDoNotPileUp(t *testing.T) {
+	g, w := newRig(t), newWire(t)
+	g.calls(w, families["anthropic-messages"], "claude-x")
+	w.kind = "text/event-stream"
+	w.answer = []byte(`data: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-x",` +
+		`"content":[],"usage":{"input_tokens":9,"output_tokens":1}}}` + "\n\n" +
+		`data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}` + "\n\n" +
+		strings.Repeat(`data: {"type":"ping"}`+"\n\n", 2*mostBehind) + `data: {"type":"message_stop"}` + "\n\n")
+	got := g.do(g.request(http.MethodPost, "/v1/messages",
+		`{"model":"native","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`))
+	if how := messageEnded(t, eventsOf([]byte(got.body))); how != "failed" {
+		t.Errorf("it ends %q: %.2000s", how, got.body)
+	}
+	if row := g.waitSettled().Attempts[0]; row.Tokens.Input != 9 || row.Tokens.Output != 5 {
+		t.Errorf("booked are %+v", row.Tokens)
+	}
+}

@@ -160,7 +160,7 @@ func (g *rig) try(t *testing.T, dir string, env []string, name string, args ...s
 	c.WaitDelay = 5 * time.Second
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
-	timer := time.AfterFunc(4*time.Minute, func() { _ = c.Process.Kill() })
+	timer := time.AfterFunc(20*time.Minute, func() { _ = c.Process.Kill() })
 	defer timer.Stop()
 	if err := c.Run(); err != nil {
 		return out.String() + errs.String(), err
