@@ -38,11 +38,10 @@ func (a Completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 		m.Refusal.Add(jsonraw.Lookup(m.details, "explanation"))
 	}
 	m.head.Tier = m.usage.served()
-	r := translate.Response(m.head, []translate.Choice{m.Choice}, m.usage.whole())
 	if x.Native != nil {
-		r.Body = body
+		return translate.NativeResponse(m.head, []translate.Choice{m.Choice}, m.usage.whole(), body), nil
 	}
-	return r, nil
+	return translate.Response(m.head, []translate.Choice{m.Choice}, m.usage.whole()), nil
 }
 
 // message is a whole answer that is being read.

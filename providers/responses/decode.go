@@ -50,11 +50,10 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	if c.Finish, c.Native, err = s.ending(x, body); err != nil {
 		return nil, err
 	}
-	r := translate.Response(a.head(x, body), []translate.Choice{c}, count(body))
 	if x.Native != nil {
-		r.Body = body
+		return translate.NativeResponse(a.head(x, body), []translate.Choice{c}, count(body), body), nil
 	}
-	return r, nil
+	return translate.Response(a.head(x, body), []translate.Choice{c}, count(body)), nil
 }
 
 // head is what is said of an answer as a whole.

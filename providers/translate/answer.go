@@ -107,27 +107,36 @@ type Choice struct {
 
 // Response is a whole answer. usage is nil where the provider reported none.
 func Response(h Head, choices []Choice, usage *Usage) *chat.Response {
-	r := &chat.Response{Model: h.Model, ID: h.ID}
 	var o jsonraw.Object
-	var text []byte
 	h.write(&o, "chat.completion")
 	o.Key("choices")
 	o.Open('[')
 	for i := range choices {
+		choices[i].write(&o)
+	}
+	o.Close(']')
+	if usage != nil {
+		usage.write(&o)
+	}
+	return NativeResponse(h, choices, usage, oneLine(o.Bytes()))
+}
+
+// NativeResponse is a whole answer whose body is known: what it says is told besides.
+func NativeResponse(h Head, choices []Choice, usage *Usage, body []byte) *chat.Response {
+	r := &chat.Response{Model: h.Model, ID: h.ID, Body: body}
+	var text []byte
+	for i := range choices {
 		c := &choices[i]
-		c.write(&o)
 		text = c.appendText(text)
 		r.Thought += len(c.Reasoning)
 		if r.Finish == "" {
 			r.Finish = c.Finish
 		}
 	}
-	o.Close(']')
 	if usage != nil {
-		usage.write(&o)
 		r.Usage = usage.Chat(h.Tier)
 	}
-	r.Body, r.Text = oneLine(o.Bytes()), string(text)
+	r.Text = string(text)
 	return r
 }
 

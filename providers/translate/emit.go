@@ -23,7 +23,7 @@ func NewStream(s Source, body io.Closer) chat.Stream {
 // provider's format: its data are the event's own bytes, and what s says of it is told
 // besides. event is what s has read last, nil where that was nothing.
 func NewNativeStream(s Source, event func() []byte, body io.Closer) chat.Stream {
-	return &stream{source: s, event: event, Closer: body}
+	return &stream{source: s, event: event, Closer: body, emitter: Emitter{silent: true}}
 }
 
 // Tap is next, and what it read last.
@@ -119,6 +119,7 @@ type Emitter struct {
 
 	list     []chat.Chunk
 	next     int            // the first of list that was not taken yet
+	silent   bool           // events pass as they came: what they say is noted, and no chunk is written
 	works    bool           // a tool at the provider does, of which no chunk tells
 	begun    []int          // choices whose role was told
 	finished bool           // a choice was
@@ -137,11 +138,16 @@ func (e *Emitter) Begin(choice int) {
 	if e.began(choice) {
 		return
 	}
+	c := chat.Chunk{Role: true}
+	if e.silent {
+		e.note(c)
+		return
+	}
 	o := e.open(choice)
 	o.Text("role", "assistant")
 	o.Text("content", "")
 	o.Word("refusal", "null")
-	e.close(o, chat.Chunk{Role: true}, nil)
+	e.close(o, c, nil)
 }
 
 // began notes that a choice has begun, and reports whether it had before.
@@ -163,6 +169,10 @@ func (e *Emitter) Say(choice int, m *Message) {
 		return
 	}
 	c := chat.Chunk{Content: says, Text: m.text(), Thought: len(m.Reasoning), Role: !e.began(choice)}
+	if e.silent {
+		e.note(c)
+		return
+	}
 	o := e.open(choice)
 	if c.Role {
 		o.Text("role", "assistant")
@@ -179,6 +189,10 @@ func (e *Emitter) Say(choice int, m *Message) {
 func (e *Emitter) Finish(choice int, reason, native string) {
 	e.finished = true
 	c := chat.Chunk{Finish: reason, Role: !e.began(choice)}
+	if e.silent {
+		e.note(c)
+		return
+	}
 	o := e.open(choice)
 	if c.Role {
 		o.Text("role", "assistant")
@@ -224,20 +238,32 @@ func (e *Emitter) head() *jsonraw.Object {
 		o = &jsonraw.Object{}
 	}
 	o.Reset()
-	if e.quoted == nil || e.id != e.ID {
-		e.id, e.quoted = e.ID, jsonraw.Quote(e.ID)
-	}
-	if e.named == nil || e.model != e.Model {
-		e.model, e.named = e.Model, jsonraw.Quote(e.Model)
-	}
+	e.quote()
 	e.write(o, "chat.completion.chunk")
 	o.Key("choices")
 	o.Open('[')
 	return o
 }
 
+// quote has the id and the model as JSON.
+func (e *Emitter) quote() {
+	if e.quoted == nil || e.id != e.ID {
+		e.id, e.quoted = e.ID, jsonraw.Quote(e.ID)
+	}
+	if e.named == nil || e.model != e.Model {
+		e.model, e.named = e.Model, jsonraw.Quote(e.Model)
+	}
+}
+
 func (e *Emitter) add(o *jsonraw.Object, c chat.Chunk) {
-	c.Data, c.ID, c.Model = oneLine(o.Bytes()), e.quoted, e.named
+	c.Data = oneLine(o.Bytes())
+	e.note(c)
+}
+
+// note hands over a chunk, written or not.
+func (e *Emitter) note(c chat.Chunk) {
+	e.quote()
+	c.ID, c.Model = e.quoted, e.named
 	e.told.Note(&c)
 	e.list = append(e.list, c)
 }
@@ -254,8 +280,13 @@ func (e *Emitter) Usage(u *Usage) {
 	if u == nil {
 		return
 	}
+	c := chat.Chunk{Usage: u.Chat(e.Tier), UsageOnly: true}
+	if e.silent {
+		e.note(c)
+		return
+	}
 	o := e.head()
 	o.Close(']')
 	u.write(o)
-	e.add(o, chat.Chunk{Usage: u.Chat(e.Tier), UsageOnly: true})
+	e.add(o, c)
 }
