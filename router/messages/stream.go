@@ -92,12 +92,12 @@ func (s *Stream) End() []sse.Event {
 // is. The event that ends the message is kept back for PassEnd.
 func (s *Stream) Pass(data []byte) []sse.Event {
 	s.list = s.list[:0]
-	kind := jsonraw.Text(jsonraw.Lookup(data, "type"))
-	if kind == "message_stop" {
+	kind := jsonraw.Inside(jsonraw.Lookup(data, "type"))
+	if string(kind) == "message_stop" {
 		s.stop = bytes.Clone(data)
 		return nil
 	}
-	s.list = append(s.list, sse.Event{Name: []byte(kind), Data: data})
+	s.list = append(s.list, sse.Event{Name: kind, Data: data})
 	return s.list
 }
 

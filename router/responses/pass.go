@@ -14,15 +14,15 @@ import (
 // that ends the response is kept back for End.
 func (s *Stream) Pass(data []byte) []sse.Event {
 	s.list = s.list[:0]
-	kind := jsonraw.Text(jsonraw.Lookup(data, "type"))
-	event := sse.Event{Name: []byte(kind), Data: data}
+	kind := jsonraw.Inside(jsonraw.Lookup(data, "type"))
+	event := sse.Event{Name: kind, Data: data}
 	if raw := jsonraw.Lookup(data, "sequence_number"); raw != nil {
 		var n translate.Counter
 		s.number = int(n.At(data, "sequence_number")) + 1
 	}
-	switch kind {
+	switch string(kind) {
 	case "response.completed", "response.incomplete":
-		event.Data = bytes.Clone(data)
+		event.Name, event.Data = bytes.Clone(kind), bytes.Clone(data)
 		s.last = &event
 		return nil
 	case "response.created", "response.in_progress", "response.queued":
@@ -75,13 +75,13 @@ func (s *Stream) passing(data []byte) *item {
 }
 
 // passPiece notes what a provider says of an open item.
-func (s *Stream) passPiece(kind string, data []byte) {
+func (s *Stream) passPiece(kind, data []byte) {
 	i := s.passing(data)
 	if i == nil || i.raw != nil {
 		return
 	}
 	last := len(i.parts) - 1
-	switch kind {
+	switch string(kind) {
 	case "response.content_part.added", "response.reasoning_summary_part.added":
 		i.parts = append(i.parts, &piece{kind: jsonraw.Text(jsonraw.Lookup(data, "part", "type"))})
 	case "response.content_part.done", "response.reasoning_summary_part.done":
