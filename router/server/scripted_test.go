@@ -292,3 +292,30 @@ func TestEventsBehindTheUsageDoNotPileUp(t *testing.T) {
 		t.Errorf("booked are %+v", row.Tokens)
 	}
 }
+
+// TestErrorTableInTheOtherFormats has every error of chat at both other entrances: the same
+// status, code, texts and headers, in the form of each.
+func TestErrorTableInTheOtherFormats(t *testing.T) {
+	for _, tc := range examples {
+		g := newRig(t, func(o *Options) { o.Router = fails{tc.err} })
+		want := g.chat(hi)
+		chatError, _ := want.object(t)["error"].(map[string]any)
+		for _, e := range entranceCases[1:] {
+			got := g.do(g.request(http.MethodPost, e.path, fmt.Sprintf(e.body, "m")))
+			object := got.object(t)
+			failure, _ := object["error"].(map[string]any)
+			renamed := failure["param"] != chatError["param"] // to what the member is called there, in the texts, too
+			if got.StatusCode != want.StatusCode || failure["code"] != chatError["code"] ||
+				!renamed && (failure["message"] != chatError["message"] || failure["fix"] != chatError["fix"]) || got.Header.Get("Retry-After") != want.Header.Get("Retry-After") {
+				t.Errorf("%s at %s: %d %s, want as %d %s", tc.code, e.path, got.StatusCode, got.body, want.StatusCode, want.body)
+			}
+			if e.path != messagesPath {
+				continue
+			}
+			if kind, _ := failure["type"].(string); object["type"] != "error" || kind == "" || object["request_id"] == "" ||
+				(kind == "authentication_error") != (got.StatusCode == 401) || (kind == "rate_limit_error") != (got.StatusCode == 429) {
+				t.Errorf("%s is no error of Anthropic: %s", tc.code, got.body)
+			}
+		}
+	}
+}

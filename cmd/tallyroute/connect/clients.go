@@ -36,10 +36,12 @@ claude
   "$schema": "https://opencode.ai/config.json",
   "provider": {
     "tallyroute": {
-      "npm": "@ai-sdk/openai-compatible",
+      "npm": "@ai-sdk/anthropic",
       "name": "Tallyroute",
       "options": {"baseURL": "{url}/v1", "apiKey": "{env:TALLYROUTE_KEY}"},
-      "models": {"{model}": {"name": "{model}"}}
+      "models": {
+        "{model}": {"name": "{model}", "attachment": true, "modalities": {"input": ["text", "image"], "output": ["text"]}}
+      }
     }
   },
   "model": "tallyroute/{model}"

@@ -76,11 +76,16 @@ func openCode(o object, s Settings) {
 	}
 	o["model"] = "tallyroute/" + s.Model
 	p := within(within(o, "provider"), "tallyroute")
-	p["npm"], p["name"] = "@ai-sdk/openai-compatible", "Tallyroute"
+	// The client that gives back what any model needs to see again of its reasoning.
+	p["npm"], p["name"] = "@ai-sdk/anthropic", "Tallyroute"
 	options := within(p, "options")
 	options["baseURL"], options["apiKey"] = s.URL+"/v1", "{env:"+keyVariable+"}"
 	if s.Key != "" {
 		options["apiKey"] = s.Key
 	}
-	within(within(p, "models"), s.Model)["name"] = s.Model
+	m := within(within(p, "models"), s.Model)
+	m["name"] = s.Model
+	if _, ok := m["modalities"]; !ok { // without them it sends no pictures
+		m["attachment"], m["modalities"] = true, object{"input": []string{"text", "image"}, "output": []string{"text"}}
+	}
 }
