@@ -123,7 +123,7 @@ func TestDrillRehearsesTheLifeOfAKey(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	config := writeConfig(t, dsn, "")
 	a, b := serve(t, config), serve(t, writeConfig(t, dsn, ""))
-	text := command(t, "--config", config, "keys", "drill", "--router", a.base(), "--router", b.base())
+	text := command(t, "--config", config, "keys", "drill", "--public", a.base(), "--public", b.base())
 	if strings.Count(text, "\n") != 6 || !strings.Contains(text, "revoked: the new secret is refused") {
 		t.Errorf("the drill said %s", text)
 	}
