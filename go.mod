@@ -30,6 +30,8 @@ require (
 
 require github.com/go-jose/go-jose/v4 v4.1.4 // indirect
 
+require github.com/wneessen/go-mail v0.7.2
+
 require (
 	github.com/aws/smithy-go v1.28.9 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -114,6 +115,9 @@ type Firing struct {
 	Events   []string // by their dedup ids
 	AuditSeq int64    // the last record of the audit log; 0 is none
 }
+
+// ErrNobody is that an alert has nobody to go to: no other try would end better.
+var ErrNobody = errors.New("billing: it has no owner with an address")
 
 // Alerts keeps alerts and what is sent of them.
 type Alerts interface {

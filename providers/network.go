@@ -102,6 +102,10 @@ func (p *Proxy) through(t *http.Transport, unguarded net.Dialer) {
 // address that is not on the public internet.
 var ErrNotPublic = errors.New("providers: not a public address; a provider that is meant to be there needs private: true")
 
+// PublicOnly has a dialer refuse connections to addresses that are not public, whatever
+// name led there.
+func PublicOnly(d *net.Dialer) { d.Control = guard }
+
 // guard refuses connections to addresses that are not public. It sees each
 // address as it is dialled, after every spelling and every name was resolved.
 func guard(_, address string, _ syscall.RawConn) error {

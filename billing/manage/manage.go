@@ -9,6 +9,7 @@
 package manage
 
 import (
+	"context"
 	"time"
 
 	"tallyroute/billing"
@@ -29,6 +30,8 @@ type Actions struct {
 	Groups func() policy.Groups
 	// SinkNames are where secrets may be delivered to.
 	SinkNames []string
+	// Notifiers are the channels that alerts go to. Nil is none.
+	Notifiers func(context.Context) (map[string]Notifier, error)
 	Roles     rbac.Roles // nil are those that are built in
 	// SessionIdle is how long a login may be unused; 0 is an hour.
 	SessionIdle time.Duration

@@ -37,6 +37,7 @@ const (
 	ReplicasForget  Permission = "replicas.forget"
 	ProvidersRead   Permission = "providers.read"
 	EventsRead      Permission = "events.read"
+	AlertsWrite     Permission = "alerts.write" // send again, try channels
 	AccessRead      Permission = "access.read"
 	AccessErase     Permission = "access.erase"
 	IntegrityRead   Permission = "integrity.read"
@@ -50,7 +51,7 @@ const (
 
 var all = []Permission{
 	KeysRead, KeysWrite, KeysRevoke, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, SpendAdjust, PeriodsRead, PeriodsWrite,
-	PricesRead, PricesWrite, RejectsRead, RejectsBook, ReplicasRead, ReplicasForget, ProvidersRead, EventsRead, AccessRead, AccessErase,
+	PricesRead, PricesWrite, RejectsRead, RejectsBook, ReplicasRead, ReplicasForget, ProvidersRead, EventsRead, AlertsWrite, AccessRead, AccessErase,
 	IntegrityRead, AuditRead, AuditExport, PrincipalsRead, PrincipalsWrite,
 }
 
@@ -71,12 +72,12 @@ func BuiltIn() Roles {
 		"admin": without(Permissions(), SpendAdjust, PeriodsWrite, AccessErase),
 		// Security ends the use of keys and reads what happened; it issues nothing.
 		"security": {
-			KeysRead, KeysRevoke, OwnersRead, BudgetsRead, SpendRead, EventsRead, AccessRead, AccessErase, IntegrityRead, AuditRead,
+			KeysRead, KeysRevoke, OwnersRead, BudgetsRead, SpendRead, EventsRead, AlertsWrite, AccessRead, AccessErase, IntegrityRead, AuditRead,
 			AuditExport, PrincipalsRead, ProvidersRead,
 		},
 		// Platform runs the router; it has nothing to do with virtual keys.
 		"platform": {
-			ProvidersRead, PricesRead, ReplicasRead, ReplicasForget, RejectsRead, RejectsBook, EventsRead, IntegrityRead,
+			ProvidersRead, PricesRead, ReplicasRead, ReplicasForget, RejectsRead, RejectsBook, EventsRead, AlertsWrite, IntegrityRead,
 		},
 		"team-lead": {
 			KeysRead, KeysWrite, KeysRevoke, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, PricesRead,

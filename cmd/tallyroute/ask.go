@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -48,6 +49,7 @@ func (a *cli) ask(n needs, do func(adminapi.API) error) error {
 			}
 		}
 		o.Actions.Roles = app.Roles(cfg)
+		o.Actions.Notifiers = func(ctx context.Context) (map[string]manage.Notifier, error) { return app.Notifiers(ctx, cfg) }
 		if o.Zone, err = app.Zone(cfg); err != nil {
 			return err
 		}

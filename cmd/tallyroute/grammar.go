@@ -39,6 +39,7 @@ type grammar struct {
 	Audit      auditCommand      `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
 	Access     accessCommand     `cmd:"" help:"The record of access: who used which key, from where and when."`
 	Events     eventsCommand     `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
+	Alerts     alertsCommand     `cmd:"" help:"What somebody was told, whether it arrived, and how to try a channel."`
 	Replicas   replicasCommand   `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
 	Setup      configCommand     `cmd:"" name:"config" help:"Check and print the configuration."`
 	Admin      adminCommand      `cmd:"" help:"Make a token for the admin API."`

@@ -115,14 +115,18 @@ func (w Webhook) post(ctx context.Context, event, place string, members ...map[s
 	if err != nil {
 		return err
 	}
-	at := strconv.FormatInt(w.Clock().Unix(), 10)
-	mac := hmac.New(sha256.New, []byte(w.Secret))
+	header := Signed(w.Secret, raw, w.Clock())
+	header.Set("Content-Type", "application/json")
+	return send(ctx, w.Client, http.MethodPost, w.URL, raw, header)
+}
+
+// Signed are the headers of a body that is signed at an instant.
+func Signed(secret string, body []byte, now time.Time) http.Header {
+	at := strconv.FormatInt(now.Unix(), 10)
+	mac := hmac.New(sha256.New, []byte(secret))
 	_, _ = io.WriteString(mac, at+".") // a hash never fails
-	_, _ = mac.Write(raw)
-	return send(ctx, w.Client, http.MethodPost, w.URL, raw, http.Header{
-		"Content-Type": {"application/json"}, "X-Tallyroute-Timestamp": {at},
-		"X-Tallyroute-Signature": {"v1=" + hex.EncodeToString(mac.Sum(nil))},
-	})
+	_, _ = mac.Write(body)
+	return http.Header{"X-Tallyroute-Timestamp": {at}, "X-Tallyroute-Signature": {"v1=" + hex.EncodeToString(mac.Sum(nil))}}
 }
 
 // statusError is an answer that is no success.

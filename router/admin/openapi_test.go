@@ -156,6 +156,8 @@ func TestDocumentIsServedWithEveryRoute(t *testing.T) {
 
 // bodies are valid inputs of the operations that have one.
 var bodies = map[string]string{
+	"replayAlert":  `{"channel":"ops","reason":"lost"}`,
+	"testChannel":  `{"channel":"ops"}`,
 	"createKey":    checkout,
 	"changeKey":    `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],"expires_at":null}`,
 	"revokeKey":    `{"reason":"r"}`,
@@ -372,6 +374,11 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("GET", "/rejects", "")
 	ask("POST", "/rejects/req_1/book", "")
 	ask("GET", "/events?limit=5", "")
+	ask("POST", "/alerts/test", `{"channel":"ops"}`)
+	ask("POST", "/alerts/"+g.alert()+"/replay", `{"channel":"ops"}`)
+	if got := ask("GET", "/alerts?status=pending", ""); !strings.Contains(got.text, "a limit") {
+		t.Errorf("alerts: %s", got.text)
+	}
 	ask("POST", "/integrity", "")
 	ask("GET", "/me", "")
 	ask("GET", "/roles", "")

@@ -6,11 +6,11 @@
 // The files, from the ground up; each uses only those above it:
 //
 //	listen.go                           sockets, and how long what ends may take
-//	secrets.go, store.go, catalogue.go  what a configuration leads to
+//	secrets.go, channels.go, store.go, catalogue.go  what a configuration leads to
 //	ledger.go, ready.go                 can it write down, and answer?
 //	keeper.go                           what managers of secrets keep, and what is told of it
 //	snapshot.go, explain.go             what is in force, and a plan without a router
 //	service.go, keys.go, login.go, app.go  what stays, and how it is put together
-//	reload.go, jobs.go                  what runs beside the requests
+//	reload.go, jobs.go, alerts.go       what runs beside the requests
 //	run.go                              from the start to the end
 package app

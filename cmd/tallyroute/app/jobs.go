@@ -56,6 +56,9 @@ func (s *Service) sweep(ctx context.Context) error {
 			if _, err := s.store.PruneEvents(ctx, time.Now().Add(-keep)); err != nil {
 				s.Log.Warn("removing old events", zap.Error(err))
 			}
+			if _, err := s.store.PruneAlerts(ctx, time.Now().Add(-keep)); err != nil {
+				s.Log.Warn("removing old alerts", zap.Error(err))
+			}
 		}
 		if err := s.store.PruneAccess(ctx, time.Now().Add(-time.Duration(s.now().cfg.AccessKeep))); err != nil {
 			s.Log.Warn("removing the old record of access", zap.Error(err))

@@ -31,6 +31,7 @@ type snapshot struct {
 	made      clientSettings // of client
 	router    *router.Router
 	sinks     map[string]manage.Sink
+	notifiers map[string]manage.Notifier
 	token     string          // of the admin API; "" where it is switched off
 	people    *admin.Login    // who log in; nil is nobody
 	identity  identity.Config // of the provider in people

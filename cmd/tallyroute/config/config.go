@@ -51,7 +51,8 @@ type Config struct {
 	BlockedNetworks     []Prefix     `yaml:"blocked_networks"`
 	Secrets             Secrets      `yaml:"secrets" reload:"no"`
 	Sinks               []string     `yaml:"sinks"`          // NAME=file:/dir, NAME=https://…, NAME=kubernetes:NAMESPACE, NAME=vault:PREFIX …
-	WebhookSecret       SecretRef    `yaml:"webhook_secret"` // that calls of sinks are signed with
+	WebhookSecret       SecretRef    `yaml:"webhook_secret"` // that calls of sinks and alerts are signed with
+	Alerts              Alerts       `yaml:"alerts"`
 	CORSOrigins         []string     `yaml:"cors_origins"`   // pages that may use the API; "*" for all
 	UpstreamProxy       ProxyRef     `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
 	AdminHosts          []string     `yaml:"admin_hosts"`    // names of the admin listener, beside addresses and localhost
@@ -238,6 +239,7 @@ func Default() Config {
 		EventsKeep:        Duration(400 * 24 * time.Hour),
 		AccessKeep:        Lifetime(30 * 24 * time.Hour),
 		Secrets:           Secrets{Refresh: seconds(10), Vault: Vault{Auth: "token"}},
+		Alerts:            Alerts{Every: seconds(10), Thresholds: []int64{50, 80, 100}, SMTP: SMTP{Port: 587, TLS: "starttls"}},
 		Defaults:          Defaults{OnUnpriced: "block"},
 		Members:           Members{Refuse: "budgeted"},
 		Overrun:           Overrun{StopUSD: USD(billing.DefaultOverrunLimit().Money), StopPercent: billing.DefaultOverrunLimit().Percent},

@@ -5,12 +5,14 @@
 // The files, from the ground up; each uses only those above it:
 //
 //	types.go, secret.go  how single values are written
+//	alerts.go            who is told of what
 //	config.go            the settings and their defaults
 //	faults.go            what is wrong
 //	read.go, env.go      the file, and the environment over it
 //	managers.go          where secrets are kept, and delivered to
 //	check_login.go       what cannot work of logins
 //	check.go             what cannot work
+//	check_alerts.go      and of alerts
 //	load.go              all of it in order
 //	print.go             and back into a file
 //	reload.go            what stays while a router runs

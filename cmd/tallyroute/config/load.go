@@ -29,6 +29,7 @@ func Read(file string, env []string) (*Config, error) {
 	}
 	r.environment(env, &cfg)
 	r.check(&cfg)
+	r.checkAlerts(&cfg)
 	return &cfg, r.faults.Err()
 }
 

@@ -1,0 +1,171 @@
+package alert
+
+import (
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"tallyroute/billing"
+)
+
+var now = time.Date(2026, 11, 16, 0, 0, 0, 0, time.UTC) // half of the month is over
+
+func standing(used, limit billing.Money) billing.BudgetStanding {
+	return billing.BudgetStanding{
+		Balance: billing.Balance{
+			Budget: billing.Budget{ID: "bud_1", Scope: billing.ScopeTeam, ScopeID: "team_1", Period: billing.PeriodMonth, Money: &limit},
+			Window: billing.Window{Start: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)},
+
+			UsedMoney: used,
+		},
+		Name: "payments", TeamID: "team_1", Team: "payments", Owner: "ann@example.com",
+	}
+}
+
+func toldOf(b billing.BudgetStanding) map[string]billing.Alert {
+	all := make(map[string]billing.Alert)
+	for _, a := range OfStanding(b, []int64{50, 80, 100}, now) {
+		all[string(a.Kind)+a.Data["threshold"]] = a
+	}
+	return all
+}
+
+func TestEveryThresholdThatIsReachedIsTold(t *testing.T) {
+	const dollar = billing.Money(1_000_000_000)
+	for used, want := range map[billing.Money][]string{
+		49 * dollar: nil, 50 * dollar: {"limit50", "forecast"}, 85 * dollar: {"limit50", "limit80", "forecast"},
+		100 * dollar: {"limit50", "limit80", "limit100"},
+	} {
+		got := toldOf(standing(used, 100*dollar))
+		if len(got) != len(want) {
+			t.Errorf("%s used: %v", used.Short(), got)
+		}
+		for _, w := range want {
+			if _, ok := got[w]; !ok {
+				t.Errorf("%s used: no %s", used.Short(), w)
+			}
+		}
+	}
+}
+
+func TestTheTextHasLimitUseForecastOwnerAndWhatToDo(t *testing.T) {
+	a := toldOf(standing(80_000_000_000, 100_000_000_000))
+	for _, want := range []string{`team "payments"`, "$80", "$100", "month"} {
+		if !strings.Contains(a["limit80"].Text, want) {
+			t.Errorf("%q lacks %s", a["limit80"].Text, want)
+		}
+	}
+	if !strings.Contains(a["forecast"].Text, "$160") || !strings.Contains(a["forecast"].Text, "2026-12-01") {
+		t.Errorf("%q", a["forecast"].Text)
+	}
+	if l := a["limit80"]; l.Owner != "ann@example.com" || l.Team != "payments" || !strings.Contains(l.Remedy, "bud_1") ||
+		l.Data["forecast"] != "160000000000" {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestARaiseAndAResetMakeRoomForTheSameAlert(t *testing.T) {
+	base := standing(50_000_000_000, 100_000_000_000)
+	raised, reset := standing(100_000_000_000, 200_000_000_000), base
+	reset.Forgiven.Money = 50_000_000_000
+	next := base
+	next.Window.Start, next.Window.End = next.Window.End, next.Window.End.AddDate(0, 1, 0)
+	claims := map[string]bool{}
+	for _, b := range []billing.BudgetStanding{base, base, raised, reset, next} {
+		claims[toldOf(b)["limit50"].Claim] = true
+	}
+	if len(claims) != 4 {
+		t.Errorf("claims: %v", claims)
+	}
+}
+
+func TestAZeroLimitIsNotTold(t *testing.T) {
+	if got := toldOf(standing(0, 0)); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestWhatManyRequestsCauseIsToldOnceADay(t *testing.T) {
+	claims := map[string]bool{}
+	for i, at := range []time.Time{now, now.Add(time.Hour), now.Add(25 * time.Hour)} {
+		e := billing.Event{
+			Kind: billing.EventOverrun, Object: "req_" + string(rune('a'+i)), Severity: billing.Warning, At: at, DedupID: at.String(),
+			Data: map[string]string{"key_id": "key_1"},
+		}
+		a, tell := OfEvent(e, Owner{Name: "checkout"})
+		if !tell || a.Object != "key_1" {
+			t.Fatalf("%v %+v", tell, a)
+		}
+		claims[a.Claim] = true
+	}
+	if len(claims) != 2 {
+		t.Errorf("%v", claims)
+	}
+	if _, tell := OfEvent(billing.Event{Kind: billing.EventDenied, Severity: billing.Info}, Owner{}); tell {
+		t.Error("a denial was told")
+	}
+}
+
+func TestOwnersAreToldOfWhatBecomesOfTheirKeys(t *testing.T) {
+	owner := Owner{Name: "checkout", Address: "ann@example.com", TeamID: "team_1"}
+	a, tell := OfChange(billing.Change{Seq: 7, Action: "key.revoke", Object: "key_1", Actor: "cli:bob", Reason: "leaked"}, owner)
+	if !tell || a.Owner != owner.Address || !strings.Contains(a.Text, "cli:bob") || !strings.Contains(a.Text, "leaked") {
+		t.Errorf("%v %+v", tell, a)
+	}
+	for _, c := range []billing.Change{{Action: "team.change"}, {Action: "key.revoke", Outcome: billing.OutcomeDenied}} {
+		if a, tell := OfChange(c, owner); tell {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+func TestExpiryIsToldTwice(t *testing.T) {
+	claims := map[string]bool{}
+	for left := 20 * day; left > 0; left -= day {
+		if a, tell := OfExpiry(billing.Expiry{What: "key", ID: "key_1", At: now.Add(left)}, now); tell {
+			claims[strings.SplitN(a.Claim, ":", 4)[2]] = true
+		}
+	}
+	if len(claims) != 2 || !claims["14"] || !claims["3"] {
+		t.Errorf("%v", claims)
+	}
+}
+
+func TestAlertsGoWhereTheyBelong(t *testing.T) {
+	quiet, err := ParseQuiet("22:00-07:00 Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	channels := []Channel{
+		{Name: "all"}, {Name: "payments", Teams: []string{"payments"}}, {Name: "loud", Least: billing.Critical},
+		{Name: "limits", Kinds: []billing.AlertKind{Limit}}, {Name: "owners", Owners: true}, {Name: "quiet", Quiet: quiet},
+	}
+	night := time.Date(2026, 11, 16, 23, 0, 0, 0, time.UTC)
+	a := billing.Alert{Kind: Limit, Severity: billing.Warning, TeamID: "team_1", Team: "payments"}
+	for name, c := range map[string]struct {
+		alert billing.Alert
+		want  map[string]time.Time
+	}{
+		"warning": {a, map[string]time.Time{
+			"all": night, "payments": night, "limits": night, "quiet": time.Date(2026, 11, 17, 6, 0, 0, 0, time.UTC),
+		}},
+		"critical": {
+			billing.Alert{Kind: Provider, Severity: billing.Critical, Owner: "a@b"},
+			map[string]time.Time{"all": night, "loud": night, "owners": night, "quiet": night},
+		},
+	} {
+		got := map[string]time.Time{}
+		for _, to := range Route(c.alert, channels, night) {
+			got[to.Channel] = to.Due
+		}
+		if !maps.EqualFunc(got, c.want, time.Time.Equal) {
+			t.Errorf("%s goes to %v, want %v", name, got, c.want)
+		}
+	}
+	for _, bad := range []string{"22:00", "22:00-25:00", "22:00-22:00", "22:00-07:00 Nowhere", "x"} {
+		if _, err := ParseQuiet(bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}

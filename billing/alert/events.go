@@ -1,0 +1,125 @@
+package alert
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// rule is how events of one kind are told.
+type rule struct {
+	kind   billing.AlertKind
+	title  string
+	remedy string
+	object func(billing.Event) string // what is told of once a day; nil is the event's own
+}
+
+func ofKey(e billing.Event) string { return cmp.Or(e.Data["key_id"], e.Object) }
+
+func rules() map[billing.EventKind]rule {
+	return map[billing.EventKind]rule{
+		billing.EventOverrun: {
+			Overrun, "Answers took more than was held for them",
+			"Look at them with: tallyroute events list --kind overrun. " +
+				"If a key was stopped, enable it once you know why: tallyroute keys enable.",
+			ofKey,
+		},
+		billing.EventDisputed: {
+			Disputed, "A provider reported usage that cannot be right",
+			"Compare the rows with the provider's bill: tallyroute events list --kind disputed.",
+			func(e billing.Event) string { return e.Data["provider"] + "/" + e.Data["model"] },
+		},
+		billing.EventRejected: {
+			Rejected, "The ledger refused a row", "Look at why, mend it, and book it: tallyroute spend rejects.", ofKey,
+		},
+		billing.EventBreach: {
+			Breach, "The ledger breaks one of its laws", "Run tallyroute integrity, and close no month before it is explained.", nil,
+		},
+		billing.EventSecret: {
+			Secret, "A secret cannot be had from its manager", "See whether the manager answers and lets the router read it.", nil,
+		},
+		billing.EventModel: {
+			Model, "Another model answered than was asked for", "Ask the provider, or give that model a price in the configuration.",
+			func(e billing.Event) string { return e.Data["provider"] + "/" + e.Data["model"] },
+		},
+	}
+}
+
+// OfEvent is what is told of an event: once a day for each key, model or law, and each
+// severity. It reports false where nobody is told.
+func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
+	r, told := rules()[e.Kind]
+	if !told {
+		r = rule{kind: billing.AlertKind(e.Kind), title: "Something wants attention", remedy: "See tallyroute events list."}
+		switch e.Kind {
+		case billing.EventDenied, billing.EventPolicy, EventThreshold:
+			return billing.Alert{}, false // who was refused knows; thresholds are judged by how budgets stand
+		}
+		if e.Severity == billing.Info {
+			return billing.Alert{}, false
+		}
+	}
+	if e.Kind == billing.EventSecret && e.Severity == billing.Info {
+		return billing.Alert{}, false
+	}
+	object := e.Object
+	if r.object != nil {
+		object = r.object(e)
+	}
+	a := billing.Alert{
+		Kind: r.kind, Object: object, Severity: e.Severity, Title: r.title, Text: e.Text, Remedy: r.remedy, At: e.At,
+		Data: map[string]string{},
+	}
+	for name, value := range e.Data {
+		a.Data[name] = value
+	}
+	a.Claim = strings.Join([]string{string(r.kind), object, string(e.Severity), e.At.UTC().Format(time.DateOnly)}, ":")
+	if owner.Name != "" {
+		a.Title += ": key " + strconv.Quote(owner.Name)
+	}
+	return owner.of(a), true
+}
+
+// EventThreshold is an event of a budget that has reached a share of its limit.
+const EventThreshold billing.EventKind = "limit_threshold"
+
+// told are the changes of keys that their owners are told of.
+func told() map[string]struct{ done, remedy string } {
+	const unexpected = "If you did not expect this, ask whoever did it; tallyroute audit list --object %s has it."
+	return map[string]struct{ done, remedy string }{
+		"key.rotate":  {"has a new secret", "Programs that still send the old one have to change before it ends. " + unexpected},
+		"key.revoke":  {"was revoked for good", "Ask for a new key if you still need one. " + unexpected},
+		"key.disable": {"is refused until it is enabled", unexpected},
+		"key.enable":  {"can be used again", unexpected},
+		"key.archive": {"was revoked, and its secrets destroyed", unexpected},
+		"key.change":  {"was changed", unexpected},
+		"key.policy":  {"has another policy", unexpected},
+	}
+}
+
+// OfChange is what the owner of a key is told of a record of the audit log. It reports
+// false where he is not.
+func OfChange(c billing.Change, owner Owner) (billing.Alert, bool) {
+	about, ok := told()[c.Action]
+	if !ok || (c.Outcome != "" && c.Outcome != billing.OutcomeDone) {
+		return billing.Alert{}, false
+	}
+	a := billing.Alert{
+		Claim: "key:" + strconv.FormatInt(c.Seq, 10), Kind: Key, Object: c.Object, Severity: billing.Info, At: c.At,
+		Title:  fmt.Sprintf("Key %q %s", owner.Name, about.done),
+		Text:   fmt.Sprintf("The key %q %s, by %s.", owner.Name, about.done, cmp.Or(c.Actor, "unknown")),
+		Remedy: fmt.Sprintf(about.remedy, c.Object),
+		Data:   map[string]string{"action": c.Action, "actor": c.Actor, "key_id": c.Object},
+	}
+	if c.Reason != "" {
+		a.Text += " The reason: " + c.Reason
+	}
+	if c.Action == "key.revoke" || c.Action == "key.disable" {
+		a.Severity = billing.Warning
+	}
+	return owner.of(a), true
+}

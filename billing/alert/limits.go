@@ -1,0 +1,141 @@
+package alert
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// meter is one thing that a budget limits.
+type meter struct {
+	unit                  string
+	limit, used, forecast int64
+	forgiven              int64
+	text                  func(int64) string
+}
+
+func meters(b billing.BudgetStanding, now time.Time) (all []meter, paced bool) {
+	tokens, money, paced := b.Forecast(now)
+	if l := b.Budget.Money; l != nil && *l > 0 {
+		dollars := func(n int64) string { return "$" + billing.Money(n).Short() }
+		all = append(all, meter{"usd", int64(*l), int64(b.UsedMoney), int64(money), int64(b.Forgiven.Money), dollars})
+	}
+	if l := b.Budget.Tokens; l != nil && *l > 0 {
+		count := func(n int64) string { return strconv.FormatInt(n, 10) + " tokens" }
+		all = append(all, meter{"tokens", *l, b.UsedTokens, tokens, b.Forgiven.Tokens, count})
+	}
+	return all, paced
+}
+
+// percent is how much of the limit n is.
+func (m meter) percent(n int64) int64 {
+	p := new(big.Int).Mul(big.NewInt(max(n, 0)), big.NewInt(100))
+	if p.Div(p, big.NewInt(m.limit)); p.IsInt64() {
+		return p.Int64()
+	}
+	return math.MaxInt64
+}
+
+// OfStanding are the thresholds, in percent of a limit, that a budget has reached, and
+// whether it will have used all of it before it resets. A raise of the limit, and a reset,
+// make room for the same again.
+func OfStanding(b billing.BudgetStanding, thresholds []int64, now time.Time) (all []billing.Alert) {
+	list, paced := meters(b, now)
+	for _, m := range list {
+		for _, t := range thresholds {
+			if m.percent(m.used) >= t {
+				all = append(all, ofMeter(b, m, threshold(m, t), now))
+			}
+		}
+		if paced && m.forecast >= m.limit && m.used < m.limit {
+			all = append(all, ofMeter(b, m, forecast(b, m), now))
+		}
+	}
+	if !paced {
+		return all
+	}
+	for i := range all {
+		for _, m := range list {
+			if all[i].Data["unit"] == m.unit {
+				all[i].Data["forecast"] = strconv.FormatInt(m.forecast, 10)
+			}
+		}
+	}
+	return all
+}
+
+// threshold is that a share of a limit is used.
+func threshold(m meter, percent int64) billing.Alert {
+	a := billing.Alert{
+		Kind: Limit, Severity: billing.Info, Title: fmt.Sprintf("%d %% of a limit is used", percent),
+		Data: map[string]string{"threshold": strconv.FormatInt(percent, 10)},
+		Text: fmt.Sprintf("%s of %s is used, which is %d %%.", m.text(m.used), m.text(m.limit), m.percent(m.used)),
+	}
+	switch {
+	case percent >= 100:
+		a.Severity, a.Title = billing.Critical, "A limit is used up"
+		a.Text += " Further requests are refused."
+	case percent >= 80:
+		a.Severity = billing.Warning
+	}
+	return a
+}
+
+// forecast is that all of a limit will be used.
+func forecast(b billing.BudgetStanding, m meter) billing.Alert {
+	return billing.Alert{
+		Kind: Forecast, Severity: billing.Warning, Title: "A limit will not last", Data: map[string]string{},
+		Text: fmt.Sprintf("%s of %s is used. At this pace it will be %s by %s, when it resets.", m.text(m.used), m.text(m.limit),
+			m.text(m.forecast), b.Window.End.Format(time.RFC3339)),
+	}
+}
+
+// ofMeter completes an alert about one limit of a budget.
+func ofMeter(b billing.BudgetStanding, m meter, a billing.Alert, now time.Time) billing.Alert {
+	id, start := b.Budget.ID, "always"
+	if !b.Window.Start.IsZero() {
+		start = b.Window.Start.UTC().Format(time.RFC3339)
+	}
+	a.Claim = strings.Join([]string{
+		string(a.Kind), id, m.unit, cmp.Or(a.Data["threshold"], "all"), start, strconv.FormatInt(m.limit, 10),
+		strconv.FormatInt(m.forgiven, 10),
+	}, ":")
+	whose := holder(b)
+	a.Object, a.At, a.TeamID, a.Team, a.Owner = id, now, b.TeamID, b.Team, b.Owner
+	a.Title += ": " + whose
+	a.Text = fmt.Sprintf("The %s budget of %s: %s", period(b.Budget.Period), whose, a.Text)
+	a.Remedy = fmt.Sprintf("See what uses it with: tallyroute report --by key,model. Raise it with: tallyroute budgets set --id %s, "+
+		"or wait until it resets%s.", id, resets(b))
+	a.Data["unit"], a.Data["limit"], a.Data["used"] = m.unit, strconv.FormatInt(m.limit, 10), strconv.FormatInt(m.used, 10)
+	a.Data["budget_id"], a.Data["scope"], a.Data["scope_id"] = id, string(b.Budget.Scope), b.Budget.ScopeID
+	a.Data["window_start"] = start
+	return a
+}
+
+func period(p billing.Period) string {
+	if p == billing.PeriodOnce {
+		return "one-time"
+	}
+	return string(p)
+}
+
+func resets(b billing.BudgetStanding) string {
+	if b.Window.End.IsZero() {
+		return ", which it never does"
+	}
+	return " at " + b.Window.End.UTC().Format(time.RFC3339)
+}
+
+// holder names what a budget is of.
+func holder(b billing.BudgetStanding) string {
+	if b.Budget.Scope == billing.ScopeOrg {
+		return "the organisation"
+	}
+	return fmt.Sprintf("%s %q", b.Budget.Scope, cmp.Or(b.Name, b.Budget.ScopeID))
+}

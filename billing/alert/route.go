@@ -1,0 +1,108 @@
+package alert
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Channel is where alerts go, and which.
+type Channel struct {
+	Name  string
+	Kinds []billing.AlertKind // none is all
+	Least billing.Severity    // "" is all
+	Teams []string            // names or ids; none is all, those of no team included
+	Quiet Quiet
+	// Owners has the channel take only what somebody with an address answers for.
+	Owners bool
+}
+
+// takes reports whether an alert goes to the channel.
+func (c Channel) takes(a billing.Alert) bool {
+	if len(c.Kinds) > 0 && !slices.Contains(c.Kinds, a.Kind) {
+		return false
+	}
+	if rank(a.Severity) < rank(c.Least) || c.Owners && a.Owner == "" {
+		return false
+	}
+	return len(c.Teams) == 0 || a.TeamID != "" && (slices.Contains(c.Teams, a.TeamID) || slices.Contains(c.Teams, a.Team))
+}
+
+func rank(s billing.Severity) int {
+	return slices.Index([]billing.Severity{billing.Info, billing.Warning, billing.Critical}, s)
+}
+
+// Route is where an alert goes, and when. In quiet hours only what is critical is told;
+// the rest waits until they end.
+func Route(a billing.Alert, channels []Channel, now time.Time) (to []billing.NoticeTo) {
+	for _, c := range channels {
+		if !c.takes(a) {
+			continue
+		}
+		due := now
+		if a.Severity != billing.Critical {
+			due = c.Quiet.after(now)
+		}
+		to = append(to, billing.NoticeTo{Channel: c.Name, Due: due})
+	}
+	return to
+}
+
+// Quiet are hours of every day in which nobody is to be woken. The zero value is none.
+type Quiet struct {
+	from, until int // minutes of the day
+	zone        *time.Location
+}
+
+var errQuiet = errors.New("want hours such as 22:00-07:00 or 22:00-07:00 Europe/Berlin")
+
+// ParseQuiet reads "22:00-07:00 Europe/Berlin"; without a zone they are in UTC.
+func ParseQuiet(text string) (q Quiet, err error) {
+	if text == "" {
+		return q, nil
+	}
+	hours, zone, _ := strings.Cut(text, " ")
+	from, until, found := strings.Cut(hours, "-")
+	var ok, fine bool
+	q.from, ok = minutes(from)
+	q.until, fine = minutes(until)
+	if !found || !ok || !fine || q.from == q.until || zone == "Local" {
+		return Quiet{}, errQuiet
+	}
+	if q.zone, err = time.LoadLocation(zone); err != nil {
+		return Quiet{}, errQuiet
+	}
+	return q, nil
+}
+
+func minutes(text string) (int, bool) {
+	hour, minute, _ := strings.Cut(text, ":")
+	h, err := strconv.ParseUint(hour, 10, 8)
+	m, failed := strconv.ParseUint(minute, 10, 8)
+	return int(h)*60 + int(m), len(hour) == 2 && len(minute) == 2 && err == nil && failed == nil && h < 24 && m < 60
+}
+
+// after is now, or the end of the quiet hours that it falls into.
+func (q Quiet) after(now time.Time) time.Time {
+	if q.zone == nil {
+		return now
+	}
+	at := now.In(q.zone)
+	minute := at.Hour()*60 + at.Minute()
+	quiet := minute >= q.from && minute < q.until
+	if q.from > q.until {
+		quiet = minute >= q.from || minute < q.until
+	}
+	if !quiet {
+		return now
+	}
+	end := time.Date(at.Year(), at.Month(), at.Day(), q.until/60, q.until%60, 0, 0, q.zone)
+	if !end.After(at) {
+		end = time.Date(at.Year(), at.Month(), at.Day()+1, q.until/60, q.until%60, 0, 0, q.zone)
+	}
+	return end.UTC()
+}

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"tallyroute/billing"
+	"tallyroute/billing/alert"
+)
+
+// Alerts are who is told of what.
+type Alerts struct {
+	Every        Duration  `yaml:"every"`        // how often it is looked; 0 is never
+	Thresholds   []int64   `yaml:"thresholds"`   // of limits, in percent
+	Certificates []string  `yaml:"certificates"` // files in PEM, of which it is told when they expire
+	SMTP         SMTP      `yaml:"smtp"`
+	Channels     []Channel `yaml:"channels"`
+}
+
+// SMTP is the server that takes mail.
+type SMTP struct {
+	Host     string    `yaml:"host"`
+	Port     int       `yaml:"port"`
+	TLS      string    `yaml:"tls"` // starttls, tls or none
+	User     string    `yaml:"user"`
+	Password SecretRef `yaml:"password"`
+	From     string    `yaml:"from"`
+}
+
+// Channel is where alerts go, and which.
+type Channel struct {
+	Name     string    `yaml:"name"`
+	Kind     string    `yaml:"kind"`    // webhook, slack, teams, pagerduty or email
+	URL      SecretRef `yaml:"url"`     // a reference: for Slack and Teams, the address is the secret
+	Address  string    `yaml:"address"` // of a webhook, where it is none
+	Secret   SecretRef `yaml:"secret"`  // of a webhook's signature, or the routing key of PagerDuty
+	To       []string  `yaml:"to"`      // addresses of e-mail; owner is who answers for the object
+	Private  bool      `yaml:"private"` // it is at an address that is not public
+	Kinds    []string  `yaml:"kinds"`
+	Severity string    `yaml:"severity"` // the least
+	Teams    []string  `yaml:"teams"`
+	Quiet    string    `yaml:"quiet"` // 22:00-07:00 Europe/Berlin
+}
+
+// Route is which alerts go to the channel.
+func (c Channel) Route() alert.Channel {
+	quiet, _ := alert.ParseQuiet(c.Quiet) // which was checked when it was read
+	to := alert.Channel{
+		Name: c.Name, Least: billing.Severity(c.Severity), Teams: c.Teams, Quiet: quiet,
+		Owners: c.Kind == "email" && len(c.To) == 1 && c.To[0] == owner,
+	}
+	for _, k := range c.Kinds {
+		to.Kinds = append(to.Kinds, billing.AlertKind(k))
+	}
+	return to
+}
+
+// owner stands for whoever answers for what an alert is about.
+const owner = "owner"

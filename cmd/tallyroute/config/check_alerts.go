@@ -1,0 +1,85 @@
+package config
+
+import (
+	"net/mail"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tallyroute/billing"
+	"tallyroute/billing/alert"
+)
+
+func (r *reader) checkAlerts(cfg *Config) {
+	for _, t := range cfg.Alerts.Thresholds {
+		if t < 1 || t > 100 {
+			r.fault("alerts.thresholds", "want percent of a limit, from 1 to 100")
+		}
+	}
+	r.oneOf("alerts.smtp.tls", cfg.Alerts.SMTP.TLS, "starttls", "tls", "none")
+	names := make(map[string]bool)
+	for i, c := range cfg.Alerts.Channels {
+		at := "alerts.channels[" + strconv.Itoa(i) + "]"
+		if !sinkName.MatchString(c.Name) {
+			r.fault(at+".name", "needs a name of small letters, digits, - and _")
+		}
+		if names[c.Name] {
+			r.fault(at+".name", "is there twice")
+		}
+		names[c.Name] = true
+		r.checkChannel(at, c, cfg)
+		r.checkRoute(at, c)
+	}
+}
+
+func (r *reader) checkChannel(at string, c Channel, cfg *Config) {
+	needs := func(there bool, member, what string) {
+		if !there {
+			r.fault(at+"."+member, "%s", what)
+		}
+	}
+	switch c.Kind {
+	case "webhook":
+		needs((c.URL != "") != (c.Address != ""), "address", "needs an address, or a url that refers to one")
+		needs(c.Address == "" || isHook(c), "address", "want https://HOST/PATH; http is for private: true alone")
+		needs(c.Secret != "" || cfg.WebhookSecret != "", "secret", "needs what its calls are signed with, here or as webhook_secret")
+	case "slack", "teams":
+		needs(c.URL != "", "url", "needs a reference to the address that "+c.Kind+" gave out")
+	case "pagerduty":
+		needs(c.Secret != "", "secret", "needs a reference to a routing key")
+	case "email":
+		smtp := cfg.Alerts.SMTP
+		needs(smtp.Host != "" && smtp.From != "" && smtp.Port > 0 && smtp.Port < 1<<16, "kind", "needs alerts.smtp.host, port and from")
+		needs(len(c.To) > 0, "to", "needs addresses, or owner")
+		for _, to := range c.To {
+			_, err := mail.ParseAddress(to)
+			needs(to == owner || err == nil, "to", "want addresses such as ops@example.com, or owner")
+		}
+	default:
+		r.fault(at+".kind", "want webhook, slack, teams, pagerduty or email")
+	}
+}
+
+func isHook(c Channel) bool {
+	u, err := url.Parse(c.Address)
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http" && c.Private)
+}
+
+func (r *reader) checkRoute(at string, c Channel) {
+	kinds := make([]string, 0, len(alert.Kinds()))
+	for _, k := range alert.Kinds() {
+		kinds = append(kinds, string(k))
+	}
+	for _, k := range c.Kinds {
+		if !slices.Contains(kinds, k) {
+			r.fault(at+".kinds", "want some of %s", strings.Join(kinds, ", "))
+		}
+	}
+	if c.Severity != "" {
+		r.oneOf(at+".severity", c.Severity, string(billing.Info), string(billing.Warning), string(billing.Critical))
+	}
+	if _, err := alert.ParseQuiet(c.Quiet); err != nil {
+		r.fault(at+".quiet", "%s", err)
+	}
+}
