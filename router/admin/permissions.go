@@ -27,7 +27,9 @@ func organisation(*exchange) (rbac.Place, error) { return rbac.Place{}, nil }
 // rules are what operations need, by their ids. A test holds that there is one for each.
 func rules() map[string]rule {
 	all := map[string]rule{}
-	for _, some := range []map[string]rule{keyRules(), accessRules(), ownerRules(), ledgerRules(), principalRules(), loginRules(), alertRules()} {
+	for _, some := range []map[string]rule{
+		keyRules(), accessRules(), ownerRules(), ledgerRules(), principalRules(), loginRules(), alertRules(),
+	} {
 		maps.Copy(all, some)
 	}
 	return all
