@@ -193,17 +193,17 @@ type UnpricedModel struct {
 
 // Forecast is what is used by the end of the window at the pace so far. It reports false
 // where there is no pace: the window does not end, or has just begun.
-func (b Balance) Forecast(now time.Time) (tokens int64, money Money, ok bool) {
+func (b Balance) Forecast(now time.Time) (used Amount, ok bool) {
 	if b.Window.Start.IsZero() || b.Window.End.IsZero() {
-		return 0, 0, false
+		return Amount{}, false
 	}
 	whole, gone := b.Window.End.Sub(b.Window.Start), now.Sub(b.Window.Start)
 	if gone < max(whole/10, time.Minute) || gone > whole {
-		return 0, 0, false
+		return Amount{}, false
 	}
 	all, past := int64(whole/time.Second), int64(gone/time.Second)
 	pace := func(used int64) int64 { return SatAdd(SatMul(used/past, all), used%past*all/past) }
-	return pace(b.UsedTokens), Money(pace(int64(b.UsedMoney))), true
+	return Amount{Tokens: pace(b.UsedTokens), Money: Money(pace(int64(b.UsedMoney))), Requests: pace(b.UsedRequests)}, true
 }
 
 // InWindow are the standings of the windows that their budgets have at an instant: a

@@ -25,7 +25,7 @@ func standing(used, limit billing.Money) billing.BudgetStanding {
 
 func toldOf(b billing.BudgetStanding) map[string]billing.Alert {
 	all := make(map[string]billing.Alert)
-	for _, a := range OfStanding(b, []int64{50, 80, 100}, now) {
+	for _, a := range OfStanding(b, now) {
 		all[string(a.Kind)+a.Data["threshold"]] = a
 	}
 	return all

@@ -21,14 +21,18 @@ type meter struct {
 }
 
 func meters(b billing.BudgetStanding, now time.Time) (all []meter, paced bool) {
-	tokens, money, paced := b.Forecast(now)
+	f, paced := b.Forecast(now)
 	if l := b.Budget.Money; l != nil && *l > 0 {
 		dollars := func(n int64) string { return "$" + billing.Money(n).Short() }
-		all = append(all, meter{"usd", int64(*l), int64(b.UsedMoney), int64(money), int64(b.Forgiven.Money), dollars})
+		all = append(all, meter{"usd", int64(*l), int64(b.UsedMoney), int64(f.Money), int64(b.Forgiven.Money), dollars})
 	}
 	if l := b.Budget.Tokens; l != nil && *l > 0 {
 		count := func(n int64) string { return strconv.FormatInt(n, 10) + " tokens" }
-		all = append(all, meter{"tokens", *l, b.UsedTokens, tokens, b.Forgiven.Tokens, count})
+		all = append(all, meter{"tokens", *l, b.UsedTokens, f.Tokens, b.Forgiven.Tokens, count})
+	}
+	if l := b.Budget.Requests; l != nil && *l > 0 {
+		count := func(n int64) string { return strconv.FormatInt(n, 10) + " requests" }
+		all = append(all, meter{"requests", *l, b.UsedRequests, f.Requests, b.Forgiven.Requests, count})
 	}
 	return all, paced
 }
@@ -42,15 +46,15 @@ func (m meter) percent(n int64) int64 {
 	return math.MaxInt64
 }
 
-// OfStanding are the thresholds, in percent of a limit, that a budget has reached, and
+// OfStanding are the thresholds of its limits that a budget has reached, and
 // whether it will have used all of it before it resets. A raise of the limit, and a reset,
 // make room for the same again.
-func OfStanding(b billing.BudgetStanding, thresholds []int64, now time.Time) (all []billing.Alert) {
+func OfStanding(b billing.BudgetStanding, now time.Time) (all []billing.Alert) {
 	list, paced := meters(b, now)
 	for _, m := range list {
-		for _, t := range thresholds {
-			if m.percent(m.used) >= t {
-				all = append(all, ofMeter(b, m, threshold(m, t), now))
+		for _, t := range b.Budget.Told() {
+			if m.percent(m.used) >= int64(t) {
+				all = append(all, ofMeter(b, m, threshold(b, m, t), now))
 			}
 		}
 		if paced && m.forecast >= m.limit && m.used < m.limit {
@@ -71,16 +75,18 @@ func OfStanding(b billing.BudgetStanding, thresholds []int64, now time.Time) (al
 }
 
 // threshold is that a share of a limit is used.
-func threshold(m meter, percent int64) billing.Alert {
+func threshold(b billing.BudgetStanding, m meter, percent int) billing.Alert {
 	a := billing.Alert{
 		Kind: Limit, Severity: billing.Info, Title: fmt.Sprintf("%d %% of a limit is used", percent),
-		Data: map[string]string{"threshold": strconv.FormatInt(percent, 10)},
+		Data: map[string]string{"threshold": strconv.Itoa(percent)},
 		Text: fmt.Sprintf("%s of %s is used, which is %d %%.", m.text(m.used), m.text(m.limit), m.percent(m.used)),
 	}
 	switch {
 	case percent >= 100:
 		a.Severity, a.Title = billing.Critical, "A limit is used up"
-		a.Text += " Further requests are refused."
+		if b.Budget.Binds() {
+			a.Text += " Further requests are refused."
+		}
 	case percent >= 80:
 		a.Severity = billing.Warning
 	}

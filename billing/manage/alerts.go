@@ -21,7 +21,6 @@ type Notifier interface {
 // Watch is what alerts are judged by besides the database.
 type Watch struct {
 	Channels     []alert.Channel
-	Thresholds   []int64 // of limits, in percent
 	Targets      []alert.Target
 	Certificates []alert.CertificateFile
 	Router       string // the name of this one
@@ -68,7 +67,7 @@ func (a Actions) JudgeAlerts(ctx context.Context, w Watch) ([]billing.Alert, err
 	var f billing.Firing
 	owners := ownersOf{actions: a, known: make(map[billing.KeyID]alert.Owner)}
 	err := errors.Join(
-		a.judgeStandings(ctx, w, now, &f), a.judgeEvents(ctx, &owners, &f), a.judgeChanges(ctx, &owners, &f),
+		a.judgeStandings(ctx, now, &f), a.judgeEvents(ctx, &owners, &f), a.judgeChanges(ctx, &owners, &f),
 		a.judgeSources(ctx, &owners, now, &f),
 	)
 	for _, t := range w.Targets {
@@ -105,10 +104,10 @@ func (a Actions) fire(ctx context.Context, w Watch, f billing.Firing, now time.T
 	return fired, err
 }
 
-func (a Actions) judgeStandings(ctx context.Context, w Watch, now time.Time, f *billing.Firing) error {
+func (a Actions) judgeStandings(ctx context.Context, now time.Time, f *billing.Firing) error {
 	list, err := a.Store.Standings(ctx, billing.StandingQuery{At: now, Most: mostStandings})
 	for _, b := range list {
-		f.Alerts = append(f.Alerts, alert.OfStanding(b, w.Thresholds, now)...)
+		f.Alerts = append(f.Alerts, alert.OfStanding(b, now)...)
 	}
 	return err
 }

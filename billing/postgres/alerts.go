@@ -218,8 +218,9 @@ const (
 SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events WHERE NOT judged ORDER BY id LIMIT $1`
 	unjudgedChangesSQL = auditSQL + " WHERE seq > (SELECT audit_seq FROM alert_progress) ORDER BY seq LIMIT $1"
 	standingsSQL       = `
-SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, c.window_start, c.window_end, c.used_tokens, c.used_nano,
+SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, b.request_limit, b.starts, b.near_action, b.thresholds, c.window_start, c.window_end, c.used_tokens, c.used_nano,
        c.held_tokens, c.held_nano, c.forgiven_tokens, c.forgiven_nano,
+       c.used_requests, c.forgiven_requests,
        CASE b.scope WHEN 'key' THEN coalesce(k.name, '') WHEN 'project' THEN coalesce(t.name || '/' || p.name, '') WHEN 'team' THEN coalesce(t.name, '') ELSE '' END,
        coalesce(t.id, ''), coalesce(t.name, ''), coalesce(nullif(k.owner, ''), t.owner_email, '')
   FROM budgets b
@@ -229,9 +230,11 @@ SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano
   LEFT JOIN teams t ON t.id = CASE b.scope WHEN 'team' THEN b.scope_id ELSE p.team_id END
  WHERE b.archived_at IS NULL AND ($2 = '' OR b.id = $2)
    AND (b.amount_nano > 0 AND c.used_nano >= b.amount_nano / 2 OR b.token_limit > 0 AND c.used_tokens >= b.token_limit / 2
+        OR b.request_limit > 0 AND c.used_requests >= b.request_limit / 2 OR b.thresholds <> '[50,80,100]'
         OR CASE WHEN isfinite(c.window_start) AND isfinite(c.window_end) THEN
              extract(epoch FROM c.window_end - c.window_start) * c.used_nano >= extract(epoch FROM $1 - c.window_start) * nullif(b.amount_nano, 0)
              OR extract(epoch FROM c.window_end - c.window_start) * c.used_tokens >= extract(epoch FROM $1 - c.window_start) * nullif(b.token_limit, 0)
+             OR extract(epoch FROM c.window_end - c.window_start) * c.used_requests >= extract(epoch FROM $1 - c.window_start) * nullif(b.request_limit, 0)
            ELSE false END)
  ORDER BY b.id LIMIT $3`
 	expiriesSQL = `
@@ -263,10 +266,12 @@ func (s *Store) UnjudgedChanges(ctx context.Context, most int) ([]billing.Change
 func (s *Store) Standings(ctx context.Context, q billing.StandingQuery) ([]billing.BudgetStanding, error) {
 	list, err := all(ctx, s, func(row pgx.CollectableRow) (b billing.BudgetStanding, err error) {
 		var start, end pgtype.Timestamptz
+		var told string
 		err = row.Scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, &b.Budget.Period, &b.Budget.Zone, &b.Budget.Tokens, &b.Budget.Money,
-			&start, &end, &b.UsedTokens, &b.UsedMoney, &b.HeldTokens, &b.HeldMoney, &b.Forgiven.Tokens, &b.Forgiven.Money, &b.Name,
+			&b.Budget.Requests, &b.Budget.Starts, &b.Budget.Action, &told, &start, &end, &b.UsedTokens, &b.UsedMoney, &b.HeldTokens, &b.HeldMoney, &b.Forgiven.Tokens, &b.Forgiven.Money,
+			&b.UsedRequests, &b.Forgiven.Requests, &b.Name,
 			&b.TeamID, &b.Team, &b.Owner)
-		b.Window = window(start, end)
+		b.Window, b.Budget.Thresholds = window(start, end), thresholds(told)
 		return b, err
 	}, standingsSQL, q.At, q.BudgetID, q.Most)
 	return billing.InWindow(list, q.At), err

@@ -189,8 +189,9 @@ const (
 	spanOfWindow   = `(julianday(c.window_end) - julianday(c.window_start))`
 	goneOfWindow   = `(julianday(?1) - julianday(c.window_start))`
 	// standings has no pace of windows without ends.
-	standings = `SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, c.window_start, c.window_end, c.used_tokens,
+	standings = `SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, b.request_limit, b.starts, b.near_action, b.thresholds, c.window_start, c.window_end, c.used_tokens,
   c.used_nano, c.held_tokens, c.held_nano, c.forgiven_tokens, c.forgiven_nano,
+       c.used_requests, c.forgiven_requests,
   CASE b.scope WHEN 'key' THEN coalesce(k.name, '') WHEN 'project' THEN coalesce(t.name || '/' || p.name, '')
                WHEN 'team' THEN coalesce(t.name, '') ELSE '' END,
   coalesce(t.id, ''), coalesce(t.name, ''), coalesce(nullif(k.owner, ''), t.owner_email, '')
@@ -201,8 +202,10 @@ LEFT JOIN projects p ON p.id = CASE b.scope WHEN 'project' THEN b.scope_id WHEN 
 LEFT JOIN teams t ON t.id = CASE b.scope WHEN 'team' THEN b.scope_id ELSE p.team_id END
 WHERE b.archived_at IS NULL AND (?2 = '' OR b.id = ?2)
   AND (b.amount_nano > 0 AND c.used_nano >= b.amount_nano / 2 OR b.token_limit > 0 AND c.used_tokens >= b.token_limit / 2
+        OR b.request_limit > 0 AND c.used_requests >= b.request_limit / 2 OR b.thresholds <> '[50,80,100]'
        OR b.period <> 'once' AND (` + spanOfWindow + ` * c.used_nano >= ` + goneOfWindow + ` * nullif(b.amount_nano, 0)
-                               OR ` + spanOfWindow + ` * c.used_tokens >= ` + goneOfWindow + ` * nullif(b.token_limit, 0)))
+                               OR ` + spanOfWindow + ` * c.used_tokens >= ` + goneOfWindow + ` * nullif(b.token_limit, 0)
+                               OR ` + spanOfWindow + ` * c.used_requests >= ` + goneOfWindow + ` * nullif(b.request_limit, 0)))
 ORDER BY b.id LIMIT ?3`
 	expiries = `SELECT 'key', k.id, k.name, t.id, t.name, coalesce(nullif(k.owner, ''), t.owner_email), k.expires_at AS at
 FROM api_keys k JOIN projects p ON p.id = k.project_id JOIN teams t ON t.id = p.team_id
@@ -241,9 +244,9 @@ func (s *Store) UnjudgedChanges(ctx context.Context, most int) (list []billing.C
 func (s *Store) Standings(ctx context.Context, q billing.StandingQuery) (list []billing.BudgetStanding, err error) {
 	err = s.read.rows(ctx, standings, []any{stamp(q.At), q.BudgetID, q.Most}, func(scan scanner) error {
 		var b billing.BudgetStanding
-		err := scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, &b.Budget.Period, &b.Budget.Zone, &b.Budget.Tokens, &b.Budget.Money,
-			instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens, &b.UsedMoney, &b.HeldTokens, &b.HeldMoney, &b.Forgiven.Tokens,
-			&b.Forgiven.Money, &b.Name, &b.TeamID, &b.Team, &b.Owner)
+		err := scan(append(budgetScan(&b.Budget), instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens, &b.UsedMoney,
+			&b.HeldTokens, &b.HeldMoney, &b.Forgiven.Tokens, &b.Forgiven.Money, &b.UsedRequests, &b.Forgiven.Requests,
+			&b.Name, &b.TeamID, &b.Team, &b.Owner)...)
 		list = append(list, b)
 		return err
 	})

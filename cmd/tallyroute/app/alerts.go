@@ -42,7 +42,7 @@ func (s *Service) judge(ctx context.Context) error {
 // watchFor is what alerts are judged by now.
 func (s *Service) watchFor(told *manage.Told) manage.Watch {
 	n, now := s.now(), time.Now()
-	w := manage.Watch{Thresholds: n.cfg.Alerts.Thresholds, Router: s.routerName(), Journal: s.ledger.unavailable(), Told: told}
+	w := manage.Watch{Router: s.routerName(), Journal: s.ledger.unavailable(), Told: told}
 	for _, c := range n.cfg.Alerts.Channels {
 		w.Channels = append(w.Channels, c.Route())
 	}

@@ -8,7 +8,6 @@ import (
 // Alerts are who is told of what.
 type Alerts struct {
 	Every        Duration  `yaml:"every"`        // how often it is looked; 0 is never
-	Thresholds   []int64   `yaml:"thresholds"`   // of limits, in percent
 	Certificates []string  `yaml:"certificates"` // files in PEM, of which it is told when they expire
 	SMTP         SMTP      `yaml:"smtp"`
 	Channels     []Channel `yaml:"channels"`

@@ -12,11 +12,6 @@ import (
 )
 
 func (r *reader) checkAlerts(cfg *Config) {
-	for _, t := range cfg.Alerts.Thresholds {
-		if t < 1 || t > 100 {
-			r.fault("alerts.thresholds", "want percent of a limit, from 1 to 100")
-		}
-	}
 	r.oneOf("alerts.smtp.tls", cfg.Alerts.SMTP.TLS, "starttls", "tls", "none")
 	names := make(map[string]bool)
 	for i, c := range cfg.Alerts.Channels {

@@ -239,7 +239,7 @@ func Default() Config {
 		EventsKeep:        Duration(400 * 24 * time.Hour),
 		AccessKeep:        Lifetime(30 * 24 * time.Hour),
 		Secrets:           Secrets{Refresh: seconds(10), Vault: Vault{Auth: "token"}},
-		Alerts:            Alerts{Every: seconds(10), Thresholds: []int64{50, 80, 100}, SMTP: SMTP{Port: 587, TLS: "starttls"}},
+		Alerts:            Alerts{Every: seconds(10), SMTP: SMTP{Port: 587, TLS: "starttls"}},
 		Defaults:          Defaults{OnUnpriced: "block"},
 		Members:           Members{Refuse: "budgeted"},
 		Overrun:           Overrun{StopUSD: USD(billing.DefaultOverrunLimit().Money), StopPercent: billing.DefaultOverrunLimit().Percent},
