@@ -40,6 +40,7 @@ func newRig(t *testing.T) *rig {
 	g.run(".", nil, "go", "build", "-o", g.program, "tallyroute/cmd/tallyroute")
 	g.write(g.config, configuration(server.URL, dir, strings.TrimPrefix(g.url, "http://")))
 	g.write(filepath.Join(dir, "pepper"), strings.Repeat("p", 32))
+	g.run(".", nil, g.program, "--config", g.config, "migrate")
 	g.serve()
 	out := g.run(".", nil, g.program, "--config", g.config, "keys", "create", "--name", "agents", "--team", "dev", "--project", "dev",
 		"--budget-usd", "500", "-o", "json")
