@@ -170,18 +170,20 @@ type Member struct{ Path, Name string }
 // Judge says what the members of a request mean to t, as it will be sent there. It is
 // the zero Verdict for most requests.
 func (t *Target) Judge(r *chat.Request) (v Verdict) {
-	t.judge(&v, r, r.Noted())
+	t.judge(judgement{v: &v, table: t.Quirks.Members, request: r}, r.Noted())
 	return v
 }
 
-// JudgeNative is Judge for a request that is sent as its client wrote it.
-func (t *Target) JudgeNative(r *chat.Request, n *Native) Verdict {
-	v := t.Judge(r)
-	t.judge(&v, r, n.Aside)
+// JudgeNative is Judge for a request that is sent as its client wrote it: what would be
+// left out otherwise is sent, too.
+func (t *Target) JudgeNative(r *chat.Request, n *Native) (v Verdict) {
+	j := judgement{v: &v, table: t.Quirks.Members, request: r, whole: true}
+	t.judge(j, r.Noted())
+	t.judge(j, n.Aside)
 	return v
 }
 
-func (t *Target) judge(v *Verdict, r *chat.Request, list []chat.Noted) {
+func (t *Target) judge(j judgement, list []chat.Noted) {
 	for _, n := range list {
 		top, _, _ := strings.Cut(n.Name, ".")
 		if n.Name == chat.NotedReference {
@@ -190,7 +192,6 @@ func (t *Target) judge(v *Verdict, r *chat.Request, list []chat.Noted) {
 		if !slices.Contains(operations[t.Can.Operation].ours, top) && !t.Sends(top) {
 			continue
 		}
-		j := judgement{v: v, table: t.Quirks.Members, request: r}
 		if n.Name == chat.NotedTool && jsonraw.IsObject(n.Value) {
 			j.tool(n)
 		} else {
@@ -204,6 +205,13 @@ type judgement struct {
 	v       *Verdict
 	table   Members
 	request *chat.Request
+	whole   bool // all of it is sent
+}
+
+// rule is what the table says of a name.
+func (j judgement) rule(name string) (Rule, bool) {
+	rule, ok := j.table.Rule(name)
+	return rule, ok && !(j.whole && rule.Class == Unsent)
 }
 
 func (j judgement) member(n chat.Noted) {
@@ -217,7 +225,7 @@ func (j judgement) member(n chat.Noted) {
 		return
 	}
 	if !ok {
-		rule, ok = j.table.Rule(n.Name)
+		rule, ok = j.rule(n.Name)
 	}
 	if !ok && n.Name == chat.NotedReference {
 		rule, ok = Rule{Class: Stored}, true
@@ -368,7 +376,7 @@ func (j judgement) tool(n chat.Noted) {
 		return
 	}
 	n.Name += "." + withoutDate(pathName([]byte(kind)))
-	rule, ok := j.table.Rule(n.Name)
+	rule, ok := j.rule(n.Name)
 	own := kind == "function" || kind == "custom"
 	switch {
 	case ok && rule.Class == Unsent:

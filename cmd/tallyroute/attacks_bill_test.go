@@ -263,8 +263,8 @@ func (g *attackTarget) orphan() billing.Money {
 	before, left := len(g.ups[0].Calls()), make(chan struct{})
 	g.ups[0].Set(pt.Script(pt.Until(left), pt.Write(attackAnswer)).With("Content-Type", "application/json"))
 	text := attackPlain
-	head := "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + g.secret + "\r\nContent-Type: application/json\r\n" +
-		"Idempotency-Key: orphan\r\nContent-Length: " + strconv.Itoa(len(text)) + "\r\n\r\n"
+	head := "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + g.secret +
+		"\r\nContent-Type: application/json\r\nIdempotency-Key: orphan\r\nContent-Length: " + strconv.Itoa(len(text)) + "\r\n\r\n"
 	c := g.connect()
 	if _, err := io.WriteString(c, head+text); err != nil {
 		g.t.Fatal(err)

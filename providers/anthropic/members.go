@@ -10,7 +10,7 @@ import (
 func Members() providers.Members {
 	return translate.Members(
 		providers.Free.Of(
-			"cache_control", "metadata", "diagnostics", "user_profile_id", "output_config.effort", "output_config.format",
+			"cache_control", "metadata", "anthropic_version", "diagnostics", "user_profile_id", "output_config.effort", "output_config.format",
 			"output_config.task_budget",
 			"thinking", "thinking.type", "thinking.budget_tokens", "thinking.display", "thinking.clear_thinking", "thinking.keep",
 			"speed=standard", "speed=fast", "inference_geo=global", "inference_geo=us", "inference_geo=not_available",
@@ -24,6 +24,7 @@ func Members() providers.Members {
 		providers.Unknown.Of("context_management.*", "context_management.edits.*"),
 		providers.Stored.Of("container"),
 		providers.Refused.Of("mcp_servers"),
+		providers.Selects.Of("fallbacks"),
 
 		// Tools that run at the client, or only choose among those that do.
 		providers.Free.Of("tools.bash", "tools.text_editor", "tools.computer", "tools.memory", "tools.tool_search_tool_regex",
@@ -46,6 +47,8 @@ func Members() providers.Members {
 			"tools.web_fetch.use_cache"),
 		providers.Refused.Of("tools.mcp_toolset", "tools.advisor"),
 
+		// What the messages of a request say that passes as it is.
+		providers.Free.Of("messages.is_error", "messages.extra_content", "messages.tool_calls.extra_content"),
 		// Blocks of the format itself.
 		providers.Content.Of("messages.content.source", "messages.content.file_id"),
 		providers.Stored.Of("messages.content.file_id"),

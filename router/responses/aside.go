@@ -58,3 +58,9 @@ var itemMembers = []string{
 	"type", "id", "status", "role", "content", "phase", "call_id", "name", "namespace", "arguments", "input", "output",
 	"summary", "encrypted_content", "annotations", "created_by",
 }
+
+// partMembers are those of the parts of an item.
+var partMembers = []string{
+	"type", "text", "annotations", "logprobs", "refusal", "image_url", "detail", "file_id", "file_url", "file_data", "filename",
+	"input_audio", "prompt_cache_breakpoint",
+}

@@ -95,6 +95,13 @@ func (c *conversation) item(item []byte, at string) error {
 	switch kind {
 	case "message", "function_call", "custom_tool_call", "function_call_output", "custom_tool_call_output", "reasoning":
 		c.others(item, "input", at, itemMembers)
+		for _, list := range [...]string{"content", "output"} {
+			i := 0
+			for part := range jsonraw.Elements(jsonraw.Lookup(item, list)) {
+				c.others(part, "input."+list, fmt.Sprintf("%s.%s[%d]", at, list, i), partMembers)
+				i++
+			}
+		}
 	}
 	switch kind {
 	case "message":

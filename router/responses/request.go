@@ -111,7 +111,9 @@ func (r *reader) settings(tools [][]byte) {
 			continue
 		}
 		switch n := string(name); n {
-		case "model", "input", "instructions", "tools", "stream", "include", "background", "store", "stream_options":
+		case "model", "input", "instructions", "tools", "stream", "include", "background", "store":
+		case "stream_options":
+			r.others(value, n, n, []string{"include_usage", "include_obfuscation"})
 		case "max_output_tokens":
 			r.o.Raw("max_completion_tokens", value)
 		case "tool_choice":

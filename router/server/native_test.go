@@ -276,7 +276,8 @@ func TestCountsOfNativeAnswersAreWholeNumbers(t *testing.T) {
 			`"usage":{"output_tokens":0.2e1}}` + "\n\nevent: message_stop\ndata: " + `{"type":"message_stop"}` + "\n\n"
 		response = `{"id":"resp_1","object":"response","created_at":1,"status":"completed","model":"gpt-x","output":[{"id":"msg_1",` +
 			`"type":"message","role":"assistant","status":"completed","content":[{"type":"output_text",` +
-			`"text":"hello there","annotations":[]}]}],"usage":{"input_tokens":8e0,"output_tokens":2.0,"total_tokens":1e1,"input_tokens_details":{"cached_tokens":0.0}}}`
+			`"text":"hello there","annotations":[]}]}],"usage":{"input_tokens":8e0,"output_tokens":2.0,"total_tokens":1e1,` +
+			`"input_tokens_details":{"cached_tokens":0.0}}}`
 	)
 	for _, c := range []struct {
 		path, body, kind, answer string
