@@ -10,7 +10,8 @@ import (
 func Members() providers.Members {
 	return translate.Members(
 		providers.Free.Of(
-			"cache_control", "metadata", "anthropic_version", "diagnostics", "user_profile_id", "output_config.effort", "output_config.format",
+			"cache_control", "metadata", "anthropic_version", "diagnostics", "user_profile_id", "output_config.effort",
+			"output_config.format",
 			"output_config.task_budget",
 			"thinking", "thinking.type", "thinking.budget_tokens", "thinking.display", "thinking.clear_thinking", "thinking.keep",
 			"speed=standard", "speed=fast", "inference_geo=global", "inference_geo=us", "inference_geo=not_available",

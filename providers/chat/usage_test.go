@@ -140,7 +140,9 @@ func TestCountsAreWrittenAsClientsCanReadThem(t *testing.T) {
 	for in, want := range map[string]string{
 		`{"prompt_tokens":8e0,"cost":8e0,"details":{"cached_tokens":4.0,"x":1.5}}`: `{"prompt_tokens":8,"cost":8e0,` +
 			`"details":{"cached_tokens":4,"x":1.5}}`,
-		`{"input_tokens":1e2,"x":{"web_requests":1.0}}`:                                          `{"input_tokens":100,"x":{"web_requests":1}}`,
+
+		`{"input_tokens":1e2,"x":{"web_requests":1.0}}`: `{"input_tokens":100,"x":{"web_requests":1}}`,
+
 		`{"input_tokens":"8","output_tokens":-3,"a_tokens":8.5,"b_tokens":true,"c_tokens":null}`: `{"input_tokens":8,"c_tokens":null}`,
 	} {
 		if got, changed := chat.WholeCounts([]byte(in)); string(got) != want || !changed {

@@ -38,7 +38,8 @@ func members() providers.Members {
 		providers.Stored.Of("tools.shell.environment.container_id", "tools.shell.environment.file_ids", "tools.shell.environment.skills"),
 		providers.Free.Of("tools.shell.environment.type", "tools.shell.environment.memory_limit=1g"),
 		// What is told besides, and what the conversation holds of tools.
-		providers.Free.Of("client_metadata", "reasoning.context", "reasoning.mode=standard", "input", "input.web_search_call", "input.file_search_call",
+		providers.Free.Of("client_metadata", "reasoning.context", "reasoning.mode=standard", "input", "input.web_search_call",
+			"input.file_search_call",
 			"input.code_interpreter_call", "input.image_generation_call", "input.mcp_list_tools", "input.mcp_call",
 			"input.tool_search_call",
 			"input.tool_search_output", "input.additional_tools", "input.compaction", "input.computer_call", "input.computer_call_output",

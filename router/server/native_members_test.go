@@ -23,7 +23,7 @@ func nativeVerdict(t *testing.T, path, more string) (*providers.Target, provider
 		if strings.Contains(more, `"messages":`) {
 			base = `{"model":"m","max_tokens":9,`
 		}
-		r, err := messages.Read([]byte(base + more + "}"))
+		r, err := messages.Read([]byte(base+more+"}"), chat.Limits{})
 		if err != nil {
 			t.Fatalf("%s: %v", more, err)
 		}
@@ -33,7 +33,7 @@ func nativeVerdict(t *testing.T, path, more string) (*providers.Target, provider
 		if strings.Contains(more, `"input":`) {
 			base = `{"model":"m",`
 		}
-		r, err := responses.Read([]byte(base + more + "}"))
+		r, err := responses.Read([]byte(base+more+"}"), chat.Limits{})
 		if err != nil {
 			t.Fatalf("%s: %v", more, err)
 		}
