@@ -73,25 +73,40 @@ func New(c Config) *Provider {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	return &Provider{config: c, client: &http.Client{Transport: bounded{c.Transport}, Timeout: 10 * time.Second}}
+	return &Provider{config: c, client: &http.Client{Transport: bounded{c.Transport}}}
 }
 
-// bounded cuts answers off that are longer than any that an OpenID provider gives.
+// bounded ends calls that take too long, and cuts answers off that are longer than any
+// that an OpenID provider gives.
 type bounded struct{ http.RoundTripper }
 
-const longestAnswer = 2 << 20
+const (
+	longestCall   = 10 * time.Second
+	longestAnswer = 2 << 20
+)
 
 // RoundTrip implements http.RoundTripper.
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.RoundTripper.RoundTrip(r)
+	ctx, cancel := context.WithTimeout(r.Context(), longestCall)
+	resp, err := b.RoundTripper.RoundTrip(r.WithContext(ctx))
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(resp.Body, longestAnswer), resp.Body}
+	resp.Body = &boundedBody{io.LimitReader(resp.Body, longestAnswer), resp.Body, cancel}
 	return resp, nil
+}
+
+type boundedBody struct {
+	io.Reader
+	body   io.Closer
+	cancel context.CancelFunc
+}
+
+// Close implements io.Closer.
+func (b *boundedBody) Close() error {
+	defer b.cancel()
+	return b.body.Close()
 }
 
 // discover reads what the provider says of itself, once.
