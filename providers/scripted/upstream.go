@@ -162,6 +162,7 @@ func fail(w http.ResponseWriter, r *http.Request, f format, kind FaultKind) {
 		panic(http.ErrAbortHandler)
 	case Stalled:
 		<-r.Context().Done()
+	case Short, Refused: // nothing more
 	case Garbage:
 		_ = send(w, []byte("data: {\"choices\":[{\"delta\":{\"content\":\"}\n\n<html>\x00\xff it works\n\n"))
 	case Failing:
