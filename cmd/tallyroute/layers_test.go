@@ -93,8 +93,9 @@ var layers = map[string][]string{
 		"router/plan", "router/meter", "router/idempotency", "router/tokens", "router/health", "router/limit",
 		"providers", "providers/chat", "billing", "billing/ephemeral", "billing/policy",
 	},
+	"router/federation": {"billing", "billing/ephemeral", "billing/policy"},
 	"router/server": {
-		"router", "router/web", "router/messages", "router/responses", "router/tokens", "router/limit", "router/plan", "router/idempotency",
+		"router", "router/federation", "router/web", "router/messages", "router/responses", "router/tokens", "router/limit", "router/plan", "router/idempotency",
 		"providers", "providers/chat",
 		"providers/jsonraw", "providers/sse", "billing", "billing/access", "billing/ephemeral", "billing/manage", "billing/policy",
 	},

@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"tallyroute/billing"
-	"tallyroute/billing/ephemeral"
 	"tallyroute/billing/policy"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
@@ -29,12 +28,9 @@ func (x *exchange) caller(to policy.Endpoint) (router.Caller, error) {
 	c := router.Caller{
 		From: x.from(), Agent: r.UserAgent(), At: x.Start, Endpoint: to, Origin: r.Header.Get("Origin"), Referer: r.Referer(),
 	}
-	if x.Temporary != nil && ephemeral.Is(text) {
-		c.Temporary, err = x.Temporary.Ring.Open(text, x.Start)
-		if c.Temporary != nil {
-			c.Secret = c.Temporary.Parent()
-		}
-	} else {
+	if c.Temporary, err = x.Temporary.open(x.ctx, text, x.Start); c.Temporary != nil {
+		c.Secret = c.Temporary.Parent()
+	} else if err == nil {
 		c.Secret, err = billing.ParseSecret(text)
 	}
 	if err != nil {

@@ -51,6 +51,7 @@ const (
 	codeHandoverOver     = "handover_over"
 	codeTemporaryOver    = "temporary_key_expired"
 	codeTemporary        = "temporary_key_not_allowed"
+	codeIssuer           = "identity_issuer_unavailable"
 
 	codeIdempotencyConflict = "idempotency_conflict"
 	codeIdempotencyRunning  = "idempotency_in_progress"
@@ -79,6 +80,11 @@ var ownCodes = map[string]web.Code{
 		Status: http.StatusUnauthorized, Type: web.TypeAuth, Retry: web.Never,
 		About: "The temporary key has ended: one lives for an hour at most.",
 		Fix:   "Ask for a new one with the key itself: POST /v1/key/tokens.",
+	},
+	codeIssuer: {
+		Status: http.StatusServiceUnavailable, Type: web.TypeAPI, Retry: web.Sensible,
+		About: "The issuer of the identity token does not answer, and its keys are not known yet.",
+		Fix:   "Try again; if it persists, ask your operator whether the router reaches the issuer (identity_issuers).",
 	},
 	codeTemporary: {
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,

@@ -16,6 +16,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
+	"tallyroute/router/federation"
 	"tallyroute/router/limit"
 	"tallyroute/router/plan"
 	"tallyroute/router/web"
@@ -79,6 +80,10 @@ var noKey = web.Problem{Code: codeInvalidKey, Message: "The API key is missing, 
 var table = append(web.Rows(), []web.Row{
 	web.Is(billing.ErrMalformedKey, noKey),
 	web.Is(billing.ErrUnknownKey, noKey),
+	web.Is(federation.ErrRefused, noKey),
+	web.Is(federation.ErrUnavailable, web.Problem{
+		Code: codeIssuer, Message: "The issuer of the identity token does not answer, so it cannot be verified.",
+	}),
 	lapsed(billing.ErrRevoked, codeInvalidKey, "has been revoked"), // its holder had it anyway, and may know
 	lapsed(billing.ErrExpired, codeInvalidKey, "expired"),
 	lapsed(billing.ErrRotated, codeRotated, "has been replaced by a newer one"),

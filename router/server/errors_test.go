@@ -18,6 +18,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
+	"tallyroute/router/federation"
 	"tallyroute/router/idempotency"
 	"tallyroute/router/limit"
 	"tallyroute/router/plan"
@@ -109,6 +110,14 @@ var examples = []struct {
 	{
 		ephemeral.ErrExpired.Error(), fmt.Errorf("%w on 2026-11-03T12:00:00Z", ephemeral.ErrExpired), 401, "temporary_key_expired",
 		"authentication_error", "", []string{"This temporary key expired on 2026-11-03T12:00:00Z."}, "no",
+	},
+	{
+		federation.ErrRefused.Error(), federation.ErrRefused, 401, "invalid_api_key", "authentication_error", "",
+		[]string{"missing, mistyped or unknown"}, "no",
+	},
+	{
+		federation.ErrUnavailable.Error(), federation.ErrUnavailable, 503, "identity_issuer_unavailable", "api_error", "",
+		[]string{"does not answer, so it cannot be verified"}, "later",
 	},
 	{
 		errTemporary.Error(), errTemporary, 403, "temporary_key_not_allowed", "permission_error", "",

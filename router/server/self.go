@@ -18,6 +18,8 @@ import (
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
 	"tallyroute/providers/chat"
+	"tallyroute/router"
+	"tallyroute/router/federation"
 )
 
 // self is GET /v1/key: what the holder of a key may know of it, in the form in which
@@ -211,6 +213,28 @@ type Temporary struct {
 	Ring *ephemeral.Ring
 	// Allot keeps what one may use.
 	Allot func(ctx context.Context, a billing.Allotment) error
+	// Identity takes identity tokens; nil takes none.
+	Identity *federation.Exchange
+}
+
+// With is t with identity tokens of other issuers.
+func (t *Temporary) With(identity *federation.Exchange) *Temporary {
+	next := *t
+	next.Identity = identity
+	return &next
+}
+
+// open is the temporary key that a text is; nil where it is written like none.
+func (t *Temporary) open(ctx context.Context, text string, now time.Time) (*ephemeral.Opened, error) {
+	switch {
+	case t == nil:
+		return nil, nil
+	case ephemeral.Is(text):
+		return t.Ring.Open(text, now)
+	case t.Identity != nil && federation.Is(text):
+		return t.Identity.Open(ctx, text, now)
+	}
+	return nil, nil
 }
 
 // errTemporary refuses to make a temporary key with another one.
@@ -327,4 +351,77 @@ func (x *exchange) makeTemporary() (made temporaryKey, err error) {
 	made.Object, made.Policy, made.Budget, made.Tags, made.EndUser = "key.token", k.Policy, w.Budget, k.Tags, manage.TextOrNull(k.EndUser)
 	made.ExpiresAt, made.ExpiresIn = k.Until().Format(time.RFC3339), k.Ends-x.Start.Unix()
 	return made, nil
+}
+
+// The words of RFC 8693 for what is exchanged.
+const (
+	grantExchange   = "urn:ietf:params:oauth:grant-type:token-exchange"
+	typeAccessToken = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // a name
+	typePrefix      = "urn:ietf:params:oauth:token-type:"
+)
+
+// mostForm is how many bytes the form of an exchange has at most.
+const mostForm = 32 << 10
+
+// granted is the answer to an exchange.
+type granted struct {
+	AccessToken     string `json:"access_token"`
+	IssuedTokenType string `json:"issued_token_type"`
+	TokenType       string `json:"token_type"`
+	ExpiresIn       int64  `json:"expires_in"`
+}
+
+// notGranted is the refusal of an exchange, as RFC 6749 has it.
+type notGranted struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description"`
+}
+
+// exchangeIdentity is POST /v1/oauth/token: a temporary key for an identity token.
+func exchangeIdentity(x *exchange) {
+	x.Head.Set("Cache-Control", "no-store")
+	x.C.Request.Body = http.MaxBytesReader(x.C.Writer, x.C.Request.Body, mostForm)
+	if err := x.C.Request.ParseForm(); err != nil {
+		x.JSON(http.StatusBadRequest, notGranted{"invalid_request", "the body is not a form (application/x-www-form-urlencoded) of at most 32 KB"})
+		return
+	}
+	form := x.C.Request.PostForm
+	kind, isType := strings.CutPrefix(form.Get("subject_token_type"), typePrefix)
+	switch {
+	case form.Get("grant_type") != grantExchange:
+		x.JSON(http.StatusBadRequest, notGranted{"unsupported_grant_type", "grant_type must be " + grantExchange})
+		return
+	case !isType || !slices.Contains([]string{"jwt", "id_token", "access_token"}, kind):
+		x.JSON(http.StatusBadRequest, notGranted{"invalid_request", "subject_token_type must be " + typePrefix + "jwt, …id_token or …access_token"})
+		return
+	}
+	made, err := x.exchangeIdentity(form.Get("subject_token"))
+	switch {
+	case errors.Is(err, federation.ErrRefused):
+		x.Err = err
+		x.JSON(http.StatusBadRequest, notGranted{"invalid_grant", strings.TrimPrefix(err.Error(), "federation: ")})
+	case err != nil:
+		x.fail(err)
+	default:
+		x.JSON(http.StatusOK, made)
+	}
+}
+
+func (x *exchange) exchangeIdentity(token string) (granted, error) {
+	k, err := x.Temporary.Identity.Key(x.ctx, token, x.Start)
+	if err != nil {
+		return granted{}, err
+	}
+	o := ephemeral.Open(k)
+	key, err := x.Router.Exchange(x.ctx, router.Caller{
+		Secret: o.Parent(), Temporary: o, From: x.from(), Agent: x.C.Request.UserAgent(), At: x.Start, Endpoint: policy.Tokens,
+	})
+	if x.of(key); err != nil {
+		return granted{}, err
+	}
+	if !key.ExpiresAt.IsZero() {
+		k.Ends = min(k.Ends, key.ExpiresAt.Unix())
+	}
+	text, err := x.Temporary.Ring.SealKey(k)
+	return granted{text, typeAccessToken, "Bearer", k.Ends - x.Start.Unix()}, err
 }

@@ -163,6 +163,9 @@ func engine(s *server) *gin.Engine {
 	}
 	if s.Temporary != nil {
 		engine.POST("/v1/key/tokens", s.serve(makeTemporary))
+		if s.Temporary.Identity != nil {
+			engine.POST("/v1/oauth/token", s.serve(exchangeIdentity))
+		}
 	}
 	engine.POST("/v1/messages/count_tokens", s.serve(countMessage))
 	engine.POST("/v1/responses/input_tokens", s.serve(countResponse))

@@ -2,14 +2,23 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
+	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/ephemeral"
+	"tallyroute/billing/policy"
+	"tallyroute/router/federation"
 )
 
 // withTemporary has a listener that makes temporary keys, what they may use, and a clock.
@@ -94,4 +103,96 @@ func TestTemporaryKeyIsRefusedWithEveryFault(t *testing.T) {
 	if !strings.Contains(chat.body, "the router's own") {
 		t.Errorf("a tag of ours from a client: %d %s, %d %s", r.StatusCode, r.body, chat.StatusCode, chat.body)
 	}
+}
+
+func TestIdentityTokenIsExchangedForATemporaryKey(t *testing.T) {
+	p := newPlatform(t)
+	when, err := policy.CompileClaims(`claims.repository == "acme/app"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var allotted []billing.Allotment
+	now := time.Now()
+	g := newRig(t, withTemporary(t, &allotted, &now), func(o *Options) {
+		o.Temporary = o.Temporary.With(federation.New([]federation.Issuer{{
+			URL: p.URL, Audience: "tallyroute", Bindings: []federation.Binding{{Key: "key_1", When: when, Direct: true}},
+		}}, p.Client()))
+	})
+	exchange := func(form url.Values) reply {
+		r := g.request("POST", "/v1/oauth/token", "")
+		r.Header.Del("Authorization")
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(form.Encode())), int64(len(form.Encode()))
+		return g.do(r)
+	}
+	good := url.Values{
+		"grant_type": {grantExchange}, "subject_token_type": {typePrefix + "jwt"}, "subject_token": {p.token("acme/app", now)},
+	}
+	r := exchange(good)
+	var made granted
+	if err := json.Unmarshal([]byte(r.body), &made); err != nil || r.StatusCode != http.StatusOK || made.TokenType != "Bearer" ||
+		made.ExpiresIn != 900 || made.IssuedTokenType != typeAccessToken {
+		t.Fatalf("%d %s", r.StatusCode, r.body)
+	}
+	for _, key := range []string{made.AccessToken, good.Get("subject_token")} {
+		if r := g.do(g.request("GET", "/v1/key", "", "Authorization", "Bearer "+key)); r.StatusCode != http.StatusOK {
+			t.Errorf("with %.12s…: %d %s", key, r.StatusCode, r.body)
+		}
+	}
+	for change, want := range map[[2]string]string{
+		{"grant_type", "password"}:                        "unsupported_grant_type",
+		{"subject_token_type", "jwt"}:                     "invalid_request",
+		{"subject_token", p.token("acme/other", now)}:     "invalid_grant",
+		{"subject_token", "x"}:                            "invalid_grant",
+		{"subject_token", strings.Repeat("x", mostForm)}:  "invalid_request",
+		{"subject_token", good.Get("subject_token")[:99]}: "invalid_grant",
+	} {
+		form := maps.Clone(good)
+		form.Set(change[0], change[1])
+		r := exchange(form)
+		var refused notGranted
+		if err := json.Unmarshal([]byte(r.body), &refused); err != nil || r.StatusCode != http.StatusBadRequest || refused.Error != want {
+			t.Errorf("%s=%.40s: %d %s, want %s", change[0], change[1], r.StatusCode, r.body, want)
+		}
+	}
+	bad := "Bearer " + p.token("acme/other", now)
+	if r := g.do(g.request("GET", "/v1/key", "", "Authorization", bad)); r.StatusCode != http.StatusUnauthorized || !strings.Contains(r.body, codeInvalidKey) {
+		t.Errorf("a token that is for no key opens: %d %s", r.StatusCode, r.body)
+	}
+}
+
+// platform signs tokens as one that runs jobs does.
+type platform struct {
+	*httptest.Server
+	key ed25519.PrivateKey
+}
+
+func newPlatform(t *testing.T) *platform {
+	t.Helper()
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &platform{key: key}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": p.URL, "jwks_uri": p.URL + "/keys"})
+	})
+	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]any{
+			"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": base64.RawURLEncoding.EncodeToString(public),
+		}}})
+	})
+	p.Server = httptest.NewServer(mux)
+	t.Cleanup(p.Close)
+	return p
+}
+
+func (p *platform) token(repository string, now time.Time) string {
+	text, _ := json.Marshal(map[string]any{ // always has a JSON form
+		"iss": p.URL, "aud": "tallyroute", "sub": "repo:" + repository, "repository": repository,
+		"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+	})
+	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"EdDSA","kid":"1"}`)) + "." + base64.RawURLEncoding.EncodeToString(text)
+	return signed + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(p.key, []byte(signed)))
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,6 +19,7 @@ import (
 	"tallyroute/billing/ephemeral"
 	"tallyroute/billing/journal"
 	"tallyroute/billing/lease"
+	"tallyroute/billing/policy"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/cmd/tallyroute/logs"
 	"tallyroute/cmd/tallyroute/metrics"
@@ -25,6 +27,7 @@ import (
 	"tallyroute/providers/secret"
 	"tallyroute/router"
 	"tallyroute/router/admin"
+	"tallyroute/router/federation"
 	"tallyroute/router/fingerprint"
 	"tallyroute/router/health"
 	"tallyroute/router/idempotency"
@@ -203,6 +206,7 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 	if err := s.connect(ctx, n); err != nil {
 		return nil, err
 	}
+	s.identify(n)
 	s.route(n)
 	n.public = server.Handler(s.answers, s.publicOptions(n))
 	n.admin = admin.New(s.administration(n)).Handler
@@ -231,6 +235,29 @@ func (s *Service) connect(ctx context.Context, n *snapshot) error {
 		UserAgent: "tallyroute/" + s.Version,
 	})
 	return nil
+}
+
+// identify gives n those who may prove who they are without a key. What is known of
+// issuers that stay as they are is kept.
+func (s *Service) identify(n *snapshot) {
+	if old := s.now(); old != nil && reflect.DeepEqual(old.cfg.IdentityIssuers, n.cfg.IdentityIssuers) {
+		n.platforms = old.platforms
+		return
+	}
+	var issuers []federation.Issuer
+	for _, i := range n.cfg.IdentityIssuers {
+		made := federation.Issuer{URL: i.Issuer, Audience: i.Audience, JWKS: i.JWKSURL}
+		for _, k := range i.Keys {
+			when, _ := policy.CompileClaims(k.When) // the configuration was checked
+			made.Bindings = append(made.Bindings, federation.Binding{
+				Key: billing.KeyID(k.Key), When: when, Life: time.Duration(k.ExpiresIn), Direct: k.Direct,
+			})
+		}
+		issuers = append(issuers, made)
+	}
+	if len(issuers) > 0 {
+		n.platforms = federation.New(issuers, &http.Client{Timeout: 10 * time.Second})
+	}
 }
 
 // route gives n its router.
@@ -267,7 +294,7 @@ func (s *Service) publicOptions(n *snapshot) server.Options {
 		Router: n.router, Ready: s.check, Observe: s.metrics.ObserveHTTP, Log: s.Log, Clock: s.ledger.now,
 		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
 		AllowedNetworks: config.Prefixes(n.cfg.AllowedNetworks), BlockedNetworks: config.Prefixes(n.cfg.BlockedNetworks),
-		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Temporary: s.temporary,
+		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Temporary: s.temporary.With(n.platforms),
 		Limits: server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
 	}
 }

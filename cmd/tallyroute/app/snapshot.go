@@ -15,6 +15,7 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/router"
 	"tallyroute/router/admin"
+	"tallyroute/router/federation"
 	"tallyroute/router/identity"
 	"tallyroute/router/server"
 	"tallyroute/router/web"
@@ -30,6 +31,7 @@ type snapshot struct {
 	client    *providers.Client
 	made      clientSettings // of client
 	router    *router.Router
+	platforms *federation.Exchange // whose tokens are taken in place of keys; nil takes none
 	sinks     map[string]manage.Sink
 	notifiers map[string]manage.Notifier
 	token     string          // of the admin API; "" where it is switched off

@@ -27,6 +27,7 @@ func (r *reader) check(cfg *Config) {
 	r.checkDurations(cfg.Timeouts)
 	r.checkMembers(cfg.Members)
 	r.checkGroups(cfg.ModelGroups)
+	r.checkIdentity(cfg.IdentityIssuers)
 	r.checkIdempotency(cfg.Idempotency.TTL)
 	if t := cfg.Timeouts.KeyEnded; t < 0 || t > Duration(time.Hour) {
 		r.fault("timeouts.key_ended", "want 0s to 1h")

@@ -59,6 +59,8 @@ type Config struct {
 	Login               Login        `yaml:"login"`
 	Roles               []OwnRole    `yaml:"roles"`
 
+	IdentityIssuers []IdentityIssuer `yaml:"identity_issuers"`
+
 	File string // where it was read from; "" if there is none
 	Text string // what the sections are read from; "" where there is no file
 }

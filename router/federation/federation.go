@@ -1,0 +1,217 @@
+// Package federation lets jobs and services in that prove who they are with a token of
+// their own platform (OpenID Connect), so that they need not hold a key: the claims of the
+// token decide which key they use.
+package federation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"tallyroute/billing"
+	"tallyroute/billing/ephemeral"
+	"tallyroute/billing/policy"
+)
+
+// Bounds of identity tokens and of what they are exchanged for.
+const (
+	Longest  = 15 * time.Minute // that a temporary key lives that one is exchanged for
+	longest  = 16 << 10         // bytes of a token
+	most     = 4096             // tokens that are remembered
+	recheck  = time.Minute      // after which one that is remembered is verified again
+	skew     = 30 * time.Second // that clocks may differ
+	mostText = 200              // bytes of an issuer or a subject on a row
+)
+
+// Issuer is who signs identity tokens that are taken.
+type Issuer struct {
+	URL      string // as the claim iss has it
+	Audience string // that its tokens must be for
+	JWKS     string // where its keys are; "" is found by its discovery document
+	Bindings []Binding
+}
+
+// Binding gives those a key whose claims fulfil a condition.
+type Binding struct {
+	Key    billing.KeyID
+	When   policy.ClaimsCondition
+	Life   time.Duration // of temporary keys; 0 is the longest
+	Direct bool          // the token itself may be sent in place of a key
+}
+
+// ErrRefused is a token that is not good, or not for us. What is wrong is for the log.
+var ErrRefused = errors.New("federation: identity token refused")
+
+// ErrUnavailable is an issuer whose keys cannot be had.
+var ErrUnavailable = errors.New("federation: the issuer of the identity token does not answer")
+
+// Exchange verifies identity tokens. It is safe for use by many goroutines.
+type Exchange struct {
+	issuers map[string]*issuer
+
+	mu       sync.RWMutex
+	verified map[string]verified
+}
+
+// verified is what a token was found to be.
+type verified struct {
+	at      time.Time
+	binding *Binding
+	opened  *ephemeral.Opened
+}
+
+type issuer struct {
+	Issuer
+	keys     *keys
+	verifier *oidc.IDTokenVerifier
+}
+
+// New takes tokens of issuers, whose keys are fetched with a client.
+func New(issuers []Issuer, client *http.Client) *Exchange {
+	x := &Exchange{issuers: make(map[string]*issuer, len(issuers)), verified: make(map[string]verified)}
+	for _, i := range issuers {
+		k := newKeys(i, client)
+		x.issuers[i.URL] = &issuer{Issuer: i, keys: k, verifier: oidc.NewVerifier(i.URL, k, &oidc.Config{
+			ClientID: i.Audience, SkipExpiryCheck: true, // which is done by the request's own clock
+			SupportedSigningAlgs: []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.PS256, oidc.EdDSA},
+		})}
+	}
+	return x
+}
+
+// Is reports a text that is written like an identity token.
+func Is(text string) bool { return strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2 }
+
+// Key is the temporary key that a token is exchanged for.
+func (x *Exchange) Key(ctx context.Context, token string, now time.Time) (ephemeral.Key, error) {
+	v, err := x.verify(ctx, token, now)
+	if err != nil {
+		return ephemeral.Key{}, err
+	}
+	k := v.opened.Key
+	k.ID = billing.NewID("tok_")
+	if life := v.binding.life(); k.Until().Sub(now) > life {
+		k.Ends = now.Add(life).Unix()
+	}
+	return k, nil
+}
+
+func (b *Binding) life() time.Duration {
+	if b.Life == 0 {
+		return Longest
+	}
+	return b.Life
+}
+
+// Open takes a token in place of a key.
+func (x *Exchange) Open(ctx context.Context, token string, now time.Time) (*ephemeral.Opened, error) {
+	v, err := x.verify(ctx, token, now)
+	if err != nil {
+		return nil, err
+	}
+	if !v.binding.Direct {
+		return nil, fmt.Errorf("%w: it has to be exchanged: POST /v1/oauth/token", ErrRefused)
+	}
+	return v.opened, v.opened.InForce(now)
+}
+
+// verify remembers what it has found, for a minute.
+func (x *Exchange) verify(ctx context.Context, token string, now time.Time) (verified, error) {
+	x.mu.RLock()
+	v, ok := x.verified[token]
+	x.mu.RUnlock()
+	if ok && now.Sub(v.at) < recheck && v.opened.InForce(now) == nil {
+		return v, nil
+	}
+	fresh, err := x.check(ctx, token, now)
+	if err != nil {
+		return verified{}, err
+	}
+	if ok { // what it opens stays the same
+		fresh.opened = v.opened
+	}
+	x.remember(strings.Clone(token), fresh, now)
+	return fresh, nil
+}
+
+func (x *Exchange) remember(token string, v verified, now time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.verified) >= most {
+		maps.DeleteFunc(x.verified, func(_ string, v verified) bool { return now.Sub(v.at) >= recheck })
+	}
+	for other := range x.verified {
+		if len(x.verified) < most {
+			break
+		}
+		delete(x.verified, other)
+	}
+	x.verified[token] = v
+}
+
+// check verifies a token, and finds its binding.
+func (x *Exchange) check(ctx context.Context, token string, now time.Time) (verified, error) {
+	if len(token) > longest || !Is(token) {
+		return verified{}, fmt.Errorf("%w: it is not a JWT of at most %d bytes", ErrRefused, longest)
+	}
+	i := x.issuers[issuerOf(token)]
+	if i == nil {
+		return verified{}, fmt.Errorf("%w: its issuer is not in the configuration", ErrRefused)
+	}
+	t, err := i.verifier.Verify(ctx, token)
+	if err != nil {
+		if i.keys.none() { // the verifier does not pass errors on
+			return verified{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return verified{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	var times struct {
+		NotBefore float64 `json:"nbf"`
+	}
+	var claims map[string]any
+	if err := errors.Join(t.Claims(&claims), t.Claims(&times)); err != nil {
+		return verified{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	switch {
+	case t.Expiry.IsZero() || !now.Before(t.Expiry.Add(skew)):
+		return verified{}, fmt.Errorf("%w: it ended at %s", ErrRefused, t.Expiry.UTC().Format(time.RFC3339))
+	case now.Add(skew).Before(time.Unix(int64(times.NotBefore), 0)), now.Add(skew).Before(t.IssuedAt):
+		return verified{}, fmt.Errorf("%w: it is not good yet", ErrRefused)
+	case t.Subject == "":
+		return verified{}, fmt.Errorf("%w: it names nobody", ErrRefused)
+	}
+	for n := range i.Bindings {
+		if b := &i.Bindings[n]; b.When.Holds(claims) {
+			return verified{at: now, binding: b, opened: ephemeral.Open(ephemeral.Key{
+				ID: billing.NewID("tok_"), KeyID: b.Key, Ends: t.Expiry.Add(skew).Unix(),
+				Issuer: cut(i.URL), Subject: cut(t.Subject),
+			})}, nil
+		}
+	}
+	return verified{}, fmt.Errorf("%w: no key is for its claims", ErrRefused)
+}
+
+// issuerOf is the claim iss of a token of which nothing is known yet.
+func issuerOf(token string) string {
+	var c struct {
+		Issuer string `json:"iss"`
+	}
+	_, payload, _ := strings.Cut(token, ".")
+	payload, _, _ = strings.Cut(payload, ".")
+	text, err := decode(payload)
+	if err != nil || json.Unmarshal(text, &c) != nil {
+		return ""
+	}
+	return c.Issuer
+}
+
+// cut is a text as a row can have it.
+func cut(s string) string { return billing.CleanText(s[:min(len(s), mostText)]) }
