@@ -117,7 +117,7 @@ var examples = []struct {
 	},
 	{
 		federation.ErrUnavailable.Error(), federation.ErrUnavailable, 503, "identity_issuer_unavailable", "api_error", "",
-		[]string{"does not answer, so it cannot be verified"}, "later",
+		[]string{"does not answer, so it cannot be verified"}, "",
 	},
 	{
 		errTemporary.Error(), errTemporary, 403, "temporary_key_not_allowed", "permission_error", "",

@@ -10,6 +10,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/journal"
+	"tallyroute/billing/policy"
 	"tallyroute/providers/secret"
 )
 
@@ -266,4 +267,52 @@ func (r *reader) checkIdempotency(ttl Lifetime) {
 	if ttl != 0 && (ttl < Lifetime(time.Minute) || ttl > Lifetime(30*24*time.Hour)) {
 		r.fault("idempotency.ttl", "want 1m to 30d, or off")
 	}
+}
+
+const longestExchange = 15 * time.Minute
+
+func (r *reader) checkIdentity(issuers []IdentityIssuer) {
+	seen := make(map[string]bool)
+	for i, s := range issuers {
+		at := "identity_issuers[" + strconv.Itoa(i) + "]"
+		switch {
+		case !isIssuer(s.Issuer):
+			r.fault(at+".issuer", "want the https address that tokens have as iss, such as https://token.actions.githubusercontent.com")
+		case seen[s.Issuer]:
+			r.fault(at+".issuer", "is there twice: list its keys under one")
+		}
+		seen[s.Issuer] = true
+		if s.Audience == "" {
+			r.fault(at+".audience", "want what tokens are made for, such as tallyroute: others must not be good here")
+		}
+		if s.JWKSURL != "" && !isIssuer(s.JWKSURL) {
+			r.fault(at+".jwks_url", "want an https address")
+		}
+		if len(s.Keys) == 0 {
+			r.fault(at+".keys", "want at least one key, with a condition on the claims")
+		}
+		for n, k := range s.Keys {
+			r.checkIdentityKey(at+".keys["+strconv.Itoa(n)+"]", k)
+		}
+	}
+}
+
+func (r *reader) checkIdentityKey(at string, k IdentityKey) {
+	if !strings.HasPrefix(k.Key, "key_") {
+		r.fault(at+".key", "want the id of a key: tallyroute keys list")
+	}
+	if strings.TrimSpace(k.When) == "" {
+		r.fault(at+".when", `want a condition on the claims, such as claims.repository == "acme/app"`)
+	} else if _, err := policy.CompileClaims(k.When); err != nil {
+		r.fault(at+".when", "%s", err)
+	}
+	if k.ExpiresIn < 0 || time.Duration(k.ExpiresIn) > longestExchange {
+		r.fault(at+".expires_in", "want 1s to 15m")
+	}
+}
+
+// isIssuer reports an address from which public keys may be taken: with https, or on
+// this machine.
+func isIssuer(s string) bool {
+	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://127.0.0.1:") || strings.HasPrefix(s, "http://localhost:")
 }

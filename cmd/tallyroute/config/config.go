@@ -83,6 +83,23 @@ type Vault struct {
 	Secret    SecretRef `yaml:"secret"`     // the token, the secret id or the JWT
 }
 
+// IdentityIssuer signs tokens by which jobs and services prove who they are, in place of
+// holding a key.
+type IdentityIssuer struct {
+	Issuer   string        `yaml:"issuer"`   // as its tokens name it
+	Audience string        `yaml:"audience"` // that its tokens must be for
+	JWKSURL  string        `yaml:"jwks_url"` // where its keys are; "" is found by its discovery document
+	Keys     []IdentityKey `yaml:"keys"`     // the first whose condition is true is used
+}
+
+// IdentityKey is the key of those whose claims fulfil a condition.
+type IdentityKey struct {
+	Key       string   `yaml:"key"` // its id
+	When      string   `yaml:"when"`
+	ExpiresIn Duration `yaml:"expires_in"` // of a temporary key; 15m where it is left out, which is the most
+	Direct    bool     `yaml:"direct"`     // the token itself may be sent in place of a key
+}
+
 // Section is a group of settings that the catalogue reads, out of Config.Text.
 type Section struct{}
 

@@ -11,7 +11,6 @@
 //	read.go, env.go      the file, and the environment over it
 //	managers.go          where secrets are kept, and delivered to
 //	check_login.go       what cannot work of logins
-//	identity.go          who may use keys without holding one
 //	check.go             what cannot work
 //	check_alerts.go      and of alerts
 //	load.go              all of it in order
