@@ -179,9 +179,8 @@ var fences = map[string][]string{
 	"github.com/oklog/ulid":                 {"*"},
 	"github.com/google/uuid":                {"*"},
 	"github.com/coreos/go-oidc":             {"router/identity", "router/federation"},
-	"github.com/go-jose/go-jose":            {"router/federation"},
 	"golang.org/x/oauth2":                   {"router/identity"},
-	"github.com/go-jose/go-jose":            {"test"},
+	"github.com/go-jose/go-jose":            {"test", "router/federation"},
 	"golang.org/x/net":                      {"*"},
 	"golang.org/x/sync":                     {"*"},
 }
