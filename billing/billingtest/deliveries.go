@@ -2,6 +2,7 @@ package billingtest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strings"
 	"time"
@@ -210,5 +211,41 @@ func deleteCopies(w *world) {
 	}
 	if list, err := a.Deliveries(w.Context(), k.ID); err != nil || len(list) != 0 {
 		w.Errorf("still listed: %+v, %v", list, err)
+	}
+}
+
+func leakedSecret(w *world) {
+	w.now = time.Now().UTC().Truncate(time.Second)
+	a := w.porter(&shelf{steps: -1})
+	k, first, err := a.CreateKey(w.Context(), manage.KeyRequest{Name: "leaky"}, manage.By{Actor: "test"})
+	w.must(err)
+	fresh, err := a.RotateKey(w.Context(), k.ID, manage.RotateRequest{}, manage.By{Actor: "test"})
+	w.must(err)
+	take := func(secret string, do manage.LeakAction) bool {
+		w.Helper()
+		known, err := a.TakeLeak(w.Context(), manage.Leak{Secret: secret, URL: "https://example.com/a"}, do, manage.By{Actor: "scanner"})
+		w.must(err)
+		return known
+	}
+	stranger, err := billing.NewSecret("dev", rand.Reader)
+	w.must(err)
+	if take("some_token", manage.LeakRevoke) || take(stranger.Reveal(), manage.LeakRevoke) {
+		w.Error("what is no key's is known")
+	}
+	if !take(first.Reveal(), manage.LeakRevoke) || !take(fresh.Secret.Reveal(), manage.LeakTell) || !w.good(a, fresh.Secret.Reveal()) {
+		w.Error("a secret that has ended, or one that is only told of, ends its key")
+	}
+	w.now = w.now.Add(time.Second)
+	if !take(fresh.Secret.Reveal(), manage.LeakDisable) || w.good(a, fresh.Secret.Reveal()) {
+		w.Error("the key is not disabled")
+	}
+	_, err = a.EnableKey(w.Context(), k.ID, manage.Ending{}, manage.By{Actor: "test"})
+	w.must(err)
+	if !take(fresh.Secret.Reveal(), manage.LeakRevoke) || !take(fresh.Secret.Reveal(), manage.LeakRevoke) || w.good(a, fresh.Secret.Reveal()) {
+		w.Error("the key is not revoked")
+	}
+	events, err := w.ListEvents(w.Context(), billing.EventFilter{Kind: billing.EventLeak, Object: string(k.ID)})
+	if w.must(err); len(events) != 2 || strings.Contains(text(events), fresh.Secret.Reveal()) || events[0].Data["url"] == "" {
+		w.Errorf("events: %s", text(events))
 	}
 }

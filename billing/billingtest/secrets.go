@@ -24,6 +24,7 @@ func secretCases() map[string]func(w *world) {
 		"DeliveryFailsAndTheOldSecretStays":      deliverToNobody,
 		"NewerSecretIsDeliveredInTheEnd":         deliverNewest,
 		"CopiesOfArchivedKeysAreDeleted":         deleteCopies,
+		"LeakedSecretEndsItsKeyUnlessItHasEnded": leakedSecret,
 	}
 }
 

@@ -99,6 +99,7 @@ var layers = map[string][]string{
 		"providers", "providers/chat",
 		"providers/jsonraw", "providers/sse", "billing", "billing/access", "billing/ephemeral", "billing/manage", "billing/policy",
 	},
+	"router/leaks":                 {"billing/manage"},
 	"router/web":                   {"router/limit", "billing"},
 	"router/identity":              {},
 	"router/identity/identitytest": {},
@@ -160,7 +161,7 @@ var fences = map[string][]string{
 	"github.com/pkoukk/tiktoken-go":        {"router/tokens"},
 	"github.com/pkoukk/tiktoken-go-loader": {"router/tokens"},
 	"go.uber.org/zap": {
-		"cmd/tallyroute/app", "cmd/tallyroute/logs", "router/web", "router/server",
+		"cmd/tallyroute/app", "cmd/tallyroute/logs", "router/web", "router/server", "router/leaks",
 		"router/admin", "test",
 	},
 	"github.com/sashabaranov/go-openai":     {"cmd/tallyroute", "cmd/tallyroute/client", "test", "examples"},

@@ -97,8 +97,8 @@ func (s *Service) listen(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	s.current.Store(first)
-	if cfg.AdminOff() {
-		return nil
+	if err := s.openLeaks(ctx, cfg); err != nil || cfg.AdminOff() {
+		return err
 	}
 	administration := admin.New(s.administration(first))
 	administration.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -3,13 +3,21 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/router/leaks"
 	"tallyroute/router/server"
+	"tallyroute/router/web"
 )
 
 const (
@@ -104,4 +112,46 @@ func (s *Service) handOver(ctx context.Context, token, from string) (server.Hand
 		return server.Handed{}, err
 	}
 	return server.Handed{KeyID: done.Key.ID, Version: done.Number, Secret: done.Secret.Reveal()}, nil
+}
+
+// openLeaks opens the listener that is told of secrets which were found in public.
+func (s *Service) openLeaks(ctx context.Context, cfg *config.Config) (err error) {
+	if cfg.Leaks.Listen == "off" {
+		return nil
+	}
+	intake := web.NewServer(webLimits(cfg), s.Log)
+	intake.Handler = leaks.Handler(leaks.Options{Keys: &leaks.Keys{Fetch: publicKeys(cfg.Leaks.PublicKeys)}, Take: s.takeLeak, Log: s.Log})
+	s.leaks, err = listen(ctx, "leaks", cfg.Leaks.Listen, intake.Server)
+	return err
+}
+
+func (s *Service) takeLeak(ctx context.Context, l manage.Leak) (known bool, err error) {
+	by := manage.By{Actor: "secret-scanning", Source: "leaks"}
+	return s.Actions().TakeLeak(ctx, l, manage.LeakAction(s.now().cfg.Leaks.Action), by)
+}
+
+// mostPublicKeys is more than a list of public keys has, in bytes.
+const mostPublicKeys = 1 << 20
+
+// publicKeys reads a list of public keys from a file or by HTTPS.
+func publicKeys(from string) func(context.Context) ([]byte, error) {
+	if path, ok := strings.CutPrefix(from, "file:"); ok {
+		return func(context.Context) ([]byte, error) { return os.ReadFile(path) } //nolint:gosec // the operator names it
+	}
+	client := &http.Client{Timeout: 10 * time.Second}
+	return func(ctx context.Context) (text []byte, err error) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := client.Do(r)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, resp.Body.Close()) }()
+		if resp.StatusCode != http.StatusOK {
+			return nil, fmt.Errorf("%s answers with status %d", from, resp.StatusCode)
+		}
+		return io.ReadAll(io.LimitReader(resp.Body, mostPublicKeys))
+	}
 }

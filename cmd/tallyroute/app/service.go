@@ -51,6 +51,7 @@ type Service struct {
 	public      *listener
 	answers     *web.Server // of the public listener
 	admin       *listener   // nil where it is off
+	leaks       *listener   // likewise
 	local       []*listener // of the demonstration's providers
 	cutRequests func()      // ends what is under way, with router.ErrStopping as the cause
 }
@@ -124,7 +125,7 @@ func (m managed) Balances(ctx context.Context, k *billing.Key, now time.Time) ([
 
 // listeners are all that are open.
 func (s *Service) listeners() []*listener {
-	return slices.DeleteFunc(append([]*listener{s.public, s.admin}, s.local...), func(l *listener) bool { return l == nil })
+	return slices.DeleteFunc(append([]*listener{s.public, s.admin, s.leaks}, s.local...), func(l *listener) bool { return l == nil })
 }
 
 // check is what a probe may read: how requests can be answered, and how the last

@@ -30,6 +30,7 @@ func (r *reader) check(cfg *Config) {
 	r.checkGroups(cfg.ModelGroups)
 	r.checkIdentity(cfg.IdentityIssuers)
 	r.checkIdempotency(cfg.Idempotency.TTL)
+	r.checkLeaks(cfg.Leaks)
 	if t := cfg.Timeouts.KeyEnded; t < 0 || t > Duration(time.Hour) {
 		r.fault("timeouts.key_ended", "want 0s to 1h")
 	}
@@ -260,6 +261,16 @@ func (r *reader) checkMembers(m Members) {
 			r.fault("members.allow", "want PROVIDER/MEMBER or PROVIDER/MODEL/MEMBER, the member as an error gives it, without positions: "+
 				"openrouter/plugins, alibaba/qwen-vl/messages.content.fps")
 		}
+	}
+}
+
+func (r *reader) checkLeaks(l Leaks) {
+	r.oneOf("leaks.action", l.Action, "revoke", "disable", "tell")
+	if l.Listen != "off" && !isHostPort(l.Listen) {
+		r.fault("leaks.listen", "want an address such as 127.0.0.1:8082, or off")
+	}
+	if !strings.HasPrefix(l.PublicKeys, "https://") && !strings.HasPrefix(l.PublicKeys, "file:") {
+		r.fault("leaks.public_keys", "want an address with https:// or file:/path")
 	}
 }
 

@@ -53,6 +53,7 @@ type Config struct {
 	Sinks               []string     `yaml:"sinks"`          // NAME=file:/dir, NAME=https://…, NAME=kubernetes:NAMESPACE, NAME=vault:PREFIX …
 	WebhookSecret       SecretRef    `yaml:"webhook_secret"` // that calls of sinks and alerts are signed with
 	Alerts              Alerts       `yaml:"alerts"`
+	Leaks               Leaks        `yaml:"leaks"`
 	CORSOrigins         []string     `yaml:"cors_origins"`   // pages that may use the API; "*" for all
 	UpstreamProxy       ProxyRef     `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
 	AdminHosts          []string     `yaml:"admin_hosts"`    // names of the admin listener, beside addresses and localhost
@@ -231,6 +232,13 @@ type Routing struct {
 	MaxAttempts int `yaml:"max_attempts"`
 }
 
+// Leaks is the listener that is told of secrets which were found in public.
+type Leaks struct {
+	Listen     string `yaml:"listen" reload:"no"` // "off" for none
+	PublicKeys string `yaml:"public_keys" reload:"no"`
+	Action     string `yaml:"action"` // revoke, disable or tell
+}
+
 // Idempotency is what is kept of answers that may be asked for again.
 type Idempotency struct {
 	TTL Lifetime `yaml:"ttl"`
@@ -282,8 +290,11 @@ func Default() Config {
 		},
 		Routing:      Routing{MaxAttempts: 3},
 		Fingerprints: true,
-		Idempotency:  Idempotency{TTL: Lifetime(24 * time.Hour)},
-		Log:          Logging{Level: "info", Format: "auto"},
+		Leaks: Leaks{
+			Listen: "off", PublicKeys: "https://api.github.com/meta/public_keys/secret_scanning", Action: "revoke",
+		},
+		Idempotency: Idempotency{TTL: Lifetime(24 * time.Hour)},
+		Log:         Logging{Level: "info", Format: "auto"},
 	}
 }
 

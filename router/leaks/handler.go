@@ -1,0 +1,109 @@
+package leaks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tallyroute/billing/manage"
+)
+
+// Bounds of what is taken.
+const (
+	mostBody    = 1 << 20
+	mostReports = 1000
+	patience    = 20 * time.Second // for one message
+)
+
+// Options are what the listener does with what it is told.
+type Options struct {
+	Keys *Keys
+	// Take does what is to be done about a leak. It reports whether the secret is a key's.
+	Take func(ctx context.Context, l manage.Leak) (known bool, err error)
+	Log  *zap.Logger
+}
+
+// report is one token that was found.
+type report struct {
+	Token  string `json:"token"`
+	Type   string `json:"type"`
+	URL    string `json:"url"`
+	Source string `json:"source"`
+}
+
+// verdict says of one token whether it is a key.
+type verdict struct {
+	Token string `json:"token_raw"`
+	Type  string `json:"token_type"`
+	Label string `json:"label"`
+}
+
+// Handler takes reports at any path. Nothing of a body is looked at before its signature.
+func Handler(o Options) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		status, verdicts := o.take(ctx, w, r)
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if status != http.StatusOK {
+			w.WriteHeader(status)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(verdicts) // who has gone is told nothing
+	})
+}
+
+func (o Options) take(ctx context.Context, w http.ResponseWriter, r *http.Request) (int, []verdict) {
+	if r.Method != http.MethodPost {
+		return http.StatusMethodNotAllowed, nil
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(patience))
+	_ = rc.SetWriteDeadline(time.Now().Add(2 * patience))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
+	if err != nil {
+		if errors.As(err, new(*http.MaxBytesError)) {
+			return http.StatusRequestEntityTooLarge, nil
+		}
+		return http.StatusBadRequest, nil
+	}
+	err = o.Keys.Verify(ctx, r.Header.Get("Github-Public-Key-Identifier"), r.Header.Get("Github-Public-Key-Signature"), body)
+	if errors.Is(err, ErrSignature) {
+		return http.StatusUnauthorized, nil
+	}
+	if err != nil {
+		o.Log.Warn("leaks cannot be taken", zap.Error(err))
+		return http.StatusServiceUnavailable, nil
+	}
+	var reports []report
+	if json.Unmarshal(body, &reports) != nil || len(reports) > mostReports {
+		return http.StatusBadRequest, nil
+	}
+	return o.each(ctx, reports)
+}
+
+// each does what is to be done about every report. A failure is told, so that all are
+// reported again: doing it twice changes nothing.
+func (o Options) each(ctx context.Context, reports []report) (int, []verdict) {
+	verdicts := make([]verdict, len(reports))
+	status := http.StatusOK
+	for i, r := range reports {
+		verdicts[i] = verdict{r.Token, r.Type, "false_positive"}
+		known, err := o.Take(ctx, manage.Leak{Secret: r.Token, URL: r.URL, Found: r.Source})
+		if err != nil {
+			o.Log.Error("a leaked key is not dealt with", zap.Error(err))
+			status = http.StatusServiceUnavailable
+		}
+		if known {
+			verdicts[i].Label = "true_positive"
+		}
+	}
+	return status, verdicts
+}
