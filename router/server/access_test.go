@@ -66,6 +66,19 @@ func TestEveryRequestIsRecordedTheRefusedOnesIncluded(t *testing.T) {
 	}
 }
 
+func TestWhoAsksAboutAKeyWithAnOldSecretIsToldItsEnd(t *testing.T) {
+	g := newRig(t)
+	if got := g.do(g.request(http.MethodGet, "/v1/key", "")); got.StatusCode != http.StatusOK || got.Header.Get("Sunset") != "" {
+		t.Errorf("the newest secret: %d, Sunset %q", got.StatusCode, got.Header.Get("Sunset"))
+	}
+	end := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	g.verifier.key.Secret = billing.SecretState{Number: 1, Until: end, Shared: true}
+	got := g.do(g.request(http.MethodGet, "/v1/key", ""))
+	if got.Header.Get("Sunset") != end.Format(http.TimeFormat) || got.Header.Get("X-Tallyroute-Key-Expires") != end.Format(time.RFC3339) {
+		t.Errorf("an old secret: %v", got.Header)
+	}
+}
+
 func TestStrangersDoNotFillTheRecordOfAccess(t *testing.T) {
 	recorder, now := &access.Recorder{}, time.Now()
 	g := newRig(t, func(o *Options) { o.Access, o.Clock = recorder, func() time.Time { return now } })

@@ -62,6 +62,7 @@ func getKey(x *exchange) {
 		x.fail(err)
 		return
 	}
+	describeKey(&x.Head, key.Secret.Until)
 	describeBudgets(&x.Head, balances)
 	x.JSON(http.StatusOK, selfOf(key, balances, x.Start))
 }
