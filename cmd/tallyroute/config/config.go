@@ -71,6 +71,36 @@ type Config struct {
 type Secrets struct {
 	Refresh Duration `yaml:"refresh"` // how often they are asked for newer versions
 	Vault   Vault    `yaml:"vault"`
+	AWS     AWS      `yaml:"aws"`
+	Azure   Azure    `yaml:"azure"`
+	Google  Google   `yaml:"google"`
+	Conjur  Conjur   `yaml:"conjur"`
+}
+
+// AWS is AWS Secrets Manager.
+type AWS struct {
+	Region   string `yaml:"region"`   // of secrets whose name is no ARN; "" is the environment's
+	Endpoint string `yaml:"endpoint"` // "" is the region's
+}
+
+// Azure is Azure Key Vault.
+type Azure struct {
+	Suffix string `yaml:"suffix"` // of the hosts of vaults
+}
+
+// Google is Google Secret Manager.
+type Google struct {
+	Endpoint string `yaml:"endpoint"` // "" is the public one
+}
+
+// Conjur is a CyberArk Conjur.
+type Conjur struct {
+	Address string    `yaml:"address"`
+	Account string    `yaml:"account"`
+	CAFile  string    `yaml:"ca_file"`
+	Login   string    `yaml:"login"`   // whose API key secret is; "" logs in by a JWT
+	Service string    `yaml:"service"` // id of the authenticator for JWTs
+	Secret  SecretRef `yaml:"secret"`  // the API key or the JWT
 }
 
 // Vault is a HashiCorp Vault or an OpenBao.
@@ -265,7 +295,7 @@ func Default() Config {
 		ReplicaLostAfter:  Duration(time.Hour),
 		EventsKeep:        Duration(400 * 24 * time.Hour),
 		AccessKeep:        Lifetime(30 * 24 * time.Hour),
-		Secrets:           Secrets{Refresh: seconds(10), Vault: Vault{Auth: "token"}},
+		Secrets:           Secrets{Refresh: seconds(10), Vault: Vault{Auth: "token"}, Azure: Azure{Suffix: "vault.azure.net"}},
 		Alerts:            Alerts{Every: seconds(10), SMTP: SMTP{Port: 587, TLS: "starttls"}},
 		Defaults:          Defaults{OnUnpriced: "block"},
 		Members:           Members{Refuse: "budgeted"},

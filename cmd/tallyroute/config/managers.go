@@ -17,6 +17,40 @@ func (r *reader) checkSecrets(s Secrets) {
 		r.fault("secrets.refresh", "want 1s to 1h")
 	}
 	r.checkVault(s.Vault)
+	r.checkConjur(s.Conjur)
+	for path, at := range map[string]string{"secrets.aws.endpoint": s.AWS.Endpoint, "secrets.google.endpoint": s.Google.Endpoint} {
+		if at != "" && !isService(at) {
+			r.fault(path, "want https://HOST; http is for a loopback address alone")
+		}
+	}
+	if s.AWS.Region != "" && !cloudName.MatchString(s.AWS.Region) {
+		r.fault("secrets.aws.region", "want a region such as eu-west-1")
+	}
+	if !cloudName.MatchString(s.Azure.Suffix) {
+		r.fault("secrets.azure.suffix", "want the end of the hosts of vaults, such as vault.azure.net")
+	}
+}
+
+// cloudName is part of the name of a host.
+var cloudName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,100}[a-z0-9]$`)
+
+func (r *reader) checkConjur(c Conjur) {
+	switch {
+	case c == (Conjur{}):
+		return
+	case !isService(c.Address):
+		r.fault("secrets.conjur.address", "want https://HOST; http is for a loopback address alone")
+	}
+	if c.Account == "" {
+		r.fault("secrets.conjur.account", "is needed")
+	}
+	if (c.Login == "") == (c.Service == "") {
+		r.fault("secrets.conjur.login", "want either login, for an API key, or service, for a JWT")
+	}
+	if c.Secret == "" && c.Service == "" {
+		r.fault("secrets.conjur.secret", "is needed: a reference to the API key")
+	}
+	r.ownSecret("secrets.conjur.secret", c.Secret)
 }
 
 func (r *reader) checkVault(v Vault) {

@@ -10,7 +10,12 @@ import (
 	"time"
 
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/providers/identity"
 	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/aws"
+	"tallyroute/providers/secret/azure"
+	"tallyroute/providers/secret/conjur"
+	"tallyroute/providers/secret/google"
 	"tallyroute/providers/secret/kubernetes"
 	"tallyroute/providers/secret/manager"
 	"tallyroute/providers/secret/vault"
@@ -43,6 +48,32 @@ func All(c config.Secrets) (map[string]manager.Manager, error) {
 		}
 		all["vault"] = v
 	}
+	if c.Conjur.Address != "" {
+		client, err := manager.NewClient(c.Conjur.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("secrets.conjur.ca_file: %w", err)
+		}
+		all["conjur"] = conjur.New(conjur.Options{
+			Address: c.Conjur.Address, Account: c.Conjur.Account, Login: c.Conjur.Login, Service: c.Conjur.Service,
+			Secret: login(c.Conjur.Secret), Client: client,
+		})
+	}
+	return clouds(c, all)
+}
+
+// clouds adds the managers of clouds, which need no settings: who we are is found out
+// when one of them is first asked.
+func clouds(c config.Secrets, all map[string]manager.Manager) (map[string]manager.Manager, error) {
+	client, err := manager.NewClient("")
+	if err != nil {
+		return nil, err
+	}
+	chain := &identity.Chain{Region: c.AWS.Region}
+	all["aws-sm"] = aws.New(aws.Options{Region: chain.Home, Endpoint: c.AWS.Endpoint, Credentials: chain, Client: client})
+	all["azure-kv"] = azure.New(azure.Options{
+		Suffix: c.Azure.Suffix, Token: identity.Azure(azure.Scope(c.Azure.Suffix)), Client: client,
+	})
+	all["gcp-sm"] = google.New(google.Options{Endpoint: c.Google.Endpoint, Token: identity.Google(), Client: client})
 	return all, nil
 }
 

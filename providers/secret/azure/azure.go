@@ -1,0 +1,202 @@
+// Package azure reads and writes secrets of Azure Key Vault.
+package azure
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/manager"
+)
+
+// Options are where vaults are and who asks.
+type Options struct {
+	Suffix   string                                    // of the hosts of vaults; "" is vault.azure.net
+	Endpoint string                                    // in place of https://VAULT.SUFFIX, for all vaults
+	Token    func(ctx context.Context) (string, error) // for Scope
+	Client   *http.Client
+	Pause    func(ctx context.Context, d time.Duration) error
+}
+
+// Scope is what a token must be for.
+func Scope(suffix string) string { return "https://" + suffix + "/.default" }
+
+// Public is the suffix of vaults in the public cloud.
+const Public = "vault.azure.net"
+
+// Vaults are clients of all vaults.
+type Vaults struct {
+	Options
+	caller manager.Caller
+}
+
+var _ manager.Manager = (*Vaults)(nil)
+
+// New is a client; it calls nobody yet.
+func New(o Options) *Vaults {
+	if o.Suffix == "" {
+		o.Suffix = Public
+	}
+	return &Vaults{o, manager.Caller{Name: "azure-kv", Client: o.Client, Judge: judge, Pause: o.Pause}}
+}
+
+func judge(status int, body []byte) (manager.Kind, string) {
+	var said struct {
+		Error struct {
+			Code  string `json:"code"`
+			Inner struct {
+				Code string `json:"code"`
+			} `json:"innererror"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal(body, &said) // or the status is all there is
+	code := said.Error.Code
+	if inner := said.Error.Inner.Code; inner != "" {
+		code = inner
+	}
+	if code == "SecretDisabled" {
+		return manager.NotFound, code
+	}
+	return manager.ByStatus(status), code
+}
+
+// version is the one of the API, which is generally available everywhere.
+const version = "?api-version=7.4"
+
+var (
+	vaultName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]$`)
+	secretName = regexp.MustCompile(`^[0-9A-Za-z-]{1,127}$`)
+)
+
+// at is where a secret is.
+type at struct{ vault, id, version string }
+
+// split reads VAULT/NAME[/VERSION].
+func split(name string) (at, error) {
+	parts := strings.Split(name, "/")
+	if len(parts) == 2 {
+		parts = append(parts, "")
+	}
+	if len(parts) != 3 || !vaultName.MatchString(parts[0]) || !secretName.MatchString(parts[1]) ||
+		parts[2] != "" && !secretName.MatchString(parts[2]) {
+		return at{}, fmt.Errorf("azure-kv: %q is not VAULT/NAME, or VAULT/NAME/VERSION; names have letters, digits and -", name)
+	}
+	return at{parts[0], parts[1], parts[2]}, nil
+}
+
+// bundle is a version of a secret.
+type bundle struct {
+	Value      string `json:"value"`
+	ID         string `json:"id"`
+	Attributes struct {
+		Expires int64 `json:"exp"`
+	} `json:"attributes"`
+}
+
+func (v *Vaults) call(ctx context.Context, method, vault, path string, in any) (bundle, error) {
+	token, err := v.Token(ctx)
+	if err != nil {
+		return bundle{}, &manager.Error{Manager: "azure-kv", Kind: manager.Expired, Err: errors.New("no credentials of Azure were found, or they are not good")}
+	}
+	var body []byte
+	header := http.Header{"Authorization": {"Bearer " + token}}
+	if in != nil {
+		if body, err = json.Marshal(in); err != nil {
+			return bundle{}, err
+		}
+		header.Set("Content-Type", "application/json")
+	}
+	base := v.Endpoint
+	if base == "" {
+		base = "https://" + vault + "." + v.Suffix
+	}
+	text, err := v.caller.Do(ctx, manager.Call{Method: method, URL: base + "/" + path + version, Header: header, Body: body})
+	if err != nil {
+		return bundle{}, err
+	}
+	var got bundle
+	if json.Unmarshal(text, &got) != nil {
+		return bundle{}, manager.Unreadable("azure-kv")
+	}
+	return got, nil
+}
+
+// Fetch reads the current version of VAULT/NAME, or the one of VAULT/NAME/VERSION.
+func (v *Vaults) Fetch(ctx context.Context, name string) (manager.Secret, error) {
+	in, err := split(name)
+	if err != nil {
+		return manager.Secret{}, err
+	}
+	got, err := v.call(ctx, http.MethodGet, in.vault, strings.TrimSuffix("secrets/"+in.id+"/"+in.version, "/"), nil)
+	if err != nil {
+		return manager.Secret{}, err
+	}
+	s := manager.Secret{Text: secret.New(got.Value), Version: got.ID[strings.LastIndexByte(got.ID, '/')+1:]}
+	if got.Attributes.Expires > 0 {
+		s.Expires = time.Unix(got.Attributes.Expires, 0)
+	}
+	return s, nil
+}
+
+// Write adds a version to VAULT/NAME. A secret that was deleted and can be recovered is.
+func (v *Vaults) Write(ctx context.Context, place, text string, _ map[string]string) error {
+	name, field := manager.Place(place)
+	in, err := split(name)
+	if err != nil {
+		return err
+	}
+	old, err := v.Fetch(ctx, name)
+	if err != nil && !manager.Is(err, manager.NotFound) {
+		return err
+	}
+	fresh, err := manager.Put(old.Text.Reveal(), field, text)
+	if err != nil || fresh == old.Text.Reveal() {
+		return err
+	}
+	put := func() error {
+		_, err := v.call(ctx, http.MethodPut, in.vault, "secrets/"+in.id, map[string]any{"value": fresh})
+		return err
+	}
+	err = put()
+	if !manager.Is(err, manager.Conflict) {
+		return err
+	}
+	if _, err := v.call(ctx, http.MethodPost, in.vault, "deletedsecrets/"+in.id+"/recover", map[string]any{}); err != nil {
+		return err
+	}
+	return put() // which fails while it is being recovered, and is tried again later
+}
+
+// Delete takes a field away, or deletes the secret where nothing is left. It can be
+// recovered for as long as the vault keeps what was deleted.
+func (v *Vaults) Delete(ctx context.Context, place string) error {
+	name, field := manager.Place(place)
+	in, err := split(name)
+	if err != nil {
+		return err
+	}
+	if field != "" {
+		old, err := v.Fetch(ctx, name)
+		switch left, some := manager.Without(old.Text.Reveal(), field); {
+		case manager.Is(err, manager.NotFound):
+			return nil
+		case err != nil:
+			return err
+		case some && left == old.Text.Reveal():
+			return nil
+		case some:
+			_, err = v.call(ctx, http.MethodPut, in.vault, "secrets/"+in.id, map[string]any{"value": left})
+			return err
+		}
+	}
+	if _, err := v.call(ctx, http.MethodDelete, in.vault, "secrets/"+in.id, nil); !manager.Is(err, manager.NotFound) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+// Package conjur reads and writes variables of CyberArk Conjur. It logs in by an API key
+// or a JWT.
+package conjur
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/manager"
+)
+
+// Options are where a Conjur is and how to log in.
+type Options struct {
+	Address string // https://host
+	Account string
+	Login   string // such as host/tallyroute, whose API key Secret is; "" logs in by a JWT
+	Service string // id of the authenticator for JWTs
+	Secret  func(ctx context.Context) (secret.Value, error)
+	Client  *http.Client
+	Clock   func() time.Time
+	Pause   func(ctx context.Context, d time.Duration) error
+}
+
+// Conjur is a client of one.
+type Conjur struct {
+	Options
+	caller manager.Caller
+
+	mu    sync.Mutex
+	token string
+	until time.Time
+	known map[string]manager.Secret // what was fetched last, by variable
+}
+
+var _ manager.Manager = (*Conjur)(nil)
+
+// New is a client; it calls nobody yet.
+func New(o Options) *Conjur {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	o.Address = strings.TrimSuffix(o.Address, "/")
+	return &Conjur{Options: o, caller: manager.Caller{Name: "conjur", Client: o.Client, Pause: o.Pause}, known: map[string]manager.Secret{}}
+}
+
+// tokenLife is for how long a token is used: it is good for eight minutes.
+const tokenLife = 5 * time.Minute
+
+// authenticate gives a token that is good.
+func (c *Conjur) authenticate(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.Clock()
+	if c.token != "" && now.Before(c.until) {
+		return c.token, nil
+	}
+	given, err := c.Secret(ctx)
+	if err != nil {
+		return "", err
+	}
+	path, body, media := "/authn/"+url.PathEscape(c.Account)+"/"+url.PathEscape(c.Login), given.Reveal(), "text/plain"
+	if c.Login == "" {
+		path = "/authn-jwt/" + url.PathEscape(c.Service) + "/" + url.PathEscape(c.Account)
+		body, media = url.Values{"jwt": {given.Reveal()}}.Encode(), "application/x-www-form-urlencoded"
+	}
+	text, err := c.caller.Do(ctx, manager.Call{
+		Method: http.MethodPost, URL: c.Address + path + "/authenticate", Body: []byte(body),
+		Header: http.Header{"Accept-Encoding": {"base64"}, "Content-Type": {media}},
+	})
+	if err != nil {
+		return "", err
+	}
+	c.token, c.until = strings.TrimSpace(string(text)), now.Add(tokenLife)
+	return c.token, nil
+}
+
+// call asks with a token, and once more with another where it is not taken any more.
+func (c *Conjur) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	for try := 0; ; try++ {
+		token, err := c.authenticate(ctx)
+		if err != nil {
+			return nil, err
+		}
+		text, err := c.caller.Do(ctx, manager.Call{
+			Method: method, URL: c.Address + path, Body: body, Header: http.Header{"Authorization": {`Token token="` + token + `"`}},
+		})
+		if !manager.Is(err, manager.Expired) || try > 0 {
+			return text, err
+		}
+		c.mu.Lock()
+		c.token = ""
+		c.mu.Unlock()
+	}
+}
+
+func (c *Conjur) path(kind, id string) string {
+	return "/" + kind + "/" + url.PathEscape(c.Account) + "/variable/" + url.PathEscape(id)
+}
+
+// Fetch reads a variable, or one version of it for ID?version=N.
+func (c *Conjur) Fetch(ctx context.Context, name string) (manager.Secret, error) {
+	id, query, _ := strings.Cut(name, "?")
+	number, pinned := strings.CutPrefix(query, "version=")
+	if id == "" || query != "" && (!pinned || strings.Trim(number, "0123456789") != "") {
+		return manager.Secret{}, fmt.Errorf("conjur: %q is no variable, or one and its version: ID?version=N", name)
+	}
+	path := c.path("secrets", id)
+	if pinned {
+		path += "?version=" + number
+	}
+	text, err := c.call(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return manager.Secret{}, err
+	}
+	c.mu.Lock()
+	last, known := c.known[name]
+	c.mu.Unlock()
+	if known && last.Text.Reveal() == string(text) {
+		return last, nil
+	}
+	s := manager.Secret{Text: secret.New(string(text)), Version: number}
+	if !pinned {
+		s.Version = c.newest(ctx, id)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known[name] = s
+	return s, nil
+}
+
+// newest is the number of the newest version; "" where we may not know it.
+func (c *Conjur) newest(ctx context.Context, id string) string {
+	text, err := c.call(ctx, http.MethodGet, c.path("resources", id), nil)
+	var about struct {
+		Secrets []struct {
+			Version int64 `json:"version"`
+		} `json:"secrets"`
+	}
+	if err != nil || json.Unmarshal(text, &about) != nil {
+		return ""
+	}
+	last := int64(0)
+	for _, v := range about.Secrets {
+		last = max(last, v.Version)
+	}
+	return strconv.FormatInt(last, 10)
+}
+
+// Write sets a variable, which a policy must have declared, or a field of it.
+func (c *Conjur) Write(ctx context.Context, place, text string, _ map[string]string) error {
+	id, field := manager.Place(place)
+	return c.set(ctx, id, func(old string) (string, error) { return manager.Put(old, field, text) })
+}
+
+// archived is what is written over a secret that is deleted: Conjur has no way to remove
+// the value of a variable.
+const archived = "archived"
+
+// Delete takes a field away, or writes over the variable where nothing is left.
+func (c *Conjur) Delete(ctx context.Context, place string) error {
+	id, field := manager.Place(place)
+	err := c.set(ctx, id, func(old string) (string, error) {
+		if left, some := manager.Without(old, field); some {
+			return left, nil
+		}
+		return archived, nil
+	})
+	if manager.Is(err, manager.NotFound) {
+		return nil
+	}
+	return err
+}
+
+func (c *Conjur) set(ctx context.Context, id string, edit func(old string) (string, error)) error {
+	old, err := c.call(ctx, http.MethodGet, c.path("secrets", id), nil)
+	if err != nil && !manager.Is(err, manager.NotFound) {
+		return err
+	}
+	fresh, err := edit(string(old))
+	if err != nil || fresh == string(old) {
+		return err
+	}
+	_, err = c.call(ctx, http.MethodPost, c.path("secrets", id), []byte(fresh))
+	return err
+}
