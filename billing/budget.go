@@ -35,9 +35,8 @@ type Action string
 
 // The actions. All of them tell of the thresholds that are passed.
 const (
-	ActionBlock     Action = "block"     // what has no room is refused
-	ActionDowngrade Action = "downgrade" // so too, and from the last threshold before on the cheapest model answers
-	ActionAlert     Action = "alert"     // nothing is refused
+	ActionBlock Action = "block" // what has no room is refused
+	ActionAlert Action = "alert" // nothing is refused
 )
 
 // Budget limits what a key, project, team or the whole organisation may use in

@@ -20,14 +20,18 @@ const (
 	EventBreach   EventKind = "breach"   // a law of the ledger does not hold
 	EventDenied   EventKind = "denied"   // a budget had no room
 	EventPolicy   EventKind = "policy"   // a policy has refused requests of a key
-	EventModel    EventKind = "model"    // another model answered, of another price or none
-	EventLeak     EventKind = "leak"     // the secret of a key was found in public
-	EventSecret   EventKind = "secret"   // a manager of secrets gave a version, it was used, or it could not be had
+	// EventThreshold is that so much of a limit is used.
+	EventThreshold EventKind = "limit_threshold"
+	EventModel     EventKind = "model"  // another model answered, of another price or none
+	EventLeak      EventKind = "leak"   // the secret of a key was found in public
+	EventSecret    EventKind = "secret" // a manager of secrets gave a version, it was used, or it could not be had
 )
 
 // EventKinds are all kinds.
 func EventKinds() []EventKind {
-	return []EventKind{EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventPolicy, EventModel, EventLeak, EventSecret}
+	return []EventKind{
+		EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventPolicy, EventThreshold, EventModel, EventLeak, EventSecret,
+	}
 }
 
 // Severity says how soon somebody should look at an event.

@@ -206,6 +206,8 @@ type Limits interface {
 	// ResetBudget has what was used in the current window count no more. The rows
 	// stay.
 	ResetBudget(ctx context.Context, id string, now time.Time, notes ...*Change) error
+	// RaiseBudget has the limits be higher from one instant to another.
+	RaiseBudget(ctx context.Context, r Raise, notes ...*Change) error
 	// TopUp adds to the limit of a budget in money. A reference that the budget has
 	// seen before changes nothing: existed says so; with another amount it is a
 	// *ConflictError.

@@ -52,9 +52,9 @@ func (b Budget) Validate() error {
 		fault("starts", "is for months, quarters and years")
 	}
 	switch b.Action {
-	case "", ActionBlock, ActionDowngrade, ActionAlert:
+	case "", ActionBlock, ActionAlert:
 	default:
-		fault("action", "unknown action %q, must be block, downgrade or alert", b.Action)
+		fault("action", "unknown action %q, must be block or alert", b.Action)
 	}
 	for i, p := range b.Thresholds {
 		if p < 1 || p > 1000 || slices.Contains(b.Thresholds[:i], p) || i == mostThresholds {

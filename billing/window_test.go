@@ -254,3 +254,36 @@ func BenchmarkWindow(b *testing.B) {
 		}
 	}
 }
+
+func TestFiscalWindows(t *testing.T) {
+	for _, tt := range []struct {
+		period      Period
+		starts, at  string
+		begins, end string
+	}{
+		{PeriodYear, "04-06", "2026-04-05T23:59:59Z", "2025-04-06", "2026-04-06"},
+		{PeriodYear, "04-06", "2026-04-06T00:00:00Z", "2026-04-06", "2027-04-06"},
+		{PeriodYear, "10-01", "2026-12-31T12:00:00Z", "2026-10-01", "2027-10-01"},
+		{PeriodQuarter, "02-01", "2026-01-31T12:00:00Z", "2025-11-01", "2026-02-01"},
+		{PeriodQuarter, "02-15", "2026-05-14T12:00:00Z", "2026-02-15", "2026-05-15"},
+		{PeriodMonth, "07-28", "2026-02-28T00:00:00Z", "2026-02-28", "2026-03-28"},
+		{PeriodMonth, "07-28", "2026-03-01T00:00:00Z", "2026-02-28", "2026-03-28"},
+		{PeriodMonth, "", "2026-03-01T00:00:00Z", "2026-03-01", "2026-04-01"},
+	} {
+		at, err := time.Parse(time.RFC3339, tt.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := Budget{Period: tt.period, Starts: tt.starts}.Window(at)
+		if err != nil || w.Start.Format(time.DateOnly) != tt.begins || w.End.Format(time.DateOnly) != tt.end {
+			t.Errorf("%s from %q at %s: %v, %v; want %s to %s", tt.period, tt.starts, tt.at, w, err, tt.begins, tt.end)
+		}
+	}
+	one := int64(1)
+	for _, starts := range []string{"02-29", "13-01", "4-6", "x"} {
+		b := Budget{Scope: ScopeOrg, ScopeID: "org", Period: PeriodYear, Tokens: &one, Starts: starts}
+		if b.Validate() == nil {
+			t.Errorf("a fiscal year may start on %q", starts)
+		}
+	}
+}

@@ -83,7 +83,7 @@ func (h *holds) allot(ctx context.Context, hold billing.Hold, more, headroom bil
 // giveBack is the end of allot, when it is known what was used. Where the database does not
 // take it, the temporary key has as much less until its end.
 func (h *holds) giveBack(ctx context.Context, hold billing.Hold, used billing.Amount) {
-	back := billing.Amount{Tokens: hold.Tokens, Money: hold.Money}.Minus(used)
+	back := billing.Amount{Tokens: hold.Tokens - used.Tokens, Money: hold.Money - used.Money}
 	if hold.Allotment == nil || back == (billing.Amount{}) {
 		return
 	}

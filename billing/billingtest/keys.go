@@ -35,7 +35,7 @@ func keyKeepsEverything(w *world) {
 	p := w.project("web", "shop")
 	limit := tokens(100).budget("bud_1")
 	limit.Period, limit.Zone = billing.PeriodDay, "Asia/Kolkata"
-	limit.Action, limit.Thresholds = billing.ActionDowngrade, []int{90}
+	limit.Action, limit.Thresholds = billing.ActionAlert, []int{90}
 	money := billing.Money(5)
 	limit.Money = &money
 	k := billing.Key{

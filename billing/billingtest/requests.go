@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"tallyroute/billing"
 )
@@ -14,6 +15,9 @@ func requestCases() map[string]func(w *world) {
 		"RequestsCountOnceTheyWereSent":                countedRequests,
 		"RequestsOfAnyScopeAreExactUnderRaces":         racedRequests,
 		"RequestsOfTheLedgerCountForANewLimit":         earlierRequests,
+		"RaisesEndByThemselves":                        raises,
+		"ABudgetThatAlertsRefusesNothing":              alerts,
+		"RequestsPerMinute":                            requestsPerMinute,
 	}
 }
 
@@ -143,4 +147,74 @@ func earlierRequests(w *world) {
 	if r.Breaches > 0 {
 		w.Errorf("after a reset: %s", r.First)
 	}
+}
+
+// raises: a limit is higher from an instant to another, by the database's clock.
+func raises(w *world) {
+	w.now = time.Now().UTC().Truncate(time.Microsecond)
+	k := w.key(ofRequests(1, amount{100, -1}.budget("bud_1")))
+	raise := func(by billing.Amount, from, until time.Duration) error {
+		return w.RaiseBudget(w.Context(), billing.Raise{
+			BudgetID: "bud_1", By: by, From: w.now.Add(from), Until: w.now.Add(until),
+			Actor: "ann", Reason: "a launch", At: w.now.Add(-48 * time.Hour),
+		})
+	}
+	w.must(raise(billing.Amount{Requests: 5}, -24*time.Hour, -time.Hour)) // is over
+	w.must(raise(billing.Amount{Requests: 7}, time.Hour, 2*time.Hour))    // is to come
+	if k = w.reread(k); *k.Budgets[0].Requests != 1 {
+		w.Errorf("the limit is %d although no raise holds now", *k.Budgets[0].Requests)
+	}
+	w.must(raise(billing.Amount{Requests: 2, Tokens: 11}, -time.Hour, time.Hour))
+	if k = w.reread(k); *k.Budgets[0].Requests != 3 || *k.Budgets[0].Tokens != 111 {
+		w.Errorf("the raised limits are %d requests and %d tokens", *k.Budgets[0].Requests, *k.Budgets[0].Tokens)
+	}
+	for range 3 {
+		w.use(k, tokens(1), w.now)
+	}
+	_, err := w.Reserve(w.Context(), w.hold(k, tokens(1)), w.now)
+	if q := w.refusal(err, "bud_1"); !q.LacksRequests() {
+		w.Errorf("refused for %+v", q)
+	}
+	all, err := w.ListBudgets(w.Context())
+	w.must(err)
+	if *all[0].Requests != 1 {
+		w.Errorf("a raise has changed the budget itself to %d", *all[0].Requests)
+	}
+	var fault *billing.FieldError
+	for _, err := range []error{
+		raise(billing.Amount{}, 0, time.Hour), raise(billing.Amount{Money: 1}, 0, time.Hour),
+		raise(billing.Amount{Requests: -1}, 0, time.Hour),
+		raise(billing.Amount{Requests: 1}, time.Hour, time.Hour),
+	} {
+		if !errors.As(err, &fault) {
+			w.Errorf("got %v, want a fault", err)
+		}
+	}
+	w.wantNotFound(w.RaiseBudget(w.Context(), billing.Raise{BudgetID: "bud_2"}), "budget")
+}
+
+func alerts(w *world) {
+	b := ofRequests(1, amount{10, 10}.budget("bud_1"))
+	b.Action = billing.ActionAlert
+	k := w.key(b)
+	for range 3 {
+		w.use(k, amount{20, 20}, w.now)
+	}
+	CheckSums(w, w.Store, w.now)
+}
+
+// requestsPerMinute: a minute is that of the clock, and begins anew.
+func requestsPerMinute(w *world) {
+	b := onlyRequests(2, "bud_1")
+	b.Period = billing.PeriodMinute
+	k := w.key(b)
+	minute := w.now.Truncate(time.Minute)
+	for i := range 3 {
+		at := minute.Add(time.Duration(i) * time.Minute)
+		w.use(k, tokens(1), at)
+		w.use(k, tokens(1), at.Add(59*time.Second))
+		_, err := w.Reserve(w.Context(), w.holdAt(k, tokens(1), at.Add(time.Minute-time.Millisecond)), at)
+		w.wantRefused(err, "bud_1")
+	}
+	CheckSums(w, w.Store, minute)
 }

@@ -54,6 +54,7 @@ type lease struct {
 	crowd   crowd          // who waits for that token
 	gone    bool           // the database gave it back for us, or all of it was given back: it counts for nothing
 	listed  bool           // in changed
+	passed  int            // thresholds of its limits that were told
 	changed *changes       // of the ledger
 }
 

@@ -541,7 +541,9 @@ func (w *walk) crash(n *node) {
 
 // change sets a limit to something else.
 func (w *walk) change() {
-	limit := billing.Amount{Tokens: 1000 + w.random.Int64N(9000), Money: billing.Money(1000 + w.random.Int64N(9000)), Requests: 10 + w.random.Int64N(90)}
+	limit := billing.Amount{
+		Tokens: 1000 + w.random.Int64N(9000), Money: billing.Money(1000 + w.random.Int64N(9000)), Requests: 10 + w.random.Int64N(90),
+	}
 	w.note("limit %d/%d", limit.Tokens, limit.Money)
 	if w.random.IntN(2) == 0 {
 		w.limit(keyBudget, billing.ScopeKey, "key_1", limit)

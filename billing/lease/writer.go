@@ -287,10 +287,23 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 			le.stands(b, le.seen, move{})
 		default:
 			le.stands(b, p.Seq, move{})
+			l.thresholds(le, b)
 		}
 	}
 	l.finish(p)
 	return nil
+}
+
+// thresholds tells which thresholds of its limits a window has reached, with the next
+// posting. What was told before, by whomever, is told once. The lock is held.
+func (l *Ledger) thresholds(le *lease, b billing.Balance) {
+	passed := b.Passed(time.Now())
+	more := len(passed) > le.passed
+	if le.passed = len(passed); !more { // fewer after a raise
+		return
+	}
+	l.events = append(l.events, passed...)
+	wake(l.wakeWriter)
 }
 
 // lastWords is how long a posting that is on its way may take once the ledger ends.

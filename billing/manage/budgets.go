@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"tallyroute/billing"
 )
@@ -275,6 +276,28 @@ func (a Actions) ResetBudget(ctx context.Context, id string, by By) (billing.Bal
 		strconv.FormatInt(before.UsedRequests, 10) + " requests → 0"}
 	if err := a.Store.ResetBudget(ctx, id, note.At, note); err != nil {
 		return before, err
+	}
+	return a.balance(ctx, b)
+}
+
+// RaiseBudget has the limits of a budget be higher until an instant, from now on or later.
+// It needs a reason.
+func (a Actions) RaiseBudget(ctx context.Context, r billing.Raise, by By) (billing.Balance, error) {
+	b, err := a.Budget(ctx, r.BudgetID)
+	if err := errors.Join(err, by.needsReason()); err != nil {
+		return billing.Balance{}, err
+	}
+	note := a.note(by, "budget.raise", r.BudgetID)
+	r.Actor, r.Reason, r.At = note.Actor, note.Reason, note.At
+	if r.From.IsZero() {
+		r.From = note.At
+	}
+	note.Detail = map[string]string{
+		"usd": r.By.Money.Short(), "tokens": strconv.FormatInt(r.By.Tokens, 10), "requests": strconv.FormatInt(r.By.Requests, 10),
+		"from": r.From.UTC().Format(time.RFC3339), "until": r.Until.UTC().Format(time.RFC3339),
+	}
+	if err := a.Store.RaiseBudget(ctx, r, note); err != nil {
+		return billing.Balance{}, err
 	}
 	return a.balance(ctx, b)
 }

@@ -116,7 +116,8 @@ const (
 	// pruneLeasesSQL throws away leases of which nothing is left.
 	pruneLeasesSQL = `
 WITH spent AS (
-  SELECT budget_id, window_start, replica_id, epoch FROM leases WHERE tokens = 0 AND nano = 0 AND requests = 0 LIMIT $1 FOR UPDATE SKIP LOCKED
+  SELECT budget_id, window_start, replica_id, epoch FROM leases WHERE tokens = 0 AND nano = 0 AND requests = 0
+   LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM leases l USING spent s
  WHERE l.budget_id = s.budget_id AND l.window_start = s.window_start AND l.replica_id = s.replica_id AND l.epoch = s.epoch`

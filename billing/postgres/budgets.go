@@ -212,6 +212,28 @@ func (s *Store) ResetBudget(ctx context.Context, id string, now time.Time, notes
 	})
 }
 
+const raiseBudgetSQL = `
+INSERT INTO budget_raises (id, budget_id, tokens, nano, requests, begins_at, ends_at, actor, reason, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+
+// RaiseBudget implements billing.Limits.
+func (s *Store) RaiseBudget(ctx context.Context, r billing.Raise, notes ...*billing.Change) error {
+	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		b, err := findBudget(ctx, tx, r.BudgetID)
+		if err == nil {
+			err = r.Check(b)
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, raiseBudgetSQL, newID("rais_"), r.BudgetID, r.By.Tokens, r.By.Money, r.By.Requests, r.From, r.Until,
+			billing.CleanText(r.Actor), billing.CleanText(r.Reason), r.At); err != nil {
+			return err
+		}
+		return note(ctx, tx, notes)
+	})
+}
+
 const (
 	findTopUpSQL = "SELECT amount_nano FROM top_ups WHERE budget_id = $1 AND reference = $2"
 	topUpSQL     = `

@@ -43,7 +43,8 @@ WITH replica AS (
          greatest(l.wish_requests - l.idle_requests, l.need_requests) AS wish_requests,
          CASE WHEN binds THEN b.token_limit::numeric - c.used_tokens - c.held_tokens - c.leased_tokens - l.need_tokens END AS left_tokens,
          CASE WHEN binds THEN b.amount_nano::numeric - c.used_nano - c.held_nano - c.leased_nano - l.need_nano END AS left_nano,
-         CASE WHEN binds THEN b.request_limit - c.used_requests - c.held_requests - c.leased_requests - l.need_requests END AS left_requests,
+         CASE WHEN binds
+              THEN b.request_limit - c.used_requests - c.held_requests - c.leased_requests - l.need_requests END AS left_requests,
          l.head_tokens, l.head_nano, l.idle_tokens, l.idle_nano, l.idle_requests
     FROM locked c
     JOIN line l USING (budget_id, window_start)

@@ -81,8 +81,8 @@ const (
 )
 
 var dialect = integrity.Dialect{
-	HeldByWindow: "SELECT l.budget_id, l.window_start, h.tokens, h.nano, h.requests FROM holds h, unnest(h.budget_ids, h.window_starts) AS l " +
-		"(budget_id, window_start)",
+	HeldByWindow: "SELECT l.budget_id, l.window_start, h.tokens, h.nano, h.requests FROM holds h, " +
+		"unnest(h.budget_ids, h.window_starts) AS l (budget_id, window_start)",
 }
 
 // CheckIntegrity implements billing.IntegrityChecker. The snapshot is a read-only transaction, so

@@ -140,6 +140,21 @@ func (s *Store) ResetBudget(ctx context.Context, id string, now time.Time, notes
 	}, notes)
 }
 
+const insertRaise = `INSERT INTO budget_raises (id, budget_id, tokens, nano, requests, begins_at, ends_at, actor, reason, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// RaiseBudget implements billing.Limits.
+func (s *Store) RaiseBudget(ctx context.Context, r billing.Raise, notes ...*billing.Change) error {
+	return s.changeBudget(ctx, r.BudgetID, func(ctx context.Context, tx *session, b billing.Budget) error {
+		if err := r.Check(b); err != nil {
+			return err
+		}
+		_, err := tx.exec(ctx, insertRaise, billing.NewID("rais_"), r.BudgetID, r.By.Tokens, int64(r.By.Money), r.By.Requests,
+			stamp(r.From), stamp(r.Until), billing.CleanText(r.Actor), billing.CleanText(r.Reason), stamp(r.At))
+		return err
+	}, notes)
+}
+
 var errSeen = errors.New("billing/sqlite: the top-up was there before")
 
 // TopUp implements billing.Limits.
@@ -211,8 +226,8 @@ func addBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time
 
 const (
 	scopeOfBudget = `SELECT scope, scope_id FROM budgets WHERE id = ?`
-	updateBudget  = `UPDATE budgets SET period = ?, zone = ?, token_limit = ?, amount_nano = ?, request_limit = ?, starts = ?, near_action = ?,
-  thresholds = ?, archived_at = NULL WHERE id = ?`
+	updateBudget  = `UPDATE budgets SET period = ?, zone = ?, token_limit = ?, amount_nano = ?, request_limit = ?, starts = ?,
+  near_action = ?, thresholds = ?, archived_at = NULL WHERE id = ?`
 )
 
 // putBudget adds a budget or replaces the one with its id.

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -191,6 +192,14 @@ func (s *Store) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]
 		lines[i] = billing.HoldLine{Budget: b, Window: window}
 	}
 	balances, _, err := standing(ctx, s.read, selectBusy, lines)
+	for i, b := range balances {
+		now, err := currentBudget(ctx, s.read, b.Budget.ID)
+		if err == nil {
+			balances[i].Budget = now
+		} else if !errors.Is(err, billing.ErrStaleKey) {
+			return nil, err
+		}
+	}
 	return balances, err
 }
 

@@ -21,7 +21,8 @@ WHERE l.budget_id = ?2 AND l.window_start = ?3 AND (l.replica_id <> ?4 OR l.epoc
   AND (?6 AND l.tokens > l.busy_tokens OR ?7 AND l.nano > l.busy_nano OR ?8 AND l.requests > l.busy_requests) LIMIT 1`
 	addLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens + ?, leased_nano = leased_nano + ?,
   leased_requests = leased_requests + ? WHERE budget_id = ? AND window_start = ?`
-	addLease = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano, requests, busy_requests)
+	addLease = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, busy_tokens, busy_nano, requests,
+  busy_requests)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens, nano = nano + excluded.nano,
   busy_tokens = min(busy_tokens + excluded.busy_tokens, tokens + excluded.tokens),
@@ -288,7 +289,8 @@ const (
 	forgetEpoch = `INSERT INTO replicas (id, epoch, name, started_at, seen_at, expires_at)
 SELECT id, ?3, name, started_at, seen_at, expires_at FROM replicas WHERE id = ?1 AND epoch = ?2
   AND EXISTS (SELECT 1 FROM leases WHERE replica_id = ?1 AND epoch = ?2 AND (busy_tokens > 0 OR busy_nano > 0 OR busy_requests > 0))`
-	keepBusy = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, requests, busy_tokens, busy_nano, busy_requests)
+	keepBusy = `INSERT INTO leases (budget_id, window_start, replica_id, epoch, tokens, nano, requests, busy_tokens, busy_nano,
+  busy_requests)
 SELECT budget_id, window_start, replica_id, ?3, busy_tokens, busy_nano, busy_requests, busy_tokens, busy_nano, busy_requests
 FROM leases WHERE replica_id = ?1 AND epoch = ?2 AND (busy_tokens > 0 OR busy_nano > 0 OR busy_requests > 0)`
 	leaveIdle = `UPDATE leases SET tokens = tokens - busy_tokens, nano = nano - busy_nano, requests = requests - busy_requests,

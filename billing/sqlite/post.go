@@ -20,7 +20,8 @@ const (
 WHERE l.budget_id = ?1 AND l.window_start = ?2 AND l.replica_id = ?3 AND l.epoch = ?4
   AND min(l.tokens, c.leased_tokens) >= ?5 AND min(l.nano, c.leased_nano) >= ?6
   AND min(l.requests, c.leased_requests) >= ?7`
-	lowLease = `UPDATE leases SET tokens = tokens - ?1, nano = nano - ?2, busy_tokens = min(?3, tokens - ?1), busy_nano = min(?4, nano - ?2),
+	lowLease = `UPDATE leases SET tokens = tokens - ?1, nano = nano - ?2, busy_tokens = min(?3, tokens - ?1),
+  busy_nano = min(?4, nano - ?2),
   requests = requests - ?9, busy_requests = min(?10, requests - ?9)
 WHERE budget_id = ?5 AND window_start = ?6 AND replica_id = ?7 AND epoch = ?8`
 	lowLeased = `UPDATE budget_counters SET leased_tokens = leased_tokens - ?, leased_nano = leased_nano - ?,

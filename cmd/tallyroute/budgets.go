@@ -16,6 +16,7 @@ type budgetsCommand struct {
 	Set    budgetsSet    `cmd:"" help:"Set the budget of a team, a project, a key or the whole organisation."`
 	Update budgetsUpdate `cmd:"" help:"Change a budget by its id."`
 	Remove budgetsRemove `cmd:"" help:"Remove a budget: it no longer applies."`
+	Raise  budgetsRaise  `cmd:"" help:"Raise the limits of a budget for a time, after which they are what they were."`
 	Reset  budgetsReset  `cmd:"" help:"Reset what was used in the current period to zero."`
 }
 

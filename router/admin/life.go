@@ -224,11 +224,15 @@ func archiveProject(x *exchange, in reasoned) (manage.ProjectView, error) {
 
 // budgetChange is the body of changeBudget.
 type budgetChange struct {
-	Period member[string]  `json:"period"`
-	Zone   member[string]  `json:"zone"`
-	USD    member[*amount] `json:"usd" doc:"Null means no limit in money."`
-	Tokens member[*int64]  `json:"tokens" doc:"Null means no limit in tokens."`
-	Reason string          `json:"reason"`
+	Period     member[string]  `json:"period"`
+	Zone       member[string]  `json:"zone"`
+	USD        member[*amount] `json:"usd" doc:"Null means no limit in money."`
+	Tokens     member[*int64]  `json:"tokens" doc:"Null means no limit in tokens."`
+	Requests   member[*int64]  `json:"requests" doc:"Null means no limit in requests."`
+	Starts     string          `json:"starts" doc:"First day of the fiscal year as MM-DD; 01-01 is the calendar's."`
+	Action     string          `json:"action" enum:"block,alert"`
+	Thresholds []int           `json:"thresholds" doc:"Percents of the limits that are told."`
+	Reason     string          `json:"reason"`
 }
 
 // changeBudget is PATCH /budgets/{id}: the members that are there are changed.
@@ -241,8 +245,10 @@ func changeBudget(x *exchange, in budgetChange) (manage.BudgetView, error) {
 	return viewed(manage.ViewBudget)(x.Actions.ChangeBudget(x.ctx(), x.param("id"), manage.BudgetChange{
 		Budget: billing.Budget{
 			Period: billing.Period(in.Period.Value), Zone: in.Zone.Value, Tokens: in.Tokens.Value, Money: in.USD.Value.money(),
+			Requests: in.Requests.Value, Starts: in.Starts, Action: billing.Action(in.Action), Thresholds: in.Thresholds,
 		},
-		NoMoney: in.USD.There && in.USD.Value == nil, NoTokens: in.Tokens.There && in.Tokens.Value == nil,
+		NoRequests: in.Requests.There && in.Requests.Value == nil,
+		NoMoney:    in.USD.There && in.USD.Value == nil, NoTokens: in.Tokens.There && in.Tokens.Value == nil,
 	}, x.by(in.Reason)))
 }
 

@@ -178,6 +178,7 @@ var bodies = map[string]string{
 	"archiveProject": `{"reason":"r"}`,
 	"changeBudget":   `{"usd":"7","tokens":null,"period":"day","zone":"UTC","reason":"r"}`,
 	"resetBudget":    `{"reason":"r"}`,
+	"raiseBudget":    `{"requests":1,"until":"2099-01-01T00:00:00Z","reason":"r"}`,
 	"createTeam":     `{"name":"t","project":"p","cost_center":"c","environment":"dev"}`,
 	"createProject":  `{"name":"p","team":"t","environment":"prod"}`,
 	"setBudget":      `{"scope":"org","period":"month","usd":"5.00","tokens":null,"zone":"UTC"}`,
@@ -345,7 +346,9 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	budget := ask("POST", "/budgets", `{"scope":"org","usd":"100"}`).v["id"].(string)
 	ask("GET", "/budgets", "")
 	ask("PATCH", "/budgets/"+budget, `{"usd":"7","tokens":100}`)
+	ask("PATCH", "/budgets/"+budget, `{"requests":5,"starts":"04-06","action":"alert","thresholds":[90]}`)
 	ask("POST", "/budgets/"+budget+"/reset", `{"reason":"a new contract"}`)
+	ask("POST", "/budgets/"+budget+"/raise", `{"requests":5,"until":"2099-01-01T00:00:00Z","reason":"a launch"}`)
 	ask("DELETE", "/budgets/"+budget+"?reason=over", "")
 	if text := ask("GET", "/audit", "").text; strings.Contains(text, secret) || !strings.Contains(text, "a new contract") {
 		t.Errorf("changes: %s", text)

@@ -75,6 +75,7 @@ func ownerOperations() []operation {
 		does("changeBudget", patch, "/budgets/:id", "Change the members of a budget that are there.", changeBudget),
 		does("resetBudget", post, "/budgets/:id/reset", "Reset what was used in the current period to zero. It needs a reason.",
 			resetBudget),
+		does("raiseBudget", post, "/budgets/:id/raise", "Raise the limits of a budget for a time. It needs a reason.", raiseBudget),
 		does("removeBudget", remove, "/budgets/:id", "Remove a budget: it no longer applies.", removeBudget),
 	}
 }

@@ -94,6 +94,7 @@ func ownerRules() map[string]rule {
 		"setBudget":        {rbac.BudgetsWrite, nil},
 		"changeBudget":     {rbac.BudgetsWrite, ofBudget},
 		"resetBudget":      {rbac.BudgetsWrite, ofBudget},
+		"raiseBudget":      {rbac.BudgetsWrite, ofBudget},
 		"removeBudget":     {rbac.BudgetsWrite, ofBudget},
 	}
 }

@@ -1,0 +1,75 @@
+package billing
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// part is what is used of one limit of a balance, as it is told.
+type part struct {
+	kind, used, limit string
+	share             func(percent int64) bool // that so much of it is used
+}
+
+// parts are those of the limits that there are.
+func (b Balance) parts() (all []part) {
+	reached := func(used, limit int64) func(int64) bool {
+		return func(percent int64) bool { return used > 0 && used >= limit/100*percent+limit%100*percent/100 }
+	}
+	if limit := b.Budget.Money; limit != nil {
+		all = append(all, part{"usd", b.UsedMoney.Short(), limit.Short(), reached(int64(b.UsedMoney), int64(*limit))})
+	}
+	if limit := b.Budget.Tokens; limit != nil {
+		all = append(all, part{"tokens", strconv.FormatInt(b.UsedTokens, 10), strconv.FormatInt(*limit, 10), reached(b.UsedTokens, *limit)})
+	}
+	if limit := b.Budget.Requests; limit != nil {
+		used := b.UsedRequests
+		all = append(all, part{"requests", strconv.FormatInt(used, 10), strconv.FormatInt(*limit, 10), reached(used, *limit)})
+	}
+	return all
+}
+
+// Passed are the thresholds of its limits that a balance has reached, as events: one for
+// each limit, percent and window, whoever writes it first.
+func (b Balance) Passed(at time.Time) (all []Event) {
+	for _, part := range b.parts() {
+		for _, percent := range b.Budget.Told() {
+			if part.share(int64(percent)) {
+				all = append(all, b.passed(part, percent, at))
+			}
+		}
+	}
+	return all
+}
+
+func (b Balance) passed(p part, percent int, at time.Time) Event {
+	severity := Info
+	switch {
+	case percent >= 100:
+		severity = Critical
+	case percent >= 80:
+		severity = Warning
+	}
+	share, start := strconv.Itoa(percent), instantText(b.Window.Start)
+	return Event{
+		Kind: EventThreshold, Object: b.Budget.ID, Severity: severity, At: at,
+		Text: fmt.Sprintf("Budget %s of %s %s has used %s%% of its limit per %s: %s of %s %s.",
+			b.Budget.ID, b.Budget.Scope, b.Budget.ScopeID, share, b.Budget.Period, p.used, p.limit, p.kind),
+		DedupID: strings.Join([]string{string(EventThreshold), b.Budget.ID, start, p.kind, share, p.limit}, ":"),
+		Data: map[string]string{
+			"threshold": share, "kind": p.kind, "used": p.used, "limit": p.limit, "period": string(b.Budget.Period),
+			"scope": string(b.Budget.Scope), "scope_id": b.Budget.ScopeID,
+			"window_start": start, "window_end": instantText(b.Window.End),
+		},
+	}
+}
+
+// instantText is an instant in RFC 3339, "" where there is none.
+func instantText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}

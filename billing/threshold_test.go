@@ -1,0 +1,39 @@
+package billing
+
+import (
+	"testing"
+	"time"
+)
+
+func TestThresholdsOfEveryLimitAreToldAsTheyAreReached(t *testing.T) {
+	requests, money := int64(10), Money(2*NanoPerUSD)
+	b := Balance{
+		Budget: Budget{ID: "bud_1", Scope: ScopeKey, ScopeID: "key_1", Period: PeriodDay, Requests: &requests, Money: &money},
+		Window: Window{Start: time.Date(2026, 3, 14, 0, 0, 0, 0, time.UTC)},
+	}
+	for _, tt := range []struct {
+		used Amount
+		want []string
+	}{
+		{Amount{}, nil},
+		{Amount{Requests: 4, Money: NanoPerUSD - 1}, nil},
+		{Amount{Requests: 5}, []string{"requests:50:10"}},
+		{Amount{Requests: 8, Money: NanoPerUSD}, []string{"usd:50:2", "requests:50:10", "requests:80:10"}},
+		{Amount{Requests: 12}, []string{"requests:50:10", "requests:80:10", "requests:100:10"}},
+	} {
+		got := b.Stands(tt.used, Amount{}).Passed(time.Now())
+		if len(got) != len(tt.want) {
+			t.Errorf("%+v: %d events, want %v", tt.used, len(got), tt.want)
+			continue
+		}
+		for i, want := range tt.want {
+			if id := "limit_threshold:bud_1:2026-03-14T00:00:00Z:" + want; got[i].DedupID != id {
+				t.Errorf("%+v: %q, want %q", tt.used, got[i].DedupID, id)
+			}
+		}
+	}
+	b.Budget.Thresholds = []int{}
+	if got := b.Stands(Amount{Requests: 12}, Amount{}).Passed(time.Now()); len(got) > 0 {
+		t.Errorf("without thresholds %d events are told", len(got))
+	}
+}
