@@ -97,7 +97,10 @@ func told() map[string]struct{ done, remedy string } {
 		"key.enable":  {"can be used again", unexpected},
 		"key.archive": {"was revoked, and its secrets destroyed", unexpected},
 		"key.change":  {"was changed", unexpected},
-		"key.policy":  {"has another policy", unexpected},
+		"incident.open": {
+			"is in wrong hands and was ended or narrowed", "Take it out of your programs, and ask for a new one. " + unexpected,
+		},
+		"key.policy": {"has another policy", unexpected},
 	}
 }
 
@@ -117,6 +120,9 @@ func OfChange(c billing.Change, owner Owner) (billing.Alert, bool) {
 	}
 	if c.Reason != "" {
 		a.Text += " The reason: " + c.Reason
+	}
+	if c.Action == "incident.open" {
+		a.Kind, a.Severity = Incident, billing.Critical
 	}
 	if c.Action == "key.revoke" || c.Action == "key.disable" {
 		a.Severity = billing.Warning

@@ -149,7 +149,7 @@ func (a Actions) judgeChanges(ctx context.Context, owners *ownersOf, f *billing.
 		return err
 	}
 	for _, c := range list {
-		owner, err := owners.of(ctx, keyOf(c.Object))
+		owner, err := owners.of(ctx, keyOf(c.Object, c.Detail["key"]))
 		if err != nil {
 			return err
 		}

@@ -40,6 +40,7 @@ type grammar struct {
 	Access     accessCommand     `cmd:"" help:"The record of access: who used which key, from where and when."`
 	Events     eventsCommand     `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
 	Alerts     alertsCommand     `cmd:"" help:"What somebody was told, whether it arrived, and how to try a channel."`
+	Incident   incidentCommand   `cmd:"" help:"Keys in wrong hands: end their use, seal what they did, close."`
 	Replicas   replicasCommand   `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
 	Setup      configCommand     `cmd:"" name:"config" help:"Check and print the configuration."`
 	Admin      adminCommand      `cmd:"" help:"Make a token for the admin API."`

@@ -156,12 +156,14 @@ func TestDocumentIsServedWithEveryRoute(t *testing.T) {
 
 // bodies are valid inputs of the operations that have one.
 var bodies = map[string]string{
-	"replayAlert":  `{"channel":"ops","reason":"lost"}`,
-	"testChannel":  `{"channel":"ops"}`,
-	"createKey":    checkout,
-	"changeKey":    `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],"expires_at":null}`,
-	"revokeKey":    `{"reason":"r"}`,
-	"setKeyPolicy": policyBody, "setTeamPolicy": policyBody, "setProjectPolicy": policyBody,
+	"replayAlert":   `{"channel":"ops","reason":"lost"}`,
+	"openIncident":  `{"key_id":"key_1","action":"narrow","networks":["10.0.0.0/8"],"since":"2026-11-02T09:00:00Z","reason":"leaked"}`,
+	"closeIncident": `{"reason":"rotated"}`,
+	"testChannel":   `{"channel":"ops"}`,
+	"createKey":     checkout,
+	"changeKey":     `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],"expires_at":null}`,
+	"revokeKey":     `{"reason":"r"}`,
+	"setKeyPolicy":  policyBody, "setTeamPolicy": policyBody, "setProjectPolicy": policyBody,
 	"tryPolicy":      `{"endpoint":"chat","model":"m","features":["tools"],"tags":{"a":"b"},"from":"10.0.0.1","at":"2026-11-02T09:00:00Z"}`,
 	"enableKey":      `{"reason":"r"}`,
 	"disableKey":     `{"reason":"r"}`,
@@ -382,6 +384,13 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	if got := ask("GET", "/alerts?status=pending", ""); !strings.Contains(got.text, "a limit") {
 		t.Errorf("alerts: %s", got.text)
 	}
+	inc := ask("POST", "/incidents", `{"key_id":"`+prepaid+`","action":"revoke","reason":"leaked"}`)
+	ask("GET", "/incidents", "")
+	if got := ask("GET", "/incidents/"+inc.v["id"].(string), ""); !strings.Contains(got.text, "leaked") ||
+		ask("GET", "/keys/"+prepaid, "").v["status"] != "revoked" {
+		t.Errorf("the incident: %s", got.text)
+	}
+	ask("POST", "/incidents/"+inc.v["id"].(string)+"/close", `{"reason":"rotated"}`)
 	ask("POST", "/integrity", "")
 	ask("GET", "/me", "")
 	ask("GET", "/roles", "")

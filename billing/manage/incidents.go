@@ -1,0 +1,231 @@
+package manage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/access"
+)
+
+// IncidentRequest is a key that got into wrong hands.
+type IncidentRequest struct {
+	KeyID    billing.KeyID
+	Action   billing.IncidentAction
+	Networks []netip.Prefix // that a key is narrowed to
+	Since    time.Time      // from when on its use is in doubt; zero is a week ago
+}
+
+func (r IncidentRequest) check(now time.Time) error {
+	var faults []error
+	switch r.Action {
+	case billing.IncidentRevoke, billing.IncidentDisable:
+		if len(r.Networks) > 0 {
+			faults = append(faults, invalid("networks", "are for narrow alone"))
+		}
+	case billing.IncidentNarrow:
+		if len(r.Networks) == 0 {
+			faults = append(faults, invalid("networks", "must say from where the key may still be used"))
+		}
+	default:
+		faults = append(faults, invalid("action", "must be revoke, disable or narrow"))
+	}
+	if r.Since.After(now) {
+		faults = append(faults, invalid("since", "must be in the past"))
+	}
+	return errors.Join(faults...)
+}
+
+// Evidence is what a key did, as it was when its incident was opened.
+type Evidence struct {
+	Incident  string           `json:"incident"`
+	Action    string           `json:"action"`
+	Reason    string           `json:"reason"`
+	OpenedAt  *string          `json:"opened_at"`
+	OpenedBy  string           `json:"opened_by"`
+	Since     *string          `json:"since"`
+	Key       KeyView          `json:"key" doc:"As it was before."`
+	Addresses []EvidenceOfUse  `json:"addresses"`
+	Agents    []EvidenceOfUse  `json:"user_agents"`
+	Endpoints []EvidenceOfUse  `json:"endpoints"`
+	Decisions []EvidenceOfUse  `json:"decisions"`
+	Models    []EvidenceOfCost `json:"models" doc:"Of whole days, the first included."`
+	Changes   []AuditRecord    `json:"changes" doc:"What was done to the key."`
+}
+
+// EvidenceOfUse is how often a key was used in one way.
+type EvidenceOfUse struct {
+	Name     string  `json:"name"`
+	Requests int64   `json:"requests"`
+	Refused  int64   `json:"refused"`
+	BytesIn  int64   `json:"bytes_in"`
+	BytesOut int64   `json:"bytes_out"`
+	First    *string `json:"first"`
+	Last     *string `json:"last"`
+}
+
+// EvidenceOfCost is what a key spent on one model at one provider.
+type EvidenceOfCost struct {
+	Provider string `json:"provider"`
+	Model    string `json:"model"`
+	Requests int64  `json:"requests"`
+	Attempts int64  `json:"attempts"`
+	CostUSD  string `json:"cost_usd"`
+}
+
+// OpenIncident ends or narrows the use of a key, gathers what it did, and seals that. The
+// use ends first: where what follows fails, the key is out of use, and to open the incident
+// again is right.
+func (a Actions) OpenIncident(ctx context.Context, r IncidentRequest, by By) (billing.Incident, error) {
+	now := a.now().Truncate(time.Microsecond)
+	if err := errors.Join(by.needsReason(), r.check(now)); err != nil {
+		return billing.Incident{}, err
+	}
+	if r.Since.IsZero() {
+		r.Since = now.Add(-7 * 24 * time.Hour)
+	}
+	k, err := a.Key(ctx, r.KeyID)
+	if err == nil {
+		err = a.contain(ctx, r, by)
+	}
+	if err != nil {
+		return billing.Incident{}, err
+	}
+	note := a.note(by, "incident.open", billing.NewID("inc_"))
+	e := Evidence{
+		Incident: note.Object, Action: string(r.Action), Reason: note.Reason, OpenedAt: Instant(now), OpenedBy: note.Actor,
+		Since: Instant(r.Since), Key: ViewKey(&k, now),
+	}
+	if err := a.gather(ctx, k.ID, r.Since, &e); err != nil {
+		return billing.Incident{}, err
+	}
+	bundle, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return billing.Incident{}, err
+	}
+	digest := sha256.Sum256(bundle)
+	i := billing.Incident{
+		ID: note.Object, KeyID: k.ID, Action: r.Action, Reason: note.Reason, Since: r.Since.UTC().Truncate(time.Microsecond), OpenedAt: now,
+		OpenedBy: note.Actor, Bundle: string(bundle), SHA256: hex.EncodeToString(digest[:]),
+	}
+	note.Detail = map[string]string{"key": string(k.ID), "action": string(r.Action), "sha256": i.SHA256}
+	return i, a.Store.AddIncident(ctx, i, note)
+}
+
+// contain ends the use of a key, or narrows it.
+func (a Actions) contain(ctx context.Context, r IncidentRequest, by By) (err error) {
+	switch r.Action {
+	case billing.IncidentRevoke:
+		_, err = a.RevokeKey(ctx, r.KeyID, Ending{}, by)
+	case billing.IncidentDisable:
+		_, err = a.DisableKey(ctx, r.KeyID, Ending{}, by)
+	case billing.IncidentNarrow:
+		_, err = a.ChangeKey(ctx, r.KeyID, KeyChange{Edit: func(k *billing.Key) { k.AllowedCIDRs = r.Networks }}, by)
+	}
+	return err
+}
+
+// gather is what a key did since an instant.
+func (a Actions) gather(ctx context.Context, id billing.KeyID, since time.Time, e *Evidence) error {
+	for _, part := range []struct {
+		by   access.Column
+		name func(access.Count) string
+		to   *[]EvidenceOfUse
+	}{
+		{access.ByAddress, func(c access.Count) string { return c.Address }, &e.Addresses},
+		{access.ByAgent, func(c access.Count) string { return c.Agent }, &e.Agents},
+		{access.ByEndpoint, func(c access.Count) string { return c.Endpoint }, &e.Endpoints},
+		{access.ByDecision, func(c access.Count) string { return c.Decision }, &e.Decisions},
+	} {
+		counts, err := a.Store.CountAccess(ctx, access.Query{KeyID: string(id), Since: since}, part.by)
+		if err != nil {
+			return err
+		}
+		*part.to = []EvidenceOfUse{}
+		for _, c := range counts {
+			*part.to = append(*part.to, EvidenceOfUse{
+				part.name(c), c.Requests, c.Refused, c.BytesIn, c.BytesOut, Instant(c.First), Instant(c.Last),
+			})
+		}
+	}
+	spent, err := a.Store.Spend(ctx, billing.SpendQuery{
+		KeyID: id, From: since.UTC().Format(time.DateOnly), GroupBy: []billing.Dimension{"provider", "model"},
+	})
+	if err != nil {
+		return err
+	}
+	e.Models = []EvidenceOfCost{}
+	for _, row := range spent.Rows {
+		e.Models = append(e.Models, EvidenceOfCost{row.Group[0], row.Group[1], row.Requests, row.Attempts, row.Cost.Short()})
+	}
+	changes, err := a.Store.ListChanges(ctx, billing.ChangeFilter{Object: string(id), Since: since, Limit: 1000})
+	e.Changes = []AuditRecord{}
+	for _, c := range changes {
+		e.Changes = append(e.Changes, ViewAuditRecord(c))
+	}
+	return err
+}
+
+// CloseIncident ends an incident. It needs the outcome as its reason.
+func (a Actions) CloseIncident(ctx context.Context, id string, by By) (billing.Incident, error) {
+	if err := by.needsReason(); err != nil {
+		return billing.Incident{}, err
+	}
+	note := a.note(by, "incident.close", id)
+	end := billing.Incident{ClosedAt: note.At, ClosedBy: note.Actor, Outcome: note.Reason}
+	if err := a.Store.CloseIncident(ctx, id, end, note); err != nil {
+		return billing.Incident{}, err
+	}
+	return a.Incident(ctx, id)
+}
+
+// Incidents lists incidents, the newest first.
+func (a Actions) Incidents(ctx context.Context) ([]billing.Incident, error) {
+	return a.Store.ListIncidents(ctx, "")
+}
+
+// Incident is the one with an id.
+func (a Actions) Incident(ctx context.Context, id string) (billing.Incident, error) {
+	list, err := a.Store.ListIncidents(ctx, id)
+	if err == nil && (len(list) == 0 || id == "") {
+		err = &billing.NotFoundError{What: "incident", ID: id}
+	}
+	if err != nil {
+		return billing.Incident{}, err
+	}
+	return list[0], nil
+}
+
+// IncidentView is an incident in JSON.
+type IncidentView struct {
+	ID       string  `json:"id"`
+	KeyID    string  `json:"key_id"`
+	Status   string  `json:"status" enum:"open,closed"`
+	Action   string  `json:"action" enum:"revoke,disable,narrow"`
+	Reason   string  `json:"reason"`
+	Since    *string `json:"since"`
+	OpenedAt *string `json:"opened_at"`
+	OpenedBy string  `json:"opened_by"`
+	SHA256   string  `json:"sha256" doc:"Of the bundle, byte for byte. The audit log has it, too."`
+	Bundle   string  `json:"bundle" doc:"What the key did, as JSON; empty in lists."`
+	ClosedAt *string `json:"closed_at"`
+	ClosedBy *string `json:"closed_by"`
+	Outcome  *string `json:"outcome"`
+}
+
+// ViewIncident is an incident as it is shown.
+func ViewIncident(i billing.Incident) IncidentView {
+	status := "open"
+	if !i.ClosedAt.IsZero() {
+		status = "closed"
+	}
+	return IncidentView{
+		i.ID, string(i.KeyID), status, string(i.Action), i.Reason, Instant(i.Since), Instant(i.OpenedAt), i.OpenedBy, i.SHA256, i.Bundle,
+		Instant(i.ClosedAt), TextOrNull(i.ClosedBy), TextOrNull(i.Outcome),
+	}
+}
