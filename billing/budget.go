@@ -21,7 +21,7 @@ type Period string
 
 // The periods. All but Once follow the calendar in the budget's zone.
 const (
-	PeriodMinute  Period = "minute"
+	PeriodMinute  Period = "minute" // of the clock, in UTC
 	PeriodDay     Period = "day"
 	PeriodWeek    Period = "week" // Monday to Sunday, ISO 8601
 	PeriodMonth   Period = "month"
