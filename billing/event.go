@@ -30,7 +30,8 @@ const (
 // EventKinds are all kinds.
 func EventKinds() []EventKind {
 	return []EventKind{
-		EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventPolicy, EventThreshold, EventModel, EventLeak, EventSecret,
+		EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventPolicy, EventThreshold, EventModel, EventLeak,
+		EventSecret,
 	}
 }
 

@@ -211,7 +211,7 @@ type judgement struct {
 // rule is what the table says of a name.
 func (j judgement) rule(name string) (Rule, bool) {
 	rule, ok := j.table.Rule(name)
-	return rule, ok && !(j.whole && rule.Class == Unsent)
+	return rule, ok && (!j.whole || rule.Class != Unsent)
 }
 
 func (j judgement) member(n chat.Noted) {

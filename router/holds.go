@@ -37,7 +37,10 @@ const (
 )
 
 func newHolds(p Parts, opts Options) *holds {
-	return &holds{ledger: p.Ledger, allotted: p.Allotments, observer: p.Observer, patience: opts.SettleTimeout, closing: make(chan struct{})}
+	return &holds{
+		ledger: p.Ledger, allotted: p.Allotments, observer: p.Observer, patience: opts.SettleTimeout,
+		closing: make(chan struct{}),
+	}
 }
 
 // Held is what is held for requests under way.

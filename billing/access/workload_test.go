@@ -25,8 +25,11 @@ func TestWorkloadsAreProgramsInNetworksAndShareAKeyOnlyAtTheSameTime(t *testing.
 		"one program in two networks": {[]Count{
 			count("2001:db8::1", "app", 500, 0, 9), count("2001:db8:1::1", "app", 500, 3, 8),
 		}, 2, true},
-		"one that has moved":                {[]Count{count("10.0.0.1", "app", 500, 0, 3), count("10.7.0.1", "app", 500, 4, 9)}, 2, false},
-		"one, and somebody who tried":       {[]Count{count("10.0.0.1", "app", 5000, 0, 9), count("10.9.0.1", "curl/8.5.0", 12, 3, 4)}, 1, false},
+		"one that has moved": {[]Count{count("10.0.0.1", "app", 500, 0, 3), count("10.7.0.1", "app", 500, 4, 9)}, 2, false},
+		"one, and somebody who tried": {[]Count{
+			count("10.0.0.1", "app", 5000, 0, 9),
+			count("10.9.0.1", "curl/8.5.0", 12, 3, 4),
+		}, 1, false},
 		"nobody whose address is not known": {[]Count{count("", "", 20, 0, 9)}, 1, false},
 	} {
 		got := Workloads(tc.counts)
@@ -34,8 +37,12 @@ func TestWorkloadsAreProgramsInNetworksAndShareAKeyOnlyAtTheSameTime(t *testing.
 			t.Errorf("%s: shared %v by %+v", name, Shared(got), got)
 		}
 	}
-	if w := Workloads([]Count{count("10.0.0.1", "curl/8.5.0", 20, 1, 2), count("10.0.0.2", "curl/8.6.0", 1, 0, 3)})[0]; w.Program != "curl" ||
-		w.Network.String() != "10.0.0.0/24" || w.Addresses != 2 || w.Requests != 21 || !w.First.Equal(noon) || !w.Last.Equal(noon.Add(3*time.Hour)) {
+	if w := Workloads([]Count{
+		count("10.0.0.1", "curl/8.5.0", 20, 1, 2),
+		count("10.0.0.2", "curl/8.6.0", 1, 0, 3),
+	})[0]; w.Program != "curl" ||
+		w.Network.String() != "10.0.0.0/24" || w.Addresses != 2 || w.Requests != 21 || !w.First.Equal(noon) ||
+		!w.Last.Equal(noon.Add(3*time.Hour)) {
 		t.Errorf("%+v", w)
 	}
 }

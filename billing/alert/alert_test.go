@@ -138,8 +138,12 @@ func TestAlertsGoWhereTheyBelong(t *testing.T) {
 		t.Fatal(err)
 	}
 	channels := []Channel{
-		{Name: "all"}, {Name: "payments", Teams: []string{"payments"}}, {Name: "loud", Least: billing.Critical},
-		{Name: "limits", Kinds: []billing.AlertKind{Limit}}, {Name: "owners", Owners: true}, {Name: "quiet", Quiet: quiet},
+		{Name: "all"},
+		{Name: "payments", Teams: []string{"payments"}},
+		{Name: "loud", Least: billing.Critical},
+		{Name: "limits", Kinds: []billing.AlertKind{Limit}},
+		{Name: "owners", Owners: true},
+		{Name: "quiet", Quiet: quiet},
 	}
 	night := time.Date(2026, 11, 16, 23, 0, 0, 0, time.UTC)
 	a := billing.Alert{Kind: Limit, Severity: billing.Warning, TeamID: "team_1", Team: "payments"}

@@ -3,6 +3,7 @@ package alert
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,12 +56,9 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 	r, told := rules()[e.Kind]
 	if !told {
 		r = rule{kind: billing.AlertKind(e.Kind), title: "Something wants attention", remedy: "See tallyroute events list."}
-		switch e.Kind {
-		case billing.EventDenied, billing.EventPolicy, EventThreshold:
+		untold := []billing.EventKind{billing.EventDenied, billing.EventPolicy, EventThreshold}
+		if e.Severity == billing.Info || slices.Contains(untold, e.Kind) {
 			return billing.Alert{}, false // who was refused knows; thresholds are judged by how budgets stand
-		}
-		if e.Severity == billing.Info {
-			return billing.Alert{}, false
 		}
 	}
 	if e.Kind == billing.EventSecret && e.Severity == billing.Info {

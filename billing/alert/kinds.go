@@ -28,7 +28,8 @@ const (
 // Kinds are all kinds.
 func Kinds() []billing.AlertKind {
 	return []billing.AlertKind{
-		Limit, Forecast, Provider, Unpriced, Overrun, Disputed, Rejected, Breach, Journal, Model, Expiry, Certificate, Delivery, Secret, Key,
+		Limit, Forecast, Provider, Unpriced, Overrun, Disputed, Rejected, Breach, Journal, Model, Expiry, Certificate, Delivery,
+		Secret, Key,
 		Incident, Anomaly, Policy, Test,
 	}
 }

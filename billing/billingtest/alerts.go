@@ -23,7 +23,8 @@ func alertCases() map[string]func(w *world) {
 
 func (w *world) alert(claim string) billing.Alert {
 	return billing.Alert{
-		ID: billing.NewID("alert_"), Claim: claim, Kind: "limit", Object: "bud_1", Severity: billing.Warning, Title: "t", Text: "x", Remedy: "r",
+		ID: billing.NewID("alert_"), Claim: claim, Kind: "limit", Object: "bud_1", Severity: billing.Warning, Title: "t", Text: "x",
+		Remedy: "r",
 		TeamID: "team_1", Team: "web", Owner: "ann@example.com", Data: map[string]string{"a": "b"}, At: noon(),
 		To: []billing.NoticeTo{{Channel: "ops", Due: noon()}, {Channel: "chat", Due: noon().Add(time.Hour)}},
 	}
@@ -120,7 +121,8 @@ func (w *world) wantNotices(channel string, want billing.NoticeStatus) {
 
 func alertReplayed(w *world) {
 	a := w.fire(noon(), w.alert("a"))[0]
-	w.must(w.ReplayAlert(w.Context(), a.ID, []billing.NoticeTo{{Channel: "new", Due: noon().Add(-time.Minute)}}, w.note("alert.replay", a.ID)))
+	w.must(w.ReplayAlert(w.Context(), a.ID, []billing.NoticeTo{{Channel: "new", Due: noon().Add(-time.Minute)}},
+		w.note("alert.replay", a.ID)))
 	w.wantNotFound(w.ReplayAlert(w.Context(), "alert_none", nil), "alert")
 	n, found, err := w.ClaimNotice(w.Context(), noon(), noon().Add(time.Minute))
 	w.must(err)
@@ -161,10 +163,12 @@ func standingsNear(w *world) {
 	w.use(low, amount{2, 0}, noon())
 	list, err := w.Standings(w.Context(), billing.StandingQuery{At: noon(), Most: 10})
 	w.must(err)
-	if len(list) != 1 || list[0].Budget.ID != "bud_half" || list[0].UsedTokens != 50 || list[0].Name != half.Name || list[0].Team != half.Team {
+	if len(list) != 1 || list[0].Budget.ID != "bud_half" || list[0].UsedTokens != 50 || list[0].Name != half.Name ||
+		list[0].Team != half.Team {
 		w.Errorf("%+v", list)
 	}
-	if list, err = w.Standings(w.Context(), billing.StandingQuery{At: noon(), BudgetID: "bud_low", Most: 10}); err != nil || len(list) != 0 {
+	if list, err = w.Standings(w.Context(), billing.StandingQuery{At: noon(), BudgetID: "bud_low", Most: 10}); err != nil ||
+		len(list) != 0 {
 		w.Errorf("%+v, %v", list, err)
 	}
 }
@@ -196,7 +200,8 @@ func expiriesAndUnpriced(w *world) {
 func incidentSealed(w *world) {
 	k := w.key()
 	i := billing.Incident{
-		ID: billing.NewID("inc_"), KeyID: k.ID, Action: billing.IncidentRevoke, Reason: "leaked", Since: noon().Add(-time.Hour), OpenedAt: noon(),
+		ID: billing.NewID("inc_"), KeyID: k.ID, Action: billing.IncidentRevoke, Reason: "leaked", Since: noon().Add(-time.Hour),
+		OpenedAt: noon(),
 		OpenedBy: "cli:ann", Bundle: `{"a":1}`, SHA256: "aa", Signature: "s", PublicKey: "p",
 	}
 	w.must(w.AddIncident(w.Context(), i, w.note("incident.open", i.ID)))

@@ -312,7 +312,8 @@ func principalsKept(w *world) {
 // sessionsKept: they end once, are told with whose they are, and go long after they expired.
 func sessionsKept(w *world) {
 	p := billing.Principal{
-		ID: "user_1", Kind: billing.PrincipalUser, Name: "ann", Issuer: "https://i.example.com", Subject: "s", CreatedAt: w.now, CreatedBy: "login",
+		ID: "user_1", Kind: billing.PrincipalUser, Name: "ann", Issuer: "https://i.example.com", Subject: "s", CreatedAt: w.now,
+		CreatedBy: "login",
 	}
 	w.must(w.CreatePrincipal(w.Context(), p, w.note("principal.create", p.ID)))
 	twin := p

@@ -151,9 +151,9 @@ func allotmentCases() map[string]func(w *world) {
 }
 
 // allot begins an allotment of so many tokens, without a limit in money where usd is nil.
-func (w *world) allot(id string, tokens int64, usd *billing.Money) *billing.Allotment {
+func (w *world) allot(tokens int64, usd *billing.Money) *billing.Allotment {
 	w.Helper()
-	a := &billing.Allotment{ID: id, KeyID: "key_1", Tokens: &tokens, Money: usd, Until: w.now.Add(time.Hour)}
+	a := &billing.Allotment{ID: "tok_1", KeyID: "key_1", Tokens: &tokens, Money: usd, Until: w.now.Add(time.Hour)}
 	w.must(w.Allot(w.Context(), *a))
 	w.must(w.Allot(w.Context(), *a)) // the answer to the first call may have been lost
 	return a
@@ -177,7 +177,7 @@ func (w *world) wantTooMuch(err error, used billing.Amount) {
 
 func allotmentUsedUp(w *world) {
 	usd := billing.Money(100)
-	a := w.allot("tok_1", 50, &usd)
+	a := w.allot(50, &usd)
 	w.must(w.takeAllotted(a, 30, 10))
 	w.wantTooMuch(w.takeAllotted(a, 21, 10), billing.Amount{Tokens: 30, Money: 10})
 	w.wantTooMuch(w.takeAllotted(a, 1, 91), billing.Amount{Tokens: 30, Money: 10})
@@ -188,7 +188,7 @@ func allotmentUsedUp(w *world) {
 
 func allotmentMany(w *world) {
 	const clients, each, limit = 16, 20, 100
-	a := w.allot("tok_1", limit, nil)
+	a := w.allot(limit, nil)
 	var taken atomic.Int64
 	var all sync.WaitGroup
 	for range clients {
@@ -207,21 +207,21 @@ func allotmentMany(w *world) {
 }
 
 func allotmentOverdrawn(w *world) {
-	a := w.allot("tok_1", 10, nil)
+	a := w.allot(10, nil)
 	w.must(w.takeAllotted(a, 10, 0))
 	w.must(w.GiveAllotted(w.Context(), a.ID, billing.Amount{Tokens: -5})) // an answer was longer than it could be
 	w.wantTooMuch(w.takeAllotted(a, 0, 0), billing.Amount{Tokens: 15})
 }
 
 func allotmentHeadroom(w *world) {
-	a := w.allot("tok_1", 10, nil)
+	a := w.allot(10, nil)
 	err := w.TakeAllotted(w.Context(), a, billing.Amount{Tokens: 5}, billing.Amount{Tokens: 6})
 	w.wantTooMuch(err, billing.Amount{})
 	w.must(w.TakeAllotted(w.Context(), a, billing.Amount{Tokens: 5}, billing.Amount{Tokens: 5}))
 }
 
 func allotmentEnded(w *world) {
-	a := w.allot("tok_1", 10, nil)
+	a := w.allot(10, nil)
 	n, err := w.EndAllotments(w.Context(), w.now.Add(30*time.Minute))
 	w.must(err)
 	if n != 0 {

@@ -241,7 +241,8 @@ func leakedSecret(w *world) {
 	}
 	_, err = a.EnableKey(w.Context(), k.ID, manage.Ending{}, manage.By{Actor: "test"})
 	w.must(err)
-	if !take(fresh.Secret.Reveal(), manage.LeakRevoke) || !take(fresh.Secret.Reveal(), manage.LeakRevoke) || w.good(a, fresh.Secret.Reveal()) {
+	if !take(fresh.Secret.Reveal(), manage.LeakRevoke) || !take(fresh.Secret.Reveal(), manage.LeakRevoke) ||
+		w.good(a, fresh.Secret.Reveal()) {
 		w.Error("the key is not revoked")
 	}
 	events, err := w.ListEvents(w.Context(), billing.EventFilter{Kind: billing.EventLeak, Object: string(k.ID)})

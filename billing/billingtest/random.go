@@ -31,7 +31,8 @@ type life struct {
 func randomOperations(w *world) {
 	l := &life{world: w, rnd: rand.New(rand.NewPCG(8, 8))} //nolint:gosec // the same order every time
 	for i := range 5 {
-		k := w.keyIn(w.project([]string{"web", "data"}[i%2], []string{"shop", "lake", "blog"}[i%3]), ofRequests(30, amount{500, 600}.budget(w.id("bud"))))
+		k := w.keyIn(w.project([]string{"web", "data"}[i%2], []string{"shop", "lake", "blog"}[i%3]),
+			ofRequests(30, amount{500, 600}.budget(w.id("bud"))))
 		l.keys = append(l.keys, k.ID)
 	}
 	for i := range 500 {

@@ -95,7 +95,8 @@ func rejectCounts(w *world, limited func(amount) amount) {
 
 	waiting, err := w.ListRejects(w.Context(), "")
 	w.must(err)
-	if got := waiting[0]; got.Reason != "a test" || got.Row.Owner.KeyID != k.ID || got.Used() != (billing.Amount{Tokens: 50, Money: 100, Requests: 1}) ||
+	if got := waiting[0]; got.Reason != "a test" || got.Row.Owner.KeyID != k.ID ||
+		got.Used() != (billing.Amount{Tokens: 50, Money: 100, Requests: 1}) ||
 		got.At.IsZero() {
 		w.Errorf("got %+v", got)
 	}

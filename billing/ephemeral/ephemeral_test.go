@@ -125,7 +125,8 @@ func TestIsNarrowerThanItsKey(t *testing.T) {
 	k.Issuer, k.Subject = "https://issuer", "repo:a"
 	o, of := Open(k), parent()
 	n := o.Narrow(of)
-	if n.Rights.MaxOutput() != 5 || n.EndUser != "eva" || *n.Allotment.Tokens != 10 || !n.Bounded() || n.ID != of.ID || n.Version != of.Version {
+	if n.Rights.MaxOutput() != 5 || n.EndUser != "eva" || *n.Allotment.Tokens != 10 || !n.Bounded() || n.ID != of.ID ||
+		n.Version != of.Version {
 		t.Errorf("narrowed to %+v", n)
 	}
 	for name, want := range map[string]string{"app": "ci", "run": "42", TagID: k.ID, TagIssuer: "https://issuer", TagSubject: "repo:a"} {
@@ -177,7 +178,10 @@ func TestTellsEveryFaultOfAWish(t *testing.T) {
 }
 
 func TestIsNotTooLong(t *testing.T) {
-	w := Wish{Policy: &policy.Policy{Models: []string{strings.Repeat("m", 200), strings.Repeat("n", 200), strings.Repeat("o", 200), strings.Repeat("q", 200)}}}
+	w := Wish{Policy: &policy.Policy{Models: []string{
+		strings.Repeat("m", 200), strings.Repeat("n", 200), strings.Repeat("o", 200),
+		strings.Repeat("q", 200),
+	}}}
 	if _, err := ring(t, "p").Seal(w.must(t), secret(t)); !errors.Is(err, ErrTooLong) {
 		t.Errorf("got %v", err)
 	}

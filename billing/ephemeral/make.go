@@ -48,7 +48,7 @@ func (e *FaultsError) Error() string {
 
 // Key is the temporary key of a wish, made with a key; a *FaultsError where that may not be.
 func (w *Wish) Key(of *billing.Key, now time.Time) (Key, error) {
-	if faults := w.faults(of, now); len(faults) > 0 {
+	if faults := w.faults(of); len(faults) > 0 {
 		return Key{}, &FaultsError{faults}
 	}
 	ends := now.Add(w.life())
@@ -68,7 +68,7 @@ func (w *Wish) life() time.Duration {
 	return *w.Life
 }
 
-func (w *Wish) faults(of *billing.Key, now time.Time) []policy.Fault {
+func (w *Wish) faults(of *billing.Key) []policy.Fault {
 	var all []policy.Fault
 	add := func(field, format string, args ...any) {
 		all = append(all, policy.Fault{Field: field, Detail: fmt.Sprintf(format, args...)})

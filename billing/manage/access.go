@@ -32,8 +32,9 @@ type AccessEntry struct {
 // ViewAccessEntry is an entry as it is shown.
 func ViewAccessEntry(e access.Entry) AccessEntry {
 	return AccessEntry{
-		At: Instant(e.At), RequestID: e.RequestID, KeyID: TextOrNull(e.KeyID), Version: e.Version, Address: TextOrNull(access.From(e.Address)),
-		Agent: e.Agent, Endpoint: e.Endpoint, Decision: e.Decision, Status: e.Status, BytesIn: e.BytesIn, BytesOut: e.BytesOut,
+		At: Instant(e.At), RequestID: e.RequestID, KeyID: TextOrNull(e.KeyID), Version: e.Version,
+		Address: TextOrNull(access.From(e.Address)),
+		Agent:   e.Agent, Endpoint: e.Endpoint, Decision: e.Decision, Status: e.Status, BytesIn: e.BytesIn, BytesOut: e.BytesOut,
 	}
 }
 

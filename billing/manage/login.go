@@ -139,7 +139,8 @@ func (a Actions) groupGrants(ctx context.Context, p Person, rules LoginRules) (l
 			return nil, err
 		}
 		list = append(list, billing.Grant{
-			ID: billing.NewID("grant_"), Role: r.Role, Scope: scope, ScopeID: id, CreatedAt: a.now(), CreatedBy: "login", FromGroup: r.Group,
+			ID: billing.NewID("grant_"), Role: r.Role, Scope: scope, ScopeID: id, CreatedAt: a.now(), CreatedBy: "login",
+			FromGroup: r.Group,
 		})
 	}
 	return list, nil
@@ -179,8 +180,9 @@ func (a Actions) newUser(ctx context.Context, p Person, wanted []billing.Grant, 
 		return billing.Principal{}, ErrNoRole
 	}
 	u := billing.Principal{
-		ID: billing.NewID("user_"), Kind: billing.PrincipalUser, Issuer: p.Issuer, Subject: p.Subject, CreatedAt: a.now(), CreatedBy: "login",
-		Grants: wanted,
+		ID: billing.NewID("user_"), Kind: billing.PrincipalUser, Issuer: p.Issuer, Subject: p.Subject, CreatedAt: a.now(),
+		CreatedBy: "login",
+		Grants:    wanted,
 	}
 	for _, name := range []string{p.Email, p.Name, p.Subject, u.ID} {
 		name = cut(strings.TrimSpace(name), maxName)

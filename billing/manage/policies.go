@@ -62,6 +62,7 @@ func (a Actions) Policy(ctx context.Context, level policy.Level, ref string) (Po
 	case policy.Key:
 		k, err := a.Key(ctx, billing.KeyID(ref))
 		return viewKeyPolicy(&k), err
+	case policy.Temporary: // has it in itself
 	}
 	return PolicyView{}, invalid("level", "must be team, project or key")
 }
@@ -92,6 +93,7 @@ func (a Actions) SetPolicy(ctx context.Context, level policy.Level, ref string, 
 		return a.setProjectPolicy(ctx, ref, c, by)
 	case policy.Key:
 		return a.setKeyPolicy(ctx, billing.KeyID(ref), c, by)
+	case policy.Temporary: // has it in itself
 	}
 	return PolicyView{}, invalid("level", "must be team, project or key")
 }

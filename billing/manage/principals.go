@@ -315,7 +315,7 @@ func defaultTeamOf(project string) string {
 // placeOf is the place of a scope.
 func (a Actions) placeOf(ctx context.Context, scope billing.Scope, id string) (rbac.Place, error) {
 	switch scope {
-	case billing.ScopeOrg:
+	case billing.ScopeOrg, billing.ScopeTemporary:
 	case billing.ScopeTeam:
 		return rbac.Place{TeamID: id}, nil
 	case billing.ScopeProject:

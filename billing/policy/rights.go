@@ -54,7 +54,8 @@ type layer struct {
 
 // all are the policies that there are, from the outside in.
 func (l Layers) all() []layer {
-	return slices.DeleteFunc([]layer{{Team, l.Team}, {Project, l.Project}, {Key, l.Key}, {Temporary, l.Temporary}}, func(l layer) bool { return l.policy == nil })
+	return slices.DeleteFunc([]layer{{Team, l.Team}, {Project, l.Project}, {Key, l.Key}, {Temporary, l.Temporary}},
+		func(l layer) bool { return l.policy == nil })
 }
 
 // Compile is what policies allow a key; nil where there are none. A policy with faults,

@@ -179,7 +179,8 @@ func (s *Store) ClaimNotice(ctx context.Context, now, until time.Time) (n billin
 // EndNotice implements billing.Alerts.
 func (s *Store) EndNotice(ctx context.Context, n billing.Notice) error {
 	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, endNoticeSQL, n.ID, n.Channel, billing.CleanText(n.Failure), orNull(n.DueAt), orNull(n.DeliveredAt), orNull(n.DeadAt))
+		_, err := c.Exec(ctx, endNoticeSQL, n.ID, n.Channel, billing.CleanText(n.Failure), orNull(n.DueAt), orNull(n.DeliveredAt),
+			orNull(n.DeadAt))
 		return err
 	})
 }
@@ -267,8 +268,10 @@ func (s *Store) Standings(ctx context.Context, q billing.StandingQuery) ([]billi
 	list, err := all(ctx, s, func(row pgx.CollectableRow) (b billing.BudgetStanding, err error) {
 		var start, end pgtype.Timestamptz
 		var told string
-		err = row.Scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, &b.Budget.Period, &b.Budget.Zone, &b.Budget.Tokens, &b.Budget.Money,
-			&b.Budget.Requests, &b.Budget.Starts, &b.Budget.Action, &told, &start, &end, &b.UsedTokens, &b.UsedMoney, &b.HeldTokens, &b.HeldMoney, &b.Forgiven.Tokens, &b.Forgiven.Money,
+		err = row.Scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, &b.Budget.Period, &b.Budget.Zone, &b.Budget.Tokens,
+			&b.Budget.Money,
+			&b.Budget.Requests, &b.Budget.Starts, &b.Budget.Action, &told, &start, &end, &b.UsedTokens, &b.UsedMoney, &b.HeldTokens,
+			&b.HeldMoney, &b.Forgiven.Tokens, &b.Forgiven.Money,
 			&b.UsedRequests, &b.Forgiven.Requests, &b.Name,
 			&b.TeamID, &b.Team, &b.Owner)
 		b.Window, b.Budget.Thresholds = window(start, end), thresholds(told)

@@ -62,10 +62,11 @@ func (s snapshot) Moments(ctx context.Context, each func(integrity.Moment)) erro
 		return err
 	}
 	var m integrity.Moment
-	_, err = pgx.ForEachRow(rows, []any{&m.KeyID, &m.ProjectID, &m.TeamID, &m.At, &m.Used.Tokens, &m.Used.Money, &m.Used.Requests}, func() error {
-		each(m)
-		return nil
-	})
+	_, err = pgx.ForEachRow(rows, []any{&m.KeyID, &m.ProjectID, &m.TeamID, &m.At, &m.Used.Tokens, &m.Used.Money, &m.Used.Requests},
+		func() error {
+			each(m)
+			return nil
+		})
 	return err
 }
 

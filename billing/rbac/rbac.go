@@ -51,7 +51,8 @@ const (
 
 var all = []Permission{
 	KeysRead, KeysWrite, KeysRevoke, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, SpendAdjust, PeriodsRead, PeriodsWrite,
-	PricesRead, PricesWrite, RejectsRead, RejectsBook, ReplicasRead, ReplicasForget, ProvidersRead, EventsRead, AlertsWrite, AccessRead, AccessErase,
+	PricesRead, PricesWrite, RejectsRead, RejectsBook, ReplicasRead, ReplicasForget, ProvidersRead, EventsRead, AlertsWrite, AccessRead,
+	AccessErase,
 	IntegrityRead, AuditRead, AuditExport, PrincipalsRead, PrincipalsWrite,
 }
 
@@ -72,7 +73,8 @@ func BuiltIn() Roles {
 		"admin": without(Permissions(), SpendAdjust, PeriodsWrite, AccessErase),
 		// Security ends the use of keys and reads what happened; it issues nothing.
 		"security": {
-			KeysRead, KeysRevoke, OwnersRead, BudgetsRead, SpendRead, EventsRead, AlertsWrite, AccessRead, AccessErase, IntegrityRead, AuditRead,
+			KeysRead, KeysRevoke, OwnersRead, BudgetsRead, SpendRead, EventsRead, AlertsWrite, AccessRead, AccessErase,
+			IntegrityRead, AuditRead,
 			AuditExport, PrincipalsRead, ProvidersRead,
 		},
 		// Platform runs the router; it has nothing to do with virtual keys.
@@ -229,7 +231,7 @@ func (a Access) Places(p Permission) (teams, projects []string, everywhere bool)
 			teams = append(teams, part.id)
 		case billing.ScopeProject:
 			projects = append(projects, part.id)
-		case billing.ScopeKey: // is granted to nobody
+		case billing.ScopeKey, billing.ScopeTemporary: // are granted to nobody
 		}
 	}
 	return teams, projects, false
@@ -243,7 +245,7 @@ func (g part) covers(at Place) bool {
 		return at.TeamID == g.id && g.id != ""
 	case billing.ScopeProject:
 		return at.ProjectID == g.id && g.id != ""
-	case billing.ScopeKey: // is granted to nobody
+	case billing.ScopeKey, billing.ScopeTemporary: // are granted to nobody
 	}
 	return false
 }

@@ -93,8 +93,11 @@ func (s *Store) fire(ctx context.Context, tx *session, a billing.Alert, now time
 
 func alertScan(a *billing.Alert) []any {
 	return []any{
-		&a.ID, &a.Claim, seconds{&a.Rearm}, &a.Kind, &a.Object, &a.Severity, &a.Title, &a.Text, &a.Remedy, &a.TeamID, &a.Team, &a.Owner,
-		jsonText{&a.Data}, instant{&a.At},
+		&a.ID, &a.Claim,
+		seconds{&a.Rearm},
+		&a.Kind, &a.Object, &a.Severity, &a.Title, &a.Text, &a.Remedy, &a.TeamID, &a.Team, &a.Owner,
+		jsonText{&a.Data},
+		instant{&a.At},
 	}
 }
 

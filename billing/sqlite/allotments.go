@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	insertAllotment = `INSERT INTO allotments (id, key_id, token_limit, amount_nano, ends_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
-	takeAllotted    = `UPDATE allotments SET used_tokens = used_tokens + ?2, used_nano = used_nano + ?3
-WHERE id = ?1 AND (token_limit IS NULL OR used_tokens + ?2 + ?4 <= token_limit) AND (amount_nano IS NULL OR used_nano + ?3 + ?5 <= amount_nano)`
+	insertAllotment = `INSERT INTO allotments (id, key_id, token_limit, amount_nano, ends_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING`
+	takeAllotted = `UPDATE allotments SET used_tokens = used_tokens + ?2, used_nano = used_nano + ?3
+WHERE id = ?1 AND (token_limit IS NULL OR used_tokens + ?2 + ?4 <= token_limit)
+  AND (amount_nano IS NULL OR used_nano + ?3 + ?5 <= amount_nano)`
 	selectAllotted = `SELECT used_tokens, used_nano FROM allotments WHERE id = ?`
 	giveAllotted   = `UPDATE allotments SET used_tokens = used_tokens - ?2, used_nano = used_nano - ?3 WHERE id = ?1`
 	endAllotments  = `DELETE FROM allotments WHERE ends_at <= ?`

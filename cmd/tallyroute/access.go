@@ -89,7 +89,8 @@ func (c keysShared) Run(a *cli) error {
 		t := table{header: []string{"KEY", "NAME", "PROGRAM", "NETWORK", "ADDRESSES", "REQUESTS", "LAST", "PROPOSAL"}, records: all}
 		for _, k := range all {
 			for _, w := range k.Workloads {
-				t.add(text(k.KeyID), text(k.Name), text(orElse(w.Program, "-")), text(orElse(value(w.Network), "-")), number(int64(w.Addresses)),
+				t.add(text(k.KeyID), text(k.Name), text(orElse(w.Program, "-")), text(orElse(value(w.Network), "-")),
+					number(int64(w.Addresses)),
 					number(w.Requests), text(value(w.LastAt)), text(splitOff(k, w)))
 			}
 		}

@@ -39,7 +39,8 @@ func (c alertsList) Run(a *cli) error {
 		}
 		t := table{header: []string{"OCCURRED", "ID", "KIND", "SEVERITY", "OBJECT", "NOTICES", "TITLE"}, records: all}
 		for _, v := range all {
-			t.add(text(value(v.OccurredAt)), text(v.ID), text(v.Kind), text(v.Severity), text(v.Object), text(noticesText(v)), text(v.Title))
+			t.add(text(value(v.OccurredAt)), text(v.ID), text(v.Kind), text(v.Severity), text(v.Object), text(noticesText(v)),
+				text(v.Title))
 		}
 		return t.write(a.stdout, c.Output)
 	})

@@ -105,20 +105,44 @@ func TestVerbsSayTheSameAtARouterAndOnTheHost(t *testing.T) {
 	for _, verb := range [][]string{
 		{"keys", "update", key.ID, "--name", "renamed", "--budget-usd", "7", "--budget-tokens", "100", "--period", "day", "--rpm", "5"},
 		{"keys", "update", key.ID, "--never-expires", "--models", "*", "--anywhere", "--tags", "a=b", "--dry-run"},
-		{"keys", "rotate", key.ID, "--overlap", "1h"}, {"keys", "hand-over", key.ID}, {"keys", "disable", key.ID}, {"keys", "enable", key.ID},
-		{"teams", "create", "ops"}, {"teams", "update", "ops", "--owner", "ann@example.com"}, {"projects", "create", "p", "--team", "ops"},
-		{"projects", "update", "ops/p", "--name", "q"}, {"budgets", "set", "team", "web", "--usd", "10"}, {"budgets", "set", "org", "--usd", "100"},
-		{"period", "close", month}, {"period", "reopen", month, "--reason", "again"}, {"principals", "roles"},
-		{"prices", "reprice", "--from", "2026-01-01", "--to", "2026-02-01", "--reason", "r"}, {"audit", "verify"},
-		{"policy", "try", key.ID, "--model", "gpt"}, {"spend", "rejects", "book"}, {"teams", "archive", "ops"},
+		{"keys", "rotate", key.ID, "--overlap", "1h"},
+		{"keys", "hand-over", key.ID},
+		{"keys", "disable", key.ID},
+		{"keys", "enable", key.ID},
+		{"teams", "create", "ops"},
+		{"teams", "update", "ops", "--owner", "ann@example.com"},
+		{"projects", "create", "p", "--team", "ops"},
+		{"projects", "update", "ops/p", "--name", "q"},
+		{"budgets", "set", "team", "web", "--usd", "10"},
+		{"budgets", "set", "org", "--usd", "100"},
+		{"period", "close", month},
+		{"period", "reopen", month, "--reason", "again"},
+		{"principals", "roles"},
+		{"prices", "reprice", "--from", "2026-01-01", "--to", "2026-02-01", "--reason", "r"},
+		{"audit", "verify"},
+		{"policy", "try", key.ID, "--model", "gpt"},
+		{"spend", "rejects", "book"},
+		{"teams", "archive", "ops"},
 		{"spend", "adjust", key.ID, "--amount", "1.50", "--kind", "fee", "--reason", "r"},
 	} {
 		owner(exitOK, verb...)
 	}
 	for _, verb := range [][]string{
-		{"keys", "list"}, {"keys", "show", key.ID}, {"keys", "sinks"}, {"teams", "list"}, {"projects", "list"}, {"budgets", "list"},
-		{"principals", "list"}, {"principals", "roles"}, {"period", "list"}, {"replicas", "list"}, {"events", "list"},
-		{"audit", "list", "--limit", "1000"}, {"spend", "rejects", "list"}, {"report", "spend", "key"}, {"report", "usage"},
+		{"keys", "list"},
+		{"keys", "show", key.ID},
+		{"keys", "sinks"},
+		{"teams", "list"},
+		{"projects", "list"},
+		{"budgets", "list"},
+		{"principals", "list"},
+		{"principals", "roles"},
+		{"period", "list"},
+		{"replicas", "list"},
+		{"events", "list"},
+		{"audit", "list", "--limit", "1000"},
+		{"spend", "rejects", "list"},
+		{"report", "spend", "key"},
+		{"report", "usage"},
 		{"report", "prices"},
 	} {
 		for _, output := range []string{"json", "table"} {
@@ -189,7 +213,7 @@ func TestPersonLogsInByTheCommandLine(t *testing.T) {
 			page, is := strings.CutPrefix(lines.Text(), "Open ")
 			switch {
 			case is && how == "--no-browser":
-				resp, err := http.Get(idp.Browse(page).String()) //nolint:noctx // the browser
+				resp, err := http.Get(idp.Browse(page).String())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -198,7 +222,8 @@ func TestPersonLogsInByTheCommandLine(t *testing.T) {
 				idp.Approve()
 			}
 		}
-		if code := prove.Receive(t, "the end of the login", ended); code != exitOK || !strings.Contains(out.String(), "You are ann@example.com (user_") {
+		if code := prove.Receive(t, "the end of the login", ended); code != exitOK ||
+			!strings.Contains(out.String(), "You are ann@example.com (user_") {
 			t.Fatalf("%d: %s", code, out.String())
 		}
 		g.does(exitOK, "keys", "create", "--name", "k")

@@ -73,7 +73,8 @@ type budgetsReset struct {
 // Run has what was used count no more.
 func (c budgetsReset) Run(a *cli) error {
 	return a.ask(needs{}, func(r adminapi.API) error {
-		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Post("/budgets"+adminapi.Path(c.ID, "reset"), fields{"reason": c.Reason}))
+		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Post("/budgets"+adminapi.Path(c.ID, "reset"),
+			fields{"reason": c.Reason}))
 		if err != nil {
 			return err
 		}

@@ -112,7 +112,8 @@ func (c keysCreate) body(a *cli) (fields, error) {
 	key := fields{
 		"name": c.Name, "team": c.Team, "project": c.Project, "cost_center": c.CostCenter,
 		"limits":                 fields{"requests_per_minute": c.RPM, "tokens_per_minute": c.TPM},
-		"allow_provider_objects": c.AllowProviderObjects, "tags": c.Tags, "purpose": c.Purpose, "owner": c.Owner, "sensitivity": c.Sensitivity,
+		"allow_provider_objects": c.AllowProviderObjects, "tags": c.Tags, "purpose": c.Purpose, "owner": c.Owner,
+		"sensitivity":    c.Sensitivity,
 		"allow_unpriced": c.AllowUnpriced,
 	}
 	if c.Env != "" {

@@ -61,13 +61,15 @@ func (c keysRotate) Run(a *cli) error {
 		case c.Output == "json":
 			return printJSON(a.stdout, rotatedKey{done.KeyView, done.SecretVersion, secret})
 		case secret == "":
-			_, err = fmt.Fprintf(a.stdout, "Version %d was made before under this name, too long ago to show it again.\n", done.SecretVersion)
+			_, err = fmt.Fprintf(a.stdout, "Version %d was made before under this name, too long ago to show it again.\n",
+				done.SecretVersion)
 			return err
 		case c.SecretOnly:
 			_, err = fmt.Fprintln(a.stdout, secret)
 			return err
 		default:
-			_, err = fmt.Fprintf(a.stdout, "%s\n\nThat is version %d of the secret of %s. It is stored nowhere. %s\n", secret, done.SecretVersion,
+			_, err = fmt.Fprintf(a.stdout, "%s\n\nThat is version %d of the secret of %s. It is stored nowhere. %s\n", secret,
+				done.SecretVersion,
 				done.ID, c.endOfOld(time.Now()))
 			return err
 		}
@@ -215,7 +217,8 @@ func (c keysDeliver) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "A router delivers a new secret of %s to %s within seconds, and another whenever it is due.\n", d.KeyID,
+		_, err = fmt.Fprintf(a.stdout, "A router delivers a new secret of %s to %s within seconds, and another whenever "+
+			"it is due.\n", d.KeyID,
 			c.To)
 		return err
 	})

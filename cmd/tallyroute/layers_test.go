@@ -100,7 +100,8 @@ var layers = map[string][]string{
 	},
 	"router/federation": {"billing", "billing/ephemeral", "billing/policy"},
 	"router/server": {
-		"router", "router/federation", "router/web", "router/messages", "router/responses", "router/tokens", "router/limit", "router/plan", "router/idempotency",
+		"router", "router/federation", "router/web", "router/messages", "router/responses", "router/tokens", "router/limit", "router/plan",
+		"router/idempotency",
 		"providers", "providers/chat",
 		"providers/jsonraw", "providers/sse", "billing", "billing/access", "billing/ephemeral", "billing/manage", "billing/policy",
 	},
@@ -108,9 +109,15 @@ var layers = map[string][]string{
 	"router/web":                   {"router/limit", "billing"},
 	"router/identity":              {},
 	"router/identity/identitytest": {},
-	"router/admin":                 {"router/identity", "router/web", "router/limit", "billing", "billing/access", "billing/manage", "billing/policy", "billing/rbac"},
+	"router/admin": {
+		"router/identity", "router/web", "router/limit", "billing", "billing/access", "billing/manage",
+		"billing/policy", "billing/rbac",
+	},
 
-	"cmd/tallyroute/config":   {"billing", "billing/alert", "billing/rbac", "billing/policy", "billing/journal", "providers", "providers/chat", "providers/nearest", "providers/secret"},
+	"cmd/tallyroute/config": {
+		"billing", "billing/alert", "billing/rbac", "billing/policy", "billing/journal", "providers",
+		"providers/chat", "providers/nearest", "providers/secret",
+	},
 	"cmd/tallyroute/logs":     {"billing", "cmd/tallyroute/config", "router"},
 	"cmd/tallyroute/metrics":  {"billing", "providers/secret/manager", "router", "router/health", "router/limit"},
 	"cmd/tallyroute/app":      {"*"},
@@ -137,7 +144,8 @@ var layers = map[string][]string{
 // harnesses, and the real parts where a test is about their meeting.
 var testLayers = map[string][]string{
 	"*": {
-		"billing/billingtest", "billing/billingtest/prove", "billing/postgres/pgtest", "providers/providertest", "providers/secret/secrettest",
+		"billing/billingtest", "billing/billingtest/prove", "billing/postgres/pgtest", "providers/providertest",
+		"providers/secret/secrettest",
 	},
 	"billing/billingtest": {"billing/sqlite"},
 	"billing/lease":       {"billing/sqlite", "billing/postgres"},
@@ -182,16 +190,19 @@ var fences = map[string][]string{
 	"github.com/rogpeppe/go-internal":       {"test"},
 	"go.uber.org/goleak":                    {"test"},
 	"github.com/openai/openai-go":           {"test", "examples"},
-	"github.com/aws/aws-sdk-go-v2":          {"providers/auth", "providers/bedrock", "providers/identity", "providers/scripted", "providers/secret/aws"},
-	"github.com/Azure/azure-sdk-for-go":     {"providers/identity"},
-	"golang.org/x/tools":                    {"test", "providers/providertest"},
-	"github.com/oklog/ulid":                 {"*"},
-	"github.com/google/uuid":                {"*"},
-	"github.com/coreos/go-oidc":             {"router/identity", "router/federation"},
-	"golang.org/x/oauth2":                   {"router/identity", "providers/identity"},
-	"github.com/go-jose/go-jose":            {"test", "router/federation"},
-	"golang.org/x/net":                      {"*"},
-	"golang.org/x/sync":                     {"*"},
+	"github.com/aws/aws-sdk-go-v2": {
+		"providers/auth", "providers/bedrock", "providers/identity", "providers/scripted",
+		"providers/secret/aws",
+	},
+	"github.com/Azure/azure-sdk-for-go": {"providers/identity"},
+	"golang.org/x/tools":                {"test", "providers/providertest"},
+	"github.com/oklog/ulid":             {"*"},
+	"github.com/google/uuid":            {"*"},
+	"github.com/coreos/go-oidc":         {"router/identity", "router/federation"},
+	"golang.org/x/oauth2":               {"router/identity", "providers/identity"},
+	"github.com/go-jose/go-jose":        {"test", "router/federation"},
+	"golang.org/x/net":                  {"*"},
+	"golang.org/x/sync":                 {"*"},
 }
 
 // source is one Go file of the project.

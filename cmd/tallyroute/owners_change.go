@@ -48,7 +48,8 @@ type teamsArchive struct {
 // Run ends the team.
 func (c teamsArchive) Run(a *cli) error {
 	return a.ask(needs{}, func(r adminapi.API) error {
-		t, err := adminapi.Do[manage.TeamView](a.ctx, r, adminapi.Post("/teams"+adminapi.Path(c.Team, "archive"), fields{"reason": c.Reason}))
+		t, err := adminapi.Do[manage.TeamView](a.ctx, r, adminapi.Post("/teams"+adminapi.Path(c.Team, "archive"),
+			fields{"reason": c.Reason}))
 		if err != nil {
 			return err
 		}

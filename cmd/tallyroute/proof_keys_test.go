@@ -101,7 +101,8 @@ func revokeMany(t *testing.T, how, config string, routers []*program, n int) {
 		var all sync.WaitGroup
 		for _, r := range routers {
 			all.Go(func() {
-				prove.Eventually(t, "a revoked key is refused", func() bool { got, _, _ := r.asked(secret); return got == http.StatusUnauthorized })
+				prove.Eventually(t, "a revoked key is refused",
+					func() bool { got, _, _ := r.asked(secret); return got == http.StatusUnauthorized })
 			})
 		}
 		all.Wait()

@@ -51,7 +51,8 @@ func (c replicasForgetCommand) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "%s is forgotten; what it had leased of %d windows and was not using can be spent by others\n", f.ID, f.Windows)
+		fmt.Fprintf(a.stdout, "%s is forgotten; what it had leased of %d windows and was not using can be spent by others\n",
+			f.ID, f.Windows)
 		fmt.Fprintln(a.stdout, "what it was using counts until a router starts on its journal, or it is forgotten once more")
 		return nil
 	})

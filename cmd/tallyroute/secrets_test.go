@@ -23,7 +23,8 @@ func withVault(t *testing.T, v *secrettest.Vault) *attackTarget {
 	u := pt.NewUpstream(t, pt.JSON(200, attackAnswer))
 	g.ups = append(g.ups, u)
 	t.Setenv("TALLYROUTE_TEST_SECRET_ID", "CANARY-secret-id")
-	g.start(fmt.Sprintf("secrets:\n  refresh: 1s\n  vault: {address: %q, auth: approle, role: router, secret: env:TALLYROUTE_TEST_SECRET_ID}\n"+
+	g.start(fmt.Sprintf("secrets:\n  refresh: 1s\n  vault: {address: %q, auth: approle, role: router, secret: "+
+		"env:TALLYROUTE_TEST_SECRET_ID}\n"+
 		"sinks: [v=vault:kv/data/router/keys]\n"+
 		"providers:\n%s", v.URL, strings.ReplaceAll(attackProvider(0, u.URL(), "    private: true\n"),
 		"file:CREDENTIAL", "vault://kv/data/router/openai#key")))
@@ -112,7 +113,8 @@ func TestKeyIsDeliveredToVault(t *testing.T) {
 	v := secrettest.NewVault(t)
 	v.Put("kv/router/openai", map[string]any{"key": "CANARY-one"})
 	g := withVault(t, v)
-	if _, err := g.Actions().DeliverKey(t.Context(), g.key.ID, manage.DeliverRequest{Sink: "v", Place: "web#token"}, manage.By{Actor: "test"}); err != nil {
+	if _, err := g.Actions().DeliverKey(t.Context(), g.key.ID, manage.DeliverRequest{Sink: "v", Place: "web#token"},
+		manage.By{Actor: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	kept := func() (text string) {

@@ -92,7 +92,8 @@ func TestAWSRoleOfAMachine(t *testing.T) {
 		case strings.HasSuffix(r.URL.Path, "/security-credentials/"):
 			_, _ = io.WriteString(w, "router")
 		case strings.HasSuffix(r.URL.Path, "/security-credentials/router"):
-			_, _ = io.WriteString(w, `{"Code":"Success","AccessKeyId":"ASIA2","SecretAccessKey":"s","Token":"t","Expiration":"2099-01-01T00:00:00Z"}`)
+			_, _ = io.WriteString(w, `{"Code":"Success","AccessKeyId":"ASIA2","SecretAccessKey":"s","Token":"t",`+
+				`"Expiration":"2099-01-01T00:00:00Z"}`)
 		default:
 			w.WriteHeader(http.StatusNotFound)
 		}
@@ -122,7 +123,8 @@ func TestAzureManagedIdentity(t *testing.T) {
 		if r.Header.Get("X-Identity-Header") != "header-1" || r.URL.Query().Get("resource") != "https://vault.azure.net" {
 			t.Errorf("asked for %s", r.URL)
 		}
-		_, _ = io.WriteString(w, `{"access_token":"azure-1","expires_on":"4070908800","resource":"https://vault.azure.net","token_type":"Bearer"}`)
+		_, _ = io.WriteString(w, `{"access_token":"azure-1","expires_on":"4070908800","resource":"https://vault.azure.net",`+
+			`"token_type":"Bearer"}`)
 	}))
 	token := identity.Azure("https://vault.azure.net/.default")
 	for range 2 {
@@ -140,7 +142,8 @@ func TestGoogleFederation(t *testing.T) {
 			t.Errorf("asked %v", r.Form)
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"access_token":"google-1","expires_in":3600,"token_type":"Bearer","issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}`)
+		_, _ = io.WriteString(w, `{"access_token":"google-1","expires_in":3600,"token_type":"Bearer",`+
+			`"issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}`)
 	})
 	file, err := json.Marshal(map[string]any{
 		"type": "external_account", "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",

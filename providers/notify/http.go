@@ -70,7 +70,7 @@ func post(ctx context.Context, client *http.Client, url string, body any, sign f
 // cause is an error of a call without the address that was called.
 func cause(err error) error {
 	for {
-		of, ok := err.(interface{ Unwrap() error })     //nolint:errorlint // one layer after the other
+		of, ok := err.(interface{ Unwrap() error })
 		if _, about := err.(net.Error); !ok || !about { //nolint:errorlint // as above
 			return err
 		}

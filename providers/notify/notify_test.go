@@ -19,8 +19,9 @@ import (
 )
 
 var notice = Message{
-	ID: "alert_1", Kind: "limit", Severity: "warning", Object: "bud_1", Title: "80 % of <a> limit", Text: "It is used.", Remedy: "Raise it.",
-	Team: "payments", Owner: "ann@example.com", Data: map[string]string{"limit": "5"}, OccurredAt: time.Unix(1_000_000, 0), Try: 2,
+	ID: "alert_1", Kind: "limit", Severity: "warning", Object: "bud_1", Title: "80 % of <a> limit", Text: "It is used.",
+	Remedy: "Raise it.",
+	Team:   "payments", Owner: "ann@example.com", Data: map[string]string{"limit": "5"}, OccurredAt: time.Unix(1_000_000, 0), Try: 2,
 }
 
 // received is what a server got.
@@ -102,13 +103,15 @@ func TestEachChannelGetsItsOwnForm(t *testing.T) {
 func TestWhatIsNoSuccessIsAnErrorWithoutTheAddress(t *testing.T) {
 	for _, status := range []int{http.StatusFound, http.StatusNotFound, http.StatusInternalServerError} {
 		url, _ := server(t, status)
-		if err := (Slack{url + "/secret", PrivateClient()}).Notify(t.Context(), notice); err == nil || strings.Contains(err.Error(), "secret") {
+		if err := (Slack{url + "/secret", PrivateClient()}).Notify(t.Context(), notice); err == nil ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%d: %v", status, err)
 		}
 	}
 	away := httptest.NewServer(nil)
 	away.Close()
-	if err := (Slack{away.URL + "/secret", PrivateClient()}).Notify(t.Context(), notice); err == nil || strings.Contains(err.Error(), "secret") {
+	if err := (Slack{away.URL + "/secret", PrivateClient()}).Notify(t.Context(), notice); err == nil ||
+		strings.Contains(err.Error(), "secret") {
 		t.Errorf("%v", err)
 	}
 }

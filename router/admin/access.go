@@ -18,7 +18,8 @@ func accessOperations() []operation {
 	return []operation{
 		does("listAccess", get, "/access", "List who used which key, from where and when, the newest first.", listAccess),
 		does("eraseAccess", post, "/access/erase", "Remove entries of the record of access for good.", eraseAccess).slowly(),
-		does("listSharedKeys", get, "/shared-keys", "List keys that several workloads use at once, and how to split them.", listSharedKeys).slowly(),
+		does("listSharedKeys", get, "/shared-keys", "List keys that several workloads use at once, and how to split them.",
+			listSharedKeys).slowly(),
 		does("listKeyRights", get, "/key-rights", "Compare what keys may do with what they did in 90 days.", listKeyRights).slowly(),
 	}
 }
@@ -134,7 +135,8 @@ func listSharedKeys(x *exchange, in sharedParameters) (page[manage.SharedKey], e
 			return page[manage.SharedKey]{}, err
 		}
 	}
-	all, err := x.Actions.SharedKeys(x.ctx(), in.KeyID, since, func(k *billing.Key) bool { return x.access.May(rbac.KeysRead, placeOf(*k)) })
+	all, err := x.Actions.SharedKeys(x.ctx(), in.KeyID, since,
+		func(k *billing.Key) bool { return x.access.May(rbac.KeysRead, placeOf(*k)) })
 	return listOf(all, func(k manage.SharedKey) manage.SharedKey { return k }), err
 }
 

@@ -17,8 +17,9 @@ func (g *rig) calls(t *testing.T, key, from, agent string, n int) {
 	entries := make([]access.Entry, n)
 	for i := range entries {
 		entries[i] = access.Entry{
-			At: time.Now().Add(-time.Duration(i) * time.Minute).UTC().Truncate(time.Microsecond), RequestID: fmt.Sprintf("req_%s_%03d", agent, i),
-			KeyID: key, Version: 1, Address: netip.MustParseAddr(from), Agent: agent, Endpoint: "/v1/chat/completions",
+			At:        time.Now().Add(-time.Duration(i) * time.Minute).UTC().Truncate(time.Microsecond),
+			RequestID: fmt.Sprintf("req_%s_%03d", agent, i),
+			KeyID:     key, Version: 1, Address: netip.MustParseAddr(from), Agent: agent, Endpoint: "/v1/chat/completions",
 			Decision: access.Allowed, Status: 200,
 		}
 	}
@@ -29,7 +30,8 @@ func (g *rig) calls(t *testing.T, key, from, agent string, n int) {
 
 func TestSharedKeysAreListedWithASplitAndRightsWithWhatWasUsed(t *testing.T) {
 	g := newRig(t)
-	key := g.ask("POST", base+"/keys", `{"name":"checkout","allowed_cidrs":["10.0.0.0/8","192.168.0.0/16"],"models":["chat-cheap"]}`).v["id"].(string)
+	key := g.ask("POST", base+"/keys", `{"name":"checkout","allowed_cidrs":["10.0.0.0/8","192.168.0.0/16"],`+
+		`"models":["chat-cheap"]}`).v["id"].(string)
 	g.calls(t, key, "10.0.0.1", "app/1.0", 20)
 	if got := g.ask("GET", base+"/shared-keys", ""); !strings.Contains(got.text, `"data":[]`) {
 		t.Errorf("of one workload: %s", got.text)

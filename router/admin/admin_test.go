@@ -187,7 +187,8 @@ func TestKeyLife(t *testing.T) {
 	got = g.ask("PATCH", path, `{"budget":{"period":"month","usd":"75.5"},"limits":{"tokens_per_minute":5},`+
 		`"expires_at":null}`)
 	budgets, _ := got.v["budgets"].([]any)
-	if b := budgets[0].(map[string]any); len(budgets) != 1 || b["id"] != before || b["usd"] != "75.5" || b["tokens"] != 1000.0 || b["zone"] != "Europe/Berlin" {
+	if b := budgets[0].(map[string]any); len(budgets) != 1 || b["id"] != before || b["usd"] != "75.5" || b["tokens"] != 1000.0 ||
+		b["zone"] != "Europe/Berlin" {
 		t.Errorf("%d, budgets %v", got.status, budgets)
 	}
 	if l := got.object("limits"); l["requests_per_minute"] != 600.0 || l["tokens_per_minute"] != 5.0 || got.v["expires_at"] != nil ||

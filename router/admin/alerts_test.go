@@ -24,7 +24,8 @@ func listeners(context.Context) (map[string]manage.Notifier, error) {
 func (g *rig) alert() string {
 	g.t.Helper()
 	a := billing.Alert{
-		ID: billing.NewID("alert_"), Claim: "c", Kind: "limit", Object: "bud_1", Severity: billing.Warning, Title: "a limit", At: time.Now(),
+		ID: billing.NewID("alert_"), Claim: "c", Kind: "limit", Object: "bud_1", Severity: billing.Warning, Title: "a limit",
+		At: time.Now(),
 	}
 	if _, err := g.store.FireAlerts(g.t.Context(), billing.Firing{Alerts: []billing.Alert{a}}, time.Now()); err != nil {
 		g.t.Fatal(err)

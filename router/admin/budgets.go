@@ -23,8 +23,10 @@ type budgetMembers struct {
 
 func (b budgetMembers) budget() manage.BudgetChange {
 	return manage.BudgetChange{
-		Budget: billing.Budget{Period: billing.Period(b.Period), Zone: b.Zone, Tokens: b.Tokens.Value, Money: b.USD.Value.money(),
-			Requests: b.Requests.Value, Starts: b.Starts, Action: billing.Action(b.Action), Thresholds: b.Thresholds},
+		Budget: billing.Budget{
+			Period: billing.Period(b.Period), Zone: b.Zone, Tokens: b.Tokens.Value, Money: b.USD.Value.money(),
+			Requests: b.Requests.Value, Starts: b.Starts, Action: billing.Action(b.Action), Thresholds: b.Thresholds,
+		},
 		NoRequests: b.Requests.There && b.Requests.Value == nil,
 		NoMoney:    b.USD.There && b.USD.Value == nil, NoTokens: b.Tokens.There && b.Tokens.Value == nil,
 	}

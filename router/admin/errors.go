@@ -73,7 +73,10 @@ func rows() []web.Row {
 		web.Is(manage.ErrNoRole, web.Problem{Code: codeRole, Message: "You are known, but no role is granted to you."}),
 		web.Is(manage.ErrDisabled, web.Problem{Code: codeRole, Message: "You are disabled."}),
 		web.Is(errStale, web.Problem{Code: codeStale, Message: "This needs a login that is not older than a few minutes."}),
-		web.Is(errCSRF, web.Problem{Code: codeCSRF, Message: "The request has the cookie of a login, but not what only our own pages can send."}),
+		web.Is(errCSRF, web.Problem{
+			Code:    codeCSRF,
+			Message: "The request has the cookie of a login, but not what only our own pages can send.",
+		}),
 		web.Is(errVirtualKey, web.Problem{Code: codeRole, Message: "A virtual key gives no access to the admin API."}),
 		web.As(func(e *syntaxError) web.Problem {
 			return web.Problem{Code: web.CodeInvalidJSON, Message: "The body is invalid: " + e.detail + "."}
@@ -138,7 +141,10 @@ func codes() map[string]web.Code {
 	all := web.Codes()
 	maps.Copy(all, ownCodes())
 	maps.Copy(all, loginCodes())
-	for _, what := range []string{"key", "team", "project", "budget", "replica", "reject", "sink", "session", "principal", "grant", "token"} {
+	for _, what := range []string{
+		"key", "team", "project", "budget", "replica", "reject", "sink", "session", "principal",
+		"grant", "token",
+	} {
 		all[what+"_not_found"] = web.Code{
 			Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
 			About: fmt.Sprintf("There is no %s with this id or name.", what), Fix: fmt.Sprintf("GET %s/%ss lists them.", base, what),

@@ -31,7 +31,8 @@ func newLoginRig(t *testing.T, change ...func(*Login)) loginRig {
 			URL:      "http://localhost",
 			Rules: manage.LoginRules{
 				Roles: []manage.GroupRole{
-					{Group: "owners", Role: "owner"}, {Group: "web", Role: "team-lead", Scope: "team", Of: "web"},
+					{Group: "owners", Role: "owner"},
+					{Group: "web", Role: "team-lead", Scope: "team", Of: "web"},
 					{Group: "gone", Role: "team-lead", Scope: "team", Of: "no such team"},
 				},
 				Idle: time.Hour, Absolute: 12 * time.Hour, StepUp: 5 * time.Minute,

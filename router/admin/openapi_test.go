@@ -405,7 +405,10 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	people.person("u1", "ann@example.com", "owners")
 	ask("POST", "/login/device", "")
 	ask("POST", "/login", `{"redirect_uri":"http://127.0.0.1:1/cb"}`)
-	for _, end := range []func(method, path, body string) answer{people.as(people.logIn().v["token"]), people.as(people.logIn().v["token"])} {
+	for _, end := range []func(method, path, body string) answer{
+		people.as(people.logIn().v["token"]),
+		people.as(people.logIn().v["token"]),
+	} {
 		listed := end("GET", "/sessions", "").data()
 		done["finishLogin"], done["listSessions"] = true, len(listed) > 0
 		if id := end("GET", "/me", "").v["session"].(map[string]any)["id"].(string); !done["endSession"] {

@@ -131,7 +131,8 @@ func TestTokenUsesTheKeyThatItsClaimsAreFor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if k.KeyID != "key_prod" || !k.Until().Equal(noon.Add(5*time.Minute)) || k.Issuer != p.URL || k.Subject != "repo:acme/app:ref:refs/heads/main" {
+		if k.KeyID != "key_prod" || !k.Until().Equal(noon.Add(5*time.Minute)) || k.Issuer != p.URL ||
+			k.Subject != "repo:acme/app:ref:refs/heads/main" {
 			t.Errorf("by %s: %+v", id, k)
 		}
 		o, err := x.Open(t.Context(), p.token(id, nil), noon)

@@ -24,7 +24,10 @@ func provider(s *identitytest.Server, change ...func(*Config)) *Provider {
 // logIn goes the whole way of a login.
 func logIn(t *testing.T, s *identitytest.Server, p *Provider) (Person, error) {
 	t.Helper()
-	a := Attempt{State: "the state", Nonce: "the nonce", Verifier: "a verifier of more than forty-three characters, as PKCE wants", Redirect: "http://127.0.0.1:1/cb"}
+	a := Attempt{
+		State: "the state", Nonce: "the nonce", Verifier: "a verifier of more than forty-three characters, as PKCE wants",
+		Redirect: "http://127.0.0.1:1/cb",
+	}
 	page, err := p.URL(t.Context(), a)
 	if err != nil {
 		return Person{}, err
@@ -113,10 +116,13 @@ func TestGroupsAreFoundWhereverTheyAre(t *testing.T) {
 		change func(*identitytest.Server)
 		want   []string
 	}{
-		"id token":  {"groups", func(s *identitytest.Server) { s.Person["groups"] = []any{"a", 1, "b"} }, []string{"a", "b"}},
-		"one text":  {"groups", func(s *identitytest.Server) { s.Person["groups"] = "a" }, []string{"a"}},
-		"a path":    {"realm_access.roles", func(s *identitytest.Server) { s.Person["realm_access"] = map[string]any{"roles": []string{"r"}} }, []string{"r"}},
-		"an url":    {"https://x.example.com/g", func(s *identitytest.Server) { s.Person["https://x.example.com/g"] = []string{"u"} }, []string{"u"}},
+		"id token": {"groups", func(s *identitytest.Server) { s.Person["groups"] = []any{"a", 1, "b"} }, []string{"a", "b"}},
+		"one text": {"groups", func(s *identitytest.Server) { s.Person["groups"] = "a" }, []string{"a"}},
+		"a path":   {"realm_access.roles", func(s *identitytest.Server) { s.Person["realm_access"] = map[string]any{"roles": []string{"r"}} }, []string{"r"}},
+		"an url": {
+			"https://x.example.com/g", func(s *identitytest.Server) { s.Person["https://x.example.com/g"] = []string{"u"} },
+			[]string{"u"},
+		},
 		"user info": {"groups", func(s *identitytest.Server) { s.UserInfo = identitytest.Claims{"groups": []string{"i"}} }, []string{"i"}},
 		"too many": {"groups", func(s *identitytest.Server) {
 			s.ManyGroups = many
@@ -151,7 +157,10 @@ func TestAddressOfUserInfoCountsWhereTheTokenHasNone(t *testing.T) {
 func TestVerifierOfAnotherAttemptIsRefused(t *testing.T) {
 	s := identitytest.New(t)
 	p := provider(s)
-	a := Attempt{State: "s", Nonce: "n", Verifier: "a verifier of more than forty-three characters, as PKCE wants", Redirect: "http://127.0.0.1:1/cb"}
+	a := Attempt{
+		State: "s", Nonce: "n", Verifier: "a verifier of more than forty-three characters, as PKCE wants",
+		Redirect: "http://127.0.0.1:1/cb",
+	}
 	page, err := p.URL(t.Context(), a)
 	if err != nil {
 		t.Fatal(err)

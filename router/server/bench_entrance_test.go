@@ -20,7 +20,8 @@ func BenchmarkEntrances(b *testing.B) {
 	chats := said(`{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant"},`+
 		`"finish_reason":null}]}`) + strings.Repeat(said(`{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":`+
 		`[{"index":0,"delta":{"content":" and then some words"},"finish_reason":null}]}`), 100) +
-		said(`{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`) +
+		said(`{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{},`+
+			`"finish_reason":"stop"}]}`) +
 		said(`{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":12,`+
 			`"completion_tokens":500,"total_tokens":512}}`) + said("[DONE]")
 	said2 := said(`{"type":"message_start","message":{"id":"msg_01","model":"m","usage":{"input_tokens":12,"output_tokens":1}}}`) +
@@ -28,11 +29,14 @@ func BenchmarkEntrances(b *testing.B) {
 		strings.Repeat(said(`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" and then some words"}}`), 100) +
 		said(`{"type":"content_block_stop","index":0}`) +
 		said(`{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":500}}`) + said(`{"type":"message_stop"}`)
-	events := said(`{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","model":"m","status":"in_progress","output":[]}}`) +
-		said(`{"type":"response.output_item.added","sequence_number":1,"output_index":0,"item":{"type":"message","id":"msg_1","content":[]}}`) +
+	events := said(`{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","model":"m","status":"in_progress",`+
+		`"output":[]}}`) +
+		said(`{"type":"response.output_item.added","sequence_number":1,"output_index":0,"item":{"type":"message","id":"msg_1",`+
+			`"content":[]}}`) +
 		said(`{"type":"response.content_part.added","sequence_number":2,"output_index":0,"content_index":0,"item_id":"msg_1",`+
 			`"part":{"type":"output_text","text":""}}`) +
-		strings.Repeat(said(`{"type":"response.output_text.delta","sequence_number":3,"output_index":0,"content_index":0,"item_id":"msg_1",`+
+		strings.Repeat(said(`{"type":"response.output_text.delta","sequence_number":3,"output_index":0,"content_index":0,`+
+			`"item_id":"msg_1",`+
 			`"delta":" and then some words"}`), 100) +
 		said(`{"type":"response.completed","sequence_number":4,"response":{"id":"resp_1","model":"m","status":"completed","output":[],`+
 			`"usage":{"input_tokens":12,"output_tokens":500,"total_tokens":512}}}`)
@@ -53,7 +57,8 @@ func BenchmarkEntrances(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			x := providers.Exchange{Target: providers.Target{Adapter: families[c.family], Model: "m", Upstream: "m"}, Native: c.native}
 			var err error
-			if x.Request, err = chat.ParseRequest([]byte(`{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`)); err != nil {
+			if x.Request, err = chat.ParseRequest([]byte(`{"model":"m","stream":true,"messages":[{"role":"user",` +
+				`"content":"hi"}]}`)); err != nil {
 				b.Fatal(err)
 			}
 			format := providers.Format("")

@@ -109,27 +109,36 @@ var examples = []struct {
 	},
 	{
 		ephemeral.ErrExpired.Error(), fmt.Errorf("%w on 2026-11-03T12:00:00Z", ephemeral.ErrExpired), 401, "temporary_key_expired",
-		"authentication_error", "", []string{"This temporary key expired on 2026-11-03T12:00:00Z."}, "no",
+		"authentication_error", "",
+		[]string{"This temporary key expired on 2026-11-03T12:00:00Z."},
+		"no",
 	},
 	{
 		federation.ErrRefused.Error(), federation.ErrRefused, 401, "invalid_api_key", "authentication_error", "",
-		[]string{"missing, mistyped or unknown"}, "no",
+		[]string{"missing, mistyped or unknown"},
+		"no",
 	},
 	{
 		federation.ErrUnavailable.Error(), federation.ErrUnavailable, 503, "identity_issuer_unavailable", "api_error", "",
-		[]string{"does not answer, so it cannot be verified"}, "",
+		[]string{"does not answer, so it cannot be verified"},
+		"",
 	},
 	{
 		errTemporary.Error(), errTemporary, 403, "temporary_key_not_allowed", "permission_error", "",
-		[]string{"A temporary key cannot be exchanged for another."}, "no",
+		[]string{"A temporary key cannot be exchanged for another."},
+		"no",
 	},
 	{
 		ephemeral.ErrTooLong.Error(), ephemeral.ErrTooLong, 400, "invalid_value", "invalid_request_error", "policy",
-		[]string{"The temporary key would have more than 1024 bytes."}, "no",
+		[]string{"The temporary key would have more than 1024 bytes."},
+		"no",
 	},
 	{
-		"*ephemeral.FaultsError", &ephemeral.FaultsError{Faults: []policy.Fault{{Field: "end_user", Detail: "must be plain"}}}, 400, "invalid_value",
-		"invalid_request_error", "end_user", []string{"end_user must be plain."}, "no",
+		"*ephemeral.FaultsError", &ephemeral.FaultsError{Faults: []policy.Fault{{Field: "end_user", Detail: "must be plain"}}}, 400,
+		"invalid_value",
+		"invalid_request_error", "end_user",
+		[]string{"end_user must be plain."},
+		"no",
 	},
 	{
 		billing.ErrNoHandover.Error(), billing.ErrNoHandover, 410, "handover_over", "invalid_request_error", "",

@@ -307,7 +307,8 @@ func quotaExceeded(e *billing.QuotaError) web.Problem {
 	}
 	numbers, everFits := "it has no room for this request", true
 	if e.LacksRequests() {
-		numbers = fmt.Sprintf("used %d of %s%s", b.UsedRequests, plural(*b.Budget.Requests, "request"), underWay(fmt.Sprint(b.HeldRequests)))
+		numbers = fmt.Sprintf("used %d of %s%s", b.UsedRequests, plural(*b.Budget.Requests, "request"),
+			underWay(fmt.Sprint(b.HeldRequests)))
 		everFits = *b.Budget.Requests > 0
 	} else if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
 		numbers = fmt.Sprintf("used %d of %d tokens%s; this request may need %d",

@@ -306,7 +306,8 @@ func TestErrorTableInTheOtherFormats(t *testing.T) {
 			failure, _ := object["error"].(map[string]any)
 			renamed := failure["param"] != chatError["param"] // to what the member is called there, in the texts, too
 			if got.StatusCode != want.StatusCode || failure["code"] != chatError["code"] ||
-				!renamed && (failure["message"] != chatError["message"] || failure["fix"] != chatError["fix"]) || got.Header.Get("Retry-After") != want.Header.Get("Retry-After") {
+				!renamed && (failure["message"] != chatError["message"] || failure["fix"] != chatError["fix"]) ||
+				got.Header.Get("Retry-After") != want.Header.Get("Retry-After") {
 				t.Errorf("%s at %s: %d %s, want as %d %s", tc.code, e.path, got.StatusCode, got.body, want.StatusCode, want.body)
 			}
 			if e.path != messagesPath {

@@ -255,7 +255,8 @@ func readWanted(body []byte) (w wanted, wish ephemeral.Wish, err error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&w); err != nil || d.More() {
-		return w, wish, &chat.FieldError{Code: codeInvalidValue, Message: "the body is not an object as POST /v1/key/tokens wants it" + because(err)}
+		return w, wish, &chat.FieldError{Code: codeInvalidValue, Message: "the body is not an object as POST /v1/key/tokens wants it" +
+			because(err)}
 	}
 	wish = ephemeral.Wish{Policy: w.Policy, Tags: w.Tags, EndUser: w.EndUser}
 	if w.ExpiresIn != nil {
@@ -268,7 +269,8 @@ func readWanted(body []byte) (w wanted, wish ephemeral.Wish, err error) {
 			usd, err := billing.ParseMoney(*b.USD)
 			if err != nil {
 				return w, wish, &chat.FieldError{
-					Code: codeInvalidValue, Param: "budget.usd", Message: `want an amount in dollars with at most nine decimals, as text: "0.50"`,
+					Code: codeInvalidValue, Param: "budget.usd",
+					Message: `want an amount in dollars with at most nine decimals, as text: "0.50"`,
 				}
 			}
 			wish.Money = &usd
@@ -383,7 +385,10 @@ func exchangeIdentity(x *exchange) {
 	x.Head.Set("Cache-Control", "no-store")
 	x.C.Request.Body = http.MaxBytesReader(x.C.Writer, x.C.Request.Body, mostForm)
 	if err := x.C.Request.ParseForm(); err != nil {
-		x.JSON(http.StatusBadRequest, notGranted{"invalid_request", "the body is not a form (application/x-www-form-urlencoded) of at most 32 KB"})
+		x.JSON(http.StatusBadRequest, notGranted{
+			"invalid_request",
+			"the body is not a form (application/x-www-form-urlencoded) of at most 32 KB",
+		})
 		return
 	}
 	form := x.C.Request.PostForm
@@ -393,7 +398,8 @@ func exchangeIdentity(x *exchange) {
 		x.JSON(http.StatusBadRequest, notGranted{"unsupported_grant_type", "grant_type must be " + grantExchange})
 		return
 	case !isType || !slices.Contains([]string{"jwt", "id_token", "access_token"}, kind):
-		x.JSON(http.StatusBadRequest, notGranted{"invalid_request", "subject_token_type must be " + typePrefix + "jwt, …id_token or …access_token"})
+		x.JSON(http.StatusBadRequest, notGranted{"invalid_request", "subject_token_type must be " + typePrefix +
+			"jwt, …id_token or …access_token"})
 		return
 	}
 	made, err := x.exchangeIdentity(form.Get("subject_token"))

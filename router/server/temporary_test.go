@@ -47,14 +47,16 @@ func TestTemporaryKeyOpensLessThanItsKey(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.body), &made); err != nil || r.StatusCode != http.StatusCreated {
 		t.Fatalf("%d %s", r.StatusCode, r.body)
 	}
-	if made.KeyID != "key_1" || made.ExpiresIn != 600 || !strings.HasPrefix(made.Token, "sk-tr-tmp-") || r.Header.Get("Cache-Control") != "no-store" {
+	if made.KeyID != "key_1" || made.ExpiresIn != 600 || !strings.HasPrefix(made.Token, "sk-tr-tmp-") ||
+		r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("made %+v", made)
 	}
 	if len(allotted) != 1 || allotted[0].ID != made.ID || *allotted[0].Money != billing.NanoPerUSD/2 || allotted[0].Tokens != nil {
 		t.Errorf("allotted %+v", allotted)
 	}
 	key := "Bearer " + made.Token
-	if self := g.do(g.request("GET", "/v1/key", "", "Authorization", key)); !strings.Contains(self.body, `"temporary_key":{"models":["m"]`) {
+	if self := g.do(g.request("GET", "/v1/key", "", "Authorization", key)); !strings.Contains(self.body,
+		`"temporary_key":{"models":["m"]`) {
 		t.Errorf("GET /v1/key: %d %s", self.StatusCode, self.body)
 	}
 	long := `{"model":"m","max_tokens":8,"messages":[{"role":"user","content":"hi"}]}`
@@ -156,7 +158,8 @@ func TestIdentityTokenIsExchangedForATemporaryKey(t *testing.T) {
 		}
 	}
 	bad := "Bearer " + p.token("acme/other", now)
-	if r := g.do(g.request("GET", "/v1/key", "", "Authorization", bad)); r.StatusCode != http.StatusUnauthorized || !strings.Contains(r.body, codeInvalidKey) {
+	if r := g.do(g.request("GET", "/v1/key", "", "Authorization", bad)); r.StatusCode != http.StatusUnauthorized ||
+		!strings.Contains(r.body, codeInvalidKey) {
 		t.Errorf("a token that is for no key opens: %d %s", r.StatusCode, r.body)
 	}
 }

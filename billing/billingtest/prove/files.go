@@ -21,7 +21,7 @@ func (m *Template) Copy(t testing.TB, path string, fill func(path string) error)
 	m.once.Do(func() {
 		made := path + ".template"
 		if m.err = fill(made); m.err == nil {
-			m.content, m.err = os.ReadFile(made) //nolint:gosec // a file of the tests
+			m.content, m.err = os.ReadFile(made)
 		}
 	})
 	if m.err != nil {

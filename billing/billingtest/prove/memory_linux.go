@@ -12,7 +12,7 @@ const enough = 2 << 30
 func Memory() string {
 	const shared = "/dev/shm"
 	var s syscall.Statfs_t
-	if err := syscall.Statfs(shared, &s); err != nil || s.Bavail*uint64(s.Bsize) < enough { //nolint:gosec // sizes are positive
+	if err := syscall.Statfs(shared, &s); err != nil || s.Bavail*uint64(s.Bsize) < enough {
 		return ""
 	}
 	return shared

@@ -133,5 +133,6 @@ func (s *secrets) stale() string {
 	if failing == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d cannot be fetched since %s; what was fetched last is used", failing, len(all), since.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%d of %d cannot be fetched since %s; what was fetched last is used", failing, len(all),
+		since.UTC().Format(time.RFC3339))
 }

@@ -35,7 +35,8 @@ func (r *reader) checkLogin(cfg *Config) {
 		r.fault("login.client_id", "is needed for a login")
 	}
 	if l.URL != "" && !secureURL(l.URL) {
-		r.fault("login.url", "want the address of the admin listener in browsers, such as https://tallyroute.example.com; http only on the loopback")
+		r.fault("login.url", "want the address of the admin listener in browsers, such as https://tallyroute.example.com; http only on "+
+			"the loopback")
 	}
 	for path, d := range map[string]Duration{"login.idle": l.Idle, "login.absolute": l.Absolute} {
 		if d < Duration(time.Minute) || d > Duration(30*24*time.Hour) {

@@ -87,7 +87,8 @@ func openVault(c config.Vault) (*vault.Vault, error) {
 		return nil, err
 	}
 	return vault.New(vault.Options{
-		Address: c.Address, Namespace: c.Namespace, Method: c.Auth, Mount: c.AuthMount, Role: c.Role, Secret: login(c.Secret), Client: client,
+		Address: c.Address, Namespace: c.Namespace, Method: c.Auth, Mount: c.AuthMount, Role: c.Role, Secret: login(c.Secret),
+		Client: client,
 	}), nil
 }
 

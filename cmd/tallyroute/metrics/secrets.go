@@ -20,7 +20,8 @@ func (m *Metrics) WatchSecrets(states func() []manager.State) {
 	m.registry.MustRegister(secretStates{
 		states,
 		prometheus.NewDesc("tallyroute_secret_failing",
-			"1 while a secret cannot be fetched from its manager and the version that is known stays in use, otherwise 0.", []string{"secret"}, nil),
+			"1 while a secret cannot be fetched from its manager and the version that is known stays in use, otherwise 0.",
+			[]string{"secret"}, nil),
 		prometheus.NewDesc("tallyroute_secret_version_timestamp_seconds",
 			"When the version of a secret that is in use was fetched first.", []string{"secret"}, nil),
 	})

@@ -174,7 +174,10 @@ func (s *Secrets) Write(ctx context.Context, place, text string, _ map[string]st
 		}
 		switch {
 		case manager.Is(err, manager.NotFound):
-			err = s.call(ctx, name, "CreateSecret", map[string]string{"Name": name, "SecretString": fresh, "ClientRequestToken": token(name, fresh, "")}, nil)
+			err = s.call(ctx, name, "CreateSecret", map[string]string{
+				"Name": name, "SecretString": fresh,
+				"ClientRequestToken": token(name, fresh, ""),
+			}, nil)
 		case deleted(err):
 			if err = s.call(ctx, name, "RestoreSecret", map[string]string{"SecretId": name}, nil); err == nil {
 				continue

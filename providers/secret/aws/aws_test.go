@@ -64,12 +64,18 @@ func TestAWSTellsWhatIsWrong(t *testing.T) {
 		name string
 		want manager.Kind
 	}{
-		"not there":    {s, "none", manager.NotFound},
-		"no version":   {s, "x?version=none", manager.NotFound},
-		"other key":    {open(keys{sdk.Credentials{AccessKeyID: "OTHER", SecretAccessKey: "k"}}), "x", manager.Expired},
-		"wrong secret": {open(keys{sdk.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "k", SessionToken: "session"}}), "x", manager.Expired},
-		"expired":      {open(keys{sdk.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "test-key", SessionToken: "old"}}), "x", manager.Expired},
-		"no key":       {open(keys{}), "x", manager.Expired},
+		"not there":  {s, "none", manager.NotFound},
+		"no version": {s, "x?version=none", manager.NotFound},
+		"other key":  {open(keys{sdk.Credentials{AccessKeyID: "OTHER", SecretAccessKey: "k"}}), "x", manager.Expired},
+		"wrong secret": {
+			open(keys{sdk.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "k", SessionToken: "session"}}), "x",
+			manager.Expired,
+		},
+		"expired": {
+			open(keys{sdk.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "test-key", SessionToken: "old"}}), "x",
+			manager.Expired,
+		},
+		"no key": {open(keys{}), "x", manager.Expired},
 	} {
 		if _, err := c.s.Fetch(t.Context(), c.name); !manager.Is(err, c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
@@ -80,7 +86,10 @@ func TestAWSTellsWhatIsWrong(t *testing.T) {
 	if _, err := s.Fetch(t.Context(), "x"); err != nil {
 		t.Errorf("throttled twice: %v", err)
 	}
-	server.Fail(secrettest.Fault{Status: http.StatusBadRequest, Body: `{"__type":"AccessDeniedException","Message":"arn:… is not authorized"}`})
+	server.Fail(secrettest.Fault{
+		Status: http.StatusBadRequest,
+		Body:   `{"__type":"AccessDeniedException","Message":"arn:… is not authorized"}`,
+	})
 	if _, err := s.Fetch(t.Context(), "x"); !manager.Is(err, manager.Denied) {
 		t.Error(err)
 	}

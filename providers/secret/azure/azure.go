@@ -102,7 +102,10 @@ type bundle struct {
 func (v *Vaults) call(ctx context.Context, method, vault, path string, in any) (bundle, error) {
 	token, err := v.Token(ctx)
 	if err != nil {
-		return bundle{}, &manager.Error{Manager: "azure-kv", Kind: manager.Expired, Err: errors.New("no credentials of Azure were found, or they are not good")}
+		return bundle{}, &manager.Error{
+			Manager: "azure-kv", Kind: manager.Expired,
+			Err: errors.New("no credentials of Azure were found, or they are not good"),
+		}
 	}
 	var body []byte
 	header := http.Header{"Authorization": {"Bearer " + token}}

@@ -43,7 +43,10 @@ func TestAzureReadsVersions(t *testing.T) {
 	if _, err := v.Fetch(t.Context(), "corp/openai"); err != nil {
 		t.Errorf("throttled once: %v", err)
 	}
-	server.Fail(secrettest.Fault{Status: http.StatusForbidden, Body: `{"error":{"code":"Forbidden","innererror":{"code":"ForbiddenByRbac"}}}`})
+	server.Fail(secrettest.Fault{
+		Status: http.StatusForbidden,
+		Body:   `{"error":{"code":"Forbidden","innererror":{"code":"ForbiddenByRbac"}}}`,
+	})
 	if _, err := v.Fetch(t.Context(), "corp/openai"); !manager.Is(err, manager.Denied) {
 		t.Error(err)
 	}

@@ -83,7 +83,10 @@ func resource(name string) (path, version string, err error) {
 func (s *Secrets) call(ctx context.Context, method, path string, in, out any) error {
 	token, err := s.Token(ctx)
 	if err != nil {
-		return &manager.Error{Manager: "gcp-sm", Kind: manager.Expired, Err: errors.New("no credentials of Google Cloud were found, or they are not good")}
+		return &manager.Error{
+			Manager: "gcp-sm", Kind: manager.Expired,
+			Err: errors.New("no credentials of Google Cloud were found, or they are not good"),
+		}
 	}
 	var body []byte
 	header := http.Header{"Authorization": {"Bearer " + token}}

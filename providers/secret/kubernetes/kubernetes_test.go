@@ -64,7 +64,8 @@ func TestKubernetesSecretsAreRead(t *testing.T) {
 	k := kubernetes.Cluster{Server: server.URL, Namespace: "ns", Client: server.Client(), Token: func() (string, error) { return "t", nil }}
 	for name, path := range map[string]string{"openai": "ns", "other/openai": "other"} {
 		s, err := k.Fetch(t.Context(), name)
-		if err != nil || s.Text.Reveal() != `{"key":"sk-1"}` || s.Version != "77" || asked != "GET /api/v1/namespaces/"+path+"/secrets/openai" {
+		if err != nil || s.Text.Reveal() != `{"key":"sk-1"}` || s.Version != "77" ||
+			asked != "GET /api/v1/namespaces/"+path+"/secrets/openai" {
 			t.Errorf("%s: %s, %s of %s, %v", asked, s.Text.Reveal(), s.Version, name, err)
 		}
 	}

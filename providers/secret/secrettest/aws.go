@@ -74,8 +74,9 @@ func (a *AWS) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var in struct {
-		SecretId, Name, VersionId, VersionStage, SecretString, ClientRequestToken, MoveToVersionId, RemoveFromVersionId string //nolint:revive // AWS's words
-		VersionStages                                                                                                   []string
+		SecretId, Name, VersionId, VersionStage, SecretString, ClientRequestToken, MoveToVersionId,
+		RemoveFromVersionId string //nolint:revive // AWS's words
+		VersionStages []string
 	}
 	_ = json.Unmarshal(body, &in)
 	action := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "secretsmanager.")

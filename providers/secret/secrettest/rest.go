@@ -152,7 +152,8 @@ func azure(s *REST, w http.ResponseWriter, r *http.Request) {
 	_ = json.NewDecoder(r.Body).Decode(&body)
 	bundle := func(n int) {
 		reply(w, http.StatusOK, object{
-			"value": k.Versions[n-1], "id": fmt.Sprintf("https://v.vault.azure.net/secrets/%s/%032d", name, n), "attributes": object{"enabled": true},
+			"value": k.Versions[n-1], "id": fmt.Sprintf("https://v.vault.azure.net/secrets/%s/%032d", name, n),
+			"attributes": object{"enabled": true},
 		})
 	}
 	switch {

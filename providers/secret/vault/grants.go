@@ -54,7 +54,8 @@ func (v *Vault) Reach(ctx context.Context, names []string) (wide []string, err e
 			}
 		}
 		if len(too) > 0 {
-			wide = append(wide, fmt.Sprintf("the token may %s at %s", strings.Join(too, ", "), strings.Replace(path, "tallyroute-probe", "…", 1)))
+			wide = append(wide, fmt.Sprintf("the token may %s at %s", strings.Join(too, ", "),
+				strings.Replace(path, "tallyroute-probe", "…", 1)))
 		}
 	}
 	return wide, nil

@@ -24,7 +24,7 @@ import (
 // Client and Secret are those of the one client.
 const (
 	Client = "tallyroute"
-	Secret = "the secret of the client" //nolint:gosec // of a test
+	Secret = "the secret of the client"
 )
 
 // Claims are members of an id token or of what is said of a user.
@@ -146,7 +146,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	back.Set("code", code)
 	back.Set("state", q.Get("state"))
 	to.RawQuery = back.Encode()
-	http.Redirect(w, r, to.String(), http.StatusFound)
+	http.Redirect(w, r, to.String(), http.StatusFound) //nolint:gosec // to the client of a test
 }
 
 // token gives tokens for a code, once, and for a device.

@@ -49,7 +49,8 @@ func openAI(ctx context.Context) error {
 		s := client.Responses.NewStreaming(ctx, responses.ResponseNewParams{
 			Model: model, Input: responses.ResponseNewParamsInputUnion{OfInputItemList: input}, Store: openai.Bool(false),
 			Include: []responses.ResponseIncludable{responses.ResponseIncludableReasoningEncryptedContent},
-			Tools:   []responses.ToolUnionParam{{OfFunction: &responses.FunctionToolParam{Name: "lookup", Parameters: parameters, Strict: openai.Bool(false)}}},
+			Tools: []responses.ToolUnionParam{{OfFunction: &responses.FunctionToolParam{Name: "lookup", Parameters: parameters,
+				Strict: openai.Bool(false)}}},
 		})
 		var done *responses.Response
 		for s.Next() {
@@ -87,7 +88,8 @@ func openAI(ctx context.Context) error {
 			if o.Type == "function_call" {
 				calls++
 				input = append(input, param.Override[responses.ResponseInputItemUnionParam](
-					json.RawMessage(fmt.Sprintf(`{"type":"function_call_output","call_id":%q,"output":"found"}`, o.AsFunctionCall().CallID))))
+					json.RawMessage(fmt.Sprintf(`{"type":"function_call_output","call_id":%q,"output":"found"}`,
+						o.AsFunctionCall().CallID))))
 			}
 		}
 		if calls == 0 {
@@ -179,7 +181,8 @@ func messages(ctx context.Context) error {
 		list = append(list, anthropic.NewUserMessage(results...))
 	}
 	_, data, _ := strings.Cut(picture, ",")
-	m, err = ask([]anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("[[image]]"), anthropic.NewImageBlockBase64("image/png", data))})
+	m, err = ask([]anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("[[image]]"),
+		anthropic.NewImageBlockBase64("image/png", data))})
 	if err != nil {
 		return err
 	}
@@ -195,7 +198,8 @@ func messages(ctx context.Context) error {
 	leaving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := client.Messages.NewStreaming(leaving, anthropic.MessageNewParams{
-		Model: anthropic.Model(model), MaxTokens: 4096, Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("[[slow]]"))},
+		Model: anthropic.Model(model), MaxTokens: 4096,
+		Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("[[slow]]"))},
 	})
 	if !s.Next() {
 		return s.Err()
