@@ -20,7 +20,8 @@ UPDATE alerts SET ended = true
 	// fireAlertSQL says whether the alert is new. One that is there was seen again.
 	fireAlertSQL = `
 WITH f AS (
-  INSERT INTO alerts AS a (id, claim, kind, object, severity, title, text, remedy, team_id, team, owner, data, occurred_at, seen_at, rearm_s)
+  INSERT INTO alerts AS a (id, claim, kind, object, severity, title, text, remedy, team_id, team, owner, data, occurred_at, seen_at,
+    rearm_s)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15)
   ON CONFLICT (claim) WHERE NOT ended DO UPDATE SET seen_at = greatest(a.seen_at, excluded.seen_at)
   RETURNING id
@@ -219,10 +220,12 @@ const (
 SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events WHERE NOT judged ORDER BY id LIMIT $1`
 	unjudgedChangesSQL = auditSQL + " WHERE seq > (SELECT audit_seq FROM alert_progress) ORDER BY seq LIMIT $1"
 	standingsSQL       = `
-SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, b.request_limit, b.starts, b.near_action, b.thresholds, c.window_start, c.window_end, c.used_tokens, c.used_nano,
+SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, b.request_limit, b.starts, b.near_action, b.thresholds,
+  c.window_start, c.window_end, c.used_tokens, c.used_nano,
        c.held_tokens, c.held_nano, c.forgiven_tokens, c.forgiven_nano,
        c.used_requests, c.forgiven_requests,
-       CASE b.scope WHEN 'key' THEN coalesce(k.name, '') WHEN 'project' THEN coalesce(t.name || '/' || p.name, '') WHEN 'team' THEN coalesce(t.name, '') ELSE '' END,
+       CASE b.scope WHEN 'key' THEN coalesce(k.name, '') WHEN 'project' THEN coalesce(t.name || '/' || p.name, '')
+         WHEN 'team' THEN coalesce(t.name, '') ELSE '' END,
        coalesce(t.id, ''), coalesce(t.name, ''), coalesce(nullif(k.owner, ''), t.owner_email, '')
   FROM budgets b
   JOIN budget_counters c ON c.budget_id = b.id AND c.window_start <= $1 AND c.window_end > $1
@@ -233,9 +236,12 @@ SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano
    AND (b.amount_nano > 0 AND c.used_nano >= b.amount_nano / 2 OR b.token_limit > 0 AND c.used_tokens >= b.token_limit / 2
         OR b.request_limit > 0 AND c.used_requests >= b.request_limit / 2 OR b.thresholds <> '[50,80,100]'
         OR CASE WHEN isfinite(c.window_start) AND isfinite(c.window_end) THEN
-             extract(epoch FROM c.window_end - c.window_start) * c.used_nano >= extract(epoch FROM $1 - c.window_start) * nullif(b.amount_nano, 0)
-             OR extract(epoch FROM c.window_end - c.window_start) * c.used_tokens >= extract(epoch FROM $1 - c.window_start) * nullif(b.token_limit, 0)
-             OR extract(epoch FROM c.window_end - c.window_start) * c.used_requests >= extract(epoch FROM $1 - c.window_start) * nullif(b.request_limit, 0)
+             extract(epoch FROM c.window_end - c.window_start) * c.used_nano
+               >= extract(epoch FROM $1 - c.window_start) * nullif(b.amount_nano, 0)
+             OR extract(epoch FROM c.window_end - c.window_start) * c.used_tokens
+               >= extract(epoch FROM $1 - c.window_start) * nullif(b.token_limit, 0)
+             OR extract(epoch FROM c.window_end - c.window_start) * c.used_requests
+               >= extract(epoch FROM $1 - c.window_start) * nullif(b.request_limit, 0)
            ELSE false END)
  ORDER BY b.id LIMIT $3`
 	expiriesSQL = `

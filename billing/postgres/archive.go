@@ -44,7 +44,8 @@ const (
 INSERT INTO spend_archived (report_day, slot, moved, key_id, project_id, team_id, events, tokens, nano, requests)
 SELECT report_day, to_timestamp(floor(extract(epoch FROM occurred_at) / 900) * 900), adjusts_period IS NOT NULL, key_id, project_id,
   team_id,
-       count(*), sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), coalesce(sum(cost_nano), 0), count(*) FILTER (WHERE kind = 'usage' AND final)
+       count(*), sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), coalesce(sum(cost_nano), 0), count(*)
+         FILTER (WHERE kind = 'usage' AND final)
   FROM spend_events
  WHERE report_day >= $1::text::date AND report_day < $2::text::date
  GROUP BY 1, 2, 3, 4, 5, 6`

@@ -11,7 +11,8 @@ const (
 	// endAlert ends a claim that nobody has seen for long enough.
 	endAlert = `UPDATE alerts SET ended = 1 WHERE claim = ? AND NOT ended AND rearm_s > 0 AND seen_at < ?`
 	// fireAlert returns the id of another alert where that has the claim: it was seen again.
-	fireAlert = `INSERT INTO alerts (id, claim, kind, object, severity, title, text, remedy, team_id, team, owner, data, occurred_at, recorded_at,
+	fireAlert = `INSERT INTO alerts (id, claim, kind, object, severity, title, text, remedy, team_id, team, owner, data, occurred_at,
+	  recorded_at,
   seen_at, rearm_s)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15)
 ON CONFLICT (claim) WHERE NOT ended DO UPDATE SET seen_at = max(alerts.seen_at, excluded.seen_at)
@@ -192,7 +193,8 @@ const (
 	spanOfWindow   = `(julianday(c.window_end) - julianday(c.window_start))`
 	goneOfWindow   = `(julianday(?1) - julianday(c.window_start))`
 	// standings has no pace of windows without ends.
-	standings = `SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, b.request_limit, b.starts, b.near_action, b.thresholds, c.window_start, c.window_end, c.used_tokens,
+	standings = `SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, b.request_limit, b.starts,
+	  b.near_action, b.thresholds, c.window_start, c.window_end, c.used_tokens,
   c.used_nano, c.held_tokens, c.held_nano, c.forgiven_tokens, c.forgiven_nano,
        c.used_requests, c.forgiven_requests,
   CASE b.scope WHEN 'key' THEN coalesce(k.name, '') WHEN 'project' THEN coalesce(t.name || '/' || p.name, '')

@@ -11,7 +11,8 @@ const (
   (id, key_id, action, reason, since, opened_at, opened_by, bundle, bundle_sha256, signature, public_key)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	closeIncident = `UPDATE incidents SET closed_at = ?2, closed_by = ?3, outcome = ?4 WHERE id = ?1 AND closed_at IS NULL`
-	listIncidents = `SELECT id, key_id, action, reason, since, opened_at, opened_by, bundle, bundle_sha256, signature, public_key, closed_at,
+	listIncidents = `SELECT id, key_id, action, reason, since, opened_at, opened_by, bundle, bundle_sha256, signature, public_key,
+	  closed_at,
   coalesce(closed_by, ''), coalesce(outcome, '')
 FROM incidents WHERE ?1 = '' OR id = ?1 ORDER BY opened_at DESC, id DESC LIMIT 1000`
 )

@@ -12,7 +12,8 @@ const (
   user_agent, strength)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	dropSessions   = `DELETE FROM admin_sessions WHERE expires_at < ?`
-	sessionColumns = `SELECT id, principal_id, created_at, authenticated_at, expires_at, last_used_at, ended_at, source, user_agent, strength
+	sessionColumns = `SELECT id, principal_id, created_at, authenticated_at, expires_at, last_used_at, ended_at, source, user_agent,
+	  strength
 FROM admin_sessions `
 	sessionOf     = sessionColumns + `WHERE hash = ?`
 	listSessions  = sessionColumns + `WHERE (?1 = '' OR principal_id = ?1) AND ended_at IS NULL AND expires_at > ?2 ORDER BY id DESC`

@@ -4,11 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
-
-	"go.uber.org/zap"
 
 	"tallyroute/billing/manage"
 )
@@ -25,7 +24,8 @@ type Options struct {
 	Keys *Keys
 	// Take does what is to be done about a leak. It reports whether the secret is a key's.
 	Take func(ctx context.Context, l manage.Leak) (known bool, err error)
-	Log  *zap.Logger
+	// Failed is told of what could not be done; the sender reports it again.
+	Failed func(error)
 }
 
 // report is one token that was found.
@@ -79,7 +79,7 @@ func (o Options) take(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		return http.StatusUnauthorized, nil
 	}
 	if err != nil {
-		o.Log.Warn("leaks cannot be taken", zap.Error(err))
+		o.Failed(fmt.Errorf("leaks: they cannot be taken: %w", err))
 		return http.StatusServiceUnavailable, nil
 	}
 	var reports []report
@@ -98,7 +98,7 @@ func (o Options) each(ctx context.Context, reports []report) (int, []verdict) {
 		verdicts[i] = verdict{r.Token, r.Type, "false_positive"}
 		known, err := o.Take(ctx, manage.Leak{Secret: r.Token, URL: r.URL, Found: r.Source})
 		if err != nil {
-			o.Log.Error("a leaked key is not dealt with", zap.Error(err))
+			o.Failed(fmt.Errorf("leaks: a key is not dealt with: %w", err))
 			status = http.StatusServiceUnavailable
 		}
 		if known {

@@ -120,7 +120,10 @@ func (s *Service) openLeaks(ctx context.Context, cfg *config.Config) (err error)
 		return nil
 	}
 	intake := web.NewServer(webLimits(cfg), s.Log)
-	intake.Handler = leaks.Handler(leaks.Options{Keys: &leaks.Keys{Fetch: publicKeys(cfg.Leaks.PublicKeys)}, Take: s.takeLeak, Log: s.Log})
+	intake.Handler = leaks.Handler(leaks.Options{
+		Keys: &leaks.Keys{Fetch: publicKeys(cfg.Leaks.PublicKeys)}, Take: s.takeLeak,
+		Failed: func(err error) { s.Log.Error("a report of a leak failed", zap.Error(err)) },
+	})
 	s.leaks, err = listen(ctx, "leaks", cfg.Leaks.Listen, intake.Server)
 	return err
 }
@@ -136,7 +139,7 @@ const mostPublicKeys = 1 << 20
 // publicKeys reads a list of public keys from a file or by HTTPS.
 func publicKeys(from string) func(context.Context) ([]byte, error) {
 	if path, ok := strings.CutPrefix(from, "file:"); ok {
-		return func(context.Context) ([]byte, error) { return os.ReadFile(path) } //nolint:gosec // the operator names it
+		return func(context.Context) ([]byte, error) { return os.ReadFile(path) }
 	}
 	client := &http.Client{Timeout: 10 * time.Second}
 	return func(ctx context.Context) (text []byte, err error) {

@@ -50,7 +50,7 @@ type Config struct {
 	AllowedNetworks     []Prefix     `yaml:"allowed_networks"` // that may use the public listener; none is all
 	BlockedNetworks     []Prefix     `yaml:"blocked_networks"`
 	Secrets             Secrets      `yaml:"secrets" reload:"no"`
-	Sinks               []string     `yaml:"sinks"`          // NAME=file:/dir, NAME=https://…, NAME=kubernetes:NAMESPACE, NAME=vault:PREFIX …
+	Sinks               []string     `yaml:"sinks"`          // NAME=file:/dir, NAME=https://…, NAME=kubernetes:NAMESPACE …
 	WebhookSecret       SecretRef    `yaml:"webhook_secret"` // that calls of sinks and alerts are signed with
 	Alerts              Alerts       `yaml:"alerts"`
 	Leaks               Leaks        `yaml:"leaks"`

@@ -73,9 +73,10 @@ func (a *AWS) answer(w http.ResponseWriter, r *http.Request) {
 		wrong(w, code)
 		return
 	}
+	//nolint:staticcheck,revive // AWS's words
 	var in struct {
-		SecretId, Name, VersionId, VersionStage, SecretString, ClientRequestToken, MoveToVersionId,
-		RemoveFromVersionId string //nolint:revive // AWS's words
+		SecretId, Name, VersionId, VersionStage, SecretString, ClientRequestToken, MoveToVersionId, RemoveFromVersionId string
+
 		VersionStages []string
 	}
 	_ = json.Unmarshal(body, &in)
