@@ -5,8 +5,9 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// messages writes the conversation.
+// messages writes the conversation. Of results of tools the pictures are shown by the user.
 func (e *encoder) messages() error {
+	e.ShowResults(func(p translate.Part) bool { return p.Kind == translate.Image })
 	o := &e.o
 	o.Key("messages")
 	o.Open('[')
@@ -46,9 +47,11 @@ func (e *encoder) said(t *translate.Turn) error {
 		case translate.Image:
 			list = append(list, image(p))
 		case translate.File:
-			if err := e.document(t, p); err != nil {
+			d, err := document(t, p)
+			if err != nil {
 				return err
 			}
+			e.documents = append(e.documents, d)
 		case translate.Audio, translate.Video, translate.Native:
 			return t.Refuse(p, "is audio or video, which this model cannot be given")
 		}
@@ -83,33 +86,50 @@ func image(p translate.Part) []byte {
 
 // document is a file that is text. Cohere has its own place for documents, and no
 // reader for other formats.
-func (e *encoder) document(t *translate.Turn, p translate.Part) error {
+func document(t *translate.Turn, p translate.Part) ([]byte, error) {
 	if !p.Media.Inline() || !p.Media.Text() {
-		return t.Refuse(p, "is a document, of which this model can be given only text, in the request")
+		return nil, t.Refuse(p, "is a document, of which this model can be given only text, in the request")
 	}
 	body, err := p.Media.Bytes()
 	if err != nil {
-		return t.Refuse(p, "is not base64")
+		return nil, t.Refuse(p, "is not base64")
 	}
 	var data jsonraw.Object
 	data.Some("title", p.Media.Name)
 	data.Text("text", string(body))
-	e.documents = append(e.documents, jsonraw.One("data", data.Bytes()))
-	return nil
+	return jsonraw.One("data", data.Bytes()), nil
 }
 
-// result is what a tool gave.
+// result is what a tool gave: its text, or a list where documents are among it.
 func (e *encoder) result(t *translate.Turn) error {
+	var list [][]byte
+	documents := false
 	for _, p := range t.Parts {
-		if p.Kind != translate.Text {
-			return t.Refuse(p, "is not text, and this model accepts only text as the result of a tool")
+		switch p.Kind {
+		case translate.Text:
+			list = append(list, text(p.Text))
+		case translate.File:
+			d, err := document(t, p)
+			if err != nil {
+				return err
+			}
+			var o jsonraw.Object
+			o.Text("type", "document")
+			o.Raw("document", d)
+			list, documents = append(list, o.Bytes()), true
+		case translate.Image, translate.Audio, translate.Video, translate.Native:
+			return t.Refuse(p, "is audio or video, which this model cannot be given")
 		}
 	}
 	if t.CallID == "" {
 		return t.Unanswerable()
 	}
 	e.o.Text("tool_call_id", t.CallID)
-	e.o.Text("content", t.PlainText())
+	if documents {
+		e.o.Array("content", list)
+	} else {
+		e.o.Text("content", t.PlainText())
+	}
 	return nil
 }
 

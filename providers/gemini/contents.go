@@ -11,8 +11,12 @@ import (
 )
 
 // contents writes the conversation. System messages are one instruction, wherever
-// they stand; the results of one round of calls are one turn.
+// they stand; the results of one round of calls are one turn. Before Gemini 3 a result is
+// text alone: what else it holds is shown by the user.
 func (e *encoder) contents() error {
+	if versionOf(e.Model()) < 300 {
+		e.ShowResults(func(p translate.Part) bool { return p.Kind != translate.Text })
+	}
 	var results [][]byte
 	flush := func() {
 		if len(results) > 0 {

@@ -181,3 +181,25 @@ func TestSignatureOfAPictureIsKept(t *testing.T) {
 		t.Errorf("details %s", got.Details)
 	}
 }
+
+func TestResultsOfToolsHoldPicturesSinceGemini3(t *testing.T) {
+	const body = `{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","tool_calls":[{"id":"a","type":"function",` +
+		`"function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"a","content":[{"type":"text","text":"one"},` +
+		`{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]}`
+	const picture = `{"inlineData":{"mimeType":"image/png","data":"AAAA"}}`
+	const result = `{"role":"user","parts":[{"functionResponse":{"id":"a","name":"f","response":{"result":"one"}`
+	for model, want := range map[string]string{
+		"gemini-2.5-pro": result + `}}]},{"role":"user","parts":[{"text":"Result of the call a:"},` + picture + `]}]`,
+		"gemini-3-pro":   result + `,"parts":[` + picture + `]}}]}]`,
+	} {
+		x := exchange(t, body)
+		x.Target.Upstream = model
+		c, err := adapter().Chat.Encode(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(jsonraw.Lookup(c.Body, "contents")); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: got %s\nwant …%s", model, got, want)
+		}
+	}
+}

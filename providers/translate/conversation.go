@@ -284,6 +284,58 @@ func (t *Turn) PlainText() string {
 	return string(b)
 }
 
+// ShowResults moves the parts that are chosen out of the results of tools, for formats in
+// which these cannot hold them: a turn of the user behind the results shows them, each
+// behind a line that says whose result it is.
+func (c *Conversation) ShowResults(chosen func(p Part) bool) {
+	var turns []Turn
+	var shown Turn
+	flush := func() {
+		if len(shown.Parts) > 0 {
+			turns, shown = append(turns, shown), Turn{}
+		}
+	}
+	for _, t := range c.Turns {
+		if t.Role != "tool" {
+			flush()
+			turns = append(turns, t)
+			continue
+		}
+		rest, media := t.without(chosen)
+		turns = append(turns, rest)
+		if len(shown.Parts) == 0 {
+			shown = Turn{Index: t.Index, Role: "user"}
+		}
+		shown.Parts = append(shown.Parts, media...)
+	}
+	flush()
+	c.Turns = turns
+}
+
+// without parts a result of a tool from what is chosen of it.
+func (t Turn) without(chosen func(p Part) bool) (rest Turn, shown []Part) {
+	if !slices.ContainsFunc(t.Parts, chosen) {
+		return t, nil
+	}
+	shown = []Part{{Text: jsonraw.Quote("Result of the call " + t.CallID + ":")}}
+	parts := t.Parts
+	t.Parts = nil
+	for _, p := range parts {
+		if chosen(p) {
+			shown = append(shown, p)
+		} else {
+			t.Parts = append(t.Parts, p)
+		}
+	}
+	if len(t.Parts) == 0 {
+		t.Parts = []Part{{Text: jsonraw.Quote(resultIsShown)}}
+	}
+	return t, shown
+}
+
+// resultIsShown stands in place of a result of which all is shown by the user.
+const resultIsShown = "The result is shown in the message after the results."
+
 // CalledNames are the names of all functions that were called, each once.
 func (c *Conversation) CalledNames() []string {
 	var names []string
