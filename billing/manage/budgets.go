@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,6 +91,9 @@ func (a Actions) SetBudget(ctx context.Context, c BudgetChange, of string, by By
 		return set, true, err
 	}
 	c.Period = cmp.Or(c.Period, billing.PeriodMonth)
+	if err := a.changeWithin(ctx, c, c.Same); err != nil {
+		return set, false, err
+	}
 	note := a.note(by, "", "")
 	var same billing.Budget
 	set, err = a.Store.UpdateBudget(ctx, c.Budget, func(b *billing.Budget, found bool) error {
@@ -108,6 +112,29 @@ func (a Actions) SetBudget(ctx context.Context, c BudgetChange, of string, by By
 		return same, true, nil
 	}
 	return set, existed, err
+}
+
+// changeWithin refuses a change after which a budget is wider than one above it. What does
+// not touch a limit may be changed of one that is.
+func (a Actions) changeWithin(ctx context.Context, c BudgetChange, meant func(billing.Budget) bool) error {
+	all, err := a.Store.ListBudgets(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, meant)
+	switch {
+	case i >= 0:
+	case c.ID == "" && c.Scope != "":
+		return a.budgetWithin(ctx, c.Budget, all)
+	default:
+		return nil // there is none: who changes it says so
+	}
+	was, b := all[i], c.on(all[i])
+	was.Zone, was.Starts, was.Thresholds = b.Zone, b.Starts, b.Thresholds
+	if reflect.DeepEqual(was, b) {
+		return nil
+	}
+	return a.budgetWithin(ctx, b, all)
 }
 
 // noted is the change as an edit that notes what became different.
@@ -221,6 +248,9 @@ func (a Actions) Budget(ctx context.Context, id string) (billing.Budget, error) 
 // ChangeBudget changes a budget. What was used of it stays used.
 func (a Actions) ChangeBudget(ctx context.Context, id string, c BudgetChange, by By) (billing.Budget, error) {
 	if err := errors.Join(c.check(), by.check()); err != nil {
+		return billing.Budget{}, err
+	}
+	if err := a.changeWithin(ctx, c, func(b billing.Budget) bool { return b.ID == id }); err != nil {
 		return billing.Budget{}, err
 	}
 	note := a.note(by, "budget.change", id)

@@ -160,7 +160,11 @@ func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, 
 	if k.Policies, err = a.above(ctx, p); err != nil {
 		return k, err
 	}
-	return k, a.keyWithin(&k)
+	if len(k.Budgets) == 0 {
+		return k, a.keyWithin(&k)
+	}
+	all, err := a.Store.ListBudgets(ctx)
+	return k, errors.Join(err, a.keyWithin(&k), keyBudgetsWithin(&k, all))
 }
 
 // storeKey stores a key under the hash of its secret; a zero hash is none.
@@ -288,6 +292,7 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 	}
 	var to *billing.Project
 	var above policy.Layers
+	var budgets []billing.Budget // that may be above, where it moves
 	if c.Project != "" || c.Team != "" {
 		p, err := a.existingProject(ctx, c.Project, c.Team)
 		if err != nil {
@@ -297,12 +302,19 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 		if above, err = a.above(ctx, p); err != nil {
 			return billing.Key{}, err
 		}
+		if budgets, err = a.Store.ListBudgets(ctx); err != nil {
+			return billing.Key{}, err
+		}
 	}
 	return a.changeKey(ctx, id, c, a.note(by, "key.change", string(id)), func(k *billing.Key) error {
 		if err := notRevoked(k); err != nil {
 			return err
 		}
-		expires, said := k.ExpiresAt, own(k)
+		expires, said, limits := k.ExpiresAt, own(k), ownBudgets(k)
+		over := budgets
+		if to == nil {
+			over = k.Budgets
+		}
 		allOf(k)
 		if c.Edit != nil {
 			c.Edit(k)
@@ -320,6 +332,9 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 		var wider error
 		if to != nil || !reflect.DeepEqual(said, own(k)) {
 			wider = a.keyWithin(k)
+		}
+		if to != nil || !reflect.DeepEqual(limits, ownBudgets(k)) {
+			wider = errors.Join(wider, keyBudgetsWithin(k, over))
 		}
 		if k.ExpiresAt.Equal(expires) {
 			return errors.Join(a.check(k), wider)

@@ -548,7 +548,7 @@ func TestOwnersAndBudgets(t *testing.T) {
 	if raised.status != 200 || raised.v["usd"] != "200" {
 		t.Error(raised.text)
 	}
-	if org := g.ask("POST", "/admin/v1/budgets", `{"scope":"org","tokens":5}`); org.status != 201 || org.v["scope_id"] != "org" ||
+	if org := g.ask("POST", "/admin/v1/budgets", `{"scope":"org","tokens":9}`); org.status != 201 || org.v["scope_id"] != "org" ||
 		org.v["period"] != "month" {
 		t.Error(org.text)
 	}
@@ -561,7 +561,7 @@ func TestOwnersAndBudgets(t *testing.T) {
 		t.Errorf("what was not said did not stay: %s", again.text)
 	}
 	for param, body := range map[string]string{
-		"usd": `{"scope":"org","usd":"-1"}`, "tokens": `{"scope":"org","tokens":-1}`, "zone": `{"scope":"org","tokens":1,"zone":"Mars/X"}`,
+		"usd": `{"scope":"org","usd":"-1"}`, "tokens": `{"scope":"org","tokens":-1}`, "zone": `{"scope":"org","tokens":9,"zone":"Mars/X"}`,
 	} {
 		if e := g.ask("POST", "/admin/v1/budgets", body).refused(t, 422, "invalid_value"); e["param"] != param {
 			t.Errorf("%s: %v", body, e)

@@ -126,3 +126,62 @@ func TestOneBudgetForAScopeAndPeriod(t *testing.T) {
 	key, _ := g.ask("POST", "/admin/v1/keys", `{"name":"k","budget":{"usd":"1"}}`).v["id"].(string)
 	g.ask("PATCH", "/admin/v1/keys/"+key, `{"budgets":[{"usd":"1"},{"tokens":5,"zone":"Europe/Berlin"}]}`).refused(t, 422, "invalid_value")
 }
+
+// TestNoBudgetIsWiderThanOneAboveIt tries both ends of each pair, and keys that are made,
+// changed and moved.
+func TestNoBudgetIsWiderThanOneAboveIt(t *testing.T) {
+	g := newRig(t)
+	for _, project := range []string{`{"team":"web","name":"shop"}`, `{"team":"web","name":"rich"}`, `{"team":"ops","name":"all"}`} {
+		g.ask("POST", "/admin/v1/projects", project)
+	}
+	set := func(body string) answer { return g.ask("POST", "/admin/v1/budgets", body) }
+	key := func(more string) answer {
+		return g.ask("POST", "/admin/v1/keys", `{"name":"k","team":"web","project":"shop"`+more+`}`)
+	}
+	refused := func(got answer, param string, said ...string) {
+		t.Helper()
+		e := got.refused(t, 422, "invalid_value")
+		for _, s := range said {
+			if message, _ := e["message"].(string); e["param"] != param || !strings.Contains(message, s) {
+				t.Errorf("%v: want %s at %s", e, s, param)
+			}
+		}
+	}
+	ok := func(got answer) answer {
+		t.Helper()
+		if got.status > 201 {
+			t.Errorf("%d %s", got.status, got.text)
+		}
+		return got
+	}
+	ok(set(`{"scope":"org","usd":"100","requests":1000}`))
+	refused(set(`{"scope":"team","scope_id":"web","usd":"100.01"}`), "usd", "$100.01 of team web", "$100 of the organisation", "per month")
+	team := ok(set(`{"scope":"team","scope_id":"web","usd":"50","tokens":500}`)).v["id"].(string)
+	refused(set(`{"scope":"project","scope_id":"web/shop","tokens":501}`), "tokens",
+		"501 tokens of project web/shop", "500 tokens of team web")
+	refused(set(`{"scope":"project","scope_id":"web/shop","requests":1001}`), "requests",
+		"1001 requests", "1000 requests of the organisation")
+	project := ok(set(`{"scope":"project","scope_id":"web/shop","usd":"20"}`)).v["id"].(string)
+	refused(g.ask("PATCH", "/admin/v1/budgets/"+project, `{"usd":"51"}`), "usd", "$51 of project web/shop", "$50 of team web")
+	refused(set(`{"id":"`+project+`","usd":"51"}`), "usd", "$51")
+	refused(set(`{"scope":"team","scope_id":"web","usd":"19"}`), "usd", "$20 of project web/shop", "$19 of team web")
+
+	refused(key(`,"budget":{"usd":"21"}`), "usd", "$21 of key k (key_", "$20 of project web/shop")
+	refused(key(`,"budget":{"usd":"5","requests":2000}`), "requests", "2000 requests of key k", "1000 requests of the organisation")
+	id := ok(key(`,"budget":{"usd":"15"}`)).v["id"].(string)
+	refused(g.ask("PATCH", "/admin/v1/keys/"+id, `{"budgets":[{"usd":"21"}]}`), "usd", "$21 of key k", "$20 of project web/shop")
+	refused(set(`{"scope":"key","scope_id":"`+id+`","usd":"21"}`), "usd", "$21 of key k", "$20 of project web/shop")
+	refused(g.ask("PATCH", "/admin/v1/budgets/"+project, `{"usd":"14"}`), "usd", "$15 of key k", "$14 of project web/shop")
+	ok(set(`{"scope":"project","scope_id":"web/rich","usd":"1"}`))
+	refused(g.ask("PATCH", "/admin/v1/keys/"+id, `{"project":"rich"}`), "usd", "$15 of key k", "$1 of project web/rich")
+
+	// Other periods, other teams, what only tells, and what does not touch a limit are free.
+	ok(set(`{"scope":"team","scope_id":"ops","usd":"90"}`))
+	ok(set(`{"scope":"project","scope_id":"web/shop","usd":"500","period":"year"}`))
+	ok(set(`{"scope":"project","scope_id":"ops/all","usd":"900","action":"alert"}`))
+	ok(g.ask("PATCH", "/admin/v1/budgets/"+team, `{"zone":"Europe/Berlin"}`))
+	ok(g.ask("PATCH", "/admin/v1/budgets/"+project, `{"usd":"15"}`))
+	// What is over binds nobody.
+	ok(g.ask("POST", "/admin/v1/keys/"+id+"/revoke", `{"reason":"r"}`))
+	ok(g.ask("PATCH", "/admin/v1/budgets/"+project, `{"usd":"1"}`))
+}
