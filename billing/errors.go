@@ -69,6 +69,21 @@ func (e *QuotaError) LacksRequests() bool {
 	return limited && free < e.AskedRequests
 }
 
+// Lacking is the limit that has no room: its unit, what is used of it, and the limit.
+func (e *QuotaError) Lacking() (unit string, used, limit int64) {
+	b := e.Balance
+	free, limited := b.FreeTokens()
+	switch {
+	case e.LacksRequests():
+		return "requests", b.UsedRequests, *b.Budget.Requests
+	case limited && free < e.AskedTokens:
+		return "tokens", b.UsedTokens, *b.Budget.Tokens
+	case b.Budget.Money != nil:
+		return "usd", int64(b.UsedMoney), int64(*b.Budget.Money)
+	}
+	return "", 0, 0
+}
+
 // Refuse is the refusal of what was asked of balances by the first that has no room.
 func Refuse(refused Balance, all []Balance, asked Amount) *QuotaError {
 	return &QuotaError{

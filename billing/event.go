@@ -172,7 +172,12 @@ func (e Event) Tidy() Event {
 // kind costs nothing.
 const mostDenied = 10_000
 
-// Denials makes events of refused holds: one for each key, budget and window.
+// NearlyUsed reports that 95 percent of a limit are used: what a budget refuses then is for
+// its being used up, not for the size of a request.
+func NearlyUsed(used, limit int64) bool { return limit > 0 && limit-used <= limit/20 }
+
+// Denials makes events of refused holds: one for each key, budget and window, and one more
+// once nearly all of a limit is used.
 type Denials struct {
 	mu   sync.Mutex
 	told map[string]struct{}
@@ -186,7 +191,11 @@ func (d *Denials) Event(h Hold, refused *QuotaError, at time.Time) (Event, bool)
 		return Event{}, false
 	}
 	b := refused.Balance
+	unit, used, limit := refused.Lacking()
 	id := "denied:" + string(h.KeyID) + ":" + b.Budget.ID + ":" + b.Window.Start.UTC().Format(time.RFC3339)
+	if NearlyUsed(used, limit) {
+		id += ":" + unit + ":" + strconv.FormatInt(limit, 10)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, told := d.told[id]; told {
@@ -199,6 +208,9 @@ func (d *Denials) Event(h Hold, refused *QuotaError, at time.Time) (Event, bool)
 	return Event{
 		Kind: EventDenied, Object: string(h.KeyID), Severity: Info, Text: "A budget had no room: " + strings.TrimPrefix(refused.Error(),
 			"billing: "), DedupID: id, At: at,
-		Data: map[string]string{"budget_id": b.Budget.ID, "request_id": h.ID},
+		Data: map[string]string{
+			"budget_id": b.Budget.ID, "request_id": h.ID,
+			"unit": unit, "used": strconv.FormatInt(used, 10), "limit": strconv.FormatInt(limit, 10),
+		},
 	}, true
 }

@@ -80,6 +80,43 @@ func TestARaiseAndAResetMakeRoomForTheSameAlert(t *testing.T) {
 	}
 }
 
+func TestARefusalOfANearlyUsedLimitIsTheThresholdOfAll(t *testing.T) {
+	const limit = 100_000_000_000
+	denied := func(used, of string) billing.Event {
+		return billing.Event{
+			Kind: billing.EventDenied, Object: "key_1", At: now.Add(-time.Minute),
+			Data: map[string]string{"budget_id": "bud_1", "unit": "usd", "used": used, "limit": of},
+		}
+	}
+	full := toldOf(standing(limit, limit))["limit100"]
+	for name, e := range map[string]billing.Event{"posted": denied("0", "1"), "not posted yet": denied("99700000000", "100000000000")} {
+		b := standing(99_700_000_000, limit)
+		if name != "posted" {
+			b = standing(80_000_000_000, limit)
+		}
+		a, tell := OfDenied(e, b, now)
+		if !tell || a.Claim != full.Claim || a.Severity != billing.Critical || !strings.Contains(a.Title, "used up") ||
+			!strings.Contains(a.Text, "refused") || a.Owner != full.Owner {
+			t.Errorf("%s: %v %+v, want the claim %s", name, tell, a, full.Claim)
+		}
+	}
+	early, tokens, quiet := denied("99700000000", "100000000000"), denied("0", "1"), standing(99_700_000_000, limit)
+	early.At, tokens.Data["unit"], quiet.Budget.Thresholds = now.AddDate(0, -1, 0), "tokens", []int{50, 80}
+	for name, c := range map[string]struct {
+		e billing.Event
+		b billing.BudgetStanding
+	}{
+		"a large request": {denied("80000000000", "100000000000"), standing(80_000_000_000, limit)},
+		"before a raise":  {denied("99700000000", "100000000000"), standing(99_700_000_000, 2*limit)},
+		"another window":  {early, standing(99_700_000_000, limit)}, "another limit": {tokens, standing(99_700_000_000, limit)},
+		"nobody wants it": {denied("0", "1"), quiet}, "no budget": {denied("0", "1"), billing.BudgetStanding{}},
+	} {
+		if a, tell := OfDenied(c.e, c.b, now); tell {
+			t.Errorf("%s was told: %+v", name, a)
+		}
+	}
+}
+
 func TestAZeroLimitIsNotTold(t *testing.T) {
 	if got := toldOf(standing(0, 0)); len(got) != 0 {
 		t.Errorf("%v", got)

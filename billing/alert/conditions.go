@@ -38,7 +38,7 @@ func OfExpiry(e billing.Expiry, now time.Time) (billing.Alert, bool) {
 		return billing.Alert{}, false
 	}
 	at := e.At.UTC().Format(time.RFC3339)
-	remedy := fmt.Sprintf("If it is still needed: tallyroute keys change %s --expires-in 90d, or make a new key in time.", e.ID)
+	remedy := fmt.Sprintf("If it is still needed: tallyroute keys update %s --expires-in 90d, or make a new key in time.", e.ID)
 	if e.What == "token" {
 		remedy = "If it is still needed, make a new one: tallyroute principals token."
 	}

@@ -58,7 +58,7 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 		r = rule{kind: billing.AlertKind(e.Kind), title: "Something wants attention", remedy: "See tallyroute events list."}
 		untold := []billing.EventKind{billing.EventDenied, billing.EventPolicy, EventThreshold}
 		if e.Severity == billing.Info || slices.Contains(untold, e.Kind) {
-			return billing.Alert{}, false // who was refused knows; thresholds are judged by how budgets stand
+			return billing.Alert{}, false // who was refused knows; limits are judged by OfStanding and OfDenied
 		}
 	}
 	if e.Kind == billing.EventSecret && e.Severity == billing.Info {

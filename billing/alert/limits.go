@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,6 +75,29 @@ func OfStanding(b billing.BudgetStanding, now time.Time) (all []billing.Alert) {
 	return all
 }
 
+// OfDenied is that a budget is used up for those who use it: it has refused a request, and
+// 95 percent of the limit are used. It is told as the threshold of 100 percent, whichever
+// comes first.
+func OfDenied(e billing.Event, b billing.BudgetStanding, now time.Time) (billing.Alert, bool) {
+	if e.At.Before(b.Window.Start) || !b.Budget.Binds() || !slices.Contains(b.Budget.Told(), 100) {
+		return billing.Alert{}, false
+	}
+	list, _ := meters(b, now)
+	for _, m := range list {
+		if m.unit != e.Data["unit"] {
+			continue
+		}
+		if e.Data["limit"] == strconv.FormatInt(m.limit, 10) { // what is used may not have been posted yet
+			used, _ := strconv.ParseInt(e.Data["used"], 10, 64)
+			m.used = max(m.used, used)
+		}
+		if billing.NearlyUsed(m.used, m.limit) {
+			return ofMeter(b, m, threshold(b, m, 100), now), true
+		}
+	}
+	return billing.Alert{}, false
+}
+
 // threshold is that a share of a limit is used.
 func threshold(b billing.BudgetStanding, m meter, percent int) billing.Alert {
 	a := billing.Alert{
@@ -84,7 +108,10 @@ func threshold(b billing.BudgetStanding, m meter, percent int) billing.Alert {
 	switch {
 	case percent >= 100:
 		a.Severity, a.Title = billing.Critical, "A limit is used up"
-		if b.Budget.Binds() {
+		switch {
+		case m.used < m.limit:
+			a.Text += " Requests for which the rest is not enough are refused."
+		case b.Budget.Binds():
 			a.Text += " Further requests are refused."
 		}
 	case percent >= 80:
@@ -116,8 +143,8 @@ func ofMeter(b billing.BudgetStanding, m meter, a billing.Alert, now time.Time) 
 	a.Object, a.At, a.TeamID, a.Team, a.Owner = id, now, b.TeamID, b.Team, b.Owner
 	a.Title += ": " + whose
 	a.Text = fmt.Sprintf("The %s budget of %s: %s", period(b.Budget.Period), whose, a.Text)
-	a.Remedy = fmt.Sprintf("See what uses it with: tallyroute report --by key,model. Raise it with: tallyroute budgets set --id %s, "+
-		"or wait until it resets%s.", id, resets(b))
+	a.Remedy = fmt.Sprintf("See what uses it with: tallyroute report spend key model. Raise it with: tallyroute budgets update %s, "+
+		"or for a time with: tallyroute budgets raise %s; or wait until it resets%s.", id, id, resets(b))
 	a.Data["unit"], a.Data["limit"], a.Data["used"] = m.unit, strconv.FormatInt(m.limit, 10), strconv.FormatInt(m.used, 10)
 	a.Data["budget_id"], a.Data["scope"], a.Data["scope_id"] = id, string(b.Budget.Scope), b.Budget.ScopeID
 	a.Data["window_start"] = start

@@ -66,10 +66,7 @@ func (a Actions) JudgeAlerts(ctx context.Context, w Watch) ([]billing.Alert, err
 	now := a.now()
 	var f billing.Firing
 	owners := ownersOf{actions: a, known: make(map[billing.KeyID]alert.Owner)}
-	err := errors.Join(
-		a.judgeStandings(ctx, now, &f), a.judgeEvents(ctx, &owners, &f), a.judgeChanges(ctx, &owners, &f),
-		a.judgeSources(ctx, &owners, now, &f),
-	)
+	err := errors.Join(a.judgeBudgets(ctx, &owners, now, &f), a.judgeChanges(ctx, &owners, &f), a.judgeSources(ctx, &owners, now, &f))
 	for _, t := range w.Targets {
 		if one, tell := alert.OfTarget(t, now); tell {
 			f.Alerts = append(f.Alerts, one)
@@ -104,18 +101,29 @@ func (a Actions) fire(ctx context.Context, w Watch, f billing.Firing, now time.T
 	return fired, err
 }
 
-func (a Actions) judgeStandings(ctx context.Context, now time.Time, f *billing.Firing) error {
+// judgeBudgets judges how budgets stand, and then the events, of which some say that one
+// of these has refused a request.
+func (a Actions) judgeBudgets(ctx context.Context, owners *ownersOf, now time.Time, f *billing.Firing) error {
 	list, err := a.Store.Standings(ctx, billing.StandingQuery{At: now, Most: mostStandings})
+	if err != nil {
+		return err
+	}
+	standings := make(map[string]billing.BudgetStanding, len(list))
 	for _, b := range list {
+		standings[b.Budget.ID] = b
 		f.Alerts = append(f.Alerts, alert.OfStanding(b, now)...)
 	}
-	return err
+	return a.judgeEvents(ctx, owners, f, func(e billing.Event) {
+		if one, tell := alert.OfDenied(e, standings[e.Data["budget_id"]], now); tell {
+			f.Alerts = append(f.Alerts, one)
+		}
+	})
 }
 
 // mostStandings are the budgets near their limits that are looked at.
 const mostStandings = 10_000
 
-func (a Actions) judgeEvents(ctx context.Context, owners *ownersOf, f *billing.Firing) error {
+func (a Actions) judgeEvents(ctx context.Context, owners *ownersOf, f *billing.Firing, denied func(billing.Event)) error {
 	list, err := a.Store.UnjudgedEvents(ctx, judgedAtOnce)
 	if err != nil {
 		return err
@@ -124,6 +132,9 @@ func (a Actions) judgeEvents(ctx context.Context, owners *ownersOf, f *billing.F
 		owner, err := owners.of(ctx, keyOf(e.Object, e.Data["key_id"]))
 		if err != nil {
 			return err
+		}
+		if e.Kind == billing.EventDenied {
+			denied(e)
 		}
 		if one, tell := alert.OfEvent(e, owner); tell {
 			f.Alerts = append(f.Alerts, one)
