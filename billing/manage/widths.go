@@ -137,7 +137,8 @@ func tooWideBudget(child, parent billing.Budget, childName, parentName string) e
 // keyBudgetsWithin refuses a key of which a budget is wider than one of all above it.
 func keyBudgetsWithin(k *billing.Key, all []billing.Budget) error {
 	names := map[billing.Scope]string{
-		billing.ScopeProject: "project " + k.Team + "/" + k.Project, billing.ScopeTeam: "team " + k.Team, billing.ScopeOrg: "the organisation",
+		billing.ScopeProject: "project " + k.Team + "/" + k.Project, billing.ScopeTeam: "team " + k.Team,
+		billing.ScopeOrg: "the organisation",
 	}
 	h := keyHolder(k)
 	var faults []error
