@@ -303,7 +303,7 @@ func (s *Service) publicOptions(n *snapshot) server.Options {
 func (s *Service) administration(n *snapshot) admin.Options {
 	zone, _ := Zone(n.cfg) // which was opened with the database
 	actions := s.Actions()
-	actions.SinkNames = n.cfg.SinkNames()
+	n.equip(&actions)
 	actions.Roles, actions.SessionIdle = Roles(n.cfg), time.Duration(n.cfg.Login.Idle)
 	return admin.Options{
 		Actions: actions,

@@ -88,8 +88,7 @@ func (s *Service) Actions() manage.Actions {
 		Groups: s.groups,
 	}
 	if now := s.now(); now != nil {
-		actions.SinkNames = now.cfg.SinkNames()
-		actions.Notifiers = func(context.Context) (map[string]manage.Notifier, error) { return now.notifiers, nil }
+		now.equip(&actions)
 	}
 	return actions
 }

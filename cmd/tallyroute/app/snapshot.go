@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -76,6 +77,13 @@ func (n *snapshot) calls(name string) bool {
 		return ok
 	}
 	return slices.ContainsFunc(n.catalogue.Providers(), func(p catalogue.Status) bool { return p.Name == name && p.Configured })
+}
+
+// equip gives actions what the configuration has: where secrets are delivered to, and
+// whom alerts are sent to.
+func (n *snapshot) equip(a *manage.Actions) {
+	a.SinkNames = n.cfg.SinkNames()
+	a.Notifiers = func(context.Context) (map[string]manage.Notifier, error) { return n.notifiers, nil }
 }
 
 // observers tells several.
