@@ -113,14 +113,31 @@ const media = policy.Vision | policy.Audio | policy.Documents
 
 // aside is what a member may use that has no place in a chat completion.
 func aside(n chat.Noted) policy.Feature {
-	top, _, inside := strings.Cut(n.Name, ".")
+	top, rest, inside := strings.Cut(n.Name, ".")
 	switch {
 	case n.Name == chat.NotedTool, top == "mcp_servers", top == "container":
 		return policy.ServerTools
-	case n.Name == chat.NotedReference, inside && (top == "messages" || top == "input" || top == "system"):
+	case top == "input" && inside:
+		return item(rest)
+	case n.Name == chat.NotedReference, inside && (top == "messages" || top == "system"):
 		return media
-	case chat.AsksForReasoning(n.Name, n.Value):
+	case chat.AsksForReasoning(top, n.Value): // or a member of it: reasoning.mode
 		return policy.Reasoning
 	}
 	return 0
+}
+
+// item is what an item of the input of a response, or a member of one, may use. One that
+// is not known may bring along media, and tools of its own.
+func item(kind string) policy.Feature {
+	switch kind {
+	case "local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output", "apply_patch_call", "apply_patch_call_output":
+		return policy.Tools
+	case "computer_call", "computer_call_output":
+		return policy.ServerTools | policy.Vision
+	}
+	if kind == "compaction" || strings.Contains(kind, ".") { // a context, or a member of a part of the content
+		return media
+	}
+	return media | policy.ServerTools
 }
