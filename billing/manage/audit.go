@@ -24,6 +24,11 @@ func (a Actions) note(by By, action, object string) *billing.Change {
 func differences(before, after any) map[string]string {
 	old, fresh := membersOf(before), membersOf(after)
 	different := make(map[string]string)
+	for name := range old {
+		if _, stays := fresh[name]; !stays {
+			fresh[name] = nil // it is left out where there is none
+		}
+	}
 	for name, is := range fresh {
 		if was := old[name]; string(was) != string(is) && name != "version" && name != "status" {
 			different[name] = plain(was) + " → " + plain(is)

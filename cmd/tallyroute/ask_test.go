@@ -160,6 +160,37 @@ func TestVerbsSayTheSameAtARouterAndOnTheHost(t *testing.T) {
 	}
 }
 
+// TestBudgetsAreChangedByAnyOfTheirFlags, by their id and by what they are set on.
+func TestBudgetsAreChangedByAnyOfTheirFlags(t *testing.T) {
+	g := newAdminRig(t)
+	owner := g.as("owner")
+	id, _, _ := strings.Cut(g.does(exitOK, "budgets", "set", "org", "--requests", "10"), ":")
+	start := strings.Fields("--requests 10 --tokens 10 --starts 01-01 --action block --zone UTC --threshold 50")
+	changed := func(does func(int, ...string) string, verb, flags, want string) {
+		t.Helper()
+		does(exitOK, append([]string{"budgets", "update", id}, start...)...)
+		if before := does(exitOK, "budgets", "list", "-o", "json"); strings.Contains(before, want) {
+			t.Errorf("before %s: %s", flags, before)
+		}
+		does(exitOK, strings.Fields(verb+" "+flags)...)
+		if got := does(exitOK, "budgets", "list", "-o", "json"); !strings.Contains(got, want) {
+			t.Errorf("%s %s: %s", verb, flags, got)
+		}
+	}
+	for _, does := range []func(int, ...string) string{g.does, owner} {
+		for flags, want := range map[string]string{
+			"--requests 8": `"requests": 8`, "--tokens 7": `"tokens": 7`, "--starts 04-06": `"starts": "04-06"`,
+			"--action alert": `"action": "alert"`, "--threshold 90": " 90\n", "--zone Europe/Berlin": `"zone": "Europe/Berlin"`,
+		} {
+			changed(does, "budgets update "+id, flags, want)
+			changed(does, "budgets set org", flags, want)
+		}
+		changed(does, "budgets update "+id, "--no-requests", `"requests": null`)
+		does(exitUsage, "budgets", "update", id, "--action", "downgrade")
+		does(exitUsage, "budgets", "set", "org")
+	}
+}
+
 // TestVerbsAtARouterAreRefusedByItsRoles: what one may not do ends as a denial, what he
 // cannot see as missing, and what needs the host says so.
 func TestVerbsAtARouterAreRefusedByItsRoles(t *testing.T) {

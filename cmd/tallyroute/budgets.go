@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -87,16 +88,16 @@ type budgetsSet struct {
 // Run sets the budget. One that is there for the same scope and period is
 // changed, and what was used of it stays used.
 func (c budgetsSet) Run(a *cli) error {
-	if c.USD == nil && c.Tokens == nil && c.Requests == nil {
-		return usagef("needs --usd, --tokens or --requests")
+	said := fields{}
+	if c.add(said); len(said) == 0 && c.Zone == "" {
+		return usagef("needs --usd, --tokens or --requests, or what else of a budget that exists is to be different")
 	}
 	if c.Of == "" && c.Scope != string(billing.ScopeOrg) {
 		return usagef("say which %s", c.Scope)
 	}
-	budget := fields{"scope": c.Scope, "scope_id": c.Of, "period": c.Period, "zone": c.Zone}
-	c.add(budget)
+	maps.Copy(said, fields{"scope": c.Scope, "scope_id": c.Of, "period": c.Period, "zone": c.Zone})
 	return a.ask(needs{}, func(r adminapi.API) error {
-		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Post("/budgets", budget))
+		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Post("/budgets", said))
 		if err != nil {
 			return err
 		}

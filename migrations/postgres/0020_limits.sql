@@ -5,7 +5,7 @@ ALTER TABLE budgets
   ADD COLUMN request_limit bigint CHECK (request_limit BETWEEN 0 AND 1000000000000000),
   -- The first day of the fiscal year as MM-DD, "" for 1 January.
   ADD COLUMN starts        text NOT NULL DEFAULT '' CHECK (starts ~ '^((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8]))?$'),
-  ADD COLUMN near_action   text NOT NULL DEFAULT 'block' CHECK (near_action IN ('block', 'downgrade', 'alert')),
+  ADD COLUMN near_action   text NOT NULL DEFAULT 'block' CHECK (near_action IN ('block', 'alert')),
   ADD COLUMN thresholds    text NOT NULL DEFAULT '[50,80,100]', -- percents of the limit that are told, as JSON
   DROP CONSTRAINT budgets_check,
   ADD CONSTRAINT budgets_limits CHECK (num_nonnulls(amount_nano, token_limit, request_limit) > 0),
@@ -176,6 +176,6 @@ COMMENT ON COLUMN finance.budget_status.remaining_requests IS 'Limit less what i
 COMMENT ON COLUMN finance.budget_status.used_requests_percent IS 'Used so far, of the limit in requests';
 COMMENT ON COLUMN finance.budget_status.forecast_requests IS 'Requests that will be used when the period ends, by forecast_method';
 COMMENT ON COLUMN finance.budget_status.forgiven_requests IS 'Requests used before the budget was reset by hand';
-COMMENT ON COLUMN finance.budget_status.action IS 'What happens near the limit: block, downgrade or alert';
+COMMENT ON COLUMN finance.budget_status.action IS 'What happens at the limit: block or alert';
 COMMENT ON COLUMN finance.budget_status.raised IS 'Whether the limit is raised for a time';
 COMMENT ON COLUMN finance.budget_status.period IS 'minute, day, week, month, quarter, year or once';

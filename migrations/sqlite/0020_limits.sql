@@ -7,7 +7,7 @@ DROP VIEW spend_moments;
 ALTER TABLE budgets ADD COLUMN request_limit INTEGER CHECK (request_limit BETWEEN 0 AND 1000000000000000);
 -- The first day of the fiscal year as MM-DD, "" for 1 January.
 ALTER TABLE budgets ADD COLUMN starts TEXT NOT NULL DEFAULT '' CHECK (starts = '' OR starts GLOB '[01][0-9]-[0-2][0-9]');
-ALTER TABLE budgets ADD COLUMN near_action TEXT NOT NULL DEFAULT 'block' CHECK (near_action IN ('block', 'downgrade', 'alert'));
+ALTER TABLE budgets ADD COLUMN near_action TEXT NOT NULL DEFAULT 'block' CHECK (near_action IN ('block', 'alert'));
 ALTER TABLE budgets ADD COLUMN thresholds TEXT NOT NULL DEFAULT '[50,80,100]'; -- percents of the limit that are told
 -- Constraints can be made wider in the schema itself.
 PRAGMA writable_schema = ON;

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -125,6 +126,60 @@ func TestOneBudgetForAScopeAndPeriod(t *testing.T) {
 	}
 	key, _ := g.ask("POST", "/admin/v1/keys", `{"name":"k","budget":{"usd":"1"}}`).v["id"].(string)
 	g.ask("PATCH", "/admin/v1/keys/"+key, `{"budgets":[{"usd":"1"},{"tokens":5,"zone":"Europe/Berlin"}]}`).refused(t, 422, "invalid_value")
+}
+
+// TestEveryMemberOfABudgetIsChangedByItsID changes one after the other, and finds all
+// others as they were.
+func TestEveryMemberOfABudgetIsChangedByItsID(t *testing.T) {
+	g := newRig(t)
+	path := "/admin/v1/budgets/" + g.ask("POST", "/admin/v1/budgets", `{"scope":"org","usd":"5"}`).v["id"].(string)
+	standing := g.ask("PATCH", path, `{"zone":"Europe/Berlin"}`).v
+	for _, c := range []struct {
+		body, member string
+		want         any
+	}{
+		{`{"requests":8}`, "requests", 8.0},
+		{`{"tokens":9}`, "tokens", 9.0},
+		{`{"usd":null}`, "usd", nil},
+		{`{"requests":null}`, "requests", nil},
+		{`{"requests":0}`, "requests", 0.0},
+		{`{"tokens":null}`, "tokens", nil},
+		{`{"starts":"04-06"}`, "starts", "04-06"},
+		{`{"period":"year"}`, "period", "year"},
+		{`{"starts":"01-01"}`, "starts", ""},
+		{`{"action":"alert"}`, "action", "alert"},
+		{`{"action":"block"}`, "action", "block"},
+		{`{"thresholds":[90,10]}`, "thresholds", []any{90.0, 10.0}},
+		{`{"thresholds":[]}`, "thresholds", []any{}},
+		{`{"thresholds":null}`, "thresholds", []any{50.0, 80.0, 100.0}},
+	} {
+		got := g.ask("PATCH", path, c.body)
+		if standing[c.member] = c.want; c.want == "" {
+			delete(standing, c.member)
+		}
+		if got.status != 200 || !reflect.DeepEqual(got.v, standing) {
+			t.Errorf("%s: %d %v, want %v", c.body, got.status, got.v, standing)
+		}
+	}
+}
+
+// TestActionsThatABudgetDoesNotHave are refused wherever one is set, and described nowhere.
+func TestActionsThatABudgetDoesNotHave(t *testing.T) {
+	g := newRig(t)
+	budget := g.ask("POST", "/admin/v1/budgets", `{"scope":"org","usd":"5"}`)
+	for _, got := range []answer{
+		g.ask("PATCH", "/admin/v1/budgets/"+budget.v["id"].(string), `{"action":"downgrade"}`),
+		g.ask("POST", "/admin/v1/budgets", `{"scope":"org","action":"downgrade"}`),
+		g.ask("POST", "/admin/v1/budgets", `{"scope":"org","period":"day","usd":"1","action":"downgrade"}`),
+	} {
+		if e := got.refused(t, 422, "invalid_value"); e["param"] != "action" || !strings.Contains(e["message"].(string), "block or alert") {
+			t.Errorf("%v", e)
+		}
+	}
+	g.ask("POST", "/admin/v1/keys", `{"name":"k","budget":{"usd":"1","action":"downgrade"}}`).refused(t, 422, "invalid_value")
+	if doc := g.ask("GET", "/admin/v1/openapi.json", ""); doc.status != 200 || strings.Contains(doc.text, "downgrade") {
+		t.Errorf("the document: %d", doc.status)
+	}
 }
 
 // TestNoBudgetIsWiderThanOneAboveIt tries both ends of each pair, and keys that are made,

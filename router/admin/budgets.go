@@ -2,12 +2,27 @@ package admin
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
 )
+
+// thresholds are percents; null stands for those that a budget has by itself.
+type thresholds []int
+
+// UnmarshalJSON reads a list of percents.
+func (t *thresholds) UnmarshalJSON(raw []byte) error {
+	*t = billing.DefaultThresholds()
+	if string(raw) == "null" {
+		return nil
+	}
+	return decodeValue(raw, reflect.ValueOf((*[]int)(t)).Elem())
+}
+
+func (thresholds) schema(s *schemas) schema { return orNull(s.of(reflect.TypeFor[[]int](), field{})) }
 
 // budgetMembers are what a budget limits.
 type budgetMembers struct {
@@ -18,7 +33,7 @@ type budgetMembers struct {
 	Requests   member[*int64]  `json:"requests" doc:"Null means no limit in requests; left out, that of the budget that exists."`
 	Starts     string          `json:"starts" doc:"First day of the fiscal year as MM-DD, which months, quarters and years follow; 01-01 is the calendar's."`
 	Action     string          `json:"action" enum:"block,alert" doc:"At its limit: block refuses what has no room, alert refuses nothing."`
-	Thresholds []int           `json:"thresholds" doc:"Percents of the limits of which an event is written; 50, 80 and 100 by default."`
+	Thresholds thresholds      `json:"thresholds" doc:"Percents of the limits of which an event is written; null is 50, 80 and 100."`
 }
 
 func (b budgetMembers) budget() manage.BudgetChange {

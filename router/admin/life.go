@@ -231,7 +231,7 @@ type budgetChange struct {
 	Requests   member[*int64]  `json:"requests" doc:"Null means no limit in requests."`
 	Starts     string          `json:"starts" doc:"First day of the fiscal year as MM-DD; 01-01 is the calendar's."`
 	Action     string          `json:"action" enum:"block,alert"`
-	Thresholds []int           `json:"thresholds" doc:"Percents of the limits that are told."`
+	Thresholds thresholds      `json:"thresholds" doc:"Percents of the limits that are told; null is 50, 80 and 100."`
 	Reason     string          `json:"reason"`
 }
 
