@@ -21,12 +21,13 @@ type Allotment struct {
 type Allotments interface {
 	// Allot begins an allotment.
 	Allot(ctx context.Context, a Allotment) error
-	// TakeAllotted takes what a request may use, where the headroom remains free besides.
-	// A *QuotaError where it is too much, ErrExpired where the allotment has ended.
-	TakeAllotted(ctx context.Context, a *Allotment, most, headroom Amount) error
-	// GiveAllotted gives back what was not used. It is negative where more was used than
-	// was taken.
-	GiveAllotted(ctx context.Context, id string, back Amount) error
+	// TakeAllotted takes what a request may use, where the headroom remains free besides,
+	// and says how much is used then. A *QuotaError where it is too much, ErrExpired where
+	// the allotment has ended.
+	TakeAllotted(ctx context.Context, a *Allotment, most, headroom Amount) (used Amount, err error)
+	// GiveAllotted gives back what was not used, and says how much is used then. It is
+	// negative where more was used than was taken, and nothing is used of what has ended.
+	GiveAllotted(ctx context.Context, id string, back Amount) (used Amount, err error)
 	// EndAllotments removes those that have ended, and says how many there were.
 	EndAllotments(ctx context.Context, now time.Time) (int, error)
 }
@@ -35,11 +36,16 @@ type Allotments interface {
 // budget of the ledger has it.
 const ScopeTemporary Scope = "temporary_key"
 
-// Refuse is the refusal of what is too much for an allotment of which so much is used.
-func (a *Allotment) Refuse(used, most Amount) error {
-	b := Balance{
+// Balance is how the allotment stands, in the form of a budget's balance.
+func (a *Allotment) Balance(used Amount) Balance {
+	return Balance{
 		Budget: Budget{ID: a.ID, Scope: ScopeTemporary, ScopeID: a.ID, Period: PeriodOnce, Tokens: a.Tokens, Money: a.Money},
 		Window: Window{End: a.Until}, UsedTokens: used.Tokens, UsedMoney: used.Money,
 	}
+}
+
+// Refuse is the refusal of what is too much for an allotment of which so much is used.
+func (a *Allotment) Refuse(used, most Amount) error {
+	b := a.Balance(used)
 	return &QuotaError{Balance: b, AskedTokens: most.Tokens, AskedMoney: most.Money, All: []Balance{b}}
 }

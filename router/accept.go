@@ -316,7 +316,7 @@ func (r *Router) claim(ctx context.Context, a accepted) (*idempotency.Claim, *id
 		return nil, nil, nil
 	}
 	request := idempotency.Request{
-		ID: a.in.RequestID, KeyID: a.key.ID, Name: a.in.Idempotency, Path: a.in.Operation.Path(),
+		ID: a.in.RequestID, KeyID: a.key.ID, Name: a.in.Caller.Temporary.Name(a.in.Idempotency), Path: a.in.Operation.Path(),
 		Body: a.request.Body(),
 	}
 	if a.native != nil {

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,9 +62,8 @@ func (h *holds) add(n, tokens int64, money billing.Money) {
 
 // take takes a hold.
 func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]billing.Balance, error) {
-	most := billing.Amount{Tokens: hold.Tokens, Money: hold.Money}
-	headroom := billing.Amount{Tokens: hold.HeadroomTokens, Money: hold.HeadroomMoney}
-	if err := h.allot(ctx, hold, most, headroom); err != nil {
+	used, err := h.allot(ctx, hold, hold.Amount(), hold.Asked().Minus(hold.Amount()))
+	if err != nil {
 		return nil, err
 	}
 	balances, err := h.ledger.Reserve(ctx, hold, now)
@@ -72,33 +72,42 @@ func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]b
 		return nil, err
 	}
 	h.add(1, hold.Tokens, hold.Money)
-	return balances, nil
+	return withAllotted(balances, hold, used), nil
+}
+
+// withAllotted adds how what a temporary key may use stands, where there is such.
+func withAllotted(balances []billing.Balance, hold billing.Hold, used billing.Amount) []billing.Balance {
+	if hold.Allotment == nil {
+		return balances
+	}
+	return append(slices.Clip(balances), hold.Allotment.Balance(used))
 }
 
 // allot takes more of what the temporary key of a hold may use, if it is one of such a key.
-func (h *holds) allot(ctx context.Context, hold billing.Hold, more, headroom billing.Amount) error {
+func (h *holds) allot(ctx context.Context, hold billing.Hold, more, headroom billing.Amount) (used billing.Amount, err error) {
 	if hold.Allotment == nil {
-		return nil
+		return used, nil
 	}
 	return h.allotted.TakeAllotted(ctx, hold.Allotment, more, headroom)
 }
 
 // giveBack is the end of allot, when it is known what was used. Where the database does not
 // take it, the temporary key has as much less until its end.
-func (h *holds) giveBack(ctx context.Context, hold billing.Hold, used billing.Amount) {
-	back := billing.Amount{Tokens: hold.Tokens - used.Tokens, Money: hold.Money - used.Money}
-	if hold.Allotment == nil || back == (billing.Amount{}) {
-		return
+func (h *holds) giveBack(ctx context.Context, hold billing.Hold, was billing.Amount) (used billing.Amount, told bool) {
+	if hold.Allotment == nil {
+		return used, false
 	}
-	_ = h.within(context.WithoutCancel(ctx), func(ctx context.Context) error {
-		return h.allotted.GiveAllotted(ctx, hold.Allotment.ID, back)
+	err := h.within(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
+		used, err = h.allotted.GiveAllotted(ctx, hold.Allotment.ID, hold.Amount().Minus(was))
+		return err
 	})
+	return used, err == nil
 }
 
 // grow makes a hold larger, before another attempt, and says what is booked if
 // nothing else is heard of the request.
 func (h *holds) grow(ctx context.Context, hold billing.Hold, more billing.Amount, lost []billing.Spend) (billing.Hold, error) {
-	if err := h.allot(ctx, hold, more, billing.Amount{}); err != nil {
+	if _, err := h.allot(ctx, hold, more, billing.Amount{}); err != nil {
 		return hold, err
 	}
 	if err := h.ledger.Retry(ctx, hold.ID, more, lost); err != nil {
@@ -114,7 +123,7 @@ func (h *holds) grow(ctx context.Context, hold billing.Hold, more billing.Amount
 // settle ends a hold by rows, at once or later. The balances are nil when it is later.
 // It does not end with ctx: a client that hangs up still pays.
 func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Spend) []billing.Balance {
-	h.giveBack(ctx, hold, billing.Sum(rows))
+	used, told := h.giveBack(ctx, hold, billing.Sum(rows))
 	st := billing.Settlement{HoldID: hold.ID, Attempts: rows}
 	var balances []billing.Balance
 	settled := h.end(ctx, hold, func(ctx context.Context) error {
@@ -128,6 +137,9 @@ func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Sp
 	})
 	if !settled {
 		return nil
+	}
+	if told {
+		return withAllotted(balances, hold, used)
 	}
 	return balances
 }

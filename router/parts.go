@@ -37,8 +37,8 @@ type Parts struct {
 
 // Allotments is what temporary keys may use; see billing.Allotments.
 type Allotments interface {
-	TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) error
-	GiveAllotted(ctx context.Context, id string, back billing.Amount) error
+	TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) (used billing.Amount, err error)
+	GiveAllotted(ctx context.Context, id string, back billing.Amount) (used billing.Amount, err error)
 }
 
 // Denials counts what policies have refused, by their rules.

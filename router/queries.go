@@ -59,6 +59,11 @@ func (r *Router) Self(ctx context.Context, c Caller) (*billing.Key, []billing.Ba
 		return nil, nil, inTime(ctx, err)
 	}
 	balances, err := r.Ledger.Balances(ctx, key, c.At)
+	if err == nil && key.Allotment != nil {
+		var used billing.Amount
+		used, err = r.Allotments.GiveAllotted(ctx, key.Allotment.ID, billing.Amount{})
+		balances = append(slices.Clip(balances), key.Allotment.Balance(used))
+	}
 	return key, balances, inTime(ctx, err)
 }
 
@@ -84,6 +89,7 @@ func (r *Router) Events(ctx context.Context, c Caller, requestID string) (*billi
 		return key, nil, inTime(ctx, err)
 	}
 	rows, err := r.Parts.Events.Events(ctx, billing.EventQuery{RequestID: requestID, KeyID: key.ID})
+	rows = slices.DeleteFunc(rows, func(row billing.Spend) bool { return !c.Temporary.Caused(row.Tags) })
 	return key, rows, inTime(ctx, err)
 }
 
@@ -98,7 +104,7 @@ func (r *Router) Rejected(ctx context.Context, c Caller, requestID string) ([]bi
 	}
 	rows, err := r.Parts.Events.ListRejects(ctx, requestID)
 	rows = slices.DeleteFunc(rows, func(row billing.RejectedRow) bool {
-		return row.Row.Owner.KeyID != key.ID
+		return row.Row.Owner.KeyID != key.ID || !c.Temporary.Caused(row.Row.Tags)
 	})
 	return rows, inTime(ctx, err)
 }

@@ -94,6 +94,11 @@ func follow(b *bill) *live {
 	if w := b.r.Watch; w != nil {
 		l.alone = w.Follow(b.sent.held.planned.accepted.key, l.keyEnded)
 	}
+	if a := b.sent.held.planned.accepted; a.in.Caller.Temporary != nil { // nobody but us knows when it ends
+		end := time.AfterFunc(a.key.ExpiresAt.Sub(b.r.o.Clock()), func() { l.keyEnded(a.key.InForce(a.key.ExpiresAt)) })
+		followed := l.alone
+		l.alone = func() { end.Stop(); followed() }
+	}
 	if !b.sent.held.planned.accepted.claims() {
 		b.sent.call.Done()
 		l.undo = context.AfterFunc(b.ctx, l.clientGone)

@@ -160,7 +160,8 @@ func (w *world) allot(tokens int64, usd *billing.Money) *billing.Allotment {
 }
 
 func (w *world) takeAllotted(a *billing.Allotment, tokens int64, usd billing.Money) error {
-	return w.TakeAllotted(w.Context(), a, billing.Amount{Tokens: tokens, Money: usd}, billing.Amount{})
+	_, err := w.TakeAllotted(w.Context(), a, billing.Amount{Tokens: tokens, Money: usd}, billing.Amount{})
+	return err
 }
 
 // wantTooMuch wants a refusal that says how much is used.
@@ -181,7 +182,10 @@ func allotmentUsedUp(w *world) {
 	w.must(w.takeAllotted(a, 30, 10))
 	w.wantTooMuch(w.takeAllotted(a, 21, 10), billing.Amount{Tokens: 30, Money: 10})
 	w.wantTooMuch(w.takeAllotted(a, 1, 91), billing.Amount{Tokens: 30, Money: 10})
-	w.must(w.GiveAllotted(w.Context(), a.ID, billing.Amount{Tokens: 25, Money: 3}))
+	used, err := w.GiveAllotted(w.Context(), a.ID, billing.Amount{Tokens: 25, Money: 3})
+	if w.must(err); used != (billing.Amount{Tokens: 5, Money: 7}) {
+		w.Fatalf("%+v is used", used)
+	}
 	w.must(w.takeAllotted(a, 45, 93))
 	w.wantTooMuch(w.takeAllotted(a, 1, 0), billing.Amount{Tokens: 50, Money: 100})
 }
@@ -209,15 +213,19 @@ func allotmentMany(w *world) {
 func allotmentOverdrawn(w *world) {
 	a := w.allot(10, nil)
 	w.must(w.takeAllotted(a, 10, 0))
-	w.must(w.GiveAllotted(w.Context(), a.ID, billing.Amount{Tokens: -5})) // an answer was longer than it could be
+	_, err := w.GiveAllotted(w.Context(), a.ID, billing.Amount{Tokens: -5}) // an answer was longer than it could be
+	w.must(err)
 	w.wantTooMuch(w.takeAllotted(a, 0, 0), billing.Amount{Tokens: 15})
 }
 
 func allotmentHeadroom(w *world) {
 	a := w.allot(10, nil)
-	err := w.TakeAllotted(w.Context(), a, billing.Amount{Tokens: 5}, billing.Amount{Tokens: 6})
+	_, err := w.TakeAllotted(w.Context(), a, billing.Amount{Tokens: 5}, billing.Amount{Tokens: 6})
 	w.wantTooMuch(err, billing.Amount{})
-	w.must(w.TakeAllotted(w.Context(), a, billing.Amount{Tokens: 5}, billing.Amount{Tokens: 5}))
+	used, err := w.TakeAllotted(w.Context(), a, billing.Amount{Tokens: 5}, billing.Amount{Tokens: 5})
+	if w.must(err); used != (billing.Amount{Tokens: 5}) {
+		w.Fatalf("%+v is used", used)
+	}
 }
 
 func allotmentEnded(w *world) {
@@ -235,5 +243,6 @@ func allotmentEnded(w *world) {
 	if err := w.takeAllotted(a, 1, 0); !errors.Is(err, billing.ErrExpired) {
 		w.Fatalf("what has ended gives %v, want billing.ErrExpired", err)
 	}
-	w.must(w.GiveAllotted(w.Context(), a.ID, billing.Amount{Tokens: 5})) // of a request that outlived it
+	_, err = w.GiveAllotted(w.Context(), a.ID, billing.Amount{Tokens: 5}) // of a request that outlived it
+	w.must(err)
 }

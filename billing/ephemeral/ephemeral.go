@@ -197,6 +197,19 @@ const (
 	TagSubject = billing.OwnTags + "subject"
 )
 
+// Caused reports that a row with some tags is of a request with this temporary key: of one
+// it shows no others.
+func (o *Opened) Caused(tags map[string]string) bool { return o == nil || tags[TagID] == o.ID }
+
+// Name is what a client calls a request, so that no other key of the same parent is
+// answered by it.
+func (o *Opened) Name(request string) string {
+	if o == nil {
+		return request
+	}
+	return o.ID + " " + request
+}
+
 // Narrow is what may be done with a key by means of the temporary one. Neither changes.
 func (o *Opened) Narrow(k *billing.Key) *billing.Key {
 	if o == nil || k == nil {
@@ -215,6 +228,9 @@ func (o *Opened) Narrow(k *billing.Key) *billing.Key {
 	}
 	n.Tags = o.tags(k.Tags)
 	n.EndUser = o.EndUser
+	if n.ExpiresAt.IsZero() || n.ExpiresAt.After(o.Until()) {
+		n.ExpiresAt = o.Until()
+	}
 	n.Allotment = o.Allotment()
 	o.narrowed.Store(&narrowed{of: k, key: &n})
 	return &n

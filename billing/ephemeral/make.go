@@ -100,11 +100,11 @@ func (w *Wish) faults(of *billing.Key) []policy.Fault {
 
 // wider is what the wish has beyond the budgets of the key.
 func (w *Wish) wider(of *billing.Key) (all []policy.Fault) {
-	if w.Tokens != nil && *w.Tokens < 0 {
-		all = append(all, policy.Fault{Field: "budget.tokens", Detail: "must not be negative"})
+	if most := billing.MostUsed().Tokens; w.Tokens != nil && (*w.Tokens < 0 || *w.Tokens > most) {
+		all = append(all, policy.Fault{Field: "budget.tokens", Detail: fmt.Sprintf("must be 0 to %d", most)})
 	}
-	if w.Money != nil && *w.Money < 0 {
-		all = append(all, policy.Fault{Field: "budget.usd", Detail: "must not be negative"})
+	if most := billing.MostUsed().Money; w.Money != nil && (*w.Money < 0 || *w.Money > most) {
+		all = append(all, policy.Fault{Field: "budget.usd", Detail: "must be 0 to " + most.Short()})
 	}
 	for _, b := range of.Budgets {
 		if w.Tokens != nil && b.Tokens != nil && *w.Tokens > *b.Tokens {

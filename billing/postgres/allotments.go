@@ -25,18 +25,18 @@ func (s *Store) Allot(ctx context.Context, a billing.Allotment) error {
 const takeAllottedSQL = `
 UPDATE allotments SET used_tokens = used_tokens + $2, used_nano = used_nano + $3
  WHERE id = $1 AND (token_limit IS NULL OR used_tokens + $2 + $4 <= token_limit)
-   AND (amount_nano IS NULL OR used_nano + $3 + $5 <= amount_nano)`
+   AND (amount_nano IS NULL OR used_nano + $3 + $5 <= amount_nano)
+RETURNING used_tokens, used_nano`
 
 const allottedSQL = `SELECT used_tokens, used_nano FROM allotments WHERE id = $1`
 
 // TakeAllotted implements billing.Allotments.
-func (s *Store) TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) error {
-	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		tag, err := c.Exec(ctx, takeAllottedSQL, a.ID, most.Tokens, most.Money, headroom.Tokens, headroom.Money)
-		if err != nil || tag.RowsAffected() == 1 {
+func (s *Store) TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) (used billing.Amount, err error) {
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		err := c.QueryRow(ctx, takeAllottedSQL, a.ID, most.Tokens, most.Money, headroom.Tokens, headroom.Money).Scan(&used.Tokens, &used.Money)
+		if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		var used billing.Amount
 		err = c.QueryRow(ctx, allottedSQL, a.ID).Scan(&used.Tokens, &used.Money)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("%w on %s", billing.ErrExpired, a.Until.UTC().Format(time.RFC3339))
@@ -46,16 +46,22 @@ func (s *Store) TakeAllotted(ctx context.Context, a *billing.Allotment, most, he
 		}
 		return a.Refuse(used, most)
 	})
+	return used, err
 }
 
-const giveAllottedSQL = `UPDATE allotments SET used_tokens = used_tokens - $2, used_nano = used_nano - $3 WHERE id = $1`
+const giveAllottedSQL = `
+UPDATE allotments SET used_tokens = used_tokens - $2, used_nano = used_nano - $3 WHERE id = $1 RETURNING used_tokens, used_nano`
 
 // GiveAllotted implements billing.Allotments.
-func (s *Store) GiveAllotted(ctx context.Context, id string, back billing.Amount) error {
-	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, giveAllottedSQL, id, back.Tokens, back.Money)
+func (s *Store) GiveAllotted(ctx context.Context, id string, back billing.Amount) (used billing.Amount, err error) {
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		err := c.QueryRow(ctx, giveAllottedSQL, id, back.Tokens, back.Money).Scan(&used.Tokens, &used.Money)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
 		return err
 	})
+	return used, err
 }
 
 // EndAllotments implements billing.Allotments.

@@ -28,30 +28,34 @@ func (s *Store) Allot(ctx context.Context, a billing.Allotment) error {
 }
 
 // TakeAllotted implements billing.Allotments.
-func (s *Store) TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) error {
-	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
+func (s *Store) TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) (used billing.Amount, err error) {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		n, err := tx.exec(ctx, takeAllotted, a.ID, most.Tokens, int64(most.Money), headroom.Tokens, int64(headroom.Money))
-		if err != nil || n == 1 {
-			return err
-		}
-		var used billing.Amount
-		found, err := tx.row(ctx, selectAllotted, []any{a.ID}, &used.Tokens, &used.Money)
 		if err != nil {
 			return err
 		}
-		if !found {
+		found, err := tx.row(ctx, selectAllotted, []any{a.ID}, &used.Tokens, &used.Money)
+		switch {
+		case err != nil || n == 1:
+			return err
+		case !found:
 			return fmt.Errorf("%w on %s", billing.ErrExpired, a.Until.UTC().Format(time.RFC3339))
 		}
 		return a.Refuse(used, most)
 	})
+	return used, err
 }
 
 // GiveAllotted implements billing.Allotments.
-func (s *Store) GiveAllotted(ctx context.Context, id string, back billing.Amount) error {
-	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
-		_, err := tx.exec(ctx, giveAllotted, id, back.Tokens, int64(back.Money))
+func (s *Store) GiveAllotted(ctx context.Context, id string, back billing.Amount) (used billing.Amount, err error) {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		if _, err := tx.exec(ctx, giveAllotted, id, back.Tokens, int64(back.Money)); err != nil {
+			return err
+		}
+		_, err := tx.row(ctx, selectAllotted, []any{id}, &used.Tokens, &used.Money)
 		return err
 	})
+	return used, err
 }
 
 // EndAllotments implements billing.Allotments.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
@@ -171,7 +172,7 @@ func (x *Exchange) check(ctx context.Context, token string, now time.Time) (veri
 		if i.keys.none() { // the verifier does not pass errors on
 			return verified{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-		return verified{}, fmt.Errorf("%w: %w", ErrRefused, err)
+		return verified{}, fmt.Errorf("%w: its signature, its audience or its form is not good", ErrRefused)
 	}
 	var times struct {
 		NotBefore float64 `json:"nbf"`
@@ -181,7 +182,9 @@ func (x *Exchange) check(ctx context.Context, token string, now time.Time) (veri
 		return verified{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	switch {
-	case t.Expiry.IsZero() || !now.Before(t.Expiry.Add(skew)):
+	case t.Expiry.Unix() <= 0:
+		return verified{}, fmt.Errorf("%w: it has no end", ErrRefused)
+	case !now.Before(t.Expiry.Add(skew)):
 		return verified{}, fmt.Errorf("%w: it ended at %s", ErrRefused, t.Expiry.UTC().Format(time.RFC3339))
 	case now.Add(skew).Before(time.Unix(int64(times.NotBefore), 0)), now.Add(skew).Before(t.IssuedAt):
 		return verified{}, fmt.Errorf("%w: it is not good yet", ErrRefused)
@@ -214,4 +217,12 @@ func issuerOf(token string) string {
 }
 
 // cut is a text as a row can have it.
-func cut(s string) string { return billing.CleanText(s[:min(len(s), mostText)]) }
+func cut(s string) string {
+	plain := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s[:min(len(s), mostText)])
+	return billing.CleanText(plain)
+}

@@ -96,6 +96,21 @@ var table = append(web.Rows(), []web.Row{
 		Code: codeInvalidValue, Status: http.StatusBadRequest, Type: web.TypeRequest,
 		Message: fmt.Sprintf("The temporary key would have more than %d bytes.", ephemeral.MaxText), Param: "policy",
 	}),
+	web.As(func(e *web.MemberError) web.Problem {
+		p := web.Problem{
+			Code: codeInvalidValue, Param: e.Param, Status: http.StatusBadRequest, Type: web.TypeRequest,
+			Message: about(e.Param, e.Detail),
+		}
+		switch {
+		case e.Twice:
+			p.Code = codeDuplicate
+		case e.Strange:
+			p.Code = codeUnknownParam
+		case e.Param == "":
+			p.Message = "The body " + e.Detail + "."
+		}
+		return p
+	}),
 	web.As(func(e *ephemeral.FaultsError) web.Problem {
 		return web.Problem{
 			Code: codeInvalidValue, Param: e.Faults[0].Field, Status: http.StatusBadRequest, Type: web.TypeRequest,

@@ -69,7 +69,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	r := router.New(router.Parts{
 		Verifier: g.verifier, Ledger: g.ledger, Events: g.ledger, Prices: prices, Catalogue: g.models, Sender: g.sender,
 		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Idempotency: g.replays,
-		Background: limit.NewCalls(4, 64),
+		Background: limit.NewCalls(4, 64), Allotments: &allotments{},
 	}, router.Options{Linger: 200 * time.Millisecond})
 	t.Cleanup(func() { _ = r.Close(context.Background()) })
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), g.log, zap.DebugLevel)
@@ -273,6 +273,26 @@ func (v *verifier) Recall(billing.Secret, time.Time) (*billing.Key, bool, error)
 
 func (v *verifier) Refresh(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error) {
 	return v.Verify(ctx, s, now)
+}
+
+// allotments are what one temporary key uses, without a limit.
+type allotments struct {
+	mu   sync.Mutex
+	used billing.Amount
+}
+
+func (a *allotments) TakeAllotted(_ context.Context, _ *billing.Allotment, most, _ billing.Amount) (billing.Amount, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used = a.used.Plus(most)
+	return a.used, nil
+}
+
+func (a *allotments) GiveAllotted(_ context.Context, _ string, back billing.Amount) (billing.Amount, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used = a.used.Minus(back)
+	return a.used, nil
 }
 
 // ledger takes every hold and remembers what was settled.

@@ -1,10 +1,8 @@
 package server
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -20,6 +18,7 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/router"
 	"tallyroute/router/federation"
+	"tallyroute/router/web"
 )
 
 // self is GET /v1/key: what the holder of a key may know of it, in the form in which
@@ -252,11 +251,8 @@ type wanted struct {
 
 // readWanted reads the body of POST /v1/key/tokens, which may be {}.
 func readWanted(body []byte) (w wanted, wish ephemeral.Wish, err error) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&w); err != nil || d.More() {
-		return w, wish, &chat.FieldError{Code: codeInvalidValue, Message: "the body is not an object as POST /v1/key/tokens wants it" +
-			because(err)}
+	if err := web.Exactly(body, &w); err != nil {
+		return w, wish, err
 	}
 	wish = ephemeral.Wish{Policy: w.Policy, Tags: w.Tags, EndUser: w.EndUser}
 	if w.ExpiresIn != nil {
@@ -277,14 +273,6 @@ func readWanted(body []byte) (w wanted, wish ephemeral.Wish, err error) {
 		}
 	}
 	return w, wish, nil
-}
-
-// because is what a decoder says is wrong.
-func because(err error) string {
-	if err == nil {
-		return ""
-	}
-	return ": " + strings.TrimPrefix(err.Error(), "json: ")
 }
 
 // wantedBudget is what a temporary key is to use at most.
@@ -400,6 +388,16 @@ func exchangeIdentity(x *exchange) {
 	case !isType || !slices.Contains([]string{"jwt", "id_token", "access_token"}, kind):
 		x.JSON(http.StatusBadRequest, notGranted{"invalid_request", "subject_token_type must be " + typePrefix +
 			"jwt, …id_token or …access_token"})
+		return
+	}
+	for name, values := range form {
+		if len(values) > 1 {
+			x.JSON(http.StatusBadRequest, notGranted{"invalid_request", "a parameter is there twice: " + web.Label(name, 64)})
+			return
+		}
+	}
+	if wanted := form.Get("requested_token_type"); wanted != "" && wanted != typeAccessToken {
+		x.JSON(http.StatusBadRequest, notGranted{"invalid_request", "requested_token_type must be " + typeAccessToken})
 		return
 	}
 	made, err := x.exchangeIdentity(form.Get("subject_token"))

@@ -55,6 +55,13 @@ func TestTemporaryKeyOpensLessThanItsKey(t *testing.T) {
 		t.Errorf("allotted %+v", allotted)
 	}
 	key := "Bearer " + made.Token
+	answered := g.do(g.request("POST", "/v1/chat/completions", hi, "Authorization", key, "Idempotency-Key", "one"))
+	if left := answered.Header.Get("X-Tallyroute-Budget-Remaining-Usd"); answered.StatusCode != http.StatusOK || left == "" || left > "0.5" {
+		t.Errorf("%d %s; left: %q", answered.StatusCode, answered.body, left)
+	}
+	if r := g.do(g.request("POST", "/v1/chat/completions", hi, "Idempotency-Key", "one")); r.Header.Get("Idempotent-Replayed") != "" {
+		t.Error("the key is answered by what its temporary key asked for")
+	}
 	if self := g.do(g.request("GET", "/v1/key", "", "Authorization", key)); !strings.Contains(self.body,
 		`"temporary_key":{"models":["m"]`) {
 		t.Errorf("GET /v1/key: %d %s", self.StatusCode, self.body)
@@ -83,14 +90,18 @@ func TestTemporaryKeyIsRefusedWithEveryFault(t *testing.T) {
 	now := time.Now()
 	g := newRig(t, withTemporary(t, &allotted, &now))
 	for body, want := range map[string]string{
-		`{"expires_in":0,"end_user":"\u0007"}`: "end_user must be plain text of at most 128 bytes; expires_in must be 1 to 3600 seconds.",
-		`{"expires_in":9e99}`:                  "cannot unmarshal number 9e99",
-		`{"budget":{"usd":"NaN"}}`:             "want an amount in dollars",
-		`{"budget":{"usd":0.5}}`:               "cannot unmarshal number",
-		`{"budget":{"tokens":-1}}`:             "budget.tokens must not be negative.",
-		`{"models":["m"]}`:                     `unknown field`,
-		`{} {}`:                                "not an object",
-		`[]`:                                   "not an object",
+		`{"expires_in":0,"end_user":"\u0007"}`:                 "end_user must be plain text of at most 128 bytes; expires_in must be 1 to 3600 seconds.",
+		`{"expires_in":9e99}`:                                  "expires_in: must be a whole number",
+		`{"budget":{"usd":"NaN"}}`:                             "want an amount in dollars",
+		`{"budget":{"usd":0.5}}`:                               "budget.usd: must be a text",
+		`{"budget":{"tokens":-1}}`:                             "budget.tokens must be 0 to 1000000000000000.",
+		`{"budget":{"tokens":9223372036854775807}}`:            "budget.tokens must be 0 to",
+		`{"expires_in":60,"expires_in":70}`:                    `duplicate_field`,
+		`{"Expires_In":60}`:                                    `unknown_parameter`,
+		`{"policy":{"hours":[{"from":"8:00","from":"9:00"}]}}`: `policy.hours[0].from: is there twice`,
+		`{"models":["m"]}`:                                     `unknown_parameter`,
+		`{} {}`:                                                "must be one object",
+		`[]`:                                                   "must be an object",
 	} {
 		r := g.do(g.request("POST", "/v1/key/tokens", body))
 		if r.StatusCode != http.StatusBadRequest || !strings.Contains(r.body, want) {
