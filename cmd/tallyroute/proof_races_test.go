@@ -35,7 +35,8 @@ func TestRaceAdmitsNoMoreThanTheLimit(t *testing.T) {
 func TestRaceWithARouterKilledAdmitsNoMoreThanTheLimit(t *testing.T) {
 	t.Parallel()
 	race(t, func(p *program, limits []string) []string {
-		keys := []string{p.key("--budget-tokens", "1000000000"), p.key("--budget-tokens", "1000000000", "--budget-usd", "1000000")}
+		wide := []string{"--period", "year", "--budget-tokens", "1000000000"} // a wider one per month is refused
+		keys := []string{p.key(wide...), p.key(append(wide, "--budget-usd", "1000000")...)}
 		command(t, append([]string{"--config", p.config, "budgets", "set", "team", "web"}, flagged("--", limits)...)...)
 		command(t, "--config", p.config, "budgets", "set", "org", "--usd", "1000000")
 		<-time.After(time.Second) // by then every router has heard of them
