@@ -40,7 +40,7 @@ func OfExpiry(e billing.Expiry, now time.Time) (billing.Alert, bool) {
 	at := e.At.UTC().Format(time.RFC3339)
 	remedy := fmt.Sprintf("If it is still needed: tallyroute keys update %s --expires-in 90d, or make a new key in time.", e.ID)
 	if e.What == "token" {
-		remedy = "If it is still needed, make a new one: tallyroute principals token."
+		remedy = "If it is still needed, make a new one: tallyroute principals token PRINCIPAL."
 	}
 	return billing.Alert{
 		Claim: fmt.Sprintf("expiry:%s:%d:%s", e.ID, days, at), Kind: Expiry, Object: e.ID, Severity: severityOf(days), At: now,
@@ -93,7 +93,7 @@ func OfTarget(t Target, now time.Time) (billing.Alert, bool) {
 		Claim: "provider:" + t.Name, Rearm: again, Kind: Provider, Object: t.Name, Severity: billing.Warning, At: now,
 		Title: t.Name + " is not called",
 		Text:  fmt.Sprintf("%s fails and is left out until a trial succeeds. The last cause: %s.", t.Name, t.Cause),
-		Remedy: "See tallyroute providers list and the provider's own status page. Requests go to others that serve the same model, " +
+		Remedy: "See the provider's own status page, and: tallyroute providers list. Requests go to others that serve the same model, " +
 			"if there are any.",
 		Data: map[string]string{"cause": t.Cause},
 	}
@@ -111,7 +111,7 @@ func OfUnpriced(u billing.UnpricedModel, now time.Time) billing.Alert {
 		Claim: "unpriced:" + name + ":" + u.Day, Kind: Unpriced, Object: name, Severity: billing.Warning, At: now,
 		Title:  name + " has no price",
 		Text:   fmt.Sprintf("%d calls of %s on %s have no price: no budget in dollars counts them.", u.Attempts, name, u.Day),
-		Remedy: "Give it a price in the configuration, then tallyroute prices reprice.",
+		Remedy: "Give it a price in the configuration, then: tallyroute prices reprice --from " + u.Day + " --to DAY --reason TEXT.",
 		Data:   map[string]string{"day": u.Day, "attempts": strconv.FormatInt(u.Attempts, 10)},
 	}
 }
@@ -126,7 +126,7 @@ func OfDelivery(d billing.Delivery, owner Owner, now time.Time) billing.Alert {
 		Severity: billing.Warning, At: now, Title: fmt.Sprintf("The secret of key %q cannot be delivered", owner.Name),
 		Text: fmt.Sprintf("%d deliveries to the sink %s have failed. The last time: %s. The old secret stays good.", d.Failures, d.Sink,
 			d.Failure),
-		Remedy: "See tallyroute keys sinks, and mend the sink.",
+		Remedy: "Mend the sink; see how it stands with: tallyroute keys sinks.",
 		Data:   map[string]string{"sink": d.Sink, "failures": strconv.Itoa(d.Failures)},
 	})
 }

@@ -15,7 +15,7 @@ import (
 type rule struct {
 	kind   billing.AlertKind
 	title  string
-	remedy string
+	remedy string                     // with %s for the object
 	object func(billing.Event) string // what is told of once a day; nil is the event's own
 }
 
@@ -26,7 +26,7 @@ func rules() map[billing.EventKind]rule {
 		billing.EventOverrun: {
 			Overrun, "Answers took more than was held for them",
 			"Look at them with: tallyroute events list --kind overrun. " +
-				"If a key was stopped, enable it once you know why: tallyroute keys enable.",
+				"If the key was stopped, enable it once you know why: tallyroute keys enable %s.",
 			ofKey,
 		},
 		billing.EventDisputed: {
@@ -35,13 +35,17 @@ func rules() map[billing.EventKind]rule {
 			func(e billing.Event) string { return e.Data["provider"] + "/" + e.Data["model"] },
 		},
 		billing.EventRejected: {
-			Rejected, "The ledger refused a row", "Look at why, mend it, and book it: tallyroute spend rejects.", ofKey,
+			Rejected, "The ledger refused a row", "Look at why, mend it, and book it: tallyroute spend rejects list.", ofKey,
 		},
 		billing.EventBreach: {
 			Breach, "The ledger breaks one of its laws", "Run tallyroute integrity, and close no month before it is explained.", nil,
 		},
 		billing.EventSecret: {
 			Secret, "A secret cannot be had from its manager", "See whether the manager answers and lets the router read it.", nil,
+		},
+		billing.EventLeak: {
+			Leak, "The secret of a key was found in public",
+			"If it is not ended yet: tallyroute keys revoke %s. See who used it: tallyroute access list --key %s.", nil,
 		},
 		billing.EventModel: {
 			Model, "Another model answered than was asked for", "Ask the provider, or give that model a price in the configuration.",
@@ -69,8 +73,9 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 		object = r.object(e)
 	}
 	a := billing.Alert{
-		Kind: r.kind, Object: object, Severity: e.Severity, Title: r.title, Text: e.Text, Remedy: r.remedy, At: e.At,
-		Data: map[string]string{},
+		Kind: r.kind, Object: object, Severity: e.Severity, Title: r.title, Text: e.Text, At: e.At,
+		Remedy: strings.ReplaceAll(r.remedy, "%s", object),
+		Data:   map[string]string{},
 	}
 	for name, value := range e.Data {
 		a.Data[name] = value
@@ -87,7 +92,7 @@ const EventThreshold billing.EventKind = "limit_threshold"
 
 // told are the changes of keys that their owners are told of.
 func told() map[string]struct{ done, remedy string } {
-	const unexpected = "If you did not expect this, ask whoever did it; tallyroute audit list --object %s has it."
+	const unexpected = "If you did not expect this, ask whoever did it; see who with: tallyroute audit list --object %s."
 	return map[string]struct{ done, remedy string }{
 		"key.rotate":  {"has a new secret", "Programs that still send the old one have to change before it ends. " + unexpected},
 		"key.revoke":  {"was revoked for good", "Ask for a new key if you still need one. " + unexpected},

@@ -17,20 +17,18 @@ const (
 	Expiry      billing.AlertKind = "expiry"      // a key or an admin token expires soon
 	Certificate billing.AlertKind = "certificate" // a certificate expires soon
 	Delivery    billing.AlertKind = "delivery"    // the secret of a key cannot be delivered
-	Secret      billing.AlertKind = "secret"      // a secret or a credential cannot be read, or ends soon
+	Secret      billing.AlertKind = "secret"      // a secret cannot be had from its manager
+	Leak        billing.AlertKind = "leak"        // the secret of a key was found in public
 	Key         billing.AlertKind = "key"         // a key was rotated, revoked, disabled, enabled or archived
 	Incident    billing.AlertKind = "incident"    // a key got into wrong hands
-	Anomaly     billing.AlertKind = "anomaly"     // a key is used as it never was
-	Policy      billing.AlertKind = "policy"      // the rules of the organisation changed, or are broken
-	Test        billing.AlertKind = "test"        // somebody tries a channel
+	Test        billing.AlertKind = "test"        // somebody tries a channel, whatever it takes
 )
 
-// Kinds are all kinds.
+// Kinds are all kinds that a channel can choose.
 func Kinds() []billing.AlertKind {
 	return []billing.AlertKind{
 		Limit, Forecast, Provider, Unpriced, Overrun, Disputed, Rejected, Breach, Journal, Model, Expiry, Certificate, Delivery,
-		Secret, Key,
-		Incident, Anomaly, Policy, Test,
+		Secret, Leak, Key, Incident,
 	}
 }
 

@@ -101,7 +101,7 @@ func OfDenied(e billing.Event, b billing.BudgetStanding, now time.Time) (billing
 // threshold is that a share of a limit is used.
 func threshold(b billing.BudgetStanding, m meter, percent int) billing.Alert {
 	a := billing.Alert{
-		Kind: Limit, Severity: billing.Info, Title: fmt.Sprintf("%d %% of a limit is used", percent),
+		Kind: Limit, Severity: billing.Info, Title: fmt.Sprintf("Use of a limit has reached %d %%", percent),
 		Data: map[string]string{"threshold": strconv.Itoa(percent)},
 		Text: fmt.Sprintf("%s of %s is used, which is %d %%.", m.text(m.used), m.text(m.limit), m.percent(m.used)),
 	}
@@ -143,8 +143,9 @@ func ofMeter(b billing.BudgetStanding, m meter, a billing.Alert, now time.Time) 
 	a.Object, a.At, a.TeamID, a.Team, a.Owner = id, now, b.TeamID, b.Team, b.Owner
 	a.Title += ": " + whose
 	a.Text = fmt.Sprintf("The %s budget of %s: %s", period(b.Budget.Period), whose, a.Text)
-	a.Remedy = fmt.Sprintf("See what uses it with: tallyroute report spend key model. Raise it with: tallyroute budgets update %s, "+
-		"or for a time with: tallyroute budgets raise %s; or wait until it resets%s.", id, id, resets(b))
+	a.Remedy = fmt.Sprintf("See what uses it with: tallyroute report spend key model. Raise it with: tallyroute budgets update %s "+
+		"--%s AMOUNT, or for a time with: tallyroute budgets raise %s --%s AMOUNT --until TIME --reason TEXT; or wait until it resets%s.",
+		id, m.unit, id, m.unit, resets(b))
 	a.Data["unit"], a.Data["limit"], a.Data["used"] = m.unit, strconv.FormatInt(m.limit, 10), strconv.FormatInt(m.used, 10)
 	a.Data["budget_id"], a.Data["scope"], a.Data["scope_id"] = id, string(b.Budget.Scope), b.Budget.ScopeID
 	a.Data["window_start"] = start

@@ -23,20 +23,33 @@ func TestARunningRouterSendsTestsToItsChannels(t *testing.T) {
 		got <- string(body)
 	}))
 	t.Cleanup(hook.Close)
-	token, err := billing.NewSecret(billing.EnvironmentAdmin, rand.Reader)
+	admin, err := billing.NewSecret(billing.EnvironmentAdmin, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("TALLYROUTE_TEST_ADMIN_TOKEN", token.Reveal())
+	t.Setenv("TALLYROUTE_TEST_ADMIN_TOKEN", admin.Reveal())
 	t.Setenv("TALLYROUTE_TEST_HOOK_SECRET", strings.Repeat("s", 40))
 	g := attacked(t, "admin_token: env:TALLYROUTE_TEST_ADMIN_TOKEN\nalerts: {channels: [{name: hook, kind: webhook, private: true, "+
 		"address: \""+hook.URL+"\", secret: env:TALLYROUTE_TEST_HOOK_SECRET}]}\n", pt.JSON(http.StatusOK, attackAnswer))
 	test := adminapi.Post("/alerts/test", fields{"channel": "hook"})
-	if err := (adminapi.API{Transport: http.DefaultTransport, Base: "http://" + g.Address("admin"), Token: token.Reveal()}).
+	if err := (adminapi.API{Transport: http.DefaultTransport, Base: "http://" + g.Address("admin"), Token: admin.Reveal()}).
 		Do(t.Context(), test, nil); err != nil {
 		t.Fatal(err)
 	}
 	if body := prove.Receive(t, "the test", got); !strings.Contains(body, "This is a test") {
 		t.Error(body)
+	}
+}
+
+func TestEventsOfEveryKindCanBeListed(t *testing.T) {
+	for _, k := range billing.EventKinds() {
+		a := &cli{ctx: t.Context(), stdout: io.Discard, stderr: io.Discard}
+		parser, err := a.parser(&grammar{}, func(int) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse([]string{"events", "list", "--kind", string(k)}); err != nil {
+			t.Errorf("%s: %v", k, err)
+		}
 	}
 }

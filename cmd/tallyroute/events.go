@@ -15,7 +15,7 @@ type eventsCommand struct {
 
 type eventsList struct {
 	format
-	Kind   string        `enum:",overrun,disputed,rejected,breach,denied,policy,model,leak,secret" default:"" help:"overrun, disputed, rejected, breach, denied, policy, model, leak or secret."`
+	Kind   string        `enum:",${kinds}" default:"" help:"${kinds}." placeholder:"KIND"`
 	Object string        `help:"The id of the key or the request that they are about."`
 	Since  time.Duration `help:"How far back, such as 24h."`
 	Limit  int           `default:"100" help:"How many; at most 1000."`

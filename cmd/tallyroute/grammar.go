@@ -50,18 +50,31 @@ type grammar struct {
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
-// command parses args and runs what they name.
-func (a *cli) command(args []string) error {
-	var g grammar
-	stopped := false // by --help, which has then printed all there is to say
-	parser, err := kong.New(&g,
+// parser reads command lines into g. It calls stop after --help, which has then printed
+// all there is to say.
+func (a *cli) parser(g *grammar, stop func(int)) (*kong.Kong, error) {
+	kinds := make([]string, 0, len(billing.EventKinds()))
+	for _, k := range billing.EventKinds() {
+		kinds = append(kinds, string(k))
+	}
+	return kong.New(g,
 		kong.Name("tallyroute"),
 		kong.Description("One OpenAI-compatible endpoint that holds budgets, takes the cheapest healthy provider and books every attempt."),
 		kong.Writers(a.stdout, a.stderr),
-		kong.Vars{"dimensions": strings.Join(append(billing.Dimensions(), billing.TagDimension+"NAME"), ", ")},
-		kong.Exit(func(int) { stopped = true }),
+		kong.Vars{
+			"dimensions": strings.Join(append(billing.Dimensions(), billing.TagDimension+"NAME"), ", "),
+			"kinds":      strings.Join(kinds, ", "),
+		},
+		kong.Exit(stop),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	)
+}
+
+// command parses args and runs what they name.
+func (a *cli) command(args []string) error {
+	var g grammar
+	stopped := false
+	parser, err := a.parser(&g, func(int) { stopped = true })
 	if err != nil {
 		return err
 	}
