@@ -74,7 +74,7 @@ func changed(ctx context.Context, tx *session, b billing.Budget, change billing.
 func budgetScan(b *billing.Budget) []any {
 	return []any{
 		&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money, &b.Requests, &b.Starts, &b.Action,
-		jsonText{&b.Thresholds},
+		thresholds{&b.Thresholds},
 	}
 }
 

@@ -397,6 +397,17 @@ func (j jsonText) Scan(v any) error {
 	return json.Unmarshal([]byte(s), j.to)
 }
 
+// thresholds reads percents: none are none, and not those of a budget that names none.
+type thresholds struct{ to *[]int }
+
+var _ sql.Scanner = thresholds{}
+
+// Scan implements sql.Scanner.
+func (t thresholds) Scan(v any) error {
+	*t.to = []int{}
+	return jsonText{t.to}.Scan(v)
+}
+
 // policyOrNull is the JSON of a policy, NULL where there is none.
 func policyOrNull(p *policy.Policy) any {
 	if p == nil {
