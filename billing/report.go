@@ -96,6 +96,7 @@ type SpendQuery struct {
 	From    string      // YYYY-MM-DD; empty is from the beginning
 	To      string      // the day after the last; empty is to the end
 	KeyID   KeyID       // empty is all
+	Within  *Within     // owners at the time; nil is everywhere
 	Top     int         // the dearest lines, so many; 0: DefaultLines, days, weeks and months in their order
 }
 

@@ -24,6 +24,7 @@ const MostUsageSpan = 93 * 24 * time.Hour
 type UsageQuery struct {
 	By       UsageBy
 	From, To time.Time // To is not included; both to the hour
+	Within   *Within   // owners at the time; nil is everywhere
 	Lines    int       // at most; 0 is DefaultLines
 }
 

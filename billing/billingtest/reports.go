@@ -13,6 +13,7 @@ func reportCases() map[string]func(w *world) {
 	return map[string]func(w *world){
 		"Groups":        reportGroups,
 		"Pairs":         reportPairs,
+		"Within":        reportWithin,
 		"Tags":          reportTags,
 		"Archived":      reportArchived,
 		"Usage":         reportUsage,
@@ -113,6 +114,46 @@ func reportPairs(w *world) {
 	}
 	w.wantSame("one day", w.report(billing.SpendQuery{GroupBy: []billing.Dimension{"team"}, From: "2026-03-15", To: "2026-03-16"}),
 		map[string]billing.Money{"web/cc-web": 1})
+}
+
+// reportWithin: what was spent and used by some teams and projects, from daily sums and from rows.
+func reportWithin(w *world) {
+	keys := w.market()
+	var refused []billing.Refused
+	hour := w.now.Truncate(time.Hour)
+	for _, k := range keys {
+		refused = append(refused, billing.Refused{Hour: hour, KeyID: k.ID, Code: "rate_limit_exceeded", Number: 1})
+	}
+	w.must(w.AddRefusals(w.Context(), refused))
+	for _, c := range []struct {
+		within *billing.Within
+		cost   billing.Money
+		keys   int64
+	}{
+		{nil, 511, 3},
+		{&billing.Within{Teams: []string{keys[0].TeamID}}, 63, 2},
+		{&billing.Within{Projects: []string{keys[1].ProjectID}}, 56, 1},
+		{&billing.Within{Teams: []string{keys[2].TeamID}, Projects: []string{keys[1].ProjectID}}, 504, 2},
+		{&billing.Within{}, 0, 0},
+		{&billing.Within{Teams: []string{"team_none"}}, 0, 0},
+	} {
+		for _, by := range []billing.Dimension{"team", "key", "session"} {
+			var sum billing.Money
+			for _, cost := range w.report(billing.SpendQuery{GroupBy: []billing.Dimension{by}, Month: "2026-03", Within: c.within}) {
+				sum += cost
+			}
+			w.wantSame(fmt.Sprintf("by %s within %+v", by, c.within), sum, c.cost)
+		}
+		for _, by := range []billing.UsageBy{"key", "project", "model"} {
+			list, err := w.Usage(w.Context(), billing.UsageQuery{By: by, From: hour, To: hour.Add(48 * time.Hour), Within: c.within})
+			w.must(err)
+			var requests, refused int64
+			for _, r := range list {
+				requests, refused = requests+r.Requests, refused+r.Refused["rate_limit_exceeded"]
+			}
+			w.wantSame(fmt.Sprintf("usage by %s within %+v", by, c.within), []int64{requests, refused}, []int64{3 * c.keys, c.keys})
+		}
+	}
 }
 
 // reportTags: usage by tag and end user, and what has none.

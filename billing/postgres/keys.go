@@ -160,6 +160,14 @@ const listKeysSQL = keySelect + `
 // mostKeys is the longest list, and the length of one that was not limited.
 const mostKeys = 200
 
+// within are the parameters that narrow a list.
+func within(w *billing.Within) (everywhere bool, teams, projects []string) {
+	if w == nil {
+		return true, nil, nil
+	}
+	return false, w.Teams, w.Projects
+}
+
 // ListKeys implements billing.Keys.
 func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billing.Key, err error) {
 	if f.Status != "" && !slices.Contains(billing.KeyStatuses(), f.Status) {
@@ -169,15 +177,12 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billi
 	if limit <= 0 || limit > mostKeys {
 		limit = mostKeys
 	}
-	within := f.Within
-	if within == nil {
-		within = &billing.Within{}
-	}
+	everywhere, teams, projects := within(f.Within)
 	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		rows, err := c.Query(ctx, listKeysSQL, billing.CleanText(string(f.ID)), billing.CleanText(f.Team),
 			billing.CleanText(f.Project), f.Status,
 			f.Now, billing.CleanText(f.Query), billing.CleanText(string(f.After)), limit, orNull(f.Unused),
-			f.Within == nil, within.Teams, within.Projects)
+			everywhere, teams, projects)
 		if err != nil {
 			return err
 		}

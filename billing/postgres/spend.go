@@ -107,6 +107,7 @@ WITH g AS MATERIALIZED (
     FROM {source} s
    WHERE s.report_day >= $1::date AND s.report_day < $2::date AND ($3 = '' OR s.key_id = $3)
      AND $4::bigint >= 0 AND $5::text[] IS NOT NULL
+     AND ($6::boolean OR s.team_id = ANY ($7) OR s.project_id = ANY ($8))
    {by}
 )
 SELECT 0 AS place, ARRAY[]::text[], count(*), ` + spendTotals + ` FROM g{lines}
@@ -131,12 +132,13 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 		return report, err
 	}
 	statement, tags := spendStatement(q)
+	everywhere, teams, projects := within(q.Within)
 	run := s.on
 	if !q.Daily() {
 		run = s.wide
 	}
 	err = run(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		rows, err := c.Query(ctx, statement, from, to, billing.CleanText(string(q.KeyID)), q.Lines(), tags)
+		rows, err := c.Query(ctx, statement, from, to, billing.CleanText(string(q.KeyID)), q.Lines(), tags, everywhere, teams, projects)
 		if err != nil {
 			return err
 		}

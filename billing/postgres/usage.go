@@ -61,6 +61,7 @@ WITH rows AS (
          input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens
     FROM spend_events
    WHERE occurred_at >= $1 AND occurred_at < $2 AND kind = 'usage'
+     AND ($4::boolean OR team_id = ANY ($5) OR project_id = ANY ($6))
 ), used AS (
   SELECT hour, a, b, count(*) FILTER (WHERE final) AS requests, count(*) AS attempts, count(*) FILTER (WHERE status <> 'ok') AS errors,
          percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY took_ms) FILTER (WHERE status = 'ok') AS took,
@@ -75,7 +76,9 @@ WITH rows AS (
 ), refused AS (
   SELECT hour, a, b, jsonb_object_agg(code, requests) AS codes
     FROM (SELECT hour, {refusals}, code, sum(requests)::bigint AS requests
-            FROM refusals WHERE hour >= $1 AND hour < $2 GROUP BY 1, 2, 3, 4) AS r
+            FROM refusals
+           WHERE hour >= $1 AND hour < $2 AND ($4::boolean OR team_id = ANY ($5) OR project_id = ANY ($6))
+           GROUP BY 1, 2, 3, 4) AS r
    GROUP BY hour, a, b
 ), u AS (
   SELECT hour, a, b, coalesce(used.requests, 0) AS requests, coalesce(attempts, 0) AS attempts, coalesce(errors, 0) AS errors,
@@ -97,8 +100,9 @@ func (s *Store) Usage(ctx context.Context, q billing.UsageQuery) (list []billing
 	g := usageGroups[q.By]
 	sql := strings.NewReplacer("{rows}", g.rows, "{refusals}", g.refusals, "{shown}", g.shown, "{limits}", g.limits, "{joins}", g.joins).
 		Replace(usageSQL)
+	everywhere, teams, projects := within(q.Within)
 	err = s.wide(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		rows, err := c.Query(ctx, sql, q.From, q.To, billing.SpendQuery{Top: q.Lines}.Lines())
+		rows, err := c.Query(ctx, sql, q.From, q.To, billing.SpendQuery{Top: q.Lines}.Lines(), everywhere, teams, projects)
 		if err != nil {
 			return err
 		}

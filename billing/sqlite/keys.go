@@ -270,6 +270,14 @@ ORDER BY k.id LIMIT ?8`
 // mostKeys is the largest page.
 const mostKeys = 200
 
+// within is the parameter that narrows a list, of ids of teams and projects; null is everywhere.
+func within(w *billing.Within) any {
+	if w == nil {
+		return nil
+	}
+	return asJSON(slices.Concat(w.Teams, w.Projects))
+}
+
 // ListKeys implements billing.Keys.
 func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) ([]billing.Key, error) {
 	if f.Status != "" && !slices.Contains(billing.KeyStatuses(), f.Status) {
@@ -282,10 +290,8 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) ([]billing.Ke
 		f.Now = s.clock()
 	}
 	var keys []billing.Key
-	args := []any{string(f.After), string(f.ID), f.Team, f.Project, f.Query, f.Status, stamp(f.Now), f.Limit, stampOrNull(f.Unused), nil}
-	if f.Within != nil {
-		args[len(args)-1] = asJSON(slices.Concat(f.Within.Teams, f.Within.Projects))
-	}
+	args := []any{string(f.After), string(f.ID), f.Team, f.Project, f.Query, f.Status, stamp(f.Now), f.Limit, stampOrNull(f.Unused),
+		within(f.Within)}
 	err := s.read.rows(ctx, selectKeys+whereFilter, args, func(scan scanner) error {
 		var k billing.Key
 		err := scan(keyScan(&k)...)

@@ -95,6 +95,7 @@ const spendSQL = `WITH g AS MATERIALIZED (
   SELECT {groups}` + spendSums + `
   FROM {source} s
   WHERE s.report_day >= ?1 AND s.report_day < ?2 AND (?3 = '' OR s.key_id = ?3) AND ?4 >= 0 AND ?5 IS NOT NULL AND ?6 IS NOT NULL
+    AND (?7 IS NULL OR s.team_id IN (SELECT value FROM json_each(?7)) OR s.project_id IN (SELECT value FROM json_each(?7)))
   {by}
 )
 SELECT 0 AS place, '[]', count(*), ` + spendTotals + ` FROM g{lines}
@@ -119,7 +120,7 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 		return report, err
 	}
 	statement, tags := spendStatement(q)
-	err = s.read.rows(ctx, statement, []any{from, to, string(q.KeyID), q.Lines(), tags[0], tags[1]}, func(scan scanner) error {
+	err = s.read.rows(ctx, statement, []any{from, to, string(q.KeyID), q.Lines(), tags[0], tags[1], within(q.Within)}, func(scan scanner) error {
 		var r billing.SpendRow
 		var place, lines int64
 		m := &r.Meters
@@ -269,6 +270,7 @@ const usageQuery = `WITH lines AS MATERIALIZED (
     input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens
   FROM spend_events
   WHERE occurred_at >= ?1 AND occurred_at < ?2 AND kind = 'usage'
+    AND (?4 IS NULL OR team_id IN (SELECT value FROM json_each(?4)) OR project_id IN (SELECT value FROM json_each(?4)))
 ), used AS (
   SELECT hour, a, b, sum(final) AS requests, count(*) AS attempts, sum(status <> 'ok') AS errors,
     coalesce(sum(bytes_in) FILTER (WHERE final), 0) AS bytes_in, coalesce(sum(bytes_out), 0) AS bytes_out
@@ -289,7 +291,9 @@ const usageQuery = `WITH lines AS MATERIALIZED (
   GROUP BY hour, a, b
 ), refused AS (
   SELECT hour, a, b, json_group_object(code, requests) AS codes
-  FROM (SELECT hour, {refusals}, code, sum(requests) AS requests FROM refusals WHERE hour >= ?1 AND hour < ?2 GROUP BY 1, 2, 3, 4)
+  FROM (SELECT hour, {refusals}, code, sum(requests) AS requests FROM refusals
+    WHERE hour >= ?1 AND hour < ?2 AND (?4 IS NULL OR team_id IN (SELECT value FROM json_each(?4)) OR project_id IN (SELECT value FROM json_each(?4)))
+    GROUP BY 1, 2, 3, 4)
   GROUP BY hour, a, b
 ), u AS (
   SELECT hour, a, b, coalesce(used.requests, 0) AS requests, coalesce(attempts, 0) AS attempts, coalesce(errors, 0) AS errors,
@@ -313,7 +317,7 @@ func (s *Store) Usage(ctx context.Context, q billing.UsageQuery) (list []billing
 	g := usageGroups[q.By]
 	query := strings.NewReplacer("{rows}", g.rows, "{refusals}", g.refusals, "{shown}", g.shown, "{limits}", g.limits, "{joins}", g.joins).
 		Replace(usageQuery)
-	args := []any{stamp(q.From), stamp(q.To), billing.SpendQuery{Top: q.Lines}.Lines()}
+	args := []any{stamp(q.From), stamp(q.To), billing.SpendQuery{Top: q.Lines}.Lines(), within(q.Within)}
 	err = s.read.rows(ctx, query, args, func(scan scanner) error {
 		var r billing.UsageRow
 		err := scan(instant{&r.Hour}, jsonText{&r.Group}, &r.Requests, &r.Attempts, &r.Errors, jsonText{&r.Refused},

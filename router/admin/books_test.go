@@ -14,9 +14,14 @@ import (
 // used stores a row of what a key used at an instant, for 7 tokens at $0.0000015.
 func (g *rig) used(key string, at time.Time) billing.Spend {
 	g.t.Helper()
+	return g.usedBy(billing.Owner{KeyID: billing.KeyID(key)}, at)
+}
+
+func (g *rig) usedBy(owner billing.Owner, at time.Time) billing.Spend {
+	g.t.Helper()
 	row := billing.Spend{
 		OccurredAt: at, Kind: billing.KindUsage, RequestID: billing.NewID("req_"), Attempt: 1, Final: true,
-		Owner:    billing.Owner{KeyID: billing.KeyID(key)},
+		Owner:    owner,
 		Provider: "acme", Model: "large", Status: billing.StatusOK, UsageSource: billing.Reported, Tokens: billing.Tokens{Input: 7},
 		Pricing: billing.Priced, Cost: billing.Cost{Input: 1500, Total: 1500},
 	}
@@ -151,6 +156,7 @@ func TestEveryMemberOfABudgetIsChangedByItsID(t *testing.T) {
 		{`{"action":"block"}`, "action", "block"},
 		{`{"thresholds":[90,10]}`, "thresholds", []any{90.0, 10.0}},
 		{`{"thresholds":[]}`, "thresholds", []any{}},
+		{`{"zone":"UTC"}`, "zone", "UTC"},
 		{`{"thresholds":null}`, "thresholds", []any{50.0, 80.0, 100.0}},
 	} {
 		got := g.ask("PATCH", path, c.body)

@@ -106,7 +106,7 @@ func ledgerRules() map[string]rule {
 		"verifyAudit":     {rbac.AuditRead, organisation},
 		"exportAudit":     {rbac.AuditExport, organisation},
 		"getSpend":        {rbac.SpendRead, nil},
-		"getUsage":        {rbac.SpendRead, organisation},
+		"getUsage":        {rbac.SpendRead, nil},
 		"getPriceChanges": {rbac.PricesRead, organisation},
 		"adjustSpend":     {rbac.SpendAdjust, nil},
 		"listPeriods":     {rbac.PeriodsRead, organisation},

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"tallyroute/billing"
 	"tallyroute/billing/rbac"
 )
 
@@ -115,6 +117,8 @@ func TestTeamsSeeAndMakeOnlyTheirOwn(t *testing.T) {
 	var theirs answer
 	for _, team := range []string{"ours", "theirs"} {
 		theirs = g.ask("POST", base+"/keys", fmt.Sprintf(`{"name":"k of %s","team":%q,"project":"p","budget":{"usd":"1"}}`, team, team))
+		id := func(of string) string { return theirs.v[of].(map[string]any)["id"].(string) }
+		g.usedBy(billing.Owner{KeyID: billing.KeyID(theirs.v["id"].(string)), ProjectID: id("project"), TeamID: id("team")}, time.Now())
 	}
 	lead := g.principal("lead", "team-lead", "team", "ours")
 	developer := g.principal("developer", "developer", "project", "ours/p")
@@ -152,8 +156,14 @@ func TestTeamsSeeAndMakeOnlyTheirOwn(t *testing.T) {
 		} else if moved := ask("PATCH", "/keys/"+got.v["id"].(string), `{"team":"theirs","project":"p"}`); moved.status != http.StatusForbidden {
 			t.Errorf("%s moved a key away: %d %s", name, moved.status, moved.text)
 		}
-		if got := ask("GET", "/spend", ""); got.status != http.StatusForbidden {
-			t.Errorf("%s reads what all spent: %s", name, got.text)
+		for _, path := range []string{"/spend", "/spend?group_by=key", "/spend?group_by=session,team", "/usage", "/usage?by=project"} {
+			got := ask("GET", path, "")
+			if got.status != http.StatusOK || strings.Contains(got.text, "theirs") || !strings.Contains(got.text, "ours") {
+				t.Errorf("%s reads at %s: %d %s", name, path, got.status, got.text)
+			}
+			if total, is := got.v["total"].(map[string]any); is && total["requests"] != 1.0 {
+				t.Errorf("%s reads the total of all at %s: %s", name, path, got.text)
+			}
 		}
 		if got := ask("GET", "/spend?key_id="+theirs.v["id"].(string), ""); got.status != http.StatusNotFound {
 			t.Errorf("%s reads what another team's key spent: %d %s", name, got.status, got.text)

@@ -26,7 +26,9 @@ func getSpend(x *exchange, in spendParameters) (manage.SpendReport, error) {
 	ask := billing.SpendQuery{
 		GroupBy: []billing.Dimension{"team"}, Month: in.Month, From: in.From, To: in.To, KeyID: in.KeyID,
 	}
-	if err := x.mayReadSpend(in.KeyID); err != nil {
+	if in.KeyID == "" {
+		ask.Within = x.within(rbac.SpendRead)
+	} else if err := x.mayReadSpend(in.KeyID); err != nil {
 		return manage.SpendReport{}, err
 	}
 	if in.GroupBy != nil {
@@ -51,7 +53,7 @@ type usageParameters struct {
 // getUsage is GET /usage?by=key&from=2026-11-30T00:00:00Z: the hours of keys, projects,
 // models or providers.
 func getUsage(x *exchange, in usageParameters) (manage.UsageReport, error) {
-	ask := billing.UsageQuery{By: "key"}
+	ask := billing.UsageQuery{By: "key", Within: x.within(rbac.SpendRead)}
 	if in.By != "" {
 		ask.By = billing.ReadUsageBy(in.By)
 	}
@@ -127,9 +129,9 @@ func listEvents(x *exchange, in eventFilter) (page[manage.EventView], error) {
 	return listOf(all, manage.ViewEvent), err
 }
 
-// mayReadSpend asks for what a key spent, or all did.
+// mayReadSpend asks for what a key spent.
 func (x *exchange) mayReadSpend(id billing.KeyID) error {
-	if id == "" || x.access.Full() {
+	if x.access.Full() {
 		return x.needs(rbac.SpendRead, rbac.Place{}, nil)
 	}
 	at, err := x.placeOfKey(id)
