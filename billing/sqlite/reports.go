@@ -120,7 +120,8 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 		return report, err
 	}
 	statement, tags := spendStatement(q)
-	err = s.read.rows(ctx, statement, []any{from, to, string(q.KeyID), q.Lines(), tags[0], tags[1], within(q.Within)}, func(scan scanner) error {
+	args := []any{from, to, string(q.KeyID), q.Lines(), tags[0], tags[1], within(q.Within)}
+	err = s.read.rows(ctx, statement, args, func(scan scanner) error {
 		var r billing.SpendRow
 		var place, lines int64
 		m := &r.Meters
@@ -292,7 +293,8 @@ const usageQuery = `WITH lines AS MATERIALIZED (
 ), refused AS (
   SELECT hour, a, b, json_group_object(code, requests) AS codes
   FROM (SELECT hour, {refusals}, code, sum(requests) AS requests FROM refusals
-    WHERE hour >= ?1 AND hour < ?2 AND (?4 IS NULL OR team_id IN (SELECT value FROM json_each(?4)) OR project_id IN (SELECT value FROM json_each(?4)))
+    WHERE hour >= ?1 AND hour < ?2
+      AND (?4 IS NULL OR team_id IN (SELECT value FROM json_each(?4)) OR project_id IN (SELECT value FROM json_each(?4)))
     GROUP BY 1, 2, 3, 4)
   GROUP BY hour, a, b
 ), u AS (

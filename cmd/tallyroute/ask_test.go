@@ -200,6 +200,8 @@ func TestVerbsAtARouterAreRefusedByItsRoles(t *testing.T) {
 	lead := g.as("team-lead", "--team", "web")
 	lead(exitOK, "keys", "create", "--name", "k", "--team", "web")
 	lead(exitDenied, "keys", "create", "--name", "k", "--team", "other")
+	lead(exitOK, "report", "teams")
+	lead(exitOK, "report", "usage")
 	lead(exitDenied, "principals", "list")
 	lead(exitDenied, "period", "list")
 	lead(exitNotFound, "keys", "show", "key_none")
