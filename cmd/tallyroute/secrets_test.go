@@ -131,3 +131,10 @@ func TestKeyIsDeliveredToVault(t *testing.T) {
 		t.Errorf("with the key that Vault has: %q", got)
 	}
 }
+
+func TestAProbeReadsThatASecretWasNeverThere(t *testing.T) {
+	g := withVault(t, secrettest.NewVault(t))
+	if got := g.secretState(); !strings.Contains(got, "1 never could be") || strings.Contains(got, "fetched last") {
+		t.Errorf("%q", got)
+	}
+}

@@ -31,13 +31,18 @@ type alertFilter struct {
 	Object string `json:"object" doc:"The id or name of what they are about."`
 	Status string `json:"status" enum:"pending,failing,delivered,dead" doc:"Of one of their notices."`
 	Since  string `json:"since" doc:"An instant such as 2026-11-01T00:00:00Z."`
-	Limit  int64  `json:"limit" doc:"100 by default, at most 1000."`
+	Limit  *int   `json:"limit" doc:"How many at the most: 1 to 1000; 100 by default."`
 }
 
 // listAlerts is GET /alerts.
 func listAlerts(x *exchange, in alertFilter) (page[manage.AlertView], error) {
 	f := billing.AlertFilter{
-		Kind: billing.AlertKind(in.Kind), Object: in.Object, Status: billing.NoticeStatus(in.Status), Limit: int(min(in.Limit, 1000)),
+		Kind: billing.AlertKind(in.Kind), Object: in.Object, Status: billing.NoticeStatus(in.Status),
+	}
+	if in.Limit != nil {
+		if f.Limit = *in.Limit; f.Limit < 1 || f.Limit > mostEvents {
+			return page[manage.AlertView]{}, invalid("limit", "must be between 1 and %d", mostEvents)
+		}
 	}
 	if in.Since != "" {
 		var err error

@@ -33,6 +33,15 @@ func (g *rig) alert() string {
 	return a.ID
 }
 
+func TestALimitOfAlertsThatIsNoneIsRefused(t *testing.T) {
+	g := newRig(t)
+	for limit, want := range map[string]int{"-1": 422, "0": 422, "1001": 422, "1": http.StatusOK, "1000": http.StatusOK} {
+		if got := g.ask("GET", base+"/alerts?limit="+limit, ""); got.status != want {
+			t.Errorf("%s: %d %s", limit, got.status, got.text)
+		}
+	}
+}
+
 func TestAlertsThatGoNowhereAreNotReplayed(t *testing.T) {
 	g := newRig(t)
 	id := g.alert()

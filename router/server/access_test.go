@@ -2,13 +2,16 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/access"
 	"tallyroute/billing/billingtest/prove"
+	"tallyroute/router/federation"
 )
 
 // written is a recorder and the entries that it writes.
@@ -76,6 +79,37 @@ func TestWhoAsksAboutAKeyWithAnOldSecretIsToldItsEnd(t *testing.T) {
 	got := g.do(g.request(http.MethodGet, "/v1/key", ""))
 	if got.Header.Get("Sunset") != end.Format(http.TimeFormat) || got.Header.Get("X-Tallyroute-Key-Expires") != end.Format(time.RFC3339) {
 		t.Errorf("an old secret: %v", got.Header)
+	}
+}
+
+func TestARefusedExchangeAndAnEndedTemporaryKeyAreRecordedAsThatAndWhose(t *testing.T) {
+	recorder, entries := written(t)
+	var allotted []billing.Allotment
+	now := time.Now()
+	p := newPlatform(t)
+	g := newRig(t, withTemporary(t, &allotted, &now), func(o *Options) {
+		o.Access = recorder
+		o.Temporary = o.Temporary.With(federation.New([]federation.Issuer{{URL: p.URL, Audience: "tallyroute"}}, p.Client()))
+	})
+	exchange := func(form string) {
+		g.do(g.request(http.MethodPost, "/v1/oauth/token", form, "Content-Type", "application/x-www-form-urlencoded"))
+	}
+	exchange("grant_type=password")
+	exchange(url.Values{
+		"grant_type": {grantExchange}, "subject_token_type": {typePrefix + "jwt"}, "subject_token": {"forged"},
+	}.Encode())
+	var made temporaryKey
+	if err := json.Unmarshal([]byte(g.do(g.request(http.MethodPost, "/v1/key/tokens", `{"expires_in":60}`)).body), &made); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Hour)
+	g.do(g.request(http.MethodGet, "/v1/models", "", "Authorization", "Bearer "+made.Token))
+	for _, want := range [][2]string{
+		{"unsupported_grant_type", ""}, {"invalid_grant", ""}, {access.Allowed, "key_1"}, {"temporary_key_expired", "key_1"},
+	} {
+		if got := prove.Receive[access.Entry](t, "an entry", entries); got.Decision != want[0] || got.KeyID != want[1] {
+			t.Errorf("%+v, want %v", got, want)
+		}
 	}
 }
 

@@ -34,6 +34,9 @@ func (x *exchange) caller(to policy.Endpoint) (router.Caller, error) {
 		c.Secret, err = billing.ParseSecret(text)
 	}
 	if err != nil {
+		if c.Temporary != nil { // which has ended
+			x.key = c.Temporary.KeyID
+		}
 		return router.Caller{}, err
 	}
 	x.keyEnd = " (…" + text[len(text)-4:] + ")"

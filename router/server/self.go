@@ -368,26 +368,28 @@ type notGranted struct {
 	Description string `json:"error_description"`
 }
 
+// refuseGrant answers that an exchange is refused.
+func (x *exchange) refuseGrant(code, why string) {
+	x.Refused = code
+	x.JSON(http.StatusBadRequest, notGranted{code, why})
+}
+
 // exchangeIdentity is POST /v1/oauth/token: a temporary key for an identity token.
 func exchangeIdentity(x *exchange) {
 	x.Head.Set("Cache-Control", "no-store")
 	x.C.Request.Body = http.MaxBytesReader(x.C.Writer, x.C.Request.Body, mostForm)
 	if err := x.C.Request.ParseForm(); err != nil {
-		x.JSON(http.StatusBadRequest, notGranted{
-			"invalid_request",
-			"the body is not a form (application/x-www-form-urlencoded) of at most 32 KB",
-		})
+		x.refuseGrant("invalid_request", "the body is not a form (application/x-www-form-urlencoded) of at most 32 KB")
 		return
 	}
 	form := x.C.Request.PostForm
 	kind, isType := strings.CutPrefix(form.Get("subject_token_type"), typePrefix)
 	switch {
 	case form.Get("grant_type") != grantExchange:
-		x.JSON(http.StatusBadRequest, notGranted{"unsupported_grant_type", "grant_type must be " + grantExchange})
+		x.refuseGrant("unsupported_grant_type", "grant_type must be "+grantExchange)
 		return
 	case !isType || !slices.Contains([]string{"jwt", "id_token", "access_token"}, kind):
-		x.JSON(http.StatusBadRequest, notGranted{"invalid_request", "subject_token_type must be " + typePrefix +
-			"jwt, …id_token or …access_token"})
+		x.refuseGrant("invalid_request", "subject_token_type must be "+typePrefix+"jwt, …id_token or …access_token")
 		return
 	}
 	for name, values := range form {
@@ -404,7 +406,7 @@ func exchangeIdentity(x *exchange) {
 	switch {
 	case errors.Is(err, federation.ErrRefused):
 		x.Err = err
-		x.JSON(http.StatusBadRequest, notGranted{"invalid_grant", strings.TrimPrefix(err.Error(), "federation: ")})
+		x.refuseGrant("invalid_grant", strings.TrimPrefix(err.Error(), "federation: "))
 	case err != nil:
 		x.fail(err)
 	default:

@@ -119,13 +119,16 @@ func (h secretHappening) event(process string) billing.Event {
 // stale is what a probe may read of secrets that cannot be fetched; "" where all
 // can. It names none.
 func (s *secrets) stale() string {
-	failing, all := 0, s.States()
+	failing, missing, all := 0, 0, s.States()
 	var since time.Time
 	for _, st := range all {
 		if st.Err == nil {
 			continue
 		}
 		failing++
+		if st.Fetched.IsZero() {
+			missing++
+		}
 		if since.IsZero() || st.Since.Before(since) {
 			since = st.Since
 		}
@@ -133,6 +136,12 @@ func (s *secrets) stale() string {
 	if failing == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d cannot be fetched since %s; what was fetched last is used", failing, len(all),
-		since.UTC().Format(time.RFC3339))
+	text := fmt.Sprintf("%d of %d cannot be fetched since %s", failing, len(all), since.UTC().Format(time.RFC3339))
+	if missing > 0 {
+		text += fmt.Sprintf("; %d never could be", missing)
+	}
+	if missing < failing {
+		text += "; what was fetched last is used"
+	}
+	return text
 }

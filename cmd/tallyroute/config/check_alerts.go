@@ -66,6 +66,12 @@ func (r *reader) checkRoute(at string, c Channel) {
 	for _, k := range alert.Kinds() {
 		kinds = append(kinds, string(k))
 	}
+	if c.Kinds != nil && len(c.Kinds) == 0 {
+		r.fault(at+".kinds", "is empty: leave it out for all kinds")
+	}
+	if c.Teams != nil && len(c.Teams) == 0 {
+		r.fault(at+".teams", "is empty: leave it out for all teams")
+	}
 	for _, k := range c.Kinds {
 		if !slices.Contains(kinds, k) {
 			r.fault(at+".kinds", "want some of %s", strings.Join(kinds, ", "))

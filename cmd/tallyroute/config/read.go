@@ -166,7 +166,7 @@ func (r *reader) list(path string, n ast.Node, v reflect.Value) {
 		r.fault(path, "want a list")
 		return
 	}
-	v.SetZero()
+	v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // what is empty is not what is left out
 	for it := sequence.ArrayRange(); it.Next(); {
 		item := reflect.New(v.Type().Elem()).Elem()
 		r.value(fmt.Sprintf("%s[%d]", path, v.Len()), it.Value(), item)
