@@ -2,6 +2,7 @@ package alert
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,24 @@ func TestARefusalOfANearlyUsedLimitIsTheThresholdOfAll(t *testing.T) {
 	} {
 		if a, tell := OfDenied(c.e, c.b, now); tell {
 			t.Errorf("%s was told: %+v", name, a)
+		}
+	}
+}
+
+func TestTitlesOfThresholdsDoNotContradictWhatIsUsed(t *testing.T) {
+	b := standing(62_000_000_000, 100_000_000_000)
+	b.Budget.Thresholds = []int{10}
+	a := toldOf(b)["limit10"]
+	if !strings.HasPrefix(a.Title, "Use of a limit has reached 10 %") || !strings.Contains(a.Text, "62 %") {
+		t.Errorf("%q: %q", a.Title, a.Text)
+	}
+}
+
+func TestEventsAreToldAsKindsThatChannelsCanChoose(t *testing.T) {
+	for _, k := range billing.EventKinds() {
+		a, tell := OfEvent(billing.Event{Kind: k, Object: "key_1", Severity: billing.Critical}, Owner{})
+		if tell && (!slices.Contains(Kinds(), a.Kind) || a.Title == "Something wants attention") {
+			t.Errorf("%s: %+v", k, a)
 		}
 	}
 }
