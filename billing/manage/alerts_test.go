@@ -29,10 +29,13 @@ func (refusing) UnjudgedChanges(context.Context, int) ([]billing.Change, error) 
 func (refusing) Expiries(context.Context, time.Time, time.Time) ([]billing.Expiry, error) {
 	return nil, nil
 }
+
 func (refusing) UnpricedSince(context.Context, string) ([]billing.UnpricedModel, error) {
 	return nil, nil
 }
+
 func (refusing) FailingDeliveries(context.Context, int) ([]billing.Delivery, error) { return nil, nil }
+
 func (refusing) FireAlerts(_ context.Context, f billing.Firing, _ time.Time) ([]billing.Alert, error) {
 	return f.Alerts, nil
 }

@@ -135,11 +135,15 @@ var examples = []struct {
 	},
 	{
 		"*web.MemberError", &web.MemberError{Param: "budget.usd", Detail: "must be a text, not number"}, 400, "invalid_value",
-		"invalid_request_error", "budget.usd", []string{"must be a text, not number"}, "no",
+		"invalid_request_error", "budget.usd",
+		[]string{"must be a text, not number"},
+		"no",
 	},
 	{
 		"*web.MemberError", &web.MemberError{Param: "usd", Twice: true, Detail: "is there twice"}, 400, "duplicate_field",
-		"invalid_request_error", "usd", []string{"is there twice"}, "no",
+		"invalid_request_error", "usd",
+		[]string{"is there twice"},
+		"no",
 	},
 	{
 		"*ephemeral.FaultsError", &ephemeral.FaultsError{Faults: []policy.Fault{{Field: "end_user", Detail: "must be plain"}}}, 400,
