@@ -126,9 +126,9 @@ type Alerts interface {
 	FireAlerts(ctx context.Context, f Firing, now time.Time) ([]Alert, error)
 	// ListAlerts lists alerts, the newest first.
 	ListAlerts(ctx context.Context, f AlertFilter) ([]AlertRecord, error)
-	// ClaimNotice takes a notice that is due. Until then nobody else does. It reports
+	// ClaimNotice takes a notice that is due, of a channel that is not busy. Until then nobody else does. It reports
 	// false where there is none.
-	ClaimNotice(ctx context.Context, now, until time.Time) (n Notice, found bool, err error)
+	ClaimNotice(ctx context.Context, busy []string, now, until time.Time) (n Notice, found bool, err error)
 	// EndNotice writes what became of a notice: DeliveredAt, or Failure with DueAt or DeadAt.
 	EndNotice(ctx context.Context, n Notice) error
 	// ReplayAlert has an alert sent again to a channel, which it may not have gone to

@@ -71,7 +71,7 @@ func alertComesAgain(w *world) {
 func noticesUntilDelivered(w *world) {
 	w.fire(noon(), w.alert("a"))
 	claim := func(at time.Time) (billing.Notice, bool) {
-		n, found, err := w.ClaimNotice(w.Context(), at, at.Add(time.Minute))
+		n, found, err := w.ClaimNotice(w.Context(), nil, at, at.Add(time.Minute))
 		w.must(err)
 		return n, found
 	}
@@ -124,7 +124,10 @@ func alertReplayed(w *world) {
 	w.must(w.ReplayAlert(w.Context(), a.ID, []billing.NoticeTo{{Channel: "new", Due: noon().Add(-time.Minute)}},
 		w.note("alert.replay", a.ID)))
 	w.wantNotFound(w.ReplayAlert(w.Context(), "alert_none", nil), "alert")
-	n, found, err := w.ClaimNotice(w.Context(), noon(), noon().Add(time.Minute))
+	if n, found, err := w.ClaimNotice(w.Context(), []string{"new", "ops"}, noon(), noon().Add(time.Minute)); err != nil || found {
+		w.Errorf("of busy channels: %v %+v, %v", found, n, err)
+	}
+	n, found, err := w.ClaimNotice(w.Context(), nil, noon(), noon().Add(time.Minute))
 	w.must(err)
 	if !found || n.Channel != "new" || n.ID != a.ID {
 		w.Errorf("%v %+v", found, n)

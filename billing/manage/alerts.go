@@ -235,27 +235,29 @@ const (
 	mostTries   = 14          // over about four hours
 )
 
-// SendNotice sends a notice that is due, and reports false where there is none. One whose
-// channel is gone, or that failed too often, is given up.
-func (a Actions) SendNotice(ctx context.Context, to map[string]Notifier) (n billing.Notice, found bool, err error) {
+// NextNotice is a notice that is due, of a channel that is not busy; false where there is
+// none. Until it is sent, nobody else does so.
+func (a Actions) NextNotice(ctx context.Context, busy []string) (n billing.Notice, found bool, err error) {
 	now := a.now()
-	n, found, err = a.Store.ClaimNotice(ctx, now, now.Add(noticeClaim))
-	if err != nil || !found {
-		return n, found, err
-	}
+	return a.Store.ClaimNotice(ctx, busy, now, now.Add(noticeClaim))
+}
+
+// SendNotice sends a notice. One whose channel is gone, or that failed too often, is given
+// up.
+func (a Actions) SendNotice(ctx context.Context, n billing.Notice, to map[string]Notifier) (end billing.Notice, err error) {
 	channel, there := to[n.Channel]
 	if there {
 		err = channel.Notify(ctx, n)
 	} else {
 		err = fmt.Errorf("the configuration has no channel %q", n.Channel)
 	}
-	end := n
+	end = n
 	end.Failure = ""
 	switch {
 	case err == nil:
 		end.DeliveredAt = a.now()
 	case ctx.Err() != nil:
-		return n, true, err // the router stops: another goes on
+		return n, err // the router stops: another goes on
 	default:
 		end.Failure = shortened(err.Error())
 		end.DueAt = a.now().Add(min(firstAgain<<min(n.Tries-1, 16), lastAgain))
@@ -263,7 +265,7 @@ func (a Actions) SendNotice(ctx context.Context, to map[string]Notifier) (n bill
 			end.DeadAt = a.now()
 		}
 	}
-	return end, true, errors.Join(err, a.Store.EndNotice(context.WithoutCancel(ctx), end))
+	return end, errors.Join(err, a.Store.EndNotice(context.WithoutCancel(ctx), end))
 }
 
 // Alerts lists alerts, the newest first.

@@ -47,8 +47,11 @@ func (h holder) in(b billing.Budget) bool {
 		return h.team == b.ScopeID
 	case billing.ScopeProject:
 		return h.project == b.ScopeID
+	case billing.ScopeOrg:
+		return true
+	case billing.ScopeKey, billing.ScopeTemporary: // are below all others
 	}
-	return b.Scope == billing.ScopeOrg
+	return false
 }
 
 func keyHolder(k *billing.Key) holder {

@@ -48,7 +48,7 @@ WITH n AS (
   UPDATE alert_notices SET due_at = $2, tries = tries + 1
    WHERE (alert_id, channel) = (
      SELECT alert_id, channel FROM alert_notices
-      WHERE due_at <= $1 AND delivered_at IS NULL AND dead_at IS NULL
+      WHERE due_at <= $1 AND delivered_at IS NULL AND dead_at IS NULL AND channel <> ALL ($3::text[])
       ORDER BY due_at, alert_id, channel LIMIT 1 FOR UPDATE SKIP LOCKED)
   RETURNING *)
 SELECT ` + alertColumns + ", " + noticeColumns + " FROM n JOIN alerts a ON a.id = n.alert_id"
@@ -157,7 +157,7 @@ func (s *Store) ListAlerts(ctx context.Context, f billing.AlertFilter) ([]billin
 }
 
 // ClaimNotice implements billing.Alerts.
-func (s *Store) ClaimNotice(ctx context.Context, now, until time.Time) (n billing.Notice, found bool, err error) {
+func (s *Store) ClaimNotice(ctx context.Context, busy []string, now, until time.Time) (n billing.Notice, found bool, err error) {
 	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		n, err = one(ctx, c, func(row pgx.CollectableRow) (n billing.Notice, err error) {
 			ofAlert, alertDone := alertScan(&n.Alert)
@@ -167,7 +167,7 @@ func (s *Store) ClaimNotice(ctx context.Context, now, until time.Time) (n billin
 			}
 			noticeDone()
 			return n, alertDone()
-		}, claimNoticeSQL, now, until)
+		}, claimNoticeSQL, now, until, append([]string{}, busy...))
 		found = err == nil
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil

@@ -33,7 +33,8 @@ const allottedSQL = `SELECT used_tokens, used_nano FROM allotments WHERE id = $1
 // TakeAllotted implements billing.Allotments.
 func (s *Store) TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) (used billing.Amount, err error) {
 	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		err := c.QueryRow(ctx, takeAllottedSQL, a.ID, most.Tokens, most.Money, headroom.Tokens, headroom.Money).Scan(&used.Tokens, &used.Money)
+		took := c.QueryRow(ctx, takeAllottedSQL, a.ID, most.Tokens, most.Money, headroom.Tokens, headroom.Money)
+		err := took.Scan(&used.Tokens, &used.Money)
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}

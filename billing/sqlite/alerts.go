@@ -32,7 +32,8 @@ ORDER BY a.recorded_at DESC, a.id DESC LIMIT ?6`
 	noticeColumns = `n.channel, n.due_at, n.tries, n.failure, n.delivered_at, n.dead_at`
 	listNotices   = `SELECT ` + noticeColumns + ` FROM alert_notices n WHERE n.alert_id = ? ORDER BY n.channel`
 	dueNotice     = `SELECT ` + alertColumns + `, ` + noticeColumns + ` FROM alert_notices n JOIN alerts a ON a.id = n.alert_id
-WHERE n.due_at <= ? AND n.delivered_at IS NULL AND n.dead_at IS NULL ORDER BY n.due_at, n.alert_id, n.channel LIMIT 1`
+WHERE n.due_at <= ? AND n.delivered_at IS NULL AND n.dead_at IS NULL AND n.channel NOT IN (SELECT value FROM json_each(?))
+ORDER BY n.due_at, n.alert_id, n.channel LIMIT 1`
 	claimNotice = `UPDATE alert_notices SET due_at = ?, tries = tries + 1 WHERE alert_id = ? AND channel = ?`
 	endNotice   = `UPDATE alert_notices SET failure = ?3, due_at = coalesce(?4, due_at), delivered_at = ?5, dead_at = ?6
 WHERE alert_id = ?1 AND channel = ?2`
@@ -131,14 +132,15 @@ func (s *Store) ListAlerts(ctx context.Context, f billing.AlertFilter) (list []b
 }
 
 // ClaimNotice implements billing.Alerts.
-func (s *Store) ClaimNotice(ctx context.Context, now, until time.Time) (n billing.Notice, found bool, err error) {
-	found, err = s.read.row(ctx, dueNotice, []any{stamp(now)}, append(alertScan(&n.Alert), noticeScan(&n)...)...)
+func (s *Store) ClaimNotice(ctx context.Context, busy []string, now, until time.Time) (n billing.Notice, found bool, err error) {
+	list := asJSON(append([]string{}, busy...))
+	found, err = s.read.row(ctx, dueNotice, []any{stamp(now), list}, append(alertScan(&n.Alert), noticeScan(&n)...)...)
 	if err != nil || !found {
 		return n, false, err // the usual case takes no turn at the writer
 	}
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		n = billing.Notice{}
-		found, err = tx.row(ctx, dueNotice, []any{stamp(now)}, append(alertScan(&n.Alert), noticeScan(&n)...)...)
+		found, err = tx.row(ctx, dueNotice, []any{stamp(now), list}, append(alertScan(&n.Alert), noticeScan(&n)...)...)
 		if err != nil || !found {
 			return err
 		}

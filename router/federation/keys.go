@@ -17,10 +17,11 @@ import (
 )
 
 const (
-	refetch  = time.Minute     // at most so often, whatever tokens come
-	refresh  = time.Hour       // after which they are fetched again though all are known
-	patience = 5 * time.Second // with an issuer
-	mostKeys = 1 << 20         // bytes of an answer
+	refetch    = time.Minute     // at most so often, whatever tokens come
+	firstAgain = 2 * time.Second // likewise, while none are known
+	refresh    = time.Hour       // after which they are fetched again though all are known
+	patience   = 5 * time.Second // with an issuer
+	mostKeys   = 1 << 20         // bytes of an answer
 )
 
 // algorithms are those by which tokens may be signed.
@@ -103,7 +104,11 @@ func (k *keys) known(id string, now time.Time) (set []jose.JSONWebKey, due bool)
 	for i := range k.set {
 		found = found || k.set[i].KeyID == id
 	}
-	return k.set, (!found || now.Sub(k.got) >= refresh) && now.Sub(k.asked) >= refetch
+	wait := refetch
+	if len(k.set) == 0 {
+		wait = firstAgain
+	}
+	return k.set, (!found || now.Sub(k.got) >= refresh) && now.Sub(k.asked) >= wait
 }
 
 // none reports that the issuer has not told any yet.

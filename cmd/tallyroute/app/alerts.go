@@ -6,12 +6,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
-	"tallyroute/billing"
 	"tallyroute/billing/alert"
 	"tallyroute/billing/manage"
 )
@@ -92,41 +92,90 @@ func certificateIn(file string) alert.CertificateFile {
 	return c
 }
 
-// How often it is looked for notices that are due, and how many are sent at once.
+// How often it is looked for notices that are due, and to how many channels they are sent
+// at once.
 const (
 	noticesEvery  = time.Second
-	noticesAtOnce = 4
+	noticesAtOnce = 32
 )
 
 // notify sends alerts to their channels, until ctx ends. Of several routers one sends each.
+// A channel that does not answer holds up no other.
 func (s *Service) notify(ctx context.Context) error {
-	for Wait(ctx, noticesEvery) {
+	busy := sending{done: make(chan struct{}, 1)}
+	defer busy.all.Wait()
+	for busy.wait(ctx) {
 		to := s.now().notifiers
-		if len(to) == 0 || !s.ready.up() {
-			continue
+		for len(to) > 0 && s.ready.up() && s.notifyNext(ctx, &busy, to) {
 		}
-		var several errgroup.Group
-		for range noticesAtOnce {
-			several.Go(func() error {
-				for more := true; more && ctx.Err() == nil; {
-					more = s.notifyOne(ctx, to)
-				}
-				return nil
-			})
-		}
-		_ = several.Wait() // none of them returns an error
 	}
 	return nil
 }
 
-func (s *Service) notifyOne(ctx context.Context, to map[string]manage.Notifier) (more bool) {
-	n, found, err := s.Actions().SendNotice(ctx, to)
-	about := []zap.Field{zap.String("alert_id", n.ID), zap.String("channel", n.Channel)}
-	switch {
-	case err != nil && ctx.Err() == nil:
-		s.Log.Warn("sending an alert", append(about, zap.Int("tries", n.Tries), zap.Error(err))...)
-	case found:
-		s.Log.Info("an alert was sent", about...)
+// sending are the channels to which a notice is being sent.
+type sending struct {
+	mu   sync.Mutex
+	to   []string
+	all  sync.WaitGroup
+	done chan struct{} // one of them is free again
+}
+
+// wait reports whether ctx is still alive when there may be something to send.
+func (b *sending) wait(ctx context.Context) bool {
+	t := time.NewTimer(noticesEvery)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	case <-b.done:
 	}
-	return found && (err == nil || n.Status() != billing.NoticePending)
+	return ctx.Err() == nil
+}
+
+func (b *sending) channels() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.to)
+}
+
+// begin marks a channel; end, once it is called, has it looked for its next notice.
+func (b *sending) begin(channel string) (end func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.to = append(b.to, channel)
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.to = slices.DeleteFunc(b.to, func(c string) bool { return c == channel })
+		select {
+		case b.done <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// notifyNext begins to send the next notice, and reports whether there was one.
+func (s *Service) notifyNext(ctx context.Context, busy *sending, to map[string]manage.Notifier) bool {
+	channels := busy.channels()
+	if len(channels) >= noticesAtOnce {
+		return false
+	}
+	n, found, err := s.Actions().NextNotice(ctx, channels)
+	if err != nil && ctx.Err() == nil {
+		s.Log.Warn("looking for alerts to send", zap.Error(err))
+	}
+	if err != nil || !found {
+		return false
+	}
+	end := busy.begin(n.Channel)
+	busy.all.Go(func() {
+		defer end()
+		about := []zap.Field{zap.String("alert_id", n.ID), zap.String("channel", n.Channel)}
+		if _, err := s.Actions().SendNotice(ctx, n, to); err == nil {
+			s.Log.Info("an alert was sent", about...)
+		} else if ctx.Err() == nil {
+			s.Log.Warn("sending an alert", append(about, zap.Int("tries", n.Tries), zap.Error(err))...)
+		}
+	})
+	return true
 }
