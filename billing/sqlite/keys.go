@@ -290,8 +290,10 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) ([]billing.Ke
 		f.Now = s.clock()
 	}
 	var keys []billing.Key
-	args := []any{string(f.After), string(f.ID), f.Team, f.Project, f.Query, f.Status, stamp(f.Now), f.Limit, stampOrNull(f.Unused),
-		within(f.Within)}
+	args := []any{
+		string(f.After), string(f.ID), f.Team, f.Project, f.Query, f.Status, stamp(f.Now), f.Limit, stampOrNull(f.Unused),
+		within(f.Within),
+	}
 	err := s.read.rows(ctx, selectKeys+whereFilter, args, func(scan scanner) error {
 		var k billing.Key
 		err := scan(keyScan(&k)...)
