@@ -36,6 +36,9 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 		return r.refuse(a, err)
 	}
 	if kept != nil {
+		if _, err := r.permit(a.key, a.request.Model()); err != nil && !is[*ModelError](err) { // may not have it any more
+			return r.refuse(a, r.denied(a.key, err, a.in.Caller))
+		}
 		return r.replay(a, kept)
 	}
 	key := a.key // whose rate was taken

@@ -30,14 +30,13 @@ func (c budgetsUpdate) Run(a *cli) error {
 		change["zone"] = c.Zone
 	}
 	c.add(change)
-	if c.NoUSD {
-		change["usd"] = nil
-	}
-	if c.NoTokens {
-		change["tokens"] = nil
-	}
-	if c.NoRequests {
-		change["requests"] = nil
+	for name, none := range map[string]bool{"usd": c.NoUSD, "tokens": c.NoTokens, "requests": c.NoRequests} {
+		if _, there := change[name]; there && none {
+			return usagef("--%s and --no-%s contradict each other", name, name)
+		}
+		if none {
+			change[name] = nil
+		}
 	}
 	return a.ask(needs{}, func(r adminapi.API) error {
 		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Patch("/budgets"+adminapi.Path(c.ID), change))

@@ -112,6 +112,10 @@ func TestRequestSentAgainGetsTheSameAnswer(t *testing.T) {
 		if len(g.ledger.rows) != 1 || g.ledger.held.Load() != 0 {
 			t.Errorf("%d rows, %d holds", len(g.ledger.rows), g.ledger.held.Load())
 		}
+		g.verifier.key.Models = []string{"n"}
+		if again := g.chat(body, idempotencyHeader, orderKey); again.StatusCode != http.StatusForbidden || again.Header.Get(replayedHeader) != "" {
+			t.Errorf("a key that may not use the model any more: %d %s", again.StatusCode, again.body)
+		}
 	}
 }
 
