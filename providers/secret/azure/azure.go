@@ -162,18 +162,19 @@ func (v *Vaults) Write(ctx context.Context, place, text string, _ map[string]str
 	if err != nil || fresh == old.Text.Reveal() {
 		return err
 	}
-	put := func() error {
-		_, err := v.call(ctx, http.MethodPut, in.vault, "secrets/"+in.id, map[string]any{"value": fresh})
-		return err
-	}
-	err = put()
+	err = v.put(ctx, in, fresh)
 	if !manager.Is(err, manager.Conflict) {
 		return err
 	}
 	if _, err := v.call(ctx, http.MethodPost, in.vault, "deletedsecrets/"+in.id+"/recover", map[string]any{}); err != nil {
 		return err
 	}
-	return put() // which fails while it is being recovered, and is tried again later
+	return v.put(ctx, in, fresh) // which fails while it is being recovered, and is tried again later
+}
+
+func (v *Vaults) put(ctx context.Context, in at, text string) error {
+	_, err := v.call(ctx, http.MethodPut, in.vault, "secrets/"+in.id, map[string]any{"value": text})
+	return err
 }
 
 // Delete takes a field away, or deletes the secret where nothing is left. It can be
@@ -184,22 +185,12 @@ func (v *Vaults) Delete(ctx context.Context, place string) error {
 	if err != nil {
 		return err
 	}
-	if field != "" {
-		old, err := v.Fetch(ctx, name)
-		switch left, some := manager.Without(old.Text.Reveal(), field); {
-		case manager.Is(err, manager.NotFound):
-			return nil
-		case err != nil:
+	return manager.Remove(
+		func() (manager.Secret, error) { return v.Fetch(ctx, name) }, field,
+		func(left string) error { return v.put(ctx, in, left) },
+		func() error {
+			_, err := v.call(ctx, http.MethodDelete, in.vault, "secrets/"+in.id, nil)
 			return err
-		case some && left == old.Text.Reveal():
-			return nil
-		case some:
-			_, err = v.call(ctx, http.MethodPut, in.vault, "secrets/"+in.id, map[string]any{"value": left})
-			return err
-		}
-	}
-	if _, err := v.call(ctx, http.MethodDelete, in.vault, "secrets/"+in.id, nil); !manager.Is(err, manager.NotFound) {
-		return err
-	}
-	return nil
+		},
+	)
 }

@@ -211,21 +211,9 @@ func (s *Secrets) Delete(ctx context.Context, place string) error {
 	if err != nil {
 		return err
 	}
-	if field != "" {
-		old, err := s.Fetch(ctx, name)
-		switch left, some := manager.Without(old.Text.Reveal(), field); {
-		case manager.Is(err, manager.NotFound):
-			return nil
-		case err != nil:
-			return err
-		case some && left == old.Text.Reveal():
-			return nil
-		case some:
-			return s.add(ctx, path, left)
-		}
-	}
-	if err := s.call(ctx, http.MethodDelete, path, nil, nil); !manager.Is(err, manager.NotFound) {
-		return err
-	}
-	return nil
+	return manager.Remove(
+		func() (manager.Secret, error) { return s.Fetch(ctx, name) }, field,
+		func(left string) error { return s.add(ctx, path, left) },
+		func() error { return s.call(ctx, http.MethodDelete, path, nil, nil) },
+	)
 }

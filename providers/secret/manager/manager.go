@@ -89,3 +89,25 @@ func Without(old, field string) (text string, left bool) {
 	all, err := json.Marshal(object)
 	return string(all), err == nil && len(object) > 0
 }
+
+// Remove takes a field out of a secret, or deletes it where nothing is left. What is not
+// there is removed.
+func Remove(old func() (Secret, error), field string, write func(text string) error, remove func() error) error {
+	if field != "" {
+		found, err := old()
+		switch left, some := Without(found.Text.Reveal(), field); {
+		case Is(err, NotFound):
+			return nil
+		case err != nil:
+			return err
+		case some && left == found.Text.Reveal():
+			return nil
+		case some:
+			return write(left)
+		}
+	}
+	if err := remove(); !Is(err, NotFound) {
+		return err
+	}
+	return nil
+}
