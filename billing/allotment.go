@@ -21,6 +21,8 @@ type Allotment struct {
 type Allotments interface {
 	// Allot begins an allotment.
 	Allot(ctx context.Context, a Allotment) error
+	// Allotted says how much is used; nothing is of what has ended.
+	Allotted(ctx context.Context, id string) (used Amount, err error)
 	// TakeAllotted takes what a request may use, where the headroom remains free besides,
 	// and says how much is used then. A *QuotaError where it is too much, ErrExpired where
 	// the allotment has ended.

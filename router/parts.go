@@ -37,6 +37,7 @@ type Parts struct {
 
 // Allotments is what temporary keys may use; see billing.Allotments.
 type Allotments interface {
+	Allotted(ctx context.Context, id string) (used billing.Amount, err error)
 	TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) (used billing.Amount, err error)
 	GiveAllotted(ctx context.Context, id string, back billing.Amount) (used billing.Amount, err error)
 }

@@ -61,7 +61,7 @@ func (r *Router) Self(ctx context.Context, c Caller) (*billing.Key, []billing.Ba
 	balances, err := r.Ledger.Balances(ctx, key, c.At)
 	if err == nil && key.Allotment != nil {
 		var used billing.Amount
-		used, err = r.Allotments.GiveAllotted(ctx, key.Allotment.ID, billing.Amount{})
+		used, err = r.Allotments.Allotted(ctx, key.Allotment.ID)
 		balances = append(slices.Clip(balances), key.Allotment.Balance(used))
 	}
 	return key, balances, inTime(ctx, err)

@@ -186,6 +186,9 @@ func allotmentUsedUp(w *world) {
 	if w.must(err); used != (billing.Amount{Tokens: 5, Money: 7}) {
 		w.Fatalf("%+v is used", used)
 	}
+	if used, err := w.Allotted(w.Context(), a.ID); err != nil || used != (billing.Amount{Tokens: 5, Money: 7}) {
+		w.Fatalf("%+v is used, %v", used, err)
+	}
 	w.must(w.takeAllotted(a, 45, 93))
 	w.wantTooMuch(w.takeAllotted(a, 1, 0), billing.Amount{Tokens: 50, Money: 100})
 }

@@ -30,6 +30,18 @@ RETURNING used_tokens, used_nano`
 
 const allottedSQL = `SELECT used_tokens, used_nano FROM allotments WHERE id = $1`
 
+// Allotted implements billing.Allotments.
+func (s *Store) Allotted(ctx context.Context, id string) (used billing.Amount, err error) {
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		err := c.QueryRow(ctx, allottedSQL, id).Scan(&used.Tokens, &used.Money)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return used, err
+}
+
 // TakeAllotted implements billing.Allotments.
 func (s *Store) TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) (used billing.Amount, err error) {
 	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {

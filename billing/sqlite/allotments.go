@@ -27,6 +27,12 @@ func (s *Store) Allot(ctx context.Context, a billing.Allotment) error {
 	})
 }
 
+// Allotted implements billing.Allotments.
+func (s *Store) Allotted(ctx context.Context, id string) (used billing.Amount, err error) {
+	_, err = s.read.row(ctx, selectAllotted, []any{id}, &used.Tokens, &used.Money)
+	return used, err
+}
+
 // TakeAllotted implements billing.Allotments.
 func (s *Store) TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) (used billing.Amount, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {

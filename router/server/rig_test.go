@@ -281,6 +281,12 @@ type allotments struct {
 	used billing.Amount
 }
 
+func (a *allotments) Allotted(context.Context, string) (billing.Amount, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.used, nil
+}
+
 func (a *allotments) TakeAllotted(_ context.Context, _ *billing.Allotment, most, _ billing.Amount) (billing.Amount, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
