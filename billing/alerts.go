@@ -113,7 +113,7 @@ func (n Notice) Status() NoticeStatus {
 type Firing struct {
 	Alerts   []Alert
 	Events   []string // by their dedup ids
-	AuditSeq int64    // the last record of the audit log; 0 is none
+	AuditSeq int64    // the last record of the audit log; 0 before the first
 }
 
 // ErrNobody is that an alert has nobody to go to: no other try would end better.
@@ -126,8 +126,8 @@ type Alerts interface {
 	FireAlerts(ctx context.Context, f Firing, now time.Time) ([]Alert, error)
 	// ListAlerts lists alerts, the newest first.
 	ListAlerts(ctx context.Context, f AlertFilter) ([]AlertRecord, error)
-	// ClaimNotice takes a notice that is due, of a channel that is not busy. Until then nobody else does. It reports
-	// false where there is none.
+	// ClaimNotice takes a notice that is due, of a channel that is not busy. Until then
+	// nobody else does. It reports false when nothing is due.
 	ClaimNotice(ctx context.Context, busy []string, now, until time.Time) (n Notice, found bool, err error)
 	// EndNotice writes what became of a notice: DeliveredAt, or Failure with DueAt or DeadAt.
 	EndNotice(ctx context.Context, n Notice) error

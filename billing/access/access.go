@@ -2,6 +2,7 @@ package access
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -113,6 +114,22 @@ const (
 // Columns are all columns, in their order.
 func Columns() []Column {
 	return []Column{ByKey, ByVersion, ByAddress, ByAgent, ByEndpoint, ByDecision}
+}
+
+// Select are the columns of a count in SQL: those that it is by, and nothing in the others.
+func Select(by []Column) string {
+	list := make([]string, len(Columns()))
+	for i, column := range Columns() {
+		switch {
+		case slices.Contains(by, column):
+			list[i] = string(column)
+		case column == ByVersion:
+			list[i] = "0"
+		default:
+			list[i] = "''"
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // Count is how many entries have the same values in some columns. The others are zero.

@@ -94,7 +94,7 @@ const (
 	bits6 = 64
 )
 
-// NetworkOf is the network of an address; the zero value of what is none.
+// NetworkOf is the network of an address; the zero value where the text is not an address.
 func NetworkOf(address string) netip.Prefix {
 	at, err := netip.ParseAddr(address)
 	if err != nil {

@@ -60,7 +60,7 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 	r, told := rules()[e.Kind]
 	if !told {
 		r = rule{kind: billing.AlertKind(e.Kind), title: "Something wants attention", remedy: "See tallyroute events list."}
-		untold := []billing.EventKind{billing.EventDenied, billing.EventPolicy, EventThreshold}
+		untold := []billing.EventKind{billing.EventDenied, billing.EventPolicy, billing.EventThreshold}
 		if e.Severity == billing.Info || slices.Contains(untold, e.Kind) {
 			return billing.Alert{}, false // who was refused knows; limits are judged by OfStanding and OfDenied
 		}
@@ -86,9 +86,6 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 	}
 	return owner.of(a), true
 }
-
-// EventThreshold is an event of a budget that has reached a share of its limit.
-const EventThreshold billing.EventKind = "limit_threshold"
 
 // told are the changes of keys that their owners are told of.
 func told() map[string]struct{ done, remedy string } {

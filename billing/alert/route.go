@@ -52,7 +52,7 @@ func Route(a billing.Alert, channels []Channel, now time.Time) (to []billing.Not
 	return to
 }
 
-// Quiet are hours of every day in which nobody is to be woken. The zero value is none.
+// Quiet are hours of every day in which nobody is to be woken. The zero value has no such hours.
 type Quiet struct {
 	from, until int // minutes of the day
 	zone        *time.Location

@@ -235,8 +235,8 @@ const (
 	mostTries   = 14          // over about four hours
 )
 
-// NextNotice is a notice that is due, of a channel that is not busy; false where there is
-// none. Until it is sent, nobody else does so.
+// NextNotice is a notice that is due, of a channel that is not busy; false when nothing
+// is due. Until it is sent, nobody else does so.
 func (a Actions) NextNotice(ctx context.Context, busy []string) (n billing.Notice, found bool, err error) {
 	now := a.now()
 	return a.Store.ClaimNotice(ctx, busy, now, now.Add(noticeClaim))

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
 	"time"
 
 	"tallyroute/billing"
@@ -60,18 +58,7 @@ func (s *Store) ListAccess(ctx context.Context, q access.Query) (entries []acces
 
 // countAccess counts by some columns; the others are empty or 0.
 func countAccess(by []access.Column) string {
-	columns := make([]string, len(access.Columns()))
-	for i, column := range access.Columns() {
-		switch {
-		case slices.Contains(by, column):
-			columns[i] = string(column)
-		case column == access.ByVersion:
-			columns[i] = `0`
-		default:
-			columns[i] = `''`
-		}
-	}
-	return `SELECT ` + strings.Join(columns, ", ") + `, count(*), count(*) FILTER (WHERE decision <> 'allowed'), sum(bytes_in),
+	return `SELECT ` + access.Select(by) + `, count(*), count(*) FILTER (WHERE decision <> 'allowed'), sum(bytes_in),
   sum(bytes_out), min(at), max(at) FROM access_log` + accessWhere + `
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC, 1, 2, 3, 4, 5, 6 LIMIT ` + fmt.Sprint(access.MostCounts)
 }
