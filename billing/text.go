@@ -55,6 +55,13 @@ func CleanTexts(list []string) []string {
 // operators cannot set them.
 const OwnTags = "tallyroute."
 
+// Bounds of the tags of a request.
+const (
+	MostTags        = 16
+	LongestTagName  = 64  // bytes
+	LongestTagValue = 256 // bytes
+)
+
 // CleanTags is empty, not nil, if there is nothing.
 func CleanTags(tags map[string]string) map[string]string {
 	out := make(map[string]string, len(tags))

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -73,27 +72,23 @@ func Is(text string) bool { return strings.HasPrefix(text, prefix) }
 type Ring struct {
 	pepper billing.Pepper
 	key    [32]byte
-
-	mu     sync.RWMutex
-	opened map[string]*Opened
+	opened *Recent[*Opened]
 }
 
 // New returns the ring of a pepper: routers with the same one open each other's keys.
 func New(p billing.Pepper) *Ring {
-	return &Ring{pepper: p, key: p.Derive("tallyroute temporary keys"), opened: make(map[string]*Opened)}
+	return &Ring{pepper: p, key: p.Derive("tallyroute temporary keys"), opened: NewRecent[*Opened](most)}
 }
 
 // Seal is the text of a temporary key that ends with the secret that it is made with.
 func (r *Ring) Seal(k Key, with billing.Secret) (string, error) {
 	hash := with.Hash(r.pepper)
 	k.Secret = hash[:]
-	return r.seal(k)
+	return r.SealKey(k)
 }
 
 // SealKey is the text of a temporary key that ends with its key, whatever its secrets.
-func (r *Ring) SealKey(k Key) (string, error) { return r.seal(k) }
-
-func (r *Ring) seal(k Key) (string, error) {
+func (r *Ring) SealKey(k Key) (string, error) {
 	text, err := json.Marshal(k) //nolint:gosec // it is a hash
 	if err != nil {
 		return "", fmt.Errorf("ephemeral: %w", err)
@@ -115,16 +110,14 @@ func (r *Ring) sign(text []byte) []byte {
 // Open reads a temporary key: billing.ErrMalformedKey where nobody with this pepper made
 // it, ErrExpired where it has ended.
 func (r *Ring) Open(text string, now time.Time) (*Opened, error) {
-	r.mu.RLock()
-	o := r.opened[text]
-	r.mu.RUnlock()
-	if o == nil {
+	o, known := r.opened.Of(text)
+	if !known {
 		key, err := r.read(text)
 		if err != nil {
 			return nil, err
 		}
 		o = Open(key)
-		r.remember(strings.Clone(text), o, now)
+		r.opened.Remember(text, o, func(o *Opened) bool { return o.InForce(now) != nil })
 	}
 	return o, o.InForce(now)
 }
@@ -143,23 +136,6 @@ func (r *Ring) read(text string) (Key, error) {
 		return Key{}, billing.ErrMalformedKey
 	}
 	return k, nil
-}
-
-// remember keeps what was opened. Where there are too many, those go that have ended, and
-// as many others as is needed.
-func (r *Ring) remember(text string, o *Opened, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.opened) >= most {
-		maps.DeleteFunc(r.opened, func(_ string, o *Opened) bool { return o.InForce(now) != nil })
-	}
-	for other := range r.opened {
-		if len(r.opened) < most {
-			break
-		}
-		delete(r.opened, other)
-	}
-	r.opened[text] = o
 }
 
 // Opened is a temporary key that is good, as far as its text says. Nil narrows nothing.

@@ -198,8 +198,8 @@ func TestRemembersOnlySoMany(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(r.opened) != most {
-		t.Errorf("%d are remembered", len(r.opened))
+	if len(r.opened.all) != most {
+		t.Errorf("%d are remembered", len(r.opened.all))
 	}
 }
 

@@ -16,13 +16,7 @@ import (
 // usual is how long a temporary key lives of which nothing else is said.
 const usual = 15 * time.Minute
 
-// Bounds of what a temporary key says.
-const (
-	mostTags     = 16
-	mostTagName  = 64 // bytes
-	mostTagValue = 256
-	mostEndUser  = 128
-)
+const mostEndUser = 128 // bytes
 
 // Wish is what a temporary key is to be.
 type Wish struct {
@@ -79,13 +73,13 @@ func (w *Wish) faults(of *billing.Key) []policy.Fault {
 	for _, f := range w.Policy.Check(nil) {
 		add("policy."+f.Field, "%s", f.Detail)
 	}
-	if len(w.Tags) > mostTags {
-		add("tags", "must be at most %d", mostTags)
+	if len(w.Tags) > billing.MostTags {
+		add("tags", "must be at most %d", billing.MostTags)
 	}
 	for name, value := range w.Tags {
-		if !plain(name, mostTagName) || strings.HasPrefix(name, billing.OwnTags) || !plain(value, mostTagValue) {
+		if !plain(name, billing.LongestTagName) || strings.HasPrefix(name, billing.OwnTags) || !plain(value, billing.LongestTagValue) {
 			add("tags."+short(name), "must have a name of at most %d bytes that does not begin with %s, and plain text of at most %d bytes",
-				mostTagName, billing.OwnTags, mostTagValue)
+				billing.LongestTagName, billing.OwnTags, billing.LongestTagValue)
 		} else if old, set := of.Tags[name]; set && old != value {
 			add("tags."+name, "is set by the key to %q", old)
 		}
@@ -126,7 +120,7 @@ func plain(s string, most int) bool {
 
 // short is a name as a message can have it.
 func short(name string) string {
-	if plain(name, mostTagName) {
+	if plain(name, billing.LongestTagName) {
 		return name
 	}
 	return "?"

@@ -116,7 +116,7 @@ var layers = map[string][]string{
 
 	"cmd/tallyroute/config": {
 		"billing", "billing/alert", "billing/rbac", "billing/policy", "billing/journal", "providers",
-		"providers/chat", "providers/nearest", "providers/secret",
+		"providers/chat", "providers/nearest", "providers/secret", "router/federation",
 	},
 	"cmd/tallyroute/logs":     {"billing", "cmd/tallyroute/config", "router"},
 	"cmd/tallyroute/metrics":  {"billing", "providers/secret/manager", "router", "router/health", "router/limit"},

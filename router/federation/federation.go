@@ -5,13 +5,12 @@ package federation
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 
@@ -56,10 +55,8 @@ var ErrUnavailable = errors.New("federation: the issuer of the identity token do
 
 // Exchange verifies identity tokens. It is safe for use by many goroutines.
 type Exchange struct {
-	issuers map[string]*issuer
-
-	mu       sync.RWMutex
-	verified map[string]verified
+	issuers  map[string]*issuer
+	verified *ephemeral.Recent[verified]
 }
 
 // verified is what a token was found to be.
@@ -77,7 +74,7 @@ type issuer struct {
 
 // New takes tokens of issuers, whose keys are fetched with a client.
 func New(issuers []Issuer, client *http.Client) *Exchange {
-	x := &Exchange{issuers: make(map[string]*issuer, len(issuers)), verified: make(map[string]verified)}
+	x := &Exchange{issuers: make(map[string]*issuer, len(issuers)), verified: ephemeral.NewRecent[verified](most)}
 	for _, i := range issuers {
 		k := newKeys(i, client)
 		x.issuers[i.URL] = &issuer{Issuer: i, keys: k, verifier: oidc.NewVerifier(i.URL, k, &oidc.Config{
@@ -126,9 +123,7 @@ func (x *Exchange) Open(ctx context.Context, token string, now time.Time) (*ephe
 
 // verify remembers what it has found, for a minute.
 func (x *Exchange) verify(ctx context.Context, token string, now time.Time) (verified, error) {
-	x.mu.RLock()
-	v, ok := x.verified[token]
-	x.mu.RUnlock()
+	v, ok := x.verified.Of(token)
 	if ok && now.Sub(v.at) < recheck && v.opened.InForce(now) == nil {
 		return v, nil
 	}
@@ -139,23 +134,8 @@ func (x *Exchange) verify(ctx context.Context, token string, now time.Time) (ver
 	if ok { // what it opens stays the same
 		fresh.opened = v.opened
 	}
-	x.remember(strings.Clone(token), fresh, now)
+	x.verified.Remember(token, fresh, func(v verified) bool { return now.Sub(v.at) >= recheck })
 	return fresh, nil
-}
-
-func (x *Exchange) remember(token string, v verified, now time.Time) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if len(x.verified) >= most {
-		maps.DeleteFunc(x.verified, func(_ string, v verified) bool { return now.Sub(v.at) >= recheck })
-	}
-	for other := range x.verified {
-		if len(x.verified) < most {
-			break
-		}
-		delete(x.verified, other)
-	}
-	x.verified[token] = v
 }
 
 // check verifies a token, and finds its binding.
@@ -209,7 +189,7 @@ func issuerOf(token string) string {
 	}
 	_, payload, _ := strings.Cut(token, ".")
 	payload, _, _ = strings.Cut(payload, ".")
-	text, err := decode(payload)
+	text, err := base64.RawURLEncoding.DecodeString(payload)
 	if err != nil || json.Unmarshal(text, &c) != nil {
 		return ""
 	}

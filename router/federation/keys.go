@@ -2,7 +2,6 @@ package federation
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -176,5 +175,3 @@ func (k *keys) get(ctx context.Context, at string, v any) error {
 func Safe(at string) bool {
 	return strings.HasPrefix(at, "https://") || strings.HasPrefix(at, "http://127.0.0.1:") || strings.HasPrefix(at, "http://localhost:")
 }
-
-func decode(part string) ([]byte, error) { return base64.RawURLEncoding.DecodeString(part) }

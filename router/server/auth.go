@@ -125,12 +125,6 @@ func parseSession(h http.Header) (string, error) {
 	}
 }
 
-const (
-	maxTags     = 16
-	maxTagName  = 64  // bytes
-	maxTagValue = 256 // bytes
-)
-
 // parseTags reads the tags of a request; it returns a *chat.FieldError if they are invalid.
 func parseTags(h http.Header) (map[string]string, error) {
 	text := strings.Join(h.Values(tagsHeader), ",")
@@ -145,13 +139,13 @@ func parseTags(h http.Header) (map[string]string, error) {
 		switch {
 		case !ok || !isTagName(name):
 			return nil, badTags("want name=value pairs, separated by commas; a name has at most 64 letters, digits, '.', '_' or '-'")
-		case len(value) > maxTagValue || !isPlain(value):
+		case len(value) > billing.LongestTagValue || !isPlain(value):
 			return nil, badTags("the value of " + name + " is longer than 256 bytes or not plain text")
 		case twice:
 			return nil, badTags(name + " appears twice")
 		case strings.HasPrefix(name, billing.OwnTags):
 			return nil, badTags("names that begin with " + billing.OwnTags + " are the router's own")
-		case len(tags) == maxTags:
+		case len(tags) == billing.MostTags:
 			return nil, badTags("more than 16 tags")
 		}
 		tags[name] = value
@@ -164,7 +158,7 @@ func badTags(message string) error {
 }
 
 func isTagName(s string) bool {
-	return s != "" && len(s) <= maxTagName && strings.IndexFunc(s, func(r rune) bool {
+	return s != "" && len(s) <= billing.LongestTagName && strings.IndexFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 	}) < 0
 }

@@ -25,13 +25,16 @@ import (
 var errNoRequest = errors.New("server: no such request")
 
 // lapsed is a row for a key that is no longer valid. The error ends in since when.
-func lapsed(target error, code, how string) web.Row {
+func lapsed(target error, code, how string) web.Row { return ended(target, code, thisKey+" "+how) }
+
+// ended is a row for an error that ends in since when.
+func ended(target error, code, what string) web.Row {
 	return web.Row{Name: target.Error(), Read: func(err error) (web.Problem, bool) {
 		if !errors.Is(err, target) {
 			return web.Problem{}, false
 		}
 		_, when, _ := strings.Cut(err.Error(), target.Error())
-		return web.Problem{Code: code, Message: thisKey + " " + how + when + "."}, true
+		return web.Problem{Code: code, Message: what + when + "."}, true
 	}}
 }
 
@@ -47,24 +50,6 @@ func stopped(err error) (web.Problem, bool) {
 	}
 	return web.Problem{Code: codeStopped, Message: thisKey + " has been stopped" + when +
 		", because its answers used more than was reserved for them."}, true
-}
-
-// disabled is for a key that an operator has switched off for now.
-func disabled(err error) (web.Problem, bool) {
-	if !errors.Is(err, billing.ErrDisabled) {
-		return web.Problem{}, false
-	}
-	_, when, _ := strings.Cut(err.Error(), billing.ErrDisabled.Error())
-	return web.Problem{Code: codeDisabled, Message: thisKey + " is disabled" + when + "."}, true
-}
-
-// temporaryOver is for a temporary key that has ended.
-func temporaryOver(err error) (web.Problem, bool) {
-	if !errors.Is(err, ephemeral.ErrExpired) {
-		return web.Problem{}, false
-	}
-	_, when, _ := strings.Cut(err.Error(), ephemeral.ErrExpired.Error())
-	return web.Problem{Code: codeTemporaryOver, Message: "This temporary key expired" + when + "."}, true
 }
 
 // thisKey begins messages about a valid key. Its name and its last characters follow
@@ -87,10 +72,10 @@ var table = append(web.Rows(), []web.Row{
 	lapsed(billing.ErrRevoked, codeInvalidKey, "has been revoked"), // its holder had it anyway, and may know
 	lapsed(billing.ErrExpired, codeInvalidKey, "expired"),
 	lapsed(billing.ErrRotated, codeRotated, "has been replaced by a newer one"),
-	{Name: billing.ErrDisabled.Error(), Read: disabled},
+	lapsed(billing.ErrDisabled, codeDisabled, "is disabled"), // by an operator, for now
 	{Name: billing.ErrStopped.Error(), Read: stopped},
 	web.Is(billing.ErrAddress, web.Problem{Code: codeAddress, Message: thisKey + " may not be used from this address."}),
-	{Name: ephemeral.ErrExpired.Error(), Read: temporaryOver},
+	ended(ephemeral.ErrExpired, codeTemporaryOver, "This temporary key expired"),
 	web.Is(errTemporary, web.Problem{Code: codeTemporary, Message: "A temporary key cannot be exchanged for another."}),
 	web.Is(ephemeral.ErrTooLong, web.Problem{
 		Code: codeInvalidValue, Status: http.StatusBadRequest, Type: web.TypeRequest,

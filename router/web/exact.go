@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -31,10 +32,7 @@ func Exactly(body []byte, into any) error {
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		var kind *json.UnmarshalTypeError
-		if e, ok := err.(*json.UnmarshalTypeError); ok { //nolint:errorlint // it is never wrapped
-			kind = e
-		}
-		if kind == nil {
+		if !errors.As(err, &kind) {
 			return &MemberError{Detail: "must be JSON"}
 		}
 		return &MemberError{Param: kind.Field, Detail: "must be " + described(kind.Type) + ", not " + kind.Value}

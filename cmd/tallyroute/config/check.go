@@ -12,6 +12,7 @@ import (
 	"tallyroute/billing/journal"
 	"tallyroute/billing/policy"
 	"tallyroute/providers/secret"
+	"tallyroute/router/federation"
 )
 
 // check records what cannot work, setting by setting.
@@ -280,14 +281,12 @@ func (r *reader) checkIdempotency(ttl Lifetime) {
 	}
 }
 
-const longestExchange = 15 * time.Minute
-
 func (r *reader) checkIdentity(issuers []IdentityIssuer) {
 	seen := make(map[string]bool)
 	for i, s := range issuers {
 		at := "identity_issuers[" + strconv.Itoa(i) + "]"
 		switch {
-		case !isIssuer(s.Issuer):
+		case !federation.Safe(s.Issuer):
 			r.fault(at+".issuer", "want the https address that tokens have as iss, such as https://token.actions.githubusercontent.com")
 		case seen[s.Issuer]:
 			r.fault(at+".issuer", "is there twice: list its keys under one")
@@ -296,7 +295,7 @@ func (r *reader) checkIdentity(issuers []IdentityIssuer) {
 		if s.Audience == "" {
 			r.fault(at+".audience", "want what tokens are made for, such as tallyroute: others must not be good here")
 		}
-		if s.JWKSURL != "" && !isIssuer(s.JWKSURL) {
+		if s.JWKSURL != "" && !federation.Safe(s.JWKSURL) {
 			r.fault(at+".jwks_url", "want an https address")
 		}
 		if len(s.Keys) == 0 {
@@ -317,13 +316,7 @@ func (r *reader) checkIdentityKey(at string, k IdentityKey) {
 	} else if _, err := policy.CompileClaims(k.When); err != nil {
 		r.fault(at+".when", "%s", err)
 	}
-	if k.ExpiresIn < 0 || time.Duration(k.ExpiresIn) > longestExchange {
+	if k.ExpiresIn < 0 || time.Duration(k.ExpiresIn) > federation.Longest {
 		r.fault(at+".expires_in", "want 1s to 15m")
 	}
-}
-
-// isIssuer reports an address from which public keys may be taken: with https, or on
-// this machine.
-func isIssuer(s string) bool {
-	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://127.0.0.1:") || strings.HasPrefix(s, "http://localhost:")
 }
