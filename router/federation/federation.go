@@ -68,19 +68,18 @@ type verified struct {
 
 type issuer struct {
 	Issuer
-	keys     *keys
-	verifier *oidc.IDTokenVerifier
+	keys   *keys
+	config *oidc.Config
 }
 
 // New takes tokens of issuers, whose keys are fetched with a client.
 func New(issuers []Issuer, client *http.Client) *Exchange {
 	x := &Exchange{issuers: make(map[string]*issuer, len(issuers)), verified: ephemeral.NewRecent[verified](most)}
 	for _, i := range issuers {
-		k := newKeys(i, client)
-		x.issuers[i.URL] = &issuer{Issuer: i, keys: k, verifier: oidc.NewVerifier(i.URL, k, &oidc.Config{
+		x.issuers[i.URL] = &issuer{Issuer: i, keys: newKeys(i, client), config: &oidc.Config{
 			ClientID: i.Audience, SkipExpiryCheck: true, // which is done by the request's own clock
 			SupportedSigningAlgs: []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.PS256, oidc.EdDSA},
-		})}
+		}}
 	}
 	return x
 }
@@ -147,11 +146,12 @@ func (x *Exchange) check(ctx context.Context, token string, now time.Time) (veri
 	if i == nil {
 		return verified{}, fmt.Errorf("%w: its issuer is not in the configuration", ErrRefused)
 	}
-	t, err := i.verifier.Verify(ctx, token)
+	asked := &asked{keys: i.keys}
+	t, err := oidc.NewVerifier(i.URL, asked, i.config).Verify(ctx, token)
+	if asked.away != nil {
+		return verified{}, asked.away
+	}
 	if err != nil {
-		if i.keys.none() { // the verifier does not pass errors on
-			return verified{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
 		return verified{}, fmt.Errorf("%w: its signature, its audience or its form is not good", ErrRefused)
 	}
 	var times struct {

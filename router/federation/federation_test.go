@@ -177,7 +177,7 @@ func TestTokenThatIsNotGoodIsRefused(t *testing.T) {
 		"that is too long":          good + strings.Repeat("A", longest),
 		"that is none":              "eyJ..",
 	} {
-		for range 2 {
+		for _, x := range []*Exchange{x, x, p.exchange()} { // the last has fetched no keys yet
 			if k, err := x.Key(t.Context(), token, noon); !errors.Is(err, ErrRefused) {
 				t.Errorf("%s: %+v, %v", name, k, err)
 			}

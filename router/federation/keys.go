@@ -43,8 +43,23 @@ type keys struct {
 
 func newKeys(i Issuer, client *http.Client) *keys { return &keys{issuer: i, client: client} }
 
+// asked are keys that are asked about one token. A verifier does not pass errors on, so
+// that it is kept here why they could not be had.
+type asked struct {
+	*keys
+	away error
+}
+
 // VerifySignature implements oidc.KeySet.
-func (k *keys) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+func (a *asked) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+	payload, err := a.verify(ctx, token)
+	if errors.Is(err, ErrUnavailable) {
+		a.away = err
+	}
+	return payload, err
+}
+
+func (k *keys) verify(ctx context.Context, token string) ([]byte, error) {
 	signed, err := jose.ParseSigned(token, algorithms)
 	if err != nil || len(signed.Signatures) != 1 {
 		return nil, fmt.Errorf("its signature cannot be read: %w", err)
@@ -71,7 +86,7 @@ func (k *keys) with(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
 		return set, nil
 	}
 	if !due {
-		return nil, fmt.Errorf("the keys of %s could not be fetched a moment ago", k.issuer.URL)
+		return nil, fmt.Errorf("%w: %s, a moment ago", ErrUnavailable, k.issuer.URL)
 	}
 	loaded := k.loads.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
@@ -84,12 +99,12 @@ func (k *keys) with(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
 	})
 	select {
 	case <-ctx.Done():
-		return nil, fmt.Errorf("the keys of %s: %w", k.issuer.URL, ctx.Err())
+		return nil, fmt.Errorf("%w: %s: %w", ErrUnavailable, k.issuer.URL, ctx.Err())
 	case r := <-loaded:
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if r.Err != nil && len(k.set) == 0 {
-			return nil, fmt.Errorf("the keys of %s: %w", k.issuer.URL, r.Err)
+			return nil, fmt.Errorf("%w: %s: %w", ErrUnavailable, k.issuer.URL, r.Err)
 		}
 		return k.set, nil
 	}
@@ -108,13 +123,6 @@ func (k *keys) known(id string, now time.Time) (set []jose.JSONWebKey, due bool)
 		wait = firstAgain
 	}
 	return k.set, (!found || now.Sub(k.got) >= refresh) && now.Sub(k.asked) >= wait
-}
-
-// none reports that the issuer has not told any yet.
-func (k *keys) none() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return len(k.set) == 0
 }
 
 // fetch reads the keys from where the issuer has them.
