@@ -17,7 +17,7 @@ import (
 func accessOperations() []operation {
 	return []operation{
 		does("listAccess", get, "/access", "List who used which key, from where and when, the newest first.", listAccess),
-		does("eraseAccess", post, "/access/erase", "Remove entries of the record of access for good.", eraseAccess).slowly(),
+		does("eraseAccess", post, "/access/erase", "Remove entries of the record of access for good.", eraseAccess).slowly().afresh(),
 		does("listSharedKeys", get, "/shared-keys", "List keys that several workloads use at once, and how to split them.",
 			listSharedKeys).slowly(),
 		does("listKeyRights", get, "/key-rights", "Compare what keys may do with what they did in 90 days.", listKeyRights).slowly(),

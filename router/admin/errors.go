@@ -181,7 +181,8 @@ func ownCodes() map[string]web.Code {
 		},
 		codeRole: {
 			Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
-			About: "The credential has no right to do this.", Fix: bearer,
+			About: "The credential has no right to do this.",
+			Fix: "Ask an owner for a role that has the permission; GET /admin/v1/me says which roles you have. Virtual keys have none.",
 		},
 		codeConflict: {
 			Status: http.StatusConflict, Type: web.TypeRequest, Retry: web.Never,

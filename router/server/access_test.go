@@ -98,6 +98,9 @@ func TestARefusedExchangeAndAnEndedTemporaryKeyAreRecordedAsThatAndWhose(t *test
 	exchange(url.Values{
 		"grant_type": {grantExchange}, "subject_token_type": {typePrefix + "jwt"}, "subject_token": {"forged"},
 	}.Encode())
+	typed := url.Values{"grant_type": {grantExchange}, "subject_token_type": {typePrefix + "jwt"}}.Encode()
+	exchange(typed + "&subject_token=a&subject_token=b")
+	exchange(typed + "&subject_token=a&requested_token_type=other")
 	var made temporaryKey
 	if err := json.Unmarshal([]byte(g.do(g.request(http.MethodPost, "/v1/key/tokens", `{"expires_in":60}`)).body), &made); err != nil {
 		t.Fatal(err)
@@ -105,7 +108,7 @@ func TestARefusedExchangeAndAnEndedTemporaryKeyAreRecordedAsThatAndWhose(t *test
 	now = now.Add(time.Hour)
 	g.do(g.request(http.MethodGet, "/v1/models", "", "Authorization", "Bearer "+made.Token))
 	for _, want := range [][2]string{
-		{"unsupported_grant_type", ""}, {"invalid_grant", ""}, {access.Allowed, "key_1"}, {"temporary_key_expired", "key_1"},
+		{"unsupported_grant_type", ""}, {"invalid_grant", ""}, {"invalid_request", ""}, {"invalid_request", ""}, {access.Allowed, "key_1"}, {"temporary_key_expired", "key_1"},
 	} {
 		if got := prove.Receive[access.Entry](t, "an entry", entries); got.Decision != want[0] || got.KeyID != want[1] {
 			t.Errorf("%+v, want %v", got, want)

@@ -394,12 +394,12 @@ func exchangeIdentity(x *exchange) {
 	}
 	for name, values := range form {
 		if len(values) > 1 {
-			x.JSON(http.StatusBadRequest, notGranted{"invalid_request", "a parameter is there twice: " + web.Label(name, 64)})
+			x.refuseGrant("invalid_request", "a parameter is there twice: "+web.Label(name, 64))
 			return
 		}
 	}
 	if wanted := form.Get("requested_token_type"); wanted != "" && wanted != typeAccessToken {
-		x.JSON(http.StatusBadRequest, notGranted{"invalid_request", "requested_token_type must be " + typeAccessToken})
+		x.refuseGrant("invalid_request", "requested_token_type must be "+typeAccessToken)
 		return
 	}
 	made, err := x.exchangeIdentity(form.Get("subject_token"))
