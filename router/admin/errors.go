@@ -182,7 +182,7 @@ func ownCodes() map[string]web.Code {
 		codeRole: {
 			Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
 			About: "The credential has no right to do this.",
-			Fix: "Ask an owner for a role that has the permission; GET /admin/v1/me says which roles you have. Virtual keys have none.",
+			Fix:   "Ask an owner for a role that has the permission; GET /admin/v1/me says which roles you have. Virtual keys have none.",
 		},
 		codeConflict: {
 			Status: http.StatusConflict, Type: web.TypeRequest, Retry: web.Never,
