@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/signin"
 	"tallyroute/router/admin"
 )
 
@@ -127,4 +130,16 @@ func dollarsOf(usd string) cell {
 		return text(usd)
 	}
 	return dollars(m)
+}
+
+// tokens are the logins of this account.
+func (a *cli) tokens() (signin.Tokens, error) {
+	dir := a.getenv("XDG_CONFIG_HOME")
+	if dir == "" {
+		var err error
+		if dir, err = os.UserConfigDir(); err != nil {
+			return signin.Tokens{}, err
+		}
+	}
+	return signin.Tokens{File: filepath.Join(dir, "tallyroute", "logins.json")}, nil
 }

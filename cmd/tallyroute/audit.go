@@ -82,7 +82,7 @@ func (c auditVerify) Run(a *cli) error {
 		if report.Fault != nil {
 			return fmt.Errorf("%w: %w", errTampered, report.Fault)
 		}
-		return a.printIntact(report.Records, report.Last)
+		return printIntact(a, report.Records, report.Last)
 	}
 	q := adminapi.Query()
 	for _, m := range marks {
@@ -96,11 +96,11 @@ func (c auditVerify) Run(a *cli) error {
 		if !v.OK {
 			return fmt.Errorf("%w: %s", errTampered, v.Fault)
 		}
-		return a.printIntact(v.Records, billing.AuditMark{Seq: v.LastSeq, Hash: v.LastHash})
+		return printIntact(a, v.Records, billing.AuditMark{Seq: v.LastSeq, Hash: v.LastHash})
 	})
 }
 
-func (a *cli) printIntact(records int64, last billing.AuditMark) error {
+func printIntact(a *cli, records int64, last billing.AuditMark) error {
 	_, err := fmt.Fprintf(a.stdout, "%d records are as they were written; the last is %d, %s\n", records, last.Seq, last.Hash)
 	return err
 }
@@ -144,7 +144,7 @@ func (c auditExport) Run(a *cli) error {
 		if err != nil {
 			return err
 		}
-		n, err := a.exportTo(f, r)
+		n, err := exportTo(a, f, r)
 		if err = errors.Join(err, f.Close()); err != nil {
 			return errors.Join(err, os.Remove(c.File))
 		}
@@ -154,7 +154,7 @@ func (c auditExport) Run(a *cli) error {
 }
 
 // exportTo copies the export and counts its lines.
-func (a *cli) exportTo(w io.Writer, r adminapi.API) (n int, err error) {
+func exportTo(a *cli, w io.Writer, r adminapi.API) (n int, err error) {
 	from, err := r.Open(a.ctx, adminapi.Get("/audit/export", nil))
 	if err != nil {
 		return 0, err
@@ -237,4 +237,24 @@ func (c auditPrune) Run(a *cli) error {
 		}
 		return err
 	})
+}
+
+// auditCommand is "tallyroute audit": the log of who did what. Without another word it
+// does what it did before the integrity check had a name of its own.
+type auditCommand struct {
+	List       auditList       `cmd:"" help:"Who did what, the newest first."`
+	Verify     auditVerify     `cmd:"" help:"Follow the chain: name the first record that is altered or missing."`
+	Export     auditExport     `cmd:"" help:"Write every record to a file as JSON lines, which audit verify --file reads."`
+	Checkpoint auditCheckpoint `cmd:"" help:"Sign the log as it is now, to be kept elsewhere."`
+	SigningKey auditSigningKey `cmd:"" help:"Make a key that signs checkpoints."`
+	Prune      auditPrune      `cmd:"" help:"Remove records that are older than they have to be kept."`
+	Ledger     auditLedger     `cmd:"" hidden:"" default:"withargs" help:"The former name of tallyroute integrity."`
+}
+
+type auditLedger struct{ integrityCommand }
+
+// Run checks the ledger as integrityCommand does.
+func (c auditLedger) Run(a *cli) error {
+	fmt.Fprintln(a.stderr, `tallyroute: the check of the ledger is called "tallyroute integrity" now; running it.`)
+	return c.integrityCommand.Run(a)
 }

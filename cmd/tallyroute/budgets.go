@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
@@ -63,20 +62,6 @@ func tokensOf(n *int64) cell {
 	return number(*n)
 }
 
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
-func timestamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
 type budgetsSet struct {
 	Scope  string `arg:"" help:"What it limits: ${enum}." enum:"org,team,project,key"`
 	Of     string `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
@@ -104,4 +89,26 @@ func (c budgetsSet) Run(a *cli) error {
 		_, err = fmt.Fprintf(a.stdout, "%s: %s, per %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of), b.Period, b.Zone)
 		return err
 	})
+}
+
+// budgetLine is a budget in words: "key, per month (UTC): $3.2 of $50, resets 2026-12-01T00:00:00Z".
+func budgetLine(b manage.BudgetView) string {
+	var usedUSD, usedTokens, usedRequests, resets string
+	if s := b.Standing; s != nil {
+		usedUSD, usedTokens, usedRequests = s.UsedUSD+" of $", fmt.Sprintf("%d of ", s.UsedTokens), fmt.Sprintf("%d of ", s.UsedRequests)
+		if s.ResetsAt != nil {
+			resets = ", resets " + *s.ResetsAt
+		}
+	}
+	var limits []string
+	if b.USD != nil {
+		limits = append(limits, "$"+usedUSD+*b.USD)
+	}
+	if b.Tokens != nil {
+		limits = append(limits, fmt.Sprintf("%s%d tokens", usedTokens, *b.Tokens))
+	}
+	if b.Requests != nil {
+		limits = append(limits, fmt.Sprintf("%s%d requests", usedRequests, *b.Requests))
+	}
+	return fmt.Sprintf("%s, per %s (%s): %s%s", b.Scope, b.Period, b.Zone, strings.Join(limits, ", "), resets)
 }

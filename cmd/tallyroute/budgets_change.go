@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 
-	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/config"
@@ -78,27 +77,6 @@ func (c budgetsReset) Run(a *cli) error {
 			return err
 		}
 		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", c.ID, budgetLine(b))
-		return err
-	})
-}
-
-type keysTopUp struct {
-	ID        string     `arg:"" help:"Id of the key: key_…"`
-	USD       config.USD `help:"Dollars that are added." required:"" placeholder:"AMOUNT"`
-	Reference string     `help:"Number of the order or payment. The same one again changes nothing." required:"" placeholder:"TEXT"`
-	Reason    string     `help:"Why, for the record." placeholder:"TEXT"`
-}
-
-// Run adds to the budget.
-func (c keysTopUp) Run(a *cli) error {
-	return a.ask(needs{}, func(r adminapi.API) error {
-		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "top-up"), fields{
-			"usd": billing.Money(c.USD).String(), "reference": c.Reference, "reason": c.Reason,
-		}))
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", b.ID, budgetLine(b))
 		return err
 	})
 }

@@ -24,7 +24,7 @@ type priceList struct {
 const maxList = 64 << 20
 
 // readLists reads published lists; what is wrong with one names its file.
-func (a *cli) readLists(files []string) ([]priceList, error) {
+func readLists(a *cli, files []string) ([]priceList, error) {
 	lists := make([]priceList, len(files))
 	for i, name := range files {
 		f, err := a.fileOrStdin(name)
@@ -75,7 +75,7 @@ func (c catalogueCompare) Run(a *cli) error {
 	if err != nil {
 		return err
 	}
-	lists, err := a.readLists(c.Files)
+	lists, err := readLists(a, c.Files)
 	if err != nil {
 		return err
 	}

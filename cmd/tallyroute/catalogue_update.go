@@ -45,7 +45,7 @@ func (c catalogueUpdate) Run(a *cli) error {
 	if err != nil {
 		return err
 	}
-	lists, err := a.readLists(c.Files)
+	lists, err := readLists(a, c.Files)
 	if err != nil {
 		return err
 	}

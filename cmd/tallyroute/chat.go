@@ -58,7 +58,7 @@ func chatError(err error) error {
 	err = fmt.Errorf("%s (%d %v)", refused.Message, refused.HTTPStatusCode, refused.Code)
 	switch refused.HTTPStatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusPaymentRequired, http.StatusTooManyRequests:
-		return deniedError{err}
+		return denied(err)
 	}
 	return err
 }

@@ -42,6 +42,9 @@ type usageError struct{ err error }
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
+// usage makes of err a command line that cannot be meant.
+func usage(err error) error { return usageError{err} }
+
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // deniedError is an answer of a router that refused.
@@ -50,6 +53,9 @@ type deniedError struct{ err error }
 func (e deniedError) Error() string { return e.err.Error() }
 func (e deniedError) Unwrap() error { return e.err }
 
+// denied makes of err an answer of a router that refused.
+func denied(err error) error { return deniedError{err} }
+
 // exitCode prints err, if there is one, and chooses the exit code.
 func exitCode(stderr io.Writer, err error) int {
 	if err == nil {
@@ -57,8 +63,8 @@ func exitCode(stderr io.Writer, err error) int {
 	}
 	fmt.Fprintln(stderr, "tallyroute:", strings.ReplaceAll(err.Error(), "billing: ", "")) // which a person need not know
 	var (
-		usage    usageError
-		denied   deniedError
+		misused  usageError
+		refused  deniedError
 		field    *billing.FieldError
 		answered *adminapi.Error
 	)
@@ -71,10 +77,10 @@ func exitCode(stderr io.Writer, err error) int {
 		}
 	}
 	switch {
-	case errors.As(err, &usage), errors.As(err, &field):
+	case errors.As(err, &misused), errors.As(err, &field):
 		fmt.Fprintln(stderr, "Run tallyroute --help for the commands and their flags.")
 		return exitUsage
-	case errors.As(err, &denied):
+	case errors.As(err, &refused):
 		return exitDenied
 	case isMissing(err):
 		return exitNotFound

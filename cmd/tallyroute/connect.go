@@ -31,7 +31,7 @@ func (c connectCommand) Run(a *cli) error {
 	}
 	text, err := connect.Text(c.Client, s)
 	if err != nil {
-		return usageError{err}
+		return usage(err)
 	}
 	if !c.Write {
 		_, err := fmt.Fprint(a.stdout, text)

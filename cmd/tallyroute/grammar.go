@@ -86,7 +86,7 @@ func (a *cli) command(args []string) error {
 		return nil
 	}
 	if err != nil {
-		return usageError{err}
+		return usage(err)
 	}
 	a.configPath, a.router = g.Config, g.Router
 	return chosen.Run(a)

@@ -28,7 +28,7 @@ func (c healthCommand) Run(a *cli) error {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/healthz", nil)
 	if err != nil {
-		return usageError{err}
+		return usage(err)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

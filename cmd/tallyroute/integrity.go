@@ -15,26 +15,6 @@ type integrityCommand struct {
 	Quick bool `help:"Do not read closed months again to compare digests."`
 }
 
-// auditCommand is "tallyroute audit": the log of who did what. Without another word it
-// does what it did before the integrity check had a name of its own.
-type auditCommand struct {
-	List       auditList       `cmd:"" help:"Who did what, the newest first."`
-	Verify     auditVerify     `cmd:"" help:"Follow the chain: name the first record that is altered or missing."`
-	Export     auditExport     `cmd:"" help:"Write every record to a file as JSON lines, which audit verify --file reads."`
-	Checkpoint auditCheckpoint `cmd:"" help:"Sign the log as it is now, to be kept elsewhere."`
-	SigningKey auditSigningKey `cmd:"" help:"Make a key that signs checkpoints."`
-	Prune      auditPrune      `cmd:"" help:"Remove records that are older than they have to be kept."`
-	Ledger     auditLedger     `cmd:"" hidden:"" default:"withargs" help:"The former name of tallyroute integrity."`
-}
-
-type auditLedger struct{ integrityCommand }
-
-// Run checks the ledger as integrityCommand does.
-func (c auditLedger) Run(a *cli) error {
-	fmt.Fprintln(a.stderr, `tallyroute: the check of the ledger is called "tallyroute integrity" now; running it.`)
-	return c.integrityCommand.Run(a)
-}
-
 var errBreached = errors.New("the ledger breaks its laws")
 
 // Run prints one line for each law. It fails where one does not hold.

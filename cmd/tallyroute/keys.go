@@ -3,17 +3,12 @@ package main
 import (
 	"fmt"
 	"maps"
-	"os"
-	"os/user"
 	"slices"
 	"strings"
 	"time"
 
-	"tallyroute/billing"
 	"tallyroute/billing/manage"
-	"tallyroute/billing/rbac"
 	"tallyroute/cmd/tallyroute/adminapi"
-	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/router/admin"
 )
@@ -81,30 +76,10 @@ func (c keysCreate) Run(a *cli) error {
 			return err
 		}
 		if made.Handover != nil {
-			return a.printHandover(c.Output, &made.KeyView, *made.Handover)
+			return printHandover(a, c.Output, &made.KeyView, *made.Handover)
 		}
 		return c.print(a, made)
 	})
-}
-
-// keyActions are what can be done in s, once it is certain that keys are hashed
-// under the pepper that the routers use.
-func (a *cli) keyActions(s billing.Store, cfg *config.Config) (manage.Actions, error) {
-	pepper, err := app.ReadPepper(a.ctx, cfg)
-	if err != nil {
-		return manage.Actions{}, err
-	}
-	return manage.Actions{
-			Store: s, Pepper: pepper.Pepper, KnownModel: app.KnownModel(a.ctx, cfg, a.source().Demo), Groups: cfg.Groups,
-			SinkNames: cfg.SinkNames(),
-		},
-		pepper.Confirm(a.ctx, s)
-}
-
-// by is who works at the command line.
-func by(reason string) manage.By {
-	host, _ := os.Hostname() // the record is worth more than the name
-	return manage.By{Actor: whoami(), Source: host, Reason: reason, Access: rbac.Everything()}
 }
 
 // body is the key that is asked for. On the host, the defaults of its configuration hold.
@@ -154,15 +129,6 @@ func (c keysCreate) body(a *cli) (fields, error) {
 		key["budget"] = budget
 	}
 	return key, nil
-}
-
-// whoami is who works at the command line, for the key's own record.
-func whoami() string {
-	u, err := user.Current()
-	if err != nil {
-		return "cli"
-	}
-	return "cli:" + u.Username
 }
 
 func (c keysCreate) print(a *cli, made admin.CreatedKey) error {
@@ -319,28 +285,6 @@ func tagText(tags map[string]string) string {
 	return strings.Join(parts, ", ")
 }
 
-// budgetLine is a budget in words: "key, per month (UTC): $3.2 of $50, resets 2026-12-01T00:00:00Z".
-func budgetLine(b manage.BudgetView) string {
-	var usedUSD, usedTokens, usedRequests, resets string
-	if s := b.Standing; s != nil {
-		usedUSD, usedTokens, usedRequests = s.UsedUSD+" of $", fmt.Sprintf("%d of ", s.UsedTokens), fmt.Sprintf("%d of ", s.UsedRequests)
-		if s.ResetsAt != nil {
-			resets = ", resets " + *s.ResetsAt
-		}
-	}
-	var limits []string
-	if b.USD != nil {
-		limits = append(limits, "$"+usedUSD+*b.USD)
-	}
-	if b.Tokens != nil {
-		limits = append(limits, fmt.Sprintf("%s%d tokens", usedTokens, *b.Tokens))
-	}
-	if b.Requests != nil {
-		limits = append(limits, fmt.Sprintf("%s%d requests", usedRequests, *b.Requests))
-	}
-	return fmt.Sprintf("%s, per %s (%s): %s%s", b.Scope, b.Period, b.Zone, strings.Join(limits, ", "), resets)
-}
-
 type keysRevoke struct {
 	ID     string `arg:"" optional:"" help:"Id of the key: key_…"`
 	Secret string `help:"In place of the id, - : the key's secret is read from standard input." placeholder:"-"`
@@ -354,7 +298,7 @@ func (c keysRevoke) Run(a *cli) error {
 	}
 	call := adminapi.Post("/keys"+adminapi.Path(c.ID, "revoke"), fields{"reason": c.Reason})
 	if c.Secret != "" {
-		secret, err := a.readSecret()
+		secret, err := readSecret(a)
 		if err != nil {
 			return err
 		}

@@ -161,7 +161,7 @@ type keysFind struct{ plainFormat }
 
 // Run says whose key the secret on standard input is.
 func (c keysFind) Run(a *cli) error {
-	secret, err := a.readSecret()
+	secret, err := readSecret(a)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (c keysFind) Run(a *cli) error {
 }
 
 // readSecret is the secret on standard input. It is not repeated.
-func (a *cli) readSecret() (string, error) {
+func readSecret(a *cli) (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(a.stdin, 4096)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("standard input: %w", err)
@@ -218,6 +218,27 @@ func (c keysArchive) Run(a *cli) error {
 		}
 		_, err = fmt.Fprintf(a.stdout, "%s is archived since %s: its secrets and hand-overs are destroyed, what it spent stays.\n", key.ID,
 			value(key.ArchivedAt))
+		return err
+	})
+}
+
+type keysTopUp struct {
+	ID        string     `arg:"" help:"Id of the key: key_…"`
+	USD       config.USD `help:"Dollars that are added." required:"" placeholder:"AMOUNT"`
+	Reference string     `help:"Number of the order or payment. The same one again changes nothing." required:"" placeholder:"TEXT"`
+	Reason    string     `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run adds to the budget.
+func (c keysTopUp) Run(a *cli) error {
+	return a.ask(needs{}, func(r adminapi.API) error {
+		b, err := adminapi.Do[manage.BudgetView](a.ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "top-up"), fields{
+			"usd": billing.Money(c.USD).String(), "reference": c.Reference, "reason": c.Reason,
+		}))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "%s: %s\n", b.ID, budgetLine(b))
 		return err
 	})
 }

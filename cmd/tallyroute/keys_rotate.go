@@ -41,7 +41,7 @@ func (c keysRotate) Run(a *cli) error {
 		if c.Overlap != nil {
 			overlap = time.Duration(*c.Overlap)
 		}
-		return a.handOver(c.Output, c.ID, fields{"for": c.HandoverFor, "overlap": config.Duration(overlap), "reason": c.Reason})
+		return handOver(a, c.Output, c.ID, fields{"for": c.HandoverFor, "overlap": config.Duration(overlap), "reason": c.Reason})
 	}
 	rotation := fields{"reason": c.Reason}
 	if c.Overlap != nil {
@@ -101,23 +101,23 @@ type keysHandOver struct {
 
 // Run makes the link.
 func (c keysHandOver) Run(a *cli) error {
-	return a.handOver(c.Output, c.ID, fields{"for": c.For, "overlap": c.Overlap, "reason": c.Reason})
+	return handOver(a, c.Output, c.ID, fields{"for": c.For, "overlap": c.Overlap, "reason": c.Reason})
 }
 
 // handOver makes a link and prints it.
-func (a *cli) handOver(output, id string, body fields) error {
+func handOver(a *cli, output, id string, body fields) error {
 	return a.ask(needs{keys: true}, func(r adminapi.API) error {
 		made, err := adminapi.Do[admin.Handover](a.ctx, r, adminapi.Post("/keys"+adminapi.Path(id, "hand-over"), body))
 		if err != nil {
 			return err
 		}
-		return a.printHandover(output, nil, made)
+		return printHandover(a, output, nil, made)
 	})
 }
 
 // printHandover writes the link of a hand-over. The host knows where its router listens,
 // not by which name others reach it.
-func (a *cli) printHandover(output string, key *manage.KeyView, h admin.Handover) error {
+func printHandover(a *cli, output string, key *manage.KeyView, h admin.Handover) error {
 	link := h.Path
 	if a.router == "" {
 		cfg, err := a.config()

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -65,18 +63,6 @@ func openPage(ctx context.Context, page string) {
 		command = []string{"xdg-open"}
 	}
 	_ = exec.CommandContext(ctx, command[0], append(command[1:], page)...).Start() //nolint:gosec // by this system
-}
-
-// tokens are the logins of this account.
-func (a *cli) tokens() (signin.Tokens, error) {
-	dir := a.getenv("XDG_CONFIG_HOME")
-	if dir == "" {
-		var err error
-		if dir, err = os.UserConfigDir(); err != nil {
-			return signin.Tokens{}, err
-		}
-	}
-	return signin.Tokens{File: filepath.Join(dir, "tallyroute", "logins.json")}, nil
 }
 
 type logoutCommand struct{}

@@ -51,11 +51,11 @@ type policySet struct {
 
 // Run replaces the policy.
 func (c policySet) Run(a *cli) error {
-	p, err := a.readPolicy(c.File)
+	p, err := readPolicy(a, c.File)
 	if err != nil {
 		return err
 	}
-	return a.setPolicy(c.holder, manage.PolicyChange{Policy: p, Replaces: c.Replaces}, c.Reason)
+	return setPolicy(a, c.holder, manage.PolicyChange{Policy: p, Replaces: c.Replaces}, c.Reason)
 }
 
 type policyClear struct {
@@ -66,10 +66,10 @@ type policyClear struct {
 
 // Run ends the policy.
 func (c policyClear) Run(a *cli) error {
-	return a.setPolicy(c.holder, manage.PolicyChange{Replaces: c.Replaces}, c.Reason)
+	return setPolicy(a, c.holder, manage.PolicyChange{Replaces: c.Replaces}, c.Reason)
 }
 
-func (a *cli) setPolicy(of holder, c manage.PolicyChange, reason string) error {
+func setPolicy(a *cli, of holder, c manage.PolicyChange, reason string) error {
 	return a.ask(needs{keys: true}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.PolicyView](a.ctx, r, adminapi.Put(of.path(), fields{
 			"policy": c.Policy, "replaces": c.Replaces, "reason": reason,
@@ -84,7 +84,7 @@ func (a *cli) setPolicy(of holder, c manage.PolicyChange, reason string) error {
 }
 
 // readPolicy reads a policy from a file, strictly.
-func (a *cli) readPolicy(name string) (*policy.Policy, error) {
+func readPolicy(a *cli, name string) (*policy.Policy, error) {
 	from, err := a.fileOrStdin(name)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (a *cli) readPolicy(name string) (*policy.Policy, error) {
 	}
 	var p policy.Policy
 	if err := config.Decode(text, &p); err != nil {
-		return nil, usageError{fmt.Errorf("%s: %w", name, err)}
+		return nil, usagef("%s: %w", name, err)
 	}
 	return &p, nil
 }
@@ -134,7 +134,7 @@ func (c policyTry) Run(a *cli) error {
 		trial["at"] = c.At
 	}
 	if c.Draft != "" {
-		draft, err := a.readPolicy(c.Draft)
+		draft, err := readPolicy(a, c.Draft)
 		if err != nil {
 			return err
 		}

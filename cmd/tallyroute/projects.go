@@ -43,11 +43,11 @@ type projectsCreate struct {
 
 // Run creates the project, or finds it.
 func (c projectsCreate) Run(a *cli) error {
-	return a.ensureProject(c.Output, fields{"team": c.Team, "cost_center": c.CostCenter, "name": c.Name, "environment": c.Env})
+	return ensureProject(a, c.Output, fields{"team": c.Team, "cost_center": c.CostCenter, "name": c.Name, "environment": c.Env})
 }
 
 // ensureProject creates what is missing of a project and its team, and prints it.
-func (a *cli) ensureProject(output string, want fields) error {
+func ensureProject(a *cli, output string, want fields) error {
 	return a.ask(needs{creates: true}, func(r adminapi.API) error {
 		p, err := adminapi.Do[manage.ProjectView](a.ctx, r, adminapi.Post("/projects", want))
 		if err != nil {

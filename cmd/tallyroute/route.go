@@ -95,7 +95,7 @@ func (c routeExplain) request(a *cli) (*chat.Request, error) {
 	}
 	req, err := chat.ParseRequest(body)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usage(err)
 	}
 	if model != "" {
 		return req.With("model", model)

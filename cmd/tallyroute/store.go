@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
 	"tallyroute/billing/sqlite"
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
@@ -77,4 +79,33 @@ func (a *cli) openAnd(cfg *config.Config, do func(billing.Store, *config.Config)
 		err = do(store, cfg)
 	}
 	return errors.Join(err, store.Close())
+}
+
+// keyActions are what can be done in s, once it is certain that keys are hashed
+// under the pepper that the routers use.
+func (a *cli) keyActions(s billing.Store, cfg *config.Config) (manage.Actions, error) {
+	pepper, err := app.ReadPepper(a.ctx, cfg)
+	if err != nil {
+		return manage.Actions{}, err
+	}
+	return manage.Actions{
+			Store: s, Pepper: pepper.Pepper, KnownModel: app.KnownModel(a.ctx, cfg, a.source().Demo), Groups: cfg.Groups,
+			SinkNames: cfg.SinkNames(),
+		},
+		pepper.Confirm(a.ctx, s)
+}
+
+// by is who works at the command line.
+func by(reason string) manage.By {
+	host, _ := os.Hostname() // the record is worth more than the name
+	return manage.By{Actor: whoami(), Source: host, Reason: reason, Access: rbac.Everything()}
+}
+
+// whoami is who works at the command line, for the key's own record.
+func whoami() string {
+	u, err := user.Current()
+	if err != nil {
+		return "cli"
+	}
+	return "cli:" + u.Username
 }

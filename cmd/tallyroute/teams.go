@@ -23,7 +23,7 @@ type teamsCreate struct {
 
 // Run creates the team, or finds it.
 func (c teamsCreate) Run(a *cli) error {
-	return a.ensureProject(c.Output, fields{"team": c.Name, "cost_center": c.CostCenter, "name": c.Project, "environment": c.Env})
+	return ensureProject(a, c.Output, fields{"team": c.Name, "cost_center": c.CostCenter, "name": c.Project, "environment": c.Env})
 }
 
 type teamsList struct{ format }
