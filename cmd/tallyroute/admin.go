@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/cli"
 )
 
 // adminCommand is "tallyroute admin".
@@ -15,13 +16,13 @@ type adminCommand struct {
 type adminToken struct{}
 
 // Run prints a token. It counts once the configuration refers to it.
-func (adminToken) Run(a *cli) error {
+func (adminToken) Run(a *cli.Context) error {
 	token, err := billing.NewSecret(billing.EnvironmentAdmin, rand.Reader)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(a.stdout, token.Reveal())
-	fmt.Fprintln(a.stderr, "Put it in the environment of tallyroute serve as TALLYROUTE_ADMIN_TOKEN, or in a file and set admin_token: "+
+	fmt.Fprintln(a.Stdout, token.Reveal())
+	fmt.Fprintln(a.Stderr, "Put it in the environment of tallyroute serve as TALLYROUTE_ADMIN_TOKEN, or in a file and set admin_token: "+
 		"file:/path.")
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/cli"
 	pt "tallyroute/providers/providertest"
 )
 
@@ -31,7 +32,7 @@ func TestARunningRouterSendsTestsToItsChannels(t *testing.T) {
 	t.Setenv("TALLYROUTE_TEST_HOOK_SECRET", strings.Repeat("s", 40))
 	g := attacked(t, "admin_token: env:TALLYROUTE_TEST_ADMIN_TOKEN\nalerts: {channels: [{name: hook, kind: webhook, private: true, "+
 		"address: \""+hook.URL+"\", secret: env:TALLYROUTE_TEST_HOOK_SECRET}]}\n", pt.JSON(http.StatusOK, attackAnswer))
-	test := adminapi.Post("/alerts/test", fields{"channel": "hook"})
+	test := adminapi.Post("/alerts/test", cli.Fields{"channel": "hook"})
 	if err := (adminapi.API{Transport: http.DefaultTransport, Base: "http://" + g.Address("admin"), Token: admin.Reveal()}).
 		Do(t.Context(), test, nil); err != nil {
 		t.Fatal(err)
@@ -43,8 +44,8 @@ func TestARunningRouterSendsTestsToItsChannels(t *testing.T) {
 
 func TestEventsOfEveryKindCanBeListed(t *testing.T) {
 	for _, k := range billing.EventKinds() {
-		a := &cli{ctx: t.Context(), stdout: io.Discard, stderr: io.Discard}
-		parser, err := a.parser(&grammar{}, func(int) {})
+		a := &cli.Context{Ctx: t.Context(), Stdout: io.Discard, Stderr: io.Discard}
+		parser, err := parserOf(a, &grammar{}, func(int) {})
 		if err != nil {
 			t.Fatal(err)
 		}

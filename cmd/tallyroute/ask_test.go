@@ -18,6 +18,7 @@ import (
 	"tallyroute/billing/manage"
 	"tallyroute/billing/sqlite"
 	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/router/admin"
 	"tallyroute/router/identity"
 	"tallyroute/router/identity/identitytest"
@@ -47,8 +48,8 @@ func newAdminRig(t *testing.T, change ...func(*admin.Options)) adminRig {
 	if _, err := store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a := &cli{ctx: t.Context(), env: os.Environ()}
-	cfg, err := a.config()
+	a := &cli.Context{Ctx: t.Context(), Env: os.Environ()}
+	cfg, err := a.Config()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,9 +82,9 @@ func (g adminRig) does(code int, args ...string) string {
 // as gives a person a token and returns what runs a verb at the router as him.
 func (g adminRig) as(role string, args ...string) func(code int, args ...string) string {
 	g.t.Helper()
-	id := g.does(exitOK, "principals", "create", "--user", role)
-	g.does(exitOK, append([]string{"principals", "grant", id, role}, args...)...)
-	token := g.does(exitOK, "principals", "token", id)
+	id := g.does(cli.ExitOK, "principals", "create", "--user", role)
+	g.does(cli.ExitOK, append([]string{"principals", "grant", id, role}, args...)...)
+	token := g.does(cli.ExitOK, "principals", "token", id)
 	return func(code int, args ...string) string {
 		g.t.Helper()
 		g.t.Setenv("TALLYROUTE_TOKEN", token)
@@ -97,7 +98,7 @@ func TestVerbsSayTheSameAtARouterAndOnTheHost(t *testing.T) {
 	g := newAdminRig(t)
 	owner := g.as("owner")
 	var key struct{ ID, Secret string }
-	created := owner(exitOK, "keys", "create", "--name", "k", "--team", "web", "--project", "shop", "--budget-usd", "5", "-o", "json")
+	created := owner(cli.ExitOK, "keys", "create", "--name", "k", "--team", "web", "--project", "shop", "--budget-usd", "5", "-o", "json")
 	if err := json.Unmarshal([]byte(created), &key); err != nil || key.ID == "" || !strings.HasPrefix(key.Secret, "sk-") {
 		t.Fatalf("%s: %v", created, err)
 	}
@@ -125,7 +126,7 @@ func TestVerbsSayTheSameAtARouterAndOnTheHost(t *testing.T) {
 		{"teams", "archive", "ops"},
 		{"spend", "adjust", key.ID, "--amount", "1.50", "--kind", "fee", "--reason", "r"},
 	} {
-		owner(exitOK, verb...)
+		owner(cli.ExitOK, verb...)
 	}
 	for _, verb := range [][]string{
 		{"keys", "list"},
@@ -147,15 +148,15 @@ func TestVerbsSayTheSameAtARouterAndOnTheHost(t *testing.T) {
 	} {
 		for _, output := range []string{"json", "table"} {
 			verb := append(verb, "-o", output)
-			if here, there := g.does(exitOK, verb...), owner(exitOK, verb...); here != there && verb[0] != "principals" {
+			if here, there := g.does(cli.ExitOK, verb...), owner(cli.ExitOK, verb...); here != there && verb[0] != "principals" {
 				t.Errorf("%v\nat the router: %s\non the host:   %s", verb, there, here)
 			}
 		}
 	}
 	file := filepath.Join(t.TempDir(), "audit.jsonl")
-	owner(exitOK, "audit", "export", file)
-	g.does(exitOK, "audit", "verify", "--file", file)
-	if got := owner(exitOK, "audit", "list", "--object", key.ID, "-o", "json"); !strings.Contains(got, `"actor": "owner (user_`) {
+	owner(cli.ExitOK, "audit", "export", file)
+	g.does(cli.ExitOK, "audit", "verify", "--file", file)
+	if got := owner(cli.ExitOK, "audit", "list", "--object", key.ID, "-o", "json"); !strings.Contains(got, `"actor": "owner (user_`) {
 		t.Errorf("who did it: %s", got)
 	}
 }
@@ -164,16 +165,16 @@ func TestVerbsSayTheSameAtARouterAndOnTheHost(t *testing.T) {
 func TestBudgetsAreChangedByAnyOfTheirFlags(t *testing.T) {
 	g := newAdminRig(t)
 	owner := g.as("owner")
-	id, _, _ := strings.Cut(g.does(exitOK, "budgets", "set", "org", "--requests", "10"), ":")
+	id, _, _ := strings.Cut(g.does(cli.ExitOK, "budgets", "set", "org", "--requests", "10"), ":")
 	start := strings.Fields("--requests 10 --tokens 10 --starts 01-01 --action block --zone UTC --threshold 50")
 	changed := func(does func(int, ...string) string, verb, flags, want string) {
 		t.Helper()
-		does(exitOK, append([]string{"budgets", "update", id}, start...)...)
-		if before := does(exitOK, "budgets", "list", "-o", "json"); strings.Contains(before, want) {
+		does(cli.ExitOK, append([]string{"budgets", "update", id}, start...)...)
+		if before := does(cli.ExitOK, "budgets", "list", "-o", "json"); strings.Contains(before, want) {
 			t.Errorf("before %s: %s", flags, before)
 		}
-		does(exitOK, strings.Fields(verb+" "+flags)...)
-		if got := does(exitOK, "budgets", "list", "-o", "json"); !strings.Contains(got, want) {
+		does(cli.ExitOK, strings.Fields(verb+" "+flags)...)
+		if got := does(cli.ExitOK, "budgets", "list", "-o", "json"); !strings.Contains(got, want) {
 			t.Errorf("%s %s: %s", verb, flags, got)
 		}
 	}
@@ -186,8 +187,8 @@ func TestBudgetsAreChangedByAnyOfTheirFlags(t *testing.T) {
 			changed(does, "budgets set org", flags, want)
 		}
 		changed(does, "budgets update "+id, "--no-requests", `"requests": null`)
-		does(exitUsage, "budgets", "update", id, "--action", "downgrade")
-		does(exitUsage, "budgets", "set", "org")
+		does(cli.ExitUsage, "budgets", "update", id, "--action", "downgrade")
+		does(cli.ExitUsage, "budgets", "set", "org")
 	}
 }
 
@@ -195,26 +196,26 @@ func TestBudgetsAreChangedByAnyOfTheirFlags(t *testing.T) {
 // cannot see as missing, and what needs the host says so.
 func TestVerbsAtARouterAreRefusedByItsRoles(t *testing.T) {
 	g := newAdminRig(t)
-	g.does(exitOK, "teams", "create", "web")
-	g.does(exitOK, "teams", "create", "other")
+	g.does(cli.ExitOK, "teams", "create", "web")
+	g.does(cli.ExitOK, "teams", "create", "other")
 	lead := g.as("team-lead", "--team", "web")
-	lead(exitOK, "keys", "create", "--name", "k", "--team", "web")
-	lead(exitDenied, "keys", "create", "--name", "k", "--team", "other")
-	lead(exitOK, "report", "teams")
-	lead(exitOK, "report", "usage")
-	lead(exitDenied, "principals", "list")
-	lead(exitDenied, "period", "list")
-	lead(exitNotFound, "keys", "show", "key_none")
-	lead(exitUsage, "keys", "create", "--name", "k", "--team", "web", "--owner", "nobody")
-	lead(exitUsage, "backup", filepath.Join(t.TempDir(), "b.db"))
-	if got := lead(exitOK, "teams", "list"); strings.Contains(got, "other") {
+	lead(cli.ExitOK, "keys", "create", "--name", "k", "--team", "web")
+	lead(cli.ExitDenied, "keys", "create", "--name", "k", "--team", "other")
+	lead(cli.ExitOK, "report", "teams")
+	lead(cli.ExitOK, "report", "usage")
+	lead(cli.ExitDenied, "principals", "list")
+	lead(cli.ExitDenied, "period", "list")
+	lead(cli.ExitNotFound, "keys", "show", "key_none")
+	lead(cli.ExitUsage, "keys", "create", "--name", "k", "--team", "web", "--owner", "nobody")
+	lead(cli.ExitUsage, "backup", filepath.Join(t.TempDir(), "b.db"))
+	if got := lead(cli.ExitOK, "teams", "list"); strings.Contains(got, "other") {
 		t.Errorf("the lead of web sees: %s", got)
 	}
 	t.Setenv("TALLYROUTE_TOKEN", "sk-tr-admin-wrong")
-	g.does(exitDenied, "--router", g.url, "keys", "list")
+	g.does(cli.ExitDenied, "--router", g.url, "keys", "list")
 	t.Setenv("TALLYROUTE_TOKEN", "")
-	g.does(exitUsage, "--router", g.url, "keys", "list")
-	g.does(exitUsage, "--router", "router.example.com", "keys", "list")
+	g.does(cli.ExitUsage, "--router", g.url, "keys", "list")
+	g.does(cli.ExitUsage, "--router", "router.example.com", "keys", "list")
 }
 
 // TestPersonLogsInByTheCommandLine: by the browser of this machine, and on another device.
@@ -232,7 +233,7 @@ func TestPersonLogsInByTheCommandLine(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", home)
 	t.Setenv("TALLYROUTE_ROUTER", g.url)
-	g.does(exitUsage, "keys", "list")
+	g.does(cli.ExitUsage, "keys", "list")
 	for _, how := range []string{"--no-browser", "--device"} {
 		said, errs := io.Pipe()
 		ended := make(chan int, 1)
@@ -255,19 +256,19 @@ func TestPersonLogsInByTheCommandLine(t *testing.T) {
 				idp.Approve()
 			}
 		}
-		if code := prove.Receive(t, "the end of the login", ended); code != exitOK ||
+		if code := prove.Receive(t, "the end of the login", ended); code != cli.ExitOK ||
 			!strings.Contains(out.String(), "You are ann@example.com (user_") {
 			t.Fatalf("%d: %s", code, out.String())
 		}
-		g.does(exitOK, "keys", "create", "--name", "k")
-		if me := g.does(exitOK, "whoami"); !strings.Contains(me, "ann@example.com") || !strings.Contains(me, "owner") {
+		g.does(cli.ExitOK, "keys", "create", "--name", "k")
+		if me := g.does(cli.ExitOK, "whoami"); !strings.Contains(me, "ann@example.com") || !strings.Contains(me, "owner") {
 			t.Error(me)
 		}
 		if info, err := os.Stat(filepath.Join(home, "tallyroute", "logins.json")); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("the file of tokens: %v, %v", info, err)
 		}
-		g.does(exitOK, "sessions", "list")
-		g.does(exitOK, "logout")
-		g.does(exitUsage, "keys", "list")
+		g.does(cli.ExitOK, "sessions", "list")
+		g.does(cli.ExitOK, "logout")
+		g.does(cli.ExitUsage, "keys", "list")
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/sqlite"
+	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/config"
 )
 
@@ -19,16 +20,16 @@ var errNoBackup = errors.New("the database is PostgreSQL: back it up with its ow
 	"--file=tallyroute.dump")
 
 // Run writes the copy.
-func (c backupCommand) Run(a *cli) error {
-	return a.withStore(func(s billing.Store, _ *config.Config) error {
+func (c backupCommand) Run(a *cli.Context) error {
+	return a.WithStore(func(s billing.Store, _ *config.Config) error {
 		file, ok := s.Database.(*sqlite.Store)
 		if !ok {
 			return errNoBackup
 		}
-		if err := file.Backup(a.ctx, c.File); err != nil {
+		if err := file.Backup(a.Ctx, c.File); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(a.stdout, "%s is a copy of the database. Keep the pepper too, and apart from it: without it no key of the "+
+		_, err := fmt.Fprintf(a.Stdout, "%s is a copy of the database. Keep the pepper too, and apart from it: without it no key of the "+
 			"copy is known.\n", c.File)
 		return err
 	})

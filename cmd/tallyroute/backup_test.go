@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tallyroute/billing/postgres/pgtest"
+	"tallyroute/cmd/tallyroute/cli"
 )
 
 // TestBackupIsRestoredWithItsKeysAndBooks takes a backup of a router under load,
@@ -23,7 +24,7 @@ func TestBackupIsRestoredWithItsKeysAndBooks(t *testing.T) {
 		"Postgres": func(t *testing.T, config, database string) string {
 			var out bytes.Buffer
 			if code := run(t.Context(), []string{"--config", config, "backup", "x"}, strings.NewReader(""), &out,
-				&out); code != exitError || !strings.Contains(out.String(), "pg_dump") {
+				&out); code != cli.ExitError || !strings.Contains(out.String(), "pg_dump") {
 				t.Errorf("%d %s", code, &out)
 			}
 			dump, fresh := filepath.Join(t.TempDir(), "tallyroute.dump"), pgtest.DSN(t)

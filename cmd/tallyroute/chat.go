@@ -9,6 +9,7 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/client"
 )
 
@@ -23,13 +24,13 @@ type chatCommand struct {
 }
 
 // Run prints the answer, and on standard error where it came from and its cost.
-func (c chatCommand) Run(a *cli) error {
+func (c chatCommand) Run(a *cli.Context) error {
 	if c.Key == "" {
-		return usagef("needs a key: set OPENAI_API_KEY or --key")
+		return cli.Usagef("needs a key: set OPENAI_API_KEY or --key")
 	}
 	base := c.URL
 	if base == "" {
-		cfg, err := a.config()
+		cfg, err := a.Config()
 		if err != nil {
 			return err
 		}
@@ -40,12 +41,12 @@ func (c chatCommand) Run(a *cli) error {
 	if c.Plain {
 		ask = router.Plain
 	}
-	told, err := ask(a.ctx, c.Model, strings.Join(c.Message, " "), a.stdout)
+	told, err := ask(a.Ctx, c.Model, strings.Join(c.Message, " "), a.Stdout)
 	if err != nil {
 		return chatError(err)
 	}
-	fmt.Fprintln(a.stdout)
-	fmt.Fprintln(a.stderr, told.String())
+	fmt.Fprintln(a.Stdout)
+	fmt.Fprintln(a.Stderr, told.String())
 	return nil
 }
 
@@ -58,7 +59,7 @@ func chatError(err error) error {
 	err = fmt.Errorf("%s (%d %v)", refused.Message, refused.HTTPStatusCode, refused.Code)
 	switch refused.HTTPStatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusPaymentRequired, http.StatusTooManyRequests:
-		return denied(err)
+		return cli.Denied(err)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/config"
 )
 
@@ -17,10 +18,10 @@ type configCheck struct {
 }
 
 // Run reads the configuration and refuses what serve refuses.
-func (c configCheck) Run(a *cli) error {
-	read := a.service
+func (c configCheck) Run(a *cli.Context) error {
+	read := a.Service
 	if c.WithoutSecrets {
-		read = a.settings
+		read = a.Settings
 	}
 	cfg, b, err := read()
 	if err != nil {
@@ -36,7 +37,7 @@ func (c configCheck) Run(a *cli) error {
 			ready++
 		}
 	}
-	_, err = fmt.Fprintf(a.stdout, "ok: %s; %d of %d providers have their credential\n", where, ready, len(b.Providers()))
+	_, err = fmt.Fprintf(a.Stdout, "ok: %s; %d of %d providers have their credential\n", where, ready, len(b.Providers()))
 	return err
 }
 
@@ -46,8 +47,8 @@ type configPrint struct {
 
 // Run prints the configuration as a file that says the same. Passwords are left
 // out; secrets are references and so can be shown.
-func (c configPrint) Run(a *cli) error {
-	cfg, err := a.config()
+func (c configPrint) Run(a *cli.Context) error {
+	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
@@ -55,5 +56,5 @@ func (c configPrint) Run(a *cli) error {
 	if c.Effective {
 		base = config.Config{}
 	}
-	return config.Print(a.stdout, cfg, &base)
+	return config.Print(a.Stdout, cfg, &base)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/connect"
 )
 
@@ -20,10 +21,10 @@ type connectCommand struct {
 }
 
 // Run prints the configuration of a client, or writes it.
-func (c connectCommand) Run(a *cli) error {
+func (c connectCommand) Run(a *cli.Context) error {
 	s := connect.Settings{URL: strings.TrimSuffix(strings.TrimSuffix(c.URL, "/"), "/v1"), Key: c.Key, Model: c.Model}
 	if s.URL == "" {
-		cfg, err := a.config()
+		cfg, err := a.Config()
 		if err != nil {
 			return err
 		}
@@ -31,10 +32,10 @@ func (c connectCommand) Run(a *cli) error {
 	}
 	text, err := connect.Text(c.Client, s)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	if !c.Write {
-		_, err := fmt.Fprint(a.stdout, text)
+		_, err := fmt.Fprint(a.Stdout, text)
 		return err
 	}
 	home, err := os.UserHomeDir()
@@ -45,10 +46,10 @@ func (c connectCommand) Run(a *cli) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s is written", w.File)
+	fmt.Fprintf(a.Stdout, "%s is written", w.File)
 	if w.Backup != "" {
-		fmt.Fprintf(a.stdout, "; what was there is kept in %s", w.Backup)
+		fmt.Fprintf(a.Stdout, "; what was there is kept in %s", w.Backup)
 	}
-	fmt.Fprintln(a.stdout)
+	fmt.Fprintln(a.Stdout)
 	return nil
 }

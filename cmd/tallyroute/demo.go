@@ -14,6 +14,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/cmd/tallyroute/demo"
 	"tallyroute/cmd/tallyroute/logs"
@@ -30,7 +31,7 @@ type demoCommand struct {
 }
 
 // Run starts the demonstration.
-func (c demoCommand) Run(a *cli) error {
+func (c demoCommand) Run(a *cli.Context) error {
 	if c.Once {
 		return c.once(a)
 	}
@@ -42,21 +43,21 @@ func (c demoCommand) Run(a *cli) error {
 	if err != nil {
 		return err
 	}
-	return s.During(a.ctx, func(ctx context.Context) error {
+	return s.During(a.Ctx, func(ctx context.Context) error {
 		key, secret, err := demo.Key(ctx, s)
 		if err != nil {
 			return err
 		}
-		c.greet(a.stdout, s, &key, secret, age)
+		c.greet(a.Stdout, s, &key, secret, age)
 		<-ctx.Done()
-		fmt.Fprintf(a.stdout, "\nstopped. What was spent: %s%s report models\n", c.where(), self())
+		fmt.Fprintf(a.Stdout, "\nstopped. What was spent: %s%s report models\n", c.where(), self())
 		return nil
 	})
 }
 
 // once sends two requests through a router in a temporary folder and checks what
 // came of them.
-func (c demoCommand) once(a *cli) error {
+func (c demoCommand) once(a *cli.Context) error {
 	dir, err := os.MkdirTemp("", "tallyroute-demo-*")
 	if err != nil {
 		return err
@@ -68,18 +69,18 @@ func (c demoCommand) once(a *cli) error {
 		return err
 	}
 	r := demo.Rehearsal{
-		Service: s, Providers: providers, Out: a.stdout,
-		Print: func(rows []billing.Spend) error { return printSpend(a.stdout, rows) },
+		Service: s, Providers: providers, Out: a.Stdout,
+		Print: func(rows []billing.Spend) error { return printSpend(a.Stdout, rows) },
 	}
-	return chatError(s.During(a.ctx, r.Run))
+	return chatError(s.During(a.Ctx, r.Run))
 }
 
 // service is the router of the demonstration, and its providers.
-func (c demoCommand) service(a *cli) (*app.Service, *demo.Providers, error) {
+func (c demoCommand) service(a *cli.Context) (*app.Service, *demo.Providers, error) {
 	cfg, counter := c.config(), tokens.New(tokens.Options{})
 	providers := demo.New(counter)
-	s, err := app.New(a.ctx, cfg, app.Options{
-		Log: logs.New(a.stderr, cfg.Log), Tokens: counter, Demo: providers.Local(), Version: versionString(),
+	s, err := app.New(a.Ctx, cfg, app.Options{
+		Log: logs.New(a.Stderr, cfg.Log), Tokens: counter, Demo: providers.Local(), Version: versionString(),
 	})
 	return s, providers, err
 }
@@ -173,14 +174,14 @@ func (c demoCommand) greet(w io.Writer, s *app.Service, key *billing.Key, secret
 
 // printSpend prints rows of the ledger.
 func printSpend(w io.Writer, rows []billing.Spend) error {
-	t := table{header: []string{"REQUEST", "TRY", "PROVIDER", "MODEL", "STATUS", "WHY", "PROMPT", "COMPLETION", "USAGE", "COST USD"}}
+	t := cli.Table{Header: []string{"REQUEST", "TRY", "PROVIDER", "MODEL", "STATUS", "WHY", "PROMPT", "COMPLETION", "USAGE", "COST USD"}}
 	for _, r := range rows {
-		t.add(text("…"+r.RequestID[max(0, len(r.RequestID)-6):]), number(int64(r.Attempt)), text(r.Provider), text(r.Model),
-			text(strings.TrimSpace(string(r.Status)+" "+r.ErrorKind)), text(string(r.RouteReason)),
-			number(r.Tokens.Prompt()), number(r.Tokens.Output), text(string(r.UsageSource)), money(r.Cost.Total))
+		t.Add(cli.Text("…"+r.RequestID[max(0, len(r.RequestID)-6):]), cli.Number(int64(r.Attempt)), cli.Text(r.Provider), cli.Text(r.Model),
+			cli.Text(strings.TrimSpace(string(r.Status)+" "+r.ErrorKind)), cli.Text(string(r.RouteReason)),
+			cli.Number(r.Tokens.Prompt()), cli.Number(r.Tokens.Output), cli.Text(string(r.UsageSource)), cli.Money(r.Cost.Total))
 	}
 	fmt.Fprintln(w)
-	err := t.printTable(w)
+	err := t.PrintTable(w)
 	fmt.Fprintln(w)
 	return err
 }

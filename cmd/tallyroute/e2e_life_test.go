@@ -18,6 +18,7 @@ import (
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres/pgtest"
 	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/demo"
 )
 
@@ -146,7 +147,7 @@ func TestShutdownEndsStreamsWhole(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if code := p.end(); code != exitOK {
+	if code := p.end(); code != cli.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
 	if status, _ := p.get("public", "/healthz"); status != 0 {
@@ -189,7 +190,7 @@ func TestShutdownThatTakesTooLongCutsAndBooks(t *testing.T) {
 			t.Errorf("%s that was cut off ended with %v", what, err)
 		}
 	}
-	if code := p.end(); code != exitOK {
+	if code := p.end(); code != cli.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
 	cfg, _, err := app.Load(t.Context(), app.Source{File: p.config, Demo: demo.New(nil).Local()})
@@ -222,7 +223,7 @@ func TestWrongPepperEndsServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
-	if code := run(t.Context(), []string{"--config", config, "serve"}, strings.NewReader(""), io.Discard, &stderr); code != exitError {
+	if code := run(t.Context(), []string{"--config", config, "serve"}, strings.NewReader(""), io.Discard, &stderr); code != cli.ExitError {
 		t.Errorf("exit code %d", code)
 	}
 	if !strings.Contains(stderr.String(), "key_pepper is not the one that this database's keys were made with") {

@@ -20,6 +20,7 @@ import (
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/postgres/pgtest"
+	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/demo"
 )
 
@@ -112,7 +113,7 @@ const databasePatience = "read: 60s, database_acquire: 30s, database_statement: 
 func command(t *testing.T, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), args, strings.NewReader(""), &stdout, &stderr); code != exitOK {
+	if code := run(t.Context(), args, strings.NewReader(""), &stdout, &stderr); code != cli.ExitOK {
 		t.Fatalf("tallyroute %v: exit code %d: %s", args, code, stderr.String())
 	}
 	return stdout.String()
@@ -154,7 +155,7 @@ func serve(t *testing.T, config string) *program {
 
 // end stops the program and returns its exit code.
 func (p *program) end() int {
-	code := exitOK
+	code := cli.ExitOK
 	p.stopped.Do(func() {
 		p.stop()
 		select {

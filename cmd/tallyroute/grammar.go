@@ -6,6 +6,12 @@ import (
 	"github.com/alecthomas/kong"
 
 	"tallyroute/billing"
+	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/cmd/tallyroute/finance"
+	"tallyroute/cmd/tallyroute/keys"
+	"tallyroute/cmd/tallyroute/offers"
+	"tallyroute/cmd/tallyroute/people"
+	"tallyroute/cmd/tallyroute/watch"
 )
 
 // grammar is the command line: one member for each noun.
@@ -17,31 +23,31 @@ type grammar struct {
 	Serve      serveCommand      `cmd:"" help:"Run the router."`
 	Backup     backupCommand     `cmd:"" help:"Write a consistent copy of the SQLite database to a file, while routers use it."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database's tables up to date."`
-	Keys       keysCommand       `cmd:"" help:"Virtual keys: make, change, rotate, hand over, find and end them."`
-	Teams      teamsCommand      `cmd:"" help:"Create, list, change and archive teams."`
-	Projects   projectsCommand   `cmd:"" help:"Create, list, change and archive projects."`
-	Budgets    budgetsCommand    `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
-	Policy     policyCommand     `cmd:"" help:"What the keys of a team, of a project, or one key may do; try a request."`
-	Providers  providersCommand  `cmd:"" help:"Providers, and how they have been behaving."`
-	Models     modelsCommand     `cmd:"" help:"Who serves a model, and at what price."`
-	Catalogue  catalogueCommand  `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
-	Route      routeCommand      `cmd:"" help:"Explain which provider would be taken, and why."`
-	Report     reportCommand     `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
-	Period     periodCommand     `cmd:"" help:"List, close and reopen the months of the ledger."`
-	Prices     pricesCommand     `cmd:"" help:"Correct what was costed with a wrong price."`
-	Spend      spendCommand      `cmd:"" help:"Post corrections, and archive closed months."`
-	Integrity  integrityCommand  `cmd:"" help:"Prove that the ledger adds up."`
-	Principals principalsCommand `cmd:"" help:"Users and service accounts that administer by REST, their roles and tokens."`
-	Login      loginCommand      `cmd:"" help:"Log in at the router that --router names."`
-	Logout     logoutCommand     `cmd:"" help:"End that login."`
-	Whoami     whoamiCommand     `cmd:"" help:"Who you are for the router, and what you may do."`
-	Sessions   sessionsCommand   `cmd:"" help:"Logins: list and end them."`
-	Audit      auditCommand      `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
-	Access     accessCommand     `cmd:"" help:"The record of access: who used which key, from where and when."`
-	Events     eventsCommand     `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
-	Alerts     alertsCommand     `cmd:"" help:"What somebody was told, whether it arrived, and how to try a channel."`
-	Incident   incidentCommand   `cmd:"" help:"Keys in wrong hands: end their use, seal what they did, close."`
-	Replicas   replicasCommand   `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
+	Keys       keys.Command      `cmd:"" help:"Virtual keys: make, change, rotate, hand over, find and end them."`
+	Teams      people.Teams      `cmd:"" help:"Create, list, change and archive teams."`
+	Projects   people.Projects   `cmd:"" help:"Create, list, change and archive projects."`
+	Budgets    finance.Budgets   `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
+	Policy     keys.Policy       `cmd:"" help:"What the keys of a team, of a project, or one key may do; try a request."`
+	Providers  offers.Providers  `cmd:"" help:"Providers, and how they have been behaving."`
+	Models     offers.Models     `cmd:"" help:"Who serves a model, and at what price."`
+	Catalogue  offers.Catalogue  `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
+	Route      offers.Route      `cmd:"" help:"Explain which provider would be taken, and why."`
+	Report     finance.Report    `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
+	Period     finance.Period    `cmd:"" help:"List, close and reopen the months of the ledger."`
+	Prices     finance.Prices    `cmd:"" help:"Correct what was costed with a wrong price."`
+	Spend      finance.Spend     `cmd:"" help:"Post corrections, and archive closed months."`
+	Integrity  finance.Integrity `cmd:"" help:"Prove that the ledger adds up."`
+	Principals people.Principals `cmd:"" help:"Users and service accounts that administer by REST, their roles and tokens."`
+	Login      people.Login      `cmd:"" help:"Log in at the router that --router names."`
+	Logout     people.Logout     `cmd:"" help:"End that login."`
+	Whoami     people.Whoami     `cmd:"" help:"Who you are for the router, and what you may do."`
+	Sessions   people.Sessions   `cmd:"" help:"Logins: list and end them."`
+	Audit      people.Audit      `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
+	Access     keys.Access       `cmd:"" help:"The record of access: who used which key, from where and when."`
+	Events     watch.Events      `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
+	Alerts     watch.Alerts      `cmd:"" help:"What somebody was told, whether it arrived, and how to try a channel."`
+	Incident   watch.Incident    `cmd:"" help:"Keys in wrong hands: end their use, seal what they did, close."`
+	Replicas   watch.Replicas    `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
 	Setup      configCommand     `cmd:"" name:"config" help:"Check and print the configuration."`
 	Admin      adminCommand      `cmd:"" help:"Make a token for the admin API."`
 	Connect    connectCommand    `cmd:"" help:"Show how a coding agent or another client is pointed at the router, or write it into its file."`
@@ -50,9 +56,9 @@ type grammar struct {
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
-// parser reads command lines into g. It calls stop after --help, which has then printed
+// parserOf reads command lines into g. It calls stop after --help, which has then printed
 // all there is to say.
-func (a *cli) parser(g *grammar, stop func(int)) (*kong.Kong, error) {
+func parserOf(a *cli.Context, g *grammar, stop func(int)) (*kong.Kong, error) {
 	kinds := make([]string, 0, len(billing.EventKinds()))
 	for _, k := range billing.EventKinds() {
 		kinds = append(kinds, string(k))
@@ -60,7 +66,7 @@ func (a *cli) parser(g *grammar, stop func(int)) (*kong.Kong, error) {
 	return kong.New(g,
 		kong.Name("tallyroute"),
 		kong.Description("One OpenAI-compatible endpoint that holds budgets, takes the cheapest healthy provider and books every attempt."),
-		kong.Writers(a.stdout, a.stderr),
+		kong.Writers(a.Stdout, a.Stderr),
 		kong.Vars{
 			"dimensions": strings.Join(append(billing.Dimensions(), billing.TagDimension+"NAME"), ", "),
 			"kinds":      strings.Join(kinds, ", "),
@@ -70,11 +76,11 @@ func (a *cli) parser(g *grammar, stop func(int)) (*kong.Kong, error) {
 	)
 }
 
-// command parses args and runs what they name.
-func (a *cli) command(args []string) error {
+// execute parses args and runs what they name.
+func execute(a *cli.Context, args []string) error {
 	var g grammar
 	stopped := false
-	parser, err := a.parser(&g, func(int) { stopped = true })
+	parser, err := parserOf(a, &g, func(int) { stopped = true })
 	if err != nil {
 		return err
 	}
@@ -86,8 +92,8 @@ func (a *cli) command(args []string) error {
 		return nil
 	}
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
-	a.configPath, a.router = g.Config, g.Router
+	a.ConfigPath, a.Router = g.Config, g.Router
 	return chosen.Run(a)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
 )
 
 // healthCommand is "tallyroute health": what a container asks itself.
@@ -15,29 +16,29 @@ type healthCommand struct {
 }
 
 // Run asks /healthz, which does not depend on the database.
-func (c healthCommand) Run(a *cli) error {
+func (c healthCommand) Run(a *cli.Context) error {
 	base := c.URL
 	if base == "" {
-		cfg, err := a.config()
+		cfg, err := a.Config()
 		if err != nil {
 			return err
 		}
 		base = "http://" + app.Reachable(cfg.Listen)
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(a.Ctx, 3*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/healthz", nil)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("not alive: %w", err)
 	}
-	defer closing(resp.Body)
+	defer cli.Closing(resp.Body)
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("not alive: %s/healthz answers %s", base, resp.Status)
 	}
-	fmt.Fprintln(a.stdout, "ok")
+	fmt.Fprintln(a.Stdout, "ok")
 	return nil
 }

@@ -133,6 +133,26 @@ var layers = map[string][]string{
 	"cmd/tallyroute/demo": {
 		"billing", "billing/manage", "cmd/tallyroute/app", "cmd/tallyroute/client", "providers/chat", "router/tokens",
 	},
+	"cmd/tallyroute/cli": {"*"},
+	"cmd/tallyroute/finance": {
+		"billing", "billing/manage", "cmd/tallyroute/adminapi", "cmd/tallyroute/cli", "cmd/tallyroute/config",
+	},
+	"cmd/tallyroute/keys": {
+		"billing", "billing/manage", "billing/policy", "router/admin",
+		"cmd/tallyroute/adminapi", "cmd/tallyroute/app", "cmd/tallyroute/cli", "cmd/tallyroute/config", "cmd/tallyroute/finance",
+	},
+	"cmd/tallyroute/people": {
+		"billing", "billing/audit", "billing/manage", "router/admin",
+		"cmd/tallyroute/adminapi", "cmd/tallyroute/app", "cmd/tallyroute/cli", "cmd/tallyroute/config", "cmd/tallyroute/finance",
+		"cmd/tallyroute/signin",
+	},
+	"cmd/tallyroute/watch": {
+		"billing", "billing/manage", "cmd/tallyroute/adminapi", "cmd/tallyroute/cli", "cmd/tallyroute/config", "router/admin",
+	},
+	"cmd/tallyroute/offers": {
+		"billing", "cmd/tallyroute/app", "cmd/tallyroute/cli", "cmd/tallyroute/config", "providers", "providers/catalogue",
+		"providers/catalogue/published", "providers/chat", "router", "router/admin", "router/plan",
+	},
 	"cmd/tallyroute/agents": {},
 	"cmd/tallyroute":        {"*"},
 	"cmd/routebench":        {},

@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"syscall"
 	_ "time/tzdata" // budgets have zones, and images have no files of them
+
+	"tallyroute/cmd/tallyroute/cli"
 )
 
 func main() {
@@ -23,6 +25,6 @@ func main() {
 // run is the whole program: it parses args, runs one command and says how the
 // process ends. It is what tests call.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &cli{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, env: os.Environ()}
-	return exitCode(stderr, a.command(args))
+	a := &cli.Context{Ctx: ctx, Stdin: stdin, Stdout: stdout, Stderr: stderr, Env: os.Environ()}
+	return cli.ExitCode(stderr, execute(a, args))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"tallyroute/billing/postgres/pgtest"
+	"tallyroute/cmd/tallyroute/cli"
 )
 
 // testMain runs the tests and then stops the PostgreSQL that they started.
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(testMain{m}, map[string]func(){"tallyroute": main, untilParentEnds: func() {
 		go func() {
 			_, _ = io.Copy(io.Discard, os.Stdin)
-			os.Exit(exitError)
+			os.Exit(cli.ExitError)
 		}()
 		main()
 	}})

@@ -5,27 +5,28 @@ import (
 	"fmt"
 
 	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
 )
 
 // migrateCommand is "tallyroute migrate".
 type migrateCommand struct{}
 
 // Run applies what is missing, under a lock, and lists it.
-func (migrateCommand) Run(a *cli) error {
-	cfg, err := a.config()
+func (migrateCommand) Run(a *cli.Context) error {
+	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	store, err := app.OpenStore(a.ctx, cfg)
+	store, err := app.OpenStore(a.Ctx, cfg)
 	if err != nil {
 		return err
 	}
-	applied, err := store.Migrate(a.ctx)
+	applied, err := store.Migrate(a.Ctx)
 	for _, name := range applied {
-		fmt.Fprintln(a.stdout, "applied", name)
+		fmt.Fprintln(a.Stdout, "applied", name)
 	}
 	if err == nil && len(applied) == 0 {
-		fmt.Fprintln(a.stdout, "nothing to do")
+		fmt.Fprintln(a.Stdout, "nothing to do")
 	}
 	return errors.Join(err, store.Close())
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
 )
 
 // biller is a provider that keeps its own bill on disk, as a real one would:
@@ -417,7 +418,7 @@ func clean(t *testing.T, db rowsOf, config string) {
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"--config", config, "integrity"}, strings.NewReader(""), &stdout, &stderr); code != exitOK {
+	if code := run(t.Context(), []string{"--config", config, "integrity"}, strings.NewReader(""), &stdout, &stderr); code != cli.ExitOK {
 		t.Errorf("integrity: exit code %d\n%s%s", code, &stdout, &stderr)
 	}
 }

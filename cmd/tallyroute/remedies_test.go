@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"tallyroute/cmd/tallyroute/cli"
 )
 
 // TestRemediesNameCommands: what alerts advise can be typed as it stands. A command ends
@@ -29,8 +31,8 @@ func TestRemediesNameCommands(t *testing.T) {
 			}
 			for _, m := range command.FindAllStringSubmatch(words.Replace(text), -1) {
 				found++
-				a := &cli{ctx: t.Context(), stdout: io.Discard, stderr: io.Discard}
-				parser, err := a.parser(&grammar{}, func(int) {})
+				a := &cli.Context{Ctx: t.Context(), Stdout: io.Discard, Stderr: io.Discard}
+				parser, err := parserOf(a, &grammar{}, func(int) {})
 				if err == nil {
 					_, err = parser.Parse(strings.Fields(m[1]))
 				}

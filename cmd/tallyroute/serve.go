@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/demo"
 	"tallyroute/cmd/tallyroute/logs"
 	"tallyroute/router/tokens"
@@ -15,23 +16,23 @@ import (
 type serveCommand struct{}
 
 // Run serves until it is told to stop. SIGHUP has the configuration read again.
-func (serveCommand) Run(a *cli) error {
+func (serveCommand) Run(a *cli.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	cfg, _, err := a.service()
+	cfg, _, err := a.Service()
 	if err != nil {
 		return err
 	}
-	log, level := logs.NewBusy(a.stderr, cfg.Log)
+	log, level := logs.NewBusy(a.Stderr, cfg.Log)
 	defer func() { _ = log.Sync() }()
-	counter, from := tokens.New(tokens.Options{}), a.source()
-	s, err := app.New(a.ctx, cfg, app.Options{
+	counter, from := tokens.New(tokens.Options{}), a.Source()
+	s, err := app.New(a.Ctx, cfg, app.Options{
 		Log: log, Level: level, Tokens: counter, Demo: demo.New(counter).Local(), Version: versionString(),
 		From: &from, Hangup: hangup,
 	})
 	if err != nil {
 		return err
 	}
-	return s.Run(a.ctx)
+	return s.Run(a.Ctx)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"tallyroute/cmd/tallyroute/cli"
 )
 
 // version is set by the linker: -X main.version=1.2.3.
@@ -30,7 +32,7 @@ func versionString() string {
 type versionCommand struct{}
 
 // Run prints the version.
-func (versionCommand) Run(a *cli) error {
-	_, err := fmt.Fprintf(a.stdout, "tallyroute %s %s %s/%s\n", versionString(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+func (versionCommand) Run(a *cli.Context) error {
+	_, err := fmt.Fprintf(a.Stdout, "tallyroute %s %s %s/%s\n", versionString(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }

@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
+	"tallyroute/billing/sqlite"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/config"
+)
+
+// WithStore runs do on a database that is there and whose tables are up to
+// date. SQLite is brought up to date on the way; PostgreSQL, which others may
+// be using, only by "migrate" and "serve".
+func (a *Context) WithStore(do func(billing.Store, *config.Config) error) error {
+	if a.Router != "" {
+		return errOnHost
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	if path, err := cfg.Database.SQLitePath(); err == nil {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("no database at %s yet; tallyroute serve, demo and keys create make one", path)
+		}
+	}
+	return a.openAnd(cfg, do)
+}
+
+// withNewStore is withStore for what may be the first command of all.
+func (a *Context) withNewStore(do func(billing.Store, *config.Config) error) error {
+	if a.Router != "" {
+		return errOnHost
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	return a.openAnd(cfg, do)
+}
+
+// WithActions is withStore for what operators do. A member that cannot be is a
+// mistake on the command line.
+func (a *Context) WithActions(do func(manage.Actions, *config.Config) error) error {
+	return a.WithStore(func(s billing.Store, cfg *config.Config) error {
+		return do(manage.Actions{Store: s}, cfg)
+	})
+}
+
+// WithKeys is withActions for what makes keys or looks at their secrets.
+func (a *Context) WithKeys(do func(manage.Actions, *config.Config) error) error {
+	return a.WithStore(func(s billing.Store, cfg *config.Config) error {
+		actions, err := a.keyActions(s, cfg)
+		if err != nil {
+			return err
+		}
+		return do(actions, cfg)
+	})
+}
+
+func (a *Context) openAnd(cfg *config.Config, do func(billing.Store, *config.Config) error) error {
+	store, err := app.OpenStore(a.Ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if _, isFile := store.Database.(*sqlite.Store); isFile {
+		_, err = store.Migrate(a.Ctx)
+	} else {
+		err = store.Ready(a.Ctx)
+	}
+	if err == nil {
+		err = do(store, cfg)
+	}
+	return errors.Join(err, store.Close())
+}
+
+// keyActions are what can be done in s, once it is certain that keys are hashed
+// under the pepper that the routers use.
+func (a *Context) keyActions(s billing.Store, cfg *config.Config) (manage.Actions, error) {
+	pepper, err := app.ReadPepper(a.Ctx, cfg)
+	if err != nil {
+		return manage.Actions{}, err
+	}
+	return manage.Actions{
+			Store: s, Pepper: pepper.Pepper, KnownModel: app.KnownModel(a.Ctx, cfg, a.Source().Demo), Groups: cfg.Groups,
+			SinkNames: cfg.SinkNames(),
+		},
+		pepper.Confirm(a.Ctx, s)
+}
+
+// By is who works at the command line.
+func By(reason string) manage.By {
+	host, _ := os.Hostname() // the record is worth more than the name
+	return manage.By{Actor: Whoami(), Source: host, Reason: reason, Access: rbac.Everything()}
+}
+
+// Whoami is who works at the command line, for the key's own record.
+func Whoami() string {
+	u, err := user.Current()
+	if err != nil {
+		return "cli"
+	}
+	return "cli:" + u.Username
+}

@@ -1,0 +1,116 @@
+package finance
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/cli"
+)
+
+// Budgets is "tallyroute budgets": limits above the single key.
+type Budgets struct {
+	List   budgetsList   `cmd:"" help:"List the budgets with what is used, held and left."`
+	Set    budgetsSet    `cmd:"" help:"Set the budget of a team, a project, a key or the whole organisation."`
+	Update budgetsUpdate `cmd:"" help:"Change a budget by its id."`
+	Remove budgetsRemove `cmd:"" help:"Remove a budget: it no longer applies."`
+	Raise  budgetsRaise  `cmd:"" help:"Raise the limits of a budget for a time, after which they are what they were."`
+	Reset  budgetsReset  `cmd:"" help:"Reset what was used in the current period to zero."`
+}
+
+type budgetsList struct{ cli.Format }
+
+// Run lists the budgets.
+func (c budgetsList) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		budgets, err := adminapi.All[manage.NamedBudget](a.Ctx, r, "/budgets", nil, 0)
+		if err != nil {
+			return err
+		}
+		t := cli.Table{Records: budgets, Header: []string{
+			"ID", "SCOPE", "OF", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "TOKENS", "USED TOKENS", "HELD TOKENS",
+			"LEFT TOKENS", "REQUESTS", "USED REQUESTS", "HELD REQUESTS", "LEFT REQUESTS", "ACTION", "RESETS",
+		}}
+		for _, b := range budgets {
+			s := b.Standing
+			if s == nil {
+				s = &manage.Standing{}
+			}
+			t.Add(cli.Text(b.ID), cli.Text(b.Scope), cli.Text(b.Name), cli.Text(b.Period), cli.Text(b.Zone),
+				limitOf(b.USD), cli.DollarsOf(s.UsedUSD), cli.DollarsOf(s.HeldUSD), limitOf(s.RemainingUSD),
+				tokensOf(b.Tokens), cli.Number(s.UsedTokens), cli.Number(s.HeldTokens), tokensOf(s.RemainingTokens),
+				tokensOf(b.Requests), cli.Number(s.UsedRequests), cli.Number(s.HeldRequests), tokensOf(s.RemainingRequests),
+				cli.Text(b.Action),
+				cli.Text(cli.OrElse(cli.Value(s.ResetsAt), "never")))
+		}
+		return t.Write(a.Stdout, c.Output)
+	})
+}
+
+func limitOf(usd *string) cli.Cell {
+	if usd == nil {
+		return cli.Text("-")
+	}
+	return cli.DollarsOf(*usd)
+}
+
+func tokensOf(n *int64) cli.Cell {
+	if n == nil {
+		return cli.Text("-")
+	}
+	return cli.Number(*n)
+}
+
+type budgetsSet struct {
+	Scope  string `arg:"" help:"What it limits: ${enum}." enum:"org,team,project,key"`
+	Of     string `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
+	Period string `help:"When it resets: ${enum}." enum:"minute,day,week,month,quarter,year,once" default:"month"`
+	Zone   string `help:"Time zone of the period. Default: that of the budget which exists, or UTC." placeholder:"ZONE"`
+	limitFlags
+}
+
+// Run sets the budget. One that is there for the same scope and period is
+// changed, and what was used of it stays used.
+func (c budgetsSet) Run(a *cli.Context) error {
+	said := cli.Fields{}
+	if c.add(said); len(said) == 0 && c.Zone == "" {
+		return cli.Usagef("needs --usd, --tokens or --requests, or what else of a budget that exists is to be different")
+	}
+	if c.Of == "" && c.Scope != string(billing.ScopeOrg) {
+		return cli.Usagef("say which %s", c.Scope)
+	}
+	maps.Copy(said, cli.Fields{"scope": c.Scope, "scope_id": c.Of, "period": c.Period, "zone": c.Zone})
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		b, err := adminapi.Do[manage.BudgetView](a.Ctx, r, adminapi.Post("/budgets", said))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "%s: %s, per %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of), b.Period, b.Zone)
+		return err
+	})
+}
+
+// BudgetLine is a budget in words: "key, per month (UTC): $3.2 of $50, resets 2026-12-01T00:00:00Z".
+func BudgetLine(b manage.BudgetView) string {
+	var usedUSD, usedTokens, usedRequests, resets string
+	if s := b.Standing; s != nil {
+		usedUSD, usedTokens, usedRequests = s.UsedUSD+" of $", fmt.Sprintf("%d of ", s.UsedTokens), fmt.Sprintf("%d of ", s.UsedRequests)
+		if s.ResetsAt != nil {
+			resets = ", resets " + *s.ResetsAt
+		}
+	}
+	var limits []string
+	if b.USD != nil {
+		limits = append(limits, "$"+usedUSD+*b.USD)
+	}
+	if b.Tokens != nil {
+		limits = append(limits, fmt.Sprintf("%s%d tokens", usedTokens, *b.Tokens))
+	}
+	if b.Requests != nil {
+		limits = append(limits, fmt.Sprintf("%s%d requests", usedRequests, *b.Requests))
+	}
+	return fmt.Sprintf("%s, per %s (%s): %s%s", b.Scope, b.Period, b.Zone, strings.Join(limits, ", "), resets)
+}

@@ -1,0 +1,120 @@
+package finance
+
+import (
+	"fmt"
+
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/cmd/tallyroute/config"
+)
+
+type budgetsUpdate struct {
+	ID     string `arg:"" help:"Id of the budget: bud_…"`
+	Period string `help:"When it resets: minute, day, week, month, quarter, year or once." enum:",minute,day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
+	Zone   string `help:"Time zone of the period." placeholder:"ZONE"`
+	limitFlags
+	NoUSD      bool   `help:"Remove the limit in dollars."`
+	NoTokens   bool   `help:"Remove the limit in tokens."`
+	NoRequests bool   `help:"Remove the limit in requests."`
+	Reason     string `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run changes the budget. What was used of it stays used.
+func (c budgetsUpdate) Run(a *cli.Context) error {
+	change := cli.Fields{"reason": c.Reason}
+	if c.Period != "" {
+		change["period"] = c.Period
+	}
+	if c.Zone != "" {
+		change["zone"] = c.Zone
+	}
+	c.add(change)
+	for name, none := range map[string]bool{"usd": c.NoUSD, "tokens": c.NoTokens, "requests": c.NoRequests} {
+		if _, there := change[name]; there && none {
+			return cli.Usagef("--%s and --no-%s contradict each other", name, name)
+		}
+		if none {
+			change[name] = nil
+		}
+	}
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		b, err := adminapi.Do[manage.BudgetView](a.Ctx, r, adminapi.Patch("/budgets"+adminapi.Path(c.ID), change))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "%s: %s\n", b.ID, BudgetLine(b))
+		return err
+	})
+}
+
+type budgetsRemove struct {
+	ID     string `arg:"" help:"Id of the budget: bud_…"`
+	Reason string `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run ends the budget.
+func (c budgetsRemove) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		if err := r.Do(a.Ctx, adminapi.Delete("/budgets"+adminapi.Path(c.ID), adminapi.Query("reason", c.Reason)), nil); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(a.Stdout, "%s is removed.\n", c.ID)
+		return err
+	})
+}
+
+type budgetsReset struct {
+	ID     string `arg:"" help:"Id of the budget: bud_…"`
+	Reason string `help:"Why, for the record." required:"" placeholder:"TEXT"`
+}
+
+// Run has what was used count no more.
+func (c budgetsReset) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		b, err := adminapi.Do[manage.BudgetView](a.Ctx, r, adminapi.Post("/budgets"+adminapi.Path(c.ID, "reset"),
+			cli.Fields{"reason": c.Reason}))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "%s: %s\n", c.ID, BudgetLine(b))
+		return err
+	})
+}
+
+// limitFlags are what a budget limits, and what it does near its limits.
+type limitFlags struct {
+	USD       *config.USD `help:"Limit in dollars." placeholder:"AMOUNT"`
+	Tokens    *int64      `help:"Limit in tokens." placeholder:"N"`
+	Requests  *int64      `help:"Limit in requests." placeholder:"N"`
+	Starts    string      `help:"First day of the fiscal year, which months, quarters and years follow." placeholder:"MM-DD"`
+	Action    string      `help:"At a limit: block, or alert only." enum:",block,alert" default:"" placeholder:"ACTION"`
+	Threshold []int       `help:"Percent of the limits of which an event is written; several are possible. Default: 50, 80 and 100." placeholder:"PERCENT"`
+}
+
+// add adds what was given to a budget.
+func (c limitFlags) add(budget cli.Fields) {
+	Limit(budget, c.USD, c.Tokens, c.Requests)
+	if c.Starts != "" {
+		budget["starts"] = c.Starts
+	}
+	if c.Action != "" {
+		budget["action"] = c.Action
+	}
+	if c.Threshold != nil {
+		budget["thresholds"] = c.Threshold
+	}
+}
+
+// Limit adds the limits of a budget that were given.
+func Limit(budget cli.Fields, usd *config.USD, tokens, requests *int64) {
+	if usd != nil {
+		budget["usd"] = usd.Money().String()
+	}
+	if tokens != nil {
+		budget["tokens"] = *tokens
+	}
+	if requests != nil {
+		budget["requests"] = *requests
+	}
+}

@@ -1,0 +1,38 @@
+package finance
+
+import (
+	"fmt"
+	"time"
+
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/cmd/tallyroute/config"
+)
+
+type budgetsRaise struct {
+	ID       string      `arg:"" help:"Id of the budget: bud_…"`
+	USD      *config.USD `help:"By so many dollars." placeholder:"AMOUNT"`
+	Tokens   *int64      `help:"By so many tokens." placeholder:"N"`
+	Requests *int64      `help:"By so many requests." placeholder:"N"`
+	From     *time.Time  `help:"From when, as 2026-12-24T00:00:00Z. Default: at once." placeholder:"TIME"`
+	Until    time.Time   `help:"When the limit is again what it was." required:"" placeholder:"TIME"`
+	Reason   string      `help:"Why, for the record." required:"" placeholder:"TEXT"`
+}
+
+// Run raises the limits for a time.
+func (c budgetsRaise) Run(a *cli.Context) error {
+	raise := cli.Fields{"until": c.Until.Format(time.RFC3339), "reason": c.Reason}
+	Limit(raise, c.USD, c.Tokens, c.Requests)
+	if c.From != nil {
+		raise["from"] = c.From.Format(time.RFC3339)
+	}
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		b, err := adminapi.Do[manage.BudgetView](a.Ctx, r, adminapi.Post("/budgets"+adminapi.Path(c.ID, "raise"), raise))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "%s: %s\n", b.ID, BudgetLine(b))
+		return err
+	})
+}

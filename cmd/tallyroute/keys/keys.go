@@ -1,0 +1,337 @@
+package keys
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/finance"
+	"tallyroute/router/admin"
+)
+
+// Command is "tallyroute keys".
+type Command struct {
+	Create   keysCreate   `cmd:"" help:"Create a key and print its secret, once."`
+	List     keysList     `cmd:"" help:"List the keys."`
+	Show     keysShow     `cmd:"" help:"Show a key, its limits and what is used of them."`
+	Find     keysFind     `cmd:"" help:"Say whose key a secret is; it is read from standard input."`
+	Update   keysUpdate   `cmd:"" help:"Change what a key may do, or move it to another project."`
+	Rotate   keysRotate   `cmd:"" help:"Give a key a new secret; the old one stays good for a while."`
+	HandOver keysHandOver `cmd:"" help:"Make a link that shows a new secret of a key once."`
+	Deliver  keysDeliver  `cmd:"" help:"Have the secrets of a key written to a sink, a new one at once and whenever it is due."`
+	Sinks    keysSinks    `cmd:"" help:"List where secrets of keys are delivered, and what has failed."`
+	TopUp    keysTopUp    `cmd:"" help:"Add to the budget of a key that is spent once."`
+	Disable  keysDisable  `cmd:"" help:"Refuse a key until it is enabled."`
+	Enable   keysEnable   `cmd:"" help:"Let a key go on that was disabled, or stopped for its overrun."`
+	Revoke   keysRevoke   `cmd:"" help:"End a key for good."`
+	Archive  keysArchive  `cmd:"" help:"End a key for good and destroy its secrets; what it spent stays."`
+	Shared   keysShared   `cmd:"" help:"List keys that several workloads use at once, and propose a split."`
+	Rights   keysRights   `cmd:"" help:"Compare what keys may do with what they did in 90 days."`
+	Scan     keysScan     `cmd:"" help:"Find keys of ours in files and git histories."`
+	Drill    keysDrill    `cmd:"" help:"Rehearse issue, use, rotation and revocation on a key that is made for it, and print how long each took."`
+}
+
+type keysCreate struct {
+	cli.PlainFormat
+	Name                 string            `help:"What the key is for." required:"" placeholder:"NAME"`
+	Team                 string            `help:"Name of the team; made if it is new." default:"default" placeholder:"NAME"`
+	Project              string            `help:"Name or id of the project; made if it is new." default:"default" placeholder:"NAME"`
+	CostCenter           string            `help:"To which a team that is new is charged." placeholder:"NAME"`
+	Env                  string            `help:"Environment: prod, staging or dev. Default: the project's, or dev." placeholder:"ENV"`
+	BudgetUSD            *config.USD       `help:"Dollars per period." placeholder:"AMOUNT"`
+	BudgetTokens         *int64            `help:"Tokens per period." placeholder:"N"`
+	BudgetRequests       *int64            `help:"Requests per period." placeholder:"N"`
+	Period               string            `help:"When the budget resets: ${enum}." enum:"minute,day,week,month,quarter,year,once" default:"month"`
+	Zone                 string            `help:"Time zone of the period, such as Europe/Berlin." default:"UTC" placeholder:"ZONE"`
+	Models               []string          `help:"Models it may ask for, as names, aliases or provider/*. Default: all." placeholder:"A,B"`
+	ExpiresIn            config.Duration   `help:"How long it is good for, such as 90d. Default: for ever." placeholder:"DURATION"`
+	RPM                  int64             `help:"Requests per minute." placeholder:"N"`
+	TPM                  int64             `help:"Tokens per minute." placeholder:"N"`
+	CIDR                 []config.Prefix   `help:"Addresses it may be used from. Default: anywhere." placeholder:"RANGE"`
+	AllowUnpriced        bool              `help:"May use models without a known price, despite a budget in dollars."`
+	AllowProviderObjects bool              `help:"May name what is stored at providers, where all keys share one account."`
+	Tags                 map[string]string `help:"Tags on all that it spends." placeholder:"NAME=VALUE"`
+	Purpose              string            `help:"What it is for, in words." placeholder:"TEXT"`
+	Owner                string            `help:"Address of the person responsible." placeholder:"ADDRESS"`
+	Sensitivity          string            `help:"How much harm it can do in wrong hands: critical, high, normal or low." enum:"critical,high,normal,low" default:"normal" placeholder:"LEVEL"`
+	RotateEvery          config.Duration   `help:"How often it should get a new secret. Default: 7d, 30d, 90d or 180d, by its sensitivity." placeholder:"DURATION"`
+	Handover             bool              `help:"Print a link that shows the secret once to whoever opens it, in place of the secret."`
+	HandoverFor          config.Duration   `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
+	SecretOnly           bool              `help:"Print the secret and nothing else."`
+}
+
+// Run creates the key.
+func (c keysCreate) Run(a *cli.Context) error {
+	key, err := c.body(a)
+	if err != nil {
+		return err
+	}
+	return a.Ask(cli.Needs{Creates: true, Keys: true}, func(r adminapi.API) error {
+		made, err := adminapi.Do[admin.CreatedKey](a.Ctx, r, adminapi.Post("/keys", key))
+		if err != nil {
+			return err
+		}
+		if made.Handover != nil {
+			return printHandover(a, c.Output, &made.KeyView, *made.Handover)
+		}
+		return c.print(a, made)
+	})
+}
+
+// body is the key that is asked for. On the host, the defaults of its configuration hold.
+func (c keysCreate) body(a *cli.Context) (cli.Fields, error) {
+	key := cli.Fields{
+		"name": c.Name, "team": c.Team, "project": c.Project, "cost_center": c.CostCenter,
+		"limits":                 cli.Fields{"requests_per_minute": c.RPM, "tokens_per_minute": c.TPM},
+		"allow_provider_objects": c.AllowProviderObjects, "tags": c.Tags, "purpose": c.Purpose, "owner": c.Owner,
+		"sensitivity":    c.Sensitivity,
+		"allow_unpriced": c.AllowUnpriced,
+	}
+	if c.Env != "" {
+		key["environment"] = c.Env
+	}
+	if c.Models != nil {
+		key["models"] = c.Models
+	}
+	if c.CIDR != nil {
+		key["allowed_cidrs"] = c.CIDR
+	}
+	if c.ExpiresIn > 0 {
+		key["expires_in"] = c.ExpiresIn
+	}
+	if c.RotateEvery > 0 {
+		key["rotate_every"] = c.RotateEvery
+	}
+	if c.Handover {
+		key["handover"], key["handover_for"] = true, c.HandoverFor
+	}
+	budget := cli.Fields{"period": c.Period, "zone": c.Zone}
+	if finance.Limit(budget, c.BudgetUSD, c.BudgetTokens, c.BudgetRequests); len(budget) > 2 {
+		key["budget"] = budget
+	}
+	if a.Router != "" {
+		return key, nil
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Defaults.OnUnpriced == "allow" {
+		key["allow_unpriced"] = true
+	}
+	if d := cfg.Defaults.KeyBudget; len(budget) == 2 && (d.USD != nil || d.Tokens != nil) {
+		budget = cli.Fields{"period": d.Period, "zone": d.Zone}
+		finance.Limit(budget, d.USD, d.Tokens, nil)
+		key["budget"] = budget
+	}
+	return key, nil
+}
+
+func (c keysCreate) print(a *cli.Context, made admin.CreatedKey) error {
+	if c.SecretOnly {
+		_, err := fmt.Fprintln(a.Stdout, made.Secret)
+		return err
+	}
+	if c.Output == "json" {
+		return cli.PrintJSON(a.Stdout, struct {
+			manage.KeyView
+			Secret string `json:"secret"`
+		}{made.KeyView, made.Secret})
+	}
+	fmt.Fprintf(a.Stdout, "%s\n\n", made.Secret)
+	fmt.Fprintln(a.Stdout, "That is the key. It is shown this once and stored nowhere.")
+	return printKey(a, made.KeyView)
+}
+
+type keysList struct {
+	cli.Format
+	Team    string          `help:"Of this team." placeholder:"NAME"`
+	Project string          `help:"Of this project." placeholder:"NAME"`
+	Status  string          `help:"With this status: active, disabled, stopped, expired, revoked or archived." placeholder:"STATUS"`
+	Query   string          `short:"q" help:"With this in the name or in what is shown of the secret, or at the start of the id." placeholder:"TEXT"`
+	Stale   config.Duration `help:"Not used for so long, nor made since, such as 90d." placeholder:"DURATION"`
+	Due     bool            `help:"That should have got a new secret by now."`
+}
+
+// Run lists the keys.
+func (c keysList) Run(a *cli.Context) error {
+	q := adminapi.Query("team", c.Team, "project", c.Project, "status", c.Status, "q", c.Query)
+	if c.Stale > 0 {
+		q.Set("unused_for", time.Duration(c.Stale).String())
+	}
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		keys, err := adminapi.All[manage.KeyView](a.Ctx, r, "/keys", q, 0)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		if c.Due {
+			keys = slices.DeleteFunc(keys, func(v manage.KeyView) bool { return !overdue(v, now) })
+		}
+		t := cli.Table{Header: []string{"ID", "NAME", "KEY", "TEAM", "PROJECT", "ENV", "STATUS", "EXPIRES", "LAST USED"}, Records: keys}
+		for _, v := range keys {
+			t.Add(cli.Text(v.ID), cli.Text(v.Name), cli.Text(v.Display), cli.Text(v.Team.Name), cli.Text(v.Project.Name),
+				cli.Text(v.Environment),
+				cli.Text(v.Status), cli.Text(expiry(cli.InstantOf(v.ExpiresAt), now)), cli.Text(cli.Ago(cli.InstantOf(v.LastUsedAt), now)))
+		}
+		return t.Write(a.Stdout, c.Output)
+	})
+}
+
+func expiry(t, now time.Time) string {
+	switch {
+	case t.IsZero():
+		return "never"
+	case t.After(now):
+		return "in " + cli.Span(t.Sub(now))
+	}
+	return cli.Ago(t, now)
+}
+
+type keysShow struct {
+	cli.PlainFormat
+	ID string `arg:"" help:"Id of the key: key_…"`
+}
+
+// shownKey is a key with its budgets as they stand and the versions of its secret.
+type shownKey struct {
+	manage.KeyView
+	Versions  []manage.VersionView `json:"versions"`
+	Handovers int                  `json:"pending_handovers"`
+}
+
+// Run shows the key.
+func (c keysShow) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		key, err := adminapi.Do[manage.KeyView](a.Ctx, r, adminapi.Get("/keys"+adminapi.Path(c.ID), nil))
+		if err != nil {
+			return err
+		}
+		versions, err := adminapi.Do[admin.KeyVersions](a.Ctx, r, adminapi.Get("/keys"+adminapi.Path(c.ID, "versions"), nil))
+		if err != nil {
+			return err
+		}
+		v := shownKey{key, versions.Data, versions.PendingHandovers}
+		if c.Output == "json" {
+			return cli.PrintJSON(a.Stdout, v)
+		}
+		if err := printKey(a, key); err != nil {
+			return err
+		}
+		return printVersions(a, v)
+	})
+}
+
+// printKey writes a key for people, with how its budgets stand where that is known.
+func printKey(a *cli.Context, v manage.KeyView) error {
+	var t cli.Table
+	line := func(name, value string) {
+		if value != "" {
+			t.Add(cli.Text(name), cli.Text(value))
+		}
+	}
+	line("id", v.ID)
+	line("name", v.Name)
+	line("key", v.Display)
+	line("status", v.Status)
+	line("owner", fmt.Sprintf("%s / %s (%s), cost center %s", v.Team.Name, v.Project.Name, v.Environment, v.CostCenter))
+	line("models", cli.OrElse(strings.Join(v.Models, ", "), "all"))
+	line("from", cli.OrElse(strings.Join(v.AllowedCIDRs, ", "), "anywhere"))
+	for _, b := range v.Budgets {
+		line("budget", finance.BudgetLine(b))
+	}
+	if n := v.Limits.RequestsPerMinute; n != nil {
+		line("requests", fmt.Sprintf("%d per minute", *n))
+	}
+	if n := v.Limits.TokensPerMinute; n != nil {
+		line("tokens", fmt.Sprintf("%d per minute", *n))
+	}
+	line("tags", tagText(v.Tags))
+	line("purpose", v.Purpose)
+	line("answers", cli.Value(v.Owner))
+	line("rotation", rotationLine(v))
+	line("expires", cli.OrElse(cli.Value(v.ExpiresAt), "never"))
+	if v.OverrunTokens != 0 || v.OverrunUSD != "0" {
+		line("overrun", fmt.Sprintf("%d tokens, $%s", v.OverrunTokens, v.OverrunUSD))
+	}
+	line("stopped", cli.Value(v.StoppedAt))
+	if v.DisabledAt != nil {
+		line("disabled", strings.TrimSpace(*v.DisabledAt+" by "+v.DisabledBy+" "+v.DisabledReason))
+	}
+	if v.EnabledBy != "" {
+		line("enabled", strings.TrimSpace(cli.Value(v.EnabledAt)+" by "+v.EnabledBy+" "+v.EnabledReason))
+	}
+	line("revoked", strings.TrimSpace(cli.Value(v.RevokedAt)+" "+cli.Value(v.RevokedReason)))
+	line("archived", cli.Value(v.ArchivedAt))
+	line("last used", cli.Value(v.LastUsedAt))
+	line("created", cli.Value(v.CreatedAt)+" by "+v.CreatedBy)
+	return t.PrintTable(a.Stdout)
+}
+
+// overdue reports a key in force that should have got a new secret by now.
+func overdue(v manage.KeyView, now time.Time) bool {
+	return v.RotationDueAt != nil && v.Status == "active" && now.After(cli.InstantOf(v.RotationDueAt))
+}
+
+// tagText is tags in one line: "feature=checkout, step=2".
+func tagText(tags map[string]string) string {
+	parts := make([]string, 0, len(tags))
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		parts = append(parts, name+"="+tags[name])
+	}
+	return strings.Join(parts, ", ")
+}
+
+type keysRevoke struct {
+	ID     string `arg:"" optional:"" help:"Id of the key: key_…"`
+	Secret string `help:"In place of the id, - : the key's secret is read from standard input." placeholder:"-"`
+	Reason string `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run revokes the key.
+func (c keysRevoke) Run(a *cli.Context) error {
+	if (c.ID == "") == (c.Secret == "") || (c.Secret != "" && c.Secret != "-") {
+		return cli.Usagef("give the id of the key, or --secret - and the secret on standard input")
+	}
+	call := adminapi.Post("/keys"+adminapi.Path(c.ID, "revoke"), cli.Fields{"reason": c.Reason})
+	if c.Secret != "" {
+		secret, err := readSecret(a)
+		if err != nil {
+			return err
+		}
+		call = adminapi.Post("/keys/revoke", cli.Fields{"secret": secret, "reason": c.Reason})
+	}
+	return a.Ask(cli.Needs{Keys: c.Secret != ""}, func(r adminapi.API) error {
+		key, err := adminapi.Do[manage.KeyView](a.Ctx, r, call)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "%s is revoked since %s. Routers refuse it within a second.\n", key.ID, cli.Value(key.RevokedAt))
+		return err
+	})
+}
+
+type keysEnable struct {
+	ID     string `arg:"" help:"Id of the key: key_…"`
+	Reason string `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run lets the key go on.
+func (c keysEnable) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		key, err := adminapi.Do[manage.KeyView](a.Ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "enable"),
+			cli.Fields{"reason": c.Reason}))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "%s is %s. Routers accept it within a second where that is active; an overrun it was stopped for "+
+			"counts anew.\n", key.ID, key.Status)
+		return err
+	})
+}

@@ -1,0 +1,162 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/cmd/tallyroute/config"
+)
+
+type Policy struct {
+	Show  policyShow  `cmd:"" help:"Show the policy of a team, a project or a key, and those above it."`
+	Set   policySet   `cmd:"" help:"Replace a policy by one from a file."`
+	Clear policyClear `cmd:"" help:"End a policy."`
+	Try   policyTry   `cmd:"" help:"Say whether a key may make a request, and which rule refuses it."`
+}
+
+// holder is whose policy is meant.
+type holder struct {
+	Level string `arg:"" enum:"team,project,key" help:"Whose: team, project or key."`
+	ID    string `arg:"" help:"Its id; of a team also the name, of a project TEAM/NAME."`
+}
+
+// path is that of the policy in the API.
+func (h holder) path() string { return "/" + h.Level + "s" + adminapi.Path(h.ID, "policy") }
+
+type policyShow struct {
+	holder
+}
+
+// Run shows the policy as a file that policy set reads.
+func (c policyShow) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.PolicyView](a.Ctx, r, adminapi.Get(c.path(), nil))
+		if err != nil {
+			return err
+		}
+		return cli.PrintJSON(a.Stdout, v)
+	})
+}
+
+type policySet struct {
+	holder
+	File     string `required:"" help:"The policy in YAML or JSON; - is standard input." placeholder:"FILE"`
+	Replaces string `help:"The revision that it was made from: another one is a conflict." placeholder:"REVISION"`
+	Reason   string `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run replaces the policy.
+func (c policySet) Run(a *cli.Context) error {
+	p, err := readPolicy(a, c.File)
+	if err != nil {
+		return err
+	}
+	return setPolicy(a, c.holder, manage.PolicyChange{Policy: p, Replaces: c.Replaces}, c.Reason)
+}
+
+type policyClear struct {
+	holder
+	Replaces string `help:"The revision that is ended: another one is a conflict." placeholder:"REVISION"`
+	Reason   string `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run ends the policy.
+func (c policyClear) Run(a *cli.Context) error {
+	return setPolicy(a, c.holder, manage.PolicyChange{Replaces: c.Replaces}, c.Reason)
+}
+
+func setPolicy(a *cli.Context, of holder, c manage.PolicyChange, reason string) error {
+	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.PolicyView](a.Ctx, r, adminapi.Put(of.path(), cli.Fields{
+			"policy": c.Policy, "replaces": c.Replaces, "reason": reason,
+		}))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "The policy of %s %s is revision %s. Routers go by it within a second.\n", v.Level, v.Name,
+			v.Revision)
+		return err
+	})
+}
+
+// readPolicy reads a policy from a file, strictly.
+func readPolicy(a *cli.Context, name string) (*policy.Policy, error) {
+	from, err := a.FileOrStdin(name)
+	if err != nil {
+		return nil, err
+	}
+	defer cli.Closing(from)
+	text, err := io.ReadAll(io.LimitReader(from, 2<<20))
+	if err != nil {
+		return nil, err
+	}
+	var p policy.Policy
+	if err := config.Decode(text, &p); err != nil {
+		return nil, cli.Usagef("%s: %w", name, err)
+	}
+	return &p, nil
+}
+
+type policyTry struct {
+	cli.PlainFormat
+	ID       string            `arg:"" help:"Id of the key: key_…"`
+	Endpoint string            `enum:"chat,embeddings,responses,messages,count_tokens,models,key" default:"chat" help:"What is called."`
+	Model    string            `help:"The model that is asked for." placeholder:"NAME"`
+	Provider string            `help:"The provider that would serve it." placeholder:"NAME"`
+	Features []string          `help:"What the request uses: stream, tools, vision, audio, documents, reasoning, server_tools." placeholder:"A,B"`
+	MaxOut   int64             `name:"max-output" help:"The tokens of output that are asked for." placeholder:"N"`
+	Prompt   int64             `help:"The tokens of the prompt." placeholder:"N"`
+	Body     int64             `help:"The bytes of the body." placeholder:"N"`
+	Tags     map[string]string `help:"The tags of the request." placeholder:"NAME=VALUE"`
+	EndUser  string            `help:"The end user." placeholder:"NAME"`
+	From     string            `help:"The address of the client." placeholder:"ADDRESS"`
+	Origin   string            `help:"The page in a browser." placeholder:"ORIGIN"`
+	Referer  string            `help:"The header Referer." placeholder:"URL"`
+	At       string            `help:"When, such as 2026-11-01T09:00:00Z; now by default." placeholder:"TIME"`
+	Draft    string            `help:"A file with a policy to try in place of the key's own; - is standard input." placeholder:"FILE"`
+}
+
+// errDenied is the end of a trial that was refused.
+var errDenied = errors.New("the request would be refused")
+
+// Run judges the request.
+func (c policyTry) Run(a *cli.Context) error {
+	trial := cli.Fields{
+		"endpoint": c.Endpoint, "model": c.Model, "provider": c.Provider, "features": c.Features, "max_output_tokens": c.MaxOut,
+		"prompt_tokens": c.Prompt, "body_bytes": c.Body, "tags": c.Tags, "end_user": c.EndUser, "from": c.From, "origin": c.Origin,
+		"referer": c.Referer,
+	}
+	if c.At != "" {
+		trial["at"] = c.At
+	}
+	if c.Draft != "" {
+		draft, err := readPolicy(a, c.Draft)
+		if err != nil {
+			return err
+		}
+		trial["draft"] = draft
+	}
+	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.PolicyVerdict](a.Ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "policy", "try"), trial))
+		if err != nil {
+			return err
+		}
+		switch {
+		case c.Output == "json":
+			err = cli.PrintJSON(a.Stdout, v)
+		case v.Allowed:
+			_, err = fmt.Fprintln(a.Stdout, "Allowed.")
+		default:
+			_, err = fmt.Fprintf(a.Stdout, "Refused by %s: %s.\n", v.Rule, v.Detail)
+		}
+		if err == nil && !v.Allowed {
+			err = errDenied
+		}
+		return err
+	})
+}

@@ -1,0 +1,248 @@
+package keys
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/router/admin"
+)
+
+type keysRotate struct {
+	cli.PlainFormat
+	ID          string           `arg:"" help:"Id of the key: key_…"`
+	Overlap     *config.Duration `help:"How long the old secret stays good; 0s ends it at once. Default: 24h." placeholder:"DURATION"`
+	UntilUnused *config.Duration `help:"In place of that: the old secret ends once it was not used for so long, such as 6h." placeholder:"DURATION"`
+	Once        string           `help:"A name for this rotation: the same one again changes nothing and shows the same secret." placeholder:"TEXT"`
+	Handover    bool             `help:"Print a link that shows the new secret once to whoever opens it; the overlap begins then."`
+	HandoverFor config.Duration  `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
+	SecretOnly  bool             `help:"Print the secret and nothing else."`
+	Reason      string           `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// rotatedKey is a key with its new secret.
+type rotatedKey struct {
+	manage.KeyView
+	SecretVersion int    `json:"secret_version"`
+	Secret        string `json:"secret"` // "" where it was made too long ago to be shown again
+}
+
+// Run rotates the key.
+func (c keysRotate) Run(a *cli.Context) error {
+	if c.UntilUnused != nil && (c.Overlap != nil || c.Handover) {
+		return cli.Usagef("--until-unused cannot be combined with --overlap or --handover")
+	}
+	if c.Handover {
+		overlap := manage.DefaultOverlap
+		if c.Overlap != nil {
+			overlap = time.Duration(*c.Overlap)
+		}
+		return handOver(a, c.Output, c.ID, cli.Fields{"for": c.HandoverFor, "overlap": config.Duration(overlap), "reason": c.Reason})
+	}
+	rotation := cli.Fields{"reason": c.Reason}
+	if c.Overlap != nil {
+		rotation["overlap"] = *c.Overlap
+	}
+	if c.UntilUnused != nil {
+		rotation["until_unused"] = *c.UntilUnused
+	}
+	call := adminapi.Post("/keys"+adminapi.Path(c.ID, "rotate"), rotation)
+	call.Once = c.Once
+	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
+		done, err := adminapi.Do[admin.RotatedKey](a.Ctx, r, call)
+		if err != nil {
+			return err
+		}
+		switch secret := cli.Value(done.Secret); {
+		case c.Output == "json":
+			return cli.PrintJSON(a.Stdout, rotatedKey{done.KeyView, done.SecretVersion, secret})
+		case secret == "":
+			_, err = fmt.Fprintf(a.Stdout, "Version %d was made before under this name, too long ago to show it again.\n",
+				done.SecretVersion)
+			return err
+		case c.SecretOnly:
+			_, err = fmt.Fprintln(a.Stdout, secret)
+			return err
+		default:
+			_, err = fmt.Fprintf(a.Stdout, "%s\n\nThat is version %d of the secret of %s. It is stored nowhere. %s\n", secret,
+				done.SecretVersion,
+				done.ID, c.endOfOld(time.Now()))
+			return err
+		}
+	})
+}
+
+// endOfOld says when the old secret ends.
+func (c keysRotate) endOfOld(now time.Time) string {
+	overlap := manage.DefaultOverlap
+	if c.Overlap != nil {
+		overlap = time.Duration(*c.Overlap)
+	}
+	switch {
+	case c.UntilUnused != nil && *c.UntilUnused > 0:
+		return "The old one ends once it was not used for " + manage.Span(time.Duration(*c.UntilUnused)) + "."
+	case overlap > 0:
+		return "The old one is good until " + cli.Timestamp(now.Add(overlap)) + "."
+	}
+	return "The old one has ended."
+}
+
+type keysHandOver struct {
+	cli.PlainFormat
+	ID      string          `arg:"" help:"Id of the key: key_…"`
+	For     config.Duration `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
+	Overlap config.Duration `help:"How long the old secret stays good once the link was opened." default:"24h" placeholder:"DURATION"`
+	Reason  string          `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run makes the link.
+func (c keysHandOver) Run(a *cli.Context) error {
+	return handOver(a, c.Output, c.ID, cli.Fields{"for": c.For, "overlap": c.Overlap, "reason": c.Reason})
+}
+
+// handOver makes a link and prints it.
+func handOver(a *cli.Context, output, id string, body cli.Fields) error {
+	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
+		made, err := adminapi.Do[admin.Handover](a.Ctx, r, adminapi.Post("/keys"+adminapi.Path(id, "hand-over"), body))
+		if err != nil {
+			return err
+		}
+		return printHandover(a, output, nil, made)
+	})
+}
+
+// printHandover writes the link of a hand-over. The host knows where its router listens,
+// not by which name others reach it.
+func printHandover(a *cli.Context, output string, key *manage.KeyView, h admin.Handover) error {
+	link := h.Path
+	if a.Router == "" {
+		cfg, err := a.Config()
+		if err != nil {
+			return err
+		}
+		link = "http://" + app.Reachable(cfg.Listen) + h.Path
+	}
+	if output == "json" {
+		return cli.PrintJSON(a.Stdout, struct {
+			Key       *manage.KeyView `json:"key,omitempty"`
+			Link      string          `json:"link"`
+			Token     string          `json:"token"`
+			ExpiresAt *string         `json:"expires_at"`
+		}{key, link, h.Token, h.ExpiresAt})
+	}
+	fmt.Fprintf(a.Stdout, "%s\n\nThe token shows the secret once, to whoever uses it first, until %s:\n"+
+		"curl -s %s -H 'Content-Type: application/json' -d '{\"token\":\"…\"}'\n", h.Token, cli.Value(h.ExpiresAt), link)
+	if key == nil {
+		return nil
+	}
+	return printKey(a, *key)
+}
+
+// rotationLine says when the key should get a new secret.
+func rotationLine(v manage.KeyView) string {
+	if v.RotatedAt == nil {
+		return "has no secret yet"
+	}
+	due := "due " + cli.Value(v.RotationDueAt)
+	if overdue(v, time.Now()) {
+		due = "overdue since " + cli.Value(v.RotationDueAt)
+	}
+	return fmt.Sprintf("every %s (%s), %s", v.RotateEvery, v.Sensitivity, due)
+}
+
+// printVersions writes the versions of a key's secret, where there is more than one.
+func printVersions(a *cli.Context, v shownKey) error {
+	if v.Handovers > 0 {
+		fmt.Fprintf(a.Stdout, "\nA hand-over waits to be opened.\n")
+	}
+	if len(v.Versions) < 2 {
+		return nil
+	}
+	fmt.Fprintln(a.Stdout)
+	t := cli.Table{Header: []string{"VERSION", "KEY", "MADE", "ENDS", "LAST USED", "LAST HOUR", "SHARE", "ADDRESSES", "USER AGENTS"}}
+	for _, s := range v.Versions {
+		ends, share, used := "with the key", "-", "-"
+		if s.ValidUntil != nil {
+			ends = *s.ValidUntil
+		} else if s.UntilUnused != nil {
+			ends = "unused for " + *s.UntilUnused
+		}
+		if s.SharePercent != nil {
+			share = *s.SharePercent + " %"
+		}
+		if s.LastUsedAt != nil {
+			used = *s.LastUsedAt
+		}
+		t.Add(cli.Number(int64(s.Version)), cli.Text(s.Display), cli.Text(*s.CreatedAt), cli.Text(ends), cli.Text(used),
+			cli.Number(s.LastHour), cli.Text(share),
+			cli.Text(callerText(s.Addresses)), cli.Text(callerText(s.Agents)))
+	}
+	return t.PrintTable(a.Stdout)
+}
+
+func callerText(list []manage.CallerView) string {
+	parts := make([]string, len(list))
+	for i, c := range list {
+		parts[i] = fmt.Sprintf("%s (%d)", c.Name, c.Requests)
+	}
+	return cli.OrElse(strings.Join(parts, ", "), "-")
+}
+
+type keysDeliver struct {
+	ID      string          `arg:"" help:"Id of the key: key_…"`
+	To      string          `help:"Where to: the name of a sink of the configuration, a colon and a place in it." placeholder:"SINK:PLACE" xor:"to" required:""`
+	Off     bool            `help:"Deliver no more, and delete the copy." xor:"to" required:""`
+	Overlap config.Duration `help:"How long the old secret stays good after a new one was delivered." default:"24h" placeholder:"DURATION"`
+	Reason  string          `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+// Run sets where the secrets go. A router writes them.
+func (c keysDeliver) Run(a *cli.Context) error {
+	at := "/keys" + adminapi.Path(c.ID, "sink")
+	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
+		if c.Off {
+			if err := r.Do(a.Ctx, adminapi.Delete(at, adminapi.Query("reason", c.Reason)), nil); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(a.Stdout, "The secret of %s is delivered no more; a router deletes the copy.\n", c.ID)
+			return err
+		}
+		sink, place, _ := strings.Cut(c.To, ":")
+		d, err := adminapi.Do[manage.DeliveryView](a.Ctx, r, adminapi.Put(at, cli.Fields{
+			"sink": sink, "place": place, "overlap": c.Overlap, "reason": c.Reason,
+		}))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "A router delivers a new secret of %s to %s within seconds, and another whenever "+
+			"it is due.\n", d.KeyID,
+			c.To)
+		return err
+	})
+}
+
+type keysSinks struct {
+	cli.Format
+}
+
+// Run lists the deliveries.
+func (c keysSinks) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.DeliveryView](a.Ctx, r, "/sinks", nil, 0)
+		if err != nil {
+			return err
+		}
+		t := cli.Table{Header: []string{"KEY", "SINK", "PLACE", "STATUS", "DELIVERED", "FAILURES", "LAST FAILURE"}, Records: all}
+		for _, v := range all {
+			t.Add(cli.Text(v.KeyID), cli.Text(v.Sink), cli.Text(v.Place), cli.Text(v.Status), cli.Text(cli.Value(v.DeliveredAt)),
+				cli.Number(int64(v.Failures)),
+				cli.Text(cli.Value(v.Failure)))
+		}
+		return t.Write(a.Stdout, c.Output)
+	})
+}

@@ -1,0 +1,84 @@
+package offers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/router/admin"
+)
+
+// Providers is "tallyroute providers".
+type Providers struct {
+	List providersList `cmd:"" help:"List the providers that take part, and how they stand at the router that is running."`
+}
+
+type providersList struct {
+	cli.Format
+	All bool `help:"Those without a credential, too."`
+}
+
+// providerView is a provider in JSON.
+type providerView struct {
+	Name       string `json:"name"`
+	Configured bool   `json:"configured"` // has its credential
+	Models     int    `json:"models"`
+	// Status is healthy, open (left out for now), trial, or unknown where no router that
+	// is running says so.
+	Status string   `json:"status"`
+	Cause  string   `json:"cause,omitempty"`
+	Down   []string `json:"down"` // targets of it that are left out for now
+}
+
+// Run lists the providers.
+func (c providersList) Run(a *cli.Context) error {
+	whole, cfg, err := a.WholeCatalogue()
+	if err != nil {
+		return err
+	}
+	entries, asked := app.AskHealth(a.Ctx, cfg)
+	views := []providerView{}
+	for _, o := range whole.Offers() {
+		i := slices.IndexFunc(views, func(v providerView) bool { return v.Name == o.Provider })
+		if i < 0 {
+			i = len(views)
+			views = append(views, providerView{Name: o.Provider, Status: "unknown", Down: []string{}})
+		}
+		views[i].Models++
+		views[i].Configured = views[i].Configured || o.Configured
+	}
+	if !c.All {
+		views = slices.DeleteFunc(views, func(v providerView) bool { return !v.Configured })
+	}
+	t := cli.Table{Header: []string{"PROVIDER", "CREDENTIAL", "MODELS", "STATUS", "CAUSE", "MODELS DOWN"}}
+	for i := range views {
+		if asked {
+			views[i].stand(entries)
+		}
+		v := views[i]
+		t.Add(cli.Text(v.Name), cli.Text(map[bool]string{true: "yes", false: "no"}[v.Configured]), cli.Number(int64(v.Models)),
+			cli.Text(v.Status),
+			cli.Text(cli.OrElse(v.Cause, "-")), cli.Text(cli.OrElse(strings.Join(v.Down, ", "), "-")))
+	}
+	t.Records = views
+	if !asked && c.Output == "table" {
+		fmt.Fprintln(a.Stderr, "No router that is running says how they stand: set admin_token as it has it.")
+	}
+	return t.Write(a.Stdout, c.Output)
+}
+
+// stand fills in how a router says that the provider stands.
+func (v *providerView) stand(entries []admin.TargetHealth) {
+	v.Status = "healthy"
+	for _, e := range entries {
+		switch provider, _, target := strings.Cut(e.Name, "/"); {
+		case provider != v.Name || e.Status == "healthy":
+		case target:
+			v.Down = append(v.Down, e.Name)
+		default:
+			v.Status, v.Cause = e.Status, e.Cause
+		}
+	}
+}

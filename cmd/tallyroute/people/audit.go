@@ -1,0 +1,263 @@
+package people
+
+import (
+	"bufio"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/audit"
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/finance"
+	"tallyroute/router/admin"
+)
+
+type auditList struct {
+	cli.Format
+	Object  string        `help:"The id of what was changed." placeholder:"ID"`
+	Actor   string        `help:"Who changed it, such as cli:ann." placeholder:"NAME"`
+	Action  string        `help:"Such as key.revoke; key. is all that begin so." placeholder:"ACTION"`
+	Outcome string        `help:"${enum}." enum:"done,denied,failed," default:"" placeholder:"OUTCOME"`
+	Since   time.Duration `help:"How far back, such as 24h."`
+	Limit   int           `help:"How many; at most 1000." default:"100"`
+}
+
+// Run lists the records.
+func (c auditList) Run(a *cli.Context) error {
+	q := adminapi.Query("object", c.Object, "actor", c.Actor, "action", c.Action, "outcome", c.Outcome)
+	if c.Since > 0 {
+		q.Set("since", cli.Timestamp(time.Now().Add(-c.Since)))
+	}
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.AuditRecord](a.Ctx, r, "/audit", q, c.Limit)
+		if err != nil {
+			return err
+		}
+		t := cli.Table{Header: []string{"CHANGED", "ACTOR", "ROLE", "FROM", "ACTION", "OBJECT", "OUTCOME", "REASON", "WHAT"}, Records: all}
+		for _, one := range all {
+			t.Add(cli.Text(cli.Timestamp(cli.InstantOf(one.ChangedAt))), cli.Text(one.Actor), cli.Text(one.Role), cli.Text(one.Source),
+				cli.Text(one.Action),
+				cli.Text(one.Object), cli.Text(string(one.Outcome)), cli.Text(one.Reason), cli.Text(detailText(one.Detail)))
+		}
+		return t.Write(a.Stdout, c.Output)
+	})
+}
+
+type auditVerify struct {
+	File       string `help:"Verify an export instead of the database." placeholder:"FILE"`
+	Checkpoint string `help:"A checkpoint that was kept." placeholder:"FILE"`
+	PublicKey  string `help:"Of the key that signed the checkpoint." placeholder:"BASE64"`
+}
+
+var errTampered = errors.New("the audit log is not what was written")
+
+// Run says what the log is, and fails where it is not what was written.
+func (c auditVerify) Run(a *cli.Context) error {
+	var marks []billing.AuditMark
+	if c.Checkpoint != "" {
+		text, err := os.ReadFile(c.Checkpoint)
+		if err != nil {
+			return err
+		}
+		signed, err := audit.Open(text, c.PublicKey)
+		if err != nil {
+			return err
+		}
+		marks = append(marks, signed.Mark())
+	}
+	if c.File != "" {
+		report, err := verifyFile(c.File, marks)
+		if err != nil {
+			return err
+		}
+		if report.Fault != nil {
+			return fmt.Errorf("%w: %w", errTampered, report.Fault)
+		}
+		return printIntact(a, report.Records, report.Last)
+	}
+	q := adminapi.Query()
+	for _, m := range marks {
+		q = adminapi.Query("seq", strconv.FormatInt(m.Seq, 10), "hash", m.Hash)
+	}
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[admin.AuditVerification](a.Ctx, r, adminapi.Get("/audit/verify", q))
+		if err != nil {
+			return err
+		}
+		if !v.OK {
+			return fmt.Errorf("%w: %s", errTampered, v.Fault)
+		}
+		return printIntact(a, v.Records, billing.AuditMark{Seq: v.LastSeq, Hash: v.LastHash})
+	})
+}
+
+func printIntact(a *cli.Context, records int64, last billing.AuditMark) error {
+	_, err := fmt.Fprintf(a.Stdout, "%d records are as they were written; the last is %d, %s\n", records, last.Seq, last.Hash)
+	return err
+}
+
+func verifyFile(path string, marks []billing.AuditMark) (r audit.Report, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return r, err
+	}
+	defer func() { _ = f.Close() }()
+	var v *audit.Verifier
+	lines := json.NewDecoder(bufio.NewReader(f))
+	for n := 1; lines.More(); n++ {
+		var line manage.AuditRecord
+		if err := lines.Decode(&line); err != nil {
+			return r, fmt.Errorf("%s: record %d: %w", path, n, err)
+		}
+		record, err := line.Change()
+		if err != nil {
+			return r, fmt.Errorf("%s: record %d: %w", path, n, err)
+		}
+		if v == nil {
+			v = audit.NewVerifier(billing.AuditMark{Seq: line.Seq - 1, Hash: line.Previous}, marks...)
+		}
+		v.Add(record)
+	}
+	if v == nil {
+		v = audit.NewVerifier(billing.AuditMark{}, marks...)
+	}
+	return v.End(billing.AuditMark{}), nil
+}
+
+type auditExport struct {
+	File string `arg:"" help:"The file, which must not exist yet." placeholder:"FILE"`
+}
+
+// Run writes the export.
+func (c auditExport) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		f, err := os.OpenFile(c.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		n, err := exportTo(a, f, r)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return errors.Join(err, os.Remove(c.File))
+		}
+		fmt.Fprintf(a.Stdout, "%d records\n", n)
+		return nil
+	})
+}
+
+// exportTo copies the export and counts its lines.
+func exportTo(a *cli.Context, w io.Writer, r adminapi.API) (n int, err error) {
+	from, err := r.Open(a.Ctx, adminapi.Get("/audit/export", nil))
+	if err != nil {
+		return 0, err
+	}
+	defer cli.Closing(from)
+	out, lines := bufio.NewWriter(w), bufio.NewReader(from)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if _, failed := out.Write(line); failed != nil {
+			return n, failed
+		}
+		switch {
+		case errors.Is(err, io.EOF) && len(line) == 0:
+			return n, out.Flush()
+		case err != nil: // a line without its end, too
+			return n, fmt.Errorf("the export is not whole: %w", err)
+		}
+		n++
+	}
+}
+
+type auditCheckpoint struct {
+	Key string `help:"Reference to the signing key, such as env:NAME or file:/path." required:"" placeholder:"REF"`
+}
+
+// Run prints a checkpoint.
+func (c auditCheckpoint) Run(a *cli.Context) error {
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	text, err := app.ReadSecret(a.Ctx, cfg, c.Key)
+	if err != nil {
+		return err
+	}
+	key, err := audit.ParseSigningKey(text.Reveal())
+	if err != nil {
+		return err
+	}
+	return a.WithActions(func(m manage.Actions, _ *config.Config) error {
+		signed, err := m.Checkpoint(a.Ctx, key, cli.By(""))
+		if err != nil {
+			return err
+		}
+		return cli.PrintJSON(a.Stdout, signed)
+	})
+}
+
+type auditSigningKey struct{}
+
+// Run prints a fresh key.
+func (auditSigningKey) Run(a *cli.Context) error {
+	seed := make([]byte, ed25519.SeedSize)
+	if _, err := rand.Read(seed); err != nil {
+		return err
+	}
+	text := base64.StdEncoding.EncodeToString(seed)
+	key, err := audit.ParseSigningKey(text)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.Stdout, text)
+	fmt.Fprintln(a.Stderr, "Keep it where those who can write to the database cannot read it. Checkpoints are verified with the "+
+		"public key "+
+		key.Public())
+	return nil
+}
+
+type auditPrune struct {
+	Keep   time.Duration `help:"How long records are kept; at least 2160h, which is 90 days." required:"" placeholder:"SPAN"`
+	Reason string        `help:"Why." placeholder:"TEXT"`
+}
+
+// Run removes old records.
+func (c auditPrune) Run(a *cli.Context) error {
+	return a.WithActions(func(m manage.Actions, _ *config.Config) error {
+		n, err := m.PruneAudit(a.Ctx, c.Keep, cli.By(c.Reason))
+		if err == nil {
+			_, err = fmt.Fprintf(a.Stdout, "%d records were removed\n", n)
+		}
+		return err
+	})
+}
+
+// Audit is "tallyroute audit": the log of who did what. Without another word it
+// does what it did before the integrity check had a name of its own.
+type Audit struct {
+	List       auditList       `cmd:"" help:"Who did what, the newest first."`
+	Verify     auditVerify     `cmd:"" help:"Follow the chain: name the first record that is altered or missing."`
+	Export     auditExport     `cmd:"" help:"Write every record to a file as JSON lines, which audit verify --file reads."`
+	Checkpoint auditCheckpoint `cmd:"" help:"Sign the log as it is now, to be kept elsewhere."`
+	SigningKey auditSigningKey `cmd:"" help:"Make a key that signs checkpoints."`
+	Prune      auditPrune      `cmd:"" help:"Remove records that are older than they have to be kept."`
+	Ledger     auditLedger     `cmd:"" hidden:"" default:"withargs" help:"The former name of tallyroute integrity."`
+}
+
+type auditLedger struct{ finance.Integrity }
+
+// Run checks the ledger as integrityCommand does.
+func (c auditLedger) Run(a *cli.Context) error {
+	fmt.Fprintln(a.Stderr, `tallyroute: the check of the ledger is called "tallyroute integrity" now; running it.`)
+	return c.Integrity.Run(a)
+}

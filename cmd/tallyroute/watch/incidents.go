@@ -1,0 +1,99 @@
+package watch
+
+import (
+	"fmt"
+
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/cmd/tallyroute/config"
+)
+
+// Incident is "tallyroute incident": keys in wrong hands.
+type Incident struct {
+	Open  incidentOpen  `cmd:"" help:"End or narrow the use of a key, and seal what it did."`
+	List  incidentList  `cmd:"" help:"List incidents, the newest first."`
+	Show  incidentShow  `cmd:"" help:"Print what was sealed, byte for byte."`
+	Close incidentClose `cmd:"" help:"Close an incident with its outcome."`
+}
+
+type incidentOpen struct {
+	Key     string          `help:"The id of the key." required:"" placeholder:"KEY"`
+	Action  string          `help:"revoke, disable or narrow." enum:"revoke,disable,narrow" default:"revoke" placeholder:"ACTION"`
+	Network []config.Prefix `help:"From where a key that is narrowed may still be used." placeholder:"CIDR"`
+	Since   string          `help:"From when on its use is in doubt, as 2026-11-01T00:00:00Z. Default: a week ago." placeholder:"INSTANT"`
+	Reason  string          `help:"What happened." required:"" placeholder:"TEXT"`
+}
+
+// Run opens the incident.
+func (c incidentOpen) Run(a *cli.Context) error {
+	body := cli.Fields{"key_id": c.Key, "action": c.Action, "reason": c.Reason}
+	if c.Since != "" {
+		body["since"] = c.Since
+	}
+	if len(c.Network) > 0 {
+		body["networks"] = c.Network
+	}
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.IncidentView](a.Ctx, r, adminapi.Post("/incidents", body))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "%s: %s of %s is done. What it did is sealed with SHA-256 %s; see tallyroute incident show %s\n",
+			v.ID, v.Action, v.KeyID, v.SHA256, v.ID)
+		return err
+	})
+}
+
+type incidentList struct{ cli.Format }
+
+// Run lists the incidents.
+func (c incidentList) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.IncidentView](a.Ctx, r, "/incidents", nil, 0)
+		if err != nil {
+			return err
+		}
+		t := cli.Table{Header: []string{"OPENED", "ID", "STATUS", "KEY", "ACTION", "BY", "REASON", "OUTCOME"}, Records: all}
+		for _, v := range all {
+			t.Add(cli.Text(cli.Value(v.OpenedAt)), cli.Text(v.ID), cli.Text(v.Status), cli.Text(v.KeyID), cli.Text(v.Action),
+				cli.Text(v.OpenedBy), cli.Text(v.Reason),
+				cli.Text(cli.Value(v.Outcome)))
+		}
+		return t.Write(a.Stdout, c.Output)
+	})
+}
+
+type incidentShow struct {
+	ID string `arg:"" help:"Of the incident." placeholder:"INCIDENT"`
+}
+
+// Run prints the bundle without a line end, so that its digest is that of what is printed.
+func (c incidentShow) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.IncidentView](a.Ctx, r, adminapi.Get("/incidents"+adminapi.Path(c.ID), nil))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(a.Stdout, v.Bundle)
+		return err
+	})
+}
+
+type incidentClose struct {
+	ID     string `arg:"" help:"Of the incident." placeholder:"INCIDENT"`
+	Reason string `help:"The outcome." required:"" placeholder:"TEXT"`
+}
+
+// Run closes the incident.
+func (c incidentClose) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		call := adminapi.Post("/incidents"+adminapi.Path(c.ID, "close"), cli.Fields{"reason": c.Reason})
+		v, err := adminapi.Do[manage.IncidentView](a.Ctx, r, call)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "%s is %s\n", v.ID, v.Status)
+		return err
+	})
+}
