@@ -72,6 +72,8 @@ type Store struct {
 	Changes
 	Principals
 	Sessions
+	Credentials
+	StoredProviders
 	Ledger
 	Sweeper
 	Allowances
@@ -103,6 +105,8 @@ func (s Store) With(by any) Store {
 	replace(&s.Changes, by)
 	replace(&s.Principals, by)
 	replace(&s.Sessions, by)
+	replace(&s.Credentials, by)
+	replace(&s.StoredProviders, by)
 	replace(&s.Ledger, by)
 	replace(&s.Sweeper, by)
 	replace(&s.Allowances, by)

@@ -24,6 +24,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{name: "Store", cases: storeCases()},
 		{name: "Keys", cases: keyCases()},
 		{name: "Secrets", cases: secretCases()},
+		{name: "Upstreams", cases: upstreamCases()},
 		{name: "Owners", cases: ownerCases()},
 		{name: "Changes", cases: changeCases()},
 		{name: "Access", cases: accessCases()},

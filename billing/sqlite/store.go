@@ -64,6 +64,8 @@ func (s *Store) Contracts() billing.Store {
 		Changes:          s,
 		Principals:       s,
 		Sessions:         s,
+		Credentials:      s,
+		StoredProviders:  s,
 		Ledger:           s,
 		Sweeper:          s,
 		Allowances:       s,

@@ -42,6 +42,7 @@ var layers = map[string][]string{
 	"providers/secret/conjur":     {"providers/secret", "providers/secret/manager"},
 	"providers/identity":          {},
 	"providers/secret/secrettest": {},
+	"providers/secret/envelope":   {},
 
 	"providers/chat":   {"providers/jsonraw"},
 	"providers/schema": {"providers/jsonraw"},
