@@ -22,16 +22,19 @@ const (
 	EventPolicy   EventKind = "policy"   // a policy has refused requests of a key
 	// EventThreshold is that so much of a limit is used.
 	EventThreshold EventKind = "limit_threshold"
-	EventModel     EventKind = "model"  // another model answered, of another price or none
-	EventLeak      EventKind = "leak"   // the secret of a key was found in public
-	EventSecret    EventKind = "secret" // a manager of secrets gave a version, it was used, or it could not be had
+	EventModel     EventKind = "model" // another model answered, of another price or none
+	EventLeak      EventKind = "leak"  // the secret of a key was found in public
+	// EventGovernance is that the organisation's rules have changed, are broken, or that a
+	// review of access is begun or overdue.
+	EventGovernance EventKind = "governance"
+	EventSecret     EventKind = "secret" // a manager of secrets gave a version, it was used, or it could not be had
 )
 
 // EventKinds are all kinds.
 func EventKinds() []EventKind {
 	return []EventKind{
 		EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventPolicy, EventThreshold, EventModel, EventLeak,
-		EventSecret,
+		EventSecret, EventGovernance,
 	}
 }
 

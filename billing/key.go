@@ -31,6 +31,7 @@ type Key struct {
 	Purpose     string // what it is for, in words
 	Address     string // of whoever answers for it, for messages
 	Sensitivity Sensitivity
+	Client      Client        // who sends it
 	RotateEvery time.Duration // 0 is what the sensitivity says
 	ProjectID   string
 	Project     string // name
@@ -38,6 +39,7 @@ type Key struct {
 	Team        string // name
 	CostCenter  string
 	Environment string // prod, staging or dev
+	DataClass   string // of its project
 
 	Models            []string       // names, "provider/*" or aliases that it may ask for; empty is all
 	AllowedCIDRs      []netip.Prefix // empty is anywhere
@@ -110,6 +112,15 @@ const (
 	SensitivityHigh     Sensitivity = "high"
 	SensitivityNormal   Sensitivity = "normal"
 	SensitivityLow      Sensitivity = "low"
+)
+
+// Client says where the secret of a key is: on servers, or in pages that anybody can read.
+type Client string
+
+// The clients. The zero value is ClientServer.
+const (
+	ClientServer  Client = "server"
+	ClientBrowser Client = "browser"
 )
 
 // Sensitivities are all sensitivities.
@@ -292,6 +303,7 @@ type Team struct {
 // Project belongs to a team, lives in one environment and owns keys.
 type Project struct {
 	ID, Name, TeamID, Team, CostCenter, Environment string
+	DataClass                                       string // such as confidential; "" is that nobody says
 	CreatedAt, ArchivedAt                           time.Time
 	Policy                                          *policy.Policy // of its keys; nil is none
 }

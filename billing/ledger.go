@@ -85,6 +85,8 @@ type Store struct {
 	Alerts
 	AlertSources
 	Incidents
+	Governance
+	Reviews
 	Periods
 	Corrections
 	Archives
@@ -118,6 +120,8 @@ func (s Store) With(by any) Store {
 	replace(&s.Alerts, by)
 	replace(&s.AlertSources, by)
 	replace(&s.Incidents, by)
+	replace(&s.Governance, by)
+	replace(&s.Reviews, by)
 	replace(&s.Periods, by)
 	replace(&s.Corrections, by)
 	replace(&s.Archives, by)

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{name: "Random", cases: randomCases(), anyLimit: true},
 		{name: "Overruns", cases: overrunCases()},
 		{name: "Alerts", cases: alertCases()},
+		{name: "Governance", cases: governanceCases()},
 		{name: "Requests", cases: requestCases()},
 	})
 }

@@ -46,7 +46,7 @@ func keyKeepsEverything(w *world) {
 		Tags:    map[string]string{"feature": "checkout", "ключ": "値"},
 		Budgets: []billing.Budget{limit},
 		Purpose: "pays at the till", Address: "ann@example.com", Sensitivity: billing.SensitivityHigh, RotateEvery: 48 * time.Hour,
-		CreatedBy: "ann", CreatedAt: w.now, ExpiresAt: w.now.AddDate(0, 3, 0),
+		Client: billing.ClientBrowser, CreatedBy: "ann", CreatedAt: w.now, ExpiresAt: w.now.AddDate(0, 3, 0),
 	}
 	w.must(w.CreateKey(w.Context(), k, hashOf("key_1")))
 	k.RotatedAt = w.now
@@ -116,13 +116,14 @@ func keyUpdate(w *world) {
 			map[string]string{"a": "b"}
 		k.RequestsPerMinute, k.TokensPerMinute, k.AllowUnpriced, k.ExpiresAt = 1, 2, true, w.now
 		k.Purpose, k.Address, k.Sensitivity, k.RotateEvery = "tills", "bob@example.com", billing.SensitivityLow, time.Hour
+		k.Client = billing.ClientBrowser
 		k.DisabledAt, k.DisabledBy, k.DisabledReason = w.now, "bob", "leaked?"
 		return nil
 	})
 	w.must(err)
 	if got.Version <= k.Version || got.Name != "other" || got.RequestsPerMinute != 1 || got.TokensPerMinute != 2 || !got.AllowUnpriced ||
 		!got.CreatedAt.Equal(k.CreatedAt) || got.Purpose != "tills" || got.Sensitivity != billing.SensitivityLow ||
-		got.RotateEvery != time.Hour ||
+		got.RotateEvery != time.Hour || got.Client != billing.ClientBrowser ||
 		got.Address != "bob@example.com" || got.DisabledReason != "leaked?" {
 		w.Errorf("got %+v after %+v", got, k)
 	}

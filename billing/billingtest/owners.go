@@ -243,7 +243,10 @@ func policiesWithKey(w *world) {
 	own := &policy.Policy{Conditions: []policy.Condition{{Name: "c", Must: "request.stream"}}}
 	t, err := w.UpdateTeam(w.Context(), shop.TeamID, func(t *billing.Team) error { t.Policy = team; return nil })
 	w.must(err)
-	p, err := w.UpdateProject(w.Context(), shop.ID, func(p *billing.Project) error { p.Policy = project; return nil })
+	p, err := w.UpdateProject(w.Context(), shop.ID, func(p *billing.Project) error {
+		p.Policy, p.DataClass = project, "confidential"
+		return nil
+	})
 	w.must(err)
 	_, err = w.UpdateKey(w.Context(), k.ID, func(k *billing.Key) error { k.Policies.Key = own; return nil })
 	w.must(err)
@@ -251,6 +254,7 @@ func policiesWithKey(w *world) {
 	w.wantSame("policies of the key", now.Policies, policy.Layers{Team: team, Project: project, Key: own})
 	w.wantSame("policy of the team", t.Policy, team)
 	w.wantSame("policy of the project", p.Policy, project)
+	w.wantSame("data class", []string{p.DataClass, now.DataClass}, []string{"confidential", "confidential"})
 	if now.Version <= k.Version+1 {
 		w.Errorf("the version went from %d to %d", k.Version, now.Version)
 	}

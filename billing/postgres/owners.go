@@ -45,10 +45,10 @@ const (
 	createTeamSQL = "INSERT INTO teams (id, name, cost_center) VALUES ($1, $2, $3)"
 
 	projectSQL = `
-SELECT p.id, p.name, p.team_id, t.name, t.cost_center, p.environment, p.created_at, p.archived_at, p.policy
+SELECT p.id, p.name, p.team_id, t.name, t.cost_center, p.environment, p.created_at, p.archived_at, p.policy, p.data_class
   FROM projects p JOIN teams t ON t.id = p.team_id`
 	findProjectSQL   = projectSQL + " WHERE p.archived_at IS NULL AND p.team_id = $1 AND p.name = $2"
-	createProjectSQL = "INSERT INTO projects (id, team_id, name, environment) VALUES ($1, $2, $3, $4)"
+	createProjectSQL = "INSERT INTO projects (id, team_id, name, environment, data_class) VALUES ($1, $2, $3, $4, $5)"
 )
 
 // EnsureProject implements billing.Owners.
@@ -105,7 +105,8 @@ type ensured struct {
 func ensureProject(ctx context.Context, tx pgx.Tx, team string, p billing.Project) (ensured, error) {
 	found, err := one(ctx, tx, scanProject, findProjectSQL, team, p.Name)
 	if errors.Is(err, pgx.ErrNoRows) {
-		if _, err := tx.Exec(ctx, createProjectSQL, cmp.Or(p.ID, newID("proj_")), team, p.Name, cmp.Or(p.Environment, "prod")); err != nil {
+		if _, err := tx.Exec(ctx, createProjectSQL, cmp.Or(p.ID, newID("proj_")), team, p.Name, cmp.Or(p.Environment, "prod"),
+			billing.CleanText(p.DataClass)); err != nil {
 			return ensured{}, err
 		}
 		found, err = one(ctx, tx, scanProject, findProjectSQL, team, p.Name)
@@ -140,7 +141,7 @@ func scanTeam(row pgx.CollectableRow) (billing.Team, error) {
 func scanProject(row pgx.CollectableRow) (billing.Project, error) {
 	var p billing.Project
 	var archived *time.Time
-	err := row.Scan(&p.ID, &p.Name, &p.TeamID, &p.Team, &p.CostCenter, &p.Environment, &p.CreatedAt, &archived, &p.Policy)
+	err := row.Scan(&p.ID, &p.Name, &p.TeamID, &p.Team, &p.CostCenter, &p.Environment, &p.CreatedAt, &archived, &p.Policy, &p.DataClass)
 	p.CreatedAt, p.ArchivedAt = p.CreatedAt.UTC(), utc(archived)
 	return p, err
 }

@@ -13,7 +13,7 @@ import (
 const (
 	updateTeamSQL = "UPDATE teams SET name = $2, cost_center = $3, owner_email = $4, archived_at = $5, policy = $6 WHERE id = $1"
 	// updateProjectSQL leaves the team and the environment: secrets say which it is.
-	updateProjectSQL = "UPDATE projects SET name = $2, team_id = $3, archived_at = $4, policy = $5 WHERE id = $1"
+	updateProjectSQL = "UPDATE projects SET name = $2, team_id = $3, archived_at = $4, policy = $5, data_class = $6 WHERE id = $1"
 
 	archiveProjectsSQL = "UPDATE projects SET archived_at = $2 WHERE team_id = $1 AND archived_at IS NULL"
 	// archiveKeysSQL ends the keys below a scope.
@@ -85,7 +85,8 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*billi
 		if _, err := tx.Exec(ctx, raiseSQL, billing.ScopeProject, id); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, updateProjectSQL, id, billing.CleanText(p.Name), p.TeamID, orNull(p.ArchivedAt), p.Policy); err != nil {
+		if _, err := tx.Exec(ctx, updateProjectSQL, id, billing.CleanText(p.Name), p.TeamID, orNull(p.ArchivedAt), p.Policy,
+			billing.CleanText(p.DataClass)); err != nil {
 			return err
 		}
 		if was.ArchivedAt.IsZero() && !p.ArchivedAt.IsZero() {

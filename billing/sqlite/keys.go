@@ -18,7 +18,7 @@ const selectColumns = `SELECT k.id, k.name, k.display, k.project_id, p.name, p.t
   k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
   k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
   k.purpose, k.owner, k.sensitivity, k.rotate_every_s, k.rotated_at, k.archived_at, k.disabled_at, k.disabled_by, k.disabled_reason,
-  t.policy, p.policy, k.policy,
+  k.client, p.data_class, t.policy, p.policy, k.policy,
   (SELECT json_group_array(json_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
             'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano, 'requests', b.request_limit,
             'starts', b.starts, 'action', b.near_action, 'thresholds', json(b.thresholds)) ORDER BY b.id)
@@ -59,6 +59,7 @@ func keyScan(k *billing.Key) []any {
 		instant{&k.ArchivedAt},
 		instant{&k.DisabledAt},
 		&k.DisabledBy, &k.DisabledReason,
+		&k.Client, &k.DataClass,
 		orNil{&k.Policies.Team},
 		orNil{&k.Policies.Project},
 		orNil{&k.Policies.Key},
@@ -68,13 +69,13 @@ func keyScan(k *billing.Key) []any {
 
 const insertKey = `INSERT INTO api_keys (name, display, project_id, models, allowed_cidrs, requests_per_minute, tokens_per_minute,
   allow_unpriced, allow_provider_objects, tags, created_by, expires_at, revoked_at, revoked_reason,
-  purpose, owner, sensitivity, rotate_every_s, policy, id, created_at, rotated_at, once, once_body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''))`
+  purpose, owner, sensitivity, rotate_every_s, policy, client, id, created_at, rotated_at, once, once_body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''))`
 
 const updateKey = `UPDATE api_keys SET name = ?, display = ?, project_id = ?, models = ?, allowed_cidrs = ?, requests_per_minute = ?,
   tokens_per_minute = ?, allow_unpriced = ?, allow_provider_objects = ?, tags = ?, created_by = ?, expires_at = ?, revoked_at = ?,
     revoked_reason = ?,
-  purpose = ?, owner = ?, sensitivity = ?, rotate_every_s = ?, policy = ?, version = version + 1
+  purpose = ?, owner = ?, sensitivity = ?, rotate_every_s = ?, policy = ?, client = ?, version = version + 1
 WHERE id = ? AND version = ?`
 
 // updateStop keeps the overrun unless the key is enabled again: settlements add to
@@ -95,6 +96,7 @@ func keyColumns(k billing.Key) []any {
 		stampOrNull(k.ExpiresAt), stampOrNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
 		billing.CleanText(k.Purpose), billing.CleanText(k.Address), string(cmp.Or(k.Sensitivity, billing.SensitivityNormal)),
 		int64(k.RotateEvery / time.Second), policyOrNull(k.Policies.Key),
+		string(cmp.Or(k.Client, billing.ClientServer)),
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 	"tallyroute/billing"
 )
 
-const selectProjects = `SELECT p.id, p.name, p.team_id, t.name, t.cost_center, p.environment, p.created_at, p.archived_at, p.policy
+const selectProjects = `SELECT p.id, p.name, p.team_id, t.name, t.cost_center, p.environment, p.created_at, p.archived_at, p.policy,
+  p.data_class
 FROM projects p
 JOIN teams t ON t.id = p.team_id
 `
@@ -16,6 +17,7 @@ JOIN teams t ON t.id = p.team_id
 func projectScan(p *billing.Project) []any {
 	return []any{
 		&p.ID, &p.Name, &p.TeamID, &p.Team, &p.CostCenter, &p.Environment, instant{&p.CreatedAt}, instant{&p.ArchivedAt}, orNil{&p.Policy},
+		&p.DataClass,
 	}
 }
 
@@ -23,7 +25,7 @@ const (
 	selectTeamID  = `SELECT id FROM teams WHERE name = ? AND archived_at IS NULL`
 	insertTeam    = `INSERT INTO teams (id, name, cost_center, created_at) VALUES (?, ?, ?, ?)`
 	whereTeamName = `WHERE p.team_id = ? AND p.name = ? AND p.archived_at IS NULL`
-	insertProject = `INSERT INTO projects (id, team_id, name, environment, created_at) VALUES (?, ?, ?, ?, ?)`
+	insertProject = `INSERT INTO projects (id, team_id, name, environment, created_at, data_class) VALUES (?, ?, ?, ?, ?, ?)`
 )
 
 // EnsureProject implements billing.Owners. A new project is in prod and a new
@@ -65,7 +67,8 @@ func (s *Store) ensureProject(ctx context.Context, tx *session, p billing.Projec
 	if p.Environment == "" {
 		p.Environment = "prod"
 	}
-	if _, err := tx.exec(ctx, insertProject, billing.NewID("proj_"), p.TeamID, p.Name, p.Environment, stamp(s.clock())); err != nil {
+	if _, err := tx.exec(ctx, insertProject, billing.NewID("proj_"), p.TeamID, p.Name, p.Environment, stamp(s.clock()),
+		billing.CleanText(p.DataClass)); err != nil {
 		return got, err
 	}
 	if _, err = find(); err != nil {
@@ -155,7 +158,7 @@ const (
 	teamNamed     = `SELECT count(*) FROM teams WHERE name = ? AND id <> ? AND archived_at IS NULL`
 	projectNamed  = `SELECT count(*) FROM projects WHERE team_id = ? AND name = ? AND id <> ? AND archived_at IS NULL`
 	updateTeam    = `UPDATE teams SET name = ?, cost_center = ?, owner_email = ?, archived_at = ?, policy = ? WHERE id = ?`
-	updateProject = `UPDATE projects SET name = ?, team_id = ?, archived_at = ?, policy = ? WHERE id = ?`
+	updateProject = `UPDATE projects SET name = ?, team_id = ?, archived_at = ?, policy = ?, data_class = ? WHERE id = ?`
 	archiveBelow  = `UPDATE projects SET archived_at = ? WHERE team_id = ? AND archived_at IS NULL`
 	archiveKeysOf = `UPDATE api_keys SET archived_at = ?2, revoked_at = coalesce(revoked_at, ?2),
   revoked_reason = CASE WHEN revoked_at IS NULL THEN ?3 ELSE revoked_reason END, version = version + 1
@@ -229,7 +232,7 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*billi
 			return err
 		}
 		if _, err := tx.exec(ctx, updateProject, billing.CleanText(p.Name), p.TeamID, stampOrNull(p.ArchivedAt), policyOrNull(p.Policy),
-			id); err != nil {
+			billing.CleanText(p.DataClass), id); err != nil {
 			return err
 		}
 		if was.ArchivedAt.IsZero() && !p.ArchivedAt.IsZero() {

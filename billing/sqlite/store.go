@@ -77,6 +77,8 @@ func (s *Store) Contracts() billing.Store {
 		Alerts:           s,
 		AlertSources:     s,
 		Incidents:        s,
+		Governance:       s,
+		Reviews:          s,
 		Periods:          s,
 		Corrections:      s,
 		Archives:         s,
