@@ -49,7 +49,9 @@ type Key struct {
 	// AllowProviderObjects lets its requests name what is stored at providers, which
 	// all keys share there, and store their answers.
 	AllowProviderObjects bool
-	Tags                 map[string]string
+	// KeepResponses lets it have its responses kept here, where the router keeps any.
+	KeepResponses bool
+	Tags          map[string]string
 
 	// Policies are what its team, its project and it itself may do besides. Stores fill
 	// them on every read, and keep its own.

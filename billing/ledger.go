@@ -94,6 +94,7 @@ type Store struct {
 	Rejects
 	Claims
 	Allotments
+	StoredResponses
 	Database
 }
 
@@ -129,6 +130,7 @@ func (s Store) With(by any) Store {
 	replace(&s.Rejects, by)
 	replace(&s.Claims, by)
 	replace(&s.Allotments, by)
+	replace(&s.StoredResponses, by)
 	replace(&s.Database, by)
 	return s
 }

@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{name: "Periods", cases: bookCases()},
 		{name: "Claims", cases: replayCases()},
 		{name: "Allotments", cases: allotmentCases()},
+		{name: "Responses", cases: responseCases()},
 		{name: "Races", cases: raceCases(), anyLimit: true},
 		{name: "Random", cases: randomCases(), anyLimit: true},
 		{name: "Overruns", cases: overrunCases()},

@@ -42,7 +42,7 @@ func keyKeepsEverything(w *world) {
 		ID: "key_1", Name: "checkout", Display: "sk-tr-prod-…x7qd", ProjectID: p.ID,
 		Models:            []string{"cheap", "openai/*"},
 		AllowedCIDRs:      []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
-		RequestsPerMinute: 600, TokensPerMinute: 200_000, AllowUnpriced: true, AllowProviderObjects: true,
+		RequestsPerMinute: 600, TokensPerMinute: 200_000, AllowUnpriced: true, AllowProviderObjects: true, KeepResponses: true,
 		Tags:    map[string]string{"feature": "checkout", "ключ": "値"},
 		Budgets: []billing.Budget{limit},
 		Purpose: "pays at the till", Address: "ann@example.com", Sensitivity: billing.SensitivityHigh, RotateEvery: 48 * time.Hour,

@@ -32,10 +32,10 @@ type KeyRequest struct {
 	RequestsPerMinute int64
 	TokensPerMinute   int64
 	AllowUnpriced     bool
-	// AllowProviderObjects is that of the key.
-	AllowProviderObjects bool
-	Tags                 map[string]string
-	ExpiresAt            time.Time // zero: never
+	// AllowProviderObjects and KeepResponses are those of the key.
+	AllowProviderObjects, KeepResponses bool
+	Tags                                map[string]string
+	ExpiresAt                           time.Time // zero: never
 
 	Purpose     string
 	Address     string // of whoever answers for it
@@ -142,8 +142,8 @@ func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, 
 	k := billing.Key{
 		ID: billing.KeyID(billing.NewID("key_")), Name: strings.TrimSpace(r.Name), Models: r.Models, AllowedCIDRs: r.AllowedCIDRs,
 		RequestsPerMinute: r.RequestsPerMinute, TokensPerMinute: r.TokensPerMinute, AllowUnpriced: r.AllowUnpriced,
-		AllowProviderObjects: r.AllowProviderObjects,
-		Tags:                 r.Tags, CreatedBy: by.Actor, CreatedAt: now, ExpiresAt: r.ExpiresAt,
+		AllowProviderObjects: r.AllowProviderObjects, KeepResponses: r.KeepResponses,
+		Tags: r.Tags, CreatedBy: by.Actor, CreatedAt: now, ExpiresAt: r.ExpiresAt,
 		Purpose: strings.TrimSpace(r.Purpose), Address: strings.TrimSpace(r.Address), RotateEvery: r.RotateEvery,
 		Sensitivity: cmp.Or(r.Sensitivity, billing.SensitivityNormal), Once: r.once(by),
 	}

@@ -25,6 +25,7 @@ type KeyView struct {
 	Limits               Limits            `json:"limits"`
 	AllowUnpriced        bool              `json:"allow_unpriced"`
 	AllowProviderObjects bool              `json:"allow_provider_objects"`
+	KeepResponses        bool              `json:"keep_responses"`
 	Tags                 map[string]string `json:"tags"`
 	Budgets              []BudgetView      `json:"budgets"` // all that bind the key, its owners' included
 	CreatedBy            string            `json:"created_by"`
@@ -109,7 +110,7 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 	v := KeyView{
 		ID: string(k.ID), Name: k.Name, Display: k.Display, Status: k.Status(now),
 		Project: Named{k.ProjectID, k.Project}, Team: Named{k.TeamID, k.Team}, CostCenter: k.CostCenter, Environment: k.Environment,
-		Models: k.Models, AllowUnpriced: k.AllowUnpriced, AllowProviderObjects: k.AllowProviderObjects,
+		Models: k.Models, AllowUnpriced: k.AllowUnpriced, AllowProviderObjects: k.AllowProviderObjects, KeepResponses: k.KeepResponses,
 		Tags: k.Tags, Budgets: []BudgetView{},
 		Limits:    Limits{positive(k.RequestsPerMinute), positive(k.TokensPerMinute)},
 		Policy:    k.Policies.Key,

@@ -19,8 +19,8 @@ import (
 // them, all in one snapshot: a version never comes with another's budgets.
 const keyColumns = `
 SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
-       k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.allow_provider_objects, k.tags,
-       k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
+       k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.allow_provider_objects,
+       k.keep_responses, k.tags, k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
        k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
        k.purpose, k.owner, k.sensitivity, k.rotate_every_s, k.rotated_at, k.archived_at,
        k.disabled_at, k.disabled_by, k.disabled_reason, k.client, p.data_class, t.policy, p.policy, k.policy,
@@ -50,7 +50,7 @@ func scanKeyAnd(row pgx.CollectableRow, more ...any) (billing.Key, error) {
 	var expires, revoked, used, stopped, enabled, rotated, archived, disabled *time.Time
 	err := row.Scan(append([]any{
 		&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
-		&k.Models, &cidrs, &k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced, &k.AllowProviderObjects, &tags,
+		&k.Models, &cidrs, &k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced, &k.AllowProviderObjects, &k.KeepResponses, &tags,
 		&k.CreatedBy, &k.CreatedAt, &expires, &revoked, &k.RevokedReason, &used, &k.Version,
 		&k.Overrun.Tokens, &k.Overrun.Money, &stopped, &enabled, &k.EnabledBy, &k.EnabledReason,
 		&k.Purpose, &k.Address, &k.Sensitivity, &rotateEvery, &rotated, &archived, &disabled, &k.DisabledBy, &k.DisabledReason,
@@ -195,9 +195,10 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billi
 const createKeySQL = `
 INSERT INTO api_keys (id, project_id, name, display, models, allowed_cidrs, requests_per_minute, tokens_per_minute,
                       allow_unpriced, tags, created_by, created_at, expires_at, revoked_at, revoked_reason, allow_provider_objects,
-                      purpose, owner, sensitivity, rotate_every_s, rotated_at, once, once_body, policy, client)
+                      purpose, owner, sensitivity, rotate_every_s, rotated_at, once, once_body, policy, client,
+                      keep_responses)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()), $13, $14, $15, $16, $17, $18, $19, $20,
-        CASE WHEN $21 THEN coalesce($12, now()) END, nullif($22, ''), nullif($23, ''), $24, $25)`
+        CASE WHEN $21 THEN coalesce($12, now()) END, nullif($22, ''), nullif($23, ''), $24, $25, $26)`
 
 //nolint:gosec // a statement about secrets, not a secret
 const createSecretSQL = `
@@ -218,7 +219,7 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, not
 			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason), k.AllowProviderObjects,
 			billing.CleanText(k.Purpose), billing.CleanText(k.Address), cmp.Or(k.Sensitivity, billing.SensitivityNormal),
 			int64(k.RotateEvery/time.Second), secret, k.Once.Name, k.Once.Body,
-			k.Policies.Key, cmp.Or(k.Client, billing.ClientServer)); err != nil {
+			k.Policies.Key, cmp.Or(k.Client, billing.ClientServer), k.KeepResponses); err != nil {
 			return err
 		}
 		if secret {
@@ -244,6 +245,7 @@ UPDATE api_keys
        stopped_at = $15, enabled_at = $16, enabled_by = $17, enabled_reason = $18, allow_provider_objects = $19,
        purpose = $20, owner = $21, sensitivity = $22, rotate_every_s = $23,
        disabled_at = $24, disabled_by = $25, disabled_reason = $26, archived_at = $27, policy = $28, client = $29,
+       keep_responses = $30,
        overrun_tokens = CASE WHEN enabled_at IS DISTINCT FROM $16 THEN 0 ELSE overrun_tokens END,
        overrun_nano = CASE WHEN enabled_at IS DISTINCT FROM $16 THEN 0 ELSE overrun_nano END,
        version = version + 1
@@ -282,7 +284,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 			k.AllowProviderObjects, billing.CleanText(k.Purpose), billing.CleanText(k.Address),
 			cmp.Or(k.Sensitivity, billing.SensitivityNormal), int64(k.RotateEvery/time.Second),
 			orNull(k.DisabledAt), billing.CleanText(k.DisabledBy), billing.CleanText(k.DisabledReason), orNull(k.ArchivedAt),
-			k.Policies.Key, cmp.Or(k.Client, billing.ClientServer)); err != nil {
+			k.Policies.Key, cmp.Or(k.Client, billing.ClientServer), k.KeepResponses); err != nil {
 			return err
 		}
 		if archived.IsZero() && !k.ArchivedAt.IsZero() {

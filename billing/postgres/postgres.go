@@ -112,6 +112,7 @@ func (s *Store) Contracts() billing.Store {
 		Rejects:          s,
 		Claims:           s,
 		Allotments:       s,
+		StoredResponses:  s,
 		Database:         s,
 	}
 }

@@ -86,6 +86,7 @@ func (s *Store) Contracts() billing.Store {
 		Rejects:          s,
 		Claims:           s,
 		Allotments:       s,
+		StoredResponses:  s,
 		Database:         s,
 	}
 }

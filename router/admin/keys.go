@@ -20,6 +20,7 @@ type keyMembers struct {
 	Tags                 member[map[string]string] `json:"tags"`
 	AllowUnpriced        member[bool]              `json:"allow_unpriced" doc:"It may use models without a price although a budget in money binds it."`
 	AllowProviderObjects member[bool]              `json:"allow_provider_objects" doc:"It may use what is stored at providers."`
+	KeepResponses        member[bool]              `json:"keep_responses" doc:"It may have its responses kept, encrypted, where the router keeps any."`
 	Limits               keyLimits                 `json:"limits"`
 	ExpiresAt            member[instant]           `json:"expires_at" doc:"Null is never."`
 	ExpiresIn            *duration                 `json:"expires_in" doc:"Instead of expires_at."`
@@ -171,7 +172,8 @@ func (in *newKey) request(x *exchange) manage.KeyRequest {
 		Models: in.Models.Value, Budgets: in.newBudgets(), AllowedCIDRs: in.ranges(),
 		RequestsPerMinute: in.Limits.RequestsPerMinute.Value, TokensPerMinute: in.Limits.TokensPerMinute.Value,
 		AllowUnpriced: in.AllowUnpriced.Value, AllowProviderObjects: in.AllowProviderObjects.Value,
-		Tags: in.Tags.Value, ExpiresAt: in.expiry(x.Start),
+		KeepResponses: in.KeepResponses.Value,
+		Tags:          in.Tags.Value, ExpiresAt: in.expiry(x.Start),
 		Purpose: in.Purpose.Value, Address: in.Owner.Value, Sensitivity: billing.Sensitivity(in.Sensitivity.Value),
 		Once: billing.Once{Name: x.C.GetHeader("Idempotency-Key"), Body: string(x.raw)}, DryRun: in.DryRun,
 	}
@@ -326,6 +328,7 @@ func (b *keyChange) apply(k *billing.Key, now time.Time) {
 	}
 	set(&k.AllowUnpriced, b.AllowUnpriced)
 	set(&k.AllowProviderObjects, b.AllowProviderObjects)
+	set(&k.KeepResponses, b.KeepResponses)
 	set(&k.RequestsPerMinute, b.Limits.RequestsPerMinute)
 	set(&k.TokensPerMinute, b.Limits.TokensPerMinute)
 	if b.AllowedCIDRs.There {

@@ -36,6 +36,7 @@ type keysUpdate struct {
 	Anywhere             bool              `help:"It may be used from any address."`
 	AllowUnpriced        *bool             `help:"May use models without a known price, despite a budget in dollars." negatable:""`
 	AllowProviderObjects *bool             `help:"May name what is stored at providers." negatable:""`
+	KeepResponses        *bool             `help:"May have its responses kept, encrypted." negatable:""`
 	Tags                 map[string]string `help:"Tags on all that it spends, in place of those it has." placeholder:"NAME=VALUE"`
 	Purpose              *string           `help:"What it is for, in words." placeholder:"TEXT"`
 	Owner                *string           `help:"Address of the person responsible." placeholder:"ADDRESS"`
@@ -102,7 +103,9 @@ func (c keysUpdate) body() cli.Fields {
 			limits[name] = *to
 		}
 	}
-	for name, to := range map[string]*bool{"allow_unpriced": c.AllowUnpriced, "allow_provider_objects": c.AllowProviderObjects} {
+	for name, to := range map[string]*bool{
+		"allow_unpriced": c.AllowUnpriced, "allow_provider_objects": c.AllowProviderObjects, "keep_responses": c.KeepResponses,
+	} {
 		if to != nil {
 			change[name] = *to
 		}

@@ -56,6 +56,7 @@ type keysCreate struct {
 	CIDR                 []config.Prefix   `help:"Addresses it may be used from. Default: anywhere." placeholder:"RANGE"`
 	AllowUnpriced        bool              `help:"May use models without a known price, despite a budget in dollars."`
 	AllowProviderObjects bool              `help:"May name what is stored at providers, where all keys share one account."`
+	KeepResponses        bool              `help:"May have its responses kept, encrypted, where the router keeps any."`
 	Tags                 map[string]string `help:"Tags on all that it spends." placeholder:"NAME=VALUE"`
 	Purpose              string            `help:"What it is for, in words." placeholder:"TEXT"`
 	Owner                string            `help:"Address of the person responsible." placeholder:"ADDRESS"`
@@ -89,7 +90,7 @@ func (c keysCreate) body(a *cli.Context) (cli.Fields, error) {
 	key := cli.Fields{
 		"name": c.Name, "team": c.Team, "project": c.Project, "cost_center": c.CostCenter,
 		"limits":                 cli.Fields{"requests_per_minute": c.RPM, "tokens_per_minute": c.TPM},
-		"allow_provider_objects": c.AllowProviderObjects, "tags": c.Tags, "purpose": c.Purpose, "owner": c.Owner,
+		"allow_provider_objects": c.AllowProviderObjects, "keep_responses": c.KeepResponses, "tags": c.Tags, "purpose": c.Purpose, "owner": c.Owner,
 		"sensitivity":    c.Sensitivity,
 		"allow_unpriced": c.AllowUnpriced,
 	}
