@@ -1,0 +1,233 @@
+package anomaly
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// Span is over how long a figure is summed up.
+type Span string
+
+// The spans.
+const (
+	ByHour Span = "hour" // of the clock
+	ByDay  Span = "day"  // the last 24 hours
+)
+
+// Basis is what a baseline was learned from.
+type Basis string
+
+// The bases, the best first.
+const (
+	SameHours Basis = "hour of the week" // the same hour of the same day in weeks before, and those beside it
+	SameTime  Basis = "hour of the day"  // the same hour of days before of the same kind: of work, or of weekends
+	AnyHours  Basis = "all hours"        // of the last two weeks
+)
+
+// Baseline is what is usual of a figure, and beyond what it is unusual.
+type Baseline struct {
+	Figure  Figure
+	Span    Span
+	Median  int64
+	Spread  int64 // the median of the distances to the median, as a standard deviation
+	Limit   int64
+	Samples int
+	Basis   Basis
+}
+
+// How unusual something must be. A sum of a day varies less than one of an hour.
+type margins struct {
+	times  float64 // of the median
+	spread float64 // above it
+	tail   float64 // of what is exceeded in 5 of 100 such times, of those with any use
+}
+
+func marginsOf(s Span) margins {
+	if s == ByDay {
+		return margins{times: 2, spread: 6, tail: 1.7}
+	}
+	return margins{times: 3, spread: 6, tail: 2.5}
+}
+
+// floor is what of a figure is never worth telling.
+func floor(f Figure, s Span) int64 {
+	n := map[Figure]int64{Requests: 200, Spend: 1_000_000_000, Errors: 30, Denials: 30, Answers: 4 << 20}[f]
+	if s == ByDay {
+		return 4 * n
+	}
+	return n
+}
+
+// Worth reports whether sums are so large that it is worth knowing what is usual.
+func Worth(hour, day Sums) bool {
+	for _, f := range Figures() {
+		if hour.Of(f) > floor(f, ByHour) || day.Of(f) > floor(f, ByDay) {
+			return true
+		}
+	}
+	return false
+}
+
+// Baselines are those of all figures and spans at an hour. There are none for a key that
+// is not two days old, and none by the day for one that is not four.
+func (h History) Baselines(at time.Time) (all []Baseline) {
+	for _, f := range Figures() {
+		for _, s := range []Span{ByHour, ByDay} {
+			if b, known := h.Baseline(f, s, at); known {
+				all = append(all, b)
+			}
+		}
+	}
+	return all
+}
+
+// Baseline is what is usual of a figure in the hour with at in it, or in the day that ends
+// with it, by what was before.
+func (h History) Baseline(f Figure, s Span, at time.Time) (b Baseline, known bool) {
+	like, basis := h.like(f, s, at)
+	if len(like) == 0 {
+		return b, false
+	}
+	around := active(h.around(f, s, at))
+	b = Baseline{Figure: f, Span: s, Samples: len(like), Basis: basis}
+	slices.Sort(like)
+	b.Median = quantile(like, 0.5)
+	b.Spread = spread(like, b.Median)
+	// The counts of independent events vary by the root of their number, and what single
+	// ones amount to by more.
+	least := math.Sqrt(float64(b.Median))
+	if f == Spend || f == Answers {
+		least = float64(b.Median) / 5
+	}
+	b.Spread = max(b.Spread, int64(least))
+	m := marginsOf(s)
+	b.Limit = max(floor(f, s), scaled(b.Median, m.times), b.Median+scaled(b.Spread, m.spread), scaled(quantile(around, 0.95), m.tail))
+	return b, true
+}
+
+// like are the sums of times that were like this one: in earlier weeks, if there are three
+// of them, else in earlier days.
+func (h History) like(f Figure, s Span, at time.Time) (list []int64, basis Basis) {
+	n := number(at)
+	for w := int64(1); w <= 8; w++ {
+		list = h.add(list, f, s, n-w*7*24)
+	}
+	if len(list) >= 3*perWeek(s) {
+		return list, SameHours
+	}
+	list = list[:0]
+	kind := weekend(n)
+	for d := int64(1); d <= 28; d++ {
+		if s == ByDay || weekend(n-d*24) == kind {
+			list = h.add(list, f, s, n-d*24)
+		}
+	}
+	if len(list) >= 3*perWeek(s) {
+		return list, SameTime
+	}
+	if s == ByDay {
+		return nil, ""
+	}
+	list = list[:0]
+	for i := int64(1); i <= 14*24; i++ {
+		if sums, ok := h.at(n - i); ok {
+			list = append(list, sums.Of(f))
+		}
+	}
+	if len(list) < leastHours {
+		return nil, ""
+	}
+	return list, AnyHours
+}
+
+// leastHours is how many hours of a key must be known before any is unusual.
+const leastHours = 48
+
+// perWeek is how many sums add adds.
+func perWeek(s Span) int {
+	if s == ByDay {
+		return 1
+	}
+	return 3
+}
+
+// add adds the sum of the hour n and those beside it, or of the day that ends with it.
+func (h History) add(list []int64, f Figure, s Span, n int64) []int64 {
+	if s == ByDay {
+		if sum, whole := h.until(n, 24); whole {
+			list = append(list, sum.Of(f))
+		}
+		return list
+	}
+	for i := n - 1; i <= n+1; i++ {
+		if sums, ok := h.at(i); ok {
+			list = append(list, sums.Of(f))
+		}
+	}
+	return list
+}
+
+// around are the sums of about this time of all days of the last four weeks: how much
+// there is at times, though not each day or week.
+func (h History) around(f Figure, s Span, at time.Time) (list []int64) {
+	n := number(at)
+	for d := int64(1); d <= 28; d++ {
+		if s == ByDay {
+			list = h.add(list, f, s, n-d*24)
+			continue
+		}
+		list = h.add(list, f, s, n-d*24-2)
+		list = h.add(list, f, s, n-d*24+2)
+	}
+	return list
+}
+
+// leastActive is of how many times at least with any use the tail is taken: fewer may be
+// what was unusual before.
+const leastActive = 5
+
+// active is a list, sorted, without the times of no use, if enough are left.
+func active(list []int64) []int64 {
+	slices.Sort(list)
+	if used, _ := slices.BinarySearch(list, 1); len(list)-used >= leastActive {
+		return list[used:]
+	}
+	return list
+}
+
+// weekend reports whether an hour is on a Saturday or a Sunday of UTC.
+func weekend(n int64) bool {
+	switch time.Unix(n*3600, 0).UTC().Weekday() {
+	case time.Saturday, time.Sunday:
+		return true
+	}
+	return false
+}
+
+// quantile is of a sorted list; 0 of none.
+func quantile(sorted []int64, q float64) int64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[int(math.Ceil(q*float64(len(sorted))))-1]
+}
+
+// spread is the median absolute deviation of a list from its median, scaled as a standard
+// deviation is.
+func spread(list []int64, median int64) int64 {
+	far := make([]int64, len(list))
+	for i, v := range list {
+		far[i] = max(v-median, median-v)
+	}
+	slices.Sort(far)
+	return scaled(quantile(far, 0.5), 1.4826)
+}
+
+// scaled is n times by.
+func scaled(n int64, by float64) int64 {
+	if f := float64(n) * by; f < math.MaxInt64/2 {
+		return int64(math.Ceil(f))
+	}
+	return math.MaxInt64 / 2
+}

@@ -1,0 +1,227 @@
+package anomaly
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Finding is something unusual about the use of a key.
+type Finding struct {
+	KeyID    string
+	Critical bool
+	Minor    bool // it is written down, and nobody is told
+	At       time.Time
+	Since    time.Time // when it began
+	Text     string    // in one sentence
+
+	Figure   Figure // of too much of something; "" of something that is new
+	Baseline Baseline
+	Value    int64
+
+	Kind Kind // of something that is new
+	Seen string
+}
+
+// What is what the finding is of: a figure or a kind.
+func (f Finding) What() string { return cmp.Or(string(f.Figure), "new_"+string(f.Kind)) }
+
+// Key is what is known of a key: what it did, and what it was seen with.
+type Key struct {
+	ID        string
+	Baselines []Baseline // at the hour that is judged
+	Unit      float64    // nano-dollars for a token, so far; 0 is not known
+	Requests  int64      // so far
+	Sights    []Sight
+}
+
+// KeyOf is what is known of a key by the hours before the one with at in it.
+func KeyOf(id string, h History, at time.Time) Key {
+	k := Key{ID: id, Baselines: h.Baselines(at)}
+	all, _ := h.until(number(at)-1, number(at)-h.first)
+	if k.Requests = all.Requests; all.Tokens > 0 {
+		k.Unit = float64(all.Spend) / float64(all.Tokens)
+	}
+	return k
+}
+
+// Present is what a key does now.
+type Present struct {
+	At        time.Time
+	Hour, Day Sums // in this hour, and in the last 24 with it
+	Callers   []Caller
+	Uses      []Use
+}
+
+// quiet is for how long something that was told must have been over to be told again.
+const quiet = 12 * time.Hour
+
+// Judge is what is unusual about what a key does now, and what it was seen with by then.
+func (k Key) Judge(p Present, countries Countries) (found []Finding, sights []Sight) {
+	all := seenOf(k.Sights)
+	began := p.At
+	for _, of := range all {
+		for _, s := range of {
+			if s.First.Before(began) {
+				began = s.First
+			}
+		}
+	}
+	j := judging{Key: k, now: p, all: all, began: began, countries: countries}
+	j.figures()
+	j.callers()
+	j.models()
+	for kind := range all {
+		for _, s := range all[kind] {
+			if !slices.Contains(k.Sights, *s) {
+				sights = append(sights, *s)
+			}
+		}
+	}
+	slices.SortFunc(sights, func(a, b Sight) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Value, b.Value)) })
+	return j.found, sights
+}
+
+// judging is a key while it is judged.
+type judging struct {
+	Key
+	now       Present
+	all       seen
+	began     time.Time // when the key was first seen
+	countries Countries
+	found     []Finding
+}
+
+// figures finds what there is too much of. What goes on is told once.
+func (j *judging) figures() {
+	for _, b := range j.Baselines {
+		value := j.now.Hour.Of(b.Figure)
+		since := j.now.At.Truncate(time.Hour)
+		if b.Span == ByDay {
+			value, since = j.now.Day.Of(b.Figure), since.Add(-23*time.Hour)
+		}
+		if value <= b.Limit {
+			continue
+		}
+		if was := j.all[Told][string(b.Figure)]; was != nil && j.now.At.Sub(was.Last) < quiet {
+			was.refresh(j.now.At)
+			continue
+		}
+		delete(j.all[Told], string(b.Figure))
+		j.all.note(Sight{KeyID: j.ID, Kind: Told, Value: string(b.Figure), First: j.now.At, Last: j.now.At})
+		j.found = append(j.found, Finding{
+			KeyID: j.ID, At: j.now.At, Since: since, Figure: b.Figure, Baseline: b, Value: value,
+			Critical: b.Figure == Spend && value > 3*b.Limit,
+			Text: fmt.Sprintf("The key has %s in %s; usual are about %s, and up to %s (%s).", b.Figure.words(value), b.Span.words(since),
+				b.Figure.plain(b.Median), b.Figure.plain(b.Limit), b.Basis),
+		})
+	}
+}
+
+// mature reports that the key was watched long enough to know what is new of it.
+func (j *judging) mature() bool {
+	return j.now.At.Sub(j.began) >= learned && j.Requests >= learnedFrom
+}
+
+// isNew notes a sight, and reports whether it is the first and whether that is worth
+// telling.
+func (j *judging) isNew(kind Kind, value string, first, last time.Time) (fresh, tell bool) {
+	if value == "" {
+		return false, false
+	}
+	varies := j.all.varies(kind, j.began, first)
+	fresh = j.all.note(Sight{KeyID: j.ID, Kind: kind, Value: value, First: first, Last: last})
+	return fresh, fresh && j.mature() && !varies
+}
+
+// callers finds networks, countries and programs that are new.
+func (j *judging) callers() {
+	slices.SortFunc(j.now.Callers, func(a, b Caller) int {
+		return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.Address, b.Address), cmp.Compare(a.Agent, b.Agent))
+	})
+	for _, c := range j.now.Callers {
+		country := ""
+		if at, err := netip.ParseAddr(c.Address); err == nil && j.countries != nil {
+			country = j.countries.Country(at)
+		}
+		fresh, newNetwork := j.isNew(Network, networkOf(c.Address), c.First, c.Last)
+		_, newCountry := j.isNew(Country, country, c.First, c.Last)
+		newCountry = newCountry && fresh // else the file of countries is what is new
+		_, newAgent := j.isNew(Agent, agentOf(c.Agent), c.First, c.Last)
+		from := fmt.Sprintf("%d requests from %s as %q", c.Requests, cmp.Or(c.Address, "an unknown address"), short(c.Agent))
+		switch {
+		case newCountry:
+			j.new(Country, country, c.First, Finding{Critical: true, Text: "The key was never used from " + country + " before: " + from + "."})
+		case newNetwork:
+			j.new(Network, networkOf(c.Address), c.First, Finding{
+				Critical: newAgent, Minor: !newAgent && country != "",
+				Text: "The key was never used from the network " + networkOf(c.Address) + " before: " + from + ".",
+			})
+		case newAgent:
+			j.new(Agent, agentOf(c.Agent), c.First, Finding{Minor: true, Text: "The key was never used by this program before: " + from + "."})
+		}
+	}
+}
+
+// dearer is how much more than so far a new model must cost for its tokens to be told.
+const dearer = 3
+
+// models finds models that are new.
+func (j *judging) models() {
+	slices.SortFunc(j.now.Uses, func(a, b Use) int { return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.Model, b.Model)) })
+	for _, u := range j.now.Uses {
+		if _, tell := j.isNew(Model, short(u.Model), u.First, u.Last); !tell {
+			continue
+		}
+		text := fmt.Sprintf("The key never used the model %s before: %d requests.", short(u.Model), u.Requests)
+		times := 0.0
+		if u.Tokens > 0 && j.Unit > 0 {
+			times = float64(u.Spend) / float64(u.Tokens) / j.Unit
+		}
+		if times >= dearer {
+			text = fmt.Sprintf("The key never used the model %s before, which costs %.0f times as much for a token as what it used: "+
+				"%d requests for %s.", short(u.Model), times, u.Requests, Spend.plain(u.Spend))
+		}
+		j.new(Model, short(u.Model), u.First, Finding{Minor: times < dearer, Text: text})
+	}
+}
+
+func (j *judging) new(kind Kind, value string, since time.Time, f Finding) {
+	f.KeyID, f.At, f.Since, f.Kind, f.Seen = j.ID, j.now.At, since, kind, value
+	j.found = append(j.found, f)
+}
+
+// plain is a value as a reader takes it.
+func (f Figure) plain(n int64) string {
+	switch f {
+	case Spend:
+		return fmt.Sprintf("$%.2f", float64(n)/1e9)
+	case Answers:
+		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
+	}
+	return fmt.Sprint(n)
+}
+
+// words are a value and what it is of.
+func (f Figure) words(n int64) string {
+	switch f {
+	case Requests:
+		return fmt.Sprintf("made %d requests", n)
+	case Spend:
+		return "spent " + f.plain(n)
+	case Errors:
+		return fmt.Sprintf("asked %d times for what is wrong or not there", n)
+	case Denials:
+		return fmt.Sprintf("been refused %d times", n)
+	}
+	return "taken " + f.plain(n) + " of answers"
+}
+
+func (s Span) words(since time.Time) string {
+	if s == ByDay {
+		return "24 hours"
+	}
+	return "the hour from " + since.UTC().Format("15:04") + " UTC"
+}
