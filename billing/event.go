@@ -27,14 +27,15 @@ const (
 	// EventGovernance is that the organisation's rules have changed, are broken, or that a
 	// review of access is begun or overdue.
 	EventGovernance EventKind = "governance"
-	EventSecret     EventKind = "secret" // a manager of secrets gave a version, it was used, or it could not be had
+	EventSecret     EventKind = "secret"  // a manager of secrets gave a version, it was used, or it could not be had
+	EventAnomaly    EventKind = "anomaly" // the use of a key is unusual
 )
 
 // EventKinds are all kinds.
 func EventKinds() []EventKind {
 	return []EventKind{
 		EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventPolicy, EventThreshold, EventModel, EventLeak,
-		EventSecret, EventGovernance,
+		EventSecret, EventGovernance, EventAnomaly,
 	}
 }
 

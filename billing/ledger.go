@@ -84,6 +84,7 @@ type Store struct {
 	AccessLog
 	Alerts
 	AlertSources
+	Anomalies
 	Incidents
 	Governance
 	Reviews
@@ -120,6 +121,7 @@ func (s Store) With(by any) Store {
 	replace(&s.AccessLog, by)
 	replace(&s.Alerts, by)
 	replace(&s.AlertSources, by)
+	replace(&s.Anomalies, by)
 	replace(&s.Incidents, by)
 	replace(&s.Governance, by)
 	replace(&s.Reviews, by)

@@ -47,6 +47,11 @@ func rules() map[billing.EventKind]rule {
 			Leak, "The secret of a key was found in public",
 			"If it is not ended yet: tallyroute keys revoke %s. See who used it: tallyroute access list --key %s.", nil,
 		},
+		billing.EventAnomaly: {
+			Anomaly, "The use of a key is unusual",
+			"Ask its owner. See what is usual with: tallyroute anomalies show %s. See who uses it with: tallyroute access list --key %s. " +
+				"If it is in wrong hands: tallyroute incident open --key %s.", nil,
+		},
 		billing.EventModel: {
 			Model, "Another model answered than was asked for", "Ask the provider, or give that model a price in the configuration.",
 			func(e billing.Event) string { return e.Data["provider"] + "/" + e.Data["model"] },

@@ -2,6 +2,7 @@ package anomaly
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -36,18 +37,19 @@ type Baseline struct {
 	Basis   Basis
 }
 
-// How unusual something must be. A sum of a day varies less than one of an hour.
+// How unusual something must be, in hundredths. A sum of a day varies less than one of an
+// hour.
 type margins struct {
-	times  float64 // of the median
-	spread float64 // above it
-	tail   float64 // of what is exceeded in 5 of 100 such times, of those with any use
+	times  int64 // of the median
+	spread int64 // above it
+	tail   int64 // of what is exceeded in 5 of 100 such times, of those with any use
 }
 
 func marginsOf(s Span) margins {
 	if s == ByDay {
-		return margins{times: 2, spread: 6, tail: 1.7}
+		return margins{times: 200, spread: 600, tail: 170}
 	}
-	return margins{times: 3, spread: 6, tail: 2.5}
+	return margins{times: 300, spread: 600, tail: 250}
 }
 
 // floor is what of a figure is never worth telling.
@@ -92,17 +94,17 @@ func (h History) Baseline(f Figure, s Span, at time.Time) (b Baseline, known boo
 	around := active(h.around(f, s, at))
 	b = Baseline{Figure: f, Span: s, Samples: len(like), Basis: basis}
 	slices.Sort(like)
-	b.Median = quantile(like, 0.5)
+	b.Median = quantile(like, 50)
 	b.Spread = spread(like, b.Median)
 	// The counts of independent events vary by the root of their number, and what single
 	// ones amount to by more.
-	least := math.Sqrt(float64(b.Median))
+	least := root(b.Median)
 	if f == Spend || f == Answers {
-		least = float64(b.Median) / 5
+		least = b.Median / 5
 	}
-	b.Spread = max(b.Spread, int64(least))
+	b.Spread = max(b.Spread, least)
 	m := marginsOf(s)
-	b.Limit = max(floor(f, s), scaled(b.Median, m.times), b.Median+scaled(b.Spread, m.spread), scaled(quantile(around, 0.95), m.tail))
+	b.Limit = max(floor(f, s), scaled(b.Median, m.times), b.Median+scaled(b.Spread, m.spread), scaled(quantile(around, 95), m.tail))
 	return b, true
 }
 
@@ -205,12 +207,12 @@ func weekend(n int64) bool {
 	return false
 }
 
-// quantile is of a sorted list; 0 of none.
-func quantile(sorted []int64, q float64) int64 {
+// quantile is what so many of 100 in a sorted list do not exceed; 0 of none.
+func quantile(sorted []int64, percent int) int64 {
 	if len(sorted) == 0 {
 		return 0
 	}
-	return sorted[int(math.Ceil(q*float64(len(sorted))))-1]
+	return sorted[(len(sorted)*percent+99)/100-1]
 }
 
 // spread is the median absolute deviation of a list from its median, scaled as a standard
@@ -221,13 +223,25 @@ func spread(list []int64, median int64) int64 {
 		far[i] = max(v-median, median-v)
 	}
 	slices.Sort(far)
-	return scaled(quantile(far, 0.5), 1.4826)
+	return scaled(quantile(far, 50), 148)
 }
 
-// scaled is n times by.
-func scaled(n int64, by float64) int64 {
-	if f := float64(n) * by; f < math.MaxInt64/2 {
-		return int64(math.Ceil(f))
+// most is what no sum comes near.
+const most = math.MaxInt64 / 4
+
+// scaled is so many hundredths of n.
+func scaled(n, hundredths int64) int64 {
+	if n > most/hundredths {
+		return most
 	}
-	return math.MaxInt64 / 2
+	return (n*hundredths + 99) / 100
+}
+
+// root is the integer part of a square root.
+func root(n int64) int64 {
+	r := int64(1) << ((bits.Len64(uint64(max(n, 0))) + 1) / 2) // not below it
+	for r > 0 && r > n/r {
+		r = (r + n/r) / 2
+	}
+	return r
 }

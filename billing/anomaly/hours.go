@@ -75,6 +75,34 @@ type Activity struct {
 	Hours   []Hour // in the whole of each hour that the time touches
 	Callers []Caller
 	Uses    []Use
+
+	index map[hourOf]int // of Hours
+}
+
+type hourOf struct {
+	key string
+	at  int64
+}
+
+// AddHour adds what a key did in an hour, of which a part may be there.
+func (a *Activity) AddHour(h Hour) {
+	key := hourOf{h.KeyID, h.At.Unix()}
+	i, there := a.index[key]
+	if !there {
+		if a.index == nil {
+			a.index = make(map[hourOf]int)
+		}
+		a.index[key] = len(a.Hours)
+		a.Hours = append(a.Hours, Hour{KeyID: h.KeyID, At: h.At.UTC()})
+		i = len(a.Hours) - 1
+	}
+	a.Hours[i].Sums = a.Hours[i].Plus(h.Sums)
+}
+
+// AddUse adds what a key used in an hour.
+func (a *Activity) AddUse(u Use, hour time.Time) {
+	a.Uses = append(a.Uses, u)
+	a.AddHour(Hour{KeyID: u.KeyID, At: hour, Sums: Sums{Tokens: u.Tokens, Spend: u.Spend}})
 }
 
 // Kept is how long hours are kept: eight weeks, and the day before them.

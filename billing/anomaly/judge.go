@@ -32,7 +32,7 @@ func (f Finding) What() string { return cmp.Or(string(f.Figure), "new_"+string(f
 type Key struct {
 	ID        string
 	Baselines []Baseline // at the hour that is judged
-	Unit      float64    // nano-dollars for a token, so far; 0 is not known
+	Unit      int64      // nano-dollars for 1000 tokens, so far; 0 is not known
 	Requests  int64      // so far
 	Sights    []Sight
 }
@@ -41,10 +41,19 @@ type Key struct {
 func KeyOf(id string, h History, at time.Time) Key {
 	k := Key{ID: id, Baselines: h.Baselines(at)}
 	all, _ := h.until(number(at)-1, number(at)-h.first)
-	if k.Requests = all.Requests; all.Tokens > 0 {
-		k.Unit = float64(all.Spend) / float64(all.Tokens)
-	}
+	k.Requests, k.Unit = all.Requests, unit(all.Spend, all.Tokens)
 	return k
+}
+
+// unit is what 1000 tokens cost; 0 where there were none.
+func unit(spend, tokens int64) int64 {
+	if tokens < 1 {
+		return 0
+	}
+	if spend > most/1000 {
+		return spend / tokens * 1000
+	}
+	return spend * 1000 / tokens
 }
 
 // Present is what a key does now.
@@ -176,12 +185,12 @@ func (j *judging) models() {
 			continue
 		}
 		text := fmt.Sprintf("The key never used the model %s before: %d requests.", short(u.Model), u.Requests)
-		times := 0.0
-		if u.Tokens > 0 && j.Unit > 0 {
-			times = float64(u.Spend) / float64(u.Tokens) / j.Unit
+		times := int64(0)
+		if j.Unit > 0 {
+			times = unit(u.Spend, u.Tokens) / j.Unit
 		}
 		if times >= dearer {
-			text = fmt.Sprintf("The key never used the model %s before, which costs %.0f times as much for a token as what it used: "+
+			text = fmt.Sprintf("The key never used the model %s before, which costs %d times as much for a token as what it used: "+
 				"%d requests for %s.", short(u.Model), times, u.Requests, Spend.plain(u.Spend))
 		}
 		j.new(Model, short(u.Model), u.First, Finding{Minor: times < dearer, Text: text})
@@ -197,9 +206,9 @@ func (j *judging) new(kind Kind, value string, since time.Time, f Finding) {
 func (f Figure) plain(n int64) string {
 	switch f {
 	case Spend:
-		return fmt.Sprintf("$%.2f", float64(n)/1e9)
+		return fmt.Sprintf("$%d.%02d", n/1e9, n%1e9/1e7)
 	case Answers:
-		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
+		return fmt.Sprintf("%d.%d MB", n>>20, n%(1<<20)*10>>20)
 	}
 	return fmt.Sprint(n)
 }

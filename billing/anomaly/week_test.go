@@ -166,7 +166,7 @@ func (k *keyLife) live(hour int) *Present {
 func (k *keyLife) judge(p *Present) []Finding {
 	h := HistoryOf(k.hours, p.At)
 	p.Day, _ = HistoryOf(append(k.hours, Hour{At: p.At, Sums: p.Hour}), p.At).Last(p.At, 24)
-	known := Key{ID: k.id, Requests: k.past.Requests, Unit: float64(k.past.Spend) / float64(max(k.past.Tokens, 1))}
+	known := Key{ID: k.id, Requests: k.past.Requests, Unit: unit(k.past.Spend, k.past.Tokens)}
 	if Worth(p.Hour, p.Day) {
 		known = KeyOf(k.id, h, p.At)
 	}
@@ -313,5 +313,17 @@ func TestOrdinaryUseIsSeldomUnusual(t *testing.T) {
 	}
 	if perMonth := float64(len(told)) / months; perMonth > 0.25 {
 		t.Errorf("%.3f false alarms for a key and month", perMonth)
+	}
+}
+
+func TestRootAndQuantilesAreExact(t *testing.T) {
+	for n, want := range map[int64]int64{0: 0, 1: 1, 2: 1, 3: 1, 4: 2, 15: 3, 16: 4, 99: 9, 100: 10, math.MaxInt64: 3037000499} {
+		if got := root(n); got != want {
+			t.Errorf("root of %d is %d, want %d", n, got, want)
+		}
+	}
+	list := []int64{1, 2, 3, 4}
+	if quantile(list, 50) != 2 || quantile(list, 95) != 4 || quantile(list, 100) != 4 || quantile(nil, 50) != 0 {
+		t.Error(quantile(list, 50), quantile(list, 95))
 	}
 }

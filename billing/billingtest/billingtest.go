@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{name: "Overruns", cases: overrunCases()},
 		{name: "Alerts", cases: alertCases()},
 		{name: "Governance", cases: governanceCases()},
+		{name: "Anomalies", cases: anomalyCases()},
 		{name: "Requests", cases: requestCases()},
 	})
 }

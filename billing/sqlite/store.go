@@ -66,6 +66,7 @@ func (s *Store) Contracts() billing.Store {
 		Sessions:         s,
 		Credentials:      s,
 		StoredProviders:  s,
+		Anomalies:        s,
 		Ledger:           s,
 		Sweeper:          s,
 		Allowances:       s,
