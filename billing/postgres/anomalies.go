@@ -22,10 +22,10 @@ SELECT key_id, date_trunc('hour', at, 'UTC'), count(*),
        count(*) FILTER (WHERE decision <> 'allowed' AND status BETWEEN 400 AND 499 AND status NOT IN (401, 402, 403, 429)),
        count(*) FILTER (WHERE decision <> 'allowed' AND status IN (401, 402, 403, 429)), sum(bytes_out)::bigint
   FROM access_log WHERE at >= $1 AND at < $2 AND key_id <> '' GROUP BY 1, 2`
-	callersSQL = `
+	keyCallersSQL = `
 SELECT key_id, address, user_agent, count(*), min(at), max(at)
   FROM access_log WHERE at >= $1 AND at < $2 AND key_id <> '' GROUP BY 1, 2, 3 ORDER BY 5 LIMIT 50000`
-	usesSQL = `
+	modelUsesSQL = `
 SELECT key_id, date_trunc('hour', occurred_at, 'UTC'), requested_model, count(DISTINCT request_id),
        sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens)::bigint, coalesce(sum(cost_nano), 0)::bigint,
        min(occurred_at), max(occurred_at)
@@ -73,7 +73,7 @@ func (s *Store) KeyActivity(ctx context.Context, from, to time.Time) (a anomaly.
 		}); err != nil {
 			return err
 		}
-		if rows, err = c.Query(ctx, callersSQL, from, to); err != nil {
+		if rows, err = c.Query(ctx, keyCallersSQL, from, to); err != nil {
 			return err
 		}
 		var by anomaly.Caller
@@ -84,7 +84,7 @@ func (s *Store) KeyActivity(ctx context.Context, from, to time.Time) (a anomaly.
 		}); err != nil {
 			return err
 		}
-		if rows, err = c.Query(ctx, usesSQL, from, to); err != nil {
+		if rows, err = c.Query(ctx, modelUsesSQL, from, to); err != nil {
 			return err
 		}
 		var u anomaly.Use

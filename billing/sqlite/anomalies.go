@@ -16,9 +16,9 @@ const (
   count(*) FILTER (WHERE decision <> 'allowed' AND status BETWEEN 400 AND 499 AND status NOT IN (401, 402, 403, 429)),
   count(*) FILTER (WHERE decision <> 'allowed' AND status IN (401, 402, 403, 429)), sum(bytes_out)
 FROM access_log WHERE at >= ?1 AND at < ?2 AND key_id <> '' GROUP BY 1, 2`
-	callers = `SELECT key_id, address, user_agent, count(*), min(at), max(at)
+	keyCallers = `SELECT key_id, address, user_agent, count(*), min(at), max(at)
 FROM access_log WHERE at >= ?1 AND at < ?2 AND key_id <> '' GROUP BY 1, 2, 3 ORDER BY 5 LIMIT 50000`
-	uses = `SELECT key_id, substr(occurred_at, 1, 14) || '00:00.000000000Z', requested_model, count(DISTINCT request_id),
+	modelUses = `SELECT key_id, substr(occurred_at, 1, 14) || '00:00.000000000Z', requested_model, count(DISTINCT request_id),
   sum(input_tokens + cache_read_tokens + cache_write_tokens + output_tokens), coalesce(sum(cost_nano), 0),
   min(occurred_at), max(occurred_at)
 FROM spend_events WHERE occurred_at >= ?1 AND occurred_at < ?2 AND kind = 'usage' GROUP BY 1, 2, 3`
@@ -56,7 +56,7 @@ func (s *Store) KeyActivity(ctx context.Context, from, to time.Time) (a anomaly.
 	}); err != nil {
 		return a, err
 	}
-	if err = s.read.rows(ctx, callers, span, func(scan scanner) error {
+	if err = s.read.rows(ctx, keyCallers, span, func(scan scanner) error {
 		var c anomaly.Caller
 		err := scan(&c.KeyID, &c.Address, &c.Agent, &c.Requests, instant{&c.First}, instant{&c.Last})
 		a.Callers = append(a.Callers, c)
@@ -64,7 +64,7 @@ func (s *Store) KeyActivity(ctx context.Context, from, to time.Time) (a anomaly.
 	}); err != nil {
 		return a, err
 	}
-	err = s.read.rows(ctx, uses, span, func(scan scanner) error {
+	err = s.read.rows(ctx, modelUses, span, func(scan scanner) error {
 		var u anomaly.Use
 		var hour time.Time
 		err := scan(&u.KeyID, instant{&hour}, &u.Model, &u.Requests, &u.Tokens, &u.Spend, instant{&u.First}, instant{&u.Last})
