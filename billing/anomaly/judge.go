@@ -162,14 +162,18 @@ func (j *judging) callers() {
 		from := fmt.Sprintf("%d requests from %s as %q", c.Requests, cmp.Or(c.Address, "an unknown address"), short(c.Agent))
 		switch {
 		case newCountry:
-			j.new(Country, country, c.First, Finding{Critical: true, Text: "The key was never used from " + country + " before: " + from + "."})
+			j.new(Country, country, c.First, Finding{
+				Critical: true, Text: "The key was never used from " + country + " before: " + from + ".",
+			})
 		case newNetwork:
 			j.new(Network, networkOf(c.Address), c.First, Finding{
 				Critical: newAgent, Minor: !newAgent && country != "",
 				Text: "The key was never used from the network " + networkOf(c.Address) + " before: " + from + ".",
 			})
 		case newAgent:
-			j.new(Agent, agentOf(c.Agent), c.First, Finding{Minor: true, Text: "The key was never used by this program before: " + from + "."})
+			j.new(Agent, agentOf(c.Agent), c.First, Finding{
+				Minor: true, Text: "The key was never used by this program before: " + from + ".",
+			})
 		}
 	}
 }
