@@ -56,7 +56,7 @@ func (r *Router) answer(ctx context.Context, s sent, claim *idempotency.Claim) *
 	if ctx.Err() != nil && claim == nil { // finished all the same, because it is billed all the same
 		status = billing.StatusClientAborted
 	}
-	a.bill.thought, a.bill.model = a.Response.Thought, a.Response.Model
+	a.bill.thought, a.bill.media, a.bill.model = a.Response.Thought, a.Response.Media, a.Response.Model
 	a.bill.settle(status, a.Response.Usage, a.Response.Text)
 	s.call.Done()
 	return a

@@ -20,6 +20,7 @@ type bill struct {
 	bytes   int64         // of a stream, that came
 	settled bool
 	thought int    // how many bytes of the text are reasoning
+	media   int    // how many pictures and pieces of sound came
 	model   string // that answered, by the provider's word
 	id      string // of a stream, as the provider calls it
 	told    int    // how many had come when the usage of a stream that was cut was told
@@ -48,7 +49,8 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	a, hold := s.held.planned.accepted, s.held.hold
 	began := r.o.Clock()
 	use := meter.Use{
-		Candidate: s.chosen, Attempt: len(s.attempts), Status: status, Usage: usage, Text: text, Thought: b.thought, Told: b.told,
+		Candidate: s.chosen, Attempt: len(s.attempts), Status: status, Usage: usage, Text: text, Thought: b.thought, Media: b.media,
+		Told: b.told,
 		TierDropped: slices.Contains(s.reply.Dropped, "service_tier"),
 	}
 	use.Answered = r.answeredBy(s.chosen, b.model, a.in.Caller.At)

@@ -153,6 +153,7 @@ func (l *live) read() (chat.Chunk, error) {
 	}
 	l.text.WriteString(c.Text)
 	l.bill.thought += c.Thought
+	l.bill.media += c.Media
 	l.bill.bytes += int64(len(c.Data))
 	return c, l.extent.exceeded(&l.text, l.bill.bytes)
 }

@@ -23,7 +23,7 @@ func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
 	}
 	return &Response{
 		Body: body, Model: a.model.String(), ID: a.id.String(), Finish: a.finish,
-		Usage: a.usageAt(usagePath), Text: string(a.text), Odd: a.odd, Thought: a.thought,
+		Usage: a.usageAt(usagePath), Text: string(a.text), Odd: a.odd, Thought: a.thought, Media: a.media,
 	}, nil
 }
 
@@ -40,8 +40,8 @@ func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
 	return Chunk{
 		Data: data, Usage: usage, UsageOnly: usage != nil && a.choices == 0,
 		Metered: a.metered,
-		Content: a.content || len(a.text) > 0, Text: string(a.text), Thought: a.thought, Finish: a.finish, ID: a.id, Model: a.model,
-		Role: a.role, Odd: a.odd,
+		Content: a.content || len(a.text) > 0, Text: string(a.text), Thought: a.thought, Media: a.media, Finish: a.finish,
+		ID: a.id, Model: a.model, Role: a.role, Odd: a.odd,
 	}, nil
 }
 
@@ -56,6 +56,7 @@ type answer struct {
 	choices   int
 	text      []byte // all that counts as output
 	thought   int    // bytes of it that are reasoning
+	media     int    // pictures and pieces of sound
 	content   bool   // something came that is not text: a tool call, audio, an image
 	failed    bool   // it has an error object
 	usage     counts
@@ -250,7 +251,9 @@ func (a *answer) message() {
 			a.odd = true
 			a.audio()
 		case "images":
-			a.content = something(a.Skip()) || a.content
+			for range jsonraw.Elements(a.Skip()) {
+				a.shows()
+			}
 		case "executed_tools":
 			a.executed(a.Skip())
 		default:
@@ -292,6 +295,12 @@ func (a *answer) parts() {
 	}
 }
 
+// shows notes a picture or a piece of sound.
+func (a *answer) shows() {
+	a.content = true
+	a.media++
+}
+
 // part reads one content part. An object that is none is an answer by itself.
 func (a *answer) part() {
 	start, typed := a.Pos(), false
@@ -304,7 +313,9 @@ func (a *answer) part() {
 		case "text", "refusal", "thinking":
 			a.parts()
 		case "image_url", "input_audio", "audio", "file":
-			a.content = something(a.Skip()) || a.content
+			if something(a.Skip()) {
+				a.shows()
+			}
 		default:
 			a.Skip()
 		}
@@ -360,7 +371,9 @@ func (a *answer) audio() {
 		case "transcript":
 			a.add(a.Quoted())
 		case "data":
-			a.content = len(a.Quoted()) > len(`""`) || a.content
+			if len(a.Quoted()) > len(`""`) {
+				a.shows()
+			}
 		default:
 			a.Skip()
 		}

@@ -227,3 +227,27 @@ func TestParseError(t *testing.T) {
 		})
 	}
 }
+
+// Pictures and sound are counted wherever they stand, since their text says nothing of
+// what they cost.
+func TestMediaIsCounted(t *testing.T) {
+	const picture = `{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}`
+	for members, want := range map[string]int{
+		`"content":"x"`: 0,
+		`"content":"x","images":[` + picture + `,` + picture + `]`: 2,
+		`"content":"x","images":[]`:                                0,
+		`"content":"x","images":null`:                              0,
+		`"content":[{"type":"text","text":"x"},` + picture + `]`:   1,
+		`"content":"x","audio":{"id":"a","data":"AAAA"}`:           1,
+		`"content":"x","audio":{"id":"a","data":""}`:               0,
+	} {
+		c, err := chat.ParseChunk([]byte(`{"choices":[{"index":0,"delta":{` + members + `}}]}`))
+		if err != nil || c.Media != want {
+			t.Errorf("%s: %d in a chunk, %v; want %d", members, c.Media, err, want)
+		}
+		r, err := chat.ParseResponse([]byte(`{"choices":[{"index":0,"message":{"role":"assistant",` + members + `},"finish_reason":"stop"}]}`))
+		if err != nil || r.Media != want {
+			t.Errorf("%s: %d in an answer, %v; want %d", members, r.Media, err, want)
+		}
+	}
+}

@@ -64,6 +64,8 @@ type Response struct {
 	// Thought is how many bytes of Text are reasoning, which some providers show
 	// without charging for all of it.
 	Thought int
+	// Media is how many pictures and pieces of sound came. No text tells their tokens.
+	Media int
 }
 
 // Chunk is one event of a streamed answer in the OpenAI format: the JSON after
@@ -75,6 +77,7 @@ type Chunk struct {
 	Content   bool           // carries text, a tool call, a refusal or reasoning: after it there is no failover
 	Text      string         // what of it counts as output: content, refusal, reasoning, tool names and arguments
 	Thought   int            // as in a Response
+	Media     int            // as in a Response
 	Finish    string         // finish_reason, when this chunk brings one
 	ID, Model jsonraw.Quoted // of the answer, as they stand in Data
 	Role      bool           // it says whose words they are

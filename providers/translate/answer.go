@@ -129,6 +129,7 @@ func NativeResponse(h Head, choices []Choice, usage *Usage, body []byte) *chat.R
 		c := &choices[i]
 		text = c.appendText(text)
 		r.Thought += len(c.Reasoning)
+		r.Media += c.media()
 		if r.Finish == "" {
 			r.Finish = c.Finish
 		}
@@ -185,6 +186,9 @@ func (m *Message) members(o *jsonraw.Object, write func(ToolCall, *jsonraw.Objec
 func (m *Message) says() bool {
 	return len(m.Text)+len(m.Refusal)+len(m.Reasoning)+len(m.Calls)+len(m.Images)+len(m.Audio) > 0
 }
+
+// media is how many pictures and pieces of sound the message holds.
+func (m *Message) media() int { return len(m.Images) + min(len(m.Audio), 1) }
 
 // text is all that counts as output.
 func (m *Message) text() string {

@@ -90,6 +90,7 @@ func (e *Emitter) together(data []byte) chat.Chunk {
 		c.Content = c.Content || one.Content
 		c.Text += one.Text
 		c.Thought += one.Thought
+		c.Media += one.Media
 		if c.Finish == "" {
 			c.Finish = one.Finish
 		}
@@ -168,7 +169,7 @@ func (e *Emitter) Say(choice int, m *Message) {
 	if silent && m.Logprobs == nil {
 		return
 	}
-	c := chat.Chunk{Content: says, Text: m.text(), Thought: len(m.Reasoning), Role: !e.began(choice)}
+	c := chat.Chunk{Content: says, Text: m.text(), Thought: len(m.Reasoning), Media: m.media(), Role: !e.began(choice)}
 	if e.silent {
 		e.note(c)
 		return

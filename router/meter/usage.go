@@ -16,6 +16,7 @@ type Use struct {
 	Usage       *chat.Usage // as reported; nil where it was not
 	Text        string      // the output that came through
 	Thought     int         // how many bytes of it are reasoning
+	Media       int         // pictures and pieces of sound that came through
 	Told        int         // how many had come when Usage was told, where that is partial
 	ResponseID  string
 	TierDropped bool // the provider was not told of the tier that was asked for
@@ -59,7 +60,7 @@ func reported(u *chat.Usage) billing.Tokens {
 func (m *Meter) weigh(u Use, tier string, count Counter) usage {
 	most := m.Most(u.Candidate)
 	if u.Usage == nil {
-		t, source := counted(u.Text, most, count)
+		t, source := counted(u, most, count)
 		return usage{tokens: t, source: source}
 	}
 	b := m.reading(u, tier)
@@ -71,7 +72,7 @@ func (m *Meter) weigh(u Use, tier string, count Counter) usage {
 		b.goOn(u, count)
 	}
 	b.raisePrompt(most.Input, count, m.Request.Needs())
-	b.raiseOutput(u, count)
+	b.raiseOutput(u, most, count)
 	b.disputed = b.disputed || u.Usage.Outside && !m.proven(b.tokens.Prompt(), count) || !m.explained(b.tokens, u.Text, most, count)
 	return b
 }
@@ -127,7 +128,7 @@ func (b *usage) divide(u Use, most billing.Tokens, count Counter) {
 		b.tokens.Input = u.Usage.Lump
 		return
 	}
-	t, source := counted(u.Text, most, count)
+	t, source := counted(u, most, count)
 	b.source = source
 	b.tokens.Input = min(t.Input, u.Usage.Lump)
 	b.tokens.Output = max(u.Usage.Lump-b.tokens.Input, t.Output)
@@ -175,8 +176,7 @@ func (b *usage) replaceImpossible(u Use, most billing.Tokens, count Counter) {
 	if !prompt && !output {
 		return
 	}
-	text := u.Text
-	t, source := counted(text, most, count)
+	t, source := counted(u, most, count)
 	b.source, b.disputed = source, true
 	if prompt {
 		b.tokens.Input, b.tokens.CacheRead, b.tokens.CacheWrite = max(t.Input, most.Input), 0, 0
@@ -226,7 +226,12 @@ func (b *usage) raisePrompt(most int64, count Counter, needs chat.Needs) {
 // any tokenizer makes of the text, or well below what the model's own does. Text that
 // a tool at the provider returned may be in the prompt instead, if that has more than
 // can have come from us; and not all reasoning that is shown need be charged.
-func (b *usage) raiseOutput(u Use, count Counter) {
+func (b *usage) raiseOutput(u Use, most billing.Tokens, count Counter) {
+	if u.Media > 0 && b.tokens.Output <= 0 {
+		t, source := counted(u, most, count)
+		b.tokens.Output, b.disputed, b.source = t.Output, true, source
+		return
+	}
 	text, least := u.Text, tokens.AtLeast(u.Text)
 	if u.Thought > 0 && b.tokens.Output > 0 {
 		least -= least * int64(min(u.Thought, len(text))) / int64(max(len(text), 1))
@@ -292,11 +297,17 @@ func (m *Meter) proven(prompt int64, count Counter) bool {
 	return err == nil && counted.Tokens >= prompt*3/4
 }
 
+// mostOfMedia is the most tokens that a picture in an answer is known to have: 6,208, one
+// of 1024 by 1536 pixels in high quality of OpenAI's gpt-image-1
+// (https://platform.openai.com/docs/guides/image-generation); those of Gemini have 2,520 at
+// most (https://ai.google.dev/gemini-api/docs/image-generation). A piece of sound has fewer.
+const mostOfMedia = 6_208
+
 // counted is what passed through us, where the provider did not say: the prompt
 // and the text that came. A count that is not exact is meant not to be exceeded, and
 // so no more than was held is charged by it, unless the text proves that there was
 // more.
-func counted(text string, most billing.Tokens, count Counter) (billing.Tokens, billing.Provenance) {
+func counted(u Use, most billing.Tokens, count Counter) (billing.Tokens, billing.Provenance) {
 	source := billing.Counted
 	prompt, err := count.Prompt()
 	if err != nil {
@@ -305,13 +316,16 @@ func counted(text string, most billing.Tokens, count Counter) (billing.Tokens, b
 	if !prompt.Exact {
 		source, prompt.Tokens = billing.Bounded, min(prompt.Tokens, most.Input)
 	}
-	output, err := count.Text(text)
+	output, err := count.Text(u.Text)
 	if err != nil {
-		output = tokens.Estimate{Tokens: int64(len(text))} // no token is shorter than a byte
+		output = tokens.Estimate{Tokens: int64(len(u.Text))} // no token is shorter than a byte
+	}
+	if u.Media > 0 {
+		output = tokens.Estimate{Tokens: billing.SatAdd(output.Tokens, billing.SatMul(int64(u.Media), mostOfMedia))}
 	}
 	if !output.Exact {
 		source = billing.Bounded
-		if tokens.AtLeast(text) <= most.Output {
+		if tokens.AtLeast(u.Text) <= most.Output {
 			output.Tokens = min(output.Tokens, most.Output)
 		}
 	}

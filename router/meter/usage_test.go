@@ -253,6 +253,36 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 	}
 }
 
+// No text tells the tokens of a picture: where its provider does not either, what was held
+// is charged, and no more of it than pictures have.
+func TestPicturesAreNotFree(t *testing.T) {
+	count := fixed{bound: 400, prompt: 100, text: 20}
+	type want struct {
+		source   billing.Provenance
+		disputed bool
+		output   int64
+	}
+	for name, tt := range map[string]struct {
+		usage *chat.Usage
+		held  int64
+		want
+	}{
+		"not reported":              {nil, 50_000, want{billing.Bounded, false, 20 + 2*6_208}},
+		"not reported, little held": {nil, 50, want{billing.Bounded, false, 50}},
+		"reported as nothing":       {&chat.Usage{Input: 100}, 50_000, want{billing.Bounded, true, 20 + 2*6_208}},
+		"reported":                  {&chat.Usage{Input: 100, Output: 2_580}, 50_000, want{billing.Reported, false, 2_580}},
+	} {
+		m := Meter{Request: request(t, `{"model":"m","messages":[{"role":"user","content":"x"}]}`)}
+		c := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 400, MaxOutput: tt.held}
+		row, _ := m.Used(Use{
+			Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: tt.usage, Text: "twelve words", Media: 2,
+		}, count)
+		if got := (want{row.UsageSource, row.Disputed, row.Tokens.Output}); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
+	}
+}
+
 // What a request has a provider do beyond itself explains what it adds.
 func TestWorkAtTheProviderIsNotDisputed(t *testing.T) {
 	count := fixed{bound: 400, prompt: 100, text: 1}
