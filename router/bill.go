@@ -50,7 +50,7 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	began := r.o.Clock()
 	use := meter.Use{
 		Candidate: s.chosen, Attempt: len(s.attempts), Status: status, Usage: usage, Text: text, Thought: b.thought, Media: b.media,
-		Told: b.told,
+		Told:        b.told,
 		TierDropped: slices.Contains(s.reply.Dropped, "service_tier"),
 	}
 	use.Answered = r.answeredBy(s.chosen, b.model, a.in.Caller.At)
