@@ -282,4 +282,9 @@ type Reports interface {
 	Events(ctx context.Context, q EventQuery) ([]Spend, error)
 	UsageReports
 	PriceHistory
+	// MakeBreakdown makes the sums of one day by one dimension that reports read in place
+	// of its rows, where there are none yet or rows came since, the newest day first. It
+	// says how many are left; none, too, while another process makes one. Reports are the
+	// same with them or without.
+	MakeBreakdown(ctx context.Context, now time.Time) (left int, err error)
 }

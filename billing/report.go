@@ -147,6 +147,46 @@ func (q SpendQuery) Daily() bool {
 	return !slices.ContainsFunc(q.GroupBy, func(d Dimension) bool { return !d.Daily() })
 }
 
+// AllTags is the dimension of a breakdown that has every tag.
+const AllTags Dimension = "tag"
+
+// BreakdownDimensions are what there are breakdowns by: daily sums by one dimension more
+// than the rollup has.
+func BreakdownDimensions() []Dimension {
+	list := []Dimension{AllTags}
+	for _, d := range dimensions {
+		if !d.daily {
+			list = append(list, d.name)
+		}
+	}
+	return list
+}
+
+// Breakdown is the dimension of the breakdown that answers the query, as far as it is
+// made. It is none where the rollup answers it, or nothing but the rows.
+func (q SpendQuery) Breakdown() (d Dimension, ok bool) {
+	for _, by := range q.GroupBy {
+		if by.Daily() {
+			continue
+		}
+		if ok {
+			return "", false
+		}
+		d, ok = by, true
+	}
+	return d, ok
+}
+
+// Bounds of breakdowns.
+const (
+	// SmallBreakdown is how long one may be, however few rows its day has. A longer one
+	// is kept where it has at most half as many lines as there are rows.
+	SmallBreakdown = 10_000
+	// BreakdownAge is how old one has to be before it is made again for rows that came
+	// since, unless they are as many as there were.
+	BreakdownAge = time.Hour
+)
+
 // Words are the words that name a line, each once.
 func (q SpendQuery) Words() []string {
 	var words []string

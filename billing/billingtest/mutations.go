@@ -46,7 +46,7 @@ func Mutations(t *testing.T, s billing.Store, exec func(sql string) error) {
 func mutated() []string {
 	return []string{
 		"spend_events", "spend_daily", "spend_archived", "budget_counters", "holds", "leases", "billing_periods",
-		"spend_rejects",
+		"spend_rejects", "spend_breakdowns",
 	}
 }
 
@@ -97,6 +97,7 @@ func (w *world) fillBooks() {
 	w.must(err)
 	first, second := w.row(k, "req_two", amount{0, 0}, at), w.row(k, "req_two", amount{40, 9}, at)
 	first.Final, first.Status, second.Attempt, second.Provider, second.OverrunTokens = false, billing.StatusError, 2, "demo-b", 3
+	first.Tags, second.Tags = map[string]string{"feature": "a"}, map[string]string{"feature": "a", "other": "b"}
 	_, err = w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{first, second}})
 	w.must(err)
 	w.close("2026-02", at)
@@ -111,6 +112,7 @@ func (w *world) fillBooks() {
 	w.must(w.Correct(w.Context(), []billing.Spend{credit}))
 	_, err = w.Reserve(w.Context(), w.holdAt(k, amount{11, 12}, at), at)
 	w.must(err)
+	w.breakDown()
 }
 
 func leaseSQL() []string {
@@ -126,6 +128,7 @@ func leaseSQL() []string {
 func mutations() []mutation {
 	all := eventMutations()
 	all = append(all, rollupMutations()...)
+	all = append(all, breakdownMutations()...)
 	return append(all, counterMutations()...)
 }
 
@@ -240,6 +243,26 @@ func rollupMutations() (all []mutation) {
 		{"UPDATE billing_periods SET rollup_sha256 = 'feed' WHERE period = '2026-02-01'", "months", "rollup of 2026-02"},
 		{"UPDATE billing_periods SET archived_at = NULL WHERE period = '2026-02-01'", "archive", "month 2026-02"},
 		{"DELETE FROM billing_periods WHERE period = '2026-02-01'", "archive", "month 2026-02"},
+	}...)
+}
+
+func breakdownMutations() (all []mutation) {
+	for _, c := range []string{
+		"ledger_rows", "requests", "attempts", "errors", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
+		"overrun_tokens", "overrun_nano", "input_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano", "output_cost_nano",
+		"fee_nano", "cost_nano", "baseline_cost_nano",
+	} {
+		all = append(all, mutation{
+			"UPDATE spend_breakdowns SET " + c + " = " + c + " + 1 WHERE dimension = 'end_user' AND provider = 'demo-b'", "breakdowns",
+			"by end_user of 2026-04-02",
+		})
+	}
+	return append(all, []mutation{
+		{"UPDATE spend_breakdowns SET team_id = 'other' WHERE dimension = 'status' AND provider = 'demo-b'", "breakdowns", "by status"},
+		{"UPDATE spend_breakdowns SET value = 'other' WHERE dimension = 'end_user' AND provider = 'demo-b'", "values", "end_user"},
+		{"UPDATE spend_breakdowns SET ledger_rows = ledger_rows + 1 WHERE dimension LIKE 'tag:%'", "values", "tag:"},
+		{"DELETE FROM spend_breakdowns WHERE dimension LIKE 'tag:%'", "values", "tag:"},
+		{"DELETE FROM spend_breakdowns WHERE dimension = 'region'", "breakdowns", "by region"},
 	}...)
 }
 

@@ -29,11 +29,15 @@ func reportCases() map[string]func(w *world) {
 	}
 }
 
-// report is the groups of a report with what they cost.
+// report is the groups of a report with what they cost: the same by rows and by breakdowns.
 func (w *world) report(q billing.SpendQuery) map[string]billing.Money {
 	w.Helper()
 	found, err := w.Spend(w.Context(), q)
 	w.must(err)
+	w.breakDown()
+	again, err := w.Spend(w.Context(), q)
+	w.must(err)
+	w.wantSame(fmt.Sprintf("%v by breakdowns", q.GroupBy), again, found)
 	got, sum := make(map[string]billing.Money), billing.Money(0)
 	for _, r := range found.Rows {
 		got[strings.Join(r.Group, "/")] += r.Cost
@@ -43,6 +47,16 @@ func (w *world) report(q billing.SpendQuery) map[string]billing.Money {
 		w.Errorf("%v: %d lines of %d, with a total of %d of %d", q.GroupBy, len(found.Rows), found.Lines, sum, found.Total.Cost)
 	}
 	return got
+}
+
+// breakDown makes all breakdowns that are missing.
+func (w *world) breakDown() {
+	w.Helper()
+	for left := 1; left > 0; {
+		var err error
+		left, err = w.MakeBreakdown(w.Context(), w.now)
+		w.must(err)
+	}
 }
 
 // market is three keys in two teams that use two models of two providers.

@@ -31,6 +31,8 @@ type Dialect struct {
 	// HeldByWindow is a SELECT of budget_id, window_start, tokens, nano and requests with a
 	// row for each hold and window.
 	HeldByWindow string
+	// Tags joins the tags t of a row e, as columns key and value.
+	Tags string
 }
 
 // Run checks every law.

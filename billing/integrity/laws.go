@@ -37,6 +37,8 @@ func laws(d Dialect) []law {
 		{"attempts", "the attempts of a request are 1 to n, each there once, and the last alone is final", attemptsSQL},
 		{"rejects", "every attempt found its place in the ledger, and none waits to be booked", rejectsSQL},
 		{"rollup", "the rollup is the sum of the rows", rollupSQL()},
+		{"breakdowns", "breakdowns of days that reports read have the sums of the rollup", breakdownSumsSQL()},
+		{"values", "breakdowns of days that reports read have the sums of the rows, value by value", breakdownValuesSQL(d)},
 		{"keys", "what a key has used is the same by the rows and by the rollup", keysSQL},
 		{"archive", "archived months have the rows, the cost and the tokens that they were closed with", archiveSQL},
 		{"closed", "closed months have the rows and the cost that they were closed with", closedRowsSQL},
@@ -75,11 +77,29 @@ const rejectsSQL = `
 SELECT 'spend_rejects: attempt ' || attempt || ' of request ' || request_id, 'a row in spend_events', 'refused: ' || reason
   FROM spend_rejects WHERE booked_at IS NULL`
 
+// rollupSums are what the rollup adds up, with the number of rows, which digests do not have.
+func rollupSums() []string { return append([]string{"ledger_rows"}, sums...) }
+
+// differences compares two tables of sums: whether one of them differs, and what each
+// table has of those that do.
+func differences(one, other string) (differ, expected, found string) {
+	var conditions, ones, others []string
+	for _, c := range rollupSums() {
+		condition := "coalesce(" + one + "." + c + ", -1) <> coalesce(" + other + "." + c + ", -1)"
+		say := func(table string) string {
+			return "CASE WHEN " + condition + " THEN '" + c + " ' || coalesce(CAST(" + table + "." + c + " AS text), 'of no row') || ' ' ELSE '' END"
+		}
+		conditions, ones, others = append(conditions, condition), append(ones, say(one)), append(others, say(other))
+	}
+	return strings.Join(conditions, " OR "), strings.Join(ones, " || "), strings.Join(others, " || ")
+}
+
 // rollupSQL compares the rollup with the rows of all months that have rows.
 func rollupSQL() string {
-	var selected, differ, expected, found []string
-	for _, c := range sums {
+	var selected []string
+	for _, c := range rollupSums() {
 		selected = append(selected, map[string]string{
+			"ledger_rows":        "count(*)",
 			"requests":           "sum(CASE WHEN kind = 'usage' AND final THEN 1 ELSE 0 END)",
 			"attempts":           "sum(CASE WHEN kind = 'usage' THEN 1 ELSE 0 END)",
 			"errors":             "sum(CASE WHEN kind = 'usage' AND status <> 'ok' THEN 1 ELSE 0 END)",
@@ -89,19 +109,15 @@ func rollupSQL() string {
 			selected[last] = "sum(coalesce(" + c + ", 0))"
 		}
 		selected[len(selected)-1] += " AS " + c
-		differ = append(differ, "coalesce(r."+c+", -1) <> coalesce(d."+c+", -1)")
-		expected = append(expected, "CASE WHEN coalesce(r."+c+", -1) <> coalesce(d."+c+", -1) THEN '"+c+" ' || coalesce(CAST(r."+c+
-			" AS text), 'of no row') || ' ' ELSE '' END")
-		found = append(found, "CASE WHEN coalesce(r."+c+", -1) <> coalesce(d."+c+", -1) THEN '"+c+" ' || coalesce(CAST(d."+c+
-			" AS text), 'of no row') || ' ' ELSE '' END")
 	}
+	differ, expected, found := differences("r", "d")
 	by := strings.Join(grain, ", ")
 	return `
 SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id ||
          ', ' || kind || ' of ' || provider || ' ' || model || ', ' || pricing || ' ' || price_id,
-       ` + strings.Join(expected, " || ") + ` || CASE WHEN d.month <> substr(CAST(report_day AS text), 1, 7)
+       ` + expected + ` || CASE WHEN d.month <> substr(CAST(report_day AS text), 1, 7)
          THEN 'month ' || substr(CAST(report_day AS text), 1, 7) ELSE '' END,
-       ` + strings.Join(found, " || ") + ` || CASE WHEN d.month <> substr(CAST(report_day AS text), 1, 7) THEN 'month ' || d.month
+       ` + found + ` || CASE WHEN d.month <> substr(CAST(report_day AS text), 1, 7) THEN 'month ' || d.month
          ELSE '' END
   FROM (
     SELECT ` + strings.Replace(by, "price_id", "coalesce(price_id, '') AS price_id", 1) + `, ` + strings.Join(selected, ", ") + `
@@ -109,7 +125,7 @@ SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id ||
      GROUP BY ` + strings.Replace(by, "price_id", "coalesce(price_id, '')", 1) + `
   ) AS r
   FULL JOIN (SELECT * FROM spend_daily WHERE substr(CAST(report_day AS text), 1, 7) NOT IN ` + archived + `) AS d USING (` + by + `)
- WHERE ` + strings.Join(differ, " OR ") + ` OR d.month <> substr(CAST(report_day AS text), 1, 7)`
+ WHERE ` + differ + ` OR d.month <> substr(CAST(report_day AS text), 1, 7)`
 }
 
 const keysSQL = `

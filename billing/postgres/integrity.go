@@ -82,6 +82,7 @@ const (
 )
 
 var dialect = integrity.Dialect{
+	Tags: " CROSS JOIN jsonb_each_text(e.tags) AS t",
 	HeldByWindow: "SELECT l.budget_id, l.window_start, h.tokens, h.nano, h.requests FROM holds h, " +
 		"unnest(h.budget_ids, h.window_starts) AS l (budget_id, window_start)",
 }

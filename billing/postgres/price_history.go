@@ -44,7 +44,7 @@ func (s *Store) PricedUsage(ctx context.Context, q billing.SpendQuery, provider,
 	if err != nil {
 		return nil, err
 	}
-	err = s.wide(ctx, func(ctx context.Context, c *pgx.Conn) error {
+	err = s.wide(ctx, func(ctx context.Context, c querier) error {
 		rows, err := c.Query(ctx, pricedUsageSQL, from, to, billing.CleanText(provider), billing.CleanText(model))
 		if err != nil {
 			return err

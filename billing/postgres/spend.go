@@ -39,7 +39,7 @@ var spendColumns = map[string]spendColumn{
 	"requested_model": {"s.requested_model", "g.requested_model", ""},
 	"service_tier":    {"s.service_tier", "g.service_tier", ""},
 	"status":          {"s.status", "g.status", ""},
-	"end_user":        {"s.end_user", "g.end_user", ""},
+	"end_user":        {"coalesce(n.shown, s.end_user)", "g.end_user", ""},
 	"session":         {"s.session", "g.session", ""},
 	"credential":      {"s.credential", "g.credential", ""},
 	"region":          {"s.region", "g.region", ""},
@@ -71,44 +71,17 @@ const groupSums = `g.requests, g.attempts, g.errors, g.input_tokens, g.cache_rea
        g.cost_nano, g.input_cost_nano, g.cache_read_cost_nano, g.cache_write_cost_nano, g.output_cost_nano, g.fee_nano,
        g.savings, g.unpriced, g.overrun_tokens, g.overrun_nano, g.not_exact`
 
-// spendRowsSQL are single rows as if they were daily sums, and of months that were
-// archived the daily sums themselves: no money drops out of a report.
-const spendRowsSQL = `(
-  SELECT e.report_day, e.team_id, e.project_id, e.key_id, e.cost_center, e.environment, e.provider, e.model, e.kind, e.pricing,
-         e.usage_source, e.requested_model, e.service_tier, e.status, coalesce(e.end_user, '(none)') AS end_user,
-         coalesce(e.session, '(none)') AS session, coalesce(e.upstream_credential, '(none)') AS credential,
-         coalesce(e.region, '(none)') AS region, coalesce(e.tags ->> ($5::text[])[1], '(none)') AS tag1,
-         coalesce(e.tags ->> ($5::text[])[2], '(none)') AS tag2,
-         (e.kind = 'usage' AND e.final)::int::bigint AS requests, (e.kind = 'usage')::int::bigint AS attempts,
-         (e.kind = 'usage' AND e.status <> 'ok')::int::bigint AS errors,
-         e.input_tokens, e.cache_read_tokens, e.cache_write_tokens, e.output_tokens, coalesce(e.cost_nano, 0) AS cost_nano,
-         coalesce(e.input_cost_nano, 0) AS input_cost_nano, coalesce(e.cache_read_cost_nano, 0) AS cache_read_cost_nano,
-         coalesce(e.cache_write_cost_nano, 0) AS cache_write_cost_nano, coalesce(e.output_cost_nano, 0) AS output_cost_nano,
-         coalesce(e.fee_nano, 0) AS fee_nano,
-         CASE WHEN e.pricing = 'unpriced' THEN 0 ELSE coalesce(e.baseline_cost_nano, e.cost_nano) END AS baseline_cost_nano,
-         e.overrun_tokens, e.overrun_nano
-    FROM spend_events e
-  UNION ALL
-  SELECT d.report_day, d.team_id, d.project_id, d.key_id, d.cost_center, d.environment, d.provider, d.model, d.kind, d.pricing,
-         d.usage_source, '(archived)', '(archived)', '(archived)', '(archived)', '(archived)', '(archived)', '(archived)',
-         '(archived)', '(archived)', d.requests, d.attempts, d.errors,
-         d.input_tokens, d.cache_read_tokens, d.cache_write_tokens, d.output_tokens, d.cost_nano,
-         d.input_cost_nano, d.cache_read_cost_nano, d.cache_write_cost_nano, d.output_cost_nano, d.fee_nano, d.baseline_cost_nano,
-         d.overrun_tokens, d.overrun_nano
-    FROM spend_daily d
-    JOIN billing_periods b ON b.period = date_trunc('month', d.report_day::timestamp)::date AND b.archived_at IS NOT NULL
-)`
-
 // spendSQL adds up twice: the rows to groups, and the groups to the total, which
 // comes first and has no group.
 const spendSQL = `
 WITH g AS MATERIALIZED (
   SELECT {groups}` + spendSums + `
-    FROM {source} s
+    FROM {source} s{names}
    WHERE s.report_day >= $1::date AND s.report_day < $2::date AND ($3 = '' OR s.key_id = $3)
-     AND $4::bigint >= 0 AND $5::text[] IS NOT NULL
+     AND $4::bigint >= 0 AND $5::text[] IS NOT NULL AND $9::text IS NOT NULL
+     AND $10::text[] IS NOT NULL AND $11::text[] IS NOT NULL
      AND ($6::boolean OR s.team_id = ANY ($7) OR s.project_id = ANY ($8))
-   {by}
+   {by}{some}
 )
 SELECT 0 AS place, ARRAY[]::text[], count(*), ` + spendTotals + ` FROM g{lines}
  ORDER BY 1`
@@ -133,12 +106,21 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 	}
 	statement, tags := spendStatement(q)
 	everywhere, teams, projects := within(q.Within)
-	run := s.on
+	run := func(ctx context.Context, work func(context.Context, querier) error) error {
+		return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error { return work(ctx, c) })
+	}
 	if !q.Daily() {
 		run = s.wide
 	}
-	err = run(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		rows, err := c.Query(ctx, statement, from, to, billing.CleanText(string(q.KeyID)), q.Lines(), tags, everywhere, teams, projects)
+	whole, others := []string{}, []string{}
+	err = run(ctx, func(ctx context.Context, c querier) error {
+		if !q.Daily() {
+			if err := c.QueryRow(ctx, wholeDaysSQL, from, to, breakdownOf(q)).Scan(&whole, &others); err != nil {
+				return err
+			}
+		}
+		rows, err := c.Query(ctx, statement, from, to, billing.CleanText(string(q.KeyID)), q.Lines(), tags, everywhere, teams, projects,
+			breakdownOf(q), whole, others)
 		if err != nil {
 			return err
 		}
@@ -155,13 +137,15 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 	return report, err
 }
 
-// wide runs a report that may read all rows that there are.
-func (s *Store) wide(ctx context.Context, work func(context.Context, *pgx.Conn) error) error {
+// wide runs a report that may read all rows that there are, in one snapshot.
+func (s *Store) wide(ctx context.Context, work func(context.Context, querier) error) error {
 	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		if _, err := c.Exec(ctx, "SET work_mem = '64MB'"); err != nil {
-			return err
-		}
-		return work(ctx, c)
+		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "SET LOCAL work_mem = '64MB'"); err != nil {
+				return err
+			}
+			return work(ctx, tx)
+		})
 	})
 }
 
@@ -205,11 +189,16 @@ func spendStatement(q billing.SpendQuery) (sql string, tags []string) {
 		}
 	}
 	order = append(append(order, "g.cost_nano DESC"), shown...)
-	source, by := "spend_daily", ""
+	source, names, some, columns, by := "spend_daily", "", "", "", ""
 	if !q.Daily() {
-		source = spendRowsSQL
+		source = spendRowsSQL(q)
 	}
-	columns := ""
+	if slices.Contains(q.GroupBy, "end_user") {
+		names = " LEFT JOIN end_users n ON n.stored = s.end_user"
+	}
+	if len(tags) > 0 {
+		some = "\n  HAVING sum(s.ledger_rows) <> 0" // what is all of a day less the tagged may be nothing
+	}
 	for i, g := range groups {
 		columns += g + ", "
 		by += fmt.Sprintf(", %d", i+1)
@@ -222,5 +211,6 @@ func spendStatement(q billing.SpendQuery) (sql string, tags []string) {
 		lines = strings.NewReplacer("{order}", strings.Join(order, ", "), "{shown}", strings.Join(shown, ", "), "{joins}", joins).
 			Replace(spendLinesSQL)
 	}
-	return strings.NewReplacer("{source}", source, "{groups}", columns, "{by}", by, "{lines}", lines).Replace(spendSQL), tags
+	return strings.NewReplacer("{source}", source, "{names}", names, "{groups}", columns, "{by}", by, "{some}", some,
+		"{lines}", lines).Replace(spendSQL), tags
 }

@@ -101,7 +101,7 @@ func (s *Store) Usage(ctx context.Context, q billing.UsageQuery) (list []billing
 	sql := strings.NewReplacer("{rows}", g.rows, "{refusals}", g.refusals, "{shown}", g.shown, "{limits}", g.limits, "{joins}", g.joins).
 		Replace(usageSQL)
 	everywhere, teams, projects := within(q.Within)
-	err = s.wide(ctx, func(ctx context.Context, c *pgx.Conn) error {
+	err = s.wide(ctx, func(ctx context.Context, c querier) error {
 		rows, err := c.Query(ctx, sql, q.From, q.To, billing.SpendQuery{Top: q.Lines}.Lines(), everywhere, teams, projects)
 		if err != nil {
 			return err

@@ -336,6 +336,7 @@ const (
 )
 
 var dialect = integrity.Dialect{
+	Tags: ` CROSS JOIN json_each(e.tags) AS t`,
 	HeldByWindow: `SELECT b.value AS budget_id, h.window_starts ->> b.key AS window_start, h.tokens, h.nano, h.requests FROM holds h, ` +
 		`json_each(h.budget_ids) b`,
 }

@@ -31,7 +31,7 @@ var spendColumns = map[string]spendColumn{
 	"requested_model": {"s.requested_model", "g.requested_model", ""},
 	"service_tier":    {"s.service_tier", "g.service_tier", ""},
 	"status":          {"s.status", "g.status", ""},
-	"end_user":        {"s.end_user", "g.end_user", ""},
+	"end_user":        {"coalesce(n.shown, s.end_user)", "g.end_user", ""},
 	"session":         {"s.session", "g.session", ""},
 	"credential":      {"s.credential", "g.credential", ""},
 	"region":          {"s.region", "g.region", ""},
@@ -58,45 +58,15 @@ const groupSums = `g.requests, g.attempts, g.errors, g.input_tokens, g.cache_rea
   g.cost_nano, g.input_cost_nano, g.cache_read_cost_nano, g.cache_write_cost_nano, g.output_cost_nano, g.fee_nano,
   g.savings, g.unpriced, g.overrun_tokens, g.overrun_nano, g.not_exact`
 
-// spendRows are single rows as if they were daily sums, and of months that were
-// archived the daily sums themselves: no money drops out of a report.
-const spendRows = `(
-  SELECT e.report_day, e.team_id, e.project_id, e.key_id, e.cost_center, e.environment, e.provider, e.model, e.kind, e.pricing,
-    e.usage_source, e.requested_model, e.service_tier, e.status, coalesce(e.end_user, '(none)') AS end_user,
-    coalesce(e.session, '(none)') AS session, coalesce(e.upstream_credential, '(none)') AS credential,
-    coalesce(e.region, '(none)') AS region, {tags}
-    e.kind = 'usage' AND e.final AS requests, e.kind = 'usage' AS attempts, e.kind = 'usage' AND e.status <> 'ok' AS errors,
-    e.input_tokens, e.cache_read_tokens, e.cache_write_tokens, e.output_tokens, coalesce(e.cost_nano, 0) AS cost_nano,
-    coalesce(e.input_cost_nano, 0) AS input_cost_nano, coalesce(e.cache_read_cost_nano, 0) AS cache_read_cost_nano,
-    coalesce(e.cache_write_cost_nano, 0) AS cache_write_cost_nano, coalesce(e.output_cost_nano, 0) AS output_cost_nano,
-    coalesce(e.fee_nano, 0) AS fee_nano,
-    CASE WHEN e.pricing = 'unpriced' THEN 0 ELSE coalesce(e.baseline_cost_nano, e.cost_nano) END AS baseline_cost_nano,
-    e.overrun_tokens, e.overrun_nano
-  FROM spend_events e
-  UNION ALL
-  SELECT d.report_day, d.team_id, d.project_id, d.key_id, d.cost_center, d.environment, d.provider, d.model, d.kind, d.pricing,
-    d.usage_source, '(archived)', '(archived)', '(archived)', '(archived)', '(archived)', '(archived)', '(archived)', {archived}
-    d.requests, d.attempts, d.errors, d.input_tokens, d.cache_read_tokens, d.cache_write_tokens, d.output_tokens, d.cost_nano,
-    d.input_cost_nano, d.cache_read_cost_nano, d.cache_write_cost_nano, d.output_cost_nano, d.fee_nano, d.baseline_cost_nano,
-    d.overrun_tokens, d.overrun_nano
-  FROM spend_daily d
-  JOIN billing_periods b ON b.period = d.month || '-01' AND b.archived_at IS NOT NULL
-)`
-
-// The value of a tag; ?5 and ?6 are their names.
-const (
-	tagColumn      = `coalesce((SELECT value FROM json_each(e.tags) WHERE key = ?%d), '(none)') AS tag%d, `
-	archivedColumn = `'(archived)', `
-)
-
 // spendSQL adds up twice: the rows to groups, and the groups to the total, which
 // comes first and has no group.
-const spendSQL = `WITH g AS MATERIALIZED (
+const spendSQL = `WITH {days}g AS MATERIALIZED (
   SELECT {groups}` + spendSums + `
-  FROM {source} s
+  FROM {source} s{names}
   WHERE s.report_day >= ?1 AND s.report_day < ?2 AND (?3 = '' OR s.key_id = ?3) AND ?4 >= 0 AND ?5 IS NOT NULL AND ?6 IS NOT NULL
+    AND ?8 IS NOT NULL
     AND (?7 IS NULL OR s.team_id IN (SELECT value FROM json_each(?7)) OR s.project_id IN (SELECT value FROM json_each(?7)))
-  {by}
+  {by}{some}
 )
 SELECT 0 AS place, '[]', count(*), ` + spendTotals + ` FROM g{lines}
 ORDER BY 1`
@@ -120,7 +90,7 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 		return report, err
 	}
 	statement, tags := spendStatement(q)
-	args := []any{from, to, string(q.KeyID), q.Lines(), tags[0], tags[1], within(q.Within)}
+	args := []any{from, to, string(q.KeyID), q.Lines(), tags[0], tags[1], within(q.Within), breakdownOf(q)}
 	err = s.read.rows(ctx, statement, args, func(scan scanner) error {
 		var r billing.SpendRow
 		var place, lines int64
@@ -143,15 +113,13 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 // spendStatement is the statement of a query, and the tags that it groups by.
 func spendStatement(q billing.SpendQuery) (sql string, tags [billing.MostDimensions]string) {
 	var groups, shown, order []string
-	joins, values, archived, named := "", "", "", 0
+	joins, named := "", 0
 	for _, d := range q.GroupBy {
 		if name, ok := d.Tag(); ok {
 			tags[named] = name
 			named++
 			column := fmt.Sprintf("tag%d", named)
 			groups, shown = append(groups, "s."+column+" AS "+column), append(shown, "g."+column)
-			values += fmt.Sprintf(tagColumn, 4+named, named)
-			archived += archivedColumn
 			continue
 		}
 		if d.InTime() && q.Top == 0 {
@@ -165,9 +133,12 @@ func spendStatement(q billing.SpendQuery) (sql string, tags [billing.MostDimensi
 		}
 	}
 	order = append(append(order, "g.cost_nano DESC"), shown...)
-	source, columns, by, lines := "spend_daily", "", "", ""
+	source, days, names, some, columns, by, lines := "spend_daily", "", "", "", "", "", ""
 	if !q.Daily() {
-		source = strings.NewReplacer("{tags}", values, "{archived}", archived).Replace(spendRows)
+		source, days = spendRows(q), wholeDays
+	}
+	if slices.Contains(q.GroupBy, "end_user") {
+		names = " LEFT JOIN end_users n ON n.stored = s.end_user"
 	}
 	for i, g := range groups {
 		columns += g + ", "
@@ -175,10 +146,14 @@ func spendStatement(q billing.SpendQuery) (sql string, tags [billing.MostDimensi
 	}
 	if by != "" {
 		by = "GROUP BY " + by[2:]
+		if named > 0 {
+			some = "\n  HAVING sum(s.ledger_rows) <> 0" // what is all of a day less the tagged may be nothing
+		}
 		lines = strings.NewReplacer("{order}", strings.Join(order, ", "), "{shown}", strings.Join(shown, ", "), "{joins}", joins).
 			Replace(spendLines)
 	}
-	return strings.NewReplacer("{source}", source, "{groups}", columns, "{by}", by, "{lines}", lines).Replace(spendSQL), tags
+	return strings.NewReplacer("{days}", days, "{source}", source, "{names}", names, "{groups}", columns, "{by}", by, "{some}", some,
+		"{lines}", lines).Replace(spendSQL), tags
 }
 
 const listPrices = `SELECT id, provider, model, service_tier, min_input_tokens, valid_from, input_nano, cache_read_nano,
