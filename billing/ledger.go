@@ -79,6 +79,7 @@ type Store struct {
 	Allowances
 	Replicas
 	Reports
+	Breakdowns
 	Refusals
 	EventLog
 	AccessLog
@@ -116,6 +117,7 @@ func (s Store) With(by any) Store {
 	replace(&s.Allowances, by)
 	replace(&s.Replicas, by)
 	replace(&s.Reports, by)
+	replace(&s.Breakdowns, by)
 	replace(&s.Refusals, by)
 	replace(&s.EventLog, by)
 	replace(&s.AccessLog, by)
@@ -274,6 +276,15 @@ type Sweeper interface {
 	Sweep(ctx context.Context, now time.Time) (int, error)
 }
 
+// Breakdowns keeps the sums by which reports are quick.
+type Breakdowns interface {
+	// MakeBreakdown makes the sums of one day by one dimension that reports read in place
+	// of its rows, where there are none yet or rows came since, the newest day first. It
+	// says how many are left; none, too, while another process makes one. Reports are the
+	// same with them or without.
+	MakeBreakdown(ctx context.Context, now time.Time) (left int, err error)
+}
+
 // Reports reads what was spent.
 type Reports interface {
 	// Spend adds up what was spent: from the daily sums where those have what it is
@@ -282,9 +293,4 @@ type Reports interface {
 	Events(ctx context.Context, q EventQuery) ([]Spend, error)
 	UsageReports
 	PriceHistory
-	// MakeBreakdown makes the sums of one day by one dimension that reports read in place
-	// of its rows, where there are none yet or rows came since, the newest day first. It
-	// says how many are left; none, too, while another process makes one. Reports are the
-	// same with them or without.
-	MakeBreakdown(ctx context.Context, now time.Time) (left int, err error)
 }

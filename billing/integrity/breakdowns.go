@@ -81,7 +81,8 @@ SELECT 'spend_breakdowns: ' || dimension || ' ' || value || ' of ' || CAST(repor
     SELECT l.dimension, l.report_day, l.value, sum(l.ledger_rows) AS n, sum(` + allTokens + `) AS tokens, sum(cost_nano) AS nano
       FROM whole w
       JOIN spend_breakdowns l ON l.report_day = w.report_day
-       AND (l.dimension = w.dimension OR w.dimension = '` + string(billing.AllTags) + `' AND l.dimension LIKE '` + billing.TagDimension + `%')
+       AND (l.dimension = w.dimension
+            OR w.dimension = '` + string(billing.AllTags) + `' AND l.dimension LIKE '` + billing.TagDimension + `%')
      WHERE substr(CAST(l.report_day AS text), 1, 7) NOT IN ` + archived + `
      GROUP BY l.dimension, l.report_day, l.value
   ) AS l USING (dimension, report_day, value)

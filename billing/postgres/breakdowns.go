@@ -104,7 +104,7 @@ WITH made AS (
 )` + noteBreakdownSQL
 }
 
-// MakeBreakdown implements billing.Reports. Nobody waits for it: it reads in a snapshot,
+// MakeBreakdown implements billing.Breakdowns. Nobody waits for it: it reads in a snapshot,
 // and writes what nobody else does.
 func (s *Store) MakeBreakdown(ctx context.Context, now time.Time) (left int, err error) {
 	var names []string

@@ -88,7 +88,7 @@ FROM (
 GROUP BY dimension, report_day, value, ` + grain
 }
 
-// MakeBreakdown implements billing.Reports. The sums are made on a connection of their
+// MakeBreakdown implements billing.Breakdowns. The sums are made on a connection of their
 // own, beside the writer, which waits only while they are put in.
 func (s *Store) MakeBreakdown(ctx context.Context, now time.Time) (left int, err error) {
 	var names []string

@@ -72,6 +72,7 @@ func (s *Store) Contracts() billing.Store {
 		Allowances:       s,
 		Replicas:         s,
 		Reports:          s,
+		Breakdowns:       s,
 		Refusals:         s,
 		EventLog:         s,
 		AccessLog:        s,
