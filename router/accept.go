@@ -288,7 +288,7 @@ func (r *Router) receive(ctx context.Context, key *billing.Key, inbound Inbound)
 	defer free()
 	asked := Asked{Body: body}
 	if inbound.Translate != nil {
-		if asked, err = inbound.Translate(body, r.o.Requests); err != nil {
+		if asked, err = inbound.Translate(ctx, key, body, r.o.Requests); err != nil {
 			return got, err
 		}
 	}

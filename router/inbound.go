@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -37,8 +38,9 @@ type Inbound struct {
 	// Read returns the body. It is called at most once, after the key is known, its
 	// rate was taken and Room is the key's.
 	Read func() ([]byte, error)
-	// Translate, where it is set, is what a body asks for that is not one of the operation.
-	Translate func(body []byte, l chat.Limits) (Asked, error)
+	// Translate, where it is set, is what a body of a key asks for that is not one of the
+	// operation.
+	Translate func(ctx context.Context, key *billing.Key, body []byte, l chat.Limits) (Asked, error)
 	// Waiting, where it is set, is called before a provider is asked for a stream:
 	// all that could refuse the request has been asked.
 	Waiting func()

@@ -67,9 +67,8 @@ func (r *Router) Self(ctx context.Context, c Caller) (*billing.Key, []billing.Ba
 	return key, balances, inTime(ctx, err)
 }
 
-// Exchange is the key of a caller who wants a temporary one made with it, which counts
-// as a request.
-func (r *Router) Exchange(ctx context.Context, c Caller) (*billing.Key, error) {
+// Identify is the key of a caller whose question counts as one of its requests.
+func (r *Router) Identify(ctx context.Context, c Caller) (*billing.Key, error) {
 	ctx, cancel := r.soon(ctx)
 	defer cancel()
 	key, err := r.verify(ctx, c)

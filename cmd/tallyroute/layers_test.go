@@ -101,9 +101,10 @@ var layers = map[string][]string{
 		"providers", "providers/chat", "billing", "billing/ephemeral", "billing/policy",
 	},
 	"router/federation": {"billing", "billing/ephemeral", "billing/policy"},
+	"router/kept":       {"providers/jsonraw", "providers/secret/envelope", "billing", "billing/ephemeral"},
 	"router/server": {
 		"router", "router/federation", "router/web", "router/messages", "router/responses", "router/tokens", "router/limit", "router/plan",
-		"router/idempotency",
+		"router/idempotency", "router/kept",
 		"providers", "providers/chat",
 		"providers/jsonraw", "providers/sse", "billing", "billing/access", "billing/ephemeral", "billing/manage", "billing/policy",
 	},
@@ -179,7 +180,7 @@ var testLayers = map[string][]string{
 	"router/server": {
 		"billing/sqlite", "providers/openai", "providers/anthropic", "providers/bedrock", "providers/cohere", "providers/gemini",
 		"providers/ollama", "providers/responses", "providers/vertex",
-		"providers/catalogue", "providers/scripted", "router/tokens", "router/health", "router/limit",
+		"providers/catalogue", "providers/scripted", "providers/secret/envelope", "router/tokens", "router/health", "router/limit",
 	},
 	"cmd/tallyroute/agents": {"providers/scripted"},
 	"router/identity":       {"router/identity/identitytest"},

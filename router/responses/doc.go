@@ -1,7 +1,7 @@
 // Package responses is the Responses API of OpenAI as an entrance: its requests become
 // chat completion requests, and chat completions, whole or streamed, become its
-// responses and events. It is pure, and nothing is kept: what a model needs to see again
-// travels in the items.
+// responses and events. It is pure: what a model needs to see again travels in the items, and
+// what is kept of them is kept by others.
 //
 // The format is documented at https://platform.openai.com/docs/api-reference/responses.
 //
@@ -10,6 +10,7 @@
 //	aside.go             what has no place in a chat completion
 //	names.go             names of tools in namespaces
 //	content.go, items.go what the input holds
+//	past.go              what is kept of requests and responses
 //	tools.go, request.go a request
 //	response.go          what all answers tell of their request
 //	item.go              the items of an answer

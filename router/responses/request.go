@@ -1,6 +1,8 @@
 package responses
 
 import (
+	"strconv"
+
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
@@ -12,10 +14,13 @@ type Request struct {
 	Body    []byte            // of the chat completion
 	Native  *providers.Native // the request as it came
 	Dropped []string          // members that have no place in the chat completion
+	Kept    *Kept             // what is to be kept beside the response; nil where nothing is
 
 	echo    jsonraw.Object // what a response repeats of its request
 	names   names
 	origins []string // of the messages of the chat completion
+
+	previous string // id of the response that it goes on from, where that was restored
 }
 
 // root is what is known of a request: its members' names are guarded, and what must be
@@ -36,13 +41,18 @@ var root = jsonraw.Field{Kinds: jsonraw.ObjectKind, Required: 2, Fields: []jsonr
 	{Name: "store"},
 }}
 
-// Read reads a request that keeps within l. Errors are *chat.FieldError.
-func Read(body []byte, l chat.Limits) (*Request, error) {
+// Read reads a request that keeps within l, and goes on from what is kept in the past;
+// nil is none. Errors are *chat.FieldError and those of the past.
+func Read(body []byte, l chat.Limits, past *Past) (*Request, error) {
 	index, fault := jsonraw.Scan(body, &root, nil)
 	if fault != nil {
 		return nil, fault
 	}
 	r := reader{Request: &Request{names: names{}}, index: index, aside: aside{room: l.Room()}}
+	body, err := r.restore(body, past)
+	if err != nil {
+		return nil, err
+	}
 	if err := r.read(); err != nil {
 		return nil, err
 	}
@@ -93,7 +103,7 @@ func (r *reader) read() error {
 func (r *reader) stateless() error {
 	for _, name := range []string{"previous_response_id", "conversation", "prompt"} {
 		if r.get(name) != nil {
-			return unsupported(name, "is not served: nothing is kept here between requests; send the items of the conversation in input, "+
+			return unsupported(name, "is not served: nothing is kept for this key between requests; send the items of the conversation in input, "+
 				`and with include: ["reasoning.encrypted_content"] what the model needs of its reasoning comes back in them`)
 		}
 	}
@@ -198,7 +208,6 @@ func (r *reader) repeat() {
 		{"max_output_tokens", "null"},
 		{"metadata", "{}"},
 		{"parallel_tool_calls", "true"},
-		{"previous_response_id", "null"},
 		{"prompt_cache_key", ""},
 		{"reasoning", `{"effort":null,"summary":null}`},
 		{"safety_identifier", ""},
@@ -220,8 +229,13 @@ func (r *reader) repeat() {
 		}
 		r.echo.Raw(m.name, jsonraw.Compact(value))
 	}
+	previous := []byte("null")
+	if r.previous != "" {
+		previous = jsonraw.Quote(r.previous)
+	}
+	r.echo.Raw("previous_response_id", previous)
 	r.echo.Word("background", "false")
-	r.echo.Word("store", "false") // whatever was asked
+	r.echo.Word("store", strconv.FormatBool(r.Kept != nil)) // whatever was asked
 }
 
 // owned are what members of a chat completion are called here.

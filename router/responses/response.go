@@ -36,6 +36,15 @@ func headOf(data []byte) head {
 	return head{id: id, created: n.At(data, "created"), model: jsonraw.Lookup(data, "model"), tier: tier}
 }
 
+// head is what is said of an answer, with the id that it is kept under.
+func (r *Request) head(data []byte) head {
+	h := headOf(data)
+	if r.Kept != nil {
+		h.id = r.Kept.ID
+	}
+	return h
+}
+
 // write writes the response.
 func (r *Request) write(o *jsonraw.Object, h head, s state) {
 	null := []byte("null")

@@ -32,7 +32,7 @@ func (r *Request) Stream() *Stream { return &Stream{request: r} }
 // Answer is a whole chat completion as a response.
 func (r *Request) Answer(completion []byte) []byte {
 	s := r.Stream()
-	s.head, s.begun = headOf(completion), true
+	s.head, s.begun = r.head(completion), true
 	s.say(translate.ReadAnswer(completion))
 	s.note(completion)
 	s.end()
@@ -54,7 +54,7 @@ func (s *Stream) begin(data []byte) {
 	if s.begun {
 		return
 	}
-	s.begun, s.head = true, headOf(bytes.Clone(data))
+	s.begun, s.head = true, s.request.head(bytes.Clone(data))
 	s.state.status = "in_progress"
 	s.response("response.created")
 	s.response("response.in_progress")

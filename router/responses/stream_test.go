@@ -16,7 +16,7 @@ import (
 
 func read(t *testing.T, body string) *responses.Request {
 	t.Helper()
-	r, err := responses.Read([]byte(body), chat.Limits{})
+	r, err := responses.Read([]byte(body), chat.Limits{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestWhatWouldHaveToBeKeptIsRefused(t *testing.T) {
 		`{"model":"m","input":[{"role":"user","content":[{"type":"input_image","file_id":"f"}]}]}`,
 		`{"model":"m","input":7}`, `{"model":"m"}`, `{"input":"hi"}`, `{"model":"m","model":"n","input":"hi"}`, `[]`,
 	} {
-		if _, err := responses.Read([]byte(body), chat.Limits{}); err == nil {
+		if _, err := responses.Read([]byte(body), chat.Limits{}, nil); err == nil {
 			t.Errorf("%s is taken", body)
 		}
 	}
@@ -269,7 +269,7 @@ func FuzzStream(f *testing.F) {
 		if !json.Valid([]byte(one)) || !json.Valid([]byte(two)) || slices.Contains([]byte(one+two), '\n') {
 			t.Skip("no chunk")
 		}
-		r, err := responses.Read([]byte(`{"model":"m","input":"hi"}`), chat.Limits{})
+		r, err := responses.Read([]byte(`{"model":"m","input":"hi"}`), chat.Limits{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -295,11 +295,11 @@ func TestListsBeyondTheBoundsAreRefused(t *testing.T) {
 		if param == "input" {
 			element = `{"role":"user","content":"x"}`
 		}
-		_, err := responses.Read(fmt.Appendf(nil, body, strings.Repeat(element+",", 5)+"7"), most)
+		_, err := responses.Read(fmt.Appendf(nil, body, strings.Repeat(element+",", 5)+"7"), most, nil)
 		if e := (*chat.FieldError)(nil); !errors.As(err, &e) || e.Param != param || !strings.Contains(e.Message, "beyond the 5") {
 			t.Errorf("%s: %v", param, err)
 		}
-		if _, err := responses.Read(fmt.Appendf(nil, body, strings.Repeat(element+",", 3)+element), most); err != nil {
+		if _, err := responses.Read(fmt.Appendf(nil, body, strings.Repeat(element+",", 3)+element), most, nil); err != nil {
 			t.Errorf("%s: four are refused: %v", param, err)
 		}
 	}

@@ -74,7 +74,7 @@ func BenchmarkEntrances(b *testing.B) {
 }
 
 func responding(b *testing.B, native bool) entrance {
-	r, err := responses.Read([]byte(`{"model":"m","input":"hi","stream":true}`), chat.Limits{})
+	r, err := responses.Read([]byte(`{"model":"m","input":"hi","stream":true}`), chat.Limits{}, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -2,10 +2,12 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
 
+	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
 	"tallyroute/providers"
@@ -48,7 +50,7 @@ func (x *exchange) complete(o providers.Operation, to policy.Endpoint) {
 	}
 	x.describe(answer)
 	x.speaks.begin(answer)
-	body := x.speaks.answer(x.plainBody(answer, in.Explain))
+	body := x.keepWhole(x.speaks.answer(x.plainBody(answer, in.Explain)))
 	x.C.Writer.Header().Set("Content-Type", web.JSONType)
 	x.keep(answer, body)
 	x.Write(http.StatusOK, web.JSONType, body)
@@ -71,6 +73,7 @@ func (x *exchange) inbound(to policy.Endpoint) (router.Inbound, error) {
 	if err != nil {
 		return router.Inbound{}, err
 	}
+	x.owner.Temporary = caller.Temporary
 	tags, err := parseTags(x.C.Request.Header)
 	if err != nil {
 		return router.Inbound{}, err
@@ -93,7 +96,10 @@ func (x *exchange) inbound(to policy.Endpoint) (router.Inbound, error) {
 }
 
 // request is the client's body as that of a chat completion.
-func (x *exchange) request(body []byte, l chat.Limits) (router.Asked, error) {
+func (x *exchange) request(ctx context.Context, key *billing.Key, body []byte, l chat.Limits) (router.Asked, error) {
+	if r, ok := x.speaks.(*asResponses); ok && x.Responses != nil && key.KeepResponses {
+		r.past = x.past(ctx, key)
+	}
 	asked, lost, err := x.speaks.request(body, l)
 	if betas := providers.Betas(x.C.Request.Header.Values("Anthropic-Beta")); len(betas) > 0 {
 		lost = append(lost, "anthropic-beta")
@@ -108,7 +114,7 @@ func (x *exchange) request(body []byte, l chat.Limits) (router.Asked, error) {
 // plainBody is the provider's answer as it came, with our name of the model, with what is booked as its usage
 // and, if that was asked for, the plan.
 func (x *exchange) plainBody(a *router.Answer, explain router.Explain) []byte {
-	s := shapeOf(a, x.speaks.name())
+	s := x.shapeOf(a)
 	body := s.used(s.of(a.Response.Body), a.Response.Usage, a.Outcome())
 	if explain == router.ExplainPlan {
 		body = s.more(body, routingOf(a.Route))

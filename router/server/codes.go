@@ -37,6 +37,9 @@ const (
 	codeBytes            = "too_many_bytes_in_flight"
 	codeOverloaded       = "overloaded"
 	codeNoRequest        = "request_not_found"
+	codeNoResponse       = "response_not_found"
+	codeNoPrevious       = "previous_response_not_found"
+	codeLongPast         = "conversation_too_long"
 	codeAllFailed        = "all_providers_failed"
 	codeUpstreamAuth     = "upstream_auth_failed"
 	codeRedirect         = "upstream_redirect"
@@ -248,6 +251,22 @@ var ownCodes = map[string]web.Code{
 		Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
 		About: "This key made no request with this id.",
 		Fix:   "Take the id from the x-request-id header of a completion, and ask with the key that made it.",
+	},
+	codeNoResponse: {
+		Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
+		About: "No response with this id is kept for this key: it was not stored, was deleted or has expired, or it is another key's.",
+		Fix:   "Ask with the key that made it, before it expires; responses are kept unless the request says \"store\": false.",
+	},
+	codeNoPrevious: {
+		Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
+		About: "The response that the request goes on from, or one before it, is not kept for this key: " +
+			"it was not stored, was deleted or has expired, or it is another key's.",
+		Fix: "Send the items of the conversation in input, without previous_response_id.",
+	},
+	codeLongPast: {
+		Status: http.StatusRequestEntityTooLarge, Type: web.TypeRequest, Retry: web.Never,
+		About: "The conversation that the request goes on from is larger than a request may be.",
+		Fix:   "Begin a new conversation with a summary of this one, or ask your operator to raise limits.max_body_bytes.",
 	},
 	codeAllFailed: {
 		Status: http.StatusBadGateway, Type: web.TypeAPI, Retry: web.Sensible,

@@ -67,7 +67,7 @@ func (c *completions) request(body []byte, l chat.Limits) (router.Asked, []strin
 	if !c.chats || bytes.Contains(body, []byte(`"messages"`)) || !bytes.Contains(body, []byte(`"input"`)) {
 		return router.Asked{Body: body}, nil, nil
 	}
-	r, err := responses.Read(body, l)
+	r, err := responses.Read(body, l, nil)
 	if err == nil {
 		err = r.Native.Only
 	}
@@ -100,11 +100,12 @@ type asResponses struct {
 	openAIErrors
 	*responses.Request
 	stream *responses.Stream
-	native bool // the answer is the provider's own
+	native bool            // the answer is the provider's own
+	past   *responses.Past // nil keeps nothing
 }
 
 func (e *asResponses) request(body []byte, l chat.Limits) (asked router.Asked, lost []string, err error) {
-	if e.Request, err = responses.Read(body, l); err != nil {
+	if e.Request, err = responses.Read(body, l, e.past); err != nil {
 		return router.Asked{}, nil, err
 	}
 	e.stream = e.Stream()
@@ -219,13 +220,18 @@ type shape interface {
 }
 
 // shapeOf is that of an answer, or of the events of one.
-func shapeOf(a *router.Answer, format providers.Format) shape {
+func (x *exchange) shapeOf(a *router.Answer) shape {
+	format := x.speaks.name()
 	if !a.Native {
 		n := newNaming(a.Route.Target.Model)
 		n.counts = format != ""
 		return &n
 	}
-	return &native{format: format, model: jsonraw.Quote(a.Route.Target.Model), whole: a.Response != nil}
+	n := &native{format: format, model: jsonraw.Quote(a.Route.Target.Model), whole: a.Response != nil}
+	if r, ok := x.speaks.(*asResponses); ok {
+		n.edits = r.Edits()
+	}
+	return n
 }
 
 func (n *naming) used(data []byte, reported *chat.Usage, out router.Outcome) []byte {
@@ -240,9 +246,10 @@ func (n *naming) more(data []byte, v any) []byte { return addMember(data, "tally
 // native is the shape of what passes in the format of its provider.
 type native struct {
 	format providers.Format
-	model  []byte // as JSON
-	whole  bool   // it is not a stream
-	named  bool   // a stream of messages has begun
+	model  []byte           // as JSON
+	edits  []jsonraw.Member // what we say of a response besides
+	whole  bool             // it is not a stream
+	named  bool             // a stream of messages has begun
 }
 
 // in edits the object that an event has the answer in, or the answer itself.
@@ -272,7 +279,7 @@ func (n *native) rename(object []byte) []byte {
 	if !jsonraw.IsString(jsonraw.Lookup(object, "model")) {
 		return object
 	}
-	set := []jsonraw.Member{{Name: "model", Value: n.model}}
+	set := append([]jsonraw.Member{{Name: "model", Value: n.model}}, n.edits...)
 	if usage, changed := chat.WholeCounts(jsonraw.Lookup(object, "usage")); changed {
 		set = append(set, jsonraw.Member{Name: "usage", Value: usage})
 	}

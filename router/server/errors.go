@@ -110,6 +110,15 @@ var table = append(web.Rows(), []web.Row{
 	web.As(unservedProblem),
 	web.Is(errNoRequest, web.Problem{Code: codeNoRequest, Message: thisKey + " has caused no request with this id."}),
 
+	web.As(func(e *pastError) web.Problem {
+		return web.Problem{
+			Code: codeNoPrevious, Param: "previous_response_id", Message: "Previous response with id " + web.Label(e.id, 64) + " not found.",
+		}
+	}),
+	web.Is(billing.ErrLongConversation, web.Problem{
+		Code: codeLongPast, Param: "previous_response_id", Message: "The conversation is larger than a request may be.",
+	}),
+	web.Is(billing.ErrNoResponse, web.Problem{Code: codeNoResponse, Message: "No response with this id is kept for this key."}),
 	web.As(func(e *chat.FieldError) web.Problem {
 		return web.Problem{
 			Code: e.Code, Param: e.Param, Message: about(e.Param, e.Message), Status: http.StatusBadRequest,

@@ -166,6 +166,18 @@ var examples = []struct {
 	{"server: key in the URL", errKeyInURL, 400, "key_in_url", "invalid_request_error", "", nil, "no"},
 	{"web: no such path", web.ErrNoRoute, 404, "not_found", "invalid_request_error", "", nil, "no"},
 	{"web: no such method", web.ErrNoMethod, 405, "method_not_allowed", "invalid_request_error", "", nil, "no"},
+	{
+		"*server.pastError", &pastError{"resp_1"}, 404, "previous_response_not_found", "invalid_request_error", "previous_response_id",
+		[]string{"Previous response with id resp_1 not found."},
+		"no",
+	},
+	{
+		billing.ErrLongConversation.Error(), billing.ErrLongConversation, 413, "conversation_too_long", "invalid_request_error",
+		"previous_response_id",
+		[]string{"max_body_bytes"},
+		"no",
+	},
+	{billing.ErrNoResponse.Error(), billing.ErrNoResponse, 404, "response_not_found", "invalid_request_error", "", nil, "no"},
 	{"server: no such request", errNoRequest, 404, "request_not_found", "invalid_request_error", "", nil, "no"},
 	{
 		"*web.FieldsError", &web.FieldsError{Got: 101, Limit: 100}, 431, "too_many_headers", "invalid_request_error", "",

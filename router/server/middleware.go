@@ -21,6 +21,7 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/providers/sse"
 	"tallyroute/router"
+	"tallyroute/router/kept"
 	"tallyroute/router/limit"
 	"tallyroute/router/plan"
 	"tallyroute/router/web"
@@ -36,7 +37,8 @@ type exchange struct {
 	// speaks is the format of the client, and lost what of its request nobody is told of.
 	speaks entrance
 	lost   []string
-	shape  shape // of a stream
+	shape  shape      // of a stream
+	owner  kept.Owner // of a response that is kept
 	// keyEnd is how messages name the key that was sent: " (…x7qd)".
 	keyEnd  string
 	key     billing.KeyID // for the log, once it is known

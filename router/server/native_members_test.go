@@ -33,7 +33,7 @@ func nativeVerdict(t *testing.T, path, more string) (*providers.Target, provider
 		if strings.Contains(more, `"input":`) {
 			base = `{"model":"m",`
 		}
-		r, err := responses.Read([]byte(base+more+"}"), chat.Limits{})
+		r, err := responses.Read([]byte(base+more+"}"), chat.Limits{}, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", more, err)
 		}

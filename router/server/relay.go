@@ -22,7 +22,7 @@ func (x *exchange) relay(a *router.Answer) {
 	if a.Claimed() {
 		x.recorded = &recording{}
 	}
-	x.shape = shapeOf(a, x.speaks.name())
+	x.shape = x.shapeOf(a)
 	var last total
 	var head []byte       // of the chunk that tells the usage where the provider sends none
 	told := !a.WantsUsage // or nobody asks
@@ -99,7 +99,7 @@ func (x *exchange) endStream(a *router.Answer, last total, err error) {
 		x.event(data)
 	}
 	if errors.Is(err, io.EOF) {
-		last := x.speaks.end()
+		last := x.keepLast(x.speaks.end())
 		x.keepStream(a, last)
 		x.send(last)
 		return

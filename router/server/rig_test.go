@@ -578,7 +578,7 @@ func (f fails) Self(context.Context, router.Caller) (*billing.Key, []billing.Bal
 	return nil, nil, f.err
 }
 
-func (f fails) Exchange(context.Context, router.Caller) (*billing.Key, error) { return nil, f.err }
+func (f fails) Identify(context.Context, router.Caller) (*billing.Key, error) { return nil, f.err }
 
 func (f fails) Events(context.Context, router.Caller, string) (*billing.Key, []billing.Spend, error) {
 	return nil, nil, f.err

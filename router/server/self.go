@@ -314,7 +314,7 @@ func (x *exchange) makeTemporary() (made temporaryKey, err error) {
 	if caller.Temporary != nil {
 		return made, errTemporary
 	}
-	parent, err := x.Router.Exchange(x.ctx, caller)
+	parent, err := x.Router.Identify(x.ctx, caller)
 	if x.of(parent); err != nil {
 		return made, err
 	}
@@ -420,7 +420,7 @@ func (x *exchange) exchangeIdentity(token string) (granted, error) {
 		return granted{}, err
 	}
 	o := ephemeral.Open(k)
-	key, err := x.Router.Exchange(x.ctx, router.Caller{
+	key, err := x.Router.Identify(x.ctx, router.Caller{
 		Secret: o.Parent(), Temporary: o, From: x.from(), Agent: x.C.Request.UserAgent(), At: x.Start, Endpoint: policy.Tokens,
 	})
 	if x.of(key); err != nil {

@@ -17,6 +17,7 @@ import (
 	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/router"
+	"tallyroute/router/kept"
 	"tallyroute/router/limit"
 	"tallyroute/router/tokens"
 	"tallyroute/router/web"
@@ -28,7 +29,7 @@ type Router interface {
 	Count(ctx context.Context, in router.Inbound) (*billing.Key, tokens.Estimate, error)
 	Models(ctx context.Context, c router.Caller) (*billing.Key, []providers.Listing, error)
 	Self(ctx context.Context, c router.Caller) (*billing.Key, []billing.Balance, error)
-	Exchange(ctx context.Context, c router.Caller) (*billing.Key, error)
+	Identify(ctx context.Context, c router.Caller) (*billing.Key, error)
 	// Events lists the rows that the key of c has caused by one request.
 	Events(ctx context.Context, c router.Caller, requestID string) (*billing.Key, []billing.Spend, error)
 	Rejected(ctx context.Context, c router.Caller, requestID string) ([]billing.RejectedRow, error)
@@ -63,6 +64,7 @@ type Options struct {
 	Handover Handover
 	// Temporary makes and opens temporary keys; nil knows none.
 	Temporary *Temporary
+	Responses *kept.Shelf  // of responses; nil keeps none
 	Bytes     *limit.Bytes // that requests under way may hold; nil has no bound
 	Limits    Limits
 }
@@ -95,6 +97,7 @@ type server struct {
 	wrong          *limit.Store  // what is written down about keys that are nobody's
 	Handover       Handover
 	Temporary      *Temporary
+	Responses      *kept.Shelf
 }
 
 // errorTable is how errors are read by clients of this listener.
@@ -132,7 +135,7 @@ func Handler(s *web.Server, o Options) http.Handler {
 	return shared(o.Origins, spelled(engine(&server{
 		listener: listener, Router: o.Router, Observe: o.Observe, Access: o.Access, TrustedProxies: o.TrustedProxies,
 		KeepAnswers: o.KeepAnswers,
-		allowed:     o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover, Temporary: o.Temporary,
+		allowed:     o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover, Temporary: o.Temporary, Responses: o.Responses,
 		patience: o.Limits.Silence, wrong: limit.New(),
 	})))
 }
@@ -153,6 +156,9 @@ func engine(s *server) *gin.Engine {
 		x.speaks = &asResponses{}
 		x.complete(providers.Chat, policy.Responses)
 	}))
+	if s.Responses != nil {
+		keptRoutes(engine, s)
+	}
 	engine.POST(messagesPath, s.serve(func(x *exchange) {
 		x.speaks = &asMessages{}
 		x.complete(providers.Chat, policy.Messages)
@@ -227,7 +233,7 @@ func shared(origins []string, next http.Handler) http.Handler {
 			return
 		}
 		h.Add("Vary", "Access-Control-Request-Headers")
-		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
 		if asked := r.Header.Get("Access-Control-Request-Headers"); len(asked) <= mostPreflight && isHeaderList(asked) {
 			h.Set("Access-Control-Allow-Headers", asked)
 		}

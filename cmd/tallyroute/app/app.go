@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -25,12 +26,14 @@ import (
 	"tallyroute/cmd/tallyroute/metrics"
 	"tallyroute/providers"
 	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/envelope"
 	"tallyroute/router"
 	"tallyroute/router/admin"
 	"tallyroute/router/federation"
 	"tallyroute/router/fingerprint"
 	"tallyroute/router/health"
 	"tallyroute/router/idempotency"
+	"tallyroute/router/kept"
 	"tallyroute/router/limit"
 	"tallyroute/router/server"
 )
@@ -294,8 +297,24 @@ func (s *Service) publicOptions(n *snapshot) server.Options {
 		Router: n.router, Ready: s.check, Observe: s.metrics.ObserveHTTP, Log: s.Log, Clock: s.ledger.now,
 		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
 		AllowedNetworks: config.Prefixes(n.cfg.AllowedNetworks), BlockedNetworks: config.Prefixes(n.cfg.BlockedNetworks),
-		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Temporary: s.temporary.With(n.platforms),
+		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Temporary: s.temporary.With(n.platforms), Responses: s.shelf(n.cfg),
 		Limits: server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
+	}
+}
+
+// shelf is where responses are kept; nil keeps none.
+func (s *Service) shelf(cfg *config.Config) *kept.Shelf {
+	if cfg.Responses.Keep == 0 {
+		return nil
+	}
+	c, own := cfg.Responses, s.pepper.Derive("tallyroute responses")
+	key, err := envelope.ParseKey(hex.EncodeToString(own[:]))
+	if err != nil {
+		return nil
+	}
+	return &kept.Shelf{
+		Store: s.store, Ring: envelope.NewRing(key), Life: time.Duration(c.Keep),
+		Bounds: billing.ResponseBounds{Responses: c.PerKey, KeyBytes: c.BytesPerKey, Bytes: c.MaxBytes}, Clock: s.ledger.now,
 	}
 }
 

@@ -49,6 +49,9 @@ func (s *Service) sweep(ctx context.Context) error {
 		if _, err := s.store.ExpireClaims(ctx, time.Now()); err != nil {
 			s.Log.Warn("removing old answers", zap.Error(err))
 		}
+		if _, err := s.store.ExpireResponses(ctx, time.Now()); err != nil {
+			s.Log.Warn("removing responses that have expired", zap.Error(err))
+		}
 		if _, err := s.store.EndAllotments(ctx, time.Now()); err != nil {
 			s.Log.Warn("removing what ended temporary keys could use", zap.Error(err))
 		}

@@ -31,6 +31,7 @@ func (r *reader) check(cfg *Config) {
 	r.checkGroups(cfg.ModelGroups)
 	r.checkIdentity(cfg.IdentityIssuers)
 	r.checkIdempotency(cfg.Idempotency.TTL)
+	r.checkResponses(cfg.Responses)
 	r.checkLeaks(cfg.Leaks)
 	if t := cfg.Timeouts.KeyEnded; t < 0 || t > Duration(time.Hour) {
 		r.fault("timeouts.key_ended", "want 0s to 1h")
@@ -199,6 +200,9 @@ func (r *reader) checkNumbers(cfg *Config) {
 		{"limits.max_body_bytes", cfg.Limits.MaxBodyBytes, 1 << 10, 256 << 20},
 		{"limits.max_messages", cfg.Limits.MaxMessages, 1, 1_000_000},
 		{"limits.max_parts", cfg.Limits.MaxParts, 1, 10_000_000},
+		{"responses.per_key", cfg.Responses.PerKey, 1, 100_000},
+		{"responses.bytes_per_key", cfg.Responses.BytesPerKey, 1 << 10, 1 << 40},
+		{"responses.max_bytes", cfg.Responses.MaxBytes, 1 << 10, 1 << 40},
 		{"limits.bytes_in_flight", cfg.Limits.BytesInFlight, 1 << 20, 1 << 40},
 		{"limits.bytes_in_flight_per_key", cfg.Limits.BytesInFlightPerKey, 1 << 10, 1 << 40},
 		{"limits.max_header_bytes", int64(cfg.Limits.MaxHeaderBytes), 4 << 10, 1 << 20},
@@ -272,6 +276,13 @@ func (r *reader) checkLeaks(l Leaks) {
 	}
 	if !strings.HasPrefix(l.PublicKeys, "https://") && !strings.HasPrefix(l.PublicKeys, "file:") {
 		r.fault("leaks.public_keys", "want an address with https:// or file:/path")
+	}
+}
+
+// checkResponses wants that what is kept of responses has an end.
+func (r *reader) checkResponses(c Responses) {
+	if c.Keep != 0 && (c.Keep < Lifetime(time.Minute) || c.Keep > Lifetime(90*24*time.Hour)) {
+		r.fault("responses.keep", "want 1m to 90d, or off")
 	}
 }
 

@@ -44,6 +44,7 @@ type Config struct {
 	Log                 Logging      `yaml:"log"`
 	Members             Members      `yaml:"members"`
 	Idempotency         Idempotency  `yaml:"idempotency"`
+	Responses           Responses    `yaml:"responses"`
 	Fingerprints        bool         `yaml:"fingerprints"` // on rows, of requests and their prefixes
 	Demo                bool         `yaml:"demo" reload:"no"`
 	TrustedProxies      []Prefix     `yaml:"trusted_proxies"`
@@ -274,6 +275,15 @@ type Idempotency struct {
 	TTL Lifetime `yaml:"ttl"`
 }
 
+// Responses are how long responses are kept for keys that may have them kept, and how much
+// of them.
+type Responses struct {
+	Keep        Lifetime `yaml:"keep"`          // off: none is
+	PerKey      int64    `yaml:"per_key"`       // the oldest make room
+	BytesPerKey int64    `yaml:"bytes_per_key"` // likewise
+	MaxBytes    int64    `yaml:"max_bytes"`     // of all keys
+}
+
 // Logging is what is written to standard error.
 type Logging struct {
 	Level  string `yaml:"level"`
@@ -324,6 +334,7 @@ func Default() Config {
 			Listen: "off", PublicKeys: "https://api.github.com/meta/public_keys/secret_scanning", Action: "revoke",
 		},
 		Idempotency: Idempotency{TTL: Lifetime(24 * time.Hour)},
+		Responses:   Responses{PerKey: 1000, BytesPerKey: 64 << 20, MaxBytes: 1 << 30},
 		Log:         Logging{Level: "info", Format: "auto"},
 	}
 }
