@@ -58,7 +58,8 @@ func (s *Store) StoreResponse(ctx context.Context, r billing.StoredResponse, wit
 		return billing.ErrResponsesFull
 	}
 	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, storeResponseSQL, r.ID, r.KeyID, r.Temporary, r.Previous, r.Sealed, size, r.CreatedAt, r.ExpiresAt); err != nil {
+		_, err := tx.Exec(ctx, storeResponseSQL, r.ID, r.KeyID, r.Temporary, r.Previous, r.Sealed, size, r.CreatedAt, r.ExpiresAt)
+		if err != nil {
 			return err
 		}
 		var own, ownSize, all int64

@@ -10,10 +10,11 @@
 //	aside.go             what has no place in a chat completion
 //	names.go             names of tools in namespaces
 //	content.go, items.go what the input holds
-//	past.go              what is kept of requests and responses
+//	past.go              what is kept of a request
 //	tools.go, request.go a request
 //	response.go          what all answers tell of their request
 //	item.go              the items of an answer
+//	list.go              those that are kept
 //	stream.go            an answer, whole or streamed
 //	pass.go              one of a provider that speaks the format
 package responses

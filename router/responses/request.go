@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"slices"
 	"strconv"
 
 	"tallyroute/providers"
@@ -70,6 +71,33 @@ type reader struct {
 }
 
 func (r *reader) get(name string) []byte { return jsonraw.Present(r.index.Get(name)) }
+
+// restore puts the conversation that a request goes on from before its own items.
+func (r *reader) restore(body []byte, past *Past) ([]byte, error) {
+	if past == nil {
+		return body, nil
+	}
+	r.previous = jsonraw.Text(r.get("previous_response_id"))
+	own := inputItems(r.get("input"))
+	if string(r.get("store")) != "false" {
+		r.Kept = &Kept{ID: past.ID, Previous: r.previous, Input: jsonraw.Array(own)}
+	}
+	if r.previous == "" {
+		return body, nil
+	}
+	before, err := past.Conversation(r.previous)
+	if err != nil {
+		return nil, err
+	}
+	items := jsonraw.Member{Name: "input", Value: jsonraw.Array(slices.Concat(before, own))}
+	body = r.index.Edit([]jsonraw.Member{items}, "previous_response_id").Bytes()
+	index, fault := jsonraw.Scan(body, &root, nil)
+	if fault != nil {
+		return nil, fault
+	}
+	r.index = index
+	return body, nil
+}
 
 func (r *reader) read() error {
 	if err := r.stateless(); err != nil {
@@ -247,3 +275,15 @@ var owned = map[string]string{
 
 // Own is the name of a member of the chat completion as the client knows it.
 func (r *Request) Own(param string) string { return translate.Own(param, r.origins, owned) }
+
+// Edits are what a response says of its being kept, which a provider cannot know.
+func (r *Request) Edits() []jsonraw.Member {
+	var set []jsonraw.Member
+	if r.Kept != nil {
+		set = append(set, jsonraw.Member{Name: "id", Value: jsonraw.Quote(r.Kept.ID)}, jsonraw.Member{Name: "store", Value: []byte("true")})
+	}
+	if r.previous != "" {
+		set = append(set, jsonraw.Member{Name: "previous_response_id", Value: jsonraw.Quote(r.previous)})
+	}
+	return set
+}
