@@ -1,0 +1,48 @@
+package governance
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Finding is one rule that something breaks, and how that is mended.
+type Finding struct {
+	Rule   string `json:"rule" doc:"As it is called in the rules: keys.owner, log_level, …"`
+	Object string `json:"object" doc:"The id of the key, or the setting."`
+	Name   string `json:"name" doc:"Of the key; empty for settings."`
+	Field  string `json:"field" doc:"The member or setting that would have to be different."`
+	Detail string `json:"detail" doc:"What the rule asks, and what there is."`
+	Fix    string `json:"fix"`
+}
+
+// Text is the finding in one sentence, with its fix.
+func (f Finding) Text() string { return fmt.Sprintf("%s: %s; %s", f.Rule, f.Detail, f.Fix) }
+
+// BrokenError refuses what breaks rules.
+type BrokenError struct{ Findings []Finding }
+
+// Error names every rule that is broken, and the fix.
+func (e *BrokenError) Error() string {
+	texts := make([]string, len(e.Findings))
+	for i, f := range e.Findings {
+		texts[i] = f.Text()
+	}
+	return "the organisation's rules do not allow it: " + strings.Join(texts, "; and ")
+}
+
+// Refusal is that findings are of rules that are broken; nil where there are none.
+func Refusal(findings []Finding) error {
+	if len(findings) == 0 {
+		return nil
+	}
+	return &BrokenError{findings}
+}
+
+// New are those of some findings that there were not before: what was broken already may
+// stay so while something else is changed.
+func New(before, after []Finding) []Finding {
+	return slices.DeleteFunc(slices.Clone(after), func(f Finding) bool {
+		return slices.ContainsFunc(before, func(o Finding) bool { return o.Rule == f.Rule && o.Field == f.Field && o.Detail == f.Detail })
+	})
+}

@@ -1,0 +1,324 @@
+package governance
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/policy"
+)
+
+// Key is a key with what rules ask of it besides.
+type Key struct {
+	*billing.Key
+	Sink    string // to which its secrets are delivered; "" is none
+	Groups  policy.Groups
+	Unnamed bool // it is not made yet, and so has no id that anybody knows
+}
+
+// OfKey are the rules that a key breaks at an instant. One that has ended breaks none.
+func (r *Rules) OfKey(k Key, now time.Time) []Finding {
+	if r == nil || !k.RevokedAt.IsZero() || !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
+		return nil
+	}
+	j := judge{rules: r, key: k, now: now}
+	j.age()
+	j.rotation()
+	j.members()
+	j.limits()
+	j.sink()
+	j.browser()
+	j.dataClass()
+	return j.found
+}
+
+// judge collects the findings of one key.
+type judge struct {
+	rules *Rules
+	key   Key
+	now   time.Time
+	found []Finding
+}
+
+// add notes a finding. The fix is what follows "tallyroute keys update KEY", or "keys
+// create" of a key that is to be made.
+func (j *judge) add(rule, field, flags, detail string, args ...any) {
+	fix := "add " + flags
+	if !j.key.Unnamed {
+		fix = fmt.Sprintf("tallyroute keys update %s %s", j.key.ID, flags)
+	}
+	j.mend(rule, field, fix, detail, args...)
+}
+
+// mend is add with a fix of another command.
+func (j *judge) mend(rule, field, fix, detail string, args ...any) {
+	f := Finding{Rule: rule, Name: j.key.Name, Field: field, Detail: fmt.Sprintf(detail, args...), Fix: fix}
+	if !j.key.Unnamed {
+		f.Object = string(j.key.ID)
+	}
+	j.found = append(j.found, f)
+}
+
+func (j *judge) sensitivity() string {
+	return string(cmp.Or(j.key.Sensitivity, billing.SensitivityNormal))
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+func ends(t time.Time) string {
+	if t.IsZero() {
+		return "never expires"
+	}
+	return "expires on " + t.UTC().Format(time.RFC3339)
+}
+
+func (j *judge) age() {
+	text := j.rules.Keys.MaxAge[j.sensitivity()]
+	if text == "" {
+		return
+	}
+	until := j.key.CreatedAt.Add(span(text))
+	if !j.key.ExpiresAt.IsZero() && !j.key.ExpiresAt.After(until) {
+		return
+	}
+	detail := "a key of sensitivity %s may live for %s, and this one %s"
+	if until.After(j.now) {
+		j.add("keys.max_age", "expires_at", j.expiry(until, text), detail, j.sensitivity(), text, ends(j.key.ExpiresAt))
+		return
+	}
+	j.mend("keys.max_age", "expires_at", fmt.Sprintf("make a new key, then tallyroute keys revoke %s", j.key.ID),
+		detail+"; its time was over on "+day(until), j.sensitivity(), text, ends(j.key.ExpiresAt))
+}
+
+// expiry is the flag by which a key ends by an instant.
+func (j *judge) expiry(until time.Time, text string) string {
+	if j.key.Unnamed {
+		return "--expires-in " + text + ", or less"
+	}
+	return "--expires-in " + wholeHours(until.Sub(j.now)) + ", or less"
+}
+
+func wholeHours(d time.Duration) string {
+	if d >= 24*time.Hour {
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	}
+	return fmt.Sprintf("%dm", max(1, d/time.Minute))
+}
+
+func (j *judge) rotation() {
+	text := j.rules.Keys.RotateWithin[j.sensitivity()]
+	if text == "" {
+		return
+	}
+	every := cmp.Or(j.key.RotateEvery, j.key.Sensitivity.RotateEvery())
+	if most := span(text); every > most {
+		j.add("keys.rotate_within", "rotate_every", "--rotate-every "+text,
+			"a secret of sensitivity %s may be %s old, and this key's is replaced every %s", j.sensitivity(), text, wholeHours(every))
+		every = most
+	}
+	if !j.key.RotatedAt.IsZero() && j.key.RotatedAt.Add(every).Before(j.now) {
+		j.mend("keys.rotate_within", "rotated_at", fmt.Sprintf("tallyroute keys rotate %s", j.key.ID),
+			"a new secret was due on %s", day(j.key.RotatedAt.Add(every)))
+	}
+}
+
+// in reports whether a rule is for the key's environment.
+func (j *judge) in(environments []string) bool {
+	return slices.Contains(environments, j.key.Environment)
+}
+
+func (j *judge) members() {
+	env := j.key.Environment
+	if j.in(j.rules.Keys.Expiry) && j.key.ExpiresAt.IsZero() {
+		j.add("keys.expiry", "expires_at", "--expires-in 90d", "a key in %s must expire", env)
+	}
+	if j.in(j.rules.Keys.Owner) && j.key.Address == "" {
+		j.add("keys.owner", "owner", "--owner ann@example.com", "somebody must answer for a key in %s", env)
+	}
+	if j.in(j.rules.Keys.Purpose) && j.key.Purpose == "" {
+		j.add("keys.purpose", "purpose", `--purpose "what it is for"`, "a key in %s must say what it is for", env)
+	}
+}
+
+func (j *judge) limits() {
+	env := j.key.Environment
+	if j.in(j.rules.Keys.Budget) && !slices.ContainsFunc(j.key.Budgets, func(b billing.Budget) bool {
+		return b.Scope != billing.ScopeOrg && b.Binds()
+	}) {
+		j.add("keys.budget", "budgets", "--budget-usd 10", "a budget of its own, its project or its team must bind a key in %s", env)
+	}
+	if j.in(j.rules.Keys.Networks) && !j.narrow() {
+		j.add("keys.networks", "allowed_cidrs", "--cidr 10.0.0.0/8",
+			"a key in %s is for known addresses, and this one may be used from anywhere, or from a range wider than /8 (IPv6: /16)", env)
+	}
+	if j.in(j.rules.Keys.Models) && !j.names() {
+		j.add("keys.models", "models", "--models NAME,NAME", "a key in %s names its models, without wildcards, and this one has %s", env,
+			cmp.Or(strings.Join(j.key.Models, ", "), "all"))
+	}
+}
+
+// The widest ranges that are still known addresses.
+const (
+	widestIPv4 = 8
+	widestIPv6 = 16
+)
+
+// narrow reports whether some level limits the addresses.
+func (j *judge) narrow() bool {
+	known := func(p netip.Prefix) bool {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			return p.Bits()-96 >= widestIPv4
+		}
+		return p.Addr().Is4() && p.Bits() >= widestIPv4 || p.Addr().Is6() && p.Bits() >= widestIPv6
+	}
+	all := func(list []netip.Prefix) bool {
+		return len(list) > 0 && !slices.ContainsFunc(list, func(p netip.Prefix) bool { return !known(p) })
+	}
+	if all(j.key.AllowedCIDRs) {
+		return true
+	}
+	return slices.ContainsFunc(j.layers(), func(p *policy.Policy) bool {
+		var list []netip.Prefix
+		for _, text := range p.AllowedCIDRs {
+			one, err := netip.ParsePrefix(text)
+			if addr, failed := netip.ParseAddr(text); failed == nil {
+				one, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+			}
+			if err == nil {
+				list = append(list, one)
+			}
+		}
+		return len(list) == len(p.AllowedCIDRs) && all(list)
+	})
+}
+
+// layers are the policies that bind the key.
+func (j *judge) layers() []*policy.Policy {
+	p := j.key.Policies
+	return slices.DeleteFunc([]*policy.Policy{p.Team, p.Project, p.Key}, func(p *policy.Policy) bool { return p == nil })
+}
+
+// lists of models that bind the key, with groups spread.
+func (j *judge) models() (lists [][]string) {
+	of := [][]string{j.key.Models}
+	for _, p := range j.layers() {
+		of = append(of, p.Models)
+	}
+	for _, models := range of {
+		var spread []string
+		for _, m := range models {
+			if group, named := strings.CutPrefix(m, "@"); named {
+				spread = append(spread, j.key.Groups[group]...)
+				continue
+			}
+			spread = append(spread, m)
+		}
+		if len(models) > 0 {
+			lists = append(lists, spread)
+		}
+	}
+	return lists
+}
+
+// names reports whether some level names the models one by one.
+func (j *judge) names() bool {
+	return slices.ContainsFunc(j.models(), func(list []string) bool {
+		return !slices.ContainsFunc(list, func(m string) bool { return strings.Contains(m, "*") })
+	})
+}
+
+// Required are the sinks to one of which secrets in an environment must be delivered.
+func (r *Rules) Required(environment string) []string {
+	if r == nil {
+		return nil
+	}
+	return r.Keys.Sinks[environment]
+}
+
+func (j *judge) sink() {
+	want := j.rules.Required(j.key.Environment)
+	if len(want) == 0 || slices.Contains(want, j.key.Sink) {
+		return
+	}
+	fix := fmt.Sprintf("tallyroute keys deliver %s --sink %s", j.key.ID, want[0])
+	if j.key.Unnamed {
+		fix = "add --sink " + want[0]
+	}
+	j.mend("keys.sinks", "sink", fix, "secrets of keys in %s are delivered to %s, and shown to nobody; this key's go to %s",
+		j.key.Environment, strings.Join(want, " or "), cmp.Or(j.key.Sink, "whoever makes them"))
+}
+
+// InBrowser reports whether the secret of a key is in pages: it says so, or is bound to
+// their origins.
+func InBrowser(k *billing.Key) bool {
+	p := k.Policies
+	return k.Client == billing.ClientBrowser || slices.ContainsFunc([]*policy.Policy{p.Team, p.Project, p.Key}, hasOrigins)
+}
+
+func hasOrigins(p *policy.Policy) bool { return p != nil && len(p.Origins) > 0 }
+
+func (j *judge) browser() {
+	rule := j.rules.Browser
+	if rule == nil || !InBrowser(j.key.Key) {
+		return
+	}
+	if !slices.ContainsFunc(j.layers(), hasOrigins) {
+		fix := fmt.Sprintf("tallyroute policy set key %s --file FILE, with origins in the file", j.key.ID)
+		if j.key.Unnamed {
+			fix = "add --policy FILE, with origins in the file"
+		}
+		j.mend("browser.origin", "policy.origins", fix, "a key in pages must be bound to their origins")
+	}
+	most, err := billing.ParseMoney(rule.MaxUSD)
+	if err == nil && !slices.ContainsFunc(j.key.Budgets, func(b billing.Budget) bool {
+		return b.Scope == billing.ScopeKey && b.Binds() && b.Money != nil && *b.Money <= most
+	}) {
+		j.add("browser.budget", "budgets", "--budget-usd "+rule.MaxUSD, "a key in pages must have a budget of at most $%s of its own", rule.MaxUSD)
+	}
+	until := j.key.CreatedAt.Add(span(rule.MaxExpiry))
+	if j.key.ExpiresAt.IsZero() || j.key.ExpiresAt.After(until) {
+		j.add("browser.expiry", "expires_at", j.expiry(until, rule.MaxExpiry), "a key in pages may live for %s, and this one %s", rule.MaxExpiry,
+			ends(j.key.ExpiresAt))
+	}
+}
+
+func (j *judge) dataClass() {
+	class := j.key.DataClass
+	if class == "" || len(j.rules.DataClasses) == 0 {
+		return
+	}
+	project := j.key.Team + "/" + j.key.Project
+	may, known := j.rules.DataClasses[class]
+	if !known {
+		j.mend("data_classes", "data_class", fmt.Sprintf("tallyroute projects update %s --data-class NAME", project),
+			"project %s has data of class %q, and the rules only know %s", project, class,
+			strings.Join(slices.Sorted(maps.Keys(j.rules.DataClasses)), ", "))
+		return
+	}
+	if j.reaches(may) {
+		return
+	}
+	j.mend("data_classes", "policy.providers", fmt.Sprintf("tallyroute policy set project %s --file FILE, with providers: [%s] in the file",
+		project, strings.Join(may, ", ")),
+		"data of class %q may be sent to %s alone, and nothing binds the key to these", class, cmp.Or(strings.Join(may, ", "), "no provider"))
+}
+
+// reaches reports whether some level keeps the key to some providers.
+func (j *judge) reaches(may []string) bool {
+	for _, p := range j.layers() {
+		if len(p.Providers) > 0 && !slices.ContainsFunc(p.Providers, func(name string) bool { return !slices.Contains(may, name) }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(j.models(), func(list []string) bool {
+		return len(list) > 0 && !slices.ContainsFunc(list, func(m string) bool {
+			provider, _, found := strings.Cut(m, "/")
+			return !found || !slices.Contains(may, provider)
+		})
+	})
+}
