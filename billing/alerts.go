@@ -31,6 +31,7 @@ type Alert struct {
 	Owner    string // the address of who answers for the object
 	Data     map[string]string
 	At       time.Time
+	Personal bool       // for its owner alone; stores do not keep it
 	To       []NoticeTo // where it goes; stores do not read it back
 }
 

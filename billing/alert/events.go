@@ -52,6 +52,11 @@ func rules() map[billing.EventKind]rule {
 			"Ask its owner. See what is usual with: tallyroute anomalies show %s. See who uses it with: tallyroute access list --key %s. " +
 				"If it is in wrong hands: tallyroute incident open --key %s.", nil,
 		},
+		billing.EventGovernance: {
+			Governance, "The rules for keys changed, or a review of access is open",
+			"Read the rules and acknowledge them: tallyroute governance show. Reviews: tallyroute reviews list.",
+			func(e billing.Event) string { return strings.TrimSuffix(e.Object+" "+e.Data["owner"], " ") },
+		},
 		billing.EventModel: {
 			Model, "Another model answered than was asked for", "Ask the provider, or give that model a price in the configuration.",
 			func(e billing.Event) string { return e.Data["provider"] + "/" + e.Data["model"] },
@@ -86,6 +91,9 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 		a.Data[name] = value
 	}
 	a.Claim = strings.Join([]string{string(r.kind), object, string(e.Severity), e.At.UTC().Format(time.DateOnly)}, ":")
+	if to := e.Data["owner"]; e.Kind == billing.EventGovernance && to != "" {
+		owner.Address, a.Personal = to, true
+	}
 	if owner.Name != "" {
 		a.Title += ": key " + strconv.Quote(owner.Name)
 	}

@@ -22,6 +22,7 @@ const (
 	Anomaly     billing.AlertKind = "anomaly"     // the use of a key is unusual
 	Key         billing.AlertKind = "key"         // a key was rotated, revoked, disabled, enabled or archived
 	Incident    billing.AlertKind = "incident"    // a key got into wrong hands
+	Governance  billing.AlertKind = "governance"  // the rules for keys changed, or a review of access is due
 	Test        billing.AlertKind = "test"        // somebody tries a channel, whatever it takes
 )
 
@@ -29,7 +30,7 @@ const (
 func Kinds() []billing.AlertKind {
 	return []billing.AlertKind{
 		Limit, Forecast, Provider, Unpriced, Overrun, Disputed, Rejected, Breach, Journal, Model, Expiry, Certificate, Delivery,
-		Secret, Leak, Anomaly, Key, Incident,
+		Secret, Leak, Anomaly, Key, Incident, Governance,
 	}
 }
 

@@ -26,7 +26,7 @@ func (c Channel) takes(a billing.Alert) bool {
 	if len(c.Kinds) > 0 && !slices.Contains(c.Kinds, a.Kind) {
 		return false
 	}
-	if rank(a.Severity) < rank(c.Least) || c.Owners && a.Owner == "" {
+	if rank(a.Severity) < rank(c.Least) || c.Owners && a.Owner == "" || a.Personal && !c.Owners {
 		return false
 	}
 	return len(c.Teams) == 0 || a.TeamID != "" && (slices.Contains(c.Teams, a.TeamID) || slices.Contains(c.Teams, a.Team))

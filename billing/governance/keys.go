@@ -245,9 +245,9 @@ func (j *judge) sink() {
 	if len(want) == 0 || slices.Contains(want, j.key.Sink) {
 		return
 	}
-	fix := fmt.Sprintf("tallyroute keys deliver %s --sink %s", j.key.ID, want[0])
+	fix := fmt.Sprintf("tallyroute keys deliver %s --to %s:PLACE", j.key.ID, want[0])
 	if j.key.Unnamed {
-		fix = "add --sink " + want[0]
+		fix = "add --to " + want[0] + ":PLACE"
 	}
 	j.mend("keys.sinks", "sink", fix, "secrets of keys in %s are delivered to %s, and shown to nobody; this key's go to %s",
 		j.key.Environment, strings.Join(want, " or "), cmp.Or(j.key.Sink, "whoever makes them"))

@@ -15,26 +15,26 @@ import (
 // Rules are the organisation's rules for its keys. What is left out is no rule.
 type Rules struct {
 	Keys          KeyRules             `json:"keys"`
-	Browser       *BrowserRules        `json:"browser" doc:"Keys whose secret is in pages."`
-	DataClasses   map[string][]string  `json:"data_classes" doc:"By class of data: the providers that may be sent it."`
-	SecretSources map[string][]string  `json:"secret_sources" doc:"By environment: where credentials may come from, such as vault or aws-sm."`
-	LogLevel      string               `json:"log_level" doc:"debug, info, warn or error: the log leaves out nothing of that level."`
-	Alerts        []string             `json:"alerts" doc:"Kinds of alerts that must go to a channel."`
-	Retention     map[string]Retention `json:"retention" doc:"By table: how long its rows are kept."`
-	Reviews       *ReviewRules         `json:"reviews" doc:"How often access is reviewed."`
+	Browser       *BrowserRules        `json:"browser,omitempty" doc:"Keys whose secret is in pages."`
+	DataClasses   map[string][]string  `json:"data_classes,omitempty" doc:"By class of data: the providers that may be sent it."`
+	SecretSources map[string][]string  `json:"secret_sources,omitempty" doc:"By environment: where credentials may come from, such as vault or aws-sm."`
+	LogLevel      string               `json:"log_level,omitempty" doc:"debug, info, warn or error: the log leaves out nothing of that level."`
+	Alerts        []string             `json:"alerts,omitempty" doc:"Kinds of alerts that must go to a channel."`
+	Retention     map[string]Retention `json:"retention,omitempty" doc:"By table: how long its rows are kept."`
+	Reviews       *ReviewRules         `json:"reviews,omitempty" doc:"How often access is reviewed."`
 }
 
 // KeyRules are about single keys. Lists are of environments.
 type KeyRules struct {
-	MaxAge       map[string]string   `json:"max_age" doc:"By sensitivity: how long a key may live, such as 90d."`
-	RotateWithin map[string]string   `json:"rotate_within" doc:"By sensitivity: how old a secret may be."`
-	Expiry       []string            `json:"expiry" doc:"The environments in which a key must expire."`
-	Owner        []string            `json:"owner" doc:"The environments in which somebody must answer for a key."`
-	Purpose      []string            `json:"purpose" doc:"The environments in which a key must say what it is for."`
-	Budget       []string            `json:"budget" doc:"The environments in which a budget of a key, its project or its team must bind it."`
-	Networks     []string            `json:"networks" doc:"The environments in which a key is for known addresses alone."`
-	Models       []string            `json:"models" doc:"The environments in which a key names its models, without wildcards."`
-	Sinks        map[string][]string `json:"sinks" doc:"By environment: the sinks to one of which secrets must be delivered."`
+	MaxAge       map[string]string   `json:"max_age,omitempty" doc:"By sensitivity: how long a key may live, such as 90d."`
+	RotateWithin map[string]string   `json:"rotate_within,omitempty" doc:"By sensitivity: how old a secret may be."`
+	Expiry       []string            `json:"expiry,omitempty" doc:"The environments in which a key must expire."`
+	Owner        []string            `json:"owner,omitempty" doc:"The environments in which somebody must answer for a key."`
+	Purpose      []string            `json:"purpose,omitempty" doc:"The environments in which a key must say what it is for."`
+	Budget       []string            `json:"budget,omitempty" doc:"The environments in which a budget of a key, its project or its team must bind it."`
+	Networks     []string            `json:"networks,omitempty" doc:"The environments in which a key is for known addresses alone."`
+	Models       []string            `json:"models,omitempty" doc:"The environments in which a key names its models, without wildcards."`
+	Sinks        map[string][]string `json:"sinks,omitempty" doc:"By environment: the sinks to one of which secrets must be delivered."`
 }
 
 // BrowserRules are about keys that anybody can read.

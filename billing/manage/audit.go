@@ -104,6 +104,9 @@ func (a Actions) PruneAudit(ctx context.Context, keep time.Duration, by By) (int
 		return 0, invalid("keep", "must be at least %d days", MinAuditRetention/(24*time.Hour))
 	}
 	before := a.now().Add(-keep)
+	if err := a.kept(ctx, "audit_log", before); err != nil {
+		return 0, err
+	}
 	note := a.note(by, "audit.prune", "")
 	note.Detail = map[string]string{"before": before.Format(time.RFC3339)}
 	return a.Store.PruneAudit(ctx, before, note)

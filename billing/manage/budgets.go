@@ -134,7 +134,10 @@ func (a Actions) changeWithin(ctx context.Context, c BudgetChange, meant func(bi
 	if reflect.DeepEqual(was, b) {
 		return nil
 	}
-	return a.budgetWithin(ctx, b, all)
+	if err := a.budgetWithin(ctx, b, all); err != nil {
+		return err
+	}
+	return a.budgetChanged(ctx, b, &b)
 }
 
 // noted is the change as an edit that notes what became different.
@@ -276,6 +279,9 @@ func (a Actions) ChangeBudget(ctx context.Context, id string, c BudgetChange, by
 // RemoveBudget ends a budget: it binds nobody any more. Doing it twice changes nothing.
 func (a Actions) RemoveBudget(ctx context.Context, id string, by By) error {
 	if err := by.check(); err != nil {
+		return err
+	}
+	if err := a.budgetRemoved(ctx, id); err != nil {
 		return err
 	}
 	note := a.note(by, "budget.remove", id)

@@ -116,6 +116,9 @@ func (a Actions) check(k *billing.Key) error {
 	if !slices.Contains(billing.Sensitivities(), k.Sensitivity) {
 		fault("sensitivity", "must be critical, high, normal or low")
 	}
+	if k.Client != billing.ClientServer && k.Client != billing.ClientBrowser {
+		fault("client", "must be server or browser")
+	}
 	if k.RotateEvery < 0 || (k.RotateEvery > 0 && k.RotateEvery < time.Hour) || k.RotateEvery > mostRotateEvery {
 		fault("rotate_every", "must be between 1h and 3650d")
 	}

@@ -31,31 +31,70 @@ type DeliverRequest struct {
 // DeliverKey has the secrets of a key written to a sink: a new one soon, and again
 // whenever it is due. Nobody sees them.
 func (a Actions) DeliverKey(ctx context.Context, id billing.KeyID, r DeliverRequest, by By) (billing.Key, error) {
-	faults := []error{noSecret(string(id)), RotateRequest{Overlap: r.Overlap}.check(), by.check()}
+	if err := errors.Join(noSecret(string(id)), a.checkDelivery(r), by.check()); err != nil {
+		return billing.Key{}, err
+	}
+	k, err := a.Key(ctx, id)
+	if err == nil {
+		err = errors.Join(notRevoked(&k), a.delivered(ctx, &k, r.Sink))
+	}
+	if err != nil {
+		return billing.Key{}, err
+	}
+	return k, a.setDelivery(ctx, id, r, by)
+}
+
+func (a Actions) checkDelivery(r DeliverRequest) error {
+	faults := []error{RotateRequest{Overlap: r.Overlap}.check()}
 	if !slices.Contains(a.SinkNames, r.Sink) {
 		faults = append(faults, invalid("sink", "must be one of the sinks of the configuration: %s", strings.Join(a.SinkNames, ", ")))
 	}
 	if len(r.Place) > maxTag {
 		faults = append(faults, invalid("place", "must have at most %d bytes", maxTag))
 	}
-	if err := errors.Join(faults...); err != nil {
-		return billing.Key{}, err
-	}
-	k, err := a.Key(ctx, id)
-	if err == nil {
-		err = notRevoked(&k)
-	}
-	if err != nil {
-		return billing.Key{}, err
-	}
+	return errors.Join(faults...)
+}
+
+func (a Actions) setDelivery(ctx context.Context, id billing.KeyID, r DeliverRequest, by By) error {
 	note := a.note(by, "key.deliver", string(id))
 	note.Detail = map[string]string{"sink": r.Sink, "place": r.Place, "overlap": Span(r.Overlap)}
-	return k, a.Store.SetDelivery(ctx, billing.Delivery{KeyID: id, Sink: r.Sink, Place: r.Place, Overlap: r.Overlap}, note)
+	return a.Store.SetDelivery(ctx, billing.Delivery{KeyID: id, Sink: r.Sink, Place: r.Place, Overlap: r.Overlap}, note)
+}
+
+// CreateKeyAt makes a key whose secrets nobody sees: a router makes them, and delivers
+// each to the sink that the request names. Asked for again under the same name it is the
+// same key.
+func (a Actions) CreateKeyAt(ctx context.Context, r KeyRequest, by By) (NewSecret, error) {
+	if err := a.checkDelivery(r.To); err != nil {
+		return NewSecret{}, err
+	}
+	made, err := a.madeBefore(ctx, r, by)
+	if err == nil && !made.Existed {
+		made.Key, err = a.newKey(ctx, r, by)
+		if err != nil || r.DryRun {
+			return made, err
+		}
+		made.Key, err = a.storeKey(ctx, made.Key, [32]byte{}, by)
+		if r.Once.Name != "" && errors.Is(err, billing.ErrDuplicate) { // by the same request at another router
+			made, err = a.madeBefore(ctx, r, by)
+		}
+	}
+	if err != nil {
+		return NewSecret{}, err
+	}
+	return made, a.setDelivery(ctx, made.Key.ID, r.To, by)
 }
 
 // UndeliverKey has the secrets of a key written nowhere any more, and the copy deleted.
 func (a Actions) UndeliverKey(ctx context.Context, id billing.KeyID, by By) error {
 	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
+		return err
+	}
+	k, err := a.Key(ctx, id)
+	if err == nil && k.RevokedAt.IsZero() {
+		err = a.delivered(ctx, &k, "")
+	}
+	if err != nil {
 		return err
 	}
 	return a.Store.EndDelivery(ctx, id, a.note(by, "key.undeliver", string(id)))

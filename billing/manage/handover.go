@@ -40,7 +40,7 @@ func (a Actions) HandOver(ctx context.Context, id billing.KeyID, life, overlap t
 	}
 	k, err := a.Key(ctx, id)
 	if err == nil {
-		err = notRevoked(&k)
+		err = errors.Join(notRevoked(&k), a.shown(ctx, &k))
 	}
 	if err != nil {
 		return HandoverToken{}, err

@@ -42,6 +42,10 @@ type KeyRequest struct {
 	Sensitivity billing.Sensitivity
 	RotateEvery time.Duration // 0 is what the sensitivity says
 
+	Client billing.Client // "" is a server
+	Policy *policy.Policy // of its own; nil is none
+	To     DeliverRequest // where its secrets go; without a sink, they are shown
+
 	// Once is the client's name of the request, and what its body was: asked for again
 	// under it, there is still one key. Without a name it is a new request each time.
 	Once billing.Once
@@ -145,21 +149,27 @@ func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, 
 		AllowProviderObjects: r.AllowProviderObjects, KeepResponses: r.KeepResponses,
 		Tags: r.Tags, CreatedBy: by.Actor, CreatedAt: now, ExpiresAt: r.ExpiresAt,
 		Purpose: strings.TrimSpace(r.Purpose), Address: strings.TrimSpace(r.Address), RotateEvery: r.RotateEvery,
-		Sensitivity: cmp.Or(r.Sensitivity, billing.SensitivityNormal), Once: r.once(by),
+		Sensitivity: cmp.Or(r.Sensitivity, billing.SensitivityNormal), Client: cmp.Or(r.Client, billing.ClientServer), Once: r.once(by),
 	}
+	k.Policies.Key = r.Policy
 	SetBudgets(&k, changesOf(r.Budgets))
-	if err := errors.Join(a.check(&k), checkOwner(r), checkExpiry(k.ExpiresAt, now), by.check()); err != nil {
+	err := errors.Join(a.check(&k), checkOwner(r), checkExpiry(k.ExpiresAt, now), a.checkPolicy(policy.Key, r.Policy), by.check())
+	if err == nil {
+		err = a.newKeyLawful(ctx, k, r, by)
+	}
+	if err != nil {
 		return billing.Key{}, err
 	}
 	p, err := a.project(ctx, r, by)
 	k.ProjectID, k.Project, k.TeamID, k.Team = p.ID, p.Name, p.TeamID, p.Team
-	k.CostCenter, k.Environment = p.CostCenter, p.Environment
+	k.CostCenter, k.Environment, k.DataClass = p.CostCenter, p.Environment, p.DataClass
 	if err != nil {
 		return k, err
 	}
 	if k.Policies, err = a.above(ctx, p); err != nil {
 		return k, err
 	}
+	k.Policies.Key = r.Policy
 	if len(k.Budgets) == 0 {
 		return k, a.keyWithin(&k)
 	}
@@ -306,10 +316,15 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 			return billing.Key{}, err
 		}
 	}
+	judge, err := a.judge(ctx, id)
+	if err != nil {
+		return billing.Key{}, err
+	}
 	return a.changeKey(ctx, id, c, a.note(by, "key.change", string(id)), func(k *billing.Key) error {
 		if err := notRevoked(k); err != nil {
 			return err
 		}
+		broken := judge.of(k)
 		expires, said, limits := k.ExpiresAt, own(k), ownBudgets(k)
 		over := budgets
 		if to == nil {
@@ -327,6 +342,7 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 					k.ID, k.Environment, to.Team, to.Name, to.Environment)}
 			}
 			k.ProjectID, k.Project, k.TeamID, k.Team, k.CostCenter = to.ID, to.Name, to.TeamID, to.Team, to.CostCenter
+			k.DataClass = to.DataClass
 			k.Policies.Team, k.Policies.Project = above.Team, above.Project
 		}
 		var wider error
@@ -336,10 +352,17 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 		if to != nil || !reflect.DeepEqual(limits, ownBudgets(k)) {
 			wider = errors.Join(wider, keyBudgetsWithin(k, over))
 		}
-		if k.ExpiresAt.Equal(expires) {
-			return errors.Join(a.check(k), wider)
+		if !k.ExpiresAt.Equal(expires) {
+			wider = errors.Join(wider, checkExpiry(k.ExpiresAt, a.now()))
 		}
-		return errors.Join(a.check(k), wider, checkExpiry(k.ExpiresAt, a.now()))
+		if err := errors.Join(a.check(k), wider); err != nil {
+			return err
+		}
+		judged := *k
+		if to != nil {
+			judged.Budgets = boundIn(k, budgets)
+		}
+		return judge.changed(broken, &judged)
 	})
 }
 

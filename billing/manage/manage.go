@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/governance"
 	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
 )
@@ -30,6 +31,10 @@ type Actions struct {
 	Groups func() policy.Groups
 	// SinkNames are where secrets may be delivered to.
 	SinkNames []string
+	// SecretSources are where credentials may come from; nil knows none, and accepts all.
+	SecretSources []string
+	// Setup is what the organisation's rules ask of the configuration; nil judges none.
+	Setup func() governance.Setup
 	// Notifiers are the channels that alerts go to. Nil is none.
 	Notifiers func(context.Context) (map[string]Notifier, error)
 	Roles     rbac.Roles // nil are those that are built in

@@ -84,7 +84,12 @@ func (a Actions) ensureProject(ctx context.Context, p billing.Project, by By) (b
 	if err := a.checkTeam(ctx, p); err != nil {
 		return billing.Project{}, err
 	}
-	return a.Store.EnsureProject(ctx, p, a.note(by, "project.create", ""))
+	made, err := a.Store.EnsureProject(ctx, p, a.note(by, "project.create", ""))
+	if err == nil && p.DataClass != "" && p.DataClass != made.DataClass {
+		err = &billing.ConflictError{Detail: fmt.Sprintf("project %s/%s has data of class %q, not %q: change it with tallyroute projects update",
+			made.Team, made.Name, made.DataClass, p.DataClass)}
+	}
+	return made, err
 }
 
 // checkTeam refuses a team that is archived, and a cost centre that the team does not
@@ -114,6 +119,7 @@ type OwnerChange struct {
 	CostCenter *string // of a team
 	Address    *string // of a team: who answers for it; "" is nobody
 	Team       *string // of a project: where it moves to, by name or id
+	DataClass  *string // of a project; "" is that nobody says
 }
 
 func (c OwnerChange) check() error {
@@ -128,6 +134,9 @@ func (c OwnerChange) check() error {
 		if f.text != nil && !isName(*f.text, maxName) {
 			faults = append(faults, invalid(f.field, "must be plain text of 1 to %d bytes", maxName))
 		}
+	}
+	if c.DataClass != nil && *c.DataClass != "" && !isName(*c.DataClass, maxTagName) {
+		faults = append(faults, invalid("data_class", "must be plain text of at most %d bytes", maxTagName))
 	}
 	if c.Address != nil && !isAddress(*c.Address) {
 		faults = append(faults, invalid("owner_email", "must be an address such as ann@example.com"))
@@ -199,6 +208,20 @@ func (a Actions) ChangeProject(ctx context.Context, ref string, c OwnerChange, b
 			p.TeamID, p.Team, p.CostCenter = team.ID, team.Name, team.CostCenter
 			if err := errors.Join(within(a.groups(), p.Policy, team.Policy),
 				a.keysWithin(ctx, billing.KeyFilter{Project: p.ID}, team.Policy)); err != nil {
+				return err
+			}
+		}
+		if c.DataClass != nil {
+			p.DataClass = *c.DataClass
+		}
+		if c.Team != nil || c.DataClass != nil {
+			err := a.keysChanged(ctx, billing.KeyFilter{Project: p.ID}, func(k *billing.Key) {
+				k.DataClass = p.DataClass
+				if c.Team != nil {
+					k.Policies.Team = team.Policy
+				}
+			})
+			if err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"tallyroute/billing"
 )
@@ -47,15 +48,24 @@ func (a Actions) Archivable(ctx context.Context, month billing.Month) error {
 		case p.Status == billing.PeriodArchived:
 			return &billing.ConflictError{Detail: fmt.Sprintf("month %s is archived already, by %s", month, p.ArchivedBy)}
 		case p.Status == billing.PeriodClosed && p.SHA256 != "":
-			return nil
+			return a.monthKept(ctx, month)
 		}
 	}
 	return &billing.ConflictError{Detail: fmt.Sprintf("month %s is not closed: run tallyroute period close %s", month, month)}
 }
 
+// monthKept refuses to drop the rows of a month that the rules want kept.
+func (a Actions) monthKept(ctx context.Context, month billing.Month) error {
+	_, end := month.Span(time.UTC)
+	return a.kept(ctx, "spend_events", end)
+}
+
 // Archive drops the rows of a closed month from the database, once they are
 // safe in a file: written is what was read back from it. Every total stays.
 func (a Actions) Archive(ctx context.Context, written billing.ArchivedMonth, by By) error {
+	if err := a.monthKept(ctx, written.Month); err != nil {
+		return err
+	}
 	note := a.note(by, "period.archive", string(written.Month))
 	note.Detail = map[string]string{"sha256": written.SHA256, "rows": strconv.FormatInt(written.Rows, 10)}
 	written.Actor, written.Now, written.Notes = by.Actor, a.now(), []*billing.Change{note}

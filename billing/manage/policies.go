@@ -108,7 +108,8 @@ func (a Actions) setTeamPolicy(ctx context.Context, ref string, c PolicyChange, 
 			return err
 		}
 		return errors.Join(notArchived("team", t.Name, t.ArchivedAt), a.projectsWithin(ctx, t.ID, t.Policy),
-			a.keysWithin(ctx, billing.KeyFilter{Team: t.ID}, t.Policy))
+			a.keysWithin(ctx, billing.KeyFilter{Team: t.ID}, t.Policy),
+			a.keysChanged(ctx, billing.KeyFilter{Team: t.ID}, func(k *billing.Key) { k.Policies.Team = t.Policy }))
 	})
 	return viewTeamPolicy(t), err
 }
@@ -126,7 +127,8 @@ func (a Actions) setProjectPolicy(ctx context.Context, ref string, c PolicyChang
 		of, err := a.team(ctx, p.TeamID)
 		team = of.Policy
 		return errors.Join(err, notArchived("project", p.Name, p.ArchivedAt), within(a.groups(), p.Policy, team),
-			a.keysWithin(ctx, billing.KeyFilter{Project: p.ID}, p.Policy))
+			a.keysWithin(ctx, billing.KeyFilter{Project: p.ID}, p.Policy),
+			a.keysChanged(ctx, billing.KeyFilter{Project: p.ID}, func(k *billing.Key) { k.Policies.Project = p.Policy }))
 	})
 	return viewProjectPolicy(p, team), err
 }
@@ -135,11 +137,16 @@ func (a Actions) setKeyPolicy(ctx context.Context, id billing.KeyID, c PolicyCha
 	if err := noSecret(string(id)); err != nil {
 		return PolicyView{}, err
 	}
+	judge, err := a.judge(ctx, id)
+	if err != nil {
+		return PolicyView{}, err
+	}
 	k, err := a.changeKey(ctx, id, KeyChange{}, a.note(by, "key.policy", string(id)), func(k *billing.Key) error {
+		broken := judge.of(k)
 		if err := replace(&k.Policies.Key, c); err != nil {
 			return err
 		}
-		return errors.Join(notRevoked(k), a.keyWithin(k))
+		return errors.Join(notRevoked(k), a.keyWithin(k), judge.changed(broken, k))
 	})
 	return viewKeyPolicy(&k), err
 }

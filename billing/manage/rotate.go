@@ -66,6 +66,9 @@ func (a Actions) RotateKey(ctx context.Context, id billing.KeyID, r RotateReques
 		return NewSecret{}, err
 	}
 	k, err := a.Key(ctx, id)
+	if err == nil {
+		err = a.shown(ctx, &k)
+	}
 	if err != nil {
 		return NewSecret{}, err
 	}

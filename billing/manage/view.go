@@ -47,6 +47,8 @@ type KeyView struct {
 	Purpose              string            `json:"purpose"`
 	Owner                *string           `json:"owner"` // the address of who answers for it
 	Sensitivity          string            `json:"sensitivity"`
+	Client               string            `json:"client" enum:"server,browser"`
+	DataClass            string            `json:"data_class"` // of its project
 	RotateEvery          string            `json:"rotate_every"`
 	RotatedAt            *string           `json:"rotated_at"` // when its newest secret was made
 	RotationDueAt        *string           `json:"rotation_due_at"`
@@ -119,6 +121,7 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 		EnabledAt: Instant(k.EnabledAt), EnabledBy: k.EnabledBy, EnabledReason: k.EnabledReason,
 		DisabledAt: Instant(k.DisabledAt), DisabledBy: k.DisabledBy, DisabledReason: k.DisabledReason, ArchivedAt: Instant(k.ArchivedAt),
 		Purpose: k.Purpose, Owner: TextOrNull(k.Address), Sensitivity: string(k.Sensitivity),
+		Client: string(cmp.Or(k.Client, billing.ClientServer)), DataClass: k.DataClass,
 		RotateEvery: Span(cmp.Or(k.RotateEvery, k.Sensitivity.RotateEvery())), RotatedAt: Instant(k.RotatedAt),
 		RotationDueAt: Instant(k.RotationDue()),
 		RevokedAt:     Instant(k.RevokedAt), RevokedReason: TextOrNull(k.RevokedReason), LastUsedAt: Instant(k.LastUsedAt),
@@ -227,6 +230,7 @@ type ProjectView struct {
 	Team        Named          `json:"team"`
 	CostCenter  string         `json:"cost_center"`
 	Environment string         `json:"environment"`
+	DataClass   string         `json:"data_class"` // "": nobody says
 	CreatedAt   *string        `json:"created_at"`
 	ArchivedAt  *string        `json:"archived_at"`
 	Policy      *policy.Policy `json:"policy"` // of its keys; null: none
@@ -242,7 +246,7 @@ func ViewProject(p billing.Project) ProjectView {
 	return ProjectView{
 		p.ID, p.Name,
 		Named{p.TeamID, p.Team},
-		p.CostCenter, p.Environment, Instant(p.CreatedAt),
+		p.CostCenter, p.Environment, p.DataClass, Instant(p.CreatedAt),
 		Instant(p.ArchivedAt), p.Policy,
 	}
 }

@@ -45,6 +45,9 @@ const (
 	AuditExport     Permission = "audit.export"
 	PrincipalsRead  Permission = "principals.read"
 	PrincipalsWrite Permission = "principals.write"
+	// GovernanceWrite is to set the organisation's rules, and to sign reviews of access off.
+	GovernanceRead  Permission = "governance.read"
+	GovernanceWrite Permission = "governance.write"
 	// Any is what every principal may do.
 	Any Permission = "any"
 )
@@ -54,6 +57,7 @@ var all = []Permission{
 	PricesRead, PricesWrite, RejectsRead, RejectsBook, ReplicasRead, ReplicasForget, ProvidersRead, EventsRead, AlertsWrite, AccessRead,
 	AccessErase,
 	IntegrityRead, AuditRead, AuditExport, PrincipalsRead, PrincipalsWrite,
+	GovernanceRead, GovernanceWrite,
 }
 
 // Permissions are all that a role can have.
@@ -70,12 +74,12 @@ func BuiltIn() Roles {
 	reads := slices.DeleteFunc(Permissions(), func(p Permission) bool { return !strings.HasSuffix(string(p), ".read") })
 	return Roles{
 		Owner:   Permissions(),
-		"admin": without(Permissions(), SpendAdjust, PeriodsWrite, AccessErase),
+		"admin": without(Permissions(), SpendAdjust, PeriodsWrite, AccessErase, GovernanceWrite),
 		// Security ends the use of keys and reads what happened; it issues nothing.
 		"security": {
 			KeysRead, KeysRevoke, OwnersRead, BudgetsRead, SpendRead, EventsRead, AlertsWrite, AccessRead, AccessErase,
 			IntegrityRead, AuditRead,
-			AuditExport, PrincipalsRead, ProvidersRead,
+			AuditExport, PrincipalsRead, ProvidersRead, GovernanceRead, GovernanceWrite,
 		},
 		// Platform runs the router; it has nothing to do with virtual keys.
 		"platform": {

@@ -81,7 +81,8 @@ var layers = map[string][]string{
 	"billing/audit":             {"billing"},
 	"billing/rbac":              {"billing"},
 	"billing/alert":             {"billing"},
-	"billing/manage":            {"billing", "billing/access", "billing/anomaly", "billing/alert", "billing/audit", "billing/policy", "billing/rbac"},
+	"billing/governance":        {"billing", "billing/policy"},
+	"billing/manage":            {"billing", "billing/access", "billing/anomaly", "billing/alert", "billing/audit", "billing/governance", "billing/policy", "billing/rbac"},
 	"billing/lease":             {"billing", "billing/journal"},
 	"billing/postgres":          {"billing", "billing/access", "billing/anomaly", "billing/audit", "billing/integrity", "billing/policy", "migrations"},
 	"billing/sqlite":            {"billing", "billing/access", "billing/anomaly", "billing/audit", "billing/integrity", "billing/policy", "migrations"},
@@ -113,7 +114,7 @@ var layers = map[string][]string{
 	"router/identity":              {},
 	"router/identity/identitytest": {},
 	"router/admin": {
-		"router/identity", "router/web", "router/limit", "billing", "billing/access", "billing/manage",
+		"router/identity", "router/web", "router/limit", "billing", "billing/access", "billing/governance", "billing/manage",
 		"billing/policy", "billing/rbac",
 	},
 

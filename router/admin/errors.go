@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/governance"
 	"tallyroute/billing/manage"
 	"tallyroute/router/identity"
 	"tallyroute/router/web"
@@ -37,6 +38,7 @@ const (
 	codeMFA          = "mfa_required"
 	codeProvider     = "identity_provider_unavailable"
 	codeCSRF         = "csrf_token_invalid"
+	codeRule         = "rule_broken"
 )
 
 // Errors of this listener alone.
@@ -83,6 +85,9 @@ func rows() []web.Row {
 		}),
 		web.As(func(e *manage.NotAllowedError) web.Problem {
 			return web.Problem{Code: codeRole, Message: "You may not do this: " + e.Detail + "."}
+		}),
+		web.As(func(e *governance.BrokenError) web.Problem {
+			return web.Problem{Code: codeRule, Param: e.Findings[0].Field, Message: capital(e.Error()) + ".", Fix: capital(e.Findings[0].Fix) + "."}
 		}),
 		web.Row{Name: "*billing.FieldError", Read: wrongField},
 		web.Is(manage.ErrVersion, web.Problem{
@@ -143,7 +148,7 @@ func codes() map[string]web.Code {
 	maps.Copy(all, loginCodes())
 	for _, what := range []string{
 		"key", "team", "project", "budget", "replica", "reject", "sink", "session", "principal",
-		"grant", "token",
+		"grant", "token", "review", "version",
 	} {
 		all[what+"_not_found"] = web.Code{
 			Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
@@ -213,6 +218,8 @@ func ownCodes() map[string]web.Code {
 			"Leave it out; names are written exactly as documented."),
 		codeUnknownParam: wrong("The query has a parameter that does not exist here.",
 			"Leave it out; names are written exactly as documented."),
+		codeRule: wrong("One of the organisation's rules for keys does not allow it; the message says which.",
+			"Do what the message says of each rule; \"tallyroute governance show\" has them all."),
 		codeDuplicate: wrong("A member appears twice.", "Send every member once."),
 	}
 }

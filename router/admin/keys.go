@@ -10,6 +10,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
 )
 
@@ -30,6 +31,7 @@ type keyMembers struct {
 	Owner                member[string]            `json:"owner" doc:"The address of the person responsible."`
 	Sensitivity          member[string]            `json:"sensitivity" doc:"critical, high, normal or low: how often it should be rotated."`
 	RotateEvery          *spanText                 `json:"rotate_every" doc:"How often it should get a new secret, instead."`
+	Client               member[string]            `json:"client" doc:"server, or browser where its secret is in pages."`
 }
 
 // keyLimits are limits per minute.
@@ -41,14 +43,17 @@ type keyLimits struct {
 // newKey is the body of createKey.
 type newKey struct {
 	keyMembers
-	Name        string    `json:"name" required:"true" doc:"Plain text of 1 to 100 bytes."`
-	Project     string    `json:"project" doc:"Name or id; made if the name is new."`
-	Team        string    `json:"team" doc:"Name or id; made if the name is new."`
-	CostCenter  string    `json:"cost_center"`
-	Environment string    `json:"environment" enum:"prod,staging,dev"`
-	Handover    bool      `json:"handover" doc:"Answer with a link that shows the secret once, in place of the secret."`
-	HandoverFor *duration `json:"handover_for" doc:"How long the link is good; 24h by default."`
-	DryRun      bool      `json:"dry_run" doc:"Only say what the key would be. Its id is another one each time."`
+	Name        string         `json:"name" required:"true" doc:"Plain text of 1 to 100 bytes."`
+	Project     string         `json:"project" doc:"Name or id; made if the name is new."`
+	Team        string         `json:"team" doc:"Name or id; made if the name is new."`
+	CostCenter  string         `json:"cost_center"`
+	Environment string         `json:"environment" enum:"prod,staging,dev"`
+	Handover    bool           `json:"handover" doc:"Answer with a link that shows the secret once, in place of the secret."`
+	HandoverFor *duration      `json:"handover_for" doc:"How long the link is good; 24h by default."`
+	Policy      *policy.Policy `json:"policy" doc:"What it may do besides."`
+	Sink        string         `json:"sink" doc:"Deliver its secrets to this sink of the configuration, in place of showing them."`
+	Place       string         `json:"place" doc:"Within the sink."`
+	DryRun      bool           `json:"dry_run" doc:"Only say what the key would be. Its id is another one each time."`
 }
 
 // keyChange is the body of changeKey.
@@ -59,6 +64,14 @@ type keyChange struct {
 	Team    string         `json:"team" doc:"Whose project that is."`
 	DryRun  bool           `json:"dry_run" doc:"Only say what the key would be."`
 	Reason  string         `json:"reason"`
+}
+
+// check refuses members that contradict each other.
+func (in *newKey) check() error {
+	if in.Sink != "" && in.Handover {
+		return invalid("sink", "cannot be combined with handover")
+	}
+	return in.keyMembers.check()
 }
 
 // check refuses members that contradict each other.
@@ -128,14 +141,18 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 		}
 		return createKeyFor(x, request, life)
 	}
-	made, err := x.Actions.CreateKeyOnce(x.ctx(), request, x.by(""))
+	make := x.Actions.CreateKeyOnce
+	if in.Sink != "" {
+		make = x.Actions.CreateKeyAt
+	}
+	made, err := make(x.ctx(), request, x.by(""))
 	if err != nil {
 		return CreatedKey{}, err
 	}
 	v := x.viewCreated(made.Key, madeOrFound[made.Existed || in.DryRun])
 	if secret := made.Secret.Reveal(); secret != "" {
 		v.Secret, v.SecretShownOnce, v.Snippets = secret, true, snippets(x.BaseURL, &made.Key)
-	} else if made.Existed {
+	} else if made.Existed && in.Sink == "" {
 		v.Warnings = append(v.Warnings, "The key was made by an earlier request with this Idempotency-Key, "+
 			"too long ago to show its secret again: rotate it for a new one.")
 	}
@@ -177,6 +194,8 @@ func (in *newKey) request(x *exchange) manage.KeyRequest {
 		Purpose: in.Purpose.Value, Address: in.Owner.Value, Sensitivity: billing.Sensitivity(in.Sensitivity.Value),
 		Once: billing.Once{Name: x.C.GetHeader("Idempotency-Key"), Body: string(x.raw)}, DryRun: in.DryRun,
 	}
+	r.Client, r.Policy = billing.Client(in.Client.Value), in.Policy
+	r.To = manage.DeliverRequest{Sink: in.Sink, Place: in.Place, Overlap: manage.DefaultOverlap}
 	if in.RotateEvery != nil {
 		r.RotateEvery = time.Duration(*in.RotateEvery)
 	}
@@ -322,6 +341,9 @@ func (b *keyChange) apply(k *billing.Key, now time.Time) {
 	set(&k.Address, b.Owner)
 	if b.Sensitivity.There {
 		k.Sensitivity = billing.Sensitivity(b.Sensitivity.Value)
+	}
+	if b.Client.There {
+		k.Client = billing.Client(b.Client.Value)
 	}
 	if b.RotateEvery != nil {
 		k.RotateEvery = time.Duration(*b.RotateEvery)

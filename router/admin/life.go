@@ -201,9 +201,10 @@ func archiveTeam(x *exchange, in reasoned) (manage.TeamView, error) {
 
 // projectChange is the body of changeProject.
 type projectChange struct {
-	Name   *string `json:"name"`
-	Team   *string `json:"team" doc:"Name or id of the team that it moves to. What is booked stays where it is."`
-	Reason string  `json:"reason"`
+	Name      *string `json:"name"`
+	Team      *string `json:"team" doc:"Name or id of the team that it moves to. What is booked stays where it is."`
+	DataClass *string `json:"data_class" doc:"Of what its requests carry, such as confidential; empty is that nobody says."`
+	Reason    string  `json:"reason"`
 }
 
 // changeProject is PATCH /projects/{id}.
@@ -213,8 +214,13 @@ func changeProject(x *exchange, in projectChange) (manage.ProjectView, error) {
 			return manage.ProjectView{}, err
 		}
 	}
-	return viewed(manage.ViewProject)(x.Actions.ChangeProject(x.ctx(), x.param("id"), manage.OwnerChange{Name: in.Name, Team: in.Team},
-		x.by(in.Reason)))
+	if in.DataClass != nil { // which providers may be asked depends on it: no team decides that alone
+		if err := x.needs(rbac.OwnersWrite, rbac.Place{}, nil); err != nil {
+			return manage.ProjectView{}, err
+		}
+	}
+	change := manage.OwnerChange{Name: in.Name, Team: in.Team, DataClass: in.DataClass}
+	return viewed(manage.ViewProject)(x.Actions.ChangeProject(x.ctx(), x.param("id"), change, x.by(in.Reason)))
 }
 
 // archiveProject is POST /projects/{id}/archive.

@@ -20,7 +20,7 @@ const (
 // not exist, and the OpenAPI document has all that are.
 func operations() []operation {
 	return slices.Concat(keyOperations(), accessOperations(), ownerOperations(), ledgerOperations(), principalOperations(),
-		loginOperations(), alertOperations(), incidentOperations())
+		loginOperations(), alertOperations(), incidentOperations(), governanceOperations())
 }
 
 // keyOperations are about virtual keys.

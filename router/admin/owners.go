@@ -62,6 +62,7 @@ type newProject struct {
 	Team        string `json:"team" required:"true" doc:"Name or id; made if the name is new."`
 	CostCenter  string `json:"cost_center"`
 	Environment string `json:"environment" enum:"prod,staging,dev"`
+	DataClass   string `json:"data_class" doc:"Of what its requests carry, such as confidential."`
 }
 
 // createProject is POST /projects. The team, by name or id, is made if it is new.
@@ -70,7 +71,7 @@ func createProject(x *exchange, in newProject) (manage.ProjectView, error) {
 		return manage.ProjectView{}, err
 	}
 	project, existed, err := x.Actions.EnsureProject(x.ctx(), billing.Project{
-		Name: in.Name, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
+		Name: in.Name, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment, DataClass: in.DataClass,
 	}, x.by(""))
 	if err != nil {
 		return manage.ProjectView{}, err
