@@ -159,11 +159,18 @@ var bodies = map[string]string{
 	"replayAlert":   `{"channel":"ops","reason":"lost"}`,
 	"openIncident":  `{"key_id":"key_1","action":"narrow","networks":["10.0.0.0/8"],"since":"2026-11-02T09:00:00Z","reason":"leaked"}`,
 	"closeIncident": `{"reason":"rotated"}`,
-	"testChannel":   `{"channel":"ops"}`,
-	"createKey":     checkout,
-	"changeKey":     `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],"expires_at":null}`,
-	"revokeKey":     `{"reason":"r"}`,
-	"setKeyPolicy":  policyBody, "setTeamPolicy": policyBody, "setProjectPolicy": policyBody,
+	"setRules": `{"rules":{"keys":{"max_age":{"high":"90d"},"rotate_within":{"high":"30d"},"expiry":["prod"],"owner":["prod"],"purpose":["prod"],
+		"budget":["prod"],"networks":["prod"],"models":["prod"],"sinks":{"prod":["files"]}},"browser":{"max_usd":"5","max_expiry":"30d"},
+		"data_classes":{"confidential":["acme"]},"secret_sources":{"prod":["vault"]},"log_level":"info","alerts":["limit"],
+		"retention":{"events":{"at_least":"30d","at_most":"400d"}},"reviews":{"every":"90d","complete_within":"14d"}},"reason":"r"}`,
+	"acknowledgeRules": `{"version":1,"owner":"ann@example.com","reason":"r"}`,
+	"beginReview":      `{"reason":"r"}`,
+	"decideReview":     `{"kind":"key","object":"key_1","decision":"narrow","models":["m"],"networks":["10.0.0.0/8"],"role":"","reason":"r"}`,
+	"testChannel":      `{"channel":"ops"}`,
+	"createKey":        checkout,
+	"changeKey":        `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],"expires_at":null}`,
+	"revokeKey":        `{"reason":"r"}`,
+	"setKeyPolicy":     policyBody, "setTeamPolicy": policyBody, "setProjectPolicy": policyBody,
 	"tryPolicy":      `{"endpoint":"chat","model":"m","features":["tools"],"tags":{"a":"b"},"from":"10.0.0.1","at":"2026-11-02T09:00:00Z"}`,
 	"enableKey":      `{"reason":"r"}`,
 	"disableKey":     `{"reason":"r"}`,
@@ -325,6 +332,18 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("POST", "/access/erase", `{"address":"10.0.0.1"}`)
 	ask("GET", "/shared-keys?key_id="+key, "")
 	ask("GET", "/key-rights?limit=1", "")
+	ask("PUT", "/governance", bodies["setRules"])
+	ask("GET", "/governance", "")
+	ask("GET", "/governance/versions", "")
+	ask("GET", "/governance/report", "")
+	ask("GET", "/governance/document", "")
+	ask("POST", "/governance/acknowledgements", `{"owner":"ann@example.com"}`)
+	ask("GET", "/governance/acknowledgements", "")
+	ask("PUT", "/governance", `{"rules":{"keys":{}},"replaces":1,"reason":"over"}`)
+	ask("POST", "/reviews", "")
+	ask("GET", "/reviews", "")
+	ask("GET", "/reviews/1", "")
+	ask("POST", "/reviews/1/decide", `{"kind":"key","object":"`+key+`","decision":"keep","reason":"used daily"}`)
 	ask("POST", "/keys/"+key+"/revoke", `{"reason":"lost"}`)
 	ask("POST", "/keys/revoke", `{"secret":"`+secret+`","reason":"leaked"}`)
 	ask("POST", "/keys/"+key+"/archive", "")
