@@ -103,10 +103,13 @@ func (a Actions) SetRules(ctx context.Context, c RulesChange, by By) (RulesSet, 
 		Version: last.Version + 1, Rules: string(text), SHA256: digestOf(string(text)), Author: note.Actor, Reason: note.Reason,
 		MadeAt: note.At.Truncate(time.Microsecond),
 	}
-	if next.SHA256 == last.SHA256 {
+	switch {
+	case next.SHA256 == last.SHA256:
 		next = last
-	} else if err := a.addRules(ctx, last, next, c.DryRun, note); err != nil {
-		return RulesSet{}, err
+	case !c.DryRun:
+		if err := a.addRules(ctx, last, next, note); err != nil {
+			return RulesSet{}, err
+		}
 	}
 	set := RulesSet{RulesView: viewRules(next)}
 	set.Findings, _, err = a.findings(ctx, &c.Rules)
@@ -117,13 +120,10 @@ func newerRules(version int64) error {
 	return &billing.ConflictError{Detail: fmt.Sprintf("version %d of the rules is in force: read it, and change that", version)}
 }
 
-func (a Actions) addRules(ctx context.Context, last, next billing.RuleSet, dry bool, note *billing.Change) error { //nolint:revive // dry
+func (a Actions) addRules(ctx context.Context, last, next billing.RuleSet, note *billing.Change) error {
 	note.Object = "rules/" + strconv.FormatInt(next.Version, 10)
 	note.Detail = differences(viewRules(last).Rules, viewRules(next).Rules)
 	note.Detail["sha256"] = next.SHA256
-	if dry {
-		return nil
-	}
 	owners, err := a.owners(ctx)
 	if err != nil {
 		return err
