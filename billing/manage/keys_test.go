@@ -49,6 +49,8 @@ func (d *desk) ListKeys(_ context.Context, f billing.KeyFilter) ([]billing.Key, 
 	return nil, nil
 }
 
+func (*desk) ListRules(context.Context, int) ([]billing.RuleSet, error) { return nil, nil }
+
 func (*desk) ListBudgets(context.Context) ([]billing.Budget, error) { return nil, nil }
 
 func (d *desk) ListTeams(context.Context) (teams []billing.Team, _ error) {
