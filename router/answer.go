@@ -10,6 +10,7 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/router/idempotency"
 	"tallyroute/router/plan"
+	"tallyroute/router/tokens"
 )
 
 // Answer is a completion under way or done. Like a response body it must be
@@ -79,6 +80,21 @@ func (s sent) route() Route {
 		}
 	}
 	return way
+}
+
+// Likely is about how many tokens the prompt has. It is counted, unless that takes long.
+func (a *Answer) Likely() int64 {
+	s := a.bill.sent
+	n, request := s.chosen.Likely, s.held.meter.Request
+	if n == 0 && len(request.Body()) < providers.Heavy {
+		if counted, err := a.bill.r.Tokens.Prompt(a.bill.ctx, request, tokenizer(s.chosen.Target)); err == nil {
+			n = counted.Likely
+		}
+	}
+	if n == 0 {
+		n = int64(len(request.Body())) / tokens.BytesPerToken
+	}
+	return max(min(n, a.Route.Prompt), 1)
 }
 
 // OnWait has f called before Next waits for the provider or for the ledger, so

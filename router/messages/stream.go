@@ -135,7 +135,7 @@ func (s *Stream) begin(data []byte) {
 		o.Word("stop_sequence", "null")
 		o.Key("usage")
 		o.Open('{')
-		o.Int("input_tokens", s.Prompt)
+		o.Int("input_tokens", s.Prompt) // message_delta corrects it
 		o.Int("cache_creation_input_tokens", 0)
 		o.Int("cache_read_input_tokens", 0)
 		o.Int("output_tokens", 1)

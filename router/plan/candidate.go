@@ -17,7 +17,7 @@ type Candidate struct {
 	Priced    bool
 	Prompt    int64             // tokens, as estimated for its tokenizer
 	Exact     bool              // whether Prompt is a count rather than a bound
-	likely    int64             // about how many tokens the prompt has, where it was counted
+	Likely    int64             // about how many tokens the prompt has, where it was counted
 	Hold      int64             // tokens that a hold counts for the prompt, by the calibration of its estimates
 	MaxOutput int64             // tokens of output that one choice may have
 	Output    int64             // tokens of output that Cost assumes

@@ -85,7 +85,7 @@ func Make(in Input) (p Plan, certain bool) {
 // candidate judges one target. It is not sure where the prompt is a bound and
 // a shorter one would be judged otherwise.
 func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
-	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, likely: o.Prompt.Likely, Hold: o.Hold}
+	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, Likely: o.Prompt.Likely, Hold: o.Hold}
 	c.Tier = tierFor(in.Request, c.Target)
 	in.members(&c)
 	c.Price, c.Priced = c.Prices.Charged(c.Tier, c.Prompt)
@@ -158,8 +158,8 @@ func (in Input) maxOutput(c Candidate) (most int64, sure bool) {
 	}
 	// The prompt is not as long as its bound. What is left is the provider's to judge,
 	// unless it is clear; a client's own bound is left alone as long as that can be right.
-	left = c.Target.Context - c.likely
-	if expected := c.Target.Context - min(c.Hold, c.likely+c.likely/4); in.Request.MaxOutput() == 0 && expected > 0 {
+	left = c.Target.Context - c.Likely
+	if expected := c.Target.Context - min(c.Hold, c.Likely+c.Likely/4); in.Request.MaxOutput() == 0 && expected > 0 {
 		left = expected
 	}
 	return min(most, left), true

@@ -286,7 +286,7 @@ func TestContextLeavesWhatThePromptProbablyDoesNotTake(t *testing.T) {
 		in := Input{Request: request(t, body), Operation: providers.Chat, MaxOutput: 500, Counted: true}
 		c := Candidate{
 			Target: &providers.Target{Context: 1000},
-			Prompt: tt.prompt.Tokens, Exact: tt.prompt.Exact, likely: tt.prompt.Likely, Hold: tt.hold,
+			Prompt: tt.prompt.Tokens, Exact: tt.prompt.Exact, Likely: tt.prompt.Likely, Hold: tt.hold,
 		}
 		if got, sure := in.maxOutput(c); max(got, 0) != tt.want || !sure {
 			t.Errorf("%s: %d (sure: %t), want %d", name, got, sure, tt.want)

@@ -139,7 +139,7 @@ func (p Plan) Refusal(in Input) error {
 		return unable
 	case TooLong:
 		return &ContextError{
-			Model: req.Model(), Prompt: cmp.Or(longest.likely, longest.Prompt), Output: req.MaxOutput(), Context: longest.Target.Context,
+			Model: req.Model(), Prompt: cmp.Or(longest.Likely, longest.Prompt), Output: req.MaxOutput(), Context: longest.Target.Context,
 		}
 	case TooTight:
 		return tight

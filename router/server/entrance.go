@@ -189,7 +189,13 @@ func (e *asMessages) end() []sse.Event {
 	return e.stream.End()
 }
 
-func (e *asMessages) begin(a *router.Answer) { e.native, e.stream.Prompt = a.Native, a.Route.Prompt }
+func (e *asMessages) begin(a *router.Answer) {
+	e.native = a.Native
+	if a.Response == nil && !a.Native {
+		e.stream.Prompt = a.Likely()
+	}
+}
+
 func (e *asMessages) name() providers.Format { return providers.Messages }
 
 func (e *asMessages) fail(p web.Problem, o web.ErrorObject) []sse.Event {

@@ -59,6 +59,15 @@ func TestEntrancesAnswerInTheirOwnFormat(t *testing.T) {
 	}
 }
 
+func TestMessageStartTellsACountAndNoBound(t *testing.T) {
+	g := newRig(t)
+	g.streams(text("hello"), finish(), usageOnly())
+	r := g.do(g.request(http.MethodPost, "/v1/messages", streamed(hiMessage)))
+	if !strings.Contains(r.body, `"usage":{"input_tokens":2,`) || !strings.Contains(r.body, `"input_tokens":10,`) {
+		t.Errorf("it streams %s", r.body)
+	}
+}
+
 func TestEntrancesTellErrorsInTheirOwnFormat(t *testing.T) {
 	for path, c := range map[string]struct{ body, whole, broken string }{
 		"/v1/messages":  {hiMessage, `{"type":"error","error":{"type":"not_found_error",`, "event: error\ndata: {\"type\":\"error\""},

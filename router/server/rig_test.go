@@ -405,7 +405,7 @@ type counter struct{}
 func (counter) Bound(r *chat.Request, _ tokens.Tokenizer) int64 { return int64(len(r.Body()) / 20) }
 
 func (counter) Prompt(_ context.Context, r *chat.Request, _ tokens.Tokenizer) (tokens.Estimate, error) {
-	return tokens.Estimate{Tokens: int64(len(r.Body()) / 20), Exact: true}, nil
+	return tokens.Estimate{Tokens: int64(len(r.Body()) / 20), Exact: true, Likely: 2}, nil
 }
 
 func (counter) Text(_ context.Context, text string, _ tokens.Tokenizer) (tokens.Estimate, error) {
