@@ -19,7 +19,7 @@ SLOW := /billing/(lease|postgres|sqlite|billingtest)|/cmd/(tallyroute|corpus)$$|
 PROOF := go test -count=1 -timeout 6h -parallel 1 -v
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-fast test-race test-postgres fuzz proof proof-faults proof-races proof-crash proof-outage proof-restarts proof-reload proof-keys proof-memory proof-speed proof-agents bench golden generate fmt fmt-check lint vuln corpus check readme examples sbom image
+.PHONY: help build run demo test test-fast test-race test-postgres fuzz proof proof-faults proof-races proof-crash proof-outage proof-restarts proof-reload proof-keys proof-memory proof-speed proof-reports proof-agents bench golden generate fmt fmt-check lint vuln corpus check readme examples sbom image
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -45,7 +45,7 @@ test-race: ## All tests with the race detector (needs a C compiler)
 test-postgres: ## Only the packages that talk to PostgreSQL
 	go test -timeout $(TIMEOUT) ./billing/lease ./billing/postgres/... ./cmd/tallyroute/...
 
-proof: proof-faults proof-races proof-crash proof-outage proof-restarts proof-reload proof-keys proof-memory proof-speed ## All proofs below, which run for hours and are not part of "make check"
+proof: proof-faults proof-races proof-crash proof-outage proof-restarts proof-reload proof-keys proof-memory proof-speed proof-reports ## All proofs below, which run for hours and are not part of "make check"
 
 proof-faults: ## PostgreSQL fails with SQLSTATEs of every class at every statement of the ledger, the disk below SQLite in every way, and the store behind a pooler
 	FAULTS=1000 go test -count=1 -timeout 3h -v -run 'TestFaultsOf' ./billing/lease ./billing/sqlite
@@ -80,6 +80,9 @@ proof-agents: ## Coding agents and SDKs from the npm registry and the module pro
 proof-speed: ## What is promised in milliseconds and statements, asserted; on a machine that does nothing else
 	SPEED=1 go test -count=1 -p 1 -parallel 1 -timeout 1h ./cmd/tallyroute ./providers/... ./router/...
 	SPEED=1 VIEW_ROWS=$${VIEW_ROWS:-1000000} LEASES=$${LEASES:-100000} UPDATES=$${UPDATES:-20000} $(PROOF) -run '^TestViews|^TestRenewals|^TestUpdates' ./billing/postgres
+
+proof-reports: ## Reports by end user, tag and status over REPORT_ROWS (10000000) rows in SQLite, which take about 8 GB of disk
+	SPEED=1 REPORT_ROWS=$${REPORT_ROWS:-10000000} $(PROOF) -run '^TestReportsByBreakdowns' ./billing/sqlite
 
 fuzz: ## Every fuzz test for FUZZTIME (30s)
 	@set -e; for pkg in $$(go list ./...); do \

@@ -20,7 +20,7 @@ var rowValues = map[billing.Dimension]string{
 
 // wholeSQL are the breakdowns that reports read: those of days that have no other rows.
 const wholeSQL = `
-WITH whole AS (
+WITH whole AS MATERIALIZED (
   SELECT b.dimension, b.report_day
     FROM breakdown_days b
     JOIN (SELECT report_day, sum(ledger_rows) AS ledger_rows FROM spend_daily GROUP BY report_day) AS d
@@ -28,37 +28,44 @@ WITH whole AS (
    WHERE b.kept
 )`
 
+// The laws of breakdowns add both sides up in one pass, because SQLite compares every line
+// with every line where neither side is a table.
+
 // breakdownSumsSQL compares the lines of breakdowns, without their values, with the rollup.
 // Tags are not in it: a row has any number of them.
 func breakdownSumsSQL() string {
 	by := strings.Join(grain[1:len(grain)-1], ", ") // no day, which is named, nor price
-	var added []string
+	var daily, lines, sums []string
 	for _, c := range rollupSums() {
-		added = append(added, "sum("+c+") AS "+c)
+		daily = append(daily, c+" AS d_"+c+", 0 AS l_"+c)
+		lines = append(lines, "0 AS d_"+c+", "+c+" AS l_"+c)
+		sums = append(sums, "sum(d_"+c+") AS d_"+c+", sum(l_"+c+") AS l_"+c)
 	}
-	differ, expected, found := differences("d", "l")
-	sums := strings.Join(added, ", ")
+	differ, expected, found := differences("d_", "l_")
 	return wholeSQL + `
 SELECT 'spend_breakdowns: by ' || dimension || ' of ' || CAST(report_day AS text) || ', key ' || key_id,
        ` + expected + `,
        ` + found + `
   FROM (
-    SELECT w.dimension, w.report_day, ` + by + `, ` + sums + `
-      FROM whole w JOIN spend_daily d ON d.report_day = w.report_day
-     WHERE w.dimension <> '` + string(billing.AllTags) + `'
-     GROUP BY w.dimension, w.report_day, ` + by + `
-  ) AS d
-  FULL JOIN (
-    SELECT w.dimension, w.report_day, ` + by + `, ` + sums + `
-      FROM whole w JOIN spend_breakdowns l ON l.dimension = w.dimension AND l.report_day = w.report_day
-     GROUP BY w.dimension, w.report_day, ` + by + `
-  ) AS l USING (dimension, report_day, ` + by + `)
+    SELECT dimension, report_day, ` + by + `, ` + strings.Join(sums, ", ") + `
+      FROM (
+        SELECT w.dimension, d.report_day, ` + by + `, ` + strings.Join(daily, ", ") + `
+          FROM whole w JOIN spend_daily d ON d.report_day = w.report_day
+         WHERE w.dimension <> '` + string(billing.AllTags) + `'
+        UNION ALL
+        SELECT l.dimension, l.report_day, ` + by + `, ` + strings.Join(lines, ", ") + `
+          FROM spend_breakdowns l
+         WHERE (l.dimension, l.report_day) IN (SELECT dimension, report_day FROM whole)
+      ) AS part
+     GROUP BY dimension, report_day, ` + by + `
+  ) AS sums
  WHERE ` + differ
 }
 
 // breakdownValuesSQL compares breakdowns with the rows, value by value.
 func breakdownValuesSQL(d Dialect) string {
-	const counts = "count(*) AS n, sum(" + allTokens + ") AS tokens, sum(coalesce(cost_nano, 0)) AS nano"
+	const ofRows = "count(*) AS r_n, sum(" + allTokens + ") AS r_tokens, sum(coalesce(cost_nano, 0)) AS r_nano, " +
+		"0 AS l_n, 0 AS l_tokens, 0 AS l_nano"
 	var rows []string
 	for _, by := range billing.BreakdownDimensions() {
 		name, tags := "'"+string(by)+"'", ""
@@ -66,25 +73,28 @@ func breakdownValuesSQL(d Dialect) string {
 			name, tags = "'"+billing.TagDimension+"' || t.key", d.Tags
 		}
 		rows = append(rows, `
-    SELECT `+name+` AS dimension, e.report_day, `+rowValues[by]+` AS value, `+counts+`
-      FROM whole w CROSS JOIN spend_events e`+tags+`
-     WHERE w.dimension = '`+string(by)+`' AND e.report_day = w.report_day
-     GROUP BY 1, 2, 3`)
+        SELECT `+name+` AS dimension, e.report_day, `+rowValues[by]+` AS value, `+ofRows+`
+          FROM whole w CROSS JOIN spend_events e`+tags+`
+         WHERE w.dimension = '`+string(by)+`' AND e.report_day = w.report_day
+         GROUP BY 1, 2, 3`)
 	}
 	return wholeSQL + `
 SELECT 'spend_breakdowns: ' || dimension || ' ' || value || ' of ' || CAST(report_day AS text),
-       coalesce(r.n, 0) || ' rows, ' || coalesce(r.tokens, 0) || ' tokens and ' || coalesce(r.nano, 0) || ' nano-dollars',
-       coalesce(l.n, 0) || ' rows, ' || coalesce(l.tokens, 0) || ' tokens and ' || coalesce(l.nano, 0) || ' nano-dollars'
-  FROM (` + strings.Join(rows, "\n    UNION ALL") + `
-  ) AS r
-  FULL JOIN (
-    SELECT l.dimension, l.report_day, l.value, sum(l.ledger_rows) AS n, sum(` + allTokens + `) AS tokens, sum(cost_nano) AS nano
-      FROM whole w
-      JOIN spend_breakdowns l ON l.report_day = w.report_day
-       AND (l.dimension = w.dimension
-            OR w.dimension = '` + string(billing.AllTags) + `' AND l.dimension LIKE '` + billing.TagDimension + `%')
-     WHERE substr(CAST(l.report_day AS text), 1, 7) NOT IN ` + archived + `
-     GROUP BY l.dimension, l.report_day, l.value
-  ) AS l USING (dimension, report_day, value)
- WHERE coalesce(r.n, 0) <> coalesce(l.n, 0) OR coalesce(r.tokens, 0) <> coalesce(l.tokens, 0) OR coalesce(r.nano, 0) <> coalesce(l.nano, 0)`
+       r_n || ' rows, ' || r_tokens || ' tokens and ' || r_nano || ' nano-dollars',
+       l_n || ' rows, ' || l_tokens || ' tokens and ' || l_nano || ' nano-dollars'
+  FROM (
+    SELECT dimension, report_day, value, sum(r_n) AS r_n, sum(r_tokens) AS r_tokens, sum(r_nano) AS r_nano,
+           sum(l_n) AS l_n, sum(l_tokens) AS l_tokens, sum(l_nano) AS l_nano
+      FROM (` + strings.Join(rows, "\n        UNION ALL") + `
+        UNION ALL
+        SELECT l.dimension, l.report_day, l.value, 0, 0, 0, l.ledger_rows, ` + allTokens + `, l.cost_nano
+          FROM spend_breakdowns l
+         WHERE CASE WHEN l.dimension LIKE '` + billing.TagDimension + `%'
+                    THEN l.report_day IN (SELECT report_day FROM whole WHERE dimension = '` + string(billing.AllTags) + `')
+                    ELSE (l.dimension, l.report_day) IN (SELECT dimension, report_day FROM whole) END
+           AND substr(CAST(l.report_day AS text), 1, 7) NOT IN ` + archived + `
+      ) AS part
+     GROUP BY dimension, report_day, value
+  ) AS sums
+ WHERE r_n <> l_n OR r_tokens <> l_tokens OR r_nano <> l_nano`
 }

@@ -80,14 +80,14 @@ SELECT 'spend_rejects: attempt ' || attempt || ' of request ' || request_id, 'a 
 // rollupSums are what the rollup adds up, with the number of rows, which digests do not have.
 func rollupSums() []string { return append([]string{"ledger_rows"}, sums...) }
 
-// differences compares two tables of sums: whether one of them differs, and what each
-// table has of those that do.
+// differences compares two sets of sums, whose columns have a prefix each: whether one of
+// them differs, and what each set has of those that do.
 func differences(one, other string) (differ, expected, found string) {
 	var conditions, ones, others []string
 	for _, c := range rollupSums() {
-		condition := "coalesce(" + one + "." + c + ", -1) <> coalesce(" + other + "." + c + ", -1)"
-		say := func(table string) string {
-			return "CASE WHEN " + condition + " THEN '" + c + " ' || coalesce(CAST(" + table + "." + c + " AS text), 'of no row') || ' ' ELSE '' END"
+		condition := "coalesce(" + one + c + ", -1) <> coalesce(" + other + c + ", -1)"
+		say := func(set string) string {
+			return "CASE WHEN " + condition + " THEN '" + c + " ' || coalesce(CAST(" + set + c + " AS text), 'of no row') || ' ' ELSE '' END"
 		}
 		conditions, ones, others = append(conditions, condition), append(ones, say(one)), append(others, say(other))
 	}
@@ -110,7 +110,7 @@ func rollupSQL() string {
 		}
 		selected[len(selected)-1] += " AS " + c
 	}
-	differ, expected, found := differences("r", "d")
+	differ, expected, found := differences("r.", "d.")
 	by := strings.Join(grain, ", ")
 	return `
 SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id ||
