@@ -174,7 +174,8 @@ type LeaseID struct {
 //	report beyond the hold, and by limits that are lowered.
 type Allowances interface {
 	// Renew makes the replica known, or known for another TTL. first says that
-	// the epoch begins; otherwise a replica that is not known is Fenced.
+	// the epoch begins; otherwise a replica that is not known is Fenced. What replicas
+	// have leased of what is under way at once comes back when their TTL is over.
 	Renew(ctx context.Context, r Replica, first Join) (Heartbeat, error)
 	// Grant leases from every window or from none. The second result reports
 	// which; where it is false, the windows without room are marked so that

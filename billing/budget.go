@@ -21,14 +21,23 @@ type Period string
 
 // The periods. All but Once follow the calendar in the budget's zone.
 const (
-	PeriodMinute  Period = "minute" // of the clock, in UTC
-	PeriodDay     Period = "day"
-	PeriodWeek    Period = "week" // Monday to Sunday, ISO 8601
-	PeriodMonth   Period = "month"
-	PeriodQuarter Period = "quarter"
-	PeriodYear    Period = "year"
-	PeriodOnce    Period = "once" // never resets
+	PeriodConcurrent Period = "concurrent" // no time at all: what is under way at once
+	PeriodMinute     Period = "minute"     // of the clock, in UTC
+	PeriodDay        Period = "day"
+	PeriodWeek       Period = "week" // Monday to Sunday, ISO 8601
+	PeriodMonth      Period = "month"
+	PeriodQuarter    Period = "quarter"
+	PeriodYear       Period = "year"
+	PeriodOnce       Period = "once" // never resets
 )
+
+// Words say per which period: "per month", "at once".
+func (p Period) Words() string {
+	if p == PeriodConcurrent {
+		return "at once"
+	}
+	return "per " + string(p)
+}
 
 // Action is what happens near a limit.
 type Action string
@@ -36,7 +45,10 @@ type Action string
 // The actions. All of them tell of the thresholds that are passed.
 const (
 	ActionBlock Action = "block" // what has no room is refused
-	ActionAlert Action = "alert" // nothing is refused
+	// ActionDowngrade has the cheapest model answer from a threshold below 100 % on; what
+	// has no room is refused.
+	ActionDowngrade Action = "downgrade"
+	ActionAlert     Action = "alert" // nothing is refused
 )
 
 // Budget limits what a key, project, team or the whole organisation may use in
@@ -83,7 +95,7 @@ func (b Budget) Same(o Budget) bool {
 
 // Twice is the refusal of a budget beside o, which is the same.
 func (b Budget) Twice(o string) error {
-	return &ConflictError{Detail: fmt.Sprintf("budget %s limits the same %s per %s already", o, b.Scope, b.Period)}
+	return &ConflictError{Detail: fmt.Sprintf("budget %s limits the same %s %s already", o, b.Scope, b.Period.Words())}
 }
 
 // Window is a half-open span of time: Start is inside, End is not. A window

@@ -69,6 +69,12 @@ func (e *QuotaError) LacksRequests() bool {
 	return limited && free < e.AskedRequests
 }
 
+// Passes reports a limit whose room comes back within a minute: of a minute, or of what is
+// under way at once.
+func (e *QuotaError) Passes() bool {
+	return e.Balance.Budget.Period == PeriodMinute || e.Balance.Budget.Period == PeriodConcurrent
+}
+
 // Lacking is the limit that has no room: its unit, what is used of it, and the limit.
 func (e *QuotaError) Lacking() (unit string, used, limit int64) {
 	b := e.Balance

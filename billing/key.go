@@ -41,11 +41,9 @@ type Key struct {
 	Environment string // prod, staging or dev
 	DataClass   string // of its project
 
-	Models            []string       // names, "provider/*" or aliases that it may ask for; empty is all
-	AllowedCIDRs      []netip.Prefix // empty is anywhere
-	RequestsPerMinute int64          // 0 means no limit
-	TokensPerMinute   int64          // 0 means no limit
-	AllowUnpriced     bool           // may use models without a known price, despite a money budget
+	Models        []string       // names, "provider/*" or aliases that it may ask for; empty is all
+	AllowedCIDRs  []netip.Prefix // empty is anywhere
+	AllowUnpriced bool           // may use models without a known price, despite a money budget
 	// AllowProviderObjects lets its requests name what is stored at providers, which
 	// all keys share there, and store their answers.
 	AllowProviderObjects bool
@@ -241,6 +239,16 @@ func (k *Key) BoundInMoney() bool {
 func (k *Key) Bounded() bool {
 	return k.Allotment != nil ||
 		slices.ContainsFunc(k.Budgets, func(b Budget) bool { return (b.Money != nil || b.Tokens != nil) && b.Binds() })
+}
+
+// Own is the budget of the key itself for a period; nil is none.
+func (k *Key) Own(p Period) *Budget {
+	for i := range k.Budgets {
+		if b := &k.Budgets[i]; b.Scope == ScopeKey && b.Period == p {
+			return b
+		}
+	}
+	return nil
 }
 
 // Lines are the budgets that bind the key, in the windows that an instant falls in.

@@ -43,6 +43,12 @@ func (b Budget) Validate() error {
 	if b.Tokens == nil && b.Money == nil && b.Requests == nil {
 		fault("usd", "must be there, or tokens, or requests: it limits none of them")
 	}
+	if b.Period == PeriodConcurrent && (b.Tokens != nil || b.Money != nil || b.Requests == nil) {
+		fault("period", "concurrent limits requests, and neither tokens nor dollars")
+	}
+	if b.Period == PeriodConcurrent && b.Action == ActionDowngrade {
+		fault("action", "downgrade is for limits of what is used, not of what is under way")
+	}
 	if b.Requests != nil && (*b.Requests < 0 || *b.Requests > maxLimit) {
 		fault("requests", "limit of %d requests is not between 0 and %d", *b.Requests, int64(maxLimit))
 	}
@@ -52,9 +58,9 @@ func (b Budget) Validate() error {
 		fault("starts", "is for months, quarters and years")
 	}
 	switch b.Action {
-	case "", ActionBlock, ActionAlert:
+	case "", ActionBlock, ActionDowngrade, ActionAlert:
 	default:
-		fault("action", "unknown action %q, must be block or alert", b.Action)
+		fault("action", "unknown action %q, must be block, downgrade or alert", b.Action)
 	}
 	for i, p := range b.Thresholds {
 		if p < 1 || p > 1000 || slices.Contains(b.Thresholds[:i], p) || i == mostThresholds {
@@ -82,8 +88,11 @@ func (b Budget) ThresholdsText() string {
 // budget neither overlap nor leave a gap. A budget that never resets has one
 // window without Start or End.
 func (b Budget) Window(t time.Time) (Window, error) {
-	if b.Period == PeriodOnce {
+	switch b.Period {
+	case PeriodOnce:
 		return Window{}, nil
+	case PeriodConcurrent:
+		return concurrentWindow(), nil
 	}
 	loc, err := zone(b.Zone)
 	if err != nil {
@@ -111,6 +120,15 @@ func (b Budget) Window(t time.Time) (Window, error) {
 	}
 	return w, nil
 }
+
+// concurrentWindow is the window of what is under way at once. It begins after all time,
+// so that nothing is ever used in it: it has holds alone.
+func concurrentWindow() Window {
+	return Window{Start: time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)}
+}
+
+// Concurrent reports the window of what is under way at once.
+func (w Window) Concurrent() bool { return w == concurrentWindow() }
 
 // first is the first day of the budget's fiscal year.
 func (b Budget) first() (date, error) {
@@ -161,10 +179,10 @@ func (p Period) at(d date) (first, next date, err error) {
 		return first, first.add(3, 0), nil
 	case PeriodYear:
 		return date{d.year, time.January, 1}, date{d.year + 1, time.January, 1}, nil
-	case PeriodOnce:
+	case PeriodOnce, PeriodConcurrent:
 		return d, d, nil
 	}
-	return d, d, fmt.Errorf("billing: budget: unknown period %q, must be minute, day, week, month, quarter, year or once", p)
+	return d, d, fmt.Errorf("billing: budget: unknown period %q, must be concurrent, minute, day, week, month, quarter, year or once", p)
 }
 
 // date is a day of the calendar, wherever that is.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"slices"
 	"time"
@@ -15,11 +14,10 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/router/health"
 	"tallyroute/router/idempotency"
-	"tallyroute/router/limit"
-	"tallyroute/router/tokens"
 )
 
-// Rate is one limit per minute as x-ratelimit headers show it.
+// Rate is one limit as x-ratelimit headers show it. What is left is a lower bound: of a
+// limit that routers lease it is what this one knows.
 type Rate struct {
 	Kind      string // "requests" or "tokens"
 	Limit     int64
@@ -27,117 +25,64 @@ type Rate struct {
 	Reset     time.Duration
 }
 
-// RateError is a limit on requests or tokens per minute.
-type RateError struct {
-	Kind       string // "requests" or "tokens"
-	Limit      int64  // per minute
-	Asked      int64
-	RetryAfter time.Duration
-	Rates      []Rate
-}
-
-// Remaining is what is left of the limit that was exceeded.
-func (e *RateError) Remaining() int64 {
-	if len(e.Rates) == 0 {
-		return 0
-	}
-	return e.Rates[len(e.Rates)-1].Remaining
-}
-
-// Error gives the limit.
-func (e *RateError) Error() string {
-	return fmt.Sprintf("router: more than %d %s per minute", e.Limit, e.Kind)
-}
-
-// asked is what a request asks of one of its key's limits per minute.
-type asked struct {
-	kind         string // "requests" or "tokens"
-	perMinute, n int64
-}
-
-// tokensAsked is how many tokens a request asks for. They are corrected once they
-// are known.
-func tokensAsked(req *chat.Request) int64 {
-	return int64(len(req.Body()))/tokens.BytesPerToken + billing.SatMul(req.MaxOutput(), req.N())
-}
-
-// throttle takes what is asked from a limit, if the key has one, and adds to rates
-// how that stands.
-func (r *Router) throttle(rates []Rate, key billing.KeyID, l asked, now time.Time) ([]Rate, error) {
-	if l.perMinute <= 0 {
-		return rates, nil
-	}
-	got := r.Limits.Take(limit.Key{Scope: string(key), Kind: l.kind}, l.perMinute, l.n, now)
-	rates = append(rates, Rate{Kind: l.kind, Limit: l.perMinute, Remaining: got.Remaining, Reset: got.ResetAfter})
-	if !got.OK {
-		return nil, &RateError{Kind: l.kind, Limit: l.perMinute, Asked: l.n, RetryAfter: got.RetryAfter, Rates: rates}
-	}
-	return rates, nil
-}
-
-// rerate corrects the tokens that were taken in advance: what was not used is
-// given back, what was used beyond them is taken as far as there is any.
-func (r *Router) rerate(key *billing.Key, taken, used int64) {
-	perMinute := key.TokensPerMinute
-	if perMinute <= 0 {
-		return
-	}
-	k, now := limit.Key{Scope: string(key.ID), Kind: "tokens"}, r.o.Clock()
-	if used <= taken {
-		r.Limits.Give(k, perMinute, taken-used, now)
-		return
-	}
-	left := r.Limits.Take(k, perMinute, 0, now).Remaining
-	r.Limits.Take(k, perMinute, min(used-taken, left), now)
-}
-
-// withQuota adds the quotas of tokens and requests to the limits per minute where there is
-// none on either: of the budgets, the one with the least left. Clients then see it in
-// the headers that they know.
-func withQuota(rates []Rate, balances []billing.Balance, now time.Time) []Rate {
-	rates = withTightest(rates, "tokens", balances, now, func(b billing.Balance) (int64, *int64, bool) {
+// ratesOf are the limits of requests and of tokens that leave the least: of those per
+// minute, or, where there are none, of all. Clients see them in the headers that they know.
+func ratesOf(balances []billing.Balance, now time.Time) (rates []Rate) {
+	rates = withTightest(nil, "requests", balances, now, func(b billing.Balance) (int64, *int64, bool) {
+		free, ok := b.FreeRequests()
+		return free, b.Budget.Requests, ok && !b.Window.Concurrent()
+	})
+	return withTightest(rates, "tokens", balances, now, func(b billing.Balance) (int64, *int64, bool) {
 		free, ok := b.FreeTokens()
 		return free, b.Budget.Tokens, ok
 	})
-	return withTightest(rates, "requests", balances, now, func(b billing.Balance) (int64, *int64, bool) {
-		free, ok := b.FreeRequests()
-		return free, b.Budget.Requests, ok
-	})
 }
 
-// withTightest adds the limit of a kind that leaves the least, where there is none yet.
+// RatesOf are the limits beside a refusal: the one that refused, where it is of requests or
+// tokens, and the tightest of the others.
+func RatesOf(e *billing.QuotaError, now time.Time) []Rate {
+	return ratesOf(append([]billing.Balance{e.Balance}, e.All...), now)
+}
+
+// withTightest adds the limit of a kind that leaves the least.
 func withTightest(rates []Rate, kind string, balances []billing.Balance, now time.Time,
 	left func(billing.Balance) (free int64, limit *int64, limited bool),
 ) []Rate {
-	if slices.ContainsFunc(rates, func(r Rate) bool { return r.Kind == kind }) {
-		return rates
-	}
 	var tightest Rate
-	for _, b := range balances {
-		free, limit, ok := left(b)
-		if !ok || tightest.Kind != "" && tightest.Remaining <= free {
+	var of *billing.Balance
+	for i := range balances {
+		b := &balances[i]
+		free, limit, ok := left(*b)
+		perMinute := b.Budget.Period == billing.PeriodMinute
+		switch {
+		case !ok:
+			continue
+		case of == nil:
+		case of.Budget.Period == billing.PeriodMinute != perMinute:
+			if !perMinute {
+				continue
+			}
+		case tightest.Remaining <= free:
 			continue
 		}
-		tightest = Rate{Kind: kind, Limit: *limit, Remaining: free}
+		of, tightest = b, Rate{Kind: kind, Limit: *limit, Remaining: free}
 		if !b.Window.End.IsZero() {
-			tightest.Reset = b.Window.End.Sub(now)
+			tightest.Reset = max(0, b.Window.End.Sub(now))
 		}
 	}
-	if tightest.Kind == "" {
+	if of == nil {
 		return rates
 	}
 	return append(rates, tightest)
 }
 
-// accepted is a request of a known key whose body was read and whose rate was taken.
+// accepted is a request of a known key whose body was read.
 type accepted struct {
 	in      Inbound
 	key     *billing.Key
 	request *chat.Request
 	native  *providers.Native // the request as its client wrote it, where that is not a chat completion
 	origin  health.Origin     // whose failures its own are counted with
-	rates   []Rate            // limits per minute
-	taken   int64             // from the key's tokens per minute
 	started time.Time         // by our own clock
 	waited  time.Duration     // for the client to send the body
 }
@@ -147,15 +92,12 @@ type accepted struct {
 func (a accepted) claims() bool { return a.in.Idempotency != "" }
 
 // accept finds out whose request it is and what it asks for. Nothing of the body is
-// read before the key is known and its rate was taken. Beside an error it returns as
+// read before the key is known. Beside an error it returns as
 // much as is known, for the record.
 func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) {
 	a := accepted{in: inbound, started: r.o.Clock()}
 	var err error
 	if a.key, err = r.verify(ctx, inbound.Caller); err != nil {
-		return a, err
-	}
-	if a.rates, err = r.throttle(nil, a.key.ID, asked{"requests", a.key.RequestsPerMinute, 1}, inbound.Caller.At); err != nil {
 		return a, err
 	}
 	inbound.Room.Of(string(a.key.ID))
@@ -167,9 +109,7 @@ func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) 
 		return a, err
 	}
 	a.origin = health.Origin{Key: string(a.key.ID), Team: a.key.TeamID, Body: got.print}
-	a.taken = tokensAsked(a.request)
-	a.rates, err = r.throttle(a.rates, a.key.ID, asked{"tokens", a.key.TokensPerMinute, a.taken}, inbound.Caller.At)
-	return a, err
+	return a, nil
 }
 
 // session is what the client calls the session that the request belongs to.
@@ -324,9 +264,6 @@ func (r *Router) claim(ctx context.Context, a accepted) (*idempotency.Claim, *id
 	}
 	now := a.in.Caller.At
 	claim, kept, err := idempotency.Take(ctx, r.Idempotency, request, now, now.Add(r.o.RequestTimeout+holdGrace))
-	if claim == nil {
-		r.rerate(a.key, a.taken, 0)
-	}
 	return claim, kept, err
 }
 

@@ -32,7 +32,7 @@ func (r *Router) open(ctx context.Context, s sent) *bill {
 	a := s.held.planned.accepted
 	now := r.o.Clock()
 	b := &bill{r: r, ctx: ctx, sent: s, first: now.Sub(a.started), opened: now}
-	b.outcome = Outcome{Balances: s.held.balances, Rates: withQuota(a.rates, s.held.balances, a.in.Caller.At), Overhead: b.first - a.waited}
+	b.outcome = Outcome{Balances: s.held.balances, Rates: ratesOf(s.held.balances, a.in.Caller.At), Overhead: b.first - a.waited}
 	for _, t := range s.attempts {
 		b.outcome.Overhead -= t.Took
 	}
@@ -67,10 +67,9 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	b.answered(&rows[len(rows)-1], began)
 	row = rows[len(rows)-1]
 	balances := r.holds.settle(b.ctx, hold, rows)
-	r.rerate(a.key, a.taken, billing.Sum(rows).Tokens)
 	b.outcome.Spend, b.outcome.Earlier = row, billing.Sum(s.rows).Money
 	if balances != nil {
-		b.outcome.Balances, b.outcome.Rates = balances, withQuota(a.rates, balances, a.in.Caller.At)
+		b.outcome.Balances, b.outcome.Rates = balances, ratesOf(balances, a.in.Caller.At)
 	}
 	now := r.o.Clock()
 	b.outcome.Overhead += now.Sub(began)

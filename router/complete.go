@@ -41,7 +41,6 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 		}
 		return r.replay(a, kept)
 	}
-	key := a.key // whose rate was taken
 	h, err := r.admit(ctx, a)
 	if errors.Is(err, billing.ErrStaleKey) { // changed since it was cached: judge the request again
 		if a, err = r.renew(ctx, a); err == nil {
@@ -49,7 +48,6 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 		}
 	}
 	if err != nil {
-		r.rerate(key, a.taken, 0)
 		r.forget(ctx, a, claim)
 		return r.refuse(a, err)
 	}
@@ -127,8 +125,8 @@ func refusalWord(err error) string {
 		{"ledger", errors.Is(err, billing.ErrUnavailable)},
 		{"client_gone", errors.Is(err, ErrClientGone)},
 		{"stopping", errors.Is(err, ErrStopping)},
+		{"rate", isRate(err)},
 		{"quota", is[*billing.QuotaError](err)},
-		{"rate", is[*RateError](err)},
 		{"memory", is[*limit.FullError](err)},
 		{"model", is[*ModelError](err) || is[*ForbiddenModelError](err)},
 		{"request", is[*chat.FieldError](err) || is[*plan.AbilityError](err) || is[*plan.ContextError](err) || is[*plan.TightError](err) ||
@@ -145,6 +143,12 @@ func refusalWord(err error) string {
 		}
 	}
 	return "other"
+}
+
+// isRate reports a refusal by a limit per minute, or of what is under way at once.
+func isRate(err error) bool {
+	var quota *billing.QuotaError
+	return errors.As(err, &quota) && quota.Passes()
 }
 
 func is[E error](err error) bool {

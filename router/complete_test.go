@@ -669,34 +669,6 @@ func TestUsageOfAStreamIsNotTakenBack(t *testing.T) {
 	}
 }
 
-func TestRateIsTakenBeforeTheBodyIsRead(t *testing.T) {
-	key := keyWith()
-	key.RequestsPerMinute = 1
-	g := newRig(t, key, target("a", "1", "1"))
-	read := 0
-	ask := func() error {
-		result, err := g.Complete(t.Context(), Inbound{
-			Caller: Caller{At: epoch}, RequestID: "req_x",
-			Read: func() ([]byte, error) { read++; return []byte(`not JSON`), nil },
-		})
-		if result.Answer != nil {
-			t.Error("answered")
-		}
-		return err
-	}
-	var field *chat.FieldError
-	if err := ask(); !errors.As(err, &field) {
-		t.Errorf("got %v", err)
-	}
-	var rate *RateError
-	if err := ask(); !errors.As(err, &rate) || rate.Kind != "requests" {
-		t.Errorf("got %v, want the limit on requests", err)
-	}
-	if read != 1 {
-		t.Errorf("%d bodies were read", read)
-	}
-}
-
 func TestLargeBodyWaitsForItsTurnToBeChecked(t *testing.T) {
 	g := newRig(t, keyWith(), target("a", "1", "1"))
 	g.Turns = limit.NewTurns(1)
@@ -713,19 +685,4 @@ func TestLargeBodyWaitsForItsTurnToBeChecked(t *testing.T) {
 	g.ok(t, hi)
 	free()
 	g.ok(t, large)
-}
-
-// TestRefusedRequestTakesNothingFromTokensPerMinute, for lack of budget or of a model.
-func TestRefusedRequestTakesNothingFromTokensPerMinute(t *testing.T) {
-	key := keyWith(tokenBudget(1000))
-	key.TokensPerMinute = 10_000
-	g := newRig(t, key, target("a", "1", "1"))
-	g.o.Clock = func() time.Time { return epoch }
-	for range 3 {
-		_, err := g.ask(t.Context(), strings.Replace(hi, ":10}", ":4000}", 1))
-		wantError[*billing.QuotaError](t, err)
-		_, err = g.ask(t.Context(), strings.Replace(strings.Replace(hi, ":10}", ":4000}", 1), `"m"`, `"other"`, 1))
-		wantError[*ModelError](t, err)
-	}
-	g.ok(t, hi)
 }

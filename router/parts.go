@@ -25,7 +25,6 @@ type Parts struct {
 	Sender      Sender
 	Tokens      Tokens
 	Health      *health.Tracker
-	Limits      *limit.Store
 	Turns       *limit.Turns // for heavy work; nil has no bound
 	Observer    Observer
 	Idempotency idempotency.Store // nil keeps no answers

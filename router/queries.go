@@ -12,15 +12,14 @@ import (
 )
 
 // Count is how many tokens the prompt of a request has, by our own count, as the first of
-// the targets counts that its model stands for. Nothing is sent, and nothing is charged
-// but one of the key's requests per minute.
+// the targets counts that its model stands for. Nothing is sent or charged,
+// and it counts as no request.
 // The key is returned beside an error, too, where it is known.
 func (r *Router) Count(ctx context.Context, inbound Inbound) (*billing.Key, tokens.Estimate, error) {
 	a, err := r.accept(ctx, inbound)
 	if err != nil {
 		return a.key, tokens.Estimate{}, err
 	}
-	r.rerate(a.key, a.taken, 0)
 	rt, err := r.permit(a.key, a.request.Model())
 	if err != nil {
 		return a.key, tokens.Estimate{}, r.denied(a.key, err, inbound.Caller)
@@ -67,14 +66,11 @@ func (r *Router) Self(ctx context.Context, c Caller) (*billing.Key, []billing.Ba
 	return key, balances, inTime(ctx, err)
 }
 
-// Identify is the key of a caller whose question counts as one of its requests.
+// Identify is the key of a caller.
 func (r *Router) Identify(ctx context.Context, c Caller) (*billing.Key, error) {
 	ctx, cancel := r.soon(ctx)
 	defer cancel()
 	key, err := r.verify(ctx, c)
-	if err == nil {
-		_, err = r.throttle(nil, key.ID, asked{"requests", key.RequestsPerMinute, 1}, c.At)
-	}
 	return key, inTime(ctx, err)
 }
 

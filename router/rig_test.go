@@ -15,7 +15,6 @@ import (
 	"tallyroute/providers/chat"
 	"tallyroute/providers/openai"
 	"tallyroute/router/health"
-	"tallyroute/router/limit"
 	"tallyroute/router/tokens"
 )
 
@@ -48,7 +47,7 @@ func newRig(t testing.TB, key *billing.Key, targets ...providers.Target) *rig {
 	g.prices = billing.NewPriceBook(prices)
 	g.Router = New(Parts{
 		Verifier: verifier{key: key}, Ledger: g.ledger, Events: g.ledger, Prices: g.prices, Catalogue: catalogue{g},
-		Sender: g.sender, Tokens: g.counter, Health: health.New(health.Options{}), Limits: limit.New(), Observer: g.records,
+		Sender: g.sender, Tokens: g.counter, Health: health.New(health.Options{}), Observer: g.records,
 	}, Options{Linger: linger})
 	return g
 }

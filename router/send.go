@@ -385,8 +385,6 @@ func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*provid
 func (r *Router) giveUp(ctx context.Context, s sent, why error) error {
 	defer s.call.Done()
 	s.end()
-	a := s.held.planned.accepted
-	r.rerate(a.key, a.taken, billing.Sum(s.rows).Tokens)
 	if len(s.rows) == 0 {
 		r.holds.release(ctx, s.held.hold)
 		return why

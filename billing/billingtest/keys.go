@@ -40,9 +40,9 @@ func keyKeepsEverything(w *world) {
 	limit.Money = &money
 	k := billing.Key{
 		ID: "key_1", Name: "checkout", Display: "sk-tr-prod-…x7qd", ProjectID: p.ID,
-		Models:            []string{"cheap", "openai/*"},
-		AllowedCIDRs:      []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
-		RequestsPerMinute: 600, TokensPerMinute: 200_000, AllowUnpriced: true, AllowProviderObjects: true, KeepResponses: true,
+		Models:        []string{"cheap", "openai/*"},
+		AllowedCIDRs:  []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
+		AllowUnpriced: true, AllowProviderObjects: true, KeepResponses: true,
 		Tags:    map[string]string{"feature": "checkout", "ключ": "値"},
 		Budgets: []billing.Budget{limit},
 		Purpose: "pays at the till", Address: "ann@example.com", Sensitivity: billing.SensitivityHigh, RotateEvery: 48 * time.Hour,
@@ -114,14 +114,14 @@ func keyUpdate(w *world) {
 	got, err := w.UpdateKey(w.Context(), k.ID, func(k *billing.Key) error {
 		k.Name, k.Models, k.AllowedCIDRs, k.Tags = "other", []string{"a"}, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 			map[string]string{"a": "b"}
-		k.RequestsPerMinute, k.TokensPerMinute, k.AllowUnpriced, k.ExpiresAt = 1, 2, true, w.now
+		k.AllowUnpriced, k.ExpiresAt = true, w.now
 		k.Purpose, k.Address, k.Sensitivity, k.RotateEvery = "tills", "bob@example.com", billing.SensitivityLow, time.Hour
 		k.Client = billing.ClientBrowser
 		k.DisabledAt, k.DisabledBy, k.DisabledReason = w.now, "bob", "leaked?"
 		return nil
 	})
 	w.must(err)
-	if got.Version <= k.Version || got.Name != "other" || got.RequestsPerMinute != 1 || got.TokensPerMinute != 2 || !got.AllowUnpriced ||
+	if got.Version <= k.Version || got.Name != "other" || !got.AllowUnpriced ||
 		!got.CreatedAt.Equal(k.CreatedAt) || got.Purpose != "tills" || got.Sensitivity != billing.SensitivityLow ||
 		got.RotateEvery != time.Hour || got.Client != billing.ClientBrowser ||
 		got.Address != "bob@example.com" || got.DisabledReason != "leaked?" {
@@ -177,7 +177,7 @@ func keyUpdateAtomic(w *world) {
 	var failed atomic.Int64
 	each(w.Context(), n, func(ctx context.Context, _ int) {
 		_, err := w.UpdateKey(ctx, k.ID, func(k *billing.Key) error {
-			k.RequestsPerMinute++
+			k.RotateEvery += time.Hour
 			return nil
 		})
 		if err != nil {
@@ -185,8 +185,8 @@ func keyUpdateAtomic(w *world) {
 		}
 	})
 	got := w.reread(k)
-	if failed.Load() != 0 || got.RequestsPerMinute != n || got.Version != k.Version+n {
-		w.Errorf("%d failed; counted to %d, version from %d to %d", failed.Load(), got.RequestsPerMinute, k.Version, got.Version)
+	if failed.Load() != 0 || got.RotateEvery != n*time.Hour || got.Version != k.Version+n {
+		w.Errorf("%d failed; counted to %s, version from %d to %d", failed.Load(), got.RotateEvery, k.Version, got.Version)
 	}
 }
 

@@ -229,7 +229,7 @@ func stopRace(w *world) {
 	}
 	each(w.Context(), n+5, func(_ context.Context, i int) {
 		if i >= n {
-			w.change(k, func(k *billing.Key) { k.RequestsPerMinute++ })
+			w.change(k, func(k *billing.Key) { k.RotateEvery += time.Hour })
 			return
 		}
 		row := w.over(k, holds[i].ID, billing.Amount{Tokens: 1, Money: dollar / 10})
@@ -238,7 +238,7 @@ func stopRace(w *world) {
 		}
 	})
 	got := w.reread(k)
-	if got.Overrun != (billing.Amount{Tokens: n, Money: n * dollar / 10}) || got.Version != k.Version+5+1 || got.RequestsPerMinute != 5 {
+	if got.Overrun != (billing.Amount{Tokens: n, Money: n * dollar / 10}) || got.Version != k.Version+5+1 || got.RotateEvery != 5*time.Hour {
 		w.Errorf("%+v, from version %d", got, k.Version)
 	}
 	w.wantStopped(k)

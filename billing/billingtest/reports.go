@@ -225,9 +225,9 @@ func reportArchived(w *world) {
 // reportUsage: the hours of keys, projects, models and providers, with what was
 // refused, how long it took, and the peaks of a minute.
 func reportUsage(w *world) {
-	k := w.key()
-	w.change(k, func(k *billing.Key) { k.RequestsPerMinute, k.TokensPerMinute = 60, 1000 })
-	k = w.reread(k)
+	limit := ofRequests(60, tokens(1000).budget(w.id("bud")))
+	limit.Period = billing.PeriodMinute
+	k := w.key(limit)
 	hour := w.now.Truncate(time.Hour)
 	ms := func(n int64) *time.Duration { return billing.FromMillis(&n) }
 	for i := range 20 {

@@ -18,6 +18,8 @@ func requestCases() map[string]func(w *world) {
 		"RaisesEndByThemselves":                        raises,
 		"ABudgetThatAlertsRefusesNothing":              alerts,
 		"RequestsPerMinute":                            requestsPerMinute,
+		"RequestsAtOnceCountWhileTheyAreUnderWay":      concurrentRequests,
+		"RequestsAtOnceOfADeadReplicaComeBack":         concurrentOfTheDead,
 	}
 }
 
@@ -217,4 +219,68 @@ func requestsPerMinute(w *world) {
 		w.wantRefused(err, "bud_1")
 	}
 	CheckSums(w, w.Store, minute)
+}
+
+// concurrentRequests: what is under way at once is limited; what has ended was never there.
+func concurrentRequests(w *world) {
+	b := onlyRequests(2, "bud_1")
+	b.Period = billing.PeriodConcurrent
+	k := w.key(b, tokens(1_000).budget("bud_2"))
+	for range 3 {
+		first, second := w.hold(k, tokens(10)), w.hold(k, tokens(10))
+		w.reserve(first)
+		w.reserve(second)
+		_, err := w.Reserve(w.Context(), w.hold(k, tokens(10)), w.now)
+		if q := w.refusal(err, "bud_1"); !q.LacksRequests() || q.Balance.HeldRequests != 2 || q.Balance.UsedRequests != 0 {
+			w.Errorf("refused for %+v", q)
+		}
+		w.must(w.Release(w.Context(), first.ID))
+		w.settle(k, second, tokens(25)) // more than was held
+	}
+	balances, err := w.Balances(w.Context(), k, w.now)
+	w.must(err)
+	if b := balances[0]; b.Used() != (billing.Amount{}) || b.HeldRequests != 0 || !b.Window.Concurrent() {
+		w.Errorf("with nothing under way it stands at %+v", b)
+	}
+	CheckSums(w, w.Store, w.now)
+	r, err := w.CheckIntegrity(w.Context(), billing.IntegrityOptions{Now: w.now})
+	w.must(err)
+	if r.Breaches > 0 {
+		w.Errorf("a law is broken: %s", r.First)
+	}
+}
+
+// concurrentOfTheDead: what a replica had of what may be under way at once is back once it
+// may not use it any more; what it had of other windows is not.
+func concurrentOfTheDead(w *world) {
+	b := onlyRequests(2, "bud_1")
+	b.Period = billing.PeriodConcurrent
+	k := w.key(b, onlyRequests(3, "bud_2"))
+	lines, err := k.Lines(w.now)
+	w.must(err)
+	ask := func(r billing.Replica, line int) bool {
+		_, ok, err := w.Grant(w.Context(), r, []billing.Want{{HoldLine: lines[line], Need: billing.Amount{Requests: 2}}})
+		w.must(err)
+		return ok
+	}
+	dead := billing.Replica{ID: w.id("replica"), Epoch: "epoch", TTL: 300 * time.Millisecond}
+	_, err = w.Renew(w.Context(), dead, billing.Joining)
+	w.must(err)
+	other := w.replica()
+	if !ask(dead, 0) || !ask(dead, 1) || ask(other, 0) {
+		w.Fatal("the first replica has not all that may be under way")
+	}
+	for refused := true; refused; refused = !ask(other, 0) { // until its time is over
+		_, err := w.Renew(w.Context(), other, billing.Staying)
+		w.must(err)
+	}
+	if ask(other, 1) {
+		w.Error("what a dead replica may have used of a day was granted to another")
+	}
+	w.must(w.Return(w.Context(), dead.ID, ""))
+	if ask(w.replica(), 0) {
+		w.Error("what came back came back twice")
+	}
+	w.must(w.Return(w.Context(), other.ID, ""))
+	CheckSums(w, w.Store, w.now)
 }

@@ -42,12 +42,6 @@ func Plain(k *billing.Key, now time.Time) (list []string) {
 		}
 		say("It may be used from these addresses: %s.", strings.Join(ranges, ", "))
 	}
-	if k.RequestsPerMinute > 0 {
-		say("It may make %d requests per minute.", k.RequestsPerMinute)
-	}
-	if k.TokensPerMinute > 0 {
-		say("It may use %d tokens per minute.", k.TokensPerMinute)
-	}
 	for _, b := range k.Budgets {
 		say("%s", budgetText(k, b))
 	}

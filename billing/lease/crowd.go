@@ -35,7 +35,7 @@ func (l *Ledger) wait(leases []*lease, need billing.Amount) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, le := range leases {
-		le.crowd.needs = le.crowd.needs.Plus(need)
+		le.crowd.needs = le.crowd.needs.Plus(le.part(need))
 	}
 }
 
@@ -43,7 +43,7 @@ func (l *Ledger) leave(leases []*lease, need billing.Amount) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, le := range leases {
-		le.crowd.needs = le.crowd.needs.Minus(need)
+		le.crowd.needs = le.crowd.needs.Minus(le.part(need))
 	}
 }
 

@@ -98,6 +98,9 @@ func (l *Ledger) returnEarlier(ctx context.Context) {
 // renew shows that we are alive, and gives back what others want.
 func (l *Ledger) renew(ctx context.Context) error {
 	l.mu.Lock()
+	if l.joined.Load() && !l.usable() && l.concurrent() { // what was under way here may have been granted to others
+		l.fence(l.replica.Epoch)
+	}
 	replica, seq := l.replica, l.seq
 	l.mu.Unlock()
 	join := billing.Join(!l.joined.Load())
@@ -136,6 +139,17 @@ func (l *Ledger) renew(ctx context.Context) error {
 		l.postNow()
 	}
 	return nil
+}
+
+// concurrent reports a lease of what is under way at once, which the database takes back
+// as soon as it may not be used any more. The lock is held.
+func (l *Ledger) concurrent() bool {
+	for _, le := range l.leases {
+		if le.window.Concurrent() {
+			return true
+		}
+	}
+	return false
 }
 
 // errBehind is a database that does not have what it has confirmed.

@@ -109,12 +109,29 @@ func (l *lease) free() billing.Amount { return l.amount.Minus(l.held).Minus(l.co
 // idle is the part of free that there is.
 func (l *lease) idle() billing.Amount { return l.free().AtLeast(billing.Amount{}) }
 
+// part is what a hold takes of the lease: where it is of what is under way at once, a
+// request and nothing else.
+func (l *lease) part(hold billing.Amount) billing.Amount {
+	if l.window.Concurrent() {
+		return billing.Amount{Requests: hold.Requests}
+	}
+	return hold
+}
+
+// counted is what is used of the window: of one of what is under way at once, nothing.
+func (l *lease) counted(used billing.Amount) billing.Amount {
+	if l.window.Concurrent() {
+		return billing.Amount{}
+	}
+	return used
+}
+
 // suffices reports that a hold can be taken.
-func (l *lease) suffices(hold billing.Amount) bool { return !l.stale && l.free().Covers(hold) }
+func (l *lease) suffices(hold billing.Amount) bool { return !l.stale && l.free().Covers(l.part(hold)) }
 
 // lacks is what is missing for a hold.
 func (l *lease) lacks(hold billing.Amount) billing.Amount {
-	return hold.Minus(l.free()).AtLeast(billing.Amount{})
+	return l.part(hold).Minus(l.free()).AtLeast(billing.Amount{})
 }
 
 // busy is the part of amount that is not idle.
@@ -124,6 +141,7 @@ func (l *lease) busy() billing.Amount { return l.held.Plus(l.covered) }
 func (l *lease) wanted() bool { return !l.exact.IsZero() && l.exact.After(time.Now()) }
 
 func (l *lease) take(hold billing.Amount, now time.Time) {
+	hold = l.part(hold)
 	l.held = l.held.Plus(hold)
 	l.taken = l.taken.Plus(hold)
 	l.touched = now
@@ -131,13 +149,14 @@ func (l *lease) take(hold billing.Amount, now time.Time) {
 }
 
 func (l *lease) release(hold billing.Amount) {
-	l.held = l.held.Minus(hold)
+	l.held = l.held.Minus(l.part(hold))
 	l.note()
 }
 
 // settle says how much of what was used the lease covers: more than the hold
 // only if that much is idle.
 func (l *lease) settle(hold, used billing.Amount) (covered billing.Amount) {
+	hold, used = l.part(hold), l.counted(used)
 	l.held = l.held.Minus(hold)
 	covered = used.AtMost(hold.AtLeast(l.idle()))
 	l.covered = l.covered.Plus(covered)
@@ -243,6 +262,9 @@ const manyRequests = 1 << 30
 // wish is how much to ask for: what is used in the time that we may have to do
 // without the database. The database gives less near the limit.
 func (l *lease) wish(hold billing.Amount, ttl time.Duration) billing.Amount {
+	if l.window.Concurrent() { // is used again and again, however fast
+		return times(l.part(hold), firstBlock)
+	}
 	wish := times(l.rate, int64(ttl/time.Second)).AtLeast(times(hold, firstBlock))
 	if l.budget.Requests == nil || !l.budget.Binds() {
 		wish.Requests = manyRequests
@@ -255,7 +277,7 @@ func (l *lease) wish(hold billing.Amount, ttl time.Duration) billing.Amount {
 func (l *lease) low(now time.Time) bool {
 	const moments = 2
 	soon := times(l.rate.AtLeast(l.taken), moments)
-	return !l.gone && now.After(l.exact) && soon != (billing.Amount{}) && !l.free().Covers(soon)
+	return !l.gone && !l.window.Concurrent() && now.After(l.exact) && soon != (billing.Amount{}) && !l.free().Covers(soon)
 }
 
 // over reports that nothing can be held in the window any more, give or take

@@ -200,10 +200,14 @@ func (a Actions) ScopeNames(ctx context.Context) (map[string]string, error) {
 }
 
 // SetBudgets makes budgets the key's own, as a change for ChangeKey. One that is the same as one that there
-// was is that one, changed: what was used stays used, and what is not said stays.
+// was is that one, changed: what was used stays used, and what is not said stays. Those that
+// KeyLimits are short for stay, too, unless they are named.
 func SetBudgets(k *billing.Key, budgets []BudgetChange) {
 	own := k.Budgets
-	k.Budgets = slices.DeleteFunc(slices.Clone(k.Budgets), func(b billing.Budget) bool { return b.Scope == billing.ScopeKey })
+	k.Budgets = slices.DeleteFunc(slices.Clone(k.Budgets), func(b billing.Budget) bool {
+		named := slices.ContainsFunc(budgets, func(c BudgetChange) bool { return c.Period == b.Period })
+		return b.Scope == billing.ScopeKey && (named || !Short(b.Period))
+	})
 	for _, c := range budgets {
 		c.Scope, c.ScopeID = billing.ScopeKey, string(k.ID)
 		b := c.Budget
@@ -212,6 +216,48 @@ func SetBudgets(k *billing.Key, budgets []BudgetChange) {
 			b = c.on(own[i])
 			own = slices.Delete(slices.Clone(own), i, i+1)
 		}
+		k.Budgets = append(k.Budgets, b)
+	}
+}
+
+// KeyLimits are what a key may do in a minute and at once: short for its budgets of these
+// periods. Nil is what it was, 0 is no limit.
+type KeyLimits struct {
+	RequestsPerMinute, TokensPerMinute, ConcurrentRequests *int64
+}
+
+// Short reports a period of whose budgets KeyLimits are short for.
+func Short(p billing.Period) bool { return p == billing.PeriodMinute || p == billing.PeriodConcurrent }
+
+// Set makes them limits of the key, as a change for ChangeKey.
+func (l KeyLimits) Set(k *billing.Key) {
+	setOwn(k, billing.PeriodMinute, func(b *billing.Budget) {
+		b.Requests, b.Tokens = limitOr(l.RequestsPerMinute, b.Requests), limitOr(l.TokensPerMinute, b.Tokens)
+	})
+	setOwn(k, billing.PeriodConcurrent, func(b *billing.Budget) { b.Requests = limitOr(l.ConcurrentRequests, b.Requests) })
+}
+
+// limitOr is a limit as it is said, or else as it was.
+func limitOr(said, was *int64) *int64 {
+	switch {
+	case said == nil:
+		return was
+	case *said == 0:
+		return nil
+	}
+	return said
+}
+
+// setOwn edits the key's own budget of a period. Without a limit there is none.
+func setOwn(k *billing.Key, p billing.Period, edit func(*billing.Budget)) {
+	b := billing.Budget{ID: billing.NewID("bud_"), Scope: billing.ScopeKey, ScopeID: string(k.ID), Period: p}
+	was := k.Own(p)
+	if was != nil {
+		b = *was
+	}
+	edit(&b)
+	k.Budgets = slices.DeleteFunc(slices.Clone(k.Budgets), func(o billing.Budget) bool { return o.Same(b) })
+	if b.Requests != nil || b.Tokens != nil || b.Money != nil {
 		k.Budgets = append(k.Budgets, b)
 	}
 }

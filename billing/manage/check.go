@@ -27,8 +27,6 @@ const (
 	maxPurpose      = 250
 	maxAddress      = 250
 	mostRotateEvery = 3650 * 24 * time.Hour
-
-	mostPerMinute = 1_000_000_000_000_000 // requests or tokens
 )
 
 func invalid(field, format string, args ...any) *billing.FieldError {
@@ -90,12 +88,6 @@ func (a Actions) check(k *billing.Key) error {
 	if !isName(k.Name, maxName) {
 		fault("name", "must be plain text of 1 to %d bytes", maxName)
 	}
-	if k.RequestsPerMinute < 0 || k.RequestsPerMinute > mostPerMinute {
-		fault("limits.requests_per_minute", "must be 0, for no limit, or more")
-	}
-	if k.TokensPerMinute < 0 || k.TokensPerMinute > mostPerMinute {
-		fault("limits.tokens_per_minute", "must be 0, for no limit, or more")
-	}
 	if k.AllowedCIDRs != nil && len(k.AllowedCIDRs) == 0 {
 		fault("allowed_cidrs", mustName)
 	}
@@ -123,7 +115,9 @@ func (a Actions) check(k *billing.Key) error {
 		fault("rotate_every", "must be between 1h and 3650d")
 	}
 	for n, b := range k.Budgets {
-		if err := b.Validate(); err != nil {
+		if err := b.Validate(); err != nil && b.Scope == billing.ScopeKey && Short(b.Period) {
+			faults = append(faults, ofLimits(b.Period, err))
+		} else if err != nil {
 			fault(fmt.Sprintf("budgets[%d]", n), "%s", strings.ReplaceAll(err.Error(), "billing: ", ""))
 		}
 		if slices.ContainsFunc(k.Budgets[:n], func(o billing.Budget) bool { return b.Scope == billing.ScopeKey && b.Same(o) }) {
@@ -131,6 +125,39 @@ func (a Actions) check(k *billing.Key) error {
 		}
 	}
 	return errors.Join(append(faults, a.checkModels(k.Models), checkTags(k.Tags))...)
+}
+
+// ofLimits names the members of a key that are short for a budget in the faults of that.
+func ofLimits(p billing.Period, err error) error {
+	var faults []error
+	for _, e := range faultsOf(err) {
+		f := *e
+		switch {
+		case p == billing.PeriodConcurrent:
+			f.Field = "limits.concurrent_requests"
+		case f.Field == "requests" || f.Field == "tokens":
+			f.Field = "limits." + f.Field + "_per_minute"
+		default:
+			f.Field = "budgets"
+		}
+		faults = append(faults, &f)
+	}
+	return errors.Join(faults...)
+}
+
+// faultsOf are the faults that were joined in an error.
+func faultsOf(err error) (list []*billing.FieldError) {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range several.Unwrap() {
+			list = append(list, faultsOf(e)...)
+		}
+		return list
+	}
+	var f *billing.FieldError
+	if errors.As(err, &f) {
+		list = append(list, f)
+	}
+	return list
 }
 
 func (a Actions) checkModels(models []string) error {

@@ -26,12 +26,11 @@ type KeyRequest struct {
 	CostCenter  string // of a team that is new
 	Environment string // "" is that of the project, or dev for one that is new
 
-	Models            []string
-	Budgets           []billing.Budget // their ids and scopes are filled in
-	AllowedCIDRs      []netip.Prefix
-	RequestsPerMinute int64
-	TokensPerMinute   int64
-	AllowUnpriced     bool
+	Models        []string
+	Budgets       []billing.Budget // their ids and scopes are filled in
+	Limits        KeyLimits        // beside those
+	AllowedCIDRs  []netip.Prefix
+	AllowUnpriced bool
 	// AllowProviderObjects and KeepResponses are those of the key.
 	AllowProviderObjects, KeepResponses bool
 	Tags                                map[string]string
@@ -145,7 +144,7 @@ func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, 
 	now := a.now()
 	k := billing.Key{
 		ID: billing.KeyID(billing.NewID("key_")), Name: strings.TrimSpace(r.Name), Models: r.Models, AllowedCIDRs: r.AllowedCIDRs,
-		RequestsPerMinute: r.RequestsPerMinute, TokensPerMinute: r.TokensPerMinute, AllowUnpriced: r.AllowUnpriced,
+		AllowUnpriced:        r.AllowUnpriced,
 		AllowProviderObjects: r.AllowProviderObjects, KeepResponses: r.KeepResponses,
 		Tags: r.Tags, CreatedBy: by.Actor, CreatedAt: now, ExpiresAt: r.ExpiresAt,
 		Purpose: strings.TrimSpace(r.Purpose), Address: strings.TrimSpace(r.Address), RotateEvery: r.RotateEvery,
@@ -153,6 +152,7 @@ func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, 
 	}
 	k.Policies.Key = r.Policy
 	SetBudgets(&k, changesOf(r.Budgets))
+	r.Limits.Set(&k)
 	err := errors.Join(a.check(&k), checkOwner(r), checkExpiry(k.ExpiresAt, now), a.checkPolicy(policy.Key, r.Policy), by.check())
 	if err == nil {
 		err = a.newKeyLawful(ctx, k, r, by)

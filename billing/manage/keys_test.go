@@ -97,7 +97,7 @@ func TestCreatedKeyIsFoundByItsSecretAlone(t *testing.T) {
 	k, secret, err := a.CreateKey(t.Context(), KeyRequest{
 		Name: " checkout ", Project: "shop", Team: "web", CostCenter: "4711", Environment: "prod", Models: []string{"m", "openai/*"},
 		Budgets: []billing.Budget{{Period: billing.PeriodDay, Tokens: &tokens}}, Tags: map[string]string{"a": "b"},
-		AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, RequestsPerMinute: 60, ExpiresAt: issuedAt.Add(time.Hour),
+		AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Limits: KeyLimits{RequestsPerMinute: new(int64(60))}, ExpiresAt: issuedAt.Add(time.Hour),
 	}, By{Actor: "ann"})
 	if err != nil {
 		t.Fatal(err)
@@ -224,8 +224,9 @@ func TestKeysThatCannotBeAreRefusedWithEveryFault(t *testing.T) {
 	negative, huge, money := int64(-1), int64(1<<62), billing.Money(-5)
 	for field, r := range map[string]KeyRequest{
 		"name":                       {},
-		"limits.requests_per_minute": {Name: "k", RequestsPerMinute: -1},
-		"limits.tokens_per_minute":   {Name: "k", TokensPerMinute: huge},
+		"limits.requests_per_minute": {Name: "k", Limits: KeyLimits{RequestsPerMinute: &negative}},
+		"limits.concurrent_requests": {Name: "k", Limits: KeyLimits{ConcurrentRequests: &negative}},
+		"limits.tokens_per_minute":   {Name: "k", Limits: KeyLimits{TokensPerMinute: &huge}},
 		"budgets[0]":                 {Name: "k", Budgets: []billing.Budget{{Period: billing.PeriodDay, Tokens: &negative}}},
 		"budgets[1]": {Name: "k", Budgets: []billing.Budget{
 			{Period: billing.PeriodDay, Tokens: new(int64)},
@@ -251,7 +252,7 @@ func TestKeysThatCannotBeAreRefusedWithEveryFault(t *testing.T) {
 	if len(d.keys) != 0 || len(d.projects) != 0 {
 		t.Error("a refused request left something")
 	}
-	_, _, err := a.CreateKey(t.Context(), KeyRequest{Models: []string{"gtp-4o"}, RequestsPerMinute: -1}, By{})
+	_, _, err := a.CreateKey(t.Context(), KeyRequest{Models: []string{"gtp-4o"}, Limits: KeyLimits{RequestsPerMinute: &negative}}, By{})
 	if got := err.Error(); strings.Count(got, "\n") != 2 || !strings.Contains(got, `did you mean "gpt-4o"?`) {
 		t.Errorf("not every fault is named: %s", got)
 	}
@@ -264,11 +265,12 @@ func TestChangesOfAKeyAreChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.Name, k.RequestsPerMinute = " new ", 5 }}, By{})
-	if err != nil || got.Name != "new" || got.RequestsPerMinute != 5 {
+	five, negative := int64(5), int64(-5)
+	got, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.Name = " new "; KeyLimits{RequestsPerMinute: &five}.Set(k) }}, By{})
+	if err != nil || got.Name != "new" || *got.Own(billing.PeriodMinute).Requests != 5 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.RequestsPerMinute = -5 }},
+	if _, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { KeyLimits{RequestsPerMinute: &negative}.Set(k) }},
 		By{}); !as[*billing.FieldError](err) {
 		t.Error(err)
 	}

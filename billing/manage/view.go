@@ -3,6 +3,7 @@ package manage
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,10 +63,21 @@ type Named struct {
 	Name string `json:"name"`
 }
 
-// Limits are a key's limits per minute.
+// Limits are what a key may do in a minute and at once, as its own budgets say.
 type Limits struct {
-	RequestsPerMinute *int64 `json:"requests_per_minute"` // null: no limit
-	TokensPerMinute   *int64 `json:"tokens_per_minute"`
+	RequestsPerMinute  *int64 `json:"requests_per_minute"` // null: no limit
+	TokensPerMinute    *int64 `json:"tokens_per_minute"`
+	ConcurrentRequests *int64 `json:"concurrent_requests"`
+}
+
+func limitsOf(k *billing.Key) (l Limits) {
+	if b := k.Own(billing.PeriodMinute); b != nil {
+		l.RequestsPerMinute, l.TokensPerMinute = b.Requests, b.Tokens
+	}
+	if b := k.Own(billing.PeriodConcurrent); b != nil {
+		l.ConcurrentRequests = b.Requests
+	}
+	return l
 }
 
 // BudgetView is a budget in JSON and, where it was asked for, how it stands.
@@ -114,7 +126,7 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 		Project: Named{k.ProjectID, k.Project}, Team: Named{k.TeamID, k.Team}, CostCenter: k.CostCenter, Environment: k.Environment,
 		Models: k.Models, AllowUnpriced: k.AllowUnpriced, AllowProviderObjects: k.AllowProviderObjects, KeepResponses: k.KeepResponses,
 		Tags: k.Tags, Budgets: []BudgetView{},
-		Limits:    Limits{positive(k.RequestsPerMinute), positive(k.TokensPerMinute)},
+		Limits:    limitsOf(k),
 		Policy:    k.Policies.Key,
 		CreatedBy: k.CreatedBy, CreatedAt: Instant(k.CreatedAt), ExpiresAt: Instant(k.ExpiresAt),
 		StoppedAt: Instant(k.StoppedAt), OverrunTokens: k.Overrun.Tokens, OverrunUSD: k.Overrun.Money.Short(),
@@ -139,7 +151,19 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 	for _, b := range k.Budgets {
 		v.Budgets = append(v.Budgets, ViewBudget(b))
 	}
+	inOrder(v.Budgets)
 	return v
+}
+
+// inOrder puts budgets last that KeyLimits are short for.
+func inOrder(budgets []BudgetView) {
+	last := func(b BudgetView) int {
+		if Short(billing.Period(b.Period)) {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(budgets, func(a, b BudgetView) int { return cmp.Compare(last(a), last(b)) })
 }
 
 // ViewBudget is a budget as it is shown.
@@ -161,6 +185,7 @@ func ViewBalances(list []billing.Balance) []BudgetView {
 	for i, b := range list {
 		views[i] = ViewBalance(b)
 	}
+	inOrder(views)
 	return views
 }
 
@@ -170,7 +195,10 @@ func ViewBalance(b billing.Balance) BudgetView {
 	v.Standing = &Standing{
 		UsedUSD: b.UsedMoney.Short(), HeldUSD: b.HeldMoney.Short(), UsedTokens: b.UsedTokens, HeldTokens: b.HeldTokens,
 		UsedRequests: b.UsedRequests, HeldRequests: b.HeldRequests,
-		Since: Instant(b.Window.Start), ResetsAt: Instant(b.Window.End),
+		ResetsAt: Instant(b.Window.End),
+	}
+	if !b.Window.Concurrent() {
+		v.Standing.Since = Instant(b.Window.Start)
 	}
 	if free, ok := b.FreeMoney(); ok {
 		text := free.Short()

@@ -19,7 +19,7 @@ import (
 // them, all in one snapshot: a version never comes with another's budgets.
 const keyColumns = `
 SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
-       k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.allow_provider_objects,
+       k.models, k.allowed_cidrs, k.allow_unpriced, k.allow_provider_objects,
        k.keep_responses, k.tags, k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
        k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
        k.purpose, k.owner, k.sensitivity, k.rotate_every_s, k.rotated_at, k.archived_at,
@@ -50,7 +50,7 @@ func scanKeyAnd(row pgx.CollectableRow, more ...any) (billing.Key, error) {
 	var expires, revoked, used, stopped, enabled, rotated, archived, disabled *time.Time
 	err := row.Scan(append([]any{
 		&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
-		&k.Models, &cidrs, &k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced, &k.AllowProviderObjects, &k.KeepResponses, &tags,
+		&k.Models, &cidrs, &k.AllowUnpriced, &k.AllowProviderObjects, &k.KeepResponses, &tags,
 		&k.CreatedBy, &k.CreatedAt, &expires, &revoked, &k.RevokedReason, &used, &k.Version,
 		&k.Overrun.Tokens, &k.Overrun.Money, &stopped, &enabled, &k.EnabledBy, &k.EnabledReason,
 		&k.Purpose, &k.Address, &k.Sensitivity, &rotateEvery, &rotated, &archived, &disabled, &k.DisabledBy, &k.DisabledReason,
@@ -193,12 +193,12 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billi
 }
 
 const createKeySQL = `
-INSERT INTO api_keys (id, project_id, name, display, models, allowed_cidrs, requests_per_minute, tokens_per_minute,
+INSERT INTO api_keys (id, project_id, name, display, models, allowed_cidrs,
                       allow_unpriced, tags, created_by, created_at, expires_at, revoked_at, revoked_reason, allow_provider_objects,
                       purpose, owner, sensitivity, rotate_every_s, rotated_at, once, once_body, policy, client,
                       keep_responses)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()), $13, $14, $15, $16, $17, $18, $19, $20,
-        CASE WHEN $21 THEN coalesce($12, now()) END, nullif($22, ''), nullif($23, ''), $24, $25, $26)`
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10, now()), $11, $12, $13, $14, $15, $16, $17, $18,
+        CASE WHEN $19 THEN coalesce($10, now()) END, nullif($20, ''), nullif($21, ''), $22, $23, $24)`
 
 //nolint:gosec // a statement about secrets, not a secret
 const createSecretSQL = `
@@ -213,8 +213,7 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, not
 			return err
 		}
 		if _, err := tx.Exec(ctx, createKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display),
-			billing.CleanTexts(k.Models), cidrs(k), k.RequestsPerMinute,
-			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.CreatedAt),
+			billing.CleanTexts(k.Models), cidrs(k), k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.CreatedAt),
 			orNull(k.ExpiresAt),
 			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason), k.AllowProviderObjects,
 			billing.CleanText(k.Purpose), billing.CleanText(k.Address), cmp.Or(k.Sensitivity, billing.SensitivityNormal),
@@ -240,14 +239,14 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, not
 
 const updateKeySQL = `
 UPDATE api_keys
-   SET project_id = $2, name = $3, display = $4, models = $5, allowed_cidrs = $6, requests_per_minute = $7, tokens_per_minute = $8,
-       allow_unpriced = $9, tags = $10, created_by = $11, expires_at = $12, revoked_at = $13, revoked_reason = $14,
-       stopped_at = $15, enabled_at = $16, enabled_by = $17, enabled_reason = $18, allow_provider_objects = $19,
-       purpose = $20, owner = $21, sensitivity = $22, rotate_every_s = $23,
-       disabled_at = $24, disabled_by = $25, disabled_reason = $26, archived_at = $27, policy = $28, client = $29,
-       keep_responses = $30,
-       overrun_tokens = CASE WHEN enabled_at IS DISTINCT FROM $16 THEN 0 ELSE overrun_tokens END,
-       overrun_nano = CASE WHEN enabled_at IS DISTINCT FROM $16 THEN 0 ELSE overrun_nano END,
+   SET project_id = $2, name = $3, display = $4, models = $5, allowed_cidrs = $6,
+       allow_unpriced = $7, tags = $8, created_by = $9, expires_at = $10, revoked_at = $11, revoked_reason = $12,
+       stopped_at = $13, enabled_at = $14, enabled_by = $15, enabled_reason = $16, allow_provider_objects = $17,
+       purpose = $18, owner = $19, sensitivity = $20, rotate_every_s = $21,
+       disabled_at = $22, disabled_by = $23, disabled_reason = $24, archived_at = $25, policy = $26, client = $27,
+       keep_responses = $28,
+       overrun_tokens = CASE WHEN enabled_at IS DISTINCT FROM $14 THEN 0 ELSE overrun_tokens END,
+       overrun_nano = CASE WHEN enabled_at IS DISTINCT FROM $14 THEN 0 ELSE overrun_nano END,
        version = version + 1
  WHERE id = $1`
 
@@ -277,8 +276,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 			}
 		}
 		if _, err := tx.Exec(ctx, updateKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display),
-			billing.CleanTexts(k.Models), cidrs(k), k.RequestsPerMinute,
-			k.TokensPerMinute, k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.ExpiresAt),
+			billing.CleanTexts(k.Models), cidrs(k), k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.ExpiresAt),
 			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
 			orNull(k.StoppedAt), orNull(k.EnabledAt), billing.CleanText(k.EnabledBy), billing.CleanText(k.EnabledReason),
 			k.AllowProviderObjects, billing.CleanText(k.Purpose), billing.CleanText(k.Address),

@@ -15,10 +15,11 @@ const joinSQL = `
 INSERT INTO replicas (id, epoch, name, expires_at) VALUES ($1, $2, $3, now() + $4::bigint * interval '1 millisecond')
 ON CONFLICT (id, epoch) DO NOTHING`
 
-// renewSQL also lists the leases that others want. It begins with the windows
+// renewSQL says, too, whether leases of what is under way are left of replicas that may
+// not use them any more. It also lists the leases that others want. It begins with the windows
 // that anybody wants, of which there are few at a time; LIMIT keeps each look-up
 // of a lease what it is, whatever the planner knows of the tables.
-const renewSQL = `
+var renewSQL = `
 WITH me AS (
   UPDATE replicas SET seen_at = now(), expires_at = now() + $3::bigint * interval '1 millisecond'
    WHERE id = $1 AND epoch = $2
@@ -26,7 +27,7 @@ WITH me AS (
 ), wanted AS MATERIALIZED (
   SELECT budget_id, window_start FROM budget_counters WHERE exact_until > '-infinity' AND exact_until > now()
 )
-SELECT now(), me.posted_seq, w.budget_id, w.window_start, w.window_start
+SELECT now(), me.posted_seq, w.budget_id, w.window_start, w.window_start, EXISTS (` + deadConcurrentSQL + `)
   FROM (VALUES (1)) AS one LEFT JOIN me ON true LEFT JOIN (
     SELECT wanted.* FROM wanted CROSS JOIN LATERAL (
       SELECT FROM leases l
@@ -34,6 +35,34 @@ SELECT now(), me.posted_seq, w.budget_id, w.window_start, w.window_start
          AND l.tokens + l.nano + l.requests > 0
        LIMIT 1) AS mine
   ) AS w ON true`
+
+// deadConcurrentSQL finds leases of what is under way at once whose replicas may not use
+// them any more. What they were for has ended with its router, or was cut off with it.
+const deadConcurrentSQL = `
+  SELECT l.budget_id, l.window_start, l.replica_id, l.epoch
+    FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at < now()
+   WHERE l.window_start = '9999-01-01T00:00:00Z'`
+
+// returnConcurrentSQL gives those back. Counters are locked in the order of everybody else.
+const returnConcurrentSQL = `
+WITH dead AS (` + deadConcurrentSQL + `
+), locked AS MATERIALIZED (
+  SELECT c.budget_id, c.window_start
+    FROM budget_counters c
+   WHERE (c.budget_id, c.window_start) IN (SELECT budget_id, window_start FROM dead)
+   ORDER BY c.budget_id, c.window_start
+     FOR UPDATE OF c
+), gone AS (
+  DELETE FROM leases l USING dead JOIN locked USING (budget_id, window_start)
+   WHERE l.budget_id = dead.budget_id AND l.window_start = dead.window_start AND l.replica_id = dead.replica_id AND l.epoch = dead.epoch
+  RETURNING l.budget_id, l.window_start, l.tokens, l.nano, l.requests
+)
+UPDATE budget_counters c
+   SET leased_tokens = greatest(c.leased_tokens - back.tokens, 0), leased_nano = greatest(c.leased_nano - back.nano, 0),
+       leased_requests = greatest(c.leased_requests - back.requests, 0)
+  FROM (SELECT budget_id, window_start, sum(tokens)::bigint AS tokens, sum(nano)::bigint AS nano, sum(requests)::bigint AS requests
+          FROM gone GROUP BY 1, 2) AS back
+ WHERE c.budget_id = back.budget_id AND c.window_start = back.window_start`
 
 // Renew implements billing.Allowances.
 func (s *Store) Renew(ctx context.Context, r billing.Replica, first billing.Join) (billing.Heartbeat, error) {
@@ -48,27 +77,30 @@ func (s *Store) Renew(ctx context.Context, r billing.Replica, first billing.Join
 		if err != nil {
 			return err
 		}
-		h, err = readHeartbeat(rows)
+		var dead bool
+		if h, dead, err = readHeartbeat(rows); err == nil && dead {
+			_, err = c.Exec(ctx, returnConcurrentSQL)
+		}
 		return err
 	})
 	return h, err
 }
 
-func readHeartbeat(rows pgx.Rows) (billing.Heartbeat, error) {
+// readHeartbeat also says whether leases of dead replicas are to be given back.
+func readHeartbeat(rows pgx.Rows) (h billing.Heartbeat, dead bool, err error) {
 	defer rows.Close()
-	var h billing.Heartbeat
 	for rows.Next() {
 		var seq pgtype.Int8
 		var st standing
-		if err := rows.Scan(&h.Now, &seq, &st.id, &st.start, &st.end); err != nil {
-			return h, err
+		if err := rows.Scan(&h.Now, &seq, &st.id, &st.start, &st.end, &dead); err != nil {
+			return h, dead, err
 		}
 		h.Fenced, h.Seq = !seq.Valid, seq.Int64
 		if st.id.Valid {
 			h.Exact = append(h.Exact, billing.LeaseID{BudgetID: st.id.String, WindowStart: window(st.start, st.end).Start})
 		}
 	}
-	return h, rows.Err()
+	return h, dead, rows.Err()
 }
 
 // returnSQL gives back the leases of the epochs in $2 of a replica, and forgets

@@ -36,6 +36,12 @@ func (s *Store) AddRefusals(ctx context.Context, list []billing.Refused) error {
 	})
 }
 
+// ofMinute is a limit of a key's own budget per minute; 0 is none.
+func ofMinute(column string) string {
+	return "coalesce((SELECT " + column +
+		" FROM budgets WHERE scope = 'key' AND scope_id = u.a AND period = 'minute' AND archived_at IS NULL), 0)"
+}
+
 // usageGroup is what hours are told apart by: two columns of the rows and of the
 // refusals, how they are shown, and what that needs.
 type usageGroup struct{ rows, refusals, shown, limits, joins string }
@@ -43,7 +49,7 @@ type usageGroup struct{ rows, refusals, shown, limits, joins string }
 var usageGroups = map[billing.UsageBy]usageGroup{
 	"key": {
 		"key_id AS a, '' AS b", "key_id AS a, '' AS b", "coalesce(k.name, u.a), u.a",
-		"coalesce(k.requests_per_minute, 0), coalesce(k.tokens_per_minute, 0)", "LEFT JOIN api_keys k ON k.id = u.a",
+		ofMinute("request_limit") + ", " + ofMinute("token_limit"), "LEFT JOIN api_keys k ON k.id = u.a",
 	},
 	"project": {
 		"project_id AS a, team_id AS b", "project_id AS a, team_id AS b", "coalesce(t.name, u.b), coalesce(p.name, u.a)",

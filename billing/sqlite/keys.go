@@ -14,7 +14,7 @@ import (
 
 // selectColumns are keys with all that binds them, in one consistent statement.
 const selectColumns = `SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
-  k.models, k.allowed_cidrs, k.requests_per_minute, k.tokens_per_minute, k.allow_unpriced, k.allow_provider_objects, k.keep_responses, k.tags,
+  k.models, k.allowed_cidrs, k.allow_unpriced, k.allow_provider_objects, k.keep_responses, k.tags,
   k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
   k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
   k.purpose, k.owner, k.sensitivity, k.rotate_every_s, k.rotated_at, k.archived_at, k.disabled_at, k.disabled_by, k.disabled_reason,
@@ -40,7 +40,7 @@ func keyScan(k *billing.Key) []any {
 		&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
 		jsonText{&k.Models},
 		jsonText{&k.AllowedCIDRs},
-		&k.RequestsPerMinute, &k.TokensPerMinute, &k.AllowUnpriced, &k.AllowProviderObjects, &k.KeepResponses,
+		&k.AllowUnpriced, &k.AllowProviderObjects, &k.KeepResponses,
 		jsonText{&k.Tags},
 		&k.CreatedBy,
 		instant{&k.CreatedAt},
@@ -67,13 +67,13 @@ func keyScan(k *billing.Key) []any {
 	}
 }
 
-const insertKey = `INSERT INTO api_keys (name, display, project_id, models, allowed_cidrs, requests_per_minute, tokens_per_minute,
+const insertKey = `INSERT INTO api_keys (name, display, project_id, models, allowed_cidrs,
   allow_unpriced, allow_provider_objects, keep_responses, tags, created_by, expires_at, revoked_at, revoked_reason,
   purpose, owner, sensitivity, rotate_every_s, policy, client, id, created_at, rotated_at, once, once_body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''))`
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''))`
 
-const updateKey = `UPDATE api_keys SET name = ?, display = ?, project_id = ?, models = ?, allowed_cidrs = ?, requests_per_minute = ?,
-  tokens_per_minute = ?, allow_unpriced = ?, allow_provider_objects = ?, keep_responses = ?, tags = ?, created_by = ?,
+const updateKey = `UPDATE api_keys SET name = ?, display = ?, project_id = ?, models = ?, allowed_cidrs = ?,
+  allow_unpriced = ?, allow_provider_objects = ?, keep_responses = ?, tags = ?, created_by = ?,
   expires_at = ?, revoked_at = ?, revoked_reason = ?,
   purpose = ?, owner = ?, sensitivity = ?, rotate_every_s = ?, policy = ?, client = ?, version = version + 1
 WHERE id = ? AND version = ?`
@@ -91,8 +91,7 @@ func keyColumns(k billing.Key) []any {
 	cidrs := append(make([]netip.Prefix, 0, len(k.AllowedCIDRs)), k.AllowedCIDRs...)
 	return []any{
 		billing.CleanText(k.Name), billing.CleanText(k.Display), k.ProjectID, asJSON(billing.CleanTexts(k.Models)), asJSON(cidrs),
-		k.RequestsPerMinute,
-		k.TokensPerMinute, k.AllowUnpriced, k.AllowProviderObjects, k.KeepResponses, asJSON(billing.CleanTags(k.Tags)), billing.CleanText(k.CreatedBy),
+		k.AllowUnpriced, k.AllowProviderObjects, k.KeepResponses, asJSON(billing.CleanTags(k.Tags)), billing.CleanText(k.CreatedBy),
 		stampOrNull(k.ExpiresAt), stampOrNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
 		billing.CleanText(k.Purpose), billing.CleanText(k.Address), string(cmp.Or(k.Sensitivity, billing.SensitivityNormal)),
 		int64(k.RotateEvery / time.Second), policyOrNull(k.Policies.Key),

@@ -208,6 +208,29 @@ CROSS JOIN leases l ON l.budget_id = c.budget_id AND l.window_start = c.window_s
 WHERE c.exact_until > '' AND c.exact_until > ?1 AND l.tokens + l.nano + l.requests > 0`
 )
 
+// What replicas that may not use it any more have leased of what is under way at once.
+const (
+	deadConcurrent = `SELECT l.budget_id, l.replica_id, l.epoch, l.tokens, l.nano, l.requests
+FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at < ?1
+WHERE l.window_start = '9999-01-01T00:00:00.000000000Z'`
+	returnConcurrent = `UPDATE budget_counters AS c
+  SET leased_tokens = max(leased_tokens - l.tokens, 0), leased_nano = max(leased_nano - l.nano, 0),
+    leased_requests = max(leased_requests - l.requests, 0)
+FROM (SELECT budget_id, sum(tokens) AS tokens, sum(nano) AS nano, sum(requests) AS requests FROM (` + deadConcurrent + `) GROUP BY 1) AS l
+WHERE c.budget_id = l.budget_id AND c.window_start = '9999-01-01T00:00:00.000000000Z'`
+	forgetConcurrent = `DELETE FROM leases WHERE window_start = '9999-01-01T00:00:00.000000000Z'
+  AND (budget_id, replica_id, epoch) IN (SELECT budget_id, replica_id, epoch FROM (` + deadConcurrent + `))`
+)
+
+// returnDead gives back what replicas that are gone have leased of what is under way.
+func returnDead(ctx context.Context, tx *session, now string) error {
+	n, err := tx.exec(ctx, returnConcurrent, now)
+	if err == nil && n > 0 {
+		_, err = tx.exec(ctx, forgetConcurrent, now)
+	}
+	return err
+}
+
 // Renew implements billing.Allowances.
 func (s *Store) Renew(ctx context.Context, r billing.Replica, first billing.Join) (h billing.Heartbeat, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
@@ -223,6 +246,9 @@ func (s *Store) Renew(ctx context.Context, r billing.Replica, first billing.Join
 			return err
 		}
 		if _, err := tx.row(ctx, selectReplica, []any{r.ID, r.Epoch}, &h.Seq); err != nil {
+			return err
+		}
+		if err := returnDead(ctx, tx, now); err != nil {
 			return err
 		}
 		return tx.rows(ctx, selectWanted, []any{now, r.ID, r.Epoch}, func(scan scanner) error {

@@ -240,7 +240,7 @@ func TestStreamOutlivesTheReloadThatRemovesItsProvider(t *testing.T) {
 		"completion: 1}]}\n", u.URL)
 	config := writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", own)
 	p := serve(t, config)
-	key := p.key("--budget-usd", "1", "--rpm", "2")
+	key := p.key("--budget-usd", "1", "--budget-requests", "1")
 	s, err := p.client(key).CreateChatCompletionStream(t.Context(), ask("own/m", "hi"))
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +262,7 @@ func TestStreamOutlivesTheReloadThatRemovesItsProvider(t *testing.T) {
 	}
 	if _, err := p.client(key).CreateChatCompletion(t.Context(), ask("demo-b/echo", "hi")); !errors.As(err, &refused) ||
 		refused.HTTPStatusCode != http.StatusTooManyRequests {
-		t.Errorf("the third request of two in a minute: %v", err)
+		t.Errorf("the second request of one: %v", err)
 	}
 	if row := p.booked()["own"]; row.Requests != 1 || row.Errors != 0 || row.CostUSD == billing.Money(0).String() {
 		t.Errorf("booked %+v", row)

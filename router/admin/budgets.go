@@ -26,7 +26,7 @@ func (thresholds) schema(s *schemas) schema { return orNull(s.of(reflect.TypeFor
 
 // budgetMembers are what a budget limits.
 type budgetMembers struct {
-	Period     string          `json:"period" enum:"minute,day,week,month,quarter,year,once" doc:"When it resets; month by default, once is never."`
+	Period     string          `json:"period" enum:"concurrent,minute,day,week,month,quarter,year,once" doc:"When it resets; month by default, once is never."`
 	Zone       string          `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; by default that of the budget that exists, or UTC."`
 	USD        member[*amount] `json:"usd" doc:"Null means no limit in money; left out, that of the budget that exists."`
 	Tokens     member[*int64]  `json:"tokens" doc:"Null means no limit in tokens; left out, that of the budget that exists."`

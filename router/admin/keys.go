@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,10 +35,25 @@ type keyMembers struct {
 	Client               member[string]            `json:"client" doc:"server, or browser where its secret is in pages."`
 }
 
-// keyLimits are limits per minute.
+// keyLimits are short for its budgets per minute and at once.
 type keyLimits struct {
-	RequestsPerMinute member[int64] `json:"requests_per_minute" doc:"0 or null means no limit."`
-	TokensPerMinute   member[int64] `json:"tokens_per_minute" doc:"0 or null means no limit."`
+	RequestsPerMinute  member[int64] `json:"requests_per_minute" doc:"0 or null means no limit. Short for a budget per minute."`
+	TokensPerMinute    member[int64] `json:"tokens_per_minute" doc:"0 or null means no limit. Short for a budget per minute."`
+	ConcurrentRequests member[int64] `json:"concurrent_requests" doc:"How many may be under way at once; 0 or null means no limit."`
+}
+
+// limits are what is said of them.
+func (l keyLimits) limits() manage.KeyLimits {
+	said := func(m member[int64]) *int64 {
+		if !m.There {
+			return nil
+		}
+		return &m.Value
+	}
+	return manage.KeyLimits{
+		RequestsPerMinute: said(l.RequestsPerMinute), TokensPerMinute: said(l.TokensPerMinute),
+		ConcurrentRequests: said(l.ConcurrentRequests),
+	}
 }
 
 // newKey is the body of createKey.
@@ -81,8 +97,18 @@ func (b *keyMembers) check() error {
 		return invalid("expires_in", "cannot be combined with expires_at")
 	case b.Budget.There && b.Budgets.There:
 		return invalid("budget", "cannot be combined with budgets")
+	case b.twice():
+		return invalid("limits", "cannot be combined with a budget of the same period")
 	}
 	return nil
+}
+
+// twice reports limits that a budget of the same body sets, too.
+func (b *keyMembers) twice() bool {
+	minute := b.Limits.RequestsPerMinute.There || b.Limits.TokensPerMinute.There
+	return slices.ContainsFunc(b.budgets(), func(c manage.BudgetChange) bool {
+		return minute && c.Period == billing.PeriodMinute || b.Limits.ConcurrentRequests.There && c.Period == billing.PeriodConcurrent
+	})
 }
 
 // expiry is when the key ends; zero is never.
@@ -187,7 +213,7 @@ func (in *newKey) request(x *exchange) manage.KeyRequest {
 	r := manage.KeyRequest{
 		Name: in.Name, Project: in.Project, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
 		Models: in.Models.Value, Budgets: in.newBudgets(), AllowedCIDRs: in.ranges(),
-		RequestsPerMinute: in.Limits.RequestsPerMinute.Value, TokensPerMinute: in.Limits.TokensPerMinute.Value,
+		Limits:        in.Limits.limits(),
 		AllowUnpriced: in.AllowUnpriced.Value, AllowProviderObjects: in.AllowProviderObjects.Value,
 		KeepResponses: in.KeepResponses.Value,
 		Tags:          in.Tags.Value, ExpiresAt: in.expiry(x.Start),
@@ -312,7 +338,7 @@ func changeKey(x *exchange, in keyChange) (manage.KeyView, error) {
 // mayChange asks for what a change needs beyond the key itself: its budgets, and the
 // project that it is moved to.
 func (x *exchange) mayChange(in keyChange) error {
-	if in.Budget.There || in.Budgets.There {
+	if in.Budget.There || in.Budgets.There || in.Limits != (keyLimits{}) {
 		at, err := x.placeOfKey(billing.KeyID(x.C.Param("id")))
 		if err != nil {
 			return err
@@ -351,8 +377,6 @@ func (b *keyChange) apply(k *billing.Key, now time.Time) {
 	set(&k.AllowUnpriced, b.AllowUnpriced)
 	set(&k.AllowProviderObjects, b.AllowProviderObjects)
 	set(&k.KeepResponses, b.KeepResponses)
-	set(&k.RequestsPerMinute, b.Limits.RequestsPerMinute)
-	set(&k.TokensPerMinute, b.Limits.TokensPerMinute)
 	if b.AllowedCIDRs.There {
 		k.AllowedCIDRs = b.ranges()
 	}
@@ -362,6 +386,7 @@ func (b *keyChange) apply(k *billing.Key, now time.Time) {
 	if b.Budget.There || b.Budgets.There {
 		manage.SetBudgets(k, b.budgets())
 	}
+	b.Limits.limits().Set(k)
 }
 
 // set puts a member that is there into its place.

@@ -23,7 +23,11 @@ func TestPlainAnswer(t *testing.T) {
 		Budget: billing.Budget{ID: "bud_1", Tokens: &limit, Money: &money}, UsedTokens: 100, UsedMoney: 500_000_000,
 		Window: billing.Window{End: day(2027, 1, 1)},
 	}}
-	g.verifier.key.RequestsPerMinute = 60
+	perMinute := int64(60)
+	g.ledger.balance = append(g.ledger.balance, billing.Balance{
+		Budget:       billing.Budget{ID: "bud_2", Period: billing.PeriodMinute, Requests: &perMinute},
+		UsedRequests: 1, Window: billing.Window{End: day(2026, 1, 1)},
+	})
 	r := g.chat(hi)
 	if r.StatusCode != 200 {
 		t.Fatalf("status %d: %s", r.StatusCode, r.body)
@@ -50,7 +54,7 @@ func TestPlainAnswer(t *testing.T) {
 		"X-Tallyroute-Budget-Reset":            "2027-01-01T00:00:00Z",
 		"X-Ratelimit-Limit-Requests":           "60",
 		"X-Ratelimit-Remaining-Requests":       "59",
-		"X-Ratelimit-Reset-Requests":           "1s",
+		"X-Ratelimit-Reset-Requests":           "0s",
 		"Content-Type":                         "application/json; charset=utf-8",
 	} {
 		if got := r.Header.Get(name); got != want {

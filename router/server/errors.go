@@ -153,7 +153,6 @@ var table = append(web.Rows(), []web.Row{
 			Message: "Too many unknown API keys came from your network; this one is not looked up for now.",
 		}
 	}),
-	web.As(rateExceeded),
 	web.As(noRoom),
 	web.Is(billing.ErrStaleKey, web.Problem{
 		Code: codeLedger, After: time.Second,
@@ -420,12 +419,9 @@ func (x *exchange) fail(err error) {
 		return
 	}
 	h := &x.Head
-	var rate *router.RateError
-	if errors.As(err, &rate) {
-		describeRates(h, rate.Rates)
-	}
 	var quota *billing.QuotaError
 	if errors.As(err, &quota) {
+		describeRates(h, router.RatesOf(quota, x.Start))
 		describeBudgets(h, append([]billing.Balance{quota.Balance}, quota.All...))
 	}
 	var failed *router.FailedError

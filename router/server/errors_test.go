@@ -25,6 +25,23 @@ import (
 	"tallyroute/router/web"
 )
 
+// perMinute is the refusal of one more request than a key may make in a minute.
+func perMinute(limit int64, resets time.Duration) *billing.QuotaError {
+	return &billing.QuotaError{AskedRequests: 1, Balance: billing.Balance{
+		Budget: billing.Budget{ID: "bud_1", Scope: billing.ScopeKey, Period: billing.PeriodMinute, Requests: &limit}, UsedRequests: limit,
+		Window: billing.Window{End: time.Now().Add(resets)},
+	}}
+}
+
+// tokensPerMinute is a refusal of tokens, of 1000 that a team may use in a minute.
+func tokensPerMinute(used, asked int64) *billing.QuotaError {
+	limit := int64(1000)
+	return &billing.QuotaError{AskedTokens: asked, Holder: `team "payments"`, Balance: billing.Balance{
+		Budget: billing.Budget{ID: "bud_1", Scope: billing.ScopeTeam, Period: billing.PeriodMinute, Tokens: &limit}, UsedTokens: used,
+		Window: billing.Window{End: time.Now().Add(time.Second)},
+	}}
+}
+
 func quota(tokens int64, money billing.Money) *billing.QuotaError {
 	b := billing.Budget{ID: "bud_7", Scope: billing.ScopeTeam, ScopeID: "team_3", Period: billing.PeriodDay}
 	if tokens > 0 {
@@ -337,30 +354,24 @@ var examples = []struct {
 		"no",
 	},
 	{
-		"*router.RateError", &router.RateError{
-			Kind: "requests", Limit: 60, Asked: 1, RetryAfter: 1500 * time.Millisecond,
-			Rates: []router.Rate{{Kind: "requests", Limit: 60, Reset: time.Minute}},
-		}, 429, "rate_limit_exceeded", "rate_limit_error", "",
-		[]string{"may make 60 requests per minute; this would be the 61st."},
-		"2",
+		"*billing.QuotaError", perMinute(60, 0), 429, "rate_limit_exceeded", "rate_limit_error", "",
+		[]string{"This key may make 60 requests per minute; this would be the 61st."},
+		"1",
 	},
 	{
-		"*router.RateError", &router.RateError{Kind: "requests", Limit: 2, Asked: 1, RetryAfter: time.Second}, 429, "rate_limit_exceeded",
+		"*billing.QuotaError", perMinute(2, time.Second), 429, "rate_limit_exceeded",
 		"rate_limit_error", "",
 		[]string{"may make 2 requests per minute; this would be the third."},
 		"1",
 	},
 	{
-		"*router.RateError", &router.RateError{
-			Kind: "tokens", Limit: 1000, Asked: 400, RetryAfter: time.Second,
-			Rates: []router.Rate{{Kind: "tokens", Limit: 1000, Remaining: 120}},
-		}, 429, "rate_limit_exceeded", "rate_limit_error", "",
+		"*billing.QuotaError", tokensPerMinute(880, 400), 429, "rate_limit_exceeded", "rate_limit_error", "",
 		[]string{"may use 1000 tokens per minute, of which 120 are left; this request may need 400."},
 		"1",
 	},
 	{
-		"*router.RateError", &router.RateError{Kind: "tokens", Limit: 100, Asked: 500}, 429, "rate_limit_exceeded", "rate_limit_error", "",
-		[]string{"may use 100 tokens per minute; this request alone may need 500. Ask for less"},
+		"*billing.QuotaError", tokensPerMinute(0, 5000), 429, "rate_limit_exceeded", "rate_limit_error", "",
+		[]string{"Team \"payments\" may use 1000 tokens per minute; this request alone may need 5000. Ask for less"},
 		"no",
 	},
 	{

@@ -155,7 +155,8 @@ func describeBudgets(h *web.Header, balances []billing.Balance) {
 	}
 }
 
-// left is what a key may still use, by the tightest of its budgets.
+// left is what a key may still use, by the tightest of its budgets; of tokens and requests,
+// by those for longer than a minute.
 type left struct {
 	USD      *string `json:"usd"`    // null: no limit
 	Tokens   *int64  `json:"tokens"` // null: no limit
@@ -169,6 +170,9 @@ func remaining(balances []billing.Balance) left {
 		b := &balances[i]
 		if free, ok := b.FreeMoney(); ok && (money == nil || free < freeMoney(money)) {
 			money = b
+		}
+		if b.Budget.Period == billing.PeriodMinute || b.Window.Concurrent() {
+			continue // X-Ratelimit-* tells
 		}
 		if free, ok := b.FreeTokens(); ok && (tokens == nil || free < freeTokens(tokens)) {
 			tokens = b

@@ -71,7 +71,7 @@ func TestSelf(t *testing.T) {
 	tokens, money, little := int64(1000), billing.Money(10_000_000_000), billing.Money(1_000_000_000)
 	*g.verifier.key = billing.Key{
 		ID: "key_1", Name: "checkout", Display: "sk-tr-dev-…x7qd", ProjectID: "proj_1", Project: "shop", TeamID: "team_1", Team: "web",
-		Environment: "dev", RequestsPerMinute: 60, ExpiresAt: day(2027, 2, 1), Models: []string{"m"},
+		Environment: "dev", ExpiresAt: day(2027, 2, 1), Models: []string{"m"},
 	}
 	g.ledger.balance = []billing.Balance{
 		{
@@ -84,6 +84,8 @@ func TestSelf(t *testing.T) {
 			Window: billing.Window{End: day(2026, 11, 25)},
 		},
 	}
+	perMinute := int64(60)
+	g.verifier.key.Budgets = []billing.Budget{{ID: "bud_3", Scope: billing.ScopeKey, Period: billing.PeriodMinute, Requests: &perMinute}}
 	r := g.get("/v1/key")
 	k := r.object(t)
 	if k["id"] != "key_1" || k["team"].(map[string]any)["name"] != "web" || k["expires_at"] != "2027-02-01T00:00:00Z" {

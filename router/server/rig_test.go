@@ -68,7 +68,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}})
 	r := router.New(router.Parts{
 		Verifier: g.verifier, Ledger: g.ledger, Events: g.ledger, Prices: prices, Catalogue: g.models, Sender: g.sender,
-		Tokens: counter{}, Health: health.New(health.Options{}), Limits: limit.New(), Observer: nobody{}, Idempotency: g.replays,
+		Tokens: counter{}, Health: health.New(health.Options{}), Observer: nobody{}, Idempotency: g.replays,
 		Background: limit.NewCalls(4, 64), Allotments: &allotments{},
 	}, router.Options{Linger: 200 * time.Millisecond})
 	t.Cleanup(func() { _ = r.Close(context.Background()) })

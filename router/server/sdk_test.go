@@ -33,7 +33,11 @@ var hello = openai.ChatCompletionRequest{Model: "m", Messages: []openai.ChatComp
 
 func TestGoOpenAI(t *testing.T) {
 	g := newRig(t)
-	g.verifier.key.RequestsPerMinute, g.verifier.key.TokensPerMinute = 60, 6000
+	requests, tokens := int64(60), int64(6000)
+	g.ledger.balance = []billing.Balance{{
+		Budget:       billing.Budget{ID: "bud_1", Period: billing.PeriodMinute, Requests: &requests, Tokens: &tokens},
+		UsedRequests: 1, Window: billing.Window{End: time.Now().Add(time.Minute)},
+	}}
 	c := g.goOpenAI()
 	answer, err := c.CreateChatCompletion(t.Context(), hello)
 	if err != nil || answer.Choices[0].Message.Content != "hello" || answer.Usage.TotalTokens != 15 {
@@ -96,7 +100,7 @@ func TestOfficialClient(t *testing.T) {
 	}{
 		"quota": {quota(1000, 0), 1, 429},
 		"key":   {billing.ErrUnknownKey, 1, 401},
-		"rate":  {&router.RateError{Kind: "requests", Limit: 60, Asked: 1, RetryAfter: 10 * time.Millisecond}, 3, 429},
+		"rate":  {perMinute(60, 10*time.Millisecond), 3, 429},
 		"credentials": {
 			&router.FailedError{Attempts: []router.Attempt{{Kind: providers.KindCredential}}}, 1, 502,
 		},

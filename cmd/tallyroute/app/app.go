@@ -41,7 +41,7 @@ import (
 // New puts a router together and opens its sockets. Nothing runs yet, and the
 // database may be away.
 func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
-	s := &Service{Options: o, metrics: metrics.New(o.Version), limits: limit.New(), turns: limit.NewTurns(0), cutRequests: func() {}}
+	s := &Service{Options: o, metrics: metrics.New(o.Version), turns: limit.NewTurns(0), cutRequests: func() {}}
 	s.refused, s.denials = &refusals{clock: time.Now}, billing.NewDenialCount()
 	var err error
 	if s.secrets, err = openSecrets(cfg, o.Log, s.metrics); err != nil {
@@ -275,7 +275,7 @@ func (s *Service) route(n *snapshot) {
 	}
 	parts := router.Parts{
 		Verifier: s.verifier, Watch: s.inUse, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
-		Catalogue: n.catalogue, Sender: n.client, Tokens: s.Tokens, Health: s.health, Limits: s.limits, Turns: s.turns,
+		Catalogue: n.catalogue, Sender: n.client, Tokens: s.Tokens, Health: s.health, Turns: s.turns,
 		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused}, Idempotency: kept, Fingerprint: prints, Background: s.left,
 		Denials: s.denials, Allotments: s.store,
 	}

@@ -42,7 +42,6 @@ type Service struct {
 	bytes    *limit.Bytes // that requests under way hold
 	oneKey   int64        // that those of one key may hold
 	left     *limit.Calls // that are finished without their clients
-	limits   *limit.Store // of requests and tokens per minute
 	turns    *limit.Turns // of keys, for heavy work
 	health   *health.Tracker
 

@@ -67,7 +67,7 @@ func tokensOf(n *int64) cli.Cell {
 type budgetsSet struct {
 	Scope  string `arg:"" help:"What it limits: ${enum}." enum:"org,team,project,key"`
 	Of     string `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
-	Period string `help:"When it resets: ${enum}." enum:"minute,day,week,month,quarter,year,once" default:"month"`
+	Period string `help:"When it resets: minute, day, week, month, quarter, year or once; concurrent limits what is under way." enum:"concurrent,minute,day,week,month,quarter,year,once" default:"month"`
 	Zone   string `help:"Time zone of the period. Default: that of the budget which exists, or UTC." placeholder:"ZONE"`
 	limitFlags
 }
@@ -88,7 +88,7 @@ func (c budgetsSet) Run(a *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.Stdout, "%s: %s, per %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of), b.Period, b.Zone)
+		_, err = fmt.Fprintf(a.Stdout, "%s: %s, %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of), billing.Period(b.Period).Words(), b.Zone)
 		return err
 	})
 }
@@ -96,7 +96,9 @@ func (c budgetsSet) Run(a *cli.Context) error {
 // BudgetLine is a budget in words: "key, per month (UTC): $3.2 of $50, resets 2026-12-01T00:00:00Z".
 func BudgetLine(b manage.BudgetView) string {
 	var usedUSD, usedTokens, usedRequests, resets string
-	if s := b.Standing; s != nil {
+	if s := b.Standing; s != nil && b.Period == string(billing.PeriodConcurrent) {
+		usedRequests = fmt.Sprintf("%d of ", s.HeldRequests)
+	} else if s != nil {
 		usedUSD, usedTokens, usedRequests = s.UsedUSD+" of $", fmt.Sprintf("%d of ", s.UsedTokens), fmt.Sprintf("%d of ", s.UsedRequests)
 		if s.ResetsAt != nil {
 			resets = ", resets " + *s.ResetsAt
@@ -112,5 +114,5 @@ func BudgetLine(b manage.BudgetView) string {
 	if b.Requests != nil {
 		limits = append(limits, fmt.Sprintf("%s%d requests", usedRequests, *b.Requests))
 	}
-	return fmt.Sprintf("%s, per %s (%s): %s%s", b.Scope, b.Period, b.Zone, strings.Join(limits, ", "), resets)
+	return fmt.Sprintf("%s, %s (%s): %s%s", b.Scope, billing.Period(b.Period).Words(), b.Zone, strings.Join(limits, ", "), resets)
 }

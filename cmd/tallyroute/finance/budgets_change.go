@@ -11,7 +11,7 @@ import (
 
 type budgetsUpdate struct {
 	ID     string `arg:"" help:"Id of the budget: bud_…"`
-	Period string `help:"When it resets: minute, day, week, month, quarter, year or once." enum:",minute,day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
+	Period string `help:"When it resets: minute, day, week, month, quarter, year or once; concurrent limits what is under way." enum:",concurrent,minute,day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
 	Zone   string `help:"Time zone of the period." placeholder:"ZONE"`
 	limitFlags
 	NoUSD      bool   `help:"Remove the limit in dollars."`

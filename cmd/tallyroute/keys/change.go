@@ -24,7 +24,7 @@ type keysUpdate struct {
 	BudgetUSD            *config.USD       `help:"Dollars per period, in place of its own budget for that period." placeholder:"AMOUNT"`
 	BudgetTokens         *int64            `help:"Tokens per period, likewise." placeholder:"N"`
 	BudgetRequests       *int64            `help:"Requests per period, likewise." placeholder:"N"`
-	Period               string            `help:"Which period: day, week, month, quarter, year or once. Default: month." enum:",day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
+	Period               string            `help:"Which period: concurrent, minute, day, week, month, quarter, year or once. Default: month." enum:",concurrent,minute,day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
 	Zone                 string            `help:"Time zone of the period. Default: that of the budget, or UTC." placeholder:"ZONE"`
 	NoBudgets            bool              `help:"No budgets of its own any more."`
 	Models               []string          `help:"Models it may ask for; * is all." placeholder:"A,B"`
@@ -32,6 +32,7 @@ type keysUpdate struct {
 	NeverExpires         bool              `help:"It has no end any more."`
 	RPM                  *int64            `help:"Requests per minute; 0 means no limit." placeholder:"N"`
 	TPM                  *int64            `help:"Tokens per minute; 0 means no limit." placeholder:"N"`
+	Concurrent           *int64            `help:"Requests under way at once; 0 means no limit." placeholder:"N"`
 	CIDR                 []config.Prefix   `help:"Addresses it may be used from." placeholder:"RANGE"`
 	Anywhere             bool              `help:"It may be used from any address."`
 	AllowUnpriced        *bool             `help:"May use models without a known price, despite a budget in dollars." negatable:""`
@@ -76,7 +77,7 @@ func (c keysUpdate) check() error {
 	case c.ExpiresIn != nil && c.NeverExpires || c.CIDR != nil && c.Anywhere || c.NoBudgets && budget:
 		return cli.Usagef("two of the flags contradict each other")
 	case (c.Period != "" || c.Zone != "") && !budget:
-		return cli.Usagef("--period and --zone need --budget-usd or --budget-tokens")
+		return cli.Usagef("--period and --zone need --budget-usd, --budget-tokens or --budget-requests")
 	case c.ExpiresIn != nil && *c.ExpiresIn <= 0:
 		return cli.Usagef("--expires-in must be more than 0s: to end the key, revoke it")
 	}
@@ -85,7 +86,7 @@ func (c keysUpdate) check() error {
 
 // body is what flags were given for, but for budgets.
 func (c keysUpdate) body() cli.Fields {
-	change, limits := cli.Fields{}, cli.Fields{}
+	change, limits := cli.Fields{}, limitsOf(c.RPM, c.TPM, c.Concurrent)
 	for name, to := range map[string]*string{"name": c.Name, "purpose": c.Purpose, "owner": c.Owner} {
 		if to != nil {
 			change[name] = strings.TrimSpace(*to)
@@ -96,11 +97,6 @@ func (c keysUpdate) body() cli.Fields {
 	} {
 		if to != "" {
 			change[name] = to
-		}
-	}
-	for name, to := range map[string]*int64{"requests_per_minute": c.RPM, "tokens_per_minute": c.TPM} {
-		if to != nil {
-			limits[name] = *to
 		}
 	}
 	for name, to := range map[string]*bool{
@@ -154,8 +150,8 @@ func (c keysUpdate) budgets(a *cli.Context, r adminapi.API, call *adminapi.Call,
 	finance.Limit(fresh, c.BudgetUSD, c.BudgetTokens, c.BudgetRequests)
 	budgets := []cli.Fields{fresh}
 	for _, b := range key.Budgets {
-		if b.Scope == string(billing.ScopeKey) && b.Period != fresh["period"] {
-			budgets = append(budgets, cli.Fields{"period": b.Period, "zone": b.Zone, "usd": b.USD, "tokens": b.Tokens})
+		if b.Scope == string(billing.ScopeKey) && b.Period != fresh["period"] && !manage.Short(billing.Period(b.Period)) {
+			budgets = append(budgets, cli.Fields{"period": b.Period})
 		}
 	}
 	change["budgets"], call.Version = budgets, key.Version

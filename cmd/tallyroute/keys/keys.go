@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/cli"
@@ -47,12 +48,13 @@ type keysCreate struct {
 	BudgetUSD            *config.USD       `help:"Dollars per period." placeholder:"AMOUNT"`
 	BudgetTokens         *int64            `help:"Tokens per period." placeholder:"N"`
 	BudgetRequests       *int64            `help:"Requests per period." placeholder:"N"`
-	Period               string            `help:"When the budget resets: ${enum}." enum:"minute,day,week,month,quarter,year,once" default:"month"`
-	Zone                 string            `help:"Time zone of the period, such as Europe/Berlin." default:"UTC" placeholder:"ZONE"`
+	Period               string            `help:"When the budget resets: minute, day, week, month, quarter, year or once; concurrent limits what is under way. Default: month." enum:",concurrent,minute,day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
+	Zone                 string            `help:"Time zone of the period, such as Europe/Berlin. Default: UTC." placeholder:"ZONE"`
 	Models               []string          `help:"Models it may ask for, as names, aliases or provider/*. Default: all." placeholder:"A,B"`
 	ExpiresIn            config.Duration   `help:"How long it is good for, such as 90d. Default: for ever." placeholder:"DURATION"`
-	RPM                  int64             `help:"Requests per minute." placeholder:"N"`
-	TPM                  int64             `help:"Tokens per minute." placeholder:"N"`
+	RPM                  *int64            `help:"Requests per minute." placeholder:"N"`
+	TPM                  *int64            `help:"Tokens per minute." placeholder:"N"`
+	Concurrent           *int64            `help:"Requests under way at once." placeholder:"N"`
 	CIDR                 []config.Prefix   `help:"Addresses it may be used from. Default: anywhere." placeholder:"RANGE"`
 	AllowUnpriced        bool              `help:"May use models without a known price, despite a budget in dollars."`
 	AllowProviderObjects bool              `help:"May name what is stored at providers, where all keys share one account."`
@@ -89,7 +91,7 @@ func (c keysCreate) Run(a *cli.Context) error {
 func (c keysCreate) body(a *cli.Context) (cli.Fields, error) {
 	key := cli.Fields{
 		"name": c.Name, "team": c.Team, "project": c.Project, "cost_center": c.CostCenter,
-		"limits":                 cli.Fields{"requests_per_minute": c.RPM, "tokens_per_minute": c.TPM},
+		"limits":                 limitsOf(c.RPM, c.TPM, c.Concurrent),
 		"allow_provider_objects": c.AllowProviderObjects, "keep_responses": c.KeepResponses, "tags": c.Tags, "purpose": c.Purpose, "owner": c.Owner,
 		"sensitivity":    c.Sensitivity,
 		"allow_unpriced": c.AllowUnpriced,
@@ -112,9 +114,11 @@ func (c keysCreate) body(a *cli.Context) (cli.Fields, error) {
 	if c.Handover {
 		key["handover"], key["handover_for"] = true, c.HandoverFor
 	}
-	budget := cli.Fields{"period": c.Period, "zone": c.Zone}
+	budget := cli.Fields{"period": cli.OrElse(c.Period, string(billing.PeriodMonth)), "zone": cli.OrElse(c.Zone, "UTC")}
 	if finance.Limit(budget, c.BudgetUSD, c.BudgetTokens, c.BudgetRequests); len(budget) > 2 {
 		key["budget"] = budget
+	} else if c.Period != "" || c.Zone != "" {
+		return nil, cli.Usagef("--period and --zone need --budget-usd, --budget-tokens or --budget-requests")
 	}
 	if a.Router != "" {
 		return key, nil
@@ -247,12 +251,6 @@ func printKey(a *cli.Context, v manage.KeyView) error {
 	for _, b := range v.Budgets {
 		line("budget", finance.BudgetLine(b))
 	}
-	if n := v.Limits.RequestsPerMinute; n != nil {
-		line("requests", fmt.Sprintf("%d per minute", *n))
-	}
-	if n := v.Limits.TokensPerMinute; n != nil {
-		line("tokens", fmt.Sprintf("%d per minute", *n))
-	}
 	line("tags", tagText(v.Tags))
 	line("purpose", v.Purpose)
 	line("answers", cli.Value(v.Owner))
@@ -278,6 +276,17 @@ func printKey(a *cli.Context, v manage.KeyView) error {
 // overdue reports a key in force that should have got a new secret by now.
 func overdue(v manage.KeyView, now time.Time) bool {
 	return v.RotationDueAt != nil && v.Status == "active" && now.After(cli.InstantOf(v.RotationDueAt))
+}
+
+// limitsOf are the limits of a key in a minute and at once that were given.
+func limitsOf(rpm, tpm, concurrent *int64) cli.Fields {
+	limits := cli.Fields{}
+	for name, to := range map[string]*int64{"requests_per_minute": rpm, "tokens_per_minute": tpm, "concurrent_requests": concurrent} {
+		if to != nil {
+			limits[name] = *to
+		}
+	}
+	return limits
 }
 
 // tagText is tags in one line: "feature=checkout, step=2".
