@@ -70,7 +70,7 @@ func budgetText(k *billing.Key, b billing.Budget) string {
 	if !b.Binds() {
 		verb = "is watched from"
 	}
-	per := "per " + string(b.Period)
+	per := b.Period.Words()
 	if b.Period == billing.PeriodOnce {
 		per = "once"
 	}
