@@ -32,7 +32,10 @@ require (
 	golang.org/x/tools v0.52.0
 )
 
-require github.com/wneessen/go-mail v0.7.2
+require (
+	github.com/oschwald/maxminddb-golang/v2 v2.1.1
+	github.com/wneessen/go-mail v0.7.2
+)
 
 require (
 	cloud.google.com/go/compute/metadata v0.3.0 // indirect

@@ -50,7 +50,7 @@ func rules() map[billing.EventKind]rule {
 		billing.EventAnomaly: {
 			Anomaly, "The use of a key is unusual",
 			"Ask its owner. See what is usual with: tallyroute anomalies show %s. See who uses it with: tallyroute access list --key %s. " +
-				"If it is in wrong hands: tallyroute incident open --key %s.", nil,
+				"If it is in wrong hands: tallyroute incident open --key %s --reason TEXT.", nil,
 		},
 		billing.EventGovernance: {
 			Governance, "The rules for keys changed, or a review of access is open",

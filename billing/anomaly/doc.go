@@ -9,4 +9,5 @@
 //	baseline.go  what is usual of it
 //	sights.go    what is seen for the first time
 //	judge.go     what is unusual
+//	life.go      the same of one hour after the other
 package anomaly

@@ -41,6 +41,18 @@ func (s Sums) Of(f Figure) int64 {
 	return 0
 }
 
+// Refused says as what a refused request counts, by its status. Faults of ours, of
+// providers and of the way to them are none of the key's.
+func Refused(status int) (errors, denials int64) {
+	switch {
+	case status == 401, status == 402, status == 403, status == 429:
+		return 0, 1
+	case status >= 400 && status < 500:
+		return 1, 0
+	}
+	return 0, 0
+}
+
 // Plus is s and t.
 func (s Sums) Plus(t Sums) Sums {
 	return Sums{
@@ -148,19 +160,17 @@ func (h History) at(n int64) (Sums, bool) {
 	return Sums{}, false
 }
 
-// Last are the sums of so many hours up to the one with at in it; false where some of them
-// were before the first.
+// Last are the sums of so many hours up to the one with at in it, and whether none of them
+// was before the first.
 func (h History) Last(at time.Time, hours int64) (sum Sums, whole bool) {
 	return h.until(number(at), hours)
 }
 
 func (h History) until(n, hours int64) (sum Sums, whole bool) {
+	whole = true
 	for i := n - hours + 1; i <= n; i++ {
-		s, ok := h.at(i)
-		if !ok {
-			return sum, false
-		}
-		sum = sum.Plus(s)
+		s, known := h.at(i)
+		sum, whole = sum.Plus(s), whole && known
 	}
-	return sum, true
+	return sum, whole
 }

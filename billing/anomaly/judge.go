@@ -124,7 +124,7 @@ func (j *judging) figures() {
 			KeyID: j.ID, At: j.now.At, Since: since, Figure: b.Figure, Baseline: b, Value: value,
 			Critical: b.Figure == Spend && value > 3*b.Limit,
 			Text: fmt.Sprintf("The key has %s in %s; usual are about %s, and up to %s (%s).", b.Figure.words(value), b.Span.words(since),
-				b.Figure.plain(b.Median), b.Figure.plain(b.Limit), b.Basis),
+				b.Figure.Plain(b.Median), b.Figure.Plain(b.Limit), b.Basis),
 		})
 	}
 }
@@ -195,7 +195,7 @@ func (j *judging) models() {
 		}
 		if times >= dearer {
 			text = fmt.Sprintf("The key never used the model %s before, which costs %d times as much for a token as what it used: "+
-				"%d requests for %s.", short(u.Model), times, u.Requests, Spend.plain(u.Spend))
+				"%d requests for %s.", short(u.Model), times, u.Requests, Spend.Plain(u.Spend))
 		}
 		j.new(Model, short(u.Model), u.First, Finding{Minor: times < dearer, Text: text})
 	}
@@ -206,8 +206,8 @@ func (j *judging) new(kind Kind, value string, since time.Time, f Finding) {
 	j.found = append(j.found, f)
 }
 
-// plain is a value as a reader takes it.
-func (f Figure) plain(n int64) string {
+// Plain is a value as a reader takes it.
+func (f Figure) Plain(n int64) string {
 	switch f {
 	case Spend:
 		return fmt.Sprintf("$%d.%02d", n/1e9, n%1e9/1e7)
@@ -223,13 +223,13 @@ func (f Figure) words(n int64) string {
 	case Requests:
 		return fmt.Sprintf("made %d requests", n)
 	case Spend:
-		return "spent " + f.plain(n)
+		return "spent " + f.Plain(n)
 	case Errors:
 		return fmt.Sprintf("asked %d times for what is wrong or not there", n)
 	case Denials:
 		return fmt.Sprintf("been refused %d times", n)
 	}
-	return "taken " + f.plain(n) + " of answers"
+	return "taken " + f.Plain(n) + " of answers"
 }
 
 func (s Span) words(since time.Time) string {

@@ -69,23 +69,20 @@ func habits() []habit {
 // keyLife is a generated key.
 type keyLife struct {
 	habit
-	id      string
 	rand    *rand.Rand
 	scale   float64
 	model   string
 	agent   string
 	network int
 	homes   []int
-	hours   []Hour
-	sights  []Sight
-	past    Sums
+	Life
 }
 
 func newKey(i int, seed uint64) *keyLife {
 	all := habits()
 	r := rand.New(rand.NewPCG(seed, uint64(i)))
 	return &keyLife{
-		habit: all[i%len(all)], id: "key_" + strconv.Itoa(i), rand: r, scale: 0.5 + 2*r.Float64(), model: "small",
+		habit: all[i%len(all)], Life: Life{ID: "key_" + strconv.Itoa(i)}, rand: r, scale: 0.5 + 2*r.Float64(), model: "small",
 		agent: "OpenAI/Python 1.40.0", homes: []int{i, i + 1000}, network: 2000 + 100*i,
 	}
 }
@@ -125,11 +122,11 @@ func (p *Present) use(k *keyLife, n, answer int64, model string) {
 		spend = spend / 50 * n
 	}
 	p.Hour = p.Hour.Plus(Sums{Requests: n, Answers: n * answer, Tokens: n * answer / 4, Spend: spend})
-	p.Uses = append(p.Uses, Use{KeyID: k.id, Model: model, Requests: n, Tokens: n * answer / 4, Spend: spend, First: p.At, Last: p.At})
+	p.Uses = append(p.Uses, Use{KeyID: k.ID, Model: model, Requests: n, Tokens: n * answer / 4, Spend: spend, First: p.At, Last: p.At})
 }
 
 func (p *Present) from(k *keyLife, n int64, address, agent string) {
-	p.Callers = append(p.Callers, Caller{KeyID: k.id, Address: address, Agent: agent, Requests: n, First: p.At, Last: p.At})
+	p.Callers = append(p.Callers, Caller{KeyID: k.ID, Address: address, Agent: agent, Requests: n, First: p.At, Last: p.At})
 }
 
 // live is an ordinary hour, with what changes in ordinary lives: traffic grows, somebody
@@ -163,23 +160,7 @@ func (k *keyLife) live(hour int) *Present {
 }
 
 // judge is what is found of an hour, which is then history.
-func (k *keyLife) judge(p *Present) []Finding {
-	h := HistoryOf(k.hours, p.At)
-	p.Day, _ = HistoryOf(append(k.hours, Hour{At: p.At, Sums: p.Hour}), p.At).Last(p.At, 24)
-	known := Key{ID: k.id, Requests: k.past.Requests, Unit: unit(k.past.Spend, k.past.Tokens)}
-	if Worth(p.Hour, p.Day) {
-		known = KeyOf(k.id, h, p.At)
-	}
-	known.Sights = k.sights
-	found, sights := known.Judge(*p, flags{})
-	for _, s := range sights {
-		k.sights = slices.DeleteFunc(k.sights, func(o Sight) bool { return o.Kind == s.Kind && o.Value == s.Value })
-		k.sights = append(k.sights, s)
-	}
-	k.past = k.past.Plus(p.Hour)
-	k.hours = append(k.hours, Hour{KeyID: k.id, At: p.At, Sums: p.Hour})
-	return found
-}
+func (k *keyLife) judge(p *Present) []Finding { return k.Judge(*p, flags{}) }
 
 // attack is what somebody does with a key in the week that begins at hour 0.
 type attack struct {
@@ -297,10 +278,10 @@ func TestOrdinaryUseIsSeldomUnusual(t *testing.T) {
 					continue
 				}
 				total++
-				told[fmt.Sprint(k.id, f.Critical, f.At.Format(time.DateOnly))] = true
+				told[fmt.Sprint(k.ID, f.Critical, f.At.Format(time.DateOnly))] = true
 				alarms[k.name+" "+f.What()]++
 				if testing.Verbose() && keys <= 60 {
-					t.Logf("%s %s %s: %s", k.id, k.name, f.At.Format("Mon 02 Jan 15:04"), f.Text)
+					t.Logf("%s %s %s: %s", k.ID, k.name, f.At.Format("Mon 02 Jan 15:04"), f.Text)
 				}
 			}
 		}

@@ -1,11 +1,15 @@
 package billingtest
 
 import (
+	"fmt"
+	"net/netip"
+	"strings"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/access"
 	"tallyroute/billing/anomaly"
+	"tallyroute/billing/manage"
 )
 
 func anomalyCases() map[string]func(w *world) {
@@ -13,6 +17,7 @@ func anomalyCases() map[string]func(w *world) {
 		"OneRouterHasTheTurnToWatch":          watchTurns,
 		"WhatKeysDidIsSummedUpByHour":         keyActivity,
 		"WhatIsKnownOfKeysIsKeptAndForgotten": keyMemory,
+		"UnusualUseIsToldOnceAndEndsTheKey":   watchedKey,
 	}
 }
 
@@ -125,3 +130,88 @@ func keyMemory(w *world) {
 }
 
 const week = 7 * 24 * time.Hour
+
+// watched are actions of one router, at an instant.
+func (w *world) watched(at *time.Time) (manage.Actions, manage.KeyWatch) {
+	return manage.Actions{Store: w.Store, Clock: func() time.Time { return *at }},
+		manage.KeyWatch{Every: time.Minute, Disable: true, Countries: abroad{}, Usual: &manage.Usual{}}
+}
+
+// abroad knows one network in another country.
+type abroad struct{}
+
+func (abroad) Country(a netip.Addr) string {
+	if a.As4()[0] == 203 {
+		return "XX"
+	}
+	return "DE"
+}
+
+func watchedKey(w *world) {
+	ctx := w.Context()
+	thief, scanner := w.key(), w.key()
+	now := w.now.Truncate(time.Hour).Add(30 * time.Minute)
+	var entries []access.Entry
+	request := func(k *billing.Key, at time.Time, from string, status int) {
+		e := w.entry(len(entries), string(k.ID), from, "one/1", access.Allowed)
+		if e.At, e.Status = at, status; status >= 400 {
+			e.Decision = "model_not_found"
+		}
+		entries = append(entries, e)
+	}
+	for h := 10 * 24; h > 0; h-- {
+		for _, k := range []*billing.Key{thief, scanner} {
+			request(k, now.Add(-time.Duration(h)*time.Hour), "10.0.0.1", 200)
+		}
+	}
+	w.must(w.AppendAccess(ctx, entries))
+	one, of := w.watched(&now)
+	two, ofTwo := w.watched(&now)
+	for more := true; more; now = now.Add(time.Second) {
+		var found []anomaly.Finding
+		var err error
+		found, more, err = one.WatchKeys(ctx, of)
+		w.must(err)
+		if len(found) > 0 {
+			w.Fatalf("found in what is usual: %+v", found)
+		}
+	}
+	entries = entries[:0]
+	request(thief, now, "203.0.113.9", 200)
+	for range 40 {
+		request(scanner, now, "10.0.0.1", 404)
+	}
+	for i := range entries {
+		entries[i].RequestID = fmt.Sprintf("req_late_%d", i)
+	}
+	w.must(w.AppendAccess(ctx, entries))
+	for range 3 {
+		now = now.Add(time.Minute)
+		_, _, err := one.WatchKeys(ctx, of)
+		w.must(err)
+		_, _, err = two.WatchKeys(ctx, ofTwo)
+		w.must(err)
+	}
+	if told := w.told(billing.EventAnomaly, string(thief.ID)); len(told) != 1 || told[0].Severity != billing.Critical ||
+		told[0].Data["what"] != "new_country" || told[0].Data["disabled"] != "true" {
+		w.Errorf("of the stolen key was told %+v", told)
+	}
+	if told := w.told(billing.EventAnomaly, string(scanner.ID)); len(told) != 1 || told[0].Data["what"] != "errors" ||
+		told[0].Data["value"] != "40" {
+		w.Errorf("of the scan was told %+v", told)
+	}
+	if k := w.reread(thief); k.DisabledAt.IsZero() || k.DisabledBy != "system" {
+		w.Errorf("the stolen key was not disabled: %+v", k)
+	}
+	if k := w.reread(scanner); !k.DisabledAt.IsZero() {
+		w.Errorf("a key was disabled for a warning")
+	}
+	notes, err := w.ListChanges(ctx, billing.ChangeFilter{Object: string(thief.ID), Action: "key.disable"})
+	if w.must(err); len(notes) != 1 || notes[0].Actor != "system" || !strings.Contains(notes[0].Reason, "XX") {
+		w.Errorf("notes: %+v", notes)
+	}
+	usual, err := one.Usual(ctx, scanner.ID)
+	if w.must(err); len(usual.Baselines) == 0 || len(usual.Sights) != 3 {
+		w.Errorf("what is usual: %+v", usual)
+	}
+}

@@ -46,6 +46,7 @@ type grammar struct {
 	Access     keys.Access       `cmd:"" help:"The record of access: who used which key, from where and when."`
 	Events     watch.Events      `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
 	Alerts     watch.Alerts      `cmd:"" help:"What somebody was told, whether it arrived, and how to try a channel."`
+	Anomalies  watch.Anomalies   `cmd:"" help:"What is unusual about the use of keys, and what is usual of one."`
 	Incident   watch.Incident    `cmd:"" help:"Keys in wrong hands: end their use, seal what they did, close."`
 	Replicas   watch.Replicas    `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
 	Setup      configCommand     `cmd:"" name:"config" help:"Check and print the configuration."`

@@ -137,7 +137,8 @@ var layers = map[string][]string{
 	"cmd/tallyroute/demo": {
 		"billing", "billing/manage", "cmd/tallyroute/app", "cmd/tallyroute/client", "providers/chat", "router/tokens",
 	},
-	"cmd/tallyroute/cli": {"*"},
+	"cmd/tallyroute/countries": {},
+	"cmd/tallyroute/cli":       {"*"},
 	"cmd/tallyroute/finance": {
 		"billing", "billing/manage", "cmd/tallyroute/adminapi", "cmd/tallyroute/cli", "cmd/tallyroute/config",
 	},
@@ -151,7 +152,8 @@ var layers = map[string][]string{
 		"cmd/tallyroute/signin",
 	},
 	"cmd/tallyroute/watch": {
-		"billing", "billing/manage", "cmd/tallyroute/adminapi", "cmd/tallyroute/cli", "cmd/tallyroute/config", "router/admin",
+		"billing", "billing/access", "billing/anomaly", "billing/manage", "cmd/tallyroute/adminapi", "cmd/tallyroute/cli",
+		"cmd/tallyroute/config", "cmd/tallyroute/countries", "router/admin",
 	},
 	"cmd/tallyroute/offers": {
 		"billing", "cmd/tallyroute/app", "cmd/tallyroute/cli", "cmd/tallyroute/config", "providers", "providers/catalogue",
@@ -197,6 +199,7 @@ var fences = map[string][]string{
 	"github.com/jackc/pgx":                 {"billing/postgres", "billing/postgres/pgtest"},
 	"github.com/ncruces/go-sqlite3":        {"billing/sqlite"},
 	"github.com/expr-lang/expr":            {"billing/policy"},
+	"github.com/oschwald/maxminddb-golang": {"cmd/tallyroute/countries"},
 	"github.com/pkoukk/tiktoken-go":        {"router/tokens"},
 	"github.com/pkoukk/tiktoken-go-loader": {"router/tokens"},
 	"go.uber.org/zap": {

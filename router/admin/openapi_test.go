@@ -398,6 +398,8 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("GET", "/rejects", "")
 	ask("POST", "/rejects/req_1/book", "")
 	ask("GET", "/events?limit=5", "")
+	ask("GET", "/anomalies?limit=5", "")
+	ask("GET", "/keys/"+prepaid+"/usual", "")
 	ask("POST", "/alerts/test", `{"channel":"ops"}`)
 	ask("POST", "/alerts/"+g.alert()+"/replay", `{"channel":"ops"}`)
 	if got := ask("GET", "/alerts?status=pending", ""); !strings.Contains(got.text, "a limit") {

@@ -20,7 +20,8 @@ const (
 // not exist, and the OpenAPI document has all that are.
 func operations() []operation {
 	return slices.Concat(keyOperations(), accessOperations(), ownerOperations(), ledgerOperations(), principalOperations(),
-		loginOperations(), alertOperations(), incidentOperations(), governanceOperations())
+		loginOperations(), alertOperations(), incidentOperations(), governanceOperations(),
+		anomalyOperations())
 }
 
 // keyOperations are about virtual keys.

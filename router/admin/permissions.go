@@ -29,6 +29,7 @@ func rules() map[string]rule {
 	all := map[string]rule{}
 	for _, some := range []map[string]rule{
 		keyRules(), accessRules(), ownerRules(), ledgerRules(), principalRules(), loginRules(), alertRules(), incidentRules(), governanceRules(),
+		anomalyRules(),
 	} {
 		maps.Copy(all, some)
 	}

@@ -11,6 +11,6 @@
 //	keeper.go                           what managers of secrets keep, and what is told of it
 //	snapshot.go, explain.go             what is in force, and a plan without a router
 //	service.go, keys.go, login.go, app.go  what stays, and how it is put together
-//	reload.go, jobs.go, breakdowns.go, alerts.go       what runs beside the requests
+//	reload.go, jobs.go, breakdowns.go, alerts.go, anomalies.go       what runs beside the requests
 //	run.go                              from the start to the end
 package app
