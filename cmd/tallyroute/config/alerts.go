@@ -13,6 +13,13 @@ type Alerts struct {
 	Channels     []Channel `yaml:"channels"`
 }
 
+// Anomalies are how the use of keys is watched.
+type Anomalies struct {
+	Every     Duration `yaml:"every"`     // 0 is never
+	Countries string   `yaml:"countries"` // a file in MaxMind's format; "" knows no country
+	Disable   bool     `yaml:"disable"`   // keys whose use is critical
+}
+
 // SMTP is the server that takes mail.
 type SMTP struct {
 	Host     string    `yaml:"host"`

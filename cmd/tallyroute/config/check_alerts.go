@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/alert"
@@ -82,5 +83,11 @@ func (r *reader) checkRoute(at string, c Channel) {
 	}
 	if _, err := alert.ParseQuiet(c.Quiet); err != nil {
 		r.fault(at+".quiet", "%s", err)
+	}
+}
+
+func (r *reader) checkAnomalies(a Anomalies) {
+	if a.Every != 0 && (a.Every < Duration(time.Second) || a.Every > Duration(time.Hour)) {
+		r.fault("anomalies.every", "want 1s to 1h, or 0 for never")
 	}
 }

@@ -13,7 +13,6 @@
 //	check_login.go       what cannot work of logins
 //	check.go             what cannot work
 //	check_alerts.go      and of alerts
-//	anomalies.go         how the use of keys is watched
 //	load.go              all of it in order
 //	print.go             and back into a file
 //	reload.go            what stays while a router runs
