@@ -20,7 +20,6 @@ func (r *reader) check(cfg *Config) {
 	r.checkListeners(cfg)
 	r.checkDatabase(cfg)
 	r.checkIntegrity(cfg.IntegrityEvery)
-	r.checkAnomalies(cfg.Anomalies)
 	r.checkJournal(cfg)
 	r.checkDefaults(cfg.Defaults)
 	r.checkNumbers(cfg)
