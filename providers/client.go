@@ -58,6 +58,8 @@ type Client struct {
 
 	known known // credentials, to be kept out of errors
 
+	uncounted uncounted
+
 	plain, streamed http.Header // ours, unless the target or the adapter says otherwise
 }
 

@@ -32,6 +32,7 @@ type Parts struct {
 	Fingerprint Fingerprint       // nil makes none
 	Denials     Denials           // nil counts none
 	Allotments  Allotments        // of temporary keys; nil: none has any
+	Counts      Counts            // of prompts by their providers; nil asks none
 }
 
 // Allotments is what temporary keys may use; see billing.Allotments.
@@ -106,6 +107,12 @@ type Catalogue interface {
 // Sender makes one call to one target.
 type Sender interface {
 	Do(ctx context.Context, x providers.Exchange) (*providers.Answer, error)
+}
+
+// Counts has providers count the tokens of prompts.
+type Counts interface {
+	// Count is an error where the provider of x has no way to, or gives no count.
+	Count(ctx context.Context, x providers.Exchange) (int64, error)
 }
 
 // Tokens estimates and counts.

@@ -5,32 +5,87 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/providers"
+	"tallyroute/router/limit"
 	"tallyroute/router/tokens"
 )
 
-// Count is how many tokens the prompt of a request has, by our own count, as the first of
-// the targets counts that its model stands for. Nothing is sent or charged,
-// and it counts as no request.
+// QuestionError refuses a question that costs nothing: its key has asked too many.
+type QuestionError struct{ RetryAfter time.Duration }
+
+// Error says so.
+func (*QuestionError) Error() string { return "router: too many questions of one key" }
+
+// questionsPerMinute are those of one key, to one router, that are no requests: what a
+// prompt counts, and what is kept.
+const questionsPerMinute = 1200
+
+// question counts one of a key.
+func (r *Router) question(key *billing.Key, now time.Time) error {
+	got := r.questions.Take(limit.Key{Scope: string(key.ID), Kind: "questions"}, questionsPerMinute, 1, now)
+	if got.OK {
+		return nil
+	}
+	return &QuestionError{RetryAfter: got.RetryAfter}
+}
+
+// Counted is how many tokens a prompt has.
+type Counted struct {
+	tokens.Estimate
+	Provider string // that has counted them; "" where we have
+}
+
+// countTime is how long a client waits for a provider to count.
+const countTime = 5 * time.Second
+
+// Count is how many tokens the prompt of a request has: as the provider counts that would
+// be asked first, or else by our own count. Nothing is charged, and it counts as no
+// request; but a key may ask only so often.
 // The key is returned beside an error, too, where it is known.
-func (r *Router) Count(ctx context.Context, inbound Inbound) (*billing.Key, tokens.Estimate, error) {
+func (r *Router) Count(ctx context.Context, inbound Inbound) (*billing.Key, Counted, error) {
 	a, err := r.accept(ctx, inbound)
 	if err != nil {
-		return a.key, tokens.Estimate{}, err
+		return a.key, Counted{}, err
+	}
+	if err := r.question(a.key, inbound.Caller.At); err != nil {
+		return a.key, Counted{}, err
 	}
 	rt, err := r.permit(a.key, a.request.Model())
 	if err != nil {
-		return a.key, tokens.Estimate{}, r.denied(a.key, err, inbound.Caller)
+		return a.key, Counted{}, r.denied(a.key, err, inbound.Caller)
+	}
+	if n, ok := r.theirCount(ctx, a, rt); ok {
+		return a.key, n, nil
 	}
 	free, err := r.turn(ctx, a.key.ID, len(a.request.Body()))
 	if err != nil {
-		return a.key, tokens.Estimate{}, err
+		return a.key, Counted{}, err
 	}
 	defer free()
 	prompt, err := r.Tokens.Prompt(ctx, a.request, tokenizer(&rt.targets[0]))
-	return a.key, prompt, err
+	return a.key, Counted{Estimate: prompt}, err
+}
+
+// theirCount is what the provider counts that would be asked first; false where it does
+// not, or not in time.
+func (r *Router) theirCount(ctx context.Context, a accepted, rt route) (Counted, bool) {
+	if r.Counts == nil {
+		return Counted{}, false
+	}
+	p, err := r.plan(ctx, a, rt)
+	if err != nil || len(p.try) == 0 {
+		return Counted{}, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, countTime)
+	defer cancel()
+	for c := range r.withCredentials(p.try[0], a.origin) {
+		n, err := r.Counts.Count(ctx, r.exchange(p, c))
+		return Counted{tokens.Estimate{Tokens: n, Exact: true}, c.Target.Provider}, err == nil
+	}
+	return Counted{}, false
 }
 
 // Models lists what the key may use: without a price nothing that needs one.
@@ -66,11 +121,14 @@ func (r *Router) Self(ctx context.Context, c Caller) (*billing.Key, []billing.Ba
 	return key, balances, inTime(ctx, err)
 }
 
-// Identify is the key of a caller.
+// Identify is the key of a caller, whose question counts as one.
 func (r *Router) Identify(ctx context.Context, c Caller) (*billing.Key, error) {
 	ctx, cancel := r.soon(ctx)
 	defer cancel()
 	key, err := r.verify(ctx, c)
+	if err == nil {
+		err = r.question(key, c.At)
+	}
 	return key, inTime(ctx, err)
 }
 

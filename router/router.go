@@ -72,6 +72,7 @@ type Router struct {
 	holds       *holds
 	calibration *tokens.Calibration
 	strangers   strangers
+	questions   *limit.Store
 	seed        maphash.Seed // of what tells bodies from one another
 }
 
@@ -83,7 +84,7 @@ func New(p Parts, o Options) *Router {
 	}
 	return &Router{
 		Parts: p, o: o, holds: newHolds(p, o), calibration: tokens.NewCalibration(),
-		strangers: newStrangers(), seed: maphash.MakeSeed(),
+		strangers: newStrangers(), questions: limit.New(), seed: maphash.MakeSeed(),
 	}
 }
 

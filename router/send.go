@@ -346,6 +346,24 @@ func (s sent) failure(last error) error {
 	return &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last), RateLimited: limited(s.attempts)}
 }
 
+// exchange is the request as a candidate is called with it.
+func (r *Router) exchange(p planned, c plan.Candidate) providers.Exchange {
+	a := p.accepted
+	x := providers.Exchange{
+		Operation: a.in.Operation, Target: *c.Target, Request: a.request, Stored: a.key.AllowProviderObjects,
+		Turn: r.Turns.Of(string(a.key.ID)),
+	}
+	if c.Native {
+		x.Native, x.Bounded = a.native, p.input.Rights.Bounded()
+	} else if a.native != nil {
+		x.Unsayable = a.native.Only
+	}
+	if a.in.Room != nil {
+		x.Room = a.in.Room
+	}
+	return x
+}
+
 // attempt makes one call and tells the health of the target how it went. What
 // fails is a *providers.Error.
 func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*providers.Answer, Attempt, error) {
@@ -355,18 +373,8 @@ func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*provid
 	if !r.Health.Begin(call, began) {
 		return nil, a, &providers.Error{Provider: a.Provider, Model: a.Model, Kind: providers.KindOverload, Err: errTrialTaken}
 	}
-	x := providers.Exchange{
-		Operation: h.planned.accepted.in.Operation, Target: *c.Target, Request: h.meter.Request, MaxOutput: h.meter.MaxOutput(c),
-		Stored: h.planned.accepted.key.AllowProviderObjects, Turn: r.Turns.Of(string(h.planned.accepted.key.ID)),
-	}
-	if native := h.planned.accepted.native; c.Native {
-		x.Native, x.Bounded = native, h.planned.input.Rights.Bounded()
-	} else if native != nil {
-		x.Unsayable = native.Only
-	}
-	if room := h.planned.accepted.in.Room; room != nil {
-		x.Room = room
-	}
+	x := r.exchange(h.planned, c)
+	x.Request, x.MaxOutput = h.meter.Request, h.meter.MaxOutput(c)
 	reply, err := r.Sender.Do(ctx, x)
 	now := r.o.Clock()
 	a.Took = now.Sub(began)

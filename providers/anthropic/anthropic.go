@@ -25,6 +25,8 @@ type Host struct {
 	// Version is sent as anthropic_version in a body that does not name the model,
 	// because the path does. "" sends Anthropic's header and the model.
 	Version string
+	// Count is where prompts are counted by a host with a version; "" is nowhere.
+	Count string
 	// NoStream leaves out the member "stream", where the path tells that too.
 	NoStream bool
 	// Now is the clock for the time that answers bear; nil is time.Now.

@@ -19,6 +19,16 @@ func (c *Counter) At(object []byte, path ...string) int64 {
 	return c.Take(jsonraw.Lookup(object, path...))
 }
 
+// Counted is the count at a path of an answer about a prompt; false where there is none.
+func Counted(body []byte, path ...string) (int64, bool) {
+	if Valid(body) != nil {
+		return 0, false
+	}
+	var c Counter
+	n := c.At(body, path...)
+	return n, c.Found && !c.Invalid
+}
+
 // figure is one count as it was reported, 0 if there is none.
 func (c *Counter) figure(raw []byte) int64 {
 	if jsonraw.IsNull(raw) {

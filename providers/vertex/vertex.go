@@ -23,13 +23,16 @@ import (
 // claudeVersion is the version of Anthropic's format as Vertex AI has it.
 const claudeVersion = "vertex-2023-10-16"
 
+// claudeCount is where prompts of Claude are counted.
+const claudeCount = "/publishers/anthropic/models/count-tokens:rawPredict"
+
 // New is the adapter.
 func New() providers.Adapter { return At(time.Now) }
 
 // At is the adapter with another clock, for answers that do not say when they were made.
 func At(now func() time.Time) providers.Adapter {
 	google := gemini.At(gemini.Host{Models: "/publishers/google/models/", Vertex: true, Now: now})
-	claude := anthropic.At(anthropic.Host{Path: claudePath, Version: claudeVersion, Now: now})
+	claude := anthropic.At(anthropic.Host{Path: claudePath, Version: claudeVersion, Count: claudeCount, Now: now})
 	return providers.Adapter{
 		Chat: completions{google.Chat, claude}, Embed: embeddings{google.Embed},
 		Quirks: providers.Quirks{Members: gemini.Members().Over(anthropic.Members())},
@@ -99,6 +102,28 @@ func (c completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Strea
 func (c completions) Usage(x providers.Exchange, body []byte) *chat.Usage {
 	codec, x := c.of(x)
 	return codec.Usage(x, body)
+}
+
+// Count makes of a call one that counts its prompt.
+func (c completions) Count(x providers.Exchange, call providers.Call) (providers.Call, bool) {
+	codec, x := c.of(x)
+	counting, ok := codec.(providers.CountingCodec)
+	if !ok {
+		return call, false
+	}
+	return counting.Count(x, call)
+}
+
+// Counted reads the answer to it, which tells whose it is.
+func (c completions) Counted(body []byte) (int64, bool) {
+	for _, codec := range []providers.ChatCodec{c.google, c.claude} {
+		if counting, ok := codec.(providers.CountingCodec); ok {
+			if n, ok := counting.Counted(body); ok {
+				return n, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // Fail reads an answer whose status says that it failed. What does not come from

@@ -332,9 +332,14 @@ type counted struct {
 	Object      string `json:"object,omitempty"`
 	InputTokens int64  `json:"input_tokens"`
 	Tallyroute  struct {
-		Exact bool `json:"exact"`
+		Exact    bool   `json:"exact"`
+		Provider string `json:"provider,omitempty"` // that has counted
 	} `json:"tallyroute"`
 }
+
+// countHeader says who has counted a prompt: its provider, we by the model's own tokenizer,
+// or we by another one.
+const countHeader = "X-Tallyroute-Count"
 
 // countMessage is POST /v1/messages/count_tokens.
 func countMessage(x *exchange) {
@@ -355,12 +360,19 @@ func (x *exchange) count(object string) {
 		return
 	}
 	in.Operation, in.Idempotency = providers.Chat, ""
-	key, estimate, err := x.Router.Count(x.ctx, in)
+	key, n, err := x.Router.Count(x.ctx, in)
 	if x.of(key); err != nil {
 		x.fail(err)
 		return
 	}
-	answer := counted{Object: object, InputTokens: estimate.Tokens}
-	answer.Tallyroute.Exact = estimate.Exact
+	answer, by := counted{Object: object, InputTokens: n.Tokens}, "estimate"
+	answer.Tallyroute.Exact, answer.Tallyroute.Provider = n.Exact, n.Provider
+	switch {
+	case n.Provider != "":
+		by = "provider"
+	case n.Exact:
+		by = "exact"
+	}
+	x.C.Header(countHeader, by)
 	x.JSON(http.StatusOK, answer)
 }

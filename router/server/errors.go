@@ -147,6 +147,9 @@ var table = append(web.Rows(), []web.Row{
 			e.Bound, web.Label(e.Model, chat.MaxModel), e.Least)}
 	}),
 	web.As(quotaExceeded),
+	web.As(func(e *router.QuestionError) web.Problem {
+		return web.Problem{Code: codeRate, After: e.RetryAfter, Message: thisKey + " asks too often how long prompts are, or for what is kept."}
+	}),
 	web.As(func(e *router.StrangerError) web.Problem {
 		return web.Problem{
 			Code: codeRate, After: e.RetryAfter,

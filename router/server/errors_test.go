@@ -464,6 +464,11 @@ var examples = []struct {
 		"no",
 	},
 	{
+		"*router.QuestionError", &router.QuestionError{RetryAfter: time.Second}, 429, "rate_limit_exceeded", "rate_limit_error", "",
+		[]string{"asks too often"},
+		"1",
+	},
+	{
 		"*router.StrangerError", &router.StrangerError{RetryAfter: time.Second}, 429, "rate_limit_exceeded", "rate_limit_error", "",
 		[]string{"unknown API keys"},
 		"1",

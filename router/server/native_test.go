@@ -50,7 +50,7 @@ func newWire(t *testing.T) *wire {
 func (g *rig) calls(w *wire, a providers.Adapter, upstream string) {
 	client := providers.NewClient(providers.Options{})
 	g.t.Cleanup(client.Close)
-	g.sender.play = client.Do
+	g.sender.play, g.counts.client = client.Do, client
 	t := providers.Target{
 		Provider: "acme", Model: "m", Upstream: upstream, BaseURL: w.URL, Adapter: a, Quirks: a.Quirks, Private: true,
 		Weight: 1, Context: 4_000_000, MaxOutput: 1_000_000,

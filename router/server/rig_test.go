@@ -47,6 +47,7 @@ type rig struct {
 	verifier *verifier
 	ledger   *ledger
 	sender   *sender
+	counts   *counts
 	models   *models
 	replays  *replays
 	log      *syncBuffer
@@ -58,7 +59,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
 	g := &rig{
 		t: t, secret: newSecret(t), verifier: &verifier{key: &billing.Key{ID: "key_1", Name: "checkout", Version: 1}},
-		ledger: &ledger{settled: make(chan billing.Settlement, 1000)}, sender: &sender{}, log: &syncBuffer{},
+		ledger: &ledger{settled: make(chan billing.Settlement, 1000)}, sender: &sender{}, counts: &counts{}, log: &syncBuffer{},
 		models: &models{}, replays: &replays{}, observed: make(chan string, 10_000),
 	}
 	prices := billing.NewPriceBook([]billing.Price{{
@@ -69,7 +70,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	r := router.New(router.Parts{
 		Verifier: g.verifier, Ledger: g.ledger, Events: g.ledger, Prices: prices, Catalogue: g.models, Sender: g.sender,
 		Tokens: counter{}, Health: health.New(health.Options{}), Observer: nobody{}, Idempotency: g.replays,
-		Background: limit.NewCalls(4, 64), Allotments: &allotments{},
+		Background: limit.NewCalls(4, 64), Allotments: &allotments{}, Counts: g.counts,
 	}, router.Options{Linger: 200 * time.Millisecond})
 	t.Cleanup(func() { _ = r.Close(context.Background()) })
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), g.log, zap.DebugLevel)
@@ -412,6 +413,16 @@ func (counter) Text(_ context.Context, text string, _ tokens.Tokenizer) (tokens.
 	return tokens.Estimate{Tokens: int64(len(text)), Exact: true}, nil
 }
 
+// counts has providers count that are called by the client; nil has none count.
+type counts struct{ client *providers.Client }
+
+func (c *counts) Count(ctx context.Context, x providers.Exchange) (int64, error) {
+	if c.client == nil {
+		return 0, providers.ErrUncounted
+	}
+	return c.client.Count(ctx, x)
+}
+
 type nobody struct{}
 
 func (nobody) Observe(router.Record) {}
@@ -562,8 +573,8 @@ func (s *syncBuffer) lines() []string {
 // fails is a router that does nothing but fail.
 type fails struct{ err error }
 
-func (f fails) Count(context.Context, router.Inbound) (*billing.Key, tokens.Estimate, error) {
-	return nil, tokens.Estimate{}, f.err
+func (f fails) Count(context.Context, router.Inbound) (*billing.Key, router.Counted, error) {
+	return nil, router.Counted{}, f.err
 }
 
 func (f fails) Complete(context.Context, router.Inbound) (router.Result, error) {

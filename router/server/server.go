@@ -19,14 +19,13 @@ import (
 	"tallyroute/router"
 	"tallyroute/router/kept"
 	"tallyroute/router/limit"
-	"tallyroute/router/tokens"
 	"tallyroute/router/web"
 )
 
 // Router answers; *router.Router does.
 type Router interface {
 	Complete(ctx context.Context, in router.Inbound) (router.Result, error)
-	Count(ctx context.Context, in router.Inbound) (*billing.Key, tokens.Estimate, error)
+	Count(ctx context.Context, in router.Inbound) (*billing.Key, router.Counted, error)
 	Models(ctx context.Context, c router.Caller) (*billing.Key, []providers.Listing, error)
 	Self(ctx context.Context, c router.Caller) (*billing.Key, []billing.Balance, error)
 	Identify(ctx context.Context, c router.Caller) (*billing.Key, error)

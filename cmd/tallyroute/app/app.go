@@ -275,7 +275,7 @@ func (s *Service) route(n *snapshot) {
 	}
 	parts := router.Parts{
 		Verifier: s.verifier, Watch: s.inUse, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
-		Catalogue: n.catalogue, Sender: n.client, Tokens: s.Tokens, Health: s.health, Turns: s.turns,
+		Catalogue: n.catalogue, Sender: n.client, Counts: n.client, Tokens: s.Tokens, Health: s.health, Turns: s.turns,
 		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused}, Idempotency: kept, Fingerprint: prints, Background: s.left,
 		Denials: s.denials, Allotments: s.store,
 	}

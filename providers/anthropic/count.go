@@ -1,0 +1,40 @@
+package anthropic
+
+import (
+	"slices"
+
+	"tallyroute/providers"
+	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
+)
+
+// counts are the members of a request that its prompt is made of. The API that counts
+// takes no others.
+var counts = []string{
+	"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "output_format", "cache_control",
+	"context_management", "mcp_servers", "speed",
+}
+
+// Count makes of a call one that counts its prompt.
+func (a Completions) Count(x providers.Exchange, call providers.Call) (providers.Call, bool) {
+	if a.host.Version != "" && a.host.Count == "" {
+		return call, false
+	}
+	var o jsonraw.Object
+	for name, value := range jsonraw.Each(call.Body) {
+		if slices.Contains(counts, string(name)) {
+			o.Raw(string(name), value)
+		}
+	}
+	call.Path = "/messages/count_tokens"
+	if a.host.Count != "" {
+		call.Path = a.host.Count
+		o.Text("model", x.Target.Upstream)
+		o.Text("anthropic_version", a.host.Version)
+	}
+	call.Body = o.Bytes()
+	return call, true
+}
+
+// Counted reads the answer to it.
+func (Completions) Counted(body []byte) (int64, bool) { return translate.Counted(body, "input_tokens") }

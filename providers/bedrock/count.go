@@ -1,0 +1,45 @@
+package bedrock
+
+import (
+	"encoding/base64"
+	"strconv"
+
+	"tallyroute/providers"
+	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
+)
+
+// counted is a call that counts what is in the input.
+func counted(x providers.Exchange, call providers.Call, kind string, input []byte) (providers.Call, bool) {
+	const at = "/count-tokens"
+	call.Path, call.Header = path(x, at, at), nil
+	call.Body = jsonraw.One("input", jsonraw.One(kind, input))
+	return call, true
+}
+
+// Count makes of a call one that counts its prompt.
+func (a completions) Count(x providers.Exchange, call providers.Call) (providers.Call, bool) {
+	var o jsonraw.Object
+	for _, name := range []string{"messages", "system", "toolConfig", "additionalModelRequestFields"} {
+		o.Raw(name, jsonraw.Lookup(call.Body, name))
+	}
+	return counted(x, call, "converse", o.Bytes())
+}
+
+// Counted reads the answer to it.
+func (completions) Counted(body []byte) (int64, bool) { return translate.Counted(body, "inputTokens") }
+
+// Count makes of a call one that counts its prompt. Claude wants a bound of the output,
+// which a request that is only counted need not have.
+func (a invoke) Count(x providers.Exchange, call providers.Call) (providers.Call, bool) {
+	body := call.Body
+	if familyOf(x.Target.Upstream) == claude && jsonraw.Lookup(body, "max_tokens") == nil {
+		least, _ := strconv.ParseInt(string(jsonraw.Lookup(body, "thinking", "budget_tokens")), 10, 64) // 0 where it thinks of nothing
+		body = jsonraw.Edit(body, []jsonraw.Member{{Name: "max_tokens", Value: strconv.AppendInt(nil, least+1, 10)}})
+	}
+	inner := jsonraw.One("body", jsonraw.Quote(base64.StdEncoding.EncodeToString(body)))
+	return counted(x, call, "invokeModel", inner)
+}
+
+// Counted reads the answer to it.
+func (a invoke) Counted(body []byte) (int64, bool) { return a.converse.Counted(body) }

@@ -1,0 +1,32 @@
+package gemini
+
+import (
+	"strings"
+
+	"tallyroute/providers"
+	"tallyroute/providers/jsonraw"
+	"tallyroute/providers/translate"
+)
+
+// Count makes of a call one that counts its prompt.
+func (a completions) Count(x providers.Exchange, call providers.Call) (providers.Call, bool) {
+	at, _, ok := strings.Cut(a.path(x), ":")
+	if !ok {
+		return call, false
+	}
+	call.Path = at + ":countTokens"
+	if a.Vertex {
+		var o jsonraw.Object
+		for _, name := range []string{"contents", "systemInstruction", "tools", "generationConfig"} {
+			o.Raw(name, jsonraw.Lookup(call.Body, name))
+		}
+		call.Body = o.Bytes()
+		return call, true
+	}
+	model := jsonraw.Member{Name: "model", Value: jsonraw.Quote(strings.TrimPrefix(at, "/"))}
+	call.Body = jsonraw.One("generateContentRequest", jsonraw.Edit(call.Body, []jsonraw.Member{model}))
+	return call, true
+}
+
+// Counted reads the answer to it.
+func (completions) Counted(body []byte) (int64, bool) { return translate.Counted(body, "totalTokens") }
