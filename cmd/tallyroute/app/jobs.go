@@ -15,6 +15,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/access"
+	"tallyroute/billing/governance"
 	"tallyroute/cmd/tallyroute/metrics"
 )
 
@@ -238,7 +239,7 @@ func (s *Service) bringUp(ctx context.Context) error {
 			s.tellPooler()
 			return nil
 		}
-		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) {
+		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) || errors.As(err, new(*governance.BrokenError)) {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -269,6 +270,9 @@ func (s *Service) prepare(ctx context.Context, n *snapshot) error {
 		return err
 	}
 	if err := s.ledger.confirm(ctx); err != nil {
+		return err
+	}
+	if err := s.lawful(ctx, n); err != nil {
 		return err
 	}
 	return s.store.RecordPrices(ctx, n.prices.All())
