@@ -30,6 +30,7 @@ type Key struct {
 	Display     string // "sk-tr-prod-…x7qd", of its newest secret: enough to recognise, too little to use
 	Purpose     string // what it is for, in words
 	Address     string // of whoever answers for it, for messages
+	OwnerID     string // of the principal whose key it is; "" is nobody's in particular
 	Sensitivity Sensitivity
 	Client      Client        // who sends it
 	RotateEvery time.Duration // 0 is what the sensitivity says
@@ -298,6 +299,9 @@ type KeyFilter struct {
 	Limit   int       // 0 is 200, which is also the most
 	Now     time.Time
 	Within  *Within // nil is everywhere
+	// Owner is the id of a principal whose key it is. With an Address, keys that are
+	// nobody's in particular count where it is theirs.
+	Owner, Address string
 }
 
 // Within are teams and projects by their ids: what is in any of them.

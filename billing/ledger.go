@@ -74,6 +74,9 @@ type Store struct {
 	Sessions
 	Credentials
 	StoredProviders
+	SelfService
+	Leavers
+	Destinations
 	Ledger
 	Sweeper
 	Allowances
@@ -112,6 +115,9 @@ func (s Store) With(by any) Store {
 	replace(&s.Sessions, by)
 	replace(&s.Credentials, by)
 	replace(&s.StoredProviders, by)
+	replace(&s.SelfService, by)
+	replace(&s.Leavers, by)
+	replace(&s.Destinations, by)
 	replace(&s.Ledger, by)
 	replace(&s.Sweeper, by)
 	replace(&s.Allowances, by)

@@ -46,6 +46,7 @@ type Grant struct {
 	ExpiresAt  time.Time // zero: never
 	EndedAt    time.Time
 	FromGroup  string // of the identity provider; such a grant comes and goes with the group
+	Must       string // a condition without which the grant counts for nothing; "" is none
 }
 
 // InForce reports whether a grant counts at an instant.

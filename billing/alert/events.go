@@ -117,9 +117,26 @@ func told() map[string]struct{ done, remedy string } {
 	}
 }
 
+// ofAsk is what the owner of a team is told of a member who asks for a raise.
+func ofAsk(c billing.Change, owner Owner) billing.Alert {
+	a := owner.of(billing.Alert{
+		Claim: "raise:" + c.Object, Kind: Raise, Object: c.Object, Severity: billing.Info, At: c.At,
+		Title: fmt.Sprintf("A raise is asked for key %q", owner.Name),
+		Text: fmt.Sprintf("%s asks for $%s, %s tokens and %s requests more until %s. The reason: %s", cmp.Or(c.Actor, "unknown"),
+			c.Detail["usd"], c.Detail["tokens"], c.Detail["requests"], c.Detail["until"], c.Reason),
+		Remedy: fmt.Sprintf("Decide: tallyroute raises approve %s, or tallyroute raises decline %s.", c.Object, c.Object),
+		Data:   map[string]string{"key_id": c.Detail["key"], "budget_id": c.Detail["budget"], "actor": c.Actor},
+	})
+	a.Owner = cmp.Or(c.Detail["team_owner"], a.Owner)
+	return a
+}
+
 // OfChange is what the owner of a key is told of a record of the audit log. It reports
 // false where he is not.
 func OfChange(c billing.Change, owner Owner) (billing.Alert, bool) {
+	if c.Action == "raise.ask" {
+		return ofAsk(c, owner), c.Outcome == "" || c.Outcome == billing.OutcomeDone
+	}
 	about, ok := told()[c.Action]
 	if !ok || (c.Outcome != "" && c.Outcome != billing.OutcomeDone) {
 		return billing.Alert{}, false

@@ -23,6 +23,8 @@ const (
 	Key         billing.AlertKind = "key"         // a key was rotated, revoked, disabled, enabled or archived
 	Incident    billing.AlertKind = "incident"    // a key got into wrong hands
 	Governance  billing.AlertKind = "governance"  // the rules for keys changed, or a review of access is due
+	Raise       billing.AlertKind = "raise"       // a member asks for a higher limit
+	Leaver      billing.AlertKind = "leaver"      // somebody has left who owns a key
 	Test        billing.AlertKind = "test"        // somebody tries a channel, whatever it takes
 )
 
@@ -30,7 +32,7 @@ const (
 func Kinds() []billing.AlertKind {
 	return []billing.AlertKind{
 		Limit, Forecast, Provider, Unpriced, Overrun, Disputed, Rejected, Breach, Journal, Model, Expiry, Certificate, Delivery,
-		Secret, Leak, Anomaly, Key, Incident, Governance,
+		Secret, Leak, Anomaly, Key, Incident, Governance, Raise, Leaver,
 	}
 }
 

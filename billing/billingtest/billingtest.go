@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{name: "Random", cases: randomCases(), anyLimit: true},
 		{name: "Overruns", cases: overrunCases()},
 		{name: "Alerts", cases: alertCases()},
+		{name: "Members", cases: memberCases()},
 		{name: "Governance", cases: governanceCases()},
 		{name: "Anomalies", cases: anomalyCases()},
 		{name: "Requests", cases: requestCases()},

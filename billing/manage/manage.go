@@ -49,6 +49,9 @@ type By struct {
 	Role   string // "" for the static token and for the host itself
 	Source string // an address or a host
 	Reason string
+	// PrincipalID is of a person or a service; "" for the static token and for the host.
+	PrincipalID string
+	Address     string // likewise, for mail
 	// Access is what he may do. Who is let in decides; of actions, only those that give
 	// access to others ask.
 	Access rbac.Access

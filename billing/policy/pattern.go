@@ -61,6 +61,18 @@ func covers(others []string, pattern string) bool {
 	return slices.ContainsFunc(others, func(o string) bool { return Match(o, pattern) })
 }
 
+// Covers reports whether all models of some lists are among those above, or the first
+// that is not.
+func (g Groups) Covers(above, models []string) (outside string, ok bool) {
+	above = g.spread(above)
+	for _, m := range g.spread(models) {
+		if _, model, _ := strings.Cut(m, "/"); !covers(above, m) && !covers(above, model) { // of whichever provider
+			return m, false
+		}
+	}
+	return "", true
+}
+
 // parseRange is a range of addresses, or one address. An IPv4 address is the same one
 // however it is written.
 func parseRange(text string) (netip.Prefix, bool) {

@@ -219,19 +219,24 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 // RaiseBudget implements billing.Limits.
 func (s *Store) RaiseBudget(ctx context.Context, r billing.Raise, notes ...*billing.Change) error {
 	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		b, err := findBudget(ctx, tx, r.BudgetID)
-		if err == nil {
-			err = r.Check(b)
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, raiseBudgetSQL, newID("rais_"), r.BudgetID, r.By.Tokens, r.By.Money, r.By.Requests, r.From, r.Until,
-			billing.CleanText(r.Actor), billing.CleanText(r.Reason), r.At); err != nil {
+		if err := raise(ctx, tx, r); err != nil {
 			return err
 		}
 		return note(ctx, tx, notes)
 	})
+}
+
+func raise(ctx context.Context, tx pgx.Tx, r billing.Raise) error {
+	b, err := findBudget(ctx, tx, r.BudgetID)
+	if err == nil {
+		err = r.Check(b)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, raiseBudgetSQL, newID("rais_"), r.BudgetID, r.By.Tokens, r.By.Money, r.By.Requests, r.From, r.Until,
+		billing.CleanText(r.Actor), billing.CleanText(r.Reason), r.At)
+	return err
 }
 
 const (

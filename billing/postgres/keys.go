@@ -23,7 +23,7 @@ SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_
        k.keep_responses, k.tags, k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
        k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
        k.purpose, k.owner, k.sensitivity, k.rotate_every_s, k.rotated_at, k.archived_at,
-       k.disabled_at, k.disabled_by, k.disabled_reason, k.client, p.data_class, t.policy, p.policy, k.policy,
+       k.disabled_at, k.disabled_by, k.disabled_reason, k.client, coalesce(k.owner_id, ''), p.data_class, t.policy, p.policy, k.policy,
        (SELECT coalesce(json_agg(json_build_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
                  'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano, 'requests', b.request_limit,
                  'starts', b.starts, 'action', b.near_action, 'thresholds', b.thresholds::json) ORDER BY b.id), '[]')
@@ -54,7 +54,7 @@ func scanKeyAnd(row pgx.CollectableRow, more ...any) (billing.Key, error) {
 		&k.CreatedBy, &k.CreatedAt, &expires, &revoked, &k.RevokedReason, &used, &k.Version,
 		&k.Overrun.Tokens, &k.Overrun.Money, &stopped, &enabled, &k.EnabledBy, &k.EnabledReason,
 		&k.Purpose, &k.Address, &k.Sensitivity, &rotateEvery, &rotated, &archived, &disabled, &k.DisabledBy, &k.DisabledReason,
-		&k.Client, &k.DataClass, &k.Policies.Team, &k.Policies.Project, &k.Policies.Key,
+		&k.Client, &k.OwnerID, &k.DataClass, &k.Policies.Team, &k.Policies.Project, &k.Policies.Key,
 		&budgets,
 	}, more...)...)
 	if err != nil {
@@ -154,6 +154,7 @@ const listKeysSQL = keySelect + `
    AND k.id > $7
    AND ($9::timestamptz IS NULL OR greatest(k.created_at, k.last_used_at) < $9)
    AND ($10 OR t.id = ANY ($11) OR p.id = ANY ($12))
+   AND ($13 = '' OR k.owner_id = $13 OR $14 <> '' AND k.owner_id IS NULL AND lower(k.owner) = lower($14))
  ORDER BY k.id
  LIMIT $8`
 
@@ -182,7 +183,7 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billi
 		rows, err := c.Query(ctx, listKeysSQL, billing.CleanText(string(f.ID)), billing.CleanText(f.Team),
 			billing.CleanText(f.Project), f.Status,
 			f.Now, billing.CleanText(f.Query), billing.CleanText(string(f.After)), limit, orNull(f.Unused),
-			everywhere, teams, projects)
+			everywhere, teams, projects, billing.CleanText(f.Owner), billing.CleanText(f.Address))
 		if err != nil {
 			return err
 		}
@@ -196,9 +197,9 @@ const createKeySQL = `
 INSERT INTO api_keys (id, project_id, name, display, models, allowed_cidrs,
                       allow_unpriced, tags, created_by, created_at, expires_at, revoked_at, revoked_reason, allow_provider_objects,
                       purpose, owner, sensitivity, rotate_every_s, rotated_at, once, once_body, policy, client,
-                      keep_responses)
+                      keep_responses, owner_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10, now()), $11, $12, $13, $14, $15, $16, $17, $18,
-        CASE WHEN $19 THEN coalesce($10, now()) END, nullif($20, ''), nullif($21, ''), $22, $23, $24)`
+        CASE WHEN $19 THEN coalesce($10, now()) END, nullif($20, ''), nullif($21, ''), $22, $23, $24, nullif($25, ''))`
 
 //nolint:gosec // a statement about secrets, not a secret
 const createSecretSQL = `
@@ -207,30 +208,32 @@ SELECT id, 1, $2, display, created_at FROM api_keys WHERE id = $1`
 
 // CreateKey implements billing.Keys.
 func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, notes ...*billing.Change) error {
-	secret := hash != [32]byte{}
-	err := s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := mustExist(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, createKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display),
-			billing.CleanTexts(k.Models), cidrs(k), k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.CreatedAt),
-			orNull(k.ExpiresAt),
-			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason), k.AllowProviderObjects,
-			billing.CleanText(k.Purpose), billing.CleanText(k.Address), cmp.Or(k.Sensitivity, billing.SensitivityNormal),
-			int64(k.RotateEvery/time.Second), secret, k.Once.Name, k.Once.Body,
-			k.Policies.Key, cmp.Or(k.Client, billing.ClientServer), k.KeepResponses); err != nil {
-			return err
-		}
-		if secret {
-			if _, err := tx.Exec(ctx, createSecretSQL, k.ID, hash[:]); err != nil {
-				return err
-			}
-		}
-		if err := keepBudgets(ctx, tx, k); err != nil {
+	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := putKey(ctx, tx, k, hash); err != nil {
 			return err
 		}
 		return note(ctx, tx, notes)
 	})
+}
+
+// putKey stores a key that is new, its first secret and its budgets.
+func putKey(ctx context.Context, tx pgx.Tx, k billing.Key, hash [32]byte) error {
+	secret := hash != [32]byte{}
+	if err := mustExist(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, createKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display),
+		billing.CleanTexts(k.Models), cidrs(k), k.AllowUnpriced, billing.CleanTags(k.Tags),
+		billing.CleanText(k.CreatedBy), orNull(k.CreatedAt), orNull(k.ExpiresAt), orNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
+		k.AllowProviderObjects, billing.CleanText(k.Purpose), billing.CleanText(k.Address),
+		cmp.Or(k.Sensitivity, billing.SensitivityNormal), int64(k.RotateEvery/time.Second), secret, k.Once.Name, k.Once.Body,
+		k.Policies.Key, cmp.Or(k.Client, billing.ClientServer), k.KeepResponses, k.OwnerID)
+	if err == nil && secret {
+		_, err = tx.Exec(ctx, createSecretSQL, k.ID, hash[:])
+	}
+	if err == nil {
+		err = keepBudgets(ctx, tx, k)
+	}
 	if taken := (*billing.ConflictError)(nil); code(err) == uniqueViolation || errors.As(err, &taken) {
 		return fmt.Errorf("%w: key %s, its secret or a budget of it", billing.ErrDuplicate, k.ID)
 	}
@@ -244,7 +247,7 @@ UPDATE api_keys
        stopped_at = $13, enabled_at = $14, enabled_by = $15, enabled_reason = $16, allow_provider_objects = $17,
        purpose = $18, owner = $19, sensitivity = $20, rotate_every_s = $21,
        disabled_at = $22, disabled_by = $23, disabled_reason = $24, archived_at = $25, policy = $26, client = $27,
-       keep_responses = $28,
+       keep_responses = $28, owner_id = nullif($29, ''),
        overrun_tokens = CASE WHEN enabled_at IS DISTINCT FROM $14 THEN 0 ELSE overrun_tokens END,
        overrun_nano = CASE WHEN enabled_at IS DISTINCT FROM $14 THEN 0 ELSE overrun_nano END,
        version = version + 1
@@ -282,7 +285,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 			k.AllowProviderObjects, billing.CleanText(k.Purpose), billing.CleanText(k.Address),
 			cmp.Or(k.Sensitivity, billing.SensitivityNormal), int64(k.RotateEvery/time.Second),
 			orNull(k.DisabledAt), billing.CleanText(k.DisabledBy), billing.CleanText(k.DisabledReason), orNull(k.ArchivedAt),
-			k.Policies.Key, cmp.Or(k.Client, billing.ClientServer), k.KeepResponses); err != nil {
+			k.Policies.Key, cmp.Or(k.Client, billing.ClientServer), k.KeepResponses, k.OwnerID); err != nil {
 			return err
 		}
 		if archived.IsZero() && !k.ArchivedAt.IsZero() {

@@ -17,7 +17,7 @@ const (
 SELECT id, kind, name, email, coalesce(issuer, ''), coalesce(subject, ''), created_at, created_by, disabled_at, last_seen_at
   FROM principals WHERE $1 = '' OR id = $1 ORDER BY id`
 	grantsSQL = `
-SELECT principal_id, id, role, scope, scope_id, created_at, created_by, approved_by, reason, expires_at, ended_at, from_group
+SELECT principal_id, id, role, scope, scope_id, created_at, created_by, approved_by, reason, expires_at, ended_at, from_group, must
   FROM grants WHERE $1 = '' OR principal_id = $1 ORDER BY id`
 	tokensSQL = `
 SELECT principal_id, id, name, display, created_at, created_by, expires_at, ended_at, last_used_at
@@ -28,8 +28,9 @@ VALUES ($1, $2, $3, $4, nullif($5, ''), nullif($6, ''), $7, $8, $9)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email, issuer = excluded.issuer, subject = excluded.subject,
   disabled_at = excluded.disabled_at, version = principals.version + 1`
 	putGrantSQL = `
-INSERT INTO grants (id, principal_id, role, scope, scope_id, created_at, created_by, approved_by, reason, expires_at, ended_at, from_group)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO grants (id, principal_id, role, scope, scope_id, created_at, created_by, approved_by, reason, expires_at, ended_at, from_group,
+                    must)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at`
 	putTokenSQL = `
 INSERT INTO admin_tokens (id, principal_id, name, display, hash, created_at, created_by, expires_at)
@@ -85,7 +86,7 @@ func putPrincipal(ctx context.Context, tx pgx.Tx, was, p billing.Principal) erro
 		}
 		batch.Queue(putGrantSQL, g.ID, p.ID, g.Role, g.Scope, g.ScopeID, g.CreatedAt, billing.CleanText(g.CreatedBy),
 			billing.CleanText(g.ApprovedBy), billing.CleanText(g.Reason), orNull(g.ExpiresAt), orNull(g.EndedAt),
-			billing.CleanText(g.FromGroup))
+			billing.CleanText(g.FromGroup), g.Must)
 	}
 	for i, t := range p.Tokens {
 		switch {
@@ -126,6 +127,7 @@ func principals(ctx context.Context, q querier, id string) ([]billing.Principal,
 	var expires, ended, used *time.Time
 	_, err = pgx.ForEachRow(rows, []any{
 		&owner, &g.ID, &g.Role, &g.Scope, &g.ScopeID, &g.CreatedAt, &g.CreatedBy, &g.ApprovedBy, &g.Reason, &expires, &ended, &g.FromGroup,
+		&g.Must,
 	}, func() error {
 		g.CreatedAt, g.ExpiresAt, g.EndedAt = g.CreatedAt.UTC(), utc(expires), utc(ended)
 		of[owner].Grants = append(of[owner].Grants, g)

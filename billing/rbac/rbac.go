@@ -21,6 +21,7 @@ const (
 	KeysRead        Permission = "keys.read"
 	KeysWrite       Permission = "keys.write"  // make, change, rotate, hand over
 	KeysRevoke      Permission = "keys.revoke" // revoke, disable, archive
+	KeysOwn         Permission = "keys.own"    // make and end keys of one's own, within the ceiling of the team
 	OwnersRead      Permission = "owners.read"
 	OwnersWrite     Permission = "owners.write"
 	BudgetsRead     Permission = "budgets.read"
@@ -53,7 +54,7 @@ const (
 )
 
 var all = []Permission{
-	KeysRead, KeysWrite, KeysRevoke, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, SpendAdjust, PeriodsRead, PeriodsWrite,
+	KeysRead, KeysWrite, KeysRevoke, KeysOwn, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, SpendAdjust, PeriodsRead, PeriodsWrite,
 	PricesRead, PricesWrite, RejectsRead, RejectsBook, ReplicasRead, ReplicasForget, ProvidersRead, EventsRead, AlertsWrite, AccessRead,
 	AccessErase,
 	IntegrityRead, AuditRead, AuditExport, PrincipalsRead, PrincipalsWrite,
@@ -86,9 +87,11 @@ func BuiltIn() Roles {
 			ProvidersRead, PricesRead, ReplicasRead, ReplicasForget, RejectsRead, RejectsBook, EventsRead, AlertsWrite, IntegrityRead,
 		},
 		"team-lead": {
-			KeysRead, KeysWrite, KeysRevoke, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, PricesRead,
+			KeysRead, KeysWrite, KeysRevoke, KeysOwn, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, PricesRead,
 		},
-		"developer": {KeysRead, KeysWrite, KeysRevoke, OwnersRead, BudgetsRead, SpendRead, PricesRead},
+		"developer": {KeysRead, KeysWrite, KeysRevoke, KeysOwn, OwnersRead, BudgetsRead, SpendRead, PricesRead},
+		// A member has what he makes for himself, and sees nothing of others.
+		"member": {KeysOwn},
 		"finance": {
 			KeysRead, OwnersRead, BudgetsRead, SpendRead, SpendAdjust, PeriodsRead, PeriodsWrite, PricesRead, PricesWrite, RejectsRead,
 			IntegrityRead,

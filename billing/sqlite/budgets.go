@@ -146,13 +146,17 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 // RaiseBudget implements billing.Limits.
 func (s *Store) RaiseBudget(ctx context.Context, r billing.Raise, notes ...*billing.Change) error {
 	return s.changeBudget(ctx, r.BudgetID, func(ctx context.Context, tx *session, b billing.Budget) error {
-		if err := r.Check(b); err != nil {
-			return err
-		}
-		_, err := tx.exec(ctx, insertRaise, billing.NewID("rais_"), r.BudgetID, r.By.Tokens, int64(r.By.Money), r.By.Requests,
-			stamp(r.From), stamp(r.Until), billing.CleanText(r.Actor), billing.CleanText(r.Reason), stamp(r.At))
-		return err
+		return raise(ctx, tx, b, r)
 	}, notes)
+}
+
+func raise(ctx context.Context, tx *session, b billing.Budget, r billing.Raise) error {
+	if err := r.Check(b); err != nil {
+		return err
+	}
+	_, err := tx.exec(ctx, insertRaise, billing.NewID("rais_"), r.BudgetID, r.By.Tokens, int64(r.By.Money), r.By.Requests,
+		stamp(r.From), stamp(r.Until), billing.CleanText(r.Actor), billing.CleanText(r.Reason), stamp(r.At))
+	return err
 }
 
 var errSeen = errors.New("billing/sqlite: the top-up was there before")

@@ -18,7 +18,7 @@ const selectColumns = `SELECT k.id, k.name, k.display, k.project_id, p.name, p.t
   k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
   k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
   k.purpose, k.owner, k.sensitivity, k.rotate_every_s, k.rotated_at, k.archived_at, k.disabled_at, k.disabled_by, k.disabled_reason,
-  k.client, p.data_class, t.policy, p.policy, k.policy,
+  k.client, coalesce(k.owner_id, ''), p.data_class, t.policy, p.policy, k.policy,
   (SELECT json_group_array(json_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
             'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano, 'requests', b.request_limit,
             'starts', b.starts, 'action', b.near_action, 'thresholds', json(b.thresholds)) ORDER BY b.id)
@@ -59,7 +59,7 @@ func keyScan(k *billing.Key) []any {
 		instant{&k.ArchivedAt},
 		instant{&k.DisabledAt},
 		&k.DisabledBy, &k.DisabledReason,
-		&k.Client, &k.DataClass,
+		&k.Client, &k.OwnerID, &k.DataClass,
 		orNil{&k.Policies.Team},
 		orNil{&k.Policies.Project},
 		orNil{&k.Policies.Key},
@@ -69,13 +69,13 @@ func keyScan(k *billing.Key) []any {
 
 const insertKey = `INSERT INTO api_keys (name, display, project_id, models, allowed_cidrs,
   allow_unpriced, allow_provider_objects, keep_responses, tags, created_by, expires_at, revoked_at, revoked_reason,
-  purpose, owner, sensitivity, rotate_every_s, policy, client, id, created_at, rotated_at, once, once_body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''))`
+  purpose, owner, sensitivity, rotate_every_s, policy, client, owner_id, id, created_at, rotated_at, once, once_body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, nullif(?, ''), nullif(?, ''))`
 
 const updateKey = `UPDATE api_keys SET name = ?, display = ?, project_id = ?, models = ?, allowed_cidrs = ?,
   allow_unpriced = ?, allow_provider_objects = ?, keep_responses = ?, tags = ?, created_by = ?,
   expires_at = ?, revoked_at = ?, revoked_reason = ?,
-  purpose = ?, owner = ?, sensitivity = ?, rotate_every_s = ?, policy = ?, client = ?, version = version + 1
+  purpose = ?, owner = ?, sensitivity = ?, rotate_every_s = ?, policy = ?, client = ?, owner_id = nullif(?, ''), version = version + 1
 WHERE id = ? AND version = ?`
 
 // updateStop keeps the overrun unless the key is enabled again: settlements add to
@@ -95,7 +95,7 @@ func keyColumns(k billing.Key) []any {
 		stampOrNull(k.ExpiresAt), stampOrNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
 		billing.CleanText(k.Purpose), billing.CleanText(k.Address), string(cmp.Or(k.Sensitivity, billing.SensitivityNormal)),
 		int64(k.RotateEvery / time.Second), policyOrNull(k.Policies.Key),
-		string(cmp.Or(k.Client, billing.ClientServer)),
+		string(cmp.Or(k.Client, billing.ClientServer)), k.OwnerID,
 	}
 }
 
@@ -104,11 +104,21 @@ const insertHash = `INSERT INTO api_key_secrets (key_id, version, secret_hash, d
 // CreateKey implements billing.Keys. A key or a secret that is there already is
 // billing.ErrDuplicate.
 func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, notes ...*billing.Change) error {
+	now := s.clock()
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		if err := putKey(ctx, tx, k, hash, now); err != nil {
+			return err
+		}
+		return note(ctx, tx, notes)
+	})
+}
+
+// putKey stores a key that is new, its first secret and its budgets.
+func putKey(ctx context.Context, tx *session, k billing.Key, hash [32]byte, now time.Time) error {
 	own, err := ownBudgets(k)
 	if err != nil {
 		return err
 	}
-	now := s.clock()
 	if k.CreatedAt.IsZero() {
 		k.CreatedAt = now
 	}
@@ -116,26 +126,24 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, not
 	if hash != [32]byte{} {
 		rotated = stamp(k.CreatedAt)
 	}
-	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
-		if err := wantScope(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
+	if err := wantScope(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
+		return err
+	}
+	all := append(keyColumns(k), string(k.ID), stamp(k.CreatedAt), rotated, k.Once.Name, k.Once.Body)
+	if _, err := tx.exec(ctx, insertKey, all...); err != nil {
+		return err
+	}
+	if rotated != nil {
+		if _, err := tx.exec(ctx, insertHash, string(k.ID), hash[:], billing.CleanText(k.Display), rotated); err != nil {
 			return err
 		}
-		all := append(keyColumns(k), string(k.ID), stamp(k.CreatedAt), rotated, k.Once.Name, k.Once.Body)
-		if _, err := tx.exec(ctx, insertKey, all...); err != nil {
+	}
+	for _, b := range own {
+		if err := addBudget(ctx, tx, b, now); err != nil {
 			return err
 		}
-		if rotated != nil {
-			if _, err := tx.exec(ctx, insertHash, string(k.ID), hash[:], billing.CleanText(k.Display), rotated); err != nil {
-				return err
-			}
-		}
-		for _, b := range own {
-			if err := addBudget(ctx, tx, b, now); err != nil {
-				return err
-			}
-		}
-		return note(ctx, tx, notes)
-	})
+	}
+	return nil
 }
 
 // selectByHash also says which of the key's secrets it is, and whether others are
@@ -266,6 +274,7 @@ const whereFilter = `WHERE k.id > ?1 AND (?2 = '' OR k.id = ?2)
        ELSE 'active' END)
   AND (?9 IS NULL OR max(k.created_at, coalesce(k.last_used_at, '')) < ?9)
   AND (?10 IS NULL OR t.id IN (SELECT value FROM json_each(?10)) OR p.id IN (SELECT value FROM json_each(?10)))
+  AND (?11 = '' OR k.owner_id = ?11 OR ?12 <> '' AND k.owner_id IS NULL AND lower(k.owner) = lower(?12))
 ORDER BY k.id LIMIT ?8`
 
 // mostKeys is the largest page.
@@ -293,7 +302,7 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) ([]billing.Ke
 	var keys []billing.Key
 	args := []any{
 		string(f.After), string(f.ID), f.Team, f.Project, f.Query, f.Status, stamp(f.Now), f.Limit, stampOrNull(f.Unused),
-		within(f.Within),
+		within(f.Within), f.Owner, f.Address,
 	}
 	err := s.read.rows(ctx, selectKeys+whereFilter, args, func(scan scanner) error {
 		var k billing.Key

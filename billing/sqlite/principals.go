@@ -15,7 +15,7 @@ const (
 FROM principals WHERE ?1 = '' OR id = ?1 ORDER BY id`
 	principalNamed = `SELECT count(*) FROM principals WHERE name = ? AND id <> ?`
 	selectGrants   = `SELECT principal_id, id, role, scope, scope_id, created_at, created_by, approved_by, reason, expires_at, ended_at,
-  from_group
+  from_group, must
 FROM grants WHERE ?1 = '' OR principal_id = ?1 ORDER BY id`
 	selectTokens = `SELECT principal_id, id, name, display, created_at, created_by, expires_at, ended_at, last_used_at
 FROM admin_tokens WHERE ?1 = '' OR principal_id = ?1 ORDER BY id`
@@ -24,8 +24,8 @@ VALUES (?, ?, ?, ?, nullif(?, ''), nullif(?, ''), ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email, issuer = excluded.issuer, subject = excluded.subject,
   disabled_at = excluded.disabled_at, version = principals.version + 1`
 	upsertGrant = `INSERT INTO grants (id, principal_id, role, scope, scope_id, created_at, created_by, approved_by, reason, expires_at,
-  ended_at, from_group)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ended_at, from_group, must)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at`
 	insertToken = `INSERT INTO admin_tokens (id, principal_id, name, display, hash, created_at, created_by, expires_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
@@ -83,7 +83,7 @@ func putPrincipal(ctx context.Context, tx *session, was, p billing.Principal) er
 		}
 		if _, err := tx.exec(ctx, upsertGrant, g.ID, p.ID, g.Role, string(g.Scope), g.ScopeID, stamp(g.CreatedAt),
 			billing.CleanText(g.CreatedBy), billing.CleanText(g.ApprovedBy), billing.CleanText(g.Reason), stampOrNull(g.ExpiresAt),
-			stampOrNull(g.EndedAt), billing.CleanText(g.FromGroup)); err != nil {
+			stampOrNull(g.EndedAt), billing.CleanText(g.FromGroup), g.Must); err != nil {
 			return err
 		}
 	}
@@ -123,7 +123,7 @@ func principals(ctx context.Context, from *session, id string) (list []billing.P
 		var owner string
 		var g billing.Grant
 		if err := scan(&owner, &g.ID, &g.Role, &g.Scope, &g.ScopeID, instant{&g.CreatedAt}, &g.CreatedBy, &g.ApprovedBy, &g.Reason,
-			instant{&g.ExpiresAt}, instant{&g.EndedAt}, &g.FromGroup); err != nil {
+			instant{&g.ExpiresAt}, instant{&g.EndedAt}, &g.FromGroup, &g.Must); err != nil {
 			return err
 		}
 		of[owner].Grants = append(of[owner].Grants, g)

@@ -17,7 +17,7 @@ import (
 // grammar is the command line: one member for each noun.
 type grammar struct {
 	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
-	Router string `help:"Admin listener to call, by your login or the token in TALLYROUTE_TOKEN, in place of the database of this host." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
+	Router string `help:"Admin listener to call, or the public one with /v1/team behind it, by your login or the token in TALLYROUTE_TOKEN, in place of the database of this host." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
 
 	Demo       demoCommand       `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
 	Serve      serveCommand      `cmd:"" help:"Run the router."`
@@ -25,9 +25,11 @@ type grammar struct {
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database's tables up to date."`
 	Keys       keys.Command      `cmd:"" help:"Virtual keys: make, change, rotate, hand over, find and end them."`
 	Teams      people.Teams      `cmd:"" help:"Create, list, change and archive teams."`
+	Team       people.Team       `cmd:"" help:"Your own keys in your teams, and raises that you ask for."`
+	Raises     people.Raises     `cmd:"" help:"Raises that members ask for: list, approve, decline."`
 	Projects   people.Projects   `cmd:"" help:"Create, list, change and archive projects."`
 	Budgets    finance.Budgets   `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
-	Policy     policyCommand     `cmd:"" help:"What the keys of a team, of a project, or one key may do; try a request."`
+	Policy     keys.Policy       `cmd:"" help:"What the keys of a team, of a project, or one key may do; try a request."`
 	Providers  offers.Providers  `cmd:"" help:"Providers, and how they have been behaving."`
 	Models     offers.Models     `cmd:"" help:"Who serves a model, and at what price."`
 	Catalogue  offers.Catalogue  `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
@@ -42,8 +44,6 @@ type grammar struct {
 	Logout     people.Logout     `cmd:"" help:"End that login."`
 	Whoami     people.Whoami     `cmd:"" help:"Who you are for the router, and what you may do."`
 	Sessions   people.Sessions   `cmd:"" help:"Logins: list and end them."`
-	Governance people.Governance `cmd:"" help:"The organisation's rules for keys: set, report what breaks them, acknowledge, and write the policy."`
-	Reviews    people.Reviews    `cmd:"" help:"Reviews of who may do what: each key and grant is kept, narrowed or revoked."`
 	Audit      people.Audit      `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
 	Access     keys.Access       `cmd:"" help:"The record of access: who used which key, from where and when."`
 	Events     watch.Events      `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
@@ -57,14 +57,6 @@ type grammar struct {
 	Chat       chatCommand       `cmd:"" help:"Send one message through a running router."`
 	Health     healthCommand     `cmd:"" help:"Ask the running router whether it is alive."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
-}
-
-// policyCommand is "tallyroute policy": what keys may do, and, by the words that are the
-// same as those of governance, whether they are kept as the organisation wants.
-type policyCommand struct {
-	keys.Policy
-	Report   people.GovernanceReport   `cmd:"" help:"The same as governance report."`
-	Document people.GovernanceDocument `cmd:"" help:"The same as governance document."`
 }
 
 // parserOf reads command lines into g. It calls stop after --help, which has then printed

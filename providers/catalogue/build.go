@@ -73,10 +73,6 @@ type Status struct {
 	Models     int
 	Configured bool
 	Why        string // it is not configured
-	// Environments are those of the keys that it is for; nil is all.
-	Environments []string
-	// References are where what it is called with comes from.
-	References []string
 }
 
 // Build reads the built-in documents and the operator's over them. A provider
@@ -136,7 +132,7 @@ type builder struct {
 func (b *builder) provider(ctx context.Context, l *loaded) {
 	s := Status{
 		Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: l.count(),
-		Configured: true, Environments: l.Environments, References: l.references(),
+		Configured: true,
 	}
 	if err := b.credentials(ctx, l); err != nil {
 		s.Configured, s.Why = false, strings.TrimPrefix(err.Error(), "secret: ")

@@ -39,6 +39,7 @@ type rig struct {
 	store  billing.Store
 	logs   *observer.ObservedLogs
 	engine *gin.Engine
+	o      Options
 }
 
 func newRig(t *testing.T, change ...func(*Options)) *rig {
@@ -84,7 +85,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	})
 	return &rig{
 		t: t, url: "http://" + l.Addr().String(), client: &http.Client{Transport: transport}, store: store.Contracts(), logs: logs,
-		engine: s.Handler.(*gin.Engine),
+		engine: s.Handler.(*gin.Engine), o: o,
 	}
 }
 

@@ -42,6 +42,7 @@ type exchange struct {
 	role    string // by which it was allowed
 	access  rbac.Access
 	id      string                // of the principal; "" for the static token and on the host
+	mail    string                // likewise
 	kind    billing.PrincipalKind // likewise
 	session *billing.Session      // the login by which is asked; nil for tokens
 	csrf    string                // what a page sends with its cookie; "" without one
@@ -62,7 +63,7 @@ func (s *server) serve(h handler, takes time.Duration) gin.HandlerFunc {
 		c.Request = c.Request.WithContext(ctx)
 		defer x.end()
 		err := x.Admit()
-		if err == nil && !x.called() {
+		if err == nil && !x.members && !x.called() {
 			err = errHost
 		}
 		if err == nil {
@@ -174,7 +175,7 @@ func (x *exchange) authenticate() error {
 		return nil
 	}
 	given := x.C.Request.Header.Values("Authorization")
-	if len(given) == 0 {
+	if len(given) == 0 && !x.members {
 		if secret, there, err := x.cookieSecret(); there {
 			if err == nil {
 				x.csrf = csrfToken(secret.Reveal())
@@ -188,6 +189,9 @@ func (x *exchange) authenticate() error {
 	}
 	scheme, token, _ := strings.Cut(strings.Join(given, ""), " ")
 	want := x.Token()
+	if x.members {
+		want = "" // which is nobody's own
+	}
 	a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(want))
 	if want != "" && subtle.ConstantTimeCompare(a[:], b[:]) == 1 && strings.EqualFold(scheme, "Bearer") {
 		x.who, x.access = "admin", rbac.Everything()
@@ -201,7 +205,7 @@ func (x *exchange) authenticate() error {
 		}
 	}
 	switch {
-	case want == "" && !admin && x.Login == nil:
+	case want == "" && !admin && x.Login == nil && !x.members:
 		return errDisabled
 	case !admin && !x.mayTry():
 		return errTries
@@ -226,7 +230,7 @@ func (x *exchange) admit(secret billing.Secret) error {
 	}
 	x.known.add(seen)
 	x.who, x.access = manage.Actor(c.Principal), c.Access
-	x.id, x.kind, x.session = c.Principal.ID, c.Principal.Kind, c.Session
+	x.id, x.kind, x.session, x.mail = c.Principal.ID, c.Principal.Kind, c.Session, c.Principal.Email
 	return nil
 }
 
@@ -245,7 +249,10 @@ var madeOrFound = map[bool]int{false: http.StatusCreated, true: http.StatusOK}
 
 // by is who asks. The static token has no name.
 func (x *exchange) by(reason string) manage.By {
-	by := manage.By{Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access}
+	by := manage.By{
+		Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access, PrincipalID: x.id,
+		Address: x.mail,
+	}
 	if x.host != nil {
 		by.Source = x.host.Source
 	}

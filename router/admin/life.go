@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -63,6 +64,12 @@ type RotatedKey struct {
 // rotateKey is POST /keys/{id}/rotate. Under the same Idempotency-Key nothing is changed
 // again, and the same secret is shown.
 func rotateKey(x *exchange, in rotation) (RotatedKey, error) {
+	return x.rotateBy(in, manage.Actions.RotateKey)
+}
+
+func (x *exchange) rotateBy(
+	in rotation, rotate func(manage.Actions, context.Context, billing.KeyID, manage.RotateRequest, manage.By) (manage.NewSecret, error),
+) (RotatedKey, error) {
 	if in.Overlap != nil && in.UntilUnused != nil {
 		return RotatedKey{}, invalid("until_unused", "cannot be combined with overlap")
 	}
@@ -73,7 +80,7 @@ func rotateKey(x *exchange, in rotation) (RotatedKey, error) {
 	if in.UntilUnused != nil {
 		r.UntilUnused = time.Duration(*in.UntilUnused)
 	}
-	done, err := x.Actions.RotateKey(x.ctx(), billing.KeyID(x.param("id")), r, x.by(in.Reason))
+	done, err := rotate(x.Actions, x.ctx(), billing.KeyID(x.param("id")), r, x.by(in.Reason))
 	if err != nil {
 		return RotatedKey{}, err
 	}

@@ -171,14 +171,23 @@ var bodies = map[string]string{
 	"changeKey":        `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],"expires_at":null}`,
 	"revokeKey":        `{"reason":"r"}`,
 	"setKeyPolicy":     policyBody, "setTeamPolicy": policyBody, "setProjectPolicy": policyBody,
-	"tryPolicy":      `{"endpoint":"chat","model":"m","features":["tools"],"tags":{"a":"b"},"from":"10.0.0.1","at":"2026-11-02T09:00:00Z"}`,
-	"enableKey":      `{"reason":"r"}`,
-	"disableKey":     `{"reason":"r"}`,
-	"archiveKey":     `{"reason":"r"}`,
-	"rotateKey":      `{"overlap":"0s","reason":"r"}`,
-	"handOverKey":    `{"for":"24h","overlap":"1h","reason":"r"}`,
-	"deliverKey":     `{"sink":"files","place":"a/key","overlap":"1h","reason":"r"}`,
-	"topUpKey":       `{"usd":"12.50","reference":"PO-1","reason":"r"}`,
+	"tryPolicy":   `{"endpoint":"chat","model":"m","features":["tools"],"tags":{"a":"b"},"from":"10.0.0.1","at":"2026-11-02T09:00:00Z"}`,
+	"enableKey":   `{"reason":"r"}`,
+	"disableKey":  `{"reason":"r"}`,
+	"archiveKey":  `{"reason":"r"}`,
+	"rotateKey":   `{"overlap":"0s","reason":"r"}`,
+	"handOverKey": `{"for":"24h","overlap":"1h","reason":"r"}`,
+	"deliverKey":  `{"sink":"files","place":"a/key","overlap":"1h","reason":"r"}`,
+	"topUpKey":    `{"usd":"12.50","reference":"PO-1","reason":"r"}`,
+	"createOwnKey": `{"name":"k","team":"t2","project":"default","purpose":"tests","models":["m"],"allowed_cidrs":["10.0.0.0/8"],` +
+		`"usd":"1","tokens":5,"requests":5,"expires_in":"24h"}`,
+	"narrowOwnKey":   `{"name":"k","usd":"1","models":["m"],"expires_in":"1h","reason":"r"}`,
+	"rotateOwnKey":   `{"overlap":"0s","reason":"r"}`,
+	"revokeOwnKey":   `{"reason":"r"}`,
+	"askRaise":       `{"usd":"1","tokens":5,"requests":1,"until":"2099-01-01T00:00:00Z","reason":"r"}`,
+	"setCeiling":     `{"keys":3,"period":"month","zone":"UTC","usd":"20","tokens":5,"requests":5,"expires_in":"24h","models":["m"],"reason":"r"}`,
+	"approveRaise":   `{"reason":"r"}`,
+	"declineRaise":   `{"reason":"r"}`,
 	"findKey":        `{"secret":"sk-tr-dev-x"}`,
 	"revokeSecret":   `{"secret":"sk-tr-dev-x","reason":"r"}`,
 	"changeTeam":     `{"name":"t","cost_center":"c","owner_email":"a@example.com","reason":"r"}`,
@@ -419,6 +428,34 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	granted := ask("POST", "/principals/"+bot+"/grants", `{"role":"developer","reason":"r"}`)
 	made := ask("POST", "/principals/"+bot+"/tokens", `{"name":"laptop"}`)
 	ask("GET", "/principals", "")
+	ask("POST", "/teams", `{"name":"own"}`)
+	ask("PUT", "/teams/own/ceiling", `{"keys":3,"usd":"20","models":["chat-cheap"]}`)
+	ask("GET", "/teams/own/ceiling", "")
+	self := func(method, path, body string) answer {
+		t.Helper()
+		got := people.as(made.v["secret"])(method, path, body)
+		if id := validate(t, method, base+path, got); id != "" && got.status < http.StatusBadRequest {
+			done[id] = true
+			return got
+		}
+		t.Errorf("%s %s: %d %s", method, path, got.status, got.text)
+		return got
+	}
+	own := self("POST", "/team/keys", `{"name":"mine","team":"own"}`).v["id"].(string)
+	self("GET", "/team", "")
+	self("GET", "/team/keys", "")
+	self("GET", "/team/keys/"+own, "")
+	self("PATCH", "/team/keys/"+own, `{"usd":"2"}`)
+	self("POST", "/team/keys/"+own+"/rotate", "")
+	for _, decide := range []string{"approve", "decline"} {
+		until := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+		asked := self("POST", "/team/keys/"+own+"/raises", `{"usd":"1","until":"`+until+`","reason":"r"}`)
+		ask("POST", "/raises/"+asked.v["id"].(string)+"/"+decide, "")
+	}
+	ask("GET", "/raises?outcome=approved", "")
+	self("GET", "/team/raises", "")
+	self("POST", "/team/keys/"+own+"/revoke", "")
+	ask("DELETE", "/teams/own/ceiling", "")
 	ask("DELETE", "/principals/"+bot+"/tokens/"+made.v["id"].(string), "")
 	ask("DELETE", "/principals/"+bot+"/grants/"+granted.v["grants"].([]any)[0].(map[string]any)["id"].(string)+"?reason=over", "")
 	ask("POST", "/principals/"+bot+"/disable", "")

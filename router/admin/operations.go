@@ -21,7 +21,8 @@ const (
 func operations() []operation {
 	return slices.Concat(keyOperations(), accessOperations(), ownerOperations(), ledgerOperations(), principalOperations(),
 		loginOperations(), alertOperations(), incidentOperations(), governanceOperations(),
-		anomalyOperations())
+		anomalyOperations(),
+		memberOperations(), ceilingOperations())
 }
 
 // keyOperations are about virtual keys.

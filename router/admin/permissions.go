@@ -30,6 +30,7 @@ func rules() map[string]rule {
 	for _, some := range []map[string]rule{
 		keyRules(), accessRules(), ownerRules(), ledgerRules(), principalRules(), loginRules(), alertRules(), incidentRules(), governanceRules(),
 		anomalyRules(),
+		memberRules(),
 	} {
 		maps.Copy(all, some)
 	}
@@ -185,6 +186,8 @@ func (x *exchange) missing(o operation) error {
 		what = "project"
 	case "budgets":
 		what = "budget"
+	case "raises":
+		what = "request"
 	}
 	return &billing.NotFoundError{What: what, ID: x.C.Param("id")}
 }

@@ -76,6 +76,7 @@ type server struct {
 	wrong      *limit.Store // wrong tokens, and denials
 	rules      map[string]rule
 	known      *seenTokens // by which somebody was let in
+	members    bool        // only self-service is served, on a listener that anybody reaches
 	host       *manage.By  // who works on the host, without a listener; nil is nobody
 	failed     func(error) // takes what host is told of errors
 }

@@ -63,9 +63,11 @@ type Options struct {
 	Handover Handover
 	// Temporary makes and opens temporary keys; nil knows none.
 	Temporary *Temporary
-	Responses *kept.Shelf  // of responses; nil keeps none
-	Bytes     *limit.Bytes // that requests under way may hold; nil has no bound
-	Limits    Limits
+	Responses *kept.Shelf // of responses; nil keeps none
+	// SelfService answers what is below /v1/team, by credentials of its own; nil is nothing.
+	SelfService http.Handler
+	Bytes       *limit.Bytes // that requests under way may hold; nil has no bound
+	Limits      Limits
 }
 
 // Limits are what one client may take up.
@@ -97,6 +99,7 @@ type server struct {
 	Handover       Handover
 	Temporary      *Temporary
 	Responses      *kept.Shelf
+	SelfService    http.Handler
 }
 
 // errorTable is how errors are read by clients of this listener.
@@ -135,7 +138,8 @@ func Handler(s *web.Server, o Options) http.Handler {
 		listener: listener, Router: o.Router, Observe: o.Observe, Access: o.Access, TrustedProxies: o.TrustedProxies,
 		KeepAnswers: o.KeepAnswers,
 		allowed:     o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover, Temporary: o.Temporary, Responses: o.Responses,
-		patience: o.Limits.Silence, wrong: limit.New(),
+		SelfService: o.SelfService,
+		patience:    o.Limits.Silence, wrong: limit.New(),
 	})))
 }
 
@@ -171,6 +175,10 @@ func engine(s *server) *gin.Engine {
 		if s.Temporary.Identity != nil {
 			engine.POST("/v1/oauth/token", s.serve(exchangeIdentity))
 		}
+	}
+	if s.SelfService != nil {
+		engine.Any(selfServicePath, s.serve(serveSelf))
+		engine.Any(selfServicePath+"/*rest", s.serve(serveSelf))
 	}
 	engine.POST("/v1/messages/count_tokens", s.serve(countMessage))
 	engine.POST("/v1/responses/input_tokens", s.serve(countResponse))
@@ -221,7 +229,8 @@ func shared(origins []string, next http.Handler) http.Handler {
 		h := w.Header()
 		h.Add("Vary", "Origin")
 		origin := r.Header.Get("Origin")
-		if origin == "" || !slices.Contains(origins, anyOrigin) && !slices.Contains(origins, strings.ToLower(origin)) {
+		if origin == "" || strings.HasPrefix(r.URL.Path, selfServicePath) ||
+			!slices.Contains(origins, anyOrigin) && !slices.Contains(origins, strings.ToLower(origin)) {
 			next.ServeHTTP(w, r)
 			return
 		}

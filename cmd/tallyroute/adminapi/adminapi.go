@@ -15,6 +15,9 @@ import (
 	"strings"
 )
 
+// SelfService is how the address of a public listener ends that members of teams use.
+const SelfService = "/v1/team"
+
 // API is where the operations are.
 type API struct {
 	Transport http.RoundTripper
@@ -98,7 +101,12 @@ func (a API) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 }
 
 func (a API) request(ctx context.Context, c Call) (*http.Request, error) {
-	to := strings.TrimSuffix(a.Base, "/") + "/admin/v1" + c.Path
+	to := strings.TrimSuffix(a.Base, "/")
+	if strings.HasSuffix(to, SelfService) {
+		to += strings.TrimPrefix(c.Path, "/team")
+	} else {
+		to += "/admin/v1" + c.Path
+	}
 	if len(c.Query) > 0 {
 		to += "?" + c.Query.Encode()
 	}

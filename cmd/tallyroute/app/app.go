@@ -298,7 +298,8 @@ func (s *Service) publicOptions(n *snapshot) server.Options {
 		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
 		AllowedNetworks: config.Prefixes(n.cfg.AllowedNetworks), BlockedNetworks: config.Prefixes(n.cfg.BlockedNetworks),
 		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Temporary: s.temporary.With(n.platforms), Responses: s.shelf(n.cfg),
-		Limits: server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
+		SelfService: admin.SelfService(s.administration(n)),
+		Limits:      server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/access"
-	"tallyroute/billing/governance"
 	"tallyroute/cmd/tallyroute/metrics"
 )
 
@@ -239,7 +238,7 @@ func (s *Service) bringUp(ctx context.Context) error {
 			s.tellPooler()
 			return nil
 		}
-		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) || errors.As(err, new(*governance.BrokenError)) {
+		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -270,9 +269,6 @@ func (s *Service) prepare(ctx context.Context, n *snapshot) error {
 		return err
 	}
 	if err := s.ledger.confirm(ctx); err != nil {
-		return err
-	}
-	if err := s.lawful(ctx, n); err != nil {
 		return err
 	}
 	return s.store.RecordPrices(ctx, n.prices.All())

@@ -59,7 +59,6 @@ func (s *Service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.flushRefused(life) })
 	jobs.Go(func() error { return s.writeAccess(life) })
 	jobs.Go(func() error { return s.deliver(life) })
-	jobs.Go(func() error { return s.reviewAccess(life) })
 	jobs.Go(func() error { return s.judge(life) })
 	jobs.Go(func() error { return s.watchKeys(life) })
 	jobs.Go(func() error { return s.notify(life) })

@@ -11,6 +11,7 @@ type Teams struct {
 	List    teamsList    `cmd:"" help:"List the teams."`
 	Create  teamsCreate  `cmd:"" help:"Create a team with its first project."`
 	Update  teamsUpdate  `cmd:"" help:"Rename a team, or change its cost center or owner."`
+	Ceiling teamsCeiling `cmd:"" help:"How much each member may make for himself: show, set, remove."`
 	Archive teamsArchive `cmd:"" help:"End a team with all its projects and keys; what they spent stays."`
 }
 

@@ -1,0 +1,258 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
+)
+
+// memberOperations are what members of teams do for themselves.
+func memberOperations() []operation {
+	return []operation{
+		does("listOwnTeams", get, "/team", "The teams in which you may make keys, and what is left of their ceilings for you.", listOwnTeams),
+		does("listOwnKeys", get, "/team/keys", "List your own keys.", listOwnKeys),
+		does("createOwnKey", post, "/team/keys", "Make a key of your own. The secret is in this answer and nowhere else.", createOwnKey).
+			createsOrFinds(),
+		does("getOwnKey", get, "/team/keys/:id", "A key of your own with every budget that binds it and what is used of it.", getOwnKey),
+		does("narrowOwnKey", patch, "/team/keys/:id", "Make less of a key of your own.", narrowOwnKey).versioned(),
+		does("rotateOwnKey", post, "/team/keys/:id/rotate", "Give a key of your own a new secret; once under an Idempotency-Key.",
+			rotateOwnKey).createsOrFinds().afresh(),
+		does("revokeOwnKey", post, "/team/keys/:id/revoke", "Revoke a key of your own for good. Doing it twice changes nothing.",
+			endUse(manage.Actions.RevokeOwnKey)).versioned(),
+		does("askRaise", post, "/team/keys/:id/raises", "Ask that the limits of a key of your own be higher for a time. It needs a reason.",
+			askRaise).creates(),
+		does("listOwnRaises", get, "/team/raises", "List what you have asked for, newest first.", listOwnRaises),
+	}
+}
+
+// ceilingOperations are about what members may do.
+func ceilingOperations() []operation {
+	return []operation{
+		does("getCeiling", get, "/teams/:id/ceiling", "How much each member of a team may make for himself.", getCeiling),
+		does("setCeiling", put, "/teams/:id/ceiling", "Replace the ceiling of a team.", setCeiling),
+		does("removeCeiling", remove, "/teams/:id/ceiling", "Have the members of a team make no more keys.", removeCeiling),
+		does("listRaises", get, "/raises", "List what members ask for, newest first.", listRaises),
+		does("approveRaise", post, "/raises/:id/approve", "Raise the budget that a member asks for.", decideRaise(manage.Actions.ApproveRaise)),
+		does("declineRaise", post, "/raises/:id/decline", "Refuse what a member asks for.", decideRaise(manage.Actions.DeclineRaise)),
+	}
+}
+
+func memberRules() map[string]rule {
+	own, one := rule{rbac.KeysOwn, nil}, rule{rbac.KeysOwn, ofOwnKey}
+	return map[string]rule{
+		"listOwnTeams": own, "listOwnKeys": own, "createOwnKey": own, "listOwnRaises": own,
+		"getOwnKey": one, "narrowOwnKey": one, "rotateOwnKey": one, "revokeOwnKey": one, "askRaise": one,
+		"getCeiling":    {rbac.OwnersRead, ofTeam},
+		"setCeiling":    {rbac.OwnersWrite, ofTeam},
+		"removeCeiling": {rbac.OwnersWrite, ofTeam},
+		"listRaises":    {rbac.BudgetsRead, nil},
+		"approveRaise":  {rbac.BudgetsWrite, ofRaise},
+		"declineRaise":  {rbac.BudgetsWrite, ofRaise},
+	}
+}
+
+func ofOwnKey(x *exchange) (rbac.Place, error) {
+	k, err := x.Actions.OwnKey(x.ctx(), billing.KeyID(x.C.Param("id")), x.by(""))
+	return placeOf(k), err
+}
+
+func ofRaise(x *exchange) (rbac.Place, error) {
+	return x.Actions.PlaceOfRaise(x.ctx(), x.C.Param("id"))
+}
+
+// OwnTeams are the teams of who asks.
+type OwnTeams struct {
+	Data []manage.OwnTeam `json:"data"`
+}
+
+func listOwnTeams(x *exchange, _ none) (OwnTeams, error) {
+	list, err := x.Actions.OwnTeams(x.ctx(), x.by(""))
+	return OwnTeams{list}, err
+}
+
+func listOwnKeys(x *exchange, in paging) (page[manage.KeyView], error) {
+	all, err := x.Actions.OwnKeys(x.ctx(), x.by(""))
+	if err != nil {
+		return page[manage.KeyView]{}, err
+	}
+	return paged(in, all, x.viewKey, func(v manage.KeyView) string { return v.ID })
+}
+
+// ownAmounts are limits per the period of the ceiling.
+type ownAmounts struct {
+	USD      *amount `json:"usd" doc:"At most so many dollars per the period of the ceiling."`
+	Tokens   *int64  `json:"tokens" doc:"Likewise in tokens."`
+	Requests *int64  `json:"requests" doc:"Likewise in requests."`
+}
+
+func (a ownAmounts) amounts() manage.Amounts {
+	return manage.Amounts{Money: a.USD.money(), Tokens: a.Tokens, Requests: a.Requests}
+}
+
+// newOwnKey is the body of createOwnKey.
+type newOwnKey struct {
+	ownAmounts
+	Name         string      `json:"name" required:"true" doc:"Plain text of 1 to 100 bytes."`
+	Team         string      `json:"team" doc:"Name or id; needed by members of several."`
+	Project      string      `json:"project" doc:"Name or id; the default one without it."`
+	Purpose      string      `json:"purpose" doc:"What it is for, in words."`
+	Models       []string    `json:"models" doc:"The models that it may use; those of the ceiling by default."`
+	AllowedCIDRs []addresses `json:"allowed_cidrs" doc:"The addresses that it may be used from; all by default."`
+	ExpiresIn    *duration   `json:"expires_in" doc:"How long it is good; as long as the ceiling allows by default."`
+}
+
+func prefixes(list []addresses) (ranges []netip.Prefix) {
+	if list != nil {
+		ranges = []netip.Prefix{} // an empty list is not none
+	}
+	for _, a := range list {
+		ranges = append(ranges, a.Prefix)
+	}
+	return ranges
+}
+
+// createOwnKey is POST /team/keys. Under the same Idempotency-Key nothing is made again.
+func createOwnKey(x *exchange, in newOwnKey) (CreatedKey, error) {
+	r := manage.OwnKeyRequest{
+		Name: in.Name, Team: in.Team, Project: in.Project, Purpose: in.Purpose, Models: in.Models, AllowedCIDRs: prefixes(in.AllowedCIDRs),
+		Amounts: in.amounts(), Once: billing.Once{Name: x.C.GetHeader("Idempotency-Key"), Body: string(x.raw)},
+	}
+	if in.ExpiresIn != nil {
+		r.Life = time.Duration(*in.ExpiresIn)
+	}
+	made, err := x.Actions.CreateOwnKey(x.ctx(), r, x.by(""))
+	if err != nil {
+		return CreatedKey{}, err
+	}
+	v := x.viewCreated(made.Key, madeOrFound[made.Existed])
+	if secret := made.Secret.Reveal(); secret != "" {
+		v.Secret, v.SecretShownOnce, v.Snippets = secret, true, snippets(x.BaseURL, &made.Key)
+	}
+	return v, nil
+}
+
+func getOwnKey(x *exchange, _ none) (manage.KeyView, error) {
+	k, err := x.Actions.OwnKey(x.ctx(), billing.KeyID(x.param("id")), x.by(""))
+	if err != nil {
+		return manage.KeyView{}, err
+	}
+	balances, err := x.Actions.Balances(x.ctx(), &k)
+	if err != nil {
+		return manage.KeyView{}, err
+	}
+	v := x.viewTagged(k)
+	v.Budgets = manage.ViewBalances(balances)
+	return v, nil
+}
+
+// narrowing is the body of narrowOwnKey. What is left out stays.
+type narrowing struct {
+	ownAmounts
+	Name         *string     `json:"name" doc:"Plain text of 1 to 100 bytes."`
+	Purpose      *string     `json:"purpose"`
+	Models       []string    `json:"models" doc:"Some of those that it has."`
+	AllowedCIDRs []addresses `json:"allowed_cidrs" doc:"Within those that it has."`
+	ExpiresIn    *duration   `json:"expires_in" doc:"From now on; no later than it ends already."`
+	Reason       string      `json:"reason"`
+}
+
+func narrowOwnKey(x *exchange, in narrowing) (manage.KeyView, error) {
+	n := manage.Narrowing{
+		Name: in.Name, Purpose: in.Purpose, Models: in.Models, AllowedCIDRs: prefixes(in.AllowedCIDRs), Amounts: in.amounts(),
+	}
+	var err error
+	if n.Version, err = x.seen(); err != nil {
+		return manage.KeyView{}, err
+	}
+	if in.ExpiresIn != nil {
+		n.ExpiresAt = x.Start.UTC().Add(time.Duration(*in.ExpiresIn)).Truncate(time.Second)
+	}
+	return viewed(x.viewTagged)(x.Actions.NarrowOwnKey(x.ctx(), billing.KeyID(x.param("id")), n, x.by(in.Reason)))
+}
+
+// rotateOwnKey is POST /team/keys/{id}/rotate.
+func rotateOwnKey(x *exchange, in rotation) (RotatedKey, error) {
+	return x.rotateBy(in, manage.Actions.RotateOwnKey)
+}
+
+// ask is the body of askRaise.
+type ask struct {
+	USD      *amount `json:"usd" doc:"By so many dollars."`
+	Tokens   int64   `json:"tokens" doc:"By so many tokens."`
+	Requests int64   `json:"requests" doc:"By so many requests."`
+	Until    instant `json:"until" required:"true" doc:"When the limit is to be again what it was."`
+	Reason   string  `json:"reason" required:"true"`
+}
+
+func askRaise(x *exchange, in ask) (manage.RaiseView, error) {
+	by := billing.Amount{Tokens: in.Tokens, Requests: in.Requests}
+	if money := in.USD.money(); money != nil {
+		by.Money = *money
+	}
+	r, err := x.Actions.AskRaise(x.ctx(), billing.KeyID(x.param("id")), by, in.Until.Time, x.by(in.Reason))
+	x.status = http.StatusCreated
+	return viewed(manage.ViewRaise)(r, err)
+}
+
+func listOwnRaises(x *exchange, _ none) (page[manage.RaiseView], error) {
+	all, err := x.Actions.OwnRaises(x.ctx(), x.by(""))
+	return listOf(all, manage.ViewRaise), err
+}
+
+func getCeiling(x *exchange, _ none) (manage.CeilingView, error) {
+	return viewed(manage.ViewCeiling)(x.Actions.Ceiling(x.ctx(), x.C.Param("id")))
+}
+
+// newCeiling is the body of setCeiling. What is left out is not limited.
+type newCeiling struct {
+	Keys      int64     `json:"keys" required:"true" doc:"That one member may have in force."`
+	Period    string    `json:"period" enum:"minute,day,week,month,quarter,year,once" doc:"Of the amounts; month by default."`
+	Zone      string    `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; UTC by default."`
+	USD       *amount   `json:"usd" doc:"All keys of one member together; null is not limited."`
+	Tokens    *int64    `json:"tokens" doc:"Likewise."`
+	Requests  *int64    `json:"requests" doc:"Likewise."`
+	ExpiresIn *duration `json:"expires_in" doc:"The longest life of a key; null is no bound."`
+	Models    []string  `json:"models" doc:"Names, aliases, provider/* or @groups; null is all."`
+	Reason    string    `json:"reason"`
+}
+
+func setCeiling(x *exchange, in newCeiling) (manage.CeilingView, error) {
+	c := billing.Ceiling{
+		Keys: in.Keys, Period: billing.Period(in.Period), Zone: in.Zone, Money: in.USD.money(), Tokens: in.Tokens, Requests: in.Requests,
+		Models: in.Models,
+	}
+	if in.ExpiresIn != nil {
+		c.Life = time.Duration(*in.ExpiresIn)
+	}
+	return viewed(manage.ViewCeiling)(x.Actions.SetCeiling(x.ctx(), x.param("id"), c, x.by(in.Reason)))
+}
+
+func removeCeiling(x *exchange, in reasoned) (Removed, error) {
+	id := x.param("id")
+	return Removed{id, true}, x.Actions.RemoveCeiling(x.ctx(), id, x.by(in.Reason))
+}
+
+// raiseFilter are the parameters of listRaises.
+type raiseFilter struct {
+	Outcome string `json:"outcome" enum:"pending,approved,declined"`
+}
+
+func listRaises(x *exchange, in raiseFilter) (page[manage.RaiseView], error) {
+	f := billing.RaiseFilter{Outcome: billing.RaiseOutcome(in.Outcome), Within: x.within(rbac.BudgetsRead)}
+	all, err := x.Actions.Raises(x.ctx(), f)
+	return listOf(all, manage.ViewRaise), err
+}
+
+// decideRaise does what decides a request, for who may change budgets where its key is.
+func decideRaise(
+	do func(manage.Actions, context.Context, string, manage.By) (billing.RaiseRequest, error),
+) func(*exchange, reasoned) (manage.RaiseView, error) {
+	return func(x *exchange, in reasoned) (manage.RaiseView, error) {
+		return viewed(manage.ViewRaise)(do(x.Actions, x.ctx(), x.param("id"), x.by(in.Reason)))
+	}
+}
