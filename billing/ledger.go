@@ -83,6 +83,7 @@ type Store struct {
 	Replicas
 	Reports
 	Breakdowns
+	Persons
 	Refusals
 	EventLog
 	AccessLog
@@ -124,6 +125,7 @@ func (s Store) With(by any) Store {
 	replace(&s.Replicas, by)
 	replace(&s.Reports, by)
 	replace(&s.Breakdowns, by)
+	replace(&s.Persons, by)
 	replace(&s.Refusals, by)
 	replace(&s.EventLog, by)
 	replace(&s.AccessLog, by)

@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 		{name: "Budgets", cases: budgetCases(), anyLimit: true},
 		{name: "Rows", cases: rowCases()},
 		{name: "Reports", cases: reportCases()},
+		{name: "Persons", cases: personCases()},
 		{name: "Periods", cases: bookCases()},
 		{name: "Claims", cases: replayCases()},
 		{name: "Allotments", cases: allotmentCases()},

@@ -50,6 +50,11 @@ func (s *Store) enter(ctx context.Context, tx pgx.Tx, rows []billing.Spend) erro
 			return err
 		}
 	}
+	if names := namedUsers(rows); len(names) > 0 {
+		if _, err := tx.Exec(ctx, nameUsersSQL, names); err != nil {
+			return err
+		}
+	}
 	if _, err := tx.Exec(ctx, lockScopesSQL, batchLocks(rows)); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 type column struct {
 	name, kind string // kind is the type of an element of the array
 	cast       string // of the element to the type of the column, where they differ
+	as         string // what is written, where it is not the element
 	array      func(rows []billing.Spend) any
 }
 
@@ -36,7 +38,7 @@ var columns = []column{
 	{name: "team_id", kind: "text", array: texts(func(e *billing.Spend) string { return e.Owner.TeamID })},
 	{name: "cost_center", kind: "text", array: texts(func(e *billing.Spend) string { return e.Owner.CostCenter })},
 	{name: "environment", kind: "text", array: texts(func(e *billing.Spend) string { return e.Owner.Environment })},
-	{name: "end_user", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.EndUser })},
+	{name: "end_user", kind: "text", as: pseudonymSQL, array: textsOrNull(func(e *billing.Spend) string { return e.EndUser })},
 	{name: "tags", kind: "text", cast: "::jsonb", array: texts(func(e *billing.Spend) string { return tagsJSON(e.Tags) })},
 	{name: "requested_model", kind: "text", array: texts(func(e *billing.Spend) string { return e.RequestedModel })},
 	{name: "provider", kind: "text", array: texts(func(e *billing.Spend) string { return e.Provider })},
@@ -109,7 +111,7 @@ var columns = []column{
 func insertEventsSQL(first int) string {
 	names, casts, arrays := make([]string, len(columns)), make([]string, len(columns)), make([]string, len(columns))
 	for i, c := range columns {
-		names[i], casts[i] = c.name, c.name+c.cast
+		names[i], casts[i] = c.name, cmp.Or(c.as, c.name+c.cast)
 		arrays[i] = "$" + strconv.Itoa(first+i) + "::" + c.kind + "[]"
 	}
 	all := strings.Join(names, ", ")

@@ -147,6 +147,7 @@ func (b *postingBatch) send(ctx context.Context, c interface {
 }, rows []billing.Spend,
 ) error {
 	batch := &pgx.Batch{}
+	queueUsers(batch, rows)
 	queueKeyLocks(batch, rows)
 	batch.Queue(lockScopesSQL, batchLocks(b.locks))
 	batch.Queue(postSQL, append(slices.Clone(b.args), arrays(rows)...)...).Query(func(rows pgx.Rows) (err error) {

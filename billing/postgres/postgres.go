@@ -102,6 +102,7 @@ func (s *Store) Contracts() billing.Store {
 		Replicas:         s,
 		Reports:          s,
 		Breakdowns:       s,
+		Persons:          s,
 		Refusals:         s,
 		EventLog:         s,
 		AccessLog:        s,

@@ -9,10 +9,17 @@ import (
 	"tallyroute/billing"
 )
 
-// selectEventsSQL has the columns that scanSpend scans.
-const selectEventsSQL = `
+// selectEventsSQL has the columns that scanSpend scans, as they are stored.
+const selectEventsSQL = selectEventSQL + `coalesce(e.end_user, '')` + selectEventRestSQL
+
+// shownEventsSQL has end users as they are shown.
+const shownEventsSQL = selectEventSQL + `coalesce((SELECT shown FROM end_users WHERE stored = e.end_user), e.end_user, '')` + selectEventRestSQL
+
+const selectEventSQL = `
 SELECT e.event_id::text, e.occurred_at, e.report_day::text, e.kind, e.request_id, e.attempt, e.final,
-       e.key_id, e.project_id, e.team_id, e.cost_center, e.environment, coalesce(e.end_user, ''), e.tags,
+       e.key_id, e.project_id, e.team_id, e.cost_center, e.environment, `
+
+const selectEventRestSQL = `, e.tags,
        e.requested_model, e.provider, e.model, e.service_tier, e.route_reason, e.status, coalesce(e.error_kind, ''), e.streamed,
        e.usage_source, e.input_tokens, e.cache_read_tokens, e.cache_write_tokens, e.output_tokens, e.reasoning_tokens,
          e.overrun_tokens, e.overrun_nano,
@@ -30,7 +37,7 @@ SELECT e.event_id::text, e.occurred_at, e.report_day::text, e.kind, e.request_id
   LEFT JOIN prices r ON r.id = e.price_id`
 
 // eventsSQL names both kinds of rows, so that the index of each is used.
-const eventsSQL = selectEventsSQL + `
+const eventsSQL = shownEventsSQL + `
  WHERE ($2 = '' OR e.request_id = $2 AND e.kind = 'usage' OR e.request_id = $2 AND e.kind <> 'usage')
    AND ($3 = '' OR e.key_id = $3)
  ORDER BY e.occurred_at DESC, e.attempt DESC, e.event_id DESC

@@ -164,9 +164,11 @@ func (s *Store) movable(ctx context.Context, tx *session, p billing.Posting) (bo
 	return true, nil
 }
 
-const eventColumns = `event_id, occurred_at, report_day, kind, request_id, attempt, final, key_id, project_id, team_id, cost_center,
-  environment,
-  end_user, tags, requested_model, provider, model, service_tier, route_reason, status, error_kind, streamed, usage_source,
+const (
+	eventColumns = eventsBefore + `end_user` + eventsAfter
+	eventsBefore = `event_id, occurred_at, report_day, kind, request_id, attempt, final, key_id, project_id, team_id, cost_center,
+  environment, `
+	eventsAfter = `, tags, requested_model, provider, model, service_tier, route_reason, status, error_kind, streamed, usage_source,
   input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, overrun_tokens, overrun_nano,
   cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
   pricing, price_id, input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
@@ -174,6 +176,7 @@ const eventColumns = `event_id, occurred_at, report_day, kind, request_id, attem
   provider_cost_nano, disputed, reported, fees, region, upstream_credential, endpoint, session, bytes_in, bytes_out,
   first_token_ms, took_ms, fingerprint, prefixes, answered_model, unpriced_members,
   provider_request_id, adjusts_event, adjusts_period, reason, actor, recorded_at`
+)
 
 const insertEvent = `INSERT INTO spend_events (` + eventColumns + `) VALUES (
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
@@ -229,11 +232,15 @@ func (s *Store) insertOn(ctx context.Context, tx *session, r billing.Spend) erro
 	if r.Pricing == billing.Unpriced {
 		amount = func(billing.Money) any { return nil }
 	}
+	endUser, err := pseudonym(ctx, tx, r.EndUser)
+	if err != nil {
+		return err
+	}
 	o, t, p, c := r.Owner, r.Tokens, r.Price, r.Cost
-	_, err := tx.exec(ctx, insertEvent,
+	_, err = tx.exec(ctx, insertEvent,
 		r.EventID, stamp(r.OccurredAt), r.ReportDay, string(r.Kind), r.RequestID, r.Attempt, r.Final,
 		string(o.KeyID), o.ProjectID, o.TeamID, o.CostCenter, o.Environment,
-		text(r.EndUser), asJSON(r.Tags), r.RequestedModel, r.Provider, r.Model, r.ServiceTier, string(r.RouteReason), string(r.Status),
+		text(endUser), asJSON(r.Tags), r.RequestedModel, r.Provider, r.Model, r.ServiceTier, string(r.RouteReason), string(r.Status),
 		text(r.ErrorKind), r.Streamed, string(r.UsageSource),
 		t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning, r.OverrunTokens, int64(r.OverrunMoney),
 		t.CacheWrite1h, t.AudioInput, t.AudioOutput,
@@ -252,9 +259,11 @@ func (s *Store) insertOn(ctx context.Context, tx *session, r billing.Spend) erro
 
 const (
 	selectEvents    = `SELECT ` + eventColumns + ` FROM spend_events `
-	eventsOfRequest = selectEvents + `WHERE request_id = ?1 AND (?2 = '' OR key_id = ?2)` + newestFirst
-	eventsOfKey     = selectEvents + `WHERE ?1 = '' AND key_id = ?2` + newestFirst
-	eventsOfAll     = selectEvents + `WHERE ?1 = '' AND ?2 = ''` + newestFirst
+	shownUser       = `coalesce((SELECT shown FROM end_users WHERE stored = end_user), end_user)`
+	showEvents      = `SELECT ` + eventsBefore + shownUser + eventsAfter + ` FROM spend_events `
+	eventsOfRequest = showEvents + `WHERE request_id = ?1 AND (?2 = '' OR key_id = ?2)` + newestFirst
+	eventsOfKey     = showEvents + `WHERE ?1 = '' AND key_id = ?2` + newestFirst
+	eventsOfAll     = showEvents + `WHERE ?1 = '' AND ?2 = ''` + newestFirst
 	newestFirst     = ` ORDER BY occurred_at DESC, request_id DESC, attempt DESC LIMIT ?3`
 )
 

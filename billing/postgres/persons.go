@@ -1,0 +1,197 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tallyroute/billing"
+)
+
+const newPseudonym = `'eu_' || replace(gen_random_uuid()::text, '-', '')`
+
+// nameUsersSQL gives pseudonyms to end users that have none. It is a statement of its own,
+// before the rows, because those see what others have written meanwhile; it comes before
+// every lock, in the order of the names, so that nobody waits in a circle.
+const nameUsersSQL = `
+INSERT INTO end_users (stored, shown)
+SELECT ` + newPseudonym + `, name FROM unnest($1::text[]) AS n (name)
+ WHERE NOT EXISTS (SELECT FROM end_users u WHERE u.shown = n.name AND u.erased_at IS NULL)
+ ORDER BY name
+ON CONFLICT DO NOTHING`
+
+// pseudonymSQL is what a row r has in place of an end user. One that is erased at this
+// moment has a pseudonym that nobody's name is known of.
+const pseudonymSQL = `CASE WHEN r.end_user IS NULL OR r.end_user ~ '^eu_[0-9a-f]{32}$' THEN r.end_user
+    ELSE coalesce((SELECT u.stored FROM end_users u WHERE u.shown = r.end_user AND u.erased_at IS NULL), ` + newPseudonym + `) END`
+
+// namedUsers are the end users of rows by their names, each once.
+func namedUsers(rows []billing.Spend) []string {
+	var names []string
+	for i := range rows {
+		if name := rows[i].EndUser; name != "" && !billing.IsPseudonym(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// queueUsers names the end users of rows; where there are none, no statement.
+func queueUsers(b *pgx.Batch, rows []billing.Spend) {
+	if names := namedUsers(rows); len(names) > 0 {
+		b.Queue(nameUsersSQL, names)
+	}
+}
+
+// personDaysSQL finds rows by what they may have of a person: the name, unless it is
+// erased, and what is shown as it. Days whose breakdown has no such line are passed over.
+const personDaysSQL = `
+WITH names AS MATERIALIZED (
+  SELECT $1::text AS stored WHERE NOT EXISTS (SELECT FROM end_users WHERE stored = $1 AND erased_at IS NOT NULL)
+  UNION SELECT stored FROM end_users WHERE shown = $1
+)
+SELECT ARRAY(SELECT stored FROM names),
+       ARRAY(
+         SELECT d.report_day::text
+           FROM (SELECT report_day, sum(ledger_rows)::bigint AS ledger_rows FROM spend_daily GROUP BY report_day) AS d
+           LEFT JOIN breakdown_days b
+             ON b.dimension = 'end_user' AND b.report_day = d.report_day AND b.ledger_rows = d.ledger_rows AND b.kept
+          WHERE b.report_day IS NULL OR EXISTS (
+            SELECT FROM spend_breakdowns l
+             WHERE l.dimension = 'end_user' AND l.report_day = d.report_day AND l.value IN (SELECT stored FROM names)))`
+
+const personRowsSQL = selectEventsSQL + `
+ WHERE e.report_day = ANY ($1::text[]::date[]) AND e.end_user = ANY ($2)
+ ORDER BY e.occurred_at, e.request_id, e.attempt`
+
+// PersonRows implements billing.Persons.
+func (s *Store) PersonRows(ctx context.Context, name string, each func(billing.Spend) error) error {
+	return s.wide(ctx, func(ctx context.Context, c querier) error {
+		var names, days []string
+		if err := c.QueryRow(ctx, personDaysSQL, billing.CleanText(name)).Scan(&names, &days); err != nil {
+			return err
+		}
+		rows, err := c.Query(ctx, personRowsSQL, days, names)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			row, err := scanSpend(rows)
+			if err != nil {
+				return err
+			}
+			if err := each(row); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
+const (
+	forgetAccessSQL = `
+UPDATE access_log SET address = '', user_agent = ''
+ WHERE at >= $2 AND at < $3 AND request_id = ANY ($1::text[]) AND (address <> '' OR user_agent <> '')`
+	forgetResponsesSQL = `DELETE FROM stored_responses WHERE id IN (SELECT 'resp_' || substr(r, 5) FROM unnest($1::text[]) AS r)`
+)
+
+// around is how far from the beginning of a request its entry in the record of access may be.
+const around = 24 * time.Hour
+
+// ForgetRequests implements billing.Persons.
+func (s *Store) ForgetRequests(ctx context.Context, r billing.ForgottenRequests) (found billing.Traces, err error) {
+	err = s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+			tag, err := tx.Exec(ctx, forgetAccessSQL, r.IDs, r.From.Add(-around), r.To.Add(around))
+			if err != nil {
+				return err
+			}
+			found.Access = tag.RowsAffected()
+			tag, err = tx.Exec(ctx, forgetResponsesSQL, r.IDs)
+			found.Responses = tag.RowsAffected()
+			return err
+		})
+	})
+	return found, err
+}
+
+const (
+	deletePersonSQL   = `DELETE FROM end_users WHERE (shown = $1 OR stored = $1) AND erased_at IS NULL RETURNING stored, shown`
+	newPseudonymSQL   = `SELECT ` + newPseudonym
+	overlayPersonSQL  = `INSERT INTO end_users (stored, shown, erased_at) VALUES ($1, $2, $3) ON CONFLICT (stored) DO NOTHING`
+	selectRejectedSQL = `SELECT id, spend FROM spend_rejects FOR UPDATE`
+	updateRejectedSQL = `UPDATE spend_rejects SET spend = $2 WHERE id = $1`
+)
+
+// ErasePerson implements billing.Persons.
+func (s *Store) ErasePerson(ctx context.Context, e billing.PersonErasure) (done billing.Erased, err error) {
+	err = s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+			done = billing.Erased{}
+			name := billing.CleanText(e.Name)
+			err := tx.QueryRow(ctx, deletePersonSQL, name).Scan(&done.Pseudonym, &name)
+			known := err == nil
+			if errors.Is(err, pgx.ErrNoRows) {
+				err = tx.QueryRow(ctx, newPseudonymSQL).Scan(&done.Pseudonym)
+			}
+			if err == nil {
+				done.Rejects, err = eraseRejected(ctx, tx, name, done.Pseudonym)
+			}
+			if err == nil && e.Plain {
+				_, err = tx.Exec(ctx, overlayPersonSQL, name, done.Pseudonym, e.Now)
+			}
+			if err != nil {
+				return err
+			}
+			if !known && !e.Plain && done.Rejects == 0 {
+				return &billing.NotFoundError{What: "end user", ID: e.Name}
+			}
+			for _, n := range e.Notes {
+				n.Object = done.Pseudonym
+			}
+			return note(ctx, tx, e.Notes)
+		})
+	})
+	return done, err
+}
+
+// eraseRejected puts a pseudonym in place of a name in rows that the ledger refused.
+func eraseRejected(ctx context.Context, tx pgx.Tx, name, pseudonym string) (n int64, err error) {
+	type reject struct {
+		ID  int64
+		Row []byte
+	}
+	rows, err := tx.Query(ctx, selectRejectedSQL)
+	if err != nil {
+		return 0, err
+	}
+	rejects, err := pgx.CollectRows(rows, pgx.RowToStructByPos[reject])
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range rejects {
+		var row billing.Spend
+		if err := json.Unmarshal(r.Row, &row); err != nil {
+			return n, err
+		}
+		if row.EndUser != name {
+			continue
+		}
+		row.EndUser = pseudonym
+		raw, err := json.Marshal(row)
+		if err != nil {
+			return n, err
+		}
+		if _, err := tx.Exec(ctx, updateRejectedSQL, r.ID, raw); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}

@@ -1,0 +1,151 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+const (
+	selectPseudonym = `SELECT stored FROM end_users WHERE shown = ? AND erased_at IS NULL`
+	insertPseudonym = `INSERT INTO end_users (stored, shown) VALUES ('eu_' || lower(hex(randomblob(16))), ?) RETURNING stored`
+)
+
+// pseudonym is what a row has in place of an end user. Whose name it is, is written in the
+// transaction of the first row.
+func pseudonym(ctx context.Context, tx *session, endUser string) (stored string, err error) {
+	if endUser == "" || billing.IsPseudonym(endUser) {
+		return endUser, nil
+	}
+	known, err := tx.row(ctx, selectPseudonym, []any{endUser}, &stored)
+	if err == nil && !known {
+		_, err = tx.row(ctx, insertPseudonym, []any{endUser}, &stored)
+	}
+	return stored, err
+}
+
+// personRows finds rows by what they may have of a person: the name, unless it is erased,
+// and what is shown as it. Days whose breakdown has no such line are passed over.
+const personRows = `WITH names AS MATERIALIZED (
+  SELECT ?1 AS stored WHERE NOT EXISTS (SELECT 1 FROM end_users WHERE stored = ?1 AND erased_at IS NOT NULL)
+  UNION SELECT stored FROM end_users WHERE shown = ?1
+), days AS MATERIALIZED (
+  SELECT d.report_day
+  FROM (SELECT report_day, sum(ledger_rows) AS ledger_rows FROM spend_daily GROUP BY report_day) d
+  LEFT JOIN breakdown_days b ON b.dimension = 'end_user' AND b.report_day = d.report_day AND b.ledger_rows = d.ledger_rows AND b.kept
+  WHERE b.report_day IS NULL OR EXISTS (
+    SELECT 1 FROM spend_breakdowns l WHERE l.dimension = 'end_user' AND l.report_day = d.report_day
+      AND l.value IN (SELECT stored FROM names))
+)
+SELECT {columns} FROM days CROSS JOIN spend_events e ON e.report_day = days.report_day
+WHERE e.end_user IN (SELECT stored FROM names)
+ORDER BY e.occurred_at, e.request_id, e.attempt`
+
+// PersonRows implements billing.Persons.
+func (s *Store) PersonRows(ctx context.Context, name string, each func(billing.Spend) error) error {
+	columns := "e." + strings.Join(strings.Fields(strings.ReplaceAll(eventColumns, ",", " ")), ", e.")
+	query := strings.Replace(personRows, "{columns}", columns, 1)
+	return s.read.rows(ctx, query, []any{billing.CleanText(name)}, func(scan scanner) error {
+		var r billing.Spend
+		if err := scanEvent(scan, &r); err != nil {
+			return err
+		}
+		return each(r)
+	})
+}
+
+const (
+	forgetAccess = `UPDATE access_log SET address = '', user_agent = ''
+WHERE at >= ?2 AND at < ?3 AND request_id IN (SELECT value FROM json_each(?1)) AND (address <> '' OR user_agent <> '')`
+	forgetResponses = `DELETE FROM stored_responses WHERE id IN (SELECT 'resp_' || substr(value, 5) FROM json_each(?1))`
+)
+
+// around is how far from the beginning of a request its entry in the record of access may be.
+const around = 24 * time.Hour
+
+// ForgetRequests implements billing.Persons.
+func (s *Store) ForgetRequests(ctx context.Context, r billing.ForgottenRequests) (found billing.Traces, err error) {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		ids := asJSON(r.IDs)
+		if found.Access, err = tx.exec(ctx, forgetAccess, ids, stamp(r.From.Add(-around)), stamp(r.To.Add(around))); err != nil {
+			return err
+		}
+		found.Responses, err = tx.exec(ctx, forgetResponses, ids)
+		return err
+	})
+	return found, err
+}
+
+const (
+	selectPerson   = `SELECT stored, shown FROM end_users WHERE (shown = ?1 OR stored = ?1) AND erased_at IS NULL`
+	deletePerson   = `DELETE FROM end_users WHERE stored = ? AND erased_at IS NULL`
+	overlayPerson  = `INSERT INTO end_users (stored, shown, erased_at) VALUES (?, ?, ?) ON CONFLICT (stored) DO NOTHING`
+	newPseudonym   = `SELECT 'eu_' || lower(hex(randomblob(16)))`
+	selectRejected = `SELECT id, spend FROM spend_rejects`
+	updateRejected = `UPDATE spend_rejects SET spend = ? WHERE id = ?`
+)
+
+// ErasePerson implements billing.Persons.
+func (s *Store) ErasePerson(ctx context.Context, e billing.PersonErasure) (done billing.Erased, err error) {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		done = billing.Erased{}
+		name := billing.CleanText(e.Name)
+		known, err := tx.row(ctx, selectPerson, []any{name}, &done.Pseudonym, &name)
+		if err == nil && known {
+			_, err = tx.exec(ctx, deletePerson, done.Pseudonym)
+		} else if err == nil {
+			_, err = tx.row(ctx, newPseudonym, nil, &done.Pseudonym)
+		}
+		if err == nil {
+			done.Rejects, err = eraseRejected(ctx, tx, name, done.Pseudonym)
+		}
+		if err == nil && e.Plain {
+			_, err = tx.exec(ctx, overlayPerson, name, done.Pseudonym, stamp(e.Now))
+		}
+		if err != nil {
+			return err
+		}
+		if !known && !e.Plain && done.Rejects == 0 {
+			return &billing.NotFoundError{What: "end user", ID: e.Name}
+		}
+		for _, n := range e.Notes {
+			n.Object = done.Pseudonym
+		}
+		return note(ctx, tx, e.Notes)
+	})
+	return done, err
+}
+
+// eraseRejected puts a pseudonym in place of a name in rows that the ledger refused.
+func eraseRejected(ctx context.Context, tx *session, name, pseudonym string) (n int64, err error) {
+	changed := make(map[int64]string)
+	err = tx.rows(ctx, selectRejected, nil, func(scan scanner) error {
+		var id int64
+		var raw []byte
+		if err := scan(&id, &raw); err != nil {
+			return err
+		}
+		var rows []billing.Spend
+		if err := json.Unmarshal(raw, &rows); err != nil {
+			return err
+		}
+		for i := range rows {
+			if rows[i].EndUser == name {
+				rows[i].EndUser = pseudonym
+				if changed[id], err = asWill(rows); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	for id, raw := range changed {
+		if err == nil {
+			_, err = tx.exec(ctx, updateRejected, []byte(raw), id)
+		}
+	}
+	return int64(len(changed)), err
+}
