@@ -46,10 +46,10 @@ type Erased struct {
 	Rejects   int64 // rows that wait to be booked, or did, which had the name
 }
 
-// A pseudonym is this and 122 random bits in hexadecimal.
+// A pseudonym is this and at least 74 random bits in hexadecimal.
 const (
 	pseudonymPrefix = "eu_"
-	pseudonymLength = len(pseudonymPrefix) + 32
+	pseudonymLength = len(pseudonymPrefix) + 20
 )
 
 // IsPseudonym reports whether an end user in a row is a pseudonym.

@@ -12,7 +12,7 @@ import (
 	"tallyroute/billing"
 )
 
-const newPseudonym = `'eu_' || replace(gen_random_uuid()::text, '-', '')`
+const newPseudonym = `'eu_' || right(replace(gen_random_uuid()::text, '-', ''), 20)`
 
 // nameUsersSQL gives pseudonyms to end users that have none. It is a statement of its own,
 // before the rows, because those see what others have written meanwhile; it comes before
@@ -26,7 +26,7 @@ ON CONFLICT DO NOTHING`
 
 // pseudonymSQL is what a row r has in place of an end user. One that is erased at this
 // moment has a pseudonym that nobody's name is known of.
-const pseudonymSQL = `CASE WHEN r.end_user IS NULL OR r.end_user ~ '^eu_[0-9a-f]{32}$' THEN r.end_user
+const pseudonymSQL = `CASE WHEN r.end_user IS NULL OR r.end_user ~ '^eu_[0-9a-f]{20}$' THEN r.end_user
     ELSE coalesce((SELECT u.stored FROM end_users u WHERE u.shown = r.end_user AND u.erased_at IS NULL), ` + newPseudonym + `) END`
 
 // namedUsers are the end users of rows by their names, each once.

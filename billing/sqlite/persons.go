@@ -11,7 +11,7 @@ import (
 
 const (
 	selectPseudonym = `SELECT stored FROM end_users WHERE shown = ? AND erased_at IS NULL`
-	insertPseudonym = `INSERT INTO end_users (stored, shown) VALUES ('eu_' || lower(hex(randomblob(16))), ?) RETURNING stored`
+	insertPseudonym = `INSERT INTO end_users (stored, shown) VALUES ('eu_' || lower(hex(randomblob(10))), ?) RETURNING stored`
 )
 
 // pseudonym is what a row has in place of an end user. Whose name it is, is written in the
@@ -83,7 +83,7 @@ const (
 	selectPerson   = `SELECT stored, shown FROM end_users WHERE (shown = ?1 OR stored = ?1) AND erased_at IS NULL`
 	deletePerson   = `DELETE FROM end_users WHERE stored = ? AND erased_at IS NULL`
 	overlayPerson  = `INSERT INTO end_users (stored, shown, erased_at) VALUES (?, ?, ?) ON CONFLICT (stored) DO NOTHING`
-	newPseudonym   = `SELECT 'eu_' || lower(hex(randomblob(16)))`
+	newPseudonym   = `SELECT 'eu_' || lower(hex(randomblob(10)))`
 	selectRejected = `SELECT id, spend FROM spend_rejects`
 	updateRejected = `UPDATE spend_rejects SET spend = ? WHERE id = ?`
 )

@@ -326,9 +326,9 @@ type bookedRow struct {
 
 func bookedRows(db rowsOf) []bookedRow {
 	var rows []bookedRow
-	for _, r := range db.Rows(`SELECT end_user, provider, request_id, status, attempt,
+	for _, r := range db.Rows(`SELECT coalesce(u.shown, e.end_user), provider, request_id, status, attempt,
 		input_tokens + cache_read_tokens + cache_write_tokens + output_tokens, coalesce(cost_nano, 0), overrun_tokens, final
-		FROM spend_events WHERE kind = 'usage'`) {
+		FROM spend_events e LEFT JOIN end_users u ON u.stored = e.end_user WHERE kind = 'usage'`) {
 		row := bookedRow{mark: r[0], provider: r[1], request: r[2], status: r[3], attempt: r[4], final: r[8] == "true" || r[8] == "1"}
 		for i, n := range []*int64{&row.tokens, &row.nano, &row.overrun} {
 			*n, _ = strconv.ParseInt(r[5+i], 10, 64) // of a bigint
