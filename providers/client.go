@@ -248,6 +248,14 @@ func (a *Answer) Close() error {
 	return a.Stream.Close()
 }
 
+// Beside is for calls to the provider of t that are not calls of models.
+func (c *Client) Beside(t *Target) http.RoundTripper {
+	if t.Private {
+		return c.open
+	}
+	return c.guarded
+}
+
 var errTokenRedirect = errors.New("providers: an authorization server redirects, which is not followed")
 
 // TokenClient is for talking to authorization servers: it reaches public addresses

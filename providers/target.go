@@ -83,6 +83,9 @@ type Credential struct {
 	Name   string // tells it from the others, and nothing of what it is
 	Auth   Auth
 	Weight int // the share of calls that it takes; 0 takes none
+	// Spare is one that takes calls only where none of the others can: a secret that is
+	// being replaced.
+	Spare bool
 }
 
 // With is the target called with c.

@@ -162,12 +162,7 @@ func (t *trip) send() (*http.Response, error) {
 	return resp, nil
 }
 
-func (t *trip) transport() *http.Transport {
-	if t.x.Target.Private {
-		return t.c.open
-	}
-	return t.c.guarded
-}
+func (t *trip) transport() http.RoundTripper { return t.c.Beside(&t.x.Target) }
 
 func (t *trip) headerTimeout() time.Duration {
 	switch {

@@ -166,6 +166,7 @@ type Observer interface{ Observe(Record) }
 // Attempt is one call to one provider, for headers and error messages.
 type Attempt struct {
 	Provider, Model string
+	Credential      string         // as the ledger names it; "" is the only one of its provider
 	Status          int            // HTTP status of the provider, 0 where none came
 	Kind            providers.Kind // "" for success
 	Took            time.Duration  // until the first content of a stream, or the whole of a plain answer

@@ -368,7 +368,7 @@ func (r *Router) exchange(p planned, c plan.Candidate) providers.Exchange {
 // fails is a *providers.Error.
 func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*providers.Answer, Attempt, error) {
 	began := r.o.Clock()
-	a := Attempt{Provider: c.Target.Provider, Model: c.Target.Model}
+	a := Attempt{Provider: c.Target.Provider, Model: c.Target.Model, Credential: c.Target.Account}
 	call := callOf(c.Target, h.planned.accepted.origin)
 	if !r.Health.Begin(call, began) {
 		return nil, a, &providers.Error{Provider: a.Provider, Model: a.Model, Kind: providers.KindOverload, Err: errTrialTaken}

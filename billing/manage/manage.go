@@ -37,6 +37,8 @@ type Actions struct {
 	Setup func() governance.Setup
 	// Notifiers are the channels that alerts go to. Nil is none.
 	Notifiers func(context.Context) (map[string]Notifier, error)
+	// Upstreams are for what is done with providers and their credentials.
+	Upstreams Upstreams
 	Roles     rbac.Roles // nil are those that are built in
 	// SessionIdle is how long a login may be unused; 0 is an hour.
 	SessionIdle time.Duration

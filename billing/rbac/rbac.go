@@ -37,6 +37,7 @@ const (
 	ReplicasRead    Permission = "replicas.read"
 	ReplicasForget  Permission = "replicas.forget"
 	ProvidersRead   Permission = "providers.read"
+	ProvidersWrite  Permission = "providers.write" // store, change and end providers and credentials
 	EventsRead      Permission = "events.read"
 	AlertsWrite     Permission = "alerts.write" // send again, try channels
 	AccessRead      Permission = "access.read"
@@ -55,8 +56,8 @@ const (
 
 var all = []Permission{
 	KeysRead, KeysWrite, KeysRevoke, KeysOwn, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, SpendAdjust, PeriodsRead, PeriodsWrite,
-	PricesRead, PricesWrite, RejectsRead, RejectsBook, ReplicasRead, ReplicasForget, ProvidersRead, EventsRead, AlertsWrite, AccessRead,
-	AccessErase,
+	PricesRead, PricesWrite, RejectsRead, RejectsBook, ReplicasRead, ReplicasForget, ProvidersRead, ProvidersWrite, EventsRead, AlertsWrite,
+	AccessRead, AccessErase,
 	IntegrityRead, AuditRead, AuditExport, PrincipalsRead, PrincipalsWrite,
 	GovernanceRead, GovernanceWrite,
 }
@@ -84,7 +85,7 @@ func BuiltIn() Roles {
 		},
 		// Platform runs the router; it has nothing to do with virtual keys.
 		"platform": {
-			ProvidersRead, PricesRead, ReplicasRead, ReplicasForget, RejectsRead, RejectsBook, EventsRead, AlertsWrite, IntegrityRead,
+			ProvidersRead, ProvidersWrite, PricesRead, ReplicasRead, ReplicasForget, RejectsRead, RejectsBook, EventsRead, AlertsWrite, IntegrityRead,
 		},
 		"team-lead": {
 			KeysRead, KeysWrite, KeysRevoke, KeysOwn, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, PricesRead,

@@ -19,44 +19,46 @@ type grammar struct {
 	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
 	Router string `help:"Admin listener to call, or the public one with /v1/team behind it, by your login or the token in TALLYROUTE_TOKEN, in place of the database of this host." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
 
-	Demo       demoCommand       `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
-	Serve      serveCommand      `cmd:"" help:"Run the router."`
-	Backup     backupCommand     `cmd:"" help:"Write a consistent copy of the SQLite database to a file, while routers use it."`
-	Migrate    migrateCommand    `cmd:"" help:"Bring the database's tables up to date."`
-	Keys       keys.Command      `cmd:"" help:"Virtual keys: make, change, rotate, hand over, find and end them."`
-	Teams      people.Teams      `cmd:"" help:"Create, list, change and archive teams."`
-	Team       people.Team       `cmd:"" help:"Your own keys in your teams, and raises that you ask for."`
-	Raises     people.Raises     `cmd:"" help:"Raises that members ask for: list, approve, decline."`
-	Projects   people.Projects   `cmd:"" help:"Create, list, change and archive projects."`
-	Budgets    finance.Budgets   `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
-	Policy     keys.Policy       `cmd:"" help:"What the keys of a team, of a project, or one key may do; try a request."`
-	Providers  offers.Providers  `cmd:"" help:"Providers, and how they have been behaving."`
-	Models     offers.Models     `cmd:"" help:"Who serves a model, and at what price."`
-	Catalogue  offers.Catalogue  `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
-	Route      offers.Route      `cmd:"" help:"Explain which provider would be taken, and why."`
-	Report     finance.Report    `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
-	Period     finance.Period    `cmd:"" help:"List, close and reopen the months of the ledger."`
-	Prices     finance.Prices    `cmd:"" help:"Correct what was costed with a wrong price."`
-	Spend      finance.Spend     `cmd:"" help:"Post corrections, and archive closed months."`
-	Integrity  finance.Integrity `cmd:"" help:"Prove that the ledger adds up."`
-	Principals people.Principals `cmd:"" help:"Users and service accounts that administer by REST, their roles and tokens."`
-	Login      people.Login      `cmd:"" help:"Log in at the router that --router names."`
-	Logout     people.Logout     `cmd:"" help:"End that login."`
-	Whoami     people.Whoami     `cmd:"" help:"Who you are for the router, and what you may do."`
-	Sessions   people.Sessions   `cmd:"" help:"Logins: list and end them."`
-	Audit      people.Audit      `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
-	Access     keys.Access       `cmd:"" help:"The record of access: who used which key, from where and when."`
-	Events     watch.Events      `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
-	Alerts     watch.Alerts      `cmd:"" help:"What somebody was told, whether it arrived, and how to try a channel."`
-	Anomalies  watch.Anomalies   `cmd:"" help:"What is unusual about the use of keys, and what is usual of one."`
-	Incident   watch.Incident    `cmd:"" help:"Keys in wrong hands: end their use, seal what they did, close."`
-	Replicas   watch.Replicas    `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
-	Setup      configCommand     `cmd:"" name:"config" help:"Check and print the configuration."`
-	Admin      adminCommand      `cmd:"" help:"Make a token for the admin API."`
-	Connect    connectCommand    `cmd:"" help:"Show how a coding agent or another client is pointed at the router, or write it into its file."`
-	Chat       chatCommand       `cmd:"" help:"Send one message through a running router."`
-	Health     healthCommand     `cmd:"" help:"Ask the running router whether it is alive."`
-	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Demo        demoCommand        `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
+	Serve       serveCommand       `cmd:"" help:"Run the router."`
+	Backup      backupCommand      `cmd:"" help:"Write a consistent copy of the SQLite database to a file, while routers use it."`
+	Migrate     migrateCommand     `cmd:"" help:"Bring the database's tables up to date."`
+	Keys        keys.Command       `cmd:"" help:"Virtual keys: make, change, rotate, hand over, find and end them."`
+	Teams       people.Teams       `cmd:"" help:"Create, list, change and archive teams."`
+	Team        people.Team        `cmd:"" help:"Your own keys in your teams, and raises that you ask for."`
+	Raises      people.Raises      `cmd:"" help:"Raises that members ask for: list, approve, decline."`
+	Projects    people.Projects    `cmd:"" help:"Create, list, change and archive projects."`
+	Budgets     finance.Budgets    `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
+	Policy      keys.Policy        `cmd:"" help:"What the keys of a team, of a project, or one key may do; try a request."`
+	Providers   offers.Providers   `cmd:"" help:"Providers, and how they have been behaving; store, change and end them."`
+	Credentials offers.Credentials `cmd:"" help:"Our credentials at providers: list, store, try, rotate and end them."`
+	Secrets     offers.Secrets     `cmd:"" help:"The key under which the database keeps credentials: make one, change to another."`
+	Models      offers.Models      `cmd:"" help:"Who serves a model, and at what price."`
+	Catalogue   offers.Catalogue   `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
+	Route       offers.Route       `cmd:"" help:"Explain which provider would be taken, and why."`
+	Report      finance.Report     `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
+	Period      finance.Period     `cmd:"" help:"List, close and reopen the months of the ledger."`
+	Prices      finance.Prices     `cmd:"" help:"Correct what was costed with a wrong price."`
+	Spend       finance.Spend      `cmd:"" help:"Post corrections, and archive closed months."`
+	Integrity   finance.Integrity  `cmd:"" help:"Prove that the ledger adds up."`
+	Principals  people.Principals  `cmd:"" help:"Users and service accounts that administer by REST, their roles and tokens."`
+	Login       people.Login       `cmd:"" help:"Log in at the router that --router names."`
+	Logout      people.Logout      `cmd:"" help:"End that login."`
+	Whoami      people.Whoami      `cmd:"" help:"Who you are for the router, and what you may do."`
+	Sessions    people.Sessions    `cmd:"" help:"Logins: list and end them."`
+	Audit       people.Audit       `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
+	Access      keys.Access        `cmd:"" help:"The record of access: who used which key, from where and when."`
+	Events      watch.Events       `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
+	Alerts      watch.Alerts       `cmd:"" help:"What somebody was told, whether it arrived, and how to try a channel."`
+	Anomalies   watch.Anomalies    `cmd:"" help:"What is unusual about the use of keys, and what is usual of one."`
+	Incident    watch.Incident     `cmd:"" help:"Keys in wrong hands: end their use, seal what they did, close."`
+	Replicas    watch.Replicas     `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
+	Setup       configCommand      `cmd:"" name:"config" help:"Check and print the configuration."`
+	Admin       adminCommand       `cmd:"" help:"Make a token for the admin API."`
+	Connect     connectCommand     `cmd:"" help:"Show how a coding agent or another client is pointed at the router, or write it into its file."`
+	Chat        chatCommand        `cmd:"" help:"Send one message through a running router."`
+	Health      healthCommand      `cmd:"" help:"Ask the running router whether it is alive."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 
 // parserOf reads command lines into g. It calls stop after --help, which has then printed

@@ -130,6 +130,10 @@ var layers = map[string][]string{
 	"cmd/tallyroute/adminapi": {},
 	"cmd/tallyroute/signin":   {"cmd/tallyroute/adminapi"},
 	"cmd/tallyroute/connect":  {},
+	"cmd/tallyroute/upstream": {
+		"billing", "billing/manage", "providers", "providers/catalogue", "providers/chat", "providers/secret", "providers/secret/envelope",
+		"router",
+	},
 	"cmd/tallyroute/managers": {
 		"cmd/tallyroute/config", "providers/identity", "providers/secret", "providers/secret/aws", "providers/secret/azure",
 		"providers/secret/conjur", "providers/secret/google", "providers/secret/kubernetes", "providers/secret/manager",
@@ -159,6 +163,7 @@ var layers = map[string][]string{
 	"cmd/tallyroute/offers": {
 		"billing", "cmd/tallyroute/app", "cmd/tallyroute/cli", "cmd/tallyroute/config", "providers", "providers/catalogue",
 		"providers/catalogue/published", "providers/chat", "router", "router/admin", "router/plan",
+		"billing/manage", "cmd/tallyroute/adminapi", "providers/secret", "providers/secret/envelope",
 	},
 	"cmd/tallyroute/agents": {},
 	"cmd/tallyroute":        {"*"},

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +32,11 @@ type Input struct {
 	PricesFile string
 	// Documents are further providers, each as a file of its own would be.
 	Documents []string
+	// Stored are providers that administrators have described. Those that the
+	// configuration describes as well are left out: it is the configuration that holds.
+	Stored []Stored
+	// Credentials are those that administrators have stored, by provider.
+	Credentials map[string][]Credential
 	// Auto is the model that "auto" stands for where no other is there.
 	Auto string
 }
@@ -62,6 +66,10 @@ type Catalogue struct {
 	prices   []billing.Price
 	book     *billing.PriceBook
 	statuses []Status
+
+	credentials []CredentialStatus
+	auths       map[string]Auth // by provider
+	admins      map[string]AdminAPI
 }
 
 // Status is a provider that is known and whether it takes part.
@@ -73,6 +81,7 @@ type Status struct {
 	Models     int
 	Configured bool
 	Why        string // it is not configured
+	From       string // who describes it: built-in, configuration or stored
 }
 
 // Build reads the built-in documents and the operator's over them. A provider
@@ -96,6 +105,14 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 	newer := newReader(in.PricesFile)
 	all = newer.newerPrices(in.Prices, all)
 	faults = append(faults, newer.faults...)
+	described := Described(in.Text)
+	for _, stored := range in.Stored {
+		if !slices.Contains(described, stored.Name) {
+			own := newReader(stored.file())
+			all = own.storedProvider(stored, all)
+			faults = append(faults, own.faults...)
+		}
+	}
 	r := newReader(in.File)
 	all = r.operatorProviders(in.Text, all)
 	for _, text := range in.Documents {
@@ -103,7 +120,7 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 		all = extra.operatorDocument(text, all)
 		faults = append(faults, extra.faults...)
 	}
-	b := builder{Catalogue: &Catalogue{now: o.Now, routes: make(map[string]route)}, secrets: o.Secrets, proxy: o.Proxy}
+	b := builder{Catalogue: &Catalogue{now: o.Now, routes: make(map[string]route), auths: make(map[string]Auth), admins: make(map[string]AdminAPI)}, secrets: o.Secrets, proxy: o.Proxy, stored: in.Credentials}
 	slices.SortStableFunc(all, func(a, b loaded) int { return strings.Compare(a.Name, b.Name) })
 	for i := range all {
 		b.provider(ctx, &all[i])
@@ -123,16 +140,17 @@ type builder struct {
 	*Catalogue
 	secrets func(ctx context.Context, ref string) (secret.Value, error)
 	proxy   *providers.Proxy
-	targets []providers.Target // of those that take part
-	facts   []Model            // of each target
-	faults  Faults             // of documents that were read late
+	stored  map[string][]Credential // by provider
+	targets []providers.Target      // of those that take part
+	facts   []Model                 // of each target
+	faults  Faults                  // of documents that were read late
 }
 
 // provider notes what is known of a provider and, if it takes part, its targets.
 func (b *builder) provider(ctx context.Context, l *loaded) {
 	s := Status{
 		Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: l.count(),
-		Configured: true,
+		Configured: true, From: l.from(),
 	}
 	if err := b.credentials(ctx, l); err != nil {
 		s.Configured, s.Why = false, strings.TrimPrefix(err.Error(), "secret: ")
@@ -145,7 +163,10 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 	case s.Models == 0:
 		s.Configured, s.Why = false, "no models are listed"
 	}
-	b.statuses = append(b.statuses, s)
+	b.statuses, b.auths[l.Name] = append(b.statuses, s), l.Auth
+	if l.KeyAdmin.Kind != "" {
+		b.admins[l.Name] = AdminAPI{l.KeyAdmin, at, l.Private}
+	}
 	if l.rest == nil {
 		b.note(l, s)
 	}
@@ -183,26 +204,55 @@ func (b *builder) credentials(ctx context.Context, l *loaded) (missing error) {
 		}
 		return err
 	}
-	if len(l.Credentials) == 0 {
+	status := func(name, ref string, weight int) CredentialStatus {
+		return CredentialStatus{Provider: l.Name, Name: name, Refers: ref, Weight: weight}
+	}
+	alone := len(l.Credentials) == 0
+	if alone {
 		for _, ref := range l.Auth.references() {
 			if err := resolve("api_key", ref); err != nil {
 				missing = err
 			}
 		}
+		if l.Auth.Secret != unstored && l.Auth.Kind != authNone {
+			b.tell(l, status("", cmp.Or(l.Auth.Secret, l.Auth.Kind), 1), missing)
+		}
+	}
+	own := l.Credentials
+	b.addStored(ctx, l, missing)
+	if alone && len(l.Credentials) == 0 {
 		return missing
 	}
-	there := false
-	for i := range l.Credentials {
-		if err := resolve(fmt.Sprintf("credentials[%d].secret", i), l.Credentials[i].Secret); err != nil {
-			l.Credentials[i].Weight, missing = 0, err
-			continue
+	there := len(l.Credentials) > len(own)
+	for i := range own {
+		c := &l.Credentials[i]
+		s := status(c.name(i), c.Secret, c.Weight)
+		s.Owner = c.Owner
+		err := resolve(fmt.Sprintf("credentials[%d].secret", i), c.Secret)
+		if err != nil {
+			c.Weight, missing = 0, err
 		}
-		there = true
+		there = there || err == nil
+		b.tell(l, s, err)
 	}
 	if there {
 		return nil
 	}
 	return missing
+}
+
+// tell notes how a credential of the documents or the configuration stands.
+func (b *builder) tell(l *loaded, s CredentialStatus, err error) {
+	if err != nil {
+		s.Why = strings.TrimPrefix(err.Error(), "secret: ")
+	}
+	if err != nil && l.reader == nil {
+		return // one that a built-in provider would take
+	}
+	if s.Name == "" && len(b.stored[l.Name]) > 0 {
+		s.Name = "1"
+	}
+	b.Catalogue.credentials = append(b.Catalogue.credentials, s)
 }
 
 // errUnfit is a credential that cannot be sent.
@@ -273,8 +323,11 @@ func (b *builder) target(p Provider) providers.Target {
 func (b *builder) several(p Provider) (list []providers.Credential, sum int) {
 	for i, c := range p.Credentials {
 		a := p.Auth
+		if a.Kind == authAWS && strings.HasPrefix(c.Secret, StoredPrefix) {
+			a.Access = ""
+		}
 		a.Secret = c.Secret
-		list = append(list, providers.Credential{Name: strconv.Itoa(i + 1), Auth: b.auth(a), Weight: c.Weight})
+		list = append(list, providers.Credential{Name: c.name(i), Auth: b.auth(a), Weight: c.Weight, Spare: c.Spare})
 		sum += c.Weight
 	}
 	return list, sum
@@ -293,6 +346,9 @@ func (b *builder) auth(a Auth) providers.Auth {
 	source := from(a.Secret)
 	switch a.Kind {
 	case authAWS:
+		if a.Access == "" {
+			return auth.AWS(pair(a.Region, source))
+		}
 		return auth.AWS(auth.Keys{Region: a.Region, Access: from(a.Access), Secret: source, Session: optional(a.Session, from(a.Session))})
 	case authEntra:
 		l := auth.Login{Tenant: from(a.Tenant), Client: from(a.Client), Secret: source, Scope: a.Scope, Server: a.Server}

@@ -50,6 +50,7 @@ func (d document) read(path string, n node) {
 		"api_key":      scalar(d.reader, &p.Auth.Secret, credential),
 		"auth":         d.auth,
 		"credentials":  d.credentials,
+		"key_admin":    d.keyAdmin,
 		"headers":      d.headers,
 		"quirks":       d.quirks(&p.Quirks),
 		"timeouts":     d.timeouts(&d.p.Timeouts),
@@ -80,11 +81,16 @@ func (d document) credentials(path string, n node) {
 	d.list(func(path string, n node) {
 		c := Credential{Weight: 1}
 		d.object(path, n, map[string]read{
+			"name":   scalar(d.reader, &c.Name, credentialName),
+			"owner":  scalar(d.reader, &c.Owner, plain),
 			"secret": scalar(d.reader, &c.Secret, credential),
 			"weight": scalar(d.reader, &c.Weight, between(0, 1000)),
 		})
 		if c.Secret == "" {
 			d.fault(path, "a credential needs a secret")
+		}
+		if c.Name != "" && slices.ContainsFunc(d.p.Credentials, func(o Credential) bool { return o.Name == c.Name }) {
+			d.fault(path+".name", "another credential has it")
 		}
 		d.p.Credentials = append(d.p.Credentials, c)
 	})(path, n)
@@ -93,6 +99,20 @@ func (d document) credentials(path string, n node) {
 		return
 	}
 	d.p.Auth.Secret = d.p.Credentials[0].Secret
+}
+
+// keyAdmin reads the admin API that makes keys.
+func (d document) keyAdmin(path string, n node) {
+	k := &d.p.KeyAdmin
+	d.object(path, n, map[string]read{
+		"kind":            scalar(d.reader, &k.Kind, oneOf("openai")),
+		"secret":          scalar(d.reader, &k.Secret, credential),
+		"project":         scalar(d.reader, &k.Project, plain),
+		"service_account": scalar(d.reader, &k.Account, plain),
+	})
+	if k.Kind == "" || k.Secret == "" || k.Project == "" || k.Account == "" {
+		d.fault(path, "needs a kind, a secret, a project and a service_account")
+	}
 }
 
 // done is for members that were read already.
@@ -318,7 +338,7 @@ func (d document) checkAuth(path string) {
 		d.fault(at, "needs a secret")
 	case a.Kind == authHeader && a.Header == "":
 		d.fault(at, "of kind header needs a header")
-	case a.Kind == authAWS && a.Access == "":
+	case a.Kind == authAWS && a.Access == "" && a.Secret != unstored:
 		d.fault(at, "of kind aws needs an access_key beside the secret")
 	case a.Kind != authAWS && a.Access+a.Session+a.Region != "":
 		d.fault(at, "has access_key, session_token and region only where its kind is aws")

@@ -3,6 +3,7 @@ package catalogue
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -24,6 +25,7 @@ type Provider struct {
 	Auth    Auth
 	// Credentials take the place of Auth.Secret where there are several.
 	Credentials []Credential
+	KeyAdmin    KeyAdmin
 	Headers     map[string]string
 	Quirks      providers.Quirks
 	Timeouts    Timeouts
@@ -54,11 +56,25 @@ type Auth struct {
 	Server string // "" is that of the public cloud
 }
 
+// KeyAdmin is the admin API of a provider that makes keys; the zero value is none.
+type KeyAdmin struct {
+	Kind    string // openai
+	Secret  string // a reference to the key that it takes
+	Project string
+	Account string // the service account that keys are made for
+}
+
 // Credential is one of several that a provider may be called with.
 type Credential struct {
+	Name   string // "" is its place in the list
+	Owner  string // the address of who answers for it
 	Secret string // a reference
 	Weight int    // the share of calls that it takes; 0 takes none
+	Spare  bool   // takes calls only where none of the others can
 }
+
+// name is by which rows of the ledger tell a credential from the others in the list.
+func (c Credential) name(i int) string { return cmp.Or(c.Name, strconv.Itoa(i+1)) }
 
 // Model is one model of a provider.
 type Model struct {
@@ -129,7 +145,19 @@ type loaded struct {
 	Provider
 	reader *reader
 	path   string
+	stored bool    // an administrator has described it
 	rest   *unread // nil where all was read
+}
+
+// from is who describes a provider.
+func (l *loaded) from() string {
+	switch {
+	case l.stored:
+		return "stored"
+	case l.reader != nil:
+		return "configuration"
+	}
+	return "built-in"
 }
 
 // operatorProviders reads the section "providers:" of the operator's

@@ -39,6 +39,19 @@ func plain(s string) (string, error) {
 // resolved. Its faults must not repeat it.
 func credential(s string) (string, error) { return s, nil }
 
+// credentialName is not a number, which is a place in the list.
+func credentialName(s string) (string, error) {
+	if !CredentialName(s) {
+		return "", errors.New("want 1 to 64 letters, digits, -, _ and ., and not a number alone")
+	}
+	return s, nil
+}
+
+// CredentialName reports a name that a credential may have.
+func CredentialName(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(strings.ToLower(s), lowerLetters+digits+"-_.") == "" && strings.Trim(s, digits) != ""
+}
+
 func yesNo(s string) (bool, error) {
 	if s != "true" && s != "false" {
 		return false, errors.New("want true or false")
@@ -111,6 +124,12 @@ func providerName(s string) (string, error) {
 		return "", errors.New("want a name of lower-case letters, digits and dashes")
 	}
 	return s, nil
+}
+
+// ProviderName refuses a name that a provider cannot have.
+func ProviderName(s string) error {
+	_, err := providerName(s)
+	return err
 }
 
 func modelName(s string) (string, error) {

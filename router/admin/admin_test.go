@@ -59,7 +59,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	core, logs := observer.New(zap.DebugLevel)
 	o := Options{
 		Reports: store, Actions: manage.Actions{
-			Store: store.Contracts(), Pepper: pepper, SinkNames: []string{"files"}, Notifiers: listeners,
+			Store: store.Contracts(), Pepper: pepper, SinkNames: []string{"files"}, Notifiers: listeners, Upstreams: desk{},
 			KnownModel: func(name string) (string, bool) { return "chat-cheap", name == "chat-cheap" || name == "openai/*" },
 		},
 		Token: func() string { return token }, Version: "test", Log: zap.New(core), BaseURL: "http://127.0.0.1:8080/v1",

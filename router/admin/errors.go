@@ -71,6 +71,7 @@ func rows() []web.Row {
 		web.Is(identity.ErrUnavailable, web.Problem{
 			Code: codeProvider, Message: "The identity provider cannot be used now.", After: 5 * time.Second,
 		}),
+		web.Is(manage.ErrNoUpstreams, web.Problem{Code: codeConflict, Message: "Nothing is known of providers here."}),
 		web.Is(manage.ErrNoMFA, web.Problem{Code: codeMFA, Message: "The login must be by several factors."}),
 		web.Is(manage.ErrNoRole, web.Problem{Code: codeRole, Message: "You are known, but no role is granted to you."}),
 		web.Is(manage.ErrDisabled, web.Problem{Code: codeRole, Message: "You are disabled."}),
@@ -148,7 +149,7 @@ func codes() map[string]web.Code {
 	maps.Copy(all, loginCodes())
 	for _, what := range []string{
 		"key", "team", "project", "budget", "replica", "reject", "sink", "session", "principal",
-		"grant", "token", "review", "version",
+		"grant", "token", "review", "version", "provider", "credential",
 	} {
 		all[what+"_not_found"] = web.Code{
 			Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,

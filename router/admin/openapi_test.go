@@ -156,6 +156,13 @@ func TestDocumentIsServedWithEveryRoute(t *testing.T) {
 
 // bodies are valid inputs of the operations that have one.
 var bodies = map[string]string{
+	"addProvider":       `{"name":"acme","settings":{"base_url":"https://acme.example/v1"},"reason":"r"}`,
+	"updateProvider":    `{"settings":{"weight":0},"reason":"r"}`,
+	"addCredential":     `{"provider":"acme","name":"main","owner":"ann@example.com","weight":2,"secret":"s","expires_at":"2099-01-01T00:00:00Z"}`,
+	"changeCredential":  `{"owner":"","weight":0,"expires_at":null,"reason":"r"}`,
+	"rotateCredential":  `{"secret":"s","overlap":"0s","expires_at":"2099-01-01T00:00:00Z","reason":"r"}`,
+	"disableCredential": `{"reason":"r"}`, "enableCredential": `{"reason":"r"}`, "testCredential": `{"reason":"r"}`,
+	"rekeySecrets":  `{"reason":"r"}`,
 	"replayAlert":   `{"channel":"ops","reason":"lost"}`,
 	"openIncident":  `{"key_id":"key_1","action":"narrow","networks":["10.0.0.0/8"],"since":"2026-11-02T09:00:00Z","reason":"leaked"}`,
 	"closeIncident": `{"reason":"rotated"}`,
@@ -460,6 +467,7 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("DELETE", "/principals/"+bot+"/grants/"+granted.v["grants"].([]any)[0].(map[string]any)["id"].(string)+"?reason=over", "")
 	ask("POST", "/principals/"+bot+"/disable", "")
 	ask("POST", "/principals/"+bot+"/enable", "")
+	g.upstreams(ask)
 	people.person("u1", "ann@example.com", "owners")
 	ask("POST", "/login/device", "")
 	ask("POST", "/login", `{"redirect_uri":"http://127.0.0.1:1/cb"}`)

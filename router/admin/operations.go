@@ -22,7 +22,7 @@ func operations() []operation {
 	return slices.Concat(keyOperations(), accessOperations(), ownerOperations(), ledgerOperations(), principalOperations(),
 		loginOperations(), alertOperations(), incidentOperations(), governanceOperations(),
 		anomalyOperations(),
-		memberOperations(), ceilingOperations())
+		memberOperations(), ceilingOperations(), upstreamOperations())
 }
 
 // keyOperations are about virtual keys.

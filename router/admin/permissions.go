@@ -31,6 +31,7 @@ func rules() map[string]rule {
 		keyRules(), accessRules(), ownerRules(), ledgerRules(), principalRules(), loginRules(), alertRules(), incidentRules(), governanceRules(),
 		anomalyRules(),
 		memberRules(),
+		upstreamRules(),
 	} {
 		maps.Copy(all, some)
 	}

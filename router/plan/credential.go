@@ -29,7 +29,8 @@ func Best(credentials []providers.Credential, states []health.State) health.Stat
 }
 
 // Draw is the credentials with which a target is to be called, in turn: those that
-// are ready first, each before another by the chance that its weight gives it.
+// are ready first, spare ones after the others, each before another by the chance that
+// its weight gives it.
 // random(n) is a number from 0 to n-1.
 func Draw(credentials []providers.Credential, states []health.State, random func(n int64) int64) []providers.Credential {
 	type ticket struct {
@@ -55,10 +56,23 @@ func Draw(credentials []providers.Credential, states []health.State, random func
 		drawn = append(drawn, left[i])
 		left = slices.Delete(left, i, i+1)
 	}
-	slices.SortStableFunc(drawn, func(a, b ticket) int { return cmp.Compare(a.status, b.status) })
+	slices.SortStableFunc(drawn, func(a, b ticket) int {
+		return cmp.Or(cmp.Compare(a.status, b.status), compareSpare(a.credential, b.credential))
+	})
 	list := make([]providers.Credential, min(len(drawn), mostCredentials))
 	for i := range list {
 		list[i] = drawn[i].credential
 	}
 	return list
+}
+
+// compareSpare puts spare credentials last.
+func compareSpare(a, b providers.Credential) int {
+	switch {
+	case a.Spare == b.Spare:
+		return 0
+	case a.Spare:
+		return 1
+	}
+	return -1
 }

@@ -24,6 +24,7 @@ import (
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/cmd/tallyroute/logs"
 	"tallyroute/cmd/tallyroute/metrics"
+	"tallyroute/cmd/tallyroute/upstream"
 	"tallyroute/providers"
 	"tallyroute/providers/secret"
 	"tallyroute/providers/secret/envelope"
@@ -42,6 +43,7 @@ import (
 // database may be away.
 func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 	s := &Service{Options: o, metrics: metrics.New(o.Version), turns: limit.NewTurns(0), cutRequests: func() {}}
+	s.uses = &upstream.Uses{Clock: time.Now}
 	s.refused, s.denials = &refusals{clock: time.Now}, billing.NewDenialCount()
 	var err error
 	if s.secrets, err = openSecrets(cfg, o.Log, s.metrics); err != nil {
@@ -186,7 +188,7 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 	n := &snapshot{cfg: cfg}
 	var err error
 	credentials := &credentialFiles{from: s.secrets.Keeper}
-	if n.catalogue, err = openCatalogue(ctx, cfg, s.Demo, s.Address, credentials); err != nil {
+	if n.catalogue, n.broken, err = openCatalogue(ctx, cfg, s.Demo, s.Address, credentials, s.stored.Load()); err != nil {
 		return nil, err
 	}
 	n.files = append(credentials.all(), cmp.Or(cfg.File, config.DefaultFile), cfg.PricesFile)
@@ -276,7 +278,7 @@ func (s *Service) route(n *snapshot) {
 	parts := router.Parts{
 		Verifier: s.verifier, Watch: s.inUse, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
 		Catalogue: n.catalogue, Sender: n.client, Counts: n.client, Tokens: s.Tokens, Health: s.health, Turns: s.turns,
-		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused}, Idempotency: kept, Fingerprint: prints, Background: s.left,
+		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused, s.uses}, Idempotency: kept, Fingerprint: prints, Background: s.left,
 		Denials: s.denials, Allotments: s.store,
 	}
 	if old := s.now(); old != nil {

@@ -16,6 +16,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/policy"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/upstream"
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/secret"
@@ -117,7 +118,8 @@ func LoadService(ctx context.Context, from Source) (*config.Config, Catalogue, e
 		source = cfg.Source()
 	}
 	_, tokenErr := adminToken(ctx, credentials.from, cfg)
-	for _, err := range []error{tokenErr, checkPepper(ctx, credentials.from, cfg), checkStore(ctx, credentials.from, cfg)} {
+	_, ringErr := ring(ctx, credentials.from, cfg)
+	for _, err := range []error{tokenErr, ringErr, checkPepper(ctx, credentials.from, cfg), checkStore(ctx, credentials.from, cfg)} {
 		for _, line := range strings.FieldsFunc(errorText(err), func(r rune) bool { return r == '\n' }) {
 			setting, problem, _ := strings.Cut(line, ": ")
 			if !slices.ContainsFunc(faults, func(f config.Fault) bool { return f.Path == setting }) { // which the reader has found
@@ -144,7 +146,7 @@ func load(ctx context.Context, from Source, credentials *credentialFiles) (*conf
 	if credentials.from, err = from.keeper(cfg); err != nil {
 		return nil, Catalogue{}, err
 	}
-	c, err := openCatalogue(ctx, cfg, from.Demo, func(string) string { return "127.0.0.1:1" }, credentials)
+	c, _, err := openCatalogue(ctx, cfg, from.Demo, nowhere, credentials, nil)
 	var wrong catalogue.Faults
 	if errors.As(err, &wrong) {
 		for _, f := range wrong {
@@ -157,6 +159,9 @@ func load(ctx context.Context, from Source, credentials *credentialFiles) (*conf
 	}
 	return cfg, c, err
 }
+
+// nowhere is the address of the demonstration's providers where they do not run.
+func nowhere(string) string { return "127.0.0.1:1" }
 
 // Local are providers that answer in this process.
 type Local struct {
@@ -173,13 +178,25 @@ type LocalProvider struct {
 }
 
 // openCatalogue builds what the configuration says, with the demonstration's
-// providers where it asks for them.
+// providers where it asks for them, and what administrators have stored; nil is nothing.
 func openCatalogue(ctx context.Context, c *config.Config, demo Local, address func(name string) string,
-	files *credentialFiles,
-) (Catalogue, error) {
-	in, err := CatalogueInput(c)
+	files *credentialFiles, stored *upstream.Loaded,
+) (Catalogue, map[string]error, error) {
+	in, o, err := catalogueParts(ctx, c, demo, address, files)
 	if err != nil {
-		return Catalogue{}, err
+		return Catalogue{}, nil, err
+	}
+	b, broken, err := stored.Build(ctx, in, o)
+	files.close()
+	return Catalogue{b}, broken, err
+}
+
+// catalogueParts are what the catalogue is built of.
+func catalogueParts(ctx context.Context, c *config.Config, demo Local, address func(name string) string, files *credentialFiles) (
+	in catalogue.Input, o catalogue.Options, err error,
+) {
+	if in, err = CatalogueInput(c); err != nil {
+		return in, o, err
 	}
 	if c.Demo {
 		in.Auto = demo.Auto
@@ -188,12 +205,7 @@ func openCatalogue(ctx context.Context, c *config.Config, demo Local, address fu
 		}
 	}
 	way, _, err := proxy(ctx, files.from, c.UpstreamProxy)
-	if err != nil {
-		return Catalogue{}, err
-	}
-	b, err := catalogue.Build(ctx, in, catalogue.Options{Proxy: way, Secrets: files.resolve})
-	files.close()
-	return Catalogue{b}, err
+	return in, catalogue.Options{Proxy: way, Secrets: files.resolve}, err
 }
 
 // credentialFiles resolves references to credentials, and notes until it is closed

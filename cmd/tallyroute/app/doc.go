@@ -10,7 +10,8 @@
 //	ledger.go, ready.go                 can it write down, and answer?
 //	keeper.go                           what managers of secrets keep, and what is told of it
 //	snapshot.go, explain.go             what is in force, and a plan without a router
+//	upstream.go                         where administrators work on providers
 //	service.go, keys.go, login.go, app.go  what stays, and how it is put together
-//	reload.go, jobs.go, breakdowns.go, alerts.go, anomalies.go       what runs beside the requests
+//	reload.go, follow.go, jobs.go, breakdowns.go, alerts.go, anomalies.go       what runs beside the requests
 //	run.go                              from the start to the end
 package app

@@ -91,18 +91,6 @@ func (s *Service) flushTouched(ctx context.Context) error {
 	return flushing(ctx, touchEvery, s.touch)
 }
 
-// flushing writes down what has gathered, time and again until ctx ends, and once more
-// then.
-func flushing(ctx context.Context, every time.Duration, write func(context.Context)) error {
-	for Wait(ctx, every) {
-		write(ctx)
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleGrace)
-	defer cancel()
-	write(last)
-	return nil
-}
-
 func (s *Service) touch(ctx context.Context) {
 	used := s.verifier.Touched(time.Now())
 	if err := s.store.TouchKeys(ctx, used); err != nil {
@@ -270,6 +258,11 @@ func (s *Service) prepare(ctx context.Context, n *snapshot) error {
 	}
 	if err := s.ledger.confirm(ctx); err != nil {
 		return err
+	}
+	if err := s.loadStored(ctx); errors.Is(err, billing.ErrUnavailable) {
+		return err
+	} else if err != nil {
+		s.Log.Error("what administrators have stored is not taken up", zap.Error(err))
 	}
 	return s.store.RecordPrices(ctx, n.prices.All())
 }

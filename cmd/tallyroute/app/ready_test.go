@@ -21,6 +21,14 @@ type absentStore struct {
 	asked int
 }
 
+func (s *absentStore) ListCredentials(context.Context) ([]billing.Credential, error) { return nil, nil }
+
+func (s *absentStore) ListProviders(context.Context) ([]billing.StoredProvider, error) {
+	return nil, nil
+}
+
+func (s *absentStore) ProviderRevision(context.Context) (int64, error) { return 0, nil }
+
 func (s *absentStore) Migrate(ctx context.Context) ([]string, error) { return nil, s.Ready(ctx) }
 
 func (s *absentStore) Ready(context.Context) error {
@@ -45,7 +53,7 @@ func TestBringUp(t *testing.T) {
 			store := &absentStore{back: time.Now().Add(away)}
 			cfg := config.Default()
 			s := &Service{
-				Options: Options{Log: zap.NewNop()}, store: billing.Store{}.With(store), ledger: &ledger{},
+				Options: Options{Log: zap.NewNop()}, store: billing.Store{}.With(store), ledger: &ledger{}, secrets: &secrets{},
 				ready: newReadiness(billing.Store{}.With(store), func() error { return nil }, func() time.Time { return time.Time{} }),
 			}
 			s.current.Store(&snapshot{cfg: &cfg, prices: billing.NewPriceBook(nil)})

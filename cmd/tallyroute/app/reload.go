@@ -43,6 +43,8 @@ func (s *Service) reload(ctx context.Context) (again bool) {
 
 // swap puts what is read now in place of what is in force.
 func (s *Service) swap(ctx context.Context) (restart []string, err error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	old := s.now()
 	cfg, err := s.reread(ctx, old.cfg)
 	if err != nil {
@@ -56,15 +58,23 @@ func (s *Service) swap(ctx context.Context) (restart []string, err error) {
 	if err := s.recordPrices(ctx, old, next); err != nil {
 		return nil, err
 	}
+	if l := s.stored.Load(); l != nil && old.cfg.Secrets != cfg.Secrets {
+		s.stored.Store(l.Stale()) // other keys may open more
+	}
+	s.force(old, next)
+	if level, err := zapcore.ParseLevel(cfg.Log.Level); err == nil {
+		s.Level.SetLevel(level)
+	}
+	return restart, nil
+}
+
+// force puts next in the place of old.
+func (s *Service) force(old, next *snapshot) {
 	s.current.Store(next)
 	if next.client != old.client {
 		old.client.Close()
 	}
 	s.health.Keep(next.calls)
-	if level, err := zapcore.ParseLevel(cfg.Log.Level); err == nil {
-		s.Level.SetLevel(level)
-	}
-	return restart, nil
 }
 
 // reread reads the configuration again. A file that has vanished or has been emptied

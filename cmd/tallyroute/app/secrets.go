@@ -17,6 +17,7 @@ import (
 	"tallyroute/cmd/tallyroute/managers"
 	"tallyroute/providers"
 	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/envelope"
 	"tallyroute/providers/secret/kubernetes"
 	"tallyroute/providers/secret/manager"
 	"tallyroute/providers/sink"
@@ -61,6 +62,29 @@ func proxy(ctx context.Context, from *manager.Keeper, ref config.ProxyRef) (p *p
 		return nil, "", fmt.Errorf("upstream_proxy: %w", err)
 	}
 	return p, at, nil
+}
+
+// ring are the keys under which credentials are stored. Without any nothing can be.
+func ring(ctx context.Context, from *manager.Keeper, c *config.Config) (*envelope.Ring, error) {
+	var keys []envelope.Key
+	for _, at := range []struct {
+		setting string
+		ref     config.SecretRef
+	}{{"secrets.encryption_key", c.Secrets.Key}, {"secrets.previous_encryption_key", c.Secrets.Previous}} {
+		v, ok, err := credential(ctx, from, at.ref)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", at.setting, err)
+		}
+		if !ok {
+			continue
+		}
+		k, err := envelope.ParseKey(v.Reveal())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", at.setting, err)
+		}
+		keys = append(keys, k)
+	}
+	return envelope.NewRing(keys...), nil
 }
 
 // database is the connection string, which may be kept like a credential.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,10 @@ import (
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
 	"tallyroute/cmd/tallyroute/metrics"
+	"tallyroute/cmd/tallyroute/upstream"
+	"tallyroute/providers"
+	"tallyroute/providers/catalogue"
+	"tallyroute/providers/secret/envelope"
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
 	"tallyroute/router/server"
@@ -27,7 +32,9 @@ import (
 type Service struct {
 	Options
 	current  atomic.Pointer[snapshot]
-	reloaded atomic.Pointer[reloaded] // how the last reload went; nil before the first
+	changing sync.Mutex                      // held by who puts another in its place
+	stored   atomic.Pointer[upstream.Loaded] // nil before it is read
+	reloaded atomic.Pointer[reloaded]        // how the last reload went; nil before the first
 	metrics  *metrics.Metrics
 	store    billing.Store
 	ledger   *ledger // before the store
@@ -36,6 +43,7 @@ type Service struct {
 	ready    *readiness
 	verifier *billing.Verifier
 	refused  *refusals
+	uses     *upstream.Uses // of credentials
 	denials  *billing.DenialCount
 	inUse    *billing.KeyWatch
 	access   *access.Recorder
@@ -84,12 +92,24 @@ func (s *Service) Address(name string) string {
 func (s *Service) Actions() manage.Actions {
 	actions := manage.Actions{
 		Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel,
-		Groups: s.groups,
+		Groups: s.groups, Upstreams: s.desk(),
 	}
 	if now := s.now(); now != nil {
 		now.equip(&actions)
 	}
 	return actions
+}
+
+// desk is where administrators work on the providers of a router.
+func (s *Service) desk() *upstream.Desk {
+	return &upstream.Desk{
+		Store: s.store, Clock: time.Now,
+		Ring: func(ctx context.Context) (*envelope.Ring, error) { return ring(ctx, s.secrets.Keeper, s.now().cfg) },
+		Input: func(ctx context.Context) (catalogue.Input, catalogue.Options, error) {
+			return catalogueParts(ctx, s.now().cfg, s.Demo, s.Address, &credentialFiles{from: s.secrets.Keeper})
+		},
+		Client: func(context.Context) (*providers.Client, error) { return s.now().client, nil },
+	}
 }
 
 // Reports read the ledger, with all that is settled.

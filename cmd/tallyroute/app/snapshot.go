@@ -28,6 +28,7 @@ import (
 type snapshot struct {
 	cfg       *config.Config
 	catalogue Catalogue
+	broken    map[string]error // stored providers that were left out
 	prices    *billing.PriceBook
 	client    *providers.Client
 	made      clientSettings // of client

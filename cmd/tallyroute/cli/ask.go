@@ -51,6 +51,9 @@ func (a *Context) Ask(n Needs, do func(adminapi.API) error) error {
 			}
 		}
 		o.Actions.Roles = app.Roles(cfg)
+		if o.Actions.Upstreams, err = app.Desk(cfg, s, a.Source().Demo); err != nil {
+			return err
+		}
 		o.Actions.Notifiers = func(ctx context.Context) (map[string]manage.Notifier, error) { return app.Notifiers(ctx, cfg) }
 		if o.Zone, err = app.Zone(cfg); err != nil {
 			return err

@@ -50,7 +50,7 @@ type Config struct {
 	TrustedProxies      []Prefix     `yaml:"trusted_proxies"`
 	AllowedNetworks     []Prefix     `yaml:"allowed_networks"` // that may use the public listener; none is all
 	BlockedNetworks     []Prefix     `yaml:"blocked_networks"`
-	Secrets             Secrets      `yaml:"secrets" reload:"no"`
+	Secrets             Secrets      `yaml:"secrets"`
 	Sinks               []string     `yaml:"sinks"`          // NAME=file:/dir, NAME=https://…, NAME=kubernetes:NAMESPACE …
 	WebhookSecret       SecretRef    `yaml:"webhook_secret"` // that calls of sinks and alerts are signed with
 	Alerts              Alerts       `yaml:"alerts"`
@@ -71,12 +71,16 @@ type Config struct {
 // Secrets are the services that keep secrets, and how to log in to them. One that is not
 // described takes no part.
 type Secrets struct {
-	Refresh Duration `yaml:"refresh"` // how often they are asked for newer versions
-	Vault   Vault    `yaml:"vault"`
-	AWS     AWS      `yaml:"aws"`
-	Azure   Azure    `yaml:"azure"`
-	Google  Google   `yaml:"google"`
-	Conjur  Conjur   `yaml:"conjur"`
+	// Key seals what is stored in the database; Previous is the key before it, which opens
+	// what was not sealed anew yet.
+	Key      SecretRef `yaml:"encryption_key"`
+	Previous SecretRef `yaml:"previous_encryption_key"`
+	Refresh  Duration  `yaml:"refresh" reload:"no"` // how often they are asked for newer versions
+	Vault    Vault     `yaml:"vault" reload:"no"`
+	AWS      AWS       `yaml:"aws" reload:"no"`
+	Azure    Azure     `yaml:"azure" reload:"no"`
+	Google   Google    `yaml:"google" reload:"no"`
+	Conjur   Conjur    `yaml:"conjur" reload:"no"`
 }
 
 // AWS is AWS Secrets Manager.

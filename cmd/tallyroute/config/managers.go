@@ -16,6 +16,9 @@ func (r *reader) checkSecrets(s Secrets) {
 	if s.Refresh < Duration(time.Second) || s.Refresh > Duration(time.Hour) {
 		r.fault("secrets.refresh", "want 1s to 1h")
 	}
+	if s.Previous != "" && s.Key == "" {
+		r.fault("secrets.encryption_key", "is needed where there is a previous one")
+	}
 	r.checkVault(s.Vault)
 	r.checkConjur(s.Conjur)
 	for path, at := range map[string]string{"secrets.aws.endpoint": s.AWS.Endpoint, "secrets.google.endpoint": s.Google.Endpoint} {

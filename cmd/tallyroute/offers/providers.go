@@ -12,7 +12,10 @@ import (
 
 // Providers is "tallyroute providers".
 type Providers struct {
-	List providersList `cmd:"" help:"List the providers that take part, and how they stand at the router that is running."`
+	List   providersList   `cmd:"" help:"List the providers that take part, and how they stand at the router that is running."`
+	Add    providersAdd    `cmd:"" help:"Store a provider, beside those of the configuration and the built-in ones."`
+	Update providersUpdate `cmd:"" help:"Replace the settings of a stored provider."`
+	Remove providersRemove `cmd:"" help:"End a stored provider. A built-in one is as it was before."`
 }
 
 type providersList struct {

@@ -75,11 +75,15 @@ func ParseKey(text string) (Key, error) {
 	if err != nil || len(key) != keyBytes {
 		return Key{}, ErrKey
 	}
-	k := Key{}
-	mac := hmac.New(sha256.New, key)
+	return FromBytes([keyBytes]byte(key))
+}
+
+// FromBytes is the key with these bytes.
+func FromBytes(key [32]byte) (k Key, err error) {
+	mac := hmac.New(sha256.New, key[:])
 	mac.Write([]byte("tallyroute key-encryption key id"))
 	copy(k.id[:], mac.Sum(nil))
-	k.aead, err = sealer(key)
+	k.aead, err = sealer(key[:])
 	return k, err
 }
 

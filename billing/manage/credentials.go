@@ -1,0 +1,488 @@
+package manage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Upstreams is what stands behind the providers of a router: its catalogue, its keys for
+// sealing, and the way to providers.
+type Upstreams interface {
+	// Seal seals a secret for what about names, and Rekey seals it under the key that seals
+	// now; changed is false where it is.
+	Seal(ctx context.Context, secret, about string) ([]byte, error)
+	Rekey(ctx context.Context, sealed []byte, about string) (under []byte, changed bool, err error)
+	// Takes refuses a secret that a provider cannot be called with.
+	Takes(ctx context.Context, provider, secret string) error
+	// Check refuses a provider that the router could not take beside the others.
+	Check(ctx context.Context, p billing.StoredProvider) error
+	// Providers are all that are known, and Configured the credentials that are not stored.
+	Providers(ctx context.Context) ([]ProviderStatus, error)
+	Configured(ctx context.Context) ([]ConfiguredCredential, error)
+	// Try calls a provider with a credential, by its name in the ledger.
+	Try(ctx context.Context, provider, credential string) (Trial, error)
+	// Make has a provider make a secret, and Unmake has it end one that it made.
+	Make(ctx context.Context, provider, name string) (secret, remoteID string, err error)
+	Unmake(ctx context.Context, provider, remoteID string) error
+}
+
+// ConfiguredCredential is a credential that the configuration refers to.
+type ConfiguredCredential struct {
+	Provider, Name, Owner string
+	Refers                string // to where it is
+	Weight                int
+	Why                   string // it is not there
+}
+
+// Trial is how a provider answered when it was called with a credential.
+type Trial struct {
+	Provider   string `json:"provider"`
+	Credential string `json:"credential"`
+	Model      string `json:"model" doc:"That was asked for one token."`
+	OK         bool   `json:"ok"`
+	Kind       string `json:"kind,omitempty" doc:"Of the failure: credential, quota, rate_limit, network and others."`
+	Status     int    `json:"status,omitempty" doc:"Of a failure, if the provider answered."`
+	Message    string `json:"message,omitempty" doc:"What the provider said, without secrets."`
+	TookMS     int64  `json:"took_ms"`
+	Tokens     int64  `json:"tokens" doc:"That the provider counted, and may bill. They are not in the ledger."`
+}
+
+// CredentialRequest is a credential that is to be stored. Its secret is given, or made by
+// the provider.
+type CredentialRequest struct {
+	Provider  string
+	Name      string
+	Owner     string
+	Weight    int
+	Secret    string // "" has the provider make one
+	ExpiresAt time.Time
+}
+
+// CredentialChange is what of a credential is to be different; nil stays.
+type CredentialChange struct {
+	Owner     *string
+	Weight    *int
+	ExpiresAt *time.Time
+}
+
+// CredentialRotation gives a credential another secret.
+type CredentialRotation struct {
+	Secret    string // "" has the provider make one
+	Overlap   time.Duration
+	ExpiresAt time.Time
+}
+
+// Bounds of credentials.
+const (
+	maxSecret       = 64 << 10
+	maxCredentials  = 50 // of one provider
+	maxWeight       = 1000
+	longestOverlap  = 90 * 24 * time.Hour
+	credentialStore = "credential"
+)
+
+var (
+	credentialName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	numberAlone    = regexp.MustCompile(`^[0-9]+$`)
+)
+
+// ErrNoUpstreams is an action on providers where nothing is known of them.
+var ErrNoUpstreams = errors.New("manage: nothing is known of providers here")
+
+func (a Actions) upstreams() (Upstreams, error) {
+	if a.Upstreams == nil {
+		return nil, ErrNoUpstreams
+	}
+	return a.Upstreams, nil
+}
+
+// AboutCredential is what a secret of a credential is sealed for.
+func AboutCredential(id string, number int) string {
+	return fmt.Sprintf("credential %s@%d", id, number)
+}
+
+// Credential is the stored one with an id, or with a name as PROVIDER/NAME.
+func (a Actions) Credential(ctx context.Context, ref string) (billing.Credential, error) {
+	all, err := a.Store.ListCredentials(ctx)
+	if err != nil {
+		return billing.Credential{}, err
+	}
+	for _, c := range all {
+		if c.ID == ref || c.Provider+"/"+c.Name == ref {
+			return c, nil
+		}
+	}
+	return billing.Credential{}, &billing.NotFoundError{What: credentialStore, ID: ref}
+}
+
+// AddCredential stores a credential of a provider.
+func (a Actions) AddCredential(ctx context.Context, r CredentialRequest, by By) (billing.Credential, error) {
+	up, err := a.upstreams()
+	if err != nil {
+		return billing.Credential{}, err
+	}
+	now := a.now()
+	c := billing.Credential{
+		ID: billing.NewID("cred_"), Provider: r.Provider, Name: strings.TrimSpace(r.Name), Owner: strings.TrimSpace(r.Owner), Weight: r.Weight,
+		CreatedAt: now, CreatedBy: by.Actor, ExpiresAt: r.ExpiresAt,
+	}
+	if err := errors.Join(checkCredential(c), checkExpiry(r.ExpiresAt, now), by.check()); err != nil {
+		return billing.Credential{}, err
+	}
+	all, err := a.Store.ListCredentials(ctx)
+	if err != nil {
+		return billing.Credential{}, err
+	}
+	of := 0
+	for _, other := range all {
+		if other.Provider == c.Provider {
+			of++
+		}
+		if other.Provider == c.Provider && other.Name == c.Name {
+			return billing.Credential{}, &billing.ConflictError{Detail: "there is another credential " + c.Provider + "/" + c.Name}
+		}
+	}
+	if of >= maxCredentials {
+		return billing.Credential{}, &billing.ConflictError{Detail: "the provider has 50 credentials: no more than that can be kept"}
+	}
+	v, err := a.version(ctx, up, c, r.Secret, 1)
+	if err != nil {
+		return billing.Credential{}, err
+	}
+	c.Versions = []billing.CredentialVersion{v}
+	note := a.note(by, "credential.create", c.ID)
+	note.Detail = map[string]string{"provider": c.Provider, "name": c.Name, "weight": fmt.Sprint(c.Weight)}
+	return c, a.Store.CreateCredential(ctx, c, note)
+}
+
+// checkCredential refuses what a credential cannot be.
+func checkCredential(c billing.Credential) error {
+	var faults []error
+	if !credentialName.MatchString(c.Name) || numberAlone.MatchString(c.Name) {
+		faults = append(faults, invalid("name", "must be 1 to 64 letters, digits, -, _ and ., and not a number alone"))
+	}
+	if !isAddress(c.Owner) {
+		faults = append(faults, invalid("owner", "must be an address such as ann@example.com"))
+	}
+	if c.Weight < 0 || c.Weight > maxWeight {
+		faults = append(faults, invalid("weight", "must be from 0 to %d", maxWeight))
+	}
+	return errors.Join(faults...)
+}
+
+// version seals a secret that was given, or that the provider makes.
+func (a Actions) version(ctx context.Context, up Upstreams, c billing.Credential, secret string, number int) (v billing.CredentialVersion,
+	err error,
+) {
+	v = billing.CredentialVersion{Number: number, CreatedAt: a.now()}
+	if _, err := up.Seal(ctx, "nothing", "a try"); err != nil { // before the provider makes anything
+		return v, &billing.ConflictError{Detail: strings.TrimPrefix(err.Error(), "envelope: ")}
+	}
+	if secret = strings.TrimSpace(secret); secret == "" {
+		if secret, v.RemoteID, err = up.Make(ctx, c.Provider, fmt.Sprintf("tallyroute %s %d", c.Name, number)); err != nil {
+			return v, err
+		}
+	}
+	if err := a.fits(ctx, up, c.Provider, secret); err != nil {
+		return v, err
+	}
+	v.Sealed, err = up.Seal(ctx, secret, AboutCredential(c.ID, number))
+	return v, err
+}
+
+func (a Actions) fits(ctx context.Context, up Upstreams, provider, secret string) error {
+	if len(secret) > maxSecret {
+		return invalid("secret", "must be at most %d bytes", maxSecret)
+	}
+	if _, err := billing.ParseSecret(secret); err == nil {
+		return invalid("secret", "is a key of Tallyroute, where the provider's own belongs")
+	}
+	return up.Takes(ctx, provider, secret)
+}
+
+// ChangeCredential changes who answers for a credential, its share of calls, and until when it is good.
+func (a Actions) ChangeCredential(ctx context.Context, ref string, r CredentialChange, by By) (billing.Credential, error) {
+	return a.updateCredential(ctx, ref, "credential.change", by, func(c *billing.Credential, note *billing.Change) error {
+		if r.Owner != nil {
+			c.Owner, note.Detail["owner"] = strings.TrimSpace(*r.Owner), *r.Owner
+		}
+		if r.Weight != nil {
+			c.Weight, note.Detail["weight"] = *r.Weight, fmt.Sprint(*r.Weight)
+		}
+		if r.ExpiresAt != nil {
+			if err := checkExpiry(*r.ExpiresAt, a.now()); err != nil {
+				return err
+			}
+			c.ExpiresAt, note.Detail["expires_at"] = *r.ExpiresAt, r.ExpiresAt.Format(time.RFC3339)
+		}
+		return checkCredential(*c)
+	})
+}
+
+// updateCredential makes a change to a credential, with its note.
+func (a Actions) updateCredential(
+	ctx context.Context, ref, action string, by By, change func(*billing.Credential, *billing.Change) error,
+) (billing.Credential, error) {
+	if err := by.check(); err != nil {
+		return billing.Credential{}, err
+	}
+	c, err := a.Credential(ctx, ref)
+	if err != nil {
+		return billing.Credential{}, err
+	}
+	note := a.note(by, action, c.ID)
+	note.Detail = map[string]string{"provider": c.Provider, "name": c.Name}
+	return a.Store.UpdateCredential(ctx, c.ID, func(c *billing.Credential) error { return change(c, note) }, note)
+}
+
+// RotateCredential gives a credential another secret. The one before is spare until the
+// overlap ends: calls are made with it where the new one is refused.
+func (a Actions) RotateCredential(ctx context.Context, ref string, r CredentialRotation, by By) (billing.Credential, error) {
+	up, err := a.upstreams()
+	if err != nil {
+		return billing.Credential{}, err
+	}
+	now := a.now()
+	if r.Overlap < 0 || r.Overlap > longestOverlap {
+		return billing.Credential{}, invalid("overlap", "must be from 0s to 90d")
+	}
+	c, err := a.Credential(ctx, ref)
+	if err == nil {
+		err = errors.Join(checkExpiry(r.ExpiresAt, now), by.check())
+	}
+	if err != nil {
+		return billing.Credential{}, err
+	}
+	last := c.Versions[0].Number
+	v, err := a.version(ctx, up, c, r.Secret, last+1)
+	if err != nil {
+		return billing.Credential{}, err
+	}
+	return a.updateCredential(ctx, c.ID, "credential.rotate", by, func(c *billing.Credential, note *billing.Change) error {
+		if len(c.Versions) == 0 || c.Versions[0].Number != last {
+			return &billing.ConflictError{Detail: "the credential was rotated by somebody else meanwhile"}
+		}
+		for i := range c.Versions {
+			if ends := c.Versions[i].EndsAt; i > 0 && (ends.IsZero() || ends.After(now)) {
+				c.Versions[i].EndsAt = now // at most two are good
+			}
+		}
+		c.Versions[0].EndsAt = now.Add(r.Overlap)
+		c.Versions = slices.Insert(c.Versions, 0, v)
+		c.ExpiresAt = r.ExpiresAt
+		note.Detail["version"], note.Detail["overlap"] = fmt.Sprint(v.Number), r.Overlap.String()
+		return nil
+	})
+}
+
+// DisableCredential makes no calls with a credential until it is enabled.
+func (a Actions) DisableCredential(ctx context.Context, ref string, by By) (billing.Credential, error) {
+	return a.updateCredential(ctx, ref, "credential.disable", by, func(c *billing.Credential, _ *billing.Change) error {
+		if c.DisabledAt.IsZero() {
+			c.DisabledAt = a.now()
+		}
+		return nil
+	})
+}
+
+// EnableCredential lets calls be made with a credential that was disabled.
+func (a Actions) EnableCredential(ctx context.Context, ref string, by By) (billing.Credential, error) {
+	return a.updateCredential(ctx, ref, "credential.enable", by, func(c *billing.Credential, _ *billing.Change) error {
+		c.DisabledAt = time.Time{}
+		return nil
+	})
+}
+
+// RemoveCredential destroys a credential. What its provider made for it, it ends.
+func (a Actions) RemoveCredential(ctx context.Context, ref string, by By) error {
+	c, err := a.Credential(ctx, ref)
+	if err == nil {
+		err = by.check()
+	}
+	if err != nil {
+		return err
+	}
+	note := a.note(by, "credential.remove", c.ID)
+	note.Detail = map[string]string{"provider": c.Provider, "name": c.Name}
+	for _, v := range c.Versions {
+		if err := a.unmake(ctx, c.Provider, v); err != nil {
+			return err
+		}
+	}
+	return a.Store.DeleteCredential(ctx, c.ID, note)
+}
+
+func (a Actions) unmake(ctx context.Context, provider string, v billing.CredentialVersion) error {
+	if v.RemoteID == "" {
+		return nil
+	}
+	up, err := a.upstreams()
+	if err != nil {
+		return err
+	}
+	return up.Unmake(ctx, provider, v.RemoteID)
+}
+
+// EndVersions destroys secrets whose overlap is over, and has their providers end those that
+// they made. It says how many.
+func (a Actions) EndVersions(ctx context.Context) (n int, err error) {
+	all, err := a.Store.ListCredentials(ctx)
+	if err != nil {
+		return 0, err
+	}
+	now := a.now()
+	for _, c := range all {
+		for _, v := range c.Versions {
+			if v.EndsAt.IsZero() || v.EndsAt.After(now) {
+				continue
+			}
+			if failed := a.endVersion(ctx, c, v); failed != nil {
+				err = errors.Join(err, failed)
+				continue
+			}
+			n++
+		}
+	}
+	return n, err
+}
+
+func (a Actions) endVersion(ctx context.Context, c billing.Credential, v billing.CredentialVersion) error {
+	if err := a.unmake(ctx, c.Provider, v); err != nil {
+		return fmt.Errorf("%s/%s: %w", c.Provider, c.Name, err)
+	}
+	note := a.note(By{Actor: "tallyroute"}, "credential.version_end", c.ID)
+	note.Detail = map[string]string{"provider": c.Provider, "name": c.Name, "version": fmt.Sprint(v.Number)}
+	_, err := a.Store.UpdateCredential(ctx, c.ID, func(c *billing.Credential) error {
+		there := len(c.Versions)
+		c.Versions = slices.DeleteFunc(c.Versions, func(o billing.CredentialVersion) bool { return o.Number == v.Number })
+		if len(c.Versions) == there {
+			return errEnded
+		}
+		return nil
+	}, note)
+	if errors.Is(err, errEnded) || missing(err) {
+		return nil // by another router
+	}
+	return err
+}
+
+var errEnded = errors.New("manage: the version has ended")
+
+func missing(err error) bool {
+	var none *billing.NotFoundError
+	return errors.As(err, &none)
+}
+
+// TestCredential calls the provider of a credential with it.
+func (a Actions) TestCredential(ctx context.Context, ref string, by By) (Trial, error) {
+	up, err := a.upstreams()
+	if err != nil {
+		return Trial{}, err
+	}
+	provider, name, _ := strings.Cut(ref, "/")
+	object := ref
+	c, err := a.Credential(ctx, ref)
+	switch {
+	case err == nil:
+		provider, name, object = c.Provider, NameInLedger(c, c.Versions[0]), c.ID
+	case !missing(err):
+		return Trial{}, err
+	default:
+		if err := a.configured(ctx, up, provider, name); err != nil {
+			return Trial{}, err
+		}
+	}
+	t, err := up.Try(ctx, provider, name)
+	if err != nil {
+		return Trial{}, err
+	}
+	note := a.note(by, "credential.test", object)
+	note.Detail = map[string]string{"provider": provider, "name": name, "ok": fmt.Sprint(t.OK), "kind": cmp.Or(t.Kind, "none")}
+	return t, a.Store.Record(ctx, note)
+}
+
+// configured looks for a credential of the configuration.
+func (a Actions) configured(ctx context.Context, up Upstreams, provider, name string) error {
+	all, err := up.Configured(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if c.Provider == provider && c.Name == name {
+			return nil
+		}
+	}
+	return &billing.NotFoundError{What: credentialStore, ID: strings.TrimSuffix(provider+"/"+name, "/")}
+}
+
+// NameInLedger is how rows of the ledger and the health name a version of a credential.
+func NameInLedger(c billing.Credential, v billing.CredentialVersion) string {
+	return fmt.Sprintf("%s@%d", c.Name, v.Number)
+}
+
+// Rekeyed is what became of the secrets that are kept when the key that seals them changed.
+type Rekeyed struct {
+	Changed int `json:"changed"`
+	Already int `json:"already" doc:"Those that were under the new key."`
+}
+
+// Rekey seals every secret that is kept under the key that seals now. What was done stays
+// done if it ends before the last one; to do it again does the rest.
+func (a Actions) Rekey(ctx context.Context, by By) (r Rekeyed, err error) {
+	up, err := a.upstreams()
+	if err == nil {
+		err = by.check()
+	}
+	if err != nil {
+		return r, err
+	}
+	all, err := a.Store.ListCredentials(ctx)
+	if err != nil {
+		return r, err
+	}
+	for _, c := range all {
+		if err := a.rekey(ctx, up, c.ID, &r); err != nil {
+			return r, &billing.ConflictError{Detail: fmt.Sprintf("%s/%s: %s; %d secrets were sealed anew before it", c.Provider, c.Name,
+				strings.TrimPrefix(err.Error(), "envelope: "), r.Changed)}
+		}
+	}
+	note := a.note(by, "secrets.rekey", "credentials")
+	note.Detail = map[string]string{"changed": fmt.Sprint(r.Changed), "already": fmt.Sprint(r.Already)}
+	return r, a.Store.Record(ctx, note)
+}
+
+func (a Actions) rekey(ctx context.Context, up Upstreams, id string, r *Rekeyed) error {
+	done := Rekeyed{}
+	_, err := a.Store.UpdateCredential(ctx, id, func(c *billing.Credential) error {
+		done = Rekeyed{}
+		for i := range c.Versions {
+			v := &c.Versions[i]
+			under, changed, err := up.Rekey(ctx, v.Sealed, AboutCredential(c.ID, v.Number))
+			if err != nil {
+				return err
+			}
+			if v.Sealed = under; changed {
+				done.Changed++
+			} else {
+				done.Already++
+			}
+		}
+		if done.Changed == 0 {
+			return errEnded
+		}
+		return nil
+	})
+	if errors.Is(err, errEnded) || missing(err) {
+		err = nil
+	}
+	r.Changed, r.Already = r.Changed+done.Changed, r.Already+done.Already
+	return err
+}

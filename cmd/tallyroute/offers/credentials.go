@@ -1,0 +1,280 @@
+package offers
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/envelope"
+)
+
+// Credentials is "tallyroute credentials": ours at providers.
+type Credentials struct {
+	List    credentialsList    `cmd:"" help:"List credentials, stored ones and those of the configuration: age, expiry, use, failures, health."`
+	Add     credentialsAdd     `cmd:"" help:"Store a credential, sealed under secrets.encryption_key."`
+	Change  credentialsChange  `cmd:"" help:"Change the owner, the weight or the expiry of a credential."`
+	Test    credentialsTest    `cmd:"" help:"Ask the provider's cheapest model for one token, which it may bill."`
+	Rotate  credentialsRotate  `cmd:"" help:"Give a credential a new secret; the old one is spare for the overlap."`
+	Disable credentialsDisable `cmd:"" help:"Make no calls with a credential until it is enabled."`
+	Enable  credentialsEnable  `cmd:"" help:"Let calls be made with a credential that was disabled."`
+	Remove  credentialsRemove  `cmd:"" help:"Destroy a stored credential."`
+}
+
+type credentialsList struct{ cli.Format }
+
+// Run lists the credentials.
+func (c credentialsList) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.CredentialView](a.Ctx, r, "/credentials", nil, 0)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		t := cli.Table{
+			Header: []string{
+				"CREDENTIAL", "FROM", "OWNER", "WEIGHT", "STATUS", "AGE", "EXPIRES", "LAST USED", "LAST FAILURE", "HEALTH", "VERSIONS",
+			},
+			Records: all,
+		}
+		for _, v := range all {
+			from, failure := v.From, "-"
+			if v.Refers != "" {
+				from = v.Refers
+			}
+			if v.LastFailedAt != nil {
+				failure = v.LastFailure + " " + ago(v.LastFailedAt, now)
+			}
+			t.Add(cli.Text(strings.TrimSuffix(v.Provider+"/"+v.Name, "/")), cli.Text(from), cli.Text(cli.OrElse(v.Owner, "-")),
+				cli.Number(int64(v.Weight)), cli.Text(v.Status), cli.Text(age(v, now)), cli.Text(cli.OrElse(cli.DayOf(v.ExpiresAt), "-")),
+				cli.Text(ago(v.LastUsedAt, now)), cli.Text(failure), cli.Text(strings.TrimSpace(v.Health+" "+v.Cause)),
+				cli.Number(int64(len(v.Versions))))
+		}
+		return t.Write(a.Stdout, c.Output)
+	})
+}
+
+// age is how long the secret that is in use has been.
+func age(v manage.CredentialView, now time.Time) string {
+	if len(v.Versions) == 0 {
+		return "-"
+	}
+	return cli.Span(now.Sub(cli.InstantOf(v.Versions[0].CreatedAt)))
+}
+
+func ago(at *string, now time.Time) string {
+	if at == nil {
+		return "-"
+	}
+	return cli.Ago(cli.InstantOf(at), now)
+}
+
+// given is where a new secret comes from. It is never an argument: those can be read by
+// every user of the machine.
+type given struct {
+	From  string `help:"Where the secret is: env:NAME, file:/path, or - for standard input." placeholder:"REFERENCE" xor:"given" required:""`
+	Made  bool   `name:"made-by-provider" help:"Have the provider make it, where the configuration names its admin API." xor:"given" required:""`
+	Until string `name:"expires" help:"When the secret ends, such as 2027-01-31T00:00:00Z." placeholder:"TIME"`
+}
+
+// fields are the members of a body that say it.
+func (g given) fields(a *cli.Context) (cli.Fields, error) {
+	body := cli.Fields{}
+	if g.Until != "" {
+		body["expires_at"] = g.Until
+	}
+	if g.Made {
+		return body, nil
+	}
+	if g.From == "-" {
+		text, err := io.ReadAll(io.LimitReader(a.Stdin, 64<<10))
+		body["secret"] = strings.TrimSpace(string(text))
+		if err == nil && body["secret"] == "" {
+			err = cli.Usagef("--from: there is nothing on standard input")
+		}
+		return body, err
+	}
+	v, err := secret.Resolve(a.Ctx, g.From)
+	body["secret"] = v.Reveal()
+	return body, err
+}
+
+type credentialsAdd struct {
+	given
+	Provider string `arg:"" help:"The provider."`
+	Name     string `arg:"" help:"A name, unlike that of its other credentials."`
+	Owner    string `help:"The address of who answers for it." placeholder:"ADDRESS"`
+	Weight   int    `help:"Its share of calls, from 0 to 1000." default:"1"`
+	Reason   string `help:"Why." placeholder:"TEXT"`
+}
+
+// Run stores a credential.
+func (c credentialsAdd) Run(a *cli.Context) error {
+	body, err := c.fields(a)
+	if err != nil {
+		return err
+	}
+	body["provider"], body["name"], body["owner"], body["weight"], body["reason"] = c.Provider, c.Name, c.Owner, c.Weight, c.Reason
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.CredentialView](a.Ctx, r, adminapi.Post("/credentials", body))
+		if err == nil {
+			_, err = fmt.Fprintf(a.Stdout, "%s\n", v.ID)
+		}
+		return err
+	})
+}
+
+// one is which credential is meant.
+type one struct {
+	Credential string `arg:"" help:"PROVIDER/NAME, or its id."`
+	Reason     string `help:"Why." placeholder:"TEXT"`
+}
+
+func (o one) path(more ...string) string {
+	return "/credentials" + adminapi.Path(append([]string{o.Credential}, more...)...)
+}
+
+type credentialsChange struct {
+	one
+	Owner  *string `help:"The address of who answers for it." placeholder:"ADDRESS"`
+	Weight *int    `help:"Its share of calls, from 0 to 1000." placeholder:"N"`
+	Until  string  `name:"expires" help:"When the secret ends; never, for none." placeholder:"TIME"`
+}
+
+// Run changes a credential.
+func (c credentialsChange) Run(a *cli.Context) error {
+	body := cli.Fields{"reason": c.Reason}
+	if c.Owner != nil {
+		body["owner"] = *c.Owner
+	}
+	if c.Weight != nil {
+		body["weight"] = *c.Weight
+	}
+	switch c.Until {
+	case "":
+	case "never":
+		body["expires_at"] = nil
+	default:
+		body["expires_at"] = c.Until
+	}
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error { return r.Do(a.Ctx, adminapi.Patch(c.path(), body), nil) })
+}
+
+type credentialsTest struct {
+	one
+	cli.PlainFormat
+}
+
+// errRefused is a trial that failed.
+var errRefused = fmt.Errorf("the provider did not answer as it should")
+
+// Run tries a credential.
+func (c credentialsTest) Run(a *cli.Context) error {
+	fmt.Fprintln(a.Stderr, "Asking the provider's cheapest model for one token, which it may bill; it is not in the ledger.")
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		t, err := adminapi.Do[manage.Trial](a.Ctx, r, adminapi.Post(c.path("test"), cli.Fields{"reason": c.Reason}))
+		if err != nil {
+			return err
+		}
+		switch {
+		case c.Output == "json":
+			err = cli.PrintJSON(a.Stdout, t)
+		case t.OK:
+			_, err = fmt.Fprintf(a.Stdout, "ok: %s/%s answered in %d ms, with %d tokens\n", t.Provider, t.Model, t.TookMS, t.Tokens)
+		default:
+			_, err = fmt.Fprintf(a.Stdout, "failed: %s/%s, %s, status %d: %s\n", t.Provider, t.Model, t.Kind, t.Status, cli.OrElse(t.Message, "-"))
+		}
+		if err == nil && !t.OK {
+			err = errRefused
+		}
+		return err
+	})
+}
+
+type credentialsRotate struct {
+	given
+	one
+	Overlap time.Duration `help:"How long the old secret is spare: calls are made with it where the new one is refused." default:"1h" placeholder:"SPAN"`
+}
+
+// Run rotates a credential.
+func (c credentialsRotate) Run(a *cli.Context) error {
+	body, err := c.fields(a)
+	if err != nil {
+		return err
+	}
+	body["overlap"], body["reason"] = c.Overlap.String(), c.Reason
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.CredentialView](a.Ctx, r, adminapi.Post(c.path("rotate"), body))
+		if err == nil {
+			_, err = fmt.Fprintf(a.Stdout, "%s is in use within a second; the one before ends at %s.\n", v.LedgerName(),
+				cli.Value(v.Versions[1].EndsAt))
+		}
+		return err
+	})
+}
+
+type credentialsDisable struct{ one }
+
+// Run disables a credential.
+func (c credentialsDisable) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		return r.Do(a.Ctx, adminapi.Post(c.path("disable"), cli.Fields{"reason": c.Reason}), nil)
+	})
+}
+
+type credentialsEnable struct{ one }
+
+// Run enables a credential.
+func (c credentialsEnable) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		return r.Do(a.Ctx, adminapi.Post(c.path("enable"), cli.Fields{"reason": c.Reason}), nil)
+	})
+}
+
+type credentialsRemove struct{ one }
+
+// Run destroys a credential.
+func (c credentialsRemove) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		return r.Do(a.Ctx, adminapi.Delete(c.path(), adminapi.Query("reason", c.Reason)), nil)
+	})
+}
+
+// Secrets is "tallyroute secrets": the key under which the database keeps secrets.
+type Secrets struct {
+	Key   secretsKey   `cmd:"" help:"Make a key for secrets.encryption_key."`
+	Rekey secretsRekey `cmd:"" help:"Seal what is stored under secrets.encryption_key, where it still is under the previous one."`
+}
+
+type secretsKey struct{}
+
+// Run prints a new key.
+func (secretsKey) Run(a *cli.Context) error {
+	key, err := envelope.NewKey()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.Stdout, key)
+	fmt.Fprintln(a.Stderr, "Keep it where the database is not, and set secrets.encryption_key to a reference to it, such as env:NAME.")
+	return nil
+}
+
+type secretsRekey struct {
+	Reason string `help:"Why." placeholder:"TEXT"`
+}
+
+// Run seals everything anew.
+func (c secretsRekey) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.Rekeyed](a.Ctx, r, adminapi.Post("/secrets/rekey", cli.Fields{"reason": c.Reason}))
+		if err == nil {
+			_, err = fmt.Fprintf(a.Stdout, "%d secrets were sealed anew, %d were under the key already.\n", v.Changed, v.Already)
+		}
+		return err
+	})
+}
