@@ -2,7 +2,9 @@ package audit
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,3 +88,47 @@ func Open(text []byte, public string) (Checkpoint, error) {
 
 // Mark is what the checkpoint vouches for.
 func (c Checkpoint) Mark() billing.AuditMark { return billing.AuditMark{Seq: c.Seq, Hash: c.Hash} }
+
+// Evidence is a text that was signed, for whoever verifies it without the database.
+type Evidence struct {
+	What      string `json:"what"` // such as "governance report"
+	Text      string `json:"text"`
+	SHA256    string `json:"sha256"`
+	KeyID     string `json:"key_id"`
+	Signature string `json:"signature"` // Ed25519 over the lines of signedText, in base64
+}
+
+func (e Evidence) signedText() []byte {
+	return fmt.Appendf(nil, "tallyroute evidence 1\n%s\n%s\n", e.What, e.SHA256)
+}
+
+// SignText signs a text as evidence.
+func (k SigningKey) SignText(what, text string) Evidence {
+	e := Evidence{What: what, Text: text, SHA256: digest(text), KeyID: k.Public()[:16]}
+	e.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(k.private, e.signedText()))
+	return e
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+var errEvidence = errors.New("the evidence is not signed by this key, or was changed")
+
+// OpenEvidence reads evidence and verifies it by a public key in base64.
+func OpenEvidence(text []byte, public string) (Evidence, error) {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(public))
+	if err != nil || len(key) != ed25519.PublicKeySize {
+		return Evidence{}, errPublicKey
+	}
+	var e Evidence
+	if err := json.Unmarshal(text, &e); err != nil {
+		return e, fmt.Errorf("not evidence: %w", err)
+	}
+	signature, err := base64.StdEncoding.DecodeString(e.Signature)
+	if err != nil || e.SHA256 != digest(e.Text) || !ed25519.Verify(key, e.signedText(), signature) {
+		return Evidence{}, errEvidence
+	}
+	return e, nil
+}

@@ -82,7 +82,7 @@ func (d *document) title() {
 	}
 	d.head("Purpose and scope")
 	d.say("This policy says how virtual keys, the credentials of providers and the access of administrators are made, used, watched and ended. "+
-		"It holds for %d keys that are not revoked, of %d teams, and for everybody who administers the router.", o.Keys, o.Teams)
+		"It holds for all keys (%d that are not revoked, teams: %d), and for everybody who administers the router.", o.Keys, o.Teams)
 	if o.Setup == nil {
 		d.gap("the configuration is not known here: write the document at a router, or on its host")
 		return
@@ -162,7 +162,11 @@ func (d *document) lifecycle() {
 	d.say("**Ended.** A key that is revoked, disabled or expired is refused by every router within a second. Archiving destroys its secrets; what " +
 		"it spent stays in the ledger.")
 	if s := d.org.Setup; s != nil {
-		d.item("A stream that is under way when its key ends is cut after %s.", s.Facts.KeyEnded)
+		after := "at once"
+		if s.Facts.KeyEnded > 0 {
+			after = "after " + s.Facts.KeyEnded.String()
+		}
+		d.item("A stream that is under way when its key ends is cut %s.", after)
 	}
 }
 

@@ -49,9 +49,6 @@ type Facts struct {
 	MFA           bool
 	LeakListener  bool
 	PepperSource  string
-	OwnRoles      []string
-	JournalOff    bool
-	OfflineTTL    time.Duration
 	IntegrityRuns time.Duration // 0 is never
 	KeyEnded      time.Duration // until a stream of a key ends that was revoked
 }

@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 
+	"tallyroute/billing/governance"
+	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/people"
 )
 
 // configCommand is "tallyroute config".
@@ -14,7 +17,24 @@ type configCommand struct {
 }
 
 type configCheck struct {
-	WithoutSecrets bool `help:"Leave out what only the router's own machine has, such as the pepper: for checks of a file elsewhere."`
+	Rules          string `help:"The organisation's rules to check by, as a file; without it, those of the database, if it is there." placeholder:"FILE"`
+	WithoutSecrets bool   `help:"Leave out what only the router's own machine has, such as the pepper: for checks of a file elsewhere."`
+}
+
+// lawful refuses a configuration that breaks the organisation's rules.
+func (c configCheck) lawful(a *cli.Context, cfg *config.Config, b app.Catalogue) error {
+	setup := app.SetupOf(cfg, b)
+	if c.Rules != "" {
+		rules, err := people.ReadRules(a, c.Rules)
+		if err != nil {
+			return err
+		}
+		return governance.Refusal(rules.OfSetup(setup))
+	}
+	if c.WithoutSecrets {
+		return nil
+	}
+	return app.CheckRules(a.Ctx, cfg, setup)
 }
 
 // Run reads the configuration and refuses what serve refuses.
@@ -25,6 +45,9 @@ func (c configCheck) Run(a *cli.Context) error {
 	}
 	cfg, b, err := read()
 	if err != nil {
+		return err
+	}
+	if err := c.lawful(a, cfg, b); err != nil {
 		return err
 	}
 	where := cfg.File

@@ -29,7 +29,7 @@ type grammar struct {
 	Raises      people.Raises      `cmd:"" help:"Raises that members ask for: list, approve, decline."`
 	Projects    people.Projects    `cmd:"" help:"Create, list, change and archive projects."`
 	Budgets     finance.Budgets    `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
-	Policy      keys.Policy        `cmd:"" help:"What the keys of a team, of a project, or one key may do; try a request."`
+	Policy      policyCommand      `cmd:"" help:"What the keys of a team, of a project, or one key may do; try a request."`
 	Providers   offers.Providers   `cmd:"" help:"Providers, and how they have been behaving; store, change and end them."`
 	Credentials offers.Credentials `cmd:"" help:"Our credentials at providers: list, store, try, rotate and end them."`
 	Secrets     offers.Secrets     `cmd:"" help:"The key under which the database keeps credentials: make one, change to another."`
@@ -46,6 +46,8 @@ type grammar struct {
 	Logout      people.Logout      `cmd:"" help:"End that login."`
 	Whoami      people.Whoami      `cmd:"" help:"Who you are for the router, and what you may do."`
 	Sessions    people.Sessions    `cmd:"" help:"Logins: list and end them."`
+	Governance  people.Governance  `cmd:"" help:"The organisation's rules for keys: set, report what breaks them, acknowledge, and write the policy."`
+	Reviews     people.Reviews     `cmd:"" help:"Reviews of who may do what: each key and grant is kept, narrowed or revoked."`
 	Audit       people.Audit       `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
 	Access      keys.Access        `cmd:"" help:"The record of access: who used which key, from where and when."`
 	Events      watch.Events       `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
@@ -59,6 +61,14 @@ type grammar struct {
 	Chat        chatCommand        `cmd:"" help:"Send one message through a running router."`
 	Health      healthCommand      `cmd:"" help:"Ask the running router whether it is alive."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
+}
+
+// policyCommand is "tallyroute policy": what keys may do, and, by the words that are the
+// same as those of governance, whether they are kept as the organisation wants.
+type policyCommand struct {
+	keys.Policy
+	Report   people.GovernanceReport   `cmd:"" help:"The same as governance report."`
+	Document people.GovernanceDocument `cmd:"" help:"The same as governance document."`
 }
 
 // parserOf reads command lines into g. It calls stop after --help, which has then printed

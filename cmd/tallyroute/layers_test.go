@@ -152,7 +152,7 @@ var layers = map[string][]string{
 		"cmd/tallyroute/adminapi", "cmd/tallyroute/app", "cmd/tallyroute/cli", "cmd/tallyroute/config", "cmd/tallyroute/finance",
 	},
 	"cmd/tallyroute/people": {
-		"billing", "billing/audit", "billing/manage", "router/admin",
+		"billing", "billing/audit", "billing/governance", "billing/manage", "router/admin",
 		"cmd/tallyroute/adminapi", "cmd/tallyroute/app", "cmd/tallyroute/cli", "cmd/tallyroute/config", "cmd/tallyroute/finance",
 		"cmd/tallyroute/signin",
 	},

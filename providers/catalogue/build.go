@@ -81,6 +81,10 @@ type Status struct {
 	Models     int
 	Configured bool
 	Why        string // it is not configured
+	// Environments are those of the keys that it is for; nil is all.
+	Environments []string
+	// References are where what it is called with comes from.
+	References []string
 	From       string // who describes it: built-in, configuration or stored
 }
 
@@ -150,7 +154,7 @@ type builder struct {
 func (b *builder) provider(ctx context.Context, l *loaded) {
 	s := Status{
 		Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: l.count(),
-		Configured: true, From: l.from(),
+		Configured: true, Environments: l.Environments, References: l.references(), From: l.from(),
 	}
 	if err := b.credentials(ctx, l); err != nil {
 		s.Configured, s.Why = false, strings.TrimPrefix(err.Error(), "secret: ")

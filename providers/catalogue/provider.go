@@ -10,6 +10,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/providers"
+	"tallyroute/providers/secret"
 )
 
 // Provider is one document: how to call an upstream and what it offers.
@@ -54,6 +55,25 @@ type Auth struct {
 	Client string // a reference to the id of the application
 	Scope  string // "" is that of Azure OpenAI
 	Server string // "" is that of the public cloud
+}
+
+// references are those of everything that the provider is called with.
+func (p *Provider) references() (list []string) {
+	add := func(refs ...string) {
+		for _, ref := range refs {
+			if secret.IsReference(ref) && !slices.Contains(list, ref) {
+				list = append(list, ref)
+			}
+		}
+	}
+	if len(p.Credentials) == 0 {
+		add(p.Auth.Secret)
+	}
+	for _, c := range p.Credentials {
+		add(c.Secret)
+	}
+	add(p.Auth.Access, p.Auth.Session)
+	return list
 }
 
 // KeyAdmin is the admin API of a provider that makes keys; the zero value is none.

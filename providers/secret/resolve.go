@@ -36,6 +36,23 @@ func Managers() []string {
 	return []string{"vault", "aws-sm", "azure-kv", "gcp-sm", "conjur", "kubernetes"}
 }
 
+// Sources are the places that references may lead to.
+func Sources() (names []string) {
+	for _, s := range schemes {
+		names = append(names, strings.TrimSuffix(s.prefix, ":"))
+	}
+	return append(names, Managers()...)
+}
+
+// SourceOf is the place that a reference leads to; "" of what is none.
+func SourceOf(ref string) string {
+	if !IsReference(ref) {
+		return ""
+	}
+	source, _, _ := strings.Cut(ref, ":")
+	return source
+}
+
 // Kept is a reference to a secret that a manager keeps.
 type Kept struct {
 	Scheme string // of the manager

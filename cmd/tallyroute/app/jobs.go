@@ -15,6 +15,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/access"
+	"tallyroute/billing/governance"
 	"tallyroute/cmd/tallyroute/metrics"
 )
 
@@ -226,7 +227,7 @@ func (s *Service) bringUp(ctx context.Context) error {
 			s.tellPooler()
 			return nil
 		}
-		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) {
+		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) || errors.As(err, new(*governance.BrokenError)) {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -257,6 +258,9 @@ func (s *Service) prepare(ctx context.Context, n *snapshot) error {
 		return err
 	}
 	if err := s.ledger.confirm(ctx); err != nil {
+		return err
+	}
+	if err := s.lawful(ctx, n); err != nil {
 		return err
 	}
 	if err := s.loadStored(ctx); errors.Is(err, billing.ErrUnavailable) {

@@ -55,6 +55,11 @@ func (s *Service) swap(ctx context.Context) (restart []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.ready.up() { // else the database cannot be asked, and what is in force there stays unknown
+		if err := s.lawful(ctx, next); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.recordPrices(ctx, old, next); err != nil {
 		return nil, err
 	}

@@ -62,6 +62,7 @@ func (s *Service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.followUpstreams(life) })
 	jobs.Go(func() error { return s.endVersions(life) })
 	jobs.Go(func() error { return s.deliver(life) })
+	jobs.Go(func() error { return s.reviewAccess(life) })
 	jobs.Go(func() error { return s.judge(life) })
 	jobs.Go(func() error { return s.watchKeys(life) })
 	jobs.Go(func() error { return s.notify(life) })

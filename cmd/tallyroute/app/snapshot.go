@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/governance"
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/secret"
 	"tallyroute/router"
 	"tallyroute/router/admin"
 	"tallyroute/router/federation"
@@ -84,6 +86,8 @@ func (n *snapshot) calls(name string) bool {
 // whom alerts are sent to.
 func (n *snapshot) equip(a *manage.Actions) {
 	a.SinkNames = n.cfg.SinkNames()
+	a.SecretSources = secret.Sources()
+	a.Setup = func() governance.Setup { return SetupOf(n.cfg, n.catalogue) }
 	a.Notifiers = func(context.Context) (map[string]manage.Notifier, error) { return n.notifiers, nil }
 }
 

@@ -7,14 +7,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/governance"
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/cmd/tallyroute/signin"
+	"tallyroute/providers/secret"
 	"tallyroute/router/admin"
 )
 
@@ -51,6 +54,8 @@ func (a *Context) Ask(n Needs, do func(adminapi.API) error) error {
 			}
 		}
 		o.Actions.Roles = app.Roles(cfg)
+		o.Actions.SecretSources = secret.Sources()
+		o.Actions.Setup = a.setup(cfg)
 		if o.Actions.Upstreams, err = app.Desk(cfg, s, a.Source().Demo); err != nil {
 			return err
 		}
@@ -59,6 +64,17 @@ func (a *Context) Ask(n Needs, do func(adminapi.API) error) error {
 			return err
 		}
 		return do(adminapi.API{Transport: admin.OnHost(o, By("")), Base: "http://localhost"})
+	})
+}
+
+// setup is what the organisation's rules ask of the configuration of this host, with the
+// providers that it leads to where these can be read.
+func (a *Context) setup(cfg *config.Config) func() governance.Setup {
+	return sync.OnceValue(func() governance.Setup {
+		if read, providers, err := a.Settings(); err == nil {
+			return app.SetupOf(read, providers)
+		}
+		return app.SetupOf(cfg, app.Catalogue{})
 	})
 }
 

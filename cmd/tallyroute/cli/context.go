@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"tallyroute/billing"
+	"tallyroute/billing/governance"
 	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
@@ -81,6 +82,8 @@ func ExitCode(stderr io.Writer, err error) int {
 		}
 	}
 	switch {
+	case errors.As(err, new(*governance.BrokenError)):
+		return ExitUsage // as where a router says so
 	case errors.As(err, &misused), errors.As(err, &field):
 		fmt.Fprintln(stderr, "Run tallyroute --help for the commands and their flags.")
 		return ExitUsage

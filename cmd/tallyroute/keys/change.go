@@ -42,6 +42,7 @@ type keysUpdate struct {
 	Purpose              *string           `help:"What it is for, in words." placeholder:"TEXT"`
 	Owner                *string           `help:"Address of the person responsible." placeholder:"ADDRESS"`
 	Sensitivity          string            `help:"critical, high, normal or low." enum:",critical,high,normal,low" default:"" placeholder:"LEVEL"`
+	Client               string            `help:"Where its secret is: server or browser." enum:",server,browser" default:"" placeholder:"CLIENT"`
 	RotateEvery          *config.Duration  `help:"How often it should get a new secret; 0s is what its sensitivity says." placeholder:"DURATION"`
 	DryRun               bool              `help:"Only say what the key would be."`
 	Reason               string            `help:"Why, for the record." placeholder:"TEXT"`
@@ -120,6 +121,9 @@ func (c keysUpdate) body() cli.Fields {
 	}
 	if c.RotateEvery != nil {
 		change["rotate_every"] = *c.RotateEvery
+	}
+	if c.Client != "" {
+		change["client"] = c.Client
 	}
 	if c.DryRun {
 		change["dry_run"] = true

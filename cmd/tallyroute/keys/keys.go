@@ -64,6 +64,9 @@ type keysCreate struct {
 	Owner                string            `help:"Address of the person responsible." placeholder:"ADDRESS"`
 	Sensitivity          string            `help:"How much harm it can do in wrong hands: critical, high, normal or low." enum:"critical,high,normal,low" default:"normal" placeholder:"LEVEL"`
 	RotateEvery          config.Duration   `help:"How often it should get a new secret. Default: 7d, 30d, 90d or 180d, by its sensitivity." placeholder:"DURATION"`
+	Client               string            `help:"Where its secret is: on a server, or in pages of a browser." enum:"server,browser" default:"server" placeholder:"CLIENT"`
+	Policy               string            `help:"What it may do besides, as a file; - is standard input." placeholder:"FILE"`
+	To                   string            `help:"Deliver its secrets to a sink of the configuration, in place of printing them." placeholder:"SINK:PLACE"`
 	Handover             bool              `help:"Print a link that shows the secret once to whoever opens it, in place of the secret."`
 	HandoverFor          config.Duration   `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
 	SecretOnly           bool              `help:"Print the secret and nothing else."`
@@ -94,6 +97,7 @@ func (c keysCreate) body(a *cli.Context) (cli.Fields, error) {
 		"limits":                 limitsOf(c.RPM, c.TPM, c.Concurrent),
 		"allow_provider_objects": c.AllowProviderObjects, "keep_responses": c.KeepResponses, "tags": c.Tags, "purpose": c.Purpose, "owner": c.Owner,
 		"sensitivity":    c.Sensitivity,
+		"client":         c.Client,
 		"allow_unpriced": c.AllowUnpriced,
 	}
 	if c.Env != "" {
@@ -110,6 +114,16 @@ func (c keysCreate) body(a *cli.Context) (cli.Fields, error) {
 	}
 	if c.RotateEvery > 0 {
 		key["rotate_every"] = c.RotateEvery
+	}
+	if c.Policy != "" {
+		p, err := readPolicy(a, c.Policy)
+		if err != nil {
+			return nil, err
+		}
+		key["policy"] = p
+	}
+	if sink, place, _ := strings.Cut(c.To, ":"); sink != "" {
+		key["sink"], key["place"] = sink, place
 	}
 	if c.Handover {
 		key["handover"], key["handover_for"] = true, c.HandoverFor
@@ -148,6 +162,10 @@ func (c keysCreate) print(a *cli.Context, made admin.CreatedKey) error {
 			manage.KeyView
 			Secret string `json:"secret"`
 		}{made.KeyView, made.Secret})
+	}
+	if c.To != "" {
+		fmt.Fprintf(a.Stdout, "A router makes the secret within seconds, and delivers it to %s.\n", c.To)
+		return printKey(a, made.KeyView)
 	}
 	fmt.Fprintf(a.Stdout, "%s\n\n", made.Secret)
 	fmt.Fprintln(a.Stdout, "That is the key. It is shown this once and stored nowhere.")

@@ -61,18 +61,19 @@ func (c teamsArchive) Run(a *cli.Context) error {
 }
 
 type projectsUpdate struct {
-	Project string  `arg:"" help:"Id of the project, or team/name."`
-	Name    *string `help:"Its new name." placeholder:"NAME"`
-	Team    *string `help:"Id or name of the team that it moves to, with its keys; what is booked stays where it is." placeholder:"NAME"`
-	Reason  string  `help:"Why, for the record." placeholder:"TEXT"`
+	Project   string  `arg:"" help:"Id of the project, or team/name."`
+	Name      *string `help:"Its new name." placeholder:"NAME"`
+	Team      *string `help:"Id or name of the team that it moves to, with its keys; what is booked stays where it is." placeholder:"NAME"`
+	DataClass *string `help:"Of what its requests carry, such as confidential; empty is that nobody says." placeholder:"NAME"`
+	Reason    string  `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // Run changes the project.
 func (c projectsUpdate) Run(a *cli.Context) error {
-	if c.Name == nil && c.Team == nil {
-		return cli.Usagef("say what is to be different: --name or --team")
+	if c.Name == nil && c.Team == nil && c.DataClass == nil {
+		return cli.Usagef("say what is to be different: --name, --team or --data-class")
 	}
-	change := cli.Fields{"name": c.Name, "team": c.Team, "reason": c.Reason}
+	change := cli.Fields{"name": c.Name, "team": c.Team, "data_class": c.DataClass, "reason": c.Reason}
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		p, err := adminapi.Do[manage.ProjectView](a.Ctx, r, adminapi.Patch("/projects"+adminapi.Path(c.Project), change))
 		if err != nil {

@@ -41,11 +41,13 @@ type projectsCreate struct {
 	Team       string `help:"Name of its team." required:"" placeholder:"NAME"`
 	Env        string `help:"Environment: ${enum}." enum:"prod,staging,dev" default:"prod"`
 	CostCenter string `help:"To which a team that is new is charged." placeholder:"NAME"`
+	DataClass  string `help:"Of what its requests carry, such as confidential." placeholder:"NAME"`
 }
 
 // Run creates the project, or finds it.
 func (c projectsCreate) Run(a *cli.Context) error {
-	return ensureProject(a, c.Output, cli.Fields{"team": c.Team, "cost_center": c.CostCenter, "name": c.Name, "environment": c.Env})
+	return ensureProject(a, c.Output, cli.Fields{"team": c.Team, "cost_center": c.CostCenter, "name": c.Name, "environment": c.Env,
+		"data_class": c.DataClass})
 }
 
 // ensureProject creates what is missing of a project and its team, and prints it.
