@@ -416,7 +416,10 @@ func TestProviders(t *testing.T) {
 			Why: "environment variable CORD_API_KEY is not set", From: "built-in",
 		},
 	}
-	if !slices.Equal(got, want) {
+	if !slices.EqualFunc(got, want, func(a, b Status) bool {
+		a.References = nil // of these, a test of its own
+		return reflect.DeepEqual(a, b)
+	}) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
 }

@@ -9,9 +9,11 @@
 //	secrets.go, channels.go, store.go, catalogue.go  what a configuration leads to
 //	ledger.go, ready.go                 can it write down, and answer?
 //	keeper.go                           what managers of secrets keep, and what is told of it
+//	setup.go                            what the organisation's rules ask of all that
 //	snapshot.go, explain.go             what is in force, and a plan without a router
 //	upstream.go                         where administrators work on providers
 //	service.go, keys.go, login.go, app.go  what stays, and how it is put together
+//	governance.go                       is it as the organisation's rules want?
 //	reload.go, follow.go, jobs.go, breakdowns.go, alerts.go, anomalies.go       what runs beside the requests
 //	run.go                              from the start to the end
 package app

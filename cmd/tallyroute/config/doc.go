@@ -14,6 +14,7 @@
 //	check.go             what cannot work
 //	check_alerts.go      and of alerts
 //	load.go              all of it in order
+//	uses.go              which settings are secrets, and where those are
 //	print.go             and back into a file
 //	reload.go            what stays while a router runs
 package config
