@@ -268,3 +268,22 @@ func BenchmarkOpen(b *testing.B) {
 		})
 	}
 }
+
+func TestKeysAreTakenFromSafeAddresses(t *testing.T) {
+	for at, want := range map[string]bool{
+		"https://issuer.example.com/keys":     true,
+		"http://127.0.0.1:8080/keys":          true,
+		"http://localhost/keys":               true,
+		"http://issuer.example.com/keys":      false,
+		"http://localhost:80@evil.example/k":  false,
+		"https://a:b@issuer.example.com/keys": false,
+		"http://localhost.evil.example/keys":  false,
+		"https:///keys":                       false,
+		"ftp://127.0.0.1/keys":                false,
+		"":                                    false,
+	} {
+		if got := Safe(at); got != want {
+			t.Errorf("%q: %t, want %t", at, got, want)
+		}
+	}
+}

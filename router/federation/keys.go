@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -181,5 +182,10 @@ func (k *keys) get(ctx context.Context, at string, v any) error {
 
 // Safe reports whether keys may be taken from an address: with https, or on this machine.
 func Safe(at string) bool {
-	return strings.HasPrefix(at, "https://") || strings.HasPrefix(at, "http://127.0.0.1:") || strings.HasPrefix(at, "http://localhost:")
+	u, err := url.Parse(at)
+	if err != nil || u.Host == "" || u.User != nil {
+		return false
+	}
+	local := u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1"
+	return u.Scheme == "https" || u.Scheme == "http" && local
 }
