@@ -37,7 +37,7 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 // head is what is said of an answer as a whole: Cohere says no more than its id.
 func (a completions) head(x providers.Exchange, id string, data []byte) translate.Head {
 	if id == "" {
-		id = translate.Derived("chatcmpl-", string(data))
+		id = translate.AnswerID(x, data)
 	}
 	return translate.Head{ID: id, Model: x.Target.Upstream, Created: a.Now().Unix()}
 }

@@ -83,7 +83,7 @@ func readCandidate(raw []byte) candidate {
 func (a completions) head(x providers.Exchange, r reply, data []byte) translate.Head {
 	h := translate.Head{ID: r.id, Model: r.model, Created: translate.Unix(r.created, a.Now), Tier: tier(r.usage)}
 	if h.ID == "" {
-		h.ID = translate.Derived("chatcmpl-", string(data))
+		h.ID = translate.AnswerID(x, data)
 	}
 	if h.Model == "" {
 		h.Model = x.Target.Upstream

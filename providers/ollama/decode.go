@@ -35,7 +35,7 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 // head is what is said of an answer as a whole. Ollama gives it no identifier.
 func (a completions) head(x providers.Exchange, data []byte) translate.Head {
 	h := translate.Head{
-		ID:      translate.Derived("chatcmpl-", string(data)),
+		ID:      translate.AnswerID(x, data),
 		Model:   jsonraw.Text(jsonraw.Lookup(data, "model")),
 		Created: translate.Unix(jsonraw.Text(jsonraw.Lookup(data, "created_at")), a.Now),
 	}

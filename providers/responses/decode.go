@@ -64,7 +64,7 @@ func (a completions) head(x providers.Exchange, response []byte) translate.Head 
 		h.Created = a.Now().Unix()
 	}
 	if h.ID == "" {
-		h.ID = translate.Derived("chatcmpl-", string(response))
+		h.ID = translate.AnswerID(x, response)
 	}
 	if h.Model == "" {
 		h.Model = x.Target.Upstream

@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
+	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
@@ -278,6 +280,17 @@ func Derived(prefix string, parts ...string) string {
 		fmt.Fprintf(h, "%d:%s", len(p), p)
 	}
 	return prefix + hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// AnswerID is an identifier for an answer to which its provider gives none. It differs
+// between the requests of a conversation, which grow, even where their answers begin alike:
+// clients know calls of tools by what is derived of it.
+func AnswerID(x providers.Exchange, data []byte) string {
+	grown := 0
+	if x.Request != nil {
+		grown = len(x.Request.Body())
+	}
+	return Derived("chatcmpl-", string(data), strconv.Itoa(grown))
 }
 
 // Unix is a time as RFC 3339 writes it in Unix seconds, and what now says where

@@ -1,0 +1,191 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"testing"
+
+	"tallyroute/providers"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/scripted"
+)
+
+// untold is what an answer is given by us, or by its time, and so differs between two.
+var untold = regexp.MustCompile(`"(created|created_at|completed_at)":\d+|(chatcmpl-|resp_|msg_|rs_|fc_|call_)[0-9A-Za-z-]+`)
+
+// pieces reads text in pieces that end at the cuts.
+type pieces struct {
+	text []byte
+	cuts []int // in order
+	at   int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if p.at == len(p.text) {
+		return 0, io.EOF
+	}
+	end := len(p.text)
+	for _, c := range p.cuts {
+		if c > p.at {
+			end = min(end, c)
+			break
+		}
+	}
+	n := copy(b, p.text[p.at:end])
+	p.at += n
+	return n, nil
+}
+
+func (p *pieces) Close() error { return nil }
+
+// chunksOf are the chunks of a streamed answer as they can be compared.
+func chunksOf(x providers.Exchange, body io.ReadCloser) (string, error) {
+	s := x.Target.Adapter.Chat.Stream(x, body)
+	var said bytes.Buffer
+	for {
+		c, err := s.Next()
+		if err != nil {
+			fmt.Fprintf(&said, "%v", err)
+			if err == io.EOF { //nolint:errorlint // streams return it bare
+				return untold.ReplaceAllString(said.String(), ""), nil
+			}
+			return said.String(), err
+		}
+		fmt.Fprintf(&said, "%s %v %q %q\n", c.Data, c.Content, c.Finish, c.Text)
+		if c.Usage != nil {
+			fmt.Fprintf(&said, "%+v\n", *c.Usage)
+		}
+	}
+}
+
+// streamedBy is what a scripted upstream streams for x, byte for byte.
+func streamedBy(t *testing.T, u *scripted.Upstream, format string, x providers.Exchange) []byte {
+	t.Helper()
+	call, err := providers.Encode(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	under := map[string]string{"openai": "/v1", "anthropic": "/v1", "responses": "/v1", "gemini": "/v1beta"}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, under[format]+call.Path, bytes.NewReader(call.Body))
+	w := httptest.NewRecorder()
+	u.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Fatalf("%s: %d %s", format, w.Code, w.Body)
+	}
+	return w.Body.Bytes()
+}
+
+// TestStreamsReadTheSameHoweverTheyAreCut cuts what providers stream at every byte, and at
+// random ones: the chunks, of which the events of every entrance are made, stay the same.
+func TestStreamsReadTheSameHoweverTheyAreCut(t *testing.T) {
+	u := &scripted.Upstream{Script: func(scripted.Turn) scripted.Reply {
+		r := scriptedAnswer
+		r.Text = "zwölf Bücher \u2014 日本語 😀 \"quoted\" \\ \n end"
+		return r
+	}}
+	request, err := chat.Limits{}.Parse([]byte(`{"model":"m","stream":true,"max_tokens":50,"messages":[{"role":"user","content":"hi"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // cuts
+	for format, a := range scriptedAdapters() {
+		x := providers.Exchange{Request: request, Target: providers.Target{
+			Provider: "acme", Model: "m", Upstream: "anthropic.claude-x", Adapter: a, MaxOutput: 1000, Can: providers.Abilities{Stream: true},
+		}}
+		text := streamedBy(t, u, format, x)
+		want, err := chunksOf(x, io.NopCloser(bytes.NewReader(text)))
+		if err != nil {
+			t.Fatalf("%s: %v", format, err)
+		}
+		check := func(cuts []int) bool {
+			got, err := chunksOf(x, &pieces{text: text, cuts: cuts})
+			if err != nil || got != want {
+				t.Errorf("%s cut at %v: %v %s\nwant %s", format, cuts, err, got, want)
+				return false
+			}
+			return true
+		}
+		every := make([]int, len(text))
+		for i := range every {
+			every[i] = i
+		}
+		if !check(every) {
+			continue
+		}
+		for i := range text {
+			if !check([]int{i}) {
+				break
+			}
+		}
+		for range 50 {
+			var cuts []int
+			for i := range text {
+				if random.IntN(20) == 0 {
+					cuts = append(cuts, i)
+				}
+			}
+			if !check(cuts) {
+				break
+			}
+		}
+	}
+}
+
+// trickle sends what h answers byte by byte.
+func trickle(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		h.ServeHTTP(answer, r)
+		for name, values := range answer.Header() {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(answer.Code)
+		flush := http.NewResponseController(w)
+		for i := range answer.Body.Bytes() {
+			_, _ = w.Write(answer.Body.Bytes()[i : i+1])
+			_ = flush.Flush()
+		}
+	})
+}
+
+// TestEventsAreTheSameHoweverTheirStreamTrickles has each entrance answer from a provider
+// that sends byte by byte.
+func TestEventsAreTheSameHoweverTheirStreamTrickles(t *testing.T) {
+	script := func(scripted.Turn) scripted.Reply { return scriptedAnswer }
+	g, _ := scriptedRig(t, providers.Options{}, script)
+	slow := httptest.NewServer(trickle(&scripted.Upstream{Script: script}))
+	defer slow.Close()
+	for _, format := range scripted.Formats() {
+		for _, e := range entranceCases {
+			ask := func() string {
+				r := g.do(g.request(http.MethodPost, e.path, e.asking(format, true)))
+				if r.StatusCode != http.StatusOK || e.ended(t, eventsOf([]byte(r.body))) != "whole" {
+					t.Errorf("%s at %s: %d %s", format, e.path, r.StatusCode, r.body)
+				}
+				return untold.ReplaceAllString(r.body, "")
+			}
+			target := &g.models.more["on-"+format][0]
+			want, at := ask(), target.BaseURL
+			target.BaseURL = slow.URL + at[len("http://"+hostOf(at)):]
+			if got := ask(); got != want {
+				t.Errorf("%s at %s: %s\nwant %s", format, e.path, got, want)
+			}
+			target.BaseURL = at
+		}
+	}
+}
+
+// hostOf is the host of an address.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
