@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -110,5 +112,37 @@ func TestClientThatHasGoneIsTold(t *testing.T) {
 		prove.Receive(t, "the call", began)
 		_ = c.Close()
 		prove.Receive(t, "the end of the call", ended)
+	}
+}
+
+// TestClientThatHangsUpAtAnyEntranceIsCharged has clients go at every point of a stream: the
+// call ends, what was used is booked, and nothing stays held.
+func TestClientThatHangsUpAtAnyEntranceIsCharged(t *testing.T) {
+	for _, c := range []struct{ path, body string }{{"/v1/messages", hiMessage}, {"/v1/responses", hiResponse}} {
+		for _, deltas := range []int{1, 2, 3} {
+			g := newRig(t)
+			gone := make(chan struct{})
+			events := []event{text("a"), text("b"), text("c")}
+			g.streams(append(events[:deltas:deltas], event{do: func(ctx context.Context) { <-ctx.Done(); close(gone) }})...)
+			ctx, cancel := context.WithCancel(t.Context())
+			resp, err := g.client.Do(g.request(http.MethodPost, c.path, streamed(c.body)).WithContext(ctx))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(resp.Body)
+			for seen := 0; seen < deltas && lines.Scan(); {
+				if strings.HasPrefix(lines.Text(), "data: ") && strings.Contains(lines.Text(), "delta\"") {
+					seen++
+				}
+			}
+			cancel()
+			_ = resp.Body.Close()
+			prove.Receive(t, "the end of the provider's call", gone)
+			rows := g.waitSettled().Attempts
+			if len(rows) != 1 || rows[0].Status != billing.StatusClientAborted || rows[0].Tokens.Total() == 0 {
+				t.Errorf("%s after %d: rows %+v", c.path, deltas, rows)
+			}
+			prove.Eventually(t, "nothing is held", func() bool { return g.ledger.held.Load() == 0 })
+		}
 	}
 }
