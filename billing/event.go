@@ -28,6 +28,7 @@ const (
 	// review of access is begun or overdue.
 	EventGovernance EventKind = "governance"
 	EventSecret     EventKind = "secret"  // a manager of secrets gave a version, it was used, or it could not be had
+	EventRunaway    EventKind = "runaway" // a session or key ran away and is stopped for a time
 	EventAnomaly    EventKind = "anomaly" // the use of a key is unusual
 )
 
@@ -35,7 +36,7 @@ const (
 func EventKinds() []EventKind {
 	return []EventKind{
 		EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventPolicy, EventThreshold, EventModel, EventLeak,
-		EventSecret, EventGovernance, EventAnomaly,
+		EventSecret, EventGovernance, EventAnomaly, EventRunaway,
 	}
 }
 

@@ -67,6 +67,9 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	b.answered(&rows[len(rows)-1], began)
 	row = rows[len(rows)-1]
 	balances := r.holds.settle(b.ctx, hold, rows)
+	if r.Brake != nil {
+		r.Brake.Spent(string(row.Owner.KeyID), row.Session, int64(billing.Sum(rows).Money), a.in.Caller.At)
+	}
 	b.outcome.Spend, b.outcome.Earlier = row, billing.Sum(s.rows).Money
 	if balances != nil {
 		b.outcome.Balances, b.outcome.Rates = balances, ratesOf(balances, a.in.Caller.At)

@@ -8,6 +8,7 @@ import (
 	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/router/brake"
 	"tallyroute/router/idempotency"
 	"tallyroute/router/limit"
 	"tallyroute/router/plan"
@@ -132,6 +133,7 @@ func refusalWord(err error) string {
 		{"request", is[*chat.FieldError](err) || is[*plan.AbilityError](err) || is[*plan.ContextError](err) || is[*plan.TightError](err) ||
 			unfit(err)},
 		{"policy", is[*policy.Denied](err)},
+		{"runaway", is[*brake.StoppedError](err)},
 		{"unpriced", is[*plan.UnpricedError](err)},
 		{"member", is[*plan.MemberError](err)},
 		{"duplicate", is[*idempotency.DuplicateError](err)},

@@ -2,9 +2,12 @@ package router
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
+	"tallyroute/router/brake"
 	"tallyroute/router/meter"
 )
 
@@ -26,6 +29,31 @@ func (r *Router) facts(ctx context.Context, a accepted) (row billing.Spend, err 
 	return row, nil
 }
 
+// brake counts a request that is about to be held, once, and is a *brake.StoppedError where
+// it has run away.
+func (r *Router) brake(a accepted, facts billing.Spend) error {
+	if r.Brake == nil || a.renewed {
+		return nil
+	}
+	most := r.o.Brake.Most.Lesser(a.key.Rights.Runaway())
+	if most == (policy.Runaway{}) {
+		return nil
+	}
+	print := facts.Fingerprint
+	switch {
+	case !a.in.Operation.HasOutput():
+		print = nil // the same text has the same embedding, and is asked for again
+	case print == nil:
+		print = binary.LittleEndian.AppendUint64(nil, a.origin.Body)
+	}
+	return r.Brake.Begin(
+		brake.Request{Key: string(a.key.ID), Version: a.key.Version, Session: facts.Session, Print: print},
+		brake.Limits{
+			Repeats: most.Repeats, Requests: most.SessionRequests, Spend: billing.SatMul(most.SessionCents, billing.NanoPerUSD/100),
+			Within: r.o.Brake.Within, Pause: r.o.Brake.Pause,
+		}, a.in.Caller.At)
+}
+
 // refits is how often a hold is cut down to what still fits before the refusal
 // is final. Only requests that race for the same last tokens need more than one.
 const refits = 4
@@ -43,6 +71,9 @@ type held struct {
 // output bound of its own, on as much output as still fits.
 func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 	facts, err := r.facts(ctx, p.accepted)
+	if err == nil {
+		err = r.brake(p.accepted, facts)
+	}
 	if err != nil {
 		return held{}, err
 	}

@@ -87,10 +87,19 @@ type Options struct {
 	IdempotencyTTL time.Duration // how long an answer is kept for whoever asks again; default 24 h
 	Requests       chat.Limits   // what a request may hold
 	Groups         policy.Groups // of models, as keys and policies name them
+	Brake          Brake         // from when on requests have run away
 	Clock          func() time.Time
 	// Random is a number from 0 to n-1, by which credentials share calls; default
 	// rand.Int64N.
 	Random func(n int64) int64
+}
+
+// Brake is from when on requests have run away, whatever policies say besides, and what
+// becomes of them.
+type Brake struct {
+	Most   policy.Runaway
+	Within time.Duration // in which requests are the same
+	Pause  time.Duration // for how long they are stopped
 }
 
 // holdGrace is how long a hold outlives the longest request, so that it is

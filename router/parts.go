@@ -8,6 +8,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/router/brake"
 	"tallyroute/router/health"
 	"tallyroute/router/idempotency"
 	"tallyroute/router/limit"
@@ -31,6 +32,7 @@ type Parts struct {
 	Background  *limit.Calls      // nil finishes no call without its client
 	Fingerprint Fingerprint       // nil makes none
 	Denials     Denials           // nil counts none
+	Brake       *brake.Brake      // of what runs away; nil has none
 	Allotments  Allotments        // of temporary keys; nil: none has any
 	Counts      Counts            // of prompts by their providers; nil asks none
 }

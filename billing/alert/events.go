@@ -47,6 +47,10 @@ func rules() map[billing.EventKind]rule {
 			Leak, "The secret of a key was found in public",
 			"If it is not ended yet: tallyroute keys revoke %s. See who used it: tallyroute access list --key %s.", nil,
 		},
+		billing.EventRunaway: {
+			Runaway, "Requests ran away and are stopped",
+			"End the loop that sends them. If they are meant: tallyroute keys enable %s, and raise the limit of its policy or of runaway.", nil,
+		},
 		billing.EventAnomaly: {
 			Anomaly, "The use of a key is unusual",
 			"Ask its owner. See what is usual with: tallyroute anomalies show %s. See who uses it with: tallyroute access list --key %s. " +

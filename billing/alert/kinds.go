@@ -19,6 +19,7 @@ const (
 	Delivery    billing.AlertKind = "delivery"    // the secret of a key cannot be delivered
 	Secret      billing.AlertKind = "secret"      // a secret cannot be had from its manager
 	Leak        billing.AlertKind = "leak"        // the secret of a key was found in public
+	Runaway     billing.AlertKind = "runaway"     // a session or key ran away and is stopped for a time
 	Anomaly     billing.AlertKind = "anomaly"     // the use of a key is unusual
 	Key         billing.AlertKind = "key"         // a key was rotated, revoked, disabled, enabled or archived
 	Incident    billing.AlertKind = "incident"    // a key got into wrong hands
@@ -32,7 +33,7 @@ const (
 func Kinds() []billing.AlertKind {
 	return []billing.AlertKind{
 		Limit, Forecast, Provider, Unpriced, Overrun, Disputed, Rejected, Breach, Journal, Model, Expiry, Certificate, Delivery,
-		Secret, Leak, Anomaly, Key, Incident, Governance, Raise, Leaver,
+		Secret, Leak, Anomaly, Runaway, Key, Incident, Governance, Raise, Leaver,
 	}
 }
 

@@ -110,6 +110,18 @@ func policyText(of string, p *policy.Policy) (list []string) {
 			list = append(list, fmt.Sprintf("By the policy of %s, a request has at most %d %s.", of, n.most, n.text))
 		}
 	}
+	for _, n := range []struct {
+		text string
+		most int64
+	}{
+		{"the same request that comes more than %d times in short order is stopped", p.MaxRepeats},
+		{"a session is stopped after %d requests", p.MaxSessionRequests},
+		{"a session is stopped once it has spent %d hundredths of a dollar", p.MaxSessionCents},
+	} {
+		if n.most > 0 {
+			list = append(list, fmt.Sprintf("By the policy of %s, "+n.text+".", of, n.most))
+		}
+	}
 	if len(p.Hours) > 0 {
 		list = append(list, "By the policy of "+of+", only at certain hours.")
 	}

@@ -16,6 +16,7 @@ const (
 	mostConditions = 8
 	longestMust    = 1000 // bytes
 	mostHours      = 20
+	mostRepeats    = 1000
 	mostOf         = 1_000_000_000_000 // tokens or bytes
 )
 
@@ -40,6 +41,9 @@ func (p *Policy) Check(groups Groups) []Fault {
 		if *n.value < 0 || *n.value > mostOf {
 			all.add(n.name, "must be 0, for no limit, to %d", int64(mostOf))
 		}
+	}
+	if p.MaxRepeats > mostRepeats {
+		all.add("max_repeats", "must be at most %d", mostRepeats)
 	}
 	if len(p.Hours) > mostHours || (p.Hours != nil && len(p.Hours) == 0) {
 		all.add("hours", "must have 1 to %d entries", mostHours)
@@ -142,6 +146,7 @@ type maximum struct {
 func (p *Policy) maxima() []maximum {
 	return []maximum{
 		{"max_output_tokens", &p.MaxOutputTokens}, {"max_prompt_tokens", &p.MaxPromptTokens}, {"max_body_bytes", &p.MaxBodyBytes},
+		{"max_repeats", &p.MaxRepeats}, {"max_session_requests", &p.MaxSessionRequests}, {"max_session_cents", &p.MaxSessionCents},
 	}
 }
 

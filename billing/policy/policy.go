@@ -23,6 +23,10 @@ type Policy struct {
 	MaxPromptTokens int64 `json:"max_prompt_tokens,omitempty"`
 	MaxBodyBytes    int64 `json:"max_body_bytes,omitempty"`
 
+	MaxRepeats         int64 `json:"max_repeats,omitempty" doc:"How often the same request may come in runaway.within; then it has run away."`
+	MaxSessionRequests int64 `json:"max_session_requests,omitempty" doc:"Of one session; then it has run away."`
+	MaxSessionCents    int64 `json:"max_session_cents,omitempty" doc:"What one session may spend, in hundredths of a dollar; then it has run away."`
+
 	AllowedCIDRs []string `json:"allowed_cidrs,omitempty" doc:"The addresses that requests may come from."`
 	DeniedCIDRs  []string `json:"denied_cidrs,omitempty" doc:"Those that they may not come from, whatever else allows them."`
 	Origins      []string `json:"origins,omitempty" doc:"The pages that may use a key in a browser: https://app.example.com."`

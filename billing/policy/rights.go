@@ -20,6 +20,7 @@ type Rights struct {
 	maxOutput int64 // 0 is no limit
 	maxPrompt int64 // 0 is no limit
 	judging   bool  // there are conditions
+	runaway   Runaway
 }
 
 // level is one policy compiled.
@@ -72,6 +73,7 @@ func (l Layers) Compile(key KeyFacts) *Rights {
 		r.models = r.models || c.Models != nil || c.DenyModels != nil || c.Providers != nil || c.DenyProviders != nil
 		r.maxOutput, r.maxPrompt = lesser(r.maxOutput, c.MaxOutputTokens), lesser(r.maxPrompt, c.MaxPromptTokens)
 		r.judging = r.judging || len(c.conditions) > 0
+		r.runaway = r.runaway.Lesser(Runaway{c.MaxRepeats, c.MaxSessionRequests, c.MaxSessionCents})
 	}
 	return r
 }
@@ -103,6 +105,24 @@ func compile(l layer) level {
 		c.conditions = append(c.conditions, program)
 	}
 	return c
+}
+
+// Runaway is from when on requests have run away. 0 is no limit.
+type Runaway struct{ Repeats, SessionRequests, SessionCents int64 }
+
+// Lesser are the lesser limits of two.
+func (r Runaway) Lesser(o Runaway) Runaway {
+	return Runaway{
+		lesser(r.Repeats, o.Repeats), lesser(r.SessionRequests, o.SessionRequests), lesser(r.SessionCents, o.SessionCents),
+	}
+}
+
+// Runaway is from when on requests of the key have run away.
+func (r *Rights) Runaway() Runaway {
+	if r == nil {
+		return Runaway{}
+	}
+	return r.runaway
 }
 
 // lesser is the lesser of two limits, of which 0 is none.

@@ -28,6 +28,7 @@ var layers = map[string][]string{
 	"router/limit":      {},
 	"billing":           {"billing/access", "billing/anomaly", "billing/policy"},
 	"billing/access":    {},
+	"router/brake":      {},
 	"billing/anomaly":   {"billing/access"},
 	"billing/policy":    {},
 	"billing/ephemeral": {"billing", "billing/policy"},
@@ -99,13 +100,13 @@ var layers = map[string][]string{
 	"router/messages":    {"providers", "providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
 	"router/responses":   {"providers", "providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
 	"router": {
-		"router/plan", "router/meter", "router/idempotency", "router/tokens", "router/health", "router/limit",
+		"router/brake", "router/plan", "router/meter", "router/idempotency", "router/tokens", "router/health", "router/limit",
 		"providers", "providers/chat", "billing", "billing/ephemeral", "billing/policy",
 	},
 	"router/federation": {"billing", "billing/ephemeral", "billing/policy"},
 	"router/kept":       {"providers/jsonraw", "providers/secret/envelope", "billing", "billing/ephemeral"},
 	"router/server": {
-		"router", "router/federation", "router/web", "router/messages", "router/responses", "router/tokens", "router/limit", "router/plan",
+		"router", "router/brake", "router/federation", "router/web", "router/messages", "router/responses", "router/tokens", "router/limit", "router/plan",
 		"router/idempotency", "router/kept",
 		"providers", "providers/chat",
 		"providers/jsonraw", "providers/sse", "billing", "billing/access", "billing/ephemeral", "billing/manage", "billing/policy",
@@ -184,7 +185,7 @@ var testLayers = map[string][]string{
 	"providers":           {"providers/auth", "providers/openai", "providers/sse"},
 	"providers/openai":    {"providers/catalogue", "providers/secret"},
 	"providers/catalogue": {"providers/chat"},
-	"router":              {"billing/sqlite", "providers/jsonraw", "providers/openai", "providers/sse", "providers/catalogue"},
+	"router":              {"router/fingerprint", "billing/sqlite", "providers/jsonraw", "providers/openai", "providers/sse", "providers/catalogue"},
 	"router/plan":         {"providers/openai"},
 	"router/server": {
 		"billing/sqlite", "providers/openai", "providers/anthropic", "providers/bedrock", "providers/cohere", "providers/gemini",

@@ -16,6 +16,7 @@ const (
 	codeModelNotAllowed  = "model_not_allowed"
 	codeModelNotFound    = "model_not_found"
 	codePolicy           = "policy_denied"
+	codeRunaway          = "runaway_stopped"
 	codeUnpriced         = "model_unpriced"
 	codeMember           = "unpriced_member"
 	codeStored           = "provider_object_not_allowed"
@@ -118,6 +119,12 @@ var ownCodes = map[string]web.Code{
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
 		About: "The key may not use this model.",
 		Fix:   "Ask for one of the models that GET /v1/models lists, or ask your operator to add this one to the key.",
+	},
+	codeRunaway: {
+		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,
+		About: "The session, or the key, sent the same request again and again, made more requests in one session than it may, or " +
+			"spent more in one. It is stopped for a time.",
+		Fix: "End the loop that sends the requests, and begin another session. Your operator can end the stop: tallyroute keys enable KEY.",
 	},
 	codePolicy: {
 		Status: http.StatusForbidden, Type: web.TypePermission, Retry: web.Never,

@@ -16,6 +16,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
+	"tallyroute/router/brake"
 	"tallyroute/router/federation"
 	"tallyroute/router/limit"
 	"tallyroute/router/plan"
@@ -132,6 +133,7 @@ var table = append(web.Rows(), []web.Row{
 			thisKey+" may not use the model %q. It may use: %s.", web.Label(e.Asked, chat.MaxModel), some(e.Allowed))}
 	}),
 	web.As(policyDenied),
+	web.As(runaway),
 	web.As(unable),
 	web.As(sentBefore),
 	web.Is(errIdempotencyKey, web.Problem{
@@ -461,6 +463,18 @@ func ErrorCode(err error) string { return errorTable.Problem(err).Code }
 
 // policyParams are the members of a request that rules of a policy are about.
 var policyParams = map[string]string{"models": "model", "deny_models": "model", "max_output_tokens": "max_completion_tokens"}
+
+// runaway says what ran, and until when it is stopped.
+func runaway(e *brake.StoppedError) web.Problem {
+	what := "This key"
+	if e.Session != "" {
+		what = "The session " + web.Label(e.Session, 64)
+	}
+	return web.Problem{
+		Code:    codeRunaway,
+		Message: fmt.Sprintf("%s has run away and is stopped until %s: %s.", what, e.Until.UTC().Format(time.RFC3339), e.Cause),
+	}
+}
 
 // policyDenied names the rule, and what does not go with it.
 func policyDenied(e *policy.Denied) web.Problem {

@@ -18,6 +18,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router"
+	"tallyroute/router/brake"
 	"tallyroute/router/federation"
 	"tallyroute/router/idempotency"
 	"tallyroute/router/limit"
@@ -252,6 +253,13 @@ var examples = []struct {
 		"*policy.Denied", &policy.Denied{Level: policy.Team, Rule: "models", Detail: `"x" is not among the models a`}, 403, "policy_denied",
 		"permission_error", "model",
 		[]string{"team.models", `"x" is not among the models a`},
+		"no",
+	},
+	{
+		"*brake.StoppedError", &brake.StoppedError{Key: "key_1", Session: "s1", Cause: "the session has made 9 requests, as many as one may"},
+		403, "runaway_stopped",
+		"permission_error", "",
+		[]string{"s1", "9 requests", "0001-01-01T00:00:00Z"},
 		"no",
 	},
 	{

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -41,4 +42,34 @@ func (s *Service) watchKeys(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// tellStops writes down what ran away, until ctx ends, and once more then.
+func (s *Service) tellStops(ctx context.Context) error {
+	return flushing(ctx, refusedEvery, s.writeStops)
+}
+
+// writeStops writes down what ran away. Where the database is away that is in the log alone.
+func (s *Service) writeStops(ctx context.Context) {
+	stops := s.brake.Stops()
+	if len(stops) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleGrace)
+	defer cancel()
+	events := make([]billing.Event, len(stops))
+	for i, stop := range stops {
+		s.Log.Warn("requests ran away", zap.String("key_id", stop.Key), zap.String("session", stop.Session), zap.String("cause", stop.Cause))
+		events[i] = billing.Event{
+			Kind: billing.EventRunaway, Object: stop.Key, Severity: billing.Warning, At: stop.At,
+			Text:    "Requests are stopped for a time: " + stop.Cause + ".",
+			DedupID: strings.Join([]string{string(billing.EventRunaway), stop.Key, stop.Session, stop.At.UTC().Format(time.RFC3339Nano)}, ":"),
+			Data: map[string]string{
+				"session": stop.Session, "cause": stop.Cause, "until": stop.Until.UTC().Format(time.RFC3339), "router": s.routerName(),
+			},
+		}
+	}
+	if err := s.store.WriteEvents(ctx, events...); err != nil {
+		s.Log.Warn("writing down what ran away", zap.Error(err))
+	}
 }

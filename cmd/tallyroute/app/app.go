@@ -30,6 +30,7 @@ import (
 	"tallyroute/providers/secret/envelope"
 	"tallyroute/router"
 	"tallyroute/router/admin"
+	"tallyroute/router/brake"
 	"tallyroute/router/federation"
 	"tallyroute/router/fingerprint"
 	"tallyroute/router/health"
@@ -45,6 +46,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 	s := &Service{Options: o, metrics: metrics.New(o.Version), turns: limit.NewTurns(0), cutRequests: func() {}}
 	s.uses = &upstream.Uses{Clock: time.Now}
 	s.refused, s.denials = &refusals{clock: time.Now}, billing.NewDenialCount()
+	s.brake = brake.New()
 	var err error
 	if s.secrets, err = openSecrets(cfg, o.Log, s.metrics); err != nil {
 		return nil, err
@@ -279,7 +281,7 @@ func (s *Service) route(n *snapshot) {
 		Verifier: s.verifier, Watch: s.inUse, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
 		Catalogue: n.catalogue, Sender: n.client, Counts: n.client, Tokens: s.Tokens, Health: s.health, Turns: s.turns,
 		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused, s.uses}, Idempotency: kept, Fingerprint: prints, Background: s.left,
-		Denials: s.denials, Allotments: s.store,
+		Denials: s.denials, Brake: s.brake, Allotments: s.store,
 	}
 	if old := s.now(); old != nil {
 		n.router = old.router.With(parts, routerOptions(n.cfg))

@@ -65,6 +65,7 @@ func (s *Service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.reviewAccess(life) })
 	jobs.Go(func() error { return s.judge(life) })
 	jobs.Go(func() error { return s.watchKeys(life) })
+	jobs.Go(func() error { return s.tellStops(life) })
 	jobs.Go(func() error { return s.notify(life) })
 	jobs.Go(func() error { return s.listenForKeys(life) })
 	jobs.Go(func() error { return s.pollKeys(life) })

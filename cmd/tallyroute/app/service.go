@@ -20,6 +20,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/secret/envelope"
+	"tallyroute/router/brake"
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
 	"tallyroute/router/server"
@@ -45,6 +46,7 @@ type Service struct {
 	refused  *refusals
 	uses     *upstream.Uses // of credentials
 	denials  *billing.DenialCount
+	brake    *brake.Brake // shared by all snapshots, so that a reload frees nobody
 	inUse    *billing.KeyWatch
 	access   *access.Recorder
 	bytes    *limit.Bytes // that requests under way hold

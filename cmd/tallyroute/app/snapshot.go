@@ -11,6 +11,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/governance"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
@@ -60,7 +61,13 @@ func routerOptions(c *config.Config) router.Options {
 		MaxAttempts: c.Routing.MaxAttempts, MaxOutput: c.Defaults.MaxOutputTokens,
 		RequestTimeout: time.Duration(c.Timeouts.Request), ReadTimeout: time.Duration(c.Timeouts.Read),
 		IdempotencyTTL: time.Duration(c.Idempotency.TTL),
-		Requests:       chat.Limits{Messages: c.Limits.MaxMessages, Parts: c.Limits.MaxParts},
+		Brake: router.Brake{
+			Most: policy.Runaway{
+				Repeats: c.Runaway.Repeats, SessionRequests: c.Runaway.SessionRequests, SessionCents: c.Runaway.SessionCents,
+			},
+			Within: time.Duration(c.Runaway.Within), Pause: time.Duration(c.Runaway.Pause),
+		},
+		Requests: chat.Limits{Messages: c.Limits.MaxMessages, Parts: c.Limits.MaxParts},
 	}
 }
 

@@ -20,6 +20,16 @@ type Anomalies struct {
 	Disable   bool     `yaml:"disable"`   // keys whose use is critical
 }
 
+// Runaway is from when on requests have run away, of every key; policies may say less. 0 is
+// no limit.
+type Runaway struct {
+	Repeats         int64    `yaml:"repeats"` // of the same request, within
+	Within          Duration `yaml:"within"`
+	SessionRequests int64    `yaml:"session_requests"`
+	SessionCents    int64    `yaml:"session_cents"` // hundredths of a dollar
+	Pause           Duration `yaml:"pause"`         // for how long they are stopped
+}
+
 // SMTP is the server that takes mail.
 type SMTP struct {
 	Host     string    `yaml:"host"`

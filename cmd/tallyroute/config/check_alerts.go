@@ -91,3 +91,19 @@ func (r *reader) checkAnomalies(a Anomalies) {
 		r.fault("anomalies.every", "want 1s to 1h, or 0 for never")
 	}
 }
+
+func (r *reader) checkRunaway(a Runaway) {
+	for name, n := range map[string]int64{"session_requests": a.SessionRequests, "session_cents": a.SessionCents} {
+		if n < 0 || n > 1_000_000_000_000 {
+			r.fault("runaway."+name, "want 0, for no limit, to 1000000000000")
+		}
+	}
+	if a.Repeats < 0 || a.Repeats > 1000 {
+		r.fault("runaway.repeats", "want 0, for no limit, to 1000")
+	}
+	for name, d := range map[string]Duration{"within": a.Within, "pause": a.Pause} {
+		if d < Duration(time.Second) || d > Duration(24*time.Hour) {
+			r.fault("runaway."+name, "want 1s to 24h")
+		}
+	}
+}

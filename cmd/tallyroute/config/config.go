@@ -55,6 +55,7 @@ type Config struct {
 	WebhookSecret       SecretRef    `yaml:"webhook_secret"` // that calls of sinks and alerts are signed with
 	Alerts              Alerts       `yaml:"alerts"`
 	Anomalies           Anomalies    `yaml:"anomalies"`
+	Runaway             Runaway      `yaml:"runaway"`
 	Leaks               Leaks        `yaml:"leaks"`
 	CORSOrigins         []string     `yaml:"cors_origins"`   // pages that may use the API; "*" for all
 	UpstreamProxy       ProxyRef     `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
@@ -312,6 +313,7 @@ func Default() Config {
 		AccessKeep:        Lifetime(30 * 24 * time.Hour),
 		Secrets:           Secrets{Refresh: seconds(10), Vault: Vault{Auth: "token"}, Azure: Azure{Suffix: "vault.azure.net"}},
 		Anomalies:         Anomalies{Every: seconds(60)},
+		Runaway:           Runaway{Within: seconds(300), Pause: seconds(600)},
 		Alerts:            Alerts{Every: seconds(10), SMTP: SMTP{Port: 587, TLS: "starttls"}},
 		Defaults:          Defaults{OnUnpriced: "block"},
 		Members:           Members{Refuse: "budgeted"},

@@ -31,6 +31,7 @@ func Read(file string, env []string) (*Config, error) {
 	r.check(&cfg)
 	r.checkAlerts(&cfg)
 	r.checkAnomalies(cfg.Anomalies)
+	r.checkRunaway(cfg.Runaway)
 	return &cfg, r.faults.Err()
 }
 
