@@ -108,6 +108,10 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 func told() map[string]struct{ done, remedy string } {
 	const unexpected = "If you did not expect this, ask whoever did it; see who with: tallyroute audit list --object %s."
 	return map[string]struct{ done, remedy string }{
+		"leaver.open": {
+			"is of somebody who has left", "Decide what becomes of it, before it is disabled: tallyroute leavers list. " +
+				"Who gets it should also rotate it: tallyroute keys rotate %s.",
+		},
 		"key.rotate":  {"has a new secret", "Programs that still send the old one have to change before it ends. " + unexpected},
 		"key.revoke":  {"was revoked for good", "Ask for a new key if you still need one. " + unexpected},
 		"key.disable": {"is refused until it is enabled", unexpected},
@@ -157,6 +161,9 @@ func OfChange(c billing.Change, owner Owner) (billing.Alert, bool) {
 	}
 	if c.Action == "incident.open" {
 		a.Kind, a.Severity = Incident, billing.Critical
+	}
+	if c.Action == "leaver.open" {
+		a.Kind, a.Severity, owner.Address = Leaver, billing.Warning, cmp.Or(c.Detail["team_owner"], owner.Address)
 	}
 	if c.Action == "key.revoke" || c.Action == "key.disable" {
 		a.Severity = billing.Warning

@@ -20,6 +20,7 @@ func memberCases() map[string]func(w *world) {
 		"OwnKeysOnlyNarrow":                  ownNarrow,
 		"RaisesAreAskedForAndDecidedOnce":    raiseAsked,
 		"KeysOfLeaversAreReviewedOnce":       leaverOnce,
+		"KeysOfLeaversAreDisabledOnce":       leaverDisabled,
 		"DestinationsAreClaimedByOne":        destinationClaimed,
 		"GrantsKeepTheirConditions":          grantCondition,
 	}
@@ -259,6 +260,50 @@ func leaverOnce(w *world) {
 	}
 	_, err = w.CloseLeaverReview(w.Context(), "review_none", billing.ReviewKept, w.now, "lead")
 	w.wantNotFound(err, "review")
+}
+
+func leaverDisabled(w *world) {
+	a, ann := w.member("ann", "member")
+	w.ceiling(a, billing.Ceiling{Keys: 3})
+	for _, name := range []string{"first", "second"} {
+		_, err := a.CreateOwnKey(w.Context(), manage.OwnKeyRequest{Name: name}, ann)
+		w.must(err)
+	}
+	sweep := func(actions ...string) {
+		w.Helper()
+		each(w.Context(), 6, func(ctx context.Context, _ int) {
+			if err := a.SweepLeavers(ctx, time.Hour); err != nil {
+				w.Error(err)
+			}
+		})
+		notes, err := w.ListChanges(w.Context(), billing.ChangeFilter{Actor: "tallyroute"})
+		w.must(err)
+		var got []string
+		for _, n := range notes {
+			got = append(got, n.Action)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, actions) {
+			w.Fatalf("noted %v, want %v", got, actions)
+		}
+	}
+	sweep()
+	_, err := a.DisablePrincipal(w.Context(), ann.PrincipalID, manage.By{Actor: "boss", Access: rbac.Everything()})
+	w.must(err)
+	sweep("leaver.open", "leaver.open")
+	open, err := a.LeaverReviews(w.Context(), billing.ReviewFilter{Outcome: billing.ReviewOpen})
+	w.must(err)
+	_, err = a.KeepLeaverKey(w.Context(), open[0].ID, manage.By{Actor: "boss", Reason: "of the build server"})
+	w.must(err)
+	w.now = w.now.Add(2 * time.Hour)
+	sweep("key.disable", "leaver.disabled", "leaver.open", "leaver.open")
+	for _, r := range open {
+		k, err := a.Key(w.Context(), r.KeyID)
+		w.must(err)
+		if kept := r.ID == open[0].ID; kept == !k.DisabledAt.IsZero() {
+			w.Errorf("key %s, kept %v, is disabled at %s", k.Name, kept, k.DisabledAt)
+		}
+	}
 }
 
 func destinationClaimed(w *world) {

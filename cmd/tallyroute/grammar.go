@@ -26,6 +26,7 @@ type grammar struct {
 	Keys        keys.Command       `cmd:"" help:"Virtual keys: make, change, rotate, hand over, find and end them."`
 	Teams       people.Teams       `cmd:"" help:"Create, list, change and archive teams."`
 	Team        people.Team        `cmd:"" help:"Your own keys in your teams, and raises that you ask for."`
+	Leavers     people.Leavers     `cmd:"" help:"Keys of people who have left: transfer, keep or disable them."`
 	Raises      people.Raises      `cmd:"" help:"Raises that members ask for: list, approve, decline."`
 	Projects    people.Projects    `cmd:"" help:"Create, list, change and archive projects."`
 	Budgets     finance.Budgets    `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`

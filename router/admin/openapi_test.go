@@ -188,34 +188,37 @@ var bodies = map[string]string{
 	"topUpKey":    `{"usd":"12.50","reference":"PO-1","reason":"r"}`,
 	"createOwnKey": `{"name":"k","team":"t2","project":"default","purpose":"tests","models":["m"],"allowed_cidrs":["10.0.0.0/8"],` +
 		`"usd":"1","tokens":5,"requests":5,"expires_in":"24h"}`,
-	"narrowOwnKey":   `{"name":"k","usd":"1","models":["m"],"expires_in":"1h","reason":"r"}`,
-	"rotateOwnKey":   `{"overlap":"0s","reason":"r"}`,
-	"revokeOwnKey":   `{"reason":"r"}`,
-	"askRaise":       `{"usd":"1","tokens":5,"requests":1,"until":"2099-01-01T00:00:00Z","reason":"r"}`,
-	"setCeiling":     `{"keys":3,"period":"month","zone":"UTC","usd":"20","tokens":5,"requests":5,"expires_in":"24h","models":["m"],"reason":"r"}`,
-	"approveRaise":   `{"reason":"r"}`,
-	"declineRaise":   `{"reason":"r"}`,
-	"findKey":        `{"secret":"sk-tr-dev-x"}`,
-	"revokeSecret":   `{"secret":"sk-tr-dev-x","reason":"r"}`,
-	"changeTeam":     `{"name":"t","cost_center":"c","owner_email":"a@example.com","reason":"r"}`,
-	"archiveTeam":    `{"reason":"r"}`,
-	"changeProject":  `{"name":"p","team":"t","reason":"r"}`,
-	"archiveProject": `{"reason":"r"}`,
-	"changeBudget":   `{"usd":"7","tokens":null,"period":"day","zone":"UTC","reason":"r"}`,
-	"resetBudget":    `{"reason":"r"}`,
-	"raiseBudget":    `{"requests":1,"until":"2099-01-01T00:00:00Z","reason":"r"}`,
-	"createTeam":     `{"name":"t","project":"p","cost_center":"c","environment":"dev"}`,
-	"createProject":  `{"name":"p","team":"t","environment":"prod"}`,
-	"setBudget":      `{"scope":"org","period":"month","usd":"5.00","tokens":null,"zone":"UTC"}`,
-	"adjustSpend":    `{"key_id":"key_none","amount_usd":"-1.5","reason":"r","kind":"credit"}`,
-	"closePeriod":    `{"accept_unpriced":true}`,
-	"reopenPeriod":   `{"reason":"r"}`,
-	"archivePeriod":  `{"rows":1,"cost_usd":"0","sha256":"x"}`,
-	"reprice":        `{"from":"2026-01-01T00:00:00Z","to":"2026-02-01T00:00:00Z","dry_run":true,"reason":"r"}`,
-	"forgetReplica":  `{}`,
-	"bookReject":     `{}`,
-	"checkIntegrity": `{"quick":true}`,
-	"eraseAccess":    `{"key_id":"key_none","address":"10.0.0.1","until":"2026-11-01","reason":"r"}`,
+	"narrowOwnKey":      `{"name":"k","usd":"1","models":["m"],"expires_in":"1h","reason":"r"}`,
+	"rotateOwnKey":      `{"overlap":"0s","reason":"r"}`,
+	"revokeOwnKey":      `{"reason":"r"}`,
+	"askRaise":          `{"usd":"1","tokens":5,"requests":1,"until":"2099-01-01T00:00:00Z","reason":"r"}`,
+	"setCeiling":        `{"keys":3,"period":"month","zone":"UTC","usd":"20","tokens":5,"requests":5,"expires_in":"24h","models":["m"],"reason":"r"}`,
+	"transferLeaverKey": `{"to":"ann@example.com","reason":"r"}`,
+	"keepLeaverKey":     `{"reason":"r"}`,
+	"disableLeaverKey":  `{"reason":"r"}`,
+	"approveRaise":      `{"reason":"r"}`,
+	"declineRaise":      `{"reason":"r"}`,
+	"findKey":           `{"secret":"sk-tr-dev-x"}`,
+	"revokeSecret":      `{"secret":"sk-tr-dev-x","reason":"r"}`,
+	"changeTeam":        `{"name":"t","cost_center":"c","owner_email":"a@example.com","reason":"r"}`,
+	"archiveTeam":       `{"reason":"r"}`,
+	"changeProject":     `{"name":"p","team":"t","reason":"r"}`,
+	"archiveProject":    `{"reason":"r"}`,
+	"changeBudget":      `{"usd":"7","tokens":null,"period":"day","zone":"UTC","reason":"r"}`,
+	"resetBudget":       `{"reason":"r"}`,
+	"raiseBudget":       `{"requests":1,"until":"2099-01-01T00:00:00Z","reason":"r"}`,
+	"createTeam":        `{"name":"t","project":"p","cost_center":"c","environment":"dev"}`,
+	"createProject":     `{"name":"p","team":"t","environment":"prod"}`,
+	"setBudget":         `{"scope":"org","period":"month","usd":"5.00","tokens":null,"zone":"UTC"}`,
+	"adjustSpend":       `{"key_id":"key_none","amount_usd":"-1.5","reason":"r","kind":"credit"}`,
+	"closePeriod":       `{"accept_unpriced":true}`,
+	"reopenPeriod":      `{"reason":"r"}`,
+	"archivePeriod":     `{"rows":1,"cost_usd":"0","sha256":"x"}`,
+	"reprice":           `{"from":"2026-01-01T00:00:00Z","to":"2026-02-01T00:00:00Z","dry_run":true,"reason":"r"}`,
+	"forgetReplica":     `{}`,
+	"bookReject":        `{}`,
+	"checkIntegrity":    `{"quick":true}`,
+	"eraseAccess":       `{"key_id":"key_none","address":"10.0.0.1","until":"2026-11-01","reason":"r"}`,
 
 	"createPrincipal":  `{"name":"ci","kind":"service","email":"ci@example.com"}`,
 	"disablePrincipal": `{"reason":"r"}`,
@@ -463,6 +466,24 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	self("GET", "/team/raises", "")
 	self("POST", "/team/keys/"+own+"/revoke", "")
 	ask("DELETE", "/teams/own/ceiling", "")
+	gone := ask("POST", "/principals", `{"name":"gone","kind":"user","email":"gone@example.com"}`).v["id"].(string)
+	heir := ask("POST", "/principals", `{"name":"heir","kind":"user","email":"heir@example.com"}`).v["id"].(string)
+	ask("POST", "/principals/"+gone+"/disable", "")
+	for _, decide := range []string{"transfer", "keep", "disable"} {
+		ask("POST", "/keys", `{"name":"left `+decide+`","team":"own","owner":"gone@example.com","expires_in":"24h"}`)
+		if err := g.o.Actions.SweepLeavers(t.Context(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		open := ask("GET", "/leavers?outcome=open", "").data()
+		if len(open) != 1 {
+			t.Fatalf("open: %v", open)
+		}
+		body := `{"reason":"r"}`
+		if decide == "transfer" {
+			body = `{"to":"` + heir + `"}`
+		}
+		ask("POST", "/leavers/"+open[0].(map[string]any)["id"].(string)+"/"+decide, body)
+	}
 	ask("DELETE", "/principals/"+bot+"/tokens/"+made.v["id"].(string), "")
 	ask("DELETE", "/principals/"+bot+"/grants/"+granted.v["grants"].([]any)[0].(map[string]any)["id"].(string)+"?reason=over", "")
 	ask("POST", "/principals/"+bot+"/disable", "")

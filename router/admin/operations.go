@@ -22,7 +22,8 @@ func operations() []operation {
 	return slices.Concat(keyOperations(), accessOperations(), ownerOperations(), ledgerOperations(), principalOperations(),
 		loginOperations(), alertOperations(), incidentOperations(), governanceOperations(),
 		anomalyOperations(),
-		memberOperations(), ceilingOperations(), upstreamOperations())
+		memberOperations(), ceilingOperations(), upstreamOperations(),
+		leaverOperations())
 }
 
 // keyOperations are about virtual keys.

@@ -30,7 +30,7 @@ func rules() map[string]rule {
 	for _, some := range []map[string]rule{
 		keyRules(), accessRules(), ownerRules(), ledgerRules(), principalRules(), loginRules(), alertRules(), incidentRules(), governanceRules(),
 		anomalyRules(),
-		memberRules(),
+		memberRules(), leaverRules(),
 		upstreamRules(),
 	} {
 		maps.Copy(all, some)
@@ -189,6 +189,8 @@ func (x *exchange) missing(o operation) error {
 		what = "budget"
 	case "raises":
 		what = "request"
+	case "leavers":
+		what = "review"
 	}
 	return &billing.NotFoundError{What: what, ID: x.C.Param("id")}
 }

@@ -79,7 +79,7 @@ func TestRolesOpenWhatTheyNameWhereTheyCount(t *testing.T) {
 				may := r.permission == rbac.Any || slices.Contains(permissions, r.permission)
 				covers := place == "org" || object != "" && place == "ours"
 				want := "let in"
-				own := strings.HasPrefix(path, "/team/") || strings.HasPrefix(path, "/raises/") // whose objects are found first
+				own := strings.HasPrefix(path, "/team/") || strings.HasPrefix(path, "/raises/") || strings.HasPrefix(path, "/leavers/") // whose objects are found first
 				switch {
 				case may && own:
 				case !may && (object == "" || place != "theirs"), may && r.at != nil && object == "" && !covers:

@@ -14,6 +14,6 @@
 //	upstream.go                         where administrators work on providers
 //	service.go, keys.go, login.go, app.go  what stays, and how it is put together
 //	governance.go                       is it as the organisation's rules want?
-//	reload.go, follow.go, jobs.go, breakdowns.go, alerts.go, anomalies.go       what runs beside the requests
+//	reload.go, follow.go, jobs.go, breakdowns.go, alerts.go, anomalies.go, leavers.go  what runs beside the requests
 //	run.go                              from the start to the end
 package app

@@ -145,6 +145,9 @@ func (r *reader) checkJournal(cfg *Config) {
 	if t := time.Duration(cfg.OfflineTTL); t < 2*time.Second || t > 24*time.Hour {
 		r.fault("offline_ttl", "want 2s to 24h")
 	}
+	if keep := cfg.LeaversKeep; keep < Duration(time.Hour) || keep > Duration(366*24*time.Hour) {
+		r.fault("leavers_keep", "want 1h to 366d")
+	}
 	if keep := cfg.EventsKeep; keep != 0 && keep < Duration(24*time.Hour) || keep > Duration(3660*24*time.Hour) {
 		r.fault("events_keep", "want 1d to 3660d, or 0 for ever")
 	}

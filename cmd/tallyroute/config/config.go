@@ -29,6 +29,7 @@ type Config struct {
 	OfflineTTL          Duration     `yaml:"offline_ttl" reload:"no"`       // how long keys and allowances last without the database
 	ReplicaLostAfter    Duration     `yaml:"replica_lost_after"`            // since its leases expired; 0 for never
 	EventsKeep          Duration     `yaml:"events_keep"`                   // 0 for ever
+	LeaversKeep         Duration     `yaml:"leavers_keep"`                  // keys of people who have left
 	AccessKeep          Lifetime     `yaml:"access_keep"`                   // who used which key from where; off: not at all
 	KeyPepper           SecretRef    `yaml:"key_pepper" reload:"no"`
 	AdminToken          SecretRef    `yaml:"admin_token"`
@@ -310,6 +311,7 @@ func Default() Config {
 		OfflineTTL:        Duration(5 * time.Minute),
 		ReplicaLostAfter:  Duration(time.Hour),
 		EventsKeep:        Duration(400 * 24 * time.Hour),
+		LeaversKeep:       Duration(14 * 24 * time.Hour),
 		AccessKeep:        Lifetime(30 * 24 * time.Hour),
 		Secrets:           Secrets{Refresh: seconds(10), Vault: Vault{Auth: "token"}, Azure: Azure{Suffix: "vault.azure.net"}},
 		Anomalies:         Anomalies{Every: seconds(60)},

@@ -1,0 +1,69 @@
+package people
+
+import (
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/cli"
+)
+
+// Leavers is "tallyroute leavers": keys of people who have left.
+type Leavers struct {
+	List     leaversList     `cmd:"" help:"List the keys of people who have left, and what was decided, newest first."`
+	Transfer leaversTransfer `cmd:"" help:"Give a key to somebody else."`
+	Keep     leaversKeep     `cmd:"" help:"Let a key go on as it is."`
+	Disable  leaversDisable  `cmd:"" help:"Disable a key before it is due."`
+}
+
+type leaversList struct {
+	cli.Format
+	Outcome string `help:"${enum}." enum:"open,transferred,kept,disabled,returned,ended," default:"" placeholder:"OUTCOME"`
+}
+
+// Run lists the reviews.
+func (c leaversList) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.LeaverView](a.Ctx, r, "/leavers", adminapi.Query("outcome", c.Outcome), 0)
+		if err != nil {
+			return err
+		}
+		t := cli.Table{Header: []string{"ID", "KEY", "NAME", "TEAM", "OWNER", "WHY", "DUE", "OUTCOME", "BY"}, Records: all}
+		for _, v := range all {
+			t.Add(cli.Text(v.ID), cli.Text(v.Key.ID), cli.Text(v.Key.Name), cli.Text(v.Team.Name), cli.Text(v.Principal.Name),
+				cli.Text(v.Cause), cli.Text(cli.Value(v.DueAt)), cli.Text(v.Outcome), cli.Text(v.ClosedBy))
+		}
+		return t.Write(a.Stdout, c.Output)
+	})
+}
+
+// leaver is the review that is decided, and why.
+type leaver struct {
+	ID     string `arg:"" help:"Id of the review: review_…"`
+	Reason string `help:"Why." placeholder:"TEXT"`
+}
+
+func (c leaver) decide(a *cli.Context, how string, body cli.Fields) error {
+	body["reason"] = c.Reason
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		return r.Do(a.Ctx, adminapi.Post("/leavers"+adminapi.Path(c.ID, how), body), nil)
+	})
+}
+
+type leaversTransfer struct {
+	leaver
+	To string `help:"Id, name or address of the new owner." required:"" placeholder:"WHO"`
+}
+
+// Run transfers the key.
+func (c leaversTransfer) Run(a *cli.Context) error {
+	return c.decide(a, "transfer", cli.Fields{"to": c.To})
+}
+
+type leaversKeep struct{ leaver }
+
+// Run keeps the key.
+func (c leaversKeep) Run(a *cli.Context) error { return c.decide(a, "keep", cli.Fields{}) }
+
+type leaversDisable struct{ leaver }
+
+// Run disables the key.
+func (c leaversDisable) Run(a *cli.Context) error { return c.decide(a, "disable", cli.Fields{}) }
