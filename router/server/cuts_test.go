@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/scripted"
@@ -185,4 +187,38 @@ func hostOf(address string) string {
 		return ""
 	}
 	return u.Host
+}
+
+// ownCode is the code of an error as we have it, of which OpenAI's schema knows none.
+var ownCode = regexp.MustCompile(`"error":\{"code":"[a-z_]+"`)
+
+// TestEventsAreThoseOfThePublishedSchema holds what /v1/responses streams, of every wire
+// format, and of streams that fail, to OpenAI's own schema of its events.
+func TestEventsAreThoseOfThePublishedSchema(t *testing.T) {
+	events := schema(t, "ResponseStreamEvent")
+	if events == nil {
+		t.Skip("no published schemas: TALLYROUTE_SPEC says where they are")
+	}
+	var fault scripted.Fault
+	g, _ := scriptedRig(t, providers.Options{}, func(scripted.Turn) scripted.Reply {
+		r := scriptedAnswer
+		r.Fault = fault
+		return r
+	})
+	for _, format := range scripted.Formats() {
+		for _, f := range []scripted.Fault{{}, {Kind: scripted.Cut, After: 5}} {
+			fault = f
+			r := g.do(g.request(http.MethodPost, responsesPath, entranceCases[1].asking(format, true)))
+			for _, data := range eventsOf([]byte(r.body)) {
+				data = ownCode.ReplaceAll(data, []byte(`"error":{"code":"server_error"`))
+				v, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+				if err == nil {
+					err = events.Validate(v)
+				}
+				if err != nil {
+					t.Errorf("%s: %s: %.2000v", format, data, err)
+				}
+			}
+		}
+	}
 }

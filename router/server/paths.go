@@ -58,9 +58,13 @@ type unservedError struct{ api string }
 
 func (e *unservedError) Error() string { return "server: not served: " + e.api }
 
+// compactAPI makes an item of a conversation that only its provider can read.
+const compactAPI = "OpenAI's API for the compaction of conversations"
+
 // unserved are paths of APIs that clients may take for served, the longest first of
 // those that begin alike. A "*" stands for one segment.
 var unserved = []struct{ path, api string }{
+	{"/v1/responses/compact", compactAPI},
 	{"/v1/responses/*", "OpenAI's API for stored responses"},
 	{"/v1/completions", "The old API for completions of a prompt"},
 	{"/v1/images", "OpenAI's API for images"},
@@ -138,6 +142,10 @@ func unservedProblem(e *unservedError) web.Problem {
 	p := web.Problem{Code: web.CodeNotFound, Message: e.api + " is not served here."}
 	if e.api == "The admin API" {
 		p.Fix = "It is on a listener of its own: admin_listen."
+		return p
+	}
+	if e.api == compactAPI {
+		p.Fix = "Ask the model for a summary at POST /v1/responses, and begin a new conversation with it."
 		return p
 	}
 	var served []string
