@@ -23,7 +23,7 @@ const (
 	// EventThreshold is that so much of a limit is used.
 	EventThreshold EventKind = "limit_threshold"
 	EventModel     EventKind = "model" // another model answered, of another price or none
-	EventLeak      EventKind = "leak"  // the secret of a key was found in public
+	EventLeak      EventKind = "leak"  // the secret of a key is exposed: found in public, or sent in clear
 	// EventGovernance is that the organisation's rules have changed, are broken, or that a
 	// review of access is begun or overdue.
 	EventGovernance EventKind = "governance"

@@ -44,7 +44,7 @@ func rules() map[billing.EventKind]rule {
 			Secret, "A secret cannot be had from its manager", "See whether the manager answers and lets the router read it.", nil,
 		},
 		billing.EventLeak: {
-			Leak, "The secret of a key was found in public",
+			Leak, "The secret of a key is exposed",
 			"If it is not ended yet: tallyroute keys revoke %s. See who used it: tallyroute access list --key %s.", nil,
 		},
 		billing.EventRunaway: {

@@ -18,7 +18,7 @@ const (
 	Certificate billing.AlertKind = "certificate" // a certificate expires soon
 	Delivery    billing.AlertKind = "delivery"    // the secret of a key cannot be delivered
 	Secret      billing.AlertKind = "secret"      // a secret cannot be had from its manager
-	Leak        billing.AlertKind = "leak"        // the secret of a key was found in public
+	Leak        billing.AlertKind = "leak"        // the secret of a key is exposed
 	Runaway     billing.AlertKind = "runaway"     // a session or key ran away and is stopped for a time
 	Anomaly     billing.AlertKind = "anomaly"     // the use of a key is unusual
 	Key         billing.AlertKind = "key"         // a key was rotated, revoked, disabled, enabled or archived

@@ -9,7 +9,7 @@ import (
 	"tallyroute/billing"
 )
 
-// LeakAction is what becomes of a key whose secret was found in public.
+// LeakAction is what becomes of a key whose secret is exposed.
 type LeakAction string
 
 // The actions. All of them write an event.
@@ -22,11 +22,22 @@ const (
 // LeakActions are all actions.
 func LeakActions() []LeakAction { return []LeakAction{LeakRevoke, LeakDisable, LeakTell} }
 
-// Leak is a secret that was found in public.
+// Leak is a secret that is exposed: it was found in public, or came in clear.
 type Leak struct {
 	Secret string
 	URL    string // where
-	Found  string // in what: content, commit, pull_request_title …
+	Found  string // in what: content, commit, pull_request_title …; InClear
+}
+
+// InClear is where secrets are found that came over plain HTTP from another host.
+const InClear = "plain HTTP"
+
+// told says in words how the secret is exposed.
+func (l Leak) told() string {
+	if l.Found == InClear {
+		return "came over plain HTTP, where others may have read it"
+	}
+	return "was found in public"
 }
 
 // mostLeakText is what is kept of where a leak was found, in bytes.
@@ -43,7 +54,7 @@ func (a Actions) TakeLeak(ctx context.Context, l Leak, do LeakAction, by By) (kn
 		return false, err
 	}
 	where := billing.CleanText(l.URL[:min(len(l.URL), mostLeakText)])
-	by.Reason = strings.TrimSpace("its secret was found in public: " + where)
+	by.Reason = strings.TrimSpace("its secret " + l.told() + ": " + where)
 	done := "It goes on"
 	switch ended := k.InForce(a.now()); {
 	case ended != nil:
@@ -60,7 +71,7 @@ func (a Actions) TakeLeak(ctx context.Context, l Leak, do LeakAction, by By) (kn
 	}
 	return true, a.Store.WriteEvents(ctx, billing.Event{
 		Kind: billing.EventLeak, Object: string(k.ID), Severity: billing.Critical, At: a.now(),
-		Text: fmt.Sprintf("Version %d of the key's secret was found in public. %s.", k.Secret.Number, done),
+		Text: fmt.Sprintf("Version %d of the key's secret %s. %s.", k.Secret.Number, l.told(), done),
 		Data: map[string]string{
 			"url": where, "found": billing.CleanText(l.Found[:min(len(l.Found), mostLeakText)]), "version": fmt.Sprint(k.Secret.Number),
 			"done": done,

@@ -8,7 +8,6 @@ import (
 
 	"github.com/sashabaranov/go-openai"
 
-	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/client"
 )
@@ -28,15 +27,14 @@ func (c chatCommand) Run(a *cli.Context) error {
 	if c.Key == "" {
 		return cli.Usagef("needs a key: set OPENAI_API_KEY or --key")
 	}
-	base := c.URL
-	if base == "" {
-		cfg, err := a.Config()
-		if err != nil {
-			return err
-		}
-		base = "http://" + app.Reachable(cfg.Listen) + "/v1"
+	base, by, err := a.Reach(c.URL)
+	if err != nil {
+		return err
 	}
-	router := client.New(base, c.Key)
+	if c.URL == "" {
+		base += "/v1"
+	}
+	router := client.New(base, c.Key, by)
 	ask := router.Stream
 	if c.Plain {
 		ask = router.Plain

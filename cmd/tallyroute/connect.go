@@ -28,7 +28,7 @@ func (c connectCommand) Run(a *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		s.URL = "http://" + app.Reachable(cfg.Listen)
+		s.URL = app.PublicURL(cfg)
 	}
 	text, err := connect.Text(c.Client, s)
 	if err != nil {

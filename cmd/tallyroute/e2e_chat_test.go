@@ -62,14 +62,14 @@ func TestChatStream(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		p := serve(t, writeConfig(t, database, ""))
 		key := p.key("--budget-tokens", "100000")
-		t1, err := client.New(p.base()+"/v1", key).Stream(t.Context(), "story", "tell", io.Discard)
+		t1, err := client.New(p.base()+"/v1", key, nil).Stream(t.Context(), "story", "tell", io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if t1.Text != demo.Story || t1.Provider != "demo-a" || t1.Usage.CompletionTokens == 0 {
 			t.Errorf("told %+v", t1)
 		}
-		t2, err := client.New(p.base()+"/v1", key).Stream(t.Context(), "story", "tell", io.Discard)
+		t2, err := client.New(p.base()+"/v1", key, nil).Stream(t.Context(), "story", "tell", io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,10 @@ import (
 type grammar struct {
 	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
 	Router string `help:"Admin listener to call, or the public one with /v1/team behind it, by your login or the token in TALLYROUTE_TOKEN, in place of the database of this host." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
+	CAFile string `name:"ca-file" help:"Authorities in PEM that vouch for the certificates of routers, besides those of the system." env:"TALLYROUTE_CA_FILE" placeholder:"FILE"`
+
+	ClientCert string `help:"Certificate in PEM that is shown to routers that want one." env:"TALLYROUTE_CLIENT_CERT" placeholder:"FILE"`
+	ClientKey  string `help:"Its key." env:"TALLYROUTE_CLIENT_KEY" placeholder:"FILE"`
 
 	Demo        demoCommand        `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
 	Serve       serveCommand       `cmd:"" help:"Run the router."`
@@ -111,5 +115,6 @@ func execute(a *cli.Context, args []string) error {
 		return cli.Usage(err)
 	}
 	a.ConfigPath, a.Router = g.Config, g.Router
+	a.Trust = cli.Trust{CAFile: g.CAFile, ClientCert: g.ClientCert, ClientKey: g.ClientKey}
 	return chosen.Run(a)
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/cli"
 )
 
@@ -17,13 +16,9 @@ type healthCommand struct {
 
 // Run asks /healthz, which does not depend on the database.
 func (c healthCommand) Run(a *cli.Context) error {
-	base := c.URL
-	if base == "" {
-		cfg, err := a.Config()
-		if err != nil {
-			return err
-		}
-		base = "http://" + app.Reachable(cfg.Listen)
+	base, by, err := a.Reach(c.URL)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(a.Ctx, 3*time.Second)
 	defer cancel()
@@ -31,7 +26,7 @@ func (c healthCommand) Run(a *cli.Context) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: by}).Do(req)
 	if err != nil {
 		return fmt.Errorf("not alive: %w", err)
 	}

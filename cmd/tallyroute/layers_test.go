@@ -19,21 +19,23 @@ const module = "tallyroute"
 // layers says which of our packages each package may import. A package that is
 // not here has not been thought about yet.
 var layers = map[string][]string{
-	"providers/jsonraw": {},
-	"providers/sse":     {},
-	"providers/secret":  {},
-	"providers/sink":    {},
-	"providers/nearest": {},
-	"router/health":     {},
-	"router/limit":      {},
-	"billing":           {"billing/access", "billing/anomaly", "billing/policy"},
-	"billing/access":    {},
-	"router/brake":      {},
-	"billing/anomaly":   {"billing/access"},
-	"billing/policy":    {},
-	"billing/ephemeral": {"billing", "billing/policy"},
-	"billing/journal":   {},
-	"migrations":        {},
+	"providers/jsonraw":           {},
+	"providers/sse":               {},
+	"providers/secret":            {},
+	"providers/sink":              {},
+	"providers/nearest":           {},
+	"router/health":               {},
+	"router/limit":                {},
+	"router/certificate":          {},
+	"router/certificate/certtest": {},
+	"billing":                     {"billing/access", "billing/anomaly", "billing/policy"},
+	"billing/access":              {},
+	"router/brake":                {},
+	"billing/anomaly":             {"billing/access"},
+	"billing/policy":              {},
+	"billing/ephemeral":           {"billing", "billing/policy"},
+	"billing/journal":             {},
+	"migrations":                  {},
 
 	"providers/secret/manager":    {"providers/secret"},
 	"providers/secret/vault":      {"providers/secret", "providers/secret/manager"},
@@ -178,7 +180,7 @@ var layers = map[string][]string{
 var testLayers = map[string][]string{
 	"*": {
 		"billing/billingtest", "billing/billingtest/prove", "billing/postgres/pgtest", "providers/providertest",
-		"providers/secret/secrettest",
+		"providers/secret/secrettest", "router/certificate/certtest",
 	},
 	"billing/billingtest": {"billing/sqlite"},
 	"billing/lease":       {"billing/sqlite", "billing/postgres"},
@@ -191,11 +193,13 @@ var testLayers = map[string][]string{
 		"billing/sqlite", "providers/openai", "providers/anthropic", "providers/bedrock", "providers/cohere", "providers/gemini",
 		"providers/ollama", "providers/responses", "providers/vertex",
 		"providers/catalogue", "providers/scripted", "providers/secret/envelope", "router/tokens", "router/health", "router/limit",
+		"router/certificate",
 	},
 	"cmd/tallyroute/agents": {"providers/scripted"},
 	"router/identity":       {"router/identity/identitytest"},
 	"router/admin":          {"billing/sqlite", "router/server", "router/identity/identitytest"},
 	"router/tokens":         {"providers"},
+	"router/web":            {"router/certificate"},
 }
 
 // fences says where each module of the outside world may be imported. "test"

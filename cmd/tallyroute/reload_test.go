@@ -81,7 +81,7 @@ func TestReloadsUnderLoadFailNoRequest(t *testing.T) {
 					return
 				default:
 				}
-				router, ask := client.New(p.base()+"/v1", key), client.Client.Plain
+				router, ask := client.New(p.base()+"/v1", key, nil), client.Client.Plain
 				if n%2 == 0 {
 					ask = client.Client.Stream
 				}
@@ -196,7 +196,7 @@ func TestPriceTakesEffectWithTheNextRequest(t *testing.T) {
 	key, text := p.key("--budget-usd", "1"), contentOf(t, config)
 	cost := func() string {
 		t.Helper()
-		told, err := client.New(p.base()+"/v1", key).Plain(t.Context(), "own/m", "hi", io.Discard)
+		told, err := client.New(p.base()+"/v1", key, nil).Plain(t.Context(), "own/m", "hi", io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}

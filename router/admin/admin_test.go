@@ -85,7 +85,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	})
 	return &rig{
 		t: t, url: "http://" + l.Addr().String(), client: &http.Client{Transport: transport}, store: store.Contracts(), logs: logs,
-		engine: s.Handler.(*gin.Engine), o: o,
+		engine: Handler(o).(*gin.Engine), o: o,
 	}
 }
 

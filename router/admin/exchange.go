@@ -175,6 +175,10 @@ func (x *exchange) authenticate() error {
 		return nil
 	}
 	given := x.C.Request.Header.Values("Authorization")
+	if x.RequireTLS && web.Clear(x.C.Request, x.TrustedProxies) && (len(given) > 0 || x.C.GetHeader("Cookie") != "") {
+		x.listener.Log.Warn("a credential of the admin API came in clear", zap.String("from", x.C.RemoteIP()))
+		return web.ErrClear
+	}
 	if len(given) == 0 && !x.members {
 		if secret, there, err := x.cookieSecret(); there {
 			if err == nil {

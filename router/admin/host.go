@@ -17,9 +17,7 @@ import (
 func OnHost(o Options, by manage.By) http.RoundTripper {
 	o = o.withDefaults()
 	by.Access = rbac.Everything()
-	listener := web.NewListener(web.Listener{
-		Log: o.Log, Clock: o.Clock, Errors: errorTable, Limits: web.Limits{Body: maxBody, ReadBody: requestTimeout},
-	})
+	listener := web.NewListener(web.Listener{Log: o.Log, Clock: o.Clock, Errors: errorTable, Limits: limits()})
 	return &host{server{
 		Options: o, listener: listener, operations: operations(), wrong: limit.New(), rules: rules(), known: &seenTokens{}, host: &by,
 	}}

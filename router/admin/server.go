@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -30,6 +31,10 @@ type Options struct {
 
 	// Prices are those of the catalogue, for repricing.
 	Prices func() []billing.Price
+	// RequireTLS refuses credentials that came in clear from another host, and
+	// TrustedProxies may say that what they pass on did not.
+	RequireTLS     bool
+	TrustedProxies []netip.Prefix
 	// Health is how the providers have been behaving. Optional.
 	Health func() Health
 	// Ready tells a probe how requests can be answered, or why they cannot be. Of its
@@ -82,17 +87,25 @@ type server struct {
 }
 
 // New returns the admin listener, ready for Serve.
-func New(o Options) *http.Server {
+func New(o Options) *web.Server {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	s := web.NewServer(limits().WithDefaults(), o.Log)
+	s.Handle(Handler(o))
+	return s
+}
+
+func limits() web.Limits { return web.Limits{Body: maxBody, ReadBody: requestTimeout} }
+
+// Handler is what an admin listener answers with these options.
+func Handler(o Options) http.Handler {
 	o = o.withDefaults()
-	listener := web.NewListener(web.Listener{
-		Log: o.Log, Clock: o.Clock, Ready: o.Ready, Errors: errorTable, Limits: web.Limits{Body: maxBody, ReadBody: requestTimeout},
-	})
-	s := web.NewServer(listener.Limits, listener.Log)
-	s.Handler = newEngine(&server{
+	listener := web.NewListener(web.Listener{Log: o.Log, Clock: o.Clock, Ready: o.Ready, Errors: errorTable, Limits: limits()})
+	return newEngine(&server{
 		Options: o, listener: listener, operations: operations(), wrong: limit.New(), rules: rules(),
 		known: &seenTokens{},
 	})
-	return s.Server
 }
 
 func newEngine(s *server) *gin.Engine {

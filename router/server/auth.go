@@ -25,6 +25,12 @@ func (x *exchange) caller(to policy.Endpoint) (router.Caller, error) {
 		return router.Caller{}, err
 	}
 	r := x.C.Request
+	if text != "" && x.clear() {
+		if x.exposed != nil {
+			x.exposed(text, x.from())
+		}
+		return router.Caller{}, web.ErrClear
+	}
 	c := router.Caller{
 		From: x.from(), Agent: r.UserAgent(), At: x.Start, Endpoint: to, Origin: r.Header.Get("Origin"), Referer: r.Referer(),
 	}
@@ -41,6 +47,20 @@ func (x *exchange) caller(to policy.Endpoint) (router.Caller, error) {
 	}
 	x.keyEnd = " (…" + text[len(text)-4:] + ")"
 	return c, nil
+}
+
+// clear reports a request that came in clear although it must not.
+func (x *exchange) clear() bool { return x.requireTLS && web.Clear(x.C.Request, x.TrustedProxies) }
+
+// private refuses what would show or carry a secret in clear.
+func private(h func(*exchange)) func(*exchange) {
+	return func(x *exchange) {
+		if x.clear() {
+			x.fail(web.ErrClear)
+			return
+		}
+		h(x)
+	}
 }
 
 // credential is the one key that a request carries. Two parsers that each take
@@ -65,6 +85,15 @@ func credential(r *http.Request) (string, error) {
 		found = value
 	}
 	return found, nil
+}
+
+// Credential is the key that a request carries; "" where it is none, or not one alone.
+func Credential(r *http.Request) string {
+	text, err := credential(r)
+	if err != nil {
+		return ""
+	}
+	return text
 }
 
 // bearer is the token of an Authorization header; of another scheme, nothing.

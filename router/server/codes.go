@@ -36,7 +36,7 @@ const (
 	codeDisabled         = "key_disabled"
 	codeRate             = "rate_limit_exceeded"
 	codeBytes            = "too_many_bytes_in_flight"
-	codeOverloaded       = "overloaded"
+	codeOverloaded       = web.CodeOverloaded
 	codeNoRequest        = "request_not_found"
 	codeNoResponse       = "response_not_found"
 	codeNoPrevious       = "previous_response_not_found"
@@ -246,7 +246,7 @@ var ownCodes = map[string]web.Code{
 	},
 	codeOverloaded: {
 		Status: http.StatusServiceUnavailable, Type: web.TypeAPI, Retry: web.Sensible,
-		About: "The requests under way already hold as many bytes as the router accepts at once.",
+		About: "The requests under way are as many, or hold as many bytes, as the router accepts at once.",
 		Fix:   "Wait as long as Retry-After says.",
 	},
 	web.CodeNotFound: {

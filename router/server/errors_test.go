@@ -180,6 +180,7 @@ var examples = []struct {
 		[]string{"127.0.0.1"},
 		"no",
 	},
+	{"web: a credential came in clear", web.ErrClear, 403, "tls_required", "permission_error", "", nil, "no"},
 	{"web: more than one credential", web.ErrAmbiguous, 400, "ambiguous_credentials", "invalid_request_error", "", nil, "no"},
 	{"server: key in the URL", errKeyInURL, 400, "key_in_url", "invalid_request_error", "", nil, "no"},
 	{"web: no such path", web.ErrNoRoute, 404, "not_found", "invalid_request_error", "", nil, "no"},

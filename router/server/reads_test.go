@@ -284,7 +284,7 @@ func TestOptions(t *testing.T) {
 	if s.ReadHeaderTimeout != 5*time.Second || s.IdleTimeout != time.Minute || s.MaxHeaderBytes != 32<<10 || s.WriteTimeout != 0 {
 		t.Errorf("%+v", s)
 	}
-	if s.Protocols.HTTP2() || s.Protocols.UnencryptedHTTP2() || !s.Protocols.HTTP1() {
+	if !s.Protocols.HTTP2() || s.Protocols.UnencryptedHTTP2() || !s.Protocols.HTTP1() {
 		t.Error("protocols")
 	}
 	l := Limits{}.withDefaults()

@@ -68,6 +68,9 @@ type Options struct {
 	SelfService http.Handler
 	Bytes       *limit.Bytes // that requests under way may hold; nil has no bound
 	Limits      Limits
+	// RequireTLS refuses keys that came in clear from another host, and tells of them.
+	RequireTLS bool
+	Exposed    func(text string, from netip.Addr) // takes a key that came in clear; nil tells nobody
 }
 
 // Limits are what one client may take up.
@@ -100,6 +103,8 @@ type server struct {
 	Temporary      *Temporary
 	Responses      *kept.Shelf
 	SelfService    http.Handler
+	requireTLS     bool
+	exposed        func(text string, from netip.Addr)
 }
 
 // errorTable is how errors are read by clients of this listener.
@@ -114,7 +119,7 @@ func New(o Options) (*web.Server, error) {
 		o.Log = zap.NewNop()
 	}
 	s := Bare(o.Limits.Limits, o.Log)
-	s.Handler = Handler(s, o)
+	s.Handle(Handler(s, o))
 	return s, nil
 }
 
@@ -140,6 +145,7 @@ func Handler(s *web.Server, o Options) http.Handler {
 		allowed:     o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover, Temporary: o.Temporary, Responses: o.Responses,
 		SelfService: o.SelfService,
 		patience:    o.Limits.Silence, wrong: limit.New(),
+		requireTLS: o.RequireTLS, exposed: o.Exposed,
 	})))
 }
 
@@ -167,13 +173,13 @@ func engine(s *server) *gin.Engine {
 		x.complete(providers.Chat, policy.Messages)
 	}))
 	if s.Handover != nil {
-		engine.POST("/handover", s.serve(takeHandover))
-		engine.GET("/handover", s.serve(showHandover))
+		engine.POST("/handover", s.serve(private(takeHandover)))
+		engine.GET("/handover", s.serve(private(showHandover)))
 	}
 	if s.Temporary != nil {
 		engine.POST("/v1/key/tokens", s.serve(makeTemporary))
 		if s.Temporary.Identity != nil {
-			engine.POST("/v1/oauth/token", s.serve(exchangeIdentity))
+			engine.POST("/v1/oauth/token", s.serve(private(exchangeIdentity)))
 		}
 	}
 	if s.SelfService != nil {

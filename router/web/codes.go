@@ -20,6 +20,8 @@ const (
 	CodeBodyTimeout    = "request_timeout"
 	CodeBodyCut        = "incomplete_body"
 	CodeInternal       = "internal_error"
+	CodeOverloaded     = "overloaded"
+	CodeClear          = "tls_required"
 )
 
 // A client that has gone reads nothing; these are for the log.
@@ -34,6 +36,7 @@ var (
 	ErrNoMethod    = errors.New("web: no such method")
 	ErrAmbiguous   = errors.New("web: more than one credential")
 	ErrBodyTimeout = errors.New("web: the body did not come in time")
+	ErrClear       = errors.New("web: a credential came in clear")
 	ErrBodyCut     = errors.New("web: the body is cut short or malformed")
 )
 
@@ -42,6 +45,9 @@ func Rows() []Row {
 	return []Row{
 		Is(ErrNoRoute, Problem{Code: CodeNotFound, Message: "There is nothing at this path."}),
 		Is(ErrNoMethod, Problem{Code: CodeNoMethod, Message: "This path does not support that method."}),
+		Is(ErrClear, Problem{
+			Code: CodeClear, Message: "The credential came over plain HTTP from another host: it is refused, and others may have read it.",
+		}),
 		Is(ErrAmbiguous, Problem{Code: CodeAmbiguous, Message: "The request carries more than one credential."}),
 		As(func(e *FieldsError) Problem {
 			return Problem{
@@ -109,6 +115,14 @@ func Codes() map[string]Code {
 		CodeBodyCut: {
 			http.StatusBadRequest, TypeRequest, Never, "The body ended before it was complete, or its chunks are malformed.",
 			"Send as many bytes as Content-Length says.",
+		},
+		CodeOverloaded: {
+			http.StatusServiceUnavailable, TypeAPI, Sensible, "Too many requests are under way.", "Try again a little later.",
+		},
+		CodeClear: {
+			http.StatusForbidden, TypePermission, Never,
+			"The request came over plain HTTP where TLS is required. A key or token in it may have been read by others; the operator is told.",
+			"Call by https, and have the key or token replaced. Behind a proxy, let it send X-Forwarded-Proto.",
 		},
 		CodeInternal: {
 			http.StatusInternalServerError, TypeAPI, Sensible, "Something failed in the router that should not have.",

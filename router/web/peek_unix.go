@@ -9,6 +9,13 @@ import (
 
 // hasCome reports that there is something on a connection that nobody has read yet.
 func hasCome(c net.Conn) (come bool) {
+	for {
+		over, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		c = over.NetConn()
+	}
 	socket, ok := c.(syscall.Conn)
 	if !ok {
 		return false

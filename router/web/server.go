@@ -4,6 +4,7 @@ import (
 	"context"
 	"log"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -44,29 +45,82 @@ func OrElse[T int | int64 | time.Duration](v *T, otherwise T) {
 	}
 }
 
-// Server is an http.Server whose connections are counted, bounded and drained.
+// Server is an http.Server whose connections are counted, bounded and drained. HTTP/2 is
+// spoken over TLS alone.
 type Server struct {
 	*http.Server
+	Strict   time.Duration // for how long browsers are to come over TLS alone; 0 does not say
 	conns    *connections
+	streams  atomic.Int64 // requests under way of connections that may have several
+	most     int64        // of them: no more than there may be connections
 	stopping atomic.Bool
 }
 
+// Bounds of HTTP/2. A connection has as many requests under way as a program needs, and
+// buffers little of bodies that nobody has made room for.
+const (
+	mostStreams = 100
+	mostFrame   = 16 << 10
+	mostAhead   = 128 << 10 // bytes of bodies, of one connection
+	idlePing    = 30 * time.Second
+)
+
 // NewServer returns a server with these limits, ready for a handler and Serve.
 func NewServer(l Limits, logger *zap.Logger) *Server {
-	s := &Server{conns: newConnections(l.Connections)}
+	s := &Server{conns: newConnections(l.Connections), most: int64(l.Connections)}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true) // which is over TLS; there is no upgrade to it
 	s.Server = &http.Server{
 		ReadHeaderTimeout: l.ReadHeader,
 		IdleTimeout:       l.Idle,
 		MaxHeaderBytes:    l.HeaderBytes,
 		ConnState:         s.conns.observe,
-		Protocols:         protocols, // neither HTTP/2 nor an upgrade to it
-		ErrorLog:          errorLog(logger),
+		Protocols:         protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: mostStreams, MaxReadFrameSize: mostFrame,
+			MaxReceiveBufferPerConnection: mostAhead, MaxReceiveBufferPerStream: mostAhead,
+			SendPingTimeout: idlePing, PingTimeout: l.Write, WriteByteTimeout: l.Write,
+		},
+		ErrorLog: errorLog(logger),
 
 		DisableGeneralOptionsHandler: true,
 	}
 	return s
+}
+
+// Handle has h answer, within the bounds of the server. Over TLS browsers are told to come
+// over TLS for as long as s.Strict says.
+func (s *Server) Handle(h http.Handler) {
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil && s.Strict > 0 {
+			w.Header().Set("Strict-Transport-Security", "max-age="+strconv.FormatInt(int64(s.Strict.Seconds()), 10))
+		}
+		if r.ProtoMajor < 2 {
+			h.ServeHTTP(w, r)
+			return
+		}
+		if s.streams.Add(1) > s.most {
+			s.streams.Add(-1)
+			crowded(w)
+			return
+		}
+		defer s.streams.Add(-1)
+		h.ServeHTTP(w, r)
+	})
+}
+
+// crowded refuses a request beyond the most that may be under way.
+func crowded(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", JSONType)
+	h.Set("Retry-After", "1")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	body := Encode(map[string]any{"error": map[string]any{
+		"message": "Too many requests are under way.", "type": TypeAPI, "param": nil, "code": CodeOverloaded,
+	}})
+	_, _ = w.Write(body) // who has gone is told nothing
 }
 
 // Stop makes every answer from now on say that its connection is closed, so that

@@ -49,7 +49,7 @@ func (s *Service) watchFor(told *manage.Told) manage.Watch {
 	for _, e := range s.health.Snapshot(now) {
 		w.Targets = append(w.Targets, alert.Target{Name: e.Name, Status: e.State.Status.String(), Cause: e.State.Cause})
 	}
-	for _, file := range n.cfg.Alerts.Certificates {
+	for _, file := range n.cfg.CertificateFiles() {
 		w.Certificates = append(w.Certificates, certificateIn(file))
 	}
 	return w

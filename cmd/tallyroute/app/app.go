@@ -65,6 +65,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 		StaleFor: time.Duration(cfg.OfflineTTL),
 		Closed:   true,
 	})
+	s.exposed = newExposures()
 	s.inUse, s.access = billing.NewKeyWatch(), &access.Recorder{}
 	s.metrics.WatchAccess(s.access)
 	s.ready = newReadiness(s.store, s.ledger.unavailable, func() time.Time { return s.ledger.leased(s.verifier) })
@@ -92,13 +93,21 @@ func (s *Service) listen(ctx context.Context, cfg *config.Config) error {
 	s.cutRequests = func() { cut(router.ErrStopping); s.left.Cut() }
 	s.answers = server.Bare(webLimits(cfg), s.Log)
 	s.answers.BaseContext = func(net.Listener) context.Context { return requests }
-	s.answers.Handler = s.metrics.InFlight(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.answers.Strict = time.Duration(cfg.TLS.HSTS)
+	s.answers.Handle(s.metrics.InFlight(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.now().public.ServeHTTP(w, r)
-	}))
+	})))
+	if s.certs, err = openCertificates(cfg); err != nil {
+		return err
+	}
+	s.metrics.WatchCertificates(s.certs.states)
 	if s.public, err = listen(ctx, "public", cfg.Listen, s.answers.Server); err != nil {
 		return err
 	}
-	s.public.net = server.Listener(s.public.net)
+	if s.certs.public == nil {
+		s.public.net = server.Listener(s.public.net)
+	}
+	s.public.encrypt(s.certs.public, s.inClear)
 	first, err := s.build(ctx, cfg)
 	if err != nil {
 		return err
@@ -108,10 +117,13 @@ func (s *Service) listen(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	administration := admin.New(s.administration(first))
-	administration.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	administration.Strict = time.Duration(cfg.TLS.HSTS)
+	administration.Handle(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.now().admin.ServeHTTP(w, r)
-	})
-	s.admin, err = listen(ctx, "admin", cfg.AdminListen, administration)
+	}))
+	if s.admin, err = listen(ctx, "admin", cfg.AdminListen, administration.Server); err == nil {
+		s.admin.encrypt(s.certs.admin, nil)
+	}
 	return err
 }
 
@@ -216,7 +228,7 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 	s.identify(n)
 	s.route(n)
 	n.public = server.Handler(s.answers, s.publicOptions(n))
-	n.admin = admin.New(s.administration(n)).Handler
+	n.admin = admin.Handler(s.administration(n))
 	return n, nil
 }
 
@@ -301,6 +313,7 @@ func (s *Service) publicOptions(n *snapshot) server.Options {
 		Router: n.router, Ready: s.check, Observe: s.metrics.ObserveHTTP, Log: s.Log, Clock: s.ledger.now,
 		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
 		AllowedNetworks: config.Prefixes(n.cfg.AllowedNetworks), BlockedNetworks: config.Prefixes(n.cfg.BlockedNetworks),
+		RequireTLS: n.cfg.RequireTLS, Exposed: s.exposed.add,
 		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Temporary: s.temporary.With(n.platforms), Responses: s.shelf(n.cfg),
 		SelfService: admin.SelfService(s.administration(n)),
 		Limits:      server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
@@ -342,7 +355,9 @@ func (s *Service) administration(n *snapshot) admin.Options {
 		Ready:   s.check,
 		Metrics: s.metrics.Handler(),
 		Version: s.Version,
-		BaseURL: "http://" + Reachable(s.public.address()) + "/v1",
+		BaseURL: scheme(n.cfg.TLS.CertFile) + Reachable(s.public.address()) + "/v1",
 		Log:     s.Log,
+
+		RequireTLS: n.cfg.RequireTLS, TrustedProxies: config.Prefixes(n.cfg.TrustedProxies),
 	}
 }

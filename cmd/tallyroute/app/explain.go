@@ -59,12 +59,12 @@ func AskHealth(ctx context.Context, c *config.Config) (entries []admin.TargetHea
 	}
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Reachable(c.AdminListen)+"/admin/v1/health", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, AdminURL(c)+"/admin/v1/health", nil)
 	if err != nil {
 		return nil, false
 	}
 	req.Header.Set("Authorization", "Bearer "+token.Reveal())
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: OwnTransport(c.AdminTLS.CertFile)}).Do(req)
 	if err != nil {
 		return nil, false
 	}

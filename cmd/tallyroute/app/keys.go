@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -114,17 +115,29 @@ func (s *Service) handOver(ctx context.Context, token, from string) (server.Hand
 	return server.Handed{KeyID: done.Key.ID, Version: done.Number, Secret: done.Secret.Reveal()}, nil
 }
 
+// inClear takes a request that came in clear to a port for TLS.
+func (s *Service) inClear(r *http.Request) {
+	cfg := s.now().cfg
+	if text := server.Credential(r); text != "" && cfg.RequireTLS && web.Clear(r, nil) {
+		from, _ := netip.ParseAddrPort(r.RemoteAddr)
+		s.exposed.add(text, from.Addr().Unmap().WithZone(""))
+	}
+}
+
 // openLeaks opens the listener that is told of secrets which were found in public.
 func (s *Service) openLeaks(ctx context.Context, cfg *config.Config) (err error) {
 	if cfg.Leaks.Listen == "off" {
 		return nil
 	}
 	intake := web.NewServer(webLimits(cfg), s.Log)
-	intake.Handler = leaks.Handler(leaks.Options{
+	intake.Strict = time.Duration(cfg.TLS.HSTS)
+	intake.Handle(leaks.Handler(leaks.Options{
 		Keys: &leaks.Keys{Fetch: publicKeys(cfg.Leaks.PublicKeys)}, Take: s.takeLeak,
 		Failed: func(err error) { s.Log.Error("a report of a leak failed", zap.Error(err)) },
-	})
-	s.leaks, err = listen(ctx, "leaks", cfg.Leaks.Listen, intake.Server)
+	}))
+	if s.leaks, err = listen(ctx, "leaks", cfg.Leaks.Listen, intake.Server); err == nil {
+		s.leaks.encrypt(s.certs.public, nil)
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/router/certificate"
+	"tallyroute/router/web"
 )
 
 // listener is an HTTP server and the socket that it serves on.
@@ -20,6 +23,7 @@ type listener struct {
 	name string
 	http *http.Server
 	net  net.Listener
+	cert *certificate.Keeper // nil speaks plain HTTP
 }
 
 // listen opens the socket at once, so that an address in use is known before
@@ -65,10 +69,50 @@ func (l *listener) close() { _ = l.net.Close() }
 
 // serve answers until the listener is closed or shut down.
 func (l *listener) serve() error {
-	if err := l.http.Serve(l.net); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+	serve := func() error { return l.http.Serve(l.net) }
+	if l.cert != nil {
+		l.http.TLSConfig = l.cert.Config()
+		serve = func() error { return l.http.ServeTLS(l.net, "", "") }
+	}
+	if err := serve(); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("%s: %w", l.name, err)
 	}
 	return nil
+}
+
+// encrypt has the listener speak TLS, where there is a certificate. tell is told of requests
+// in clear.
+func (l *listener) encrypt(cert *certificate.Keeper, tell func(*http.Request)) {
+	if cert != nil {
+		l.cert, l.net = cert, web.Encrypted(l.net, tell)
+	}
+}
+
+// PublicURL is where the public listener that is configured can be reached.
+func PublicURL(c *config.Config) string { return scheme(c.TLS.CertFile) + Reachable(c.Listen) }
+
+// AdminURL is where the admin listener that is configured can be reached.
+func AdminURL(c *config.Config) string { return scheme(c.AdminTLS.CertFile) + Reachable(c.AdminListen) }
+
+// scheme begins the address of a listener whose certificate is in a file; "" is none.
+func scheme(certFile string) string {
+	if certFile == "" {
+		return "http://"
+	}
+	return "https://"
+}
+
+// OwnTransport calls a listener of this host, whose certificate is in a file; "" is none.
+func OwnTransport(certFile string) http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the library says so
+	t.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		settings, err := certificate.Pin(certFile)
+		if err != nil {
+			return nil, err
+		}
+		return (&tls.Dialer{Config: settings}).DialContext(ctx, network, address)
+	}
+	return t
 }
 
 // Reachable is an address to connect to for one to listen on: 0.0.0.0 and no

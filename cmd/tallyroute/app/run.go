@@ -76,6 +76,8 @@ func (s *Service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.watchBudgets(life) })
 	jobs.Go(func() error { return s.warm(life) })
 	jobs.Go(func() error { return s.watch(life) })
+	jobs.Go(func() error { return s.watchCertificates(life) })
+	jobs.Go(func() error { return s.tellExposed(life) })
 	jobs.Go(func() error { s.secrets.Run(life); return nil })
 	jobs.Go(func() error { return s.secrets.note(life, s.ready.up, s.store) })
 	jobs.Go(func() error { return tuneMemory(life, s.oneKey, s.bytes.Used) })

@@ -41,6 +41,8 @@ type Service struct {
 	ledger   *ledger // before the store
 	pepper   Pepper
 	secrets  *secrets
+	certs    certificates
+	exposed  *exposures
 	ready    *readiness
 	verifier *billing.Verifier
 	refused  *refusals
@@ -157,6 +159,9 @@ func (s *Service) check(ctx context.Context) (map[string]string, error) {
 	}
 	if text := s.secrets.stale(); text != "" {
 		state["secrets"] = text
+	}
+	if text := s.certs.stale(); text != "" {
+		state["tls"] = text
 	}
 	r := s.reloaded.Load()
 	if r == nil {

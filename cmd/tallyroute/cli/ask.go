@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -104,8 +103,11 @@ func (a *Context) Anonymous() (adminapi.API, error) {
 	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" {
 		return adminapi.API{}, Usagef("--router: want the address of an admin listener, such as https://router.example.com:8081")
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the library says so
-	transport.ResponseHeaderTimeout = 11 * time.Minute           // the longest operations take ten
+	transport, err := a.Transport()
+	if err != nil {
+		return adminapi.API{}, err
+	}
+	transport.ResponseHeaderTimeout = 11 * time.Minute // the longest operations take ten
 	return adminapi.API{Transport: transport, Base: a.Router}, nil
 }
 

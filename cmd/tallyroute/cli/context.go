@@ -35,6 +35,14 @@ type Context struct {
 	Env            []string
 	ConfigPath     string
 	Router         string // whose admin API is asked; "" is the database of this host
+	Trust          Trust
+}
+
+// Trust is how routers that speak TLS are known, and how this program shows who it is.
+type Trust struct {
+	CAFile     string
+	ClientCert string
+	ClientKey  string
 }
 
 // usageError is a command line that cannot be meant.

@@ -2,6 +2,6 @@
 // configuration, the database or a router, how they print lists, and how they end.
 //
 // Its files, from the ground up: context.go (what a command may touch, and its exit
-// codes), store.go (the database of this host), output.go (tables, CSV, JSON), ask.go
-// (the admin API, of a router or of this host).
+// codes), https.go (how routers are called), store.go (the database of this host),
+// output.go (tables, CSV, JSON), ask.go (the admin API, of a router or of this host).
 package cli

@@ -16,10 +16,11 @@ import (
 // Client sends single messages.
 type Client struct{ *openai.Client }
 
-// New is a client of the router at base.
-func New(base, key string) Client {
+// New is a client of the router at base, which by calls; nil is as all programs do.
+func New(base, key string, by http.RoundTripper) Client {
 	cfg := openai.DefaultConfig(key)
 	cfg.BaseURL = base
+	cfg.HTTPClient = &http.Client{Transport: by}
 	return Client{openai.NewClientWithConfig(cfg)}
 }
 

@@ -18,6 +18,7 @@ import (
 // check records what cannot work, setting by setting.
 func (r *reader) check(cfg *Config) {
 	r.checkListeners(cfg)
+	r.checkTLS(cfg)
 	r.checkDatabase(cfg)
 	r.checkIntegrity(cfg.IntegrityEvery)
 	r.checkJournal(cfg)

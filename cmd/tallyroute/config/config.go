@@ -18,6 +18,10 @@ import (
 type Config struct {
 	Listen              string       `yaml:"listen" reload:"no"`
 	AdminListen         string       `yaml:"admin_listen" reload:"no"` // "off" for none
+	TLS                 TLS          `yaml:"tls" reload:"no"`
+	AdminTLS            AdminTLS     `yaml:"admin_tls" reload:"no"`
+	RequireTLS          bool         `yaml:"require_tls"`  // of keys and tokens that come from other hosts
+	ExposedKeys         string       `yaml:"exposed_keys"` // what becomes of keys that come without: tell, disable or revoke
 	Database            DSN          `yaml:"database" reload:"no"`
 	DatabaseDirect      DSN          `yaml:"database_direct" reload:"no"`
 	DatabaseConnections int          `yaml:"database_connections" reload:"no"`
@@ -302,6 +306,8 @@ func Default() Config {
 	return Config{
 		Listen:            "127.0.0.1:8080",
 		AdminListen:       "127.0.0.1:8081",
+		TLS:               TLS{MinVersion: "1.2", HSTS: Lifetime(365 * 24 * time.Hour)},
+		ExposedKeys:       "tell",
 		Database:          "sqlite:./tallyroute.db",
 		ReportingTimezone: "UTC",
 		IntegrityEvery:    Duration(time.Hour),

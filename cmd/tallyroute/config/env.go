@@ -100,7 +100,8 @@ var serviceLink = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?
 // others are variables with our prefix that are not settings: the name of the file
 // itself, and where tests and tools find recordings and schemas.
 var others = []string{
-	"TALLYROUTE_CONFIG", "TALLYROUTE_ROUTER", "TALLYROUTE_TOKEN", "TALLYROUTE_CORPUS", "TALLYROUTE_SPEC",
+	"TALLYROUTE_CONFIG", "TALLYROUTE_ROUTER", "TALLYROUTE_TOKEN", "TALLYROUTE_CA_FILE", "TALLYROUTE_CLIENT_CERT",
+	"TALLYROUTE_CLIENT_KEY", "TALLYROUTE_CORPUS", "TALLYROUTE_SPEC",
 	"TALLYROUTE_PLAYER",
 }
 

@@ -45,7 +45,7 @@ func (r Rehearsal) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := client.New("http://"+r.Service.Address("public")+"/v1", secret.Reveal())
+	c := client.New("http://"+r.Service.Address("public")+"/v1", secret.Reveal(), nil)
 	fmt.Fprint(r.Out, "1  plain     ")
 	first, err := r.play(ctx, func() (client.Told, error) { return c.Plain(ctx, "auto", "hello, finance", r.Out) })
 	if err != nil {

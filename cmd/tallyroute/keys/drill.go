@@ -12,7 +12,6 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
-	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/config"
 )
@@ -30,12 +29,18 @@ type drillStep struct {
 
 // Run rehearses the life of a key. The key is archived at the end, whatever happens.
 func (c keysDrill) Run(a *cli.Context) error {
-	return a.WithKeys(func(m manage.Actions, cfg *config.Config) error {
-		d := drill{Context: a, manage: m, routers: c.Public}
-		if len(d.routers) == 0 {
-			d.routers = []string{"http://" + app.Reachable(cfg.Listen)}
+	return a.WithKeys(func(m manage.Actions, _ *config.Config) error {
+		base, by, err := a.Reach("")
+		if err != nil {
+			return err
 		}
-		err := d.run()
+		d := drill{Context: a, manage: m, routers: c.Public, by: by}
+		if len(d.routers) == 0 {
+			d.routers = []string{base}
+		} else if d.by, err = a.Transport(); err != nil {
+			return err
+		}
+		err = d.run()
 		t := cli.Table{Header: []string{"STEP", "MS"}, Records: d.steps}
 		for _, s := range d.steps {
 			t.Add(cli.Text(s.Step), cli.Figure(fmt.Sprintf("%.1f", s.MS)))
@@ -49,6 +54,7 @@ type drill struct {
 	*cli.Context
 	manage  manage.Actions
 	routers []string
+	by      http.RoundTripper
 	steps   []drillStep
 }
 
@@ -102,7 +108,7 @@ func (d *drill) until(step string, secret billing.Secret, status int) error {
 	for _, router := range d.routers {
 		all.Go(func() error {
 			for {
-				got, err := keyStatus(ctx, router, secret)
+				got, err := keyStatus(ctx, d.by, router, secret)
 				if err == nil && got == status {
 					return nil
 				}
@@ -122,13 +128,13 @@ func (d *drill) until(step string, secret billing.Secret, status int) error {
 }
 
 // keyStatus asks a router about the key itself, which costs nothing.
-func keyStatus(ctx context.Context, router string, secret billing.Secret) (int, error) {
+func keyStatus(ctx context.Context, by http.RoundTripper, router string, secret billing.Secret) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(router, "/")+"/v1/key", nil)
 	if err != nil {
 		return 0, err
 	}
 	req.Header.Set("Authorization", "Bearer "+secret.Reveal())
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: by}).Do(req)
 	if err != nil {
 		return 0, err
 	}

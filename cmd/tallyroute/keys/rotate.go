@@ -125,7 +125,7 @@ func printHandover(a *cli.Context, output string, key *manage.KeyView, h admin.H
 		if err != nil {
 			return err
 		}
-		link = "http://" + app.Reachable(cfg.Listen) + h.Path
+		link = app.PublicURL(cfg) + h.Path
 	}
 	if output == "json" {
 		return cli.PrintJSON(a.Stdout, struct {

@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"net/http"
+
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/router/certificate"
+)
+
+// Transport calls routers that are named by an address.
+func (a *Context) Transport() (*http.Transport, error) {
+	settings, err := certificate.Trust(a.Trust.CAFile, certificate.Files{Cert: a.Trust.ClientCert, Key: a.Trust.ClientKey})
+	if err != nil {
+		return nil, Usage(err)
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the library says so
+	t.TLSClientConfig = settings
+	return t, nil
+}
+
+// Reach is the address of a router, and how it is called: the one that is named, or else
+// the public listener of the configuration.
+func (a *Context) Reach(named string) (base string, by http.RoundTripper, err error) {
+	if named != "" {
+		by, err = a.Transport()
+		return named, by, err
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return "", nil, err
+	}
+	return app.PublicURL(cfg), app.OwnTransport(cfg.TLS.CertFile), nil
+}

@@ -1,0 +1,56 @@
+package certificate
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+)
+
+var errStranger = errors.New("the listener has another certificate than the configuration names")
+
+// Pin is how a program on the same host calls a listener whose certificate is in a file, by
+// whatever address: nothing but that certificate is trusted.
+func Pin(file string) (*tls.Config, error) {
+	own, err := Chain(file)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, //nolint:gosec // the certificate itself is compared
+		VerifyConnection: func(c tls.ConnectionState) error {
+			if len(c.PeerCertificates) == 0 || !c.PeerCertificates[0].Equal(own[0]) {
+				return errStranger
+			}
+			return nil
+		},
+	}, nil
+}
+
+// Trust is how a program calls a server that authorities in a file vouch for, besides those
+// of the system; "" are those of the system alone. With pair it shows a certificate of its own.
+func Trust(caFile string, pair Files) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if caFile != "" {
+		text, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, err
+		}
+		if c.RootCAs, err = x509.SystemCertPool(); err != nil {
+			c.RootCAs = x509.NewCertPool()
+		}
+		if !c.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("%s: %w", caFile, errNone)
+		}
+	}
+	if pair.Cert != "" || pair.Key != "" {
+		own, err := tls.LoadX509KeyPair(pair.Cert, pair.Key)
+		if err != nil {
+			return nil, fmt.Errorf("%s and %s: %w", pair.Cert, pair.Key, told(err))
+		}
+		c.Certificates = []tls.Certificate{own}
+	}
+	return c, nil
+}
