@@ -85,7 +85,6 @@ type accepted struct {
 	origin  health.Origin     // whose failures its own are counted with
 	started time.Time         // by our own clock
 	waited  time.Duration     // for the client to send the body
-	renewed bool              // it is judged again, by the key as it is now
 }
 
 // claims reports that the request may be sent again and is to be answered once: it
@@ -175,7 +174,6 @@ func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
 // renew is the same request under the key as it is now.
 func (r *Router) renew(ctx context.Context, a accepted) (accepted, error) {
 	var err error
-	a.renewed = true
 	if a.key, err = r.Verifier.Refresh(ctx, a.in.Caller.Secret, a.in.Caller.At); err == nil {
 		a.key = a.in.Caller.Temporary.Narrow(a.key)
 		err = r.enter(a.key, a.in.Caller)

@@ -54,6 +54,7 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 	}
 	s, err := r.send(ctx, h)
 	if err != nil {
+		r.unbrake(a, h.meter.Row)
 		r.forget(ctx, a, claim)
 		return r.refuse(a, err)
 	}

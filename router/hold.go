@@ -29,16 +29,31 @@ func (r *Router) facts(ctx context.Context, a accepted) (row billing.Spend, err 
 	return row, nil
 }
 
-// brake counts a request that is about to be held, once, and is a *brake.StoppedError where
-// it has run away.
+// brake counts a request that is about to be held, and is a *brake.StoppedError where it
+// has run away.
 func (r *Router) brake(a accepted, facts billing.Spend) error {
-	if r.Brake == nil || a.renewed {
+	if r.Brake == nil {
 		return nil
 	}
 	most := r.o.Brake.Most.Lesser(a.key.Rights.Runaway())
 	if most == (policy.Runaway{}) {
 		return nil
 	}
+	return r.Brake.Begin(running(a, facts), brake.Limits{
+		Repeats: most.Repeats, Requests: most.SessionRequests, Spend: billing.SatMul(most.SessionCents, billing.NanoPerUSD/100),
+		Within: r.o.Brake.Within, Pause: r.o.Brake.Pause,
+	}, a.in.Caller.At)
+}
+
+// unbrake takes back a request that came to nothing.
+func (r *Router) unbrake(a accepted, facts billing.Spend) {
+	if r.Brake != nil && r.o.Brake.Most.Lesser(a.key.Rights.Runaway()) != (policy.Runaway{}) {
+		r.Brake.Undo(running(a, facts), a.in.Caller.At)
+	}
+}
+
+// running is a request as the brake knows it.
+func running(a accepted, facts billing.Spend) brake.Request {
 	print := facts.Fingerprint
 	switch {
 	case !a.in.Operation.HasOutput():
@@ -46,12 +61,7 @@ func (r *Router) brake(a accepted, facts billing.Spend) error {
 	case print == nil:
 		print = binary.LittleEndian.AppendUint64(nil, a.origin.Body)
 	}
-	return r.Brake.Begin(
-		brake.Request{Key: string(a.key.ID), Version: a.key.Version, Session: facts.Session, Print: print},
-		brake.Limits{
-			Repeats: most.Repeats, Requests: most.SessionRequests, Spend: billing.SatMul(most.SessionCents, billing.NanoPerUSD/100),
-			Within: r.o.Brake.Within, Pause: r.o.Brake.Pause,
-		}, a.in.Caller.At)
+	return brake.Request{Key: string(a.key.ID), Version: a.key.Version, Session: facts.Session, Print: print}
 }
 
 // refits is how often a hold is cut down to what still fits before the refusal
@@ -77,6 +87,15 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 	if err != nil {
 		return held{}, err
 	}
+	h, err := r.fit(ctx, p, facts)
+	if err != nil {
+		r.unbrake(p.accepted, facts)
+	}
+	return h, err
+}
+
+// fit takes the hold of a request with these facts.
+func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held, error) {
 	p.lowers = p.accepted.request.MaxOutput() == 0 && p.accepted.in.Operation.HasOutput()
 	m := measure(p, r.o.MaxAttempts, facts)
 	h, err := r.reserve(ctx, p, m)

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"tallyroute/billing"
 	"tallyroute/billing/policy"
+	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/brake"
 	"tallyroute/router/fingerprint"
@@ -136,12 +136,25 @@ func TestEachRouterCountsForItself(t *testing.T) {
 	}
 }
 
-func TestARequestThatIsJudgedAgainIsCountedOnce(t *testing.T) {
-	g := braked(t, policy.Runaway{SessionRequests: 2}, nil)
-	a := accepted{in: Inbound{Caller: Caller{At: epoch}}, key: g.key, renewed: true}
+// TestTriesAfterFailuresAreNotStopped: whoever sends the same request again because it
+// failed, was refused for its budget, or met a key that had just changed, has not run away.
+func TestTriesAfterFailuresAreNotStopped(t *testing.T) {
+	g := braked(t, policy.Runaway{Repeats: 2, SessionRequests: 2}, nil)
+	for range 9 {
+		g.sender.then(fails(providers.KindRequest, 400)) // which says nothing of the provider's health
+		wantError[*providers.Error](t, g.askIn(t.Context(), "s", hi))
+	}
+	g.ledger.set(func(l *ledger) { l.down = true })
 	for range 5 {
-		if err := g.brake(a, billing.Spend{Session: "s"}); err != nil {
-			t.Fatal(err)
+		if err := g.askIn(t.Context(), "s", hi); err == nil {
+			t.Fatal("it was answered without a ledger")
 		}
 	}
+	g.ledger.set(func(l *ledger) { l.down, l.stale = false, 1 })
+	for i := range 2 {
+		if err := g.askIn(t.Context(), "s", hi); err != nil {
+			t.Fatalf("request %d: %v", i, err)
+		}
+	}
+	wantError[*brake.StoppedError](t, g.askIn(t.Context(), "s", hi))
 }

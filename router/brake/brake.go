@@ -166,6 +166,23 @@ func (b *Brake) count(s *scope, r Request, l Limits, now time.Time) string {
 	return ""
 }
 
+// Undo takes back a request that was counted and came to nothing: its client sends it again
+// in good faith.
+func (b *Brake) Undo(r Request, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s, known := b.scopes.get(b.name(r.Key, r.Session, nil), now, idle); known && s.requests > 0 {
+		s.requests--
+	}
+	if len(r.Print) == 0 {
+		return
+	}
+	name := b.name(r.Key, r.Session, r.Print)
+	if seen, known := b.prints.get(name, now, idle); known && len(seen) > 0 {
+		b.prints.put(name, seen[:len(seen)-1])
+	}
+}
+
 // Spent adds what a request of a session has cost.
 func (b *Brake) Spent(key, session string, nano int64, now time.Time) {
 	if session == "" || nano <= 0 {

@@ -49,6 +49,23 @@ func TestTheSameRequestAgainAndAgainIsStopped(t *testing.T) {
 	}
 }
 
+func TestWhatCameToNothingDoesNotCount(t *testing.T) {
+	b, l := New(), Limits{Repeats: 3, Requests: 4}
+	r := Request{Key: "k", Session: "s", Print: []byte("x")}
+	for i := range 20 {
+		if err := b.Begin(r, l, noon); err != nil {
+			t.Fatalf("request %d: %v", i, err)
+		}
+		b.Undo(r, noon)
+	}
+	for range 3 {
+		if err := b.Begin(r, l, noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopped(t, b.Begin(r, l, noon))
+}
+
 func TestSlowRepetitionIsNone(t *testing.T) {
 	b, l := New(), Limits{Repeats: 5, Within: time.Minute}
 	for i := range 100 {

@@ -17,14 +17,17 @@ import (
 // does; the database says whose turn it is. Where there is so much that it takes long, it
 // is done for a hundredth of the time at most.
 func (s *Service) watchKeys(ctx context.Context) error {
-	usual, file := &manage.Usual{}, &countries.File{}
+	usual, file, fault := &manage.Usual{}, &countries.File{}, ""
 	for pause := lastTry; Wait(ctx, pause); {
 		cfg := s.now().cfg.Anomalies
 		pause = max(time.Duration(cfg.Every), lastTry)
 		if cfg.Every == 0 || !s.ready.up() {
 			continue
 		}
-		if err := file.Use(cfg.Countries); err != nil {
+		if err := file.Use(cfg.Countries); err == nil {
+			fault = ""
+		} else if err.Error() != fault {
+			fault = err.Error()
 			s.Log.Warn("the file of countries cannot be read", zap.Error(err))
 		}
 		began := time.Now()

@@ -206,12 +206,18 @@ func (r *replay) add(l line) {
 		sums.Errors, sums.Denials = anomaly.Refused(l.Status)
 	}
 	p.Hour = p.Hour.Plus(sums)
-	p.Callers = append(p.Callers, anomaly.Caller{
-		KeyID: l.KeyID, Address: l.Address, Agent: l.Agent, Requests: 1, First: l.At, Last: l.At,
-	})
-	if l.Model != "" {
-		p.Uses = append(p.Uses, anomaly.Use{
-			KeyID: l.KeyID, Model: l.Model, Requests: 1, Tokens: l.Tokens, Spend: int64(l.cost), First: l.At, Last: l.At,
-		})
+	by := slices.IndexFunc(p.Callers, func(c anomaly.Caller) bool { return c.Address == l.Address && c.Agent == l.Agent })
+	if by < 0 {
+		by, p.Callers = len(p.Callers), append(p.Callers, anomaly.Caller{KeyID: l.KeyID, Address: l.Address, Agent: l.Agent, First: l.At})
 	}
+	p.Callers[by].Requests, p.Callers[by].Last = p.Callers[by].Requests+1, l.At
+	if l.Model == "" {
+		return
+	}
+	of := slices.IndexFunc(p.Uses, func(u anomaly.Use) bool { return u.Model == l.Model })
+	if of < 0 {
+		of, p.Uses = len(p.Uses), append(p.Uses, anomaly.Use{KeyID: l.KeyID, Model: l.Model, First: l.At})
+	}
+	u := &p.Uses[of]
+	u.Requests, u.Tokens, u.Spend, u.Last = u.Requests+1, u.Tokens+l.Tokens, u.Spend+int64(l.cost), l.At
 }
