@@ -82,7 +82,7 @@ func (c anomaliesShow) Run(a *cli.Context) error {
 
 type anomaliesReplay struct {
 	cli.Format
-	File      string `arg:"" help:"JSON, one request a line, in the order of time: at, key_id, and as far as known address, user_agent, model, decision, status, bytes_out, tokens and cost_usd." placeholder:"FILE"`
+	File      string `arg:"" help:"One request a line, as JSON, in the order of time: docs/anomalies.md." placeholder:"FILE"`
 	Countries string `help:"A file of countries in MaxMind's format." placeholder:"FILE"`
 	All       bool   `help:"Also what nobody would have been told of."`
 }
