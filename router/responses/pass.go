@@ -9,17 +9,34 @@ import (
 	"tallyroute/providers/translate"
 )
 
+// passed is what is read of an event, once.
+type passed struct {
+	data, kind, delta []byte
+	index             int // of the item
+}
+
 // Pass is an event of a provider that speaks the format itself, which is passed on as it
 // is. It is followed as far as it must be known what is open if no more comes. The event
 // that ends the response is kept back for End.
 func (s *Stream) Pass(data []byte) []sse.Event {
 	s.list = s.list[:0]
-	kind := jsonraw.Inside(jsonraw.Lookup(data, "type"))
-	event := sse.Event{Name: kind, Data: data}
-	if raw := jsonraw.Lookup(data, "sequence_number"); raw != nil {
-		var n translate.Counter
-		s.number = int(n.At(data, "sequence_number")) + 1
+	p := passed{data: data}
+	for name, value := range jsonraw.Each(data) {
+		switch string(name) {
+		case "type":
+			p.kind = jsonraw.Inside(value)
+		case "sequence_number":
+			var n translate.Counter
+			s.number = int(n.Take(value)) + 1
+		case "output_index":
+			var n translate.Counter
+			p.index = int(n.Take(value))
+		case "delta":
+			p.delta = value
+		}
 	}
+	kind := p.kind
+	event := sse.Event{Name: kind, Data: data}
 	switch string(kind) {
 	case "response.completed", "response.incomplete":
 		event.Name, event.Data = bytes.Clone(kind), bytes.Clone(data)
@@ -33,12 +50,12 @@ func (s *Stream) Pass(data []byte) []sse.Event {
 	case "response.output_item.added":
 		s.passItem(bytes.Clone(data))
 	case "response.output_item.done":
-		if i := s.passing(data); i != nil {
+		if i := s.passing(p.index); i != nil {
 			i.raw = bytes.Clone(jsonraw.Lookup(data, "item"))
 			s.open = slices.DeleteFunc(s.open, func(o *item) bool { return o == i })
 		}
 	default:
-		s.passPiece(kind, data)
+		s.passPiece(p)
 	}
 	s.list = append(s.list, event)
 	return s.list
@@ -63,9 +80,7 @@ func (s *Stream) passItem(data []byte) {
 }
 
 // passing is the open item that an event of a provider is about.
-func (s *Stream) passing(data []byte) *item {
-	var n translate.Counter
-	index := int(n.At(data, "output_index"))
+func (s *Stream) passing(index int) *item {
 	for _, i := range s.open {
 		if i.index == index {
 			return i
@@ -75,13 +90,13 @@ func (s *Stream) passing(data []byte) *item {
 }
 
 // passPiece notes what a provider says of an open item.
-func (s *Stream) passPiece(kind, data []byte) {
-	i := s.passing(data)
+func (s *Stream) passPiece(p passed) {
+	i, data := s.passing(p.index), p.data
 	if i == nil || i.raw != nil {
 		return
 	}
 	last := len(i.parts) - 1
-	switch string(kind) {
+	switch string(p.kind) {
 	case "response.content_part.added", "response.reasoning_summary_part.added":
 		i.parts = append(i.parts, &piece{kind: jsonraw.Text(jsonraw.Lookup(data, "part", "type"))})
 	case "response.content_part.done", "response.reasoning_summary_part.done":
@@ -90,14 +105,14 @@ func (s *Stream) passPiece(kind, data []byte) {
 		}
 	case "response.output_text.delta", "response.refusal.delta", "response.reasoning_summary_text.delta":
 		if last >= 0 {
-			grow(&i.parts[last].text, jsonraw.Lookup(data, "delta"))
+			grow(&i.parts[last].text, p.delta)
 		}
 	case "response.output_text.annotation.added":
 		if last >= 0 {
 			i.parts[last].annotations = append(i.parts[last].annotations, bytes.Clone(jsonraw.Lookup(data, "annotation")))
 		}
 	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
-		grow(&i.input, jsonraw.Lookup(data, "delta"))
+		grow(&i.input, p.delta)
 	}
 }
 
