@@ -55,6 +55,7 @@ type grammar struct {
 	Reviews     people.Reviews     `cmd:"" help:"Reviews of who may do what: each key and grant is kept, narrowed or revoked."`
 	Audit       people.Audit       `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
 	Access      keys.Access        `cmd:"" help:"The record of access: who used which key, from where and when."`
+	Person      people.Person      `cmd:"" help:"What is held of an end user: export it, or erase the name."`
 	Events      watch.Events       `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
 	Alerts      watch.Alerts       `cmd:"" help:"What somebody was told, whether it arrived, and how to try a channel."`
 	Anomalies   watch.Anomalies    `cmd:"" help:"What is unusual about the use of keys, and what is usual of one."`

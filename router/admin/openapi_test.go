@@ -220,6 +220,9 @@ var bodies = map[string]string{
 	"checkIntegrity":    `{"quick":true}`,
 	"eraseAccess":       `{"key_id":"key_none","address":"10.0.0.1","until":"2026-11-01","reason":"r"}`,
 
+	"exportPerson": `{"name":"ann"}`,
+	"erasePerson":  `{"name":"ann","dry_run":true,"reason":"r"}`,
+
 	"createPrincipal":  `{"name":"ci","kind":"service","email":"ci@example.com"}`,
 	"disablePrincipal": `{"reason":"r"}`,
 	"enablePrincipal":  `{"reason":"r"}`,
@@ -349,6 +352,8 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	}
 	ask("GET", "/access?limit=1&since=2026-11-01&address=10.0.0.1", "")
 	ask("POST", "/access/erase", `{"address":"10.0.0.1"}`)
+	ask("POST", "/persons/export", `{"name":"ann"}`)
+	ask("POST", "/persons/erase", `{"name":"10.0.0.9","reason":"asked for"}`)
 	ask("GET", "/shared-keys?key_id="+key, "")
 	ask("GET", "/key-rights?limit=1", "")
 	ask("PUT", "/governance", bodies["setRules"])

@@ -1,0 +1,60 @@
+package people
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
+	"tallyroute/cmd/tallyroute/cli"
+)
+
+// Person is "tallyroute person": what is held of one person.
+type Person struct {
+	Export personExport `cmd:"" help:"All that is held of an end user or an address, as JSON."`
+	Erase  personErase  `cmd:"" help:"Take the name of an end user, or an address, out of what is held, for good."`
+}
+
+type personExport struct {
+	Name string `arg:"" help:"As the client called the end user, the pseudonym, or an address."`
+}
+
+// Run prints the export.
+func (c personExport) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.PersonExport](a.Ctx, r, adminapi.Post("/persons/export", cli.Fields{"name": c.Name}))
+		if err != nil {
+			return err
+		}
+		out := json.NewEncoder(a.Stdout)
+		out.SetIndent("", "  ")
+		return out.Encode(v)
+	})
+}
+
+type personErase struct {
+	Name   string `arg:"" help:"As the client called the end user, the pseudonym, or an address."`
+	Reason string `required:"" help:"Why, for the audit log. It must not have the name." placeholder:"TEXT"`
+	DryRun bool   `help:"Only say what would be erased."`
+}
+
+// Run erases, and says what.
+func (c personErase) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.PersonErased](a.Ctx, r, adminapi.Post("/persons/erase", cli.Fields{
+			"name": c.Name, "reason": c.Reason, "dry_run": c.DryRun,
+		}))
+		if err != nil {
+			return err
+		}
+		if v.DryRun {
+			_, err = fmt.Fprintf(a.Stdout, "%d rows would lose the name, %d of them only where they are shown. Nothing is erased yet.\n",
+				v.Rows, v.Plain)
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "%d rows have lost the name and are shown as %s; %d of them, from before pseudonyms, have it until "+
+			"they are archived.\nBeside them: %d entries of the record of access, %d kept responses, %d rejected rows.\n",
+			v.Rows, cli.OrElse(cli.Value(v.Pseudonym), "-"), v.Plain, v.Access, v.Responses, v.Rejects)
+		return err
+	})
+}
