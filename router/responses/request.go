@@ -131,7 +131,8 @@ func (r *reader) read() error {
 func (r *reader) stateless() error {
 	for _, name := range []string{"previous_response_id", "conversation", "prompt"} {
 		if r.get(name) != nil {
-			return unsupported(name, "is not served: nothing is kept for this key between requests; send the items of the conversation in input, "+
+			return unsupported(name, "is not served: nothing is kept for this key between requests; "+
+				"send the items of the conversation in input, "+
 				`and with include: ["reasoning.encrypted_content"] what the model needs of its reasoning comes back in them`)
 		}
 	}

@@ -74,7 +74,8 @@ func TestPromptsAreCountedByTheirProviders(t *testing.T) {
 		}
 		g.calls(w, family, c.upstream)
 		r := g.do(g.request(http.MethodPost, c.path, c.body))
-		if r.StatusCode != http.StatusOK || r.object(t)["input_tokens"] != float64(4711) || r.Header.Get("X-Tallyroute-Count") != "provider" {
+		if r.StatusCode != http.StatusOK || r.object(t)["input_tokens"] != float64(4711) ||
+			r.Header.Get("X-Tallyroute-Count") != "provider" {
 			t.Errorf("%s: %d %s %s", c.family, r.StatusCode, r.Header.Get("X-Tallyroute-Count"), r.body)
 		}
 		if at != c.at {
@@ -132,7 +133,8 @@ func TestPromptIsCountedByUsWhereItsProviderFails(t *testing.T) {
 		g := newRig(t)
 		g.calls(w, families["anthropic-messages"], "claude-x")
 		for range 2 {
-			r := g.do(g.request(http.MethodPost, "/v1/messages/count_tokens", `{"model":"native","messages":[{"role":"user","content":"hi"}]}`))
+			r := g.do(g.request(http.MethodPost, "/v1/messages/count_tokens",
+				`{"model":"native","messages":[{"role":"user","content":"hi"}]}`))
 			if n, _ := r.object(t)["input_tokens"].(float64); r.StatusCode != http.StatusOK || n < 1 || n > 100 ||
 				r.Header.Get("X-Tallyroute-Count") == "provider" {
 				t.Errorf("%s: %d %s", name, r.StatusCode, r.body)

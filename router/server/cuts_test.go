@@ -99,7 +99,8 @@ func TestStreamsReadTheSameHoweverTheyAreCut(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // cuts
 	for format, a := range scriptedAdapters() {
 		x := providers.Exchange{Request: request, Target: providers.Target{
-			Provider: "acme", Model: "m", Upstream: "anthropic.claude-x", Adapter: a, MaxOutput: 1000, Can: providers.Abilities{Stream: true},
+			Provider: "acme", Model: "m", Upstream: "anthropic.claude-x", Adapter: a, MaxOutput: 1000,
+			Can: providers.Abilities{Stream: true},
 		}}
 		text := streamedBy(t, u, format, x)
 		want, err := chunksOf(x, io.NopCloser(bytes.NewReader(text)))

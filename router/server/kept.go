@@ -156,7 +156,8 @@ func cancelResponse(x *exchange) {
 	if err == nil {
 		err = &chat.FieldError{
 			Code: codeUnsupported, Param: "response_id",
-			Message: "is not of a response in the background: only these can be cancelled, and none is served; close the connection instead",
+			Message: "is not of a response in the background: only these can be cancelled, and none is served; " +
+				"close the connection instead",
 		}
 	}
 	x.fail(err)

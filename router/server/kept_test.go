@@ -140,7 +140,8 @@ func TestKeptResponseIsItsKeysAlone(t *testing.T) {
 		t.Helper()
 		for _, r := range []reply{
 			g.get("/v1/responses/" + id), g.get("/v1/responses/" + id + "/input_items"),
-			g.do(g.request(http.MethodDelete, "/v1/responses/"+id, "")), g.do(g.request(http.MethodPost, "/v1/responses/"+id+"/cancel", "")),
+			g.do(g.request(http.MethodDelete, "/v1/responses/"+id, "")),
+			g.do(g.request(http.MethodPost, "/v1/responses/"+id+"/cancel", "")),
 			g.do(g.request(http.MethodPost, "/v1/responses", `{"model":"m","input":"x","previous_response_id":"`+id+`"}`)),
 		} {
 			if r.StatusCode != http.StatusNotFound || !strings.Contains(r.body, "response_not_found") {
