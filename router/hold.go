@@ -54,14 +54,14 @@ func (r *Router) unbrake(a accepted, facts billing.Spend) {
 
 // running is a request as the brake knows it.
 func running(a accepted, facts billing.Spend) brake.Request {
-	print := facts.Fingerprint
+	same := facts.Fingerprint
 	switch {
 	case !a.in.Operation.HasOutput():
-		print = nil // the same text has the same embedding, and is asked for again
-	case print == nil:
-		print = binary.LittleEndian.AppendUint64(nil, a.origin.Body)
+		same = nil // the same text has the same embedding, and is asked for again
+	case same == nil:
+		same = binary.LittleEndian.AppendUint64(nil, a.origin.Body)
 	}
-	return brake.Request{Key: string(a.key.ID), Version: a.key.Version, Session: facts.Session, Print: print}
+	return brake.Request{Key: string(a.key.ID), Version: a.key.Version, Session: facts.Session, Print: same}
 }
 
 // refits is how often a hold is cut down to what still fits before the refusal

@@ -49,7 +49,8 @@ func rules() map[billing.EventKind]rule {
 		},
 		billing.EventRunaway: {
 			Runaway, "Requests ran away and are stopped",
-			"End the loop that sends them. If they are meant: tallyroute keys enable %s, and raise the limit of its policy or of runaway.", nil,
+			"End the loop that sends them. If they are meant: tallyroute keys enable %s, and raise the limit of its policy or of runaway.",
+			nil,
 		},
 		billing.EventAnomaly: {
 			Anomaly, "The use of a key is unusual",

@@ -200,11 +200,8 @@ func active(list []int64) []int64 {
 
 // weekend reports whether an hour is on a Saturday or a Sunday of UTC.
 func weekend(n int64) bool {
-	switch time.Unix(n*3600, 0).UTC().Weekday() {
-	case time.Saturday, time.Sunday:
-		return true
-	}
-	return false
+	at := time.Unix(n*3600, 0).UTC().Weekday()
+	return at == time.Saturday || at == time.Sunday
 }
 
 // quantile is what so many of 100 in a sorted list do not exceed; 0 of none.

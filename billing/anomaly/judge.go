@@ -208,10 +208,10 @@ func (j *judging) new(kind Kind, value string, since time.Time, f Finding) {
 
 // Plain is a value as a reader takes it.
 func (f Figure) Plain(n int64) string {
-	switch f {
-	case Spend:
+	if f == Spend {
 		return fmt.Sprintf("$%d.%02d", n/1e9, n%1e9/1e7)
-	case Answers:
+	}
+	if f == Answers {
 		return fmt.Sprintf("%d.%d MB", n>>20, n%(1<<20)*10>>20)
 	}
 	return fmt.Sprint(n)
@@ -228,6 +228,7 @@ func (f Figure) words(n int64) string {
 		return fmt.Sprintf("asked %d times for what is wrong or not there", n)
 	case Denials:
 		return fmt.Sprintf("been refused %d times", n)
+	case Answers:
 	}
 	return "taken " + f.Plain(n) + " of answers"
 }

@@ -108,7 +108,8 @@ func keyMemory(w *world) {
 		}))
 	}
 	sight := anomaly.Sight{KeyID: "key_a", Kind: anomaly.Network, Value: "10.0.0.0/24", First: hour, Last: hour}
-	one, two := anomaly.Hour{KeyID: "key_a", At: hour, Sums: anomaly.Sums{Requests: 1, Errors: 2, Denials: 3, Answers: 4, Tokens: 5, Spend: 6}},
+	sums := anomaly.Sums{Requests: 1, Errors: 2, Denials: 3, Answers: 4, Tokens: 5, Spend: 6}
+	one, two := anomaly.Hour{KeyID: "key_a", At: hour, Sums: sums},
 		anomaly.Hour{KeyID: "key_b", At: hour.Add(time.Hour), Sums: anomaly.Sums{Requests: 7}}
 	keep([]anomaly.Hour{one, two}, []anomaly.Sight{sight}, hour)
 	one.Requests, sight.Last = 9, hour.Add(2*time.Hour)
@@ -120,7 +121,8 @@ func keyMemory(w *world) {
 	w.must(err)
 	w.wantSame("sights", sights, []anomaly.Sight{sight})
 	keep(nil, nil, hour.Add(time.Hour))
-	if hours, err = w.KeyHours(ctx, []string{"key_a", "key_b"}, hour.Add(-week)); err != nil || len(hours) != 1 || hours[0].KeyID != "key_b" {
+	hours, err = w.KeyHours(ctx, []string{"key_a", "key_b"}, hour.Add(-week))
+	if w.must(err); len(hours) != 1 || hours[0].KeyID != "key_b" {
 		w.Errorf("left are %v, %v", hours, err)
 	}
 	keep(nil, nil, hour.Add(3*time.Hour))

@@ -86,16 +86,16 @@ func New() *Brake {
 }
 
 // name tells scopes, and with a print their requests, from one another.
-func (b *Brake) name(key, session string, print []byte) uint64 {
+func (b *Brake) name(key, session string, same []byte) uint64 {
 	var h maphash.Hash
 	h.SetSeed(b.seed)
 	var n [8]byte
 	binary.LittleEndian.PutUint32(n[:], uint32(len(key)))
 	binary.LittleEndian.PutUint32(n[4:], uint32(len(session)))
-	h.Write(n[:])          //nolint:errcheck // it cannot fail
-	h.WriteString(key)     //nolint:errcheck // it cannot fail
-	h.WriteString(session) //nolint:errcheck // it cannot fail
-	h.Write(print)         //nolint:errcheck // it cannot fail
+	h.Write(n[:])
+	h.WriteString(key)
+	h.WriteString(session)
+	h.Write(same)
 	return h.Sum64()
 }
 
