@@ -148,9 +148,9 @@ func (j *judge) members() {
 func (j *judge) limits() {
 	env := j.key.Environment
 	if j.in(j.rules.Keys.Budget) && !slices.ContainsFunc(j.key.Budgets, func(b billing.Budget) bool {
-		return b.Scope != billing.ScopeOrg && b.Binds()
+		return b.Scope != billing.ScopeOrg && lasting(b)
 	}) {
-		j.add("keys.budget", "budgets", "--budget-usd 10", "a budget of its own, its project or its team must bind a key in %s", env)
+		j.add("keys.budget", "budgets", "--budget-usd 10", "a budget in money or tokens, of its own, its project or its team, must bind a key in %s", env)
 	}
 	if j.in(j.rules.Keys.Networks) && !j.narrow() {
 		j.add("keys.networks", "allowed_cidrs", "--cidr 10.0.0.0/8",
@@ -160,6 +160,12 @@ func (j *judge) limits() {
 		j.add("keys.models", "models", "--models NAME,NAME", "a key in %s names its models, without wildcards, and this one has %s", env,
 			cmp.Or(strings.Join(j.key.Models, ", "), "all"))
 	}
+}
+
+// lasting reports a budget that refuses what goes beyond it in money or tokens, over more
+// than a minute: a rate alone bounds nothing that is spent.
+func lasting(b billing.Budget) bool {
+	return b.Binds() && (b.Money != nil || b.Tokens != nil) && b.Period != billing.PeriodMinute && b.Period != billing.PeriodConcurrent
 }
 
 // The widest ranges that are still known addresses.
@@ -276,7 +282,7 @@ func (j *judge) browser() {
 	}
 	most, err := billing.ParseMoney(rule.MaxUSD)
 	if err == nil && !slices.ContainsFunc(j.key.Budgets, func(b billing.Budget) bool {
-		return b.Scope == billing.ScopeKey && b.Binds() && b.Money != nil && *b.Money <= most
+		return b.Scope == billing.ScopeKey && lasting(b) && b.Money != nil && *b.Money <= most
 	}) {
 		j.add("browser.budget", "budgets", "--budget-usd "+rule.MaxUSD, "a key in pages must have a budget of at most $%s of its own", rule.MaxUSD)
 	}

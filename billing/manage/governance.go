@@ -267,3 +267,9 @@ func (a Actions) AddressOf(ctx context.Context, id string) (string, error) {
 	}
 	return "", err
 }
+
+// Asks are what the rules in force ask of a key, in sentences, and their version.
+func (a Actions) Asks(ctx context.Context, k *billing.Key) (version int64, text []string, err error) {
+	rules, set, err := a.rules(ctx)
+	return set.Version, rules.Asks(k), err
+}

@@ -61,6 +61,8 @@ type Options struct {
 	Origins []string
 	// Handover opens hand-overs of keys; nil has none.
 	Handover Handover
+	// Asks are what the organisation asks of a key; nil asks nothing.
+	Asks Asks
 	// Temporary makes and opens temporary keys; nil knows none.
 	Temporary *Temporary
 	Responses *kept.Shelf // of responses; nil keeps none
@@ -100,6 +102,7 @@ type server struct {
 	patience       time.Duration // with a silent stream
 	wrong          *limit.Store  // what is written down about keys that are nobody's
 	Handover       Handover
+	Asks           Asks
 	Temporary      *Temporary
 	Responses      *kept.Shelf
 	SelfService    http.Handler
@@ -142,7 +145,8 @@ func Handler(s *web.Server, o Options) http.Handler {
 	return shared(o.Origins, spelled(engine(&server{
 		listener: listener, Router: o.Router, Observe: o.Observe, Access: o.Access, TrustedProxies: o.TrustedProxies,
 		KeepAnswers: o.KeepAnswers,
-		allowed:     o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover, Temporary: o.Temporary, Responses: o.Responses,
+		allowed:     o.AllowedNetworks, blocked: o.BlockedNetworks, Bytes: o.Bytes, Handover: o.Handover, Asks: o.Asks,
+		Temporary: o.Temporary, Responses: o.Responses,
 		SelfService: o.SelfService,
 		patience:    o.Limits.Silence, wrong: limit.New(),
 		requireTLS: o.RequireTLS, exposed: o.Exposed,
@@ -189,7 +193,7 @@ func engine(s *server) *gin.Engine {
 	engine.POST("/v1/messages/count_tokens", s.serve(countMessage))
 	engine.POST("/v1/responses/input_tokens", s.serve(countResponse))
 	for path, read := range map[string]func(*exchange){
-		"/v1/models": listModels, "/v1/models/*id": getModel, "/v1/key": getKey, "/v1/requests/:id": getRequest,
+		"/v1/models": listModels, "/v1/models/*id": getModel, "/v1/key": getKey, "/v1/key/policy": getKeyPolicy, "/v1/requests/:id": getRequest,
 		"/docs/errors/:code": explainCode,
 		"/healthz":           func(x *exchange) { x.Healthz() },
 		"/readyz":            func(x *exchange) { x.Readyz(x.ctx) },

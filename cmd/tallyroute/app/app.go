@@ -314,7 +314,8 @@ func (s *Service) publicOptions(n *snapshot) server.Options {
 		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
 		AllowedNetworks: config.Prefixes(n.cfg.AllowedNetworks), BlockedNetworks: config.Prefixes(n.cfg.BlockedNetworks),
 		RequireTLS: n.cfg.RequireTLS, Exposed: s.exposed.add,
-		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Temporary: s.temporary.With(n.platforms), Responses: s.shelf(n.cfg),
+		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Asks: s.Actions().Asks,
+		Temporary: s.temporary.With(n.platforms), Responses: s.shelf(n.cfg),
 		SelfService: admin.SelfService(s.administration(n)),
 		Limits:      server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
 	}

@@ -1,0 +1,243 @@
+package admin
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"tallyroute/billing/governance"
+)
+
+// broken are requests that break one rule each, and the same that keep it.
+var broken = map[string]struct{ rules, refused, allowed string }{
+	"keys.max_age": {
+		`{"keys":{"max_age":{"high":"90d"}}}`,
+		`{"name":"k","sensitivity":"high","expires_in":"91d"}`, `{"name":"k","sensitivity":"high","expires_in":"90d"}`,
+	},
+	"keys.rotate_within": {
+		`{"keys":{"rotate_within":{"normal":"30d"}}}`,
+		`{"name":"k"}`, `{"name":"k","rotate_every":"30d"}`,
+	},
+	"keys.expiry":  {`{"keys":{"expiry":["prod"]}}`, `{"name":"k","environment":"prod"}`, `{"name":"k","environment":"prod","expires_in":"1d"}`},
+	"keys.owner":   {`{"keys":{"owner":["dev"]}}`, `{"name":"k"}`, `{"name":"k","owner":"ann@example.com"}`},
+	"keys.purpose": {`{"keys":{"purpose":["dev"]}}`, `{"name":"k"}`, `{"name":"k","purpose":"tills"}`},
+	"keys.budget": {
+		`{"keys":{"budget":["dev"]}}`,
+		`{"name":"k","budget":{"requests":5,"period":"minute"}}`, `{"name":"k","budget":{"usd":"5","period":"month"}}`,
+	},
+	"keys.networks": {
+		`{"keys":{"networks":["dev"]}}`,
+		`{"name":"k","allowed_cidrs":["0.0.0.0/1","128.0.0.0/1"]}`, `{"name":"k","allowed_cidrs":["10.0.0.0/8"]}`,
+	},
+	"keys.models": {
+		`{"keys":{"models":["dev"]}}`,
+		`{"name":"k","models":["openai/*"]}`, `{"name":"k","models":["chat-cheap"]}`,
+	},
+	"keys.sinks": {`{"keys":{"sinks":{"dev":["files"]}}}`, `{"name":"k"}`, `{"name":"k","sink":"files","place":"a/b"}`},
+	"browser.origin": {
+		`{"browser":{"max_usd":"5","max_expiry":"30d"}}`,
+		`{"name":"k","client":"browser","budget":{"usd":"5","period":"month"},"expires_in":"30d"}`,
+		`{"name":"k","client":"browser","budget":{"usd":"5","period":"month"},"expires_in":"30d","policy":{"origins":["https://app.example"]}}`,
+	},
+	"browser.budget": {
+		`{"browser":{"max_usd":"5","max_expiry":"30d"}}`,
+		`{"name":"k","budget":{"usd":"5.01","period":"month"},"expires_in":"30d","policy":{"origins":["https://app.example"]}}`,
+		`{"name":"k","budget":{"usd":"5","period":"month"},"expires_in":"30d","policy":{"origins":["https://app.example"]}}`,
+	},
+	"browser.expiry": {
+		`{"browser":{"max_usd":"5","max_expiry":"30d"}}`,
+		`{"name":"k","budget":{"usd":"5","period":"month"},"expires_in":"31d","policy":{"origins":["https://app.example"]}}`,
+		`{"name":"k","budget":{"usd":"5","period":"month"},"expires_in":"30d","policy":{"origins":["https://app.example"]}}`,
+	},
+	"data_classes": {
+		`{"data_classes":{"confidential":["acme"]}}`,
+		`{"name":"k","project":"files","team":"legal"}`, `{"name":"k","project":"files","team":"legal","policy":{"providers":["acme"]}}`,
+	},
+}
+
+func TestEveryRuleOfKeysRefusesWhatBreaksIt(t *testing.T) {
+	for rule, c := range broken {
+		t.Run(rule, func(t *testing.T) {
+			g := newRig(t)
+			if rule == "data_classes" {
+				g.must("POST", "/projects", `{"name":"files","team":"legal","environment":"dev","data_class":"confidential"}`)
+			}
+			before := g.must("POST", "/keys", c.refused) // there are no rules yet
+			g.must("PUT", "/governance", `{"rules":`+c.rules+`,"reason":"r"}`)
+			got := g.ask("POST", base+"/keys", c.refused)
+			if problem := got.object("error"); got.status != http.StatusUnprocessableEntity || problem["code"] != "rule_broken" ||
+				!strings.Contains(got.text, rule+": ") || problem["fix"] == "" {
+				t.Errorf("refused as %d %s", got.status, got.text)
+			}
+			g.must("POST", "/keys", strings.Replace(c.allowed, `"k"`, `"good"`, 1))
+			report := g.must("GET", "/governance/report", "")
+			if !strings.Contains(report.text, `"`+rule+`"`) || !strings.Contains(report.text, before.v["id"].(string)) {
+				t.Errorf("reported as %s", report.text)
+			}
+			if renamed := g.ask("PATCH", base+"/keys/"+before.v["id"].(string), `{"name":"other"}`); renamed.status != http.StatusOK {
+				t.Errorf("what was broken before keeps it from being renamed: %s", renamed.text)
+			}
+		})
+	}
+}
+
+// must asks for what is expected to be done.
+func (g *rig) must(method, path, body string) answer {
+	g.t.Helper()
+	got := g.ask(method, base+path, body)
+	if got.status >= http.StatusMultipleChoices {
+		g.t.Fatalf("%s %s: %d %s", method, path, got.status, got.text)
+	}
+	return got
+}
+
+func TestChangesThatBreakARuleAreRefused(t *testing.T) {
+	g := newRig(t)
+	g.must("PUT", "/governance", `{"rules":{"keys":{"expiry":["dev"],"budget":["dev"],"owner":["dev"]},
+		"data_classes":{"confidential":["acme"]},"browser":{"max_usd":"5","max_expiry":"30d"}},"reason":"r"}`)
+	key := g.must("POST", "/keys", `{"name":"k","owner":"ann@example.com","expires_in":"60d","budget":{"usd":"50","period":"month"}}`)
+	id, budget := key.v["id"].(string), key.v["budgets"].([]any)[0].(map[string]any)["id"].(string)
+	project := key.v["project"].(map[string]any)["id"].(string)
+	for _, c := range []struct{ rule, method, path, body string }{
+		{"keys.expiry", "PATCH", "/keys/" + id, `{"expires_at":null}`},
+		{"keys.owner", "PATCH", "/keys/" + id, `{"owner":""}`},
+		{"keys.budget", "PATCH", "/keys/" + id, `{"budgets":[]}`},
+		{"keys.budget", "DELETE", "/budgets/" + budget, ""},
+		{"keys.budget", "PATCH", "/budgets/" + budget, `{"action":"alert"}`},
+		{"browser.budget", "PUT", "/keys/" + id + "/policy", `{"policy":{"origins":["https://app.example"]}}`},
+		{"browser.budget", "PATCH", "/keys/" + id, `{"client":"browser"}`},
+		{"browser.budget", "PUT", "/projects/" + project + "/policy", `{"policy":{"origins":["https://app.example"]}}`},
+		{"data_classes", "PATCH", "/projects/" + project, `{"data_class":"confidential"}`},
+	} {
+		got := g.ask(c.method, base+c.path, c.body)
+		if got.status != http.StatusUnprocessableEntity || !strings.Contains(got.text, c.rule+": ") || got.object("error")["code"] != "rule_broken" {
+			t.Errorf("%s %s %s: %d %s", c.method, c.path, c.body, got.status, got.text)
+		}
+	}
+	if got := g.must("GET", "/governance/report", ""); len(got.v["findings"].([]any)) != 0 {
+		t.Errorf("the changes were made: %s", got.text)
+	}
+}
+
+func TestSecretsForSinksAreShownToNobody(t *testing.T) {
+	g := newRig(t)
+	id := g.must("POST", "/keys", `{"name":"k"}`).v["id"].(string)
+	g.must("PUT", "/governance", `{"rules":{"keys":{"sinks":{"dev":["files"]}}},"reason":"r"}`)
+	refused := func(method, path, body string) {
+		t.Helper()
+		if got := g.ask(method, base+path, body); got.object("error")["code"] != "rule_broken" || strings.Contains(got.text, "sk-tr") {
+			t.Errorf("%s %s: %d %s", method, path, got.status, got.text)
+		}
+	}
+	refused("POST", "/keys/"+id+"/rotate", `{}`)
+	refused("POST", "/keys/"+id+"/hand-over", "")
+	refused("POST", "/keys", `{"name":"later","handover":true}`)
+	g.must("PUT", "/keys/"+id+"/sink", `{"sink":"files","place":"a/key"}`)
+	refused("DELETE", "/keys/"+id+"/sink", "")
+	made := g.must("POST", "/keys", `{"name":"new","sink":"files","place":"a/new"}`)
+	if made.v["secret"] != nil || made.v["secret_shown_once"] != false {
+		t.Errorf("made with %s", made.text)
+	}
+}
+
+func TestRulesOfTheConfigurationAreReported(t *testing.T) {
+	setup := governance.Setup{
+		LogLevel: "warn", Kept: map[string]time.Duration{"events": 240 * time.Hour, "access_log": governance.Never},
+		Secrets: []governance.Secret{{Setting: "providers.acme", Source: "env", Environments: []string{"prod"}}},
+	}
+	g := newRig(t, func(o *Options) { o.Actions.Setup = func() governance.Setup { return setup } })
+	set := g.must("PUT", "/governance", `{"rules":{"keys":{"sinks":{"staging":["vault"]}},"log_level":"info","alerts":["leak"],
+		"secret_sources":{"prod":["vault"]},"retention":{"events":{"at_least":"30d"},"access_log":{"at_least":"1d"},
+		"audit_log":{"at_least":"365d"}}},"reason":"r"}`)
+	for _, want := range []string{`"log_level"`, `"alerts"`, `"secret_sources"`, `"events_keep"`, `"access_keep"`, `"keys.sinks"`} {
+		if !strings.Contains(set.text, want) {
+			t.Errorf("no %s in %s", want, set.text)
+		}
+	}
+	if n := len(set.v["findings"].([]any)); n != 6 {
+		t.Errorf("%d findings: %s", n, set.text)
+	}
+}
+
+func TestRulesAreVersionedAndAcknowledged(t *testing.T) {
+	g := newRig(t)
+	g.must("POST", "/keys", `{"name":"k","owner":"ann@example.com"}`)
+	g.must("PUT", "/governance", `{"rules":{"log_level":"info"},"reason":"first"}`)
+	g.must("PUT", "/governance", `{"rules":{"log_level":"info"},"reason":"the same"}`)
+	second := g.must("PUT", "/governance", `{"rules":{"log_level":"warn"},"replaces":1,"reason":"second"}`)
+	if second.v["version"] != 2.0 {
+		t.Errorf("the second is %s", second.text)
+	}
+	if got := g.ask("PUT", base+"/governance", `{"rules":{},"replaces":1,"reason":"late"}`); got.status != http.StatusConflict {
+		t.Errorf("a change of an old version: %d %s", got.status, got.text)
+	}
+	if got := g.ask("PUT", base+"/governance", `{"rules":{"log_level":"loud","alerts":["nothing"]},"reason":"r"}`); got.status !=
+		http.StatusUnprocessableEntity || !strings.Contains(got.text, "rules.log_level") || !strings.Contains(got.text, "rules.alerts") {
+		t.Errorf("rules that cannot be: %d %s", got.status, got.text)
+	}
+	if got := g.must("GET", "/governance/acknowledgements", ""); !strings.Contains(got.text, `"missing":["ann@example.com"]`) {
+		t.Errorf("before: %s", got.text)
+	}
+	if got := g.must("POST", "/governance/acknowledgements", `{"owner":"ann@example.com"}`); !strings.Contains(got.text, `"missing":[]`) {
+		t.Errorf("after: %s", got.text)
+	}
+	events := g.must("GET", "/events?kind=governance", "")
+	if len(events.data()) != 4 { // of each version: one to all, and one to the owner
+		t.Errorf("told: %s", events.text)
+	}
+	if got := g.must("GET", "/audit?action=governance.", ""); len(got.data()) != 3 {
+		t.Errorf("recorded: %s", got.text)
+	}
+}
+
+func TestReviewsCarryOutWhatIsDecided(t *testing.T) {
+	g := newRig(t)
+	ids := make([]string, 3)
+	for i := range ids {
+		ids[i] = g.must("POST", "/keys", `{"name":"k","models":["openai/*"]}`).v["id"].(string)
+	}
+	bot := g.must("POST", "/principals", `{"name":"ci"}`).v["id"].(string)
+	granted := g.must("POST", "/principals/"+bot+"/grants", `{"role":"admin","reason":"r"}`)
+	grant := granted.v["grants"].([]any)[0].(map[string]any)["id"].(string)
+	review := g.must("POST", "/reviews", "")
+	if len(review.data()) != 4 || review.v["open"] != 4.0 {
+		t.Fatalf("the review is %s", review.text)
+	}
+	if got := g.ask("POST", base+"/reviews", ""); got.status != http.StatusConflict {
+		t.Errorf("another one beside it: %d", got.status)
+	}
+	decide := func(body string) answer { return g.ask("POST", base+"/reviews/1/decide", body) }
+	for _, body := range []string{
+		`{"kind":"key","object":"` + ids[0] + `","decision":"narrow","reason":"r"}`,
+		`{"kind":"key","object":"` + ids[0] + `","decision":"narrow","models":["other"],"reason":"r"}`,
+		`{"kind":"grant","object":"` + grant + `","decision":"narrow","role":"owner","reason":"r"}`,
+	} {
+		if got := decide(body); got.status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d %s", body, got.status, got.text)
+		}
+	}
+	for _, body := range []string{
+		`{"kind":"key","object":"` + ids[0] + `","decision":"narrow","models":["openai/*"],"networks":["10.0.0.0/8"],"reason":"r"}`,
+		`{"kind":"key","object":"` + ids[1] + `","decision":"revoke","reason":"unused"}`,
+		`{"kind":"key","object":"` + ids[2] + `","decision":"keep","reason":"used daily"}`,
+		`{"kind":"grant","object":"` + grant + `","decision":"narrow","role":"read-only","reason":"r"}`,
+	} {
+		if got := decide(body); got.status != http.StatusOK {
+			t.Errorf("%s: %d %s", body, got.status, got.text)
+		}
+	}
+	if got := decide(`{"kind":"key","object":"` + ids[2] + `","decision":"revoke","reason":"again"}`); got.status != http.StatusConflict {
+		t.Errorf("decided twice: %d", got.status)
+	}
+	narrowed, revoked := g.must("GET", "/keys/"+ids[0], ""), g.must("GET", "/keys/"+ids[1], "")
+	if !strings.Contains(narrowed.text, "10.0.0.0/8") || revoked.v["status"] != "revoked" {
+		t.Errorf("%s %s", narrowed.text, revoked.text)
+	}
+	if got := g.must("GET", "/principals", ""); !strings.Contains(got.text, "read-only") || strings.Contains(got.text, `"role":"admin"`) {
+		t.Errorf("%s", got.text)
+	}
+	if got := g.must("GET", "/reviews", ""); got.data()[0].(map[string]any)["status"] != "completed" {
+		t.Errorf("%s", got.text)
+	}
+}
