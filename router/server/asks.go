@@ -55,6 +55,9 @@ func getKeyPolicy(x *exchange) {
 		RotationDueAt: v.RotationDueAt, Sensitivity: v.Sensitivity, Client: v.Client, DataClass: v.DataClass,
 		Organisation: asked{Text: []string{}},
 	}
+	if caller.Temporary != nil {
+		p.Text = append([]string{"You hold a temporary key of it, which ends by itself and makes no others."}, p.Text...)
+	}
 	if x.Asks != nil {
 		version, text, err := x.Asks(x.ctx, key)
 		if err != nil {
