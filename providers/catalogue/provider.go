@@ -61,7 +61,7 @@ type Auth struct {
 func (p *Provider) references() (list []string) {
 	add := func(refs ...string) {
 		for _, ref := range refs {
-			if secret.IsReference(ref) && !slices.Contains(list, ref) {
+			if secret.SourceOf(ref) != "" && !slices.Contains(list, ref) {
 				list = append(list, ref)
 			}
 		}

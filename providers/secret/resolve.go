@@ -41,12 +41,16 @@ func Sources() (names []string) {
 	for _, s := range schemes {
 		names = append(names, strings.TrimSuffix(s.prefix, ":"))
 	}
-	return append(names, Managers()...)
+	return append(names, append(Managers(), Stored)...)
 }
+
+// Stored is the source of credentials that the database keeps, sealed. Nobody writes
+// references to it.
+const Stored = "stored"
 
 // SourceOf is the place that a reference leads to; "" of what is none.
 func SourceOf(ref string) string {
-	if !IsReference(ref) {
+	if !IsReference(ref) && !strings.HasPrefix(ref, Stored+":") {
 		return ""
 	}
 	source, _, _ := strings.Cut(ref, ":")
