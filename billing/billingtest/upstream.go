@@ -38,8 +38,8 @@ func credentialsKept(w *world) {
 	b, a := w.credential("cred_1", "b"), w.credential("cred_2", "a")
 	w.wantSame("credentials", w.credentials(), []billing.Credential{a, b})
 	var conflict *billing.ConflictError
-	if err := w.CreateCredential(w.Context(), billing.Credential{ID: "cred_3", Provider: "acme", Name: "a", CreatedAt: w.now}); !errors.As(err,
-		&conflict) {
+	twin := billing.Credential{ID: "cred_3", Provider: "acme", Name: "a", CreatedAt: w.now}
+	if err := w.CreateCredential(w.Context(), twin); !errors.As(err, &conflict) {
 		w.Errorf("a name twice: %v", err)
 	}
 	no := errors.New("no")

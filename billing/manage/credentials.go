@@ -131,7 +131,8 @@ func (a Actions) AddCredential(ctx context.Context, r CredentialRequest, by By) 
 	}
 	now := a.now()
 	c := billing.Credential{
-		ID: billing.NewID("cred_"), Provider: r.Provider, Name: strings.TrimSpace(r.Name), Owner: strings.TrimSpace(r.Owner), Weight: r.Weight,
+		ID: billing.NewID("cred_"), Provider: r.Provider, Name: strings.TrimSpace(r.Name), Owner: strings.TrimSpace(r.Owner),
+		Weight:    r.Weight,
 		CreatedAt: now, CreatedBy: by.Actor, ExpiresAt: r.ExpiresAt,
 	}
 	if err := errors.Join(checkCredential(c), checkExpiry(r.ExpiresAt, now), by.check()); err != nil {

@@ -124,7 +124,12 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 		all = extra.operatorDocument(text, all)
 		faults = append(faults, extra.faults...)
 	}
-	b := builder{Catalogue: &Catalogue{now: o.Now, routes: make(map[string]route), auths: make(map[string]Auth), admins: make(map[string]AdminAPI)}, secrets: o.Secrets, proxy: o.Proxy, stored: in.Credentials}
+	b := builder{
+		Catalogue: &Catalogue{
+			now: o.Now, routes: make(map[string]route), auths: make(map[string]Auth), admins: make(map[string]AdminAPI),
+		},
+		secrets: o.Secrets, proxy: o.Proxy, stored: in.Credentials,
+	}
 	slices.SortStableFunc(all, func(a, b loaded) int { return strings.Compare(a.Name, b.Name) })
 	for i := range all {
 		b.provider(ctx, &all[i])

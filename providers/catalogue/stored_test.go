@@ -56,10 +56,12 @@ func TestStoredCredentialsStandBesideThoseOfTheConfiguration(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"both":         {Input{Credentials: two}, all, "1 1 Bearer own; main@2 3 Bearer two; main@1 3 Bearer one"},
-		"stored alone": {Input{Credentials: two}, map[string]string{"stored:cred_1@2": "two", "stored:cred_1@1": "one"}, "main@2 3 Bearer two; main@1 3 Bearer one"},
-		"own alone":    {Input{}, all, "Bearer own"},
-		"neither":      {Input{}, nil, "nobody"},
+		"both": {Input{Credentials: two}, all, "1 1 Bearer own; main@2 3 Bearer two; main@1 3 Bearer one"},
+		"stored alone": {Input{Credentials: two}, map[string]string{
+			"stored:cred_1@2": "two", "stored:cred_1@1": "one",
+		}, "main@2 3 Bearer two; main@1 3 Bearer one"},
+		"own alone": {Input{}, all, "Bearer own"},
+		"neither":   {Input{}, nil, "nobody"},
 		"of a list": {
 			Input{Credentials: two, Text: "providers: {acme: {credentials: [{name: a, owner: ann, secret: env:ACME_API_KEY, weight: 2}]}}"}, all,
 			"a 2 Bearer own; main@2 3 Bearer two; main@1 3 Bearer one",

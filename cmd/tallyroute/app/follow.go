@@ -86,7 +86,8 @@ func (s *Service) loadStored(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(next.broken)) {
 		s.Log.Error("a stored provider is left out", zap.String("provider", name), zap.Error(next.broken[name]))
 	}
-	s.Log.Info("stored providers and credentials were taken up", zap.Int64("revision", l.Revision), zap.Int("models", len(next.catalogue.Models())))
+	s.Log.Info("stored providers and credentials were taken up", zap.Int64("revision", l.Revision),
+		zap.Int("models", len(next.catalogue.Models())))
 	return nil
 }
 

@@ -186,7 +186,8 @@ func (c credentialsTest) Run(a *cli.Context) error {
 		case t.OK:
 			_, err = fmt.Fprintf(a.Stdout, "ok: %s/%s answered in %d ms, with %d tokens\n", t.Provider, t.Model, t.TookMS, t.Tokens)
 		default:
-			_, err = fmt.Fprintf(a.Stdout, "failed: %s/%s, %s, status %d: %s\n", t.Provider, t.Model, t.Kind, t.Status, cli.OrElse(t.Message, "-"))
+			_, err = fmt.Fprintf(a.Stdout, "failed: %s/%s, %s, status %d: %s\n", t.Provider, t.Model, t.Kind, t.Status,
+				cli.OrElse(t.Message, "-"))
 		}
 		if err == nil && !t.OK {
 			err = errRefused

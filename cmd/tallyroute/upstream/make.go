@@ -50,7 +50,8 @@ func (d *Desk) Unmake(ctx context.Context, provider, remoteID string) error {
 	at := "/organization/projects/" + url.PathEscape(a.Project) + "/api_keys/" + url.PathEscape(remoteID)
 	status, err := a.call(ctx, http.MethodDelete, at, nil, nil)
 	if err == nil && status != http.StatusOK && status != http.StatusNoContent && status != http.StatusNotFound {
-		err = &billing.ConflictError{Detail: fmt.Sprintf("%s did not end the key %s: it answered with status %d", provider, remoteID, status)}
+		err = &billing.ConflictError{Detail: fmt.Sprintf("%s did not end the key %s: it answered with status %d", provider, remoteID,
+			status)}
 	}
 	return err
 }

@@ -134,7 +134,8 @@ var ann = manage.By{Actor: "ann"}
 // no list, no trial and no record of the audit log has it.
 func TestStoredCredentialIsUsedAndNowhereToBeRead(t *testing.T) {
 	r := newRig(t)
-	c := must[billing.Credential](t)(r.AddCredential(t.Context(), manage.CredentialRequest{Provider: "acme", Name: "main", Weight: 1, Secret: canary}, ann))
+	asked := manage.CredentialRequest{Provider: "acme", Name: "main", Weight: 1, Secret: canary}
+	c := must[billing.Credential](t)(r.AddCredential(t.Context(), asked, ann))
 	good := must[manage.Trial](t)(r.TestCredential(t.Context(), "acme/main", ann))
 	if !good.OK || good.Model != "m" || good.Tokens != 6 {
 		t.Errorf("the trial: %+v", good)
