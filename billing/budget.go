@@ -2,6 +2,7 @@ package billing
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -81,6 +82,25 @@ func (b Budget) Told() []int {
 		return DefaultThresholds()
 	}
 	return b.Thresholds
+}
+
+// DowngradeAt is the percent of its limits from which ActionDowngrade has the cheapest
+// model answer: the highest of its thresholds below 100.
+func (b Budget) DowngradeAt() int {
+	at := 0
+	for _, percent := range b.Told() {
+		if percent < 100 {
+			at = max(at, percent)
+		}
+	}
+	return at
+}
+
+// Downgrades reports that so much of a limit is used that the cheapest model is to answer.
+func (b Balance) Downgrades() bool {
+	at := int64(b.Budget.DowngradeAt())
+	return b.Budget.Action == ActionDowngrade &&
+		slices.ContainsFunc(b.parts(), func(p part) bool { return p.share(at) })
 }
 
 // Binds reports that what has no room is refused.

@@ -252,6 +252,11 @@ func (k *Key) Own(p Period) *Budget {
 	return nil
 }
 
+// Downgrades reports that near the limit of a budget the cheapest model is to answer.
+func (k *Key) Downgrades() bool {
+	return slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Action == ActionDowngrade })
+}
+
 // Lines are the budgets that bind the key, in the windows that an instant falls in.
 func (k *Key) Lines(at time.Time) ([]HoldLine, error) {
 	list := make([]HoldLine, len(k.Budgets))

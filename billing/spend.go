@@ -56,6 +56,8 @@ const (
 	RouteFailover RouteReason = "failover" // the ones before it failed
 	RoutePinned   RouteReason = "pinned"   // the client named the provider
 	RouteOnly     RouteReason = "only"     // nobody else could
+	// RouteDowngraded is a cheaper model than was asked for, near a limit.
+	RouteDowngraded RouteReason = "downgraded"
 )
 
 // Spend is one row of the ledger: one attempt at one provider, or a correction.

@@ -62,6 +62,9 @@ func (b Budget) Validate() error {
 	default:
 		fault("action", "unknown action %q, must be block, downgrade or alert", b.Action)
 	}
+	if b.Action == ActionDowngrade && !slices.ContainsFunc(b.Told(), func(percent int) bool { return percent < 100 }) {
+		fault("thresholds", "must have one below 100, from which the cheapest model answers")
+	}
 	for i, p := range b.Thresholds {
 		if p < 1 || p > 1000 || slices.Contains(b.Thresholds[:i], p) || i == mostThresholds {
 			fault("thresholds", "must be up to %d different percents from 1 to 1000", mostThresholds)

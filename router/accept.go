@@ -293,6 +293,9 @@ func (r *Router) endClaim(ctx context.Context, a accepted, f func(context.Contex
 type route struct {
 	targets []providers.Target
 	pinned  bool // the client named the provider
+	// downgraded says that these are not the targets of the model that was asked for, but
+	// cheaper ones, as a budget of the key has it.
+	downgraded bool
 }
 
 // permit finds the targets of the model that was asked for and keeps those

@@ -29,6 +29,7 @@ type Answer struct {
 // Route is the way that a request took.
 type Route struct {
 	Requested  string // the model as the client named it
+	Downgraded bool   // a cheaper one answers, near the limit of a budget
 	Target     *providers.Target
 	Reason     billing.RouteReason
 	Attempts   []Attempt
@@ -67,7 +68,7 @@ func (r *Router) answer(ctx context.Context, s sent, claim *idempotency.Claim) *
 func (s sent) route() Route {
 	m := s.held.meter
 	way := Route{
-		Requested: m.Request.Model(), Target: s.chosen.Target, Reason: m.Plan.Reason(len(s.attempts)), Attempts: s.attempts,
+		Requested: m.Request.Model(), Downgraded: m.Plan.Downgraded, Target: s.chosen.Target, Reason: m.Plan.Reason(len(s.attempts)), Attempts: s.attempts,
 		MaxOutput: m.Lowered, Dropped: s.reply.Dropped, Unpriced: s.chosen.Members.Named(),
 		Prompt: s.chosen.Prompt, Estimate: s.chosen.Cost, Estimated: s.chosen.Priced,
 		KeyUntil: s.held.planned.accepted.key.Secret.Until,

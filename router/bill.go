@@ -72,6 +72,7 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	}
 	b.outcome.Spend, b.outcome.Earlier = row, billing.Sum(s.rows).Money
 	if balances != nil {
+		r.near.note(balances)
 		b.outcome.Balances, b.outcome.Rates = balances, ratesOf(balances, a.in.Caller.At)
 	}
 	now := r.o.Clock()

@@ -61,20 +61,6 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 	return Result{Key: a.key, Answer: r.answer(ctx, s, claim)}, nil
 }
 
-// admit decides whether a request of a known key may be sent, and where, and
-// holds what it may cost.
-func (r *Router) admit(ctx context.Context, a accepted) (held, error) {
-	route, err := r.permit(a.key, a.request.Model())
-	if err != nil {
-		return held{}, r.denied(a.key, err, a.in.Caller)
-	}
-	p, err := r.plan(ctx, a, route)
-	if err != nil {
-		return held{}, r.denied(a.key, err, a.in.Caller)
-	}
-	return r.hold(ctx, p)
-}
-
 // replay is the result of a request that was answered before.
 func (r *Router) replay(a accepted, kept *idempotency.Answer) (Result, error) {
 	r.Observer.Observe(Record{

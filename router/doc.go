@@ -11,6 +11,7 @@
 //	rights.go, accept.go               may it be answered?
 //	plan.go                            by whom?
 //	hold.go                            is it affordable?
+//	downgrade.go                       or somewhere cheaper?
 //	send.go                            the calls
 //	bill.go, stream.go, answer.go      the answer, and what it cost
 //	complete.go                        the list of the steps

@@ -101,17 +101,22 @@ func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error
 		return planned{}, err
 	}
 	defer free()
-	in := plan.Input{
-		Operation: a.in.Operation, Request: a.request, Native: a.native, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
-		MaxOutput: lesser(r.o.MaxOutput, a.key.Rights.MaxOutput()), MaxPrompt: a.key.Rights.MaxPrompt(),
-		NeedsPrice: a.key.NeedsPrice(), Rights: r.rights(a.key), Pinned: rt.pinned, Offers: r.offers(a.request, rt.targets, a.origin,
-			a.in.Caller.At),
-	}
+	in := r.input(a, rt)
 	p, certain := plan.Make(in)
 	if !certain {
 		return r.exactly(ctx, planned{accepted: a, input: in})
 	}
 	return r.judge(planned{accepted: a, input: in, plan: p})
+}
+
+// input is what the plan of a request on a route depends on.
+func (r *Router) input(a accepted, rt route) plan.Input {
+	return plan.Input{
+		Operation: a.in.Operation, Request: a.request, Native: a.native, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
+		MaxOutput: lesser(r.o.MaxOutput, a.key.Rights.MaxOutput()), MaxPrompt: a.key.Rights.MaxPrompt(),
+		NeedsPrice: a.key.NeedsPrice(), Rights: r.rights(a.key), Pinned: rt.pinned, Downgraded: rt.downgraded,
+		Offers: r.offers(a.request, rt.targets, a.origin, a.in.Caller.At),
+	}
 }
 
 // rights is what requests of a key may hold.

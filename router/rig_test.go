@@ -169,7 +169,13 @@ func (c catalogue) Resolve(name string) ([]providers.Target, bool, bool) {
 func (c catalogue) Nearest(string, func(string) bool) string { return "m" }
 
 func (c catalogue) Models() []providers.Listing {
-	return []providers.Listing{{ID: "m", Providers: []string{"a"}}}
+	list := []providers.Listing{{ID: "m", Providers: []string{"a"}}}
+	for name := range c.g.targets {
+		if name != "m" {
+			list = append(list, providers.Listing{ID: name})
+		}
+	}
+	return list
 }
 
 // counter takes one token for ten bytes where it counts exactly.

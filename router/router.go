@@ -70,6 +70,7 @@ type Router struct {
 	Parts
 	o           Options
 	holds       *holds
+	near        *near
 	calibration *tokens.Calibration
 	strangers   strangers
 	questions   *limit.Store
@@ -83,7 +84,7 @@ func New(p Parts, o Options) *Router {
 		p.Background = limit.NewCalls(0, 0)
 	}
 	return &Router{
-		Parts: p, o: o, holds: newHolds(p, o), calibration: tokens.NewCalibration(),
+		Parts: p, o: o, holds: newHolds(p, o), near: new(near), calibration: tokens.NewCalibration(),
 		strangers: newStrangers(), questions: limit.New(), seed: maphash.MakeSeed(),
 	}
 }

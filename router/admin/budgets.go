@@ -32,7 +32,7 @@ type budgetMembers struct {
 	Tokens     member[*int64]  `json:"tokens" doc:"Null means no limit in tokens; left out, that of the budget that exists."`
 	Requests   member[*int64]  `json:"requests" doc:"Null means no limit in requests; left out, that of the budget that exists."`
 	Starts     string          `json:"starts" doc:"First day of the fiscal year as MM-DD, which months, quarters and years follow; 01-01 is the calendar's."`
-	Action     string          `json:"action" enum:"block,alert" doc:"At its limit: block refuses what has no room, alert refuses nothing."`
+	Action     string          `json:"action" enum:"block,downgrade,alert" doc:"Near its limit: block refuses what has no room; downgrade does, too, and has the cheapest model answer from the highest threshold below 100 on; alert refuses nothing."`
 	Thresholds thresholds      `json:"thresholds" doc:"Percents of the limits of which an event is written; null is 50, 80 and 100."`
 }
 

@@ -26,6 +26,7 @@ type Input struct {
 	NeedsPrice       bool  // an unpriced target may not be taken
 	Rights           providers.Rights
 	Pinned           bool // the client named the provider
+	Downgraded       bool // a cheaper model is to answer than the client named
 	Counted          bool // the prompts are as exact as they get
 }
 
@@ -43,6 +44,7 @@ type Offer struct {
 type Plan struct {
 	Candidates []Candidate
 	Pinned     bool // the client named the provider
+	Downgraded bool // a cheaper model answers than the client named
 	Counted    bool // the prompts are as exact as they get
 }
 
@@ -55,7 +57,7 @@ const assumedOutput = 500
 // Make is the plan. It is certain where no decision would fall otherwise if the
 // prompts, which may be upper bounds, were shorter.
 func Make(in Input) (p Plan, certain bool) {
-	p = Plan{Candidates: make([]Candidate, len(in.Offers)), Pinned: in.Pinned, Counted: in.Counted}
+	p = Plan{Candidates: make([]Candidate, len(in.Offers)), Pinned: in.Pinned, Downgraded: in.Downgraded, Counted: in.Counted}
 	certain = true
 	needed := providers.Needed(in.Request)
 	for i := range in.Offers {
@@ -201,6 +203,8 @@ func (p Plan) Usable() []Candidate {
 // Reason says why the provider of an attempt was chosen.
 func (p Plan) Reason(attempt int) billing.RouteReason {
 	switch {
+	case p.Downgraded:
+		return billing.RouteDowngraded
 	case attempt > 1:
 		return billing.RouteFailover
 	case p.Pinned:

@@ -23,6 +23,9 @@ func describe(h *web.Header, way router.Route, out router.Outcome, took time.Dur
 	h.Set("X-Tallyroute-Provider", way.Target.Provider)
 	h.Set("X-Tallyroute-Model", way.Target.Model)
 	h.Set("X-Tallyroute-Requested-Model", way.Requested)
+	if way.Downgraded {
+		h.Set("X-Tallyroute-Downgraded", way.Requested)
+	}
 	h.Set("X-Tallyroute-Attempts", strconv.Itoa(len(way.Attempts)))
 	h.Set("X-Tallyroute-Route-Reason", string(way.Reason))
 	h.Set("X-Tallyroute-Overhead-Ms", milliseconds(out.Overhead))

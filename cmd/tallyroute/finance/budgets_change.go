@@ -88,7 +88,7 @@ type limitFlags struct {
 	Tokens    *int64      `help:"Limit in tokens." placeholder:"N"`
 	Requests  *int64      `help:"Limit in requests." placeholder:"N"`
 	Starts    string      `help:"First day of the fiscal year, which months, quarters and years follow." placeholder:"MM-DD"`
-	Action    string      `help:"At a limit: block, or alert only." enum:",block,alert" default:"" placeholder:"ACTION"`
+	Action    string      `help:"Near a limit: block, downgrade (the cheapest model answers from the highest threshold below 100 on), or alert only." enum:",block,downgrade,alert" default:"" placeholder:"ACTION"`
 	Threshold []int       `help:"Percent of the limits of which an event is written; several are possible. Default: 50, 80 and 100." placeholder:"PERCENT"`
 }
 
