@@ -268,13 +268,14 @@ func TestStandingOfBudgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	w, err := keys[0].Budgets[0].Window(now)
+	month := *keys[0].Own(billing.PeriodMonth)
+	w, err := month.Window(now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := billing.Hold{
 		ID: "req_1", KeyID: keys[0].ID, KeyVersion: keys[0].Version, Tokens: 7, Money: 2_000_000_000, ExpiresAt: now.Add(time.Hour),
-		Lines: []billing.HoldLine{{Budget: keys[0].Budgets[0], Window: w}},
+		Lines: []billing.HoldLine{{Budget: month, Window: w}},
 		IfLost: billing.Spend{
 			RequestID: "req_1", Owner: keys[0].Owner(), OccurredAt: now, Kind: billing.KindUsage, Attempt: 1, Final: true,
 			Status: billing.StatusInterrupted, UsageSource: billing.Bounded, Pricing: billing.Unpriced,
