@@ -80,9 +80,9 @@ func (b Budget) Validate() error {
 	return errors.Join(faults...)
 }
 
-// ThresholdsText is how the thresholds are stored.
+// ThresholdsText is how the thresholds are stored: in order.
 func (b Budget) ThresholdsText() string {
-	text, _ := json.Marshal(b.Told()) // numbers can be
+	text, _ := json.Marshal(slices.Sorted(slices.Values(b.Told()))) // numbers can be
 	return string(text)
 }
 

@@ -7,7 +7,7 @@
 // sent, *Answer. The files, from the ground up; each uses only those above it:
 //
 //	inbound.go, errors.go, parts.go    what goes in and out
-//	holds.go, router.go                the Router, its holds and what it asks of keys
+//	holds.go, near.go, router.go       the Router, its holds and what it asks of keys
 //	rights.go, accept.go               may it be answered?
 //	plan.go                            by whom?
 //	hold.go                            is it affordable?

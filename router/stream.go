@@ -95,7 +95,11 @@ func follow(b *bill) *live {
 		l.alone = w.Follow(b.sent.held.planned.accepted.key, l.keyEnded)
 	}
 	if a := b.sent.held.planned.accepted; a.in.Caller.Temporary != nil { // nobody but us knows when it ends
-		end := time.AfterFunc(a.key.ExpiresAt.Sub(b.r.o.Clock()), func() { l.keyEnded(a.key.InForce(a.key.ExpiresAt)) })
+		at := a.key.ExpiresAt
+		if until := a.key.Secret.Until; !until.IsZero() && until.Before(at) { // that of its parent was replaced
+			at = until
+		}
+		end := time.AfterFunc(at.Sub(b.r.o.Clock()), func() { l.keyEnded(a.key.InForce(at)) })
 		followed := l.alone
 		l.alone = func() { end.Stop(); followed() }
 	}

@@ -30,6 +30,25 @@ type noRoom struct {
 	granted  []billing.Granted
 }
 
+// standsFor is how long a refusal stands that nobody can change by giving back: whoever
+// raises the limit is heard of within so long.
+const standsFor = time.Second
+
+// stands reports that a refusal goes for a want, too, although it was asked for earlier: so
+// much is used of a minute that nothing which comes back leaves room. A client that does not
+// wait costs the database nothing then.
+func (r noRoom) stands(w billing.Want, now time.Time) bool {
+	if w.Budget.Period != billing.PeriodMinute || now.Sub(r.asked) > standsFor {
+		return false
+	}
+	i := slices.IndexFunc(r.granted, func(g billing.Granted) bool { return g.Balance.Budget.ID == w.Budget.ID })
+	if i < 0 || !sameLimits(r.granted[i].Balance.Budget, w.Budget) {
+		return false
+	}
+	b := r.granted[i].Balance
+	return !b.Stands(b.Used(), billing.Amount{}).Fits(r.need)
+}
+
 // wait notes that a request waits for leases; its end is leave.
 func (l *Ledger) wait(leases []*lease, need billing.Amount) {
 	l.mu.Lock()
@@ -102,7 +121,7 @@ func (l *Ledger) refusedSince(began time.Time, wants []billing.Want) []billing.G
 			continue
 		}
 		r := le.crowd.refusal
-		if r.asked.After(began) && w.Need.Covers(r.need) && w.Headroom.Covers(r.headroom) {
+		if (r.asked.After(began) || r.stands(w, time.Now())) && w.Need.Covers(r.need) && w.Headroom.Covers(r.headroom) {
 			return r.granted
 		}
 	}

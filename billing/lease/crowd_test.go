@@ -50,3 +50,36 @@ func TestACrowdAsksOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatAMinuteHasUsedUpIsNotAskedForAgain: a client that goes on asking costs the
+// database nothing until the minute is over.
+func TestWhatAMinuteHasUsedUpIsNotAskedForAgain(t *testing.T) {
+	alone(t, func(w *walk, n *node, h *hooked) {
+		ctx, two := w.t.Context(), int64(2)
+		_, err := w.store.UpdateKey(ctx, w.key.ID, func(k *billing.Key) error {
+			k.Budgets = append(k.Budgets, billing.Budget{
+				ID: "bud_minute", Scope: billing.ScopeKey, ScopeID: string(k.ID), Period: billing.PeriodMinute, Requests: &two,
+			})
+			return nil
+		})
+		w.must(err)
+		keys, err := w.store.ListKeys(ctx, billing.KeyFilter{ID: w.key.ID, Limit: 1, Now: time.Now()})
+		w.must(err)
+		w.key = keys[0]
+		w.use(n, 1)
+		w.use(n, 1)
+		w.must(n.Flush(ctx))
+		asked := 0
+		h.onGrant = func([]billing.Granted, error) error { asked++; return nil }
+		for range 50 {
+			if _, err := n.Reserve(ctx, w.request(billing.Amount{Tokens: 1}), time.Now()); !errors.As(err, new(*billing.QuotaError)) {
+				t.Fatalf("got %v, want the limit", err)
+			}
+		}
+		if asked > 2 {
+			t.Errorf("for 50 refusals the database was asked %d times", asked)
+		}
+		time.Sleep(time.Minute)
+		w.use(n, 1)
+	})
+}

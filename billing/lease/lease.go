@@ -293,12 +293,16 @@ func (l *lease) narrowed(b billing.Budget) bool {
 	if !lower(b, l.budget) {
 		return false
 	}
-	return !same(b.Tokens, l.asOf.Tokens) || !same(b.Money, l.asOf.Money) || !same(b.Requests, l.asOf.Requests) ||
+	return !sameLimits(b, l.asOf) ||
 		time.Since(l.asOfTime) > asOfFor
 }
 
 // asOfFor is longer than keys are remembered while the database answers.
 const asOfFor = 2 * time.Second
+
+func sameLimits(a, b billing.Budget) bool {
+	return same(a.Tokens, b.Tokens) && same(a.Money, b.Money) && same(a.Requests, b.Requests)
+}
 
 func same[T int64 | billing.Money](a, b *T) bool {
 	return a == nil && b == nil || a != nil && b != nil && *a == *b

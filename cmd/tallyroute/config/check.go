@@ -172,8 +172,10 @@ func (r *reader) checkDefaults(d Defaults) {
 	if b.Period == "" && (b.USD != nil || b.Tokens != nil) {
 		r.fault("defaults.key_budget", "needs a period: one of %s", strings.Join(periodNames(), ", "))
 	}
-	if b.Tokens != nil && *b.Tokens < 0 {
-		r.fault("defaults.key_budget.tokens", "must not be negative")
+	if most := billing.MostUsed(); b.Tokens != nil && (*b.Tokens < 0 || *b.Tokens > most.Tokens) {
+		r.fault("defaults.key_budget.tokens", "want 0 to %d", most.Tokens)
+	} else if b.USD != nil && *b.USD.Money() > most.Money {
+		r.fault("defaults.key_budget.usd", "want at most %s", most.Money.Short())
 	}
 	if _, err := time.LoadLocation(b.Zone); err != nil {
 		r.fault("defaults.key_budget.zone", "want a name such as Europe/Berlin")
