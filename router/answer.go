@@ -68,7 +68,8 @@ func (r *Router) answer(ctx context.Context, s sent, claim *idempotency.Claim) *
 func (s sent) route() Route {
 	m := s.held.meter
 	way := Route{
-		Requested: m.Request.Model(), Downgraded: m.Plan.Downgraded, Target: s.chosen.Target, Reason: m.Plan.Reason(len(s.attempts)), Attempts: s.attempts,
+		Requested: m.Request.Model(), Downgraded: m.Plan.Downgraded,
+		Target: s.chosen.Target, Reason: m.Plan.Reason(len(s.attempts)), Attempts: s.attempts,
 		MaxOutput: m.Lowered, Dropped: s.reply.Dropped, Unpriced: s.chosen.Members.Named(),
 		Prompt: s.chosen.Prompt, Estimate: s.chosen.Cost, Estimated: s.chosen.Priced,
 		KeyUntil: s.held.planned.accepted.key.Secret.Until,

@@ -54,7 +54,8 @@ func TestNearALimitTheCheapestModelAnswers(t *testing.T) {
 				}
 			}
 			rows := g.ledger.settled(t)
-			if len(rows) != 2 || rows[0].Model != tt.model || rows[0].RouteReason != tt.reason || !strings.Contains(tt.body, rows[0].RequestedModel) {
+			if len(rows) != 2 || rows[0].Model != tt.model || rows[0].RouteReason != tt.reason ||
+				!strings.Contains(tt.body, rows[0].RequestedModel) {
 				t.Errorf("rows %+v", rows)
 			}
 		})

@@ -153,7 +153,8 @@ func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter) (held, 
 		ID: in.RequestID, KeyID: key.ID, KeyVersion: key.Version, Lines: lines,
 		Tokens: most.Tokens, Money: most.Money, HeadroomTokens: most.HeadroomTokens, HeadroomMoney: most.HeadroomMoney,
 		ExpiresAt: in.Caller.At.Add(r.o.RequestTimeout + holdGrace), IfLost: m.Lost(p.try[0], 1),
-		Overrun: key.Overrun, EnabledAt: key.EnabledAt, Provisional: p.lowers || key.Downgrades() && !p.plan.Downgraded, Allotment: key.Allotment,
+		Overrun: key.Overrun, EnabledAt: key.EnabledAt, Provisional: p.lowers || key.Downgrades() && !p.plan.Downgraded,
+		Allotment: key.Allotment,
 	}
 	balances, err := r.holds.take(ctx, hold, in.Caller.At)
 	if quota := (*billing.QuotaError)(nil); errors.As(err, &quota) {

@@ -101,7 +101,11 @@ func rateExceeded(e *billing.QuotaError) web.Problem {
 	if e.LacksRequests() {
 		limit := *b.Budget.Requests
 		alone = limit == 0
-		p.Message = fmt.Sprintf("%s may make %s %s; this would be the %s.", who, plural(limit, "request"), per, ordinal(limit+1))
+		verb := "make"
+		if b.Window.Concurrent() {
+			verb, per = "have", "under way at once"
+		}
+		p.Message = fmt.Sprintf("%s may %s %s %s; this would be the %s.", who, verb, plural(limit, "request"), per, ordinal(limit+1))
 	} else if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
 		limit := *b.Budget.Tokens
 		if alone = e.AskedTokens > limit; !alone {
