@@ -3,7 +3,9 @@ package billingtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +23,7 @@ func memberCases() map[string]func(w *world) {
 		"RaisesAreAskedForAndDecidedOnce":    raiseAsked,
 		"KeysOfLeaversAreReviewedOnce":       leaverOnce,
 		"KeysOfLeaversAreDisabledOnce":       leaverDisabled,
+		"AuditIsForwardedInOrderByOne":       auditForwarded,
 		"DestinationsAreClaimedByOne":        destinationClaimed,
 		"GrantsKeepTheirConditions":          grantCondition,
 	}
@@ -356,5 +359,55 @@ func grantCondition(w *world) {
 		if p.ID == ann.PrincipalID && p.Grants[len(p.Grants)-1].Must != "mfa" && p.Grants[0].Must != "mfa" {
 			w.Errorf("there is %s", text(p.Grants))
 		}
+	}
+}
+
+// collector is a destination that fails now and then.
+type collector struct {
+	mu     sync.Mutex
+	calls  int
+	seqs   []int64
+	faults []string
+}
+
+// Forward implements manage.Forwarder.
+func (c *collector) Forward(_ context.Context, records []manage.AuditRecord) error {
+	if !c.mu.TryLock() {
+		return errors.New("two send at once")
+	}
+	defer c.mu.Unlock()
+	if c.calls++; c.calls%3 == 1 {
+		return errors.New("it is away")
+	}
+	for _, r := range records {
+		if n := len(c.seqs); n > 0 && r.Seq != c.seqs[n-1]+1 || n == 0 && r.Seq != 1 {
+			c.faults = append(c.faults, fmt.Sprintf("%d after %d records", r.Seq, n))
+		}
+		c.seqs = append(c.seqs, r.Seq)
+	}
+	return nil
+}
+
+func auditForwarded(w *world) {
+	const records = 450 // more than two batches
+	for range records {
+		w.must(w.Record(w.Context(), w.note("test", "x")))
+	}
+	var clock atomic.Int64
+	a := manage.Actions{Store: w.Store, Clock: func() time.Time { return w.now.Add(time.Duration(clock.Load())) }}
+	to := &collector{}
+	for round := 0; len(to.seqs) < records && round < 50; round++ {
+		each(w.Context(), 3, func(ctx context.Context, i int) {
+			_, _ = a.ForwardAudit(ctx, &manage.Forwarding{Name: "siem", Router: fmt.Sprint("r", i), To: to}) // is away now and then
+		})
+		clock.Add(int64(10 * time.Second))
+	}
+	if len(to.seqs) != records || len(to.faults) > 0 {
+		w.Errorf("%d records arrived of %d; %v", len(to.seqs), records, to.faults)
+	}
+	list, err := a.Destinations(w.Context())
+	w.must(err)
+	if len(list) != 1 || list[0].Seq != records || list[0].Waiting != 0 {
+		w.Errorf("there is %s", text(list))
 	}
 }

@@ -45,6 +45,7 @@ const (
 	IntegrityRead   Permission = "integrity.read"
 	AuditRead       Permission = "audit.read"
 	AuditExport     Permission = "audit.export"
+	AuditPrune      Permission = "audit.prune"
 	PrincipalsRead  Permission = "principals.read"
 	PrincipalsWrite Permission = "principals.write"
 	// GovernanceWrite is to set the organisation's rules, and to sign reviews of access off.
@@ -58,7 +59,7 @@ var all = []Permission{
 	KeysRead, KeysWrite, KeysRevoke, KeysOwn, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, SpendAdjust, PeriodsRead, PeriodsWrite,
 	PricesRead, PricesWrite, RejectsRead, RejectsBook, ReplicasRead, ReplicasForget, ProvidersRead, ProvidersWrite, EventsRead, AlertsWrite,
 	AccessRead, AccessErase,
-	IntegrityRead, AuditRead, AuditExport, PrincipalsRead, PrincipalsWrite,
+	IntegrityRead, AuditRead, AuditExport, AuditPrune, PrincipalsRead, PrincipalsWrite,
 	GovernanceRead, GovernanceWrite,
 }
 
@@ -76,7 +77,7 @@ func BuiltIn() Roles {
 	reads := slices.DeleteFunc(Permissions(), func(p Permission) bool { return !strings.HasSuffix(string(p), ".read") })
 	return Roles{
 		Owner:   Permissions(),
-		"admin": without(Permissions(), SpendAdjust, PeriodsWrite, AccessErase, GovernanceWrite),
+		"admin": without(Permissions(), SpendAdjust, PeriodsWrite, AccessErase, AuditPrune, GovernanceWrite),
 		// Security ends the use of keys and reads what happened; it issues nothing.
 		"security": {
 			KeysRead, KeysRevoke, OwnersRead, BudgetsRead, SpendRead, EventsRead, AlertsWrite, AccessRead, AccessErase,

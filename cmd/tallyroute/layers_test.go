@@ -36,6 +36,7 @@ var layers = map[string][]string{
 	"billing/ephemeral":           {"billing", "billing/policy"},
 	"billing/journal":             {},
 	"migrations":                  {},
+	"providers/syslog":            {},
 
 	"providers/secret/manager":    {"providers/secret"},
 	"providers/secret/vault":      {"providers/secret", "providers/secret/manager"},

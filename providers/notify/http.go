@@ -96,6 +96,11 @@ func (w Webhook) Notify(ctx context.Context, n Message) error {
 	})
 }
 
+// Post posts anything else, signed alike.
+func (w Webhook) Post(ctx context.Context, body any) error {
+	return post(ctx, w.Client, w.URL, body, func(raw []byte) http.Header { return sink.Signed(w.Secret, raw, w.Clock()) })
+}
+
 // Slack posts alerts to an incoming webhook of Slack.
 type Slack struct {
 	URL    string

@@ -96,3 +96,24 @@ func exportAudit(x *exchange, _ none) (none, error) {
 	}
 	return none{}, err
 }
+
+func listDestinations(x *exchange, _ none) (page[manage.DestinationView], error) {
+	all, err := x.Actions.Destinations(x.ctx())
+	return listOf(all, manage.ViewDestination), err
+}
+
+// pruning is the body of pruneAudit.
+type pruning struct {
+	Keep   duration `json:"keep" required:"true" doc:"How long records are kept; at least 90d."`
+	Reason string   `json:"reason"`
+}
+
+// Pruned is how many records were removed.
+type Pruned struct {
+	Removed int64 `json:"removed"`
+}
+
+func pruneAudit(x *exchange, in pruning) (Pruned, error) {
+	n, err := x.Actions.PruneAudit(x.ctx(), time.Duration(in.Keep), x.by(in.Reason))
+	return Pruned{n}, err
+}

@@ -196,6 +196,7 @@ var bodies = map[string]string{
 	"transferLeaverKey": `{"to":"ann@example.com","reason":"r"}`,
 	"keepLeaverKey":     `{"reason":"r"}`,
 	"disableLeaverKey":  `{"reason":"r"}`,
+	"pruneAudit":        `{"keep":"90d","reason":"r"}`,
 	"approveRaise":      `{"reason":"r"}`,
 	"declineRaise":      `{"reason":"r"}`,
 	"findKey":           `{"secret":"sk-tr-dev-x"}`,
@@ -404,6 +405,8 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	if got := ask("GET", "/audit/export", ""); strings.Contains(got.text, secret) || !strings.Contains(got.text, "a new contract") {
 		t.Errorf("the audit log: %s", got.text)
 	}
+	ask("POST", "/audit/prune", `{"keep":"90d"}`)
+	ask("GET", "/audit/destinations", "")
 	ask("GET", "/spend?group_by=team", "")
 	ask("GET", "/usage?by=key", "")
 	ask("GET", "/prices?month=2026-11", "")

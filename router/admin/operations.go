@@ -90,6 +90,9 @@ func ledgerOperations() []operation {
 		does("listAudit", get, "/audit", "List who did what, newest first.", listAudit),
 		does("verifyAudit", get, "/audit/verify", "Follow the chain of the audit log. A fault is part of the answer, not an error.",
 			verifyAudit).slowly(),
+		does("listDestinations", get, "/audit/destinations", "To whom the audit log is sent, and how far that has come.", listDestinations),
+		does("pruneAudit", post, "/audit/prune", "Remove records of the audit log that are older than they have to be kept.", pruneAudit).
+			slowly().afresh(),
 		does("exportAudit", get, "/audit/export", "Every record of the audit log as JSON lines, oldest first.", exportAudit).
 			streaming("application/jsonl").slowly().afresh(),
 		does("getSpend", get, "/spend", "What was spent, by one or two dimensions.", getSpend).slowly(),

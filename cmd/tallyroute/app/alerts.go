@@ -138,6 +138,8 @@ func (b *sending) channels() []string {
 	return slices.Clone(b.to)
 }
 
+func (b *sending) has(channel string) bool { return slices.Contains(b.channels(), channel) }
+
 // begin marks a channel; end, once it is called, has it looked for its next notice.
 func (b *sending) begin(channel string) (end func()) {
 	b.mu.Lock()

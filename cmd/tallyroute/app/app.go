@@ -219,6 +219,9 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 	if n.sinks, err = sinks(ctx, s.secrets.Keeper, cfg); err != nil {
 		return nil, err
 	}
+	if n.forwarders, err = forwarders(ctx, s.secrets.Keeper, cfg); err != nil {
+		return nil, err
+	}
 	if n.notifiers, err = notifiers(ctx, s.secrets.Keeper, cfg); err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@
 // The files, from the ground up; each uses only those above it:
 //
 //	listen.go, tls.go                   sockets, their certificates, and how long what ends may take
-//	secrets.go, channels.go, store.go, catalogue.go  what a configuration leads to
+//	secrets.go, channels.go, destinations.go, store.go, catalogue.go  what a configuration leads to
 //	ledger.go, ready.go                 can it write down, and answer?
 //	keeper.go                           what managers of secrets keep, and what is told of it
 //	setup.go                            what the organisation's rules ask of all that
@@ -14,6 +14,6 @@
 //	upstream.go                         where administrators work on providers
 //	service.go, keys.go, login.go, app.go  what stays, and how it is put together
 //	governance.go                       is it as the organisation's rules want?
-//	reload.go, follow.go, jobs.go, tls_jobs.go, breakdowns.go, alerts.go, anomalies.go, leavers.go  what runs beside the requests
+//	reload.go, follow.go, jobs.go, tls_jobs.go, breakdowns.go, alerts.go, anomalies.go, leavers.go, forward.go  what runs beside the requests
 //	run.go                              from the start to the end
 package app

@@ -71,6 +71,7 @@ func (s *Service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.pollKeys(life) })
 	jobs.Go(func() error { return s.upkeep(life) })
 	jobs.Go(func() error { return s.reviewLeavers(life) })
+	jobs.Go(func() error { return s.forwardAudit(life) })
 	jobs.Go(func() error { return s.makeBreakdowns(life) })
 	jobs.Go(func() error { return s.checkIntegrity(life) })
 	jobs.Go(func() error { return s.watchBudgets(life) })

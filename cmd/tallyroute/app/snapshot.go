@@ -39,12 +39,14 @@ type snapshot struct {
 	platforms *federation.Exchange // whose tokens are taken in place of keys; nil takes none
 	sinks     map[string]manage.Sink
 	notifiers map[string]manage.Notifier
-	token     string          // of the admin API; "" where it is switched off
-	people    *admin.Login    // who log in; nil is nobody
-	identity  identity.Config // of the provider in people
-	public    http.Handler
-	admin     http.Handler
-	files     []string // that all this was read from
+	// forwarders are sent the audit log.
+	forwarders map[string]manage.Forwarder
+	token      string          // of the admin API; "" where it is switched off
+	people     *admin.Login    // who log in; nil is nobody
+	identity   identity.Config // of the provider in people
+	public     http.Handler
+	admin      http.Handler
+	files      []string // that all this was read from
 }
 
 // clientSettings are those of the client that calls providers.

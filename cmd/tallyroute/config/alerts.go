@@ -70,3 +70,12 @@ func (c Channel) Route() alert.Channel {
 
 // owner stands for whoever answers for what an alert is about.
 const owner = "owner"
+
+// Destination is somebody who is sent the audit log.
+type Destination struct {
+	Name    string    `yaml:"name"`
+	Address string    `yaml:"address"` // udp://, tcp:// or tls://HOST:PORT of a syslog server, or https:// of a webhook
+	Secret  SecretRef `yaml:"secret"`  // of a webhook's signature
+	CA      string    `yaml:"ca"`      // a file in PEM, of a syslog server over TLS
+	Private bool      `yaml:"private"` // a webhook is at an address that is not public
+}

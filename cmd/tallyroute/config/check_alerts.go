@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"net/mail"
 	"net/url"
 	"slices"
@@ -104,6 +105,37 @@ func (r *reader) checkRunaway(a Runaway) {
 	for name, d := range map[string]Duration{"within": a.Within, "pause": a.Pause} {
 		if d < Duration(time.Second) || d > Duration(24*time.Hour) {
 			r.fault("runaway."+name, "want 1s to 24h")
+		}
+	}
+}
+
+func (r *reader) checkForward(cfg *Config) {
+	names := make(map[string]bool)
+	for i, d := range cfg.AuditForward {
+		at := "audit_forward[" + strconv.Itoa(i) + "]"
+		if !sinkName.MatchString(d.Name) || names[d.Name] {
+			r.fault(at+".name", "needs a name of its own, of small letters, digits, - and _")
+		}
+		names[d.Name] = true
+		u, err := url.Parse(d.Address)
+		if err != nil {
+			r.fault(at+".address", "want tls://HOST:PORT or https://HOST/PATH")
+			continue
+		}
+		switch u.Scheme {
+		case "udp", "tcp", "tls":
+			if _, port, err := net.SplitHostPort(u.Host); err != nil || port == "" || u.Path != "" || u.User != nil {
+				r.fault(at+".address", "want %s://HOST:PORT", u.Scheme)
+			}
+		case "https", "http":
+			if !isHook(Channel{Address: d.Address, Private: d.Private}) {
+				r.fault(at+".address", "want https://HOST/PATH; http is for private: true alone")
+			}
+			if d.Secret == "" && cfg.WebhookSecret == "" {
+				r.fault(at+".secret", "needs what its calls are signed with, here or as webhook_secret")
+			}
+		default:
+			r.fault(at+".address", "want udp://, tcp:// or tls://HOST:PORT of a syslog server, or https:// of a webhook")
 		}
 	}
 }

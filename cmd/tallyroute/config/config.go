@@ -16,57 +16,58 @@ import (
 // tags on the way to it: limits.max_body_bytes is TALLYROUTE_LIMITS_MAX_BODY_BYTES.
 // What is tagged reload:"no" takes effect at the next start.
 type Config struct {
-	Listen              string       `yaml:"listen" reload:"no"`
-	AdminListen         string       `yaml:"admin_listen" reload:"no"` // "off" for none
-	TLS                 TLS          `yaml:"tls" reload:"no"`
-	AdminTLS            AdminTLS     `yaml:"admin_tls" reload:"no"`
-	RequireTLS          bool         `yaml:"require_tls"`  // of keys and tokens that come from other hosts
-	ExposedKeys         string       `yaml:"exposed_keys"` // what becomes of keys that come without: tell, disable or revoke
-	Database            DSN          `yaml:"database" reload:"no"`
-	DatabaseDirect      DSN          `yaml:"database_direct" reload:"no"`
-	DatabaseConnections int          `yaml:"database_connections" reload:"no"`
-	ReportingTimezone   string       `yaml:"reporting_timezone" reload:"no"`
-	IntegrityEvery      Duration     `yaml:"integrity_every"`               // 0 is never
-	Journal             string       `yaml:"journal" reload:"no"`           // a directory, "" beside the database, "off" for none
-	JournalSync         string       `yaml:"journal_sync" reload:"no"`      // always, interval or off
-	JournalMaxBytes     int64        `yaml:"journal_max_bytes" reload:"no"` // of all segments
-	OfflineTTL          Duration     `yaml:"offline_ttl" reload:"no"`       // how long keys and allowances last without the database
-	ReplicaLostAfter    Duration     `yaml:"replica_lost_after"`            // since its leases expired; 0 for never
-	EventsKeep          Duration     `yaml:"events_keep"`                   // 0 for ever
-	LeaversKeep         Duration     `yaml:"leavers_keep"`                  // keys of people who have left
-	AccessKeep          Lifetime     `yaml:"access_keep"`                   // who used which key from where; off: not at all
-	KeyPepper           SecretRef    `yaml:"key_pepper" reload:"no"`
-	AdminToken          SecretRef    `yaml:"admin_token"`
-	Providers           Section      `yaml:"providers"`
-	Aliases             Section      `yaml:"aliases"`
-	ModelGroups         []ModelGroup `yaml:"model_groups"`
-	PricesFile          string       `yaml:"prices_file"` // newer prices of built-in models
-	Defaults            Defaults     `yaml:"defaults"`
-	Overrun             Overrun      `yaml:"overrun"`
-	Limits              Limits       `yaml:"limits"`
-	Timeouts            Timeouts     `yaml:"timeouts"`
-	Routing             Routing      `yaml:"routing"`
-	Log                 Logging      `yaml:"log"`
-	Members             Members      `yaml:"members"`
-	Idempotency         Idempotency  `yaml:"idempotency"`
-	Responses           Responses    `yaml:"responses"`
-	Fingerprints        bool         `yaml:"fingerprints"` // on rows, of requests and their prefixes
-	Demo                bool         `yaml:"demo" reload:"no"`
-	TrustedProxies      []Prefix     `yaml:"trusted_proxies"`
-	AllowedNetworks     []Prefix     `yaml:"allowed_networks"` // that may use the public listener; none is all
-	BlockedNetworks     []Prefix     `yaml:"blocked_networks"`
-	Secrets             Secrets      `yaml:"secrets"`
-	Sinks               []string     `yaml:"sinks"`          // NAME=file:/dir, NAME=https://…, NAME=kubernetes:NAMESPACE …
-	WebhookSecret       SecretRef    `yaml:"webhook_secret"` // that calls of sinks and alerts are signed with
-	Alerts              Alerts       `yaml:"alerts"`
-	Anomalies           Anomalies    `yaml:"anomalies"`
-	Runaway             Runaway      `yaml:"runaway"`
-	Leaks               Leaks        `yaml:"leaks"`
-	CORSOrigins         []string     `yaml:"cors_origins"`   // pages that may use the API; "*" for all
-	UpstreamProxy       ProxyRef     `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
-	AdminHosts          []string     `yaml:"admin_hosts"`    // names of the admin listener, beside addresses and localhost
-	Login               Login        `yaml:"login"`
-	Roles               []OwnRole    `yaml:"roles"`
+	Listen              string        `yaml:"listen" reload:"no"`
+	AdminListen         string        `yaml:"admin_listen" reload:"no"` // "off" for none
+	TLS                 TLS           `yaml:"tls" reload:"no"`
+	AdminTLS            AdminTLS      `yaml:"admin_tls" reload:"no"`
+	RequireTLS          bool          `yaml:"require_tls"`  // of keys and tokens that come from other hosts
+	ExposedKeys         string        `yaml:"exposed_keys"` // what becomes of keys that come without: tell, disable or revoke
+	Database            DSN           `yaml:"database" reload:"no"`
+	DatabaseDirect      DSN           `yaml:"database_direct" reload:"no"`
+	DatabaseConnections int           `yaml:"database_connections" reload:"no"`
+	ReportingTimezone   string        `yaml:"reporting_timezone" reload:"no"`
+	IntegrityEvery      Duration      `yaml:"integrity_every"`               // 0 is never
+	Journal             string        `yaml:"journal" reload:"no"`           // a directory, "" beside the database, "off" for none
+	JournalSync         string        `yaml:"journal_sync" reload:"no"`      // always, interval or off
+	JournalMaxBytes     int64         `yaml:"journal_max_bytes" reload:"no"` // of all segments
+	OfflineTTL          Duration      `yaml:"offline_ttl" reload:"no"`       // how long keys and allowances last without the database
+	ReplicaLostAfter    Duration      `yaml:"replica_lost_after"`            // since its leases expired; 0 for never
+	EventsKeep          Duration      `yaml:"events_keep"`                   // 0 for ever
+	AuditForward        []Destination `yaml:"audit_forward"`                 // who is sent the audit log
+	LeaversKeep         Duration      `yaml:"leavers_keep"`                  // keys of people who have left
+	AccessKeep          Lifetime      `yaml:"access_keep"`                   // who used which key from where; off: not at all
+	KeyPepper           SecretRef     `yaml:"key_pepper" reload:"no"`
+	AdminToken          SecretRef     `yaml:"admin_token"`
+	Providers           Section       `yaml:"providers"`
+	Aliases             Section       `yaml:"aliases"`
+	ModelGroups         []ModelGroup  `yaml:"model_groups"`
+	PricesFile          string        `yaml:"prices_file"` // newer prices of built-in models
+	Defaults            Defaults      `yaml:"defaults"`
+	Overrun             Overrun       `yaml:"overrun"`
+	Limits              Limits        `yaml:"limits"`
+	Timeouts            Timeouts      `yaml:"timeouts"`
+	Routing             Routing       `yaml:"routing"`
+	Log                 Logging       `yaml:"log"`
+	Members             Members       `yaml:"members"`
+	Idempotency         Idempotency   `yaml:"idempotency"`
+	Responses           Responses     `yaml:"responses"`
+	Fingerprints        bool          `yaml:"fingerprints"` // on rows, of requests and their prefixes
+	Demo                bool          `yaml:"demo" reload:"no"`
+	TrustedProxies      []Prefix      `yaml:"trusted_proxies"`
+	AllowedNetworks     []Prefix      `yaml:"allowed_networks"` // that may use the public listener; none is all
+	BlockedNetworks     []Prefix      `yaml:"blocked_networks"`
+	Secrets             Secrets       `yaml:"secrets"`
+	Sinks               []string      `yaml:"sinks"`          // NAME=file:/dir, NAME=https://…, NAME=kubernetes:NAMESPACE …
+	WebhookSecret       SecretRef     `yaml:"webhook_secret"` // that calls of sinks and alerts are signed with
+	Alerts              Alerts        `yaml:"alerts"`
+	Anomalies           Anomalies     `yaml:"anomalies"`
+	Runaway             Runaway       `yaml:"runaway"`
+	Leaks               Leaks         `yaml:"leaks"`
+	CORSOrigins         []string      `yaml:"cors_origins"`   // pages that may use the API; "*" for all
+	UpstreamProxy       ProxyRef      `yaml:"upstream_proxy"` // http://host:port, environment, or a reference
+	AdminHosts          []string      `yaml:"admin_hosts"`    // names of the admin listener, beside addresses and localhost
+	Login               Login         `yaml:"login"`
+	Roles               []OwnRole     `yaml:"roles"`
 
 	IdentityIssuers []IdentityIssuer `yaml:"identity_issuers"`
 

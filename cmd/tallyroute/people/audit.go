@@ -233,25 +233,46 @@ type auditPrune struct {
 
 // Run removes old records.
 func (c auditPrune) Run(a *cli.Context) error {
-	return a.WithActions(func(m manage.Actions, _ *config.Config) error {
-		n, err := m.PruneAudit(a.Ctx, c.Keep, cli.By(c.Reason))
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		done, err := adminapi.Do[admin.Pruned](a.Ctx, r, adminapi.Post("/audit/prune", cli.Fields{
+			"keep": c.Keep.String(), "reason": c.Reason,
+		}))
 		if err == nil {
-			_, err = fmt.Fprintf(a.Stdout, "%d records were removed\n", n)
+			_, err = fmt.Fprintf(a.Stdout, "%d records were removed\n", done.Removed)
 		}
 		return err
+	})
+}
+
+type auditDestinations struct{ cli.Format }
+
+// Run lists the destinations.
+func (c auditDestinations) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		all, err := adminapi.All[manage.DestinationView](a.Ctx, r, "/audit/destinations", nil, 0)
+		if err != nil {
+			return err
+		}
+		t := cli.Table{Header: []string{"NAME", "LAST", "SENT", "WAITING", "SINCE", "FAILURES", "FAILURE"}, Records: all}
+		for _, d := range all {
+			t.Add(cli.Text(d.Name), cli.Number(d.Seq), cli.Text(cli.Value(d.SentAt)), cli.Number(d.Waiting), cli.Text(cli.Value(d.OldestAt)),
+				cli.Number(d.Failures), cli.Text(cli.Value(d.Failure)))
+		}
+		return t.Write(a.Stdout, c.Output)
 	})
 }
 
 // Audit is "tallyroute audit": the log of who did what. Without another word it
 // does what it did before the integrity check had a name of its own.
 type Audit struct {
-	List       auditList       `cmd:"" help:"Who did what, the newest first."`
-	Verify     auditVerify     `cmd:"" help:"Follow the chain: name the first record that is altered or missing."`
-	Export     auditExport     `cmd:"" help:"Write every record to a file as JSON lines, which audit verify --file reads."`
-	Checkpoint auditCheckpoint `cmd:"" help:"Sign the log as it is now, to be kept elsewhere."`
-	SigningKey auditSigningKey `cmd:"" help:"Make a key that signs checkpoints."`
-	Prune      auditPrune      `cmd:"" help:"Remove records that are older than they have to be kept."`
-	Ledger     auditLedger     `cmd:"" hidden:"" default:"withargs" help:"The former name of tallyroute integrity."`
+	List         auditList         `cmd:"" help:"Who did what, the newest first."`
+	Verify       auditVerify       `cmd:"" help:"Follow the chain: name the first record that is altered or missing."`
+	Export       auditExport       `cmd:"" help:"Write every record to a file as JSON lines, which audit verify --file reads."`
+	Checkpoint   auditCheckpoint   `cmd:"" help:"Sign the log as it is now, to be kept elsewhere."`
+	SigningKey   auditSigningKey   `cmd:"" help:"Make a key that signs checkpoints."`
+	Prune        auditPrune        `cmd:"" help:"Remove records that are older than they have to be kept."`
+	Destinations auditDestinations `cmd:"" help:"To whom the log is sent, and how far that has come."`
+	Ledger       auditLedger       `cmd:"" hidden:"" default:"withargs" help:"The former name of tallyroute integrity."`
 }
 
 type auditLedger struct{ finance.Integrity }
