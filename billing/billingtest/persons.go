@@ -91,7 +91,8 @@ func personErased(w *world) {
 }
 
 func personUnknown(w *world) {
-	_, err := w.ErasePerson(w.Context(), billing.PersonErasure{Name: "nobody", Now: w.now, Notes: []*billing.Change{w.note("person.erase", "")}})
+	notes := []*billing.Change{w.note("person.erase", "")}
+	_, err := w.ErasePerson(w.Context(), billing.PersonErasure{Name: "nobody", Now: w.now, Notes: notes})
 	if !errors.As(err, new(*billing.NotFoundError)) {
 		w.Errorf("nobody was erased: %v", err)
 	}
@@ -104,7 +105,8 @@ func personUnknown(w *world) {
 func personTraces(w *world) {
 	one, other := w.entry(1, "key_a", "10.0.0.1", "one/1", access.Allowed), w.entry(2, "key_a", "10.0.0.1", "one/1", access.Allowed)
 	w.must(w.AppendAccess(w.Context(), []access.Entry{one, other}))
-	found, err := w.ForgetRequests(w.Context(), billing.ForgottenRequests{IDs: []string{one.RequestID, "req_none"}, From: one.At, To: one.At})
+	ids := []string{one.RequestID, "req_none"}
+	found, err := w.ForgetRequests(w.Context(), billing.ForgottenRequests{IDs: ids, From: one.At, To: one.At})
 	w.must(err)
 	w.wantSame("traces", found, billing.Traces{Access: 1})
 	left, err := w.ListAccess(w.Context(), access.Query{})
