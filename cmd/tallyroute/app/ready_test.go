@@ -45,6 +45,8 @@ func (s *absentStore) Setting(_ context.Context, _, initial string) (string, err
 	return initial, nil
 }
 
+func (s *absentStore) ListRules(context.Context, int) ([]billing.RuleSet, error) { return nil, nil }
+
 func (s *absentStore) RecordPrices(context.Context, []billing.Price) error { return nil }
 
 // TestBringUp heals within two seconds however long the database was away, does
