@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/cmd/tallyroute/doctor"
 	"tallyroute/cmd/tallyroute/finance"
 	"tallyroute/cmd/tallyroute/keys"
 	"tallyroute/cmd/tallyroute/offers"
@@ -61,6 +62,7 @@ type grammar struct {
 	Anomalies   watch.Anomalies    `cmd:"" help:"What is unusual about the use of keys, and what is usual of one."`
 	Incident    watch.Incident     `cmd:"" help:"Keys in wrong hands: end their use, seal what they did, close."`
 	Replicas    watch.Replicas     `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
+	Doctor      doctor.Command     `cmd:"" help:"Look for what is wrong with the set-up of the router on this host, and say what to do."`
 	Setup       configCommand      `cmd:"" name:"config" help:"Check and print the configuration."`
 	Admin       adminCommand       `cmd:"" help:"Make a token for the admin API."`
 	Connect     connectCommand     `cmd:"" help:"Show how a coding agent or another client is pointed at the router, or write it into its file."`

@@ -149,6 +149,9 @@ var layers = map[string][]string{
 	},
 	"cmd/tallyroute/countries": {},
 	"cmd/tallyroute/cli":       {"*"},
+	"cmd/tallyroute/doctor": {
+		"billing", "billing/manage", "cmd/tallyroute/app", "cmd/tallyroute/cli", "cmd/tallyroute/config", "router/certificate",
+	},
 	"cmd/tallyroute/finance": {
 		"billing", "billing/manage", "cmd/tallyroute/adminapi", "cmd/tallyroute/cli", "cmd/tallyroute/config",
 	},

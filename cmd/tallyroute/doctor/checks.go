@@ -1,0 +1,251 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/app"
+	"tallyroute/router/certificate"
+)
+
+// files are those that others must not read.
+func files(_ context.Context, p *patient) (all []Finding) {
+	names := map[string]string{"tls.key_file": p.cfg.TLS.KeyFile, "admin_tls.key_file": p.cfg.AdminTLS.KeyFile}
+	if u, err := url.Parse(string(p.cfg.Database)); err == nil && u.User != nil {
+		if _, there := u.User.Password(); there && p.cfg.File != "" {
+			names["database, with its password, in the configuration"] = p.cfg.File
+		}
+	}
+	for what, name := range names {
+		if name == "" {
+			continue
+		}
+		info, err := os.Stat(name)
+		if err == nil && info.Mode().Perm()&0o004 != 0 {
+			all = append(all, Finding{
+				Severity: Critical, Found: fmt.Sprintf("%s: everybody may read %s", what, name), Do: "chmod o-rwx " + name,
+			})
+		}
+	}
+	if len(all) == 0 {
+		all = append(all, ok("no secret is in a file that everybody may read"))
+	}
+	return all
+}
+
+// listeners are the addresses: free, or a router of ours answers there.
+func listeners(ctx context.Context, p *patient) (all []Finding) {
+	all = append(all, at(ctx, "listen", p.cfg.Listen, app.PublicURL(p.cfg), p.cfg.TLS.CertFile))
+	if !p.cfg.AdminOff() {
+		all = append(all, at(ctx, "admin_listen", p.cfg.AdminListen, app.AdminURL(p.cfg), p.cfg.AdminTLS.CertFile))
+	}
+	if !local(p.cfg.Listen) && !p.cfg.TLS.On() && !p.cfg.RequireTLS {
+		all = append(all, Finding{
+			Severity: Warning, Found: "listen: keys may come in clear from other hosts",
+			Do: "Set tls, or require_tls with a proxy of trusted_proxies that speaks TLS.",
+		})
+	}
+	if !p.cfg.AdminOff() && !local(p.cfg.AdminListen) && !p.cfg.AdminTLS.On() && !p.cfg.RequireTLS {
+		all = append(all, Finding{
+			Severity: Warning, Found: "admin_listen: tokens may come in clear from other hosts", Do: "Set admin_tls, or listen on the loopback.",
+		})
+	}
+	return all
+}
+
+func at(ctx context.Context, setting, address, base, certFile string) Finding {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err == nil {
+		_ = l.Close()
+		return ok("%s: %s is free", setting, address)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/healthz", nil)
+	if err == nil {
+		var resp *http.Response
+		if resp, err = (&http.Client{Transport: app.OwnTransport(certFile)}).Do(r); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return ok("%s: a router answers at %s", setting, address)
+			}
+		}
+	}
+	return Finding{
+		Severity: Critical, Found: fmt.Sprintf("%s: %s cannot be listened at, and no router answers there", setting, address),
+		Do: "End the program that listens there, or choose another port.",
+	}
+}
+
+// local reports an address that other hosts do not reach.
+func local(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+}
+
+// soon is how long before its end a certificate is told of.
+const soon = 14 * 24 * time.Hour
+
+// encryption is the certificates of the listeners.
+func encryption(_ context.Context, p *patient) (all []Finding) {
+	for setting, from := range app.CertificatesOf(p.cfg) {
+		pair, err := certificate.Read(from)
+		if err != nil {
+			all = append(all, Finding{Severity: Critical, Found: setting + ": " + err.Error(), Do: "Put a chain and the key of its leaf there."})
+			continue
+		}
+		switch left := time.Until(pair.Until); {
+		case left <= 0:
+			all = append(all, Finding{Severity: Critical, Found: fmt.Sprintf("%s: expired on %s", setting, pair.Until.Format(time.DateOnly)),
+				Do: "Replace the files; running routers take them up."})
+		case left < soon:
+			all = append(all, Finding{Severity: Warning, Found: fmt.Sprintf("%s: expires on %s", setting, pair.Until.Format(time.DateOnly)),
+				Do: "Replace the files; running routers take them up."})
+		default:
+			all = append(all, ok("%s: for %v, until %s", setting, pair.Names, pair.Until.Format(time.DateOnly)))
+		}
+	}
+	if len(all) == 0 {
+		all = append(all, Finding{Severity: Info, Found: "no listener speaks TLS", Do: "See docs/tls.md, unless a proxy does."})
+	}
+	return all
+}
+
+// database is whether it answers and has the tables of this version. None is made.
+func database(ctx context.Context, p *patient) []Finding {
+	if path, err := p.cfg.Database.SQLitePath(); err == nil {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return []Finding{{Severity: Info, Found: "there is none at " + path, Do: "tallyroute serve makes it."}}
+		}
+	}
+	store, err := app.OpenStore(ctx, p.cfg)
+	if err == nil {
+		defer func() { _ = store.Close() }()
+		err = store.Ready(ctx)
+	}
+	switch {
+	case errors.Is(err, billing.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return []Finding{{Severity: Critical, Found: "it does not answer", Do: "See whether it runs, and is reached from this host."}}
+	case err != nil:
+		return []Finding{{Severity: Critical, Found: "it cannot be used: " + err.Error(), Do: "tallyroute migrate, by the version that runs."}}
+	}
+	return []Finding{ok("it answers, and its tables are those of this version")}
+}
+
+// least is what should be free on a disk that is written to.
+const least = 1 << 30
+
+// disk is the folders that are written to: whether they can be, and for how long.
+func disk(_ context.Context, p *patient) (all []Finding) {
+	seen := make(map[string]bool)
+	for _, dir := range []string{p.cfg.Journal, folder(p)} {
+		if dir == "" || dir == "off" || seen[dir] {
+			continue
+		}
+		seen[dir] = true
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			dir = filepath.Dir(dir)
+		}
+		if err := written(dir); err != nil {
+			all = append(all, Finding{Severity: Critical, Found: dir + " cannot be written and synced: " + err.Error(), Do: "Let the router write there."})
+			continue
+		}
+		left, _, err := free(dir)
+		if err == nil && left < least {
+			all = append(all, Finding{Severity: Warning, Found: fmt.Sprintf("%s: %d MiB are free", dir, left>>20), Do: "Make room."})
+			continue
+		}
+		all = append(all, ok("%s can be written; %d MiB are free", dir, left>>20))
+	}
+	return all
+}
+
+// folder is that of the database, or else the working folder, where a journal goes that has no name.
+func folder(p *patient) string {
+	if path, err := p.cfg.Database.SQLitePath(); err == nil {
+		return filepath.Dir(path)
+	}
+	if p.cfg.Journal == "" {
+		return "."
+	}
+	return ""
+}
+
+// written writes a file and syncs it, and leaves nothing.
+func written(dir string) error {
+	f, err := os.CreateTemp(dir, ".tallyroute-doctor-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("x")
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+}
+
+// stale is how old the newest price may be.
+const stale = 90 * 24 * time.Hour
+
+// prices are those of the catalogue.
+func prices(_ context.Context, p *patient) []Finding {
+	var newest time.Time
+	for _, one := range p.catalogue.Prices() {
+		if one.Since.After(newest) && one.Since.Before(time.Now()) {
+			newest = one.Since
+		}
+	}
+	if newest.IsZero() {
+		return []Finding{{Severity: Warning, Found: "no model has a price", Do: "Configure a provider: tallyroute providers."}}
+	}
+	if time.Since(newest) > stale {
+		return []Finding{{
+			Severity: Warning, Found: "the newest price is of " + newest.Format(time.DateOnly), Do: "tallyroute catalogue update",
+		}}
+	}
+	return []Finding{ok("the newest price is of %s", newest.Format(time.DateOnly))}
+}
+
+// keysOf counts keys that go on for ever, or without a limit.
+func keysOf(ctx context.Context, p *patient) []Finding {
+	if path, err := p.cfg.Database.SQLitePath(); err == nil {
+		if _, err := os.Stat(path); err != nil {
+			return nil
+		}
+	}
+	store, err := app.OpenStore(ctx, p.cfg)
+	if err != nil {
+		return nil // which the check of the database tells
+	}
+	defer func() { _ = store.Close() }()
+	all, _, err := manage.Actions{Store: store}.Keys(ctx, billing.KeyFilter{})
+	if err != nil {
+		return nil
+	}
+	endless, boundless := 0, 0
+	for i := range all {
+		if all[i].InForce(time.Now()) != nil {
+			continue
+		}
+		if all[i].ExpiresAt.IsZero() {
+			endless++
+		}
+		if len(all[i].Budgets) == 0 {
+			boundless++
+		}
+	}
+	if endless+boundless == 0 {
+		return []Finding{ok("those in force expire and have budgets")}
+	}
+	return []Finding{{
+		Severity: Info, Found: fmt.Sprintf("of the first %d, %d in force never expire, and no budget binds %d", len(all), endless, boundless),
+		Do: "tallyroute keys update --expires …; tallyroute budgets set key …",
+	}}
+}
