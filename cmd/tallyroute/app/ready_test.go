@@ -27,8 +27,6 @@ func (s *absentStore) ListProviders(context.Context) ([]billing.StoredProvider, 
 	return nil, nil
 }
 
-func (s *absentStore) ListRules(context.Context, int) ([]billing.RuleSet, error) { return nil, nil }
-
 func (s *absentStore) ProviderRevision(context.Context) (int64, error) { return 0, nil }
 
 func (s *absentStore) Migrate(ctx context.Context) ([]string, error) { return nil, s.Ready(ctx) }
