@@ -8,7 +8,7 @@ import (
 	"tallyroute/billing"
 )
 
-// near remembers which budgets are so near their limit that the cheapest model is to
+// near remembers which budgets have come so near their limit that the cheapest model is to
 // answer, as far as this router has heard of it.
 type near struct {
 	mu      sync.Mutex
