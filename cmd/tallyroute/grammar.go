@@ -7,6 +7,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/cmd/tallyroute/doctor"
 	"tallyroute/cmd/tallyroute/finance"
 	"tallyroute/cmd/tallyroute/keys"
@@ -117,7 +118,7 @@ func execute(a *cli.Context, args []string) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
-	a.ConfigPath, a.Router = g.Config, g.Router
+	a.ConfigPath, a.Router, a.Env = g.Config, g.Router, config.Ours(a.Env, args)
 	a.Trust = cli.Trust{CAFile: g.CAFile, ClientCert: g.ClientCert, ClientKey: g.ClientKey}
 	return chosen.Run(a)
 }

@@ -117,6 +117,9 @@ func IsReference(s string) bool {
 	return managed || slices.ContainsFunc(schemes, func(scheme scheme) bool { return strings.HasPrefix(s, scheme.prefix) })
 }
 
+// Variable is the environment variable that ref refers to, if it refers to one.
+func Variable(ref string) (name string, ok bool) { return strings.CutPrefix(ref, "env:") }
+
 // File is the file that ref refers to, if it refers to one.
 func File(ref string) (name string, ok bool) { return strings.CutPrefix(ref, "file:") }
 

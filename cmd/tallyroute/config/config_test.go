@@ -3,6 +3,8 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,6 +146,59 @@ func TestConfigEnvironment(t *testing.T) {
 	}
 	if cfg.AdminToken != "env:TALLYROUTE_ADMIN_TOKEN" || cfg.KeyPepper != "file:/run/secrets/pepper" {
 		t.Errorf("secrets: %q %q", cfg.AdminToken, cfg.KeyPepper)
+	}
+}
+
+// TestVariableThatAReferenceNamesIsNoUnknownSetting wherever the reference stands: in a
+// setting, a list, a section that others read, another variable or on the command line.
+func TestVariableThatAReferenceNamesIsNoUnknownSetting(t *testing.T) {
+	env := []string{
+		"TALLYROUTE_KEK=k", "TALLYROUTE_OLD_KEK=k", "TALLYROUTE_HOOK=h", "TALLYROUTE_GROQ=g", "TALLYROUTE_PASSWORD=p",
+		"TALLYROUTE_ADMIN_TOKEN=env:TALLYROUTE_ADMIN", "TALLYROUTE_ADMIN=a", "TALLYROUTE_KEY=sk-tr-x",
+	}
+	file := `secrets:
+  encryption_key: env:TALLYROUTE_KEK
+  previous_encryption_key: "env:TALLYROUTE_OLD_KEK"
+webhook_secret: |-
+  env:TALLYROUTE_HOOK
+providers: {groq: {api_key: env:TALLYROUTE_GROQ}}
+database: env:TALLYROUTE_PASSWORD
+`
+	if _, err := configOf(t, file, env...); err != nil {
+		t.Error(err)
+	}
+	if _, err := configOf(t, "# env:TALLYROUTE_KEK\n", env[0]); err == nil {
+		t.Error("a comment is no reference")
+	}
+	args := []string{"audit", "checkpoint", "--key=env:TALLYROUTE_SIGN", "--sign", "env:TALLYROUTE_LISTEN"}
+	got := Ours([]string{"TALLYROUTE_SIGN=s", "TALLYROUTE_LISTEN=:1", "TALLYROUTE_SING=s"}, args)
+	if want := []string{"TALLYROUTE_LISTEN=:1", "TALLYROUTE_SING=s"}; !slices.Equal(got, want) {
+		t.Errorf("of the environment is left %v, want %v", got, want)
+	}
+}
+
+// TestVariablesOfTheDocumentsMayBeExported to a shell in which the program runs, too.
+func TestVariablesOfTheDocumentsMayBeExported(t *testing.T) {
+	variable := regexp.MustCompile(`(env:)?(TALLYROUTE_[A-Z_]*[A-Z])`)
+	for _, folder := range []string{"docs", "examples", "README.md", "cmd/tallyroute/connect"} {
+		err := filepath.WalkDir(filepath.Join("../../..", folder), func(name string, e os.DirEntry, err error) error {
+			if err != nil || e.IsDir() || strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(name)
+			for _, found := range variable.FindAllStringSubmatch(string(text), -1) {
+				if found[1] != "" || found[2] == "TALLYROUTE_DATABSE" { // which shows the fault
+					continue
+				}
+				if _, err := configOf(t, "", found[2]+"=x"); err != nil && strings.Contains(err.Error(), "unknown variable") {
+					t.Errorf("%s: with it set every command ends with %v", name, err)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -14,9 +14,14 @@ import (
 const envPrefix = "TALLYROUTE_"
 
 // environment overrides cfg with TALLYROUTE_ variables; one that is empty is
-// as good as none. One that names no setting is a fault: a mistyped TALLYROUTE_DATABASE must not end in an empty
-// SQLite file.
+// as good as none. One that names no setting and that no reference leads to is a fault:
+// a mistyped TALLYROUTE_DATABASE must not end in an empty SQLite file.
 func (r *reader) environment(env []string, cfg *Config) {
+	for _, entry := range env {
+		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, envPrefix) {
+			r.refer(value)
+		}
+	}
 	settings := make(map[string]reflect.Value)
 	paths := make(map[string]string)
 	collectSettings("", reflect.ValueOf(cfg).Elem(), func(path string, v reflect.Value) {
@@ -32,6 +37,9 @@ func (r *reader) environment(env []string, cfg *Config) {
 			name = EnvName(currentName("", old))
 		}
 		v, known := settings[name]
+		if !known && r.referred[name] {
+			continue
+		}
 		if !known {
 			r.faults = append(r.faults, Fault{
 				Source: Environment, Path: name,
@@ -44,6 +52,24 @@ func (r *reader) environment(env []string, cfg *Config) {
 		}
 		delete(r.lines, paths[name])
 	}
+}
+
+// Ours is env without the variables that the arguments of a command line refer to by
+// env:NAME, as far as they are no settings.
+func Ours(env, args []string) []string {
+	r := newReader("")
+	for _, arg := range args {
+		if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "--") {
+			arg = value
+		}
+		r.refer(arg)
+	}
+	cfg := Default()
+	collectSettings("", reflect.ValueOf(&cfg).Elem(), func(path string, _ reflect.Value) { delete(r.referred, EnvName(path)) })
+	return slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return r.referred[name]
+	})
 }
 
 // collectSettings calls found for every member of v that one word can set.
@@ -98,9 +124,11 @@ func setFromEnv(v reflect.Value, name, value string) error {
 var serviceLink = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?$`)
 
 // others are variables with our prefix that are not settings: the name of the file
-// itself, and where tests and tools find recordings and schemas.
+// itself, what command lines and clients read, and where tests and tools find
+// recordings and schemas.
 var others = []string{
 	"TALLYROUTE_CONFIG", "TALLYROUTE_ROUTER", "TALLYROUTE_TOKEN", "TALLYROUTE_CA_FILE", "TALLYROUTE_CLIENT_CERT",
+	"TALLYROUTE_KEY", "TALLYROUTE_KEY_FILE", "TALLYROUTE_BASE_URL",
 	"TALLYROUTE_CLIENT_KEY", "TALLYROUTE_CORPUS", "TALLYROUTE_SPEC",
 	"TALLYROUTE_PLAYER",
 }

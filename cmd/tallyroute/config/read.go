@@ -15,19 +15,21 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"tallyroute/providers/nearest"
+	"tallyroute/providers/secret"
 )
 
 // reader fills a Config from YAML and collects what is wrong with it. The
 // YAML library stops at the first fault and quotes its surroundings, which may
 // hold a secret, so it is used for parsing alone.
 type reader struct {
-	source string
-	lines  map[string]int // path → line, for faults that are found later
-	faults Faults
+	source   string
+	lines    map[string]int  // path → line, for faults that are found later
+	referred map[string]bool // variables that references lead to
+	faults   Faults
 }
 
 func newReader(source string) *reader {
-	return &reader{source: source, lines: make(map[string]int)}
+	return &reader{source: source, lines: make(map[string]int), referred: make(map[string]bool)}
 }
 
 // fault records a problem at a path; the line is that of the path or of the
@@ -66,11 +68,30 @@ func (r *reader) file(text []byte, cfg *Config) bool {
 	case 0:
 		return true
 	case 1:
+		ast.Walk(references{r}, docs[0].Body)
 		r.value("", docs[0].Body, reflect.ValueOf(cfg).Elem())
 		return true
 	}
 	r.fault("", "want one document, not %d", len(docs))
 	return false
+}
+
+// refer takes note of the variable that text leads to, if it is such a reference.
+func (r *reader) refer(text string) {
+	if name, ok := secret.Variable(text); ok {
+		r.referred[name] = true
+	}
+}
+
+// references visits all of a file, the sections that others read among it.
+type references struct{ r *reader }
+
+// Visit takes note of what n refers to.
+func (v references) Visit(n ast.Node) ast.Visitor {
+	if text, ok := n.(*ast.StringNode); ok {
+		v.r.refer(text.Value)
+	}
+	return v
 }
 
 // syntax records a text that is not YAML. Only the message and the line are kept.
