@@ -191,8 +191,8 @@ func stopEnable(w *world) {
 	}
 	again, err := actions.EnableKey(w.Context(), k.ID, manage.Ending{}, manage.By{Actor: "bob"})
 	w.must(err)
-	if again.EnabledBy != "ann" {
-		w.Errorf("a key that was not stopped was enabled by %s", again.EnabledBy)
+	if again.EnabledBy != "ann" || again.Version <= enabled.Version {
+		w.Errorf("a key that was not stopped was enabled by %s, from version %d to %d", again.EnabledBy, enabled.Version, again.Version)
 	}
 	w.overrun(k, billing.Amount{Tokens: 50})
 	w.wantRunning(k)

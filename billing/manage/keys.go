@@ -281,6 +281,7 @@ type KeyChange struct {
 	// Version is that of the key which the change was made from; 0 is any.
 	Version int64
 	DryRun  bool // only say what the key would be
+	always  bool // written, which raises the version, though nothing is different
 }
 
 // ErrVersion refuses a change that was made from another version of a key.
@@ -397,7 +398,7 @@ func (a Actions) changeKey(ctx context.Context, id billing.KeyID, c KeyChange, n
 			return err
 		}
 		note.Detail = differences(before, comparable(k, note.At))
-		if tried = *k; c.DryRun || (len(note.Detail) == 0 && every == k.RotateEvery) {
+		if tried = *k; c.DryRun || (!c.always && len(note.Detail) == 0 && every == k.RotateEvery) {
 			return errNotWritten
 		}
 		return nil
@@ -472,18 +473,18 @@ func (a Actions) endUse(
 	ctx, cancel := context.WithTimeout(ctx, urgent)
 	defer cancel()
 	note := a.note(by, action, string(id))
-	change := KeyChange{Version: e.Version, DryRun: e.DryRun}
-	return a.changeKey(ctx, id, change, note, func(k *billing.Key) error { return end(k, note.At) })
+	return a.changeKey(ctx, id, KeyChange{Version: e.Version, DryRun: e.DryRun}, note,
+		func(k *billing.Key) error { return end(k, note.At) })
 }
 
-// EnableKey lets a key that was stopped or disabled be used again; the overrun of one
-// that was stopped counts again. Any other key stays as it is.
+// EnableKey lets a key that was stopped or disabled be used again; the overrun of one that
+// was stopped counts again. An active key gets a new version, which ends the stop of what ran away.
 func (a Actions) EnableKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
 	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
 		return billing.Key{}, err
 	}
 	note := a.note(by, "key.enable", string(id))
-	return a.changeKey(ctx, id, KeyChange{Version: e.Version, DryRun: e.DryRun}, note, func(k *billing.Key) error {
+	return a.changeKey(ctx, id, KeyChange{Version: e.Version, DryRun: e.DryRun, always: true}, note, func(k *billing.Key) error {
 		if err := notRevoked(k); err != nil {
 			return err
 		}

@@ -74,6 +74,26 @@ func TestKeyWhoseProviderGeneratesTenfoldIsStopped(t *testing.T) {
 	}
 }
 
+// TestEnablingAKeyEndsTheStopOfWhatRanAway: of an active key, too, and as often as it is done.
+func TestEnablingAKeyEndsTheStopOfWhatRanAway(t *testing.T) {
+	g := attacked(t, "runaway: {session_requests: 2, pause: 24h}\n", pt.JSON(200, attackAnswer))
+	for range 3 {
+		prove.Eventually(t, "the session is stopped", func() bool {
+			return g.complete(attackPlain, "X-Tallyroute-Session", "s").status != http.StatusOK
+		})
+		if r := g.complete(attackPlain, "X-Tallyroute-Session", "s"); r.status != http.StatusForbidden || r.code(t) != "runaway_stopped" {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+		if _, err := g.Actions().EnableKey(t.Context(), g.key.ID, manage.Ending{},
+			manage.By{Actor: "ann", Reason: "they are meant"}); err != nil {
+			t.Fatal(err)
+		}
+		prove.Eventually(t, "the session goes on", func() bool {
+			return g.complete(attackPlain, "X-Tallyroute-Session", "s").status == http.StatusOK
+		})
+	}
+}
+
 // TestRowsSayWhereTheyWentAndWhatCameOfIt: what the router knows is on the rows;
 // what it does not is not.
 func TestRowsSayWhereTheyWentAndWhatCameOfIt(t *testing.T) {

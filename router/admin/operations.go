@@ -37,7 +37,7 @@ func keyOperations() []operation {
 			endUse(manage.Actions.RevokeKey)).versioned(),
 		does("disableKey", post, "/keys/:id/disable", "Refuse a key until it is enabled. Doing it twice changes nothing.",
 			endUse(manage.Actions.DisableKey)).versioned(),
-		does("enableKey", post, "/keys/:id/enable", "Let a key that was disabled or stopped be used again.",
+		does("enableKey", post, "/keys/:id/enable", "Let a key be used again that was disabled or stopped, or whose requests ran away.",
 			endUse(manage.Actions.EnableKey)).versioned(),
 		does("archiveKey", post, "/keys/:id/archive", "Revoke a key and destroy its secrets; what it spent stays.",
 			endUse(manage.Actions.ArchiveKey)).versioned(),

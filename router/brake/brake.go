@@ -37,7 +37,7 @@ const (
 // Request is one that is about to be sent.
 type Request struct {
 	Key     string
-	Version int64  // of the key: a change of it by an operator ends a stop
+	Version int64  // of the key: a newer one, by an operator's change, ends a stop
 	Session string // "" where the client names none
 	Print   []byte // of what is asked; nil is not compared
 }
@@ -119,7 +119,7 @@ func (b *Brake) Begin(r Request, l Limits, now time.Time) error {
 		b.scopes.put(name, s)
 	}
 	if s.stopped != nil {
-		if now.Before(s.stopped.Until) && s.version == r.Version {
+		if now.Before(s.stopped.Until) && r.Version <= s.version {
 			return s.stopped
 		}
 		*s = scope{} // by time, or by an operator

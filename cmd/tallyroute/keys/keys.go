@@ -29,7 +29,7 @@ type Command struct {
 	Sinks    keysSinks    `cmd:"" help:"List where secrets of keys are delivered, and what has failed."`
 	TopUp    keysTopUp    `cmd:"" help:"Add to the budget of a key that is spent once."`
 	Disable  keysDisable  `cmd:"" help:"Refuse a key until it is enabled."`
-	Enable   keysEnable   `cmd:"" help:"Let a key go on that was disabled, or stopped for its overrun."`
+	Enable   keysEnable   `cmd:"" help:"Let a key go on that was disabled or stopped, or whose requests ran away."`
 	Revoke   keysRevoke   `cmd:"" help:"End a key for good."`
 	Archive  keysArchive  `cmd:"" help:"End a key for good and destroy its secrets; what it spent stays."`
 	Shared   keysShared   `cmd:"" help:"List keys that several workloads use at once, and propose a split."`
@@ -359,7 +359,7 @@ func (c keysEnable) Run(a *cli.Context) error {
 			return err
 		}
 		_, err = fmt.Fprintf(a.Stdout, "%s is %s. Routers accept it within a second where that is active; an overrun it was stopped for "+
-			"counts anew.\n", key.ID, key.Status)
+			"counts anew, and what ran away goes on.\n", key.ID, key.Status)
 		return err
 	})
 }
