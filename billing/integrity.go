@@ -20,7 +20,8 @@ type IntegrityOptions struct {
 	// check after it, its result is returned instead; while one is checking,
 	// the last result.
 	Since time.Time
-	// Digests reads every row of the closed months again and compares digests.
+	// Digests reads every row again, to compare the digests of closed months and the
+	// values of breakdowns.
 	Digests bool
 }
 

@@ -40,6 +40,9 @@ func Run(ctx context.Context, s Snapshot, d Dialect, o billing.IntegrityOptions)
 	begin := time.Now()
 	r := billing.IntegrityReport{RanAt: o.Now}
 	for _, l := range laws(d) {
+		if l.slow && !o.Digests {
+			continue
+		}
 		law := billing.Law{Name: l.name, Says: l.says}
 		err := s.Each(ctx, l.sql, func(scan func(...any) error) error {
 			var b billing.Breach

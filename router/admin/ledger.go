@@ -197,7 +197,7 @@ func forgetReplica(x *exchange, _ none) (Forgotten, error) {
 
 // integrityBody is the body of checkIntegrity.
 type integrityBody struct {
-	Quick bool `json:"quick" doc:"Do not read closed months again to compare digests."`
+	Quick bool `json:"quick" doc:"Read no row more than once: without the digests of closed months and the values of breakdowns."`
 }
 
 // checkIntegrity is POST /integrity: the proof that the ledger adds up. What it
