@@ -82,7 +82,7 @@ func (b Budget) Validate() error {
 
 // ThresholdsText is how the thresholds are stored: in order.
 func (b Budget) ThresholdsText() string {
-	text, _ := json.Marshal(slices.Sorted(slices.Values(b.Told()))) // numbers can be
+	text, _ := json.Marshal(append([]int{}, slices.Sorted(slices.Values(b.Told()))...)) // numbers can be; none is []
 	return string(text)
 }
 

@@ -177,10 +177,16 @@ func raises(w *world) {
 	if q := w.refusal(err, "bud_1"); !q.LacksRequests() {
 		w.Errorf("refused for %+v", q)
 	}
+	for range 2 { // a change of the key does not write the raise into its budget
+		k = w.change(k, func(k *billing.Key) { k.Name += "x" })
+	}
+	if *k.Budgets[0].Requests != 3 || *k.Budgets[0].Tokens != 111 {
+		w.Errorf("after a change the raised limits are %d requests and %d tokens", *k.Budgets[0].Requests, *k.Budgets[0].Tokens)
+	}
 	all, err := w.ListBudgets(w.Context())
 	w.must(err)
-	if *all[0].Requests != 1 {
-		w.Errorf("a raise has changed the budget itself to %d", *all[0].Requests)
+	if *all[0].Requests != 1 || *all[0].Tokens != 100 {
+		w.Errorf("a raise has changed the budget itself to %d requests and %d tokens", *all[0].Requests, *all[0].Tokens)
 	}
 	var fault *billing.FieldError
 	for _, err := range []error{

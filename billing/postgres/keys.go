@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -240,6 +241,9 @@ func putKey(ctx context.Context, tx pgx.Tx, k billing.Key, hash [32]byte) error 
 	return err
 }
 
+// withoutRaises selects keys with their budgets as they are stored, for what writes them back.
+func withoutRaises(keys string) string { return strings.Replace(keys, "budgets_now", "budgets", 1) }
+
 const updateKeySQL = `
 UPDATE api_keys
    SET project_id = $2, name = $3, display = $4, models = $5, allowed_cidrs = $6,
@@ -261,7 +265,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 ) {
 	const byID = keySelect + " WHERE k.id = $1 FOR NO KEY UPDATE OF k"
 	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		k, err = one(ctx, tx, scanKey, byID, id)
+		k, err = one(ctx, tx, scanKey, withoutRaises(byID), id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &billing.NotFoundError{What: "key", ID: string(id)}
 		}

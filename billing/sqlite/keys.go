@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"tallyroute/billing"
@@ -187,8 +188,10 @@ const whereID = `WHERE k.id = ?`
 func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*billing.Key) error, notes ...*billing.Change) (
 	billing.Key, error,
 ) {
+	stored := strings.Replace(selectKeys+whereID, "budgets_now", "budgets", 1) // the raises of a time are not written back
 	for {
-		k, found, err := oneKey(ctx, s.read, string(id))
+		var k billing.Key
+		found, err := s.read.row(ctx, stored, []any{string(id)}, keyScan(&k)...)
 		if err == nil && !found {
 			err = &billing.NotFoundError{What: "key", ID: string(id)}
 		}
