@@ -36,6 +36,9 @@ type Traces struct{ Access, Responses int64 }
 type PersonErasure struct {
 	Name  string
 	Plain bool // there are rows from before pseudonyms, which have the name
+	// Again is that rows have Name, which is a pseudonym: where nobody knows whose it is,
+	// an erasure that was interrupted is done once more, and noted.
+	Again bool
 	Now   time.Time
 	Notes []*Change // for the audit log
 }

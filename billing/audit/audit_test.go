@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +93,49 @@ func TestFirstFaultOfTheLogIsNamed(t *testing.T) {
 			t.Errorf("%s: %+v", name, r)
 		case c.want != "" && (r.Fault == nil || !strings.HasPrefix(r.Fault.Error(), c.want)):
 			t.Errorf("%s: %v, want %s", name, r.Fault, c.want)
+		}
+	}
+}
+
+// TestEvidenceThatWasChangedIsRefused member by member, the id of the key among them.
+func TestEvidenceThatWasChangedIsRefused(t *testing.T) {
+	key, err := ParseSigningKey(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	evidence := map[string]any{
+		"evidence":   key.SignText("report", "all is well"),
+		"checkpoint": key.Sign("ledger", billing.AuditMark{Seq: 3, Hash: "h"}, time.Unix(0, 0)),
+	}
+	opens := map[string]func([]byte) error{
+		"evidence":   func(text []byte) error { _, err := OpenEvidence(text, key.Public()+"\n"); return err },
+		"checkpoint": func(text []byte) error { _, err := Open(text, key.Public()+"\n"); return err },
+	}
+	for name, one := range evidence {
+		text, err := json.Marshal(one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := opens[name](text); err != nil {
+			t.Errorf("%s as it was signed: %v", name, err)
+		}
+		members := map[string]any{}
+		if err := json.Unmarshal(text, &members); err != nil {
+			t.Fatal(err)
+		}
+		for member, value := range members {
+			changed := maps.Clone(members)
+			changed[member] = "x"
+			if _, number := value.(float64); number {
+				changed[member] = 4
+			}
+			text, err := json.Marshal(changed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if opens[name](text) == nil {
+				t.Errorf("%s with another %s is taken", name, member)
+			}
 		}
 	}
 }

@@ -57,9 +57,15 @@ func (k SigningKey) Public() string {
 	return base64.StdEncoding.EncodeToString(public)
 }
 
+// keyID is what a public key is called: its first 16 characters.
+func keyID(public string) string {
+	public = strings.TrimSpace(public)
+	return public[:min(len(public), 16)]
+}
+
 // Sign makes a checkpoint of a log that ends with last.
 func (k SigningKey) Sign(ledger string, last billing.AuditMark, at time.Time) Checkpoint {
-	c := Checkpoint{Ledger: ledger, Seq: last.Seq, Hash: last.Hash, At: at.UTC().Format(time.RFC3339), KeyID: k.Public()[:16]}
+	c := Checkpoint{Ledger: ledger, Seq: last.Seq, Hash: last.Hash, At: at.UTC().Format(time.RFC3339), KeyID: keyID(k.Public())}
 	c.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(k.private, c.signedText()))
 	return c
 }
@@ -83,6 +89,9 @@ func Open(text []byte, public string) (Checkpoint, error) {
 	if err != nil || !ed25519.Verify(key, c.signedText(), signature) {
 		return c, errSignature
 	}
+	if c.KeyID != keyID(public) {
+		return c, errSignature // which is not signed, and so says what anybody likes
+	}
 	return c, nil
 }
 
@@ -104,7 +113,7 @@ func (e Evidence) signedText() []byte {
 
 // SignText signs a text as evidence.
 func (k SigningKey) SignText(what, text string) Evidence {
-	e := Evidence{What: what, Text: text, SHA256: digest(text), KeyID: k.Public()[:16]}
+	e := Evidence{What: what, Text: text, SHA256: digest(text), KeyID: keyID(k.Public())}
 	e.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(k.private, e.signedText()))
 	return e
 }
@@ -129,6 +138,9 @@ func OpenEvidence(text []byte, public string) (Evidence, error) {
 	signature, err := base64.StdEncoding.DecodeString(e.Signature)
 	if err != nil || e.SHA256 != digest(e.Text) || !ed25519.Verify(key, e.signedText(), signature) {
 		return Evidence{}, errEvidence
+	}
+	if e.KeyID != keyID(public) {
+		return Evidence{}, errEvidence // which is not signed, and so says what anybody likes
 	}
 	return e, nil
 }

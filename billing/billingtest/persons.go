@@ -81,6 +81,13 @@ func personErased(w *world) {
 	}
 	w.wantSame("rows by name", len(w.rowsOf("ann")), 0)
 	w.wantSame("rows by pseudonym", w.rowsOf(done.Pseudonym), []string{done.Pseudonym})
+	once := billing.PersonErasure{Name: done.Pseudonym, Now: w.now, Again: true, Notes: []*billing.Change{w.note("person.erase", "")}}
+	again, err := w.ErasePerson(w.Context(), once)
+	w.must(err)
+	noted, err := w.ListChanges(w.Context(), billing.ChangeFilter{Action: "person.erase"})
+	if w.must(err); again.Pseudonym != done.Pseudonym || len(noted) != 2 || noted[0].Object != done.Pseudonym {
+		w.Errorf("erased once more: %+v, noted %+v", again, noted)
+	}
 	w.wantSame("erased", w.report(byUser()), map[string]billing.Money{done.Pseudonym: 1, "bob": 4})
 	w.useAs(k, "ann", 2, w.now)
 	if again := w.rowsOf("ann"); len(again) != 1 || again[0] == done.Pseudonym {

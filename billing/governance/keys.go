@@ -98,9 +98,9 @@ func (j *judge) age() {
 // expiry is the flag by which a key ends by an instant.
 func (j *judge) expiry(until time.Time, text string) string {
 	if j.key.Unnamed {
-		return "--expires-in " + text + ", or less"
+		return "--expires-in " + text
 	}
-	return "--expires-in " + wholeHours(until.Sub(j.now)) + ", or less"
+	return "--expires-in " + wholeHours(until.Sub(j.now))
 }
 
 func wholeHours(d time.Duration) string {

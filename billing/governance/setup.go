@@ -119,6 +119,15 @@ func keptText(d time.Duration) string {
 	return "for " + wholeHours(d)
 }
 
+// fix is what to do so that the secret comes from a source. A provider has its own names
+// for what it is called with.
+func (s Secret) fix(source string) string {
+	if strings.HasPrefix(s.Setting, "providers.") {
+		return fmt.Sprintf("keep it there, and refer to it as %s:… below %s", source, s.Setting)
+	}
+	return fmt.Sprintf("keep it there, and set %s: %s:…", s.Setting, source)
+}
+
 func (r *Rules) ofSecrets(s Setup) (found []Finding) {
 	for _, one := range s.Secrets {
 		for _, env := range slices.Sorted(maps.Keys(r.SecretSources)) {
@@ -130,7 +139,7 @@ func (r *Rules) ofSecrets(s Setup) (found []Finding) {
 				Rule: "secret_sources", Object: one.Setting, Field: one.Setting,
 				Detail: fmt.Sprintf("credentials in %s come from %s, and this one from %s", env, strings.Join(may, " or "),
 					cmp.Or(one.Source, "nowhere")),
-				Fix: fmt.Sprintf("keep it there, and set %s: %s:…", one.Setting, may[0]),
+				Fix: one.fix(may[0]),
 			})
 			break
 		}

@@ -158,7 +158,8 @@ func (a Actions) ErasePerson(ctx context.Context, e PersonErasure, by By) (v Per
 		return v, nil
 	}
 	done, err := a.Store.ErasePerson(ctx, billing.PersonErasure{
-		Name: e.Name, Plain: t.plain > 0, Now: a.now(), Notes: []*billing.Change{a.note(by, "person.erase", "")},
+		Name: e.Name, Plain: t.plain > 0, Again: t.rows > 0 && billing.IsPseudonym(e.Name), Now: a.now(),
+		Notes: []*billing.Change{a.note(by, "person.erase", "")},
 	})
 	if notAddress == nil && errors.As(err, new(*billing.NotFoundError)) {
 		return v, nil // an address is seldom an end user

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"tallyroute/billing"
@@ -291,12 +292,20 @@ func (a Actions) did(ctx context.Context, p billing.Principal, since time.Time) 
 		return nil, err
 	}
 	counts := make(map[string]int)
+	denied := 0
 	for _, c := range list {
+		if strings.HasPrefix(c.Action, "deny.") {
+			denied++
+			continue
+		}
 		counts[c.Action]++
 	}
 	var did []string
 	for _, action := range slices.Sorted(maps.Keys(counts)) {
 		did = append(did, fmt.Sprintf("%s %d×", action, counts[action]))
+	}
+	if denied > 0 {
+		did = append(did, fmt.Sprintf("%d refused", denied))
 	}
 	return did, nil
 }

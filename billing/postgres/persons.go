@@ -137,10 +137,12 @@ func (s *Store) ErasePerson(ctx context.Context, e billing.PersonErasure) (done 
 			name := billing.CleanText(e.Name)
 			err := tx.QueryRow(ctx, deletePersonSQL, name).Scan(&done.Pseudonym, &name)
 			known := err == nil
-			if errors.Is(err, pgx.ErrNoRows) {
+			if errors.Is(err, pgx.ErrNoRows) && e.Again {
+				done.Pseudonym, err = name, nil
+			} else if errors.Is(err, pgx.ErrNoRows) {
 				err = tx.QueryRow(ctx, newPseudonymSQL).Scan(&done.Pseudonym)
 			}
-			if err == nil {
+			if err == nil && name != done.Pseudonym {
 				done.Rejects, err = eraseRejected(ctx, tx, name, done.Pseudonym)
 			}
 			if err == nil && e.Plain {
@@ -149,7 +151,7 @@ func (s *Store) ErasePerson(ctx context.Context, e billing.PersonErasure) (done 
 			if err != nil {
 				return err
 			}
-			if !known && !e.Plain && done.Rejects == 0 {
+			if !known && !e.Plain && !e.Again && done.Rejects == 0 {
 				return &billing.NotFoundError{What: "end user", ID: e.Name}
 			}
 			for _, n := range e.Notes {

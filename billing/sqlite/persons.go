@@ -96,10 +96,12 @@ func (s *Store) ErasePerson(ctx context.Context, e billing.PersonErasure) (done 
 		known, err := tx.row(ctx, selectPerson, []any{name}, &done.Pseudonym, &name)
 		if err == nil && known {
 			_, err = tx.exec(ctx, deletePerson, done.Pseudonym)
+		} else if e.Again {
+			done.Pseudonym = name
 		} else if err == nil {
 			_, err = tx.row(ctx, newPseudonym, nil, &done.Pseudonym)
 		}
-		if err == nil {
+		if err == nil && name != done.Pseudonym {
 			done.Rejects, err = eraseRejected(ctx, tx, name, done.Pseudonym)
 		}
 		if err == nil && e.Plain {
@@ -108,7 +110,7 @@ func (s *Store) ErasePerson(ctx context.Context, e billing.PersonErasure) (done 
 		if err != nil {
 			return err
 		}
-		if !known && !e.Plain && done.Rejects == 0 {
+		if !known && !e.Plain && !e.Again && done.Rejects == 0 {
 			return &billing.NotFoundError{What: "end user", ID: e.Name}
 		}
 		for _, n := range e.Notes {

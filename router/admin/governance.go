@@ -134,10 +134,27 @@ func beginReview(x *exchange, in reasoned) (manage.ReviewWithItems, error) {
 // getReview is GET /reviews/{id}.
 func getReview(x *exchange, _ none) (manage.ReviewWithItems, error) {
 	number, err := x.reviewNumber()
+	if err == nil {
+		err = x.maySeeUse()
+	}
 	if err != nil {
 		return manage.ReviewWithItems{}, err
 	}
 	return x.Actions.Review(x.ctx(), number)
+}
+
+// maySeeUse asks for what the items of a review are made of: those who administer, what
+// they did, and how keys were used. Who signs reviews off sees them.
+func (x *exchange) maySeeUse() error {
+	if x.access.May(rbac.GovernanceWrite, rbac.Place{}) {
+		return nil
+	}
+	for _, p := range []rbac.Permission{rbac.PrincipalsRead, rbac.AuditRead, rbac.AccessRead} {
+		if err := x.needs(p, rbac.Place{}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (x *exchange) reviewNumber() (int64, error) {

@@ -204,6 +204,12 @@ func TestReviewsCarryOutWhatIsDecided(t *testing.T) {
 	if len(review.data()) != 4 || review.v["open"] != 4.0 {
 		t.Fatalf("the review is %s", review.text)
 	}
+	for role, want := range map[string]int{"read-only": http.StatusForbidden, "auditor": http.StatusOK, "security": http.StatusOK} {
+		ask := g.principal("a "+role, role, "org", "")
+		if got := ask("GET", "/reviews/1", ""); got.status != want {
+			t.Errorf("%s reads who administers and how keys are used: %d %s", role, got.status, got.text)
+		}
+	}
 	if got := g.ask("POST", base+"/reviews", ""); got.status != http.StatusConflict {
 		t.Errorf("another one beside it: %d", got.status)
 	}

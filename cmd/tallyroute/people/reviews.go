@@ -60,11 +60,19 @@ func (c reviewsShow) Run(a *cli.Context) error {
 func printItems(a *cli.Context, how string, items []manage.ReviewItemView) error {
 	t := cli.Table{Header: []string{"KIND", "ID", "NAME", "OWNER", "MAY", "LAST USED", "USED", "DECISION", "BY"}, Records: items}
 	for _, i := range items {
-		t.Add(cli.Text(string(i.Kind)), cli.Text(i.Object), cli.Text(i.Facts.Name), cli.Text(i.Facts.Owner), cli.Text(strings.Join(i.Facts.May, ", ")),
-			cli.Text(cli.Value(i.Facts.LastUsedAt)), cli.Text(strings.Join(i.Facts.Used, ", ")), cli.Text(cli.Value(i.Decision)),
+		t.Add(cli.Text(string(i.Kind)), cli.Text(i.Object), cli.Text(i.Facts.Name), cli.Text(i.Facts.Owner), cli.Text(few(i.Facts.May)),
+			cli.Text(cli.Value(i.Facts.LastUsedAt)), cli.Text(few(i.Facts.Used)), cli.Text(cli.Value(i.Decision)),
 			cli.Text(cli.Value(i.DecidedBy)))
 	}
 	return t.Write(a.Stdout, how)
+}
+
+// few are the first three of some texts, for a table; all are in JSON.
+func few(texts []string) string {
+	if len(texts) <= 3 {
+		return strings.Join(texts, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(texts[:3], ", "), len(texts)-3)
 }
 
 type reviewsBegin struct {
