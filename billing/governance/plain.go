@@ -148,8 +148,11 @@ func (r *Rules) Asks(k *billing.Key) (list []string) {
 		in   []string
 		text string
 	}{
-		{r.Keys.Expiry, "it must expire"}, {r.Keys.Owner, "somebody must answer for it"}, {r.Keys.Purpose, "it must say what it is for"},
-		{r.Keys.Budget, "a budget must bind it"}, {r.Keys.Networks, "it is for known addresses alone"},
+		{r.Keys.Expiry, "it must expire"},
+		{r.Keys.Owner, "somebody must answer for it"},
+		{r.Keys.Purpose, "it must say what it is for"},
+		{r.Keys.Budget, "a budget must bind it"},
+		{r.Keys.Networks, "it is for known addresses alone"},
 		{r.Keys.Models, "it names its models one by one"},
 	} {
 		if slices.Contains(one.in, k.Environment) {

@@ -25,8 +25,10 @@ func standards() []standard {
 				"lifecycle."}, "principals, grants with expiry"},
 			{control{"8.3", "Strong authentication for users and administrators is established and managed."}, "login by OpenID Connect, hashed tokens"},
 			{control{"8.4", "Multi-factor authentication (MFA) is implemented to secure access into the CDE."}, "login.mfa"},
-			{control{"8.6", "Use of application and system accounts and associated authentication factors is strictly managed."},
-				"owner, purpose, rotation and expiry of virtual keys"},
+			{
+				control{"8.6", "Use of application and system accounts and associated authentication factors is strictly managed."},
+				"owner, purpose, rotation and expiry of virtual keys",
+			},
 			{control{"10.2", "Audit logs are implemented to support the detection of anomalies and suspicious activity, and the forensic analysis " +
 				"of events."}, "audit log, access record"},
 			{control{"10.3", "Audit logs are protected from destruction and unauthorized modifications."}, "hash chain, signed checkpoints"},
@@ -56,8 +58,10 @@ func standards() []standard {
 		{"SOC 2, Trust Services Criteria (2017)", []pair{
 			{control{"CC5.3", "Control activities are deployed through policies and procedures"}, "rules, enforced"},
 			{control{"CC6.1", "Logical access security over protected information assets"}, "keys, policies, networks"},
-			{control{"CC6.2", "Users are registered and authorized before credentials are issued, and removed when access is no longer authorized"},
-				"principals, expiry, revocation"},
+			{
+				control{"CC6.2", "Users are registered and authorized before credentials are issued, and removed when access is no longer authorized"},
+				"principals, expiry, revocation",
+			},
 			{control{"CC6.3", "Access is authorized, modified or removed by roles, least privilege and segregation of duties"}, "roles, reviews"},
 			{control{"CC7.2", "System components are monitored for anomalies"}, "alerts, events"},
 			{control{"CC7.3", "Security events are evaluated"}, "events, incidents"},

@@ -145,8 +145,12 @@ type maximum struct {
 
 func (p *Policy) maxima() []maximum {
 	return []maximum{
-		{"max_output_tokens", &p.MaxOutputTokens}, {"max_prompt_tokens", &p.MaxPromptTokens}, {"max_body_bytes", &p.MaxBodyBytes},
-		{"max_repeats", &p.MaxRepeats}, {"max_session_requests", &p.MaxSessionRequests}, {"max_session_cents", &p.MaxSessionCents},
+		{"max_output_tokens", &p.MaxOutputTokens},
+		{"max_prompt_tokens", &p.MaxPromptTokens},
+		{"max_body_bytes", &p.MaxBodyBytes},
+		{"max_repeats", &p.MaxRepeats},
+		{"max_session_requests", &p.MaxSessionRequests},
+		{"max_session_cents", &p.MaxSessionCents},
 	}
 }
 

@@ -16,7 +16,10 @@ JOIN teams t ON t.id = p.team_id
 
 func projectScan(p *billing.Project) []any {
 	return []any{
-		&p.ID, &p.Name, &p.TeamID, &p.Team, &p.CostCenter, &p.Environment, instant{&p.CreatedAt}, instant{&p.ArchivedAt}, orNil{&p.Policy},
+		&p.ID, &p.Name, &p.TeamID, &p.Team, &p.CostCenter, &p.Environment,
+		instant{&p.CreatedAt},
+		instant{&p.ArchivedAt},
+		orNil{&p.Policy},
 		&p.DataClass,
 	}
 }

@@ -90,8 +90,10 @@ var layers = map[string][]string{
 	"billing/lease":      {"billing", "billing/journal"},
 	"billing/postgres":   {"billing", "billing/access", "billing/anomaly", "billing/audit", "billing/integrity", "billing/policy", "migrations"},
 	"billing/sqlite":     {"billing", "billing/access", "billing/anomaly", "billing/audit", "billing/integrity", "billing/policy", "migrations"},
-	"billing/billingtest": {"billing", "billing/access", "billing/anomaly", "billing/audit", "billing/manage", "billing/policy",
-		"billing/rbac"},
+	"billing/billingtest": {
+		"billing", "billing/access", "billing/anomaly", "billing/audit", "billing/manage", "billing/policy",
+		"billing/rbac",
+	},
 	"billing/postgres/pgtest":   {"billing/billingtest/prove"},
 	"billing/billingtest/prove": {},
 

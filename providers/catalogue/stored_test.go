@@ -63,7 +63,8 @@ func TestStoredCredentialsStandBesideThoseOfTheConfiguration(t *testing.T) {
 		"own alone": {Input{}, all, "Bearer own"},
 		"neither":   {Input{}, nil, "nobody"},
 		"of a list": {
-			Input{Credentials: two, Text: "providers: {acme: {credentials: [{name: a, owner: ann, secret: env:ACME_API_KEY, weight: 2}]}}"}, all,
+			Input{Credentials: two, Text: "providers: {acme: {credentials: [{name: a, owner: ann, secret: env:ACME_API_KEY, weight: 2}]}}"},
+			all,
 			"a 2 Bearer own; main@2 3 Bearer two; main@1 3 Bearer one",
 		},
 	} {

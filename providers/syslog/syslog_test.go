@@ -3,6 +3,8 @@ package syslog
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -10,9 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"crypto/tls"
-	"crypto/x509"
 )
 
 func at() time.Time { return time.Date(2026, 11, 30, 12, 0, 0, 250_000_000, time.UTC) }

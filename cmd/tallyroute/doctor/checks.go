@@ -106,11 +106,15 @@ func encryption(_ context.Context, p *patient) (all []Finding) {
 		}
 		switch left := time.Until(pair.Until); {
 		case left <= 0:
-			all = append(all, Finding{Severity: Critical, Found: fmt.Sprintf("%s: expired on %s", setting, pair.Until.Format(time.DateOnly)),
-				Do: "Replace the files; running routers take them up."})
+			all = append(all, Finding{
+				Severity: Critical, Found: fmt.Sprintf("%s: expired on %s", setting, pair.Until.Format(time.DateOnly)),
+				Do: "Replace the files; running routers take them up.",
+			})
 		case left < soon:
-			all = append(all, Finding{Severity: Warning, Found: fmt.Sprintf("%s: expires on %s", setting, pair.Until.Format(time.DateOnly)),
-				Do: "Replace the files; running routers take them up."})
+			all = append(all, Finding{
+				Severity: Warning, Found: fmt.Sprintf("%s: expires on %s", setting, pair.Until.Format(time.DateOnly)),
+				Do: "Replace the files; running routers take them up.",
+			})
 		default:
 			all = append(all, ok("%s: for %v, until %s", setting, pair.Names, pair.Until.Format(time.DateOnly)))
 		}

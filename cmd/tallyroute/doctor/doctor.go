@@ -55,8 +55,14 @@ type patient struct {
 
 func checks() []check {
 	return []check{
-		{"configuration", configuration}, {"files", files}, {"listeners", listeners}, {"tls", encryption},
-		{"database", database}, {"disk", disk}, {"prices", prices}, {"keys", keysOf},
+		{"configuration", configuration},
+		{"files", files},
+		{"listeners", listeners},
+		{"tls", encryption},
+		{"database", database},
+		{"disk", disk},
+		{"prices", prices},
+		{"keys", keysOf},
 	}
 }
 

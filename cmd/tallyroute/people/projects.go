@@ -46,8 +46,10 @@ type projectsCreate struct {
 
 // Run creates the project, or finds it.
 func (c projectsCreate) Run(a *cli.Context) error {
-	return ensureProject(a, c.Output, cli.Fields{"team": c.Team, "cost_center": c.CostCenter, "name": c.Name, "environment": c.Env,
-		"data_class": c.DataClass})
+	return ensureProject(a, c.Output, cli.Fields{
+		"team": c.Team, "cost_center": c.CostCenter, "name": c.Name, "environment": c.Env,
+		"data_class": c.DataClass,
+	})
 }
 
 // ensureProject creates what is missing of a project and its team, and prints it.

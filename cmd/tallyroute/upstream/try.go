@@ -42,8 +42,10 @@ func (d *Desk) Try(ctx context.Context, provider, name string) (manage.Trial, er
 	answer, err := client.Do(ctx, providers.Exchange{
 		Operation: providers.Chat, Target: target, Request: request, MaxOutput: max(1, target.LeastOutput()),
 	})
-	t := trial{manage.Trial{Provider: provider, Credential: name, Model: target.Model, OK: err == nil,
-		TookMS: d.Clock().Sub(began).Milliseconds()}}
+	t := trial{manage.Trial{
+		Provider: provider, Credential: name, Model: target.Model, OK: err == nil,
+		TookMS: d.Clock().Sub(began).Milliseconds(),
+	}}
 	if err != nil {
 		t.failed(err)
 		return t.Trial, nil
