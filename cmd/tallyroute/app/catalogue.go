@@ -285,16 +285,19 @@ func newerPrices(c *config.Config) (string, error) {
 }
 
 // WholeCatalogue is the catalogue with every offer of every provider in it, the
-// demonstration's included where the configuration asks for them.
-func WholeCatalogue(ctx context.Context, c *config.Config, demo Local) (*catalogue.Catalogue, error) {
+// demonstration's included where the configuration asks for them, and those that are
+// stored; nil is none. A stored provider with a fault is told in broken.
+func WholeCatalogue(ctx context.Context, c *config.Config, demo Local, stored *upstream.Loaded) (whole *catalogue.Catalogue,
+	broken map[string]error, err error,
+) {
 	in, err := CatalogueInput(c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.Demo {
 		for _, p := range demo.Providers {
 			in.Documents = append(in.Documents, p.Document("127.0.0.1:1"))
 		}
 	}
-	return catalogue.Build(ctx, in, catalogue.Options{Whole: true})
+	return stored.Build(ctx, in, catalogue.Options{Whole: true})
 }

@@ -12,6 +12,20 @@ import (
 	"tallyroute/providers/secret/envelope"
 )
 
+// Stored is what administrators have stored, as far as the keys that the configuration
+// names open it.
+func Stored(ctx context.Context, c *config.Config, store billing.Store) (*upstream.Loaded, error) {
+	from, err := once(c)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := ring(ctx, from, c)
+	if err != nil {
+		keys = envelope.NewRing()
+	}
+	return upstream.Load(ctx, store, keys, nil, time.Now())
+}
+
 // Desk is where administrators work on providers, for who works on the host.
 func Desk(c *config.Config, store billing.Store, demo Local) (*upstream.Desk, error) {
 	from, err := once(c)

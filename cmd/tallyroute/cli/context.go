@@ -129,14 +129,14 @@ func (a *Context) Service() (*config.Config, app.Catalogue, error) {
 	return app.LoadService(a.Ctx, a.Source())
 }
 
-// WholeCatalogue is the catalogue with every offer of every provider in it, and the
-// configuration that it was made from.
+// WholeCatalogue is the catalogue with every offer of every provider in it, of the
+// built-in ones and of the configuration, and the configuration that it was made from.
 func (a *Context) WholeCatalogue() (*catalogue.Catalogue, *config.Config, error) {
 	cfg, _, err := a.Settings()
 	if err != nil {
 		return nil, nil, err
 	}
-	whole, err := app.WholeCatalogue(a.Ctx, cfg, a.Source().Demo)
+	whole, _, err := app.WholeCatalogue(a.Ctx, cfg, a.Source().Demo, nil)
 	return whole, cfg, err
 }
 

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/user"
+	"slices"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
@@ -13,6 +15,8 @@ import (
 	"tallyroute/billing/sqlite"
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/upstream"
+	"tallyroute/providers/catalogue"
 )
 
 // WithStore runs do on a database that is there and whose tables are up to
@@ -108,4 +112,41 @@ func Whoami() string {
 		return "cli"
 	}
 	return "cli:" + u.Username
+}
+
+// StoredCatalogue is WholeCatalogue with what administrators have stored, where there is a
+// database. What of it cannot be read is told, and left out.
+func (a *Context) StoredCatalogue() (*catalogue.Catalogue, *config.Config, error) {
+	cfg, _, err := a.Settings()
+	if err != nil {
+		return nil, nil, err
+	}
+	stored, err := a.stored(cfg)
+	if err != nil {
+		fmt.Fprintln(a.Stderr, "Stored providers and credentials are not among them:", err)
+	}
+	whole, broken, err := app.WholeCatalogue(a.Ctx, cfg, a.Source().Demo, stored)
+	for _, name := range slices.Sorted(maps.Keys(broken)) {
+		fmt.Fprintf(a.Stderr, "The stored provider %s is left out: %s\n", name, broken[name])
+	}
+	return whole, cfg, err
+}
+
+// stored is what administrators have stored; nil where nothing was ever written.
+func (a *Context) stored(cfg *config.Config) (stored *upstream.Loaded, err error) {
+	if path, err := cfg.Database.SQLitePath(); err == nil {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	err = a.WithStore(func(s billing.Store, cfg *config.Config) (err error) {
+		stored, err = app.Stored(a.Ctx, cfg, s)
+		return err
+	})
+	if stored != nil {
+		for _, name := range slices.Sorted(maps.Keys(stored.Unreadable)) {
+			fmt.Fprintf(a.Stderr, "The stored credential %s cannot be opened here: %s\n", name, stored.Unreadable[name])
+		}
+	}
+	return stored, err
 }

@@ -42,7 +42,7 @@ type offerView struct {
 
 // Run lists the offers of one model, the cheapest first, or all models.
 func (c Models) Run(a *cli.Context) error {
-	whole, _, err := a.WholeCatalogue()
+	whole, _, err := a.StoredCatalogue()
 	if err != nil {
 		return err
 	}

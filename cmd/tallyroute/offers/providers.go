@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"tallyroute/billing/manage"
+	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/router/admin"
@@ -37,21 +39,11 @@ type providerView struct {
 
 // Run lists the providers.
 func (c providersList) Run(a *cli.Context) error {
-	whole, cfg, err := a.WholeCatalogue()
+	views, entries, err := c.known(a)
 	if err != nil {
 		return err
 	}
-	entries, asked := app.AskHealth(a.Ctx, cfg)
-	views := []providerView{}
-	for _, o := range whole.Offers() {
-		i := slices.IndexFunc(views, func(v providerView) bool { return v.Name == o.Provider })
-		if i < 0 {
-			i = len(views)
-			views = append(views, providerView{Name: o.Provider, Status: "unknown", Down: []string{}})
-		}
-		views[i].Models++
-		views[i].Configured = views[i].Configured || o.Configured
-	}
+	asked := entries != nil
 	if !c.All {
 		views = slices.DeleteFunc(views, func(v providerView) bool { return !v.Configured })
 	}
@@ -70,6 +62,44 @@ func (c providersList) Run(a *cli.Context) error {
 		fmt.Fprintln(a.Stderr, "No router that is running says how they stand: set admin_token as it has it.")
 	}
 	return t.Write(a.Stdout, c.Output)
+}
+
+// known are the providers that a router knows, or the host of the database, and how they
+// stand; nil where no router says so.
+func (c providersList) known(a *cli.Context) (views []providerView, entries []admin.TargetHealth, err error) {
+	views = []providerView{}
+	if a.Router != "" {
+		err = a.Ask(cli.Needs{}, func(r adminapi.API) error {
+			all, err := adminapi.All[manage.ProviderView](a.Ctx, r, "/providers", nil, 0)
+			if err != nil {
+				return err
+			}
+			for _, p := range all {
+				views = append(views, providerView{Name: p.Name, Configured: p.Configured, Models: p.Models, Status: "unknown", Down: []string{}})
+			}
+			h, err := adminapi.Do[admin.Health](a.Ctx, r, adminapi.Get("/health", nil))
+			entries = append([]admin.TargetHealth{}, h.Data...)
+			return err
+		})
+		return views, entries, err
+	}
+	whole, cfg, err := a.StoredCatalogue()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, o := range whole.Offers() {
+		i := slices.IndexFunc(views, func(v providerView) bool { return v.Name == o.Provider })
+		if i < 0 {
+			i = len(views)
+			views = append(views, providerView{Name: o.Provider, Status: "unknown", Down: []string{}})
+		}
+		views[i].Models++
+		views[i].Configured = views[i].Configured || o.Configured
+	}
+	if told, ok := app.AskHealth(a.Ctx, cfg); ok {
+		entries = append([]admin.TargetHealth{}, told...)
+	}
+	return views, entries, nil
 }
 
 // stand fills in how a router says that the provider stands.
