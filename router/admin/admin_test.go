@@ -328,6 +328,7 @@ func TestBadInput(t *testing.T) {
 		"money of ten decimals":    {`{"name":"k","budgets":[{"usd":"1"},{"usd":"0.0000000001"}]}`, 422, "invalid_value", "budgets[1].usd"},
 		"another action":           {`{"name":"k","budget":{"usd":"1","action":"guess"}}`, 422, "invalid_value", "budget.action"},
 		"a budget of nothing":      {`{"name":"k","budget":{}}`, 422, "invalid_value", "budgets[0]"},
+		"no hand-over":             {`{"name":"k","handover_for":"1h"}`, 422, "invalid_value", "handover_for"},
 		"both budgets":             {`{"name":"k","budget":{"usd":"1"},"budgets":[]}`, 422, "invalid_value", "budget"},
 		"budgets of no array":      {`{"name":"k","budgets":{}}`, 422, "invalid_value", "budgets"},
 		"limits of no object":      {`{"name":"k","limits":5}`, 422, "invalid_value", "limits"},

@@ -87,6 +87,9 @@ func (in *newKey) check() error {
 	if in.Sink != "" && in.Handover {
 		return invalid("sink", "cannot be combined with handover")
 	}
+	if in.HandoverFor != nil && !in.Handover {
+		return invalid("handover_for", "needs handover")
+	}
 	return in.keyMembers.check()
 }
 

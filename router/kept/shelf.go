@@ -3,6 +3,7 @@ package kept
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"tallyroute/billing"
@@ -73,8 +74,19 @@ func (s *Shelf) Keep(ctx context.Context, o Owner, r Record) error {
 	}, s.Bounds)
 }
 
+// possible reports an id that a response may have: "resp_" and a ULID. Databases do not
+// take every text, and need not be asked for another.
+func possible(id string) bool {
+	const signs = 26
+	text, ok := strings.CutPrefix(id, "resp_")
+	return ok && len(text) == signs && !strings.ContainsFunc(text, func(r rune) bool { return (r < '0' || r > '9') && (r < 'A' || r > 'Z') })
+}
+
 // Get is the record of a response. billing.ErrNoResponse where its owner has none such.
 func (s *Shelf) Get(ctx context.Context, o Owner, id string) (Record, error) {
+	if !possible(id) {
+		return Record{}, billing.ErrNoResponse
+	}
 	r, err := s.Store.Response(ctx, o.Key, id, s.Clock())
 	if err != nil {
 		return Record{}, err
@@ -86,6 +98,9 @@ func (s *Shelf) Get(ctx context.Context, o Owner, id string) (Record, error) {
 // billing.ErrNoResponse where one of them is not there, billing.ErrLongConversation where
 // they have more bytes than most.
 func (s *Shelf) Conversation(ctx context.Context, o Owner, id string, most int64) ([]Record, error) {
+	if !possible(id) {
+		return nil, billing.ErrNoResponse
+	}
 	sealed, err := s.Store.Conversation(ctx, o.Key, id, most, s.Clock())
 	if err != nil {
 		return nil, err
@@ -101,6 +116,9 @@ func (s *Shelf) Conversation(ctx context.Context, o Owner, id string, most int64
 
 // Delete removes a response. billing.ErrNoResponse where its owner has none such.
 func (s *Shelf) Delete(ctx context.Context, o Owner, id string) error {
+	if !possible(id) {
+		return billing.ErrNoResponse
+	}
 	if o.Temporary != nil { // which may not see all that there is
 		if _, err := s.Get(ctx, o, id); err != nil {
 			return err

@@ -77,7 +77,10 @@ func (r *reader) restore(body []byte, past *Past) ([]byte, error) {
 	if past == nil {
 		return body, nil
 	}
-	r.previous = jsonraw.Text(r.get("previous_response_id"))
+	previous := r.get("previous_response_id")
+	if r.previous = jsonraw.Text(previous); previous != nil && r.previous == "" {
+		return nil, &chat.FieldError{Code: "invalid_value", Param: "previous_response_id", Message: "must be the id of a response"}
+	}
 	own := inputItems(r.get("input"))
 	if string(r.get("store")) != "false" {
 		r.Kept = &Kept{ID: past.ID, Previous: r.previous, Input: jsonraw.Array(own)}

@@ -184,6 +184,30 @@ func TestResponseIsNotKeptUnlessItMayBe(t *testing.T) {
 	}
 }
 
+// unasked is a store that must not be asked.
+type unasked struct{ kept.Store }
+
+func TestIDsThatNoResponseHasDoNotReachTheDatabase(t *testing.T) {
+	g, shelf, _, _ := keepingRig(t)
+	shelf.Store = unasked{}
+	for _, id := range []string{"resp_%00", "resp_%ff", "resp_1", "resp_01M85YW43V4KDMNZ6CMSFCF3K%00", "x", "resp_" + strings.Repeat("0", 4000)} {
+		path := "/v1/responses/" + id
+		g.get(path).refused(t, http.StatusNotFound, "response_not_found")
+		g.get(path+"/input_items").refused(t, http.StatusNotFound, "response_not_found")
+		g.do(g.request(http.MethodDelete, path, "")).refused(t, http.StatusNotFound, "response_not_found")
+	}
+	for id, want := range map[string]struct {
+		status int
+		code   string
+	}{
+		`"resp_\u0000"`: {http.StatusNotFound, "previous_response_not_found"}, `"x"`: {http.StatusNotFound, "previous_response_not_found"},
+		`""`: {http.StatusBadRequest, "invalid_value"}, `5`: {http.StatusBadRequest, "invalid_value"}, `[]`: {http.StatusBadRequest, "invalid_value"},
+	} {
+		r := g.do(g.request(http.MethodPost, "/v1/responses", `{"model":"m","input":"x","previous_response_id":`+id+`}`))
+		r.refused(t, want.status, want.code)
+	}
+}
+
 func TestStreamedResponseIsKeptAsItEnds(t *testing.T) {
 	g, _, _, _ := keepingRig(t)
 	g.streams(text("hel"), text("lo"), finish(), usageOnly())

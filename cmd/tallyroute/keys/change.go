@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +27,7 @@ type keysUpdate struct {
 	BudgetRequests       *int64            `help:"Requests per period, likewise." placeholder:"N"`
 	Period               string            `help:"Which period: concurrent, minute, day, week, month, quarter, year or once. Default: month." enum:",concurrent,minute,day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
 	Zone                 string            `help:"Time zone of the period. Default: that of the budget, or UTC." placeholder:"ZONE"`
-	NoBudgets            bool              `help:"No budgets of its own any more."`
+	NoBudgets            bool              `help:"No budgets and limits of its own any more, but for --rpm, --tpm and --concurrent."`
 	Models               []string          `help:"Models it may ask for; * is all." placeholder:"A,B"`
 	ExpiresIn            *config.Duration  `help:"How long it is good for from now." placeholder:"DURATION"`
 	NeverExpires         bool              `help:"It has no end any more."`
@@ -106,6 +107,10 @@ func (c keysUpdate) body() cli.Fields {
 		if to != nil {
 			change[name] = *to
 		}
+	}
+	if c.NoBudgets { // those of a minute and at once are budgets, too
+		none := int64(0)
+		limits = limitsOf(cmp.Or(c.RPM, &none), cmp.Or(c.TPM, &none), cmp.Or(c.Concurrent, &none))
 	}
 	if len(limits) > 0 {
 		change["limits"] = limits

@@ -68,7 +68,7 @@ type keysCreate struct {
 	Policy               string            `help:"What it may do besides, as a file; - is standard input." placeholder:"FILE"`
 	To                   string            `help:"Deliver its secrets to a sink of the configuration, in place of printing them." placeholder:"SINK:PLACE"`
 	Handover             bool              `help:"Print a link that shows the secret once to whoever opens it, in place of the secret."`
-	HandoverFor          config.Duration   `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
+	HandoverFor          *config.Duration  `help:"How long the link is good. Default: 24h." placeholder:"DURATION"`
 	SecretOnly           bool              `help:"Print the secret and nothing else."`
 }
 
@@ -126,7 +126,9 @@ func (c keysCreate) body(a *cli.Context) (cli.Fields, error) {
 		key["sink"], key["place"] = sink, place
 	}
 	if c.Handover {
-		key["handover"], key["handover_for"] = true, c.HandoverFor
+		key["handover"], key["handover_for"] = true, linkLife(c.HandoverFor)
+	} else if c.HandoverFor != nil {
+		return nil, errNoLink()
 	}
 	budget := cli.Fields{"period": cli.OrElse(c.Period, string(billing.PeriodMonth)), "zone": cli.OrElse(c.Zone, "UTC")}
 	if finance.Limit(budget, c.BudgetUSD, c.BudgetTokens, c.BudgetRequests); len(budget) > 2 {
@@ -266,6 +268,7 @@ func printKey(a *cli.Context, v manage.KeyView) error {
 	line("owner", fmt.Sprintf("%s / %s (%s), cost center %s", v.Team.Name, v.Project.Name, v.Environment, v.CostCenter))
 	line("models", cli.OrElse(strings.Join(v.Models, ", "), "all"))
 	line("from", cli.OrElse(strings.Join(v.AllowedCIDRs, ", "), "anywhere"))
+	line("may", mayLine(v))
 	for _, b := range v.Budgets {
 		line("budget", finance.BudgetLine(b))
 	}
@@ -289,6 +292,24 @@ func printKey(a *cli.Context, v manage.KeyView) error {
 	line("last used", cli.Value(v.LastUsedAt))
 	line("created", cli.Value(v.CreatedAt)+" by "+v.CreatedBy)
 	return t.PrintTable(a.Stdout)
+}
+
+// mayLine is what the key may do that others may not.
+func mayLine(v manage.KeyView) string {
+	var may []string
+	for _, one := range []struct {
+		may  bool
+		text string
+	}{
+		{v.AllowUnpriced, "use models without a known price"},
+		{v.AllowProviderObjects, "name what is stored at providers"},
+		{v.KeepResponses, "have its responses kept"},
+	} {
+		if one.may {
+			may = append(may, one.text)
+		}
+	}
+	return strings.Join(may, ", ")
 }
 
 // overdue reports a key in force that should have got a new secret by now.

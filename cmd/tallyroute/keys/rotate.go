@@ -20,7 +20,7 @@ type keysRotate struct {
 	UntilUnused *config.Duration `help:"In place of that: the old secret ends once it was not used for so long, such as 6h." placeholder:"DURATION"`
 	Once        string           `help:"A name for this rotation: the same one again changes nothing and shows the same secret." placeholder:"TEXT"`
 	Handover    bool             `help:"Print a link that shows the new secret once to whoever opens it; the overlap begins then."`
-	HandoverFor config.Duration  `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
+	HandoverFor *config.Duration `help:"How long the link is good. Default: 24h." placeholder:"DURATION"`
 	SecretOnly  bool             `help:"Print the secret and nothing else."`
 	Reason      string           `help:"Why, for the record." placeholder:"TEXT"`
 }
@@ -42,7 +42,10 @@ func (c keysRotate) Run(a *cli.Context) error {
 		if c.Overlap != nil {
 			overlap = time.Duration(*c.Overlap)
 		}
-		return handOver(a, c.Output, c.ID, cli.Fields{"for": c.HandoverFor, "overlap": config.Duration(overlap), "reason": c.Reason})
+		return handOver(a, c.Output, c.ID, cli.Fields{"for": linkLife(c.HandoverFor), "overlap": config.Duration(overlap), "reason": c.Reason})
+	}
+	if c.HandoverFor != nil {
+		return errNoLink()
 	}
 	rotation := cli.Fields{"reason": c.Reason}
 	if c.Overlap != nil {
@@ -104,6 +107,16 @@ type keysHandOver struct {
 func (c keysHandOver) Run(a *cli.Context) error {
 	return handOver(a, c.Output, c.ID, cli.Fields{"for": c.For, "overlap": c.Overlap, "reason": c.Reason})
 }
+
+// linkLife is how long a link is good, as it is said or by default.
+func linkLife(said *config.Duration) config.Duration {
+	if said == nil {
+		return config.Duration(24 * time.Hour)
+	}
+	return *said
+}
+
+func errNoLink() error { return cli.Usagef("--handover-for needs --handover") }
 
 // handOver makes a link and prints it.
 func handOver(a *cli.Context, output, id string, body cli.Fields) error {
