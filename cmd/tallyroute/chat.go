@@ -17,7 +17,7 @@ import (
 type chatCommand struct {
 	Message []string `arg:"" help:"What to say."`
 	URL     string   `help:"Base URL. Default: the configured listener." env:"OPENAI_BASE_URL" placeholder:"URL"`
-	Key     string   `help:"Virtual key." env:"OPENAI_API_KEY" placeholder:"sk-tr-…"`
+	Key     string   `help:"Virtual key." env:"TALLYROUTE_KEY,OPENAI_API_KEY" placeholder:"sk-tr-…"`
 	Model   string   `help:"Model or alias." default:"auto"`
 	Plain   bool     `help:"Wait for the whole answer instead of streaming it."`
 }
@@ -25,7 +25,7 @@ type chatCommand struct {
 // Run prints the answer, and on standard error where it came from and its cost.
 func (c chatCommand) Run(a *cli.Context) error {
 	if c.Key == "" {
-		return cli.Usagef("needs a key: set OPENAI_API_KEY or --key")
+		return cli.Usagef("needs a key: set TALLYROUTE_KEY, OPENAI_API_KEY or --key")
 	}
 	base, by, err := a.Reach(c.URL)
 	if err != nil {
