@@ -17,7 +17,7 @@ func anomalyOperations() []operation {
 func anomalyRules() map[string]rule {
 	return map[string]rule{
 		"listAnomalies": {rbac.EventsRead, organisation},
-		"getKeyUsual":   {rbac.AccessRead, ofKey},
+		"getKeyUsual":   {rbac.KeysRead, ofKey},
 	}
 }
 
