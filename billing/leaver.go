@@ -48,7 +48,8 @@ type Leavers interface {
 	OpenLeaverReview(ctx context.Context, r LeaverReview, notes ...*Change) (opened bool, err error)
 	// CloseLeaverReview closes a review that is open: closed says so. *NotFoundError for an
 	// unknown id.
-	CloseLeaverReview(ctx context.Context, id string, outcome ReviewOutcome, at time.Time, by string, notes ...*Change) (closed bool, err error)
+	CloseLeaverReview(ctx context.Context, id string, outcome ReviewOutcome, at time.Time, by string,
+		notes ...*Change) (closed bool, err error)
 	// ListLeaverReviews are up to 1000, the newest first.
 	ListLeaverReviews(ctx context.Context, f ReviewFilter) ([]LeaverReview, error)
 }

@@ -91,10 +91,10 @@ func (b Budget) ThresholdsText() string {
 // budget neither overlap nor leave a gap. A budget that never resets has one
 // window without Start or End.
 func (b Budget) Window(t time.Time) (Window, error) {
-	switch b.Period {
-	case PeriodOnce:
+	if b.Period == PeriodOnce {
 		return Window{}, nil
-	case PeriodConcurrent:
+	}
+	if b.Period == PeriodConcurrent {
 		return concurrentWindow(), nil
 	}
 	loc, err := zone(b.Zone)

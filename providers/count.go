@@ -60,7 +60,7 @@ func (c *Client) Count(ctx context.Context, x Exchange) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := t.body(resp).readAll(resp.ContentLength, mostCount)
 	if err != nil {
 		return 0, err

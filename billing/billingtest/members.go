@@ -99,7 +99,8 @@ func ceilingKept(w *world) {
 		w.Errorf("another member reads it: %v", err)
 	}
 	_, stranger := w.member("eve", "finance")
-	if _, err := a.CreateOwnKey(w.Context(), manage.OwnKeyRequest{Name: "x", Team: "web"}, stranger); !errors.As(err, new(*billing.NotFoundError)) {
+	if _, err := a.CreateOwnKey(w.Context(), manage.OwnKeyRequest{Name: "x", Team: "web"}, stranger); !errors.As(err,
+		new(*billing.NotFoundError)) {
 		w.Errorf("who is no member: %v", err)
 	}
 }

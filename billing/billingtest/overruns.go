@@ -238,7 +238,8 @@ func stopRace(w *world) {
 		}
 	})
 	got := w.reread(k)
-	if got.Overrun != (billing.Amount{Tokens: n, Money: n * dollar / 10}) || got.Version != k.Version+5+1 || got.RotateEvery != 5*time.Hour {
+	if got.Overrun != (billing.Amount{Tokens: n, Money: n * dollar / 10}) || got.Version != k.Version+5+1 ||
+		got.RotateEvery != 5*time.Hour {
 		w.Errorf("%+v, from version %d", got, k.Version)
 	}
 	w.wantStopped(k)

@@ -21,7 +21,7 @@ func personCases() map[string]func(w *world) {
 }
 
 // useAs books a row of an end user.
-func (w *world) useAs(k *billing.Key, user string, cost billing.Money, at time.Time) string {
+func (w *world) useAs(k *billing.Key, user string, cost billing.Money, at time.Time) {
 	w.Helper()
 	h := w.holdAt(k, amount{10, cost}, at)
 	w.reserve(h)
@@ -29,7 +29,6 @@ func (w *world) useAs(k *billing.Key, user string, cost billing.Money, at time.T
 	row.EndUser = user
 	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
 	w.must(err)
-	return h.ID
 }
 
 // rowsOf are the end users that the rows of a person are stored with.

@@ -77,11 +77,13 @@ func (d *document) title() {
 	if o.Version == 0 {
 		d.say("No rules are in force. This text of %s tells what the configuration does without them.", day(o.At))
 	} else {
-		d.say("Version %d of the rules, by %s on %s (%s; SHA-256 `%s`). Written on %s from the rules and the configuration in force, ledger `%s`.",
+		d.say("Version %d of the rules, by %s on %s (%s; SHA-256 `%s`). Written on %s from the rules and the configuration in force, "+
+			"ledger `%s`.",
 			o.Version, o.Author, day(o.MadeAt), strings.TrimSuffix(o.Reason, "."), o.SHA256, day(o.At), o.Ledger)
 	}
 	d.head("Purpose and scope")
-	d.say("This policy says how virtual keys, the credentials of providers and the access of administrators are made, used, watched and ended. "+
+	d.say("This policy says how virtual keys, the credentials of providers and the access of administrators are made, used, watched "+
+		"and ended. "+
 		"It holds for all keys (%d that are not revoked, teams: %d), and for everybody who administers the router.", o.Keys, o.Teams)
 	if o.Setup == nil {
 		d.gap("the configuration is not known here: write the document at a router, or on its host")
@@ -143,7 +145,8 @@ func (d *document) list(environments []string, text, gap string) {
 func (d *document) lifecycle() {
 	k := d.rules.Keys
 	d.head("Lifecycle of keys")
-	d.say("**Made.** A key is made by whoever has the permission keys.write. Its secret is stored as a hash alone, and shown once, handed over by " +
+	d.say("**Made.** A key is made by whoever has the permission keys.write. Its secret is stored as a hash alone, and shown once, " +
+		"handed over by " +
 		"a link that opens once, or delivered to a sink.")
 	d.list(k.Owner, "a key has an owner who answers for it", "no rule asks for an owner of keys (keys.owner)")
 	d.list(k.Purpose, "a key says what it is for", "no rule asks for the purpose of keys (keys.purpose)")
@@ -159,7 +162,8 @@ func (d *document) lifecycle() {
 	d.spans(k.RotateWithin, "A secret is at most so old, by sensitivity: %s.", "no rule limits the age of secrets (keys.rotate_within)")
 	d.spans(k.MaxAge, "A key lives at most so long, by sensitivity: %s.", "no rule limits the age of keys (keys.max_age)")
 	fmt.Fprintln(d)
-	d.say("**Ended.** A key that is revoked, disabled or expired is refused by every router within a second. Archiving destroys its secrets; what " +
+	d.say("**Ended.** A key that is revoked, disabled or expired is refused by every router within a second. Archiving destroys its " +
+		"secrets; what " +
 		"it spent stays in the ledger.")
 	if s := d.org.Setup; s != nil {
 		after := "at once"
@@ -177,7 +181,8 @@ func (d *document) controls() {
 	d.list(k.Networks, "a key is for known addresses alone", "no rule asks for addresses of keys (keys.networks)")
 	d.list(k.Models, "a key names its models, without wildcards", "no rule asks for named models (keys.models)")
 	if b := d.rules.Browser; b != nil {
-		d.item("A key in pages is bound to their origins, has a budget of at most $%s of its own and lives for at most %s.", b.MaxUSD, b.MaxExpiry)
+		d.item("A key in pages is bound to their origins, has a budget of at most $%s of its own and lives for at most %s.", b.MaxUSD,
+			b.MaxExpiry)
 	} else {
 		d.gap("no rule is for keys in pages (browser)")
 	}
@@ -196,7 +201,8 @@ func (d *document) controls() {
 	if s := d.org.Setup; s != nil {
 		d.item("The pepper that secrets are hashed with is read from: %s.", cmp.Or(s.Facts.PepperSource, "a file beside the database"))
 	}
-	d.item("Every rule is enforced when a key, a policy or a budget is made or changed; those of the configuration by config check, at the start " +
+	d.item("Every rule is enforced when a key, a policy or a budget is made or changed; those of the configuration by config check, " +
+		"at the start " +
 		"and at a reload. What was there before is reported.")
 }
 
@@ -277,7 +283,8 @@ func (d *document) reviews() {
 
 func (d *document) incidents() {
 	d.head("Incident response")
-	d.say("Whoever suspects that a key is in wrong hands opens an incident (`tallyroute incident open --key KEY`), which in one step ends or narrows " +
+	d.say("Whoever suspects that a key is in wrong hands opens an incident (`tallyroute incident open --key KEY`), which in one step " +
+		"ends or narrows " +
 		"its use, gathers what it did from where, and seals that with a digest. The owner is told. An incident is closed with its outcome.")
 	d.item("%d incidents are open.", d.org.Incidents)
 	if s := d.org.Setup; s != nil && !s.Facts.LeakListener {
@@ -289,7 +296,8 @@ func (d *document) incidents() {
 
 func (d *document) compliance() {
 	d.head("Compliance")
-	d.say("These tables show where what is described here has to do with controls of standards and laws. They are for information: they claim no " +
+	d.say("These tables show where what is described here has to do with controls of standards and laws. They are for information: " +
+		"they claim no " +
 		"certification, and no completeness.")
 	for _, s := range standards() {
 		fmt.Fprintf(d, "### %s\n\n| number | title | here |\n| --- | --- | --- |\n", s.name)
@@ -302,7 +310,8 @@ func (d *document) compliance() {
 
 func (d *document) training() {
 	d.head("Training and acknowledgement")
-	d.say("Everybody who answers for keys or teams is told of every version of the rules, and acknowledges it. Holders of a key read what holds for " +
+	d.say("Everybody who answers for keys or teams is told of every version of the rules, and acknowledges it. Holders of a key read " +
+		"what holds for " +
 		"it, in plain words, at `GET /v1/key/policy`.")
 	switch {
 	case d.org.Version == 0:

@@ -150,7 +150,8 @@ func (j *judge) limits() {
 	if j.in(j.rules.Keys.Budget) && !slices.ContainsFunc(j.key.Budgets, func(b billing.Budget) bool {
 		return b.Scope != billing.ScopeOrg && lasting(b)
 	}) {
-		j.add("keys.budget", "budgets", "--budget-usd 10", "a budget in money or tokens, of its own, its project or its team, must bind a key in %s", env)
+		j.add("keys.budget", "budgets", "--budget-usd 10",
+			"a budget in money or tokens, of its own, its project or its team, must bind a key in %s", env)
 	}
 	if j.in(j.rules.Keys.Networks) && !j.narrow() {
 		j.add("keys.networks", "allowed_cidrs", "--cidr 10.0.0.0/8",
@@ -284,11 +285,13 @@ func (j *judge) browser() {
 	if err == nil && !slices.ContainsFunc(j.key.Budgets, func(b billing.Budget) bool {
 		return b.Scope == billing.ScopeKey && lasting(b) && b.Money != nil && *b.Money <= most
 	}) {
-		j.add("browser.budget", "budgets", "--budget-usd "+rule.MaxUSD, "a key in pages must have a budget of at most $%s of its own", rule.MaxUSD)
+		j.add("browser.budget", "budgets", "--budget-usd "+rule.MaxUSD, "a key in pages must have a budget of at most $%s of its own",
+			rule.MaxUSD)
 	}
 	until := j.key.CreatedAt.Add(span(rule.MaxExpiry))
 	if j.key.ExpiresAt.IsZero() || j.key.ExpiresAt.After(until) {
-		j.add("browser.expiry", "expires_at", j.expiry(until, rule.MaxExpiry), "a key in pages may live for %s, and this one %s", rule.MaxExpiry,
+		j.add("browser.expiry", "expires_at", j.expiry(until, rule.MaxExpiry), "a key in pages may live for %s, and this one %s",
+			rule.MaxExpiry,
 			ends(j.key.ExpiresAt))
 	}
 }
@@ -311,7 +314,8 @@ func (j *judge) dataClass() {
 	}
 	j.mend("data_classes", "policy.providers", fmt.Sprintf("tallyroute policy set project %s --file FILE, with providers: [%s] in the file",
 		project, strings.Join(may, ", ")),
-		"data of class %q may be sent to %s alone, and nothing binds the key to these", class, cmp.Or(strings.Join(may, ", "), "no provider"))
+		"data of class %q may be sent to %s alone, and nothing binds the key to these", class,
+		cmp.Or(strings.Join(may, ", "), "no provider"))
 }
 
 // reaches reports whether some level keeps the key to some providers.

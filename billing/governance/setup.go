@@ -62,12 +62,14 @@ func (r *Rules) OfSetup(s Setup) (found []Finding) {
 		found = append(found, Finding{Rule: rule, Object: setting, Field: setting, Detail: fmt.Sprintf(detail, args...), Fix: fix})
 	}
 	if r.LogLevel != "" && slices.Index(levels(), s.LogLevel) > slices.Index(levels(), r.LogLevel) {
-		add("log_level", "log.level", "set log.level: "+r.LogLevel, "the log must have all of level %s, and it begins at %s", r.LogLevel, s.LogLevel)
+		add("log_level", "log.level", "set log.level: "+r.LogLevel, "the log must have all of level %s, and it begins at %s", r.LogLevel,
+			s.LogLevel)
 	}
 	for _, kind := range r.Alerts {
 		switch {
 		case s.AlertsOff:
-			add("alerts", "alerts.every", "set alerts.every: 10s", "alerts of kind %s must go to a channel, and nothing is looked for", kind)
+			add("alerts", "alerts.every", "set alerts.every: 10s",
+				"alerts of kind %s must go to a channel, and nothing is looked for", kind)
 		case !slices.ContainsFunc(s.Channels, func(c Channel) bool {
 			return !c.Narrowed && (len(c.Kinds) == 0 || slices.Contains(c.Kinds, kind))
 		}):
@@ -78,7 +80,8 @@ func (r *Rules) OfSetup(s Setup) (found []Finding) {
 	for _, env := range slices.Sorted(maps.Keys(r.Keys.Sinks)) {
 		want := r.Keys.Sinks[env]
 		if len(want) > 0 && !slices.ContainsFunc(want, func(name string) bool { return slices.Contains(s.Sinks, name) }) {
-			add("keys.sinks", "sinks", "add "+want[0]+"=… to sinks", "secrets of keys in %s are delivered to %s, which is no sink of the configuration",
+			add("keys.sinks", "sinks", "add "+want[0]+"=… to sinks",
+				"secrets of keys in %s are delivered to %s, which is no sink of the configuration",
 				env, strings.Join(want, " or "))
 		}
 	}
@@ -110,10 +113,10 @@ func (r *Rules) ofKept(s Setup) (found []Finding) {
 }
 
 func keptText(d time.Duration) string {
-	switch {
-	case d == Never:
+	switch d {
+	case Never:
 		return "not at all"
-	case d == 0:
+	case 0:
 		return "for ever"
 	}
 	return "for " + wholeHours(d)

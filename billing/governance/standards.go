@@ -20,20 +20,22 @@ type pair struct {
 func standards() []standard {
 	return []standard{
 		{"PCI DSS v4.0", []pair{
-			{control{"7.2", "Access to system components and data is appropriately defined and assigned."}, "roles, key policies, access reviews"},
-			{control{"8.2", "User identification and related accounts for users and administrators are strictly managed throughout an account's " +
-				"lifecycle."}, "principals, grants with expiry"},
-			{control{"8.3", "Strong authentication for users and administrators is established and managed."}, "login by OpenID Connect, hashed tokens"},
+			{control{"7.2", "Access to system components and data is appropriately defined and " +
+				"assigned."}, "roles, key policies, access reviews"},
+			{control{"8.2", "User identification and related accounts for users and administrators are strictly managed throughout " +
+				"an account's lifecycle."}, "principals, grants with expiry"},
+			{control{"8.3", "Strong authentication for users and administrators is established and " +
+				"managed."}, "login by OpenID Connect, hashed tokens"},
 			{control{"8.4", "Multi-factor authentication (MFA) is implemented to secure access into the CDE."}, "login.mfa"},
-			{
-				control{"8.6", "Use of application and system accounts and associated authentication factors is strictly managed."},
-				"owner, purpose, rotation and expiry of virtual keys",
-			},
-			{control{"10.2", "Audit logs are implemented to support the detection of anomalies and suspicious activity, and the forensic analysis " +
-				"of events."}, "audit log, access record"},
-			{control{"10.3", "Audit logs are protected from destruction and unauthorized modifications."}, "hash chain, signed checkpoints"},
+			{control{"8.6", "Use of application and system accounts and associated authentication factors is " +
+				"strictly managed."}, "owner, purpose, rotation and expiry of virtual keys"},
+			{control{"10.2", "Audit logs are implemented to support the detection of anomalies and suspicious activity, and the " +
+				"forensic analysis of events."}, "audit log, access record"},
+			{control{"10.3", "Audit logs are protected from destruction and unauthorized " +
+				"modifications."}, "hash chain, signed checkpoints"},
 			{control{"10.5", "Audit log history is retained and available for analysis."}, "retention of audit_log"},
-			{control{"12.10", "Suspected and confirmed security incidents that could impact the CDE are responded to immediately."}, "incidents"},
+			{control{"12.10", "Suspected and confirmed security incidents that could impact the CDE are responded " +
+				"to immediately."}, "incidents"},
 		}},
 		{"ISO/IEC 27001:2022, Annex A", []pair{
 			{control{"5.1", "Policies for information security"}, "this document, versions and acknowledgements of the rules"},
@@ -58,11 +60,10 @@ func standards() []standard {
 		{"SOC 2, Trust Services Criteria (2017)", []pair{
 			{control{"CC5.3", "Control activities are deployed through policies and procedures"}, "rules, enforced"},
 			{control{"CC6.1", "Logical access security over protected information assets"}, "keys, policies, networks"},
-			{
-				control{"CC6.2", "Users are registered and authorized before credentials are issued, and removed when access is no longer authorized"},
-				"principals, expiry, revocation",
-			},
-			{control{"CC6.3", "Access is authorized, modified or removed by roles, least privilege and segregation of duties"}, "roles, reviews"},
+			{control{"CC6.2", "Users are registered and authorized before credentials are issued, and removed when " +
+				"access is no longer authorized"}, "principals, expiry, revocation"},
+			{control{"CC6.3", "Access is authorized, modified or removed by roles, least privilege and segregation " +
+				"of duties"}, "roles, reviews"},
 			{control{"CC7.2", "System components are monitored for anomalies"}, "alerts, events"},
 			{control{"CC7.3", "Security events are evaluated"}, "events, incidents"},
 			{control{"CC7.4", "Identified security incidents are responded to by a defined program"}, "incidents"},

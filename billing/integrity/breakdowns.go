@@ -7,7 +7,7 @@ import (
 )
 
 // rowValues are what rows e have of the dimensions that there are breakdowns by.
-var rowValues = map[billing.Dimension]string{
+var rowValues = map[billing.Dimension]string{ //nolint:gosec // names of columns, no secrets
 	"requested_model": "e.requested_model",
 	"service_tier":    "e.service_tier",
 	"status":          "e.status",

@@ -93,7 +93,8 @@ func differences(one, other string) (differ, expected, found string) {
 	for _, c := range rollupSums() {
 		condition := "coalesce(" + one + c + ", -1) <> coalesce(" + other + c + ", -1)"
 		say := func(set string) string {
-			return "CASE WHEN " + condition + " THEN '" + c + " ' || coalesce(CAST(" + set + c + " AS text), 'of no row') || ' ' ELSE '' END"
+			return "CASE WHEN " + condition + " THEN '" + c + " ' || coalesce(CAST(" + set + c +
+				" AS text), 'of no row') || ' ' ELSE '' END"
 		}
 		conditions, ones, others = append(conditions, condition), append(ones, say(one)), append(others, say(other))
 	}

@@ -196,7 +196,9 @@ const mostRaise = 366 * 24 * time.Hour
 
 // AskRaise asks that the limits of a key of who asks be higher for a time. It needs a
 // reason.
-func (a Actions) AskRaise(ctx context.Context, id billing.KeyID, amount billing.Amount, until time.Time, by By) (billing.RaiseRequest, error) {
+func (a Actions) AskRaise(ctx context.Context, id billing.KeyID, amount billing.Amount, until time.Time,
+	by By,
+) (billing.RaiseRequest, error) {
 	k, err := a.OwnKey(ctx, id, by)
 	if err := errors.Join(err, by.needsReason()); err != nil {
 		return billing.RaiseRequest{}, err
@@ -206,7 +208,8 @@ func (a Actions) AskRaise(ctx context.Context, id billing.KeyID, amount billing.
 	}
 	own := ownBudgets(&k)
 	if len(own) == 0 {
-		return billing.RaiseRequest{}, &billing.ConflictError{Detail: "key " + string(id) + " has no budget of its own that could be raised"}
+		return billing.RaiseRequest{}, &billing.ConflictError{Detail: "key " + string(id) +
+			" has no budget of its own that could be raised"}
 	}
 	r := billing.RaiseRequest{
 		ID: billing.NewID("ask_"), BudgetID: own[0].ID, KeyID: id, PrincipalID: by.PrincipalID, By: amount, Until: until,
@@ -255,7 +258,9 @@ func (a Actions) DeclineRaise(ctx context.Context, id string, by By) (billing.Ra
 	return a.decideRaise(ctx, id, billing.RaiseDeclined, "raise.decline", by)
 }
 
-func (a Actions) decideRaise(ctx context.Context, id string, outcome billing.RaiseOutcome, action string, by By) (billing.RaiseRequest, error) {
+func (a Actions) decideRaise(ctx context.Context, id string, outcome billing.RaiseOutcome, action string,
+	by By,
+) (billing.RaiseRequest, error) {
 	if err := by.check(); err != nil {
 		return billing.RaiseRequest{}, err
 	}

@@ -19,7 +19,8 @@ func (a Actions) GovernanceDocument(ctx context.Context) (string, error) {
 		return "", err
 	}
 	o := governance.Organisation{
-		Ledger: report.Ledger, Version: set.Version, SHA256: set.SHA256, Author: set.Author, Reason: set.Reason, MadeAt: set.MadeAt, At: a.now(),
+		Ledger: report.Ledger, Version: set.Version, SHA256: set.SHA256, Author: set.Author, Reason: set.Reason, MadeAt: set.MadeAt,
+		At:           a.now(),
 		Acknowledged: report.Acknowledged, Missing: report.Missing, Findings: report.Findings,
 	}
 	if a.Setup != nil {

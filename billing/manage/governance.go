@@ -138,7 +138,8 @@ func (a Actions) addRules(ctx context.Context, last, next billing.RuleSet, note 
 // rulesEvents tell of rules that were changed: one to all, and one to each owner.
 func rulesEvents(s billing.RuleSet, owners []string) []billing.Event {
 	version := strconv.FormatInt(s.Version, 10)
-	text := fmt.Sprintf("Version %s of the rules for keys is in force, by %s. The reason: %s.", version, s.Author, strings.TrimSuffix(s.Reason, "."))
+	text := fmt.Sprintf("Version %s of the rules for keys is in force, by %s. The reason: %s.", version, s.Author,
+		strings.TrimSuffix(s.Reason, "."))
 	one := func(owner, id, text string) billing.Event {
 		return billing.Event{
 			Kind: billing.EventGovernance, Object: "rules/" + version, Severity: billing.Warning, Text: text, DedupID: id, At: s.MadeAt,

@@ -101,7 +101,8 @@ func (a Actions) ownKey(ctx context.Context, p billing.Project, r OwnKeyRequest,
 	k := billing.Key{
 		ID: billing.KeyID(billing.NewID("key_")), Name: strings.TrimSpace(r.Name), Models: r.Models, AllowedCIDRs: r.AllowedCIDRs,
 		CreatedBy: by.Actor, CreatedAt: a.now(), Purpose: strings.TrimSpace(r.Purpose), Address: by.Address, OwnerID: by.PrincipalID,
-		Sensitivity: billing.SensitivityNormal, Client: billing.ClientServer, ProjectID: p.ID, Project: p.Name, TeamID: p.TeamID, Team: p.Team,
+		Sensitivity: billing.SensitivityNormal, Client: billing.ClientServer, ProjectID: p.ID, Project: p.Name, TeamID: p.TeamID,
+		Team:       p.Team,
 		CostCenter: p.CostCenter, Environment: p.Environment,
 	}
 	var err error
@@ -422,7 +423,8 @@ func share[N int64 | billing.Money](field string, want, most, left *N, keys int6
 		return want, nil
 	case *left == 0 && *most > 0:
 		return nil, &billing.ConflictError{
-			Detail: "nothing is left of the ceiling of the team (" + field + "): revoke or narrow one of your keys, or wait until the period is over",
+			Detail: "nothing is left of the ceiling of the team (" + field +
+				"): revoke or narrow one of your keys, or wait until the period is over",
 		}
 	}
 	part := min(max(*most/N(keys), 1), *left)

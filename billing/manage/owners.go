@@ -86,7 +86,8 @@ func (a Actions) ensureProject(ctx context.Context, p billing.Project, by By) (b
 	}
 	made, err := a.Store.EnsureProject(ctx, p, a.note(by, "project.create", ""))
 	if err == nil && p.DataClass != "" && p.DataClass != made.DataClass {
-		err = &billing.ConflictError{Detail: fmt.Sprintf("project %s/%s has data of class %q, not %q: change it with tallyroute projects update",
+		err = &billing.ConflictError{Detail: fmt.Sprintf("project %s/%s has data of class %q, not %q: change it with tallyroute "+
+			"projects update",
 			made.Team, made.Name, made.DataClass, p.DataClass)}
 	}
 	return made, err

@@ -152,7 +152,8 @@ func (a Actions) keepsPlace(ctx context.Context, was, is billing.StoredProvider)
 	}
 	for _, c := range all {
 		if c.Provider == is.Name {
-			return &billing.ConflictError{Detail: fmt.Sprintf("the provider has stored credentials, such as %s/%s, which go to its present "+
+			return &billing.ConflictError{Detail: fmt.Sprintf("the provider has stored credentials, such as %s/%s, which go to "+
+				"its present "+
 				"address alone: remove them first, and store them again", c.Provider, c.Name)}
 		}
 	}

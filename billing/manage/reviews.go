@@ -204,7 +204,8 @@ func (a Actions) beginReview(ctx context.Context, rules *governance.Rules, numbe
 	}
 	return a.Store.WriteEvents(ctx, billing.Event{
 		Kind: billing.EventGovernance, Object: note.Object, Severity: billing.Warning, At: at,
-		Text: fmt.Sprintf("Review %d of access is open: %d keys and grants are to be kept, narrowed or revoked until %s.", number, len(items),
+		Text: fmt.Sprintf("Review %d of access is open: %d keys and grants are to be kept, narrowed or revoked until %s.", number,
+			len(items),
 			r.DueAt.Format(time.RFC3339)),
 		DedupID: "governance:" + note.Object, Data: map[string]string{"review": strconv.FormatInt(number, 10)},
 	})
@@ -330,7 +331,8 @@ func (a Actions) tellOverdue(ctx context.Context, late []billing.Review) error {
 		number := strconv.FormatInt(r.Number, 10)
 		events = append(events, billing.Event{
 			Kind: billing.EventGovernance, Object: "review/" + number, Severity: billing.Critical, At: a.now(),
-			Text:    fmt.Sprintf("Review %s of access was to be complete on %s, and %d items are open.", number, r.DueAt.Format(time.DateOnly), r.Open),
+			Text: fmt.Sprintf("Review %s of access was to be complete on %s, and %d items are open.", number,
+				r.DueAt.Format(time.DateOnly), r.Open),
 			DedupID: "governance:review/" + number + ":overdue:" + a.now().Format(time.DateOnly),
 			Data:    map[string]string{"review": number, "open": strconv.Itoa(r.Open)},
 		})

@@ -43,7 +43,7 @@ const rowMeasures = `1::bigint AS ledger_rows, (e.kind = 'usage' AND e.final)::i
 // they are in rows e.
 var (
 	rowDimensions = []string{"requested_model", "service_tier", "status", "end_user", "session", "credential", "region"}
-	rowValues     = map[billing.Dimension]string{
+	rowValues     = map[billing.Dimension]string{ //nolint:gosec // names of columns, no secrets
 		"requested_model": "e.requested_model",
 		"service_tier":    "e.service_tier",
 		"status":          "e.status",

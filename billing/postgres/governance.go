@@ -44,7 +44,8 @@ const mostRules = 1000
 // AddRules implements billing.Governance.
 func (s *Store) AddRules(ctx context.Context, r billing.RuleSet, events []billing.Event, notes ...*billing.Change) error {
 	err := s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, addRulesSQL, r.Version, r.Rules, r.SHA256, billing.CleanText(r.Author), billing.CleanText(r.Reason), r.MadeAt)
+		_, err := tx.Exec(ctx, addRulesSQL, r.Version, r.Rules, r.SHA256, billing.CleanText(r.Author),
+			billing.CleanText(r.Reason), r.MadeAt)
 		if err == nil && len(events) > 0 {
 			_, err = tx.Exec(ctx, writeEventsSQL, eventArgs(events)...)
 		}

@@ -283,7 +283,8 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 			}
 		}
 		if _, err := tx.Exec(ctx, updateKeySQL, k.ID, k.ProjectID, billing.CleanText(k.Name), billing.CleanText(k.Display),
-			billing.CleanTexts(k.Models), cidrs(k), k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy), orNull(k.ExpiresAt),
+			billing.CleanTexts(k.Models), cidrs(k), k.AllowUnpriced, billing.CleanTags(k.Tags), billing.CleanText(k.CreatedBy),
+			orNull(k.ExpiresAt),
 			orNull(k.RevokedAt), billing.CleanText(k.RevokedReason),
 			orNull(k.StoppedAt), orNull(k.EnabledAt), billing.CleanText(k.EnabledBy), billing.CleanText(k.EnabledReason),
 			k.AllowProviderObjects, billing.CleanText(k.Purpose), billing.CleanText(k.Address),

@@ -13,7 +13,8 @@ import (
 const selectEventsSQL = selectEventSQL + `coalesce(e.end_user, '')` + selectEventRestSQL
 
 // shownEventsSQL has end users as they are shown.
-const shownEventsSQL = selectEventSQL + `coalesce((SELECT shown FROM end_users WHERE stored = e.end_user), e.end_user, '')` + selectEventRestSQL
+const shownEventsSQL = selectEventSQL + `coalesce((SELECT shown FROM end_users WHERE stored = e.end_user), e.end_user, '')` +
+	selectEventRestSQL
 
 const selectEventSQL = `
 SELECT e.event_id::text, e.occurred_at, e.report_day::text, e.kind, e.request_id, e.attempt, e.final,

@@ -56,7 +56,8 @@ const (
 )
 
 var all = []Permission{
-	KeysRead, KeysWrite, KeysRevoke, KeysOwn, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, SpendAdjust, PeriodsRead, PeriodsWrite,
+	KeysRead, KeysWrite, KeysRevoke, KeysOwn, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, SpendAdjust, PeriodsRead,
+	PeriodsWrite,
 	PricesRead, PricesWrite, RejectsRead, RejectsBook, ReplicasRead, ReplicasForget, ProvidersRead, ProvidersWrite, EventsRead, AlertsWrite,
 	AccessRead, AccessErase,
 	IntegrityRead, AuditRead, AuditExport, AuditPrune, PrincipalsRead, PrincipalsWrite,
@@ -86,7 +87,8 @@ func BuiltIn() Roles {
 		},
 		// Platform runs the router; it has nothing to do with virtual keys.
 		"platform": {
-			ProvidersRead, ProvidersWrite, PricesRead, ReplicasRead, ReplicasForget, RejectsRead, RejectsBook, EventsRead, AlertsWrite, IntegrityRead,
+			ProvidersRead, ProvidersWrite, PricesRead, ReplicasRead, ReplicasForget, RejectsRead, RejectsBook, EventsRead, AlertsWrite,
+			IntegrityRead,
 		},
 		"team-lead": {
 			KeysRead, KeysWrite, KeysRevoke, KeysOwn, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, PricesRead,

@@ -39,7 +39,7 @@ const rowMeasures = `1 AS ledger_rows, e.kind = 'usage' AND e.final AS requests,
     CASE WHEN e.pricing = 'unpriced' THEN 0 ELSE coalesce(e.baseline_cost_nano, e.cost_nano) END AS baseline_cost_nano`
 
 // rowValues are what rows e have of each dimension that the rollup has not.
-var rowValues = map[billing.Dimension]string{
+var rowValues = map[billing.Dimension]string{ //nolint:gosec // names of columns, no secrets
 	"requested_model": "e.requested_model",
 	"service_tier":    "e.service_tier",
 	"status":          "e.status",

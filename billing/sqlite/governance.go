@@ -17,7 +17,8 @@ const (
 
 	addReview     = `INSERT INTO access_reviews (number, started_at, due_at, started_by) VALUES (?, ?, ?, ?)`
 	addReviewItem = `INSERT INTO access_review_items (number, kind, object, holder, facts) VALUES (?, ?, ?, ?, ?)`
-	listReviews   = `SELECT r.number, r.started_at, r.due_at, r.started_by, count(i.object), count(i.object) FILTER (WHERE i.decision IS NULL)
+	listReviews   = `SELECT r.number, r.started_at, r.due_at, r.started_by, count(i.object),
+  count(i.object) FILTER (WHERE i.decision IS NULL)
 FROM access_reviews r LEFT JOIN access_review_items i USING (number)
 GROUP BY r.number ORDER BY r.number DESC LIMIT 1000`
 	listReviewItems = `SELECT number, kind, object, holder, facts, coalesce(decision, ''), decided_at, coalesce(decided_by, ''),

@@ -30,7 +30,7 @@ func (c healthCommand) Run(a *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("not alive: %w", err)
 	}
-	defer cli.Closing(resp.Body)
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("not alive: %s/healthz answers %s", base, resp.Status)
 	}

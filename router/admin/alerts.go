@@ -12,7 +12,8 @@ import (
 func alertOperations() []operation {
 	return []operation{
 		does("listAlerts", get, "/alerts", "List what somebody was told and whether it arrived, newest first.", listAlerts),
-		does("replayAlert", post, "/alerts/:id/replay", "Send an alert again, to one channel or to all that it went to.", replayAlert).afresh(),
+		does("replayAlert", post, "/alerts/:id/replay", "Send an alert again, to one channel or to all that it went to.",
+			replayAlert).afresh(),
 		does("testChannel", post, "/alerts/test", "Send a test to a channel, at once.", testChannel).afresh(),
 	}
 }

@@ -88,7 +88,10 @@ func rows() []web.Row {
 			return web.Problem{Code: codeRole, Message: "You may not do this: " + e.Detail + "."}
 		}),
 		web.As(func(e *governance.BrokenError) web.Problem {
-			return web.Problem{Code: codeRule, Param: e.Findings[0].Field, Message: capital(e.Error()) + ".", Fix: capital(e.Findings[0].Fix) + "."}
+			return web.Problem{
+				Code: codeRule, Param: e.Findings[0].Field, Message: capital(e.Error()) + ".",
+				Fix: capital(e.Findings[0].Fix) + ".",
+			}
 		}),
 		web.Row{Name: "*billing.FieldError", Read: wrongField},
 		web.Is(manage.ErrVersion, web.Problem{

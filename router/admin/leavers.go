@@ -11,7 +11,8 @@ import (
 // leaverOperations are about keys whose owners have left.
 func leaverOperations() []operation {
 	return []operation{
-		does("listLeavers", get, "/leavers", "List the keys of people who have left, and what was decided about them, newest first.", listLeavers),
+		does("listLeavers", get, "/leavers", "List the keys of people who have left, and what was decided about them, newest first.",
+			listLeavers),
 		does("transferLeaverKey", post, "/leavers/:id/transfer", "Give the key to somebody else.", transferLeaverKey).afresh(),
 		does("keepLeaverKey", post, "/leavers/:id/keep", "Let the key go on as it is. It needs a reason.",
 			decideLeaver(manage.Actions.KeepLeaverKey)).afresh(),

@@ -14,7 +14,8 @@ import (
 // memberOperations are what members of teams do for themselves.
 func memberOperations() []operation {
 	return []operation{
-		does("listOwnTeams", get, "/team", "The teams in which you may make keys, and what is left of their ceilings for you.", listOwnTeams),
+		does("listOwnTeams", get, "/team", "The teams in which you may make keys, and what is left of their ceilings for you.",
+			listOwnTeams),
 		does("listOwnKeys", get, "/team/keys", "List your own keys.", listOwnKeys),
 		does("createOwnKey", post, "/team/keys", "Make a key of your own. The secret is in this answer and nowhere else.", createOwnKey).
 			createsOrFinds(),
@@ -37,7 +38,8 @@ func ceilingOperations() []operation {
 		does("setCeiling", put, "/teams/:id/ceiling", "Replace the ceiling of a team.", setCeiling),
 		does("removeCeiling", remove, "/teams/:id/ceiling", "Have the members of a team make no more keys.", removeCeiling),
 		does("listRaises", get, "/raises", "List what members ask for, newest first.", listRaises),
-		does("approveRaise", post, "/raises/:id/approve", "Raise the budget that a member asks for.", decideRaise(manage.Actions.ApproveRaise)),
+		does("approveRaise", post, "/raises/:id/approve", "Raise the budget that a member asks for.",
+			decideRaise(manage.Actions.ApproveRaise)),
 		does("declineRaise", post, "/raises/:id/decline", "Refuse what a member asks for.", decideRaise(manage.Actions.DeclineRaise)),
 	}
 }

@@ -19,7 +19,8 @@ const (
 // operations is the table of all that the API does. A route that is not in it does
 // not exist, and the OpenAPI document has all that are.
 func operations() []operation {
-	return slices.Concat(keyOperations(), accessOperations(), personOperations(), ownerOperations(), ledgerOperations(), principalOperations(),
+	return slices.Concat(keyOperations(), accessOperations(), personOperations(), ownerOperations(), ledgerOperations(),
+		principalOperations(),
 		loginOperations(), alertOperations(), incidentOperations(), governanceOperations(),
 		anomalyOperations(),
 		memberOperations(), ceilingOperations(), upstreamOperations(),

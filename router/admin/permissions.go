@@ -28,7 +28,8 @@ func organisation(*exchange) (rbac.Place, error) { return rbac.Place{}, nil }
 func rules() map[string]rule {
 	all := map[string]rule{}
 	for _, some := range []map[string]rule{
-		keyRules(), accessRules(), personRules(), ownerRules(), ledgerRules(), principalRules(), loginRules(), alertRules(), incidentRules(), governanceRules(),
+		keyRules(), accessRules(), personRules(), ownerRules(), ledgerRules(), principalRules(), loginRules(), alertRules(),
+		incidentRules(), governanceRules(),
 		anomalyRules(),
 		memberRules(), leaverRules(),
 		upstreamRules(),

@@ -25,7 +25,8 @@ func upstreamOperations() []operation {
 			listCredentials),
 		does("addCredential", post, "/credentials", "Store a credential, sealed. No answer ever has its secret.", addCredential).
 			creates().afresh(),
-		does("changeCredential", patch, "/credentials/:id", "Change the members of a credential that are there.", changeCredential).afresh(),
+		does("changeCredential", patch, "/credentials/:id", "Change the members of a credential that are there.",
+			changeCredential).afresh(),
 		does("rotateCredential", post, "/credentials/:id/rotate", "Give a credential a new secret. The old one is spare for the overlap.",
 			rotateCredential).afresh(),
 		does("disableCredential", post, "/credentials/:id/disable", "Make no calls with a credential until it is enabled.",
@@ -35,7 +36,8 @@ func upstreamOperations() []operation {
 		does("testCredential", post, "/credentials/:id/test",
 			"Ask the provider's cheapest model for one token, which it may bill, and tell what it answers.", testCredential),
 		does("removeCredential", remove, "/credentials/:id", "Destroy a stored credential.", removeCredential).afresh(),
-		does("rekeySecrets", post, "/secrets/rekey", "Seal all that is stored under the key that seals now. Doing it twice changes nothing.",
+		does("rekeySecrets", post, "/secrets/rekey",
+			"Seal all that is stored under the key that seals now. Doing it twice changes nothing.",
 			rekeySecrets).slowly().afresh(),
 	}
 }

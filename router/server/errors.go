@@ -113,7 +113,8 @@ var table = append(web.Rows(), []web.Row{
 
 	web.As(func(e *pastError) web.Problem {
 		return web.Problem{
-			Code: codeNoPrevious, Param: "previous_response_id", Message: "Previous response with id " + web.Label(e.id, 64) + " not found.",
+			Code: codeNoPrevious, Param: "previous_response_id", Message: "Previous response with id " + web.Label(e.id, 64) +
+				" not found.",
 		}
 	}),
 	web.Is(billing.ErrLongConversation, web.Problem{
@@ -150,7 +151,10 @@ var table = append(web.Rows(), []web.Row{
 	}),
 	web.As(quotaExceeded),
 	web.As(func(e *router.QuestionError) web.Problem {
-		return web.Problem{Code: codeRate, After: e.RetryAfter, Message: thisKey + " asks too often how long prompts are, or for what is kept."}
+		return web.Problem{
+			Code: codeRate, After: e.RetryAfter,
+			Message: thisKey + " asks too often how long prompts are, or for what is kept.",
+		}
 	}),
 	web.As(func(e *router.StrangerError) web.Problem {
 		return web.Problem{

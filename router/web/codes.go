@@ -121,7 +121,8 @@ func Codes() map[string]Code {
 		},
 		CodeClear: {
 			http.StatusForbidden, TypePermission, Never,
-			"The request came over plain HTTP where TLS is required. A key or token in it may have been read by others; the operator is told.",
+			"The request came over plain HTTP where TLS is required. A key or token in it may have been read by others; the " +
+				"operator is told.",
 			"Call by https, and have the key or token replaced. Behind a proxy, let it send X-Forwarded-Proto.",
 		},
 		CodeInternal: {

@@ -49,7 +49,7 @@ func (s *Service) watchKeys(ctx context.Context) error {
 
 // tellStops writes down what ran away, until ctx ends, and once more then.
 func (s *Service) tellStops(ctx context.Context) error {
-	return flushing(ctx, refusedEvery, s.writeStops)
+	return flushing(ctx, s.writeStops)
 }
 
 // writeStops writes down what ran away. Where the database is away that is in the log alone.
@@ -62,11 +62,15 @@ func (s *Service) writeStops(ctx context.Context) {
 	defer cancel()
 	events := make([]billing.Event, len(stops))
 	for i, stop := range stops {
-		s.Log.Warn("requests ran away", zap.String("key_id", stop.Key), zap.String("session", stop.Session), zap.String("cause", stop.Cause))
+		s.Log.Warn("requests ran away", zap.String("key_id", stop.Key), zap.String("session", stop.Session),
+			zap.String("cause", stop.Cause))
 		events[i] = billing.Event{
 			Kind: billing.EventRunaway, Object: stop.Key, Severity: billing.Warning, At: stop.At,
-			Text:    "Requests are stopped for a time: " + stop.Cause + ".",
-			DedupID: strings.Join([]string{string(billing.EventRunaway), stop.Key, stop.Session, stop.At.UTC().Format(time.RFC3339Nano)}, ":"),
+			Text: "Requests are stopped for a time: " + stop.Cause + ".",
+			DedupID: strings.Join([]string{
+				string(billing.EventRunaway), stop.Key, stop.Session,
+				stop.At.UTC().Format(time.RFC3339Nano),
+			}, ":"),
 			Data: map[string]string{
 				"session": stop.Session, "cause": stop.Cause, "until": stop.Until.UTC().Format(time.RFC3339), "router": s.routerName(),
 			},

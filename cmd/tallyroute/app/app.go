@@ -295,8 +295,9 @@ func (s *Service) route(n *snapshot) {
 	parts := router.Parts{
 		Verifier: s.verifier, Watch: s.inUse, Ledger: s.ledger.Ledger, Events: s.ledger, Prices: n.prices,
 		Catalogue: n.catalogue, Sender: n.client, Counts: n.client, Tokens: s.Tokens, Health: s.health, Turns: s.turns,
-		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused, s.uses}, Idempotency: kept, Fingerprint: prints, Background: s.left,
-		Denials: s.denials, Brake: s.brake, Allotments: s.store,
+		Observer: observers{s.metrics, logs.Requests{Log: s.Log}, s.refused, s.uses}, Idempotency: kept, Fingerprint: prints,
+		Background: s.left,
+		Denials:    s.denials, Brake: s.brake, Allotments: s.store,
 	}
 	if old := s.now(); old != nil {
 		n.router = old.router.With(parts, routerOptions(n.cfg))

@@ -121,7 +121,8 @@ func LoadService(ctx context.Context, from Source) (*config.Config, Catalogue, e
 	_, ringErr := ring(ctx, credentials.from, cfg)
 	_, channelErr := notifiers(ctx, credentials.from, cfg)
 	for _, err := range []error{
-		tokenErr, channelErr, ringErr, checkPepper(ctx, credentials.from, cfg), checkStore(ctx, credentials.from, cfg), checkCertificates(cfg),
+		tokenErr, channelErr, ringErr, checkPepper(ctx, credentials.from, cfg), checkStore(ctx, credentials.from, cfg),
+		checkCertificates(cfg),
 	} {
 		for _, line := range strings.FieldsFunc(errorText(err), func(r rune) bool { return r == '\n' }) {
 			setting, problem, _ := strings.Cut(line, ": ")

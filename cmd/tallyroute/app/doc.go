@@ -14,6 +14,7 @@
 //	upstream.go                         where administrators work on providers
 //	service.go, keys.go, login.go, app.go  what stays, and how it is put together
 //	governance.go                       is it as the organisation's rules want?
-//	reload.go, follow.go, jobs.go, tls_jobs.go, breakdowns.go, alerts.go, anomalies.go, leavers.go, forward.go  what runs beside the requests
+//	reload.go, follow.go, jobs.go, tls_jobs.go, breakdowns.go, alerts.go  what runs beside the requests
+//	anomalies.go, leavers.go, forward.go  the same, about what keys and people do
 //	run.go                              from the start to the end
 package app

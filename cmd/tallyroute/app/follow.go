@@ -91,10 +91,13 @@ func (s *Service) loadStored(ctx context.Context) error {
 	return nil
 }
 
+// flushEvery is how often what has gathered is written down.
+const flushEvery = 10 * time.Second
+
 // flushing writes down what has gathered, time and again until ctx ends, and once more
 // then.
-func flushing(ctx context.Context, every time.Duration, write func(context.Context)) error {
-	for Wait(ctx, every) {
+func flushing(ctx context.Context, write func(context.Context)) error {
+	for Wait(ctx, flushEvery) {
 		write(ctx)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleGrace)
@@ -103,12 +106,9 @@ func flushing(ctx context.Context, every time.Duration, write func(context.Conte
 	return nil
 }
 
-// writeUsesEvery is how often it is written down when credentials were used.
-const writeUsesEvery = 10 * time.Second
-
 // writeUses writes down when credentials were used, until ctx ends, and once more then.
 func (s *Service) writeUses(ctx context.Context) error {
-	return flushing(ctx, writeUsesEvery, func(ctx context.Context) {
+	return flushing(ctx, func(ctx context.Context) {
 		list := s.uses.Take()
 		if len(list) == 0 {
 			return

@@ -19,11 +19,8 @@ import (
 	"tallyroute/cmd/tallyroute/metrics"
 )
 
-// How often the jobs run.
-const (
-	sweepEvery = 30 * time.Second
-	touchEvery = 10 * time.Second
-)
+// sweepEvery is how often it is looked for what processes that died left.
+const sweepEvery = 30 * time.Second
 
 // sweep settles the holds of processes that died, and removes answers and events that
 // were kept for long enough, until ctx ends.
@@ -89,7 +86,7 @@ func (s *Service) writeAccess(ctx context.Context) error {
 
 // flushTouched stores when keys were last used, until ctx ends, and once more then.
 func (s *Service) flushTouched(ctx context.Context) error {
-	return flushing(ctx, touchEvery, s.touch)
+	return flushing(ctx, s.touch)
 }
 
 func (s *Service) touch(ctx context.Context) {
@@ -227,7 +224,8 @@ func (s *Service) bringUp(ctx context.Context) error {
 			s.tellPooler()
 			return nil
 		}
-		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) || errors.As(err, new(*governance.BrokenError)) {
+		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) ||
+			errors.As(err, new(*governance.BrokenError)) {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -351,13 +349,10 @@ func (s *Service) closeLedger() {
 	}
 }
 
-// refusedEvery is how often what was refused is written down.
-const refusedEvery = 10 * time.Second
-
 // flushRefused writes down what was refused, until ctx ends, and once more then.
 func (s *Service) flushRefused(ctx context.Context) error {
 	defer s.writeDenials(context.WithoutCancel(ctx), time.Time{})
-	return flushing(ctx, refusedEvery, func(ctx context.Context) {
+	return flushing(ctx, func(ctx context.Context) {
 		s.writeRefused(ctx)
 		s.writeDenials(ctx, time.Now())
 	})

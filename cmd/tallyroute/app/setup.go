@@ -57,7 +57,8 @@ func orNever(l config.Lifetime) time.Duration {
 // factsOf are what the written policy tells of a configuration.
 func factsOf(c *config.Config) governance.Facts {
 	f := governance.Facts{
-		Database: "PostgreSQL", Login: c.Login.Issuer, MFA: len(c.Login.MFA) > 0, LeakListener: c.Leaks.Listen != "off" && c.Leaks.Listen != "",
+		Database: "PostgreSQL", Login: c.Login.Issuer, MFA: len(c.Login.MFA) > 0, LeakListener: c.Leaks.Listen != "off" &&
+			c.Leaks.Listen != "",
 		PepperSource: secret.SourceOf(string(c.KeyPepper)), IntegrityRuns: time.Duration(c.IntegrityEvery),
 		KeyEnded: time.Duration(c.Timeouts.KeyEnded),
 	}

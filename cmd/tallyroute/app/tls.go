@@ -72,7 +72,8 @@ func (c certificates) stale() string {
 	var faults []string
 	c.each(func(listener string, k *certificate.Keeper) {
 		if err := k.Err(); err != nil {
-			faults = append(faults, "the certificate files of the "+listener+" listener are rejected, and those before stay in use: "+root(err))
+			faults = append(faults, "the certificate files of the "+listener+
+				" listener are rejected, and those before stay in use: "+root(err))
 		}
 	})
 	return strings.Join(faults, "; ")

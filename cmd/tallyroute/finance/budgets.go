@@ -88,7 +88,8 @@ func (c budgetsSet) Run(a *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.Stdout, "%s: %s, %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of), billing.Period(b.Period).Words(), b.Zone)
+		_, err = fmt.Fprintf(a.Stdout, "%s: %s, %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of),
+			billing.Period(b.Period).Words(), b.Zone)
 		return err
 	})
 }

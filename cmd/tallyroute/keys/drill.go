@@ -138,6 +138,6 @@ func keyStatus(ctx context.Context, by http.RoundTripper, router string, secret 
 	if err != nil {
 		return 0, err
 	}
-	defer cli.Closing(resp.Body)
+	defer func() { _ = resp.Body.Close() }()
 	return resp.StatusCode, nil
 }

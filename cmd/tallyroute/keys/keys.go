@@ -95,7 +95,8 @@ func (c keysCreate) body(a *cli.Context) (cli.Fields, error) {
 	key := cli.Fields{
 		"name": c.Name, "team": c.Team, "project": c.Project, "cost_center": c.CostCenter,
 		"limits":                 limitsOf(c.RPM, c.TPM, c.Concurrent),
-		"allow_provider_objects": c.AllowProviderObjects, "keep_responses": c.KeepResponses, "tags": c.Tags, "purpose": c.Purpose, "owner": c.Owner,
+		"allow_provider_objects": c.AllowProviderObjects, "keep_responses": c.KeepResponses, "tags": c.Tags, "purpose": c.Purpose,
+		"owner":          c.Owner,
 		"sensitivity":    c.Sensitivity,
 		"client":         c.Client,
 		"allow_unpriced": c.AllowUnpriced,

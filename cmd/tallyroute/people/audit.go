@@ -255,7 +255,8 @@ func (c auditDestinations) Run(a *cli.Context) error {
 		}
 		t := cli.Table{Header: []string{"NAME", "LAST", "SENT", "WAITING", "SINCE", "FAILURES", "FAILURE"}, Records: all}
 		for _, d := range all {
-			t.Add(cli.Text(d.Name), cli.Number(d.Seq), cli.Text(cli.Value(d.SentAt)), cli.Number(d.Waiting), cli.Text(cli.Value(d.OldestAt)),
+			t.Add(cli.Text(d.Name), cli.Number(d.Seq), cli.Text(cli.Value(d.SentAt)), cli.Number(d.Waiting),
+				cli.Text(cli.Value(d.OldestAt)),
 				cli.Number(d.Failures), cli.Text(cli.Value(d.Failure)))
 		}
 		return t.Write(a.Stdout, c.Output)

@@ -55,7 +55,8 @@ func (c teamsCeiling) Run(a *cli.Context) error {
 		if c.Output == "json" {
 			return cli.PrintJSON(a.Stdout, v)
 		}
-		_, err = fmt.Fprintf(a.Stdout, "%d keys of each member, together at most %s per %s, each for %s at the longest; models: %s\n", v.Keys,
+		_, err = fmt.Fprintf(a.Stdout, "%d keys of each member, together at most %s per %s, each for %s at the longest; "+
+			"models: %s\n", v.Keys,
 			amountsText(v.USD, v.Tokens, v.Requests), v.Period, cli.OrElse(cli.Value(v.ExpiresIn), "ever"), orAll(v.Models))
 		return err
 	})

@@ -233,7 +233,8 @@ func (c governanceAcknowledge) Run(a *cli.Context) error {
 		body := cli.Fields{"version": c.Version, "owner": c.Owner, "reason": c.Reason}
 		v, err := adminapi.Do[manage.AcknowledgementsView](a.Ctx, r, adminapi.Post("/governance/acknowledgements", body))
 		if err == nil {
-			_, err = fmt.Fprintf(a.Stdout, "%d have acknowledged version %d of the rules, %d have not.\n", len(v.Done), v.Version, len(v.Missing))
+			_, err = fmt.Fprintf(a.Stdout, "%d have acknowledged version %d of the rules, %d have not.\n", len(v.Done), v.Version,
+				len(v.Missing))
 		}
 		return err
 	})

@@ -129,7 +129,8 @@ func (d *Desk) Providers(ctx context.Context) ([]manage.ProviderStatus, error) {
 	var list []manage.ProviderStatus
 	for _, s := range c.Providers() {
 		list = append(list, manage.ProviderStatus{
-			Name: s.Name, Display: s.Display, BaseURL: s.BaseURL, Adapter: s.Adapter, Models: s.Models, Configured: s.Configured, Why: s.Why,
+			Name: s.Name, Display: s.Display, BaseURL: s.BaseURL, Adapter: s.Adapter, Models: s.Models, Configured: s.Configured,
+			Why:  s.Why,
 			From: s.From,
 		})
 	}

@@ -71,8 +71,11 @@ func (d *Desk) admin(ctx context.Context, provider string) (a admin, err error) 
 	}
 	made, ok := c.KeyAdmin(provider)
 	if !ok {
-		return a, &billing.FieldError{Field: "secret", Code: "invalid_value", Detail: "is needed: the configuration names no admin API of " +
-			provider + " (key_admin) that could make one"}
+		return a, &billing.FieldError{
+			Field: "secret", Code: "invalid_value",
+			Detail: "is needed: the configuration names no admin API of " +
+				provider + " (key_admin) that could make one",
+		}
 	}
 	_, o, err := d.Input(ctx)
 	if err != nil {
