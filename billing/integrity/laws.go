@@ -49,7 +49,10 @@ func laws(d Dialect) []law {
 		{name: "archive", says: "archived months have the rows, the cost and the tokens that they were closed with", sql: archiveSQL},
 		{name: "closed", says: "closed months have the rows and the cost that they were closed with", sql: closedRowsSQL},
 		{name: "holds", says: "what a counter holds is the sum of the open holds", sql: holdsSQL(d.HeldByWindow)},
-		{name: "leases", says: "what a counter has leased is the sum of its leases, and no lease is busier than it is large", sql: leasesSQL},
+		{
+			name: "leases", says: "what a counter has leased is the sum of its leases, and no lease is busier than it is large",
+			sql: leasesSQL,
+		},
 		{name: "signs", says: "nothing that is held, leased or counted is negative", sql: signsSQL},
 	}
 }

@@ -57,7 +57,8 @@ func listeners(ctx context.Context, p *patient) (all []Finding) {
 	}
 	if !p.cfg.AdminOff() && !local(p.cfg.AdminListen) && !p.cfg.AdminTLS.On() && !p.cfg.RequireTLS {
 		all = append(all, Finding{
-			Severity: Warning, Found: "admin_listen: tokens may come in clear from other hosts", Do: "Set admin_tls, or listen on the loopback.",
+			Severity: Warning, Found: "admin_listen: tokens may come in clear from other hosts",
+			Do: "Set admin_tls, or listen on the loopback.",
 		})
 	}
 	return all
@@ -101,7 +102,10 @@ func encryption(_ context.Context, p *patient) (all []Finding) {
 	for setting, from := range app.CertificatesOf(p.cfg) {
 		pair, err := certificate.Read(from)
 		if err != nil {
-			all = append(all, Finding{Severity: Critical, Found: setting + ": " + err.Error(), Do: "Put a chain and the key of its leaf there."})
+			all = append(all, Finding{
+				Severity: Critical, Found: setting + ": " + err.Error(),
+				Do: "Put a chain and the key of its leaf there.",
+			})
 			continue
 		}
 		switch left := time.Until(pair.Until); {
@@ -141,7 +145,10 @@ func database(ctx context.Context, p *patient) []Finding {
 	case errors.Is(err, billing.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return []Finding{{Severity: Critical, Found: "it does not answer", Do: "See whether it runs, and is reached from this host."}}
 	case err != nil:
-		return []Finding{{Severity: Critical, Found: "it cannot be used: " + err.Error(), Do: "tallyroute migrate, by the version that runs."}}
+		return []Finding{{
+			Severity: Critical, Found: "it cannot be used: " + err.Error(),
+			Do: "tallyroute migrate, by the version that runs.",
+		}}
 	}
 	return []Finding{ok("it answers, and its tables are those of this version")}
 }
@@ -161,7 +168,10 @@ func disk(_ context.Context, p *patient) (all []Finding) {
 			dir = filepath.Dir(dir)
 		}
 		if err := written(dir); err != nil {
-			all = append(all, Finding{Severity: Critical, Found: dir + " cannot be written and synced: " + err.Error(), Do: "Let the router write there."})
+			all = append(all, Finding{
+				Severity: Critical, Found: dir + " cannot be written and synced: " + err.Error(),
+				Do: "Let the router write there.",
+			})
 			continue
 		}
 		left, _, err := free(dir)
@@ -249,7 +259,8 @@ func keysOf(ctx context.Context, p *patient) []Finding {
 		return []Finding{ok("those in force expire and have budgets")}
 	}
 	return []Finding{{
-		Severity: Info, Found: fmt.Sprintf("of the first %d, %d in force never expire, and no budget binds %d", len(all), endless, boundless),
+		Severity: Info, Found: fmt.Sprintf("of the first %d, %d in force never expire, and no budget binds %d", len(all), endless,
+			boundless),
 		Do: "tallyroute keys update --expires …; tallyroute budgets set key …",
 	}}
 }

@@ -105,7 +105,10 @@ func within(ctx context.Context, one check, p *patient) []Finding {
 	case found := <-done:
 		return found
 	case <-ctx.Done():
-		return []Finding{{Severity: Warning, Found: "no answer within " + patience.String(), Do: "Try again; see whether disk and database answer."}}
+		return []Finding{{
+			Severity: Warning, Found: "no answer within " + patience.String(),
+			Do: "Try again; see whether disk and database answer.",
+		}}
 	}
 }
 

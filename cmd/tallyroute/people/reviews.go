@@ -30,7 +30,8 @@ func (c reviewsList) Run(a *cli.Context) error {
 		}
 		t := cli.Table{Header: []string{"REVIEW", "STATUS", "STARTED", "BY", "DUE", "ITEMS", "OPEN"}, Records: all}
 		for _, v := range all {
-			t.Add(cli.Number(v.Number), cli.Text(v.Status), cli.Text(cli.Value(v.StartedAt)), cli.Text(v.StartedBy), cli.Text(cli.Value(v.DueAt)),
+			t.Add(cli.Number(v.Number), cli.Text(v.Status), cli.Text(cli.Value(v.StartedAt)), cli.Text(v.StartedBy),
+				cli.Text(cli.Value(v.DueAt)),
 				cli.Number(int64(v.Items)), cli.Number(int64(v.Open)))
 		}
 		return t.Write(a.Stdout, c.Output)
