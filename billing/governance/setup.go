@@ -113,10 +113,10 @@ func (r *Rules) ofKept(s Setup) (found []Finding) {
 }
 
 func keptText(d time.Duration) string {
-	switch d {
-	case Never:
+	if d == Never {
 		return "not at all"
-	case 0:
+	}
+	if d == 0 {
 		return "for ever"
 	}
 	return "for " + wholeHours(d)
