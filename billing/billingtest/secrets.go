@@ -262,7 +262,12 @@ func archiveKey(w *world) {
 		Token: hashOf("token"), KeyID: k.ID, By: "ann", CreatedAt: w.now,
 		ExpiresAt: w.now.Add(time.Hour),
 	}))
+	w.keep(w.response(string(k.ID), "resp_1", "", "sealed"))
+	w.keep(w.response("key_other", "resp_2", "", "sealed"))
 	got, err := w.UpdateKey(w.Context(), k.ID, w.archived)
+	w.must(err)
+	w.wantNoResponse(string(k.ID), "resp_1", w.now)
+	_, err = w.Response(w.Context(), "key_other", "resp_2", w.now)
 	w.must(err)
 	if got.Status(w.now) != "archived" {
 		w.Errorf("archived: %s", got.Status(w.now))

@@ -237,13 +237,13 @@ var destroySQL = map[billing.Scope]string{
 	billing.ScopeTeam:    "IN (SELECT k.id FROM api_keys k JOIN projects p ON p.id = k.project_id WHERE p.team_id = $1)",
 }
 
-// destroySecrets deletes the secrets and hand-overs of all keys of a scope. Copies that
+// destroySecrets deletes the secrets, hand-overs and kept responses of all keys of a scope. Copies that
 // were delivered are deleted where they are, soon.
 func destroySecrets(ctx context.Context, tx pgx.Tx, scope billing.Scope, id string) error {
 	if _, err := tx.Exec(ctx, endDeliverySQL+destroySQL[scope], id); err != nil {
 		return err
 	}
-	for _, table := range []string{"api_key_secrets", "key_handovers"} {
+	for _, table := range []string{"api_key_secrets", "key_handovers", "stored_responses"} {
 		if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE key_id "+destroySQL[scope], id); err != nil {
 			return err
 		}

@@ -216,13 +216,13 @@ var destroy = map[billing.Scope]string{
 	billing.ScopeTeam:    ` WHERE key_id IN (SELECT id FROM api_keys WHERE ` + ofTeam + `)`,
 }
 
-// destroySecrets deletes the secrets and hand-overs of all keys of a scope. Copies that
+// destroySecrets deletes the secrets, hand-overs and kept responses of all keys of a scope. Copies that
 // were delivered are deleted where they are, soon.
 func destroySecrets(ctx context.Context, tx *session, scope billing.Scope, id string) error {
 	if _, err := tx.exec(ctx, endDelivery+destroy[scope], id); err != nil {
 		return err
 	}
-	for _, table := range []string{"api_key_secrets", "key_handovers"} {
+	for _, table := range []string{"api_key_secrets", "key_handovers", "stored_responses"} {
 		if _, err := tx.exec(ctx, `DELETE FROM `+table+destroy[scope], id); err != nil {
 			return err
 		}

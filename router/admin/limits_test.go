@@ -63,6 +63,19 @@ func TestNoAbsurdLimitIsTaken(t *testing.T) {
 	}
 }
 
+func TestAFaultOfALimitIsToldBeforeItIsCompared(t *testing.T) {
+	g := newRig(t)
+	g.ask("POST", "/admin/v1/keys", `{"name":"k","team":"t","limits":{"requests_per_minute":10}}`)
+	got := g.ask("POST", "/admin/v1/budgets", `{"scope":"team","scope_id":"t","period":"minute","requests":-1}`)
+	if e := got.refused(t, 422, "invalid_value"); e["param"] != "requests" || strings.Contains(e["message"].(string), "wider") {
+		t.Errorf("%v", e)
+	}
+	got = g.ask("POST", "/admin/v1/budgets", `{"scope":"org","usd":"99999999999999"}`)
+	if e := got.refused(t, 422, "invalid_value"); !strings.Contains(e["message"].(string), "less than 9 billion") {
+		t.Errorf("%v", e)
+	}
+}
+
 // limitsOf are the members of a body that are limits, those inside others as outer.inner,
 // with their types.
 func limitsOf(t *testing.T, method, path string) map[string]string {

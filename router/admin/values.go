@@ -39,7 +39,7 @@ type amount billing.Money
 
 // UnmarshalJSON reads a decimal text.
 func (m *amount) UnmarshalJSON(raw []byte) error {
-	const must = hint(`must be dollars as text, such as "50.00"`)
+	const must = hint(`must be dollars as text, such as "50.00": up to nine decimals, and less than 9 billion`)
 	var text *string
 	if err := json.Unmarshal(raw, &text); err != nil || text == nil {
 		return must

@@ -260,6 +260,9 @@ func readWanted(body []byte) (w wanted, wish ephemeral.Wish, err error) {
 		wish.Life = &life
 	}
 	if b := w.Budget; b != nil {
+		if b.USD == nil && b.Tokens == nil {
+			return w, wish, &chat.FieldError{Code: codeInvalidValue, Param: "budget", Message: "must hold usd or tokens"}
+		}
 		wish.Tokens = b.Tokens
 		if b.USD != nil {
 			usd, err := billing.ParseMoney(*b.USD)

@@ -92,6 +92,7 @@ func TestTemporaryKeyIsRefusedWithEveryFault(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"expires_in":0,"end_user":"\u0007"}`:                 "end_user must be plain text of at most 128 bytes; expires_in must be 1 to 3600 seconds.",
 		`{"expires_in":9e99}`:                                  "expires_in: must be a whole number",
+		`{"budget":{}}`:                                        "must hold usd or tokens",
 		`{"budget":{"usd":"NaN"}}`:                             "want an amount in dollars",
 		`{"budget":{"usd":0.5}}`:                               "budget.usd: must be a text",
 		`{"budget":{"tokens":-1}}`:                             "budget.tokens must be 0 to 1000000000000000.",
