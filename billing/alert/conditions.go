@@ -74,6 +74,10 @@ func OfCertificate(c CertificateFile, now time.Time) (billing.Alert, bool) {
 	a.Claim, a.Severity = fmt.Sprintf("certificate:%s:%d:%s", c.File, days, at), severityOf(days)
 	a.Title, a.Text = "A certificate expires soon", fmt.Sprintf("The certificate of %s in %s expires on %s.", c.Subject, c.File, at)
 	a.Remedy = "Renew it before then."
+	if !now.Before(c.Until) {
+		a.Title, a.Text = "A certificate has expired", fmt.Sprintf("The certificate of %s in %s expired on %s.", c.Subject, c.File, at)
+		a.Remedy = "Renew it."
+	}
 	a.Data["expires_at"] = at
 	return a, true
 }

@@ -79,7 +79,7 @@ func (d *document) title() {
 	} else {
 		d.say("Version %d of the rules, by %s on %s (%s; SHA-256 `%s`). Written on %s from the rules and the configuration in force, "+
 			"ledger `%s`.",
-			o.Version, o.Author, day(o.MadeAt), strings.TrimSuffix(o.Reason, "."), o.SHA256, day(o.At), o.Ledger)
+			o.Version, plain(o.Author), day(o.MadeAt), plain(strings.TrimSuffix(o.Reason, ".")), o.SHA256, day(o.At), o.Ledger)
 	}
 	d.head("Purpose and scope")
 	d.say("This policy says how virtual keys, the credentials of providers and the access of administrators are made, used, watched "+
@@ -90,7 +90,7 @@ func (d *document) title() {
 		return
 	}
 	f := o.Setup.Facts
-	d.say("Requests go to these providers: %s. Keys, rules and the ledger are in %s.", cmp.Or(strings.Join(f.Providers, ", "), "none yet"),
+	d.say("Requests go to these providers: %s. Keys, rules and the ledger are in %s.", cmp.Or(plain(strings.Join(f.Providers, ", ")), "none yet"),
 		f.Database)
 }
 
@@ -99,7 +99,7 @@ func (d *document) roles() {
 	d.say("Who may do what is granted by role, within the organisation, a team or a project; a grant may expire. Every act is recorded.")
 	fmt.Fprint(d, "| role | held by | permissions |\n| --- | --- | --- |\n")
 	for _, name := range slices.Sorted(maps.Keys(d.org.Roles)) {
-		fmt.Fprintf(d, "| %s | %d | %s |\n", name, d.org.Holders[name], strings.Join(d.org.Roles[name], ", "))
+		fmt.Fprintf(d, "| %s | %d | %s |\n", plain(name), d.org.Holders[name], strings.Join(d.org.Roles[name], ", "))
 	}
 	d.say("")
 	d.item("Whoever is named as the owner of a key answers for it: %d addresses do.", d.org.Owners)
@@ -226,7 +226,7 @@ func (d *document) monitoring() {
 		for i, c := range s.Channels {
 			names[i] = c.Name
 		}
-		d.item("Alerts go to: %s.", strings.Join(names, ", "))
+		d.item("Alerts go to: %s.", plain(strings.Join(names, ", ")))
 	}
 	for _, table := range slices.Sorted(maps.Keys(Tables())) {
 		d.retention(table)
@@ -317,7 +317,7 @@ func (d *document) training() {
 	case d.org.Version == 0:
 		d.gap("there are no rules to acknowledge")
 	case len(d.org.Missing) > 0:
-		d.gap("%d have acknowledged version %d; these have not: %s", d.org.Acknowledged, d.org.Version, strings.Join(d.org.Missing, ", "))
+		d.gap("%d have acknowledged version %d; these have not: %s", d.org.Acknowledged, d.org.Version, plain(strings.Join(d.org.Missing, ", ")))
 	case d.org.Owners == 0:
 		d.gap("nobody is named as an owner of keys or teams, so nobody is told")
 	default:
@@ -334,7 +334,7 @@ func (d *document) findings() {
 		fmt.Fprint(d, "| rule | what | detail | fix |\n| --- | --- | --- | --- |\n")
 	}
 	for _, f := range d.org.Findings {
-		fmt.Fprintf(d, "| %s | %s | %s | %s |\n", f.Rule, cell(f.Name+" "+f.Object), cell(f.Detail), cell(f.Fix))
+		fmt.Fprintf(d, "| %s | %s | %s | %s |\n", f.Rule, plain(f.Name+" "+f.Object), plain(f.Detail), plain(f.Fix))
 	}
 	d.head("Gaps")
 	if len(d.gaps) == 0 {
@@ -345,5 +345,10 @@ func (d *document) findings() {
 	}
 }
 
-// cell is a text as it may stand in a table.
-func cell(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "|", "\\|") }
+// plain is a text of somebody as it may stand anywhere in the document: on one line, and
+// without a meaning in Markdown or HTML.
+func plain(s string) string {
+	return strings.NewReplacer(
+		`\`, `\\`, "|", `\|`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "#", `\#`, "!", `\!`, "~", `\~`,
+		"<", "&lt;", ">", "&gt;", "&", "&amp;").Replace(strings.Join(strings.Fields(s), " "))
+}

@@ -98,11 +98,12 @@ func (s *Store) Contracts() billing.Store {
 }
 
 // Pragmas of every connection. The busy time-out comes first: the others may
-// have to wait for another process.
+// have to wait for another process. What is deleted or replaced is overwritten in the
+// file, so that a person who was erased cannot be read from its freed bytes.
 const (
 	readPragmas  = "&_pragma=" + busyTimeout + "&_pragma=query_only(1)"
 	writePragmas = "&_pragma=" + busyTimeout +
-		"&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)"
+		"&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)&_pragma=secure_delete(1)"
 )
 
 // Open opens the file at path or makes it, readable by its owner alone. It does

@@ -187,12 +187,15 @@ type Keeper struct {
 	err        error  // why that was not taken
 }
 
-// Open reads the certificate of a listener.
+// Open reads the certificate of a listener, and refuses one that no client would take.
 func Open(f Files) (*Keeper, error) {
 	k := &Keeper{files: f}
 	k.read = digestOf(f.names())
 	k.seen = k.read
 	p, err := Read(f)
+	if err == nil {
+		err = p.inForce(time.Now())
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -107,6 +107,13 @@ func TestCertificateIsTakenWhenItsFilesChangeAndNotWhileTheyAreBad(t *testing.T)
 	expect("no file", "two")
 }
 
+func TestCertificateThatIsNotValidTodayIsRefusedAtTheStart(t *testing.T) {
+	cert, key := certtest.New(t).Leaf(t, "old", time.Now().Add(-time.Hour)).Write(t, t.TempDir())
+	if _, err := Open(Files{Cert: cert, Key: key}); err == nil || !strings.Contains(err.Error(), "expired on") {
+		t.Errorf("one that has expired: %v", err)
+	}
+}
+
 // Kubernetes mounts a secret as links to a folder that is a link, and swaps that.
 func TestCertificateOfAKubernetesMountIsTakenWhenTheLinkIsSwapped(t *testing.T) {
 	dir, ca := t.TempDir(), certtest.New(t)

@@ -100,6 +100,9 @@ func (s *Service) listen(ctx context.Context, cfg *config.Config) error {
 	if s.certs, err = openCertificates(cfg); err != nil {
 		return err
 	}
+	for _, name := range s.certs.open() {
+		s.Log.Warn("everybody on this host may read the key of a certificate: run chmod o-rwx", zap.String("file", name))
+	}
 	s.metrics.WatchCertificates(s.certs.states)
 	if s.public, err = listen(ctx, "public", cfg.Listen, s.answers.Server); err != nil {
 		return err

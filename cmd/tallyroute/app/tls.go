@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 
 	"tallyroute/cmd/tallyroute/config"
@@ -43,8 +45,12 @@ func openCertificates(c *config.Config) (all certificates, err error) {
 	return all, nil
 }
 
-// checkCertificates refuses files that openCertificates would.
+// checkCertificates refuses files that openCertificates would. A certificate without a key
+// is for the reader of the configuration to refuse.
 func checkCertificates(c *config.Config) error {
+	if c.TLS.On() && c.TLS.KeyFile == "" || c.AdminTLS.On() && c.AdminTLS.KeyFile == "" {
+		return nil
+	}
 	_, err := openCertificates(c)
 	return err
 }
@@ -57,6 +63,17 @@ func (c certificates) each(do func(listener string, k *certificate.Keeper)) {
 	if c.admin != nil {
 		do("admin", c.admin)
 	}
+}
+
+// open are the files of keys that everybody on this host may read.
+func (c certificates) open() (files []string) {
+	c.each(func(_ string, k *certificate.Keeper) {
+		name := k.Files().Key
+		if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o004 != 0 && !slices.Contains(files, name) {
+			files = append(files, name)
+		}
+	})
+	return files
 }
 
 // states are what Prometheus is told of them.

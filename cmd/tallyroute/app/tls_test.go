@@ -116,3 +116,18 @@ func TestKeyThatCameInClearIsNamedAndRevoked(t *testing.T) {
 		t.Errorf("the key goes on: %+v, %v", now, err)
 	}
 }
+
+func TestKeysOfCertificatesThatEverybodyMayReadAreTold(t *testing.T) {
+	var cfg config.Config
+	cfg.TLS.CertFile, cfg.TLS.KeyFile = certtest.New(t).Leaf(t, "router", time.Now().Add(time.Hour)).Write(t, t.TempDir())
+	certs, err := openCertificates(&cfg)
+	if err != nil || len(certs.open()) != 0 {
+		t.Fatalf("a private key: %v, %v", certs.open(), err)
+	}
+	if err := os.Chmod(cfg.TLS.KeyFile, 0o644); err != nil { //nolint:gosec // what is told of
+		t.Fatal(err)
+	}
+	if got := certs.open(); len(got) != 1 || got[0] != cfg.TLS.KeyFile {
+		t.Errorf("of a key that everybody may read: %v", got)
+	}
+}
