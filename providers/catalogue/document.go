@@ -331,7 +331,8 @@ func (d document) checkAuth(path string) {
 		d.lines[join(path, "api_key")]*d.lines[join(path, "credentials")] > 0):
 		d.fault(path, "say credentials, or api_key or the secret of auth, not both")
 	case a.Kind == "":
-		d.fault(path, "a provider needs an api_key; one that asks for none says auth: {kind: none}")
+		d.fault(path, "a provider needs an api_key; one that asks for none says auth: {kind: none}, and one whose credentials are "+
+			"stored alone is described by: tallyroute providers add")
 	case a.Kind == authNone && (a.Secret != "" || a.Header != ""):
 		d.fault(at, "of kind none has no secret and no header")
 	case a.Kind != authNone && a.Secret == "":
