@@ -80,9 +80,7 @@ func (s *Service) loadStored(ctx context.Context) error {
 		return err
 	}
 	s.force(old, next)
-	for _, name := range slices.Sorted(maps.Keys(l.Unreadable)) {
-		s.Log.Error("a stored credential cannot be opened", zap.String("credential", name), zap.Error(l.Unreadable[name]))
-	}
+	s.secrets.opened(l)
 	for _, name := range slices.Sorted(maps.Keys(next.broken)) {
 		s.Log.Error("a stored provider is left out", zap.String("provider", name), zap.Error(next.broken[name]))
 	}

@@ -28,6 +28,7 @@ type Loaded struct {
 	Revision    int64
 	Next        time.Time        // when it has to be loaded again, for what begins or ends by itself; zero is never
 	Unreadable  map[string]error // why credentials cannot be opened, by PROVIDER/NAME
+	Held        map[string]error // the same of those that were opened before, and go on
 	providers   []catalogue.Stored
 	credentials map[string][]catalogue.Credential
 	secrets     map[string]secret.Value // by reference
@@ -58,7 +59,7 @@ func Load(ctx context.Context, from Store, ring *envelope.Ring, before *Loaded, 
 
 // opened are those credentials that calls may be made with.
 func opened(credentials []billing.Credential, ring *envelope.Ring, before *Loaded, now time.Time) *Loaded {
-	l := &Loaded{Unreadable: map[string]error{}, credentials: map[string][]catalogue.Credential{}, secrets: map[string]secret.Value{}}
+	l := &Loaded{Unreadable: map[string]error{}, Held: map[string]error{}, credentials: map[string][]catalogue.Credential{}, secrets: map[string]secret.Value{}}
 	for _, c := range credentials {
 		if !c.InForce(now) {
 			continue
@@ -75,6 +76,7 @@ func opened(credentials []billing.Credential, ring *envelope.Ring, before *Loade
 				l.secrets[ref] = secret.New(text)
 			} else if kept, ok := before.kept(ref); ok {
 				l.secrets[ref] = kept
+				l.Held[c.Provider+"/"+manage.NameInLedger(c, v)] = err
 			} else {
 				l.Unreadable[c.Provider+"/"+manage.NameInLedger(c, v)] = err
 				continue
@@ -89,6 +91,12 @@ func opened(credentials []billing.Credential, ring *envelope.Ring, before *Loade
 
 // Empty reports that nothing is in force.
 func (l *Loaded) Empty() bool { return len(l.providers)+len(l.credentials)+len(l.Unreadable) == 0 }
+
+// Opened reports whether the credential PROVIDER/NAME is in force, and opened.
+func (l *Loaded) Opened(name string) bool {
+	provider, name, _ := strings.Cut(name, "/")
+	return slices.ContainsFunc(l.credentials[provider], func(c catalogue.Credential) bool { return c.Name == name })
+}
 
 // Stale is l, to be loaded again.
 func (l *Loaded) Stale() *Loaded {

@@ -242,8 +242,8 @@ func TestSecretsStayWhileTheirKeyIsAway(t *testing.T) {
 	if !opened.Next.Equal(r.now.Add(time.Hour)) {
 		t.Errorf("it is looked at again at %s", opened.Next)
 	}
-	if kept := load(envelope.NewRing(), opened); len(kept.Unreadable) != 0 {
-		t.Errorf("what was opened is lost: %v", kept.Unreadable)
+	if kept := load(envelope.NewRing(), opened); len(kept.Unreadable) != 0 || len(kept.Held) != 1 {
+		t.Errorf("what was opened is lost: %v, held %v", kept.Unreadable, kept.Held)
 	}
 	if lost := load(envelope.NewRing(), nil); len(lost.Unreadable) != 1 {
 		t.Error("nothing says that it cannot be opened")
