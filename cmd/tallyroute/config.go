@@ -7,6 +7,7 @@ import (
 	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/cmd/tallyroute/countries"
 	"tallyroute/cmd/tallyroute/people"
 )
 
@@ -49,6 +50,9 @@ func (c configCheck) Run(a *cli.Context) error {
 	}
 	if err := c.lawful(a, cfg, b); err != nil {
 		return err
+	}
+	if err := new(countries.File).Use(cfg.Anomalies.Countries); err != nil && !c.WithoutSecrets {
+		return fmt.Errorf("anomalies.countries: %w", err)
 	}
 	where := cfg.File
 	if where == "" {

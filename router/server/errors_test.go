@@ -653,3 +653,16 @@ func TestProviderRequestErrorPasses(t *testing.T) {
 		t.Errorf("%v", e)
 	}
 }
+
+func TestRefusalsOfRequestsSayWhatHelps(t *testing.T) {
+	lowered := perMinute(5, time.Second)
+	lowered.Balance.UsedRequests = 8
+	if p := rateExceeded(lowered); !strings.Contains(p.Message, "this would be the ninth.") && !strings.Contains(p.Message, "this would be the 9th.") {
+		t.Error(p.Message)
+	}
+	none := perMinute(0, time.Hour)
+	none.Balance.Budget.Period = billing.PeriodMonth
+	if p := quotaExceeded(none); strings.Contains(p.Fix, "Wait") || !strings.HasPrefix(p.Fix, "Ask your operator") {
+		t.Error(p.Fix)
+	}
+}

@@ -51,6 +51,10 @@ func quotaExceeded(e *billing.QuotaError) web.Problem {
 		p.Message += " It resets at " + *resets + "."
 		p.Fix = "Wait until " + *resets + ", ask for less (a shorter prompt, a lower max_tokens)"
 	}
+	if e.LacksRequests() && (!everFits || resets == nil) {
+		p.Fix = "Ask your operator to raise the " + name + "."
+		return p
+	}
 	if e.LacksRequests() {
 		p.Fix = "Wait until it resets"
 	}
@@ -105,7 +109,8 @@ func rateExceeded(e *billing.QuotaError) web.Problem {
 		if b.Window.Concurrent() {
 			verb, per = "have", "under way at once"
 		}
-		p.Message = fmt.Sprintf("%s may %s %s %s; this would be the %s.", who, verb, plural(limit, "request"), per, ordinal(limit+1))
+		p.Message = fmt.Sprintf("%s may %s %s %s; this would be the %s.", who, verb, plural(limit, "request"), per,
+			ordinal(max(limit, b.UsedRequests+b.HeldRequests)+1)) // it may have been lowered
 	} else if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
 		limit := *b.Budget.Tokens
 		if alone = e.AskedTokens > limit; !alone {
