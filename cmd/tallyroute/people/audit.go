@@ -85,6 +85,9 @@ func (c auditVerify) Run(a *cli.Context) error {
 		if report.Fault != nil {
 			return fmt.Errorf("%w: %w", errTampered, report.Fault)
 		}
+		if first := report.Last.Seq - report.Records - report.Unlinked + 1; report.Records > 0 && first > 1 {
+			fmt.Fprintf(a.Stdout, "The file begins with record %d: whether those before it were pruned or cut off, it cannot say.\n", first)
+		}
 		return printIntact(a, report.Records, report.Last)
 	}
 	q := adminapi.Query()
