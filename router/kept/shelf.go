@@ -79,7 +79,8 @@ func (s *Shelf) Keep(ctx context.Context, o Owner, r Record) error {
 func possible(id string) bool {
 	const signs = 26
 	text, ok := strings.CutPrefix(id, "resp_")
-	return ok && len(text) == signs && !strings.ContainsFunc(text, func(r rune) bool { return (r < '0' || r > '9') && (r < 'A' || r > 'Z') })
+	other := func(r rune) bool { return (r < '0' || r > '9') && (r < 'A' || r > 'Z') }
+	return ok && len(text) == signs && !strings.ContainsFunc(text, other)
 }
 
 // Get is the record of a response. billing.ErrNoResponse where its owner has none such.

@@ -657,7 +657,8 @@ func TestProviderRequestErrorPasses(t *testing.T) {
 func TestRefusalsOfRequestsSayWhatHelps(t *testing.T) {
 	lowered := perMinute(5, time.Second)
 	lowered.Balance.UsedRequests = 8
-	if p := rateExceeded(lowered); !strings.Contains(p.Message, "this would be the ninth.") && !strings.Contains(p.Message, "this would be the 9th.") {
+	if p := rateExceeded(lowered); !strings.Contains(p.Message, "this would be the 9th.") &&
+		!strings.Contains(p.Message, "this would be the ninth.") {
 		t.Error(p.Message)
 	}
 	none := perMinute(0, time.Hour)

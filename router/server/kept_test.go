@@ -190,7 +190,9 @@ type unasked struct{ kept.Store }
 func TestIDsThatNoResponseHasDoNotReachTheDatabase(t *testing.T) {
 	g, shelf, _, _ := keepingRig(t)
 	shelf.Store = unasked{}
-	for _, id := range []string{"resp_%00", "resp_%ff", "resp_1", "resp_01M85YW43V4KDMNZ6CMSFCF3K%00", "x", "resp_" + strings.Repeat("0", 4000)} {
+	for _, id := range []string{
+		"resp_%00", "resp_%ff", "resp_1", "resp_01M85YW43V4KDMNZ6CMSFCF3K%00", "x", "resp_" + strings.Repeat("0", 4000),
+	} {
 		path := "/v1/responses/" + id
 		g.get(path).refused(t, http.StatusNotFound, "response_not_found")
 		g.get(path+"/input_items").refused(t, http.StatusNotFound, "response_not_found")
@@ -201,7 +203,8 @@ func TestIDsThatNoResponseHasDoNotReachTheDatabase(t *testing.T) {
 		code   string
 	}{
 		`"resp_\u0000"`: {http.StatusNotFound, "previous_response_not_found"}, `"x"`: {http.StatusNotFound, "previous_response_not_found"},
-		`""`: {http.StatusBadRequest, "invalid_value"}, `5`: {http.StatusBadRequest, "invalid_value"}, `[]`: {http.StatusBadRequest, "invalid_value"},
+		`""`: {http.StatusBadRequest, "invalid_value"}, `5`: {http.StatusBadRequest, "invalid_value"},
+		`[]`: {http.StatusBadRequest, "invalid_value"},
 	} {
 		r := g.do(g.request(http.MethodPost, "/v1/responses", `{"model":"m","input":"x","previous_response_id":`+id+`}`))
 		r.refused(t, want.status, want.code)

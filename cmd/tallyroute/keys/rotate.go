@@ -42,7 +42,8 @@ func (c keysRotate) Run(a *cli.Context) error {
 		if c.Overlap != nil {
 			overlap = time.Duration(*c.Overlap)
 		}
-		return handOver(a, c.Output, c.ID, cli.Fields{"for": linkLife(c.HandoverFor), "overlap": config.Duration(overlap), "reason": c.Reason})
+		return handOver(a, c.Output, c.ID,
+			cli.Fields{"for": linkLife(c.HandoverFor), "overlap": config.Duration(overlap), "reason": c.Reason})
 	}
 	if c.HandoverFor != nil {
 		return errNoLink()
