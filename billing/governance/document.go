@@ -90,7 +90,8 @@ func (d *document) title() {
 		return
 	}
 	f := o.Setup.Facts
-	d.say("Requests go to these providers: %s. Keys, rules and the ledger are in %s.", cmp.Or(plain(strings.Join(f.Providers, ", ")), "none yet"),
+	d.say("Requests go to these providers: %s. Keys, rules and the ledger are in %s.", cmp.Or(plain(strings.Join(f.Providers, ", ")),
+		"none yet"),
 		f.Database)
 }
 
@@ -317,7 +318,8 @@ func (d *document) training() {
 	case d.org.Version == 0:
 		d.gap("there are no rules to acknowledge")
 	case len(d.org.Missing) > 0:
-		d.gap("%d have acknowledged version %d; these have not: %s", d.org.Acknowledged, d.org.Version, plain(strings.Join(d.org.Missing, ", ")))
+		d.gap("%d have acknowledged version %d; these have not: %s", d.org.Acknowledged, d.org.Version,
+			plain(strings.Join(d.org.Missing, ", ")))
 	case d.org.Owners == 0:
 		d.gap("nobody is named as an owner of keys or teams, so nobody is told")
 	default:

@@ -163,7 +163,8 @@ func (h secretHappening) event(process string) billing.Event {
 		e.Text = fmt.Sprintf("The secret %s cannot be fetched (%s); what was fetched last stays in use.", h.Ref, manager.KindOf(h.Err))
 		e.Data["kind"] = string(manager.KindOf(h.Err))
 		if name, stored := strings.CutPrefix(h.Ref, storedRef); stored {
-			e.Text = fmt.Sprintf("The stored credential %s cannot be opened by a router: it is sealed under another key than secrets.encryption_key.", name)
+			e.Text = fmt.Sprintf("The stored credential %s cannot be opened by a router: it is sealed under another key than "+
+				"secrets.encryption_key.", name)
 			e.Data["kind"] = "sealed"
 		}
 	case manager.Recovered:

@@ -124,7 +124,7 @@ func TestKeysOfCertificatesThatEverybodyMayReadAreTold(t *testing.T) {
 	if err != nil || len(certs.open()) != 0 {
 		t.Fatalf("a private key: %v, %v", certs.open(), err)
 	}
-	if err := os.Chmod(cfg.TLS.KeyFile, 0o644); err != nil { //nolint:gosec // what is told of
+	if err := os.Chmod(cfg.TLS.KeyFile, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if got := certs.open(); len(got) != 1 || got[0] != cfg.TLS.KeyFile {

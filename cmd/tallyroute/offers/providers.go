@@ -75,7 +75,10 @@ func (c providersList) known(a *cli.Context) (views []providerView, entries []ad
 				return err
 			}
 			for _, p := range all {
-				views = append(views, providerView{Name: p.Name, Configured: p.Configured, Models: p.Models, Status: "unknown", Down: []string{}})
+				views = append(views, providerView{
+					Name: p.Name, Configured: p.Configured, Models: p.Models, Status: "unknown",
+					Down: []string{},
+				})
 			}
 			h, err := adminapi.Do[admin.Health](a.Ctx, r, adminapi.Get("/health", nil))
 			entries = append([]admin.TargetHealth{}, h.Data...)

@@ -59,7 +59,10 @@ func Load(ctx context.Context, from Store, ring *envelope.Ring, before *Loaded, 
 
 // opened are those credentials that calls may be made with.
 func opened(credentials []billing.Credential, ring *envelope.Ring, before *Loaded, now time.Time) *Loaded {
-	l := &Loaded{Unreadable: map[string]error{}, Held: map[string]error{}, credentials: map[string][]catalogue.Credential{}, secrets: map[string]secret.Value{}}
+	l := &Loaded{
+		Unreadable: map[string]error{}, Held: map[string]error{}, credentials: map[string][]catalogue.Credential{},
+		secrets: map[string]secret.Value{},
+	}
 	for _, c := range credentials {
 		if !c.InForce(now) {
 			continue
