@@ -92,6 +92,9 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 		Remedy: strings.ReplaceAll(r.remedy, "%s", object),
 		Data:   map[string]string{},
 	}
+	if token := e.Data["token"]; e.Kind == billing.EventLeak && token != "" {
+		a.Title, a.Remedy = "A token of the admin API is exposed", "End it, and make another. See what it did: tallyroute audit list."
+	}
 	for name, value := range e.Data {
 		a.Data[name] = value
 	}

@@ -43,17 +43,55 @@ func (l Leak) told() string {
 // mostLeakText is what is kept of where a leak was found, in bytes.
 const mostLeakText = 500
 
-// TakeLeak does what is to be done about a leak. known is false for what is no key's. A
-// secret that has ended takes no key along: it is only told of.
-func (a Actions) TakeLeak(ctx context.Context, l Leak, do LeakAction, by By) (known bool, err error) {
-	k, err := a.FindKey(ctx, l.Secret)
-	if errors.As(err, new(*billing.NotFoundError)) || errors.As(err, new(*billing.FieldError)) {
+// where is what is kept of it.
+func (l Leak) where() string { return billing.CleanText(l.URL[:min(len(l.URL), mostLeakText)]) }
+
+// tellOfToken tells of a token of the admin API, or a login, that is exposed. It goes on,
+// because ending it could lock out who has to act. known is false for one that has ended.
+func (a Actions) tellOfToken(ctx context.Context, l Leak) (known bool, err error) {
+	secret, err := billing.ParseSecret(l.Secret)
+	if err != nil || secret.Environment() != billing.EnvironmentAdmin {
+		return false, nil
+	}
+	hash := secret.Hash(a.Pepper)
+	p, t, err := a.Store.PrincipalByToken(ctx, hash)
+	what, id := "token "+t.ID, t.ID
+	if errors.Is(err, billing.ErrUnknownToken) {
+		var s billing.Session
+		s, p, err = a.Store.SessionByHash(ctx, hash)
+		what, id = "login "+s.ID, s.ID
+		if err == nil && !s.InForce(a.now(), a.idle()) {
+			return false, nil
+		}
+	} else if err == nil && !t.InForce(a.now()) {
+		return false, nil
+	}
+	if errors.Is(err, billing.ErrUnknownToken) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	where := billing.CleanText(l.URL[:min(len(l.URL), mostLeakText)])
+	return true, a.Store.WriteEvents(ctx, billing.Event{
+		Kind: billing.EventLeak, Object: p.ID, Severity: billing.Critical, At: a.now(),
+		Text:    fmt.Sprintf("The %s of %s for the admin API %s. It goes on.", what, Actor(p), l.told()),
+		Data:    map[string]string{"url": l.where(), "found": billing.CleanText(l.Found[:min(len(l.Found), mostLeakText)]), "token": id},
+		DedupID: strings.Join([]string{string(billing.EventLeak), p.ID, id, digestOf(l.URL)[:16]}, ":"),
+	})
+}
+
+// TakeLeak does what is to be done about a leak. known is false for what is nobody's; of a token of the
+// admin API it is only told. A
+// secret that has ended takes no key along: it is only told of.
+func (a Actions) TakeLeak(ctx context.Context, l Leak, do LeakAction, by By) (known bool, err error) {
+	k, err := a.FindKey(ctx, l.Secret)
+	if errors.As(err, new(*billing.NotFoundError)) || errors.As(err, new(*billing.FieldError)) {
+		return a.tellOfToken(ctx, l)
+	}
+	if err != nil {
+		return false, err
+	}
+	where := l.where()
 	by.Reason = strings.TrimSpace("its secret " + l.told() + ": " + where)
 	done := "It goes on"
 	switch ended := k.InForce(a.now()); {

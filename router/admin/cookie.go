@@ -3,8 +3,11 @@ package admin
 import (
 	"crypto/subtle"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
+
+	"go.uber.org/zap"
 
 	"tallyroute/billing"
 )
@@ -107,4 +110,16 @@ func browserCallback(x *exchange) error {
 	x.setCookie(sessionCookie, done.Secret.Reveal(), int(x.Login.Rules.Absolute.Seconds()))
 	x.C.Redirect(http.StatusSeeOther, a.Return)
 	return nil
+}
+
+// cameInClear tells of a credential that others may have read.
+func (x *exchange) cameInClear(given []string) {
+	x.listener.Log.Warn("a credential of the admin API came in clear", zap.String("from", x.C.RemoteIP()))
+	_, text, _ := strings.Cut(strings.Join(given, ""), " ")
+	if secret, there, err := x.cookieSecret(); len(given) == 0 && there && err == nil {
+		text = secret.Reveal()
+	}
+	if from, err := netip.ParseAddr(x.C.RemoteIP()); err == nil && text != "" && x.Exposed != nil {
+		x.Exposed(text, from)
+	}
 }

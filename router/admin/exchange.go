@@ -176,7 +176,7 @@ func (x *exchange) authenticate() error {
 	}
 	given := x.C.Request.Header.Values("Authorization")
 	if x.RequireTLS && web.Clear(x.C.Request, x.TrustedProxies) && (len(given) > 0 || x.C.GetHeader("Cookie") != "") {
-		x.listener.Log.Warn("a credential of the admin API came in clear", zap.String("from", x.C.RemoteIP()))
+		x.cameInClear(given)
 		return web.ErrClear
 	}
 	if len(given) == 0 && !x.members {

@@ -35,6 +35,7 @@ type Options struct {
 	// TrustedProxies may say that what they pass on did not.
 	RequireTLS     bool
 	TrustedProxies []netip.Prefix
+	Exposed        func(text string, from netip.Addr) // takes what came in clear; nil tells nobody
 	// Health is how the providers have been behaving. Optional.
 	Health func() Health
 	// Ready tells a probe how requests can be answered, or why they cannot be. Of its

@@ -356,6 +356,7 @@ func (s *Service) administration(n *snapshot) admin.Options {
 		Zone:    zone,
 		Prices:  n.catalogue.Prices,
 		Token:   func() string { return n.token },
+		Exposed: s.exposed.add,
 		Hosts:   adminHosts(n.cfg),
 		Login:   n.people,
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/subtle"
 	"time"
 
 	"go.uber.org/zap"
@@ -57,6 +58,14 @@ func (s *Service) takeExposed(ctx context.Context, e exposure) (known bool, err 
 			Text:    "A temporary key of this key came over plain HTTP, where others may have read it. It ends by itself.",
 			Data:    map[string]string{"url": at, "found": manage.InClear},
 			DedupID: string(billing.EventLeak) + ":" + id + ":temporary:" + at,
+		})
+	}
+	if own := s.now().token; own != "" && subtle.ConstantTimeCompare([]byte(own), []byte(e.text)) == 1 {
+		return true, s.store.WriteEvents(ctx, billing.Event{
+			Kind: billing.EventLeak, Object: "admin", Severity: billing.Critical, At: time.Now(),
+			Text:    "The admin_token of the configuration came over plain HTTP, where others may have read it. It goes on.",
+			Data:    map[string]string{"url": at, "found": manage.InClear, "token": "admin_token"},
+			DedupID: string(billing.EventLeak) + ":admin_token:" + at,
 		})
 	}
 	by := manage.By{Actor: "require-tls", Source: e.from.String()}

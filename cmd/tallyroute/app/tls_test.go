@@ -131,3 +131,30 @@ func TestKeysOfCertificatesThatEverybodyMayReadAreTold(t *testing.T) {
 		t.Errorf("of a key that everybody may read: %v", got)
 	}
 }
+
+func TestTokenOfTheAdminAPIThatCameInClearIsTold(t *testing.T) {
+	s, _, _ := serveTLS(t, func(c *config.Config) { c.RequireTLS = true })
+	by := manage.By{Actor: "test"}
+	p, err := s.Actions().CreatePrincipal(t.Context(), manage.PrincipalRequest{Kind: billing.PrincipalService, Name: "pipeline"}, by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, secret, err := s.Actions().CreateToken(t.Context(), p.ID, "ci", time.Hour, by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/admin/v1/keys", nil)
+	r.Host = "127.0.0.1"
+	r.RemoteAddr = "203.0.113.9:1"
+	r.Header.Set("Authorization", "Bearer "+secret.Reveal())
+	w := httptest.NewRecorder()
+	s.now().admin.ServeHTTP(w, r)
+	if w.Code != http.StatusForbidden {
+		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+	prove.Eventually(t, "the event", func() bool {
+		events, err := s.store.ListEvents(t.Context(), billing.EventFilter{Kind: billing.EventLeak})
+		return err == nil && len(events) == 1 && events[0].Object == p.ID && events[0].Data["token"] == token.ID &&
+			!strings.Contains(events[0].Text, secret.Reveal())
+	})
+}
