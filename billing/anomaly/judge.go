@@ -209,7 +209,7 @@ func (j *judging) new(kind Kind, value string, since time.Time, f Finding) {
 // Plain is a value as a reader takes it.
 func (f Figure) Plain(n int64) string {
 	if f == Spend {
-		return fmt.Sprintf("$%d.%02d", n/1e9, n%1e9/1e7)
+		return fmt.Sprintf("$%d.%02d", n/1_000_000_000, n%1_000_000_000/10_000_000)
 	}
 	if f == Answers {
 		return fmt.Sprintf("%d.%d MB", n>>20, n%(1<<20)*10>>20)
