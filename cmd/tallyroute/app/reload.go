@@ -55,8 +55,9 @@ func (s *Service) swap(ctx context.Context) (restart []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.ready.up() { // else the database cannot be asked, and what is in force there stays unknown
-		if err := s.lawful(ctx, next); err != nil {
+	if s.ready.up() {
+		// A database that is away is not a fault of the configuration.
+		if err := s.lawful(ctx, next); err != nil && !errors.Is(err, billing.ErrUnavailable) {
 			return nil, err
 		}
 	}

@@ -50,7 +50,8 @@ type check struct {
 type patient struct {
 	cfg       *config.Config
 	catalogue app.Catalogue
-	fault     error // why the configuration is refused; then only it is looked at
+	fault     error // why serve refuses the configuration
+	unread    error // why it cannot be read at all; then only it is looked at
 }
 
 func checks() []check {
@@ -69,11 +70,13 @@ func checks() []check {
 // Run looks at everything. It ends with an error where something is critical.
 func (c Command) Run(a *cli.Context) error {
 	p := &patient{}
-	p.cfg, p.catalogue, p.fault = a.Service()
+	if p.cfg, p.catalogue, p.fault = a.Service(); p.fault != nil {
+		p.cfg, p.catalogue, p.unread = a.Settings() // what a fault leaves standing is looked at all the same
+	}
 	t, critical := cli.Table{Header: []string{"CHECK", "SEVERITY", "FOUND", "WHAT TO DO"}}, 0
 	var all []Finding
 	for _, one := range checks() {
-		if p.fault != nil && one.name != "configuration" {
+		if p.unread != nil && one.name != "configuration" {
 			continue
 		}
 		for _, f := range within(a.Ctx, one, p) {
