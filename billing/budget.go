@@ -40,6 +40,10 @@ func (p Period) Words() string {
 	return "per " + string(p)
 }
 
+// Passes reports a period whose room comes back within a minute: a minute, or what is under
+// way at once.
+func (p Period) Passes() bool { return p == PeriodMinute || p == PeriodConcurrent }
+
 // Action is what happens near a limit.
 type Action string
 

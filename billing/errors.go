@@ -72,7 +72,7 @@ func (e *QuotaError) LacksRequests() bool {
 // Passes reports a limit whose room comes back within a minute: of a minute, or of what is
 // under way at once.
 func (e *QuotaError) Passes() bool {
-	return e.Balance.Budget.Period == PeriodMinute || e.Balance.Budget.Period == PeriodConcurrent
+	return e.Balance.Budget.Period.Passes()
 }
 
 // Lacking is the limit that has no room: its unit, what is used of it, and the limit.

@@ -1,7 +1,9 @@
 package billing
 
 import (
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -69,4 +71,17 @@ func CleanTags(tags map[string]string) map[string]string {
 		out[CleanText(k)] = CleanText(v)
 	}
 	return out
+}
+
+// ParseSpan reads a span such as 90d, 36h or 30m; time.Duration knows no days.
+func ParseSpan(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	v, err := time.ParseDuration(text)
+	if err == nil && v < 0 {
+		err = strconv.ErrRange
+	}
+	return v, err
 }

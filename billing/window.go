@@ -95,7 +95,7 @@ func (b Budget) Window(t time.Time) (Window, error) {
 		return Window{}, nil
 	}
 	if b.Period == PeriodConcurrent {
-		return concurrentWindow(), nil
+		return concurrentWindow, nil
 	}
 	loc, err := zone(b.Zone)
 	if err != nil {
@@ -126,12 +126,10 @@ func (b Budget) Window(t time.Time) (Window, error) {
 
 // concurrentWindow is the window of what is under way at once. It begins after all time,
 // so that nothing is ever used in it: it has holds alone.
-func concurrentWindow() Window {
-	return Window{Start: time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)}
-}
+var concurrentWindow = Window{Start: time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)}
 
 // Concurrent reports the window of what is under way at once.
-func (w Window) Concurrent() bool { return w == concurrentWindow() }
+func (w Window) Concurrent() bool { return w == concurrentWindow }
 
 // first is the first day of the budget's fiscal year.
 func (b Budget) first() (date, error) {

@@ -36,11 +36,12 @@ func (r *Router) admit(ctx context.Context, a accepted) (held, error) {
 	if !a.key.Downgrades() || !a.in.Operation.HasOutput() {
 		return r.admitTo(ctx, a, rt)
 	}
-	if r.near.reached(a.key, a.in.Caller.At) {
+	tried := r.near.reached(a.key, a.in.Caller.At)
+	if tried {
 		rt = r.cheaper(a, rt)
 	}
 	h, err := r.admitTo(ctx, a, rt)
-	if rt.downgraded || !r.near.hears(h, err) {
+	if rt.downgraded || !r.near.hears(h, err) || tried {
 		return h, err
 	}
 	cheaper := r.cheaper(a, rt)
@@ -87,7 +88,7 @@ func (r *Router) usable(a accepted, rt route) []plan.Candidate {
 	in := r.input(a, rt)
 	in.Counted = true // an order by bounds is good enough here
 	p, _ := plan.Make(in)
-	return slices.Clone(p.Usable())
+	return p.Usable()
 }
 
 // everyTarget is every target that the key may use, once.

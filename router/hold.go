@@ -32,10 +32,7 @@ func (r *Router) facts(ctx context.Context, a accepted) (row billing.Spend, err 
 // brake counts a request that is about to be held, and is a *brake.StoppedError where it
 // has run away.
 func (r *Router) brake(a accepted, facts billing.Spend) error {
-	if r.Brake == nil {
-		return nil
-	}
-	most := r.o.Brake.Most.Lesser(a.key.Rights.Runaway())
+	most := r.runaway(a.key)
 	if most == (policy.Runaway{}) {
 		return nil
 	}
@@ -45,9 +42,17 @@ func (r *Router) brake(a accepted, facts billing.Spend) error {
 	}, a.in.Caller.At)
 }
 
+// runaway is when requests of a key have run away: never where all of it is zero.
+func (r *Router) runaway(k *billing.Key) policy.Runaway {
+	if r.Brake == nil {
+		return policy.Runaway{}
+	}
+	return r.o.Brake.Most.Lesser(k.Rights.Runaway())
+}
+
 // unbrake takes back a request that came to nothing.
 func (r *Router) unbrake(a accepted, facts billing.Spend) {
-	if r.Brake != nil && r.o.Brake.Most.Lesser(a.key.Rights.Runaway()) != (policy.Runaway{}) {
+	if r.runaway(a.key) != (policy.Runaway{}) {
 		r.Brake.Undo(running(a, facts), a.in.Caller.At)
 	}
 }

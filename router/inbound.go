@@ -35,8 +35,8 @@ type Inbound struct {
 	// Room is what the request holds in memory, its body and what is made of it. The
 	// server closes it when the request is over.
 	Room *limit.Share
-	// Read returns the body. It is called at most once, after the key is known, its
-	// rate was taken and Room is the key's.
+	// Read returns the body. It is called at most once, after the key is known and Room is
+	// the key's.
 	Read func() ([]byte, error)
 	// Translate, where it is set, is what a body of a key asks for that is not one of the
 	// operation.

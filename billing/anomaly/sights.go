@@ -19,9 +19,6 @@ const (
 	Model   Kind = "model"   // as it was asked for
 )
 
-// Kinds are all kinds.
-func Kinds() []Kind { return []Kind{Network, Country, Agent, Model} }
-
 // Sight is that something of a key's use was seen.
 type Sight struct {
 	KeyID       string

@@ -166,7 +166,7 @@ func (j *judge) limits() {
 // lasting reports a budget that refuses what goes beyond it in money or tokens, over more
 // than a minute: a rate alone bounds nothing that is spent.
 func lasting(b billing.Budget) bool {
-	return b.Binds() && (b.Money != nil || b.Tokens != nil) && b.Period != billing.PeriodMinute && b.Period != billing.PeriodConcurrent
+	return b.Binds() && (b.Money != nil || b.Tokens != nil) && !b.Period.Passes()
 }
 
 // The widest ranges that are still known addresses.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -67,22 +66,9 @@ func Tables() map[string]bool {
 // levels are those of the log, from the one that says most.
 func levels() []string { return []string{"debug", "info", "warn", "error"} }
 
-// Span reads 90d, 36h or 30m.
-func Span(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		return time.Duration(n) * 24 * time.Hour, err
-	}
-	v, err := time.ParseDuration(text)
-	if err == nil && v < 0 {
-		err = strconv.ErrRange
-	}
-	return v, err
-}
-
 // span is one that Check has read.
 func span(text string) time.Duration {
-	d, err := Span(text)
+	d, err := billing.ParseSpan(text)
 	if err != nil {
 		return 0
 	}
@@ -97,7 +83,7 @@ func (f *faults) add(field, format string, args ...any) {
 }
 
 func (f *faults) span(field, text string) {
-	if d, err := Span(text); err != nil || d <= 0 {
+	if d, err := billing.ParseSpan(text); err != nil || d <= 0 {
 		f.add(field, "must be a span such as 90d or 36h")
 	}
 }

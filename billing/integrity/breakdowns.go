@@ -6,8 +6,9 @@ import (
 	"tallyroute/billing"
 )
 
-// rowValues are what rows e have of the dimensions that there are breakdowns by.
-var rowValues = map[billing.Dimension]string{ //nolint:gosec // names of columns, no secrets
+// RowValues are what rows e of spend_events have of the dimensions that there are breakdowns
+// by, in the SQL of both databases; t is a tag.
+var RowValues = map[billing.Dimension]string{ //nolint:gosec // names of columns, no secrets
 	"requested_model": "e.requested_model",
 	"service_tier":    "e.service_tier",
 	"status":          "e.status",
@@ -73,7 +74,7 @@ func breakdownValuesSQL(d Dialect) string {
 			name, tags = "'"+billing.TagDimension+"' || t.key", d.Tags
 		}
 		rows = append(rows, `
-        SELECT `+name+` AS dimension, e.report_day, `+rowValues[by]+` AS value, `+ofRows+`
+        SELECT `+name+` AS dimension, e.report_day, `+RowValues[by]+` AS value, `+ofRows+`
           FROM whole w CROSS JOIN spend_events e`+tags+`
          WHERE w.dimension = '`+string(by)+`' AND e.report_day = w.report_day
          GROUP BY 1, 2, 3`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -82,7 +83,7 @@ func (a Actions) WatchKeys(ctx context.Context, w KeyWatch) (found []anomaly.Fin
 	}
 	turn.Hours = activity.Hours
 	keys := byKey(activity)
-	for part := range slices.Chunk(sortedKeys(keys), keysAtOnce) {
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(keys)), keysAtOnce) {
 		one, sights, err := a.judgeKeys(ctx, w, keys, part, watching{at: turn.At, learning: more})
 		if err != nil {
 			return nil, false, err
@@ -121,15 +122,6 @@ func byKey(activity anomaly.Activity) map[string]*anomaly.Activity {
 		of(u.KeyID).Uses = append(of(u.KeyID).Uses, u)
 	}
 	return keys
-}
-
-func sortedKeys(keys map[string]*anomaly.Activity) []string {
-	ids := make([]string, 0, len(keys))
-	for id := range keys {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
 }
 
 // watching is what is watched at an instant: to judge it, or to learn from it alone.

@@ -206,7 +206,7 @@ func SetBudgets(k *billing.Key, budgets []BudgetChange) {
 	own := k.Budgets
 	k.Budgets = slices.DeleteFunc(slices.Clone(k.Budgets), func(b billing.Budget) bool {
 		named := slices.ContainsFunc(budgets, func(c BudgetChange) bool { return c.Period == b.Period })
-		return b.Scope == billing.ScopeKey && (named || !Short(b.Period))
+		return b.Scope == billing.ScopeKey && (named || !b.Period.Passes())
 	})
 	for _, c := range budgets {
 		c.Scope, c.ScopeID = billing.ScopeKey, string(k.ID)
@@ -225,9 +225,6 @@ func SetBudgets(k *billing.Key, budgets []BudgetChange) {
 type KeyLimits struct {
 	RequestsPerMinute, TokensPerMinute, ConcurrentRequests *int64
 }
-
-// Short reports a period of whose budgets KeyLimits are short for.
-func Short(p billing.Period) bool { return p == billing.PeriodMinute || p == billing.PeriodConcurrent }
 
 // Set makes them limits of the key, as a change for ChangeKey.
 func (l KeyLimits) Set(k *billing.Key) {

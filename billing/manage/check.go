@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"tallyroute/billing"
+	"tallyroute/billing/governance"
 )
 
 // Bounds of what a key may carry.
@@ -40,14 +41,11 @@ func checkOwner(r KeyRequest) error {
 			faults = append(faults, invalid(f.field, "must be plain text of at most %d bytes", maxName))
 		}
 	}
-	if r.Environment != "" && (!slices.Contains(environments, r.Environment)) {
+	if r.Environment != "" && (!slices.Contains(governance.Environments(), r.Environment)) {
 		faults = append(faults, invalid("environment", "must be prod, staging or dev"))
 	}
 	return errors.Join(faults...)
 }
-
-// environments are those that a key may be for.
-var environments = []string{"prod", "staging", "dev"}
 
 func checkExpiry(t, now time.Time) error {
 	if !t.IsZero() && !t.After(now) {
@@ -115,7 +113,7 @@ func (a Actions) check(k *billing.Key) error {
 		fault("rotate_every", "must be between 1h and 3650d")
 	}
 	for n, b := range k.Budgets {
-		if err := b.Validate(); err != nil && b.Scope == billing.ScopeKey && Short(b.Period) {
+		if err := b.Validate(); err != nil && b.Scope == billing.ScopeKey && b.Period.Passes() {
 			faults = append(faults, ofLimits(b.Period, err))
 		} else if err != nil {
 			fault(fmt.Sprintf("budgets[%d]", n), "%s", strings.ReplaceAll(err.Error(), "billing: ", ""))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/governance"
 )
 
 // DefaultHandover is how long a hand-over is good where nobody says.
@@ -138,7 +139,7 @@ func (a Actions) offerOnce(ctx context.Context, made NewSecret, r KeyRequest, li
 func (a Actions) TakeHandover(ctx context.Context, token, from string) (NewSecret, error) {
 	rest, ok := strings.CutPrefix(token, handoverPrefix)
 	env, _, _ := strings.Cut(rest, "-")
-	if !ok || len(token) > maxTag || !slices.Contains(environments, env) {
+	if !ok || len(token) > maxTag || !slices.Contains(governance.Environments(), env) {
 		return NewSecret{}, billing.ErrNoHandover
 	}
 	secret, err := billing.NewSecret(env, rand.Reader)

@@ -61,22 +61,13 @@ func (a Actions) openReviews(ctx context.Context, p billing.Principal, why strin
 	if err != nil {
 		return err
 	}
-	for f := (billing.KeyFilter{Owner: p.ID, Address: p.Email, Now: a.now()}); ; {
-		keys, err := a.Store.ListKeys(ctx, f)
-		if err != nil || len(keys) == 0 {
-			return err
+	return a.eachKey(ctx, billing.KeyFilter{Owner: p.ID, Address: p.Email}, func(k *billing.Key) error {
+		i := slices.IndexFunc(before, func(r billing.LeaverReview) bool { return r.KeyID == k.ID })
+		if k.InForce(a.now()) != nil || i >= 0 && before[i].Outcome != billing.ReviewReturned {
+			return nil
 		}
-		for _, k := range keys {
-			f.After = k.ID
-			i := slices.IndexFunc(before, func(r billing.LeaverReview) bool { return r.KeyID == k.ID })
-			if k.InForce(a.now()) != nil || i >= 0 && before[i].Outcome != billing.ReviewReturned {
-				continue
-			}
-			if err := a.openReview(ctx, p, k, why, after); err != nil {
-				return err
-			}
-		}
-	}
+		return a.openReview(ctx, p, *k, why, after)
+	})
 }
 
 func (a Actions) openReview(ctx context.Context, p billing.Principal, k billing.Key, why string, after time.Duration) error {

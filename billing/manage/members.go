@@ -113,11 +113,7 @@ func (a Actions) ownKey(ctx context.Context, p billing.Project, r OwnKeyRequest,
 // ownProject is the project of a team in which who asks may make keys for himself. What
 // he may not look at is missing.
 func (a Actions) ownProject(ctx context.Context, team, project string, by By) (billing.Project, error) {
-	all, err := a.Store.ListProjects(ctx)
-	if err != nil {
-		return billing.Project{}, err
-	}
-	gone, err := a.archivedTeams(ctx)
+	all, gone, err := a.projects(ctx)
 	if err != nil {
 		return billing.Project{}, err
 	}
@@ -156,18 +152,13 @@ func (a Actions) OwnKeys(ctx context.Context, by By) ([]billing.Key, error) {
 		return nil, errNobody
 	}
 	var list []billing.Key
-	for f := (billing.KeyFilter{Owner: by.PrincipalID, Now: a.now()}); ; {
-		keys, err := a.Store.ListKeys(ctx, f)
-		if err != nil || len(keys) == 0 {
-			return list, err
+	err := a.eachKey(ctx, billing.KeyFilter{Owner: by.PrincipalID}, func(k *billing.Key) error {
+		if mayOwn(k, by) {
+			list = append(list, *k)
 		}
-		for _, k := range keys {
-			if mayOwn(&k, by) {
-				list = append(list, k)
-			}
-			f.After = k.ID
-		}
-	}
+		return nil
+	})
+	return list, err
 }
 
 func mayOwn(k *billing.Key, by By) bool {

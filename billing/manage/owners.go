@@ -359,6 +359,15 @@ func (a Actions) archivedTeams(ctx context.Context) (map[string]bool, error) {
 	return gone, err
 }
 
+// projects are all projects, and the teams that are archived.
+func (a Actions) projects(ctx context.Context) (all []billing.Project, gone map[string]bool, err error) {
+	if all, err = a.Store.ListProjects(ctx); err != nil {
+		return nil, nil, err
+	}
+	gone, err = a.archivedTeams(ctx)
+	return all, gone, err
+}
+
 // project finds the owner of a key, or makes it.
 func (a Actions) project(ctx context.Context, r KeyRequest, by By) (billing.Project, error) {
 	want, err := a.projectToBe(ctx, r)
@@ -376,11 +385,7 @@ func (a Actions) projectToBe(ctx context.Context, r KeyRequest) (billing.Project
 		r.Team = cmp.Or(r.Team, defaultTeam)
 	}
 	want := billing.Project{Name: name, Team: r.Team, CostCenter: r.CostCenter, Environment: r.Environment}
-	all, err := a.Store.ListProjects(ctx)
-	if err != nil {
-		return billing.Project{}, err
-	}
-	gone, err := a.archivedTeams(ctx)
+	all, gone, err := a.projects(ctx)
 	if err != nil {
 		return billing.Project{}, err
 	}

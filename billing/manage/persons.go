@@ -107,20 +107,13 @@ func (a Actions) ExportPerson(ctx context.Context, name string) (PersonExport, e
 
 func (a Actions) personKeys(ctx context.Context, name string) ([]PersonKey, error) {
 	list := []PersonKey{}
-	f := billing.KeyFilter{}
-	for {
-		page, err := a.Store.ListKeys(ctx, f)
-		if err != nil || len(page) == 0 {
-			return list, err
+	err := a.eachKey(ctx, billing.KeyFilter{}, func(k *billing.Key) error {
+		if strings.EqualFold(k.Address, name) || k.CreatedBy == name {
+			list = append(list, PersonKey{string(k.ID), k.Name, k.Display, k.Status(a.now())})
 		}
-		for i := range page {
-			k := &page[i]
-			if strings.EqualFold(k.Address, name) || k.CreatedBy == name {
-				list = append(list, PersonKey{string(k.ID), k.Name, k.Display, k.Status(a.now())})
-			}
-		}
-		f.After = page[len(page)-1].ID
-	}
+		return nil
+	})
+	return list, err
 }
 
 // PersonErasure says whose name is to be erased.

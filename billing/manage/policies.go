@@ -230,19 +230,12 @@ func (a Actions) keysWithin(ctx context.Context, f billing.KeyFilter, p *policy.
 	if p == nil {
 		return nil
 	}
-	for f.Now = a.now(); ; {
-		keys, err := a.Store.ListKeys(ctx, f)
-		if err != nil || len(keys) == 0 {
-			return err
+	return a.eachKey(ctx, f, func(k *billing.Key) error {
+		if wider := own(k).Wider(p, a.groups()); k.RevokedAt.IsZero() && len(wider) > 0 {
+			return tooWide("key", k.Name+" ("+string(k.ID)+")", wider[0])
 		}
-		for i := range keys {
-			k := &keys[i]
-			if wider := own(k).Wider(p, a.groups()); k.RevokedAt.IsZero() && len(wider) > 0 {
-				return tooWide("key", k.Name+" ("+string(k.ID)+")", wider[0])
-			}
-		}
-		f.After = keys[len(keys)-1].ID
-	}
+		return nil
+	})
 }
 
 func tooWide(what, name string, f policy.Fault) error {

@@ -158,7 +158,7 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 // inOrder puts budgets last that KeyLimits are short for.
 func inOrder(budgets []BudgetView) {
 	last := func(b BudgetView) int {
-		if Short(billing.Period(b.Period)) {
+		if billing.Period(b.Period).Passes() {
 			return 1
 		}
 		return 0

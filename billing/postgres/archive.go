@@ -25,6 +25,11 @@ func monthRows(ctx context.Context, q querier, m billing.Month, each func(billin
 	if err != nil {
 		return err
 	}
+	return eachSpend(rows, each)
+}
+
+// eachSpend calls each with all rows, and closes them.
+func eachSpend(rows pgx.Rows, each func(billing.Spend) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		row, err := scanSpend(rows)

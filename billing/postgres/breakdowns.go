@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tallyroute/billing"
+	"tallyroute/billing/integrity"
 )
 
 // grain is what the lines of a breakdown have in common with the rollup, and measures
@@ -39,21 +40,8 @@ const rowMeasures = `1::bigint AS ledger_rows, (e.kind = 'usage' AND e.final)::i
          coalesce(e.fee_nano, 0) AS fee_nano, coalesce(e.cost_nano, 0) AS cost_nano,
          CASE WHEN e.pricing = 'unpriced' THEN 0 ELSE coalesce(e.baseline_cost_nano, e.cost_nano) END AS baseline_cost_nano`
 
-// rowDimensions are the dimensions that the rollup has not, as columns, and rowValues what
-// they are in rows e.
-var (
-	rowDimensions = []string{"requested_model", "service_tier", "status", "end_user", "session", "credential", "region"}
-	rowValues     = map[billing.Dimension]string{ //nolint:gosec // names of columns, no secrets
-		"requested_model": "e.requested_model",
-		"service_tier":    "e.service_tier",
-		"status":          "e.status",
-		"end_user":        "coalesce(e.end_user, '(none)')",
-		"session":         "coalesce(e.session, '(none)')",
-		"credential":      "coalesce(e.upstream_credential, '(none)')",
-		"region":          "coalesce(e.region, '(none)')",
-		billing.AllTags:   "t.value",
-	}
-)
+// rowDimensions are the dimensions that the rollup has not, as columns.
+var rowDimensions = []string{"requested_model", "service_tier", "status", "end_user", "session", "credential", "region"}
 
 const (
 	// breakdownLockSQL keeps routers from making the same breakdown at once.
@@ -95,7 +83,7 @@ WITH made AS (
   INSERT INTO spend_breakdowns (dimension, report_day, value, ` + grain + ", " + measures + `)
   SELECT dimension, report_day, value, ` + grain + ", " + each(measures, "sum(%s)::bigint") + `
     FROM (
-      SELECT ` + dimension + ` AS dimension, e.report_day, ` + rowValues[d] + ` AS value, ` + each(grain, "e.%s") + ", " + rowMeasures + `
+      SELECT ` + dimension + ` AS dimension, e.report_day, ` + integrity.RowValues[d] + ` AS value, ` + each(grain, "e.%s") + ", " + rowMeasures + `
         FROM spend_events e` + tags + `
        WHERE e.report_day = $1::text::date
     ) AS e
@@ -175,7 +163,7 @@ type spendSource struct {
 func newSpendSource(q billing.SpendQuery) spendSource {
 	var s spendSource
 	for _, c := range rowDimensions {
-		s.columns, s.values = append(s.columns, c), append(s.values, rowValues[billing.Dimension(c)])
+		s.columns, s.values = append(s.columns, c), append(s.values, integrity.RowValues[billing.Dimension(c)])
 	}
 	for _, d := range q.GroupBy {
 		if _, ok := d.Tag(); ok {

@@ -166,11 +166,8 @@ UPDATE budget_counters
 // is made out of date.
 func findBudget(ctx context.Context, tx pgx.Tx, id string) (billing.Budget, error) {
 	b, err := one(ctx, tx, scanBudget, findBudgetSQL, id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = &billing.NotFoundError{What: "budget", ID: id}
-	}
 	if err != nil {
-		return b, err
+		return b, missing(err, "budget", id)
 	}
 	_, err = tx.Exec(ctx, raiseSQL, b.Scope, b.ScopeID)
 	return b, err

@@ -138,8 +138,8 @@ func (s *Store) CreateOwnKey(
 // AskRaise implements billing.SelfService.
 func (s *Store) AskRaise(ctx context.Context, r billing.RaiseRequest, notes ...*billing.Change) error {
 	err := s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		b, err := findBudget(ctx, tx, r.BudgetID)
-		if err == nil {
+		b, err := one(ctx, tx, scanBudget, findBudgetSQL, r.BudgetID)
+		if err = missing(err, "budget", r.BudgetID); err == nil {
 			err = billing.Raise{BudgetID: r.BudgetID, By: r.By, From: r.AskedAt, Until: r.Until, At: r.AskedAt}.Check(b)
 		}
 		if err != nil {

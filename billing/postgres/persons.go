@@ -80,17 +80,7 @@ func (s *Store) PersonRows(ctx context.Context, name string, each func(billing.S
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			row, err := scanSpend(rows)
-			if err != nil {
-				return err
-			}
-			if err := each(row); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
+		return eachSpend(rows, each)
 	})
 }
 

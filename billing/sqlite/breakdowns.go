@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/integrity"
 )
 
 // grain is what the lines of a breakdown have in common with the rollup, and measures
@@ -37,18 +38,6 @@ const rowMeasures = `1 AS ledger_rows, e.kind = 'usage' AND e.final AS requests,
     coalesce(e.cache_write_cost_nano, 0) AS cache_write_cost_nano, coalesce(e.output_cost_nano, 0) AS output_cost_nano,
     coalesce(e.fee_nano, 0) AS fee_nano, coalesce(e.cost_nano, 0) AS cost_nano,
     CASE WHEN e.pricing = 'unpriced' THEN 0 ELSE coalesce(e.baseline_cost_nano, e.cost_nano) END AS baseline_cost_nano`
-
-// rowValues are what rows e have of each dimension that the rollup has not.
-var rowValues = map[billing.Dimension]string{ //nolint:gosec // names of columns, no secrets
-	"requested_model": "e.requested_model",
-	"service_tier":    "e.service_tier",
-	"status":          "e.status",
-	"end_user":        "coalesce(e.end_user, '(none)')",
-	"session":         "coalesce(e.session, '(none)')",
-	"credential":      "coalesce(e.upstream_credential, '(none)')",
-	"region":          "coalesce(e.region, '(none)')",
-	billing.AllTags:   "CAST(t.value AS text)",
-}
 
 // missingBreakdowns are the breakdowns that are not there or too old, but those of
 // archived months.
@@ -81,7 +70,7 @@ func breakdownSQL(d billing.Dimension) string {
 	}
 	return "INSERT INTO temp.made SELECT dimension, report_day, value, " + grain + ", " + each(measures, "sum(%s)") + `
 FROM (
-  SELECT ` + dimension + ` AS dimension, e.report_day, ` + rowValues[d] + ` AS value, ` + each(grain, "e.%s") + ", " + rowMeasures + `
+  SELECT ` + dimension + ` AS dimension, e.report_day, ` + integrity.RowValues[d] + ` AS value, ` + each(grain, "e.%s") + ", " + rowMeasures + `
   FROM spend_events e` + tags + `
   WHERE e.report_day = ?1 AND ?2 IS NOT NULL
 )
@@ -179,7 +168,7 @@ type spendSource struct {
 func newSpendSource(q billing.SpendQuery) spendSource {
 	var s spendSource
 	for _, c := range rowDimensions {
-		s.columns, s.values = append(s.columns, c), append(s.values, rowValues[billing.Dimension(c)])
+		s.columns, s.values = append(s.columns, c), append(s.values, integrity.RowValues[billing.Dimension(c)])
 	}
 	for _, d := range q.GroupBy {
 		if _, ok := d.Tag(); ok {

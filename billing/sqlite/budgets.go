@@ -99,22 +99,33 @@ func (s *Store) changeBudget(ctx context.Context, id string, work func(context.C
 	notes []*billing.Change,
 ) error {
 	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
-		var b billing.Budget
-		found, err := tx.row(ctx, findBudget, []any{id}, budgetScan(&b)...)
-		if err == nil && !found {
-			err = &billing.NotFoundError{What: "budget", ID: id}
-		}
-		if err != nil {
-			return err
-		}
-		if err := work(ctx, tx, b); err != nil {
-			return err
-		}
-		if _, err := tx.exec(ctx, raiseVersions, string(b.Scope), b.ScopeID); err != nil {
+		if err := withBudget(ctx, tx, id, work); err != nil {
 			return err
 		}
 		return note(ctx, tx, notes)
 	})
+}
+
+// withBudget is changeBudget in a transaction.
+func withBudget(ctx context.Context, tx *session, id string, work func(context.Context, *session, billing.Budget) error) error {
+	b, err := budgetOf(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if err := work(ctx, tx, b); err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, raiseVersions, string(b.Scope), b.ScopeID)
+	return err
+}
+
+// budgetOf is the budget with an id.
+func budgetOf(ctx context.Context, tx *session, id string) (b billing.Budget, err error) {
+	found, err := tx.row(ctx, findBudget, []any{id}, budgetScan(&b)...)
+	if err == nil && !found {
+		err = &billing.NotFoundError{What: "budget", ID: id}
+	}
+	return b, err
 }
 
 // RemoveBudget implements billing.Limits.

@@ -131,11 +131,7 @@ func (s *Store) CreateOwnKey(
 // AskRaise implements billing.SelfService.
 func (s *Store) AskRaise(ctx context.Context, r billing.RaiseRequest, notes ...*billing.Change) error {
 	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
-		var b billing.Budget
-		found, err := tx.row(ctx, findBudget, []any{r.BudgetID}, budgetScan(&b)...)
-		if err == nil && !found {
-			err = &billing.NotFoundError{What: "budget", ID: r.BudgetID}
-		}
+		b, err := budgetOf(ctx, tx, r.BudgetID)
 		if err == nil {
 			err = billing.Raise{BudgetID: r.BudgetID, By: r.By, From: r.AskedAt, Until: r.Until, At: r.AskedAt}.Check(b)
 		}
@@ -191,7 +187,10 @@ func (s *Store) DecideRaise(
 			return err
 		}
 		if r.Outcome == billing.RaiseApproved {
-			if err := raiseLimits(ctx, tx, r.Raise()); err != nil {
+			err := withBudget(ctx, tx, r.BudgetID, func(ctx context.Context, tx *session, b billing.Budget) error {
+				return raise(ctx, tx, b, r.Raise())
+			})
+			if err != nil {
 				return err
 			}
 		}
@@ -202,21 +201,4 @@ func (s *Store) DecideRaise(
 		return note(ctx, tx, notes)
 	})
 	return r, err
-}
-
-// raiseLimits raises a budget; every copy of a key below is made out of date.
-func raiseLimits(ctx context.Context, tx *session, r billing.Raise) error {
-	var b billing.Budget
-	found, err := tx.row(ctx, findBudget, []any{r.BudgetID}, budgetScan(&b)...)
-	if err == nil && !found {
-		err = &billing.NotFoundError{What: "budget", ID: r.BudgetID}
-	}
-	if err == nil {
-		err = raise(ctx, tx, b, r)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = tx.exec(ctx, raiseVersions, string(b.Scope), b.ScopeID)
-	return err
 }

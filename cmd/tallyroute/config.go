@@ -8,7 +8,6 @@ import (
 	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/cmd/tallyroute/countries"
-	"tallyroute/cmd/tallyroute/people"
 )
 
 // configCommand is "tallyroute config".
@@ -26,7 +25,7 @@ type configCheck struct {
 func (c configCheck) lawful(a *cli.Context, cfg *config.Config, b app.Catalogue) error {
 	setup := app.SetupOf(cfg, b)
 	if c.Rules != "" {
-		rules, err := people.ReadRules(a, c.Rules)
+		rules, err := cli.ReadDocument[governance.Rules](a, c.Rules)
 		if err != nil {
 			return err
 		}

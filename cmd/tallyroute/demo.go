@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -140,11 +139,7 @@ func (c demoCommand) config() *config.Config {
 
 // ageOf is " (new)" for a database file that does not exist yet.
 func ageOf(d config.DSN) string {
-	path, err := d.SQLitePath()
-	if err != nil {
-		return ""
-	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, missing := d.Missing(); missing {
 		return " (new)"
 	}
 	return ""

@@ -125,15 +125,7 @@ func (b *keyMembers) expiry(now time.Time) time.Time {
 	return time.Time{}
 }
 
-func (b *keyMembers) ranges() (list []netip.Prefix) {
-	if b.AllowedCIDRs.Value != nil {
-		list = []netip.Prefix{} // an empty list is not none
-	}
-	for _, a := range b.AllowedCIDRs.Value {
-		list = append(list, a.Prefix)
-	}
-	return list
-}
+func (b *keyMembers) ranges() []netip.Prefix { return prefixes(b.AllowedCIDRs.Value) }
 
 func (b *keyMembers) budgets() []manage.BudgetChange {
 	if b.Budget.Value != nil {
@@ -274,7 +266,7 @@ func listKeys(x *exchange, in keyFilter) (page[manage.KeyView], error) {
 		Team: in.Team, Project: in.Project, Status: in.Status, Query: in.Query, After: billing.KeyID(in.Cursor), Limit: limit,
 	}
 	if in.Stale != "" {
-		unused, err := spanOf(in.Stale)
+		unused, err := billing.ParseSpan(in.Stale)
 		if err != nil || unused == 0 {
 			return page[manage.KeyView]{}, invalid("unused_for", "must be a span, such as 24h or 90d")
 		}
@@ -306,12 +298,17 @@ func viewed[T, V any](show func(T) V) func(T, error) (V, error) {
 
 func getKey(x *exchange, _ none) (manage.KeyView, error) {
 	key, err := x.Actions.Key(x.ctx(), billing.KeyID(x.C.Param("id")))
+	return x.viewBalanced(key, err)
+}
+
+// viewBalanced is a key, with its tag and what is left of its budgets, unless there is an
+// error already.
+func (x *exchange) viewBalanced(k billing.Key, err error) (manage.KeyView, error) {
 	if err != nil {
 		return manage.KeyView{}, err
 	}
-	x.tag(key.Version)
-	v := x.viewKey(key)
-	balances, err := x.Actions.Balances(x.ctx(), &key)
+	v := x.viewTagged(k)
+	balances, err := x.Actions.Balances(x.ctx(), &k)
 	if err != nil {
 		return manage.KeyView{}, err
 	}

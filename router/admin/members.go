@@ -140,16 +140,7 @@ func createOwnKey(x *exchange, in newOwnKey) (CreatedKey, error) {
 
 func getOwnKey(x *exchange, _ none) (manage.KeyView, error) {
 	k, err := x.Actions.OwnKey(x.ctx(), billing.KeyID(x.param("id")), x.by(""))
-	if err != nil {
-		return manage.KeyView{}, err
-	}
-	balances, err := x.Actions.Balances(x.ctx(), &k)
-	if err != nil {
-		return manage.KeyView{}, err
-	}
-	v := x.viewTagged(k)
-	v.Budgets = manage.ViewBalances(balances)
-	return v, nil
+	return x.viewBalanced(k, err)
 }
 
 // narrowing is the body of narrowOwnKey. What is left out stays.

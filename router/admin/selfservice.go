@@ -20,7 +20,7 @@ func SelfService(o Options) http.Handler {
 		o.Login = &programs
 	}
 	listener := web.NewListener(web.Listener{
-		Log: o.Log, Clock: o.Clock, Errors: errorTable, Limits: web.Limits{Body: maxBody, ReadBody: requestTimeout},
+		Log: o.Log, Clock: o.Clock, Errors: errorTable, Limits: limits(),
 	})
 	s := &server{Options: o, listener: listener, wrong: limit.New(), rules: rules(), known: &seenTokens{}, members: true}
 	engine := web.NewEngine()

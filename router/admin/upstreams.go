@@ -79,7 +79,7 @@ func (settings) schema(*schemas) schema {
 // listProviders is GET /providers.
 func listProviders(x *exchange, _ none) (page[manage.ProviderView], error) {
 	all, err := x.Actions.Providers(x.ctx())
-	return listOf(all, func(v manage.ProviderView) manage.ProviderView { return v }), err
+	return listOf(all, itself[manage.ProviderView]), err
 }
 
 // added is the body of addProvider.
@@ -138,7 +138,7 @@ func listCredentials(x *exchange, _ none) (page[manage.CredentialView], error) {
 	for i := range all {
 		stand(&all[i], health)
 	}
-	return listOf(all, func(v manage.CredentialView) manage.CredentialView { return v }), err
+	return listOf(all, itself[manage.CredentialView]), err
 }
 
 // stand fills in how a credential has been behaving, apart from its targets.

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -125,7 +124,7 @@ func (d *spanText) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, &text); err != nil || text == nil {
 		return must
 	}
-	v, err := spanOf(*text)
+	v, err := billing.ParseSpan(*text)
 	if err != nil {
 		return must
 	}
@@ -134,19 +133,6 @@ func (d *spanText) UnmarshalJSON(raw []byte) error {
 }
 
 func (spanText) schema(s *schemas) schema { return duration(0).schema(s) }
-
-// spanOf reads a span; time.Duration knows no days.
-func spanOf(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		return time.Duration(n) * 24 * time.Hour, err
-	}
-	v, err := time.ParseDuration(text)
-	if err == nil && v < 0 {
-		err = strconv.ErrRange
-	}
-	return v, err
-}
 
 func (duration) schema(*schemas) schema {
 	return schema{"type": "string", "pattern": `^([0-9]+d|([0-9.]+(ns|us|µs|ms|s|m|h))+)$`, "examples": []string{"24h", "90d"}}

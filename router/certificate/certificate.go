@@ -56,7 +56,7 @@ func Read(f Files) (*Pair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s and %s: %w", f.Cert, f.Key, told(err))
 	}
-	chain, err := parse(certs)
+	chain, err := Parse(certs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Cert, err)
 	}
@@ -69,7 +69,7 @@ func Read(f Files) (*Pair, error) {
 		if err != nil {
 			return nil, err
 		}
-		trusted, err := parse(text)
+		trusted, err := Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.ClientCA, err)
 		}
@@ -136,10 +136,11 @@ func told(err error) error {
 	return errors.New(string(text))
 }
 
-var errNone = errors.New("there is no certificate in PEM")
+// ErrNone is a text without a certificate.
+var ErrNone = errors.New("there is no certificate in PEM")
 
-// parse reads all certificates of a text, of which there must be one.
-func parse(text []byte) (all []*x509.Certificate, err error) {
+// Parse reads all certificates of a text in PEM, of which there must be one.
+func Parse(text []byte) (all []*x509.Certificate, err error) {
 	for len(text) > 0 {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
@@ -155,7 +156,7 @@ func parse(text []byte) (all []*x509.Certificate, err error) {
 		all = append(all, one)
 	}
 	if len(all) == 0 {
-		return nil, errNone
+		return nil, ErrNone
 	}
 	return all, nil
 }
@@ -174,7 +175,7 @@ func Chain(name string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(text)
+	return Parse(text)
 }
 
 // Keeper has the certificate of a listener, and reads it again when it changes.

@@ -42,7 +42,7 @@ func Trust(caFile string, pair Files) (*tls.Config, error) {
 			c.RootCAs = x509.NewCertPool()
 		}
 		if !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("%s: %w", caFile, errNone)
+			return nil, fmt.Errorf("%s: %w", caFile, ErrNone)
 		}
 	}
 	if pair.Cert != "" || pair.Key != "" {

@@ -81,8 +81,12 @@ func (r *reader) restore(body []byte, past *Past) ([]byte, error) {
 	if r.previous = jsonraw.Text(previous); previous != nil && r.previous == "" {
 		return nil, &chat.FieldError{Code: "invalid_value", Param: "previous_response_id", Message: "must be the id of a response"}
 	}
+	keeps := string(r.get("store")) != "false"
+	if !keeps && r.previous == "" {
+		return body, nil
+	}
 	own := inputItems(r.get("input"))
-	if string(r.get("store")) != "false" {
+	if keeps {
 		r.Kept = &Kept{ID: past.ID, Previous: r.previous, Input: jsonraw.Array(own)}
 	}
 	if r.previous == "" {

@@ -3,8 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
-	"encoding/pem"
+	"errors"
 	"os"
 	"slices"
 	"sync"
@@ -14,6 +13,7 @@ import (
 
 	"tallyroute/billing/alert"
 	"tallyroute/billing/manage"
+	"tallyroute/router/certificate"
 )
 
 // judge looks for what is to be told, until ctx ends. Every router does; the database
@@ -69,25 +69,17 @@ func certificateIn(file string) alert.CertificateFile {
 		c.Fault = "it is not there, or not for us to read"
 		return c
 	}
-	for len(text) > 0 {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		one, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			c.Fault = "it has a certificate that cannot be parsed"
-			return c
-		}
+	chain, err := certificate.Parse(text)
+	switch {
+	case errors.Is(err, certificate.ErrNone):
+		c.Fault = "it has no certificate in PEM"
+	case err != nil:
+		c.Fault = "it has a certificate that cannot be parsed"
+	}
+	for _, one := range chain {
 		if c.Until.IsZero() || one.NotAfter.Before(c.Until) {
 			c.Subject, c.Until = one.Subject.String(), one.NotAfter
 		}
-	}
-	if c.Until.IsZero() {
-		c.Fault = "it has no certificate in PEM"
 	}
 	return c
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -233,8 +232,9 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 	}
 	s.identify(n)
 	s.route(n)
-	n.public = server.Handler(s.answers, s.publicOptions(n))
-	n.admin = admin.Handler(s.administration(n))
+	administration := s.administration(n)
+	n.public = server.Handler(s.answers, s.publicOptions(n, administration))
+	n.admin = admin.Handler(administration)
 	return n, nil
 }
 
@@ -310,7 +310,7 @@ func (s *Service) route(n *snapshot) {
 }
 
 // publicOptions are what the public listener answers with.
-func (s *Service) publicOptions(n *snapshot) server.Options {
+func (s *Service) publicOptions(n *snapshot, administration admin.Options) server.Options {
 	var record *access.Recorder
 	if n.cfg.AccessKeep > 0 {
 		record = s.access
@@ -321,9 +321,9 @@ func (s *Service) publicOptions(n *snapshot) server.Options {
 		TrustedProxies: config.Prefixes(n.cfg.TrustedProxies), KeepAnswers: n.cfg.Idempotency.TTL > 0, Bytes: s.bytes,
 		AllowedNetworks: config.Prefixes(n.cfg.AllowedNetworks), BlockedNetworks: config.Prefixes(n.cfg.BlockedNetworks),
 		RequireTLS: n.cfg.RequireTLS, Exposed: s.exposed.add,
-		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Asks: s.Actions().Asks,
+		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Asks: administration.Actions.Asks,
 		Temporary: s.temporary.With(n.platforms), Responses: s.shelf(n.cfg),
-		SelfService: admin.SelfService(s.administration(n)),
+		SelfService: admin.SelfService(administration),
 		Limits:      server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
 	}
 }
@@ -334,7 +334,7 @@ func (s *Service) shelf(cfg *config.Config) *kept.Shelf {
 		return nil
 	}
 	c, own := cfg.Responses, s.pepper.Derive("tallyroute responses")
-	key, err := envelope.ParseKey(hex.EncodeToString(own[:]))
+	key, err := envelope.FromBytes(own)
 	if err != nil {
 		return nil
 	}

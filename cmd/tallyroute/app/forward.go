@@ -16,7 +16,7 @@ const forwardEvery = time.Second
 // forwardAudit sends the audit log to its destinations, until ctx ends. Of several routers
 // one sends to each, and one that does not answer holds up no other.
 func (s *Service) forwardAudit(ctx context.Context) error {
-	busy := sending{done: make(chan struct{}, 1)}
+	var busy sending
 	defer busy.all.Wait()
 	name, at := s.routerName()+" "+billing.NewID("run_"), make(map[string]*manage.Forwarding)
 	for Wait(ctx, forwardEvery) {

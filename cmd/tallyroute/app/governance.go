@@ -3,8 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,10 +15,8 @@ import (
 // CheckRules refuses a configuration that breaks the rules in its database. Where there is
 // no database yet, or it cannot be asked, there are no rules to check by.
 func CheckRules(ctx context.Context, c *config.Config, s governance.Setup) error {
-	if path, err := c.Database.SQLitePath(); err == nil {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	if _, missing := c.Database.Missing(); missing {
+		return nil
 	}
 	store, err := OpenStore(ctx, c)
 	if err != nil {

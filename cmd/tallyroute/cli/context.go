@@ -150,3 +150,24 @@ func (a *Context) FileOrStdin(name string) (io.ReadCloser, error) {
 	}
 	return os.Open(name)
 }
+
+// mostRead is more than any document that a command reads has.
+const mostRead = 2 << 20
+
+// ReadDocument reads a T in YAML or JSON from a file, strictly; "-" is standard input.
+func ReadDocument[T any](a *Context, name string) (*T, error) {
+	from, err := a.FileOrStdin(name)
+	if err != nil {
+		return nil, err
+	}
+	defer Closing(from)
+	text, err := io.ReadAll(io.LimitReader(from, mostRead))
+	if err != nil {
+		return nil, err
+	}
+	var v T
+	if err := config.Decode(text, &v); err != nil {
+		return nil, Usagef("%s: %w", name, err)
+	}
+	return &v, nil
+}

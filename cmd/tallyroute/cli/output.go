@@ -52,7 +52,6 @@ type Table struct {
 }
 
 // Add adds a row.
-// Add adds a row.
 func (t *Table) Add(cells ...Cell) { t.rows = append(t.rows, cells) }
 
 // Write prints t as the flag -o says.

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"os/user"
@@ -30,10 +29,8 @@ func (a *Context) WithStore(do func(billing.Store, *config.Config) error) error 
 	if err != nil {
 		return err
 	}
-	if path, err := cfg.Database.SQLitePath(); err == nil {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("no database at %s yet; tallyroute serve, demo and keys create make one", path)
-		}
+	if path, missing := cfg.Database.Missing(); missing {
+		return fmt.Errorf("no database at %s yet; tallyroute serve, demo and keys create make one", path)
 	}
 	return a.openAnd(cfg, do)
 }
@@ -134,10 +131,8 @@ func (a *Context) StoredCatalogue() (*catalogue.Catalogue, *config.Config, error
 
 // stored is what administrators have stored; nil where nothing was ever written.
 func (a *Context) stored(cfg *config.Config) (stored *upstream.Loaded, err error) {
-	if path, err := cfg.Database.SQLitePath(); err == nil {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
+	if _, missing := cfg.Database.Missing(); missing {
+		return nil, nil
 	}
 	err = a.WithStore(func(s billing.Store, cfg *config.Config) (err error) {
 		stored, err = app.Stored(a.Ctx, cfg, s)

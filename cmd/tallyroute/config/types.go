@@ -3,8 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -194,4 +196,14 @@ func (d DSN) SQLitePath() (string, error) {
 		return "", fmt.Errorf("database: want sqlite:PATH or postgres://…")
 	}
 	return strings.TrimPrefix(path, "//"), nil
+}
+
+// Missing reports a file of SQLite that does not exist, and where it would be.
+func (d DSN) Missing() (path string, missing bool) {
+	path, err := d.SQLitePath()
+	if err != nil {
+		return "", false
+	}
+	_, err = os.Stat(path)
+	return path, errors.Is(err, fs.ErrNotExist)
 }

@@ -131,10 +131,8 @@ func encryption(_ context.Context, p *patient) (all []Finding) {
 
 // database is whether it answers and has the tables of this version. None is made.
 func database(ctx context.Context, p *patient) []Finding {
-	if path, err := p.cfg.Database.SQLitePath(); err == nil {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return []Finding{{Severity: Info, Found: "there is none at " + path, Do: "tallyroute serve makes it."}}
-		}
+	if path, missing := p.cfg.Database.Missing(); missing {
+		return []Finding{{Severity: Info, Found: "there is none at " + path, Do: "tallyroute serve makes it."}}
 	}
 	store, err := app.OpenStore(ctx, p.cfg)
 	if err == nil {
@@ -229,10 +227,8 @@ func prices(_ context.Context, p *patient) []Finding {
 
 // keysOf counts keys that go on for ever, or without a limit.
 func keysOf(ctx context.Context, p *patient) []Finding {
-	if path, err := p.cfg.Database.SQLitePath(); err == nil {
-		if _, err := os.Stat(path); err != nil {
-			return nil
-		}
+	if _, missing := p.cfg.Database.Missing(); missing {
+		return nil
 	}
 	store, err := app.OpenStore(ctx, p.cfg)
 	if err != nil {

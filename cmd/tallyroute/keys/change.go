@@ -159,7 +159,7 @@ func (c keysUpdate) budgets(a *cli.Context, r adminapi.API, call *adminapi.Call,
 	finance.Limit(fresh, c.BudgetUSD, c.BudgetTokens, c.BudgetRequests)
 	budgets := []cli.Fields{fresh}
 	for _, b := range key.Budgets {
-		if b.Scope == string(billing.ScopeKey) && b.Period != fresh["period"] && !manage.Short(billing.Period(b.Period)) {
+		if b.Scope == string(billing.ScopeKey) && b.Period != fresh["period"] && !billing.Period(b.Period).Passes() {
 			budgets = append(budgets, cli.Fields{"period": b.Period})
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
 	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/cmd/tallyroute/config"
@@ -117,7 +118,7 @@ func (c keysCreate) body(a *cli.Context) (cli.Fields, error) {
 		key["rotate_every"] = c.RotateEvery
 	}
 	if c.Policy != "" {
-		p, err := readPolicy(a, c.Policy)
+		p, err := cli.ReadDocument[policy.Policy](a, c.Policy)
 		if err != nil {
 			return nil, err
 		}

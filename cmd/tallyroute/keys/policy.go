@@ -3,13 +3,11 @@ package keys
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
 	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/cli"
-	"tallyroute/cmd/tallyroute/config"
 )
 
 type Policy struct {
@@ -52,7 +50,7 @@ type policySet struct {
 
 // Run replaces the policy.
 func (c policySet) Run(a *cli.Context) error {
-	p, err := readPolicy(a, c.File)
+	p, err := cli.ReadDocument[policy.Policy](a, c.File)
 	if err != nil {
 		return err
 	}
@@ -82,24 +80,6 @@ func setPolicy(a *cli.Context, of holder, c manage.PolicyChange, reason string) 
 			v.Revision)
 		return err
 	})
-}
-
-// readPolicy reads a policy from a file, strictly.
-func readPolicy(a *cli.Context, name string) (*policy.Policy, error) {
-	from, err := a.FileOrStdin(name)
-	if err != nil {
-		return nil, err
-	}
-	defer cli.Closing(from)
-	text, err := io.ReadAll(io.LimitReader(from, 2<<20))
-	if err != nil {
-		return nil, err
-	}
-	var p policy.Policy
-	if err := config.Decode(text, &p); err != nil {
-		return nil, cli.Usagef("%s: %w", name, err)
-	}
-	return &p, nil
 }
 
 type policyTry struct {
@@ -135,7 +115,7 @@ func (c policyTry) Run(a *cli.Context) error {
 		trial["at"] = c.At
 	}
 	if c.Draft != "" {
-		draft, err := readPolicy(a, c.Draft)
+		draft, err := cli.ReadDocument[policy.Policy](a, c.Draft)
 		if err != nil {
 			return err
 		}

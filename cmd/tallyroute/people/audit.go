@@ -188,15 +188,7 @@ type auditCheckpoint struct {
 
 // Run prints a checkpoint.
 func (c auditCheckpoint) Run(a *cli.Context) error {
-	cfg, err := a.Config()
-	if err != nil {
-		return err
-	}
-	text, err := app.ReadSecret(a.Ctx, cfg, c.Key)
-	if err != nil {
-		return err
-	}
-	key, err := audit.ParseSigningKey(text.Reveal())
+	key, err := signingKey(a, c.Key)
 	if err != nil {
 		return err
 	}
@@ -207,6 +199,19 @@ func (c auditCheckpoint) Run(a *cli.Context) error {
 		}
 		return cli.PrintJSON(a.Stdout, signed)
 	})
+}
+
+// signingKey is the key that a reference leads to.
+func signingKey(a *cli.Context, ref string) (audit.SigningKey, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return audit.SigningKey{}, err
+	}
+	text, err := app.ReadSecret(a.Ctx, cfg, ref)
+	if err != nil {
+		return audit.SigningKey{}, err
+	}
+	return audit.ParseSigningKey(text.Reveal())
 }
 
 type auditSigningKey struct{}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 
@@ -12,9 +11,7 @@ import (
 	"tallyroute/billing/governance"
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/adminapi"
-	"tallyroute/cmd/tallyroute/app"
 	"tallyroute/cmd/tallyroute/cli"
-	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/router/admin"
 )
 
@@ -52,7 +49,7 @@ type governanceSet struct {
 
 // Run puts the rules in force, and lists what breaks them already.
 func (c governanceSet) Run(a *cli.Context) error {
-	rules, err := ReadRules(a, c.File)
+	rules, err := cli.ReadDocument[governance.Rules](a, c.File)
 	if err != nil {
 		return err
 	}
@@ -69,24 +66,6 @@ func (c governanceSet) Run(a *cli.Context) error {
 		fmt.Fprintf(a.Stdout, "Version %d of the rules %s, SHA-256 %s. %d findings:\n", v.Version, verb, v.SHA256, len(v.Findings))
 		return printFindings(a, "table", v.Findings)
 	})
-}
-
-// ReadRules reads rules from a file, strictly.
-func ReadRules(a *cli.Context, name string) (*governance.Rules, error) {
-	from, err := a.FileOrStdin(name)
-	if err != nil {
-		return nil, err
-	}
-	defer cli.Closing(from)
-	text, err := io.ReadAll(io.LimitReader(from, 2<<20))
-	if err != nil {
-		return nil, err
-	}
-	var r governance.Rules
-	if err := config.Decode(text, &r); err != nil {
-		return nil, cli.Usage(fmt.Errorf("%s: %w", name, err))
-	}
-	return &r, nil
 }
 
 func printFindings(a *cli.Context, how string, list []governance.Finding) error {
@@ -160,15 +139,7 @@ func printReport(a *cli.Context, v manage.GovernanceReport) error {
 const evidenceOfReport = "governance report"
 
 func (c GovernanceReport) printSigned(a *cli.Context, v manage.GovernanceReport) error {
-	cfg, err := a.Config()
-	if err != nil {
-		return err
-	}
-	secret, err := app.ReadSecret(a.Ctx, cfg, c.Sign)
-	if err != nil {
-		return err
-	}
-	key, err := audit.ParseSigningKey(secret.Reveal())
+	key, err := signingKey(a, c.Sign)
 	if err != nil {
 		return err
 	}
