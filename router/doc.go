@@ -6,12 +6,11 @@
 // Each step takes the value that the one before returned: accepted, planned, held,
 // sent, *Answer. The files, from the ground up; each uses only those above it:
 //
-//	inbound.go, errors.go, parts.go    what goes in and out
-//	holds.go, near.go, router.go       the Router, its holds and what it asks of keys
+//	inbound.go, parts.go               what goes in and out
+//	holds.go, router.go                the Router, its holds and what it asks of keys
 //	rights.go, accept.go               may it be answered?
 //	plan.go                            by whom?
-//	hold.go                            is it affordable?
-//	downgrade.go                       or somewhere cheaper?
+//	hold.go                            is it affordable, or somewhere cheaper?
 //	send.go                            the calls
 //	bill.go, stream.go, answer.go      the answer, and what it cost
 //	complete.go                        the list of the steps

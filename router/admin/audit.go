@@ -2,13 +2,18 @@ package admin
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/access"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
 )
 
 // auditFilter are the parameters of listAudit.
@@ -116,4 +121,184 @@ type Pruned struct {
 func pruneAudit(x *exchange, in pruning) (Pruned, error) {
 	n, err := x.Actions.PruneAudit(x.ctx(), time.Duration(in.Keep), x.by(in.Reason))
 	return Pruned{n}, err
+}
+
+// accessOperations are about who used which key.
+func accessOperations() []operation {
+	return []operation{
+		does("listAccess", get, "/access", "List who used which key, from where and when, the newest first.", listAccess),
+		does("eraseAccess", post, "/access/erase", "Remove entries of the record of access for good.", eraseAccess).slowly().afresh(),
+		does("listSharedKeys", get, "/shared-keys", "List keys that several workloads use at once, and how to split them.",
+			listSharedKeys).slowly(),
+		does("listKeyRights", get, "/key-rights", "Compare what keys may do with what they did in 90 days.", listKeyRights).slowly(),
+	}
+}
+
+func accessRules() map[string]rule {
+	return map[string]rule{
+		"listAccess":     {rbac.AccessRead, organisation},
+		"eraseAccess":    {rbac.AccessErase, organisation},
+		"listSharedKeys": {rbac.KeysRead, nil},
+		"listKeyRights":  {rbac.KeysRead, nil},
+	}
+}
+
+// accessFilter says of which requests.
+type accessFilter struct {
+	KeyID    string `json:"key_id"`
+	Address  string `json:"address" doc:"One address."`
+	Agent    string `json:"user_agent" doc:"As the client calls itself, exactly."`
+	Decision string `json:"decision" doc:"allowed, refused, or the code of an error."`
+	Since    string `json:"since" doc:"An instant, or a day of the reporting zone."`
+	Until    string `json:"until" doc:"The instant or day after the last."`
+}
+
+func (x *exchange) accessQuery(in accessFilter) (q access.Query, err error) {
+	q = access.Query{KeyID: in.KeyID, Agent: in.Agent, Decision: in.Decision}
+	if in.Address != "" {
+		if q.Address, err = netip.ParseAddr(in.Address); err != nil {
+			return q, invalid("address", "must be one address, such as 10.1.2.3")
+		}
+	}
+	if q.Since, err = x.moment("since", in.Since); err != nil {
+		return q, err
+	}
+	q.Until, err = x.moment("until", in.Until)
+	return q, err
+}
+
+// accessParameters are the parameters of listAccess.
+type accessParameters struct {
+	paging
+	accessFilter
+}
+
+// listAccess is GET /access.
+func listAccess(x *exchange, in accessParameters) (list page[manage.AccessEntry], err error) {
+	q, err := x.accessQuery(in.accessFilter)
+	if err != nil {
+		return list, err
+	}
+	limit, err := in.limit()
+	if err != nil {
+		return list, err
+	}
+	if q.Limit = limit + 1; in.Cursor != "" {
+		at, id, ok := strings.Cut(in.Cursor, "_")
+		micros, err := strconv.ParseInt(at, 10, 64)
+		if err != nil || !ok {
+			return list, errCursor()
+		}
+		q.Before = access.Position{At: time.UnixMicro(micros), RequestID: id}
+	}
+	all, err := x.Actions.Access(x.ctx(), q)
+	if err != nil {
+		return list, err
+	}
+	list = listOf(all[:min(limit, len(all))], manage.ViewAccessEntry)
+	if len(all) > limit {
+		last := all[limit-1]
+		list.continueAfter(strconv.FormatInt(last.At.UnixMicro(), 10) + "_" + last.RequestID)
+	}
+	return list, nil
+}
+
+// accessErasure is the body of eraseAccess.
+type accessErasure struct {
+	accessFilter
+	Reason string `json:"reason"`
+}
+
+// Erased is how many entries were removed.
+type Erased struct {
+	Erased int64 `json:"erased"`
+}
+
+// eraseAccess is POST /access/erase.
+func eraseAccess(x *exchange, in accessErasure) (Erased, error) {
+	q, err := x.accessQuery(in.accessFilter)
+	if err != nil {
+		return Erased{}, err
+	}
+	n, err := x.Actions.EraseAccess(x.ctx(), q, x.by(in.Reason))
+	return Erased{n}, err
+}
+
+// sharedSpan is how far back workloads are looked for.
+const sharedSpan = 7 * 24 * time.Hour
+
+// sharedParameters are the parameters of listSharedKeys.
+type sharedParameters struct {
+	KeyID billing.KeyID `json:"key_id" doc:"Only this one."`
+	Since string        `json:"since" doc:"An instant, or a day of the reporting zone; a week ago by default."`
+}
+
+// listSharedKeys is GET /shared-keys.
+func listSharedKeys(x *exchange, in sharedParameters) (page[manage.SharedKey], error) {
+	since, err := x.moment("since", in.Since)
+	if err != nil {
+		return page[manage.SharedKey]{}, err
+	}
+	since = cmp.Or(since, x.Start.Add(-sharedSpan))
+	if in.KeyID != "" {
+		if _, err := x.readable(in.KeyID); err != nil {
+			return page[manage.SharedKey]{}, err
+		}
+	}
+	all, err := x.Actions.SharedKeys(x.ctx(), in.KeyID, since,
+		func(k *billing.Key) bool { return x.access.May(rbac.KeysRead, placeOf(*k)) })
+	return listOf(all, func(k manage.SharedKey) manage.SharedKey { return k }), err
+}
+
+// readable is a key that one may look at.
+func (x *exchange) readable(id billing.KeyID) (billing.Key, error) {
+	k, err := x.Actions.Key(x.ctx(), id)
+	if err != nil {
+		return k, err
+	}
+	return k, x.needs(rbac.KeysRead, placeOf(k), &billing.NotFoundError{What: "key", ID: string(id)})
+}
+
+// rightsParameters are the parameters of listKeyRights.
+type rightsParameters struct {
+	paging
+	KeyID billing.KeyID `json:"key_id" doc:"Only this one."`
+	Team  string        `json:"team" doc:"Name or id."`
+}
+
+// mostRights is how many keys are compared at once.
+const mostRights = 50
+
+// listKeyRights is GET /key-rights.
+func listKeyRights(x *exchange, in rightsParameters) (page[manage.KeyRights], error) {
+	none := page[manage.KeyRights]{}
+	limit, err := in.limit()
+	if err != nil {
+		return none, err
+	}
+	if !cursorFor(in.Cursor, "key_") {
+		return none, errCursor()
+	}
+	var keys []billing.Key
+	more := false
+	if in.KeyID != "" {
+		k, err := x.readable(in.KeyID)
+		if err != nil {
+			return none, err
+		}
+		keys = []billing.Key{k}
+	} else if keys, more, err = x.Actions.Keys(x.ctx(), billing.KeyFilter{
+		Team: in.Team, Status: "active", After: billing.KeyID(in.Cursor), Limit: min(limit, mostRights), Within: x.within(rbac.KeysRead),
+	}); err != nil {
+		return none, err
+	}
+	all, err := x.Actions.Rights(x.ctx(), x.Reports, keys, x.Zone)
+	if err != nil {
+		return none, err
+	}
+	list := listOf(all, func(k manage.KeyRights) manage.KeyRights { return k })
+	if more {
+		list.continueAfter(string(keys[len(keys)-1].ID))
+	}
+	return list, nil
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/governance"
@@ -218,4 +219,145 @@ func (x *exchange) mayDecide(d manage.Decision) error {
 		return nil
 	}
 	return x.needs(rbac.KeysWrite, rbac.Place{}, nil)
+}
+
+// alertOperations are about what somebody is told.
+func alertOperations() []operation {
+	return []operation{
+		does("listAlerts", get, "/alerts", "List what somebody was told and whether it arrived, newest first.", listAlerts),
+		does("replayAlert", post, "/alerts/:id/replay", "Send an alert again, to one channel or to all that it went to.",
+			replayAlert).afresh(),
+		does("testChannel", post, "/alerts/test", "Send a test to a channel, at once.", testChannel).afresh(),
+	}
+}
+
+func alertRules() map[string]rule {
+	return map[string]rule{
+		"listAlerts":  {rbac.EventsRead, organisation},
+		"replayAlert": {rbac.AlertsWrite, organisation},
+		"testChannel": {rbac.AlertsWrite, organisation},
+	}
+}
+
+// alertFilter are the parameters of listAlerts.
+type alertFilter struct {
+	Kind   string `json:"kind" doc:"Such as limit."`
+	Object string `json:"object" doc:"The id or name of what they are about."`
+	Status string `json:"status" enum:"pending,failing,delivered,dead" doc:"Of one of their notices."`
+	Since  string `json:"since" doc:"An instant such as 2026-11-01T00:00:00Z."`
+	Limit  *int   `json:"limit" doc:"How many at the most: 1 to 1000; 100 by default."`
+}
+
+// listAlerts is GET /alerts.
+func listAlerts(x *exchange, in alertFilter) (page[manage.AlertView], error) {
+	f := billing.AlertFilter{
+		Kind: billing.AlertKind(in.Kind), Object: in.Object, Status: billing.NoticeStatus(in.Status),
+	}
+	if in.Limit != nil {
+		if f.Limit = *in.Limit; f.Limit < 1 || f.Limit > mostEvents {
+			return page[manage.AlertView]{}, invalid("limit", "must be between 1 and %d", mostEvents)
+		}
+	}
+	if in.Since != "" {
+		var err error
+		if f.Since, err = time.Parse(time.RFC3339, in.Since); err != nil {
+			return page[manage.AlertView]{}, invalid("since", "must be an instant such as 2026-11-01T00:00:00Z")
+		}
+	}
+	all, err := x.Actions.Alerts(x.ctx(), f)
+	return listOf(all, manage.ViewAlert), err
+}
+
+// replay is the body of replayAlert.
+type replay struct {
+	Channel string `json:"channel" doc:"All that it went to, if it is not named."`
+	Reason  string `json:"reason"`
+}
+
+// replayAlert is POST /alerts/{id}/replay.
+func replayAlert(x *exchange, in replay) (manage.AlertView, error) {
+	r, err := x.Actions.ReplayAlert(x.ctx(), x.param("id"), in.Channel, x.by(in.Reason))
+	return manage.ViewAlert(r), err
+}
+
+// channelTest is the body of testChannel.
+type channelTest struct {
+	Channel string `json:"channel" required:"true" doc:"The name of one in the configuration."`
+	Reason  string `json:"reason"`
+}
+
+// testChannel is POST /alerts/test.
+func testChannel(x *exchange, in channelTest) (manage.AlertView, error) {
+	x.subject = shorten(in.Channel)
+	sent, err := x.Actions.TestChannel(x.ctx(), in.Channel, x.by(in.Reason))
+	return manage.ViewAlert(billing.AlertRecord{Alert: sent}), err
+}
+
+// incidentOperations are about keys in wrong hands.
+func incidentOperations() []operation {
+	return []operation{
+		does("openIncident", post, "/incidents", "End or narrow the use of a key in wrong hands, and seal what it did.", openIncident).
+			creates().slowly(),
+		does("listIncidents", get, "/incidents", "List incidents, newest first, without their bundles.", listIncidents),
+		does("getIncident", get, "/incidents/:id", "An incident with what was sealed.", getIncident),
+		does("closeIncident", post, "/incidents/:id/close", "Close an incident. The reason is its outcome.", closeIncident),
+	}
+}
+
+func incidentRules() map[string]rule {
+	return map[string]rule{
+		"openIncident":  {rbac.KeysRevoke, organisation},
+		"listIncidents": {rbac.AccessRead, organisation},
+		"getIncident":   {rbac.AccessRead, organisation},
+		"closeIncident": {rbac.KeysRevoke, organisation},
+	}
+}
+
+// opening is the body of openIncident.
+type opening struct {
+	KeyID    billing.KeyID `json:"key_id" required:"true"`
+	Action   string        `json:"action" required:"true" enum:"revoke,disable,narrow"`
+	Networks []string      `json:"networks" doc:"From where a key that is narrowed may still be used."`
+	Since    *instant      `json:"since" doc:"From when on its use is in doubt; a week ago by default."`
+	Reason   string        `json:"reason" required:"true"`
+}
+
+// openIncident is POST /incidents.
+func openIncident(x *exchange, in opening) (manage.IncidentView, error) {
+	x.subject = shorten(string(in.KeyID))
+	r := manage.IncidentRequest{KeyID: in.KeyID, Action: billing.IncidentAction(in.Action)}
+	for _, text := range in.Networks {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return manage.IncidentView{}, invalid("networks", "must be address ranges such as 10.0.0.0/8")
+		}
+		r.Networks = append(r.Networks, p)
+	}
+	if in.Since != nil {
+		r.Since = in.Since.Time
+	}
+	i, err := x.Actions.OpenIncident(x.ctx(), r, x.by(in.Reason))
+	x.status = http.StatusCreated
+	return manage.ViewIncident(i), err
+}
+
+// listIncidents is GET /incidents.
+func listIncidents(x *exchange, _ none) (page[manage.IncidentView], error) {
+	all, err := x.Actions.Incidents(x.ctx())
+	for i := range all {
+		all[i].Bundle = ""
+	}
+	return listOf(all, manage.ViewIncident), err
+}
+
+// getIncident is GET /incidents/{id}.
+func getIncident(x *exchange, _ none) (manage.IncidentView, error) {
+	i, err := x.Actions.Incident(x.ctx(), x.param("id"))
+	return manage.ViewIncident(i), err
+}
+
+// closeIncident is POST /incidents/{id}/close.
+func closeIncident(x *exchange, in reasoned) (manage.IncidentView, error) {
+	i, err := x.Actions.CloseIncident(x.ctx(), x.param("id"), x.by(in.Reason))
+	return manage.ViewIncident(i), err
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/limit"
+	"tallyroute/router/web"
 )
 
 // memberOperations are what members of teams do for themselves.
@@ -247,5 +250,98 @@ func decideRaise(
 ) func(*exchange, reasoned) (manage.RaiseView, error) {
 	return func(x *exchange, in reasoned) (manage.RaiseView, error) {
 		return viewed(manage.ViewRaise)(do(x.Actions, x.ctx(), x.param("id"), x.by(in.Reason)))
+	}
+}
+
+// SelfService is what members of teams do for themselves, and how they log in, below
+// /v1/team: it may stand where anybody can reach it. Only a token or login that is sent as
+// a bearer is taken, never a cookie, so that no page of others can act for a person whose
+// browser opens it; and never the static token, which is nobody's.
+func SelfService(o Options) http.Handler {
+	o = o.withDefaults()
+	if o.Login != nil {
+		programs := *o.Login
+		programs.URL = "" // browsers with cookies log in at the admin listener
+		o.Login = &programs
+	}
+	listener := web.NewListener(web.Listener{
+		Log: o.Log, Clock: o.Clock, Errors: errorTable, Limits: limits(),
+	})
+	s := &server{Options: o, listener: listener, wrong: limit.New(), rules: rules(), known: &seenTokens{}, members: true}
+	engine := web.NewEngine()
+	for _, op := range selfService() {
+		engine.Handle(op.method, "/v1"+op.path, s.serve(operatorsOnly(op), op.takes))
+	}
+	engine.NoRoute(s.serve(func(*exchange) error { return web.ErrNoRoute }, requestTimeout))
+	engine.NoMethod(s.serve(func(*exchange) error { return web.ErrNoMethod }, requestTimeout))
+	return engine
+}
+
+// selfService are the operations below /v1. Those of logins are at their usual paths, but
+// below /team.
+func selfService() []operation {
+	list := memberOperations()
+	for _, op := range append(loginOperations(), principalOperations()...) {
+		if !strings.HasPrefix(op.path, "/login") && op.path != "/logout" && op.path != "/me" {
+			continue
+		}
+		op.path = "/team" + op.path
+		list = append(list, op)
+	}
+	return list
+}
+
+// leaverOperations are about keys whose owners have left.
+func leaverOperations() []operation {
+	return []operation{
+		does("listLeavers", get, "/leavers", "List the keys of people who have left, and what was decided about them, newest first.",
+			listLeavers),
+		does("transferLeaverKey", post, "/leavers/:id/transfer", "Give the key to somebody else.", transferLeaverKey).afresh(),
+		does("keepLeaverKey", post, "/leavers/:id/keep", "Let the key go on as it is. It needs a reason.",
+			decideLeaver(manage.Actions.KeepLeaverKey)).afresh(),
+		does("disableLeaverKey", post, "/leavers/:id/disable", "Disable the key before it is due.",
+			decideLeaver(manage.Actions.DisableLeaverKey)),
+	}
+}
+
+func leaverRules() map[string]rule {
+	return map[string]rule{
+		"listLeavers":       {rbac.KeysRead, nil},
+		"transferLeaverKey": {rbac.KeysWrite, ofLeaver},
+		"keepLeaverKey":     {rbac.KeysWrite, ofLeaver},
+		"disableLeaverKey":  {rbac.KeysRevoke, ofLeaver},
+	}
+}
+
+func ofLeaver(x *exchange) (rbac.Place, error) {
+	return x.Actions.PlaceOfLeaver(x.ctx(), x.C.Param("id"))
+}
+
+// leaverFilter are the parameters of listLeavers.
+type leaverFilter struct {
+	Outcome string `json:"outcome" enum:"open,transferred,kept,disabled,returned,ended"`
+}
+
+func listLeavers(x *exchange, in leaverFilter) (page[manage.LeaverView], error) {
+	f := billing.ReviewFilter{Outcome: billing.ReviewOutcome(in.Outcome), Within: x.within(rbac.KeysRead)}
+	all, err := x.Actions.LeaverReviews(x.ctx(), f)
+	return listOf(all, manage.ViewLeaver), err
+}
+
+// transfer is the body of transferLeaverKey.
+type transfer struct {
+	To     string `json:"to" required:"true" doc:"Id, name or address of who owns the key from now on."`
+	Reason string `json:"reason"`
+}
+
+func transferLeaverKey(x *exchange, in transfer) (manage.LeaverView, error) {
+	return viewed(manage.ViewLeaver)(x.Actions.TransferKey(x.ctx(), x.param("id"), in.To, x.by(in.Reason)))
+}
+
+func decideLeaver(
+	do func(manage.Actions, context.Context, string, manage.By) (billing.LeaverReview, error),
+) func(*exchange, reasoned) (manage.LeaverView, error) {
+	return func(x *exchange, in reasoned) (manage.LeaverView, error) {
+		return viewed(manage.ViewLeaver)(do(x.Actions, x.ctx(), x.param("id"), x.by(in.Reason)))
 	}
 }

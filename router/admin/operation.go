@@ -1,10 +1,19 @@
 package admin
 
 import (
+	"context"
+	"errors"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
+
+	"tallyroute/billing"
+	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
+	"tallyroute/router/limit"
 )
 
 // operation is one route of the API. Its input and output are types, from which
@@ -128,4 +137,262 @@ func (x *exchange) read(in any) error {
 		return nil
 	}
 	return decodeBody(raw, v)
+}
+
+// rule is what an operation needs: a permission, at the place of what it is about.
+type rule struct {
+	permission rbac.Permission
+	// at finds the place by the path. Nil: the handler itself asks for what the body or
+	// the query names, or narrows its list; it is enough to have the permission anywhere.
+	at func(x *exchange) (rbac.Place, error)
+}
+
+// organisation is the place of what belongs to no team.
+func organisation(*exchange) (rbac.Place, error) { return rbac.Place{}, nil }
+
+// rules are what operations need, by their ids. A test holds that there is one for each.
+func rules() map[string]rule {
+	all := map[string]rule{}
+	for _, some := range []map[string]rule{
+		keyRules(), accessRules(), personRules(), ownerRules(), ledgerRules(), principalRules(), loginRules(), alertRules(),
+		incidentRules(), governanceRules(),
+		anomalyRules(),
+		memberRules(), leaverRules(),
+		upstreamRules(),
+	} {
+		maps.Copy(all, some)
+	}
+	return all
+}
+
+func ofKey(x *exchange) (rbac.Place, error) { return x.placeOfKey(billing.KeyID(x.C.Param("id"))) }
+
+func ofTeam(x *exchange) (rbac.Place, error) {
+	return x.Actions.PlaceOf(x.ctx(), billing.ScopeTeam, x.C.Param("id"))
+}
+
+func ofProject(x *exchange) (rbac.Place, error) {
+	return x.Actions.PlaceOf(x.ctx(), billing.ScopeProject, x.C.Param("id"))
+}
+
+func ofBudget(x *exchange) (rbac.Place, error) {
+	return x.Actions.PlaceOfBudget(x.ctx(), x.C.Param("id"))
+}
+
+// keyRules are about virtual keys.
+func keyRules() map[string]rule {
+	return map[string]rule{
+		"createKey":       {rbac.KeysWrite, nil},
+		"listKeys":        {rbac.KeysRead, nil},
+		"getKey":          {rbac.KeysRead, ofKey},
+		"changeKey":       {rbac.KeysWrite, ofKey},
+		"revokeKey":       {rbac.KeysRevoke, ofKey},
+		"disableKey":      {rbac.KeysRevoke, ofKey},
+		"enableKey":       {rbac.KeysWrite, ofKey},
+		"archiveKey":      {rbac.KeysRevoke, ofKey},
+		"rotateKey":       {rbac.KeysWrite, ofKey},
+		"listKeyVersions": {rbac.KeysRead, ofKey},
+		"handOverKey":     {rbac.KeysWrite, ofKey},
+		"deliverKey":      {rbac.KeysWrite, ofKey},
+		"undeliverKey":    {rbac.KeysWrite, ofKey},
+		"listSinks":       {rbac.KeysRead, organisation},
+		"topUpKey":        {rbac.BudgetsWrite, ofKey},
+		"findKey":         {rbac.KeysRead, nil},
+		"revokeSecret":    {rbac.KeysRevoke, nil},
+		"getKeyPolicy":    {rbac.KeysRead, ofKey},
+		"setKeyPolicy":    {rbac.KeysWrite, ofKey},
+		"tryPolicy":       {rbac.KeysRead, ofKey},
+	}
+}
+
+// ownerRules are about teams, projects and their budgets.
+func ownerRules() map[string]rule {
+	return map[string]rule{
+		"getTeamPolicy":    {rbac.OwnersRead, ofTeam},
+		"setTeamPolicy":    {rbac.OwnersWrite, ofTeam},
+		"getProjectPolicy": {rbac.OwnersRead, ofProject},
+		"setProjectPolicy": {rbac.OwnersWrite, ofProject},
+		"listTeams":        {rbac.OwnersRead, nil},
+		"createTeam":       {rbac.OwnersWrite, organisation},
+		"changeTeam":       {rbac.OwnersWrite, ofTeam},
+		"archiveTeam":      {rbac.OwnersWrite, ofTeam},
+		"listProjects":     {rbac.OwnersRead, nil},
+		"createProject":    {rbac.OwnersWrite, nil},
+		"changeProject":    {rbac.OwnersWrite, ofProject},
+		"archiveProject":   {rbac.OwnersWrite, ofProject},
+		"listBudgets":      {rbac.BudgetsRead, nil},
+		"setBudget":        {rbac.BudgetsWrite, nil},
+		"changeBudget":     {rbac.BudgetsWrite, ofBudget},
+		"resetBudget":      {rbac.BudgetsWrite, ofBudget},
+		"raiseBudget":      {rbac.BudgetsWrite, ofBudget},
+		"removeBudget":     {rbac.BudgetsWrite, ofBudget},
+	}
+}
+
+// ledgerRules are about what was spent and who did what.
+func ledgerRules() map[string]rule {
+	return map[string]rule{
+		"listAudit":   {rbac.AuditRead, organisation},
+		"verifyAudit": {rbac.AuditRead, organisation},
+		"exportAudit": {rbac.AuditExport, organisation},
+		"pruneAudit":  {rbac.AuditPrune, organisation},
+
+		"listDestinations": {rbac.AuditRead, organisation},
+		"getSpend":         {rbac.SpendRead, nil},
+		"getUsage":         {rbac.SpendRead, nil},
+		"getPriceChanges":  {rbac.PricesRead, organisation},
+		"adjustSpend":      {rbac.SpendAdjust, nil},
+		"listPeriods":      {rbac.PeriodsRead, organisation},
+		"closePeriod":      {rbac.PeriodsWrite, organisation},
+		"reopenPeriod":     {rbac.PeriodsWrite, organisation},
+		"getPeriodRows":    {rbac.PeriodsRead, organisation},
+		"archivePeriod":    {rbac.PeriodsWrite, organisation},
+		"reprice":          {rbac.PricesWrite, organisation},
+		"listReplicas":     {rbac.ReplicasRead, organisation},
+		"forgetReplica":    {rbac.ReplicasForget, organisation},
+		"listRejects":      {rbac.RejectsRead, organisation},
+		"bookReject":       {rbac.RejectsBook, organisation},
+		"listEvents":       {rbac.EventsRead, organisation},
+		"checkIntegrity":   {rbac.IntegrityRead, organisation},
+		"getHealth":        {rbac.ProvidersRead, organisation},
+		"getDocument":      {rbac.Any, nil},
+	}
+}
+
+// principalRules are about those who administer.
+func principalRules() map[string]rule {
+	return map[string]rule{
+		"whoAmI":           {rbac.Any, nil},
+		"listPrincipals":   {rbac.PrincipalsRead, organisation},
+		"createPrincipal":  {rbac.PrincipalsWrite, organisation},
+		"disablePrincipal": {rbac.PrincipalsWrite, organisation},
+		"enablePrincipal":  {rbac.PrincipalsWrite, organisation},
+		"grantRole":        {rbac.PrincipalsWrite, organisation},
+		"revokeRole":       {rbac.PrincipalsWrite, organisation},
+		"createAdminToken": {rbac.PrincipalsWrite, organisation},
+		"endAdminToken":    {rbac.PrincipalsWrite, organisation},
+		"listRoles":        {rbac.Any, nil},
+	}
+}
+
+// allowed lets in those who may do what an operation is. What is in a place where one
+// may not even look is missing.
+func (x *exchange) allowed(o operation) error {
+	if x.access.Full() {
+		return nil
+	}
+	r, declared := x.rules[o.id]
+	role, ok := x.access.Anywhere(r.permission)
+	if !declared || !ok {
+		return x.denied(o, r)
+	}
+	x.role = role
+	if r.at == nil {
+		return nil
+	}
+	place, err := r.at(x)
+	if err != nil {
+		return err
+	}
+	if role, ok = x.access.Role(r.permission, place); ok {
+		x.role = role
+		return nil
+	}
+	if place != (rbac.Place{}) && !x.seesAny(place) {
+		return x.missing(o)
+	}
+	return x.denied(o, r)
+}
+
+// seesAny reports whether one may do anything at all at a place.
+func (x *exchange) seesAny(at rbac.Place) bool { return x.access.May(rbac.Any, at) }
+
+// missing is the error of what there is not.
+func (x *exchange) missing(o operation) error {
+	what := "key"
+	switch noun, _, _ := strings.Cut(o.path[1:], "/"); noun {
+	case "teams":
+		what = "team"
+	case "projects":
+		what = "project"
+	case "budgets":
+		what = "budget"
+	case "raises":
+		what = "request"
+	case "leavers":
+		what = "review"
+	}
+	return &billing.NotFoundError{What: what, ID: x.C.Param("id")}
+}
+
+// needs is asked by handlers for what their body or query names.
+func (x *exchange) needs(p rbac.Permission, at rbac.Place, missing error) error {
+	if role, ok := x.access.Role(p, at); ok {
+		x.role = role
+		return nil
+	}
+	if missing != nil && !x.seesAny(at) {
+		return missing
+	}
+	return x.deny(p)
+}
+
+// needsScope is needs for a team or a project by name or id, which may be new: only who
+// may do it in the whole organisation makes those.
+func (x *exchange) needsScope(p rbac.Permission, team, project string) error {
+	if x.access.May(p, rbac.Place{}) {
+		return nil
+	}
+	place, err := x.Actions.PlaceOfOwner(x.ctx(), team, project)
+	if errors.As(err, new(*billing.NotFoundError)) {
+		return x.deny(p)
+	}
+	if err != nil {
+		return err
+	}
+	return x.needs(p, place, nil)
+}
+
+func placeOf(k billing.Key) rbac.Place { return rbac.Place{TeamID: k.TeamID, ProjectID: k.ProjectID} }
+
+// within narrows a list to where one has a permission; nil is everywhere.
+func (x *exchange) within(p rbac.Permission) *billing.Within {
+	teams, projects, everywhere := x.access.Places(p)
+	if everywhere {
+		return nil
+	}
+	return &billing.Within{Teams: teams, Projects: projects}
+}
+
+func (x *exchange) placeOfKey(id billing.KeyID) (rbac.Place, error) {
+	k, err := x.Actions.Key(x.ctx(), id)
+	return placeOf(k), err
+}
+
+// deniedPerMinute are the denials of one principal that are recorded.
+const deniedPerMinute = 20
+
+func (x *exchange) denied(o operation, r rule) error {
+	x.record(billing.Change{Action: "deny." + o.id, Detail: map[string]string{"permission": string(r.permission)}})
+	return &manage.NotAllowedError{Detail: "it needs the permission " + string(r.permission)}
+}
+
+func (x *exchange) deny(p rbac.Permission) error {
+	x.record(billing.Change{Action: "deny", Detail: map[string]string{"permission": string(p), "route": x.Route()}})
+	return &manage.NotAllowedError{Detail: "it needs the permission " + string(p)}
+}
+
+// record writes a denial to the audit log: those of one principal, so many a minute.
+func (x *exchange) record(c billing.Change) {
+	key := limit.Key{Scope: "denied " + x.who, Kind: "record"}
+	if !x.wrong.Take(key, deniedPerMinute, 1, x.Start).OK {
+		return
+	}
+	by := x.by("")
+	c.At, c.Actor, c.Role, c.Source, c.Outcome, c.Object = x.Start, by.Actor, by.Role, by.Source, billing.OutcomeDenied, x.C.Param("id")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx()), 2*time.Second)
+	defer cancel()
+	if err := x.Actions.Store.Record(ctx, &c); err != nil {
+		x.Err = errors.Join(x.Err, err)
+	}
 }

@@ -3,8 +3,13 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
+	"strconv"
 	"time"
 
 	"tallyroute/billing"
@@ -12,6 +17,7 @@ import (
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers/notify"
 	"tallyroute/providers/secret/manager"
+	"tallyroute/providers/syslog"
 )
 
 // sender sends messages to one place.
@@ -86,4 +92,90 @@ func notifier(ctx context.Context, from *manager.Keeper, cfg *config.Config, c c
 		return notify.Mail{Server: server, To: c.To}, nil
 	}
 	return notify.Webhook{URL: cmp.Or(url.Reveal(), c.Address), Secret: key.Reveal(), Client: client, Clock: time.Now}, nil
+}
+
+// forwarders are those to whom a configuration sends the audit log, by their names.
+func forwarders(ctx context.Context, from *manager.Keeper, cfg *config.Config) (map[string]manage.Forwarder, error) {
+	all := make(map[string]manage.Forwarder, len(cfg.AuditForward))
+	for _, d := range cfg.AuditForward {
+		one, err := forwarder(ctx, from, cfg, d)
+		if err != nil {
+			return nil, fmt.Errorf("audit_forward: %s: %w", d.Name, err)
+		}
+		all[d.Name] = one
+	}
+	return all, nil
+}
+
+func forwarder(ctx context.Context, from *manager.Keeper, cfg *config.Config, d config.Destination) (manage.Forwarder, error) {
+	to, err := url.Parse(d.Address)
+	if err != nil {
+		return nil, err
+	}
+	if to.Scheme == "https" || to.Scheme == "http" {
+		key, _, err := credential(ctx, from, config.SecretRef(cmp.Or(string(d.Secret), string(cfg.WebhookSecret))))
+		client := notify.Client()
+		if d.Private {
+			client = notify.PrivateClient()
+		}
+		return webhookForwarder{notify.Webhook{URL: d.Address, Secret: key.Reveal(), Client: client, Clock: time.Now}}, err
+	}
+	s := syslogForwarder{server: syslog.Server{Network: to.Scheme, Address: to.Host}}
+	if s.host, err = os.Hostname(); err != nil {
+		s.host = "tallyroute"
+	}
+	if d.CA == "" {
+		return s, nil
+	}
+	text, err := os.ReadFile(d.CA)
+	if err != nil {
+		return nil, err
+	}
+	if s.server.CAs = x509.NewCertPool(); !s.server.CAs.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s has no certificate in PEM", d.CA)
+	}
+	return s, nil
+}
+
+// webhookForwarder posts records as JSON, signed as alerts are.
+type webhookForwarder struct{ hook notify.Webhook }
+
+// Forward implements manage.Forwarder.
+func (w webhookForwarder) Forward(ctx context.Context, records []manage.AuditRecord) error {
+	return w.hook.Post(ctx, map[string]any{"object": "audit.records", "data": records})
+}
+
+// syslogForwarder sends records as messages.
+type syslogForwarder struct {
+	server syslog.Server
+	host   string
+}
+
+// Severities of messages: what was denied or failed is a warning.
+const (
+	syslogWarning = 4
+	syslogNotice  = 5
+)
+
+// Forward implements manage.Forwarder.
+func (s syslogForwarder) Forward(ctx context.Context, records []manage.AuditRecord) error {
+	list := make([]syslog.Message, len(records))
+	for i, r := range records {
+		text, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		change, err := r.Change()
+		if err != nil {
+			return err
+		}
+		list[i] = syslog.Message{
+			At: change.At, Severity: syslogNotice, ID: r.Action, Text: string(text),
+			Data: [][2]string{{"seq", strconv.FormatInt(r.Seq, 10)}, {"actor", r.Actor}, {"object", r.Object}, {"hash", r.Hash}},
+		}
+		if r.Outcome != billing.OutcomeDone {
+			list[i].Severity = syslogWarning
+		}
+	}
+	return s.server.Send(ctx, s.host, list)
 }

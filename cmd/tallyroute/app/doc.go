@@ -5,16 +5,14 @@
 //
 // The files, from the ground up; each uses only those above it:
 //
-//	listen.go, tls.go                   sockets, their certificates, and how long what ends may take
-//	secrets.go, channels.go, destinations.go, store.go, catalogue.go  what a configuration leads to
-//	ledger.go, ready.go                 can it write down, and answer?
-//	keeper.go                           what managers of secrets keep, and what is told of it
-//	setup.go                            what the organisation's rules ask of all that
-//	snapshot.go, explain.go             what is in force, and a plan without a router
-//	upstream.go                         where administrators work on providers
-//	service.go, keys.go, login.go, app.go  what stays, and how it is put together
-//	governance.go                       is it as the organisation's rules want?
-//	reload.go, follow.go, jobs.go, tls_jobs.go, breakdowns.go, alerts.go  what runs beside the requests
-//	anomalies.go, leavers.go, forward.go  the same, about what keys and people do
+//	listen.go                           sockets, their certificates, and how long what ends may take
+//	secrets.go, store.go                what a configuration leads to
+//	channels.go                         who is told of what
+//	catalogue.go                        providers, models, prices; what the organisation's rules ask of all that
+//	ledger.go                           can it write down, and answer?
+//	snapshot.go                         what is in force, and a plan without a router
+//	service.go, keys.go, app.go         what stays, and how it is put together
+//	reload.go, jobs.go                  what runs beside the requests
+//	watch.go                            the same, of what is watched: alerts, keys, people
 //	run.go                              from the start to the end
 package app

@@ -4,19 +4,17 @@
 //
 // The files, from the ground up; each uses only those above it:
 //
-//	types.go, secret.go  how single values are written
+//	types.go             how single values are written
 //	alerts.go            who is told of what
 //	tls.go               which listeners speak TLS
 //	config.go            the settings and their defaults
 //	faults.go            what is wrong
 //	read.go, env.go      the file, and the environment over it
 //	managers.go          where secrets are kept, and delivered to
-//	check_login.go       what cannot work of logins
-//	check_tls.go         and of TLS
+//	check_login.go       what cannot work of logins and of TLS
 //	check.go             what cannot work
 //	check_alerts.go      and of alerts
-//	load.go              all of it in order
 //	uses.go              which settings are secrets, and where those are
 //	print.go             and back into a file
-//	reload.go            what stays while a router runs
+//	load.go              all of it in order, and what stays while a router runs
 package config

@@ -6,9 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"html/template"
+	"net"
 	"net/http"
 
 	"tallyroute/billing"
+	"tallyroute/billing/governance"
+	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
 	"tallyroute/router/web"
 )
 
@@ -110,5 +114,82 @@ func takeHandoverForm(x *exchange) {
 		x.fail(err)
 	default:
 		x.page(http.StatusOK, handoverView{Handed: handed})
+	}
+}
+
+// Asks are what the organisation's rules ask of a key, in sentences, and their version.
+type Asks func(ctx context.Context, k *billing.Key) (version int64, text []string, err error)
+
+// keyPolicy is GET /v1/key/policy: what holds for a key, for whoever has it.
+type keyPolicy struct {
+	Object        string              `json:"object"`
+	KeyID         string              `json:"key_id"`
+	Text          []string            `json:"text"` // what it may do, in sentences
+	Models        []string            `json:"models"`
+	AllowedCIDRs  []string            `json:"allowed_cidrs"`
+	Policies      policies            `json:"policies"`
+	Limits        manage.Limits       `json:"limits"`
+	Budgets       []manage.BudgetView `json:"budgets"`
+	ExpiresAt     *string             `json:"expires_at"`
+	RotationDueAt *string             `json:"rotation_due_at"`
+	Sensitivity   string              `json:"sensitivity"`
+	Client        string              `json:"client"`
+	DataClass     string              `json:"data_class"`
+	Organisation  asked               `json:"organisation"`
+}
+
+// asked is what the organisation asks of the key.
+type asked struct {
+	Version int64    `json:"version"` // of its rules; 0: there are none
+	Text    []string `json:"text"`
+}
+
+func getKeyPolicy(x *exchange) {
+	caller, err := x.caller(policy.Self)
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	key, balances, err := x.Router.Self(x.ctx, caller)
+	if x.of(key); err != nil {
+		x.fail(err)
+		return
+	}
+	v := manage.ViewKey(key, x.Start)
+	p := keyPolicy{
+		Object: "key.policy", KeyID: v.ID, Text: governance.Plain(key, x.Start), Models: v.Models, AllowedCIDRs: v.AllowedCIDRs,
+		Policies: policies(key.Policies), Limits: v.Limits, Budgets: manage.ViewBalances(balances), ExpiresAt: v.ExpiresAt,
+		RotationDueAt: v.RotationDueAt, Sensitivity: v.Sensitivity, Client: v.Client, DataClass: v.DataClass,
+		Organisation: asked{Text: []string{}},
+	}
+	if caller.Temporary != nil {
+		p.Text = append([]string{"You hold a temporary key of it, which ends by itself and makes no others."}, p.Text...)
+	}
+	if x.Asks != nil {
+		version, text, err := x.Asks(x.ctx, key)
+		if err != nil {
+			x.fail(err)
+			return
+		}
+		p.Organisation = asked{version, append([]string{}, text...)}
+	}
+	describeKey(&x.Head, key.Secret.Until)
+	x.JSON(http.StatusOK, p)
+}
+
+// selfServicePath is where members of teams serve themselves. Pages of other origins may
+// not use it, whatever they may use besides.
+const selfServicePath = "/v1/team"
+
+// serveSelf hands a request on, as one from whom it came.
+func serveSelf(x *exchange) {
+	r := *x.C.Request
+	if from := x.from(); from.IsValid() {
+		r.RemoteAddr = net.JoinHostPort(from.String(), "0")
+	}
+	x.SelfService.ServeHTTP(x.C.Writer, &r)
+	x.ID = x.C.Writer.Header().Get("X-Request-Id") // which its answer has
+	if x.C.Writer.Status() >= http.StatusBadRequest {
+		x.Refused = "self_service_refused"
 	}
 }
