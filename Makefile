@@ -50,7 +50,7 @@ proof: proof-faults proof-races proof-crash proof-outage proof-restarts proof-re
 proof-faults: ## PostgreSQL fails with SQLSTATEs of every class at every statement of the ledger, the disk below SQLite in every way, and the store behind a pooler
 	FAULTS=1000 go test -count=1 -timeout 3h -v -run 'TestFaultsOf' ./billing/lease ./billing/sqlite
 	POOLER=1 go test -count=1 -timeout 1h -run 'TestStoreBehindAPooler' ./billing/postgres
-	USAGES=1000 go test -count=1 -timeout 1h -run 'TestUsageIsBookedInPostgres' ./cmd/tallyroute
+	USAGES=1000 go test -count=1 -timeout 1h -run 'TestUsageIsBooked' ./cmd/tallyroute
 
 proof-races: ## Many clients at three routers use up one limit of about RACES (20000) requests, behind a pooler too; the ledger of leases in LEASE_RUNS (2000) random runs
 	RACES=$${RACES:-20000} LIMITS=1 POOLER=1 $(PROOF) -run '^TestRace' ./cmd/tallyroute

@@ -159,10 +159,10 @@ func (g *attackTarget) start(more string) {
 	g.key, g.secret = g.issue(billing.Budget{Period: billing.PeriodDay, Tokens: &tokens, Money: &money})
 }
 
-func (g *attackTarget) issue(b billing.Budget) (billing.Key, string) {
+func (g *attackTarget) issue(budgets ...billing.Budget) (billing.Key, string) {
 	g.t.Helper()
 	key, secret, err := g.Actions().CreateKey(g.t.Context(), manage.KeyRequest{
-		Name: "test", Team: "web", Project: "shop", Environment: "dev", Budgets: []billing.Budget{b},
+		Name: "test", Team: "web", Project: "shop", Environment: "dev", Budgets: budgets,
 		AllowProviderObjects: true,
 	}, manage.By{Actor: "test"})
 	if err != nil {

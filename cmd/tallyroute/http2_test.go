@@ -10,9 +10,6 @@ import (
 	"testing"
 
 	"tallyroute/billing"
-	"tallyroute/billing/billingtest/prove"
-	"tallyroute/cmd/tallyroute/app"
-	"tallyroute/cmd/tallyroute/demo"
 	pt "tallyroute/providers/providertest"
 )
 
@@ -107,25 +104,7 @@ func TestHTTP2CallThatIsCutIsBooked(t *testing.T) {
 // compareCuts compares the rows, receipts and the budget with what there must be.
 func compareCuts(t *testing.T, p *program, asked map[string]string, key string) {
 	t.Helper()
-	cfg, _, err := app.Load(t.Context(), app.Source{File: p.config, Demo: demo.New(nil).Local()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := app.OpenStore(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	var rows []billing.Spend
-	prove.Eventually(t, "every request has its row", func() bool {
-		if rows, err = store.Events(t.Context(), billing.EventQuery{Limit: 1000}); err != nil {
-			t.Fatal(err)
-		}
-		return len(rows) >= len(asked)
-	})
-	if len(rows) != len(asked) {
-		t.Errorf("%d rows of %d requests", len(rows), len(asked))
-	}
+	rows := p.rows(len(asked))
 	var tokens int64
 	for _, row := range rows {
 		name := asked[row.RequestID]
