@@ -78,13 +78,11 @@ func (r *Recorder) Run(ctx context.Context, grace time.Duration, write func(cont
 	}
 }
 
-// flush writes all that waits.
+// flush writes all that waits. What comes meanwhile waits for the next time: every write
+// costs the database a statement.
 func (r *Recorder) flush(ctx context.Context, write func(context.Context, []Entry) error) error {
-	for {
+	for left := r.Waiting(); left > 0; {
 		entries := r.take()
-		if len(entries) == 0 {
-			return nil
-		}
 		for i := range entries {
 			entries[i] = entries[i].tidy()
 		}
@@ -92,7 +90,9 @@ func (r *Recorder) flush(ctx context.Context, write func(context.Context, []Entr
 			r.giveBack(entries)
 			return err
 		}
+		left -= len(entries)
 	}
+	return nil
 }
 
 // take is the oldest entries, as many as are written at once.

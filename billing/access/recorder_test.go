@@ -48,6 +48,23 @@ func TestEntriesWaitForTheDatabaseInTheirOrderAndAreWrittenAtTheEnd(t *testing.T
 	})
 }
 
+// TestEntriesOfASecondAreWrittenAtOnce, those that come while they are written in the next.
+func TestEntriesOfASecondAreWrittenAtOnce(t *testing.T) {
+	var r Recorder
+	for range 2*batch + 1 {
+		r.Record(Entry{})
+	}
+	var writes []int
+	err := r.flush(t.Context(), func(_ context.Context, entries []Entry) error {
+		writes = append(writes, len(entries))
+		r.Record(Entry{})
+		return nil
+	})
+	if err != nil || fmt.Sprint(writes) != fmt.Sprint([]int{batch, batch, 3}) || r.Waiting() != 1 {
+		t.Errorf("%v were written, %d wait, %v", writes, r.Waiting(), err)
+	}
+}
+
 func TestNoMoreWaitThanThereIsRoomForAndTheOthersAreCounted(t *testing.T) {
 	var r Recorder
 	for i := range MostWaiting + 7 {

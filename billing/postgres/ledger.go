@@ -375,9 +375,8 @@ func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, ba
 func (s *Store) settleBatch(hold string, rows []billing.Spend, done func([]standing)) *pgx.Batch {
 	o := rows[0].Owner
 	b := &pgx.Batch{}
-	queueUsers(b, rows)
 	queueKeyLocks(b, rows)
-	b.Queue(lockScopesSQL, scopeLocks(o))
+	queueScopes(b, rows, scopeLocks(o))
 	args := append([]any{hold, o.KeyID, o.ProjectID, o.TeamID, rows[0].OccurredAt}, s.overrunArgs()...)
 	b.Queue(settleSQL, append(args, arrays(rows)...)...).
 		Query(func(rows pgx.Rows) error {

@@ -41,11 +41,18 @@ func namedUsers(rows []billing.Spend) []string {
 	return slices.Compact(names)
 }
 
-// queueUsers names the end users of rows; where there are none, no statement.
-func queueUsers(b *pgx.Batch, rows []billing.Spend) {
+// lockNamedSQL is both in one statement: users are named before any scope is locked, so
+// that whoever waits for a name that another is giving keeps nobody from opening a counter.
+const lockNamedSQL = `WITH named AS (` + nameUsersSQL + ` RETURNING stored)
+SELECT pg_advisory_xact_lock_shared(l) FROM unnest($2::bigint[]) AS l WHERE (SELECT count(*) FROM named) >= 0`
+
+// queueScopes names the end users of rows and locks scopes.
+func queueScopes(b *pgx.Batch, rows []billing.Spend, locks []int64) {
 	if names := namedUsers(rows); len(names) > 0 {
-		b.Queue(nameUsersSQL, names)
+		b.Queue(lockNamedSQL, names, locks)
+		return
 	}
+	b.Queue(lockScopesSQL, locks)
 }
 
 // personDaysSQL finds rows by what they may have of a person: the name, unless it is

@@ -147,9 +147,8 @@ func (b *postingBatch) send(ctx context.Context, c interface {
 }, rows []billing.Spend,
 ) error {
 	batch := &pgx.Batch{}
-	queueUsers(batch, rows)
 	queueKeyLocks(batch, rows)
-	batch.Queue(lockScopesSQL, batchLocks(b.locks))
+	queueScopes(batch, rows, batchLocks(b.locks))
 	batch.Queue(postSQL, append(slices.Clone(b.args), arrays(rows)...)...).Query(func(rows pgx.Rows) (err error) {
 		b.posted, err = readPosted(rows)
 		return err

@@ -22,7 +22,7 @@ const (
 
 // TestStatementsPerRequest counts what the router asks of the database under
 // steady load of one key, as the database counts it, for $STATEMENTS seconds and each
-// kind of budget.
+// kind of limit.
 func TestStatementsPerRequest(t *testing.T) {
 	if _, err := os.Stat("/proc"); err != nil {
 		t.Skip("the module that counts statements is looked for on Linux alone")
@@ -34,8 +34,21 @@ func TestStatementsPerRequest(t *testing.T) {
 	r := newOutageRig(t, "", "shared_preload_libraries=pg_stat_statements")
 	db := pgtest.Connect(t, r.dsn)
 	db.Exec("CREATE EXTENSION pg_stat_statements")
-	for i, kind := range []string{"Dollars", "Tokens", "Both"} { // as newOutageRig makes them
-		t.Run(kind, func(t *testing.T) { r.counted(t, db, r.keys[i], during) })
+	many := strconv.Itoa(300 * statementsRate)
+	for _, b := range []struct {
+		kind  string
+		flags []string
+	}{
+		{"Dollars", []string{"--budget-usd", "100000"}},
+		{"Tokens", []string{"--budget-tokens", "1000000000"}},
+		{"DollarsAndTokens", []string{"--budget-usd", "100000", "--budget-tokens", "1000000000"}},
+		{"Requests", []string{"--budget-requests", "10000000"}},
+		{"Minute", []string{"--rpm", many, "--tpm", many + "00"}},
+		{"Concurrent", []string{"--concurrent", "64"}},
+		{"All", []string{"--rpm", many, "--tpm", many + "00", "--concurrent", "64", "--budget-usd", "100000", "--budget-requests", many}},
+	} {
+		key := r.p.key(b.flags...)
+		t.Run(b.kind, func(t *testing.T) { r.counted(t, db, key, during) })
 	}
 }
 
