@@ -36,11 +36,18 @@ type Quirks struct {
 	Sampling string
 	// NoReasoning are the members, with their values in JSON, that switch reasoning off.
 	NoReasoning map[string]string
-	// Reasons is ReasonsAlways where the model cannot be told not to reason.
+	// Reasons is ReasonsAlways where the model cannot be told not to reason, ReasonsAsked where
+	// it does so only when it is told to.
 	Reasons string
 	// ForcedTools is ForcedUnreasoned where a call can only be forced while the model does
 	// not reason.
 	ForcedTools string
+	// Prefill is PrefillNever where a conversation has to end with the user: the model does
+	// not go on with an answer that has been begun.
+	Prefill string
+	// SignCalls is SignDetails where calls of earlier answers must be signed: those that
+	// are not get the mark by which the model takes them nevertheless.
+	SignCalls string
 	// Search is SearchNever where web_search_options leads to no search: with it a
 	// request is refused.
 	Search string
@@ -109,6 +116,8 @@ func (q Quirks) Over(base Quirks) Quirks {
 		{&q.Reasons, base.Reasons},
 		{&q.Search, base.Search},
 		{&q.ForcedTools, base.ForcedTools},
+		{&q.Prefill, base.Prefill},
+		{&q.SignCalls, base.SignCalls},
 		{&q.Vectors, base.Vectors},
 		{&q.Path, base.Path},
 		{&q.APIVersion, base.APIVersion},
@@ -151,7 +160,7 @@ func (q Quirks) Of(o Operation) Quirks {
 // change reports whether any rule could change a request.
 func (q *Quirks) change() bool {
 	return len(q.Rename)+len(q.Drop)+len(q.Known)+len(q.Refuse)+len(q.Bounds)+len(q.Efforts)+len(q.Sampling) > 0 ||
-		len(q.NoReasoning)+len(q.ForcedTools)+len(q.Search) > 0 ||
+		len(q.NoReasoning)+len(q.ForcedTools)+len(q.Search)+len(q.Reasons)+len(q.Prefill)+len(q.SignCalls) > 0 ||
 		len(q.Roles)+len(q.MessageRename)+len(q.MessageDrop)+len(q.CallMembers) > 0 || q.Alternate
 }
 
@@ -280,6 +289,10 @@ func (p *pass) member(name, value []byte) error {
 		p.loseSampling(name, value)
 		return nil
 	}
+	if p.q.Reasons == ReasonsAlways && has(reasoning, name) && !p.asksToReason(name, value) {
+		p.lose(name, value)
+		return nil
+	}
 	if string(name) == "tools" {
 		rest := without(value, "tools.", p.q.Drop, func(name string, _ []byte) { p.lost = Lose(p.lost, name) })
 		if !same(rest, value) {
@@ -352,8 +365,8 @@ func refused(name string) *Error {
 // what we have said of an earlier answer is taken back, loses nothing; the rest is
 // told as "messages.NAME".
 func (p *pass) messages() {
-	members := len(p.q.MessageRename)+len(p.q.MessageDrop)+len(p.q.CallMembers) > 0
-	if !members && len(p.q.Roles) == 0 && !p.q.Alternate {
+	members := len(p.q.MessageRename)+len(p.q.MessageDrop)+len(p.q.CallMembers)+len(p.q.SignCalls) > 0
+	if !members && len(p.q.Roles) == 0 && !p.q.Alternate && p.q.Prefill != PrefillNever {
 		return
 	}
 	var list [][]byte // nil until a message changes
@@ -376,6 +389,13 @@ func (p *pass) messages() {
 			list = p.first(i)
 		}
 		list = p.alternate(list)
+	}
+	if p.q.Prefill == PrefillNever && p.prefilled() {
+		if list == nil {
+			list = p.first(i)
+		}
+		list = append(list, []byte(`{"role":"user","content":"`+GoOn+`"}`))
+		p.lost = Lose(p.lost, "messages.prefill")
 	}
 	if list != nil {
 		p.sets = append(p.sets, jsonraw.Member{Name: "messages", Value: jsonraw.Array(list)})
@@ -402,11 +422,11 @@ func (p *pass) message(m chat.Message) []byte {
 	if to := p.q.Roles[role]; to != "" {
 		sets = append(sets, jsonraw.Member{Name: "role", Value: jsonraw.Quote(to)})
 	}
-	if len(p.q.MessageRename)+len(p.q.MessageDrop)+len(p.q.CallMembers) == 0 {
+	if len(p.q.MessageRename)+len(p.q.MessageDrop)+len(p.q.CallMembers)+len(p.q.SignCalls) == 0 {
 		return jsonraw.Edit(m.Raw, sets)
 	}
-	if role == "assistant" {
-		sets = p.callMembers(m.Raw, sets)
+	if calls := jsonraw.Lookup(m.Raw, "tool_calls"); role == "assistant" && jsonraw.IsArray(calls) && !jsonraw.IsEmptyArray(calls) {
+		sets = p.signCalls(m.Raw, calls, p.callMembers(m.Raw, sets))
 	}
 	for name, value := range jsonraw.Each(m.Raw) {
 		to := p.q.MessageRename[string(name)]

@@ -20,8 +20,22 @@ const (
 // What is special about a model that reasons.
 const (
 	ReasonsAlways    = "always"
+	ReasonsAsked     = "asked" // it does so only where it is asked to
 	ForcedUnreasoned = "unreasoned"
 	ForcedAny        = "any" // though others of its provider refuse it
+)
+
+// What is special about a model's history.
+const (
+	PrefillNever = "never"
+	PrefillAny   = "any"               // though others of its family do not go on
+	SignDetails  = "reasoning_details" // where signatures stand in this member, as OpenRouter has them
+
+	// GoOn asks on behalf of the user for the rest of an answer.
+	GoOn = "Continue this answer exactly where it stops, without repeating any of it."
+
+	// unsigned is what Google takes in place of a signature.
+	unsigned = "skip_thought_signature_validator"
 )
 
 // Whether web_search_options leads to a search.
@@ -92,15 +106,49 @@ func (p *pass) loseSampling(name, value []byte) {
 
 // callMembers adds to a message with calls what it must have.
 func (p *pass) callMembers(raw []byte, sets []jsonraw.Member) []jsonraw.Member {
-	if calls := jsonraw.Lookup(raw, "tool_calls"); !jsonraw.IsArray(calls) || jsonraw.IsEmptyArray(calls) {
-		return sets
-	}
 	for _, name := range p.q.CallMembers {
 		if jsonraw.IsNull(jsonraw.Lookup(raw, name)) {
 			sets = append(sets, jsonraw.Member{Name: name, Value: []byte(`""`)})
 		}
 	}
 	return sets
+}
+
+// signCalls adds to a message whose calls nobody has signed the mark of each of them.
+func (p *pass) signCalls(raw, calls []byte, sets []jsonraw.Member) []jsonraw.Member {
+	if p.q.SignCalls == "" {
+		return sets
+	}
+	var list [][]byte
+	for detail := range jsonraw.Elements(jsonraw.Lookup(raw, p.q.SignCalls)) {
+		if jsonraw.Text(jsonraw.Lookup(detail, "type")) == "reasoning.encrypted" {
+			return sets
+		}
+		list = append(list, detail)
+	}
+	for call := range jsonraw.Elements(calls) {
+		var o jsonraw.Object
+		o.Text("type", "reasoning.encrypted")
+		o.Text("data", unsigned)
+		o.Text("format", "google-gemini-v1")
+		o.Text("id", jsonraw.Text(jsonraw.Lookup(call, "id")))
+		o.Raw("index", strconv.AppendInt(nil, int64(len(list)), 10))
+		list = append(list, o.Bytes())
+	}
+	return append(sets, jsonraw.Member{Name: p.q.SignCalls, Value: jsonraw.Array(list)})
+}
+
+// prefilled reports a conversation that ends in an answer that has been begun.
+func (p *pass) prefilled() bool {
+	var last chat.Message
+	for m := range p.r.Messages() {
+		last = m
+	}
+	if last.Raw == nil || last.Role.String() != "assistant" {
+		return false
+	}
+	calls := jsonraw.Lookup(last.Raw, "tool_calls")
+	return !jsonraw.IsArray(calls) || jsonraw.IsEmptyArray(calls)
 }
 
 // alternates reports a conversation in which user and assistant take turns behind the
@@ -230,7 +278,8 @@ func forced(choice []byte) bool {
 // reasoning decides whether the model is told not to reason: the client wants it, or
 // forces a call, which the provider takes from a model that does not reason alone.
 func (p *pass) reasoning() error {
-	force := p.q.ForcedTools == ForcedUnreasoned && (p.reasons || p.toReason()) && forced(p.r.Get("tool_choice"))
+	reasons := p.toReason() || p.reasons && p.q.Reasons != ReasonsAsked
+	force := reasons && p.q.ForcedTools == ForcedUnreasoned && forced(p.r.Get("tool_choice"))
 	switch {
 	case force && p.q.Reasons == ReasonsAlways:
 		return unforced()

@@ -156,6 +156,28 @@ func TestCallsHaveTheMembersThatTheProviderWants(t *testing.T) {
 }
 
 // TestNamesOfWhatIsLostAreFew: they are the client's, and there may be any number of them.
+func TestCallsThatNobodySignedGetTheMark(t *testing.T) {
+	const call = `"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]`
+	const mark = `{"type":"reasoning.encrypted","data":"skip_thought_signature_validator","format":"google-gemini-v1","id":"a","index":`
+	for given, want := range map[string]string{
+		`{"role":"assistant",` + call + `}`: `{"role":"assistant",` + call + `,"reasoning_details":[` + mark + `0}]}`,
+		`{"role":"assistant",` + call + `,"reasoning_details":[{"type":"reasoning.text","text":"hm"}]}`: `{"role":"assistant",` + call +
+			`,"reasoning_details":[{"type":"reasoning.text","text":"hm"},` + mark + `1}]}`,
+		`{"role":"assistant",` + call + `,"reasoning_details":[{"type":"reasoning.encrypted","data":"x"}]}`: "",
+		`{"role":"assistant","content":"hi"}`: "",
+	} {
+		if want == "" {
+			want = given
+		}
+		x := asked(t, `{"model":"m","messages":[{"role":"user","content":"hi"},`+given+`]}`, Quirks{SignCalls: SignDetails})
+		y, lost, err := x.declared()
+		if got := `{"model":"m","messages":[{"role":"user","content":"hi"},` + want + `]}`; err != nil || len(lost) > 0 ||
+			string(y.Request.Body()) != got {
+			t.Errorf("%s became %s, lost %v, %v", given, y.Request.Body(), lost, err)
+		}
+	}
+}
+
 func TestNamesOfWhatIsLostAreFew(t *testing.T) {
 	var lost []string
 	for i := range 1000 {

@@ -29,7 +29,7 @@ var (
 
 // families are the rules. Sources: the references of OpenAI's models and what they
 // refuse; Anthropic's pages on extended thinking and on what is new in each model; the
-// pages on reasoning of xAI, Moonshot and DeepSeek.
+// pages on reasoning of xAI, Moonshot, DeepSeek and Mistral.
 func families() []family {
 	bound := providers.Quirks{MaxTokens: "max_completion_tokens"}
 	chats := []string{"chat", "instant"}
@@ -65,6 +65,7 @@ func families() []family {
 		{name: "o", from: 300, to: 399, without: []string{"mini"}, quirks: dropping("stop")},
 		{name: "o", from: 400, quirks: dropping("stop")},
 
+		{name: "claude", from: 307, openAI: true, quirks: providers.Quirks{Reasons: providers.ReasonsAsked}},
 		{name: "claude", from: 307, to: 400, openAI: true, quirks: providers.Quirks{
 			Sampling: providers.SamplingUnreasoned, ForcedTools: providers.ForcedUnreasoned,
 		}},
@@ -74,6 +75,7 @@ func families() []family {
 		{name: "claude", from: 407, openAI: true, quirks: providers.Quirks{
 			Sampling: providers.SamplingNever, ForcedTools: providers.ForcedUnreasoned,
 		}},
+		{name: "claude", from: 406, openAI: true, quirks: providers.Quirks{Prefill: providers.PrefillNever}},
 
 		{name: "grok", from: 400, without: []string{"non"}, quirks: dropping("presence_penalty", "frequency_penalty", "stop")},
 		{name: "grok", from: 300, to: 399, without: []string{"mini"}, quirks: dropping("reasoning_effort")},
@@ -93,6 +95,13 @@ func families() []family {
 		{name: "kimi", from: 300, quirks: providers.Quirks{Efforts: []string{"low", "high", "max"}, ForcedTools: providers.ForcedAny}},
 		{name: "deepseek", with: []string{"reasoner", "r", "speciale"}, quirks: providers.Quirks{Reasons: providers.ReasonsAlways}},
 		{name: "qwen", with: []string{"thinking"}, quirks: providers.Quirks{Reasons: providers.ReasonsAlways}},
+		{name: "llama", without: []string{"distill", "nemotron"}, openAI: true, quirks: dropping("reasoning_effort")},
+		{name: "mistral", with: []string{"large", "nemo"}, openAI: true, quirks: dropping("reasoning_effort")},
+		{name: "mixtral", openAI: true, quirks: dropping("reasoning_effort")},
+		{name: "codestral", openAI: true, quirks: dropping("reasoning_effort")},
+		{name: "devstral", openAI: true, quirks: dropping("reasoning_effort")},
+		{name: "ministral", openAI: true, quirks: dropping("reasoning_effort")},
+		{name: "pixtral", openAI: true, quirks: dropping("reasoning_effort")},
 		{name: "qwq", quirks: providers.Quirks{Reasons: providers.ReasonsAlways}},
 	}
 }

@@ -30,19 +30,23 @@ func TestModelsAreKnownByTheirFamilyAtEveryHost(t *testing.T) {
 		"openai/gpt-oss-120b":               {Efforts: three},
 		"o4-mini-2025-04-16":                {Sampling: "never", MaxTokens: "max_completion_tokens", Efforts: three},
 		"claude-3-5-haiku-20241022":         {},
-		"claude-sonnet-4-20250514":          {Sampling: "unreasoned", ForcedTools: "unreasoned"},
-		"us.anthropic.claude-sonnet-4-5-v1": {Sampling: "single", ForcedTools: "unreasoned"},
-		"anthropic/claude-opus-4.7":         {Sampling: "never", ForcedTools: "unreasoned"},
-		"claude-fable-5":                    {Sampling: "never", ForcedTools: "unreasoned"},
+		"claude-sonnet-4-20250514":          {Sampling: "unreasoned", ForcedTools: "unreasoned", Reasons: "asked"},
+		"us.anthropic.claude-sonnet-4-5-v1": {Sampling: "single", ForcedTools: "unreasoned", Reasons: "asked"},
+		"anthropic/claude-opus-4.7":         {Sampling: "never", ForcedTools: "unreasoned", Reasons: "asked", Prefill: "never"},
+		"claude-fable-5":                    {Sampling: "never", ForcedTools: "unreasoned", Reasons: "asked", Prefill: "never"},
 		"moonshotai/Kimi-K2-Thinking":       {Reasons: "always"},
 		"kimi-k2-0905-preview":              {},
 		"qwen3-235b-a22b-thinking-2507":     {Reasons: "always"},
-		"llama-3.3-70b":                     {},
+		"llama-3.3-70b":                     {Drop: []string{"reasoning_effort"}},
+		"deepseek-r1-distill-llama-70b":     {Reasons: "always"},
+		"mistral-large-2512":                {Drop: []string{"reasoning_effort"}},
+		"mistral-small-latest":              {},
 		"phi-4o-made-up":                    {},
 	} {
 		q := familyQuirks("openai", name)
 		if q.Sampling != want.Sampling || q.MaxTokens != want.MaxTokens || !slices.Equal(q.Efforts, want.Efforts) ||
-			q.ForcedTools != want.ForcedTools || q.Reasons != want.Reasons {
+			q.ForcedTools != want.ForcedTools || q.Reasons != want.Reasons || q.Prefill != want.Prefill ||
+			want.Drop != nil && !slices.Equal(q.Drop, want.Drop) {
 			t.Errorf("%s: %+v", name, q)
 		}
 	}

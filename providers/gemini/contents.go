@@ -3,6 +3,7 @@ package gemini
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,7 +42,7 @@ func (e *encoder) contents() error {
 	}
 	flush()
 	if len(e.turns) == 0 { // there must be one
-		e.turn("user", e.system)
+		e.turn("user", spoken(e.system))
 		e.system = nil
 	}
 	return nil
@@ -50,7 +51,7 @@ func (e *encoder) contents() error {
 // turn adds a turn. The user has the first.
 func (e *encoder) turn(role string, parts [][]byte) {
 	if len(e.turns) == 0 && role != "user" {
-		e.turn("user", [][]byte{text(jsonraw.Quote(translate.Silence))})
+		e.turn("user", spoken(nil))
 	}
 	var o jsonraw.Object
 	o.Text("role", role)
@@ -63,6 +64,9 @@ func (e *encoder) said(t *translate.Turn) error {
 	if t.Role == "assistant" {
 		return e.assistant(t)
 	}
+	t.Parts = slices.DeleteFunc(t.Parts, func(p translate.Part) bool { // Google refuses texts of nothing
+		return p.Kind == translate.Text && len(p.Text.Bytes()) == 0
+	})
 	parts, err := e.parts(t)
 	if err != nil {
 		return err
@@ -71,19 +75,19 @@ func (e *encoder) said(t *translate.Turn) error {
 		e.system = append(e.system, parts...)
 		return nil
 	}
-	if len(parts) == 0 {
-		parts = [][]byte{text(nil)}
-	}
-	e.turn("user", parts)
+	e.turn("user", spoken(parts))
 	return nil
 }
 
-func text(quoted []byte) []byte {
-	if quoted == nil {
-		quoted = []byte(`""`)
+// spoken is the parts of what a user said, who has to say something.
+func spoken(parts [][]byte) [][]byte {
+	if len(parts) == 0 {
+		return [][]byte{text(jsonraw.Quote(translate.Silence))}
 	}
-	return jsonraw.One("text", quoted)
+	return parts
 }
+
+func text(quoted []byte) []byte { return jsonraw.One("text", quoted) }
 
 func (e *encoder) parts(t *translate.Turn) ([][]byte, error) {
 	var list [][]byte
@@ -278,7 +282,7 @@ func (s *signed) text(list [][]byte) [][]byte {
 		list[len(list)-1] = jsonraw.Extend(list[len(list)-1], o)
 		return list
 	}
-	return append(list, jsonraw.Extend(text(nil), o))
+	return append(list, jsonraw.Extend(text([]byte(`""`)), o))
 }
 
 // unsigned is what Google asks to be sent in place of the signature of a call that

@@ -129,6 +129,22 @@ data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2lnMw=
 	}
 }
 
+func TestTextsOfNothingAreNotSent(t *testing.T) {
+	for messages, want := range map[string]string{
+		`{"role":"user","content":""}`:                                                   `[{"role":"user","parts":[{"text":"(no message)"}]}]`,
+		`{"role":"system","content":""}`:                                                 `[{"role":"user","parts":[{"text":"(no message)"}]}]`,
+		`{"role":"user","content":[{"type":"text","text":""},{"type":"text","text":"a"}]}`: `[{"role":"user","parts":[{"text":"a"}]}]`,
+	} {
+		call, err := adapter().Chat.Encode(exchange(t, `{"model":"m","messages":[`+messages+`]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(jsonraw.Lookup(call.Body, "contents")); got != want {
+			t.Errorf("%s: sent %s, want %s", messages, got, want)
+		}
+	}
+}
+
 func TestEncode_Refused(t *testing.T) {
 	for body, param := range map[string]string{
 		`"messages":[{"role":"user","content":"hi"}],"functions":[{"name":"f"}]`:                        "functions",

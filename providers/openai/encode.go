@@ -2,6 +2,7 @@ package openai
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"tallyroute/providers"
@@ -31,6 +32,7 @@ func (c completions) Encode(x providers.Exchange) (providers.Call, error) {
 	e := edit{x: x, r: x.Request, dropped: lost}
 	e.model()
 	e.results()
+	e.tools()
 	e.output()
 	e.usage()
 	return e.call(c.at(x.Target, completionsPath))
@@ -66,6 +68,22 @@ func (e *edit) set(name string, value []byte) {
 func (e *edit) model() {
 	if e.r.Model() != e.x.Target.Upstream {
 		e.set("model", jsonraw.Quote(e.x.Target.Upstream))
+	}
+}
+
+// tools takes out a list of no tools, and what says of tools that there are none how they
+// may be called: both ask for nothing, and are refused.
+func (e *edit) tools() {
+	tools := e.r.Get("tools")
+	if jsonraw.Present(tools) != nil && !jsonraw.IsEmptyArray(tools) {
+		return
+	}
+	for _, name := range []string{"tools", "tool_choice", "parallel_tool_calls"} {
+		value := e.r.Get(name)
+		forced := name == "tool_choice" && !slices.Contains([]string{"", "auto", "none"}, jsonraw.Text(value))
+		if value != nil && !forced && !jsonraw.IsObject(value) {
+			e.drops = append(e.drops, name)
+		}
 	}
 }
 

@@ -53,18 +53,19 @@ func mistralRequest(r *chat.Request) (*chat.Request, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t := translation{ids: make(map[string]string), lost: lost}
+	t := translation{ids: make(map[string]string), index: -1, lost: lost}
 	out, err := t.request(r)
 	return out, t.lost, err
 }
 
 // translation is what one request becomes.
 type translation struct {
-	ids  map[string]string // the client's id of a tool call → one that Mistral takes
-	left int               // messages that are to come
-	last string            // the role of the one before
-	lost []string          // members that said something which is gone
-	err  error             // of what cannot be said at all
+	ids   map[string]string // the client's id of a tool call → one that Mistral takes
+	index int               // of the message
+	left  int               // messages that are to come
+	last  string            // the role of the one before
+	lost  []string          // members that said something which is gone
+	err   error             // of what cannot be said at all
 }
 
 // request is the request with the messages, tools and prediction as Mistral has them.
@@ -78,7 +79,10 @@ func (t *translation) request(r *chat.Request) (*chat.Request, error) {
 	for range r.Messages() {
 		t.left++
 	}
-	change("messages", elements(r.Get("messages"), t.message))
+	change("messages", elements(r.Get("messages"), func(raw []byte) []byte {
+		t.index++
+		return t.message(raw)
+	}))
 	if raw := r.Get("tools"); jsonraw.IsArray(raw) {
 		change("tools", elements(raw, t.tool))
 	}
@@ -112,6 +116,9 @@ func (t *translation) refuse(param, message string) {
 	}
 }
 
+// at is where a member of the message stands that is being read.
+func (t *translation) at(name string) string { return fmt.Sprintf("messages[%d].%s", t.index, name) }
+
 // roleMembers are what a message of each role may have.
 var roleMembers = map[string][]string{
 	"system":    {"role", "content"},
@@ -128,6 +135,15 @@ func (t *translation) message(raw []byte) []byte {
 		names = append(names, string(name))
 	}
 	role := jsonraw.Text(given["role"])
+	if role == "assistant" && nothing(given["content"]) {
+		if !nothing(given["refusal"]) {
+			return t.message(jsonraw.Edit(raw, []jsonraw.Member{{Name: "content", Value: given["refusal"]}}, "refusal"))
+		}
+		if nothing(given["tool_calls"]) && nothing(given["function_call"]) && thought(role, given) == nil {
+			t.left-- // Mistral refuses a message that says nothing
+			return nil
+		}
+	}
 	var set []jsonraw.Member
 	var drop []string
 	if role == "developer" {
@@ -143,7 +159,7 @@ func (t *translation) message(raw []byte) []byte {
 	}
 	t.last = role
 	if role == "function" {
-		t.refuse("messages", "Mistral knows messages of the role tool, not of the role function.")
+		t.refuse(t.at("role"), "Mistral knows messages of the role tool, not of the role function.")
 	}
 	for _, name := range names {
 		if !slices.Contains(roleMembers[role], name) && roleMembers[role] != nil {
@@ -180,11 +196,16 @@ func (t *translation) message(raw []byte) []byte {
 // lose notes that a member of a message is gone, unless it says nothing.
 func (t *translation) lose(name string, value []byte) {
 	if name == "function_call" && string(value) != "null" {
-		t.refuse("messages", "Mistral knows tool_calls, not function_call.")
+		t.refuse(t.at("function_call"), "Mistral knows tool_calls, not function_call.")
 	}
-	if value != nil && !slices.Contains([]string{"null", "[]", `""`}, string(value)) {
+	if !nothing(value) {
 		t.tell("messages." + name)
 	}
+}
+
+// nothing reports a member that is not there, or says nothing.
+func nothing(value []byte) bool {
+	return value == nil || slices.Contains([]string{"null", "[]", `""`}, string(value))
 }
 
 func (t *translation) tell(name string) { t.lost = providers.Lose(t.lost, name) }
@@ -269,7 +290,7 @@ func (t *translation) file(raw []byte) []byte {
 // call is a tool call of an earlier answer.
 func (t *translation) call(raw []byte) []byte {
 	if jsonraw.Lookup(raw, "custom") != nil && jsonraw.Lookup(raw, "function") == nil {
-		t.refuse("messages", "Mistral knows calls of functions, not of custom tools.")
+		t.refuse(t.at("tool_calls"), "Mistral knows calls of functions, not of custom tools.")
 	}
 	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
@@ -339,14 +360,18 @@ func (t *translation) tool(raw []byte) []byte {
 	return jsonraw.Edit(raw, []jsonraw.Member{{Name: "function", Value: f}}, "cache_control")
 }
 
-// elements changes each element of an array.
+// elements changes each element of an array; one that becomes nil is left out.
 func elements(raw []byte, f func([]byte) []byte) []byte {
 	out := []byte{'['}
 	for element := range jsonraw.Elements(raw) {
+		to := f(element)
+		if to == nil {
+			continue
+		}
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(out, f(element)...)
+		out = append(out, to...)
 	}
 	return append(out, ']')
 }

@@ -50,6 +50,10 @@ func TestMistralOrderOfRoles(t *testing.T) {
 		{user + "," + calls + "," + result + "," + user, user + "," + calls + "," + result + "," + filler + "," + user, ""},
 		{user + "," + calls + "," + result, user + "," + calls + "," + result, ""},
 		{user + "," + assistant + `,{"role":"system","content":"hi"}`, user + "," + assistant + "," + user, "messages.role"},
+		{user + `,{"role":"assistant","content":""},` + user + `,{"role":"assistant","content":null},` + user, user + "," + user + "," + user, ""},
+		{
+			user + `,{"role":"assistant","content":null,"refusal":"no"},` + user, user + `,{"role":"assistant","content":"no"},` + user, "",
+		},
 		{user + "," + assistant, user + `,{"role":"assistant","content":"One","prefix":true}`, ""},
 		{
 			`{"role":"system","content":"s"},` + user + `,{"role":"system","content":"s"}`,

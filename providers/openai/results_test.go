@@ -8,6 +8,23 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
+func TestWhatAsksForNoToolsIsLeftOut(t *testing.T) {
+	for members, want := range map[string]string{
+		`"tools":[],"tool_choice":"auto","parallel_tool_calls":true`: `{"model":"m","messages":[{"role":"user","content":"hi"}]}`,
+		`"tools":null,"tool_choice":"none"`:                           `{"model":"m","messages":[{"role":"user","content":"hi"}]}`,
+		`"tool_choice":"required"`:                                    `{"model":"m","messages":[{"role":"user","content":"hi"}],"tool_choice":"required"}`,
+	} {
+		r, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],` + members + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := New().Chat.Encode(providers.Exchange{Request: r, Target: providers.Target{Upstream: "m"}})
+		if err != nil || string(c.Body) != want || len(c.Dropped) > 0 {
+			t.Errorf("%s: sent %s, dropped %q, %v", members, c.Body, c.Dropped, err)
+		}
+	}
+}
+
 func TestPicturesInResultsOfToolsAreShownByTheUser(t *testing.T) {
 	const call = `{"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}},` +
 		`{"id":"b","type":"function","function":{"name":"f","arguments":"{}"}}]}`

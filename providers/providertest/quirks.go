@@ -101,6 +101,21 @@ var quirks = map[string]quirk{
 		hello + tool + `,"tool_choice":{"type":"function","function":{"name":"f"}},"reasoning_effort":"high"`,
 		hello + tool + `,"tool_choice":{"type":"function","function":{"name":"f"}}`, "reasoning_effort",
 	},
+	"no reasoning of a model that always does": {
+		providers.Quirks{Reasons: providers.ReasonsAlways}, hello + `,"reasoning_effort":"none"`, hello, "reasoning_effort",
+	},
+	"forced tool of a model that reasons where it is asked to": {
+		providers.Quirks{NoReasoning: quiet, ForcedTools: providers.ForcedUnreasoned, Reasons: providers.ReasonsAsked},
+		hello + tool + `,"tool_choice":"required"`, hello + tool + `,"tool_choice":"required"`, "",
+	},
+	"prefill": {
+		providers.Quirks{Prefill: providers.PrefillNever},
+		taught + `}]`, taught + `},{"role":"user","content":"` + providers.GoOn + `"}]`, "messages.prefill",
+	},
+	"prefill where the user has the last word": {
+		providers.Quirks{Prefill: providers.PrefillNever},
+		taught + `},{"role":"user","content":"so?"}]`, taught + `},{"role":"user","content":"so?"}]`, "",
+	},
 	"rename": {
 		providers.Quirks{Rename: map[string]string{"heat": "temperature"}},
 		hello + `,"heat":0.5`, hello + `,"temperature":0.5`, "",
@@ -169,7 +184,7 @@ func (s Subject) quirks(t *testing.T) {
 			plain.Refuse, plain.Drop, plain.Known, plain.Bounds, plain.Rename = nil, nil, nil, nil, nil
 			plain.Roles, plain.MessageRename, plain.MessageDrop, plain.CallMembers = nil, nil, nil, nil
 			plain.Efforts, plain.Sampling, plain.Alternate = nil, "", false
-			plain.NoReasoning, plain.ForcedTools = nil, ""
+			plain.NoReasoning, plain.ForcedTools, plain.Reasons, plain.Prefill = nil, "", "", ""
 			got, want := s.sent(t, q.quirks, q.request), s.sent(t, plain, q.same)
 			if !reflect.DeepEqual(decoded(t, got.Body), decoded(t, want.Body)) || got.Path != want.Path {
 				t.Errorf("sent %s %s, want %s %s", got.Path, got.Body, want.Path, want.Body)

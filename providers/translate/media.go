@@ -106,8 +106,11 @@ func (p *Part) read(element []byte) bool {
 		}
 		known = true
 	}
-	if p.Kind == File && strings.HasPrefix(p.Media.MIME, "image/") {
+	switch picture := strings.HasPrefix(p.Media.MIME, "image/"); {
+	case p.Kind == File && picture:
 		p.Kind = Image
+	case p.Kind == Image && p.Media.MIME == "application/pdf":
+		p.Kind = File
 	}
 	return known
 }
@@ -188,7 +191,12 @@ func (m *Media) file(value []byte) {
 }
 
 // guess is the media type by the name, the bytes and the place where nobody tells it.
+// A picture is of the type that its bytes tell: clients often name another, and providers
+// refuse it then.
 func (m *Media) guess() {
+	if told := sniff(m.Data); strings.HasPrefix(m.MIME, "image/") && (strings.HasPrefix(told, "image/") || told == "application/pdf") {
+		m.MIME = told
+	}
 	for _, of := range []func() string{
 		func() string { return MIMEOf(m.Name) },
 		func() string { return sniff(m.Data) },

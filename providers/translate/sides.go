@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
@@ -97,13 +98,11 @@ func (c *Conversation) AskOn(sides []Side) []Side {
 		return sides
 	}
 	c.Lose("messages.prefill")
-	return append(sides, Side{Turns: []Turn{{Role: "user", Parts: []Part{{Text: jsonraw.Quote(goOn)}}}}})
+	return append(sides, Side{Turns: []Turn{{Role: "user", Parts: []Part{{Text: jsonraw.Quote(providers.GoOn)}}}}})
 }
 
 // Silence is what a user said who said nothing, where a provider wants to read something.
 const Silence = "(no message)"
-
-const goOn = "Continue this answer exactly where it stops, without repeating any of it."
 
 // think leaves of the reasoning in a turn what keep wants, and tells of the rest.
 func (c *Conversation) think(t *Turn, keep func(d Detail) bool) {
