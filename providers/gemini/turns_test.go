@@ -131,8 +131,8 @@ data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2lnMw=
 
 func TestTextsOfNothingAreNotSent(t *testing.T) {
 	for messages, want := range map[string]string{
-		`{"role":"user","content":""}`:                                                   `[{"role":"user","parts":[{"text":"(no message)"}]}]`,
-		`{"role":"system","content":""}`:                                                 `[{"role":"user","parts":[{"text":"(no message)"}]}]`,
+		`{"role":"user","content":""}`:   `[{"role":"user","parts":[{"text":"(no message)"}]}]`,
+		`{"role":"system","content":""}`: `[{"role":"user","parts":[{"text":"(no message)"}]}]`,
 		`{"role":"user","content":[{"type":"text","text":""},{"type":"text","text":"a"}]}`: `[{"role":"user","parts":[{"text":"a"}]}]`,
 	} {
 		call, err := adapter().Chat.Encode(exchange(t, `{"model":"m","messages":[`+messages+`]}`))

@@ -50,7 +50,8 @@ func TestMistralOrderOfRoles(t *testing.T) {
 		{user + "," + calls + "," + result + "," + user, user + "," + calls + "," + result + "," + filler + "," + user, ""},
 		{user + "," + calls + "," + result, user + "," + calls + "," + result, ""},
 		{user + "," + assistant + `,{"role":"system","content":"hi"}`, user + "," + assistant + "," + user, "messages.role"},
-		{user + `,{"role":"assistant","content":""},` + user + `,{"role":"assistant","content":null},` + user, user + "," + user + "," + user, ""},
+		{user + `,{"role":"assistant","content":""},` + user, user + "," + user, ""},
+		{user + `,{"role":"assistant","content":null},` + user, user + "," + user, ""},
 		{
 			user + `,{"role":"assistant","content":null,"refusal":"no"},` + user, user + `,{"role":"assistant","content":"no"},` + user, "",
 		},

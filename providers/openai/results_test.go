@@ -9,12 +9,13 @@ import (
 )
 
 func TestWhatAsksForNoToolsIsLeftOut(t *testing.T) {
+	const hi = `{"model":"m","messages":[{"role":"user","content":"hi"}]`
 	for members, want := range map[string]string{
-		`"tools":[],"tool_choice":"auto","parallel_tool_calls":true`: `{"model":"m","messages":[{"role":"user","content":"hi"}]}`,
-		`"tools":null,"tool_choice":"none"`:                           `{"model":"m","messages":[{"role":"user","content":"hi"}]}`,
-		`"tool_choice":"required"`:                                    `{"model":"m","messages":[{"role":"user","content":"hi"}],"tool_choice":"required"}`,
+		`"tools":[],"tool_choice":"auto","parallel_tool_calls":true`: hi + `}`,
+		`"tools":null,"tool_choice":"none"`:                          hi + `}`,
+		`"tool_choice":"required"`:                                   hi + `,"tool_choice":"required"}`,
 	} {
-		r, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],` + members + `}`))
+		r, err := chat.ParseRequest([]byte(hi + `,` + members + `}`))
 		if err != nil {
 			t.Fatal(err)
 		}

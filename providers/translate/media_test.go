@@ -30,7 +30,7 @@ func conversation(t *testing.T, messages string) (*translate.Request, error) {
 
 func TestRead_Media(t *testing.T) {
 	for name, c := range map[string]struct{ part, mime, data, url string }{
-		"picture":     {`{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="}}`, "image/png", "aGk=", ""},
+		"picture": {`{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="}}`, "image/png", "aGk=", ""},
 		"of another type": {
 			`{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,iVBORw0KGgo="}}`, "image/png", "iVBORw0KGgo=", "",
 		},
