@@ -16,8 +16,8 @@ import (
 // VerifierOptions bound how long a Verifier may go by what it remembers. Zero
 // values are the defaults.
 type VerifierOptions struct {
-	// Life is how old a snapshot of a key may be while the database answers, and
-	// so how long after its revocation a key may still open anything. 1 s.
+	// Life is how old a snapshot of a key may be while the database answers, and so how
+	// long after its revocation, of which nothing was told, a key may still open anything. 1 s.
 	Life time.Duration
 	// StaleFor is how old a snapshot may be while the database does not answer. 30 s.
 	StaleFor time.Duration
@@ -48,9 +48,10 @@ type Verifier struct {
 	mu      sync.RWMutex
 	known   map[[32]byte]*snapshot
 	secrets map[KeyID][][32]byte // under which hashes a key is known
-	// wanted are the versions that keys are known to have reached: what is older is
-	// not gone by while the database answers.
-	wanted map[KeyID]int64
+	// told is what was last told of keys: what is older is not gone by while the database
+	// answers, and never where the use of the key has ended.
+	told    map[KeyID]KeyNotice
+	reading int // look-ups under way, which may have read too early
 }
 
 // snapshot is a key as it was read at an instant.
@@ -59,9 +60,10 @@ type snapshot struct {
 	read time.Time // when it was asked for, so that it counts as too old rather than too young
 	// retry is when the database may be asked again after it failed to answer.
 	retry atomic.Int64
-	used  atomic.Int64 // 0 where Touched has seen it
-	slow  atomic.Bool  // the database took longer than one waits for it
-	stale atomic.Bool  // the key has changed since
+	used  atomic.Int64              // 0 where Touched has seen it
+	slow  atomic.Bool               // the database took longer than one waits for it
+	stale atomic.Bool               // the key has changed since
+	ended atomic.Pointer[KeyNotice] // since it was read, the use of the key has ended
 }
 
 // loadTimeout bounds a query that many requests may be waiting for.
@@ -77,7 +79,7 @@ func NewVerifier(keys Keys, p Pepper, o VerifierOptions) *Verifier {
 	v := &Verifier{
 		keys: keys, pepper: p, o: o,
 		unknown: newExpiringSet(o.UnknownLife, o.MaxUnknown),
-		known:   make(map[[32]byte]*snapshot), secrets: make(map[KeyID][][32]byte), wanted: make(map[KeyID]int64),
+		known:   make(map[[32]byte]*snapshot), secrets: make(map[KeyID][][32]byte), told: make(map[KeyID]KeyNotice),
 	}
 	v.open.Store(!o.Closed)
 	return v
@@ -127,22 +129,40 @@ func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, e
 	return snap.admit(now)
 }
 
-// Changed says that a key has reached a version: what is remembered of an older one
-// is confirmed before it is gone by.
-func (v *Verifier) Changed(id KeyID, version int64) {
+// Changed takes what is told of a key. Where its use has ended, what is remembered of it
+// opens nothing from now on, whether or not the database answers; otherwise it is
+// confirmed before it is gone by.
+func (v *Verifier) Changed(n KeyNotice) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	hashes := v.secrets[id]
-	if len(hashes) == 0 {
+	hashes := v.secrets[n.KeyID]
+	if len(hashes) == 0 && v.reading == 0 {
 		return // the next look-up reads it as it is
 	}
-	v.wanted[id] = max(v.wanted[id], version)
+	if n.Version < v.told[n.KeyID].Version {
+		return
+	}
+	v.told[n.KeyID] = n
 	for _, hash := range hashes {
-		if snap := v.known[hash]; snap != nil && snap.key.Version < version {
+		snap := v.known[hash]
+		if snap == nil || snap.key.Version > n.Version {
+			continue
+		}
+		if snap.overtaken(n); snap.stale.Load() {
 			v.loads.Forget(string(hash[:])) // a load under way may have read too early
-			snap.stale.Store(true)
 			snap.retry.Store(0)
 		}
+	}
+}
+
+// overtaken has a snapshot go by what was told of its key since.
+func (s *snapshot) overtaken(n KeyNotice) {
+	switch {
+	case n.Ended != nil:
+		s.ended.Store(&n)
+	case s.key.Version < n.Version:
+		s.ended.Store(nil)
+		s.stale.Store(true)
 	}
 }
 
@@ -206,6 +226,11 @@ func (v *Verifier) Touched(now time.Time) map[KeyID]time.Time {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	touched := make(map[KeyID]time.Time)
+	for id := range v.told {
+		if len(v.secrets[id]) == 0 {
+			delete(v.told, id)
+		}
+	}
 	for hash, snap := range v.known {
 		if used := snap.used.Swap(0); used != 0 {
 			at := time.Unix(0, used).UTC()
@@ -275,6 +300,8 @@ func (v *Verifier) load(ctx context.Context, s Secret, hash [32]byte, now time.T
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
 		began := time.Now()
+		v.count(1)
+		defer v.count(-1) // not before it is remembered
 		key, err := v.look(ctx, s, hash)
 		switch {
 		case errors.Is(err, ErrUnknownKey):
@@ -320,9 +347,18 @@ func (v *Verifier) remember(hash [32]byte, key *Key, now time.Time) *snapshot {
 	if old == nil || old.key.ID != key.ID {
 		v.secrets[key.ID] = append(v.secrets[key.ID], hash)
 	}
-	fresh.stale.Store(key.Version < v.wanted[key.ID])
+	if told := v.told[key.ID]; key.Version < told.Version {
+		fresh.overtaken(told)
+	}
 	v.known[hash] = fresh
 	return fresh
+}
+
+// count adds to the look-ups that are under way.
+func (v *Verifier) count(n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.reading += n
 }
 
 // drop forgets a secret, with the lock held.
@@ -336,7 +372,7 @@ func (v *Verifier) drop(hash [32]byte) {
 	v.secrets[id] = slices.DeleteFunc(v.secrets[id], func(h [32]byte) bool { return h == hash })
 	if len(v.secrets[id]) == 0 {
 		delete(v.secrets, id)
-		delete(v.wanted, id)
+		delete(v.told, id)
 	}
 }
 
@@ -351,6 +387,9 @@ func (s *snapshot) age(now time.Time) time.Duration { return now.Sub(s.read) }
 
 // admit notes the use of a key that is in force.
 func (s *snapshot) admit(now time.Time) (*Key, error) {
+	if n := s.ended.Load(); n != nil {
+		return s.key, n.Refusal()
+	}
 	if err := s.key.InForce(now); err != nil {
 		return s.key, err
 	}

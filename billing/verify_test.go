@@ -123,13 +123,61 @@ func TestRecallSaysWhatIsKnownWithoutAQuery(t *testing.T) {
 	recall(noon.Add(999*time.Millisecond), true, true, nil)
 	recall(noon.Add(time.Second), false, true, nil)
 	b.shelf.put(b.hash, Key{ID: "key_1", Version: 2, RevokedAt: noon})
-	b.Changed("key_1", 2)
+	b.Changed(KeyNotice{KeyID: "key_1", Version: 2})
 	recall(noon.Add(500*time.Millisecond), false, true, nil)
 	b.want(t, noon.Add(500*time.Millisecond), 1, ErrRevoked)
 	recall(noon.Add(600*time.Millisecond), true, true, ErrRevoked)
 	if _, known, _ := b.Recall(newSecret(t, EnvironmentAdmin), noon); known {
 		t.Error("an admin token is known")
 	}
+}
+
+// Whoever is told that a key has ended refuses it without asking, also while the database
+// hangs, and lets it in again once that is told.
+func TestWhatIsToldOfAKeyHoldsWithoutTheDatabase(t *testing.T) {
+	b := newBench(t)
+	b.want(t, noon, 1, nil)
+	b.shelf.fail(ErrUnavailable)
+	b.Changed(KeyNotice{KeyID: "key_1", Version: 2, Ended: ErrDisabled})
+	if key := b.want(t, noon.Add(time.Millisecond), 0, ErrDisabled); key == nil {
+		t.Error("the key does not come with its refusal")
+	}
+	b.want(t, noon.Add(2*time.Second), 1, ErrDisabled)
+	b.Changed(KeyNotice{KeyID: "key_1", Version: 1}) // late
+	b.want(t, noon.Add(2*time.Second), 0, ErrDisabled)
+	b.Changed(KeyNotice{KeyID: "key_1", Version: 3})
+	b.want(t, noon.Add(2*time.Second), 1, nil)
+	b.Changed(KeyNotice{KeyID: "key_1", Version: 4, Ended: ErrRevoked})
+	b.shelf.fail(nil)
+	b.want(t, noon.Add(4*time.Second), 1, ErrRevoked) // what is read is older than what was told
+	b.shelf.put(b.hash, Key{ID: "key_1", Version: 5})
+	b.want(t, noon.Add(6*time.Second), 1, nil)
+	b.Changed(KeyNotice{KeyID: "key_1", Version: 5, Ended: ErrStopped}) // which is no new version
+	b.want(t, noon.Add(6*time.Second), 0, ErrStopped)
+}
+
+// A revocation that is told while a key is read for the first time counts for what is read.
+func TestNoticeDuringTheFirstLookUpIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		gate := make(chan struct{})
+		b.shelf.hold(gate)
+		go func() {
+			if _, err := b.Verify(t.Context(), b.secret, noon); !errors.Is(err, ErrRevoked) {
+				t.Errorf("got %v", err)
+			}
+		}()
+		synctest.Wait()
+		b.Changed(KeyNotice{KeyID: "key_1", Version: 2, Ended: ErrRevoked})
+		b.Changed(KeyNotice{KeyID: "key_2", Version: 2, Ended: ErrRevoked})
+		gate <- struct{}{}
+		synctest.Wait()
+		b.want(t, noon, 0, ErrRevoked)
+		b.Touched(noon)
+		if len(b.told) != 1 {
+			t.Errorf("remembers notices of %d keys, want 1", len(b.told))
+		}
+	})
 }
 
 func TestVerifier_NeverAKey(t *testing.T) {

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -14,6 +15,12 @@ type KeyNotice struct {
 	KeyID   KeyID
 	Version int64
 	At      time.Time // by the database's clock
+	Ended   error     // ErrRevoked, ErrDisabled or ErrStopped where it did, and nil where the key may be used
+}
+
+// Refusal is why a key whose use has ended is refused.
+func (n KeyNotice) Refusal() error {
+	return fmt.Errorf("%w since %s", n.Ended, n.At.UTC().Format(time.RFC3339))
 }
 
 // KeyFeed is a store that tells at once what becomes of keys.

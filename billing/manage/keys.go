@@ -416,9 +416,9 @@ func notRevoked(k *billing.Key) error {
 	return &billing.ConflictError{Detail: fmt.Sprintf("key %s is revoked, which is for good: make a new one", k.ID)}
 }
 
-// urgent is how long the end of a key's use may take: then the database does not
-// answer, and who asked must know.
-const urgent = 2 * time.Second
+// Urgent is how long the end of a key's use may take: then the database does not
+// answer, and who asked must know within two seconds.
+const Urgent = 1800 * time.Millisecond
 
 // Ending is how the use of a key is ended, or let go on. The zero value is at once.
 type Ending struct {
@@ -470,7 +470,7 @@ func (a Actions) endUse(
 	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
 		return billing.Key{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, urgent)
+	ctx, cancel := context.WithTimeout(ctx, Urgent)
 	defer cancel()
 	note := a.note(by, action, string(id))
 	return a.changeKey(ctx, id, KeyChange{Version: e.Version, DryRun: e.DryRun}, note,

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"tallyroute/billing"
 )
 
@@ -32,9 +35,12 @@ func (s *Store) FollowKeys(ctx context.Context, live func(), tell func(billing.K
 	}
 	live()
 	for {
-		n, err := c.WaitForNotification(ctx)
+		n, err := nextNotice(ctx, c)
 		if err != nil {
 			return fault(ctx, err)
+		}
+		if n == nil {
+			continue
 		}
 		if notice, ok := noticeOf(n.Payload); ok {
 			tell(notice)
@@ -42,13 +48,37 @@ func (s *Store) FollowKeys(ctx context.Context, live func(), tell func(billing.K
 	}
 }
 
-// noticeOf reads "key_… version milliseconds".
+// quietFor is how long nothing may come before it is asked whether the connection is
+// still there: one that was cut on its way says nothing.
+const quietFor = 5 * time.Second
+
+// nextNotice waits for a notification. It is nil where there was none for a while, and
+// the server still answers.
+func nextNotice(ctx context.Context, c *pgx.Conn) (*pgconn.Notification, error) {
+	waiting, cancel := context.WithTimeout(ctx, quietFor)
+	defer cancel()
+	n, err := c.WaitForNotification(waiting)
+	if err == nil || ctx.Err() != nil || waiting.Err() == nil {
+		return n, err
+	}
+	asking, cancel := context.WithTimeout(ctx, connecting)
+	defer cancel()
+	return nil, c.Ping(asking)
+}
+
+// stateErrors are what a notice says of a key.
+var stateErrors = map[string]error{
+	"revoked": billing.ErrRevoked, "disabled": billing.ErrDisabled, "stopped": billing.ErrStopped, "usable": nil,
+}
+
+// noticeOf reads "key_… version milliseconds state".
 func noticeOf(payload string) (n billing.KeyNotice, ok bool) {
-	var id string
+	var id, state string
 	var ms int64
-	if _, err := fmt.Sscan(payload, &id, &n.Version, &ms); err != nil || !strings.HasPrefix(id, "key_") {
+	if _, err := fmt.Sscan(payload, &id, &n.Version, &ms, &state); err != nil || !strings.HasPrefix(id, "key_") {
 		return n, false
 	}
 	n.KeyID, n.At = billing.KeyID(id), time.UnixMilli(ms)
-	return n, true
+	n.Ended, ok = stateErrors[state]
+	return n, ok
 }

@@ -53,7 +53,7 @@ type exchange struct {
 func (s *server) serve(h handler, takes time.Duration) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		x := &exchange{Exchange: s.listener.Begin(c), server: s}
-		if s.host != nil {
+		if s.host != nil && takes != manage.Urgent {
 			takes = ledgerTimeout
 		}
 		// A connection without deadlines, as in tests, needs none.

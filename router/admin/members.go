@@ -27,7 +27,7 @@ func memberOperations() []operation {
 		does("rotateOwnKey", post, "/team/keys/:id/rotate", "Give a key of your own a new secret; once under an Idempotency-Key.",
 			rotateOwnKey).createsOrFinds().afresh(),
 		does("revokeOwnKey", post, "/team/keys/:id/revoke", "Revoke a key of your own for good. Doing it twice changes nothing.",
-			endUse(manage.Actions.RevokeOwnKey)).versioned(),
+			endUse(manage.Actions.RevokeOwnKey)).versioned().urgently(),
 		does("askRaise", post, "/team/keys/:id/raises", "Ask that the limits of a key of your own be higher for a time. It needs a reason.",
 			askRaise).creates(),
 		does("listOwnRaises", get, "/team/raises", "List what you have asked for, newest first.", listOwnRaises),
@@ -300,7 +300,7 @@ func leaverOperations() []operation {
 		does("keepLeaverKey", post, "/leavers/:id/keep", "Let the key go on as it is. It needs a reason.",
 			decideLeaver(manage.Actions.KeepLeaverKey)).afresh(),
 		does("disableLeaverKey", post, "/leavers/:id/disable", "Disable the key before it is due.",
-			decideLeaver(manage.Actions.DisableLeaverKey)),
+			decideLeaver(manage.Actions.DisableLeaverKey)).urgently(),
 	}
 }
 

@@ -119,6 +119,13 @@ func (o operation) slowly() operation {
 	return o
 }
 
+// urgently says that whoever asks must soon know that it was not done: it ends the use of
+// keys, and the database may not answer.
+func (o operation) urgently() operation {
+	o.takes = manage.Urgent
+	return o
+}
+
 // inQuery reports whether the input stands in the query and not in a body.
 func (o operation) inQuery() bool { return o.method == http.MethodGet || o.method == http.MethodDelete }
 

@@ -61,6 +61,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 	}
 	s.temporary = &server.Temporary{Ring: ephemeral.New(s.pepper.Pepper), Allot: s.store.Allot}
 	s.verifier = billing.NewVerifier(s.store, s.pepper.Pepper, billing.VerifierOptions{
+		Life:     keyLife,
 		StaleFor: time.Duration(cfg.OfflineTTL),
 		Closed:   true,
 	})

@@ -27,6 +27,9 @@ import (
 )
 
 const (
+	// keyLife is how old what is known of a key may be while the database answers: less
+	// than the second in which a revocation holds everywhere, since asking takes a moment.
+	keyLife = 900 * time.Millisecond
 	// pollEvery is how often the keys of streams under way are looked at, whether or not
 	// the database tells of them: a notice may be lost with its connection.
 	pollEvery = 500 * time.Millisecond
@@ -45,7 +48,7 @@ func (s *Service) listenForKeys(ctx context.Context) error {
 	}
 	told := false
 	for Wait(ctx, listenAgain) {
-		err := feed.FollowKeys(ctx, func() { told = false; s.endKeys(ctx) }, s.keyChanged(ctx))
+		err := feed.FollowKeys(ctx, func() { told = false; s.endKeys(ctx) }, s.keyChanged)
 		if errors.Is(err, billing.ErrNoFeed) {
 			s.Log.Info("the database is behind a pooler, so keys are looked at every second; database_direct has changes told at once")
 			return nil
@@ -58,14 +61,12 @@ func (s *Service) listenForKeys(ctx context.Context) error {
 	return nil
 }
 
-// keyChanged takes a notice. It must not keep the next one waiting for long.
-func (s *Service) keyChanged(ctx context.Context) func(billing.KeyNotice) {
-	return func(n billing.KeyNotice) {
-		s.verifier.Changed(n.KeyID, n.Version)
-		s.metrics.KeyLag(s.ledger.now().Sub(n.At))
-		if s.inUse.Follows(n.KeyID) {
-			s.endKeys(ctx, n.KeyID)
-		}
+// keyChanged takes a notice. It asks the database nothing: the next notice may be waiting.
+func (s *Service) keyChanged(n billing.KeyNotice) {
+	s.verifier.Changed(n)
+	s.metrics.KeyLag(s.ledger.now().Sub(n.At))
+	if errors.Is(n.Ended, billing.ErrRevoked) || errors.Is(n.Ended, billing.ErrDisabled) {
+		s.endUse(n.KeyID, n.Refusal())
 	}
 }
 
@@ -77,12 +78,9 @@ func (s *Service) pollKeys(ctx context.Context) error {
 	return nil
 }
 
-// endKeys ends the streams of those of some keys that may not be used any more; without
-// any, of all that are in use.
-func (s *Service) endKeys(ctx context.Context, ids ...billing.KeyID) {
-	if len(ids) == 0 {
-		ids = s.inUse.Followed()
-	}
+// endKeys ends what is under way with keys that may not be used any more.
+func (s *Service) endKeys(ctx context.Context) {
+	ids := s.inUse.Followed()
 	if len(ids) == 0 {
 		return
 	}
@@ -95,7 +93,7 @@ func (s *Service) endKeys(ctx context.Context, ids ...billing.KeyID) {
 	}
 	for i := range ended {
 		k := &ended[i]
-		s.verifier.Changed(k.ID, k.Version)
+		s.verifier.Changed(billing.KeyNotice{KeyID: k.ID, Version: k.Version, At: now})
 		if err := k.InForce(now); err != nil {
 			s.endUse(k.ID, err)
 		}

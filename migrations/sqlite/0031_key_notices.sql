@@ -1,0 +1,2 @@
+-- Nothing to do: only PostgreSQL tells routers what becomes of keys.
+SELECT 1;
