@@ -8,22 +8,36 @@ import (
 
 // members is what Converse takes beyond what the OpenAI format has words for. Sources:
 // its reference, and the parameters of the families of models for what goes below
-// additionalModelRequestFields.
+// additionalModelRequestFields. There the bound of the output has many names, all of which
+// the bound of Converse itself is for: max_tokens, max_completion_tokens, max_gen_len,
+// max_tokens_to_sample, max_new_tokens, maxTokens, maxTokenCount. So has the number of
+// answers: n, num_generations, numResults. None of them is in the table.
 func members() providers.Members {
 	const extra = "additionalModelRequestFields."
+	below := func(name string, inner ...string) providers.Line {
+		names := []string{extra + name}
+		for _, n := range inner {
+			names = append(names, extra+name+"."+n)
+		}
+		return providers.Free.Of(names...)
+	}
 	return translate.Members(
 		providers.Free.Of("requestMetadata", "additionalModelResponseFieldPaths", "top_k", "performanceConfig.latency=standard"),
 		providers.Unknown.Of("performanceConfig.*", extra+"*", "thinking.*"),
 		providers.Free.Of("thinking", "thinking.type", "thinking.budget_tokens", "thinking.display"),
-		providers.Free.Of(extra+"top_k", extra+"topK", extra+"thinking", extra+"reasoning_config", extra+"reasoningConfig",
-			extra+"reasoning_effort", extra+"output_config", extra+"stop_sequences", extra+"temperature", extra+"top_p",
-			extra+"inferenceConfig.topK", extra+"frequency_penalty", extra+"presence_penalty", extra+"seed", extra+"safe_prompt",
-			extra+"enable_thinking", extra+"anthropic_version"),
+		providers.Free.Of(extra+"top_k", extra+"topK", extra+"k", extra+"p", extra+"reasoning_effort", extra+"stop_sequences",
+			extra+"temperature", extra+"top_p", extra+"inferenceConfig.topK", extra+"frequency_penalty", extra+"presence_penalty",
+			extra+"seed", extra+"random_seed", extra+"safe_prompt", extra+"enable_thinking", extra+"anthropic_version"),
+		// What is thought is output, which is bounded.
+		below("thinking", "type", "budget_tokens", "display"), below("reasoning_config", "type", "budget_tokens"),
+		below("reasoningConfig", "type", "maxReasoningEffort"), below("output_config", "effort", "format"),
 		providers.Unknown.Of(extra+"inferenceConfig.*"),
 		anthropic.Betas("anthropic_beta"), anthropic.Betas(extra+"anthropic_beta"),
 		providers.Stored.Of("promptVariables"),
 		providers.Refused.Of("guardrailConfig"),
 		providers.Free.Of("tools.toolSpec", "tools.cachePoint"),
-		providers.PricedBy(providers.MeterGrounding, 0, "tools.systemTool"),
+		// Of the tools of Nova the price of the interpreter of code is not known.
+		providers.PricedBy(providers.MeterGrounding, 0, "tools.systemTool.name=nova_grounding"),
+		providers.Unknown.Of("tools.systemTool.*"),
 	)
 }
