@@ -1,7 +1,9 @@
 package bedrock
 
 import (
+	"cmp"
 	"net/http"
+	"strings"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -46,7 +48,8 @@ type message struct {
 	thought int    // blocks of reasoning
 	found   bool
 	usage   *translate.Usage
-	chars   int64 // of the text so far
+	did     chat.Metered // by the provider's own tools
+	chars   int64        // of the text so far
 }
 
 func (m *message) read(body []byte) {
@@ -66,10 +69,13 @@ func (m *message) read(body []byte) {
 			m.head.Tier = tier(raw)
 		}
 	}
+	if m.usage != nil {
+		m.usage.Metered.Include(m.did)
+	}
 }
 
 // block reads one of content, by the member that it has. What the provider did
-// with its own tools is passed over.
+// with its own tools is only counted.
 func (m *message) block(raw []byte) {
 	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
@@ -79,6 +85,8 @@ func (m *message) block(raw []byte) {
 			if c, ok := readCall(value); ok {
 				c.Arguments.AddText(string(jsonraw.Lookup(value, "input")))
 				m.Calls = append(m.Calls, c)
+			} else {
+				count(&m.did, value)
 			}
 		case "reasoningContent":
 			inner := jsonraw.Lookup(value, "reasoningText")
@@ -100,6 +108,17 @@ func (m *message) text(value []byte) {
 func readCall(value []byte) (translate.ToolCall, bool) {
 	c := translate.ToolCall{ID: jsonraw.Text(jsonraw.Lookup(value, "toolUseId")), Name: translate.WordsOf(jsonraw.Lookup(value, "name"))}
 	return c, jsonraw.Text(jsonraw.Lookup(value, "type")) != "server_tool_use"
+}
+
+// count counts a call that the provider makes itself: searches by the prompt, as Nova's
+// grounding is charged, all else by the call.
+func count(did *chat.Metered, call []byte) {
+	name := strings.TrimPrefix(jsonraw.Text(jsonraw.Lookup(call, "name")), "nova_")
+	if name == "grounding" {
+		did.Raise(chat.MeterGrounding, 1)
+		return
+	}
+	did.Add(cmp.Or(chat.MeterOf(name), chat.MeterToolCall), 1)
 }
 
 // thought is a block of reasoning, or a piece of one: its text and signature lie in

@@ -26,9 +26,10 @@ type stream struct {
 	format string // of reasoning
 	head   translate.Head
 	open   []block
-	calls  int   // that began
-	think  int   // blocks of reasoning that began
-	chars  int64 // of the text so far
+	calls  int          // that began
+	think  int          // blocks of reasoning that began
+	chars  int64        // of the text so far
+	did    chat.Metered // by the provider's own tools
 	done   bool
 }
 
@@ -75,7 +76,11 @@ func (s *stream) Step(e *translate.Emitter) error {
 		}
 	case "metadata":
 		e.Tier = tier(jsonraw.Lookup(f.data, "serviceTier"))
-		e.Usage(usage(jsonraw.Lookup(f.data, "usage")))
+		u := usage(jsonraw.Lookup(f.data, "usage"))
+		if u != nil {
+			u.Metered.Include(s.did)
+		}
+		e.Usage(u)
 	}
 	e.Say(0, &m)
 	return nil
@@ -102,6 +107,8 @@ func (s *stream) start(m *translate.Message, data []byte) {
 		b.call, c.Index = s.calls, s.calls
 		s.calls++
 		m.Calls = []translate.ToolCall{c}
+	} else {
+		count(&s.did, value)
 	}
 }
 
