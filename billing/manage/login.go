@@ -30,6 +30,7 @@ type GroupRole struct {
 	Role  string
 	Scope billing.Scope // "" is the organisation
 	Of    string        // the team or project, by name or id
+	Must  string        // a condition without which it counts for nothing; "" is none
 }
 
 // LoginRules are what a login must be, and what it gives.
@@ -140,7 +141,7 @@ func (a Actions) groupGrants(ctx context.Context, p Person, rules LoginRules) (l
 		}
 		list = append(list, billing.Grant{
 			ID: billing.NewID("grant_"), Role: r.Role, Scope: scope, ScopeID: id, CreatedAt: a.now(), CreatedBy: "login",
-			FromGroup: r.Group,
+			FromGroup: r.Group, Must: r.Must,
 		})
 	}
 	return list, nil
@@ -205,7 +206,7 @@ func (a Actions) matchGroups(u *billing.Principal, wanted []billing.Grant, all [
 	now := a.now()
 	same := func(x billing.Grant) func(billing.Grant) bool {
 		return func(y billing.Grant) bool {
-			return x.Role == y.Role && x.Scope == y.Scope && x.ScopeID == y.ScopeID && x.FromGroup == y.FromGroup
+			return x.Role == y.Role && x.Scope == y.Scope && x.ScopeID == y.ScopeID && x.FromGroup == y.FromGroup && x.Must == y.Must
 		}
 	}
 	had := u.Grants

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
 )
 
@@ -68,6 +69,7 @@ type GrantRequest struct {
 	Of         string        // the team or project, by name or id
 	ExpiresAt  time.Time
 	ApprovedBy string
+	Must       string // a condition without which it counts for nothing; "" is none
 }
 
 // Grant gives a principal a role. Nobody can give more than he has himself.
@@ -79,7 +81,7 @@ func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (b
 	g := billing.Grant{
 		ID: billing.NewID("grant_"), Role: r.Role, Scope: r.Scope, CreatedAt: a.now(), CreatedBy: by.Actor,
 		Reason:     strings.TrimSpace(by.Reason),
-		ApprovedBy: strings.TrimSpace(r.ApprovedBy), ExpiresAt: r.ExpiresAt,
+		ApprovedBy: strings.TrimSpace(r.ApprovedBy), ExpiresAt: r.ExpiresAt, Must: strings.TrimSpace(r.Must),
 	}
 	switch r.Scope {
 	case "", billing.ScopeOrg:
@@ -88,7 +90,7 @@ func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (b
 	default:
 		return billing.Principal{}, invalid("scope", "must be org, team or project")
 	}
-	if err := errors.Join(checkExpiry(r.ExpiresAt, a.now()), by.check()); err != nil {
+	if err := errors.Join(checkExpiry(r.ExpiresAt, a.now()), checkMust(g.Must), by.check()); err != nil {
 		return billing.Principal{}, err
 	}
 	scopeID, err := a.scopeID(ctx, g.Scope, r.Of)
@@ -100,16 +102,20 @@ func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (b
 	if err != nil {
 		return billing.Principal{}, err
 	}
-	if by.Access.Exceeds(permissions, place) {
+	if by.Access.Exceeds(permissions, place, policy.Guard(g.Must)) {
 		return billing.Principal{}, &NotAllowedError{Detail: "nobody can grant what he may not do himself"}
 	}
 	note := a.note(by, "principal.grant", id)
 	note.Detail = map[string]string{"role": g.Role, "scope": string(g.Scope) + " " + g.ScopeID}
+	if g.Must != "" {
+		note.Detail["must"] = g.Must
+	}
 	return a.Store.UpdatePrincipal(ctx, id, func(p *billing.Principal, _ []billing.Principal) error {
 		inForce := 0
 		for _, old := range p.Grants {
 			if old.InForce(g.CreatedAt) {
-				if inForce++; old.Role == g.Role && old.Scope == g.Scope && old.ScopeID == g.ScopeID && old.ExpiresAt.Equal(g.ExpiresAt) {
+				if inForce++; old.Role == g.Role && old.Scope == g.Scope && old.ScopeID == g.ScopeID &&
+					old.Must == g.Must && old.ExpiresAt.Equal(g.ExpiresAt) {
 					return &billing.ConflictError{Detail: "there is such a grant: " + old.ID}
 				}
 			}
@@ -132,7 +138,7 @@ func (a Actions) Revoke(ctx context.Context, id, grant string, by By) (billing.P
 			return &billing.NotFoundError{What: "grant", ID: grant}
 		}
 		place, err := a.placeOf(ctx, p.Grants[i].Scope, p.Grants[i].ScopeID)
-		if err == nil && by.Access.Exceeds(a.AllRoles()[p.Grants[i].Role], place) {
+		if err == nil && by.Access.Exceeds(a.AllRoles()[p.Grants[i].Role], place, policy.Guard(p.Grants[i].Must)) {
 			return &NotAllowedError{Detail: "nobody can take away what he may not do himself"}
 		}
 		note.Detail["role"] = p.Grants[i].Role
@@ -172,7 +178,7 @@ func (a Actions) mayTouch(ctx context.Context, p billing.Principal, by By) error
 		if err != nil {
 			continue // of what is gone nobody can do anything
 		}
-		if by.Access.Exceeds(a.AllRoles()[g.Role], place) {
+		if by.Access.Exceeds(a.AllRoles()[g.Role], place, policy.Guard(g.Must)) {
 			return &NotAllowedError{Detail: "it may do more than you may"}
 		}
 	}
@@ -240,11 +246,11 @@ func (a Actions) EndToken(ctx context.Context, id, token string, by By) (billing
 	}, note)
 }
 
-// hasOwner reports whether somebody may do everything.
+// hasOwner reports whether somebody may do everything, whatever the circumstances.
 func (a Actions) hasOwner(all []billing.Principal) bool {
 	return slices.ContainsFunc(all, func(p billing.Principal) bool {
 		return p.DisabledAt.IsZero() && slices.ContainsFunc(p.Grants, func(g billing.Grant) bool {
-			return g.Role == rbac.Owner && g.Scope == billing.ScopeOrg && g.InForce(a.now())
+			return g.Role == rbac.Owner && g.Scope == billing.ScopeOrg && g.Must == "" && g.InForce(a.now())
 		})
 	})
 }
@@ -365,12 +371,16 @@ type PlacedRole struct {
 	Role    string        `json:"role"`
 	Scope   billing.Scope `json:"scope" enum:"org,team,project"`
 	ScopeID string        `json:"scope_id"`
+	Must    string        `json:"must" doc:"The condition under which it counts; empty is none."`
+	Holds   bool          `json:"holds" doc:"Whether that is true now."`
 }
 
 // ViewAccess are the roles that an access comes from.
 func ViewAccess(a rbac.Access) []PlacedRole {
 	list := []PlacedRole{}
-	a.Each(func(role string, scope billing.Scope, id string) { list = append(list, PlacedRole{role, scope, id}) })
+	for _, one := range a.Roles() {
+		list = append(list, PlacedRole{one.Role, one.Scope, one.ID, string(one.Must), one.Holds})
+	}
 	return list
 }
 
@@ -385,6 +395,7 @@ type GrantView struct {
 	ApprovedBy string        `json:"approved_by"`
 	Reason     string        `json:"reason"`
 	ExpiresAt  *string       `json:"expires_at"`
+	Must       string        `json:"must" doc:"A condition without which it counts for nothing; empty is none."`
 }
 
 // TokenView is a token in JSON, without its secret.
@@ -411,6 +422,7 @@ func ViewPrincipal(p billing.Principal, now time.Time) PrincipalView {
 		if g.InForce(now) {
 			v.Grants = append(v.Grants, GrantView{
 				g.ID, g.Role, g.Scope, g.ScopeID, Instant(g.CreatedAt), g.CreatedBy, g.ApprovedBy, g.Reason, Instant(g.ExpiresAt),
+				g.Must,
 			})
 		}
 	}

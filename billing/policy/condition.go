@@ -64,12 +64,17 @@ func timeFacts(at time.Time) TimeFacts {
 	return TimeFacts{at.Hour(), at.Minute(), weekdays[at.Weekday()], at.Format(time.DateOnly)}
 }
 
-// compile type-checks a condition and bounds what it may cost: it has no loops, calls
-// nothing but len, lower and in_range, and compares with regular expressions only where
-// they are written in it.
-func (c Condition) compile() (*vm.Program, error) {
+func (c Condition) compile() (*vm.Program, error) { return compileMust(c.Must, &Facts{}) }
+
+// compileMust type-checks a condition about facts and bounds what it may cost: it has no
+// loops, calls nothing but len, lower and in_range, and compares with regular expressions
+// only where they are written in it.
+func compileMust(must string, facts any) (*vm.Program, error) {
+	if len(must) > longestMust {
+		return nil, fmt.Errorf("must have at most %d bytes", longestMust)
+	}
 	var bound cost
-	program, err := expr.Compile(c.Must, expr.Env(&Facts{}), expr.AsBool(), expr.MaxNodes(mostNodes), expr.DisableAllBuiltins(),
+	program, err := expr.Compile(must, expr.Env(facts), expr.AsBool(), expr.MaxNodes(mostNodes), expr.DisableAllBuiltins(),
 		expr.EnableBuiltin("len"), expr.EnableBuiltin("lower"), expr.Patch(&bound),
 		expr.Function("in_range", inRange, new(func(string, string) bool)))
 	switch {
@@ -111,7 +116,7 @@ func (c *cost) Visit(node *ast.Node) {
 }
 
 // holds reports whether a condition is true. One that cannot be worked out is not.
-func holds(p *vm.Program, f *Facts) bool {
+func holds(p *vm.Program, f any) bool {
 	result, err := expr.Run(p, f)
 	is, ok := result.(bool)
 	return err == nil && ok && is

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 )
 
 // Permission is one kind of act. Every route of the admin API needs one.
@@ -150,6 +151,7 @@ type Place struct{ TeamID, ProjectID string }
 type Access struct {
 	everything bool
 	parts      []part
+	guarded    []part // which count for nothing unless their conditions hold: Under says so
 }
 
 type part struct {
@@ -157,6 +159,7 @@ type part struct {
 	permissions []Permission
 	scope       billing.Scope
 	id          string
+	must        policy.Guard
 }
 
 // Everything is the access of the static admin token and of the host itself.
@@ -173,11 +176,40 @@ func (r Roles) Of(p billing.Principal, now time.Time) Access {
 		return a
 	}
 	for _, g := range p.Grants {
-		if g.InForce(now) {
-			a.parts = append(a.parts, part{g.Role, r[g.Role], g.Scope, g.ScopeID})
+		one := part{g.Role, r[g.Role], g.Scope, g.ScopeID, policy.Guard(g.Must)}
+		switch {
+		case !g.InForce(now):
+		case g.Must == "":
+			a.parts = append(a.parts, one)
+		default:
+			a.guarded = append(a.guarded, one)
 		}
 	}
 	return a
+}
+
+// Under is the access with the grants whose conditions hold.
+func (a Access) Under(facts *policy.Acting) Access {
+	b := Access{everything: a.everything, parts: slices.Clone(a.parts)}
+	for _, one := range a.guarded {
+		if one.must.Holds(facts) {
+			b.parts = append(b.parts, one)
+		} else {
+			b.guarded = append(b.guarded, one)
+		}
+	}
+	return b
+}
+
+// Lacking is the condition that stands between somebody and a permission at a place, or
+// anywhere where that is the organisation; "" where it is no condition.
+func (a Access) Lacking(p Permission, at Place) policy.Guard {
+	for _, one := range a.guarded {
+		if (at == (Place{}) || one.covers(at)) && (p == Any || slices.Contains(one.permissions, p)) {
+			return one.must
+		}
+	}
+	return ""
 }
 
 // Role is the role by which somebody may do something at a place; it is empty for the
@@ -204,14 +236,30 @@ func (a Access) Anywhere(p Permission) (role string, ok bool) {
 			return part.role, true
 		}
 	}
+	if p == Any && len(a.guarded) > 0 { // to learn which condition it is, or to log out
+		return a.guarded[0].role, true
+	}
 	return "", false
 }
 
-// Each calls f for each role, with the scope in which it counts.
-func (a Access) Each(f func(role string, scope billing.Scope, id string)) {
-	for _, part := range a.parts {
-		f(part.role, part.scope, part.id)
+// Placed is a role where it counts, and the condition under which it does.
+type Placed struct {
+	Role  string
+	Scope billing.Scope
+	ID    string
+	Must  policy.Guard
+	Holds bool
+}
+
+// Roles are the roles that an access comes from.
+func (a Access) Roles() (list []Placed) {
+	for _, one := range a.parts {
+		list = append(list, Placed{one.role, one.scope, one.id, one.must, true})
 	}
+	for _, one := range a.guarded {
+		list = append(list, Placed{one.role, one.scope, one.id, one.must, false})
+	}
+	return list
 }
 
 // May reports whether somebody may do something at a place.
@@ -220,10 +268,17 @@ func (a Access) May(p Permission, at Place) bool {
 	return ok
 }
 
-// Exceeds reports whether b may do something, somewhere within a scope, that a may not
-// do there: nobody can give what he does not have.
-func (a Access) Exceeds(permissions []Permission, at Place) bool {
-	return slices.ContainsFunc(permissions, func(p Permission) bool { return !a.May(p, at) })
+// Exceeds reports whether a grant under a condition gives something that a may not do
+// itself, or only under another condition: nobody can give what he does not have.
+func (a Access) Exceeds(permissions []Permission, at Place, must policy.Guard) bool {
+	for _, p := range permissions {
+		if !a.everything && !slices.ContainsFunc(a.parts, func(one part) bool {
+			return one.covers(at) && slices.Contains(one.permissions, p) && (one.must == "" || one.must == must)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // Places are where somebody may do something; everywhere says that it is all places.

@@ -83,7 +83,7 @@ var layers = map[string][]string{
 
 	"billing/integrity":  {"billing"},
 	"billing/audit":      {"billing"},
-	"billing/rbac":       {"billing"},
+	"billing/rbac":       {"billing", "billing/policy"},
 	"billing/alert":      {"billing"},
 	"billing/governance": {"billing", "billing/policy"},
 	"billing/manage":     {"billing", "billing/access", "billing/anomaly", "billing/alert", "billing/audit", "billing/governance", "billing/policy", "billing/rbac"},

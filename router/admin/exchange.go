@@ -25,6 +25,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
 	"tallyroute/router/identity"
 	"tallyroute/router/limit"
@@ -35,17 +36,15 @@ import (
 type exchange struct {
 	web.Exchange
 	*server
-	status  int    // of the answer, unless it is an error
-	raw     []byte // the body
-	subject string // the id of what was changed, for the log
-	who     string // the actor; set by authenticate
-	role    string // by which it was allowed
-	access  rbac.Access
-	id      string                // of the principal; "" for the static token and on the host
-	mail    string                // likewise
-	kind    billing.PrincipalKind // likewise
-	session *billing.Session      // the login by which is asked; nil for tokens
-	csrf    string                // what a page sends with its cookie; "" without one
+	status    int    // of the answer, unless it is an error
+	raw       []byte // the body
+	subject   string // the id of what was changed, for the log
+	who       string // the actor; set by authenticate
+	role      string // by which it was allowed
+	access    rbac.Access
+	principal policy.PrincipalFacts // zero for the static token and on the host
+	session   *billing.Session      // the login by which is asked; nil for tokens
+	csrf      string                // what a page sends with its cookie; "" without one
 }
 
 // serve is what every route has in common: a request id, a deadline, recovery,
@@ -234,7 +233,7 @@ func (x *exchange) admit(secret billing.Secret) error {
 	}
 	x.known.add(seen)
 	x.who, x.access = manage.Actor(c.Principal), c.Access
-	x.id, x.kind, x.session, x.mail = c.Principal.ID, c.Principal.Kind, c.Session, c.Principal.Email
+	x.principal, x.session = manage.Who(c.Principal), c.Session
 	return nil
 }
 
@@ -254,8 +253,8 @@ var madeOrFound = map[bool]int{false: http.StatusCreated, true: http.StatusOK}
 // by is who asks. The static token has no name.
 func (x *exchange) by(reason string) manage.By {
 	by := manage.By{
-		Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access, PrincipalID: x.id,
-		Address: x.mail,
+		Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access, PrincipalID: x.principal.ID,
+		Address: x.principal.Email,
 	}
 	if x.host != nil {
 		by.Source = x.host.Source

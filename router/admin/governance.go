@@ -105,7 +105,7 @@ type acknowledgement struct {
 // acknowledgeRules is POST /governance/acknowledgements: for oneself, or for somebody else
 // where one may set rules.
 func acknowledgeRules(x *exchange, in acknowledgement) (manage.AcknowledgementsView, error) {
-	own, err := x.Actions.AddressOf(x.ctx(), x.id)
+	own, err := x.Actions.AddressOf(x.ctx(), x.principal.ID)
 	if err != nil {
 		return manage.AcknowledgementsView{}, err
 	}

@@ -254,10 +254,10 @@ type sessionFilter struct {
 func listSessions(x *exchange, in sessionFilter) (page[manage.SessionView], error) {
 	whose := in.Principal
 	if !x.access.May(rbac.PrincipalsRead, rbac.Place{}) {
-		if whose != "" && whose != x.id {
+		if whose != "" && whose != x.principal.ID {
 			return page[manage.SessionView]{}, x.deny(rbac.PrincipalsRead)
 		}
-		whose = x.id
+		whose = x.principal.ID
 	}
 	all, err := x.Actions.Sessions(x.ctx(), whose)
 	if err != nil {
@@ -269,7 +269,7 @@ func listSessions(x *exchange, in sessionFilter) (page[manage.SessionView], erro
 func endSession(x *exchange, in reasoned) (Removed, error) {
 	id := x.param("id")
 	if !x.access.May(rbac.PrincipalsWrite, rbac.Place{}) {
-		own, err := x.Actions.Sessions(x.ctx(), x.id)
+		own, err := x.Actions.Sessions(x.ctx(), x.principal.ID)
 		if err != nil {
 			return Removed{}, err
 		}
@@ -293,7 +293,7 @@ func hasSession(list []billing.Session, id string) bool {
 // of a person does not, and a service has nobody to ask.
 func (x *exchange) fresh() bool {
 	switch {
-	case x.Login == nil, x.access.Full(), x.kind == billing.PrincipalService:
+	case x.Login == nil, x.access.Full(), x.principal.Kind == string(billing.PrincipalService):
 		return true
 	case x.session == nil:
 		return false

@@ -227,7 +227,8 @@ var bodies = map[string]string{
 	"createPrincipal":  `{"name":"ci","kind":"service","email":"ci@example.com"}`,
 	"disablePrincipal": `{"reason":"r"}`,
 	"enablePrincipal":  `{"reason":"r"}`,
-	"grantRole":        `{"role":"auditor","scope":"org","expires_in":"24h","approved_by":"bob","reason":"r"}`,
+	"grantRole":        `{"role":"auditor","scope":"org","expires_in":"24h","approved_by":"bob","must":"login.session","reason":"r"}`,
+	"tryGrants":        `{"operation":"revokeKey","scope":"org","from":"10.0.0.1","at":"2026-11-02T09:00:00Z","session":true,"strength":["otp"]}`,
 	"createAdminToken": `{"name":"laptop","expires_in":"24h"}`,
 	"beginLogin":       `{"redirect_uri":"http://127.0.0.1:1/cb","fresh":true}`,
 	"beginDeviceLogin": `{}`,
@@ -445,6 +446,7 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	bot := ask("POST", "/principals", `{"name":"ci"}`).v["id"].(string)
 	granted := ask("POST", "/principals/"+bot+"/grants", `{"role":"developer","reason":"r"}`)
 	made := ask("POST", "/principals/"+bot+"/tokens", `{"name":"laptop"}`)
+	ask("POST", "/principals/"+bot+"/try", `{"operation":"revokeKey","must":"time.hour < 25"}`)
 	ask("GET", "/principals", "")
 	ask("POST", "/teams", `{"name":"own"}`)
 	ask("PUT", "/teams/own/ceiling", `{"keys":3,"usd":"20","models":["chat-cheap"]}`)

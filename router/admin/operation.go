@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
 	"tallyroute/router/limit"
 )
@@ -279,6 +281,7 @@ func principalRules() map[string]rule {
 		"createAdminToken": {rbac.PrincipalsWrite, organisation},
 		"endAdminToken":    {rbac.PrincipalsWrite, organisation},
 		"listRoles":        {rbac.Any, nil},
+		"tryGrants":        {rbac.PrincipalsRead, organisation},
 	}
 }
 
@@ -289,6 +292,7 @@ func (x *exchange) allowed(o operation) error {
 		return nil
 	}
 	r, declared := x.rules[o.id]
+	x.access = x.access.Under(x.acting(o, r.permission))
 	role, ok := x.access.Anywhere(r.permission)
 	if !declared || !ok {
 		return x.denied(o, r)
@@ -309,6 +313,21 @@ func (x *exchange) allowed(o operation) error {
 		return x.missing(o)
 	}
 	return x.denied(o, r)
+}
+
+// acting is what the conditions of grants see of a request.
+func (x *exchange) acting(o operation, p rbac.Permission) *policy.Acting {
+	from, _ := netip.ParseAddr(x.C.RemoteIP())
+	facts := &policy.Acting{
+		Act: policy.ActFacts{Operation: o.id, Permission: string(p)}, Principal: x.principal, Login: policy.LoginFacts{AgeMinutes: policy.NeverSeen},
+		Address: from.Unmap().WithZone("").String(), Time: policy.Instant(x.Start),
+	}
+	if s := x.session; s != nil {
+		facts.Login = policy.LoginFacts{
+			Session: true, AgeMinutes: int(x.Start.Sub(s.AuthenticatedAt).Minutes()), Strength: strings.Fields(s.Strength),
+		}
+	}
+	return facts
 }
 
 // seesAny reports whether one may do anything at all at a place.
@@ -381,12 +400,12 @@ const deniedPerMinute = 20
 
 func (x *exchange) denied(o operation, r rule) error {
 	x.record(billing.Change{Action: "deny." + o.id, Detail: map[string]string{"permission": string(r.permission)}})
-	return &manage.NotAllowedError{Detail: "it needs the permission " + string(r.permission)}
+	return &manage.NotAllowedError{Detail: manage.Lacks(x.access, r.permission, rbac.Place{})}
 }
 
 func (x *exchange) deny(p rbac.Permission) error {
 	x.record(billing.Change{Action: "deny", Detail: map[string]string{"permission": string(p), "route": x.Route()}})
-	return &manage.NotAllowedError{Detail: "it needs the permission " + string(p)}
+	return &manage.NotAllowedError{Detail: manage.Lacks(x.access, p, rbac.Place{})}
 }
 
 // record writes a denial to the audit log: those of one principal, so many a minute.

@@ -139,6 +139,8 @@ func principalOperations() []operation {
 		does("createAdminToken", post, "/principals/:id/tokens", "Make a token. The secret is in this answer and nowhere else.",
 			createAdminToken).creates().afresh(),
 		does("endAdminToken", remove, "/principals/:id/tokens/:token", "End a token.", endAdminToken),
+		does("tryGrants", post, "/principals/:id/try", "Say whether the grants of a principal allow an act, and which condition does not.",
+			tryGrants),
 		does("listRoles", get, "/roles", "List the roles and their permissions.", listRoles),
 		does("whoAmI", get, "/me", "Say who asks, and what he may do.", whoAmI),
 	}

@@ -2,10 +2,12 @@ package admin
 
 import (
 	"net/http"
+	"net/netip"
 	"time"
 
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
 )
 
@@ -93,11 +95,12 @@ type newGrant struct {
 	ScopeID    string    `json:"scope_id" doc:"Id or name (of a project: team/project); not needed for org."`
 	ExpiresIn  *duration `json:"expires_in" doc:"For how long; without it, until it is revoked."`
 	ApprovedBy string    `json:"approved_by"`
+	Must       string    `json:"must" doc:"A condition without which it counts for nothing: in_range(address, '10.0.0.0/8')."`
 	Reason     string    `json:"reason"`
 }
 
 func grantRole(x *exchange, in newGrant) (manage.PrincipalView, error) {
-	r := manage.GrantRequest{Role: in.Role, Scope: billing.Scope(in.Scope), Of: in.ScopeID, ApprovedBy: in.ApprovedBy}
+	r := manage.GrantRequest{Role: in.Role, Scope: billing.Scope(in.Scope), Of: in.ScopeID, ApprovedBy: in.ApprovedBy, Must: in.Must}
 	if in.ExpiresIn != nil {
 		r.ExpiresAt = x.Start.UTC().Add(time.Duration(*in.ExpiresIn)).Truncate(time.Second)
 	}
@@ -182,4 +185,48 @@ type personErasure struct {
 // erasePerson is POST /persons/erase.
 func erasePerson(x *exchange, in personErasure) (manage.PersonErased, error) {
 	return x.Actions.ErasePerson(x.ctx(), manage.PersonErasure{Name: in.Name, DryRun: in.DryRun}, x.by(in.Reason))
+}
+
+// grantTrial is the body of tryGrants: an act of administration as far as conditions look at it.
+type grantTrial struct {
+	Operation  string   `json:"operation" required:"true" doc:"Its id in this document, such as revokeKey."`
+	Scope      string   `json:"scope" enum:"org,team,project" doc:"Where what it is about is; org by default."`
+	ScopeID    string   `json:"scope_id" doc:"Id or name (of a project: team/project); not needed for org."`
+	From       string   `json:"from" doc:"The address that it comes from."`
+	At         *instant `json:"at" doc:"Now, if it is left out."`
+	Session    bool     `json:"session" doc:"By a login; by a token, if it is left out."`
+	AgeMinutes int      `json:"age_minutes" doc:"Of the login."`
+	Strength   []string `json:"strength" doc:"amr and acr of the login."`
+	Must       string   `json:"must" doc:"A condition that is tried in the place of those of all grants."`
+}
+
+// tryGrants is POST /principals/{id}/try.
+func tryGrants(x *exchange, in grantTrial) (manage.GrantVerdict, error) {
+	r, there := x.rules[in.Operation]
+	if !there {
+		return manage.GrantVerdict{}, invalid("operation", "is no operation of this API")
+	}
+	t := manage.GrantTrial{At: x.Start, Draft: in.Must}
+	t.Act = policy.ActFacts{Operation: in.Operation, Permission: string(r.permission)}
+	t.Login = policy.LoginFacts{Session: in.Session, AgeMinutes: in.AgeMinutes, Strength: in.Strength}
+	if !in.Session {
+		t.Login.AgeMinutes = policy.NeverSeen
+	}
+	if in.At != nil {
+		t.At = in.At.Time
+	}
+	if in.From != "" {
+		from, err := netip.ParseAddr(in.From)
+		if err != nil {
+			return manage.GrantVerdict{}, invalid("from", "must be an address")
+		}
+		t.Address = from.Unmap().WithZone("").String()
+	}
+	if in.Scope != "" && in.Scope != string(billing.ScopeOrg) {
+		var err error
+		if t.Place, err = x.Actions.PlaceOf(x.ctx(), billing.Scope(in.Scope), in.ScopeID); err != nil {
+			return manage.GrantVerdict{}, err
+		}
+	}
+	return x.Actions.TryGrants(x.ctx(), x.C.Param("id"), t)
 }

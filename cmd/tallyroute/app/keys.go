@@ -202,7 +202,7 @@ func loginRules(l config.Login) manage.LoginRules {
 		MFA: l.MFA, Idle: time.Duration(l.Idle), Absolute: time.Duration(l.Absolute), StepUp: time.Duration(l.StepUp),
 	}
 	for _, g := range l.Groups {
-		r := manage.GroupRole{Group: g.Group, Role: g.Role}
+		r := manage.GroupRole{Group: g.Group, Role: g.Role, Must: g.Must}
 		switch {
 		case g.Team != "":
 			r.Scope, r.Of = billing.ScopeTeam, g.Team

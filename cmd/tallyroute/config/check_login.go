@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
 )
 
@@ -56,6 +57,9 @@ func (r *reader) checkLogin(cfg *Config) {
 			r.fault(at+".role", "there is no role %q", g.Role)
 		case g.Team != "" && g.Project != "":
 			r.fault(at, "want team or project, not both")
+		}
+		if detail := policy.Guard(g.Must).Fault(); detail != "" {
+			r.fault(at+".must", "%s", detail)
 		}
 	}
 }

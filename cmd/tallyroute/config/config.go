@@ -168,6 +168,7 @@ type GroupRole struct {
 	Role    string `yaml:"role"`
 	Team    string `yaml:"team"`    // only in this team
 	Project string `yaml:"project"` // only in this project: TEAM/PROJECT or its id
+	Must    string `yaml:"must"`    // a condition without which it counts for nothing
 }
 
 // OwnRole is a role of the organisation's own.

@@ -10,11 +10,13 @@ import (
 	"tallyroute/cmd/tallyroute/cli"
 )
 
+// Policy is "tallyroute policy": what keys may do, and under which conditions grants count.
 type Policy struct {
 	Show  policyShow  `cmd:"" help:"Show the policy of a team, a project or a key, and those above it."`
 	Set   policySet   `cmd:"" help:"Replace a policy by one from a file."`
 	Clear policyClear `cmd:"" help:"End a policy."`
 	Try   policyTry   `cmd:"" help:"Say whether a key may make a request, and which rule refuses it."`
+	Act   policyAct   `cmd:"" help:"Say whether a principal may do something, and which condition of his grants is not true."`
 }
 
 // holder is whose policy is meant.
@@ -133,6 +135,54 @@ func (c policyTry) Run(a *cli.Context) error {
 			_, err = fmt.Fprintln(a.Stdout, "Allowed.")
 		default:
 			_, err = fmt.Fprintf(a.Stdout, "Refused by %s: %s.\n", v.Rule, v.Detail)
+		}
+		if err == nil && !v.Allowed {
+			err = errDenied
+		}
+		return err
+	})
+}
+
+type policyAct struct {
+	cli.PlainFormat
+	ID         string   `arg:"" help:"Id of the principal: user_… or svc_…"`
+	Operation  string   `arg:"" help:"What is to be done, by its id in the OpenAPI document, such as revokeKey."`
+	Team       string   `help:"The team of what it is about." placeholder:"TEAM" xor:"scope"`
+	Project    string   `help:"Likewise the project: TEAM/PROJECT or its id." placeholder:"PROJECT" xor:"scope"`
+	From       string   `help:"The address that it comes from." placeholder:"ADDRESS"`
+	At         string   `help:"When, such as 2026-11-01T09:00:00Z; now by default." placeholder:"TIME"`
+	Session    bool     `help:"By a login, and not by a token."`
+	AgeMinutes int      `help:"How old the login is." placeholder:"N"`
+	Strength   []string `help:"amr and acr of the login." placeholder:"A,B"`
+	Must       string   `help:"A condition to try in the place of those of all grants." placeholder:"EXPR"`
+}
+
+// Run judges the act.
+func (c policyAct) Run(a *cli.Context) error {
+	trial := cli.Fields{
+		"operation": c.Operation, "from": c.From, "session": c.Session, "age_minutes": c.AgeMinutes, "strength": c.Strength, "must": c.Must,
+	}
+	switch {
+	case c.Team != "":
+		trial["scope"], trial["scope_id"] = "team", c.Team
+	case c.Project != "":
+		trial["scope"], trial["scope_id"] = "project", c.Project
+	}
+	if c.At != "" {
+		trial["at"] = c.At
+	}
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		v, err := adminapi.Do[manage.GrantVerdict](a.Ctx, r, adminapi.Post("/principals"+adminapi.Path(c.ID, "try"), trial))
+		if err != nil {
+			return err
+		}
+		switch {
+		case c.Output == "json":
+			err = cli.PrintJSON(a.Stdout, v)
+		case v.Allowed:
+			_, err = fmt.Fprintf(a.Stdout, "Allowed as %s.\n", v.Role)
+		default:
+			_, err = fmt.Fprintf(a.Stdout, "Refused: %s.\n", v.Detail)
 		}
 		if err == nil && !v.Allowed {
 			err = errDenied

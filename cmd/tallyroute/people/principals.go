@@ -38,7 +38,7 @@ func (c principalsList) Run(a *cli.Context) error {
 		for _, v := range all {
 			var roles, tokens []string
 			for _, g := range v.Grants {
-				roles = append(roles, strings.TrimSpace(g.Role+" "+strings.TrimPrefix(g.ScopeID, "org"))+" ("+g.ID+")")
+				roles = append(roles, strings.TrimSpace(g.Role+" "+strings.TrimPrefix(g.ScopeID, "org"))+ifMust(g.Must)+" ("+g.ID+")")
 			}
 			for _, one := range v.Tokens {
 				tokens = append(tokens, one.Name+" ("+one.ID+")")
@@ -48,6 +48,13 @@ func (c principalsList) Run(a *cli.Context) error {
 		}
 		return t.Write(a.Stdout, c.Output)
 	})
+}
+
+func ifMust(condition string) string {
+	if condition == "" {
+		return ""
+	}
+	return " if " + condition
 }
 
 type principalsCreate struct {
@@ -80,12 +87,13 @@ type principalsGrant struct {
 	Project    string        `help:"Only in this project: TEAM/PROJECT or its id." placeholder:"PROJECT" xor:"scope"`
 	For        time.Duration `help:"For how long; without it, until it is revoked." placeholder:"SPAN"`
 	ApprovedBy string        `help:"Who approved it." placeholder:"NAME"`
+	Must       string        `help:"A condition without which it counts for nothing, such as login.session and login.age_minutes <= 30." placeholder:"EXPR"`
 	Reason     string        `help:"Why." placeholder:"TEXT"`
 }
 
 // Run grants a role.
 func (c principalsGrant) Run(a *cli.Context) error {
-	grant := cli.Fields{"role": c.Role, "scope": billing.ScopeOrg, "approved_by": c.ApprovedBy, "reason": c.Reason}
+	grant := cli.Fields{"role": c.Role, "scope": billing.ScopeOrg, "approved_by": c.ApprovedBy, "must": c.Must, "reason": c.Reason}
 	switch {
 	case c.Team != "":
 		grant["scope"], grant["scope_id"] = billing.ScopeTeam, c.Team
