@@ -14,7 +14,6 @@ const (
 	mostEntries    = 200
 	longestEntry   = 256 // bytes
 	mostConditions = 8
-	longestMust    = 1000 // bytes
 	mostHours      = 20
 	mostRepeats    = 1000
 	mostOf         = 1_000_000_000_000 // tokens or bytes

@@ -15,6 +15,9 @@ import (
 // out at most once.
 const mostNodes = 64
 
+// longestMust bounds its text, in bytes.
+const longestMust = 1000
+
 // longestText bounds the texts of clients that conditions see, in bytes.
 const longestText = 512
 

@@ -8,6 +8,6 @@
 //
 //	pattern.go, hours.go, policy.go, condition.go  what is written
 //	check.go, wider.go                             whether it can be meant
-//	claims.go                                      conditions on the claims of identity tokens
+//	claims.go, guard.go                            conditions on the claims of identity tokens, and of grants
 //	rights.go                                      what it allows
 package policy
