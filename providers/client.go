@@ -261,9 +261,18 @@ var errTokenRedirect = errors.New("providers: an authorization server redirects,
 
 // TokenClient is for talking to authorization servers: it reaches public addresses
 // alone, through the proxy where there is one, and follows nothing, as calls of models do.
-func TokenClient(p *Proxy) *http.Client {
+func TokenClient(p *Proxy) *http.Client { return tokenClient(Options{Proxy: p}.filled().guarded()) }
+
+// PrivateTokenClient is one for the authorization server of a provider that may be on a
+// private address.
+func PrivateTokenClient() *http.Client {
+	o := Options{}.filled()
+	return tokenClient(o.transport(net.Dialer{Timeout: o.DialTimeout}))
+}
+
+func tokenClient(way *http.Transport) *http.Client {
 	return &http.Client{
-		Transport:     Options{Proxy: p}.filled().guarded(),
+		Transport:     way,
 		Timeout:       10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errTokenRedirect },
 	}

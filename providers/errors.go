@@ -295,6 +295,9 @@ func (x Exchange) isModel(word string) bool {
 	return false
 }
 
+// betaHeader names what is asked of Anthropic beyond the rule.
+const betaHeader = "Anthropic-Beta"
+
 // Bounds of what is taken for a credential in a provider's words.
 const (
 	fragment = 6 // bytes of it that betray it
@@ -307,6 +310,9 @@ const (
 func credentials(r *http.Request, path string, declared ...http.Header) []string {
 	var list []string
 	for name, values := range r.Header {
+		if name == betaHeader { // which signing adds a word to
+			continue
+		}
 		if slices.ContainsFunc(declared, func(h http.Header) bool { return slices.Equal(h[name], values) }) {
 			continue
 		}

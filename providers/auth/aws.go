@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ type Keys struct {
 	Access  Source // AWS_ACCESS_KEY_ID
 	Secret  Source // AWS_SECRET_ACCESS_KEY
 	Session Source // AWS_SESSION_TOKEN; nil, or one that gives "", for keys that have none
+	// Lent, if it is there, gives all three: keys that are good for a while.
+	Lent func(ctx context.Context) (aws.Credentials, error)
 }
 
 // AWS signs calls of Bedrock with Signature Version 4.
@@ -62,6 +65,9 @@ func (s signature) Sign(ctx context.Context, r *http.Request) error {
 }
 
 func (k Keys) read(ctx context.Context) (aws.Credentials, error) {
+	if k.Lent != nil {
+		return k.Lent(ctx)
+	}
 	var c aws.Credentials
 	for _, part := range []struct {
 		from Source
@@ -80,6 +86,15 @@ func (k Keys) read(ctx context.Context) (aws.Credentials, error) {
 		return c, errNoKeys
 	}
 	return c, nil
+}
+
+// RegionOf is the region that the host in an address names; "" if it names none.
+func RegionOf(at string) string {
+	u, err := url.Parse(at)
+	if err != nil {
+		return ""
+	}
+	return regionOf(u.Hostname())
 }
 
 // regionOf is the region in a host such as bedrock-runtime.eu-west-1.amazonaws.com.

@@ -19,7 +19,8 @@ type Login struct {
 
 const (
 	entraServer = "https://login.microsoftonline.com"
-	entraScope  = "https://cognitiveservices.azure.com/.default"
+	// EntraScope is that of Azure OpenAI.
+	EntraScope = "https://cognitiveservices.azure.com/.default"
 )
 
 // Entra signs with a token that Microsoft Entra ID gives for the secret of an
@@ -27,7 +28,7 @@ const (
 // providers.TokenClient will do.
 func Entra(l Login, c *http.Client) providers.Auth {
 	if l.Scope == "" {
-		l.Scope = entraScope
+		l.Scope = EntraScope
 	}
 	if l.Server == "" {
 		l.Server = entraServer

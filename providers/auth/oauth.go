@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,24 +22,29 @@ const (
 
 var errServer = errors.New("auth: the authorization server has no valid address")
 
-// grant asks the authorization server at an address for a token (RFC 6749). That
-// it cannot be reached, or cannot answer, says nothing against the credential.
+// grant asks the authorization server at an address for a token (RFC 6749).
 func grant(ctx context.Context, c *http.Client, at string, form url.Values) (token, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(form.Encode()))
+	return askToken(ctx, c, at, form.Encode(), http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
+}
+
+// askToken asks for a token. That the server cannot be reached, or cannot answer, says
+// nothing against the credential.
+func askToken(ctx context.Context, c *http.Client, at, body string, header http.Header) (token, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(body))
 	if err != nil {
 		return token{}, errServer
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header = header
 	resp, err := c.Do(req)
 	if err != nil {
 		return token{}, &providers.Error{Kind: providers.KindNetwork, Err: fmt.Errorf("auth: token: %w", err)}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxToken))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxToken))
 	if err != nil {
 		return token{}, &providers.Error{Kind: providers.KindNetwork, Err: fmt.Errorf("auth: token: %w", err)}
 	}
-	return granted(resp.StatusCode, body, time.Now())
+	return granted(resp.StatusCode, answer, time.Now())
 }
 
 // granted reads what was answered. Of a refusal only its code is repeated.
@@ -46,15 +52,15 @@ func granted(status int, body []byte, now time.Time) (token, error) {
 	var answer struct {
 		Token   string      `json:"access_token"`
 		Seconds json.Number `json:"expires_in"`
-		Error   string      `json:"error"`
+		Error   refusal     `json:"error"`
 	}
 	err := json.Unmarshal(body, &answer)
 	switch {
-	case status >= http.StatusInternalServerError:
+	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests:
 		return token{}, &providers.Error{Kind: providers.KindOverload, Err: fmt.Errorf("auth: token: status %d", status)}
 	case err != nil:
 		return token{}, fmt.Errorf("auth: token: status %d with a body that is not JSON", status)
-	case answer.Token == "":
+	case answer.Token == "" || status >= http.StatusMultipleChoices:
 		return token{}, fmt.Errorf("auth: token: status %d, %.60q", status, answer.Error)
 	}
 	life := usualLife
@@ -62,4 +68,16 @@ func granted(status int, body []byte, now time.Time) (token, error) {
 		life = time.Duration(min(seconds, 1<<20)) * time.Second
 	}
 	return token{text: answer.Token, expires: now.Add(life)}, nil
+}
+
+// refusal is the code of an error: a text, or the type or code of an object.
+type refusal string
+
+// UnmarshalJSON reads either; of anything else there is no code.
+func (r *refusal) UnmarshalJSON(text []byte) error {
+	var object struct{ Type, Code string }
+	if json.Unmarshal(text, (*string)(r)) != nil && json.Unmarshal(text, &object) == nil {
+		*r = refusal(cmp.Or(object.Code, object.Type))
+	}
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/auth"
+	"tallyroute/providers/identity"
 	"tallyroute/providers/secret"
 )
 
@@ -52,6 +53,8 @@ type Options struct {
 	Whole bool
 	// Proxy is the way to authorization servers; nil is the direct one.
 	Proxy *providers.Proxy
+	// Host is who the router is at the clouds; nil is found out anew.
+	Host *identity.Host
 	// Now is the clock by which Models picks prices; nil is time.Now.
 	Now func() time.Time
 }
@@ -128,7 +131,7 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 		Catalogue: &Catalogue{
 			now: o.Now, routes: make(map[string]route), auths: make(map[string]Auth), admins: make(map[string]AdminAPI),
 		},
-		secrets: o.Secrets, proxy: o.Proxy, stored: in.Credentials,
+		secrets: o.Secrets, proxy: o.Proxy, host: cmp.Or(o.Host, &identity.Host{}), stored: in.Credentials,
 	}
 	slices.SortStableFunc(all, func(a, b loaded) int { return strings.Compare(a.Name, b.Name) })
 	for i := range all {
@@ -149,6 +152,7 @@ type builder struct {
 	*Catalogue
 	secrets func(ctx context.Context, ref string) (secret.Value, error)
 	proxy   *providers.Proxy
+	host    *identity.Host
 	stored  map[string][]Credential // by provider
 	targets []providers.Target      // of those that take part
 	facts   []Model                 // of each target
@@ -224,7 +228,7 @@ func (b *builder) credentials(ctx context.Context, l *loaded) (missing error) {
 			}
 		}
 		if l.Auth.Secret != unstored && l.Auth.Kind != authNone {
-			b.tell(l, status("", cmp.Or(l.Auth.Secret, l.Auth.Kind), 1), missing)
+			b.tell(l, status("", l.Auth.refers(), 1), missing)
 		}
 	}
 	own := l.Credentials
@@ -270,19 +274,6 @@ var errUnfit = errors.New("the credential holds a line end or another control ch
 // inHeader reports a credential that is sent as it is.
 func (a Auth) inHeader() bool { return a.Kind == authBearer || a.Kind == authHeader }
 
-// references are the credentials that a provider cannot be called without.
-func (a Auth) references() []string {
-	switch a.Kind {
-	case authNone:
-		return nil
-	case authAWS:
-		return []string{a.Secret, a.Access}
-	case authEntra:
-		return []string{a.Secret, a.Tenant, a.Client}
-	}
-	return []string{a.Secret}
-}
-
 // place is the base URL with the values of its variables, and the region that one
 // of them names.
 func (b *builder) place(ctx context.Context, p Provider) (at, region string, err error) {
@@ -320,7 +311,7 @@ func (b *builder) target(p Provider) providers.Target {
 	adapter := formats()[p.Adapter].adapter()
 	return providers.Target{
 		Credentials: several,
-		Provider:    p.Name, BaseURL: p.BaseURL, Adapter: adapter, Auth: b.auth(p.Auth), Header: header,
+		Provider:    p.Name, BaseURL: p.BaseURL, Adapter: adapter, Auth: b.auth(p.Auth, p), Header: header,
 		Quirks: p.Quirks.Over(adapter.Quirks),
 		Weight: p.Weight, Environments: p.Environments, Private: p.Private,
 		Billing: p.Billing, TokensPerSecond: p.TokensPerSecond,
@@ -336,40 +327,10 @@ func (b *builder) several(p Provider) (list []providers.Credential, sum int) {
 			a.Access = ""
 		}
 		a.Secret = c.Secret
-		list = append(list, providers.Credential{Name: c.name(i), Auth: b.auth(a), Weight: c.Weight, Spare: c.Spare})
+		list = append(list, providers.Credential{Name: c.name(i), Auth: b.auth(a, p), Weight: c.Weight, Spare: c.Spare})
 		sum += c.Weight
 	}
 	return list, sum
-}
-
-// auth resolves the credential again for every call, so that one that was
-// rotated is seen.
-func (b *builder) auth(a Auth) providers.Auth {
-	resolve := b.secrets
-	from := func(ref string) auth.Source {
-		return func(ctx context.Context) (string, error) {
-			v, err := resolve(ctx, ref)
-			return v.Reveal(), err
-		}
-	}
-	source := from(a.Secret)
-	switch a.Kind {
-	case authAWS:
-		if a.Access == "" {
-			return auth.AWS(pair(a.Region, source))
-		}
-		return auth.AWS(auth.Keys{Region: a.Region, Access: from(a.Access), Secret: source, Session: optional(a.Session, from(a.Session))})
-	case authEntra:
-		l := auth.Login{Tenant: from(a.Tenant), Client: from(a.Client), Secret: source, Scope: a.Scope, Server: a.Server}
-		return auth.Entra(l, providers.TokenClient(b.proxy))
-	case authGoogle:
-		return auth.Google(source, providers.TokenClient(b.proxy))
-	case authHeader:
-		return auth.Header(a.Header, source)
-	case authBearer:
-		return auth.Bearer(source)
-	}
-	return auth.None()
 }
 
 // optional is a source that gives nothing if there is nothing: only keys that

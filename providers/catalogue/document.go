@@ -123,7 +123,7 @@ func (d document) auth(path string, n node) {
 	a, before := &d.p.Auth, d.p.Auth
 	*a = Auth{}
 	d.object(path, n, map[string]read{
-		"kind":   scalar(d.reader, &a.Kind, oneOf(authBearer, authHeader, authAWS, authEntra, authGoogle, authNone)),
+		"kind":   scalar(d.reader, &a.Kind, oneOf(authKinds()...)),
 		"header": scalar(d.reader, &a.Header, headerName),
 		"secret": scalar(d.reader, &a.Secret, credential),
 
@@ -134,15 +134,26 @@ func (d document) auth(path string, n node) {
 		"tenant": scalar(d.reader, &a.Tenant, credential),
 		"client": scalar(d.reader, &a.Client, credential),
 		"scope":  scalar(d.reader, &a.Scope, plain),
-		"server": scalar(d.reader, &a.Server, httpsURL),
+		"server": scalar(d.reader, &a.Server, plain),
+
+		"identity": scalar(d.reader, &a.Identity, credential),
+		"profile":  scalar(d.reader, &a.Profile, plain),
+
+		"audience":             scalar(d.reader, &a.Workload.Audience, plain),
+		"identity_provider_id": scalar(d.reader, &a.Workload.Provider, plain),
+		"service_account_id":   scalar(d.reader, &a.Workload.Account, plain),
+		"federation_rule_id":   scalar(d.reader, &a.Workload.Rule, plain),
+		"organization_id":      scalar(d.reader, &a.Workload.Organization, plain),
+		"workspace_id":         scalar(d.reader, &a.Workload.Workspace, plain),
 	})
 	if a.Kind == "" {
 		a.Kind, a.Header = before.Kind, cmp.Or(a.Header, before.Header)
 		a.Access, a.Session, a.Region = cmp.Or(a.Access, before.Access), cmp.Or(a.Session, before.Session), cmp.Or(a.Region, before.Region)
 		a.Tenant, a.Client = cmp.Or(a.Tenant, before.Tenant), cmp.Or(a.Client, before.Client)
 		a.Scope, a.Server = cmp.Or(a.Scope, before.Scope), cmp.Or(a.Server, before.Server)
+		a.Identity, a.Profile = cmp.Or(a.Identity, before.Identity), cmp.Or(a.Profile, before.Profile)
 	}
-	if a.Kind != authNone {
+	if a.Kind != authNone && a.Identity == "" {
 		a.Secret = cmp.Or(a.Secret, before.Secret)
 	}
 }
@@ -301,54 +312,26 @@ func (d document) check(path string) {
 }
 
 func (d document) checkURL(path string) {
-	check := providers.ValidateBaseURL
-	if d.p.Private {
-		check = providers.ValidatePrivateURL
-	}
 	if d.p.BaseURL == "" {
 		d.fault(path, "a provider needs a base_url")
 		return
 	}
 	sample, err := d.p.sample()
-	if err == nil {
-		err = check(sample)
-	}
 	if err != nil {
-		d.fault(join(path, "base_url"), "%s", strings.TrimPrefix(err.Error(), "providers: "))
+		d.fault(join(path, "base_url"), "%s", err)
+		return
 	}
+	d.checkAddress(join(path, "base_url"), sample)
 }
 
-func (d document) checkAuth(path string) {
-	a := &d.p.Auth
-	at := join(path, "auth")
-	if a.Kind == "" && a.Secret != "" {
-		a.Kind = authBearer
+// checkAddress is for what is sent secrets.
+func (d document) checkAddress(path, at string) {
+	check := providers.ValidateBaseURL
+	if d.p.Private {
+		check = providers.ValidatePrivateURL
 	}
-	switch {
-	case len(d.p.Credentials) > 0 && (a.Kind == authAWS || a.Kind == authEntra || a.Kind == authNone):
-		d.fault(join(path, "credentials"), "cannot be several where auth is of kind %s", a.Kind)
-	case len(d.p.Credentials) > 0 && (a.Secret != d.p.Credentials[0].Secret ||
-		d.lines[join(path, "api_key")]*d.lines[join(path, "credentials")] > 0):
-		d.fault(path, "say credentials, or api_key or the secret of auth, not both")
-	case a.Kind == "":
-		d.fault(path, "a provider needs an api_key; one that asks for none says auth: {kind: none}, and one whose credentials are "+
-			"stored alone is described by: tallyroute providers add")
-	case a.Kind == authNone && (a.Secret != "" || a.Header != ""):
-		d.fault(at, "of kind none has no secret and no header")
-	case a.Kind != authNone && a.Secret == "":
-		d.fault(at, "needs a secret")
-	case a.Kind == authHeader && a.Header == "":
-		d.fault(at, "of kind header needs a header")
-	case a.Kind == authAWS && a.Access == "" && a.Secret != unstored:
-		d.fault(at, "of kind aws needs an access_key beside the secret")
-	case a.Kind != authAWS && a.Access+a.Session+a.Region != "":
-		d.fault(at, "has access_key, session_token and region only where its kind is aws")
-	case a.Kind == authEntra && (a.Tenant == "" || a.Client == ""):
-		d.fault(at, "of kind entra needs a tenant and a client beside the secret")
-	case a.Kind != authEntra && a.Tenant+a.Client+a.Scope+a.Server != "":
-		d.fault(at, "has tenant, client, scope and server only where its kind is entra")
-	case a.Kind == authBearer && a.Header != "":
-		d.fault(at, "of kind bearer has no header")
+	if err := check(at); err != nil {
+		d.fault(path, "%s", strings.TrimPrefix(err.Error(), "providers: "))
 	}
 }
 

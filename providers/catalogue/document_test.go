@@ -131,7 +131,7 @@ func TestParse_Faults(t *testing.T) {
 		},
 		"a region of nothing": {
 			head[:strings.Index(head, "api_key")] + "auth: {kind: bearer, secret: env:A, region: us-east-1}\n",
-			"auth: has access_key, session_token and region only where its kind is aws",
+			"auth: has access_key, session_token, region and profile only where its kind is aws",
 		},
 		"region": {head[:strings.Index(head, "api_key")] +
 			"auth: {kind: aws, secret: env:A, access_key: env:B, region: Here}\n", "auth.region: want a region such as us-east-1"},
@@ -161,7 +161,7 @@ func TestParse_Faults(t *testing.T) {
 			"name: a\nbase_url: https://a.example/v1\nauth: {kind: none, secret: env:A}\n",
 			"auth: of kind none has no secret",
 		},
-		"kind":          {head + "auth: {kind: basic}\n", "auth.kind: want one of bearer, header, aws, entra, google, none"},
+		"kind":          {head + "auth: {kind: basic}\n", "auth.kind: want one of bearer, header, aws, entra, google, openai, anthropic, none"},
 		"header's name": {head + "auth: {kind: header, header: 'a b'}\n", "auth.header: must be the name of a header"},
 		"credential header": {
 			head + "headers: {authorization: x}\n",

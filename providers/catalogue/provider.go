@@ -54,7 +54,23 @@ type Auth struct {
 	Tenant string // a reference to the directory
 	Client string // a reference to the id of the application
 	Scope  string // "" is that of Azure OpenAI
-	Server string // "" is that of the public cloud
+	Server string // "" is that of the public cloud, of OpenAI or of Anthropic
+
+	// Identity is whom the router asks who it is, in place of a secret: aws, azure, google, or
+	// where a token is that says so, such as file:/path.
+	Identity string
+	Profile  string // of AWS; "" is that of the environment
+	Workload Workload
+}
+
+// Workload is what OpenAI and Anthropic give tokens by, to whoever shows another's token.
+type Workload struct {
+	Audience     string // of the token that is shown; "" is the address of the provider's API
+	Provider     string // OpenAI's id of who issues it
+	Account      string // id of the service account
+	Rule         string // Anthropic's id of the rule by which it is taken
+	Organization string
+	Workspace    string
 }
 
 // references are those of everything that the provider is called with.
@@ -67,7 +83,7 @@ func (p *Provider) references() (list []string) {
 		}
 	}
 	if len(p.Credentials) == 0 {
-		add(p.Auth.Secret)
+		add(p.Auth.Secret, p.Auth.Identity)
 	}
 	for _, c := range p.Credentials {
 		add(c.Secret)

@@ -186,14 +186,6 @@ func apiVersion(s string) (string, error) {
 	return s, nil
 }
 
-// httpsURL is an address that is reached as those of providers are.
-func httpsURL(s string) (string, error) {
-	if err := providers.ValidateBaseURL(s); err != nil {
-		return "", errors.New(strings.TrimPrefix(err.Error(), "providers: base URL "))
-	}
-	return s, nil
-}
-
 // placeholder is where the value of a variable goes in a base URL.
 var placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
 

@@ -71,7 +71,7 @@ func (r *reader) storedProvider(s Stored, all []loaded) []loaded {
 	})
 	if l := &all[i]; l.BaseURL != was && l.Auth.Kind != authNone {
 		// What belongs to one host is not sent to another because somebody who may not read it says so.
-		l.Auth.Secret, l.Credentials = unstored, nil
+		l.Auth.Secret, l.Auth.Identity, l.Credentials = unstored, "", nil
 		if l.Auth.Kind == authAWS {
 			l.Auth.Access, l.Auth.Session = unstored, ""
 		}
@@ -88,7 +88,7 @@ func (r *reader) refersToNothing(path string, n node) {
 		r.member(path, n, name, func(path string, _ node) { r.fault(path, why) })
 	}
 	r.member(path, n, "auth", func(path string, n node) {
-		for _, name := range []string{"secret", "access_key", "session_token", "tenant", "client", "server", "identity"} {
+		for _, name := range []string{"secret", "access_key", "session_token", "tenant", "client", "server", "identity", "profile"} {
 			r.member(path, n, name, func(path string, _ node) { r.fault(path, why) })
 		}
 		var kind string
@@ -103,7 +103,7 @@ func (r *reader) refersToNothing(path string, n node) {
 // may be missing.
 func (b *builder) addStored(ctx context.Context, l *loaded, missing error) {
 	stored := b.stored[l.Name]
-	if len(stored) == 0 || l.Auth.Kind == authNone {
+	if len(stored) == 0 || l.Auth.Kind == authNone || l.Auth.Identity != "" {
 		return
 	}
 	for _, ref := range []string{l.Auth.Tenant, l.Auth.Client} {
@@ -181,8 +181,8 @@ func (c *Catalogue) Takes(provider, text string) error {
 		return errUnfit
 	case a.Kind == authAWS && strings.Count(text, ":") == 0:
 		return errors.New(strings.TrimPrefix(errPair.Error(), "auth: "))
-	case !slices.Contains([]string{authBearer, authHeader, authAWS, authGoogle, authEntra}, a.Kind):
-		return fmt.Errorf("the provider is called by the identity of the router (auth: {kind: %s}), and not with a secret", a.Kind)
+	case a.Identity != "":
+		return errors.New("the provider is called by the identity of the router, and not with a secret")
 	}
 	return nil
 }

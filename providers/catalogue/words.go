@@ -21,6 +21,9 @@ const (
 	authGoogle = "google"
 	authEntra  = "entra"
 	authNone   = "none"
+	// These two take a token of somebody else.
+	authOpenAI    = "openai"
+	authAnthropic = "anthropic"
 )
 
 func adapterNames() []string { return sortedKeys(formats()) }

@@ -1,179 +1,126 @@
 package identity_test
 
 import (
-	"encoding/json"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"strings"
-	"sync/atomic"
+	"context"
 	"testing"
 
 	"tallyroute/providers/identity"
+	"tallyroute/providers/identity/identitytest"
 )
 
-// alone takes everything away that would say who we are.
-func alone(t *testing.T) string {
-	t.Helper()
-	home := t.TempDir()
-	for _, name := range []string{
-		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION",
-		"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-		"GOOGLE_APPLICATION_CREDENTIALS", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE",
-		"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_ENDPOINT",
+// Each of the ways in which AWS says to a process who it is, and once only.
+func TestAWSLendsKeysToWhoeverRunsThere(t *testing.T) {
+	for as, want := range map[string]string{
+		"pod": "ASIAPOD", "machine": "ASIAMACHINE", "container": "ASIACONTAINER", "profile": "ASIAPROFILE",
 	} {
-		t.Setenv(name, "") // which puts it back afterwards
-		if err := os.Unsetenv(name); err != nil {
-			t.Fatal(err)
+		t.Run(as, func(t *testing.T) {
+			c := identitytest.New(t)
+			c.AWS(as)
+			var host identity.Host
+			for range 3 {
+				if got, err := host.AWS("", "").Retrieve(t.Context()); err != nil || got.AccessKeyID != want {
+					t.Fatalf("%v, %v", got.AccessKeyID, err)
+				}
+			}
+			if region, err := host.AWS("", "").Home(t.Context()); err != nil || region != "eu-west-1" {
+				t.Errorf("%s, %v", region, err)
+			}
+			for _, at := range []string{"sts", "imds", "container"} {
+				if n := c.Asked(at); n > 1 {
+					t.Errorf("%s was asked %d times", at, n)
+				}
+			}
+		})
+	}
+}
+
+func TestAWSProfileByName(t *testing.T) {
+	c := identitytest.New(t)
+	c.File("credentials", "[one]\naws_access_key_id = AKIA1\naws_secret_access_key = s\n[two]\naws_access_key_id = AKIA2\n"+
+		"aws_secret_access_key = s\n")
+	var host identity.Host
+	for profile, want := range map[string]string{"one": "AKIA1", "two": "AKIA2"} {
+		if got, err := host.AWS("eu-west-1", profile).Retrieve(t.Context()); err != nil || got.AccessKeyID != want {
+			t.Errorf("%s: %v, %v", profile, got.AccessKeyID, err)
 		}
 	}
-	t.Setenv("HOME", home)
-	t.Setenv("AWS_CONFIG_FILE", filepath.Join(home, "config"))
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(home, "credentials"))
-	return home
 }
 
-func answers(t *testing.T, answer func(w http.ResponseWriter, r *http.Request)) string {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(answer))
-	t.Cleanup(s.Close)
-	return s.URL
-}
-
-func written(t *testing.T, name, text string) string {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+func TestAzureGivesTokensToWhoeverRunsThere(t *testing.T) {
+	for as, want := range map[string]string{
+		"pod": "azure-pod of https%3A%2F%2Fvault.azure.net%2F.default", "app": "azure-app of https://vault.azure.net",
+	} {
+		t.Run(as, func(t *testing.T) {
+			c := identitytest.New(t)
+			c.Azure(as)
+			host := identity.Host{Client: c.Client}
+			for range 2 {
+				if got, err := host.Azure("https://vault.azure.net/.default", "")(t.Context()); err != nil || got != want {
+					t.Errorf("%q, %v", got, err)
+				}
+			}
+			if n := c.Asked("entra") + c.Asked("app-service"); n != 1 {
+				t.Errorf("asked %d times", n)
+			}
+		})
 	}
-	return name
-}
-
-// TestAWSRoleOfAPod: a web identity is exchanged for the role's credentials, once.
-func TestAWSRoleOfAPod(t *testing.T) {
-	home := alone(t)
-	var calls atomic.Int64
-	t.Setenv("AWS_ENDPOINT_URL_STS", answers(t, func(w http.ResponseWriter, r *http.Request) {
-		calls.Add(1)
-		if r.FormValue("Action") != "AssumeRoleWithWebIdentity" || r.FormValue("WebIdentityToken") != "jwt-1" ||
-			r.FormValue("RoleArn") != "arn:aws:iam::1:role/router" {
-			t.Errorf("asked %v", r.Form)
+	t.Run("an identity of several", func(t *testing.T) {
+		host := identity.Host{Client: identitytest.New(t).Client}
+		if got, err := host.Azure("https://x/.default", "user-assigned")(t.Context()); err != nil || got != "azure-machine of user-assigned" {
+			t.Errorf("%q, %v", got, err)
 		}
-		_, _ = io.WriteString(w, `<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>`+
-			`<AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>`+
-			`<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`)
-	}))
-	t.Setenv("AWS_REGION", "eu-west-1")
-	t.Setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/router")
-	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", written(t, filepath.Join(home, "token"), "jwt-1"))
-	chain := &identity.Chain{}
-	for range 3 {
-		if c, err := chain.Retrieve(t.Context()); err != nil || c.AccessKeyID != "ASIA1" || c.SessionToken != "t" {
-			t.Fatalf("%v, %v", c.AccessKeyID, err)
-		}
-	}
-	if region, err := chain.Home(t.Context()); err != nil || region != "eu-west-1" || calls.Load() != 1 {
-		t.Errorf("%s, %v, %d calls", region, err, calls.Load())
+	})
+}
+
+func TestGoogleGivesTokensToWhoeverRunsThere(t *testing.T) {
+	for as, want := range map[string]string{"machine": "google-machine", "federated": "google-federated"} {
+		t.Run(as, func(t *testing.T) {
+			c := identitytest.New(t)
+			c.Google(as)
+			var host identity.Host
+			for range 2 {
+				if got, err := host.Google()(t.Context()); err != nil || got != want {
+					t.Errorf("%q, %v", got, err)
+				}
+			}
+			if n := c.Asked("google") + c.Asked("google-sts"); n != 1 {
+				t.Errorf("asked %d times", n)
+			}
+		})
 	}
 }
 
-// TestAWSRoleOfAMachine is asked for by IMDSv2: with a token that a plain request cannot get.
-func TestAWSRoleOfAMachine(t *testing.T) {
-	alone(t)
-	t.Setenv("AWS_ROLE_ARN", "")
-	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", answers(t, func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.Method == http.MethodPut && r.URL.Path == "/latest/api/token":
-			w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "21600")
-			_, _ = io.WriteString(w, "imds-token")
-		case r.Header.Get("X-Aws-Ec2-Metadata-Token") != "imds-token":
-			w.WriteHeader(http.StatusUnauthorized)
-		case strings.HasSuffix(r.URL.Path, "/security-credentials/"):
-			_, _ = io.WriteString(w, "router")
-		case strings.HasSuffix(r.URL.Path, "/security-credentials/router"):
-			_, _ = io.WriteString(w, `{"Code":"Success","AccessKeyId":"ASIA2","SecretAccessKey":"s","Token":"t",`+
-				`"Expiration":"2099-01-01T00:00:00Z"}`)
-		default:
-			w.WriteHeader(http.StatusNotFound)
-		}
-	}))
-	if c, err := (&identity.Chain{Region: "eu-west-1"}).Retrieve(t.Context()); err != nil || c.AccessKeyID != "ASIA2" {
-		t.Errorf("%v, %v", c.AccessKeyID, err)
-	}
-}
-
-func TestAWSProfile(t *testing.T) {
-	home := alone(t)
-	t.Setenv("AWS_PROFILE", "router")
-	written(t, filepath.Join(home, "credentials"), "[router]\naws_access_key_id = AKIA3\naws_secret_access_key = s\nregion = us-east-2\n")
-	written(t, filepath.Join(home, "config"), "[profile router]\nregion = us-east-2\n")
-	chain := &identity.Chain{}
-	c, err := chain.Retrieve(t.Context())
-	region, _ := chain.Home(t.Context())
-	if err != nil || c.AccessKeyID != "AKIA3" || region != "us-east-2" {
-		t.Errorf("%v in %s, %v", c.AccessKeyID, region, err)
-	}
-}
-
-func TestAzureManagedIdentity(t *testing.T) {
-	alone(t)
-	t.Setenv("IDENTITY_HEADER", "header-1")
-	t.Setenv("IDENTITY_ENDPOINT", answers(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("X-Identity-Header") != "header-1" || r.URL.Query().Get("resource") != "https://vault.azure.net" {
-			t.Errorf("asked for %s", r.URL)
-		}
-		_, _ = io.WriteString(w, `{"access_token":"azure-1","expires_on":"4070908800","resource":"https://vault.azure.net",`+
-			`"token_type":"Bearer"}`)
-	}))
-	token := identity.Azure("https://vault.azure.net/.default")
-	for range 2 {
-		if got, err := token(t.Context()); err != nil || got != "azure-1" {
+func TestCloudsSayToOthersWhoWeAre(t *testing.T) {
+	c := identitytest.New(t)
+	c.AWS("pod")
+	c.Google("machine")
+	var host identity.Host
+	for want, token := range map[string]identity.Token{
+		"proof of aws for aud-1": host.AWS("", "").Proof("aud-1"), "proof of google for aud-1": host.GoogleProof("aud-1"),
+	} {
+		if got, err := token(t.Context()); err != nil || got != want {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
 }
 
-// TestGoogleFederation: a token of another identity provider is exchanged.
-func TestGoogleFederation(t *testing.T) {
-	home := alone(t)
-	at := answers(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.FormValue("subject_token") != "jwt-2" || r.FormValue("grant_type") != "urn:ietf:params:oauth:grant-type:token-exchange" {
-			t.Errorf("asked %v", r.Form)
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"access_token":"google-1","expires_in":3600,"token_type":"Bearer",`+
-			`"issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}`)
-	})
-	file, err := json.Marshal(map[string]any{
-		"type": "external_account", "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
-		"subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": at,
-		"credential_source": map[string]string{"file": written(t, filepath.Join(home, "token"), "jwt-2")},
-	})
-	if err != nil {
-		t.Fatal(err)
+// That nobody answers is told from being refused, and nobody waits longer than he wants.
+func TestServiceThatIsDownIsNoRefusal(t *testing.T) {
+	c := identitytest.New(t)
+	c.Google("federated")
+	c.Down()
+	var host identity.Host
+	if _, err := host.Google()(t.Context()); !identity.Unreachable(err) {
+		t.Errorf("down: %v", err)
 	}
-	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", written(t, filepath.Join(home, "adc.json"), string(file)))
-	token := identity.Google()
-	for range 2 {
-		if got, err := token(t.Context()); err != nil || got != "google-1" {
-			t.Errorf("%q, %v", got, err)
-		}
+	c.Up()
+	c.File("google-token", "another jwt")
+	if _, err := host.Google()(t.Context()); err == nil || identity.Unreachable(err) {
+		t.Errorf("refused: %v", err)
 	}
-}
-
-func TestGoogleMachine(t *testing.T) {
-	alone(t)
-	at := answers(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Metadata-Flavor", "Google")
-		if r.Header.Get("Metadata-Flavor") != "Google" || !strings.HasSuffix(r.URL.Path, "/service-accounts/default/token") {
-			_, _ = io.WriteString(w, "x")
-			return
-		}
-		_, _ = io.WriteString(w, `{"access_token":"google-2","expires_in":3600,"token_type":"Bearer"}`)
-	})
-	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(at, "http://"))
-	if got, err := identity.Google()(t.Context()); err != nil || got != "google-2" {
-		t.Errorf("%q, %v", got, err)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := host.Google()(gone); err == nil {
+		t.Error("a caller who has gone is waited for")
 	}
 }

@@ -204,7 +204,7 @@ func (s *Service) openLedger(cfg *config.Config) (*ledger, error) {
 func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, error) {
 	n := &snapshot{cfg: cfg}
 	var err error
-	credentials := &credentialFiles{from: s.secrets.Keeper}
+	credentials := &credentialFiles{from: s.secrets.Keeper, host: s.secrets.host}
 	if n.catalogue, n.broken, err = openCatalogue(ctx, cfg, s.Demo, s.Address, credentials, s.stored.Load()); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"tallyroute/cmd/tallyroute/upstream"
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
+	"tallyroute/providers/identity"
 	"tallyroute/providers/secret"
 	"tallyroute/providers/secret/manager"
 	"tallyroute/router"
@@ -211,7 +212,7 @@ func catalogueParts(ctx context.Context, c *config.Config, demo Local, address f
 		}
 	}
 	way, _, err := proxy(ctx, files.from, c.UpstreamProxy)
-	return in, catalogue.Options{Proxy: way, Secrets: files.resolve}, err
+	return in, catalogue.Options{Proxy: way, Secrets: files.resolve, Host: files.host}, err
 }
 
 // credentialFiles resolves references to credentials, and notes until it is closed
@@ -219,6 +220,7 @@ func catalogueParts(ctx context.Context, c *config.Config, demo Local, address f
 // a provider.
 type credentialFiles struct {
 	from   *manager.Keeper
+	host   *identity.Host // nil is found out anew
 	closed atomic.Bool
 	mu     sync.Mutex
 	names  []string

@@ -25,6 +25,7 @@ import (
 	"tallyroute/cmd/tallyroute/metrics"
 	"tallyroute/cmd/tallyroute/upstream"
 	"tallyroute/providers"
+	"tallyroute/providers/identity"
 	"tallyroute/providers/secret"
 	"tallyroute/providers/secret/envelope"
 	"tallyroute/providers/secret/kubernetes"
@@ -34,7 +35,7 @@ import (
 
 // once is a keeper for who reads the configuration and goes.
 func once(c *config.Config) (*manager.Keeper, error) {
-	return managers.New(c.Secrets, manager.Options{})
+	return managers.New(c.Secrets, &identity.Host{}, manager.Options{})
 }
 
 // ReadSecret reads what ref refers to, once.
@@ -287,6 +288,7 @@ const mostHappenings = 1024
 // secrets are what managers keep, with what is told of it.
 type secrets struct {
 	*manager.Keeper
+	host     *identity.Host // who this process is to managers and providers
 	log      *zap.Logger
 	metrics  *metrics.Metrics
 	rotated  chan struct{}        // a secret has, since the configuration was read
@@ -298,8 +300,8 @@ type secrets struct {
 
 // openSecrets makes the keeper of what managers of secrets have.
 func openSecrets(cfg *config.Config, log *zap.Logger, m *metrics.Metrics) (*secrets, error) {
-	s := &secrets{log: log, metrics: m, rotated: make(chan struct{}, 1), happened: make(chan secretHappening, mostHappenings)}
-	k, err := managers.New(cfg.Secrets, manager.Options{Report: s.changed})
+	s := &secrets{host: &identity.Host{}, log: log, metrics: m, rotated: make(chan struct{}, 1), happened: make(chan secretHappening, mostHappenings)}
+	k, err := managers.New(cfg.Secrets, s.host, manager.Options{Report: s.changed})
 	if err != nil {
 		return nil, err
 	}

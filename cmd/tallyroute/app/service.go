@@ -144,7 +144,7 @@ func (s *Service) desk() *upstream.Desk {
 		Store: s.store, Clock: time.Now,
 		Ring: func(ctx context.Context) (*envelope.Ring, error) { return ring(ctx, s.secrets.Keeper, s.now().cfg) },
 		Input: func(ctx context.Context) (catalogue.Input, catalogue.Options, error) {
-			return catalogueParts(ctx, s.now().cfg, s.Demo, s.Address, &credentialFiles{from: s.secrets.Keeper})
+			return catalogueParts(ctx, s.now().cfg, s.Demo, s.Address, &credentialFiles{from: s.secrets.Keeper, host: s.secrets.host})
 		},
 		Client: func(context.Context) (*providers.Client, error) { return s.now().client, nil },
 	}

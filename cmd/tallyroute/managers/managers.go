@@ -22,8 +22,8 @@ import (
 )
 
 // New is a keeper of what the managers of the configuration have. It calls nobody yet.
-func New(c config.Secrets, o manager.Options) (*manager.Keeper, error) {
-	all, err := All(c)
+func New(c config.Secrets, host *identity.Host, o manager.Options) (*manager.Keeper, error) {
+	all, err := All(c, host)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func New(c config.Secrets, o manager.Options) (*manager.Keeper, error) {
 }
 
 // All are the managers, by the schemes of references to what they keep.
-func All(c config.Secrets) (map[string]manager.Manager, error) {
+func All(c config.Secrets, host *identity.Host) (map[string]manager.Manager, error) {
 	all := map[string]manager.Manager{}
 	if os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
 		if cluster, err := kubernetes.InCluster(""); err == nil { // or this pod has no service account
@@ -58,22 +58,22 @@ func All(c config.Secrets) (map[string]manager.Manager, error) {
 			Secret: login(c.Conjur.Secret), Client: client,
 		})
 	}
-	return clouds(c, all)
+	return clouds(c, host, all)
 }
 
 // clouds adds the managers of clouds, which need no settings: who we are is found out
 // when one of them is first asked.
-func clouds(c config.Secrets, all map[string]manager.Manager) (map[string]manager.Manager, error) {
+func clouds(c config.Secrets, host *identity.Host, all map[string]manager.Manager) (map[string]manager.Manager, error) {
 	client, err := manager.NewClient("")
 	if err != nil {
 		return nil, err
 	}
-	chain := &identity.Chain{Region: c.AWS.Region}
+	chain := host.AWS(c.AWS.Region, "")
 	all["aws-sm"] = aws.New(aws.Options{Region: chain.Home, Endpoint: c.AWS.Endpoint, Credentials: chain, Client: client})
 	all["azure-kv"] = azure.New(azure.Options{
-		Suffix: c.Azure.Suffix, Token: identity.Azure(azure.Scope(c.Azure.Suffix)), Client: client,
+		Suffix: c.Azure.Suffix, Token: host.Azure(azure.Scope(c.Azure.Suffix), ""), Client: client,
 	})
-	all["gcp-sm"] = google.New(google.Options{Endpoint: c.Google.Endpoint, Token: identity.Google(), Client: client})
+	all["gcp-sm"] = google.New(google.Options{Endpoint: c.Google.Endpoint, Token: host.Google(), Client: client})
 	return all, nil
 }
 
