@@ -122,8 +122,9 @@ var layers = map[string][]string{
 	"router/web":                   {"router/limit", "billing"},
 	"router/identity":              {},
 	"router/identity/identitytest": {},
+	"router/admin/wire": {"billing"},
 	"router/admin": {
-		"router/identity", "router/web", "router/limit", "billing", "billing/access", "billing/governance", "billing/manage",
+		"router/admin/wire", "router/identity", "router/web", "router/limit", "billing", "billing/access", "billing/governance", "billing/manage",
 		"billing/policy", "billing/rbac",
 	},
 

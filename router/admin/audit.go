@@ -14,11 +14,12 @@ import (
 	"tallyroute/billing/access"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/admin/wire"
 )
 
 // auditFilter are the parameters of listAudit.
 type auditFilter struct {
-	paging
+	wire.Paging
 	Object  string `json:"object" doc:"The id of what was changed."`
 	Actor   string `json:"actor"`
 	Action  string `json:"action" doc:"Such as key.revoke; key. is all that begin so."`
@@ -27,30 +28,30 @@ type auditFilter struct {
 }
 
 // listAudit is GET /audit: who changed what, the newest first.
-func listAudit(x *exchange, in auditFilter) (page[manage.AuditRecord], error) {
-	none := page[manage.AuditRecord]{}
-	limit, err := in.limit()
+func listAudit(x *exchange, in auditFilter) (wire.Page[manage.AuditRecord], error) {
+	none := wire.Page[manage.AuditRecord]{}
+	limit, err := in.Most()
 	if err != nil {
 		return none, err
 	}
 	f := billing.ChangeFilter{Object: in.Object, Actor: in.Actor, Action: in.Action, Outcome: billing.Outcome(in.Outcome), Limit: limit + 1}
 	if in.Since != "" {
 		if f.Since, err = time.Parse(time.RFC3339, in.Since); err != nil {
-			return none, invalid("since", "must be an instant such as 2026-11-01T00:00:00Z")
+			return none, wire.Invalid("since", "must be an instant such as 2026-11-01T00:00:00Z")
 		}
 	}
 	if in.Cursor != "" {
 		if f.Before, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil || f.Before < 1 {
-			return none, errCursor()
+			return none, wire.ErrCursor()
 		}
 	}
 	all, err := x.Actions.AuditLog(x.ctx(), f)
 	if err != nil {
 		return none, err
 	}
-	list := listOf(all[:min(limit, len(all))], manage.ViewAuditRecord)
+	list := wire.ListOf(all[:min(limit, len(all))], manage.ViewAuditRecord)
 	if len(all) > limit {
-		list.continueAfter(strconv.FormatInt(all[limit-1].ID, 10))
+		list.ContinueAfter(strconv.FormatInt(all[limit-1].ID, 10))
 	}
 	return list, nil
 }
@@ -102,15 +103,15 @@ func exportAudit(x *exchange, _ none) (none, error) {
 	return none{}, err
 }
 
-func listDestinations(x *exchange, _ none) (page[manage.DestinationView], error) {
+func listDestinations(x *exchange, _ none) (wire.Page[manage.DestinationView], error) {
 	all, err := x.Actions.Destinations(x.ctx())
-	return listOf(all, manage.ViewDestination), err
+	return wire.ListOf(all, manage.ViewDestination), err
 }
 
 // pruning is the body of pruneAudit.
 type pruning struct {
-	Keep   duration `json:"keep" required:"true" doc:"How long records are kept; at least 90d."`
-	Reason string   `json:"reason"`
+	Keep   wire.Duration `json:"keep" required:"true" doc:"How long records are kept; at least 90d."`
+	Reason string        `json:"reason"`
 }
 
 // Pruned is how many records were removed.
@@ -157,7 +158,7 @@ func (x *exchange) accessQuery(in accessFilter) (q access.Query, err error) {
 	q = access.Query{KeyID: in.KeyID, Agent: in.Agent, Decision: in.Decision}
 	if in.Address != "" {
 		if q.Address, err = netip.ParseAddr(in.Address); err != nil {
-			return q, invalid("address", "must be one address, such as 10.1.2.3")
+			return q, wire.Invalid("address", "must be one address, such as 10.1.2.3")
 		}
 	}
 	if q.Since, err = x.moment("since", in.Since); err != nil {
@@ -169,17 +170,17 @@ func (x *exchange) accessQuery(in accessFilter) (q access.Query, err error) {
 
 // accessParameters are the parameters of listAccess.
 type accessParameters struct {
-	paging
+	wire.Paging
 	accessFilter
 }
 
 // listAccess is GET /access.
-func listAccess(x *exchange, in accessParameters) (list page[manage.AccessEntry], err error) {
+func listAccess(x *exchange, in accessParameters) (list wire.Page[manage.AccessEntry], err error) {
 	q, err := x.accessQuery(in.accessFilter)
 	if err != nil {
 		return list, err
 	}
-	limit, err := in.limit()
+	limit, err := in.Most()
 	if err != nil {
 		return list, err
 	}
@@ -187,7 +188,7 @@ func listAccess(x *exchange, in accessParameters) (list page[manage.AccessEntry]
 		at, id, ok := strings.Cut(in.Cursor, "_")
 		micros, err := strconv.ParseInt(at, 10, 64)
 		if err != nil || !ok {
-			return list, errCursor()
+			return list, wire.ErrCursor()
 		}
 		q.Before = access.Position{At: time.UnixMicro(micros), RequestID: id}
 	}
@@ -195,10 +196,10 @@ func listAccess(x *exchange, in accessParameters) (list page[manage.AccessEntry]
 	if err != nil {
 		return list, err
 	}
-	list = listOf(all[:min(limit, len(all))], manage.ViewAccessEntry)
+	list = wire.ListOf(all[:min(limit, len(all))], manage.ViewAccessEntry)
 	if len(all) > limit {
 		last := all[limit-1]
-		list.continueAfter(strconv.FormatInt(last.At.UnixMicro(), 10) + "_" + last.RequestID)
+		list.ContinueAfter(strconv.FormatInt(last.At.UnixMicro(), 10) + "_" + last.RequestID)
 	}
 	return list, nil
 }
@@ -234,20 +235,20 @@ type sharedParameters struct {
 }
 
 // listSharedKeys is GET /shared-keys.
-func listSharedKeys(x *exchange, in sharedParameters) (page[manage.SharedKey], error) {
+func listSharedKeys(x *exchange, in sharedParameters) (wire.Page[manage.SharedKey], error) {
 	since, err := x.moment("since", in.Since)
 	if err != nil {
-		return page[manage.SharedKey]{}, err
+		return wire.Page[manage.SharedKey]{}, err
 	}
 	since = cmp.Or(since, x.Start.Add(-sharedSpan))
 	if in.KeyID != "" {
 		if _, err := x.readable(in.KeyID); err != nil {
-			return page[manage.SharedKey]{}, err
+			return wire.Page[manage.SharedKey]{}, err
 		}
 	}
 	all, err := x.Actions.SharedKeys(x.ctx(), in.KeyID, since,
 		func(k *billing.Key) bool { return x.access.May(rbac.KeysRead, placeOf(*k)) })
-	return listOf(all, func(k manage.SharedKey) manage.SharedKey { return k }), err
+	return wire.ListOf(all, func(k manage.SharedKey) manage.SharedKey { return k }), err
 }
 
 // readable is a key that one may look at.
@@ -261,7 +262,7 @@ func (x *exchange) readable(id billing.KeyID) (billing.Key, error) {
 
 // rightsParameters are the parameters of listKeyRights.
 type rightsParameters struct {
-	paging
+	wire.Paging
 	KeyID billing.KeyID `json:"key_id" doc:"Only this one."`
 	Team  string        `json:"team" doc:"Name or id."`
 }
@@ -270,14 +271,14 @@ type rightsParameters struct {
 const mostRights = 50
 
 // listKeyRights is GET /key-rights.
-func listKeyRights(x *exchange, in rightsParameters) (page[manage.KeyRights], error) {
-	none := page[manage.KeyRights]{}
-	limit, err := in.limit()
+func listKeyRights(x *exchange, in rightsParameters) (wire.Page[manage.KeyRights], error) {
+	none := wire.Page[manage.KeyRights]{}
+	limit, err := in.Most()
 	if err != nil {
 		return none, err
 	}
-	if !cursorFor(in.Cursor, "key_") {
-		return none, errCursor()
+	if !wire.CursorFor(in.Cursor, "key_") {
+		return none, wire.ErrCursor()
 	}
 	var keys []billing.Key
 	more := false
@@ -296,9 +297,9 @@ func listKeyRights(x *exchange, in rightsParameters) (page[manage.KeyRights], er
 	if err != nil {
 		return none, err
 	}
-	list := listOf(all, func(k manage.KeyRights) manage.KeyRights { return k })
+	list := wire.ListOf(all, func(k manage.KeyRights) manage.KeyRights { return k })
 	if more {
-		list.continueAfter(string(keys[len(keys)-1].ID))
+		list.ContinueAfter(string(keys[len(keys)-1].ID))
 	}
 	return list, nil
 }

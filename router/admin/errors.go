@@ -12,6 +12,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/governance"
 	"tallyroute/billing/manage"
+	"tallyroute/router/admin/wire"
 	"tallyroute/router/identity"
 	"tallyroute/router/web"
 )
@@ -25,11 +26,7 @@ const (
 	codeRole         = "insufficient_role"
 	codeConflict     = "conflict"
 	codeLedger       = "ledger_unavailable"
-	codeInvalidValue = "invalid_value"
 	codeUnknownModel = "unknown_model"
-	codeUnknownField = "unknown_field"
-	codeUnknownParam = "unknown_parameter"
-	codeDuplicate    = "duplicate_field"
 	codeVersion      = "version_mismatch"
 	codeReused       = "idempotency_conflict"
 	codeNoLogin      = "login_disabled"
@@ -81,8 +78,8 @@ func rows() []web.Row {
 			Message: "The request has the cookie of a login, but not what only our own pages can send.",
 		}),
 		web.Is(errVirtualKey, web.Problem{Code: codeRole, Message: "A virtual key gives no access to the admin API."}),
-		web.As(func(e *syntaxError) web.Problem {
-			return web.Problem{Code: web.CodeInvalidJSON, Message: "The body is invalid: " + e.detail + "."}
+		web.As(func(e *wire.SyntaxError) web.Problem {
+			return web.Problem{Code: web.CodeInvalidJSON, Message: "The body is invalid: " + e.Detail + "."}
 		}),
 		web.As(func(e *manage.NotAllowedError) web.Problem {
 			return web.Problem{Code: codeRole, Message: "You may not do this: " + e.Detail + "."}
@@ -215,16 +212,16 @@ func ownCodes() map[string]web.Code {
 			About: "The Idempotency-Key belongs to a request with another body.",
 			Fix:   "Use a new Idempotency-Key for every new request.",
 		},
-		codeInvalidValue: wrong("A member or parameter has an invalid value.", "Change the member that param names."),
+		wire.CodeInvalidValue: wrong("A member or parameter has an invalid value.", "Change the member that param names."),
 		codeUnknownModel: wrong("No model or alias has this name.",
 			"Use a name from GET /v1/models, or provider/* for all models of a provider."),
-		codeUnknownField: wrong("The body has a member that does not exist here.",
+		wire.CodeUnknownField: wrong("The body has a member that does not exist here.",
 			"Leave it out; names are written exactly as documented."),
-		codeUnknownParam: wrong("The query has a parameter that does not exist here.",
+		wire.CodeUnknownParam: wrong("The query has a parameter that does not exist here.",
 			"Leave it out; names are written exactly as documented."),
 		codeRule: wrong("One of the organisation's rules for keys does not allow it; the message says which.",
 			"Do what the message says of each rule; \"tallyroute governance show\" has them all."),
-		codeDuplicate: wrong("A member appears twice.", "Send every member once."),
+		wire.CodeDuplicate: wrong("A member appears twice.", "Send every member once."),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"tallyroute/billing/governance"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/admin/wire"
 )
 
 // governanceOperations are about the organisation's rules for keys, and reviews of access.
@@ -69,9 +70,9 @@ func setRules(x *exchange, in rulesChange) (manage.RulesSet, error) {
 }
 
 // listRuleVersions is GET /governance/versions.
-func listRuleVersions(x *exchange, _ none) (page[manage.RulesView], error) {
+func listRuleVersions(x *exchange, _ none) (wire.Page[manage.RulesView], error) {
 	all, err := x.Actions.RuleVersions(x.ctx())
-	return listOf(all, itself[manage.RulesView]), err
+	return wire.ListOf(all, itself[manage.RulesView]), err
 }
 
 // itself is the view of what is one already.
@@ -121,9 +122,9 @@ func acknowledgeRules(x *exchange, in acknowledgement) (manage.AcknowledgementsV
 }
 
 // listReviews is GET /reviews.
-func listReviews(x *exchange, _ none) (page[manage.ReviewView], error) {
+func listReviews(x *exchange, _ none) (wire.Page[manage.ReviewView], error) {
 	all, err := x.Actions.ReviewList(x.ctx())
-	return listOf(all, itself[manage.ReviewView]), err
+	return wire.ListOf(all, itself[manage.ReviewView]), err
 }
 
 // beginReview is POST /reviews.
@@ -192,14 +193,14 @@ func decideReview(x *exchange, in decision) (manage.ReviewItemView, error) {
 	for _, text := range in.Networks {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			return manage.ReviewItemView{}, invalid("networks", "must be address ranges such as 10.0.0.0/8")
+			return manage.ReviewItemView{}, wire.Invalid("networks", "must be address ranges such as 10.0.0.0/8")
 		}
 		d.Networks = append(d.Networks, p.Masked())
 	}
 	if err := x.mayDecide(d); err != nil {
 		return manage.ReviewItemView{}, err
 	}
-	x.subject = shorten(in.Object)
+	x.subject = wire.Shorten(in.Object)
 	return x.Actions.Decide(x.ctx(), d, x.by(in.Reason))
 }
 
@@ -249,23 +250,23 @@ type alertFilter struct {
 }
 
 // listAlerts is GET /alerts.
-func listAlerts(x *exchange, in alertFilter) (page[manage.AlertView], error) {
+func listAlerts(x *exchange, in alertFilter) (wire.Page[manage.AlertView], error) {
 	f := billing.AlertFilter{
 		Kind: billing.AlertKind(in.Kind), Object: in.Object, Status: billing.NoticeStatus(in.Status),
 	}
 	if in.Limit != nil {
 		if f.Limit = *in.Limit; f.Limit < 1 || f.Limit > mostEvents {
-			return page[manage.AlertView]{}, invalid("limit", "must be between 1 and %d", mostEvents)
+			return wire.Page[manage.AlertView]{}, wire.Invalid("limit", "must be between 1 and %d", mostEvents)
 		}
 	}
 	if in.Since != "" {
 		var err error
 		if f.Since, err = time.Parse(time.RFC3339, in.Since); err != nil {
-			return page[manage.AlertView]{}, invalid("since", "must be an instant such as 2026-11-01T00:00:00Z")
+			return wire.Page[manage.AlertView]{}, wire.Invalid("since", "must be an instant such as 2026-11-01T00:00:00Z")
 		}
 	}
 	all, err := x.Actions.Alerts(x.ctx(), f)
-	return listOf(all, manage.ViewAlert), err
+	return wire.ListOf(all, manage.ViewAlert), err
 }
 
 // replay is the body of replayAlert.
@@ -288,7 +289,7 @@ type channelTest struct {
 
 // testChannel is POST /alerts/test.
 func testChannel(x *exchange, in channelTest) (manage.AlertView, error) {
-	x.subject = shorten(in.Channel)
+	x.subject = wire.Shorten(in.Channel)
 	sent, err := x.Actions.TestChannel(x.ctx(), in.Channel, x.by(in.Reason))
 	return manage.ViewAlert(billing.AlertRecord{Alert: sent}), err
 }
@@ -318,18 +319,18 @@ type opening struct {
 	KeyID    billing.KeyID `json:"key_id" required:"true"`
 	Action   string        `json:"action" required:"true" enum:"revoke,disable,narrow"`
 	Networks []string      `json:"networks" doc:"From where a key that is narrowed may still be used."`
-	Since    *instant      `json:"since" doc:"From when on its use is in doubt; a week ago by default."`
+	Since    *wire.Instant `json:"since" doc:"From when on its use is in doubt; a week ago by default."`
 	Reason   string        `json:"reason" required:"true"`
 }
 
 // openIncident is POST /incidents.
 func openIncident(x *exchange, in opening) (manage.IncidentView, error) {
-	x.subject = shorten(string(in.KeyID))
+	x.subject = wire.Shorten(string(in.KeyID))
 	r := manage.IncidentRequest{KeyID: in.KeyID, Action: billing.IncidentAction(in.Action)}
 	for _, text := range in.Networks {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			return manage.IncidentView{}, invalid("networks", "must be address ranges such as 10.0.0.0/8")
+			return manage.IncidentView{}, wire.Invalid("networks", "must be address ranges such as 10.0.0.0/8")
 		}
 		r.Networks = append(r.Networks, p)
 	}
@@ -342,12 +343,12 @@ func openIncident(x *exchange, in opening) (manage.IncidentView, error) {
 }
 
 // listIncidents is GET /incidents.
-func listIncidents(x *exchange, _ none) (page[manage.IncidentView], error) {
+func listIncidents(x *exchange, _ none) (wire.Page[manage.IncidentView], error) {
 	all, err := x.Actions.Incidents(x.ctx())
 	for i := range all {
 		all[i].Bundle = ""
 	}
-	return listOf(all, manage.ViewIncident), err
+	return wire.ListOf(all, manage.ViewIncident), err
 }
 
 // getIncident is GET /incidents/{id}.

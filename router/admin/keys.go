@@ -13,38 +13,39 @@ import (
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/admin/wire"
 )
 
 // keyMembers are the members that a new key and a changed one have in common.
 type keyMembers struct {
-	Models               member[[]string]          `json:"models" doc:"The models that it may use: names, aliases or provider/*; null for all."`
-	AllowedCIDRs         member[[]addresses]       `json:"allowed_cidrs" doc:"The addresses that it may be used from; null for all."`
-	Tags                 member[map[string]string] `json:"tags"`
-	AllowUnpriced        member[bool]              `json:"allow_unpriced" doc:"It may use models without a price although a budget in money binds it."`
-	AllowProviderObjects member[bool]              `json:"allow_provider_objects" doc:"It may use what is stored at providers."`
-	KeepResponses        member[bool]              `json:"keep_responses" doc:"It may have its responses kept, encrypted, where the router keeps any."`
-	Limits               keyLimits                 `json:"limits"`
-	ExpiresAt            member[instant]           `json:"expires_at" doc:"Null is never."`
-	ExpiresIn            *duration                 `json:"expires_in" doc:"Instead of expires_at."`
-	Budget               member[*ownBudget]        `json:"budget" doc:"Its only budget; null is none."`
-	Budgets              member[[]ownBudget]       `json:"budgets" doc:"All its own budgets, instead of budget."`
-	Purpose              member[string]            `json:"purpose" doc:"What it is for, in words."`
-	Owner                member[string]            `json:"owner" doc:"The address of the person responsible."`
-	Sensitivity          member[string]            `json:"sensitivity" doc:"critical, high, normal or low: how often it should be rotated."`
-	RotateEvery          *spanText                 `json:"rotate_every" doc:"How often it should get a new secret, instead."`
-	Client               member[string]            `json:"client" doc:"server, or browser where its secret is in pages."`
+	Models               wire.Member[[]string]          `json:"models" doc:"The models that it may use: names, aliases or provider/*; null for all."`
+	AllowedCIDRs         wire.Member[[]wire.Addresses]  `json:"allowed_cidrs" doc:"The addresses that it may be used from; null for all."`
+	Tags                 wire.Member[map[string]string] `json:"tags"`
+	AllowUnpriced        wire.Member[bool]              `json:"allow_unpriced" doc:"It may use models without a price although a budget in money binds it."`
+	AllowProviderObjects wire.Member[bool]              `json:"allow_provider_objects" doc:"It may use what is stored at providers."`
+	KeepResponses        wire.Member[bool]              `json:"keep_responses" doc:"It may have its responses kept, encrypted, where the router keeps any."`
+	Limits               keyLimits                      `json:"limits"`
+	ExpiresAt            wire.Member[wire.Instant]      `json:"expires_at" doc:"Null is never."`
+	ExpiresIn            *wire.Duration                 `json:"expires_in" doc:"Instead of expires_at."`
+	Budget               wire.Member[*ownBudget]        `json:"budget" doc:"Its only budget; null is none."`
+	Budgets              wire.Member[[]ownBudget]       `json:"budgets" doc:"All its own budgets, instead of budget."`
+	Purpose              wire.Member[string]            `json:"purpose" doc:"What it is for, in words."`
+	Owner                wire.Member[string]            `json:"owner" doc:"The address of the person responsible."`
+	Sensitivity          wire.Member[string]            `json:"sensitivity" doc:"critical, high, normal or low: how often it should be rotated."`
+	RotateEvery          *wire.Span                     `json:"rotate_every" doc:"How often it should get a new secret, instead."`
+	Client               wire.Member[string]            `json:"client" doc:"server, or browser where its secret is in pages."`
 }
 
 // keyLimits are short for its budgets per minute and at once.
 type keyLimits struct {
-	RequestsPerMinute  member[int64] `json:"requests_per_minute" doc:"0 or null means no limit. Short for a budget per minute."`
-	TokensPerMinute    member[int64] `json:"tokens_per_minute" doc:"0 or null means no limit. Short for a budget per minute."`
-	ConcurrentRequests member[int64] `json:"concurrent_requests" doc:"How many may be under way at once; 0 or null means no limit."`
+	RequestsPerMinute  wire.Member[int64] `json:"requests_per_minute" doc:"0 or null means no limit. Short for a budget per minute."`
+	TokensPerMinute    wire.Member[int64] `json:"tokens_per_minute" doc:"0 or null means no limit. Short for a budget per minute."`
+	ConcurrentRequests wire.Member[int64] `json:"concurrent_requests" doc:"How many may be under way at once; 0 or null means no limit."`
 }
 
 // limits are what is said of them.
 func (l keyLimits) limits() manage.KeyLimits {
-	said := func(m member[int64]) *int64 {
+	said := func(m wire.Member[int64]) *int64 {
 		if !m.There {
 			return nil
 		}
@@ -65,7 +66,7 @@ type newKey struct {
 	CostCenter  string         `json:"cost_center"`
 	Environment string         `json:"environment" enum:"prod,staging,dev"`
 	Handover    bool           `json:"handover" doc:"Answer with a link that shows the secret once, in place of the secret."`
-	HandoverFor *duration      `json:"handover_for" doc:"How long the link is good; 24h by default."`
+	HandoverFor *wire.Duration `json:"handover_for" doc:"How long the link is good; 24h by default."`
 	Policy      *policy.Policy `json:"policy" doc:"What it may do besides."`
 	Sink        string         `json:"sink" doc:"Deliver its secrets to this sink of the configuration, in place of showing them."`
 	Place       string         `json:"place" doc:"Within the sink."`
@@ -75,20 +76,20 @@ type newKey struct {
 // keyChange is the body of changeKey.
 type keyChange struct {
 	keyMembers
-	Name    member[string] `json:"name" doc:"Plain text of 1 to 100 bytes."`
-	Project string         `json:"project" doc:"Name or id of the project that it moves to. What it spent stays where it is."`
-	Team    string         `json:"team" doc:"Whose project that is."`
-	DryRun  bool           `json:"dry_run" doc:"Only say what the key would be."`
-	Reason  string         `json:"reason"`
+	Name    wire.Member[string] `json:"name" doc:"Plain text of 1 to 100 bytes."`
+	Project string              `json:"project" doc:"Name or id of the project that it moves to. What it spent stays where it is."`
+	Team    string              `json:"team" doc:"Whose project that is."`
+	DryRun  bool                `json:"dry_run" doc:"Only say what the key would be."`
+	Reason  string              `json:"reason"`
 }
 
 // check refuses members that contradict each other.
 func (in *newKey) check() error {
 	if in.Sink != "" && in.Handover {
-		return invalid("sink", "cannot be combined with handover")
+		return wire.Invalid("sink", "cannot be combined with handover")
 	}
 	if in.HandoverFor != nil && !in.Handover {
-		return invalid("handover_for", "needs handover")
+		return wire.Invalid("handover_for", "needs handover")
 	}
 	return in.keyMembers.check()
 }
@@ -97,11 +98,11 @@ func (in *newKey) check() error {
 func (b *keyMembers) check() error {
 	switch {
 	case b.ExpiresAt.There && b.ExpiresIn != nil:
-		return invalid("expires_in", "cannot be combined with expires_at")
+		return wire.Invalid("expires_in", "cannot be combined with expires_at")
 	case b.Budget.There && b.Budgets.There:
-		return invalid("budget", "cannot be combined with budgets")
+		return wire.Invalid("budget", "cannot be combined with budgets")
 	case b.twice():
-		return invalid("limits", "cannot be combined with a budget of the same period")
+		return wire.Invalid("limits", "cannot be combined with a budget of the same period")
 	}
 	return nil
 }
@@ -246,7 +247,7 @@ func warnings(k *billing.Key) []string {
 
 // keyFilter are the parameters of listKeys.
 type keyFilter struct {
-	paging
+	wire.Paging
 	Team    string `json:"team" doc:"Name or id."`
 	Project string `json:"project" doc:"Name or id."`
 	Status  string `json:"status"`
@@ -254,13 +255,13 @@ type keyFilter struct {
 	Stale   string `json:"unused_for" doc:"Not used for so long, nor made since, such as 90d."`
 }
 
-func listKeys(x *exchange, in keyFilter) (page[manage.KeyView], error) {
-	limit, err := in.limit()
+func listKeys(x *exchange, in keyFilter) (wire.Page[manage.KeyView], error) {
+	limit, err := in.Most()
 	if err != nil {
-		return page[manage.KeyView]{}, err
+		return wire.Page[manage.KeyView]{}, err
 	}
-	if !cursorFor(in.Cursor, "key_") {
-		return page[manage.KeyView]{}, errCursor()
+	if !wire.CursorFor(in.Cursor, "key_") {
+		return wire.Page[manage.KeyView]{}, wire.ErrCursor()
 	}
 	f := billing.KeyFilter{
 		Team: in.Team, Project: in.Project, Status: in.Status, Query: in.Query, After: billing.KeyID(in.Cursor), Limit: limit,
@@ -268,18 +269,18 @@ func listKeys(x *exchange, in keyFilter) (page[manage.KeyView], error) {
 	if in.Stale != "" {
 		unused, err := billing.ParseSpan(in.Stale)
 		if err != nil || unused == 0 {
-			return page[manage.KeyView]{}, invalid("unused_for", "must be a span, such as 24h or 90d")
+			return wire.Page[manage.KeyView]{}, wire.Invalid("unused_for", "must be a span, such as 24h or 90d")
 		}
 		f.Unused = x.Start.Add(-unused)
 	}
 	f.Within = x.within(rbac.KeysRead)
 	keys, more, err := x.Actions.Keys(x.ctx(), f)
 	if err != nil {
-		return page[manage.KeyView]{}, err
+		return wire.Page[manage.KeyView]{}, err
 	}
-	list := listOf(keys, x.viewKey)
+	list := wire.ListOf(keys, x.viewKey)
 	if more {
-		list.continueAfter(string(keys[len(keys)-1].ID))
+		list.ContinueAfter(string(keys[len(keys)-1].ID))
 	}
 	return list, nil
 }
@@ -390,7 +391,7 @@ func (b *keyChange) apply(k *billing.Key, now time.Time) {
 }
 
 // set puts a member that is there into its place.
-func set[T any](into *T, m member[T]) {
+func set[T any](into *T, m wire.Member[T]) {
 	if m.There {
 		*into = m.Value
 	}

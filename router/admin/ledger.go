@@ -11,13 +11,14 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/admin/wire"
 )
 
 // listPeriods is GET /periods: the months, newest first. There are never so
 // many that they need pages.
-func listPeriods(x *exchange, _ none) (page[manage.PeriodView], error) {
+func listPeriods(x *exchange, _ none) (wire.Page[manage.PeriodView], error) {
 	all, err := x.Actions.Periods(x.ctx())
-	return listOf(all, manage.ViewPeriod), err
+	return wire.ListOf(all, manage.ViewPeriod), err
 }
 
 // closing is the body of closePeriod.
@@ -43,7 +44,7 @@ func reopenPeriod(x *exchange, in reasoned) (manage.PeriodView, error) {
 func archiveRows(x *exchange, _ none) (none, error) {
 	m, err := billing.ParseMonth(x.param("month"))
 	if err != nil {
-		return none{}, invalid("month", "must be a month such as 2026-11")
+		return none{}, wire.Invalid("month", "must be a month such as 2026-11")
 	}
 	if err := x.Actions.Archivable(x.ctx(), m); err != nil {
 		return none{}, err
@@ -72,9 +73,9 @@ func archiveRows(x *exchange, _ none) (none, error) {
 
 // archived is what the file of a month holds: the body of archivePeriod and its answer.
 type archived struct {
-	Rows   int64   `json:"rows" required:"true"`
-	Cost   *amount `json:"cost_usd" required:"true"`
-	SHA256 string  `json:"sha256" required:"true"`
+	Rows   int64        `json:"rows" required:"true"`
+	Cost   *wire.Amount `json:"cost_usd" required:"true"`
+	SHA256 string       `json:"sha256" required:"true"`
 }
 
 // ArchivedPeriod is a month whose rows were dropped.
@@ -99,7 +100,7 @@ func archivePeriod(x *exchange, in archived) (ArchivedPeriod, error) {
 type adjustment struct {
 	KeyID  billing.KeyID `json:"key_id" required:"true"`
 	Kind   billing.Kind  `json:"kind" enum:"adjustment,credit,refund,fee" doc:"adjustment by default."`
-	Amount *amount       `json:"amount_usd" required:"true" doc:"What is charged; below zero what is given back."`
+	Amount *wire.Amount  `json:"amount_usd" required:"true" doc:"What is charged; below zero what is given back."`
 	Month  string        `json:"month" doc:"Which it is for, as 2026-11; the current one by default."`
 	Reason string        `json:"reason" required:"true"`
 	Actor  string        `json:"actor" doc:"Who asks: the admin token has no name."`
@@ -107,9 +108,9 @@ type adjustment struct {
 
 // adjustSpend is POST /spend/adjustments: a correction of what a key was charged.
 func adjustSpend(x *exchange, in adjustment) (manage.AdjustmentView, error) {
-	x.subject = shorten(string(in.KeyID))
+	x.subject = wire.Shorten(string(in.KeyID))
 	if in.Amount == nil {
-		return manage.AdjustmentView{}, invalid("amount_usd", "is required")
+		return manage.AdjustmentView{}, wire.Invalid("amount_usd", "is required")
 	}
 	at, err := x.placeOfKey(in.KeyID)
 	if err != nil {
@@ -161,9 +162,9 @@ func reprice(x *exchange, in repricing) (manage.RepricedView, error) {
 }
 
 // listRejects is GET /rejects: the rows that wait, oldest first.
-func listRejects(x *exchange, _ none) (page[manage.RejectView], error) {
+func listRejects(x *exchange, _ none) (wire.Page[manage.RejectView], error) {
 	all, err := x.Actions.Rejects(x.ctx())
-	return listOf(all, manage.ViewReject), err
+	return wire.ListOf(all, manage.ViewReject), err
 }
 
 // bookReject is POST /rejects/req_…/book: the rows of a request that wait.
@@ -179,9 +180,9 @@ func bookReject(x *exchange, _ none) (manage.Booked, error) {
 }
 
 // listReplicas is GET /replicas: the routers that hold allowances.
-func listReplicas(x *exchange, _ none) (page[manage.ReplicaView], error) {
+func listReplicas(x *exchange, _ none) (wire.Page[manage.ReplicaView], error) {
 	all, err := x.Actions.Replicas(x.ctx())
-	return listOf(all, manage.ViewReplica), err
+	return wire.ListOf(all, manage.ViewReplica), err
 }
 
 // Forgotten is a router that will not come back.
@@ -236,7 +237,7 @@ func getSpend(x *exchange, in spendParameters) (manage.SpendReport, error) {
 	}
 	if in.Top != nil {
 		if ask.Top = *in.Top; ask.Top < 1 {
-			return manage.SpendReport{}, invalid("top", "must be a number of lines")
+			return manage.SpendReport{}, wire.Invalid("top", "must be a number of lines")
 		}
 	}
 	return manage.Spend(x.ctx(), x.Reports, ask, x.Start, x.Zone)
@@ -266,7 +267,7 @@ func getUsage(x *exchange, in usageParameters) (manage.UsageReport, error) {
 	}
 	if in.Top != nil {
 		if ask.Lines = *in.Top; ask.Lines < 1 {
-			return manage.UsageReport{}, invalid("top", "must be a number of lines")
+			return manage.UsageReport{}, wire.Invalid("top", "must be a number of lines")
 		}
 	}
 	return manage.Usage(x.ctx(), x.Reports, ask, x.Start)
@@ -281,7 +282,7 @@ func (x *exchange) moment(name, text string) (at time.Time, err error) {
 		return at, nil
 	}
 	if at, err = time.ParseInLocation(time.DateOnly, text, x.Zone); err != nil {
-		return at, invalid(name, "must be a day such as 2026-11-30, or an instant such as 2026-11-30T12:00:00Z")
+		return at, wire.Invalid(name, "must be a day such as 2026-11-30, or an instant such as 2026-11-30T12:00:00Z")
 	}
 	return at, nil
 }
@@ -305,7 +306,7 @@ func getPriceChanges(x *exchange, in priceParameters) (manage.PriceReport, error
 type eventFilter struct {
 	Kind   billing.EventKind `json:"kind"`
 	Object string            `json:"object" doc:"The id of the key, budget or request that it is about."`
-	Since  *instant          `json:"since"`
+	Since  *wire.Instant     `json:"since"`
 	Limit  *int              `json:"limit" doc:"How many at the most: 1 to 1000; 200 by default."`
 }
 
@@ -313,20 +314,20 @@ type eventFilter struct {
 const mostEvents = 1000
 
 // listEvents is GET /events?kind=&object=&since=&limit=: the newest first.
-func listEvents(x *exchange, in eventFilter) (page[manage.EventView], error) {
+func listEvents(x *exchange, in eventFilter) (wire.Page[manage.EventView], error) {
 	f := billing.EventFilter{Kind: in.Kind, Object: in.Object}
-	f.Limit = mostListed
+	f.Limit = wire.MostListed
 	if in.Limit != nil {
 		if f.Limit = *in.Limit; f.Limit < 1 || f.Limit > mostEvents {
-			return page[manage.EventView]{}, invalid("limit", "must be between 1 and %d", mostEvents)
+			return wire.Page[manage.EventView]{}, wire.Invalid("limit", "must be between 1 and %d", mostEvents)
 		}
 	}
 	if kinds := billing.EventKinds(); f.Kind != "" && !slices.Contains(kinds, f.Kind) {
-		return page[manage.EventView]{}, invalid("kind", "must be %s", oneOf(kinds))
+		return wire.Page[manage.EventView]{}, wire.Invalid("kind", "must be %s", wire.OneOf(kinds))
 	}
-	f.Since = cmp.Or(in.Since, &instant{}).Time
+	f.Since = cmp.Or(in.Since, &wire.Instant{}).Time
 	all, err := x.Actions.Events(x.ctx(), f)
-	return listOf(all, manage.ViewEvent), err
+	return wire.ListOf(all, manage.ViewEvent), err
 }
 
 // mayReadSpend asks for what a key spent.

@@ -8,6 +8,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/admin/wire"
 )
 
 // foundSecret is the body of findKey and of revokeSecret.
@@ -49,9 +50,9 @@ func revokeSecret(x *exchange, in foundSecret) (manage.KeyView, error) {
 
 // rotation is the body of rotateKey.
 type rotation struct {
-	Overlap     *spanText `json:"overlap" doc:"How long the old secret stays good: 24h by default; 0s ends it at once."`
-	UntilUnused *duration `json:"until_unused" doc:"Instead: the old secret ends once it was not used for so long."`
-	Reason      string    `json:"reason"`
+	Overlap     *wire.Span     `json:"overlap" doc:"How long the old secret stays good: 24h by default; 0s ends it at once."`
+	UntilUnused *wire.Duration `json:"until_unused" doc:"Instead: the old secret ends once it was not used for so long."`
+	Reason      string         `json:"reason"`
 }
 
 // RotatedKey is a key with its new secret.
@@ -71,7 +72,7 @@ func (x *exchange) rotateBy(
 	in rotation, rotate func(manage.Actions, context.Context, billing.KeyID, manage.RotateRequest, manage.By) (manage.NewSecret, error),
 ) (RotatedKey, error) {
 	if in.Overlap != nil && in.UntilUnused != nil {
-		return RotatedKey{}, invalid("until_unused", "cannot be combined with overlap")
+		return RotatedKey{}, wire.Invalid("until_unused", "cannot be combined with overlap")
 	}
 	r := manage.RotateRequest{Overlap: manage.DefaultOverlap, Once: x.C.GetHeader("Idempotency-Key")}
 	if in.Overlap != nil {
@@ -110,9 +111,9 @@ func listVersions(x *exchange, _ none) (KeyVersions, error) {
 
 // handover is the body of handOverKey.
 type handover struct {
-	For     *duration `json:"for" doc:"How long the link is good; 24h by default."`
-	Overlap *spanText `json:"overlap" doc:"How long the old secret stays good once the link was opened; 24h by default."`
-	Reason  string    `json:"reason"`
+	For     *wire.Duration `json:"for" doc:"How long the link is good; 24h by default."`
+	Overlap *wire.Span     `json:"overlap" doc:"How long the old secret stays good once the link was opened; 24h by default."`
+	Reason  string         `json:"reason"`
 }
 
 // Handover is a link that shows a new secret once.
@@ -142,10 +143,10 @@ func handOverKey(x *exchange, in handover) (Handover, error) {
 
 // deliver is the body of deliverKey.
 type deliver struct {
-	Sink    string    `json:"sink" required:"true" doc:"Its name in the configuration of the router."`
-	Place   string    `json:"place" doc:"Within it: a file, a Secret and its member, or a text for a webhook."`
-	Overlap *spanText `json:"overlap" doc:"How long the old secret stays good after a new one was delivered; 24h by default."`
-	Reason  string    `json:"reason"`
+	Sink    string     `json:"sink" required:"true" doc:"Its name in the configuration of the router."`
+	Place   string     `json:"place" doc:"Within it: a file, a Secret and its member, or a text for a webhook."`
+	Overlap *wire.Span `json:"overlap" doc:"How long the old secret stays good after a new one was delivered; 24h by default."`
+	Reason  string     `json:"reason"`
 }
 
 // deliverKey is PUT /keys/{id}/sink: a new secret is delivered soon, and whenever it is due.
@@ -165,19 +166,19 @@ func undeliverKey(x *exchange, in reasoned) (Removed, error) {
 }
 
 // listSinks is GET /sinks: where secrets of keys are delivered, and what has failed.
-func listSinks(x *exchange, in paging) (page[manage.DeliveryView], error) {
+func listSinks(x *exchange, in wire.Paging) (wire.Page[manage.DeliveryView], error) {
 	all, err := x.Actions.Deliveries(x.ctx(), "")
 	if err != nil {
-		return page[manage.DeliveryView]{}, err
+		return wire.Page[manage.DeliveryView]{}, err
 	}
-	return paged(in, all, manage.ViewDelivery, func(v manage.DeliveryView) string { return v.KeyID })
+	return wire.Paged(in, all, manage.ViewDelivery, func(v manage.DeliveryView) string { return v.KeyID })
 }
 
 // topUp is the body of topUpKey.
 type topUp struct {
-	USD       amount `json:"usd" required:"true"`
-	Reference string `json:"reference" required:"true" doc:"Of the order or payment. The same one again changes nothing."`
-	Reason    string `json:"reason"`
+	USD       wire.Amount `json:"usd" required:"true"`
+	Reference string      `json:"reference" required:"true" doc:"Of the order or payment. The same one again changes nothing."`
+	Reason    string      `json:"reason"`
 }
 
 // topUpKey is POST /keys/{id}/top-up.
@@ -237,27 +238,27 @@ func archiveProject(x *exchange, in reasoned) (manage.ProjectView, error) {
 
 // budgetChange is the body of changeBudget.
 type budgetChange struct {
-	Period     member[string]  `json:"period"`
-	Zone       member[string]  `json:"zone"`
-	USD        member[*amount] `json:"usd" doc:"Null means no limit in money."`
-	Tokens     member[*int64]  `json:"tokens" doc:"Null means no limit in tokens."`
-	Requests   member[*int64]  `json:"requests" doc:"Null means no limit in requests."`
-	Starts     string          `json:"starts" doc:"First day of the fiscal year as MM-DD; 01-01 is the calendar's."`
-	Action     string          `json:"action" enum:"block,alert"`
-	Thresholds thresholds      `json:"thresholds" doc:"Percents of the limits that are told; null is 50, 80 and 100."`
-	Reason     string          `json:"reason"`
+	Period     wire.Member[string]       `json:"period"`
+	Zone       wire.Member[string]       `json:"zone"`
+	USD        wire.Member[*wire.Amount] `json:"usd" doc:"Null means no limit in money."`
+	Tokens     wire.Member[*int64]       `json:"tokens" doc:"Null means no limit in tokens."`
+	Requests   wire.Member[*int64]       `json:"requests" doc:"Null means no limit in requests."`
+	Starts     string                    `json:"starts" doc:"First day of the fiscal year as MM-DD; 01-01 is the calendar's."`
+	Action     string                    `json:"action" enum:"block,alert"`
+	Thresholds thresholds                `json:"thresholds" doc:"Percents of the limits that are told; null is 50, 80 and 100."`
+	Reason     string                    `json:"reason"`
 }
 
 // changeBudget is PATCH /budgets/{id}: the members that are there are changed.
 func changeBudget(x *exchange, in budgetChange) (manage.BudgetView, error) {
-	for name, m := range map[string]member[string]{"period": in.Period, "zone": in.Zone} {
+	for name, m := range map[string]wire.Member[string]{"period": in.Period, "zone": in.Zone} {
 		if m.There && m.Value == "" {
-			return manage.BudgetView{}, invalid(name, "must not be empty")
+			return manage.BudgetView{}, wire.Invalid(name, "must not be empty")
 		}
 	}
 	return viewed(manage.ViewBudget)(x.Actions.ChangeBudget(x.ctx(), x.param("id"), manage.BudgetChange{
 		Budget: billing.Budget{
-			Period: billing.Period(in.Period.Value), Zone: in.Zone.Value, Tokens: in.Tokens.Value, Money: in.USD.Value.money(),
+			Period: billing.Period(in.Period.Value), Zone: in.Zone.Value, Tokens: in.Tokens.Value, Money: in.USD.Value.Money(),
 			Requests: in.Requests.Value, Starts: in.Starts, Action: billing.Action(in.Action), Thresholds: in.Thresholds,
 		},
 		NoRequests: in.Requests.There && in.Requests.Value == nil,
@@ -299,13 +300,13 @@ func anomalyRules() map[string]rule {
 
 // anomalyFilter are the parameters of listAnomalies.
 type anomalyFilter struct {
-	KeyID string   `json:"key_id"`
-	Since *instant `json:"since"`
-	Limit *int     `json:"limit" doc:"How many at the most: 1 to 1000; 200 by default."`
+	KeyID string        `json:"key_id"`
+	Since *wire.Instant `json:"since"`
+	Limit *int          `json:"limit" doc:"How many at the most: 1 to 1000; 200 by default."`
 }
 
 // listAnomalies is GET /anomalies.
-func listAnomalies(x *exchange, in anomalyFilter) (page[manage.EventView], error) {
+func listAnomalies(x *exchange, in anomalyFilter) (wire.Page[manage.EventView], error) {
 	return listEvents(x, eventFilter{Kind: billing.EventAnomaly, Object: in.KeyID, Since: in.Since, Limit: in.Limit})
 }
 

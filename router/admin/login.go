@@ -15,6 +15,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/admin/wire"
 	"tallyroute/router/identity"
 	"tallyroute/router/limit"
 )
@@ -113,7 +114,7 @@ func beginLogin(x *exchange, in loginBody) (BegunLogin, error) {
 	}
 	to, err := url.Parse(in.RedirectURI)
 	if err != nil || to.Scheme != "http" || to.User != nil || !isLoopback(to.Hostname()) || to.Port() == "" {
-		return BegunLogin{}, invalid("redirect_uri", "must be on the loopback, such as http://127.0.0.1:53682/callback")
+		return BegunLogin{}, wire.Invalid("redirect_uri", "must be on the loopback, such as http://127.0.0.1:53682/callback")
 	}
 	a := x.newAttempt(in.RedirectURI)
 	a.Fresh = in.Fresh
@@ -239,7 +240,7 @@ type Done struct {
 // logout is POST /logout. A token, which is no login, stays.
 func logout(x *exchange, _ none) (Done, error) {
 	if x.session == nil {
-		return Done{}, invalid("Authorization", "is a token and no login: principals end ends it")
+		return Done{}, wire.Invalid("Authorization", "is a token and no login: principals end ends it")
 	}
 	x.forgetCookie()
 	return Done{true}, x.Actions.EndSession(x.ctx(), x.session.ID, x.by("logout"))
@@ -247,23 +248,23 @@ func logout(x *exchange, _ none) (Done, error) {
 
 // sessionFilter are the parameters of listSessions.
 type sessionFilter struct {
-	paging
+	wire.Paging
 	Principal string `json:"principal" doc:"Of whom; one's own by default."`
 }
 
-func listSessions(x *exchange, in sessionFilter) (page[manage.SessionView], error) {
+func listSessions(x *exchange, in sessionFilter) (wire.Page[manage.SessionView], error) {
 	whose := in.Principal
 	if !x.access.May(rbac.PrincipalsRead, rbac.Place{}) {
 		if whose != "" && whose != x.principal.ID {
-			return page[manage.SessionView]{}, x.deny(rbac.PrincipalsRead)
+			return wire.Page[manage.SessionView]{}, x.deny(rbac.PrincipalsRead)
 		}
 		whose = x.principal.ID
 	}
 	all, err := x.Actions.Sessions(x.ctx(), whose)
 	if err != nil {
-		return page[manage.SessionView]{}, err
+		return wire.Page[manage.SessionView]{}, err
 	}
-	return paged(in.paging, all, manage.ViewSession, func(v manage.SessionView) string { return v.ID })
+	return wire.Paged(in.Paging, all, manage.ViewSession, func(v manage.SessionView) string { return v.ID })
 }
 
 func endSession(x *exchange, in reasoned) (Removed, error) {

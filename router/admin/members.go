@@ -10,6 +10,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/admin/wire"
 	"tallyroute/router/limit"
 	"tallyroute/router/web"
 )
@@ -80,38 +81,38 @@ func listOwnTeams(x *exchange, _ none) (OwnTeams, error) {
 	return OwnTeams{list}, err
 }
 
-func listOwnKeys(x *exchange, in paging) (page[manage.KeyView], error) {
+func listOwnKeys(x *exchange, in wire.Paging) (wire.Page[manage.KeyView], error) {
 	all, err := x.Actions.OwnKeys(x.ctx(), x.by(""))
 	if err != nil {
-		return page[manage.KeyView]{}, err
+		return wire.Page[manage.KeyView]{}, err
 	}
-	return paged(in, all, x.viewKey, func(v manage.KeyView) string { return v.ID })
+	return wire.Paged(in, all, x.viewKey, func(v manage.KeyView) string { return v.ID })
 }
 
 // ownAmounts are limits per the period of the ceiling.
 type ownAmounts struct {
-	USD      *amount `json:"usd" doc:"At most so many dollars per the period of the ceiling."`
-	Tokens   *int64  `json:"tokens" doc:"Likewise in tokens."`
-	Requests *int64  `json:"requests" doc:"Likewise in requests."`
+	USD      *wire.Amount `json:"usd" doc:"At most so many dollars per the period of the ceiling."`
+	Tokens   *int64       `json:"tokens" doc:"Likewise in tokens."`
+	Requests *int64       `json:"requests" doc:"Likewise in requests."`
 }
 
 func (a ownAmounts) amounts() manage.Amounts {
-	return manage.Amounts{Money: a.USD.money(), Tokens: a.Tokens, Requests: a.Requests}
+	return manage.Amounts{Money: a.USD.Money(), Tokens: a.Tokens, Requests: a.Requests}
 }
 
 // newOwnKey is the body of createOwnKey.
 type newOwnKey struct {
 	ownAmounts
-	Name         string      `json:"name" required:"true" doc:"Plain text of 1 to 100 bytes."`
-	Team         string      `json:"team" doc:"Name or id; needed by members of several."`
-	Project      string      `json:"project" doc:"Name or id; the default one without it."`
-	Purpose      string      `json:"purpose" doc:"What it is for, in words."`
-	Models       []string    `json:"models" doc:"The models that it may use; those of the ceiling by default."`
-	AllowedCIDRs []addresses `json:"allowed_cidrs" doc:"The addresses that it may be used from; all by default."`
-	ExpiresIn    *duration   `json:"expires_in" doc:"How long it is good; as long as the ceiling allows by default."`
+	Name         string           `json:"name" required:"true" doc:"Plain text of 1 to 100 bytes."`
+	Team         string           `json:"team" doc:"Name or id; needed by members of several."`
+	Project      string           `json:"project" doc:"Name or id; the default one without it."`
+	Purpose      string           `json:"purpose" doc:"What it is for, in words."`
+	Models       []string         `json:"models" doc:"The models that it may use; those of the ceiling by default."`
+	AllowedCIDRs []wire.Addresses `json:"allowed_cidrs" doc:"The addresses that it may be used from; all by default."`
+	ExpiresIn    *wire.Duration   `json:"expires_in" doc:"How long it is good; as long as the ceiling allows by default."`
 }
 
-func prefixes(list []addresses) (ranges []netip.Prefix) {
+func prefixes(list []wire.Addresses) (ranges []netip.Prefix) {
 	if list != nil {
 		ranges = []netip.Prefix{} // an empty list is not none
 	}
@@ -149,12 +150,12 @@ func getOwnKey(x *exchange, _ none) (manage.KeyView, error) {
 // narrowing is the body of narrowOwnKey. What is left out stays.
 type narrowing struct {
 	ownAmounts
-	Name         *string     `json:"name" doc:"Plain text of 1 to 100 bytes."`
-	Purpose      *string     `json:"purpose"`
-	Models       []string    `json:"models" doc:"Some of those that it has."`
-	AllowedCIDRs []addresses `json:"allowed_cidrs" doc:"Within those that it has."`
-	ExpiresIn    *duration   `json:"expires_in" doc:"From now on; no later than it ends already."`
-	Reason       string      `json:"reason"`
+	Name         *string          `json:"name" doc:"Plain text of 1 to 100 bytes."`
+	Purpose      *string          `json:"purpose"`
+	Models       []string         `json:"models" doc:"Some of those that it has."`
+	AllowedCIDRs []wire.Addresses `json:"allowed_cidrs" doc:"Within those that it has."`
+	ExpiresIn    *wire.Duration   `json:"expires_in" doc:"From now on; no later than it ends already."`
+	Reason       string           `json:"reason"`
 }
 
 func narrowOwnKey(x *exchange, in narrowing) (manage.KeyView, error) {
@@ -178,16 +179,16 @@ func rotateOwnKey(x *exchange, in rotation) (RotatedKey, error) {
 
 // ask is the body of askRaise.
 type ask struct {
-	USD      *amount `json:"usd" doc:"By so many dollars."`
-	Tokens   int64   `json:"tokens" doc:"By so many tokens."`
-	Requests int64   `json:"requests" doc:"By so many requests."`
-	Until    instant `json:"until" required:"true" doc:"When the limit is to be again what it was."`
-	Reason   string  `json:"reason" required:"true"`
+	USD      *wire.Amount `json:"usd" doc:"By so many dollars."`
+	Tokens   int64        `json:"tokens" doc:"By so many tokens."`
+	Requests int64        `json:"requests" doc:"By so many requests."`
+	Until    wire.Instant `json:"until" required:"true" doc:"When the limit is to be again what it was."`
+	Reason   string       `json:"reason" required:"true"`
 }
 
 func askRaise(x *exchange, in ask) (manage.RaiseView, error) {
 	by := billing.Amount{Tokens: in.Tokens, Requests: in.Requests}
-	if money := in.USD.money(); money != nil {
+	if money := in.USD.Money(); money != nil {
 		by.Money = *money
 	}
 	r, err := x.Actions.AskRaise(x.ctx(), billing.KeyID(x.param("id")), by, in.Until.Time, x.by(in.Reason))
@@ -195,9 +196,9 @@ func askRaise(x *exchange, in ask) (manage.RaiseView, error) {
 	return viewed(manage.ViewRaise)(r, err)
 }
 
-func listOwnRaises(x *exchange, _ none) (page[manage.RaiseView], error) {
+func listOwnRaises(x *exchange, _ none) (wire.Page[manage.RaiseView], error) {
 	all, err := x.Actions.OwnRaises(x.ctx(), x.by(""))
-	return listOf(all, manage.ViewRaise), err
+	return wire.ListOf(all, manage.ViewRaise), err
 }
 
 func getCeiling(x *exchange, _ none) (manage.CeilingView, error) {
@@ -206,20 +207,20 @@ func getCeiling(x *exchange, _ none) (manage.CeilingView, error) {
 
 // newCeiling is the body of setCeiling. What is left out is not limited.
 type newCeiling struct {
-	Keys      int64     `json:"keys" required:"true" doc:"That one member may have in force."`
-	Period    string    `json:"period" enum:"minute,day,week,month,quarter,year,once" doc:"Of the amounts; month by default."`
-	Zone      string    `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; UTC by default."`
-	USD       *amount   `json:"usd" doc:"All keys of one member together; null is not limited."`
-	Tokens    *int64    `json:"tokens" doc:"Likewise."`
-	Requests  *int64    `json:"requests" doc:"Likewise."`
-	ExpiresIn *duration `json:"expires_in" doc:"The longest life of a key; null is no bound."`
-	Models    []string  `json:"models" doc:"Names, aliases, provider/* or @groups; null is all."`
-	Reason    string    `json:"reason"`
+	Keys      int64          `json:"keys" required:"true" doc:"That one member may have in force."`
+	Period    string         `json:"period" enum:"minute,day,week,month,quarter,year,once" doc:"Of the amounts; month by default."`
+	Zone      string         `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; UTC by default."`
+	USD       *wire.Amount   `json:"usd" doc:"All keys of one member together; null is not limited."`
+	Tokens    *int64         `json:"tokens" doc:"Likewise."`
+	Requests  *int64         `json:"requests" doc:"Likewise."`
+	ExpiresIn *wire.Duration `json:"expires_in" doc:"The longest life of a key; null is no bound."`
+	Models    []string       `json:"models" doc:"Names, aliases, provider/* or @groups; null is all."`
+	Reason    string         `json:"reason"`
 }
 
 func setCeiling(x *exchange, in newCeiling) (manage.CeilingView, error) {
 	c := billing.Ceiling{
-		Keys: in.Keys, Period: billing.Period(in.Period), Zone: in.Zone, Money: in.USD.money(), Tokens: in.Tokens, Requests: in.Requests,
+		Keys: in.Keys, Period: billing.Period(in.Period), Zone: in.Zone, Money: in.USD.Money(), Tokens: in.Tokens, Requests: in.Requests,
 		Models: in.Models,
 	}
 	if in.ExpiresIn != nil {
@@ -238,10 +239,10 @@ type raiseFilter struct {
 	Outcome string `json:"outcome" enum:"pending,approved,declined"`
 }
 
-func listRaises(x *exchange, in raiseFilter) (page[manage.RaiseView], error) {
+func listRaises(x *exchange, in raiseFilter) (wire.Page[manage.RaiseView], error) {
 	f := billing.RaiseFilter{Outcome: billing.RaiseOutcome(in.Outcome), Within: x.within(rbac.BudgetsRead)}
 	all, err := x.Actions.Raises(x.ctx(), f)
-	return listOf(all, manage.ViewRaise), err
+	return wire.ListOf(all, manage.ViewRaise), err
 }
 
 // decideRaise does what decides a request, for who may change budgets where its key is.
@@ -322,10 +323,10 @@ type leaverFilter struct {
 	Outcome string `json:"outcome" enum:"open,transferred,kept,disabled,returned,ended"`
 }
 
-func listLeavers(x *exchange, in leaverFilter) (page[manage.LeaverView], error) {
+func listLeavers(x *exchange, in leaverFilter) (wire.Page[manage.LeaverView], error) {
 	f := billing.ReviewFilter{Outcome: billing.ReviewOutcome(in.Outcome), Within: x.within(rbac.KeysRead)}
 	all, err := x.Actions.LeaverReviews(x.ctx(), f)
-	return listOf(all, manage.ViewLeaver), err
+	return wire.ListOf(all, manage.ViewLeaver), err
 }
 
 // transfer is the body of transferLeaverKey.

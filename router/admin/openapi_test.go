@@ -17,6 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"tallyroute/billing"
+	"tallyroute/router/admin/wire"
 )
 
 // contract is the OpenAPI document, for checking answers and bodies against it.
@@ -110,7 +111,7 @@ func validate(t *testing.T, method, path string, a answer) (operation string) {
 		err = s.Validate(v)
 	}
 	if err != nil || !good && a.status < 400 {
-		t.Errorf("%s %s: status %d: %v\n%s", method, path, a.status, err, shorten(a.text))
+		t.Errorf("%s %s: status %d: %v\n%s", method, path, a.status, err, wire.Shorten(a.text))
 	}
 	if !good {
 		return ""
@@ -259,7 +260,7 @@ func TestBodiesThatViolateTheDocumentAreRefused(t *testing.T) {
 			t.Errorf("%s has no example of a body: %v", o.id, err)
 			continue
 		}
-		members := fieldsOf(o.in)
+		members := wire.FieldsOf(o.in)
 		var s *jsonschema.Schema
 		if len(members) > 0 {
 			route := pathParameter.ReplaceAllString(base+o.path, "{$1}")
@@ -288,12 +289,12 @@ func TestBodiesThatViolateTheDocumentAreRefused(t *testing.T) {
 		}
 		refused("an unknown member", "made_up", func(b map[string]any) { b["made_up"] = 1 })
 		for _, f := range members {
-			refused("a "+f.name+" of the wrong type", f.name, func(b map[string]any) { b[f.name] = []any{[]any{}} })
-			if f.required {
-				refused("no "+f.name, f.name, func(b map[string]any) { delete(b, f.name) })
+			refused("a "+f.Name+" of the wrong type", f.Name, func(b map[string]any) { b[f.Name] = []any{[]any{}} })
+			if f.Required {
+				refused("no "+f.Name, f.Name, func(b map[string]any) { delete(b, f.Name) })
 			}
-			if f.enum != nil {
-				refused("another "+f.name, f.name, func(b map[string]any) { b[f.name] = "made-up" })
+			if f.Enum != nil {
+				refused("another "+f.Name, f.Name, func(b map[string]any) { b[f.Name] = "made-up" })
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/admin/wire"
 	"tallyroute/router/limit"
 )
 
@@ -96,7 +97,7 @@ func (o operation) precise() handler {
 			return errNoVersion
 		}
 		if again && x.C.GetHeader("Idempotency-Key") != "" {
-			return invalid("Idempotency-Key", "is not taken by this operation: each request makes something new")
+			return wire.Invalid("Idempotency-Key", "is not taken by this operation: each request makes something new")
 		}
 		return o.handle(x)
 	}
@@ -135,17 +136,17 @@ func (o operation) inQuery() bool { return o.method == http.MethodGet || o.metho
 func (x *exchange) read(in any) error {
 	v := reflect.ValueOf(in).Elem()
 	if m := x.C.Request.Method; m == http.MethodGet || m == http.MethodDelete || m == http.MethodHead {
-		return decodeQuery(x.C.Request.URL.RawQuery, v)
+		return wire.DecodeQuery(x.C.Request.URL.RawQuery, v)
 	}
 	raw, err := x.Body(nil)
 	if err != nil {
 		return err
 	}
 	x.raw = raw
-	if len(raw) == 0 && !hasRequired(v.Type()) {
+	if len(raw) == 0 && !wire.HasRequired(v.Type()) {
 		return nil
 	}
-	return decodeBody(raw, v)
+	return wire.DecodeBody(raw, v)
 }
 
 // rule is what an operation needs: a permission, at the place of what it is about.

@@ -2,11 +2,129 @@ package admin
 
 import (
 	"net/http"
+	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
+	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
+	"tallyroute/router/admin/wire"
+	"tallyroute/router/web"
 )
+
+// base is what the paths of all operations begin with.
+const base = "/admin/v1"
+
+var pathParameter = regexp.MustCompile(`:([a-z]+)`)
+
+// document is the OpenAPI 3.1 document of the operations, made of the types that
+// requests are read into and answers are written from.
+func document(operations []operation, version string) wire.Schema {
+	// What is read and what is written may be the same type; their rules differ.
+	all := &wire.Schemas{ByName: map[string]wire.Schema{}, Types: map[string]reflect.Type{}}
+	inputs := &wire.Schemas{ByName: all.ByName, Types: all.Types, Closed: true}
+	paths := map[string]wire.Schema{}
+	for _, o := range operations {
+		path := base + pathParameter.ReplaceAllString(o.path, "{$1}")
+		if paths[path] == nil {
+			paths[path] = wire.Schema{}
+		}
+		paths[path][strings.ToLower(o.method)] = o.describe(inputs, all)
+	}
+	failure := all.Plain(reflect.TypeFor[web.ErrorAnswer]())
+	return wire.Schema{
+		"openapi": "3.1.0",
+		"info": wire.Schema{
+			"title": "Tallyroute admin API", "version": version,
+			"description": "What operators can do: keys, teams, projects, budgets, spend, months of the ledger and replicas. " +
+				"Money is a decimal text in US dollars; instants are RFC 3339. Lists have pages: next_cursor is the cursor of " +
+				"the next one.",
+		},
+		"servers":  []wire.Schema{{"url": "/"}},
+		"security": []wire.Schema{{"token": []string{}}},
+		"paths":    paths,
+		"components": wire.Schema{
+			"schemas": all.ByName,
+			"responses": wire.Schema{"Error": wire.Schema{
+				"description": "An error. Its code and what to do are explained at doc_url.",
+				"content":     wire.Schema{"application/json": wire.Schema{"schema": failure}},
+			}},
+			"securitySchemes": wire.Schema{"token": wire.Schema{
+				"type": "http", "scheme": "bearer", "description": "The admin token, made by: tallyroute admin token",
+			}},
+		},
+	}
+}
+
+func (o operation) describe(inputs, outputs *wire.Schemas) wire.Schema {
+	d := wire.Schema{"operationId": o.id, "summary": o.summary, "tags": []string{strings.Split(o.path, "/")[1]}}
+	parameters := []wire.Schema{}
+	for _, m := range pathParameter.FindAllStringSubmatch(o.path, -1) {
+		parameters = append(parameters, wire.Schema{"name": m[1], "in": "path", "required": true, "schema": wire.Schema{"type": "string"}})
+	}
+	if o.inQuery() {
+		for _, f := range wire.FieldsOf(o.in) {
+			p := wire.Schema{"name": f.Name, "in": "query", "required": f.Required, "schema": inputs.Of(f.Kind, wire.Field{Enum: f.Enum})}
+			if f.Doc != "" {
+				p["description"] = f.Doc
+			}
+			parameters = append(parameters, p)
+		}
+	} else if len(wire.FieldsOf(o.in)) > 0 {
+		d["requestBody"] = wire.Schema{
+			"required": wire.HasRequired(o.in), "content": wire.Schema{"application/json": wire.Schema{"schema": inputs.Plain(o.in)}},
+		}
+	}
+	if len(parameters) > 0 {
+		d["parameters"] = parameters
+	}
+	responses := wire.Schema{"default": wire.Schema{"$ref": "#/components/responses/Error"}}
+	for _, status := range o.statuses {
+		content := wire.Schema{o.media: wire.Schema{}}
+		if o.out != nil {
+			content = wire.Schema{"application/json": wire.Schema{"schema": outputs.Plain(o.out)}}
+		}
+		responses[strconv.Itoa(status)] = wire.Schema{"description": http.StatusText(status), "content": content}
+	}
+	d["responses"] = responses
+	return d
+}
+
+// snippets are first calls with a new key. They take the key from the
+// environment, so that it does not end up in a file or a history.
+func snippets(baseURL string, k *billing.Key) map[string]string {
+	model := "auto"
+	if len(k.Models) > 0 && !strings.HasSuffix(k.Models[0], "*") {
+		model = k.Models[0]
+	}
+	out := make(map[string]string, len(templates))
+	fill := strings.NewReplacer("{base}", baseURL, "{model}", model)
+	for language, text := range templates {
+		out[language] = fill.Replace(text)
+	}
+	return out
+}
+
+var templates = map[string]string{
+	"curl": `curl {base}/chat/completions -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" ` +
+		`-d '{"model":"{model}","messages":[{"role":"user","content":"hi"}]}'`,
+	"python": `from openai import OpenAI
+client = OpenAI(base_url="{base}")  # reads OPENAI_API_KEY
+print(client.chat.completions.create(model="{model}", messages=[{"role": "user", "content": "hi"}]).choices[0].message.content)`,
+	"node": `import OpenAI from "openai";
+const client = new OpenAI({ baseURL: "{base}" }); // reads OPENAI_API_KEY
+const answer = await client.chat.completions.create({ model: "{model}", messages: [{ role: "user", content: "hi" }] });
+console.log(answer.choices[0].message.content);`,
+	"go": `config := openai.DefaultConfig(os.Getenv("OPENAI_API_KEY")) // github.com/sashabaranov/go-openai
+config.BaseURL = "{base}"
+answer, err := openai.NewClientWithConfig(config).CreateChatCompletion(ctx, openai.ChatCompletionRequest{
+	Model:    "{model}",
+	Messages: []openai.ChatCompletionMessage{{Role: "user", Content: "hi"}},
+})`,
+}
 
 const (
 	get    = http.MethodGet
@@ -148,7 +266,9 @@ func principalOperations() []operation {
 
 func getHealth(x *exchange, _ none) (Health, error) { return x.Health(), nil }
 
-func getDocument(x *exchange, _ none) (schema, error) { return document(x.operations, x.Version), nil }
+func getDocument(x *exchange, _ none) (wire.Schema, error) {
+	return document(x.operations, x.Version), nil
+}
 
 // Health is how the providers have been behaving.
 type Health struct {

@@ -10,15 +10,16 @@ import (
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/admin/wire"
 )
 
-func listTeams(x *exchange, in paging) (page[manage.TeamView], error) {
+func listTeams(x *exchange, in wire.Paging) (wire.Page[manage.TeamView], error) {
 	teams, err := x.Actions.Teams(x.ctx())
 	if err != nil {
-		return page[manage.TeamView]{}, err
+		return wire.Page[manage.TeamView]{}, err
 	}
 	teams = slices.DeleteFunc(teams, func(t billing.Team) bool { return !x.access.May(rbac.OwnersRead, rbac.Place{TeamID: t.ID}) })
-	return paged(in, teams, manage.ViewTeam, func(t manage.TeamView) string { return t.ID })
+	return wire.Paged(in, teams, manage.ViewTeam, func(t manage.TeamView) string { return t.ID })
 }
 
 // newTeam is the body of createTeam.
@@ -49,15 +50,15 @@ func createTeam(x *exchange, in newTeam) (CreatedTeam, error) {
 	return CreatedTeam{manage.ViewTeam(made.Team), manage.ViewProject(made.Project)}, nil
 }
 
-func listProjects(x *exchange, in paging) (page[manage.ProjectView], error) {
+func listProjects(x *exchange, in wire.Paging) (wire.Page[manage.ProjectView], error) {
 	projects, err := x.Actions.Projects(x.ctx())
 	if err != nil {
-		return page[manage.ProjectView]{}, err
+		return wire.Page[manage.ProjectView]{}, err
 	}
 	projects = slices.DeleteFunc(projects, func(p billing.Project) bool {
 		return !x.access.May(rbac.OwnersRead, rbac.Place{TeamID: p.TeamID, ProjectID: p.ID})
 	})
-	return paged(in, projects, manage.ViewProject, func(p manage.ProjectView) string { return p.ID })
+	return wire.Paged(in, projects, manage.ViewProject, func(p manage.ProjectView) string { return p.ID })
 }
 
 // newProject is the body of createProject.
@@ -94,27 +95,29 @@ func (t *thresholds) UnmarshalJSON(raw []byte) error {
 	if string(raw) == "null" {
 		return nil
 	}
-	return decodeValue(raw, reflect.ValueOf((*[]int)(t)).Elem())
+	return wire.DecodeValue(raw, reflect.ValueOf((*[]int)(t)).Elem())
 }
 
-func (thresholds) schema(s *schemas) schema { return orNull(s.of(reflect.TypeFor[[]int](), field{})) }
+func (thresholds) Schema(s *wire.Schemas) wire.Schema {
+	return wire.OrNull(s.Of(reflect.TypeFor[[]int](), wire.Field{}))
+}
 
 // budgetMembers are what a budget limits.
 type budgetMembers struct {
-	Period     string          `json:"period" enum:"concurrent,minute,day,week,month,quarter,year,once" doc:"When it resets; month by default, once is never."`
-	Zone       string          `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; by default that of the budget that exists, or UTC."`
-	USD        member[*amount] `json:"usd" doc:"Null means no limit in money; left out, that of the budget that exists."`
-	Tokens     member[*int64]  `json:"tokens" doc:"Null means no limit in tokens; left out, that of the budget that exists."`
-	Requests   member[*int64]  `json:"requests" doc:"Null means no limit in requests; left out, that of the budget that exists."`
-	Starts     string          `json:"starts" doc:"First day of the fiscal year as MM-DD, which months, quarters and years follow; 01-01 is the calendar's."`
-	Action     string          `json:"action" enum:"block,downgrade,alert" doc:"Near its limit: block refuses what has no room; downgrade does, too, and has the cheapest model answer from the highest threshold below 100 on; alert refuses nothing."`
-	Thresholds thresholds      `json:"thresholds" doc:"Percents of the limits of which an event is written; null is 50, 80 and 100."`
+	Period     string                    `json:"period" enum:"concurrent,minute,day,week,month,quarter,year,once" doc:"When it resets; month by default, once is never."`
+	Zone       string                    `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; by default that of the budget that exists, or UTC."`
+	USD        wire.Member[*wire.Amount] `json:"usd" doc:"Null means no limit in money; left out, that of the budget that exists."`
+	Tokens     wire.Member[*int64]       `json:"tokens" doc:"Null means no limit in tokens; left out, that of the budget that exists."`
+	Requests   wire.Member[*int64]       `json:"requests" doc:"Null means no limit in requests; left out, that of the budget that exists."`
+	Starts     string                    `json:"starts" doc:"First day of the fiscal year as MM-DD, which months, quarters and years follow; 01-01 is the calendar's."`
+	Action     string                    `json:"action" enum:"block,downgrade,alert" doc:"Near its limit: block refuses what has no room; downgrade does, too, and has the cheapest model answer from the highest threshold below 100 on; alert refuses nothing."`
+	Thresholds thresholds                `json:"thresholds" doc:"Percents of the limits of which an event is written; null is 50, 80 and 100."`
 }
 
 func (b budgetMembers) budget() manage.BudgetChange {
 	return manage.BudgetChange{
 		Budget: billing.Budget{
-			Period: billing.Period(b.Period), Zone: b.Zone, Tokens: b.Tokens.Value, Money: b.USD.Value.money(),
+			Period: billing.Period(b.Period), Zone: b.Zone, Tokens: b.Tokens.Value, Money: b.USD.Value.Money(),
 			Requests: b.Requests.Value, Starts: b.Starts, Action: billing.Action(b.Action), Thresholds: b.Thresholds,
 		},
 		NoRequests: b.Requests.There && b.Requests.Value == nil,
@@ -131,22 +134,22 @@ func (b ownBudget) budget() manage.BudgetChange {
 	return own
 }
 
-func listBudgets(x *exchange, in paging) (page[manage.NamedBudget], error) {
+func listBudgets(x *exchange, in wire.Paging) (wire.Page[manage.NamedBudget], error) {
 	budgets, err := x.Actions.Budgets(x.ctx())
 	if err != nil {
-		return page[manage.NamedBudget]{}, err
+		return wire.Page[manage.NamedBudget]{}, err
 	}
 	if budgets, err = x.visible(budgets); err != nil {
-		return page[manage.NamedBudget]{}, err
+		return wire.Page[manage.NamedBudget]{}, err
 	}
 	names, err := x.Actions.ScopeNames(x.ctx())
 	if err != nil {
-		return page[manage.NamedBudget]{}, err
+		return wire.Page[manage.NamedBudget]{}, err
 	}
 	view := func(b billing.Balance) manage.NamedBudget {
 		return manage.NamedBudget{BudgetView: manage.ViewBalance(b), Name: cmp.Or(names[b.Budget.ScopeID], b.Budget.ScopeID)}
 	}
-	return paged(in, budgets, view, func(b manage.NamedBudget) string { return b.ID })
+	return wire.Paged(in, budgets, view, func(b manage.NamedBudget) string { return b.ID })
 }
 
 // scopedBudget is the body of setBudget.
@@ -224,18 +227,18 @@ func (x *exchange) visible(budgets []billing.Balance) ([]billing.Balance, error)
 
 // raise is the body of raiseBudget.
 type raise struct {
-	USD      *amount `json:"usd" doc:"By so many dollars."`
-	Tokens   int64   `json:"tokens" doc:"By so many tokens."`
-	Requests int64   `json:"requests" doc:"By so many requests."`
-	From     instant `json:"from" doc:"From when; at once by default."`
-	Until    instant `json:"until" required:"true" doc:"When the limit is again what it was."`
-	Reason   string  `json:"reason" required:"true"`
+	USD      *wire.Amount `json:"usd" doc:"By so many dollars."`
+	Tokens   int64        `json:"tokens" doc:"By so many tokens."`
+	Requests int64        `json:"requests" doc:"By so many requests."`
+	From     wire.Instant `json:"from" doc:"From when; at once by default."`
+	Until    wire.Instant `json:"until" required:"true" doc:"When the limit is again what it was."`
+	Reason   string       `json:"reason" required:"true"`
 }
 
 // raiseBudget is POST /budgets/{id}/raise: the limits are higher for a time.
 func raiseBudget(x *exchange, in raise) (manage.BudgetView, error) {
 	by := billing.Amount{Tokens: in.Tokens, Requests: in.Requests}
-	if money := in.USD.money(); money != nil {
+	if money := in.USD.Money(); money != nil {
 		by.Money = *money
 	}
 	return viewed(manage.ViewBalance)(x.Actions.RaiseBudget(x.ctx(), billing.Raise{
@@ -280,7 +283,7 @@ type policyTrial struct {
 	From      string            `json:"from" doc:"The address of the client."`
 	Origin    string            `json:"origin"`
 	Referer   string            `json:"referer"`
-	At        *instant          `json:"at" doc:"Now, if it is left out."`
+	At        *wire.Instant     `json:"at" doc:"Now, if it is left out."`
 	Draft     *policy.Policy    `json:"draft" doc:"Tried in the place of the key's own policy."`
 }
 
@@ -295,14 +298,14 @@ func tryPolicy(x *exchange, in policyTrial) (manage.PolicyVerdict, error) {
 	}
 	var err error
 	if t.Endpoint, err = policy.ParseEndpoint(in.Endpoint); err != nil {
-		return manage.PolicyVerdict{}, invalid("endpoint", "%s", err)
+		return manage.PolicyVerdict{}, wire.Invalid("endpoint", "%s", err)
 	}
 	if t.Features, err = policy.ParseFeatures(in.Features); err != nil {
-		return manage.PolicyVerdict{}, invalid("features", "%s", err)
+		return manage.PolicyVerdict{}, wire.Invalid("features", "%s", err)
 	}
 	if in.From != "" {
 		if t.From, err = netip.ParseAddr(in.From); err != nil {
-			return manage.PolicyVerdict{}, invalid("from", "must be an address")
+			return manage.PolicyVerdict{}, wire.Invalid("from", "must be an address")
 		}
 	}
 	return x.Actions.TryPolicy(x.ctx(), billing.KeyID(x.param("id")), t)

@@ -9,6 +9,7 @@ import (
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/admin/wire"
 )
 
 // Self is who asks, and what he may do.
@@ -54,12 +55,12 @@ func (x *exchange) viewPrincipal(p billing.Principal) manage.PrincipalView {
 	return manage.ViewPrincipal(p, x.Start)
 }
 
-func listPrincipals(x *exchange, in paging) (page[manage.PrincipalView], error) {
+func listPrincipals(x *exchange, in wire.Paging) (wire.Page[manage.PrincipalView], error) {
 	all, err := x.Actions.Principals(x.ctx())
 	if err != nil {
-		return page[manage.PrincipalView]{}, err
+		return wire.Page[manage.PrincipalView]{}, err
 	}
-	return paged(in, all, x.viewPrincipal, func(p manage.PrincipalView) string { return p.ID })
+	return wire.Paged(in, all, x.viewPrincipal, func(p manage.PrincipalView) string { return p.ID })
 }
 
 // newPrincipal is the body of createPrincipal.
@@ -90,13 +91,13 @@ func enablePrincipal(x *exchange, in reasoned) (manage.PrincipalView, error) {
 
 // newGrant is the body of grantRole.
 type newGrant struct {
-	Role       string    `json:"role" required:"true"`
-	Scope      string    `json:"scope" enum:"org,team,project" doc:"org by default."`
-	ScopeID    string    `json:"scope_id" doc:"Id or name (of a project: team/project); not needed for org."`
-	ExpiresIn  *duration `json:"expires_in" doc:"For how long; without it, until it is revoked."`
-	ApprovedBy string    `json:"approved_by"`
-	Must       string    `json:"must" doc:"A condition without which it counts for nothing: in_range(address, '10.0.0.0/8')."`
-	Reason     string    `json:"reason"`
+	Role       string         `json:"role" required:"true"`
+	Scope      string         `json:"scope" enum:"org,team,project" doc:"org by default."`
+	ScopeID    string         `json:"scope_id" doc:"Id or name (of a project: team/project); not needed for org."`
+	ExpiresIn  *wire.Duration `json:"expires_in" doc:"For how long; without it, until it is revoked."`
+	ApprovedBy string         `json:"approved_by"`
+	Must       string         `json:"must" doc:"A condition without which it counts for nothing: in_range(address, '10.0.0.0/8')."`
+	Reason     string         `json:"reason"`
 }
 
 func grantRole(x *exchange, in newGrant) (manage.PrincipalView, error) {
@@ -116,8 +117,8 @@ func revokeRole(x *exchange, in reasoned) (manage.PrincipalView, error) {
 
 // newAdminToken is the body of createAdminToken.
 type newAdminToken struct {
-	Name      string    `json:"name" required:"true"`
-	ExpiresIn *duration `json:"expires_in" doc:"90 days by default; at most 366 days."`
+	Name      string         `json:"name" required:"true"`
+	ExpiresIn *wire.Duration `json:"expires_in" doc:"90 days by default; at most 366 days."`
 }
 
 // CreatedToken is a token with its secret, which is in this answer and nowhere else.
@@ -189,22 +190,22 @@ func erasePerson(x *exchange, in personErasure) (manage.PersonErased, error) {
 
 // grantTrial is the body of tryGrants: an act of administration as far as conditions look at it.
 type grantTrial struct {
-	Operation  string   `json:"operation" required:"true" doc:"Its id in this document, such as revokeKey."`
-	Scope      string   `json:"scope" enum:"org,team,project" doc:"Where what it is about is; org by default."`
-	ScopeID    string   `json:"scope_id" doc:"Id or name (of a project: team/project); not needed for org."`
-	From       string   `json:"from" doc:"The address that it comes from."`
-	At         *instant `json:"at" doc:"Now, if it is left out."`
-	Session    bool     `json:"session" doc:"By a login; by a token, if it is left out."`
-	AgeMinutes int      `json:"age_minutes" doc:"Of the login."`
-	Strength   []string `json:"strength" doc:"amr and acr of the login."`
-	Must       string   `json:"must" doc:"A condition that is tried in the place of those of all grants."`
+	Operation  string        `json:"operation" required:"true" doc:"Its id in this document, such as revokeKey."`
+	Scope      string        `json:"scope" enum:"org,team,project" doc:"Where what it is about is; org by default."`
+	ScopeID    string        `json:"scope_id" doc:"Id or name (of a project: team/project); not needed for org."`
+	From       string        `json:"from" doc:"The address that it comes from."`
+	At         *wire.Instant `json:"at" doc:"Now, if it is left out."`
+	Session    bool          `json:"session" doc:"By a login; by a token, if it is left out."`
+	AgeMinutes int           `json:"age_minutes" doc:"Of the login."`
+	Strength   []string      `json:"strength" doc:"amr and acr of the login."`
+	Must       string        `json:"must" doc:"A condition that is tried in the place of those of all grants."`
 }
 
 // tryGrants is POST /principals/{id}/try.
 func tryGrants(x *exchange, in grantTrial) (manage.GrantVerdict, error) {
 	r, there := x.rules[in.Operation]
 	if !there {
-		return manage.GrantVerdict{}, invalid("operation", "is no operation of this API")
+		return manage.GrantVerdict{}, wire.Invalid("operation", "is no operation of this API")
 	}
 	t := manage.GrantTrial{At: x.Start, Draft: in.Must}
 	t.Act = policy.ActFacts{Operation: in.Operation, Permission: string(r.permission)}
@@ -218,7 +219,7 @@ func tryGrants(x *exchange, in grantTrial) (manage.GrantVerdict, error) {
 	if in.From != "" {
 		from, err := netip.ParseAddr(in.From)
 		if err != nil {
-			return manage.GrantVerdict{}, invalid("from", "must be an address")
+			return manage.GrantVerdict{}, wire.Invalid("from", "must be an address")
 		}
 		t.Address = from.Unmap().WithZone("").String()
 	}

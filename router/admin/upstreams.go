@@ -10,6 +10,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
+	"tallyroute/router/admin/wire"
 )
 
 // upstreamOperations are about providers and our credentials at them.
@@ -66,20 +67,20 @@ type settings struct{ json.RawMessage }
 // UnmarshalJSON takes an object.
 func (s *settings) UnmarshalJSON(raw []byte) error {
 	if trimmed := bytes.TrimSpace(raw); len(trimmed) == 0 || trimmed[0] != '{' {
-		return hint("must be an object: the settings of a provider, as the configuration has them")
+		return wire.Hint("must be an object: the settings of a provider, as the configuration has them")
 	}
 	s.RawMessage = bytes.Clone(raw)
 	return nil
 }
 
-func (settings) schema(*schemas) schema {
-	return schema{"type": "object", "description": "The settings of a provider, as the configuration has them."}
+func (settings) Schema(*wire.Schemas) wire.Schema {
+	return wire.Schema{"type": "object", "description": "The settings of a provider, as the configuration has them."}
 }
 
 // listProviders is GET /providers.
-func listProviders(x *exchange, _ none) (page[manage.ProviderView], error) {
+func listProviders(x *exchange, _ none) (wire.Page[manage.ProviderView], error) {
 	all, err := x.Actions.Providers(x.ctx())
-	return listOf(all, itself[manage.ProviderView]), err
+	return wire.ListOf(all, itself[manage.ProviderView]), err
 }
 
 // added is the body of addProvider.
@@ -91,7 +92,7 @@ type added struct {
 
 // addProvider is POST /providers.
 func addProvider(x *exchange, in added) (storedProvider, error) {
-	x.subject = shorten(in.Name)
+	x.subject = wire.Shorten(in.Name)
 	p, err := x.Actions.AddProvider(x.ctx(), in.Name, string(in.Settings.RawMessage), x.by(in.Reason))
 	x.status = http.StatusCreated
 	return viewStored(p), err
@@ -132,13 +133,13 @@ type gone struct {
 }
 
 // listCredentials is GET /credentials.
-func listCredentials(x *exchange, _ none) (page[manage.CredentialView], error) {
+func listCredentials(x *exchange, _ none) (wire.Page[manage.CredentialView], error) {
 	all, err := x.Actions.Credentials(x.ctx())
 	health := x.Health().Data
 	for i := range all {
 		stand(&all[i], health)
 	}
-	return listOf(all, itself[manage.CredentialView]), err
+	return wire.ListOf(all, itself[manage.CredentialView]), err
 }
 
 // stand fills in how a credential has been behaving, apart from its targets.
@@ -156,13 +157,13 @@ func stand(v *manage.CredentialView, health []TargetHealth) {
 
 // newCredential is the body of addCredential.
 type newCredential struct {
-	Provider  string   `json:"provider" required:"true"`
-	Name      string   `json:"name" required:"true"`
-	Owner     string   `json:"owner" doc:"The address of who answers for it."`
-	Weight    *int     `json:"weight" doc:"Its share of calls: 0 to 1000, 1 by default."`
-	Secret    string   `json:"secret" doc:"Left out, the provider makes one, where the configuration names its admin API."`
-	ExpiresAt *instant `json:"expires_at"`
-	Reason    string   `json:"reason"`
+	Provider  string        `json:"provider" required:"true"`
+	Name      string        `json:"name" required:"true"`
+	Owner     string        `json:"owner" doc:"The address of who answers for it."`
+	Weight    *int          `json:"weight" doc:"Its share of calls: 0 to 1000, 1 by default."`
+	Secret    string        `json:"secret" doc:"Left out, the provider makes one, where the configuration names its admin API."`
+	ExpiresAt *wire.Instant `json:"expires_at"`
+	Reason    string        `json:"reason"`
 }
 
 // addCredential is POST /credentials.
@@ -171,26 +172,18 @@ func addCredential(x *exchange, in newCredential) (manage.CredentialView, error)
 	if in.Weight != nil {
 		r.Weight = *in.Weight
 	}
-	r.ExpiresAt = in.ExpiresAt.orZero()
+	r.ExpiresAt = in.ExpiresAt.OrZero()
 	c, err := x.Actions.AddCredential(x.ctx(), r, x.by(in.Reason))
 	x.subject, x.status = c.ID, http.StatusCreated
 	return manage.ViewCredential(c, nil, x.Start), err
 }
 
-// orZero is the moment, zero if there is none.
-func (t *instant) orZero() time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.Time
-}
-
 // changedCredential is the body of changeCredential.
 type changedCredential struct {
-	Owner     member[string]  `json:"owner"`
-	Weight    member[int]     `json:"weight"`
-	ExpiresAt member[instant] `json:"expires_at"`
-	Reason    string          `json:"reason"`
+	Owner     wire.Member[string]       `json:"owner"`
+	Weight    wire.Member[int]          `json:"weight"`
+	ExpiresAt wire.Member[wire.Instant] `json:"expires_at"`
+	Reason    string                    `json:"reason"`
 }
 
 // changeCredential is PATCH /credentials/{id}.
@@ -211,15 +204,15 @@ func changeCredential(x *exchange, in changedCredential) (manage.CredentialView,
 
 // rotatedCredential is the body of rotateCredential.
 type rotatedCredential struct {
-	Secret    string    `json:"secret" doc:"Left out, the provider makes one, where the configuration names its admin API."`
-	Overlap   *spanText `json:"overlap" doc:"How long the old one is spare; 1h by default."`
-	ExpiresAt *instant  `json:"expires_at"`
-	Reason    string    `json:"reason"`
+	Secret    string        `json:"secret" doc:"Left out, the provider makes one, where the configuration names its admin API."`
+	Overlap   *wire.Span    `json:"overlap" doc:"How long the old one is spare; 1h by default."`
+	ExpiresAt *wire.Instant `json:"expires_at"`
+	Reason    string        `json:"reason"`
 }
 
 // rotateCredential is POST /credentials/{id}/rotate.
 func rotateCredential(x *exchange, in rotatedCredential) (manage.CredentialView, error) {
-	r := manage.CredentialRotation{Secret: in.Secret, Overlap: time.Hour, ExpiresAt: in.ExpiresAt.orZero()}
+	r := manage.CredentialRotation{Secret: in.Secret, Overlap: time.Hour, ExpiresAt: in.ExpiresAt.OrZero()}
 	if in.Overlap != nil {
 		r.Overlap = time.Duration(*in.Overlap)
 	}
