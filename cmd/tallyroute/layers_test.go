@@ -122,7 +122,7 @@ var layers = map[string][]string{
 	"router/web":                   {"router/limit", "billing"},
 	"router/identity":              {},
 	"router/identity/identitytest": {},
-	"router/admin/wire": {"billing"},
+	"router/admin/wire":            {"billing"},
 	"router/admin": {
 		"router/admin/wire", "router/identity", "router/web", "router/limit", "billing", "billing/access", "billing/governance", "billing/manage",
 		"billing/policy", "billing/rbac",
