@@ -28,6 +28,16 @@ func (t Tokens) Total() int64 {
 	return SatAdd(SatAdd(t.Input, t.CacheRead), SatAdd(t.CacheWrite, t.Output))
 }
 
+// Plus is both together.
+func (t Tokens) Plus(u Tokens) Tokens {
+	return Tokens{
+		Input: SatAdd(t.Input, u.Input), CacheRead: SatAdd(t.CacheRead, u.CacheRead), CacheWrite: SatAdd(t.CacheWrite, u.CacheWrite),
+		Output: SatAdd(t.Output, u.Output), Reasoning: SatAdd(t.Reasoning, u.Reasoning),
+		CacheWrite1h: SatAdd(t.CacheWrite1h, u.CacheWrite1h), AudioInput: SatAdd(t.AudioInput, u.AudioInput),
+		AudioOutput: SatAdd(t.AudioOutput, u.AudioOutput),
+	}
+}
+
 // Prompt is everything that was sent: plain, read from and written to a cache.
 func (t Tokens) Prompt() int64 {
 	return SatAdd(SatAdd(t.Input, t.CacheRead), t.CacheWrite)

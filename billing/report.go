@@ -80,8 +80,8 @@ func (d Dimension) Words() []string {
 // Tag is the name of the tag where the dimension is one.
 func (d Dimension) Tag() (name string, ok bool) { return strings.CutPrefix(string(d), TagDimension) }
 
-// Daily reports whether the daily sums have it. Of others, and of them together
-// with others, the rows are read one by one.
+// Daily reports whether the daily sums have it. Others, alone and together with any, are
+// added up from the breakdowns of days, and of days without one from their rows.
 func (d Dimension) Daily() bool {
 	return slices.ContainsFunc(dimensions, func(known dimension) bool { return known.name == d && known.daily })
 }
@@ -96,8 +96,30 @@ type SpendQuery struct {
 	From    string      // YYYY-MM-DD; empty is from the beginning
 	To      string      // the day after the last; empty is to the end
 	KeyID   KeyID       // empty is all
+	Only    SpendFilter // nothing is everything
 	Within  *Within     // owners at the time; nil is everywhere
 	Top     int         // the dearest lines, so many; 0: DefaultLines, days, weeks and months in their order
+}
+
+// SpendFilter is what rows must have to be in a report; empty is anything.
+type SpendFilter struct {
+	TeamID, ProjectID, CostCenter, Environment, Provider, Model string
+}
+
+// SpendColumn is a column of the ledger and the text that it must have.
+type SpendColumn struct{ Name, Value string }
+
+// Columns are those that the filter asks for.
+func (f SpendFilter) Columns() []SpendColumn {
+	all := []SpendColumn{
+		{"team_id", f.TeamID},
+		{"project_id", f.ProjectID},
+		{"cost_center", f.CostCenter},
+		{"environment", f.Environment},
+		{"provider", f.Provider},
+		{"model", f.Model},
+	}
+	return slices.DeleteFunc(all, func(c SpendColumn) bool { return c.Value == "" })
 }
 
 // Days are the bounds of the query as days that compare as text.
@@ -147,45 +169,9 @@ func (q SpendQuery) Daily() bool {
 	return !slices.ContainsFunc(q.GroupBy, func(d Dimension) bool { return !d.Daily() })
 }
 
-// AllTags is the dimension of a breakdown that has every tag.
-const AllTags Dimension = "tag"
-
-// BreakdownDimensions are what there are breakdowns by: daily sums by one dimension more
-// than the rollup has.
-func BreakdownDimensions() []Dimension {
-	list := []Dimension{AllTags}
-	for _, d := range dimensions {
-		if !d.daily {
-			list = append(list, d.name)
-		}
-	}
-	return list
-}
-
-// Breakdown is the dimension of the breakdown that answers the query, as far as it is
-// made. It is none where the rollup answers it, or nothing but the rows.
-func (q SpendQuery) Breakdown() (d Dimension, ok bool) {
-	for _, by := range q.GroupBy {
-		if by.Daily() {
-			continue
-		}
-		if ok {
-			return "", false
-		}
-		d, ok = by, true
-	}
-	return d, ok
-}
-
-// Bounds of breakdowns.
-const (
-	// SmallBreakdown is how long one may be, however few rows its day has. A longer one
-	// is kept where it has at most half as many lines as there are rows.
-	SmallBreakdown = 10_000
-	// BreakdownAge is how old one has to be before it is made again for rows that came
-	// since, unless they are as many as there were.
-	BreakdownAge = time.Hour
-)
+// BreakdownAge is how old a breakdown has to be before it is made again for rows that came
+// since, unless they are as many as there were.
+const BreakdownAge = time.Hour
 
 // Words are the words that name a line, each once.
 func (q SpendQuery) Words() []string {

@@ -66,11 +66,12 @@ func NewCharged(row Spend) Charged {
 // Add takes in an adjustment of the row.
 func (c *Charged) Add(cost Cost, baseline Money) {
 	c.Priced = true
-	c.Cost = c.Cost.plus(cost)
+	c.Cost = c.Cost.Plus(cost)
 	c.Baseline = c.Baseline.Add(baseline)
 }
 
-func (c Cost) plus(d Cost) Cost {
+// Plus is what both cost.
+func (c Cost) Plus(d Cost) Cost {
 	return Cost{
 		Input: c.Input.Add(d.Input), CacheRead: c.CacheRead.Add(d.CacheRead), CacheWrite: c.CacheWrite.Add(d.CacheWrite),
 		Output: c.Output.Add(d.Output), Fee: c.Fee.Add(d.Fee), Total: c.Total.Add(d.Total),
@@ -78,7 +79,7 @@ func (c Cost) plus(d Cost) Cost {
 }
 
 func (c Cost) minus(d Cost) Cost {
-	return c.plus(Cost{
+	return c.Plus(Cost{
 		Input: -d.Input, CacheRead: -d.CacheRead, CacheWrite: -d.CacheWrite, Output: -d.Output, Fee: -d.Fee,
 		Total: -d.Total,
 	})

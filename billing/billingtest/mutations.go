@@ -1,6 +1,7 @@
 package billingtest
 
 import (
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -247,22 +248,20 @@ func rollupMutations() (all []mutation) {
 }
 
 func breakdownMutations() (all []mutation) {
+	const put = "UPDATE spend_breakdowns SET data = (SELECT o.data FROM spend_breakdowns o WHERE o.report_day = spend_breakdowns.report_day " +
+		"AND o.part = spend_breakdowns.part AND o.name = '%s') WHERE report_day = '2026-04-02' AND name = '%s'"
 	for _, c := range []string{
-		"ledger_rows", "requests", "attempts", "errors", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
-		"overrun_tokens", "overrun_nano", "input_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano", "output_cost_nano",
-		"fee_nano", "cost_nano", "baseline_cost_nano",
+		"ledger_rows", "requests", "attempts", "input_tokens", "input_cost_nano", "output_cost_nano", "cost_nano", "baseline_cost_nano",
 	} {
-		all = append(all, mutation{
-			"UPDATE spend_breakdowns SET " + c + " = " + c + " + 1 WHERE dimension = 'end_user' AND provider = 'demo-b'", "breakdowns",
-			"by end_user of 2026-04-02",
-		})
+		all = append(all, mutation{fmt.Sprintf(put, "overrun_nano", c), "breakdowns", "2026-04-02"})
 	}
 	return append(all, []mutation{
-		{"UPDATE spend_breakdowns SET team_id = 'other' WHERE dimension = 'status' AND provider = 'demo-b'", "breakdowns", "by status"},
-		{"UPDATE spend_breakdowns SET value = 'other' WHERE dimension = 'end_user' AND provider = 'demo-b'", "values", "end_user"},
-		{"UPDATE spend_breakdowns SET ledger_rows = ledger_rows + 1 WHERE dimension LIKE 'tag:%'", "values", "tag:"},
-		{"DELETE FROM spend_breakdowns WHERE dimension LIKE 'tag:%'", "values", "tag:"},
-		{"DELETE FROM spend_breakdowns WHERE dimension = 'region'", "breakdowns", "by region"},
+		{fmt.Sprintf(put, "environment", "team_id"), "breakdowns", "2026-04-02"},
+		{fmt.Sprintf(put, "session", "status"), "values", "2026-04-02, status"},
+		{fmt.Sprintf(put, "environment", "end_user"), "values", "2026-04-02, end_user"},
+		{fmt.Sprintf(put, "cost_nano", "model"), "breakdowns", "2026-04-02"},
+		{"DELETE FROM spend_breakdowns WHERE report_day = '2026-04-02'", "breakdowns", "2026-04-02"},
+		{"DELETE FROM spend_breakdowns WHERE report_day = '2026-04-02' AND name = 'tags'", "breakdowns", "2026-04-02"},
 	}...)
 }
 

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/breakdown"
 )
 
 // Snapshot is the database as it was at one moment.
 type Snapshot interface {
 	// Each calls each with every row of a statement.
-	Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error) error
+	Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error, args ...any) error
 	// Counters are all counters, with what was used.
 	Counters(ctx context.Context) ([]billing.Balance, error)
 	// Moments calls each with what every row of the ledger used, and every row
@@ -31,8 +32,8 @@ type Dialect struct {
 	// HeldByWindow is a SELECT of budget_id, window_start, tokens, nano and requests with a
 	// row for each hold and window.
 	HeldByWindow string
-	// Tags joins the tags t of a row e, as columns key and value.
-	Tags string
+	// Days is that of breakdowns.
+	Days breakdown.Dialect
 }
 
 // Run checks every law.
@@ -40,9 +41,6 @@ func Run(ctx context.Context, s Snapshot, d Dialect, o billing.IntegrityOptions)
 	begin := time.Now()
 	r := billing.IntegrityReport{RanAt: o.Now}
 	for _, l := range laws(d) {
-		if l.slow && !o.Digests {
-			continue
-		}
 		law := billing.Law{Name: l.name, Says: l.says}
 		err := s.Each(ctx, l.sql, func(scan func(...any) error) error {
 			var b billing.Breach
@@ -54,6 +52,9 @@ func Run(ctx context.Context, s Snapshot, d Dialect, o billing.IntegrityOptions)
 			return r, err
 		}
 		r.Add(law)
+	}
+	if err := breakdownLaws(ctx, s, d, o, &r); err != nil {
+		return r, err
 	}
 	counters, err := countersLaw(ctx, s)
 	if err != nil {
@@ -67,6 +68,26 @@ func Run(ctx context.Context, s Snapshot, d Dialect, o billing.IntegrityOptions)
 	r.Add(months)
 	r.Took = time.Since(begin)
 	return r, nil
+}
+
+// breakdownLaws compare the breakdowns that reports read with the rollup and, where it is
+// asked for, with every row.
+func breakdownLaws(ctx context.Context, s Snapshot, d Dialect, o billing.IntegrityOptions, r *billing.IntegrityReport) error {
+	law := billing.Law{Name: "breakdowns", Says: "breakdowns of days that reports read have the sums of the rollup"}
+	add := func(b breakdown.Breach) { law.Add(billing.Breach(b)) }
+	if err := breakdown.VerifySums(ctx, s, d.Days, add); err != nil {
+		return err
+	}
+	r.Add(law)
+	if !o.Digests {
+		return nil
+	}
+	law = billing.Law{Name: "values", Says: "breakdowns of days that reports read have what the rows have"}
+	if err := breakdown.VerifyRows(ctx, s, d.Days, add); err != nil {
+		return err
+	}
+	r.Add(law)
+	return nil
 }
 
 func countersLaw(ctx context.Context, s Snapshot) (billing.Law, error) {
@@ -157,5 +178,5 @@ func RollupDigest(ctx context.Context, s Eacher, m billing.Month) (string, error
 
 // Eacher is the part of a Snapshot that runs statements.
 type Eacher interface {
-	Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error) error
+	Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error, args ...any) error
 }

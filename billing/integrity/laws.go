@@ -10,7 +10,6 @@ import (
 // is a breach: where, what was expected, what was found.
 type law struct {
 	name, says, sql string
-	slow            bool // it groups every row, so that it is checked with the digests of rows only
 }
 
 // grain is what makes two rows of the rollup one, sums is what it adds up.
@@ -40,11 +39,6 @@ func laws(d Dialect) []law {
 		{name: "attempts", says: "the attempts of a request are 1 to n, each there once, and the last alone is final", sql: attemptsSQL},
 		{name: "rejects", says: "every attempt found its place in the ledger, and none waits to be booked", sql: rejectsSQL},
 		{name: "rollup", says: "the rollup is the sum of the rows", sql: rollupSQL()},
-		{name: "breakdowns", says: "breakdowns of days that reports read have the sums of the rollup", sql: breakdownSumsSQL()},
-		{
-			name: "values", says: "breakdowns of days that reports read have the sums of the rows, value by value",
-			sql: breakdownValuesSQL(d), slow: true,
-		},
 		{name: "keys", says: "what a key has used is the same by the rows and by the rollup", sql: keysSQL},
 		{name: "archive", says: "archived months have the rows, the cost and the tokens that they were closed with", sql: archiveSQL},
 		{name: "closed", says: "closed months have the rows and the cost that they were closed with", sql: closedRowsSQL},

@@ -17,8 +17,8 @@ type snapshot struct{ querier }
 var _ integrity.Snapshot = snapshot{}
 
 // Each implements integrity.Snapshot.
-func (s snapshot) Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error) error {
-	rows, err := s.Query(ctx, sql)
+func (s snapshot) Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error, args ...any) error {
+	rows, err := s.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ const (
 )
 
 var dialect = integrity.Dialect{
-	Tags: " CROSS JOIN jsonb_each_text(e.tags) AS t",
+	Days: days,
 	HeldByWindow: "SELECT l.budget_id, l.window_start, h.tokens, h.nano, h.requests FROM holds h, " +
 		"unnest(h.budget_ids, h.window_starts) AS l (budget_id, window_start)",
 }

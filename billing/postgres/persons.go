@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tallyroute/billing"
+	"tallyroute/billing/breakdown"
 )
 
 const newPseudonym = `'eu_' || right(replace(gen_random_uuid()::text, '-', ''), 20)`
@@ -55,35 +56,30 @@ func queueScopes(b *pgx.Batch, rows []billing.Spend, locks []int64) {
 	b.Queue(lockScopesSQL, locks)
 }
 
-// personDaysSQL finds rows by what they may have of a person: the name, unless it is
-// erased, and what is shown as it. Days whose breakdown has no such line are passed over.
-const personDaysSQL = `
-WITH names AS MATERIALIZED (
-  SELECT $1::text AS stored WHERE NOT EXISTS (SELECT FROM end_users WHERE stored = $1 AND erased_at IS NOT NULL)
-  UNION SELECT stored FROM end_users WHERE shown = $1
-)
-SELECT ARRAY(SELECT stored FROM names),
-       ARRAY(
-         SELECT d.report_day::text
-           FROM (SELECT report_day, sum(ledger_rows)::bigint AS ledger_rows FROM spend_daily GROUP BY report_day) AS d
-           LEFT JOIN breakdown_days b
-             ON b.dimension = 'end_user' AND b.report_day = d.report_day AND b.ledger_rows = d.ledger_rows AND b.kept
-          WHERE b.report_day IS NULL OR EXISTS (
-            SELECT FROM spend_breakdowns l
-             WHERE l.dimension = 'end_user' AND l.report_day = d.report_day AND l.value IN (SELECT stored FROM names)))`
-
-const personRowsSQL = selectEventsSQL + `
+const (
+	// personNamesSQL are what rows may have of a person: the name, unless it is erased, and
+	// what is shown as it.
+	personNamesSQL = `
+SELECT ARRAY(
+  SELECT $1::text WHERE NOT EXISTS (SELECT FROM end_users WHERE stored = $1 AND erased_at IS NOT NULL)
+  UNION SELECT stored FROM end_users WHERE shown = $1)`
+	personRowsSQL = selectEventsSQL + `
  WHERE e.report_day = ANY ($1::text[]::date[]) AND e.end_user = ANY ($2)
  ORDER BY e.occurred_at, e.request_id, e.attempt`
+)
 
 // PersonRows implements billing.Persons.
 func (s *Store) PersonRows(ctx context.Context, name string, each func(billing.Spend) error) error {
 	return s.wide(ctx, func(ctx context.Context, c querier) error {
-		var names, days []string
-		if err := c.QueryRow(ctx, personDaysSQL, billing.CleanText(name)).Scan(&names, &days); err != nil {
+		var names []string
+		if err := c.QueryRow(ctx, personNamesSQL, billing.CleanText(name)).Scan(&names); err != nil {
 			return err
 		}
-		rows, err := c.Query(ctx, personRowsSQL, days, names)
+		of, err := breakdown.DaysOf(ctx, snapshot{c}, days, names)
+		if err != nil {
+			return err
+		}
+		rows, err := c.Query(ctx, personRowsSQL, of, names)
 		if err != nil {
 			return err
 		}

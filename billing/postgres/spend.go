@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"tallyroute/billing"
+	"tallyroute/billing/breakdown"
 )
 
 // spendColumn is what a report is grouped by: an expression over a row s of what is
@@ -24,25 +26,18 @@ const (
 // spendColumns are the columns of the words that name a line. Owners are grouped by
 // their ids and called by their names.
 var spendColumns = map[string]spendColumn{
-	"team":            {"s.team_id", "coalesce(t.name, g.team)", joinTeam},
-	"project":         {"s.project_id", "coalesce(p.name, g.project)", joinProject},
-	"key":             {"s.key_id", "coalesce(k.name, g.key)", joinKey},
-	"key_id":          {"s.key_id", "g.key_id", ""},
-	"cost_center":     {"s.cost_center", "g.cost_center", ""},
-	"environment":     {"s.environment", "g.environment", ""},
-	"provider":        {"s.provider", "g.provider", ""},
-	"model":           {"s.model", "g.model", ""},
-	"kind":            {"s.kind", "g.kind", ""},
-	"day":             {"s.report_day", "g.day::text", ""},
-	"week":            {"date_trunc('week', s.report_day::timestamp)::date", "g.week::text", ""}, // its Monday
-	"month":           {"to_char(s.report_day, 'YYYY-MM')", "g.month", ""},
-	"requested_model": {"s.requested_model", "g.requested_model", ""},
-	"service_tier":    {"s.service_tier", "g.service_tier", ""},
-	"status":          {"s.status", "g.status", ""},
-	"end_user":        {"coalesce(n.shown, s.end_user)", "g.end_user", ""},
-	"session":         {"s.session", "g.session", ""},
-	"credential":      {"s.credential", "g.credential", ""},
-	"region":          {"s.region", "g.region", ""},
+	"team":        {"s.team_id", "coalesce(t.name, g.team)", joinTeam},
+	"project":     {"s.project_id", "coalesce(p.name, g.project)", joinProject},
+	"key":         {"s.key_id", "coalesce(k.name, g.key)", joinKey},
+	"key_id":      {"s.key_id", "g.key_id", ""},
+	"cost_center": {"s.cost_center", "g.cost_center", ""},
+	"environment": {"s.environment", "g.environment", ""},
+	"provider":    {"s.provider", "g.provider", ""},
+	"model":       {"s.model", "g.model", ""},
+	"kind":        {"s.kind", "g.kind", ""},
+	"day":         {"s.report_day", "g.day::text", ""},
+	"week":        {"date_trunc('week', s.report_day::timestamp)::date", "g.week::text", ""}, // its Monday
+	"month":       {"to_char(s.report_day, 'YYYY-MM')", "g.month", ""},
 }
 
 // spendSums are what is added up of rows s, as scanSpendRow scans it after the group.
@@ -71,17 +66,15 @@ const groupSums = `g.requests, g.attempts, g.errors, g.input_tokens, g.cache_rea
        g.cost_nano, g.input_cost_nano, g.cache_read_cost_nano, g.cache_write_cost_nano, g.output_cost_nano, g.fee_nano,
        g.savings, g.unpriced, g.overrun_tokens, g.overrun_nano, g.not_exact`
 
-// spendSQL adds up twice: the rows to groups, and the groups to the total, which
+// spendSQL adds up twice: the daily sums to groups, and the groups to the total, which
 // comes first and has no group.
 const spendSQL = `
 WITH g AS MATERIALIZED (
   SELECT {groups}` + spendSums + `
-    FROM {source} s{names}
-   WHERE s.report_day >= $1::date AND s.report_day < $2::date AND ($3 = '' OR s.key_id = $3)
-     AND $4::bigint >= 0 AND $5::text[] IS NOT NULL AND $9::text IS NOT NULL
-     AND $10::text[] IS NOT NULL AND $11::text[] IS NOT NULL
-     AND ($6::boolean OR s.team_id = ANY ($7) OR s.project_id = ANY ($8))
-   {by}{some}
+    FROM spend_daily s
+   WHERE s.report_day >= $1::date AND s.report_day < $2::date AND ($3 = '' OR s.key_id = $3) AND $4::bigint >= 0
+     AND ($5::boolean OR s.team_id = ANY ($6) OR s.project_id = ANY ($7)){only}
+   {by}
 )
 SELECT 0 AS place, ARRAY[]::text[], count(*), ` + spendTotals + ` FROM g{lines}
  ORDER BY 1`
@@ -104,23 +97,18 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 	if err != nil {
 		return report, err
 	}
-	statement, tags := spendStatement(q)
-	everywhere, teams, projects := within(q.Within)
-	run := func(ctx context.Context, work func(context.Context, querier) error) error {
-		return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error { return work(ctx, c) })
-	}
 	if !q.Daily() {
-		run = s.wide
+		err = s.wide(ctx, func(ctx context.Context, c querier) error {
+			report, err = breakdown.Spend(ctx, snapshot{c}, days, q)
+			return err
+		})
+		return report, err
 	}
-	whole, others := []string{}, []string{}
-	err = run(ctx, func(ctx context.Context, c querier) error {
-		if !q.Daily() {
-			if err := c.QueryRow(ctx, wholeDaysSQL, from, to, breakdownOf(q)).Scan(&whole, &others); err != nil {
-				return err
-			}
-		}
-		rows, err := c.Query(ctx, statement, from, to, billing.CleanText(string(q.KeyID)), q.Lines(), tags, everywhere, teams, projects,
-			breakdownOf(q), whole, others)
+	statement, only := spendStatement(q)
+	everywhere, teams, projects := within(q.Within)
+	args := append([]any{from, to, billing.CleanText(string(q.KeyID)), q.Lines(), everywhere, teams, projects}, only...)
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		rows, err := c.Query(ctx, statement, args...)
 		if err != nil {
 			return err
 		}
@@ -166,51 +154,33 @@ func scanSpendLine(row pgx.CollectableRow) (l spendLine, err error) {
 	return l, err
 }
 
-// spendStatement is the statement of a query, and the tags that it groups by.
-func spendStatement(q billing.SpendQuery) (sql string, tags []string) {
-	var groups, shown, order []string
-	joins := ""
-	tags = []string{}
+// spendStatement is the statement of a query of the daily sums, and what it asks for only.
+func spendStatement(q billing.SpendQuery) (sql string, only []any) {
+	var groups, shown, order, by []string
+	joins, where, lines := "", "", ""
 	for _, d := range q.GroupBy {
-		if name, ok := d.Tag(); ok {
-			tags = append(tags, name)
-			column := fmt.Sprintf("tag%d", len(tags))
-			groups, shown = append(groups, "s."+column), append(shown, "g."+column)
-			continue
-		}
 		if d.InTime() && q.Top == 0 {
 			order = append(order, "g."+string(d))
 		}
 		for _, w := range d.Words() {
 			if c := spendColumns[w]; !slices.Contains(shown, c.shown) {
-				groups, shown = append(groups, c.group+" AS "+w), append(shown, c.shown)
+				groups, shown = append(groups, c.group+" AS "+w+", "), append(shown, c.shown)
+				by = append(by, strconv.Itoa(len(groups)))
 				joins += c.join
 			}
 		}
 	}
+	for _, c := range q.Only.Columns() {
+		only = append(only, billing.CleanText(c.Value))
+		where += fmt.Sprintf(" AND s.%s = $%d", c.Name, 7+len(only))
+	}
 	order = append(append(order, "g.cost_nano DESC"), shown...)
-	source, names, some, columns, by := "spend_daily", "", "", "", ""
-	if !q.Daily() {
-		source = spendRowsSQL(q)
-	}
-	if slices.Contains(q.GroupBy, "end_user") {
-		names = " LEFT JOIN end_users n ON n.stored = s.end_user"
-	}
-	if len(tags) > 0 {
-		some = "\n  HAVING sum(s.ledger_rows) <> 0" // what is all of a day less the tagged may be nothing
-	}
-	for i, g := range groups {
-		columns += g + ", "
-		by += fmt.Sprintf(", %d", i+1)
-	}
-	if by != "" {
-		by = "GROUP BY " + by[2:]
-	}
-	lines := ""
-	if len(groups) > 0 {
+	grouped := ""
+	if len(by) > 0 {
+		grouped = "GROUP BY " + strings.Join(by, ", ")
 		lines = strings.NewReplacer("{order}", strings.Join(order, ", "), "{shown}", strings.Join(shown, ", "), "{joins}", joins).
 			Replace(spendLinesSQL)
 	}
-	return strings.NewReplacer("{source}", source, "{names}", names, "{groups}", columns, "{by}", by, "{some}", some,
-		"{lines}", lines).Replace(spendSQL), tags
+	return strings.NewReplacer("{groups}", strings.Join(groups, ""), "{only}", where, "{by}", grouped, "{lines}", lines).
+		Replace(spendSQL), only
 }

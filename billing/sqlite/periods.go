@@ -291,8 +291,8 @@ type snapshot struct{ *session }
 var _ integrity.Snapshot = snapshot{}
 
 // Each implements integrity.Snapshot.
-func (s snapshot) Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error) error {
-	return s.rows(ctx, sql, nil, func(scan scanner) error { return each(scan) })
+func (s snapshot) Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error, args ...any) error {
+	return s.rows(ctx, sql, args, func(scan scanner) error { return each(scan) })
 }
 
 const selectAllCounters = `SELECT b.id, b.scope, b.scope_id, c.window_start, c.window_end,
@@ -336,7 +336,7 @@ const (
 )
 
 var dialect = integrity.Dialect{
-	Tags: ` CROSS JOIN json_each(e.tags) AS t`,
+	Days: days,
 	HeldByWindow: `SELECT b.value AS budget_id, h.window_starts ->> b.key AS window_start, h.tokens, h.nano, h.requests FROM holds h, ` +
 		`json_each(h.budget_ids) b`,
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/breakdown"
 )
 
 const (
@@ -27,33 +28,42 @@ func pseudonym(ctx context.Context, tx *session, endUser string) (stored string,
 	return stored, err
 }
 
-// personRows finds rows by what they may have of a person: the name, unless it is erased,
-// and what is shown as it. Days whose breakdown has no such line are passed over.
-const personRows = `WITH names AS MATERIALIZED (
-  SELECT ?1 AS stored WHERE NOT EXISTS (SELECT 1 FROM end_users WHERE stored = ?1 AND erased_at IS NOT NULL)
-  UNION SELECT stored FROM end_users WHERE shown = ?1
-), days AS MATERIALIZED (
-  SELECT d.report_day
-  FROM (SELECT report_day, sum(ledger_rows) AS ledger_rows FROM spend_daily GROUP BY report_day) d
-  LEFT JOIN breakdown_days b ON b.dimension = 'end_user' AND b.report_day = d.report_day AND b.ledger_rows = d.ledger_rows AND b.kept
-  WHERE b.report_day IS NULL OR EXISTS (
-    SELECT 1 FROM spend_breakdowns l WHERE l.dimension = 'end_user' AND l.report_day = d.report_day
-      AND l.value IN (SELECT stored FROM names))
-)
-SELECT {columns} FROM days CROSS JOIN spend_events e ON e.report_day = days.report_day
-WHERE e.end_user IN (SELECT stored FROM names)
+const (
+	// personNames are what rows may have of a person: the name, unless it is erased, and
+	// what is shown as it.
+	personNames = `SELECT ?1 AS stored WHERE NOT EXISTS (SELECT 1 FROM end_users WHERE stored = ?1 AND erased_at IS NOT NULL)
+UNION SELECT stored FROM end_users WHERE shown = ?1`
+	personRows = `SELECT {columns} FROM json_each(?1) days CROSS JOIN spend_events e ON e.report_day = days.value
+WHERE e.end_user IN (SELECT value FROM json_each(?2))
 ORDER BY e.occurred_at, e.request_id, e.attempt`
+)
 
 // PersonRows implements billing.Persons.
 func (s *Store) PersonRows(ctx context.Context, name string, each func(billing.Spend) error) error {
 	columns := "e." + strings.Join(strings.Fields(strings.ReplaceAll(eventColumns, ",", " ")), ", e.")
 	query := strings.Replace(personRows, "{columns}", columns, 1)
-	return s.read.rows(ctx, query, []any{billing.CleanText(name)}, func(scan scanner) error {
-		var r billing.Spend
-		if err := scanEvent(scan, &r); err != nil {
+	return s.inSnapshot(ctx, func(tx *session) error {
+		var names []string
+		err := tx.rows(ctx, personNames, []any{billing.CleanText(name)}, func(scan scanner) error {
+			var stored string
+			err := scan(&stored)
+			names = append(names, stored)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		return each(r)
+		of, err := breakdown.DaysOf(ctx, snapshot{tx}, days, names)
+		if err != nil {
+			return err
+		}
+		return tx.rows(ctx, query, []any{asJSON(of), asJSON(names)}, func(scan scanner) error {
+			var r billing.Spend
+			if err := scanEvent(scan, &r); err != nil {
+				return err
+			}
+			return each(r)
+		})
 	})
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tallyroute/billing"
+	"tallyroute/billing/breakdown"
 )
 
 // spendColumn is what a report is grouped by: an expression over a row s of what is
@@ -16,25 +18,18 @@ type spendColumn struct{ group, shown, join string }
 // spendColumns are the columns of the words that name a line. Owners are grouped by
 // their ids and called by their names.
 var spendColumns = map[string]spendColumn{
-	"team":            {"s.team_id", "coalesce(t.name, g.team)", " LEFT JOIN teams t ON t.id = g.team"},
-	"project":         {"s.project_id", "coalesce(p.name, g.project)", " LEFT JOIN projects p ON p.id = g.project"},
-	"key":             {"s.key_id", "coalesce(k.name, g.key)", " LEFT JOIN api_keys k ON k.id = g.key"},
-	"key_id":          {"s.key_id", "g.key_id", ""},
-	"cost_center":     {"s.cost_center", "g.cost_center", ""},
-	"environment":     {"s.environment", "g.environment", ""},
-	"provider":        {"s.provider", "g.provider", ""},
-	"model":           {"s.model", "g.model", ""},
-	"kind":            {"s.kind", "g.kind", ""},
-	"day":             {"s.report_day", "g.day", ""},
-	"week":            {"date(s.report_day, 'weekday 0', '-6 days')", "g.week", ""}, // its Monday
-	"month":           {"substr(s.report_day, 1, 7)", "g.month", ""},
-	"requested_model": {"s.requested_model", "g.requested_model", ""},
-	"service_tier":    {"s.service_tier", "g.service_tier", ""},
-	"status":          {"s.status", "g.status", ""},
-	"end_user":        {"coalesce(n.shown, s.end_user)", "g.end_user", ""},
-	"session":         {"s.session", "g.session", ""},
-	"credential":      {"s.credential", "g.credential", ""},
-	"region":          {"s.region", "g.region", ""},
+	"team":        {"s.team_id", "coalesce(t.name, g.team)", " LEFT JOIN teams t ON t.id = g.team"},
+	"project":     {"s.project_id", "coalesce(p.name, g.project)", " LEFT JOIN projects p ON p.id = g.project"},
+	"key":         {"s.key_id", "coalesce(k.name, g.key)", " LEFT JOIN api_keys k ON k.id = g.key"},
+	"key_id":      {"s.key_id", "g.key_id", ""},
+	"cost_center": {"s.cost_center", "g.cost_center", ""},
+	"environment": {"s.environment", "g.environment", ""},
+	"provider":    {"s.provider", "g.provider", ""},
+	"model":       {"s.model", "g.model", ""},
+	"kind":        {"s.kind", "g.kind", ""},
+	"day":         {"s.report_day", "g.day", ""},
+	"week":        {"date(s.report_day, 'weekday 0', '-6 days')", "g.week", ""}, // its Monday
+	"month":       {"substr(s.report_day, 1, 7)", "g.month", ""},
 }
 
 const spendSums = `sum(s.requests) AS requests, sum(s.attempts) AS attempts, sum(s.errors) AS errors,
@@ -58,15 +53,15 @@ const groupSums = `g.requests, g.attempts, g.errors, g.input_tokens, g.cache_rea
   g.cost_nano, g.input_cost_nano, g.cache_read_cost_nano, g.cache_write_cost_nano, g.output_cost_nano, g.fee_nano,
   g.savings, g.unpriced, g.overrun_tokens, g.overrun_nano, g.not_exact`
 
-// spendSQL adds up twice: the rows to groups, and the groups to the total, which
+// spendSQL adds up twice: the daily sums to groups, and the groups to the total, which
 // comes first and has no group.
-const spendSQL = `WITH {days}g AS MATERIALIZED (
+const spendSQL = `WITH g AS MATERIALIZED (
   SELECT {groups}` + spendSums + `
-  FROM {source} s{names}
-  WHERE s.report_day >= ?1 AND s.report_day < ?2 AND (?3 = '' OR s.key_id = ?3) AND ?4 >= 0 AND ?5 IS NOT NULL AND ?6 IS NOT NULL
-    AND ?8 IS NOT NULL
-    AND (?7 IS NULL OR s.team_id IN (SELECT value FROM json_each(?7)) OR s.project_id IN (SELECT value FROM json_each(?7)))
-  {by}{some}
+  FROM spend_daily s
+  WHERE s.report_day >= ?1 AND s.report_day < ?2 AND (?3 = '' OR s.key_id = ?3) AND ?4 >= 0
+    AND (?5 IS NULL OR s.team_id IN (SELECT value FROM json_each(?5)) OR s.project_id IN (SELECT value FROM json_each(?5)))
+    {only}
+  {by}
 )
 SELECT 0 AS place, '[]', count(*), ` + spendTotals + ` FROM g{lines}
 ORDER BY 1`
@@ -89,8 +84,15 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 	if err != nil {
 		return report, err
 	}
-	statement, tags := spendStatement(q)
-	args := []any{from, to, string(q.KeyID), q.Lines(), tags[0], tags[1], within(q.Within), breakdownOf(q)}
+	if !q.Daily() {
+		err = s.inSnapshot(ctx, func(tx *session) error {
+			report, err = breakdown.Spend(ctx, snapshot{tx}, days, q)
+			return err
+		})
+		return report, err
+	}
+	statement, only := spendStatement(q)
+	args := append([]any{from, to, string(q.KeyID), q.Lines(), within(q.Within)}, only...)
 	err = s.read.rows(ctx, statement, args, func(scan scanner) error {
 		var r billing.SpendRow
 		var place, lines int64
@@ -110,50 +112,35 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 	return report, err
 }
 
-// spendStatement is the statement of a query, and the tags that it groups by.
-func spendStatement(q billing.SpendQuery) (sql string, tags [billing.MostDimensions]string) {
-	var groups, shown, order []string
-	joins, named := "", 0
+// spendStatement is the statement of a query of the daily sums, and what it asks for only.
+func spendStatement(q billing.SpendQuery) (sql string, only []any) {
+	var groups, shown, order, by []string
+	joins, where, lines := "", "", ""
 	for _, d := range q.GroupBy {
-		if name, ok := d.Tag(); ok {
-			tags[named] = name
-			named++
-			column := fmt.Sprintf("tag%d", named)
-			groups, shown = append(groups, "s."+column+" AS "+column), append(shown, "g."+column)
-			continue
-		}
 		if d.InTime() && q.Top == 0 {
 			order = append(order, "g."+string(d))
 		}
 		for _, w := range d.Words() {
 			if c := spendColumns[w]; !slices.Contains(shown, c.shown) {
-				groups, shown = append(groups, c.group+" AS "+w), append(shown, c.shown)
+				groups, shown = append(groups, c.group+" AS "+w+", "), append(shown, c.shown)
+				by = append(by, strconv.Itoa(len(groups)))
 				joins += c.join
 			}
 		}
 	}
+	for _, c := range q.Only.Columns() {
+		only = append(only, c.Value)
+		where += fmt.Sprintf(" AND s.%s = ?%d", c.Name, 5+len(only))
+	}
 	order = append(append(order, "g.cost_nano DESC"), shown...)
-	source, days, names, some, columns, by, lines := "spend_daily", "", "", "", "", "", ""
-	if !q.Daily() {
-		source, days = spendRows(q), wholeDays
-	}
-	if slices.Contains(q.GroupBy, "end_user") {
-		names = " LEFT JOIN end_users n ON n.stored = s.end_user"
-	}
-	for i, g := range groups {
-		columns += g + ", "
-		by += fmt.Sprintf(", %d", i+1)
-	}
-	if by != "" {
-		by = "GROUP BY " + by[2:]
-		if named > 0 {
-			some = "\n  HAVING sum(s.ledger_rows) <> 0" // what is all of a day less the tagged may be nothing
-		}
+	grouped := ""
+	if len(by) > 0 {
+		grouped = "GROUP BY " + strings.Join(by, ", ")
 		lines = strings.NewReplacer("{order}", strings.Join(order, ", "), "{shown}", strings.Join(shown, ", "), "{joins}", joins).
 			Replace(spendLines)
 	}
-	return strings.NewReplacer("{days}", days, "{source}", source, "{names}", names, "{groups}", columns, "{by}", by, "{some}", some,
-		"{lines}", lines).Replace(spendSQL), tags
+	return strings.NewReplacer("{groups}", strings.Join(groups, ""), "{only}", where, "{by}", grouped, "{lines}", lines).
+		Replace(spendSQL), only
 }
 
 const listPrices = `SELECT id, provider, model, service_tier, min_input_tokens, valid_from, input_nano, cache_read_nano,

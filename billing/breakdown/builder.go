@@ -1,0 +1,79 @@
+package breakdown
+
+// Builder makes parts of rows: those that are alike become one line.
+type Builder struct {
+	flush func(*Part) error
+	part  *Part
+	codes [len(texts)]map[string]uint32
+	lines map[[len(texts)]uint32]int
+	Rows  int64 // that were added
+}
+
+// NewBuilder calls flush with every part that is full, and with the last one.
+func NewBuilder(flush func(*Part) error) *Builder { return &Builder{flush: flush} }
+
+// begin begins an empty part.
+func (b *Builder) begin() {
+	b.part = &Part{}
+	for i := range b.codes {
+		b.codes[i] = make(map[string]uint32)
+	}
+	for i := range b.part.numbers {
+		b.part.numbers[i].each = []int64{}
+	}
+	b.lines = make(map[[len(texts)]uint32]int)
+}
+
+// Add takes in rows that are alike. Tags are a JSON object.
+func (b *Builder) Add(l *Line) error {
+	if b.part == nil {
+		b.begin()
+	}
+	p := b.part
+	var key [len(texts)]uint32
+	for i, s := range l.Texts {
+		code, known := b.codes[i][s]
+		if !known {
+			code = uint32(len(p.texts[i].texts)) //nolint:gosec // at most partLines
+			b.codes[i][s] = code
+			if i == len(texts)-1 && s != archived {
+				var err error
+				if s, err = packTags(s); err != nil {
+					return err
+				}
+			}
+			p.texts[i].texts = append(p.texts[i].texts, s)
+		}
+		key[i] = code
+	}
+	at, known := b.lines[key]
+	if !known {
+		at = p.lines
+		b.lines[key] = at
+		p.lines++
+		for i := range key {
+			p.texts[i].codes = append(p.texts[i].codes, key[i])
+		}
+		for i := range p.numbers {
+			p.numbers[i].each = append(p.numbers[i].each, 0)
+		}
+	}
+	for i, n := range l.Numbers {
+		p.numbers[i].each[at] += n
+	}
+	b.Rows += l.Numbers[0]
+	if p.lines == partLines {
+		return b.Close()
+	}
+	return nil
+}
+
+// Close passes on what was added last.
+func (b *Builder) Close() error {
+	if b.part == nil {
+		return nil
+	}
+	p := b.part
+	b.part = nil
+	return b.flush(p)
+}

@@ -1,0 +1,168 @@
+package breakdown
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// What a line has in place of a text that its rows have not, and where its rows were
+// archived. No text in the ledger has a NUL in it.
+const (
+	absent   = "\x00"
+	archived = "\x00archived"
+)
+
+// text is a column of texts: its name, and what a row e has in it.
+type text struct{ name, value string }
+
+// texts are what makes two rows the same line; the first of them, up to pricing and
+// usage_source, are those of the rollup.
+var texts = [...]text{
+	{"team_id", "e.team_id"},
+	{"project_id", "e.project_id"},
+	{"key_id", "e.key_id"},
+	{"cost_center", "e.cost_center"},
+	{"environment", "e.environment"},
+	{"provider", "e.provider"},
+	{"model", "e.model"},
+	{"kind", "e.kind"},
+	{"pricing", "e.pricing"},
+	{"usage_source", "e.usage_source"},
+	{"requested_model", "e.requested_model"},
+	{"service_tier", "e.service_tier"},
+	{"status", "e.status"},
+	{"end_user", "e.end_user"},
+	{"session", "e.session"},
+	{"credential", "e.upstream_credential"},
+	{"region", "e.region"},
+	{"tags", "CAST(e.tags AS text)"},
+}
+
+// ofRollup is how many of the texts the rollup has.
+const ofRollup = 10
+
+// number is a column of numbers: its name, and what a row e adds to it.
+type number struct{ name, value string }
+
+var numbers = [...]number{
+	{"ledger_rows", "1"},
+	{"requests", "CASE WHEN e.kind = 'usage' AND e.final THEN 1 ELSE 0 END"},
+	{"attempts", "CASE WHEN e.kind = 'usage' THEN 1 ELSE 0 END"},
+	{"errors", "CASE WHEN e.kind = 'usage' AND e.status <> 'ok' THEN 1 ELSE 0 END"},
+	{"input_tokens", "e.input_tokens"},
+	{"cache_read_tokens", "e.cache_read_tokens"},
+	{"cache_write_tokens", "e.cache_write_tokens"},
+	{"output_tokens", "e.output_tokens"},
+	{"overrun_tokens", "e.overrun_tokens"},
+	{"overrun_nano", "e.overrun_nano"},
+	{"input_cost_nano", "coalesce(e.input_cost_nano, 0)"},
+	{"cache_read_cost_nano", "coalesce(e.cache_read_cost_nano, 0)"},
+	{"cache_write_cost_nano", "coalesce(e.cache_write_cost_nano, 0)"},
+	{"output_cost_nano", "coalesce(e.output_cost_nano, 0)"},
+	{"fee_nano", "coalesce(e.fee_nano, 0)"},
+	{"cost_nano", "coalesce(e.cost_nano, 0)"},
+	{"baseline_cost_nano", "CASE WHEN e.pricing = 'unpriced' THEN 0 ELSE coalesce(e.baseline_cost_nano, e.cost_nano, 0) END"},
+}
+
+// Line is rows that are alike: what they have in common, and what they add up to.
+type Line struct {
+	Texts   [len(texts)]string
+	Numbers [len(numbers)]int64
+}
+
+// textColumn is the place of a column of texts, or -1.
+func textColumn(name string) int {
+	return slices.IndexFunc(texts[:], func(t text) bool { return t.name == name })
+}
+
+// numberColumn is the place of a column of numbers.
+func numberColumn(name string) int {
+	return slices.IndexFunc(numbers[:], func(n number) bool { return n.name == name })
+}
+
+// rowsSQL selects the lines of single rows; what is added to it says which.
+func rowsSQL() string {
+	var selected []string
+	for _, t := range texts {
+		selected = append(selected, t.value)
+	}
+	for _, n := range numbers {
+		selected = append(selected, n.value)
+	}
+	return "SELECT " + strings.Join(selected, ", ") + " FROM spend_events e WHERE e.report_day = "
+}
+
+// rollupSQL selects the lines of a day of the rollup, as scanRollup reads them.
+func rollupSQL() string {
+	var selected []string
+	for _, t := range texts[:ofRollup] {
+		selected = append(selected, t.name)
+	}
+	for _, n := range numbers {
+		selected = append(selected, n.name)
+	}
+	return "SELECT " + strings.Join(selected, ", ") + " FROM spend_daily WHERE report_day = "
+}
+
+// packTags writes tags, which are a JSON object, so that one of them is found without
+// reading JSON: names and values by turns, each behind its length.
+func packTags(object string) (string, error) {
+	if object == "{}" {
+		return "", nil
+	}
+	var tags map[string]string
+	if err := json.Unmarshal([]byte(object), &tags); err != nil {
+		return "", err
+	}
+	var packed []byte
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		for _, s := range []string{name, tags[name]} {
+			packed = append(binary.AppendUvarint(packed, uint64(len(s))), s...)
+		}
+	}
+	return string(packed), nil
+}
+
+// eachTag calls each with the tags that were packed, until it returns false.
+func eachTag(packed string, each func(name, value string) bool) {
+	next := func() (s string) {
+		n, size := uvarint(packed)
+		s, packed = packed[size:size+n], packed[size+n:]
+		return s
+	}
+	for packed != "" && packed != archived {
+		if !each(next(), next()) {
+			return
+		}
+	}
+}
+
+// uvarint reads a length that packTags wrote.
+func uvarint(s string) (n, size int) {
+	for shift := 0; ; shift += 7 {
+		b := s[size]
+		size++
+		n |= int(b&0x7f) << shift
+		if b < 0x80 {
+			return n, size
+		}
+	}
+}
+
+// tagOf is the value of a tag among those that were packed.
+func tagOf(packed, name string) string {
+	if packed == archived {
+		return archived
+	}
+	found := absent
+	eachTag(packed, func(n, value string) bool {
+		if n == name {
+			found = value
+		}
+		return n != name
+	})
+	return found
+}

@@ -1,0 +1,196 @@
+package breakdown
+
+import (
+	"context"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"time"
+
+	"tallyroute/billing"
+)
+
+// Spend answers a query by columns. It takes as much memory as mostGroups groups do: where
+// a report has more, it is made in several passes, of a share of the groups each.
+func Spend(ctx context.Context, s Snapshot, d Dialect, q billing.SpendQuery) (report billing.SpendReport, err error) {
+	from, to, err := q.Days()
+	if err != nil {
+		return report, err
+	}
+	list, err := days(ctx, s, d, from, to)
+	if err != nil {
+		return report, err
+	}
+	names, err := readNames(ctx, s, q)
+	if err != nil {
+		return report, err
+	}
+	g, seed := newGrouping(q, names), maphash.MakeSeed()
+	for shares := 1; ; shares *= 2 {
+		report = billing.SpendReport{}
+		fits := true
+		for share := 0; share < shares && fits; share++ {
+			sums := newSums(seed, share, shares)
+			for _, of := range list {
+				err := eachPart(ctx, s, d, of, g.columns, func(p *Part) error {
+					sums.add(g, p, of.name)
+					return ctx.Err()
+				})
+				if err != nil {
+					return report, err
+				}
+				if fits = len(sums.groups) <= mostGroups; !fits {
+					break
+				}
+			}
+			sums.into(&report, g)
+		}
+		if fits {
+			return report, nil
+		}
+	}
+}
+
+// mostGroups are added up at a time.
+const mostGroups = 400_000
+
+// source is where a word that names a line comes from: a column, a tag, or the day.
+type source struct {
+	word   string
+	column int                         // of texts; -1 is the day
+	read   func(stored string) string  // from what the column has; nil: as it is
+	shown  func(grouped string) string // after adding up; nil: as it is
+}
+
+// grouping is a query as it is asked of parts.
+type grouping struct {
+	query   billing.SpendQuery
+	sources []source
+	columns []string // that are needed
+}
+
+// Columns of numbers that are read by their names.
+var sumColumns = struct{ rows, attempts, cost, baseline int }{0, 2, 15, 16}
+
+func newGrouping(q billing.SpendQuery, n names) *grouping {
+	g := &grouping{query: q}
+	for _, by := range q.GroupBy {
+		if tag, ok := by.Tag(); ok {
+			g.sources = append(g.sources, source{
+				word: string(by), column: textColumn("tags"),
+				read:  func(packed string) string { return tagOf(packed, tag) },
+				shown: shown,
+			})
+			continue
+		}
+		for _, w := range by.Words() {
+			if !slices.ContainsFunc(g.sources, func(s source) bool { return s.word == w }) {
+				g.sources = append(g.sources, sourceOf(w, n))
+			}
+		}
+	}
+	needed := map[string]bool{"pricing": true, "usage_source": true, "team_id": true, "project_id": true, "key_id": true}
+	for _, f := range q.Only.Columns() {
+		needed[f.Name] = true
+	}
+	for _, s := range g.sources {
+		if s.column >= 0 {
+			needed[texts[s.column].name] = true
+		}
+	}
+	for _, t := range texts {
+		if needed[t.name] {
+			g.columns = append(g.columns, t.name)
+		}
+	}
+	for _, n := range numbers {
+		g.columns = append(g.columns, n.name)
+	}
+	return g
+}
+
+func sourceOf(word string, n names) source {
+	switch word {
+	case "team":
+		return source{word, textColumn("team_id"), nil, n.teams.name}
+	case "project":
+		return source{word, textColumn("project_id"), nil, n.projects.name}
+	case "key":
+		return source{word, textColumn("key_id"), nil, n.keys.name}
+	case "day":
+		return source{word, -1, nil, nil}
+	case "week":
+		return source{word, -1, monday, nil}
+	case "month":
+		return source{word, -1, func(day string) string { return day[:len("2026-11")] }, nil}
+	case "end_user":
+		return source{word, textColumn(word), n.endUsers.name, shown}
+	}
+	return source{word, textColumn(word), nil, shown}
+}
+
+// monday is the first day of the week of a day.
+func monday(day string) string {
+	at, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return day
+	}
+	return at.AddDate(0, 0, -(int(at.Weekday())+6)%7).Format(time.DateOnly)
+}
+
+// shown is a text as reports show it. What a client calls as reports call what has no
+// name is in quotes, so that nothing is added to another's line.
+func shown(text string) string {
+	switch text {
+	case absent:
+		return billing.NoneGroup
+	case archived:
+		return billing.ArchivedGroup
+	}
+	if bare := strings.Trim(text, `"`); bare == billing.NoneGroup || bare == billing.ArchivedGroup {
+		return `"` + text + `"`
+	}
+	return text
+}
+
+// nameList has names by what is stored.
+type nameList map[string]string
+
+func (l nameList) name(stored string) string {
+	if name, ok := l[stored]; ok {
+		return name
+	}
+	return stored
+}
+
+type names struct{ teams, projects, keys, endUsers nameList }
+
+// readNames reads the names that a report shows.
+func readNames(ctx context.Context, s Snapshot, q billing.SpendQuery) (n names, err error) {
+	words := q.Words()
+	for _, c := range []struct {
+		word, query string
+		into        *nameList
+	}{
+		{"team", "SELECT id, name FROM teams", &n.teams},
+		{"project", "SELECT id, name FROM projects", &n.projects},
+		{"key", "SELECT id, name FROM api_keys", &n.keys},
+		{"end_user", "SELECT stored, shown FROM end_users", &n.endUsers},
+	} {
+		if !slices.Contains(words, c.word) {
+			continue
+		}
+		list := make(nameList)
+		*c.into = list
+		err := s.Each(ctx, c.query, func(scan func(...any) error) error {
+			var stored, name string
+			err := scan(&stored, &name)
+			list[stored] = name
+			return err
+		})
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
