@@ -315,6 +315,18 @@ func (a Actions) projectID(ctx context.Context, ref string) (string, error) {
 	return "", &billing.NotFoundError{What: "project", ID: ref}
 }
 
+// OwnersCalled are the ids of a team by its id or name, and of a project by its id or as
+// team/name; "" is none.
+func (a Actions) OwnersCalled(ctx context.Context, team, project string) (teamID, projectID string, err error) {
+	if team != "" {
+		teamID, err = a.teamID(ctx, team)
+	}
+	if project != "" && err == nil {
+		projectID, err = a.projectID(ctx, project)
+	}
+	return teamID, projectID, err
+}
+
 // existingProject is where a key moves to: a project by id, by name within a team, or
 // by a name that only one team has. Without a name it is the team's default project.
 func (a Actions) existingProject(ctx context.Context, name, team string) (billing.Project, error) {

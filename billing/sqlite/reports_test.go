@@ -77,7 +77,7 @@ func TestReportsByBreakdownsAreThoseByRows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d breakdowns with %d lines are made after %s", made, number(t, s, `SELECT count(*) FROM spend_breakdowns`),
+	t.Logf("%d breakdowns in %d bytes are made after %s", made, number(t, s, `SELECT coalesce(sum(length(data)), 0) FROM spend_breakdowns`),
 		time.Since(began).Round(time.Millisecond))
 	for i, q := range queries {
 		if got := ask(q, "breakdowns"); !reflect.DeepEqual(got, byRows[i]) {

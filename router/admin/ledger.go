@@ -219,6 +219,29 @@ type spendParameters struct {
 	To      string        `json:"to" doc:"The day after the last."`
 	KeyID   billing.KeyID `json:"key_id"`
 	Top     *int          `json:"top" doc:"Only the dearest lines."`
+	spendFilter
+}
+
+// spendFilter are the parameters that a report is made of a part by.
+type spendFilter struct {
+	Team        string `json:"team" doc:"Only of this one: name or id."`
+	Project     string `json:"project" doc:"Only of this one: team/name or id."`
+	CostCenter  string `json:"cost_center" doc:"Only of this one."`
+	Environment string `json:"environment" doc:"Only of this one."`
+	Provider    string `json:"provider" doc:"Only of this one."`
+	Model       string `json:"model" doc:"Only of this one, as reports call it."`
+}
+
+// only is what it asks for. Who does not read everything is not told which teams and
+// projects there are.
+func (x *exchange) only(f spendFilter) (only billing.SpendFilter, err error) {
+	only = billing.SpendFilter{CostCenter: f.CostCenter, Environment: f.Environment, Provider: f.Provider, Model: f.Model}
+	only.TeamID, only.ProjectID, err = x.Actions.OwnersCalled(x.ctx(), f.Team, f.Project)
+	var missing *billing.NotFoundError
+	if errors.As(err, &missing) && x.within(rbac.SpendRead) != nil {
+		only.TeamID, only.ProjectID, err = f.Team, f.Project, nil
+	}
+	return only, err
 }
 
 // getSpend is GET /spend?group_by=team,month&from=2026-10-01&to=2026-12-01: what was
@@ -230,6 +253,10 @@ func getSpend(x *exchange, in spendParameters) (manage.SpendReport, error) {
 	if in.KeyID == "" {
 		ask.Within = x.within(rbac.SpendRead)
 	} else if err := x.mayReadSpend(in.KeyID); err != nil {
+		return manage.SpendReport{}, err
+	}
+	var err error
+	if ask.Only, err = x.only(in.spendFilter); err != nil {
 		return manage.SpendReport{}, err
 	}
 	if in.GroupBy != nil {

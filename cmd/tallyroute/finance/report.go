@@ -22,8 +22,20 @@ type Report struct {
 type reportSpend struct {
 	cli.Format
 	spanFlags
+	partFlags
 	By  []string `arg:"" help:"One line for each of one or two of: ${dimensions}." placeholder:"BY"`
 	Top int      `help:"Only the dearest lines, so many." placeholder:"N"`
+}
+
+// partFlags are what a report is only of.
+type partFlags struct {
+	Team        string `help:"Only of this team." placeholder:"NAME"`
+	Project     string `help:"Only of this project." placeholder:"TEAM/NAME"`
+	Key         string `help:"Only of this key, by its id." placeholder:"ID"`
+	CostCenter  string `help:"Only of this cost centre." placeholder:"NAME"`
+	Environment string `help:"Only of this environment." placeholder:"NAME"`
+	Provider    string `help:"Only of this provider." placeholder:"NAME"`
+	Model       string `help:"Only of this model, as reports call it." placeholder:"NAME"`
 }
 
 // spanFlags are the days of a report, in the reporting time zone.
@@ -53,7 +65,9 @@ func (c reportSpend) Run(a *cli.Context) error {
 	if err := q.Check(); err != nil {
 		return err
 	}
-	ask := adminapi.Query("group_by", strings.Join(c.By, ","), "month", c.Month, "from", c.From, "to", c.To, "top", count(c.Top))
+	ask := adminapi.Query("group_by", strings.Join(c.By, ","), "month", c.Month, "from", c.From, "to", c.To, "top", count(c.Top),
+		"team", c.Team, "project", c.Project, "key_id", c.Key, "cost_center", c.CostCenter, "environment", c.Environment,
+		"provider", c.Provider, "model", c.Model)
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.SpendReport](a.Ctx, r, adminapi.Get("/spend", ask))
 		if err != nil {
