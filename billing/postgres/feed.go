@@ -35,7 +35,7 @@ func (s *Store) FollowKeys(ctx context.Context, live func(), tell func(billing.K
 	}
 	live()
 	for {
-		n, err := nextNotice(ctx, c)
+		n, err := s.nextNotice(ctx, c)
 		if err != nil {
 			return fault(ctx, err)
 		}
@@ -53,8 +53,11 @@ func (s *Store) FollowKeys(ctx context.Context, live func(), tell func(billing.K
 const quietFor = 5 * time.Second
 
 // nextNotice waits for a notification. It is nil where there was none for a while, and
-// the server still answers.
-func nextNotice(ctx context.Context, c *pgx.Conn) (*pgconn.Notification, error) {
+// the server still answers, by a login that is still ours.
+func (s *Store) nextNotice(ctx context.Context, c *pgx.Conn) (*pgconn.Notification, error) {
+	if !s.directly.logins.current(ctx, c) {
+		return nil, errRelogin
+	}
 	waiting, cancel := context.WithTimeout(ctx, quietFor)
 	defer cancel()
 	n, err := c.WaitForNotification(waiting)

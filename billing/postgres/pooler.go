@@ -22,7 +22,10 @@ import (
 // A pooler is found out by a parameter that every connection is begun with: the
 // server knows it afterwards, while a pooler refuses or forgets it. From then on
 // statements are sent unprepared, each with its arguments in one message.
-type route struct{ pooled atomic.Bool }
+type route struct {
+	pooled atomic.Bool
+	logins logins
+}
 
 const (
 	marker   = "tallyroute.route"
@@ -76,11 +79,15 @@ func (r *route) found(err error) bool {
 
 // lay makes the connections of a pool take the route.
 func (r *route) lay(c *pgxpool.Config) {
-	c.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+	c.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
 		r.adapt(c)
-		return nil
+		return r.logins.use(ctx, c)
 	}
-	c.AfterConnect = r.check
+	c.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		r.logins.note(c)
+		return r.check(ctx, c)
+	}
+	r.logins.over(c)
 }
 
 // connect makes a connection outside the pools.
@@ -88,8 +95,12 @@ func (r *route) connect(ctx context.Context, to *pgx.ConnConfig) (*pgx.Conn, err
 	for {
 		config := to.Copy()
 		r.adapt(config)
+		if err := r.logins.use(ctx, config); err != nil {
+			return nil, err
+		}
 		c, err := pgx.ConnectConfig(ctx, config)
 		if err == nil {
+			r.logins.note(c)
 			if err = r.check(ctx, c); err == nil {
 				return c, nil
 			}

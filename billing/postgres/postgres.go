@@ -37,6 +37,9 @@ type Options struct {
 	// Direct is a way to the same database for what needs a session, where the
 	// other one goes through a pooler. "" is the same way.
 	Direct string
+	// Login gives the user of each new connection, in place of the one in the connection
+	// string; nil for that one.
+	Login func(ctx context.Context) (Login, error)
 	// Tracer sees every statement.
 	Tracer pgx.QueryTracer
 }
@@ -140,7 +143,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connecting
 	}
-	way := &route{}
+	way := &route{logins: o.Login}
 	direct, directly := config.ConnConfig.Copy(), way
 	if o.Direct != "" {
 		if direct, err = pgx.ParseConfig(o.Direct); err != nil {
@@ -150,7 +153,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 			return nil, err
 		}
 		direct.ConnectTimeout = cmp.Or(direct.ConnectTimeout, connecting)
-		directly = &route{}
+		directly = &route{logins: o.Login}
 	}
 	way.lay(config)
 	config.ConnConfig.Tracer = o.Tracer

@@ -291,9 +291,12 @@ func (s *Store) Wanted(ctx context.Context, wake func()) error {
 		return fault(ctx, err)
 	}
 	for {
-		if _, err := conn.WaitForNotification(ctx); err != nil {
+		n, err := s.nextNotice(ctx, conn)
+		if err != nil {
 			return fault(ctx, err)
 		}
-		wake()
+		if n != nil {
+			wake()
+		}
 	}
 }

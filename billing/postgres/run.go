@@ -139,7 +139,7 @@ func away(err error) bool {
 	case c != "":
 		return !ofData(c)
 	}
-	return errors.Is(err, errClosed) || errors.As(err, &network) || pgconn.Timeout(err) ||
+	return errors.Is(err, errClosed) || errors.Is(err, errRelogin) || errors.As(err, &network) || pgconn.Timeout(err) ||
 		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }

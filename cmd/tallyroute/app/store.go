@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"tallyroute/billing/postgres"
 	"tallyroute/billing/sqlite"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/providers/secret"
 	"tallyroute/providers/secret/manager"
 )
 
@@ -47,6 +49,7 @@ func openStore(ctx context.Context, from *manager.Keeper, c *config.Config, swep
 			Statement: time.Duration(c.Timeouts.DatabaseStatement),
 			Lock:      time.Duration(c.Timeouts.DatabaseLock),
 			Direct:    string(direct),
+			Login:     databaseLogin(from, c),
 			Overrun:   overrunLimit(c.Overrun),
 			Swept:     swept,
 		}))
@@ -56,6 +59,44 @@ func openStore(ctx context.Context, from *manager.Keeper, c *config.Config, swep
 		return billing.Store{}, err
 	}
 	return contracts(sqlite.Open(ctx, path, sqlite.Options{Reporting: zone, Overrun: overrunLimit(c.Overrun), Swept: swept}))
+}
+
+// databaseLogin gives the user of each new connection: what database_login leads to, or
+// what stands in a connection string that may be replaced; nil where neither is there.
+func databaseLogin(from *manager.Keeper, c *config.Config) func(context.Context) (postgres.Login, error) {
+	ref := string(c.DatabaseLogin)
+	_, managed := secret.Managed(string(c.Database))
+	_, file := secret.File(string(c.Database))
+	switch {
+	case ref != "":
+		return func(ctx context.Context) (postgres.Login, error) {
+			v, err := from.Resolve(ctx, ref)
+			if err != nil {
+				return postgres.Login{}, fmt.Errorf("database_login: %w", err)
+			}
+			return loginOf(v)
+		}
+	case managed || file:
+		return func(ctx context.Context) (postgres.Login, error) {
+			v, err := from.Resolve(ctx, string(c.Database))
+			if err != nil {
+				return postgres.Login{}, fmt.Errorf("database: %w", err)
+			}
+			return postgres.LoginOf(v.Reveal())
+		}
+	}
+	return nil
+}
+
+var errLogin = errors.New("database_login: want a secret with the fields username and password")
+
+// loginOf reads a user as Vault's database engine and other managers have it.
+func loginOf(v secret.Value) (l postgres.Login, err error) {
+	var said struct{ Username, Password string }
+	if json.Unmarshal([]byte(v.Reveal()), &said) != nil || said.Username == "" || said.Password == "" {
+		return l, errLogin
+	}
+	return postgres.Login{User: said.Username, Password: said.Password}, nil
 }
 
 // checkStore refuses a database and a journal that could not be opened, without opening

@@ -121,6 +121,9 @@ func (r *reader) checkDatabase(cfg *Config) {
 	if cfg.DatabaseDirect != "" && sqliteErr == nil {
 		r.fault("database_direct", "is for PostgreSQL, but database is SQLite")
 	}
+	if cfg.DatabaseLogin != "" && sqliteErr == nil {
+		r.fault("database_login", "is for PostgreSQL, but database is SQLite")
+	}
 	if cfg.DatabaseConnections < 0 || cfg.DatabaseConnections > 1000 {
 		r.fault("database_connections", "want 1 to 1000, or 0 for the default")
 	}

@@ -24,6 +24,7 @@ type Config struct {
 	ExposedKeys         string        `yaml:"exposed_keys"` // what becomes of keys that come without: tell, disable or revoke
 	Database            DSN           `yaml:"database" reload:"no"`
 	DatabaseDirect      DSN           `yaml:"database_direct" reload:"no"`
+	DatabaseLogin       SecretRef     `yaml:"database_login" reload:"no"`
 	DatabaseConnections int           `yaml:"database_connections" reload:"no"`
 	ReportingTimezone   string        `yaml:"reporting_timezone" reload:"no"`
 	IntegrityEvery      Duration      `yaml:"integrity_every"`               // 0 is never
