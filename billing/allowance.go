@@ -82,7 +82,8 @@ type Replica struct {
 type Want struct {
 	HoldLine
 	Need     Amount // at least this, or nothing is granted
-	Headroom Amount // must remain free besides Need
+	Waiting  Amount // what other requests of the asker wait for: granted as far as there is room
+	Headroom Amount // must remain free besides Need and Waiting
 	Wish     Amount // up to this where there is plenty; less than Need counts as Need
 	Idle     Amount // what the asker has free of it: so much less is granted beyond Need
 }

@@ -32,6 +32,7 @@ func allowanceCases() map[string]func(w *world) {
 		"GrantIsRationedOnlyWhereThereIsALimit":  grantRations,
 		"OneReplicaCannotStrandABudget":          grantLeavesOthers,
 		"WhatLiesIdleIsNotGrantedOnceMore":       grantCountsIdle,
+		"ThoseThatWaitAreServedTogether":         grantServesThoseThatWait,
 		"ForgottenReplicaKeepsWhatItWasUsing":    forgetKeepsBusy,
 		"RejectedRowsCountOnceUntilBooked":       rejectCounts,
 		"RejectedRowThatIsPostedLaterCountsOnce": rejectPosted,
@@ -99,6 +100,40 @@ func grantRations(w *world, limited func(amount) amount) {
 		w.Fatalf("a grant of a window that is exact: %t, %+v", ok, got)
 	}
 	rationed(got, 10, 20)
+}
+
+// grantServesThoseThatWait: what other requests of a replica wait for is granted as far as
+// there is room and beyond what is to remain. None of it counts as idle.
+func grantServesThoseThatWait(w *world, limited func(amount) amount) {
+	k := w.key(limited(amount{16_000, 32_000}).budget("bud_1"))
+	window, err := k.Budgets[0].Window(w.now)
+	w.must(err)
+	first, second := w.replica(), w.replica()
+	want := billing.Want{
+		HoldLine: billing.HoldLine{Budget: k.Budgets[0], Window: window},
+		Need:     billing.Amount{Tokens: 100, Money: 200}, Waiting: billing.Amount{Tokens: 7900, Money: 15_800},
+	}
+	ask := func(r billing.Replica, tokens int64, money billing.Money) billing.Granted {
+		w.Helper()
+		granted, ok, err := w.Grant(w.Context(), r, []billing.Want{want})
+		w.must(err)
+		got := granted[0]
+		limits := k.Budgets[0]
+		if !ok || limits.Tokens != nil && got.Amount.Tokens != tokens || limits.Money != nil && got.Amount.Money != money {
+			w.Fatalf("granted %t, %+v; want %d, %d", ok, got.Amount, tokens, money)
+		}
+		return got
+	}
+	ask(first, 8000, 16_000)
+	if got, ok := w.grant(second, k, billing.Amount{Tokens: 8001, Money: 16_001}, billing.Amount{}); ok || got.Idle {
+		w.Errorf("beyond what is left: %t, %+v", ok, got)
+	}
+	want.Headroom, want.Waiting = billing.Amount{Tokens: 50, Money: 100}, billing.Amount{Tokens: 10_000, Money: 20_000}
+	ask(second, 7950, 15_900)
+	want.Headroom = billing.Amount{}
+	if got, ok, err := w.Grant(w.Context(), first, []billing.Want{want}); err != nil || ok {
+		w.Errorf("beside those that wait there is no room for one: %+v, %v", got, err)
+	}
 }
 
 // grantLeavesOthers: a replica that asks for all it can get, and whose requests

@@ -1,24 +1,20 @@
 package lease
 
 import (
-	"context"
 	"slices"
 	"time"
 
 	"tallyroute/billing"
 )
 
-// Near its limit a budget grants little at a time, and requests wait for each
-// other. Whoever asks therefore asks for all that wait, and a refusal holds for
-// those that were waiting when it was asked for and want no less.
-
-// apart is for how long those that wait ask one by one after they did not fit together.
-const apart = 250 * time.Millisecond
+// Near its limit a budget grants little at a time, and requests wait for each other.
+// Whoever asks therefore asks for all that wait, of whom as many are granted as there is
+// room for, and a refusal holds for those that were waiting when it was asked for and want
+// no less.
 
 // crowd is who waits for more of a lease.
 type crowd struct {
 	needs   billing.Amount // of those that wait
-	apart   time.Time      // until when they ask one by one
 	refusal noRoom         // the last one
 }
 
@@ -66,35 +62,15 @@ func (l *Ledger) leave(leases []*lease, need billing.Amount) {
 	}
 }
 
-// together asks for all that wait, and reports whether that was granted.
-func (l *Ledger) together(ctx context.Context, wants []billing.Want) bool {
-	all := slices.Clone(wants)
-	l.mu.Lock()
-	now, several := time.Now(), false
-	for i := range all {
-		le := l.leases[keyOf(all[i].HoldLine)]
-		if le == nil || now.Before(le.crowd.apart) {
-			l.mu.Unlock()
-			return false
-		}
-		several = several || le.crowd.needs != (billing.Amount{})
-		all[i].Need = all[i].Need.Plus(le.crowd.needs)
-	}
-	l.mu.Unlock()
-	if !several {
-		return false
-	}
-	if _, ok, err := l.grant(ctx, all); ok || err != nil {
-		return ok
-	}
+// count puts into wants what those need that wait by now.
+func (l *Ledger) count(wants []billing.Want) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, w := range wants {
+	for i, w := range wants {
 		if le := l.leases[keyOf(w.HoldLine)]; le != nil {
-			le.crowd.apart = now.Add(apart)
+			wants[i].Waiting = le.crowd.needs
 		}
 	}
-	return false
 }
 
 // refused notes a refusal that was asked for at an instant, for those that wait.

@@ -25,16 +25,21 @@ func (l *Ledger) Flush(ctx context.Context) error {
 	l.flushes++
 	mine := l.flushes
 	l.mu.Unlock()
+	return l.posts(ctx, func() bool { return l.flushed >= mine })
+}
+
+// posts posts until something is done, which is asked under the lock.
+func (l *Ledger) posts(ctx context.Context, done func() bool) error {
 	for {
 		l.mu.Lock()
-		done, onFlush := l.flushed >= mine, l.onFlush
+		ends, onPosted := done(), l.onPosted
 		l.mu.Unlock()
-		if done {
+		if ends {
 			return nil
 		}
 		l.postNow()
 		select {
-		case <-onFlush:
+		case <-onPosted:
 		case <-ctx.Done():
 			return fmt.Errorf("%w: settlements are yet to be stored: %w", billing.ErrUnavailable, ctx.Err())
 		}

@@ -167,7 +167,9 @@ func (l *lease) settle(hold, used billing.Amount) (covered billing.Amount) {
 
 // unsettled reports that the database must hear of something before it is asked
 // for more: it would grant what is spoken for, or refuse what is not.
-func (l *lease) unsettled() bool { return l.owed != (billing.Amount{}) || l.spent != l.covered }
+func (l *lease) unsettled() bool {
+	return !l.gone && (l.owed != (billing.Amount{}) || l.spent != l.covered)
+}
 
 // move makes it the lease of line, whose period may have changed.
 func (l *lease) move(line billing.HoldLine) {

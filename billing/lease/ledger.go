@@ -69,7 +69,8 @@ type Ledger struct {
 	// Calls of Flush, and those of them that were answered. A round answers those
 	// that came before it began.
 	flushes, flushed int64
-	onFlush          chan struct{} // closed, and recreated, when flushed grows
+	postings         int64         // ever made
+	onPosted         chan struct{} // closed, and recreated, after each of them
 
 	stops   stops
 	denials billing.Denials
@@ -173,7 +174,7 @@ func Open(store Store, log *journal.Log, o Options) (*Ledger, error) {
 	l := &Ledger{
 		store: store, log: log, o: o,
 		leases: make(map[windowKey]*lease), open: make(map[string]*entry), segs: newSegments(),
-		onFlush: make(chan struct{}), onProof: make(chan struct{}),
+		onPosted: make(chan struct{}), onProof: make(chan struct{}),
 		epoch:   firstEpoch,
 		stops:   stops{o.Overrun, make(map[billing.KeyID]*keyOverrun)},
 		replica: billing.Replica{ID: o.Replica, Epoch: newEpoch(), Name: o.Name, TTL: o.TTL},

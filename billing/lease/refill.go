@@ -124,14 +124,10 @@ func (l *Ledger) wants(lacking []*lease, e *entry, h billing.Hold) []billing.Wan
 func (l *Ledger) ask(ctx context.Context, wants []billing.Want, lacking []*lease, h billing.Hold) error {
 	began, pause := time.Now(), firstLook
 	for {
-		if l.owing(lacking) {
-			if err := l.Flush(ctx); err != nil {
-				return err
-			}
+		if err := l.settled(ctx, lacking); err != nil {
+			return err
 		}
-		if l.together(ctx, wants) {
-			return nil
-		}
+		l.count(wants)
 		asked := time.Now()
 		granted, ok, err := l.grant(ctx, wants)
 		if err != nil || ok {
@@ -153,10 +149,13 @@ func (l *Ledger) ask(ctx context.Context, wants []billing.Want, lacking []*lease
 	}
 }
 
-func (l *Ledger) owing(lacking []*lease) bool {
+// settled waits until the database has heard of what leases owe it: for the posting that is on
+// its way, or the next one.
+func (l *Ledger) settled(ctx context.Context, leases []*lease) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.ContainsFunc(lacking, (*lease).unsettled)
+	enough := l.postings + 2
+	l.mu.Unlock()
+	return l.posts(ctx, func() bool { return !slices.ContainsFunc(leases, (*lease).unsettled) || l.postings >= enough })
 }
 
 // grant asks once and takes in the answer.

@@ -414,7 +414,7 @@ func (w *walk) reserve(n *node, h billing.Hold) error {
 		if !n.proven(ctx) {
 			return errLost
 		}
-		if n.owing(lacking) {
+		if slices.ContainsFunc(lacking, (*lease).unsettled) {
 			n.flush(ctx)
 		}
 		if wants := n.wants(lacking, e, h); len(wants) > 0 {

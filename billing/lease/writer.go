@@ -94,6 +94,7 @@ func (l *Ledger) rest(ctx context.Context, d time.Duration) {
 	select {
 	case <-t.C:
 	case <-l.hurry:
+		sleep(ctx, linger)
 	case <-ctx.Done():
 	}
 }
@@ -331,11 +332,12 @@ func (l *Ledger) finish(p *posting) {
 	if l.posted += int64(len(p.entries)); len(p.entries) > 0 {
 		l.done()
 	}
-	if l.posted >= p.queued && p.flushes > l.flushed {
-		l.flushed = p.flushes
-		close(l.onFlush)
-		l.onFlush = make(chan struct{})
+	if l.posted >= p.queued {
+		l.flushed = max(l.flushed, p.flushes)
 	}
+	l.postings++
+	close(l.onPosted)
+	l.onPosted = make(chan struct{})
 	if len(l.queue) > 0 || l.flushes > l.flushed {
 		wake(l.wakeWriter)
 	}

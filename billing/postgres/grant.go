@@ -10,21 +10,23 @@ import (
 	"tallyroute/billing"
 )
 
-// grantSQL leases from every counter or from none, in one statement. The rows
-// of the counters are locked in the order of everybody else. Beyond what is
-// needed, a replica is granted so much that one sixteenth of what is left at
-// most lies idle with it, so that the end of a budget is shared in single holds
-// and a replica that dies takes little with it. What is not limited is granted as wished: nobody goes short of it. A
-// window in which others were granted more than they use is marked, and they
-// are told to give it back; not again while they do.
+// grantSQL leases from every counter or from none, in one statement. The rows of the
+// counters are locked in the order of everybody else. Beyond what is needed, a replica is
+// granted what other requests of it wait for, as far as there is room, or so much that one
+// sixteenth of what is left at most lies idle with it, so that the end of a budget is
+// shared in single requests and a replica that dies takes little with it. What is not
+// limited is granted as wished: nobody goes short of it. A window in which others were
+// granted more than they use is marked, and they are told to give it back; not again while
+// they do.
 var grantSQL = `
 WITH replica AS (
   SELECT FROM replicas WHERE id = $1 AND epoch = $2 FOR KEY SHARE
 ), line AS (
   SELECT * FROM unnest($3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
-    $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[])
+    $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[],
+    $17::bigint[], $18::bigint[], $19::bigint[])
        AS l (budget_id, window_start, window_end, need_tokens, need_nano, need_requests, head_tokens, head_nano,
-         wish_tokens, wish_nano, wish_requests, idle_tokens, idle_nano, idle_requests)
+         wish_tokens, wish_nano, wish_requests, idle_tokens, idle_nano, idle_requests, wait_tokens, wait_nano, wait_requests)
 ), locked AS MATERIALIZED (
   SELECT c.*
     FROM budget_counters c JOIN line USING (budget_id, window_start, window_end)
@@ -45,23 +47,29 @@ WITH replica AS (
          CASE WHEN binds THEN b.amount_nano::numeric - c.used_nano - c.held_nano - c.leased_nano - l.need_nano END AS left_nano,
          CASE WHEN binds
               THEN b.request_limit - c.used_requests - c.held_requests - c.leased_requests - l.need_requests END AS left_requests,
-         l.head_tokens, l.head_nano, l.idle_tokens, l.idle_nano, l.idle_requests
+         l.head_tokens, l.head_nano, l.idle_tokens, l.idle_nano, l.idle_requests, l.wait_tokens, l.wait_nano, l.wait_requests
     FROM locked c
     JOIN line l USING (budget_id, window_start)
     JOIN budgets_now b ON b.id = c.budget_id AND b.archived_at IS NULL
    CROSS JOIN LATERAL (SELECT b.near_action <> 'alert' AS binds) AS action
+), busy AS (
+  SELECT r.*,
+         need_tokens + least(wait_tokens, CASE WHEN left_tokens < head_tokens THEN 0 ELSE left_tokens - head_tokens END) AS busy_tokens,
+         need_nano + least(wait_nano, CASE WHEN left_nano < head_nano THEN 0 ELSE left_nano - head_nano END) AS busy_nano,
+         need_requests + least(wait_requests, CASE WHEN left_requests < 0 THEN 0 ELSE left_requests END) AS busy_requests
+    FROM room r
 ), judged AS (
   SELECT r.*, coalesce(left_tokens >= head_tokens, true) AND coalesce(left_nano >= head_nano, true)
            AND coalesce(left_requests >= 0, true) AS fits,
-         CASE WHEN left_tokens IS NULL THEN wish_tokens WHEN exact THEN need_tokens
-              ELSE need_tokens + least(wish_tokens - need_tokens, greatest(trunc(left_tokens / 16) - idle_tokens, 0))
-         END::bigint AS grant_tokens,
-         CASE WHEN left_nano IS NULL THEN wish_nano WHEN exact THEN need_nano
-              ELSE need_nano + least(wish_nano - need_nano, greatest(trunc(left_nano / 16) - idle_nano, 0))
-         END::bigint AS grant_nano,
-         CASE WHEN left_requests IS NULL THEN wish_requests WHEN exact THEN need_requests
-              ELSE need_requests + least(wish_requests - need_requests, greatest(left_requests / 16 - idle_requests, 0))
-         END AS grant_requests,
+         greatest(busy_tokens, CASE WHEN left_tokens IS NULL THEN wish_tokens WHEN NOT exact
+              THEN need_tokens + least(wish_tokens - need_tokens, greatest(trunc(left_tokens / 16) - idle_tokens, 0))
+         END)::bigint AS grant_tokens,
+         greatest(busy_nano, CASE WHEN left_nano IS NULL THEN wish_nano WHEN NOT exact
+              THEN need_nano + least(wish_nano - need_nano, greatest(trunc(left_nano / 16) - idle_nano, 0))
+         END)::bigint AS grant_nano,
+         greatest(busy_requests, CASE WHEN left_requests IS NULL THEN wish_requests WHEN NOT exact
+              THEN need_requests + least(wish_requests - need_requests, greatest(left_requests / 16 - idle_requests, 0))
+         END) AS grant_requests,
          (NOT coalesce(left_tokens >= head_tokens, true) OR NOT coalesce(left_nano >= head_nano, true)
            OR coalesce(left_requests < 0, false)) AND EXISTS (
            SELECT FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at > now()
@@ -69,7 +77,7 @@ WITH replica AS (
               AND (l.tokens > l.busy_tokens AND left_tokens < head_tokens OR l.nano > l.busy_nano AND left_nano < head_nano
                 OR l.requests > l.busy_requests AND left_requests < 0)
          ) AS idle
-    FROM room r
+    FROM busy r
 ), verdict AS (
   SELECT count(*) = cardinality($3::text[]) AS complete, coalesce(bool_and(fits), true) AS fits FROM judged
 ), moved AS (
@@ -83,7 +91,8 @@ WITH replica AS (
 ), leased AS (
   INSERT INTO leases AS l (budget_id, window_start, replica_id, epoch, tokens, nano, requests, busy_tokens, busy_nano,
     busy_requests)
-  SELECT j.id, j.window_start, $1, $2, j.grant_tokens, j.grant_nano, j.grant_requests, j.need_tokens, j.need_nano, j.need_requests
+  SELECT j.id, j.window_start, $1, $2, j.grant_tokens, j.grant_nano, j.grant_requests,
+         j.busy_tokens::bigint, j.busy_nano::bigint, j.busy_requests
     FROM judged j, verdict v WHERE v.complete AND v.fits
   ON CONFLICT (budget_id, window_start, replica_id, epoch) DO UPDATE
      SET tokens = l.tokens + excluded.tokens, nano = l.nano + excluded.nano, requests = l.requests + excluded.requests,
@@ -201,7 +210,7 @@ func grantArgs(r billing.Replica, wants []billing.Want) []any {
 	n := len(wants)
 	budgets := make([]string, n)
 	starts, ends := make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n)
-	var amounts [11][]int64
+	var amounts [14][]int64
 	for i := range amounts {
 		amounts[i] = make([]int64, n)
 	}
@@ -210,9 +219,11 @@ func grantArgs(r billing.Replica, wants []billing.Want) []any {
 		starts[i], ends[i] = bounds(w.Window)
 		bounded := func(a billing.Amount) billing.Amount { return a.AtLeast(billing.Amount{}).AtMost(billing.MostHeld()) }
 		need, head, wish, idle := bounded(w.Need), bounded(w.Headroom), bounded(w.Wish), bounded(w.Idle)
+		waiting := bounded(w.Waiting).AtMost(billing.MostHeld().Minus(need))
 		for j, n := range []int64{
 			need.Tokens, int64(need.Money), need.Requests, head.Tokens, int64(head.Money),
 			wish.Tokens, int64(wish.Money), wish.Requests, idle.Tokens, int64(idle.Money), idle.Requests,
+			waiting.Tokens, int64(waiting.Money), waiting.Requests,
 		} {
 			amounts[j][i] = n
 		}

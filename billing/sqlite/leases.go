@@ -8,7 +8,7 @@ import (
 	"tallyroute/billing"
 )
 
-// exactFor is how long a window is granted in single holds once somebody ran dry.
+// exactFor is how long a window is granted by what requests wait for once somebody ran dry.
 const exactFor = 5 * time.Second
 
 const (
@@ -32,7 +32,8 @@ ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens, nano = nano + exclu
 )
 
 // Grant implements billing.Allowances. Beyond what is needed, so much is granted
-// that one sixteenth of what is left at most lies idle with the asker: the end
+// that one sixteenth of what is left at most lies idle with the asker, or as much as its
+// other requests wait for: the end
 // of a budget is shared in single holds, and a process that dies takes little
 // with it.
 func (s *Store) Grant(ctx context.Context, r billing.Replica, wants []billing.Want) (granted []billing.Granted, ok bool, err error) {
@@ -121,22 +122,24 @@ func (g granting) judge(ctx context.Context, w billing.Want, b billing.Balance) 
 	need := w.Need.AtMost(billing.MostHeld())
 	idle := w.Idle.AtLeast(billing.Amount{})
 	wish := w.Wish.AtMost(billing.MostHeld()).Minus(idle).AtLeast(need)
+	waiting := w.Waiting.AtMost(billing.MostHeld())
 	tokens := share{
 		limit: b.Budget.Tokens, spoken: b.UsedTokens + b.HeldTokens, exact: out.Exact,
-		need: need.Tokens, head: w.Headroom.Tokens, wish: wish.Tokens, idle: idle.Tokens,
+		need: need.Tokens, waiting: waiting.Tokens, head: w.Headroom.Tokens, wish: wish.Tokens, idle: idle.Tokens,
 	}
 	money := share{
 		limit: (*int64)(b.Budget.Money), spoken: int64(b.UsedMoney + b.HeldMoney), exact: out.Exact,
-		need: int64(need.Money), head: int64(w.Headroom.Money), wish: int64(wish.Money), idle: int64(idle.Money),
+		need: int64(need.Money), waiting: int64(waiting.Money), head: int64(w.Headroom.Money), wish: int64(wish.Money), idle: int64(idle.Money),
 	}
 	requests := share{
 		limit: b.Budget.Requests, spoken: b.UsedRequests + b.HeldRequests, exact: out.Exact,
-		need: need.Requests, wish: wish.Requests, idle: idle.Requests,
+		need: need.Requests, waiting: waiting.Requests, wish: wish.Requests, idle: idle.Requests,
 	}
 	if !b.Budget.Binds() {
 		tokens.limit, money.limit, requests.limit = nil, nil, nil
 	}
-	out.Amount = billing.Amount{Tokens: tokens.amount(), Money: billing.Money(money.amount()), Requests: requests.amount()}
+	out.Amount = billing.Amount{Tokens: tokens.amount(), Money: billing.Money(money.amount()), Requests: requests.amount()}.
+		AtMost(billing.MostHeld())
 	if out.Fits = tokens.fits() && money.fits() && requests.fits(); out.Fits {
 		return out, nil
 	}
@@ -151,9 +154,9 @@ func (g granting) judge(ctx context.Context, w billing.Want, b billing.Balance) 
 
 // share is one member of a want and of the window that it is asked of.
 type share struct {
-	limit                          *int64
-	spoken, need, head, wish, idle int64
-	exact                          bool
+	limit                                   *int64
+	spoken, need, waiting, head, wish, idle int64
+	exact                                   bool
 }
 
 // left is what nobody has a claim on once the need is met.
@@ -161,14 +164,22 @@ func (s share) left() int64 { return *s.limit - s.spoken - s.need }
 
 func (s share) fits() bool { return s.limit == nil || s.left() >= s.head }
 
+// busy is what requests need, those that wait as far as there is room.
+func (s share) busy() int64 {
+	if s.limit == nil {
+		return s.need + s.waiting
+	}
+	return s.need + min(s.waiting, max(s.left()-s.head, 0))
+}
+
 func (s share) amount() int64 {
 	switch {
 	case s.limit == nil:
-		return s.wish
+		return max(s.wish, s.busy())
 	case s.exact:
-		return s.need
+		return s.busy()
 	}
-	return s.need + min(s.wish-s.need, max(s.left()/16-s.idle, 0))
+	return max(s.busy(), s.need+min(s.wish-s.need, max(s.left()/16-s.idle, 0)))
 }
 
 // mark makes others give back what lies idle.
@@ -189,11 +200,11 @@ func (g granting) lease(ctx context.Context, w billing.Want, out *billing.Grante
 	if out.Amount == (billing.Amount{}) {
 		return nil
 	}
+	busy := w.Need.Plus(w.Waiting).AtMost(out.Amount)
 	_, err := g.tx.exec(ctx, addLeased, out.Amount.Tokens, int64(out.Amount.Money), out.Amount.Requests, w.Budget.ID, start)
 	if err == nil {
 		_, err = g.tx.exec(ctx, addLease, w.Budget.ID, start, g.r.ID, g.r.Epoch, out.Amount.Tokens, int64(out.Amount.Money),
-			min(w.Need.Tokens, out.Amount.Tokens), min(int64(w.Need.Money), int64(out.Amount.Money)),
-			out.Amount.Requests, min(w.Need.Requests, out.Amount.Requests))
+			busy.Tokens, int64(busy.Money), out.Amount.Requests, busy.Requests)
 	}
 	return err
 }

@@ -198,18 +198,23 @@ func TestRollingRestartsFailNoRequest(t *testing.T) {
 func TestNearALimitNobodyWaitsLong(t *testing.T) {
 	t.Parallel()
 	const limit = 60_000
+	routers := prove.Size(t, "ROUTERS", 1)
 	dsn := pgtest.DSN(t)
 	biller := newBiller(t, "up0")
 	crowd := newCrowd(t)
-	p, c := spawnListening(t, billedConfig(t, dsn, "", biller), 2)
-	key := p.key("--budget-tokens", "60000", "--budget-usd", "100")
+	programs, processes := make([]*program, routers), make([]*exec.Cmd, routers)
+	for i := range routers {
+		programs[i], processes[i] = spawnListening(t, billedConfig(t, dsn, "", biller), 2)
+	}
+	key := programs[0].key("--budget-tokens", "60000", "--budget-usd", "100")
 	var mu sync.Mutex
 	var took []time.Duration
 	var clients sync.WaitGroup
-	for range 64 {
+	for n := range 64 * routers {
+		base := programs[n%routers].base()
 		clients.Go(func() {
 			for refused := 0; refused < 5; {
-				a, err := crowd.ask(t.Context(), question{base: p.base(), key: key, most: 20})
+				a, err := crowd.ask(t.Context(), question{base: base, key: key, most: 20})
 				switch {
 				case err != nil || a.status != http.StatusOK && a.status != http.StatusTooManyRequests:
 					t.Errorf("%v, %d %s", err, a.status, a.body)
@@ -234,5 +239,7 @@ func TestNearALimitNobodyWaitsLong(t *testing.T) {
 		t.Errorf("%d tokens used of %d", used, limit)
 	}
 	prove.Within(t, "an answer or a refusal near a limit", percentile(took, 99), 500*time.Millisecond)
-	quit(t, c)
+	for _, c := range processes {
+		quit(t, c)
+	}
 }
