@@ -14,3 +14,10 @@ func subset() *schema.Subset {
 		Inline: true, Scalars: true,
 	}
 }
+
+// functions is what it takes for functions, whose parameters are one object.
+func functions() *schema.Subset {
+	s := subset()
+	s.Flat = true
+	return s
+}

@@ -37,7 +37,7 @@ func (e *encoder) function(t translate.Tool) []byte {
 	o.Raw("name", t.Name)
 	o.Raw("description", t.Description)
 	if len(t.Parameters) > len("{}") {
-		o.Raw("parametersJsonSchema", e.Schema("tools", subset(), t.Parameters))
+		o.Raw("parametersJsonSchema", e.Schema("tools", functions(), t.ObjectSchema()))
 	}
 	if t.Strict {
 		e.Lose("tools.strict")

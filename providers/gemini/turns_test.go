@@ -129,6 +129,23 @@ data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2lnMw=
 	}
 }
 
+func TestParametersOfFunctionsAreOneObject(t *testing.T) {
+	for parameters, want := range map[string]string{
+		`{"anyOf":[{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]},{"properties":{"b":{"type":"string"}}}]}`://
+		`{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}}}`,
+		`{"properties":{"a":{"type":"string"}}}`: `{"type":"object","properties":{"a":{"type":"string"}}}`,
+	} {
+		call, err := adapter().Chat.Encode(exchange(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],`+
+			`"tools":[{"type":"function","function":{"name":"f","parameters":`+parameters+`}}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(call.Body); !strings.Contains(got, `"parametersJsonSchema":`+want+`}`) {
+			t.Errorf("%s: sent %s, want %s", parameters, got, want)
+		}
+	}
+}
+
 func TestTextsOfNothingAreNotSent(t *testing.T) {
 	for messages, want := range map[string]string{
 		`{"role":"user","content":""}`:   `[{"role":"user","parts":[{"text":"(no message)"}]}]`,

@@ -82,6 +82,10 @@ func (s *Subset) fits(raw []byte, depth int) bool {
 		switch {
 		case string(name) == "$ref" && s.Inline, !s.takes(name) || !s.allows(name, value):
 			return false
+		case string(name) == "required" && s.Keywords != nil:
+			if _, unlisted := listed(value, raw); unlisted {
+				return false
+			}
 		case string(name) == "additionalProperties" && s.Closed:
 			if closed = string(value) == "false"; !closed {
 				return false
@@ -108,6 +112,20 @@ func (s *Subset) fits(raw []byte, depth int) bool {
 // object reports a schema of objects.
 func object(raw []byte) bool {
 	return jsonraw.Text(jsonraw.Lookup(raw, "type")) == "object" || jsonraw.Lookup(raw, "properties") != nil
+}
+
+// listed are those of the names that are required which are properties of the schema, and
+// whether there are others, which grammars refuse.
+func listed(required, schema []byte) (names [][]byte, unlisted bool) {
+	properties := jsonraw.Lookup(schema, "properties")
+	for name := range jsonraw.Elements(required) {
+		if jsonraw.Lookup(properties, jsonraw.Text(name)) == nil {
+			unlisted = true
+			continue
+		}
+		names = append(names, name)
+	}
+	return names, unlisted
 }
 
 // allows reports a value that a keyword may have.

@@ -45,6 +45,15 @@ func TestReduce(t *testing.T) {
 			`{"type":"array","items":{"type":"string","description":"(format: \"email\")"},"description":"(minItems: 3)"}`,
 			"format minItems",
 		},
+		{
+			"google", `{"type":"object","properties":{"a":{"type":"string"}},"required":["a","b"]}`,
+			`{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}`, "required",
+		},
+		{
+			"google", `{"type":"object","properties":{"a":{"type":"string"}},"anyOf":[{"required":["a"]},{"required":[]}]}`,
+			`{"type":"object","properties":{"a":{"type":"string"}},"anyOf":[{},{"required":[]}]}`, "required",
+		},
+		{"flat", `{"type":"object","required":["b"]}`, "", ""},
 		{"strict", `{"type":"string","pattern":"^(?=a)b"}`, `{"type":"string","description":"(pattern: \"^(?=a)b\")"}`, "pattern"},
 		{
 			"strict", `{"oneOf":[{"type":"string"},{"type":"object"}]}`,

@@ -34,6 +34,14 @@ func (w *writer) keyword(name string, value, raw []byte) {
 		w.description = value
 	case name == "type" && jsonraw.IsString(value) && string(jsonraw.Lookup(raw, "nullable")) == "true" && !w.s.takes([]byte("nullable")):
 		w.put(name, jsonraw.Array([][]byte{value, []byte(`"null"`)}))
+	case name == "required" && w.s.Keywords != nil && jsonraw.IsArray(value):
+		names, unlisted := listed(value, raw)
+		if unlisted {
+			w.lose(name)
+		}
+		if len(names) > 0 || !unlisted {
+			w.put(name, jsonraw.Array(names))
+		}
 	case name == "additionalProperties" && w.closed:
 		if string(value) != "false" {
 			w.lose(name)
