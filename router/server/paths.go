@@ -152,6 +152,7 @@ func unservedProblem(e *unservedError) web.Problem {
 	for _, o := range providers.Operations() {
 		served = append(served, fmt.Sprintf("%s at POST %s", o, o.Path()))
 	}
+	served = append(served, "OpenAI's Responses API at POST "+responsesPath, "Anthropic's Messages API at POST "+messagesPath)
 	p.Message += " What is: " + strings.Join(served, ", ") + ", GET /v1/models."
 	return p
 }
