@@ -34,12 +34,14 @@ require (
 
 require (
 	cloud.google.com/go/compute/metadata v0.3.0
+	filippo.io/age v1.3.2
 	github.com/aws/aws-sdk-go-v2/service/sts v1.52.0
 	github.com/oschwald/maxminddb-golang/v2 v2.1.1
 	github.com/wneessen/go-mail v0.7.2
 )
 
 require (
+	filippo.io/hpke v0.4.0 // indirect
 	github.com/Azure/azure-sdk-for-go/sdk/internal v1.13.0 // indirect
 	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1 // indirect
 	github.com/aws/aws-sdk-go-v2/credentials v1.21.0 // indirect

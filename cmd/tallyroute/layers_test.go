@@ -46,6 +46,7 @@ var layers = map[string][]string{
 	"providers/secret/google":         {"providers/secret", "providers/secret/manager"},
 	"providers/secret/conjur":         {"providers/secret", "providers/secret/manager"},
 	"providers/identity":              {},
+	"providers/secret/age":            {},
 	"providers/identity/identitytest": {},
 	"providers/secret/secrettest":     {},
 	"providers/secret/envelope":       {},
@@ -145,7 +146,7 @@ var layers = map[string][]string{
 		"router",
 	},
 	"cmd/tallyroute/managers": {
-		"cmd/tallyroute/config", "providers/identity", "providers/secret", "providers/secret/aws", "providers/secret/azure",
+		"cmd/tallyroute/config", "providers/identity", "providers/secret", "providers/secret/age", "providers/secret/aws", "providers/secret/azure",
 		"providers/secret/conjur", "providers/secret/google", "providers/secret/kubernetes", "providers/secret/manager",
 		"providers/secret/vault",
 	},
@@ -176,7 +177,7 @@ var layers = map[string][]string{
 	"cmd/tallyroute/offers": {
 		"billing", "cmd/tallyroute/app", "cmd/tallyroute/cli", "cmd/tallyroute/config", "providers", "providers/catalogue",
 		"providers/catalogue/published", "providers/chat", "router", "router/admin", "router/plan",
-		"billing/manage", "cmd/tallyroute/adminapi", "providers/secret", "providers/secret/envelope",
+		"billing/manage", "cmd/tallyroute/adminapi", "providers/secret", "providers/secret/age", "providers/secret/envelope",
 	},
 	"cmd/tallyroute/agents": {},
 	"cmd/tallyroute":        {"*"},
@@ -246,6 +247,7 @@ var fences = map[string][]string{
 	"github.com/aws/smithy-go":          {"providers/identity"},
 	"github.com/Azure/azure-sdk-for-go": {"providers/identity"},
 	"cloud.google.com/go/compute":       {"providers/identity"},
+	"filippo.io/age":                    {"providers/secret/age"},
 	"golang.org/x/tools":                {"test", "providers/providertest"},
 	"github.com/oklog/ulid":             {"*"},
 	"github.com/google/uuid":            {"*"},

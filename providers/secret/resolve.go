@@ -29,6 +29,29 @@ type scheme struct {
 var schemes = []scheme{
 	{"env:", readEnv},
 	{"file:", readFile},
+	{sealedPrefix, func(_ context.Context, text string) (string, error) { return text, nil }},
+}
+
+// sealedPrefix begins a text that stands where a reference does, encrypted with age.
+const sealedPrefix = "age:"
+
+// SealedError is a secret that was encrypted with age: whoever has an identity opens Text.
+type SealedError struct{ Ref, Text string }
+
+// Error says what is needed.
+func (e *SealedError) Error() string {
+	return "secret: " + e.Ref + " is encrypted with age: secrets.age_identity opens it"
+}
+
+// sealed finds a text that was encrypted.
+func sealed(ref, text string) error {
+	switch {
+	case strings.HasPrefix(ref, sealedPrefix):
+		return &SealedError{sealedPrefix + "…", text}
+	case strings.HasPrefix(text, "age-encryption.org/v1\n"), strings.HasPrefix(text, "-----BEGIN AGE ENCRYPTED FILE-----"):
+		return &SealedError{ref, text}
+	}
+	return nil
 }
 
 // Managers are the schemes of services that keep secrets.
@@ -91,6 +114,9 @@ func Resolve(ctx context.Context, ref string) (Value, error) {
 			continue
 		}
 		text, err := s.read(ctx, name)
+		if err == nil {
+			err = sealed(ref, text)
+		}
 		if err != nil {
 			return Value{}, err
 		}

@@ -42,6 +42,10 @@ import (
 // New puts a router together and opens its sockets. Nothing runs yet, and the
 // database may be away.
 func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
+	if settings, tree := cfg.Literals(); tree != "" {
+		o.Log.Warn("the configuration holds a password in a git work tree, where it may be committed", zap.Strings("settings", settings),
+			zap.String("work_tree", tree))
+	}
 	s := &Service{Options: o, metrics: metrics.New(o.Version), turns: limit.NewTurns(0), cutRequests: func() {}}
 	s.uses = &upstream.Uses{Clock: time.Now}
 	s.refused, s.denials = &refusals{clock: time.Now}, billing.NewDenialCount()

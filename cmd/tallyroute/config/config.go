@@ -54,6 +54,7 @@ type Config struct {
 	Responses           Responses     `yaml:"responses"`
 	Fingerprints        bool          `yaml:"fingerprints"` // on rows, of requests and their prefixes
 	Demo                bool          `yaml:"demo" reload:"no"`
+	Production          bool          `yaml:"production"` // refuses what is warned about elsewhere
 	TrustedProxies      []Prefix      `yaml:"trusted_proxies"`
 	AllowedNetworks     []Prefix      `yaml:"allowed_networks"` // that may use the public listener; none is all
 	BlockedNetworks     []Prefix      `yaml:"blocked_networks"`
@@ -83,12 +84,14 @@ type Secrets struct {
 	// what was not sealed anew yet.
 	Key      SecretRef `yaml:"encryption_key"`
 	Previous SecretRef `yaml:"previous_encryption_key"`
-	Refresh  Duration  `yaml:"refresh" reload:"no"` // how often they are asked for newer versions
-	Vault    Vault     `yaml:"vault" reload:"no"`
-	AWS      AWS       `yaml:"aws" reload:"no"`
-	Azure    Azure     `yaml:"azure" reload:"no"`
-	Google   Google    `yaml:"google" reload:"no"`
-	Conjur   Conjur    `yaml:"conjur" reload:"no"`
+	// AgeIdentity opens what was encrypted with age.
+	AgeIdentity SecretRef `yaml:"age_identity" reload:"no"`
+	Refresh     Duration  `yaml:"refresh" reload:"no"` // how often they are asked for newer versions
+	Vault       Vault     `yaml:"vault" reload:"no"`
+	AWS         AWS       `yaml:"aws" reload:"no"`
+	Azure       Azure     `yaml:"azure" reload:"no"`
+	Google      Google    `yaml:"google" reload:"no"`
+	Conjur      Conjur    `yaml:"conjur" reload:"no"`
 }
 
 // AWS is AWS Secrets Manager.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -276,4 +277,47 @@ func FuzzConfig(f *testing.F) {
 		r.file([]byte(text), &cfg)
 		r.check(&cfg)
 	})
+}
+
+// A password in the configuration is refused where others can read it, and in production
+// where it may be committed.
+func TestPasswordInTheFileIsRefusedWhereOthersReadIt(t *testing.T) {
+	const literal = "database: postgres://u:canary-p@localhost/x\n"
+	for name, c := range map[string]struct {
+		text string
+		mode os.FileMode
+		tree bool
+		want string
+	}{
+		"its owner's":              {literal, 0o600, false, ""},
+		"its group's":              {literal, 0o640, false, ""},
+		"everybody's":              {literal, 0o644, false, "every user of this host"},
+		"everybody's, encrypted":   {"database: age:abc\n", 0o644, false, ""},
+		"a reference, everybody's": {"database: env:DSN\n", 0o644, true, ""},
+		"no password, everybody's": {"database: postgres://u@localhost/x\n", 0o644, true, ""},
+		"in a work tree":           {literal, 0o600, true, ""},
+		"in production's":          {literal + "production: true\n", 0o600, true, "git work tree"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if c.tree {
+				if err := os.Mkdir(filepath.Join(dir, ".git"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			file := filepath.Join(dir, "tallyroute.yaml")
+			if err := errors.Join(os.WriteFile(file, []byte(c.text), 0o600), os.Chmod(file, c.mode)); err != nil {
+				t.Fatal(err)
+			}
+			cfg, err := Read(file, nil)
+			if (err != nil) != (c.want != "") || err != nil && (!strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "canary")) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+			if cfg != nil {
+				if _, tree := cfg.Literals(); (tree != "") != (c.tree && strings.Contains(c.text, "canary")) {
+					t.Errorf("work tree %q", tree)
+				}
+			}
+		})
+	}
 }

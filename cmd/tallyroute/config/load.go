@@ -30,6 +30,7 @@ func Read(file string, env []string) (*Config, error) {
 	}
 	r.environment(env, &cfg)
 	r.check(&cfg)
+	r.checkLiterals(&cfg)
 	r.checkAlerts(&cfg)
 	r.checkForward(&cfg)
 	r.checkAnomalies(cfg.Anomalies)

@@ -19,6 +19,10 @@ func (r *reader) checkSecrets(s Secrets) {
 	if s.Previous != "" && s.Key == "" {
 		r.fault("secrets.encryption_key", "is needed where there is a previous one")
 	}
+	if strings.HasPrefix(string(s.AgeIdentity), "age:") {
+		r.fault("secrets.age_identity", "want env:NAME or file:/path: it opens what is encrypted")
+	}
+	r.ownSecret("secrets.age_identity", s.AgeIdentity)
 	r.checkVault(s.Vault)
 	r.checkConjur(s.Conjur)
 	for path, at := range map[string]string{"secrets.aws.endpoint": s.AWS.Endpoint, "secrets.google.endpoint": s.Google.Endpoint} {

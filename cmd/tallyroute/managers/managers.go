@@ -12,6 +12,7 @@ import (
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers/identity"
 	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/age"
 	"tallyroute/providers/secret/aws"
 	"tallyroute/providers/secret/azure"
 	"tallyroute/providers/secret/conjur"
@@ -30,7 +31,23 @@ func New(c config.Secrets, host *identity.Host, o manager.Options) (*manager.Kee
 	if o.Every = time.Duration(c.Refresh); o.Every == 0 {
 		o.Every = manager.Every
 	}
+	if c.AgeIdentity != "" {
+		o.Open = func(ctx context.Context, text string) (string, error) { return open(ctx, c.AgeIdentity, text) }
+	}
 	return manager.NewKeeper(all, o), nil
+}
+
+// open opens what was encrypted with age.
+func open(ctx context.Context, identity config.SecretRef, text string) (string, error) {
+	v, err := secret.Resolve(ctx, string(identity))
+	if err != nil {
+		return "", err
+	}
+	by, err := age.Parse(v.Reveal())
+	if err != nil {
+		return "", err
+	}
+	return by.Open(text)
 }
 
 // All are the managers, by the schemes of references to what they keep.

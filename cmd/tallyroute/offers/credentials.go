@@ -10,6 +10,7 @@ import (
 	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/cli"
 	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/age"
 	"tallyroute/providers/secret/envelope"
 )
 
@@ -50,7 +51,7 @@ func (c credentialsList) Run(a *cli.Context) error {
 				failure = v.LastFailure + " " + ago(v.LastFailedAt, now)
 			}
 			t.Add(cli.Text(strings.TrimSuffix(v.Provider+"/"+v.Name, "/")), cli.Text(from), cli.Text(cli.OrElse(v.Owner, "-")),
-				cli.Number(int64(v.Weight)), cli.Text(v.Status), cli.Text(age(v, now)), cli.Text(cli.OrElse(cli.DayOf(v.ExpiresAt), "-")),
+				cli.Number(int64(v.Weight)), cli.Text(v.Status), cli.Text(spanSince(v, now)), cli.Text(cli.OrElse(cli.DayOf(v.ExpiresAt), "-")),
 				cli.Text(ago(v.LastUsedAt, now)), cli.Text(failure), cli.Text(strings.TrimSpace(v.Health+" "+v.Cause)),
 				cli.Number(int64(len(v.Versions))))
 		}
@@ -58,8 +59,8 @@ func (c credentialsList) Run(a *cli.Context) error {
 	})
 }
 
-// age is how long the secret that is in use has been.
-func age(v manage.CredentialView, now time.Time) string {
+// spanSince is how long the secret that is in use has been.
+func spanSince(v manage.CredentialView, now time.Time) string {
 	if len(v.Versions) == 0 {
 		return "-"
 	}
@@ -248,8 +249,10 @@ func (c credentialsRemove) Run(a *cli.Context) error {
 
 // Secrets is "tallyroute secrets": the key under which the database keeps secrets.
 type Secrets struct {
-	Key   secretsKey   `cmd:"" help:"Make a key for secrets.encryption_key."`
-	Rekey secretsRekey `cmd:"" help:"Seal what is stored under secrets.encryption_key, where it still is under the previous one."`
+	Key     secretsKey     `cmd:"" help:"Make a key for secrets.encryption_key."`
+	AgeKey  secretsAgeKey  `cmd:"" help:"Make an identity for secrets.age_identity."`
+	Encrypt secretsEncrypt `cmd:"" help:"Encrypt a secret with age, for the configuration to hold."`
+	Rekey   secretsRekey   `cmd:"" help:"Seal what is stored under secrets.encryption_key, where it still is under the previous one."`
 }
 
 type secretsKey struct{}
@@ -263,6 +266,36 @@ func (secretsKey) Run(a *cli.Context) error {
 	fmt.Fprintln(a.Stdout, key)
 	fmt.Fprintln(a.Stderr, "Keep it where the database is not, and set secrets.encryption_key to a reference to it, such as env:NAME.")
 	return nil
+}
+
+type secretsAgeKey struct{}
+
+// Run prints a new identity, and to whom to encrypt for it.
+func (secretsAgeKey) Run(a *cli.Context) error {
+	identity, recipient, err := age.NewIdentity()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.Stdout, "# public key: %s\n%s\n", recipient, identity)
+	return err
+}
+
+type secretsEncrypt struct {
+	To string `required:"" placeholder:"RECIPIENT" help:"The public key of the identity that opens it: age1…"`
+}
+
+// Run encrypts what it reads.
+func (c secretsEncrypt) Run(a *cli.Context) error {
+	text, err := io.ReadAll(io.LimitReader(a.Stdin, 64<<10))
+	if err != nil {
+		return err
+	}
+	sealed, err := age.Seal(c.To, strings.TrimSpace(string(text)))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.Stdout, "age:"+sealed)
+	return err
 }
 
 type secretsRekey struct {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -42,12 +43,16 @@ type Options struct {
 	Every  time.Duration // 0 is Every
 	Report func(Report)  // nil is nobody
 	Clock  func() time.Time
+	// Open opens what was encrypted with age; nil opens nothing.
+	Open func(ctx context.Context, text string) (string, error)
 }
 
 // Keeper gives the current text of secrets.
 type Keeper struct {
 	managers map[string]Manager // by scheme
 	Options
+
+	opened sync.Map // of secret.Value, by the text that was encrypted: opening takes longer than a call may wait
 
 	mu      sync.RWMutex
 	entries map[string]*entry // by reference, without a field
@@ -70,7 +75,7 @@ func NewKeeper(managers map[string]Manager, o Options) *Keeper {
 func (k *Keeper) Resolve(ctx context.Context, ref string) (secret.Value, error) {
 	kept, ok := secret.Managed(ref)
 	if !ok {
-		return secret.Resolve(ctx, ref)
+		return k.plain(ctx, ref)
 	}
 	e, err := k.entry(kept.Scheme, kept.Name)
 	if err != nil {
@@ -86,6 +91,27 @@ func (k *Keeper) Resolve(ctx context.Context, ref string) (secret.Value, error) 
 		k.Report(Report{What: FirstUse, Ref: e.ref(), Known: true, Version: now.Version, Age: k.Clock().Sub(now.at)})
 	}
 	return now.field(ref, kept.Field)
+}
+
+// plain reads what no manager keeps, encrypted or not.
+func (k *Keeper) plain(ctx context.Context, ref string) (secret.Value, error) {
+	v, err := secret.Resolve(ctx, ref)
+	sealed := (*secret.SealedError)(nil)
+	if k.Open == nil || !errors.As(err, &sealed) {
+		return v, err
+	}
+	if known, ok := k.opened.Load(sealed.Text); ok {
+		v, _ = known.(secret.Value)
+		return v, nil
+	}
+	text, err := k.Open(ctx, sealed.Text)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("secret: %s: %w", sealed.Ref, err)
+	}
+	if v, err = secret.Trimmed(sealed.Ref, text); err == nil {
+		k.opened.Store(sealed.Text, v)
+	}
+	return v, err
 }
 
 // Manager is the manager behind a scheme.

@@ -215,3 +215,31 @@ func TestCallsAreRepeatedWhereThatHelps(t *testing.T) {
 		})
 	}
 }
+
+// What is encrypted is opened once for as long as it stays the same, wherever it stands.
+func TestEncryptedSecretIsOpenedOnce(t *testing.T) {
+	opened := 0
+	k := NewKeeper(nil, Options{Open: func(_ context.Context, text string) (string, error) {
+		opened++
+		if !strings.HasSuffix(text, "sealed") {
+			return "", errors.New("another identity")
+		}
+		return "plain\n", nil
+	}})
+	t.Setenv("TALLYROUTE_TEST_SEALED", "age-encryption.org/v1\nsealed")
+	for _, ref := range []string{"age:sealed", "age:sealed", "env:TALLYROUTE_TEST_SEALED", "env:TALLYROUTE_TEST_SEALED"} {
+		if v, err := k.Resolve(t.Context(), ref); err != nil || v.Reveal() != "plain" {
+			t.Errorf("%s: %q, %v", ref, v.Reveal(), err)
+		}
+	}
+	if opened != 2 {
+		t.Errorf("opened %d times", opened)
+	}
+	if v, err := k.Resolve(t.Context(), "age:CANARY"); err == nil || v.Reveal() != "" || strings.Contains(err.Error(), "CANARY") {
+		t.Errorf("%v", err)
+	}
+	if v, err := NewKeeper(nil, Options{}).Resolve(t.Context(), "age:CANARY"); err == nil || v.Reveal() != "" ||
+		!strings.Contains(err.Error(), "secrets.age_identity") || strings.Contains(err.Error(), "CANARY") {
+		t.Errorf("without an identity: %v", err)
+	}
+}
