@@ -75,6 +75,13 @@ type Budget struct {
 	Action Action `json:"action"` // "" is ActionBlock
 	// Thresholds are percents of the limits; nil is DefaultThresholds.
 	Thresholds []int `json:"thresholds"`
+	// Part is what is limited of all that the scope uses; "" is all of it. Named is whose
+	// part; "" is that each has the limit for itself. Of models and credentials it may be a
+	// pattern with *.
+	Part  Part   `json:"part"`
+	Named string `json:"named"`
+	// Parent is the budget that this one counts a part of, if it is such a one.
+	Parent string `json:"parent"`
 }
 
 // DefaultThresholds are told unless others are set.
@@ -111,15 +118,15 @@ func (b Balance) Downgrades() bool {
 func (b Budget) Binds() bool { return b.Action != ActionAlert }
 
 // Same reports whether two budgets are one: what a key, project, team or the
-// organisation may use in one kind of period is limited once. The zone, and
+// organisation may use in one kind of period is limited once, and so is each part of it. The zone, and
 // what is limited, are what one changes of it.
 func (b Budget) Same(o Budget) bool {
-	return b.Scope == o.Scope && b.ScopeID == o.ScopeID && b.Period == o.Period
+	return b.Scope == o.Scope && b.ScopeID == o.ScopeID && b.Period == o.Period && b.Part == o.Part && b.Named == o.Named
 }
 
 // Twice is the refusal of a budget beside o, which is the same.
 func (b Budget) Twice(o string) error {
-	return &ConflictError{Detail: fmt.Sprintf("budget %s limits the same %s %s already", o, b.Scope, b.Period.Words())}
+	return &ConflictError{Detail: fmt.Sprintf("budget %s limits the same %s%s %s already", o, b.Scope, b.PartWords(), b.Period.Words())}
 }
 
 // Window is a half-open span of time: Start is inside, End is not. A window

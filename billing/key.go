@@ -161,13 +161,13 @@ func (k *Key) Owner() Owner {
 func (k *Key) Holder(b Budget) string {
 	switch b.Scope {
 	case ScopeKey:
-		return fmt.Sprintf("key %q", k.Name)
+		return fmt.Sprintf("key %q", k.Name) + b.PartWords()
 	case ScopeProject:
-		return fmt.Sprintf("project %q", k.Team+"/"+k.Project)
+		return fmt.Sprintf("project %q", k.Team+"/"+k.Project) + b.PartWords()
 	case ScopeTeam:
-		return fmt.Sprintf("team %q", k.Team)
+		return fmt.Sprintf("team %q", k.Team) + b.PartWords()
 	case ScopeOrg:
-		return "the organisation"
+		return "the organisation" + b.PartWords()
 	case ScopeTemporary:
 		return "this temporary key"
 	}
@@ -245,7 +245,7 @@ func (k *Key) Bounded() bool {
 // Own is the budget of the key itself for a period; nil is none.
 func (k *Key) Own(p Period) *Budget {
 	for i := range k.Budgets {
-		if b := &k.Budgets[i]; b.Scope == ScopeKey && b.Period == p {
+		if b := &k.Budgets[i]; b.Scope == ScopeKey && b.Period == p && b.Part == "" {
 			return b
 		}
 	}
@@ -257,17 +257,26 @@ func (k *Key) Downgrades() bool {
 	return slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Action == ActionDowngrade })
 }
 
-// Lines are the budgets that bind the key, in the windows that an instant falls in.
+// Lines are the budgets that bind all that the key uses, in the windows that an instant
+// falls in.
 func (k *Key) Lines(at time.Time) ([]HoldLine, error) {
-	list := make([]HoldLine, len(k.Budgets))
-	for i, b := range k.Budgets {
-		w, err := b.Window(at)
+	list := make([]HoldLine, 0, len(k.Budgets))
+	for i := range k.Budgets {
+		if k.Budgets[i].Part != "" {
+			continue
+		}
+		line, err := k.Budgets[i].line(at)
 		if err != nil {
 			return nil, err
 		}
-		list[i] = HoldLine{Budget: b, Window: w}
+		list = append(list, line)
 	}
 	return list, nil
+}
+
+// Parted reports that limits of parts bind the key.
+func (k *Key) Parted() bool {
+	return slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Part != "" })
 }
 
 // KeyStatuses are what a key may be; InForce says more of each.

@@ -255,7 +255,8 @@ type Ledger interface {
 	// Reserve takes the hold from every budget or from none, and inserts the
 	// hold row. It refuses with *QuotaError, which names the budget; with
 	// ErrStaleKey when the key has changed since KeyVersion; with ErrRevoked,
-	// ErrExpired or ErrStopped. A second call with the same id is an error. The balances
+	// ErrExpired or ErrStopped; with *CrowdedError where a line is of a name too many. A
+	// second call with the same id is an error. The balances
 	// include the hold.
 	Reserve(ctx context.Context, h Hold, now time.Time) ([]Balance, error)
 	// Retry tells the ledger that another attempt is about to be made: ifLost
@@ -265,6 +266,10 @@ type Ledger interface {
 	// it is refused with *QuotaError and nothing changes. A hold that is not there
 	// is ErrNoHold.
 	Retry(ctx context.Context, holdID string, more Amount, ifLost []Spend) error
+	// Widen takes the hold from further budgets, too, or from none of them: where there is
+	// no room it is refused with *QuotaError and nothing changes. A hold that is not there is
+	// ErrNoHold.
+	Widen(ctx context.Context, holdID string, lines []HoldLine) error
 	// Settle takes the hold out and puts the rows in, and posts them to the
 	// counters and the rollup, in one transaction. Twice is once. Rows are
 	// posted to the windows that OccurredAt falls in, also for budgets made

@@ -56,6 +56,7 @@ func (s Spend) Tidy() Spend {
 const (
 	mostFees     = 16
 	mostMembers  = 16
+	mostLimits   = 64
 	mostPrefixes = 16
 	mostPrint    = 32 // bytes
 )
@@ -78,6 +79,9 @@ func (s Spend) tidyFacts() Spend {
 	}
 	if len(s.UnpricedMembers) > 0 {
 		s.UnpricedMembers = CleanTexts(s.UnpricedMembers[:min(len(s.UnpricedMembers), mostMembers)])
+	}
+	if len(s.Limits) > mostLimits {
+		s.Limits = s.Limits[:mostLimits:mostLimits]
 	}
 	if len(s.Fingerprint) > mostPrint {
 		s.Fingerprint = nil

@@ -112,6 +112,8 @@ type Spend struct {
 	// UnpricedMembers are the members of the request that were sent though nobody can
 	// know what they cost.
 	UnpricedMembers []string `json:"unpriced_members,omitempty"`
+	// Limits are the budgets for parts with which the row counts, beside those of its owner.
+	Limits []string `json:"limits,omitempty"`
 
 	// What is not known is empty or nil, never guessed.
 

@@ -57,6 +57,12 @@ func CleanTexts(list []string) []string {
 // operators cannot set them.
 const OwnTags = "tallyroute."
 
+// Whose identity was exchanged for the token of a request.
+const (
+	TagIssuer  = OwnTags + "issuer"
+	TagSubject = OwnTags + "subject"
+)
+
 // Bounds of the tags of a request.
 const (
 	MostTags        = 16

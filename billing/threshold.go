@@ -55,8 +55,8 @@ func (b Balance) passed(p part, percent int, at time.Time) Event {
 	share, start := strconv.Itoa(percent), instantText(b.Window.Start)
 	return Event{
 		Kind: EventThreshold, Object: b.Budget.ID, Severity: severity, At: at,
-		Text: fmt.Sprintf("Budget %s of %s %s has used %s%% of its limit %s: %s of %s %s.",
-			b.Budget.ID, b.Budget.Scope, b.Budget.ScopeID, share, b.Budget.Period.Words(), p.used, p.limit, p.kind),
+		Text: fmt.Sprintf("Budget %s of %s %s%s has used %s%% of its limit %s: %s of %s %s.",
+			b.Budget.ID, b.Budget.Scope, b.Budget.ScopeID, b.Budget.PartWords(), share, b.Budget.Period.Words(), p.used, p.limit, p.kind),
 		DedupID: strings.Join([]string{string(EventThreshold), b.Budget.ID, start, p.kind, share, p.limit}, ":"),
 		Data: map[string]string{
 			"threshold": share, "kind": p.kind, "used": p.used, "limit": p.limit, "period": string(b.Budget.Period),

@@ -71,6 +71,7 @@ func (b Budget) Validate() error {
 			break
 		}
 	}
+	b.checkPart(fault)
 	if b.Tokens != nil && (*b.Tokens < 0 || *b.Tokens > maxLimit) {
 		fault("tokens", "limit of %d tokens is not between 0 and %d", *b.Tokens, int64(maxLimit))
 	}

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/router/brake"
 	"tallyroute/router/meter"
+	"tallyroute/router/part"
 	"tallyroute/router/plan"
 )
 
@@ -82,6 +84,12 @@ type held struct {
 	meter    *meter.Meter
 	hold     billing.Hold
 	balances []billing.Balance
+	// first is the call that the hold is of. Where limits of parts bind the request, the
+	// others are drawn, too, and it is known which of the limits have no room.
+	first  plan.Candidate
+	limits *part.Limits
+	draws  draws
+	full   full
 }
 
 // hold takes the hold: first on the cheap bound of the prompt, where there
@@ -105,8 +113,10 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 // fit takes the hold of a request with these facts.
 func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held, error) {
 	p.lowers = p.accepted.request.MaxOutput() == 0 && p.accepted.in.Operation.HasOutput()
+	limits := part.Of(p.accepted.key, p.accepted.in.Caller.At, r.o.Groups, r.crowd)
 	m := measure(p, r.o.MaxAttempts, facts)
-	h, err := r.reserve(ctx, p, m)
+	m.Limits = limits.Named()
+	h, err := r.reserve(ctx, p, m, limits)
 	var quota *billing.QuotaError
 	if !errors.As(err, &quota) {
 		return h, err
@@ -116,7 +126,8 @@ func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held,
 			return held{}, err
 		}
 		m = measure(p, r.o.MaxAttempts, facts)
-		h, err = r.reserve(ctx, p, m)
+		m.Limits = limits.Named()
+		h, err = r.reserve(ctx, p, m, limits)
 	}
 	for range refits {
 		if !errors.As(err, &quota) || !p.lowers {
@@ -126,11 +137,11 @@ func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held,
 		if fitting.Lowered = m.Fits(quota.All); fitting.Lowered < m.Least() {
 			break
 		}
-		h, err = r.reserve(ctx, p, &fitting)
+		h, err = r.reserve(ctx, p, &fitting, limits)
 	}
 	if errors.As(err, &quota) { // for good, which is told
 		p.lowers = false
-		return r.reserve(ctx, p, m)
+		return r.reserve(ctx, p, m, limits)
 	}
 	return h, err
 }
@@ -150,28 +161,66 @@ func measure(p planned, most int, facts billing.Spend) *meter.Meter {
 	}
 }
 
-// reserve takes a hold of what the dearest of the candidates may cost by m.
-func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter) (held, error) {
-	key, in, most := p.accepted.key, p.accepted.in, m.Hold()
+// reserve takes a hold of what the dearest of the candidates may cost by m. Where limits of
+// parts bind the request, it is of the first call for which all of them have room.
+func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter, l *part.Limits) (held, error) {
+	h := held{planned: p, meter: m, first: p.try[0]}
+	if l == nil {
+		return r.reserveFor(ctx, h)
+	}
+	h.limits, h.draws, h.full = l, r.draw(p, m), make(full)
+	var first error
+	for _, calls := range h.draws {
+		for _, c := range calls {
+			if h.full.blocks(l, c.Target) {
+				continue
+			}
+			h.first = c
+			taken, err := r.reserveFor(ctx, h)
+			if !h.full.notes(err) {
+				return taken, err
+			}
+			first = cmp.Or(first, err)
+		}
+	}
+	return held{}, first
+}
+
+// reserveFor takes the hold of a request that is first sent as h says.
+func (r *Router) reserveFor(ctx context.Context, h held) (held, error) {
+	a, p := h.planned.accepted, h.planned
+	key, in, most := a.key, a.in, h.meter.Hold()
 	lines, err := key.Lines(in.Caller.At)
+	if err == nil && h.limits != nil {
+		var also []billing.HoldLine
+		also, err = h.limits.Lines(h.first.Target, nil)
+		lines = append(lines, also...)
+		slices.SortFunc(lines, func(a, b billing.HoldLine) int { return cmp.Compare(a.Budget.ID, b.Budget.ID) })
+	}
 	if err != nil {
 		return held{}, err
 	}
-	hold := billing.Hold{
+	h.hold = billing.Hold{
 		ID: in.RequestID, KeyID: key.ID, KeyVersion: key.Version, Lines: lines,
 		Tokens: most.Tokens, Money: most.Money, HeadroomTokens: most.HeadroomTokens, HeadroomMoney: most.HeadroomMoney,
-		ExpiresAt: in.Caller.At.Add(r.o.RequestTimeout + holdGrace), IfLost: m.Lost(p.try[0], 1),
+		ExpiresAt: in.Caller.At.Add(r.o.RequestTimeout + holdGrace), IfLost: h.meter.Lost(h.first, 1),
 		Overrun: key.Overrun, EnabledAt: key.EnabledAt, Provisional: p.lowers || key.Downgrades() && !p.plan.Downgraded,
 		Allotment: key.Allotment,
 	}
-	balances, err := r.holds.take(ctx, hold, in.Caller.At)
-	if quota := (*billing.QuotaError)(nil); errors.As(err, &quota) {
+	h.balances, err = r.holds.take(ctx, h.hold, in.Caller.At)
+	var quota *billing.QuotaError
+	var crowded *billing.CrowdedError
+	switch {
+	case errors.As(err, &quota):
+		called(quota, lines)
 		quota.Holder = key.Holder(quota.Balance.Budget)
+	case errors.As(err, &crowded) && h.limits.Share(crowded.BudgetID):
+		return r.reserveFor(ctx, h)
 	}
 	if err != nil {
 		return held{}, err
 	}
-	return held{planned: p, meter: m, hold: hold, balances: balances}, nil
+	return h, nil
 }
 
 // hears takes in what came of a hold, and reports that a cheaper model is to be tried:
@@ -271,4 +320,44 @@ func (r *Router) everyTarget(key *billing.Key) (all []providers.Target) {
 		}
 	}
 	return all
+}
+
+// draws are the calls that may be made of each of the first candidates, in order. Of those
+// without limits of parts, they are drawn when it comes to them.
+type draws [][]plan.Candidate
+
+func (r *Router) draw(p planned, m *meter.Meter) draws {
+	all := make(draws, len(m.Try))
+	for i, c := range m.Try {
+		all[i] = slices.Collect(r.withCredentials(c, p.accepted.origin))
+	}
+	return all
+}
+
+// full are the limits of parts that have no room for a request.
+type full map[string]bool // by the ids of budgets
+
+// blocks reports that a call of a target would be counted with one of them.
+func (f full) blocks(l *part.Limits, t *providers.Target) bool {
+	return len(f) > 0 && slices.ContainsFunc(l.Budgets(t), func(b billing.Budget) bool { return f[b.ID] })
+}
+
+// notes takes in the refusal of a part that is of a target: others may serve.
+func (f full) notes(err error) bool {
+	var quota *billing.QuotaError
+	if !errors.As(err, &quota) || !quota.Balance.Budget.Part.OfTarget() || quota.Balance.Budget.Parent == "" {
+		return false
+	}
+	f[quota.Balance.Budget.ID] = true
+	return true
+}
+
+// called names the budget of a refusal as the lines of the hold do: what the database knows
+// of it has no names of persons.
+func called(quota *billing.QuotaError, lines []billing.HoldLine) {
+	for _, l := range lines {
+		if l.Budget.ID == quota.Balance.Budget.ID {
+			quota.Balance.Budget.Named = cmp.Or(quota.Balance.Budget.Named, l.Budget.Named)
+		}
+	}
 }

@@ -76,6 +76,7 @@ type Watch interface {
 type Ledger interface {
 	Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error)
 	Retry(ctx context.Context, holdID string, more billing.Amount, ifLost []billing.Spend) error
+	Widen(ctx context.Context, holdID string, lines []billing.HoldLine) error
 	Settle(ctx context.Context, s billing.Settlement) ([]billing.Balance, error)
 	Release(ctx context.Context, holdID string) error
 	Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error)

@@ -388,6 +388,8 @@ func (l *ledger) Retry(_ context.Context, holdID string, more billing.Amount, if
 	return nil
 }
 
+func (l *ledger) Widen(context.Context, string, []billing.HoldLine) error { return nil }
+
 func (l *ledger) Settle(_ context.Context, s billing.Settlement) ([]billing.Balance, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

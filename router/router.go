@@ -8,6 +8,7 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/router/limit"
+	"tallyroute/router/part"
 	"tallyroute/router/tokens"
 )
 
@@ -71,6 +72,7 @@ type Router struct {
 	o           Options
 	holds       *holds
 	near        *near
+	crowd       *part.Crowd
 	calibration *tokens.Calibration
 	strangers   strangers
 	questions   *limit.Store
@@ -84,7 +86,7 @@ func New(p Parts, o Options) *Router {
 		p.Background = limit.NewCalls(0, 0)
 	}
 	return &Router{
-		Parts: p, o: o, holds: newHolds(p, o), near: new(near), calibration: tokens.NewCalibration(),
+		Parts: p, o: o, holds: newHolds(p, o), near: new(near), crowd: new(part.Crowd), calibration: tokens.NewCalibration(),
 		strangers: newStrangers(), questions: limit.New(), seed: maphash.MakeSeed(),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"time"
 
@@ -206,7 +207,7 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	if in := h.planned.accepted.in; in.Waiting != nil && h.meter.Request.Stream() {
 		in.Waiting()
 	}
-	declared := h.planned.try[0].Target.Name()
+	declared := h.first.Target.Name()
 	from := h.planned.accepted.origin
 	var last error
 	asked := 0                     // candidates
@@ -222,12 +223,19 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 			s.wider = s.wider.Plus(h.meter.Also(candidate))
 		}
 		before := len(s.attempts)
-		for c := range r.withCredentials(candidate, from) {
+		for c := range r.calls(h, i, from) {
 			if len(s.attempts) > 0 && !r.ready(c.Target, from) {
 				continue // went down since it was planned
 			}
+			fits, wider, err := r.widen(s.upstream, &s, c)
+			if err != nil {
+				return sent{}, r.giveUp(ctx, s, err)
+			}
+			if !fits {
+				continue // a limit of it has no room
+			}
 			s.chosen = c
-			if name := c.Target.Name(); len(s.rows) > 0 || name != declared {
+			if name := c.Target.Name(); len(s.rows) > 0 || name != declared || wider {
 				declared = name
 				if err := r.declare(&s); err != nil {
 					if s.owed != (billing.Amount{}) {
@@ -236,7 +244,7 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 					return sent{}, r.giveUp(ctx, s, err)
 				}
 			}
-			err := r.callChosen(ctx, &s)
+			err = r.callChosen(ctx, &s)
 			if err == nil {
 				return s, nil
 			}
@@ -271,6 +279,44 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 		return sent{}, r.giveUp(ctx, s, last)
 	}
 	return sent{}, r.giveUp(ctx, s, s.failure(last))
+}
+
+// widen holds for a call of a target that is counted with others than those before it. It
+// reports false where a limit has no room for it.
+func (r *Router) widen(ctx context.Context, s *sent, c plan.Candidate) (ok, wider bool, err error) {
+	l := s.held.limits
+	if l == nil {
+		return true, false, nil
+	}
+	if s.held.full.blocks(l, c.Target) {
+		return false, false, nil
+	}
+	for {
+		lines, err := l.Lines(c.Target, s.held.hold.Lines)
+		if err != nil || len(lines) == 0 {
+			return true, false, err
+		}
+		err = r.holds.ledger.Widen(ctx, s.held.hold.ID, lines)
+		var crowded *billing.CrowdedError
+		switch {
+		case err == nil:
+			s.held.hold.Lines = append(slices.Clip(s.held.hold.Lines), lines...)
+			return true, true, nil
+		case s.held.full.notes(err):
+			return false, false, nil
+		case errors.As(err, &crowded) && l.Share(crowded.BudgetID):
+		default:
+			return false, false, err
+		}
+	}
+}
+
+// calls are those that may be made of the candidate at a place, in order.
+func (r *Router) calls(h held, i int, from health.Origin) iter.Seq[plan.Candidate] {
+	if i < len(h.draws) {
+		return slices.Values(h.draws[i])
+	}
+	return r.withCredentials(h.planned.try[i], from)
 }
 
 // final reports a failure after which the client is told what the provider said.

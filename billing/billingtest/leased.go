@@ -65,6 +65,11 @@ func (l Leased) Retry(ctx context.Context, holdID string, more billing.Amount, i
 	return l.Ledger.Retry(ctx, holdID, more, ifLost)
 }
 
+// Widen is the ledger's.
+func (l Leased) Widen(ctx context.Context, holdID string, lines []billing.HoldLine) error {
+	return l.Ledger.Widen(ctx, holdID, lines)
+}
+
 // Settle is the ledger's.
 func (l Leased) Settle(ctx context.Context, s billing.Settlement) ([]billing.Balance, error) {
 	return l.Ledger.Settle(ctx, s)

@@ -169,8 +169,8 @@ func (o *Opened) Parent() billing.Secret {
 // Tags of the rows of temporary keys. Clients cannot send tags that begin like these.
 const (
 	TagID      = billing.OwnTags + "token"
-	TagIssuer  = billing.OwnTags + "issuer"
-	TagSubject = billing.OwnTags + "subject"
+	TagIssuer  = billing.TagIssuer
+	TagSubject = billing.TagSubject
 )
 
 // Caused reports that a row with some tags is of a request with this temporary key: of one

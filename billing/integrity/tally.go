@@ -15,6 +15,7 @@ type Moment struct {
 	KeyID, ProjectID, TeamID string
 	At                       time.Time
 	Used                     billing.Amount
+	Limits                   []string // for parts, that it counts with
 }
 
 // Tally adds moments up for every counter of every budget, in one pass.
@@ -34,7 +35,7 @@ func NewTally(counters []billing.Balance) *Tally {
 	t := &Tally{budgets: make(map[billing.Scope]map[string][]string), windows: make(map[string][]counted)}
 	for _, c := range counters {
 		b := c.Budget
-		if t.windows[b.ID] == nil {
+		if t.windows[b.ID] == nil && b.Part == "" {
 			of := t.budgets[b.Scope]
 			if of == nil {
 				of = make(map[string][]string)
@@ -63,21 +64,28 @@ func (t *Tally) Add(m Moment) {
 	t.addTo(billing.ScopeProject, m.ProjectID, m)
 	t.addTo(billing.ScopeTeam, m.TeamID, m)
 	t.addTo(billing.ScopeOrg, "org", m)
+	for _, budget := range m.Limits {
+		t.addToBudget(budget, m)
+	}
 }
 
 func (t *Tally) addTo(scope billing.Scope, id string, m Moment) {
 	for _, budget := range t.budgets[scope][id] {
-		windows := t.windows[budget]
-		after, _ := slices.BinarySearchFunc(windows, m.At, func(w counted, at time.Time) int {
-			if w.Start.After(at) {
-				return 1
-			}
-			return -1
-		})
-		for i := after - 1; i >= 0 && windows[i].reaches(m.At); i-- {
-			if windows[i].Contains(m.At) {
-				windows[i].used = windows[i].used.Plus(m.Used)
-			}
+		t.addToBudget(budget, m)
+	}
+}
+
+func (t *Tally) addToBudget(budget string, m Moment) {
+	windows := t.windows[budget]
+	after, _ := slices.BinarySearchFunc(windows, m.At, func(w counted, at time.Time) int {
+		if w.Start.After(at) {
+			return 1
+		}
+		return -1
+	})
+	for i := after - 1; i >= 0 && windows[i].reaches(m.At); i-- {
+		if windows[i].Contains(m.At) {
+			windows[i].used = windows[i].used.Plus(m.Used)
 		}
 	}
 }

@@ -63,3 +63,55 @@ func (l *Ledger) takeMore(holdID string, more billing.Amount) (lines []billing.H
 	e.hold = e.hold.Plus(more)
 	return lines, nil, nil
 }
+
+// Widen implements billing.Ledger.
+func (l *Ledger) Widen(ctx context.Context, holdID string, lines []billing.HoldLine) error {
+	for range mostRounds {
+		held, lacking, err := l.takeAlso(holdID, lines)
+		if err != nil || len(lacking) == 0 {
+			return err
+		}
+		wanted := billing.Hold{ID: holdID, Lines: lines, Tokens: held.Tokens, Money: held.Money}
+		if err := l.refill(ctx, lacking, &entry{hold: held}, wanted); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: others were faster %d times", billing.ErrUnavailable, mostRounds)
+}
+
+// takeAlso takes what a request holds from further leases, too, from all or from none.
+// Those that lack something are returned, with what is held.
+func (l *Ledger) takeAlso(holdID string, lines []billing.HoldLine) (held billing.Amount, lacking []*lease, err error) {
+	usable, now := l.usable(), time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.open[holdID]
+	if e == nil {
+		return held, nil, fmt.Errorf("%w: %s", billing.ErrNoHold, holdID)
+	}
+	if e.epoch != noEpoch && e.epoch != l.epoch {
+		return held, nil, fmt.Errorf("%w: the leases were given back meanwhile", billing.ErrUnavailable)
+	}
+	also := make([]*lease, len(lines))
+	for i, line := range lines {
+		also[i] = l.lease(line)
+		if !usable || !also[i].suffices(e.hold) {
+			lacking = append(lacking, also[i])
+		}
+	}
+	if len(lacking) > 0 {
+		return e.hold, lacking, nil
+	}
+	for _, le := range also {
+		le.take(e.hold, now)
+		if le.low(now) {
+			wake(l.wakeKeeper)
+		}
+	}
+	if len(e.leases) == 0 {
+		e.epoch = l.epoch
+		l.admitted++
+	}
+	e.leases = append(e.leases, also...)
+	return e.hold, nil, nil
+}

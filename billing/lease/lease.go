@@ -118,12 +118,21 @@ func (l *lease) part(hold billing.Amount) billing.Amount {
 	return hold
 }
 
-// counted is what is used of the window: of one of what is under way at once, nothing.
-func (l *lease) counted(used billing.Amount) billing.Amount {
-	if l.window.Concurrent() {
-		return billing.Amount{}
+// counted is what a request has used of the window: of one of what is under way at once,
+// nothing; of a part, what its rows say that they count with it.
+func (l *lease) counted(e *entry) (sum billing.Amount) {
+	switch {
+	case l.window.Concurrent():
+		return sum
+	case l.budget.Part == "":
+		return e.used
 	}
-	return used
+	for i := range e.rows {
+		if slices.Contains(e.rows[i].Limits, l.id.BudgetID) {
+			sum = sum.Plus(e.rows[i].Used())
+		}
+	}
+	return sum
 }
 
 // suffices reports that a hold can be taken.
@@ -153,10 +162,10 @@ func (l *lease) release(hold billing.Amount) {
 	l.note()
 }
 
-// settle says how much of what was used the lease covers: more than the hold
+// settle says how much of what a request has used the lease covers: more than the hold
 // only if that much is idle.
-func (l *lease) settle(hold, used billing.Amount) (covered billing.Amount) {
-	hold, used = l.part(hold), l.counted(used)
+func (l *lease) settle(e *entry) (covered billing.Amount) {
+	hold, used := l.part(e.hold), l.counted(e)
 	l.held = l.held.Minus(hold)
 	covered = used.AtMost(hold.AtLeast(l.idle()))
 	l.covered = l.covered.Plus(covered)

@@ -414,7 +414,7 @@ func (l *Ledger) queueUp(e *entry, rows []billing.Spend) []billing.Balance {
 	balances := make([]billing.Balance, len(e.leases))
 	e.covered = append(e.some[:0], make([]billing.Amount, len(e.leases))...)
 	for i, le := range e.leases {
-		e.covered[i] = le.settle(e.hold, e.used)
+		e.covered[i] = le.settle(e)
 		balances[i] = le.balance(le.budget)
 		urgent = urgent || le.wanted()
 	}

@@ -20,8 +20,8 @@ import (
 // numbers are varints, texts have their length in front. The members of a row
 // follow each other in the order of codec.spend; a change of that order, or a
 // member more, is another recordVersion, and the old ones stay readable.
-// Version 2 added codec.facts, version 3 codec.sent.
-const recordVersion = 3
+// Version 2 added codec.facts, version 3 codec.sent, version 4 the limits of parts.
+const recordVersion = 4
 
 // The kinds of records.
 const (
@@ -123,6 +123,9 @@ func (c *codec) spend(s *billing.Spend) {
 	}
 	if c.version >= 3 {
 		c.sent(s)
+	}
+	if c.version >= 4 {
+		c.texts(&s.Limits)
 	}
 }
 

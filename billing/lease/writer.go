@@ -212,7 +212,7 @@ func (l *Ledger) fill(p *posting) {
 		p.Rows = append(p.Rows, e.rows...)
 		for i, le := range e.leases {
 			m := p.moves[le]
-			m.covered, m.spent = m.covered.Plus(e.covered[i]), m.spent.Plus(le.counted(e.used))
+			m.covered, m.spent = m.covered.Plus(e.covered[i]), m.spent.Plus(le.counted(e))
 			p.moves[le] = m
 		}
 	}

@@ -53,7 +53,10 @@ func (c BudgetChange) silent() bool {
 
 // of refuses a change that names another scope than the budget has.
 func (c BudgetChange) of(b billing.Budget) error {
-	if (c.Scope == "" || c.Scope == b.Scope) && (c.ScopeID == "" || c.ScopeID == b.ScopeID) {
+	switch {
+	case c.Part != "" && c.Part != b.Part, c.Named != "" && c.Named != b.Named:
+		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s limits another part than that: make another one", b.ID)}
+	case (c.Scope == "" || c.Scope == b.Scope) && (c.ScopeID == "" || c.ScopeID == b.ScopeID):
 		return nil
 	}
 	return &billing.ConflictError{Detail: fmt.Sprintf("budget %s limits %s %s: make another one for %s %s", b.ID, b.Scope, b.ScopeID,
@@ -205,7 +208,7 @@ func (a Actions) ScopeNames(ctx context.Context) (map[string]string, error) {
 func SetBudgets(k *billing.Key, budgets []BudgetChange) {
 	own := k.Budgets
 	k.Budgets = slices.DeleteFunc(slices.Clone(k.Budgets), func(b billing.Budget) bool {
-		named := slices.ContainsFunc(budgets, func(c BudgetChange) bool { return c.Period == b.Period })
+		named := b.Part != "" || slices.ContainsFunc(budgets, func(c BudgetChange) bool { return c.Part == "" && c.Period == b.Period })
 		return b.Scope == billing.ScopeKey && (named || !b.Period.Passes())
 	})
 	for _, c := range budgets {

@@ -93,6 +93,8 @@ type BudgetView struct {
 	Requests *int64  `json:"requests"`
 	Starts   string  `json:"starts,omitempty"` // first day of the fiscal year, MM-DD
 	Action   string  `json:"action"`
+	Part     string  `json:"part,omitempty"`  // what of it is limited; all of it where that is left out
+	Named    string  `json:"named,omitempty"` // whose part; each has the limit for itself where that is left out
 	// Thresholds are the percents of the limits that are told.
 	Thresholds []int     `json:"thresholds"`
 	Standing   *Standing `json:"standing,omitempty"`
@@ -171,7 +173,7 @@ func ViewBudget(b billing.Budget) BudgetView {
 	v := BudgetView{
 		ID: b.ID, Scope: string(b.Scope), ScopeID: b.ScopeID, Period: string(b.Period), Zone: cmp.Or(b.Zone, "UTC"),
 		Currency: "USD", Tokens: b.Tokens, Requests: b.Requests, Starts: b.Starts,
-		Action: string(cmp.Or(b.Action, billing.ActionBlock)), Thresholds: b.Told(),
+		Action: string(cmp.Or(b.Action, billing.ActionBlock)), Thresholds: b.Told(), Part: string(b.Part), Named: b.Named,
 	}
 	if b.Money != nil {
 		v.USD = TextOrNull(b.Money.Short())
@@ -189,9 +191,12 @@ func ViewBalances(list []billing.Balance) []BudgetView {
 	return views
 }
 
-// ViewBalance is a budget with how it stands.
+// ViewBalance is a budget with how it stands. One for a part has no standing of its own.
 func ViewBalance(b billing.Balance) BudgetView {
 	v := ViewBudget(b.Budget)
+	if b.Budget.Part != "" && b.Budget.Parent == "" { // it is the names that stand somewhere
+		return v
+	}
 	v.Standing = &Standing{
 		UsedUSD: b.UsedMoney.Short(), HeldUSD: b.HeldMoney.Short(), UsedTokens: b.UsedTokens, HeldTokens: b.HeldTokens,
 		UsedRequests: b.UsedRequests, HeldRequests: b.HeldRequests,

@@ -18,7 +18,7 @@ type excess struct {
 // excesses are the limits of child that are wider than those of parent. What an alert only
 // watches limits nobody, and periods of another length are not compared.
 func excesses(child, parent billing.Budget) (list []excess) {
-	if child.Period != parent.Period || !child.Binds() || !parent.Binds() {
+	if child.Period != parent.Period || child.Part != parent.Part || child.Named != parent.Named || !child.Binds() || !parent.Binds() {
 		return nil
 	}
 	if c, p := child.Money, parent.Money; c != nil && p != nil && *c > *p {

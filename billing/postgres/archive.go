@@ -147,6 +147,9 @@ DELETE FROM refusals WHERE ctid IN (SELECT ctid FROM refusals WHERE hour < now()
 // Upkeep implements billing.Archives: it makes the partitions of the months to
 // come, and throws away leases and windows that are over.
 func (s *Store) Upkeep(ctx context.Context) error {
+	if err := s.pruneNames(ctx); err != nil {
+		return err
+	}
 	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		if _, err := c.Exec(ctx, housekeepingSQL); err != nil {
 			return err

@@ -15,13 +15,22 @@ import (
 // setBudgetSQL touches no budget of another scope: what it used is not what
 // the new scope used.
 const setBudgetSQL = `
-INSERT INTO budgets AS b (id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO budgets AS b (id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds,
+  part, named)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (id) DO UPDATE
    SET period = excluded.period, zone = excluded.zone, token_limit = excluded.token_limit, amount_nano = excluded.amount_nano,
        request_limit = excluded.request_limit, starts = excluded.starts, near_action = excluded.near_action,
        thresholds = excluded.thresholds, archived_at = NULL
- WHERE b.scope = excluded.scope AND b.scope_id = excluded.scope_id`
+ WHERE b.scope = excluded.scope AND b.scope_id = excluded.scope_id AND b.part = excluded.part AND b.named = excluded.named`
+
+// belowSQL has the budgets below one be what that is.
+const belowSQL = `
+UPDATE budgets b
+   SET period = p.period, zone = p.zone, token_limit = p.token_limit, amount_nano = p.amount_nano, request_limit = p.request_limit,
+       starts = p.starts, near_action = p.near_action, thresholds = p.thresholds, archived_at = p.archived_at
+  FROM budgets p
+ WHERE p.id = $1 AND b.parent_id = p.id`
 
 // raiseSQL makes every copy of a key below the scope $1 $2 out of date.
 const raiseSQL = `
@@ -48,15 +57,19 @@ func (s *Store) UpdateBudget(ctx context.Context, b billing.Budget, change billi
 		if err := setBudget(ctx, tx, set); err != nil {
 			return err
 		}
-		return errors.Join(openCounter(ctx, tx, set, w), note(ctx, tx, notes))
+		if set.Part == "" {
+			err = openCounter(ctx, tx, set, w)
+		}
+		return errors.Join(err, note(ctx, tx, notes))
 	})
 	return set, err
 }
 
 const (
-	budgetSQL = "SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds" +
-		" FROM budgets WHERE archived_at IS NULL"
-	sameBudgetSQL = budgetSQL + " AND scope = $1 AND scope_id = $2 AND period = $3 AND id <> $4 ORDER BY id LIMIT 1"
+	budgetSQL = "SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds," +
+		" part, named FROM budgets WHERE archived_at IS NULL AND parent_id IS NULL"
+	sameBudgetSQL = budgetSQL + " AND scope = $1 AND scope_id = $2 AND period = $3 AND id <> $4 AND part = $5 AND named = $6" +
+		" ORDER BY id LIMIT 1"
 )
 
 // changed is what becomes of the budget with b's id, or of that which is the same, or of b.
@@ -64,7 +77,7 @@ func changed(ctx context.Context, tx pgx.Tx, b billing.Budget, change billing.Bu
 	if b.Scope == billing.ScopeOrg {
 		b.ScopeID = cmp.Or(b.ScopeID, "org")
 	}
-	sql, args := sameBudgetSQL, []any{b.Scope, b.ScopeID, b.Period, ""}
+	sql, args := sameBudgetSQL, []any{b.Scope, b.ScopeID, b.Period, "", b.Part, b.Named}
 	if b.ID != "" {
 		sql, args = findBudgetSQL, []any{b.ID}
 	}
@@ -87,7 +100,8 @@ func changed(ctx context.Context, tx pgx.Tx, b billing.Budget, change billing.Bu
 	if existed && found.Period == period {
 		return found, nil
 	}
-	twin, err := one(ctx, tx, scanBudget, sameBudgetSQL, found.Scope, found.ScopeID, found.Period, found.ID)
+	twin, err := one(ctx, tx, scanBudget, sameBudgetSQL, found.Scope, found.ScopeID, found.Period, found.ID,
+		found.Part, found.Named)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return found, nil
 	}
@@ -106,16 +120,24 @@ func setBudget(ctx context.Context, tx pgx.Tx, b billing.Budget) error {
 
 func putBudget(ctx context.Context, tx pgx.Tx, b billing.Budget) error {
 	tag, err := tx.Exec(ctx, setBudgetSQL, b.ID, b.Scope, b.ScopeID, b.Period, b.Zone, b.Tokens, b.Money, b.Requests, b.Starts,
-		cmp.Or(b.Action, billing.ActionBlock), b.ThresholdsText())
+		cmp.Or(b.Action, billing.ActionBlock), b.ThresholdsText(), b.Part, b.Named)
 	if err == nil && tag.RowsAffected() == 0 {
-		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to another %s than %s", b.ID, b.Scope, b.ScopeID)}
+		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to another %s than %s, or to another part of it", b.ID, b.Scope,
+			b.ScopeID)}
+	}
+	if err == nil && b.Part != "" {
+		_, err = tx.Exec(ctx, belowSQL, b.ID)
 	}
 	return err
 }
 
 const archiveBudgetsSQL = `
+WITH ended AS (
+  SELECT id FROM budgets
+   WHERE scope = 'key' AND scope_id = $1 AND parent_id IS NULL AND archived_at IS NULL AND id <> ALL ($2::text[])
+)
 UPDATE budgets SET archived_at = now()
- WHERE scope = 'key' AND scope_id = $1 AND archived_at IS NULL AND id <> ALL ($2::text[])`
+ WHERE archived_at IS NULL AND (id IN (SELECT id FROM ended) OR parent_id IN (SELECT id FROM ended))`
 
 // keepBudgets makes the budgets of scope key that k carries the only ones that
 // it has.
@@ -147,19 +169,20 @@ func (s *Store) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
 
 func scanBudget(row pgx.CollectableRow) (b billing.Budget, err error) {
 	var told string
-	err = row.Scan(&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money, &b.Requests, &b.Starts, &b.Action, &told)
+	err = row.Scan(&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money, &b.Requests, &b.Starts, &b.Action, &told,
+		&b.Part, &b.Named)
 	b.Thresholds = thresholds(told)
 	return b, err
 }
 
 const (
 	findBudgetSQL    = budgetSQL + " AND id = $1"
-	archiveBudgetSQL = "UPDATE budgets SET archived_at = now() WHERE id = $1"
+	archiveBudgetSQL = "UPDATE budgets SET archived_at = now() WHERE id = $1 OR parent_id = $1"
 	forgiveSQL       = `
 UPDATE budget_counters
    SET forgiven_tokens = forgiven_tokens + used_tokens, forgiven_nano = forgiven_nano + used_nano,
        used_tokens = 0, used_nano = 0, forgiven_requests = forgiven_requests + used_requests, used_requests = 0
- WHERE budget_id = $1 AND window_start = $2`
+ WHERE (budget_id = $1 OR budget_id IN (SELECT id FROM budgets WHERE parent_id = $1)) AND window_start = $2`
 )
 
 // findBudget is the budget with an id, for a change of it; every copy of a key below
@@ -198,8 +221,10 @@ func (s *Store) ResetBudget(ctx context.Context, id string, now time.Time, notes
 		if err != nil {
 			return err
 		}
-		if err := openCounter(ctx, tx, b, w); err != nil {
-			return err
+		if b.Part == "" {
+			if err := openCounter(ctx, tx, b, w); err != nil {
+				return err
+			}
 		}
 		start, _ := bounds(w)
 		if _, err := tx.Exec(ctx, forgiveSQL, id, start); err != nil {
@@ -240,7 +265,7 @@ const (
 	findTopUpSQL = "SELECT amount_nano FROM top_ups WHERE budget_id = $1 AND reference = $2"
 	topUpSQL     = `
 INSERT INTO top_ups (id, budget_id, amount_nano, reference, actor, reason, added_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`
-	raiseLimitSQL = "UPDATE budgets SET amount_nano = amount_nano + $2 WHERE id = $1"
+	raiseLimitSQL = "UPDATE budgets SET amount_nano = amount_nano + $2 WHERE id = $1 OR parent_id = $1"
 )
 
 // TopUp implements billing.Limits.

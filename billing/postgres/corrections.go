@@ -17,15 +17,21 @@ var correctSQL = `
 WITH posted AS (
   ` + insertEventsSQL(1) + `
   RETURNING key_id, project_id, team_id, occurred_at,
-            input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, coalesce(cost_nano, 0) AS nano
+            input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, coalesce(cost_nano, 0) AS nano, limits
 ), scoped AS (
   SELECT s.scope, s.scope_id, occurred_at, tokens, nano
     FROM posted, LATERAL (VALUES ('key', key_id), ('project', project_id), ('team', team_id), ('org', 'org')) AS s (scope, scope_id)
 ), change AS (
   SELECT c.budget_id, c.window_start, sum(s.tokens)::bigint AS tokens, sum(s.nano)::bigint AS nano
     FROM scoped s
-    JOIN budgets b ON b.scope = s.scope AND b.scope_id = s.scope_id
+    JOIN budgets b ON b.scope = s.scope AND b.scope_id = s.scope_id AND b.parent_id IS NULL
     JOIN budget_counters c ON c.budget_id = b.id AND c.window_start <= s.occurred_at AND c.window_end > s.occurred_at
+   GROUP BY 1, 2
+   UNION ALL
+  SELECT c.budget_id, c.window_start, sum(p.tokens)::bigint, sum(p.nano)::bigint
+    FROM posted p
+   CROSS JOIN LATERAL unnest(p.limits) AS l (budget_id)
+    JOIN budget_counters c ON c.budget_id = l.budget_id AND c.window_start <= p.occurred_at AND c.window_end > p.occurred_at
    GROUP BY 1, 2
 ), locked AS MATERIALIZED (
   SELECT c.budget_id, c.window_start

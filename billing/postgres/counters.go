@@ -58,32 +58,6 @@ func scopeLocks(o billing.Owner) []int64 {
 	}
 }
 
-// openCounterSQL finds a counter in its place where the budget had another
-// period before and that window began at the same instant. What its requests
-// in flight hold is kept, and given back by them.
-const openCounterSQL = `
-INSERT INTO budget_counters AS c (budget_id, window_start, window_end, used_tokens, used_nano, used_requests)
-SELECT id, $2, $3, $4, $5, $6 FROM budgets WHERE id = $1
-ON CONFLICT (budget_id, window_start) DO UPDATE
-   SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano,
-       used_requests = excluded.used_requests, forgiven_tokens = 0, forgiven_nano = 0, forgiven_requests = 0
- WHERE c.window_end <> excluded.window_end`
-
-// openCounter makes the counter of b in w, with what its scope used so far. It
-// does nothing where the counter or no such budget is there.
-func openCounter(ctx context.Context, tx pgx.Tx, b billing.Budget, w billing.Window) error {
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", scopeLock(b.Scope, b.ScopeID)); err != nil {
-		return err
-	}
-	sum, err := used(ctx, tx, b, w)
-	if err != nil {
-		return err
-	}
-	start, end := bounds(w)
-	_, err = tx.Exec(ctx, openCounterSQL, b.ID, start, end, sum.Tokens, sum.Money, sum.Requests)
-	return err
-}
-
 // usedSQL sums the ledger of a scope over a window. The days that lie wholly
 // inside are read from the rollup, and only the hours at both ends row by row,
 // so that opening the counter of a year costs no more than that of a day.
@@ -130,16 +104,46 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// used is what the scope of b used in w, by the ledger.
-func used(ctx context.Context, q querier, b billing.Budget, w billing.Window) (sum billing.Amount, err error) {
+// usedRowsSQL is usedSQL for a window that is shorter than a day, or for a part, of which
+// there is no rollup. It reads no rows that were reported before day $4.
+var usedRowsSQL = `
+SELECT ` + usedTokensSQL("coalesce(sum(tokens), 0)") + `, ` + usedNanoSQL("coalesce(sum(nano), 0)") + `,
+       coalesce(sum(requests), 0)::bigint FROM (
+  SELECT tokens, nano, requests FROM spend_moments
+   WHERE {scope} AND occurred_at >= $2 AND occurred_at < $3 AND report_day >= $4
+  UNION ALL
+  SELECT tokens, nano, requests FROM spend_rejects
+   WHERE {scope} AND booked_at IS NULL AND occurred_at >= $2 AND occurred_at < $3
+) AS part`
+
+const partSQL = "limits @> ARRAY[$1::text]"
+
+// usedQuery asks what the scope of b used in w, by the ledger.
+func usedQuery(b billing.Budget, w billing.Window) (sql string, args []any, err error) {
 	scope, ok := scopeSQL[b.Scope]
 	if !ok {
-		return sum, fmt.Errorf("billing/postgres: budget %s has unknown scope %q", b.ID, b.Scope)
+		return "", nil, fmt.Errorf("billing/postgres: budget %s has unknown scope %q", b.ID, b.Scope)
 	}
-	p := split(w)
 	start, end := bounds(w)
-	err = q.QueryRow(ctx, strings.ReplaceAll(usedSQL, "{scope}", scope), b.ScopeID,
-		p.firstDay, p.endDay, p.head[0], p.head[1], p.tail[0], p.tail[1], start, end).Scan(&sum.Tokens, &sum.Money, &sum.Requests)
+	p := split(w)
+	day := pgtype.Date{InfinityModifier: p.firstDay.InfinityModifier, Time: p.firstDay.Time.AddDate(0, 0, -3), Valid: true}
+	switch {
+	case b.Part != "":
+		return strings.ReplaceAll(usedRowsSQL, "{scope}", partSQL), []any{b.ID, start, end, day}, nil
+	case !w.Start.IsZero() && !w.End.IsZero() && w.End.Sub(w.Start) < time.Hour || w.Concurrent():
+		return strings.ReplaceAll(usedRowsSQL, "{scope}", scope), []any{b.ScopeID, start, end, day}, nil
+	}
+	return strings.ReplaceAll(usedSQL, "{scope}", scope),
+		[]any{b.ScopeID, p.firstDay, p.endDay, p.head[0], p.head[1], p.tail[0], p.tail[1], start, end}, nil
+}
+
+// used is what the scope of b used in w, by the ledger.
+func used(ctx context.Context, q querier, b billing.Budget, w billing.Window) (sum billing.Amount, err error) {
+	sql, args, err := usedQuery(b, w)
+	if err != nil {
+		return sum, err
+	}
+	err = q.QueryRow(ctx, sql, args...).Scan(&sum.Tokens, &sum.Money, &sum.Requests)
 	return sum, err
 }
 

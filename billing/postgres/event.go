@@ -99,6 +99,7 @@ var columns = []column{
 		name: "unpriced_members", kind: "text", cast: "::jsonb",
 		array: textsOrNull(func(e *billing.Spend) string { return listJSON(e.UnpricedMembers) }),
 	},
+	{name: "limits", kind: "text", cast: "::text[]", array: textsOrNull(func(e *billing.Spend) string { return listText(e.Limits) })},
 	{name: "provider_request_id", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.ProviderRequestID })},
 	{name: "adjusts_event", kind: "text", cast: "::uuid", array: textsOrNull(func(e *billing.Spend) string { return e.AdjustsEvent })},
 	{name: "adjusts_period", kind: "text", cast: "::date", array: textsOrNull(func(e *billing.Spend) string { return e.AdjustsPeriod })},
@@ -250,4 +251,12 @@ func tagsJSON(tags map[string]string) string {
 		return "{}" // not reached: maps of strings have a JSON form
 	}
 	return string(b)
+}
+
+// listText is a list of ids as an array in a text; "" where there are none.
+func listText(ids []string) string {
+	if len(ids) == 0 {
+		return ""
+	}
+	return "{" + strings.Join(ids, ",") + "}"
 }

@@ -51,9 +51,9 @@ func (s snapshot) Counters(ctx context.Context) ([]billing.Balance, error) {
 }
 
 const momentsSQL = `
-SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0), requests FROM spend_moments
+SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0), requests, limits FROM spend_moments
 UNION ALL
-SELECT key_id, project_id, team_id, occurred_at, tokens, nano, requests FROM spend_rejects WHERE booked_at IS NULL`
+SELECT key_id, project_id, team_id, occurred_at, tokens, nano, requests, limits FROM spend_rejects WHERE booked_at IS NULL`
 
 // Moments implements integrity.Snapshot.
 func (s snapshot) Moments(ctx context.Context, each func(integrity.Moment)) error {
@@ -62,7 +62,7 @@ func (s snapshot) Moments(ctx context.Context, each func(integrity.Moment)) erro
 		return err
 	}
 	var m integrity.Moment
-	_, err = pgx.ForEachRow(rows, []any{&m.KeyID, &m.ProjectID, &m.TeamID, &m.At, &m.Used.Tokens, &m.Used.Money, &m.Used.Requests},
+	_, err = pgx.ForEachRow(rows, []any{&m.KeyID, &m.ProjectID, &m.TeamID, &m.At, &m.Used.Tokens, &m.Used.Money, &m.Used.Requests, &m.Limits},
 		func() error {
 			each(m)
 			return nil

@@ -27,9 +27,10 @@ SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_
        k.disabled_at, k.disabled_by, k.disabled_reason, k.client, coalesce(k.owner_id, ''), p.data_class, t.policy, p.policy, k.policy,
        (SELECT coalesce(json_agg(json_build_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
                  'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano, 'requests', b.request_limit,
-                 'starts', b.starts, 'action', b.near_action, 'thresholds', b.thresholds::json) ORDER BY b.id), '[]')
+                 'starts', b.starts, 'action', b.near_action, 'thresholds', b.thresholds::json, 'part', b.part, 'named', b.named)
+                 ORDER BY b.id), '[]')
           FROM budgets_now b
-         WHERE b.archived_at IS NULL
+         WHERE b.archived_at IS NULL AND b.parent_id IS NULL
            AND (b.scope, b.scope_id) IN (('key', k.id), ('project', k.project_id), ('team', p.team_id), ('org', 'org')))`
 
 const keyTables = `

@@ -203,23 +203,6 @@ func (v verdict) outcome(h billing.Hold) ([]billing.Balance, error) {
 	return v.balances, nil
 }
 
-// openMissing makes the counters of the lines that have none yet.
-func (s *Store) openMissing(ctx context.Context, lines []billing.HoldLine, have []billing.Balance) error {
-	there := make(map[string]bool, len(have))
-	for _, b := range have {
-		there[b.Budget.ID] = true
-	}
-	for _, l := range lines {
-		if there[l.Budget.ID] {
-			continue
-		}
-		if err := s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return openCounter(ctx, tx, l.Budget, l.Window) }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // retrySQL locks in the order of a settlement: the hold, then its counters. Those
 // of archived budgets are moved as well, since a settlement does so.
 var retrySQL = `
@@ -309,7 +292,7 @@ WITH gone AS (
   ` + insertEventsSQL(8) + `
    WHERE EXISTS (SELECT FROM gone)
   RETURNING key_id, overrun_tokens, overrun_nano, input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens,
-    cost_nano AS nano, (kind = 'usage' AND final)::int AS requests
+    cost_nano AS nano, (kind = 'usage' AND final)::int AS requests, limits
 ), ` + overrunSQL(6) + `, spent AS (
   SELECT coalesce(sum(tokens), 0)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano,
          coalesce(sum(requests), 0)::bigint AS requests
@@ -326,7 +309,12 @@ WITH gone AS (
       SELECT c.budget_id, c.window_start, s.tokens, s.nano, s.requests, 0, 0, 0
         FROM gone, spent s, budgets b
         JOIN budget_counters c ON c.budget_id = b.id AND c.window_end > $5 AND c.window_start + interval '0' <= $5
-       WHERE (b.scope, b.scope_id) IN (('key', $2), ('project', $3), ('team', $4), ('org', 'org'))
+       WHERE (b.scope, b.scope_id) IN (('key', $2), ('project', $3), ('team', $4), ('org', 'org')) AND b.parent_id IS NULL
+      UNION ALL
+      SELECT c.budget_id, c.window_start, p.tokens, coalesce(p.nano, 0), p.requests, 0, 0, 0
+        FROM posted p
+       CROSS JOIN LATERAL unnest(p.limits) AS l (budget_id)
+        JOIN budget_counters c ON c.budget_id = l.budget_id AND c.window_end > $5 AND c.window_start + interval '0' <= $5
     ) AS part
    GROUP BY budget_id, window_start
 ), ` + movedSQL("held") + `

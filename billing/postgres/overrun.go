@@ -55,7 +55,7 @@ func overrunSQL(first int) string {
             JOIN projects j ON j.id = k.project_id
            CROSS JOIN LATERAL (
              SELECT count(*) > 0 AS bound, min(b.token_limit) AS least_tokens, min(b.amount_nano) AS least_nano FROM budgets_now b
-              WHERE b.archived_at IS NULL
+              WHERE b.archived_at IS NULL AND b.parent_id IS NULL
                 AND (b.scope, b.scope_id) IN (('key', k.id), ('project', k.project_id), ('team', j.team_id), ('org', 'org'))
            ) AS b
         ) AS s

@@ -40,28 +40,32 @@ WITH move AS (
            OR m.down_requests > least(coalesce(l.requests, 0), coalesce(c.leased_requests, 0)))
   RETURNING true
 ), posted AS (
-  ` + insertEventsSQL(29) + `
+  ` + insertEventsSQL(30) + `
   ON CONFLICT DO NOTHING
   RETURNING key_id, project_id, team_id, occurred_at, overrun_tokens, overrun_nano,
             input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano,
-            (kind = 'usage' AND final)::int::bigint AS requests
-), ` + overrunSQL(27) + `, booked AS (
+            (kind = 'usage' AND final)::int::bigint AS requests, limits
+), ` + overrunSQL(28) + `, booked AS (
   UPDATE spend_rejects r SET booked_at = now(), booked_by = $11
     FROM unnest($12::text[], $13::int[]) AS b (request_id, attempt)
    WHERE r.request_id = b.request_id AND r.attempt = b.attempt AND r.booked_at IS NULL
-  RETURNING r.key_id, r.project_id, r.team_id, r.occurred_at, -r.tokens AS tokens, -r.nano AS nano, -r.requests AS requests
+  RETURNING r.key_id, r.project_id, r.team_id, r.occurred_at, -r.tokens AS tokens, -r.nano AS nano, -r.requests AS requests,
+    r.limits
 ), rejected AS (
-  INSERT INTO spend_rejects (request_id, attempt, reason, spend, occurred_at, key_id, project_id, team_id, tokens, nano, requests)
-  SELECT * FROM unnest($14::text[], $15::int[], $16::text[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[],
-    $21::text[], $22::bigint[], $23::bigint[], $26::bigint[])
+  INSERT INTO spend_rejects (request_id, attempt, reason, spend, occurred_at, key_id, project_id, team_id, tokens, nano, requests,
+    limits)
+  SELECT request_id, attempt, reason, spend, occurred_at, key_id, project_id, team_id, tokens, nano, requests, limits::text[]
+    FROM unnest($14::text[], $15::int[], $16::text[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[],
+      $21::text[], $22::bigint[], $23::bigint[], $26::bigint[], $27::text[])
+      AS r (request_id, attempt, reason, spend, occurred_at, key_id, project_id, team_id, tokens, nano, requests, limits)
   ON CONFLICT DO NOTHING
-  RETURNING key_id, project_id, team_id, occurred_at, tokens, nano, requests
+  RETURNING key_id, project_id, team_id, occurred_at, tokens, nano, requests, limits
 ), spent AS (
-  SELECT key_id, project_id, team_id, to_timestamp(floor(extract(epoch FROM occurred_at) / 60) * 60) AS minute,
+  SELECT key_id, project_id, team_id, limits, to_timestamp(floor(extract(epoch FROM occurred_at) / 60) * 60) AS minute,
          sum(tokens)::bigint AS tokens, coalesce(sum(nano), 0)::bigint AS nano, sum(requests)::bigint AS requests
-    FROM (SELECT key_id, project_id, team_id, occurred_at, tokens, nano, requests FROM posted
+    FROM (SELECT key_id, project_id, team_id, occurred_at, tokens, nano, requests, limits FROM posted
           UNION ALL SELECT * FROM booked UNION ALL SELECT * FROM rejected) AS part
-   GROUP BY 1, 2, 3, 4
+   GROUP BY 1, 2, 3, 4, 5
 ), change AS (
   SELECT budget_id, window_start,
          sum(used_tokens) AS used_tokens, sum(used_nano) AS used_nano, sum(used_requests)::bigint AS used_requests,
@@ -71,8 +75,13 @@ WITH move AS (
              0::bigint AS free_tokens, 0::bigint AS free_nano, 0::bigint AS free_requests
         FROM spent s
        CROSS JOIN LATERAL (VALUES ('key', s.key_id), ('project', s.project_id), ('team', s.team_id), ('org', 'org')) AS o (scope, scope_id)
-        JOIN budgets b ON b.scope = o.scope AND b.scope_id = o.scope_id
+        JOIN budgets b ON b.scope = o.scope AND b.scope_id = o.scope_id AND b.parent_id IS NULL
         JOIN budget_counters c ON c.budget_id = b.id AND c.window_end > s.minute AND c.window_start + interval '0' <= s.minute
+      UNION ALL
+      SELECT c.budget_id, c.window_start, s.tokens, s.nano, s.requests, 0, 0, 0
+        FROM spent s
+       CROSS JOIN LATERAL unnest(s.limits) AS l (budget_id)
+        JOIN budget_counters c ON c.budget_id = l.budget_id AND c.window_end > s.minute AND c.window_start + interval '0' <= s.minute
       UNION ALL
       SELECT budget_id, window_start, 0, 0, 0, down_tokens, down_nano, down_requests FROM gate, move
     ) AS part
@@ -229,7 +238,9 @@ func postArgs(p billing.Posting, by string) ([]any, error) {
 		billing.CleanText(by), requests, attempts,
 	}
 	rejects, counted, err := rejectArgs(p.Rejects)
-	return append(append(args, rejects...), amounts[4], amounts[5], counted), err
+	return append(append(args, rejects...), amounts[4], amounts[5], counted, textsOrNull(func(r *billing.Spend) string {
+		return listText(r.Limits)
+	})(rejectedRows(p))), err
 }
 
 // batchLocks are the locks of all that the owners of rows belong to, in the one

@@ -31,7 +31,7 @@ const selectEventRestSQL = `, e.tags,
        coalesce(e.output_cost_nano, 0), coalesce(e.fee_nano, 0), coalesce(e.cost_nano, 0), coalesce(e.baseline_cost_nano, 0),
        e.provider_cost_nano, e.disputed, e.reported, e.fees, coalesce(e.region, ''), coalesce(e.upstream_credential, ''),
        coalesce(e.endpoint, ''), coalesce(e.session, ''), e.bytes_in, e.bytes_out, e.first_token_ms::bigint, e.took_ms::bigint,
-       e.fingerprint, e.prefixes, coalesce(e.answered_model, ''), e.unpriced_members,
+       e.fingerprint, e.prefixes, coalesce(e.answered_model, ''), e.unpriced_members, e.limits,
        coalesce(e.provider_request_id, ''), coalesce(e.adjusts_event::text, ''), coalesce(e.adjusts_period::text, ''),
        coalesce(e.reason, ''), coalesce(e.actor, ''), e.recorded_at, coalesce(r.source, ''), r.valid_from
   FROM spend_events e
@@ -74,7 +74,7 @@ func scanSpend(row pgx.CollectableRow) (e billing.Spend, err error) {
 		&e.Cost.Input, &e.Cost.CacheRead, &e.Cost.CacheWrite, &e.Cost.Output, &e.Cost.Fee, &e.Cost.Total, &e.Baseline,
 		&e.ProviderCost, &e.Disputed, &e.Reported, &e.Fees, &e.Region, &e.Credential,
 		&e.Endpoint, &e.Session, &e.BytesIn, &e.BytesOut, &first, &took,
-		&e.Fingerprint, &e.Prefixes, &e.AnsweredModel, &e.UnpricedMembers,
+		&e.Fingerprint, &e.Prefixes, &e.AnsweredModel, &e.UnpricedMembers, &e.Limits,
 		&e.ProviderRequestID, &e.AdjustsEvent, &e.AdjustsPeriod, &e.Reason, &e.Actor, &e.RecordedAt, &e.Price.Source, &since)
 	e.OccurredAt, e.RecordedAt, e.Price.Since = e.OccurredAt.UTC(), e.RecordedAt.UTC(), utc(since)
 	e.FirstToken, e.Took = billing.FromMillis(first), billing.FromMillis(took)

@@ -15,6 +15,7 @@ import (
 type standing struct {
 	id, scope, scopeID, period, zone           pgtype.Text
 	starts, action, thresholds                 pgtype.Text
+	part, named, parent                        pgtype.Text
 	tokenLimit, amountNano, requestLimit       pgtype.Int8
 	start, end                                 pgtype.Timestamptz
 	usedTokens, heldTokens, usedNano, heldNano pgtype.Int8
@@ -24,7 +25,7 @@ type standing struct {
 func (s *standing) columns() []any {
 	return []any{
 		&s.id, &s.scope, &s.scopeID, &s.period, &s.zone, &s.starts, &s.action, &s.thresholds,
-		&s.tokenLimit, &s.amountNano, &s.requestLimit,
+		&s.tokenLimit, &s.amountNano, &s.requestLimit, &s.part, &s.named, &s.parent,
 		&s.start, &s.end, &s.usedTokens, &s.heldTokens, &s.usedNano, &s.heldNano, &s.usedRequests, &s.heldRequests,
 	}
 }
@@ -33,7 +34,7 @@ func (s *standing) columns() []any {
 // limits are as they are now.
 func budgetColumns(of string) string {
 	return strings.ReplaceAll(`b.id, b.scope, b.scope_id, b.period, b.zone, b.starts, b.near_action, b.thresholds,
-       b.token_limit, b.amount_nano, b.request_limit`, "b.", of+".")
+       b.token_limit, b.amount_nano, b.request_limit, b.part, b.named, b.parent_id`, "b.", of+".")
 }
 
 // balance reports false for a row of nulls.
@@ -43,6 +44,7 @@ func (s *standing) balance() (billing.Balance, bool) {
 			ID: s.id.String, Scope: billing.Scope(s.scope.String), ScopeID: s.scopeID.String,
 			Period: billing.Period(s.period.String), Zone: s.zone.String,
 			Starts: s.starts.String, Action: billing.Action(s.action.String), Thresholds: thresholds(s.thresholds.String),
+			Part: billing.Part(s.part.String), Named: s.named.String, Parent: s.parent.String,
 		},
 		Window:     window(s.start, s.end),
 		UsedTokens: s.usedTokens.Int64, HeldTokens: s.heldTokens.Int64,

@@ -196,7 +196,7 @@ const (
 	goneOfWindow   = `(julianday(?1) - julianday(c.window_start))`
 	// standings has no pace of windows without ends.
 	standings = `SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, b.request_limit, b.starts,
-	  b.near_action, b.thresholds, c.window_start, c.window_end, c.used_tokens,
+	  b.near_action, b.thresholds, b.part, b.named, b.parent_id, c.window_start, c.window_end, c.used_tokens,
   c.used_nano, c.held_tokens, c.held_nano, c.forgiven_tokens, c.forgiven_nano,
        c.used_requests, c.forgiven_requests,
   CASE b.scope WHEN 'key' THEN coalesce(k.name, '') WHEN 'project' THEN coalesce(t.name || '/' || p.name, '')

@@ -40,7 +40,7 @@ func (s *Store) UpdateBudget(ctx context.Context, b billing.Budget, change billi
 
 // changed is what becomes of the budget with b's id, or of that which is the same, or of b.
 func changed(ctx context.Context, tx *session, b billing.Budget, change billing.BudgetChange) (billing.Budget, error) {
-	query, args := sameBudget, []any{string(b.Scope), b.ScopeID, string(b.Period), ""}
+	query, args := sameBudget, []any{string(b.Scope), b.ScopeID, string(b.Period), "", string(b.Part), b.Named}
 	if b.ID != "" {
 		query, args = findBudget, []any{b.ID}
 	}
@@ -64,7 +64,9 @@ func changed(ctx context.Context, tx *session, b billing.Budget, change billing.
 		return found, nil
 	}
 	var twin billing.Budget
-	twice, err := tx.row(ctx, sameBudget, []any{string(found.Scope), found.ScopeID, string(found.Period), found.ID}, budgetScan(&twin)...)
+	twice, err := tx.row(ctx, sameBudget, []any{
+		string(found.Scope), found.ScopeID, string(found.Period), found.ID, string(found.Part), found.Named,
+	}, budgetScan(&twin)...)
 	if err == nil && twice {
 		err = found.Twice(twin.ID)
 	}
@@ -74,23 +76,23 @@ func changed(ctx context.Context, tx *session, b billing.Budget, change billing.
 func budgetScan(b *billing.Budget) []any {
 	return []any{
 		&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money, &b.Requests, &b.Starts, &b.Action,
-		thresholds{&b.Thresholds},
+		thresholds{&b.Thresholds}, &b.Part, &b.Named, orEmpty{&b.Parent},
 	}
 }
 
 const (
 	liveBudgets = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts,
-  near_action, thresholds FROM budgets WHERE archived_at IS NULL`
+  near_action, thresholds, part, named, parent_id FROM budgets WHERE archived_at IS NULL AND parent_id IS NULL`
 	findBudget    = liveBudgets + ` AND id = ?`
-	sameBudget    = liveBudgets + ` AND scope = ? AND scope_id = ? AND period = ? AND id <> ? ORDER BY id LIMIT 1`
+	sameBudget    = liveBudgets + ` AND scope = ? AND scope_id = ? AND period = ? AND id <> ? AND part = ? AND named = ? ORDER BY id LIMIT 1`
 	selectBudgets = liveBudgets + ` ORDER BY id`
-	archiveBudget = `UPDATE budgets SET archived_at = ? WHERE id = ?`
+	archiveBudget = `UPDATE budgets SET archived_at = ?1 WHERE id = ?2 OR parent_id = ?2`
 	forgive       = `UPDATE budget_counters SET forgiven_tokens = forgiven_tokens + used_tokens, forgiven_nano = forgiven_nano + used_nano,
   used_tokens = 0, used_nano = 0, forgiven_requests = forgiven_requests + used_requests, used_requests = 0
-WHERE budget_id = ? AND window_start = ?`
+WHERE (budget_id = ?1 OR budget_id IN (SELECT id FROM budgets WHERE parent_id = ?1)) AND window_start = ?2`
 	findTopUp   = `SELECT amount_nano FROM top_ups WHERE budget_id = ? AND reference = ?`
 	insertTopUp = `INSERT INTO top_ups (id, budget_id, amount_nano, reference, actor, reason, added_at) VALUES (?, ?, ?, ?, ?, ?, ?)`
-	raiseLimit  = `UPDATE budgets SET amount_nano = amount_nano + ? WHERE id = ?`
+	raiseLimit  = `UPDATE budgets SET amount_nano = amount_nano + ?1 WHERE id = ?2 OR parent_id = ?2`
 )
 
 // changeBudget does work on the budget with an id; every copy of a key below is
@@ -143,7 +145,10 @@ func (s *Store) ResetBudget(ctx context.Context, id string, now time.Time, notes
 		if err != nil {
 			return err
 		}
-		if _, err := beginCounters(ctx, tx, []billing.HoldLine{{Budget: b, Window: w}}); err != nil {
+		if b.Part == "" {
+			_, err = beginCounters(ctx, tx, []billing.HoldLine{{Budget: b, Window: w}})
+		}
+		if err != nil {
 			return err
 		}
 		_, err = tx.exec(ctx, forgive, id, stamp(w.Start))
@@ -231,31 +236,32 @@ func ownBudgets(k billing.Key) ([]billing.Budget, error) {
 }
 
 const insertBudget = `INSERT INTO budgets (id, scope, scope_id, period, zone, token_limit, amount_nano, created_at, request_limit, starts,
-  near_action, thresholds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  near_action, thresholds, part, named) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 func addBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time) error {
 	_, err := tx.exec(ctx, insertBudget, b.ID, string(b.Scope), b.ScopeID, string(b.Period), b.Zone, b.Tokens, (*int64)(b.Money),
-		stamp(now), b.Requests, b.Starts, string(cmp.Or(b.Action, billing.ActionBlock)), b.ThresholdsText())
+		stamp(now), b.Requests, b.Starts, string(cmp.Or(b.Action, billing.ActionBlock)), b.ThresholdsText(),
+		string(b.Part), b.Named)
 	return err
 }
 
 const (
-	scopeOfBudget = `SELECT scope, scope_id FROM budgets WHERE id = ?`
-	updateBudget  = `UPDATE budgets SET period = ?, zone = ?, token_limit = ?, amount_nano = ?, request_limit = ?, starts = ?,
-  near_action = ?, thresholds = ?, archived_at = NULL WHERE id = ?`
+	scopeOfBudget = `SELECT scope, scope_id, part, named FROM budgets WHERE id = ?`
+	updateBudget  = `UPDATE budgets SET period = ?1, zone = ?2, token_limit = ?3, amount_nano = ?4, request_limit = ?5, starts = ?6,
+  near_action = ?7, thresholds = ?8, archived_at = NULL WHERE id = ?9 OR parent_id = ?9`
 )
 
 // putBudget adds a budget or replaces the one with its id.
 func putBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time) error {
 	var old billing.Budget
-	found, err := tx.row(ctx, scopeOfBudget, []any{b.ID}, &old.Scope, &old.ScopeID)
+	found, err := tx.row(ctx, scopeOfBudget, []any{b.ID}, &old.Scope, &old.ScopeID, &old.Part, &old.Named)
 	if err != nil {
 		return err
 	}
 	if !found {
 		return addBudget(ctx, tx, b, now)
 	}
-	if old.Scope != b.Scope || old.ScopeID != b.ScopeID {
+	if old.Scope != b.Scope || old.ScopeID != b.ScopeID || old.Part != b.Part || old.Named != b.Named {
 		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to %s %s: make a new one for %s %s", b.ID, old.Scope,
 			old.ScopeID, b.Scope, b.ScopeID)}
 	}
@@ -264,8 +270,12 @@ func putBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time
 	return err
 }
 
-const archiveOthers = `UPDATE budgets SET archived_at = ?
-WHERE scope = 'key' AND scope_id = ? AND archived_at IS NULL AND id NOT IN (SELECT value FROM json_each(?))`
+const archiveOthers = `WITH ended AS (
+  SELECT id FROM budgets
+   WHERE scope = 'key' AND scope_id = ?2 AND parent_id IS NULL AND archived_at IS NULL AND id NOT IN (SELECT value FROM json_each(?3))
+)
+UPDATE budgets SET archived_at = ?1
+WHERE archived_at IS NULL AND (id IN (SELECT id FROM ended) OR parent_id IN (SELECT id FROM ended))`
 
 // replaceBudgets makes own the budgets of a key.
 func replaceBudgets(ctx context.Context, tx *session, keyID string, own []billing.Budget, now time.Time) error {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -118,11 +119,11 @@ func charged(ctx context.Context, tx *session, row billing.Spend) (billing.Charg
 
 const (
 	insertReject = `INSERT INTO spend_rejects (rejected_at, request_id, attempt, reason, spend, occurred_at, key_id, project_id,
-	  team_id, tokens, nano, requests)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	  team_id, tokens, nano, requests, limits)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	anyReject  = `SELECT 1 FROM spend_rejects WHERE booked_at IS NULL LIMIT 1`
 	bookReject = `UPDATE spend_rejects SET booked_at = ?, booked_by = ? WHERE request_id = ? AND attempt = ? AND booked_at IS NULL
-RETURNING key_id, project_id, team_id, occurred_at, tokens, nano, requests`
+RETURNING key_id, project_id, team_id, occurred_at, tokens, nano, requests, limits`
 	selectRejects = `SELECT rejected_at, reason, spend FROM spend_rejects WHERE booked_at IS NULL AND (?1 = '' OR request_id = ?1) ` +
 		`ORDER BY id`
 )
@@ -139,9 +140,9 @@ func (s *Store) reject(ctx context.Context, tx *session, rejects []billing.Rejec
 		n, err := tx.exec(ctx, insertReject, stamp(s.clock()), billing.CleanText(r.Row.RequestID), r.Row.Attempt,
 			billing.CleanText(r.Reason), []byte(raw),
 			stamp(r.Row.OccurredAt), billing.CleanText(string(o.KeyID)), billing.CleanText(o.ProjectID), billing.CleanText(o.TeamID),
-			used.Tokens, int64(used.Money), used.Requests)
+			used.Tokens, int64(used.Money), used.Requests, jsonOrNull(r.Row.Limits))
 		if err == nil && n > 0 {
-			err = charge(ctx, tx, o, stamp(r.Row.OccurredAt), used)
+			err = charge(ctx, tx, belongs{o, asJSON(r.Row.Limits), stamp(r.Row.OccurredAt)}, used)
 		}
 		if err != nil {
 			return err
@@ -154,13 +155,14 @@ func (s *Store) reject(ctx context.Context, tx *session, rejects []billing.Rejec
 func (s *Store) unreject(ctx context.Context, tx *session, row billing.Spend, by string) error {
 	var o billing.Owner
 	var at string
+	var limits string
 	var counted billing.Amount
 	found, err := tx.row(ctx, bookReject, []any{stamp(s.clock()), billing.CleanText(by), row.RequestID, row.Attempt},
-		&o.KeyID, &o.ProjectID, &o.TeamID, &at, &counted.Tokens, &counted.Money, &counted.Requests)
+		&o.KeyID, &o.ProjectID, &o.TeamID, &at, &counted.Tokens, &counted.Money, &counted.Requests, orEmpty{&limits})
 	if !found || err != nil {
 		return err
 	}
-	return charge(ctx, tx, o, at, billing.Amount{}.Minus(counted))
+	return charge(ctx, tx, belongs{o, cmp.Or(limits, "[]"), at}, billing.Amount{}.Minus(counted))
 }
 
 // ListRejects implements billing.Rejects.

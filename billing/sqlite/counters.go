@@ -77,13 +77,16 @@ var spentBy = map[billing.Scope]string{
 	billing.ScopeOrg:     spentBetween("'org' = ?3"),
 }
 
+// spentByPart is spentBy of a part.
+var spentByPart = spentBetween("EXISTS (SELECT 1 FROM json_each(limits) l WHERE l.value = ?3)")
+
 func spentBetween(scope string) string {
 	return `SELECT coalesce(sum(tokens), 0), coalesce(sum(nano), 0), coalesce(sum(requests), 0) FROM (
   SELECT input_tokens + cache_read_tokens + cache_write_tokens + output_tokens AS tokens, cost_nano AS nano,
     kind = 'usage' AND final AS requests
     FROM spend_events WHERE occurred_at >= ?1 AND occurred_at < ?2 AND ` + scope + `
   UNION ALL
-  SELECT tokens, nano, requests FROM spend_archived WHERE slot >= ?1 AND slot < ?2 AND ` + scope + `
+  SELECT tokens, nano, requests FROM (SELECT *, NULL AS limits FROM spend_archived) WHERE slot >= ?1 AND slot < ?2 AND ` + scope + `
   UNION ALL
   SELECT tokens, nano, requests FROM spend_rejects WHERE booked_at IS NULL AND occurred_at >= ?1 AND occurred_at < ?2 AND ` + scope + `
 )`
@@ -95,8 +98,12 @@ func spent(ctx context.Context, from *session, b *billing.Balance) error {
 	if !ok {
 		return fmt.Errorf("billing/sqlite: budget %s has no scope %q", b.Budget.ID, b.Budget.Scope)
 	}
+	of := b.Budget.ScopeID
+	if b.Budget.Part != "" {
+		query, of = spentByPart, b.Budget.ID
+	}
 	var used billing.Amount
-	_, err := from.row(ctx, query, []any{stamp(b.Window.Start), stampEnd(b.Window.End), b.Budget.ScopeID},
+	_, err := from.row(ctx, query, []any{stamp(b.Window.Start), stampEnd(b.Window.End), of},
 		&used.Tokens, &used.Money, &used.Requests)
 	*b = b.Stands(used.AsUsed(), b.Held())
 	return err
@@ -116,6 +123,9 @@ func beginCounters(ctx context.Context, tx *session, lines []billing.HoldLine) (
 			break
 		}
 		b := balances[i]
+		if err = makeBelow(ctx, tx, b.Budget); err != nil {
+			break
+		}
 		_, err = tx.exec(ctx, putCounter, b.Budget.ID, stamp(b.Window.Start), stampEnd(b.Window.End), b.UsedTokens, int64(b.UsedMoney),
 			b.UsedRequests)
 	}
@@ -136,7 +146,10 @@ var addUsed = `UPDATE budget_counters INDEXED BY budget_counters_end SET
   used_tokens = ` + usedSum("used_tokens + ?1", billing.MostUsed().Tokens) + `,
   used_nano   = ` + usedSum("used_nano + ?2", int64(billing.MostUsed().Money)) + `,
   used_requests = used_requests + ?7
-WHERE budget_id IN (SELECT id FROM budgets WHERE (scope, scope_id) IN (VALUES ('key', ?3), ('project', ?4), ('team', ?5), ('org', 'org')))
+WHERE budget_id IN (
+    SELECT id FROM budgets
+     WHERE (scope, scope_id) IN (VALUES ('key', ?3), ('project', ?4), ('team', ?5), ('org', 'org')) AND parent_id IS NULL
+    UNION SELECT value FROM json_each(?8))
   AND window_start <= ?6 AND window_end > ?6`
 
 // usedSum is a sum as a counter keeps it.
@@ -146,21 +159,28 @@ func usedSum(sum string, most int64) string {
 
 // post charges a row to every counter that its owner and its time belong to.
 func post(ctx context.Context, tx *session, row billing.Spend) error {
-	return charge(ctx, tx, row.Owner, stamp(row.OccurredAt), row.Used())
+	return charge(ctx, tx, belongs{row.Owner, asJSON(row.Limits), stamp(row.OccurredAt)}, row.Used())
 }
 
-// charge adds to every counter that an owner and a stamp belong to.
-func charge(ctx context.Context, tx *session, o billing.Owner, at string, used billing.Amount) error {
+// belongs are the counters that something is added to.
+type belongs struct {
+	billing.Owner
+	limits string // of parts, a list as JSON
+	at     string
+}
+
+// charge adds to every counter that an owner, its limits of parts and a stamp belong to.
+func charge(ctx context.Context, tx *session, o belongs, used billing.Amount) error {
 	if used == (billing.Amount{}) {
 		return nil
 	}
-	_, err := tx.exec(ctx, addUsed, used.Tokens, int64(used.Money), string(o.KeyID), o.ProjectID, o.TeamID, at,
-		used.Requests)
+	_, err := tx.exec(ctx, addUsed, used.Tokens, int64(used.Money), string(o.KeyID), o.ProjectID, o.TeamID, o.at,
+		used.Requests, o.limits)
 	return err
 }
 
 const selectBalances = `SELECT g.id, g.scope, g.scope_id, g.period, g.zone, g.token_limit, g.amount_nano, g.request_limit,
-  g.starts, g.near_action, g.thresholds,
+  g.starts, g.near_action, g.thresholds, g.part, g.named, g.parent_id,
   c.window_start, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens, c.used_nano, c.held_nano + c.leased_nano,
   c.used_requests, c.held_requests + c.leased_requests
 FROM json_each(?1) b

@@ -68,7 +68,7 @@ WHERE id = ? RETURNING overrun_tokens, overrun_nano, stopped_at, revoked_at, ena
 	stopKey       = `UPDATE api_keys SET stopped_at = ?, version = version + 1 WHERE id = ?`
 	tightestLimit = `SELECT count(*), min(b.token_limit), min(b.amount_nano)
 FROM api_keys k JOIN projects p ON p.id = k.project_id
-JOIN budgets_now b ON b.archived_at IS NULL
+JOIN budgets_now b ON b.archived_at IS NULL AND b.parent_id IS NULL
  AND (b.scope, b.scope_id) IN (VALUES ('key', k.id), ('project', k.project_id), ('team', p.team_id), ('org', 'org'))
 WHERE k.id = ?`
 )

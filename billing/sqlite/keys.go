@@ -22,9 +22,10 @@ const selectColumns = `SELECT k.id, k.name, k.display, k.project_id, p.name, p.t
   k.client, coalesce(k.owner_id, ''), p.data_class, t.policy, p.policy, k.policy,
   (SELECT json_group_array(json_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
             'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano, 'requests', b.request_limit,
-            'starts', b.starts, 'action', b.near_action, 'thresholds', json(b.thresholds)) ORDER BY b.id)
+            'starts', b.starts, 'action', b.near_action, 'thresholds', json(b.thresholds), 'part', b.part,
+            'named', b.named) ORDER BY b.id)
      FROM budgets_now b
-    WHERE b.archived_at IS NULL
+    WHERE b.archived_at IS NULL AND b.parent_id IS NULL
       AND (b.scope, b.scope_id) IN (VALUES ('key', k.id), ('project', k.project_id), ('team', p.team_id), ('org', 'org')))`
 
 const keyTables = `

@@ -94,7 +94,8 @@ func (g granting) all(ctx context.Context, wants []billing.Want) ([]billing.Gran
 	return granted, ok, nil
 }
 
-const selectBudget = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds
+const selectBudget = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds,
+  part, named, parent_id
 FROM budgets_now WHERE id = ? AND archived_at IS NULL`
 
 // currentBudget is a budget as it is now, whatever the caller remembers.

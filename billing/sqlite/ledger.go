@@ -286,3 +286,40 @@ func (s *Store) sweep(ctx context.Context, id string) (found bool, err error) {
 	}
 	return found, err
 }
+
+const (
+	selectHeld = `SELECT budget_ids, window_starts, tokens, nano, requests FROM holds WHERE id = ?`
+	widenHold  = `UPDATE holds SET
+  budget_ids = (SELECT json_group_array(value) FROM (SELECT value FROM json_each(budget_ids) UNION ALL SELECT value FROM json_each(?2))),
+  window_starts = (SELECT json_group_array(value)
+    FROM (SELECT value FROM json_each(window_starts) UNION ALL SELECT value FROM json_each(?3)))
+WHERE id = ?1`
+)
+
+// Widen implements billing.Ledger.
+func (s *Store) Widen(ctx context.Context, holdID string, lines []billing.HoldLine) error {
+	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		var h held
+		found, err := tx.row(ctx, selectHeld, []any{holdID}, &h.budgets, &h.starts, &h.Tokens, &h.Money, &h.Requests)
+		if err == nil && !found {
+			err = fmt.Errorf("billing/sqlite: %w: %s", billing.ErrNoHold, holdID)
+		}
+		if err != nil {
+			return err
+		}
+		balances, err := beginCounters(ctx, tx, lines)
+		if err != nil {
+			return err
+		}
+		asked := billing.Hold{Tokens: h.Tokens, Money: h.Money, UnderWay: h.Requests == 0}
+		if refused := refusal(asked, balances); refused != nil {
+			return refused
+		}
+		w := windowsOf(lines)
+		if err := hold(ctx, tx, w, h.Amount); err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, widenHold, holdID, w.budgets, w.starts)
+		return err
+	})
+}

@@ -245,6 +245,9 @@ const (
 // Upkeep implements billing.Archives: it throws away leases and windows that
 // are over. There is nothing to prepare in a file.
 func (s *Store) Upkeep(ctx context.Context) error {
+	if err := s.pruneNames(ctx); err != nil {
+		return err
+	}
 	if err := s.prune(ctx, pruneLeases, pruneBatch); err != nil {
 		return err
 	}
@@ -295,7 +298,7 @@ func (s snapshot) Each(ctx context.Context, sql string, each func(scan func(colu
 	return s.rows(ctx, sql, args, func(scan scanner) error { return each(scan) })
 }
 
-const selectAllCounters = `SELECT b.id, b.scope, b.scope_id, c.window_start, c.window_end,
+const selectAllCounters = `SELECT b.id, b.scope, b.scope_id, b.part, c.window_start, c.window_end,
   c.used_tokens + c.forgiven_tokens, c.used_nano + c.forgiven_nano, c.used_requests + c.forgiven_requests
 FROM budget_counters c JOIN budgets b ON b.id = c.budget_id`
 
@@ -303,7 +306,7 @@ FROM budget_counters c JOIN budgets b ON b.id = c.budget_id`
 func (s snapshot) Counters(ctx context.Context) (all []billing.Balance, err error) {
 	err = s.rows(ctx, selectAllCounters, nil, func(scan scanner) error {
 		var b billing.Balance
-		err := scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens,
+		err := scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, &b.Budget.Part, instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens,
 			&b.UsedMoney, &b.UsedRequests)
 		all = append(all, b)
 		return err
@@ -311,15 +314,15 @@ func (s snapshot) Counters(ctx context.Context) (all []billing.Balance, err erro
 	return all, err
 }
 
-const selectMoments = `SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0), requests FROM spend_moments
+const selectMoments = `SELECT key_id, project_id, team_id, occurred_at, tokens, coalesce(nano, 0), requests, limits FROM spend_moments
 UNION ALL
-SELECT key_id, project_id, team_id, occurred_at, tokens, nano, requests FROM spend_rejects WHERE booked_at IS NULL`
+SELECT key_id, project_id, team_id, occurred_at, tokens, nano, requests, limits FROM spend_rejects WHERE booked_at IS NULL`
 
 // Moments implements integrity.Snapshot.
 func (s snapshot) Moments(ctx context.Context, each func(integrity.Moment)) error {
 	return s.rows(ctx, selectMoments, nil, func(scan scanner) error {
 		var m integrity.Moment
-		err := scan(&m.KeyID, &m.ProjectID, &m.TeamID, instant{&m.At}, &m.Used.Tokens, &m.Used.Money, &m.Used.Requests)
+		err := scan(&m.KeyID, &m.ProjectID, &m.TeamID, instant{&m.At}, &m.Used.Tokens, &m.Used.Money, &m.Used.Requests, orNil{&m.Limits})
 		each(m)
 		return err
 	})

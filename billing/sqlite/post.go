@@ -174,14 +174,14 @@ const (
   pricing, price_id, input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
   input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano, baseline_cost_nano,
   provider_cost_nano, disputed, reported, fees, region, upstream_credential, endpoint, session, bytes_in, bytes_out,
-  first_token_ms, took_ms, fingerprint, prefixes, answered_model, unpriced_members,
+  first_token_ms, took_ms, fingerprint, prefixes, answered_model, unpriced_members, limits,
   provider_request_id, adjusts_event, adjusts_period, reason, actor, recorded_at`
 )
 
 const insertEvent = `INSERT INTO spend_events (` + eventColumns + `) VALUES (
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 // insertEvent adds a row that has been tidied and checked. Where its month is
 // closed, it is booked on the first day of the next open month.
@@ -249,7 +249,7 @@ func (s *Store) insertOn(ctx context.Context, tx *session, r billing.Spend) erro
 		orNull(r.ProviderCost), r.Disputed, jsonOrNull(r.Reported), jsonOrNull(r.Fees),
 		text(r.Region), text(r.Credential), text(r.Endpoint), text(r.Session), orNull(r.BytesIn), orNull(r.BytesOut),
 		orNull(billing.Millis(r.FirstToken)), orNull(billing.Millis(r.Took)), blob(r.Fingerprint), blob(r.Prefixes),
-		text(r.AnsweredModel), jsonOrNull(r.UnpricedMembers),
+		text(r.AnsweredModel), jsonOrNull(r.UnpricedMembers), jsonOrNull(r.Limits),
 		text(r.ProviderRequestID), text(r.AdjustsEvent), text(r.AdjustsPeriod), text(r.Reason), text(r.Actor), stamp(s.clock()))
 	if errors.As(err, new(*billing.ConflictError)) && strings.Contains(err.Error(), "already there") {
 		return fmt.Errorf("billing/sqlite: %w: attempt %d of request %s", billing.ErrDuplicate, r.Attempt, r.RequestID)
@@ -305,7 +305,7 @@ func scanEvent(scan scanner, r *billing.Spend) error {
 		orZero{&r.Baseline},
 		&r.ProviderCost, &r.Disputed, orNil{&r.Reported}, orNil{&r.Fees},
 		orEmpty{&r.Region}, orEmpty{&r.Credential}, orEmpty{&r.Endpoint}, orEmpty{&r.Session}, &r.BytesIn, &r.BytesOut,
-		&first, &took, &r.Fingerprint, &r.Prefixes, orEmpty{&r.AnsweredModel}, orNil{&r.UnpricedMembers},
+		&first, &took, &r.Fingerprint, &r.Prefixes, orEmpty{&r.AnsweredModel}, orNil{&r.UnpricedMembers}, orNil{&r.Limits},
 		orEmpty{&r.ProviderRequestID}, orEmpty{&r.AdjustsEvent}, orEmpty{&r.AdjustsPeriod}, orEmpty{&r.Reason}, orEmpty{&r.Actor},
 		instant{&r.RecordedAt})
 	r.FirstToken, r.Took = billing.FromMillis(first), billing.FromMillis(took)

@@ -111,6 +111,8 @@ type budgetMembers struct {
 	Requests   wire.Member[*int64]       `json:"requests" doc:"Null means no limit in requests; left out, that of the budget that exists."`
 	Starts     string                    `json:"starts" doc:"First day of the fiscal year as MM-DD, which months, quarters and years follow; 01-01 is the calendar's."`
 	Action     string                    `json:"action" enum:"block,downgrade,alert" doc:"Near its limit: block refuses what has no room; downgrade does, too, and has the cheapest model answer from the highest threshold below 100 on; alert refuses nothing."`
+	Part       string                    `json:"part" doc:"What of it is limited: model, credential, user, end_user or tag:NAME; left out, all of it. It cannot be changed."`
+	Named      string                    `json:"named" doc:"Whose part: of models and credentials a name or a pattern with *; left out, each has the limit for itself. It cannot be changed."`
 	Thresholds thresholds                `json:"thresholds" doc:"Percents of the limits of which an event is written; null is 50, 80 and 100."`
 }
 
@@ -119,6 +121,7 @@ func (b budgetMembers) budget() manage.BudgetChange {
 		Budget: billing.Budget{
 			Period: billing.Period(b.Period), Zone: b.Zone, Tokens: b.Tokens.Value, Money: b.USD.Value.Money(),
 			Requests: b.Requests.Value, Starts: b.Starts, Action: billing.Action(b.Action), Thresholds: b.Thresholds,
+			Part: billing.Part(b.Part), Named: b.Named,
 		},
 		NoRequests: b.Requests.There && b.Requests.Value == nil,
 		NoMoney:    b.USD.There && b.USD.Value == nil, NoTokens: b.Tokens.There && b.Tokens.Value == nil,

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"tallyroute/billing"
+	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/plan"
 )
@@ -16,6 +17,9 @@ type Meter struct {
 	Lowered int64            // the output bound of one choice, where it was lowered to fit a budget; else 0
 	Row     billing.Spend    // what the rows of all attempts have in common
 	Money   bool             // a budget in money binds the request
+	// Limits are the limits of parts that a call of a target counts with; nil where none bind
+	// the request.
+	Limits func(t *providers.Target) []string
 }
 
 // output is how many tokens of output one choice may have at c.

@@ -111,6 +111,9 @@ func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
 		row.Pricing = billing.Priced
 	}
 	row.UnpricedMembers = c.Members.Named()
+	if m.Limits != nil {
+		row.Limits = m.Limits(c.Target)
+	}
 	return row
 }
 

@@ -330,6 +330,8 @@ func (l *ledger) Settle(_ context.Context, s billing.Settlement) ([]billing.Bala
 	return l.balance, nil
 }
 
+func (l *ledger) Widen(context.Context, string, []billing.HoldLine) error { return nil }
+
 func (l *ledger) Retry(context.Context, string, billing.Amount, []billing.Spend) error { return nil }
 
 func (l *ledger) Release(context.Context, string) error { l.held.Add(-1); return nil }

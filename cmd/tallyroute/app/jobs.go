@@ -181,6 +181,7 @@ func (s *Service) tellBudgets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	all = slices.DeleteFunc(all, func(b billing.Budget) bool { return b.Part != "" }) // which stand name by name
 	ofKey := func(b billing.Budget) bool { return b.Scope == billing.ScopeKey }
 	keys := slices.DeleteFunc(slices.Clone(all), func(b billing.Budget) bool { return !ofKey(b) }) // who are the many
 	all = append(slices.DeleteFunc(all, ofKey), keys...)

@@ -31,7 +31,7 @@ func (c budgetsList) Run(a *cli.Context) error {
 			return err
 		}
 		t := cli.Table{Records: budgets, Header: []string{
-			"ID", "SCOPE", "OF", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "TOKENS", "USED TOKENS", "HELD TOKENS",
+			"ID", "SCOPE", "OF", "PART", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "TOKENS", "USED TOKENS", "HELD TOKENS",
 			"LEFT TOKENS", "REQUESTS", "USED REQUESTS", "HELD REQUESTS", "LEFT REQUESTS", "ACTION", "RESETS",
 		}}
 		for _, b := range budgets {
@@ -39,7 +39,7 @@ func (c budgetsList) Run(a *cli.Context) error {
 			if s == nil {
 				s = &manage.Standing{}
 			}
-			t.Add(cli.Text(b.ID), cli.Text(b.Scope), cli.Text(b.Name), cli.Text(b.Period), cli.Text(b.Zone),
+			t.Add(cli.Text(b.ID), cli.Text(b.Scope), cli.Text(b.Name), cli.Text(partOf(b.BudgetView)), cli.Text(b.Period), cli.Text(b.Zone),
 				limitOf(b.USD), cli.DollarsOf(s.UsedUSD), cli.DollarsOf(s.HeldUSD), limitOf(s.RemainingUSD),
 				tokensOf(b.Tokens), cli.Number(s.UsedTokens), cli.Number(s.HeldTokens), tokensOf(s.RemainingTokens),
 				tokensOf(b.Requests), cli.Number(s.UsedRequests), cli.Number(s.HeldRequests), tokensOf(s.RemainingRequests),
@@ -48,6 +48,17 @@ func (c budgetsList) Run(a *cli.Context) error {
 		}
 		return t.Write(a.Stdout, c.Output)
 	})
+}
+
+// partOf is what of it a budget limits: "all", "model gpt-4o", "each end_user".
+func partOf(b manage.BudgetView) string {
+	switch {
+	case b.Part == "":
+		return "all"
+	case b.Named == "":
+		return "each " + b.Part
+	}
+	return b.Part + " " + b.Named
 }
 
 func limitOf(usd *string) cli.Cell {
@@ -69,6 +80,8 @@ type budgetsSet struct {
 	Of     string `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
 	Period string `help:"When it resets: minute, day, week, month, quarter, year or once; concurrent limits what is under way." enum:"concurrent,minute,day,week,month,quarter,year,once" default:"month"`
 	Zone   string `help:"Time zone of the period. Default: that of the budget which exists, or UTC." placeholder:"ZONE"`
+	Part   string `help:"What of it is limited: model, credential, user, end_user or tag:NAME. Default: all of it." placeholder:"PART"`
+	Named  string `help:"Whose part, of models and credentials also a pattern with *. Default: each has the limit for itself." placeholder:"NAME"`
 	limitFlags
 }
 
@@ -82,14 +95,14 @@ func (c budgetsSet) Run(a *cli.Context) error {
 	if c.Of == "" && c.Scope != string(billing.ScopeOrg) {
 		return cli.Usagef("say which %s", c.Scope)
 	}
-	maps.Copy(said, cli.Fields{"scope": c.Scope, "scope_id": c.Of, "period": c.Period, "zone": c.Zone})
+	maps.Copy(said, cli.Fields{"scope": c.Scope, "scope_id": c.Of, "period": c.Period, "zone": c.Zone, "part": c.Part, "named": c.Named})
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		b, err := adminapi.Do[manage.BudgetView](a.Ctx, r, adminapi.Post("/budgets", said))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.Stdout, "%s: %s, %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of),
-			billing.Period(b.Period).Words(), b.Zone)
+		_, err = fmt.Fprintf(a.Stdout, "%s: %s, %s in %s\n", b.ID, strings.TrimSpace(c.Scope+" "+c.Of)+
+			billing.Budget{Part: billing.Part(b.Part), Named: b.Named}.PartWords(), billing.Period(b.Period).Words(), b.Zone)
 		return err
 	})
 }
@@ -115,5 +128,6 @@ func BudgetLine(b manage.BudgetView) string {
 	if b.Requests != nil {
 		limits = append(limits, fmt.Sprintf("%s%d requests", usedRequests, *b.Requests))
 	}
-	return fmt.Sprintf("%s, %s (%s): %s%s", b.Scope, billing.Period(b.Period).Words(), b.Zone, strings.Join(limits, ", "), resets)
+	of := b.Scope + billing.Budget{Part: billing.Part(b.Part), Named: b.Named}.PartWords()
+	return fmt.Sprintf("%s, %s (%s): %s%s", of, billing.Period(b.Period).Words(), b.Zone, strings.Join(limits, ", "), resets)
 }
