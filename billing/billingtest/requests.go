@@ -20,6 +20,9 @@ func requestCases() map[string]func(w *world) {
 		"RequestsPerMinute":                            requestsPerMinute,
 		"RequestsAtOnceCountWhileTheyAreUnderWay":      concurrentRequests,
 		"RequestsAtOnceOfADeadReplicaComeBack":         concurrentOfTheDead,
+		"EachNameOfAPartHasTheLimitForItself":          eachName,
+		"AHoldIsTakenFromFurtherBudgets":               widerHold,
+		"NamesOfAPartFollowItsBudget":                  partChanges,
 	}
 }
 

@@ -51,7 +51,7 @@ func (w *world) fullRow(k *billing.Key, request string) billing.Spend {
 		Disputed: true, Reported: &billing.Tokens{Input: -1, Output: math.MaxInt64}, ProviderCost: &said,
 		Fees:   []billing.Fee{{Meter: "searches", Units: 3, Cost: 5}, {Meter: "images", Units: 1}},
 		Region: "eu-central-1", Credential: "main", Endpoint: "https://api.example/v1/chat/completions", Session: "run-42",
-		AnsweredModel: "openai/other-1", UnpricedMembers: []string{"speed", "plugins[].id"},
+		AnsweredModel: "openai/other-1", UnpricedMembers: []string{"speed", "plugins[].id"}, Limits: []string{"bud_x~", "bud_y~0a1b"},
 		BytesIn: &some, BytesOut: &none, FirstToken: &instant, Took: &while,
 		Fingerprint: []byte("\x00\x01sixteen bytes!"), Prefixes: []byte("6 byte" + "and 6." + "\xff\x00\xff\x00\xff\x00"),
 	}
@@ -99,7 +99,7 @@ func rowUnknown(w *world) {
 	w.must(json.Unmarshal([]byte(text(row)), &facts))
 	for _, name := range []string{
 		"disputed", "reported", "provider_cost", "fees", "region", "credential", "endpoint", "session",
-		"bytes_in", "bytes_out", "first_token", "took", "fingerprint", "prefixes", "answered_model", "unpriced_members",
+		"bytes_in", "bytes_out", "first_token", "took", "fingerprint", "prefixes", "answered_model", "unpriced_members", "limits",
 	} {
 		if v, there := facts[name]; there {
 			w.Errorf("%s is %v", name, v)

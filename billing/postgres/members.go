@@ -29,7 +29,8 @@ SELECT k.id, k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $4
        coalesce(c.nano, 0), coalesce(c.tokens, 0), coalesce(c.requests, 0)
   FROM api_keys k
   JOIN projects p ON p.id = k.project_id
-  LEFT JOIN budgets b ON b.scope = 'key' AND b.scope_id = k.id AND b.period = $3 AND b.part = '' AND b.parent_id IS NULL AND b.archived_at IS NULL
+  LEFT JOIN budgets b ON b.scope = 'key' AND b.scope_id = k.id AND b.period = $3
+    AND b.part = '' AND b.parent_id IS NULL AND b.archived_at IS NULL
   LEFT JOIN LATERAL (
     SELECT sum(c.used_nano + c.held_nano + c.leased_nano)::bigint AS nano,
            sum(c.used_tokens + c.held_tokens + c.leased_tokens)::bigint AS tokens,

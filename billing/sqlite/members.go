@@ -24,7 +24,8 @@ FROM team_ceilings WHERE ?1 = '' OR team_id = ?1 ORDER BY team_id`
   b.request_limit, coalesce(c.nano, 0), coalesce(c.tokens, 0), coalesce(c.requests, 0)
 FROM api_keys k
 JOIN projects p ON p.id = k.project_id
-LEFT JOIN budgets b ON b.scope = 'key' AND b.scope_id = k.id AND b.period = ?3 AND b.part = '' AND b.parent_id IS NULL AND b.archived_at IS NULL
+LEFT JOIN budgets b ON b.scope = 'key' AND b.scope_id = k.id AND b.period = ?3
+    AND b.part = '' AND b.parent_id IS NULL AND b.archived_at IS NULL
 LEFT JOIN (
   SELECT o.scope_id AS id, sum(c.used_nano + c.held_nano + c.leased_nano) AS nano,
          sum(c.used_tokens + c.held_tokens + c.leased_tokens) AS tokens,

@@ -213,7 +213,8 @@ func (s *Store) AddRefusals(ctx context.Context, list []billing.Refused) error {
 // ofMinute is a limit of a key's own budget per minute; 0 is none.
 func ofMinute(column string) string {
 	return "coalesce((SELECT " + column +
-		" FROM budgets WHERE scope = 'key' AND scope_id = u.a AND period = 'minute' AND part = '' AND parent_id IS NULL AND archived_at IS NULL), 0)"
+		" FROM budgets WHERE scope = 'key' AND scope_id = u.a AND period = 'minute' " +
+		"AND part = '' AND parent_id IS NULL AND archived_at IS NULL), 0)"
 }
 
 // usageGroup is what hours are told apart by: two columns of the rows and of the

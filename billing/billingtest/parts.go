@@ -1,0 +1,145 @@
+package billingtest
+
+import (
+	"errors"
+	"slices"
+
+	"tallyroute/billing"
+)
+
+// ofPart is a limit of requests per day of a part, which one name has or each.
+func ofPart(p billing.Part, named string, n int64, id string) billing.Budget {
+	b := onlyRequests(n, id)
+	b.Part, b.Named = p, named
+	return b
+}
+
+// holdFor is a hold that is counted with some names of the parts that its key's budgets limit.
+func (w *world) holdFor(k *billing.Key, names map[string]string) billing.Hold {
+	h := w.hold(k, tokens(10))
+	h.Lines = w.linesFor(k, names)
+	for _, l := range h.Lines {
+		if l.Budget.Parent != "" {
+			h.IfLost.Limits = append(h.IfLost.Limits, l.Budget.ID)
+		}
+	}
+	return h
+}
+
+// linesFor are lines of budgets for all, and of those below budgets for parts by name.
+func (w *world) linesFor(k *billing.Key, names map[string]string) (lines []billing.HoldLine) {
+	for _, b := range k.Budgets {
+		if name, ok := names[b.ID]; ok {
+			b = b.Below(name)
+		} else if b.Part != "" {
+			continue
+		}
+		window, err := b.Window(w.now)
+		w.must(err)
+		lines = append(lines, billing.HoldLine{Budget: b, Window: window})
+	}
+	return lines
+}
+
+// settleFor ends a hold with one row that counts with the limits of a will.
+func (w *world) settleFor(k *billing.Key, h billing.Hold, limits ...string) {
+	w.Helper()
+	row := w.row(k, h.ID, tokens(10), w.now)
+	row.Limits = limits
+	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
+	w.must(err)
+}
+
+// eachName: every name has the limit for itself, whoever asks, and the budget above all.
+func eachName(w *world) {
+	k := w.key(onlyRequests(4, "bud_1"), ofPart(billing.PartEndUser, "", 2, "bud_2"))
+	alice, bob := map[string]string{"bud_2": "alice"}, map[string]string{"bud_2": "bob"}
+	for range 2 {
+		h := w.holdFor(k, alice)
+		w.reserve(h)
+		w.settleFor(k, h, h.IfLost.Limits...)
+	}
+	below := k.Budgets[slices.IndexFunc(k.Budgets, func(b billing.Budget) bool { return b.ID == "bud_2" })].Below("alice").ID
+	_, err := w.Reserve(w.Context(), w.holdFor(k, alice), w.now)
+	if q := w.refusal(err, below); q.Balance.UsedRequests != 2 || q.Balance.Budget.Named != "" && q.Balance.Budget.Named != "alice" {
+		w.Errorf("refused for %+v", q.Balance)
+	}
+	nobodys := w.holdFor(k, nil) // the limit is not its
+	w.reserve(nobodys)
+	last := w.holdFor(k, bob)
+	w.reserve(last)
+	_, err = w.Reserve(w.Context(), w.holdFor(k, map[string]string{"bud_2": "carol"}), w.now)
+	w.refusal(err, "bud_1") // all four are taken
+	w.settleFor(k, last, last.IfLost.Limits...)
+	w.must(w.Release(w.Context(), nobodys.ID))
+	budgets, err := w.ListBudgets(w.Context())
+	w.must(err)
+	if slices.ContainsFunc(budgets, func(b billing.Budget) bool { return b.Parent != "" }) || len(w.reread(k).Budgets) != 2 {
+		w.Errorf("budgets of names are among those that were set: %+v", budgets)
+	}
+	CheckSums(w, w.Store, w.now)
+	w.wantProved()
+}
+
+// widerHold: what a request holds is taken from further budgets, too, from all or none, and
+// counts with those that its row names.
+func widerHold(w *world) {
+	k := w.key(ofPart(billing.PartCredential, "main", 1, "bud_1"), ofPart(billing.PartCredential, "spare", 1, "bud_2"),
+		ofPart(billing.PartModel, "", 1, "bud_3"))
+	first := w.holdFor(k, map[string]string{"bud_1": "main", "bud_3": "small"})
+	w.reserve(first)
+	w.must(w.Widen(w.Context(), first.ID, w.linesFor(k, map[string]string{"bud_2": "spare"})))
+	second := w.holdFor(k, map[string]string{"bud_3": "large"})
+	w.reserve(second)
+	err := w.Widen(w.Context(), second.ID, w.linesFor(k, map[string]string{"bud_1": "main"}))
+	w.wantRefused(err, "bud_1~")
+	err = w.Widen(w.Context(), second.ID, w.linesFor(k, map[string]string{"bud_1": "main", "bud_2": "spare"}))
+	if q := (*billing.QuotaError)(nil); !errors.As(err, &q) {
+		w.Errorf("widened into budgets without room: %v", err)
+	}
+	w.settleFor(k, first, "bud_2~", first.IfLost.Limits[1]) // the spare one served: the main one is free
+	w.must(w.Widen(w.Context(), second.ID, w.linesFor(k, map[string]string{"bud_1": "main"})))
+	_, err = w.Reserve(w.Context(), w.holdFor(k, map[string]string{"bud_2": "spare"}), w.now)
+	w.wantRefused(err, "bud_2~")
+	w.must(w.Release(w.Context(), second.ID))
+	if err := w.Widen(w.Context(), second.ID, nil); !errors.Is(err, billing.ErrNoHold) {
+		w.Errorf("what is not there was widened: %v", err)
+	}
+	w.reserve(w.holdFor(k, map[string]string{"bud_1": "main"}))
+	CheckSums(w, w.Store, w.now)
+	w.wantProved()
+}
+
+// partChanges: what becomes of a budget for a part becomes of those of its names.
+func partChanges(w *world) {
+	k := w.key(ofPart(billing.Part("tag:customer"), "", 1, "bud_1"))
+	acme := map[string]string{"bud_1": "acme"}
+	h := w.holdFor(k, acme)
+	w.reserve(h)
+	w.settleFor(k, h, h.IfLost.Limits...)
+	below := h.Lines[0].Budget.ID
+	_, err := w.Reserve(w.Context(), w.holdFor(k, acme), w.now)
+	w.wantRefused(err, below)
+	_, err = w.UpdateBudget(w.Context(), billing.Budget{ID: "bud_1"}, func(b *billing.Budget, _ bool) error {
+		b.Requests = new(int64)
+		*b.Requests = 2
+		return nil
+	}, w.now)
+	w.must(err)
+	k = w.reread(k)
+	h = w.holdFor(k, acme)
+	w.reserve(h)
+	w.settleFor(k, h, h.IfLost.Limits...)
+	_, err = w.Reserve(w.Context(), w.holdFor(k, acme), w.now)
+	w.wantRefused(err, below)
+	w.must(w.ResetBudget(w.Context(), "bud_1", w.now))
+	k = w.reread(k)
+	h = w.holdFor(k, acme)
+	w.reserve(h)
+	w.must(w.Release(w.Context(), h.ID))
+	w.must(w.RemoveBudget(w.Context(), "bud_1"))
+	if k = w.reread(k); len(k.Budgets) != 0 {
+		w.Errorf("what was removed binds: %+v", k.Budgets)
+	}
+	w.wantProved()
+}
