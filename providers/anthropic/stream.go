@@ -16,20 +16,26 @@ import (
 // Stream reads a streamed answer.
 func (a Completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	r := sse.NewReader(body)
-	return a.Events(x, func() ([]byte, error) {
+	return a.events(x, &stream{next: func() ([]byte, error) {
 		ev, err := r.Next()
 		return ev.Data, err
-	}, body)
+	}, waiting: r.Waiting}, body)
 }
 
 // Events reads a streamed answer whose events come from next, each as JSON, valid
 // until the next call; io.EOF ends them. Closing the stream closes c.
 func (a Completions) Events(x providers.Exchange, next func() ([]byte, error), c io.Closer) chat.Stream {
-	if x.Native != nil {
-		next, last := translate.Tap(next)
-		return translate.NewNativeStream(&stream{next: next, created: a.now()}, last, c)
+	return a.events(x, &stream{next: next}, c)
+}
+
+func (a Completions) events(x providers.Exchange, s *stream, c io.Closer) chat.Stream {
+	s.created = a.now()
+	if x.Native == nil {
+		return translate.NewStream(s, c)
 	}
-	return translate.NewStream(&stream{next: next, created: a.now()}, c)
+	next, last := translate.Tap(s.next)
+	s.next = next
+	return translate.NewNativeStream(s, last, c)
 }
 
 var errRestart = errors.New("anthropic: the answer begins a second time, after parts of it were passed on")
@@ -37,6 +43,7 @@ var errRestart = errors.New("anthropic: the answer begins a second time, after p
 // stream ends properly with message_stop, or without it when a stop reason came.
 type stream struct {
 	next    func() ([]byte, error)
+	waiting func() bool // reports an event that has come; nil where nobody knows
 	created int64
 	open    []block // those that have not ended
 	calls   int     // that began
@@ -45,7 +52,11 @@ type stream struct {
 	usage   usage
 	begun   bool // message_start came
 	done    bool // a stop reason came
+	over    bool // message_stop came
 }
+
+// Waiting implements translate.Waiter.
+func (s *stream) Waiting() bool { return s.waiting != nil && s.waiting() }
 
 // block is one that is being streamed.
 type block struct {
@@ -82,6 +93,7 @@ func (s *stream) Step(e *translate.Emitter) error {
 	case "message_delta":
 		s.ended(e, data)
 	case "message_stop":
+		s.over = true
 		return io.EOF
 	case "error":
 		return inBody(data)
@@ -97,6 +109,9 @@ func (s *stream) Step(e *translate.Emitter) error {
 // start begins the answer. One that begins again is another one: some hosts start
 // over when their first try breaks off, and what was passed on cannot be taken back.
 func (s *stream) start(e *translate.Emitter, message []byte) error {
+	if s.over { // which nobody is shown, but it may be billed
+		*s = stream{next: s.next, waiting: s.waiting, created: s.created}
+	}
 	if s.begun {
 		return translate.Broken(errRestart)
 	}
@@ -201,7 +216,11 @@ func (s *stream) ended(e *translate.Emitter, data []byte) {
 	delta := jsonraw.Lookup(data, "delta")
 	s.usage.contained(jsonraw.Lookup(delta, "container"))
 	stop := jsonraw.Text(jsonraw.Lookup(delta, "stop_reason"))
-	if stop == "" || s.done {
+	if s.done {
+		e.Usage(s.usage.whole())
+		return
+	}
+	if stop == "" {
 		e.Early(s.usage.whole)
 		return
 	}

@@ -144,6 +144,11 @@ func (t *Told) hear(u Usage) {
 
 func (u *Usage) total() int64 { return u.Input + u.CacheRead + u.CacheWrite + u.Output }
 
+// Exceeds reports a usage of more than another one, which may be nil.
+func (u *Usage) Exceeds(other *Usage) bool {
+	return u != nil && (other == nil || u.total() > other.total())
+}
+
 // Some reports usage that shows work: a provider that says as much will bill it.
 func (u *Usage) Some() bool { return u != nil && u.total() > 0 }
 

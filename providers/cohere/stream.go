@@ -11,21 +11,22 @@ import (
 
 // Stream reads a streamed answer.
 func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
-	return translate.NewStream(&stream{a: a, x: x, frames: translate.NewFrames(body)}, body)
+	return translate.NewStream(&stream{a: a, x: x, Frames: translate.NewFrames(body)}, body)
 }
 
 // stream ends with the event that the message does.
 type stream struct {
-	a      completions
-	x      providers.Exchange
-	frames *translate.Frames
+	*translate.Frames
+
+	a completions
+	x providers.Exchange
 	speaker
 	argued bool // the call under way has arguments
 }
 
 // Step reads one event.
 func (s *stream) Step(q *translate.Emitter) error {
-	data, err := s.frames.Next()
+	data, err := s.Next()
 	if err != nil {
 		return err
 	}

@@ -83,19 +83,12 @@ func (s *stream) behind() (chat.Chunk, error) {
 			break
 		}
 		data := oneLine(bytes.TrimSpace(ev.Data))
-		if c, err := chat.ParseChunk(data); err == nil && c.UsageOnly && tokens(c.Usage) > tokens(s.told.Usage) {
+		if c, err := chat.ParseChunk(data); err == nil && c.UsageOnly && c.Usage.Exceeds(s.told.Usage) {
 			c.Data, c.Odd = s.normaliser.answer(data, c.Usage), false
 			return c, nil
 		}
 	}
 	return chat.Chunk{}, io.EOF
-}
-
-func tokens(u *chat.Usage) int64 {
-	if u == nil {
-		return -1
-	}
-	return u.Input + u.CacheRead + u.CacheWrite + u.Output
 }
 
 // next reads one event. A chunk without data is one to pass over.

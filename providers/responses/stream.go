@@ -13,7 +13,7 @@ import (
 // Stream reads a streamed answer.
 func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	frames := translate.NewFrames(body)
-	s := &stream{a: a, x: x, next: frames.Next, name: frames.Name, items: make(map[string]*item)}
+	s := &stream{a: a, x: x, Frames: frames, next: frames.Next, items: make(map[string]*item)}
 	if x.Native != nil {
 		next, last := translate.Tap(s.next)
 		s.next = next
@@ -24,10 +24,11 @@ func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Strea
 
 // stream ends with the event that the response is complete.
 type stream struct {
+	*translate.Frames
+
 	a    completions
 	x    providers.Exchange
 	next func() ([]byte, error)
-	name func() string // of the event that was read last
 	speaker
 	items map[string]*item // by output_index
 }
@@ -48,7 +49,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 	}
 	kind := jsonraw.Text(jsonraw.Lookup(data, "type"))
 	if kind == "" {
-		kind = s.name()
+		kind = s.Name()
 	}
 	if kind == "error" || kind == "" && jsonraw.Present(jsonraw.Lookup(data, "error")) != nil {
 		return failed(s.x, data)

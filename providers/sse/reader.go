@@ -86,8 +86,16 @@ func (r *Reader) Next() (Event, error) {
 
 // Waiting reports an event that has come as a whole, so that Next need not wait for it.
 func (r *Reader) Waiting() bool {
-	b := bytes.TrimLeft(r.buf[r.pos:r.end], "\r\n")
-	return bytes.HasPrefix(b, []byte("data:")) && (bytes.Contains(b, []byte("\n\n")) || bytes.Contains(b, []byte("\n\r\n")))
+	hasData := false
+	for line := range bytes.Lines(r.buf[r.pos:r.end]) {
+		switch {
+		case bytes.HasPrefix(line, []byte("data:")):
+			hasData = true
+		case hasData && len(bytes.Trim(line, "\r\n")) == 0:
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Reader) event() Event { return Event{Name: some(r.name), Data: r.data, ID: some(r.id)} }

@@ -14,6 +14,9 @@ type Source interface {
 	Step(e *Emitter) error
 }
 
+// Waiter is a Source that knows whether more of its stream has come already.
+type Waiter interface{ Waiting() bool }
+
 // NewStream makes the chunks of what s says. It closes body with itself.
 func NewStream(s Source, body io.Closer) chat.Stream {
 	return &stream{source: s, Closer: body}
@@ -52,7 +55,7 @@ func (s *stream) Next() (chat.Chunk, error) {
 	e := &s.emitter
 	for e.next == len(e.list) {
 		if s.end != nil {
-			return chat.Chunk{}, s.end
+			return s.behind()
 		}
 		s.step()
 		if s.event == nil {
@@ -61,7 +64,7 @@ func (s *stream) Next() (chat.Chunk, error) {
 		if data := s.event(); len(data) > 0 && (s.end == nil || errors.Is(s.end, io.EOF)) {
 			return e.together(oneLine(data)), nil
 		}
-		return chat.Chunk{}, s.end
+		return s.behind()
 	}
 	e.next++
 	return e.list[e.next-1], nil
@@ -75,6 +78,27 @@ func (s *stream) step() {
 	if errors.Is(s.end, io.EOF) && !e.finished {
 		s.end = io.ErrUnexpectedEOF
 	}
+}
+
+// behind is a usage that came together with the end of the stream, and tells more than
+// what was told before. Nothing is waited for.
+func (s *stream) behind() (chat.Chunk, error) {
+	w, ok := s.source.(Waiter)
+	for ok && errors.Is(s.end, io.EOF) && w.Waiting() {
+		later := Emitter{Head: s.emitter.Head, silent: s.event != nil}
+		_ = s.source.Step(&later) // what else is wrong behind the end does not matter
+		for _, c := range later.list {
+			if !c.Usage.Exceeds(s.emitter.told.Usage) {
+				continue
+			}
+			if s.event != nil {
+				c.Data = oneLine(s.event())
+			}
+			s.emitter.told.Note(&c)
+			return c, nil
+		}
+	}
+	return chat.Chunk{}, s.end
 }
 
 // Work notes that a tool at the provider has begun to work: to a client that is shown it,
@@ -276,12 +300,16 @@ func (e *Emitter) Early(u func() *Usage) {
 	e.told.Mark()
 }
 
-// Usage is the chunk that ends a stream with what it used; nil adds nothing.
+// Usage is the chunk that ends a stream with what it used; nil adds nothing, and neither
+// does what is not more than was told in such a chunk before.
 func (e *Emitter) Usage(u *Usage) {
 	if u == nil {
 		return
 	}
 	c := chat.Chunk{Usage: u.Chat(e.Tier), UsageOnly: true}
+	if !c.Usage.Exceeds(e.told.Usage) && e.told.Usage != nil {
+		return
+	}
 	if e.silent {
 		e.note(c)
 		return

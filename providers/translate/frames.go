@@ -17,6 +17,8 @@ type Frames struct {
 	r    *bufio.Reader
 	next func() ([]byte, error)
 	name []byte // of the event that was read last
+
+	waiting func() bool // of events
 }
 
 // NewFrames reads from r.
@@ -29,6 +31,10 @@ func NewFrames(r io.Reader) *Frames {
 // Next is the next value, valid until the next call. What is not JSON wraps
 // chat.ErrMalformed; an event that says [DONE] ends the stream with io.EOF.
 func (f *Frames) Next() ([]byte, error) { return f.next() }
+
+// Waiting reports a value that has come as a whole already, where the stream is one of
+// events.
+func (f *Frames) Waiting() bool { return f.waiting != nil && f.waiting() }
 
 // Name is that of the event of the last value, "" if there is none.
 func (f *Frames) Name() string { return string(f.name) }
@@ -60,6 +66,7 @@ func (f *Frames) first() ([]byte, error) {
 
 func (f *Frames) events() func() ([]byte, error) {
 	events := sse.NewReader(f.r)
+	f.waiting = events.Waiting
 	return func() ([]byte, error) {
 		ev, err := events.Next()
 		if err != nil {

@@ -1,0 +1,69 @@
+package providers_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"tallyroute/providers"
+	"tallyroute/providers/anthropic"
+	"tallyroute/providers/chat"
+	"tallyroute/providers/cohere"
+	"tallyroute/providers/openai"
+	"tallyroute/providers/responses"
+)
+
+// A provider that tells its usage again, and more of it, with the end of a stream or
+// behind it, is believed; one that tells less is not.
+func TestLargerUsageBehindTheEndOfAStreamIsTold(t *testing.T) {
+	const (
+		oHead  = `{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[`
+		oDone  = oHead + `{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}`
+		oUsage = oHead + `],"usage":{"prompt_tokens":8,"completion_tokens":N}}`
+		aStart = `{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m","content":[],` +
+			`"usage":{"input_tokens":8,"output_tokens":1}}}`
+		aDelta = `{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":N}}`
+		aStop  = `{"type":"message_stop"}`
+		rDone  = `{"type":"response.completed","response":{"id":"r","object":"response","model":"m","status":"completed","output":[` +
+			`{"type":"message","content":[{"type":"output_text","text":"x"}]}],"usage":{"input_tokens":8,"output_tokens":N}}}`
+		cEnd = `{"id":"c","type":"message-end","delta":{"finish_reason":"COMPLETE","usage":{` +
+			`"billed_units":{"input_tokens":8,"output_tokens":N},"tokens":{"input_tokens":8,"output_tokens":N}}}}`
+	)
+	n := func(event, tokens string) string { return strings.ReplaceAll(event, "N", tokens) }
+	for name, c := range map[string]struct {
+		adapter providers.Adapter
+		events  []string
+		native  bool
+	}{
+		"openai":                      {openai.New(), []string{oDone, n(oUsage, "2"), "[DONE]", n(oUsage, "7"), n(oUsage, "3")}, false},
+		"anthropic, before the end":   {anthropic.New(), []string{aStart, n(aDelta, "2"), n(aDelta, "7"), aStop}, false},
+		"anthropic, behind the end":   {anthropic.New(), []string{aStart, n(aDelta, "2"), aStop, n(aDelta, "7"), n(aDelta, "3")}, false},
+		"anthropic, a second message": {anthropic.New(), []string{aStart, n(aDelta, "2"), aStop, aStart, n(aDelta, "7"), aStop}, false},
+		"anthropic, as it came":       {anthropic.New(), []string{aStart, n(aDelta, "2"), aStop, n(aDelta, "7")}, true},
+		"responses":                   {responses.New(), []string{n(rDone, "2"), n(rDone, "7"), n(rDone, "3")}, false},
+		"responses, as it came":       {responses.New(), []string{n(rDone, "2"), n(rDone, "7")}, true},
+		"cohere":                      {cohere.New(), []string{n(cEnd, "2"), n(cEnd, "7"), n(cEnd, "3")}, false},
+	} {
+		request, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := providers.Exchange{Operation: providers.Chat, Target: providers.Target{Upstream: "m", Adapter: c.adapter}, Request: request}
+		if c.native {
+			x.Native = &providers.Native{}
+		}
+		s := c.adapter.Chat.Stream(x, io.NopCloser(strings.NewReader("data: "+strings.Join(c.events, "\n\ndata: ")+"\n\n")))
+		var last *chat.Usage
+		for err == nil {
+			var chunk chat.Chunk
+			if chunk, err = s.Next(); err == nil && chunk.Usage != nil {
+				last = chunk.Usage
+			}
+		}
+		told := s.Told().Usage
+		if !errors.Is(err, io.EOF) || last == nil || told == nil || last.Output != 7 || told.Output != 7 || told.Input != 8 {
+			t.Errorf("%s: %v, last told %+v, in all %+v", name, err, last, told)
+		}
+	}
+}
