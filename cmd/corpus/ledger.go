@@ -18,7 +18,7 @@ import (
 
 // recording is a recorded exchange, as far as rows are compared with it.
 type recording struct {
-	Request  struct {
+	Request struct {
 		Body        json.RawMessage
 		Synthesised bool // made up to fit the answer
 	}

@@ -75,7 +75,11 @@ func judgeAll(t *testing.T, format string, all []member) (free []string) {
 	for _, m := range all {
 		for _, value := range []string{`"` + mark + `"`, mark, `{"x":` + mark + `}`, `["` + mark + `"]`} {
 			if judgeMember(t, target, m, value) {
-				free = append(free, format+":"+m.name)
+				name := format + ":" + m.name
+				if strings.HasPrefix(value, "{") {
+					name += "{}"
+				}
+				free = append(free, name)
 			}
 		}
 	}
