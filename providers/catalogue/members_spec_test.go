@@ -51,7 +51,9 @@ func TestMembersOfPublishedSchemasAreHeldPricedRefusedOrNamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found = append(found, judgeAll(t, p.format, newSpec(t, raw).members(p.at))...)
+		all := newSpec(t, raw).members(p.at)
+		found = append(found, judgeAll(t, p.format, all)...)
+		found = append(found, judgeAll(t, p.format, invented(all))...)
 	}
 	slices.Sort(found)
 	found = slices.Compact(found)
@@ -68,6 +70,27 @@ func TestMembersOfPublishedSchemasAreHeldPricedRefusedOrNamed(t *testing.T) {
 	}
 }
 
+// unheard is a name that nobody has.
+const unheard = "zz_unheard_of"
+
+// invented are members that nobody has, one beside each of these.
+func invented(known []member) (all []member) {
+	seen := make(map[string]bool)
+	for _, m := range known {
+		above, last := "", m.name
+		if i := strings.LastIndexAny(m.name, ".:"); i >= 0 {
+			above, last = m.name[:i+1], m.name[i+1:]
+		}
+		if name := above + unheard; !seen[name] {
+			seen[name] = true
+			was := fmt.Sprintf("%q:", strings.TrimSuffix(last, "[]"))
+			at := strings.LastIndex(m.body[:strings.Index(m.body, "%s")], was)
+			all = append(all, member{name, m.body[:at] + fmt.Sprintf("%q:", unheard) + m.body[at+len(was):]})
+		}
+	}
+	return all
+}
+
 // judgeAll are those of the members that are taken to be free by a format, with any value.
 func judgeAll(t *testing.T, format string, all []member) (free []string) {
 	t.Helper()
@@ -75,11 +98,7 @@ func judgeAll(t *testing.T, format string, all []member) (free []string) {
 	for _, m := range all {
 		for _, value := range []string{`"` + mark + `"`, mark, `{"x":` + mark + `}`, `["` + mark + `"]`} {
 			if judgeMember(t, target, m, value) {
-				name := format + ":" + m.name
-				if strings.HasPrefix(value, "{") {
-					name += "{}"
-				}
-				free = append(free, name)
+				free = append(free, format+":"+m.name)
 			}
 		}
 	}
