@@ -49,8 +49,12 @@ type native struct {
 	WriteTokens   int64 `json:"cacheWriteInputTokens"`     // Converse
 	WriteCount    int64 `json:"cacheWriteInputTokenCount"` // Amazon's models
 	PromptDetails struct {
-		Audio int64 `json:"audio_tokens"`
+		Audio   int64 `json:"audio_tokens"`
+		Written int64 `json:"cache_write_tokens"`
 	} `json:"prompt_tokens_details"`
+	InputDetails struct {
+		Written int64 `json:"cache_write_tokens"`
+	} `json:"input_tokens_details"`
 	Tokens struct {
 		Reasoning int64 `json:"reasoning_tokens"` // Cohere
 	}
@@ -62,7 +66,7 @@ func (u *expectation) complete() {
 	_ = json.Unmarshal(u.Native, &n) // some say no more than a number
 	u.Cached = max(u.Cached, n.Cached, n.CacheRead)
 	u.Reasoning = max(u.Reasoning, n.Tokens.Reasoning)
-	u.written = max(n.Written, n.WriteTokens, n.WriteCount)
+	u.written = max(n.Written, n.WriteTokens, n.WriteCount, n.PromptDetails.Written, n.InputDetails.Written)
 	u.AcceptPrompt = append(u.AcceptPrompt, u.Prompt)
 	u.AcceptCompletion = append(u.AcceptCompletion, u.Completion)
 	if u.Cached > u.Prompt { // which may stand beside it

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"strconv"
@@ -24,6 +25,7 @@ type counts struct {
 	output                    bool     // there is a completion, be it 0
 	cacheRead, cacheWrite     int64
 	audioIn, audioOut, textIn int64
+	partOut                   int64 // the largest of what else the completion consists of
 	write5m, write1h          int64 // of cacheWrite
 	reasoning                 int64
 
@@ -35,7 +37,7 @@ type counts struct {
 
 	present  bool  // there is an object
 	plain    int   // how many of the three main counts are written as the format has them
-	strange  bool  // something is null that may not be
+	strange  bool  // something is null that may not be, or has the name of another format
 	saidRead int64 // of cacheRead, what is said where the format has it
 }
 
@@ -58,9 +60,29 @@ func (n *counts) read(c *jsonraw.Cursor) {
 			n.strange = n.strange || c.Peek() != '{'
 			c.Object(func(name []byte) { n.outputDetail(c, name) })
 		default:
-			n.dialect(c, name)
+			if !n.named(c, name) {
+				n.dialect(c, name)
+			}
 		}
 	})
+}
+
+// named takes one of the three counts under a name of another format, as some that speak
+// this one have it.
+func (n *counts) named(c *jsonraw.Cursor, name []byte) bool {
+	switch string(name) {
+	case "input_tokens", "inputTokens", "promptTokens", "promptTokenCount", "prompt_eval_count":
+		n.main(c, &n.prompt, &n.figures[0])
+	case "output_tokens", "outputTokens", "completionTokens", "candidatesTokenCount", "generated_tokens", "eval_count":
+		n.output = c.Peek() != 'n'
+		n.main(c, &n.completion, &n.figures[1])
+	case "totalTokens", "totalTokenCount":
+		n.main(c, &n.total, new(int64))
+	default:
+		return false
+	}
+	n.strange = true
+	return true
 }
 
 // main takes one of the three counts that are always there.
@@ -120,7 +142,11 @@ func (n *counts) outputDetail(c *jsonraw.Cursor, name []byte) {
 	case "audio_tokens":
 		n.part(c, &n.audioOut)
 	default:
-		n.strange = isOddNumber(c.Skip()) || n.strange
+		raw := c.Skip()
+		n.strange = isOddNumber(raw) || n.strange
+		if v, ok := ParseCount(raw); ok && bytes.HasSuffix(name, []byte("_tokens")) {
+			n.partOut = max(n.partOut, v)
+		}
 	}
 }
 
@@ -305,6 +331,9 @@ func (n counts) usage() Usage {
 	}
 	u.Contradiction = u.Contradiction || u.Cost.Absurd
 	gap = n.reasoningBeside(&u, gap)
+	if gap == 0 && !u.Cost.Stated {
+		u.Contradiction = n.beyond() || u.Contradiction
+	}
 	switch own := agrees && n.textIn == n.prompt; { // the provider says itself what is beside
 	case cached > n.prompt:
 		u.Outside = agrees && !own
@@ -341,6 +370,20 @@ func (n *counts) reasoningBeside(u *Usage, gap int64) int64 {
 		u.Contradiction = true
 	}
 	return gap
+}
+
+// beyond adds parts that are larger than the whole that they are said to be of, and so can
+// only stand beside it.
+func (n *counts) beyond() bool {
+	out, in := max(n.audioOut, n.partOut), max(n.textIn, n.audioIn)
+	if out <= n.completion {
+		out = 0
+	}
+	if in <= n.prompt+n.cacheRead+n.cacheWrite {
+		in = 0
+	}
+	n.completion, n.prompt = n.completion+out, n.prompt+in
+	return out+in > 0
 }
 
 // split fills in the kinds of u.

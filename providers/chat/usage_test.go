@@ -31,6 +31,25 @@ func TestUsage(t *testing.T) {
 				`"completion_tokens_details":{"reasoning_tokens":60,"audio_tokens":0}}`,
 			&chat.Usage{Input: 100, CacheRead: 20, CacheWrite: 1100, Output: 100, Reasoning: 60},
 		},
+		{"names of other formats", `{"input_tokens":800,"output_tokens":90}`, &chat.Usage{Input: 800, Output: 90}},
+		{
+			"names of Anthropic, with a cache", `{"input_tokens":50,"output_tokens":90,"cache_read_input_tokens":9000}`,
+			&chat.Usage{Input: 50, CacheRead: 9000, Output: 90},
+		},
+		{"names of Ollama", `{"prompt_eval_count":800,"eval_count":90}`, &chat.Usage{Input: 800, Output: 90}},
+		{
+			"more sound than there is", `{"prompt_tokens":8,"completion_tokens":2,"completion_tokens_details":{"audio_tokens":400}}`,
+			&chat.Usage{Input: 8, Output: 402, AudioOutput: 400, Contradiction: true},
+		},
+		{
+			"a part larger than the whole",
+			`{"prompt_tokens":8,"completion_tokens":2,"completion_tokens_details":{"rejected_prediction_tokens":500}}`,
+			&chat.Usage{Input: 8, Output: 502, Contradiction: true},
+		},
+		{
+			"more text than there is", `{"prompt_tokens":8,"completion_tokens":2,"prompt_tokens_details":{"text_tokens":5000}}`,
+			&chat.Usage{Input: 5008, Output: 2, Contradiction: true},
+		},
 		{
 			"DeepSeek", `{"prompt_tokens":368,"completion_tokens":19,"total_tokens":387,"prompt_tokens_details":{"cached_tokens":256},` +
 				`"prompt_cache_hit_tokens":256,"prompt_cache_miss_tokens":112}`,
