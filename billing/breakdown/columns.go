@@ -92,7 +92,7 @@ func rowsSQL() string {
 	for _, n := range numbers {
 		selected = append(selected, n.value)
 	}
-	return "SELECT " + strings.Join(selected, ", ") + " FROM spend_events e WHERE e.report_day = "
+	return "SELECT " + strings.Join(selected, ", ") + " FROM spend_events e WHERE "
 }
 
 // rollupSQL selects the lines of a day of the rollup, as scanRollup reads them.

@@ -12,9 +12,11 @@ type Snapshot interface {
 	Each(ctx context.Context, query string, each func(scan func(columns ...any) error) error, args ...any) error
 }
 
-// Dialect is what the databases do not have in common: the first parameter as a day, and
-// the second.
-type Dialect struct{ Day, OtherDay string }
+// Dialect is what the databases do not have in common.
+type Dialect struct {
+	Day, OtherDay string // the first parameter as a day, and the second
+	RowsOfDay     string // the condition that a row e is of the first parameter's day
+}
 
 // day is a day of the ledger and where its lines are.
 type day struct {
@@ -73,7 +75,7 @@ func eachRow(ctx context.Context, s Snapshot, d Dialect, name string, each func(
 	for i := range numbers {
 		columns = append(columns, &l.Numbers[i])
 	}
-	return s.Each(ctx, rowsSQL()+d.Day, func(scan func(...any) error) error {
+	return s.Each(ctx, rowsSQL()+d.RowsOfDay, func(scan func(...any) error) error {
 		if err := scan(columns...); err != nil {
 			return err
 		}

@@ -13,7 +13,9 @@ import (
 )
 
 // days are how breakdowns name days here.
-var days = breakdown.Dialect{Day: "$1::text::date", OtherDay: "$2::text::date"}
+var days = breakdown.Dialect{
+	Day: "$1::text::date", OtherDay: "$2::text::date", RowsOfDay: "e.report_day = $1::text::date",
+}
 
 const (
 	// breakdownLockSQL keeps routers from making the same breakdown at once.

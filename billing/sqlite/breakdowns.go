@@ -8,8 +8,11 @@ import (
 	"tallyroute/billing/breakdown"
 )
 
-// days are how breakdowns name days here.
-var days = breakdown.Dialect{Day: "?1", OtherDay: "?2"}
+// days are how breakdowns name days here. The rows of a day are read in the order in which
+// they stand in the file, not in that of an index, by which each page is read several times.
+var days = breakdown.Dialect{
+	Day: "?1", OtherDay: "?2", RowsOfDay: "e.rowid IN (SELECT rowid FROM spend_events WHERE report_day = ?1)",
+}
 
 // missingBreakdown is the last day without a breakdown, or with one that is too old, and
 // how many there are. Archived months have no rows to make one of.
