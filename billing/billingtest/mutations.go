@@ -257,6 +257,7 @@ func breakdownMutations() (all []mutation) {
 	}
 	return append(all, []mutation{
 		{fmt.Sprintf(put, "environment", "team_id"), "breakdowns", "2026-04-02"},
+		{fmt.Sprintf(put, "daily.overrun_nano", "daily.cost_nano"), "breakdowns", "2026-04-02"},
 		{fmt.Sprintf(put, "session", "status"), "values", "2026-04-02, status"},
 		{fmt.Sprintf(put, "environment", "end_user"), "values", "2026-04-02, end_user"},
 		{fmt.Sprintf(put, "cost_nano", "model"), "breakdowns", "2026-04-02"},

@@ -3,6 +3,7 @@ package breakdown
 // Builder makes parts of rows: those that are alike become one line.
 type Builder struct {
 	flush func(*Part) error
+	daily bool // only what the rollup has
 	part  *Part
 	codes [len(texts)]map[string]uint32
 	lines map[[len(texts)]uint32]int
@@ -14,7 +15,7 @@ func NewBuilder(flush func(*Part) error) *Builder { return &Builder{flush: flush
 
 // begin begins an empty part.
 func (b *Builder) begin() {
-	b.part = &Part{}
+	b.part = &Part{daily: b.daily}
 	for i := range b.codes {
 		b.codes[i] = make(map[string]uint32)
 	}
@@ -32,6 +33,9 @@ func (b *Builder) Add(l *Line) error {
 	p := b.part
 	var key [len(texts)]uint32
 	for i, s := range l.Texts {
+		if b.daily && i >= ofRollup {
+			break
+		}
 		code, known := b.codes[i][s]
 		if !known {
 			code = uint32(len(p.texts[i].texts)) //nolint:gosec // at most partLines

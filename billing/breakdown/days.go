@@ -54,14 +54,23 @@ func days(ctx context.Context, s Snapshot, d Dialect, from, to string) (list []d
 	return list, err
 }
 
-// PackRows packs the rows that a day has, and says how many they are.
+// PackRows packs the rows that a day has, and their daily sums, and says how many they are.
 func PackRows(ctx context.Context, s Snapshot, d Dialect, name string, flush func(*Part) error) (rows int64, err error) {
-	b := NewBuilder(flush)
-	if err := eachRow(ctx, s, d, name, b.Add); err != nil {
+	all, daily := NewBuilder(flush), NewBuilder(flush)
+	daily.daily = true
+	err = eachRow(ctx, s, d, name, func(l *Line) error {
+		if err := all.Add(l); err != nil {
+			return err
+		}
+		return daily.Add(l)
+	})
+	if err != nil {
 		return 0, err
 	}
-	err = b.Close()
-	return b.Rows, err
+	if err := all.Close(); err != nil {
+		return 0, err
+	}
+	return all.Rows, daily.Close()
 }
 
 // eachRow calls each with every row of a day as a line, which it must not keep.
@@ -144,15 +153,15 @@ func eachPacked(ctx context.Context, s Snapshot, d Dialect, name string, columns
 	return end()
 }
 
-// eachPart calls each with all lines of a day, wherever they are, in parts that have at
-// least these columns.
-func eachPart(ctx context.Context, s Snapshot, d Dialect, of day, columns []string, each func(*Part) error) error {
+// eachPart calls each with all lines of a day that a query needs, wherever they are, in
+// parts that have at least its columns.
+func eachPart(ctx context.Context, s Snapshot, d Dialect, of day, g *grouping, each func(*Part) error) error {
 	if of.packed {
-		return eachPacked(ctx, s, d, of.name, columns, each)
+		return eachPacked(ctx, s, d, of.name, g.columns, each)
 	}
 	b := NewBuilder(each)
 	read := eachRow
-	if of.archived {
+	if of.archived || g.query.Daily() {
 		read = eachSum
 	}
 	if err := read(ctx, s, d, of.name, b.Add); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // partLines is how many lines a part has at most, so that packing and reading a day take
@@ -12,6 +13,7 @@ const partLines = 1 << 15
 
 // Part is some of the lines of a day, by columns, as far as they were read.
 type Part struct {
+	daily   bool // lines of the rollup, without what it has not
 	lines   int
 	texts   [len(texts)]textList
 	numbers [len(numbers)]numberList
@@ -43,14 +45,21 @@ type Column struct {
 	Data []byte
 }
 
+// ofDaily begins the names of the columns of parts that are daily.
+const ofDaily = "daily."
+
 // Columns packs a part.
 func (p *Part) Columns() []Column {
 	var list []Column
-	for i, t := range p.texts {
-		list = append(list, Column{texts[i].name, p.packTexts(t)})
+	prefix, kept := "", len(texts)
+	if p.daily {
+		prefix, kept = ofDaily, ofRollup
+	}
+	for i, t := range p.texts[:kept] {
+		list = append(list, Column{prefix + texts[i].name, p.packTexts(t)})
 	}
 	for i, n := range p.numbers {
-		list = append(list, Column{numbers[i].name, p.packNumbers(n)})
+		list = append(list, Column{prefix + numbers[i].name, p.packNumbers(n)})
 	}
 	return list
 }
@@ -103,9 +112,10 @@ func (p *Part) read(c Column) error {
 		u.damaged = true
 	}
 	p.lines = lines
-	if i := textColumn(c.Name); i >= 0 {
+	name := strings.TrimPrefix(c.Name, ofDaily)
+	if i := textColumn(name); i >= 0 {
 		p.texts[i] = u.texts(lines)
-	} else if i := numberColumn(c.Name); i >= 0 {
+	} else if i := numberColumn(name); i >= 0 {
 		p.numbers[i] = u.numbers(lines)
 	}
 	if u.damaged || len(u.rest) != 0 {

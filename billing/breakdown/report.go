@@ -32,7 +32,7 @@ func Spend(ctx context.Context, s Snapshot, d Dialect, q billing.SpendQuery) (re
 		for share := 0; share < shares && fits; share++ {
 			sums := newSums(seed, share, shares)
 			for _, of := range list {
-				err := eachPart(ctx, s, d, of, g.columns, func(p *Part) error {
+				err := eachPart(ctx, s, d, of, g, func(p *Part) error {
 					sums.add(g, p, of.name)
 					return ctx.Err()
 				})
@@ -98,13 +98,17 @@ func newGrouping(q billing.SpendQuery, n names) *grouping {
 			needed[texts[s.column].name] = true
 		}
 	}
+	prefix := ""
+	if q.Daily() {
+		prefix = ofDaily
+	}
 	for _, t := range texts {
 		if needed[t.name] {
-			g.columns = append(g.columns, t.name)
+			g.columns = append(g.columns, prefix+t.name)
 		}
 	}
 	for _, n := range numbers {
-		g.columns = append(g.columns, n.name)
+		g.columns = append(g.columns, prefix+n.name)
 	}
 	return g
 }

@@ -2,145 +2,22 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 
 	"tallyroute/billing"
 	"tallyroute/billing/breakdown"
 )
 
-// spendColumn is what a report is grouped by: an expression over a row s of what is
-// added up, what it is shown as of a group g, and the table that this needs.
-type spendColumn struct{ group, shown, join string }
-
-// spendColumns are the columns of the words that name a line. Owners are grouped by
-// their ids and called by their names.
-var spendColumns = map[string]spendColumn{
-	"team":        {"s.team_id", "coalesce(t.name, g.team)", " LEFT JOIN teams t ON t.id = g.team"},
-	"project":     {"s.project_id", "coalesce(p.name, g.project)", " LEFT JOIN projects p ON p.id = g.project"},
-	"key":         {"s.key_id", "coalesce(k.name, g.key)", " LEFT JOIN api_keys k ON k.id = g.key"},
-	"key_id":      {"s.key_id", "g.key_id", ""},
-	"cost_center": {"s.cost_center", "g.cost_center", ""},
-	"environment": {"s.environment", "g.environment", ""},
-	"provider":    {"s.provider", "g.provider", ""},
-	"model":       {"s.model", "g.model", ""},
-	"kind":        {"s.kind", "g.kind", ""},
-	"day":         {"s.report_day", "g.day", ""},
-	"week":        {"date(s.report_day, 'weekday 0', '-6 days')", "g.week", ""}, // its Monday
-	"month":       {"substr(s.report_day, 1, 7)", "g.month", ""},
-}
-
-const spendSums = `sum(s.requests) AS requests, sum(s.attempts) AS attempts, sum(s.errors) AS errors,
-  sum(s.input_tokens) AS input_tokens, sum(s.cache_read_tokens) AS cache_read_tokens,
-  sum(s.cache_write_tokens) AS cache_write_tokens, sum(s.output_tokens) AS output_tokens,
-  sum(s.cost_nano) AS cost_nano, sum(s.input_cost_nano) AS input_cost_nano, sum(s.cache_read_cost_nano) AS cache_read_cost_nano,
-  sum(s.cache_write_cost_nano) AS cache_write_cost_nano, sum(s.output_cost_nano) AS output_cost_nano, sum(s.fee_nano) AS fee_nano,
-  sum(s.baseline_cost_nano - s.cost_nano) AS savings,
-  coalesce(sum(s.attempts) FILTER (WHERE s.pricing = 'unpriced'), 0) AS unpriced,
-  sum(s.overrun_tokens) AS overrun_tokens, sum(s.overrun_nano) AS overrun_nano,
-  coalesce(sum(s.attempts) FILTER (WHERE s.usage_source <> 'reported'), 0) AS not_exact`
-
-const spendTotals = `coalesce(sum(g.requests), 0), coalesce(sum(g.attempts), 0), coalesce(sum(g.errors), 0),
-  coalesce(sum(g.input_tokens), 0), coalesce(sum(g.cache_read_tokens), 0), coalesce(sum(g.cache_write_tokens), 0),
-  coalesce(sum(g.output_tokens), 0), coalesce(sum(g.cost_nano), 0), coalesce(sum(g.input_cost_nano), 0),
-  coalesce(sum(g.cache_read_cost_nano), 0), coalesce(sum(g.cache_write_cost_nano), 0), coalesce(sum(g.output_cost_nano), 0),
-  coalesce(sum(g.fee_nano), 0), coalesce(sum(g.savings), 0), coalesce(sum(g.unpriced), 0), coalesce(sum(g.overrun_tokens), 0),
-  coalesce(sum(g.overrun_nano), 0), coalesce(sum(g.not_exact), 0)`
-
-const groupSums = `g.requests, g.attempts, g.errors, g.input_tokens, g.cache_read_tokens, g.cache_write_tokens, g.output_tokens,
-  g.cost_nano, g.input_cost_nano, g.cache_read_cost_nano, g.cache_write_cost_nano, g.output_cost_nano, g.fee_nano,
-  g.savings, g.unpriced, g.overrun_tokens, g.overrun_nano, g.not_exact`
-
-// spendSQL adds up twice: the daily sums to groups, and the groups to the total, which
-// comes first and has no group.
-const spendSQL = `WITH g AS MATERIALIZED (
-  SELECT {groups}` + spendSums + `
-  FROM spend_daily s
-  WHERE s.report_day >= ?1 AND s.report_day < ?2 AND (?3 = '' OR s.key_id = ?3) AND ?4 >= 0
-    AND (?5 IS NULL OR s.team_id IN (SELECT value FROM json_each(?5)) OR s.project_id IN (SELECT value FROM json_each(?5)))
-    {only}
-  {by}
-)
-SELECT 0 AS place, '[]', count(*), ` + spendTotals + ` FROM g{lines}
-ORDER BY 1`
-
-const spendLines = `
-UNION ALL
-SELECT * FROM (
-  SELECT row_number() OVER (ORDER BY {order}) AS place, json_array({shown}), 1, ` + groupSums + `
-  FROM g{joins}
-  ORDER BY 1
-  LIMIT ?4
-)`
-
 // Spend implements billing.Reports.
 func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing.SpendReport, err error) {
 	if err := q.Check(); err != nil {
 		return report, err
 	}
-	from, to, err := q.Days()
-	if err != nil {
-		return report, err
-	}
-	if !q.Daily() {
-		err = s.inSnapshot(ctx, func(tx *session) error {
-			report, err = breakdown.Spend(ctx, snapshot{tx}, days, q)
-			return err
-		})
-		return report, err
-	}
-	statement, only := spendStatement(q)
-	args := append([]any{from, to, string(q.KeyID), q.Lines(), within(q.Within)}, only...)
-	err = s.read.rows(ctx, statement, args, func(scan scanner) error {
-		var r billing.SpendRow
-		var place, lines int64
-		m := &r.Meters
-		err := scan(&place, jsonText{&r.Group}, &lines, &r.Requests, &r.Attempts, &r.Errors,
-			&r.Tokens.Input, &r.Tokens.CacheRead, &r.Tokens.CacheWrite, &r.Tokens.Output,
-			&r.Cost, &m.Input, &m.CacheRead, &m.CacheWrite, &m.Output, &m.Fee,
-			&r.Savings, &r.Unpriced, &r.Overrun, &r.OverrunMoney, &r.NotExact)
-		m.Total = r.Cost
-		if place == 0 {
-			report.Total, report.Lines = r, lines
-			return err
-		}
-		report.Rows = append(report.Rows, r)
+	err = s.inSnapshot(ctx, func(tx *session) error {
+		report, err = breakdown.Spend(ctx, snapshot{tx}, days, q)
 		return err
 	})
 	return report, err
-}
-
-// spendStatement is the statement of a query of the daily sums, and what it asks for only.
-func spendStatement(q billing.SpendQuery) (sql string, only []any) {
-	var groups, shown, order, by []string
-	joins, where, lines := "", "", ""
-	for _, d := range q.GroupBy {
-		if d.InTime() && q.Top == 0 {
-			order = append(order, "g."+string(d))
-		}
-		for _, w := range d.Words() {
-			if c := spendColumns[w]; !slices.Contains(shown, c.shown) {
-				groups, shown = append(groups, c.group+" AS "+w+", "), append(shown, c.shown)
-				by = append(by, strconv.Itoa(len(groups)))
-				joins += c.join
-			}
-		}
-	}
-	for _, c := range q.Only.Columns() {
-		only = append(only, c.Value)
-		where += fmt.Sprintf(" AND s.%s = ?%d", c.Name, 5+len(only))
-	}
-	order = append(append(order, "g.cost_nano DESC"), shown...)
-	grouped := ""
-	if len(by) > 0 {
-		grouped = "GROUP BY " + strings.Join(by, ", ")
-		lines = strings.NewReplacer("{order}", strings.Join(order, ", "), "{shown}", strings.Join(shown, ", "), "{joins}", joins).
-			Replace(spendLines)
-	}
-	return strings.NewReplacer("{groups}", strings.Join(groups, ""), "{only}", where, "{by}", grouped, "{lines}", lines).
-		Replace(spendSQL), only
 }
 
 const listPrices = `SELECT id, provider, model, service_tier, min_input_tokens, valid_from, input_nano, cache_read_nano,
