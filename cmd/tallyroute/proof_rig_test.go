@@ -394,7 +394,7 @@ func agree(t *testing.T, r bookedRow, l billed) {
 		right = l.Event == billFailed && r.tokens == 0
 	case "client_aborted":
 		right = r.tokens > 0 && r.nano > 0
-	case "interrupted":
+	case "interrupted", "upstream_aborted": // the machine may be so crowded that a provider is given up
 		right = r.tokens >= l.Tokens && r.tokens > 0 && r.nano > 0
 	}
 	if !right {
