@@ -130,10 +130,11 @@ data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2lnMw=
 }
 
 func TestParametersOfFunctionsAreOneObject(t *testing.T) {
+	const a, b = `"a":{"type":"string"}`, `"b":{"type":"string"}`
 	for parameters, want := range map[string]string{
-		`{"anyOf":[{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]},{"properties":{"b":{"type":"string"}}}]}`://
-		`{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}}}`,
-		`{"properties":{"a":{"type":"string"}}}`: `{"type":"object","properties":{"a":{"type":"string"}}}`,
+		`{"anyOf":[{"type":"object","properties":{` + a + `},"required":["a"]},{"properties":{` + b + `}}]}`: `{"type":"object","properties":{` +
+			a + `,` + b + `}}`,
+		`{"properties":{` + a + `}}`: `{"type":"object","properties":{` + a + `}}`,
 	} {
 		call, err := adapter().Chat.Encode(exchange(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],`+
 			`"tools":[{"type":"function","function":{"name":"f","parameters":`+parameters+`}}]}`))
