@@ -133,6 +133,24 @@ func (a Actions) Checkpoint(ctx context.Context, key audit.SigningKey, by By) (a
 	return key.Sign(ledger, report.Last, a.now()), a.Store.Record(ctx, note)
 }
 
+// SignedCheckpoint says, signed, what the audit log was at an instant.
+type SignedCheckpoint = audit.Checkpoint
+
+// ParseAuditKey reads a key that signs checkpoints.
+func ParseAuditKey(text string) (*audit.SigningKey, error) {
+	key, err := audit.ParseSigningKey(text)
+	return &key, err
+}
+
+// CheckpointHere signs the audit log with the key of this router.
+func (a Actions) CheckpointHere(ctx context.Context, by By) (SignedCheckpoint, error) {
+	if a.AuditKey == nil {
+		return SignedCheckpoint{}, &billing.ConflictError{Detail: "no key signs checkpoints here: set audit_signing_key, or run " +
+			"tallyroute audit checkpoint --key on the host"}
+	}
+	return a.Checkpoint(ctx, *a.AuditKey, by)
+}
+
 // AuditRecord is a record of the audit log in JSON.
 type AuditRecord struct {
 	Seq       int64             `json:"seq" doc:"Its place in the chain; 0 if it is older than that."`

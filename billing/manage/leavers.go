@@ -149,9 +149,42 @@ func (a Actions) PlaceOfLeaver(ctx context.Context, id string) (rbac.Place, erro
 	return rbac.Place{TeamID: list[0].TeamID, ProjectID: list[0].ProjectID}, nil
 }
 
-// TransferKey gives the key of somebody who has left to somebody else, by his id, name or
-// address.
-func (a Actions) TransferKey(ctx context.Context, id, to string, by By) (billing.LeaverReview, error) {
+// Transfer is to whom the key of somebody who has left goes.
+type Transfer struct {
+	To      string // id, name or address
+	Rotate  bool   // the secret, which is still known to who left
+	Overlap time.Duration
+}
+
+// TransferKey gives the key of somebody who has left to somebody else, with a new secret if
+// asked.
+func (a Actions) TransferKey(ctx context.Context, id string, t Transfer, by By) (billing.LeaverReview, NewSecret, error) {
+	if !t.Rotate {
+		r, err := a.transferKey(ctx, id, t.To, by)
+		return r, NewSecret{}, err
+	}
+	if err := (RotateRequest{Overlap: t.Overlap}).check(); err != nil {
+		return billing.LeaverReview{}, NewSecret{}, err
+	}
+	r, err := a.leaverReview(ctx, id)
+	if err != nil {
+		return r, NewSecret{}, err
+	}
+	k, err := a.Key(ctx, r.KeyID)
+	if err == nil {
+		err = a.shown(ctx, &k) // before anything is changed
+	}
+	if err != nil {
+		return r, NewSecret{}, err
+	}
+	if r, err = a.transferKey(ctx, id, t.To, by); err != nil {
+		return r, NewSecret{}, err
+	}
+	secret, err := a.RotateKey(ctx, r.KeyID, RotateRequest{Overlap: t.Overlap}, by)
+	return r, secret, err
+}
+
+func (a Actions) transferKey(ctx context.Context, id, to string, by By) (billing.LeaverReview, error) {
 	r, err := a.leaverReview(ctx, id)
 	if err := errors.Join(err, by.check()); err != nil {
 		return r, err

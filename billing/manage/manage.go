@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/audit"
 	"tallyroute/billing/governance"
 	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
@@ -39,7 +40,8 @@ type Actions struct {
 	Notifiers func(context.Context) (map[string]Notifier, error)
 	// Upstreams are for what is done with providers and their credentials.
 	Upstreams Upstreams
-	Roles     rbac.Roles // nil are those that are built in
+	Roles     rbac.Roles        // nil are those that are built in
+	AuditKey  *audit.SigningKey // that signs checkpoints; nil is none
 	// SessionIdle is how long a login may be unused; 0 is an hour.
 	SessionIdle time.Duration
 	Clock       func() time.Time // nil is time.Now

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,10 +57,14 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	key, err := manage.ParseAuditKey(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32))))
+	if err != nil {
+		t.Fatal(err)
+	}
 	core, logs := observer.New(zap.DebugLevel)
 	o := Options{
 		Reports: store, Actions: manage.Actions{
-			Store: store.Contracts(), Pepper: pepper, SinkNames: []string{"files"}, Notifiers: listeners, Upstreams: desk{},
+			Store: store.Contracts(), Pepper: pepper, SinkNames: []string{"files"}, Notifiers: listeners, Upstreams: desk{}, AuditKey: key,
 			KnownModel: func(name string) (string, bool) { return "chat-cheap", name == "chat-cheap" || name == "openai/*" },
 		},
 		Token: func() string { return token }, Version: "test", Log: zap.New(core), BaseURL: "http://127.0.0.1:8080/v1",

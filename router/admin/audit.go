@@ -103,6 +103,12 @@ func exportAudit(x *exchange, _ none) (none, error) {
 	return none{}, err
 }
 
+// checkpointAudit is POST /audit/checkpoint.
+func checkpointAudit(x *exchange, in reasoned) (manage.SignedCheckpoint, error) {
+	x.status = http.StatusCreated
+	return x.Actions.CheckpointHere(x.ctx(), x.by(in.Reason))
+}
+
 func listDestinations(x *exchange, _ none) (wire.Page[manage.DestinationView], error) {
 	all, err := x.Actions.Destinations(x.ctx())
 	return wire.ListOf(all, manage.ViewDestination), err

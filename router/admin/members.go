@@ -331,12 +331,29 @@ func listLeavers(x *exchange, in leaverFilter) (wire.Page[manage.LeaverView], er
 
 // transfer is the body of transferLeaverKey.
 type transfer struct {
-	To     string `json:"to" required:"true" doc:"Id, name or address of who owns the key from now on."`
-	Reason string `json:"reason"`
+	To      string     `json:"to" required:"true" doc:"Id, name or address of who owns the key from now on."`
+	Rotate  bool       `json:"rotate" doc:"Give the key a new secret: the one that it has is still known to who left."`
+	Overlap *wire.Span `json:"overlap" doc:"How long the old secret stays good then: 0s, which is at once, by default."`
+	Reason  string     `json:"reason"`
 }
 
-func transferLeaverKey(x *exchange, in transfer) (manage.LeaverView, error) {
-	return viewed(manage.ViewLeaver)(x.Actions.TransferKey(x.ctx(), x.param("id"), in.To, x.by(in.Reason)))
+// Transferred is what became of a review, with the new secret, if there is one.
+type Transferred struct {
+	manage.LeaverView
+	Secret *string `json:"secret" doc:"In this answer and nowhere else; null unless it was asked for."`
+}
+
+func transferLeaverKey(x *exchange, in transfer) (Transferred, error) {
+	t := manage.Transfer{To: in.To, Rotate: in.Rotate}
+	if in.Overlap != nil {
+		t.Overlap = time.Duration(*in.Overlap)
+	}
+	r, secret, err := x.Actions.TransferKey(x.ctx(), x.param("id"), t, x.by(in.Reason))
+	v := Transferred{LeaverView: manage.ViewLeaver(r)}
+	if text := secret.Secret.Reveal(); text != "" {
+		v.Secret = &text
+	}
+	return v, err
 }
 
 func decideLeaver(

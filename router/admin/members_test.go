@@ -148,3 +148,27 @@ func TestSelfServiceTakesNothingThatABrowserSendsByItselfAndNobodysToken(t *test
 		t.Errorf("a token of one's own: %d %s", got.status, got.text)
 	}
 }
+
+// TestTransferCanEndTheSecretThatALeaverKnows gives a key to somebody else with a new secret.
+func TestTransferCanEndTheSecretThatALeaverKnows(t *testing.T) {
+	g := newRig(t)
+	gone := g.ask("POST", base+"/principals", `{"name":"gone","kind":"user","email":"gone@example.com"}`).v["id"].(string)
+	g.ask("POST", base+"/principals", `{"name":"heir","kind":"user","email":"heir@example.com"}`)
+	key := g.ask("POST", base+"/keys", `{"name":"k","owner":"gone@example.com"}`)
+	g.ask("POST", base+"/principals/"+gone+"/disable", "")
+	if err := g.o.Actions.SweepLeavers(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	review, _ := g.ask("GET", base+"/leavers?outcome=open", "").data()[0].(map[string]any)["id"].(string)
+	got := g.ask("POST", base+"/leavers/"+review+"/transfer", `{"to":"heir@example.com","rotate":true}`)
+	fresh, _ := got.v["secret"].(string)
+	if got.status != http.StatusOK || got.v["outcome"] != "transferred" || fresh == "" || fresh == key.v["secret"] {
+		t.Fatalf("%d %s", got.status, got.text)
+	}
+	if found := g.ask("POST", base+"/keys/find", fmt.Sprintf(`{"secret":%q}`, fresh)); found.status != http.StatusOK {
+		t.Errorf("the new secret: %s", found.text)
+	}
+	if versions := g.ask("GET", base+"/keys/"+key.v["id"].(string)+"/versions", ""); len(versions.data()) != 2 || strings.Count(versions.text, `"valid_until":null`) != 1 {
+		t.Errorf("versions: %s", versions.text)
+	}
+}

@@ -194,9 +194,10 @@ var bodies = map[string]string{
 	"revokeOwnKey":      `{"reason":"r"}`,
 	"askRaise":          `{"usd":"1","tokens":5,"requests":1,"until":"2099-01-01T00:00:00Z","reason":"r"}`,
 	"setCeiling":        `{"keys":3,"period":"month","zone":"UTC","usd":"20","tokens":5,"requests":5,"expires_in":"24h","models":["m"],"reason":"r"}`,
-	"transferLeaverKey": `{"to":"ann@example.com","reason":"r"}`,
+	"transferLeaverKey": `{"to":"ann@example.com","rotate":true,"overlap":"1h","reason":"r"}`,
 	"keepLeaverKey":     `{"reason":"r"}`,
 	"disableLeaverKey":  `{"reason":"r"}`,
+	"checkpointAudit":   `{"reason":"r"}`,
 	"pruneAudit":        `{"keep":"90d","reason":"r"}`,
 	"approveRaise":      `{"reason":"r"}`,
 	"declineRaise":      `{"reason":"r"}`,
@@ -495,6 +496,7 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 		}
 		ask("POST", "/leavers/"+open[0].(map[string]any)["id"].(string)+"/"+decide, body)
 	}
+	ask("POST", "/audit/checkpoint", "")
 	ask("DELETE", "/principals/"+bot+"/tokens/"+made.v["id"].(string), "")
 	ask("DELETE", "/principals/"+bot+"/grants/"+granted.v["grants"].([]any)[0].(map[string]any)["id"].(string)+"?reason=over", "")
 	ask("POST", "/principals/"+bot+"/disable", "")

@@ -242,10 +242,11 @@ func ownerRules() map[string]rule {
 // ledgerRules are about what was spent and who did what.
 func ledgerRules() map[string]rule {
 	return map[string]rule{
-		"listAudit":   {rbac.AuditRead, organisation},
-		"verifyAudit": {rbac.AuditRead, organisation},
-		"exportAudit": {rbac.AuditExport, organisation},
-		"pruneAudit":  {rbac.AuditPrune, organisation},
+		"listAudit":       {rbac.AuditRead, organisation},
+		"verifyAudit":     {rbac.AuditRead, organisation},
+		"exportAudit":     {rbac.AuditExport, organisation},
+		"checkpointAudit": {rbac.AuditExport, organisation},
+		"pruneAudit":      {rbac.AuditPrune, organisation},
 
 		"listDestinations": {rbac.AuditRead, organisation},
 		"getSpend":         {rbac.SpendRead, nil},

@@ -212,6 +212,8 @@ func ledgerOperations() []operation {
 		does("listDestinations", get, "/audit/destinations", "To whom the audit log is sent, and how far that has come.", listDestinations),
 		does("pruneAudit", post, "/audit/prune", "Remove records of the audit log that are older than they have to be kept.", pruneAudit).
 			slowly().afresh(),
+		does("checkpointAudit", post, "/audit/checkpoint", "Sign the audit log as it is now, to be kept elsewhere. The router needs a key.",
+			checkpointAudit).creates().slowly().afresh(),
 		does("exportAudit", get, "/audit/export", "Every record of the audit log as JSON lines, oldest first.", exportAudit).
 			streaming("application/jsonl").slowly().afresh(),
 		does("getSpend", get, "/spend", "What was spent, by one or two dimensions.", getSpend).slowly(),

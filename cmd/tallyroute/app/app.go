@@ -229,6 +229,9 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 	if n.forwarders, err = forwarders(ctx, s.secrets.Keeper, cfg); err != nil {
 		return nil, err
 	}
+	if n.auditKey, err = auditKey(ctx, s.secrets.Keeper, cfg); err != nil {
+		return nil, err
+	}
 	if n.notifiers, err = notifiers(ctx, s.secrets.Keeper, cfg); err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/audit"
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/providers/notify"
@@ -135,6 +136,23 @@ func forwarder(ctx context.Context, from *manager.Keeper, cfg *config.Config, d 
 		return nil, fmt.Errorf("%s has no certificate in PEM", d.CA)
 	}
 	return s, nil
+}
+
+// auditKey is what checkpoints of the audit log are signed with; nil is nothing.
+func auditKey(ctx context.Context, from *manager.Keeper, cfg *config.Config) (*audit.SigningKey, error) {
+	text, there, err := credential(ctx, from, cfg.AuditSigningKey)
+	if err != nil || !there {
+		return nil, wrapped("audit_signing_key", err)
+	}
+	key, err := manage.ParseAuditKey(text.Reveal())
+	return key, wrapped("audit_signing_key", err)
+}
+
+func wrapped(setting string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", setting, err)
 }
 
 // webhookForwarder posts records as JSON, signed as alerts are.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/audit"
 	"tallyroute/billing/governance"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
@@ -45,9 +46,10 @@ type snapshot struct {
 	notifiers map[string]manage.Notifier
 	// forwarders are sent the audit log.
 	forwarders map[string]manage.Forwarder
-	token      string          // of the admin API; "" where it is switched off
-	people     *admin.Login    // who log in; nil is nobody
-	identity   identity.Config // of the provider in people
+	auditKey   *audit.SigningKey // that signs checkpoints; nil is none
+	token      string            // of the admin API; "" where it is switched off
+	people     *admin.Login      // who log in; nil is nobody
+	identity   identity.Config   // of the provider in people
 	public     http.Handler
 	admin      http.Handler
 	files      []string // that all this was read from
@@ -100,6 +102,7 @@ func (n *snapshot) calls(name string) bool {
 func (n *snapshot) equip(a *manage.Actions) {
 	a.SinkNames = n.cfg.SinkNames()
 	a.SecretSources = secret.Sources()
+	a.AuditKey = n.auditKey
 	a.Setup = func() governance.Setup { return SetupOf(n.cfg, n.catalogue) }
 	a.Notifiers = func(context.Context) (map[string]manage.Notifier, error) { return n.notifiers, nil }
 }

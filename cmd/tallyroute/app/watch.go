@@ -306,9 +306,12 @@ func (s *Service) forwardAudit(ctx context.Context) error {
 	var busy sending
 	defer busy.all.Wait()
 	name, at := s.routerName()+" "+billing.NewID("run_"), make(map[string]*manage.Forwarding)
-	for Wait(ctx, forwardEvery) {
+	for n := 0; Wait(ctx, forwardEvery); n++ {
 		if !s.ready.up() {
 			continue
+		}
+		if n%lagEvery == 0 {
+			s.tellLag(ctx)
 		}
 		for destination, to := range s.now().forwarders {
 			if busy.has(destination) {
@@ -328,6 +331,26 @@ func (s *Service) forwardAudit(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lagEvery is after how many looks it is told how far destinations are behind.
+const lagEvery = 10
+
+// tellLag has the metrics say how far destinations are behind, whichever router sends.
+func (s *Service) tellLag(ctx context.Context) {
+	all := s.now().forwarders
+	if len(all) == 0 {
+		return
+	}
+	list, err := s.Actions().Destinations(ctx)
+	if err != nil {
+		return // the next look says it
+	}
+	for _, d := range list {
+		if _, there := all[d.Name]; there {
+			s.metrics.Forwarded(d.Name, d.Waiting, d.Oldest, time.Now())
+		}
+	}
 }
 
 func (s *Service) forwardTo(ctx context.Context, f *manage.Forwarding) {

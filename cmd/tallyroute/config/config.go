@@ -35,6 +35,7 @@ type Config struct {
 	ReplicaLostAfter    Duration      `yaml:"replica_lost_after"`            // since its leases expired; 0 for never
 	EventsKeep          Duration      `yaml:"events_keep"`                   // 0 for ever
 	AuditForward        []Destination `yaml:"audit_forward"`                 // who is sent the audit log
+	AuditSigningKey     SecretRef     `yaml:"audit_signing_key"`             // that signs checkpoints of it
 	LeaversKeep         Duration      `yaml:"leavers_keep"`                  // keys of people who have left
 	AccessKeep          Lifetime      `yaml:"access_keep"`                   // who used which key from where; off: not at all
 	KeyPepper           SecretRef     `yaml:"key_pepper" reload:"no"`

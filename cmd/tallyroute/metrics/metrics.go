@@ -41,6 +41,7 @@ type Metrics struct {
 	budgets   *budgets
 	integrityGauges
 	reloadMetrics
+	forwarding
 }
 
 var _ router.Observer = (*Metrics)(nil)
@@ -105,8 +106,8 @@ func New(version string) *Metrics {
 		}),
 	}
 	m.budgets = newBudgets()
-	m.integrityGauges, m.reloadMetrics = newIntegrityGauges(), newReloadMetrics()
-	m.registry.MustRegister(m.budgets, m.breaches, m.ran, m.took, m.reloads, m.successful, m.at)
+	m.integrityGauges, m.reloadMetrics, m.forwarding = newIntegrityGauges(), newReloadMetrics(), newForwarding()
+	m.registry.MustRegister(m.budgets, m.breaches, m.ran, m.took, m.reloads, m.successful, m.at, m.waiting, m.lag)
 	m.registry.MustRegister(m.requests, m.refusals, m.attempts, m.tokens, m.cost, m.unpriced, m.doubts.overruns, m.doubts.tokens,
 		m.doubts.cost,
 		m.doubts.disputed, m.doubts.differs,

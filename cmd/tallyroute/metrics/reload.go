@@ -33,6 +33,29 @@ func newReloadMetrics() reloadMetrics {
 	return m
 }
 
+// forwarding tells how far those who are sent the audit log are behind.
+type forwarding struct{ waiting, lag *prometheus.GaugeVec }
+
+func newForwarding() forwarding {
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tallyroute", Name: name, Help: help}, []string{"destination"})
+	}
+	return forwarding{
+		gauge("audit_forward_waiting", "Records of the audit log that have not arrived at a destination, from whichever router."),
+		gauge("audit_forward_lag_seconds", "The age of the oldest of them; 0 where there is none."),
+	}
+}
+
+// Forwarded says how many records wait for a destination, and since when.
+func (f forwarding) Forwarded(destination string, waiting int64, oldest, now time.Time) {
+	lag := 0.0
+	if waiting > 0 && !oldest.IsZero() {
+		lag = max(0, now.Sub(oldest).Seconds())
+	}
+	f.waiting.WithLabelValues(destination).Set(float64(waiting))
+	f.lag.WithLabelValues(destination).Set(lag)
+}
+
 // Reloaded counts a reading of the configuration; err is why it was rejected.
 func (m reloadMetrics) Reloaded(at time.Time, err error) {
 	if err != nil {

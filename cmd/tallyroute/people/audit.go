@@ -183,11 +183,20 @@ func exportTo(a *cli.Context, w io.Writer, r adminapi.API) (n int, err error) {
 }
 
 type auditCheckpoint struct {
-	Key string `help:"Reference to the signing key, such as env:NAME or file:/path." required:"" placeholder:"REF"`
+	Key string `help:"Reference to a signing key, such as env:NAME or file:/path; by default the router signs with its own." placeholder:"REF"`
 }
 
 // Run prints a checkpoint.
 func (c auditCheckpoint) Run(a *cli.Context) error {
+	if c.Key == "" {
+		return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+			signed, err := adminapi.Do[manage.SignedCheckpoint](a.Ctx, r, adminapi.Post("/audit/checkpoint", nil))
+			if err != nil {
+				return err
+			}
+			return cli.PrintJSON(a.Stdout, signed)
+		})
+	}
 	key, err := signingKey(a, c.Key)
 	if err != nil {
 		return err

@@ -1,9 +1,13 @@
 package people
 
 import (
+	"fmt"
+	"time"
+
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/adminapi"
 	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/router/admin"
 )
 
 // Leavers is "tallyroute leavers": keys of people who have left.
@@ -50,12 +54,27 @@ func (c leaver) decide(a *cli.Context, how string, body cli.Fields) error {
 
 type leaversTransfer struct {
 	leaver
-	To string `help:"Id, name or address of the new owner." required:"" placeholder:"WHO"`
+	To      string        `help:"Id, name or address of the new owner." required:"" placeholder:"WHO"`
+	Rotate  bool          `help:"Give the key a new secret, which is shown once: the old one is still known to who left."`
+	Overlap time.Duration `help:"How long the old secret stays good then; by default it ends at once." placeholder:"SPAN"`
 }
 
 // Run transfers the key.
 func (c leaversTransfer) Run(a *cli.Context) error {
-	return c.decide(a, "transfer", cli.Fields{"to": c.To})
+	return a.Ask(cli.Needs{Keys: c.Rotate}, func(r adminapi.API) error {
+		done, err := adminapi.Do[admin.Transferred](a.Ctx, r, adminapi.Post("/leavers"+adminapi.Path(c.ID, "transfer"), cli.Fields{
+			"to": c.To, "rotate": c.Rotate, "overlap": c.Overlap.String(), "reason": c.Reason,
+		}))
+		if err != nil {
+			return err
+		}
+		if done.Secret == nil {
+			fmt.Fprintln(a.Stderr, "The secret is still known to who left: --rotate, or tallyroute keys rotate, gives the key a new one.")
+			return nil
+		}
+		_, err = fmt.Fprintln(a.Stdout, *done.Secret)
+		return err
+	})
 }
 
 type leaversKeep struct{ leaver }
