@@ -100,7 +100,7 @@ func openFaulty(t *testing.T) (*Store, *faultyDisk) {
 	file := "file:" + filepath.Join(t.TempDir(), "ledger.db") + "?vfs=" + name
 	s := &Store{reporting: time.UTC, clock: time.Now}
 	var err error
-	if s.write, err = openWriter(t.Context(),
+	if s.write, err = openWriter(t.Context(), "sqlite3",
 		file+writePragmas+"&_pragma=cache_size(4)&_pragma=wal_autocheckpoint(20)&_pragma=mmap_size(0)"); err != nil {
 		t.Fatal(err)
 	}

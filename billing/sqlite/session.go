@@ -186,8 +186,8 @@ const (
 
 var errClosed = fmt.Errorf("billing/sqlite: %w: the store is closed", billing.ErrUnavailable)
 
-func openWriter(ctx context.Context, dsn string) (*writer, error) {
-	db, err := sql.Open("sqlite3", dsn)
+func openWriter(ctx context.Context, driver, dsn string) (*writer, error) {
+	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		return nil, fault(err)
 	}

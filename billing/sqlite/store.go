@@ -9,6 +9,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -36,6 +37,9 @@ type Options struct {
 	Overrun billing.OverrunLimit
 	// Swept is told of the rows that Sweep booked for a hold; nil tells nobody.
 	Swept func(rows []billing.Spend)
+	// Driver is what database/sql knows a driver of SQLite by; "" is our own. Proofs stand
+	// before it.
+	Driver string
 }
 
 // Store is a billing.Store in a file.
@@ -122,12 +126,13 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	// What SQLite makes beside the file gets the mode of the file.
 	file := "file:" + (&url.URL{Path: path}).EscapedPath() + "?modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20")
 	s.file = file
-	writes, err := openWriter(ctx, file+writePragmas)
+	driver := cmp.Or(o.Driver, "sqlite3")
+	writes, err := openWriter(ctx, driver, file+writePragmas)
 	if err != nil {
 		return nil, err
 	}
 	s.write = writes
-	s.reads, err = sql.Open("sqlite3", file+readPragmas)
+	s.reads, err = sql.Open(driver, file+readPragmas)
 	if err != nil {
 		return nil, errors.Join(fault(err), s.write.close())
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -199,11 +200,46 @@ func (p *Provider) BeginDevice(ctx context.Context) (Device, error) {
 	if found.Endpoint().DeviceAuthURL == "" {
 		return Device{}, ErrNoDevice
 	}
-	d, err := p.oauth(found, "").DeviceAuth(p.with(ctx))
+	d, err := p.deviceCode(ctx, p.oauth(found, ""))
 	if err != nil {
 		return Device{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return Device{d.DeviceCode, d.UserCode, d.VerificationURI, d.VerificationURIComplete, d.Expiry, d.Interval}, nil
+}
+
+// deviceCode asks for a code as the client that it is: with its secret, where it has one, in
+// the header or in the form, as the provider takes it; at some this endpoint wants none.
+func (p *Provider) deviceCode(ctx context.Context, c *oauth2.Config) (*oauth2.DeviceAuthResponse, error) {
+	if c.ClientSecret == "" {
+		return c.DeviceAuth(p.with(ctx))
+	}
+	known := *p.client
+	known.Transport = basic{p.client.Transport, c.ClientID, c.ClientSecret}
+	d, err := c.DeviceAuth(oidc.ClientContext(ctx, &known))
+	if errors.As(err, new(*oauth2.RetrieveError)) {
+		d, err = c.DeviceAuth(p.with(ctx), oauth2.SetAuthURLParam("client_secret", c.ClientSecret))
+	}
+	if errors.As(err, new(*oauth2.RetrieveError)) {
+		d, err = c.DeviceAuth(p.with(ctx))
+	}
+	return d, err
+}
+
+// basic sends a client's secret in the header.
+type basic struct {
+	http.RoundTripper
+	id, secret string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (b basic) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.SetBasicAuth(url.QueryEscape(b.id), url.QueryEscape(b.secret))
+	next := b.RoundTripper
+	if next == nil {
+		next = http.DefaultTransport
+	}
+	return next.RoundTrip(r)
 }
 
 // FinishDevice waits until a person has finished, or ctx ends: ErrPending.

@@ -29,6 +29,7 @@ type Faulty struct {
 	seen   []string // statements that went through
 	fault  Fault
 	hits   int
+	count  int // of statements since Set
 	conns  map[*faultyConn]bool
 }
 
@@ -38,6 +39,7 @@ type Fault struct {
 	Code      string // SQLSTATE
 	Table     string // that the error names; may be empty
 	Times     int    // how often it fails
+	At        int    // in place of Statement: the so-manieth statement from now on, whatever its text
 }
 
 // NewFaulty begins to stand before a database, until the test ends.
@@ -70,7 +72,7 @@ func NewFaulty(t testing.TB, dsn string) *Faulty {
 func (f *Faulty) Set(fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.fault, f.hits, f.seen = fault, 0, nil
+	f.fault, f.hits, f.count, f.seen = fault, 0, 0, nil
 }
 
 // Deallocate makes the server forget what was prepared, on every connection
@@ -106,7 +108,8 @@ func (f *Faulty) fails(statement string) (Fault, bool) {
 	if !slices.Contains(f.seen, statement) {
 		f.seen = append(f.seen, statement)
 	}
-	if f.fault.Statement != statement || f.hits >= f.fault.Times {
+	f.count++
+	if f.hits >= f.fault.Times || f.fault.At != 0 && f.fault.At != f.count || f.fault.At == 0 && f.fault.Statement != statement {
 		return Fault{}, false
 	}
 	f.hits++

@@ -149,13 +149,19 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to.String(), http.StatusFound) //nolint:gosec // to the client of a test
 }
 
-// token gives tokens for a code, once, and for a device.
-func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+// client reports whether a request is the client's, with its secret unless that is public.
+func (s *Server) client(r *http.Request) bool {
 	id, secret, basic := r.BasicAuth()
 	if !basic {
 		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
 	}
-	if got, _ := url.QueryUnescape(secret); id != Client || !s.Public && got != Secret && secret != Secret {
+	got, _ := url.QueryUnescape(secret)
+	return id == Client && (s.Public || got == Secret || secret == Secret)
+}
+
+// token gives tokens for a code, once, and for a device.
+func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+	if !s.client(r) {
 		answer(w, http.StatusUnauthorized, Claims{"error": "invalid_client"})
 		return
 	}
@@ -267,11 +273,9 @@ func (s *Server) groups(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) device(w http.ResponseWriter, r *http.Request) {
-	if r.PostFormValue("client_id") != Client {
-		if id, _, _ := r.BasicAuth(); id != Client {
-			refuse(w, "invalid_client")
-			return
-		}
+	if !s.client(r) {
+		answer(w, http.StatusUnauthorized, Claims{"error": "invalid_client"})
+		return
 	}
 	code := text()
 	s.mu.Lock()
