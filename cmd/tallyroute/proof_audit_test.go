@@ -18,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/ncruces/go-sqlite3/driver" // is "sqlite3"
-
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/manage"
