@@ -35,16 +35,18 @@ func (c budgetsList) Run(a *cli.Context) error {
 			"LEFT TOKENS", "REQUESTS", "USED REQUESTS", "HELD REQUESTS", "LEFT REQUESTS", "ACTION", "RESETS",
 		}}
 		for _, b := range budgets {
-			s := b.Standing
+			s, resets := b.Standing, "-" // one for a part has no standing of its own
 			if s == nil {
 				s = &manage.Standing{}
+			} else {
+				resets = cli.OrElse(cli.Value(s.ResetsAt), "never")
 			}
 			t.Add(cli.Text(b.ID), cli.Text(b.Scope), cli.Text(b.Name), cli.Text(partOf(b.BudgetView)), cli.Text(b.Period), cli.Text(b.Zone),
 				limitOf(b.USD), cli.DollarsOf(s.UsedUSD), cli.DollarsOf(s.HeldUSD), limitOf(s.RemainingUSD),
 				tokensOf(b.Tokens), cli.Number(s.UsedTokens), cli.Number(s.HeldTokens), tokensOf(s.RemainingTokens),
 				tokensOf(b.Requests), cli.Number(s.UsedRequests), cli.Number(s.HeldRequests), tokensOf(s.RemainingRequests),
 				cli.Text(b.Action),
-				cli.Text(cli.OrElse(cli.Value(s.ResetsAt), "never")))
+				cli.Text(resets))
 		}
 		return t.Write(a.Stdout, c.Output)
 	})
