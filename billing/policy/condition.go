@@ -60,26 +60,38 @@ type TimeFacts struct {
 	Minute  int    `expr:"minute"`
 	Weekday string `expr:"weekday"`
 	Date    string `expr:"date"`
+	at      time.Time
 }
 
-func timeFacts(at time.Time) TimeFacts {
-	at = at.UTC()
-	return TimeFacts{at.Hour(), at.Minute(), weekdays[at.Weekday()], at.Format(time.DateOnly)}
+func timeFacts(at time.Time) TimeFacts { return timeFactsIn(at, time.UTC) }
+
+func timeFactsIn(at time.Time, zone *time.Location) TimeFacts {
+	at = at.In(zone)
+	return TimeFacts{at.Hour(), at.Minute(), weekdays[at.Weekday()], at.Format(time.DateOnly), at}
+}
+
+// zones are those that a condition names, which are read when it is compiled.
+type zones map[string]*time.Location
+
+// in is in_zone(time, "Europe/Berlin").
+func (z zones) in(args ...any) (any, error) {
+	return timeFactsIn(args[0].(TimeFacts).at, z[args[1].(string)]), nil
 }
 
 func (c Condition) compile() (*vm.Program, error) { return compileMust(c.Must, &Facts{}) }
 
 // compileMust type-checks a condition about facts and bounds what it may cost: it has no
-// loops, calls nothing but len, lower and in_range, and compares with regular expressions
+// loops, calls nothing but len, lower, in_range and in_zone, and compares with regular expressions
 // only where they are written in it.
 func compileMust(must string, facts any) (*vm.Program, error) {
 	if len(must) > longestMust {
 		return nil, fmt.Errorf("must have at most %d bytes", longestMust)
 	}
-	var bound cost
+	bound := cost{zones: make(zones)}
 	program, err := expr.Compile(must, expr.Env(facts), expr.AsBool(), expr.MaxNodes(mostNodes), expr.DisableAllBuiltins(),
 		expr.EnableBuiltin("len"), expr.EnableBuiltin("lower"), expr.Patch(&bound),
-		expr.Function("in_range", inRange, new(func(string, string) bool)))
+		expr.Function("in_range", inRange, new(func(string, string) bool)),
+		expr.Function("in_zone", bound.zones.in, new(func(TimeFacts, string) TimeFacts)))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("is no condition: %s", strings.Join(strings.Fields(err.Error()), " "))
@@ -96,8 +108,26 @@ func inRange(args ...any) (any, error) {
 	return err == nil && ok && p.Contains(from.Unmap()), nil
 }
 
-// cost finds what might take long.
-type cost struct{ fault string }
+// cost finds what might take long, and reads the zones that are named.
+type cost struct {
+	fault string
+	zones zones
+}
+
+// zone reads a zone that is written in the condition.
+func (c *cost) zone(node ast.Node) {
+	text, written := node.(*ast.StringNode)
+	if !written {
+		c.fault = "a time zone that is not written in it"
+		return
+	}
+	zone, err := zoneOf(text.Value)
+	if err != nil {
+		c.fault = fmt.Sprintf("the time zone %q, which there is none of", text.Value)
+		return
+	}
+	c.zones[text.Value] = zone
+}
 
 // Visit implements ast.Visitor.
 func (c *cost) Visit(node *ast.Node) {
@@ -112,8 +142,13 @@ func (c *cost) Visit(node *ast.Node) {
 	case *ast.PredicateNode:
 		c.fault = "a loop"
 	case *ast.CallNode:
-		if name, ok := n.Callee.(*ast.IdentifierNode); !ok || name.Value != "in_range" {
-			c.fault = "a call of anything but len, lower and in_range"
+		name, _ := n.Callee.(*ast.IdentifierNode)
+		switch {
+		case name != nil && name.Value == "in_range":
+		case name != nil && name.Value == "in_zone" && len(n.Arguments) == 2:
+			c.zone(n.Arguments[1])
+		default:
+			c.fault = "a call of anything but len, lower, in_range and in_zone"
 		}
 	}
 }
