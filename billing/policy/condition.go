@@ -114,8 +114,8 @@ type cost struct {
 	zones zones
 }
 
-// zone reads a zone that is written in the condition.
-func (c *cost) zone(node ast.Node) {
+// readZone reads a zone that is written in the condition.
+func (c *cost) readZone(node ast.Node) {
 	text, written := node.(*ast.StringNode)
 	if !written {
 		c.fault = "a time zone that is not written in it"
@@ -146,7 +146,7 @@ func (c *cost) Visit(node *ast.Node) {
 		switch {
 		case name != nil && name.Value == "in_range":
 		case name != nil && name.Value == "in_zone" && len(n.Arguments) == 2:
-			c.zone(n.Arguments[1])
+			c.readZone(n.Arguments[1])
 		default:
 			c.fault = "a call of anything but len, lower, in_range and in_zone"
 		}
