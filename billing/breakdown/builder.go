@@ -4,6 +4,7 @@ package breakdown
 type Builder struct {
 	flush func(*Part) error
 	daily bool // only what the rollup has
+	most  int  // lines of a part
 	part  *Part
 	codes [len(texts)]map[string]uint32
 	lines map[[len(texts)]uint32]int
@@ -11,7 +12,7 @@ type Builder struct {
 }
 
 // NewBuilder calls flush with every part that is full, and with the last one.
-func NewBuilder(flush func(*Part) error) *Builder { return &Builder{flush: flush} }
+func NewBuilder(flush func(*Part) error) *Builder { return &Builder{flush: flush, most: partLines} }
 
 // begin begins an empty part.
 func (b *Builder) begin() {
@@ -38,7 +39,7 @@ func (b *Builder) Add(l *Line) error {
 		}
 		code, known := b.codes[i][s]
 		if !known {
-			code = uint32(len(p.texts[i].texts)) //nolint:gosec // at most partLines
+			code = uint32(len(p.texts[i].texts))
 			b.codes[i][s] = code
 			if i == len(texts)-1 && s != archived {
 				var err error
@@ -66,7 +67,7 @@ func (b *Builder) Add(l *Line) error {
 		p.numbers[i].each[at] += n
 	}
 	b.Rows += l.Numbers[0]
-	if p.lines == partLines {
+	if p.lines == b.most {
 		return b.Close()
 	}
 	return nil

@@ -26,14 +26,17 @@ type sums struct {
 }
 
 func newSums(seed maphash.Seed, share, shares int) *sums {
-	return &sums{seed: seed, share: uint64(share), shares: uint64(shares), groups: make(map[string]*[allSums]int64)} //nolint:gosec // both small
+	return &sums{
+		seed: seed, share: uint64(share), shares: uint64(shares),
+		groups: make(map[string]*[allSums]int64),
+	}
 }
 
 // add adds a part of a day.
 func (s *sums) add(g *grouping, p *Part, day string) {
 	lines := make([]uint32, p.lines) // the group of each
 	groups, keys := groupLines(g, p, day, lines)
-	outside(g.query, p, lines, uint32(groups)) //nolint:gosec // at most partLines
+	outside(g.query, p, lines, uint32(groups))
 	for i := range s.local {
 		s.local[i] = append(s.local[i][:0], make([]int64, groups+1)...) // the last is of lines that are not asked for
 	}
@@ -183,7 +186,7 @@ func (s source) of(p *Part, day string) textList {
 		text = s.read(text)
 		code, known := codes[text]
 		if !known {
-			code = uint32(len(read.texts)) //nolint:gosec // at most partLines
+			code = uint32(len(read.texts))
 			codes[text] = code
 			read.texts = append(read.texts, text)
 		}
@@ -201,7 +204,7 @@ func (s source) of(p *Part, day string) textList {
 // combine divides the groups of lines by one more column, and numbers them anew.
 func combine(lines []uint32, groups int, by textList) int {
 	n := uint64(len(by.texts))
-	if size := uint64(groups) * n; size <= 1<<16 { //nolint:gosec // both at most partLines
+	if size := uint64(groups) * n; size <= 1<<16 {
 		found := make([]uint32, size) // numbers from 1
 		next := uint32(0)
 		for i, g := range lines {
@@ -219,7 +222,7 @@ func combine(lines []uint32, groups int, by textList) int {
 		pair := uint64(g)*n + uint64(by.codes[i])
 		number, known := found[pair]
 		if !known {
-			number = uint32(len(found)) //nolint:gosec // at most partLines
+			number = uint32(len(found))
 			found[pair] = number
 		}
 		lines[i] = number

@@ -122,7 +122,8 @@ func VerifyRows(ctx context.Context, s Snapshot, d Dialect, breach func(Breach))
 			}
 			if sum != found[i] {
 				breach(Breach{
-					fmt.Sprintf("spend_breakdowns: %s, %s", of.name, column), fmt.Sprintf("what rows have: %x", sum), fmt.Sprintf("%x", found[i]),
+					fmt.Sprintf("spend_breakdowns: %s, %s", of.name, column),
+					fmt.Sprintf("what rows have: %x", sum), fmt.Sprintf("%x", found[i]),
 				})
 				return nil
 			}
@@ -186,7 +187,7 @@ func (d *digest) add(p *Part) error {
 	for line := range p.lines {
 		var weight, together uint64
 		for i := range p.numbers {
-			weight = weight*prime + uint64(p.numbers[i].at(line)) //nolint:gosec // it may wrap
+			weight = weight*prime + uint64(p.numbers[i].at(line))
 		}
 		for i, l := range p.texts {
 			h := hashes[i][0]
